@@ -1,0 +1,66 @@
+"""Every error the project raises on purpose.
+
+    TeckenError
+    ├── BadInput                 the caller's fault: 400
+    │   ├── BadModule            a debug file name or debug id nobody can look up
+    │   ├── TooMuch              over a limit: 413
+    │   └── Malformed            bytes that are not what their name says
+    │       └── MalformedPageFile    foreign, truncated or of another version: counts as absent
+    ├── Absent                   asked, and it is not there
+    └── CouldNotAsk              no answer: say so, try later, remember nothing for long
+        ├── Throttled            an upstream asked us to slow down
+        ├── Pending              work goes on; the answer was not ready in time
+        └── StoreAway            the LRU store does not answer
+
+"Absent" and "CouldNotAsk" are different answers and never share a base below TeckenError.
+"""
+
+from __future__ import annotations
+
+
+class TeckenError(Exception):
+    """Base of the tree."""
+
+
+class BadInput(TeckenError):
+    """What was given cannot be used, whoever tries."""
+
+
+class BadModule(BadInput):
+    """A debug file name or debug id that cannot name a module."""
+
+
+class TooMuch(BadInput):
+    """Over a limit; the text names the limit."""
+
+
+class Malformed(BadInput):
+    """Bytes that are not what their name says."""
+
+
+class MalformedPageFile(Malformed):
+    """A page file that is foreign, truncated or of another format version."""
+
+
+class Absent(TeckenError):
+    """Asked, and it is not there."""
+
+
+class CouldNotAsk(TeckenError):
+    """No answer. `retry_after` is in seconds, when something told us."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Throttled(CouldNotAsk):
+    """An upstream asked us to slow down (HTTP 429, or 503 with Retry-After)."""
+
+
+class Pending(CouldNotAsk):
+    """The work goes on, but no answer was ready before the deadline."""
+
+
+class StoreAway(CouldNotAsk):
+    """The LRU store does not answer."""
