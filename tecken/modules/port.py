@@ -1,0 +1,42 @@
+"""What a feature needs from this package, for type checking and for memory implementations in tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from tecken.errors import CouldNotAsk
+from tecken.modules.trace import Trace
+from tecken.store.port import Missing
+from tecken.symbols.ids import ModuleKey
+from tecken.symbols.page import Page
+from tecken.symbols.pagefile import Header
+
+
+class Pages(NamedTuple):
+    """`found` is keyed by (generation, page number); a page left out belongs to a module of one of the other two."""
+
+    found: dict[tuple[str, int], Page]
+    replaced: set[ModuleKey]
+    """Another page file took this one's place: ask `headers` again and start over, once."""
+    unreachable: dict[ModuleKey, Missing]
+    """Neither the store nor the page file could be read; kind is "unreachable"."""
+
+
+class Modules(Protocol):
+    """Headers and pages, from wherever they are. Never raises for one module's trouble."""
+
+    def headers(self, modules: Iterable[ModuleKey], trace: Trace) -> dict[ModuleKey, Header | Missing]:
+        """Left out: cold, nobody has made a page file yet."""
+        ...
+
+    def pages(self, wanted: Iterable[tuple[ModuleKey, Header, int]], trace: Trace) -> Pages: ...
+
+
+class Cold(Protocol):
+    def bring(self, modules: Sequence[ModuleKey], deadline: float) -> dict[ModuleKey, Missing | CouldNotAsk]:
+        """Have page files made, and wait until `deadline`, a moment of `time.monotonic()`.
+
+        A module left out of the answer is ready: ask `headers` again. Pending: not in time, the work goes on.
+        """
+        ...
