@@ -1,0 +1,141 @@
+"""Every deploy-time value, and the only reader of the environment; docs/configuration.md explains each."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import dj_database_url
+from environs import Env, ValidationError
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+MIB = 1024 * 1024
+REDIS_URL_SHAPE = re.compile(r"rediss?://([^@/#?]*@)?([^@:/#?[\]]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?(/\d*)?")
+
+
+def redis_url(url: str) -> None:
+    """Raises ValidationError: an unescaped `@`, `#` or `/` in a password would silently name another host."""
+    if url and not REDIS_URL_SHAPE.fullmatch(url):
+        raise ValidationError("must be redis[s]://[[user]:password@]host[:port][/number], %-encoded")
+
+
+def database(url: str, number: int) -> str:
+    """The same server, database NUMBER. Without a URL: a host that cannot exist and says what is missing."""
+    return urlsplit(url or "redis://redis-url-is-not-set.invalid")._replace(path=f"/{number}").geturl()
+
+
+env = Env(eager=False)
+
+ENVIRONMENT = env.str("ENVIRONMENT", "development")
+SECRET_KEY = env.str("SECRET_KEY", "")
+DEBUG = env.bool("DEBUG", False)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
+
+DATABASE_URL = env.str("DATABASE_URL", f"sqlite:///{BASE_DIR}/var/tecken.sqlite3")
+REDIS_URL = env.str("REDIS_URL", "", validate=redis_url)
+REDIS_TIMEOUT_SECONDS = env.float("REDIS_TIMEOUT_SECONDS", 1.0)
+REDIS_CONNECT_TIMEOUT_SECONDS = env.float("REDIS_CONNECT_TIMEOUT_SECONDS", 1.0)
+REDIS_STORE_URL = env.str("REDIS_STORE_URL", "", validate=redis_url)
+REDIS_STORE_TIMEOUT_SECONDS = env.float("REDIS_STORE_TIMEOUT_SECONDS", 0.5)
+REDIS_STORE_CONNECT_TIMEOUT_SECONDS = env.float("REDIS_STORE_CONNECT_TIMEOUT_SECONDS", 0.5)
+
+STORAGE_URL = env.str("STORAGE_URL", f"file://{BASE_DIR}/var/storage")
+SYMBOL_SOURCES = env.list("SYMBOL_SOURCES", [])
+SOURCE_TIMEOUT_SECONDS = env.float("SOURCE_TIMEOUT_SECONDS", 10.0)
+SOURCE_DEADLINE_SECONDS = env.float("SOURCE_DEADLINE_SECONDS", 300.0)
+SYMBOL_MAX_BYTES = env.int("SYMBOL_MAX_BYTES", 4096 * MIB)
+CONVERT_TIME_LIMIT_SECONDS = env.int("CONVERT_TIME_LIMIT_SECONDS", 600)
+SPOOL_DIR = env.str("SPOOL_DIR", None)
+
+SYMBOLICATE_MAX_BODY_BYTES = env.int("SYMBOLICATE_MAX_BODY_BYTES", 10 * MIB)
+SYMBOLICATE_MAX_JOBS = env.int("SYMBOLICATE_MAX_JOBS", 10)
+SYMBOLICATE_MAX_FRAMES = env.int("SYMBOLICATE_MAX_FRAMES", 20_000)
+SYMBOLICATE_DEADLINE_SECONDS = env.float("SYMBOLICATE_DEADLINE_SECONDS", 15.0)
+
+PROCESS_HEADER_BYTES = env.int("PROCESS_HEADER_BYTES", 64 * MIB)
+PROCESS_PAGE_BYTES = env.int("PROCESS_PAGE_BYTES", 64 * MIB)
+PROCESS_FRAME_BYTES = env.int("PROCESS_FRAME_BYTES", 64 * MIB)
+PROCESS_HEADER_SECONDS = env.float("PROCESS_HEADER_SECONDS", 30.0)
+
+ABSENT_SECONDS = env.int("ABSENT_SECONDS", 600)
+MALFORMED_SECONDS = env.int("MALFORMED_SECONDS", 86_400)
+UNREACHABLE_SECONDS = env.int("UNREACHABLE_SECONDS", 5)
+
+WORKER_MAX_MEMORY_KIB = env.int("WORKER_MAX_MEMORY_KIB", 512 * 1024)
+WORKER_MAX_TASKS = env.int("WORKER_MAX_TASKS", 500)
+
+env.seal()
+
+INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "tecken"]
+MIDDLEWARE = ["django.middleware.security.SecurityMiddleware"]
+ROOT_URLCONF = "tecken.urls"
+WSGI_APPLICATION = "tecken.wsgi.application"
+APPEND_SLASH = False
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATA_UPLOAD_MAX_MEMORY_SIZE = SYMBOLICATE_MAX_BODY_BYTES
+DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True)}
+SESSION_ENGINE = "django.contrib.sessions.backends.cache"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {"django.request": {"level": "ERROR"}},  # a 404 is an answer, not an event
+}
+
+# redis-cache has database 0 for the cache, 1 for the queue, 2 for runtime configuration; redis-store has 0 only.
+# Errors are not ignored: that would turn "don't know" into "no".
+
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": database(REDIS_URL, 0),
+        "OPTIONS": {
+            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
+            "SOCKET_TIMEOUT": REDIS_TIMEOUT_SECONDS,
+            "SOCKET_CONNECT_TIMEOUT": REDIS_CONNECT_TIMEOUT_SECONDS,
+            "CONNECTION_POOL_KWARGS": {"health_check_interval": 25},
+        },
+    },
+    "store": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": database(REDIS_STORE_URL, 0),
+        "TIMEOUT": None,
+        "OPTIONS": {
+            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
+            "SOCKET_TIMEOUT": REDIS_STORE_TIMEOUT_SECONDS,
+            "SOCKET_CONNECT_TIMEOUT": REDIS_STORE_CONNECT_TIMEOUT_SECONDS,
+            "CONNECTION_POOL_KWARGS": {"health_check_interval": 25},
+        },
+    },
+}
+
+# A job that is not acknowledged is delivered again, so every task must be safe to run twice, and the visibility
+# timeout (wanted in three places) stays above the longest task. Without a socket timeout a publish to a broker
+# that does not answer would wait for ever; a worker's BRPOP alone may take one second.
+
+CELERY_BROKER_URL = database(REDIS_URL, 1)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_VISIBILITY_TIMEOUT = 2 * CONVERT_TIME_LIMIT_SECONDS
+CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS = {"visibility_timeout": CELERY_VISIBILITY_TIMEOUT}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": CELERY_VISIBILITY_TIMEOUT,
+    "socket_timeout": 1 + REDIS_TIMEOUT_SECONDS,
+    "socket_connect_timeout": REDIS_CONNECT_TIMEOUT_SECONDS,
+    "socket_keepalive": True,
+    "health_check_interval": 25,
+}
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_SOFT_TIME_LIMIT = CONVERT_TIME_LIMIT_SECONDS
+CELERY_TASK_TIME_LIMIT = CONVERT_TIME_LIMIT_SECONDS + 30
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_MAX_TASKS_PER_CHILD = WORKER_MAX_TASKS
+CELERY_WORKER_MAX_MEMORY_PER_CHILD = WORKER_MAX_MEMORY_KIB
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False

@@ -1,0 +1,9 @@
+"""The map: every URL and the view it opens."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("tecken.health.urls")),
+]
