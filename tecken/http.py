@@ -1,0 +1,84 @@
+"""Answers: JSON replies, and the one table from our errors to HTTP statuses."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, Concatenate, ParamSpec
+
+import orjson
+from django.http import HttpRequest, HttpResponse
+
+from tecken import errors
+
+logger = logging.getLogger(__name__)
+P = ParamSpec("P")
+
+STATUS: dict[type[errors.TeckenError], HTTPStatus] = {
+    errors.TeckenError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.BadInput: HTTPStatus.BAD_REQUEST,
+    errors.BadModule: HTTPStatus.BAD_REQUEST,
+    errors.TooMuch: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.Malformed: HTTPStatus.BAD_REQUEST,
+    errors.MalformedPageFile: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.Absent: HTTPStatus.NOT_FOUND,
+    errors.CouldNotAsk: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.Throttled: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.Pending: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.StoreAway: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+RETRY_AFTER_SECONDS = 5
+"""What a 503 says when nobody told us how long to wait."""
+
+
+def json_reply(body: bytes, status: int = HTTPStatus.OK) -> HttpResponse:
+    """`body` is JSON already."""
+    return HttpResponse(body, status=status, content_type="application/json")
+
+
+def error_reply(status: int, text: str, **more: object) -> HttpResponse:
+    return json_reply(orjson.dumps({"error": text, **more}), status)
+
+
+def reply_to(error: errors.TeckenError, path: str) -> HttpResponse:
+    """The reply for an error that was raised on purpose; its text is shown to the client unless it is a 500."""
+    status = _status(type(error))
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("%s: %s", path, error, exc_info=error)
+        return error_reply(status, status.phrase)
+    if status == HTTPStatus.NOT_FOUND:
+        return error_reply(status, str(error), path=path)
+    reply = error_reply(status, str(error))
+    if isinstance(error, errors.CouldNotAsk):
+        reply["Retry-After"] = str(_whole_seconds(error.retry_after))
+    return reply
+
+
+def answers_errors(
+    view: Callable[Concatenate[HttpRequest, P], HttpResponse],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    """Whatever a view raises becomes a JSON reply. Foreign exceptions are logged and their text kept inside."""
+
+    @wraps(view)
+    def inner(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except errors.TeckenError as error:
+            return reply_to(error, request.path)
+        except Exception:
+            logger.exception("%s %s", request.method, request.path)
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            return error_reply(status, status.phrase)
+
+    return inner
+
+
+def _status(kind: type[Any]) -> HTTPStatus:
+    return next(STATUS[cls] for cls in kind.__mro__ if cls in STATUS)
+
+
+def _whole_seconds(retry_after: float | None) -> int:
+    return max(1, math.ceil(RETRY_AFTER_SECONDS if retry_after is None else retry_after))
