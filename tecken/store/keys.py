@@ -1,0 +1,28 @@
+"""Every key of the store. `:1:` is what django-redis writes before a key of version 1."""
+
+from __future__ import annotations
+
+from tecken.store.port import PageKey
+from tecken.symbols.ids import ModuleKey
+
+
+def header(module: ModuleKey) -> str:
+    return f":1:symbol:{module}"
+
+
+def page(key: PageKey) -> str:
+    return f":1:symbol:{key.module}/{key.generation}/{key.page}"
+
+
+def missing(module: ModuleKey) -> str:
+    return f":1:missing:{module}"
+
+
+def is_symbol(key: bytes) -> bool:
+    """Of a header or a page."""
+    return key.startswith(b":1:symbol:")
+
+
+def is_header(key: bytes) -> bool:
+    """Of a header, not a page: neither a debug file name nor an id has a slash."""
+    return key.count(b"/") == 1

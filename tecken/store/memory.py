@@ -1,0 +1,76 @@
+"""The page store without a server: for the demo mode and for tests."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from cachetools import LRUCache, TLRUCache
+
+from tecken.store.port import Missing, PageKey
+from tecken.symbols.ids import ModuleKey
+
+MARKERS = 10_000
+
+
+class _Marker(NamedTuple):
+    missing: Missing
+    seconds: int
+
+
+def _expires(_module: ModuleKey, marker: _Marker, now: float) -> float:
+    return now + marker.seconds
+
+
+class MemoryPageStore:
+    """Holds `max_bytes` of headers and pages, least recently used ones first out, and up to MARKERS misses.
+
+    `clock` gives seconds. Never raises StoreAway.
+    """
+
+    def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lock = threading.Lock()
+        self._kept: LRUCache[ModuleKey | PageKey, bytes] = LRUCache(max_bytes, getsizeof=len)
+        self._missing: TLRUCache[ModuleKey, _Marker] = TLRUCache(MARKERS, ttu=_expires, timer=clock)
+
+    def headers(self, modules: Sequence[ModuleKey]) -> dict[ModuleKey, bytes | Missing]:
+        with self._lock:
+            found = {module: self._known(module) for module in modules}
+        return {module: known for module, known in found.items() if known is not None}
+
+    def pages(self, wanted: Sequence[PageKey]) -> dict[PageKey, bytes]:
+        with self._lock:
+            return {key: self._kept[key] for key in wanted if key in self._kept}
+
+    def put_header(self, module: ModuleKey, raw: bytes) -> None:
+        with self._lock:
+            self._missing.pop(module, None)
+            self._keep(module, raw)
+
+    def put_pages(self, pages: Mapping[PageKey, bytes]) -> None:
+        with self._lock:
+            for key, raw in pages.items():
+                self._keep(key, raw)
+
+    def put_missing(self, module: ModuleKey, missing: Missing, seconds: int) -> None:
+        with self._lock:
+            self._missing[module] = _Marker(missing, seconds)
+
+    def forget(self, module: ModuleKey) -> None:
+        with self._lock:
+            self._kept.pop(module, None)
+            self._missing.pop(module, None)
+
+    def _known(self, module: ModuleKey) -> bytes | Missing | None:
+        raw = self._kept.get(module)
+        if raw is not None:
+            return raw
+        marker = self._missing.get(module)
+        return marker.missing if marker else None
+
+    def _keep(self, key: ModuleKey | PageKey, raw: bytes) -> None:
+        self._kept.pop(key, None)
+        if len(raw) <= self._kept.maxsize:
+            self._kept[key] = raw

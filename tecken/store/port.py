@@ -1,0 +1,49 @@
+"""What the rest of the house asks of a page store; it moves bytes and knows nothing of what is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+from tecken.symbols.ids import ModuleKey
+
+MissingKind = Literal["absent", "malformed", "unreachable"]
+
+
+class Missing(NamedTuple):
+    """Why a module has no pages: nobody has it, nobody can read it, or nobody could be asked."""
+
+    kind: MissingKind
+    reason: str
+
+
+class PageKey(NamedTuple):
+    """`generation` is the header's, so that pages of another upload are never found."""
+
+    module: ModuleKey
+    generation: str
+    page: int
+
+
+class PageStore(Protocol):
+    """May forget anything at any time, one page apart from the next.
+
+    Every method raises StoreAway after one short deadline when the server does not answer.
+    """
+
+    def headers(self, modules: Sequence[ModuleKey]) -> dict[ModuleKey, bytes | Missing]:
+        """One round trip. Unknown modules are left out; a header wins over a missing marker."""
+
+    def pages(self, wanted: Sequence[PageKey]) -> dict[PageKey, bytes]:
+        """One round trip. Pages that are not there are left out."""
+
+    def put_header(self, module: ModuleKey, raw: bytes) -> None:
+        """Also removes a missing marker."""
+
+    def put_pages(self, pages: Mapping[PageKey, bytes]) -> None: ...
+
+    def put_missing(self, module: ModuleKey, missing: Missing, seconds: int) -> None:
+        """Remembered for `seconds`, at least 1."""
+
+    def forget(self, module: ModuleKey) -> None:
+        """Removes header and missing marker; the pages age out."""

@@ -1,0 +1,141 @@
+"""The page store on a Redis that evicts as it likes (`maxmemory-policy allkeys-lru`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import cast, get_args
+
+from redis import Redis, exceptions
+
+from tecken.errors import StoreAway
+from tecken.store import keys
+from tecken.store.breaker import Breaker
+from tecken.store.port import Missing, MissingKind, PageKey
+from tecken.store.stats import StoreStats, read_stats
+from tecken.symbols.ids import ModuleKey
+
+KEYS_PER_MGET = 1024  # with pages of 5 KB an answer of 5 MB; longer ones would make other clients wait
+BYTES_PER_MSET = 1 << 20
+
+# Ours, not the server's: an error text of Redis may quote the command, and with it the password.
+_TEXTS = (
+    (exceptions.AuthenticationError, "refuses our password"),
+    (exceptions.BusyLoadingError, "is still loading"),
+    (exceptions.MaxConnectionsError, "has no connection left for us"),
+    (exceptions.ConnectionError, "cannot be reached"),
+    (exceptions.TimeoutError, "did not answer in time"),
+    (exceptions.OutOfMemoryError, "is out of memory"),
+    (exceptions.ReadOnlyError, "is read-only"),
+)
+
+
+class RedisPageStore:
+    """`client` is made by `tecken.redisclient.client`, whose timeouts are the deadline of every method.
+
+    Errors that cost time open `breaker`. A server that answers with an error (full, read-only, no
+    permission) is asked again: its answer costs one round trip, and it may refuse writes and serve
+    reads.
+    """
+
+    def __init__(self, client: Redis, breaker: Breaker | None = None) -> None:
+        self._client = client
+        self._breaker = breaker or Breaker()
+
+    def headers(self, modules: Sequence[ModuleKey]) -> dict[ModuleKey, bytes | Missing]:
+        values = self._mget([*map(keys.header, modules), *map(keys.missing, modules)])
+        found: dict[ModuleKey, bytes | Missing] = {}
+        n = len(modules)
+        for module, header, marker in zip(modules, values[:n], values[n:], strict=True):
+            known = _missing(marker) if header is None else header
+            if known is not None:
+                found[module] = known
+        return found
+
+    def pages(self, wanted: Sequence[PageKey]) -> dict[PageKey, bytes]:
+        values = self._mget([keys.page(key) for key in wanted])
+        return {key: value for key, value in zip(wanted, values, strict=True) if value is not None}
+
+    def put_header(self, module: ModuleKey, raw: bytes) -> None:
+        with self._asking(), self._client.pipeline(transaction=False) as pipeline:
+            pipeline.set(keys.header(module), raw)
+            pipeline.unlink(keys.missing(module))
+            pipeline.execute()
+
+    def put_pages(self, pages: Mapping[PageKey, bytes]) -> None:
+        with self._asking():
+            for some in _portions(pages):
+                self._client.mset(some)
+
+    def put_missing(self, module: ModuleKey, missing: Missing, seconds: int) -> None:
+        with self._asking():
+            self._client.set(keys.missing(module), json.dumps(missing._asdict()), ex=seconds)
+
+    def forget(self, module: ModuleKey) -> None:
+        with self._asking():
+            self._client.unlink(keys.header(module), keys.missing(module))
+
+    def stats(self, scan_seconds: float = 1.0) -> StoreStats:
+        """Looks at keys for `scan_seconds`; where that is too short, the number of modules is an estimate."""
+        with self._asking():
+            return read_stats(self._client, scan_seconds)
+
+    def _mget(self, names: Sequence[str]) -> list[bytes | None]:
+        """A key of another type counts as not there: that is how MGET has it."""
+        values: list[bytes | None] = []
+        if names:
+            with self._asking():
+                for start in range(0, len(names), KEYS_PER_MGET):
+                    answer = self._client.mget(names[start : start + KEYS_PER_MGET])
+                    values += cast(list[bytes | None], answer)
+        return values
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        self._breaker.admit()
+        try:
+            yield
+        except exceptions.MaxConnectionsError as error:
+            raise _away(error) from error
+        except exceptions.ResponseError as error:
+            self._breaker.answered()
+            raise _away(error) from error
+        except (exceptions.RedisError, OSError) as error:
+            self._breaker.failed()
+            raise _away(error) from error
+        self._breaker.answered()
+
+
+def _away(error: Exception) -> StoreAway:
+    for kind, text in _TEXTS:
+        if isinstance(error, kind):
+            return StoreAway(f"the symbol store {text}")
+    return StoreAway(f"the symbol store answered with {type(error).__name__}")
+
+
+def _missing(marker: bytes | None) -> Missing | None:
+    """What `put_missing` wrote; anything else counts as not there."""
+    if marker is None:
+        return None
+    try:
+        fields = json.loads(marker)
+        missing = Missing(fields["kind"], fields["reason"])
+    except (ValueError, TypeError, KeyError):
+        return None
+    right = missing.kind in get_args(MissingKind) and isinstance(missing.reason, str)
+    return missing if right else None
+
+
+def _portions(pages: Mapping[PageKey, bytes]) -> Iterator[dict[str, bytes]]:
+    """Cuts `pages` so that no command is much longer than BYTES_PER_MSET."""
+    some: dict[str, bytes] = {}
+    size = 0
+    for key, raw in pages.items():
+        some[keys.page(key)] = raw
+        size += len(raw)
+        if size >= BYTES_PER_MSET:
+            yield some
+            some, size = {}, 0
+    if some:
+        yield some
