@@ -14,7 +14,7 @@ from tecken.symbols.pagefile import Header
 
 
 class Pages(NamedTuple):
-    """`found` is keyed by (generation, page number); a page left out belongs to a module of one of the other two."""
+    """`found` is keyed by (generation, page number); a page left out is of a module in one of the others."""
 
     found: dict[tuple[str, int], Page]
     replaced: set[ModuleKey]

@@ -1,0 +1,116 @@
+"""What those who wait for a cold module and those who convert it tell each other, on redis-cache.
+
+    idle ── ask ──> asked ── a worker takes its turn ──> started ── finish ──> answered ── some seconds ──> idle
+
+A few small keys are read per poll, whatever the size of a header, and they tell "nobody has taken it up" from
+"conversion is going on". They also carry the answer when the store, which would remember it longer, is away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
+
+import orjson
+import redis
+
+from tecken.errors import CouldNotAsk, StoreAway
+from tecken.modules import keys
+from tecken.store.breaker import Breaker
+from tecken.store.port import Missing
+from tecken.symbols.ids import ModuleKey
+
+ASKED_SECONDS = 60  # then somebody asks again, in case the message was lost
+ANSWER_SECONDS = 5  # longer than the pause between two polls
+ATTEMPTS_SECONDS = 3600
+
+
+class Ready(NamedTuple):
+    """The page file is in place."""
+
+
+State = Literal["idle", "asked", "started"] | Ready | Missing
+
+
+class Board(Protocol):
+    """Every method raises CouldNotAsk, after one short deadline, when redis-cache does not answer."""
+
+    def look(self, modules: Sequence[ModuleKey]) -> list[State]: ...
+
+    def ask(self, modules: Sequence[ModuleKey]) -> list[ModuleKey]:
+        """Those which nobody has asked for yet: it is up to the caller to do so now."""
+        ...
+
+    def withdraw(self, modules: Iterable[ModuleKey]) -> None:
+        """Asking came to nothing."""
+        ...
+
+    def begin(self, module: ModuleKey) -> int:
+        """The number of this attempt, from 1; those that ended with an answer are not counted."""
+        ...
+
+    def finish(self, module: ModuleKey, answer: Ready | Missing, *, ended: bool) -> None:
+        """Tell those who wait. `ended` is False when the attempt is to be counted: it did not end on its own."""
+        ...
+
+
+class RedisBoard:
+    def __init__(self, client: redis.Redis, breaker: Breaker) -> None:
+        self._client = client
+        self._breaker = breaker
+
+    def look(self, modules: Sequence[ModuleKey]) -> list[State]:
+        names = [key(module) for module in modules for key in (keys.answer, keys.turn, keys.asked)]
+        (values,) = self._run(lambda pipe: pipe.mget(names))
+        return [_state(*values[i : i + 3]) for i in range(0, len(values), 3)]
+
+    def ask(self, modules: Sequence[ModuleKey]) -> list[ModuleKey]:
+        def commands(pipe: Any) -> None:
+            for module in modules:
+                pipe.set(keys.asked(module), 1, nx=True, ex=ASKED_SECONDS)
+
+        return [module for module, first in zip(modules, self._run(commands), strict=True) if first]
+
+    def withdraw(self, modules: Iterable[ModuleKey]) -> None:
+        names = [keys.asked(module) for module in modules]
+        self._run(lambda pipe: pipe.delete(*names))
+
+    def begin(self, module: ModuleKey) -> int:
+        def commands(pipe: Any) -> None:
+            pipe.incr(keys.attempts(module))
+            pipe.expire(keys.attempts(module), ATTEMPTS_SECONDS)
+
+        return int(self._run(commands)[0])
+
+    def finish(self, module: ModuleKey, answer: Ready | Missing, *, ended: bool) -> None:
+        def commands(pipe: Any) -> None:
+            pipe.set(keys.answer(module), orjson.dumps(list(answer)), ex=ANSWER_SECONDS)
+            pipe.delete(keys.asked(module))
+            if ended:
+                pipe.delete(keys.attempts(module))
+
+        self._run(commands)
+
+    def _run(self, commands: Any) -> list[Any]:
+        """One round trip, in a transaction."""
+        try:
+            self._breaker.admit()
+            with self._client.pipeline() as pipe:
+                commands(pipe)
+                values: list[Any] = pipe.execute()
+        except StoreAway as error:
+            raise CouldNotAsk("redis-cache did not answer a moment ago", error.retry_after) from error
+        except redis.RedisError as error:
+            self._breaker.failed()
+            raise CouldNotAsk(f"redis-cache: {error}") from error
+        self._breaker.answered()
+        return values
+
+
+def _state(answer: bytes | None, turn: bytes | None, asked: bytes | None) -> State:
+    if answer:
+        fields = orjson.loads(answer)
+        return Missing(*fields) if fields else Ready()
+    if turn:
+        return "started"
+    return "asked" if asked else "idle"

@@ -1,0 +1,25 @@
+"""Every key this package has on redis-cache. All of them expire: losing one costs a conversion more, never an answer."""
+
+from __future__ import annotations
+
+from tecken.symbols.ids import ModuleKey
+
+
+def asked(module: ModuleKey) -> str:
+    """A worker was asked and has not answered; waiting requests see it and do not ask again."""
+    return f"cold:asked:{module}"
+
+
+def turn(module: ModuleKey) -> str:
+    """Held by the one who converts the module now."""
+    return f"cold:turn:{module}"
+
+
+def answer(module: ModuleKey) -> str:
+    """What came of it, for those who wait."""
+    return f"cold:answer:{module}"
+
+
+def attempts(module: ModuleKey) -> str:
+    """Conversions that were begun and did not end."""
+    return f"cold:attempts:{module}"

@@ -1,0 +1,136 @@
+"""Find a module's symbol file, convert it, keep its page file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import chain
+from tempfile import TemporaryFile
+from typing import IO, NamedTuple
+
+from tecken.errors import Absent, CouldNotAsk, Malformed, MalformedPageFile, StoreAway, TooMuch
+from tecken.metrics import PREPARATION_SECONDS, PREPARATIONS
+from tecken.modules.reader import read_header
+from tecken.modules.turn import Turns
+from tecken.sources.port import PageFiles, SymbolSource
+from tecken.store.port import Missing, PageStore
+from tecken.symbols.convert import Converter, decoded
+from tecken.symbols.ids import ModuleKey
+from tecken.symbols.pagefile import Header
+
+logger = logging.getLogger(__name__)
+COPY_BYTES = 1024 * 1024
+LONGEST_UNREACHABLE = 3600  # seconds; a Retry-After of next week is not taken at its word
+
+
+class Lifetimes(NamedTuple):
+    """Seconds for which each kind of "no" is remembered."""
+
+    absent: int
+    malformed: int
+    unreachable: int
+
+
+class Converted(NamedTuple):
+    header: Header
+    pages: IO[bytes]
+
+    def chunks(self) -> Iterator[bytes]:
+        """The page file."""
+        self.pages.seek(0)
+        return chain([self.header.raw], iter(partial(self.pages.read, COPY_BYTES), b""))
+
+
+class Preparer:
+    """`max_bytes` bounds one symbol file, unpacked; at most twice as much is spooled to `spool_dir` meanwhile."""
+
+    def __init__(
+        self,
+        source: SymbolSource,
+        page_files: PageFiles,
+        store: PageStore,
+        turns: Turns,
+        lifetimes: Lifetimes,
+        max_bytes: int,
+        spool_dir: str | None = None,
+    ) -> None:
+        self._source = source
+        self._page_files = page_files
+        self._store = store
+        self._turns = turns
+        self._lifetimes = lifetimes
+        self._max_bytes = max_bytes
+        self._spool_dir = spool_dir
+
+    def prepare(self, module: ModuleKey) -> Header | Missing:
+        """In the caller's process; one at a time per module, fleet-wide.
+
+        Whoever waited for his turn finds the answer of the one before. Raises Pending when the turn did not come.
+        """
+        with self._turns.take(module):
+            try:
+                return self._answered(module) or self._convert(module)
+            except Absent as error:
+                return self._remember(module, Missing("absent", str(error)), self._lifetimes.absent)
+            except (Malformed, TooMuch) as error:
+                return self.give_up(module, str(error))
+            except CouldNotAsk as error:
+                seconds = min(error.retry_after or self._lifetimes.unreachable, LONGEST_UNREACHABLE)
+                return self._remember(module, Missing("unreachable", str(error)), seconds)
+
+    def give_up(self, module: ModuleKey, reason: str) -> Missing:
+        """Remember the module as malformed."""
+        return self._remember(module, Missing("malformed", reason), self._lifetimes.malformed)
+
+    def _answered(self, module: ModuleKey) -> Header | Missing | None:
+        with suppress(StoreAway):
+            known = self._store.headers([module]).get(module)
+            if isinstance(known, Missing):
+                return known
+        with suppress(Absent, MalformedPageFile):
+            return self._put(module, Header.parse(read_header(self._page_files, module)))
+        return None
+
+    def _convert(self, module: ModuleKey) -> Header:
+        with PREPARATION_SECONDS.time(), self._source.open(module) as chunks, self.converted(chunks) as made:
+            _same_id(module, made.header)
+            self._page_files.write(module, made.chunks())
+            PREPARATIONS.labels(result="ready").inc()
+            return self._put(module, made.header)
+
+    @contextmanager
+    def converted(self, chunks: Iterable[bytes]) -> Iterator[Converted]:
+        """Convert a symbol file as stored (plain, gzip or zstd). Raises Malformed, TooMuch, and what `chunks` raises."""
+        with TemporaryFile(dir=self._spool_dir) as spool, TemporaryFile(dir=self._spool_dir) as pages:
+            yield Converted(_header(spool, pages, decoded(chunks, self._max_bytes)), pages)
+
+    def _put(self, module: ModuleKey, header: Header) -> Header:
+        with suppress(StoreAway):
+            self._store.put_header(module, header.raw)
+        return header
+
+    def _remember(self, module: ModuleKey, missing: Missing, seconds: float) -> Missing:
+        logger.info("%s is %s: %s", module, *missing)
+        PREPARATIONS.labels(result=missing.kind).inc()
+        with suppress(StoreAway):
+            self._store.put_missing(module, missing, max(1, round(seconds)))
+        return missing
+
+
+def _header(spool: IO[bytes], pages: IO[bytes], text: Iterable[bytes]) -> Header:
+    converter = Converter(spool, pages)
+    try:
+        for chunk in text:
+            converter.feed(chunk)
+        return converter.finish()
+    except OSError as error:
+        raise CouldNotAsk(f"no room to convert in: {error}") from error
+
+
+def _same_id(module: ModuleKey, header: Header) -> None:
+    """The debug file name may differ (a dump may have been renamed), the debug id may not: it is what was built."""
+    found = header.metadata.debug_id.upper()
+    if found != module.debug_id:
+        raise Malformed(f"the symbol file is of another build: its MODULE record says {found}")
