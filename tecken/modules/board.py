@@ -1,6 +1,6 @@
 """What those who wait for a cold module and those who convert it tell each other, on redis-cache.
 
-    idle ── ask ──> asked ── a worker takes its turn ──> started ── finish ──> answered ── some seconds ──> idle
+    idle ── ask ──> asked ── a worker takes its turn ──> started ── finish ──> answered ── expiry ──> idle
 
 A few small keys are read per poll, whatever the size of a header, and they tell "nobody has taken it up" from
 "conversion is going on". They also carry the answer when the store, which would remember it longer, is away.
@@ -50,7 +50,7 @@ class Board(Protocol):
         ...
 
     def finish(self, module: ModuleKey, answer: Ready | Missing, *, ended: bool) -> None:
-        """Tell those who wait. `ended` is False when the attempt is to be counted: it did not end on its own."""
+        """Tell those who wait. The attempt is not counted when it `ended` on its own."""
         ...
 
 

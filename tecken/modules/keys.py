@@ -1,4 +1,4 @@
-"""Every key this package has on redis-cache. All of them expire: losing one costs a conversion more, never an answer."""
+"""Every key this package has on redis-cache. All expire: losing one costs a conversion, never an answer."""
 
 from __future__ import annotations
 

@@ -3,36 +3,99 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import NamedTuple, TypeVar
+from functools import partial
+from typing import Generic, NamedTuple, TypeVar
 
-from tecken.errors import CouldNotAsk, TeckenError
+from tecken.errors import Absent, CouldNotAsk, MalformedPageFile
 from tecken.modules.trace import Trace
 from tecken.sources.port import PageFiles
+from tecken.store.port import PageKey
 from tecken.symbols.ids import ModuleKey
-from tecken.symbols.pagefile import Header, header_bytes
+from tecken.symbols.pagefile import PREFIX, Header, header_bytes
 
-FIRST_READ = 256 * 1024  # the header of a 180 MB symbol file has about 200 KB
-PREFIX = 64
-
+FIRST_READ = 256 * 1024  # one read for the header of all but the largest modules
 T = TypeVar("T")
 
 
-class PageFileReader:
-    """`seconds` is for all modules of one call together; a read that takes longer keeps its thread until it ends."""
+class Shelf(NamedTuple):
+    """Some pages of one page file."""
 
-    def __init__(self, page_files: PageFiles, threads: int, seconds: float) -> None:
+    module: ModuleKey
+    header: Header
+    pages: list[int]
+
+    def keys(self) -> list[PageKey]:
+        return [PageKey(self.module, self.header.generation, page) for page in self.pages]
+
+
+class _Read(NamedTuple, Generic[T]):
+    answer: T | CouldNotAsk | None
+    seconds: float
+
+
+def read_header(page_files: PageFiles, module: ModuleKey) -> bytes:
+    """Raises Absent, CouldNotAsk, MalformedPageFile. A longer header is read anew, so that it is one file's."""
+    (start,) = page_files.read(module, [(0, FIRST_READ)])
+    size = header_bytes(start)
+    if size > len(start):
+        (start,) = page_files.read(module, [(0, size)])
+    return start[:size]
+
+
+def read_pages(page_files: PageFiles, module: ModuleKey, header: Header, pages: Sequence[int]) -> list[bytes]:
+    """Compressed pages. Raises CouldNotAsk, and Absent when this page file is there no more."""
+    spans = [(0, PREFIX), *(header.span(page) for page in pages)]
+    start, *found = page_files.read(module, spans)
+    if start != header.raw[:PREFIX]:
+        raise Absent(f"{module} has another page file now")
+    return found
+
+
+class PageFileReader:
+    """`seconds` is for all modules of one call together; a slower read keeps its thread until it ends."""
+
+    def __init__(self, page_files: PageFiles, threads: int = 8, seconds: float = 10.0) -> None:
         self._page_files = page_files
         self._seconds = seconds
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="page-files")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="page-file")
 
-    def headers(self, modules: Sequence[ModuleKey], trace: Trace) -> dict[ModuleKey, bytes | TeckenError]:
-        """Raw headers, or why not: Absent, CouldNotAsk, MalformedPageFile."""
-        reads = {module: lambda module=module: read_header(self._page_files, module) for module in modules}
-        return self._each(reads, trace, len)
+    def headers(self, modules: Sequence[ModuleKey], trace: Trace) -> list[bytes | CouldNotAsk | None]:
+        """Raw headers in the order asked for; None where there is no page file of our format version."""
+        reads = [partial(read_header, self._page_files, module) for module in modules]
+        answers = self._each(reads)
+        for module, read in zip(modules, answers, strict=True):
+            trace.downloaded(module, len(read.answer) if isinstance(read.answer, bytes) else 0, read.seconds)
+        return [read.answer for read in answers]
 
-    def pages(
-        self, wanted: Mapping[ModuleKey, tuple[Header, Sequence[int]]], trace: Trace
-    ) -> dict[ModuleKey, list[bytes] | TeckenError]:
-        """Compressed pages in the order asked for, or why not: Absent when it is no longer this page file."""
+    def pages(self, wanted: Sequence[Shelf], trace: Trace) -> list[list[bytes] | CouldNotAsk | None]:
+        """Compressed pages in the order asked for; None where the page file is another one or gone."""
+        answers = self._each([partial(read_pages, self._page_files, *shelf) for shelf in wanted])
+        for shelf, read in zip(wanted, answers, strict=True):
+            size = sum(map(len, read.answer)) if isinstance(read.answer, list) else 0
+            trace.downloaded(shelf.module, size, read.seconds)
+        return [read.answer for read in answers]
+
+    def _each(self, reads: Sequence[Callable[[], T]]) -> list[_Read[T]]:
+        futures = [self._pool.submit(_timed, read) for read in reads]
+        wait(futures, self._seconds)
+        return [self._result(future) for future in futures]
+
+    def _result(self, future: Future[_Read[T]]) -> _Read[T]:
+        if future.done():
+            return future.result()
+        future.cancel()
+        return _Read(CouldNotAsk(f"page file did not come in {self._seconds:g} s"), self._seconds)
+
+
+def _timed(read: Callable[[], T]) -> _Read[T]:
+    start = time.perf_counter()
+    answer: T | CouldNotAsk | None
+    try:
+        answer = read()
+    except (Absent, MalformedPageFile):
+        answer = None
+    except CouldNotAsk as error:
+        answer = error
+    return _Read(answer, time.perf_counter() - start)

@@ -1,0 +1,161 @@
+"""A module's header and pages, from wherever they are: this process, the store, the page file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+from tecken.errors import CouldNotAsk, MalformedPageFile, StoreAway
+from tecken.modules.cache import HeaderCache, PageCache
+from tecken.modules.port import Pages
+from tecken.modules.reader import PageFileReader, Shelf
+from tecken.modules.trace import Trace
+from tecken.store.port import Missing, PageKey, PageStore
+from tecken.symbols.ids import ModuleKey
+from tecken.symbols.page import Page
+from tecken.symbols.pagefile import Header
+
+Wanted = dict[PageKey, Header]
+
+
+class Library:
+    """Each tier is asked once for all that is left, and what a lower tier had is put into those above it.
+
+    A store that is away costs page-file reads and no errors. Nothing here waits for a conversion.
+    """
+
+    def __init__(
+        self, store: PageStore, reader: PageFileReader, headers: HeaderCache, pages: PageCache
+    ) -> None:
+        self._store = store
+        self._reader = reader
+        self._headers = headers
+        self._pages = pages
+
+    def headers(self, modules: Iterable[ModuleKey], trace: Trace) -> dict[ModuleKey, Header | Missing]:
+        """Left out: cold, nobody has made a page file yet."""
+        found: dict[ModuleKey, Header | Missing] = {}
+        rest = []
+        for module in modules:
+            header = self._headers.get(module)
+            if header is None:
+                rest.append(module)
+            else:
+                found[module] = header
+        trace.headers.process += len(found)
+        if rest:
+            found |= self._stored_headers(rest, trace)
+        rest = [module for module in rest if module not in found]
+        if rest:
+            found |= self._filed_headers(rest, trace)
+        return found
+
+    def pages(self, wanted: Iterable[tuple[ModuleKey, Header, int]], trace: Trace) -> Pages:
+        """See `tecken.modules.port.Pages`; a header that is no longer true is dropped from process and store."""
+        found: dict[tuple[str, int], Page] = {}
+        rest: Wanted = {}
+        for module, header, number in wanted:
+            page = self._pages.get((header.generation, number))
+            if page is None:
+                rest[PageKey(module, header.generation, number)] = header
+            else:
+                found[header.generation, number] = page
+        trace.pages.process += len(found)
+        answer = Pages(found, set(), {})
+        if rest:
+            self._stored_pages(rest, answer, trace)
+        if rest:
+            self._filed_pages(rest, answer, trace)
+        return answer
+
+    def _stored_headers(
+        self, modules: Sequence[ModuleKey], trace: Trace
+    ) -> dict[ModuleKey, Header | Missing]:
+        start = time.perf_counter()
+        stored: dict[ModuleKey, bytes | Missing] = {}
+        with suppress(StoreAway):
+            stored = self._store.headers(modules)
+        trace.store.add(len(modules), len(stored), time.perf_counter() - start)
+        found: dict[ModuleKey, Header | Missing] = {}
+        for module, known in stored.items():
+            with suppress(MalformedPageFile):
+                found[module] = known if isinstance(known, Missing) else self._parsed(module, known, trace)
+        trace.headers.store += len(found)
+        return found
+
+    def _filed_headers(self, modules: Sequence[ModuleKey], trace: Trace) -> dict[ModuleKey, Header | Missing]:
+        found: dict[ModuleKey, Header | Missing] = {}
+        for module, raw in zip(modules, self._reader.headers(modules, trace), strict=True):
+            if isinstance(raw, CouldNotAsk):
+                found[module] = Missing("unreachable", str(raw))
+            elif raw is not None:
+                with suppress(MalformedPageFile, StoreAway):
+                    found[module] = self._parsed(module, raw, trace)
+                    self._store.put_header(module, raw)
+        trace.headers.page_file += len(found)
+        return found
+
+    def _parsed(self, module: ModuleKey, raw: bytes, trace: Trace) -> Header:
+        start = time.perf_counter()
+        header = self._headers.put(module, raw)
+        trace.parsed(module, time.perf_counter() - start)
+        return header
+
+    def _stored_pages(self, rest: Wanted, answer: Pages, trace: Trace) -> None:
+        """Moves pages from `rest` to `answer`, as do the next ones."""
+        start = time.perf_counter()
+        stored: dict[PageKey, bytes] = {}
+        with suppress(StoreAway):
+            stored = self._store.pages(tuple(rest))
+        trace.store.add(len(rest), len(stored), time.perf_counter() - start)
+        for key, raw in stored.items():
+            with suppress(MalformedPageFile):
+                self._open(key, rest[key], raw, answer, trace)
+                del rest[key]
+                trace.pages.store += 1
+
+    def _filed_pages(self, rest: Wanted, answer: Pages, trace: Trace) -> None:
+        shelves = _shelves(rest)
+        fresh: dict[PageKey, bytes] = {}
+        for shelf, pages in zip(shelves, self._reader.pages(shelves, trace), strict=True):
+            if isinstance(pages, CouldNotAsk):
+                answer.unreachable[shelf.module] = Missing("unreachable", str(pages))
+            elif pages is None or not self._open_all(shelf, pages, answer, trace):
+                self._forget(shelf.module)
+                answer.replaced.add(shelf.module)
+            else:
+                fresh |= zip(shelf.keys(), pages, strict=True)
+        trace.pages.page_file += len(fresh)
+        with suppress(StoreAway):
+            if fresh:
+                self._store.put_pages(fresh)
+
+    def _open_all(self, shelf: Shelf, pages: Sequence[bytes], answer: Pages, trace: Trace) -> bool:
+        try:
+            for key, raw in zip(shelf.keys(), pages, strict=True):
+                self._open(key, shelf.header, raw, answer, trace)
+        except MalformedPageFile:
+            return False
+        return True
+
+    def _open(self, key: PageKey, header: Header, raw: bytes, answer: Pages, trace: Trace) -> None:
+        start = time.perf_counter()
+        page = header.open(raw)
+        trace.parsed(key.module, time.perf_counter() - start)
+        self._pages.put((key.generation, key.page), page)
+        answer.found[key.generation, key.page] = page
+
+    def _forget(self, module: ModuleKey) -> None:
+        """The store too: else the next process would be told of the page file that is no more."""
+        self._headers.drop(module)
+        with suppress(StoreAway):
+            self._store.forget(module)
+
+
+def _shelves(wanted: Wanted) -> list[Shelf]:
+    shelves: dict[tuple[ModuleKey, str], Shelf] = {}
+    for key, header in wanted.items():
+        shelf = shelves.setdefault(key[:2], Shelf(key.module, header, []))
+        shelf.pages.append(key.page)
+    return list(shelves.values())
