@@ -100,9 +100,12 @@ class RedisBoard:
                 values: list[Any] = pipe.execute()
         except StoreAway as error:
             raise CouldNotAsk("redis-cache did not answer a moment ago", error.retry_after) from error
+        except redis.ResponseError as error:  # an answer, if one nobody wanted: it cost no time
+            self._breaker.answered()
+            raise CouldNotAsk(f"redis-cache: {error}") from error
         except redis.RedisError as error:
             self._breaker.failed()
-            raise CouldNotAsk(f"redis-cache: {error}") from error
+            raise CouldNotAsk(f"redis-cache does not answer: {error}") from error
         self._breaker.answered()
         return values
 

@@ -16,6 +16,7 @@ from tecken.symbols.ids import ModuleKey
 from tecken.symbols.page import Page
 from tecken.symbols.pagefile import Header
 
+Headers = dict[ModuleKey, Header | Missing]
 Wanted = dict[PageKey, Header]
 
 
@@ -33,9 +34,9 @@ class Library:
         self._headers = headers
         self._pages = pages
 
-    def headers(self, modules: Iterable[ModuleKey], trace: Trace) -> dict[ModuleKey, Header | Missing]:
+    def headers(self, modules: Iterable[ModuleKey], trace: Trace) -> Headers:
         """Left out: cold, nobody has made a page file yet."""
-        found: dict[ModuleKey, Header | Missing] = {}
+        found: Headers = {}
         rest = []
         for module in modules:
             header = self._headers.get(module)
@@ -52,7 +53,7 @@ class Library:
         return found
 
     def pages(self, wanted: Iterable[tuple[ModuleKey, Header, int]], trace: Trace) -> Pages:
-        """See `tecken.modules.port.Pages`; a header that is no longer true is dropped from process and store."""
+        """A header that is no longer true is dropped from process and store."""
         found: dict[tuple[str, int], Page] = {}
         rest: Wanted = {}
         for module, header, number in wanted:
@@ -69,23 +70,21 @@ class Library:
             self._filed_pages(rest, answer, trace)
         return answer
 
-    def _stored_headers(
-        self, modules: Sequence[ModuleKey], trace: Trace
-    ) -> dict[ModuleKey, Header | Missing]:
+    def _stored_headers(self, modules: Sequence[ModuleKey], trace: Trace) -> Headers:
         start = time.perf_counter()
         stored: dict[ModuleKey, bytes | Missing] = {}
         with suppress(StoreAway):
             stored = self._store.headers(modules)
         trace.store.add(len(modules), len(stored), time.perf_counter() - start)
-        found: dict[ModuleKey, Header | Missing] = {}
+        found: Headers = {}
         for module, known in stored.items():
             with suppress(MalformedPageFile):
                 found[module] = known if isinstance(known, Missing) else self._parsed(module, known, trace)
         trace.headers.store += len(found)
         return found
 
-    def _filed_headers(self, modules: Sequence[ModuleKey], trace: Trace) -> dict[ModuleKey, Header | Missing]:
-        found: dict[ModuleKey, Header | Missing] = {}
+    def _filed_headers(self, modules: Sequence[ModuleKey], trace: Trace) -> Headers:
+        found: Headers = {}
         for module, raw in zip(modules, self._reader.headers(modules, trace), strict=True):
             if isinstance(raw, CouldNotAsk):
                 found[module] = Missing("unreachable", str(raw))

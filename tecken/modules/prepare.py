@@ -44,10 +44,11 @@ class Converted(NamedTuple):
 
 
 class Preparer:
-    """`max_bytes` bounds one symbol file, unpacked; at most twice as much is spooled to `spool_dir` meanwhile."""
+    """`max_bytes` bounds one symbol file, unpacked; twice as much may be spooled to `spool_dir` meanwhile."""
 
     def __init__(
         self,
+        *,
         source: SymbolSource,
         page_files: PageFiles,
         store: PageStore,
@@ -67,7 +68,7 @@ class Preparer:
     def prepare(self, module: ModuleKey) -> Header | Missing:
         """In the caller's process; one at a time per module, fleet-wide.
 
-        Whoever waited for his turn finds the answer of the one before. Raises Pending when the turn did not come.
+        Whoever waited for a turn finds the answer of the one before. Raises Pending when no turn came.
         """
         with self._turns.take(module):
             try:
@@ -102,7 +103,7 @@ class Preparer:
 
     @contextmanager
     def converted(self, chunks: Iterable[bytes]) -> Iterator[Converted]:
-        """Convert a symbol file as stored (plain, gzip or zstd). Raises Malformed, TooMuch, and what `chunks` raises."""
+        """A symbol file as stored. Raises Malformed, TooMuch, CouldNotAsk, and what `chunks` raises."""
         with TemporaryFile(dir=self._spool_dir) as spool, TemporaryFile(dir=self._spool_dir) as pages:
             yield Converted(_header(spool, pages, decoded(chunks, self._max_bytes)), pages)
 
@@ -130,7 +131,7 @@ def _header(spool: IO[bytes], pages: IO[bytes], text: Iterable[bytes]) -> Header
 
 
 def _same_id(module: ModuleKey, header: Header) -> None:
-    """The debug file name may differ (a dump may have been renamed), the debug id may not: it is what was built."""
+    """The debug file may have been renamed since; the debug id says which build it is."""
     found = header.metadata.debug_id.upper()
     if found != module.debug_id:
         raise Malformed(f"the symbol file is of another build: its MODULE record says {found}")

@@ -87,7 +87,7 @@ class Prepares(Protocol):
 
 
 class InlineCold:
-    """Converts in the caller's process, one module after the other; `deadline` holds back only the next one."""
+    """Converts in the caller's process, one module after the other; past `deadline` none is begun."""
 
     def __init__(self, preparer: Prepares, clock: Callable[[], float] = time.monotonic) -> None:
         self._preparer = preparer
@@ -107,10 +107,10 @@ class InlineCold:
 
 
 class Worker:
-    """The other side of CeleryCold. A task may run twice, or end with its process: both are counted on.
+    """The other side of CeleryCold. A task may run twice, and may end with its process.
 
-    A conversion that ended its process was never taken back from the attempts. After MAX_ATTEMPTS of them the module
-    is remembered as malformed, else every request for it would kill another worker.
+    Such an end leaves its attempt counted. After MAX_ATTEMPTS of them the module is remembered as malformed,
+    else every request for it would kill another worker.
     """
 
     def __init__(self, board: Board, preparer: Prepares) -> None:

@@ -36,7 +36,7 @@ class _Read(NamedTuple, Generic[T]):
 
 
 def read_header(page_files: PageFiles, module: ModuleKey) -> bytes:
-    """Raises Absent, CouldNotAsk, MalformedPageFile. A longer header is read anew, so that it is one file's."""
+    """Raises Absent, CouldNotAsk, MalformedPageFile. A longer header is read anew: it must be one file's."""
     (start,) = page_files.read(module, [(0, FIRST_READ)])
     size = header_bytes(start)
     if size > len(start):

@@ -27,10 +27,10 @@ class Turns(Protocol):
 class RedisTurns:
     """A lock with a token on redis-cache, extended by a thread of the holder for as long as the holder lives.
 
-    A short expiry that is extended beats one above the longest conversion: when a holder is killed, the next one
-    waits `expiry` seconds and not ten minutes. A thread, since one read from a slow source or the training
-    of a dictionary may take longer than the expiry. When redis-cache is away the work is done without a turn: to
-    convert twice gives the same page file twice.
+    A short expiry that is extended beats one above the longest conversion: when a holder is killed, the next
+    one waits `expiry` seconds and not ten minutes. It is a thread that extends, since one read from a slow
+    source may take longer than that. When redis-cache is away the work is done without a turn: to convert twice
+    gives the same page file twice.
     """
 
     def __init__(self, client: redis.Redis, expiry: float = 30.0, patience: float = 600.0) -> None:
