@@ -1,6 +1,48 @@
+"""Every run (with xdist every worker) has two Redis servers of its own, with the conf files of production."""
+
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
+from pathlib import Path
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "tecken.settings"
-os.environ["SECRET_KEY"] = "tests"
+import pytest
+
+from tests.support.redis_server import RedisServer
+
+IMAGES = Path(__file__).parent.parent / "docker" / "images"
+servers = ExitStack()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before pytest-django sets Django up, which reads the settings once."""
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        return  # xdist's controller runs no tests, and its environment would be inherited by the workers
+    cache = servers.enter_context(RedisServer(IMAGES / "redis-cache" / "redis.conf"))
+    store = servers.enter_context(RedisServer(IMAGES / "redis" / "redis.conf"))
+    os.environ.update(
+        DJANGO_SETTINGS_MODULE="tecken.settings",
+        SECRET_KEY="tests",
+        REDIS_URL=cache.url,
+        REDIS_STORE_URL=store.url,
+    )
+
+
+def pytest_unconfigure() -> None:
+    servers.close()
+
+
+@pytest.fixture
+def clear_redis_cache() -> None:
+    """Redis-cache is empty: cache, queue and runtime configuration."""
+    from django_redis import get_redis_connection  # noqa: PLC0415 - only now is Django set up
+
+    get_redis_connection("default").flushall()
+
+
+@pytest.fixture
+def clear_redis_store(clear_redis_cache: None) -> None:
+    """Both servers are empty, so that a test may use either cache."""
+    from django_redis import get_redis_connection  # noqa: PLC0415 - as above
+
+    get_redis_connection("store").flushall()

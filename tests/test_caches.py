@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.conf import settings
+from django.contrib.sessions.backends.cache import SessionStore
+from django.core.cache import cache, caches
+from django_redis import get_redis_connection
+
+from tecken.redisclient import client
+from tests.conftest import IMAGES
+from tests.support.redis_server import RedisServer
+
+ALIASES = ["default", "store"]
+
+
+@pytest.fixture
+def throwaway_store() -> Iterator[RedisServer]:
+    with RedisServer(IMAGES / "redis" / "redis.conf") as server:
+        yield server
+
+
+@pytest.mark.usefixtures("clear_redis_store")
+@pytest.mark.parametrize("alias", ALIASES)
+@pytest.mark.parametrize("value", ["bar", "different"])
+def test_storage_starts_empty_whatever_the_test_before_left(alias: str, value: str) -> None:
+    assert not caches[alias].get("foo")
+    caches[alias].set("foo", value)
+    assert caches[alias].get("foo") == value
+
+
+def test_storage1(clear_redis_store: None) -> None:
+    assert not cache.get("foo")
+    cache.set("foo", "bar")
+
+
+def test_storage2(clear_redis_store: None) -> None:
+    assert not cache.get("foo")
+    cache.set("foo", "different")
+
+
+def test_cache_is_the_default_cache(clear_redis_cache: None) -> None:
+    cache.set("foo", "bar")
+    assert caches["default"].get("foo") == "bar"
+
+
+def test_the_two_caches_are_two_servers(clear_redis_store: None) -> None:
+    run_ids = {get_redis_connection(alias).info("server")["run_id"] for alias in ALIASES}
+    assert len(run_ids) == 2
+
+
+def test_no_timeout_means_persistent(clear_redis_cache: None) -> None:
+    cache.set("kept", "value", timeout=None)
+    cache.set("expires", "value")
+    server = get_redis_connection("default")
+    assert server.ttl(":1:kept") == -1
+    assert 0 < server.ttl(":1:expires") <= 300
+
+
+def test_nothing_in_the_store_expires_by_default(clear_redis_store: None) -> None:
+    caches["store"].set("kept", "value")
+    assert get_redis_connection("store").ttl(":1:kept") == -1
+
+
+def test_sessions_live_in_the_default_cache(clear_redis_store: None) -> None:
+    session = SessionStore()
+    session["user"] = "ted"
+    session.save()
+    assert cache.get(session.cache_key)["user"] == "ted"
+    assert SessionStore(session.session_key)["user"] == "ted"
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_values_are_readable_and_never_unpickled(alias: str, clear_redis_store: None) -> None:
+    caches[alias].set("foo", {"bar": [1, "two", None]})
+    assert get_redis_connection(alias).get(":1:foo") == b'{"bar": [1, "two", null]}'
+    get_redis_connection(alias).set(":1:pickled", b"\x80\x04N.")  # pickle of None
+    with pytest.raises(UnicodeDecodeError):
+        caches[alias].get("pickled")
+
+
+def test_clearing_the_cache_leaves_the_queue(clear_redis_cache: None) -> None:
+    with client(settings.CELERY_BROKER_URL, timeout=1, connect_timeout=1) as queue:
+        queue.rpush("celery", "job")
+        cache.set("foo", "bar")
+        cache.clear()
+        assert cache.get("foo") is None
+        assert queue.llen("celery") == 1
+
+
+@pytest.mark.parametrize(
+    ("alias", "expected"),
+    [
+        ("default", {"maxmemory-policy": "volatile-lru", "appendonly": "yes", "appendfsync": "everysec"}),
+        (
+            "store",
+            {"maxmemory-policy": "allkeys-lru", "appendonly": "no", "save": "", "maxmemory": "524288000"},
+        ),
+    ],
+)
+def test_the_conf_files_are_in_force(alias: str, expected: dict[str, str]) -> None:
+    found = get_redis_connection(alias).config_get(*expected)
+    assert found == expected
+
+
+def test_neither_server_grows_without_end() -> None:
+    for alias in ALIASES:
+        assert int(get_redis_connection(alias).config_get("maxmemory")["maxmemory"]) > 0
+
+
+def test_config_set_holds_until_a_restart(throwaway_store: RedisServer) -> None:
+    with client(throwaway_store.url, timeout=1, connect_timeout=1) as server:
+        server.config_set("maxmemory", "100mb")
+        assert server.config_get("maxmemory") == {"maxmemory": "104857600"}
+        throwaway_store.stop()
+        throwaway_store.start()
+        assert server.config_get("maxmemory") == {"maxmemory": "524288000"}
