@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
-from itertools import chain
-from tempfile import TemporaryFile
-from typing import IO, NamedTuple
+from contextlib import suppress
+from typing import NamedTuple
 
 from tecken.errors import Absent, CouldNotAsk, Malformed, MalformedPageFile, StoreAway, TooMuch
 from tecken.metrics import PREPARATION_SECONDS, PREPARATIONS
+from tecken.modules.conversion import Conversion
 from tecken.modules.reader import read_header
 from tecken.modules.turn import Turns
 from tecken.sources.port import PageFiles, SymbolSource
 from tecken.store.port import Missing, PageStore
-from tecken.symbols.convert import Converter, decoded
 from tecken.symbols.ids import ModuleKey
 from tecken.symbols.pagefile import Header
 
 logger = logging.getLogger(__name__)
-COPY_BYTES = 1024 * 1024
 LONGEST_UNREACHABLE = 3600  # seconds; a Retry-After of next week is not taken at its word
 
 
@@ -33,19 +28,7 @@ class Lifetimes(NamedTuple):
     unreachable: int
 
 
-class Converted(NamedTuple):
-    header: Header
-    pages: IO[bytes]
-
-    def chunks(self) -> Iterator[bytes]:
-        """The page file."""
-        self.pages.seek(0)
-        return chain([self.header.raw], iter(partial(self.pages.read, COPY_BYTES), b""))
-
-
 class Preparer:
-    """`max_bytes` bounds one symbol file, unpacked; twice as much may be spooled to `spool_dir` meanwhile."""
-
     def __init__(
         self,
         *,
@@ -53,17 +36,15 @@ class Preparer:
         page_files: PageFiles,
         store: PageStore,
         turns: Turns,
+        conversion: Conversion,
         lifetimes: Lifetimes,
-        max_bytes: int,
-        spool_dir: str | None = None,
     ) -> None:
         self._source = source
         self._page_files = page_files
         self._store = store
         self._turns = turns
+        self._conversion = conversion
         self._lifetimes = lifetimes
-        self._max_bytes = max_bytes
-        self._spool_dir = spool_dir
 
     def prepare(self, module: ModuleKey) -> Header | Missing:
         """In the caller's process; one at a time per module, fleet-wide.
@@ -95,17 +76,15 @@ class Preparer:
         return None
 
     def _convert(self, module: ModuleKey) -> Header:
-        with PREPARATION_SECONDS.time(), self._source.open(module) as chunks, self.converted(chunks) as made:
+        with (
+            PREPARATION_SECONDS.time(),
+            self._source.open(module) as chunks,
+            self._conversion.of(chunks) as made,
+        ):
             _same_id(module, made.header)
             self._page_files.write(module, made.chunks())
             PREPARATIONS.labels(result="ready").inc()
             return self._put(module, made.header)
-
-    @contextmanager
-    def converted(self, chunks: Iterable[bytes]) -> Iterator[Converted]:
-        """A symbol file as stored. Raises Malformed, TooMuch, CouldNotAsk, and what `chunks` raises."""
-        with TemporaryFile(dir=self._spool_dir) as spool, TemporaryFile(dir=self._spool_dir) as pages:
-            yield Converted(_header(spool, pages, decoded(chunks, self._max_bytes)), pages)
 
     def _put(self, module: ModuleKey, header: Header) -> Header:
         with suppress(StoreAway):
@@ -118,16 +97,6 @@ class Preparer:
         with suppress(StoreAway):
             self._store.put_missing(module, missing, max(1, round(seconds)))
         return missing
-
-
-def _header(spool: IO[bytes], pages: IO[bytes], text: Iterable[bytes]) -> Header:
-    converter = Converter(spool, pages)
-    try:
-        for chunk in text:
-            converter.feed(chunk)
-        return converter.finish()
-    except OSError as error:
-        raise CouldNotAsk(f"no room to convert in: {error}") from error
 
 
 def _same_id(module: ModuleKey, header: Header) -> None:

@@ -15,7 +15,6 @@ from tecken.store.port import PageKey
 from tecken.symbols.ids import ModuleKey
 from tecken.symbols.pagefile import PREFIX, Header, header_bytes
 
-FIRST_READ = 256 * 1024  # one read for the header of all but the largest modules
 T = TypeVar("T")
 
 
@@ -36,12 +35,13 @@ class _Read(NamedTuple, Generic[T]):
 
 
 def read_header(page_files: PageFiles, module: ModuleKey) -> bytes:
-    """Raises Absent, CouldNotAsk, MalformedPageFile. A longer header is read anew: it must be one file's."""
-    (start,) = page_files.read(module, [(0, FIRST_READ)])
-    size = header_bytes(start)
-    if size > len(start):
-        (start,) = page_files.read(module, [(0, size)])
-    return start[:size]
+    """Raises Absent, CouldNotAsk, MalformedPageFile.
+
+    The prefix is read again with the rest: between two reads another file may have taken its place.
+    """
+    (prefix,) = page_files.read(module, [(0, PREFIX)])
+    (raw,) = page_files.read(module, [(0, header_bytes(prefix))])
+    return raw
 
 
 def read_pages(page_files: PageFiles, module: ModuleKey, header: Header, pages: Sequence[int]) -> list[bytes]:

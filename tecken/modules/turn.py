@@ -29,8 +29,8 @@ class RedisTurns:
 
     A short expiry that is extended beats one above the longest conversion: when a holder is killed, the next
     one waits `expiry` seconds and not ten minutes. It is a thread that extends, since one read from a slow
-    source may take longer than that. When redis-cache is away the work is done without a turn: to convert twice
-    gives the same page file twice.
+    source may take longer than that. When redis-cache is away the work is done without a turn: to convert
+    twice gives the same page file twice.
     """
 
     def __init__(self, client: redis.Redis, expiry: float = 30.0, patience: float = 600.0) -> None:

@@ -1,0 +1,54 @@
+"""A symbol file as stored -> a page file, on disk only for as long as somebody needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain
+from tempfile import TemporaryFile
+from typing import IO, NamedTuple
+
+from tecken.errors import CouldNotAsk
+from tecken.symbols.convert import Converter, decoded
+from tecken.symbols.pagefile import Header
+
+COPY_BYTES = 1024 * 1024
+
+
+class Converted(NamedTuple):
+    header: Header
+    pages: IO[bytes]
+
+    def chunks(self) -> Iterator[bytes]:
+        """The page file."""
+        self.pages.seek(0)
+        return chain([self.header.raw], iter(partial(self.pages.read, COPY_BYTES), b""))
+
+
+class Conversion:
+    """`max_bytes` bounds one symbol file, unpacked, and so each of two nameless files in `spool_dir`."""
+
+    def __init__(self, max_bytes: int, spool_dir: str | None = None) -> None:
+        self._max_bytes = max_bytes
+        self._spool_dir = spool_dir
+
+    def text(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Unpacked, from plain, gzip or zstd. Raises Malformed, TooMuch, and what `chunks` raises."""
+        return decoded(chunks, self._max_bytes)
+
+    @contextmanager
+    def of(self, chunks: Iterable[bytes]) -> Iterator[Converted]:
+        """Raises Malformed, TooMuch, CouldNotAsk when the disk is full, and what `chunks` raises."""
+        with TemporaryFile(dir=self._spool_dir) as spool, TemporaryFile(dir=self._spool_dir) as pages:
+            yield Converted(_convert(self.text(chunks), spool, pages), pages)
+
+
+def _convert(text: Iterable[bytes], spool: IO[bytes], pages: IO[bytes]) -> Header:
+    converter = Converter(spool, pages)
+    try:
+        for chunk in text:
+            converter.feed(chunk)
+        return converter.finish()
+    except OSError as error:
+        raise CouldNotAsk(f"no room to convert in: {error}") from error
