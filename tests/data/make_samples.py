@@ -71,10 +71,7 @@ class Runner:
         self.folder = folder
 
     def __call__(self, *command: str) -> str:
-        done = subprocess.run(
-            command, cwd=self.folder, check=True, stdout=subprocess.PIPE, text=True, timeout=120
-        )
-        return done.stdout
+        return subprocess.check_output(command, cwd=self.folder, text=True, timeout=120)
 
 
 def backtrace(build: Path) -> list[tuple[str, int]]:
