@@ -77,7 +77,7 @@ def _census(client: Redis, deadline: float) -> _Census:
         symbols = [name for name in cast(list[bytes], names) if keys.is_symbol(name)]
         modules += sum(map(keys.is_header, symbols))
         pages += itertools.filterfalse(keys.is_header, symbols[: PAGES_SAMPLED - len(pages)])
-        if cursor == 0 or time.monotonic() > deadline:
+        if cursor == 0 or time.monotonic() >= deadline:
             return _Census(seen, modules, pages, cursor == 0)
 
 

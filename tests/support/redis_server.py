@@ -78,7 +78,11 @@ class RedisServer:
         self._signal(signal.SIGCONT)
 
     def close(self) -> None:
-        self.stop()
+        """Ends the server at once and removes its data."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
         self._home.cleanup()
 
     def __enter__(self) -> Self:
@@ -97,6 +101,7 @@ class RedisServer:
             "daemonize": "no",
             "logfile": '""',
             "pidfile": '""',
+            **({} if self._conf else {"save": '""'}),
         }
         pairs = {**ours, **{name.replace("_", "-"): value for name, value in self._directives.items()}}
         return [server_binary(), *self._conf, *(word for k, v in pairs.items() for word in (f"--{k}", v))]

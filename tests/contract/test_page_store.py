@@ -1,0 +1,145 @@
+"""What every PageStore does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import get_args
+
+import pytest
+import redis
+
+from tecken.redisclient import client
+from tecken.store.memory import MemoryPageStore
+from tecken.store.port import Missing, MissingKind, PageKey, PageStore
+from tecken.store.redis import RedisPageStore
+from tecken.symbols.ids import module_key
+from tests.support.redis_server import RedisServer
+
+XUL = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+NTDLL = module_key("wntdll.pdb", "D74F79EB1F8D4A45ABCD2F476CCABACC2")
+ABSENT = Missing("absent", "nobody has it")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    with RedisServer(maxmemory="500mb", maxmemory_policy="allkeys-lru") as running:
+        yield running
+
+
+@pytest.fixture
+def connection(server: RedisServer) -> Iterator[redis.Redis]:
+    with client(server.url, timeout=5, connect_timeout=5) as connected:
+        connected.flushall()
+        yield connected
+
+
+@pytest.fixture(params=["memory", "redis"])
+def page_store(request: pytest.FixtureRequest) -> PageStore:
+    if request.param == "memory":
+        return MemoryPageStore(1 << 24)
+    return RedisPageStore(request.getfixturevalue("connection"))
+
+
+def test_an_empty_store_leaves_everything_out(page_store: PageStore) -> None:
+    assert page_store.headers([XUL, NTDLL]) == {}
+    assert page_store.pages([PageKey(XUL, "0" * 16, 0)]) == {}
+
+
+def test_asking_for_nothing_answers_nothing(page_store: PageStore) -> None:
+    assert page_store.headers([]) == {}
+    assert page_store.pages([]) == {}
+    page_store.put_pages({})
+
+
+def test_bytes_come_back_as_they_were(page_store: PageStore) -> None:
+    raw = bytes(range(256))
+    page = PageKey(XUL, "0123456789abcdef", 7)
+    page_store.put_header(XUL, raw)
+    page_store.put_pages({page: raw})
+    assert page_store.headers([XUL]) == {XUL: raw}
+    assert page_store.pages([page]) == {page: raw}
+
+
+def test_empty_bytes_are_there(page_store: PageStore) -> None:
+    page_store.put_header(XUL, b"")
+    assert page_store.headers([XUL]) == {XUL: b""}
+
+
+@pytest.mark.parametrize(
+    "name", ["[vdso]", "<unknown>", "{guid}.xpi", "a b~", "*", "符号.pdb", "a:1:symbol:b", "%2e"]
+)
+def test_a_module_may_have_any_name(page_store: PageStore, name: str) -> None:
+    module = module_key(name, "A" * 33)
+    page = PageKey(module, "f" * 16, 1)
+    page_store.put_header(module, b"header")
+    page_store.put_pages({page: b"page"})
+    assert page_store.headers([module]) == {module: b"header"}
+    assert page_store.pages([page]) == {page: b"page"}
+
+
+def test_a_module_asked_for_twice_is_answered_once(page_store: PageStore) -> None:
+    page_store.put_header(XUL, b"header")
+    assert page_store.headers([XUL, NTDLL, XUL]) == {XUL: b"header"}
+
+
+def test_pages_stand_alone(page_store: PageStore) -> None:
+    there = PageKey(XUL, "a" * 16, 1)
+    others = [PageKey(XUL, "b" * 16, 1), PageKey(XUL, "a" * 16, 2), PageKey(NTDLL, "a" * 16, 1)]
+    page_store.put_pages({there: b"page"})
+    assert page_store.pages([*others, there]) == {there: b"page"}
+
+
+def test_the_last_one_put_counts(page_store: PageStore) -> None:
+    page = PageKey(XUL, "a" * 16, 1)
+    for raw in (b"first", b"second"):
+        page_store.put_header(XUL, raw)
+        page_store.put_pages({page: raw})
+    assert page_store.headers([XUL]) == {XUL: b"second"}
+    assert page_store.pages([page]) == {page: b"second"}
+
+
+def test_thousands_of_pages_at_once(page_store: PageStore) -> None:
+    pages = {PageKey(XUL, "a" * 16, number): str(number).encode() * 400 for number in range(3000)}
+    page_store.put_pages(pages)
+    assert page_store.pages(list(pages)) == pages
+
+
+def test_thousands_of_modules_at_once(page_store: PageStore) -> None:
+    modules = [module_key(f"{number}.pdb", "A" * 33) for number in range(3000)]
+    for module in modules[::10]:
+        page_store.put_header(module, module.debug_file.encode())
+    assert page_store.headers(modules) == {module: module.debug_file.encode() for module in modules[::10]}
+
+
+@pytest.mark.parametrize("kind", get_args(MissingKind))
+def test_a_missing_module_is_remembered_with_its_reason(page_store: PageStore, kind: MissingKind) -> None:
+    page_store.put_missing(XUL, Missing(kind, 'it said "n\u00f6"\n\udcff'), seconds=60)
+    assert page_store.headers([XUL, NTDLL]) == {XUL: Missing(kind, 'it said "n\u00f6"\n\udcff')}
+
+
+def test_the_last_reason_counts(page_store: PageStore) -> None:
+    page_store.put_missing(XUL, Missing("unreachable", "no route"), seconds=5)
+    page_store.put_missing(XUL, ABSENT, seconds=60)
+    assert page_store.headers([XUL]) == {XUL: ABSENT}
+
+
+def test_a_header_wins_over_a_missing_marker(page_store: PageStore) -> None:
+    page_store.put_header(XUL, b"header")
+    page_store.put_missing(XUL, ABSENT, seconds=60)
+    assert page_store.headers([XUL]) == {XUL: b"header"}
+
+
+def test_forgetting_removes_header_and_marker_but_not_pages(page_store: PageStore) -> None:
+    page = PageKey(XUL, "a" * 16, 1)
+    page_store.put_header(XUL, b"header")
+    page_store.put_missing(XUL, ABSENT, seconds=60)
+    page_store.put_missing(NTDLL, ABSENT, seconds=60)
+    page_store.put_pages({page: b"page"})
+    page_store.forget(XUL)
+    assert page_store.headers([XUL, NTDLL]) == {NTDLL: ABSENT}
+    assert page_store.pages([page]) == {page: b"page"}
+
+
+def test_forgetting_what_is_not_there_is_fine(page_store: PageStore) -> None:
+    page_store.forget(XUL)
+    assert page_store.headers([XUL]) == {}

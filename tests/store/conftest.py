@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from tecken.redisclient import client
+from tests.support.redis_server import RedisServer
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    """This test's own: it may be filled, paused and stopped."""
+    with RedisServer(maxmemory="500mb", maxmemory_policy="allkeys-lru") as running:
+        yield running
+
+
+@pytest.fixture
+def connection(server: RedisServer) -> Iterator[redis.Redis]:
+    with client(server.url, timeout=5, connect_timeout=5) as connected:
+        yield connected

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+
+from tecken.errors import StoreAway
+from tecken.store.breaker import Breaker
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def breaker(clock: Clock) -> Breaker:
+    return Breaker(pause=1.0, clock=clock)
+
+
+def test_admits_while_nothing_has_failed(breaker: Breaker) -> None:
+    breaker.admit()
+    breaker.admit()
+
+
+def test_says_when_to_come_back(breaker: Breaker, clock: Clock) -> None:
+    breaker.failed()
+    clock.now = 0.75
+    with pytest.raises(StoreAway) as caught:
+        breaker.admit()
+    assert caught.value.retry_after == 0.25
+
+
+def test_admits_one_call_per_pause(breaker: Breaker, clock: Clock) -> None:
+    breaker.failed()
+    clock.now = 1.0
+    breaker.admit()
+    with pytest.raises(StoreAway):
+        breaker.admit()
+    clock.now = 2.0
+    breaker.admit()
+
+
+def test_closes_with_an_answer(breaker: Breaker, clock: Clock) -> None:
+    breaker.failed()
+    clock.now = 1.0
+    breaker.admit()
+    breaker.answered()
+    breaker.admit()
+    breaker.admit()

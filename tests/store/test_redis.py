@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import redis
+
+from tecken.redisclient import client
+from tecken.store.port import Missing, PageKey
+from tecken.store.redis import RedisPageStore
+from tecken.symbols.ids import module_key
+from tests.support.redis_server import RedisServer
+
+ROOT = Path(__file__).parents[2]
+XUL = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+HEADER = ":1:symbol:xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2"
+MARKER = ":1:missing:xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2"
+ABSENT = Missing("absent", "nobody has it")
+GENERATION = "0123456789abcdef"
+
+
+@pytest.fixture
+def page_store(connection: redis.Redis) -> RedisPageStore:
+    return RedisPageStore(connection)
+
+
+def commands(connection: redis.Redis) -> dict[str, int]:
+    """How often each command was carried out since `config_resetstat`."""
+    stats = connection.info("commandstats")
+    return {name.removeprefix("cmdstat_"): int(entry["calls"]) for name, entry in stats.items()}
+
+
+def test_keys_are_as_operators_know_them(page_store: RedisPageStore, connection: redis.Redis) -> None:
+    page_store.put_missing(XUL, ABSENT, seconds=60)
+    assert connection.keys() == [MARKER.encode()]
+    assert 0 < connection.ttl(MARKER) <= 60
+    assert json.loads(connection.get(MARKER) or b"") == {"kind": "absent", "reason": "nobody has it"}
+    page_store.put_header(XUL, b"header")
+    page_store.put_pages({PageKey(XUL, GENERATION, 12): b"page"})
+    assert connection.mget(HEADER, f"{HEADER}/{GENERATION}/12") == [b"header", b"page"]
+    assert connection.dbsize() == 2, "the header replaces the marker"
+
+
+def test_a_request_costs_one_round_trip_each(page_store: RedisPageStore, connection: redis.Redis) -> None:
+    modules = [module_key(f"{number}.pdb", "A" * 33) for number in range(40)]
+    connection.config_resetstat()
+    page_store.headers(modules)
+    page_store.pages([PageKey(module, GENERATION, 1) for module in modules])
+    assert commands(connection)["mget"] == 2
+
+
+def test_no_command_carries_more_than_a_few_megabytes(
+    page_store: RedisPageStore, connection: redis.Redis
+) -> None:
+    pages = {PageKey(XUL, GENERATION, number): bytes(100_000) for number in range(40)}
+    connection.config_resetstat()
+    page_store.put_pages(pages)
+    assert commands(connection)["mset"] == 4
+    assert page_store.pages(list(pages)) == pages
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"",
+        b"absent",
+        b"\xff\xfe",
+        b"[]",
+        b'"absent"',
+        b'{"kind": "absent"}',
+        b'{"kind": "gone", "reason": ""}',
+        b'{"kind": ["absent"], "reason": ""}',
+        b'{"kind": "absent", "reason": null}',
+    ],
+)
+def test_a_marker_nobody_can_read_counts_as_not_there(
+    page_store: RedisPageStore, connection: redis.Redis, junk: bytes
+) -> None:
+    connection.set(MARKER, junk)
+    assert page_store.headers([XUL]) == {}
+
+
+def test_a_key_of_another_type_counts_as_not_there(
+    page_store: RedisPageStore, connection: redis.Redis
+) -> None:
+    page = PageKey(XUL, GENERATION, 0)
+    connection.hset(HEADER, "offset", "name")
+    connection.rpush(MARKER, "x")
+    connection.sadd(f"{HEADER}/{GENERATION}/0", "x")
+    assert page_store.headers([XUL]) == {}
+    assert page_store.pages([page]) == {}
+    page_store.put_missing(XUL, ABSENT, seconds=60)
+    assert page_store.headers([XUL]) == {XUL: ABSENT}
+    page_store.put_header(XUL, b"header")
+    page_store.put_pages({page: b"page"})
+    assert page_store.headers([XUL]) == {XUL: b"header"}
+    assert page_store.pages([page]) == {page: b"page"}
+
+
+def test_pages_are_evicted_one_by_one(page_store: RedisPageStore, connection: redis.Redis) -> None:
+    connection.config_set("maxmemory", connection.info("memory")["used_memory"] + 5_000_000)
+    pages = {PageKey(XUL, GENERATION, number): str(number).encode() * 2000 for number in range(2000)}
+    page_store.put_pages(pages)
+    kept = page_store.pages(list(pages))
+    assert 0 < len(kept) < len(pages)
+    assert kept.items() <= pages.items()
+    page_store.put_header(XUL, b"header")
+    assert page_store.headers([XUL]) == {XUL: b"header"}
+
+
+def test_threads_share_a_store(page_store: RedisPageStore) -> None:
+    pages = {PageKey(XUL, GENERATION, number): str(number).encode() * 500 for number in range(400)}
+    page_store.put_pages(pages)
+    shares = [dict(list(pages.items())[thread::8]) for thread in range(8)] * 10
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(page_store.pages, map(list, shares))) == shares
+
+
+def test_a_forked_process_has_connections_of_its_own(server: RedisServer) -> None:
+    """In a fresh interpreter, because this one has threads."""
+    command = [sys.executable, "-m", "tests.store.fork", server.url]
+    done = subprocess.run(command, check=False, capture_output=True, cwd=ROOT, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_url_may_name_another_database(server: RedisServer, connection: redis.Redis) -> None:
+    with client(server.url.removesuffix("0") + "3", timeout=5, connect_timeout=5) as third:
+        RedisPageStore(third).put_header(XUL, b"header")
+    assert connection.dbsize() == 0

@@ -1,0 +1,179 @@
+"""The server refuses, is mute, full, read-only or foreign: StoreAway, and a timeout is paid once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+
+from tecken.errors import StoreAway
+from tecken.redisclient import client
+from tecken.store.breaker import Breaker
+from tecken.store.port import Missing, PageKey
+from tecken.store.redis import RedisPageStore
+from tecken.symbols.ids import module_key
+from tests.support.redis_server import RedisServer
+from tests.support.scripted_server import ScriptedServer
+
+XUL = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+PAGE = PageKey(XUL, "0123456789abcdef", 0)
+Call = Callable[[RedisPageStore], object]
+CALLS: dict[str, Call] = {
+    "headers": lambda store: store.headers([XUL]),
+    "pages": lambda store: store.pages([PAGE]),
+    "put_header": lambda store: store.put_header(XUL, b"header"),
+    "put_pages": lambda store: store.put_pages({PAGE: b"page"}),
+    "put_missing": lambda store: store.put_missing(XUL, Missing("absent", ""), seconds=60),
+    "forget": lambda store: store.forget(XUL),
+    "stats": lambda store: store.stats(),
+}
+WRITES = ["put_header", "put_pages", "put_missing"]
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def page_store(connection: redis.Redis, clock: Clock) -> RedisPageStore:
+    return RedisPageStore(connection, Breaker(pause=1.0, clock=clock))
+
+
+@pytest.fixture
+def impatient(server: RedisServer, clock: Clock) -> Iterator[RedisPageStore]:
+    with client(server.url, timeout=0.3, connect_timeout=0.3) as connected:
+        yield RedisPageStore(connected, Breaker(pause=1.0, clock=clock))
+
+
+def test_asking_for_nothing_needs_no_server(server: RedisServer, page_store: RedisPageStore) -> None:
+    server.stop()
+    assert page_store.headers([]) == {}
+    assert page_store.pages([]) == {}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_refused(server: RedisServer, page_store: RedisPageStore, call: Call) -> None:
+    server.stop()
+    with pytest.raises(StoreAway, match="cannot be reached"):
+        call(page_store)
+
+
+@pytest.mark.parametrize("call", ["headers", "put_header", "put_pages"])
+def test_mute(server: RedisServer, impatient: RedisPageStore, call: str) -> None:
+    server.pause()
+    with pytest.raises(StoreAway, match="did not answer in time"):
+        CALLS[call](impatient)
+
+
+def test_a_connection_that_goes_mute_never_gives_the_answer_to_another_question(
+    server: RedisServer, impatient: RedisPageStore, clock: Clock
+) -> None:
+    impatient.put_header(XUL, b"header")
+    server.pause()
+    with pytest.raises(StoreAway):
+        impatient.headers([XUL])
+    server.resume()
+    clock.now += 1
+    assert impatient.pages([PAGE]) == {}
+
+
+def test_after_a_failure_nobody_is_asked_until_the_pause_is_over(
+    server: RedisServer, impatient: RedisPageStore, clock: Clock
+) -> None:
+    server.pause()
+    with pytest.raises(StoreAway):
+        impatient.headers([XUL])
+    server.resume()
+    with pytest.raises(StoreAway, match="a moment ago"):
+        impatient.pages([PAGE])
+    clock.now += 1
+    assert impatient.headers([XUL]) == {}
+    assert impatient.pages([PAGE]) == {}
+
+
+def test_recovers_from_a_restart(server: RedisServer, page_store: RedisPageStore, clock: Clock) -> None:
+    page_store.put_header(XUL, b"header")
+    server.stop()
+    with pytest.raises(StoreAway):
+        page_store.headers([XUL])
+    server.start()
+    clock.now += 1
+    assert page_store.headers([XUL]) == {}
+
+
+def test_a_restart_between_two_calls_goes_unnoticed(server: RedisServer, page_store: RedisPageStore) -> None:
+    page_store.put_header(XUL, b"header")
+    server.stop()
+    server.start()
+    assert page_store.headers([XUL]) == {}
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_full_server_still_serves_reads(
+    connection: redis.Redis, page_store: RedisPageStore, write: str
+) -> None:
+    page_store.put_header(XUL, b"header")
+    connection.config_set("maxmemory-policy", "noeviction")
+    connection.config_set("maxmemory", 1)
+    with pytest.raises(StoreAway, match="is out of memory"):
+        CALLS[write](page_store)
+    assert page_store.headers([XUL]) == {XUL: b"header"}
+
+
+@pytest.mark.parametrize("write", [*WRITES, "forget"])
+def test_a_read_only_server_still_serves_reads(
+    connection: redis.Redis, page_store: RedisPageStore, write: str
+) -> None:
+    page_store.put_header(XUL, b"header")
+    connection.replicaof("127.0.0.1", "1")
+    with pytest.raises(StoreAway, match="is read-only"):
+        CALLS[write](page_store)
+    assert page_store.headers([XUL]) == {XUL: b"header"}
+
+
+def test_no_permission_to_write_still_reads(server: RedisServer, connection: redis.Redis) -> None:
+    connection.acl_setuser("reader", enabled=True, passwords="+word", keys=["*"], categories=["+@read"])
+    with client(server.url.replace("//", "//reader:word@"), timeout=5, connect_timeout=5) as connected:
+        store = RedisPageStore(connected)
+        with pytest.raises(StoreAway, match="NoPermissionError"):
+            store.put_header(XUL, b"header")
+        assert store.headers([XUL]) == {}
+
+
+@pytest.mark.parametrize("userinfo", ["", ":wr0ng@", "nobody:wr0ng@"])
+def test_a_wrong_password(server: RedisServer, connection: redis.Redis, userinfo: str) -> None:
+    connection.config_set("requirepass", "r1ght")
+    with client(server.url.replace("//", f"//{userinfo}"), timeout=5, connect_timeout=5) as connected:
+        with pytest.raises(StoreAway, match="refuses our password") as caught:
+            RedisPageStore(connected).headers([XUL])
+        assert "wr0ng" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("reply", "text"),
+    [
+        (b"", "cannot be reached"),
+        (b"-LOADING Redis is loading the dataset in memory\r\n", "is still loading"),
+        (b"-MOVED 3999 127.0.0.1:6381\r\n", "answered with MovedError"),
+        (b"-MASTERDOWN Link with MASTER is down\r\n", "answered with MasterDownError"),
+        (b"-ERR unknown command, with args beginning with: 's3cret'\r\n", "answered with ResponseError"),
+        (b"-MISCONF Redis is configured to save RDB snapshots\r\n", "answered with ResponseError"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "answered with InvalidResponse"),
+    ],
+)
+def test_every_other_answer(reply: bytes, text: str) -> None:
+    with ScriptedServer(reply) as server:
+        url = f"redis://:s3cret@127.0.0.1:{server.port}/0"
+        with client(url, timeout=5, connect_timeout=5) as connected:
+            with pytest.raises(StoreAway, match=text) as caught:
+                RedisPageStore(connected).headers([XUL])
+            assert "s3cret" not in str(caught.value)
