@@ -1,4 +1,4 @@
-"""Every metric of the project. Nothing else imports prometheus_client, so a metric is listed here or it is none."""
+"""Every metric of the project: nothing else imports prometheus_client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RENDERED = Counter(
 )
 MODULES = Counter(
     "tecken_symbolicate_modules",
-    "Modules referenced, per request: found, absent, malformed, unreachable or bad.",
+    "Modules that stacks refer to, once per job: found, absent, not_asked, or the name of an error.",
     ["outcome"],
 )
 PAGES = Counter(

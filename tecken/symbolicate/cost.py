@@ -1,0 +1,59 @@
+"""What a request cost: for the metrics, and for a client that sent the `Debug` header."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from tecken.metrics import FRAMES, MODULES, PAGES
+from tecken.modules.trace import Trace
+from tecken.symbolicate.answer import Module, Resolved, key
+
+
+def debug(resolved: Sequence[Resolved], trace: Trace, seconds: float) -> dict[str, Any]:
+    """Seconds and bytes. `stacks` and `stacks_per_module` count frames, as they always did."""
+    frames = [(one, index) for one in resolved for stack in one.job.stacks for index, _ in stack]
+    per_module = Counter(key(one.job.modules[index]) for one, index in frames if index >= 0)
+    downloads = trace.downloads
+    return {
+        "time": seconds,
+        "stacks": {"count": len(frames), "real": per_module.total()},
+        "modules": {"count": len(per_module), "stacks_per_module": per_module},
+        "cache_lookups": {
+            "count": trace.store.count,
+            "hits": trace.store.hits,
+            "time": trace.store.seconds,
+        },
+        "downloads": {
+            "count": sum(spent.count for spent in downloads.values()),
+            "size": sum(spent.size for spent in downloads.values()),
+            "time": sum(spent.seconds for spent in downloads.values()),
+            "size_per_module": {str(module): spent.size for module, spent in downloads.items()},
+            "time_per_module": {str(module): spent.seconds for module, spent in downloads.items()},
+        },
+        "parse_sym": {
+            "time": sum(trace.parse.values()),
+            "time_per_module": {str(module): spent for module, spent in trace.parse.items()},
+        },
+        "pages": asdict(trace.pages),
+    }
+
+
+def count(version: str, resolved: Sequence[Resolved], trace: Trace) -> None:
+    FRAMES.labels(version).inc(sum(len(stack) for one in resolved for stack in one.job.stacks))
+    outcomes = Counter(_outcome(module) for one in resolved for module in one.modules.values())
+    for outcome, modules in outcomes.items():
+        MODULES.labels(outcome).inc(modules)
+    for origin, pages in asdict(trace.pages).items():
+        if pages:
+            PAGES.labels(origin).inc(pages)
+
+
+def _outcome(module: Module) -> str:
+    if module.found is None:
+        return "not_asked"
+    if module.failure:
+        return module.failure.name
+    return "found" if module.found else "absent"

@@ -1,0 +1,118 @@
+"""What a client sends, checked: JSON -> jobs. Every text here is part of the wire contract (docs/api.md)."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import orjson
+
+from tecken.errors import BadInput, TooMuch
+
+Spelling = tuple[str, str]
+"""A module as the client wrote it: debug file and debug id, either may be empty or nonsense."""
+
+UNKNOWN_MODULE = -1
+"""The module index of an address outside every module."""
+
+
+class Job(NamedTuple):
+    """`stacks[i][j]` is [module index, module offset]; the index is UNKNOWN_MODULE or one of `modules`."""
+
+    modules: list[Spelling]
+    stacks: list[list[list[int]]]
+
+
+class Limits(NamedTuple):
+    """Per request, whatever the number of jobs."""
+
+    jobs: int
+    frames: int
+
+
+def v5_jobs(body: bytes, limits: Limits) -> list[Job]:
+    """`{"jobs": [J, ...]}` or a bare J. Raises BadInput, TooMuch."""
+    payload = _parse(body)
+    jobs = [payload] if "stacks" in payload and "memoryMap" in payload else _get(payload, "jobs")
+    if not jobs:
+        raise BadInput("Jobs list empty")
+    if type(jobs) is not list:
+        raise BadInput("Wrong type of value ('jobs' not a list)")
+    if len(jobs) > limits.jobs:
+        raise TooMuch(f"Too many jobs: {len(jobs)}, at most {limits.jobs} in one request")
+    for number, job in enumerate(jobs, 1):
+        _check_job(number, job)
+    return _jobs(jobs, limits)
+
+
+def v4_job(body: bytes, limits: Limits) -> Job:
+    """`{"stacks": ..., "memoryMap": ..., "version": 4}`. Raises BadInput, TooMuch."""
+    payload = _parse(body)
+    for key in ("stacks", "memoryMap"):
+        if type(_get(payload, key)) is not list:
+            raise BadInput("Must be a list")
+    if payload.get("version") != 4:
+        raise BadInput("Expect version==4")
+    return _jobs([payload], limits)[0]
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    try:
+        payload = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise BadInput("Invalid JSON passed in") from None
+    if type(payload) is not dict:
+        raise BadInput("Not a dict")
+    return payload
+
+
+def _get(payload: dict[str, Any], key: str) -> Any:
+    if key not in payload:
+        raise BadInput(f"Missing key in JSON ('{key}')")
+    return payload[key]
+
+
+def _check_job(number: int, job: Any) -> None:
+    if type(job) is not dict:
+        raise BadInput(f"Wrong type of value (Job number {number} is not a dict)")
+    for key in ("memoryMap", "stacks"):
+        if type(_get(job, key)) is not list:
+            raise BadInput(f"Wrong type of value (Stack number {number} is '{key}' not a list)")
+
+
+def _jobs(raw: list[dict[str, Any]], limits: Limits) -> list[Job]:
+    jobs = []
+    frames = 0
+    for job in raw:
+        frames += _check_stacks(job["stacks"], len(job["memoryMap"]))
+        jobs.append(Job([_spelling(module) for module in job["memoryMap"]], job["stacks"]))
+    if frames > limits.frames:
+        raise TooMuch(f"Too many frames: {frames}, at most {limits.frames} in one request")
+    return jobs
+
+
+def _check_stacks(stacks: list[Any], modules: int) -> int:
+    """The number of frames. `type() is` and not isinstance(): a JSON boolean is no number."""
+    frames = 0
+    for stack in stacks:
+        if type(stack) is not list:
+            raise BadInput("Must be a list of lists")
+        frames += len(stack)
+        for frame in stack:
+            if type(frame) is not list:
+                raise BadInput("Must be a list of lists of lists")
+            if len(frame) != 2:
+                raise BadInput("List of lists of frames must be 2 numbers")
+            index, offset = frame
+            if type(index) is not int or type(offset) is not int:
+                raise BadInput("Frame must be two integers")
+            if not UNKNOWN_MODULE <= index < modules:
+                raise BadInput("module index out of range")
+    return frames
+
+
+def _spelling(module: Any) -> Spelling:
+    """What is no string counts as empty: one odd module must not fail its neighbours."""
+    if type(module) is not list or len(module) != 2:
+        raise BadInput("Must be a list of lists of size 2")
+    name, debug_id = module
+    return name if type(name) is str else "", debug_id if type(debug_id) is str else ""

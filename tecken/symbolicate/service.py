@@ -1,0 +1,192 @@
+"""Decides a symbolication request: which modules, which frames are new, what to say of modules that failed.
+
+Knows no Django: what it needs is passed in. A request costs at most three round trips to the store, however
+many modules and frames: headers, pages of symbols, pages of names. A cold module's header is asked for again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+import orjson
+
+from tecken.errors import BadModule, CouldNotAsk, Pending
+from tecken.modules.port import Cold, Modules
+from tecken.modules.trace import Trace
+from tecken.store.port import Missing
+from tecken.symbolicate import cost
+from tecken.symbolicate.answer import Failure, Module, Resolved, Version
+from tecken.symbolicate.frames import FrameCache
+from tecken.symbolicate.lookups import look_up
+from tecken.symbolicate.schema import UNKNOWN_MODULE, Job
+from tecken.symbols.ids import ModuleKey, module_key
+from tecken.symbols.pagefile import Header
+
+Outcome: TypeAlias = Header | Missing | CouldNotAsk
+"""What came of asking for a module; Missing is absent or malformed here."""
+
+TRIES = 2
+"""How often one request asks for a module whose page file is replaced under its eyes."""
+
+
+class Parts(NamedTuple):
+    """What outlives a request. `seconds` is how long one waits for modules that nobody has prepared."""
+
+    modules: Modules
+    cold: Cold
+    frames: FrameCache
+    seconds: float
+    clock: Callable[[], float] = time.monotonic
+
+
+def symbolicate(parts: Parts, version: Version, jobs: Sequence[Job], *, debug: bool = False) -> bytes:
+    """The answer as JSON. Raises CouldNotAsk as `resolve` does."""
+    start = time.perf_counter()
+    trace = Trace()
+    resolved = resolve(parts, version, jobs, trace)
+    cost.count(version.name, resolved, trace)
+    answer = version.answer(resolved)
+    if debug:
+        answer += b',"debug":' + orjson.dumps(cost.debug(resolved, trace, time.perf_counter() - start))
+    return answer + b"}"
+
+
+def resolve(parts: Parts, version: Version, jobs: Sequence[Job], trace: Trace) -> list[Resolved]:
+    """Every frame of every job, symbolicated or not.
+
+    Raises CouldNotAsk when modules were referenced and not one of them could be asked for.
+    """
+    asked = [(job, _asked(job)) for job in jobs]
+    request = _Request(parts, version, trace, _wanted(asks for _, asks in asked))
+    request.run()
+    return [Resolved(job, {index: request.module(ask) for index, ask in asks.items()}) for job, asks in asked]
+
+
+class _Ask(NamedTuple):
+    """One module of one job; `key` is None where there is nothing to ask for."""
+
+    key: ModuleKey | BadModule | None
+    offsets: set[int]
+
+
+class _Request:
+    def __init__(
+        self, parts: Parts, version: Version, trace: Trace, wanted: Mapping[ModuleKey, set[int]]
+    ) -> None:
+        self._parts = parts
+        self._version = version
+        self._trace = trace
+        self._wanted = wanted
+        self._outcomes: dict[ModuleKey, Outcome] = {}
+        self._fragments: dict[ModuleKey, dict[int, bytes]] = {}
+
+    def run(self) -> None:
+        left: Iterable[ModuleKey] = self._wanted
+        for _ in range(TRIES):
+            self._ask(left)
+            left = self._render(left)
+            if not left:
+                break
+        self._outcomes |= dict.fromkeys(left, CouldNotAsk("its symbols are being replaced; try again"))
+        self._refuse_if_nothing_answered()
+
+    def module(self, ask: _Ask) -> Module:
+        """How one module of a job is answered."""
+        if ask.key is None:
+            return Module(self._plain(ask.offsets))
+        if isinstance(ask.key, BadModule):
+            return Module(self._plain(ask.offsets), False, _failure(ask.key))
+        outcome = self._outcomes[ask.key]
+        if isinstance(outcome, Header):
+            return Module(self._fragments[ask.key], True, code_file=outcome.metadata.code_file)
+        return Module(self._plain(ask.offsets), False, _failure(outcome))
+
+    def _plain(self, offsets: Iterable[int]) -> dict[int, bytes]:
+        return {offset: self._version.fragment(offset, None) for offset in offsets}
+
+    def _ask(self, modules: Iterable[ModuleKey]) -> None:
+        """Fill the outcomes, bringing in what is cold."""
+        known = self._parts.modules.headers(modules, self._trace)
+        self._outcomes |= known
+        cold = [module for module in modules if module not in known]
+        if cold:
+            self._outcomes |= self._bring(cold)
+        for module in modules:
+            outcome = self._outcomes[module]
+            if isinstance(outcome, Missing) and outcome.kind == "unreachable":
+                self._outcomes[module] = CouldNotAsk(outcome.reason)
+
+    def _bring(self, cold: Sequence[ModuleKey]) -> dict[ModuleKey, Outcome]:
+        parts = self._parts
+        outcomes: dict[ModuleKey, Outcome] = {**parts.cold.bring(cold, parts.clock() + parts.seconds)}
+        ready = [module for module in cold if module not in outcomes]
+        if ready:
+            gone = dict.fromkeys(ready, Pending("it was prepared and is gone again; try again"))
+            outcomes |= gone | parts.modules.headers(ready, self._trace)
+        return outcomes
+
+    def _render(self, modules: Iterable[ModuleKey]) -> set[ModuleKey]:
+        """Fill the fragments; the answer is the modules to start over with."""
+        new: dict[ModuleKey, tuple[Header, set[int]]] = {}
+        for module in modules:
+            header, offsets = self._outcomes[module], self._wanted[module]
+            if isinstance(header, Header):
+                known = self._parts.frames.get(self._version.name, header.generation, offsets)
+                self._fragments[module] = known
+                if len(known) < len(offsets):
+                    new[module] = header, offsets.difference(known)
+        if not new:
+            return set()
+        looked = look_up(self._parts.modules, new, self._trace)
+        for module, frames in looked.frames.items():
+            fresh = {offset: self._version.fragment(offset, frame) for offset, frame in frames.items()}
+            self._parts.frames.put(self._version.name, new[module][0].generation, fresh)
+            self._fragments[module] |= fresh
+        self._outcomes |= looked.failed
+        return looked.replaced
+
+    def _refuse_if_nothing_answered(self) -> None:
+        away = [outcome for outcome in self._outcomes.values() if isinstance(outcome, CouldNotAsk)]
+        if not away or len(away) < len(self._outcomes):
+            return
+        waits = [why.retry_after for why in away if why.retry_after is not None]
+        text = f"None of {len(away)} modules could be asked for: {away[0]}"
+        raise CouldNotAsk(text, min(waits, default=None))
+
+
+def _asked(job: Job) -> dict[int, _Ask]:
+    """What the job's stacks ask, by module index."""
+    offsets: defaultdict[int, set[int]] = defaultdict(set)
+    for stack in job.stacks:
+        for index, offset in stack:
+            offsets[index].add(offset)
+    return {index: _Ask(_key(job, index), where) for index, where in offsets.items()}
+
+
+def _key(job: Job, index: int) -> ModuleKey | BadModule | None:
+    if index == UNKNOWN_MODULE or "" in job.modules[index]:
+        return None
+    try:
+        return module_key(*job.modules[index])
+    except BadModule as error:
+        return error
+
+
+def _wanted(jobs: Iterable[Mapping[int, _Ask]]) -> dict[ModuleKey, set[int]]:
+    """The same module in two jobs, or in two spellings, is asked for once."""
+    wanted: defaultdict[ModuleKey, set[int]] = defaultdict(set)
+    for asks in jobs:
+        for ask in asks.values():
+            if isinstance(ask.key, ModuleKey):
+                wanted[ask.key] |= ask.offsets
+    return wanted
+
+
+def _failure(outcome: Missing | CouldNotAsk | BadModule) -> Failure | None:
+    """A module that is simply absent is no failure."""
+    if not isinstance(outcome, Missing):
+        return Failure(type(outcome).__name__, str(outcome))
+    return Failure("Malformed", outcome.reason) if outcome.kind == "malformed" else None

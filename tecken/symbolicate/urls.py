@@ -1,0 +1,11 @@
+from __future__ import annotations
+
+from django.urls import path
+
+from tecken.symbolicate import views
+
+urlpatterns = [
+    path("", views.root),
+    path("symbolicate/v4", views.v4),
+    path("symbolicate/v5", views.v5),
+]

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from http import HTTPStatus
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from tecken import wiring
+from tecken.guards import View, body, cors, post_only
+from tecken.http import answers_errors, error_reply, json_reply
+from tecken.metrics import REQUESTS
+from tecken.symbolicate.answer import V4, V5, Version
+from tecken.symbolicate.frames import FrameCache
+from tecken.symbolicate.schema import Job, Limits, v4_job, v5_jobs
+from tecken.symbolicate.service import Parts, symbolicate
+
+YES = ("1", "true", "yes")
+
+
+@wiring.once
+def parts() -> Parts:
+    return Parts(
+        wiring.library(),
+        wiring.cold(),
+        FrameCache(settings.PROCESS_FRAME_BYTES),
+        settings.SYMBOLICATE_DEADLINE_SECONDS,
+    )
+
+
+def max_body() -> int:
+    return int(settings.SYMBOLICATE_MAX_BODY_BYTES)
+
+
+def limits() -> Limits:
+    return Limits(settings.SYMBOLICATE_MAX_JOBS, settings.SYMBOLICATE_MAX_FRAMES)
+
+
+def counted(version: str) -> Callable[[View], View]:
+    def guard(view: View) -> View:
+        @wraps(view)
+        def inner(request: HttpRequest) -> HttpResponse:
+            reply = view(request)
+            REQUESTS.labels(version, reply.status_code).inc()
+            return reply
+
+        return inner
+
+    return guard
+
+
+@csrf_exempt
+@counted(V5.name)
+@cors("POST, OPTIONS")
+@answers_errors
+@post_only
+@body(max_body)
+def v5(request: HttpRequest, content: bytes) -> HttpResponse:
+    return _reply(request, V5(), v5_jobs(content, limits()))
+
+
+@csrf_exempt
+@counted(V4.name)
+@cors("POST, OPTIONS")
+@answers_errors
+@post_only
+@body(max_body)
+def v4(request: HttpRequest, content: bytes) -> HttpResponse:
+    return _reply(request, V4(), [v4_job(content, limits())])
+
+
+@csrf_exempt
+@cors("GET, HEAD, POST, OPTIONS")
+@answers_errors
+def root(request: HttpRequest) -> HttpResponse:
+    """Symbolication was here once, and old clients may still knock."""
+    if request.method == "POST":
+        return error_reply(HTTPStatus.GONE, "Symbolication has moved: POST to /symbolicate/v5")
+    if request.method in ("GET", "HEAD"):
+        return HttpResponse("Tecken: POST stacks to /symbolicate/v5\n", content_type="text/plain")
+    reply = error_reply(HTTPStatus.METHOD_NOT_ALLOWED, "Must use HTTP GET")
+    reply["Allow"] = "GET, HEAD, POST, OPTIONS"
+    return reply
+
+
+def _reply(request: HttpRequest, version: Version, jobs: Sequence[Job]) -> HttpResponse:
+    debug = request.headers.get("Debug", "").strip().lower() in YES
+    return json_reply(symbolicate(parts(), version, jobs, debug=debug))
