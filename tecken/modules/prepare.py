@@ -76,13 +76,10 @@ class Preparer:
         return None
 
     def _convert(self, module: ModuleKey) -> Header:
-        with (
-            PREPARATION_SECONDS.time(),
-            self._source.open(module) as chunks,
-            self._conversion.of(chunks) as made,
-        ):
-            _same_id(module, made.header)
-            self._page_files.write(module, made.chunks())
+        with PREPARATION_SECONDS.time(), self._source.open(module) as chunks:
+            with self._conversion.of(chunks) as made:
+                _same_id(module, made.header)
+                self._page_files.write(module, made.chunks())
             PREPARATIONS.labels(result="ready").inc()
             return self._put(module, made.header)
 

@@ -1,0 +1,166 @@
+"""Builds the long-lived parts from the settings: each once per process, when it is first wanted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cache
+from typing import TypeVar
+
+import redis
+from celery import current_app
+from django.conf import settings
+from kombu.exceptions import KombuError
+
+from tecken import redisclient
+from tecken.errors import CouldNotAsk
+from tecken.modules.add import Adder
+from tecken.modules.board import RedisBoard
+from tecken.modules.cache import HeaderCache, PageCache
+from tecken.modules.conversion import Conversion
+from tecken.modules.library import Library
+from tecken.modules.prepare import Lifetimes, Preparer
+from tecken.modules.queue import CeleryCold, InlineCold, Worker
+from tecken.modules.reader import PageFileReader
+from tecken.modules.turn import RedisTurns
+from tecken.sources.bucket import Patience
+from tecken.sources.chain import Chain
+from tecken.sources.places import own_symbols_for, page_files_for, source_for
+from tecken.sources.port import PageFiles, SymbolFiles
+from tecken.store.breaker import Breaker
+from tecken.store.port import PageStore
+from tecken.store.redis import RedisPageStore
+from tecken.symbols.ids import ModuleKey
+
+PREPARE_TASK = "tecken.symbolicate.tasks.prepare"
+TASK_EXPIRES_SECONDS = 600  # a request waits for seconds; nobody remembers an older one
+
+T = TypeVar("T")
+
+
+def once(build: Callable[[], T]) -> Callable[[], T]:
+    """A forked child builds its own: threads, sockets and obstore's runtime do not survive a fork."""
+    cached = cache(build)
+    os.register_at_fork(after_in_child=cached.cache_clear)
+    return cached
+
+
+@once
+def cache_client() -> redis.Redis:
+    return redisclient.client(
+        settings.CACHES["default"]["LOCATION"],
+        timeout=settings.REDIS_TIMEOUT_SECONDS,
+        connect_timeout=settings.REDIS_CONNECT_TIMEOUT_SECONDS,
+    )
+
+
+@once
+def store_client() -> redis.Redis:
+    return redisclient.client(
+        settings.CACHES["store"]["LOCATION"],
+        timeout=settings.REDIS_STORE_TIMEOUT_SECONDS,
+        connect_timeout=settings.REDIS_STORE_CONNECT_TIMEOUT_SECONDS,
+    )
+
+
+@once
+def page_store() -> PageStore:
+    return RedisPageStore(store_client())
+
+
+def patience() -> Patience:
+    """What a conversion has, while only a worker or a command waits."""
+    return Patience(settings.SOURCE_TIMEOUT_SECONDS, settings.SOURCE_DEADLINE_SECONDS)
+
+
+@once
+def symbol_files() -> SymbolFiles:
+    return own_symbols_for(settings.STORAGE_URL, patience(), settings.SYMBOL_MAX_BYTES)
+
+
+@once
+def source() -> Chain:
+    """What was uploaded to us comes first."""
+    upstreams = [source_for(url, patience(), settings.SYMBOL_MAX_BYTES) for url in settings.SYMBOL_SOURCES]
+    return Chain([symbol_files(), *upstreams])
+
+
+@once
+def page_files() -> PageFiles:
+    """For whoever writes them, or reads a whole header at leisure."""
+    return page_files_for(settings.STORAGE_URL, patience())
+
+
+@once
+def turns() -> RedisTurns:
+    return RedisTurns(cache_client(), patience=settings.CONVERT_TIME_LIMIT_SECONDS)
+
+
+@once
+def conversion() -> Conversion:
+    return Conversion(settings.SYMBOL_MAX_BYTES, settings.SPOOL_DIR)
+
+
+@once
+def library() -> Library:
+    return Library(
+        page_store(),
+        PageFileReader(page_files_for(settings.STORAGE_URL)),
+        HeaderCache(settings.PROCESS_HEADER_BYTES, settings.PROCESS_HEADER_SECONDS),
+        PageCache(settings.PROCESS_PAGE_BYTES),
+    )
+
+
+@once
+def preparer() -> Preparer:
+    return Preparer(
+        source=source(),
+        page_files=page_files(),
+        store=page_store(),
+        turns=turns(),
+        conversion=conversion(),
+        lifetimes=Lifetimes(
+            settings.ABSENT_SECONDS, settings.MALFORMED_SECONDS, settings.UNREACHABLE_SECONDS
+        ),
+    )
+
+
+@once
+def adder() -> Adder:
+    return Adder(
+        symbol_files=symbol_files(),
+        page_files=page_files(),
+        store=page_store(),
+        turns=turns(),
+        conversion=conversion(),
+    )
+
+
+@once
+def board() -> RedisBoard:
+    return RedisBoard(cache_client(), Breaker())
+
+
+@once
+def cold() -> CeleryCold:
+    """For web processes, which never convert."""
+    return CeleryCold(board(), send_prepare)
+
+
+@once
+def inline_cold() -> InlineCold:
+    """For commands, which need no worker."""
+    return InlineCold(preparer())
+
+
+@once
+def worker() -> Worker:
+    return Worker(board(), preparer())
+
+
+def send_prepare(module: ModuleKey) -> None:
+    """Raises CouldNotAsk, after the broker's one short timeout."""
+    try:
+        current_app.send_task(PREPARE_TASK, args=list(module), expires=TASK_EXPIRES_SECONDS, retry=False)
+    except (KombuError, redis.RedisError, OSError) as error:
+        raise CouldNotAsk(f"the queue does not answer: {error}") from error
