@@ -1,0 +1,230 @@
+"""Objects under a URL: a local directory, S3, GCS or Azure, with obstore's errors told apart."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import time
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from tecken.errors import Absent, CouldNotAsk, MalformedPageFile, TooMuch
+from tecken.sources.shown import shown
+
+if TYPE_CHECKING:
+    from obstore import Attributes, GetResult
+    from obstore.store import ClientConfig, RetryConfig
+
+CLOUDS = ("s3", "gs", "az")
+PART_BYTES = 8 << 20
+PARTS_AT_ONCE = 3
+CHUNK_BYTES = 1 << 20
+MERGE_GAP = 128 << 10  # bytes; reading over a gap this long is cheaper than one more request
+LONGEST_SEGMENT = 255  # bytes; NAME_MAX of the usual file systems
+LONGEST_KEY = 1024  # bytes; S3, GCS and Azure agree
+STALE_SECONDS = 3600
+NO_CONTAINER = ("NoSuchBucket", "ContainerNotFound")
+
+Span = tuple[int, int]
+
+
+class Patience(NamedTuple):
+    """How long the cloud may take, in seconds: silence, and one whole request."""
+
+    timeout: float = 10.0
+    deadline: float = 300.0
+
+
+PATIENCE = Patience()
+
+
+class Bucket:
+    """Keys are relative paths with `/`; names in them need no quoting."""
+
+    def __init__(
+        self, name: str, store: ObjectStore, directory: Path | None = None, *, create: bool = True
+    ) -> None:
+        self.name = name
+        self._store = store
+        self._directory = directory
+        self._create = create
+
+    @property
+    def is_local(self) -> bool:
+        return self._directory is not None
+
+    def get(self, key: str) -> GetResult:
+        """Raises Absent or CouldNotAsk; read the body with `chunks`."""
+        self._refuse_long(key, Absent)
+        with self._errors_of(key):
+            return obstore.get(self._store, self._path(key))
+
+    def chunks(self, found: GetResult) -> Iterator[bytes]:
+        with self._errors_of(found.meta["path"]):
+            for chunk in found.stream(CHUNK_BYTES):
+                yield bytes(chunk)
+
+    def ranges(self, key: str, spans: Sequence[Span]) -> list[bytes]:
+        """Raises Absent, CouldNotAsk, or MalformedPageFile for a span that is not wholly in the object."""
+        if any(not 0 <= start < end for start, end in spans):
+            raise MalformedPageFile(f"{self.name}: no such span in {key}")
+        self._refuse_long(key, Absent)
+        runs = merged(spans, MERGE_GAP)
+        starts, ends = [start for start, _ in runs], [end for _, end in runs]
+        try:
+            with self._errors_of(key):
+                # Merged by us: obstore's own merging panics when a span starts past the end of the object.
+                read = obstore.get_ranges(self._store, self._path(key), starts=starts, ends=ends, coalesce=0)
+        except CouldNotAsk as error:
+            if "range" in str(error).lower():  # 416 from a cloud, an InvalidRange from a directory
+                self._refuse_past_end(key, max(ends))
+            raise
+        return [self._cut(key, read, starts, span) for span in spans]
+
+    def put(self, key: str, chunks: Iterable[bytes], attributes: Attributes | None = None) -> None:
+        """Streams `chunks`; whatever they raise, nothing of them stays. Raises CouldNotAsk or TooMuch."""
+        self._refuse_long(key, TooMuch)
+        self._sweep(key)
+        with self._errors_of(key, writing=True):
+            obstore.put(
+                self._store,
+                self._path(key),
+                iter(chunks),
+                attributes=None if self.is_local else attributes,
+                use_multipart=True,
+                chunk_size=PART_BYTES,
+                max_concurrency=PARTS_AT_ONCE,
+            )
+
+    def delete(self, key: str) -> None:
+        try:
+            self._refuse_long(key, Absent)
+            with self._errors_of(key):
+                obstore.delete(self._store, self._path(key))
+        except Absent:
+            return
+
+    def _path(self, key: str) -> str:
+        return f"{self._directory}/{key}".lstrip("/") if self._directory else key
+
+    def _refuse_long(self, key: str, error: type[Absent | TooMuch]) -> None:
+        parts = key.split("/") if self.is_local else [key]
+        longest = LONGEST_SEGMENT if self.is_local else LONGEST_KEY
+        if any(len(part.encode()) > longest for part in parts):
+            raise error(f"{self.name} allows no name as long as {key[:80]}...")
+
+    @contextmanager
+    def _errors_of(self, key: str, *, writing: bool = False) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            if writing or self._nowhere(error):
+                self._no_answer(error)
+            raise Absent(f"{self.name} has no {key}") from None
+        except (BaseError, OSError) as error:
+            self._no_answer(error)
+
+    def _nowhere(self, error: FileNotFoundError) -> bool:
+        """The bucket or directory itself is missing, which says nothing of what would be in it."""
+        if self._directory is None:
+            return any(code in str(error) for code in NO_CONTAINER)
+        return not self._create and not self._directory.is_dir()
+
+    def _no_answer(self, error: Exception) -> NoReturn:
+        told = re.sub(r"\?\S+", "", str(error).partition("\n")[0])  # a signed query is a secret
+        raise CouldNotAsk(f"{self.name}: {told}") from error
+
+    def _refuse_past_end(self, key: str, end: int) -> None:
+        with self._errors_of(key):
+            size = obstore.head(self._store, self._path(key))["size"]
+        if end > size:
+            raise MalformedPageFile(f"{self.name}: {key} has only {size} bytes")
+
+    def _cut(self, key: str, read: Sequence[obstore.Bytes], starts: list[int], span: Span) -> bytes:
+        run = bisect_right(starts, span[0]) - 1
+        begin = span[0] - starts[run]
+        cut = bytes(memoryview(read[run])[begin : begin + span[1] - span[0]])
+        if len(cut) != span[1] - span[0]:
+            raise MalformedPageFile(f"{self.name}: {key} ends before byte {span[1]}")
+        return cut
+
+    def _sweep(self, key: str) -> None:
+        """Remove what killed writers left: locally, obstore stages `<file>#<number>` beside the file."""
+        if self._directory is None:
+            return
+        for staged in glob.iglob(f"{glob.escape(str(self._directory / key))}#*"):
+            try:
+                if time.time() - os.stat(staged).st_mtime > STALE_SECONDS:
+                    os.unlink(staged)
+            except FileNotFoundError:
+                continue
+
+
+def merged(spans: Iterable[Span], gap: int) -> list[Span]:
+    """Sorted spans that cover `spans`, more than `gap` bytes apart."""
+    runs: list[Span] = []
+    for start, end in sorted(spans):
+        if runs and start - runs[-1][1] <= gap:
+            runs[-1] = (runs[-1][0], max(end, runs[-1][1]))
+        else:
+            runs.append((start, end))
+    return runs
+
+
+def bucket_for(url: str, patience: Patience = PATIENCE, *, create: bool = True) -> Bucket:
+    """`file:///dir`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
+
+    Credentials, region and endpoint come from the usual variables (`AWS_...`, `GOOGLE_...`, `AZURE_...`;
+    `AWS_ENDPOINT_URL` for what speaks S3). A directory appears with the first write; with `create=False`
+    one that is missing is CouldNotAsk, not Absent. Raises ValueError, without credentials in its text.
+    """
+    name = shown(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError(f"{name}: not a URL") from None
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError(f"{name}: credentials and options do not belong in a storage URL")
+    if parts.scheme == "file":
+        return Bucket(name, LocalStore(), _directory(parts, name), create=create)
+    if parts.scheme not in CLOUDS or not parts.netloc:
+        raise ValueError(f"{name}: expected file:///directory, or {', '.join(CLOUDS)} with a bucket")
+    try:
+        store = from_url(url, client_options=_client(patience), retry_config=_retries(patience))
+    except (BaseError, ValueError) as error:
+        raise ValueError(f"{name}: {str(error).partition(chr(10))[0]}") from error
+    return Bucket(name, store)
+
+
+def _directory(parts: SplitResult, name: str) -> Path:
+    if parts.netloc not in ("", "localhost") or not parts.path.strip("/"):
+        raise ValueError(f"{name}: expected file:///directory with an absolute path")
+    return Path(os.path.normpath(unquote(parts.path)))
+
+
+def _client(patience: Patience) -> ClientConfig:
+    return {
+        "allow_http": True,  # an endpoint on plain http has to be asked for by the operator anyway
+        "connect_timeout": timedelta(seconds=min(5.0, patience.timeout)),
+        "read_timeout": timedelta(seconds=patience.timeout),
+        "timeout": timedelta(seconds=patience.deadline),
+    }
+
+
+def _retries(patience: Patience) -> RetryConfig:
+    backoff = timedelta(milliseconds=100), timedelta(seconds=2)
+    return {
+        "max_retries": 2,
+        "retry_timeout": timedelta(seconds=patience.deadline),
+        "backoff": {"init_backoff": backoff[0], "max_backoff": backoff[1], "base": 2},
+    }

@@ -1,0 +1,82 @@
+"""A deadline for a whole HTTP exchange: httpx' own timeouts start again with each byte that drips in."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpcore
+import httpx
+
+
+class _Ends(threading.local):
+    at = math.inf
+
+    def left(self, timeout: float | None) -> float | None:
+        if self.at == math.inf:
+            return timeout
+        left = self.at - time.monotonic()
+        if left <= 0:
+            raise httpcore.ReadTimeout("the deadline has passed")
+        return left if timeout is None else min(left, timeout)
+
+
+class _Stream(httpcore.NetworkStream):
+    def __init__(self, stream: httpcore.NetworkStream, ends: _Ends) -> None:
+        self._stream = stream
+        self._ends = ends
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._ends.left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, self._ends.left(timeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return _Stream(
+            self._stream.start_tls(ssl_context, server_hostname, self._ends.left(timeout)), self._ends
+        )
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class DeadlineBackend(httpcore.NetworkBackend):
+    """Each connect, read and write of the calling thread ends with its `until` block (a time.monotonic())."""
+
+    def __init__(self) -> None:
+        self._sockets = httpcore.SyncBackend()
+        self._ends = _Ends()
+
+    @contextmanager
+    def until(self, at: float) -> Iterator[None]:
+        before, self._ends.at = self._ends.at, at
+        try:
+            yield
+        finally:
+            self._ends.at = before
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        left = self._ends.left(timeout)
+        return _Stream(self._sockets.connect_tcp(host, port, left, local_address, socket_options), self._ends)
+
+    def transport(self, limits: httpx.Limits, proxy: str | None) -> httpx.HTTPTransport:
+        transport = httpx.HTTPTransport(limits=limits, proxy=proxy)
+        transport._pool._network_backend = self  # httpcore takes one, httpx does not pass it on
+        return transport

@@ -1,0 +1,228 @@
+"""Symbol files from an HTTP upstream: `<prefix>/<debug file>/<DEBUG ID>/<symbol file>`.
+
+httpx streams a plain file at about 2 GB/s, a twentieth of what converting it takes, so its parser (h11) is no
+bottleneck as long as the chunks are left as they come off the socket (`iter_raw` with no size).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import quote
+from urllib.request import getproxies, proxy_bypass
+
+import httpx
+import stamina
+from pybreaker import CircuitBreaker, CircuitBreakerError
+
+from tecken.errors import Absent, CouldNotAsk, TeckenError, Throttled, TooMuch
+from tecken.sources.deadline import DeadlineBackend
+from tecken.sources.shown import shown
+from tecken.symbols.ids import ModuleKey, symbol_file_name
+
+USER_AGENT = "tecken/0.1.0"
+MAX_BYTES = 4 << 30
+MOST_REDIRECTS = 5
+ATTEMPTS = 3
+LONGEST_SLEEP = 5.0  # seconds; a longer Retry-After is the caller's to wait for
+PAUSE = 60.0  # seconds, for an upstream that asked us to slow down and did not say until when
+LONGEST_PAUSE = 3600.0
+FAILURES = 5  # in a row open the breaker
+REST = 30.0  # seconds it stays open
+SMALL_BODY = 64 << 10  # bytes; reading the text of a 404 is cheaper than a new connection
+DECODABLE = ("", "identity", "gzip", "x-gzip", "zstd")
+LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=30.0)
+
+
+class UpstreamFailed(CouldNotAsk):
+    """No usable answer; counts towards the upstream's breaker."""
+
+
+class UpstreamFlaky(UpstreamFailed):
+    """No usable answer, but the next attempt may get one."""
+
+
+class HttpSymbols:
+    """`timeout` bounds each silence, `deadline` one whole `open` with its body, both in seconds.
+
+    `max_bytes` are counted on the wire. State of the breaker and of throttling is this object's own.
+    Raises ValueError, without credentials in its text, for a URL that is not http or https.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout: float = 10.0,
+        deadline: float = 300.0,
+        max_bytes: int = MAX_BYTES,
+        rest: float = REST,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        url = _base_url(base_url)
+        self._auth = httpx.BasicAuth(url.username, url.password) if url.userinfo else None
+        self._base = str(url.copy_with(username=None, password=None)).rstrip("/")
+        self.name = f"{self._base}/"
+        self._deadline = deadline
+        self._max_bytes = max_bytes
+        self._rest = rest
+        self._clock = clock
+        self._quiet_until = 0.0
+        self._backend = DeadlineBackend()
+        self._client = httpx.Client(
+            transport=self._backend.transport(LIMITS, _proxy(url)),
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip, zstd"},
+            timeout=httpx.Timeout(timeout, connect=min(5.0, timeout)),
+        )
+        self._retry = stamina.RetryingCaller(
+            attempts=ATTEMPTS, timeout=deadline, wait_initial=0.2, wait_max=2.0, wait_jitter=0.2
+        ).on(worth_another_try)
+        self._breaker = CircuitBreaker(
+            fail_max=FAILURES,
+            reset_timeout=rest,
+            exclude=[lambda error: not isinstance(error, UpstreamFailed)],
+            throw_new_error_on_trip=False,
+        )
+
+    @contextmanager
+    def open(self, module: ModuleKey) -> Iterator[Iterator[bytes]]:
+        self._respect_pause()
+        ends = time.monotonic() + self._deadline
+        try:
+            with self._breaker.calling(), closing(self._answer(module, ends)) as response:
+                yield self._body(response, ends)
+        except CircuitBreakerError:
+            told = f"{self.name}: not asked, it failed {FAILURES} times in a row"
+            raise CouldNotAsk(told, retry_after=self._rest) from None
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _respect_pause(self) -> None:
+        left = self._quiet_until - self._clock()
+        if left > 0:
+            raise Throttled(f"{self.name}: not asked, it told us to slow down", retry_after=left)
+
+    def _answer(self, module: ModuleKey, ends: float) -> httpx.Response:
+        path = f"{module.debug_file}/{module.debug_id}/{symbol_file_name(module.debug_file)}"
+        try:
+            return self._retry(self._ask, f"{self._base}/{quote(path)}", ends)
+        except Throttled as error:
+            self._quiet_until = self._clock() + (PAUSE if error.retry_after is None else error.retry_after)
+            raise
+
+    def _ask(self, url: str, ends: float) -> httpx.Response:
+        request, auth = self._client.build_request("GET", url), self._auth
+        for _ in range(MOST_REDIRECTS + 1):
+            response = self._send(request, auth, ends)
+            following = response.next_request
+            if following is None:
+                return response
+            response.close()
+            if request.url.scheme == "https" and following.url.scheme != "https":
+                raise UpstreamFailed(f"{self.name}: redirected from https to {following.url.scheme}")
+            # httpx has taken the credentials off a request to another host; do not put them on again
+            request, auth = following, None
+        raise UpstreamFailed(f"{self.name}: more than {MOST_REDIRECTS} redirects")
+
+    def _send(self, request: httpx.Request, auth: httpx.Auth | None, ends: float) -> httpx.Response:
+        with self._errors(), self._backend.until(ends):
+            response = self._client.send(request, auth=auth, stream=True)
+            try:
+                self._judge(response)
+            except TeckenError:
+                _finish(response)
+                raise
+            return response
+
+    def _judge(self, response: httpx.Response) -> None:
+        status, told = response.status_code, f"{self.name}: {response.status_code} {response.reason_phrase}"
+        if status in (404, 410):
+            raise Absent(told)
+        if status == 429 or (status == 503 and "Retry-After" in response.headers):
+            raise Throttled(told, retry_after=retry_after(response.headers.get("Retry-After")))
+        if status >= 500:
+            raise UpstreamFlaky(told)
+        if status != 200 and response.next_request is None:
+            raise UpstreamFailed(told)
+        if response.headers.get("Content-Encoding", "").lower() not in DECODABLE:
+            raise UpstreamFailed(f"{self.name}: an encoding we did not ask for")
+        self._refuse_oversize(int(response.headers.get("Content-Length", 0)))
+
+    def _body(self, response: httpx.Response, ends: float) -> Iterator[bytes]:
+        chunks = response.iter_raw()
+        taken = 0
+        while True:
+            with self._errors(), self._backend.until(ends):
+                chunk = next(chunks, None)
+            if chunk is None:
+                return
+            taken += len(chunk)
+            self._refuse_oversize(taken)
+            yield chunk
+
+    def _refuse_oversize(self, size: int) -> None:
+        if size > self._max_bytes:
+            raise TooMuch(f"{self.name}: a symbol file of more than {self._max_bytes} bytes")
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout) as error:
+            raise UpstreamFailed(f"{self.name}: no answer in time") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise UpstreamFlaky(f"{self.name}: {error}") from error
+
+
+def worth_another_try(error: Exception) -> bool | float:
+    """For stamina: whether, or after how many seconds."""
+    if isinstance(error, Throttled):
+        if error.retry_after is None:
+            return True
+        return error.retry_after <= LONGEST_SLEEP and error.retry_after
+    return isinstance(error, UpstreamFlaky)
+
+
+def retry_after(header: str | None) -> float | None:
+    """Seconds, an hour at the most, from a Retry-After header: seconds or a date (RFC 9110, 10.2.3)."""
+    if header is None:
+        return None
+    if header.strip().isdecimal():
+        return min(float(header), LONGEST_PAUSE)
+    try:
+        at = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    left = (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return min(max(left, 0.0), LONGEST_PAUSE)
+
+
+def _base_url(text: str) -> httpx.URL:
+    expected = f"{shown(text)}: expected http(s)://host/prefix/ without a query"
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        raise ValueError(expected) from None
+    if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
+        raise ValueError(expected)
+    return url
+
+
+def _finish(response: httpx.Response) -> None:
+    """Leaves the connection usable when that is cheap."""
+    try:
+        if int(response.headers.get("Content-Length", SMALL_BODY + 1)) <= SMALL_BODY:
+            for _ in response.iter_raw():
+                pass
+    except httpx.HTTPError:
+        pass
+    finally:
+        response.close()
+
+
+def _proxy(url: httpx.URL) -> str | None:
+    return None if proxy_bypass(url.host) else getproxies().get(url.scheme)
