@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import get_args
 
@@ -13,22 +14,15 @@ from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, MissingKind, PageKey, PageStore
 from tecken.store.redis import RedisPageStore
 from tecken.symbols.ids import module_key
-from tests.support.redis_server import RedisServer
 
 XUL = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 NTDLL = module_key("wntdll.pdb", "D74F79EB1F8D4A45ABCD2F476CCABACC2")
 ABSENT = Missing("absent", "nobody has it")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer(maxmemory="500mb", maxmemory_policy="allkeys-lru") as running:
-        yield running
-
-
 @pytest.fixture
-def connection(server: RedisServer) -> Iterator[redis.Redis]:
-    with client(server.url, timeout=5, connect_timeout=5) as connected:
+def connection() -> Iterator[redis.Redis]:
+    with client(os.environ["REDIS_STORE_URL"], timeout=5, connect_timeout=5) as connected:
         connected.flushall()
         yield connected
 

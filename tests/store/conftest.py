@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -8,11 +9,13 @@ import redis
 from tecken.redisclient import client
 from tests.support.redis_server import RedisServer
 
+STORE_CONF = Path(__file__).parents[2] / "docker/images/redis/redis.conf"
+
 
 @pytest.fixture
 def server() -> Iterator[RedisServer]:
     """This test's own: it may be filled, paused and stopped."""
-    with RedisServer(maxmemory="500mb", maxmemory_policy="allkeys-lru") as running:
+    with RedisServer(STORE_CONF) as running:
         yield running
 
 
