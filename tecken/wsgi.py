@@ -6,5 +6,7 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+import tecken.celery  # noqa: F401 - tasks are sent by the current app
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tecken.settings")
 application = get_wsgi_application()

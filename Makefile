@@ -1,0 +1,56 @@
+PYTHON ?= python3
+VENV := .venv/bin
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+export PORT COMMIT
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format manage redis-cache-cli redis-store-cli docker-build docker-test lock clean python
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: python ## start everything, load the samples, show a symbolicated stack (PORT=8000)
+	@$(PYTHON) run/install.py run
+	@$(VENV)/python -m run.stack
+
+test: python ## run the tests against two real Redis servers of their own (ARGS="-k name")
+	@$(PYTHON) run/install.py dev
+	@$(VENV)/python -m pytest $(ARGS)
+
+check: python ## format, lint, types, import contracts
+	@$(PYTHON) run/install.py dev
+	@$(VENV)/ruff format --check .
+	@$(VENV)/ruff check .
+	@$(VENV)/mypy
+	@$(VENV)/lint-imports
+
+format: python ## let ruff format and mend what it can
+	@$(PYTHON) run/install.py dev
+	@$(VENV)/ruff format .
+	@$(VENV)/ruff check --fix .
+
+manage: python ## any management command (ARGS="symbols show FILE/ID")
+	@$(PYTHON) run/install.py run
+	@$(VENV)/python -m run.manage $(ARGS)
+
+redis-cache-cli: python ## a CLI on redis-cache (ARGS="info memory", or on stdin)
+	@$(PYTHON) run/redis_cli.py cache $(ARGS)
+
+redis-store-cli: python ## a CLI on redis-store (ARGS="config get maxmemory", or on stdin)
+	@$(PYTHON) run/redis_cli.py store $(ARGS)
+
+docker-build: ## build the images of docker-compose.yml
+	@$(COMPOSE) build --build-arg COMMIT=$$(git rev-parse HEAD)
+
+docker-test: ## run the tests in Docker (ARGS="-k name")
+	@$(COMPOSE) build test
+	@$(COMPOSE) run --rm --no-deps test $(ARGS)
+
+lock: python ## pin the packages of requirements*.in again, with hashes
+	@$(PYTHON) run/lock.py
+
+clean: ## remove what make run and make test left behind, but not your symbols (var/)
+	@rm -rf .venv .run .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache version.json
+
+python:
+	@command -v $(PYTHON) >/dev/null || { echo "Tecken needs Python 3.11 or newer; there is no $(PYTHON) here (set PYTHON=...)" >&2; exit 1; }

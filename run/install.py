@@ -1,0 +1,85 @@
+"""`python3 run/install.py run|dev`: the locked packages in .venv; nothing to do when they are there already.
+
+Plain enough for any Python 3, so that an old one gets a sentence and not a syntax error.
+"""
+
+import fcntl
+import hashlib
+import os
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+VENV = os.path.join(ROOT, ".venv")
+PYTHON = os.path.join(VENV, "bin", "python")
+LOG = os.path.join(ROOT, ".run", "install.log")
+MADE_WITH = os.path.join(VENV, "made-with")
+THIS_PYTHON = f"{sys.executable} {sys.version} in {ROOT}"
+PIP = (
+    "pip",
+    "install",
+    "--disable-pip-version-check",
+    "--timeout",
+    "30",
+    "--retries",
+    "2",
+    "--require-hashes",
+)
+NO_NETWORK = ("NewConnectionError", "NameResolutionError", "ConnectTimeout", "Network is unreachable")
+
+
+def main(lock):
+    if sys.version_info < (3, 11):  # noqa: UP036 - exactly this is what the line is for
+        sys.exit(
+            f"Tecken needs Python 3.11 or newer, this is {sys.version.split()[0]}; try PYTHON=python3.13"
+        )
+    os.makedirs(os.path.dirname(LOG), exist_ok=True)
+    with open(os.path.join(ROOT, ".run", "install.lock"), "w") as alone:
+        fcntl.flock(alone, fcntl.LOCK_EX)
+        install(os.path.join(ROOT, f"requirements-{lock}.txt"))
+
+
+def install(requirements):
+    name = os.path.basename(requirements)
+    stamp = os.path.join(VENV, "installed-" + name)
+    wanted = hashlib.sha256(read(requirements).encode()).hexdigest()
+    if read(MADE_WITH) == THIS_PYTHON and read(stamp) == wanted:
+        return
+    print(f"Installing {name} into .venv, once ...", flush=True)
+    with open(LOG, "w") as log:
+        if read(MADE_WITH) != THIS_PYTHON:
+            call(log, [sys.executable, "-m", "venv", "--clear", VENV])
+            write(MADE_WITH, THIS_PYTHON)
+        call(log, [PYTHON, "-m", *PIP, "-r", requirements])
+    write(stamp, wanted)
+
+
+def call(log, command):
+    if subprocess.call(command, stdout=log, stderr=subprocess.STDOUT) != 0:
+        sys.exit(f"Could not install: {reason(read(LOG))} (all of it is in {os.path.relpath(LOG)})")
+
+
+def reason(output):
+    if any(sign in output for sign in NO_NETWORK):
+        return "the package index is out of reach; is there a network?"
+    if "ensurepip" in output:
+        return "this Python has no venv module (on Debian: apt install python3-venv)"
+    lines = output.strip().splitlines() or ["no output"]
+    return next((line for line in lines if line.startswith("ERROR")), lines[-1])
+
+
+def read(path):
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def write(path, text):
+    with open(path, "w") as file:
+        file.write(text)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,117 @@
+"""`make run`: both Redis servers, a worker and the web server of this checkout, until Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from honcho.manager import Manager
+from honcho.printer import Printer
+
+from run.checkout import HOME, ROOT, STATE, claim, environment, running
+from tests.support.redis_server import free_port, server_binary
+
+IMAGES = ROOT / "docker" / "images"
+
+
+def main() -> int:
+    os.chdir(ROOT)
+    with claim() as first:
+        if not first:
+            sys.exit(f"Tecken runs in this checkout already: {running().get('TECKEN_URL', 'it is starting')}")
+        servers = local_servers(web_port())
+        env = environment(servers)
+        prepare(env)
+        STATE.write_text(json.dumps(servers))
+        try:
+            return serve(env)
+        finally:
+            STATE.unlink()
+
+
+def web_port() -> int:
+    text = os.environ.get("PORT") or "8000"
+    try:
+        port = int(text)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+    except (ValueError, OverflowError):
+        sys.exit(f"PORT must be a port number, not {text!r}")
+    except OSError as error:
+        sys.exit(f"Port {port} of 127.0.0.1 is not free ({error.strerror}); try: make run PORT={port + 1}")
+    return port
+
+
+def local_servers(port: int) -> dict[str, str]:
+    return {
+        "TECKEN_URL": f"http://127.0.0.1:{port}",
+        "GRANIAN_PORT": str(port),
+        "REDIS_URL": f"redis://127.0.0.1:{free_port()}",
+        "REDIS_STORE_URL": f"redis://127.0.0.1:{free_port()}",
+        "SECRET_KEY": secret_key(),
+    }
+
+
+def secret_key() -> str:
+    """The same over restarts, so that sessions stay."""
+    path = HOME / "secret-key"
+    if not path.exists():
+        path.write_text(secrets.token_urlsafe(48))
+    return path.read_text()
+
+
+def prepare(env: dict[str, str]) -> None:
+    for command in (["-m", "run.version"], ["manage.py", "migrate", "--verbosity", "0"]):
+        done = subprocess.run(
+            [sys.executable, *command], env=env, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            sys.exit(done.stderr.strip())
+
+
+def serve(env: dict[str, str]) -> int:
+    """Honcho ends all of them when one ends, and on Ctrl-C; closing the terminal counts as Ctrl-C."""
+    manager = Manager(Printer(sys.stdout, prefix=True))
+    manager.add_process("redis-cache", redis(IMAGES / "redis-cache", env["REDIS_URL"]), quiet=True)
+    manager.add_process("redis-store", redis(IMAGES / "redis", env["REDIS_STORE_URL"]), quiet=True)
+    manager.add_process("worker", python("-m celery --quiet -A tecken worker --loglevel warning"), env=env)
+    manager.add_process("web", python("-m run.web"), env=env)
+    signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    tour = subprocess.Popen([sys.executable, "-m", "run.tour"], env=env)
+    manager.loop()
+    tour.terminate()
+    tour.wait()
+    return 0 if manager.returncode == 130 else int(manager.returncode or 0)
+
+
+def python(arguments: str) -> str:
+    return f"exec {shlex.quote(sys.executable)} {arguments}"
+
+
+def redis(image: Path, url: str) -> str:
+    data = HOME / image.name
+    data.mkdir(exist_ok=True)
+    port = url.rpartition(":")[2]
+    words = [
+        server_binary(),
+        str(image / "redis.conf"),
+        "--port",
+        port,
+        "--bind",
+        "127.0.0.1",
+        "--dir",
+        str(data),
+    ]
+    return f"exec {shlex.join(words)}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

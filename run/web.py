@@ -1,0 +1,22 @@
+"""`python -m run.web`: the web server, one worker process per CPU. GRANIAN_* variables override any of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+DEFAULTS = {
+    "GRANIAN_INTERFACE": "wsgi",
+    "GRANIAN_HOST": "127.0.0.1",
+    "GRANIAN_PORT": "8000",
+    "GRANIAN_WORKERS": str(
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    ),
+    "GRANIAN_BLOCKING_THREADS": "4",
+    "GRANIAN_RESPAWN_FAILED_WORKERS": "true",
+    "GRANIAN_LOG_LEVEL": "warning",
+}
+
+if __name__ == "__main__":
+    command = [sys.executable, "-m", "granian", "tecken.wsgi:application"]
+    os.execve(sys.executable, command, {**DEFAULTS, **os.environ})
