@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import orjson
+import pytest
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
+
+from tecken import errors
+from tecken.http import STATUS, answers_errors, error_reply, reply_to
+
+
+def tree(error: type[errors.TeckenError]) -> Iterator[type[errors.TeckenError]]:
+    yield error
+    for child in error.__subclasses__():
+        yield from tree(child)
+
+
+def test_every_error_has_a_status_of_its_own() -> None:
+    assert set(tree(errors.TeckenError)) == set(STATUS)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.BadModule("bad"), 400),
+        (errors.TooMuch("too much"), 413),
+        (errors.Absent("absent"), 404),
+        (errors.StoreAway("away"), 503),
+    ],
+)
+def test_the_text_is_the_reply(error: errors.TeckenError, status: int) -> None:
+    reply = reply_to(error, "/x")
+    assert reply.status_code == status
+    assert reply["Content-Type"] == "application/json"
+    assert orjson.loads(reply.content)["error"] == str(error)
+
+
+def test_404_says_where() -> None:
+    assert orjson.loads(reply_to(errors.Absent("Symbol Not Found"), "/a/b").content) == {
+        "error": "Symbol Not Found",
+        "path": "/a/b",
+    }
+
+
+@pytest.mark.parametrize(("told", "said"), [(None, "5"), (0.0, "1"), (2.1, "3"), (120.0, "120")])
+def test_503_says_when(told: float | None, said: str) -> None:
+    assert reply_to(errors.Throttled("slow down", told), "/")["Retry-After"] == said
+
+
+def test_a_reply_may_say_more() -> None:
+    assert orjson.loads(error_reply(400, "no", limit=3).content) == {"error": "no", "limit": 3}
+
+
+@answers_errors
+def view(request: HttpRequest, error: Exception) -> HttpResponse:
+    raise error
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("secret"), errors.TeckenError("secret"), errors.MalformedPageFile("secret")]
+)
+def test_what_nobody_expected_is_logged_and_not_told(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR, "tecken.http"):
+        reply = view(RequestFactory().get("/x"), error)
+    assert reply.status_code == 500
+    assert reply.content == b'{"error":"Internal Server Error"}'
+    assert "secret" in caplog.text
+
+
+def test_errors_on_purpose_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    assert view(RequestFactory().get("/x"), errors.BadInput("no")).status_code == 400
+    assert caplog.text == ""
