@@ -1,0 +1,73 @@
+"""The ports of tecken.modules without a server, and a clock that only moves when told."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock
+
+from tecken.errors import CouldNotAsk
+from tecken.modules.board import Ready, State
+from tecken.store.port import Missing
+from tecken.symbols.ids import ModuleKey
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class MemoryTurns:
+    def __init__(self) -> None:
+        self._locks: defaultdict[ModuleKey, Lock] = defaultdict(Lock)
+
+    @contextmanager
+    def take(self, module: ModuleKey) -> Iterator[None]:
+        with self._locks[module]:
+            yield
+
+
+class MemoryBoard:
+    """While `away` holds an error, every method raises it. Nothing expires but what a test removes."""
+
+    def __init__(self) -> None:
+        self.states: dict[ModuleKey, State] = {}
+        self.attempts: Counter[ModuleKey] = Counter()
+        self.away: CouldNotAsk | None = None
+
+    def look(self, modules: Sequence[ModuleKey]) -> list[State]:
+        self._answer()
+        return [self.states.get(module, "idle") for module in modules]
+
+    def ask(self, modules: Sequence[ModuleKey]) -> list[ModuleKey]:
+        self._answer()
+        fresh = [module for module in modules if module not in self.states]
+        self.states |= dict.fromkeys(fresh, "asked")
+        return fresh
+
+    def withdraw(self, modules: Iterable[ModuleKey]) -> None:
+        self._answer()
+        for module in modules:
+            del self.states[module]
+
+    def begin(self, module: ModuleKey) -> int:
+        self._answer()
+        self.attempts[module] += 1
+        return self.attempts[module]
+
+    def finish(self, module: ModuleKey, answer: Ready | Missing, *, ended: bool) -> None:
+        self._answer()
+        self.states[module] = answer
+        if ended:
+            del self.attempts[module]
+
+    def _answer(self) -> None:
+        if self.away:
+            raise self.away

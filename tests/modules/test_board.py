@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import pytest
+import redis
+
+from tecken.errors import CouldNotAsk
+from tecken.modules import keys
+from tecken.modules.board import Board, Ready, RedisBoard
+from tecken.store.breaker import Breaker
+from tecken.store.port import Missing
+from tecken.symbols.ids import ModuleKey
+from tests.modules.memory import Clock, MemoryBoard
+from tests.support.redis_server import RedisServer
+
+XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+NSS = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
+
+
+@pytest.fixture(params=["memory", "redis"])
+def board(request: pytest.FixtureRequest) -> Board:
+    if request.param == "memory":
+        return MemoryBoard()
+    return RedisBoard(request.getfixturevalue("cache_client"), Breaker())
+
+
+def test_nobody_was_asked(board: Board) -> None:
+    assert board.look([XUL, NSS]) == ["idle", "idle"]
+
+
+def test_the_first_one_asks(board: Board) -> None:
+    assert board.ask([XUL]) == [XUL]
+    assert board.ask([XUL, NSS]) == [NSS]
+    assert board.look([NSS, XUL]) == ["asked", "asked"]
+
+
+def test_what_was_withdrawn_is_asked_for_again(board: Board) -> None:
+    board.ask([XUL, NSS])
+    board.withdraw([XUL])
+    assert board.look([XUL, NSS]) == ["idle", "asked"]
+    assert board.ask([XUL]) == [XUL]
+
+
+@pytest.mark.parametrize("answer", [Ready(), Missing("malformed", "line 1: no MODULE record \u2713")])
+def test_an_answer_is_for_all_who_wait(board: Board, answer: Ready | Missing) -> None:
+    board.ask([XUL])
+    board.begin(XUL)
+    board.finish(XUL, answer, ended=True)
+    (state,) = board.look([XUL])
+    assert state == answer
+    assert type(state) is type(answer)
+
+
+def test_attempts_count_until_one_ends(board: Board) -> None:
+    assert [board.begin(XUL), board.begin(XUL)] == [1, 2]
+    board.finish(XUL, Ready(), ended=False)
+    assert board.begin(XUL) == 3
+    board.finish(XUL, Ready(), ended=True)
+    assert board.begin(XUL) == 1
+
+
+def test_a_turn_shows_that_it_was_taken_up(cache_client: redis.Redis) -> None:
+    board = RedisBoard(cache_client, Breaker())
+    board.ask([XUL])
+    cache_client.set(keys.turn(XUL), "somebody", ex=30)
+    assert board.look([XUL]) == ["started"]
+
+
+def test_every_key_expires(cache_client: redis.Redis) -> None:
+    board = RedisBoard(cache_client, Breaker())
+    board.ask([XUL, NSS])
+    board.begin(XUL)
+    board.finish(XUL, Ready(), ended=False)
+    names = cache_client.keys("cold:*")
+    assert len(names) == 3
+    assert all(cache_client.ttl(name) > 0 for name in names)
+
+
+@pytest.mark.parametrize("how", ["stop", "pause"])
+def test_a_server_that_is_away_costs_one_timeout_and_is_asked_again(how: str) -> None:
+    clock = Clock()
+    with RedisServer() as server:
+        client = redis.Redis.from_url(server.url, socket_timeout=0.05, socket_connect_timeout=0.05)
+        breaker = Breaker(pause=1.0, clock=clock)
+        board = RedisBoard(client, breaker)
+        board.ask([XUL])
+        getattr(server, how)()
+        with pytest.raises(CouldNotAsk, match="does not answer"):
+            board.look([XUL])
+        with pytest.raises(CouldNotAsk, match="did not answer a moment ago"):
+            board.look([XUL])
+        server.resume() if how == "pause" else server.start()
+        clock.sleep(1.0)
+        assert board.look([XUL]) in (["asked"], ["idle"])
+        client.close()
+
+
+def test_a_server_that_refuses_is_asked_again() -> None:
+    with RedisServer(maxmemory="1", maxmemory_policy="noeviction") as server:
+        client = redis.Redis.from_url(server.url, socket_timeout=1)
+        board = RedisBoard(client, Breaker())
+        for _ in range(2):
+            with pytest.raises(CouldNotAsk, match="redis-cache: "):
+                board.ask([XUL])
+        assert board.look([XUL]) == ["idle"]
+        client.close()
