@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from tecken import wiring
+from tecken.errors import TeckenError
+from tecken.management.text import stack_lines
+from tecken.symbolicate.answer import V5
+from tecken.symbolicate.frames import FrameCache
+from tecken.symbolicate.schema import Limits, v5_jobs
+from tecken.symbolicate.service import Parts, symbolicate
+
+UNLIMITED = Limits(jobs=sys.maxsize, frames=sys.maxsize)
+
+
+class Command(BaseCommand):
+    help = """Symbolicate stacks here and now: no web server and no worker is needed.
+
+The request is that of POST /symbolicate/v5: {"jobs": [...]}, or one job as it is,
+{"memoryMap": [["xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2"]], "stacks": [[[0, 11723767]]]}.
+Symbol files are looked for in STORAGE_URL, then in SYMBOL_SOURCES; what is found is kept."""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.formatter_class = partial(RawDescriptionHelpFormatter, max_help_position=24)
+        parser.add_argument("file", metavar="FILE", help="JSON of the request, or - for standard input")
+        parser.add_argument("--json", action="store_true", help="print the answer of /symbolicate/v5")
+
+    def handle(self, *, file: str, json: bool, **_options: Any) -> None:
+        try:
+            answer = symbolicate(_parts(), V5(), v5_jobs(_read(file), UNLIMITED))
+        except TeckenError as error:
+            raise CommandError(str(error)) from error
+        if json:
+            self.stdout.write(answer.decode())
+            return
+        for line in stack_lines(orjson.loads(answer)["results"]):
+            self.stdout.write(line)
+
+
+def _parts() -> Parts:
+    return Parts(
+        wiring.library(),
+        wiring.inline_cold(),
+        FrameCache(settings.PROCESS_FRAME_BYTES),
+        settings.CONVERT_TIME_LIMIT_SECONDS,
+    )
+
+
+def _read(file: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise CommandError(f"{file}: {error.strerror}") from error

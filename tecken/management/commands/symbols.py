@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import os
+import time
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from tqdm import tqdm
+
+from tecken import wiring
+from tecken.errors import BadModule, CouldNotAsk, TeckenError
+from tecken.management.text import header_lines, symbol_lines
+from tecken.modules.trace import Trace
+from tecken.store.port import Missing
+from tecken.symbolicate.lookups import look_up
+from tecken.symbols.ids import ModuleKey, module_key
+from tecken.symbols.pagefile import Header
+
+SUFFIXES = (".sym", ".sym.gz", ".sym.zst")
+SUFFIX_LIST = ".sym, .sym.gz or .sym.zst"
+CHUNK_BYTES = 1024 * 1024
+TRIES = 2
+
+
+class Command(BaseCommand):
+    help = "Add symbol files to our own storage, or show what is known of a module."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+        add = commands.add_parser(
+            "add",
+            help="store and convert symbol files",
+            description="Store Breakpad symbol files and convert them, so that they answer at once. "
+            "A file is kept under the name and id in its MODULE record and replaces an older one.",
+        )
+        add.add_argument(
+            "paths",
+            metavar="PATH",
+            nargs="+",
+            type=Path,
+            help=f"a file, or a directory with {_listed(SUFFIXES)}",
+        )
+        show = commands.add_parser(
+            "show",
+            help="show what is known of a module",
+            description="Show a module's metadata, pages and sizes, or what stands at an offset. "
+            "A module that was never asked for is fetched and converted first.",
+        )
+        show.add_argument("module", metavar="FILE/ID", type=_module, help="debug file and debug id")
+        show.add_argument(
+            "offset", metavar="OFFSET", nargs="?", type=_offset, help="module offset, as 0x1f or 31"
+        )
+
+    def handle(self, *, command: str, **options: Any) -> None:
+        if command == "add":
+            self._add(options["paths"])
+        else:
+            self._show(options["module"], options["offset"])
+
+    def _add(self, paths: Iterable[Path]) -> None:
+        files = list(_symbol_files(paths))
+        added = 0
+        for path, outcome in _added(files):
+            if isinstance(outcome, Header):
+                added += 1
+                said = outcome.metadata
+                self.stdout.write(f"{said.debug_file}/{said.debug_id.upper()}: {said.symbols:,} symbols")
+            else:
+                self.stderr.write(f"skipped {path}: {outcome}")
+        summary = f"{added} added, {len(files) - added} skipped"
+        if not added:
+            raise CommandError(summary if files else f"no {SUFFIX_LIST} there")
+        self.stdout.write(summary)
+
+    def _show(self, module: ModuleKey, offset: int | None) -> None:
+        header = _header(module)
+        lines = header_lines(module, header) if offset is None else _symbol(module, header, offset)
+        for line in lines:
+            self.stdout.write(line)
+
+
+def _symbol_files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if not path.exists():
+            raise CommandError(f"{path}: no such file or directory")
+        if path.is_dir():
+            yield from sorted(found for found in path.rglob("*") if found.name.endswith(SUFFIXES))
+        else:
+            yield path
+
+
+def _added(files: list[Path]) -> Iterator[tuple[Path, Header | Exception]]:
+    """Each file as it is done. Threads, since zstd and zlib, which take most of the time, let go of the GIL."""
+    total = 2 * sum(path.stat().st_size for path in files)
+    pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
+    with tqdm(total=total, unit="B", unit_scale=True, leave=False, disable=None) as progress:
+        try:
+            adds = {pool.submit(_add_one, path, progress.update): path for path in files}
+            for add in as_completed(adds):
+                yield adds[add], add.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _add_one(path: Path, read: Callable[[int], object]) -> Header | Exception:
+    try:
+        return wiring.adder().add(partial(_chunks, path, read))
+    except (TeckenError, OSError) as error:
+        return error
+
+
+def _chunks(path: Path, read: Callable[[int], object]) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            read(len(chunk))
+            yield chunk
+
+
+def _header(module: ModuleKey) -> Header:
+    for _ in range(TRIES):
+        found = wiring.library().headers([module], Trace()).get(module)
+        if isinstance(found, Header):
+            return found
+        why = found or _brought(module)
+        if why:
+            raise CommandError(f"{module}: {why.reason if isinstance(why, Missing) else why}")
+    raise CommandError(f"{module}: it was converted and is gone again")
+
+
+def _brought(module: ModuleKey) -> Missing | CouldNotAsk | None:
+    deadline = time.monotonic() + settings.CONVERT_TIME_LIMIT_SECONDS
+    return wiring.inline_cold().bring([module], deadline).get(module)
+
+
+def _symbol(module: ModuleKey, header: Header, offset: int) -> Iterator[str]:
+    looked = look_up(wiring.library(), {module: (header, {offset})}, Trace())
+    if module not in looked.frames:
+        raise CommandError(f"{module}: {looked.failed.get(module, 'its symbols were replaced just now')}")
+    return symbol_lines(offset, looked.frames[module][offset])
+
+
+def _module(text: str) -> ModuleKey:
+    debug_file, _, debug_id = text.rpartition("/")
+    try:
+        return module_key(debug_file, debug_id)
+    except BadModule as error:
+        raise ArgumentTypeError(f"{text}: {error}") from error
+
+
+def _offset(text: str) -> int:
+    try:
+        return int(text, 0)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text}: expected a number, as 0x1f or 31") from error
