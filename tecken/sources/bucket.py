@@ -35,6 +35,8 @@ LONGEST_KEY = 1024  # bytes; S3, GCS and Azure agree
 STALE_SECONDS = 3600
 NO_CONTAINER = ("NoSuchBucket", "ContainerNotFound")
 
+_RUNTIME_OWNER: dict[str, int] = {}
+
 Span = tuple[int, int]
 
 
@@ -125,10 +127,13 @@ class Bucket:
 
     @contextmanager
     def _errors_of(self, key: str, *, writing: bool = False) -> Iterator[None]:
+        refuse_after_fork()
         try:
             yield
         except FileNotFoundError as error:
-            if writing or self._nowhere(error):
+            if self._nowhere(error):
+                raise CouldNotAsk(f"{self.name}: no such bucket or directory") from error
+            if writing:
                 self._no_answer(error)
             raise Absent(f"{self.name} has no {key}") from None
         except (BaseError, OSError) as error:
@@ -141,7 +146,7 @@ class Bucket:
         return not self._create and not self._directory.is_dir()
 
     def _no_answer(self, error: Exception) -> NoReturn:
-        told = re.sub(r"\?\S+", "", str(error).partition("\n")[0])  # a signed query is a secret
+        told = re.sub(r"\?\S+=\S*", "", str(error).partition("\n")[0])  # a signed query is a secret
         raise CouldNotAsk(f"{self.name}: {told}") from error
 
     def _refuse_past_end(self, key: str, end: int) -> None:
@@ -168,6 +173,12 @@ class Bucket:
                     os.unlink(staged)
             except FileNotFoundError:
                 continue
+
+
+def refuse_after_fork() -> None:
+    """obstore's threads do not survive a fork: a child whose parent used it would wait for ever."""
+    if _RUNTIME_OWNER.setdefault("pid", os.getpid()) != os.getpid():
+        raise CouldNotAsk("object storage was used before this process was forked; use it only in children")
 
 
 def merged(spans: Iterable[Span], gap: int) -> list[Span]:

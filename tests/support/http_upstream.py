@@ -16,7 +16,9 @@ class Reply(NamedTuple):
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = {}
+    length: bool = True  # says Content-Length
     mute: bool = False  # takes the request and says nothing
+    hang_up: bool = False  # closes without a word
     cut: int | None = None  # closes after so many bytes of the body
     drip: float | None = None  # sends head and body byte by byte, so many seconds apart
 
@@ -24,6 +26,7 @@ class Reply(NamedTuple):
 class Request(NamedTuple):
     path: str  # as sent, still quoted
     headers: Mapping[str, str]
+    port: int  # of the client: one per connection
 
 
 class HttpUpstream:
@@ -61,7 +64,7 @@ def _handler(upstream: HttpUpstream) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            upstream.requests.append(Request(self.path, dict(self.headers)))
+            upstream.requests.append(Request(self.path, dict(self.headers), self.client_address[1]))
             reply = upstream.reply(unquote(self.path))
             try:
                 self._say(reply)
@@ -72,6 +75,8 @@ def _handler(upstream: HttpUpstream) -> type[BaseHTTPRequestHandler]:
             if reply.mute:
                 upstream.closing.wait()
                 self.close_connection = True
+            elif reply.hang_up:
+                self.close_connection = True
             elif reply.drip is not None:
                 self._drip(reply, reply.drip)
             else:
@@ -80,7 +85,8 @@ def _handler(upstream: HttpUpstream) -> type[BaseHTTPRequestHandler]:
 
         def _head(self, reply: Reply) -> None:
             self.send_response(reply.status)
-            for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
+            length = {"Content-Length": str(len(reply.body))} if reply.length else {}
+            for name, value in {**length, **reply.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
 

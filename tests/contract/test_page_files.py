@@ -1,0 +1,149 @@
+"""What every PageFiles does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tecken.errors import Absent, MalformedPageFile
+from tecken.sources.memory import MemoryPageFiles
+from tecken.sources.places import page_files_for
+from tecken.sources.port import PageFiles
+from tecken.symbols.ids import ModuleKey, module_key
+from tests.support.s3_server import S3Bucket
+from tests.support.symbol_names import ODD_NAMES
+
+pytest_plugins = ["tests.support.upstreams"]
+
+MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+CONTENT = bytes(range(256)) * 4096  # 1 MiB
+
+
+@pytest.fixture(params=["memory", "local", "s3"])
+def files(request: pytest.FixtureRequest, tmp_path: Path) -> PageFiles:
+    makers: dict[str, Callable[[], PageFiles]] = {
+        "memory": MemoryPageFiles,
+        "local": lambda: page_files_for((tmp_path / "not yet" / "there").as_uri()),
+        "s3": lambda: page_files_for(f"s3://{request.getfixturevalue('s3_bucket').name}/some prefix"),
+    }
+    return makers[request.param]()
+
+
+def broken(error: Exception) -> Iterator[bytes]:
+    for _ in range(20):
+        yield b"x" * (1 << 20)
+    raise error
+
+
+def test_reads_back_each_span_in_the_order_asked(files: PageFiles) -> None:
+    files.write(MODULE, [CONTENT[:1000], CONTENT[1000:]])
+    spans = [
+        (900_000, 900_100),
+        (0, 10),
+        (5, 300),
+        (1, 2),
+        (0, len(CONTENT)),
+        (len(CONTENT) - 1, len(CONTENT)),
+    ]
+    assert files.read(MODULE, spans) == [CONTENT[start:end] for start, end in spans]
+
+
+def test_reads_nothing_when_asked_for_nothing(files: PageFiles) -> None:
+    files.write(MODULE, [CONTENT])
+    assert files.read(MODULE, []) == []
+
+
+def test_an_unknown_module_is_absent(files: PageFiles) -> None:
+    with pytest.raises(Absent, match=r"xul\.pdb"):
+        files.read(MODULE, [(0, 1)])
+
+
+def test_modules_do_not_mix(files: PageFiles) -> None:
+    other = ModuleKey(MODULE.debug_file, MODULE.debug_id[:-1] + "3")
+    files.write(MODULE, [b"one"])
+    with pytest.raises(Absent):
+        files.read(other, [(0, 1)])
+    files.write(other, [b"two"])
+    assert (files.read(MODULE, [(0, 3)]), files.read(other, [(0, 3)])) == ([b"one"], [b"two"])
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [
+        [(90, 101)],
+        [(100, 101)],
+        [(5000, 5010)],
+        [(0, 10), (101, 102)],
+        [(0, 10), (50_000_000, 50_000_010)],
+        [(5, 5)],
+        [(7, 5)],
+        [(-1, 5)],
+    ],
+)
+def test_a_span_outside_the_file_is_malformed(files: PageFiles, spans: list[tuple[int, int]]) -> None:
+    files.write(MODULE, [b"x" * 100])
+    with pytest.raises(MalformedPageFile):
+        files.read(MODULE, spans)
+
+
+def test_a_later_write_replaces_the_file(files: PageFiles) -> None:
+    files.write(MODULE, [b"first and long"])
+    files.write(MODULE, [b"second"])
+    assert files.read(MODULE, [(0, 6)]) == [b"second"]
+    with pytest.raises(MalformedPageFile):
+        files.read(MODULE, [(0, 14)])
+
+
+def test_a_failed_write_keeps_the_old_file_and_the_error(files: PageFiles) -> None:
+    files.write(MODULE, [b"old"])
+    with pytest.raises(RuntimeError, match="converter"):
+        files.write(MODULE, broken(RuntimeError("converter")))
+    assert files.read(MODULE, [(0, 3)]) == [b"old"]
+
+
+def test_a_failed_first_write_leaves_nothing(
+    files: PageFiles, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    with pytest.raises(RuntimeError):
+        files.write(MODULE, broken(RuntimeError("converter")))
+    with pytest.raises(Absent):
+        files.read(MODULE, [(0, 1)])
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    if "s3_bucket" in request.fixturenames:
+        bucket: S3Bucket = request.getfixturevalue("s3_bucket")
+        assert bucket.unfinished_uploads() == 0
+
+
+def test_a_file_of_many_parts_comes_back_whole(files: PageFiles) -> None:
+    files.write(MODULE, (bytes([n]) * (1 << 20) for n in range(20)))
+    assert files.read(MODULE, [((n << 20) - 1, (n << 20) + 1) for n in range(1, 20)]) == [
+        bytes([n - 1, n]) for n in range(1, 20)
+    ]
+
+
+def test_delete_is_idempotent(files: PageFiles) -> None:
+    files.delete(MODULE)
+    files.write(MODULE, [CONTENT])
+    files.delete(MODULE)
+    files.delete(MODULE)
+    with pytest.raises(Absent):
+        files.read(MODULE, [(0, 1)])
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_names(files: PageFiles, name: str) -> None:
+    module = module_key(name, "A" * 33)
+    files.write(module, [name.encode()])
+    assert files.read(module, [(0, len(name.encode()))]) == [name.encode()]
+    files.delete(module)
+    with pytest.raises(Absent):
+        files.read(module, [(0, 1)])
+
+
+def test_a_name_no_storage_allows_is_absent(files: PageFiles) -> None:
+    module = module_key("x" * 1024, "A" * 33)
+    files.delete(module)
+    with pytest.raises(Absent):
+        files.read(module, [(0, 1)])

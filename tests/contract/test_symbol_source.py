@@ -1,0 +1,179 @@
+"""What every SymbolSource does, and every SymbolFiles."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tecken.errors import Absent, TooMuch
+from tecken.sources.bucket import bucket_for
+from tecken.sources.http import HttpSymbols
+from tecken.sources.memory import MemorySymbols
+from tecken.sources.objects import PLAIN, ObjectSymbols
+from tecken.sources.places import own_symbols_for
+from tecken.sources.port import SymbolFiles, SymbolSource
+from tecken.symbols.ids import ModuleKey, module_key, symbol_file_name
+from tests.support.http_upstream import HttpUpstream, Reply
+from tests.support.symbol_names import ODD_NAMES
+
+pytest_plugins = ["tests.support.upstreams"]
+
+MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+TEXT = b"MODULE windows x86_64 44E4EC8C2F41492B9369D6B9A059577C2 xul.pdb\n" + b"FUNC 1000 10 0 f\n" * 200_000
+LIMIT = 8 << 20
+
+
+class Place(NamedTuple):
+    """A source, and how its operator puts a file there."""
+
+    source: SymbolSource
+    put: Callable[[ModuleKey, bytes], None]
+
+
+def path_of(module: ModuleKey) -> str:
+    return f"{module}/{symbol_file_name(module.debug_file)}"
+
+
+@pytest.fixture
+def memory() -> Place:
+    source = MemorySymbols()
+    return Place(source, source.files.__setitem__)
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Place:
+    def put(module: ModuleKey, stored: bytes) -> None:
+        path = tmp_path / path_of(module)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(stored)
+
+    return Place(ObjectSymbols(bucket_for(tmp_path.as_uri(), create=False), PLAIN, LIMIT), put)
+
+
+@pytest.fixture
+def s3(request: pytest.FixtureRequest) -> Place:
+    bucket = bucket_for(f"s3://{request.getfixturevalue('s3_bucket').name}/symbols", create=False)
+    return Place(
+        ObjectSymbols(bucket, PLAIN, LIMIT), lambda module, stored: bucket.put(path_of(module), [stored])
+    )
+
+
+@pytest.fixture
+def http(upstream: HttpUpstream) -> Iterator[Place]:
+    def put(module: ModuleKey, stored: bytes) -> None:
+        upstream.script[f"/pre fix/{path_of(module)}"] = Reply(body=stored)
+
+    source = HttpSymbols(f"{upstream.url}pre%20fix/", max_bytes=LIMIT)
+    yield Place(source, put)
+    source.close()
+
+
+@pytest.fixture(params=["memory", "local", "s3", "http"])
+def place(request: pytest.FixtureRequest) -> Place:
+    found: Place = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(params=["memory", "local", "s3"])
+def own(request: pytest.FixtureRequest, tmp_path: Path) -> SymbolFiles:
+    makers: dict[str, Callable[[], SymbolFiles]] = {
+        "memory": MemorySymbols,
+        "local": lambda: own_symbols_for((tmp_path / "not yet").as_uri()),
+        "s3": lambda: own_symbols_for(f"s3://{request.getfixturevalue('s3_bucket').name}"),
+    }
+    return makers[request.param]()
+
+
+def whole(source: SymbolSource, module: ModuleKey) -> bytes:
+    with source.open(module) as chunks:
+        return b"".join(chunks)
+
+
+def test_gives_the_bytes_as_stored(place: Place) -> None:
+    for stored in (TEXT, gzip.compress(TEXT, 1), b""):
+        module = module_key("xul.pdb", f"{len(stored):033X}")
+        place.put(module, stored)
+        assert whole(place.source, module) == stored
+
+
+def test_gives_a_large_file_in_pieces(place: Place) -> None:
+    place.put(MODULE, TEXT)
+    with place.source.open(MODULE) as chunks:
+        first = next(chunks)
+        assert isinstance(first, bytes)
+        assert 0 < len(first) < len(TEXT)
+
+
+def test_an_unknown_module_is_absent(place: Place) -> None:
+    place.put(MODULE, TEXT)
+    with pytest.raises(Absent), place.source.open(module_key("xul.pdb", "0" * 33)):
+        pass
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_names(place: Place, name: str) -> None:
+    module = module_key(name, "A" * 33)
+    place.put(module, name.encode())
+    assert whole(place.source, module) == name.encode()
+
+
+def test_a_name_no_storage_allows_is_absent(place: Place) -> None:
+    place.put(MODULE, TEXT)
+    with pytest.raises(Absent), place.source.open(module_key("x" * 1024, "A" * 33)):
+        pass
+
+
+def test_a_consumer_may_stop_early_and_ask_again(place: Place) -> None:
+    place.put(MODULE, TEXT)
+    with place.source.open(MODULE) as chunks:
+        next(chunks)
+    assert whole(place.source, MODULE) == TEXT
+
+
+def test_an_error_of_the_consumer_passes_through(place: Place) -> None:
+    place.put(MODULE, TEXT)
+    with pytest.raises(KeyError, match="mine"), place.source.open(MODULE):
+        raise KeyError("mine")
+
+
+@pytest.mark.parametrize("kind", ["local", "s3", "http"])
+def test_a_file_over_the_limit_is_too_much(request: pytest.FixtureRequest, kind: str) -> None:
+    place: Place = request.getfixturevalue(kind)
+    place.put(MODULE, b"x" * (LIMIT + 1))
+    with pytest.raises(TooMuch, match=str(LIMIT)), place.source.open(MODULE):
+        pass
+
+
+def test_what_we_keep_comes_back_compressed(own: SymbolFiles) -> None:
+    own.put_symbols(MODULE, [TEXT[:100], TEXT[100:]])
+    stored = whole(own, MODULE)
+    assert gzip.decompress(stored) == TEXT
+    assert len(stored) < len(TEXT) / 10
+
+
+def test_what_we_keep_replaces_what_we_had(own: SymbolFiles) -> None:
+    own.put_symbols(MODULE, [b"first"])
+    own.put_symbols(MODULE, [b"second"])
+    assert gzip.decompress(whole(own, MODULE)) == b"second"
+
+
+def test_half_a_symbol_file_is_not_kept(own: SymbolFiles) -> None:
+    def broken() -> Iterator[bytes]:
+        yield TEXT
+        raise RuntimeError("reader")
+
+    with pytest.raises(RuntimeError, match="reader"):
+        own.put_symbols(MODULE, broken())
+    with pytest.raises(Absent), own.open(MODULE):
+        pass
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_names_of_what_we_keep(own: SymbolFiles, name: str) -> None:
+    module = module_key(name, "A" * 33)
+    own.put_symbols(module, [name.encode()])
+    assert gzip.decompress(whole(own, module)) == name.encode()

@@ -1,0 +1,168 @@
+"""Object storage that is missing, misnamed, in the way, or left by a killed writer."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tecken.errors import Absent, CouldNotAsk, TooMuch
+from tecken.sources.bucket import STALE_SECONDS, Bucket, Patience, bucket_for, merged
+from tests.support.http_upstream import HttpUpstream, Reply
+from tests.support.s3_server import S3Bucket
+
+pytest_plugins = ["tests.support.upstreams"]
+
+QUICK = Patience(timeout=0.05, deadline=0.1)
+
+
+def get(bucket: Bucket, key: str) -> bytes:
+    return b"".join(bucket.chunks(bucket.get(key)))
+
+
+def test_a_directory_appears_with_the_first_write(tmp_path: Path) -> None:
+    root = tmp_path / "storage"
+    bucket = bucket_for(root.as_uri())
+    with pytest.raises(Absent):
+        bucket.get("v1/a")
+    bucket.delete("v1/a")
+    assert not root.exists()
+    bucket.put("v1/a", [b"x"])
+    assert get(bucket, "v1/a") == b"x"
+
+
+def test_a_missing_upstream_directory_is_no_answer(tmp_path: Path) -> None:
+    with pytest.raises(CouldNotAsk, match="gone"):
+        bucket_for((tmp_path / "gone").as_uri(), create=False).get("a")
+
+
+def test_a_file_where_the_directory_should_be_is_no_answer(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    bucket = bucket_for((tmp_path / "file").as_uri())
+    with pytest.raises(CouldNotAsk, match="Not a directory"):
+        bucket.put("a/b", [b"x"])
+    with pytest.raises(CouldNotAsk, match="Not a directory"):
+        bucket.get("a/b")
+    with pytest.raises(CouldNotAsk, match="Not a directory"):
+        bucket.ranges("a/b", [(0, 1)])
+
+
+def test_a_missing_cloud_bucket_is_no_answer(s3_bucket: S3Bucket) -> None:
+    bucket = bucket_for("s3://nobody-made-this")
+    with pytest.raises(CouldNotAsk, match="no such bucket"):
+        bucket.get("a")
+    with pytest.raises(CouldNotAsk, match="no such bucket"):
+        bucket.ranges("a", [(0, 1)])
+    with pytest.raises(CouldNotAsk, match="no such bucket"):
+        bucket.put("a", [b"x"])
+
+
+@pytest.mark.parametrize("reply", [Reply(403), Reply(500), Reply(mute=True), Reply(hang_up=True)])
+def test_a_cloud_that_does_not_answer(
+    upstream: HttpUpstream, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch, reply: Reply
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", upstream.url.rstrip("/"))
+    upstream.script["/bucket/range"] = reply
+    bucket = bucket_for("s3://bucket", QUICK)
+    with pytest.raises(CouldNotAsk, match=r"^s3://bucket: "):
+        bucket.get("range")
+    with pytest.raises(CouldNotAsk, match=r"^s3://bucket: "):
+        bucket.ranges("range", [(0, 1)])
+
+
+def test_a_cloud_body_cut_short_is_no_answer(
+    upstream: HttpUpstream, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", upstream.url.rstrip("/"))
+    dated = {"Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT", "ETag": '"1"'}
+    upstream.script["/bucket/a"] = Reply(body=b"x" * 5_000_000, headers=dated, cut=3_000_000)
+    with pytest.raises(CouldNotAsk, match=r"^s3://bucket: "):
+        get(bucket_for("s3://bucket", QUICK), "a")
+
+
+def test_a_name_no_storage_allows_cannot_be_written(tmp_path: Path, s3_bucket: S3Bucket) -> None:
+    for bucket in (bucket_for(tmp_path.as_uri()), bucket_for(f"s3://{s3_bucket.name}")):
+        with pytest.raises(TooMuch, match="xxx"):
+            bucket.put("x" * 1025, [b"x"])
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path: Path) -> None:
+    bucket = bucket_for(tmp_path.as_uri())
+    old, young, other = tmp_path / "[a]#1", tmp_path / "[a]#2", tmp_path / "a#1"
+    for staged in (old, young, other):
+        staged.touch()
+    for staged in (old, other):
+        os.utime(staged, (0, time.time() - STALE_SECONDS - 1))
+    bucket.put("[a]", [b"x"])
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "[a]", young, other])
+
+
+def test_a_forked_child_is_told_instead_of_hanging(tmp_path: Path) -> None:
+    program = f"""
+import os
+from tecken.errors import CouldNotAsk
+from tecken.sources.bucket import bucket_for
+bucket = bucket_for({tmp_path.as_uri()!r})
+bucket.put("a", [b"x"])
+if os.fork() == 0:
+    try:
+        bucket.get("a")
+    except CouldNotAsk as told:
+        print(told, flush=True)
+    os._exit(0)
+os.wait()
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert "forked" in ran.stdout
+
+
+def test_an_s3_prefix_is_part_of_the_key(s3_bucket: S3Bucket) -> None:
+    bucket_for(f"s3://{s3_bucket.name}/some/prefix/").put("v1/a", [b"x"])
+    assert get(bucket_for(f"s3://{s3_bucket.name}"), "some/prefix/v1/a") == b"x"
+
+
+def test_a_directory_may_have_any_name(tmp_path: Path) -> None:
+    bucket_for((tmp_path / "a b%20#?").as_uri()).put("k", [b"x"])
+    assert (tmp_path / "a b%20#?" / "k").read_bytes() == b"x"
+
+
+def test_other_clouds_need_no_connection_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    assert bucket_for("gs://bucket/prefix").name == "gs://bucket/prefix"
+    assert bucket_for("az://container/prefix").name == "az://container/prefix"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "/var/symbols",
+        "file://relative/dir",
+        "file:///",
+        "file:///dir?x=1",
+        "s3://",
+        "s3:///prefix",
+        "s3://key:secret@bucket/prefix",
+        "s3://bucket/prefix?token=secret",
+        "ftp://key:secret@host/",
+        "s3://[secret@",
+        "az://container-without-account",
+    ],
+)
+def test_a_bad_url_is_named_without_credentials(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    with pytest.raises(ValueError, match=": ") as told:
+        bucket_for(url)
+    assert "secret" not in str(told.value)
+
+
+def test_merged_covers_every_span_and_joins_near_ones() -> None:
+    assert merged([], 5) == []
+    assert merged([(20, 30), (0, 10), (2, 4), (36, 40), (15, 16)], 5) == [(0, 30), (36, 40)]
+    assert merged([(0, 10), (10, 20), (0, 5)], 0) == [(0, 20)]

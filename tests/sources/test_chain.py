@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+
+from tecken.errors import Absent, CouldNotAsk, TeckenError, Throttled, TooMuch
+from tecken.sources.chain import Chain
+from tecken.sources.memory import MemorySymbols
+from tecken.symbols.ids import module_key
+
+MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+NOWHERE = MemorySymbols(name="nowhere")
+HERE = MemorySymbols({MODULE: b"here"}, name="here")
+THERE = MemorySymbols({MODULE: b"there"}, name="there")
+DOWN = MemorySymbols({MODULE: CouldNotAsk("down: 500")}, name="down")
+
+
+def throttled(name: str, seconds: float | None) -> MemorySymbols:
+    return MemorySymbols({MODULE: Throttled(f"{name}: 429", retry_after=seconds)}, name=name)
+
+
+def whole(*sources: MemorySymbols) -> bytes:
+    with Chain(sources).open(MODULE) as chunks:
+        return b"".join(chunks)
+
+
+def refusal(*sources: MemorySymbols) -> TeckenError:
+    with pytest.raises(TeckenError) as told:
+        whole(*sources)
+    return told.value
+
+
+def test_the_first_that_has_it_wins() -> None:
+    assert whole(NOWHERE, HERE, THERE) == b"here"
+
+
+def test_one_that_cannot_be_asked_is_passed_over() -> None:
+    assert whole(DOWN, throttled("busy", 60), THERE) == b"there"
+
+
+def test_absent_when_all_say_so() -> None:
+    error = refusal(NOWHERE, MemorySymbols(name="neither"))
+    assert isinstance(error, Absent)
+    assert "nowhere, neither" in str(error)
+
+
+def test_absent_without_sources() -> None:
+    assert isinstance(refusal(), Absent)
+
+
+def test_never_absent_while_one_could_not_be_asked() -> None:
+    error = refusal(NOWHERE, DOWN, throttled("busy", 60), NOWHERE)
+    assert type(error) is CouldNotAsk
+    assert str(error) == "down: 500; busy: 429"
+    assert error.retry_after == 60
+
+
+def test_throttled_when_nothing_else_is_in_the_way() -> None:
+    error = refusal(NOWHERE, throttled("busy", 60), throttled("busier", 20), throttled("vague", None))
+    assert isinstance(error, Throttled)
+    assert error.retry_after == 20
+
+
+def test_a_file_over_the_limit_is_not_looked_for_elsewhere() -> None:
+    assert isinstance(refusal(MemorySymbols({MODULE: TooMuch("big")}), HERE), TooMuch)
+
+
+@pytest.mark.parametrize("error", [Absent("mine"), CouldNotAsk("mine"), KeyError("mine")])
+def test_an_error_of_the_consumer_does_not_start_the_next_source(error: Exception) -> None:
+    with pytest.raises(type(error)) as raised, Chain([HERE, THERE]).open(MODULE):
+        raise error
+    assert raised.value is error
+
+
+def test_its_name_has_the_names_of_all() -> None:
+    assert Chain([HERE, THERE]).name == "here, there"

@@ -1,0 +1,298 @@
+"""What an HTTP upstream can do to us."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+import stamina
+
+from tecken.errors import Absent, CouldNotAsk, Throttled, TooMuch
+from tecken.sources.http import (
+    ATTEMPTS,
+    FAILURES,
+    LONGEST_PAUSE,
+    PAUSE,
+    USER_AGENT,
+    HttpSymbols,
+    retry_after,
+    worth_another_try,
+)
+from tecken.symbols.ids import module_key
+from tests.support.http_upstream import HttpUpstream, Reply
+
+pytest_plugins = ["tests.support.upstreams"]
+
+MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+PATH = f"/{MODULE}/xul.sym"
+BODY = b"MODULE windows x86_64 44E4EC8C2F41492B9369D6B9A059577C2 xul.pdb\n"
+LONG_BODY = BODY * 20_000
+FOR_EVER = 3600.0
+
+
+class Make(Protocol):
+    def __call__(self, url: str = "", **settings: float | Callable[[], float]) -> HttpSymbols: ...
+
+
+@pytest.fixture
+def make(upstream: HttpUpstream) -> Iterator[Make]:
+    with ExitStack() as made:
+
+        def make(url: str = "", **settings: float | Callable[[], float]) -> HttpSymbols:
+            source = HttpSymbols(url or upstream.url, **settings)  # type: ignore[arg-type]
+            made.callback(source.close)
+            return source
+
+        yield make
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_between_attempts() -> Iterator[None]:
+    with stamina.set_testing(True, attempts=ATTEMPTS, cap=True):
+        yield
+
+
+def whole(source: HttpSymbols) -> bytes:
+    with source.open(MODULE) as chunks:
+        return b"".join(chunks)
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_not_found_and_gone_are_absent(upstream: HttpUpstream, make: Make, status: int) -> None:
+    upstream.script[PATH] = Reply(status)
+    with pytest.raises(Absent, match=str(status)):
+        whole(make())
+
+
+@pytest.mark.parametrize("status", [204, 206, 304, 400, 401, 403, 418, 500, 501, 502, 503, 504])
+def test_any_other_status_is_no_answer(upstream: HttpUpstream, make: Make, status: int) -> None:
+    upstream.script[PATH] = Reply(status)
+    with pytest.raises(CouldNotAsk, match=f"{upstream.url}: {status}"):
+        whole(make())
+
+
+def test_a_server_error_is_tried_again(upstream: HttpUpstream, make: Make) -> None:
+    upstream.script[PATH] = [Reply(500), Reply(503), Reply(body=BODY)]
+    assert whole(make()) == BODY
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_refusal_is_not_tried_again(upstream: HttpUpstream, make: Make, status: int) -> None:
+    upstream.script[PATH] = [Reply(status), Reply(body=BODY)]
+    with pytest.raises((Absent, CouldNotAsk)):
+        whole(make())
+    assert len(upstream.requests) == 1
+
+
+def test_a_connection_lost_before_the_answer_is_tried_again(upstream: HttpUpstream, make: Make) -> None:
+    upstream.script[PATH] = [Reply(hang_up=True), Reply(hang_up=True), Reply(body=BODY)]
+    assert whole(make()) == BODY
+
+
+def test_nobody_listens(make: Make) -> None:
+    with pytest.raises(CouldNotAsk, match="refused"):
+        whole(make("http://127.0.0.1:1/"))
+
+
+def test_a_mute_upstream_is_given_up(upstream: HttpUpstream, make: Make) -> None:
+    upstream.script[PATH] = Reply(mute=True)
+    with pytest.raises(CouldNotAsk, match="in time"):
+        whole(make(timeout=0.05))
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("drip", [0.1, 0.001], ids=["in the head", "in the body"])
+def test_a_drip_ends_with_the_deadline(upstream: HttpUpstream, make: Make, drip: float) -> None:
+    upstream.script[PATH] = Reply(body=b"x" * 1_000_000, drip=drip)
+    with pytest.raises(CouldNotAsk, match="in time"):
+        whole(make(timeout=FOR_EVER, deadline=0.3))
+
+
+def test_a_body_cut_short_is_no_answer(upstream: HttpUpstream, make: Make) -> None:
+    upstream.script[PATH] = Reply(body=LONG_BODY, cut=len(LONG_BODY) - 1)
+    taken: list[bytes] = []
+    with pytest.raises(CouldNotAsk), make().open(MODULE) as chunks:
+        taken.extend(chunks)
+    assert LONG_BODY.startswith(b"".join(taken))
+    assert len(upstream.requests) == 1
+
+
+def test_an_announced_oversize_is_refused(upstream: HttpUpstream, make: Make) -> None:
+    upstream.script[PATH] = Reply(body=b"x" * 1001)
+    with pytest.raises(TooMuch, match="1000"), make(max_bytes=1000).open(MODULE):
+        pytest.fail("opened")
+
+
+def test_an_unannounced_oversize_stops_at_the_limit(upstream: HttpUpstream, make: Make) -> None:
+    chunked = b"%x\r\n%s\r\n" % (len(LONG_BODY), LONG_BODY) + b"0\r\n\r\n"
+    upstream.script[PATH] = Reply(body=chunked, headers={"Transfer-Encoding": "chunked"}, length=False)
+    taken: list[bytes] = []
+    with pytest.raises(TooMuch), make(max_bytes=500_000).open(MODULE) as chunks:
+        taken.extend(chunks)
+    assert sum(map(len, taken)) <= 500_000
+
+
+def test_gives_compressed_bytes_as_they_are_and_says_what_it_takes(
+    upstream: HttpUpstream, make: Make
+) -> None:
+    upstream.script[PATH] = Reply(body=b"\x1f\x8b not unpacked here", headers={"Content-Encoding": "gzip"})
+    assert whole(make()) == b"\x1f\x8b not unpacked here"
+    sent = upstream.requests[0].headers
+    assert (sent["Accept-Encoding"], sent["User-Agent"]) == ("gzip, zstd", USER_AGENT)
+
+
+def test_an_encoding_nobody_asked_for_is_no_answer(upstream: HttpUpstream, make: Make) -> None:
+    upstream.script[PATH] = Reply(body=b"?", headers={"Content-Encoding": "br"})
+    with pytest.raises(CouldNotAsk, match="encoding"):
+        whole(make())
+
+
+def test_follows_redirects(upstream: HttpUpstream, make: Make) -> None:
+    upstream.script[PATH] = Reply(302, headers={"Location": "/1"})
+    for n in range(1, 5):
+        upstream.script[f"/{n}"] = Reply(307, headers={"Location": f"/{n + 1}"})
+    upstream.script["/5"] = Reply(body=BODY)
+    assert whole(make()) == BODY
+
+
+@pytest.mark.parametrize("location", [PATH, "http://[", "ftp://127.0.0.1/", ""])
+def test_a_redirect_to_nowhere_is_no_answer(upstream: HttpUpstream, make: Make, location: str) -> None:
+    upstream.script[PATH] = Reply(302, headers={"Location": location})
+    with pytest.raises(CouldNotAsk):
+        whole(make())
+
+
+def test_credentials_go_to_their_host_only(upstream: HttpUpstream, make: Make) -> None:
+    with HttpUpstream().running() as other:
+        upstream.script[PATH] = Reply(302, headers={"Location": f"{other.url}elsewhere"})
+        other.script["/elsewhere"] = Reply(body=BODY)
+        source = make(upstream.url.replace("//", "//us%20er:secret@"))
+        assert whole(source) == BODY
+        assert upstream.requests[0].headers["Authorization"] == "Basic dXMgZXI6c2VjcmV0"
+        assert "Authorization" not in other.requests[0].headers
+        assert source.name == upstream.url
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_throttled_upstream_is_left_alone_until_it_said(
+    upstream: HttpUpstream, make: Make, status: int
+) -> None:
+    now = [1000.0]
+    upstream.script[PATH] = [Reply(status, headers={"Retry-After": "120"}), Reply(body=BODY)]
+    source = make(clock=lambda: now[0])
+    with pytest.raises(Throttled) as told:
+        whole(source)
+    assert told.value.retry_after == 120
+    now[0] += 100
+    with pytest.raises(Throttled, match="not asked") as still:
+        whole(source)
+    assert still.value.retry_after == 20
+    assert len(upstream.requests) == 1
+    now[0] += 20
+    assert whole(source) == BODY
+
+
+def test_throttled_until_who_knows_when(upstream: HttpUpstream, make: Make) -> None:
+    now = [1000.0]
+    upstream.script[PATH] = Reply(429)
+    source = make(clock=lambda: now[0])
+    with pytest.raises(Throttled):
+        whole(source)
+    assert len(upstream.requests) == ATTEMPTS
+    with pytest.raises(Throttled) as still:
+        whole(source)
+    assert still.value.retry_after == PAUSE
+
+
+def test_a_short_retry_after_is_waited_for(upstream: HttpUpstream, make: Make) -> None:
+    upstream.script[PATH] = [Reply(429, headers={"Retry-After": "2"}), Reply(body=BODY)]
+    assert whole(make()) == BODY
+    assert worth_another_try(Throttled("", retry_after=2.0)) == 2.0
+    assert worth_another_try(Throttled("", retry_after=60.0)) is False
+
+
+def test_the_breaker_opens_and_closes_again(upstream: HttpUpstream, make: Make) -> None:
+    upstream.script[PATH] = Reply(403)
+    source, patient = make(rest=FOR_EVER), make(rest=0)
+    for opened in (source, patient):
+        for _ in range(FAILURES):
+            with pytest.raises(CouldNotAsk, match="403"):
+                whole(opened)
+    upstream.script[PATH] = Reply(body=BODY)
+    asked = len(upstream.requests)
+    with pytest.raises(CouldNotAsk, match="not asked") as left_alone:
+        whole(source)
+    assert left_alone.value.retry_after == FOR_EVER
+    assert len(upstream.requests) == asked
+    assert whole(patient) == BODY
+    assert whole(patient) == BODY
+
+
+def test_cut_bodies_open_the_breaker_too(upstream: HttpUpstream, make: Make) -> None:
+    upstream.script[PATH] = Reply(body=BODY, cut=5)
+    source = make(rest=FOR_EVER)
+    for _ in range(FAILURES):
+        with pytest.raises(CouldNotAsk):
+            whole(source)
+    with pytest.raises(CouldNotAsk, match="not asked"):
+        whole(source)
+
+
+@pytest.mark.parametrize("error", [Absent("not there"), CouldNotAsk("storage is full"), KeyError("mine")])
+def test_what_goes_wrong_elsewhere_is_not_the_upstreams_fault(
+    upstream: HttpUpstream, make: Make, error: Exception
+) -> None:
+    upstream.script[PATH] = Reply(body=BODY)
+    source = make(rest=FOR_EVER)
+    for _ in range(FAILURES + 1):
+        with pytest.raises(type(error)) as raised, source.open(MODULE):
+            raise error
+        assert raised.value is error
+    assert whole(source) == BODY
+
+
+def test_misses_keep_the_connection(upstream: HttpUpstream, make: Make) -> None:
+    source = make()
+    for _ in range(3):
+        with pytest.raises(Absent):
+            whole(source)
+    assert len({request.port for request in upstream.requests}) == 1
+
+
+def test_retry_after_has_seconds_or_a_date() -> None:
+    at = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+    assert 90 < (retry_after(at) or 0) <= 100
+    assert retry_after("7") == 7
+    assert retry_after("9" * 400) == LONGEST_PAUSE
+    assert retry_after("Thu, 01 Jan 1970 00:00:00 GMT") == 0
+    assert retry_after("Thu, 01 Jan 2970 00:00:00 -0000") == LONGEST_PAUSE
+    assert retry_after("soon") is None
+    assert retry_after(None) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://u:secret@",
+        "https://u:sec/ret@host/",
+        "https://u:secret@host/?q=secret",
+        "http://u:secret@host:port/",
+        "gopher://u:secret@host/",
+    ],
+)
+def test_a_bad_url_is_named_without_credentials(url: str) -> None:
+    with pytest.raises(ValueError, match=r"expected http\(s\)") as told:
+        HttpSymbols(url)
+    assert "secret" not in str(told.value)
+    assert "sec/ret" not in str(told.value)
+
+
+def test_the_user_agent_has_our_version() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert f"{project['name']}/{project['version']}" == USER_AGENT

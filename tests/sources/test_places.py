@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tecken.errors import Absent, CouldNotAsk
+from tecken.sources.http import HttpSymbols
+from tecken.sources.places import chain_for, own_symbols_for, page_files_for, source_for
+from tecken.symbols.ids import module_key
+
+MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+
+
+def test_a_source_is_named_by_its_url(tmp_path: Path) -> None:
+    urls = ["https://user:secret@symbols.example/prefix", tmp_path.as_uri(), "gs://bucket/prefix"]
+    chain = chain_for(urls)
+    assert chain.name == f"https://symbols.example/prefix/, {tmp_path.as_uri()}, gs://bucket/prefix"
+    assert isinstance(source_for(urls[0]), HttpSymbols)
+
+
+def test_an_upstream_directory_has_the_bare_paths(tmp_path: Path) -> None:
+    file = tmp_path / "xul.pdb" / MODULE.debug_id / "xul.sym"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"MODULE")
+    with chain_for([(tmp_path / "absent").as_uri(), tmp_path.as_uri()]).open(MODULE) as chunks:
+        assert list(chunks) == [b"MODULE"]
+
+
+def test_an_upstream_directory_that_is_missing_is_no_answer(tmp_path: Path) -> None:
+    with pytest.raises(CouldNotAsk), source_for((tmp_path / "absent").as_uri()).open(MODULE):
+        pass
+
+
+def test_our_own_storage_may_be_empty_and_has_one_layout(tmp_path: Path) -> None:
+    url = (tmp_path / "storage").as_uri()
+    symbols, pages = own_symbols_for(url), page_files_for(url)
+    with pytest.raises(Absent), symbols.open(MODULE):
+        pass
+    with pytest.raises(Absent):
+        pages.read(MODULE, [(0, 1)])
+    symbols.put_symbols(MODULE, [b"MODULE"])
+    pages.write(MODULE, [b"pages"])
+    kept = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert kept == [f"storage/v1/{MODULE}/xul.sym", f"storage/v1/{MODULE}/xul.sym.pages"]
+
+
+def test_a_bad_url_stops_the_chain() -> None:
+    with pytest.raises(ValueError, match="gopher://host/"):
+        chain_for(["https://symbols.example/", "gopher://host/"])

@@ -1,0 +1,33 @@
+"""Fixtures: where symbol files come from and page files go to. A test module names this in `pytest_plugins`."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.http_upstream import HttpUpstream
+from tests.support.s3_server import S3Bucket, s3_server
+
+
+@pytest.fixture
+def upstream() -> Iterator[HttpUpstream]:
+    with HttpUpstream().running() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    with s3_server() as url:
+        yield url
+
+
+@pytest.fixture
+def s3_bucket(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> S3Bucket:
+    """An empty bucket; the environment has what an operator would set to reach it."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    return S3Bucket.create(s3_endpoint, f"tecken-{uuid.uuid4()}")
