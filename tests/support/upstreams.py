@@ -1,4 +1,4 @@
-"""Fixtures: where symbol files come from and page files go to. A test module names this in `pytest_plugins`."""
+"""Fixtures: where symbol files come from and page files go to; for a test module's `pytest_plugins`."""
 
 from __future__ import annotations
 
