@@ -1,6 +1,6 @@
 """Symbol files from an HTTP upstream: `<prefix>/<debug file>/<DEBUG ID>/<symbol file>`.
 
-httpx takes 0.06 s for a plain file of 180 MB, a twentieth of what converting it takes; urllib3 would take 0.02 s.
+httpx takes 0.06 s for a plain file of 180 MB, a twentieth of what converting it takes; urllib3 takes 0.02 s.
 So h11 is no bottleneck, as long as chunks are left as they come off the socket (`iter_raw` with no size).
 """
 
