@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import MalformedPageFile
 from tecken.modules.port import Modules
 from tecken.modules.trace import Trace
+from tecken.store.port import Missing
 from tecken.symbols.frame import Frame
 from tecken.symbols.ids import ModuleKey
-from tecken.symbols.lookup import Hit, find, frame
+from tecken.symbols.lookup import Hit, find, frame, name
 from tecken.symbols.page import Page
 from tecken.symbols.pagefile import Header, Section
 
@@ -27,25 +29,25 @@ class Looked(NamedTuple):
     """Each wanted module is in one of these. A frame is None where the module has no symbol."""
 
     frames: dict[ModuleKey, dict[int, Frame | None]]
-    failed: dict[ModuleKey, CouldNotAsk]
+    failed: dict[ModuleKey, Missing]
     replaced: set[ModuleKey]
 
 
 def look_up(modules: Modules, wanted: Wanted, trace: Trace) -> Looked:
-    """Two rounds of pages for all modules together."""
+    """Two rounds of pages, each for all modules together."""
     reading = _Reading(modules, trace)
     reading.fetch(_symbol_pages(wanted))
-    hits = {
-        module: {offset: reading.hit(header, offset) for offset in offsets}
-        for module, (header, offsets) in wanted.items()
-        if module not in reading.lost
-    }
+    hits: dict[ModuleKey, Hits] = {}
+    for module, (header, offsets) in wanted.items():
+        if reading.came(module):
+            with reading.alone(module):
+                hits[module] = {offset: reading.hit(header, offset) for offset in offsets}
     reading.fetch(_name_pages(wanted, hits))
-    frames = {
-        module: reading.frames(wanted[module][0], found)
-        for module, found in hits.items()
-        if module not in reading.lost
-    }
+    frames: dict[ModuleKey, dict[int, Frame | None]] = {}
+    for module, found in hits.items():
+        if reading.came(module):
+            with reading.alone(module):
+                frames[module] = reading.frames(wanted[module][0], found)
     return Looked(frames, reading.failed, reading.replaced)
 
 
@@ -56,44 +58,38 @@ class _Reading:
         self._modules = modules
         self._trace = trace
         self._pages: dict[tuple[str, int], Page] = {}
-        self.failed: dict[ModuleKey, CouldNotAsk] = {}
+        self.failed: dict[ModuleKey, Missing] = {}
         self.replaced: set[ModuleKey] = set()
-
-    @property
-    def lost(self) -> Set[ModuleKey]:
-        return self.replaced | self.failed.keys()
 
     def fetch(self, wanted: Iterable[PageOf]) -> None:
         pages = self._modules.pages(set(wanted), self._trace)
         self._pages |= pages.found
         self.replaced |= pages.replaced
-        self.failed |= {module: CouldNotAsk(why.reason) for module, why in pages.unreachable.items()}
+        self.failed |= pages.unreachable
+
+    def came(self, module: ModuleKey) -> bool:
+        return module not in self.failed and module not in self.replaced
+
+    @contextmanager
+    def alone(self, module: ModuleKey) -> Iterator[None]:
+        """A module whose pages do not make sense drops out, and no other does."""
+        try:
+            yield
+        except MalformedPageFile as error:
+            self.failed[module] = Missing("malformed", str(error))
 
     def hit(self, header: Header, offset: int) -> Hit | None:
         page = _symbol_page(header, offset)
         return None if page is None else find(self._pages[header.generation, page], offset)
 
     def frames(self, header: Header, hits: Hits) -> dict[int, Frame | None]:
-        def file_name(number: int) -> str:
-            return self._name(header, Section.FILES, number)
-
-        def origin_name(number: int) -> str:
-            return self._name(header, Section.ORIGINS, number)
-
-        return {
-            offset: None if hit is None else frame(hit, file_name, origin_name)
-            for offset, hit in hits.items()
-        }
+        files = partial(self._name, header, Section.FILES)
+        origins = partial(self._name, header, Section.ORIGINS)
+        return {offset: hit and frame(hit, files, origins) for offset, hit in hits.items()}
 
     def _name(self, header: Header, section: Section, number: int) -> str:
-        """Empty where the symbol file mentions a number that it never names."""
-        number_of_page = header.page_for(section, number)
-        if number_of_page is None:
-            return ""
-        page = self._pages[header.generation, number_of_page]
-        at = bisect_left(page.keys, number)
-        known = at < len(page.keys) and page.keys[at] == number
-        return page.text(at).decode("utf-8", "replace") if known else ""
+        page = header.page_for(section, number)
+        return "" if page is None else name(self._pages[header.generation, page], number)
 
 
 def _symbol_page(header: Header, offset: int) -> int | None:

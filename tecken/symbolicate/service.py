@@ -26,7 +26,9 @@ from tecken.symbols.ids import ModuleKey, module_key
 from tecken.symbols.pagefile import Header
 
 Outcome: TypeAlias = Header | Missing | CouldNotAsk
-"""What came of asking for a module; Missing is absent or malformed here."""
+"""What came of asking for a module."""
+
+MISSING_NAMES = {"absent": None, "malformed": "Malformed", "unreachable": "CouldNotAsk"}
 
 TRIES = 2
 """How often one request asks for a module whose page file is replaced under its eyes."""
@@ -114,18 +116,14 @@ class _Request:
         cold = [module for module in modules if module not in known]
         if cold:
             self._outcomes |= self._bring(cold)
-        for module in modules:
-            outcome = self._outcomes[module]
-            if isinstance(outcome, Missing) and outcome.kind == "unreachable":
-                self._outcomes[module] = CouldNotAsk(outcome.reason)
 
     def _bring(self, cold: Sequence[ModuleKey]) -> dict[ModuleKey, Outcome]:
         parts = self._parts
         outcomes: dict[ModuleKey, Outcome] = {**parts.cold.bring(cold, parts.clock() + parts.seconds)}
         ready = [module for module in cold if module not in outcomes]
         if ready:
-            gone = dict.fromkeys(ready, Pending("it was prepared and is gone again; try again"))
-            outcomes |= gone | parts.modules.headers(ready, self._trace)
+            outcomes |= dict.fromkeys(ready, Pending("it was prepared and is gone again; try again"))
+            outcomes |= parts.modules.headers(ready, self._trace)
         return outcomes
 
     def _render(self, modules: Iterable[ModuleKey]) -> set[ModuleKey]:
@@ -149,12 +147,11 @@ class _Request:
         return looked.replaced
 
     def _refuse_if_nothing_answered(self) -> None:
-        away = [outcome for outcome in self._outcomes.values() if isinstance(outcome, CouldNotAsk)]
-        if not away or len(away) < len(self._outcomes):
-            return
-        waits = [why.retry_after for why in away if why.retry_after is not None]
-        text = f"None of {len(away)} modules could be asked for: {away[0]}"
-        raise CouldNotAsk(text, min(waits, default=None))
+        away = [error for outcome in self._outcomes.values() if (error := _away(outcome))]
+        if away and len(away) == len(self._outcomes):
+            waits = [error.retry_after for error in away if error.retry_after is not None]
+            text = f"None of {len(away)} modules could be asked for: {away[0]}"
+            raise CouldNotAsk(text, min(waits, default=None))
 
 
 def _asked(job: Job) -> dict[int, _Ask]:
@@ -185,8 +182,15 @@ def _wanted(jobs: Iterable[Mapping[int, _Ask]]) -> dict[ModuleKey, set[int]]:
     return wanted
 
 
+def _away(outcome: Outcome) -> CouldNotAsk | None:
+    if isinstance(outcome, Missing):
+        return CouldNotAsk(outcome.reason) if outcome.kind == "unreachable" else None
+    return outcome if isinstance(outcome, CouldNotAsk) else None
+
+
 def _failure(outcome: Missing | CouldNotAsk | BadModule) -> Failure | None:
     """A module that is simply absent is no failure."""
-    if not isinstance(outcome, Missing):
-        return Failure(type(outcome).__name__, str(outcome))
-    return Failure("Malformed", outcome.reason) if outcome.kind == "malformed" else None
+    if isinstance(outcome, Missing):
+        name = MISSING_NAMES[outcome.kind]
+        return Failure(name, outcome.reason) if name else None
+    return Failure(type(outcome).__name__, str(outcome))

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from typing import Any
+
+import orjson
+import pytest
+import zstandard
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
+
+from tecken.errors import BadInput
+from tecken.guards import body, cors, post_only
+from tecken.http import answers_errors
+
+LIMIT = 1000
+TEXT = b'{"jobs": []}'
+
+
+@cors("POST, OPTIONS")
+@answers_errors
+@post_only
+@body(lambda: LIMIT)
+def echo(request: HttpRequest, content: bytes) -> HttpResponse:
+    if content == b"refuse":
+        raise BadInput("refused")
+    return HttpResponse(content)
+
+
+def post(content: bytes, **headers: str) -> HttpResponse:
+    return echo(RequestFactory().post("/", content, "application/json", headers=headers or None))
+
+
+def error(reply: HttpResponse) -> str:
+    text: str = orjson.loads(reply.content)["error"]
+    return text
+
+
+@pytest.mark.parametrize("method", ["get", "head", "put", "delete", "patch"])
+def test_only_post(method: str) -> None:
+    reply = echo(getattr(RequestFactory(), method)("/"))
+    assert reply.status_code == 405
+    assert reply["Allow"] == "POST, OPTIONS"
+    assert reply["Access-Control-Allow-Origin"] == "*"
+    assert error(reply) == "Must use HTTP POST"
+
+
+def test_a_preflight_is_answered_at_the_door() -> None:
+    reply = echo(RequestFactory().options("/", headers={"Access-Control-Request-Method": "POST"}))
+    assert (reply.status_code, reply.content) == (200, b"")
+    assert reply["Access-Control-Allow-Origin"] == "*"
+    assert reply["Access-Control-Allow-Methods"] == "POST, OPTIONS"
+    assert reply["Access-Control-Allow-Headers"] == "*"
+
+
+@pytest.mark.parametrize("content", [TEXT, b"refuse", bytes(LIMIT + 1)])
+def test_any_page_may_read_answers_and_errors(content: bytes) -> None:
+    reply = post(content)
+    assert reply["Access-Control-Allow-Origin"] == "*"
+    assert "Retry-After" in reply["Access-Control-Expose-Headers"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content"),
+    [
+        ("identity", TEXT),
+        ("gzip", gzip.compress(TEXT)),
+        ("GZIP", gzip.compress(TEXT)),
+        ("zstd", zstandard.compress(TEXT)),
+    ],
+)
+def test_a_body_is_unpacked(encoding: str, content: bytes) -> None:
+    assert post(content, **{"Content-Encoding": encoding}).content == TEXT
+
+
+def test_an_encoding_nobody_knows() -> None:
+    reply = post(zlib.compress(TEXT), **{"Content-Encoding": "deflate"})
+    assert reply.status_code == 415
+    assert reply["Accept-Encoding"] == "gzip, zstd"
+    assert error(reply) == "Content-Encoding must be gzip or zstd, not 'deflate'"
+
+
+@pytest.mark.parametrize(
+    "headers_and_content",
+    [
+        ({}, bytes(LIMIT + 1)),
+        ({"Content-Encoding": "gzip"}, gzip.compress(bytes(LIMIT + 1))),
+        ({"Content-Encoding": "gzip"}, gzip.compress(bytes(10_000_000))),
+        ({"Content-Encoding": "zstd"}, zstandard.compress(bytes(10_000_000))),
+    ],
+)
+def test_a_body_has_a_limit_as_sent_and_as_unpacked(
+    headers_and_content: tuple[dict[str, str], bytes],
+) -> None:
+    headers, content = headers_and_content
+    reply = post(content, **headers)
+    assert reply.status_code == 413
+    assert str(LIMIT) in error(reply)
+
+
+def test_a_body_at_the_limit_is_read() -> None:
+    assert post(bytes(LIMIT)).content == bytes(LIMIT)
+    assert post(gzip.compress(bytes(LIMIT)), **{"Content-Encoding": "gzip"}).content == bytes(LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content"),
+    [
+        ("gzip", gzip.compress(TEXT)[:-9]),
+        ("gzip", b"\x1f\x8b" + bytes(40)),
+        ("zstd", zstandard.compress(TEXT)[:-3]),
+    ],
+)
+def test_a_body_that_cannot_be_unpacked(encoding: str, content: bytes) -> None:
+    reply = post(content, **{"Content-Encoding": encoding})
+    assert reply.status_code == 400
+    assert error(reply)
+
+
+def chunked(content: bytes) -> HttpRequest:
+    request = RequestFactory().post("/")
+    request.META |= {"wsgi.input": io.BytesIO(content), "wsgi.input_terminated": True}
+    del request.META["CONTENT_LENGTH"]
+    return request
+
+
+def test_a_chunked_body_has_no_length_and_the_same_limit() -> None:
+    assert echo(chunked(TEXT)).content == TEXT
+    assert echo(chunked(bytes(LIMIT + 1))).status_code == 413
+
+
+class Broken(io.RawIOBase):
+    def read(self, size: int = -1) -> Any:
+        raise OSError("connection reset")
+
+
+def test_a_body_that_ends_early() -> None:
+    request = chunked(b"")
+    request.META["wsgi.input"] = Broken()
+    reply = echo(request)
+    assert (reply.status_code, error(reply)) == (400, "The body ended early")
