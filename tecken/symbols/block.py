@@ -110,7 +110,9 @@ class Block:
 
     def _calls_at(self, offset: int) -> list[Range]:
         """The inlined calls that cover `offset`, outermost first, up to the first depth that has none."""
-        text = self._text[: self._text.find(b"\n", self._text.rfind(b"\nINLINE ") + 1)]
+        last = self._text.rfind(b"\nINLINE ")
+        end = self._text.find(b"\n", last + 1)
+        text = self._text if end < 0 else self._text[:end]
         bound = self._bound(offset)
         calls: list[Range] = []
         for depth in count():

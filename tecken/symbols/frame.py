@@ -14,9 +14,10 @@ class Inline(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """The outer function at an offset; `inlines` is deepest call first. `file` may be empty, `line` 0 is unknown.
+    """The function at an offset and where execution, or the call of the last of `inlines`, stands in it.
 
-    `entry` is the module offset of the function's first instruction.
+    `entry` is the module offset of the function's first instruction; `file` "" and `line` 0 are unknown;
+    `inlines` is deepest call first.
     """
 
     function: str

@@ -55,7 +55,7 @@ def frame(hit: Hit, file_name: Callable[[int], str], origin_name: Callable[[int]
 
 
 def name(page: Page, number: int) -> str:
-    """The name that a FILE or INLINE_ORIGIN page has for a number, "" when it has none; the last one counts."""
+    """The name of a number in a FILE or INLINE_ORIGIN page, "" when it has none; the last one counts."""
     at = bisect_right(page.keys, number) - 1
     if at < 0 or page.keys[at] != number:
         return ""

@@ -10,9 +10,9 @@ _DRIVE = re.compile(r"[A-Za-z]:(?:[/\\]|$)")
 
 
 def clean(path: str) -> str:
-    """Take `.` and `..` out and use one separator: a backslash in a path with a drive, `//host` or a backslash.
+    """Take `.` and `..` out and use one separator.
 
-    A name like `<stdin>` loses its directory. Double separators inside stay, and a path that climbs above
+    It is a backslash if the path has one, a drive or a `//host`. A name like `<stdin>` loses its directory. Double separators inside stay, and a path that climbs above
     its root becomes relative.
     """
     if _is_plain(path):

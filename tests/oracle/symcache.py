@@ -1,0 +1,24 @@
+"""The `symbolic` library's answers, in our words."""
+
+from __future__ import annotations
+
+from symbolic import Archive, SymCache
+
+from tecken.symbols.frame import Frame, Inline
+
+
+class Oracle:
+    def __init__(self, sym: bytes) -> None:
+        self._sym = sym  # the archive borrows it and keeps no reference
+        self._archive = Archive.from_bytes(sym)
+        (symbols,) = self._archive.iter_objects()
+        self._cache = SymCache.from_object(symbols)
+
+    def frame(self, offset: int) -> Frame | None:
+        found = self._cache.lookup(offset)
+        if not found:
+            return None
+        *inner, outer = ((place.symbol or "", place.full_path or "", place.line) for place in found)
+        inlines = tuple(Inline(*place) for place in inner)
+        function, file, line = outer
+        return Frame(function, found[-1].sym_addr, file, line, inlines)
