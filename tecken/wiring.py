@@ -38,11 +38,23 @@ TASK_EXPIRES_SECONDS = 600  # a request waits for seconds; nobody remembers an o
 T = TypeVar("T")
 
 
+_forgets: list[Callable[[], None]] = []
+
+
 def once(build: Callable[[], T]) -> Callable[[], T]:
-    """A forked child builds its own: threads, sockets and obstore's runtime do not survive a fork."""
     cached = cache(build)
-    os.register_at_fork(after_in_child=cached.cache_clear)
+    _forgets.append(cached.cache_clear)
     return cached
+
+
+def forget() -> None:
+    """Everything is built anew when it is next wanted."""
+    for clear in _forgets:
+        clear()
+
+
+# A forked child builds its own parts: threads, sockets and obstore's runtime do not survive a fork.
+os.register_at_fork(after_in_child=forget)
 
 
 @once

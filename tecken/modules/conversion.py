@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from tempfile import TemporaryFile
-from typing import IO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 from tecken.errors import CouldNotAsk
 from tecken.symbols.convert import Converter, decoded
@@ -18,7 +18,7 @@ COPY_BYTES = 1024 * 1024
 
 class Converted(NamedTuple):
     header: Header
-    pages: IO[bytes]
+    pages: BinaryIO
 
     def chunks(self) -> Iterator[bytes]:
         """The page file."""
@@ -40,15 +40,25 @@ class Conversion:
     @contextmanager
     def of(self, chunks: Iterable[bytes]) -> Iterator[Converted]:
         """Raises Malformed, TooMuch, CouldNotAsk when the disk is full, and what `chunks` raises."""
-        with TemporaryFile(dir=self._spool_dir) as spool, TemporaryFile(dir=self._spool_dir) as pages:
+        with self._file() as spool, self._file() as pages:
             yield Converted(_convert(self.text(chunks), spool, pages), pages)
 
+    def _file(self) -> BinaryIO:
+        return cast(BinaryIO, TemporaryFile(dir=self._spool_dir))
 
-def _convert(text: Iterable[bytes], spool: IO[bytes], pages: IO[bytes]) -> Header:
+
+def _convert(text: Iterable[bytes], spool: BinaryIO, pages: BinaryIO) -> Header:
     converter = Converter(spool, pages)
-    try:
-        for chunk in text:
+    for chunk in text:
+        with _room():
             converter.feed(chunk)
+    with _room():
         return converter.finish()
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise CouldNotAsk(f"no room to convert in: {error}") from error

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Lock
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import CouldNotAsk, StoreAway
 from tecken.modules.board import Ready, State
-from tecken.store.port import Missing
+from tecken.store.port import Missing, PageKey
 from tecken.symbols.ids import ModuleKey
 
 
@@ -71,3 +71,25 @@ class MemoryBoard:
     def _answer(self) -> None:
         if self.away:
             raise self.away
+
+
+class StoreIsAway:
+    """A PageStore whose server does not answer."""
+
+    def headers(self, modules: Sequence[ModuleKey]) -> dict[ModuleKey, bytes | Missing]:
+        raise StoreAway("the symbol store is away")
+
+    def pages(self, wanted: Sequence[PageKey]) -> dict[PageKey, bytes]:
+        raise StoreAway("the symbol store is away")
+
+    def put_header(self, module: ModuleKey, raw: bytes) -> None:
+        raise StoreAway("the symbol store is away")
+
+    def put_pages(self, pages: Mapping[PageKey, bytes]) -> None:
+        raise StoreAway("the symbol store is away")
+
+    def put_missing(self, module: ModuleKey, missing: Missing, seconds: int) -> None:
+        raise StoreAway("the symbol store is away")
+
+    def forget(self, module: ModuleKey) -> None:
+        raise StoreAway("the symbol store is away")

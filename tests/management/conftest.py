@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from pytest_django.fixtures import SettingsWrapper
+
+from tecken import wiring
+
+SAMPLES = Path(__file__).parents[1] / "data" / "samples"
+
+Manage = Callable[..., str]
+
+
+@pytest.fixture
+def house(tmp_path: Path, settings: SettingsWrapper, clear_redis_store: None) -> Iterator[SettingsWrapper]:
+    """Empty storage, empty servers, and the samples as the only upstream."""
+    settings.STORAGE_URL = f"file://{tmp_path}/storage"
+    settings.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
+    wiring.forget()
+    yield settings
+    wiring.forget()
+
+
+@pytest.fixture
+def manage(house: SettingsWrapper) -> Manage:
+    """Runs a command and gives what it printed; `stderr` may be a StringIO."""
+
+    def run(*args: str, stderr: io.StringIO | None = None) -> str:
+        stdout = io.StringIO()
+        call_command(*args, stdout=stdout, stderr=stderr or io.StringIO(), no_color=True)
+        return stdout.getvalue()
+
+    return run

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import gzip
+import io
+from pathlib import Path
+
+import pytest
+import zstandard
+from django.core.management.base import CommandError
+from pytest_django.fixtures import SettingsWrapper
+
+from tests.management.conftest import SAMPLES, Manage
+
+CRASH_C = "crash-c/DADBB96C91ED58F912FB09F7F2655E6F0"
+
+
+@pytest.fixture
+def no_upstream(house: SettingsWrapper) -> None:
+    house.SYMBOL_SOURCES = []
+
+
+def text(module: str) -> bytes:
+    return (SAMPLES / module / f"{module.partition('/')[0]}.sym").read_bytes()
+
+
+@pytest.mark.usefixtures("no_upstream")
+def test_a_directory_is_added_and_answers(manage: Manage) -> None:
+    lines = manage("symbols", "add", str(SAMPLES)).splitlines()
+    assert lines[-1] == "3 added, 0 skipped"
+    assert any(line.startswith(f"{CRASH_C}: ") and line.endswith(" symbols") for line in lines)
+    assert "main + 0x" in manage("symbolicate", str(SAMPLES / "stack.json"))
+
+
+@pytest.mark.usefixtures("no_upstream")
+@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".zst", zstandard.compress)])
+def test_compressed_files_are_added(manage: Manage, tmp_path: Path, suffix: str, pack: type[bytes]) -> None:
+    (tmp_path / f"crash-c.sym{suffix}").write_bytes(pack(text(CRASH_C)))
+    assert manage("symbols", "add", str(tmp_path)).splitlines()[-1] == "1 added, 0 skipped"
+    assert manage("symbols", "show", CRASH_C).startswith(CRASH_C)
+
+
+def test_what_is_skipped_is_told_with_the_reason(manage: Manage, tmp_path: Path) -> None:
+    (tmp_path / "good.sym").write_bytes(text(CRASH_C))
+    (tmp_path / "bad.sym").write_text("<html>")
+    (tmp_path / "notes.txt").write_text("no symbols, and nobody says they were")
+    stderr = io.StringIO()
+    assert manage("symbols", "add", str(tmp_path), stderr=stderr).splitlines()[-1] == "1 added, 1 skipped"
+    (line,) = stderr.getvalue().splitlines()
+    assert line.startswith(f"skipped {tmp_path}/bad.sym: ")
+
+
+def test_nothing_added_is_a_failure(manage: Manage, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"no \.sym, "):
+        manage("symbols", "add", str(tmp_path))
+    (tmp_path / "bad.sym").write_text("<html>")
+    with pytest.raises(CommandError, match="0 added, 1 skipped"):
+        manage("symbols", "add", str(tmp_path))
+    with pytest.raises(CommandError, match="nowhere: no such file or directory"):
+        manage("symbols", "add", "nowhere")
+
+
+@pytest.mark.usefixtures("no_upstream")
+def test_what_is_added_is_missing_no_more(manage: Manage) -> None:
+    with pytest.raises(CommandError, match=f"{CRASH_C}: "):
+        manage("symbols", "show", CRASH_C)
+    manage("symbols", "add", str(SAMPLES / CRASH_C))
+    assert manage("symbols", "show", CRASH_C).startswith(CRASH_C)
+
+
+def test_show_tells_what_is_known_of_a_module(manage: Manage) -> None:
+    lines = manage("symbols", "show", CRASH_C.lower()).splitlines()
+    assert lines[0] == CRASH_C
+    said = dict(
+        line.split(maxsplit=1) for line in lines[1:] if not line.startswith(("  debug", "  page", "  symbol"))
+    )
+    assert "Linux x86_64" in said["system"]
+    assert len(said["generation"]) == 16
+    assert any(line.startswith("  page file    ") and " pages, " in line for line in lines)
+
+
+def test_show_tells_what_stands_at_an_offset(manage: Manage) -> None:
+    (line,) = manage("symbols", "show", CRASH_C, "4613").splitlines()
+    assert line.startswith("0x1205  main + 0x")
+    assert ".c:" in line
+    assert manage("symbols", "show", CRASH_C, "0x1205") == line + "\n"
+    assert manage("symbols", "show", CRASH_C, "0x1") == "0x1  no symbol\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("crash-c",), "1 to 1024 characters"),
+        (("crash-c/xyz",), "debug id must be"),
+        ((CRASH_C, "here"), "expected a number"),
+    ],
+)
+def test_what_names_no_module_or_offset(manage: Manage, args: tuple[str, ...], message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        manage("symbols", "show", *args)

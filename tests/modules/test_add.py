@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+
+import pytest
+import zstandard
+
+from tecken.errors import BadModule, CouldNotAsk, Malformed, TooMuch
+from tecken.modules.add import Adder
+from tecken.modules.conversion import Conversion
+from tecken.sources.memory import MemoryPageFiles, MemorySymbols
+from tecken.store.memory import MemoryPageStore
+from tecken.store.port import Missing, PageStore
+from tecken.symbols.ids import ModuleKey
+from tecken.symbols.pagefile import Header
+from tests.modules.memory import MemoryTurns, StoreIsAway
+from tests.modules.samples import MIB, page_file, sym
+
+XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+
+
+class House:
+    def __init__(self) -> None:
+        self.symbol_files = MemorySymbols()
+        self.page_files = MemoryPageFiles()
+        self.store = MemoryPageStore(MIB)
+
+    def adder(self, store: PageStore | None = None) -> Adder:
+        return Adder(
+            symbol_files=self.symbol_files,
+            page_files=self.page_files,
+            store=store or self.store,
+            turns=MemoryTurns(),
+            conversion=Conversion(MIB),
+        )
+
+    def add(self, raw: bytes, store: PageStore | None = None) -> Header:
+        return self.adder(store).add(lambda: iter([raw]))
+
+    def kept(self, module: ModuleKey) -> bytes:
+        with self.symbol_files.open(module) as chunks:
+            return gzip.decompress(b"".join(chunks))
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress], ids=["plain", "gzip", "zstd"])
+def test_symbols_and_pages_are_kept(house: House, pack: type[bytes]) -> None:
+    header = house.add(pack(sym(XUL)))
+    assert house.kept(XUL) == sym(XUL)
+    assert house.page_files.files == {XUL: page_file(sym(XUL))}
+    assert house.store.headers([XUL]) == {XUL: header.raw}
+
+
+def test_what_is_added_is_missing_no_more(house: House) -> None:
+    house.store.put_missing(XUL, Missing("absent", "nobody has it"), 600)
+    header = house.add(sym(XUL))
+    assert house.store.headers([XUL]) == {XUL: header.raw}
+
+
+def test_a_newer_file_replaces_an_older_one(house: House) -> None:
+    house.add(sym(XUL))
+    header = house.add(sym(XUL, functions=5))
+    assert house.kept(XUL) == sym(XUL, functions=5)
+    assert house.page_files.files == {XUL: page_file(sym(XUL, functions=5))}
+    assert house.store.headers([XUL]) == {XUL: header.raw}
+
+
+def test_a_debug_id_in_lower_case_is_kept_where_it_is_looked_for(house: House) -> None:
+    house.add(sym(ModuleKey("xul.pdb", XUL.debug_id.lower())))
+    assert list(house.page_files.files) == [XUL]
+    assert list(house.symbol_files.files) == [XUL]
+
+
+@pytest.mark.parametrize(
+    ("raw", "error"),
+    [
+        (b"<html>", Malformed),
+        (sym(ModuleKey("../../etc/passwd", XUL.debug_id)), BadModule),
+        (sym(ModuleKey("xul.pdb", "nonsense")), BadModule),
+        (sym(XUL, functions=40_000), TooMuch),
+    ],
+    ids=["no symbols", "path", "no id", "too large"],
+)
+def test_what_cannot_be_used_leaves_nothing(house: House, raw: bytes, error: type[Exception]) -> None:
+    with pytest.raises((error, Malformed)):
+        house.add(raw)
+    assert house.symbol_files.files == {}
+    assert house.page_files.files == {}
+
+
+def test_storage_that_cannot_be_asked_is_told(house: House) -> None:
+    house.page_files.away = CouldNotAsk("storage is away")
+    with pytest.raises(CouldNotAsk, match="storage is away"):
+        house.add(sym(XUL))
+    assert house.store.headers([XUL]) == {}
+
+
+def test_without_the_store_files_are_kept_all_the_same(house: House) -> None:
+    house.add(sym(XUL), StoreIsAway())
+    assert house.page_files.files == {XUL: page_file(sym(XUL))}
+
+
+def test_what_reading_raises_is_passed_on(house: House) -> None:
+    def broken() -> Iterator[bytes]:
+        yield sym(XUL)
+        raise PermissionError("not yours")
+
+    with pytest.raises(PermissionError, match="not yours"):
+        house.adder().add(broken)
+    assert house.page_files.files == {}

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+
+from tecken.errors import MalformedPageFile
+from tecken.modules.cache import HeaderCache, PageCache
+from tecken.symbols.ids import ModuleKey
+from tecken.symbols.page import decode, encode
+from tests.modules.memory import Clock
+from tests.modules.samples import MIB, header_of
+
+XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+NSS = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
+
+
+def test_a_header_is_trusted_for_its_seconds() -> None:
+    clock = Clock()
+    cache = HeaderCache(MIB, 30, clock)
+    header = cache.put(XUL, header_of(XUL).raw)
+    clock.sleep(29.9)
+    assert cache.get(XUL) is header
+    clock.sleep(0.1)
+    assert cache.get(XUL) is None
+
+
+def test_a_header_that_did_not_change_is_not_parsed_again() -> None:
+    clock = Clock()
+    cache = HeaderCache(MIB, 30, clock)
+    header = cache.put(XUL, header_of(XUL).raw)
+    clock.sleep(30)
+    assert cache.put(XUL, header_of(XUL).raw) is header
+    assert cache.get(XUL) is header
+    assert cache.put(XUL, header_of(XUL, 5).raw) is not header
+
+
+def test_a_dropped_header_is_gone() -> None:
+    cache = HeaderCache(MIB, 30, Clock())
+    cache.put(XUL, header_of(XUL).raw)
+    cache.drop(XUL)
+    cache.drop(NSS)
+    assert cache.get(XUL) is None
+    assert cache.size == 0
+
+
+def test_what_is_no_header_is_not_kept() -> None:
+    cache = HeaderCache(MIB, 30, Clock())
+    with pytest.raises(MalformedPageFile):
+        cache.put(XUL, b"nonsense")
+    assert cache.get(XUL) is None
+
+
+def test_headers_are_bounded_by_their_bytes() -> None:
+    raw = header_of(XUL).raw
+    cache = HeaderCache(header_of(XUL).size, 30, Clock())
+    cache.put(XUL, raw)
+    cache.put(NSS, raw)
+    assert cache.get(XUL) is None
+    assert cache.get(NSS) is not None
+    assert cache.size == header_of(XUL).size
+
+
+def test_a_header_that_does_not_fit_is_used_and_not_kept() -> None:
+    cache = HeaderCache(1, 30, Clock())
+    assert cache.put(XUL, header_of(XUL).raw).generation == header_of(XUL).generation
+    assert cache.get(XUL) is None
+
+
+def test_pages_are_bounded_by_their_bytes() -> None:
+    page = decode(encode([1], [b"x" * 100]))
+    cache = PageCache(2 * page.size)
+    for number in range(3):
+        cache.put(("generation", number), page)
+    assert [cache.get(("generation", number)) for number in range(3)] == [None, page, page]
+    assert cache.size == 2 * page.size
+
+
+def test_a_page_that_does_not_fit_throws_nothing_out() -> None:
+    small, large = decode(encode([1], [b"x"])), decode(encode([1], [b"x" * 10_000]))
+    cache = PageCache(small.size)
+    cache.put(("generation", 0), small)
+    cache.put(("generation", 1), large)
+    assert cache.get(("generation", 0)) is small
+    assert cache.get(("generation", 1)) is None

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from tecken.errors import CouldNotAsk, TeckenError, Throttled
+from tecken.modules.conversion import Conversion
+from tecken.modules.prepare import LONGEST_UNREACHABLE, Lifetimes, Preparer
+from tecken.sources.memory import MemoryPageFiles, MemorySymbols
+from tecken.store.memory import MemoryPageStore
+from tecken.store.port import Missing, PageStore
+from tecken.symbols.ids import ModuleKey
+from tecken.symbols.pagefile import Header
+from tests.modules.memory import Clock, MemoryTurns, StoreIsAway
+from tests.modules.samples import MIB, header_of, page_file, sym
+
+XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+LIFETIMES = Lifetimes(absent=600, malformed=86_400, unreachable=5)
+
+
+class House:
+    def __init__(self, spool_dir: Path) -> None:
+        self.clock = Clock()
+        self.source = MemorySymbols({XUL: sym(XUL)})
+        self.page_files = MemoryPageFiles()
+        self.store = MemoryPageStore(MIB, self.clock)
+        self.spool_dir = spool_dir
+
+    def prepare(self, module: ModuleKey = XUL, store: PageStore | None = None) -> Header | Missing:
+        preparer = Preparer(
+            source=self.source,
+            page_files=self.page_files,
+            store=store or self.store,
+            turns=MemoryTurns(),
+            conversion=Conversion(MIB, str(self.spool_dir)),
+            lifetimes=LIFETIMES,
+        )
+        return preparer.prepare(module)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+def missing(answer: Header | Missing) -> Missing:
+    assert isinstance(answer, Missing)
+    return answer
+
+
+def test_a_symbol_file_becomes_a_page_file_and_a_header_in_the_store(house: House) -> None:
+    answer = house.prepare()
+    assert isinstance(answer, Header)
+    assert house.page_files.files == {XUL: page_file(sym(XUL))}
+    assert house.store.headers([XUL]) == {XUL: answer.raw}
+    assert list(house.spool_dir.iterdir()) == []
+
+
+def test_a_compressed_symbol_file_gives_the_same(house: House) -> None:
+    house.source.files[XUL] = gzip.compress(sym(XUL))
+    house.prepare()
+    assert house.page_files.files == {XUL: page_file(sym(XUL))}
+
+
+def test_what_is_there_is_not_fetched_again(house: House) -> None:
+    house.page_files.files[XUL] = page_file(sym(XUL))
+    house.source.files[XUL] = CouldNotAsk("not to be asked")
+    answer = house.prepare()
+    assert isinstance(answer, Header)
+    assert house.store.headers([XUL]) == {XUL: answer.raw}
+
+
+def test_a_page_file_of_another_version_is_made_again(house: House) -> None:
+    house.page_files.files[XUL] = b"page file of another version" * 10
+    assert isinstance(house.prepare(), Header)
+    assert house.page_files.files == {XUL: page_file(sym(XUL))}
+
+
+@pytest.mark.parametrize(
+    ("stored", "kind", "reason", "seconds"),
+    [
+        (None, "absent", "memory has no xul.pdb", 600),
+        (b"<html>not found</html>", "malformed", "", 86_400),
+        (gzip.compress(sym(XUL))[:-12], "malformed", "", 86_400),
+        (sym(XUL, functions=40_000), "malformed", "", 86_400),
+        (CouldNotAsk("connection refused"), "unreachable", "connection refused", 5),
+        (Throttled("slow down", retry_after=77.2), "unreachable", "slow down", 77),
+        (Throttled("slow down", retry_after=0.001), "unreachable", "slow down", 1),
+        (Throttled("slow down", retry_after=1e9), "unreachable", "slow down", LONGEST_UNREACHABLE),
+    ],
+    ids=["absent", "no symbols", "truncated", "too large", "refused", "throttled", "at once", "next year"],
+)
+def test_each_no_is_remembered_for_as_long_as_fits_its_kind(
+    house: House, stored: bytes | TeckenError | None, kind: str, reason: str, seconds: int
+) -> None:
+    if stored is None:
+        del house.source.files[XUL]
+    else:
+        house.source.files[XUL] = stored
+    answer = missing(house.prepare())
+    assert answer.kind == kind
+    assert reason in answer.reason
+    assert answer.reason
+    assert house.page_files.files == {}
+    house.clock.sleep(seconds - 0.5)
+    assert house.store.headers([XUL]) == {XUL: answer}
+    house.clock.sleep(0.5)
+    assert house.store.headers([XUL]) == {}
+
+
+def test_unreachable_and_then_reachable(house: House) -> None:
+    house.source.files[XUL] = CouldNotAsk("connection refused")
+    assert missing(house.prepare()).kind == "unreachable"
+    house.source.files[XUL] = sym(XUL)
+    assert missing(house.prepare()).kind == "unreachable"
+    house.clock.sleep(LIFETIMES.unreachable)
+    assert isinstance(house.prepare(), Header)
+
+
+def test_a_file_of_another_build_is_malformed_and_says_why(house: House) -> None:
+    house.source.files[XUL] = sym(ModuleKey("xul.pdb", "0" * 33))
+    answer = missing(house.prepare())
+    assert answer.kind == "malformed"
+    assert "another build" in answer.reason
+    assert "0" * 33 in answer.reason
+    assert house.page_files.files == {}
+
+
+def test_a_debug_id_in_lower_case_is_the_same_build(house: House) -> None:
+    house.source.files[XUL] = sym(ModuleKey("xul.pdb", XUL.debug_id.lower()))
+    assert isinstance(house.prepare(), Header)
+
+
+def test_a_renamed_debug_file_is_the_same_build(house: House) -> None:
+    house.source.files[XUL] = sym(ModuleKey("xul-stripped.pdb", XUL.debug_id))
+    assert isinstance(house.prepare(), Header)
+    assert list(house.page_files.files) == [XUL]
+
+
+def test_page_files_that_cannot_be_asked_spare_the_download(house: House) -> None:
+    house.page_files.away = CouldNotAsk("storage is away")
+    del house.source.files[XUL]
+    assert missing(house.prepare()) == Missing("unreachable", "storage is away")
+
+
+def test_without_the_store_page_files_are_made_all_the_same(house: House) -> None:
+    assert isinstance(house.prepare(store=StoreIsAway()), Header)
+    assert house.page_files.files == {XUL: page_file(sym(XUL))}
+    del house.source.files[XUL]
+    other = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
+    assert missing(house.prepare(other, StoreIsAway())).kind == "absent"
+
+
+def test_a_full_disk_is_not_the_files_fault(house: House) -> None:
+    house.spool_dir = Path("/dev/full")
+    answer = missing(house.prepare())
+    assert answer.kind == "unreachable"
+    assert "no room to convert in" in answer.reason
+
+
+def test_the_prepared_header_is_that_of_the_page_file(house: House) -> None:
+    answer = house.prepare()
+    assert isinstance(answer, Header)
+    assert answer.generation == header_of(XUL).generation

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from celery import Celery
+from pytest_django.fixtures import SettingsWrapper
+
+from tecken import wiring
+from tecken.errors import CouldNotAsk
+from tecken.modules.board import Ready
+from tecken.modules.trace import Trace
+from tecken.symbolicate.tasks import prepare
+from tecken.symbols.ids import ModuleKey
+from tecken.symbols.pagefile import Header
+from tests.support.redis_server import free_port
+
+SAMPLES = Path(__file__).parent / "data" / "samples"
+CRASH_C = ModuleKey("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
+
+
+@pytest.fixture(autouse=True)
+def fresh(tmp_path: Path, settings: SettingsWrapper, clear_redis_store: None) -> None:
+    settings.STORAGE_URL = f"file://{tmp_path}/storage"
+    settings.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
+    wiring.forget()
+
+
+def test_parts_are_built_once() -> None:
+    assert wiring.library() is wiring.library()
+    assert wiring.board() is wiring.board()
+
+
+def test_a_forked_child_builds_its_own() -> None:
+    ours = id(wiring.library())
+    kept = wiring.library()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if wiring.library() is not kept else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert id(wiring.library()) == ours
+
+
+def test_a_task_prepares_a_module_and_tells_those_who_wait() -> None:
+    wiring.board().ask([CRASH_C])
+    prepare("crash-c", CRASH_C.debug_id.lower())
+    assert wiring.board().look([CRASH_C]) == [Ready()]
+    assert isinstance(wiring.library().headers([CRASH_C], Trace())[CRASH_C], Header)
+
+
+def test_a_queue_that_refuses_is_could_not_ask(settings: SettingsWrapper) -> None:
+    with Celery(broker=f"redis://127.0.0.1:{free_port()}/1") as app:
+        app.set_current()
+        with pytest.raises(CouldNotAsk, match="the queue does not answer"):
+            wiring.send_prepare(CRASH_C)
