@@ -1,0 +1,83 @@
+"""40 frames of the largest module, in process: first in a fresh process, on a warm store, then again."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from bench import rig
+
+WARM_REPEATS = 200
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--frames", type=int, default=40)
+    parser.add_argument("--processes", type=int, default=30)
+    parser.add_argument(
+        "--one", metavar="SEED", type=int, help="measure in this process; the servers are there"
+    )
+    options = parser.parse_args()
+    module = rig.modules()[0]
+    if options.one is not None:
+        print(orjson.dumps(measured(body(module, options.frames, options.one))).decode())
+        return
+    with rig.redis_pair() as environment:
+        prepare(environment, module)
+        runs = [one(environment, options.frames, seed) for seed in range(options.processes)]
+    report(module, options.frames, runs)
+
+
+def body(module: rig.Module, frames: int, seed: int) -> bytes:
+    return rig.request(module.key, rig.frames(module.functions(), frames, random.Random(seed)))
+
+
+def prepare(environment: Mapping[str, str], module: rig.Module) -> None:
+    """Convert, and read every page through the store once."""
+    rig.enter(environment)
+    rig.convert(module)
+    rig.fill_store(module)
+
+
+def one(environment: Mapping[str, str], frames: int, seed: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "bench.lookup", "--frames", str(frames), "--one", str(seed)]
+    answer = subprocess.check_output(command, env=environment, cwd=rig.ROOT)
+    return dict(orjson.loads(answer))
+
+
+def measured(content: bytes) -> dict[str, float]:
+    """Milliseconds from request bytes to reply bytes."""
+    import django  # noqa: PLC0415
+
+    django.setup()
+    from tecken.symbolicate.answer import V5  # noqa: PLC0415
+    from tecken.symbolicate.schema import v5_jobs  # noqa: PLC0415
+    from tecken.symbolicate.service import symbolicate  # noqa: PLC0415
+    from tecken.symbolicate.views import limits, parts  # noqa: PLC0415
+
+    def milliseconds() -> float:
+        start = time.perf_counter()
+        symbolicate(parts(), V5(), v5_jobs(content, limits()))
+        return (time.perf_counter() - start) * 1000
+
+    fresh = milliseconds()
+    return {"fresh": fresh, "warm": rig.median([milliseconds() for _ in range(WARM_REPEATS)])}
+
+
+def report(module: rig.Module, frames: int, runs: Sequence[Mapping[str, float]]) -> None:
+    rows = []
+    for name in ("fresh", "warm"):
+        values = [run[name] for run in runs]
+        rows.append([name, f"{rig.median(values):.2f}", f"{rig.quantile(values, 0.99):.2f}"])
+    print(f"{module.path.name}, {module.size / 1e6:.0f} MB, {frames} frames, {len(runs)} processes")
+    rig.table(["process", "p50 ms", "p99 ms"], rows)
+
+
+if __name__ == "__main__":
+    main()

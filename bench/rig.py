@@ -1,0 +1,231 @@
+"""What the measurements share: real modules, stacks on them, and servers of their own on free ports."""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from itertools import cycle
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import orjson
+
+from tests.support.redis_server import RedisServer, free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT / "bench" / "data"
+IMAGES = ROOT / "docker" / "images"
+STARTS_WITHIN = 20.0  # seconds
+FUNC = re.compile(rb"^FUNC (?:m )?([0-9a-f]+) ([0-9a-f]+) ", re.MULTILINE)
+
+
+Key = tuple[str, str]
+
+
+class Module(NamedTuple):
+    """A .sym file under DATA: <debug file>/<DEBUG ID>/<symbol file>."""
+
+    path: Path
+
+    @property
+    def key(self) -> Key:
+        return self.path.parts[-3], self.path.parts[-2]
+
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size
+
+    def functions(self) -> list[tuple[int, int]]:
+        """(module offset, bytes) of each FUNC record."""
+        with self.path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as text:
+            return [(int(start, 16), int(size, 16)) for start, size in FUNC.findall(text)]
+
+
+def modules(data: Path = DATA) -> list[Module]:
+    """Largest first."""
+    found = sorted((Module(path) for path in data.glob("*/*/*.sym")), key=lambda module: -module.size)
+    if not found:
+        sys.exit(f"no symbol files in {data}: run `python -m bench.data`")
+    return found
+
+
+def frames(functions: Sequence[tuple[int, int]], count: int, chance: random.Random) -> list[int]:
+    """Offsets, each byte of the functions as likely as any other."""
+    chosen = chance.choices(functions, [size for _, size in functions], k=count)
+    return [start + chance.randrange(max(size, 1)) for start, size in chosen]
+
+
+def request(key: Key, offsets: Sequence[int]) -> bytes:
+    return request_of([(key, offset) for offset in offsets])
+
+
+def request_of(stack: Sequence[tuple[Key, int]]) -> bytes:
+    """A /symbolicate/v5 body with one stack."""
+    keys = list(dict.fromkeys(key for key, _ in stack))
+    frames = [[keys.index(key), offset] for key, offset in stack]
+    return orjson.dumps({"memoryMap": keys, "stacks": [frames]})
+
+
+@contextmanager
+def redis_pair(**environment: str) -> Iterator[dict[str, str]]:
+    """Both Redis servers with the project's conf files and an empty storage; the answer is an environment."""
+    with (
+        TemporaryDirectory(prefix="bench-") as storage,
+        RedisServer(IMAGES / "redis-cache" / "redis.conf") as cache,
+        RedisServer(IMAGES / "redis" / "redis.conf") as store,
+    ):
+        yield {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tecken.settings",
+            "SECRET_KEY": "bench",
+            "REDIS_URL": cache.url,
+            "REDIS_STORE_URL": store.url,
+            "STORAGE_URL": f"file://{storage}",
+            "SYMBOL_SOURCES": f"file://{DATA.resolve()}/",
+            **environment,
+        }
+
+
+def enter(environment: Mapping[str, str]) -> None:
+    """This process becomes one of the site's."""
+    import django  # noqa: PLC0415 - reads the environment once
+
+    os.environ.update(environment)
+    django.setup()
+
+
+def convert(module: Module) -> int:
+    """Keep the module's page file as a worker would; the answer is the bytes of its pages."""
+    from tecken import wiring  # noqa: PLC0415
+    from tecken.store.port import Missing  # noqa: PLC0415
+    from tecken.symbols.ids import module_key  # noqa: PLC0415
+
+    header = wiring.preparer().prepare(module_key(*module.key))
+    if isinstance(header, Missing):
+        sys.exit(f"{module.path}: {header.kind}, {header.reason}")
+    return header.span(header.page_count - 1)[1]
+
+
+def fill_store(module: Module) -> None:
+    """Every page of a converted module."""
+    from tecken import wiring  # noqa: PLC0415
+    from tecken.modules.reader import read_header, read_pages  # noqa: PLC0415
+    from tecken.store.port import PageKey  # noqa: PLC0415
+    from tecken.symbols.ids import module_key  # noqa: PLC0415
+    from tecken.symbols.pagefile import Header  # noqa: PLC0415
+
+    key, files = module_key(*module.key), wiring.page_files()
+    header = Header.parse(read_header(files, key))
+    numbers = range(header.page_count)
+    for some in (numbers[i : i + 500] for i in numbers[::500]):
+        names = [PageKey(key, header.generation, number) for number in some]
+        wiring.page_store().put_pages(dict(zip(names, read_pages(files, key, header, some), strict=True)))
+
+
+class Member(NamedTuple):
+    """A converted module. `functions` as `Module.functions` has them, `size` the bytes of its pages."""
+
+    key: Key
+    functions: list[tuple[int, int]]
+    size: int
+
+
+def fleet(count: int, folder: Path) -> list[Member]:
+    """Few real modules, without the largest, stand for many; SYMBOL_SOURCES must have FOLDER."""
+    originals = [(module, module.functions()) for module in modules()[1:]]
+    members = []
+    for number, (original, functions) in zip(range(count), cycle(originals), strict=False):
+        module = clone(original, number, folder)
+        members.append(Member(module.key, functions, convert(module)))
+        module.path.unlink()
+    return members
+
+
+def clone(module: Module, number: int, folder: Path) -> Module:
+    """The same symbols under a debug id of their own."""
+    name, debug_id = module.key
+    another = f"{number:08X}{debug_id[8:]}"
+    path = folder / name / another / module.path.name
+    path.parent.mkdir(parents=True)
+    head, rest = module.path.read_bytes().split(b"\n", 1)
+    path.write_bytes(head.replace(debug_id.encode(), another.encode()) + b"\n" + rest)
+    return Module(path)
+
+
+@contextmanager
+def process(command: Sequence[str], environment: Mapping[str, str], port: int | None = None) -> Iterator[int]:
+    """A server in the checkout, ready when PORT accepts; the answer is its process id."""
+    running = subprocess.Popen(command, cwd=ROOT, env=environment)
+    try:
+        if port is not None:
+            wait_for(port)
+        yield running.pid
+    finally:
+        running.terminate()
+        running.wait(STARTS_WITHIN)
+
+
+def wait_for(port: int) -> None:
+    deadline = time.monotonic() + STARTS_WITHIN
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+@contextmanager
+def web(environment: Mapping[str, str], cpus: str = "0") -> Iterator[tuple[int, int]]:
+    """Our web server with one worker process on these CPUs; the answer is its port and process id."""
+    port = free_port()
+    ours = {**environment, "GRANIAN_PORT": str(port), "GRANIAN_WORKERS": "1"}
+    with process(["taskset", "-c", cpus, sys.executable, "-m", "run.web"], ours, port) as pid:
+        yield port, pid
+
+
+def post(connection: HTTPConnection, body: bytes) -> bytes:
+    connection.request("POST", "/symbolicate/v5", body)
+    response = connection.getresponse()
+    content = response.read()
+    if response.status != 200:
+        raise RuntimeError(f"{response.status}: {content[:500]!r}")
+    return content
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+median = statistics.median
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Markdown, after a line about the machine."""
+    print(f"\n{machine()}\n\n| {' | '.join(head)} |\n|{'---|' * len(head)}")
+    for row in rows:
+        print(f"| {' | '.join(map(str, row))} |")
+
+
+def machine() -> str:
+    cpu = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    python = f"Python {platform.python_version()}"
+    return (
+        f"{os.cpu_count()} cores, {cpu.split(': ')[1]}, {memory:.0f} GB, Linux {platform.release()}, {python}"
+    )
