@@ -6,6 +6,7 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
+import django  # noqa: F401 - pytest-django sets up what was imported, and looks before any test does
 import pytest
 
 from tests.support.redis_server import RedisServer
