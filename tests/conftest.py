@@ -6,7 +6,7 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
-import django  # noqa: F401 - pytest-django sets up what was imported, and looks before any test does
+import django
 import pytest
 
 from tests.support.redis_server import RedisServer
@@ -27,6 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
         REDIS_URL=cache.url,
         REDIS_STORE_URL=store.url,
     )
+    django.setup()  # pytest-django would only do so if the settings had been known earlier
 
 
 def pytest_unconfigure() -> None:
