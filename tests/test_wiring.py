@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from celery import Celery
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from tecken import wiring
 from tecken.errors import CouldNotAsk
@@ -21,7 +21,7 @@ CRASH_C = ModuleKey("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
 
 
 @pytest.fixture(autouse=True)
-def fresh(tmp_path: Path, settings: SettingsWrapper, clear_redis_store: None) -> None:
+def fresh(tmp_path: Path, settings: Settings, clear_redis_store: None) -> None:
     settings.STORAGE_URL = f"file://{tmp_path}/storage"
     settings.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
     wiring.forget()
@@ -49,7 +49,7 @@ def test_a_task_prepares_a_module_and_tells_those_who_wait() -> None:
     assert isinstance(wiring.library().headers([CRASH_C], Trace())[CRASH_C], Header)
 
 
-def test_a_queue_that_refuses_is_could_not_ask(settings: SettingsWrapper) -> None:
+def test_a_queue_that_refuses_is_could_not_ask(settings: Settings) -> None:
     with Celery(broker=f"redis://127.0.0.1:{free_port()}/1") as app:
         app.set_current()
         with pytest.raises(CouldNotAsk, match="the queue does not answer"):

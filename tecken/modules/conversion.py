@@ -44,7 +44,8 @@ class Conversion:
             yield Converted(_convert(self.text(chunks), spool, pages), pages)
 
     def _file(self) -> BinaryIO:
-        return cast(BinaryIO, TemporaryFile(dir=self._spool_dir))
+        with _room():
+            return cast(BinaryIO, TemporaryFile(dir=self._spool_dir))
 
 
 def _convert(text: Iterable[bytes], spool: BinaryIO, pages: BinaryIO) -> Header:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from tecken import wiring
 
@@ -16,7 +16,7 @@ Manage = Callable[..., str]
 
 
 @pytest.fixture
-def house(tmp_path: Path, settings: SettingsWrapper, clear_redis_store: None) -> Iterator[SettingsWrapper]:
+def house(tmp_path: Path, settings: Settings, clear_redis_store: None) -> Iterator[Settings]:
     """Empty storage, empty servers, and the samples as the only upstream."""
     settings.STORAGE_URL = f"file://{tmp_path}/storage"
     settings.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
@@ -26,7 +26,7 @@ def house(tmp_path: Path, settings: SettingsWrapper, clear_redis_store: None) ->
 
 
 @pytest.fixture
-def manage(house: SettingsWrapper) -> Manage:
+def manage(house: Settings) -> Manage:
     """Runs a command and gives what it printed; `stderr` may be a StringIO."""
 
     def run(*args: str, stderr: io.StringIO | None = None) -> str:

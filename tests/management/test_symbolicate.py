@@ -6,7 +6,7 @@ from pathlib import Path
 import orjson
 import pytest
 from django.core.management.base import CommandError
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from tests.management.conftest import SAMPLES, Manage
 from tests.support.redis_server import free_port
@@ -44,13 +44,13 @@ def test_standard_input(manage: Manage, monkeypatch: pytest.MonkeyPatch) -> None
     assert manage("symbolicate", "-").startswith("stack 0\n")
 
 
-def test_no_redis_is_needed(manage: Manage, house: SettingsWrapper) -> None:
+def test_no_redis_is_needed(manage: Manage, house: Settings) -> None:
     nowhere = {"LOCATION": f"redis://127.0.0.1:{free_port()}/0"}
     house.CACHES = {alias: cache | nowhere for alias, cache in house.CACHES.items()}
     assert "main + 0x" in manage("symbolicate", STACK)
 
 
-def test_a_malformed_module_says_why(manage: Manage, house: SettingsWrapper, tmp_path: Path) -> None:
+def test_a_malformed_module_says_why(manage: Manage, house: Settings, tmp_path: Path) -> None:
     broken = tmp_path / "upstream" / "crash-c" / "DADBB96C91ED58F912FB09F7F2655E6F0" / "crash-c.sym"
     broken.parent.mkdir(parents=True)
     broken.write_text("MODULE Linux x86_64 000000000000000000000000000000000 crash-c\nFUNC 10 10 0 f\n")
@@ -73,5 +73,5 @@ def test_what_is_no_request_is_one_clear_line(
 
 
 def test_a_file_that_is_not_there(manage: Manage) -> None:
-    with pytest.raises(CommandError, match="nowhere.json: No such file or directory"):
+    with pytest.raises(CommandError, match=r"nowhere\.json: No such file or directory"):
         manage("symbolicate", "nowhere.json")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import zstandard
 from django.core.management.base import CommandError
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from tests.management.conftest import SAMPLES, Manage
 
@@ -15,7 +15,7 @@ CRASH_C = "crash-c/DADBB96C91ED58F912FB09F7F2655E6F0"
 
 
 @pytest.fixture
-def no_upstream(house: SettingsWrapper) -> None:
+def no_upstream(house: Settings) -> None:
     house.SYMBOL_SOURCES = []
 
 
@@ -70,17 +70,15 @@ def test_what_is_added_is_missing_no_more(manage: Manage) -> None:
 def test_show_tells_what_is_known_of_a_module(manage: Manage) -> None:
     lines = manage("symbols", "show", CRASH_C.lower()).splitlines()
     assert lines[0] == CRASH_C
-    said = dict(
-        line.split(maxsplit=1) for line in lines[1:] if not line.startswith(("  debug", "  page", "  symbol"))
-    )
-    assert "Linux x86_64" in said["system"]
+    said = {line[2:14].strip(): line[15:] for line in lines[1:]}
+    assert said["system"] == "Linux x86_64"
     assert len(said["generation"]) == 16
-    assert any(line.startswith("  page file    ") and " pages, " in line for line in lines)
+    assert " pages, " in said["page file"]
 
 
 def test_show_tells_what_stands_at_an_offset(manage: Manage) -> None:
     (line,) = manage("symbols", "show", CRASH_C, "4613").splitlines()
-    assert line.startswith("0x1205  main + 0x")
+    assert line.startswith("0x1205  by_price + 0x25 at ")
     assert ".c:" in line
     assert manage("symbols", "show", CRASH_C, "0x1205") == line + "\n"
     assert manage("symbols", "show", CRASH_C, "0x1") == "0x1  no symbol\n"

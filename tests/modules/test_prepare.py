@@ -153,8 +153,8 @@ def test_without_the_store_page_files_are_made_all_the_same(house: House) -> Non
     assert missing(house.prepare(other, StoreIsAway())).kind == "absent"
 
 
-def test_a_full_disk_is_not_the_files_fault(house: House) -> None:
-    house.spool_dir = Path("/dev/full")
+def test_a_disk_without_room_is_not_the_files_fault(house: House, tmp_path: Path) -> None:
+    house.spool_dir = tmp_path / "not mounted"
     answer = missing(house.prepare())
     assert answer.kind == "unreachable"
     assert "no room to convert in" in answer.reason
