@@ -36,11 +36,10 @@ class Command(BaseCommand):
 
 def _lines(stats: StoreStats) -> Iterator[str]:
     asked = stats.hits + stats.misses
-    limit = (
-        f"{stats.used / stats.maxmemory:.0%} of {size(stats.maxmemory)}" if stats.maxmemory else "no limit"
-    )
-    yield f"hit ratio   {f'{stats.hit_ratio:.1%}' if asked else '-'} ({stats.hits:,} of {asked:,} keys asked for)"
-    yield f"memory      {size(stats.used)}, {limit}, {stats.policy}"
+    ratio = f"{stats.hit_ratio:.1%}" if asked else "-"
+    full = f"{stats.used / stats.maxmemory:.0%} of {size(stats.maxmemory)}" if stats.maxmemory else "no limit"
+    yield f"hit ratio   {ratio} ({stats.hits:,} of {asked:,} keys asked for)"
+    yield f"memory      {size(stats.used)}, {full}, {stats.policy}"
     yield f"keys        {stats.keys:,}"
     yield f"evictions   {stats.evicted:,}"
     yield f"modules     {'' if stats.modules_exact else 'about '}{stats.modules:,}"

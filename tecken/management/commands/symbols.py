@@ -39,13 +39,8 @@ class Command(BaseCommand):
             description="Store Breakpad symbol files and convert them, so that they answer at once. "
             "A file is kept under the name and id in its MODULE record and replaces an older one.",
         )
-        add.add_argument(
-            "paths",
-            metavar="PATH",
-            nargs="+",
-            type=Path,
-            help=f"a file, or a directory with {_listed(SUFFIXES)}",
-        )
+        paths = f"a file, or a directory with {SUFFIX_LIST}"
+        add.add_argument("paths", metavar="PATH", nargs="+", type=Path, help=paths)
         show = commands.add_parser(
             "show",
             help="show what is known of a module",
@@ -96,7 +91,7 @@ def _symbol_files(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _added(files: list[Path]) -> Iterator[tuple[Path, Header | Exception]]:
-    """Each file as it is done. Threads, since zstd and zlib, which take most of the time, let go of the GIL."""
+    """Each file as it is done. Threads: zstd and zlib take most of the time, and let go of the GIL."""
     total = 2 * sum(path.stat().st_size for path in files)
     pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
     with tqdm(total=total, unit="B", unit_scale=True, leave=False, disable=None) as progress:
