@@ -1,12 +1,13 @@
-"""One FUNC block of a Breakpad symbol file: its text, and what it says about an offset.
+"""One FUNC block of a page: the text of a Breakpad FUNC record, and what it says about an offset.
 
     FUNC [m] address size parameter_size name
     INLINE depth call_line call_file origin (address size)+
-    address size line file
+    address (size line file)+
 
-Addresses and sizes are hex, all other numbers decimal. A lookup reads only the records it needs out of the
-text. It is fast when records are in the usual order and right in any: what a shortcut finds counts only when
-it covers the offset, and well-formed records of one kind and depth never overlap.
+Addresses and sizes are hex, all other numbers decimal. In a symbol file a line record has one size, line and
+file; a page joins records that follow on each other. A lookup reads only the records it needs out of the text.
+It is fast when records are in the usual order and right in any: what a shortcut finds counts only when it
+covers the offset, and well-formed records of one kind and depth never overlap.
 
 Source: Breakpad, docs/symbol_files.md.
 """
@@ -14,8 +15,8 @@ Source: Breakpad, docs/symbol_files.md.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import count
 from typing import NamedTuple
 
 from tecken.errors import MalformedPageFile
@@ -112,13 +113,13 @@ class Block:
         """The inlined calls that cover `offset`, outermost first, up to the first depth that has none."""
         last = self._text.rfind(b"\nINLINE ")
         end = self._text.find(b"\n", last + 1)
-        text = self._text if end < 0 else self._text[:end]
+        by_depth: defaultdict[bytes, list[bytes]] = defaultdict(list)
+        for record in self._text[: end if end > 0 else None].split(b"\nINLINE ")[1:]:
+            depth, _, rest = record.partition(b" ")
+            by_depth[depth].append(rest)
         bound = self._bound(offset)
         calls: list[Range] = []
-        for depth in count():
-            call = self._covering(text.split(b"\nINLINE %d " % depth)[1:], offset, bound)
-            if call is None:
-                break
+        while call := self._covering(by_depth[b"%d" % len(calls)], offset, bound):
             calls.append(call)
         return calls
 
@@ -131,27 +132,42 @@ class Block:
         return digits if len(digits) == len(b"%x" % self.start) else b"g"
 
     def _covering(self, records: list[bytes], offset: int, bound: bytes) -> Range | None:
-        """Of INLINE records, each without its depth and with whatever follows it, the first that covers."""
-        for record in records:
-            fields = record.split(b"\n", 1)[0].split()
+        """Of the INLINE records of one depth, each without it, the last that covers `offset`."""
+        for record in reversed(records):
+            fields = record.partition(b"\n")[0].split()
+            i, count = 3, len(fields) - 1
             try:
-                for i in range(3, len(fields), 2):
+                while i < count:
                     if fields[i] <= bound and (start := int(fields[i], 16)) <= offset:
                         end = start + int(fields[i + 1], 16)
                         if offset < end and start >= self.start:
                             return Range(start, end, Site(int(fields[1]), int(fields[0])), int(fields[2]))
-            except (ValueError, IndexError):
+                    i += 2
+            except ValueError:
                 continue
         return None
 
     def _site_at(self, offset: int) -> Site | None:
-        line = self._bisect(offset)
-        if line is None or not self.start <= line.start <= offset < line.end:
-            covering = (line for line in reversed(self._lines()) if line.start <= offset < line.end)
-            line = next(covering, None)
-        return line.site if line else None
+        site = self._site_in(self._bisect(offset), offset)
+        if site is None:
+            covering = (line.site for line in reversed(self._lines()) if line.start <= offset < line.end)
+            site = next(covering, None)
+        return site
 
-    def _bisect(self, offset: int) -> Range | None:
+    def _site_in(self, run: bytes, offset: int) -> Site | None:
+        """The line that covers `offset` in line records that follow on each other from before it."""
+        fields = run.split()
+        try:
+            end = int(fields[0], 16)
+            for i in range(1, len(fields) - 2, 3):
+                start, end = end, end + int(fields[i], 16)
+                if offset < end:
+                    return _site(fields[i + 2], fields[i + 1]) if start >= self.start else None
+        except (ValueError, IndexError):
+            pass
+        return None
+
+    def _bisect(self, offset: int) -> bytes:
         """The last line record not after `offset`, if INLINE records come first and lines are sorted."""
         text, found = self._text, b""
         low, high = text.find(b"\n") + 1 or len(text), len(text)
@@ -162,16 +178,16 @@ class Block:
             try:
                 before = record.startswith(b"INLINE ") or int(record.partition(b" ")[0], 16) <= offset
             except ValueError:
-                return None
+                return b""
             if before:
                 found, low = record, begin + len(record) + 1
             else:
                 high = begin
-        return _line(found)
+        return found
 
     def _lines(self) -> list[Range]:
         """The line records that begin inside the block, in order, none past its end."""
-        records = [line for text in self._text.split(b"\n")[1:] if (line := _line(text))]
+        records = (line for run in self._text.split(b"\n")[1:] for line in _lines(run.split()))
         inside = [line for line in records if self.start <= line.start < min(line.end, self.end)]
         return sorted(line._replace(end=min(line.end, self.end)) for line in inside)
 
@@ -197,14 +213,21 @@ def head(record: bytes, numbers: int) -> tuple[list[int], str]:
         raise MalformedPageFile(f"not a FUNC or PUBLIC record: {record[:80]!r}") from None
 
 
-def _line(record: bytes) -> Range | None:
-    """None when it is no line record."""
+def _site(file: bytes, line: bytes) -> Site:
+    return Site(int(file), max(int(line), 0))
+
+
+def _lines(fields: Sequence[bytes]) -> Iterator[Range]:
+    """Each line record of those that follow on each other; none when they are something else."""
+    if len(fields) % 3 != 1:
+        return
     try:
-        address, size, line, file = record.split()
-        start = int(address, 16)
-        return Range(start, start + int(size, 16), Site(int(file), max(int(line), 0)))
+        end = int(fields[0], 16)
+        for size, line, file in zip(fields[1::3], fields[2::3], fields[3::3], strict=True):
+            start, end = end, end + int(size, 16)
+            yield Range(start, end, _site(file, line))
     except ValueError:
-        return None
+        return
 
 
 def _inlines(fields: Sequence[bytes]) -> Iterator[Range]:

@@ -1,20 +1,23 @@
-"""Names of modules: debug file, debug id, code file, code id.
+"""Names of modules: debug file and debug id, code file and code id.
 
-A debug id is what Breakpad writes in a MODULE record: a GUID or build-id prefix as 32 hex digits followed by
-an age of 1 to 8 hex digits, upper-cased (PDB 2.0 files have 8 + age digits). Source: Breakpad,
-docs/symbol_files.md, and docs/processor_design.md.
+A debug id is what Breakpad writes in a MODULE record: a GUID or the start of a build id as 32 hex digits,
+then an age of 1 to 8 hex digits (PDB 2.0: 8 digits, then the age). A code id identifies the binary: a PE
+file's timestamp and image size, an ELF file's whole build id, a Mach-O file's UUID.
+
+Source: Breakpad, docs/symbol_files.md and docs/processor_design.md.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tecken.errors import BadModule
 
-MAX_NAME = 1024
-_NAME = re.compile(r"[^\x00-\x1f\x7f/\\]+")
-_DEBUG_ID = re.compile(r"[0-9A-F]{9,40}")
+MAX_NAME: Final = 1024
+_NAME: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f/\\\ud800-\udfff]+")
+_DEBUG_ID: Final = re.compile(r"[0-9A-Fa-f]{9,40}")
+_CODE_ID: Final = re.compile(r"[0-9A-Fa-f]{1,128}")
 
 
 class ModuleKey(NamedTuple):
@@ -28,7 +31,7 @@ class ModuleKey(NamedTuple):
 
 
 def module_key(debug_file: str, debug_id: str) -> ModuleKey:
-    """Settle a client's spelling: the debug id is upper-cased here and nowhere else.
+    """Settle a client's spelling: ids are upper-cased in this module and nowhere else.
 
     Raises BadModule for an empty, overlong or unprintable name, a path, or an id that is not hex.
     """
@@ -36,10 +39,17 @@ def module_key(debug_file: str, debug_id: str) -> ModuleKey:
         raise BadModule(f"debug file name must have 1 to {MAX_NAME} characters")
     if not _NAME.fullmatch(debug_file) or debug_file in (".", ".."):
         raise BadModule("debug file name has a control character or a path separator")
-    settled = debug_id.upper()
-    if not _DEBUG_ID.fullmatch(settled):
+    if not _DEBUG_ID.fullmatch(debug_id):
         raise BadModule("debug id must be 9 to 40 hex digits")
-    return ModuleKey(debug_file, settled)
+    return ModuleKey(debug_file, debug_id.upper())
+
+
+def code_id(given: str) -> str:
+    """Upper-cased, without the dashes of a GUID. Raises BadModule when the rest is not hex."""
+    digits = given.replace("-", "")
+    if not _CODE_ID.fullmatch(digits):
+        raise BadModule("code id must be 1 to 128 hex digits")
+    return digits.upper()
 
 
 def symbol_file_name(debug_file: str) -> str:

@@ -12,8 +12,8 @@ _DRIVE = re.compile(r"[A-Za-z]:(?:[/\\]|$)")
 def clean(path: str) -> str:
     """Take `.` and `..` out and use one separator.
 
-    It is a backslash if the path has one, a drive or a `//host`. A name like `<stdin>` loses its directory. Double separators inside stay, and a path that climbs above
-    its root becomes relative.
+    It is a backslash if the path has one, a drive or a `//host`. A name like `<stdin>` loses its directory.
+    Double separators inside stay, and a path that climbs above its root becomes relative.
     """
     if _is_plain(path):
         return path

@@ -10,8 +10,22 @@ from hypothesis import strategies as st
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
-FILES = ("src/main.c", "/usr/include/x y.h", "C:\\build\\..\\a.cpp", "hg:hg.example.org/x:toolkit/é.cpp:abc", "./b/../c.rs")
-NAMES = ("main", "operator new(unsigned long)", "<impl Foo for Bar>::baz", "naïve()", "", "m", "~T [clone .cold]")
+FILES = (
+    "src/main.c",
+    "/usr/include/x y.h",
+    "C:\\build\\..\\a.cpp",
+    "hg:hg.example.org/x:toolkit/é.cpp:abc",
+    "./b/../c.rs",
+)
+NAMES = (
+    "main",
+    "operator new(unsigned long)",
+    "<impl Foo for Bar>::baz",
+    "naïve()",
+    "",
+    "m",
+    "~T [clone .cold]",
+)
 MODULE = "MODULE Linux x86_64 4FB5EFB2CE6C9F4C7A94D6E3A8C5FFA50 a.out"
 
 _offsets = st.integers(0, 40)
@@ -50,7 +64,9 @@ def _public(address: int, multiple: bool, name: str) -> str:
 
 def _block(draw: Draw, start: int, end: int) -> list[str]:
     digits = draw(st.sampled_from("xxX"))
-    head = f"FUNC {'m ' * draw(_some)}{start:{digits}} {end - start:{digits}} 0 {draw(st.sampled_from(NAMES))}"
+    head = (
+        f"FUNC {'m ' * draw(_some)}{start:{digits}} {end - start:{digits}} 0 {draw(st.sampled_from(NAMES))}"
+    )
     inlines = [_inline(draw, spans, digits) for spans in _groups(draw, list(_calls(draw, start, end, 0)))]
     lines = [_line(draw, span, digits) for span in _cut(draw, start, end, 0) if not draw(_some)]
     body = [*inlines, *lines]

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from symbolic import id_from_breakpad, normalize_code_id
+
+from tecken.errors import BadModule
+from tecken.symbols.ids import MAX_NAME, code_id, module_key, symbol_file_name
+
+ID = "44E4EC8C2F41492B9369D6B9A059577C2"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "xul.pdb",
+        "[vdso]",
+        "<unknown>",
+        "{ec8030f7-c20a-464f-9b0e-13a3a9e97384}.xpi",
+        "a b~1.dll",
+        "符号🦊",
+        "...",
+    ],
+)
+def test_odd_names_are_legal(name: str) -> None:
+    assert module_key(name, ID).debug_file == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "a\\b", "a\nb", "a\0b", "\x7f", "\x85", "\ud800", "x" * (MAX_NAME + 1)]
+)
+def test_a_path_or_an_unprintable_or_overlong_name_is_refused(name: str) -> None:
+    with pytest.raises(BadModule):
+        module_key(name, ID)
+
+
+@pytest.mark.parametrize(
+    "debug_id", ["", "nope", "A" * 8, "A" * 41, ID[:8] + "-" + ID[8:], ID + "\n", "ﬀ" * 17, "٣" * 33]
+)
+def test_a_debug_id_is_hex_and_nothing_else(debug_id: str) -> None:
+    with pytest.raises(BadModule):
+        module_key("xul.pdb", debug_id)
+
+
+def test_a_debug_id_of_pdb_2_has_8_digits_and_an_age() -> None:
+    assert module_key("old.pdb", "3f8a12bc1").debug_id == "3F8A12BC1"
+
+
+@given(st.text(string.hexdigits, min_size=33, max_size=40))
+def test_a_settled_debug_id_is_the_same_module_to_symbolic(debug_id: str) -> None:
+    settled = module_key("xul.pdb", debug_id).debug_id
+    assert settled == debug_id.upper()
+    assert id_from_breakpad(settled) == id_from_breakpad(debug_id)
+
+
+@given(st.text(string.hexdigits + "-", min_size=1, max_size=64).filter(lambda text: text.strip("-")))
+def test_a_code_id_is_the_one_that_symbolic_makes_but_for_the_case(given_id: str) -> None:
+    assert code_id(given_id).lower() == normalize_code_id(given_id)
+
+
+@pytest.mark.parametrize("bad", ["", "-", "zz", "12 34", "a" * 129])
+def test_a_code_id_that_is_not_hex_is_refused(bad: str) -> None:
+    with pytest.raises(BadModule):
+        code_id(bad)
+
+
+@pytest.mark.parametrize(
+    ("debug_file", "sym"),
+    [("xul.pdb", "xul.sym"), ("XUL.PDB", "XUL.sym"), ("libxul.so", "libxul.so.sym"), ("XUL", "XUL.sym")],
+)
+def test_symbol_file_name(debug_file: str, sym: str) -> None:
+    assert symbol_file_name(debug_file) == sym
+
+
+def test_a_key_reads_as_a_path() -> None:
+    assert str(module_key("xul.pdb", ID.lower())) == f"xul.pdb/{ID}"
