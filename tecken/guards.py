@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 
 from tecken.errors import BadInput, TooMuch
 from tecken.http import error_reply
-from tecken.symbols.convert import decoded
+from tecken.symbols.unpack import decoded
 
 View = Callable[[HttpRequest], HttpResponse]
 BodyView = Callable[[HttpRequest, bytes], HttpResponse]
@@ -65,7 +65,7 @@ def body(limit: Callable[[], int]) -> Callable[[BodyView], View]:
             if encoding not in ("identity", *ENCODINGS):
                 return _unknown_encoding(encoding)
             raw = _read(request, limit())
-            return view(request, raw if encoding == "identity" else b"".join(decoded([raw], limit())))
+            return view(request, raw if encoding == "identity" else _unpacked(raw, limit()))
 
         return inner
 
@@ -92,6 +92,13 @@ def _read(request: HttpRequest, limit: int) -> bytes:
     if len(raw) > limit:
         raise _too_large(limit)
     return raw
+
+
+def _unpacked(raw: bytes, limit: int) -> bytes:
+    try:
+        return b"".join(decoded([raw], limit))
+    except TooMuch:
+        raise _too_large(limit) from None
 
 
 def _too_large(limit: int) -> TooMuch:
