@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from celery import Celery
 from pytest_django import Settings
 
 from tecken import wiring
+from tecken.celery import app
 from tecken.errors import CouldNotAsk
 from tecken.modules.board import Ready
 from tecken.modules.trace import Trace
@@ -49,8 +51,22 @@ def test_a_task_prepares_a_module_and_tells_those_who_wait() -> None:
     assert isinstance(wiring.library().headers([CRASH_C], Trace())[CRASH_C], Header)
 
 
-def test_a_queue_that_refuses_is_could_not_ask(settings: Settings) -> None:
-    with Celery(broker=f"redis://127.0.0.1:{free_port()}/1") as app:
-        app.set_current()
-        with pytest.raises(CouldNotAsk, match="the queue does not answer"):
-            wiring.send_prepare(CRASH_C)
+@pytest.fixture
+def refused() -> Iterator[None]:
+    """The queue is on a server that is not there."""
+    with Celery(broker=f"redis://127.0.0.1:{free_port()}/1"):
+        yield
+    app.set_current()
+
+
+@pytest.mark.usefixtures("refused")
+def test_a_queue_that_refuses_is_could_not_ask() -> None:
+    with pytest.raises(CouldNotAsk, match="the queue does not answer"):
+        wiring.send_prepare(CRASH_C)
+
+
+def test_a_task_is_sent_to_the_queue() -> None:
+    wiring.send_prepare(CRASH_C)
+    with app.connection_for_read() as connection, connection.SimpleQueue("celery") as queue:
+        args, _, _ = queue.get_nowait().payload
+    assert args == [*CRASH_C]

@@ -19,7 +19,7 @@ def test_a_stack_is_printed_as_a_debugger_would(manage: Manage) -> None:
     assert lines[0] == "stack 0"
     assert lines[1].startswith("   0  libcrash-rs.so  ")
     assert any(line.endswith("(inlined)") for line in lines)
-    assert any(" crash-c " in line and "main + 0x" in line for line in lines)
+    assert lines[-3].strip().startswith("main + 0x")
     assert lines[-1] == "libc.so.6/EC61AC938E5A39B16F9FBD350E3169A50: nobody has symbols for it"
 
 

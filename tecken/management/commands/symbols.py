@@ -62,16 +62,20 @@ class Command(BaseCommand):
         files = list(_symbol_files(paths))
         added = 0
         for path, outcome in _added(files):
-            if isinstance(outcome, Header):
-                added += 1
-                said = outcome.metadata
-                self.stdout.write(f"{said.debug_file}/{said.debug_id.upper()}: {said.symbols:,} symbols")
-            else:
-                self.stderr.write(f"skipped {path}: {outcome}")
+            added += isinstance(outcome, Header)
+            with tqdm.external_write_mode():  # the bar steps aside
+                self._tell(path, outcome)
         summary = f"{added} added, {len(files) - added} skipped"
         if not added:
             raise CommandError(summary if files else f"no {SUFFIX_LIST} there")
         self.stdout.write(summary)
+
+    def _tell(self, path: Path, outcome: Header | Exception) -> None:
+        if isinstance(outcome, Header):
+            said = outcome.metadata
+            self.stdout.write(f"{said.debug_file}/{said.debug_id.upper()}: {said.symbols:,} symbols")
+        else:
+            self.stderr.write(f"skipped {path}: {outcome}")
 
     def _show(self, module: ModuleKey, offset: int | None) -> None:
         header = _header(module)
