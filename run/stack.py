@@ -13,11 +13,13 @@ import sys
 from pathlib import Path
 
 from honcho.manager import Manager
-from honcho.printer import Printer
+from honcho.printer import Message, Printer
 
 from run.checkout import HOME, ROOT, STATE, claim, environment, running
 from tests.support.redis_server import free_port, server_binary
 
+AS_ROOT = "ignore:You're running the worker with superuser"  # in a throw-away machine often the only user
+WORKER = f'-W "{AS_ROOT}" -m celery --quiet -A tecken worker --loglevel warning'
 IMAGES = ROOT / "docker" / "images"
 
 
@@ -77,12 +79,23 @@ def prepare(env: dict[str, str]) -> None:
             sys.exit(done.stderr.strip())
 
 
+class Screen(Printer):  # type: ignore[misc] - honcho has no types
+    """When nobody reads any more (a closed terminal, `| head`), that counts as Ctrl-C."""
+
+    def write(self, message: Message) -> None:
+        try:
+            super().write(message)
+        except OSError:
+            self.output = Path(os.devnull).open("w")  # noqa: SIM115 - until the end of the process
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
 def serve(env: dict[str, str]) -> int:
-    """Honcho ends all of them when one ends, and on Ctrl-C; closing the terminal counts as Ctrl-C."""
-    manager = Manager(Printer(sys.stdout, prefix=True))
+    """Honcho ends all of them when one ends, and on Ctrl-C."""
+    manager = Manager(Screen())
     manager.add_process("redis-cache", redis(IMAGES / "redis-cache", env["REDIS_URL"]), quiet=True)
     manager.add_process("redis-store", redis(IMAGES / "redis", env["REDIS_STORE_URL"]), quiet=True)
-    manager.add_process("worker", python("-m celery --quiet -A tecken worker --loglevel warning"), env=env)
+    manager.add_process("worker", python(WORKER), env=env)
     manager.add_process("web", python("-m run.web"), env=env)
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     tour = subprocess.Popen([sys.executable, "-m", "run.tour"], env=env)
