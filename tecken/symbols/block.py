@@ -5,9 +5,9 @@
     address (size line file)+
 
 Addresses and sizes are hex, all other numbers decimal. In a symbol file a line record has one size, line and
-file; a page joins records that follow on each other. A lookup reads only the records it needs out of the text.
-It is fast when records are in the usual order and right in any: what a shortcut finds counts only when it
-covers the offset, and well-formed records of one kind and depth never overlap.
+file; a page joins records that follow on each other. A lookup reads only the records it needs out of the
+text. It is fast when records are in the usual order and right in any: what a shortcut finds counts only when
+it covers the offset, and well-formed records of one kind and depth never overlap.
 
 Source: Breakpad, docs/symbol_files.md.
 """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from symbolic import Archive, SymCache
+from symbolic.debuginfo import Archive
+from symbolic.symcache import SymCache
 
 from tecken.symbols.frame import Frame, Inline
 
@@ -12,7 +13,7 @@ class Oracle:
         self._sym = sym  # the archive borrows it and keeps no reference
         self._archive = Archive.from_bytes(sym)
         (symbols,) = self._archive.iter_objects()
-        self._cache = SymCache.from_object(symbols)
+        self._cache = SymCache.from_object(symbols)  # type: ignore[no-untyped-call]
 
     def frame(self, offset: int) -> Frame | None:
         found = self._cache.lookup(offset)

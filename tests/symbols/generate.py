@@ -55,7 +55,8 @@ def sym_files(draw: Draw) -> bytes:
     records += [f"INLINE_ORIGIN {number} {name}" for number, name in enumerate(NAMES) if name]
     records += [record for block in draw(st.permutations(blocks)) for record in block]
     records += draw(st.sampled_from(([], [""], ["STACK CFI INIT 0 10 .cfa: $rsp 8 +", "FUNC 0 ffff 0 late"])))
-    return draw(st.sampled_from(("\n", "\r\n"))).join(records).encode()
+    newline: str = draw(st.sampled_from(("\n", "\r\n")))
+    return newline.join(records).encode()
 
 
 def _public(address: int, multiple: bool, name: str) -> str:

@@ -1,0 +1,126 @@
+"""What a page says. Where a malformed file makes the answer arguable, a test's name says what we chose."""
+
+from __future__ import annotations
+
+import pytest
+
+from tecken.errors import MalformedPageFile
+from tecken.symbols.block import NOWHERE
+from tecken.symbols.frame import Frame, Inline
+from tecken.symbols.lookup import Hit, Site, find, frame, name
+from tecken.symbols.page import Page, decode, encode
+
+
+def page(*texts: bytes) -> Page:
+    """Records in the order of their addresses."""
+    addresses = [text.removeprefix(b"FUNC ").removeprefix(b"PUBLIC ").removeprefix(b"m ") for text in texts]
+    return decode(encode([int(address.split()[0], 16) for address in addresses], texts))
+
+
+def found(symbols: Page, offset: int) -> str | None:
+    hit = find(symbols, offset)
+    return hit.function if hit else None
+
+
+LINES = b"FUNC 10 20 0 f\n10 8 1 0\n18 8 2 0"
+HANDS_BACK = b"FUNC 10 20 0 f\nINLINE 0 1 0 0 10 8\n10 8 1 0"  # nothing from 18 on
+
+
+def test_a_function_ends() -> None:
+    symbols = page(b"FUNC 10 10 0 f", b"FUNC 30 10 0 g")
+    assert [found(symbols, at) for at in (0x10, 0x1F, 0x20, 0x2F, 0x30, 0x40)] == [
+        "f",
+        "f",
+        None,
+        None,
+        "g",
+        None,
+    ]
+
+
+def test_nothing_before_the_first_symbol() -> None:
+    assert found(page(b"FUNC 10 10 0 f"), 0xF) is None
+    assert found(page(), 0xF) is None
+
+
+def test_a_public_goes_on_to_the_next_symbol() -> None:
+    symbols = page(b"PUBLIC 10 0 p", b"PUBLIC m 20 0 q", b"FUNC 30 10 0 f", b"PUBLIC 40 0 r")
+    assert [found(symbols, at) for at in (0xF, 0x1F, 0x2F, 0x30, 0x40)] == [None, "p", "q", "f", "r"]
+    assert find(symbols, 0xFFFFFFFF) == Hit("r", 0x40, (NOWHERE,))
+
+
+def test_nothing_from_4_gib_on() -> None:
+    assert found(page(b"PUBLIC 10 0 p"), 1 << 32) is None
+
+
+def test_a_func_beats_a_public_at_its_address() -> None:
+    assert found(page(b"PUBLIC 10 0 p", LINES), 0x10) == "f"
+    assert found(page(LINES, b"PUBLIC 10 0 p"), 0x2F) == "f"
+
+
+def test_the_first_of_several_publics_at_one_address_counts() -> None:
+    assert found(page(b"PUBLIC 10 0 p", b"PUBLIC 10 0 q"), 0x18) == "p"
+
+
+def test_a_public_inside_a_func_holds_until_the_next_boundary() -> None:
+    symbols = page(LINES, b"PUBLIC 14 0 p")
+    assert [found(symbols, at) for at in (0x13, 0x14, 0x17, 0x18, 0x2F)] == ["f", "p", "p", "f", "f"]
+
+
+def test_a_public_at_a_boundary_is_hidden() -> None:
+    assert found(page(LINES, b"PUBLIC 18 0 p"), 0x1F) == "f"
+
+
+def test_a_public_where_an_inlined_call_has_left_nothing_is_seen() -> None:
+    symbols = page(HANDS_BACK, b"PUBLIC 18 0 p")
+    assert [found(symbols, at) for at in (0x17, 0x18, 0x2F, 0x30)] == ["f", "p", "p", None]
+    assert found(page(HANDS_BACK), 0x18) is None
+
+
+def test_a_public_inside_a_func_does_not_reach_past_its_end() -> None:
+    assert found(page(b"FUNC 10 10 0 f", b"PUBLIC 14 0 p"), 0x20) is None
+    assert found(page(b"FUNC 10 10 0 f", b"PUBLIC 20 0 p"), 0x20) == "p"
+
+
+def test_of_overlapping_funcs_the_one_that_starts_last_counts_to_its_end() -> None:
+    symbols = page(b"FUNC 10 30 0 outer", b"FUNC 18 8 0 inner")
+    assert [found(symbols, at) for at in (0x17, 0x18, 0x1F, 0x20)] == ["outer", "inner", "inner", None]
+
+
+@pytest.mark.parametrize(
+    ("texts", "function"),
+    [
+        ((b"FUNC 10 10 0 a", b"FUNC 10 10 0 b"), "a"),
+        ((b"FUNC 10 10 0 a\n10 8 1 0", b"FUNC 10 10 0 b"), "a"),
+        ((b"FUNC 10 10 0 a", b"FUNC 10 10 0 b\n10 8 1 0"), "b"),
+        ((b"FUNC 10 10 0 a\n10 8 1 0", b"PUBLIC 10 0 p", b"FUNC 10 10 0 b\n10 8 1 0"), "b"),
+    ],
+)
+def test_of_funcs_at_one_address_the_last_with_lines_counts_else_the_first(
+    texts: tuple[bytes, ...], function: str
+) -> None:
+    assert found(page(*texts), 0x18) == function
+
+
+def test_a_record_of_no_kind_is_malformed() -> None:
+    with pytest.raises(MalformedPageFile):
+        find(decode(encode([0x10], [b"FUNKY 10"])), 0x10)
+
+
+def test_a_frame_names_every_place() -> None:
+    hit = Hit("outer", 0x10, (Site(1, 11), Site(2, 22), Site(3, 33)), (7, 8))
+    files = {1: "a/./deep.h", 2: "middle.h", 3: "outer.c"}
+    origins = {7: "deep", 8: "middle"}
+    assert frame(hit, files.__getitem__, origins.__getitem__) == Frame(
+        "outer", 0x10, "outer.c", 33, (Inline("deep", "a/deep.h", 11), Inline("middle", "middle.h", 22))
+    )
+
+
+def test_no_file_is_asked_for_where_there_is_none() -> None:
+    nothing: dict[int, str] = {}
+    assert frame(Hit("f", 1, (NOWHERE,)), nothing.__getitem__, nothing.__getitem__) == Frame("f", 1, "", 0)
+
+
+def test_names() -> None:
+    names = decode(encode([1, 3, 3], [b"one", b"old", b"n\xc3\xa9w \xff"]))
+    assert [name(names, number) for number in (0, 1, 2, 3, 4)] == ["", "one", "", "néw \ufffd", ""]
