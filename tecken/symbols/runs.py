@@ -1,0 +1,97 @@
+"""Joins the line records of FUNC blocks where they follow on each other.
+
+    4cbb7f 4 138 83
+    4cbb83 5 139 83      becomes      4cbb7f 4 138 83 5 139 83 2 138 83
+    4cbb88 2 138 83
+
+A line record is `address size line file`. Where each begins at the end of the one before, the addresses say
+nothing new, yet they are a quarter of the text and hardly compress. A run is `address (size line file)+`: a
+line record is a run of one. A run has at most RUN records, so that a search by address has little to walk.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from array import array
+from collections.abc import Sequence
+from itertools import accumulate, compress, count, pairwise
+from operator import add, ne
+from typing import Final
+
+RUN: Final = 16
+_SIZES: Final = {b"%x" % size: size for size in range(1 << 12)}
+_HEX: Final = re.compile(rb"[0-9a-fA-F]{1,8}")
+
+
+def join(blocks: Sequence[bytes]) -> list[bytes]:
+    """The same records in fewer bytes. A block with anything unusual among its lines stays as it is."""
+    begins = [_lines(block) for block in blocks]
+    if not any(begins):
+        return list(blocks)
+    joined = iter(_join([block[begin:] for block, begin in zip(blocks, begins, strict=True) if begin]))
+    return [
+        block[:begin] + next(joined) if begin else block for block, begin in zip(blocks, begins, strict=True)
+    ]
+
+
+def _lines(block: bytes) -> int:
+    """Where the lines begin, behind the last INLINE record; 0 for none, or if not of four fields each."""
+    begin = block.find(b"\n", block.rfind(b"\nINLINE ") + 1) + 1
+    if begin in (0, len(block)) or block.count(b" ", begin) != 3 * block.count(b"\n", begin) + 3:
+        return 0
+    return begin
+
+
+def _join(texts: list[bytes]) -> list[bytes]:
+    """All at once, for speed; one by one when that fails."""
+    fields = b"\n".join(texts).split()
+    firsts = list(accumulate((text.count(b"\n") + 1 for text in texts), initial=0))
+    addresses = fields[0::4]
+    try:
+        begins = _begins(_numbers(addresses), _sizes(fields[1::4]), firsts)
+    except (ValueError, OverflowError):
+        return [_join([text])[0] for text in texts] if len(texts) > 1 else texts
+    del fields[0::4]
+    for i in begins:
+        fields[3 * i] = b"\n%b %b" % (addresses[i], fields[3 * i])
+    for first in firsts[:-1]:
+        fields[3 * first] = b"\n" + fields[3 * first]
+    return b" ".join(fields).replace(b" \n", b"\n")[2:].split(b"\n\n")
+
+
+def _begins(starts: array[int], sizes: Sequence[int], firsts: Sequence[int]) -> set[int]:
+    """The records that begin a run: the first of a block, those after a gap or a step back, each RUN-th."""
+    begins = {i for first, end in pairwise(firsts) for i in range(first, end, RUN)}
+    ends = array("I", map(add, starts, sizes))
+    for first in firsts[1:-1]:
+        ends[first - 1] = starts[first]
+    if ends[:-1] != starts[1:]:
+        begins.update(compress(count(1), map(ne, ends, starts[1:])))
+    return begins
+
+
+def _numbers(addresses: Sequence[bytes]) -> array[int]:
+    """Hex numbers of up to 8 digits; when of one width, all at once. Raises ValueError."""
+    widths = set(map(len, addresses))
+    width = max(widths, default=8)
+    if len(widths) > 1 or width > 8:
+        return array("I", map(_number, addresses))
+    zeros = b"0" * (8 - width)
+    numbers = array("I", bytes.fromhex((zeros + zeros.join(addresses)).decode("ascii")))
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return numbers
+
+
+def _sizes(sizes: Sequence[bytes]) -> Sequence[int]:
+    try:
+        return list(map(_SIZES.__getitem__, sizes))
+    except KeyError:
+        return list(map(_number, sizes))
+
+
+def _number(digits: bytes) -> int:
+    if not _HEX.fullmatch(digits):
+        raise ValueError(digits)
+    return int(digits, 16)
