@@ -39,6 +39,7 @@ def _preflight(methods: str) -> HttpResponse:
         "Access-Control-Allow-Methods": methods,
         "Access-Control-Allow-Headers": "*",
         "Access-Control-Max-Age": "86400",
+        "Content-Length": "0",
     }
     return HttpResponse(headers=headers)
 

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
-from typing import Any, Concatenate, ParamSpec
 
 import orjson
 from django.http import HttpRequest, HttpResponse
@@ -15,7 +14,6 @@ from django.http import HttpRequest, HttpResponse
 from tecken import errors
 
 logger = logging.getLogger(__name__)
-P = ParamSpec("P")
 
 STATUS: dict[type[errors.TeckenError], HTTPStatus] = {
     errors.TeckenError: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -36,7 +34,8 @@ RETRY_AFTER_SECONDS = 5
 
 def json_reply(body: bytes, status: int = HTTPStatus.OK) -> HttpResponse:
     """`body` is JSON already."""
-    return HttpResponse(body, status=status, content_type="application/json")
+    headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    return HttpResponse(body, status=status, headers=headers)
 
 
 def error_reply(status: int, text: str, **more: object) -> HttpResponse:
@@ -44,7 +43,7 @@ def error_reply(status: int, text: str, **more: object) -> HttpResponse:
 
 
 def reply_to(error: errors.TeckenError, path: str) -> HttpResponse:
-    """The reply for an error that was raised on purpose; its text is shown to the client unless it is a 500."""
+    """The reply for an error raised on purpose: its text, unless it is a 500."""
     status = _status(type(error))
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("%s: %s", path, error, exc_info=error)
@@ -57,13 +56,15 @@ def reply_to(error: errors.TeckenError, path: str) -> HttpResponse:
     return reply
 
 
-def answers_errors(
-    view: Callable[Concatenate[HttpRequest, P], HttpResponse],
-) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
-    """Whatever a view raises becomes a JSON reply. Foreign exceptions are logged and their text kept inside."""
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - Django's handler404
+    return error_reply(HTTPStatus.NOT_FOUND, HTTPStatus.NOT_FOUND.phrase, path=request.path)
+
+
+def answers_errors(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Whatever a view raises becomes a JSON reply; the text of a foreign exception is logged only."""
 
     @wraps(view)
-    def inner(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         try:
             return view(request, *args, **kwargs)
         except errors.TeckenError as error:
@@ -76,7 +77,7 @@ def answers_errors(
     return inner
 
 
-def _status(kind: type[Any]) -> HTTPStatus:
+def _status(kind: type[errors.TeckenError]) -> HTTPStatus:
     return next(STATUS[cls] for cls in kind.__mro__ if cls in STATUS)
 
 

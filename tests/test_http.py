@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
 from tecken import errors
-from tecken.http import STATUS, answers_errors, error_reply, reply_to
+from tecken.http import STATUS, answers_errors, error_reply, json_reply, not_found, reply_to
 
 
 def tree(error: type[errors.TeckenError]) -> Iterator[type[errors.TeckenError]]:
@@ -44,6 +44,16 @@ def test_404_says_where() -> None:
         "error": "Symbol Not Found",
         "path": "/a/b",
     }
+
+
+def test_a_path_that_leads_nowhere() -> None:
+    reply = not_found(RequestFactory().get("/nowhere"), Exception())
+    assert reply.status_code == 404
+    assert orjson.loads(reply.content) == {"error": "Not Found", "path": "/nowhere"}
+
+
+def test_a_reply_says_its_length() -> None:
+    assert json_reply(b'{"a": 1}')["Content-Length"] == "8"
 
 
 @pytest.mark.parametrize(("told", "said"), [(None, "5"), (0.0, "1"), (2.1, "3"), (120.0, "120")])

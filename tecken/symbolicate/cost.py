@@ -46,8 +46,8 @@ def count(version: str, resolved: Sequence[Resolved], trace: Trace) -> None:
     outcomes = Counter(_outcome(module) for one in resolved for module in one.modules.values())
     for outcome, modules in outcomes.items():
         MODULES.labels(outcome).inc(modules)
-    for origin, pages in asdict(trace.pages).items():
-        if pages:
+    for origin in ("process", "store", "page_file"):
+        if pages := getattr(trace.pages, origin):
             PAGES.labels(origin).inc(pages)
 
 
