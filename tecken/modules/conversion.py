@@ -53,6 +53,8 @@ def _convert(text: Iterable[bytes], spool: BinaryIO, pages: BinaryIO) -> Header:
     for chunk in text:
         with _room():
             converter.feed(chunk)
+        if converter.complete:  # what follows is for unwinders: it need not even be fetched
+            break
     with _room():
         return converter.finish()
 

@@ -45,7 +45,7 @@ class CeleryCold:
         waiting: dict[ModuleKey, State] = dict.fromkeys(modules, "idle")
         pause = FIRST_PAUSE
         try:
-            while self._look(waiting, answers) and (left := deadline - self._clock()) > 0:
+            while waiting and self._look(waiting, answers) and (left := deadline - self._clock()) > 0:
                 self._sleep(min(left, pause * random.uniform(0.8, 1.2)))  # noqa: S311 - spreads polls
                 pause = min(pause * 1.5, LONGEST_PAUSE)
         except CouldNotAsk as error:

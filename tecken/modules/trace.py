@@ -32,7 +32,7 @@ class StoreLookups:
 
 @dataclass(slots=True)
 class Download:
-    """Ranged reads of one module's page file (or the whole symbol file, where this process converts it)."""
+    """Ranged reads of one module's page file."""
 
     count: int = 0
     size: int = 0

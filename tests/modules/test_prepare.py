@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,16 @@ def test_a_compressed_symbol_file_gives_the_same(house: House) -> None:
     house.source.files[XUL] = gzip.compress(sym(XUL))
     house.prepare()
     assert house.page_files.files == {XUL: page_file(sym(XUL))}
+
+
+def test_what_only_unwinders_read_is_not_fetched(house: House) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield sym(XUL)
+        yield b"STACK CFI INIT 1000 10 .cfa: $rsp 8 +\n" * 100_000
+        raise AssertionError("read on")
+
+    with Conversion(100 * MIB).of(chunks()) as made:
+        assert made.header.generation == header_of(XUL).generation
 
 
 def test_what_is_there_is_not_fetched_again(house: House) -> None:

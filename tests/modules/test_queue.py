@@ -117,6 +117,11 @@ def test_a_board_that_goes_away_keeps_the_answers_that_were_there(queue: Queue) 
     assert queue.bring(XUL, NSS) == {NSS: ABSENT, XUL: away}
 
 
+def test_nothing_cold_asks_nobody(queue: Queue) -> None:
+    queue.board.away = CouldNotAsk("redis-cache does not answer")
+    assert queue.bring() == {}
+
+
 def test_a_deadline_that_has_passed_still_looks_once(queue: Queue) -> None:
     queue.board.states[NSS] = ABSENT
     assert queue.bring(NSS, seconds=-1) == {NSS: ABSENT}
