@@ -50,7 +50,7 @@ lock: python ## pin the packages of requirements*.in again, with hashes
 	@$(PYTHON) run/lock.py
 
 clean: ## remove what make run and make test left behind, but not your symbols (var/)
-	@rm -rf .venv .run .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache version.json
+	@rm -rf .venv .venv-cli .run .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache version.json
 
 python:
 	@command -v $(PYTHON) >/dev/null || { echo "Tecken needs Python 3.11 or newer; there is no $(PYTHON) here (set PYTHON=...)" >&2; exit 1; }

@@ -1,4 +1,4 @@
-"""`python3 run/install.py run|dev`: the locked packages in .venv; nothing to do when they are there already.
+"""`python3 run/install.py run|dev|cli`: locked packages in .venv (cli: .venv-cli), unless they are there.
 
 Plain enough for any Python 3, so that an old one gets a sentence and not a syntax error.
 """
@@ -10,10 +10,7 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-VENV = os.path.join(ROOT, ".venv")
-PYTHON = os.path.join(VENV, "bin", "python")
 LOG = os.path.join(ROOT, ".run", "install.log")
-MADE_WITH = os.path.join(VENV, "made-with")
 THIS_PYTHON = f"{sys.executable} {sys.version} in {ROOT}"
 PIP = (
     "pip",
@@ -36,21 +33,21 @@ def main(lock):
     os.makedirs(os.path.dirname(LOG), exist_ok=True)
     with open(os.path.join(ROOT, ".run", "install.lock"), "w") as alone:
         fcntl.flock(alone, fcntl.LOCK_EX)
-        install(os.path.join(ROOT, f"requirements-{lock}.txt"))
+        install(f"requirements-{lock}.txt", os.path.join(ROOT, ".venv-cli" if lock == "cli" else ".venv"))
 
 
-def install(requirements):
-    name = os.path.basename(requirements)
-    stamp = os.path.join(VENV, "installed-" + name)
+def install(name, venv):
+    made_with, stamp = os.path.join(venv, "made-with"), os.path.join(venv, "installed-" + name)
+    requirements = os.path.join(ROOT, name)
     wanted = hashlib.sha256(read(requirements).encode()).hexdigest()
-    if read(MADE_WITH) == THIS_PYTHON and read(stamp) == wanted:
+    if read(made_with) == THIS_PYTHON and read(stamp) == wanted:
         return
-    print(f"Installing {name} into .venv, once ...", flush=True)
+    print(f"Installing {name} into {os.path.basename(venv)}, once ...", file=sys.stderr, flush=True)
     with open(LOG, "w") as log:
-        if read(MADE_WITH) != THIS_PYTHON:
-            call(log, [sys.executable, "-m", "venv", "--clear", VENV])
-            write(MADE_WITH, THIS_PYTHON)
-        call(log, [PYTHON, "-m", *PIP, "-r", requirements])
+        if read(made_with) != THIS_PYTHON:
+            call(log, [sys.executable, "-m", "venv", "--clear", venv])
+            write(made_with, THIS_PYTHON)
+        call(log, [os.path.join(venv, "bin", "python"), "-m", *PIP, "-r", requirements])
     write(stamp, wanted)
 
 

@@ -1,4 +1,4 @@
-"""`make lock`: pins requirements*.in with hashes, one version per package over all three files."""
+"""`make lock`: pins requirements*.in with hashes, one version per package over the files of .venv."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def main() -> None:
     if not (TOOL / "bin" / "uv").exists():
         subprocess.run([sys.executable, "-m", "venv", TOOL], check=True)
         subprocess.run([TOOL / "bin" / "pip", "install", "--quiet", "uv"], check=True)
+    pin("requirements-cli")
     pin("requirements-dev")
     pin("requirements-run", "--constraint", "requirements-dev.txt")
     pin("requirements", "--constraint", "requirements-dev.txt")

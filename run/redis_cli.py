@@ -6,10 +6,13 @@ Plain standard library: beside containers there may be no .venv.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -18,21 +21,30 @@ from run.checkout import ROOT, running
 URL_OF = {"cache": "REDIS_URL", "store": "REDIS_STORE_URL"}
 
 
-def command(role: str, words: list[str]) -> list[str]:
+def main(role: str, *words: str) -> NoReturn:
+    os.chdir(ROOT)
     if env := running():
-        return [*local(env[URL_OF[role]]), *words]
+        local(env[URL_OF[role]], words)
     compose = compose_command()
     if compose and (service := f"redis-{role}") in up(compose):
         terminal = [] if sys.stdin.isatty() else ["-T"]
-        return [*compose, "exec", *terminal, service, "redis-cli", "-h", service, *words]
+        become([*compose, "exec", *terminal, service, "redis-cli", "-h", service, *words])
     sys.exit("No Redis server of this checkout runs: start it with `make run` or `docker-compose up`.")
 
 
-def local(url: str) -> list[str]:
-    for name, option in (("redis-cli", "-u"), ("valkey-cli", "-u")):
-        if found := shutil.which(name):
-            return [found, option, url]
-    return [str(ROOT / ".venv" / "bin" / "iredis"), "--url", url]
+def local(url: str, words: Sequence[str]) -> NoReturn:
+    if found := shutil.which("redis-cli") or shutil.which("valkey-cli"):
+        become([found, "-u", url, *words])
+    subprocess.run([sys.executable, "run/install.py", "cli"], check=True)
+    iredis = [".venv-cli/bin/iredis", "--iredisrc", "run/iredisrc", "--url", url]
+    if not words:
+        become(iredis)
+    # Away from a terminal iredis reads its standard input and no arguments.
+    sys.exit(subprocess.run(iredis, input=shlex.join(words), text=True, check=False).returncode)
+
+
+def become(command: Sequence[str]) -> NoReturn:
+    os.execvp(command[0], command)
 
 
 def compose_command() -> list[str]:
@@ -57,7 +69,4 @@ def up(compose: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    role, *words = sys.argv[1:]
-    argv = command(role, words)
-    os.chdir(ROOT)
-    os.execvp(argv[0], argv)
+    main(*sys.argv[1:])

@@ -63,7 +63,9 @@ def lines(frame: dict[str, Any]) -> Iterator[str]:
 
 
 def place(frame: dict[str, Any]) -> str:
-    return f"{frame['file']}:{frame['line']}" if "line" in frame else f"in {frame.get('module', '?')}"
+    if "line" not in frame:
+        return f"in {frame.get('module', '?')}"
+    return f"{'/'.join(frame['file'].split('/')[-3:])}:{frame['line']}"
 
 
 if __name__ == "__main__":
