@@ -15,7 +15,7 @@ import re
 import sys
 from array import array
 from collections.abc import Sequence
-from itertools import accumulate, compress, count, pairwise
+from itertools import accumulate, compress, pairwise
 from operator import add, ne
 from typing import Final
 
@@ -26,32 +26,35 @@ _HEX: Final = re.compile(rb"[0-9a-fA-F]{1,8}")
 
 def join(blocks: Sequence[bytes]) -> list[bytes]:
     """The same records in fewer bytes. A block with anything unusual among its lines stays as it is."""
-    begins = [_lines(block) for block in blocks]
-    if not any(begins):
-        return list(blocks)
-    joined = iter(_join([block[begin:] for block, begin in zip(blocks, begins, strict=True) if begin]))
+    begins, counts = zip(*map(_lines, blocks), strict=True)
+    texts = [block[begin:] for block, begin in zip(blocks, begins, strict=True) if begin]
+    joined = iter(_join(texts, list(filter(None, counts))))
     return [
         block[:begin] + next(joined) if begin else block for block, begin in zip(blocks, begins, strict=True)
     ]
 
 
-def _lines(block: bytes) -> int:
-    """Where the lines begin, behind the last INLINE record; 0 for none, or if not of four fields each."""
+def _lines(block: bytes) -> tuple[int, int]:
+    """Where the lines begin, behind the last INLINE record, and how many; 0, 0 if not of four fields."""
     begin = block.find(b"\n", block.rfind(b"\nINLINE ") + 1) + 1
-    if begin in (0, len(block)) or block.count(b" ", begin) != 3 * block.count(b"\n", begin) + 3:
-        return 0
-    return begin
+    if begin in (0, len(block)):
+        return 0, 0
+    count = block.count(b"\n", begin) + 1
+    return (begin, count) if block.count(b" ", begin) == 3 * count else (0, 0)
 
 
-def _join(texts: list[bytes]) -> list[bytes]:
+def _join(texts: list[bytes], counts: list[int]) -> list[bytes]:
     """All at once, for speed; one by one when that fails."""
+    if not texts:
+        return []
     fields = b"\n".join(texts).split()
-    firsts = list(accumulate((text.count(b"\n") + 1 for text in texts), initial=0))
     addresses = fields[0::4]
+    firsts = list(accumulate(counts, initial=0))
     try:
         begins = _begins(_numbers(addresses), _sizes(fields[1::4]), firsts)
     except (ValueError, OverflowError):
-        return [_join([text])[0] for text in texts] if len(texts) > 1 else texts
+        one_by_one = (_join([text], [count]) for text, count in zip(texts, counts, strict=True))
+        return texts if len(texts) == 1 else [text for [text] in one_by_one]
     del fields[0::4]
     for i in begins:
         fields[3 * i] = b"\n%b %b" % (addresses[i], fields[3 * i])
@@ -67,18 +70,19 @@ def _begins(starts: array[int], sizes: Sequence[int], firsts: Sequence[int]) -> 
     for first in firsts[1:-1]:
         ends[first - 1] = starts[first]
     if ends[:-1] != starts[1:]:
-        begins.update(compress(count(1), map(ne, ends, starts[1:])))
+        begins.update(compress(range(1, len(starts)), map(ne, ends, starts[1:])))
     return begins
 
 
 def _numbers(addresses: Sequence[bytes]) -> array[int]:
     """Hex numbers of up to 8 digits; when of one width, all at once. Raises ValueError."""
-    widths = set(map(len, addresses))
-    width = max(widths, default=8)
-    if len(widths) > 1 or width > 8:
+    width = len(addresses[0])
+    between = b" " + b"0" * (8 - width)
+    text = between.join(addresses)
+    step = width + len(between)
+    if width > 8 or len(text) + len(between) != len(addresses) * step or text[width::step].strip():
         return array("I", map(_number, addresses))
-    zeros = b"0" * (8 - width)
-    numbers = array("I", bytes.fromhex((zeros + zeros.join(addresses)).decode("ascii")))
+    numbers = array("I", bytes.fromhex((between + text).decode("ascii")))
     if sys.byteorder == "little":
         numbers.byteswap()
     return numbers
