@@ -13,6 +13,7 @@ from django.conf import settings
 from kombu.exceptions import KombuError
 
 from tecken import redisclient
+from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk
 from tecken.modules.add import Adder
 from tecken.modules.board import RedisBoard
@@ -27,7 +28,6 @@ from tecken.sources.bucket import Patience
 from tecken.sources.chain import Chain
 from tecken.sources.places import own_symbols_for, page_files_for, source_for
 from tecken.sources.port import PageFiles, SymbolFiles
-from tecken.store.breaker import Breaker
 from tecken.store.port import PageStore
 from tecken.store.redis import RedisPageStore
 from tecken.symbols.ids import ModuleKey
@@ -150,7 +150,7 @@ def adder() -> Adder:
 
 @once
 def board() -> RedisBoard:
-    return RedisBoard(cache_client(), Breaker())
+    return RedisBoard(cache_client(), Breaker("redis-cache"))
 
 
 @once

@@ -14,9 +14,9 @@ from typing import Any, Literal, NamedTuple, Protocol
 import orjson
 import redis
 
-from tecken.errors import CouldNotAsk, StoreAway
+from tecken.breaker import Breaker
+from tecken.errors import CouldNotAsk
 from tecken.modules import keys
-from tecken.store.breaker import Breaker
 from tecken.store.port import Missing
 from tecken.symbols.ids import ModuleKey
 
@@ -93,19 +93,17 @@ class RedisBoard:
 
     def _run(self, commands: Any) -> list[Any]:
         """One round trip, in a transaction."""
+        self._breaker.admit()
         try:
-            self._breaker.admit()
             with self._client.pipeline() as pipe:
                 commands(pipe)
                 values: list[Any] = pipe.execute()
-        except StoreAway as error:
-            raise CouldNotAsk("redis-cache did not answer a moment ago", error.retry_after) from error
         except redis.ResponseError as error:  # an answer, if one nobody wanted: it cost no time
             self._breaker.answered()
-            raise CouldNotAsk(f"redis-cache: {error}") from error
+            raise CouldNotAsk(f"redis-cache answered with {type(error).__name__}") from error
         except redis.RedisError as error:
             self._breaker.failed()
-            raise CouldNotAsk(f"redis-cache does not answer: {error}") from error
+            raise CouldNotAsk("redis-cache does not answer") from error
         self._breaker.answered()
         return values
 

@@ -16,8 +16,8 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 import stamina
-from pybreaker import CircuitBreaker, CircuitBreakerError
 
+from tecken.breaker import Breaker
 from tecken.errors import Absent, CouldNotAsk, TeckenError, Throttled, TooMuch
 from tecken.sources.deadline import DeadlineBackend
 from tecken.sources.shown import shown
@@ -68,7 +68,6 @@ class HttpSymbols:
         self.name = f"{self._base}/"
         self._deadline = deadline
         self._max_bytes = max_bytes
-        self._rest = rest
         self._clock = clock
         self._quiet_until = 0.0
         self._backend = DeadlineBackend()
@@ -80,18 +79,23 @@ class HttpSymbols:
         self._retry = stamina.RetryingCaller(
             attempts=ATTEMPTS, timeout=deadline, wait_initial=0.2, wait_max=2.0, wait_jitter=0.2
         ).on(worth_another_try)
-        self._breaker = _breaker(rest)
+        self._breaker = Breaker(self.name, FAILURES, rest, clock)
 
     @contextmanager
     def open(self, module: ModuleKey) -> Iterator[Iterator[bytes]]:
         self._respect_pause()
         ends = time.monotonic() + self._deadline
+        self._breaker.admit()
         try:
-            with self._breaker.calling(), closing(self._answer(module, ends)) as response:
+            with closing(self._answer(module, ends)) as response:
                 yield self._body(response, ends)
-        except CircuitBreakerError:
-            told = f"{self.name}: not asked, it failed {FAILURES} times in a row"
-            raise CouldNotAsk(told, retry_after=self._rest) from None
+        except UpstreamFailed:
+            self._breaker.failed()
+            raise
+        except Absent:
+            self._breaker.answered()
+            raise
+        self._breaker.answered()
 
     def close(self) -> None:
         self._client.close()
@@ -205,16 +209,6 @@ def _base_url(text: str) -> httpx.URL:
     if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
         raise ValueError(expected)
     return url
-
-
-def _breaker(rest: float) -> CircuitBreaker:
-    """What a consumer raises, or an answer like Absent, does not count as a failure of the upstream."""
-    return CircuitBreaker(
-        fail_max=FAILURES,
-        reset_timeout=rest,
-        exclude=[lambda error: not isinstance(error, UpstreamFailed)],
-        throw_new_error_on_trip=False,
-    )
 
 
 def _finish(response: httpx.Response) -> None:

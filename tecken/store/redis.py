@@ -9,9 +9,9 @@ from typing import cast, get_args
 
 from redis import Redis, exceptions
 
+from tecken.breaker import Breaker
 from tecken.errors import StoreAway
 from tecken.store import keys
-from tecken.store.breaker import Breaker
 from tecken.store.port import Missing, MissingKind, PageKey
 from tecken.store.stats import StoreStats, read_stats
 from tecken.symbols.ids import ModuleKey
@@ -41,7 +41,7 @@ class RedisPageStore:
 
     def __init__(self, client: Redis, breaker: Breaker | None = None) -> None:
         self._client = client
-        self._breaker = breaker or Breaker()
+        self._breaker = breaker or Breaker("the symbol store", raises=StoreAway)
 
     def headers(self, modules: Sequence[ModuleKey]) -> dict[ModuleKey, bytes | Missing]:
         values = self._mget([*map(keys.header, modules), *map(keys.missing, modules)])

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
+from tecken.breaker import Breaker
 from tecken.errors import StoreAway
 from tecken.redisclient import client
-from tecken.store.breaker import Breaker
 from tecken.store.port import Missing, PageKey
 from tecken.store.redis import RedisPageStore
 from tecken.symbols.ids import module_key
@@ -45,13 +45,13 @@ def clock() -> Clock:
 
 @pytest.fixture
 def page_store(connection: redis.Redis, clock: Clock) -> RedisPageStore:
-    return RedisPageStore(connection, Breaker(pause=1.0, clock=clock))
+    return RedisPageStore(connection, Breaker("the store", pause=1.0, clock=clock, raises=StoreAway))
 
 
 @pytest.fixture
 def impatient(server: RedisServer, clock: Clock) -> Iterator[RedisPageStore]:
     with client(server.url, timeout=0.3, connect_timeout=0.3) as connected:
-        yield RedisPageStore(connected, Breaker(pause=1.0, clock=clock))
+        yield RedisPageStore(connected, Breaker("the store", pause=1.0, clock=clock, raises=StoreAway))
 
 
 def test_asking_for_nothing_needs_no_server(server: RedisServer, page_store: RedisPageStore) -> None:

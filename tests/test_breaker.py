@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tecken.errors import StoreAway
-from tecken.store.breaker import Breaker
+from tecken.breaker import Breaker
+from tecken.errors import CouldNotAsk, StoreAway
 
 
 class Clock:
@@ -20,7 +20,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def breaker(clock: Clock) -> Breaker:
-    return Breaker(pause=1.0, clock=clock)
+    return Breaker("the server", pause=1.0, clock=clock)
 
 
 def test_admits_while_nothing_has_failed(breaker: Breaker) -> None:
@@ -31,7 +31,7 @@ def test_admits_while_nothing_has_failed(breaker: Breaker) -> None:
 def test_says_when_to_come_back(breaker: Breaker, clock: Clock) -> None:
     breaker.failed()
     clock.now = 0.75
-    with pytest.raises(StoreAway) as caught:
+    with pytest.raises(CouldNotAsk) as caught:
         breaker.admit()
     assert caught.value.retry_after == 0.25
 
@@ -40,7 +40,7 @@ def test_admits_one_call_per_pause(breaker: Breaker, clock: Clock) -> None:
     breaker.failed()
     clock.now = 1.0
     breaker.admit()
-    with pytest.raises(StoreAway):
+    with pytest.raises(CouldNotAsk):
         breaker.admit()
     clock.now = 2.0
     breaker.admit()
@@ -53,3 +53,21 @@ def test_closes_with_an_answer(breaker: Breaker, clock: Clock) -> None:
     breaker.answered()
     breaker.admit()
     breaker.admit()
+
+
+def test_opens_with_the_last_of_so_many_failures_in_a_row(clock: Clock) -> None:
+    breaker = Breaker("the server", failures=2, pause=1.0, clock=clock)
+    breaker.failed()
+    breaker.answered()
+    breaker.failed()
+    breaker.admit()
+    breaker.failed()
+    with pytest.raises(CouldNotAsk):
+        breaker.admit()
+
+
+def test_raises_what_its_owner_promised(clock: Clock) -> None:
+    breaker = Breaker("the store", clock=clock, raises=StoreAway)
+    breaker.failed()
+    with pytest.raises(StoreAway, match="the store: not asked"):
+        breaker.admit()
