@@ -8,6 +8,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from typing import IO, List
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LOG = os.path.join(ROOT, ".run", "install.log")
@@ -25,7 +26,7 @@ PIP = (
 NO_NETWORK = ("NewConnectionError", "NameResolutionError", "ConnectTimeout", "Network is unreachable")
 
 
-def main(lock):
+def main(lock: str) -> None:
     if sys.version_info < (3, 11):  # noqa: UP036 - exactly this is what the line is for
         sys.exit(
             f"Tecken needs Python 3.11 or newer, this is {sys.version.split()[0]}; try PYTHON=python3.13"
@@ -36,7 +37,7 @@ def main(lock):
         install(f"requirements-{lock}.txt", os.path.join(ROOT, ".venv-cli" if lock == "cli" else ".venv"))
 
 
-def install(name, venv):
+def install(name: str, venv: str) -> None:
     made_with, stamp = os.path.join(venv, "made-with"), os.path.join(venv, "installed-" + name)
     requirements = os.path.join(ROOT, name)
     wanted = hashlib.sha256(read(requirements).encode()).hexdigest()
@@ -51,12 +52,12 @@ def install(name, venv):
     write(stamp, wanted)
 
 
-def call(log, command):
+def call(log: IO[str], command: List[str]) -> None:
     if subprocess.call(command, stdout=log, stderr=subprocess.STDOUT) != 0:
         sys.exit(f"Could not install: {reason(read(LOG))} (all of it is in {os.path.relpath(LOG)})")
 
 
-def reason(output):
+def reason(output: str) -> str:
     if any(sign in output for sign in NO_NETWORK):
         return "the package index is out of reach; is there a network?"
     if "ensurepip" in output:
@@ -65,7 +66,7 @@ def reason(output):
     return next((line for line in lines if line.startswith("ERROR")), lines[-1])
 
 
-def read(path):
+def read(path: str) -> str:
     try:
         with open(path) as file:
             return file.read()
@@ -73,7 +74,7 @@ def read(path):
         return ""
 
 
-def write(path, text):
+def write(path: str, text: str) -> None:
     with open(path, "w") as file:
         file.write(text)
 

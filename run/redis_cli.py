@@ -43,7 +43,7 @@ def local(url: str, words: Sequence[str]) -> NoReturn:
     sys.exit(subprocess.run(iredis, input=shlex.join(words), text=True, check=False).returncode)
 
 
-def become(command: Sequence[str]) -> NoReturn:
+def become(command: list[str]) -> NoReturn:
     os.execvp(command[0], command)
 
 

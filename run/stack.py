@@ -79,7 +79,7 @@ def prepare(env: dict[str, str]) -> None:
             sys.exit(done.stderr.strip())
 
 
-class Screen(Printer):  # type: ignore[misc] - honcho has no types
+class Screen(Printer):  # type: ignore[misc]
     """When nobody reads any more (a closed terminal, `| head`), that counts as Ctrl-C."""
 
     def write(self, message: Message) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import dj_database_url
@@ -42,7 +43,7 @@ REDIS_STORE_TIMEOUT_SECONDS = env.float("REDIS_STORE_TIMEOUT_SECONDS", 0.5)
 REDIS_STORE_CONNECT_TIMEOUT_SECONDS = env.float("REDIS_STORE_CONNECT_TIMEOUT_SECONDS", 0.5)
 
 STORAGE_URL = env.str("STORAGE_URL", f"file://{BASE_DIR}/var/storage")
-SYMBOL_SOURCES = env.list("SYMBOL_SOURCES", [])
+SYMBOL_SOURCES: list[str] = env.list("SYMBOL_SOURCES", [])
 SOURCE_TIMEOUT_SECONDS = env.float("SOURCE_TIMEOUT_SECONDS", 10.0)
 SOURCE_DEADLINE_SECONDS = env.float("SOURCE_DEADLINE_SECONDS", 300.0)
 SYMBOL_MAX_BYTES = env.int("SYMBOL_MAX_BYTES", 4096 * MIB)
@@ -73,6 +74,7 @@ MIDDLEWARE = ["django.middleware.security.SecurityMiddleware"]
 ROOT_URLCONF = "tecken.urls"
 WSGI_APPLICATION = "tecken.wsgi.application"
 APPEND_SLASH = False
+TIME_ZONE = "UTC"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATA_UPLOAD_MAX_MEMORY_SIZE = SYMBOLICATE_MAX_BODY_BYTES
@@ -91,7 +93,7 @@ LOGGING = {
 # redis-cache has database 0 for the cache, 1 for the queue, 2 for runtime configuration; redis-store has 0 only.
 # Errors are not ignored: that would turn "don't know" into "no".
 
-CACHES = {
+CACHES: dict[str, dict[str, Any]] = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": database(REDIS_URL, 0),
