@@ -9,7 +9,7 @@ from tecken.errors import CouldNotAsk
 
 
 class Breaker:
-    """Opens with the last of `failures` in a row, then lets one call in per `pause` seconds until one is answered.
+    """Opens with the last of `failures` in a row; then one call per `pause` seconds, until one is answered.
 
     It holds no lock: calls go on side by side, and no fork can leave one taken. A race costs one more try.
     """
