@@ -92,9 +92,9 @@ class Header:
         """Bytes held in memory, with the decompressor's copy of the dictionary."""
         return 2 * len(self.raw) - self._dictionary_at
 
-    @property
-    def page_count(self) -> int:
-        return self._bounds[-1]
+    def pages(self, section: Section) -> range:
+        """The numbers of a section's pages."""
+        return range(self._bounds[section], self._bounds[section + 1])
 
     @cached_property
     def metadata(self) -> Metadata:
@@ -106,9 +106,9 @@ class Header:
 
     def page_for(self, section: Section, key: int) -> int | None:
         """The only page that may answer for `key`; None before the section's first key."""
-        low, high = self._bounds[section], self._bounds[section + 1]
-        page = bisect_right(self._first_keys, key, low, high) - 1
-        return page if page >= low else None
+        pages = self.pages(section)
+        page = bisect_right(self._first_keys, key, pages.start, pages.stop) - 1
+        return page if page in pages else None
 
     def span(self, page: int) -> tuple[int, int]:
         """The byte range [start, end) of a page in the page file."""

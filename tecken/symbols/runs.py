@@ -26,12 +26,10 @@ _HEX: Final = re.compile(rb"[0-9a-fA-F]{1,8}")
 
 def join(blocks: Sequence[bytes]) -> list[bytes]:
     """The same records in fewer bytes. A block with anything unusual among its lines stays as it is."""
-    begins, counts = zip(*map(_lines, blocks), strict=True)
-    texts = [block[begin:] for block, begin in zip(blocks, begins, strict=True) if begin]
-    joined = iter(_join(texts, list(filter(None, counts))))
-    return [
-        block[:begin] + next(joined) if begin else block for block, begin in zip(blocks, begins, strict=True)
-    ]
+    places = [(block, *_lines(block)) for block in blocks]
+    texts = [block[begin:] for block, begin, count in places if count]
+    joined = iter(_join(texts, [count for _, _, count in places if count]))
+    return [block[:begin] + next(joined) if count else block for block, begin, count in places]
 
 
 def _lines(block: bytes) -> tuple[int, int]:

@@ -1,0 +1,359 @@
+"""One test for each rule of conversion; where a file is odd, a test's name says what we chose."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tecken.errors import Malformed
+from tecken.symbols import convert, records
+from tecken.symbols.convert import Converter
+from tecken.symbols.page import Page
+from tecken.symbols.pagefile import Metadata, Section
+from tests.symbols.generate import sym_files
+
+MODULE = b"MODULE Linux x86_64 A1B2C3D4E5F60718293A4B5C6D7E8F900 libx.so\n"
+
+
+FILES = b"FILE 7 a.c\nFILE 2 b.c\nINLINE_ORIGIN 9 g()\nFILE 3 c d.c\nINLINE_ORIGIN 1 h\n"
+Records = list[tuple[int, bytes]]
+
+
+class Converted:
+    def __init__(self, *chunks: bytes) -> None:
+        pages = io.BytesIO()
+        converter = Converter(io.BytesIO(), pages)
+        for chunk in chunks:
+            converter.feed(chunk)
+        self.complete = converter.complete
+        self.header = converter.finish()
+        self.file = self.header.raw + pages.getvalue()
+        self.dropped = self.header.metadata.dropped
+
+    def page(self, number: int) -> Page:
+        return self.header.open(self.file[slice(*self.header.span(number))])
+
+    def records(self, section: Section) -> Records:
+        pages = map(self.page, self.header.pages(section))
+        return [(key, page.text(i)) for page in pages for i, key in enumerate(page.keys)]
+
+
+def converted(text: bytes) -> Converted:
+    return Converted(MODULE + text)
+
+
+def symbols(text: bytes) -> Records:
+    return converted(text).records(Section.SYMBOLS)
+
+
+def lines(count: int, start: int = 0x1000) -> bytes:
+    """Line records that do not follow on each other, so that they stay as they are."""
+    return b"".join(b"%x 1 %d 0\n" % (start + 2 * i, i) for i in range(count))
+
+
+# What must come first
+
+
+@pytest.mark.parametrize("text", [b"", b"\n", b"\r\n\n"])
+def test_an_empty_file_is_malformed(text: bytes) -> None:
+    with pytest.raises(Malformed, match="empty"):
+        Converted(text)
+
+
+@pytest.mark.parametrize(
+    "text", [b"FUNC 1 1 0 f\n", b"MODULE Linux x86_64\n", b"<html>", b"\n" + MODULE, b"\0" * 99]
+)
+def test_a_file_must_begin_with_module(text: bytes) -> None:
+    with pytest.raises(Malformed, match="must begin with MODULE"):
+        Converted(text)
+
+
+def test_a_header_alone_is_malformed() -> None:
+    with pytest.raises(Malformed, match="no FUNC and no PUBLIC"):
+        Converted(MODULE + FILES)
+
+
+def test_a_file_with_nothing_but_stack_records_has_no_symbols() -> None:
+    assert symbols(b"STACK CFI INIT 1 2 .cfa: $rsp 8 +\n") == []
+
+
+def test_a_file_that_is_wrong_from_the_start_is_refused_before_its_end() -> None:
+    converter = Converter(io.BytesIO(), io.BytesIO())
+    with pytest.raises(Malformed, match="must begin with MODULE"):
+        converter.feed(b"x" * 100 + b"\n" * convert.WINDOW)
+
+
+def test_an_endless_line_is_malformed() -> None:
+    with pytest.raises(Malformed, match="line of more than"):
+        Converted(MODULE, *[b"x" * convert.WINDOW] * 6)
+
+
+def test_metadata() -> None:
+    info = b"INFO CODE_ID 5CF2591C6859000 crash.exe\nINFO GENERATOR mozilla/dump_syms 2.3.9\nINFO URL x\n"
+    text = (
+        b"MODULE windows x86 3249D99D0C4049318610F4E4FB0B69361 crash two.pdb\r\n" + info + b"PUBLIC 10 0 p\n"
+    )
+    assert Converted(text).header.metadata == Metadata(
+        debug_file="crash two.pdb",
+        debug_id="3249D99D0C4049318610F4E4FB0B69361",
+        code_file="crash.exe",
+        code_id="5CF2591C6859000",
+        os="windows",
+        arch="x86",
+        generator="mozilla/dump_syms 2.3.9",
+        symbols=1,
+        sym_bytes=len(text),
+        dropped={},
+    )
+
+
+def test_metadata_left_out_is_empty() -> None:
+    metadata = Converted(b"MODULE mac arm64 A1 \xff\nPUBLIC 10 0 p").header.metadata
+    assert (metadata.debug_file, metadata.code_file, metadata.code_id, metadata.generator) == (
+        "\ufffd",
+        "",
+        "",
+        "",
+    )
+
+
+# FILE and INLINE_ORIGIN
+
+
+def test_names_by_number() -> None:
+    module = converted(FILES + b"PUBLIC 10 0 p\n")
+    assert module.records(Section.FILES) == [(2, b"b.c"), (3, b"c d.c"), (7, b"a.c")]
+    assert module.records(Section.ORIGINS) == [(1, b"h"), (9, b"g()")]
+
+
+def test_of_one_number_twice_the_last_name_counts() -> None:
+    module = converted(b"FILE 1 a\nFILE 2 b\nFILE 1 c\nPUBLIC 10 0 p\nFILE 2 d\n")
+    assert module.records(Section.FILES) == [(1, b"c"), (2, b"d")]
+
+
+def test_names_may_come_late_and_a_block_goes_on_after_them() -> None:
+    module = converted(b"FUNC 10 8 0 f\n10 4 1 0\nINLINE_ORIGIN 4 late\nFILE 0 x\n20 4 2 0\nFUNC 30 8 0 g\n")
+    assert module.records(Section.ORIGINS) == [(4, b"late")]
+    assert module.records(Section.FILES) == [(0, b"x")]
+    assert module.records(Section.SYMBOLS) == [
+        (0x10, b"FUNC 10 8 0 f\n10 4 1 0\n20 4 2 0"),
+        (0x30, b"FUNC 30 8 0 g"),
+    ]
+
+
+def test_a_number_past_32_bits_is_dropped() -> None:
+    module = converted(b"FILE 4294967296 a\nFILE 4294967295 b\nPUBLIC 10 0 p\n")
+    assert module.records(Section.FILES) == [(4294967295, b"b")]
+    assert module.dropped == {"FILE or INLINE_ORIGIN number past 2**32": 1}
+
+
+def test_names_that_are_no_utf8_and_empty_ones_are_kept() -> None:
+    module = converted(b"FILE 1 \xff\xfe\nFILE 2 \nFILE 3\nFILE x y\nPUBLIC 10 0 p\n")
+    assert module.records(Section.FILES) == [(1, b"\xff\xfe"), (2, b""), (3, b"")]
+
+
+# FUNC and PUBLIC
+
+
+def test_a_block_ends_at_the_next_func_public_or_stack() -> None:
+    text = b"FUNC 10 8 0 f\n10 4 1 0\nFUNC m 20 8 0 g\nPUBLIC m 40 0 p\nPUBLIC 50 0 q\n"
+    text += b"FUNC 60 8 0 h\n60 1 1 1\nSTACK CFI\n"
+    assert symbols(text) == [
+        (0x10, b"FUNC 10 8 0 f\n10 4 1 0"),
+        (0x20, b"FUNC m 20 8 0 g"),
+        (0x40, b"PUBLIC m 40 0 p"),
+        (0x50, b"PUBLIC 50 0 q"),
+        (0x60, b"FUNC 60 8 0 h\n60 1 1 1"),
+    ]
+
+
+def test_nothing_counts_from_the_first_stack_record_on() -> None:
+    module = converted(b"PUBLIC 10 0 p\nSTACK WIN 4 1\nFUNC 20 8 0 f\nFILE 1 a\n")
+    assert module.records(Section.SYMBOLS) == [(0x10, b"PUBLIC 10 0 p")]
+    assert module.records(Section.FILES) == []
+
+
+def test_a_reader_can_stop_at_the_first_stack_record() -> None:
+    text = MODULE + b"PUBLIC 10 0 p\nSTACK CFI\n" + b"x\n" * convert.WINDOW
+    converter = Converter(spool := io.BytesIO(), io.BytesIO())
+    fed = 0
+    while not converter.complete:
+        converter.feed(text[fed : fed + 4096])
+        fed += 4096
+    converter.feed(b"more")
+    assert fed < len(text)
+    assert len(spool.getvalue()) == convert.WINDOW
+    assert converter.finish().metadata.sym_bytes == text.index(b"\nSTACK")
+
+
+def test_unsorted_records_are_sorted_by_address_and_equal_ones_stay_in_order() -> None:
+    text = b"FUNC 30 8 0 c\nFUNC 10 8 0 a\n10 4 1 0\nPUBLIC 30 0 p\nFUNC 30 8 0 d\nPUBLIC 20 0 b\n"
+    found = symbols(text)
+    assert [key for key, _ in found] == [0x10, 0x20, 0x30, 0x30, 0x30]
+    assert [block[-1:] for _, block in found[1:]] == [b"b", b"c", b"p", b"d"]
+    assert found[0][1] == b"FUNC 10 8 0 a\n10 4 1 0"
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (b"FUNC 10 0 0 f", "FUNC of zero size"),
+        (b"FUNC 100000000 10 0 f", "FUNC past 4 GiB"),
+        (b"FUNC xyz 10 0 f", "FUNC unreadable"),
+        (b"FUNC 10", "FUNC unreadable"),
+        (b"FUNC ", "FUNC unreadable"),
+        (b"PUBLIC 100000000 0 p", "PUBLIC past 4 GiB"),
+        (b"PUBLIC m", "PUBLIC unreadable"),
+    ],
+)
+def test_what_cannot_be_used_is_dropped_with_its_lines_and_counted(record: bytes, reason: str) -> None:
+    module = converted(b"FUNC 1 1 0 a\n" + record + b"\n10 4 1 0\nPUBLIC 90 0 kept\n")
+    assert module.records(Section.SYMBOLS) == [(1, b"FUNC 1 1 0 a"), (0x90, b"PUBLIC 90 0 kept")]
+    assert module.dropped == {reason: 1}
+
+
+def test_a_block_beyond_measure_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "MAX_BLOCK", 1000)
+    module = converted(b"FUNC 1 1 0 a\n" + lines(200) + b"FUNC 2 1 0 b\n")
+    assert module.records(Section.SYMBOLS) == [(2, b"FUNC 2 1 0 b")]
+    assert module.dropped == {"FUNC of more than 1000 bytes": 1}
+
+
+def test_line_ends_of_windows_are_tolerated() -> None:
+    text = (MODULE + FILES + b"FUNC 10 8 0 f\n10 4 1 0\n20 4 1 0\nPUBLIC 40 0 p\n").replace(b"\n", b"\r\n")
+    module = Converted(text)
+    assert [text.split() for _, text in module.records(Section.SYMBOLS)] == [
+        b"FUNC 10 8 0 f 10 4 1 0 20 4 1 0".split(),
+        b"PUBLIC 40 0 p".split(),
+    ]
+    assert [text.strip() for _, text in module.records(Section.FILES)] == [b"b.c", b"c d.c", b"a.c"]
+
+
+def test_a_last_line_without_its_end_is_tolerated() -> None:
+    assert symbols(b"FUNC 10 8 0 f\n10 4 1") == [(0x10, b"FUNC 10 8 0 f\n10 4 1")]
+    assert symbols(b"PUBLIC 10 0 p\nFUNC 20") == [(0x10, b"PUBLIC 10 0 p")]
+
+
+def test_foreign_lines_stay_in_their_block() -> None:
+    assert symbols(b"FUNC 10 8 0 f\nwhat is this\n\n10 4 1 0\n") == [
+        (0x10, b"FUNC 10 8 0 f\nwhat is this\n\n10 4 1 0")
+    ]
+
+
+# Pages
+
+
+def pages_of(text: bytes) -> list[list[int]]:
+    module = converted(text)
+    return [list(module.page(number).keys) for number in module.header.pages(Section.SYMBOLS)]
+
+
+def test_a_page_is_cut_when_its_text_is_long_enough() -> None:
+    block = lines(convert.PAGE_SIZE // 20)  # over half a page
+    text = b"".join(b"FUNC %x 100 0 f\n" % (0x1000 * i) + block for i in range(5))
+    assert pages_of(text) == [[0, 0x1000], [0x2000, 0x3000], [0x4000]]
+
+
+def test_a_page_holds_the_publics_inside_its_last_func() -> None:
+    text = b"FUNC 10 100 0 f\n" + lines(convert.PAGE_SIZE // 10)
+    text += b"PUBLIC 20 0 p\nPUBLIC 10f 0 q\nPUBLIC 110 0 r\nFUNC 200 10 0 g\n"
+    assert pages_of(text) == [[0x10, 0x20, 0x10F], [0x110, 0x200]]
+
+
+def test_equal_addresses_share_a_page() -> None:
+    text = (
+        b"FUNC 10 1 0 f\n" + lines(convert.PAGE_SIZE // 10) + b"FUNC 10 1 0 g\nPUBLIC 10 0 p\nFUNC 11 1 0 h\n"
+    )
+    assert pages_of(text) == [[0x10, 0x10, 0x10], [0x11]]
+
+
+def test_a_func_over_the_whole_module_does_not_make_one_page_of_it() -> None:
+    text = b"FUNC 0 ffffffff 0 f\n" + b"".join(b"PUBLIC %x 0 %s\n" % (i, b"p" * 2000) for i in range(1, 2000))
+    assert max(map(len, pages_of(text))) * 2000 < 2 * records.MAX_PAGE
+
+
+def test_a_large_module_has_a_dictionary_and_its_pages_can_be_read() -> None:
+    blocks = (b"FUNC %x 40 0 name::of<%d>(int)\n%s" % (64 * i, i, lines(20, 64 * i)) for i in range(15_000))
+    text = b"".join(blocks)
+    assert len(text) > convert.DICTIONARY_FROM
+    module = converted(text)
+    assert len(module.header.raw) > convert.DICTIONARY_SIZE
+    assert len(module.file) < len(text) / 4
+    assert b"".join(block + b"\n" for _, block in module.records(Section.SYMBOLS)) == text
+
+
+def test_text_without_variety_has_no_dictionary() -> None:
+    module = converted(b"FUNC 10 10 0 f\n" + b"\n" * convert.DICTIONARY_FROM)
+    assert len(module.header.raw) < 1000
+    assert len(module.records(Section.SYMBOLS)) == 1
+
+
+# For every file
+
+
+def every_symbol(sym: bytes) -> Records:
+    """By a simpler way: line by line."""
+    found: Records = []
+    for line in re.split(rb"\r?\n", sym.partition(b"\nSTACK ")[0].rstrip(b"\r")):
+        if line.startswith((b"FUNC ", b"PUBLIC ")):
+            fields = [field for field in line.split(b" ") if field != b"m"]
+            found.append((int(fields[1], 16), line))
+    return sorted(found, key=lambda record: record[0])
+
+
+@given(sym_files())
+@settings(deadline=None)
+def test_each_symbol_is_in_the_page_for_its_address_and_in_no_other(sym: bytes) -> None:
+    module = Converted(sym)
+    kept = [(key, line) for key, line in every_symbol(sym) if not re.match(rb"FUNC (m )?\w+ 0 ", line)]
+    heads = [(key, block.splitlines()[0]) for key, block in module.records(Section.SYMBOLS)]
+    assert heads == kept
+    assert module.header.metadata.symbols == len(kept)
+    for key, _ in kept:
+        number = module.header.page_for(Section.SYMBOLS, key)
+        assert number is not None
+        assert key in module.page(number).keys
+
+
+@given(sym_files(), st.lists(st.integers(1, 400), min_size=1))
+@settings(deadline=None)
+def test_the_cut_of_chunks_does_not_matter(sym: bytes, sizes: list[int]) -> None:
+    chunks: list[bytes] = []
+    begin = 0
+    while begin < len(sym):
+        size = sizes[len(chunks) % len(sizes)]
+        chunks.append(sym[begin : begin + size])
+        begin += size
+    assert Converted(*chunks).file == Converted(sym).file
+
+
+@pytest.mark.parametrize("window", [16, 100, 4096])
+def test_a_record_split_over_windows_is_found(monkeypatch: pytest.MonkeyPatch, window: int) -> None:
+    text = (
+        FILES
+        + b"".join(b"FUNC %x 10 0 f%d\n%s" % (16 * i, i, lines(5)) for i in range(300))
+        + b"PUBLIC ffff 0 p"
+    )
+    expected = symbols(text)
+    monkeypatch.setattr(convert, "WINDOW", window)
+    assert symbols(text) == expected
+
+
+PARTS = (*b"FUNC |PUBLIC |FILE |INLINE_ORIGIN |INLINE |STACK |MODULE |INFO |m |10 |0 |ffffffff ".split(b"|"),)
+PARTS += (b"9" * 20 + b" ", b"-1 ", b"x", b"\n", b"\r\n", b"\0", b"\xff", b" ", b"FUNC 10 8 0 f\n10 4 1 0\n")
+WORDS = st.sampled_from(PARTS)
+
+
+@given(st.lists(WORDS).map(b"".join) | st.binary())
+@settings(deadline=None, max_examples=500)
+def test_whatever_follows_module_is_converted_or_malformed(text: bytes) -> None:
+    try:
+        module = converted(text)
+    except Malformed:
+        return
+    for section in Section:
+        assert all(len(block) <= len(text) for _, block in module.records(section))

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import io
+import struct
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tecken.errors import MalformedPageFile, TooMuch
+from tecken.symbols import pagefile
+from tecken.symbols.page import encode
+from tecken.symbols.pagefile import PREFIX, Header, Metadata, PageWriter, Section, header_bytes
+
+METADATA = Metadata(
+    "xul.pdb", "A1", "xul.dll", "C1", "windows", "x86_64", "gen", 3, 99, {"FUNC unreadable": 1}
+)
+
+
+def page(key: int, text: bytes) -> bytes:
+    return zstandard.compress(encode([key], [text]))
+
+
+def written(dictionary: bytes = b"", last: bytes = b"i") -> tuple[Header, bytes]:
+    out = io.BytesIO()
+    writer = PageWriter(out)
+    writer.add(Section.SYMBOLS, 0x1000, page(0x1000, b"f"))
+    writer.add(Section.SYMBOLS, 0x2000, page(0x2000, b"g"))
+    writer.add(Section.ORIGINS, 5, page(5, last))
+    header = writer.header(METADATA, dictionary)
+    return header, header.raw + out.getvalue()
+
+
+def test_what_was_written_comes_back() -> None:
+    header, _ = written(b"dictionary")
+    again = Header.parse(header.raw)
+    assert again.metadata == METADATA
+    assert again.generation == header.generation
+    assert list(map(again.pages, Section)) == [range(2), range(2, 2), range(2, 3)]
+    assert again.size >= len(header.raw)
+
+
+def test_the_page_for_a_key() -> None:
+    header, _ = written()
+    symbols = [header.page_for(Section.SYMBOLS, key) for key in (0, 0xFFF, 0x1000, 0x1FFF, 0x2000, 2**40)]
+    assert symbols == [None, None, 0, 0, 1, 1]
+    assert header.page_for(Section.FILES, 0) is None
+    assert [header.page_for(Section.ORIGINS, number) for number in (4, 5, 6)] == [None, 2, 2]
+
+
+def test_a_page_is_read_by_its_span() -> None:
+    header, file = written()
+    texts = [header.open(file[slice(*header.span(number))]).text(0) for number in range(3)]
+    assert texts == [b"f", b"g", b"i"]
+    assert header.span(2)[1] == len(file)
+
+
+def test_the_prefix_says_how_long_the_header_is() -> None:
+    header, file = written(b"dictionary")
+    assert header_bytes(file[:PREFIX]) == len(header.raw)
+
+
+def test_the_generation_is_a_hash_of_the_content() -> None:
+    assert written()[0].generation == written()[0].generation
+    assert written()[0].generation != written(last=b"j")[0].generation
+    assert len(written()[0].generation) == 16
+
+
+@pytest.mark.parametrize("cut", [0, 1, PREFIX - 1, PREFIX, -1])
+def test_a_truncated_header_is_malformed(cut: int) -> None:
+    header, _ = written(b"dictionary")
+    with pytest.raises(MalformedPageFile):
+        Header.parse(header.raw[:cut])
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "says"),
+    [(0, b"X", "not a page file"), (8, b"\xff", "unknown format version 255"), (10, b"\7", "codec 7")],
+)
+def test_a_foreign_header_is_malformed(at: int, value: bytes, says: str) -> None:
+    header, _ = written()
+    with pytest.raises(MalformedPageFile, match=says):
+        header_bytes(header.raw[:at] + value + header.raw[at + 1 :])
+
+
+def test_a_header_whose_parts_do_not_add_up_is_malformed() -> None:
+    header, _ = written()
+    raw = header.raw[:16] + struct.pack("<I", 10**9) + header.raw[20:]
+    with pytest.raises(MalformedPageFile, match="add up"):
+        Header.parse(raw)
+
+
+def test_metadata_that_is_not_ours_is_malformed() -> None:
+    header, _ = written()
+    raw = header.raw.replace(b'"arch"', b'"bark"')
+    with pytest.raises(MalformedPageFile, match="metadata"):
+        _ = Header.parse(raw).metadata
+
+
+@given(st.binary(max_size=100))
+def test_arbitrary_page_bytes_are_malformed(raw: bytes) -> None:
+    header, _ = written()
+    with pytest.raises(MalformedPageFile):
+        header.open(raw)
+
+
+def test_a_damaged_page_is_malformed() -> None:
+    header, file = written()
+    damaged = bytearray(file[slice(*header.span(0))])
+    damaged[5:9] = b"\xff" * 4
+    with pytest.raises(MalformedPageFile):
+        header.open(bytes(damaged))
+
+
+def test_a_page_that_would_grow_beyond_measure_is_malformed() -> None:
+    header, _ = written()
+    with pytest.raises(MalformedPageFile, match="likely size"):
+        header.open(zstandard.compress(bytes(pagefile.MAX_PAGE_BYTES + 1)))
+
+
+def test_pages_past_4_gib_are_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = PageWriter(io.BytesIO())
+    monkeypatch.setattr(writer, "_written", 2**32 - 10)
+    with pytest.raises(TooMuch, match="4 GiB"):
+        writer.add(Section.SYMBOLS, 0, bytes(10))

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tecken.symbols.runs import RUN, join
+
+HEAD = b"FUNC 4cbb7f 47 0 f(int)"
+
+
+def joined(lines: bytes) -> bytes:
+    [block] = join([HEAD + b"\n" + lines])
+    return block.removeprefix(HEAD + b"\n")
+
+
+def split(block: bytes) -> list[tuple[bytes, ...]]:
+    """Each line record of a block, as numbers where it has four."""
+    records: list[tuple[bytes, ...]] = []
+    for line in block.split(b"\n")[1:]:
+        address, *fields = line.split() or [b""]
+        while len(fields) >= 3:
+            records.append((b"%x" % int(address, 16), *fields[:3]))
+            address, fields = b"%x" % (int(address, 16) + int(fields[0], 16)), fields[3:]
+    return records
+
+
+def test_lines_that_follow_on_each_other_are_joined() -> None:
+    assert (
+        joined(b"4cbb7f 4 138 83\n4cbb83 5 139 83\n4cbb88 2 138 83") == b"4cbb7f 4 138 83 5 139 83 2 138 83"
+    )
+
+
+@pytest.mark.parametrize(
+    "second", [b"12 4 2 0", b"15 4 2 0", b"f 4 2 0"], ids=["overlap", "gap", "step back"]
+)
+def test_a_line_that_does_not_follow_begins_a_run(second: bytes) -> None:
+    assert joined(b"10 4 1 0\n" + second) == b"10 4 1 0\n" + second
+
+
+def test_a_run_has_a_limit() -> None:
+    lines = b"\n".join(b"%x 1 7 0" % i for i in range(0x100, 0x100 + 2 * RUN))
+    assert joined(lines) == b"100" + b" 1 7 0" * RUN + b"\n%x" % (0x100 + RUN) + b" 1 7 0" * RUN
+
+
+def test_addresses_of_different_width_are_joined() -> None:
+    assert joined(b"ff 1 1 0\n100 8 2 0\n00108 1 3 0") == b"ff 1 1 0 8 2 0 1 3 0"
+
+
+def test_blocks_are_joined_apart() -> None:
+    blocks = [
+        b"FUNC 10 4 0 f\n10 4 1 0",
+        b"PUBLIC 14 0 p",
+        b"FUNC 14 4 0 g\n14 2 1 0\n16 2 2 0",
+        b"FUNC 18 1 0 h",
+    ]
+    assert join(blocks) == [*blocks[:2], b"FUNC 14 4 0 g\n14 2 1 0 2 2 0", blocks[3]]
+
+
+def test_inline_records_stay() -> None:
+    inline = b"INLINE 0 156 21 38 4cbaa1 4 4cbaa8 73\nINLINE 1 103 21 39 4cbaa1 4\n"
+    assert joined(inline + b"10 4 1 0\n14 4 2 0") == inline + b"10 4 1 0 4 2 0"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"",
+        b"10 4 1\n14 4 2 0",
+        b"10 4 1 0\n\n14 4 2 0",
+        b"10 4 1 0\n14 4 2 0\n",
+        b"+10 4 1 0\n14 4 2 0",
+        b"10 4_0 1 0\n50 4 2 0",
+        b"100000000 4 1 0\n100000004 4 2 0",
+        b"fffffff0 100 1 0\nf0 4 2 0",
+        b"what is this line\n14 4 2 0",
+    ],
+)
+def test_a_block_with_anything_unusual_stays_as_it_is(lines: bytes) -> None:
+    usual = b"FUNC 10 8 0 f\n10 4 1 0\n14 4 2 0"
+    shorter = b"FUNC 10 8 0 f\n10 4 1 0 4 2 0"
+    assert join([usual, HEAD + b"\n" + lines, usual]) == [shorter, HEAD + b"\n" + lines, shorter]
+
+
+LINES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 0x2000), st.integers(-1, 9), st.integers(0, 9)))
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**33), LINES), max_size=5))
+def test_the_records_stay_the_same(functions: list[tuple[int, list[tuple[int, int, int, int]]]]) -> None:
+    blocks = []
+    for address, lines in functions:
+        block, place = [b"FUNC %x 8 0 f" % address], address
+        for gap, size, line, file in lines:
+            block.append(b"%x %x %d %d" % (place + gap // 3, size, line, file))
+            place += gap // 3 + size
+        blocks.append(b"\n".join(block))
+    shorter = join(blocks)
+    assert list(map(split, shorter)) == list(map(split, blocks))
+    assert sum(map(len, shorter)) <= sum(map(len, blocks))
