@@ -1,14 +1,16 @@
 """`python3 run/install.py run|dev|cli`: locked packages in .venv (cli: .venv-cli), unless they are there.
 
-Plain enough for any Python 3, so that an old one gets a sentence and not a syntax error.
+Plain enough for an older Python 3, so that it gets a sentence and not a syntax error.
 """
+
+from __future__ import annotations
 
 import fcntl
 import hashlib
 import os
 import subprocess
 import sys
-from typing import IO, List
+from typing import IO
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LOG = os.path.join(ROOT, ".run", "install.log")
@@ -52,7 +54,7 @@ def install(name: str, venv: str) -> None:
     write(stamp, wanted)
 
 
-def call(log: IO[str], command: List[str]) -> None:
+def call(log: IO[str], command: list[str]) -> None:
     if subprocess.call(command, stdout=log, stderr=subprocess.STDOUT) != 0:
         sys.exit(f"Could not install: {reason(read(LOG))} (all of it is in {os.path.relpath(LOG)})")
 

@@ -90,7 +90,7 @@ LOGGING = {
     "loggers": {"django.request": {"level": "ERROR"}},  # a 404 is an answer, not an event
 }
 
-# redis-cache has database 0 for the cache, 1 for the queue, 2 for runtime configuration; redis-store has 0 only.
+# On redis-cache the cache has database 0, the queue 1 and runtime configuration 2; redis-store has 0 only.
 # Errors are not ignored: that would turn "don't know" into "no".
 
 CACHES: dict[str, dict[str, Any]] = {
@@ -117,9 +117,9 @@ CACHES: dict[str, dict[str, Any]] = {
     },
 }
 
-# A job that is not acknowledged is delivered again, so every task must be safe to run twice, and the visibility
-# timeout (wanted in three places) stays above the longest task. Without a socket timeout a publish to a broker
-# that does not answer would wait for ever; a worker's BRPOP alone may take one second.
+# A job that is not acknowledged is delivered again, so every task must be safe to run twice, and the
+# visibility timeout (wanted in three places) stays above the longest task. Without a socket timeout a publish
+# to a broker that does not answer would wait for ever; a worker's BRPOP alone may take one second.
 
 CELERY_BROKER_URL = database(REDIS_URL, 1)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

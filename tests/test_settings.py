@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tecken.settings import BASE_DIR
+
+SHOW = """
+import json, tecken.settings as settings
+print(json.dumps({name: value for name, value in vars(settings).items() if name.isupper()}, default=str))
+"""
+
+
+def load(**environ: str) -> subprocess.CompletedProcess[str]:
+    """Settings are read once per process, so another environment needs another process."""
+    return subprocess.run(
+        [sys.executable, "-c", SHOW], env=environ, cwd=BASE_DIR, capture_output=True, text=True, check=False
+    )
+
+
+def test_nothing_is_required_to_load_them() -> None:
+    assert load().returncode == 0
+
+
+def test_all_problems_are_reported_at_once() -> None:
+    told = load(REDIS_URL="http://x", SYMBOLICATE_MAX_JOBS="many", DEBUG="yes please").stderr
+    assert all(name in told for name in ("REDIS_URL", "SYMBOLICATE_MAX_JOBS", "DEBUG"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:6379",
+        "http://localhost",
+        "redis://",
+        "redis://:p@ss#w/x@127.0.0.1:7394/0",
+        "redis://host/zero",
+        "redis://host:port",
+        "redis://host/0?db=1",
+    ],
+)
+def test_a_url_that_would_name_another_server_is_refused(url: str) -> None:
+    told = load(REDIS_STORE_URL=url)
+    assert told.returncode == 1
+    assert "REDIS_STORE_URL" in told.stderr
+
+
+@pytest.mark.parametrize("url", ["redis://h", "redis://h:1", "redis://h:1/", "redis://h:1/7"])
+def test_each_role_has_its_database_whatever_the_url_says(url: str) -> None:
+    settings = json.loads(load(REDIS_URL=url, REDIS_STORE_URL=url).stdout)
+    server = url.removesuffix("/7").removesuffix("/")
+    assert settings["CACHES"]["default"]["LOCATION"] == f"{server}/0"
+    assert settings["CACHES"]["store"]["LOCATION"] == f"{server}/0"
+    assert settings["CELERY_BROKER_URL"] == f"{server}/1"
+
+
+def test_credentials_and_tls_are_kept() -> None:
+    settings = json.loads(load(REDIS_URL="rediss://ted:p%40ss@[::1]:6380/3").stdout)
+    assert settings["CELERY_BROKER_URL"] == "rediss://ted:p%40ss@[::1]:6380/1"
+
+
+def test_without_a_url_no_server_is_guessed() -> None:
+    settings = json.loads(load().stdout)
+    assert settings["CACHES"]["default"]["LOCATION"] == "redis://redis-url-is-not-set.invalid/0"
+    assert settings["CELERY_BROKER_URL"] == "redis://redis-url-is-not-set.invalid/1"
+
+
+def test_a_job_is_not_delivered_again_while_it_may_still_run() -> None:
+    settings = json.loads(load(CONVERT_TIME_LIMIT_SECONDS="7200").stdout)
+    transport, results = (
+        settings["CELERY_BROKER_TRANSPORT_OPTIONS"],
+        settings["CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS"],
+    )
+    patience = {
+        settings["CELERY_VISIBILITY_TIMEOUT"],
+        transport["visibility_timeout"],
+        results["visibility_timeout"],
+    }
+    assert min(patience) > settings["CELERY_TASK_TIME_LIMIT"] > settings["CELERY_TASK_SOFT_TIME_LIMIT"]
+
+
+def test_every_redis_wait_is_bounded() -> None:
+    settings = json.loads(load().stdout)
+    assert settings["CELERY_BROKER_TRANSPORT_OPTIONS"].keys() >= {"socket_timeout", "socket_connect_timeout"}
+    for cache in settings["CACHES"].values():
+        assert cache["OPTIONS"].keys() >= {"SOCKET_TIMEOUT", "SOCKET_CONNECT_TIMEOUT"}
