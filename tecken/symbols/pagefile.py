@@ -92,6 +92,10 @@ class Header:
         """Bytes held in memory, with the decompressor's copy of the dictionary."""
         return 2 * len(self.raw) - self._dictionary_at
 
+    @property
+    def page_count(self) -> int:
+        return self._bounds[-1]
+
     def pages(self, section: Section) -> range:
         """The numbers of a section's pages."""
         return range(self._bounds[section], self._bounds[section + 1])

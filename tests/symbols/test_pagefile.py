@@ -37,6 +37,7 @@ def test_what_was_written_comes_back() -> None:
     again = Header.parse(header.raw)
     assert again.metadata == METADATA
     assert again.generation == header.generation
+    assert again.page_count == 3
     assert list(map(again.pages, Section)) == [range(2), range(2, 2), range(2, 3)]
     assert again.size >= len(header.raw)
 

@@ -1,0 +1,93 @@
+"""Converts a .sym file to pages and, with the symbolic library, to a SymCache: in fresh processes, in turns.
+
+    python -m bench.convert FILE.sym [--runs 5]
+
+Prints medians. "cpu" counts all threads; "peak" is the largest resident set of the process, which for symbolic has the
+mapped input in it; "output" is what would be kept: header and pages, or the SymCache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+from symbolic.debuginfo import Archive
+from symbolic.symcache import SymCache
+
+from tecken.symbols.convert import WINDOW, Converter
+
+COLUMNS = ("wall s", "cpu s", "peak MB", "output MB", "of .sym %")
+
+
+def pages(path: Path, scratch: Path, out: BinaryIO) -> int:
+    with path.open("rb", buffering=0) as text, tempfile.TemporaryFile(dir=scratch) as spool:
+        converter = Converter(spool, out)
+        while not converter.complete and (chunk := text.read(WINDOW)):
+            converter.feed(chunk)
+        return len(converter.finish().raw)
+
+
+def symcache(path: Path, _scratch: Path, out: BinaryIO) -> int:
+    (symbols,) = Archive.open(str(path)).iter_objects()
+    SymCache.from_object(symbols).dump_into(out)  # type: ignore[no-untyped-call]
+    return 0
+
+
+WAYS = {"pages": pages, "symcache": symcache}
+
+
+def measure(way: str, path: Path, scratch: Path) -> None:
+    with tempfile.TemporaryFile(dir=scratch) as out:
+        wall, cpu = time.perf_counter(), time.process_time()
+        size = WAYS[way](path, scratch, out) + out.tell()
+        took = (time.perf_counter() - wall, time.process_time() - cpu)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps((*took, peak, size / 1e6, 100 * size / path.stat().st_size)))
+
+
+def fresh(way: str, args: argparse.Namespace) -> list[float]:
+    command = [sys.executable, "-m", "bench.convert", str(args.file), "--scratch", str(args.scratch)]
+    command += ["--way", way]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=600)
+    return list(json.loads(done.stdout))
+
+
+def table(rows: dict[str, list[float]]) -> str:
+    lines = ["".join(name.rjust(12) for name in ("", *COLUMNS))]
+    lines += [way.rjust(12) + "".join(f"{value:12.2f}" for value in row) for way, row in rows.items()]
+    ratios = [theirs / ours for ours, theirs in zip(rows["pages"], rows["symcache"], strict=True)]
+    return "\n".join([*lines, "ratio".rjust(12) + "".join(f"{ratio:11.1f}x" for ratio in ratios)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument(
+        "--scratch", type=Path, default=Path(tempfile.gettempdir()), help="for spool and output"
+    )
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.way:
+        measure(args.way, args.file, args.scratch)
+        return
+    runs = [{way: fresh(way, args) for way in WAYS} for _ in range(args.runs)]
+    medians = {
+        way: list(map(statistics.median, zip(*(run[way] for run in runs), strict=True))) for way in WAYS
+    }
+    print(f"{args.file.name}: {args.file.stat().st_size / 1e6:.1f} MB, medians of {args.runs} runs")
+    print(table(medians))
+
+
+if __name__ == "__main__":
+    main()
