@@ -22,7 +22,7 @@ check: python ## format, lint, types, import contracts
 	@$(VENV)/ruff format --check .
 	@$(VENV)/ruff check .
 	@$(VENV)/mypy
-	@$(VENV)/lint-imports
+	@$(VENV)/lint-imports --no-logo
 
 format: python ## let ruff format and mend what it can
 	@$(PYTHON) run/install.py dev
