@@ -20,22 +20,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=40)
     parser.add_argument("--processes", type=int, default=30)
-    parser.add_argument(
-        "--one", metavar="SEED", type=int, help="measure in this process; the servers are there"
-    )
+    parser.add_argument("--by-size", action="store_true", help="large functions are more likely")
+    parser.add_argument("--one", action="store_true", help="measure the request on stdin in this process")
     options = parser.parse_args()
-    module = rig.modules()[0]
-    if options.one is not None:
-        print(orjson.dumps(measured(body(module, options.frames, options.one))).decode())
+    if options.one:
+        print(orjson.dumps(measured(sys.stdin.buffer.read())).decode())
         return
+    module, chance = rig.modules()[0], random.Random(1)
+    functions = module.functions()
     with rig.redis_pair() as environment:
         prepare(environment, module)
-        runs = [one(environment, options.frames, seed) for seed in range(options.processes)]
-    report(module, options.frames, runs)
-
-
-def body(module: rig.Module, frames: int, seed: int) -> bytes:
-    return rig.request(module.key, rig.frames(module.functions(), frames, random.Random(seed)))
+        stacks = [
+            rig.frames(functions, options.frames, chance, by_size=options.by_size)
+            for _ in range(options.processes)
+        ]
+        runs = [one(environment, rig.request(module.key, stack)) for stack in stacks]
+    report(module, runs)
 
 
 def prepare(environment: Mapping[str, str], module: rig.Module) -> None:
@@ -45,10 +45,9 @@ def prepare(environment: Mapping[str, str], module: rig.Module) -> None:
     rig.fill_store(module)
 
 
-def one(environment: Mapping[str, str], frames: int, seed: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "bench.lookup", "--frames", str(frames), "--one", str(seed)]
-    answer = subprocess.check_output(command, env=environment, cwd=rig.ROOT)
-    return dict(orjson.loads(answer))
+def one(environment: Mapping[str, str], content: bytes) -> dict[str, float]:
+    command = [sys.executable, "-m", "bench.lookup", "--one"]
+    return dict(orjson.loads(subprocess.check_output(command, env=environment, cwd=rig.ROOT, input=content)))
 
 
 def measured(content: bytes) -> dict[str, float]:
@@ -70,12 +69,12 @@ def measured(content: bytes) -> dict[str, float]:
     return {"fresh": fresh, "warm": rig.median([milliseconds() for _ in range(WARM_REPEATS)])}
 
 
-def report(module: rig.Module, frames: int, runs: Sequence[Mapping[str, float]]) -> None:
+def report(module: rig.Module, runs: Sequence[Mapping[str, float]]) -> None:
     rows = []
     for name in ("fresh", "warm"):
         values = [run[name] for run in runs]
         rows.append([name, f"{rig.median(values):.2f}", f"{rig.quantile(values, 0.99):.2f}"])
-    print(f"{module.path.name}, {module.size / 1e6:.0f} MB, {frames} frames, {len(runs)} processes")
+    print(f"{module.path.name}, {module.size / 1e6:.0f} MB, {len(runs)} processes")
     rig.table(["process", "p50 ms", "p99 ms"], rows)
 
 

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "bench" / "data"
 IMAGES = ROOT / "docker" / "images"
 STARTS_WITHIN = 20.0  # seconds
-FUNC = re.compile(rb"^FUNC (?:m )?([0-9a-f]+) ([0-9a-f]+) ", re.MULTILINE)
+FUNC = re.compile(rb"\nFUNC (?:m )?([0-9a-f]+) ([0-9a-f]+) ")
 
 
 Key = tuple[str, str]
@@ -61,9 +61,15 @@ def modules(data: Path = DATA) -> list[Module]:
     return found
 
 
-def frames(functions: Sequence[tuple[int, int]], count: int, chance: random.Random) -> list[int]:
-    """Offsets, each byte of the functions as likely as any other."""
-    chosen = chance.choices(functions, [size for _, size in functions], k=count)
+def frames(
+    functions: Sequence[tuple[int, int]], count: int, chance: random.Random, *, by_size: bool = False
+) -> list[int]:
+    """Offsets in random functions: each function as likely as another, or by its size.
+
+    By size is the worse case: initialisers of tens of kilobytes, which a crash hardly meets, come up often.
+    """
+    weights = [size for _, size in functions] if by_size else None
+    chosen = chance.choices(functions, weights, k=count)
     return [start + chance.randrange(max(size, 1)) for start, size in chosen]
 
 
@@ -90,6 +96,7 @@ def redis_pair(**environment: str) -> Iterator[dict[str, str]]:
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "tecken.settings",
             "SECRET_KEY": "bench",
+            "LOG_LEVEL": "ERROR",
             "REDIS_URL": cache.url,
             "REDIS_STORE_URL": store.url,
             "STORAGE_URL": f"file://{storage}",
@@ -173,8 +180,16 @@ def process(command: Sequence[str], environment: Mapping[str, str], port: int | 
             wait_for(port)
         yield running.pid
     finally:
-        running.terminate()
+        stop(running)
+
+
+def stop(running: subprocess.Popen[bytes]) -> None:
+    running.terminate()
+    try:
         running.wait(STARTS_WITHIN)
+    except subprocess.TimeoutExpired:
+        running.kill()
+        running.wait()
 
 
 def wait_for(port: int) -> None:

@@ -137,7 +137,7 @@ def serve(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[in
 
 def wrk_script(bodies: Sequence[bytes], folder: Path) -> Path:
     path = folder / "requests.lua"
-    path.write_text(SCRIPT % ",".join(f"[[{body.decode()}]]" for body in bodies))
+    path.write_text(SCRIPT % ",".join(f"[==[{body.decode()}]==]" for body in bodies))
     return path
 
 
