@@ -2,8 +2,8 @@
 
     python -m bench.convert FILE.sym [--runs 5]
 
-Prints medians. "cpu" counts all threads; "peak" is the largest resident set of the process, which for symbolic has the
-mapped input in it; "output" is what would be kept: header and pages, or the SymCache.
+Prints medians. "cpu" counts all threads; "peak" is the largest resident set of the process, which for
+symbolic has its mapped input in it; "output" is what would be kept: header and pages, or the SymCache.
 """
 
 from __future__ import annotations
