@@ -50,7 +50,7 @@ def main() -> None:
     sources = {"SYMBOL_SOURCES": f"http://127.0.0.1:{port}/", "SYMBOLICATE_DEADLINE_SECONDS": "120"}
     with (
         rig.redis_pair(**sources) as environment,
-        rig.process(upstream, environment, port),
+        rig.process(upstream, environment, port, quiet=True),
         rig.process(WORKER, environment),
     ):
         rig.enter(environment)
@@ -78,6 +78,7 @@ def forget(module: rig.Module) -> None:
     key = module_key(*module.key)
     wiring.page_files().delete(key)
     wiring.page_store().forget(key)
+    wiring.cache_client().flushdb()
 
 
 def conversion(module: rig.Module) -> float:

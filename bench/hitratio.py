@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import accumulate, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -123,11 +124,12 @@ def whole_modules(stacks: Sequence[Stack], sizes: Mapping[rig.Key, int], memory:
 
 
 def asked(client: redis.Redis, module: rig.Key, size: int) -> Score:
-    """One byte is enough to use an entry; reading all of it would only take longer."""
+    """Asking for one byte uses an entry as much as reading it. A module that does not fit is not kept."""
     name = "/".join(module)
     if client.getrange(name, 0, 0):
         return Score(1, 1, 0, 0)
-    client.set(name, bytes(size))
+    with suppress(redis.OutOfMemoryError):
+        client.set(name, bytes(size))
     return Score(0, 1, 0, size)
 
 

@@ -172,9 +172,12 @@ def clone(module: Module, number: int, folder: Path) -> Module:
 
 
 @contextmanager
-def process(command: Sequence[str], environment: Mapping[str, str], port: int | None = None) -> Iterator[int]:
+def process(
+    command: Sequence[str], environment: Mapping[str, str], port: int | None = None, *, quiet: bool = False
+) -> Iterator[int]:
     """A server in the checkout, ready when PORT accepts; the answer is its process id."""
-    running = subprocess.Popen(command, cwd=ROOT, env=environment)
+    stderr = subprocess.DEVNULL if quiet else None
+    running = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=stderr)
     try:
         if port is not None:
             wait_for(port)
