@@ -53,4 +53,4 @@ clean: ## remove what make run and make test left behind, but not your symbols (
 	@rm -rf .venv .venv-cli .run .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache version.json
 
 python:
-	@command -v $(PYTHON) >/dev/null || { echo "Tecken needs Python 3.11 or newer; there is no $(PYTHON) here (set PYTHON=...)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "Tecken needs Python 3.11 or newer, and $(PYTHON) is not (try PYTHON=python3.13)" >&2; exit 1; }
