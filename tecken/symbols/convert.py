@@ -61,7 +61,7 @@ class Converter:
         return self._scanner.end is not None
 
     def feed(self, chunk: bytes) -> None:
-        """Decoded text, any cut. Raises Malformed."""
+        """Decoded text, any cut. Raises Malformed, and TooMuch for millions of records."""
         self._waiting.append(chunk)
         self._held += len(chunk)
         if self._held >= WINDOW and not self.complete:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import re
 from array import array
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
-from itertools import accumulate, islice
+from itertools import islice
 from operator import add, eq, gt
 from typing import Final, NamedTuple
 
-from tecken.errors import Malformed
+from tecken.errors import Malformed, TooMuch
 
 MAX_LINE: Final = 4 << 20
 MAX_BLOCK: Final = 16 << 20  # a FUNC with all its lines; the largest real ones have some 100 KB
+MAX_RECORDS: Final = 8 << 20  # of one kind; 20 bytes of memory each
 MAX_PAGE: Final = 1 << 20  # of equal addresses, or of PUBLIC records inside one FUNC
 
 _ADDRESS: Final = rb"[ \t]*(?:m[ \t]+)?([0-9a-fA-F]{1,32})[ \t]+"
@@ -86,19 +86,26 @@ class Table:
         A page answers for its addresses alone, so equal keys stay together, and so do a FUNC and the PUBLIC
         records inside it; a file that stretches a page past MAX_PAGE in this way loses that for the rest.
         """
-        keys, sizes, count = self.keys, self.sizes, len(self)
-        ends = array("Q", accumulate(self.lengths))
-        begin = before = 0
-        while begin < count:
-            end = min(bisect_left(ends, before + page_size) + 1, count)
+        keys, sizes, begin = self.keys, self.sizes, 0
+        while begin < len(self):
+            end, held = self._fill(begin, page_size)
             reach = max(map(add, keys[begin:end], sizes[begin:end]))
-            while end < count and ends[end - 1] - before < MAX_PAGE:
+            while end < len(self) and held < MAX_PAGE:
                 if keys[end] != keys[end - 1] and (sizes[end] or keys[end] >= reach):
                     break
                 reach = max(reach, keys[end] + sizes[end])
+                held += self.lengths[end]
                 end += 1
             yield begin, end
-            begin, before = end, ends[end - 1]
+            begin = end
+
+    def _fill(self, begin: int, page_size: int) -> tuple[int, int]:
+        held = 0
+        for i in range(begin, len(self)):
+            held += self.lengths[i]
+            if held >= page_size:
+                return i + 1, held
+        return len(self), held
 
     def _keep(self, order: array[int]) -> None:
         for name in ("keys", "starts", "lengths", "sizes"):
@@ -130,13 +137,15 @@ class Scanner:
         return self._base if self.end is None else self.end
 
     def feed(self, text: bytes) -> None:
-        """Raises Malformed when the text does not begin with a MODULE record, or for an endless line."""
+        """Raises Malformed for text without MODULE at its begin or with an endless line, TooMuch."""
         text = self._tail + text
         whole = text.rfind(b"\n")
         if len(text) - whole > MAX_LINE:
             raise Malformed(f"symbol file has a line of more than {MAX_LINE} bytes")
         self._scan(text, whole)
         self._tail = text[whole:]
+        if max(map(len, (self.symbols, self.files, self.origins))) > MAX_RECORDS:
+            raise TooMuch(f"symbol file has more than {MAX_RECORDS} records of one kind")
 
     def finish(self) -> None:
         """Raises Malformed when this was no symbol file."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tecken.errors import Malformed
+from tecken.errors import Malformed, TooMuch
 from tecken.symbols import convert, records
 from tecken.symbols.convert import Converter
 from tecken.symbols.page import Page
@@ -90,6 +90,13 @@ def test_a_file_that_is_wrong_from_the_start_is_refused_before_its_end() -> None
 def test_an_endless_line_is_malformed() -> None:
     with pytest.raises(Malformed, match="line of more than"):
         Converted(MODULE, *[b"x" * convert.WINDOW] * 6)
+
+
+def test_too_many_records_are_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "MAX_RECORDS", 10)
+    assert len(symbols(b"PUBLIC 1 0 p\n" * 10)) == 10
+    with pytest.raises(TooMuch, match="more than 10 records"):
+        converted(b"PUBLIC 1 0 p\n" * 12)
 
 
 def test_metadata() -> None:
