@@ -72,8 +72,8 @@ class Header:
         pages = self._bounds[-1]
         self._first_keys = table(memoryview(raw)[PREFIX : PREFIX + U32 * pages])
         self._ends = table(memoryview(raw)[PREFIX + U32 * pages : PREFIX + 2 * U32 * pages])
-        self._metadata_at = PREFIX + 2 * U32 * pages
-        self._dictionary_at = self._metadata_at + metadata
+        self._dictionary_at = PREFIX + 2 * U32 * pages + metadata
+        self.metadata = _metadata(raw[self._dictionary_at - metadata : self._dictionary_at])
         self._lock = Lock()
 
     @classmethod
@@ -99,14 +99,6 @@ class Header:
     def pages(self, section: Section) -> range:
         """The numbers of a section's pages."""
         return range(self._bounds[section], self._bounds[section + 1])
-
-    @cached_property
-    def metadata(self) -> Metadata:
-        """Raises MalformedPageFile."""
-        try:
-            return Metadata(**orjson.loads(self.raw[self._metadata_at : self._dictionary_at]))
-        except (orjson.JSONDecodeError, TypeError) as error:
-            raise MalformedPageFile("header metadata is not ours") from error
 
     def page_for(self, section: Section, key: int) -> int | None:
         """The only page that may answer for `key`; None before the section's first key."""
@@ -134,6 +126,13 @@ class Header:
     def _decompressor(self) -> zstandard.ZstdDecompressor:
         dictionary = self.raw[self._dictionary_at :]
         return zstandard.ZstdDecompressor(zstandard.ZstdCompressionDict(dictionary) if dictionary else None)
+
+
+def _metadata(raw: bytes) -> Metadata:
+    try:
+        return Metadata(**orjson.loads(raw))
+    except (orjson.JSONDecodeError, TypeError) as error:
+        raise MalformedPageFile("header metadata is not ours") from error
 
 
 def header_bytes(prefix: bytes) -> int:
