@@ -46,8 +46,8 @@ def read_header(page_files: PageFiles, module: ModuleKey) -> bytes:
 
 def read_pages(page_files: PageFiles, module: ModuleKey, header: Header, pages: Sequence[int]) -> list[bytes]:
     """Compressed pages. Raises CouldNotAsk, and Absent when this page file is there no more."""
-    spans = [(0, PREFIX), *(header.span(page) for page in pages)]
-    start, *found = page_files.read(module, spans)
+    found = page_files.read(module, [header.span(page) for page in pages])
+    (start,) = page_files.read(module, [(0, PREFIX)])  # afterwards: what was read until now is this file's
     if start != header.raw[:PREFIX]:
         raise Absent(f"{module} has another page file now")
     return found
