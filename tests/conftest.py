@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,6 +20,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Before pytest-django sets Django up, which reads the settings once."""
     if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
         return  # xdist's controller runs no tests, and its environment would be inherited by the workers
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # as Ctrl-C, so that the servers end too
     cache = servers.enter_context(RedisServer(IMAGES / "redis-cache" / "redis.conf"))
     store = servers.enter_context(RedisServer(IMAGES / "redis" / "redis.conf"))
     os.environ.update(
