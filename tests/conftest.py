@@ -8,12 +8,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import django
+import hypothesis
 import pytest
 
 from tests.support.redis_server import RedisServer
 
 IMAGES = Path(__file__).parent.parent / "docker" / "images"
 servers = ExitStack()
+
+hypothesis.settings.register_profile("house", deadline=None, print_blob=True)  # a busy machine fails nothing
+hypothesis.settings.load_profile("house")
 
 
 def pytest_configure(config: pytest.Config) -> None:
