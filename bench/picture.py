@@ -19,6 +19,7 @@ class Curve(NamedTuple):
 
 
 def line_chart(path: Path, title: str, below: str, curves: Sequence[Curve]) -> None:
+    """`curves` from the lowest to the highest."""
     right = max(x for curve in curves for x, _ in curve.points)
     top = ceiling(max(y for curve in curves for _, y in curve.points))
     parts = [
@@ -27,7 +28,10 @@ def line_chart(path: Path, title: str, below: str, curves: Sequence[Curve]) -> N
         text(LEFT, 22, title, "start"),
         text((LEFT + WIDTH) / 2, HEIGHT - 8, below, "middle"),
         *(grid(step / STEPS, right, top) for step in range(STEPS + 1)),
-        *(drawn(curve, colour, right, top) for curve, colour in zip(curves, COLOURS, strict=False)),
+        *(
+            drawn(curve, colour, right, top, -8 if number else 18)  # the lowest has its name below
+            for number, (curve, colour) in enumerate(zip(curves, COLOURS, strict=False))
+        ),
         "</svg>\n",
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,11 +58,11 @@ def grid(share: float, right: float, top: float) -> str:
     )
 
 
-def drawn(curve: Curve, colour: str, right: float, top: float) -> str:
+def drawn(curve: Curve, colour: str, right: float, top: float, label_at: int) -> str:
     places = [place(x / right, y / top) for x, y in curve.points]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     x, y = places[-1]
-    label = text(x, y - 7, curve.name, "end", colour)
+    label = text(x, y + label_at, curve.name, "end", colour)
     return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>{label}'
 
 
