@@ -34,10 +34,10 @@ manage: python ## any management command (ARGS="symbols show FILE/ID")
 	@$(VENV)/python -m run.manage $(ARGS)
 
 redis-cache-cli: python ## a CLI on redis-cache (ARGS="info memory", or on stdin)
-	@$(PYTHON) run/redis_cli.py cache $(ARGS)
+	@set -f; $(PYTHON) run/redis_cli.py cache $(ARGS)
 
 redis-store-cli: python ## a CLI on redis-store (ARGS="config get maxmemory", or on stdin)
-	@$(PYTHON) run/redis_cli.py store $(ARGS)
+	@set -f; $(PYTHON) run/redis_cli.py store $(ARGS)
 
 docker-build: ## build the images of docker-compose.yml
 	@$(COMPOSE) build --build-arg COMMIT=$$(git rev-parse HEAD)
