@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.urls import include, path
 
+handler404 = "tecken.http.not_found"
+
 urlpatterns = [
     path("", include("tecken.symbolicate.urls")),
     path("", include("tecken.health.urls")),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import orjson
 import pytest
 from django.http import HttpRequest, HttpResponse
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 
 from tecken import errors
 from tecken.http import STATUS, answers_errors, error_reply, json_reply, not_found, reply_to
@@ -86,3 +86,8 @@ def test_what_nobody_expected_is_logged_and_not_told(
 def test_errors_on_purpose_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert view(RequestFactory().get("/x"), errors.BadInput("no")).status_code == 400
     assert caplog.text == ""
+
+
+def test_an_unknown_path_is_a_404_in_json(client: Client) -> None:
+    reply = client.get("/nothing/here")
+    assert (reply.status_code, reply.json()) == (404, {"error": "Not Found", "path": "/nothing/here"})
