@@ -15,6 +15,7 @@ from urllib.request import urlopen
 SAMPLES = "tests/data/samples"
 STACK = f"{SAMPLES}/stack.json"
 STARTS_WITHIN = 60.0  # seconds
+WIDTH = 48  # of a function's name, in letters
 
 
 def main() -> None:
@@ -58,8 +59,13 @@ Stop          Ctrl-C
 def lines(frame: dict[str, Any]) -> Iterator[str]:
     """The inlined calls stand above the function they were inlined into, as they do in a debugger."""
     for call in frame.get("inlines", ()):
-        yield f"      {call['function']:<48.48} {place(call)}  (inlined)"
-    yield f"  {frame['frame']:>2}  {frame.get('function', frame['module_offset']):<48.48} {place(frame)}"
+        yield f"      {fitted(call['function'])} {place(call)}  (inlined)"
+    yield f"  {frame['frame']:>2}  {fitted(frame.get('function', frame['module_offset']))} {place(frame)}"
+
+
+def fitted(function: str) -> str:
+    shown = function if len(function) <= WIDTH else f"{function[: WIDTH - 1]}…"
+    return f"{shown:<{WIDTH}}"
 
 
 def place(frame: dict[str, Any]) -> str:
