@@ -19,15 +19,18 @@ from tecken.modules.add import Adder
 from tecken.modules.board import RedisBoard
 from tecken.modules.cache import HeaderCache, PageCache
 from tecken.modules.conversion import Conversion
+from tecken.modules.herald import Herald
 from tecken.modules.library import Library
 from tecken.modules.prepare import Lifetimes, Preparer
 from tecken.modules.queue import CeleryCold, InlineCold, Worker
 from tecken.modules.reader import PageFileReader
+from tecken.modules.replace import Replacer
 from tecken.modules.turn import RedisTurns
 from tecken.sources.bucket import Patience
 from tecken.sources.chain import Chain
-from tecken.sources.places import own_symbols_for, page_files_for, source_for
-from tecken.sources.port import PageFiles, SymbolFiles
+from tecken.sources.files import OwnSymbols
+from tecken.sources.places import own_files_for, own_symbols_for, page_files_for, source_for
+from tecken.sources.port import OwnFiles, PageFiles, SymbolFiles
 from tecken.store.port import PageStore
 from tecken.store.redis import RedisPageStore
 from tecken.symbols.ids import ModuleKey
@@ -91,10 +94,22 @@ def symbol_files() -> SymbolFiles:
 
 
 @once
+def own_files() -> OwnFiles:
+    """What was uploaded to us for good."""
+    return own_files_for(settings.STORAGE_URL, patience())
+
+
+@once
+def try_files() -> OwnFiles:
+    """What was uploaded to us from try builds."""
+    return own_files_for(settings.TRY_STORAGE_URL or f"{settings.STORAGE_URL.rstrip('/')}/try", patience())
+
+
+@once
 def source() -> Chain:
-    """What was uploaded to us comes first."""
+    """What was uploaded to us comes first, and of that the regular files."""
     upstreams = [source_for(url, patience(), settings.SYMBOL_MAX_BYTES) for url in settings.SYMBOL_SOURCES]
-    return Chain([symbol_files(), *upstreams])
+    return Chain([OwnSymbols(own_files()), OwnSymbols(try_files()), *upstreams])
 
 
 @once
@@ -168,6 +183,23 @@ def inline_cold() -> InlineCold:
 @once
 def worker() -> Worker:
     return Worker(board(), preparer())
+
+
+@once
+def herald() -> Herald:
+    return Herald(cache_client(), Breaker("redis-cache"))
+
+
+@once
+def replacer() -> Replacer:
+    return Replacer(
+        page_files=page_files(), store=page_store(), board=board(), tell=herald().tell, send=send_prepare
+    )
+
+
+def replaced(module: ModuleKey) -> None:
+    """A symbol file of `module` was stored or deleted; see Replacer.replaced for when to call this."""
+    replacer().replaced(module)
 
 
 def send_prepare(module: ModuleKey) -> None:

@@ -53,6 +53,10 @@ class Board(Protocol):
         """Tell those who wait. The attempt is not counted when it `ended` on its own."""
         ...
 
+    def forget(self, module: ModuleKey) -> None:
+        """What came of it is true no more, and neither do attempts count: its symbols are other ones now."""
+        ...
+
 
 class RedisBoard:
     def __init__(self, client: redis.Redis, breaker: Breaker) -> None:
@@ -90,6 +94,9 @@ class RedisBoard:
                 pipe.delete(keys.attempts(module))
 
         self._run(commands)
+
+    def forget(self, module: ModuleKey) -> None:
+        self._run(lambda pipe: pipe.delete(keys.answer(module), keys.attempts(module)))
 
     def _run(self, commands: Any) -> list[Any]:
         """One round trip, in a transaction."""

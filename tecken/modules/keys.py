@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tecken.symbols.ids import ModuleKey
+
+REPLACED: Final = "modules:replaced"
+"""A channel: `<debug file>/<DEBUG ID>` of a module whose symbols are other ones now."""
 
 
 def asked(module: ModuleKey) -> str:

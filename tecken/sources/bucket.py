@@ -11,18 +11,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import LocalStore, ObjectStore, from_url
+from obstore.store import HTTPStore, LocalStore, MemoryStore, ObjectStore, from_url
 
 from tecken.errors import Absent, CouldNotAsk, MalformedPageFile, TooMuch
 from tecken.sources.shown import shown
 
 if TYPE_CHECKING:
-    from obstore import Attributes, GetResult
+    from obstore import Attributes, GetOptions, GetResult, ObjectMeta
     from obstore.store import ClientConfig, RetryConfig
 
 CLOUDS = ("s3", "gs", "az")
@@ -65,11 +65,20 @@ class Bucket:
     def is_local(self) -> bool:
         return self._directory is not None
 
-    def get(self, key: str) -> GetResult:
-        """Raises Absent or CouldNotAsk; read the body with `chunks`."""
+    def get(self, key: str, start: int = 0, end: int | None = None) -> GetResult:
+        """Raises Absent or CouldNotAsk; read the body with `chunks`. A span must begin before the end."""
+        self._refuse_long(key, Absent)
+        options: GetOptions = {}
+        if start or end is not None:
+            options["range"] = {"offset": start} if end is None else (start, end)
+        with self._errors_of(key):
+            return obstore.get(self._store, self._path(key), options=options)
+
+    def head(self, key: str) -> ObjectMeta:
+        """Raises Absent or CouldNotAsk."""
         self._refuse_long(key, Absent)
         with self._errors_of(key):
-            return obstore.get(self._store, self._path(key))
+            return obstore.head(self._store, self._path(key))
 
     def chunks(self, found: GetResult) -> Iterator[bytes]:
         with self._errors_of(found.meta["path"]):
@@ -115,6 +124,23 @@ class Bucket:
                 obstore.delete(self._store, self._path(key))
         except Absent:
             return
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """Keys of all objects below `prefix`, a path without a slash at its end. Raises CouldNotAsk."""
+        skip = len(self._path(""))
+        try:
+            with self._errors_of(prefix):
+                for batch in obstore.list(self._store, self._path(prefix)):
+                    yield from (found["path"][skip:] for found in batch)
+        except Absent:
+            return
+
+    def sign(self, method: Literal["GET", "PUT"], key: str, seconds: int) -> str | None:
+        """A URL good for `seconds`; None for a directory. Raises CouldNotAsk without a key to sign with."""
+        if isinstance(self._store, LocalStore | MemoryStore | HTTPStore):
+            return None
+        with self._errors_of(key):
+            return obstore.sign(self._store, method, self._path(key), timedelta(seconds=seconds))
 
     def _path(self, key: str) -> str:
         return f"{self._directory}/{key}".lstrip("/") if self._directory else key

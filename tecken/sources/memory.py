@@ -5,8 +5,13 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from hashlib import sha256
+from urllib.parse import quote
 
-from tecken.errors import Absent, CouldNotAsk, MalformedPageFile, TeckenError
+from tecken.errors import Absent, BadInput, CouldNotAsk, MalformedPageFile, TeckenError
+from tecken.sources.files import check_span, refuse_name
+from tecken.sources.port import FileKey, Stored
 from tecken.symbols.ids import ModuleKey
 
 CHUNK_BYTES = 64 << 10
@@ -33,6 +38,66 @@ class MemorySymbols:
 
     def put_symbols(self, module: ModuleKey, chunks: Iterable[bytes]) -> None:
         self.files[module] = gzip.compress(b"".join(chunks))
+
+
+class MemoryFiles:
+    """An OwnFiles. While `away` holds an error, every method raises it; with a `url` it signs."""
+
+    def __init__(self, name: str = "memory", url: str | None = None) -> None:
+        self.name = name
+        self.files: dict[FileKey, bytes] = {}
+        self.away: CouldNotAsk | None = None
+        self._url = url
+        self._modified: dict[FileKey, datetime] = {}
+
+    def stat(self, key: FileKey) -> Stored:
+        found = self._found(key)
+        modified = self._modified.get(key, datetime(2026, 1, 1, tzinfo=UTC))
+        return Stored(len(found), sha256(found).hexdigest()[:16], modified)
+
+    @contextmanager
+    def read(self, key: FileKey, start: int = 0, end: int | None = None) -> Iterator[Iterator[bytes]]:
+        check_span(start, end)
+        found = self._found(key)
+        if (start or end is not None) and start >= len(found):
+            raise CouldNotAsk(f"{self.name}: {key} has only {len(found)} bytes")
+        wanted = found[start:end]
+        yield (wanted[at : at + CHUNK_BYTES] for at in range(0, len(wanted), CHUNK_BYTES))
+
+    def put(self, key: FileKey, chunks: Iterable[bytes]) -> Stored:
+        self._answer()
+        refuse_name(key, BadInput)
+        self.files[key] = b"".join(chunks)
+        self._modified[key] = datetime.now(UTC)
+        return self.stat(key)
+
+    def delete(self, key: FileKey) -> None:
+        self._answer()
+        self.files.pop(key, None)
+
+    def signed_get(self, key: FileKey, seconds: int) -> str | None:
+        return self._signed(key, seconds)
+
+    def signed_put(self, key: FileKey, seconds: int) -> str | None:
+        return self._signed(key, seconds)
+
+    def keys(self) -> Iterator[FileKey]:
+        self._answer()
+        yield from tuple(self.files)
+
+    def _found(self, key: FileKey) -> bytes:
+        self._answer()
+        if key not in self.files:
+            raise Absent(f"{self.name} has no {key}")
+        return self.files[key]
+
+    def _signed(self, key: FileKey, seconds: int) -> str | None:
+        self._answer()
+        return self._url and f"{self._url}/v1/{quote(str(key))}?expires={seconds}"
+
+    def _answer(self) -> None:
+        if self.away:
+            raise self.away
 
 
 class MemoryPageFiles:

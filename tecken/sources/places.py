@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 
 from tecken.sources.bucket import PATIENCE, Patience, bucket_for
 from tecken.sources.chain import Chain
+from tecken.sources.files import ObjectFiles
 from tecken.sources.http import HttpSymbols
 from tecken.sources.objects import MAX_BYTES, OWN, PLAIN, ObjectPageFiles, ObjectSymbols
-from tecken.sources.port import PageFiles, SymbolFiles, SymbolSource
+from tecken.sources.port import OwnFiles, PageFiles, SymbolFiles, SymbolSource
 
 PAGE_PATIENCE = Patience(timeout=3.0, deadline=10.0)  # a person waits for pages
 
@@ -29,6 +30,11 @@ def chain_for(urls: Iterable[str], patience: Patience = PATIENCE, max_bytes: int
 def own_symbols_for(url: str, patience: Patience = PATIENCE, max_bytes: int = MAX_BYTES) -> SymbolFiles:
     """The symbol files we keep ourselves. Raises ValueError like `source_for`."""
     return ObjectSymbols(bucket_for(url, patience), OWN, max_bytes)
+
+
+def own_files_for(url: str, patience: Patience = PATIENCE) -> OwnFiles:
+    """Uploaded files. Raises ValueError like `source_for`."""
+    return ObjectFiles(bucket_for(url, patience))
 
 
 def page_files_for(url: str, patience: Patience = PAGE_PATIENCE) -> PageFiles:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from datetime import datetime
+from typing import NamedTuple, Protocol
 
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ModuleKey, symbol_file_name
 
 
 class SymbolSource(Protocol):
@@ -20,6 +21,83 @@ class SymbolSource(Protocol):
 
         Entering raises Absent, CouldNotAsk or TooMuch; so may the iteration, with the last two.
         """
+
+
+class FileKey(NamedTuple):
+    """A file as it was uploaded: `xul.pdb/44E4...7C2/xul.sym`; the debug id in upper case."""
+
+    debug_file: str
+    debug_id: str
+    file_name: str
+
+    def __str__(self) -> str:
+        return f"{self.debug_file}/{self.debug_id}/{self.file_name}"
+
+
+class Stored(NamedTuple):
+    """`size` in bytes as stored; `etag` without quotes, another one for other bytes."""
+
+    size: int
+    etag: str
+    modified: datetime
+
+
+class OwnFiles(Protocol):
+    """Files of any kind that were uploaded to us: the regular ones, or those of try builds.
+
+    Every method raises CouldNotAsk when the storage does not answer. A name that the storage cannot have
+    is Absent when asked for and BadInput when written.
+    """
+
+    name: str
+    """What errors call it; never with credentials."""
+
+    def stat(self, key: FileKey) -> Stored:
+        """Raises Absent."""
+        ...
+
+    def read(
+        self, key: FileKey, start: int = 0, end: int | None = None
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        """Bytes `start` to `end` as stored, in chunks of any size; an `end` past the file's is the file's.
+
+        Entering raises Absent, or ValueError unless 0 <= start < end; CouldNotAsk when nothing of it is
+        in the file, which must have been replaced since its `stat`.
+        """
+        ...
+
+    def put(self, key: FileKey, chunks: Iterable[bytes]) -> Stored:
+        """Keep a file, given as it is to be stored: as gzip when `compressed(key)`.
+
+        Visible whole or not at all; replaces an older one. Raises BadInput, and what `chunks` raises.
+        """
+        ...
+
+    def delete(self, key: FileKey) -> None:
+        """Also when it is not there."""
+        ...
+
+    def signed_get(self, key: FileKey, seconds: int) -> str | None:
+        """A URL from which anybody can read the file, there or not; None where the storage has no URLs."""
+        ...
+
+    def signed_put(self, key: FileKey, seconds: int) -> str | None:
+        """A URL to which anybody can PUT the file; None where the storage has no URLs."""
+        ...
+
+    def keys(self) -> Iterator[FileKey]:
+        """All of them, in no order."""
+        ...
+
+
+def compressed(key: FileKey) -> bool:
+    """Whether the file is stored as gzip, as symbol files are: text of a tenth of its size then."""
+    return key.file_name.lower().endswith(".sym")
+
+
+def symbol_file(module: ModuleKey) -> FileKey:
+    """The symbol file of a module."""
+    return FileKey(*module, symbol_file_name(module.debug_file))
 
 
 class SymbolFiles(SymbolSource, Protocol):

@@ -68,6 +68,12 @@ class MemoryBoard:
         if ended:
             del self.attempts[module]
 
+    def forget(self, module: ModuleKey) -> None:
+        self._answer()
+        if isinstance(self.states.get(module), Ready | Missing):
+            del self.states[module]
+        self.attempts.pop(module, None)
+
     def _answer(self) -> None:
         if self.away:
             raise self.away

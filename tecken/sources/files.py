@@ -1,0 +1,109 @@
+"""Uploaded files on object storage, under `v1/<debug file>/<DEBUG ID>/<file name>`.
+
+A multipart upload whose process was killed stays invisible; let a lifecycle rule of the bucket remove it.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from tecken.errors import Absent, BadInput
+from tecken.sources.bucket import Bucket
+from tecken.sources.port import FileKey, OwnFiles, Stored, compressed, symbol_file
+from tecken.symbols.ids import ModuleKey
+
+if TYPE_CHECKING:
+    from obstore import Attributes, ObjectMeta
+
+ROOT = "v1"
+# Page files lie beside symbol files; obstore keeps `#<number>` for what is being written.
+RESERVED = re.compile(r".*(\.pages|#\d+)", re.DOTALL)
+# gzip, because every client that is redirected to the object can decode it.
+GZIP_LEVEL = 4
+GZIP_WINDOW = 31  # zlib's number for a gzip wrapper
+GZIPPED: Attributes = {"Content-Type": "text/plain", "Content-Encoding": "gzip"}
+BINARY: Attributes = {"Content-Type": "application/octet-stream"}
+
+
+class ObjectFiles:
+    """An OwnFiles in a bucket."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.name = bucket.name
+        self._bucket = bucket
+
+    def stat(self, key: FileKey) -> Stored:
+        return _stored(self._bucket.head(_path(key, Absent)))
+
+    @contextmanager
+    def read(self, key: FileKey, start: int = 0, end: int | None = None) -> Iterator[Iterator[bytes]]:
+        check_span(start, end)
+        yield self._bucket.chunks(self._bucket.get(_path(key, Absent), start, end))
+
+    def put(self, key: FileKey, chunks: Iterable[bytes]) -> Stored:
+        path = _path(key, BadInput)
+        self._bucket.put(path, chunks, GZIPPED if compressed(key) else BINARY)
+        return _stored(self._bucket.head(path))
+
+    def delete(self, key: FileKey) -> None:
+        with suppress(Absent):
+            self._bucket.delete(_path(key, Absent))
+
+    def signed_get(self, key: FileKey, seconds: int) -> str | None:
+        return self._bucket.sign("GET", _path(key, Absent), seconds)
+
+    def signed_put(self, key: FileKey, seconds: int) -> str | None:
+        return self._bucket.sign("PUT", _path(key, BadInput), seconds)
+
+    def keys(self) -> Iterator[FileKey]:
+        for path in self._bucket.names(ROOT):
+            parts = path.split("/")[1:]
+            if len(parts) == 3 and not RESERVED.fullmatch(parts[2]):
+                yield FileKey(*parts)
+
+
+class OwnSymbols:
+    """The symbol files among uploaded files, as a SymbolSource."""
+
+    def __init__(self, files: OwnFiles) -> None:
+        self.name = files.name
+        self._files = files
+
+    @contextmanager
+    def open(self, module: ModuleKey) -> Iterator[Iterator[bytes]]:
+        with self._files.read(symbol_file(module)) as chunks:
+            yield chunks
+
+
+def check_span(start: int, end: int | None) -> None:
+    """Raises ValueError."""
+    if not 0 <= start < (start + 1 if end is None else end):
+        raise ValueError(f"no bytes from {start} to {end}")
+
+
+def refuse_name(key: FileKey, error: type[Absent | BadInput]) -> None:
+    """Raises `error` for a name that no storage of ours has."""
+    if any("/" in part or part in ("", ".", "..") for part in key) or RESERVED.fullmatch(key.file_name):
+        raise error(f"no file can have the name {key}")
+
+
+def gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """What `put` wants of a file that is stored compressed."""
+    compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_WINDOW)
+    for chunk in chunks:
+        if packed := compressor.compress(chunk):
+            yield packed
+    yield compressor.flush()
+
+
+def _path(key: FileKey, error: type[Absent | BadInput]) -> str:
+    refuse_name(key, error)
+    return f"{ROOT}/{key}"
+
+
+def _stored(meta: ObjectMeta) -> Stored:
+    return Stored(meta["size"], (meta["e_tag"] or "").removeprefix("W/").strip('"'), meta["last_modified"])
