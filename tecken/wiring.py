@@ -20,6 +20,7 @@ from tecken.modules.board import RedisBoard
 from tecken.modules.cache import HeaderCache, PageCache
 from tecken.modules.conversion import Conversion
 from tecken.modules.herald import Herald
+from tecken.modules.known import Known
 from tecken.modules.library import Library
 from tecken.modules.prepare import Lifetimes, Preparer
 from tecken.modules.queue import CeleryCold, InlineCold, Worker
@@ -200,6 +201,14 @@ def replacer() -> Replacer:
 def replaced(module: ModuleKey) -> None:
     """A symbol file of `module` was stored or deleted; see Replacer.replaced for when to call this."""
     replacer().replaced(module)
+
+
+@once
+def known() -> Known:
+    """Tell it of every file that is stored or deleted: `known().changed(key, code_file, code_id)`."""
+    return Known(
+        cache_client(), Breaker("redis-cache"), settings.DOWNLOAD_KNOWN_SECONDS, settings.ABSENT_SECONDS
+    )
 
 
 def send_prepare(module: ModuleKey) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tecken.sources.port import FileKey
 from tecken.symbols.ids import ModuleKey
 
 REPLACED: Final = "modules:replaced"
@@ -28,3 +29,23 @@ def answer(module: ModuleKey) -> str:
 def attempts(module: ModuleKey) -> str:
     """Conversions that were begun and did not end."""
     return f"cold:attempts:{module}"
+
+
+def regular_file(key: FileKey) -> str:
+    """Whether a file is among the regular ones; see `known`."""
+    return f"known:regular:{key}"
+
+
+def try_file(key: FileKey) -> str:
+    """Whether a file is among those of try builds."""
+    return f"known:try:{key}"
+
+
+def upstream_file(key: FileKey) -> str:
+    """Whether an upstream has a file, and which."""
+    return f"known:upstream:{key}"
+
+
+def code_file(name: str, code_id: str, *, with_try: bool) -> str:
+    """Which module a code file and a code id belong to; the id in upper case."""
+    return f"known:code:{'try' if with_try else 'regular'}:{name}/{code_id.upper()}"

@@ -1,0 +1,114 @@
+"""Which files are there and which are not, as last asked, on redis-cache for all processes.
+
+An answer is written only under a lease, which whoever is about to ask takes first:
+
+    unknown ── lease ──> leased ── settle ──> known ── expiry, forget ──> unknown
+                            └─── expiry, forget ──> unknown
+
+`forget` takes the lease away with the answer. So what a process was told of a file before an upload can never
+be written after it, and whoever asks after `forget` is told of the upload.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import orjson
+import redis
+
+from tecken.breaker import Breaker
+from tecken.errors import CouldNotAsk
+from tecken.modules import keys
+from tecken.sources.port import FileKey
+
+LEASE_SECONDS = 60  # longer than anybody waits for a storage
+LEASE = b"?"  # begins no JSON
+SETTLE = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+end
+"""
+
+Fact = list[Any] | None
+"""What is known of a file, in JSON's types; None: it is not there."""
+
+
+class Unknown(NamedTuple):
+    """Nobody has asked lately. What one asks with a `lease` may be settled."""
+
+    lease: bytes = b""
+
+
+class Known:
+    """`there` and `absent` are the seconds for which each answer is remembered; names are those of `keys`.
+
+    Reading and remembering raise nothing: without redis-cache nothing is known.
+    """
+
+    def __init__(self, client: redis.Redis, breaker: Breaker, there: int, absent: int) -> None:
+        self._client = client
+        self._breaker = breaker
+        self._there = there
+        self._absent = absent
+        self._settle = client.register_script(SETTLE)
+
+    def look(self, names: Sequence[str]) -> list[Fact | Unknown]:
+        """In one round trip."""
+        try:
+            return [_fact(value) for value in self._run(self._client.mget, names)]
+        except CouldNotAsk:
+            return [Unknown() for _ in names]
+
+    def lease(self, name: str) -> Unknown:
+        """Without a lease when somebody else has it, or something is known meanwhile."""
+        token = LEASE + secrets.token_bytes(12)
+        with suppress(CouldNotAsk):
+            if self._run(self._client.set, name, token, nx=True, ex=LEASE_SECONDS):
+                return Unknown(token)
+        return Unknown()
+
+    def settle(self, name: str, unknown: Unknown, fact: Fact) -> None:
+        """Without effect when the lease was taken away."""
+        if not unknown.lease:
+            return
+        seconds = self._absent if fact is None else self._there
+        with suppress(CouldNotAsk):
+            self._run(self._settle, [name], [unknown.lease, orjson.dumps(fact), seconds])
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Raises CouldNotAsk."""
+        self._run(self._client.delete, *names)
+
+    def changed(self, key: FileKey, code_file: str = "", code_id: str = "") -> None:
+        """A file was stored or deleted, regular or from try, and its rows are committed.
+
+        Whoever asks from now on is told so. Raises CouldNotAsk: until ABSENT_SECONDS have passed somebody may
+        be told that a new file is not there.
+        """
+        names = [keys.regular_file(key), keys.try_file(key), keys.upstream_file(key)]
+        if code_file and code_id:
+            names += [keys.code_file(code_file, code_id, with_try=each) for each in (False, True)]
+        self.forget(names)
+
+    def _run(self, command: Any, *args: Any, **options: Any) -> Any:
+        self._breaker.admit()
+        try:
+            answer = command(*args, **options)
+        except redis.ResponseError as error:
+            self._breaker.answered()
+            raise CouldNotAsk(f"redis-cache answered with {type(error).__name__}") from error
+        except redis.RedisError as error:
+            self._breaker.failed()
+            raise CouldNotAsk("redis-cache does not answer") from error
+        self._breaker.answered()
+        return answer
+
+
+def _fact(value: bytes | None) -> Fact | Unknown:
+    if value is None or value.startswith(LEASE):
+        return Unknown()
+    fact: Fact = orjson.loads(value)
+    return fact

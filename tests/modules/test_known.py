@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from tecken.breaker import Breaker
+from tecken.errors import CouldNotAsk
+from tecken.modules import keys
+from tecken.modules.known import Known, Unknown
+from tecken.redisclient import client
+from tecken.sources.port import FileKey
+from tests.support.redis_server import free_port
+
+KEY = FileKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2", "xul.sym")
+NAME = keys.regular_file(KEY)
+
+
+@pytest.fixture
+def connection() -> Iterator[redis.Redis]:
+    with client(f"{os.environ['REDIS_URL']}/0", timeout=5, connect_timeout=5) as connected:
+        connected.flushdb()
+        yield connected
+
+
+@pytest.fixture
+def known(connection: redis.Redis) -> Known:
+    return Known(connection, Breaker("redis-cache"), 100, 10)
+
+
+@pytest.fixture
+def away() -> Iterator[Known]:
+    with client(f"redis://127.0.0.1:{free_port()}", timeout=1, connect_timeout=1) as refused:
+        yield Known(refused, Breaker("redis-cache"), 100, 10)
+
+
+@pytest.mark.parametrize(("fact", "seconds"), [(None, 10), ([12, "etag", 1.5], 100), ([], 100)])
+def test_an_answer_is_remembered(
+    known: Known, connection: redis.Redis, fact: list[object] | None, seconds: int
+) -> None:
+    known.settle(NAME, known.lease(NAME), fact)
+    assert known.look([NAME, "known:other"]) == [fact, Unknown()]
+    assert 0 < connection.ttl(NAME) <= seconds
+
+
+def test_what_was_heard_before_an_upload_is_not_written_after_it(known: Known) -> None:
+    before = known.lease(NAME)
+    known.changed(KEY)
+    known.settle(NAME, before, None)
+    assert known.look([NAME]) == [Unknown()]
+
+
+def test_what_was_heard_before_an_upload_does_not_replace_what_was_heard_after_it(known: Known) -> None:
+    before = known.lease(NAME)
+    known.changed(KEY)
+    after = known.lease(NAME)
+    known.settle(NAME, before, None)
+    known.settle(NAME, after, [1])
+    assert known.look([NAME]) == [[1]]
+
+
+def test_a_lease_is_no_answer_and_there_is_one(known: Known) -> None:
+    assert known.lease(NAME).lease
+    assert known.lease(NAME) == Unknown()
+    assert known.look([NAME]) == [Unknown()]
+
+
+def test_an_upload_changes_all_that_is_known_of_a_file(known: Known) -> None:
+    code = [keys.code_file("xul.dll", "5AB380779000", with_try=each) for each in (False, True)]
+    names = [NAME, keys.try_file(KEY), keys.upstream_file(KEY), *code]
+    for name in names:
+        known.settle(name, known.lease(name), None)
+    known.changed(KEY, "xul.dll", "5ab380779000")
+    assert known.look(names) == [Unknown()] * 5
+
+
+def test_without_redis_cache_nothing_is_known(away: Known) -> None:
+    assert away.look([NAME, NAME]) == [Unknown(), Unknown()]
+    assert away.lease(NAME) == Unknown()
+    away.settle(NAME, Unknown(b"?lease"), None)
+    with pytest.raises(CouldNotAsk):
+        away.changed(KEY)
+
+
+def test_a_foreign_value_is_could_not_ask(known: Known, connection: redis.Redis) -> None:
+    connection.hset(NAME, "a", "b")
+    assert known.look([NAME]) == [Unknown()]  # MGET answers nil for another type
+    known.settle(NAME, Unknown(b"?lease"), None)
