@@ -30,8 +30,8 @@ from tecken.modules.turn import RedisTurns
 from tecken.sources.bucket import Patience
 from tecken.sources.chain import Chain
 from tecken.sources.files import OwnSymbols
-from tecken.sources.places import own_files_for, own_symbols_for, page_files_for, source_for
-from tecken.sources.port import OwnFiles, PageFiles, SymbolFiles
+from tecken.sources.places import own_files_for, page_files_for, source_for
+from tecken.sources.port import OwnFiles, PageFiles
 from tecken.store.port import PageStore
 from tecken.store.redis import RedisPageStore
 from tecken.symbols.ids import ModuleKey
@@ -87,11 +87,6 @@ def page_store() -> PageStore:
 def patience() -> Patience:
     """What a conversion has, while only a worker or a command waits."""
     return Patience(settings.SOURCE_TIMEOUT_SECONDS, settings.SOURCE_DEADLINE_SECONDS)
-
-
-@once
-def symbol_files() -> SymbolFiles:
-    return own_symbols_for(settings.STORAGE_URL, patience(), settings.SYMBOL_MAX_BYTES)
 
 
 @once
@@ -156,11 +151,12 @@ def preparer() -> Preparer:
 @once
 def adder() -> Adder:
     return Adder(
-        symbol_files=symbol_files(),
+        files=own_files(),
         page_files=page_files(),
         store=page_store(),
         turns=turns(),
         conversion=conversion(),
+        tell=herald().tell,
     )
 
 

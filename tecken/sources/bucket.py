@@ -78,7 +78,10 @@ class Bucket:
         """Raises Absent or CouldNotAsk."""
         self._refuse_long(key, Absent)
         with self._errors_of(key):
-            return obstore.head(self._store, self._path(key))
+            try:
+                return obstore.head(self._store, self._path(key))
+            except FileNotFoundError:  # only the answer to GET says whether the bucket itself is missing
+                return obstore.get(self._store, self._path(key)).meta
 
     def chunks(self, found: GetResult) -> Iterator[bytes]:
         with self._errors_of(found.meta["path"]):
@@ -125,13 +128,13 @@ class Bucket:
         except Absent:
             return
 
-    def names(self, prefix: str) -> Iterator[str]:
-        """Keys of all objects below `prefix`, a path without a slash at its end. Raises CouldNotAsk."""
+    def entries(self, prefix: str) -> Iterator[tuple[str, ObjectMeta]]:
+        """All objects below `prefix`, a path without a slash at its end, by key. Raises CouldNotAsk."""
         skip = len(self._path(""))
         try:
             with self._errors_of(prefix):
                 for batch in obstore.list(self._store, self._path(prefix)):
-                    yield from (found["path"][skip:] for found in batch)
+                    yield from ((found["path"][skip:], found) for found in batch)
         except Absent:
             return
 

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 from tecken.errors import Absent, BadInput
 from tecken.sources.bucket import Bucket
+from tecken.sources.objects import ROOT, SUFFIX
 from tecken.sources.port import FileKey, OwnFiles, Stored, compressed, symbol_file
 from tecken.symbols.ids import ModuleKey
 
 if TYPE_CHECKING:
     from obstore import Attributes, ObjectMeta
 
-ROOT = "v1"
 # Page files lie beside symbol files; obstore keeps `#<number>` for what is being written.
-RESERVED = re.compile(r".*(\.pages|#\d+)", re.DOTALL)
+RESERVED = re.compile(rf".*({re.escape(SUFFIX)}|#\d+)", re.DOTALL)
 # gzip, because every client that is redirected to the object can decode it.
 GZIP_LEVEL = 4
 GZIP_WINDOW = 31  # zlib's number for a gzip wrapper
@@ -60,10 +60,13 @@ class ObjectFiles:
         return self._bucket.sign("PUT", _path(key, BadInput), seconds)
 
     def keys(self) -> Iterator[FileKey]:
-        for path in self._bucket.names(ROOT):
+        return (key for key, _ in self.entries())
+
+    def entries(self) -> Iterator[tuple[FileKey, Stored]]:
+        for path, meta in self._bucket.entries(ROOT):
             parts = path.split("/")[1:]
             if len(parts) == 3 and not RESERVED.fullmatch(parts[2]):
-                yield FileKey(*parts)
+                yield FileKey(*parts), _stored(meta)
 
 
 class OwnSymbols:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from tecken.sources.port import FileKey, Stored
 from tecken.symbols.ids import ModuleKey
 
 CHUNK_BYTES = 64 << 10
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class MemorySymbols:
@@ -36,9 +36,6 @@ class MemorySymbols:
         stored = found
         yield (stored[at : at + CHUNK_BYTES] for at in range(0, len(stored), CHUNK_BYTES))
 
-    def put_symbols(self, module: ModuleKey, chunks: Iterable[bytes]) -> None:
-        self.files[module] = gzip.compress(b"".join(chunks))
-
 
 class MemoryFiles:
     """An OwnFiles. While `away` holds an error, every method raises it; with a `url` it signs."""
@@ -46,14 +43,13 @@ class MemoryFiles:
     def __init__(self, name: str = "memory", url: str | None = None) -> None:
         self.name = name
         self.files: dict[FileKey, bytes] = {}
+        self.written: dict[FileKey, datetime] = {}
         self.away: CouldNotAsk | None = None
         self._url = url
-        self._modified: dict[FileKey, datetime] = {}
 
     def stat(self, key: FileKey) -> Stored:
         found = self._found(key)
-        modified = self._modified.get(key, datetime(2026, 1, 1, tzinfo=UTC))
-        return Stored(len(found), sha256(found).hexdigest()[:16], modified)
+        return Stored(len(found), sha256(found).hexdigest()[:16], self.written.get(key, EPOCH))
 
     @contextmanager
     def read(self, key: FileKey, start: int = 0, end: int | None = None) -> Iterator[Iterator[bytes]]:
@@ -68,7 +64,7 @@ class MemoryFiles:
         self._answer()
         refuse_name(key, BadInput)
         self.files[key] = b"".join(chunks)
-        self._modified[key] = datetime.now(UTC)
+        self.written[key] = datetime.now(UTC)
         return self.stat(key)
 
     def delete(self, key: FileKey) -> None:
@@ -82,8 +78,11 @@ class MemoryFiles:
         return self._signed(key, seconds)
 
     def keys(self) -> Iterator[FileKey]:
+        return (key for key, _ in self.entries())
+
+    def entries(self) -> Iterator[tuple[FileKey, Stored]]:
         self._answer()
-        yield from tuple(self.files)
+        yield from [(key, self.stat(key)) for key in self.files]
 
     def _found(self, key: FileKey) -> bytes:
         self._answer()
@@ -105,6 +104,7 @@ class MemoryPageFiles:
 
     def __init__(self) -> None:
         self.files: dict[ModuleKey, bytes] = {}
+        self.written: dict[ModuleKey, datetime] = {}
         self.away: CouldNotAsk | None = None
 
     def read(self, module: ModuleKey, spans: Sequence[tuple[int, int]]) -> list[bytes]:
@@ -121,10 +121,15 @@ class MemoryPageFiles:
     def write(self, module: ModuleKey, chunks: Iterable[bytes]) -> None:
         self._answer()
         self.files[module] = b"".join(chunks)
+        self.written[module] = datetime.now(UTC)
 
     def delete(self, module: ModuleKey) -> None:
         self._answer()
         self.files.pop(module, None)
+
+    def entries(self) -> Iterator[tuple[ModuleKey, datetime]]:
+        self._answer()
+        yield from [(module, self.written.get(module, EPOCH)) for module in self.files]
 
     def _answer(self) -> None:
         if self.away:

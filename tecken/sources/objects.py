@@ -1,53 +1,38 @@
-"""Symbol files and page files on object storage.
+"""Symbol files of an upstream, and our page files, on object storage.
 
-Ours have the keys `v1/<debug file>/<DEBUG ID>/<symbol file>` and, beside it, the same with `.pages` added.
-A multipart upload whose process was killed stays invisible; let a lifecycle rule of the bucket remove it.
+A page file has the key `v1/<debug file>/<DEBUG ID>/<symbol file>.pages`, beside a symbol file of our own.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from tecken.errors import TooMuch
 from tecken.sources.bucket import Bucket
-from tecken.symbols.ids import ModuleKey, symbol_file_name
+from tecken.sources.port import symbol_file
+from tecken.symbols.ids import ModuleKey
 
-if TYPE_CHECKING:
-    from obstore import Attributes
-
-OWN = "v1/"
-PLAIN = ""
 MAX_BYTES = 4 << 30
-# gzip, because every client that is redirected to the object can decode it.
-GZIP_LEVEL = 4
-GZIP_WINDOW = 31  # zlib's number for a gzip wrapper
-STORED_AS: Attributes = {"Content-Type": "text/plain", "Content-Encoding": "gzip"}
+ROOT = "v1"
+SUFFIX = ".pages"
 
 
 class ObjectSymbols:
-    """Symbol files under `layout`: OWN for what we keep, PLAIN for an upstream with the bare paths."""
+    """An upstream in a bucket, with the bare paths `<debug file>/<DEBUG ID>/<symbol file>`."""
 
-    def __init__(self, bucket: Bucket, layout: str = OWN, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, bucket: Bucket, max_bytes: int = MAX_BYTES) -> None:
         self.name = bucket.name
         self._bucket = bucket
-        self._layout = layout
         self._max_bytes = max_bytes
 
     @contextmanager
     def open(self, module: ModuleKey) -> Iterator[Iterator[bytes]]:
-        found = self._bucket.get(self._key(module))
+        found = self._bucket.get(str(symbol_file(module)))
         if found.meta["size"] > self._max_bytes:
             raise TooMuch(f"{self.name}: {module} has more than {self._max_bytes} bytes")
         yield self._bucket.chunks(found)
-
-    def put_symbols(self, module: ModuleKey, chunks: Iterable[bytes]) -> None:
-        self._bucket.put(self._key(module), gzipped(chunks), STORED_AS)
-
-    def _key(self, module: ModuleKey) -> str:
-        return f"{self._layout}{module}/{symbol_file_name(module.debug_file)}"
 
 
 class ObjectPageFiles:
@@ -55,21 +40,20 @@ class ObjectPageFiles:
         self._bucket = bucket
 
     def read(self, module: ModuleKey, spans: Sequence[tuple[int, int]]) -> list[bytes]:
-        return self._bucket.ranges(self._key(module), spans)
+        return self._bucket.ranges(_path(module), spans)
 
     def write(self, module: ModuleKey, chunks: Iterable[bytes]) -> None:
-        self._bucket.put(self._key(module), chunks)
+        self._bucket.put(_path(module), chunks)
 
     def delete(self, module: ModuleKey) -> None:
-        self._bucket.delete(self._key(module))
+        self._bucket.delete(_path(module))
 
-    def _key(self, module: ModuleKey) -> str:
-        return f"{OWN}{module}/{symbol_file_name(module.debug_file)}.pages"
+    def entries(self) -> Iterator[tuple[ModuleKey, datetime]]:
+        for path, meta in self._bucket.entries(ROOT):
+            module = ModuleKey(*(path.split("/")[1:3] if path.count("/") == 3 else ("", "")))
+            if path == _path(module):
+                yield module, meta["last_modified"]
 
 
-def gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_WINDOW)
-    for chunk in chunks:
-        if packed := compressor.compress(chunk):
-            yield packed
-    yield compressor.flush()
+def _path(module: ModuleKey) -> str:
+    return f"{ROOT}/{symbol_file(module)}{SUFFIX}"

@@ -9,8 +9,8 @@ from tecken.sources.bucket import PATIENCE, Patience, bucket_for
 from tecken.sources.chain import Chain
 from tecken.sources.files import ObjectFiles
 from tecken.sources.http import HttpSymbols
-from tecken.sources.objects import MAX_BYTES, OWN, PLAIN, ObjectPageFiles, ObjectSymbols
-from tecken.sources.port import OwnFiles, PageFiles, SymbolFiles, SymbolSource
+from tecken.sources.objects import MAX_BYTES, ObjectPageFiles, ObjectSymbols
+from tecken.sources.port import OwnFiles, PageFiles, SymbolSource
 
 PAGE_PATIENCE = Patience(timeout=3.0, deadline=10.0)  # a person waits for pages
 
@@ -19,17 +19,12 @@ def source_for(url: str, patience: Patience = PATIENCE, max_bytes: int = MAX_BYT
     """A read-only upstream. Raises ValueError with the URL, without its credentials."""
     if urlsplit(url).scheme in ("http", "https"):
         return HttpSymbols(url, timeout=patience.timeout, deadline=patience.deadline, max_bytes=max_bytes)
-    return ObjectSymbols(bucket_for(url, patience, create=False), PLAIN, max_bytes)
+    return ObjectSymbols(bucket_for(url, patience, create=False), max_bytes)
 
 
 def chain_for(urls: Iterable[str], patience: Patience = PATIENCE, max_bytes: int = MAX_BYTES) -> Chain:
     """Raises ValueError like `source_for`."""
     return Chain(source_for(url, patience, max_bytes) for url in urls)
-
-
-def own_symbols_for(url: str, patience: Patience = PATIENCE, max_bytes: int = MAX_BYTES) -> SymbolFiles:
-    """The symbol files we keep ourselves. Raises ValueError like `source_for`."""
-    return ObjectSymbols(bucket_for(url, patience), OWN, max_bytes)
 
 
 def own_files_for(url: str, patience: Patience = PATIENCE) -> OwnFiles:

@@ -89,6 +89,10 @@ class OwnFiles(Protocol):
         """All of them, in no order."""
         ...
 
+    def entries(self) -> Iterator[tuple[FileKey, Stored]]:
+        """All of them with their `stat`, at the cost of `keys`."""
+        ...
+
 
 def compressed(key: FileKey) -> bool:
     """Whether the file is stored as gzip, as symbol files are: text of a tenth of its size then."""
@@ -98,16 +102,6 @@ def compressed(key: FileKey) -> bool:
 def symbol_file(module: ModuleKey) -> FileKey:
     """The symbol file of a module."""
     return FileKey(*module, symbol_file_name(module.debug_file))
-
-
-class SymbolFiles(SymbolSource, Protocol):
-    """A SymbolSource of our own, that also keeps what it is given."""
-
-    def put_symbols(self, module: ModuleKey, chunks: Iterable[bytes]) -> None:
-        """Keep a symbol file, given as plain text; visible whole or not at all; replaces an older one.
-
-        Raises CouldNotAsk, TooMuch when the storage allows no name that long, or what `chunks` raises.
-        """
 
 
 class PageFiles(Protocol):
@@ -120,7 +114,13 @@ class PageFiles(Protocol):
         """
 
     def write(self, module: ModuleKey, chunks: Iterable[bytes]) -> None:
-        """Visible whole or not at all; replaces an older one. Raises like `SymbolFiles.put_symbols`."""
+        """Visible whole or not at all; replaces an older one.
+
+        Raises CouldNotAsk, TooMuch when the storage allows no name that long, or what `chunks` raises.
+        """
 
     def delete(self, module: ModuleKey) -> None:
         """What is not there is deleted already. Raises CouldNotAsk."""
+
+    def entries(self) -> Iterator[tuple[ModuleKey, datetime]]:
+        """Every module with a page file, and when that was written, in no order. Raises CouldNotAsk."""

@@ -1,4 +1,4 @@
-"""What every SymbolSource does, and every SymbolFiles."""
+"""What every SymbolSource does."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 
 from tecken.errors import Absent, TooMuch
 from tecken.sources.bucket import bucket_for
+from tecken.sources.files import OwnSymbols
 from tecken.sources.http import HttpSymbols
-from tecken.sources.memory import MemorySymbols
-from tecken.sources.objects import PLAIN, ObjectSymbols
-from tecken.sources.places import own_symbols_for
-from tecken.sources.port import SymbolFiles, SymbolSource
+from tecken.sources.memory import MemoryFiles, MemorySymbols
+from tecken.sources.objects import ObjectSymbols
+from tecken.sources.port import SymbolSource, symbol_file
 from tecken.symbols.ids import ModuleKey, module_key, symbol_file_name
 from tests.support.http_upstream import HttpUpstream, Reply
 from tests.support.symbol_names import ODD_NAMES
@@ -51,15 +51,13 @@ def local(tmp_path: Path) -> Place:
         path.parent.mkdir(parents=True)
         path.write_bytes(stored)
 
-    return Place(ObjectSymbols(bucket_for(tmp_path.as_uri(), create=False), PLAIN, LIMIT), put)
+    return Place(ObjectSymbols(bucket_for(tmp_path.as_uri(), create=False), LIMIT), put)
 
 
 @pytest.fixture
 def s3(request: pytest.FixtureRequest) -> Place:
     bucket = bucket_for(f"s3://{request.getfixturevalue('s3_bucket').name}/symbols", create=False)
-    return Place(
-        ObjectSymbols(bucket, PLAIN, LIMIT), lambda module, stored: bucket.put(path_of(module), [stored])
-    )
+    return Place(ObjectSymbols(bucket, LIMIT), lambda module, stored: bucket.put(path_of(module), [stored]))
 
 
 @pytest.fixture
@@ -72,20 +70,18 @@ def http(upstream: HttpUpstream) -> Iterator[Place]:
     source.close()
 
 
-@pytest.fixture(params=["memory", "local", "s3", "http"])
+@pytest.fixture
+def own() -> Place:
+    files = MemoryFiles()
+    return Place(
+        OwnSymbols(files), lambda module, stored: files.files.__setitem__(symbol_file(module), stored)
+    )
+
+
+@pytest.fixture(params=["memory", "own", "local", "s3", "http"])
 def place(request: pytest.FixtureRequest) -> Place:
     found: Place = request.getfixturevalue(request.param)
     return found
-
-
-@pytest.fixture(params=["memory", "local", "s3"])
-def own(request: pytest.FixtureRequest, tmp_path: Path) -> SymbolFiles:
-    makers: dict[str, Callable[[], SymbolFiles]] = {
-        "memory": MemorySymbols,
-        "local": lambda: own_symbols_for((tmp_path / "not yet").as_uri()),
-        "s3": lambda: own_symbols_for(f"s3://{request.getfixturevalue('s3_bucket').name}"),
-    }
-    return makers[request.param]()
 
 
 def whole(source: SymbolSource, module: ModuleKey) -> bytes:
@@ -146,34 +142,3 @@ def test_a_file_over_the_limit_is_too_much(request: pytest.FixtureRequest, kind:
     place.put(MODULE, b"x" * (LIMIT + 1))
     with pytest.raises(TooMuch, match=str(LIMIT)), place.source.open(MODULE):
         pass
-
-
-def test_what_we_keep_comes_back_compressed(own: SymbolFiles) -> None:
-    own.put_symbols(MODULE, [TEXT[:100], TEXT[100:]])
-    stored = whole(own, MODULE)
-    assert gzip.decompress(stored) == TEXT
-    assert len(stored) < len(TEXT) / 10
-
-
-def test_what_we_keep_replaces_what_we_had(own: SymbolFiles) -> None:
-    own.put_symbols(MODULE, [b"first"])
-    own.put_symbols(MODULE, [b"second"])
-    assert gzip.decompress(whole(own, MODULE)) == b"second"
-
-
-def test_half_a_symbol_file_is_not_kept(own: SymbolFiles) -> None:
-    def broken() -> Iterator[bytes]:
-        yield TEXT
-        raise RuntimeError("reader")
-
-    with pytest.raises(RuntimeError, match="reader"):
-        own.put_symbols(MODULE, broken())
-    with pytest.raises(Absent), own.open(MODULE):
-        pass
-
-
-@pytest.mark.parametrize("name", ODD_NAMES)
-def test_odd_names_of_what_we_keep(own: SymbolFiles, name: str) -> None:
-    module = module_key(name, "A" * 33)
-    own.put_symbols(module, [name.encode()])
-    assert gzip.decompress(whole(own, module)) == name.encode()

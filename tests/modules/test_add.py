@@ -9,7 +9,8 @@ import zstandard
 from tecken.errors import BadModule, CouldNotAsk, Malformed, TooMuch
 from tecken.modules.add import Adder
 from tecken.modules.conversion import Conversion
-from tecken.sources.memory import MemoryPageFiles, MemorySymbols
+from tecken.sources.memory import MemoryFiles, MemoryPageFiles
+from tecken.sources.port import symbol_file
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbols.ids import ModuleKey
@@ -22,25 +23,26 @@ XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 
 class House:
     def __init__(self) -> None:
-        self.symbol_files = MemorySymbols()
+        self.files = MemoryFiles()
         self.page_files = MemoryPageFiles()
         self.store = MemoryPageStore(MIB)
+        self.told: list[ModuleKey] = []
 
     def adder(self, store: PageStore | None = None) -> Adder:
         return Adder(
-            symbol_files=self.symbol_files,
+            files=self.files,
             page_files=self.page_files,
             store=store or self.store,
             turns=MemoryTurns(),
             conversion=Conversion(MIB),
+            tell=self.told.append,
         )
 
     def add(self, raw: bytes, store: PageStore | None = None) -> Header:
         return self.adder(store).add(lambda: iter([raw]))
 
     def kept(self, module: ModuleKey) -> bytes:
-        with self.symbol_files.open(module) as chunks:
-            return gzip.decompress(b"".join(chunks))
+        return gzip.decompress(self.files.files[symbol_file(module)])
 
 
 @pytest.fixture
@@ -54,6 +56,7 @@ def test_symbols_and_pages_are_kept(house: House, pack: type[bytes]) -> None:
     assert house.kept(XUL) == sym(XUL)
     assert house.page_files.files == {XUL: page_file(sym(XUL))}
     assert house.store.headers([XUL]) == {XUL: header.raw}
+    assert house.told == [XUL]
 
 
 def test_what_is_added_is_missing_no_more(house: House) -> None:
@@ -73,7 +76,7 @@ def test_a_newer_file_replaces_an_older_one(house: House) -> None:
 def test_a_debug_id_in_lower_case_is_kept_where_it_is_looked_for(house: House) -> None:
     house.add(sym(ModuleKey("xul.pdb", XUL.debug_id.lower())))
     assert list(house.page_files.files) == [XUL]
-    assert list(house.symbol_files.files) == [XUL]
+    assert list(house.files.files) == [symbol_file(XUL)]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +92,7 @@ def test_a_debug_id_in_lower_case_is_kept_where_it_is_looked_for(house: House) -
 def test_what_cannot_be_used_leaves_nothing(house: House, raw: bytes, error: type[Exception]) -> None:
     with pytest.raises((error, Malformed)):
         house.add(raw)
-    assert house.symbol_files.files == {}
+    assert house.files.files == {}
     assert house.page_files.files == {}
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from tecken.errors import Absent, CouldNotAsk
 from tecken.sources.http import HttpSymbols
-from tecken.sources.places import chain_for, own_symbols_for, page_files_for, source_for
+from tecken.sources.places import chain_for, own_files_for, page_files_for, source_for
+from tecken.sources.port import symbol_file
 from tecken.symbols.ids import module_key
 
 MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
@@ -34,12 +35,12 @@ def test_an_upstream_directory_that_is_missing_is_no_answer(tmp_path: Path) -> N
 
 def test_our_own_storage_may_be_empty_and_has_one_layout(tmp_path: Path) -> None:
     url = (tmp_path / "storage").as_uri()
-    symbols, pages = own_symbols_for(url), page_files_for(url)
-    with pytest.raises(Absent), symbols.open(MODULE):
-        pass
+    files, pages = own_files_for(url), page_files_for(url)
+    with pytest.raises(Absent):
+        files.stat(symbol_file(MODULE))
     with pytest.raises(Absent):
         pages.read(MODULE, [(0, 1)])
-    symbols.put_symbols(MODULE, [b"MODULE"])
+    files.put(symbol_file(MODULE), [b"MODULE"])
     pages.write(MODULE, [b"pages"])
     kept = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
     assert kept == [f"storage/v1/{MODULE}/xul.sym", f"storage/v1/{MODULE}/xul.sym.pages"]

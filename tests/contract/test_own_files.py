@@ -1,0 +1,287 @@
+"""What every OwnFiles does, and how each storage signs."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+
+from tecken.errors import Absent, BadInput, CouldNotAsk
+from tecken.sources.files import gzipped
+from tecken.sources.memory import MemoryFiles
+from tecken.sources.places import own_files_for, page_files_for
+from tecken.sources.port import FileKey, OwnFiles, compressed, symbol_file
+from tecken.symbols.ids import ModuleKey
+from tests.support.s3_server import S3Bucket
+from tests.support.symbol_names import ODD_NAMES
+
+pytest_plugins = ["tests.support.upstreams"]
+
+XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+SYM = symbol_file(XUL)
+DLL = FileKey("xul.pdb", XUL.debug_id, "xul.dl_")
+CONTENT = bytes(range(256)) * 20_000  # more than one chunk
+
+
+@pytest.fixture
+def memory() -> OwnFiles:
+    return MemoryFiles()
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> OwnFiles:
+    return own_files_for((tmp_path / "not yet" / "there").as_uri())
+
+
+@pytest.fixture
+def s3(request: pytest.FixtureRequest) -> OwnFiles:
+    return own_files_for(f"s3://{request.getfixturevalue('s3_bucket').name}/some prefix")
+
+
+@pytest.fixture(params=["memory", "local", "s3"])
+def files(request: pytest.FixtureRequest) -> OwnFiles:
+    found: OwnFiles = request.getfixturevalue(request.param)
+    return found
+
+
+def whole(files: OwnFiles, key: FileKey, start: int = 0, end: int | None = None) -> bytes:
+    with files.read(key, start, end) as chunks:
+        return b"".join(chunks)
+
+
+def test_gives_back_what_was_put(files: OwnFiles) -> None:
+    for key, content in ((SYM, gzip.compress(CONTENT)), (DLL, CONTENT)):
+        stored = files.put(key, [content[:1000], content[1000:]])
+        assert whole(files, key) == content
+        assert stored == files.stat(key)
+        assert stored.size == len(content)
+
+
+def test_an_empty_file_is_a_file(files: OwnFiles) -> None:
+    assert files.put(DLL, []).size == 0
+    assert whole(files, DLL) == b""
+
+
+def test_says_when_it_was_put(files: OwnFiles) -> None:
+    modified = files.put(DLL, [CONTENT]).modified
+    assert abs(modified - datetime.now(UTC)) < timedelta(minutes=10)
+
+
+def test_an_etag_stands_for_the_bytes(files: OwnFiles) -> None:
+    first = files.put(DLL, [b"first"]).etag
+    assert files.stat(DLL).etag == first
+    assert files.put(DLL, [b"other"]).etag != first
+    assert first
+    assert '"' not in first
+
+
+def test_nothing_else_is_there(files: OwnFiles) -> None:
+    files.put(SYM, [b"x"])
+    with pytest.raises(Absent):
+        files.stat(DLL)
+    with pytest.raises(Absent), files.read(DLL):
+        pass
+    with pytest.raises(Absent), files.read(DLL, 1, 2):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(0, 1), (5, 300_000), (1_000_000, None), (len(CONTENT) - 1, None), (10, len(CONTENT) + 10)],
+)
+def test_reads_a_part(files: OwnFiles, start: int, end: int | None) -> None:
+    files.put(DLL, [CONTENT])
+    assert whole(files, DLL, start, end) == CONTENT[start:end]
+
+
+@pytest.mark.parametrize(("start", "end"), [(-1, 5), (5, 5), (7, 5)])
+def test_no_part_at_all_is_the_callers_mistake(files: OwnFiles, start: int, end: int) -> None:
+    files.put(DLL, [CONTENT])
+    with pytest.raises(ValueError, match=f"{start} to {end}"), files.read(DLL, start, end):
+        pass
+
+
+@pytest.mark.parametrize("end", [200, None])
+def test_a_part_past_the_end_is_no_answer(files: OwnFiles, end: int | None) -> None:
+    files.put(DLL, [b"x" * 100])
+    with pytest.raises(CouldNotAsk), files.read(DLL, 100, end):
+        pass
+
+
+def test_a_later_file_replaces_an_earlier_one(files: OwnFiles) -> None:
+    files.put(DLL, [b"first and long"])
+    files.put(DLL, [b"second"])
+    assert whole(files, DLL) == b"second"
+    assert list(files.keys()) == [DLL]
+
+
+def broken(error: Exception) -> Iterator[bytes]:
+    for _ in range(20):
+        yield b"x" * (1 << 20)
+    raise error
+
+
+def test_half_a_file_is_not_kept(files: OwnFiles, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    with pytest.raises(RuntimeError, match="reader"):
+        files.put(DLL, broken(RuntimeError("reader")))
+    with pytest.raises(Absent):
+        files.stat(DLL)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    if "s3_bucket" in request.fixturenames:
+        bucket: S3Bucket = request.getfixturevalue("s3_bucket")
+        assert bucket.unfinished_uploads() == 0
+
+
+def test_a_failed_put_keeps_the_file_that_was_there(files: OwnFiles) -> None:
+    files.put(DLL, [b"old"])
+    with pytest.raises(RuntimeError, match="reader"):
+        files.put(DLL, broken(RuntimeError("reader")))
+    assert whole(files, DLL) == b"old"
+
+
+def test_delete_is_idempotent(files: OwnFiles) -> None:
+    files.delete(DLL)
+    files.put(DLL, [CONTENT])
+    files.delete(DLL)
+    files.delete(DLL)
+    with pytest.raises(Absent):
+        files.stat(DLL)
+
+
+def test_lists_all_of_them(files: OwnFiles) -> None:
+    assert list(files.keys()) == []
+    keys = {SYM, DLL, *(FileKey(name, "A" * 33, f"{name}.sym") for name in ODD_NAMES)}
+    stored = {key: files.put(key, [str(key).encode()]) for key in keys}
+    assert set(files.keys()) == keys
+    found = dict(files.entries())
+    assert {key: entry[:2] for key, entry in found.items()} == {key: stored[key][:2] for key in keys}
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_names(files: OwnFiles, name: str) -> None:
+    key = FileKey(name, "A" * 33, f"{name}.sym")
+    files.put(key, [name.encode()])
+    assert whole(files, key) == name.encode()
+    files.delete(key)
+    with pytest.raises(Absent):
+        files.stat(key)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        FileKey("..", XUL.debug_id, "xul.sym"),
+        FileKey("xul.pdb", ".", "xul.sym"),
+        FileKey("xul.pdb", XUL.debug_id, ".."),
+        FileKey("a/b", XUL.debug_id, "xul.sym"),
+        FileKey("xul.pdb", "", "xul.sym"),
+        FileKey("xul.pdb", XUL.debug_id, "xul.sym.pages"),
+        FileKey("xul.pdb", XUL.debug_id, "xul.sym#12"),
+    ],
+)
+def test_what_is_no_name_of_a_file(files: OwnFiles, key: FileKey) -> None:
+    with pytest.raises(BadInput, match="no file can have the name"):
+        files.put(key, [b"x"])
+    with pytest.raises(Absent):
+        files.stat(key)
+    with pytest.raises(Absent), files.read(key):
+        pass
+    files.delete(key)
+    assert list(files.keys()) == []
+
+
+@pytest.mark.parametrize("storage", ["local", "s3"])
+def test_a_name_no_storage_allows(request: pytest.FixtureRequest, storage: str) -> None:
+    files: OwnFiles = request.getfixturevalue(storage)
+    key = FileKey("x" * 1024, XUL.debug_id, "xul.sym")
+    with pytest.raises(BadInput):
+        files.put(key, [b"x"])
+    with pytest.raises(Absent):
+        files.stat(key)
+    files.delete(key)
+
+
+def test_page_files_are_not_among_them(tmp_path: Path) -> None:
+    files, pages = own_files_for(tmp_path.as_uri()), page_files_for(tmp_path.as_uri())
+    pages.write(XUL, [b"pages"])
+    files.put(SYM, [b"x"])
+    assert list(files.keys()) == [SYM]
+    assert [module for module, _ in pages.entries()] == [XUL]
+
+
+def test_regular_and_try_files_do_not_mix(tmp_path: Path) -> None:
+    regular, tried = own_files_for(tmp_path.as_uri()), own_files_for(f"{tmp_path.as_uri()}/try")
+    tried.put(SYM, [b"tried"])
+    assert list(regular.keys()) == []
+    regular.put(SYM, [b"regular"])
+    assert (whole(regular, SYM), whole(tried, SYM)) == (b"regular", b"tried")
+
+
+def test_symbol_files_are_stored_compressed() -> None:
+    assert compressed(SYM)
+    assert compressed(FileKey("a", "B" * 33, "a.SYM"))
+    assert not compressed(DLL)
+    assert gzip.decompress(b"".join(gzipped([CONTENT, b"", CONTENT]))) == CONTENT * 2
+
+
+def test_a_directory_has_no_urls(local: OwnFiles) -> None:
+    local.put(SYM, [b"x"])
+    assert local.signed_get(SYM, 60) is None
+    assert local.signed_put(SYM, 60) is None
+
+
+def test_memory_signs_when_it_has_a_url() -> None:
+    signing = MemoryFiles(url="https://storage.example")
+    assert signing.signed_get(SYM, 60) == f"https://storage.example/v1/{SYM}?expires=60"
+    assert MemoryFiles().signed_put(SYM, 60) is None
+
+
+@pytest.mark.parametrize("name", ["xul.pdb", "a b+%25?#日本.pdb"])
+def test_anybody_reads_and_puts_by_a_signed_url(s3: OwnFiles, name: str) -> None:
+    key = FileKey(name, XUL.debug_id, f"{name}.sym")
+    text = gzip.compress(b"MODULE")
+    to_put, to_get = s3.signed_put(key, 60), s3.signed_get(key, 60)
+    assert to_put
+    assert to_get
+    put = Request(to_put, text, {"Content-Encoding": "gzip", "Content-Type": "text/plain"}, method="PUT")
+    with urlopen(put, timeout=10) as answer:
+        assert answer.status == 200
+    assert whole(s3, key) == text
+    with urlopen(to_get, timeout=10) as answer:
+        assert answer.read() == text
+        assert answer.headers["Content-Encoding"] == "gzip"
+
+
+def test_whoever_follows_a_url_is_told_of_gzip(s3: OwnFiles) -> None:
+    s3.put(SYM, gzipped([b"MODULE"]))
+    url = s3.signed_get(SYM, 60)
+    assert url
+    with urlopen(url, timeout=10) as answer:
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert answer.headers["Content-Type"] == "text/plain"
+
+
+Ask = Callable[[OwnFiles], object]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda files: files.stat(SYM),
+        lambda files: whole(files, SYM),
+        lambda files: files.put(SYM, [b"x"]),
+        lambda files: files.delete(SYM),
+        lambda files: list(files.keys()),
+    ],
+)
+def test_a_storage_that_is_away_is_never_absent(s3: OwnFiles, ask: Ask) -> None:
+    away = MemoryFiles()
+    away.away = CouldNotAsk("away")
+    with pytest.raises(CouldNotAsk, match="away"):
+        ask(away)
+    with pytest.raises(CouldNotAsk, match="nobody-made-this"):
+        ask(own_files_for("s3://nobody-made-this"))
