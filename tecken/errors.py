@@ -3,6 +3,7 @@
     TeckenError
     ├── BadInput                 the caller's fault: 400
     │   ├── BadModule            a debug file name or debug id nobody can look up
+    │   ├── NotAllowed           no token, a bad one, or one without the permission: 403
     │   ├── TooMuch              over a limit: 413
     │   └── Malformed            bytes that are not what their name says
     │       └── MalformedPageFile    foreign, truncated or of another version: counts as absent
@@ -28,6 +29,10 @@ class BadInput(TeckenError):
 
 class BadModule(BadInput):
     """A debug file name or debug id that cannot name a module."""
+
+
+class NotAllowed(BadInput):
+    """Whoever asks may not do it; the text says why."""
 
 
 class TooMuch(BadInput):

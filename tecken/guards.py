@@ -1,16 +1,22 @@
-"""What stands at a view's door: CORS, method, body. Each guard is a decorator."""
+"""What stands at a view's door: CORS, method, permission, body. Each guard is a decorator."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
+from typing import NamedTuple
 
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
+from django.utils.cache import patch_vary_headers
 
-from tecken.errors import BadInput, TooMuch
-from tecken.http import error_reply
+from tecken.errors import BadInput, NotAllowed, TooMuch
+from tecken.http import answers_errors, error_reply
 from tecken.symbols.unpack import decoded
+from tecken.tokens import service
+from tecken.tokens.models import Token
+from tecken.tokens.sessions import session_user
 
 View = Callable[[HttpRequest], HttpResponse]
 BodyView = Callable[[HttpRequest, bytes], HttpResponse]
@@ -54,6 +60,53 @@ def post_only(view: View) -> View:
         return reply
 
     return inner
+
+
+class Grant(NamedTuple):
+    """Who asks and what they may do now, as `app.codename`. Without a token: a person with a session."""
+
+    user: User
+    token: Token | None
+    permissions: frozenset[str]
+
+
+def granted(request: HttpRequest) -> Grant:
+    """From the Auth-Token header, else from the session. Raises NotAllowed, or CouldNotAsk without Redis."""
+    key = request.headers.get("Auth-Token")
+    if key:
+        token = service.find(key)
+        service.record_use(token)
+        return Grant(token.user, token, service.allowed(token))
+    user = session_user(request)
+    if user is None:
+        raise NotAllowed("This requires an Auth-Token to authenticate the request")
+    return Grant(user, None, frozenset(user.get_all_permissions()))
+
+
+def permitted(*permissions: str) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+    """For whoever has one of these; the view finds `request.user` and the Grant as `request.auth`.
+
+    Nothing of the body is looked at before.
+    """
+
+    def guard(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        @answers_errors
+        def checked(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+            grant = granted(request)
+            if not grant.permissions.intersection(permissions):
+                raise NotAllowed(f"This needs the permission {' or '.join(permissions)}")
+            request.user, request.auth = grant.user, grant  # type: ignore[attr-defined]
+            return view(request, *args, **kwargs)
+
+        @wraps(view)
+        def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+            reply = checked(request, *args, **kwargs)
+            patch_vary_headers(reply, ["Auth-Token", "Cookie"])
+            return reply
+
+        return inner
+
+    return guard
 
 
 def body(limit: Callable[[], int]) -> Callable[[BodyView], View]:

@@ -19,6 +19,7 @@ STATUS: dict[type[errors.TeckenError], HTTPStatus] = {
     errors.TeckenError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.BadInput: HTTPStatus.BAD_REQUEST,
     errors.BadModule: HTTPStatus.BAD_REQUEST,
+    errors.NotAllowed: HTTPStatus.FORBIDDEN,
     errors.TooMuch: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.Malformed: HTTPStatus.BAD_REQUEST,
     errors.MalformedPageFile: HTTPStatus.INTERNAL_SERVER_ERROR,

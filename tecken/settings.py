@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,6 +34,8 @@ SECRET_KEY = env.str("SECRET_KEY", "")
 DEBUG = env.bool("DEBUG", False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0)
+SECURE_COOKIES = env.bool("SECURE_COOKIES", False)
 
 DATABASE_URL = env.str("DATABASE_URL", f"sqlite:///{BASE_DIR}/var/tecken.sqlite3")
 REDIS_URL = env.str("REDIS_URL", "", validate=redis_url)
@@ -71,13 +74,51 @@ DOWNLOAD_EXTENSIONS: list[str] = env.list(
     "DOWNLOAD_EXTENSIONS", [".sym", ".dl_", ".ex_", ".pd_", ".dbg.gz", ".tar.bz2"]
 )
 
+SESSION_SECONDS = env.int("SESSION_SECONDS", 14 * 86_400)
+FAILED_LOGINS = env.int("FAILED_LOGINS", 10)
+FAILED_TOKENS = env.int("FAILED_TOKENS", 100)
+FAILURE_SECONDS = env.int("FAILURE_SECONDS", 300)
+OIDC_RP_CLIENT_ID = env.str("OIDC_RP_CLIENT_ID", "")
+OIDC_RP_CLIENT_SECRET = env.str("OIDC_RP_CLIENT_SECRET", "")
+OIDC_RP_SIGN_ALGO = env.str("OIDC_RP_SIGN_ALGO", "RS256")
+OIDC_OP_AUTHORIZATION_ENDPOINT = env.str("OIDC_OP_AUTHORIZATION_ENDPOINT", "")
+OIDC_OP_TOKEN_ENDPOINT = env.str("OIDC_OP_TOKEN_ENDPOINT", "")
+OIDC_OP_USER_ENDPOINT = env.str("OIDC_OP_USER_ENDPOINT", "")
+OIDC_OP_JWKS_ENDPOINT = env.str("OIDC_OP_JWKS_ENDPOINT", "")
+
 WORKER_MAX_MEMORY_KIB = env.int("WORKER_MAX_MEMORY_KIB", 512 * 1024)
 WORKER_MAX_TASKS = env.int("WORKER_MAX_TASKS", 500)
 
 env.seal()
 
-INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "tecken"]
-MIDDLEWARE = ["django.middleware.security.SecurityMiddleware"]
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "axes",
+    "tecken",
+    "tecken.tokens",
+    "tecken.tokens.site.SiteConfig",
+]
+MIDDLEWARE = ["django.middleware.security.SecurityMiddleware", "tecken.tokens.middleware.for_people"]
+SILENCED_SYSTEM_CHECKS = ["admin.E408", "admin.E409", "admin.E410", "axes.W002"]  # for_people has them all
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True  # read where they are installed, so there is nothing to collect
 ROOT_URLCONF = "tecken.urls"
 WSGI_APPLICATION = "tecken.wsgi.application"
 APPEND_SLASH = False
@@ -86,7 +127,23 @@ USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATA_UPLOAD_MAX_MEMORY_SIZE = SYMBOLICATE_MAX_BODY_BYTES
 DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True)}
+
+# People log in with a password (the admin's page) or at a provider; programs have tokens.
+
 SESSION_ENGINE = "django.contrib.sessions.backends.cache"
+SESSION_COOKIE_AGE = SESSION_SECONDS
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AXES_VERBOSE = AXES_ENABLE_ADMIN = False
+AXES_HANDLER = "axes.handlers.cache.AxesCacheHandler"
+AXES_FAILURE_LIMIT = FAILED_LOGINS
+AXES_COOLOFF_TIME = timedelta(seconds=FAILURE_SECONDS)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_CLIENT_IP_CALLABLE = "tecken.tokens.address.address"
 
 LOGGING = {
     "version": 1,

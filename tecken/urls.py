@@ -9,4 +9,5 @@ handler404 = "tecken.http.not_found"
 urlpatterns = [
     path("", include("tecken.symbolicate.urls")),
     path("", include("tecken.health.urls")),
+    path("", include("tecken.tokens.urls")),
 ]

@@ -46,7 +46,7 @@ def spelt(value: object) -> str:
 def routes(patterns: list[URLPattern | URLResolver], prefix: str = "/") -> Iterator[str]:
     for pattern in patterns:
         route = prefix + str(pattern.pattern)
-        if isinstance(pattern, URLResolver):
+        if isinstance(pattern, URLResolver) and not pattern.namespace:  # one with a namespace is a library's
             yield from routes(pattern.url_patterns, route)
         else:
             yield route

@@ -27,6 +27,7 @@ def test_every_error_has_a_status_of_its_own() -> None:
     ("error", "status"),
     [
         (errors.BadModule("bad"), 400),
+        (errors.NotAllowed("not allowed"), 403),
         (errors.TooMuch("too much"), 413),
         (errors.Absent("absent"), 404),
         (errors.StoreAway("away"), 503),

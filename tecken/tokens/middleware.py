@@ -1,0 +1,39 @@
+"""What only pages for people need: sessions, the user, messages, locked-out logins, the admin's static files.
+
+Symbolication and downloads are asked thousands of times a second and need none of it. A view that asks for a
+permission opens the session itself (`tecken.guards.permitted`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+from axes.middleware import AxesMiddleware
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from whitenoise.middleware import WhiteNoiseMiddleware
+
+Handler = Callable[[HttpRequest], HttpResponseBase]
+
+PATHS = ("/admin/", "/oidc/", "/static/")
+INNERMOST_FIRST: tuple[Callable[[Any], Any], ...] = (
+    AxesMiddleware,
+    MessageMiddleware,
+    AuthenticationMiddleware,
+    SessionMiddleware,
+    WhiteNoiseMiddleware,
+)
+
+
+def for_people(get_response: Handler) -> Handler:
+    with_all = reduce(lambda inner, layer: layer(inner), INNERMOST_FIRST, get_response)
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        return with_all(request) if request.path_info.startswith(PATHS) else get_response(request)
+
+    return answer

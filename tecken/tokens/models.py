@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.auth.models import Permission
+from django.db import models
+from django.utils import timezone
+
+
+class Token(models.Model):
+    """A key that acts for its owner; who has the key has the permissions, so only its digest is kept."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="tokens")
+    digest = models.CharField(max_length=64, unique=True)
+    hint = models.CharField(max_length=8, help_text="the key's first characters, to tell tokens apart")
+    permissions = models.ManyToManyField(Permission, blank=True)
+    expires_at = models.DateTimeField()
+    notes = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        permissions = (("manage_tokens", "Manage Your API Tokens"),)
+
+    def __str__(self) -> str:
+        return f"{self.hint}..."
+
+    @property
+    def is_expired(self) -> bool:
+        return self.expires_at < timezone.now()

@@ -1,0 +1,95 @@
+"""What can be done with tokens: issue one, find whose it is, and say what it may do now."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from datetime import timedelta
+from hashlib import sha256
+from hmac import compare_digest
+from secrets import token_hex
+
+from django.contrib.auth.models import Permission, User
+from django.db import DatabaseError, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from tecken.errors import BadInput, NotAllowed
+from tecken.tokens.models import Token
+
+KEY_BYTES = 32
+HINT_CHARACTERS = 8
+USE_RECORDED_EVERY = timedelta(minutes=5)
+ONE_OF = {"upload.upload_symbols", "upload.upload_try_symbols"}
+"""They say which store is written to, so a token cannot have both."""
+
+logger = logging.getLogger(__name__)
+
+
+def issue(user: User, permissions: Collection[Permission], days: float, notes: str = "") -> tuple[Token, str]:
+    """A new token and its key, which is kept nowhere: tell it now.
+
+    Raises BadInput for permissions that exclude each other, NotAllowed for one that the user has not.
+    """
+    names = {spelt(permission) for permission in permissions}
+    if names >= ONE_OF:
+        raise BadInput("Invalid combination of permissions")
+    if days <= 0:
+        raise BadInput("A token must expire in the future")
+    for permission in permissions:
+        if not user.has_perm(spelt(permission)):
+            raise NotAllowed(f"{permission.name} not a valid permission")
+    key = token_hex(KEY_BYTES)
+    with transaction.atomic():
+        token = Token.objects.create(
+            user=user,
+            digest=digest(key),
+            hint=key[:HINT_CHARACTERS],
+            expires_at=timezone.now() + timedelta(days=days),
+            notes=notes,
+        )
+        token.permissions.set(permissions)
+    return token, key
+
+
+def find(key: str) -> Token:
+    """The token of an Auth-Token header, with its user. Raises NotAllowed."""
+    wanted = digest(key.split("-", 1)[0].strip())
+    token = Token.objects.select_related("user").filter(digest=wanted).first()
+    if token is None or not compare_digest(token.digest, wanted):
+        raise NotAllowed("API Token not matched")
+    if token.is_expired:
+        raise NotAllowed("API Token found but expired")
+    if not token.user.is_active:
+        raise NotAllowed("API Token matched but user not active")
+    return token
+
+
+def allowed(token: Token) -> frozenset[str]:
+    """As `app.codename`: what the token was given and its owner still has."""
+    given = token.permissions.select_related("content_type")
+    return frozenset(map(spelt, given)) & frozenset(token.user.get_all_permissions())
+
+
+def record_use(token: Token) -> None:
+    """Written once in some minutes and token, however many processes see it; losing it fails no request."""
+    now = timezone.now()
+    long_ago = now - USE_RECORDED_EVERY
+    if token.last_used_at is not None and token.last_used_at > long_ago:
+        return
+    due = Q(last_used_at=None) | Q(last_used_at__lte=long_ago)
+    try:
+        Token.objects.filter(due, pk=token.pk).update(last_used_at=now)
+    except DatabaseError:
+        logger.warning("The use of token %s was not recorded", token, exc_info=True)
+
+
+def spelt(permission: Permission) -> str:
+    return f"{permission.content_type.app_label}.{permission.codename}"
+
+
+def digest(key: str) -> str:
+    """Slow hashes are for passwords that can be guessed. A key has 256 random bits: nobody tries them all,
+    and who reads the database cannot get back from a digest to its key. Nor does the time that a lookup takes
+    tell anything: a caller who changes a key changes the digest in a way that he cannot foresee."""
+    return sha256(key.encode()).hexdigest()

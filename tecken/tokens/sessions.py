@@ -1,0 +1,41 @@
+"""Whose session a request's cookie belongs to."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.sessions.backends.cache import SessionStore
+from django.http import HttpRequest
+from redis.exceptions import RedisError
+
+from tecken.errors import CouldNotAsk, NotAllowed
+
+SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
+
+
+def session_user(request: HttpRequest) -> User | None:
+    """Raises NotAllowed when another site's page made the browser ask, CouldNotAsk when sessions are away."""
+    key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+    if not key:
+        return None
+    if request.method not in SAFE and _another_site(request):
+        raise NotAllowed("A page of another site needs an Auth-Token")
+    request.session = SessionStore(key)
+    try:
+        user = get_user(request)
+    except RedisError:
+        raise CouldNotAsk("Sessions cannot be read") from None
+    return None if isinstance(user, AnonymousUser) or not user.is_active else user
+
+
+def _another_site(request: HttpRequest) -> bool:
+    """What every browser tells of itself. A form token would be in the body, which is not read yet; and a
+    program that sends neither header has no cookie that it was not given."""
+    fetch = request.headers.get("Sec-Fetch-Site")
+    if fetch is not None:
+        return fetch not in ("same-origin", "none")
+    origin = request.headers.get("Origin")
+    return origin is not None and urlsplit(origin).netloc != request.get_host()
