@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
 
 from tecken.errors import BadInput, NotAllowed, TooMuch
-from tecken.http import answers_errors, error_reply
+from tecken.http import Reply, answers_errors, error_reply
 from tecken.symbols.unpack import decoded
 from tecken.tokens import service
 from tecken.tokens.models import Token
@@ -24,15 +24,17 @@ BodyView = Callable[[HttpRequest, bytes], HttpResponse]
 ENCODINGS = ("gzip", "zstd")
 
 
-def cors(methods: str) -> Callable[[View], View]:
-    """Any page may call, and read errors too; a preflight is answered here."""
+def cors(
+    methods: str, expose: str = "Retry-After"
+) -> Callable[[Callable[..., Reply]], Callable[..., Reply | HttpResponse]]:
+    """Any page may call, and read errors and the headers `expose` too; a preflight is answered here."""
 
-    def guard(view: View) -> View:
+    def guard(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResponse]:
         @wraps(view)
-        def inner(request: HttpRequest) -> HttpResponse:
-            reply = _preflight(methods) if request.method == "OPTIONS" else view(request)
+        def inner(request: HttpRequest, *args: object, **kwargs: object) -> Reply | HttpResponse:
+            reply = _preflight(methods) if request.method == "OPTIONS" else view(request, *args, **kwargs)
             reply["Access-Control-Allow-Origin"] = "*"
-            reply["Access-Control-Expose-Headers"] = "Retry-After"
+            reply["Access-Control-Expose-Headers"] = expose
             return reply
 
         return inner

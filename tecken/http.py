@@ -7,13 +7,16 @@ import math
 from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
+from typing import TypeVar
 
 import orjson
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 
 from tecken import errors
 
 logger = logging.getLogger(__name__)
+Reply = TypeVar("Reply", bound=HttpResponseBase)
 
 STATUS: dict[type[errors.TeckenError], HTTPStatus] = {
     errors.TeckenError: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -61,11 +64,11 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # no
     return error_reply(HTTPStatus.NOT_FOUND, HTTPStatus.NOT_FOUND.phrase, path=request.path)
 
 
-def answers_errors(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+def answers_errors(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResponse]:
     """Whatever a view raises becomes a JSON reply; the text of a foreign exception is logged only."""
 
     @wraps(view)
-    def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+    def inner(request: HttpRequest, *args: object, **kwargs: object) -> Reply | HttpResponse:
         try:
             return view(request, *args, **kwargs)
         except errors.TeckenError as error:

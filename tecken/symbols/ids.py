@@ -35,13 +35,19 @@ def module_key(debug_file: str, debug_id: str) -> ModuleKey:
 
     Raises BadModule for an empty, overlong or unprintable name, a path, or an id that is not hex.
     """
-    if not debug_file or len(debug_file) > MAX_NAME:
-        raise BadModule(f"debug file name must have 1 to {MAX_NAME} characters")
-    if not _NAME.fullmatch(debug_file) or debug_file in (".", ".."):
-        raise BadModule("debug file name has a control character or a path separator")
+    file_name(debug_file, "debug file name")
     if not _DEBUG_ID.fullmatch(debug_id):
         raise BadModule("debug id must be 9 to 40 hex digits")
     return ModuleKey(debug_file, debug_id.upper())
+
+
+def file_name(given: str, what: str = "file name") -> str:
+    """As given. Raises BadModule, in which it is called `what`, like `module_key`."""
+    if not given or len(given) > MAX_NAME:
+        raise BadModule(f"{what} must have 1 to {MAX_NAME} characters")
+    if not _NAME.fullmatch(given) or given in (".", ".."):
+        raise BadModule(f"{what} has a control character or a path separator")
+    return given
 
 
 def code_id(given: str) -> str:
