@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
@@ -19,9 +19,9 @@ from tecken.tokens.models import Token
 from tecken.tokens.sessions import session_user
 
 View = Callable[[HttpRequest], HttpResponse]
-BodyView = Callable[[HttpRequest, bytes], HttpResponse]
 
 ENCODINGS = ("gzip", "zstd")
+PIECE_BYTES = 1 << 20
 
 
 def cors(
@@ -52,11 +52,11 @@ def _preflight(methods: str) -> HttpResponse:
     return HttpResponse(headers=headers)
 
 
-def post_only(view: View) -> View:
+def post_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     @wraps(view)
-    def inner(request: HttpRequest) -> HttpResponse:
+    def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         if request.method == "POST":
-            return view(request)
+            return view(request, *args, **kwargs)
         reply = error_reply(HTTPStatus.METHOD_NOT_ALLOWED, "Must use HTTP POST")
         reply["Allow"] = "POST, OPTIONS"
         return reply
@@ -111,17 +111,18 @@ def permitted(*permissions: str) -> Callable[[Callable[..., HttpResponse]], Call
     return guard
 
 
-def body(limit: Callable[[], int]) -> Callable[[BodyView], View]:
-    """Hand the view its body, at most `limit()` bytes as sent and as unpacked."""
+def body(limit: Callable[[], int]) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+    """Hand the view its body after the request, at most `limit()` bytes as sent and as unpacked."""
 
-    def guard(view: BodyView) -> View:
+    def guard(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         @wraps(view)
-        def inner(request: HttpRequest) -> HttpResponse:
+        def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
             encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
             if encoding not in ("identity", *ENCODINGS):
                 return _unknown_encoding(encoding)
             raw = _read(request, limit())
-            return view(request, raw if encoding == "identity" else _unpacked(raw, limit()))
+            content = raw if encoding == "identity" else _unpacked(raw, limit())
+            return view(request, content, *args, **kwargs)
 
         return inner
 
@@ -136,18 +137,28 @@ def _unknown_encoding(encoding: str) -> HttpResponse:
 
 
 def _read(request: HttpRequest, limit: int) -> bytes:
-    """A body without Content-Length (chunked) is one that only the server's own stream can give."""
+    return b"".join(streamed(request, limit))
+
+
+def streamed(request: HttpRequest, limit: int) -> Iterator[bytes]:
+    """The body as sent, in pieces. Raises TooMuch past `limit` bytes, BadInput when it ends early."""
     if int(request.META.get("CONTENT_LENGTH") or 0) > limit:
         raise _too_large(limit)
-    terminated = request.META.get("wsgi.input_terminated")
-    stream = request.META["wsgi.input"] if terminated else request
+    # A body without Content-Length (chunked) is one that only the server's own stream can give.
+    source = request.META["wsgi.input"] if request.META.get("wsgi.input_terminated") else request
+    total = 0
+    while piece := _piece(source):
+        total += len(piece)
+        if total > limit:
+            raise _too_large(limit)
+        yield piece
+
+
+def _piece(source: BinaryIO | HttpRequest) -> bytes:
     try:
-        raw: bytes = stream.read(limit + 1)
+        return source.read(PIECE_BYTES)
     except OSError:
         raise BadInput("The body ended early") from None
-    if len(raw) > limit:
-        raise _too_large(limit)
-    return raw
 
 
 def _unpacked(raw: bytes, limit: int) -> bytes:

@@ -12,8 +12,8 @@ import zstandard
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
-from tecken.errors import BadInput
-from tecken.guards import body, cors, post_only
+from tecken.errors import BadInput, TooMuch
+from tecken.guards import PIECE_BYTES, body, cors, post_only, streamed
 from tecken.http import answers_errors
 
 LIMIT = 1000
@@ -129,3 +129,20 @@ def test_a_body_that_ends_early() -> None:
     request.META["wsgi.input"] = Broken()
     reply = echo(request)
     assert (reply.status_code, error(reply)) == (400, "The body ended early")
+
+
+def test_a_view_keeps_the_arguments_of_its_path() -> None:
+    @post_only
+    @body(lambda: LIMIT)
+    def view(request: HttpRequest, content: bytes, number: int) -> HttpResponse:
+        return HttpResponse(content * number)
+
+    assert view(RequestFactory().post("/", b"ab", "text/plain"), number=3).content == b"ababab"
+
+
+def test_a_body_is_streamed_in_pieces_and_never_past_its_limit() -> None:
+    content = bytes(PIECE_BYTES + 5)
+    request = RequestFactory().put("/", content)
+    assert list(map(len, streamed(request, len(content)))) == [PIECE_BYTES, 5]
+    with pytest.raises(TooMuch, match="larger than 1000 bytes"):
+        list(streamed(RequestFactory().put("/", content), 1000))

@@ -82,8 +82,6 @@ def test_a_directory_has_no_urls(tmp_path: Path) -> None:
 def test_a_client_puts_to_a_signed_url(staging: Staging) -> None:
     signed = staging.signed_put(FIRST, 60)
     assert signed is not None
-    headers = {
-        "Content-Type": "application/octet-stream"
-    }  # urllib would call it a form
+    headers = {"Content-Type": "application/octet-stream"}  # urllib would call it a form
     with urlopen(Request(signed, data=b"straight", headers=headers, method="PUT"), timeout=10):
         assert whole(staging, FIRST) == b"straight"
