@@ -19,7 +19,7 @@ from tecken.modules.add import Adder
 from tecken.modules.board import RedisBoard
 from tecken.modules.cache import HeaderCache, PageCache
 from tecken.modules.conversion import Conversion
-from tecken.modules.herald import Herald
+from tecken.modules.herald import Herald, Listener
 from tecken.modules.known import Known
 from tecken.modules.library import Library
 from tecken.modules.prepare import Lifetimes, Preparer
@@ -29,9 +29,9 @@ from tecken.modules.replace import Replacer
 from tecken.modules.turn import RedisTurns
 from tecken.sources.bucket import Patience
 from tecken.sources.chain import Chain
-from tecken.sources.files import OwnSymbols
+from tecken.sources.files import OwnSymbols, stored_symbols
 from tecken.sources.places import own_files_for, page_files_for, source_for
-from tecken.sources.port import OwnFiles, PageFiles
+from tecken.sources.port import OwnFiles, PageFiles, Stored
 from tecken.store.port import PageStore
 from tecken.store.redis import RedisPageStore
 from tecken.symbols.ids import ModuleKey
@@ -108,6 +108,10 @@ def source() -> Chain:
     return Chain([OwnSymbols(own_files()), OwnSymbols(try_files()), *upstreams])
 
 
+def own_stamp(module: ModuleKey) -> tuple[Stored | None, ...]:
+    return tuple(stored_symbols(files, module) for files in (own_files(), try_files()))
+
+
 @once
 def page_files() -> PageFiles:
     """For whoever writes them, or reads a whole header at leisure."""
@@ -126,18 +130,21 @@ def conversion() -> Conversion:
 
 @once
 def library() -> Library:
-    return Library(
+    made = Library(
         page_store(),
         PageFileReader(page_files_for(settings.STORAGE_URL)),
         HeaderCache(settings.PROCESS_HEADER_BYTES, settings.PROCESS_HEADER_SECONDS),
         PageCache(settings.PROCESS_PAGE_BYTES),
     )
+    Listener(cache_client(), made).start()
+    return made
 
 
 @once
 def preparer() -> Preparer:
     return Preparer(
         source=source(),
+        stamp=own_stamp,
         page_files=page_files(),
         store=page_store(),
         turns=turns(),

@@ -25,13 +25,14 @@ class HeaderCache:
     def __init__(self, max_bytes: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
         self._clock = clock
+        self._doubted = 0.0
         self._lock = Lock()
         self._entries: LRUCache[ModuleKey, _Trusted] = LRUCache(max_bytes, getsizeof=lambda e: e.header.size)
 
     def get(self, module: ModuleKey) -> Header | None:
         with self._lock:
             entry = self._entries.get(module)
-        return entry.header if entry and self._clock() < entry.until else None
+        return entry.header if entry and max(self._clock(), self._doubted) < entry.until else None
 
     def put(self, module: ModuleKey, raw: bytes) -> Header:
         """Parse `raw`, or keep the parsed header when nothing has changed. Raises MalformedPageFile."""
@@ -46,6 +47,10 @@ class HeaderCache:
     def drop(self, module: ModuleKey) -> None:
         with self._lock:
             self._entries.pop(module, None)
+
+    def doubt(self) -> None:
+        """Trust none of those that are here now."""
+        self._doubted = self._clock() + self._seconds
 
     @property
     def size(self) -> int:

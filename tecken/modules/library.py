@@ -70,6 +70,14 @@ class Library:
             self._filed_pages(rest, answer, trace)
         return answer
 
+    def drop(self, module: ModuleKey) -> None:
+        """This process asks for the header again: its module has other symbols now."""
+        self._headers.drop(module)
+
+    def doubt(self) -> None:
+        """This process asks for every header again: some modules may have other symbols now."""
+        self._headers.doubt()
+
     def _stored_headers(self, modules: Sequence[ModuleKey], trace: Trace) -> Headers:
         start = time.perf_counter()
         stored: dict[ModuleKey, bytes | Missing] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from tecken.symbols.ids import ModuleKey
 from tecken.symbols.pagefile import Header
 
 logger = logging.getLogger(__name__)
+TRIES = 3
 LONGEST_UNREACHABLE = 3600  # seconds; a Retry-After of next week is not taken at its word
 
 
@@ -29,10 +31,17 @@ class Lifetimes(NamedTuple):
 
 
 class Preparer:
+    """`stamp` gives another value once other symbols of the module were uploaded.
+
+    Whoever uploads stores them first and forgets what was made of the former ones then; whoever converts asks
+    for the stamp last. So nothing that was made of the former symbols stays.
+    """
+
     def __init__(
         self,
         *,
         source: SymbolSource,
+        stamp: Callable[[ModuleKey], object],
         page_files: PageFiles,
         store: PageStore,
         turns: Turns,
@@ -40,6 +49,7 @@ class Preparer:
         lifetimes: Lifetimes,
     ) -> None:
         self._source = source
+        self._stamp = stamp
         self._page_files = page_files
         self._store = store
         self._turns = turns
@@ -53,14 +63,9 @@ class Preparer:
         """
         with self._turns.take(module):
             try:
-                return self._answered(module) or self._convert(module)
-            except Absent as error:
-                return self._remember(module, Missing("absent", str(error)), self._lifetimes.absent)
-            except (Malformed, TooMuch) as error:
-                return self.give_up(module, str(error))
+                return self._answered(module) or self._settled(module)
             except CouldNotAsk as error:
-                seconds = min(error.retry_after or self._lifetimes.unreachable, LONGEST_UNREACHABLE)
-                return self._remember(module, Missing("unreachable", str(error)), seconds)
+                return self._unreachable(module, error)
 
     def give_up(self, module: ModuleKey, reason: str) -> Missing:
         """Remember the module as malformed."""
@@ -75,18 +80,41 @@ class Preparer:
             return self._put(module, Header.parse(read_header(self._page_files, module)))
         return None
 
-    def _convert(self, module: ModuleKey) -> Header:
+    def _settled(self, module: ModuleKey) -> Header | Missing:
+        for _ in range(TRIES):
+            stamp = self._stamp(module)
+            found = self._found(module)
+            if self._stamp(module) == stamp:
+                return found
+            self._page_files.delete(module)
+            with suppress(StoreAway):
+                self._store.forget(module)
+        raise CouldNotAsk(f"{module} is being uploaded again and again")
+
+    def _found(self, module: ModuleKey) -> Header | Missing:
+        try:
+            return self._put(module, self._converted(module))
+        except Absent as error:
+            return self._remember(module, Missing("absent", str(error)), self._lifetimes.absent)
+        except (Malformed, TooMuch) as error:
+            return self.give_up(module, str(error))
+
+    def _converted(self, module: ModuleKey) -> Header:
         with PREPARATION_SECONDS.time(), self._source.open(module) as chunks:
             with self._conversion.of(chunks) as made:
                 _same_id(module, made.header)
                 self._page_files.write(module, made.chunks())
             PREPARATIONS.labels(result="ready").inc()
-            return self._put(module, made.header)
+            return made.header
 
     def _put(self, module: ModuleKey, header: Header) -> Header:
         with suppress(StoreAway):
             self._store.put_header(module, header.raw)
         return header
+
+    def _unreachable(self, module: ModuleKey, error: CouldNotAsk) -> Missing:
+        seconds = min(error.retry_after or self._lifetimes.unreachable, LONGEST_UNREACHABLE)
+        return self._remember(module, Missing("unreachable", str(error)), seconds)
 
     def _remember(self, module: ModuleKey, missing: Missing, seconds: float) -> Missing:
         logger.info("%s is %s: %s", module, *missing)

@@ -82,6 +82,14 @@ class OwnSymbols:
             yield chunks
 
 
+def stored_symbols(files: OwnFiles, module: ModuleKey) -> Stored | None:
+    """None where it is absent. Raises CouldNotAsk."""
+    try:
+        return files.stat(symbol_file(module))
+    except Absent:
+        return None
+
+
 def check_span(start: int, end: int | None) -> None:
     """Raises ValueError."""
     if not 0 <= start < (start + 1 if end is None else end):

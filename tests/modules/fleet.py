@@ -43,6 +43,7 @@ def preparer(url: str, directory: Path) -> Preparer:
     client = redisclient.client(url, timeout=5, connect_timeout=5)
     return Preparer(
         source=Logged(directory / "log"),
+        stamp=str,
         page_files=page_files_for(f"file://{directory}/storage"),
         store=RedisPageStore(client),
         turns=RedisTurns(client),

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import gzip
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ class House:
     def __init__(self, spool_dir: Path) -> None:
         self.clock = Clock()
         self.source = MemorySymbols({XUL: sym(XUL)})
+        self.uploads: Counter[ModuleKey] = Counter()
         self.page_files = MemoryPageFiles()
         self.store = MemoryPageStore(MIB, self.clock)
         self.spool_dir = spool_dir
@@ -32,6 +35,7 @@ class House:
     def prepare(self, module: ModuleKey = XUL, store: PageStore | None = None) -> Header | Missing:
         preparer = Preparer(
             source=self.source,
+            stamp=self.uploads.__getitem__,
             page_files=self.page_files,
             store=store or self.store,
             turns=MemoryTurns(),
@@ -175,3 +179,45 @@ def test_the_prepared_header_is_that_of_the_page_file(house: House) -> None:
     answer = house.prepare()
     assert isinstance(answer, Header)
     assert answer.generation == header_of(XUL).generation
+
+
+class Uploading(MemorySymbols):
+    """Each time its file is read another upload comes, of the next of `uploads`."""
+
+    def __init__(self, house: House, uploads: list[bytes | None]) -> None:
+        super().__init__({})
+        self._house = house
+        self._uploads = uploads
+
+    @contextmanager
+    def open(self, module: ModuleKey) -> Iterator[Iterator[bytes]]:
+        try:
+            with super().open(module) as chunks:
+                yield chunks
+        finally:
+            uploaded = self._uploads.pop(0) if self._uploads else None
+            if uploaded:
+                self.files[module] = uploaded
+                self._house.uploads[module] += 1
+                self._house.page_files.delete(module)
+                self._house.store.forget(module)
+
+
+@pytest.mark.parametrize("before", [sym(XUL), b"<html>", None], ids=["other symbols", "malformed", "absent"])
+def test_an_upload_during_a_conversion_is_what_counts(house: House, before: bytes | None) -> None:
+    newer = sym(XUL, functions=5)
+    house.source = Uploading(house, [newer])
+    if before:
+        house.source.files[XUL] = before
+    answer = house.prepare()
+    assert isinstance(answer, Header)
+    assert house.page_files.files == {XUL: page_file(newer)}
+    assert house.store.headers([XUL]) == {XUL: answer.raw}
+
+
+def test_uploads_without_end_are_no_answer(house: House) -> None:
+    house.source = Uploading(house, [sym(XUL, functions=n) for n in range(4, 20)])
+    answer = missing(house.prepare())
+    assert answer.kind == "unreachable"
+    assert "again and again" in answer.reason
+    assert house.page_files.files == {}
