@@ -4,6 +4,7 @@
     ├── BadInput                 the caller's fault: 400
     │   ├── BadModule            a debug file name or debug id nobody can look up
     │   ├── NotAllowed           no token, a bad one, or one without the permission: 403
+    │   ├── TooOften             failed too often, and may try again later: 429
     │   ├── TooMuch              over a limit: 413
     │   └── Malformed            bytes that are not what their name says
     │       └── MalformedPageFile    foreign, truncated or of another version: counts as absent
@@ -33,6 +34,14 @@ class BadModule(BadInput):
 
 class NotAllowed(BadInput):
     """Whoever asks may not do it; the text says why."""
+
+
+class TooOften(BadInput):
+    """Failed too often. `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class TooMuch(BadInput):

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import wraps
 from http import HTTPStatus
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
 
 from tecken.errors import BadInput, NotAllowed, TooMuch
-from tecken.http import Reply, answers_errors, error_reply
+from tecken.http import Readable, Reply, answers_errors, body_stream, error_reply
 from tecken.symbols.unpack import decoded
 from tecken.tokens import service
+from tecken.tokens.address import address
+from tecken.tokens.failures import failed_tokens
 from tecken.tokens.models import Token
 from tecken.tokens.sessions import session_user
 
@@ -76,8 +78,7 @@ def granted(request: HttpRequest) -> Grant:
     """From the Auth-Token header, else from the session. Raises NotAllowed, or CouldNotAsk without Redis."""
     key = request.headers.get("Auth-Token")
     if key:
-        token = service.find(key)
-        service.record_use(token)
+        token = _found(request, key)
         return Grant(token.user, token, service.allowed(token))
     user = session_user(request)
     if user is None:
@@ -85,23 +86,35 @@ def granted(request: HttpRequest) -> Grant:
     return Grant(user, None, frozenset(user.get_all_permissions()))
 
 
-def permitted(*permissions: str) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+def _found(request: HttpRequest, key: str) -> Token:
+    failures, caller = failed_tokens(), address(request)
+    failures.refuse(caller)
+    try:
+        token = service.find(key)
+    except service.NotMatched:
+        failures.count(caller)
+        raise
+    service.record_use(token)
+    return token
+
+
+def permitted(*permissions: str) -> Callable[[Callable[..., Reply]], Callable[..., Reply | HttpResponse]]:
     """For whoever has one of these; the view finds `request.user` and the Grant as `request.auth`.
 
-    Nothing of the body is looked at before.
+    Nothing of the body is looked at before; a client that is refused may send all of it and reads the 403.
     """
 
-    def guard(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    def guard(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResponse]:
         @answers_errors
-        def checked(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        def checked(request: HttpRequest, *args: object, **kwargs: object) -> Reply:
             grant = granted(request)
-            if not grant.permissions.intersection(permissions):
+            if grant.permissions.isdisjoint(permissions):
                 raise NotAllowed(f"This needs the permission {' or '.join(permissions)}")
             request.user, request.auth = grant.user, grant  # type: ignore[attr-defined]
             return view(request, *args, **kwargs)
 
         @wraps(view)
-        def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        def inner(request: HttpRequest, *args: object, **kwargs: object) -> Reply | HttpResponse:
             reply = checked(request, *args, **kwargs)
             patch_vary_headers(reply, ["Auth-Token", "Cookie"])
             return reply
@@ -144,8 +157,7 @@ def streamed(request: HttpRequest, limit: int) -> Iterator[bytes]:
     """The body as sent, in pieces. Raises TooMuch past `limit` bytes, BadInput when it ends early."""
     if int(request.META.get("CONTENT_LENGTH") or 0) > limit:
         raise _too_large(limit)
-    # A body without Content-Length (chunked) is one that only the server's own stream can give.
-    source = request.META["wsgi.input"] if request.META.get("wsgi.input_terminated") else request
+    source = body_stream(request)
     total = 0
     while piece := _piece(source):
         total += len(piece)
@@ -154,7 +166,7 @@ def streamed(request: HttpRequest, limit: int) -> Iterator[bytes]:
         yield piece
 
 
-def _piece(source: BinaryIO | HttpRequest) -> bytes:
+def _piece(source: Readable) -> bytes:
     try:
         return source.read(PIECE_BYTES)
     except OSError:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from http import HTTPStatus
-from typing import TypeVar
+from time import monotonic
+from typing import Protocol, TypeVar
 
 import orjson
 from django.http import HttpRequest, HttpResponse
@@ -23,6 +25,7 @@ STATUS: dict[type[errors.TeckenError], HTTPStatus] = {
     errors.BadInput: HTTPStatus.BAD_REQUEST,
     errors.BadModule: HTTPStatus.BAD_REQUEST,
     errors.NotAllowed: HTTPStatus.FORBIDDEN,
+    errors.TooOften: HTTPStatus.TOO_MANY_REQUESTS,
     errors.TooMuch: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.Malformed: HTTPStatus.BAD_REQUEST,
     errors.MalformedPageFile: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -34,6 +37,13 @@ STATUS: dict[type[errors.TeckenError], HTTPStatus] = {
 }
 RETRY_AFTER_SECONDS = 5
 """What a 503 says when nobody told us how long to wait."""
+THROWN_AWAY_BYTES = 1 << 30
+THROWN_AWAY_SECONDS = 30
+THROWN_AWAY_PIECE = 1 << 18
+
+
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
 
 
 def json_reply(body: bytes, status: int = HTTPStatus.OK) -> HttpResponse:
@@ -55,7 +65,7 @@ def reply_to(error: errors.TeckenError, path: str) -> HttpResponse:
     if status == HTTPStatus.NOT_FOUND:
         return error_reply(status, str(error), path=path)
     reply = error_reply(status, str(error))
-    if isinstance(error, errors.CouldNotAsk):
+    if isinstance(error, errors.CouldNotAsk | errors.TooOften):
         reply["Retry-After"] = str(_whole_seconds(error.retry_after))
     return reply
 
@@ -72,13 +82,32 @@ def answers_errors(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResp
         try:
             return view(request, *args, **kwargs)
         except errors.TeckenError as error:
+            _let_finish(request)
             return reply_to(error, request.path)
         except Exception:
             logger.exception("%s %s", request.method, request.path)
+            _let_finish(request)
             status = HTTPStatus.INTERNAL_SERVER_ERROR
             return error_reply(status, status.phrase)
 
     return inner
+
+
+def body_stream(request: HttpRequest) -> Readable:
+    """A body without Content-Length (chunked) is one that only the server's own stream can give."""
+    stream: Readable = request.META["wsgi.input"] if request.META.get("wsgi.input_terminated") else request
+    return stream
+
+
+def _let_finish(request: HttpRequest) -> None:
+    """Throws the rest of the body away: the server closes the connection on a client that is still sending,
+    and many a client then knows of a reset and not of the reply. One that sent `Expect` waits for us."""
+    if request.method in ("GET", "HEAD", "OPTIONS") or request.headers.get("Expect"):
+        return
+    stream, left, deadline = body_stream(request), THROWN_AWAY_BYTES, monotonic() + THROWN_AWAY_SECONDS
+    with suppress(OSError):
+        while left > 0 and monotonic() < deadline and (piece := stream.read(THROWN_AWAY_PIECE)):
+            left -= len(piece)
 
 
 def _status(kind: type[errors.TeckenError]) -> HTTPStatus:

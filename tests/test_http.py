@@ -62,6 +62,11 @@ def test_503_says_when(told: float | None, said: str) -> None:
     assert reply_to(errors.Throttled("slow down", told), "/")["Retry-After"] == said
 
 
+def test_429_says_when() -> None:
+    reply = reply_to(errors.TooOften("too often", 300), "/")
+    assert (reply.status_code, reply["Retry-After"]) == (429, "300")
+
+
 def test_a_reply_may_say_more() -> None:
     assert orjson.loads(error_reply(400, "no", limit=3).content) == {"error": "no", "limit": 3}
 

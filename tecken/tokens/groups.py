@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import reduce
-from operator import or_
 
 from django.contrib.auth.models import Group, Permission
-from django.db.models import Q, QuerySet
+from django.db.models import F, QuerySet, Value
+from django.db.models.functions import Concat
 
 GROUPS = {
     "Uploaders": ("upload.upload_symbols", "upload.upload_try_symbols", "tokens.manage_tokens"),
@@ -18,15 +17,15 @@ GROUPS = {
 def make_groups(using: str = "default", **_signal: object) -> None:
     """Runs after each app's migrations; a group is made when the last of its permissions is there."""
     for name, wanted in GROUPS.items():
-        if Group.objects.using(using).filter(name=name).exists():
-            continue
         found = list(named(wanted, using))
         if len(found) == len(wanted):
-            group = Group.objects.using(using).create(name=name)
-            group.permissions.set(found)
+            group, made = Group.objects.using(using).get_or_create(name=name)
+            if made:
+                group.permissions.set(found)
 
 
 def named(names: Iterable[str], using: str = "default") -> QuerySet[Permission]:
-    """Permissions by `app.codename`; names that nobody knows are left out."""
-    either = (Q(content_type__app_label=a, codename=c) for a, c in (n.split(".", 1) for n in names))
-    return Permission.objects.using(using).filter(reduce(or_, either))
+    """Permissions by `app.codename`, with their content types; names that nobody knows are left out."""
+    spelling = Concat(F("content_type__app_label"), Value("."), F("codename"))
+    every = Permission.objects.using(using).select_related("content_type")
+    return every.alias(spelling=spelling).filter(spelling__in=list(names))

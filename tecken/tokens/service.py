@@ -23,6 +23,11 @@ USE_RECORDED_EVERY = timedelta(minutes=5)
 ONE_OF = {"upload.upload_symbols", "upload.upload_try_symbols"}
 """They say which store is written to, so a token cannot have both."""
 
+
+class NotMatched(NotAllowed):
+    """Nobody has this token."""
+
+
 logger = logging.getLogger(__name__)
 
 
@@ -57,7 +62,7 @@ def find(key: str) -> Token:
     wanted = digest(key.split("-", 1)[0].strip())
     token = Token.objects.select_related("user").filter(digest=wanted).first()
     if token is None or not compare_digest(token.digest, wanted):
-        raise NotAllowed("API Token not matched")
+        raise NotMatched("API Token not matched")
     if token.is_expired:
         raise NotAllowed("API Token found but expired")
     if not token.user.is_active:
