@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from tecken.tokens.models import Token
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Token]
+else:
+    ModelAdmin = admin.ModelAdmin  # generic for the type checker only
+
+
+@admin.register(Token)
+class TokenAdmin(ModelAdmin):
+    """To look at, to note, to end earlier or later, to delete. Its owner or `createtoken` makes one."""
+
+    list_display = ("hint", "user", "expires_at", "last_used_at", "notes")
+    list_filter = ("permissions", "expires_at")
+    list_select_related = ("user",)
+    search_fields = ("user__email", "notes", "hint")
+    date_hierarchy = "created_at"
+    fields = ("hint", "user", "permissions", "expires_at", "notes", "created_at", "last_used_at")
+    readonly_fields = ("hint", "user", "permissions", "created_at", "last_used_at")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 - Django's signature
+        return False

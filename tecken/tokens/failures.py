@@ -1,0 +1,66 @@
+"""Counts what failed, per client address, in the default cache.
+
+Without the cache nobody is refused: a key has 256 random bits, so the limit spares the database and the log,
+and is not what keeps guessers out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from django.conf import settings
+from django.core.cache import BaseCache, cache
+from redis.exceptions import RedisError
+
+from tecken import wiring
+from tecken.breaker import Breaker
+from tecken.errors import CouldNotAsk, TooOften
+
+T = TypeVar("T")
+
+
+class Failures:
+    """At most `limit` in `seconds`, from the first one on."""
+
+    def __init__(self, name: str, counts: BaseCache, limit: int, seconds: int) -> None:
+        self._name = name
+        self._counts = counts
+        self._limit = limit
+        self._seconds = seconds
+        self._breaker = Breaker("redis-cache")
+
+    def refuse(self, caller: str) -> None:
+        """Raises TooOften."""
+        if self._ask(lambda: self._counts.get(self._key(caller), 0), 0) >= self._limit:
+            raise TooOften(f"Too many failures from {caller}", self._seconds)
+
+    def count(self, caller: str) -> None:
+        self._ask(lambda: self._add(self._key(caller)), None)
+
+    def _add(self, key: str) -> None:
+        if not self._counts.add(key, 1, self._seconds):
+            with suppress(ValueError):  # it has just expired
+                self._counts.incr(key)
+
+    def _key(self, caller: str) -> str:
+        return f"failures:{self._name}:{caller}"
+
+    def _ask(self, command: Callable[[], T], otherwise: T) -> T:
+        try:
+            self._breaker.admit()
+        except CouldNotAsk:
+            return otherwise
+        try:
+            answer = command()
+        except RedisError:
+            self._breaker.failed()
+            return otherwise
+        self._breaker.answered()
+        return answer
+
+
+@wiring.once
+def failed_tokens() -> Failures:
+    return Failures("token", cache, settings.FAILED_TOKENS, settings.FAILURE_SECONDS)
