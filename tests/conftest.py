@@ -16,7 +16,12 @@ from tests.support.redis_server import RedisServer
 IMAGES = Path(__file__).parent.parent / "docker" / "images"
 servers = ExitStack()
 
-hypothesis.settings.register_profile("house", deadline=None, print_blob=True)  # a busy machine fails nothing
+hypothesis.settings.register_profile(
+    "house",
+    deadline=None,  # a busy machine fails nothing
+    print_blob=True,
+    derandomize="CI" in os.environ,  # new cases are looked for at a desk; CI judges a change, not its luck
+)
 hypothesis.settings.load_profile("house")
 
 
