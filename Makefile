@@ -4,7 +4,7 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 export PORT COMMIT
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format manage redis-cache-cli redis-store-cli docker-build docker-test lock clean python
+.PHONY: help run test test-postgres check format manage redis-cache-cli redis-store-cli docker-build docker-test lock clean python
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,10 @@ run: python ## start everything, load the samples, show a symbolicated stack (PO
 test: python ## run the tests against two real Redis servers of their own (ARGS="-k name")
 	@$(PYTHON) run/install.py dev
 	@$(VENV)/python -m pytest $(ARGS)
+
+test-postgres: python ## run the tests on PostgreSQL: DATABASE_URL, else a private server (ARGS="-k name")
+	@$(PYTHON) run/install.py dev
+	@$(VENV)/python -m tests.support.postgres $(VENV)/python -m pytest $(ARGS)
 
 check: python ## format, lint, types, import contracts
 	@$(PYTHON) run/install.py dev

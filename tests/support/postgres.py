@@ -1,0 +1,135 @@
+"""A private PostgreSQL server. `python -m tests.support.postgres COMMAND...` sets DATABASE_URL for COMMAND.
+
+Where DATABASE_URL names a PostgreSQL already, that one is used.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+import psycopg
+
+from tests.support.redis_server import free_port
+
+STARTS_WITHIN = 60.0  # seconds
+FAST_NOT_SAFE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+
+
+def binary(name: str) -> str:
+    """On PATH, else where Debian keeps the newest version. Raises FileNotFoundError."""
+    debian = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
+    found = shutil.which(name) or (str(debian[-1]) if debian else None)
+    if found is None:
+        raise FileNotFoundError(f"no {name} on this machine; install PostgreSQL or set DATABASE_URL")
+    return found
+
+
+def _account() -> str | None:
+    """PostgreSQL refuses to run as root."""
+    if os.getuid() != 0:
+        return None
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in known else "nobody"
+
+
+class PostgresServer:
+    """On a port of its own on 127.0.0.1, trusting everyone there; close() removes its data."""
+
+    def __init__(self, *settings: str) -> None:
+        """`settings` are `name=value`, as in postgresql.conf."""
+        self._settings = settings
+        self._account = _account()
+        self._home = tempfile.TemporaryDirectory(prefix="postgres-")
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+
+    @property
+    def url(self) -> str:
+        return f"postgres://postgres@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> Self:
+        data = Path(self._home.name) / "data"
+        if self._account:
+            shutil.chown(self._home.name, self._account)
+        options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
+        initdb = [binary("initdb"), "--pgdata", str(data), *options]
+        subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, user=self._account, cwd="/")
+        with (Path(self._home.name) / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                self._command(data), stdout=log, stderr=subprocess.STDOUT, user=self._account, cwd="/"
+            )
+        self._wait_until_ready(self._process, monotonic() + STARTS_WITHIN)
+        return self
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)  # at once: nothing of it is kept
+            self._process.wait()
+            self._process = None
+        self._home.cleanup()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _command(self, data: Path) -> list[str]:
+        settings = (
+            f"port={self.port}",
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            *FAST_NOT_SAFE,
+            *self._settings,
+        )
+        return [
+            binary("postgres"),
+            "-D",
+            str(data),
+            *(word for setting in settings for word in ("-c", setting)),
+        ]
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes], deadline: float) -> None:
+        while monotonic() < deadline:
+            try:
+                psycopg.connect(self.url, connect_timeout=5).close()
+            except psycopg.OperationalError:
+                self._fail_if_ended(process)
+            else:
+                return
+        self.close()
+        raise TimeoutError(f"PostgreSQL on port {self.port} not ready in {STARTS_WITHIN} s")
+
+    def _fail_if_ended(self, process: subprocess.Popen[bytes]) -> None:
+        """Waits a moment, which is also the pause between two tries."""
+        try:
+            process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            return
+        log = (Path(self._home.name) / "log").read_text(errors="replace")
+        raise RuntimeError(f"PostgreSQL on port {self.port} ended:\n{log[-2000:]}")
+
+
+def main(command: list[str]) -> int:
+    given = os.environ.get("DATABASE_URL", "")
+    if given.startswith("postgres"):
+        return subprocess.run(command, check=False).returncode
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, so that the server ends too
+    with PostgresServer() as server:
+        return subprocess.run(command, check=False, env={**os.environ, "DATABASE_URL": server.url}).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
