@@ -316,7 +316,9 @@ def every_symbol(sym: bytes) -> Records:
 @settings(deadline=None)
 def test_each_symbol_is_in_the_page_for_its_address_and_in_no_other(sym: bytes) -> None:
     module = Converted(sym)
-    kept = [(key, line) for key, line in every_symbol(sym) if not re.match(rb"(?i)FUNC (m )?[0-9a-f]+ 0 ", line)]
+    kept = [
+        (key, line) for key, line in every_symbol(sym) if not re.match(rb"(?i)FUNC (m )?[0-9a-f]+ 0 ", line)
+    ]
     heads = [(key, block.splitlines()[0]) for key, block in module.records(Section.SYMBOLS)]
     assert heads == kept
     assert module.header.metadata.symbols == len(kept)
