@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
-import time
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -19,6 +18,7 @@ from obstore.exceptions import BaseError
 from obstore.store import HTTPStore, LocalStore, MemoryStore, ObjectStore, from_url
 
 from tecken.errors import Absent, CouldNotAsk, MalformedPageFile, TooMuch
+from tecken.sources.nameless import give_name, nameless, sweep
 from tecken.sources.shown import shown
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ CHUNK_BYTES = 1 << 20
 MERGE_GAP = 128 << 10  # bytes; reading over a gap this long is cheaper than one more request
 LONGEST_SEGMENT = 255  # bytes; NAME_MAX of the usual file systems
 LONGEST_KEY = 1024  # bytes; S3, GCS and Azure agree
-STALE_SECONDS = 3600
 NO_CONTAINER = ("NoSuchBucket", "ContainerNotFound")
 
 _RUNTIME_OWNER: dict[str, int] = {}
@@ -108,7 +107,8 @@ class Bucket:
     def put(self, key: str, chunks: Iterable[bytes], attributes: Attributes | None = None) -> None:
         """Streams `chunks`; whatever they raise, nothing of them stays. Raises CouldNotAsk or TooMuch."""
         self._refuse_long(key, TooMuch)
-        self._sweep(key)
+        if self._directory and self._put_file(self._directory / key, chunks):
+            return
         with self._errors_of(key, writing=True):
             obstore.put(
                 self._store,
@@ -119,6 +119,22 @@ class Bucket:
                 chunk_size=PART_BYTES,
                 max_concurrency=PARTS_AT_ONCE,
             )
+
+    def _put_file(self, path: Path, chunks: Iterable[bytes]) -> bool:
+        """Whether it was possible without a name that a killed writer would leave behind."""
+        errors = partial(self._errors_of, path.name, writing=True)
+        with errors():
+            sweep(path.parent)
+            file = nameless(path.parent)
+        if file is None:
+            return False
+        with file:
+            for chunk in chunks:
+                with errors():
+                    file.write(chunk)
+            with errors():
+                give_name(file, path)
+        return True
 
     def delete(self, key: str) -> None:
         try:
@@ -191,17 +207,6 @@ class Bucket:
         if len(cut) != span[1] - span[0]:
             raise MalformedPageFile(f"{self.name}: {key} ends before byte {span[1]}")
         return cut
-
-    def _sweep(self, key: str) -> None:
-        """Remove what killed writers left: locally, obstore stages `<file>#<number>` beside the file."""
-        if self._directory is None:
-            return
-        for staged in glob.iglob(f"{glob.escape(str(self._directory / key))}#*"):
-            try:
-                if time.time() - os.stat(staged).st_mtime > STALE_SECONDS:
-                    os.unlink(staged)
-            except FileNotFoundError:
-                continue
 
 
 def refuse_after_fork() -> None:

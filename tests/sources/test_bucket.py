@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tecken.errors import Absent, CouldNotAsk, TooMuch
-from tecken.sources.bucket import STALE_SECONDS, Bucket, Patience, bucket_for, merged
+from tecken.sources.bucket import Bucket, Patience, bucket_for, merged
+from tecken.sources.nameless import STALE_SECONDS
 from tests.support.http_upstream import HttpUpstream, Reply
 from tests.support.s3_server import S3Bucket
 
@@ -92,13 +94,48 @@ def test_a_name_no_storage_allows_cannot_be_written(tmp_path: Path, s3_bucket: S
 
 def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path: Path) -> None:
     bucket = bucket_for(tmp_path.as_uri())
-    old, young, other = tmp_path / "[a]#1", tmp_path / "[a]#2", tmp_path / "a#1"
-    for staged in (old, young, other):
-        staged.touch()
-    for staged in (old, other):
-        os.utime(staged, (0, time.time() - STALE_SECONDS - 1))
+    old, young, whole = tmp_path / "[a]#1", tmp_path / "[a]#2", tmp_path / "#a"
+    for file in (old, young, whole):
+        file.touch()
+    for file in (old, whole):
+        os.utime(file, (0, time.time() - STALE_SECONDS - 1))
     bucket.put("[a]", [b"x"])
-    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "[a]", young, other])
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "[a]", young, whole])
+
+
+def test_a_killed_writer_leaves_nothing(tmp_path: Path) -> None:
+    program = f"""
+import os
+from tecken.sources.bucket import bucket_for
+def chunks():
+    yield b"x" * 10_000_000
+    os.kill(os.getpid(), 9)
+bucket = bucket_for({tmp_path.as_uri()!r})
+bucket.put("a/b", [b"old"])
+bucket.put("a/b", chunks())
+"""
+    assert subprocess.run([sys.executable, "-c", program], timeout=30, check=False).returncode == -9
+    assert [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()] == [b"old"]
+
+
+def test_where_every_file_has_a_name_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "O_TMPFILE")
+    bucket = bucket_for(tmp_path.as_uri())
+    for content in (b"old", b"new"):
+        bucket.put("a/b", [content])
+    assert get(bucket, "a/b") == b"new"
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
+
+
+def test_readers_see_one_whole_file_or_the_other(tmp_path: Path) -> None:
+    bucket = bucket_for(tmp_path.as_uri())
+    bucket.put("a", [b"0" * 100_000])
+    with ThreadPoolExecutor(4) as pool:
+        writes = [pool.submit(bucket.put, "a", [b"%d" % (n % 10)] * 100_000) for n in range(50)]
+        while not all(write.done() for write in writes):
+            assert len(set(get(bucket, "a"))) == 1
+    assert [write.result() for write in writes] == [None] * 50
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_a_forked_child_is_told_instead_of_hanging(tmp_path: Path) -> None:
