@@ -100,6 +100,7 @@ INSTALLED_APPS = [
     "axes",
     "tecken",
     "tecken.tokens",
+    "tecken.upload",
     "tecken.tokens.site.SiteConfig",
 ]
 MIDDLEWARE = ["django.middleware.security.SecurityMiddleware", "tecken.tokens.middleware.for_people"]

@@ -234,6 +234,14 @@ class Scanner:
             self.symbols.lengths[-1] = length
 
 
+def described(head: bytes) -> Module:
+    """What the first bytes of a symbol file say of its module; a line cut short does not count.
+
+    Raises Malformed.
+    """
+    return _module(b"\n" + head[: head.rfind(b"\n") + 1])
+
+
 def _module(text: bytes) -> Module:
     """From the first lines: MODULE, and the INFO records right after it."""
     first = _MODULE.match(text)

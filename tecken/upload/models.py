@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+KEY_CHARACTERS = 1024  # the clouds allow as many bytes
+NAME_CHARACTERS = 255
+
+
+class Protocol(models.TextChoices):
+    V1 = "v1"
+    V2 = "v2"
+    SYM_UPLOAD = "sym_upload"
+
+
+class Upload(models.Model):
+    """What somebody sent in one go."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="uploads")
+    filename = models.CharField(max_length=255, blank=True)
+    bucket_name = models.CharField(max_length=255)
+    try_symbols = models.BooleanField(default=False)
+    protocol = models.CharField(max_length=16, choices=Protocol.choices, default=Protocol.V1)
+    size = models.BigIntegerField(default=0, help_text="bytes, as sent")
+    content_hash = models.CharField(max_length=64, blank=True, help_text="SHA-256 of what was sent")
+    download_url = models.URLField(max_length=2048, blank=True)
+    redirect_urls = models.JSONField(default=list, blank=True)
+    skipped_keys = models.JSONField(default=list, blank=True)
+    ignored_keys = models.JSONField(default=list, blank=True)
+    warnings = models.JSONField(default=list, blank=True, help_text="what is stored and of little use")
+    members_total = models.PositiveIntegerField(default=0)
+    members_done = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True, help_text="why it will never be complete")
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    cancelled_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        permissions = (
+            ("upload_symbols", "Upload Symbols Files"),
+            ("upload_try_symbols", "Upload Try Symbols Files"),
+            ("view_all_uploads", "View All Symbols Uploads"),
+        )
+        indexes = (
+            models.Index(fields=["user", "-id"], name="upload_of_user"),
+            models.Index(fields=["try_symbols", "created_at"], name="upload_by_age"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.filename}"
+
+
+class FileUpload(models.Model):
+    """A file that was stored; the newest row of a key says what is there now.
+
+    Without `completed_at` it was announced (v2) and is not stored yet.
+    """
+
+    upload = models.ForeignKey(Upload, models.SET_NULL, null=True, blank=True, related_name="files")
+    bucket_name = models.CharField(max_length=255)
+    key = models.CharField(max_length=KEY_CHARACTERS, help_text="v1/<debug file>/<DEBUG ID>/<file name>")
+    debug_file = models.CharField(max_length=KEY_CHARACTERS, blank=True)
+    debug_id = models.CharField(max_length=128, blank=True)
+    code_file = models.CharField(max_length=NAME_CHARACTERS, blank=True)
+    code_id = models.CharField(max_length=128, blank=True)
+    generator = models.CharField(max_length=NAME_CHARACTERS, blank=True)
+    size = models.BigIntegerField(default=0, help_text="bytes, as stored")
+    original_size = models.BigIntegerField(default=0, help_text="bytes, as uploaded and unpacked")
+    content_hash = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the unpacked bytes")
+    etag = models.CharField(max_length=255, blank=True, help_text="the stored object's")
+    compressed = models.BooleanField(default=False)
+    update = models.BooleanField(default=False, help_text="it replaced other content")
+    try_symbols = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["upload", "key"], name="file_once_per_upload"),)
+        indexes = (
+            models.Index(fields=["key"], name="file_by_key"),
+            models.Index(fields=["debug_file", "debug_id"], name="file_by_debug_id"),
+            models.Index(fields=["code_file", "code_id"], name="file_by_code_id"),
+            models.Index(fields=["try_symbols", "created_at"], name="file_by_age"),
+        )
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Announcement(models.Model):
+    """The files of an upload that the client sends straight to storage: there until all were kept."""
+
+    upload = models.OneToOneField(Upload, models.CASCADE, primary_key=True, related_name="announcement")
+    files = models.JSONField(default=list, help_text="[[debug file, DEBUG ID, file name], size, md5] by slot")
+
+    def __str__(self) -> str:
+        return f"files of {self.upload_id}"
