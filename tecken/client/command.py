@@ -1,0 +1,162 @@
+"""`tecken-upload`: the arguments, what it says, and how it ends."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
+from tqdm import tqdm
+
+from tecken.client import direct, zipped
+from tecken.client.files import NATIVE, Found, SymbolFile, find
+from tecken.client.outcome import Outcome
+from tecken.client.site import Failed, Refused, Site, TryLater
+
+DONE: Final = 0
+SOME_FAILED: Final = 1
+USAGE: Final = 2
+TEMPORARY: Final = 75  # sysexits.h: EX_TEMPFAIL
+EPILOG: Final = """\
+The token needs the permission upload.upload_symbols or upload.upload_try_symbols. Give it in TECKEN_TOKEN or
+in a file: everybody on the machine can see the arguments of a command.
+
+exit status:
+   0  the server has every file
+   1  some files failed; each is named on standard error, the others were sent
+   2  wrong usage, nothing to upload, or the server does not take this token
+  75  the server is away or busy: run the same command again, it sends only what is missing
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _options(arguments)
+    found = find(options.paths, options.extensions)
+    for problem in found.problems:
+        _say(problem)
+    if not found.files:
+        _say("no symbol files found")
+        return USAGE
+    if options.dry_run:
+        print(*(f"{file.key}\t{file.size}\t{file.path}" for file in found.files), sep="\n")
+        return SOME_FAILED if found.problems else DONE
+    return _upload(found, options)
+
+
+def _upload(found: Found, options: argparse.Namespace) -> int:
+    set_on_retry_hooks([_say_retry])
+    try:
+        with Site(options.url, options.token) as site:
+            outcome = _send(site, found.files, options.version, options.to_try)
+    except (TryLater, KeyboardInterrupt) as error:
+        _say(f"{error or 'interrupted'}; what was stored stays, so run the same command again")
+        return TEMPORARY
+    except Refused as error:
+        _say(str(error))
+        return USAGE
+    except (Failed, OSError) as error:
+        _say(str(error))
+        return SOME_FAILED
+    for problem in outcome.problems:
+        _say(problem)
+    print(_summary(found.files, outcome))
+    return SOME_FAILED if found.problems or outcome.problems else DONE
+
+
+def _send(site: Site, files: Sequence[SymbolFile], version: str, to_try: bool) -> Outcome:
+    """Protocol 2 has no word for a try build: there the token alone decides."""
+    told = _who_am_i(site)
+    token_is_for_try = told.get("try_symbols", False)
+    if version == "auto":
+        version = "1" if to_try and not token_is_for_try else str(told.get("upload_api_version", 1))
+    if version == "1":
+        return zipped.send(site, files, to_try=to_try)
+    if to_try and not token_is_for_try:
+        raise Refused("--try with --version 2 needs a token that has only upload.upload_try_symbols")
+    return direct.send(site, files)
+
+
+def _who_am_i(site: Site) -> dict[str, Any]:
+    """Asked in any case: a token that is no good shall be told before any work."""
+    try:
+        return site.post("upload/auth_info/")
+    except Refused as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            return {}  # an older server
+        raise
+
+
+def _summary(files: Sequence[SymbolFile], outcome: Outcome) -> str:
+    size = tqdm.format_sizeof(sum(file.size for file in files), "B")
+    told = f"{len(files)} files, {size}: {outcome.stored} stored, {outcome.there_before} there before"
+    return told + f", {len(outcome.problems)} failed" * bool(outcome.problems)
+
+
+def _say(message: str) -> None:
+    tqdm.write(f"tecken-upload: {message}", file=sys.stderr)
+
+
+def _say_retry(details: RetryDetails) -> None:
+    _say(f"{details.caused_by}; trying again in {details.wait_for:.0f} s")
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        options.token = _token(options)
+    except OSError as error:
+        parser.error(f"cannot read the token: {error}")
+    if not options.dry_run and not options.url:
+        parser.error("no server: give --url or TECKEN_URL")
+    if not options.dry_run and not options.token:
+        parser.error("no token: give TECKEN_TOKEN, --token-file or --token")
+    if missing := [str(path) for path in options.paths if not path.exists()]:
+        parser.error(f"not there: {', '.join(missing)}")
+    return options
+
+
+def _token(options: argparse.Namespace) -> str:
+    if options.token_file:
+        return str(options.token_file.read_text().strip())
+    return str(options.token or os.environ.get("TECKEN_TOKEN", "")).strip()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "tecken-upload",
+        description="Send a build's symbol files to a Tecken server.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("paths", nargs="+", type=Path, metavar="PATH", help="a symbol file, or a directory to look through")
+    add("--url", default=os.environ.get("TECKEN_URL"), help="the server (default: TECKEN_URL)")
+    add("--token-file", type=Path, metavar="FILE", help="a file that has the token and nothing else")
+    add("--token", help="the token itself (default: TECKEN_TOKEN)")
+    add(
+        "--try",
+        dest="to_try",
+        action="store_true",
+        help="symbols of a try build, kept apart from the regular",
+    )
+    add(
+        "--version",
+        choices=("1", "2", "auto"),
+        default="auto",
+        help="upload as zip archives (1), each file straight to storage (2), or as the server prefers",
+    )
+    add(
+        "--extensions",
+        type=lambda text: text.split(","),
+        default=NATIVE,
+        metavar=".A,.B",
+        help=f"native files to take from directories beside .sym (default: {','.join(NATIVE)})",
+    )
+    add("--dry-run", action="store_true", help="list what would be sent: key, bytes, path")
+    return parser

@@ -1,0 +1,103 @@
+"""Finds symbol files, and the key under which the server keeps each: `<debug file>/<DEBUG ID>/<file name>`.
+
+A `.sym` file says its own in its MODULE record. A native file (an ELF file, a PDB, ...) has to lie in a
+symbol store, `<debug or code file>/<ID>/<file name>`, as `symstore` and `dump_syms --store` write it.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tecken.errors import BadInput, Malformed
+from tecken.symbols.ids import ModuleKey, module_key, symbol_file_name
+from tecken.symbols.records import Scanner
+
+HEAD_BYTES: Final = 64 << 10
+# Plain, as CAB files (symstore /compress), and as build systems pack them.
+NATIVE: Final = (
+    *(".pdb", ".dll", ".exe", ".pd_", ".dl_", ".ex_"),
+    *(".so", ".debug", ".dbg", ".dbg.gz", ".dylib", ".dSYM.tar.bz2"),
+)
+
+
+class SymbolFile(NamedTuple):
+    key: str
+    path: Path
+    size: int  # bytes
+
+
+class Found(NamedTuple):
+    files: list[SymbolFile]
+    problems: list[str]
+
+
+def find(places: Iterable[Path], extensions: Sequence[str] = NATIVE) -> Found:
+    """Below directories, everything that ends with `.sym` or one of `extensions`; a file only if it does.
+
+    Of two files with one key the first counts; the other is a problem unless it is the same to the byte.
+    """
+    by_key: dict[str, SymbolFile] = {}
+    problems = []
+    endings = tuple(ending.lower() for ending in (".sym", *extensions))
+    for path in (path for place in places for path in _walk(place, endings)):
+        try:
+            file = _settle(path)
+            _refuse_another(by_key.setdefault(file.key, file), file)
+        except (BadInput, OSError) as error:
+            problems.append(f"{path}: {_reason(error)}")
+    return Found(list(by_key.values()), problems)
+
+
+def _walk(place: Path, endings: tuple[str, ...]) -> Iterator[Path]:
+    """In the order of names, so that two runs do the same."""
+    if not place.is_dir():
+        yield place
+        return
+    for folder, below, names in os.walk(place):
+        below.sort()
+        yield from (
+            path
+            for path in (Path(folder, name) for name in sorted(names))
+            if path.name.lower().endswith(endings) and path.is_file()
+        )
+
+
+def _settle(path: Path) -> SymbolFile:
+    size = path.stat().st_size
+    if not size:
+        raise Malformed("is empty")
+    return SymbolFile(_key(path), path, size)
+
+
+def _key(path: Path) -> str:
+    if path.name.lower().endswith(".sym"):
+        module = _said_module(path)
+        return f"{module}/{symbol_file_name(module.debug_file)}"
+    *_, name, debug_id, file_name = ("", "", *path.absolute().parts)
+    try:
+        return f"{module_key(name, debug_id)}/{file_name}"
+    except BadInput:
+        raise Malformed(f"does not lie in a symbol store, <file>/<ID>/{path.name}") from None
+
+
+def _said_module(path: Path) -> ModuleKey:
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    scanner = Scanner()
+    scanner.feed(head if len(head) == HEAD_BYTES else head + b"\n")
+    if scanner.module is None:
+        raise Malformed("has no MODULE record")
+    return module_key(scanner.module.debug_file, scanner.module.debug_id)
+
+
+def _refuse_another(first: SymbolFile, file: SymbolFile) -> None:
+    if first.path != file.path and not filecmp.cmp(first.path, file.path, shallow=False):
+        raise Malformed(f"is not {first.path}, and both are {file.key}")
+
+
+def _reason(error: BadInput | OSError) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error)

@@ -1,0 +1,148 @@
+"""Talks HTTP to the server and to its storage: deadlines, attempts, and answers turned into errors.
+
+Failed      not this file, or not this archive; trying again changes nothing
+Refused     nothing at all: the URL or the token is wrong
+TryLater    no answer, or one that asks for patience; raised when the attempts are used up
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+import stamina
+
+ATTEMPTS: Final = 8  # with pauses of 1, 2, 4 ... seconds: two minutes
+LONGEST_PAUSE: Final = 300.0  # seconds; with a longer Retry-After we leave
+# The answer to a zip comes when all of it is stored.
+TIMEOUT: Final = httpx.Timeout(60.0, connect=10.0, read=900.0)
+TEMPORARY: Final = (408, 425, 429)
+TOLD: Final = 300  # characters of an answer
+
+
+class Failed(Exception):
+    """The server or its storage will not take this. `said` is the server's answer."""
+
+    def __init__(self, message: str, said: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.said = said or {}
+
+
+class Refused(Exception):
+    """The server takes nothing from us, or is none. `status` of its answer, if it gave one."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class TryLater(Exception):
+    """`retry_after` in seconds, where the server said it."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Site:
+    """A server at `url`; a context manager, since it holds sockets."""
+
+    def __init__(self, url: str, token: str, attempts: int = ATTEMPTS) -> None:
+        self.url = f"{url.rstrip('/')}/"
+        agent = {"User-Agent": "tecken-upload"}
+        self._server = httpx.Client(headers={**agent, "Auth-Token": token}, timeout=TIMEOUT)
+        self._storage = httpx.Client(headers=agent, timeout=TIMEOUT)  # which must never see the token
+        self._retry = stamina.RetryingCaller(
+            attempts=attempts, timeout=None, wait_initial=1.0, wait_max=60.0, wait_jitter=1.0
+        ).on(_worth_another_try)
+
+    def post(self, path: str, **body: Any) -> dict[str, Any]:
+        """`body` as httpx takes it; an opened file in it is sent from its start in each attempt.
+
+        Raises Failed, Refused or TryLater.
+        """
+        answer = self._retry(_ask, self._server, "POST", self.url + path, **body)
+        if answer.status_code in (401, 403, 404) or answer.has_redirect_location:
+            raise Refused(_told(answer), answer.status_code)
+        if not answer.is_success:
+            raise Failed(_told(answer), _said(answer))
+        if (said := _said(answer)) is None:
+            raise Refused(f"{answer.url}: no Tecken server answers there")
+        return said
+
+    def put(self, url: str, headers: Mapping[str, str], chunks: Callable[[], Iterable[bytes]]) -> None:
+        """To the storage. `headers` have a Content-Length. Raises Failed or TryLater."""
+
+        def attempt() -> httpx.Response:
+            return _ask(self._storage, "PUT", url, headers=headers, content=chunks())
+
+        answer = self._retry(attempt)
+        if not answer.is_success:
+            raise Failed(_told(answer))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.close()
+        self._storage.close()
+
+
+def _ask(client: httpx.Client, method: str, url: str, **body: Any) -> httpx.Response:
+    try:
+        answer = client.request(method, url, **body)
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise Refused(f"{url}: {error}") from error
+    except httpx.TransportError as error:
+        place = url.partition("?")[0]  # what follows may be a signature
+        raise TryLater(f"{method} {place}: {str(error) or type(error).__name__}") from error
+    if answer.status_code >= 500 or answer.status_code in TEMPORARY:
+        raise TryLater(_told(answer), retry_after(answer.headers.get("Retry-After")))
+    return answer
+
+
+def _told(answer: httpx.Response) -> str:
+    """One line."""
+    place = f"{answer.request.method} {answer.url.copy_with(query=None)}: {answer.status_code}"
+    if answer.has_redirect_location:
+        return f"{place} It is now at {answer.headers['Location']}"
+    text = str((_said(answer) or {}).get("error", answer.text))
+    return f"{place} {' '.join(text[:TOLD].split()) or answer.reason_phrase}"
+
+
+def _said(answer: httpx.Response) -> dict[str, Any] | None:
+    """The JSON object in it, if it has one."""
+    with suppress(ValueError):
+        said = answer.json()
+        if isinstance(said, dict):
+            return said
+    return None
+
+
+def _worth_another_try(error: Exception) -> bool | float:
+    """For stamina: whether, or after how many seconds."""
+    if not isinstance(error, TryLater):
+        return False
+    if error.retry_after is None:
+        return True
+    return error.retry_after <= LONGEST_PAUSE and error.retry_after
+
+
+def retry_after(header: str | None) -> float | None:
+    """Seconds, from a Retry-After header: seconds or a date (RFC 9110, 10.2.3)."""
+    if header is None:
+        return None
+    if header.strip().isdecimal():
+        return float(header)
+    try:
+        at = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    return max((at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)

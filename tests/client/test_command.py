@@ -1,0 +1,337 @@
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from hashlib import md5
+from pathlib import Path
+
+import pytest
+
+from tecken.client.command import DONE, SOME_FAILED, TEMPORARY, USAGE, main
+from tecken.settings import BASE_DIR
+from tests.client.conftest import MakeSym
+from tests.client.server import Reply, SymbolServer
+
+Output = pytest.CaptureFixture[str]
+KEY = f"libx.so/{'A' * 33}/libx.so.sym"
+NATIVE_KEY = f"libx.so/{'A' * 33}/libx.so"
+WHO = "POST /upload/auth_info/"
+ZIP = "POST /upload/"
+ANNOUNCE = "POST /upload/v2/"
+COMPLETE = "POST /upload/v2/7/complete"
+
+
+@pytest.fixture
+def sym(make_sym: MakeSym) -> Path:
+    return make_sym("x.sym")
+
+
+@pytest.fixture
+def native(tmp_path: Path) -> Path:
+    path = tmp_path / NATIVE_KEY
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"\x7fELF and so on")
+    return path
+
+
+def takes_v2(server: SymbolServer, **actions: object) -> None:
+    """`sym` and `native` name an action each; their storage is the server itself."""
+    keys = {"sym": KEY, "native": NATIVE_KEY}
+    files = [{"key": keys[name], "action": action} for name, action in actions.items()]
+    server.script[WHO] = Reply(said={"upload_api_version": 2, "try_symbols": False})
+    server.script[ANNOUNCE] = Reply(201, {"id": 7, "upload_protocol": "http-put", "files": files})
+    server.script["PUT /slot/1?signed=yes"] = server.script["PUT /slot/2"] = Reply()
+    server.script[COMPLETE] = Reply(said={"upload": {}})
+
+
+def upload_to(url: str, encoding: str | None = None) -> dict[str, str | None]:
+    return {"type": "upload", "url": url, "content_encoding": encoding}
+
+
+# Protocol 1
+
+
+def test_files_go_up_in_a_zip(server: SymbolServer, sym: Path, capsys: Output) -> None:
+    assert main([str(sym)]) == DONE
+    request = server.only(ZIP)
+    assert request.members() == {KEY: sym.read_bytes()}
+    assert list(request.form()) == ["symbols-1.zip"]
+    assert capsys.readouterr().out == f"1 files, {sym.stat().st_size:.1f}B: 1 stored, 0 there before\n"
+
+
+def test_the_token_goes_to_the_server_in_a_header(server: SymbolServer, sym: Path) -> None:
+    main([str(sym)])
+    assert server.only(WHO).headers["Auth-Token"] == "secret-of-ci"
+    assert server.only(ZIP).headers["Auth-Token"] == "secret-of-ci"
+
+
+def test_the_token_can_come_from_a_file(server: SymbolServer, sym: Path, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("of-the-file\n")
+    main([str(sym), "--token-file", str(tmp_path / "token")])
+    assert server.only(ZIP).headers["Auth-Token"] == "of-the-file"
+
+
+def test_a_url_may_have_a_path(server: SymbolServer, sym: Path) -> None:
+    server.script["POST /symbols/upload/auth_info/"] = server.script[WHO]
+    server.script["POST /symbols/upload/"] = server.script[ZIP]
+    assert main([str(sym), "--url", f"{server.url}/symbols"]) == DONE
+
+
+def test_symbols_of_a_try_build_are_said_to_be(server: SymbolServer, sym: Path) -> None:
+    main([str(sym), "--try"])
+    assert server.only(ZIP).form()["try"] == b"1"
+
+
+def test_says_what_was_there_before(server: SymbolServer, sym: Path, capsys: Output) -> None:
+    server.script[ZIP] = Reply(201, {"upload": {"skipped_keys": [KEY], "ignored_keys": []}})
+    assert main([str(sym)]) == DONE
+    assert capsys.readouterr().out.endswith(": 0 stored, 1 there before\n")
+
+
+def test_a_file_that_the_server_ignores_is_not_there(server: SymbolServer, sym: Path, capsys: Output) -> None:
+    server.script[ZIP] = Reply(201, {"upload": {"skipped_keys": [], "ignored_keys": [KEY]}})
+    assert main([str(sym)]) == SOME_FAILED
+    assert KEY in capsys.readouterr().err
+
+
+def test_an_archive_that_the_server_refuses(server: SymbolServer, sym: Path, capsys: Output) -> None:
+    server.script[ZIP] = Reply(400, {"error": "Content of archive\nis not allowed"})
+    assert main([str(sym)]) == SOME_FAILED
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("upload/: 400 Content of archive is not allowed")
+    assert KEY in line
+
+
+def test_an_older_server_says_nothing_of_tokens(server: SymbolServer, sym: Path) -> None:
+    del server.script[WHO]
+    assert main([str(sym)]) == DONE
+
+
+# Protocol 2
+
+
+def test_files_go_to_storage_where_the_server_prefers_it(
+    server: SymbolServer, sym: Path, native: Path, tmp_path: Path, capsys: Output
+) -> None:
+    takes_v2(server, sym=upload_to("/slot/1?signed=yes", "gzip"), native=upload_to(f"{server.url}/slot/2"))
+    assert main([str(tmp_path)]) == DONE
+    first, second = server.only("PUT /slot/1?signed=yes"), server.only("PUT /slot/2")
+    assert gzip.decompress(first.body) == sym.read_bytes()
+    assert first.headers["Content-Encoding"] == "gzip"
+    assert second.body == native.read_bytes()
+    assert len(server.requests[COMPLETE]) == 1
+    assert capsys.readouterr().out.endswith(": 2 stored, 0 there before\n")
+
+
+def test_files_are_announced_with_size_and_hash(server: SymbolServer, sym: Path) -> None:
+    takes_v2(server, sym={"type": "skip"})
+    main([str(sym)])
+    content = sym.read_bytes()
+    announced = {"key": KEY, "size": len(content), "md5_hash": md5(content).hexdigest()}
+    assert json.loads(server.only(ANNOUNCE).body) == {"files": [announced]}
+
+
+def test_storage_never_sees_the_token(server: SymbolServer, native: Path) -> None:
+    takes_v2(server, native=upload_to("/slot/2"))
+    main([str(native)])
+    assert "Auth-Token" not in server.only("PUT /slot/2").headers
+
+
+def test_what_is_there_is_not_sent(server: SymbolServer, sym: Path, capsys: Output) -> None:
+    takes_v2(server, sym={"type": "skip"})
+    assert main([str(sym)]) == DONE
+    assert capsys.readouterr().out.endswith(": 0 stored, 1 there before\n")
+    assert COMPLETE not in server.requests
+
+
+def test_a_file_that_the_server_refuses_fails_alone(
+    server: SymbolServer, sym: Path, native: Path, tmp_path: Path, capsys: Output
+) -> None:
+    takes_v2(server, sym={"type": "error", "msg": "invalid key"}, native=upload_to("/slot/2"))
+    assert main([str(tmp_path)]) == SOME_FAILED
+    out, err = capsys.readouterr()
+    assert err == f"tecken-upload: {KEY}: invalid key\n"
+    assert out.endswith(": 1 stored, 0 there before, 1 failed\n")
+
+
+def test_a_file_that_storage_refuses_fails_alone(
+    server: SymbolServer, sym: Path, native: Path, tmp_path: Path, capsys: Output
+) -> None:
+    takes_v2(server, sym=upload_to("/slot/1?signed=yes", "gzip"), native=upload_to("/slot/2"))
+    server.script["PUT /slot/1?signed=yes"] = Reply(403, b"<Error>expired</Error>")
+    server.script[COMPLETE] = Reply(400, {"error": "1 files", "files": [{"key": KEY, "error": "not sent"}]})
+    assert main([str(tmp_path)]) == SOME_FAILED
+    out, err = capsys.readouterr()
+    assert err == f"tecken-upload: {KEY}: PUT {server.url}/slot/1: 403 <Error>expired</Error>\n"
+    assert out.endswith(": 1 stored, 0 there before, 1 failed\n")
+
+
+def test_a_file_that_arrived_damaged_is_named(server: SymbolServer, sym: Path, capsys: Output) -> None:
+    takes_v2(server, sym=upload_to("/slot/2", "gzip"))
+    server.script[COMPLETE] = Reply(
+        400, {"error": "1 files", "files": [{"key": KEY, "error": "its MD5 hash"}]}
+    )
+    assert main([str(sym)]) == SOME_FAILED
+    assert capsys.readouterr().err == f"tecken-upload: {KEY}: its MD5 hash\n"
+
+
+def test_storage_that_speaks_otherwise(server: SymbolServer, sym: Path, capsys: Output) -> None:
+    takes_v2(server)
+    server.script[ANNOUNCE] = Reply(201, {"id": 7, "upload_protocol": "gcs-resumable", "files": []})
+    assert main([str(sym)]) == USAGE
+    assert "gcs-resumable" in capsys.readouterr().err
+
+
+def test_protocol_2_has_no_word_for_try(server: SymbolServer, sym: Path) -> None:
+    takes_v2(server, sym=upload_to("/slot/2"))
+    assert main([str(sym), "--try", "--version", "2"]) == USAGE
+    assert main([str(sym), "--try"]) == DONE
+    assert server.only(ZIP).form()["try"] == b"1"
+    assert ANNOUNCE not in server.requests
+
+
+def test_a_token_for_try_needs_no_word(server: SymbolServer, sym: Path) -> None:
+    takes_v2(server, sym=upload_to("/slot/2"))
+    server.script[WHO] = Reply(said={"upload_api_version": 2, "try_symbols": True})
+    assert main([str(sym), "--try"]) == DONE
+    assert len(server.requests["PUT /slot/2"]) == 1
+
+
+# What goes wrong
+
+
+def test_a_token_that_is_no_good_costs_nothing_more(server: SymbolServer, sym: Path, capsys: Output) -> None:
+    server.script[WHO] = Reply(403, {"error": "API Token not matched"})
+    assert main([str(sym)]) == USAGE
+    assert capsys.readouterr().err.endswith("/upload/auth_info/: 403 API Token not matched\n")
+    assert ZIP not in server.requests
+
+
+@pytest.mark.parametrize("reply", [Reply(200, b"<html>Welcome"), Reply(200, [])])
+def test_a_url_of_something_else(server: SymbolServer, sym: Path, reply: Reply, capsys: Output) -> None:
+    server.script[WHO] = reply
+    assert main([str(sym)]) == USAGE
+    assert "no Tecken server" in capsys.readouterr().err
+
+
+def test_a_server_that_moved(server: SymbolServer, sym: Path, capsys: Output) -> None:
+    server.script[WHO] = Reply(301, headers={"Location": "https://symbols.example.com/upload/auth_info/"})
+    assert main([str(sym)]) == USAGE
+    assert "https://symbols.example.com/" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.parametrize("reply", [Reply(429), Reply(500), Reply(502, b""), Reply(503), Reply(hang_up=True)])
+def test_a_server_that_recovers(server: SymbolServer, sym: Path, reply: Reply, capsys: Output) -> None:
+    server.script[ZIP] = [reply, reply, Reply(201, {"upload": {}})]
+    assert main([str(sym)]) == DONE
+    assert [request.members() for request in server.requests[ZIP]] == [{KEY: sym.read_bytes()}] * 3
+    assert capsys.readouterr().err.count("trying again in") == 2
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_storage_that_recovers_gets_all_of_the_file(server: SymbolServer, native: Path) -> None:
+    takes_v2(server, native=upload_to("/slot/2"))
+    server.script["PUT /slot/2"] = [Reply(503), Reply()]
+    assert main([str(native)]) == DONE
+    assert [request.body for request in server.requests["PUT /slot/2"]] == [native.read_bytes()] * 2
+
+
+@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.parametrize("told", [WHO, ZIP])
+def test_a_server_that_stays_away(server: SymbolServer, sym: Path, told: str, capsys: Output) -> None:
+    server.script[told] = Reply(503, {"error": "Under maintenance"})
+    assert main([str(sym)]) == TEMPORARY
+    assert len(server.requests[told]) == 3
+    assert "503 Under maintenance; what was stored stays" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_storage_that_stays_away(server: SymbolServer, native: Path) -> None:
+    takes_v2(server, native=upload_to("/slot/2"))
+    server.script["PUT /slot/2"] = Reply(503)
+    assert main([str(native)]) == TEMPORARY
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_nobody_listens(sym: Path, capsys: Output) -> None:
+    assert main([str(sym), "--url", "http://127.0.0.1:1", "--token", "x"]) == TEMPORARY
+    assert "Connection refused" in capsys.readouterr().err
+
+
+def test_waits_as_long_as_the_server_asks(server: SymbolServer, sym: Path, capsys: Output) -> None:
+    server.script[ZIP] = [Reply(429, headers={"Retry-After": "0"}), Reply(201, {"upload": {}})]
+    assert main([str(sym)]) == DONE
+    assert "trying again in 0 s" in capsys.readouterr().err
+
+
+def test_does_not_wait_for_hours(server: SymbolServer, sym: Path) -> None:
+    server.script[ZIP] = Reply(503, headers={"Retry-After": "7200"})
+    assert main([str(sym)]) == TEMPORARY
+    assert len(server.requests[ZIP]) == 1
+
+
+def test_a_file_that_is_no_symbol_file_does_not_stop_the_others(
+    server: SymbolServer, sym: Path, tmp_path: Path, capsys: Output
+) -> None:
+    (tmp_path / "bad.sym").write_text("nothing")
+    assert main([str(tmp_path)]) == SOME_FAILED
+    assert server.only(ZIP).members() == {KEY: sym.read_bytes()}
+    assert "bad.sym: symbol file must begin with MODULE" in capsys.readouterr().err
+
+
+def test_nothing_to_upload_is_a_mistake(server: SymbolServer, tmp_path: Path, capsys: Output) -> None:
+    assert main([str(tmp_path)]) == USAGE
+    assert capsys.readouterr().err == "tecken-upload: no symbol files found\n"
+    assert WHO not in server.requests
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--url", ""], "TECKEN_URL"),
+        (["--token", " "], "TECKEN_TOKEN"),
+        (["--token-file", "/nowhere/token"], "/nowhere/token"),
+        (["/nowhere/symbols"], "/nowhere/symbols"),
+        (["--version", "3"], "--version"),
+    ],
+)
+def test_usage(server: SymbolServer, sym: Path, arguments: list[str], told: str, capsys: Output) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([str(sym), *arguments])
+    assert left.value.code == USAGE
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("url", ["symbols.example.com", "ftp://symbols.example.com", "http://[::1"])
+def test_a_url_that_is_none(sym: Path, url: str, capsys: Output) -> None:
+    assert main([str(sym), "--url", url, "--token", "x"]) == USAGE
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_dry_run_asks_nobody(server: SymbolServer, sym: Path, capsys: Output) -> None:
+    assert main(["--dry-run", str(sym)]) == DONE
+    assert capsys.readouterr().out == f"{KEY}\t{sym.stat().st_size}\t{sym}\n"
+    assert not server.requests
+
+
+def test_needs_no_django_and_no_redis() -> None:
+    names = "{'django', 'redis', 'celery', 'obstore'} & set(sys.modules)"
+    code = f"import sys, tecken.client.command; print(sorted({names}))"
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=BASE_DIR, capture_output=True, text=True, check=True
+    )
+    assert told.stdout == "[]\n"
+
+
+def test_help_tells_the_exit_statuses() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "tecken.client", "--help"],
+        cwd=BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert all(f"\n {status:3}  " in told.stdout for status in (DONE, SOME_FAILED, USAGE, TEMPORARY))

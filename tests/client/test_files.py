@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tecken.client.files import find
+from tests.client.conftest import MakeSym
+from tests.support.symbol_names import ODD_NAMES
+
+ID = "A" * 33
+
+
+def write(path: Path, content: bytes = b"native") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_a_symbol_file_is_kept_under_the_names_in_its_module_record(
+    make_sym: MakeSym, tmp_path: Path
+) -> None:
+    path = make_sym("objdir/any name.sym", "xul.pdb", "44e4ec8c2f41492b9369d6b9a059577c2")
+    ((file,), problems) = find([tmp_path])
+    assert file == ("xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2/xul.sym", path, path.stat().st_size)
+    assert problems == []
+
+
+@pytest.mark.parametrize("name", [name for name in ODD_NAMES if name == name.strip()])
+def test_odd_names_are_names(name: str, make_sym: MakeSym, tmp_path: Path) -> None:
+    make_sym("x.sym", name)
+    stem = name.removesuffix(".pdb")
+    assert [file.key for file in find([tmp_path]).files] == [f"{name}/{ID}/{stem}.sym"]
+
+
+def test_looks_below_directories_in_the_order_of_names(make_sym: MakeSym, tmp_path: Path) -> None:
+    for place in ("b/2.SYM", "b/1.sym", "a/b/c.sym", "d.sym"):
+        make_sym(place, name=place.replace("/", "-"))
+    write(tmp_path / "a" / "notes.txt")
+    keys = [file.path.relative_to(tmp_path).as_posix() for file in find([tmp_path]).files]
+    assert keys == ["d.sym", "a/b/c.sym", "b/1.sym", "b/2.SYM"]
+
+
+def test_a_last_line_needs_no_end(make_sym: MakeSym) -> None:
+    assert len(find([make_sym("x.sym", more="")]).files) == 1
+    path = make_sym("y.sym", more="")
+    path.write_text(path.read_text().strip())
+    assert len(find([path]).files) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"\n\n", "MODULE"),
+        (b"\x7fELF\x00\x01", "MODULE"),
+        (b"MODULE Linux x86_64 " + b"A" * 8 + b" short", "debug id"),
+        (b"MODULE Linux x86_64 " + b"A" * 33 + b" a/b", "debug file"),
+        (b"MODULE" + b" " * 100_000, "MODULE"),
+    ],
+)
+def test_what_is_no_symbol_file_is_named_with_a_reason(content: bytes, reason: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "bad.sym", content)
+    files, (problem,) = find([tmp_path])
+    assert files == []
+    assert problem.startswith(f"{path}: ")
+    assert reason in problem
+
+
+def test_a_file_that_cannot_be_read_fails_alone(make_sym: MakeSym, tmp_path: Path) -> None:
+    good = make_sym("x.sym")
+    files, (problem,) = find([tmp_path / "gone.sym", good])
+    assert [file.path for file in files] == [good]
+    assert "No such file" in problem
+
+
+def test_the_same_file_twice_is_one(make_sym: MakeSym, tmp_path: Path) -> None:
+    first = make_sym("a.sym")
+    make_sym("b.sym")
+    files, problems = find([first, tmp_path])
+    assert [file.path for file in files] == [first]
+    assert problems == []
+
+
+def test_another_file_under_the_same_key_is_a_problem(make_sym: MakeSym, tmp_path: Path) -> None:
+    make_sym("a.sym")
+    make_sym("b.sym", more="PUBLIC 20 0 g\n")
+    files, (problem,) = find([tmp_path])
+    assert [file.path.name for file in files] == ["a.sym"]
+    assert "b.sym: is not" in problem
+
+
+@pytest.mark.parametrize("name", ["xul.pd_", "XUL.PDB", "libx.so.dbg.gz", "XUL.dSYM.tar.bz2", "libx.so"])
+def test_a_native_file_lies_in_a_symbol_store(name: str, tmp_path: Path) -> None:
+    write(tmp_path / "xul.dll" / "60b9d9c91d4f000" / name)
+    assert [file.key for file in find([tmp_path]).files] == [f"xul.dll/60B9D9C91D4F000/{name}"]
+
+
+def test_a_native_file_elsewhere_is_a_problem(tmp_path: Path) -> None:
+    write(tmp_path / "bin" / "tool.exe")
+    files, (problem,) = find([tmp_path])
+    assert files == []
+    assert "symbol store" in problem
+
+
+def test_a_path_from_the_current_directory_has_the_names_above(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "x.so" / ID / "x.so")
+    monkeypatch.chdir(tmp_path / "x.so" / ID)
+    assert [file.key for file in find([Path("x.so")]).files] == [f"x.so/{ID}/x.so"]
+
+
+def test_native_files_can_be_left_out(make_sym: MakeSym, tmp_path: Path) -> None:
+    make_sym("x.sym")
+    write(tmp_path / "bin" / "tool.exe")
+    assert find([tmp_path], extensions=[".so"]) == find([tmp_path], extensions=[])
+    assert len(find([tmp_path], extensions=[]).files) == 1
