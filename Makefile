@@ -4,7 +4,7 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 export PORT COMMIT
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-postgres check format manage redis-cache-cli redis-store-cli docker-build docker-test lock clean python
+.PHONY: help run test test-postgres test-s3 check format manage redis-cache-cli redis-store-cli docker-build docker-test lock clean python
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,11 @@ test: python ## run the tests against two real Redis servers of their own (ARGS=
 test-postgres: python ## run the tests on PostgreSQL: DATABASE_URL, else a private server (ARGS="-k name")
 	@$(PYTHON) run/install.py dev
 	@$(VENV)/python -m tests.support.postgres $(VENV)/python -m pytest $(ARGS)
+
+test-s3: python ## run the storage tests on a real S3 server, built with go (ARGS="-k name")
+	@$(PYTHON) run/install.py dev
+	@GOBIN=$(CURDIR)/.cache/go go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+	@S3_SERVER=.cache/go/versitygw $(VENV)/python -m pytest tests/contract tests/sources $(ARGS)
 
 check: python ## format, lint, types, import contracts
 	@$(PYTHON) run/install.py dev

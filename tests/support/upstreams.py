@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.http_upstream import HttpUpstream
-from tests.support.s3_server import S3Bucket, s3_server
+from tests.support.s3_server import ACCESS, SECRET, S3Bucket, s3_server
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def s3_endpoint() -> Iterator[str]:
 def s3_bucket(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> S3Bucket:
     """An empty bucket; the environment has what an operator would set to reach it."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     return S3Bucket.create(s3_endpoint, f"tecken-{uuid.uuid4()}")
