@@ -79,12 +79,13 @@ FAILED_LOGINS = env.int("FAILED_LOGINS", 10)
 FAILED_TOKENS = env.int("FAILED_TOKENS", 100)
 FAILURE_SECONDS = env.int("FAILURE_SECONDS", 300)
 OIDC_RP_CLIENT_ID = env.str("OIDC_RP_CLIENT_ID", "")
-OIDC_RP_CLIENT_SECRET = env.str("OIDC_RP_CLIENT_SECRET", "")
+OIDC_NEEDS: dict[str, Any] = {} if OIDC_RP_CLIENT_ID else {"default": ""}
+OIDC_RP_CLIENT_SECRET = env.str("OIDC_RP_CLIENT_SECRET", **OIDC_NEEDS)
 OIDC_RP_SIGN_ALGO = env.str("OIDC_RP_SIGN_ALGO", "RS256")
-OIDC_OP_AUTHORIZATION_ENDPOINT = env.str("OIDC_OP_AUTHORIZATION_ENDPOINT", "")
-OIDC_OP_TOKEN_ENDPOINT = env.str("OIDC_OP_TOKEN_ENDPOINT", "")
-OIDC_OP_USER_ENDPOINT = env.str("OIDC_OP_USER_ENDPOINT", "")
-OIDC_OP_JWKS_ENDPOINT = env.str("OIDC_OP_JWKS_ENDPOINT", "")
+OIDC_OP_AUTHORIZATION_ENDPOINT = env.str("OIDC_OP_AUTHORIZATION_ENDPOINT", **OIDC_NEEDS)
+OIDC_OP_TOKEN_ENDPOINT = env.str("OIDC_OP_TOKEN_ENDPOINT", **OIDC_NEEDS)
+OIDC_OP_USER_ENDPOINT = env.str("OIDC_OP_USER_ENDPOINT", **OIDC_NEEDS)
+OIDC_OP_JWKS_ENDPOINT = env.str("OIDC_OP_JWKS_ENDPOINT", **OIDC_NEEDS)
 
 WORKER_MAX_MEMORY_KIB = env.int("WORKER_MAX_MEMORY_KIB", 512 * 1024)
 WORKER_MAX_TASKS = env.int("WORKER_MAX_TASKS", 500)
@@ -98,6 +99,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "axes",
+    "ninja",
     "tecken",
     "tecken.tokens",
     "tecken.upload",
@@ -145,6 +147,16 @@ AXES_FAILURE_LIMIT = FAILED_LOGINS
 AXES_COOLOFF_TIME = timedelta(seconds=FAILURE_SECONDS)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "tecken.tokens.address.address"
+
+# Off unless a client id is set. mozilla-django-oidc reads these, and the OIDC_* ones above, itself.
+
+OIDC_TIMEOUT = 10
+OIDC_USE_PKCE = True
+OIDC_RP_SCOPES = "openid email"
+LOGIN_URL = "/oidc/authenticate/" if OIDC_RP_CLIENT_ID else "/admin/login/"
+LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = LOGIN_REDIRECT_URL_FAILURE = "/"
+if OIDC_RP_CLIENT_ID:
+    AUTHENTICATION_BACKENDS.append("tecken.tokens.oidc.Backend")
 
 LOGGING = {
     "version": 1,

@@ -1,0 +1,23 @@
+"""One view behind `permitted`, for a real web server: `granian tests.tokens.guarded:application`."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
+
+settings.ROOT_URLCONF = __name__
+application = get_wsgi_application()
+
+from tecken.guards import permitted  # noqa: E402 - models exist only now
+
+
+@csrf_exempt
+@permitted("tokens.manage_tokens")
+def view(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(str(len(request.read())))
+
+
+urlpatterns = [path("", view)]

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from tecken.settings import BASE_DIR
+from tests.support.oidc_provider import OidcProvider, new_key
+from tests.test_settings import load
+from tests.tokens import site_with_login
+
+BACKEND = "tecken.tokens.oidc.Backend"
+RESOLVE = """
+import django; django.setup()
+from django.urls import resolve
+print(resolve("/oidc/callback/").view_name)
+"""
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.urls(site_with_login.__name__),
+    pytest.mark.usefixtures("clear_redis_cache"),
+]
+
+
+@pytest.fixture
+def provider(settings: Any) -> Iterator[OidcProvider]:
+    with OidcProvider().running() as provider:
+        for name, value in provider.settings.items():
+            setattr(settings, name, value)
+        settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, BACKEND]
+        yield provider
+
+
+def log_in(client: Client, provider: OidcProvider) -> Any:
+    there = client.get("/oidc/authenticate/?next=/admin/")
+    assert there["Location"].startswith(f"{provider.url}/authorize?")
+    return client.get(provider.authorize(there["Location"]))
+
+
+def session_user(client: Client) -> str | None:
+    user_id = client.session.get("_auth_user_id")
+    return User.objects.get(pk=user_id).email if user_id else None
+
+
+def test_whoever_the_provider_vouches_for_becomes_a_user_who_may_do_nothing(
+    client: Client, provider: OidcProvider
+) -> None:
+    assert log_in(client, provider)["Location"] == "/admin/"
+    assert session_user(client) == "ada@example.com"
+    user = User.objects.get()
+    assert (user.username, user.is_staff, user.get_all_permissions()) == ("ada@example.com", False, set())
+
+
+def test_a_user_is_known_by_email(client: Client, provider: OidcProvider) -> None:
+    known = User.objects.create_user("ada", "Ada@example.com")
+    log_in(client, provider)
+    assert client.session["_auth_user_id"] == str(known.pk)
+
+
+@pytest.mark.parametrize("claims", [{}, {"email": ""}, {"email": "ada@example.com", "email_verified": False}])
+def test_an_address_must_be_there_and_verified(
+    client: Client, provider: OidcProvider, claims: dict[str, Any]
+) -> None:
+    provider.claims = {"sub": "1", **claims}
+    assert log_in(client, provider)["Location"] == "/"
+    assert session_user(client) is None
+
+
+def test_nobody_else_can_sign(client: Client, provider: OidcProvider) -> None:
+    provider.signing_key = new_key()
+    assert log_in(client, provider).status_code == 400
+    assert session_user(client) is None
+
+
+def test_an_answer_to_a_question_that_nobody_asked(client: Client, provider: OidcProvider) -> None:
+    client.get("/oidc/authenticate/")
+    assert client.get("/oidc/callback/?code=once&state=forged").status_code == 400
+    assert session_user(client) is None
+
+
+def test_a_user_who_was_shut_out_stays_out(client: Client, provider: OidcProvider) -> None:
+    User.objects.create_user("ada", "ada@example.com", is_active=False)
+    log_in(client, provider)
+    assert session_user(client) is None
+
+
+def test_it_is_off_unless_configured() -> None:
+    off, on = (json.loads(load(**told).stdout) for told in ({}, configured()))
+    assert BACKEND not in off["AUTHENTICATION_BACKENDS"]
+    assert BACKEND in on["AUTHENTICATION_BACKENDS"]
+    assert on["LOGIN_URL"] == "/oidc/authenticate/"
+
+
+def test_half_a_configuration_is_none() -> None:
+    told = load(OIDC_RP_CLIENT_ID="tecken").stderr
+    assert all(name in told for name in configured() if name != "OIDC_RP_CLIENT_ID")
+
+
+def test_the_site_has_its_urls_when_configured() -> None:
+    environment = {**configured(), "DJANGO_SETTINGS_MODULE": "tecken.settings", "SECRET_KEY": "tests"}
+    done = subprocess.run(
+        [sys.executable, "-c", RESOLVE],
+        env=environment,
+        cwd=BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "oidc_authentication_callback"
+
+
+def configured() -> dict[str, str]:
+    names = ("AUTHORIZATION", "TOKEN", "USER", "JWKS")
+    urls = {f"OIDC_OP_{name}_ENDPOINT": f"https://login.example/{name}" for name in names}
+    return {"OIDC_RP_CLIENT_ID": "tecken", "OIDC_RP_CLIENT_SECRET": "secret", **urls}
