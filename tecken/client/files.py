@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from tecken.errors import BadInput, Malformed
 from tecken.symbols.ids import ModuleKey, module_key, symbol_file_name
-from tecken.symbols.records import Scanner
+from tecken.symbols.records import described
 
 HEAD_BYTES: Final = 64 << 10
 # Plain, as CAB files (symstore /compress), and as build systems pack them.
@@ -86,12 +86,8 @@ def _key(path: Path) -> str:
 
 def _said_module(path: Path) -> ModuleKey:
     with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
-    scanner = Scanner()
-    scanner.feed(head if len(head) == HEAD_BYTES else head + b"\n")
-    if scanner.module is None:
-        raise Malformed("has no MODULE record")
-    return module_key(scanner.module.debug_file, scanner.module.debug_id)
+        module = described(file.read(HEAD_BYTES) + b"\n")
+    return module_key(module.debug_file, module.debug_id)
 
 
 def _refuse_another(first: SymbolFile, file: SymbolFile) -> None:

@@ -52,7 +52,7 @@ def test_a_last_line_needs_no_end(make_sym: MakeSym) -> None:
     ("content", "reason"),
     [
         (b"", "empty"),
-        (b"\n\n", "MODULE"),
+        (b"\n\n", "empty"),
         (b"\x7fELF\x00\x01", "MODULE"),
         (b"MODULE Linux x86_64 " + b"A" * 8 + b" short", "debug id"),
         (b"MODULE Linux x86_64 " + b"A" * 33 + b" a/b", "debug file"),
