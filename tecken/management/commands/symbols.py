@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from tecken import wiring
 from tecken.errors import BadModule, CouldNotAsk, TeckenError
+from tecken.management.fsck import Fsck
 from tecken.management.text import header_lines, symbol_lines
 from tecken.modules.trace import Trace
 from tecken.store.port import Missing
@@ -29,7 +30,7 @@ TRIES = 2
 
 
 class Command(BaseCommand):
-    help = "Add symbol files to our own storage, or show what is known of a module."
+    help = "Add symbol files to our own storage, show what is known of a module, or check what is stored."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -52,9 +53,23 @@ class Command(BaseCommand):
             "offset", metavar="OFFSET", nargs="?", type=_offset, help="module offset, as 0x1f or 31"
         )
 
+        fsck = commands.add_parser(
+            "fsck",
+            help="check that storage, database and page files agree",
+            description="Report rows whose file is not there or is another one, and page files that are older "
+            "than their symbol file or have none. Uploads may go on meanwhile.",
+        )
+        fsck.add_argument(
+            "--repair",
+            action="store_true",
+            help="remove such rows and page files: files are uploaded, page files made again",
+        )
+
     def handle(self, *, command: str, **options: Any) -> None:
         if command == "add":
             self._add(options["paths"])
+        elif command == "fsck":
+            self._fsck(repair=options["repair"])
         else:
             self._show(options["module"], options["offset"])
 
@@ -82,6 +97,22 @@ class Command(BaseCommand):
         lines = header_lines(module, header) if offset is None else _symbol(module, header, offset)
         for line in lines:
             self.stdout.write(line)
+
+    def _fsck(self, *, repair: bool) -> None:
+        try:
+            checked = Fsck(upstreams=bool(settings.SYMBOL_SOURCES))
+            troubles = list(checked.troubles())
+            for trouble in troubles:
+                self.stdout.write(trouble.what)
+                if repair:
+                    trouble.repair()
+        except CouldNotAsk as error:
+            raise CommandError(str(error)) from error
+        files = sum(len(stored) for _, stored in checked.files.values())
+        summary = f"{files} files, {len(checked.page_files)} page files: {len(troubles)} troubles"
+        if troubles and not repair:
+            raise CommandError(summary)
+        self.stdout.write(f"{summary}{', repaired' if troubles else ''}")
 
 
 def _symbol_files(paths: Iterable[Path]) -> Iterator[Path]:

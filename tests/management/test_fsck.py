@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.management.base import CommandError
+from django.utils import timezone
+from pytest_django import Settings
+
+from tecken import wiring
+from tecken.sources.port import FileKey, OwnFiles, symbol_file
+from tecken.symbols.ids import ModuleKey
+from tecken.upload.models import FileUpload, Upload
+from tests.management.conftest import SAMPLES, Manage
+from tests.modules.samples import page_file, sym
+
+pytestmark = pytest.mark.django_db
+CRASH_C = ModuleKey("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
+XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+SYM = symbol_file(XUL)
+
+
+@pytest.fixture(autouse=True)
+def no_upstream(house: Settings) -> None:
+    house.SYMBOL_SOURCES = []
+
+
+Store = Callable[..., FileUpload]
+
+
+@pytest.fixture
+def store() -> Store:
+    """A file with its row, as an upload leaves them."""
+    user = get_user_model().objects.create(username="ada")
+
+    def stored(files: OwnFiles, key: FileKey = SYM, content: bytes = sym(XUL)) -> FileUpload:
+        upload = Upload.objects.create(user=user, bucket_name=files.name)
+        there = files.put(key, [gzip.compress(content)])
+        return FileUpload.objects.create(
+            upload=upload,
+            bucket_name=files.name,
+            key=f"v1/{key}",
+            size=there.size,
+            etag=there.etag,
+            completed_at=timezone.now(),
+        )
+
+    return stored
+
+
+def told(manage: Manage, *args: str) -> list[str]:
+    return manage("symbols", "fsck", *args).splitlines()
+
+
+def fails(manage: Manage, match: str) -> str:
+    """What it printed, line by line, before it failed."""
+    with pytest.raises(CommandError, match=match):
+        manage("symbols", "fsck")
+    return told(manage, "--repair")[0]
+
+
+def test_an_empty_house_is_in_order(manage: Manage) -> None:
+    assert told(manage) == ["0 files, 0 page files: 0 troubles"]
+
+
+def test_what_was_uploaded_and_what_was_added_are_in_order(manage: Manage, store: Store) -> None:
+    store(wiring.own_files())
+    store(wiring.own_files())
+    store(wiring.try_files())
+    store(wiring.try_files(), FileKey("xul.pdb", XUL.debug_id, "xul.dll"))
+    manage("symbols", "add", str(SAMPLES / "crash-c"))
+    assert told(manage) == ["4 files, 1 page files: 0 troubles"]
+
+
+def test_what_was_only_announced_needs_no_file(manage: Manage, store: Store) -> None:
+    row = store(wiring.own_files())
+    FileUpload.objects.filter(pk=row.pk).update(completed_at=None)
+    wiring.own_files().delete(SYM)
+    assert told(manage) == ["0 files, 0 page files: 0 troubles"]
+
+
+@pytest.mark.parametrize("which", ["own_files", "try_files"])
+def test_a_row_without_its_file_goes(manage: Manage, store: Store, which: str) -> None:
+    files: OwnFiles = getattr(wiring, which)()
+    store(files)
+    files.delete(SYM)
+    assert fails(manage, "0 files, 0 page files: 1 troubles") == f"{files.name}/v1/{SYM}: a row and no file"
+    assert not FileUpload.objects.exists()
+    assert told(manage) == ["0 files, 0 page files: 0 troubles"]
+
+
+def test_a_row_of_another_file_goes_and_the_file_stays(manage: Manage, store: Store) -> None:
+    store(wiring.own_files())
+    wiring.own_files().put(SYM, [b"the row of this was never written"])
+    assert fails(manage, "1 troubles").endswith(": another file than its row says")
+    assert not FileUpload.objects.exists()
+    assert told(manage) == ["1 files, 0 page files: 0 troubles"]
+
+
+def test_the_newest_row_is_the_one_that_counts(manage: Manage, store: Store) -> None:
+    store(wiring.own_files(), content=b"first")
+    store(wiring.own_files(), content=b"second and longer")
+    assert told(manage) == ["1 files, 0 page files: 0 troubles"]
+
+
+def test_a_page_file_older_than_its_symbols_goes(manage: Manage, tmp_path: Path) -> None:
+    manage("symbols", "add", str(SAMPLES / "crash-c"))
+    (stored,) = tmp_path.rglob("crash-c.sym")
+    os.utime(stored, (time.time() + 60, time.time() + 60))
+    assert fails(manage, "1 troubles") == f"page file of {CRASH_C}: older than the symbol file"
+    assert told(manage) == ["1 files, 0 page files: 0 troubles"]
+
+
+def test_a_page_file_without_symbols_goes(manage: Manage) -> None:
+    wiring.page_files().write(XUL, [page_file(sym(XUL))])
+    assert fails(manage, "1 troubles") == f"page file of {XUL}: there is no symbol file"
+    assert told(manage) == ["0 files, 0 page files: 0 troubles"]
+
+
+def test_symbols_of_a_page_file_may_be_those_of_a_try_build_or_of_an_upstream(
+    manage: Manage, store: Store, house: Settings
+) -> None:
+    store(wiring.try_files())
+    wiring.page_files().write(XUL, [page_file(sym(XUL))])
+    assert told(manage) == ["1 files, 1 page files: 0 troubles"]
+    wiring.try_files().delete(SYM)
+    FileUpload.objects.all().delete()
+    house.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
+    assert told(manage) == ["0 files, 1 page files: 0 troubles"]
+
+
+def test_a_storage_that_is_away_is_told(manage: Manage, tmp_path: Path) -> None:
+    (tmp_path / "storage").write_text("no directory")
+    with pytest.raises(CommandError, match="Not a directory"):
+        manage("symbols", "fsck", stderr=io.StringIO())
