@@ -56,8 +56,8 @@ class Command(BaseCommand):
         fsck = commands.add_parser(
             "fsck",
             help="check that storage, database and page files agree",
-            description="Report rows whose file is not there or is another one, and page files that are older "
-            "than their symbol file or have none. Uploads may go on meanwhile.",
+            description="Report rows whose file is not there or is another one, and page files that are older"
+            " than their symbol file or have none. Uploads may go on meanwhile.",
         )
         fsck.add_argument(
             "--repair",
