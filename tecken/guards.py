@@ -66,6 +66,18 @@ def post_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     return inner
 
 
+def get_only(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResponse]:
+    @wraps(view)
+    def inner(request: HttpRequest, *args: object, **kwargs: object) -> Reply | HttpResponse:
+        if request.method in ("GET", "HEAD"):
+            return view(request, *args, **kwargs)
+        reply = error_reply(HTTPStatus.METHOD_NOT_ALLOWED, "Must use HTTP GET")
+        reply["Allow"] = "GET, HEAD, OPTIONS"
+        return reply
+
+    return inner
+
+
 class Grant(NamedTuple):
     """Who asks and what they may do now, as `app.codename`. Without a token: a person with a session."""
 

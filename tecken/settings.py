@@ -101,6 +101,7 @@ INSTALLED_APPS = [
     "axes",
     "ninja",
     "tecken",
+    "tecken.download",
     "tecken.tokens",
     "tecken.upload",
     "tecken.tokens.site.SiteConfig",
@@ -214,6 +215,13 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_SOFT_TIME_LIMIT = CONVERT_TIME_LIMIT_SECONDS
 CELERY_TASK_TIME_LIMIT = CONVERT_TIME_LIMIT_SECONDS + 30
+CELERY_BEAT_SCHEDULE = {
+    "write-misses": {
+        "task": "tecken.download.tasks.write_misses",
+        "schedule": 60.0,
+        "options": {"expires": 60.0},
+    },
+}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_MAX_TASKS_PER_CHILD = WORKER_MAX_TASKS
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = WORKER_MAX_MEMORY_KIB

@@ -1,0 +1,88 @@
+"""Who has a file: we, regular or from a try build; an upstream; or another name of the same module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from tecken.download import codes
+from tecken.download.names import Wanted
+from tecken.download.places import Place, first
+from tecken.download.upstreams import Upstreams
+from tecken.modules import keys
+from tecken.modules.known import Known
+from tecken.sources.port import FileKey, OwnFiles, Stored, symbol_file
+from tecken.symbols.ids import ModuleKey
+
+
+class Ours(NamedTuple):
+    files: OwnFiles
+    key: FileKey
+    stored: Stored
+
+
+class Theirs(NamedTuple):
+    """`upstream` is a name among the upstreams."""
+
+    upstream: str
+    key: FileKey
+
+
+class Renamed(NamedTuple):
+    """It was asked for by code file and code id."""
+
+    key: FileKey
+
+
+Found = Ours | Theirs | Renamed
+
+
+class Finder:
+    def __init__(self, known: Known, regular: OwnFiles, of_try: OwnFiles, upstreams: Upstreams) -> None:
+        self._known = known
+        self._regular = regular
+        self._of_try = of_try
+        self._upstreams = upstreams
+
+    def find(self, wanted: Wanted, *, with_try: bool, fresh: bool) -> Found:
+        """One round trip to redis-cache when all is known. Raises Absent or CouldNotAsk."""
+        found: Found = first(self._known, [*self._places(wanted, with_try)], fresh=fresh)
+        return found
+
+    def _places(self, wanted: Wanted, with_try: bool) -> Iterator[Place]:
+        key = wanted.key
+        yield _own(keys.regular_file(key), self._regular, key)
+        if with_try:
+            yield _own(keys.try_file(key), self._of_try, key)
+        if wanted.may_be_code_id:
+            yield _code(key, with_try)
+        if self._upstreams and wanted.is_symbol_file:
+            yield self._upstream(key)
+
+    def _upstream(self, key: FileKey) -> Place:
+        return Place(
+            keys.upstream_file(key),
+            lambda: [self._upstreams.which(key)],
+            lambda fact: Theirs(fact[0], key),
+        )
+
+
+def _own(name: str, files: OwnFiles, key: FileKey) -> Place:
+    def ask() -> list[Any]:
+        stored = files.stat(key)
+        return [stored.size, stored.etag, stored.modified.timestamp()]
+
+    def answer(fact: list[Any]) -> Ours:
+        size, etag, modified = fact
+        return Ours(files, key, Stored(size, etag, datetime.fromtimestamp(modified, UTC)))
+
+    return Place(name, ask, answer)
+
+
+def _code(key: FileKey, with_try: bool) -> Place:
+    return Place(
+        keys.code_file(key.debug_file, key.debug_id, with_try=with_try),
+        lambda: list(codes.module_of(key.debug_file, key.debug_id, with_try=with_try)),
+        lambda fact: Renamed(symbol_file(ModuleKey(*fact))),
+    )

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import orjson
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+
+from tecken.download import missing
+from tecken.download.models import MissingSymbol
+from tecken.guards import cors, get_only
+from tecken.http import answers_errors, json_reply
+
+METHODS = "GET, HEAD, OPTIONS"
+COLUMNS = ("debug_file", "debug_id", "code_file", "code_id")
+ROWS_AT_ONCE = 2_000
+
+
+class Line:
+    """What csv.writer writes to: the line is what it returns."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+@cors(METHODS)
+@answers_errors
+@get_only
+def as_csv(request: HttpRequest) -> HttpResponseBase:
+    headers = {"Content-Type": "text/csv; charset=utf-8"}
+    if request.method == "HEAD":
+        return HttpResponse(headers=headers)
+    return StreamingHttpResponse(_lines(_from(request.GET.get("today", ""))), headers=headers)
+
+
+@cors(METHODS)
+@answers_errors
+@get_only
+def as_json(request: HttpRequest) -> HttpResponse:
+    after = request.GET.get("after")
+    rows, following = missing.page(missing.Cursor.parse(after) if after else None)
+    url = f"/missingsymbols/?after={following}" if following else None
+    return json_reply(orjson.dumps({"missing_symbols": [_row(row) for row in rows], "next": url}))
+
+
+def _from(today: str) -> datetime:
+    """Midnight in UTC: of today, or of yesterday, so that who asks once a day at any hour gets all."""
+    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight if today else midnight - timedelta(days=1)
+
+
+def _lines(moment: datetime) -> Iterator[str]:
+    writer = csv.writer(Line())
+    yield writer.writerow(COLUMNS)
+    rows = missing.since(moment).values_list(*COLUMNS)
+    yield from map(writer.writerow, rows.iterator(ROWS_AT_ONCE))
+
+
+def _row(row: MissingSymbol) -> dict[str, object]:
+    names = {column: getattr(row, column) for column in COLUMNS}
+    return {**names, "count": row.count, "last_seen": row.last_seen}

@@ -1,0 +1,26 @@
+"""The long-lived parts of this feature, from the settings."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from tecken import wiring
+from tecken.breaker import Breaker
+from tecken.download.finder import Finder
+from tecken.download.misses import Misses
+from tecken.download.upstreams import Upstreams
+
+
+@wiring.once
+def upstreams() -> Upstreams:
+    return Upstreams(settings.SYMBOL_SOURCES, wiring.patience(), settings.SYMBOL_MAX_BYTES)
+
+
+@wiring.once
+def finder() -> Finder:
+    return Finder(wiring.known(), wiring.own_files(), wiring.try_files(), upstreams())
+
+
+@wiring.once
+def misses() -> Misses:
+    return Misses(wiring.cache_client(), Breaker("redis-cache"))

@@ -1,0 +1,155 @@
+"""A file that was found, as HTTP has it (RFC 9110)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from http import HTTPStatus
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.cache import get_conditional_response
+from django.utils.http import http_date, parse_http_date_safe
+
+from tecken.download.content import Stream, content, exactly
+from tecken.download.finder import Ours, Theirs
+from tecken.download.ranges import Span, Unsatisfiable, span
+from tecken.download.upstreams import Upstreams
+from tecken.errors import BadInput, CouldNotAsk, TeckenError
+from tecken.http import error_reply
+from tecken.sources.port import compressed
+from tecken.symbols.unpack import decoded
+
+TEXT = "text/plain; charset=utf-8"
+BINARY = "application/octet-stream"
+WEIGHT = re.compile(r"\s*q=([01](?:\.\d{0,3})?)\s*")
+
+Headers = dict[str, str]
+
+
+def own(request: HttpRequest, found: Ours, url_seconds: int, max_bytes: int) -> HttpResponseBase:
+    """Raises Absent or CouldNotAsk when the file is not, or not any more, as `found` has it."""
+    if request.method == "GET" and (url := _url(found, url_seconds)):
+        return _redirect(url)
+    unpacks = compressed(found.key) and not accepts_gzip(request.headers.get("Accept-Encoding", ""))
+    headers = _unpacked_headers(found) if unpacks else _stored_headers(found)
+    whole = HttpResponse(headers=headers)
+    judged = get_conditional_response(request, headers["ETag"], _modified(found), whole) or whole
+    if judged is not whole or request.method == "HEAD":
+        return judged
+    if unpacks:
+        return _reply(headers, _text(_read(found, None), max_bytes))
+    return _stored(request, headers, found)
+
+
+def theirs(request: HttpRequest, found: Theirs, upstreams: Upstreams, max_bytes: int) -> HttpResponseBase:
+    """Raises Absent or CouldNotAsk when the upstream has it no more."""
+    headers = {"Content-Type": TEXT, "Cache-Control": "no-transform"}
+    upstream = upstreams.named(found.upstream)
+    if request.method == "HEAD":
+        return HttpResponse(headers=headers)
+    if url := upstream.url(found.key):
+        return _redirect(url)
+    return _reply(headers, _text(upstream.open(found.key), max_bytes))
+
+
+def accepts_gzip(header: str) -> bool:
+    """A client that says nothing cannot unpack (curl, wget, debuggers), whatever RFC 9110 lets it be sent."""
+    weights = {}
+    for item in header.lower().split(","):
+        coding, _, weight = item.partition(";")
+        found = WEIGHT.fullmatch(weight)
+        weights[coding.strip()] = float(found[1]) if found else 1.0
+    return weights.get("gzip", weights.get("*", 0.0)) > 0
+
+
+def _url(found: Ours, seconds: int) -> str | None:
+    """None also when there is nothing to sign with; then the bytes go through us."""
+    with suppress(CouldNotAsk):
+        return found.files.signed_get(found.key, seconds)
+    return None
+
+
+def _redirect(url: str) -> HttpResponse:
+    return HttpResponseRedirect(url, headers={"Cache-Control": "no-transform"})
+
+
+def _stored_headers(found: Ours) -> Headers:
+    packed: Headers = {"Content-Encoding": "gzip"} if compressed(found.key) else {}
+    length = {"Content-Length": str(found.stored.size), "Accept-Ranges": "bytes"}
+    return {**_headers(found, found.stored.etag), **packed, **length}
+
+
+def _unpacked_headers(found: Ours) -> Headers:
+    """The length is not known before; another ETag, since the bytes are others."""
+    return {**_headers(found, f"{found.stored.etag}-unpacked"), "Accept-Ranges": "none"}
+
+
+def _headers(found: Ours, etag: str) -> Headers:
+    headers = {
+        "ETag": f'"{etag}"',
+        "Last-Modified": http_date(_modified(found)),
+        "Cache-Control": "no-transform",
+    }
+    if compressed(found.key):
+        return {**headers, "Content-Type": TEXT, "Vary": "Accept-Encoding"}
+    return {**headers, "Content-Type": BINARY}
+
+
+def _modified(found: Ours) -> int:
+    return int(found.stored.modified.timestamp())
+
+
+def _stored(request: HttpRequest, headers: Headers, found: Ours) -> HttpResponseBase:
+    size = found.stored.size
+    try:
+        part = _part(request, headers["ETag"], found)
+    except Unsatisfiable as error:
+        reply = error_reply(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, str(error))
+        reply["Content-Range"] = f"bytes */{size}"
+        return reply
+    if part is None:
+        return _reply(headers, _read(found, None))
+    length = {"Content-Length": str(part.end - part.start)}
+    place = {"Content-Range": f"bytes {part.start}-{part.end - 1}/{size}"}
+    return _reply({**headers, **length, **place}, _read(found, part), HTTPStatus.PARTIAL_CONTENT)
+
+
+def _part(request: HttpRequest, etag: str, found: Ours) -> Span | None:
+    """None: the whole file, also when If-Range names another one."""
+    condition = request.headers.get("If-Range", etag).strip()
+    if condition != etag and parse_http_date_safe(condition) != _modified(found):
+        return None
+    return span(request.headers.get("Range", ""), found.stored.size)
+
+
+@contextmanager
+def _read(found: Ours, part: Span | None) -> Iterator[Iterator[bytes]]:
+    start, end = part or (0, None)
+    size = part.end - part.start if part else found.stored.size
+    with found.files.read(found.key, start, end) as chunks:
+        yield exactly(chunks, size)
+
+
+@contextmanager
+def _text(opening: AbstractContextManager[Iterator[bytes]], max_bytes: int) -> Iterator[Iterator[bytes]]:
+    with opening as chunks:
+        yield _sound(decoded(chunks, max_bytes))
+
+
+def _sound(text: Iterator[bytes]) -> Iterator[bytes]:
+    """What is wrong with a file of ours is not the caller's fault."""
+    try:
+        yield from text
+    except BadInput as error:
+        raise TeckenError(str(error)) from error
+
+
+def _reply(
+    headers: Headers, opening: AbstractContextManager[Iterator[bytes]], status: int = HTTPStatus.OK
+) -> HttpResponseBase:
+    body = content(opening)
+    if isinstance(body, Stream):
+        return StreamingHttpResponse(body, status=status, headers=headers)
+    return HttpResponse(body, status=status, headers={**headers, "Content-Length": str(len(body))})

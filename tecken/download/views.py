@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from urllib.parse import quote
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.views.decorators.csrf import csrf_exempt
+
+from tecken.download import parts, replies
+from tecken.download.finder import Found, Ours, Theirs
+from tecken.download.misses import Miss
+from tecken.download.names import Wanted, ignored, wanted
+from tecken.errors import Absent, BadModule, CouldNotAsk
+from tecken.guards import cors, get_only
+from tecken.http import answers_errors
+from tecken.symbols.ids import code_id
+from tecken.symbols.ids import file_name as valid_name
+
+METHODS = "GET, HEAD, OPTIONS"
+YES = ("1", "true", "yes")
+READABLE = "Accept-Ranges, Content-Length, Content-Range, Debug-Time, ETag, Retry-After"
+
+
+def download(prefix: str = "") -> Callable[..., HttpResponseBase]:
+    """The view below `prefix`; with one, files of try builds are looked for too."""
+
+    @csrf_exempt
+    @cors(METHODS, expose=READABLE)
+    def view(request: HttpRequest, **names: str) -> HttpResponseBase:
+        began = time.perf_counter()
+        reply = _answered(request, prefix, **names)
+        if request.headers.get("Debug", "").strip().lower() in YES:
+            reply["Debug-Time"] = f"{time.perf_counter() - began:.6f}"
+        return reply
+
+    return view
+
+
+@answers_errors
+@get_only
+def _answered(
+    request: HttpRequest, prefix: str, debug_file: str, debug_id: str, file_name: str
+) -> HttpResponseBase:
+    asked = wanted(debug_file, debug_id, file_name)
+    if ignored(asked.key, settings.DOWNLOAD_EXTENSIONS):
+        raise Absent("Symbol Not Found (and ignored)")
+    try:
+        return _found(request, asked, prefix)
+    except Absent:
+        if asked.is_symbols:
+            parts.misses().count(_miss(request, asked))
+        raise Absent("Symbol Not Found") from None
+
+
+def _found(request: HttpRequest, asked: Wanted, prefix: str) -> HttpResponseBase:
+    """What is known may not be true any more; then everybody is asked again."""
+    find = partial(parts.finder().find, asked, with_try=bool(prefix) or "try" in request.GET)
+    found = find(fresh="_refresh" in request.GET)
+    try:
+        return _reply(request, found, prefix)
+    except (Absent, CouldNotAsk):
+        return _reply(request, find(fresh=True), prefix)
+
+
+def _reply(request: HttpRequest, found: Found, prefix: str) -> HttpResponseBase:
+    if isinstance(found, Ours):
+        return replies.own(request, found, settings.DOWNLOAD_URL_SECONDS, settings.SYMBOL_MAX_BYTES)
+    if isinstance(found, Theirs):
+        return replies.theirs(request, found, parts.upstreams(), settings.SYMBOL_MAX_BYTES)
+    query = request.META.get("QUERY_STRING", "")
+    return HttpResponseRedirect(f"{prefix}/{quote(str(found.key))}{query and '?'}{query}")
+
+
+def _miss(request: HttpRequest, asked: Wanted) -> Miss:
+    """Breakpad's symbol suppliers add what they know of the binary."""
+    code_file, some_code_id = _code(request.GET.get("code_file", ""), request.GET.get("code_id", ""))
+    if asked.looks_like_debug_id:
+        return Miss(asked.key.debug_file, asked.key.debug_id, code_file, some_code_id)
+    return Miss("", "", asked.key.debug_file, asked.key.debug_id)
+
+
+def _code(name: str, some_id: str) -> tuple[str, str]:
+    try:
+        return valid_name(name), code_id(some_id)
+    except BadModule:
+        return "", ""

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries
+from redis.exceptions import LockError
+from redis.lock import Lock
+
+from tecken import wiring
+from tecken.breaker import Breaker
+from tecken.download import misses, missing
+from tecken.download.misses import Miss, Misses
+from tecken.download.models import MissingSymbol
+from tecken.download.tasks import write_misses
+from tecken.redisclient import client as redis_client
+from tests.download.conftest import PACKED, PATH, XUL, Put
+from tests.support.redis_server import free_port
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
+
+MISS = Miss("xul.pdb", XUL.debug_id, "", "")
+COLUMNS = ("debug_file", "debug_id", "code_file", "code_id", "count")
+HEAD = "debug_file,debug_id,code_file,code_id"
+
+
+@pytest.fixture
+def counts() -> Misses:
+    return Misses(wiring.cache_client(), Breaker("redis-cache"))
+
+
+def rows() -> list[tuple[object, ...]]:
+    return sorted(MissingSymbol.objects.values_list(*COLUMNS))
+
+
+def test_misses_are_counted_and_written_in_one_go(counts: Misses) -> None:
+    for _ in range(3):
+        counts.count(MISS)
+    counts.count(MISS._replace(code_file="xul.dll"))
+    assert rows() == []
+    assert counts.write() == 2
+    assert rows() == [(*MISS, 3), (*MISS._replace(code_file="xul.dll"), 1)]
+    counts.count(MISS)
+    assert counts.write() == 1
+    assert rows()[0] == (*MISS, 4)
+    assert counts.write() == 0
+
+
+def test_a_request_writes_no_sql(client: Client, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    with django_assert_num_queries(0):
+        for path in (PATH, PATH, f"{PATH}?code_file=xul.dll&code_id=5ab38077a000"):
+            assert client.get(path).status_code == 404
+    write_misses()
+    assert rows() == [(*MISS, 2), (*MISS[:2], "xul.dll", "5AB38077A000", 1)]
+
+
+@pytest.mark.parametrize(
+    "query", ["code_file=a%0Ab&code_id=5AB3", "code_file=xul.dll&code_id=xyz", "code_file=xul.dll"]
+)
+def test_what_a_client_adds_is_left_out_when_it_is_nonsense(client: Client, query: str) -> None:
+    client.get(f"{PATH}?{query}")
+    write_misses()
+    assert rows() == [(*MISS, 1)]
+
+
+def test_only_symbols_are_counted(client: Client, put: Put) -> None:
+    for name in ("xul.pd_", "file.ptr"):
+        client.get(PATH.replace("xul.sym", name))
+    put(XUL, PACKED)
+    client.get(PATH)
+    client.get(PATH.replace(XUL.debug_id, "0" * 33))
+    write_misses()
+    assert rows() == []
+
+
+def test_a_writer_that_was_killed_loses_nothing(counts: Misses) -> None:
+    counts.count(MISS)
+    wiring.cache_client().rename(misses.COUNTS, misses.TAKEN)
+    counts.count(MISS)
+    counts.write()
+    assert rows() == [(*MISS, 2)]
+
+
+def test_more_than_a_batch(counts: Misses, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(misses, "BATCH", 2)
+    for number in range(5):
+        counts.count(MISS._replace(debug_id=f"{number:033}"))
+    assert counts.write() == 5
+    assert len(rows()) == 5
+
+
+def test_there_is_a_limit_on_what_is_counted(counts: Misses, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(misses, "MOST", 1)
+    for miss in (MISS, MISS._replace(debug_file="other"), MISS):
+        counts.count(miss)
+    counts.write()
+    assert rows() == [(*MISS, 2)]
+
+
+def test_counts_that_nobody_writes_expire(counts: Misses) -> None:
+    counts.count(MISS)
+    assert 0 < wiring.cache_client().ttl(misses.COUNTS) <= misses.KEPT_SECONDS
+
+
+def test_one_writes_at_a_time(counts: Misses) -> None:
+    counts.count(MISS)
+    with Lock(wiring.cache_client(), misses.TURN, timeout=10):
+        write_misses()
+        with pytest.raises(LockError):
+            counts.write()
+    assert rows() == []
+
+
+def test_without_redis_cache_nothing_is_counted() -> None:
+    with redis_client(f"redis://127.0.0.1:{free_port()}", timeout=1, connect_timeout=1) as refused:
+        Misses(refused, Breaker("redis-cache")).count(MISS)
+
+
+def test_beat_sends_the_task() -> None:
+    assert settings.CELERY_BEAT_SCHEDULE["write-misses"]["task"] == write_misses.name
+
+
+# Lists ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three() -> list[MissingSymbol]:
+    """Seen today, yesterday and the day before; the last one is called oddly."""
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    made = [
+        MissingSymbol(digest=str(days), debug_file=name, count=1, last_seen=midnight - timedelta(days=days))
+        for days, name in enumerate(("today.pdb", 'a "b", c', "old.pdb"))
+    ]
+    return MissingSymbol.objects.bulk_create(made)
+
+
+def lines(client: Client, url: str) -> list[str]:
+    return client.get(url).getvalue().decode().split("\r\n")
+
+
+def test_csv(client: Client, three: list[MissingSymbol]) -> None:
+    assert client.get("/missingsymbols.csv")["Content-Type"] == "text/csv; charset=utf-8"
+    assert lines(client, "/missingsymbols.csv?today=1") == [HEAD, "today.pdb,,,", ""]
+    assert lines(client, "/missingsymbols.csv") == [HEAD, "today.pdb,,,", '"a ""b"", c",,,', ""]
+    assert client.head("/missingsymbols.csv").status_code == 200
+
+
+def test_json(client: Client, three: list[MissingSymbol]) -> None:
+    answer = client.get("/missingsymbols/").json()
+    assert [row["debug_file"] for row in answer["missing_symbols"]] == ["today.pdb", 'a "b", c', "old.pdb"]
+    assert set(answer["missing_symbols"][0]) == {*COLUMNS, "last_seen"}
+    assert answer["next"] is None
+
+
+@pytest.mark.parametrize("rows_per_page", [1, 2, 3, 7])
+def test_pages_have_every_row_once(
+    client: Client, monkeypatch: pytest.MonkeyPatch, rows_per_page: int
+) -> None:
+    monkeypatch.setattr(missing, "PAGE_ROWS", rows_per_page)
+    now = datetime.now(UTC)
+    moments = [now, now, now, now - timedelta(microseconds=1), now - timedelta(days=1)]
+    made = [
+        MissingSymbol(digest=str(n), debug_file=str(n), count=n, last_seen=at) for n, at in enumerate(moments)
+    ]
+    MissingSymbol.objects.bulk_create(made)
+    url: str | None = "/missingsymbols/"
+    seen: list[str] = []
+    while url:
+        answer = client.get(url).json()
+        assert len(answer["missing_symbols"]) <= rows_per_page
+        seen += [row["debug_file"] for row in answer["missing_symbols"]]
+        url = answer["next"]
+    assert seen == ["2", "1", "0", "3", "4"]
+
+
+@pytest.mark.parametrize("after", ["x", "1", "1-", "-1-1", f"{10**17}-1"])
+def test_a_page_that_cannot_be(client: Client, after: str) -> None:
+    answer = client.get(f"/missingsymbols/?after={after}")
+    assert (answer.status_code, answer.json()["error"]) == (
+        400,
+        "after must be what next says on the page before",
+    )
+
+
+@pytest.mark.parametrize("url", ["/missingsymbols/", "/missingsymbols.csv"])
+def test_lists_are_only_read(client: Client, url: str) -> None:
+    answer = client.post(url)
+    assert (answer.status_code, answer["Allow"]) == (405, "GET, HEAD, OPTIONS")

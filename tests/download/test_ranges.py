@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from tecken.download.ranges import Unsatisfiable, span
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("bytes=0-0", (0, 1)),
+        ("bytes=2-5", (2, 6)),
+        ("bytes=2-", (2, 10)),
+        ("bytes=0-99", (0, 10)),
+        ("bytes=-3", (7, 10)),
+        ("bytes=-99", (0, 10)),
+        ("Bytes= 9-9 ", (9, 10)),
+    ],
+)
+def test_one_range(header: str, expected: tuple[int, int]) -> None:
+    assert span(header, 10) == expected
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "bytes", "bytes=", "bytes=-", "bytes=a-b", "bytes=5-2", "items=0-1", "bytes=0-1,3-4", "bytes=1-2-3"],
+)
+def test_others_are_ignored(header: str) -> None:
+    assert span(header, 10) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "size"), [("bytes=10-", 10), ("bytes=99-100", 10), ("bytes=-0", 10), ("bytes=0-", 0)]
+)
+def test_behind_the_end(header: str, size: int) -> None:
+    with pytest.raises(Unsatisfiable):
+        span(header, size)
+
+
+def test_a_number_without_end_is_ignored() -> None:
+    assert span(f"bytes={'9' * 5000}-", 10) is None
