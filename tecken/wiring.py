@@ -27,11 +27,12 @@ from tecken.modules.queue import CeleryCold, InlineCold, Worker
 from tecken.modules.reader import PageFileReader
 from tecken.modules.replace import Replacer
 from tecken.modules.turn import RedisTurns
-from tecken.sources.bucket import Patience
+from tecken.sources.bucket import Patience, bucket_for
 from tecken.sources.chain import Chain
 from tecken.sources.files import OwnSymbols, stored_symbols
 from tecken.sources.places import own_files_for, page_files_for, source_for
 from tecken.sources.port import OwnFiles, PageFiles, Stored
+from tecken.sources.staging import Staging
 from tecken.store.port import PageStore
 from tecken.store.redis import RedisPageStore
 from tecken.symbols.ids import ModuleKey
@@ -102,6 +103,12 @@ def try_files() -> OwnFiles:
 
 
 @once
+def staging() -> Staging:
+    """What is on its way to either of them."""
+    return Staging(bucket_for(settings.STORAGE_URL, patience()))
+
+
+@once
 def source() -> Chain:
     """What was uploaded to us comes first, and of that the regular files."""
     upstreams = [source_for(url, patience(), settings.SYMBOL_MAX_BYTES) for url in settings.SYMBOL_SOURCES]
@@ -164,6 +171,7 @@ def adder() -> Adder:
         turns=turns(),
         conversion=conversion(),
         tell=herald().tell,
+        changed=known().changed,
     )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,11 +13,16 @@ from pytest_django import Settings
 from tecken import wiring
 from tecken.celery import app
 from tecken.errors import CouldNotAsk
+from tecken.modules import keys
 from tecken.modules.board import Ready
 from tecken.modules.trace import Trace
+from tecken.sources.files import gzipped
+from tecken.sources.port import symbol_file
+from tecken.store.port import Missing
 from tecken.symbolicate.tasks import prepare
 from tecken.symbols.ids import ModuleKey
 from tecken.symbols.pagefile import Header
+from tests.modules.samples import sym
 from tests.support.redis_server import free_port
 
 SAMPLES = Path(__file__).parent / "data" / "samples"
@@ -54,6 +60,49 @@ def test_a_task_prepares_a_module_and_tells_those_who_wait() -> None:
     prepare("crash-c", CRASH_C.debug_id.lower())
     assert wiring.board().look([CRASH_C]) == [Ready()]
     assert isinstance(wiring.library().headers([CRASH_C], Trace())[CRASH_C], Header)
+
+
+@pytest.mark.parametrize("answered", ["missing", "other symbols"])
+def test_uploaded_symbols_count_at_once_in_a_process_that_had_answered(
+    settings: Settings, answered: str
+) -> None:
+    settings.SYMBOL_SOURCES = [] if answered == "missing" else settings.SYMBOL_SOURCES
+    wiring.forget()
+    assert not isinstance(header(), Header)
+    prepare(*CRASH_C)
+    first = header()
+    assert isinstance(first, Missing if answered == "missing" else Header)
+    until_it_listens()
+    wiring.try_files().put(symbol_file(CRASH_C), gzipped([sym(CRASH_C)]))
+    wiring.replaced(CRASH_C)
+    prepare(*CRASH_C)
+    while (made := header()) == first:
+        pass  # the message is on its way
+    assert isinstance(made, Header)
+    assert made.metadata.symbols == 3
+
+
+def test_a_regular_file_wins_over_one_of_a_try_build() -> None:
+    for files, name in ((wiring.own_files(), "regular"), (wiring.try_files(), "try")):
+        files.put(symbol_file(CRASH_C), gzipped([name.encode()]))
+    with wiring.source().open(CRASH_C) as chunks:
+        assert gzip.decompress(b"".join(chunks)) == b"regular"
+
+
+def test_files_of_try_builds_lie_apart(tmp_path: Path, settings: Settings) -> None:
+    assert wiring.try_files().name == f"file://{tmp_path}/storage/try"
+    settings.TRY_STORAGE_URL = f"file://{tmp_path}/elsewhere"
+    wiring.forget()
+    assert wiring.try_files().name == f"file://{tmp_path}/elsewhere"
+
+
+def header() -> Header | Missing | None:
+    return wiring.library().headers([CRASH_C], Trace()).get(CRASH_C)
+
+
+def until_it_listens() -> None:
+    while not wiring.cache_client().pubsub_numsub(keys.REPLACED)[0][1]:
+        pass
 
 
 @pytest.fixture

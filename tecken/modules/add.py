@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from tecken.errors import StoreAway
+from tecken.errors import CouldNotAsk, StoreAway
 from tecken.modules.conversion import Conversion
 from tecken.modules.turn import Turns
 from tecken.sources.files import gzipped
-from tecken.sources.port import OwnFiles, PageFiles, symbol_file
+from tecken.sources.port import FileKey, OwnFiles, PageFiles, symbol_file
 from tecken.store.port import PageStore
 from tecken.symbols.ids import ModuleKey, module_key
 from tecken.symbols.pagefile import Header
 
 
 class Adder:
+    """`tell` reaches every process and never raises; `changed` is Known.changed."""
+
     def __init__(
         self,
         *,
@@ -25,6 +27,7 @@ class Adder:
         turns: Turns,
         conversion: Conversion,
         tell: Callable[[ModuleKey], None],
+        changed: Callable[[FileKey, str, str], None],
     ) -> None:
         self._files = files
         self._page_files = page_files
@@ -32,6 +35,7 @@ class Adder:
         self._turns = turns
         self._conversion = conversion
         self._tell = tell
+        self._changed = changed
 
     def add(self, read: Callable[[], Iterable[bytes]]) -> Header:
         """Keep a symbol file and its page file under the names in its MODULE record; they replace older ones.
@@ -49,4 +53,6 @@ class Adder:
                 with suppress(StoreAway):
                     self._store.put_header(module, header.raw)
         self._tell(module)
+        with suppress(CouldNotAsk):  # then its download may be missing for as long as such answers are kept
+            self._changed(symbol_file(module), header.metadata.code_file, header.metadata.code_id)
         return header

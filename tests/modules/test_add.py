@@ -10,7 +10,7 @@ from tecken.errors import BadModule, CouldNotAsk, Malformed, TooMuch
 from tecken.modules.add import Adder
 from tecken.modules.conversion import Conversion
 from tecken.sources.memory import MemoryFiles, MemoryPageFiles
-from tecken.sources.port import symbol_file
+from tecken.sources.port import FileKey, symbol_file
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbols.ids import ModuleKey
@@ -27,6 +27,8 @@ class House:
         self.page_files = MemoryPageFiles()
         self.store = MemoryPageStore(MIB)
         self.told: list[ModuleKey] = []
+        self.changed: list[tuple[FileKey, str, str]] = []
+        self.cache_away = False
 
     def adder(self, store: PageStore | None = None) -> Adder:
         return Adder(
@@ -36,7 +38,13 @@ class House:
             turns=MemoryTurns(),
             conversion=Conversion(MIB),
             tell=self.told.append,
+            changed=self.change,
         )
+
+    def change(self, key: FileKey, code_file: str, code_id: str) -> None:
+        if self.cache_away:
+            raise CouldNotAsk("redis-cache does not answer")
+        self.changed.append((key, code_file, code_id))
 
     def add(self, raw: bytes, store: PageStore | None = None) -> Header:
         return self.adder(store).add(lambda: iter([raw]))
@@ -57,6 +65,7 @@ def test_symbols_and_pages_are_kept(house: House, pack: type[bytes]) -> None:
     assert house.page_files.files == {XUL: page_file(sym(XUL))}
     assert house.store.headers([XUL]) == {XUL: header.raw}
     assert house.told == [XUL]
+    assert house.changed == [(symbol_file(XUL), "", "")]
 
 
 def test_what_is_added_is_missing_no_more(house: House) -> None:
@@ -106,6 +115,18 @@ def test_storage_that_cannot_be_asked_is_told(house: House) -> None:
 def test_without_the_store_files_are_kept_all_the_same(house: House) -> None:
     house.add(sym(XUL), StoreIsAway())
     assert house.page_files.files == {XUL: page_file(sym(XUL))}
+
+
+def test_without_redis_cache_files_are_kept_all_the_same(house: House) -> None:
+    house.cache_away = True
+    header = house.add(sym(XUL))
+    assert house.store.headers([XUL]) == {XUL: header.raw}
+
+
+def test_code_file_and_code_id_are_told(house: House) -> None:
+    text = sym(XUL).replace(b"\n", b"\nINFO CODE_ID 5EE6E9E7 xul.dll\n", 1)
+    house.add(text)
+    assert house.changed == [(symbol_file(XUL), "xul.dll", "5EE6E9E7")]
 
 
 def test_what_reading_raises_is_passed_on(house: House) -> None:
