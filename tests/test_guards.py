@@ -4,17 +4,25 @@ import gzip
 import io
 import zlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import pytest
 import zstandard
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.cache import caches
 from django.http import HttpRequest, HttpResponse
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
+from django_redis.cache import RedisCache
 
 from tecken.errors import BadInput, TooMuch
-from tecken.guards import PIECE_BYTES, body, cors, post_only, streamed
+from tecken.guards import PIECE_BYTES, Grant, body, cors, permitted, post_only, streamed
 from tecken.http import answers_errors
+from tecken.tokens.models import Token
+from tests.support.redis_server import RedisServer
+from tests.tokens.people import key, user
 
 LIMIT = 1000
 TEXT = b'{"jobs": []}'
@@ -146,3 +154,155 @@ def test_a_body_is_streamed_in_pieces_and_never_past_its_limit() -> None:
     assert list(map(len, streamed(request, len(content)))) == [PIECE_BYTES, 5]
     with pytest.raises(TooMuch, match="larger than 1000 bytes"):
         list(streamed(RequestFactory().put("/", content), 1000))
+
+
+MANAGE, UPLOAD = "tokens.manage_tokens", "upload.upload_symbols"
+
+
+@permitted(MANAGE, UPLOAD)
+def who(request: HttpRequest, name: str = "") -> HttpResponse:
+    grant: Grant = request.auth  # type: ignore[attr-defined]
+    assert request.user == grant.user
+    return HttpResponse(f"{name} {grant.user} {grant.token} {sorted(grant.permissions)}".strip())
+
+
+def ask(headers: dict[str, str] | None = None, method: str = "post", cookie: str = "") -> HttpResponse:
+    request = getattr(RequestFactory(), method)("/", headers=headers)
+    if cookie:
+        request.COOKIES[settings.SESSION_COOKIE_NAME] = cookie
+    return who(request)
+
+
+def session(user: User) -> str:
+    client = Client()
+    client.force_login(user)
+    return str(client.cookies[settings.SESSION_COOKIE_NAME].value)
+
+
+@pytest.mark.django_db
+def test_who_has_one_of_the_permissions_may_pass() -> None:
+    made = key(MANAGE)
+    reply = who(RequestFactory().post("/", headers={"Auth-Token": made}), name="x")
+    assert reply.content.decode() == f"x ada@example.com {made[:8]}... ['{MANAGE}']"
+    assert ask({"Auth-Token": f"{made}-a comment"}).status_code == 200
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"digest": "0" * 64}, "API Token not matched"),
+        ({"expires_at": datetime.now(UTC)}, "API Token found but expired"),
+        ({"user__is_active": False}, "API Token matched but user not active"),
+    ],
+)
+def test_a_bad_token_is_told_why(clear_redis_cache: None, change: dict[str, Any], text: str) -> None:
+    made = key(MANAGE)
+    if "user__is_active" in change:
+        User.objects.update(is_active=False)
+    else:
+        Token.objects.update(**change)
+    reply = ask({"Auth-Token": made})
+    assert (reply.status_code, error(reply)) == (403, text)
+    assert "Auth-Token" in reply["Vary"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("headers", [{}, {"Auth-Token": ""}])
+def test_a_token_is_wanted(headers: dict[str, str]) -> None:
+    reply = ask(headers)
+    assert (reply.status_code, error(reply)) == (
+        403,
+        "This requires an Auth-Token to authenticate the request",
+    )
+    assert "Auth-Token" in reply["Vary"]
+
+
+@pytest.mark.django_db
+def test_another_permission_does_not_do() -> None:
+    reply = ask({"Auth-Token": key("upload.view_all_uploads")})
+    assert (reply.status_code, error(reply)) == (403, f"This needs the permission {MANAGE} or {UPLOAD}")
+
+
+@pytest.mark.django_db
+def test_what_the_owner_loses_the_token_loses_at_once() -> None:
+    made = key(MANAGE)
+    assert ask({"Auth-Token": made}).status_code == 200
+    User.objects.get().user_permissions.clear()
+    assert ask({"Auth-Token": made}).status_code == 403
+
+
+@pytest.mark.django_db
+def test_guesses_are_told_to_wait() -> None:
+    def reply_to(token: str) -> HttpResponse:
+        headers = {"Auth-Token": token}
+        return who(RequestFactory().post("/", headers=headers, REMOTE_ADDR="192.0.2.99"))
+
+    made = key(MANAGE)
+    for _ in range(settings.FAILED_TOKENS):
+        assert reply_to("a guess").status_code == 403
+    reply = reply_to(made)
+    assert (reply.status_code, reply["Retry-After"]) == (429, str(settings.FAILURE_SECONDS))
+
+
+@pytest.mark.django_db
+def test_a_person_has_a_session(clear_redis_cache: None) -> None:
+    cookie = session(user(MANAGE))
+    assert ask(method="get", cookie=cookie).content.decode() == f"ada@example.com None ['{MANAGE}']"
+    User.objects.update(is_active=False)
+    assert ask(method="get", cookie=cookie).status_code == 403
+    assert ask(method="get", cookie="forged").status_code == 403
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "http://testserver"}, 200),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+def test_another_sites_page_cannot_use_the_session(
+    clear_redis_cache: None, headers: dict[str, str], status: int
+) -> None:
+    assert ask(headers, cookie=session(user(MANAGE))).status_code == status
+
+
+@pytest.mark.django_db
+def test_another_sites_page_may_use_a_token_it_was_given() -> None:
+    made = key(MANAGE)
+    assert ask({"Auth-Token": made, "Sec-Fetch-Site": "cross-site"}).status_code == 200
+
+
+class Unread:
+    def read(self, size: int = -1) -> bytes:
+        raise AssertionError("the body was read")
+
+
+@pytest.mark.django_db
+def test_a_body_that_waits_to_be_asked_for_is_not_read() -> None:
+    request = RequestFactory().post("/", headers={"Expect": "100-continue"})
+    request._stream = Unread()  # type: ignore[assignment]
+    assert who(request).status_code == 403
+
+
+@pytest.mark.django_db
+def test_a_refused_body_is_read_to_its_end() -> None:
+    request = RequestFactory().post("/", bytes(3 << 20), "application/zip")
+    assert who(request).status_code == 403
+    assert request.read() == b""
+
+
+@pytest.mark.django_db
+def test_sessions_that_cannot_be_asked_for_are_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    cookie = session(user(MANAGE))
+    with RedisServer() as server:
+        url = server.url
+    away = RedisCache(url, {"OPTIONS": {"SOCKET_TIMEOUT": 1, "SOCKET_CONNECT_TIMEOUT": 1}})
+    monkeypatch.setattr(caches._connections, "default", away)  # type: ignore[attr-defined]
+    assert ask(method="get", cookie=cookie).status_code == 503

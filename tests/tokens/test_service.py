@@ -1,17 +1,138 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from tecken.tokens.service import allowed, find, issue
+from tecken.errors import BadInput, NotAllowed
+from tecken.tokens.groups import named
+from tecken.tokens.models import Token
+from tecken.tokens.service import USE_RECORDED_EVERY, allowed, find, issue, record_use
+from tests.tokens.people import key, user
+
+pytestmark = pytest.mark.django_db
+MANAGE = "tokens.manage_tokens"
+REGULAR, TRY = "upload.upload_symbols", "upload.upload_try_symbols"
 
 
-@pytest.mark.django_db
-def test_a_key_finds_its_token_and_is_kept_nowhere() -> None:
-    user = User.objects.create_user("build@example.com")
+def test_a_key_finds_its_token() -> None:
+    token, made = issue(user(MANAGE), list(named([MANAGE])), days=1, notes="builds")
+    assert find(made) == token
+    assert (token.notes, token.permissions.get().codename) == ("builds", "manage_tokens")
+    assert timedelta(hours=23) < token.expires_at - datetime.now(UTC) <= timedelta(days=1)
+
+
+def test_what_follows_a_dash_is_a_comment() -> None:
+    made = key(MANAGE)
+    assert find(f"{made}-the build-machine") == find(made)
+
+
+def test_only_the_digest_of_a_key_is_kept() -> None:
+    made = key(MANAGE)
+    token = Token.objects.get()
+    assert (len(made), token.hint) == (64, made[:8])
+    assert token.digest == sha256(made.encode()).hexdigest()
+    assert made not in str(vars(token))
+
+
+def test_no_two_keys_are_the_same() -> None:
+    assert key(MANAGE) != key(MANAGE)
+
+
+@pytest.mark.parametrize("wrong", ["", "-", "0" * 64, "no key at all", "ключ", "\x00"])
+def test_a_key_that_nobody_has(wrong: str) -> None:
+    made = key(MANAGE)
+    for text in (wrong, made[:-1], made + "0", Token.objects.get().digest):
+        with pytest.raises(NotAllowed, match=r"^API Token not matched$"):
+            find(text)
+
+
+def test_an_expired_token() -> None:
+    made = key(MANAGE)
+    Token.objects.update(expires_at=datetime.now(UTC))
+    with pytest.raises(NotAllowed, match=r"^API Token found but expired$"):
+        find(made)
+
+
+def test_a_user_who_was_shut_out() -> None:
+    made = key(MANAGE)
+    User.objects.update(is_active=False)
+    with pytest.raises(NotAllowed, match=r"^API Token matched but user not active$"):
+        find(made)
+
+
+def test_a_token_may_do_what_it_was_given() -> None:
+    made = key(REGULAR)
+    user(MANAGE)
+    assert allowed(find(made)) == {REGULAR}
+
+
+def test_and_never_more_than_its_owner_may_now() -> None:
+    made = key(MANAGE)
+    owner = User.objects.get()
+    owner.user_permissions.clear()
+    assert allowed(find(made)) == set()
+    group = Group.objects.create(name="managers")
+    group.permissions.set(named([MANAGE]))
+    owner.groups.add(group)
+    assert allowed(find(made)) == {MANAGE}
+    group.permissions.clear()
+    assert allowed(find(made)) == set()
+
+
+def test_a_superusers_token_may_do_what_it_was_given_and_no_more() -> None:
+    owner = User.objects.create_superuser("root@example.com")
+    _token, made = issue(owner, list(named([TRY])), days=1)
+    assert allowed(find(made)) == {TRY}
+
+
+def test_nobody_gives_what_he_has_not() -> None:
     permission = Permission.objects.get(codename="manage_tokens")
-    user.user_permissions.add(permission)
-    token, key = issue(user, [permission], days=1)
-    assert find(f"{key}-the build machine") == token
-    assert allowed(find(key)) == {"tokens.manage_tokens"}
-    assert key not in vars(token).values()
+    with pytest.raises(NotAllowed, match=r"^Manage Your API Tokens not a valid permission$"):
+        issue(user(), [permission], days=1)
+
+
+def test_a_token_writes_to_one_store() -> None:
+    with pytest.raises(BadInput, match=r"^Invalid combination of permissions$"):
+        issue(user(REGULAR, TRY), list(named([REGULAR, TRY])), days=1)
+
+
+@pytest.mark.parametrize("days", [0, -1])
+def test_a_token_has_a_future(days: int) -> None:
+    with pytest.raises(BadInput, match="expire"):
+        issue(user(), [], days=days)
+
+
+def test_the_last_use_is_written_once_in_a_while() -> None:
+    made = key(MANAGE)
+    record_use(find(made))
+    first = Token.objects.get().last_used_at
+    assert first
+    with CaptureQueriesContext(connection) as queries:
+        record_use(find(made))
+    assert [query["sql"] for query in queries if query["sql"].startswith("UPDATE")] == []
+    Token.objects.update(last_used_at=first - USE_RECORDED_EVERY)
+    record_use(find(made))
+    assert first <= (Token.objects.get().last_used_at or first - USE_RECORDED_EVERY)
+
+
+def test_of_many_processes_one_writes_the_last_use() -> None:
+    made = key(MANAGE)
+    seen = [find(made), find(made)]
+    for token in seen:
+        record_use(token)
+    assert seen[0].last_used_at is seen[1].last_used_at is None
+    with CaptureQueriesContext(connection) as queries:
+        record_use(seen[0])
+    assert "last_used_at" in queries[0]["sql"].split("WHERE")[1]
+
+
+def test_a_lookup_costs_few_queries() -> None:
+    made = key(MANAGE)
+    with CaptureQueriesContext(connection) as queries:
+        allowed(find(made))
+    assert len(queries) <= 4

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+
+from tecken.tokens.models import Token
+from tecken.tokens.service import allowed, find
+
+pytestmark = pytest.mark.django_db
+UPLOAD = "upload.upload_symbols"
+
+
+def create(*arguments: str) -> str:
+    out = StringIO()
+    call_command("createtoken", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_standard_output_is_the_key_and_nothing_else() -> None:
+    said = create(
+        "ada@example.com", "--permission", UPLOAD, "--create-user", "--days", "2", "--note", "builds"
+    )
+    assert said.endswith("\n")
+    token = find(said.removesuffix("\n"))
+    assert allowed(token) == {UPLOAD}
+    assert (token.user.email, token.notes) == ("ada@example.com", "builds")
+    assert (token.expires_at - token.created_at).days in (1, 2)
+
+
+def test_a_made_user_has_no_password_and_is_nobody_special() -> None:
+    create("ada@example.com", "--permission", UPLOAD, "--create-user")
+    user = User.objects.get(email="ada@example.com")
+    assert (user.has_usable_password(), user.is_staff, user.is_superuser) == (False, False, False)
+
+
+def test_a_user_is_made_once() -> None:
+    for name, email in ((UPLOAD, "ada@example.com"), ("upload.upload_try_symbols", "Ada@Example.com")):
+        assert allowed(find(create(email, "--permission", name, "--create-user").strip())) == {name}
+    assert User.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["ada@example.com", "--permission", UPLOAD], "There is no user ada@example.com"),
+        (["ada@example.com", "--permission", "upload.fly", "--create-user"], "no permission upload.fly"),
+        (["ada@example.com", "--permission", "fly", "--create-user"], "no permission fly"),
+        (["ada", "--permission", UPLOAD, "--create-user"], "'ada' is no email address"),
+        (["ada@example.com", "--permission", UPLOAD, "--create-user", "--days", "0"], "must expire"),
+        (
+            [
+                "ada@example.com",
+                "--permission",
+                UPLOAD,
+                "--permission",
+                "upload.upload_try_symbols",
+                "--create-user",
+            ],
+            "Invalid combination of permissions",
+        ),
+    ],
+)
+def test_what_cannot_be_made_leaves_nothing(arguments: list[str], why: str) -> None:
+    with pytest.raises(CommandError, match=why):
+        create(*arguments)
+    assert not User.objects.exists()
+    assert not Token.objects.exists()
+
+
+def test_who_may_not_upload_gets_no_token_for_it() -> None:
+    User.objects.create_user("ada@example.com", "ada@example.com")
+    with pytest.raises(CommandError, match="not a valid permission"):
+        create("ada@example.com", "--permission", UPLOAD)

@@ -1,0 +1,19 @@
+"""Users and tokens for tests, here and elsewhere."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+
+from tecken.tokens.groups import named
+from tecken.tokens.service import issue
+
+
+def user(*permissions: str, email: str = "ada@example.com") -> User:
+    made, _new = User.objects.get_or_create(username=email, email=email)
+    made.user_permissions.add(*named(permissions))
+    return User.objects.get(pk=made.pk)  # one that remembers no permissions
+
+
+def key(*permissions: str, email: str = "ada@example.com", days: float = 1) -> str:
+    _token, made = issue(user(*permissions, email=email), list(named(permissions)), days)
+    return made

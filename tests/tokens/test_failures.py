@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from django.core.cache import cache
+from django.test import RequestFactory
+from django_redis import get_redis_connection
+from django_redis.cache import RedisCache
+
+from tecken.errors import TooOften
+from tecken.tokens.address import address
+from tecken.tokens.failures import Failures
+from tests.support.redis_server import RedisServer
+
+
+def failures(limit: int = 2) -> Failures:
+    return Failures(str(uuid.uuid4()), cache, limit, 300)
+
+
+def test_so_many_and_no_more() -> None:
+    counted = failures(limit=2)
+    for _ in range(2):
+        counted.refuse("192.0.2.1")
+        counted.count("192.0.2.1")
+    with pytest.raises(TooOften, match=r"192\.0\.2\.1") as told:
+        counted.refuse("192.0.2.1")
+    assert told.value.retry_after == 300
+    counted.refuse("192.0.2.2")
+
+
+def test_a_count_ends(clear_redis_cache: None) -> None:
+    counted = failures()
+    for _ in range(2):
+        counted.count("2001:db8::1")
+    server = get_redis_connection("default")
+    (name,) = server.keys("*failures:*")
+    assert 0 < server.ttl(name) <= 300
+
+
+@pytest.fixture
+def nobody() -> RedisCache:
+    with RedisServer() as server:
+        url = server.url
+    return RedisCache(url, {"OPTIONS": {"SOCKET_TIMEOUT": 1, "SOCKET_CONNECT_TIMEOUT": 1}})
+
+
+def test_nobody_is_refused_while_the_cache_is_away(nobody: RedisCache) -> None:
+    counted = Failures("token", nobody, 1, 300)
+    for _ in range(3):
+        counted.count("192.0.2.1")
+        counted.refuse("192.0.2.1")
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "found"),
+    [
+        (0, "203.0.113.9", "192.0.2.1"),
+        (1, "", "192.0.2.1"),
+        (1, "203.0.113.9", "203.0.113.9"),
+        (1, "10.0.0.1, 203.0.113.9", "203.0.113.9"),
+        (2, "10.0.0.1, 203.0.113.9, 198.51.100.7", "203.0.113.9"),
+        (2, "203.0.113.9", "203.0.113.9"),
+    ],
+)
+def test_an_address_is_one_that_a_trusted_proxy_saw(
+    settings: object, proxies: int, forwarded: str, found: str
+) -> None:
+    settings.TRUSTED_PROXIES = proxies  # type: ignore[attr-defined]
+    headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+    request = RequestFactory().get("/", headers=headers, REMOTE_ADDR="192.0.2.1")
+    assert address(request) == found

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import Group
+from django.core.management import call_command
+
+from tecken.tokens.service import spelt
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    ("name", "permissions"),
+    [
+        ("Uploaders", {"upload.upload_symbols", "upload.upload_try_symbols", "tokens.manage_tokens"}),
+        ("Upload Auditors", {"upload.view_all_uploads", "tokens.manage_tokens"}),
+    ],
+)
+def test_an_installation_starts_with_two(name: str, permissions: set[str]) -> None:
+    assert set(map(spelt, Group.objects.get(name=name).permissions.all())) == permissions
+
+
+def test_what_an_administrator_took_away_stays_away() -> None:
+    group = Group.objects.get(name="Uploaders")
+    group.permissions.clear()
+    call_command("migrate", verbosity=0)
+    assert not group.permissions.exists()
