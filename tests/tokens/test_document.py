@@ -1,0 +1,48 @@
+"""The commands of docs/tokens.md do what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import Group, Permission
+
+from tecken.settings import BASE_DIR
+from tecken.tokens.service import spelt
+
+TEXT = (BASE_DIR / "docs" / "tokens.md").read_text()
+COMMANDS = re.findall(r"^\$ python (manage\.py .*)$", TEXT, re.MULTILINE)
+
+
+def run(database: Path, *arguments: str) -> str:
+    environment = {
+        **os.environ,
+        "DATABASE_URL": f"sqlite:///{database}",
+        "DJANGO_SUPERUSER_PASSWORD": "for tests",
+    }
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, cwd=BASE_DIR, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_commands_run(tmp_path: Path) -> None:
+    database = tmp_path / "db"
+    run(database, "manage.py", "migrate", "--verbosity", "0")
+    create_token, create_superuser = map(shlex.split, COMMANDS)
+    assert re.fullmatch(r"[0-9a-f]{64}\n", run(database, *create_token))
+    run(database, *create_superuser, "--noinput")
+
+
+@pytest.mark.django_db
+def test_the_permissions_are_ours() -> None:
+    documented = set(re.findall(r"^\| `(\w+\.\w+)` \|", TEXT, re.MULTILINE))
+    assert documented <= set(map(spelt, Permission.objects.select_related("content_type")))
+    for group in Group.objects.all():
+        assert f"**{group.name}**" in TEXT
+        assert set(map(spelt, group.permissions.all())) <= documented
