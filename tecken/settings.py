@@ -74,6 +74,9 @@ DOWNLOAD_EXTENSIONS: list[str] = env.list(
     "DOWNLOAD_EXTENSIONS", [".sym", ".dl_", ".ex_", ".pd_", ".dbg.gz", ".tar.bz2"]
 )
 
+UPLOAD_V2_MAX_FILES = env.int("UPLOAD_V2_MAX_FILES", 1024)
+UPLOAD_V2_EXPIRES_SECONDS = env.int("UPLOAD_V2_EXPIRES_SECONDS", 21_600)
+
 SESSION_SECONDS = env.int("SESSION_SECONDS", 14 * 86_400)
 FAILED_LOGINS = env.int("FAILED_LOGINS", 10)
 FAILED_TOKENS = env.int("FAILED_TOKENS", 100)

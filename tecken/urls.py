@@ -10,5 +10,6 @@ urlpatterns = [
     path("", include("tecken.symbolicate.urls")),
     path("", include("tecken.health.urls")),
     path("", include("tecken.tokens.urls")),
+    path("", include("tecken.upload.direct_urls")),
     path("", include("tecken.download.urls")),  # the last: its pattern takes what is left
 ]

@@ -74,7 +74,7 @@ def test_only_the_settings_read_the_environment() -> None:
 
 def test_every_url_is_documented() -> None:
     documented = (BASE_DIR / "docs" / "api.md").read_text()
-    heading = r"(GET|POST) {}(`|$)"
+    heading = r"(GET|POST|PUT) {}(`|$)"
     urls = list(routes(get_resolver().url_patterns))
     assert [
         url for url in urls if not re.search(heading.format(re.escape(url)), documented, re.MULTILINE)

@@ -1,0 +1,119 @@
+"""What upload protocol v2 calls: announce, PUT where the storage has no URLs, complete; and who am I."""
+
+from __future__ import annotations
+
+from functools import partial
+from http import HTTPStatus
+
+import orjson
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+from tecken import wiring
+from tecken.errors import Absent
+from tecken.guards import Grant, body, permitted, post_only, streamed
+from tecken.http import answers_errors, error_reply, json_reply
+from tecken.sources.port import compressed
+from tecken.sources.staging import Slot
+from tecken.upload import direct
+from tecken.upload.models import Protocol, Upload
+from tecken.upload.shown import shown
+from tecken.upload.v2 import PROTOCOL, announced
+
+REGULAR, TRY = UPLOADERS = ("upload.upload_symbols", "upload.upload_try_symbols")
+MAX_BODY_BYTES = 4 << 20
+
+
+@answers_errors
+@post_only
+@permitted(*UPLOADERS)
+def auth_info(request: HttpRequest) -> HttpResponse:
+    """The version is 2 where files go to storage without passing through us."""
+    grant: Grant = request.auth  # type: ignore[attr-defined]
+    expires = grant.token and int(grant.token.expires_at.timestamp())
+    info = {
+        "email": grant.user.email,
+        "user_id": grant.user.pk,
+        "permission": TRY if writes_try(grant) else REGULAR,
+        "try_symbols": writes_try(grant),
+        "token_expires_at": expires,
+        "upload_api_version": 1 if wiring.staging().signed_put(Slot(0, 0), 1) is None else 2,
+    }
+    return json_reply(orjson.dumps(info))
+
+
+def writes_try(grant: Grant) -> bool:
+    return REGULAR not in grant.permissions
+
+
+@answers_errors
+@post_only
+@permitted(*UPLOADERS)
+@body(lambda: MAX_BODY_BYTES)
+def announce(request: HttpRequest, content: bytes) -> HttpResponse:
+    grant: Grant = request.auth  # type: ignore[attr-defined]
+    files = announced(content, settings.UPLOAD_V2_MAX_FILES)
+    upload, verdicts = direct.begin(grant.user, writes_try(grant), files)
+    actions = [_action(request, verdict) for verdict in verdicts]
+    answer = {
+        "id": upload.pk,
+        "created_at": int(upload.created_at.timestamp()),
+        "user": grant.user.email,
+        "try_symbols": upload.try_symbols,
+        "upload_protocol": PROTOCOL,
+        "files": [{"key": file.key, "action": action} for file, action in zip(files, actions, strict=True)],
+    }
+    return json_reply(orjson.dumps(answer), HTTPStatus.CREATED)
+
+
+def _action(request: HttpRequest, verdict: direct.Verdict) -> dict[str, str | None]:
+    if verdict.error:
+        return {"type": "error", "msg": verdict.error}
+    if verdict.slot is None or verdict.wanted is None:
+        return {"type": "skip"}
+    url = wiring.staging().signed_put(verdict.slot, settings.UPLOAD_V2_EXPIRES_SECONDS)
+    return {
+        "type": "upload",
+        "url": url or own_address(request, verdict.slot, direct.most_bytes(verdict.wanted)),
+        "content_encoding": "gzip" if compressed(verdict.wanted.key) else None,
+    }
+
+
+def own_address(request: HttpRequest, slot: Slot, limit: int) -> str:
+    return request.build_absolute_uri(reverse(receive, args=[direct.address(slot, limit)]))
+
+
+@answers_errors
+def receive(request: HttpRequest, signed: str) -> HttpResponse:
+    if request.method != "PUT":
+        reply = error_reply(HTTPStatus.METHOD_NOT_ALLOWED, "Must use HTTP PUT")
+        reply["Allow"] = "PUT"
+        return reply
+    direct.receive(signed, partial(streamed, request))
+    return json_reply(b"{}")
+
+
+@answers_errors
+@post_only
+@permitted(*UPLOADERS)
+def complete(request: HttpRequest, number: int) -> HttpResponse:
+    upload = mine(request, number, Protocol.V2)
+    if problems := direct.complete(upload):
+        return error_reply(
+            HTTPStatus.BAD_REQUEST,
+            f"{len(problems)} files are missing or not what was announced; send them again",
+            files=[{"key": key, "error": error} for key, error in problems.items()],
+        )
+    return json_reply(orjson.dumps({"upload": shown(upload)}))
+
+
+def mine(request: HttpRequest, number: int, protocol: Protocol) -> Upload:
+    """An upload that this grant may go on with. Raises Absent."""
+    grant: Grant = request.auth  # type: ignore[attr-defined]
+    upload = Upload.objects.select_related("user").filter(
+        pk=number, user=grant.user, try_symbols=writes_try(grant), protocol=protocol, cancelled_at=None
+    )
+    if found := upload.first():
+        return found
+    raise Absent("You have no such upload")

@@ -1,0 +1,74 @@
+"""Uploads of one file whose name comes with it, or after it: what Breakpad's `sym_upload` sends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from tecken import wiring
+from tecken.errors import Absent, BadInput
+from tecken.sources.staging import Slot
+from tecken.symbols.unpack import decoded
+from tecken.upload.keep import Outcome, keep, storage
+from tecken.upload.models import Protocol, Upload
+from tecken.upload.staged import chunks, staged
+from tecken.upload.symupload import BREAKPAD, Named, check
+
+
+def begin(user: User, try_symbols: bool, filename: str = "") -> Upload:
+    return Upload.objects.create(
+        user=user,
+        protocol=Protocol.SYM_UPLOAD,
+        filename=filename,
+        bucket_name=storage(try_symbols).name,
+        try_symbols=try_symbols,
+        members_total=1,
+    )
+
+
+def take(upload: Upload, named: Named, raw: Callable[[], Iterable[bytes]]) -> Outcome:
+    """Keep a file that came with the request; `raw` may be called three times."""
+    return _keep(upload, named, raw)
+
+
+def complete(upload: Upload, named: Named) -> Outcome:
+    """Keep what lies in the upload's slot; the same answer when that was done before."""
+    slot = Slot(upload.pk, 0)
+    outcome = _outcome(upload) if upload.completed_at else _keep_staged(upload, named, slot)
+    wiring.staging().delete(slot)
+    return outcome
+
+
+def _keep_staged(upload: Upload, named: Named, slot: Slot) -> Outcome:
+    try:
+        with staged(slot) as spool:
+            return _keep(upload, named, partial(chunks, spool))
+    except Absent:
+        raise BadInput("The file was not sent") from None
+
+
+def _keep(upload: Upload, named: Named, raw: Callable[[], Iterable[bytes]]) -> Outcome:
+    read = partial(_content, raw, named)
+    try:
+        outcome = keep(upload, named.key, read, sum(map(len, read())))
+    except BadInput as error:
+        upload.error = str(error)
+        upload.save(update_fields=["error"])
+        raise
+    upload.error, upload.completed_at = "", timezone.now()
+    upload.save(update_fields=["error", "completed_at"])
+    return outcome
+
+
+def _content(raw: Callable[[], Iterable[bytes]], named: Named) -> Iterator[bytes]:
+    if named.kind == BREAKPAD:
+        return check(decoded(raw(), settings.SYMBOL_MAX_BYTES), named)
+    return iter(raw())
+
+
+def _outcome(upload: Upload) -> Outcome:
+    return "skipped" if upload.skipped_keys else "stored"

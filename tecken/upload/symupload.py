@@ -1,0 +1,84 @@
+"""The words of Breakpad's `sym_upload`: what its two protocols send, and what they understand.
+
+Source: Breakpad, docs/sym_upload_v2_protocol.md and src/common/linux/symbol_collector_client.cc.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
+
+from tecken.errors import BadInput, Malformed
+from tecken.sources.port import FileKey, symbol_file
+from tecken.symbols.ids import ModuleKey, module_key
+
+BREAKPAD: Final = "BREAKPAD"
+LONGEST_RECORD: Final = 4096
+# What is added to the module's name, so that files of one build id lie beside each other.
+NATIVE: Final = {
+    "ELF": "",
+    "PE": "",
+    "MACHO": "",
+    "PDB": "",
+    "DEBUG_ONLY": ".debug",
+    "DWP": ".dwp",
+    "DSYM": ".dSYM",
+}
+RESULTS: Final = {"stored": "OK", "skipped": "DUPLICATE_DATA"}
+# Not JSON: the client sends `{ symbol_id: {debug_file: "x", debug_id: "Y" }, symbol_upload_type: "ELF" }` and
+# escapes nothing; the protocol's document has quoted names in another spelling.
+WORD: Final = re.compile(r'\b(debug_?[Ff]ile|debug_?[Ii]d|symbol_upload_type)"?\s*:\s*"([^"]*)"')
+
+
+class Named(NamedTuple):
+    """What a client says it sent."""
+
+    module: ModuleKey
+    kind: str
+
+    @property
+    def key(self) -> FileKey:
+        if self.kind == BREAKPAD:
+            return symbol_file(self.module)
+        return FileKey(*self.module, self.module.debug_file + NATIVE[self.kind])
+
+
+def from_form(fields: Mapping[str, str]) -> Named:
+    """The fields beside `symbol_file` of protocol v1. Raises BadInput."""
+    try:
+        return Named(module_key(fields["debug_file"], fields["debug_identifier"]), BREAKPAD)
+    except KeyError as error:
+        raise BadInput(f"The form has no field {error.args[0]}") from None
+
+
+def from_completion(body: bytes) -> Named:
+    """The body of `:complete` in protocol v2. Raises BadInput."""
+    said = {
+        name.replace("_", "").lower(): value for name, value in WORD.findall(body.decode(errors="replace"))
+    }
+    kind = said.get("symboluploadtype", BREAKPAD)
+    if kind != BREAKPAD and kind not in NATIVE:
+        raise BadInput(f"symbol_upload_type must be one of {', '.join((BREAKPAD, *NATIVE))}")
+    if not {"debugfile", "debugid"} <= said.keys():
+        raise BadInput("The body must have a symbol_id with debug_file and debug_id")
+    return Named(module_key(said["debugfile"], said["debugid"]), kind)
+
+
+def check(text: Iterable[bytes], named: Named) -> Iterator[bytes]:
+    """The same text; raises Malformed when it is a symbol file, but of another module than said."""
+    pieces = iter(text)
+    start = b""
+    while b"\n" not in start and len(start) < LONGEST_RECORD and (piece := next(pieces, None)) is not None:
+        start += piece
+    record = start.partition(b"\n")[0].upper().split()
+    if record[:1] != [b"MODULE"] or record[3:4] != [named.module.debug_id.encode()]:
+        raise Malformed(f"The file does not begin with the MODULE record of debug id {named.module.debug_id}")
+    yield start
+    yield from pieces
+
+
+def spoken(**words: str) -> bytes:
+    """JSON with a space after each colon, which the client's regular expressions want."""
+    return json.dumps(words, separators=(", ", ": ")).encode()

@@ -1,0 +1,87 @@
+"""What Breakpad's `sym_upload` calls. It cannot send headers, so the token may be in the URL's `?key=`.
+
+Protocol v1 is one form. Protocol v2 asks whether the module is there, for an address, PUTs, and completes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpRequest, HttpResponse
+
+from tecken.errors import Absent, BadInput, TooMuch
+from tecken.guards import Grant, body, permitted, post_only
+from tecken.http import answers_errors, json_reply
+from tecken.sources.port import symbol_file
+from tecken.sources.staging import Slot
+from tecken.symbols.ids import module_key
+from tecken.upload import single, symupload
+from tecken.upload.direct_views import UPLOADERS, mine, own_address, writes_try
+from tecken.upload.keep import storage
+from tecken.upload.models import Protocol
+
+MAX_COMPLETION_BYTES = 64 << 10
+FIELDS_BYTES = 64 << 10
+
+
+def uploader(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """For who may upload, with the token in the header or in the URL."""
+    guarded = permitted(*UPLOADERS)(view)
+
+    @wraps(view)
+    @answers_errors
+    def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        if key := request.GET.get("key"):
+            request.META.setdefault("HTTP_AUTH_TOKEN", key)
+            request.__dict__.pop("headers", None)  # made of META when first looked at
+        return guarded(request, *args, **kwargs)
+
+    return inner
+
+
+@uploader
+def status(request: HttpRequest, debug_file: str, debug_id: str) -> HttpResponse:
+    grant: Grant = request.auth  # type: ignore[attr-defined]
+    try:
+        storage(writes_try(grant)).stat(symbol_file(module_key(debug_file, debug_id)))
+    except Absent:
+        return json_reply(symupload.spoken(status="MISSING"))
+    return json_reply(symupload.spoken(status="FOUND"))
+
+
+@post_only
+@uploader
+def create(request: HttpRequest) -> HttpResponse:
+    """The address is always ours: this client's PUT is chunked, which S3 refuses."""
+    grant: Grant = request.auth  # type: ignore[attr-defined]
+    upload = single.begin(grant.user, writes_try(grant))
+    url = own_address(request, Slot(upload.pk, 0), settings.SYMBOL_MAX_BYTES)
+    return json_reply(symupload.spoken(uploadUrl=url, uploadKey=str(upload.pk)))
+
+
+@post_only
+@uploader
+@body(lambda: MAX_COMPLETION_BYTES)
+def complete(request: HttpRequest, content: bytes, number: int) -> HttpResponse:
+    upload = mine(request, number, Protocol.SYM_UPLOAD)
+    outcome = single.complete(upload, symupload.from_completion(content))
+    return json_reply(symupload.spoken(result=symupload.RESULTS[outcome]))
+
+
+@post_only
+@uploader
+def send(request: HttpRequest) -> HttpResponse:
+    """Status 200, never 201, which the client takes for a failure."""
+    grant: Grant = request.auth  # type: ignore[attr-defined]
+    if int(request.META.get("CONTENT_LENGTH") or 0) > settings.SYMBOL_MAX_BYTES + FIELDS_BYTES:
+        raise TooMuch(f"The symbol file is larger than {settings.SYMBOL_MAX_BYTES} bytes")
+    file = request.FILES.get("symbol_file")
+    if not isinstance(file, UploadedFile):
+        raise BadInput("The form has no file symbol_file")
+    named = symupload.from_form(request.POST)
+    upload = single.begin(grant.user, writes_try(grant), file.name or "")
+    outcome = single.take(upload, named, file.chunks)
+    return json_reply(symupload.spoken(result=symupload.RESULTS[outcome]))

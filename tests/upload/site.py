@@ -1,0 +1,32 @@
+"""Fixtures of a site that somebody uploads to; for a test module's `pytest_plugins`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from pytest_django import Settings
+
+import tecken.celery  # noqa: F401 - tasks are sent by the current app
+from tecken import wiring
+from tecken.tokens import service
+from tests.upload.uploaders import Makes, Uploader
+
+
+@pytest.fixture
+def uploader(tmp_path: Path, settings: Settings, clear_redis_store: None) -> Iterator[Makes]:
+    settings.STORAGE_URL = (tmp_path / "storage").as_uri()
+    wiring.forget()
+
+    def make(permission: str = "upload_symbols", email: str = "builder@example.com") -> Uploader:
+        user, _ = User.objects.get_or_create(username=email, email=email)
+        granted = Permission.objects.get(codename=permission)
+        user.user_permissions.add(granted)
+        _, key = service.issue(User.objects.get(pk=user.pk), [granted], days=1)
+        return Uploader(key, Client(headers={"Auth-Token": key}), user)
+
+    yield make
+    wiring.forget()

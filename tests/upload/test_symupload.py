@@ -1,0 +1,235 @@
+"""Breakpad's `sym_upload`, both protocols.
+
+What is replayed here was recorded from the program itself; docs/upload.md says how to run it.
+"""
+
+from __future__ import annotations
+
+import re
+from io import BytesIO
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from tecken import wiring
+from tecken.errors import BadInput, BadModule
+from tecken.sources.port import FileKey
+from tecken.symbols.ids import ModuleKey
+from tecken.upload import symupload
+from tecken.upload.models import FileUpload, Upload
+from tests.upload.uploaders import SYM, SYM_KEY, Makes, stored
+
+pytest_plugins = ["tests.upload.site"]
+pytestmark = pytest.mark.django_db
+
+ID = SYM_KEY.debug_id
+BOUNDARY = "------------------------948f53b2137c575d"
+FIELDS = {
+    "code_file": "crash-c",
+    "cpu": "x86_64",
+    "debug_file": "crash-c",
+    "debug_identifier": ID,
+    "os": "Linux",
+    "version": "1.2.3",
+}
+
+
+def form(fields: dict[str, str], symbols: bytes | None = SYM) -> bytes:
+    """As libcurl lays it out."""
+    parts = [f'form-data; name="{name}"\r\n\r\n{value}'.encode() for name, value in fields.items()]
+    if symbols is not None:
+        file = (
+            b'form-data; name="symbol_file"; filename="crash-c.sym"\r\nContent-Type: application/octet-stream'
+        )
+        parts.append(file + b"\r\n\r\n" + symbols)
+    lines = [f"--{BOUNDARY}\r\nContent-Disposition: ".encode() + part for part in parts]
+    return b"\r\n".join([*lines, f"--{BOUNDARY}--\r\n".encode()])
+
+
+@pytest.fixture
+def key(uploader: Makes) -> str:
+    return uploader().key
+
+
+def send(key: str, body: bytes) -> Any:
+    return Client().post(
+        f"/upload/sym_upload?key={key}", body, content_type=f"multipart/form-data; boundary={BOUNDARY}"
+    )
+
+
+class TestProtocol1:
+    def test_a_form_is_a_module(self, key: str) -> None:
+        reply = send(key, form(FIELDS))
+        assert (reply.status_code, reply.content) == (200, b'{"result": "OK"}')
+        assert stored(SYM_KEY) == SYM
+        upload = Upload.objects.get()
+        assert (upload.protocol, upload.filename, upload.completed_at is None) == (
+            "sym_upload",
+            "crash-c.sym",
+            False,
+        )
+        row = FileUpload.objects.get()
+        assert (row.upload, row.debug_file, row.debug_id) == (upload, "crash-c", ID)
+
+    def test_the_same_again_is_no_change(self, key: str) -> None:
+        send(key, form(FIELDS))
+        assert send(key, form(FIELDS)).content == b'{"result": "DUPLICATE_DATA"}'
+        assert FileUpload.objects.count() == 1
+
+    def test_the_token_may_be_a_header(self, key: str) -> None:
+        client = Client(headers={"Auth-Token": key})
+        content_type = f"multipart/form-data; boundary={BOUNDARY}"
+        assert client.post("/upload/sym_upload", form(FIELDS), content_type).status_code == 200
+
+    def test_a_bad_token_stores_nothing(self, uploader: Makes) -> None:
+        reply = send("0" * 64, form(FIELDS))
+        assert (reply.status_code, reply.json()) == (403, {"error": "API Token not matched"})
+        assert not Upload.objects.exists()
+
+    @pytest.mark.parametrize("field", ["debug_file", "debug_identifier"])
+    def test_a_field_is_missing(self, key: str, field: str) -> None:
+        reply = send(key, form({name: value for name, value in FIELDS.items() if name != field}))
+        assert (reply.status_code, reply.json()) == (400, {"error": f"The form has no field {field}"})
+
+    def test_the_file_is_missing(self, key: str) -> None:
+        reply = send(key, form(FIELDS, None))
+        assert (reply.status_code, reply.json()) == (400, {"error": "The form has no file symbol_file"})
+
+    def test_the_file_is_too_large(self, key: str, settings: Settings) -> None:
+        settings.SYMBOL_MAX_BYTES = -(64 << 10)
+        reply = send(key, form(FIELDS))
+        assert reply.status_code == 413
+        assert not Upload.objects.exists()
+
+    def test_the_file_is_of_another_module(self, key: str) -> None:
+        for symbols in (SYM.replace(ID.encode(), b"1" * 33), b"", b"PK\3\4"):
+            reply = send(key, form(FIELDS, symbols))
+            assert reply.status_code == 400
+            assert reply.json()["error"].startswith(
+                "The file does not begin with the MODULE record of debug id"
+            )
+        assert not FileUpload.objects.exists()
+        assert not Upload.objects.filter(completed_at__isnull=False).exists()
+
+    def test_a_name_that_no_module_has(self, key: str) -> None:
+        reply = send(key, form(FIELDS | {"debug_identifier": "nothing"}))
+        assert (reply.status_code, reply.json()) == (400, {"error": "debug id must be 9 to 40 hex digits"})
+
+
+class Client2:
+    """What the program does in protocol v2, with its own regular expressions."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.client = Client()
+
+    def status(self, debug_file: str = "crash-c") -> str:
+        reply = self.client.get(f"/upload/sym_upload/v1/symbols/{debug_file}/{ID}:checkStatus?key={self.key}")
+        return found('"status": "([^"]+)"', reply)
+
+    def create(self) -> tuple[str, str]:
+        reply = self.client.post(
+            f"/upload/sym_upload/v1/uploads:create?key={self.key}", b"", "application/x-www-form-urlencoded"
+        )
+        return found('"uploadUrl": "([^"]+)"', reply), found('"uploadKey": "([^"]+)"', reply)
+
+    def put(self, url: str, content: bytes) -> int:
+        """Chunked: without a length, from a stream that the server ends."""
+        chunked: Any = {"wsgi.input": BytesIO(content), "wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
+        return self.client.generic("PUT", urlsplit(url).path, **chunked).status_code
+
+    def complete(self, upload: str, debug_file: str = "crash-c", kind: str = "BREAKPAD") -> Any:
+        module = f'debug_file: "{debug_file}", debug_id: "{ID}"'
+        body = f'{{ symbol_id: {{{module} }}, symbol_upload_type: "{kind}" }}'
+        url = f"/upload/sym_upload/v1/uploads/{upload}:complete?key={self.key}"
+        return self.client.post(url, body.encode(), "application/son")
+
+
+def found(pattern: str, reply: Any) -> str:
+    match = re.search(pattern, reply.content.decode())
+    assert match, reply.content
+    return match[1]
+
+
+class TestProtocol2:
+    def test_a_module_is_missing_sent_and_found(self, key: str) -> None:
+        program = Client2(key)
+        assert program.status() == "MISSING"
+        url, upload = program.create()
+        assert program.put(url, SYM) == 200
+        assert program.status() == "MISSING"
+        assert found('"result": "([^"]+)"', program.complete(upload)) == "OK"
+        assert program.status() == "FOUND"
+        assert stored(SYM_KEY) == SYM
+        assert list(wiring.staging().entries()) == []
+
+    def test_the_same_by_force_is_no_change(self, key: str) -> None:
+        program = Client2(key)
+        for result in ("OK", "DUPLICATE_DATA"):
+            url, upload = program.create()
+            program.put(url, SYM)
+            assert found('"result": "([^"]+)"', program.complete(upload)) == result
+            assert found('"result": "([^"]+)"', program.complete(upload)) == result
+        assert FileUpload.objects.count() == 1
+
+    @pytest.mark.parametrize(("kind", "name"), [("ELF", "app"), ("PDB", "app"), ("DEBUG_ONLY", "app.debug")])
+    def test_other_formats_are_kept_as_they_are(self, key: str, kind: str, name: str) -> None:
+        program = Client2(key)
+        url, upload = program.create()
+        program.put(url, b"\x7fELF...")
+        assert found('"result": "([^"]+)"', program.complete(upload, "app", kind)) == "OK"
+        assert stored(FileKey("app", ID, name)) == b"\x7fELF..."
+
+    def test_completing_what_was_not_sent(self, key: str) -> None:
+        program = Client2(key)
+        _, upload = program.create()
+        reply = program.complete(upload)
+        assert (reply.status_code, reply.json()) == (400, {"error": "The file was not sent"})
+
+    def test_sending_another_module_than_said_can_be_mended(self, key: str) -> None:
+        program = Client2(key)
+        url, upload = program.create()
+        program.put(url, SYM.replace(ID.encode(), b"1" * 33))
+        assert program.complete(upload).status_code == 400
+        assert program.status() == "MISSING"
+        program.put(url, SYM)
+        assert found('"result": "([^"]+)"', program.complete(upload)) == "OK"
+
+    def test_nobody_completes_the_upload_of_another(self, key: str, uploader: Makes) -> None:
+        _, upload = Client2(key).create()
+        other = Client2(uploader(email="else@example.com").key)
+        assert other.complete(upload).status_code == 404
+
+    def test_a_bad_token_is_a_403_everywhere(self, key: str) -> None:
+        bad = Client2("0" * 64)
+        for path in (f"symbols/crash-c/{ID}:checkStatus", "uploads:create", "uploads/1:complete"):
+            send = bad.client.get if path.startswith("symbols") else bad.client.post
+            reply = send(f"/upload/sym_upload/v1/{path}?key={bad.key}")
+            assert (reply.status_code, reply.json()["error"]) == (403, "API Token not matched")
+
+
+class TestWords:
+    def test_the_documents_spelling_is_understood(self) -> None:
+        body = b'{symbol_id:{"debugFile":"file_name","debugId":"123123123123123123123123abcdef"}}'
+        module = ModuleKey("file_name", "123123123123123123123123ABCDEF")
+        assert symupload.from_completion(body) == symupload.Named(module, "BREAKPAD")
+
+    @pytest.mark.parametrize(
+        ("body", "error", "text"),
+        [
+            (b"", BadInput, "must have a symbol_id with debug_file and debug_id"),
+            (b"\xff{", BadInput, "must have a symbol_id with debug_file and debug_id"),
+            (b'{debug_file: "x", debug_id: "no"}', BadModule, "debug id must be 9 to 40 hex digits"),
+            (b'{debug_file: "..", debug_id: "1234567890"}', BadModule, "path separator"),
+            (b'{symbol_upload_type: "MAP"}', BadInput, "must be one of BREAKPAD, ELF, PE, MACHO, PDB"),
+        ],
+    )
+    def test_other_bodies_are_refused(self, body: bytes, error: type[BadInput], text: str) -> None:
+        with pytest.raises(error, match=text):
+            symupload.from_completion(body)
+
+    def test_a_space_after_each_colon(self) -> None:
+        assert symupload.spoken(status="FOUND", more='"') == b'{"status": "FOUND", "more": "\\""}'
