@@ -1,7 +1,7 @@
 """What only pages for people need: sessions, the user, messages, locked-out logins, the admin's static files.
 
 Symbolication and downloads are asked thousands of times a second and need none of it. A view that asks for a
-permission opens the session itself (`tecken.guards.permitted`).
+permission opens the session itself (`tecken.guards.permitted`); the admin's views check forms themselves.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.middleware.clickjacking import XFrameOptionsMiddleware
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
@@ -26,6 +27,7 @@ INNERMOST_FIRST: tuple[Callable[[Any], Any], ...] = (
     MessageMiddleware,
     AuthenticationMiddleware,
     SessionMiddleware,
+    XFrameOptionsMiddleware,
     WhiteNoiseMiddleware,
 )
 

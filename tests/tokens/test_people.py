@@ -76,6 +76,15 @@ def log_in(client: Client, password: str, **more: Any) -> Any:
     return client.post("/admin/login/", {"username": "root", "password": password}, **more)
 
 
+def test_forms_of_other_sites_are_refused() -> None:
+    form = {"username": "root", "password": "secret"}
+    assert Client(enforce_csrf_checks=True).post("/admin/login/", form).status_code == 403
+
+
+def test_other_sites_cannot_frame_these_pages(client: Client) -> None:
+    assert client.get("/admin/login/")["X-Frame-Options"] == "DENY"
+
+
 def test_a_cookie_costs_symbolication_nothing(admin: Client) -> None:
     with CaptureQueriesContext(connection) as queries:
         reply = admin.post(
