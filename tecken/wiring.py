@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TypeVar
 
@@ -38,6 +38,8 @@ from tecken.store.redis import RedisPageStore
 from tecken.symbols.ids import ModuleKey
 
 PREPARE_TASK = "tecken.symbolicate.tasks.prepare"
+CONVERT_TASK = "tecken.symbolicate.tasks.convert"
+FIRST, LAST = 0, 9  # priorities, as a queue on Redis has them
 TASK_EXPIRES_SECONDS = 600  # a request waits for seconds; nobody remembers an older one
 
 T = TypeVar("T")
@@ -205,7 +207,7 @@ def herald() -> Herald:
 @once
 def replacer() -> Replacer:
     return Replacer(
-        page_files=page_files(), store=page_store(), board=board(), tell=herald().tell, send=send_prepare
+        page_files=page_files(), store=page_store(), board=board(), tell=herald().tell, send=send_convert
     )
 
 
@@ -223,8 +225,18 @@ def known() -> Known:
 
 
 def send_prepare(module: ModuleKey) -> None:
+    """Raises CouldNotAsk."""
+    send(PREPARE_TASK, list(module), TASK_EXPIRES_SECONDS)
+
+
+def send_convert(module: ModuleKey) -> None:
+    """Ahead of demand, so after all that somebody waits for. Raises CouldNotAsk."""
+    send(CONVERT_TASK, list(module), priority=LAST)
+
+
+def send(task: str, arguments: Sequence[object], expires: int | None = None, priority: int = FIRST) -> None:
     """Raises CouldNotAsk, after the broker's one short timeout."""
     try:
-        current_app.send_task(PREPARE_TASK, args=list(module), expires=TASK_EXPIRES_SECONDS, retry=False)
+        current_app.send_task(task, args=arguments, expires=expires, priority=priority, retry=False)
     except (KombuError, redis.RedisError, OSError) as error:
         raise CouldNotAsk(f"the queue does not answer: {error}") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from celery import Celery
+from celery.exceptions import Retry
 from pytest_django import Settings
 
 from tecken import wiring
@@ -19,7 +20,7 @@ from tecken.modules.trace import Trace
 from tecken.sources.files import gzipped
 from tecken.sources.port import symbol_file
 from tecken.store.port import Missing
-from tecken.symbolicate.tasks import prepare
+from tecken.symbolicate.tasks import FIRST_PAUSE, TRIES_AGAIN, convert, prepare
 from tecken.symbols.ids import ModuleKey
 from tecken.symbols.pagefile import Header
 from tests.modules.samples import sym
@@ -124,3 +125,40 @@ def test_a_task_is_sent_to_the_queue() -> None:
     with app.connection_for_read() as connection, connection.SimpleQueue("celery") as queue:
         args, _, _ = queue.get_nowait().payload
     assert args == [*CRASH_C]
+
+
+def test_what_somebody_waits_for_comes_before_what_was_uploaded() -> None:
+    wiring.replaced(CRASH_C)
+    wiring.send_prepare(CRASH_C)
+    with app.connection_for_read() as connection, connection.SimpleQueue("celery") as queue:
+        names = [queue.get_nowait().headers["task"] for _ in range(2)]
+    assert names == [wiring.PREPARE_TASK, wiring.CONVERT_TASK]
+
+
+def test_an_uploaded_module_is_converted() -> None:
+    convert(*CRASH_C)
+    assert isinstance(header(), Header)
+
+
+def test_an_uploaded_module_is_tried_again_while_a_source_is_away(tmp_path: Path, settings: Settings) -> None:
+    settings.SYMBOL_SOURCES = [f"file://{tmp_path}/not/mounted"]
+    wiring.forget()
+    for retries in range(TRIES_AGAIN):
+        wiring.page_store().forget(CRASH_C)  # as if the time for which it is remembered had passed
+        convert.push_request(args=CRASH_C, retries=retries, called_directly=False, is_eager=False)
+        with pytest.raises(Retry) as told:
+            convert.run(*CRASH_C)
+        convert.pop_request()
+        assert told.value.when == FIRST_PAUSE * 2**retries
+    convert.push_request(args=CRASH_C, retries=TRIES_AGAIN, called_directly=False)
+    convert.run(*CRASH_C)
+    convert.pop_request()
+
+
+def test_an_uploaded_module_nobody_has_is_not_tried_again(settings: Settings) -> None:
+    settings.SYMBOL_SOURCES = []
+    wiring.forget()
+    convert(*CRASH_C)
+    found = header()
+    assert isinstance(found, Missing)
+    assert found.kind == "absent"

@@ -117,12 +117,13 @@ class Worker:
         self._board = board
         self._preparer = preparer
 
-    def work(self, module: ModuleKey) -> None:
+    def work(self, module: ModuleKey) -> Header | Missing:
         attempt = self._board.begin(module)
         if attempt > MAX_ATTEMPTS:
             reason = f"conversion failed {MAX_ATTEMPTS} times"
-            self._board.finish(module, self._preparer.give_up(module, reason), ended=True)
-            return
+            given_up = self._preparer.give_up(module, reason)
+            self._board.finish(module, given_up, ended=True)
+            return given_up
         try:
             made = self._preparer.prepare(module)
         except CouldNotAsk as error:
@@ -132,3 +133,4 @@ class Worker:
             self._board.finish(module, failed, ended=False)
             raise
         self._board.finish(module, made if isinstance(made, Missing) else Ready(), ended=True)
+        return made

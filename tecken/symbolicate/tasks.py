@@ -1,14 +1,31 @@
-"""What a worker does for a request that waits."""
+"""What a worker does for a request that waits, and ahead of those that will come."""
 
 from __future__ import annotations
 
-from celery import shared_task
+from celery import Task, shared_task
 
 from tecken import wiring
+from tecken.store.port import Missing
 from tecken.symbols.ids import module_key
+
+FIRST_PAUSE = 10  # seconds, longer than "unreachable" is remembered; each next one is twice as long
+TRIES_AGAIN = 6
 
 
 @shared_task(name=wiring.PREPARE_TASK, acks_late=True, ignore_result=True)  # type: ignore[untyped-decorator]
 def prepare(debug_file: str, debug_id: str) -> None:
     """Find and convert one module. Safe to run twice; not retried, since whoever still waits asks again."""
     wiring.worker().work(module_key(debug_file, debug_id))
+
+
+@shared_task(  # type: ignore[untyped-decorator]
+    name=wiring.CONVERT_TASK, bind=True, acks_late=True, ignore_result=True, max_retries=TRIES_AGAIN
+)
+def convert(self: Task, debug_file: str, debug_id: str) -> None:
+    """The same for a module that was uploaded. Nobody waits, so it is tried again when a source was away.
+
+    What cannot be converted is remembered with its reason; after the last try, whoever needs it asks.
+    """
+    answer = wiring.worker().work(module_key(debug_file, debug_id))
+    if isinstance(answer, Missing) and answer.kind == "unreachable" and self.request.retries < TRIES_AGAIN:
+        raise self.retry(countdown=FIRST_PAUSE * 2**self.request.retries)
