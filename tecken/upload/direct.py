@@ -151,7 +151,7 @@ def address(slot: Slot, limit: int) -> str:
 def receive(signed: str, body: Callable[[int], Iterator[bytes]]) -> None:
     """Keep what `body`, called with the limit, yields. Raises NotAllowed, or what `body` raises."""
     try:
-        upload, number, limit = signing.loads(signed, salt=SALT, max_age=settings.UPLOAD_V2_EXPIRES_SECONDS)
+        upload, number, limit = signing.loads(signed, salt=SALT, max_age=settings.UPLOAD_DIRECT_SECONDS)
     except signing.SignatureExpired:
         raise NotAllowed("This address has expired") from None
     except signing.BadSignature:

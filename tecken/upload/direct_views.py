@@ -53,7 +53,7 @@ def writes_try(grant: Grant) -> bool:
 @body(lambda: MAX_BODY_BYTES)
 def announce(request: HttpRequest, content: bytes) -> HttpResponse:
     grant: Grant = request.auth  # type: ignore[attr-defined]
-    files = announced(content, settings.UPLOAD_V2_MAX_FILES)
+    files = announced(content, settings.UPLOAD_DIRECT_MAX_FILES)
     upload, verdicts = direct.begin(grant.user, writes_try(grant), files)
     actions = [_action(request, verdict) for verdict in verdicts]
     answer = {
@@ -72,7 +72,7 @@ def _action(request: HttpRequest, verdict: direct.Verdict) -> dict[str, str | No
         return {"type": "error", "msg": verdict.error}
     if verdict.slot is None or verdict.wanted is None:
         return {"type": "skip"}
-    url = wiring.staging().signed_put(verdict.slot, settings.UPLOAD_V2_EXPIRES_SECONDS)
+    url = wiring.staging().signed_put(verdict.slot, settings.UPLOAD_DIRECT_SECONDS)
     return {
         "type": "upload",
         "url": url or own_address(request, verdict.slot, direct.most_bytes(verdict.wanted)),

@@ -138,7 +138,7 @@ def test_a_body_of_another_shape_is_a_400(builder: Uploader, body: bytes) -> Non
 
 
 def test_too_many_files_are_a_400(builder: Uploader, settings: Settings) -> None:
-    settings.UPLOAD_V2_MAX_FILES = 1
+    settings.UPLOAD_DIRECT_MAX_FILES = 1
     reply = builder.post("/upload/v2/", {"files": [spec("a", b""), spec("b", b"")]})
     assert (reply.status_code, reply.json()) == (400, {"error": "too many files"})
 
@@ -224,7 +224,7 @@ class TestAddress:
 
     def test_expires(self, builder: Uploader, settings: Settings) -> None:
         url = urls(builder.announce({DLL_KEY: DLL}))[str(DLL_KEY)]
-        settings.UPLOAD_V2_EXPIRES_SECONDS = -1
+        settings.UPLOAD_DIRECT_SECONDS = -1
         reply = builder.put(url, DLL)
         assert (reply.status_code, reply.json()) == (403, {"error": "This address has expired"})
 
