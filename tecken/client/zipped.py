@@ -18,6 +18,9 @@ from tecken.client.site import Failed, Site
 MOST_BYTES: Final = 1 << 30
 MOST_FILES: Final = 1000
 LEVEL: Final = 4  # of deflate, as the server itself stores symbol files
+NOT_APART: Final = (
+    "the server took them as regular symbols: use a token that has only upload.upload_try_symbols"
+)
 ZIP64_FROM: Final = 1 << 30  # a member's size; it may grow while it is packed, and in packing
 
 
@@ -64,11 +67,12 @@ def _send(site: Site, files: Sequence[SymbolFile], name: str, to_try: bool) -> O
                 answer = site.post("upload/", data=form, files={name: (name, read, "application/zip")})
             except Failed as error:
                 return Outcome(problems=(f"{name} with {len(files)} files, first {files[0].key}: {error}",))
-    return _judged(files, answer)
+    return _judged(files, answer.get("upload", {}), to_try)
 
 
-def _judged(files: Sequence[SymbolFile], answer: Mapping[str, Any]) -> Outcome:
-    upload = answer.get("upload", {})
+def _judged(files: Sequence[SymbolFile], upload: Mapping[str, Any], to_try: bool) -> Outcome:
+    if to_try and not upload.get("try_symbols"):
+        return Outcome(problems=(NOT_APART,))
     before, ignored = upload.get("skipped_keys") or [], upload.get("ignored_keys") or []
     return Outcome(
         stored=len(files) - len(before) - len(ignored),

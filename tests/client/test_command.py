@@ -80,8 +80,15 @@ def test_a_url_may_have_a_path(server: SymbolServer, sym: Path) -> None:
 
 
 def test_symbols_of_a_try_build_are_said_to_be(server: SymbolServer, sym: Path) -> None:
-    main([str(sym), "--try"])
+    server.script[ZIP] = Reply(201, {"upload": {"try_symbols": True}})
+    assert main([str(sym), "--try"]) == DONE
     assert server.only(ZIP).form()["try"] == b"1"
+
+
+def test_a_server_that_does_not_keep_them_apart(server: SymbolServer, sym: Path, capsys: Output) -> None:
+    server.script[ZIP] = Reply(201, {"upload": {"try_symbols": False}})
+    assert main([str(sym), "--try"]) == SOME_FAILED
+    assert "regular symbols" in capsys.readouterr().err
 
 
 def test_says_what_was_there_before(server: SymbolServer, sym: Path, capsys: Output) -> None:
@@ -186,6 +193,7 @@ def test_storage_that_speaks_otherwise(server: SymbolServer, sym: Path, capsys: 
 
 def test_protocol_2_has_no_word_for_try(server: SymbolServer, sym: Path) -> None:
     takes_v2(server, sym=upload_to("/slot/2"))
+    server.script[ZIP] = Reply(201, {"upload": {"try_symbols": True}})
     assert main([str(sym), "--try", "--version", "2"]) == USAGE
     assert main([str(sym), "--try"]) == DONE
     assert server.only(ZIP).form()["try"] == b"1"
