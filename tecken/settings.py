@@ -74,6 +74,13 @@ DOWNLOAD_EXTENSIONS: list[str] = env.list(
     "DOWNLOAD_EXTENSIONS", [".sym", ".dl_", ".ex_", ".pd_", ".dbg.gz", ".tar.bz2"]
 )
 
+UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", 4096 * MIB)
+UPLOAD_MAX_UNPACKED_BYTES = env.int("UPLOAD_MAX_UNPACKED_BYTES", 16_384 * MIB)
+UPLOAD_MAX_MEMBERS = env.int("UPLOAD_MAX_MEMBERS", 10_000)
+UPLOAD_MAX_RATIO = env.int("UPLOAD_MAX_RATIO", 200)
+UPLOAD_THREADS = env.int("UPLOAD_THREADS", 4)
+UPLOAD_FORBIDDEN_SNIPPETS: list[str] = env.list("UPLOAD_FORBIDDEN_SNIPPETS", ["qcom/proprietary"])
+ALLOW_UPLOAD_BY_DOWNLOAD_DOMAINS: list[str] = env.list("ALLOW_UPLOAD_BY_DOWNLOAD_DOMAINS", [])
 UPLOAD_DIRECT_MAX_FILES = env.int("UPLOAD_DIRECT_MAX_FILES", 1024)
 UPLOAD_DIRECT_SECONDS = env.int("UPLOAD_DIRECT_SECONDS", 21_600)
 
@@ -132,6 +139,7 @@ APPEND_SLASH = False
 TIME_ZONE = "UTC"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+FILE_UPLOAD_HANDLERS = ["tecken.upload.form.Spool"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = SYMBOLICATE_MAX_BODY_BYTES
 DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True)}
 

@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("tecken.symbolicate.urls")),
     path("", include("tecken.health.urls")),
     path("", include("tecken.tokens.urls")),
+    path("", include("tecken.upload.urls")),
     path("", include("tecken.upload.direct_urls")),
     path("", include("tecken.download.urls")),  # the last: its pattern takes what is left
 ]

@@ -187,11 +187,13 @@ def _columns(upload: Upload, kept: Kept, said: Module | None) -> dict[str, objec
 
 
 def _code(said: Module | None) -> tuple[str, str]:
-    """Code file and code id; both or none, since nothing is looked up with one of them."""
-    if said and 0 < len(said.code_file) <= NAME_CHARACTERS:
-        with suppress(BadModule):
-            return _column(said.code_file), code_id(said.code_id)
-    return "", ""
+    """Code file and code id, each empty when the file does not say it."""
+    if said is None:
+        return "", ""
+    file = _column(said.code_file) if len(said.code_file) <= NAME_CHARACTERS else ""
+    with suppress(BadModule):
+        return file, code_id(said.code_id)
+    return file, ""
 
 
 def _column(text: str) -> str:

@@ -1,0 +1,124 @@
+"""A form as it comes in: its file goes to disk under no name at all, so a killed process leaves nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO, NamedTuple, cast
+
+from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
+from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadhandler import FileUploadHandler
+from django.http import HttpRequest, QueryDict
+from django.http.multipartparser import MultiPartParser, MultiPartParserError
+
+from tecken.errors import BadInput
+from tecken.guards import streamed
+
+NO_FILE = "Must be multipart form data with at least one file"
+CHUNK_BYTES = 1 << 20
+FIELDS_BYTES = 64 << 10  # of a form without a file
+
+
+class Archive(NamedTuple):
+    """`size` in bytes; `digest` is its SHA-256; `file` is closed by whoever made it."""
+
+    name: str
+    file: BinaryIO
+    size: int
+    digest: str
+    download_url: str = ""
+    redirect_urls: tuple[str, ...] = ()
+
+
+class Spool(FileUploadHandler):
+    """A file on disk without a name: the kernel frees it with its last descriptor."""
+
+    chunk_size = CHUNK_BYTES
+
+    def new_file(self, *args: Any, **kwargs: Any) -> None:
+        super().new_file(*args, **kwargs)
+        self.file = cast(BinaryIO, TemporaryFile(dir=settings.SPOOL_DIR))  # noqa: SIM115 - closed by the parser
+        self.digest = hashlib.sha256()
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:  # noqa: ARG002
+        self.file.write(raw_data)
+        self.digest.update(raw_data)
+
+    def file_complete(self, file_size: int) -> UploadedFile[Any]:
+        self.size = file_size
+        self.file.seek(0)
+        return UploadedFile(self.file, self.file_name, self.content_type, file_size, self.charset)
+
+
+class OneArchive(Spool):
+    """Refuses before the file's first byte what can be known then."""
+
+    def new_file(self, field_name: str, *args: Any, **kwargs: Any) -> None:
+        if hasattr(self, "file"):
+            raise BadInput(f"One archive in each upload: there is {self.field_name} and {field_name}")
+        check_name(field_name)
+        super().new_file(field_name, *args, **kwargs)
+
+
+def check_name(name: str) -> None:
+    """Raises BadInput."""
+    extension = PurePosixPath(name).suffix
+    if extension.lower() != ".zip":
+        raise BadInput(f'Unrecognized archive file extension "{extension}"')
+
+
+@contextmanager
+def received(request: HttpRequest) -> Iterator[Archive | str]:
+    """The archive in a form, or the URL in its field `url`. Raises BadInput, TooMuch."""
+    kind = request.content_type
+    if kind == "application/x-www-form-urlencoded":
+        fields = QueryDict(b"".join(streamed(request, FIELDS_BYTES)))
+        yield _url(fields)
+    elif kind == "multipart/form-data":
+        with _parsed(request) as found:
+            yield found
+    else:
+        raise BadInput(NO_FILE)
+
+
+@contextmanager
+def _parsed(request: HttpRequest) -> Iterator[Archive | str]:
+    spool = OneArchive(request)
+    # The parser takes no body without a length; how much it reads is not its business but `streamed`'s.
+    meta = {**request.META, "CONTENT_LENGTH": "1"}
+    body = _Body(streamed(request, settings.UPLOAD_MAX_BYTES + FIELDS_BYTES))
+    try:
+        fields, files = MultiPartParser(meta, body, [spool]).parse()  # type: ignore[arg-type]
+    except (MultiPartParserError, SuspiciousOperation) as error:
+        raise BadInput(f"{NO_FILE}: {error}") from None
+    if not files:
+        yield _url(fields)
+        return
+    with spool.file:
+        yield Archive(str(spool.field_name), spool.file, spool.size, spool.digest.hexdigest())
+
+
+def _url(fields: QueryDict) -> str:
+    url = fields.get("url", "").strip()
+    if not url:
+        raise BadInput(NO_FILE)
+    return url
+
+
+class _Body:
+    """Pieces of any size, read as a file."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+
+    def read(self, size: int) -> bytes:
+        if not self._rest:
+            self._rest = memoryview(next(self._pieces, b""))
+        given, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(given)

@@ -1,0 +1,23 @@
+"""Uploads that nobody waits for."""
+
+from __future__ import annotations
+
+from celery import Task, shared_task
+
+from tecken.errors import CouldNotAsk
+from tecken.upload import whole
+from tecken.upload.models import Upload
+
+FIRST_PAUSE = 5  # seconds; each next one is twice as long
+
+
+@shared_task(name=whole.TASK, bind=True, acks_late=True, ignore_result=True, max_retries=6)  # type: ignore[untyped-decorator]
+def keep_upload(self: Task, number: int) -> None:
+    """Safe to run twice. Without an answer from storage it is tried again, in the end for the last time."""
+    upload = Upload.objects.filter(pk=number).first()
+    if upload is None:
+        return
+    try:
+        whole.keep_staged(upload)
+    except CouldNotAsk as error:
+        raise self.retry(exc=error, countdown=FIRST_PAUSE * 2**self.request.retries) from None

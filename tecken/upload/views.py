@@ -1,0 +1,85 @@
+"""POST /upload/: an archive in a form, or the URL of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from tecken.guards import Grant, permitted, post_only
+from tecken.http import answers_errors, json_reply
+from tecken.upload import whole
+from tecken.upload.direct_views import UPLOADERS, writes_try
+from tecken.upload.fetch import Rules, fetched
+from tecken.upload.form import Archive, received
+from tecken.upload.models import Upload
+
+PROGRESS = "/api/uploads/upload/{}"
+
+
+@answers_errors
+@post_only
+@permitted(*UPLOADERS)
+def upload_archive(request: HttpRequest) -> HttpResponse:
+    """201 when every member is kept; with `?async=1` 202 at once."""
+    grant: Grant = request.auth  # type: ignore[attr-defined]
+    with _archive(request) as archive:
+        upload = whole.begin(grant.user, writes_try(grant), archive)
+        if request.GET.get("async", "").lower() in ("1", "true", "yes"):
+            whole.stage(upload, archive.file)
+            return _accepted(request, upload)
+        whole.keep_all(upload, archive.file)
+    return json_reply(orjson.dumps({"upload": shown(upload)}), HTTPStatus.CREATED)
+
+
+@contextmanager
+def _archive(request: HttpRequest) -> Iterator[Archive]:
+    with received(request) as found:
+        if isinstance(found, Archive):
+            yield found
+            return
+        with fetched(found, _rules()) as archive:
+            yield archive
+
+
+def _rules() -> Rules:
+    return Rules(
+        [domain.lower() for domain in settings.ALLOW_UPLOAD_BY_DOWNLOAD_DOMAINS],
+        settings.UPLOAD_MAX_BYTES,
+        settings.SOURCE_TIMEOUT_SECONDS,
+        settings.SOURCE_DEADLINE_SECONDS,
+        settings.SPOOL_DIR,
+    )
+
+
+def _accepted(request: HttpRequest, upload: Upload) -> HttpResponse:
+    url = request.build_absolute_uri(PROGRESS.format(upload.pk))
+    reply = json_reply(orjson.dumps({"upload": shown(upload), "url": url}), HTTPStatus.ACCEPTED)
+    reply["Location"] = url
+    return reply
+
+
+def shown(upload: Upload) -> dict[str, Any]:
+    return {
+        "id": upload.pk,
+        "size": upload.size,
+        "filename": upload.filename,
+        "bucket": upload.bucket_name,
+        "region": None,
+        "download_url": upload.download_url or None,
+        "try_symbols": upload.try_symbols,
+        "redirect_urls": upload.redirect_urls,
+        "completed_at": upload.completed_at,
+        "created_at": upload.created_at,
+        "user": upload.user.email,
+        "skipped_keys": upload.skipped_keys,
+        "ignored_keys": upload.ignored_keys,
+        "warnings": upload.warnings,
+        "members_total": upload.members_total,
+        "members_done": upload.members_done,
+    }

@@ -1,0 +1,146 @@
+"""A whole archive: its members are kept side by side, and written down as they are done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
+from itertools import islice
+from typing import BinaryIO, Final
+from zipfile import ZipFile
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from tecken import wiring
+from tecken.errors import Absent, BadInput, CouldNotAsk, TeckenError
+from tecken.sources.port import OwnFiles
+from tecken.sources.staging import Slot
+from tecken.upload.archive import Limits, Listing, Member, content, listing, opened
+from tecken.upload.form import CHUNK_BYTES, Archive
+from tecken.upload.keep import Kept, Row, path, record, rows, storage, store
+from tecken.upload.models import NAME_CHARACTERS, Protocol, Upload
+from tecken.upload.staged import staged
+
+TASK: Final = "tecken.upload.tasks.keep_upload"
+
+
+class Cancelled(BadInput):
+    """Somebody cancelled the upload while it went on."""
+
+
+@wiring.once
+def threads() -> ThreadPoolExecutor:
+    """Of the whole process: they bound its memory, however many uploads there are at once."""
+    return ThreadPoolExecutor(settings.UPLOAD_THREADS, "upload")
+
+
+def begin(user: User, try_symbols: bool, archive: Archive) -> Upload:
+    """Raises BadInput or TooMuch for an archive that we do not take, and writes nothing then."""
+    with opened(archive.file, settings.UPLOAD_MAX_MEMBERS) as opened_archive:
+        found = _listing(opened_archive)
+    return Upload.objects.create(
+        user=user,
+        filename=archive.name[:NAME_CHARACTERS],
+        bucket_name=storage(try_symbols).name,
+        try_symbols=try_symbols,
+        protocol=Protocol.V1,
+        size=archive.size,
+        content_hash=archive.digest,
+        download_url=archive.download_url,
+        redirect_urls=list(archive.redirect_urls),
+        ignored_keys=found.ignored,
+        members_total=len(found.members),
+    )
+
+
+def keep_all(upload: Upload, file: BinaryIO) -> None:
+    """Keep every member that this upload has not kept before; the upload is complete then.
+
+    Raises BadInput for a broken member, Cancelled, CouldNotAsk; what is kept until then stays kept.
+    """
+    try:
+        with opened(file, settings.UPLOAD_MAX_MEMBERS) as archive:
+            for kept in _stored(upload, archive, _left(upload, _listing(archive).members)):
+                record(upload, kept)
+                _stop_if_cancelled(upload)
+    except TeckenError as error:
+        _close(upload, error=str(error))
+        raise
+    _close(upload, error="", completed_at=timezone.now())
+
+
+def stage(upload: Upload, file: BinaryIO) -> None:
+    """Leave the archive to a worker. Raises CouldNotAsk, and then nothing of it stays."""
+    file.seek(0)
+    try:
+        wiring.staging().put(_slot(upload), iter(partial(file.read, CHUNK_BYTES), b""))
+        wiring.send(TASK, [upload.pk])
+    except CouldNotAsk as error:
+        _close(upload, error=str(error))
+        wiring.staging().delete(_slot(upload))
+        raise
+
+
+def keep_staged(upload: Upload) -> None:
+    """The worker's side; safe to repeat. Raises CouldNotAsk, and then the archive stays for the next try."""
+    if upload.completed_at is None and upload.cancelled_at is None:
+        try:
+            with staged(_slot(upload)) as file:
+                keep_all(upload, file)
+        except (BadInput, Absent) as error:
+            _close(upload, error=str(error))
+    wiring.staging().delete(_slot(upload))
+
+
+def _slot(upload: Upload) -> Slot:
+    return Slot(upload.pk, 0)
+
+
+def _listing(archive: ZipFile) -> Listing:
+    limits = Limits(
+        settings.UPLOAD_MAX_UNPACKED_BYTES,
+        settings.SYMBOL_MAX_BYTES,
+        settings.UPLOAD_MAX_MEMBERS,
+        settings.UPLOAD_MAX_RATIO,
+    )
+    return listing(archive.infolist(), limits, settings.UPLOAD_FORBIDDEN_SNIPPETS)
+
+
+def _left(upload: Upload, members: Iterable[Member]) -> list[Member]:
+    """Without what an earlier, interrupted turn has done."""
+    done = {*upload.skipped_keys, *upload.files.values_list("key", flat=True)}
+    return [member for member in members if path(member.key) not in done]
+
+
+def _stored(upload: Upload, archive: ZipFile, members: list[Member]) -> Iterator[Kept]:
+    """In the order they are done, largest first, so that none is left to run alone at the end."""
+    files, known = storage(upload.try_symbols), rows(upload, (member.key for member in members))
+    waiting = iter(sorted(members, key=lambda member: member.info.file_size, reverse=True))
+    running: set[Future[Kept]] = set()
+    try:
+        while True:
+            for member in islice(waiting, settings.UPLOAD_THREADS - len(running)):
+                running.add(threads().submit(_store, files, archive, member, known))
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from (each.result() for each in done)
+    finally:
+        wait(running)  # they read the archive, which is closed next
+
+
+def _store(files: OwnFiles, archive: ZipFile, member: Member, known: dict[str, list[Row]]) -> Kept:
+    read = partial(content, archive, member)
+    return store(files, member.key, read, member.info.file_size, known.get(path(member.key), ()))
+
+
+def _stop_if_cancelled(upload: Upload) -> None:
+    if not Upload.objects.filter(pk=upload.pk, cancelled_at=None).exists():
+        raise Cancelled("The upload was cancelled")
+
+
+def _close(upload: Upload, **columns: object) -> None:
+    Upload.objects.filter(pk=upload.pk).update(**columns)
+    upload.refresh_from_db()

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import io
+import re
+import warnings
+import zipfile
+
+import pytest
+
+from tecken.errors import BadInput, TooMuch
+from tecken.sources.port import FileKey
+from tecken.upload.archive import Limits, Listing, content, file_key, listing, opened
+from tests.support.symbol_names import ODD_NAMES
+from tests.upload.zips import corrupted, encrypted, overlapping, zipped
+
+LIMITS = Limits(unpacked=50 << 20, member=20 << 20, members=10, ratio=100)
+NAME = "xul.pdb/44e4ec8c2f41492b9369d6b9a059577c2/xul.sym"
+KEY = FileKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2", "xul.sym")
+
+
+def listed(archive: bytes, limits: Limits = LIMITS) -> Listing:
+    with opened(io.BytesIO(archive), limits.members) as found:
+        return listing(found.infolist(), limits, ["qcom/proprietary"])
+
+
+def twice(first: bytes, second: bytes, other_name: str = NAME) -> bytes:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return zipped([(NAME, first), (other_name, second)])
+
+
+def test_members_get_their_keys_with_ids_in_upper_case() -> None:
+    assert [member.key for member in listed(zipped({NAME: b"x"})).members] == [KEY]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_names_are_names(name: str) -> None:
+    assert file_key(f"{name}/ABCDEF012/{name}.sym") == FileKey(name, "ABCDEF012", f"{name}.sym")
+
+
+def test_what_no_symbol_store_wants_is_ignored() -> None:
+    ignored = ["firefox-57.0a1-symbols.txt", ".DS_Store", "xul.pdb/.DS_Store"]
+    found = listed(zipped({NAME: b"x", "xul.pdb/": b"", **dict.fromkeys(ignored, b"y")}))
+    assert found.ignored == ignored
+    assert [member.key for member in found.members] == [KEY]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "xul.sym",
+        "a/xul.pdb/ABCDEF012/xul.sym",
+        "xul.pdb/nothex/xul.sym",
+        "xul.pdb//xul.sym",
+        "/pdb/ABCDEF012/xul.sym",
+        "/ABCDEF012/xul.sym",
+        "../ABCDEF012/xul.sym",
+        "xul.pdb/ABCDEF012/..",
+        "xul.pdb/ABCDEF012/..\\..\\xul.sym",
+        "C:\\xul.pdb\\ABCDEF012\\xul.sym",
+        "xul.pdb/ABCDEF012/xul\x1b.sym",
+        "xul.pdb/firefox-symbols.txt",
+    ],
+)
+def test_other_names_are_refused(name: str) -> None:
+    text = (
+        "Unrecognized file pattern. Should only be <module>/<hex>/<file> or <name>-symbols.txt "
+        "and nothing else. "
+        f"(First unrecognized pattern was {name})"
+    )
+    with pytest.raises(BadInput, match=f"^{re.escape(text)}$"):
+        listed(zipped({name: b"x"}))
+
+
+def test_a_name_that_goes_on_after_a_nul_is_refused() -> None:
+    with pytest.raises(BadInput, match="Unrecognized file pattern"):
+        listed(zipped({NAME + "~abc": b"x"}).replace(b"~abc", b"\0abc"))
+
+
+@pytest.mark.parametrize("archive", [b"", b"not a zip", zipped({NAME: b"x" * 9})[:-30]])
+def test_what_is_no_zip_is_told_so(archive: bytes) -> None:
+    with pytest.raises(BadInput, match=r"^File is not a zip file$"):
+        listed(archive)
+
+
+def test_an_empty_archive_is_a_mistake() -> None:
+    with pytest.raises(BadInput, match="has no files"):
+        listed(zipped({}))
+
+
+def test_two_files_under_one_name() -> None:
+    text = (
+        f"The zipfile buffer contains two files both called {NAME} and they have difference sizes (24 != 39)"
+    )
+    with pytest.raises(BadInput, match=f"^{re.escape(text)}$"):
+        listed(twice(b"x" * 24, b"x" * 39))
+    with pytest.raises(BadInput, match="different content"):
+        listed(twice(b"x" * 24, b"y" * 24))
+
+
+def test_one_file_twice_is_one() -> None:
+    assert len(listed(twice(b"x", b"x")).members) == 1
+
+
+def test_ids_in_another_case_are_the_same_name() -> None:
+    with pytest.raises(BadInput, match="two files both called"):
+        listed(twice(b"x", b"yy", NAME.replace("44e4ec", "44E4EC")))
+
+
+def test_forbidden_snippets() -> None:
+    text = "Content of archive file contains the snippet 'qcom/proprietary' which is not allowed"
+    with pytest.raises(BadInput, match=f"^{text}$"):
+        listed(zipped({"vendor/qcom/proprietary/xul.sym": b"x"}))
+
+
+def test_encrypted_members() -> None:
+    with pytest.raises(BadInput, match="encrypted"):
+        listed(encrypted(zipped({NAME: b"x"})))
+
+
+def test_compressions_that_take_for_ever() -> None:
+    with pytest.raises(BadInput, match="neither deflated nor stored"):
+        listed(zipped({NAME: b"x"}, zipfile.ZIP_BZIP2))
+
+
+def test_members_that_share_bytes() -> None:
+    archive = zipped({NAME: b"x" * 100, NAME.replace("xul.sym", "xul.pd_"): b"x" * 100})
+    with pytest.raises(BadInput, match="overlap"):
+        listed(overlapping(archive))
+
+
+@pytest.mark.parametrize(
+    ("limit", "text"),
+    [
+        ({"members": 1}, "has 2 files, at most 1"),
+        ({"unpacked": 3_999_999}, "unpacks to 4000000 bytes, at most 3999999"),
+        ({"member": 1_999_999}, "has 2000000 bytes, at most 1999999"),
+        ({"ratio": 500}, "unpacks to more than 500 times its size"),
+    ],
+)
+def test_bombs(limit: dict[str, int], text: str) -> None:
+    archive = zipped({NAME: bytes(2_000_000), NAME.replace("xul.sym", "xul.pd_"): bytes(2_000_000)})
+    within = LIMITS._replace(members=2, unpacked=4_000_000, member=2_000_000, ratio=2000)
+    assert len(listed(archive, within).members) == 2
+    with pytest.raises(TooMuch, match=text):
+        listed(archive, within._replace(**limit))
+
+
+def test_a_directory_that_is_too_large_is_not_read() -> None:
+    names = {f"m/{number:032x}/m.sym": b"" for number in range(6000)}
+    with pytest.raises(TooMuch, match="directory"):
+        listed(zipped(names, zipfile.ZIP_STORED))
+
+
+def test_a_member_is_read_as_it_was_written() -> None:
+    with opened(io.BytesIO(zipped({NAME: b"x" * 3_000_000})), 10) as archive:
+        (member,) = listing(archive.infolist(), LIMITS._replace(ratio=2000)).members
+        assert b"".join(content(archive, member)) == b"x" * 3_000_000
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
+def test_a_broken_member_is_told_by_its_name(compression: int) -> None:
+    with opened(io.BytesIO(corrupted(zipped({NAME: b"x" * 99}, compression))), 10) as archive:
+        (member,) = listing(archive.infolist(), LIMITS).members
+        with pytest.raises(BadInput, match=f"^{NAME} cannot be unpacked: Bad CRC-32"):
+            list(content(archive, member))

@@ -1,0 +1,182 @@
+"""Archives from a URL: where we go, and where we do not."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tecken.errors import BadInput, CouldNotAsk, TooMuch
+from tecken.upload.fetch import Rules, fetched, public_address
+from tests.support.http_upstream import HttpUpstream, Reply
+
+HOSTS = ("queue.example", "artifacts.example")
+ZIP = b"PK" + bytes(200_000)
+
+
+class Site:
+    """Serves both hosts over TLS on loopback."""
+
+    def __init__(self, upstream: HttpUpstream, trust: ssl.SSLContext) -> None:
+        self.upstream = upstream
+        self.trust = trust
+        self.port = upstream._server.server_port
+        self.asked: list[str] = []
+
+    def url(self, path: str, host: str = HOSTS[0]) -> str:
+        return f"https://{host}:{self.port}{path}"
+
+    def address(self, host: str, port: int) -> str:
+        self.asked.append(host)
+        return "127.0.0.1"
+
+    def get(self, url: str, limit: int = 1 << 20, deadline: float = 20) -> tuple[str, bytes, tuple[str, ...]]:
+        rules = Rules(HOSTS, limit, timeout=10, deadline=deadline)
+        with fetched(url, rules, self.address, self.trust) as archive:
+            assert archive.size == len(ZIP)
+            return archive.name, archive.file.read(), archive.redirect_urls
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "tests")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in HOSTS]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(secret + made.public_bytes(pem))
+    return path
+
+
+@pytest.fixture
+def site(certificate: Path) -> Iterator[Site]:
+    upstream = HttpUpstream()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    upstream._server.socket = context.wrap_socket(upstream._server.socket, server_side=True)
+    with upstream.running():
+        yield Site(upstream, ssl.create_default_context(cafile=str(certificate)))
+
+
+def test_an_archive_is_downloaded(site: Site) -> None:
+    site.upstream.script["/a/symbols.zip"] = Reply(body=ZIP)
+    assert site.get(site.url("/a/symbols.zip")) == ("symbols.zip", ZIP, ())
+    assert site.upstream.requests[0].headers["Host"] == f"queue.example:{site.port}"
+
+
+def test_redirects_are_followed_and_told(site: Site) -> None:
+    target = site.url("/signed/x?key=1", HOSTS[1])
+    site.upstream.script["/symbols.zip"] = Reply(302, headers={"Location": target})
+    site.upstream.script["/signed/x?key=1"] = Reply(body=ZIP)
+    assert site.get(site.url("/symbols.zip")) == ("symbols.zip", ZIP, (target,))
+    assert site.asked == list(HOSTS)
+
+
+@pytest.mark.parametrize(
+    ("location", "text"),
+    [
+        ("https://evil.example/a.zip", r"Not an allowed domain \('evil.example'\) to download from."),
+        ("http://queue.example/a.zip", "Insecure URL"),
+        ("https://queue.example@evil.example/a.zip", "Insecure URL"),
+        ("file:///etc/passwd", "Insecure URL"),
+    ],
+)
+def test_each_redirect_is_judged(site: Site, location: str, text: str) -> None:
+    site.upstream.script["/symbols.zip"] = Reply(302, headers={"Location": location})
+    with pytest.raises(BadInput, match=f"^{text}$"):
+        site.get(site.url("/symbols.zip"))
+    assert len(site.upstream.requests) == 1
+
+
+def test_five_redirects_are_followed_and_no_more(site: Site) -> None:
+    url = site.url("/symbols.zip")
+    again = Reply(302, headers={"Location": "/symbols.zip"})
+    site.upstream.script["/symbols.zip"] = [*[again] * 5, Reply(body=ZIP)]
+    assert site.get(url)[1] == ZIP
+    site.upstream.script["/symbols.zip"] = again
+    with pytest.raises(BadInput, match=f"^Too many redirects trying to open {url}$"):
+        site.get(url)
+    assert len(site.upstream.requests) == 12
+
+
+@pytest.mark.parametrize("status", [204, 404, 500])
+def test_what_is_not_there(site: Site, status: int) -> None:
+    url = site.url("/symbols.zip")
+    site.upstream.script["/symbols.zip"] = Reply(status)
+    with pytest.raises(BadInput, match=f"^non-200 status code when retrieving {url}$"):
+        site.get(url)
+
+
+def test_more_than_the_limit(site: Site) -> None:
+    site.upstream.script["/symbols.zip"] = Reply(body=ZIP, length=False, cut=len(ZIP))
+    with pytest.raises(TooMuch, match="larger than 100000 bytes"):
+        site.get(site.url("/symbols.zip"), limit=100_000)
+
+
+@pytest.mark.parametrize("reply", [Reply(mute=True), Reply(body=ZIP, drip=0.01)])
+def test_a_server_that_takes_for_ever(site: Site, reply: Reply) -> None:
+    site.upstream.script["/symbols.zip"] = reply
+    with pytest.raises(CouldNotAsk, match="cannot be downloaded"):
+        site.get(site.url("/symbols.zip"), deadline=0.3)
+
+
+def test_a_body_that_ends_early(site: Site) -> None:
+    site.upstream.script["/symbols.zip"] = Reply(body=ZIP, cut=1000)
+    with pytest.raises(CouldNotAsk, match="cannot be downloaded"):
+        site.get(site.url("/symbols.zip"))
+
+
+def test_a_certificate_of_another_host(site: Site) -> None:
+    with (
+        pytest.raises(CouldNotAsk, match="cannot be downloaded"),
+        fetched(
+            f"https://other.example:{site.port}/a.zip",
+            Rules(["other.example"], 100, timeout=10, deadline=20),
+            site.address,
+            site.trust,
+        ),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "10.0.0.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",
+        "224.0.0.1",
+        "::1",
+        "fe80::1",
+        "fd00::1",
+        "::ffff:10.0.0.1",
+        "2002:a00:1::",
+        "64:ff9b::a00:1",
+    ],
+)
+def test_addresses_of_our_own_network_are_no_address(address: str) -> None:
+    assert ip_address(address)
+    with pytest.raises(BadInput, match="Not an allowed domain"):
+        public_address(address, 443)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111"])
+def test_public_addresses_are(address: str) -> None:
+    assert public_address(address, 443) == address

@@ -1,0 +1,322 @@
+"""POST /upload/: every text and status, and what is there afterwards."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.test.client import MULTIPART_CONTENT
+from django.utils import timezone
+from pytest_django import Settings
+
+from tecken import redisclient, wiring
+from tecken.errors import Absent
+from tecken.sources.port import FileKey
+from tecken.symbols.ids import module_key
+from tecken.symbols.pagefile import Header
+from tecken.upload import whole
+from tecken.upload.keep import keep
+from tecken.upload.models import FileUpload, Upload
+from tecken.upload.tasks import keep_upload
+from tests.support.redis_server import free_port
+from tests.upload.uploaders import SYM, SYM_KEY, Makes, Uploader, stored
+from tests.upload.zips import corrupted, zipped
+
+pytest_plugins = ["tests.upload.site"]
+pytestmark = pytest.mark.django_db
+
+DLL_KEY = FileKey("crash-c", SYM_KEY.debug_id, "crash-c.dl_")
+DLL = b"MSCF" + bytes(range(256)) * 20
+BOTH = zipped({str(SYM_KEY): SYM, str(DLL_KEY): DLL})
+
+
+@pytest.fixture
+def builder(uploader: Makes) -> Uploader:
+    return uploader()
+
+
+def send(who: Uploader, archive: bytes = BOTH, name: str = "symbols.zip", query: str = "") -> Any:
+    file = io.BytesIO(archive)
+    file.name = "any"
+    return who.client.post(f"/upload/{query}", {name: file})
+
+
+def rows() -> list[str]:
+    return sorted(FileUpload.objects.values_list("key", flat=True))
+
+
+def test_the_answer_comes_when_every_member_is_stored(builder: Uploader) -> None:
+    reply = send(builder)
+    assert reply.status_code == 201, reply.content
+    upload = Upload.objects.get()
+    answer = reply.json()["upload"]
+    assert answer.pop("completed_at") > answer.pop("created_at") > "2020"
+    assert answer == {
+        "id": upload.pk,
+        "size": len(BOTH),
+        "filename": "symbols.zip",
+        "bucket": wiring.own_files().name,
+        "region": None,
+        "download_url": None,
+        "try_symbols": False,
+        "redirect_urls": [],
+        "user": "builder@example.com",
+        "skipped_keys": [],
+        "ignored_keys": [],
+        "warnings": [],
+        "members_total": 2,
+        "members_done": 2,
+    }
+    assert (stored(SYM_KEY), stored(DLL_KEY)) == (SYM, DLL)
+    assert rows() == [f"v1/{DLL_KEY}", f"v1/{SYM_KEY}"]
+
+
+def test_a_row_tells_what_the_file_says_of_itself(builder: Uploader) -> None:
+    send(builder, zipped({str(SYM_KEY).lower().replace("crash-c.sym", "crash-c.sym"): SYM}))
+    row = FileUpload.objects.get()
+    there = wiring.own_files().stat(SYM_KEY)
+    assert (row.debug_file, row.debug_id) == SYM_KEY[:2]
+    assert row.generator == "mozilla/dump_syms 2.3.9"
+    assert row.code_id == "6CB9DBDAED91F95812FB09F7F2655E6F992E626C"
+    assert (row.size, row.original_size, row.etag) == (there.size, len(SYM), there.etag)
+    assert (row.compressed, row.update, row.try_symbols) == (True, False, False)
+
+
+def test_what_is_there_is_skipped_and_what_changed_is_not(builder: Uploader) -> None:
+    send(builder)
+    other = DLL[:-1] + b"!"
+    answer = send(builder, zipped({str(SYM_KEY): SYM, str(DLL_KEY): other})).json()["upload"]
+    assert answer["skipped_keys"] == [f"v1/{SYM_KEY}"]
+    assert stored(DLL_KEY) == other
+    assert FileUpload.objects.filter(upload=answer["id"]).values_list("key", "update").get() == (
+        f"v1/{DLL_KEY}",
+        True,
+    )
+
+
+def test_an_object_that_no_row_describes_is_replaced(builder: Uploader) -> None:
+    send(builder)
+    wiring.own_files().put(DLL_KEY, [b"x" * len(DLL)])
+    assert send(builder).json()["upload"]["skipped_keys"] == [f"v1/{SYM_KEY}"]
+    assert stored(DLL_KEY) == DLL
+
+
+def test_an_object_that_was_deleted_comes_back(builder: Uploader) -> None:
+    send(builder)
+    wiring.own_files().delete(SYM_KEY)
+    assert send(builder).json()["upload"]["skipped_keys"] == [f"v1/{DLL_KEY}"]
+    assert stored(SYM_KEY) == SYM
+
+
+def test_ignored_members_are_told(builder: Uploader) -> None:
+    answer = send(builder, zipped({"firefox-symbols.txt": b"x", str(DLL_KEY): DLL})).json()["upload"]
+    assert answer["ignored_keys"] == ["firefox-symbols.txt"]
+    assert answer["members_total"] == 1
+
+
+def test_a_try_token_writes_to_try_whatever_it_says(uploader: Makes) -> None:
+    builder = uploader("upload_try_symbols")
+    answer = send(builder, query="?try_symbols=false").json()["upload"]
+    assert answer["try_symbols"] is True
+    assert stored(SYM_KEY, try_symbols=True) == SYM
+    with pytest.raises(Absent):
+        stored(SYM_KEY)
+    assert set(FileUpload.objects.values_list("try_symbols", flat=True)) == {True}
+
+
+def test_regular_and_try_files_do_not_know_each_other(uploader: Makes) -> None:
+    send(uploader("upload_try_symbols", "try@example.com"))
+    assert send(uploader()).json()["upload"]["skipped_keys"] == []
+
+
+@pytest.mark.parametrize(
+    ("key", "content", "text"),
+    [
+        (
+            SYM_KEY._replace(debug_id="A" * 33),
+            SYM,
+            f"its MODULE record is of another build, {SYM_KEY.debug_id}",
+        ),
+        (SYM_KEY, b"hello", "no MODULE record"),
+    ],
+)
+def test_a_symbol_file_that_will_not_symbolicate_is_stored_and_told(
+    builder: Uploader, key: FileKey, content: bytes, text: str
+) -> None:
+    (warning,) = send(builder, zipped({str(key): content})).json()["upload"]["warnings"]
+    assert warning["key"] == f"v1/{key}"
+    assert text in warning["message"]
+    assert stored(key) == content
+
+
+def test_a_module_that_was_missing_is_there_in_this_process_at_once(builder: Uploader) -> None:
+    module = module_key(*SYM_KEY[:2])
+    assert not isinstance(wiring.preparer().prepare(module), Header)
+    send(builder)
+    assert isinstance(wiring.preparer().prepare(module), Header)
+
+
+@pytest.mark.parametrize(
+    ("archive", "name", "status", "text"),
+    [
+        (BOTH, "symbols.rar", 400, 'Unrecognized archive file extension ".rar"'),
+        (BOTH, "symbols", 400, 'Unrecognized archive file extension ""'),
+        (b"no zip", "symbols.zip", 400, "File is not a zip file"),
+        (b"", "symbols.zip", 400, "File is not a zip file"),
+        (
+            zipped({"vendor/qcom/proprietary/x": b""}),
+            "a.zip",
+            400,
+            "Content of archive file contains the snippet",
+        ),
+        (zipped({"../x": b""}), "a.zip", 400, "Unrecognized file pattern"),
+        (zipped({}), "a.zip", 400, "The archive has no files"),
+        (zipped({"m/ABC/m.sym": bytes(9 << 20)}), "a.zip", 413, "times its size"),
+    ],
+)
+def test_archives_that_we_do_not_take(
+    builder: Uploader, archive: bytes, name: str, status: int, text: str
+) -> None:
+    reply = send(builder, archive, name)
+    assert (reply.status_code, text in reply.json()["error"]) == (status, True), reply.content
+    assert not Upload.objects.exists()
+
+
+def test_a_broken_member_leaves_what_is_whole(builder: Uploader) -> None:
+    reply = send(builder, corrupted(zipped({str(DLL_KEY): DLL})))
+    assert reply.status_code == 400
+    assert "cannot be unpacked: Bad CRC-32" in reply.json()["error"]
+    upload = Upload.objects.get()
+    assert upload.error == reply.json()["error"]
+    assert (upload.completed_at, upload.members_done) == (None, 0)
+    assert list(wiring.own_files().keys()) == []
+
+
+def test_two_archives_in_one_form(builder: Uploader) -> None:
+    files = {"a.zip": io.BytesIO(BOTH), "b.zip": io.BytesIO(BOTH)}
+    reply = builder.client.post("/upload/", files)
+    assert (reply.status_code, reply.json()) == (
+        400,
+        {"error": "One archive in each upload: there is a.zip and b.zip"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", "application/zip"),
+        (b"", "multipart/form-data; boundary=x"),
+        (b"", "multipart/form-data"),
+        (
+            b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\nb\r\n--x--",
+            "multipart/form-data; boundary=x",
+        ),
+        (b"urls=1", "application/x-www-form-urlencoded"),
+    ],
+)
+def test_a_form_without_an_archive(builder: Uploader, content: bytes, kind: str) -> None:
+    reply = builder.client.post("/upload/", content, content_type=kind)
+    assert reply.status_code == 400
+    assert reply.json()["error"].startswith("Must be multipart form data with at least one file")
+
+
+@pytest.mark.parametrize("as_form", [True, False])
+def test_a_url_we_do_not_download_from(builder: Uploader, as_form: bool, settings: Settings) -> None:
+    settings.ALLOW_UPLOAD_BY_DOWNLOAD_DOMAINS = ["Queue.example"]
+
+    def ask(url: str) -> Any:
+        content = {"url": url} if as_form else f"url={url}"
+        kind = MULTIPART_CONTENT if as_form else "application/x-www-form-urlencoded"
+        reply = builder.client.post("/upload/", content, content_type=kind)
+        return reply.status_code, reply.json()["error"]
+
+    assert ask("http://queue.example/a.zip") == (400, "Insecure URL")
+    assert ask("https://other.example/a.zip") == (
+        400,
+        "Not an allowed domain ('other.example') to download from.",
+    )
+    assert ask("https://queue.example/a.tar") == (400, 'Unrecognized archive file extension ".tar"')
+
+
+def test_an_archive_over_the_limit(builder: Uploader, settings: Settings) -> None:
+    settings.UPLOAD_MAX_BYTES = 10
+    reply = send(builder, BOTH + bytes(100_000))
+    assert reply.status_code == 413
+
+
+def test_who_may_not_upload(uploader: Makes) -> None:
+    assert Client().post("/upload/").status_code == 403
+    assert send(uploader("view_all_uploads")).status_code == 403
+
+
+def test_only_post(builder: Uploader) -> None:
+    reply = builder.client.get("/upload/")
+    assert (reply.status_code, reply["Allow"]) == (405, "POST, OPTIONS")
+
+
+def test_without_redis_cache_everything_is_stored(builder: Uploader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what makes it quick is missing: telling other processes, and conversion ahead of demand."""
+    redis_url = f"redis://127.0.0.1:{free_port()}/"
+    monkeypatch.setattr(
+        wiring, "cache_client", lambda: redisclient.client(redis_url, timeout=1, connect_timeout=1)
+    )
+    wiring.forget()
+    assert send(builder).status_code == 201
+    assert (stored(SYM_KEY), stored(DLL_KEY)) == (SYM, DLL)
+    assert len(rows()) == 2
+
+
+def test_a_worker_keeps_an_upload_nobody_waits_for(builder: Uploader) -> None:
+    reply = send(builder, query="?async=1")
+    upload = Upload.objects.get()
+    assert reply.status_code == 202
+    assert reply.json()["url"] == reply["Location"] == f"http://testserver/api/uploads/upload/{upload.pk}"
+    assert (reply.json()["upload"]["completed_at"], rows()) == (None, [])
+    keep_upload(upload.pk)
+    upload.refresh_from_db()
+    assert upload.completed_at
+    assert (upload.members_done, stored(SYM_KEY)) == (2, SYM)
+    assert list(wiring.staging().entries()) == []
+    keep_upload(upload.pk)
+    assert FileUpload.objects.count() == 2
+
+
+def test_a_worker_goes_on_where_another_one_was_killed(builder: Uploader) -> None:
+    send(builder, query="?async=1")
+    upload = Upload.objects.get()
+    keep(upload, SYM_KEY, lambda: [SYM], len(SYM))
+    keep_upload(upload.pk)
+    upload.refresh_from_db()
+    assert (upload.members_done, upload.skipped_keys, len(rows())) == (2, [], 2)
+
+
+def test_a_cancelled_upload_ends(builder: Uploader) -> None:
+    send(builder, query="?async=1")
+    Upload.objects.update(cancelled_at=timezone.now())
+    keep_upload(Upload.objects.get().pk)
+    assert rows() == []
+    assert list(wiring.staging().entries()) == []
+
+
+def test_cancelled_while_it_goes_on(builder: Uploader) -> None:
+    send(builder, query="?async=1")
+    upload = Upload.objects.get()
+    Upload.objects.update(cancelled_at=timezone.now())
+    with pytest.raises(whole.Cancelled, match="The upload was cancelled"):
+        whole.keep_all(upload, io.BytesIO(BOTH))
+    assert Upload.objects.get().completed_at is None
+
+
+def test_a_worker_says_why_an_upload_failed(builder: Uploader) -> None:
+    send(builder, corrupted(zipped({str(DLL_KEY): DLL})), query="?async=1")
+    upload = Upload.objects.get()
+    keep_upload(upload.pk)
+    upload.refresh_from_db()
+    assert "Bad CRC-32" in upload.error
+    assert list(wiring.staging().entries()) == []
+
+
+def test_an_upload_that_does_not_exist_any_more(uploader: Makes) -> None:
+    keep_upload(4711)
