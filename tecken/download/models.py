@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models.functions import Left
+
+INDEXED_CHARACTERS = 64  # of a name that may be longer than an index can hold
 
 
 class MissingSymbol(models.Model):
@@ -16,7 +19,14 @@ class MissingSymbol(models.Model):
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=("digest",), name="missing_once"),)
-        indexes = (models.Index(fields=("-last_seen", "-id"), name="missing_newest"),)
+        indexes = (
+            models.Index(fields=("-last_seen", "-id"), name="missing_newest"),
+            models.Index(fields=("-count", "-id"), name="missing_most_wanted"),
+            models.Index(fields=("debug_id",), name="missing_by_debug_id"),
+            models.Index(fields=("code_id",), name="missing_by_code_id"),
+            models.Index(Left("debug_file", INDEXED_CHARACTERS), name="missing_by_debug_file"),
+            models.Index(Left("code_file", INDEXED_CHARACTERS), name="missing_by_code_file"),
+        )
 
     def __str__(self) -> str:
         return f"{self.debug_file or self.code_file}/{self.debug_id or self.code_id}"

@@ -1,0 +1,56 @@
+"""The API as a whole: its parts, its errors, its description."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views.decorators.vary import vary_on_headers
+from ninja import NinjaAPI
+from ninja.errors import HttpError, ValidationError
+
+from tecken.api import files, missing, stats, syminfo, tokens, uploads
+from tecken.errors import TeckenError
+from tecken.http import error_reply, not_found, reply_to
+
+api = NinjaAPI(
+    title="Tecken", version="1", description="What a symbols server knows of itself.", urls_namespace="api"
+)
+api.add_decorator(vary_on_headers("Auth-Token", "Cookie"), mode="view")
+for prefix, router in {
+    "tokens/": tokens.router,
+    "uploads/": uploads.router,
+    "uploads/files/": files.router,
+    "downloads/missing/": missing.router,
+    "stats/": stats.router,
+    "syminfo/": syminfo.router,
+}.items():
+    api.add_router(prefix, router)
+
+
+@api.exception_handler(TeckenError)
+def told(request: HttpRequest, error: TeckenError) -> HttpResponse:
+    return reply_to(error, request.path)
+
+
+@api.exception_handler(ValidationError)
+def misshapen(request: HttpRequest, error: ValidationError) -> HttpResponse:  # noqa: ARG001 - ninja's handler
+    """One sentence for the first thing that is wrong: where it is, and what was expected."""
+    first = error.errors[0]
+    names = [
+        str(part)
+        for part in first["loc"]
+        if part not in ("query", "path", "body", "payload", "paging", "filters")
+    ]
+    return error_reply(HTTPStatus.BAD_REQUEST, f"{'.'.join(names) or 'body'}: {first['msg']}")
+
+
+@api.exception_handler(HttpError)
+def refused(request: HttpRequest, error: HttpError) -> HttpResponse:  # noqa: ARG001 - ninja's handler
+    """A body that is no JSON."""
+    return error_reply(error.status_code, str(error))
+
+
+@api.exception_handler(Http404)
+def absent(request: HttpRequest, error: Http404) -> HttpResponse:
+    return not_found(request, error)

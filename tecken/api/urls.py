@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path
+from django.views.generic import RedirectView
+
+from tecken.api.site import api
+from tecken.guards import cors
+from tecken.http import error_reply
+
+PUBLIC = ("syminfo",)
+patterns, application, namespace = api.urls
+
+
+def _in_json(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """A method that the URL does not have is told as our other errors are."""
+
+    @wraps(view)
+    def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        reply = view(request, *args, **kwargs)
+        if reply.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
+            return reply
+        methods = sorted(reply["Allow"].split(", "))
+        told = error_reply(reply.status_code, f"Must use HTTP {' or '.join(methods)}")
+        told["Allow"] = ", ".join(methods)
+        return told
+
+    return inner
+
+
+def _entrance(name: str | None, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponseBase]:
+    if name == "api-root":
+        return RedirectView.as_view(url="/api/docs")
+    return cors("GET, OPTIONS")(_in_json(view)) if name in PUBLIC else _in_json(view)
+
+
+for pattern in patterns:
+    assert isinstance(pattern, URLPattern)
+    pattern.callback = _entrance(pattern.name, pattern.callback)
+
+urlpatterns = [path("api/", (patterns, application, namespace))]

@@ -1,0 +1,61 @@
+"""The description, the page to try it, and what every part of the API answers to bad requests."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.test import Client
+
+from tecken.settings import BASE_DIR
+from tests.api.people import key_of, person
+
+
+def test_the_description_tells_every_operation(client: Client) -> None:
+    told = client.get("/api/openapi.json").json()
+    assert set(told["paths"]["/api/tokens/"]) == {"get", "post"}
+    assert "/api/uploads/upload/{upload_id}/cancel" in told["paths"]
+    listing = told["paths"]["/api/uploads/"]["get"]
+    assert {"page", "after", "sort", "reverse", "size", "created_at"} <= {
+        p["name"] for p in listing["parameters"]
+    }
+    assert listing["security"] == [{"Permitted": []}]
+    assert told["components"]["securitySchemes"]["Permitted"]["name"] == "Auth-Token"
+    assert "security" not in told["paths"]["/api/syminfo/{file}/{id}"]["get"]
+
+
+def test_the_page_to_try_it_needs_nobody_else(client: Client) -> None:
+    page = client.get("/api/docs").content.decode()
+    sources = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert sources
+    assert all(source.startswith("/static/ninja/") for source in sources)
+    for source in sources:
+        reply = client.get(source)
+        assert reply.status_code == 200
+        b"".join(reply)
+
+
+def test_the_root_leads_to_that_page(client: Client) -> None:
+    assert client.get("/api/")["Location"] == "/api/docs"
+
+
+def test_another_method_is_told_in_json(client: Client) -> None:
+    reply = client.put("/api/tokens/")
+    assert (reply.status_code, reply.json()) == (405, {"error": "Must use HTTP GET or POST"})
+    assert reply["Allow"] == "GET, POST"
+
+
+def test_every_operation_is_documented(client: Client) -> None:
+    documented = (BASE_DIR / "docs" / "api.md").read_text()
+    paths = client.get("/api/openapi.json").json()["paths"]
+    for path, operations in paths.items():
+        url = re.escape(path).replace(r"\{", "<(?:int|str):").replace(r"\}", ">")
+        for method in operations:
+            assert re.search(rf"`{method.upper()} {url}[`?]", documented), f"{method} {path}"
+
+
+@pytest.mark.django_db
+def test_a_body_that_is_no_json(client: Client) -> None:
+    key = key_of(person("a@example.com", "tokens.manage_tokens"))
+    reply = client.post("/api/tokens/", "{", content_type="application/json", headers={"Auth-Token": key})
+    assert (reply.status_code, reply.json()) == (400, {"error": "Cannot parse request body"})
