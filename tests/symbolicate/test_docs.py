@@ -24,7 +24,7 @@ def test_every_text_is_described(text: str) -> None:
 
 def test_every_example_is_json() -> None:
     examples = re.findall(r"```json\n(.*?)```", DOC, re.DOTALL)
-    assert len(examples) == 3
+    assert len(examples) >= 3
     assert all(orjson.loads(example) for example in examples)
 
 
