@@ -142,6 +142,13 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 FILE_UPLOAD_HANDLERS = ["tecken.upload.form.Spool"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = SYMBOLICATE_MAX_BODY_BYTES
 DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True)}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # Several processes write: each takes its turn before it reads, and readers wait for nobody.
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 30,
+        "init_command": "PRAGMA journal_mode = WAL",
+    }
 
 # People log in with a password (the admin's page) or at a provider; programs have tokens.
 

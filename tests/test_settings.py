@@ -87,3 +87,12 @@ def test_every_redis_wait_is_bounded() -> None:
     assert settings["CELERY_BROKER_TRANSPORT_OPTIONS"].keys() >= {"socket_timeout", "socket_connect_timeout"}
     for cache in settings["CACHES"].values():
         assert cache["OPTIONS"].keys() >= {"SOCKET_TIMEOUT", "SOCKET_CONNECT_TIMEOUT"}
+
+
+def test_sqlite_has_its_options_and_no_other_database_does() -> None:
+    def options(**environ: str) -> dict[str, object]:
+        databases: dict[str, dict[str, dict[str, object]]] = json.loads(load(**environ).stdout)["DATABASES"]
+        return databases["default"].get("OPTIONS", {})
+
+    assert options()["transaction_mode"] == "IMMEDIATE"
+    assert "transaction_mode" not in options(DATABASE_URL="postgres://db/tecken")
