@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,14 +19,16 @@ from tecken.sources.port import FileKey
 from tecken.symbols.ids import module_key
 from tecken.symbols.pagefile import Header
 from tecken.upload import whole
+from tecken.upload.form import Spool
 from tecken.upload.keep import keep
 from tecken.upload.models import FileUpload, Upload
 from tecken.upload.tasks import keep_upload
 from tests.support.redis_server import free_port
+from tests.support.s3_server import S3Bucket
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, Uploader, stored
 from tests.upload.zips import corrupted, zipped
 
-pytest_plugins = ["tests.upload.site"]
+pytest_plugins = ["tests.support.upstreams", "tests.upload.site"]
 pytestmark = pytest.mark.django_db
 
 DLL_KEY = FileKey("crash-c", SYM_KEY.debug_id, "crash-c.dl_")
@@ -320,3 +324,25 @@ def test_a_worker_says_why_an_upload_failed(builder: Uploader) -> None:
 
 def test_an_upload_that_does_not_exist_any_more(uploader: Makes) -> None:
     keep_upload(4711)
+
+
+def test_on_s3(builder: Uploader, settings: Settings, s3_bucket: S3Bucket) -> None:
+    settings.STORAGE_URL = f"s3://{s3_bucket.name}"
+    wiring.forget()
+    assert send(builder, query="?async=1").status_code == 202
+    keep_upload(Upload.objects.get().pk)
+    assert (stored(SYM_KEY), stored(DLL_KEY)) == (SYM, DLL)
+    skipped = send(builder).json()["upload"]["skipped_keys"]
+    assert sorted(skipped) == [f"v1/{DLL_KEY}", f"v1/{SYM_KEY}"]
+    assert s3_bucket.unfinished_uploads() == 0
+
+
+def test_what_comes_in_has_no_name_on_disk(tmp_path: Path, settings: Settings) -> None:
+    settings.SPOOL_DIR = str(tmp_path)
+    spool = Spool()
+    spool.new_file("symbols.zip", "any", "application/zip", None)
+    spool.receive_data_chunk(BOTH, 0)
+    file = spool.file_complete(len(BOTH))
+    assert list(tmp_path.iterdir()) == []
+    assert (file.read(), spool.digest.hexdigest()) == (BOTH, sha256(BOTH).hexdigest())
+    file.close()
