@@ -19,7 +19,7 @@ from run.checkout import HOME, ROOT, STATE, claim, environment, running
 from tests.support.redis_server import free_port, server_binary
 
 AS_ROOT = "ignore:You're running the worker with superuser"  # in a throw-away machine often the only user
-WORKER = f'-W "{AS_ROOT}" -m celery --quiet -A tecken worker --loglevel warning'
+WORKER = f'-W "{AS_ROOT}" -m celery --quiet -A tecken worker --beat --schedule .run/beat --loglevel warning'
 IMAGES = ROOT / "docker" / "images"
 
 
