@@ -1,0 +1,93 @@
+"""The program against the server it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from pytest_django import Settings
+from pytest_django.live_server_helper import LiveServer
+
+from tecken import wiring
+from tecken.client.command import DONE, USAGE, main
+from tecken.sources.port import FileKey, OwnFiles
+from tecken.symbols.unpack import decoded
+from tecken.tokens import service
+from tecken.upload.models import Upload
+
+SAMPLES = Path(__file__).parents[1] / "data" / "samples"
+SYMS = sorted(SAMPLES.glob("*/*/*.sym"))
+Output = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def site(
+    live_server: LiveServer,
+    tmp_path: Path,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    clear_redis_store: None,
+) -> Iterator[LiveServer]:
+    settings.STORAGE_URL = (tmp_path / "storage").as_uri()
+    wiring.forget()
+    monkeypatch.setenv("TECKEN_URL", live_server.url)
+    allow(monkeypatch, "upload_symbols")
+    yield live_server
+    wiring.forget()
+
+
+def allow(monkeypatch: pytest.MonkeyPatch, codename: str) -> None:
+    """TECKEN_TOKEN is one with this permission."""
+    user, _ = User.objects.get_or_create(username="ci@example.com", email="ci@example.com")
+    permission = Permission.objects.get(codename=codename)
+    user.user_permissions.add(permission)
+    _, key = service.issue(User.objects.get(pk=user.pk), [permission], days=1)
+    monkeypatch.setenv("TECKEN_TOKEN", key)
+
+
+def stored(files: OwnFiles) -> dict[str, bytes]:
+    return {str(key): b"".join(decoded(read(files, key), 1 << 20)) for key in files.keys()}  # noqa: SIM118 - no dict
+
+
+def read(files: OwnFiles, key: FileKey) -> list[bytes]:
+    with files.read(key) as chunks:
+        return list(chunks)
+
+
+def sent() -> dict[str, bytes]:
+    return {path.relative_to(SAMPLES).as_posix(): path.read_bytes() for path in SYMS}
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize("version", ["1", "2", "auto"])
+def test_every_file_arrives_as_it_was(version: str, capsys: Output) -> None:
+    assert main([str(SAMPLES), "--version", version]) == DONE
+    assert stored(wiring.own_files()) == sent()
+    assert f": {len(SYMS)} stored, 0 there before" in capsys.readouterr().out
+    assert Upload.objects.get().completed_at is not None
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_a_second_run_sends_nothing_again(version: str, capsys: Output) -> None:
+    main([str(SAMPLES), "--version", version])
+    assert main([str(SAMPLES), "--version", version]) == DONE
+    assert f": 0 stored, {len(SYMS)} there before" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_a_token_for_try_builds_keeps_them_apart(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    allow(monkeypatch, "upload_try_symbols")
+    assert main([str(SAMPLES), "--try", "--version", version]) == DONE
+    assert stored(wiring.try_files()) == sent()
+    assert stored(wiring.own_files()) == {}
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize("token", ["0" * 32, "nobody's"])
+def test_a_token_nobody_has(token: str, capsys: Output) -> None:
+    assert main([str(SAMPLES), "--token", token]) == USAGE
+    assert "403 API Token not matched" in capsys.readouterr().err
