@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ import httpx
 
 from tests.support.redis_server import RedisServer, free_port
 
-IMAGES = Path(__file__).parents[2] / "docker" / "images"
+ROOT = Path(__file__).parents[2]
+IMAGES = ROOT / "docker" / "images"
 STARTS_WITHIN = 30.0  # seconds
 NOTHING_KEPT = {"PROCESS_HEADER_BYTES": "1", "PROCESS_PAGE_BYTES": "1", "PROCESS_FRAME_BYTES": "1"}
 WEB = ["-m", "granian", "--interface", "wsgi", "--workers", "1", "--blocking-threads", "4"]
@@ -28,10 +30,11 @@ class Site:
         self.cache = RedisServer(IMAGES / "redis-cache" / "redis.conf")
         self.store = RedisServer(IMAGES / "redis" / "redis.conf")
         self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
         self._log = (home / "log").open("wb")
         self._web: subprocess.Popen[bytes] | None = None
         self._worker: subprocess.Popen[bytes] | None = None
-        self._client = httpx.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=30)
+        self._client = httpx.Client(base_url=self.url, timeout=30)
         self._environment = {
             **os.environ,
             **NOTHING_KEPT,
@@ -46,10 +49,8 @@ class Site:
     def __enter__(self) -> Self:
         self.cache.start()
         self.store.start()
-        web = [*WEB, "--port", str(self._port), "tecken.wsgi:application"]
-        self._web = self._python(web)
         self.start_worker()
-        self._wait_for_web(monotonic() + STARTS_WITHIN)
+        self.start_web()
         return self
 
     def __exit__(
@@ -62,23 +63,46 @@ class Site:
         self.store.close()
         self._log.close()
 
+    def start_web(self) -> None:
+        self._web = self._python([*WEB, "--port", str(self._port), "tecken.wsgi:application"])
+        self._wait_for_web(monotonic() + STARTS_WITHIN)
+
+    def kill_web(self) -> None:
+        """kill -9, of its children too."""
+        _kill(self._web)
+
     def start_worker(self) -> None:
         self._worker = self._python(WORKER)
 
+    def kill_worker(self) -> None:
+        """kill -9, of its children too."""
+        _kill(self._worker)
+
     def stop_worker(self) -> None:
         _end(self._worker)
+
+    def manage(self, *arguments: str) -> str:
+        """What a command printed; fails with what it said when its exit status is not 0."""
+        command = [sys.executable, "manage.py", *arguments]
+        done = subprocess.run(
+            command, cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def symbolicate(self, request: Any) -> httpx.Response:
         return self._client.post("/symbolicate/v5", json=request)
 
     def _python(self, arguments: list[str]) -> subprocess.Popen[bytes]:
         command = [sys.executable, *arguments]
-        return subprocess.Popen(command, env=self._environment, stdout=self._log, stderr=self._log)
+        return subprocess.Popen(
+            command, env=self._environment, stdout=self._log, stderr=self._log, start_new_session=True
+        )
 
     def _wait_for_web(self, deadline: float) -> None:
         waiting = httpx.HTTPTransport(retries=10)  # on refused connections, each pause twice the one before
         with httpx.Client(transport=waiting, timeout=deadline - monotonic()) as client:
-            client.get(f"http://127.0.0.1:{self._port}/__lbheartbeat__").raise_for_status()
+            client.get(f"{self.url}/__lbheartbeat__").raise_for_status()
 
 
 def _end(process: subprocess.Popen[bytes] | None) -> None:
@@ -89,3 +113,9 @@ def _end(process: subprocess.Popen[bytes] | None) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _kill(process: subprocess.Popen[bytes] | None) -> None:
+    assert process
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
