@@ -69,16 +69,14 @@ def _upload(found: Found, options: argparse.Namespace) -> int:
 
 
 def _send(site: Site, files: Sequence[SymbolFile], version: str, to_try: bool) -> Outcome:
-    """Protocol 2 has no word for a try build: there the token alone decides."""
     told = _who_am_i(site)
-    token_is_for_try = told.get("try_symbols", False)
+    if to_try and not told.get("try_symbols", True):
+        raise Refused(
+            "--try needs a token that has upload.upload_try_symbols alone; this one is for regular symbols"
+        )
     if version == "auto":
-        version = "1" if to_try and not token_is_for_try else str(told.get("upload_api_version", 1))
-    if version == "1":
-        return zipped.send(site, files, to_try=to_try)
-    if to_try and not token_is_for_try:
-        raise Refused("--try with --version 2 needs a token that has only upload.upload_try_symbols")
-    return direct.send(site, files)
+        version = str(told.get("upload_api_version", 1))
+    return zipped.send(site, files, to_try=to_try) if version == "1" else direct.send(site, files)
 
 
 def _who_am_i(site: Site) -> dict[str, Any]:

@@ -79,13 +79,21 @@ def test_a_url_may_have_a_path(server: SymbolServer, sym: Path) -> None:
     assert main([str(sym), "--url", f"{server.url}/symbols"]) == DONE
 
 
+def test_a_token_for_regular_symbols_is_none_for_try(server: SymbolServer, sym: Path, capsys: Output) -> None:
+    assert main([str(sym), "--try"]) == USAGE
+    assert "upload.upload_try_symbols" in capsys.readouterr().err
+    assert list(server.requests) == [WHO]
+
+
 def test_symbols_of_a_try_build_are_said_to_be(server: SymbolServer, sym: Path) -> None:
+    server.script[WHO] = Reply(said={"upload_api_version": 1, "try_symbols": True})
     server.script[ZIP] = Reply(201, {"upload": {"try_symbols": True}})
     assert main([str(sym), "--try"]) == DONE
     assert server.only(ZIP).form()["try"] == b"1"
 
 
-def test_a_server_that_does_not_keep_them_apart(server: SymbolServer, sym: Path, capsys: Output) -> None:
+def test_an_older_server_may_not_keep_them_apart(server: SymbolServer, sym: Path, capsys: Output) -> None:
+    del server.script[WHO]
     server.script[ZIP] = Reply(201, {"upload": {"try_symbols": False}})
     assert main([str(sym), "--try"]) == SOME_FAILED
     assert "regular symbols" in capsys.readouterr().err
@@ -189,15 +197,6 @@ def test_storage_that_speaks_otherwise(server: SymbolServer, sym: Path, capsys: 
     server.script[ANNOUNCE] = Reply(201, {"id": 7, "upload_protocol": "gcs-resumable", "files": []})
     assert main([str(sym)]) == USAGE
     assert "gcs-resumable" in capsys.readouterr().err
-
-
-def test_protocol_2_has_no_word_for_try(server: SymbolServer, sym: Path) -> None:
-    takes_v2(server, sym=upload_to("/slot/2"))
-    server.script[ZIP] = Reply(201, {"upload": {"try_symbols": True}})
-    assert main([str(sym), "--try", "--version", "2"]) == USAGE
-    assert main([str(sym), "--try"]) == DONE
-    assert server.only(ZIP).form()["try"] == b"1"
-    assert ANNOUNCE not in server.requests
 
 
 def test_a_token_for_try_needs_no_word(server: SymbolServer, sym: Path) -> None:

@@ -1,0 +1,36 @@
+"""docs/upload.md, "From CI": its commands run, and its table is what `--help` says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tecken.client.command import DONE, EPILOG, main
+from tecken.settings import BASE_DIR
+from tests.client.conftest import MakeSym
+from tests.client.server import SymbolServer
+
+SECTION = (BASE_DIR / "docs" / "upload.md").read_text().split("\n## From CI\n")[1].split("\n## ")[0]
+COMMANDS = re.findall(r"^[ -]*(?:run: )?tecken-upload (.*)$", SECTION, re.MULTILINE)
+
+
+@pytest.mark.parametrize("arguments", COMMANDS)
+def test_every_command_runs(
+    arguments: str, server: SymbolServer, make_sym: MakeSym, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_sym("build/symbols/x.sym")
+    (tmp_path / "token").write_text("secret\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(shlex.split(arguments)) == DONE
+
+
+def test_a_dry_run_and_three_kinds_of_ci_are_shown() -> None:
+    assert len(COMMANDS) == 5
+
+
+def test_the_exit_statuses_are_those_of_the_program() -> None:
+    told = re.findall(r"^ *(\d+)  ", EPILOG, re.MULTILINE)
+    assert re.findall(r"^\| (\d+) \|", SECTION, re.MULTILINE) == told == ["0", "1", "2", "75"]
