@@ -54,13 +54,14 @@ def _keep_staged(upload: Upload, named: Named, slot: Slot) -> Outcome:
 def _keep(upload: Upload, named: Named, raw: Callable[[], Iterable[bytes]]) -> Outcome:
     read = partial(_content, raw, named)
     try:
-        outcome = keep(upload, named.key, read, sum(map(len, read())))
+        upload.size = sum(map(len, read()))
+        outcome = keep(upload, named.key, read, upload.size)
     except BadInput as error:
         upload.error = str(error)
         upload.save(update_fields=["error"])
         raise
     upload.error, upload.completed_at = "", timezone.now()
-    upload.save(update_fields=["error", "completed_at"])
+    upload.save(update_fields=["size", "error", "completed_at"])
     return outcome
 
 

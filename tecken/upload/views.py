@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any
 
 import orjson
 from django.conf import settings
@@ -18,6 +17,7 @@ from tecken.upload.direct_views import UPLOADERS, writes_try
 from tecken.upload.fetch import Rules, fetched
 from tecken.upload.form import Archive, received
 from tecken.upload.models import Upload
+from tecken.upload.shown import shown
 
 PROGRESS = "/api/uploads/upload/{}"
 
@@ -62,24 +62,3 @@ def _accepted(request: HttpRequest, upload: Upload) -> HttpResponse:
     reply = json_reply(orjson.dumps({"upload": shown(upload), "url": url}), HTTPStatus.ACCEPTED)
     reply["Location"] = url
     return reply
-
-
-def shown(upload: Upload) -> dict[str, Any]:
-    return {
-        "id": upload.pk,
-        "size": upload.size,
-        "filename": upload.filename,
-        "bucket": upload.bucket_name,
-        "region": None,
-        "download_url": upload.download_url or None,
-        "try_symbols": upload.try_symbols,
-        "redirect_urls": upload.redirect_urls,
-        "completed_at": upload.completed_at,
-        "created_at": upload.created_at,
-        "user": upload.user.email,
-        "skipped_keys": upload.skipped_keys,
-        "ignored_keys": upload.ignored_keys,
-        "warnings": upload.warnings,
-        "members_total": upload.members_total,
-        "members_done": upload.members_done,
-    }
