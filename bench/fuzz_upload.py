@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import struct
+import subprocess
 import sys
 import traceback
 import zipfile
@@ -20,10 +21,12 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from hashlib import sha256
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import atheris
+
+from bench import rig
 
 CORPUS = Path(".cache") / "fuzz"
 BOUNDARY = b"MoreThanDashes"
@@ -55,12 +58,21 @@ def main() -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(seeds()):
         (corpus / f"seed-{number}").write_bytes(seed)
+    if options.what == "view" and "REDIS_URL" not in os.environ:
+        sys.exit(beside_servers())
     enter_site()
     limits = [f"-max_total_time={options.seconds}", "-max_len=65536", "-timeout=20", "-rss_limit_mb=1024"]
     what = [str(options.case)] if options.case else [str(corpus), "-print_final_stats=1"]
     check = noted(TARGETS[options.what](), corpus.parent / f"{options.what}-found")
     atheris.Setup([sys.argv[0], *what, *limits, f"-artifact_prefix={corpus.parent}/{options.what}-"], check)
     atheris.Fuzz()
+
+
+def beside_servers() -> int:
+    """The same once more with both Redis servers; a fuzzer ends its process without ceremony."""
+    with rig.redis_pair(DATABASE_URL="sqlite://:memory:", SYMBOL_SOURCES="") as environment:
+        command = [sys.executable, "-m", "bench.fuzz_upload", *sys.argv[1:]]
+        return subprocess.run(command, env=environment, check=False).returncode
 
 
 def noted(check: Callable[[bytes], None], folder: Path) -> Callable[[bytes], None]:
@@ -283,11 +295,44 @@ def form() -> Callable[[bytes], None]:
     return check
 
 
+def view() -> Callable[[bytes], None]:
+    from django.core.management import call_command  # noqa: PLC0415
+    from django.test import Client  # noqa: PLC0415
+
+    call_command("migrate", verbosity=0)
+    token = StringIO()
+    call_command(
+        "createtoken",
+        "fuzz@example.com",
+        "--permission",
+        "upload.upload_symbols",
+        "--create-user",
+        stdout=token,
+    )
+    client = Client(headers={"Auth-Token": token.getvalue().strip()})
+    before = descriptors() + 20  # connections to Redis among them
+
+    def check(data: bytes) -> None:
+        is_form = data[:1] > b"\x80"
+        kind, body = form_of(data[1:]) if is_form else form_of(b"\x00" + whole_form(archive_of(data[1:])))
+        answer = client.generic("POST", "/upload/", body, content_type=kind)
+        assert answer.status_code in (201, 400, 413), answer.content
+        said = answer.json()
+        if answer.status_code == 201:
+            assert said["upload"]["members_done"] == said["upload"]["members_total"]
+            assert said["upload"]["completed_at"]
+        else:
+            assert said["error"]
+        assert descriptors() <= before
+
+    return check
+
+
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-TARGETS = {"names": names, "archive": archive, "form": form}
+TARGETS = {"names": names, "archive": archive, "form": form, "view": view}
 
 if __name__ == "__main__":
     main()
