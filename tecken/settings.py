@@ -84,6 +84,11 @@ ALLOW_UPLOAD_BY_DOWNLOAD_DOMAINS: list[str] = env.list("ALLOW_UPLOAD_BY_DOWNLOAD
 UPLOAD_DIRECT_MAX_FILES = env.int("UPLOAD_DIRECT_MAX_FILES", 1024)
 UPLOAD_DIRECT_SECONDS = env.int("UPLOAD_DIRECT_SECONDS", 21_600)
 
+KEEP_TRY_DAYS = env.int("KEEP_TRY_DAYS", 30)
+KEEP_REGULAR_DAYS = env.int("KEEP_REGULAR_DAYS", 730)
+KEEP_MISSING_DAYS = env.int("KEEP_MISSING_DAYS", 30)
+KEEP_UNFINISHED_DAYS = env.int("KEEP_UNFINISHED_DAYS", 1)
+
 SESSION_SECONDS = env.int("SESSION_SECONDS", 14 * 86_400)
 FAILED_LOGINS = env.int("FAILED_LOGINS", 10)
 FAILED_TOKENS = env.int("FAILED_TOKENS", 100)
@@ -238,6 +243,16 @@ CELERY_BEAT_SCHEDULE = {
         "task": "tecken.download.tasks.write_misses",
         "schedule": 60.0,
         "options": {"expires": 60.0},
+    },
+    "remove-old-uploads": {
+        "task": "tecken.upload.tasks.clean",
+        "schedule": 3600.0,
+        "options": {"expires": 3600.0},
+    },
+    "remove-old-misses": {
+        "task": "tecken.download.tasks.clean",
+        "schedule": 3600.0,
+        "options": {"expires": 3600.0},
     },
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

@@ -212,8 +212,24 @@ def replacer() -> Replacer:
 
 
 def replaced(module: ModuleKey) -> None:
-    """A symbol file of `module` was stored or deleted; see Replacer.replaced for when to call this."""
+    """A symbol file of `module` was stored; see Replacer.replaced for when to call this."""
     replacer().replaced(module)
+
+
+@once
+def remover() -> Replacer:
+    return Replacer(
+        page_files=page_files(), store=page_store(), board=board(), tell=herald().tell, send=_on_demand
+    )
+
+
+def _on_demand(module: ModuleKey) -> None:
+    """Nothing to convert ahead: mostly nobody else has it."""
+
+
+def removed(module: ModuleKey) -> None:
+    """As `replaced`, for a symbol file that was deleted."""
+    remover().replaced(module)
 
 
 @once

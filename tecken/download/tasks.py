@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 from celery import shared_task
+from django.utils import timezone
 from redis.exceptions import LockError
 
-from tecken.download import parts
+from tecken.download import parts, retention
 
 
 @shared_task(ignore_result=True)  # type: ignore[untyped-decorator]
@@ -13,3 +14,9 @@ def write_misses() -> None:
         parts.misses().write()
     except LockError:
         return
+
+
+@shared_task(ignore_result=True)  # type: ignore[untyped-decorator]
+def clean() -> None:
+    """Safe to run twice."""
+    retention.clean(timezone.now())

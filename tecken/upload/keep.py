@@ -98,7 +98,7 @@ def store(files: OwnFiles, key: FileKey, read: Read, size: int, known: Collectio
     seen = _Seen()
     chunks = seen.passing(read())
     stored = files.put(key, gzipped(chunks) if compressed(key) else chunks)
-    if (module := _module(key)) is not None:
+    if (module := module_of(key)) is not None:
         wiring.replaced(module)
     return Kept(key, "stored", stored, seen.content, seen.head, update=there is not None)
 
@@ -151,7 +151,7 @@ def _stat(files: OwnFiles, key: FileKey) -> Stored | None:
         return None
 
 
-def _module(key: FileKey) -> ModuleKey | None:
+def module_of(key: FileKey) -> ModuleKey | None:
     """The module whose symbols are looked up under this key."""
     with suppress(BadModule):
         module = module_key(key.debug_file, key.debug_id)

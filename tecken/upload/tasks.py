@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from celery import Task, shared_task
+from django.utils import timezone
 
 from tecken.errors import CouldNotAsk
 from tecken.upload import whole
 from tecken.upload.models import Upload
+from tecken.upload.retention import Retention
 
 FIRST_PAUSE = 5  # seconds; each next one is twice as long
 
@@ -21,3 +23,9 @@ def keep_upload(self: Task, number: int) -> None:
         whole.keep_staged(upload)
     except CouldNotAsk as error:
         raise self.retry(exc=error, countdown=FIRST_PAUSE * 2**self.request.retries) from None
+
+
+@shared_task(ignore_result=True)  # type: ignore[untyped-decorator]
+def clean() -> None:
+    """Safe to run twice; what one run has no time for, the next one does."""
+    Retention(timezone.now()).run()

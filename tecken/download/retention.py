@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+
+from tecken.download.models import MissingSymbol
+
+BATCH = 10_000
+
+
+def clean(now: datetime, *, dry_run: bool = False) -> int:
+    """How many files were not asked for lately, and are no longer counted as missing."""
+    old = MissingSymbol.objects.filter(last_seen__lt=now - timedelta(days=settings.KEEP_MISSING_DAYS))
+    if dry_run:
+        return old.count()
+    removed = 0
+    while some := list(old.order_by("last_seen").values_list("pk", flat=True)[:BATCH]):
+        removed += old.filter(pk__in=some).delete()[0]
+    return removed

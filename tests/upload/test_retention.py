@@ -1,0 +1,226 @@
+"""What is older than it is kept goes, in an order that never leaves a row pointing at nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+from pytest_django import Settings
+
+import tecken.celery  # noqa: F401 - tasks are sent by the current app
+from tecken import wiring
+from tecken.download import retention as misses
+from tecken.download.models import MissingSymbol
+from tecken.errors import Absent, CouldNotAsk
+from tecken.modules import keys
+from tecken.sources.port import FileKey
+from tecken.sources.staging import Slot
+from tecken.symbols.ids import ModuleKey
+from tecken.upload.keep import keep, storage
+from tecken.upload.models import FileUpload, Upload
+from tecken.upload.retention import NEVER_COMPLETED, Removed, Retention
+from tecken.upload.tasks import clean
+from tests.support.redis_server import free_port
+
+pytestmark = pytest.mark.django_db
+XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+SYM = FileKey(*XUL, "xul.sym")
+DLL = FileKey(*XUL, "xul.dl_")
+TEXT = b"MODULE windows x86_64 44E4EC8C2F41492B9369D6B9A059577C2 xul.pdb\nPUBLIC 1000 0 main\n"
+
+
+@pytest.fixture(autouse=True)
+def house(tmp_path: Path, settings: Settings, clear_redis_store: None) -> Iterator[Settings]:
+    settings.STORAGE_URL = f"file://{tmp_path}/storage"
+    settings.SYMBOL_SOURCES = []
+    wiring.forget()
+    yield settings
+    wiring.forget()
+
+
+@pytest.fixture
+def user() -> User:
+    return User.objects.create_user("build@example.com")
+
+
+Uploads = Callable[..., Upload]
+
+
+@pytest.fixture
+def uploads(user: User) -> Uploads:
+    def upload(*files: FileKey, text: bytes = TEXT, of_try: bool = False, days_ago: int = 0) -> Upload:
+        """Which was complete DAYS_AGO."""
+        at = timezone.now() - timedelta(days=days_ago)
+        made = Upload.objects.create(
+            user=user, bucket_name=storage(of_try).name, try_symbols=of_try, created_at=at, completed_at=at
+        )
+        for key in files:
+            keep(made, key, lambda: [text], len(text))
+        made.files.update(created_at=at, completed_at=at)
+        return made
+
+    return upload
+
+
+def days_on(days: float) -> datetime:
+    return timezone.now() + timedelta(days=days)
+
+
+def there(key: FileKey, *, of_try: bool = False) -> bool:
+    try:
+        storage(of_try).stat(key)
+    except Absent:
+        return False
+    return True
+
+
+def has_page_file() -> bool:
+    return XUL in dict(wiring.page_files().entries())
+
+
+def test_each_kind_has_its_age(uploads: Uploads) -> None:
+    uploads(SYM, DLL)
+    uploads(SYM, of_try=True)
+    assert Retention(days_on(29)).run() == Removed()
+    removed = Retention(days_on(31)).run()
+    assert (removed.rows, removed.files, removed.uploads) == (1, 1, 1)
+    assert (there(SYM), there(SYM, of_try=True)) == (True, False)
+    assert Retention(days_on(729)).run() == Removed()
+    removed = Retention(days_on(731)).run()
+    assert (removed.rows, removed.files, removed.uploads) == (2, 2, 1)
+    assert not there(SYM)
+    assert not there(DLL)
+    assert (FileUpload.objects.count(), Upload.objects.count()) == (0, 0)
+
+
+def test_what_was_made_of_it_goes_too(uploads: Uploads) -> None:
+    uploads(SYM)
+    wiring.preparer().prepare(XUL)
+    name = keys.regular_file(SYM)
+    known = wiring.known()
+    known.settle(name, known.lease(name), ["there"])
+    assert (has_page_file(), known.look([name])) == (True, [["there"]])
+    Retention(days_on(731)).run()
+    assert not has_page_file()
+    assert wiring.page_store().headers([XUL]) == {}
+    assert known.look([name]) != [["there"]]
+
+
+def test_the_page_file_of_a_regular_file_outlives_that_of_a_try_build(uploads: Uploads) -> None:
+    uploads(SYM)
+    uploads(SYM, of_try=True)
+    wiring.preparer().prepare(XUL)
+    Retention(days_on(31)).run()
+    assert has_page_file()
+
+
+def test_a_file_that_was_uploaded_again_stays(uploads: Uploads) -> None:
+    uploads(SYM, text=TEXT + b"PUBLIC 2000 0 old\n", days_ago=800)
+    new = uploads(SYM)
+    removed = Retention(timezone.now()).run()
+    assert (removed.rows, removed.files, removed.uploads) == (1, 0, 1)
+    assert there(SYM)
+    assert [row.upload for row in FileUpload.objects.all()] == [new]
+
+
+def test_a_file_that_is_being_uploaded_again_stays(uploads: Uploads) -> None:
+    uploads(SYM, days_ago=800)  # its row is old; the object was written just now
+    removed = Retention(timezone.now()).run()
+    assert removed.rows == 1
+    assert there(SYM)
+
+
+def test_a_dry_run_says_the_same_and_removes_nothing(uploads: Uploads) -> None:
+    uploads(SYM, DLL)
+    wiring.staging().put(Slot(1, 0), [b"x"])
+    dry = Retention(days_on(731), dry_run=True).run()
+    assert (dry.rows, dry.files, dry.staged) == (2, 2, 1)
+    assert there(SYM)
+    assert FileUpload.objects.filter(completed_at__isnull=False).count() == 2
+    assert Retention(days_on(731)).run() == dry
+
+
+def test_no_row_points_at_nothing_when_it_ends_in_between(uploads: Uploads, house: Settings) -> None:
+    uploads(SYM)
+    url = house.CACHES["default"]["LOCATION"]
+    house.CACHES["default"]["LOCATION"] = f"redis://127.0.0.1:{free_port()}/0"
+    wiring.forget()
+    with pytest.raises(CouldNotAsk):
+        Retention(days_on(731)).run()
+    assert not there(SYM)
+    assert [row.completed_at for row in FileUpload.objects.all()] == [None]
+    house.CACHES["default"]["LOCATION"] = url
+    wiring.forget()
+    Retention(days_on(731)).run()
+    assert FileUpload.objects.count() == 0
+
+
+def test_all_rows_of_a_file_stop_saying_so_before_it_goes(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch, house: Settings
+) -> None:
+    monkeypatch.setattr("tecken.upload.retention.BATCH", 1)
+    uploads(SYM, text=TEXT + b"PUBLIC 2000 0 old\n")
+    uploads(SYM)
+    removed = Retention(days_on(731)).run()
+    assert (removed.rows, FileUpload.objects.count(), there(SYM)) == (2, 0, False)
+
+
+def test_an_upload_that_was_never_completed(uploads: Uploads, user: User) -> None:
+    began = uploads(SYM)
+    Upload.objects.filter(pk=began.pk).update(completed_at=None)
+    nothing = Upload.objects.create(user=user, bucket_name="ours")
+    wiring.staging().put(Slot(nothing.pk, 0), [b"x"])
+    assert Retention(days_on(0.9)).run() == Removed()
+    removed = Retention(days_on(1.1)).run()
+    assert removed == Removed(uploads=1, staged=1)
+    began.refresh_from_db()
+    assert (began.error, began.cancelled_at is not None, there(SYM)) == (NEVER_COMPLETED, True, True)
+    assert not Upload.objects.filter(pk=nothing.pk).exists()
+    assert list(wiring.staging().entries()) == []
+
+
+def missing(name: str, days_ago: int) -> None:
+    seen = timezone.now() - timedelta(days=days_ago)
+    MissingSymbol.objects.create(
+        digest=name, debug_file=name, debug_id="", code_file="", code_id="", count=1, last_seen=seen
+    )
+
+
+def test_missing_symbols() -> None:
+    missing("old", 31)
+    missing("new", 29)
+    assert misses.clean(timezone.now(), dry_run=True) == 1
+    assert misses.clean(timezone.now()) == 1
+    assert [row.debug_file for row in MissingSymbol.objects.all()] == ["new"]
+
+
+def test_the_command_tells_what_it_did(uploads: Uploads) -> None:
+    missing("old", 31)
+    uploads(SYM, days_ago=800)
+    said = StringIO()
+    call_command("cleanup", "--dry-run", stdout=said)
+    assert said.getvalue().startswith("would be removed: 1 files of ")
+    assert said.getvalue().endswith("1 of their rows, 1 uploads, 0 staged files, 1 missing symbols\n")
+    call_command("cleanup", stdout=said)
+    assert said.getvalue().endswith("1 of their rows, 1 uploads, 0 staged files, 1 missing symbols\n")
+
+
+def test_the_command_fails_when_storage_is_away(uploads: Uploads, house: Settings) -> None:
+    uploads(SYM, days_ago=800)
+    house.STORAGE_URL = "s3://nowhere"
+    house.SOURCE_TIMEOUT_SECONDS = 0.1
+    wiring.forget()
+    with pytest.raises(CommandError, match="the next run goes on from here"):
+        call_command("cleanup")
+
+
+def test_the_task_does_the_same(uploads: Uploads) -> None:
+    uploads(SYM, days_ago=800)
+    clean()
+    assert FileUpload.objects.count() == 0
