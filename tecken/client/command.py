@@ -54,7 +54,7 @@ def _upload(found: Found, options: argparse.Namespace) -> int:
         with Site(options.url, options.token) as site:
             outcome = _send(site, found.files, options.version, options.to_try)
     except (TryLater, KeyboardInterrupt) as error:
-        _say(f"{error or 'interrupted'}; what was stored stays, so run the same command again")
+        _say(f"{str(error) or 'interrupted'}; what was stored stays, so run the same command again")
         return TEMPORARY
     except Refused as error:
         _say(str(error))

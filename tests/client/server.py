@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -21,6 +23,7 @@ class Reply(NamedTuple):
     said: Any = None  # JSON, or bytes as they are
     headers: Mapping[str, str] = {}
     hang_up: bool = False  # closes without a word
+    interrupt: bool = False  # Ctrl-C in this process, and then the same
 
     @property
     def body(self) -> bytes:
@@ -92,7 +95,9 @@ def _handler(server: SymbolServer) -> type[BaseHTTPRequestHandler]:
             told = f"{self.command} {self.path}"
             server.requests[told].append(Request(self.command, self.path, self.headers, body))
             reply = server.reply(told)
-            if reply.hang_up:
+            if reply.interrupt:
+                os.kill(os.getpid(), signal.SIGINT)
+            if reply.hang_up or reply.interrupt:
                 self.close_connection = True
                 return
             self.send_response(reply.status)

@@ -268,6 +268,17 @@ def test_nobody_listens(sym: Path, capsys: Output) -> None:
     assert "Connection refused" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("told", [WHO, ZIP])
+def test_somebody_interrupts(server: SymbolServer, sym: Path, told: str, capsys: Output) -> None:
+    server.script[told] = Reply(interrupt=True)
+    assert main([str(sym)]) == TEMPORARY
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .startswith("tecken-upload: interrupted; what was stored stays")
+    )
+
+
 def test_waits_as_long_as_the_server_asks(server: SymbolServer, sym: Path, capsys: Output) -> None:
     server.script[ZIP] = [Reply(429, headers={"Retry-After": "0"}), Reply(201, {"upload": {}})]
     assert main([str(sym)]) == DONE
