@@ -17,7 +17,7 @@ from tecken.errors import Absent
 from tecken.guards import Grant
 from tecken.upload.models import FileUpload
 
-SORTS = ("created_at", "size", "key")
+SORTS = ("created_at", "size")
 FILTERS: dict[str, filters.Filter] = {
     "key": filters.start,
     "debug_file": filters.exact,

@@ -20,7 +20,7 @@ from tecken.errors import BadInput
 
 PAGE_ROWS = 50
 DEEPEST_PAGE = 200
-COUNTED = 10_000
+COUNTED = 1_000
 
 M = TypeVar("M", bound=Model)
 

@@ -19,7 +19,7 @@ from tecken.guards import Grant
 from tecken.upload.models import FileUpload, Upload
 
 AUDITOR = "upload.view_all_uploads"
-SORTS = ("created_at", "size", "filename")
+SORTS = ("created_at", "size")
 FILES_SHOWN = 1000
 LONG = ("skipped_keys", "ignored_keys", "redirect_urls", "warnings")
 

@@ -6,6 +6,8 @@ from django.utils import timezone
 
 KEY_CHARACTERS = 1024  # the clouds allow as many bytes
 NAME_CHARACTERS = 255
+BEGINNING = ["varchar_pattern_ops"]  # without it PostgreSQL's index serves `=` only, not how a text begins
+UNFINISHED = models.Q(completed_at=None)
 
 
 class Protocol(models.TextChoices):
@@ -43,8 +45,12 @@ class Upload(models.Model):
             ("view_all_uploads", "View All Symbols Uploads"),
         )
         indexes = (
-            models.Index(fields=["user", "-id"], name="upload_of_user"),
+            models.Index(fields=["user", "created_at"], name="upload_of_user"),
+            models.Index(fields=["user", "size"], name="upload_of_user_by_size"),
             models.Index(fields=["try_symbols", "created_at"], name="upload_by_age"),
+            models.Index(fields=["size"], name="upload_by_size"),
+            models.Index(fields=["filename"], opclasses=BEGINNING, name="upload_by_name"),
+            models.Index(fields=["created_at"], condition=UNFINISHED, name="upload_unfinished"),
         )
 
     def __str__(self) -> str:
@@ -78,10 +84,12 @@ class FileUpload(models.Model):
     class Meta:
         constraints = (models.UniqueConstraint(fields=["upload", "key"], name="file_once_per_upload"),)
         indexes = (
-            models.Index(fields=["key"], name="file_by_key"),
+            models.Index(fields=["key"], opclasses=BEGINNING, name="file_by_key"),
             models.Index(fields=["debug_file", "debug_id"], name="file_by_debug_id"),
             models.Index(fields=["code_file", "code_id"], name="file_by_code_id"),
             models.Index(fields=["try_symbols", "created_at"], name="file_by_age"),
+            models.Index(fields=["size"], name="file_by_size"),
+            models.Index(fields=["created_at"], condition=UNFINISHED, name="file_unfinished"),
         )
 
     def __str__(self) -> str:

@@ -41,7 +41,6 @@ def test_filters_and_sorts(client: Client) -> None:
     assert listed(client, key, try_symbols="false", bucket_name="ours") == [xul.pk]
     assert listed(client, key, upload=upload.pk, created_at="today") == [nss.pk, xul.pk]
     assert listed(client, key, sort="size", reverse="true") == [xul.pk, nss.pk]
-    assert listed(client, key, sort="key") == [nss.pk, xul.pk]
 
 
 def test_one_file_with_its_upload(client: Client) -> None:
