@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from http import HTTPStatus
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -13,6 +14,7 @@ from tecken.api import files, missing, stats, syminfo, tokens, uploads
 from tecken.errors import TeckenError
 from tecken.http import error_reply, not_found, reply_to
 
+logger = logging.getLogger(__name__)
 api = NinjaAPI(
     title="Tecken", version="1", description="What a symbols server knows of itself.", urls_namespace="api"
 )
@@ -54,3 +56,11 @@ def refused(request: HttpRequest, error: HttpError) -> HttpResponse:  # noqa: AR
 @api.exception_handler(Http404)
 def absent(request: HttpRequest, error: Http404) -> HttpResponse:
     return not_found(request, error)
+
+
+@api.exception_handler(Exception)
+def unforeseen(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Its text is logged only."""
+    logger.error("%s %s", request.method, request.path, exc_info=error)
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return error_reply(status, status.phrase)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
-from django.test import Client
+from django.test import Client, RequestFactory
 
+from tecken.api.site import api
 from tecken.settings import BASE_DIR
 from tests.api.people import key_of, person
 
@@ -59,3 +61,8 @@ def test_a_body_that_is_no_json(client: Client) -> None:
     key = key_of(person("a@example.com", "tokens.manage_tokens"))
     reply = client.post("/api/tokens/", "{", content_type="application/json", headers={"Auth-Token": key})
     assert (reply.status_code, reply.json()) == (400, {"error": "Cannot parse request body"})
+
+
+def test_a_mistake_of_ours_is_a_500_that_tells_no_secrets(rf: RequestFactory) -> None:
+    reply = api.on_exception(rf.get("/api/stats/"), RuntimeError("the password is swordfish"))
+    assert (reply.status_code, json.loads(reply.content)) == (500, {"error": "Internal Server Error"})
