@@ -7,10 +7,10 @@ longer (HeaderCache).
 from __future__ import annotations
 
 import logging
-import random
 import time
 import weakref
 from collections.abc import Callable
+from random import Random
 from threading import Thread
 from typing import Any, Protocol
 
@@ -72,6 +72,7 @@ class Listener:
         self._silence = silence
         self._sleep = sleep
         self._pause = FIRST_PAUSE
+        self._chance = Random()  # noqa: S311 - spreads processes; its own, since it is drawn from in a thread
 
     def start(self) -> Thread:
         thread = Thread(target=self._run, name="replaced modules", daemon=True)
@@ -85,7 +86,7 @@ class Listener:
             except (redis.RedisError, OSError) as error:
                 if self._pause == FIRST_PAUSE and self._hearer():
                     logger.warning("not told of replaced modules until redis-cache answers: %s", error)
-                self._sleep(self._pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads processes
+                self._sleep(self._pause * self._chance.uniform(0.5, 1.0))
                 self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
     def _listen(self) -> None:
