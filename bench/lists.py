@@ -162,8 +162,8 @@ def measure(explain: bool) -> None:
     for number, (who, key) in enumerate(clients()):
         client = Client(headers={"Auth-Token": key})
         milliseconds(client, "/api/stats/", {})  # the first one connects
-        for name, (path, parameters) in ASKED.items():
-            if number and ("user" in parameters or "missing" in name):
+        for name, (path, parameters) in (ASKED | deep()).items():
+            if number and ("user" in parameters or "missing" in path):
                 continue
             took = [milliseconds(client, path, parameters) for _ in range(ROUNDS)]
             print(f"{statistics.median(took):8.1f} {max(took):8.1f} ms  {name}{who}", flush=True)
@@ -172,6 +172,23 @@ def measure(explain: bool) -> None:
     for path in ("/api/stats/", "/api/syminfo/lib77.so/" + "0" * 33):
         took = [milliseconds(client, path, {}) for _ in range(ROUNDS)]
         print(f"{statistics.median(took):8.1f} {max(took):8.1f} ms  {path}", flush=True)
+
+
+def deep() -> dict[str, tuple[str, dict[str, object]]]:
+    """By position, after nine tenths of all rows."""
+    from tecken.api.paging import Order, cursor_of  # noqa: PLC0415
+    from tecken.download.models import MissingSymbol  # noqa: PLC0415
+    from tecken.upload.models import Upload  # noqa: PLC0415
+
+    asked: dict[str, tuple[str, dict[str, object]]] = {}
+    for model, column, path in (
+        (Upload, "created_at", "/api/uploads/"),
+        (MissingSymbol, "last_seen", "/api/downloads/missing/"),
+    ):
+        rows = model.objects.order_by(f"-{column}", "-pk")
+        place = cursor_of(rows[rows.count() * 9 // 10], Order(column, True))
+        asked[f"{path} at nine tenths"] = (path, {"after": place})
+    return asked
 
 
 def milliseconds(client: object, path: str, parameters: dict[str, object]) -> float:

@@ -82,7 +82,7 @@ def page_of(rows: QuerySet[M], paging: Paging, sorts: Collection[str]) -> Page[M
     wanted = rows.filter(_after(rows.model, order, paging.after)) if paging.after else rows
     found = list(wanted.order_by(*order.terms)[first : first + PAGE_ROWS + 1])
     shown = found[:PAGE_ROWS]
-    next_ = _cursor(shown[-1], order) if len(found) > PAGE_ROWS else None
+    next_ = cursor_of(shown[-1], order) if len(found) > PAGE_ROWS else None
     total = rows.order_by()[: COUNTED + 1].count()
     return Page(shown, paging.page, next_, min(total, COUNTED), total <= COUNTED)
 
@@ -94,7 +94,7 @@ def _order(paging: Paging, sorts: Collection[str]) -> Order:
     return Order(column, paging.sort is None if paging.reverse is None else paging.reverse)
 
 
-def _cursor(row: Model, order: Order) -> str:
+def cursor_of(row: Model, order: Order) -> str:
     field = row._meta.get_field(order.column)
     value: Any = field.value_to_string(row)  # type: ignore[union-attr]
     return base64.urlsafe_b64encode(orjson.dumps([order.column, order.reverse, value, row.pk])).decode()
