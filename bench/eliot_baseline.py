@@ -21,7 +21,8 @@ StartResponse = Callable[[str, list[tuple[str, str]]], object]
 def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     job = orjson.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
     (file, debug_id), offsets = job["memoryMap"][0], [offset for _, offset in job["stacks"][0]]
-    cache = SymCache.from_bytes(Path(os.environ["SYMCACHES"], file, f"{debug_id}.symc").read_bytes())
+    stored = Path(os.environ["SYMCACHES"], file, f"{debug_id}.symc").read_bytes()
+    cache = SymCache.from_bytes(stored)  # type: ignore[no-untyped-call]
     stack = [frame(n, file, offset, cache.lookup(offset)) for n, offset in enumerate(offsets)]
     result = {"stacks": [stack], "found_modules": {f"{file}/{debug_id}": True}}
     start_response("200 OK", [("Content-Type", "application/json")])
@@ -45,4 +46,4 @@ def make_symcache(symbols: Path, folder: Path) -> None:
     path = folder / symbols.parts[-3] / f"{symbols.parts[-2]}.symc"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
-        cache.dump_into(file)
+        cache.dump_into(file)  # type: ignore[no-untyped-call]
