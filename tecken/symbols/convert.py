@@ -24,7 +24,7 @@ PAGE_SIZE: Final = 16 << 10
 WINDOW: Final = 1 << 20  # text scanned, or read back, at once
 GAP: Final = 64  # bytes between two texts that are cheaper read than skipped
 DICTIONARY_SIZE: Final = 64 << 10
-DICTIONARY_FROM: Final = 4 << 20  # bytes of text; a smaller module gains less than the dictionary takes
+DICTIONARY_FROM: Final = 8 << 20  # bytes of text; a smaller module gains less than the dictionary takes
 SAMPLE: Final = 2 << 20  # bytes of text that the dictionary is trained on
 
 

@@ -284,7 +284,7 @@ def test_a_func_over_the_whole_module_does_not_make_one_page_of_it() -> None:
 
 
 def test_a_large_module_has_a_dictionary_and_its_pages_can_be_read() -> None:
-    blocks = (b"FUNC %x 40 0 name::of<%d>(int)\n%s" % (64 * i, i, lines(20, 64 * i)) for i in range(15_000))
+    blocks = (b"FUNC %x 40 0 name::of<%d>(int)\n%s" % (64 * i, i, lines(20, 64 * i)) for i in range(30_000))
     text = b"".join(blocks)
     assert len(text) > convert.DICTIONARY_FROM
     module = converted(text)
