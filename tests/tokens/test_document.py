@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import Group, Permission
+from pytest_django.live_server_helper import LiveServer
 
 from tecken.settings import BASE_DIR
 from tecken.tokens.service import spelt
+from tests.tokens import people
 
 TEXT = (BASE_DIR / "docs" / "tokens.md").read_text()
 COMMANDS = re.findall(r"^\$ python (manage\.py .*)$", TEXT, re.MULTILINE)
@@ -37,6 +40,16 @@ def test_the_commands_run(tmp_path: Path) -> None:
     create_token, create_superuser = map(shlex.split, COMMANDS)
     assert re.fullmatch(r"[0-9a-f]{64}\n", run(database, *create_token))
     run(database, *create_superuser, "--noinput")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_token_says_what_it_may_do(live_server: LiveServer) -> None:
+    (command,) = re.findall(r"^\$ (curl .*)$", TEXT, re.MULTILINE)
+    token = people.key("upload.upload_symbols", email="build@example.com")
+    script = command.replace("http://localhost:8000", live_server.url)
+    environment = {**os.environ, "TOKEN": f"{token}-nightly"}
+    said = json.loads(subprocess.check_output(["bash", "-ec", script], env=environment, timeout=60))
+    assert (said["email"], said["permission"]) == ("build@example.com", "upload.upload_symbols")
 
 
 @pytest.mark.django_db
