@@ -12,10 +12,17 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from django.test import Client
 
 from tecken.errors import BadInput, CouldNotAsk, TooMuch
+from tecken.upload import whole
 from tecken.upload.fetch import Rules, fetched, public_address
+from tecken.upload.models import Upload
 from tests.support.http_upstream import HttpUpstream, Reply
+from tests.upload.uploaders import SYM, SYM_KEY, Makes
+from tests.upload.zips import zipped
+
+pytest_plugins = ["tests.upload.site"]
 
 HOSTS = ("queue.example", "artifacts.example")
 ZIP = b"PK" + bytes(200_000)
@@ -180,3 +187,13 @@ def test_addresses_of_our_own_network_are_no_address(address: str) -> None:
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111"])
 def test_public_addresses_are(address: str) -> None:
     assert public_address(address, 443) == address
+
+
+@pytest.mark.django_db
+def test_what_came_from_a_url_is_downloaded_byte_for_byte(site: Site, uploader: Makes) -> None:
+    site.upstream.script["/symbols.zip"] = Reply(body=zipped({str(SYM_KEY): SYM}))
+    rules = Rules(HOSTS, 1 << 20, timeout=10, deadline=20)
+    with fetched(site.url("/symbols.zip"), rules, site.address, site.trust) as archive:
+        whole.keep_all(whole.begin(uploader().user, False, archive), archive.file)
+    assert Upload.objects.get().download_url == site.url("/symbols.zip")
+    assert Client().get(f"/{SYM_KEY}").getvalue() == SYM
