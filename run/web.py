@@ -12,7 +12,7 @@ DEFAULTS = {
     "GRANIAN_WORKERS": str(
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     ),
-    # A request that waits for a cold module holds its thread; a second thread costs 40 % of the top speed.
+    # A request that waits for a cold module holds its thread: with one, a few of them would stop the site.
     "GRANIAN_BLOCKING_THREADS": "8",
     "GRANIAN_RESPAWN_FAILED_WORKERS": "true",
     "GRANIAN_LOG_LEVEL": "warning",
