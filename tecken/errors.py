@@ -3,11 +3,13 @@
     TeckenError
     ├── BadInput                 the caller's fault: 400
     │   ├── BadModule            a debug file name or debug id nobody can look up
+    │   ├── BadOption            an unknown option, or a value it cannot have
     │   ├── NotAllowed           no token, a bad one, or one without the permission: 403
     │   ├── TooOften             failed too often, and may try again later: 429
     │   ├── TooMuch              over a limit: 413
     │   └── Malformed            bytes that are not what their name says
     │       └── MalformedPageFile    foreign, truncated or of another version: counts as absent
+    ├── Conflict                 somebody else was first: look again (409)
     ├── Absent                   asked, and it is not there
     └── CouldNotAsk              no answer: say so, try later, remember nothing for long
         ├── Throttled            an upstream asked us to slow down
@@ -32,6 +34,10 @@ class BadModule(BadInput):
     """A debug file name or debug id that cannot name a module."""
 
 
+class BadOption(BadInput):
+    """An unknown option of the runtime configuration, or a value that it cannot have; the text says which."""
+
+
 class NotAllowed(BadInput):
     """Whoever asks may not do it; the text says why."""
 
@@ -54,6 +60,10 @@ class Malformed(BadInput):
 
 class MalformedPageFile(Malformed):
     """A page file that is foreign, truncated or of another format version."""
+
+
+class Conflict(TeckenError):
+    """What was to be changed has changed meanwhile; the text says by whom."""
 
 
 class Absent(TeckenError):

@@ -1,0 +1,89 @@
+"""The registry: every option that an operator may change while the site runs, with its default.
+
+A default is code: it is never written anywhere, and a new one is in force wherever nobody has set a value.
+docs/runtime-configuration.md lists them all.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from tecken.runtimeconfig.option import Bytes, Names, Seconds, catalogue, group
+
+MIB = 1024 * 1024
+symbolication = group("Symbolication")
+memory = group("Memory of a process")
+lifetimes = group("How long answers are remembered")
+sources = group("Sources")
+uploads = group("Uploads")
+downloads = group("Downloads")
+retention = group("How long things are kept")
+logins = group("Failed logins")
+operation = group("Operation")
+
+
+class Options(BaseModel):
+    """One set of values, which never changes. In a view: `options().symbolicate_max_jobs`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    symbolicate_max_jobs: int = symbolication(10, "Jobs in one request.", ge=1, le=1000)
+    symbolicate_max_frames: int = symbolication(20_000, "Frames in one request.", ge=1, le=1_000_000)
+    symbolicate_max_body_bytes: Bytes = symbolication(
+        Bytes(10 * MIB), "A request's body, as sent and as unpacked.", ge=1, le=1024 * MIB
+    )
+    symbolicate_deadline_seconds: Seconds = symbolication(
+        15.0, "How long a request waits for cold modules.", ge=0, le=300
+    )
+
+    process_header_bytes: Bytes = memory(Bytes(64 * MIB), "Headers of modules.", ge=1)
+    process_page_bytes: Bytes = memory(Bytes(64 * MIB), "Decoded pages.", ge=1)
+    process_frame_bytes: Bytes = memory(Bytes(64 * MIB), "Rendered frames.", ge=1)
+    process_header_seconds: Seconds = memory(
+        30.0, "How long a header is trusted without being asked for again.", ge=0, le=86_400
+    )
+
+    absent_seconds: Seconds = lifetimes(600.0, "Nobody has the module.", ge=1, le=86_400)
+    malformed_seconds: Seconds = lifetimes(86_400.0, "Its symbol file cannot be read.", ge=1, le=2_592_000)
+    unreachable_seconds: Seconds = lifetimes(5.0, "A source could not be asked.", ge=1, le=3600)
+    download_known_seconds: Seconds = lifetimes(3600.0, "A file is there to be downloaded.", ge=1, le=86_400)
+
+    sources_off: Names = sources((), "Upstream sources that are not asked: their URLs, or parts of them.")
+    symbol_max_bytes: Bytes = sources(Bytes(4096 * MIB), "A symbol file, unpacked.", ge=1)
+    source_timeout_seconds: Seconds = sources(10.0, "How long an upstream may be silent.", gt=0, le=300)
+    source_deadline_seconds: Seconds = sources(300.0, "How long a whole fetch may take.", gt=0, le=3600)
+
+    upload_max_bytes: Bytes = uploads(Bytes(4096 * MIB), "An archive, as sent.", ge=1)
+    upload_max_unpacked_bytes: Bytes = uploads(Bytes(16_384 * MIB), "Its members together, unpacked.", ge=1)
+    upload_max_members: int = uploads(10_000, "Members of an archive.", ge=1, le=65_535)
+    upload_max_ratio: int = uploads(200, "Unpacked bytes for one packed byte.", ge=1, le=2000)
+    upload_forbidden_snippets: Names = uploads(("qcom/proprietary",), "No member's name may contain these.")
+    upload_direct_max_files: int = uploads(1024, "Files in one direct upload.", ge=1, le=10_000)
+    upload_direct_seconds: Seconds = uploads(21_600.0, "How long a direct upload may take.", gt=0, le=604_800)
+    upload_convert_ahead: bool = uploads(True, "Convert symbol files as they come in, ahead of demand.")
+
+    download_url_seconds: Seconds = downloads(3600.0, "How long a signed address holds.", ge=1, le=604_800)
+
+    keep_try_days: int = retention(30, "Files of try builds.", ge=1, le=36_500)
+    keep_regular_days: int = retention(730, "All other files.", ge=1, le=36_500)
+    keep_missing_days: int = retention(30, "Missing symbols that nobody asks for any more.", ge=1, le=36_500)
+    keep_unfinished_days: int = retention(1, "Uploads that never ended.", ge=1, le=365)
+
+    failed_tokens: int = logins(100, "Unknown tokens from one address until it has to wait.", ge=1)
+    failure_seconds: Seconds = logins(300.0, "How long failures count, and lock out.", ge=1, le=86_400)
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = operation("INFO", "What is logged.")
+    full_tracing: bool = operation(
+        False, "Log where each symbolication request spent its time. `1%` of requests is a good start."
+    )
+    maintenance_message: str = operation(
+        "We will be back soon.", "What the maintenance page says when nobody said more.", max_length=500
+    )
+    maintenance_retry_after_seconds: Seconds = operation(
+        60.0, "When clients should ask again, unless maintenance has an end.", ge=1, le=86_400
+    )
+
+
+CATALOGUE = catalogue(Options)
