@@ -117,6 +117,7 @@ INSTALLED_APPS = [
     "ninja",
     "tecken",
     "tecken.download",
+    "tecken.runtimeconfig",
     "tecken.tokens",
     "tecken.upload",
     "tecken.tokens.site.SiteConfig",

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+
+class Version(models.Model):
+    """All values after one change. `number` is the order: who inserts it first was first."""
+
+    number = models.PositiveBigIntegerField(unique=True)
+    stamp = models.CharField(max_length=64, help_text="tells two changes of the same number apart")
+    at = models.DateTimeField(default=timezone.now)
+    by = models.CharField(max_length=255)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    why = models.TextField(blank=True)
+    source = models.CharField(max_length=16, help_text="cli, api, page, redis, rollback, import")
+    values = models.JSONField(default=dict, blank=True, help_text="entry -> text, of all that were set")
+
+    class Meta:
+        default_permissions = ()
+        permissions = (
+            ("view_option", "View Runtime Configuration"),
+            ("change_option", "Change Runtime Configuration"),
+        )
+        ordering = ("-number",)
+
+    def __str__(self) -> str:
+        return f"version {self.number}"
+
+
+class Change(models.Model):
+    """One entry that a version changed. No text: not set, so the default is in force."""
+
+    version = models.ForeignKey(Version, models.CASCADE, related_name="changes")
+    entry = models.CharField(max_length=255, help_text="an option, or option@start/end")
+    old = models.TextField(null=True, blank=True)  # "" is a value too
+    new = models.TextField(null=True, blank=True)  # "" is a value too
+
+    class Meta:
+        default_permissions = ()
+        constraints = (models.UniqueConstraint(fields=["version", "entry"], name="entry_once_per_version"),)
+        indexes = (models.Index(fields=["entry", "version"], name="change_by_entry"),)
+        ordering = ("-version", "entry")
+
+    def __str__(self) -> str:
+        return f"{self.entry}: {self.old!r} -> {self.new!r}"
