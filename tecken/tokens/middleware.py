@@ -1,4 +1,4 @@
-"""What only pages for people need: sessions, the user, messages, locked-out logins, the admin's static files.
+"""What only pages for people need: sessions, the user, messages, locked-out logins, staff, static files.
 
 Symbolication and downloads are asked thousands of times a second and need none of it. A view that asks for a
 permission opens the session itself (`tecken.guards.permitted`); the admin's views check forms themselves.
@@ -19,12 +19,15 @@ from django.http.response import HttpResponseBase
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from whitenoise.middleware import WhiteNoiseMiddleware
 
+from tecken.tokens.staff import remembers_staff
+
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
-PATHS = ("/admin/", "/oidc/", "/static/")
+PATHS = ("/admin/", "/config/", "/oidc/", "/static/")
 INNERMOST_FIRST: tuple[Callable[[Any], Any], ...] = (
     AxesMiddleware,
     MessageMiddleware,
+    remembers_staff,
     AuthenticationMiddleware,
     SessionMiddleware,
     XFrameOptionsMiddleware,
