@@ -34,7 +34,7 @@ def cors(
     def guard(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResponse]:
         @wraps(view)
         def inner(request: HttpRequest, *args: object, **kwargs: object) -> Reply | HttpResponse:
-            reply = _preflight(methods) if request.method == "OPTIONS" else view(request, *args, **kwargs)
+            reply = preflight(methods) if request.method == "OPTIONS" else view(request, *args, **kwargs)
             reply["Access-Control-Allow-Origin"] = "*"
             reply["Access-Control-Expose-Headers"] = expose
             return reply
@@ -44,7 +44,7 @@ def cors(
     return guard
 
 
-def _preflight(methods: str) -> HttpResponse:
+def preflight(methods: str) -> HttpResponse:
     headers = {
         "Access-Control-Allow-Methods": methods,
         "Access-Control-Allow-Headers": "*",

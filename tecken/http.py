@@ -84,11 +84,11 @@ def answers_errors(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResp
         try:
             return view(request, *args, **kwargs)
         except errors.TeckenError as error:
-            _let_finish(request)
+            let_finish(request)
             return reply_to(error, request.path)
         except Exception:
             logger.exception("%s %s", request.method, request.path)
-            _let_finish(request)
+            let_finish(request)
             status = HTTPStatus.INTERNAL_SERVER_ERROR
             return error_reply(status, status.phrase)
 
@@ -101,7 +101,7 @@ def body_stream(request: HttpRequest) -> Readable:
     return stream
 
 
-def _let_finish(request: HttpRequest) -> None:
+def let_finish(request: HttpRequest) -> None:
     """Throws the rest of the body away: the server closes the connection on a client that is still sending,
     and many a client then knows of a reset and not of the reply. One that sent `Expect` waits for us."""
     if request.method in ("GET", "HEAD", "OPTIONS") or request.headers.get("Expect"):
