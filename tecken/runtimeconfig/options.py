@@ -6,13 +6,16 @@ docs/runtime-configuration.md lists them all.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tecken.runtimeconfig.option import Bytes, Names, Seconds, catalogue, group
+from tecken.errors import BadOption
+from tecken.runtimeconfig.option import LONGEST_SHOWN, Bytes, Names, Option, Seconds, catalogue, cut, group
 
 MIB = 1024 * 1024
+TIB = 1024 * 1024 * MIB
 symbolication = group("Symbolication")
 memory = group("Memory of a process")
 lifetimes = group("How long answers are remembered")
@@ -23,24 +26,28 @@ retention = group("How long things are kept")
 logins = group("Failed logins")
 operation = group("Operation")
 
+# What costs much and is meant for an hour ends by itself where nobody can end it.
+FORGOTTEN = 300.0
+BACK = "Back to its default when the configuration has not been heard of for 5 minutes."
+
 
 class Options(BaseModel):
     """One set of values, which never changes. In a view: `options().symbolicate_max_jobs`."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     symbolicate_max_jobs: int = symbolication(10, "Jobs in one request.", ge=1, le=1000)
     symbolicate_max_frames: int = symbolication(20_000, "Frames in one request.", ge=1, le=1_000_000)
     symbolicate_max_body_bytes: Bytes = symbolication(
-        Bytes(10 * MIB), "A request's body, as sent and as unpacked.", ge=1, le=1024 * MIB
+        10 * MIB, "A request's body, as sent and as unpacked.", ge=1, le=1024 * MIB
     )
     symbolicate_deadline_seconds: Seconds = symbolication(
         15.0, "How long a request waits for cold modules.", ge=0, le=300
     )
 
-    process_header_bytes: Bytes = memory(Bytes(64 * MIB), "Headers of modules.", ge=1)
-    process_page_bytes: Bytes = memory(Bytes(64 * MIB), "Decoded pages.", ge=1)
-    process_frame_bytes: Bytes = memory(Bytes(64 * MIB), "Rendered frames.", ge=1)
+    process_header_bytes: Bytes = memory(64 * MIB, "Headers of modules.", ge=1, le=TIB)
+    process_page_bytes: Bytes = memory(64 * MIB, "Decoded pages.", ge=1, le=TIB)
+    process_frame_bytes: Bytes = memory(64 * MIB, "Rendered frames.", ge=1, le=TIB)
     process_header_seconds: Seconds = memory(
         30.0, "How long a header is trusted without being asked for again.", ge=0, le=86_400
     )
@@ -51,12 +58,12 @@ class Options(BaseModel):
     download_known_seconds: Seconds = lifetimes(3600.0, "A file is there to be downloaded.", ge=1, le=86_400)
 
     sources_off: Names = sources((), "Upstream sources that are not asked: their URLs, or parts of them.")
-    symbol_max_bytes: Bytes = sources(Bytes(4096 * MIB), "A symbol file, unpacked.", ge=1)
+    symbol_max_bytes: Bytes = sources(4096 * MIB, "A symbol file, unpacked.", ge=1, le=TIB)
     source_timeout_seconds: Seconds = sources(10.0, "How long an upstream may be silent.", gt=0, le=300)
     source_deadline_seconds: Seconds = sources(300.0, "How long a whole fetch may take.", gt=0, le=3600)
 
-    upload_max_bytes: Bytes = uploads(Bytes(4096 * MIB), "An archive, as sent.", ge=1)
-    upload_max_unpacked_bytes: Bytes = uploads(Bytes(16_384 * MIB), "Its members together, unpacked.", ge=1)
+    upload_max_bytes: Bytes = uploads(4096 * MIB, "An archive, as sent.", ge=1, le=TIB)
+    upload_max_unpacked_bytes: Bytes = uploads(16_384 * MIB, "Its members together, unpacked.", ge=1, le=TIB)
     upload_max_members: int = uploads(10_000, "Members of an archive.", ge=1, le=65_535)
     upload_max_ratio: int = uploads(200, "Unpacked bytes for one packed byte.", ge=1, le=2000)
     upload_forbidden_snippets: Names = uploads(("qcom/proprietary",), "No member's name may contain these.")
@@ -71,12 +78,16 @@ class Options(BaseModel):
     keep_missing_days: int = retention(30, "Missing symbols that nobody asks for any more.", ge=1, le=36_500)
     keep_unfinished_days: int = retention(1, "Uploads that never ended.", ge=1, le=365)
 
-    failed_tokens: int = logins(100, "Unknown tokens from one address until it has to wait.", ge=1)
+    failed_tokens: int = logins(
+        100, "Unknown tokens from one address until it has to wait.", ge=1, le=1_000_000
+    )
     failure_seconds: Seconds = logins(300.0, "How long failures count, and lock out.", ge=1, le=86_400)
 
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = operation("INFO", "What is logged.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = operation(
+        "INFO", f"What is logged. {BACK}", past=FORGOTTEN
+    )
     full_tracing: bool = operation(
-        False, "Log where each symbolication request spent its time. `1%` of requests is a good start."
+        False, f"Log where a symbolication request spent its time. Begin with `1%`. {BACK}", past=FORGOTTEN
     )
     maintenance_message: str = operation(
         "We will be back soon.", "What the maintenance page says when nobody said more.", max_length=500
@@ -87,3 +98,11 @@ class Options(BaseModel):
 
 
 CATALOGUE = catalogue(Options)
+
+
+def named(name: str) -> Option:
+    """Raises BadOption, which names the nearest one there is."""
+    if name in CATALOGUE:
+        return CATALOGUE[name]
+    near = get_close_matches(name[:LONGEST_SHOWN], CATALOGUE, n=1)
+    raise BadOption(f"{cut(name)}: no such option" + (f"; did you mean {near[0]}?" if near else ""))
