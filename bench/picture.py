@@ -1,7 +1,8 @@
-"""A line chart as SVG, in colours that read on a light and on a dark page."""
+"""Charts as SVG, in colours that read on a light and on a dark page."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import NamedTuple
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 720, 360, 60, 40, 50
 COLOURS = ("#2a78b5", "#d9822b", "#3a9a5b", "#b04a8f")
 GREY = "#808080"
+NAMES, ROW, DECADES = 280, 52, 4  # of a chart of ranges
 STEPS = 5
 
 
@@ -18,13 +20,21 @@ class Curve(NamedTuple):
     points: Sequence[tuple[float, float]]
 
 
+class Range(NamedTuple):
+    """Half of all are at or below `middle`, 99 in 100 at or below `most`; `wanted` is for `most`."""
+
+    name: str
+    middle: float
+    most: float
+    longest: float
+    wanted: float
+
+
 def line_chart(path: Path, title: str, below: str, curves: Sequence[Curve]) -> None:
     """`curves` from the lowest to the highest."""
     right = max(x for curve in curves for x, _ in curve.points)
     top = ceiling(max(y for curve in curves for _, y in curve.points))
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
-        'font-size="13">',
         text(LEFT, 22, title, "start"),
         text((LEFT + WIDTH) / 2, HEIGHT - 8, below, "middle"),
         *(grid(step / STEPS, right, top) for step in range(STEPS + 1)),
@@ -32,10 +42,48 @@ def line_chart(path: Path, title: str, below: str, curves: Sequence[Curve]) -> N
             drawn(curve, colour, right, top, -8 if number else 18)  # the lowest has its name below
             for number, (curve, colour) in enumerate(zip(curves, COLOURS, strict=False))
         ),
-        "</svg>\n",
     ]
+    save(path, HEIGHT, parts)
+
+
+def range_chart(path: Path, title: str, ranges: Sequence[Range]) -> None:
+    """A row for each range, on a logarithmic axis from 1 to 10 ** DECADES."""
+    floor = TOP + ROW * len(ranges)
+    marks = [10**decade for decade in range(DECADES + 1)]
+    parts = [
+        text(12, 22, title, "start"),
+        *(
+            f'<path d="M{across(mark):.0f} {TOP}V{floor}" stroke="{GREY}" stroke-opacity=".4"/>'
+            + text(across(mark), floor + 18, f"{mark:,}", "middle")
+            for mark in marks
+        ),
+        *(spanned(one, TOP + ROW * number + ROW / 2) for number, one in enumerate(ranges)),
+    ]
+    save(path, floor + BOTTOM // 2, parts)
+
+
+def across(value: float) -> float:
+    return NAMES + math.log10(max(value, 1)) / DECADES * (WIDTH - NAMES - 30)
+
+
+def spanned(one: Range, y: float) -> str:
+    """Thick up to `most`, thin to the longest, and a stroke where `most` must not pass."""
+    colour, (middle, most, longest) = COLOURS[0], map(across, (one.middle, one.most, one.longest))
+    wanted = across(one.wanted)
+    return (
+        text(12, y + 4, one.name, "start")
+        + f'<path d="M{middle:.1f} {y}H{longest:.1f}" stroke="{colour}" stroke-width="2"/>'
+        + f'<path d="M{middle:.1f} {y}H{most:.1f}" stroke="{colour}" stroke-width="8"/>'
+        + f'<path d="M{wanted:.1f} {y - 14}V{y + 14}" stroke="{COLOURS[1]}" stroke-width="3"/>'
+        + text(middle, y - 10, f"{one.middle:,.1f}", "end", colour)
+        + text(most, y + 20, f"{one.most:,.1f}", "end", colour)
+    )
+
+
+def save(path: Path, height: float, parts: Sequence[str]) -> None:
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" '
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(parts))
+    path.write_text("\n".join([f'{head}font-size="13">', *parts, "</svg>\n"]))
 
 
 def ceiling(value: float) -> float:

@@ -1,0 +1,48 @@
+"""The site as bench.config_spread starts it: each process says when a change came into force.
+
+A datagram of process kind, process id, value and time.monotonic(), which all processes of a machine share,
+goes to the socket CONFIG_PROBE. CONFIG_BURN=1 gives each process a thread that never rests.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from typing import Any
+
+from celery.signals import worker_process_init
+
+
+def web() -> Any:
+    """For granian's --factory."""
+    from tecken.wsgi import application  # noqa: PLC0415 - sets Django up
+
+    watch("web")
+    return application
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def worker(**_: object) -> None:
+    watch("worker")
+
+
+def watch(kind: str) -> None:
+    from tecken.runtimeconfig import current  # noqa: PLC0415 - needs Django
+
+    to = os.environ["CONFIG_PROBE"]
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+
+    def seen(value: int) -> None:
+        now = time.monotonic()
+        probe.sendto(f"{kind} {os.getpid()} {value} {now}".encode(), to)
+
+    if os.environ.get("CONFIG_BURN"):
+        threading.Thread(target=burn, daemon=True).start()
+    current.on_change("symbolicate_max_jobs", seen)
+
+
+def burn() -> None:
+    while True:
+        pass
