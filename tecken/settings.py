@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,20 +12,57 @@ from urllib.parse import urlsplit
 import dj_database_url
 from environs import Env, ValidationError
 
+from tecken.redisclient import sentinels
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 MIB = 1024 * 1024
-REDIS_URL_SHAPE = re.compile(r"rediss?://([^@/#?]*@)?([^@:/#?[\]]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?(/\d*)?")
+USER, HOST = r"([^@/#?]*@)?", r"[^@:/#?,\s[\]]+"
+REDIS_URL_SHAPE = re.compile(rf"rediss?://{USER}({HOST}|\[[0-9a-fA-F:.]+\])(:\d{{1,5}})?(/\d*)?")
+SENTINEL_URL_SHAPE = re.compile(
+    rf"sentinels?://{USER}{HOST}(:\d{{1,5}})?(,{HOST}(:\d{{1,5}})?)*/[\w.-]+(/\d*)?"
+    r"(\?sentinel_(user|pass)[^@/#?&\s]*(&sentinel_(user|pass)[^@/#?&\s]*)?)?"
+)
 
 
 def redis_url(url: str) -> None:
     """Raises ValidationError: an unescaped `@`, `#` or `/` in a password would silently name another host."""
-    if url and not REDIS_URL_SHAPE.fullmatch(url):
-        raise ValidationError("must be redis[s]://[[user]:password@]host[:port][/number], %-encoded")
+    sentinel = url.startswith("sentinel")
+    if url and not (SENTINEL_URL_SHAPE if sentinel else REDIS_URL_SHAPE).fullmatch(url):
+        shape = "host[:port][,host[:port]...]/master[/number]" if sentinel else "host[:port][/number]"
+        scheme = "sentinel" if sentinel else "redis"
+        raise ValidationError(f"must be {scheme}[s]://[[user]:password@]{shape}, %-encoded")
 
 
 def database(url: str, number: int) -> str:
-    """The same server, database NUMBER. Without a URL: a host that cannot exist and says what is missing."""
-    return urlsplit(url or "redis://redis-url-is-not-set.invalid")._replace(path=f"/{number}").geturl()
+    """The same server, database NUMBER. Without a URL: a host that cannot exist and says what is missing.
+
+    Commas are encoded, for django-redis ends a URL there.
+    """
+    named = urlsplit(url or "redis://redis-url-is-not-set.invalid")
+    master = f"/{named.path.split('/')[1]}" if named.scheme.startswith("sentinel") else ""
+    return named._replace(netloc=named.netloc.replace(",", "%2C"), path=f"{master}/{number}").geturl()
+
+
+def broker(url: str, number: int) -> str:
+    """The same for the queue, which names each sentinel in a URL of its own."""
+    named = urlsplit(url)
+    if not named.scheme.startswith("sentinel"):
+        return database(url, number)
+    user, at, hosts = named.netloc.rpartition("@")
+    return ";".join(f"sentinel://{user}{at}{host}/{number}" for host in hosts.split(","))
+
+
+def broker_sentinels(url: str) -> dict[str, Any]:
+    """What else the queue has to know of them."""
+    named = sentinels(url)
+    if named is None:
+        return {}
+    waits = {
+        "socket_timeout": REDIS_TIMEOUT_SECONDS,
+        "socket_connect_timeout": REDIS_CONNECT_TIMEOUT_SECONDS,
+        "retry": None,  # else each is asked eleven times
+    }
+    return {"master_name": named.master, "sentinel_kwargs": {**named.own_account, **waits, "ssl": named.tls}}
 
 
 env = Env(eager=False)
@@ -203,7 +241,7 @@ CACHES: dict[str, dict[str, Any]] = {
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
             "SOCKET_TIMEOUT": REDIS_TIMEOUT_SECONDS,
             "SOCKET_CONNECT_TIMEOUT": REDIS_CONNECT_TIMEOUT_SECONDS,
-            "CONNECTION_POOL_KWARGS": {"health_check_interval": 25},
+            "CONNECTION_POOL_CLASS": "tecken.redisclient.Pools",
         },
     },
     "store": {
@@ -214,7 +252,7 @@ CACHES: dict[str, dict[str, Any]] = {
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
             "SOCKET_TIMEOUT": REDIS_STORE_TIMEOUT_SECONDS,
             "SOCKET_CONNECT_TIMEOUT": REDIS_STORE_CONNECT_TIMEOUT_SECONDS,
-            "CONNECTION_POOL_KWARGS": {"health_check_interval": 25},
+            "CONNECTION_POOL_CLASS": "tecken.redisclient.Pools",
         },
     },
 }
@@ -223,7 +261,9 @@ CACHES: dict[str, dict[str, Any]] = {
 # visibility timeout (wanted in three places) stays above the longest task. Without a socket timeout a publish
 # to a broker that does not answer would wait for ever; a worker's BRPOP alone may take one second.
 
-CELERY_BROKER_URL = database(REDIS_URL, 1)
+CELERY_BROKER_URL = broker(REDIS_URL, 1)
+if REDIS_URL.startswith(("rediss:", "sentinels:")):
+    CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED}  # which is not the default there
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_VISIBILITY_TIMEOUT = 2 * CONVERT_TIME_LIMIT_SECONDS
 CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS = {"visibility_timeout": CELERY_VISIBILITY_TIMEOUT}
@@ -233,6 +273,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": REDIS_CONNECT_TIMEOUT_SECONDS,
     "socket_keepalive": True,
     "health_check_interval": 25,
+    **broker_sentinels(REDIS_URL),
 }
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_IGNORE_RESULT = True

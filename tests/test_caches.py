@@ -6,11 +6,15 @@ import pytest
 from django.conf import settings
 from django.contrib.sessions.backends.cache import SessionStore
 from django.core.cache import cache, caches
+from django.test import override_settings
 from django_redis import get_redis_connection
+from redis.exceptions import RedisError
 
 from tecken.redisclient import client
+from tecken.settings import database
 from tests.conftest import IMAGES
 from tests.support.redis_server import RedisServer
+from tests.support.sentinel import SentinelPair, wait_until
 
 ALIASES = ["default", "store"]
 
@@ -19,6 +23,14 @@ ALIASES = ["default", "store"]
 def throwaway_store() -> Iterator[RedisServer]:
     with RedisServer(IMAGES / "redis" / "redis.conf") as server:
         yield server
+
+
+def kept(alias: str, key: str, value: str) -> bool:
+    try:
+        caches[alias].set(key, value)
+        return bool(caches[alias].get(key) == value)
+    except RedisError:
+        return False
 
 
 @pytest.mark.usefixtures("clear_redis_store")
@@ -116,3 +128,14 @@ def test_config_set_holds_until_a_restart(throwaway_store: RedisServer) -> None:
         throwaway_store.stop()
         throwaway_store.start()
         assert server.config_get("maxmemory") == {"maxmemory": "524288000"}
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_behind_sentinels_a_cache_follows_its_master(alias: str) -> None:
+    with SentinelPair() as pair:
+        backend = {**settings.CACHES[alias], "LOCATION": database(pair.url, 0)}
+        with override_settings(CACHES={**settings.CACHES, alias: backend}):
+            caches[alias].set("foo", "bar")
+            pair.master.stop()
+            pair.wait_for_other()
+            wait_until(lambda: kept(alias, "foo", "different"), 5, "a value that is kept")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
 import sys
 
@@ -26,8 +27,8 @@ def test_nothing_is_required_to_load_them() -> None:
 
 
 def test_all_problems_are_reported_at_once() -> None:
-    told = load(REDIS_URL="http://x", SYMBOLICATE_MAX_JOBS="many", DEBUG="yes please").stderr
-    assert all(name in told for name in ("REDIS_URL", "SYMBOLICATE_MAX_JOBS", "DEBUG"))
+    told = load(REDIS_URL="http://x", UPLOAD_THREADS="many", DEBUG="yes please").stderr
+    assert all(name in told for name in ("REDIS_URL", "UPLOAD_THREADS", "DEBUG"))
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,11 @@ def test_all_problems_are_reported_at_once() -> None:
         "redis://host/zero",
         "redis://host:port",
         "redis://host/0?db=1",
+        "redis://one,two/0",
+        "sentinel://host",
+        "sentinel://:p@ss@host/master",
+        "sentinel://host,/master",
+        "sentinel://host/master?password=secret",
     ],
 )
 def test_a_url_that_would_name_another_server_is_refused(url: str) -> None:
@@ -60,6 +66,41 @@ def test_each_role_has_its_database_whatever_the_url_says(url: str) -> None:
 def test_credentials_and_tls_are_kept() -> None:
     settings = json.loads(load(REDIS_URL="rediss://ted:p%40ss@[::1]:6380/3").stdout)
     assert settings["CELERY_BROKER_URL"] == "rediss://ted:p%40ss@[::1]:6380/1"
+
+
+def test_each_role_has_its_database_behind_sentinels() -> None:
+    url = "sentinels://ted:p%2Css@h:1,i/master/7?sentinel_password=p%40"
+    settings = json.loads(load(REDIS_URL=url, REDIS_STORE_URL="sentinel://h/other").stdout)
+    first = "sentinels://ted:p%2Css@h:1%2Ci/master/0?sentinel_password=p%40"  # django-redis cuts at commas
+    assert settings["CACHES"]["default"]["LOCATION"] == first
+    assert settings["CACHES"]["store"]["LOCATION"] == "sentinel://h/other/0"
+
+
+def test_the_queue_knows_its_sentinels() -> None:
+    url = "sentinels://ted:p%2Css@h:1,i/master/7?sentinel_password=p%40"
+    settings = json.loads(load(REDIS_URL=url).stdout)
+    options = settings["CELERY_BROKER_TRANSPORT_OPTIONS"]
+    assert settings["CELERY_BROKER_URL"] == "sentinel://ted:p%2Css@h:1/1;sentinel://ted:p%2Css@i/1"
+    assert options["master_name"] == "master"
+    assert options["sentinel_kwargs"] == {
+        "password": "p@",
+        "socket_timeout": 1.0,
+        "socket_connect_timeout": 1.0,
+        "retry": None,
+        "ssl": True,
+    }
+
+
+@pytest.mark.parametrize("url", ["rediss://h", "sentinels://h/master"])
+def test_the_queue_believes_no_certificate_that_it_cannot_check(url: str) -> None:
+    assert json.loads(load(REDIS_URL=url).stdout)["CELERY_BROKER_USE_SSL"] == {
+        "ssl_cert_reqs": ssl.CERT_REQUIRED
+    }
+
+
+def test_a_password_may_have_a_comma() -> None:
+    settings = json.loads(load(REDIS_URL="redis://:a,b@h").stdout)
+    assert settings["CACHES"]["default"]["LOCATION"] == "redis://:a%2Cb@h/0"
 
 
 def test_without_a_url_no_server_is_guessed() -> None:
