@@ -16,7 +16,7 @@ class Version(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
     why = models.TextField(blank=True)
-    source = models.CharField(max_length=16, help_text="cli, api, page, redis, rollback, import")
+    source = models.CharField(max_length=16, help_text="cli, api, page, redis, rollback or import")
     values = models.JSONField(default=dict, blank=True, help_text="entry -> text, of all that were set")
 
     class Meta:
@@ -35,15 +35,13 @@ class Change(models.Model):
     """One entry that a version changed. No text: not set, so the default is in force."""
 
     version = models.ForeignKey(Version, models.CASCADE, related_name="changes")
-    entry = models.CharField(max_length=255, help_text="an option, or option@start/end")
+    entry = models.TextField(help_text="an option, or option@start/end")
     old = models.TextField(null=True, blank=True)  # "" is a value too
     new = models.TextField(null=True, blank=True)  # "" is a value too
 
     class Meta:
         default_permissions = ()
-        constraints = (models.UniqueConstraint(fields=["version", "entry"], name="entry_once_per_version"),)
-        indexes = (models.Index(fields=["entry", "version"], name="change_by_entry"),)
-        ordering = ("-version", "entry")
+        ordering = ("-version__number", "entry")
 
     def __str__(self) -> str:
         return f"{self.entry}: {self.old!r} -> {self.new!r}"
