@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import ssl
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -71,7 +70,6 @@ ENVIRONMENT = env.str("ENVIRONMENT", "development")
 SECRET_KEY = env.str("SECRET_KEY", "")
 DEBUG = env.bool("DEBUG", False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
-LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0)
 SECURE_COOKIES = env.bool("SECURE_COOKIES", False)
 
@@ -86,51 +84,17 @@ REDIS_STORE_CONNECT_TIMEOUT_SECONDS = env.float("REDIS_STORE_CONNECT_TIMEOUT_SEC
 STORAGE_URL = env.str("STORAGE_URL", f"file://{BASE_DIR}/var/storage")
 TRY_STORAGE_URL = env.str("TRY_STORAGE_URL", "")
 SYMBOL_SOURCES: list[str] = env.list("SYMBOL_SOURCES", [])
-SOURCE_TIMEOUT_SECONDS = env.float("SOURCE_TIMEOUT_SECONDS", 10.0)
-SOURCE_DEADLINE_SECONDS = env.float("SOURCE_DEADLINE_SECONDS", 300.0)
-SYMBOL_MAX_BYTES = env.int("SYMBOL_MAX_BYTES", 4096 * MIB)
 CONVERT_TIME_LIMIT_SECONDS = env.int("CONVERT_TIME_LIMIT_SECONDS", 600)
 SPOOL_DIR = env.str("SPOOL_DIR", None)
 
-SYMBOLICATE_MAX_BODY_BYTES = env.int("SYMBOLICATE_MAX_BODY_BYTES", 10 * MIB)
-SYMBOLICATE_MAX_JOBS = env.int("SYMBOLICATE_MAX_JOBS", 10)
-SYMBOLICATE_MAX_FRAMES = env.int("SYMBOLICATE_MAX_FRAMES", 20_000)
-SYMBOLICATE_DEADLINE_SECONDS = env.float("SYMBOLICATE_DEADLINE_SECONDS", 15.0)
-
-PROCESS_HEADER_BYTES = env.int("PROCESS_HEADER_BYTES", 64 * MIB)
-PROCESS_PAGE_BYTES = env.int("PROCESS_PAGE_BYTES", 64 * MIB)
-PROCESS_FRAME_BYTES = env.int("PROCESS_FRAME_BYTES", 64 * MIB)
-PROCESS_HEADER_SECONDS = env.float("PROCESS_HEADER_SECONDS", 30.0)
-
-ABSENT_SECONDS = env.int("ABSENT_SECONDS", 600)
-MALFORMED_SECONDS = env.int("MALFORMED_SECONDS", 86_400)
-UNREACHABLE_SECONDS = env.int("UNREACHABLE_SECONDS", 5)
-
-DOWNLOAD_KNOWN_SECONDS = env.int("DOWNLOAD_KNOWN_SECONDS", 3600)
-DOWNLOAD_URL_SECONDS = env.int("DOWNLOAD_URL_SECONDS", 3600)
 DOWNLOAD_EXTENSIONS: list[str] = env.list(
     "DOWNLOAD_EXTENSIONS", [".sym", ".dl_", ".ex_", ".pd_", ".dbg.gz", ".tar.bz2"]
 )
-
-UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", 4096 * MIB)
-UPLOAD_MAX_UNPACKED_BYTES = env.int("UPLOAD_MAX_UNPACKED_BYTES", 16_384 * MIB)
-UPLOAD_MAX_MEMBERS = env.int("UPLOAD_MAX_MEMBERS", 10_000)
-UPLOAD_MAX_RATIO = env.int("UPLOAD_MAX_RATIO", 200)
 UPLOAD_THREADS = env.int("UPLOAD_THREADS", 4)
-UPLOAD_FORBIDDEN_SNIPPETS: list[str] = env.list("UPLOAD_FORBIDDEN_SNIPPETS", ["qcom/proprietary"])
 ALLOW_UPLOAD_BY_DOWNLOAD_DOMAINS: list[str] = env.list("ALLOW_UPLOAD_BY_DOWNLOAD_DOMAINS", [])
-UPLOAD_DIRECT_MAX_FILES = env.int("UPLOAD_DIRECT_MAX_FILES", 1024)
-UPLOAD_DIRECT_SECONDS = env.int("UPLOAD_DIRECT_SECONDS", 21_600)
-
-KEEP_TRY_DAYS = env.int("KEEP_TRY_DAYS", 30)
-KEEP_REGULAR_DAYS = env.int("KEEP_REGULAR_DAYS", 730)
-KEEP_MISSING_DAYS = env.int("KEEP_MISSING_DAYS", 30)
-KEEP_UNFINISHED_DAYS = env.int("KEEP_UNFINISHED_DAYS", 1)
 
 SESSION_SECONDS = env.int("SESSION_SECONDS", 14 * 86_400)
 FAILED_LOGINS = env.int("FAILED_LOGINS", 10)
-FAILED_TOKENS = env.int("FAILED_TOKENS", 100)
-FAILURE_SECONDS = env.int("FAILURE_SECONDS", 300)
 OIDC_RP_CLIENT_ID = env.str("OIDC_RP_CLIENT_ID", "")
 OIDC_NEEDS: dict[str, Any] = {} if OIDC_RP_CLIENT_ID else {"default": ""}
 OIDC_RP_CLIENT_SECRET = env.str("OIDC_RP_CLIENT_SECRET", **OIDC_NEEDS)
@@ -184,7 +148,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 FILE_UPLOAD_HANDLERS = ["tecken.upload.form.Spool"]
-DATA_UPLOAD_MAX_MEMORY_SIZE = SYMBOLICATE_MAX_BODY_BYTES
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * MIB  # of forms and JSON; files and stacks have their own limits
 DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # Several processes write: each takes its turn before it reads, and readers wait for nobody.
@@ -207,7 +171,7 @@ AUTHENTICATION_BACKENDS = [
 AXES_VERBOSE = AXES_ENABLE_ADMIN = False
 AXES_HANDLER = "axes.handlers.cache.AxesCacheHandler"
 AXES_FAILURE_LIMIT = FAILED_LOGINS
-AXES_COOLOFF_TIME = timedelta(seconds=FAILURE_SECONDS)
+AXES_COOLOFF_TIME = "tecken.tokens.failures.login_pause"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "tecken.tokens.address.address"
 
@@ -226,7 +190,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {"django.request": {"level": "ERROR"}},  # a 404 is an answer, not an event
 }
 
