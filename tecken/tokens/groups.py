@@ -11,6 +11,7 @@ from django.db.models.functions import Concat
 GROUPS = {
     "Uploaders": ("upload.upload_symbols", "upload.upload_try_symbols", "tokens.manage_tokens"),
     "Upload Auditors": ("upload.view_all_uploads", "tokens.manage_tokens"),
+    "Operators": ("runtimeconfig.change_option", "runtimeconfig.view_option", "tokens.manage_tokens"),
 }
 
 

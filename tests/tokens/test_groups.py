@@ -14,9 +14,10 @@ pytestmark = pytest.mark.django_db
     [
         ("Uploaders", {"upload.upload_symbols", "upload.upload_try_symbols", "tokens.manage_tokens"}),
         ("Upload Auditors", {"upload.view_all_uploads", "tokens.manage_tokens"}),
+        ("Operators", {"runtimeconfig.change_option", "runtimeconfig.view_option", "tokens.manage_tokens"}),
     ],
 )
-def test_an_installation_starts_with_two(name: str, permissions: set[str]) -> None:
+def test_an_installation_starts_with_three(name: str, permissions: set[str]) -> None:
     assert set(map(spelt, Group.objects.get(name=name).permissions.all())) == permissions
 
 
