@@ -13,5 +13,6 @@ urlpatterns = [
     path("", include("tecken.upload.urls")),
     path("", include("tecken.upload.direct_urls")),
     path("", include("tecken.api.urls")),
+    path("", include("tecken.web.urls")),
     path("", include("tecken.download.urls")),  # the last: its pattern takes what is left
 ]

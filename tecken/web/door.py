@@ -1,0 +1,119 @@
+"""What stands at the door of a page: login, permission, errors in our style, and what a browser may load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_protect
+
+from tecken.errors import NotAllowed, TeckenError
+from tecken.http import reply_to
+from tecken.tokens.sessions import SAFE, session_user
+
+View = Callable[..., HttpResponse]
+
+CSP = "; ".join(
+    (
+        "default-src 'none'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+"""No script at all: what somebody wrote into a value or a reason cannot become one."""
+
+FORGED = "This form is old, or came from another site. Nothing was changed: go back, reload and try again."
+SESSION_OVER = "Your session is over, and nothing was changed. Log in, go back to the form and send it again."
+
+
+def page(*permissions: str) -> Callable[[View], View]:
+    """For people who have one of these; the view finds them as `request.user`."""
+
+    def guard(view: View) -> View:
+        @wraps(view)
+        @never_cache
+        @bounded
+        @told
+        @csrf_protect
+        def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+            user = session_user(request)
+            if user is None:
+                return _to_login(request)
+            request.user = user
+            if permissions:
+                need(user, *permissions)
+            return view(request, *args, **kwargs)
+
+        return inner
+
+    return guard
+
+
+def need(user: User, *permissions: str) -> None:
+    """One of these. Raises NotAllowed."""
+    if not any(map(user.has_perm, permissions)):
+        raise NotAllowed(f"This needs the permission {' or '.join(permissions)}")
+
+
+def bounded(view: View) -> View:
+    @wraps(view)
+    def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        reply = view(request, *args, **kwargs)
+        reply["Content-Security-Policy"] = CSP
+        return reply
+
+    return inner
+
+
+def told(view: View) -> View:
+    """Our errors as pages, with the status they have everywhere."""
+
+    @wraps(view)
+    def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except TeckenError as error:
+            return _problem(request, error)
+
+    return inner
+
+
+def _problem(request: HttpRequest, error: TeckenError) -> HttpResponse:
+    plain = reply_to(error, request.path)
+    status = HTTPStatus(plain.status_code)
+    text = status.phrase if status == HTTPStatus.INTERNAL_SERVER_ERROR else str(error)
+    reply = problem(request, status, text)
+    if "Retry-After" in plain:
+        reply["Retry-After"] = plain["Retry-After"]
+    return reply
+
+
+def problem(request: HttpRequest, status: HTTPStatus, text: str, login: str = "") -> HttpResponse:
+    return render(
+        request, "problem.html", {"title": status.phrase, "text": text, "login": login}, status=status
+    )
+
+
+@bounded
+def forged(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 - Django's CSRF_FAILURE_VIEW
+    text = (
+        "This form is too old, or came from another site. Nothing was changed. Go back, reload and try again."
+    )
+    return problem(request, HTTPStatus.FORBIDDEN, text)
+
+
+def _to_login(request: HttpRequest) -> HttpResponse:
+    """A form that was sent would be lost on the way there and back."""
+    if request.method in SAFE:
+        return redirect_to_login(request.get_full_path(), settings.LOGIN_URL)
+    return problem(request, HTTPStatus.FORBIDDEN, SESSION_OVER, settings.LOGIN_URL)
