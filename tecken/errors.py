@@ -70,6 +70,10 @@ class Absent(TeckenError):
     """Asked, and it is not there."""
 
 
+class SwitchedOff(Absent):
+    """Absent as far as one knows: an operator has switched a source off that might have it."""
+
+
 class CouldNotAsk(TeckenError):
     """No answer. `retry_after` is in seconds, when something told us."""
 

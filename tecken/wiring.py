@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import redis
 from celery import current_app
 from django.conf import settings
 from kombu.exceptions import KombuError
 
-from tecken import redisclient
+from tecken import inforce, redisclient
 from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk
 from tecken.modules.add import Adder
@@ -22,17 +22,19 @@ from tecken.modules.conversion import Conversion
 from tecken.modules.herald import Herald, Listener
 from tecken.modules.known import Known
 from tecken.modules.library import Library
-from tecken.modules.prepare import Lifetimes, Preparer
+from tecken.modules.prepare import Preparer
 from tecken.modules.queue import CeleryCold, InlineCold, Worker
 from tecken.modules.reader import PageFileReader
 from tecken.modules.replace import Replacer
 from tecken.modules.turn import RedisTurns
-from tecken.sources.bucket import Patience, bucket_for
+from tecken.runtimeconfig.current import on_change, options
+from tecken.sources.bucket import bucket_for
 from tecken.sources.chain import Chain
 from tecken.sources.files import OwnSymbols, stored_symbols
 from tecken.sources.places import own_files_for, page_files_for, source_for
 from tecken.sources.port import OwnFiles, PageFiles, Stored
 from tecken.sources.staging import Staging
+from tecken.sources.switch import Switched
 from tecken.store.port import PageStore
 from tecken.store.redis import RedisPageStore
 from tecken.symbols.ids import ModuleKey
@@ -58,6 +60,20 @@ def forget() -> None:
     """Everything is built anew when it is next wanted."""
     for clear in _forgets:
         clear()
+
+
+class Resizable(Protocol):
+    def resize(self, max_bytes: int) -> None: ...
+
+
+_sized: set[str] = set()
+
+
+def keep_sized(option: str, part: Callable[[], Resizable]) -> None:
+    """`part()` has as many bytes as the option says, however often it is built anew."""
+    if option not in _sized:
+        _sized.add(option)
+        on_change(option, lambda size: part().resize(size))
 
 
 # A forked child builds its own parts: threads, sockets and obstore's runtime do not survive a fork.
@@ -87,33 +103,33 @@ def page_store() -> PageStore:
     return RedisPageStore(store_client())
 
 
-def patience() -> Patience:
-    """What a conversion has, while only a worker or a command waits."""
-    return Patience(settings.SOURCE_TIMEOUT_SECONDS, settings.SOURCE_DEADLINE_SECONDS)
-
-
 @once
 def own_files() -> OwnFiles:
     """What was uploaded to us for good."""
-    return own_files_for(settings.STORAGE_URL, patience())
+    return own_files_for(settings.STORAGE_URL, inforce.patience)
 
 
 @once
 def try_files() -> OwnFiles:
     """What was uploaded to us from try builds."""
-    return own_files_for(settings.TRY_STORAGE_URL or f"{settings.STORAGE_URL.rstrip('/')}/try", patience())
+    return own_files_for(
+        settings.TRY_STORAGE_URL or f"{settings.STORAGE_URL.rstrip('/')}/try", inforce.patience
+    )
 
 
 @once
 def staging() -> Staging:
     """What is on its way to either of them."""
-    return Staging(bucket_for(settings.STORAGE_URL, patience()))
+    return Staging(bucket_for(settings.STORAGE_URL, inforce.patience))
 
 
 @once
 def source() -> Chain:
     """What was uploaded to us comes first, and of that the regular files."""
-    upstreams = [source_for(url, patience(), settings.SYMBOL_MAX_BYTES) for url in settings.SYMBOL_SOURCES]
+    upstreams = [
+        Switched(source_for(url, inforce.patience), url, inforce.sources_off)
+        for url in settings.SYMBOL_SOURCES
+    ]
     return Chain([OwnSymbols(own_files()), OwnSymbols(try_files()), *upstreams])
 
 
@@ -124,7 +140,7 @@ def own_stamp(module: ModuleKey) -> tuple[Stored | None, ...]:
 @once
 def page_files() -> PageFiles:
     """For whoever writes them, or reads a whole header at leisure."""
-    return page_files_for(settings.STORAGE_URL, patience())
+    return page_files_for(settings.STORAGE_URL, inforce.patience)
 
 
 @once
@@ -134,17 +150,25 @@ def turns() -> RedisTurns:
 
 @once
 def conversion() -> Conversion:
-    return Conversion(settings.SYMBOL_MAX_BYTES, settings.SPOOL_DIR)
+    return Conversion(inforce.symbol_bytes, settings.SPOOL_DIR)
+
+
+@once
+def header_cache() -> HeaderCache:
+    return HeaderCache(options().process_header_bytes, inforce.header_seconds)
+
+
+@once
+def page_cache() -> PageCache:
+    return PageCache(options().process_page_bytes)
 
 
 @once
 def library() -> Library:
-    made = Library(
-        page_store(),
-        PageFileReader(page_files_for(settings.STORAGE_URL)),
-        HeaderCache(settings.PROCESS_HEADER_BYTES, settings.PROCESS_HEADER_SECONDS),
-        PageCache(settings.PROCESS_PAGE_BYTES),
-    )
+    reader = PageFileReader(page_files_for(settings.STORAGE_URL))
+    made = Library(page_store(), reader, header_cache(), page_cache())
+    keep_sized("process_header_bytes", header_cache)
+    keep_sized("process_page_bytes", page_cache)
     Listener(cache_client(), made).start()
     return made
 
@@ -158,9 +182,7 @@ def preparer() -> Preparer:
         store=page_store(),
         turns=turns(),
         conversion=conversion(),
-        lifetimes=Lifetimes(
-            settings.ABSENT_SECONDS, settings.MALFORMED_SECONDS, settings.UNREACHABLE_SECONDS
-        ),
+        lifetimes=inforce.lifetimes,
     )
 
 
@@ -213,7 +235,7 @@ def replacer() -> Replacer:
 
 def replaced(module: ModuleKey) -> None:
     """A symbol file of `module` was stored; see Replacer.replaced for when to call this."""
-    replacer().replaced(module)
+    (replacer() if options().upload_convert_ahead else remover()).replaced(module)
 
 
 @once
@@ -235,9 +257,7 @@ def removed(module: ModuleKey) -> None:
 @once
 def known() -> Known:
     """Tell it of every file that is stored or deleted: `known().changed(key, code_file, code_id)`."""
-    return Known(
-        cache_client(), Breaker("redis-cache"), settings.DOWNLOAD_KNOWN_SECONDS, settings.ABSENT_SECONDS
-    )
+    return Known(cache_client(), Breaker("redis-cache"), inforce.file_lifetimes)
 
 
 def send_prepare(module: ModuleKey) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import django
 import hypothesis
 import pytest
 
+from tests.support.options import Override
 from tests.support.redis_server import RedisServer
 
 IMAGES = Path(__file__).parent.parent / "docker" / "images"
@@ -44,6 +46,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure() -> None:
     servers.close()
+
+
+@pytest.fixture
+def runtime_options() -> Iterator[Override]:
+    """`runtime_options(symbolicate_max_jobs=2)`: in force in all threads, until the test ends."""
+    from tecken.runtimeconfig.current import overridden  # noqa: PLC0415 - only now is Django set up
+
+    with ExitStack() as stack:
+
+        def override(**values: object) -> None:
+            stack.enter_context(overridden(**values))
+
+        yield override
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from django_redis.cache import RedisCache
 from tecken.errors import BadInput, TooMuch
 from tecken.guards import PIECE_BYTES, Grant, body, cors, permitted, post_only, streamed
 from tecken.http import answers_errors
+from tecken.runtimeconfig.current import options
 from tecken.tokens.models import Token
 from tests.support.redis_server import RedisServer
 from tests.tokens.people import key, user
@@ -239,10 +240,10 @@ def test_guesses_are_told_to_wait() -> None:
         return who(RequestFactory().post("/", headers=headers, REMOTE_ADDR="192.0.2.99"))
 
     made = key(MANAGE)
-    for _ in range(settings.FAILED_TOKENS):
+    for _ in range(options().failed_tokens):
         assert reply_to("a guess").status_code == 403
     reply = reply_to(made)
-    assert (reply.status_code, reply["Retry-After"]) == (429, str(settings.FAILURE_SECONDS))
+    assert (reply.status_code, reply["Retry-After"]) == (429, str(round(options().failure_seconds)))
 
 
 @pytest.mark.django_db

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from tecken import wiring
+from tecken import inforce, wiring
 from tecken.breaker import Breaker
 from tecken.download.finder import Finder
 from tecken.download.misses import Misses
@@ -13,7 +13,7 @@ from tecken.download.upstreams import Upstreams
 
 @wiring.once
 def upstreams() -> Upstreams:
-    return Upstreams(settings.SYMBOL_SOURCES, wiring.patience(), settings.SYMBOL_MAX_BYTES)
+    return Upstreams(settings.SYMBOL_SOURCES, inforce.patience, inforce.sources_off)
 
 
 @wiring.once

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from tecken.errors import Absent, CouldNotAsk
+from tecken.errors import Absent, CouldNotAsk, SwitchedOff
 from tecken.modules.known import Fact, Known, Unknown
 
 
@@ -47,9 +47,11 @@ def _forgotten(known: Known, places: Sequence[Place]) -> list[Unknown]:
 
 def _asked(known: Known, place: Place) -> Fact:
     lease = known.lease(place.name)
+    fact: Fact = None
+    doubtful = False
     try:
-        fact: Fact = place.ask()
-    except Absent:
-        fact = None
-    known.settle(place.name, lease, fact)
+        fact = place.ask()
+    except Absent as error:
+        doubtful = isinstance(error, SwitchedOff)
+    known.settle(place.name, lease, fact, doubtful=doubtful)
     return fact

@@ -28,7 +28,7 @@ WEIGHT = re.compile(r"\s*q=([01](?:\.\d{0,3})?)\s*")
 Headers = dict[str, str]
 
 
-def own(request: HttpRequest, found: Ours, url_seconds: int, max_bytes: int) -> HttpResponseBase:
+def own(request: HttpRequest, found: Ours, url_seconds: float, max_bytes: int) -> HttpResponseBase:
     """Raises Absent or CouldNotAsk when the file is not, or not any more, as `found` has it."""
     if request.method == "GET" and (url := _url(found, url_seconds)):
         return _redirect(url)
@@ -64,7 +64,7 @@ def accepts_gzip(header: str) -> bool:
     return weights.get("gzip", weights.get("*", 0.0)) > 0
 
 
-def _url(found: Ours, seconds: int) -> str | None:
+def _url(found: Ours, seconds: float) -> str | None:
     """None also when there is nothing to sign with; then the bytes go through us."""
     with suppress(CouldNotAsk):
         return found.files.signed_get(found.key, seconds)

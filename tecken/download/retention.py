@@ -2,16 +2,15 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.conf import settings
-
 from tecken.download.models import MissingSymbol
+from tecken.runtimeconfig.current import options
 
 BATCH = 10_000
 
 
 def clean(now: datetime, *, dry_run: bool = False) -> int:
     """How many files were not asked for lately, and are no longer counted as missing."""
-    old = MissingSymbol.objects.filter(last_seen__lt=now - timedelta(days=settings.KEEP_MISSING_DAYS))
+    old = MissingSymbol.objects.filter(last_seen__lt=now - timedelta(days=options().keep_missing_days))
     if dry_run:
         return old.count()
     removed = 0

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
-from tecken.errors import Absent, CouldNotAsk
-from tecken.sources.bucket import Patience
+from tecken.errors import Absent, CouldNotAsk, SwitchedOff
+from tecken.sources.patience import Patience
 from tecken.sources.places import source_for
-from tecken.sources.port import FileKey, SymbolSource
+from tecken.sources.port import FileKey
+from tecken.sources.switch import Off, Switched
 from tecken.symbols.ids import ModuleKey
 
 
 class Upstream(NamedTuple):
     """`is_public`: whoever knows its name can read from it."""
 
-    source: SymbolSource
+    source: Switched
     is_public: bool
 
     def open(self, key: FileKey) -> AbstractContextManager[Iterator[bytes]]:
@@ -32,31 +33,41 @@ class Upstream(NamedTuple):
 class Upstreams:
     """Asked in order. Raises ValueError like `source_for`."""
 
-    def __init__(self, urls: Iterable[str], patience: Patience, max_bytes: int) -> None:
-        made = (Upstream(source_for(url, patience, max_bytes), _is_public(url)) for url in urls)
+    def __init__(self, urls: Iterable[str], patience: Callable[[], Patience], off: Off) -> None:
+        made = (Upstream(Switched(source_for(url, patience), url, off), _is_public(url)) for url in urls)
         self._by_name = {upstream.source.name: upstream for upstream in made}
 
     def __bool__(self) -> bool:
         return bool(self._by_name)
 
     def named(self, name: str) -> Upstream:
-        """Raises Absent for one that is in the settings no more."""
+        """Raises Absent for one that is in the settings no more, or switched off."""
         if name not in self._by_name:
             raise Absent(f"{name} is no upstream any more")
+        if self._by_name[name].source.is_off:
+            raise SwitchedOff(f"{name} is switched off")
         return self._by_name[name]
 
+    @property
+    def some_are_off(self) -> bool:
+        """Then nobody can say that a file is missing."""
+        return any(upstream.source.is_off for upstream in self._by_name.values())
+
     def which(self, key: FileKey) -> str:
-        """The name of the first that has the symbol file. Raises Absent or CouldNotAsk."""
+        """The name of the first that has the symbol file. Raises Absent, SwitchedOff or CouldNotAsk."""
         unasked: list[CouldNotAsk] = []
+        absent = Absent(f"no upstream has {key}")
         for name, upstream in self._by_name.items():
             try:
                 with upstream.open(key):
                     return name
+            except SwitchedOff as error:
+                absent = error
             except Absent:
                 continue
             except CouldNotAsk as error:
                 unasked.append(error)
-        raise unasked[0] if unasked else Absent(f"no upstream has {key}")
+        raise unasked[0] if unasked else absent
 
 
 def _is_public(url: str) -> bool:

@@ -17,6 +17,7 @@ from tecken.download.names import Wanted, ignored, wanted
 from tecken.errors import Absent, BadModule, CouldNotAsk
 from tecken.guards import cors, get_only
 from tecken.http import answers_errors
+from tecken.runtimeconfig.current import options
 from tecken.symbols.ids import code_id
 from tecken.symbols.ids import file_name as valid_name
 
@@ -51,7 +52,7 @@ def _answered(
     try:
         return _found(request, asked, prefix)
     except Absent:
-        if asked.is_symbols:
+        if asked.is_symbols and not parts.upstreams().some_are_off:
             parts.misses().count(_miss(request, asked))
         raise Absent("Symbol Not Found") from None
 
@@ -67,10 +68,11 @@ def _found(request: HttpRequest, asked: Wanted, prefix: str) -> HttpResponseBase
 
 
 def _reply(request: HttpRequest, found: Found, prefix: str) -> HttpResponseBase:
+    now = options()
     if isinstance(found, Ours):
-        return replies.own(request, found, settings.DOWNLOAD_URL_SECONDS, settings.SYMBOL_MAX_BYTES)
+        return replies.own(request, found, now.download_url_seconds, now.symbol_max_bytes)
     if isinstance(found, Theirs):
-        return replies.theirs(request, found, parts.upstreams(), settings.SYMBOL_MAX_BYTES)
+        return replies.theirs(request, found, parts.upstreams(), now.symbol_max_bytes)
     query = request.META.get("QUERY_STRING", "")
     return HttpResponseRedirect(f"{prefix}/{quote(str(found.key))}{query and '?'}{query}")
 

@@ -2,46 +2,47 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from threading import Lock
 from typing import NamedTuple
 
-from cachetools import LRUCache
-
+from tecken.modules.bounded import Bounded
 from tecken.symbols.ids import ModuleKey
 from tecken.symbols.page import Page
 from tecken.symbols.pagefile import Header
 
 
-class _Trusted(NamedTuple):
+class _Dated(NamedTuple):
     header: Header
-    until: float
+    at: float
 
 
 class HeaderCache:
-    """Headers, each trusted for `seconds`: after that somebody must be asked whether it was replaced."""
+    """Headers, each trusted for `seconds()`: after that somebody must be asked whether it was replaced."""
 
-    def __init__(self, max_bytes: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, max_bytes: int, seconds: Callable[[], float], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._seconds = seconds
         self._clock = clock
-        self._doubted = 0.0
+        self._doubted = -math.inf
         self._lock = Lock()
-        self._entries: LRUCache[ModuleKey, _Trusted] = LRUCache(max_bytes, getsizeof=lambda e: e.header.size)
+        self._entries: Bounded[ModuleKey, _Dated] = Bounded(max_bytes, lambda entry: entry.header.size)
 
     def get(self, module: ModuleKey) -> Header | None:
         with self._lock:
             entry = self._entries.get(module)
-        return entry.header if entry and max(self._clock(), self._doubted) < entry.until else None
+        return entry.header if entry and self._trusted(entry) else None
 
     def put(self, module: ModuleKey, raw: bytes) -> Header:
         """Parse `raw`, or keep the parsed header when nothing has changed. Raises MalformedPageFile."""
         with self._lock:
             entry = self._entries.get(module)
         header = entry.header if entry and entry.header.raw == raw else Header.parse(raw)
-        if header.size <= self._entries.maxsize:
-            with self._lock:
-                self._entries[module] = _Trusted(header, self._clock() + self._seconds)
+        with self._lock:
+            self._entries.keep(module, _Dated(header, self._clock()))
         return header
 
     def drop(self, module: ModuleKey) -> None:
@@ -50,11 +51,18 @@ class HeaderCache:
 
     def doubt(self) -> None:
         """Trust none of those that are here now."""
-        self._doubted = self._clock() + self._seconds
+        self._doubted = self._clock()
+
+    def resize(self, max_bytes: int) -> None:
+        with self._lock:
+            self._entries.resize(max_bytes)
 
     @property
     def size(self) -> int:
         return int(self._entries.currsize)
+
+    def _trusted(self, entry: _Dated) -> bool:
+        return self._doubted < entry.at and self._clock() < entry.at + self._seconds()
 
 
 class PageCache:
@@ -62,16 +70,19 @@ class PageCache:
 
     def __init__(self, max_bytes: int) -> None:
         self._lock = Lock()
-        self._pages: LRUCache[tuple[str, int], Page] = LRUCache(max_bytes, getsizeof=lambda page: page.size)
+        self._pages: Bounded[tuple[str, int], Page] = Bounded(max_bytes, lambda page: page.size)
 
     def get(self, key: tuple[str, int]) -> Page | None:
         with self._lock:
             return self._pages.get(key)
 
     def put(self, key: tuple[str, int], page: Page) -> None:
-        if page.size <= self._pages.maxsize:
-            with self._lock:
-                self._pages[key] = page
+        with self._lock:
+            self._pages.keep(key, page)
+
+    def resize(self, max_bytes: int) -> None:
+        with self._lock:
+            self._pages.resize(max_bytes)
 
     @property
     def size(self) -> int:

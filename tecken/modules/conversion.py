@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
@@ -27,15 +27,15 @@ class Converted(NamedTuple):
 
 
 class Conversion:
-    """`max_bytes` bounds one symbol file, unpacked, and so each of two nameless files in `spool_dir`."""
+    """`max_bytes()` bounds one symbol file, unpacked, and so each of two nameless files in `spool_dir`."""
 
-    def __init__(self, max_bytes: int, spool_dir: str | None = None) -> None:
+    def __init__(self, max_bytes: Callable[[], int], spool_dir: str | None = None) -> None:
         self._max_bytes = max_bytes
         self._spool_dir = spool_dir
 
     def text(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Unpacked, from plain, gzip or zstd. Raises Malformed, TooMuch, and what `chunks` raises."""
-        return decoded(chunks, self._max_bytes)
+        return decoded(chunks, self._max_bytes())
 
     @contextmanager
     def of(self, chunks: Iterable[bytes]) -> Iterator[Converted]:

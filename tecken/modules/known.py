@@ -12,7 +12,7 @@ be written after it, and whoever asks after `forget` is told of the upload.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -42,17 +42,24 @@ class Unknown(NamedTuple):
     lease: bytes = b""
 
 
+class Lifetimes(NamedTuple):
+    """Seconds for which each answer is remembered; `doubtful` is an absence that not everybody confirmed."""
+
+    there: float
+    absent: float
+    doubtful: float
+
+
 class Known:
-    """`there` and `absent` are the seconds for which each answer is remembered; names are those of `keys`.
+    """`lifetimes` is asked for each answer; names are those of `keys`.
 
     Reading and remembering raise nothing: without redis-cache nothing is known.
     """
 
-    def __init__(self, client: redis.Redis, breaker: Breaker, there: int, absent: int) -> None:
+    def __init__(self, client: redis.Redis, breaker: Breaker, lifetimes: Callable[[], Lifetimes]) -> None:
         self._client = client
         self._breaker = breaker
-        self._there = there
-        self._absent = absent
+        self._lifetimes = lifetimes
         self._settle = client.register_script(SETTLE)
 
     def look(self, names: Sequence[str]) -> list[Fact | Unknown]:
@@ -70,11 +77,13 @@ class Known:
                 return Unknown(token)
         return Unknown()
 
-    def settle(self, name: str, unknown: Unknown, fact: Fact) -> None:
+    def settle(self, name: str, unknown: Unknown, fact: Fact, *, doubtful: bool = False) -> None:
         """Without effect when the lease was taken away."""
         if not unknown.lease:
             return
-        seconds = self._absent if fact is None else self._there
+        lifetimes = self._lifetimes()
+        absent = lifetimes.doubtful if doubtful else lifetimes.absent
+        seconds = max(1, round(absent if fact is None else lifetimes.there))
         with suppress(CouldNotAsk):
             self._run(self._settle, [name], [unknown.lease, orjson.dumps(fact), seconds])
 
@@ -85,8 +94,8 @@ class Known:
     def changed(self, key: FileKey, code_file: str = "", code_id: str = "") -> None:
         """A file was stored or deleted, regular or from try, and its rows are committed.
 
-        Whoever asks from now on is told so. Raises CouldNotAsk: until ABSENT_SECONDS have passed somebody may
-        be told that a new file is not there.
+        Whoever asks from now on is told so. Raises CouldNotAsk: until `absent_seconds` have passed somebody
+        may be told that a new file is not there.
         """
         names = [keys.regular_file(key), keys.try_file(key), keys.upstream_file(key)]
         if code_file and code_id:

@@ -7,7 +7,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-from tecken.errors import Absent, CouldNotAsk, Malformed, MalformedPageFile, StoreAway, TooMuch
+from tecken.errors import (
+    Absent,
+    CouldNotAsk,
+    Malformed,
+    MalformedPageFile,
+    StoreAway,
+    SwitchedOff,
+    TooMuch,
+)
 from tecken.metrics import PREPARATION_SECONDS, PREPARATIONS
 from tecken.modules.conversion import Conversion
 from tecken.modules.reader import read_header
@@ -25,13 +33,13 @@ LONGEST_UNREACHABLE = 3600  # seconds; a Retry-After of next week is not taken a
 class Lifetimes(NamedTuple):
     """Seconds for which each kind of "no" is remembered."""
 
-    absent: int
-    malformed: int
-    unreachable: int
+    absent: float
+    malformed: float
+    unreachable: float
 
 
 class Preparer:
-    """`stamp` gives another value once other symbols of the module were uploaded.
+    """`stamp` gives another value once other symbols of the module were uploaded; `lifetimes` those in force.
 
     Whoever uploads stores them first and forgets what was made of the former ones then; whoever converts asks
     for the stamp last. So nothing that was made of the former symbols stays.
@@ -46,7 +54,7 @@ class Preparer:
         store: PageStore,
         turns: Turns,
         conversion: Conversion,
-        lifetimes: Lifetimes,
+        lifetimes: Callable[[], Lifetimes],
     ) -> None:
         self._source = source
         self._stamp = stamp
@@ -69,7 +77,7 @@ class Preparer:
 
     def give_up(self, module: ModuleKey, reason: str) -> Missing:
         """Remember the module as malformed."""
-        return self._remember(module, Missing("malformed", reason), self._lifetimes.malformed)
+        return self._remember(module, Missing("malformed", reason), self._lifetimes().malformed)
 
     def _answered(self, module: ModuleKey) -> Header | Missing | None:
         with suppress(StoreAway):
@@ -94,8 +102,10 @@ class Preparer:
     def _found(self, module: ModuleKey) -> Header | Missing:
         try:
             return self._put(module, self._converted(module))
+        except SwitchedOff as error:  # it may be switched on any moment
+            return self._remember(module, Missing("absent", str(error)), self._lifetimes().unreachable)
         except Absent as error:
-            return self._remember(module, Missing("absent", str(error)), self._lifetimes.absent)
+            return self._remember(module, Missing("absent", str(error)), self._lifetimes().absent)
         except (Malformed, TooMuch) as error:
             return self.give_up(module, str(error))
 
@@ -113,7 +123,7 @@ class Preparer:
         return header
 
     def _unreachable(self, module: ModuleKey, error: CouldNotAsk) -> Missing:
-        seconds = min(error.retry_after or self._lifetimes.unreachable, LONGEST_UNREACHABLE)
+        seconds = min(error.retry_after or self._lifetimes().unreachable, LONGEST_UNREACHABLE)
         return self._remember(module, Missing("unreachable", str(error)), seconds)
 
     def _remember(self, module: ModuleKey, missing: Missing, seconds: float) -> Missing:

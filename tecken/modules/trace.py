@@ -41,13 +41,15 @@ class Download:
 
 @dataclass(slots=True)
 class Trace:
-    """One per request, filled by one thread. `parse` is seconds spent on unpacking headers and pages."""
+    """One per request, filled by one thread. `parse` is seconds spent on unpacking headers and pages,
+    `missing` why a module has no symbols."""
 
     headers: Tiers = field(default_factory=Tiers)
     pages: Tiers = field(default_factory=Tiers)
     store: StoreLookups = field(default_factory=StoreLookups)
     downloads: dict[ModuleKey, Download] = field(default_factory=dict)
     parse: dict[ModuleKey, float] = field(default_factory=dict)
+    missing: dict[ModuleKey, str] = field(default_factory=dict)
 
     def downloaded(self, module: ModuleKey, size: int, seconds: float) -> None:
         spent = self.downloads.setdefault(module, Download())

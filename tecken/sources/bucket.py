@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import obstore
@@ -19,6 +19,7 @@ from obstore.store import HTTPStore, LocalStore, MemoryStore, ObjectStore, from_
 
 from tecken.errors import Absent, CouldNotAsk, MalformedPageFile, TooMuch
 from tecken.sources.nameless import give_name, nameless, sweep
+from tecken.sources.patience import Patience
 from tecken.sources.shown import shown
 
 if TYPE_CHECKING:
@@ -39,30 +40,29 @@ _RUNTIME_OWNER: dict[str, int] = {}
 Span = tuple[int, int]
 
 
-class Patience(NamedTuple):
-    """How long the cloud may take, in seconds: silence, and one whole request."""
-
-    timeout: float = 10.0
-    deadline: float = 300.0
-
-
-PATIENCE = Patience()
-
-
 class Bucket:
     """Keys are relative paths with `/`; names in them need no quoting."""
 
     def __init__(
-        self, name: str, store: ObjectStore, directory: Path | None = None, *, create: bool = True
+        self,
+        name: str,
+        store: Callable[[], ObjectStore],
+        directory: Path | None = None,
+        *,
+        create: bool = True,
     ) -> None:
         self.name = name
-        self._store = store
+        self._made = store
         self._directory = directory
         self._create = create
 
     @property
     def is_local(self) -> bool:
         return self._directory is not None
+
+    @property
+    def _store(self) -> ObjectStore:
+        return self._made()
 
     def get(self, key: str, start: int = 0, end: int | None = None) -> GetResult:
         """Raises Absent or CouldNotAsk; read the body with `chunks`. A span must begin before the end."""
@@ -154,7 +154,7 @@ class Bucket:
         except Absent:
             return
 
-    def sign(self, method: Literal["GET", "PUT"], key: str, seconds: int) -> str | None:
+    def sign(self, method: Literal["GET", "PUT"], key: str, seconds: float) -> str | None:
         """A URL good for `seconds`; None for a directory. Raises CouldNotAsk without a key to sign with."""
         if isinstance(self._store, LocalStore | MemoryStore | HTTPStore):
             return None
@@ -226,7 +226,7 @@ def merged(spans: Iterable[Span], gap: int) -> list[Span]:
     return runs
 
 
-def bucket_for(url: str, patience: Patience = PATIENCE, *, create: bool = True) -> Bucket:
+def bucket_for(url: str, patience: Callable[[], Patience] = Patience, *, create: bool = True) -> Bucket:
     """`file:///dir`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
 
     Credentials, region and endpoint come from the usual variables (`AWS_...`, `GOOGLE_...`, `AZURE_...`;
@@ -241,14 +241,25 @@ def bucket_for(url: str, patience: Patience = PATIENCE, *, create: bool = True) 
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError(f"{name}: credentials and options do not belong in a storage URL")
     if parts.scheme == "file":
-        return Bucket(name, LocalStore(), _directory(parts, name), create=create)
+        return Bucket(name, cache(LocalStore), _directory(parts, name), create=create)
     if parts.scheme not in CLOUDS or not parts.netloc:
         raise ValueError(f"{name}: expected file:///directory, or {', '.join(CLOUDS)} with a bucket")
+    store = _cloud(url, patience)
     try:
-        store = from_url(url, client_options=_client(patience), retry_config=_retries(patience))
+        store()
     except (BaseError, ValueError) as error:
         raise ValueError(f"{name}: {str(error).partition(chr(10))[0]}") from error
     return Bucket(name, store)
+
+
+def _cloud(url: str, patience: Callable[[], Patience]) -> Callable[[], ObjectStore]:
+    """Its timeouts are those in force: it is made anew, with new connections, when they are others."""
+
+    @lru_cache(maxsize=2)
+    def made(now: Patience) -> ObjectStore:
+        return from_url(url, client_options=_client(now), retry_config=_retries(now))
+
+    return lambda: made(patience())
 
 
 def _directory(parts: SplitResult, name: str) -> Path:

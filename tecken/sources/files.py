@@ -53,10 +53,10 @@ class ObjectFiles:
         with suppress(Absent):
             self._bucket.delete(_path(key, Absent))
 
-    def signed_get(self, key: FileKey, seconds: int) -> str | None:
+    def signed_get(self, key: FileKey, seconds: float) -> str | None:
         return self._bucket.sign("GET", _path(key, Absent), seconds)
 
-    def signed_put(self, key: FileKey, seconds: int) -> str | None:
+    def signed_put(self, key: FileKey, seconds: float) -> str | None:
         return self._bucket.sign("PUT", _path(key, BadInput), seconds)
 
     def keys(self) -> Iterator[FileKey]:

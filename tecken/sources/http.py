@@ -20,11 +20,11 @@ import stamina
 from tecken.breaker import Breaker
 from tecken.errors import Absent, CouldNotAsk, TeckenError, Throttled, TooMuch
 from tecken.sources.deadline import DeadlineBackend
+from tecken.sources.patience import Patience
 from tecken.sources.shown import shown
 from tecken.symbols.ids import ModuleKey, symbol_file_name
 
 USER_AGENT = "tecken/0.1.0"
-MAX_BYTES = 4 << 30
 MOST_REDIRECTS = 5
 ATTEMPTS = 3
 LONGEST_SLEEP = 5.0  # seconds; a longer Retry-After is the caller's to wait for
@@ -46,19 +46,17 @@ class UpstreamFlaky(UpstreamFailed):
 
 
 class HttpSymbols:
-    """`timeout` bounds each silence, `deadline` one whole `open` with its body, both in seconds.
+    """`patience` is asked once for one whole `open` with its body; its bytes are counted on the wire.
 
-    `max_bytes` are counted on the wire. State of the breaker and of throttling is this object's own.
+    State of the breaker and of throttling is this object's own.
     Raises ValueError, without credentials in its text, for a URL that is not http or https.
     """
 
     def __init__(
         self,
         base_url: str,
+        patience: Callable[[], Patience] = Patience,
         *,
-        timeout: float = 10.0,
-        deadline: float = 300.0,
-        max_bytes: int = MAX_BYTES,
         rest: float = REST,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -66,29 +64,26 @@ class HttpSymbols:
         self._auth = httpx.BasicAuth(url.username, url.password) if url.userinfo else None
         self._base = str(url.copy_with(username=None, password=None)).rstrip("/")
         self.name = f"{self._base}/"
-        self._deadline = deadline
-        self._max_bytes = max_bytes
+        self._patience = patience
         self._clock = clock
         self._quiet_until = 0.0
         self._backend = DeadlineBackend()
         self._client = httpx.Client(
             transport=self._backend.transport(LIMITS, _proxy(url)),
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip, zstd"},
-            timeout=httpx.Timeout(timeout, connect=min(5.0, timeout)),
         )
-        self._retry = stamina.RetryingCaller(
-            attempts=ATTEMPTS, timeout=deadline, wait_initial=0.2, wait_max=2.0, wait_jitter=0.2
-        ).on(worth_another_try)
         self._breaker = Breaker(self.name, FAILURES, rest, clock)
 
     @contextmanager
     def open(self, module: ModuleKey) -> Iterator[Iterator[bytes]]:
         self._respect_pause()
-        ends = time.monotonic() + self._deadline
+        patience = self._patience()
+        ends = time.monotonic() + patience.deadline
         self._breaker.admit()
         try:
-            with closing(self._answer(module, ends)) as response:
-                yield self._body(response, ends)
+            with closing(self._answer(module, patience, ends)) as response:
+                self._refuse_oversize(int(response.headers.get("Content-Length", 0)), patience)
+                yield self._body(response, patience, ends)
         except UpstreamFailed:
             self._breaker.failed()
             raise
@@ -105,16 +100,17 @@ class HttpSymbols:
         if left > 0:
             raise Throttled(f"{self.name}: not asked, it told us to slow down", retry_after=left)
 
-    def _answer(self, module: ModuleKey, ends: float) -> httpx.Response:
+    def _answer(self, module: ModuleKey, patience: Patience, ends: float) -> httpx.Response:
         path = f"{module.debug_file}/{module.debug_id}/{symbol_file_name(module.debug_file)}"
         try:
-            return self._retry(self._ask, f"{self._base}/{quote(path)}", ends)
+            return _retry(patience.deadline)(self._ask, f"{self._base}/{quote(path)}", patience.timeout, ends)
         except Throttled as error:
             self._quiet_until = self._clock() + (PAUSE if error.retry_after is None else error.retry_after)
             raise
 
-    def _ask(self, url: str, ends: float) -> httpx.Response:
-        request, auth = self._client.build_request("GET", url), self._auth
+    def _ask(self, url: str, timeout: float, ends: float) -> httpx.Response:
+        waits = httpx.Timeout(timeout, connect=min(5.0, timeout))
+        request, auth = self._client.build_request("GET", url, timeout=waits), self._auth
         for _ in range(MOST_REDIRECTS + 1):
             response = self._send(request, auth, ends)
             following = response.next_request
@@ -149,9 +145,8 @@ class HttpSymbols:
             raise UpstreamFailed(told)
         if response.headers.get("Content-Encoding", "").lower() not in DECODABLE:
             raise UpstreamFailed(f"{self.name}: an encoding we did not ask for")
-        self._refuse_oversize(int(response.headers.get("Content-Length", 0)))
 
-    def _body(self, response: httpx.Response, ends: float) -> Iterator[bytes]:
+    def _body(self, response: httpx.Response, patience: Patience, ends: float) -> Iterator[bytes]:
         chunks = response.iter_raw()
         taken = 0
         while True:
@@ -160,12 +155,12 @@ class HttpSymbols:
             if chunk is None:
                 return
             taken += len(chunk)
-            self._refuse_oversize(taken)
+            self._refuse_oversize(taken, patience)
             yield chunk
 
-    def _refuse_oversize(self, size: int) -> None:
-        if size > self._max_bytes:
-            raise TooMuch(f"{self.name}: a symbol file of more than {self._max_bytes} bytes")
+    def _refuse_oversize(self, size: int, patience: Patience) -> None:
+        if size > patience.max_bytes:
+            raise TooMuch(f"{self.name}: a symbol file of more than {patience.max_bytes} bytes")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -175,6 +170,12 @@ class HttpSymbols:
             raise UpstreamFailed(f"{self.name}: no answer in time") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise UpstreamFlaky(f"{self.name}: {error}") from error
+
+
+def _retry(seconds: float) -> stamina.BoundRetryingCaller:
+    return stamina.RetryingCaller(
+        attempts=ATTEMPTS, timeout=seconds, wait_initial=0.2, wait_max=2.0, wait_jitter=0.2
+    ).on(worth_another_try)
 
 
 def worth_another_try(error: Exception) -> bool | float:

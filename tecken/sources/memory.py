@@ -71,10 +71,10 @@ class MemoryFiles:
         self._answer()
         self.files.pop(key, None)
 
-    def signed_get(self, key: FileKey, seconds: int) -> str | None:
+    def signed_get(self, key: FileKey, seconds: float) -> str | None:
         return self._signed(key, seconds)
 
-    def signed_put(self, key: FileKey, seconds: int) -> str | None:
+    def signed_put(self, key: FileKey, seconds: float) -> str | None:
         return self._signed(key, seconds)
 
     def keys(self) -> Iterator[FileKey]:
@@ -90,7 +90,7 @@ class MemoryFiles:
             raise Absent(f"{self.name} has no {key}")
         return self.files[key]
 
-    def _signed(self, key: FileKey, seconds: int) -> str | None:
+    def _signed(self, key: FileKey, seconds: float) -> str | None:
         self._answer()
         return self._url and f"{self._url}/v1/{quote(str(key))}?expires={seconds}"
 

@@ -5,16 +5,16 @@ A page file has the key `v1/<debug file>/<DEBUG ID>/<symbol file>.pages`, beside
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
 from tecken.errors import TooMuch
 from tecken.sources.bucket import Bucket
+from tecken.sources.patience import Patience
 from tecken.sources.port import symbol_file
 from tecken.symbols.ids import ModuleKey
 
-MAX_BYTES = 4 << 30
 ROOT = "v1"
 SUFFIX = ".pages"
 
@@ -22,16 +22,17 @@ SUFFIX = ".pages"
 class ObjectSymbols:
     """An upstream in a bucket, with the bare paths `<debug file>/<DEBUG ID>/<symbol file>`."""
 
-    def __init__(self, bucket: Bucket, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, bucket: Bucket, patience: Callable[[], Patience] = Patience) -> None:
         self.name = bucket.name
         self._bucket = bucket
-        self._max_bytes = max_bytes
+        self._patience = patience
 
     @contextmanager
     def open(self, module: ModuleKey) -> Iterator[Iterator[bytes]]:
         found = self._bucket.get(str(symbol_file(module)))
-        if found.meta["size"] > self._max_bytes:
-            raise TooMuch(f"{self.name}: {module} has more than {self._max_bytes} bytes")
+        most = self._patience().max_bytes
+        if found.meta["size"] > most:
+            raise TooMuch(f"{self.name}: {module} has more than {most} bytes")
         yield self._bucket.chunks(found)
 
 

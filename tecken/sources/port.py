@@ -77,11 +77,11 @@ class OwnFiles(Protocol):
         """Also when it is not there."""
         ...
 
-    def signed_get(self, key: FileKey, seconds: int) -> str | None:
+    def signed_get(self, key: FileKey, seconds: float) -> str | None:
         """A URL from which anybody can read the file, there or not; None where the storage has no URLs."""
         ...
 
-    def signed_put(self, key: FileKey, seconds: int) -> str | None:
+    def signed_put(self, key: FileKey, seconds: float) -> str | None:
         """A URL to which anybody can PUT the file; None where the storage has no URLs."""
         ...
 

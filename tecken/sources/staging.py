@@ -39,7 +39,7 @@ class Staging:
         """Raises Absent or CouldNotAsk."""
         yield self._bucket.chunks(self._bucket.get(str(slot)))
 
-    def signed_put(self, slot: Slot, seconds: int) -> str | None:
+    def signed_put(self, slot: Slot, seconds: float) -> str | None:
         """None where the storage has no URLs."""
         return self._bucket.sign("PUT", str(slot), seconds)
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import orjson
+
 from tecken.metrics import FRAMES, MODULES, PAGES
 from tecken.modules.trace import Trace
 from tecken.symbolicate.answer import Module, Resolved, key
+
+logger = logging.getLogger("tecken.trace")
 
 
 def debug(resolved: Sequence[Resolved], trace: Trace, seconds: float) -> dict[str, Any]:
@@ -38,7 +43,13 @@ def debug(resolved: Sequence[Resolved], trace: Trace, seconds: float) -> dict[st
             "time_per_module": {str(module): spent for module, spent in trace.parse.items()},
         },
         "pages": asdict(trace.pages),
+        "missing": {str(module): reason for module, reason in trace.missing.items()},
     }
+
+
+def log(version: str, spent: dict[str, Any]) -> None:
+    """One line of JSON."""
+    logger.info("%s", orjson.dumps({"version": version, **spent}).decode())
 
 
 def count(version: str, resolved: Sequence[Resolved], trace: Trace) -> None:

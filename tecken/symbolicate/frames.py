@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from threading import Lock
 
-from cachetools import LRUCache
+from tecken.modules.bounded import Bounded
 
 _ENTRY_BYTES = 300  # the LRU's three dictionaries, the key and the bytes object, measured
 
@@ -15,7 +15,7 @@ class FrameCache:
 
     def __init__(self, max_bytes: int) -> None:
         self._lock = Lock()
-        self._entries: LRUCache[tuple[str, str, int], bytes] = LRUCache(max_bytes, getsizeof=_size)
+        self._entries: Bounded[tuple[str, str, int], bytes] = Bounded(max_bytes, _size)
 
     def get(self, version: str, generation: str, offsets: Iterable[int]) -> dict[int, bytes]:
         """Those offsets that are known."""
@@ -31,12 +31,15 @@ class FrameCache:
     def put(self, version: str, generation: str, frames: Mapping[int, bytes]) -> None:
         with self._lock:
             for offset, rendered in frames.items():
-                if _size(rendered) <= self._entries.maxsize:
-                    self._entries[version, generation, offset] = rendered
+                self._entries.keep((version, generation, offset), rendered)
+
+    def resize(self, max_bytes: int) -> None:
+        with self._lock:
+            self._entries.resize(max_bytes)
 
     @property
     def size(self) -> int:
-        """Bytes held, never more than `max_bytes`."""
+        """Bytes held, never more than the bound."""
         return int(self._entries.currsize)
 
 

@@ -44,15 +44,23 @@ class Parts(NamedTuple):
     clock: Callable[[], float] = time.monotonic
 
 
-def symbolicate(parts: Parts, version: Version, jobs: Sequence[Job], *, debug: bool = False) -> bytes:
-    """The answer as JSON. Raises CouldNotAsk as `resolve` does."""
+def symbolicate(
+    parts: Parts, version: Version, jobs: Sequence[Job], *, debug: bool = False, log: bool = False
+) -> bytes:
+    """The answer as JSON, which says what it cost with `debug`; a line of the log does with `log`.
+
+    Raises CouldNotAsk as `resolve` does.
+    """
     start = time.perf_counter()
     trace = Trace()
     resolved = resolve(parts, version, jobs, trace)
     cost.count(version.name, resolved, trace)
     answer = version.answer(resolved)
-    if debug:
-        answer += b',"debug":' + orjson.dumps(cost.debug(resolved, trace, time.perf_counter() - start))
+    if debug or log:
+        spent = cost.debug(resolved, trace, time.perf_counter() - start)
+        answer += b',"debug":' + orjson.dumps(spent) if debug else b""
+        if log:
+            cost.log(version.name, spent)
     return answer + b"}"
 
 
@@ -93,6 +101,11 @@ class _Request:
             if not left:
                 break
         self._outcomes |= dict.fromkeys(left, CouldNotAsk("its symbols are being replaced; try again"))
+        self._trace.missing = {
+            module: outcome.reason
+            for module, outcome in self._outcomes.items()
+            if isinstance(outcome, Missing)
+        }
         self._refuse_if_nothing_answered()
 
     def module(self, ask: _Ask) -> Module:

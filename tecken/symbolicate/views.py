@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from http import HTTPStatus
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
@@ -12,6 +11,7 @@ from tecken import wiring
 from tecken.guards import View, body, cors, post_only
 from tecken.http import answers_errors, error_reply, json_reply
 from tecken.metrics import REQUESTS
+from tecken.runtimeconfig.current import options
 from tecken.symbolicate.answer import V4, V5, Version
 from tecken.symbolicate.frames import FrameCache
 from tecken.symbolicate.schema import Job, Limits, v4_job, v5_jobs
@@ -21,21 +21,22 @@ YES = ("1", "true", "yes")
 
 
 @wiring.once
+def frames() -> FrameCache:
+    return FrameCache(options().process_frame_bytes)
+
+
 def parts() -> Parts:
-    return Parts(
-        wiring.library(),
-        wiring.cold(),
-        FrameCache(settings.PROCESS_FRAME_BYTES),
-        settings.SYMBOLICATE_DEADLINE_SECONDS,
-    )
+    wiring.keep_sized("process_frame_bytes", frames)
+    return Parts(wiring.library(), wiring.cold(), frames(), options().symbolicate_deadline_seconds)
 
 
 def max_body() -> int:
-    return int(settings.SYMBOLICATE_MAX_BODY_BYTES)
+    return options().symbolicate_max_body_bytes
 
 
 def limits() -> Limits:
-    return Limits(settings.SYMBOLICATE_MAX_JOBS, settings.SYMBOLICATE_MAX_FRAMES)
+    now = options()
+    return Limits(now.symbolicate_max_jobs, now.symbolicate_max_frames)
 
 
 def counted(version: str) -> Callable[[View], View]:
@@ -87,4 +88,4 @@ def root(request: HttpRequest) -> HttpResponse:
 
 def _reply(request: HttpRequest, version: Version, jobs: Sequence[Job]) -> HttpResponse:
     debug = request.headers.get("Debug", "").strip().lower() in YES
-    return json_reply(symbolicate(parts(), version, jobs, debug=debug))
+    return json_reply(symbolicate(parts(), version, jobs, debug=debug, log=options().full_tracing))

@@ -8,39 +8,46 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from datetime import timedelta
+from typing import NamedTuple, TypeVar
 
-from django.conf import settings
 from django.core.cache import BaseCache, cache
+from django.http import HttpRequest
 from redis.exceptions import RedisError
 
 from tecken import wiring
 from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk, TooOften
+from tecken.runtimeconfig.current import options
 
 T = TypeVar("T")
 
 
-class Failures:
-    """At most `limit` in `seconds`, from the first one on."""
+class Allowed(NamedTuple):
+    """So many in `seconds`, from the first one on."""
 
-    def __init__(self, name: str, counts: BaseCache, limit: int, seconds: int) -> None:
+    failures: int
+    seconds: float
+
+
+class Failures:
+    def __init__(self, name: str, counts: BaseCache, allowed: Callable[[], Allowed]) -> None:
         self._name = name
         self._counts = counts
-        self._limit = limit
-        self._seconds = seconds
+        self._allowed = allowed
         self._breaker = Breaker("redis-cache")
 
     def refuse(self, caller: str) -> None:
         """Raises TooOften."""
-        if self._ask(lambda: self._counts.get(self._key(caller), 0), 0) >= self._limit:
-            raise TooOften(f"Too many failures from {caller}", self._seconds)
+        allowed = self._allowed()
+        if self._ask(lambda: self._counts.get(self._key(caller), 0), 0) >= allowed.failures:
+            raise TooOften(f"Too many failures from {caller}", allowed.seconds)
 
     def count(self, caller: str) -> None:
         self._ask(lambda: self._add(self._key(caller)), None)
 
     def _add(self, key: str) -> None:
-        if not self._counts.add(key, 1, self._seconds):
+        if not self._counts.add(key, 1, self._allowed().seconds):
             with suppress(ValueError):  # it has just expired
                 self._counts.incr(key)
 
@@ -63,4 +70,13 @@ class Failures:
 
 @wiring.once
 def failed_tokens() -> Failures:
-    return Failures("token", cache, settings.FAILED_TOKENS, settings.FAILURE_SECONDS)
+    return Failures("token", cache, allowed_tokens)
+
+
+def allowed_tokens() -> Allowed:
+    now = options()
+    return Allowed(now.failed_tokens, now.failure_seconds)
+
+
+def login_pause(request: HttpRequest | None) -> timedelta:  # noqa: ARG001 - as django-axes asks for it
+    return timedelta(seconds=options().failure_seconds)

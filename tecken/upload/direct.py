@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 from hashlib import md5
 from typing import Final, NamedTuple
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.core import signing
 from django.db import transaction
@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from tecken import wiring
 from tecken.errors import Absent, BadInput, NotAllowed
+from tecken.runtimeconfig.current import options
 from tecken.sources.port import FileKey, OwnFiles, compressed
 from tecken.sources.staging import Slot
 from tecken.symbols.unpack import decoded
@@ -28,6 +29,7 @@ from tecken.upload.archive import file_key
 from tecken.upload.keep import Kept, Row, path, storage
 from tecken.upload.models import Announcement, Protocol, Upload
 from tecken.upload.staged import chunks, staged
+from tecken.upload.threads import each
 from tecken.upload.v2 import MD5, Announced
 
 SALT: Final = "tecken.upload.direct"
@@ -86,8 +88,9 @@ def _wanted(file: Announced, seen: set[FileKey]) -> Wanted:
     key = _key(file.key)
     if not MD5.fullmatch(file.md5_hash):
         raise BadInput("invalid MD5 hex digest")
-    if not 0 <= file.size <= settings.SYMBOL_MAX_BYTES:
-        raise BadInput(f"invalid size: 0 to {settings.SYMBOL_MAX_BYTES} bytes")
+    most = options().symbol_max_bytes
+    if not 0 <= file.size <= most:
+        raise BadInput(f"invalid size: 0 to {most} bytes")
     if key in seen:
         raise BadInput("the key is there twice")
     seen.add(key)
@@ -107,7 +110,7 @@ def _stored(upload: Upload, wanted: Sequence[Wanted]) -> set[Wanted]:
     sizes = {key: {row.content.size for row in some} for key, some in rows.items()}
     likely = [one for one in wanted if one.size in sizes.get(path(one.key), ())]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        same = pool.map(partial(_is_there, storage(upload.try_symbols)), likely)
+        same = each(pool, partial(_is_there, storage(upload.try_symbols)), likely)
         return {one for one, there in zip(likely, same, strict=True) if there}
 
 
@@ -150,8 +153,9 @@ def address(slot: Slot, limit: int) -> str:
 
 def receive(signed: str, body: Callable[[int], Iterator[bytes]]) -> None:
     """Keep what `body`, called with the limit, yields. Raises NotAllowed, or what `body` raises."""
+    most_age = timedelta(seconds=options().upload_direct_seconds)
     try:
-        upload, number, limit = signing.loads(signed, salt=SALT, max_age=settings.UPLOAD_DIRECT_SECONDS)
+        upload, number, limit = signing.loads(signed, salt=SALT, max_age=most_age)
     except signing.SignatureExpired:
         raise NotAllowed("This address has expired") from None
     except signing.BadSignature:
@@ -188,7 +192,7 @@ def _keep_all(upload: Upload, wanted: Sequence[Wanted]) -> dict[str, str]:
     left = {Slot(upload.pk, number): one for number, one in enumerate(wanted) if path(one.key) not in done}
     problems = {}
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        kept = pool.map(partial(_kept, upload, rows), left.items())
+        kept = each(pool, partial(_kept, upload, rows), left.items())
         for one, outcome in zip(left.values(), kept, strict=True):
             if isinstance(outcome, str):
                 problems[str(one.key)] = outcome

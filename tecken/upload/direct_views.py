@@ -6,7 +6,6 @@ from functools import partial
 from http import HTTPStatus
 
 import orjson
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
@@ -14,6 +13,7 @@ from tecken import wiring
 from tecken.errors import Absent
 from tecken.guards import Grant, body, permitted, post_only, streamed
 from tecken.http import answers_errors, error_reply, json_reply
+from tecken.runtimeconfig.current import options
 from tecken.sources.port import compressed
 from tecken.sources.staging import Slot
 from tecken.upload import direct
@@ -53,7 +53,7 @@ def writes_try(grant: Grant) -> bool:
 @body(lambda: MAX_BODY_BYTES)
 def announce(request: HttpRequest, content: bytes) -> HttpResponse:
     grant: Grant = request.auth  # type: ignore[attr-defined]
-    files = announced(content, settings.UPLOAD_DIRECT_MAX_FILES)
+    files = announced(content, options().upload_direct_max_files)
     upload, verdicts = direct.begin(grant.user, writes_try(grant), files)
     actions = [_action(request, verdict) for verdict in verdicts]
     answer = {
@@ -72,7 +72,7 @@ def _action(request: HttpRequest, verdict: direct.Verdict) -> dict[str, str | No
         return {"type": "error", "msg": verdict.error}
     if verdict.slot is None or verdict.wanted is None:
         return {"type": "skip"}
-    url = wiring.staging().signed_put(verdict.slot, settings.UPLOAD_DIRECT_SECONDS)
+    url = wiring.staging().signed_put(verdict.slot, options().upload_direct_seconds)
     return {
         "type": "upload",
         "url": url or own_address(request, verdict.slot, direct.most_bytes(verdict.wanted)),

@@ -18,6 +18,7 @@ from django.http.multipartparser import MultiPartParser, MultiPartParserError
 
 from tecken.errors import BadInput
 from tecken.guards import streamed
+from tecken.runtimeconfig.current import options
 
 NO_FILE = "Must be multipart form data with at least one file"
 CHUNK_BYTES = 1 << 20
@@ -91,7 +92,7 @@ def _parsed(request: HttpRequest) -> Iterator[Archive | str]:
     spool = OneArchive(request)
     # The parser takes no body without a length; how much it reads is not its business but `streamed`'s.
     meta = {**request.META, "CONTENT_LENGTH": "1"}
-    body = _Body(streamed(request, settings.UPLOAD_MAX_BYTES + FIELDS_BYTES))
+    body = _Body(streamed(request, options().upload_max_bytes + FIELDS_BYTES))
     try:
         fields, files = MultiPartParser(meta, body, [spool]).parse()  # type: ignore[arg-type]
     except (MultiPartParserError, SuspiciousOperation) as error:

@@ -17,15 +17,16 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from tecken import wiring
 from tecken.errors import Absent
+from tecken.runtimeconfig.current import options
 from tecken.sources.port import FileKey, OwnFiles
 from tecken.upload.keep import module_of, storage
 from tecken.upload.models import FileUpload, Upload
+from tecken.upload.threads import each
 
 BATCH = 500
 DELETERS = 8
@@ -52,14 +53,15 @@ class Retention:
 
     def run(self) -> Removed:
         """Raises CouldNotAsk when something does not answer; what was done until then stays done."""
-        for try_symbols, days in ((True, settings.KEEP_TRY_DAYS), (False, settings.KEEP_REGULAR_DAYS)):
+        now = options()
+        for try_symbols, days in ((True, now.keep_try_days), (False, now.keep_regular_days)):
             before = self._now - timedelta(days=days)
             old = FileUpload.objects.filter(try_symbols=try_symbols, created_at__lt=before)
             for rows in _batches(old):
                 self._remove_files(storage(try_symbols), rows, before)
             uploads = Upload.objects.filter(try_symbols=try_symbols, created_at__lt=before)
             self._remove_uploads(uploads, young=Q(created_at__gte=before))
-        self._end_unfinished(self._now - timedelta(days=settings.KEEP_UNFINISHED_DAYS))
+        self._end_unfinished(self._now - timedelta(days=now.keep_unfinished_days))
         return self._removed
 
     def _count(self, **more: int) -> None:
@@ -76,7 +78,7 @@ class Retention:
         say_so = FileUpload.objects.filter(key__in=[row.key for row in going], bucket_name=files.name)
         say_so.filter(created_at__lt=before).update(completed_at=None)
         with ThreadPoolExecutor(DELETERS) as pool:
-            list(pool.map(lambda row: _remove_object(files, row, before), going))
+            list(each(pool, lambda row: _remove_object(files, row, before), going))
         FileUpload.objects.filter(pk__in=[row.pk for row in rows]).delete()
 
     def _remove_uploads(self, uploads: QuerySet[Upload], young: Q) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import timezone
 
 from tecken import wiring
 from tecken.errors import Absent, BadInput
+from tecken.runtimeconfig.current import options
 from tecken.sources.staging import Slot
 from tecken.symbols.unpack import decoded
 from tecken.upload.keep import Outcome, keep, storage
@@ -67,7 +67,7 @@ def _keep(upload: Upload, named: Named, raw: Callable[[], Iterable[bytes]]) -> O
 
 def _content(raw: Callable[[], Iterable[bytes]], named: Named) -> Iterator[bytes]:
     if named.kind == BREAKPAD:
-        return check(decoded(raw(), settings.SYMBOL_MAX_BYTES), named)
+        return check(decoded(raw(), options().symbol_max_bytes), named)
     return iter(raw())
 
 

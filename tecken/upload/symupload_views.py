@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 
-from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse
 
 from tecken.errors import Absent, BadInput, TooMuch
 from tecken.guards import Grant, body, permitted, post_only
 from tecken.http import answers_errors, json_reply
+from tecken.runtimeconfig.current import options
 from tecken.sources.port import symbol_file
 from tecken.sources.staging import Slot
 from tecken.symbols.ids import module_key
@@ -58,7 +58,7 @@ def create(request: HttpRequest) -> HttpResponse:
     """The address is always ours: this client's PUT is chunked, which S3 refuses."""
     grant: Grant = request.auth  # type: ignore[attr-defined]
     upload = single.begin(grant.user, writes_try(grant))
-    url = own_address(request, Slot(upload.pk, 0), settings.SYMBOL_MAX_BYTES)
+    url = own_address(request, Slot(upload.pk, 0), options().symbol_max_bytes)
     return json_reply(symupload.spoken(uploadUrl=url, uploadKey=str(upload.pk)))
 
 
@@ -76,8 +76,9 @@ def complete(request: HttpRequest, content: bytes, number: int) -> HttpResponse:
 def send(request: HttpRequest) -> HttpResponse:
     """Status 200, never 201, which the client takes for a failure."""
     grant: Grant = request.auth  # type: ignore[attr-defined]
-    if int(request.META.get("CONTENT_LENGTH") or 0) > settings.SYMBOL_MAX_BYTES + FIELDS_BYTES:
-        raise TooMuch(f"The symbol file is larger than {settings.SYMBOL_MAX_BYTES} bytes")
+    most = options().symbol_max_bytes
+    if int(request.META.get("CONTENT_LENGTH") or 0) > most + FIELDS_BYTES:
+        raise TooMuch(f"The symbol file is larger than {most} bytes")
     file = request.FILES.get("symbol_file")
     if not isinstance(file, UploadedFile):
         raise BadInput("The form has no file symbol_file")

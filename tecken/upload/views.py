@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 
 from tecken.guards import Grant, permitted, post_only
 from tecken.http import answers_errors, json_reply
+from tecken.runtimeconfig.current import options
 from tecken.upload import whole
 from tecken.upload.direct_views import UPLOADERS, writes_try
 from tecken.upload.fetch import Rules, fetched
@@ -48,11 +49,12 @@ def _archive(request: HttpRequest) -> Iterator[Archive]:
 
 
 def _rules() -> Rules:
+    now = options()
     return Rules(
         [domain.lower() for domain in settings.ALLOW_UPLOAD_BY_DOWNLOAD_DOMAINS],
-        settings.UPLOAD_MAX_BYTES,
-        settings.SOURCE_TIMEOUT_SECONDS,
-        settings.SOURCE_DEADLINE_SECONDS,
+        now.upload_max_bytes,
+        now.source_timeout_seconds,
+        now.source_deadline_seconds,
         settings.SPOOL_DIR,
     )
 

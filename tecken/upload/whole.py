@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from tecken import wiring
 from tecken.errors import Absent, BadInput, CouldNotAsk, TeckenError
+from tecken.runtimeconfig.current import options
 from tecken.sources.port import OwnFiles
 from tecken.sources.staging import Slot
 from tecken.upload.archive import Limits, Listing, Member, content, listing, opened
@@ -22,6 +23,7 @@ from tecken.upload.form import CHUNK_BYTES, Archive
 from tecken.upload.keep import Kept, Row, path, record, rows, storage, store
 from tecken.upload.models import NAME_CHARACTERS, Protocol, Upload
 from tecken.upload.staged import staged
+from tecken.upload.threads import submit
 
 TASK: Final = "tecken.upload.tasks.keep_upload"
 
@@ -38,7 +40,7 @@ def threads() -> ThreadPoolExecutor:
 
 def begin(user: User, try_symbols: bool, archive: Archive) -> Upload:
     """Raises BadInput or TooMuch for an archive that we do not take, and writes nothing then."""
-    with opened(archive.file, settings.UPLOAD_MAX_MEMBERS) as opened_archive:
+    with opened(archive.file, options().upload_max_members) as opened_archive:
         found = _listing(opened_archive)
     return Upload.objects.create(
         user=user,
@@ -61,7 +63,7 @@ def keep_all(upload: Upload, file: BinaryIO) -> None:
     Raises BadInput for a broken member, Cancelled, CouldNotAsk; what is kept until then stays kept.
     """
     try:
-        with opened(file, settings.UPLOAD_MAX_MEMBERS) as archive:
+        with opened(file, options().upload_max_members) as archive:
             for kept in _stored(upload, archive, _left(upload, _listing(archive).members)):
                 record(upload, kept)
                 _stop_if_cancelled(upload)
@@ -99,13 +101,11 @@ def _slot(upload: Upload) -> Slot:
 
 
 def _listing(archive: ZipFile) -> Listing:
+    now = options()
     limits = Limits(
-        settings.UPLOAD_MAX_UNPACKED_BYTES,
-        settings.SYMBOL_MAX_BYTES,
-        settings.UPLOAD_MAX_MEMBERS,
-        settings.UPLOAD_MAX_RATIO,
+        now.upload_max_unpacked_bytes, now.symbol_max_bytes, now.upload_max_members, now.upload_max_ratio
     )
-    return listing(archive.infolist(), limits, settings.UPLOAD_FORBIDDEN_SNIPPETS)
+    return listing(archive.infolist(), limits, now.upload_forbidden_snippets)
 
 
 def _left(upload: Upload, members: Iterable[Member]) -> list[Member]:
@@ -122,7 +122,7 @@ def _stored(upload: Upload, archive: ZipFile, members: list[Member]) -> Iterator
     try:
         while True:
             for member in islice(waiting, settings.UPLOAD_THREADS - len(running)):
-                running.add(threads().submit(_store, files, archive, member, known))
+                running.add(submit(threads(), _store, files, archive, member, known))
             if not running:
                 return
             done, running = wait(running, return_when=FIRST_COMPLETED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from tecken.sources.files import OwnSymbols
 from tecken.sources.http import HttpSymbols
 from tecken.sources.memory import MemoryFiles, MemorySymbols
 from tecken.sources.objects import ObjectSymbols
+from tecken.sources.patience import Patience
 from tecken.sources.port import SymbolSource, symbol_file
 from tecken.symbols.ids import ModuleKey, module_key, symbol_file_name
 from tests.support.http_upstream import HttpUpstream, Reply
@@ -25,6 +27,7 @@ pytest_plugins = ["tests.support.upstreams"]
 MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 TEXT = b"MODULE windows x86_64 44E4EC8C2F41492B9369D6B9A059577C2 xul.pdb\n" + b"FUNC 1000 10 0 f\n" * 200_000
 LIMIT = 8 << 20
+LIMITED = partial(Patience, max_bytes=LIMIT)
 
 
 class Place(NamedTuple):
@@ -51,13 +54,13 @@ def local(tmp_path: Path) -> Place:
         path.parent.mkdir(parents=True)
         path.write_bytes(stored)
 
-    return Place(ObjectSymbols(bucket_for(tmp_path.as_uri(), create=False), LIMIT), put)
+    return Place(ObjectSymbols(bucket_for(tmp_path.as_uri(), create=False), LIMITED), put)
 
 
 @pytest.fixture
 def s3(request: pytest.FixtureRequest) -> Place:
     bucket = bucket_for(f"s3://{request.getfixturevalue('s3_bucket').name}/symbols", create=False)
-    return Place(ObjectSymbols(bucket, LIMIT), lambda module, stored: bucket.put(path_of(module), [stored]))
+    return Place(ObjectSymbols(bucket, LIMITED), lambda module, stored: bucket.put(path_of(module), [stored]))
 
 
 @pytest.fixture
@@ -65,7 +68,7 @@ def http(upstream: HttpUpstream) -> Iterator[Place]:
     def put(module: ModuleKey, stored: bytes) -> None:
         upstream.script[f"/pre fix/{path_of(module)}"] = Reply(body=stored)
 
-    source = HttpSymbols(f"{upstream.url}pre%20fix/", max_bytes=LIMIT)
+    source = HttpSymbols(f"{upstream.url}pre%20fix/", LIMITED)
     yield Place(source, put)
     source.close()
 

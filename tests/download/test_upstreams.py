@@ -40,7 +40,7 @@ def web(storage: Path, upstream: HttpUpstream, settings: Settings) -> Iterator[H
 def forget() -> None:
     """Also closes the connections."""
     for url in site_settings.SYMBOL_SOURCES:
-        source = parts.upstreams().named(shown(url)).source
+        source = parts.upstreams().named(shown(url)).source.source
         if isinstance(source, HttpSymbols):
             source.close()
     wiring.forget()

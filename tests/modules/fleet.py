@@ -47,8 +47,8 @@ def preparer(url: str, directory: Path) -> Preparer:
         page_files=page_files_for(f"file://{directory}/storage"),
         store=RedisPageStore(client),
         turns=RedisTurns(client),
-        conversion=Conversion(MIB),
-        lifetimes=Lifetimes(600, 600, 600),
+        conversion=Conversion(lambda: MIB),
+        lifetimes=lambda: Lifetimes(600, 600, 600),
     )
 
 

@@ -20,10 +20,10 @@ def sym(module: ModuleKey, functions: int = 3, name: str = "work") -> bytes:
 
 
 def page_file(text: bytes) -> bytes:
-    with Conversion(MIB).of([text]) as made:
+    with Conversion(lambda: MIB).of([text]) as made:
         return b"".join(made.chunks())
 
 
 def header_of(module: ModuleKey, functions: int = 3) -> Header:
-    with Conversion(MIB).of([sym(module, functions)]) as made:
+    with Conversion(lambda: MIB).of([sym(module, functions)]) as made:
         return made.header

@@ -36,7 +36,7 @@ class House:
             page_files=self.page_files,
             store=store or self.store,
             turns=MemoryTurns(),
-            conversion=Conversion(MIB),
+            conversion=Conversion(lambda: MIB),
             tell=self.told.append,
             changed=self.change,
         )

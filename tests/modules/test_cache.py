@@ -15,7 +15,7 @@ NSS = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
 
 def test_a_header_is_trusted_for_its_seconds() -> None:
     clock = Clock()
-    cache = HeaderCache(MIB, 30, clock)
+    cache = HeaderCache(MIB, lambda: 30, clock)
     header = cache.put(XUL, header_of(XUL).raw)
     clock.sleep(29.9)
     assert cache.get(XUL) is header
@@ -25,7 +25,7 @@ def test_a_header_is_trusted_for_its_seconds() -> None:
 
 def test_a_header_that_did_not_change_is_not_parsed_again() -> None:
     clock = Clock()
-    cache = HeaderCache(MIB, 30, clock)
+    cache = HeaderCache(MIB, lambda: 30, clock)
     header = cache.put(XUL, header_of(XUL).raw)
     clock.sleep(30)
     assert cache.put(XUL, header_of(XUL).raw) is header
@@ -34,7 +34,7 @@ def test_a_header_that_did_not_change_is_not_parsed_again() -> None:
 
 
 def test_a_dropped_header_is_gone() -> None:
-    cache = HeaderCache(MIB, 30, Clock())
+    cache = HeaderCache(MIB, lambda: 30, Clock())
     cache.put(XUL, header_of(XUL).raw)
     cache.drop(XUL)
     cache.drop(NSS)
@@ -43,7 +43,7 @@ def test_a_dropped_header_is_gone() -> None:
 
 
 def test_what_is_no_header_is_not_kept() -> None:
-    cache = HeaderCache(MIB, 30, Clock())
+    cache = HeaderCache(MIB, lambda: 30, Clock())
     with pytest.raises(MalformedPageFile):
         cache.put(XUL, b"nonsense")
     assert cache.get(XUL) is None
@@ -51,7 +51,7 @@ def test_what_is_no_header_is_not_kept() -> None:
 
 def test_headers_are_bounded_by_their_bytes() -> None:
     raw = header_of(XUL).raw
-    cache = HeaderCache(header_of(XUL).size, 30, Clock())
+    cache = HeaderCache(header_of(XUL).size, lambda: 30, Clock())
     cache.put(XUL, raw)
     cache.put(NSS, raw)
     assert cache.get(XUL) is None
@@ -60,7 +60,7 @@ def test_headers_are_bounded_by_their_bytes() -> None:
 
 
 def test_a_header_that_does_not_fit_is_used_and_not_kept() -> None:
-    cache = HeaderCache(1, 30, Clock())
+    cache = HeaderCache(1, lambda: 30, Clock())
     assert cache.put(XUL, header_of(XUL).raw).generation == header_of(XUL).generation
     assert cache.get(XUL) is None
 

@@ -9,13 +9,14 @@ import redis
 from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk
 from tecken.modules import keys
-from tecken.modules.known import Known, Unknown
+from tecken.modules.known import Known, Lifetimes, Unknown
 from tecken.redisclient import client
 from tecken.sources.port import FileKey
 from tests.support.redis_server import free_port
 
 KEY = FileKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2", "xul.sym")
 NAME = keys.regular_file(KEY)
+LIFETIMES = Lifetimes(there=100, absent=10, doubtful=1)
 
 
 @pytest.fixture
@@ -27,13 +28,13 @@ def connection() -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def known(connection: redis.Redis) -> Known:
-    return Known(connection, Breaker("redis-cache"), 100, 10)
+    return Known(connection, Breaker("redis-cache"), lambda: LIFETIMES)
 
 
 @pytest.fixture
 def away() -> Iterator[Known]:
     with client(f"redis://127.0.0.1:{free_port()}", timeout=1, connect_timeout=1) as refused:
-        yield Known(refused, Breaker("redis-cache"), 100, 10)
+        yield Known(refused, Breaker("redis-cache"), lambda: LIFETIMES)
 
 
 @pytest.mark.parametrize(("fact", "seconds"), [(None, 10), ([12, "etag", 1.5], 100), ([], 100)])

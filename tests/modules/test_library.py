@@ -38,7 +38,7 @@ class House:
 
     def process(self, store: PageStore | None = None, seconds: float = 10) -> Library:
         reader = PageFileReader(self.page_files, seconds=seconds)
-        headers = HeaderCache(MIB, TRUST, self.clock)
+        headers = HeaderCache(MIB, lambda: TRUST, self.clock)
         return Library(store or self.store, reader, headers, PageCache(MIB))
 
 

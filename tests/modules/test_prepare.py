@@ -39,8 +39,8 @@ class House:
             page_files=self.page_files,
             store=store or self.store,
             turns=MemoryTurns(),
-            conversion=Conversion(MIB, str(self.spool_dir)),
-            lifetimes=LIFETIMES,
+            conversion=Conversion(lambda: MIB, str(self.spool_dir)),
+            lifetimes=lambda: LIFETIMES,
         )
         return preparer.prepare(module)
 
@@ -75,7 +75,7 @@ def test_what_only_unwinders_read_is_not_fetched(house: House) -> None:
         yield b"STACK CFI INIT 1000 10 .cfa: $rsp 8 +\n" * 100_000
         raise AssertionError("read on")
 
-    with Conversion(100 * MIB).of(chunks()) as made:
+    with Conversion(lambda: 100 * MIB).of(chunks()) as made:
         assert made.header.metadata.symbols == 3
 
 

@@ -7,19 +7,21 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tecken.errors import Absent, CouldNotAsk, TooMuch
-from tecken.sources.bucket import Bucket, Patience, bucket_for, merged
+from tecken.sources.bucket import Bucket, bucket_for, merged
 from tecken.sources.nameless import STALE_SECONDS
+from tecken.sources.patience import Patience
 from tests.support.http_upstream import HttpUpstream, Reply
 from tests.support.s3_server import S3Bucket
 
 pytest_plugins = ["tests.support.upstreams"]
 
-QUICK = Patience(timeout=0.05, deadline=0.1)
+QUICK = partial(Patience, timeout=0.05, deadline=0.1)
 
 
 def get(bucket: Bucket, key: str) -> bytes:

@@ -36,7 +36,7 @@ def sample(module: ModuleKey) -> bytes:
 
 
 def page_file(text: bytes) -> PageFile:
-    with Conversion(MIB).of([text]) as made:
+    with Conversion(lambda: MIB).of([text]) as made:
         return PageFile(made.header, b"".join(made.chunks()))
 
 

@@ -288,6 +288,7 @@ def test_debug_tells_the_cost(server: Server) -> None:
         "downloads": {"count": 0, "size": 0, "time": 0, "size_per_module": {}, "time_per_module": {}},
         "parse_sym": {"time": 0, "time_per_module": {}},
         "pages": {"process": 0, "store": 3, "page_file": 0},
+        "missing": {str(LIBC): ABSENT.reason},
     }
     assert "debug" in server.ask(job, version=V4(), debug=True)
     assert "debug" not in server.ask(job)

@@ -22,6 +22,7 @@ from tecken.store.port import Missing
 from tecken.symbolicate import views
 from tecken.symbols.ids import ModuleKey
 from tecken.symbols.pagefile import Header
+from tests.support.options import Override
 from tests.symbolicate.memory import CPP, RUST, SAMPLES, C
 
 LIBC = ModuleKey("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")
@@ -30,16 +31,18 @@ JOB = orjson.loads(STACK)["jobs"][0]
 
 
 def forget_parts() -> None:
-    for part in (views.parts, *vars(wiring).values()):
+    for part in (views.frames, *vars(wiring).values()):
         if hasattr(part, "cache_clear"):
             part.cache_clear()
 
 
 @pytest.fixture(autouse=True)
-def _storage(tmp_path: Path, settings: pytest_django.Settings, clear_redis_store: None) -> Iterator[None]:
+def _storage(
+    tmp_path: Path, settings: pytest_django.Settings, runtime_options: Override, clear_redis_store: None
+) -> Iterator[None]:
     settings.STORAGE_URL = f"file://{tmp_path}"
     settings.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
-    settings.SYMBOLICATE_DEADLINE_SECONDS = 0
+    runtime_options(symbolicate_deadline_seconds=0)
     forget_parts()
     yield
     forget_parts()
@@ -120,8 +123,8 @@ def test_one_prepared_module_makes_it_a_partial_answer() -> None:
 
 
 @pytest.mark.parametrize("version", ["v4", "v5"])
-def test_refusals(version: str, settings: pytest_django.Settings) -> None:
-    settings.SYMBOLICATE_MAX_BODY_BYTES = 100
+def test_refusals(version: str, runtime_options: Override) -> None:
+    runtime_options(symbolicate_max_body_bytes=100)
     replies = [post(version, b"{"), post(version, b"[]"), post(version, bytes(101))]
     assert [reply.status_code for reply in replies] == [400, 400, 413]
     assert [orjson.loads(reply.content)["error"] for reply in replies] == [
@@ -132,9 +135,8 @@ def test_refusals(version: str, settings: pytest_django.Settings) -> None:
     assert {reply["Access-Control-Allow-Origin"] for reply in replies} == {"*"}
 
 
-def test_limits(settings: pytest_django.Settings) -> None:
-    settings.SYMBOLICATE_MAX_JOBS = 1
-    settings.SYMBOLICATE_MAX_FRAMES = 11
+def test_limits(runtime_options: Override) -> None:
+    runtime_options(symbolicate_max_jobs=1, symbolicate_max_frames=11)
     assert post("v5", {"jobs": [JOB, JOB]}).status_code == 413
     assert post("v5", JOB).status_code == 413
     assert post("v4", JOB | {"version": 4}).status_code == 413

@@ -10,12 +10,12 @@ from django_redis.cache import RedisCache
 
 from tecken.errors import TooOften
 from tecken.tokens.address import address
-from tecken.tokens.failures import Failures
+from tecken.tokens.failures import Allowed, Failures
 from tests.support.redis_server import RedisServer
 
 
 def failures(limit: int = 2) -> Failures:
-    return Failures(str(uuid.uuid4()), cache, limit, 300)
+    return Failures(str(uuid.uuid4()), cache, lambda: Allowed(limit, 300))
 
 
 def test_so_many_and_no_more() -> None:
@@ -46,7 +46,7 @@ def nobody() -> RedisCache:
 
 
 def test_nobody_is_refused_while_the_cache_is_away(nobody: RedisCache) -> None:
-    counted = Failures("token", nobody, 1, 300)
+    counted = Failures("token", nobody, lambda: Allowed(1, 300))
     for _ in range(3):
         counted.count("192.0.2.1")
         counted.refuse("192.0.2.1")

@@ -26,6 +26,7 @@ from tecken.upload.keep import keep, storage
 from tecken.upload.models import FileUpload, Upload
 from tecken.upload.retention import NEVER_COMPLETED, Removed, Retention
 from tecken.upload.tasks import clean
+from tests.support.options import Override
 from tests.support.redis_server import free_port
 
 pytestmark = pytest.mark.django_db
@@ -211,10 +212,12 @@ def test_the_command_tells_what_it_did(uploads: Uploads) -> None:
     assert said.getvalue().endswith("1 of their rows, 1 uploads, 0 staged files, 1 missing symbols\n")
 
 
-def test_the_command_fails_when_storage_is_away(uploads: Uploads, house: Settings) -> None:
+def test_the_command_fails_when_storage_is_away(
+    uploads: Uploads, house: Settings, runtime_options: Override
+) -> None:
     uploads(SYM, days_ago=800)
     house.STORAGE_URL = "s3://nowhere"
-    house.SOURCE_TIMEOUT_SECONDS = 0.1
+    runtime_options(source_timeout_seconds=0.1)
     wiring.forget()
     with pytest.raises(CommandError, match="the next run goes on from here"):
         call_command("cleanup")

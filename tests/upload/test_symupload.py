@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.test import Client
-from pytest_django import Settings
 
 from tecken import wiring
 from tecken.errors import BadInput, BadModule
@@ -20,6 +19,7 @@ from tecken.sources.port import FileKey
 from tecken.symbols.ids import ModuleKey
 from tecken.upload import symupload
 from tecken.upload.models import FileUpload, Upload
+from tests.support.options import Override
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, stored
 
 pytest_plugins = ["tests.upload.site"]
@@ -98,9 +98,9 @@ class TestProtocol1:
         reply = send(key, form(FIELDS, None))
         assert (reply.status_code, reply.json()) == (400, {"error": "The form has no file symbol_file"})
 
-    def test_the_file_is_too_large(self, key: str, settings: Settings) -> None:
-        settings.SYMBOL_MAX_BYTES = -(64 << 10)
-        reply = send(key, form(FIELDS))
+    def test_the_file_is_too_large(self, key: str, runtime_options: Override) -> None:
+        runtime_options(symbol_max_bytes=1)
+        reply = send(key, form(FIELDS, SYM + bytes(64 << 10)))
         assert reply.status_code == 413
         assert not Upload.objects.exists()
 

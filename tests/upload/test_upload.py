@@ -23,6 +23,7 @@ from tecken.upload.form import Spool
 from tecken.upload.keep import keep
 from tecken.upload.models import FileUpload, Upload
 from tecken.upload.tasks import keep_upload
+from tests.support.options import Override
 from tests.support.redis_server import free_port
 from tests.support.s3_server import S3Bucket
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, Uploader, stored
@@ -244,8 +245,8 @@ def test_a_url_we_do_not_download_from(builder: Uploader, as_form: bool, setting
     assert ask("https://queue.example/a.tar") == (400, 'Unrecognized archive file extension ".tar"')
 
 
-def test_an_archive_over_the_limit(builder: Uploader, settings: Settings) -> None:
-    settings.UPLOAD_MAX_BYTES = 10
+def test_an_archive_over_the_limit(builder: Uploader, runtime_options: Override) -> None:
+    runtime_options(upload_max_bytes=10)
     reply = send(builder, BOTH + bytes(100_000))
     assert reply.status_code == 413
 

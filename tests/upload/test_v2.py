@@ -18,6 +18,7 @@ from tecken.errors import Absent
 from tecken.sources.port import FileKey
 from tecken.sources.staging import Slot
 from tecken.upload.models import Announcement, FileUpload, Upload
+from tests.support.options import Override
 from tests.support.s3_server import S3Bucket
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, Uploader, spec, stored
 
@@ -137,8 +138,8 @@ def test_a_body_of_another_shape_is_a_400(builder: Uploader, body: bytes) -> Non
     assert (reply.status_code, reply.json()) == (400, {"error": "malformed JSON request body"})
 
 
-def test_too_many_files_are_a_400(builder: Uploader, settings: Settings) -> None:
-    settings.UPLOAD_DIRECT_MAX_FILES = 1
+def test_too_many_files_are_a_400(builder: Uploader, runtime_options: Override) -> None:
+    runtime_options(upload_direct_max_files=1)
     reply = builder.post("/upload/v2/", {"files": [spec("a", b""), spec("b", b"")]})
     assert (reply.status_code, reply.json()) == (400, {"error": "too many files"})
 
@@ -222,9 +223,9 @@ class TestAddress:
         reply = builder.put(url[:-1] + ("x" if url[-1] != "x" else "y"), DLL)
         assert (reply.status_code, reply.json()) == (403, {"error": "Nobody was given this address"})
 
-    def test_expires(self, builder: Uploader, settings: Settings) -> None:
+    def test_expires(self, builder: Uploader, runtime_options: Override) -> None:
         url = urls(builder.announce({DLL_KEY: DLL}))[str(DLL_KEY)]
-        settings.UPLOAD_DIRECT_SECONDS = -1
+        runtime_options(upload_direct_seconds=1e-6)
         reply = builder.put(url, DLL)
         assert (reply.status_code, reply.json()) == (403, {"error": "This address has expired"})
 

@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from tecken import wiring
 from tecken.errors import TeckenError
 from tecken.management.text import stack_lines
+from tecken.runtimeconfig.current import options
 from tecken.symbolicate.answer import V5
 from tecken.symbolicate.frames import FrameCache
 from tecken.symbolicate.schema import Limits, v5_jobs
@@ -49,7 +50,7 @@ def _parts() -> Parts:
     return Parts(
         wiring.library(),
         wiring.inline_cold(),
-        FrameCache(settings.PROCESS_FRAME_BYTES),
+        FrameCache(options().process_frame_bytes),
         settings.CONVERT_TIME_LIMIT_SECONDS,
     )
 
