@@ -122,6 +122,7 @@ INSTALLED_APPS = [
     "tecken.runtimeconfig",
     "tecken.tokens",
     "tecken.upload",
+    "tecken.web",
     "tecken.tokens.site.SiteConfig",
 ]
 MIDDLEWARE = ["django.middleware.security.SecurityMiddleware", "tecken.tokens.middleware.for_people"]
@@ -163,6 +164,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 SESSION_ENGINE = "django.contrib.sessions.backends.cache"
 SESSION_COOKIE_AGE = SESSION_SECONDS
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
+CSRF_FAILURE_VIEW = "tecken.web.door.forged"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
