@@ -96,7 +96,8 @@ def serve(env: dict[str, str]) -> int:
     manager.add_process("redis-cache", redis(IMAGES / "redis-cache", env["REDIS_URL"]), quiet=True)
     manager.add_process("redis-store", redis(IMAGES / "redis", env["REDIS_STORE_URL"]), quiet=True)
     manager.add_process("worker", python(WORKER), env=env)
-    manager.add_process("web", python("-m run.web"), env=env)
+    counted = {"PROMETHEUS_MULTIPROC_DIR": str(HOME / "metrics")}
+    manager.add_process("web", python("-m run.web"), env={**env, **counted})
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     tour = subprocess.Popen([sys.executable, "-m", "run.tour"], env=env)
     manager.loop()

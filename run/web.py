@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 DEFAULTS = {
     "GRANIAN_INTERFACE": "wsgi",
@@ -18,6 +19,17 @@ DEFAULTS = {
     "GRANIAN_LOG_LEVEL": "warning",
 }
 
+
+
+def count_anew(directory: Path) -> None:
+    """Forgets what processes of an earlier start have counted."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for path in directory.glob("*.db"):
+        path.unlink()
+
+
 if __name__ == "__main__":
+    if metrics := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        count_anew(Path(metrics))
     command = [sys.executable, "-m", "granian", "tecken.wsgi:application"]
     os.execve(sys.executable, command, {**DEFAULTS, **os.environ})

@@ -106,6 +106,7 @@ OIDC_OP_JWKS_ENDPOINT = env.str("OIDC_OP_JWKS_ENDPOINT", **OIDC_NEEDS)
 
 WORKER_MAX_MEMORY_KIB = env.int("WORKER_MAX_MEMORY_KIB", 512 * 1024)
 WORKER_MAX_TASKS = env.int("WORKER_MAX_TASKS", 500)
+PROMETHEUS_MULTIPROC_DIR = env.str("PROMETHEUS_MULTIPROC_DIR", "")  # the library reads it itself, too
 
 env.seal()
 
@@ -227,6 +228,7 @@ CACHES: dict[str, dict[str, Any]] = {
 # visibility timeout (wanted in three places) stays above the longest task. Without a socket timeout a publish
 # to a broker that does not answer would wait for ever; a worker's BRPOP alone may take one second.
 
+REDIS_QUEUE_URL = database(REDIS_URL, 1)
 CELERY_BROKER_URL = broker(REDIS_URL, 1)
 if REDIS_URL.startswith(("rediss:", "sentinels:")):
     CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED}  # which is not the default there

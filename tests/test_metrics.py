@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import tecken
+from run.web import count_anew
 from tecken import metrics
 from tecken.metrics import Figure
 
@@ -32,6 +33,15 @@ def test_processes_are_counted_together(tmp_path: Path) -> None:
     told = shown([Figure("tecken_x", "An x.", [({}, 3)])], tmp_path)
     assert told['tecken_symbolicate_requests_total{status="418",version="v4"}'] == 2
     assert told["tecken_x"] == 3
+
+
+def test_a_start_counts_anew(tmp_path: Path) -> None:
+    directory = tmp_path / "metrics"
+    count_anew(directory)
+    (directory / "counter_1.db").touch()
+    (directory / "notes").touch()
+    count_anew(directory)
+    assert [path.name for path in directory.iterdir()] == ["notes"]
 
 
 def shown(figures: list[Figure], directory: Path | None = None) -> dict[str, float]:
