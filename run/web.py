@@ -20,7 +20,6 @@ DEFAULTS = {
 }
 
 
-
 def count_anew(directory: Path) -> None:
     """Forgets what processes of an earlier start have counted."""
     directory.mkdir(parents=True, exist_ok=True)
