@@ -249,6 +249,11 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_SOFT_TIME_LIMIT = CONVERT_TIME_LIMIT_SECONDS
 CELERY_TASK_TIME_LIMIT = CONVERT_TIME_LIMIT_SECONDS + 30
 CELERY_BEAT_SCHEDULE = {
+    "reconcile-runtime-configuration": {
+        "task": "tecken.runtimeconfig.tasks.reconcile",
+        "schedule": 60.0,
+        "options": {"expires": 60.0},
+    },
     "write-misses": {
         "task": "tecken.download.tasks.write_misses",
         "schedule": 60.0,

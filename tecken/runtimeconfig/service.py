@@ -210,7 +210,7 @@ def _settle_once() -> None:
         return
     by_hand = difference(base.values, _clean(there.texts)) if base else {}
     if by_hand:
-        last = _adopt(by_hand, last)
+        last = _adopt(by_hand, there, last)
     if last.number:
         current.shelf().write(_told(last, refill=not by_hand), last.values, expected=there.version)
 
@@ -220,8 +220,10 @@ def _base(there: Values) -> Version | None:
     return kept.known(there.version, there.stamp) if there.stamp else kept.before(there.version)
 
 
-def _adopt(by_hand: Difference, last: Version) -> Version:
+def _adopt(by_hand: Difference, there: Values, last: Version) -> Version:
     """What was changed by hand, as a version. What cannot be used is recorded too, and said to be ignored."""
+    if current.shelf().read() != there:
+        raise Conflict("somebody adopted it between our looks at the shelf and at the database")
     changes = {key: new for key, (_, new) in by_hand.items()}
     author = Author(BY_HAND, None, _verdict("changed by hand", changes), "redis")
     made, changed = kept.append(author, lambda texts: _merged(texts, changes), expected=last.number)
