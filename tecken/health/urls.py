@@ -3,10 +3,12 @@ from __future__ import annotations
 from django.urls import path
 from dockerflow.django.views import lbheartbeat, version
 
-from tecken.health.views import heartbeat
+from tecken.health import views
 
 urlpatterns = [
     path("__lbheartbeat__", lbheartbeat),
-    path("__heartbeat__", heartbeat),
+    path("__heartbeat__", views.heartbeat),
     path("__version__", version),
+    path("health", views.health),
+    path("metrics", views.exposition),
 ]
