@@ -1,4 +1,4 @@
-"""The worker's entrance: `celery -A tecken worker`."""
+"""The worker's entrance: `celery -A tecken worker`, and that of `celery -A tecken beat`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from celery import Celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tecken.settings")
 
-app = Celery("tecken")
+import tecken.jobs.signals  # noqa: F401 - connects them
+
+app = Celery("tecken", task_cls="tecken.jobs.task:Job")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["tecken.download", "tecken.runtimeconfig", "tecken.symbolicate", "tecken.upload"])
+app.steps["consumer"].add("tecken.jobs.pause:Pause")
 app.set_default()  # `current_app` is per thread: a web server's threads would see another app without this
