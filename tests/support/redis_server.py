@@ -48,6 +48,11 @@ class RedisServer:
         self.port = free_port()
 
     @property
+    def data(self) -> Path:
+        """What it keeps over a restart; a copy of it is what the server knew then."""
+        return Path(self._home.name)
+
+    @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
@@ -70,6 +75,13 @@ class RedisServer:
             self._process.wait()
         self._process = None
 
+    def kill(self) -> None:
+        """kill -9: the append-only file may lack the last second."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
     def pause(self) -> None:
         """The server goes mute; the kernel still accepts connections for it."""
         self._signal(signal.SIGSTOP)
@@ -79,10 +91,7 @@ class RedisServer:
 
     def close(self) -> None:
         """Ends the server at once and removes its data."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        self.kill()
         self._home.cleanup()
 
     def __enter__(self) -> Self:

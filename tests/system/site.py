@@ -19,12 +19,19 @@ ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docker" / "images"
 STARTS_WITHIN = 30.0  # seconds
 NOTHING_KEPT = {"PROCESS_HEADER_BYTES": "1", "PROCESS_PAGE_BYTES": "1", "PROCESS_FRAME_BYTES": "1"}
-WEB = ["-m", "granian", "--interface", "wsgi", "--workers", "1", "--blocking-threads", "4"]
-WORKER = ["-m", "celery", "--quiet", "-A", "tecken", "worker", "--loglevel", "error", "--concurrency", "1"]
 
 
 class Site:
     """The web process keeps nothing in memory, so each request needs the store or the page files."""
+
+    web: tuple[str, ...] = (
+        *("-m", "granian", "--interface", "wsgi", "--workers", "1", "--blocking-threads", "4"),
+        "tecken.wsgi:application",
+    )
+    worker: tuple[str, ...] = (
+        *("-m", "celery", "--quiet", "-A", "tecken", "worker", "--loglevel", "error"),
+        *("--concurrency", "1"),
+    )
 
     def __init__(self, home: Path, **environment: str) -> None:
         self.cache = RedisServer(IMAGES / "redis-cache" / "redis.conf")
@@ -58,13 +65,13 @@ class Site:
     ) -> None:
         self._client.close()
         self.stop_worker()
-        _end(self._web)
+        end(self._web)
         self.cache.close()
         self.store.close()
         self._log.close()
 
     def start_web(self) -> None:
-        self._web = self._python([*WEB, "--port", str(self._port), "tecken.wsgi:application"])
+        self._web = self._python([*self.web, "--port", str(self._port)])
         self._wait_for_web(monotonic() + STARTS_WITHIN)
 
     def kill_web(self) -> None:
@@ -72,14 +79,14 @@ class Site:
         _kill(self._web)
 
     def start_worker(self) -> None:
-        self._worker = self._python(WORKER)
+        self._worker = self._python([*self.worker])
 
     def kill_worker(self) -> None:
         """kill -9, of its children too."""
         _kill(self._worker)
 
     def stop_worker(self) -> None:
-        _end(self._worker)
+        end(self._worker)
 
     def manage(self, *arguments: str) -> str:
         """What a command printed; fails with what it said when its exit status is not 0."""
@@ -105,7 +112,7 @@ class Site:
             client.get(f"{self.url}/__lbheartbeat__").raise_for_status()
 
 
-def _end(process: subprocess.Popen[bytes] | None) -> None:
+def end(process: subprocess.Popen[bytes] | None) -> None:
     if process is not None and process.poll() is None:
         process.terminate()
         try:

@@ -1,0 +1,189 @@
+"""A site of many processes, each of which is asked what it has in force."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import httpx
+import redis
+from celery import Celery
+
+from tests.support.redis_server import RedisServer, free_port
+from tests.support.sentinel import wait_until
+from tests.system.site import Site, end
+
+SPAWNED, FORKED, WORKERS = 2, 2, 2  # processes: granian's, those of tests.support.prefork, Celery's
+SOON = 5.0  # seconds: the second that is promised, and what a busy machine adds
+LATE = 30.0
+LIMITED: dict[str, Any] = {
+    "jobs": [{"memoryMap": [], "stacks": [[]]}] * 11
+}  # one more than the default allows
+SMALL: dict[str, Any] = {"memoryMap": [], "stacks": [[]]}
+PERMISSION = "runtimeconfig.change_option"
+
+Seen = dict[int, dict[str, Any]]  # by process id
+
+
+class Fleet(Site):
+    """Two web servers and a worker. `seen()` has what each process said lately."""
+
+    web = (
+        *("-m", "granian", "--interface", "wsgi", "--workers", str(SPAWNED), "--blocking-threads", "4"),
+        "tests.support.observed:application",
+    )
+    worker = (
+        *("-m", "celery", "--quiet", "-A", "tecken", "worker", "--loglevel", "error"),
+        *("--concurrency", str(WORKERS), "--include", "tests.support.observed_jobs"),
+    )
+
+    JOBS = 4 * WORKERS
+
+    def __init__(self, home: Path, **environment: str) -> None:
+        super().__init__(home, **environment)
+        self._forked_port = free_port()
+        self._forked: subprocess.Popen[bytes] | None = None
+        self._answers = home / "answers"
+        self.urls = (self.url, f"http://127.0.0.1:{self._forked_port}")
+        self.token = ""
+
+    def start_web(self) -> None:
+        self.manage("migrate", "--verbosity", "0")
+        permission = ("--permission", PERMISSION, "--create-user")
+        self.token = self.manage("createtoken", "op@example.com", *permission).strip()
+        self._forked = self._python(["-m", "tests.support.prefork", str(self._forked_port)])
+        super().start_web()
+        wait_until(lambda: len(self.web_seen()) == SPAWNED + FORKED, LATE, "every web process answers")
+
+    def __exit__(self, *error: Any) -> None:
+        end(self._forked)
+        super().__exit__(*error)
+
+    def web_seen(self) -> Seen:
+        """Asks over a few new connections: which process gets one is the kernel's choice."""
+        told = [self._ask(url) for url in self.urls for _ in range(4 * SPAWNED)]
+        return {one["pid"]: one for one in told}
+
+    def worker_seen(self) -> Seen:
+        """Through the queue, so only while redis-cache is there."""
+        self.send_jobs()
+        return self.wait_for_jobs()
+
+    def send_jobs(self) -> None:
+        self._answers.write_text("")
+        with Celery(broker=self.broker, set_as_current=False) as app:
+            for _ in range(self.JOBS):
+                app.send_task("observe", args=[str(self._answers)], retry=False)
+
+    def wait_for_jobs(self) -> Seen:
+        wait_until(lambda: self._answers.read_text().count("\n") == self.JOBS, LATE, "all jobs are done")
+        told = [json.loads(line) for line in self._answers.read_text().splitlines()]
+        return {one["pid"]: one for one in told}
+
+    @property
+    def redis_cache(self) -> RedisServer:
+        return self.cache
+
+    @property
+    def broker(self) -> str:
+        return self.redis_cache.url.removesuffix("0") + "1"
+
+    def wait_for_web(self, holds: Callable[[dict[str, Any]], bool], what: str, seconds: float = SOON) -> None:
+        """Until every web process has answered with something of which `holds` is true."""
+        done: Seen = {}
+
+        def all_hold() -> bool:
+            done.update({pid: one for pid, one in self.web_seen().items() if holds(one)})
+            return len(done) == SPAWNED + FORKED
+
+        wait_until(all_hold, seconds, f"{what}, in every web process; only in {done}")
+
+    def changed(self, jobs: int) -> int:
+        """The version, once every web process has it."""
+        version = self.recorded(jobs)
+        self.wait_for_web(lambda seen: (seen["jobs"], seen["version"]) == (jobs, version), f"{jobs} jobs")
+        return version
+
+    def recorded(self, jobs: int) -> int:
+        """The version, which Redis may not have yet."""
+        reply = self.change(symbolicate_max_jobs=jobs)
+        assert reply.status_code == 200, reply.text
+        return int(reply.json()["version"])
+
+    def change(self, **values: object) -> httpx.Response:
+        """By the API, whose answer is returned whatever it is."""
+        texts = {name: None if value is None else str(value) for name, value in values.items()}
+        return httpx.patch(
+            f"{self.url}/api/config/",
+            json={"changes": texts},
+            headers={"Auth-Token": self.token},
+            timeout=30,
+        )
+
+    def wait_for_value(self, jobs: bytes) -> None:
+        """Until it is in Redis."""
+        with self.configuration() as configuration:
+            wait_until(
+                lambda: configuration.hget("config:values", "symbolicate_max_jobs") == jobs,
+                SOON,
+                f"{jobs!r} jobs in Redis",
+            )
+
+    @contextmanager
+    def configuration(self) -> Iterator[redis.Redis]:
+        """As `redis-cli -n 2` has it."""
+        with redis.Redis.from_url(self.redis_cache.url.removesuffix("0") + "2") as client:
+            yield client
+
+    def _ask(self, url: str) -> dict[str, Any]:
+        reply = httpx.get(f"{url}/observed", timeout=10)
+        told: dict[str, Any] = reply.raise_for_status().json()
+        return told
+
+
+@contextmanager
+def serving(fleet: Fleet, body: Any = SMALL) -> Iterator[None]:
+    """Meanwhile both web servers answer whoever asks."""
+    requests = Requests(fleet, body)
+    with requests.going():
+        yield
+    assert requests.failures == []
+    assert requests.answers > 0
+
+
+class Requests:
+    """Asks both web servers for an answer that needs no back end, one request after the other."""
+
+    def __init__(self, fleet: Fleet, body: Any) -> None:
+        self._fleet, self._body = fleet, body
+        self._over = Event()
+        self.failures: list[str] = []
+        self.answers = 0
+
+    @contextmanager
+    def going(self) -> Iterator[None]:
+        threads = [Thread(target=self._ask, args=[url]) for url in self._fleet.urls]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            for thread in threads:
+                thread.join()
+
+    def _ask(self, url: str) -> None:
+        while not self._over.wait(0.01):
+            try:
+                reply = httpx.post(f"{url}/symbolicate/v5", json=self._body, timeout=10)
+            except httpx.HTTPError as error:
+                self.failures.append(repr(error))
+                continue
+            self.answers += 1
+            if reply.status_code != 200:
+                self.failures.append(f"{reply.status_code} {reply.text}")
