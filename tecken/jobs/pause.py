@@ -1,7 +1,7 @@
 """No job starts while the whole site is under maintenance, and none is lost.
 
 A worker's queues are let go and taken up again. Messages that it has already, because they were fetched just
-now or wait for their time (ETA) or for a free process, go back to their queue. What runs ends as it would have.
+now or wait for their time (ETA) or for a free process, go back to their queue. What runs ends as it would.
 The worker goes on answering `celery inspect`, and a lost connection changes nothing.
 """
 
