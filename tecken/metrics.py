@@ -74,3 +74,17 @@ def exposition(figures: Iterable[Figure], directory: str) -> bytes:
         registry.register(REGISTRY)
     registry.register(_Figures(figures))
     return generate_latest(registry)
+
+
+CONFIG_REFRESHES = Counter(
+    "tecken_config_refresh",
+    "How a process kept up with the runtime configuration: look (asked for the version), read and message "
+    "(another version came into force), failed (no answer).",
+    ["result"],
+)
+CONFIG_MISSED_HINTS = Counter(
+    "tecken_config_missed_hints", "Versions that a look found before any message told of them."
+)
+CONFIG_BAD_VALUES = Counter(
+    "tecken_config_bad_values", "Entries that counted for nothing when a version came into force."
+)

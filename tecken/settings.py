@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import dj_database_url
-from environs import Env, ValidationError
+from environs import Env, ValidationError, validate
 
 from tecken.redisclient import sentinels
 
@@ -103,6 +103,15 @@ OIDC_OP_AUTHORIZATION_ENDPOINT = env.str("OIDC_OP_AUTHORIZATION_ENDPOINT", **OID
 OIDC_OP_TOKEN_ENDPOINT = env.str("OIDC_OP_TOKEN_ENDPOINT", **OIDC_NEEDS)
 OIDC_OP_USER_ENDPOINT = env.str("OIDC_OP_USER_ENDPOINT", **OIDC_NEEDS)
 OIDC_OP_JWKS_ENDPOINT = env.str("OIDC_OP_JWKS_ENDPOINT", **OIDC_NEEDS)
+
+RUNTIME_CONFIG_WATCHER = env.str(
+    "RUNTIME_CONFIG_WATCHER", "", validate=validate.OneOf(["", "redis", "file", "memory"])
+)
+RUNTIME_CONFIG_CHANNEL = env.str("RUNTIME_CONFIG_CHANNEL", "tecken:config")
+RUNTIME_CONFIG_INTERVAL_SECONDS = env.float(
+    "RUNTIME_CONFIG_INTERVAL_SECONDS", 1.0, validate=validate.Range(min=0.05, max=3600)
+)
+RUNTIME_CONFIG_FILE = env.str("RUNTIME_CONFIG_FILE", f"{BASE_DIR}/var/runtime-config.json")
 
 WORKER_MAX_MEMORY_KIB = env.int("WORKER_MAX_MEMORY_KIB", 512 * 1024)
 WORKER_MAX_TASKS = env.int("WORKER_MAX_TASKS", 500)
@@ -200,6 +209,7 @@ LOGGING = {
 # On redis-cache the cache has database 0, the queue 1 and runtime configuration 2; redis-store has 0 only.
 # Errors are not ignored: that would turn "don't know" into "no".
 
+RUNTIME_CONFIG_URL = database(REDIS_URL, 2)
 CACHES: dict[str, dict[str, Any]] = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",

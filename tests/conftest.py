@@ -11,6 +11,7 @@ from pathlib import Path
 import django
 import hypothesis
 import pytest
+from django.conf import settings
 
 from tests.support.options import Override
 from tests.support.redis_server import RedisServer
@@ -42,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
         REDIS_STORE_URL=store.url,
     )
     django.setup()  # pytest-django would only do so if the settings had been known earlier
+    settings.RUNTIME_CONFIG_WATCHER = "memory"  # in this process; those that tests start watch Redis
 
 
 def pytest_unconfigure() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 Level = Literal["full", "uploads"]
 REPORT_SECONDS = 15  # how long a report counts
@@ -86,3 +87,39 @@ class Shelf(Protocol):
     def listen(self) -> AbstractContextManager[Listening]:
         """What is written from here on is heard, unless the connection is lost."""
         ...
+
+
+def stamp_of(version: int, change: object) -> str:
+    """Of the Change that made `version`; empty when it made another."""
+    if not isinstance(change, dict) or change.get("version") != version:
+        return ""
+    stamp = change.get("stamp")
+    return stamp if isinstance(stamp, str) else ""
+
+
+def values_of(text: str) -> Values | None:
+    """JSON {"version", "stamp", "texts"}; None when it is anything else."""
+    given = parsed(text)
+    version, stamp, texts = given.get("version"), given.get("stamp"), given.get("texts")
+    if type(version) is not int or version < 1 or not isinstance(stamp, str) or not isinstance(texts, dict):
+        return None
+    if not all(isinstance(one, str) for one in texts.values()):
+        return None
+    return Values(version, stamp, texts)
+
+
+def report_of(text: str) -> Report | None:
+    """The JSON of a Report; None when it is anything else."""
+    try:
+        return Report(**parsed(text))
+    except TypeError:
+        return None
+
+
+def parsed(text: str | None) -> dict[str, Any]:
+    """Empty when it is no JSON object."""
+    try:
+        given = json.loads(text or "")
+    except (ValueError, RecursionError):
+        return {}
+    return given if isinstance(given, dict) else {}

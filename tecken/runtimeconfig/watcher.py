@@ -1,0 +1,271 @@
+"""Keeps a process up with a shelf, in one daemon thread.
+
+Messages make it quick, the look at each tick makes it certain: whatever was lost, a process that can reach
+the shelf has what it says within one interval.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from random import Random
+from threading import Event, RLock, Thread
+
+from tecken.errors import CouldNotAsk
+from tecken.runtimeconfig.process import Process
+from tecken.runtimeconfig.shelf import Glance, Hint, Listening, Report, Shelf, Values
+
+logger = logging.getLogger(__name__)
+REPORT_EACH = 5.0  # seconds; a report counts three times as long
+FIRST_PAUSE = 0.1  # seconds before listening again; each pause is twice as long as the one before
+LONGEST_PAUSE = 30.0
+RECONCILE_PAUSE = 1.0  # seconds, as above
+MOST_WAITING = 1000  # messages that are heard between two looks
+
+
+class Watcher:
+    """`reconcile` settles what the shelf and the database disagree on; it may take its time, and raise."""
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        process: Process,
+        interval: float,
+        reconcile: Callable[[], None] = lambda: None,
+        kind: Callable[[], str] = lambda: "command",
+    ) -> None:
+        self._shelf = shelf
+        self._process = process
+        self._interval = interval
+        self._kind = kind
+        self._reconciler = Reconciler(reconcile)
+        self._looking = RLock()
+        self._chance = Random()  # noqa: S311 - spreads processes; its own, since it is drawn from in a thread
+        self._stopped = Event()
+        self._thread: Thread | None = None
+        self._next_tick = self._next_report = self._listen_at = 0.0
+        self._pause = FIRST_PAUSE
+        self._hinted = False
+
+    def start(self) -> None:
+        self._reconciler.want()
+        self._thread = Thread(target=self._run, name="runtime configuration", daemon=True)
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def stop(self) -> None:
+        """It ends within an interval and a timeout."""
+        self._stopped.set()
+
+    def join(self, seconds: float) -> None:
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def look(self, listening: Listening | None = None) -> bool:
+        """Asks the shelf once, and again when there is something new. False: it did not answer.
+
+        Raises CouldNotAsk when `listening` is lost.
+        """
+        with self._looking:
+            try:
+                glance = self._shelf.glance()
+            except CouldNotAsk as error:
+                return self._failed(error)
+            self._seen(glance)
+            if listening and self._differs(glance) and self._hear_what_waits(listening, glance):
+                return True
+            try:
+                self._follow(glance, missed=listening is not None)
+            except CouldNotAsk as error:
+                return self._failed(error)
+            self._process.refresh()
+            return True
+
+    def _seen(self, glance: Glance) -> None:
+        if not self._process.well:
+            self._reconciler.want()
+            self._listen_at = 0.0
+        self._process.seen(glance)
+
+    def _failed(self, error: CouldNotAsk) -> bool:
+        if self._process.well or self._process.options is None:
+            logger.warning("the last configuration stays in force: %s", error)
+        self._process.failed()
+        self._process.refresh()
+        return False
+
+    def _differs(self, glance: Glance) -> bool:
+        ours = self._process.snapshot
+        return (glance.version, glance.stamp) != (ours.version, ours.stamp)
+
+    def _follow(self, glance: Glance, *, missed: bool) -> None:
+        if glance.version and not glance.stamp:
+            self._reconciler.want()  # changed by hand: the database has yet to know
+        if not self._differs(glance):
+            return
+        if glance.version < self._process.snapshot.version and not self._settled(glance):
+            return
+        values = self._shelf.read()
+        if not values.version:
+            return
+        if missed and values.stamp:
+            self._process.missed()
+        self._reconciler.settled = None
+        self._apply(values, "read")
+
+    def _settled(self, glance: Glance) -> bool:
+        """The shelf lost something: what it still has is followed once the database agreed to it."""
+        found = glance.version, glance.stamp
+        if glance.version and self._reconciler.settled == found:
+            return True
+        self._reconciler.want(found)
+        return False
+
+    def _apply(self, values: Values, how: str) -> None:
+        self._process.apply(values, how)
+        self._report()
+
+    def _hear(self, heard: Values | Hint) -> None:
+        """A message is applied when it is newer than what is in force; else the shelf is asked."""
+        ours = self._process.snapshot
+        if isinstance(heard, Values) and (heard.version, heard.stamp) == (ours.version, ours.stamp):
+            return
+        if isinstance(heard, Values) and heard.version > ours.version:
+            self._apply(heard, "message")
+        elif not self._hinted:
+            self._hinted = True  # one more look until the next tick, however many ask for it
+            self.look()
+
+    def _hear_what_waits(self, listening: Listening, glance: Glance) -> bool:
+        """Messages that were sent before the answer to a look; True when they told as much, or more."""
+        before = self._process.snapshot
+        for _ in range(MOST_WAITING):
+            heard = listening.next(0.0)
+            if heard is None:
+                break
+            self._hear(heard)
+        return self._process.snapshot is not before and self._process.snapshot.version >= glance.version
+
+    def _tick(self, listening: Listening | None = None) -> bool:
+        self._next_tick = time.monotonic() + self._interval * self._chance.uniform(0.8, 0.95)
+        self._hinted = False
+        well = self.look(listening)
+        self._reconciler.run()
+        if well and time.monotonic() >= self._next_report:
+            self._report()
+        return well
+
+    def _report(self) -> None:
+        self._next_report = time.monotonic() + REPORT_EACH
+        ours = self._process.snapshot
+        try:
+            self._shelf.report(
+                Report(
+                    process_name(),
+                    self._kind(),
+                    ours.version,
+                    ours.stamp,
+                    round(self._process.age, 3),
+                    len(ours.bad),
+                )
+            )
+        except CouldNotAsk:
+            return  # the next look says so
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._turn()
+            except Exception:
+                if self._stopped.is_set():
+                    return
+                logger.exception("the configuration is looked at again")
+                self._stopped.wait(self._interval)
+
+    def _turn(self) -> None:
+        if time.monotonic() >= self._next_tick:
+            self._tick()
+        if self._process.well and time.monotonic() >= self._listen_at:
+            self._listen()
+        else:
+            until = min(self._next_tick, self._listen_at) if self._process.well else self._next_tick
+            self._stopped.wait(until - time.monotonic())
+
+    def _listen(self) -> None:
+        try:
+            with self._shelf.listen() as listening:
+                self._pause = FIRST_PAUSE
+                self._tick(listening)  # what was written before
+                while not self._stopped.is_set():
+                    self._next(listening)
+        except CouldNotAsk as error:
+            self._lost(error)
+
+    def _lost(self, error: CouldNotAsk) -> None:
+        if self._pause == FIRST_PAUSE:
+            logger.info("no longer told of changes, and so looking for them: %s", error)
+        self._next_tick = 0.0
+        self._listen_at = time.monotonic() + self._pause * self._chance.uniform(0.5, 1.0)
+        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        self._reconciler.want()
+
+    def _next(self, listening: Listening) -> None:
+        heard = listening.next(self._next_tick - time.monotonic())
+        if heard is not None:
+            self._hear(heard)
+        if time.monotonic() >= self._next_tick:
+            self._tick(listening)
+
+
+class Reconciler:
+    """Runs `reconcile` when it is wanted, in a thread of its own: it may wait for a database.
+
+    `settled`: the older version that was found, and that the database agreed to.
+    """
+
+    def __init__(self, reconcile: Callable[[], None]) -> None:
+        self._reconcile = reconcile
+        self._chance = Random()  # noqa: S311 - as above
+        self._wanted = False
+        self._found: tuple[int, str] | None = None
+        self._thread: Thread | None = None
+        self._at = 0.0
+        self._pause = RECONCILE_PAUSE
+        self.settled: tuple[int, str] | None = None
+
+    def want(self, found: tuple[int, str] | None = None) -> None:
+        self._wanted = True
+        self._found = found or self._found
+
+    def run(self) -> None:
+        """Unless it runs, or has just run."""
+        busy = self._thread is not None and self._thread.is_alive()
+        if not self._wanted or busy or time.monotonic() < self._at:
+            return
+        self._wanted = False
+        self._thread = Thread(target=self._run, args=[self._found], name="reconcile", daemon=True)
+        self._found = None
+        self._thread.start()
+
+    def _run(self, found: tuple[int, str] | None) -> None:
+        try:
+            self._reconcile()
+        except Exception as error:  # noqa: BLE001 - whatever a database raises; it is tried again
+            if self._pause == RECONCILE_PAUSE:
+                logger.warning("the configuration was not compared with the database: %s", error)
+            self._at = time.monotonic() + self._pause * self._chance.uniform(0.5, 1.0)
+            self._pause = min(self._pause * 2, LONGEST_PAUSE)
+            self._wanted = True
+        else:
+            self.settled = found
+            self._pause = RECONCILE_PAUSE
+            self._at = time.monotonic() + RECONCILE_PAUSE
+
+
+def process_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
