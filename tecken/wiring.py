@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import redis
 from celery import current_app
@@ -60,20 +60,6 @@ def forget() -> None:
     """Everything is built anew when it is next wanted."""
     for clear in _forgets:
         clear()
-
-
-class Resizable(Protocol):
-    def resize(self, max_bytes: int) -> None: ...
-
-
-_sized: set[str] = set()
-
-
-def keep_sized(option: str, part: Callable[[], Resizable]) -> None:
-    """`part()` has as many bytes as the option says, however often it is built anew."""
-    if option not in _sized:
-        _sized.add(option)
-        on_change(option, lambda size: part().resize(size))
 
 
 # A forked child builds its own parts: threads, sockets and obstore's runtime do not survive a fork.
@@ -167,8 +153,8 @@ def page_cache() -> PageCache:
 def library() -> Library:
     reader = PageFileReader(page_files_for(settings.STORAGE_URL))
     made = Library(page_store(), reader, header_cache(), page_cache())
-    keep_sized("process_header_bytes", header_cache)
-    keep_sized("process_page_bytes", page_cache)
+    on_change("process_header_bytes", lambda size: header_cache().resize(size))
+    on_change("process_page_bytes", lambda size: page_cache().resize(size))
     Listener(cache_client(), made).start()
     return made
 

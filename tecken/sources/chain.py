@@ -17,14 +17,14 @@ class Chain:
     """
 
     def __init__(self, sources: Iterable[SymbolSource]) -> None:
-        self._sources = tuple(sources)
-        self.name = ", ".join(source.name for source in self._sources) or "no symbol source"
+        self.sources = tuple(sources)
+        self.name = ", ".join(source.name for source in self.sources) or "no symbol source"
 
     @contextmanager
     def open(self, module: ModuleKey) -> Iterator[Iterator[bytes]]:
         unasked: list[CouldNotAsk] = []
         off: list[str] = []
-        for source in self._sources:
+        for source in self.sources:
             with ExitStack() as opened:
                 try:
                     chunks = opened.enter_context(source.open(module))

@@ -11,7 +11,7 @@ from tecken import wiring
 from tecken.guards import View, body, cors, post_only
 from tecken.http import answers_errors, error_reply, json_reply
 from tecken.metrics import REQUESTS
-from tecken.runtimeconfig.current import options
+from tecken.runtimeconfig.current import on_change, options
 from tecken.symbolicate.answer import V4, V5, Version
 from tecken.symbolicate.frames import FrameCache
 from tecken.symbolicate.schema import Job, Limits, v4_job, v5_jobs
@@ -25,8 +25,13 @@ def frames() -> FrameCache:
     return FrameCache(options().process_frame_bytes)
 
 
+@wiring.once
+def resize_frames() -> None:
+    on_change("process_frame_bytes", lambda size: frames().resize(size))
+
+
 def parts() -> Parts:
-    wiring.keep_sized("process_frame_bytes", frames)
+    resize_frames()
     return Parts(wiring.library(), wiring.cold(), frames(), options().symbolicate_deadline_seconds)
 
 
