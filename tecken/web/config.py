@@ -26,7 +26,7 @@ from tecken.web.templatetags.texts import visible
 
 CHANGE, VIEW = "runtimeconfig.change_option", "runtimeconfig.view_option"
 WAIT_SECONDS = 1.0  # for all processes to have a change: longer than that somebody is stuck
-SHOWN_CHANGES = 5
+MOST_LISTED = 5
 MOST_DIGITS = 18
 PLACE = {"section": "config"}
 
@@ -67,7 +67,7 @@ def _save(request: HttpRequest) -> HttpResponse:
         return _form(request, made._replace(problems={"form": str(error)}), HTTPStatus.BAD_REQUEST)
     except Conflict as error:
         return _form(request, made, HTTPStatus.CONFLICT, conflict=str(error))
-    messages.success(request, told(outcome))
+    tell(request, outcome)
     return redirect("config")
 
 
@@ -131,28 +131,32 @@ def version_in(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else 0
 
 
-def told(outcome: service.Outcome) -> str:
+def tell(request: HttpRequest, outcome: service.Outcome) -> None:
     """What was changed, and how far it has come."""
-    every = [f"{key} {_side(old)} → {_side(new)}" for key, (old, new) in outcome.changed.items()]
-    changed = every[:SHOWN_CHANGES]
-    more = len(every) - len(changed)
-    changed += [f"and {more} more"] * (more > 0)
-    return f"Version {outcome.version}: {', '.join(changed)}; {_spread(outcome)}."
+    changed = [f"{key} {_side(old)} → {_side(new)}" for key, (old, new) in outcome.changed.items()]
+    everywhere, how_far = _spread(outcome)
+    level = messages.SUCCESS if everywhere else messages.WARNING
+    messages.add_message(request, level, f"Version {outcome.version}: {_listed(changed)}; {how_far}.")
 
 
 def _side(text: str | None) -> str:
     return "default" if text is None else visible(text) or "(empty)"
 
 
-def _spread(outcome: service.Outcome) -> str:
+def _listed(names: list[str]) -> str:
+    more = len(names) - MOST_LISTED
+    return ", ".join(names[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _spread(outcome: service.Outcome) -> tuple[bool, str]:
+    """Whether all processes have it, in words too."""
     if not outcome.distributed:
-        return "recorded, but Redis does not answer: the processes get it when it does"
+        return False, "recorded, but Redis does not answer: the processes get it when it does"
     try:
-        spread = list(service.applied(outcome.version, outcome.stamp, WAIT_SECONDS))[-1:]
+        *_, last = service.applied(outcome.version, outcome.stamp, WAIT_SECONDS)
     except CouldNotAsk:
-        spread = []
-    if not spread or not spread[0].processes:
-        return "no process has told yet that it has it"
-    [last] = spread
-    missing = f"; waiting for {', '.join(last.waiting)}" if last.waiting else ""
-    return f"applied by {last.applied} of {last.processes} processes in {last.elapsed * 1000:.0f} ms{missing}"
+        return False, "Redis does not answer, so nobody knows which process has it"
+    if not last.processes:
+        return True, "no process has told yet that it has it"
+    done = f"applied by {last.applied} of {last.processes} processes in {last.elapsed * 1000:.0f} ms"
+    return not last.waiting, f"{done}; waiting for {_listed(last.waiting)}" if last.waiting else done

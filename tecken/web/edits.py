@@ -17,7 +17,7 @@ WINDOW = ("window-option", "window-text", "window-from", "window-until")
 
 
 class Field(NamedTuple):
-    """`text` is in the field; `theirs` is set meanwhile, where `text` is another's."""
+    """`text` stands in the field, `theirs` is set; `now` is in force where that is something else."""
 
     row: Row
     text: str
@@ -95,6 +95,12 @@ def fields(
     return [(title, list(some)) for title, some in groupby(every, lambda field: field.row.option.group)]
 
 
+def _other_now(row: Row) -> str:
+    """What is in force, where that is a scheduled text."""
+    now = row.option.shown(row.value)
+    return now if row.scheduled and now != in_field(row) else ""
+
+
 def _field(
     row: Row, given: Mapping[str, str | None], problems: Mapping[str, str], last: Mapping[str, Change]
 ) -> Field:
@@ -105,7 +111,7 @@ def _field(
         row=row,
         text=in_field(row) if mine is None else mine,
         default=default,
-        now=row.option.shown(row.value) if row.scheduled else "",
+        now=_other_now(row),
         problem=problems.get(name, row.bad),
         theirs=row.text,
         differs=name in given,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from django.contrib import messages
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -15,7 +14,7 @@ from tecken.runtimeconfig import history as kept
 from tecken.runtimeconfig import service
 from tecken.runtimeconfig.models import Version
 from tecken.runtimeconfig.options import CATALOGUE
-from tecken.web.config import CHANGE, PLACE, VIEW, author, told, user_of, version_in
+from tecken.web.config import CHANGE, PLACE, VIEW, author, tell, user_of, version_in
 from tecken.web.door import need, page
 
 VERSIONS_SHOWN = 25
@@ -39,6 +38,8 @@ def versions(request: HttpRequest) -> HttpResponse:
         "tab": "history",
         "versions": [(one, differences(one)) for one in listed[:VERSIONS_SHOWN]],
         "before": listed[VERSIONS_SHOWN - 1].number if len(listed) > VERSIONS_SHOWN else None,
+        "newest": kept.newest().number,
+        "may_change": user_of(request).has_perm(CHANGE),
         "option": option,
         "names": list(CATALOGUE),
     }
@@ -65,7 +66,7 @@ def _roll_back(request: HttpRequest, number: int) -> HttpResponse:
         outcome = service.rollback(number, expected=read, **author(request))
     except Conflict as error:
         return _version(request, number, HTTPStatus.CONFLICT, str(error))
-    messages.success(request, told(outcome))
+    tell(request, outcome)
     return redirect("config")
 
 

@@ -14,15 +14,21 @@ register = template.Library()
 @register.filter
 def visible(text: object) -> str:
     """Marks that cannot be seen, as those that turn the direction of writing, in their escaped spelling."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    return "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in str(text))
 
 
 @register.filter
 def quoted(text: str | None) -> SafeString:
-    """A text, or that there is none, so that nothing around it is touched by its direction."""
+    """A text in one line, or that there is none; nothing around it is touched by its direction."""
     if text is None:
         return mark_safe('<i class="none">default</i>')
-    return format_html("<bdi><code>{}</code></bdi>", visible(text) or " ")
+    if not text:
+        return mark_safe('<i class="none">empty</i>')
+    return format_html("<bdi><code>{}</code></bdi>", visible(text).replace("\n", _escaped("\n")))
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 @register.filter

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from django.test import Client
+
+from tecken.runtimeconfig import current
+from tecken.runtimeconfig.memory import MemoryShelf
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+
+@pytest.fixture(autouse=True)
+def shelf(monkeypatch: pytest.MonkeyPatch) -> MemoryShelf:
+    """This test's own, for everything that asks for the process's shelf."""
+    mine = MemoryShelf()
+    monkeypatch.setattr(current, "shelf", lambda: mine)
+    return mine
+
+
+@pytest.fixture
+def operator(client: Client) -> User:
+    return logged_in(client, "op@example.com", "runtimeconfig.change_option")
+
+
+@pytest.fixture
+def viewer(client: Client) -> User:
+    return logged_in(client, "viewer@example.com", "runtimeconfig.view_option")
+
+
+def logged_in(client: Client, email: str, permission: str) -> User:
+    from tests.api.people import person  # noqa: PLC0415 - only now is Django set up
+
+    user = person(email, permission)
+    client.force_login(user)
+    return user

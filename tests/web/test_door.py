@@ -1,0 +1,112 @@
+"""Who may see the pages, and what a browser may do with them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from tecken.runtimeconfig import service
+from tests.api.people import person
+from tests.web.forms import form_of
+
+pytestmark = pytest.mark.django_db
+
+PAGES = ("/config/", "/config/history/", "/config/versions/1/", "/config/maintenance/")
+FORMS = ("/config/", "/config/versions/1/", "/config/maintenance/")
+
+
+@pytest.fixture(autouse=True)
+def changed() -> None:
+    service.change({"symbolicate_max_jobs": "20"}, by="somebody@example.com", source="cli")
+    service.change({"symbolicate_max_jobs": "30"}, by="somebody@example.com", source="cli")
+
+
+@pytest.mark.parametrize("url", PAGES)
+def test_login_comes_first(client: Client, url: str) -> None:
+    reply = client.get(f"{url}?a=b")
+    assert (reply.status_code, reply["Location"]) == (302, f"/admin/login/?next={url}%3Fa%3Db")
+
+
+@pytest.mark.parametrize("url", FORMS)
+def test_a_form_that_was_sent_is_not_lost_at_the_login(client: Client, url: str) -> None:
+    reply = client.post(url, {"symbolicate_max_jobs": "40"})
+    assert reply.status_code == 403
+    assert "Your session is over, and nothing was changed." in reply.content.decode()
+    assert service.at(2) == {"symbolicate_max_jobs": "30"}
+
+
+@pytest.mark.parametrize("url", PAGES)
+def test_then_the_permission(client: Client, url: str) -> None:
+    client.force_login(person("a@example.com", "upload.upload_symbols"))
+    reply = client.get(url)
+    assert (reply.status_code, reply["Content-Type"]) == (403, "text/html; charset=utf-8")
+    assert "runtimeconfig.change_option or runtimeconfig.view_option" in reply.content.decode()
+
+
+@pytest.mark.parametrize("url", PAGES)
+def test_to_look_is_not_to_change(client: Client, viewer: User, url: str) -> None:
+    page = client.get(url)
+    assert page.status_code == 200
+    assert not re.search(r"<button[^>]*main", page.content.decode())
+
+
+@pytest.mark.parametrize("url", FORMS)
+def test_who_may_look_may_not_send(client: Client, viewer: User, url: str) -> None:
+    reply = client.post(url, {"version": "2", "level": "full", "symbolicate_max_jobs": "40"})
+    assert reply.status_code == 403
+    assert "This needs the permission runtimeconfig.change_option" in reply.content.decode()
+
+
+@pytest.mark.parametrize("url", FORMS)
+def test_a_form_of_another_site_is_refused(operator: User, url: str) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(operator)
+    reply = client.post(url, {"version": "2", "symbolicate_max_jobs": "40"})
+    assert reply.status_code == 403
+    assert "came from another site" in reply.content.decode()
+    assert "default-src" in reply["Content-Security-Policy"]
+
+
+def test_our_own_form_is_not(operator: User) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(operator)
+    form = form_of(client.get("/config/").content.decode(), "symbolicate_max_jobs")
+    reply = client.post(form.action, form.fields | {"symbolicate_max_jobs": "40"})
+    assert (reply.status_code, service.at(3)) == (302, {"symbolicate_max_jobs": "40"})
+
+
+@pytest.mark.parametrize("url", [*PAGES, "/config/versions/77/"])
+def test_no_script_can_run(client: Client, operator: User, url: str) -> None:
+    reply = client.get(url)
+    policy = dict(part.split(" ", 1) for part in reply["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
+    assert policy["style-src"] == policy["form-action"] == "'self'"
+    assert "script-src" not in policy
+    page = reply.content.decode()
+    assert not re.search(r"<script|<style|\sstyle=|\son\w+=|javascript:", page)
+
+
+@pytest.mark.parametrize("url", PAGES)
+def test_nobody_keeps_a_copy(client: Client, operator: User, url: str) -> None:
+    assert "no-store" in client.get(url)["Cache-Control"]
+
+
+def test_the_style_is_served(client: Client, operator: User) -> None:
+    [url] = re.findall(r'<link rel="stylesheet" href="([^"]+)"', client.get("/config/").content.decode())
+    reply = client.get(url)
+    assert (reply.status_code, reply["Content-Type"]) == (200, 'text/css; charset="utf-8"')
+    assert b"prefers-color-scheme: dark" in b"".join(reply)
+
+
+def test_there_is_no_such_version(client: Client, operator: User) -> None:
+    reply = client.get("/config/versions/77/")
+    assert reply.status_code == 404
+    assert "There is no version 77" in reply.content.decode()
+
+
+@pytest.mark.parametrize("url", PAGES)
+def test_another_method(client: Client, operator: User, url: str) -> None:
+    assert client.put(url).status_code == 405
