@@ -72,7 +72,7 @@ def site(environment: Mapping[str, str]) -> Iterator[int]:
     port = free_port()
     ours = {**environment, "GRANIAN_PORT": str(port), "GRANIAN_WORKERS": WEB}
     with ExitStack() as running:
-        running.enter_context(rig.process(WORKER, environment))
+        running.enter_context(rig.process(WORKER, environment, quiet=True))
         web = ["taskset", "-c", WEB_CPUS, sys.executable, "-m", "run.web"]
         running.enter_context(rig.process(web, ours, port))
         yield port

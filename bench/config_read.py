@@ -19,10 +19,10 @@ PEERS = rig.ROOT / ".cache" / "bench-peers"
 REQUIREMENTS = rig.ROOT / "bench" / "peers.txt"
 CONSTANCE = "from constance import config; config.SYMBOLICATE_MAX_JOBS = 10"
 MEASURE = """
-import sys, timeit, django
+import statistics, sys, timeit, django
 django.setup()
 setup, read, count = sys.argv[1:]
-print(min(timeit.repeat(read, setup, number=int(count), repeat=5)) / int(count))
+print(statistics.median(timeit.repeat(read, setup, number=int(count), repeat=7)) / int(count))
 """
 
 

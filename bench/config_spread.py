@@ -123,8 +123,8 @@ def site(environment: Mapping[str, str]) -> Iterator[None]:
     port = str(free_port())
     web = [*GRANIAN, "--workers", str(WEB), "--port", port, "bench.config_probe:web"]
     with ExitStack() as running:
-        running.enter_context(rig.process(web, environment))
-        running.enter_context(rig.process(CELERY, environment))
+        running.enter_context(rig.process(web, environment, quiet=True))
+        running.enter_context(rig.process(CELERY, environment, quiet=True))
         yield
 
 

@@ -28,7 +28,14 @@ RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
 SLOW = re.compile(r"99%\s+(\S+)")
 ALL = re.compile(r"(\d+) requests in")
 REFUSED = re.compile(r"Non-2xx or 3xx responses: (\d+)")
-PAGES = {"the page": "/", "JSON": "/api/uploads/"}
+
+
+class Page(NamedTuple):
+    path: str
+    accept: str
+
+
+PAGES = {"the page": Page("/", "text/html"), "JSON": Page("/api/uploads/", "*/*")}
 
 
 class Asked(NamedTuple):
@@ -46,12 +53,12 @@ def main() -> None:
         with rig.redis_pair(SYMBOL_SOURCES="", DATABASE_URL=database) as environment:
             rig.enter(environment)
             begin()
-            asked = {what: counted(path) for what, path in PAGES.items()}
+            asked = {what: counted(page) for what, page in PAGES.items()}
             with rig.web(environment) as (port, _):
                 time.sleep(2)
                 rates = {
-                    what: [wrk(port, path, options.seconds) for _ in range(options.rounds)]
-                    for what, path in PAGES.items()
+                    what: [wrk(port, page, options.seconds) for _ in range(options.rounds)]
+                    for what, page in PAGES.items()
                 }
     report(asked, rates)
 
@@ -68,7 +75,7 @@ def begin() -> None:
         time.sleep(0.05)
 
 
-def counted(path: str) -> Asked:
+def counted(page: Page) -> Asked:
     """In the thread that answers, which is this one."""
     from django.db import connection  # noqa: PLC0415
     from django.test import Client  # noqa: PLC0415
@@ -82,8 +89,9 @@ def counted(path: str) -> Asked:
     client = Client()
     with connection.execute_wrapper(query), commands(asked):
         for _ in range(COUNTED):
-            if client.get(path, headers={"Host": "localhost"}).status_code != 503:
-                raise RuntimeError(f"{path}: not under maintenance")
+            reply = client.get(page.path, headers={"Host": "localhost", "Accept": page.accept})
+            if reply.status_code != 503:
+                raise RuntimeError(f"{page.path}: {reply.status_code}")
     return Asked(asked["sql"], asked["redis"])
 
 
@@ -103,10 +111,11 @@ def commands(asked: Counter[str]) -> Iterator[None]:
         redis.Connection.send_packed_command = send  # type: ignore[method-assign]
 
 
-def wrk(port: int, path: str, seconds: int) -> tuple[float, str]:
+def wrk(port: int, page: Page, seconds: int) -> tuple[float, str]:
     """Requests a second, and the time that one in a hundred takes longer than."""
     command = ["taskset", "-c", "1-3", "wrk", "-t2", "-c8", f"-d{seconds}s", "--latency"]
-    told = subprocess.check_output([*command, f"http://127.0.0.1:{port}{path}"], text=True)
+    url = f"http://127.0.0.1:{port}{page.path}"
+    told = subprocess.check_output([*command, "-H", f"Accept: {page.accept}", url], text=True)
     rate, slow, count, refused = (pattern.search(told) for pattern in (RATE, SLOW, ALL, REFUSED))
     if not (rate and slow and count and refused and refused[1] == count[1]):
         raise RuntimeError(told)
