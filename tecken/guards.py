@@ -13,6 +13,8 @@ from django.utils.cache import patch_vary_headers
 
 from tecken.errors import BadInput, NotAllowed, TooMuch
 from tecken.http import Readable, Reply, answers_errors, body_stream, error_reply
+from tecken.runtimeconfig import current
+from tecken.runtimeconfig.rollout import Subject
 from tecken.symbols.unpack import decoded
 from tecken.tokens import service
 from tecken.tokens.address import address
@@ -87,7 +89,19 @@ class Grant(NamedTuple):
 
 
 def granted(request: HttpRequest) -> Grant:
-    """From the Auth-Token header, else from the session. Raises NotAllowed, or CouldNotAsk without Redis."""
+    """From the Auth-Token header, else from the session. Raises NotAllowed, or CouldNotAsk without Redis.
+
+    From here on an option that is on for some users or tokens is on for these.
+    """
+    grant = _grant(request)
+    one = getattr(request, "subject", Subject())
+    one = one._replace(user=grant.user.email, token=grant.token.pk if grant.token else None)
+    request.subject = one  # type: ignore[attr-defined]
+    current.repin(one)
+    return grant
+
+
+def _grant(request: HttpRequest) -> Grant:
     key = request.headers.get("Auth-Token")
     if key:
         token = _found(request, key)

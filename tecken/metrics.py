@@ -69,7 +69,7 @@ def exposition(figures: Iterable[Figure], directory: str) -> bytes:
     `directory` (PROMETHEUS_MULTIPROC_DIR), or of this process when that is empty."""
     registry = CollectorRegistry()
     if directory:
-        MultiProcessCollector(registry, directory)
+        MultiProcessCollector(registry, directory)  # type: ignore[no-untyped-call]
     else:
         registry.register(REGISTRY)
     registry.register(_Figures(figures))

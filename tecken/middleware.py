@@ -1,3 +1,172 @@
-"""What every request passes before the URL table is asked."""
+"""What every request passes before the URL table is asked: the maintenance door, then one set of options.
+
+The door reads memory and nothing else: neither database, session nor Redis may be there while it is shut.
+"""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextvars import Context, copy_context
+from datetime import UTC, datetime
+from functools import lru_cache
+from http import HTTPStatus
+from os import urandom
+from string import Template
+from typing import NamedTuple
+
+import orjson
+from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.html import escape
+
+from tecken.errors import BadOption, NotAllowed
+from tecken.guards import granted, preflight
+from tecken.http import answers_errors, let_finish
+from tecken.runtimeconfig import current
+from tecken.runtimeconfig.maintenance import Maintenance
+from tecken.runtimeconfig.rollout import Subject
+from tecken.tokens.staff import is_staff
+
+Handler = Callable[[HttpRequest], HttpResponseBase]
+
+OPEN_PATHS = frozenset({"/__heartbeat__", "/__lbheartbeat__", "/__version__", "/health", "/metrics"})
+OPEN_BELOW = ("/admin/", "/api/config/", "/config/", "/health/", "/oidc/", "/static/")
+PROGRAMS_BELOW = ("/api/", "/symbolicate/", "/upload/")
+METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
+CLOSED, UPLOADS_CLOSED = "Under maintenance", "Uploads are closed"
+MAY_OVERRIDE = "runtimeconfig.change_option"
+PAGE = Template("""\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>$title</title>
+<style>
+body { font: 18px/1.5 system-ui, sans-serif; max-width: 32em; margin: 20vh auto; padding: 0 1em;
+       color: #222; background: #fff }
+@media (prefers-color-scheme: dark) { body { color: #ddd; background: #181818 } }
+</style>
+<h1>$title</h1>
+<p>$message</p>
+$until</html>
+""")
+
+
+def maintenance(get_response: Handler) -> Handler:
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        if now := current.maintenance():
+            if not _passes(request):
+                return _away(request, CLOSED, now)
+        elif (now := current.uploads_closed()) and _uploads(request):
+            return _away(request, UPLOADS_CLOSED, now)
+        return get_response(request)
+
+    return answer
+
+
+def _passes(request: HttpRequest) -> bool:
+    path = request.path_info
+    return path in OPEN_PATHS or path.startswith(OPEN_BELOW) or is_staff(request)
+
+
+def _uploads(request: HttpRequest) -> bool:
+    return request.method in ("POST", "PUT") and request.path_info.startswith("/upload/")
+
+
+def _away(request: HttpRequest, title: str, now: Maintenance) -> HttpResponse:
+    if request.method == "OPTIONS":  # what it asks for gets the 503, and a page of another site reads it
+        return _readable(preflight(METHODS))
+    let_finish(request)
+    texts = _texts(title, now.message or current.options().maintenance_message, now.until)
+    content, kind = (texts.json, "application/json") if _by_a_program(request) else (texts.html, "text/html")
+    headers = {
+        "Content-Type": kind,
+        "Content-Length": str(len(content)),
+        "Retry-After": str(_retry_after(now)),
+        "Cache-Control": "no-store",
+        "Vary": "Accept",
+    }
+    return _readable(HttpResponse(content, status=HTTPStatus.SERVICE_UNAVAILABLE, headers=headers))
+
+
+def _by_a_program(request: HttpRequest) -> bool:
+    wants = request.META.get("HTTP_ACCEPT", "")
+    return "text/html" not in wants or request.path_info.startswith(PROGRAMS_BELOW)
+
+
+def _retry_after(now: Maintenance) -> int:
+    """Seconds."""
+    if now.until is not None:
+        return max(1, math.ceil((now.until - datetime.now(UTC)).total_seconds()))
+    wait = current.options().maintenance_retry_after_seconds if now.retry_after is None else now.retry_after
+    return max(1, math.ceil(wait))
+
+
+class Texts(NamedTuple):
+    html: bytes
+    json: bytes
+
+
+@lru_cache(maxsize=8)
+def _texts(title: str, message: str, until: datetime | None) -> Texts:
+    time = f"<p>Until {until:%H:%M} UTC.</p>\n" if until else ""
+    html = PAGE.substitute(title=escape(title), message=escape(message), until=time).encode()
+    return Texts(html, orjson.dumps({"error": f"{title}: {message}", "maintenance": True}))
+
+
+def _readable(reply: HttpResponse) -> HttpResponse:
+    """By a page of another site, as what the API answers is."""
+    reply["Access-Control-Allow-Origin"] = "*"
+    reply["Access-Control-Expose-Headers"] = "Retry-After, X-Config-Version"
+    reply["X-Config-Version"] = str(current.version())
+    return reply
+
+
+def configured(get_response: Handler) -> Handler:
+    """One set of options from here to the end of the answer, and its version in a header.
+
+    `X-Config-Override: symbolicate_max_jobs=2; log_level=DEBUG` has others for this request, for who may
+    change them.
+    """
+
+    @answers_errors
+    def overridden(request: HttpRequest) -> HttpResponseBase:
+        if MAY_OVERRIDE not in granted(request).permissions:
+            raise NotAllowed(f"X-Config-Override needs the permission {MAY_OVERRIDE}")
+        with current.request_override(_wanted(request.META["HTTP_X_CONFIG_OVERRIDE"])):
+            current.repin(request.subject)  # type: ignore[attr-defined]
+            return _to_the_end(get_response(request))
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        request.subject = Subject(request=urandom(8).hex())  # type: ignore[attr-defined]
+        with current.pinned(request.subject):  # type: ignore[attr-defined]
+            version = current.version()
+            if "HTTP_X_CONFIG_OVERRIDE" in request.META:
+                response = overridden(request)
+            else:
+                response = _to_the_end(get_response(request))
+        response.headers["X-Config-Version"] = str(version)
+        return response
+
+    return answer
+
+
+def _wanted(header: str) -> dict[str, str]:
+    """`name=value; name=value`. Raises BadOption for a part without `=`; the rest is told when it is used."""
+    pairs = [part.partition("=") for part in header.split(";") if part.strip()]
+    if not pairs or not all(sign for _name, sign, _text in pairs):
+        raise BadOption(f"X-Config-Override: should be NAME=VALUE; NAME=VALUE, not {header!r}")
+    return {name.strip(): text.strip() for name, _sign, text in pairs}
+
+
+def _to_the_end(response: HttpResponseBase) -> HttpResponseBase:
+    """A streamed answer is made after we have returned it: it takes these options along."""
+    if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse):
+        response.streaming_content = _in_context(copy_context(), iter(response))
+    return response
+
+
+def _in_context(context: Context, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    while (piece := context.run(next, pieces, None)) is not None:
+        yield piece

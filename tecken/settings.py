@@ -135,7 +135,12 @@ INSTALLED_APPS = [
     "tecken.web",
     "tecken.tokens.site.SiteConfig",
 ]
-MIDDLEWARE = ["django.middleware.security.SecurityMiddleware", "tecken.tokens.middleware.for_people"]
+MIDDLEWARE = [
+    "tecken.middleware.maintenance",
+    "tecken.middleware.configured",
+    "django.middleware.security.SecurityMiddleware",
+    "tecken.tokens.middleware.for_people",
+]
 SILENCED_SYSTEM_CHECKS = ["admin.E408", "admin.E409", "admin.E410", "axes.W002"]  # for_people has them all
 TEMPLATES = [
     {

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from kombu import Connection
+from kombu.connection import Connection
 from pytest_django import Settings
 
 from tecken import wiring
@@ -53,7 +53,8 @@ def test_production_is_nothing_without_redis(
 
 
 def test_jobs_of_every_priority_wait_until_they_are_done(client: Client, settings: Settings) -> None:
-    with Connection(settings.CELERY_BROKER_URL) as connection, connection.channel() as channel:
+    broker = Connection(settings.CELERY_BROKER_URL)  # type: ignore[no-untyped-call]
+    with broker as connection, connection.channel() as channel:
         queue = connection.SimpleQueue("celery", channel=channel)
         for priority in range(10):
             queue.put({}, priority=priority)
