@@ -47,12 +47,12 @@ def main() -> None:
         "--directory",
         str(rig.DATA),
     ]
-    sources = {"SYMBOL_SOURCES": f"http://127.0.0.1:{port}/", "SYMBOLICATE_DEADLINE_SECONDS": "120"}
     with (
-        rig.redis_pair(**sources) as environment,
+        rig.redis_pair(SYMBOL_SOURCES=f"http://127.0.0.1:{port}/") as environment,
         rig.process(upstream, environment, port, quiet=True),
         rig.process(WORKER, environment),
     ):
+        rig.configure(environment, symbolicate_deadline_seconds=120)
         rig.enter(environment)
         rows = [one(environment, module, body) for _ in range(options.rounds)]
     report(module, rows)

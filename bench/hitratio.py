@@ -24,7 +24,6 @@ from tests.support.redis_server import RedisServer
 Stack = list[tuple[rig.Key, int]]
 MODULES_PER_STACK = 4
 CALL_SITES = 3  # places of a function that turn up in stacks
-OFF = {"PROCESS_PAGE_BYTES": "0", "PROCESS_FRAME_BYTES": "0"}
 
 
 class Score(NamedTuple):
@@ -45,8 +44,9 @@ def main() -> None:
     options = parser.parse_args()
     with (
         TemporaryDirectory() as folder,
-        rig.redis_pair(SYMBOL_SOURCES=f"file://{folder}/", **OFF) as environment,
+        rig.redis_pair(SYMBOL_SOURCES=f"file://{folder}/") as environment,
     ):
+        rig.configure(environment, process_page_bytes=1, process_frame_bytes=1)
         rig.enter(environment)
         fleet = rig.fleet(options.modules, Path(folder))
         sizes = {member.key: member.size for member in fleet}

@@ -33,17 +33,12 @@ def main() -> None:
         fleet = rig.fleet(options.modules, Path(folder))
         bodies = requests(fleet, options.frames)
         curves = {
-            budget: curve({**environment, **caches(budget)}, bodies, options.requests)
+            budget: curve(environment, budget, bodies, options.requests)
             for budget in options.budgets
         }
     report(curves)
     named = [Curve(f"{budget} MiB of caches", points) for budget, points in curves.items()]
     line_chart(options.picture, "Memory of one web process (MiB)", "requests answered", named)
-
-
-def caches(budget: int) -> dict[str, str]:
-    share = str(budget * MIB // 3)
-    return {"PROCESS_HEADER_BYTES": share, "PROCESS_PAGE_BYTES": share, "PROCESS_FRAME_BYTES": share}
 
 
 def requests(fleet: Sequence[rig.Member], frames: int) -> Iterator[bytes]:
@@ -54,8 +49,14 @@ def requests(fleet: Sequence[rig.Member], frames: int) -> Iterator[bytes]:
         yield rig.request(module.key, rig.frames(module.functions, frames, chance))
 
 
-def curve(environment: Mapping[str, str], bodies: Iterator[bytes], count: int) -> list[tuple[float, float]]:
+def curve(
+    environment: Mapping[str, str], budget: int, bodies: Iterator[bytes], count: int
+) -> list[tuple[float, float]]:
     """(requests answered, MiB resident) in POINTS steps."""
+    share = budget * MIB // 3
+    rig.configure(
+        environment, process_header_bytes=share, process_page_bytes=share, process_frame_bytes=share
+    )
     points = []
     with rig.web(environment, "0-3") as (port, pid):
         connection = HTTPConnection("127.0.0.1", port, timeout=60)

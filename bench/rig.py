@@ -96,13 +96,20 @@ def redis_pair(**environment: str) -> Iterator[dict[str, str]]:
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "tecken.settings",
             "SECRET_KEY": "bench",
-            "LOG_LEVEL": "ERROR",
+            "DATABASE_URL": f"sqlite:///{storage}/tecken.sqlite3",
             "REDIS_URL": cache.url,
             "REDIS_STORE_URL": store.url,
             "STORAGE_URL": f"file://{storage}",
             "SYMBOL_SOURCES": f"file://{DATA.resolve()}/",
             **environment,
         }
+
+
+def configure(environment: Mapping[str, str], **options: object) -> None:
+    """In force before the processes start that are measured."""
+    changes = [text for name, value in options.items() for text in (name, str(value))]
+    for command in (["migrate", "--verbosity", "0"], ["config", "set", *changes]):
+        subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=environment, check=True)
 
 
 def enter(environment: Mapping[str, str]) -> None:

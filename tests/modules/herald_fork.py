@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import django
 
-os.environ["PROCESS_HEADER_SECONDS"] = "3600"
 django.setup()
 
 from tecken import wiring  # noqa: E402 - reads the settings
 from tecken.modules import keys  # noqa: E402
 from tecken.modules.trace import Trace  # noqa: E402
+from tecken.runtimeconfig.current import overridden  # noqa: E402
 from tests.modules.samples import header_of  # noqa: E402
 from tests.modules.test_herald import XUL  # noqa: E402
 
@@ -25,20 +24,20 @@ def listeners() -> int:
     return int(wiring.cache_client().pubsub_numsub(keys.REPLACED)[0][1])
 
 
-wiring.page_store().put_header(XUL, header_of(XUL).raw)
-assert trusted()
-child = os.fork()
-while listeners() < 2 or not trusted():
+with overridden(process_header_seconds=3600):
+    wiring.page_store().put_header(XUL, header_of(XUL).raw)
     assert trusted()
-if child:
-    os.waitpid(child, 0)  # it has seen both listen, and has told
-else:
-    wiring.page_store().forget(XUL)
-    assert trusted()
-    wiring.herald().tell(XUL)
-while trusted():
-    pass
-print("parent heard" if child else "child heard", flush=True)
-if not child:
-    os._exit(0)
-sys.exit()
+    child = os.fork()
+    while listeners() < 2 or not trusted():
+        assert trusted()
+    if child:
+        os.waitpid(child, 0)  # it has seen both listen, and has told
+    else:
+        wiring.page_store().forget(XUL)
+        assert trusted()
+        wiring.herald().tell(XUL)
+    while trusted():
+        pass
+    print("parent heard" if child else "child heard", flush=True)
+    if not child:
+        os._exit(0)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -18,11 +19,14 @@ from tests.support.redis_server import RedisServer, free_port
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docker" / "images"
 STARTS_WITHIN = 30.0  # seconds
-NOTHING_KEPT = {"PROCESS_HEADER_BYTES": "1", "PROCESS_PAGE_BYTES": "1", "PROCESS_FRAME_BYTES": "1"}
+NOTHING_KEPT = {"process_header_bytes": 1, "process_page_bytes": 1, "process_frame_bytes": 1}
 
 
 class Site:
-    """The web process keeps nothing in memory, so each request needs the store or the page files."""
+    """The web process keeps nothing in memory, so each request needs the store or the page files.
+
+    `options` are in force from the start.
+    """
 
     web: tuple[str, ...] = (
         *("-m", "granian", "--interface", "wsgi", "--workers", "1", "--blocking-threads", "4"),
@@ -33,7 +37,7 @@ class Site:
         *("--concurrency", "1"),
     )
 
-    def __init__(self, home: Path, **environment: str) -> None:
+    def __init__(self, home: Path, options: Mapping[str, object] | None = None, **environment: str) -> None:
         self.cache = RedisServer(IMAGES / "redis-cache" / "redis.conf")
         self.store = RedisServer(IMAGES / "redis" / "redis.conf")
         self._port = free_port()
@@ -42,9 +46,9 @@ class Site:
         self._web: subprocess.Popen[bytes] | None = None
         self._worker: subprocess.Popen[bytes] | None = None
         self._client = httpx.Client(base_url=self.url, timeout=30)
+        self._options = {**NOTHING_KEPT, **(options or {})}
         self._environment = {
             **os.environ,
-            **NOTHING_KEPT,
             "SECRET_KEY": "tests",
             "REDIS_URL": self.cache.url,
             "REDIS_STORE_URL": self.store.url,
@@ -56,6 +60,8 @@ class Site:
     def __enter__(self) -> Self:
         self.cache.start()
         self.store.start()
+        self.manage("migrate", "--verbosity", "0")
+        self.manage("config", "set", *(str(each) for pair in self._options.items() for each in pair))
         self.start_worker()
         self.start_web()
         return self

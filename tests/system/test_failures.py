@@ -41,8 +41,8 @@ def upstream(symbols: Symbols) -> Iterator[HttpUpstream]:
 @pytest.fixture(scope="module")
 def site(upstream: HttpUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     home = tmp_path_factory.mktemp("site")
-    settings = {"SYMBOL_SOURCES": upstream.url, "SYMBOLICATE_DEADLINE_SECONDS": str(WAIT)}
-    with Site(home, ABSENT_SECONDS="1", UNREACHABLE_SECONDS="1", **settings) as running:
+    options = {"symbolicate_deadline_seconds": WAIT, "absent_seconds": 1, "unreachable_seconds": 1}
+    with Site(home, options, SYMBOL_SOURCES=upstream.url) as running:
         while running.symbolicate(STACK).status_code != 200:
             pass  # each try waits for the worker
         yield running

@@ -36,8 +36,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def site(home: Path) -> Iterator[Site]:
-    with Site(home, TMPDIR=str(home / "tmp"), SPOOL_DIR=str(home / "spool"), ABSENT_SECONDS="1") as site:
-        site.manage("migrate", "--verbosity", "0")
+    places = {"TMPDIR": str(home / "tmp"), "SPOOL_DIR": str(home / "spool")}
+    with Site(home, {"absent_seconds": 1}, **places) as site:
         yield site
 
 

@@ -54,7 +54,6 @@ class Module(NamedTuple):
 def uploader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Uploader]:
     home = tmp_path_factory.mktemp("site")
     with Site(home) as site:
-        site.manage("migrate", "--verbosity", "0")
         permission = ("--permission", "upload.upload_symbols", "--create-user")
         yield Uploader(site, site.manage("createtoken", "ci@example.com", *permission).strip(), home)
 
