@@ -99,9 +99,10 @@ class FileShelf:
         return self._seen[1]
 
     def _create(self) -> None:
+        """Unless somebody else has just done so."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError), self._path.open("x") as file:
-            json.dump(NOTHING, file)
+        with _written(self._path, json.dumps(NOTHING) + "\n") as new, suppress(FileExistsError):
+            self._path.hardlink_to(new)
 
     def _level(self, key: str) -> str | None:
         path = self._beside / key
@@ -192,13 +193,20 @@ def _report(path: Path) -> Report | None:
 
 def _put(path: Path, text: str) -> None:
     """Whoever reads it sees all of it, or what was there before."""
+    with _written(path, text) as new:
+        new.replace(path)
+
+
+@contextmanager
+def _written(path: Path, text: str) -> Iterator[Path]:
+    """A file beside `path`, for a moment."""
     new = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         with new.open("w") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        new.replace(path)
+        yield new
     finally:
         new.unlink(missing_ok=True)
 

@@ -53,11 +53,12 @@ class Follower:
 class Process:
     """Its lock is for those who change it, and no fork happens while it is held (for long)."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self.options: Options | None = None  # until the first look
         self.snapshot = EMPTY
         self.well = False  # the shelf answered when it was last asked
-        self._heard_at = time.monotonic()
+        self._heard_at = clock()
         self._maintenance: tuple[str | None, Maintenance | None] = None, None
         self._uploads_closed: tuple[str | None, Maintenance | None] = None, None
         self._overrides: dict[str, Any] = {}
@@ -68,7 +69,7 @@ class Process:
     @property
     def age(self) -> float:
         """Seconds since the shelf was last heard of."""
-        return time.monotonic() - self._heard_at
+        return self._clock() - self._heard_at
 
     @property
     def maintenance(self) -> Maintenance | None:
@@ -88,7 +89,7 @@ class Process:
     def apply(self, values: Values, how: str) -> None:
         """`how` is the metric's label: message or read."""
         with self._lock:
-            self._heard_at = time.monotonic()
+            self._heard_at = self._clock()
             self.snapshot = snapshot(*values)
             self.refresh()
             metrics.CONFIG_REFRESHES.labels(how).inc()
@@ -98,7 +99,7 @@ class Process:
 
     def seen(self, glance: Glance) -> None:
         with self._lock:
-            self._heard_at = time.monotonic()
+            self._heard_at = self._clock()
             self.well = True
             self._maintenance = _level(self._maintenance, glance.maintenance)
             self._uploads_closed = _level(self._uploads_closed, glance.uploads_closed)

@@ -1,0 +1,147 @@
+"""What only the shelf in a file meets: other hands, garbage, and whoever holds the lock."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tecken.errors import CouldNotAsk
+from tecken.runtimeconfig import file
+from tecken.runtimeconfig.file import FileShelf
+from tecken.runtimeconfig.shelf import REPORT_SECONDS, Change, Report, Values
+
+JOBS = {"symbolicate_max_jobs": "20"}
+FIRST = Change(1, "a", "alice", "", "2026-11-21T22:00:00+00:00", "cli")
+WRITER = """
+import sys
+from pathlib import Path
+from tecken.errors import Conflict
+from tecken.runtimeconfig.file import FileShelf
+from tecken.runtimeconfig.shelf import Change
+shelf, won = FileShelf(Path(sys.argv[1])), 0
+while won < 20:
+    there = shelf.read()
+    try:
+        change = Change(there.version + 1, sys.argv[2], "", "", "", "")
+        shelf.write(change, {**there.texts, f"{sys.argv[2]} {won}": "x"}, expected=there.version)
+    except Conflict:
+        continue
+    won += 1
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "config.json"
+
+
+@pytest.fixture
+def shelf(path: Path) -> FileShelf:
+    return FileShelf(path)
+
+
+def test_it_is_created_with_its_directory(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "config.json"
+    FileShelf(path).glance()
+    assert json.loads(path.read_text()) == {"version": 0, "change": None, "texts": {}}
+
+
+def test_it_is_created_again_when_it_was_removed(shelf: FileShelf, path: Path) -> None:
+    shelf.write(FIRST, JOBS, expected=0)
+    path.unlink()
+    assert shelf.glance().version == 0
+
+
+def test_another_process_sees_what_was_written(shelf: FileShelf, path: Path) -> None:
+    other = FileShelf(path)
+    assert other.glance().version == 0
+    shelf.write(FIRST, JOBS, expected=0)
+    assert other.read() == Values(1, "a", JOBS)
+
+
+def test_a_change_by_hand_has_no_stamp(shelf: FileShelf, path: Path) -> None:
+    shelf.write(FIRST, JOBS, expected=0)
+    path.write_text(path.read_text().replace('"version": 1', '"version": 2', 1).replace('"20"', '"30"'))
+    assert shelf.read() == Values(2, "", {"symbolicate_max_jobs": "30"})
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"",
+        b"x",
+        b"\xff\xfe",
+        b"[]",
+        b"{}",
+        b'{"version": "1", "texts": {}}',
+        b'{"version": true, "texts": {}}',
+        b'{"version": -1, "texts": {}}',
+        b'{"version": 1}',
+        b'{"version": 1, "texts": {"symbolicate_max_jobs": 20}}',
+        b"[" * 100_000,
+    ],
+)
+def test_garbage_cannot_be_asked(shelf: FileShelf, path: Path, garbage: bytes) -> None:
+    path.write_bytes(garbage)
+    for ask in (shelf.glance, shelf.read):
+        with pytest.raises(CouldNotAsk, match="config"):
+            ask()
+    path.write_text('{"version": 3, "texts": {}}')
+    assert shelf.read() == Values(3, "", {})
+
+
+def test_a_path_that_cannot_be_used_cannot_be_asked(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path, tmp_path / "file" / "config.json"):
+        with pytest.raises(CouldNotAsk):
+            FileShelf(path).glance()
+        with pytest.raises(CouldNotAsk):
+            FileShelf(path).write(FIRST, JOBS, expected=0)
+
+
+@pytest.mark.parametrize("key", ["is-under-maintenance", "uploads-closed"])
+def test_touch_begins_and_rm_ends_it(shelf: FileShelf, path: Path, key: str) -> None:
+    mark = path.with_name("config.json.d") / key
+    mark.parent.mkdir()
+    mark.touch()
+    assert "" in shelf.glance()[2:]
+    mark.unlink()
+    assert shelf.glance()[2:] == (None, None)
+
+
+def test_whoever_holds_the_lock_is_not_waited_for_long(
+    shelf: FileShelf, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file, "LOCK_SECONDS", 0.0)
+    shelf.write(FIRST, JOBS, expected=0)
+    with (path.with_name("config.json.d") / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(CouldNotAsk, match="locked"):
+            shelf.write(FIRST._replace(version=2), {}, expected=1)
+    assert shelf.read() == Values(1, "a", JOBS)
+
+
+def test_writers_in_several_processes_lose_nothing(shelf: FileShelf, path: Path) -> None:
+    names = ["one", "two", "three"]
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, path, name]) for name in names]
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    there = shelf.read()
+    assert (there.version, len(there.texts)) == (60, 60)
+    assert sorted(one.name for one in path.parent.iterdir()) == ["config.json", "config.json.d"]
+
+
+def test_old_reports_are_removed(shelf: FileShelf, path: Path) -> None:
+    report = Report("host:1", "web", 1, "a", 0.0, 0)
+    shelf.report(report)
+    shelf.report(report._replace(process="host:2"))
+    old = path.with_name("config.json.d") / "processes" / "host:1"
+    long_ago = old.stat().st_mtime - REPORT_SECONDS - 1
+    os.utime(old, (long_ago, long_ago))
+    assert [one.process for one in shelf.reports()] == ["host:2"]
+    assert not old.exists()

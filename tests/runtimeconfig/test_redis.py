@@ -1,0 +1,204 @@
+"""What only the shelf in Redis meets: other hands, garbage, a server that is mute or gone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+
+from tecken.errors import CouldNotAsk
+from tecken.redisclient import client
+from tecken.runtimeconfig import keys
+from tecken.runtimeconfig.redis import RedisListening, RedisShelf
+from tecken.runtimeconfig.shelf import Change, Hint, Report, Shelf, Values
+from tests.support.redis_server import RedisServer
+
+CHANNEL = "test:config"
+JOBS = {"symbolicate_max_jobs": "20"}
+FIRST = Change(1, "a", "alice", "", "2026-11-21T22:00:00+00:00", "cli")
+LONGEST = 10.0
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: RedisServer) -> Iterator[RedisServer]:
+    yield running
+    running.resume()
+
+
+@pytest.fixture
+def raw(server: RedisServer) -> Iterator[redis.Redis]:
+    """redis-cli."""
+    with client(server.url, timeout=5, connect_timeout=5) as connected:
+        connected.flushall()
+        yield connected
+
+
+@pytest.fixture
+def shelf(server: RedisServer, raw: redis.Redis) -> Iterator[RedisShelf]:
+    with client(server.url, timeout=0.2, connect_timeout=0.2) as connected:
+        yield RedisShelf(connected, CHANNEL)
+
+
+def test_a_change_by_hand_has_no_stamp(shelf: RedisShelf, raw: redis.Redis) -> None:
+    shelf.write(FIRST, JOBS, expected=0)
+    raw.hset(keys.VALUES, "symbolicate_max_jobs", "30")
+    raw.incr(keys.VERSION)
+    assert shelf.glance()[:2] == (2, "")
+    assert shelf.read() == Values(2, "", {"symbolicate_max_jobs": "30"})
+    shelf.write(FIRST._replace(version=3), JOBS, expected=2)
+    assert shelf.glance()[:2] == (3, "a")
+
+
+def test_the_first_change_may_be_by_hand(shelf: RedisShelf, raw: redis.Redis) -> None:
+    raw.hset(keys.VALUES, "symbolicate_max_jobs", "30")
+    raw.incr(keys.VERSION)
+    assert shelf.read() == Values(1, "", {"symbolicate_max_jobs": "30"})
+
+
+@pytest.mark.parametrize("version", ["", "soon", "-3", "1.5", b"\xff"])
+def test_a_version_that_is_none_is_not_there(shelf: RedisShelf, raw: redis.Redis, version: bytes) -> None:
+    raw.set(keys.VERSION, version)
+    assert shelf.glance()[:2] == (0, "")
+
+
+def test_a_version_that_is_none_can_be_replaced(shelf: RedisShelf, raw: redis.Redis) -> None:
+    raw.set(keys.VERSION, "soon")
+    shelf.write(FIRST, JOBS, expected=0)
+    assert shelf.read() == Values(1, "a", JOBS)
+
+
+@pytest.mark.parametrize(
+    "garbage", ["", "x", "[]", '{"version": 1}', '{"version": 1, "stamp": 2}', "[" * 100_000]
+)
+def test_a_garbled_change_counts_as_by_hand(shelf: RedisShelf, raw: redis.Redis, garbage: str) -> None:
+    shelf.write(FIRST, JOBS, expected=0)
+    raw.set(keys.CHANGE, garbage)
+    assert shelf.glance()[:2] == (1, "")
+
+
+def test_text_that_is_not_utf_8_is_left_for_the_validation(shelf: RedisShelf, raw: redis.Redis) -> None:
+    raw.hset(keys.VALUES, b"log_level", b"\xff")
+    raw.incr(keys.VERSION)
+    assert shelf.read().texts == {"log_level": "\N{REPLACEMENT CHARACTER}"}
+
+
+def test_values_of_another_type_cannot_be_read_but_replaced(shelf: RedisShelf, raw: redis.Redis) -> None:
+    raw.set(keys.VALUES, "x")
+    with pytest.raises(CouldNotAsk, match="WRONGTYPE"):
+        shelf.read()
+    shelf.write(FIRST, JOBS, expected=0)
+    assert shelf.read().texts == JOBS
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"",
+        b"hello",
+        b"1790000000.5",
+        b"\xff",
+        b"[]",
+        b"null",
+        b'{"version": 9}',
+        b'{"version": 0, "stamp": "x", "texts": {}}',
+        b'{"version": true, "stamp": "x", "texts": {}}',
+        b'{"version": 9, "stamp": 1, "texts": {}}',
+        b'{"version": 9, "stamp": "x", "texts": []}',
+        b'{"version": 9, "stamp": "x", "texts": {"symbolicate_max_jobs": 3}}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_malformed_message_is_a_hint(shelf: RedisShelf, raw: redis.Redis, message: bytes) -> None:
+    with shelf.listen() as listening:
+        raw.publish(CHANNEL, message)
+        assert listening.next(LONGEST) == Hint(message.decode(errors="replace"))
+
+
+def test_reports_go_by_themselves(shelf: RedisShelf, raw: redis.Redis) -> None:
+    shelf.report(Report("host:1", "web", 1, "a", 0.0, 0))
+    assert 0 < int(raw.ttl(f"{keys.PROCESS}host:1")) <= 15
+    raw.set(f"{keys.PROCESS}host:2", "x")
+    raw.set(f"{keys.PROCESS}host:3", json.dumps({"process": "host:3", "kind": "web"}))
+    assert [report.process for report in shelf.reports()] == ["host:1"]
+
+
+CALLS: dict[str, Callable[[Shelf], object]] = {
+    "glance": lambda shelf: shelf.glance(),
+    "read": lambda shelf: shelf.read(),
+    "write": lambda shelf: shelf.write(FIRST, JOBS, expected=0),
+    "report": lambda shelf: shelf.report(Report("host:1", "web", 1, "a", 0.0, 0)),
+    "reports": lambda shelf: shelf.reports(),
+    "set_maintenance": lambda shelf: shelf.set_maintenance("full", "x", None),
+    "listen": lambda shelf: shelf.listen().__enter__(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_mute_server_is_given_up(
+    server: RedisServer, shelf: RedisShelf, call: Callable[[Shelf], object]
+) -> None:
+    shelf.glance()  # so that there is a connection
+    server.pause()
+    with pytest.raises(CouldNotAsk):
+        call(shelf)
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_server_that_is_away_is_said_to_be(call: Callable[[Shelf], object]) -> None:
+    with RedisServer() as gone, client(gone.url, timeout=1, connect_timeout=1) as connected:
+        gone.stop()
+        with pytest.raises(CouldNotAsk, match=r"redis-cache: .*refused"):
+            call(RedisShelf(connected, CHANNEL))
+
+
+def test_a_connection_that_is_cut_is_told(shelf: RedisShelf, raw: redis.Redis) -> None:
+    with shelf.listen() as listening:
+        raw.client_kill_filter(_type="pubsub")
+        with pytest.raises(CouldNotAsk):
+            listening.next(LONGEST)
+
+
+def test_silence_on_a_living_connection_is_nothing(server: RedisServer, raw: redis.Redis) -> None:
+    with client(server.url, timeout=1, connect_timeout=1) as connected:
+        connection = connected.connection_pool.get_connection()
+        connection.send_command("SUBSCRIBE", CHANNEL)
+        connection.read_response()
+        listening = RedisListening(connection, silence=0.05)
+        for _ in range(6):  # each second one sends a PING, or hears that it was answered
+            assert listening.next(0.05) is None
+        raw.publish(CHANNEL, "x")
+        while (heard := listening.next(LONGEST)) is None:
+            pass
+        assert heard == Hint("x")
+
+
+def test_silence_on_a_frozen_connection_is_noticed(server: RedisServer, raw: redis.Redis) -> None:
+    with client(server.url, timeout=1, connect_timeout=1) as connected:
+        connection = connected.connection_pool.get_connection()
+        connection.send_command("SUBSCRIBE", CHANNEL)
+        connection.read_response()
+        listening = RedisListening(connection, silence=0.05)
+        server.pause()
+        with pytest.raises(CouldNotAsk, match="no answer to PING"):
+            wait_for_ever(listening)
+
+
+def wait_for_ever(listening: RedisListening) -> None:
+    while True:
+        listening.next(0.05)
+
+
+def test_the_connection_that_listened_serves_nobody_else(shelf: RedisShelf, raw: redis.Redis) -> None:
+    for _ in range(3):
+        with shelf.listen():
+            assert shelf.glance().version == 0
+    assert shelf.glance().version == 0
+    assert raw.pubsub_numsub(CHANNEL) == [(CHANNEL.encode(), 0)]
