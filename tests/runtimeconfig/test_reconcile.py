@@ -7,6 +7,7 @@ from threading import Thread
 
 import pytest
 from django.db import OperationalError, ProgrammingError, connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.memory import MemoryShelf
@@ -232,7 +233,7 @@ def test_a_watchers_thread_keeps_no_connection(shelf: MemoryShelf, monkeypatch: 
     backend = type(connections["default"])
     close, counts, closed = backend.close, [], []
 
-    def counted(made: object) -> None:
+    def counted(made: BaseDatabaseWrapper) -> None:
         closed.append(made)
         close(made)
 

@@ -1,0 +1,332 @@
+from __future__ import annotations
+
+import getpass
+import io
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import OperationalError, connection
+from django.utils import timezone
+
+from tecken.management.watching import watch_lines
+from tecken.runtimeconfig import current
+from tecken.runtimeconfig.memory import MemoryShelf
+from tecken.runtimeconfig.models import Version
+from tecken.runtimeconfig.options import CATALOGUE
+from tecken.runtimeconfig.shelf import Report
+from tests.runtimeconfig.shelves import AwayShelf, set_by_hand
+
+pytestmark = pytest.mark.django_db
+ME = getpass.getuser()
+Config = Callable[..., str]
+
+
+@pytest.fixture
+def shelf(monkeypatch: pytest.MonkeyPatch) -> MemoryShelf:
+    mine = MemoryShelf()
+    monkeypatch.setattr(current, "shelf", lambda: mine)
+    return mine
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> AwayShelf:
+    mine = AwayShelf()
+    monkeypatch.setattr(current, "shelf", lambda: mine)
+    return mine
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def config(*args: str, warnings: io.StringIO | None = None, stdout: io.StringIO | None = None) -> str:
+    """What it printed."""
+    printed = stdout or io.StringIO()
+    call_command("config", *args, stdout=printed, stderr=warnings or io.StringIO(), no_color=True)
+    return printed.getvalue()
+
+
+def test_set_says_what_it_did(shelf: MemoryShelf) -> None:
+    assert config("set", "symbolicate_max_jobs", "20") == (
+        "version 1: symbolicate_max_jobs 10 (default) -> 20; no process is running\n"
+    )
+    assert shelf.read().texts == {"symbolicate_max_jobs": "20"}
+    version = Version.objects.get()
+    assert (version.by, version.source) == (ME, "cli")
+
+
+def test_several_are_one_version(shelf: MemoryShelf) -> None:
+    printed = config("set", "symbolicate_max_jobs", "20", "log_level", "DEBUG", "--why", "a crash storm")
+    assert printed.startswith(
+        "version 1: log_level INFO (default) -> DEBUG, symbolicate_max_jobs 10 (default) -> 20; "
+    )
+    assert Version.objects.get().why == "a crash storm"
+
+
+def report(process: str, version: int, stamp: str) -> Report:
+    return Report(process, "web", version, stamp, 0.4, 0)
+
+
+def test_set_says_how_many_have_it(shelf: MemoryShelf) -> None:
+    shelf.report(report("a:1", 5, ""))
+    shelf.report(report("a:2", 5, ""))
+    printed = config("set", "symbolicate_max_jobs", "20")
+    assert "; applied by 2 of 2 processes in " in printed
+    assert printed.endswith(" ms\n")
+
+
+def test_set_names_who_does_not_have_it(shelf: MemoryShelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tecken.management.commands.config.SPREAD_SECONDS", 0.0)
+    shelf.report(report("a:1", 0, ""))
+    terminal = Terminal()
+    printed = config("set", "symbolicate_max_jobs", "20", stdout=terminal)
+    assert "0 of 1" in printed
+    assert printed.endswith(" ms, waiting for a:1\n")
+
+
+def test_nothing_to_change(shelf: MemoryShelf) -> None:
+    config("set", "symbolicate_max_jobs", "20")
+    assert config("set", "symbolicate_max_jobs", "20") == "version 1: nothing to change\n"
+
+
+def test_not_delivered_is_a_warning(away: AwayShelf) -> None:
+    warnings = io.StringIO()
+    printed = config("set", "symbolicate_max_jobs", "20", warnings=warnings)
+    assert printed == "version 1: symbolicate_max_jobs 10 (default) -> 20; recorded\n"
+    assert warnings.getvalue() == (
+        "warning: it could not be told to the processes; they get it once that works again\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (
+            ("set", "symbolicate_max_jobs", "0"),
+            "symbolicate_max_jobs should be a whole number from 1 to 1000",
+        ),
+        (("set", "symbolicate_max_job", "1"), "did you mean symbolicate_max_jobs"),
+        (("set", "symbolicate_max_jobs", "1", "log_level"), "log_level: a value is missing"),
+        (("set", "log_level", "INFO", "log_level", "DEBUG"), "given twice: log_level"),
+        (("set", "log_level", "INFO", "--from", "noon"), "'noon' should be a time"),
+        (
+            ("set", "log_level", "INFO", "--from", "2026-01-02", "--until", "2026-01-01"),
+            "end after its start",
+        ),
+        (("get", "symbolicate_max_job"), "did you mean symbolicate_max_jobs"),
+        (("unset", "symbolicate_max_job"), "did you mean symbolicate_max_jobs"),
+        (("history", "symbolicate_max_job"), "did you mean symbolicate_max_jobs"),
+        (("rollback", "7"), "there is no version 7; the newest is 0"),
+        (("diff", "7"), "there is no version 7; the newest is 0"),
+        (("import", "/nowhere"), "No such file"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(shelf: MemoryShelf, args: tuple[str, ...], text: str) -> None:
+    with pytest.raises(CommandError, match=text.replace("(", r"\(").replace(")", r"\)")):
+        config(*args)
+    assert not Version.objects.exists()
+
+
+def test_a_conflict_says_who(shelf: MemoryShelf) -> None:
+    config("set", "symbolicate_max_jobs", "20")
+    with pytest.raises(CommandError, match=rf"newest version is 1, not 0, by {ME} \(cli\)"):
+        config("set", "symbolicate_max_jobs", "30", "--expect", "0")
+
+
+def test_a_window(shelf: MemoryShelf) -> None:
+    config("set", "log_level", "DEBUG", "--from", "2126-01-01 22:00", "--until", "1h")
+    assert shelf.read().texts == {"log_level@2126-01-01T22:00:00Z/2126-01-01T23:00:00Z": "DEBUG"}
+    assert config("get", "log_level") == "INFO\n"
+    listed = config("list")
+    assert "'DEBUG' from 2126-01-01 22:00:00 UTC until 2126-01-01 23:00:00 UTC by" in listed
+
+
+def test_until_alone_begins_now(shelf: MemoryShelf) -> None:
+    before = timezone.now().replace(microsecond=0)
+    config("set", "log_level", "DEBUG", "--until", "10m")
+    (key,) = shelf.read().texts
+    start, end = (datetime.fromisoformat(text) for text in key.partition("@")[2].split("/"))
+    assert before <= start <= timezone.now()
+    assert end - start == timedelta(minutes=10)
+    assert config("get", "log_level") == "DEBUG\n"
+
+
+def test_unset_is_all_of_an_option(shelf: MemoryShelf) -> None:
+    config("set", "log_level", "DEBUG")
+    config("set", "log_level", "ERROR", "--from", "2126-01-01")
+    assert config("unset", "log_level").startswith(
+        "version 3: log_level DEBUG -> INFO (default), log_level@2126-01-01T00:00:00Z/ ERROR -> not scheduled"
+    )
+    assert shelf.read().texts == {}
+
+
+def test_unset_of_one_window(shelf: MemoryShelf) -> None:
+    config("set", "log_level", "DEBUG")
+    config("set", "log_level", "ERROR", "--from", "2126-01-01")
+    assert "ERROR -> not scheduled" in config("unset", "log_level@2126-01-01T00:00:00Z/")
+    assert shelf.read().texts == {"log_level": "DEBUG"}
+
+
+def test_unset_of_an_unknown_one_set_by_hand(shelf: MemoryShelf) -> None:
+    set_by_hand(shelf, nosuch="1")
+    assert "nosuch 1 -> not set" in config("unset", "nosuch")
+
+
+def test_get_prints_the_value_alone(shelf: MemoryShelf) -> None:
+    assert config("get", "process_page_bytes") == "64MiB\n"
+    config("set", "process_page_bytes", "1GiB")
+    assert config("get", "process_page_bytes") == "1GiB\n"
+
+
+def test_list_has_every_option_and_who_set_it(shelf: MemoryShelf) -> None:
+    config("set", "symbolicate_max_jobs", "20", "--why", "a crash storm")
+    shelf.report(report("a:1", 1, shelf.read().stamp))
+    listed = config("list")
+    for option in CATALOGUE.values():
+        assert f"\n  {option.name} = " in listed
+        assert option.allowed in listed
+    first = listed.splitlines()[0]
+    assert first.startswith("version 1, made ")
+    assert first.endswith("1 of 1 processes have it, heard of 0.4 s ago at most")
+    assert f"set to '20' by {ME} (cli) at " in listed
+    assert "version 1: a crash storm" in listed
+
+
+def test_list_shows_what_is_ignored(shelf: MemoryShelf) -> None:
+    set_by_hand(shelf, symbolicate_max_jobs="many", nosuch="1")
+    warnings = io.StringIO()
+    listed = config("list", warnings=warnings)
+    assert "IGNORED: symbolicate_max_jobs should be a whole number" in listed
+    assert "  nosuch = 1\n" in listed
+    assert "symbolicate_max_jobs = 10\n" in listed
+    assert "the database has version 0, the processes read 1" in warnings.getvalue()
+
+
+def test_list_for_programs(shelf: MemoryShelf) -> None:
+    config("set", "symbolicate_max_jobs", "20")
+    listed = json.loads(config("list", "--json"))
+    assert listed["version"] == 1
+    assert [option["name"] for option in listed["options"]] == list(CATALOGUE)
+    (jobs,) = [option for option in listed["options"] if option["name"] == "symbolicate_max_jobs"]
+    assert (jobs["value"], jobs["default"], jobs["bounds"]) == (20, 10, {"ge": 1, "le": 1000})
+    assert (jobs["set"]["by"], jobs["set"]["version"]) == (ME, 1)
+
+
+def test_list_without_a_shelf(away: AwayShelf) -> None:
+    config("set", "symbolicate_max_jobs", "20")
+    warnings = io.StringIO()
+    assert "symbolicate_max_jobs = 20\n" in config("list", warnings=warnings)
+    assert "these are the database's values: redis-cache does not answer" in warnings.getvalue()
+
+
+def test_list_without_a_database(shelf: MemoryShelf) -> None:
+    config("set", "symbolicate_max_jobs", "20")
+    warnings = io.StringIO()
+    with connection.execute_wrapper(refuse):
+        assert "symbolicate_max_jobs = 20\n" in config("list", warnings=warnings)
+        with pytest.raises(CommandError, match="the database does not answer"):
+            config("set", "symbolicate_max_jobs", "30")
+    assert "who set what is not known" in warnings.getvalue()
+
+
+def refuse(*_: object) -> None:
+    raise OperationalError("connection refused")
+
+
+def test_list_without_either(away: AwayShelf) -> None:
+    with (
+        connection.execute_wrapper(refuse),
+        pytest.raises(CommandError, match="the database does not answer"),
+    ):
+        config("list")
+
+
+def test_history_diff_and_rollback(shelf: MemoryShelf) -> None:
+    config("set", "symbolicate_max_jobs", "20")
+    config("set", "symbolicate_max_jobs", "30", "log_level", "DEBUG", "--why", "more")
+    lines = config("history").splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("    2  ")
+    assert lines[0].endswith(f" UTC  {ME} (cli)  log_level INFO (default) -> DEBUG  # more")
+    assert len(config("history", "symbolicate_max_jobs").splitlines()) == 2
+    assert len(config("history", "--limit", "1").splitlines()) == 1
+    assert config("diff", "1") == "log_level INFO (default) -> DEBUG\nsymbolicate_max_jobs 20 -> 30\n"
+    assert config("diff", "2", "1") == "log_level DEBUG -> INFO (default)\nsymbolicate_max_jobs 30 -> 20\n"
+    assert config("rollback", "1").startswith("version 3: log_level DEBUG -> INFO (default), symbolicate_max")
+    assert shelf.read().texts == {"symbolicate_max_jobs": "20"}
+
+
+def test_export_is_what_import_reads(shelf: MemoryShelf, tmp_path: Path) -> None:
+    config("set", "sources_off", "é, b", "log_level", "DEBUG")
+    config("set", "log_level", "ERROR", "--from", "2126-01-01")
+    before, file = dict(shelf.read().texts), tmp_path / "config.json"
+    file.write_text(config("export"))
+    config("set", "log_level", "WARNING", "symbolicate_max_jobs", "5")
+    assert config("import", str(file), "--dry-run") == (
+        "would change log_level WARNING -> DEBUG\nwould change symbolicate_max_jobs 5 -> 10 (default)\n"
+    )
+    assert shelf.read().version == 3
+    assert config("import", str(file)).startswith("version 4: log_level WARNING -> DEBUG, ")
+    assert shelf.read().texts == before
+    assert config("import", str(file), "--dry-run") == "nothing to change\n"
+
+
+def test_export_leaves_out_what_import_would_refuse(shelf: MemoryShelf) -> None:
+    set_by_hand(shelf, nosuch="1", log_level="DEBUG")
+    warnings = io.StringIO()
+    assert json.loads(config("export", warnings=warnings)) == {"log_level": "DEBUG"}
+    assert "left out: there is no option 'nosuch'" in warnings.getvalue()
+
+
+@pytest.mark.parametrize("dry_run", [(), ("--dry-run",)])
+def test_import_is_whole_or_not_at_all(shelf: MemoryShelf, tmp_path: Path, dry_run: tuple[str, ...]) -> None:
+    file = tmp_path / "config.json"
+    file.write_text('{"log_level": "LOUD", "symbolicate_max_jobs": 20, "nosuch": true}')
+    with pytest.raises(CommandError, match=r"(?s)log_level.*nosuch"):
+        config("import", str(file), *dry_run)
+    file.write_text('["log_level"]')
+    with pytest.raises(CommandError, match="expected a JSON object"):
+        config("import", str(file), *dry_run)
+    assert shelf.read().version == 0
+
+
+def test_import_from_standard_input(shelf: MemoryShelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "sys.stdin", io.StringIO('{"symbolicate_max_jobs": 20, "upload_convert_ahead": false}')
+    )
+    config("import", "-")
+    assert shelf.read().texts == {"symbolicate_max_jobs": "20", "upload_convert_ahead": "false"}
+
+
+def test_watch_prints_each_change(shelf: MemoryShelf) -> None:
+    lines = watch_lines(shelf)
+    assert next(lines).endswith(" UTC version 0; watching, Ctrl-C ends it")
+    config("set", "log_level", "DEBUG", "--why", "to see")
+    assert next(lines).endswith(f" UTC version 1 by {ME} (cli), to see: log_level INFO (default) -> DEBUG")
+    set_by_hand(shelf, log_level="ERROR")
+    assert next(lines).endswith(" UTC version 2: log_level DEBUG -> ERROR")
+    lines.close()
+
+
+def test_watch_goes_on_when_the_shelf_is_back(away: AwayShelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tecken.management.watching.PAUSE_SECONDS", 0.0)
+    lines = watch_lines(away)
+    assert next(lines).endswith("redis-cache does not answer; waiting")
+    away.away = False
+    assert "version 0; watching" in next(lines)
+    lines.close()
+
+
+def test_help_is_enough(capsys: pytest.CaptureFixture[str]) -> None:
+    for args in ([], ["list"], ["set"], ["import"], ["rollback"], ["history"]):
+        with pytest.raises(SystemExit, match="0"):
+            call_command("config", *args, "--help")
+    printed = capsys.readouterr().out
+    assert "25% of users" in printed
+    assert "UTC" in printed
