@@ -58,12 +58,11 @@ class Site:
         }
 
     def __enter__(self) -> Self:
-        self.cache.start()
-        self.store.start()
-        self.manage("migrate", "--verbosity", "0")
-        self.manage("config", "set", *(str(each) for pair in self._options.items() for each in pair))
-        self.start_worker()
-        self.start_web()
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
@@ -75,6 +74,14 @@ class Site:
         self.cache.close()
         self.store.close()
         self._log.close()
+
+    def _start(self) -> None:
+        self.cache.start()
+        self.store.start()
+        self.manage("migrate", "--verbosity", "0")
+        self.manage("config", "set", *(str(each) for pair in self._options.items() for each in pair))
+        self.start_worker()
+        self.start_web()
 
     def start_web(self) -> None:
         self._web = self._python([*self.web, "--port", str(self._port)])
@@ -124,8 +131,7 @@ def end(process: subprocess.Popen[bytes] | None) -> None:
         try:
             process.wait(15)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            _kill(process)
 
 
 def _kill(process: subprocess.Popen[bytes] | None) -> None:
