@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
 
 from django.conf import settings
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.auth.views import redirect_to_login
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 
-from tecken.errors import NotAllowed, TeckenError
+from tecken.errors import CouldNotAsk, NotAllowed, TeckenError
 from tecken.http import reply_to
-from tecken.tokens.sessions import SAFE, session_user
+from tecken.tokens.sessions import SAFE, Sessions, session_user
 
+logger = logging.getLogger(__name__)
 View = Callable[..., HttpResponse]
 
 CSP = "; ".join(
@@ -84,11 +87,16 @@ def told(view: View) -> View:
             return view(request, *args, **kwargs)
         except TeckenError as error:
             return _problem(request, error)
+        except DatabaseError:
+            logger.exception("%s %s", request.method, request.path)
+            return _problem(request, CouldNotAsk("The database does not answer"))
 
     return inner
 
 
 def _problem(request: HttpRequest, error: TeckenError) -> HttpResponse:
+    if type(request.user) is not User:  # unknown yet, and who it is may be what cannot be asked
+        request.user, request.session = AnonymousUser(), Sessions(request.session.session_key)
     plain = reply_to(error, request.path)
     status = HTTPStatus(plain.status_code)
     text = status.phrase if status == HTTPStatus.INTERNAL_SERVER_ERROR else str(error)

@@ -65,7 +65,7 @@ def _begin(request: HttpRequest, level: Level) -> HttpResponse:
     except BadInput as error:
         return _form(request, str(error), HTTPStatus.BAD_REQUEST)
     closed = "The site is under maintenance" if level == "full" else "Uploads are closed"
-    messages.success(request, f"{closed}: every process knows within a second.")
+    messages.warning(request, f"{closed}: every process knows within a second.")
     return redirect("maintenance")
 
 

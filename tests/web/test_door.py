@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import NoReturn
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
-from django.test import Client
+from django.db import OperationalError, connection
+from django.test import Client, override_settings
 
 from tecken.runtimeconfig import service
 from tests.api.people import person
@@ -105,6 +108,38 @@ def test_there_is_no_such_version(client: Client, operator: User) -> None:
     reply = client.get("/config/versions/77/")
     assert reply.status_code == 404
     assert "There is no version 77" in reply.content.decode()
+
+
+@pytest.mark.parametrize("url", PAGES)
+def test_sessions_away(client: Client, operator: User, url: str) -> None:
+    away = settings.CACHES["default"] | {"LOCATION": "redis://127.0.0.1:1/0"}
+    with override_settings(CACHES=settings.CACHES | {"default": away}):
+        reply = client.get(url)
+    assert (reply.status_code, reply["Retry-After"]) == (503, "5")
+    assert "Sessions cannot be read" in reply.content.decode()
+    assert not reply.cookies, "nobody is logged out by that"
+
+
+def test_the_database_away(client: Client, operator: User) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise OperationalError("the password is swordfish")
+
+    with connection.execute_wrapper(refuse):
+        reply = client.get("/config/")
+    assert reply.status_code == 503
+    assert "The database does not answer" in reply.content.decode()
+    assert "swordfish" not in reply.content.decode()
+
+
+def test_one_logs_out_where_one_logged_in(client: Client, operator: User) -> None:
+    page = client.get("/config/").content.decode()
+    assert 'action="/admin/logout/"' in page
+
+
+@pytest.mark.urls("tests.tokens.site_with_login")
+def test_also_at_a_provider(client: Client, operator: User) -> None:
+    page = client.get("/config/").content.decode()
+    assert 'action="/oidc/logout/"' in page
 
 
 @pytest.mark.parametrize("url", PAGES)
