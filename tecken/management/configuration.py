@@ -87,10 +87,15 @@ def list_lines(seen: Picture, now: datetime) -> Iterator[str]:
 
 def _version_line(seen: Picture) -> str:
     held, last = seen.snapshot, seen.recorded
+    if not held.version:
+        return "version 0: nothing was ever set"
     made = f", made {shown(last.at)} by {_by(last)}" if (held.version, held.stamp) == _which(last) else ""
+    if not seen.reports:
+        return f"version {held.version}{made}; no process is running"
     having = sum((report.version, report.stamp) == (held.version, held.stamp) for report in seen.reports)
-    age = f", heard of {max(report.age for report in seen.reports):.1f} s ago at most" if seen.reports else ""
-    return f"version {held.version}{made}; {having} of {len(seen.reports)} processes have it{age}"
+    having_it = f"{having} of {len(seen.reports)} processes have it"
+    age = max(report.age for report in seen.reports)
+    return f"version {held.version}{made}; {having_it}, heard of {age:.1f} s ago at most"
 
 
 def _row_lines(seen: Picture, row: Row, now: datetime) -> Iterator[str]:

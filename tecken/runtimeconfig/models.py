@@ -16,7 +16,7 @@ class Version(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
     why = models.TextField(blank=True)
-    source = models.CharField(max_length=16, help_text="cli, api, page, redis, rollback or import")
+    source = models.CharField(max_length=16, help_text="cli, api, page, redis, file, rollback or import")
     values = models.JSONField(default=dict, blank=True, help_text="entry -> text, of all that were set")
 
     class Meta:

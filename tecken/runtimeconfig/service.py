@@ -19,6 +19,7 @@ from django.db.models import QuerySet
 from tecken.errors import BadInput, Conflict, CouldNotAsk
 from tecken.runtimeconfig import current, shelf
 from tecken.runtimeconfig import history as kept
+from tecken.runtimeconfig.file import FileShelf
 from tecken.runtimeconfig.history import Author, Difference, Texts, database, difference
 from tecken.runtimeconfig.maintenance import Maintenance, show
 from tecken.runtimeconfig.models import Change, Version
@@ -29,7 +30,6 @@ from tecken.runtimeconfig.snapshot import check_all, snapshot
 logger = logging.getLogger(__name__)
 TRIES = 5  # whoever was faster five times has settled it
 FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.1  # seconds between two looks at the reports
-BY_HAND = "redis-cli"
 
 
 class Outcome(NamedTuple):
@@ -225,7 +225,8 @@ def _adopt(by_hand: Difference, there: Values, last: Version) -> Version:
     if current.shelf().read() != there:
         raise Conflict("somebody adopted it between our looks at the shelf and at the database")
     changes = {key: new for key, (_, new) in by_hand.items()}
-    author = Author(BY_HAND, None, _verdict("changed by hand", changes), "redis")
+    by, source = ("an editor", "file") if isinstance(current.shelf(), FileShelf) else ("redis-cli", "redis")
+    author = Author(by, None, _verdict("changed by hand", changes), source)
     made, changed = kept.append(author, lambda texts: _merged(texts, changes), expected=last.number)
     if changed:
         logger.warning("version %d: %s changed by hand", made.number, ", ".join(changed))

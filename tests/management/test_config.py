@@ -198,6 +198,12 @@ def test_list_has_every_option_and_who_set_it(shelf: MemoryShelf) -> None:
     assert "version 1: a crash storm" in listed
 
 
+def test_list_when_nothing_was_ever_set(shelf: MemoryShelf) -> None:
+    assert config("list").startswith("version 0: nothing was ever set\n\nSymbolication\n")
+    config("set", "symbolicate_max_jobs", "20")
+    assert config("list").splitlines()[0].endswith("; no process is running")
+
+
 def test_list_shows_what_is_ignored(shelf: MemoryShelf) -> None:
     set_by_hand(shelf, symbolicate_max_jobs="many", nosuch="1")
     warnings = io.StringIO()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -10,6 +11,7 @@ from django.db import OperationalError, ProgrammingError, connection, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tecken.runtimeconfig import current, service
+from tecken.runtimeconfig.file import FileShelf
 from tecken.runtimeconfig.memory import MemoryShelf
 from tecken.runtimeconfig.models import Change, Version
 from tecken.runtimeconfig.tasks import reconcile
@@ -77,6 +79,17 @@ def test_what_was_set_by_hand_becomes_a_version(shelf: MemoryShelf) -> None:
     assert settled(shelf) == {"log_level": "DEBUG", "symbolicate_max_jobs": "20"}
     assert (newest().number, newest().by, newest().source) == (2, "redis-cli", "redis")
     assert list(newest().changes.values_list("entry", "old", "new")) == [("symbolicate_max_jobs", None, "20")]
+
+
+def test_a_file_has_no_redis_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "config.json"
+    file = FileShelf(path)
+    monkeypatch.setattr(current, "shelf", lambda: file)
+    change(log_level="DEBUG")
+    path.write_text(path.read_text().replace("DEBUG", "ERROR"))
+    service.reconcile()
+    assert file.read() == (2, newest().stamp, {"log_level": "ERROR"})
+    assert (newest().by, newest().source) == ("an editor", "file")
 
 
 def test_by_hand_before_anybody_set_anything_else(shelf: MemoryShelf) -> None:

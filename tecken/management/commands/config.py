@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Mapping
@@ -50,7 +51,7 @@ A change is checked, recorded in the database as a version, and told to every pr
                 "set",
                 help="change one or more options, all or none",
                 description="Change one or more options: all in one version, or none. What can be on or off"
-                ' can also be on for some: "25%%" of requests, "25%% of users", "25%% of tokens",'
+                ' can also be on for some: "25%" of requests, "25% of users", "25% of tokens",'
                 ' "users a@example.com b@example.com", "tokens 12 15".',
             )
         )
@@ -71,6 +72,8 @@ A change is checked, recorded in the database as a version, and told to every pr
         except KeyboardInterrupt:
             if command != "watch":
                 raise
+        except BrokenPipeError:  # whoever read it, such as head, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _list(self, *, as_json: bool, **_options: Any) -> None:
         seen, now = text.picture(), timezone.now()

@@ -33,7 +33,9 @@ class Migration(migrations.Migration):
                 ("why", models.TextField(blank=True)),
                 (
                     "source",
-                    models.CharField(help_text="cli, api, page, redis, rollback or import", max_length=16),
+                    models.CharField(
+                        help_text="cli, api, page, redis, file, rollback or import", max_length=16
+                    ),
                 ),
                 (
                     "values",
