@@ -101,13 +101,17 @@ class Fleet(Site):
 
     def wait_for_web(self, holds: Callable[[dict[str, Any]], bool], what: str, seconds: float = SOON) -> None:
         """Until every web process has answered with something of which `holds` is true."""
-        done: Seen = {}
+        last: Seen = {}
 
         def all_hold() -> bool:
-            done.update({pid: one for pid, one in self.web_seen().items() if holds(one)})
-            return len(done) == SPAWNED + FORKED
+            last.update(self.web_seen())
+            return len(last) == SPAWNED + FORKED and all(holds(one) for one in last.values())
 
-        wait_until(all_hold, seconds, f"{what}, in every web process; only in {done}")
+        try:
+            wait_until(all_hold, seconds, f"{what}, in every web process")
+        except TimeoutError as error:
+            error.add_note(str(last))
+            raise
 
     def changed(self, jobs: int) -> int:
         """The version, once every web process has it."""
