@@ -1,0 +1,26 @@
+"""Waiting for what another thread, or another process, brings about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Event
+from time import monotonic
+
+from tecken.runtimeconfig.shelf import Change, Shelf
+
+LONGEST = 30.0
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Raises TimeoutError."""
+    deadline, never = monotonic() + LONGEST, Event()
+    while not condition():
+        if monotonic() > deadline:
+            raise TimeoutError
+        never.wait(0.002)  # others need the processor too
+
+
+def put(shelf: Shelf, version: int, stamp: str = "", **texts: str) -> None:
+    """Whatever was there before."""
+    change = Change(version, stamp or f"stamp {version}", "alice", "", "2026-11-21T22:00:00+00:00", "cli")
+    shelf.write(change, texts, expected=shelf.read().version)
