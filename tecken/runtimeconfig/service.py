@@ -34,12 +34,13 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.1  # seconds between two looks at the repo
 
 class Outcome(NamedTuple):
     """`changed` is empty when there was nothing to change. `distributed` False: recorded, but the shelf did
-    not answer; a watcher or beat delivers it later."""
+    not answer; a watcher or beat delivers it later. `told_at`: time.monotonic() before the shelf was told."""
 
     version: int
     stamp: str
     changed: Mapping[str, tuple[str | None, str | None]]
     distributed: bool
+    told_at: float
 
 
 class Spread(NamedTuple):
@@ -139,10 +140,10 @@ def reconcile() -> None:
         logger.warning("the runtime configuration was not compared with the database: %s", error)
 
 
-def applied(version: int, stamp: str, seconds: float) -> Iterator[Spread]:
+def applied(version: int, stamp: str, seconds: float, told_at: float | None = None) -> Iterator[Spread]:
     """Again and again until every process has it, or a newer one, or `seconds` are over. A command's process
-    does not count. Raises CouldNotAsk."""
-    start, pause = time.monotonic(), FIRST_PAUSE
+    does not count. `elapsed` is since `told_at`, an Outcome's. Raises CouldNotAsk."""
+    start, pause = time.monotonic() if told_at is None else told_at, FIRST_PAUSE
     while True:
         now = _spread(version, stamp, time.monotonic() - start)
         yield now
@@ -176,7 +177,8 @@ def _with(texts: Texts, changes: Mapping[str, str | None]) -> Texts:
 
 
 def _outcome(made: Version, changed: Difference) -> Outcome:
-    return Outcome(made.number, made.stamp, changed, _settle_if_it_answers())
+    told_at = time.monotonic()
+    return Outcome(made.number, made.stamp, changed, _settle_if_it_answers(), told_at)
 
 
 def _settle_if_it_answers() -> bool:

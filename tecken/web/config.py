@@ -13,9 +13,10 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from tecken.errors import BadOption, Conflict, CouldNotAsk
+from tecken.errors import BadInput, BadOption, Conflict, CouldNotAsk
 from tecken.runtimeconfig import current, history, service
 from tecken.runtimeconfig.models import Change
+from tecken.runtimeconfig.option import cut
 from tecken.runtimeconfig.options import CATALOGUE
 from tecken.runtimeconfig.shelf import Report
 from tecken.runtimeconfig.shown import applied, problems, rows, strays
@@ -28,6 +29,7 @@ CHANGE, VIEW = "runtimeconfig.change_option", "runtimeconfig.view_option"
 WAIT_SECONDS = 1.0  # for all processes to have a change: longer than that somebody is stuck
 MOST_LISTED = 5
 MOST_DIGITS = 18
+LONGEST_WHY = 2000
 PLACE = {"section": "config"}
 
 
@@ -120,10 +122,11 @@ def user_of(request: HttpRequest) -> User:
 
 
 def author(request: HttpRequest) -> dict[str, Any]:
-    """Who changes something, and why, as the service wants to know it."""
-    user = user_of(request)
-    name = user.email or user.get_username()
-    return {"by": name, "user": user, "why": request.POST.get("why", "").strip()}
+    """Who changes something, and why, as the service wants to know it. Raises BadInput."""
+    user, why = user_of(request), request.POST.get("why", "").strip()
+    if len(why) > LONGEST_WHY:
+        raise BadInput(f"A reason has at most {LONGEST_WHY} characters")
+    return {"by": user.email or user.get_username(), "user": user, "why": why}
 
 
 def version_in(text: str) -> int:
@@ -133,6 +136,9 @@ def version_in(text: str) -> int:
 
 def tell(request: HttpRequest, outcome: service.Outcome) -> None:
     """What was changed, and how far it has come."""
+    if not outcome.changed:
+        messages.info(request, "Nothing was changed.")
+        return
     changed = [f"{key} {_side(old)} → {_side(new)}" for key, (old, new) in outcome.changed.items()]
     everywhere, how_far = _spread(outcome)
     level = messages.SUCCESS if everywhere else messages.WARNING
@@ -140,7 +146,7 @@ def tell(request: HttpRequest, outcome: service.Outcome) -> None:
 
 
 def _side(text: str | None) -> str:
-    return "default" if text is None else visible(text) or "(empty)"
+    return "default" if text is None else visible(cut(text)) or "(empty)"
 
 
 def _listed(names: list[str]) -> str:
@@ -153,7 +159,7 @@ def _spread(outcome: service.Outcome) -> tuple[bool, str]:
     if not outcome.distributed:
         return False, "recorded, but Redis does not answer: the processes get it when it does"
     try:
-        *_, last = service.applied(outcome.version, outcome.stamp, WAIT_SECONDS)
+        *_, last = service.applied(outcome.version, outcome.stamp, WAIT_SECONDS, outcome.told_at)
     except CouldNotAsk:
         return False, "Redis does not answer, so nobody knows which process has it"
     if not last.processes:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from threading import Barrier, Thread
 
@@ -211,6 +212,14 @@ def test_applied_ends_when_every_process_has_it(shelf: MemoryShelf) -> None:
     assert (last.applied, last.processes, last.waiting) == (2, 2, [])
     assert list(spreads) == []
     assert last.elapsed > first.elapsed
+
+
+def test_elapsed_counts_from_when_the_shelf_was_told(shelf: MemoryShelf) -> None:
+    before = time.monotonic()
+    outcome = change(log_level="DEBUG")
+    assert before < outcome.told_at < time.monotonic()
+    (spread,) = service.applied(outcome.version, outcome.stamp, 60, outcome.told_at - 100)
+    assert spread.elapsed > 100
 
 
 def test_applied_ends_when_time_is_up(shelf: MemoryShelf) -> None:

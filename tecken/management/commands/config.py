@@ -172,8 +172,9 @@ A change is checked, recorded in the database as a version, and told to every pr
     def _spread(self, outcome: Outcome) -> str:
         """How far it came; meanwhile a count on a terminal."""
         spread = service.Spread(0, 0, 0.0, [])
+        spreads = service.applied(outcome.version, outcome.stamp, SPREAD_SECONDS, outcome.told_at)
         try:
-            for spread in service.applied(outcome.version, outcome.stamp, SPREAD_SECONDS):
+            for spread in spreads:
                 if spread.waiting and self.stdout.isatty():
                     self.stdout.write(f"{CLEAR_LINE}{spread.applied} of {spread.processes}", ending="")
                     self.stdout.flush()
