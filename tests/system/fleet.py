@@ -45,7 +45,7 @@ class Fleet(Site):
     JOBS = 4 * WORKERS
 
     def __init__(self, home: Path, **environment: str) -> None:
-        super().__init__(home, **environment)
+        super().__init__(home, None, **environment)
         self._forked_port = free_port()
         self._forked: subprocess.Popen[bytes] | None = None
         self._answers = home / "answers"
@@ -69,7 +69,7 @@ class Fleet(Site):
         return {one["pid"]: one for one in told}
 
     def worker_seen(self) -> Seen:
-        """Through the queue, so only while redis-cache is there: which process gets a job is Celery's choice."""
+        """Through the queue, so only while redis-cache is there. Which process gets a job is Celery's choice."""
         seen: Seen = {}
 
         def every_one() -> bool:
