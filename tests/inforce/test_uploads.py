@@ -153,7 +153,7 @@ def test_how_long_uploads_are_kept(builder: Uploader, option: str, of_try: bool,
 def test_how_long_missing_symbols_are_kept() -> None:
     now = timezone.now()
     MissingSymbol.objects.create(
-        digest=b"0" * 32, debug_file="a", debug_id="B", count=1, last_seen=now - timedelta(days=10)
+        digest="0" * 32, debug_file="a", debug_id="B", count=1, last_seen=now - timedelta(days=10)
     )
     with overridden(keep_missing_days=5):
         assert of_misses.clean(now, dry_run=True) == 1

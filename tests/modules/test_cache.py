@@ -23,6 +23,30 @@ def test_a_header_is_trusted_for_its_seconds() -> None:
     assert cache.get(XUL) is None
 
 
+def test_a_header_is_trusted_for_the_seconds_in_force() -> None:
+    clock, seconds = Clock(), [3600.0]
+    cache = HeaderCache(MIB, lambda: seconds[0], clock)
+    cache.put(XUL, header_of(XUL).raw)
+    clock.sleep(40)
+    assert cache.get(XUL) is not None
+    seconds[0] = 30
+    assert cache.get(XUL) is None
+    seconds[0] = 3600
+    assert cache.get(XUL) is not None
+
+
+def test_a_doubted_header_stays_so_however_long_headers_are_trusted() -> None:
+    clock, seconds = Clock(), [30.0]
+    cache = HeaderCache(MIB, lambda: seconds[0], clock)
+    cache.put(XUL, header_of(XUL).raw)
+    cache.doubt()
+    seconds[0] = 3600
+    clock.sleep(1)
+    assert cache.get(XUL) is None
+    cache.put(XUL, header_of(XUL).raw)
+    assert cache.get(XUL) is not None
+
+
 def test_a_header_that_did_not_change_is_not_parsed_again() -> None:
     clock = Clock()
     cache = HeaderCache(MIB, lambda: 30, clock)
@@ -81,3 +105,28 @@ def test_a_page_that_does_not_fit_throws_nothing_out() -> None:
     cache.put(("generation", 1), large)
     assert cache.get(("generation", 0)) is small
     assert cache.get(("generation", 1)) is None
+
+
+def test_less_room_throws_out_at_once_what_was_not_used_for_longest() -> None:
+    page = decode(encode([1], [b"x" * 100]))
+    cache = PageCache(3 * page.size)
+    for number in range(3):
+        cache.put(("generation", number), page)
+    cache.get(("generation", 0))
+    cache.resize(2 * page.size)
+    assert [cache.get(("generation", number)) for number in range(3)] == [page, None, page]
+    cache.resize(3 * page.size)
+    cache.put(("generation", 1), page)
+    assert cache.size == 3 * page.size
+    cache.resize(0)
+    assert cache.size == 0
+
+
+def test_headers_have_the_room_that_they_are_given() -> None:
+    cache = HeaderCache(MIB, lambda: 30, Clock())
+    cache.put(XUL, header_of(XUL).raw)
+    cache.resize(1)
+    assert (cache.get(XUL), cache.size) == (None, 0)
+    cache.resize(MIB)
+    cache.put(XUL, header_of(XUL).raw)
+    assert cache.get(XUL) is not None

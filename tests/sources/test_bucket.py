@@ -78,6 +78,18 @@ def test_a_cloud_that_does_not_answer(
         bucket.ranges("range", [(0, 1)])
 
 
+def test_a_cloud_has_the_patience_in_force(
+    upstream: HttpUpstream, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", upstream.url.rstrip("/"))
+    upstream.script["/bucket/a"] = Reply(mute=True)
+    now = Patience()
+    bucket = bucket_for("s3://bucket", lambda: now)
+    now = QUICK()
+    with pytest.raises(CouldNotAsk, match=r"^s3://bucket: "):
+        bucket.get("a")
+
+
 def test_a_cloud_body_cut_short_is_no_answer(
     upstream: HttpUpstream, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

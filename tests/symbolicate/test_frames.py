@@ -29,3 +29,13 @@ def test_never_holds_more_than_it_may(puts: list[tuple[int, int]]) -> None:
     for offset, length in puts:
         cache.put("v5", "g", {offset: bytes(length)})
         assert cache.size <= 1000
+
+
+def test_less_room_throws_out_at_once() -> None:
+    cache = FrameCache(10_000)
+    cache.put("v5", "generation", dict.fromkeys(range(10), b"frame"))
+    cache.resize(1000)
+    assert 0 < cache.size <= 1000
+    assert list(cache.get("v5", "generation", range(10))) == [7, 8, 9]
+    cache.resize(1)
+    assert cache.size == 0

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+
+from tecken.errors import Absent, CouldNotAsk, SwitchedOff
+from tecken.sources.chain import Chain
+from tecken.sources.memory import MemorySymbols
+from tecken.sources.switch import Switched
+from tecken.symbols.ids import module_key
+
+MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+URL = "https://user:secret@symbols.example/try/"
+NAME = "https://symbols.example/try/"
+HERE = MemorySymbols({MODULE: b"here"}, name=NAME)
+NOWHERE = MemorySymbols(name="nowhere")
+DOWN = MemorySymbols({MODULE: CouldNotAsk("down: 500")}, name="down")
+
+
+@pytest.mark.parametrize(
+    ("off", "is_off"),
+    [
+        ((), False),
+        (("",), False),
+        (("other.example",), False),
+        ((URL,), True),
+        ((NAME,), True),
+        (("other.example", "symbols.example"), True),
+    ],
+)
+def test_a_part_of_the_url_or_of_the_name_is_enough(off: tuple[str, ...], is_off: bool) -> None:
+    assert Switched(HERE, URL, lambda: off).is_off == is_off
+
+
+def test_it_is_off_for_as_long_as_it_is_named() -> None:
+    off: list[str] = []
+    source = Switched(HERE, URL, lambda: off)
+    with source.open(MODULE) as chunks:
+        assert b"".join(chunks) == b"here"
+    off.append(NAME)
+    with pytest.raises(SwitchedOff, match=f"^{NAME} is switched off$"), source.open(MODULE):
+        pytest.fail("opened")
+    off.clear()
+    with source.open(MODULE) as chunks:
+        assert b"".join(chunks) == b"here"
+
+
+def test_nobody_has_it_as_far_as_one_knows() -> None:
+    with (
+        pytest.raises(SwitchedOff, match=f"is not in {NAME}, nowhere; {NAME} is switched off$"),
+        Chain([Switched(HERE, URL, lambda: [NAME]), NOWHERE]).open(MODULE),
+    ):
+        pytest.fail("opened")
+
+
+def test_the_next_one_is_asked() -> None:
+    with Chain([Switched(HERE, URL, lambda: [NAME]), HERE]).open(MODULE) as chunks:
+        assert b"".join(chunks) == b"here"
+
+
+def test_no_answer_of_another_is_no_absence() -> None:
+    with pytest.raises(CouldNotAsk) as told, Chain([Switched(HERE, URL, lambda: [NAME]), DOWN]).open(MODULE):
+        pytest.fail("opened")
+    assert not isinstance(told.value, Absent)
