@@ -41,8 +41,8 @@ class RedisServer:
     """
 
     def __init__(self, conf_path: Path | None = None, **directives: str) -> None:
-        self._conf = [str(conf_path)] if conf_path else []
         self._home = tempfile.TemporaryDirectory(prefix="redis-")
+        self._conf = [shutil.copy(conf_path, self._home.name)] if conf_path else []  # sentinels rewrite it
         self._directives = directives
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()

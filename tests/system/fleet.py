@@ -69,7 +69,7 @@ class Fleet(Site):
         return {one["pid"]: one for one in told}
 
     def worker_seen(self) -> Seen:
-        """Through the queue, so only while redis-cache is there. Which process gets a job is Celery's choice."""
+        """Through the queue, so only while redis-cache is there. Who gets a job is Celery's choice."""
         seen: Seen = {}
 
         def every_one() -> bool:
