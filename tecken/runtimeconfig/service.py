@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 
-from tecken.errors import BadInput, Conflict, CouldNotAsk
+from tecken.errors import BadInput, BadOption, Conflict, CouldNotAsk
 from tecken.runtimeconfig import current, shelf
 from tecken.runtimeconfig import history as kept
 from tecken.runtimeconfig.file import FileShelf
 from tecken.runtimeconfig.history import Author, Difference, Texts, database, difference
 from tecken.runtimeconfig.maintenance import Maintenance, show
 from tecken.runtimeconfig.models import Change, Version
+from tecken.runtimeconfig.option import cut
 from tecken.runtimeconfig.schedule import entry, spelt
 from tecken.runtimeconfig.shelf import Level, Values
 from tecken.runtimeconfig.snapshot import check_all, snapshot
@@ -67,12 +68,12 @@ def change(
     somebody else was first; CouldNotAsk when the database does not answer.
     """
     if None not in changes.values():
-        check_all(changes)  # before anything is asked
+        _check(changes)  # before anything is asked
     with database():
         _settle_if_it_answers()
-        check_all(changes, there=kept.newest().values)
+        _check(changes, there=kept.newest().values)
         made = kept.append(
-            Author(by, user, why, source), lambda texts: _with(texts, changes), expected=expected
+            Author(by, user, _storable(why), source), lambda texts: _with(texts, changes), expected=expected
         )
         return _outcome(*made)
 
@@ -108,10 +109,11 @@ def replace(
     expected: int | None = None,
 ) -> Outcome:
     """`texts` and nothing else is set. Raises as `change` does."""
-    check_all(texts)
+    _check(texts)
     with database():
         _settle_if_it_answers()
-        made = kept.append(Author(by, user, why, source), lambda _: _with({}, texts), expected=expected)
+        author = Author(by, user, _storable(why), source)
+        made = kept.append(author, lambda _: _with({}, texts), expected=expected)
         return _outcome(*made)
 
 
@@ -169,6 +171,13 @@ def end_maintenance(level: Level) -> None:
     """Needs no database. Raises CouldNotAsk."""
     current.shelf().set_maintenance(level, None, None)
     logger.warning("maintenance (%s) ended", level)
+
+
+def _check(changes: Mapping[str, str | None], there: Collection[str] = ()) -> None:
+    check_all(changes, there)
+    for key, text in changes.items():
+        if text is not None and text != _storable(text):
+            raise BadOption(f"{key}: no database keeps {cut(text)!r}")
 
 
 def _with(texts: Texts, changes: Mapping[str, str | None]) -> Texts:

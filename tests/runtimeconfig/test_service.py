@@ -85,6 +85,14 @@ def test_every_problem_at_once_and_nothing_stored(shelf: MemoryShelf) -> None:
     assert shelf.read().version == 0
 
 
+def test_what_no_database_keeps(shelf: MemoryShelf) -> None:
+    """An argument that is not UTF-8."""
+    with pytest.raises(BadOption, match="sources_off: no database keeps"):
+        change(sources_off="\udcff")
+    service.change({"log_level": "DEBUG"}, by="alice", why="\udcff\0", source="cli")
+    assert Version.objects.get().why == "?\N{REPLACEMENT CHARACTER}"
+
+
 def test_one_window_however_it_is_written(shelf: MemoryShelf) -> None:
     change(**{"symbolicate_max_jobs@2026-11-21T22:00:00Z/2026-11-21T23:00:00Z": "20"})
     change(**{"symbolicate_max_jobs@2026-11-21T23:00:00+01:00/2026-11-22T00:00:00+01:00": "30"})
