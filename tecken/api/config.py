@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -26,6 +26,8 @@ from tecken.runtimeconfig.snapshot import Snapshot, snapshot
 
 CHANGE, VIEW = "runtimeconfig.change_option", "runtimeconfig.view_option"
 SORTS = ("id",)
+
+Reason = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$", description="for the history")]
 
 router = Router(tags=["configuration"], auth=Permitted(CHANGE, VIEW))
 changing = Permitted(CHANGE)
@@ -69,7 +71,7 @@ class Changes(Schema):
     changes: dict[str, Any] = Field(
         min_length=1, examples=[{"symbolicate_max_jobs": 20, "log_level": None}], description="null unsets"
     )
-    why: str = Field("", max_length=2000)
+    why: Reason = ""
     version: int | None = Field(
         None, ge=0, description="409 when there is a newer one; `If-Match` says it too"
     )
@@ -137,7 +139,7 @@ class WholeVersion(Schema):
 
 class Rollback(Schema):
     to: int = Field(ge=0, alias="version")
-    why: str = Field("", max_length=2000)
+    why: Reason = ""
 
 
 class State(Schema):
@@ -200,7 +202,9 @@ def change_configuration(request: HttpRequest, payload: Changes) -> object:
             changes, by=_name(request), user=user, why=payload.why, source="api", expected=expected
         )
     except BadOption as error:
-        return error_reply(HTTPStatus.BAD_REQUEST, str(error), problems=problems(changes, _newest().texts))
+        wrong = problems(changes, _newest().texts)
+        told = {key.encode(errors="backslashreplace").decode(): text for key, text in wrong.items()}
+        return error_reply(HTTPStatus.BAD_REQUEST, str(error), problems=told)
     return _changed(outcome)
 
 

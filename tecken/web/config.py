@@ -124,8 +124,8 @@ def user_of(request: HttpRequest) -> User:
 def author(request: HttpRequest) -> dict[str, Any]:
     """Who changes something, and why, as the service wants to know it. Raises BadInput."""
     user, why = user_of(request), request.POST.get("why", "").strip()
-    if len(why) > LONGEST_WHY:
-        raise BadInput(f"A reason has at most {LONGEST_WHY} characters")
+    if len(why) > LONGEST_WHY or "\0" in why:
+        raise BadInput(f"A reason has at most {LONGEST_WHY} characters, and no NUL")
     return {"by": user.email or user.get_username(), "user": user, "why": why}
 
 

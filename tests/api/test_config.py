@@ -168,6 +168,19 @@ def test_every_problem_is_told(client: Client, operator: dict[str, str]) -> None
     assert sorted(told["error"].splitlines()) == sorted(told["problems"].values())
 
 
+@pytest.mark.parametrize("text", ["a\0b", "\ud800"])
+@pytest.mark.parametrize("field", ["changes", "why", "name"])
+def test_what_a_database_cannot_hold(client: Client, operator: dict[str, str], field: str, text: str) -> None:
+    body: dict[str, object] = {"changes": {"symbolicate_max_jobs": 20}}
+    if field == "why":
+        body["why"] = text
+    else:
+        body["changes"] = {"maintenance_message" if field == "changes" else text: text}
+    reply = client.patch("/api/config/", body, content_type="application/json", headers=operator)
+    assert reply.status_code == 400
+    assert client.get("/api/config/", headers=operator).json()["version"] == 0
+
+
 def test_nothing_is_no_change(client: Client, operator: dict[str, str]) -> None:
     reply = patched(client, operator, {})
     assert (reply.status_code, reply.json()["error"].partition(":")[0]) == (400, "changes")
@@ -260,6 +273,14 @@ def test_no_such_version(client: Client, operator: dict[str, str]) -> None:
     assert (missing.status_code, missing.json()["error"]) == (404, "There is no version 7")
     reply = client.post(
         "/api/config/rollback/", {"version": 7}, content_type="application/json", headers=operator
+    )
+    assert reply.status_code == 404
+
+
+def test_a_version_past_all_numbers(client: Client, operator: dict[str, str]) -> None:
+    assert client.get(f"/api/config/versions/{9**40}/", headers=operator).status_code == 404
+    reply = client.post(
+        "/api/config/rollback/", {"version": 9**40}, content_type="application/json", headers=operator
     )
     assert reply.status_code == 404
 

@@ -58,6 +58,12 @@ def test_every_option_has_a_field(client: Client, viewer: User) -> None:
         assert form_of(page, name).fields[name] == option.shown(option.default)
 
 
+def test_before_the_first_change(client: Client, viewer: User) -> None:
+    page = client.get("/config/").content.decode()
+    assert "Nothing was ever changed" in page
+    assert "no process has told yet" in page
+
+
 def test_who_set_it_and_when(client: Client, viewer: User) -> None:
     change(symbolicate_max_jobs="20", log_level="DEBUG")
     change(log_level=None)
@@ -260,6 +266,26 @@ def test_no_page_asks_the_database_often(
         change(symbolicate_max_jobs=str(number + 1), symbolicate_max_frames=str(number + 1))
     with django_assert_max_num_queries(10):
         assert client.get(url).status_code == 200
+
+
+def test_a_reason_has_an_end(client: Client, operator: User) -> None:
+    reply = sent(client, opened(client), symbolicate_max_jobs="20", why="x" * 2001)
+    assert reply.status_code == 400
+    assert Version.objects.count() == 0
+
+
+@pytest.mark.parametrize("version", ["", "x", "-1", "9" * 40, "77"])
+def test_a_version_that_nobody_read(client: Client, operator: User, version: str) -> None:
+    change(symbolicate_max_jobs="20")
+    reply = sent(client, opened(client), symbolicate_max_jobs="30", version=version)
+    assert reply.status_code in (404, 409)
+    assert service.at(1) == {"symbolicate_max_jobs": "20"}
+
+
+@pytest.mark.parametrize("field", ["maintenance_message", "why"])
+def test_what_a_database_cannot_hold(client: Client, operator: User, field: str) -> None:
+    reply = sent(client, opened(client), **{"symbolicate_max_jobs": "30", field: "a\0b"})
+    assert reply.status_code == 400
 
 
 def test_redis_away(client: Client, operator: User, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,3 +86,8 @@ def test_nothing_to_go_back_to(client: Client, operator: User, number: int, text
     page = client.get(f"/config/versions/{number}/").content.decode()
     assert text in page
     assert "Roll back" not in page
+
+
+def test_a_version_past_all_numbers(client: Client, viewer: User) -> None:
+    assert client.get(f"/config/versions/{9**40}/").status_code == 404
+    assert client.get("/config/history/", {"before": str(9**40)}).status_code == 200
