@@ -114,6 +114,8 @@ class Option(NamedTuple):
         """Raises BadOption."""
         if len(given) > LONGEST_TEXT:
             self.refuse(given, f"longer than {LONGEST_TEXT} characters")
+        if "\0" in given:
+            self.refuse(given, "no database keeps a NUL")
         try:
             return self.adapter.validate_python(self._trimmed(given))
         except ValidationError as error:
