@@ -130,7 +130,10 @@ class FileShelf:
                 if time.monotonic() > deadline:
                     raise CouldNotAsk(f"{self._path}: somebody else has it locked")
                 time.sleep(0.01)
-            yield
+            try:
+                yield
+            finally:
+                fcntl.flock(lock, fcntl.LOCK_UN)  # a child that was forked meanwhile has the file open too
 
 
 class FileListening:

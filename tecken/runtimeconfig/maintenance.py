@@ -50,6 +50,6 @@ def _seconds(given: Any) -> float | None:
 def _moment(given: Any) -> datetime | None:
     try:
         moment = datetime.fromisoformat(given)
-    except (TypeError, ValueError):
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (TypeError, ValueError, OverflowError):
         return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

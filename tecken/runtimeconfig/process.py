@@ -163,11 +163,11 @@ class Process:
 def _checked(name: str, value: object) -> Any:
     if name not in CATALOGUE:
         raise BadOption(f"{name}: there is no such option")
-    return (
-        CATALOGUE[name].value(value)
-        if isinstance(value, str)
-        else CATALOGUE[name].adapter.validate_python(value)
-    )
+    option = CATALOGUE[name]
+    try:
+        return option.value(value) if isinstance(value, str) else option.adapter.validate_python(value)
+    except ValueError as error:
+        raise BadOption(f"{name}: {error}") from None
 
 
 def _level(

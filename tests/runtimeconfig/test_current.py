@@ -1,0 +1,274 @@
+"""What a request, a job and a test have of the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from tecken.errors import BadOption
+from tecken.redisclient import client
+from tecken.runtimeconfig import current, keys
+from tecken.runtimeconfig.current import is_under_maintenance, on_change, options, overridden, pinned
+from tecken.runtimeconfig.maintenance import Maintenance, show
+from tecken.runtimeconfig.rollout import Subject
+from tests.runtimeconfig.watching import put, wait_until
+from tests.support.redis_server import RedisServer
+
+ALICE, BOB = Subject("1", "alice@example.com"), Subject("2", "bob@example.com")
+
+
+@pytest.fixture(autouse=True)
+def afresh() -> Iterator[None]:
+    current.forget()
+    yield
+    current.forget()
+
+
+def test_unset_options_have_their_defaults() -> None:
+    assert options().symbolicate_max_jobs == 10
+    assert (current.state().version, current.version(), current.state().stale) == (0, 0, False)
+
+
+def test_a_change_is_in_force_at_once_in_memory() -> None:
+    options()
+    put(current.shelf(), 3, symbolicate_max_jobs="20", log_level="none")
+    assert options().symbolicate_max_jobs == 20
+    state = current.state()
+    assert (state.version, state.stamp, list(state.bad), state.watcher) == (
+        3,
+        "stamp 3",
+        ["log_level"],
+        "memory",
+    )
+    assert [one.version for one in current.shelf().reports()] == [3]
+
+
+def test_a_request_has_one_set_of_values_from_start_to_end() -> None:
+    with pinned():
+        put(current.shelf(), 1, symbolicate_max_jobs="20")
+        with pinned():
+            assert (options().symbolicate_max_jobs, current.version()) == (10, 0)
+        assert (options().symbolicate_max_jobs, current.version()) == (10, 0)
+        assert current.state().version == 1
+    assert (options().symbolicate_max_jobs, current.version()) == (20, 1)
+
+
+def test_a_pin_is_of_its_thread() -> None:
+    with pinned(), ThreadPoolExecutor() as threads:
+        put(current.shelf(), 1, symbolicate_max_jobs="20")
+        assert threads.submit(lambda: options().symbolicate_max_jobs).result() == 20
+        assert options().symbolicate_max_jobs == 10
+
+
+def test_who_a_request_is_for_becomes_known_later() -> None:
+    put(current.shelf(), 1, full_tracing="users alice@example.com")
+    with pinned(Subject("1")):
+        assert not options().full_tracing
+        put(current.shelf(), 2, full_tracing="no", symbolicate_max_jobs="20")
+        current.repin(ALICE)
+        assert (options().full_tracing, options().symbolicate_max_jobs) == (True, 10)
+        current.repin(BOB)
+        assert not options().full_tracing
+    assert not options().full_tracing
+    current.repin(ALICE)
+    assert not options().full_tracing
+
+
+def test_a_pin_inside_another_may_be_for_somebody() -> None:
+    put(current.shelf(), 1, full_tracing="users alice@example.com")
+    with pinned(BOB):
+        with pinned(ALICE):
+            assert options().full_tracing
+        assert not options().full_tracing
+
+
+def test_one_request_may_have_other_values() -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    window = f"symbolicate_max_jobs@{now.isoformat()}/{(now + timedelta(hours=1)).isoformat()}"
+    put(current.shelf(), 1, **{window: "20", "full_tracing": "users alice@example.com"})
+    with pinned(Subject("1")):
+        with current.request_override({"symbolicate_max_jobs": "30"}):
+            current.repin(ALICE)
+            assert (options().symbolicate_max_jobs, options().full_tracing, current.version()) == (
+                30,
+                True,
+                1,
+            )
+        assert (options().symbolicate_max_jobs, options().full_tracing) == (20, False)
+    with current.request_override({"symbolicate_max_jobs": "30"}):
+        assert options().symbolicate_max_jobs == 30
+    assert options().symbolicate_max_jobs == 20
+
+
+@pytest.mark.parametrize("texts", [{"symbolicate_max_jobs": "many"}, {"no_such": "1"}])
+def test_a_request_cannot_have_what_no_operator_could_set(texts: dict[str, str]) -> None:
+    with pytest.raises(BadOption), current.request_override(texts):
+        pass
+
+
+def test_a_test_may_have_other_values_in_all_threads() -> None:
+    told: list[int] = []
+    on_change("symbolicate_max_jobs", told.append)
+    with overridden(symbolicate_max_jobs=2, absent_seconds="10m"):
+        with ThreadPoolExecutor() as threads:
+            assert threads.submit(lambda: options().symbolicate_max_jobs).result() == 2
+        put(current.shelf(), 1, symbolicate_max_jobs="20", symbolicate_max_frames="30")
+        with pinned(), overridden(log_level="ERROR"):
+            assert (options().symbolicate_max_jobs, options().symbolicate_max_frames) == (2, 30)
+        with overridden(symbolicate_max_jobs=3):
+            assert options().symbolicate_max_jobs == 3
+        assert (options().symbolicate_max_jobs, options().absent_seconds) == (2, 600.0)
+    assert options().symbolicate_max_jobs == 20
+    assert told == [10, 2, 3, 2, 20]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"no_such": 1}, {"symbolicate_max_jobs": "many"}, {"symbolicate_max_jobs": 0}]
+)
+def test_a_test_cannot_have_what_no_operator_could_set(wrong: dict[str, object]) -> None:
+    with pytest.raises(BadOption), overridden(**wrong):
+        pass
+
+
+def test_whoever_follows_an_option_is_told_now_and_of_each_new_value() -> None:
+    told: list[str] = []
+    on_change("log_level", told.append)
+    put(current.shelf(), 1, log_level="ERROR")
+    put(current.shelf(), 2, log_level="ERROR", symbolicate_max_jobs="20")
+    put(current.shelf(), 3)
+    assert told == ["INFO", "ERROR", "INFO"]
+
+
+def test_a_follower_may_read_the_new_values() -> None:
+    told: list[int] = []
+    on_change("log_level", lambda _: told.append(options().symbolicate_max_jobs))
+    put(current.shelf(), 1, log_level="ERROR", symbolicate_max_jobs="20")
+    assert told == [10, 20]
+
+
+def test_there_is_nothing_to_follow_in_an_option_that_is_not() -> None:
+    with pytest.raises(BadOption, match="no_such"):
+        on_change("no_such", print)
+
+
+def test_any_text_is_maintenance() -> None:
+    assert not is_under_maintenance()
+    current.shelf().set_maintenance("full", "", None)
+    assert is_under_maintenance()
+    assert (current.maintenance(), current.uploads_closed()) == (Maintenance(), None)
+    current.shelf().set_maintenance("full", None, None)
+    current.shelf().set_maintenance("uploads", show(Maintenance("Moving house", 90.0)), None)
+    assert (current.maintenance(), current.uploads_closed()) == (None, Maintenance("Moving house", 90.0))
+
+
+def test_maintenance_is_over_at_its_end_also_when_the_shelf_is_not_heard_of() -> None:
+    past = Maintenance(until=datetime.now(UTC) - timedelta(seconds=1))
+    current.shelf().set_maintenance("full", show(past), None)
+    assert not is_under_maintenance()
+
+
+def test_a_window_begins_and_ends_by_the_clock(settings: Settings, tmp_path: Path) -> None:
+    settings.RUNTIME_CONFIG_WATCHER = "file"
+    settings.RUNTIME_CONFIG_FILE = str(tmp_path / "config.json")
+    settings.RUNTIME_CONFIG_INTERVAL_SECONDS = 0.05
+    start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
+    end = start + timedelta(seconds=1)
+    told: list[int] = []
+    on_change("symbolicate_max_jobs", told.append)
+    put(current.shelf(), 1, **{f"symbolicate_max_jobs@{start.isoformat()}/{end.isoformat()}": "20"})
+    wait_until(lambda: told == [10, 20, 10])
+
+
+def test_a_file_that_cannot_be_read_leaves_the_last_values(settings: Settings, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "config.json"
+    settings.RUNTIME_CONFIG_WATCHER, settings.RUNTIME_CONFIG_FILE = "file", str(path)
+    settings.RUNTIME_CONFIG_INTERVAL_SECONDS = 0.05
+    assert options().symbolicate_max_jobs == 10
+    path.write_text('{"version": 1, "texts": {"symbolicate_max_jobs": "20"}}')
+    wait_until(lambda: options().symbolicate_max_jobs == 20)
+    path.write_text("}")
+    wait_until(lambda: current.state().stale)
+    assert options().symbolicate_max_jobs == 20
+    path.write_text('{"version": 2, "texts": {"symbolicate_max_jobs": "30"}}')
+    wait_until(lambda: options().symbolicate_max_jobs == 30 and not current.state().stale)
+    assert current.state().watcher == "file"
+
+
+@pytest.mark.parametrize(("url", "watcher"), [("redis://localhost", "redis"), ("", "file")])
+def test_what_is_watched_unless_it_is_said(
+    settings: Settings, tmp_path: Path, url: str, watcher: str
+) -> None:
+    settings.RUNTIME_CONFIG_FILE = str(tmp_path / "config.json")
+    settings.RUNTIME_CONFIG_URL = "redis://127.0.0.1:1/2"
+    settings.RUNTIME_CONFIG_WATCHER, settings.REDIS_URL = "", url
+    assert current.state().watcher == watcher
+
+
+@pytest.fixture
+def server(settings: Settings) -> Iterator[RedisServer]:
+    with RedisServer() as running:
+        settings.RUNTIME_CONFIG_URL = running.url.removesuffix("/0") + "/2"
+        settings.RUNTIME_CONFIG_WATCHER = "redis"
+        settings.RUNTIME_CONFIG_INTERVAL_SECONDS = 0.1
+        settings.REDIS_TIMEOUT_SECONDS = settings.REDIS_CONNECT_TIMEOUT_SECONDS = 0.3
+        yield running
+        current.forget()
+
+
+def test_the_key_of_the_book_is_enough(server: RedisServer) -> None:
+    assert not is_under_maintenance()
+    with client(f"redis://127.0.0.1:{server.port}/2", timeout=5, connect_timeout=5) as raw:
+        raw.set("is-under-maintenance", "x")
+        wait_until(is_under_maintenance)
+        raw.delete("is-under-maintenance")
+        wait_until(lambda: not is_under_maintenance())
+
+
+def test_reading_asks_nobody(server: RedisServer) -> None:
+    options()
+    with client(f"redis://127.0.0.1:{server.port}/2", timeout=5, connect_timeout=5) as raw:
+        raw.config_resetstat()
+        for _ in range(10_000):
+            assert options().symbolicate_max_jobs == 10
+            assert not is_under_maintenance()
+        assert sum(found["calls"] for found in raw.info("commandstats").values()) < 100
+
+
+def test_a_frozen_server_makes_it_stale_and_stops_nobody(server: RedisServer) -> None:
+    put(current.shelf(), 1, symbolicate_max_jobs="20")
+    wait_until(lambda: options().symbolicate_max_jobs == 20)
+    assert not current.state().stale
+    server.pause()
+    wait_until(lambda: current.state().stale)
+    assert options().symbolicate_max_jobs == 20
+    server.resume()
+    wait_until(lambda: not current.state().stale)
+
+
+def test_a_watcher_that_died_does_not_look_well_and_start_makes_another(server: RedisServer) -> None:
+    options()
+    current.start()
+    watcher = current._here.watcher
+    assert watcher is not None
+    watcher.stop()
+    wait_until(lambda: current.state().stale)
+    current.start()
+    wait_until(lambda: not current.state().stale)
+
+
+def test_threads_that_read_first_at_once_start_one_watcher(server: RedisServer) -> None:
+    threads = [Thread(target=options) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with client(f"redis://127.0.0.1:{server.port}/2", timeout=5, connect_timeout=5) as raw:
+        wait_until(lambda: raw.pubsub_numsub("tecken:config")[0][1] == 1)
+        assert raw.info("commandstats")["cmdstat_subscribe"]["calls"] == 1
+        assert raw.exists(keys.VERSION) == 0

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tecken.runtimeconfig.maintenance import Maintenance, parse, show
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+MOMENTS = st.none() | st.datetimes(timezones=st.just(UTC))
+
+
+@given(
+    st.builds(
+        Maintenance,
+        message=st.text(),
+        retry_after=st.none() | st.floats(0, 1e8),
+        until=MOMENTS,
+        by=st.text(),
+        since=MOMENTS,
+    )
+)
+def test_what_is_shown_is_parsed(maintenance: Maintenance) -> None:
+    assert parse(show(maintenance)) == maintenance
+
+
+@given(st.text())
+def test_any_text_is_maintenance(text: str) -> None:
+    assert isinstance(parse(text), Maintenance)
+
+
+@pytest.mark.parametrize("text", ["", "x", "0", "false", "no", "null", "[]", "{", "[" * 100_000, '"x"'])
+def test_of_a_text_by_hand_nothing_is_known(text: str) -> None:
+    assert parse(text) == Maintenance()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"message": 1, "retry_after": "soon", "until": "soon", "by": null, "since": 3}',
+        '{"retry_after": true}',
+        '{"retry_after": -1}',
+        '{"retry_after": NaN}',
+        '{"retry_after": Infinity}',
+        '{"until": "0001-01-01T00:00:00+23:00"}',
+    ],
+)
+def test_what_makes_no_sense_is_left_out(text: str) -> None:
+    assert parse(text) == Maintenance()
+
+
+def test_some_of_it_may_be_written_by_hand() -> None:
+    text = '{"message": "Moving house", "until": "2026-11-21T13:00:00+01:00"}'
+    assert parse(text) == Maintenance("Moving house", until=NOON)
+    assert parse('{"until": "2026-11-21T12:00:00"}') == Maintenance(until=NOON)
+
+
+def test_instants_are_in_utc() -> None:
+    there = timezone(timedelta(hours=1))
+    shown = parse(show(Maintenance(until=NOON.astimezone(there), since=NOON)))
+    assert (shown.until, shown.since) == (NOON, NOON)
+    assert shown.until is not None
+    assert shown.until.tzinfo is UTC
