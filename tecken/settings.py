@@ -205,8 +205,13 @@ if OIDC_RP_CLIENT_ID:
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s [v%(config_version)s]: %(message)s"}
+    },
+    "filters": {"config_version": {"()": "tecken.logs.ConfigVersion"}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["config_version"]}
+    },
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {"django.request": {"level": "ERROR"}},  # a 404 is an answer, not an event
 }

@@ -11,6 +11,11 @@ import tecken.celery  # noqa: F401 - tasks are sent by the current app
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tecken.settings")
 application = get_wsgi_application()
 
-from tecken.symbolicate import views  # noqa: E402 - only now is Django set up
+from tecken.inforce import follow_log_level  # noqa: E402 - only now is Django set up
+from tecken.runtimeconfig import current  # noqa: E402
+from tecken.symbolicate import views  # noqa: E402
 
+current.kind("web")
+current.start()
+follow_log_level()
 views.parts()  # so that no request waits while they are built

@@ -7,8 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery.signals import beat_init, celeryd_init, task_postrun, task_prerun, worker_process_init
+from celery.signals import (
+    beat_init,
+    celeryd_init,
+    task_postrun,
+    task_prerun,
+    worker_process_init,
+    worker_ready,
+)
 
+from tecken.inforce import follow_log_level
 from tecken.runtimeconfig import current
 
 
@@ -18,15 +26,17 @@ def call_it_worker(**_more: object) -> None:
     current.kind("worker")
 
 
+@worker_ready.connect  # type: ignore[untyped-decorator]
 @worker_process_init.connect  # type: ignore[untyped-decorator]
 def start(**_more: object) -> None:
     current.start()
+    follow_log_level()
 
 
 @beat_init.connect  # type: ignore[untyped-decorator]
 def start_beat(**_more: object) -> None:
     current.kind("beat")
-    current.start()
+    start()
 
 
 @task_prerun.connect  # type: ignore[untyped-decorator]

@@ -67,9 +67,8 @@ def options() -> Options:
 
 
 def version() -> int:
-    """The one that `options()` comes from."""
-    pin = _pin.get()
-    return (pin or _begun()).snapshot.version
+    """The one that `options()` comes from. Never looks: also what is logged while looking has one."""
+    return (_pin.get() or _here.process).snapshot.version
 
 
 def state() -> State:
