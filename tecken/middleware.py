@@ -87,7 +87,9 @@ def _away(request: HttpRequest, title: str, now: Maintenance) -> HttpResponse:
         "Cache-Control": "no-store",
         "Vary": "Accept",
     }
-    return _readable(HttpResponse(content, status=HTTPStatus.SERVICE_UNAVAILABLE, headers=headers))
+    reply = HttpResponse(content, status=HTTPStatus.SERVICE_UNAVAILABLE, headers=headers)
+    reply._has_been_logged = True  # type: ignore[attr-defined]  # else Django logs an error for each
+    return _readable(reply)
 
 
 def _by_a_program(request: HttpRequest) -> bool:

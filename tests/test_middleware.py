@@ -124,6 +124,13 @@ def test_pages_of_other_sites_can_read_it(client: Client, shut: Shut) -> None:
     assert preflight["Access-Control-Allow-Headers"] == "*"
 
 
+def test_it_is_no_event(client: Client, shut: Shut, caplog: pytest.LogCaptureFixture) -> None:
+    """At thousands of requests a second the log would be all that the server does."""
+    shut()
+    client.get("/")
+    assert caplog.records == []
+
+
 def test_nobody_else_keeps_it(client: Client, shut: Shut) -> None:
     shut()
     assert client.get("/")["Cache-Control"] == "no-store"
