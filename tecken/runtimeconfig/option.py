@@ -43,7 +43,7 @@ def size(given: object) -> object:
 def names(given: object) -> object:
     """`a, b` or `["a", "b"]`; empty ones do not count."""
     if isinstance(given, str):
-        given = parsed(given) if given.startswith("[") else given.split(",")
+        given = parsed(given) if given.startswith(("[", "{")) else given.split(",")
     if not isinstance(given, list):
         return given
     return [name for name in (_stripped(name) for name in given) if name != ""]
@@ -64,7 +64,7 @@ def at_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-Seconds = Annotated[float, BeforeValidator(seconds)]
+Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0)]
 Bytes = Annotated[int, BeforeValidator(size)]
 Names = Annotated[tuple[str, ...], BeforeValidator(names)]
 Json = Annotated[Any, BeforeValidator(parsed)]
@@ -212,7 +212,7 @@ def _duration(value: float) -> str:
     if 0 < value < 1 and float(Decimal(repr(value)) * 1000).is_integer():
         return f"{_number(float(Decimal(repr(value)) * 1000))}ms"
     if value <= 0 or value >= 2**53 or not float(value).is_integer():
-        return f"{_number(value)}s"
+        return f"{_number(abs(value))}s"
     parts, left = [], int(value)
     for unit in ("d", "h", "m", "s"):
         number, left = divmod(left, int(UNITS[unit]))

@@ -105,4 +105,4 @@ def named(name: str) -> Option:
     if name in CATALOGUE:
         return CATALOGUE[name]
     near = get_close_matches(name[:LONGEST_SHOWN], CATALOGUE, n=1)
-    raise BadOption(f"{cut(name)}: no such option" + (f"; did you mean {near[0]}?" if near else ""))
+    raise BadOption(f"there is no option {cut(name)!r}" + (f"; did you mean {near[0]}?" if near else ""))

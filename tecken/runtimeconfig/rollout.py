@@ -10,14 +10,11 @@ import re
 from typing import Literal, NamedTuple, cast
 
 from tecken.errors import BadOption
-from tecken.runtimeconfig.option import cut
 
 Kind = Literal["requests", "users", "tokens"]
 
 SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%(?: of (requests|users|tokens))?", re.ASCII)
 MEMBERS = re.compile(r"(users|tokens)(?:[\s,]+(.*))?", re.DOTALL)
-LIKE_ONE = re.compile(r".*%|(users|tokens)\b", re.DOTALL)
-FORMS = "25%, 25% of users, 25% of tokens, users a@example.com b@example.com, or tokens 12 15"
 
 
 class Subject(NamedTuple):
@@ -50,14 +47,14 @@ class Rollout(NamedTuple):
 
 
 def rollout(text: str) -> Rollout | None:
-    """None when it looks like something else. Raises BadOption."""
+    """None when it looks like something else. Raises BadOption with the reason alone."""
     text = text.strip()
     if share := SHARE.fullmatch(text):
-        return _share(text, float(share[1]), cast("Kind", share[2] or "requests"))
+        return _share(float(share[1]), cast("Kind", share[2] or "requests"))
     if members := MEMBERS.fullmatch(text):
-        return _members(text, cast("Kind", members[1]), (members[2] or "").replace(",", " ").split())
-    if LIKE_ONE.match(text):
-        raise BadOption(f"a rollout should be {FORMS}, not {cut(text)!r}")
+        return _members(cast("Kind", members[1]), (members[2] or "").replace(",", " ").split())
+    if "%" in text:
+        raise BadOption("a share is 25%, 25% of users or 25% of tokens")
     return None
 
 
@@ -67,14 +64,16 @@ def place(option: str, one: str) -> float:
     return int.from_bytes(digest[:6]) * 100 / 2**48
 
 
-def _share(text: str, share: float, kind: Kind) -> Rollout:
+def _share(share: float, kind: Kind) -> Rollout:
     if share > 100:
-        raise BadOption(f"a rollout should be from 0% to 100%, not {cut(text)!r}")
+        raise BadOption("a share is from 0% to 100%")
     return Rollout(kind, share, frozenset())
 
 
-def _members(text: str, kind: Kind, members: list[str]) -> Rollout:
-    if not members or (kind == "tokens" and not all(one.isascii() and one.isdigit() for one in members)):
-        raise BadOption(f"a rollout should be {FORMS}, not {cut(text)!r}")
-    known = (one.casefold() if kind == "users" else one.lstrip("0") for one in members)
+def _members(kind: Kind, members: list[str]) -> Rollout:
+    if not members:
+        raise BadOption(f"{kind} of whom it is on should follow, with spaces between them")
+    if kind == "tokens" and not all(one.isascii() and one.isdigit() for one in members):
+        raise BadOption("a token is given by its number")
+    known = (one.casefold() if kind == "users" else one.lstrip("0") or "0" for one in members)
     return Rollout(kind, 0, frozenset(known))

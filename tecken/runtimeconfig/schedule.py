@@ -39,11 +39,11 @@ def entry(key: str) -> Entry:
     if not at:
         return Entry(option)
     if len(key) > LONGEST_KEY:
-        raise BadOption(f"{cut(key)}: longer than {LONGEST_KEY} characters")
+        raise BadOption(f"{cut(key)!r}: an entry should be at most {LONGEST_KEY} characters, not {len(key)}")
     start, slash, end = window.partition("/")
     if not slash:
-        raise BadOption(f"{option}: a window should be START/END or START/, not {window!r}")
-    return _ordered(Entry(option, _instant(option, start), _instant(option, end) if end else None))
+        raise BadOption(f"{key!r}: a window should be START/END or START/, not {window!r}")
+    return _ordered(key, Entry(option, _instant(key, start), _instant(key, end) if end else None))
 
 
 def spelt(one: Entry) -> str:
@@ -58,21 +58,21 @@ def precedence(one: Entry) -> tuple[datetime, timedelta]:
     return one.start or DAWN, NEVER - (one.end or NEVER)
 
 
-def _ordered(one: Entry) -> Entry:
+def _ordered(key: str, one: Entry) -> Entry:
     if one.start and one.end and one.end <= one.start:
         start, end = _spelt(one.start), _spelt(one.end)
-        raise BadOption(f"{one.option}: a window should end after its start {start}, not at {end}")
+        raise BadOption(f"{key!r}: a window should end after its start {start}, not at {end}")
     return one
 
 
-def _instant(option: str, text: str) -> datetime:
+def _instant(key: str, text: str) -> datetime:
     try:
         given = datetime.fromisoformat(text)
-        if given.tzinfo and not given.microsecond:
-            return given.astimezone(UTC)
+        if given.tzinfo and not (instant := given.astimezone(UTC)).microsecond:
+            return instant
     except (ValueError, OverflowError):
         pass
-    raise BadOption(f"{option}: a time should be such as 2026-11-21T22:00:00Z, not {text!r}")
+    raise BadOption(f"{key!r}: a time should be such as 2026-11-21T22:00:00Z, not {text!r}")
 
 
 def _spelt(instant: datetime) -> str:

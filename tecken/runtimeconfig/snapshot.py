@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tecken.errors import BadOption
-from tecken.runtimeconfig.option import Option
+from tecken.runtimeconfig.option import LONGEST_TEXT, Option
 from tecken.runtimeconfig.options import CATALOGUE, Options, named
 from tecken.runtimeconfig.rollout import Rollout, Subject, rollout
 from tecken.runtimeconfig.schedule import Entry, entry, precedence
@@ -136,13 +136,13 @@ def _held(key: str, text: str) -> Held:
 
 
 def _value(option: Option, text: str) -> Any:
-    if option.kind != "bool":
+    if option.kind != "bool" or len(text) > LONGEST_TEXT:
         return option.value(text)
     try:
         some = rollout(text)
     except BadOption as error:
-        raise BadOption(f"{option.name}: {error}") from None
-    return option.value(text) if some is None else some
+        option.refuse(text, str(error))
+    return some or option.value(text)
 
 
 def _past(option: Option, age: float) -> bool:

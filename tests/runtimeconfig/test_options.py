@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from tecken.errors import BadOption
+from tecken.runtimeconfig.option import Option
+from tecken.runtimeconfig.options import CATALOGUE, Options, named
+from tecken.runtimeconfig.snapshot import EMPTY, snapshot
+from tests.runtimeconfig.texts import NOW, refusal, texts_of
+
+OPTIONS = list(CATALOGUE.values())
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=list(CATALOGUE))
+def test_a_default_is_a_value_that_could_be_set(option: Option) -> None:
+    found = option.value(option.shown(option.default))
+    assert (found, type(found)) == (option.default, type(option.default))
+    assert getattr(Options(), option.name) == option.default
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=list(CATALOGUE))
+def test_an_option_says_what_it_is(option: Option) -> None:
+    assert option.text.endswith(".")
+    assert option.group
+    assert option.allowed
+    assert option.past is None or option.past > 1
+
+
+@pytest.mark.parametrize(
+    "option", [one for one in OPTIONS if one.kind in ("int", "float", "size", "duration")]
+)
+def test_every_number_has_bounds(option: Option) -> None:
+    assert len(option.bounds) == 2
+
+
+def test_values_never_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Options().symbolicate_max_jobs = 11
+
+
+def test_an_unknown_name_is_told_the_nearest() -> None:
+    with pytest.raises(
+        BadOption, match=r"no option 'symbolicat_max_job'; did you mean symbolicate_max_jobs\?"
+    ):
+        named("symbolicat_max_job")
+    with pytest.raises(BadOption, match=r"^there is no option 'xyzzy'$"):
+        named("xyzzy")
+    with pytest.raises(BadOption, match=r"\.\.\.'$"):
+        named("x" * 100_000)
+
+
+@given(st.text(st.characters()))
+def test_any_name_is_an_option_or_a_clear_error(name: str) -> None:
+    said = refusal(named, name)
+    assert name in CATALOGUE or said.startswith("there is no option ")
+
+
+@given(st.fixed_dictionaries({}, optional={name: texts_of(option) for name, option in CATALOGUE.items()}))
+def test_a_snapshot_has_what_pydantic_makes_of_the_texts(texts: dict[str, str]) -> None:
+    good = {}
+    for name, text in texts.items():
+        try:
+            good[name] = CATALOGUE[name].value(text)
+        except BadOption:
+            assert name in snapshot(1, "", texts).bad
+    assert snapshot(1, "", texts).options(NOW) == Options.model_validate(good)
+
+
+def test_nothing_set_is_every_default() -> None:
+    assert EMPTY.options(NOW) == Options()
+    assert EMPTY.options(NOW).model_dump() == Options().model_dump()

@@ -1,0 +1,42 @@
+"""Texts that somebody may give for an option: good ones, on the bounds and past them, and any at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from hypothesis import strategies as st
+
+from tecken.errors import BadOption
+from tecken.runtimeconfig.option import Option
+
+NOW = datetime(2026, 11, 21, 22, 30, tzinfo=UTC)
+
+SWITCHES = ["on", "off", "true", "False", " 1 ", "maybe"]
+names = st.lists(st.text(max_size=10), max_size=4).map(", ".join)
+
+
+def refusal(function: Callable[..., object], *args: object) -> str:
+    """Empty when there was none; any other exception comes through."""
+    try:
+        function(*args)
+    except BadOption as error:
+        return str(error)
+    return ""
+
+
+def texts_of(option: Option) -> st.SearchStrategy[str]:
+    """Without rollouts and windows."""
+    if option.kind == "bool":
+        return st.sampled_from(SWITCHES)
+    if option.kind == "names":
+        return names
+    if option.kind in ("str", "choice"):
+        return st.sampled_from([*option.choices, option.default]) | st.text()
+    return _numbers(option) | st.sampled_from(["", "ten", "1h 30m", "64MiB"])
+
+
+def _numbers(option: Option) -> st.SearchStrategy[str]:
+    low, high = option.bounds.get("ge", option.bounds.get("gt")), option.bounds["le"]
+    inside = st.integers(int(low), int(high))
+    return (inside | st.sampled_from([low, high, low - 1, high + 1])).map(str)
