@@ -122,6 +122,7 @@ def test_not_delivered_is_a_warning(away: AwayShelf) -> None:
         (("get", "symbolicate_max_job"), "did you mean symbolicate_max_jobs"),
         (("unset", "symbolicate_max_job"), "did you mean symbolicate_max_jobs"),
         (("history", "symbolicate_max_job"), "did you mean symbolicate_max_jobs"),
+        (("history", "--limit", "-1"), "--limit: '-1' should be a whole number"),
         (("rollback", "7"), "there is no version 7; the newest is 0"),
         (("diff", "7"), "there is no version 7; the newest is 0"),
         (("import", "/nowhere"), "No such file"),

@@ -227,7 +227,7 @@ def _unsetting(parser: ArgumentParser) -> None:
 
 def _history(parser: ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="of one option only")
-    parser.add_argument("--limit", type=int, default=50, help="how many changes (default %(default)s)")
+    parser.add_argument("--limit", type=_count, default=50, help="how many changes (default %(default)s)")
 
 
 def _diffing(parser: ArgumentParser) -> None:
@@ -256,6 +256,12 @@ def _keys(names: list[str], start: str | None, end: str | None) -> list[str]:
     except ArgumentTypeError as error:
         raise CommandError(str(error)) from None
     return [text.window_key(name, begin, finish) for name in names]
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise ArgumentTypeError(f"{text!r} should be a whole number")
+    return int(text)
 
 
 def _read(file: str) -> dict[str, str]:
