@@ -82,7 +82,9 @@ def list_lines(seen: Picture, now: datetime) -> Iterator[str]:
     unknown = strays(seen.snapshot)
     if unknown:
         yield from ("", "Unknown: not in use, `config unset NAME` removes them")
-        yield from (f"  {key} = {text}" for key, text in unknown.items())
+        for key, text in unknown.items():
+            yield f"  {key} = {text}"
+            yield f"      IGNORED: {seen.snapshot.bad[key]}"
 
 
 def _version_line(seen: Picture) -> str:
