@@ -15,7 +15,7 @@ def told() -> int:
 
 
 def test_a_line_in_the_log_tells_what_is_in_force_for_whatever_it_is_about() -> None:
-    before = current.options() and current.version()
+    before = current.state().version
     with current.pinned():
         current.shelf().write(Change(before + 1, "s", "ada", "", "", "cli"), {}, before)
         assert told() == before
