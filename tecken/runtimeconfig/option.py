@@ -227,7 +227,9 @@ def _size(value: int) -> str:
 
 
 def _names(value: tuple[str, ...]) -> str:
-    plain = not any("," in name for name in value) and not "".join(value[:1]).startswith("[")
+    """JSON where commas between them would be read as something else."""
+    odd = any("," in name or not name.isprintable() for name in value)
+    plain = not odd and not "".join(value[:1]).startswith(("[", "{"))
     return ", ".join(value) if plain else json.dumps(value, ensure_ascii=False)
 
 

@@ -176,6 +176,8 @@ def test_any_text_is_a_value_or_a_clear_error(option: Option, text: str) -> None
         ("some", (), ""),
         ("some", ("a", "b c"), "a, b c"),
         ("some", ("a,b", "c"), '["a,b", "c"]'),
+        ("some", ("{a}",), '["{a}"]'),
+        ("some", ("\0",), '["\\u0000"]'),
         ("anything", {"a": None}, '{"a": null}'),
     ],
 )
