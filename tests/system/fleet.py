@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -151,8 +152,9 @@ class Fleet(Site):
             yield client
 
     def _ask(self, url: str) -> dict[str, Any]:
-        reply = httpx.get(f"{url}/observed", timeout=10)
-        told: dict[str, Any] = reply.raise_for_status().json()
+        with closing(HTTPConnection(url.removeprefix("http://"), timeout=10)) as connection:
+            connection.request("GET", "/observed")
+            told: dict[str, Any] = json.load(connection.getresponse())
         return told
 
 
@@ -188,12 +190,13 @@ class Requests:
                 thread.join()
 
     def _ask(self, url: str) -> None:
-        while not self._over.wait(0.01):
-            try:
-                reply = httpx.post(f"{url}/symbolicate/v5", json=self._body, timeout=10)
-            except httpx.HTTPError as error:
-                self.failures.append(repr(error))
-                continue
-            self.answers += 1
-            if reply.status_code != 200:
-                self.failures.append(f"{reply.status_code} {reply.text}")
+        with httpx.Client(base_url=url, headers={"Connection": "close"}, timeout=10) as client:
+            while not self._over.wait(0.01):
+                try:
+                    reply = client.post("/symbolicate/v5", json=self._body)
+                except httpx.HTTPError as error:
+                    self.failures.append(repr(error))
+                    continue
+                self.answers += 1
+                if reply.status_code != 200:
+                    self.failures.append(f"{reply.status_code} {reply.text}")

@@ -1,0 +1,237 @@
+"""The runtime configuration in every process of a site: two kinds of web server and a worker.
+
+One site serves all tests of this module; each leaves it well. Whatever happens to Redis, requests go on to be
+answered, and once it is back no process keeps an older value for longer than a second.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event, Thread
+
+import httpx
+import pytest
+import redis
+
+from tests.runtimeconfig.wrong import WRONG, said_of
+from tests.support.sentinel import wait_until
+from tests.system.fleet import FORKED, LATE, LIMITED, SMALL, SOON, SPAWNED, Fleet, serving
+
+OUTAGE = 10.0  # seconds
+ROUNDS = 10
+WRITERS = 8
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    with Fleet(tmp_path_factory.mktemp("fleet")) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def fleet(running: Fleet) -> Fleet:
+    """With as many jobs as the default allows, known to all."""
+    running.changed(10)
+    return running
+
+
+def test_a_change_is_seen_by_every_process(fleet: Fleet) -> None:
+    version = fleet.changed(20)
+    workers = fleet.worker_seen().values()
+    assert {(seen["jobs"], seen["version"]) for seen in workers} == {(20, version)}
+
+
+def test_a_change_is_what_requests_go_by_and_their_answers_name_its_version(fleet: Fleet) -> None:
+    url = f"{fleet.urls[1]}/symbolicate/v5"
+    assert httpx.post(url, json=LIMITED).status_code == 413
+    version = fleet.changed(20)
+    reply = httpx.post(url, json=LIMITED)
+    assert (reply.status_code, reply.headers["X-Config-Version"]) == (200, str(version))
+
+
+def test_every_process_reports_what_it_has(fleet: Fleet) -> None:
+    version = fleet.changed(20)
+    web = set(fleet.web_seen()) | set(fleet.worker_seen())
+
+    def reported() -> bool:
+        reply = httpx.get(f"{fleet.url}/api/config/processes/", headers={"Auth-Token": fleet.token}).json()
+        has = {int(one["process"].rpartition(":")[2]) for one in reply["processes"] if one["applied"]}
+        return bool(reply["version"] == version and web <= has)
+
+    wait_until(reported, LATE, "every process reports the newest version")
+
+
+def test_the_command_line_tells_how_many_have_it(fleet: Fleet) -> None:
+    told = fleet.manage("config", "set", "symbolicate_max_jobs", "30")
+    assert "symbolicate_max_jobs 10 -> 30" in told
+    assert "applied by" in told
+    fleet.wait_for_web(lambda seen: seen["jobs"] == 30, "30 jobs")
+
+
+def test_what_redis_cli_sets_is_seen_and_recorded(fleet: Fleet) -> None:
+    with fleet.configuration() as configuration:
+        configuration.hset("config:values", "symbolicate_max_jobs", "40")
+        configuration.incr("config:version")
+    fleet.wait_for_web(lambda seen: seen["jobs"] == 40, "40 jobs")
+
+    def adopted() -> bool:
+        return "redis-cli" in fleet.manage("config", "history")
+
+    wait_until(adopted, LATE, "the history knows of it")
+
+
+@pytest.mark.parametrize(("name", "text"), WRONG)
+def test_what_redis_cli_sets_wrong_counts_for_nothing_and_is_told(fleet: Fleet, name: str, text: str) -> None:
+    told = said_of(name, text)
+    with fleet.configuration() as configuration:
+        configuration.hset("config:values", name, text)
+        configuration.incr("config:version")
+        try:
+            fleet.wait_for_web(lambda seen: (seen["jobs"], seen["bad"]) == (10, {name: told}), told)
+            assert told in fleet.manage("config", "list")
+        finally:
+            configuration.hdel("config:values", name)
+            configuration.incr("config:version")
+        fleet.wait_for_web(lambda seen: seen["bad"] == {}, "nothing is wrong")
+
+
+def test_redis_is_killed_for_ten_seconds_and_comes_back(fleet: Fleet) -> None:
+    fleet.changed(20)
+    with serving(fleet, LIMITED):
+        fleet.cache.kill()
+        fleet.wait_for_web(lambda seen: seen["stale"], "it is known to be stale")
+        version = fleet.recorded(50)
+        fleet.wait_for_web(lambda seen: seen["age"] >= OUTAGE, f"{OUTAGE} s without Redis", OUTAGE + LATE)
+        fleet.cache.start()
+        fleet.wait_for_web(lambda seen: (seen["jobs"], seen["version"]) == (50, version), "50 jobs")
+    assert {seen["jobs"] for seen in fleet.worker_seen().values()} == {50}
+
+
+def test_redis_is_frozen_and_goes_on(fleet: Fleet) -> None:
+    fleet.changed(20)
+    with serving(fleet, LIMITED):
+        fleet.cache.pause()
+        fleet.wait_for_web(lambda seen: seen["stale"], "it is known to be stale")
+        version = fleet.recorded(60)
+        fleet.cache.resume()
+        fleet.wait_for_web(lambda seen: (seen["jobs"], seen["version"]) == (60, version), "60 jobs")
+        fleet.wait_for_web(lambda seen: not seen["stale"], "it is known to be fresh")
+    assert {seen["jobs"] for seen in fleet.worker_seen().values()} == {60}
+
+
+def test_redis_is_flushed_and_filled_from_the_database(fleet: Fleet) -> None:
+    fleet.changed(20)
+    with serving(fleet, LIMITED), fleet.configuration() as configuration:
+        configuration.flushall()
+        fleet.wait_for_value(b"20")
+        fleet.changed(70)
+    assert {seen["jobs"] for seen in fleet.worker_seen().values()} == {70}
+
+
+def test_redis_restarts_with_older_values(fleet: Fleet, tmp_path: Path) -> None:
+    fleet.changed(20)
+    fleet.cache.stop()
+    shutil.copytree(fleet.cache.data, tmp_path / "older")
+    fleet.cache.start()
+    version = fleet.changed(80)
+    with serving(fleet, LIMITED):
+        fleet.cache.kill()
+        shutil.rmtree(fleet.cache.data / "appendonlydir")
+        shutil.copytree(tmp_path / "older" / "appendonlydir", fleet.cache.data / "appendonlydir")
+        fleet.cache.start()
+        fleet.wait_for_web(
+            lambda seen: (seen["jobs"], seen["version"], seen["stale"]) == (80, version, False), "80 jobs"
+        )
+        fleet.wait_for_value(b"80")
+
+
+def cut(configuration: redis.Redis, over: Event) -> None:
+    """Ends every subscription, again and again."""
+    while not over.is_set():
+        configuration.client_kill_filter(_type="pubsub")
+
+
+def test_subscriptions_are_cut_exactly_while_a_change_is_made(fleet: Fleet) -> None:
+    with serving(fleet, SMALL), fleet.configuration() as configuration:
+        for jobs in range(100, 100 + ROUNDS):
+            over = Event()
+            cutting = Thread(target=cut, args=[configuration, over])
+            cutting.start()
+            try:
+                fleet.changed(jobs)
+            finally:
+                over.set()
+                cutting.join()
+    assert {seen["jobs"] for seen in fleet.worker_seen().values()} == {99 + ROUNDS}
+
+
+def test_many_writers_at_once_end_with_one_value_for_all(fleet: Fleet) -> None:
+    with ThreadPoolExecutor(WRITERS) as pool:
+        replies = list(
+            pool.map(lambda jobs: fleet.change(symbolicate_max_jobs=jobs), range(200, 200 + WRITERS))
+        )
+    assert {reply.status_code for reply in replies} <= {200, 409}
+    last = max(
+        (reply.json() for reply in replies if reply.status_code == 200), key=lambda made: int(made["version"])
+    )
+    expected = int(last["changed"]["symbolicate_max_jobs"]["new"]), last["version"]
+    fleet.wait_for_web(lambda seen: (seen["jobs"], seen["version"]) == expected, f"{expected}")
+
+
+def test_of_writers_who_read_the_same_version_one_wins(fleet: Fleet) -> None:
+    url, token = f"{fleet.url}/api/config/", {"Auth-Token": fleet.token}
+    read = httpx.get(url, headers=token).headers["ETag"]
+
+    def write(jobs: int) -> int:
+        body = {"changes": {"symbolicate_max_jobs": jobs}}
+        return httpx.patch(url, json=body, headers={**token, "If-Match": read}, timeout=30).status_code
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        codes = sorted(pool.map(write, range(300, 300 + WRITERS)))
+    assert codes == [200] + [409] * (WRITERS - 1)
+
+
+def pages(fleet: Fleet) -> dict[str, int]:
+    """The status of a page, by process."""
+    replies = [httpx.get(f"{url}/missing.pdb/0/x.sym", timeout=10) for url in fleet.urls for _ in range(8)]
+    return {reply.headers["X-Process"]: reply.status_code for reply in replies}
+
+
+def all_answer(fleet: Fleet, expected: bool) -> bool:
+    """Whether every web process is, or is not, under maintenance."""
+    found = pages(fleet)
+    return len(found) == SPAWNED + FORKED and all((code == 503) is expected for code in found.values())
+
+
+@pytest.mark.parametrize("text", ["x", "", "0"])
+def test_any_value_of_is_under_maintenance_shuts_every_process_until_it_is_deleted(
+    fleet: Fleet, text: str
+) -> None:
+    with fleet.configuration() as configuration:
+        configuration.set("is-under-maintenance", text)
+        try:
+            wait_until(lambda: all_answer(fleet, expected=True), SOON, "every process is shut")
+        finally:
+            configuration.delete("is-under-maintenance")
+        wait_until(lambda: all_answer(fleet, expected=False), SOON, "every process is open")
+
+
+def consumers(queue: redis.Redis) -> int:
+    """Workers that wait for a job."""
+    return sum("b" in one["flags"] and one["cmd"] == "brpop" for one in queue.client_list())
+
+
+def test_jobs_wait_while_there_is_maintenance_and_are_done_after_it(fleet: Fleet) -> None:
+    with fleet.configuration() as configuration, redis.Redis.from_url(fleet.broker) as queue:
+        configuration.set("is-under-maintenance", "x")
+        try:
+            wait_until(lambda: consumers(queue) == 0, LATE, "the worker takes no more jobs")
+            fleet.send_jobs()
+            assert all_answer(fleet, expected=True)
+            assert queue.llen("celery") == fleet.JOBS
+        finally:
+            configuration.delete("is-under-maintenance")
+        fleet.wait_for_jobs()

@@ -1,0 +1,82 @@
+"""The master of redis-cache is replaced, and every process of the site is configured by the new one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.redis_server import RedisServer
+from tests.support.sentinel import SentinelPair
+from tests.system.fleet import LIMITED, Fleet, serving
+from tests.system.site import IMAGES
+
+
+@pytest.fixture
+def pair() -> Iterator[SentinelPair]:
+    with SentinelPair(IMAGES / "redis-cache" / "redis.conf") as pair:
+        yield pair
+
+
+class FollowingFleet(Fleet):
+    """Its redis-cache is whoever is the master."""
+
+    def __init__(self, home: Path, pair: SentinelPair) -> None:
+        super().__init__(home, REDIS_URL=pair.url)
+        self._pair = pair
+
+    @property
+    def redis_cache(self) -> RedisServer:
+        return self._pair.master
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, pair: SentinelPair) -> Iterator[Fleet]:
+    with FollowingFleet(tmp_path, pair) as fleet:
+        fleet.changed(20)
+        yield fleet
+
+
+def test_a_master_that_dies(fleet: Fleet, pair: SentinelPair) -> None:
+    with serving(fleet, LIMITED):
+        pair.master.kill()
+        version = fleet.recorded(30)
+        pair.wait_for_other()
+        fleet.wait_for_web(lambda seen: (seen["jobs"], seen["version"]) == (30, version), "30 jobs")
+        fleet.changed(40)
+    assert {seen["jobs"] for seen in fleet.worker_seen().values()} == {40}
+
+
+def test_a_master_that_is_replaced_while_it_is_well(fleet: Fleet, pair: SentinelPair) -> None:
+    with serving(fleet, LIMITED):
+        pair.failover()
+        fleet.changed(30)
+        fleet.changed(40)
+    assert {seen["jobs"] for seen in fleet.worker_seen().values()} == {40}
+
+
+def test_a_master_that_is_frozen_and_comes_back_as_a_replica(fleet: Fleet, pair: SentinelPair) -> None:
+    with serving(fleet, LIMITED):
+        pair.master.pause()
+        version = fleet.recorded(30)
+        pair.wait_for_other()
+        pair.other.resume()
+        fleet.wait_for_web(lambda seen: (seen["jobs"], seen["version"]) == (30, version), "30 jobs")
+        fleet.changed(40)
+    assert {seen["jobs"] for seen in fleet.worker_seen().values()} == {40}
+
+
+def test_a_replica_that_never_had_the_last_change(fleet: Fleet, pair: SentinelPair) -> None:
+    with serving(fleet, LIMITED):
+        pair.other.pause()
+        version = fleet.changed(30)
+        pair.master.kill()
+        pair.other.resume()
+        pair.wait_for_other()
+        fleet.wait_for_web(
+            lambda seen: (seen["jobs"], seen["version"], seen["stale"]) == (30, version, False), "30 jobs"
+        )
+        fleet.wait_for_value(b"30")
+        fleet.changed(40)
+    assert {seen["jobs"] for seen in fleet.worker_seen().values()} == {40}
