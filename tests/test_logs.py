@@ -2,9 +2,16 @@ from __future__ import annotations
 
 import logging
 
+import pytest
+
 from tecken.logs import ConfigVersion
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.shelf import Change
+
+
+@pytest.fixture(autouse=True)
+def afresh() -> None:
+    current.forget()
 
 
 def told() -> int:
@@ -23,5 +30,4 @@ def test_a_line_in_the_log_tells_what_is_in_force_for_whatever_it_is_about() -> 
 
 
 def test_what_is_logged_before_anything_is_read_has_one_too() -> None:
-    current.forget()
     assert told() == 0

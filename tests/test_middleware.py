@@ -30,6 +30,11 @@ DEFAULT = {"error": "Under maintenance: We will be back soon.", "maintenance": T
 OVERRIDE = "runtimeconfig.change_option"
 
 
+@pytest.fixture(autouse=True)
+def afresh() -> None:
+    current.forget()
+
+
 @pytest.fixture
 def shut() -> Iterator[Shut]:
     """`shut()` begins maintenance, `shut("uploads")` closes uploads, with what a Maintenance has."""

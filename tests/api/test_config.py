@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,10 +26,11 @@ WINDOW = "symbolicate_max_jobs@2030-01-01T22:00:00Z/2030-01-01T23:00:00Z"
 
 
 @pytest.fixture(autouse=True)
-def shelf(monkeypatch: pytest.MonkeyPatch) -> MemoryShelf:
+def shelf(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryShelf]:
     mine = MemoryShelf()
     monkeypatch.setattr(current, "shelf", lambda: mine)
-    return mine
+    yield mine
+    current.forget()  # else its watcher goes on looking at this one
 
 
 @pytest.fixture

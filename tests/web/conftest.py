@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,11 +14,12 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def shelf(monkeypatch: pytest.MonkeyPatch) -> MemoryShelf:
+def shelf(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryShelf]:
     """This test's own, for everything that asks for the process's shelf."""
     mine = MemoryShelf()
     monkeypatch.setattr(current, "shelf", lambda: mine)
-    return mine
+    yield mine
+    current.forget()  # else its watcher goes on looking at this one
 
 
 @pytest.fixture
