@@ -25,7 +25,7 @@ from bench import rig
 WANTED = 5_000
 COUNTED = 2_000  # requests
 RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
-SLOW = re.compile(r"99%\s+(\S+)")
+SLOW = re.compile(r"^\s+99%\s+(\S+)", re.MULTILINE)
 ALL = re.compile(r"(\d+) requests in")
 REFUSED = re.compile(r"Non-2xx or 3xx responses: (\d+)")
 
