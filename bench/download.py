@@ -30,7 +30,7 @@ NO_CODE = "/crash-c/5AB38077A000/crash-c.sym"
 TAKES_GZIP = {"Accept-Encoding": "gzip"}
 CONNECTIONS = 8
 RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
-SLOW = re.compile(r"99%\s+(\S+)")
+SLOW = re.compile(r"^\s+99%\s+(\S+)", re.MULTILINE)
 
 
 class Case(NamedTuple):
