@@ -32,10 +32,7 @@ def main() -> None:
         rig.enter(environment)
         fleet = rig.fleet(options.modules, Path(folder))
         bodies = requests(fleet, options.frames)
-        curves = {
-            budget: curve(environment, budget, bodies, options.requests)
-            for budget in options.budgets
-        }
+        curves = {budget: curve(environment, budget, bodies, options.requests) for budget in options.budgets}
     report(curves)
     named = [Curve(f"{budget} MiB of caches", points) for budget, points in curves.items()]
     line_chart(options.picture, "Memory of one web process (MiB)", "requests answered", named)
