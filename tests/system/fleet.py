@@ -164,7 +164,7 @@ def serving(fleet: Fleet, body: Any = SMALL) -> Iterator[None]:
     requests = Requests(fleet, body)
     with requests.going():
         yield
-    assert requests.failures == []
+    assert not requests.failures, requests.failures
     assert requests.answers > 0
 
 

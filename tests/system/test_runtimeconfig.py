@@ -230,7 +230,7 @@ def test_jobs_wait_while_there_is_maintenance_and_are_done_after_it(fleet: Fleet
         try:
             wait_until(lambda: consumers(queue) == 0, LATE, "the worker takes no more jobs")
             fleet.send_jobs()
-            assert all_answer(fleet, expected=True)
+            wait_until(lambda: all_answer(fleet, expected=True), SOON, "every process is shut")
             assert queue.llen("celery") == fleet.JOBS
         finally:
             configuration.delete("is-under-maintenance")
