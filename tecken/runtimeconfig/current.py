@@ -13,9 +13,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from django.apps import apps
 from django.conf import settings
 
 from tecken import redisclient
@@ -192,6 +194,7 @@ def _begin() -> Options:
     _here.watcher = watcher
     watcher.look()
     if _watcher_name() != "memory":
+        _import_what_reconciles()
         watcher.start()
     return _here.process.options or Options()
 
@@ -216,6 +219,12 @@ def _new_shelf(name: str) -> Shelf:
 def _look() -> None:
     if _here.watcher is not None:
         _here.watcher.look()
+
+
+def _import_what_reconciles() -> None:
+    """Not in the watcher's threads: a child that is forked while one of them imports can never import it."""
+    if _here.kind != "command" and apps.ready:
+        import_module("tecken.runtimeconfig.service")
 
 
 def _reconcile() -> None:

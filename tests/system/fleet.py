@@ -195,7 +195,7 @@ class Requests:
                 try:
                     reply = client.post("/symbolicate/v5", json=self._body)
                 except httpx.HTTPError as error:
-                    self.failures.append(repr(error))
+                    self.failures.append(f"{url}: {error!r}")
                     continue
                 self.answers += 1
                 if reply.status_code != 200:
