@@ -99,9 +99,12 @@ def _by_a_program(request: HttpRequest) -> bool:
 
 def _retry_after(now: Maintenance) -> int:
     """Seconds."""
-    if now.until is not None:
-        return max(1, math.ceil((now.until - datetime.now(UTC)).total_seconds()))
-    wait = current.options().maintenance_retry_after_seconds if now.retry_after is None else now.retry_after
+    if now.retry_after is not None:
+        wait = now.retry_after
+    elif now.until is not None:
+        wait = (now.until - datetime.now(UTC)).total_seconds()
+    else:
+        wait = current.options().maintenance_retry_after_seconds
     return max(1, math.ceil(wait))
 
 

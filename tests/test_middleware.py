@@ -100,8 +100,10 @@ def test_clients_hear_when_to_ask_again(client: Client, shut: Shut, runtime_opti
     assert (answer["Retry-After"], answer.json()["error"]) == ("90", "Under maintenance: Later.")
     shut(retry_after=0.5)
     assert client.get("/")["Retry-After"] == "1"
-    shut(retry_after=5, until=datetime.now(UTC) + timedelta(hours=1))
+    shut(until=datetime.now(UTC) + timedelta(hours=1))
     assert 3500 < int(client.get("/")["Retry-After"]) <= 3600
+    shut(retry_after=5, until=datetime.now(UTC) + timedelta(hours=1))
+    assert client.get("/")["Retry-After"] == "5"
 
 
 def test_when_it_ends_all_is_as_before(client: Client, shut: Shut) -> None:

@@ -27,7 +27,7 @@ from tecken.runtimeconfig.snapshot import Snapshot, snapshot
 CHANGE, VIEW = "runtimeconfig.change_option", "runtimeconfig.view_option"
 SORTS = ("id",)
 
-Reason = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$", description="for the history")]
+Reason = Annotated[str, Field(max_length=service.LONGEST_REASON, description="for the history")]
 
 router = Router(tags=["configuration"], auth=Permitted(CHANGE, VIEW))
 changing = Permitted(CHANGE)

@@ -68,7 +68,9 @@ class Options(BaseModel):
     upload_max_ratio: int = uploads(200, "Unpacked bytes for one packed byte.", ge=1, le=2000)
     upload_forbidden_snippets: Names = uploads(("qcom/proprietary",), "No member's name may contain these.")
     upload_direct_max_files: int = uploads(1024, "Files in one direct upload.", ge=1, le=10_000)
-    upload_direct_seconds: Seconds = uploads(21_600.0, "How long a direct upload may take.", gt=0, le=604_800)
+    upload_direct_seconds: Seconds = uploads(
+        21_600.0, "How long a direct upload may take; less than keep_unfinished_days.", gt=0, le=604_800
+    )
     upload_convert_ahead: bool = uploads(True, "Convert symbol files as they come in, ahead of demand.")
 
     download_url_seconds: Seconds = downloads(3600.0, "How long a signed address holds.", ge=1, le=604_800)

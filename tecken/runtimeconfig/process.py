@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from tecken import metrics
 from tecken.errors import BadOption
 from tecken.runtimeconfig.maintenance import Maintenance, parse
-from tecken.runtimeconfig.options import CATALOGUE, Options
+from tecken.runtimeconfig.options import Options, named
 from tecken.runtimeconfig.rollout import Subject
 from tecken.runtimeconfig.shelf import Glance, Values
 from tecken.runtimeconfig.snapshot import EMPTY, Snapshot, snapshot
@@ -122,9 +122,7 @@ class Process:
                 follower.tell(self.options)
 
     def follow(self, option: str, function: Callable[[Any], None]) -> None:
-        if option not in CATALOGUE:
-            raise BadOption(f"{option}: there is no such option")
-        follower = Follower(option, function)
+        follower = Follower(named(option).name, function)
         with self._lock:
             self._followers.append(follower)
             self.refresh()
@@ -161,9 +159,7 @@ class Process:
 
 
 def _checked(name: str, value: object) -> Any:
-    if name not in CATALOGUE:
-        raise BadOption(f"{name}: there is no such option")
-    option = CATALOGUE[name]
+    option = named(name)
     try:
         return option.value(value) if isinstance(value, str) else option.adapter.validate_python(value)
     except ValueError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ from tecken.runtimeconfig.shelf import (
 )
 
 WRITE = (Path(__file__).parent / "write.lua").read_text()
+VERSION = re.compile(r"[0-9]{1,15}")
 SILENCE_SECONDS = 5.0  # then a PING is sent; without an answer in as long the connection is dead
 
 
@@ -160,8 +162,5 @@ def _text(found: bytes | None) -> str | None:
 
 
 def _version(text: str | None) -> int:
-    """What is no version is as good as none."""
-    try:
-        return max(int(text or 0), 0)
-    except ValueError:
-        return 0
+    """As `write.lua` reads it: what is no version is as good as none."""
+    return int(text) if text and VERSION.fullmatch(text) else 0

@@ -29,6 +29,7 @@ from tecken.runtimeconfig.shelf import Level, Values
 from tecken.runtimeconfig.snapshot import check_all, snapshot
 
 logger = logging.getLogger(__name__)
+LONGEST_REASON = 2000  # characters
 TRIES = 5  # whoever was faster five times has settled it
 FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.1  # seconds between two looks at the reports
 
@@ -73,7 +74,7 @@ def change(
         _settle_if_it_answers()
         _check(changes, there=kept.newest().values)
         made = kept.append(
-            Author(by, user, _storable(why), source), lambda texts: _with(texts, changes), expected=expected
+            Author(by, user, _reason(why), source), lambda texts: _with(texts, changes), expected=expected
         )
         return _outcome(*made)
 
@@ -112,7 +113,7 @@ def replace(
     _check(texts)
     with database():
         _settle_if_it_answers()
-        author = Author(by, user, _storable(why), source)
+        author = Author(by, user, _reason(why), source)
         made = kept.append(author, lambda _: _with({}, texts), expected=expected)
         return _outcome(*made)
 
@@ -265,6 +266,15 @@ def _verdict(why: str, changes: Mapping[str, str | None]) -> str:
 def _clean(texts: Texts) -> Texts:
     """As a database can keep them: Redis holds any bytes."""
     return {_storable(key): _storable(text) for key, text in texts.items()}
+
+
+def _reason(why: str) -> str:
+    """Every process reads it with each look, so it is short. Raises BadInput."""
+    if len(why) > LONGEST_REASON:
+        raise BadInput(f"a reason should have at most {LONGEST_REASON} characters, not {len(why)}")
+    if why != _storable(why):
+        raise BadInput(f"no database keeps the reason {cut(why)!r}")
+    return why
 
 
 def _storable(text: str) -> str:

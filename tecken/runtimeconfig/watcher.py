@@ -121,6 +121,7 @@ class Watcher:
     def _settled(self, glance: Glance) -> bool:
         """The shelf lost something: what it still has is followed once the database agreed to it."""
         found = glance.version, glance.stamp
+        self._next_report = 0.0  # that was lost as well
         if glance.version and self._reconciler.settled == found:
             return True
         self._reconciler.want(found)

@@ -1,7 +1,8 @@
 -- All of a version or nothing, told with all that it holds, so that nobody has to ask for it.
 -- KEYS: version, change, values. ARGV: expected version, version, change, channel, message, then entry, text, ...
 -- Returns what the version was.
-local before = tonumber(redis.call('GET', KEYS[1]) or '') or 0
+local text = redis.call('GET', KEYS[1]) or ''
+local before = #text < 16 and tonumber(text:match('^%d+$')) or 0 -- what is no version is as good as none
 if before ~= tonumber(ARGV[1]) then
   return before
 end

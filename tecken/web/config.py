@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from tecken.errors import BadInput, BadOption, Conflict, CouldNotAsk
+from tecken.errors import BadOption, Conflict, CouldNotAsk
 from tecken.runtimeconfig import current, history, service
 from tecken.runtimeconfig.models import Change
 from tecken.runtimeconfig.option import cut
@@ -29,7 +29,6 @@ CHANGE, VIEW = "runtimeconfig.change_option", "runtimeconfig.view_option"
 WAIT_SECONDS = 1.0  # for all processes to have a change: longer than that somebody is stuck
 MOST_LISTED = 5
 MOST_DIGITS = 18
-LONGEST_WHY = 2000
 PLACE = {"section": "config"}
 
 
@@ -122,10 +121,8 @@ def user_of(request: HttpRequest) -> User:
 
 
 def author(request: HttpRequest) -> dict[str, Any]:
-    """Who changes something, and why, as the service wants to know it. Raises BadInput."""
+    """Who changes something, and why, as the service wants to know it."""
     user, why = user_of(request), request.POST.get("why", "").strip()
-    if len(why) > LONGEST_WHY or "\0" in why:
-        raise BadInput(f"A reason has at most {LONGEST_WHY} characters, and no NUL")
     return {"by": user.email or user.get_username(), "user": user, "why": why}
 
 

@@ -57,6 +57,14 @@ def test_a_change_by_hand_has_no_stamp(shelf: RedisShelf, raw: redis.Redis) -> N
     assert shelf.glance()[:2] == (3, "a")
 
 
+@pytest.mark.parametrize("text", ["-1", "1.5", "0x10", "1e3", "9" * 30, " 7", "", "x"])
+def test_what_is_no_version_stands_in_nobodys_way(shelf: RedisShelf, raw: redis.Redis, text: str) -> None:
+    raw.set(keys.VERSION, text)
+    assert shelf.read().version == shelf.glance().version == 0
+    shelf.write(FIRST, JOBS, expected=0)
+    assert shelf.read() == Values(1, "a", JOBS)
+
+
 def test_the_first_change_may_be_by_hand(shelf: RedisShelf, raw: redis.Redis) -> None:
     raw.hset(keys.VALUES, "symbolicate_max_jobs", "30")
     raw.incr(keys.VERSION)

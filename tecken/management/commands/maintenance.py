@@ -39,7 +39,7 @@ With redis-cli alone: `redis-cli -n 2 set is-under-maintenance x`, and `del` end
             "--retry-after",
             type=span,
             metavar="TIME",
-            help="when clients should ask again: 30s (default: the end)",
+            help="when clients should ask again: 30s (default: at the end, else as configured)",
         )
         on.add_argument("--until", type=_moment, metavar="TIME", help=f"it ends by itself: {FORMS} (UTC)")
         on.add_argument("--uploads-only", action="store_true", help=WHAT["uploads"])
