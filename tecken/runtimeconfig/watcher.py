@@ -88,7 +88,7 @@ class Watcher:
 
     def _seen(self, glance: Glance) -> None:
         if not self._process.well:
-            self._reconciler.want()
+            self._reconciler.want_soon()
             self._listen_at = 0.0
         self._process.seen(glance)
 
@@ -242,6 +242,11 @@ class Reconciler:
     def want(self, found: tuple[int, str] | None = None) -> None:
         self._wanted = True
         self._found = found or self._found
+
+    def want_soon(self) -> None:
+        """What failed before failed for want of the shelf, which has just answered."""
+        self.want()
+        self._at, self._pause = 0.0, RECONCILE_PAUSE
 
     def run(self) -> None:
         """Unless it runs, or has just run."""
