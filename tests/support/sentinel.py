@@ -22,7 +22,7 @@ SETTLES_WITHIN = 20.0  # seconds
 
 
 def wait_until(holds: Callable[[], bool], seconds: float, what: str) -> None:
-    """Asks every 20 ms; a Redis that does not answer counts as no."""
+    """Asks every 20 ms; a server that does not answer counts as no."""
     pause = Event()
     deadline = monotonic() + seconds
     while not _holds(holds):
@@ -34,7 +34,7 @@ def wait_until(holds: Callable[[], bool], seconds: float, what: str) -> None:
 def _holds(holds: Callable[[], bool]) -> bool:
     try:
         return holds()
-    except redis.RedisError:
+    except (redis.RedisError, ConnectionError):
         return False
 
 
