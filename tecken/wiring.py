@@ -76,6 +76,15 @@ def cache_client() -> redis.Redis:
 
 
 @once
+def counters_client() -> redis.Redis:
+    return redisclient.client(
+        settings.REDIS_COUNTERS_URL,
+        timeout=settings.REDIS_TIMEOUT_SECONDS,
+        connect_timeout=settings.REDIS_CONNECT_TIMEOUT_SECONDS,
+    )
+
+
+@once
 def store_client() -> redis.Redis:
     return redisclient.client(
         settings.CACHES["store"]["LOCATION"],

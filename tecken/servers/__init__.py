@@ -1,0 +1,1 @@
+"""What each Redis server must be like, and whether it is."""
