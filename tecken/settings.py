@@ -216,7 +216,7 @@ LOGGING = {
     "loggers": {"django.request": {"level": "ERROR"}},  # a 404 is an answer, not an event
 }
 
-# On redis-cache the cache has database 0, the queue 1, runtime configuration 2, counters and records of jobs 3;
+# On redis-cache the cache has database 0, the queue 1, runtime configuration 2, counters and job records 3;
 # redis-store has 0 only. Errors are not ignored: that would turn "don't know" into "no".
 
 RUNTIME_CONFIG_URL = database(REDIS_URL, 2)
