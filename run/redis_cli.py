@@ -37,6 +37,8 @@ def local(url: str, words: Sequence[str]) -> NoReturn:
         become([found, "-u", url, *words])
     subprocess.run([sys.executable, "run/install.py", "cli"], check=True)
     iredis = [".venv-cli/bin/iredis", "--iredisrc", "run/iredisrc", "--url", url]
+    if words[:1] == ("-n",):  # the database, as redis-cli takes it
+        iredis, words = [*iredis, *words[:2]], words[2:]
     if not words:
         become(iredis)
     # Away from a terminal iredis reads its standard input and no arguments.
