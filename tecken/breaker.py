@@ -30,9 +30,13 @@ class Breaker:
         self._in_a_row = 0
         self._next_try = 0.0
 
+    @property
+    def open(self) -> bool:
+        return self._in_a_row >= self._failures
+
     def admit(self) -> None:
         """Raises `raises` while open."""
-        if self._in_a_row < self._failures:
+        if not self.open:
             return
         now = self._clock()
         if now < self._next_try:

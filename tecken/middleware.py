@@ -20,6 +20,7 @@ from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpRe
 from django.http.response import HttpResponseBase
 from django.utils.html import escape
 
+from tecken import modes
 from tecken.errors import BadOption, NotAllowed
 from tecken.guards import granted, preflight
 from tecken.http import answers_errors, let_finish
@@ -125,11 +126,13 @@ def _readable(reply: HttpResponse) -> HttpResponse:
     reply["Access-Control-Allow-Origin"] = "*"
     reply["Access-Control-Expose-Headers"] = "Retry-After, X-Config-Version"
     reply["X-Config-Version"] = str(current.version())
+    reply["X-Tecken-State"] = modes.text()
     return reply
 
 
 def configured(get_response: Handler) -> Handler:
-    """One set of options from here to the end of the answer, and its version in a header.
+    """One set of options from here to the end of the answer, and its version in a header; beside it, what
+    the process has to do without.
 
     `X-Config-Override: symbolicate_max_jobs=2; log_level=DEBUG` has others for this request, for who may
     change them.
@@ -152,6 +155,7 @@ def configured(get_response: Handler) -> Handler:
             else:
                 response = _to_the_end(get_response(request))
         response.headers["X-Config-Version"] = str(version)
+        response.headers["X-Tecken-State"] = modes.text()
         return response
 
     return answer

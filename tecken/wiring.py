@@ -14,7 +14,7 @@ from kombu.exceptions import KombuError
 
 from tecken import inforce, redisclient
 from tecken.breaker import Breaker
-from tecken.errors import CouldNotAsk
+from tecken.errors import CouldNotAsk, StoreAway
 from tecken.modules.add import Adder
 from tecken.modules.board import RedisBoard
 from tecken.modules.cache import HeaderCache, PageCache
@@ -94,8 +94,29 @@ def store_client() -> redis.Redis:
 
 
 @once
+def queue_client() -> redis.Redis:
+    return redisclient.client(
+        settings.REDIS_QUEUE_URL,
+        timeout=settings.REDIS_TIMEOUT_SECONDS,
+        connect_timeout=settings.REDIS_CONNECT_TIMEOUT_SECONDS,
+    )
+
+
+@once
+def store_breaker() -> Breaker:
+    """Open while the store is away. This one and the next make nothing else: log lines ask them."""
+    return Breaker("the symbol store", raises=StoreAway)
+
+
+@once
+def queue_breaker() -> Breaker:
+    """Open while no job can be sent."""
+    return Breaker("the queue")
+
+
+@once
 def page_store() -> PageStore:
-    return RedisPageStore(store_client())
+    return RedisPageStore(store_client(), store_breaker())
 
 
 @once
@@ -266,8 +287,11 @@ def send_convert(module: ModuleKey) -> None:
 
 
 def send(task: str, arguments: Sequence[object], expires: int | None = None, priority: int = FIRST) -> None:
-    """Raises CouldNotAsk, after the broker's one short timeout."""
+    """Raises CouldNotAsk, after the broker's one short timeout, or at once when it has just not answered."""
+    queue_breaker().admit()
     try:
         current_app.send_task(task, args=arguments, expires=expires, priority=priority, retry=False)
     except (KombuError, redis.RedisError, OSError) as error:
+        queue_breaker().failed()
         raise CouldNotAsk(f"the queue does not answer: {error}") from error
+    queue_breaker().answered()

@@ -77,10 +77,22 @@ def state() -> State:
     """Of the process, whatever is pinned."""
     process, watcher = _begun(), _watcher_name()
     age = 0.0 if watcher == "memory" else process.age
-    late = settings.RUNTIME_CONFIG_INTERVAL_SECONDS + settings.REDIS_TIMEOUT_SECONDS
     ours = process.snapshot
-    stale = not process.well or age > late
-    return State(ours.version, ours.stamp, age, stale, ours.bad, watcher, process_name())
+    return State(ours.version, ours.stamp, age, is_stale(), ours.bad, watcher, process_name())
+
+
+def is_stale() -> bool:
+    """Never looks, as `version` does not; what has not begun is not stale."""
+    process = _here.process
+    if process.options is None:
+        return False
+    late = settings.RUNTIME_CONFIG_INTERVAL_SECONDS + settings.REDIS_TIMEOUT_SECONDS
+    return not process.well or (process.age > late and _watcher_name() != "memory")
+
+
+def is_shut() -> bool:
+    """Under maintenance as far as is known: never looks."""
+    return _here.process.maintenance is not None
 
 
 @contextmanager
