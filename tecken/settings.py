@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import ssl
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,19 @@ SENTINEL_URL_SHAPE = re.compile(
     rf"sentinels?://{USER}{HOST}(:\d{{1,5}})?(,{HOST}(:\d{{1,5}})?)*/[\w.-]+(/\d*)?"
     r"(\?sentinel_(user|pass)[^@/#?&\s]*(&sentinel_(user|pass)[^@/#?&\s]*)?)?"
 )
+
+
+MALFORMED: dict[str, str] = {}  # names of variables, and what is wrong with them
+
+
+def well_formed(name: str, url: str) -> str:
+    """`url`, or that of a host that cannot exist: commands need no Redis, and the checks at start say why."""
+    try:
+        redis_url(url)
+    except ValidationError as error:
+        MALFORMED[name] = str(error)
+        return "redis://redis-url-is-malformed.invalid"
+    return url
 
 
 def redis_url(url: str) -> None:
@@ -67,6 +81,8 @@ def broker_sentinels(url: str) -> dict[str, Any]:
 env = Env(eager=False)
 
 ENVIRONMENT = env.str("ENVIRONMENT", "development")
+DEMO_MODE = env.bool("DEMO_MODE", False)
+DEMO_MODE = env.bool("DEMO_MODE", False)
 SECRET_KEY = env.str("SECRET_KEY", "")
 DEBUG = env.bool("DEBUG", False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
@@ -74,12 +90,13 @@ TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0)
 SECURE_COOKIES = env.bool("SECURE_COOKIES", False)
 
 DATABASE_URL = env.str("DATABASE_URL", f"sqlite:///{BASE_DIR}/var/tecken.sqlite3")
-REDIS_URL = env.str("REDIS_URL", "", validate=redis_url)
+REDIS_URL = well_formed("REDIS_URL", env.str("REDIS_URL", ""))
 REDIS_TIMEOUT_SECONDS = env.float("REDIS_TIMEOUT_SECONDS", 1.0)
 REDIS_CONNECT_TIMEOUT_SECONDS = env.float("REDIS_CONNECT_TIMEOUT_SECONDS", 1.0)
-REDIS_STORE_URL = env.str("REDIS_STORE_URL", "", validate=redis_url)
+REDIS_STORE_URL = well_formed("REDIS_STORE_URL", env.str("REDIS_STORE_URL", ""))
 REDIS_STORE_TIMEOUT_SECONDS = env.float("REDIS_STORE_TIMEOUT_SECONDS", 0.5)
 REDIS_STORE_CONNECT_TIMEOUT_SECONDS = env.float("REDIS_STORE_CONNECT_TIMEOUT_SECONDS", 0.5)
+REDIS_STARTUP_SECONDS = env.float("REDIS_STARTUP_SECONDS", 30.0)
 
 STORAGE_URL = env.str("STORAGE_URL", f"file://{BASE_DIR}/var/storage")
 TRY_STORAGE_URL = env.str("TRY_STORAGE_URL", "")
@@ -119,6 +136,12 @@ HEALTH_CHECK_SECONDS = env.float("HEALTH_CHECK_SECONDS", 0.2, validate=validate.
 PROMETHEUS_MULTIPROC_DIR = env.str("PROMETHEUS_MULTIPROC_DIR", "")  # the library reads it itself, too
 
 env.seal()
+
+if DEMO_MODE:  # a configuration in a file is one that commands reach, too
+    REDIS_URL, REDIS_STORE_URL = "memory://redis-cache", "memory://redis-store"
+    RUNTIME_CONFIG_WATCHER = RUNTIME_CONFIG_WATCHER or "file"
+    SECRET_KEY = SECRET_KEY or secrets.token_urlsafe(48)
+    CELERY_BROKER_TRANSPORT = "tecken.demo.queue:Transport"
 
 INSTALLED_APPS = [
     "django.contrib.contenttypes",
