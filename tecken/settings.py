@@ -82,7 +82,6 @@ env = Env(eager=False)
 
 ENVIRONMENT = env.str("ENVIRONMENT", "development")
 DEMO_MODE = env.bool("DEMO_MODE", False)
-DEMO_MODE = env.bool("DEMO_MODE", False)
 SECRET_KEY = env.str("SECRET_KEY", "")
 DEBUG = env.bool("DEBUG", False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
