@@ -18,6 +18,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
+from tecken.demo import servers
+
 HEALTH_CHECK_SECONDS = 25  # a connection idle for longer is tried with PING first
 SENTINEL_PORT = 26379
 ASK_SECONDS = 1.0  # between two questions to the sentinels
@@ -80,6 +82,8 @@ class Pools:
             "health_check_interval": HEALTH_CHECK_SECONDS,
             "protocol": 2,
         }
+        if servers.is_memory(url):
+            return servers.pool(url, **(ours | options))
         named = sentinels(url)
         if named is None:
             return redis.ConnectionPool.from_url(url, **(ours | options))

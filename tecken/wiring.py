@@ -35,6 +35,7 @@ from tecken.sources.places import own_files_for, page_files_for, source_for
 from tecken.sources.port import OwnFiles, PageFiles, Stored
 from tecken.sources.staging import Staging
 from tecken.sources.switch import Switched
+from tecken.store.memory import MemoryPageStore
 from tecken.store.port import PageStore
 from tecken.store.redis import RedisPageStore
 from tecken.symbols.ids import ModuleKey
@@ -42,6 +43,7 @@ from tecken.symbols.ids import ModuleKey
 PREPARE_TASK = "tecken.symbolicate.tasks.prepare"
 CONVERT_TASK = "tecken.symbolicate.tasks.convert"
 FIRST, LAST = 0, 9  # priorities, as a queue on Redis has them
+DEMO_STORE_BYTES = 128 * 1024 * 1024
 TASK_EXPIRES_SECONDS = 600  # a request waits for seconds; nobody remembers an older one
 
 T = TypeVar("T")
@@ -116,6 +118,8 @@ def queue_breaker() -> Breaker:
 
 @once
 def page_store() -> PageStore:
+    if settings.DEMO_MODE:
+        return MemoryPageStore(DEMO_STORE_BYTES)
     return RedisPageStore(store_client(), store_breaker())
 
 
