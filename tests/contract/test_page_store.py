@@ -9,10 +9,13 @@ from typing import get_args
 import pytest
 import redis
 
+from tecken.breaker import Breaker
 from tecken.redisclient import client
+from tecken.store.accesses import Accesses
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, MissingKind, PageKey, PageStore
 from tecken.store.redis import RedisPageStore
+from tecken.store.watched import Watched
 from tecken.symbols.ids import module_key
 
 XUL = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
@@ -27,10 +30,13 @@ def connection() -> Iterator[redis.Redis]:
         yield connected
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "watched"])
 def page_store(request: pytest.FixtureRequest) -> PageStore:
     if request.param == "memory":
         return MemoryPageStore(1 << 24)
+    if request.param == "watched":
+        accesses = Accesses(request.getfixturevalue("connection"), Breaker("redis-cache"))
+        return Watched(MemoryPageStore(1 << 24), accesses)
     return RedisPageStore(request.getfixturevalue("connection"))
 
 

@@ -1,0 +1,89 @@
+"""What the store was asked for lately, by all processes: a sample of bounded size, kept on redis-cache.
+
+Not on the store, whose own contents it would push out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from threading import Lock
+
+import redis
+
+from tecken.breaker import Breaker
+from tecken.errors import CouldNotAsk
+from tecken.missratio.sample import PLACES, Access, Chunk, hashed, readable, sampled
+
+KEY = "store:accesses"
+CHUNK = 250  # sampled accesses, 3 KB
+CHUNKS = 2000  # kept: at most 6 MB
+SOON_SECONDS = 10.0  # a process whose chunks fill faster looks at fewer keys
+LATE_SECONDS = 60.0  # and one that waits longer for half of one, at more
+LOWEST = PLACES // 1024
+PER_KEY_BYTES = 150
+"""What Redis needs for a page besides its bytes: its name, entry and object (bench/missratio.py)."""
+
+
+class Accesses:
+    """Of this process. Holds at most one chunk, and sends it with the request that fills it: one round trip
+    in ten seconds. What cannot be sent is forgotten. `clock` gives seconds.
+    """
+
+    def __init__(
+        self, client: redis.Redis, breaker: Breaker, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._client = client
+        self._breaker = breaker
+        self._clock = clock
+        self._lock = Lock()
+        self._below = PLACES
+        self._begin()
+
+    def _begin(self) -> None:
+        self._since = self._clock()
+        self._total = 0
+        self._taken: list[Access] = []
+
+    def note(self, asked: Iterable[tuple[str, int]]) -> None:
+        """Names of keys, and the bytes that were found there. Raises nothing."""
+        full = None
+        with self._lock:
+            for name, size in asked:
+                self._total += 1
+                if sampled(key := hashed(name), self._below):
+                    self._taken.append(Access(key, size + PER_KEY_BYTES))
+            if len(self._taken) >= CHUNK or self._clock() - self._since >= LATE_SECONDS:
+                full = self._chunk()
+        if full and full.total:
+            self._send(full)
+
+    def _chunk(self) -> Chunk:
+        chunk = Chunk(self._below, self._total, tuple(self._taken))
+        took = self._clock() - self._since
+        if took < SOON_SECONDS:
+            self._below = max(LOWEST, self._below // 2)
+        elif len(self._taken) < CHUNK // 2:
+            self._below = min(PLACES, self._below * 2)
+        self._begin()
+        return chunk
+
+    def _send(self, chunk: Chunk) -> None:
+        try:
+            self._breaker.admit()
+            with self._client.pipeline(transaction=False) as pipeline:
+                pipeline.rpush(KEY, chunk.packed())
+                pipeline.ltrim(KEY, -CHUNKS, -1)
+                pipeline.execute()
+        except CouldNotAsk:
+            return
+        except redis.RedisError:
+            self._breaker.failed()
+        else:
+            self._breaker.answered()
+
+
+def recorded(client: redis.Redis) -> list[Chunk]:
+    """Of all processes, oldest first. Raises what redis-py raises."""
+    raws: list[bytes] = client.lrange(KEY, 0, -1)  # type: ignore[assignment]
+    return list(readable(raws))

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from tecken.breaker import Breaker
+from tecken.missratio.sample import PLACES, hashed
+from tecken.redisclient import client
+from tecken.store.accesses import CHUNK, CHUNKS, KEY, LOWEST, PER_KEY_BYTES, Accesses, recorded
+from tecken.store.memory import MemoryPageStore
+from tecken.store.port import Missing, PageKey
+from tecken.store.watched import Watched
+from tecken.symbols.ids import module_key
+from tests.support.redis_server import free_port
+
+XUL = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+PAGE, OTHER = PageKey(XUL, "0" * 16, 0), PageKey(XUL, "0" * 16, 1)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def accesses(connection: redis.Redis, clock: Clock) -> Accesses:
+    return Accesses(connection, Breaker("redis-cache"), clock)
+
+
+@pytest.fixture
+def away() -> Iterator[redis.Redis]:
+    with client(f"redis://127.0.0.1:{free_port()}", timeout=1, connect_timeout=1) as refused:
+        yield refused
+
+
+def names(count: int, start: int = 0) -> list[tuple[str, int]]:
+    return [(f"page {number}", 1000) for number in range(start, start + count)]
+
+
+def test_a_full_chunk_is_sent(accesses: Accesses, connection: redis.Redis) -> None:
+    accesses.note(names(CHUNK - 1))
+    assert recorded(connection) == []
+    accesses.note(names(1))
+    (chunk,) = recorded(connection)
+    assert (chunk.below, chunk.total, len(chunk.accesses)) == (PLACES, CHUNK, CHUNK)
+    assert chunk.accesses[0] == (hashed("page 0"), 1000 + PER_KEY_BYTES)
+
+
+def test_a_few_are_sent_after_a_minute(accesses: Accesses, connection: redis.Redis, clock: Clock) -> None:
+    accesses.note(names(2))
+    clock.now = 61
+    accesses.note(names(1))
+    assert [len(chunk.accesses) for chunk in recorded(connection)] == [3]
+
+
+def test_nothing_asked_is_nothing_sent(accesses: Accesses, connection: redis.Redis, clock: Clock) -> None:
+    clock.now = 61
+    accesses.note([])
+    assert connection.exists(KEY) == 0
+
+
+def test_a_busy_process_looks_at_fewer_keys_and_a_quiet_one_at_more(
+    accesses: Accesses, connection: redis.Redis, clock: Clock
+) -> None:
+    for start in range(0, 60_000, 1000):
+        accesses.note(names(1000, start))
+    busy = recorded(connection)[-1]
+    assert LOWEST <= busy.below < PLACES // 4
+    assert busy.total > len(busy.accesses)
+    for _ in range(20):
+        clock.now += 61
+        accesses.note(names(1))
+    assert recorded(connection)[-1].below == PLACES
+
+
+def test_what_is_kept_is_bounded(accesses: Accesses, connection: redis.Redis, clock: Clock) -> None:
+    connection.rpush(KEY, *[b"old"] * (CHUNKS + 10))
+    clock.now = 61
+    accesses.note(names(1))
+    assert connection.llen(KEY) == CHUNKS
+    assert len(recorded(connection)) == 1  # what cannot be read is passed over
+
+
+def test_a_redis_that_is_away_costs_nobody_anything(away: redis.Redis, clock: Clock) -> None:
+    accesses = Accesses(away, Breaker("redis-cache"), clock)
+    for start in range(0, 5000, 500):
+        accesses.note(names(500, start))
+
+
+def test_hits_and_what_is_put_in_place_of_misses_are_noted(
+    accesses: Accesses, connection: redis.Redis, clock: Clock
+) -> None:
+    store = Watched(MemoryPageStore(1 << 20), accesses)
+    assert store.headers([XUL]) == {}
+    store.put_header(XUL, b"header")
+    assert store.pages([PAGE, OTHER]) == {}
+    store.put_pages({PAGE: b"first", OTHER: b"second"})
+    store.headers([XUL])
+    store.pages([PAGE])
+    clock.now = 61
+    accesses.note([])
+    (chunk,) = recorded(connection)
+    assert [access.size - PER_KEY_BYTES for access in chunk.accesses] == [6, 5, 6, 6, 5]
+    assert chunk.accesses[0].key == chunk.accesses[3].key == hashed(f":1:symbol:{XUL}")
+
+
+def test_markers_of_missing_modules_count_for_nothing(
+    accesses: Accesses, connection: redis.Redis, clock: Clock
+) -> None:
+    store = Watched(MemoryPageStore(1 << 20), accesses)
+    store.put_missing(XUL, Missing("absent", "nobody has it"), 60)
+    store.headers([XUL])
+    store.forget(XUL)
+    clock.now = 61
+    accesses.note([])
+    assert recorded(connection) == []
+
+
+def test_the_overhead_of_a_key_is_what_a_server_says(connection: redis.Redis) -> None:
+    before = connection.info("memory")["used_memory"]
+    with connection.pipeline(transaction=False) as pipeline:
+        for number in range(5000):
+            pipeline.set(f":1:symbol:{XUL}/0123456789abcdef/{number}", bytes(2000))
+        pipeline.execute()
+    each = (connection.info("memory")["used_memory"] - before) / 5000 - 2000
+    assert PER_KEY_BYTES / 2 < each < PER_KEY_BYTES * 2
