@@ -6,6 +6,7 @@
     │   ├── BadOption            an unknown option, or a value it cannot have
     │   ├── NotAllowed           no token, a bad one, or one without the permission: 403
     │   ├── TooOften             failed too often, and may try again later: 429
+    │   │   └── OverLimit            asked more often, or for more, than a rate or quota allows
     │   ├── TooMuch              over a limit: 413
     │   └── Malformed            bytes that are not what their name says
     │       └── MalformedPageFile    foreign, truncated or of another version: counts as absent
@@ -20,6 +21,8 @@
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class TeckenError(Exception):
@@ -48,6 +51,17 @@ class TooOften(BadInput):
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class OverLimit(TooOften):
+    """More than a rate or quota allows. `violated` names limits, `standings` are those of tecken.limits."""
+
+    def __init__(
+        self, message: str, retry_after: float, violated: tuple[str, ...], standings: tuple[Any, ...]
+    ) -> None:
+        super().__init__(message, retry_after)
+        self.violated = violated
+        self.standings = standings
 
 
 class TooMuch(BadInput):

@@ -27,6 +27,7 @@ STATUS: dict[type[errors.TeckenError], HTTPStatus] = {
     errors.BadOption: HTTPStatus.BAD_REQUEST,
     errors.NotAllowed: HTTPStatus.FORBIDDEN,
     errors.TooOften: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.OverLimit: HTTPStatus.TOO_MANY_REQUESTS,
     errors.TooMuch: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.Malformed: HTTPStatus.BAD_REQUEST,
     errors.MalformedPageFile: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -67,7 +68,8 @@ def reply_to(error: errors.TeckenError, path: str) -> HttpResponse:
         return error_reply(status, status.phrase)
     if status == HTTPStatus.NOT_FOUND:
         return error_reply(status, str(error), path=path)
-    reply = error_reply(status, str(error))
+    more = {"violated-policies": error.violated} if isinstance(error, errors.OverLimit) else {}
+    reply = error_reply(status, str(error), **more)
     if isinstance(error, errors.CouldNotAsk | errors.TooOften):
         reply["Retry-After"] = str(_whole_seconds(error.retry_after))
     return reply

@@ -15,6 +15,9 @@ from kombu.exceptions import KombuError
 from tecken import inforce, redisclient
 from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk, StoreAway
+from tecken.limits.memory import MemoryLimiter
+from tecken.limits.port import Limiter
+from tecken.limits.redis import RedisLimiter
 from tecken.modules.add import Adder
 from tecken.modules.board import RedisBoard
 from tecken.modules.cache import HeaderCache, PageCache
@@ -84,6 +87,14 @@ def counters_client() -> redis.Redis:
         timeout=settings.REDIS_TIMEOUT_SECONDS,
         connect_timeout=settings.REDIS_CONNECT_TIMEOUT_SECONDS,
     )
+
+
+@once
+def limiter() -> Limiter:
+    """Who decides whether a caller asks too often."""
+    if settings.DEMO_MODE:
+        return MemoryLimiter()
+    return RedisLimiter(counters_client(), Breaker("redis-cache"))
 
 
 @once
