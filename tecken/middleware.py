@@ -11,8 +11,8 @@ from contextvars import Context, copy_context
 from datetime import UTC, datetime
 from functools import lru_cache
 from http import HTTPStatus
-from os import urandom
 from string import Template
+from time import perf_counter
 from typing import NamedTuple
 
 import orjson
@@ -24,6 +24,8 @@ from tecken import modes
 from tecken.errors import BadOption, NotAllowed
 from tecken.guards import granted, preflight
 from tecken.http import answers_errors, let_finish
+from tecken.logs.about import about, request_id
+from tecken.logs.requests import tell
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance
 from tecken.runtimeconfig.rollout import Subject
@@ -90,7 +92,12 @@ def _away(request: HttpRequest, title: str, now: Maintenance) -> HttpResponse:
     }
     reply = HttpResponse(content, status=HTTPStatus.SERVICE_UNAVAILABLE, headers=headers)
     reply._has_been_logged = True  # type: ignore[attr-defined]  # else Django logs an error for each
+    reply["X-Request-Id"] = _id(request)
     return _readable(reply)
+
+
+def _id(request: HttpRequest) -> str:
+    return request_id(request.META.get("HTTP_X_REQUEST_ID", ""))
 
 
 def _by_a_program(request: HttpRequest) -> bool:
@@ -147,13 +154,16 @@ def configured(get_response: Handler) -> Handler:
             return _to_the_end(get_response(request))
 
     def answer(request: HttpRequest) -> HttpResponseBase:
-        request.subject = Subject(request=urandom(8).hex())  # type: ignore[attr-defined]
-        with current.pinned(request.subject):  # type: ignore[attr-defined]
+        one, started = Subject(request=_id(request)), perf_counter()
+        request.subject = one  # type: ignore[attr-defined]
+        with about(request_id=one.request), current.pinned(one):
             version = current.version()
             if "HTTP_X_CONFIG_OVERRIDE" in request.META:
                 response = overridden(request)
             else:
                 response = _to_the_end(get_response(request))
+            tell(request, response, perf_counter() - started)
+        response.headers["X-Request-Id"] = one.request
         response.headers["X-Config-Version"] = str(version)
         response.headers["X-Tecken-State"] = modes.text()
         return response

@@ -132,6 +132,7 @@ RUNTIME_CONFIG_FILE = env.str("RUNTIME_CONFIG_FILE", f"{BASE_DIR}/var/runtime-co
 WORKER_MAX_MEMORY_KIB = env.int("WORKER_MAX_MEMORY_KIB", 512 * 1024)
 WORKER_MAX_TASKS = env.int("WORKER_MAX_TASKS", 500)
 HEALTH_CHECK_SECONDS = env.float("HEALTH_CHECK_SECONDS", 0.2, validate=validate.Range(min=0.01, max=60))
+LOG_FORMAT = env.str("LOG_FORMAT", "line", validate=validate.OneOf(["line", "json"]))
 PROMETHEUS_MULTIPROC_DIR = env.str("PROMETHEUS_MULTIPROC_DIR", "")  # the library reads it itself, too
 
 env.seal()
@@ -228,15 +229,15 @@ if OIDC_RP_CLIENT_ID:
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {
-        "line": {"format": "%(asctime)s %(levelname)s %(name)s [v%(config_version)s]: %(message)s"}
-    },
-    "filters": {"config_version": {"()": "tecken.logs.ConfigVersion"}},
-    "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["config_version"]}
-    },
+    "formatters": {"ours": {"()": "tecken.logs.formats.formatter", "shape": LOG_FORMAT}},
+    "filters": {"only_mistakes": {"()": "tecken.logs.formats.OnlyMistakes"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "ours"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
-    "loggers": {"django.request": {"level": "ERROR"}},  # a 404 is an answer, not an event
+    "loggers": {
+        "django.request": {"level": "ERROR", "filters": ["only_mistakes"]},
+        # the web server's own, in its processes
+        "_granian": {"handlers": [], "level": "INFO", "propagate": True},
+    },
 }
 
 # On redis-cache the cache has database 0, the queue 1, runtime configuration 2, counters and job records 3;

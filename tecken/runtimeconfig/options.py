@@ -91,6 +91,9 @@ class Options(BaseModel):
     full_tracing: bool = operation(
         False, f"Log where a symbolication request spent its time. Begin with `1%`. {BACK}", past=FORGOTTEN
     )
+    log_requests: bool = operation(
+        False, "Log each request that is answered. Those that fail with us (5xx) always are."
+    )
     maintenance_message: str = operation(
         "We will be back soon.", "What the maintenance page says when nobody said more.", max_length=500
     )

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+
+import orjson
+import pytest
+
+from tecken.logs.about import about
+from tecken.logs.formats import OnlyMistakes, formatter
+from tecken.runtimeconfig import current
+from tecken.runtimeconfig.shelf import Change
+
+logger = logging.getLogger("tests.logs")
+
+
+@pytest.fixture(autouse=True)
+def afresh() -> None:
+    current.forget()
+
+
+@pytest.fixture(params=["line", "json"])
+def shape(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def written(shape: str) -> Iterator[io.StringIO]:
+    handler = logging.StreamHandler(io.StringIO())
+    handler.setFormatter(formatter(shape))
+    logger.addHandler(handler)
+    yield handler.stream
+    logger.removeHandler(handler)
+
+
+def lines(written: io.StringIO) -> list[str]:
+    return written.getvalue().splitlines()
+
+
+def objects(written: io.StringIO) -> list[dict[str, object]]:
+    return [orjson.loads(line) for line in lines(written)]
+
+
+@pytest.mark.parametrize("shape", ["json"], indirect=True)
+def test_an_object_has_these_fields(written: io.StringIO) -> None:
+    with about(request_id="r1", task_id="t1"):
+        logger.warning("Nothing %s", "new")
+    (told,) = objects(written)
+    first = {"level": "warning", "logger": "tests.logs", "event": "Nothing new"}
+    ids = {"request_id": "r1", "task_id": "t1"}
+    assert told.items() >= {**first, **ids, "config_version": 0, "state": "ok"}.items()
+    assert list(told)[:4] == ["time", "level", "logger", "event"]
+    assert told.keys() == {*first, *ids, "time", "config_version", "state", "pid"}
+
+
+@pytest.mark.parametrize("shape", ["line"], indirect=True)
+def test_a_line_has_what_a_person_wants(written: io.StringIO) -> None:
+    with about(request_id="r1"):
+        logger.warning("Nothing %s", "new")
+    (told,) = lines(written)
+    assert told.partition(" ")[2] == "WARNING tests.logs [v0]: Nothing new request_id=r1"
+
+
+def test_one_event_is_one_line(written: io.StringIO) -> None:
+    logger.warning("GET /a\n2026-01-01 INFO forged: \x1b[31m%s", "\r\n")
+    assert len(lines(written)) == 1
+
+
+@pytest.mark.parametrize("shape", ["json"], indirect=True)
+def test_a_traceback_is_in_its_object(written: io.StringIO) -> None:
+    try:
+        raise ValueError("no")
+    except ValueError:
+        logger.exception("It failed")
+    (told,) = objects(written)
+    assert str(told["exception"]).endswith("ValueError: no")
+
+
+@pytest.mark.parametrize("shape", ["line"], indirect=True)
+def test_a_traceback_follows_its_line(written: io.StringIO) -> None:
+    try:
+        raise ValueError("no")
+    except ValueError:
+        logger.exception("It failed")
+    assert (lines(written)[1], lines(written)[-1]) == ("Traceback (most recent call last):", "ValueError: no")
+
+
+@pytest.mark.parametrize("shape", ["json"], indirect=True)
+def test_a_line_tells_what_is_in_force_for_whatever_it_is_about(written: io.StringIO) -> None:
+    before = current.state().version
+    with current.pinned():
+        current.shelf().write(Change(before + 1, "s", "ada", "", "", "cli"), {}, before)
+        logger.warning("Inside")
+    logger.warning("Outside")
+    assert [told["config_version"] for told in objects(written)] == [before, before + 1]
+
+
+@pytest.mark.parametrize("shape", ["json"], indirect=True)
+def test_other_fields_of_a_record_are_left_out(written: io.StringIO) -> None:
+    logger.warning("A job", extra={"data": {"id": "t7", "args": "('secret',)"}, "more": "secret"})
+    (told,) = objects(written)
+    assert told["task_id"] == "t7"
+    assert b"secret" not in orjson.dumps(told)
+
+
+def test_of_djangos_lines_on_requests_tracebacks_are_news() -> None:
+    record = logging.makeLogRecord({})
+    assert not OnlyMistakes().filter(record)
+    record.exc_info = (ValueError, ValueError(), None)
+    assert OnlyMistakes().filter(record)

@@ -1,0 +1,82 @@
+"""What must never stand in a log, in the ways in which it would get there."""
+
+from __future__ import annotations
+
+import pytest
+from django.conf import LazySettings
+
+from tecken.logs import masking
+from tecken.logs.masking import masked, masked_deeply
+
+TOKEN = "0123abcd" + "f" * 56
+LEAKS = [
+    "redis://:hunter2@redis-cache:6379/1",
+    "rediss://ted:hunter2@[::1]:6379 does not answer",
+    "postgres://tecken:hunter2@db/tecken?connect_timeout=3",
+    "redis://:p@ss/hunter2@host",
+    "sentinel://ted:x@h:1,ted:hunter2@i:1/master",
+    "https://hunter2@errors.example/1",
+    "GET https://files.example/a?X-Amz-Credential=hunter2&X-Amz-Signature=hunter2&x=1",
+    "https://storage.example/a?X-Goog-Signature=hunter2",
+    "Cookie: sessionid=hunter2; csrftoken=hunter2",
+    "{'Host': 'a', 'Cookie': 'a=1; sessionid=hunter2', 'Accept': '*/*'}",
+    "HTTP_COOKIE: sessionid=hunter2",
+    "Authorization: Bearer hunter2",
+    '{"authorization": "Basic hunter2"}',
+    "csrfmiddlewaretoken=hunter2&username=ada&password=hunter2",
+    "{'password': 'hunter2'}",
+    "AUTH failed: password=hunter2",
+    "sentinel://h/m?sentinel_password=hunter2&sentinel_username=s",
+    "{'client_secret': 'hunter2', 'code': 1}",
+]
+
+
+@pytest.mark.parametrize("text", LEAKS)
+def test_secrets_are_known_by_their_shape(text: str) -> None:
+    assert "hunter2" not in masked(text)
+    assert masking.MASK in masked(text)
+
+
+def test_of_a_token_only_its_hint_is_left() -> None:
+    assert masked(f"Auth-Token: {TOKEN}") == "Auth-Token: ***"
+    assert masked(f"unknown token {TOKEN}") == "unknown token 0123abcd***"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GET /xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2/xul.sym 200",
+        "redis://redis-cache:6379/1",
+        "https://symbols.example.org/public/ said 500",
+        "The use of token 12 was not recorded",
+        "ada@example.com logged in",
+        "7 tokens, no passwords",
+    ],
+)
+def test_what_is_none_stays(text: str) -> None:
+    assert masked(text) == text
+
+
+def test_those_of_the_settings_are_known_whatever_is_around_them(settings: LazySettings) -> None:
+    settings.SECRET_KEY = "a key of the site"
+    settings.REDIS_URL = "redis://:p%40ssword-1@h"
+    masking._known.cache_clear()
+    try:
+        assert masked("[a key of the site]") == "[***]"
+        assert masked("p@ssword-1 and p%40ssword-1") == "*** and ***"
+    finally:
+        masking._known.cache_clear()
+
+
+def test_a_word_is_no_secret(settings: LazySettings) -> None:
+    settings.DATABASE_URL = "postgres://tecken:tecken@db/tecken"
+    masking._known.cache_clear()
+    try:
+        assert masked("tecken.requests") == "tecken.requests"
+    finally:
+        masking._known.cache_clear()
+
+
+def test_inside_of_values_too() -> None:
+    value = {"a": ["redis://:hunter2@h", 7, {"b": ("Cookie: hunter2",)}]}
+    assert masked_deeply(value) == {"a": ["redis://***@h", 7, {"b": ["Cookie: ***"]}]}
