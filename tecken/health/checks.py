@@ -1,40 +1,114 @@
-"""What `/__heartbeat__` asks. A check answers with messages; it does not raise when a back end is down."""
+"""What is asked of each part: real work, since a PING succeeds on a read-only replica and on a full server.
+
+What a part says while it is well is the check's value; a breaker of ours hears how it went, so that requests
+need not find out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import NamedTuple
 
-from django.core.cache import caches
+import redis
+from django.conf import settings
 from django.db import DatabaseError, connection
-from dockerflow.checks import CheckMessage, Error, Warning
-from redis.exceptions import RedisError
+
+from tecken import wiring
+from tecken.breaker import Breaker
+from tecken.errors import Absent
+from tecken.health.looks import Check, Looks
+from tecken.jobs.backlog import Backlog, backlog
+from tecken.runtimeconfig import current
+from tecken.runtimeconfig.shelf import Report
+from tecken.servers.facts import Facts, facts
+from tecken.sources.port import FileKey
+
+WRITTEN, WRITTEN_FOR = "heartbeat", timedelta(seconds=1)
+NOT_THERE = FileKey("health", "0" * 33, "health")
+STORAGE_EVERY, STORAGE_STANDS = 10.0, 5.0  # seconds: each time costs money where storage is rented
+DATABASE_STANDS = 3.0
 
 
-def database() -> list[CheckMessage]:
+class Server(NamedTuple):
+    """`refuses`: the kind of error that a write met; mostly empty."""
+
+    facts: Facts
+    refuses: str
+
+
+def redis_cache() -> Server:
+    return _server(wiring.cache_client())
+
+
+def redis_store() -> Server:
+    with _heard(wiring.store_breaker()):
+        return _server(wiring.store_client())
+
+
+def _server(client: redis.Redis) -> Server:
+    told = facts(client)
+    try:
+        client.set(WRITTEN, 1, px=WRITTEN_FOR)
+    except redis.ResponseError as error:
+        return Server(told, type(error).__name__)
+    return Server(told, "")
+
+
+def queue() -> Backlog:
+    with _heard(wiring.queue_breaker()):
+        return backlog(wiring.queue_client())
+
+
+@contextmanager
+def _heard(breaker: Breaker) -> Iterator[None]:
+    """A server that answers with an error has answered: it cost no time."""
+    try:
+        yield
+    except redis.ResponseError:
+        breaker.answered()
+        raise
+    except redis.RedisError:
+        breaker.failed()
+        raise
+    breaker.answered()
+
+
+def database() -> None:
+    """Over this thread's connection, which is kept while it works."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except DatabaseError as error:
-        return [Error(f"database: {error}", id="tecken.health.E001")]
-    return []
+    except DatabaseError:
+        connection.close()
+        raise
 
 
-def redis_cache() -> list[CheckMessage]:
-    return [Error(f"redis-cache: {why}", id="tecken.health.E002") for why in _cannot_write("default")]
-
-
-def redis_store() -> list[CheckMessage]:
-    """Only a warning: without the store, pages are read from the page files."""
-    return [Warning(f"redis-store: {why}", id="tecken.health.W003") for why in _cannot_write("store")]
-
-
-def _cannot_write(alias: str) -> list[str]:
-    """A PING would succeed on a read-only replica and on a server that is full."""
+def storage() -> None:
+    """Raises CouldNotAsk."""
     try:
-        caches[alias].set("heartbeat", 1, timeout=1)
-    except RedisError as error:
-        return [type(error).__name__]  # its text may quote a command, and with it a password
-    return []
+        wiring.own_files().stat(NOT_THERE)
+    except Absent:
+        return
 
 
-CHECKS: tuple[Callable[[], list[CheckMessage]], ...] = (database, redis_cache, redis_store)
+def processes() -> list[Report]:
+    """What each has in force. Raises CouldNotAsk."""
+    return current.shelf().reports()
+
+
+@wiring.once
+def looks() -> Looks:
+    """Of this process."""
+    return Looks(
+        (
+            Check("redis-cache", redis_cache),
+            Check("redis-store", redis_store),
+            Check("queue", queue),
+            Check("database", database, stands=DATABASE_STANDS),
+            Check("storage", storage, STORAGE_EVERY, STORAGE_STANDS),
+            Check("processes", processes),
+        ),
+        settings.HEALTH_CHECK_SECONDS,
+    )

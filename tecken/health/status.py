@@ -1,100 +1,184 @@
-"""What `/health` tells, and the figures of `/metrics` that are looked up when somebody asks."""
+"""How this site is, as one process sees it: from the checks, and from what it remembers."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
-import redis
 from django.conf import settings
 from dockerflow.version import get_version
 
-from tecken import redisclient, wiring
-from tecken.errors import CouldNotAsk
-from tecken.health.checks import redis_cache
-from tecken.metrics import Figure
+from tecken import modes, wiring
+from tecken.health.checks import Server, looks
+from tecken.health.drift import Drift
+from tecken.health.looks import Answer
+from tecken.jobs.backlog import Backlog, Worker
+from tecken.jobs.keys import QUEUES
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.shelf import Report
+from tecken.servers.judge import CACHE, STORE, Problem, judged
 
-QUEUE = "celery"
-PRIORITIES = ("", "\x06\x163", "\x06\x166", "\x06\x169")  # a list each, as kombu names them
-BEING_DONE = "unacked"
-
-
-def health() -> tuple[dict[str, Any], int]:
-    """The document and its status: 503 in production when redis-cache is down."""
-    cache, queue, config = _redis(), _queue(), _config()
-    well = cache["status"] == queue["status"] == "connected"
-    document = {
-        "status": "unhealthy" if not well else "degraded" if config["stale"] or config["bad"] else "healthy",
-        "version": (get_version(settings.BASE_DIR) or {}).get("version", "unknown"),
-        "environment": settings.ENVIRONMENT,
-        "maintenance": current.is_under_maintenance(),
-        "redis": cache,
-        "queue": queue,
-        "config": config,
-    }
-    return document, 200 if well or settings.ENVIRONMENT != "production" else 503
+Status = Literal["healthy", "degraded", "unhealthy"]
+Document = dict[str, Any]
 
 
-def _redis() -> dict[str, Any]:
-    return {"status": "disconnected" if redis_cache() else "connected", "backend": "redis"}
+class Sight(NamedTuple):
+    """One look. `changes`: see Drift; `problems`: what start-up would say of the servers now."""
+
+    answers: Mapping[str, Answer]
+    changes: Sequence[str]
+    problems: Sequence[Problem]
+
+    def server(self, name: str) -> Server | None:
+        found: Server | None = self.answers[name].value
+        return found
+
+    def why_not(self, name: str) -> str:
+        """Empty when the part does its work. A server that refuses to write does not."""
+        answer = self.answers[name]
+        return answer.why or (answer.value.refuses if isinstance(answer.value, Server) else "")
+
+    @property
+    def backlog(self) -> Backlog | None:
+        found: Backlog | None = self.answers["queue"].value
+        return found
 
 
 @wiring.once
-def queue_client() -> redis.Redis:
-    return redisclient.client(
-        settings.REDIS_QUEUE_URL,
-        timeout=settings.REDIS_TIMEOUT_SECONDS,
-        connect_timeout=settings.REDIS_CONNECT_TIMEOUT_SECONDS,
-    )
+def drift() -> Drift:
+    return Drift()
 
 
-def _queue() -> dict[str, Any]:
-    """Its depth: jobs that wait, those that are being done, and those that wait for their time."""
-    asked = queue_client().pipeline(transaction=False)
-    for priority in PRIORITIES:
-        asked.llen(QUEUE + priority)
-    asked.hlen(BEING_DONE)
-    try:
-        depth = sum(asked.execute())
-    except redis.RedisError:
-        return {"status": "disconnected", "backend": "redis", "queue_depth": None}
-    return {"status": "connected", "backend": "redis", "queue_depth": depth}
+def sight() -> Sight:
+    """Raises nothing, and takes no longer than HEALTH_CHECK_SECONDS."""
+    answers = looks().now()
+    servers = {name: answers[name].value for name in (CACHE, STORE)}
+    facts = {name: server.facts if server else None for name, server in servers.items()}
+    changes = [text for name, now in facts.items() if now for text in drift().changes(name, now)]
+    return Sight(answers, changes, judged(facts[CACHE], facts[STORE], _production()))
 
 
-def _config() -> dict[str, Any]:
-    """Of the process that answers; `processes` are all that have reported, left out when nobody can tell."""
-    state, reports = current.state(), _reports()
-    applied = sum((one.version, one.stamp) == (state.version, state.stamp) for one in reports)
-    processes = {"processes": {"applied": applied, "total": len(reports)}} if reports else {}
+def health() -> tuple[Document, int]:
+    """The document and its HTTP status."""
+    seen = sight()
+    parts = _parts(seen)
+    status = _status(seen, parts)
+    document = {
+        "status": status,
+        "version": (get_version(settings.BASE_DIR) or {}).get("version", "unknown"),
+        "environment": settings.ENVIRONMENT,
+        "state": modes.modes(),
+        "maintenance": current.is_under_maintenance(),
+        **parts,
+        "problems": [*_errors(seen), *seen.changes],
+    }
+    return document, 503 if status == "unhealthy" and _production() else 200
+
+
+def redis_details() -> Document:
+    """`/admin/health/redis`."""
+    seen = sight()
     return {
-        "version": state.version,
-        "age_seconds": round(state.age, 3),
-        "stale": state.stale,
-        "watcher": state.watcher,
-        "bad": len(state.bad),
-        **processes,
+        "counter_backend": _backend(seen, CACHE),
+        "queue_service": _queue(seen),
+        "demo_mode": settings.DEMO_MODE,
+        "store": _backend(seen, STORE),
+        "worker": _worker(seen.backlog),
+        "changes": list(seen.changes),
+        "problems": [problem._asdict() for problem in seen.problems],
     }
 
 
-def _reports() -> list[Report]:
-    try:
-        return current.shelf().reports()
-    except CouldNotAsk:
-        return []
+def _parts(seen: Sight) -> dict[str, Document]:
+    return {
+        "redis": _backend(seen, CACHE),
+        "queue": _queue(seen),
+        "store": _backend(seen, STORE),
+        "database": _part(seen, "database"),
+        "storage": _part(seen, "storage"),
+        "worker": _worker(seen.backlog),
+        "config": _config(seen.answers["processes"]),
+    }
 
 
-def figures() -> Iterator[Figure]:
-    """Of the configuration in the process that answers, and of all processes that report theirs."""
-    state = current.state()
-    yield Figure("tecken_config_version", "Version in force.", [({}, state.version)])
-    yield Figure("tecken_config_age_seconds", "Since it was last heard of.", [({}, state.age)])
-    yield Figure("tecken_config_stale", "1 while the last look failed.", [({}, state.stale)])
-    yield Figure("tecken_config_bad", "Entries that cannot be used.", [({}, len(state.bad))])
-    shut = [({"level": "full"}, current.maintenance()), ({"level": "uploads"}, current.uploads_closed())]
-    yield Figure("tecken_maintenance", "1 while it is on.", [(level, bool(now)) for level, now in shut])
-    kinds = Counter((one.kind, str(one.version)) for one in _reports())
-    processes = [({"kind": kind, "version": version}, number) for (kind, version), number in kinds.items()]
-    yield Figure("tecken_config_processes", "Processes by the version that they have in force.", processes)
+def _status(seen: Sight, parts: Mapping[str, Document]) -> Status:
+    """Nothing is right without redis-cache; without anything else much is."""
+    if any(parts[name]["status"] != "connected" for name in ("redis", "queue")):
+        return "unhealthy"
+    well = (
+        all(parts[name]["status"] == "connected" for name in ("store", "database", "storage"))
+        and (parts["worker"]["status"] == "alive" or current.is_under_maintenance())
+        and not (parts["config"]["stale"] or parts["config"]["bad"])
+        and not _errors(seen)
+    )
+    return "healthy" if well else "degraded"
+
+
+def _errors(seen: Sight) -> list[str]:
+    return [problem.text for problem in seen.problems if problem.level == "error"]
+
+
+def _part(seen: Sight, name: str) -> Document:
+    why = seen.why_not(name)
+    return {"status": "disconnected", "why": why} if why else {"status": "connected"}
+
+
+def _backend(seen: Sight, name: str) -> Document:
+    return {"backend": "redis", **_part(seen, name)}
+
+
+def _queue(seen: Sight) -> Document:
+    """`queue_depth`: every job that has not ended, of any priority, with a worker or not."""
+    now = seen.backlog
+    if now is None:
+        return {**_backend(seen, "queue"), "queue_depth": None}
+    ages = [queue.oldest_seconds for queue in now.queues if queue.oldest_seconds is not None]
+    latencies = [queue.canary_seconds for queue in now.queues if queue.canary_seconds is not None]
+    return {
+        **_backend(seen, "queue"),
+        "queue_depth": now.depth,
+        "oldest_seconds": _rounded(max(ages, default=None)),
+        "canary_seconds": _rounded(max(latencies, default=None)),
+        "dead": now.dead,
+    }
+
+
+def _worker(now: Backlog | None) -> Document:
+    """`missing`: for some queue there is no worker."""
+    if now is None:
+        return {"status": "unknown", "workers": None}
+    alive = [worker for worker in now.workers if worker.alive]
+    unserved = _unserved(alive)
+    return {
+        "status": "missing" if unserved else "alive",
+        "workers": len(alive),
+        "heard_seconds": _rounded(min((worker.heard for worker in alive), default=None)),
+        "unserved": unserved,
+    }
+
+
+def _unserved(alive: Sequence[Worker]) -> list[str]:
+    served = {queue for worker in alive for queue in worker.queues}
+    return [queue for queue in QUEUES if queue not in served]
+
+
+def _config(processes: Answer) -> Document:
+    """Of the process that answers; `processes` are all that have reported, left out when nobody can tell."""
+    state, reports = current.state(), processes.value or []
+    applied = sum((one.version, one.stamp) == (state.version, state.stamp) for one in reports)
+    counted = {"processes": {"applied": applied, "total": len(reports)}} if reports else {}
+    return {
+        "version": state.version,
+        "age_seconds": _rounded(state.age),
+        "stale": state.stale,
+        "watcher": state.watcher,
+        "bad": len(state.bad),
+        **counted,
+    }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
+
+
+def _production() -> bool:
+    return bool(settings.ENVIRONMENT == "production")

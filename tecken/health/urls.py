@@ -10,5 +10,8 @@ urlpatterns = [
     path("__heartbeat__", views.heartbeat),
     path("__version__", version),
     path("health", views.health),
+    path("health/live", views.live),
+    path("health/ready", views.ready),
+    path("admin/health/redis", views.redis),
     path("metrics", views.exposition),
 ]

@@ -1,28 +1,29 @@
+"""Every server is really there, and is really taken away."""
+
 from __future__ import annotations
 
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import redis
+from django.db import connections
 from django.test import Client
 from kombu.connection import Connection
 from pytest_django import Settings
 
 from tecken import wiring
-from tecken.health.status import queue_client
-from tests.support.redis_server import free_port
+from tecken.jobs import keys
+from tecken.runtimeconfig import current
+from tecken.runtimeconfig.maintenance import Maintenance, show
+from tests.health.conftest import Move
+from tests.support.redis_server import RedisServer, free_port
+from tests.support.sentinel import wait_until
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clear_redis_cache")]
-
-
-@pytest.fixture
-def redis_away(settings: Settings, clear_redis_cache: None) -> Iterator[None]:
-    away = f"redis://127.0.0.1:{free_port()}"
-    settings.CACHES = {**settings.CACHES, "default": {**settings.CACHES["default"], "LOCATION": f"{away}/0"}}
-    settings.REDIS_QUEUE_URL = f"{away}/1"
-    wiring.forget()
-    yield
-    wiring.forget()
+pytestmark = pytest.mark.django_db
+SOON = 60.0  # seconds; a second, and what a busy machine adds
+REDIS = {"backend": "redis", "status": "connected"}
 
 
 def told(client: Client) -> dict[str, Any]:
@@ -30,47 +31,204 @@ def told(client: Client) -> dict[str, Any]:
     return document
 
 
+def wait_until_told(client: Client, holds: Callable[[dict[str, Any]], bool], what: str) -> None:
+    """What was seen counts for a second."""
+    wait_until(lambda: holds(told(client)), SOON, what)
+
+
+def is_well(document: dict[str, Any]) -> bool:
+    return bool(document["status"] == "healthy")
+
+
+@pytest.mark.usefixtures("worker")
 def test_all_is_well(client: Client) -> None:
     document = told(client)
-    assert list(document) == ["status", "version", "environment", "maintenance", "redis", "queue", "config"]
-    assert (document["status"], document["maintenance"]) == ("healthy", False)
-    assert document["redis"] == {"status": "connected", "backend": "redis"}
-    assert document["queue"] == {"status": "connected", "backend": "redis", "queue_depth": 0}
+    assert list(document) == [
+        *("status", "version", "environment", "state", "maintenance", "redis", "queue", "store"),
+        *("database", "storage", "worker", "config", "problems"),
+    ]
+    assert (document["status"], document["maintenance"], document["state"]) == ("healthy", False, ["ok"])
+    assert document["redis"] == document["store"] == REDIS
+    assert document["database"] == document["storage"] == {"status": "connected"}
+    assert document["queue"] == {
+        **REDIS,
+        **{"queue_depth": 0, "oldest_seconds": None, "canary_seconds": None, "dead": 0},
+    }
+    heard = document["worker"].pop("heard_seconds")
+    assert heard >= 0
+    assert document["worker"] == {"status": "alive", "workers": 1, "unserved": []}
     assert document["config"].items() >= {"stale": False, "bad": 0}.items()
+    assert document["problems"] == []
+
+
+def test_the_seed_has_these_keys(client: Client) -> None:
+    document = told(client)
+    assert {"status", "version", "environment", "redis", "queue"} <= document.keys()
+    assert {"status", "backend"} <= document["redis"].keys()
+    assert {"status", "backend", "queue_depth"} <= document["queue"].keys()
 
 
 @pytest.mark.parametrize(("environment", "status"), [("production", 503), ("development", 200)])
-@pytest.mark.usefixtures("redis_away")
-def test_production_is_nothing_without_redis(
-    client: Client, settings: Settings, environment: str, status: int
+@pytest.mark.parametrize("away", [RedisServer.stop, RedisServer.pause])
+def test_production_is_nothing_without_redis_cache(
+    client: Client,
+    settings: Settings,
+    redis_cache: RedisServer,
+    environment: str,
+    status: int,
+    away: Callable[[RedisServer], None],
 ) -> None:
     settings.ENVIRONMENT = environment
+    away(redis_cache)
     answer = client.get("/health")
     document = answer.json()
     assert (answer.status_code, document["status"]) == (status, "unhealthy")
     assert document["redis"]["status"] == document["queue"]["status"] == "disconnected"
+    assert document["redis"]["why"] in ("ConnectionError", "TimeoutError")
     assert document["queue"]["queue_depth"] is None
+    assert document["worker"] == {"status": "unknown", "workers": None}
+    assert "queue-down" in document["state"]
 
 
-def test_jobs_of_every_priority_wait_until_they_are_done(client: Client, settings: Settings) -> None:
+@pytest.mark.parametrize("away", [RedisServer.stop, RedisServer.pause])
+def test_it_is_well_again_once_redis_cache_is_back(
+    client: Client, redis_cache: RedisServer, away: Callable[[RedisServer], None]
+) -> None:
+    away(redis_cache)
+    assert told(client)["status"] == "unhealthy"
+    redis_cache.resume() if away is RedisServer.pause else redis_cache.start()
+    wait_until_told(client, lambda now: now["redis"]["status"] == "connected", "redis-cache is back")
+    wait_until_told(client, lambda now: now["state"] == ["ok"], "nothing is missing")
+
+
+@pytest.mark.parametrize("away", [RedisServer.stop, RedisServer.pause])
+@pytest.mark.usefixtures("worker")
+def test_without_the_store_we_are_slower_but_here(
+    client: Client, settings: Settings, redis_store: RedisServer, away: Callable[[RedisServer], None]
+) -> None:
+    settings.ENVIRONMENT = "production"
+    assert is_well(told(client))
+    away(redis_store)
+    wait_until_told(client, lambda now: bool(now["status"] == "degraded"), "the store is missed")
+    answer = client.get("/health")
+    document = answer.json()
+    assert (answer.status_code, document["redis"]) == (200, REDIS)
+    assert document["store"]["status"] == "disconnected"
+    assert document["state"] == ["store-away"]
+    assert answer["X-Tecken-State"] == "store-away"
+
+
+@pytest.fixture
+def database_at(settings: Settings) -> Iterator[Callable[[int], None]]:
+    """Threads that connect from now on connect to that port."""
+    ours = connections.settings["default"]
+
+    def move(port: int) -> None:
+        elsewhere = {"ENGINE": "django.db.backends.postgresql", "HOST": "127.0.0.1", "PORT": port}
+        connections.settings["default"] = {**ours, **elsewhere, "NAME": "none", "OPTIONS": {}}
+
+    yield move
+    connections.settings["default"] = ours
+
+
+@pytest.mark.usefixtures("worker")
+def test_without_the_database_much_goes_on(client: Client, database_at: Callable[[int], None]) -> None:
+    database_at(free_port())
+    answer = client.get("/health")
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    assert answer.json()["database"] == {"status": "disconnected", "why": "OperationalError"}
+
+
+def test_a_mute_database_holds_up_nobody(
+    client: Client, settings: Settings, database_at: Callable[[int], None]
+) -> None:
+    settings.HEALTH_CHECK_SECONDS = 0.05
+    wiring.forget()
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        database_at(mute.getsockname()[1])
+        answers = [told(client)["database"] for _ in range(3)]
+    late = {"status": "disconnected", "why": "does not answer in time"}
+    assert answers == [late, late, late]
+
+
+@pytest.mark.usefixtures("worker")
+def test_without_storage_what_is_known_is_served(client: Client, settings: Settings) -> None:
+    settings.STORAGE_URL = f"s3://nobody/?endpoint=http://127.0.0.1:{free_port()}"
+    wiring.forget()
+    document = told(client)
+    assert document["status"] == "degraded"
+    assert document["storage"]["status"] == "disconnected"
+
+
+def test_without_a_worker_what_is_cold_stays_cold(client: Client) -> None:
+    document = told(client)
+    assert document["status"] == "degraded"
+    expected = {"status": "missing", "workers": 0, "heard_seconds": None, "unserved": list(keys.QUEUES)}
+    assert document["worker"] == expected
+
+
+def test_under_maintenance_workers_pause(client: Client) -> None:
+    current.shelf().set_maintenance("full", show(Maintenance()), None)
+    try:
+        document = told(client)
+        assert (document["status"], document["maintenance"]) == ("healthy", True)
+        assert document["state"] == ["maintenance"]
+    finally:
+        current.shelf().set_maintenance("full", None, None)
+
+
+def test_jobs_of_every_queue_and_priority_wait_until_they_are_done(
+    client: Client, settings: Settings
+) -> None:
     broker = Connection(settings.CELERY_BROKER_URL)  # type: ignore[no-untyped-call]
     with broker as connection, connection.channel() as channel:
-        queue = connection.SimpleQueue("celery", channel=channel)
-        for priority in range(10):
-            queue.put({}, priority=priority)
-        assert told(client)["queue"]["queue_depth"] == 10
-        queue.get()
-        assert told(client)["queue"]["queue_depth"] == 10
-        queue.get().ack()
-        queue.get().ack()
-        assert queue_client().hlen("unacked") == 1
-        assert told(client)["queue"]["queue_depth"] == 8
-        queue.close()
+        queues = [connection.SimpleQueue(name, channel=channel) for name in keys.QUEUES]
+        for queue in queues:
+            for priority in range(10):
+                queue.put({}, priority=priority)
+        wait_until_told(client, depth_is(30), "all wait")
+        queues[0].get()
+        queues[1].get().ack()
+        wait_until_told(client, depth_is(29), "one is being done, and one is done")
+        for queue in queues:
+            queue.close()
 
 
-def test_prometheus_hears_of_the_configuration(client: Client) -> None:
-    answer = client.get("/metrics")
-    assert answer["Content-Type"].startswith("text/plain")
-    lines = answer.content.decode().splitlines()
-    assert "tecken_config_stale 0.0" in lines
-    assert 'tecken_maintenance{level="full"} 0.0' in lines
+def depth_is(expected: int) -> Callable[[dict[str, Any]], bool]:
+    return lambda document: bool(document["queue"]["queue_depth"] == expected)
+
+
+# Drift ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_wrong_policy_set_after_start_is_told_with_what_it_was(
+    client: Client, redis_store: RedisServer
+) -> None:
+    assert is_well(told(client))
+    with redis.Redis.from_url(redis_store.url) as operator:
+        operator.config_set("maxmemory-policy", "noeviction")
+    text = "maxmemory-policy of redis-store became noeviction (it was allkeys-lru at start)"
+    wait_until_told(client, lambda now: text in now["problems"], "the policy is told")
+    assert told(client)["status"] == "degraded"
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_server_that_became_a_replica_takes_no_writes(
+    client: Client, settings: Settings, redis_cache: RedisServer
+) -> None:
+    settings.ENVIRONMENT = "production"
+    told(client)
+    with redis.Redis.from_url(redis_cache.url) as operator:
+        operator.replicaof("127.0.0.1", str(free_port()))
+    text = "role of redis-cache became slave (it was master at start)"
+    wait_until_told(client, lambda now: text in now["problems"], "the role is told")
+    answer = client.get("/health")
+    assert answer.status_code == 503
+    assert answer.json()["redis"] == {"backend": "redis", "status": "disconnected", "why": "ReadOnlyError"}
+
+
+def test_a_store_that_is_full_and_may_not_evict_is_told(client: Client, move: Move) -> None:
+    with RedisServer(maxmemory="1", maxmemory_policy="noeviction") as full:
+        move("store", full.url)
+        assert told(client)["store"]["why"] == "OutOfMemoryError"

@@ -1,64 +1,65 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import Settings
 
+from tecken import modes
+from tests.health.conftest import Move
 from tests.support.redis_server import RedisServer, free_port
+from tests.tokens.people import key, user
 
 pytestmark = pytest.mark.django_db
 
-Move = Callable[[str, str], None]
-ALL_WELL = {"database": "ok", "redis_cache": "ok", "redis_store": "ok"}
+DETAILS = "/admin/health/redis"
+ALL_WELL = {"database": "ok", "redis_cache": "ok", "queue": "ok", "redis_store": "ok", "storage": "ok"}
 
 
-@pytest.fixture
-def move(settings: Settings) -> Move:
-    """Moves one of the caches to another server."""
-
-    def to(alias: str, url: str) -> None:
-        settings.CACHES = {**settings.CACHES, alias: {**settings.CACHES[alias], "LOCATION": url}}
-
-    return to
+def nowhere() -> str:
+    return f"redis://127.0.0.1:{free_port()}/0"
 
 
-@contextmanager
-def replica() -> Iterator[RedisServer]:
-    """Answers PING and refuses every write."""
-    with RedisServer(replicaof=f"127.0.0.1 {free_port()}") as server:
-        yield server
+@pytest.mark.parametrize("path", ["/__lbheartbeat__", "/health/live", "/health/ready"])
+def test_whether_a_process_lives_and_serves_depends_on_nobody(client: Client, move: Move, path: str) -> None:
+    move("default", nowhere())
+    move("store", nowhere())
+    assert client.get(path).status_code == 200
 
 
-def test_the_load_balancer_needs_no_back_end(client: Client, move: Move) -> None:
-    move("default", f"redis://127.0.0.1:{free_port()}/0")
-    assert client.get("/__lbheartbeat__").status_code == 200
+def test_a_site_that_is_about_to_end_is_not_ready(client: Client, settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "ending"
+    settings.DRAIN_FILE = str(file)
+    assert client.get("/health/ready").json() == {"status": "ready"}
+    file.touch()
+    answer = client.get("/health/ready")
+    assert (answer.status_code, answer.json()) == (503, {"status": "ending"})
+    assert client.get("/health/live").json() == {"status": "alive"}
 
 
-def test_all_is_well(client: Client) -> None:
+def test_dockerflow_is_told_that_all_is_well(client: Client) -> None:
     answer = client.get("/__heartbeat__")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok", "checks": ALL_WELL})
 
 
-def test_without_the_store_we_are_slower_but_here(client: Client, move: Move) -> None:
-    move("store", f"redis://127.0.0.1:{free_port()}/0")
+def test_without_the_store_dockerflow_is_warned(client: Client, move: Move) -> None:
+    move("store", nowhere())
     answer = client.get("/__heartbeat__")
     expected = {"status": "warning", "checks": {**ALL_WELL, "redis_store": "warning"}}
     assert (answer.status_code, answer.json()) == (200, expected)
 
 
-def test_without_redis_cache_something_is_wrong(client: Client, move: Move) -> None:
-    move("default", f"redis://127.0.0.1:{free_port()}/0")
+def test_without_redis_cache_dockerflow_hears_of_an_error(client: Client, move: Move) -> None:
+    move("default", nowhere())
     answer = client.get("/__heartbeat__")
-    expected = {"status": "error", "checks": {**ALL_WELL, "redis_cache": "error"}}
+    expected = {"status": "error", "checks": {**ALL_WELL, "redis_cache": "error", "queue": "error"}}
     assert (answer.status_code, answer.json()) == (500, expected)
 
 
 def test_a_server_that_answers_but_takes_no_writes_is_not_well(client: Client, move: Move) -> None:
-    with replica() as server:
+    with RedisServer(replicaof=f"127.0.0.1 {free_port()}") as server:
         move("default", server.url)
         assert client.get("/__heartbeat__").json()["checks"]["redis_cache"] == "error"
 
@@ -68,3 +69,64 @@ def test_version_is_what_the_build_wrote(client: Client, settings: Settings, tmp
     assert client.get("/__version__").status_code == 404
     (tmp_path / "version.json").write_text('{"commit": "abc"}')
     assert client.get("/__version__").json() == {"commit": "abc"}
+
+
+# Details -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("worker")
+def test_details_have_the_keys_that_were_asked_for_and_more(client: Client) -> None:
+    document = client.get(DETAILS, headers={"Auth-Token": key()}).json()
+    assert list(document)[:3] == ["counter_backend", "queue_service", "demo_mode"]
+    assert document["counter_backend"] == {"backend": "redis", "status": "connected"}
+    expected = {"backend": "redis", "status": "connected", "queue_depth": 0}
+    assert document["queue_service"].items() >= expected.items()
+    assert document["demo_mode"] is False
+    assert document["store"]["status"] == "connected"
+    assert document["worker"]["status"] == "alive"
+
+
+def test_details_are_not_for_everybody(client: Client) -> None:
+    assert client.get(DETAILS).status_code == 403
+    assert client.get(DETAILS, headers={"Auth-Token": "none"}).status_code == 403
+    client.force_login(user())
+    assert client.get(DETAILS).status_code == 403
+
+
+def test_details_are_for_staff(client: Client) -> None:
+    client.force_login(User.objects.create(username="op", is_staff=True))
+    assert client.get(DETAILS).status_code == 200
+    assert client.post(DETAILS).status_code == 405
+
+
+def test_who_has_a_token_sees_details_while_redis_cache_is_away(client: Client, move: Move) -> None:
+    token = key()
+    move("default", nowhere())
+    document = client.get(DETAILS, headers={"Auth-Token": token}).json()
+    assert document["counter_backend"]["status"] == document["queue_service"]["status"] == "disconnected"
+
+
+# Metrics -------------------------------------------------------------------------------------------------
+
+
+def test_prometheus_hears_of_every_part_once(client: Client) -> None:
+    answer = client.get("/metrics")
+    assert answer["Content-Type"].startswith("text/plain")
+    lines = answer.content.decode().splitlines()
+    assert "tecken_config_stale 0.0" in lines
+    assert 'tecken_maintenance{level="full"} 0.0' in lines
+    for part in ("redis-cache", "redis-store", "queue", "database", "storage"):
+        assert lines.count(f'tecken_up{{part="{part}"}} 1.0') == 1
+    assert 'tecken_queue_ready{priority="9",queue="convert"} 0.0' in lines
+    assert 'tecken_redis_maxmemory_bytes{server="redis-store"} 5.24288e+08' in lines
+    assert [line for line in lines if line.startswith("tecken_state{")] == [
+        f'tecken_state{{state="{mode}"}} {float(mode == "ok")}' for mode in modes.MODES
+    ]
+
+
+def test_prometheus_hears_nothing_of_a_server_that_is_away(client: Client, move: Move) -> None:
+    move("store", nowhere())
+    lines = client.get("/metrics").content.decode().splitlines()
+    assert 'tecken_up{part="redis-store"} 0.0' in lines
+    assert not [line for line in lines if line.startswith("tecken_redis_clients") and "redis-store" in line]
+    assert 'tecken_state{state="store-away"} 1.0' in lines

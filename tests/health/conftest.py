@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from time import time
+
+import orjson
+import pytest
+from pytest_django import Settings
+
+from tecken import wiring
+from tecken.jobs import keys
+from tests.support.redis_server import RedisServer
+
+Move = Callable[[str, str], None]
+
+
+@pytest.fixture(autouse=True)
+def patient(settings: Settings, clear_redis_store: None) -> Iterator[None]:
+    """Nothing was seen before, and a busy machine makes nothing late."""
+    settings.HEALTH_CHECK_SECONDS = 30.0
+    wiring.forget()
+    yield
+    wiring.forget()
+
+
+@pytest.fixture
+def move(settings: Settings) -> Move:
+    """`move("store", url)`: that server is another one from here on; "default" is redis-cache."""
+
+    def to(alias: str, url: str) -> None:
+        settings.CACHES = {**settings.CACHES, alias: {**settings.CACHES[alias], "LOCATION": url}}
+        if alias == "default":
+            settings.REDIS_QUEUE_URL = url.removesuffix("/0") + "/1"
+        wiring.forget()
+
+    return to
+
+
+@pytest.fixture
+def worker() -> None:
+    """One is there, as far as redis-cache knows."""
+    said = {"at": time(), "queues": list(keys.QUEUES), "held": 0, "running": 0}
+    wiring.queue_client().hset(keys.WORKERS, "celery@here", orjson.dumps(said))
+
+
+@pytest.fixture
+def redis_cache(move: Move) -> Iterator[RedisServer]:
+    """One of the test's own, to be taken away."""
+    with RedisServer() as server:
+        move("default", server.url)
+        yield server
+
+
+@pytest.fixture
+def redis_store(move: Move) -> Iterator[RedisServer]:
+    with RedisServer(maxmemory="50mb", maxmemory_policy="allkeys-lru") as server:
+        move("store", server.url)
+        yield server
