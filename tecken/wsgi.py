@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
-import tecken.celery  # noqa: F401 - tasks are sent by the current app
+from tecken.celery import app  # tasks are sent by the current app
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tecken.settings")
 application = get_wsgi_application()
@@ -16,6 +18,10 @@ from tecken.runtimeconfig import current  # noqa: E402
 from tecken.symbolicate import views  # noqa: E402
 
 current.kind("web")
+if settings.DEMO_MODE:
+    from tecken.demo import site
+
+    site.start(app, Path(settings.RUNTIME_CONFIG_FILE).parent)
 current.start()
 follow_log_level()
 views.parts()  # so that no request waits while they are built

@@ -22,6 +22,7 @@ def pool(url: str, **options: Any) -> redis.ConnectionPool:
     from fakeredis import FakeRedisConnection  # noqa: PLC0415 - 150 ms that only a demo needs
 
     name, _, number = url.removeprefix(f"{SCHEME}://").partition("/")
+    options |= {"health_check_interval": 0}  # else each look at a subscription would send a PING
     return redis.ConnectionPool(
         connection_class=FakeRedisConnection, host=name, port=0, db=int(number or 0), **options
     )

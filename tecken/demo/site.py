@@ -1,0 +1,22 @@
+"""What the web process of a demo does besides."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from celery import Celery
+from django.core.management import call_command
+
+from tecken.demo import alone, worker
+
+WARNINGS = ("Using in-memory counters (DEMO_MODE)", "Using in-memory queue (DEMO_MODE)")
+
+
+def start(app: Celery, home: Path) -> None:
+    """Raises SystemExit in a second process; `home` is a directory that they share."""
+    if not alone.claim(home):
+        print(f"❌ Demo mode refused: another process has {home}, and a demo is one process", file=sys.stderr)
+        raise SystemExit(alone.REFUSED)
+    call_command("migrate", verbosity=0)
+    worker.start(app)

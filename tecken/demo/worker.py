@@ -1,0 +1,39 @@
+"""Does jobs, and sends those of the schedule, in threads of this process.
+
+They have no limits of time and memory, which need a process of their own to end.
+"""
+
+from __future__ import annotations
+
+import atexit
+import time
+from threading import Thread
+
+from celery import Celery
+from celery.beat import Scheduler
+from celery.signals import worker_ready
+from celery.worker import WorkController
+
+JOBS = 2  # at the same time
+
+
+def start(app: Celery) -> None:
+    app.conf.worker_enable_remote_control = False  # it is other processes that would ask
+    worker = WorkController(
+        app=app,
+        pool="threads",
+        concurrency=JOBS,
+        loglevel="WARNING",
+        without_gossip=True,
+        without_mingle=True,
+        ready_callback=lambda consumer: worker_ready.send(sender=consumer),
+    )
+    atexit.register(worker.stop)
+    Thread(target=worker.start, name="demo worker", daemon=True).start()
+    Thread(target=_send_schedule, args=(app,), name="demo beat", daemon=True).start()
+
+
+def _send_schedule(app: Celery) -> None:
+    schedule = Scheduler(app)
+    while True:
+        time.sleep(schedule.tick())
