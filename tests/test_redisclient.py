@@ -6,7 +6,8 @@ import pytest
 import redis
 from redis.sentinel import SentinelManagedSSLConnection
 
-from tecken.redisclient import MasterPool, Pools, Sentinels, client, sentinels
+from tecken.redisclient import MasterPool, Pools, client, sentinels
+from tecken.redisclient.urls import Sentinels
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.scripted_server import ScriptedServer
 from tests.support.sentinel import SentinelPair, wait_until
