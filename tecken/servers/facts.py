@@ -9,7 +9,7 @@ import redis
 
 
 class Facts(NamedTuple):
-    """Of one look. What a server does not tell is "" or 0; sizes are bytes, the last four count since its start."""
+    """One look. What is not told is "" or 0. Sizes are bytes; the last four count since its start."""
 
     run_id: str
     version: tuple[int, ...]
@@ -37,20 +37,20 @@ def facts(client: redis.Redis) -> Facts:
 
 
 def read(info: Mapping[str, Any]) -> Facts:
-    """<https://redis.io/docs/latest/commands/info/>"""
+    """Fields as in <https://redis.io/docs/latest/commands/info/>."""
     return Facts(
         run_id=str(info.get("run_id", "")),
-        version=_version(str(info.get("valkey_version") or info.get("redis_version", ""))),
+        version=_version(str(info.get("redis_version", ""))),
         role=str(info.get("role", "")),
         maxmemory=int(info.get("maxmemory", 0)),
         policy=str(info.get("maxmemory_policy", "")),
         used_memory=int(info.get("used_memory", 0)),
         clients=int(info.get("connected_clients", 0)),
         maxclients=int(info.get("maxclients", 0)),
-        persistent=bool(info.get("aof_enabled", 0)) or int(info.get("rdb_saves", 0)) > 0,
+        persistent=_persistent(info),
         last_save_ok=_saved(info),
         loading=bool(info.get("loading", 0)),
-        mode=str(info.get("redis_mode") or info.get("server_mode", "")),
+        mode=str(info.get("redis_mode", "")),
         evicted=int(info.get("evicted_keys", 0)),
         hits=int(info.get("keyspace_hits", 0)),
         misses=int(info.get("keyspace_misses", 0)),
@@ -59,7 +59,13 @@ def read(info: Mapping[str, Any]) -> Facts:
 
 
 def _version(text: str) -> tuple[int, ...]:
+    """Of Redis; Valkey names the one that it is compatible with."""
     return tuple(int(part) for part in text.split(".") if part.isdigit())
+
+
+def _persistent(info: Mapping[str, Any]) -> bool:
+    """Of snapshots INFO only tells that there was one since the start."""
+    return bool(info.get("aof_enabled", 0)) or int(info.get("rdb_last_bgsave_time_sec", -1)) >= 0
 
 
 def _saved(info: Mapping[str, Any]) -> bool:

@@ -1,20 +1,88 @@
-"""Refuses to start a site whose servers are missing or wrongly set up, and says all that is wrong at once."""
+"""Whether this site may start: all that is wrong with its servers, in one go."""
 
 from __future__ import annotations
 
-from tecken.servers.facts import Facts
-from tecken.servers.judge import Problem
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from django.conf import settings
+
+from tecken.servers import ours
+from tecken.servers.judge import CACHE, STORE, Problem, judged
+from tecken.servers.look import Look, look
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds
 
 
-def servers() -> tuple[Facts | None, Facts | None]:
-    """Redis-cache and redis-store now, each within its short deadline; None for one that does not answer."""
-    return None, None
+class Verdict(NamedTuple):
+    """`reached` are the names of the servers that could be looked at; of the others little is known."""
+
+    problems: tuple[Problem, ...]
+    reached: frozenset[str]
+
+    @property
+    def errors(self) -> list[Problem]:
+        return [problem for problem in self.problems if problem.level == "error"]
+
+    @property
+    def may_pass(self) -> bool:
+        """All that is wrong may be gone without anybody's doing."""
+        return bool(self.errors) and all(problem.transient for problem in self.errors)
+
+    @property
+    def status(self) -> int:
+        """To exit with: 0, 75 (EX_TEMPFAIL) when it may pass, 78 (EX_CONFIG) when somebody has to mend it."""
+        if not self.errors:
+            return 0
+        return os.EX_TEMPFAIL if self.may_pass else os.EX_CONFIG
 
 
-def verify() -> list[Problem]:
-    """Waits REDIS_STARTUP_SECONDS for what is transient."""
-    return []
+def verify(wait: float | None = None, tell: Callable[[list[Problem]], None] = lambda _: None) -> Verdict:
+    """Looks again for `wait` seconds (REDIS_STARTUP_SECONDS) while all that is wrong may pass.
+
+    `tell` hears what is waited for, each time that it is something else.
+    """
+    deadline = time.monotonic() + (settings.REDIS_STARTUP_SECONDS if wait is None else wait)
+    told: list[Problem] = []
+    for pause in _pauses():
+        verdict = _once()
+        left = deadline - time.monotonic()
+        if not verdict.may_pass or left <= 0:
+            break
+        if verdict.errors != told:
+            tell(told := verdict.errors)
+        time.sleep(min(pause, left))
+    return verdict
 
 
-def entrance() -> None:
-    """Raises SystemExit: 78 (EX_CONFIG) when somebody has to mend it, 75 (EX_TEMPFAIL) when it may pass."""
+def _pauses() -> Iterator[float]:
+    """A fleet that starts at once does not ask at once."""
+    pause = FIRST_PAUSE
+    while True:
+        yield pause * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _once() -> Verdict:
+    if settings.DEMO_MODE:
+        return Verdict(tuple(ours.wrong_demo()), frozenset())
+    looks = _looks()
+    problems = [*ours.wrong(), *(problem for seen in looks.values() for problem in seen.problems)]
+    said = {(problem.id, problem.server) for problem in problems}
+    cache, store = (looks[name].facts if name in looks else None for name in (CACHE, STORE))
+    by_facts = judged(cache, store, settings.ENVIRONMENT == "production")
+    problems += [problem for problem in by_facts if (problem.id, problem.server) not in said]
+    return Verdict(tuple(problems), frozenset(name for name, seen in looks.items() if seen.reached))
+
+
+def _looks() -> dict[str, Look]:
+    """Side by side, so that two mute servers cost one timeout."""
+    servers = ours.servers()
+    production = settings.ENVIRONMENT == "production"
+    with ThreadPoolExecutor(2) as pool:
+        seen = list(pool.map(lambda server: look(server, production), servers))
+    return {server.name: one for server, one in zip(servers, seen, strict=True)}

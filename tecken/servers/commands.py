@@ -1,0 +1,63 @@
+"""What Tecken asks its servers to do: the very commands, on keys of the very names.
+
+An account that may run these, and those of ALWAYS, is enough. A test compares them with what was asked.
+"""
+
+from __future__ import annotations
+
+Command = tuple[str, ...]
+
+
+def _commands(text: str) -> tuple[Command, ...]:
+    return tuple(tuple(line.split()) for line in text.strip().splitlines())
+
+
+ALWAYS = ("CLIENT", "HELLO", "INFO", "MULTI", "EXEC", "DISCARD", "PING", "SELECT", "SUBSCRIBE", "PSUBSCRIBE")
+
+CACHE = _commands(
+    """
+    GET cold:answer:x
+    MGET cold:answer:x
+    SET cold:answer:x 1
+    DEL cold:answer:x
+    UNLINK cold:answer:x
+    EXPIRE cold:answer:x 1
+    INCRBY :1:x 1
+    PUBLISH tecken:config x
+    LPUSH convert x
+    RPUSH convert x
+    BRPOP convert 1
+    RPOP convert
+    LLEN convert
+    LRANGE convert 0 1
+    LREM convert 1 x
+    HSET unacked x 1
+    HGET unacked x
+    HDEL unacked x
+    HLEN unacked
+    HGETALL unacked
+    HINCRBY unacked x 1
+    ZADD unacked_index 1 x
+    ZREM unacked_index x
+    ZRANGE unacked_index 0 1
+    ZRANGEBYSCORE unacked_index 0 1
+    ZREVRANGEBYSCORE unacked_index 1 0
+    SADD _kombu.binding.convert x
+    SREM _kombu.binding.convert x
+    SMEMBERS _kombu.binding.convert
+    SCAN 0
+    TIME
+    EVALSHA 0000000000000000000000000000000000000000 0
+    SCRIPT LOAD x
+    """
+)
+STORE = _commands(
+    """
+    GET :1:symbol:x
+    MGET :1:symbol:x
+    SET :1:symbol:x 1
+    MSET :1:symbol:x 1
+    DEL :1:symbol:x
+    UNLINK :1:symbol:x
+    """
+)

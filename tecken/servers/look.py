@@ -1,0 +1,144 @@
+"""One look at one server: is it there, does it let us do what we do, what does it say of itself."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import redis
+from redis import exceptions
+
+from tecken.servers.commands import Command
+from tecken.servers.facts import Facts, facts
+from tecken.servers.failure import failure
+from tecken.servers.judge import Problem
+
+EXPIRES_SOON = 14  # days
+NO_WRITES = (
+    (exceptions.ReadOnlyError, "it is a replica"),
+    (exceptions.OutOfMemoryError, "its memory is full"),
+    (exceptions.ResponseError, "it cannot write its data, or has too few replicas"),
+)
+
+
+class Server(NamedTuple):
+    """`commands` are what we ask of it, `channels` how we listen to what it tells."""
+
+    name: str
+    url: str
+    client: redis.Redis
+    commands: Sequence[Command]
+    channels: Sequence[Command] = ()
+
+
+class Look(NamedTuple):
+    """`reached`: it took our name and password."""
+
+    facts: Facts | None
+    problems: tuple[Problem, ...]
+    reached: bool
+
+
+def look(server: Server, production: bool) -> Look:
+    """Never raises; takes as long as the client's timeouts let each of a few round trips take."""
+    try:
+        with _connected(server.client) as connection:
+            refused = [*_refused(server, connection)]
+            exposed = [*_exposed(server, connection)] if production else []
+            exposed += _expiring(server, connection)
+        found = _told(server)
+    except (redis.RedisError, OSError, ValueError) as error:
+        return Look(None, (failure(server.name, server.url, error),), False)
+    unknown = [] if found else [_untold(server)]
+    return Look(found, (*refused, *exposed, *unknown), True)
+
+
+@contextmanager
+def _connected(client: redis.Redis) -> Iterator[Any]:
+    connection: Any = client.connection_pool.get_connection()
+    try:
+        yield connection
+    finally:
+        connection.disconnect()  # it listens to channels
+        client.connection_pool.release(connection)
+
+
+def _told(server: Server) -> Facts | None:
+    try:
+        return facts(server.client)
+    except exceptions.NoPermissionError:
+        return None
+
+
+def _untold(server: Server) -> Problem:
+    text = f"{server.name} does not let us run INFO: nobody knows its policy, its role and what it keeps"
+    return Problem("W03", "warning", server.name, text)
+
+
+def _refused(server: Server, connection: Any) -> Iterator[Problem]:
+    """Commands are queued in a transaction that is then discarded: all are judged, none is carried out."""
+    replies = _asked(connection, [("MULTI",)])
+    if not isinstance(replies[("MULTI",)], Exception):
+        replies |= _asked(connection, [*server.commands, ("DISCARD",)])
+    replies |= _asked(connection, server.channels)
+    denied = [
+        " ".join(command[:2])
+        for command, reply in replies.items()
+        if isinstance(reply, exceptions.NoPermissionError)
+    ]
+    if denied:
+        text = f"the account for {server.name} may not run {', '.join(denied)}"
+        yield Problem("E03", "error", server.name, text)
+    yield from _no_writes(server, list(replies.values()))
+
+
+def _no_writes(server: Server, replies: Sequence[object]) -> Iterator[Problem]:
+    for kind, why in NO_WRITES:
+        if any(isinstance(reply, kind) and _is_of_writes(reply) for reply in replies):
+            text = f"{server.name} takes no writes: {why}"
+            yield Problem("E04", "error", server.name, text, transient=True)
+            return
+
+
+def _is_of_writes(reply: object) -> bool:
+    text = str(reply)
+    return isinstance(reply, NO_WRITES[0][0] | NO_WRITES[1][0]) or text.startswith(("MISCONF", "NOREPLICAS"))
+
+
+def _asked(connection: Any, commands: Sequence[Command]) -> dict[Command, object]:
+    """In one round trip. An error of a single command is its answer."""
+    if commands:
+        connection.send_packed_command(connection.pack_commands(commands))
+    return {command: _answer(connection) for command in commands}
+
+
+def _answer(connection: Any) -> object:
+    try:
+        return connection.read_response()
+    except exceptions.ResponseError as error:
+        return error
+
+
+def _exposed(server: Server, connection: Any) -> Iterator[Problem]:
+    if not connection.credential_provider and not connection.password:
+        yield Problem("W11", "warning", server.name, f"{server.name} is used without a password")
+    sock = connection._sock
+    if sock.family == socket.AF_UNIX or isinstance(sock, ssl.SSLSocket):
+        return
+    if ipaddress.ip_address(sock.getpeername()[0]).is_global:
+        text = f"{server.name} is reached over a public network without TLS; use rediss://"
+        yield Problem("W11", "warning", server.name, text)
+
+
+def _expiring(server: Server, connection: Any) -> Iterator[Problem]:
+    sock = connection._sock
+    if isinstance(sock, ssl.SSLSocket) and (certificate := sock.getpeercert()):
+        days = (ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()) / 86_400
+        if days < EXPIRES_SOON:
+            text = f"the certificate of {server.name} expires in {days:.0f} days"
+            yield Problem("W12", "warning", server.name, text)

@@ -1,0 +1,81 @@
+"""What this site's settings name, and what is wrong with them before anything is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from tecken import redisclient
+from tecken.servers import commands
+from tecken.servers.judge import CACHE, STORE, Problem
+from tecken.servers.look import Server
+
+SITE = "site"
+LAST_DATABASE = 3
+QUEUE_EVENTS = "/1.celeryev/*"
+VARIABLES = {CACHE: "REDIS_URL", STORE: "REDIS_STORE_URL"}
+
+
+def wrong() -> Iterator[Problem]:
+    """Of the settings; no text holds a value."""
+    for server, variable in VARIABLES.items():
+        if variable in settings.MALFORMED:
+            text = f"{variable} is malformed: {settings.MALFORMED[variable]}"
+            yield Problem("E01", "error", server, text)
+        elif not getattr(settings, variable):
+            yield Problem("E01", "error", server, f"{variable} environment variable is required")
+    if not has_secret_key():
+        yield Problem("E15", "error", SITE, "SECRET_KEY environment variable is required")
+
+
+def wrong_demo() -> Iterator[Problem]:
+    if settings.ENVIRONMENT == "production":
+        yield Problem("E14", "error", SITE, "DEMO_MODE is not for ENVIRONMENT=production")
+    yield Problem("W14", "warning", SITE, "Using in-memory counters (DEMO_MODE)")
+    yield Problem("W14", "warning", SITE, "Using in-memory queue (DEMO_MODE)")
+
+
+def has_secret_key() -> bool:
+    try:
+        return bool(settings.SECRET_KEY)
+    except ImproperlyConfigured:
+        return False
+
+
+def servers() -> list[Server]:
+    """Those whose URL can be used."""
+    named = []
+    if _usable("REDIS_URL"):
+        named.append(_cache_server(settings.CACHES["default"]["LOCATION"]))
+    if _usable("REDIS_STORE_URL"):
+        named.append(_store_server(settings.CACHES["store"]["LOCATION"]))
+    return named
+
+
+def _usable(variable: str) -> bool:
+    return bool(getattr(settings, variable)) and variable not in settings.MALFORMED
+
+
+@cache
+def _cache_server(url: str) -> Server:
+    """With the last of its databases: where that one is, the others are."""
+    client = redisclient.client(
+        settings.REDIS_COUNTERS_URL,
+        timeout=settings.REDIS_TIMEOUT_SECONDS,
+        connect_timeout=settings.REDIS_CONNECT_TIMEOUT_SECONDS,
+    )
+    channels = [("SUBSCRIBE", settings.RUNTIME_CONFIG_CHANNEL), ("PSUBSCRIBE", QUEUE_EVENTS)]
+    return Server(CACHE, url, client, commands.CACHE, channels)
+
+
+@cache
+def _store_server(url: str) -> Server:
+    client = redisclient.client(
+        url,
+        timeout=settings.REDIS_STORE_TIMEOUT_SECONDS,
+        connect_timeout=settings.REDIS_STORE_CONNECT_TIMEOUT_SECONDS,
+    )
+    return Server(STORE, url, client, commands.STORE)
