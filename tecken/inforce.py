@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+from functools import lru_cache
 
+from tecken.limits import text
+from tecken.limits.port import Limit, Scope, Without
 from tecken.modules import known, prepare
 from tecken.runtimeconfig.current import on_change, options
 from tecken.sources.patience import Patience
@@ -35,6 +38,16 @@ def header_seconds() -> float:
 
 def sources_off() -> tuple[str, ...]:
     return options().sources_off
+
+
+def limits(scope: Scope) -> tuple[Limit, ...]:
+    now = options()
+    return _limits(scope, getattr(now, f"limit_{scope}"), getattr(now, f"limit_{scope}_without_redis"))
+
+
+@lru_cache(maxsize=64)
+def _limits(scope: Scope, texts: tuple[str, ...], without: Without) -> tuple[Limit, ...]:
+    return tuple(text.limit(one, scope, without) for one in texts)
 
 
 def follow_log_level() -> None:

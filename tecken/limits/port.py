@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol
 
+Scope = Literal["symbolicate", "download", "upload", "api"]
 Unit = Literal["requests", "frames", "bytes"]
 Window = Literal["second", "minute", "hour", "day", "month"]
 Whose = Literal["address", "token", "user"]
@@ -45,7 +46,7 @@ class Limit(NamedTuple):
     """So many in a window: seconds to hours are rates (all at once, then as they refill), day and month are
     quotas of the calendar in UTC. `without` is what holds while Redis is away."""
 
-    scope: str
+    scope: Scope
     quantity: int
     unit: Unit
     window: Window

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple, NoReturn, cast, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from tecken.errors import BadOption
+from tecken.limits import text as limit_text
+from tecken.limits.port import Unit
 
 UNITS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86_400)}
 PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*", re.ASCII)
@@ -49,6 +52,14 @@ def names(given: object) -> object:
     return [name for name in (_stripped(name) for name in given) if name != ""]
 
 
+def limits(given: object, units: Collection[Unit]) -> object:
+    """`600 requests/minute per address, 20 GiB/month per user`; empty: no limit. Raises ValueError."""
+    found = names(given)
+    if isinstance(found, list) and all(isinstance(one, str) for one in found):
+        limit_text.check(found, units)
+    return found
+
+
 def parsed(given: object) -> object:
     """JSON."""
     if not isinstance(given, str):
@@ -67,8 +78,15 @@ def at_text(value: object) -> str:
 Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0)]
 Bytes = Annotated[int, BeforeValidator(size)]
 Names = Annotated[tuple[str, ...], BeforeValidator(names)]
+Requests = Annotated[tuple[str, ...], BeforeValidator(partial(limits, units=("requests",)))]
+Frames = Annotated[tuple[str, ...], BeforeValidator(partial(limits, units=("requests", "frames")))]
+Uploads = Annotated[tuple[str, ...], BeforeValidator(partial(limits, units=("requests", "bytes")))]
 Json = Annotated[Any, BeforeValidator(parsed)]
-KINDS: dict[object, str] = {seconds: "duration", size: "size", names: "names", parsed: "json"}
+KINDS: dict[object, str] = {
+    **{seconds: "duration", size: "size", names: "names", parsed: "json"},
+    limits: "limits",
+}
+EXPLAINED = ("json", "limits")
 
 NOUNS = {
     "bool": "on or off, or for some only, such as 25% of users",
@@ -78,9 +96,14 @@ NOUNS = {
     "duration": "a duration",
     "size": "a size",
     "names": "names with commas between them",
+    "limits": "limits with commas between them",
     "json": "JSON",
 }
-SAMPLES = {"duration": ", such as 90s or 1h 30m", "size": ", such as 512KiB or 1.5GB"}
+SAMPLES = {
+    "duration": ", such as 90s or 1h 30m",
+    "size": ", such as 512KiB or 1.5GB",
+    "limits": ", such as 600 requests/minute per address",
+}
 LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 LENGTHS = {"min_length": "at least", "max_length": "at most"}
 
@@ -119,7 +142,7 @@ class Option(NamedTuple):
         try:
             return self.adapter.validate_python(self._trimmed(given))
         except ValidationError as error:
-            self.refuse(given, _sentence(error) if self.kind == "json" else "")
+            self.refuse(given, _sentence(error) if self.kind in EXPLAINED else "")
 
     def refuse(self, given: str, why: str = "") -> NoReturn:
         """The one sentence about a value that this option cannot have."""
@@ -182,7 +205,7 @@ def _kind(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return "choice"
     readers = [mark.func for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, BeforeValidator)]
-    return KINDS[readers[0]] if readers else cast("str", hint.__name__)
+    return KINDS[getattr(readers[0], "func", readers[0])] if readers else cast("str", hint.__name__)
 
 
 def _sentence(error: ValidationError) -> str:
@@ -239,5 +262,6 @@ SHOWN: dict[str, Callable[[Any], str]] = {
     "duration": _duration,
     "size": _size,
     "names": _names,
+    "limits": _names,
     "json": json.dumps,
 }

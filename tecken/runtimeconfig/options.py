@@ -12,7 +12,20 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from tecken.errors import BadOption
-from tecken.runtimeconfig.option import LONGEST_SHOWN, Bytes, Names, Option, Seconds, catalogue, cut, group
+from tecken.limits.port import Without
+from tecken.runtimeconfig.option import (
+    LONGEST_SHOWN,
+    Bytes,
+    Frames,
+    Names,
+    Option,
+    Requests,
+    Seconds,
+    Uploads,
+    catalogue,
+    cut,
+    group,
+)
 
 MIB = 1024 * 1024
 TIB = 1024 * 1024 * MIB
@@ -24,11 +37,15 @@ uploads = group("Uploads")
 downloads = group("Downloads")
 retention = group("How long things are kept")
 logins = group("Failed logins")
+limiting = group("Limits")
 operation = group("Operation")
 
 # What costs much and is meant for an hour ends by itself where nobody can end it.
 FORGOTTEN = 300.0
 BACK = "Back to its default when the configuration has not been heard of for 5 minutes."
+
+
+ALONE = "Whether limited requests are served while redis-cache is away: open, closed, or a process' share."
 
 
 class Options(BaseModel):
@@ -85,11 +102,23 @@ class Options(BaseModel):
     )
     failure_seconds: Seconds = logins(300.0, "How long failures count, and lock out.", ge=1, le=86_400)
 
+    limit_symbolicate: Frames = limiting((), "Of symbolication: requests and frames.")
+    limit_download: Requests = limiting((), "Of downloads: requests.")
+    limit_upload: Uploads = limiting((), "Of uploads: requests and bytes as sent.")
+    limit_api: Requests = limiting((), "Of `/api/`: requests.")
+    limit_symbolicate_without_redis: Without = limiting("open", ALONE)
+    limit_download_without_redis: Without = limiting("open", ALONE)
+    limit_upload_without_redis: Without = limiting("closed", ALONE)
+    limit_api_without_redis: Without = limiting("open", ALONE)
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = operation(
         "INFO", f"What is logged. {BACK}", past=FORGOTTEN
     )
     full_tracing: bool = operation(
         False, f"Log where a symbolication request spent its time. Begin with `1%`. {BACK}", past=FORGOTTEN
+    )
+    jobs_max_starts: int = operation(
+        3, "Starts of a job that ends its process each time; then it is a dead letter.", ge=1, le=100
     )
     log_requests: bool = operation(
         False, "Log each request that is answered. Those that fail with us (5xx) always are."

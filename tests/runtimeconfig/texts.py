@@ -13,6 +13,9 @@ from tecken.runtimeconfig.option import Option
 NOW = datetime(2026, 11, 21, 22, 30, tzinfo=UTC)
 
 SWITCHES = ["on", "off", "true", "False", " 1 ", "maybe"]
+LIMITS = st.lists(
+    st.sampled_from(["5 requests/minute per address", "1GiB/day per user", "7 frames/hour per token", "5/s"])
+).map(", ".join)
 names = st.lists(st.text(max_size=10), max_size=4).map(", ".join)
 
 
@@ -31,6 +34,8 @@ def texts_of(option: Option) -> st.SearchStrategy[str]:
         return st.sampled_from(SWITCHES)
     if option.kind == "names":
         return names
+    if option.kind == "limits":
+        return names | LIMITS
     if option.kind in ("str", "choice"):
         return st.sampled_from([*option.choices, option.default]) | st.text()
     return _numbers(option) | st.sampled_from(["", "ten", "1h 30m", "64MiB"])

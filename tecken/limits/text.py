@@ -1,0 +1,47 @@
+"""Limits as an operator writes them: `600 requests/minute per address`, `20 GiB/month per user`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from typing import cast
+
+from tecken.limits.port import CALENDAR, Limit, Scope, Unit, Whose, Window, Without
+
+SIZES = {f"{letter}iB": 1024**power for power, letter in enumerate("KMGT", 1)}
+SHAPE = re.compile(
+    rf"(\d{{1,15}}) *(requests|frames|bytes|{'|'.join(SIZES)}) */ *(second|minute|hour|day|month)"
+    r" +per +(address|token|user)",
+    re.ASCII,
+)
+
+
+def limit(text: str, scope: Scope = "api", without: Without = "open") -> Limit:
+    """Raises ValueError, with a sentence."""
+    match = SHAPE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not like 600 requests/minute per address")
+    quantity, unit, window, whose = match.groups()
+    if window in CALENDAR and whose == "address":
+        raise ValueError(f"{text!r}: addresses are too many to be counted for a {window}")
+    if not int(quantity):
+        raise ValueError(f"{text!r} would allow nothing")
+    return Limit(
+        scope,
+        int(quantity) * SIZES.get(unit, 1),
+        cast("Unit", "bytes" if unit in SIZES else unit),
+        cast("Window", window),
+        cast("Whose", whose),
+        without,
+    )
+
+
+def check(texts: Sequence[str], units: Collection[Unit]) -> None:
+    """Raises ValueError for a limit that cannot be, is given twice, or counts what is not counted there."""
+    names = set()
+    for one in map(limit, texts):
+        if one.unit not in units:
+            raise ValueError(f"only {' and '.join(units)} are counted there, no {one.unit}")
+        if one.name in names:
+            raise ValueError(f"{one.unit}/{one.window} per {one.whose} is given twice")
+        names.add(one.name)
