@@ -10,7 +10,7 @@ from django.views.decorators.vary import vary_on_headers
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
-from tecken.api import config, files, missing, stats, syminfo, tokens, uploads
+from tecken.api import config, files, missing, redis, stats, syminfo, tokens, uploads
 from tecken.errors import TeckenError
 from tecken.http import error_reply, not_found, reply_to
 
@@ -26,6 +26,7 @@ for prefix, router in {
     "downloads/missing/": missing.router,
     "stats/": stats.router,
     "config/": config.router,
+    "redis/": redis.router,
     "syminfo/": syminfo.router,
 }.items():
     api.add_router(prefix, router)

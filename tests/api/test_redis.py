@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import redis
+from django.contrib.auth.models import User
+from django.test import Client
+from pytest_django import Settings
+
+from tecken import wiring
+from tests.support.redis_server import free_port
+from tests.tokens.people import key, user
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("afresh")]
+VIEW = "runtimeconfig.view_option"
+ALL_SLOW = 0  # microseconds
+
+
+@pytest.fixture
+def afresh(settings: Settings, clear_redis_store: None) -> None:
+    settings.HEALTH_CHECK_SECONDS = 30.0
+    wiring.forget()
+
+
+def shown(client: Client) -> dict[str, Any]:
+    answer = client.get("/api/redis/", headers={"Auth-Token": key(VIEW)})
+    assert answer.status_code == 200
+    document: dict[str, Any] = answer.json()
+    return document
+
+
+def panel(document: dict[str, Any], server: str) -> dict[str, Any]:
+    (found,) = (one for one in document["servers"] if one["server"] == server)
+    assert found["why"] == ""
+    its: dict[str, Any] = found["panel"]
+    return its
+
+
+def test_what_an_operator_wants_to_see(client: Client) -> None:
+    store = panel(shown(client), "redis-store")
+    assert list(store) == [
+        *("role", "version", "policy", "persistent", "memory", "clients", "maxclients"),
+        *("hits", "misses", "hit_ratio", "evicted", "rates", "slow"),
+    ]
+    assert (store["role"], store["policy"], store["persistent"]) == ("master", "allkeys-lru", False)
+    assert store["memory"]["maximum"] == 524_288_000
+    assert 0 < store["memory"]["share"] < 1
+    assert panel(shown(client), "redis-cache")["persistent"] is True
+
+
+def test_slow_commands_are_shown_without_what_they_were_about(client: Client) -> None:
+    with redis.Redis.from_url(wiring.settings.CACHES["store"]["LOCATION"]) as operator:
+        before = operator.config_get("slowlog-log-slower-than")["slowlog-log-slower-than"]
+        operator.slowlog_reset()
+        operator.config_set("slowlog-log-slower-than", ALL_SLOW)
+        operator.set("somebody's secret", "page")
+        operator.config_set("slowlog-log-slower-than", before)
+    slow = panel(shown(client), "redis-store")["slow"]
+    assert "SET" in [one["command"] for one in slow]
+    assert "secret" not in str(slow)
+
+
+def test_a_server_that_is_away_has_no_panel(client: Client, settings: Settings) -> None:
+    away = {**settings.CACHES["store"], "LOCATION": f"redis://127.0.0.1:{free_port()}/0"}
+    settings.CACHES = {**settings.CACHES, "store": away}
+    wiring.forget()
+    _cache, store = shown(client)["servers"]
+    assert store == {"server": "redis-store", "why": "ConnectionError", "panel": None}
+    wiring.forget()
+
+
+def test_for_staff_and_for_who_may_see_options(client: Client) -> None:
+    assert client.get("/api/redis/").status_code == 403
+    assert client.get("/api/redis/", headers={"Auth-Token": key()}).status_code == 403
+    client.force_login(user())
+    assert client.get("/api/redis/").status_code == 403
+    client.force_login(User.objects.create(username="op", is_staff=True))
+    assert client.get("/api/redis/").status_code == 200
