@@ -5,10 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
+import pytest
+from prometheus_client import REGISTRY
+
 import tecken
 from run.web import count_anew
 from tecken import metrics
-from tecken.metrics import Figure
+from tecken.metrics import Figure, Metric
+from tecken.settings import BASE_DIR
+from tests.support.redis_server import free_port
 
 
 def test_metrics_are_listed_in_one_place() -> None:
@@ -19,9 +25,43 @@ def test_metrics_are_listed_in_one_place() -> None:
 
 def test_figures_stand_beside_what_is_counted() -> None:
     metrics.REQUESTS.labels("v5", 200).inc(0)
-    told = shown([Figure("tecken_x", "An x.", [({"kind": "a"}, 1), ({"kind": "b"}, True)])])
-    assert told['tecken_x{kind="a"}'] == told['tecken_x{kind="b"}'] == 1
+    levels = [({"level": "full"}, 1), ({"level": "uploads"}, True)]
+    told = shown([Figure("tecken_maintenance", "", levels)])
+    assert told['tecken_maintenance{level="full"}'] == told['tecken_maintenance{level="uploads"}'] == 1
     assert 'tecken_symbolicate_requests_total{status="200",version="v5"}' in told
+
+
+def test_what_is_not_listed_is_a_mistake() -> None:
+    with pytest.raises(UserWarning, match="tecken_x is not listed"):
+        shown([Figure("tecken_x", "", [({}, 1)])])
+
+
+def test_all_that_is_counted_is_listed() -> None:
+    counted = [family for family in REGISTRY.collect() if family.name.startswith("tecken_")]
+    full = {"counter": "_total"}
+    listed = {metric.name: metric.kind for metric in metrics.LIST if metric.source not in ("process", "site")}
+    assert {family.name + full.get(family.type, ""): family.type for family in counted} == listed
+
+
+def test_the_document_is_the_list() -> None:
+    """Also how it is written: `python -c "from tests.test_metrics import table; print(table())"`."""
+    assert table() in (BASE_DIR / "docs" / "metrics.md").read_text()
+
+
+def table() -> str:
+    def cells(one: Metric) -> tuple[str, ...]:
+        labels = ", ".join(f"`{label}`" for label in one.labels)
+        return f"`{one.name}`", one.kind, labels, one.source, one.text
+
+    rows = [("name", "type", "labels", "counted by", "meaning"), ("---",) * 5, *map(cells, metrics.LIST)]
+    return "\n".join("| " + " | ".join(row).replace("|  |", "| |") + " |" for row in rows)
+
+
+def test_a_process_without_requests_tells_on_a_port_of_its_own() -> None:
+    port = free_port()
+    metrics.serve(port, "")
+    told = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
+    assert "# TYPE tecken_preparations_total counter" in told
 
 
 def test_processes_are_counted_together(tmp_path: Path) -> None:
@@ -30,9 +70,9 @@ def test_processes_are_counted_together(tmp_path: Path) -> None:
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     for _ in range(2):
         subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=60)
-    told = shown([Figure("tecken_x", "An x.", [({}, 3)])], tmp_path)
+    told = shown([Figure("tecken_config_version", "", [({}, 3)])], tmp_path)
     assert told['tecken_symbolicate_requests_total{status="418",version="v4"}'] == 2
-    assert told["tecken_x"] == 3
+    assert told["tecken_config_version"] == 3
 
 
 def test_a_start_counts_anew(tmp_path: Path) -> None:

@@ -70,20 +70,21 @@ def test_one_event_is_one_line(written: io.StringIO) -> None:
 @pytest.mark.parametrize("shape", ["json"], indirect=True)
 def test_a_traceback_is_in_its_object(written: io.StringIO) -> None:
     try:
-        raise ValueError("no")
+        int("no")
     except ValueError:
         logger.exception("It failed")
     (told,) = objects(written)
-    assert str(told["exception"]).endswith("ValueError: no")
+    assert str(told["exception"]).endswith("base 10: 'no'")
 
 
 @pytest.mark.parametrize("shape", ["line"], indirect=True)
 def test_a_traceback_follows_its_line(written: io.StringIO) -> None:
     try:
-        raise ValueError("no")
+        int("no")
     except ValueError:
         logger.exception("It failed")
-    assert (lines(written)[1], lines(written)[-1]) == ("Traceback (most recent call last):", "ValueError: no")
+    assert lines(written)[1] == "Traceback (most recent call last):"
+    assert lines(written)[-1].startswith("ValueError: ")
 
 
 @pytest.mark.parametrize("shape", ["json"], indirect=True)
