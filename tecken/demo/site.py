@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 from celery import Celery
+from django.conf import settings
 from django.core.management import call_command
+from django.http import HttpRequest
 
 from tecken.demo import alone, worker
 
@@ -20,3 +22,8 @@ def start(app: Celery, home: Path) -> None:
         raise SystemExit(alone.REFUSED)
     call_command("migrate", verbosity=0)
     worker.start(app)
+
+
+def banner(_request: HttpRequest) -> dict[str, tuple[str, ...]]:
+    """For every page."""
+    return {"demo_mode": WARNINGS if settings.DEMO_MODE else ()}

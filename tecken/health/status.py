@@ -54,7 +54,8 @@ def sight() -> Sight:
     servers = {name: answers[name].value for name in (CACHE, STORE)}
     facts = {name: server.facts if server else None for name, server in servers.items()}
     changes = [text for name, now in facts.items() if now for text in drift().changes(name, now)]
-    return Sight(answers, changes, judged(facts[CACHE], facts[STORE], _production()))
+    problems = [] if settings.DEMO_MODE else judged(facts[CACHE], facts[STORE], _production())
+    return Sight(answers, changes, problems)
 
 
 def health() -> tuple[Document, int]:
@@ -66,6 +67,7 @@ def health() -> tuple[Document, int]:
         "status": status,
         "version": (get_version(settings.BASE_DIR) or {}).get("version", "unknown"),
         "environment": settings.ENVIRONMENT,
+        **({"demo_mode": True} if settings.DEMO_MODE else {}),
         "state": modes.modes(),
         "maintenance": current.is_under_maintenance(),
         **parts,
@@ -123,7 +125,7 @@ def _part(seen: Sight, name: str) -> Document:
 
 
 def _backend(seen: Sight, name: str) -> Document:
-    return {"backend": "redis", **_part(seen, name)}
+    return {"backend": "memory" if settings.DEMO_MODE else "redis", **_part(seen, name)}
 
 
 def _queue(seen: Sight) -> Document:
