@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import secrets
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import dj_database_url
 from environs import Env, ValidationError, validate
@@ -18,19 +19,27 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 MIB = 1024 * 1024
 USER, HOST = r"([^@/#?]*@)?", r"[^@:/#?,\s[\]]+"
 REDIS_URL_SHAPE = re.compile(rf"rediss?://{USER}({HOST}|\[[0-9a-fA-F:.]+\])(:\d{{1,5}})?(/\d*)?")
+CLUSTER = re.compile("rediss?-cluster:")
+CLUSTER_URL_SHAPE = re.compile(rf"rediss?-cluster://{USER}{HOST}(:\d{{1,5}})?(,{HOST}(:\d{{1,5}})?)*/?0?")
 SENTINEL_URL_SHAPE = re.compile(
     rf"sentinels?://{USER}{HOST}(:\d{{1,5}})?(,{HOST}(:\d{{1,5}})?)*/[\w.-]+(/\d*)?"
     r"(\?sentinel_(user|pass)[^@/#?&\s]*(&sentinel_(user|pass)[^@/#?&\s]*)?)?"
 )
-
-
+SHAPES = {
+    "redis": (REDIS_URL_SHAPE, "redis[s]://[[user]:password@]host[:port][/number]"),
+    "sentinel": (
+        SENTINEL_URL_SHAPE,
+        "sentinel[s]://[[user]:password@]host[:port][,host[:port]...]/master[/number]",
+    ),
+    "cluster": (CLUSTER_URL_SHAPE, "redis[s]-cluster://[[user]:password@]host[:port][,host[:port]...]"),
+}
 MALFORMED: dict[str, str] = {}  # names of variables, and what is wrong with them
 
 
-def well_formed(name: str, url: str) -> str:
+def well_formed(name: str, url: str, check: Callable[[str], None]) -> str:
     """`url`, or that of a host that cannot exist: commands need no Redis, and the checks at start say why."""
     try:
-        redis_url(url)
+        check(url)
     except ValidationError as error:
         MALFORMED[name] = str(error)
         return "redis://redis-url-is-malformed.invalid"
@@ -39,21 +48,40 @@ def well_formed(name: str, url: str) -> str:
 
 def redis_url(url: str) -> None:
     """Raises ValidationError: an unescaped `@`, `#` or `/` in a password would silently name another host."""
-    sentinel = url.startswith("sentinel")
-    if url and not (SENTINEL_URL_SHAPE if sentinel else REDIS_URL_SHAPE).fullmatch(url):
-        shape = "host[:port][,host[:port]...]/master[/number]" if sentinel else "host[:port][/number]"
-        scheme = "sentinel" if sentinel else "redis"
-        raise ValidationError(f"must be {scheme}[s]://[[user]:password@]{shape}, %-encoded")
+    if CLUSTER.match(url):
+        raise ValidationError(
+            "must not be a cluster: that has database 0 only, and cache, queue, configuration and counters"
+            " have one each. Use one server, or sentinel://. REDIS_STORE_URL may be a cluster"
+        )
+    store_url(url)
+
+
+def store_url(url: str) -> None:
+    """As redis_url; may be a cluster, too."""
+    kind = "cluster" if CLUSTER.match(url) else "sentinel" if url.startswith("sentinel") else "redis"
+    shape, text = SHAPES[kind]
+    if url and not shape.fullmatch(url):
+        raise ValidationError(f"must be {text}, %-encoded")
 
 
 def database(url: str, number: int) -> str:
     """The same server, database NUMBER. Without a URL: a host that cannot exist and says what is missing.
 
-    Commas are encoded, for django-redis ends a URL there.
+    Commas are encoded, for django-redis ends a URL there. REDIS_CA_FILE travels in the query.
     """
     named = urlsplit(url or "redis://redis-url-is-not-set.invalid")
     master = f"/{named.path.split('/')[1]}" if named.scheme.startswith("sentinel") else ""
-    return named._replace(netloc=named.netloc.replace(",", "%2C"), path=f"{master}/{number}").geturl()
+    return named._replace(
+        netloc=named.netloc.replace(",", "%2C"),
+        path=f"{master}/{number}",
+        query="&".join(filter(None, [named.query, urlencode(trusted(url))])),
+    ).geturl()
+
+
+def trusted(url: str) -> dict[str, str]:
+    """Whose certificates are believed, if not those the machine believes."""
+    tls = url.startswith(("rediss", "sentinels"))
+    return {"ssl_ca_certs": REDIS_CA_FILE} if tls and REDIS_CA_FILE else {}
 
 
 def broker(url: str, number: int) -> str:
@@ -75,7 +103,8 @@ def broker_sentinels(url: str) -> dict[str, Any]:
         "socket_connect_timeout": REDIS_CONNECT_TIMEOUT_SECONDS,
         "retry": None,  # else each is asked eleven times
     }
-    return {"master_name": named.master, "sentinel_kwargs": {**named.own_account, **waits, "ssl": named.tls}}
+    sentinel_kwargs = {**named.own_account, **waits, **trusted(url), "ssl": named.tls}
+    return {"master_name": named.master, "sentinel_kwargs": sentinel_kwargs}
 
 
 env = Env(eager=False)
@@ -89,12 +118,13 @@ TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0)
 SECURE_COOKIES = env.bool("SECURE_COOKIES", False)
 
 DATABASE_URL = env.str("DATABASE_URL", f"sqlite:///{BASE_DIR}/var/tecken.sqlite3")
-REDIS_URL = well_formed("REDIS_URL", env.str("REDIS_URL", ""))
+REDIS_URL = well_formed("REDIS_URL", env.str("REDIS_URL", ""), redis_url)
 REDIS_TIMEOUT_SECONDS = env.float("REDIS_TIMEOUT_SECONDS", 1.0)
 REDIS_CONNECT_TIMEOUT_SECONDS = env.float("REDIS_CONNECT_TIMEOUT_SECONDS", 1.0)
-REDIS_STORE_URL = well_formed("REDIS_STORE_URL", env.str("REDIS_STORE_URL", ""))
+REDIS_STORE_URL = well_formed("REDIS_STORE_URL", env.str("REDIS_STORE_URL", ""), store_url)
 REDIS_STORE_TIMEOUT_SECONDS = env.float("REDIS_STORE_TIMEOUT_SECONDS", 0.5)
 REDIS_STORE_CONNECT_TIMEOUT_SECONDS = env.float("REDIS_STORE_CONNECT_TIMEOUT_SECONDS", 0.5)
+REDIS_CA_FILE = env.str("REDIS_CA_FILE", "")
 REDIS_STARTUP_SECONDS = env.float("REDIS_STARTUP_SECONDS", 30.0)
 
 STORAGE_URL = env.str("STORAGE_URL", f"file://{BASE_DIR}/var/storage")
@@ -267,6 +297,7 @@ CACHES: dict[str, dict[str, Any]] = {
             "SOCKET_TIMEOUT": REDIS_STORE_TIMEOUT_SECONDS,
             "SOCKET_CONNECT_TIMEOUT": REDIS_STORE_CONNECT_TIMEOUT_SECONDS,
             "CONNECTION_POOL_CLASS": "tecken.redisclient.Pools",
+            "REDIS_CLIENT_CLASS": "tecken.redisclient.client_of",
         },
     },
 }
@@ -278,7 +309,7 @@ CACHES: dict[str, dict[str, Any]] = {
 REDIS_QUEUE_URL = database(REDIS_URL, 1)
 CELERY_BROKER_URL = broker(REDIS_URL, 1)
 if REDIS_URL.startswith(("rediss:", "sentinels:")):
-    CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED}  # which is not the default there
+    CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED, **trusted(REDIS_URL)}  # not so by default
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_VISIBILITY_TIMEOUT = 2 * CONVERT_TIME_LIMIT_SECONDS
 CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS = {"visibility_timeout": CELERY_VISIBILITY_TIMEOUT}

@@ -46,6 +46,10 @@ def test_all_problems_are_reported_at_once() -> None:
         "sentinel://:p@ss@host/master",
         "sentinel://host,/master",
         "sentinel://host/master?password=secret",
+        "redis-cluster://",
+        "redis-cluster://one,/0",
+        "redis-cluster://one,two/1",
+        "redis-cluster://:p@ss@one,two",
     ],
 )
 def test_a_url_that_would_name_another_server_names_none(url: str) -> None:
@@ -74,6 +78,36 @@ def test_each_role_has_its_database_behind_sentinels() -> None:
     first = "sentinels://ted:p%2Css@h:1%2Ci/master/0?sentinel_password=p%40"  # django-redis cuts at commas
     assert settings["CACHES"]["default"]["LOCATION"] == first
     assert settings["CACHES"]["store"]["LOCATION"] == "sentinel://h/other/0"
+
+
+@pytest.mark.parametrize("scheme", ["redis-cluster", "rediss-cluster"])
+def test_only_the_store_may_be_a_cluster(scheme: str) -> None:
+    url = f"{scheme}://ted:p%40ss@one:7000,two"
+    settings = json.loads(load(REDIS_URL=url, REDIS_STORE_URL=url).stdout)
+    assert list(settings["MALFORMED"]) == ["REDIS_URL"]
+    assert "must not be a cluster" in settings["MALFORMED"]["REDIS_URL"]
+    assert settings["CACHES"]["store"]["LOCATION"] == f"{scheme}://ted:p%40ss@one:7000%2Ctwo/0"
+
+
+@pytest.mark.parametrize(
+    ("url", "location"),
+    [
+        ("rediss://h", "rediss://h/0?ssl_ca_certs=%2Fetc%2Fca.pem"),
+        ("sentinels://h/m", "sentinels://h/m/0?ssl_ca_certs=%2Fetc%2Fca.pem"),
+        (
+            "sentinels://h/m?sentinel_password=p",
+            "sentinels://h/m/0?sentinel_password=p&ssl_ca_certs=%2Fetc%2Fca.pem",
+        ),
+        ("redis://h", "redis://h/0"),
+        ("sentinel://h/m", "sentinel://h/m/0"),
+    ],
+)
+def test_an_authority_of_ones_own_is_told_to_whoever_speaks_tls(url: str, location: str) -> None:
+    settings = json.loads(load(REDIS_URL=url, REDIS_CA_FILE="/etc/ca.pem").stdout)
+    assert settings["CACHES"]["default"]["LOCATION"] == location
+    assert "ssl_ca_certs" not in settings["CELERY_BROKER_URL"]
+    asked = settings.get("CELERY_BROKER_USE_SSL", {}).get("ssl_ca_certs")
+    assert asked == ("/etc/ca.pem" if "ca.pem" in location else None)
 
 
 def test_the_queue_knows_its_sentinels() -> None:

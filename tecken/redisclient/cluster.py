@@ -41,16 +41,15 @@ class Cluster(redis.Redis):
 
     def ask(self, commands: Iterable[tuple[Sequence[Any], dict[str, Any]]]) -> list[Any]:
         """As ClusterPool.ask."""
-        encode = self.connection_pool.get_encoder().encode
-        return self.connection_pool.ask(
-            [Command(encode(_key(words)), words, options) for words, options in commands]
-        )
+        encoder: Any = self.get_encoder()
+        named = [Command(encoder.encode(_key(words)), words, options) for words, options in commands]
+        return self.connection_pool.ask(named)
 
     def nodes(self) -> list[redis.Redis]:
         return self.connection_pool.nodes()
 
     def mget(self, keys: Any, *more: Any) -> list[Any]:
-        names = list_or_args(keys, more)  # type: ignore[no-untyped-call]
+        names = list_or_args(keys, more)
         return [value for (value,) in self._each((["MGET", name], {}) for name in names)]
 
     def mget_reachable(self, keys: Sequence[str]) -> list[bytes | None]:
