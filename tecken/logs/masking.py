@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 MASK = "***"
 SHORTEST = 8  # what is shorter is also found in words
@@ -60,7 +62,9 @@ def _known() -> re.Pattern[str] | None:
 
 
 def _secrets() -> Iterator[str]:
-    yield from (str(getattr(settings, name, "")) for name in NAMES)
+    for name in NAMES:
+        with suppress(ImproperlyConfigured):  # as Django has it for a SECRET_KEY that is not set
+            yield str(getattr(settings, name, ""))
     for name in URLS:
         url = str(getattr(settings, name, ""))
         password = urlsplit(url).password or ""
