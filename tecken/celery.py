@@ -10,6 +10,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tecken.settings")
 
 import tecken.jobs.signals  # noqa: F401 - connects them
 import tecken.logs.jobs  # noqa: F401 - as above
+import tecken.telemetry  # noqa: F401 - as above
 
 app = Celery("tecken", task_cls="tecken.jobs.task:Job")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -6,10 +6,12 @@ The door reads memory and nothing else: neither database, session nor Redis may 
 from __future__ import annotations
 
 import math
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextvars import Context, copy_context
 from datetime import UTC, datetime
 from functools import lru_cache
+from hashlib import sha256
 from http import HTTPStatus
 from string import Template
 from time import perf_counter
@@ -39,21 +41,39 @@ PROGRAMS_BELOW = ("/api/", "/symbolicate/", "/upload/")
 METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
 CLOSED, UPLOADS_CLOSED = "Under maintenance", "Uploads are closed"
 MAY_OVERRIDE = "runtimeconfig.change_option"
-PAGE = Template("""\
+STYLE = """
+body { font: 18px/1.5 system-ui, sans-serif; max-width: 32em; margin: 20vh auto; padding: 0 1em;
+       color: #222; background: #fff }
+@media (prefers-color-scheme: dark) { body { color: #ddd; background: #181818 } }
+"""
+PAGE = Template(f"""\
 <!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <title>$title</title>
-<style>
-body { font: 18px/1.5 system-ui, sans-serif; max-width: 32em; margin: 20vh auto; padding: 0 1em;
-       color: #222; background: #fff }
-@media (prefers-color-scheme: dark) { body { color: #ddd; background: #181818 } }
-</style>
+<style>{STYLE}</style>
 <h1>$title</h1>
 <p>$message</p>
 $until</html>
 """)
+STYLE_HASH = b64encode(sha256(STYLE.encode()).digest()).decode()
+POLICY_OF_PAGE = f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; frame-ancestors 'none'"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+def content_policy(get_response: Handler) -> Handler:
+    """What a browser may load for an answer, if it shows it at all: from us alone, and no inline scripts."""
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        response.headers.setdefault("Content-Security-Policy", POLICY)
+        return response
+
+    return answer
 
 
 def maintenance(get_response: Handler) -> Handler:
@@ -89,6 +109,7 @@ def _away(request: HttpRequest, title: str, now: Maintenance) -> HttpResponse:
         "Retry-After": str(_retry_after(now)),
         "Cache-Control": "no-store",
         "Vary": "Accept",
+        "Content-Security-Policy": POLICY_OF_PAGE,
     }
     reply = HttpResponse(content, status=HTTPStatus.SERVICE_UNAVAILABLE, headers=headers)
     reply._has_been_logged = True  # type: ignore[attr-defined]  # else Django logs an error for each

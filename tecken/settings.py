@@ -115,7 +115,9 @@ SECRET_KEY = env.str("SECRET_KEY", "")
 DEBUG = env.bool("DEBUG", False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0)
-SECURE_COOKIES = env.bool("SECURE_COOKIES", False)
+HTTPS_ONLY = env.bool("HTTPS_ONLY", False)
+HSTS_SECONDS = env.int("HSTS_SECONDS", 365 * 86_400)
+SECURE_COOKIES = env.bool("SECURE_COOKIES", HTTPS_ONLY)
 
 DATABASE_URL = env.str("DATABASE_URL", f"sqlite:///{BASE_DIR}/var/tecken.sqlite3")
 REDIS_URL = well_formed("REDIS_URL", env.str("REDIS_URL", ""), redis_url)
@@ -164,6 +166,9 @@ WORKER_MAX_TASKS = env.int("WORKER_MAX_TASKS", 500)
 HEALTH_CHECK_SECONDS = env.float("HEALTH_CHECK_SECONDS", 0.2, validate=validate.Range(min=0.01, max=60))
 LOG_FORMAT = env.str("LOG_FORMAT", "line", validate=validate.OneOf(["line", "json"]))
 DRAIN_FILE = env.str("DRAIN_FILE", "")
+OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+SENTRY_DSN = env.str("SENTRY_DSN", "")
+WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", 0)
 PROMETHEUS_MULTIPROC_DIR = env.str("PROMETHEUS_MULTIPROC_DIR", "")  # the library reads it itself, too
 
 env.seal()
@@ -191,12 +196,17 @@ INSTALLED_APPS = [
     "tecken.tokens.site.SiteConfig",
 ]
 MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "tecken.middleware.content_policy",
     "tecken.middleware.maintenance",
     "tecken.middleware.configured",
-    "django.middleware.security.SecurityMiddleware",
     "tecken.tokens.middleware.for_people",
 ]
-SILENCED_SYSTEM_CHECKS = ["admin.E408", "admin.E409", "admin.E410", "axes.W002"]  # for_people has them all
+SILENCED_SYSTEM_CHECKS = [
+    *("admin.E408", "admin.E409", "admin.E410", "axes.W002"),  # for_people has them all
+    *("security.W003", "security.W021"),  # docs/security.md says why
+]
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -236,6 +246,10 @@ SESSION_ENGINE = "django.contrib.sessions.backends.cache"
 SESSION_COOKIE_AGE = SESSION_SECONDS
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
 CSRF_FAILURE_VIEW = "tecken.web.door.forged"
+SECURE_SSL_REDIRECT = HTTPS_ONLY
+SECURE_REDIRECT_EXEMPT = [r"^(__\w+__|health(/\w+)?|metrics)$"]  # is asked from inside, beside the proxy
+SECURE_HSTS_SECONDS = HSTS_SECONDS if HTTPS_ONLY else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = True
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",

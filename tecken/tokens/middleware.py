@@ -16,7 +16,6 @@ from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.middleware.clickjacking import XFrameOptionsMiddleware
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from tecken.tokens.staff import remembers_staff
@@ -30,7 +29,6 @@ INNERMOST_FIRST: tuple[Callable[[Any], Any], ...] = (
     remembers_staff,
     AuthenticationMiddleware,
     SessionMiddleware,
-    XFrameOptionsMiddleware,
     WhiteNoiseMiddleware,
 )
 

@@ -1,0 +1,104 @@
+"""What a process tells others of itself: traces, errors, what a worker has counted. Off unless set.
+
+The libraries are imported only then. Exporters have threads of their own, so each process starts them after
+it was forked; nothing that a request or job does waits for them.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery.signals import beat_init, celeryd_init, worker_process_init, worker_process_shutdown, worker_ready
+from django.conf import settings
+
+from tecken import metrics
+from tecken.logs.masking import masked_deeply
+
+logger = logging.getLogger(__name__)
+EXPORT_SECONDS = 5.0
+SERVICE = "tecken"
+
+
+def start() -> None:
+    """For a web process, before Django is set up."""
+    report_errors()
+    trace()
+
+
+def report_errors() -> None:
+    """To SENTRY_DSN. Neither bodies, cookies, people nor values of variables are sent along, and what is
+    sent is masked as log lines are."""
+    if not settings.SENTRY_DSN:
+        return
+    import sentry_sdk  # noqa: PLC0415 - only where it is wanted
+
+    sentry_sdk.init(
+        dsn=settings.SENTRY_DSN,
+        environment=settings.ENVIRONMENT,
+        before_send=_without_secrets,
+        before_breadcrumb=_without_secrets,
+        include_local_variables=False,
+        max_request_body_size="never",
+        send_default_pii=False,
+        auto_session_tracking=False,
+    )
+
+
+def _without_secrets(event: Any, _hint: object) -> Any:
+    return masked_deeply(event)
+
+
+def trace() -> None:
+    """To OTEL_EXPORTER_OTLP_ENDPOINT. The SDK reads the other OTEL_* variables itself."""
+    if not settings.OTEL_EXPORTER_OTLP_ENDPOINT:
+        return
+    from opentelemetry import trace as tracing  # noqa: PLC0415 - only where they are wanted
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.instrumentation.celery import CeleryInstrumentor  # noqa: PLC0415
+    from opentelemetry.instrumentation.django import DjangoInstrumentor  # noqa: PLC0415
+    from opentelemetry.instrumentation.redis import RedisInstrumentor  # noqa: PLC0415
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    about = {"service.name": SERVICE, "deployment.environment.name": settings.ENVIRONMENT}
+    provider = TracerProvider(resource=Resource(about).merge(Resource.create()))
+    endpoint = f"{settings.OTEL_EXPORTER_OTLP_ENDPOINT.rstrip('/')}/v1/traces"
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint, timeout=EXPORT_SECONDS)))
+    tracing.set_tracer_provider(provider)
+    for library in (DjangoInstrumentor, CeleryInstrumentor, RedisInstrumentor):
+        library().instrument()
+
+
+@celeryd_init.connect  # type: ignore[untyped-decorator]
+@beat_init.connect  # type: ignore[untyped-decorator]
+def _report_errors(**_more: object) -> None:
+    """Before the worker's children are forked: theirs are then told too, each by a thread of its own."""
+    report_errors()
+
+
+@beat_init.connect  # type: ignore[untyped-decorator]
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def _trace(**_more: object) -> None:
+    trace()
+
+
+@worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def _flush(**_more: object) -> None:
+    """Such a process ends without what Python does at exit."""
+    if settings.OTEL_EXPORTER_OTLP_ENDPOINT:
+        from opentelemetry import trace as tracing  # noqa: PLC0415 - only where it is wanted
+
+        tracing.get_tracer_provider().shutdown()  # type: ignore[attr-defined]
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def _tell_what_is_counted(**_more: object) -> None:
+    """By the worker's first process, for all of its own."""
+    if not settings.WORKER_METRICS_PORT:
+        return
+    try:
+        metrics.serve(settings.WORKER_METRICS_PORT, settings.PROMETHEUS_MULTIPROC_DIR)
+    except OSError as error:
+        logger.warning("what workers count is not told at port %d: %s", settings.WORKER_METRICS_PORT, error)
