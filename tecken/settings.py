@@ -88,7 +88,7 @@ def broker(url: str, number: int) -> str:
     """The same for the queue, which names each sentinel in a URL of its own."""
     named = urlsplit(url)
     if not named.scheme.startswith("sentinel"):
-        return database(url, number)
+        return database(url, number).partition("?")[0]
     user, at, hosts = named.netloc.rpartition("@")
     return ";".join(f"sentinel://{user}{at}{host}/{number}" for host in hosts.split(","))
 

@@ -1,4 +1,4 @@
-"""The page store on a Redis that evicts as it likes (`maxmemory-policy allkeys-lru`)."""
+"""The page store on a Redis (or a cluster) that evicts as it likes (`maxmemory-policy allkeys-lru`)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from redis import Redis, exceptions
 
 from tecken.breaker import Breaker
 from tecken.errors import StoreAway
+from tecken.redisclient import Cluster
 from tecken.store import keys
 from tecken.store.port import Missing, MissingKind, PageKey
 from tecken.store.stats import StoreStats, read_stats
@@ -37,11 +38,15 @@ class RedisPageStore:
     Errors that cost time open `breaker`. A server that answers with an error (full, read-only, no
     permission) is asked again: its answer costs one round trip, and it may refuse writes and serve
     reads.
+
+    A cluster passes over its own nodes that are away. What they have is left out, and the breaker stays shut:
+    the others serve on.
     """
 
     def __init__(self, client: Redis, breaker: Breaker | None = None) -> None:
         self._client = client
         self._breaker = breaker or Breaker("the symbol store", raises=StoreAway)
+        self._cluster = client if isinstance(client, Cluster) else None
 
     def headers(self, modules: Sequence[ModuleKey]) -> dict[ModuleKey, bytes | Missing]:
         values = self._mget([*map(keys.header, modules), *map(keys.missing, modules)])
@@ -86,9 +91,9 @@ class RedisPageStore:
         values: list[bytes | None] = []
         if names:
             with self._asking():
+                ask = self._cluster.mget_reachable if self._cluster else self._client.mget
                 for start in range(0, len(names), KEYS_PER_MGET):
-                    answer = self._client.mget(names[start : start + KEYS_PER_MGET])
-                    values += cast(list[bytes | None], answer)
+                    values += cast(list[bytes | None], ask(names[start : start + KEYS_PER_MGET]))
         return values
 
     @contextmanager
@@ -102,7 +107,8 @@ class RedisPageStore:
             self._breaker.answered()
             raise _away(error) from error
         except (exceptions.RedisError, OSError) as error:
-            self._breaker.failed()
+            if not self._cluster:
+                self._breaker.failed()
             raise _away(error) from error
         self._breaker.answered()
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 from redis import Redis
 
+from tecken.redisclient import nodes
 from tecken.store import keys
 
 KEYS_PER_SCAN = 1000
@@ -16,7 +18,8 @@ PAGES_SAMPLED = 200
 
 
 class StoreStats(NamedTuple):
-    """Sizes in bytes. Hits, misses and evictions count since the server's start.
+    """Sizes in bytes. Hits, misses and evictions count since the server's start. A cluster's nodes are
+    added up.
 
     The server counts keys: asking for a module that is there is one hit, for its header, and one miss,
     for its missing marker.
@@ -47,6 +50,27 @@ class _Census(NamedTuple):
 
 def read_stats(client: Redis, scan_seconds: float) -> StoreStats:
     """Raises what redis-py raises."""
+    servers = nodes(client)
+    return _together([_of_server(server, scan_seconds / len(servers)) for server in servers])
+
+
+def _together(stats: Sequence[StoreStats]) -> StoreStats:
+    sizes = [each.page_size for each in stats if each.page_size]
+    return StoreStats(
+        keys=sum(each.keys for each in stats),
+        used=sum(each.used for each in stats),
+        maxmemory=sum(each.maxmemory for each in stats),
+        policy=", ".join(dict.fromkeys(each.policy for each in stats)),
+        evicted=sum(each.evicted for each in stats),
+        hits=sum(each.hits for each in stats),
+        misses=sum(each.misses for each in stats),
+        modules=sum(each.modules for each in stats),
+        modules_exact=all(each.modules_exact for each in stats),
+        page_size=round(statistics.fmean(sizes)) if sizes else 0,
+    )
+
+
+def _of_server(client: Redis, scan_seconds: float) -> StoreStats:
     with client.pipeline(transaction=False) as pipeline:
         pipeline.info()
         pipeline.dbsize()

@@ -17,7 +17,10 @@ from tecken.store.port import Missing, MissingKind, PageKey, PageStore
 from tecken.store.redis import RedisPageStore
 from tecken.store.watched import Watched
 from tecken.symbols.ids import module_key
+from tests.conftest import IMAGES
+from tests.support.cluster import RedisCluster
 
+STORE_CONF = IMAGES / "redis" / "redis.conf"
 XUL = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 NTDLL = module_key("wntdll.pdb", "D74F79EB1F8D4A45ABCD2F476CCABACC2")
 ABSENT = Missing("absent", "nobody has it")
@@ -30,14 +33,28 @@ def connection() -> Iterator[redis.Redis]:
         yield connected
 
 
-@pytest.fixture(params=["memory", "redis", "watched"])
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RedisCluster]:
+    with RedisCluster(STORE_CONF) as running:
+        yield running
+
+
+@pytest.fixture
+def cluster_connection(cluster: RedisCluster) -> Iterator[redis.Redis]:
+    with client(cluster.url, timeout=5, connect_timeout=5) as connected:
+        connected.flushall()
+        yield connected
+
+
+@pytest.fixture(params=["memory", "redis", "cluster", "watched"])
 def page_store(request: pytest.FixtureRequest) -> PageStore:
     if request.param == "memory":
         return MemoryPageStore(1 << 24)
     if request.param == "watched":
         accesses = Accesses(request.getfixturevalue("connection"), Breaker("redis-cache"))
         return Watched(MemoryPageStore(1 << 24), accesses)
-    return RedisPageStore(request.getfixturevalue("connection"))
+    where = "cluster_connection" if request.param == "cluster" else "connection"
+    return RedisPageStore(request.getfixturevalue(where))
 
 
 def test_an_empty_store_leaves_everything_out(page_store: PageStore) -> None:
