@@ -21,6 +21,7 @@ from tecken.tokens.address import address
 from tecken.tokens.failures import failed_tokens
 from tecken.tokens.models import Token
 from tecken.tokens.sessions import session_user
+from tecken.tolls import Meter
 
 View = Callable[[HttpRequest], HttpResponse]
 
@@ -29,7 +30,7 @@ PIECE_BYTES = 1 << 20
 
 
 def cors(
-    methods: str, expose: str = "Retry-After"
+    methods: str, expose: str = "RateLimit, RateLimit-Policy, Retry-After"
 ) -> Callable[[Callable[..., Reply]], Callable[..., Reply | HttpResponse]]:
     """Any page may call, and read errors and the headers `expose` too; a preflight is answered here."""
 
@@ -183,13 +184,15 @@ def streamed(request: HttpRequest, limit: int) -> Iterator[bytes]:
     """The body as sent, in pieces. Raises TooMuch past `limit` bytes, BadInput when it ends early."""
     if int(request.META.get("CONTENT_LENGTH") or 0) > limit:
         raise _too_large(limit)
-    source = body_stream(request)
+    source, meter = body_stream(request), Meter(request)
     total = 0
     while piece := _piece(source):
         total += len(piece)
         if total > limit:
             raise _too_large(limit)
+        meter.add(len(piece))
         yield piece
+    meter.read()
 
 
 def _piece(source: Readable) -> bytes:

@@ -18,6 +18,7 @@ from tecken.errors import CouldNotAsk, StoreAway
 from tecken.limits.memory import MemoryLimiter
 from tecken.limits.port import Limiter
 from tecken.limits.redis import RedisLimiter
+from tecken.limits.usage import MemoryLedger, RedisLedger, Usage, keep_sending
 from tecken.modules.add import Adder
 from tecken.modules.board import RedisBoard
 from tecken.modules.cache import HeaderCache, PageCache
@@ -94,7 +95,15 @@ def limiter() -> Limiter:
     """Who decides whether a caller asks too often."""
     if settings.DEMO_MODE:
         return MemoryLimiter()
-    return RedisLimiter(counters_client(), Breaker("redis-cache"))
+    return RedisLimiter(counters_client(), Breaker("redis-cache"), lambda: usage().processes)
+
+
+@once
+def usage() -> Usage:
+    """What is used is told to it."""
+    made = Usage(MemoryLedger() if settings.DEMO_MODE else RedisLedger(counters_client()))
+    keep_sending(made)
+    return made
 
 
 @once
@@ -305,7 +314,11 @@ def send(task: str, arguments: Sequence[object], expires: int | None = None, pri
     """Raises CouldNotAsk, after the broker's one short timeout, or at once when it has just not answered."""
     queue_breaker().admit()
     try:
-        current_app.send_task(task, args=arguments, expires=expires, priority=priority, retry=False)
+        with current_app.producer_or_acquire() as producer:
+            producer.connection.ensure_connection(max_retries=0)  # else it is tried for six seconds
+            current_app.send_task(
+                task, args=arguments, expires=expires, priority=priority, retry=False, producer=producer
+            )
     except (KombuError, redis.RedisError, OSError) as error:
         queue_breaker().failed()
         raise CouldNotAsk(f"the queue does not answer: {error}") from error

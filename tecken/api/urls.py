@@ -12,6 +12,7 @@ from django.views.generic import RedirectView
 from tecken.api.site import api
 from tecken.guards import cors
 from tecken.http import error_reply
+from tecken.tolls import limited
 
 PUBLIC = ("syminfo",)
 patterns, application, namespace = api.urls
@@ -36,7 +37,8 @@ def _in_json(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
 def _entrance(name: str | None, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponseBase]:
     if name == "api-root":
         return RedirectView.as_view(url="/api/docs")
-    return cors("GET, OPTIONS")(_in_json(view)) if name in PUBLIC else _in_json(view)
+    counted = limited("api")(_in_json(view))
+    return cors("GET, OPTIONS")(counted) if name in PUBLIC else counted
 
 
 for pattern in patterns:

@@ -16,14 +16,16 @@ from tecken.download.misses import Miss
 from tecken.download.names import Wanted, ignored, wanted
 from tecken.errors import Absent, BadModule, CouldNotAsk
 from tecken.guards import cors, get_only
-from tecken.http import answers_errors
 from tecken.runtimeconfig.current import options
 from tecken.symbols.ids import code_id
 from tecken.symbols.ids import file_name as valid_name
+from tecken.tolls import limited
 
 METHODS = "GET, HEAD, OPTIONS"
 YES = ("1", "true", "yes")
-READABLE = "Accept-Ranges, Content-Length, Content-Range, Debug-Time, ETag, Retry-After"
+READABLE = (
+    "Accept-Ranges, Content-Length, Content-Range, Debug-Time, ETag, RateLimit, RateLimit-Policy, Retry-After"
+)
 
 
 def download(prefix: str = "") -> Callable[..., HttpResponseBase]:
@@ -41,7 +43,7 @@ def download(prefix: str = "") -> Callable[..., HttpResponseBase]:
     return view
 
 
-@answers_errors
+@limited("download")
 @get_only
 def _answered(
     request: HttpRequest, prefix: str, debug_file: str, debug_id: str, file_name: str

@@ -10,12 +10,14 @@ from django.views.decorators.csrf import csrf_exempt
 from tecken import wiring
 from tecken.guards import View, body, cors, post_only
 from tecken.http import answers_errors, error_reply, json_reply
+from tecken.limits.port import Cost
 from tecken.metrics import REQUESTS
 from tecken.runtimeconfig.current import on_change, options
 from tecken.symbolicate.answer import V4, V5, Version
 from tecken.symbolicate.frames import FrameCache
 from tecken.symbolicate.schema import Job, Limits, v4_job, v5_jobs
 from tecken.symbolicate.service import Parts, symbolicate
+from tecken.tolls import limited, spend
 
 YES = ("1", "true", "yes")
 
@@ -60,7 +62,7 @@ def counted(version: str) -> Callable[[View], View]:
 @csrf_exempt
 @counted(V5.name)
 @cors("POST, OPTIONS")
-@answers_errors
+@limited("symbolicate", cost=None)
 @post_only
 @body(max_body)
 def v5(request: HttpRequest, content: bytes) -> HttpResponse:
@@ -70,7 +72,7 @@ def v5(request: HttpRequest, content: bytes) -> HttpResponse:
 @csrf_exempt
 @counted(V4.name)
 @cors("POST, OPTIONS")
-@answers_errors
+@limited("symbolicate", cost=None)
 @post_only
 @body(max_body)
 def v4(request: HttpRequest, content: bytes) -> HttpResponse:
@@ -92,5 +94,9 @@ def root(request: HttpRequest) -> HttpResponse:
 
 
 def _reply(request: HttpRequest, version: Version, jobs: Sequence[Job]) -> HttpResponse:
+    """Once it is known how many frames there are."""
+    frames = sum(len(stack) for job in jobs for stack in job.stacks)
+    spend(request, "symbolicate", Cost(frames=frames))
+    wiring.usage().count_version(version.name)
     debug = request.headers.get("Debug", "").strip().lower() in YES
     return json_reply(symbolicate(parts(), version, jobs, debug=debug, log=options().full_tracing))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from ipaddress import AddressValueError, IPv6Address, IPv6Network
+
 from django.conf import settings
 from django.http import HttpRequest
 
@@ -11,3 +13,14 @@ def address(request: HttpRequest) -> str:
     if proxies and seen:
         return seen[-min(proxies, len(seen))]
     return str(request.META.get("REMOTE_ADDR", ""))
+
+
+def network(address: str) -> str:
+    """What one subscriber has: of IPv6 the first 64 bits."""
+    if ":" not in address:
+        return address
+    try:
+        ip = IPv6Address(address.partition("%")[0])
+    except AddressValueError:
+        return address
+    return str(ip.ipv4_mapped or IPv6Network((ip, 64), strict=False))

@@ -13,9 +13,11 @@ from tecken import wiring
 from tecken.errors import Absent
 from tecken.guards import Grant, body, permitted, post_only, streamed
 from tecken.http import answers_errors, error_reply, json_reply
+from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
 from tecken.sources.port import compressed
 from tecken.sources.staging import Slot
+from tecken.tolls import limited, spend
 from tecken.upload import direct
 from tecken.upload.models import Protocol, Upload
 from tecken.upload.shown import shown
@@ -50,10 +52,13 @@ def writes_try(grant: Grant) -> bool:
 @answers_errors
 @post_only
 @permitted(*UPLOADERS)
+@limited("upload", cost=None)
 @body(lambda: MAX_BODY_BYTES)
 def announce(request: HttpRequest, content: bytes) -> HttpResponse:
+    """What is announced is counted, since it may go to storage past us."""
     grant: Grant = request.auth  # type: ignore[attr-defined]
     files = announced(content, options().upload_direct_max_files)
+    spend(request, "upload", Cost(bytes=sum(max(0, file.size) for file in files)))
     upload, verdicts = direct.begin(grant.user, writes_try(grant), files)
     actions = [_action(request, verdict) for verdict in verdicts]
     answer = {

@@ -35,17 +35,21 @@ def take(upload: Upload, named: Named, raw: Callable[[], Iterable[bytes]]) -> Ou
     return _keep(upload, named, raw)
 
 
-def complete(upload: Upload, named: Named) -> Outcome:
-    """Keep what lies in the upload's slot; the same answer when that was done before."""
+def complete(upload: Upload, named: Named, pay: Callable[[int], None]) -> Outcome:
+    """Keep what lies in the upload's slot; the same answer when that was done before.
+
+    `pay` is told its size in bytes first. What it raises leaves the slot as it is: complete it again later.
+    """
     slot = Slot(upload.pk, 0)
-    outcome = _outcome(upload) if upload.completed_at else _keep_staged(upload, named, slot)
+    outcome = _outcome(upload) if upload.completed_at else _keep_staged(upload, named, slot, pay)
     wiring.staging().delete(slot)
     return outcome
 
 
-def _keep_staged(upload: Upload, named: Named, slot: Slot) -> Outcome:
+def _keep_staged(upload: Upload, named: Named, slot: Slot, pay: Callable[[int], None]) -> Outcome:
     try:
         with staged(slot) as spool:
+            pay(spool.tell())
             return _keep(upload, named, partial(chunks, spool))
     except Absent:
         raise BadInput("The file was not sent") from None

@@ -14,10 +14,12 @@ from django.http import HttpRequest, HttpResponse
 from tecken.errors import Absent, BadInput, TooMuch
 from tecken.guards import Grant, body, permitted, post_only
 from tecken.http import answers_errors, json_reply
+from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
 from tecken.sources.port import symbol_file
 from tecken.sources.staging import Slot
 from tecken.symbols.ids import module_key
+from tecken.tolls import limited, spend, upload_cost
 from tecken.upload import single, symupload
 from tecken.upload.direct_views import UPLOADERS, mine, own_address, writes_try
 from tecken.upload.keep import storage
@@ -54,6 +56,7 @@ def status(request: HttpRequest, debug_file: str, debug_id: str) -> HttpResponse
 
 @post_only
 @uploader
+@limited("upload")
 def create(request: HttpRequest) -> HttpResponse:
     """The address is always ours: this client's PUT is chunked, which S3 refuses."""
     grant: Grant = request.auth  # type: ignore[attr-defined]
@@ -64,15 +67,22 @@ def create(request: HttpRequest) -> HttpResponse:
 
 @post_only
 @uploader
+@limited("upload", cost=None)
 @body(lambda: MAX_COMPLETION_BYTES)
 def complete(request: HttpRequest, content: bytes, number: int) -> HttpResponse:
     upload = mine(request, number, Protocol.SYM_UPLOAD)
-    outcome = single.complete(upload, symupload.from_completion(content))
+    outcome = single.complete(upload, symupload.from_completion(content), lambda size: _pay(request, size))
     return json_reply(symupload.spoken(result=symupload.RESULTS[outcome]))
+
+
+def _pay(request: HttpRequest, size: int) -> None:
+    """The PUT before carried no token."""
+    spend(request, "upload", Cost(0, 0, size))
 
 
 @post_only
 @uploader
+@limited("upload", upload_cost)
 def send(request: HttpRequest) -> HttpResponse:
     """Status 200, never 201, which the client takes for a failure."""
     grant: Grant = request.auth  # type: ignore[attr-defined]

@@ -12,7 +12,9 @@ from django.http import HttpRequest, HttpResponse
 
 from tecken.guards import Grant, permitted, post_only
 from tecken.http import answers_errors, json_reply
+from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
+from tecken.tolls import limited, spend, upload_cost
 from tecken.upload import whole
 from tecken.upload.direct_views import UPLOADERS, writes_try
 from tecken.upload.fetch import Rules, fetched
@@ -26,6 +28,7 @@ PROGRESS = "/api/uploads/upload/{}"
 @answers_errors
 @post_only
 @permitted(*UPLOADERS)
+@limited("upload", upload_cost)
 def upload_archive(request: HttpRequest) -> HttpResponse:
     """201 when every member is kept; with `?async=1` 202 at once."""
     grant: Grant = request.auth  # type: ignore[attr-defined]
@@ -45,6 +48,7 @@ def _archive(request: HttpRequest) -> Iterator[Archive]:
             yield found
             return
         with fetched(found, _rules()) as archive:
+            spend(request, "upload", Cost(0, 0, archive.size))
             yield archive
 
 

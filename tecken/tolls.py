@@ -1,0 +1,116 @@
+"""What a request costs whoever asks, and what its answer says of that; tecken.limits decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
+from typing import NamedTuple
+
+from django.http import HttpRequest, HttpResponse
+
+from tecken import inforce, wiring
+from tecken.errors import OverLimit
+from tecken.http import Reply, answers_errors
+from tecken.limits.headers import policies, states
+from tecken.limits.port import Caller, Cost, Limit, Scope, Verdict
+from tecken.tokens.address import address, network
+from tecken.tokens.seen import seen
+
+METERED_BYTES = 8 << 20  # of an unknown length, in one round trip
+
+
+class Bill(NamedTuple):
+    """What a request has spent in one go."""
+
+    caller: Caller
+    cost: Cost
+    limits: tuple[Limit, ...]
+    verdict: Verdict
+
+
+def limited(
+    scope: Scope, cost: Callable[[HttpRequest], Cost] | None = lambda _request: Cost()
+) -> Callable[[Callable[..., Reply]], Callable[..., Reply | HttpResponse]]:
+    """Counts what `cost` says before the view is called; with None the view calls `spend` itself.
+
+    An answer says how its limits stand. When it fails, bytes that it cost are given back.
+    """
+
+    def guard(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResponse]:
+        @answers_errors
+        def counted(request: HttpRequest, *args: object, **kwargs: object) -> Reply:
+            if cost is not None:
+                spend(request, scope, cost(request))
+            return view(request, *args, **kwargs)
+
+        @wraps(view)
+        def inner(request: HttpRequest, *args: object, **kwargs: object) -> Reply | HttpResponse:
+            reply = counted(request, *args, **kwargs)
+            if standings := getattr(request, "standings", ()):
+                reply["RateLimit-Policy"], reply["RateLimit"] = policies(standings), states(standings)
+            if reply.status_code >= HTTPStatus.BAD_REQUEST:
+                _give_back_bytes(request)
+            return reply
+
+        return inner
+
+    return guard
+
+
+def upload_cost(request: HttpRequest) -> Cost:
+    """As its Content-Length says; without one `streamed` counts what comes."""
+    length = request.META.get("CONTENT_LENGTH")
+    request.unmeasured = not length  # type: ignore[attr-defined]
+    return Cost(bytes=int(length or 0))
+
+
+def spend(request: HttpRequest, scope: Scope, cost: Cost) -> None:
+    """Raises OverLimit, TooMuch, CouldNotAsk, as a Limiter does."""
+    limits, caller = inforce.limits(scope), caller_of(request)
+    if limits:
+        try:
+            verdict = wiring.limiter().spend(caller, cost, limits)
+        except OverLimit as error:
+            request.standings = error.standings  # type: ignore[attr-defined]
+            raise
+        request.standings = verdict.standings  # type: ignore[attr-defined]
+        bills = request.__dict__.setdefault("bills", [])
+        bills.append(Bill(caller, cost, limits, verdict))
+    wiring.usage().count(scope, cost, caller.token)
+
+
+def caller_of(request: HttpRequest) -> Caller:
+    """Whom it counts for. With a token that nobody has it counts for its address."""
+    where, grant = network(address(request)), getattr(request, "auth", None)
+    if grant is not None:
+        return Caller(where, grant.token.pk if grant.token else None, str(grant.user.pk))
+    key = request.META.get("HTTP_AUTH_TOKEN")
+    who = seen().who(key) if key else None
+    return Caller(where, *who) if who else Caller(where)
+
+
+def _give_back_bytes(request: HttpRequest) -> None:
+    for bill in getattr(request, "bills", ()):
+        if bill.cost.bytes:
+            wiring.limiter().refund(bill.caller, Cost(0, 0, bill.cost.bytes), bill.limits, bill.verdict)
+            wiring.usage().count(bill.limits[0].scope, Cost(0, 0, -bill.cost.bytes), bill.caller.token)
+
+
+class Meter:
+    """Counts the bytes of an upload whose length nobody said, as they come."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+        self._bytes = 0
+        self._runs = getattr(request, "unmeasured", False)
+
+    def add(self, count: int) -> None:
+        self._bytes += count
+        if self._bytes >= METERED_BYTES:
+            self.read()
+
+    def read(self) -> None:
+        if self._runs and self._bytes:
+            spend(self._request, "upload", Cost(0, 0, self._bytes))
+        self._bytes = 0
