@@ -16,6 +16,7 @@ from honcho.manager import Manager
 from honcho.printer import Message, Printer
 
 from run.checkout import HOME, ROOT, STATE, claim, environment, running
+from run.web import count_anew
 from tests.support.redis_server import free_port, server_binary
 
 AS_ROOT = "ignore:You're running the worker with superuser"  # in a throw-away machine often the only user
@@ -95,9 +96,11 @@ def serve(env: dict[str, str]) -> int:
     manager = Manager(Screen())
     manager.add_process("redis-cache", redis(IMAGES / "redis-cache", env["REDIS_URL"]), quiet=True)
     manager.add_process("redis-store", redis(IMAGES / "redis", env["REDIS_STORE_URL"]), quiet=True)
+    counted = HOME / "metrics"
+    count_anew(counted)
+    env = {**env, "PROMETHEUS_MULTIPROC_DIR": str(counted)}
     manager.add_process("worker", python(WORKER), env=env)
-    counted = {"PROMETHEUS_MULTIPROC_DIR": str(HOME / "metrics")}
-    manager.add_process("web", python("-m run.web"), env={**env, **counted})
+    manager.add_process("web", python("-m run.web"), env=env)
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     tour = subprocess.Popen([sys.executable, "-m", "run.tour"], env=env)
     manager.loop()

@@ -21,10 +21,21 @@ DEFAULTS = {
 
 
 def count_anew(directory: Path) -> None:
-    """Forgets what processes of an earlier start have counted."""
+    """Forgets what processes have counted that have ended; a worker may be there already."""
     directory.mkdir(parents=True, exist_ok=True)
     for path in directory.glob("*.db"):
-        path.unlink()
+        if not _runs(path.stem.rpartition("_")[2]):
+            path.unlink()
+
+
+def _runs(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError, ValueError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 if __name__ == "__main__":

@@ -78,10 +78,13 @@ def test_processes_are_counted_together(tmp_path: Path) -> None:
 def test_a_start_counts_anew(tmp_path: Path) -> None:
     directory = tmp_path / "metrics"
     count_anew(directory)
-    (directory / "counter_1.db").touch()
-    (directory / "notes").touch()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    ours = f"counter_{os.getpid()}.db"
+    for name in (f"counter_{gone.pid}.db", "histogram_x.db", ours, "notes"):
+        (directory / name).touch()
     count_anew(directory)
-    assert [path.name for path in directory.iterdir()] == ["notes"]
+    assert sorted(path.name for path in directory.iterdir()) == [ours, "notes"]
 
 
 def shown(figures: list[Figure], directory: Path | None = None) -> dict[str, float]:
