@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urlsplit
 import dj_database_url
 from environs import Env, ValidationError, validate
 
+from tecken.jobs.keys import CONVERT, HOUSEKEEPING, QUEUES, UPLOAD
 from tecken.redisclient import sentinels
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -317,15 +318,19 @@ CACHES: dict[str, dict[str, Any]] = {
 }
 
 # A job that is not acknowledged is delivered again, so every task must be safe to run twice, and the
-# visibility timeout (wanted in three places) stays above the longest task. Without a socket timeout a publish
-# to a broker that does not answer would wait for ever; a worker's BRPOP alone may take one second.
+# visibility timeout (wanted in three places) is longer than a worker may have a job: until its time has come
+# (tecken.jobs.task.LONGEST_PAUSE), until a process is free, and until it is done. Jobs of a worker that is
+# gone do not wait for it (tecken.jobs.heartbeat). Without a socket timeout a publish to a broker that does
+# not answer would wait for ever; a worker's BRPOP alone may take one second.
 
 REDIS_QUEUE_URL = database(REDIS_URL, 1)
 CELERY_BROKER_URL = broker(REDIS_URL, 1)
 if REDIS_URL.startswith(("rediss:", "sentinels:")):
     CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED, **trusted(REDIS_URL)}  # not so by default
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_VISIBILITY_TIMEOUT = 2 * CONVERT_TIME_LIMIT_SECONDS
+CELERY_TASK_SOFT_TIME_LIMIT = CONVERT_TIME_LIMIT_SECONDS
+CELERY_TASK_TIME_LIMIT = CONVERT_TIME_LIMIT_SECONDS + 30
+CELERY_VISIBILITY_TIMEOUT = 2 * CELERY_TASK_TIME_LIMIT + 660
 CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS = {"visibility_timeout": CELERY_VISIBILITY_TIMEOUT}
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": CELERY_VISIBILITY_TIMEOUT,
@@ -338,8 +343,16 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
-CELERY_TASK_SOFT_TIME_LIMIT = CONVERT_TIME_LIMIT_SECONDS
-CELERY_TASK_TIME_LIMIT = CONVERT_TIME_LIMIT_SECONDS + 30
+CELERY_TASK_REJECT_ON_WORKER_LOST = True  # and tecken.jobs.task counts how often
+CELERY_TASK_ACKS_ON_FAILURE = True
+CELERY_TASK_ACKS_ON_TIMEOUT = False  # which ends its process, too
+CELERY_TASK_QUEUES = {name: {"exchange": name, "routing_key": name} for name in QUEUES}
+CELERY_TASK_DEFAULT_QUEUE = HOUSEKEEPING
+CELERY_TASK_ROUTES = {
+    "tecken.symbolicate.tasks.*": {"queue": CONVERT},
+    "tecken.upload.tasks.keep_upload": {"queue": UPLOAD},
+}
+CELERY_BEAT_SCHEDULER = "tecken.jobs.beat:OneBeat"
 CELERY_BEAT_SCHEDULE = {
     "reconcile-runtime-configuration": {
         "task": "tecken.runtimeconfig.tasks.reconcile",
@@ -360,6 +373,20 @@ CELERY_BEAT_SCHEDULE = {
         "task": "tecken.download.tasks.clean",
         "schedule": 3600.0,
         "options": {"expires": 3600.0},
+    },
+    "forget-lost-jobs": {
+        "task": "tecken.jobs.tasks.clean",
+        "schedule": 3600.0,
+        "options": {"expires": 3600.0},
+    },
+    **{
+        f"canary-{queue}": {
+            "task": "tecken.jobs.tasks.canary",
+            "args": [queue],
+            "schedule": 15.0,
+            "options": {"queue": queue, "expires": 60.0},
+        }
+        for queue in QUEUES
     },
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

@@ -1,22 +1,30 @@
 """Processes of Celery have the runtime configuration, and a job has one set of options.
 
-The same set from its first line to the line in the log that says how it ended.
+The same set from its first line to the line in the log that says how it ended. A message says when it was
+sent, and one that no job can be made of is kept.
 """
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from celery.signals import (
     beat_init,
+    before_task_publish,
     celeryd_init,
     task_postrun,
     task_prerun,
+    task_rejected,
+    task_revoked,
+    task_unknown,
     worker_process_init,
     worker_ready,
 )
 
 from tecken.inforce import follow_log_level
+from tecken.jobs import dead
+from tecken.jobs.records import records
 from tecken.runtimeconfig import current
 
 
@@ -49,3 +57,21 @@ def pin(task: Any, **_more: object) -> None:
 def unpin(task: Any, **_more: object) -> None:
     """Celery sends this however the job ended, in the thread of `pin`."""
     task.request.pinned.__exit__(None, None, None)
+
+
+@before_task_publish.connect  # type: ignore[untyped-decorator]
+def say_when(headers: dict[str, Any], **_more: object) -> None:
+    headers["sent"] = time.time()
+
+
+@task_unknown.connect  # type: ignore[untyped-decorator]
+@task_rejected.connect  # type: ignore[untyped-decorator]
+def keep(message: Any, exc: Exception | None, **_more: object) -> None:
+    """Celery would drop it: it was sent by another version, or by somebody else."""
+    records().bury(dead.unread(message, f"no job can be made of it: {exc!r}"))
+
+
+@task_revoked.connect  # type: ignore[untyped-decorator]
+def forget(request: Any, **_more: object) -> None:
+    """It has expired, or somebody revoked it."""
+    records().end(request.id)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from celery import Task, shared_task
 
 from tecken import wiring
+from tecken.jobs.task import pause
 from tecken.store.port import Missing
 from tecken.symbols.ids import module_key
 
-FIRST_PAUSE = 10  # seconds, longer than "unreachable" is remembered; each next one is twice as long
+FIRST_PAUSE = 15.0  # seconds; even half of it is longer than "unreachable" is remembered
 TRIES_AGAIN = 6
 
 
@@ -28,4 +29,4 @@ def convert(self: Task, debug_file: str, debug_id: str) -> None:
     """
     answer = wiring.worker().work(module_key(debug_file, debug_id))
     if isinstance(answer, Missing) and answer.kind == "unreachable" and self.request.retries < TRIES_AGAIN:
-        raise self.retry(countdown=FIRST_PAUSE * 2**self.request.retries)
+        raise self.retry(countdown=pause(FIRST_PAUSE, self.request.retries))

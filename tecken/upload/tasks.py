@@ -6,11 +6,12 @@ from celery import Task, shared_task
 from django.utils import timezone
 
 from tecken.errors import CouldNotAsk
+from tecken.jobs.task import pause
 from tecken.upload import whole
 from tecken.upload.models import Upload
 from tecken.upload.retention import Retention
 
-FIRST_PAUSE = 5  # seconds; each next one is twice as long
+FIRST_PAUSE = 8.0  # seconds
 
 
 @shared_task(name=whole.TASK, bind=True, acks_late=True, ignore_result=True, max_retries=6)  # type: ignore[untyped-decorator]
@@ -22,7 +23,7 @@ def keep_upload(self: Task, number: int) -> None:
     try:
         whole.keep_staged(upload)
     except CouldNotAsk as error:
-        raise self.retry(exc=error, countdown=FIRST_PAUSE * 2**self.request.retries) from None
+        raise self.retry(exc=error, countdown=pause(FIRST_PAUSE, self.request.retries)) from None
 
 
 @shared_task(ignore_result=True)  # type: ignore[untyped-decorator]

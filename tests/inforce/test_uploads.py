@@ -89,7 +89,7 @@ def test_the_address_of_a_direct_upload(builder: Uploader) -> None:
 
 def tasks() -> int:
     with app.connection_for_read() as connection:
-        return int(connection.default_channel.client.llen("celery\x06\x169"))
+        return int(connection.default_channel.client.llen("convert\x06\x169"))
 
 
 def test_conversion_ahead_of_demand(builder: Uploader) -> None:

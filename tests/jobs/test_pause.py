@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tecken.jobs.keys import QUEUES
 from tests.jobs.worker import LATE, Worker, working
 from tests.support.sentinel import wait_until
 
@@ -22,13 +23,13 @@ def test_none_starts_and_none_is_lost(tmp_path: Path, pool: str) -> None:
         worker.shut()
         for name in LATER:
             worker.send("mark", name)
-        wait_until(lambda: worker.queue.llen("celery") == 21, LATE, "it goes back to its queue")
+        wait_until(lambda: worker.queue.llen("housekeeping") == 21, LATE, "it goes back to its queue")
         assert worker.paused()  # and still answers
         assert worker.done() == ["before"]
         worker.open()
         worker.wait_for("before", "in a second", *LATER)
         wait_until(lambda: worker.queue.hlen("unacked") == 0, LATE, "the worker has forgotten all of them")
-        assert worker.queue.llen("celery") == 0
+        assert worker.queue.llen("housekeeping") == 0
         assert worker.paused() == []
 
 
@@ -38,10 +39,10 @@ def test_a_lost_connection_changes_nothing(tmp_path: Path) -> None:
         worker.send("mark", "one")
         worker.server.stop()
         worker.server.start()
-        wait_until(lambda: worker.paused() == ["celery"], LATE, "the worker is back")
+        wait_until(lambda: worker.paused() == sorted(QUEUES), LATE, "the worker is back")
         worker.send("mark", "another")
-        assert worker.paused() == ["celery"]
-        assert (worker.done(), worker.queue.llen("celery")) == ([], 2)
+        assert worker.paused() == sorted(QUEUES)
+        assert (worker.done(), worker.queue.llen("housekeeping")) == ([], 2)
         worker.open()
         worker.wait_for("one", "another")
 
@@ -50,8 +51,8 @@ def test_one_that_starts_meanwhile_waits_too(tmp_path: Path) -> None:
     with working(tmp_path, "prefork") as worker:
         worker.config.set("is-under-maintenance", "x")  # it takes longer than this to start
         worker.send("mark", "one")
-        wait_until(lambda: worker.paused() == ["celery"], LATE, "the worker pauses")
-        assert (worker.done(), worker.queue.llen("celery")) == ([], 1)
+        wait_until(lambda: worker.paused() == sorted(QUEUES), LATE, "the worker pauses")
+        assert (worker.done(), worker.queue.llen("housekeeping")) == ([], 1)
 
 
 def test_a_job_has_one_version_and_so_has_its_log(tmp_path: Path) -> None:

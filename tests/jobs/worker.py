@@ -13,6 +13,7 @@ from typing import Any
 import redis
 from celery import Celery
 
+from tecken.jobs.keys import HOUSEKEEPING, QUEUES
 from tests.jobs.marks import DONE
 from tests.support.redis_server import RedisServer
 from tests.support.sentinel import wait_until
@@ -36,9 +37,10 @@ class Worker:
         with Celery(broker=broker, set_as_current=False) as app, app.connection_for_write() as connection:
             yield app, connection
 
-    def send(self, task: str, *arguments: object, countdown: float | None = None) -> None:
+    def send(self, task: str, *arguments: object, **options: Any) -> None:
+        """To the queue `housekeeping`, unless `options` name another."""
         with self._connected() as (app, connection):
-            app.send_task(task, args=arguments, countdown=countdown, connection=connection)
+            app.send_task(task, arguments, connection=connection, **{"queue": HOUSEKEEPING, **options})
 
     def done(self) -> list[str]:
         return [str(name) for name in self.cache.lrange(DONE, 0, -1)]
@@ -54,7 +56,7 @@ class Worker:
 
     def shut(self) -> None:
         self.config.set("is-under-maintenance", "")
-        wait_until(lambda: self.paused() == ["celery"], LATE, "the worker pauses")
+        wait_until(lambda: self.paused() == sorted(QUEUES), LATE, "the worker pauses")
 
     def open(self) -> None:
         self.config.delete("is-under-maintenance")

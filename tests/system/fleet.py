@@ -85,7 +85,7 @@ class Fleet(Site):
         self._answers.write_text("")
         with Celery(broker=self.broker, set_as_current=False) as app:
             for _ in range(self.JOBS):
-                app.send_task("observe", args=[str(self._answers)], retry=False)
+                app.send_task("observe", args=[str(self._answers)], queue="housekeeping", retry=False)
 
     def wait_for_jobs(self) -> Seen:
         wait_until(lambda: self._answers.read_text().count("\n") == self.JOBS, LATE, "all jobs are done")

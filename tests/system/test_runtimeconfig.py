@@ -231,7 +231,7 @@ def test_jobs_wait_while_there_is_maintenance_and_are_done_after_it(fleet: Fleet
             wait_until(lambda: consumers(queue) == 0, LATE, "the worker takes no more jobs")
             fleet.send_jobs()
             wait_until(lambda: all_answer(fleet, expected=True), SOON, "every process is shut")
-            assert queue.llen("celery") == fleet.JOBS
+            assert queue.llen("housekeeping") == fleet.JOBS
         finally:
             configuration.delete("is-under-maintenance")
         fleet.wait_for_jobs()

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import time
+
+from celery import Task, shared_task
+
+from tecken.jobs import keys
+from tecken.jobs.records import queue_client, records
+
+
+@shared_task(bind=True, ignore_result=True)  # type: ignore[untyped-decorator]
+def canary(self: Task, queue: str) -> None:
+    """Safe to run twice. How long it waited in its queue is how long everything there waits."""
+    now = time.time()
+    queue_client().hset(keys.CANARIES, queue, f"{max(0.0, now - self.request.get('sent', now))} {now}")
+
+
+@shared_task(ignore_result=True)  # type: ignore[untyped-decorator]
+def clean() -> None:
+    """Safe to run twice."""
+    records().clean()
