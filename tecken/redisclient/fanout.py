@@ -107,6 +107,8 @@ class ClusterPool(redis.ConnectionPool):
 
         Raises what redis-py raises while no node has told who has the slots.
         """
+        if not commands:
+            return []
         self._look_when_due()
         answers = self._asked([self._owners[key_slot(command.key)] for command in commands], commands)
         sent_on = [place for place, answer in enumerate(answers) if isinstance(answer, AskError)]

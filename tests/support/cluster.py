@@ -80,6 +80,28 @@ class RedisCluster:
     ) -> None:
         self._running.close()
 
+    def owner(self, slot: int) -> Node:
+        """At the beginning."""
+        return self.primaries[slot * len(self.primaries) // SLOTS]
+
+    def other(self, slot: int) -> Node:
+        """A primary that has not this slot."""
+        return next(node for node in self.primaries if node is not self.owner(slot))
+
+    def open(self, slot: int, new: Node) -> None:
+        """The slot is on its way to another node: its keys may be at either."""
+        self._set_slot(new, slot, "IMPORTING", self.owner(slot).id)
+        self._set_slot(self.owner(slot), slot, "MIGRATING", new.id)
+
+    def give(self, slot: int, new: Node) -> None:
+        """The slot, which must be empty, has another node from now on."""
+        for node in (new, *self.primaries):
+            self._set_slot(node, slot, "NODE", new.id)
+
+    def _set_slot(self, node: Node, slot: int, *what: str) -> None:
+        with redis.Redis.from_url(node.server.url) as connected:
+            connected.execute_command("CLUSTER", "SETSLOT", slot, *what)
+
     def _all(self) -> list[Node]:
         return self.primaries + self.replicas
 
