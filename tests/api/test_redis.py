@@ -49,8 +49,8 @@ def test_what_an_operator_wants_to_see(client: Client) -> None:
     assert panel(shown(client), "redis-cache")["persistent"] is True
 
 
-def test_slow_commands_are_shown_without_what_they_were_about(client: Client) -> None:
-    with redis.Redis.from_url(wiring.settings.CACHES["store"]["LOCATION"]) as operator:
+def test_slow_commands_are_shown_without_what_they_were_about(client: Client, settings: Settings) -> None:
+    with redis.Redis.from_url(settings.CACHES["store"]["LOCATION"]) as operator:
         before = operator.config_get("slowlog-log-slower-than")["slowlog-log-slower-than"]
         operator.slowlog_reset()
         operator.config_set("slowlog-log-slower-than", ALL_SLOW)
