@@ -9,6 +9,7 @@ from celery import Celery
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tecken.settings")
 
 import tecken.jobs.signals
+import tecken.jobs.transport
 import tecken.logs.jobs  # noqa: F401 - as above
 import tecken.telemetry  # noqa: F401 - as above
 

@@ -1,0 +1,45 @@
+"""kombu's transports on Redis, with one mend.
+
+A worker that has lost its connection still acknowledges what it does, and gives back what it has not begun.
+In kombu 5.7 a channel whose connection is gone then fails with an AttributeError, for it no longer knows the
+server's address, and that ends the worker. As a lost connection it is what everybody expects: the message
+stays where it is and comes back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kombu.transport import TRANSPORT_ALIASES, redis
+from redis.exceptions import ConnectionError as ConnectionLost
+
+
+class Known:
+    """A channel's parameters, as long as there is a connection that knows them."""
+
+    connection: Any
+
+    def _connparams(self, *arguments: Any, **options: Any) -> Any:
+        if self.connection.client is None:
+            raise ConnectionLost("the connection of this channel is gone")
+        return super()._connparams(*arguments, **options)  # type: ignore[misc]
+
+
+class Channel(Known, redis.Channel):  # type: ignore[misc]
+    pass
+
+
+class SentinelChannel(Known, redis.SentinelChannel):  # type: ignore[misc]
+    pass
+
+
+class Transport(redis.Transport):  # type: ignore[misc]
+    Channel = Channel
+
+
+class SentinelTransport(redis.SentinelTransport):  # type: ignore[misc]
+    Channel = SentinelChannel
+
+
+OURS = f"{__name__}:{Transport.__name__}"
+TRANSPORT_ALIASES.update(redis=OURS, rediss=OURS, sentinel=f"{__name__}:{SentinelTransport.__name__}")
