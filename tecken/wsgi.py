@@ -8,9 +8,11 @@ from pathlib import Path
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
+from tecken import telemetry
 from tecken.celery import app  # tasks are sent by the current app
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tecken.settings")
+telemetry.start()
 application = get_wsgi_application()
 
 from tecken.inforce import follow_log_level  # noqa: E402 - only now is Django set up
