@@ -11,8 +11,8 @@ TRY_SECONDS = 1.0
 class Consumer(consumer.Consumer):  # type: ignore[misc]
     """Tries each second to reach a queue that went away.
 
-    Celery would do so after 2, 4, 6 and in the end every 30 seconds, which makes a short absence a long one for
-    whoever waits for a job.
+    Celery would do so after 2, 4, 6 and in the end every 30 seconds, which makes a short absence a long one
+    for whoever waits for a job.
     """
 
     def ensure_connected(self, conn: Any) -> Any:
