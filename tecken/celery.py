@@ -16,7 +16,14 @@ import tecken.telemetry  # noqa: F401 - as above
 app = Celery("tecken", task_cls="tecken.jobs.task:Job")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(
-    ["tecken.download", "tecken.jobs", "tecken.runtimeconfig", "tecken.symbolicate", "tecken.upload"]
+    [
+        "tecken.download",
+        "tecken.jobs",
+        "tecken.limits",
+        "tecken.runtimeconfig",
+        "tecken.symbolicate",
+        "tecken.upload",
+    ]
 )
 app.steps["consumer"].add("tecken.jobs.pause:Pause")
 app.steps["worker"].add("tecken.jobs.heartbeat:Heartbeat")

@@ -108,6 +108,13 @@ def broker_sentinels(url: str) -> dict[str, Any]:
     return {"master_name": named.master, "sentinel_kwargs": sentinel_kwargs}
 
 
+def broker_tls(url: str) -> dict[str, Any]:
+    """What the queue has to be told to check a certificate: by itself it believes any."""
+    if not url.startswith(("rediss:", "sentinels:")):
+        return {}
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **trusted(url)}
+
+
 env = Env(eager=False)
 
 ENVIRONMENT = env.str("ENVIRONMENT", "development")
@@ -165,8 +172,8 @@ RUNTIME_CONFIG_FILE = env.str("RUNTIME_CONFIG_FILE", f"{BASE_DIR}/var/runtime-co
 WORKER_MAX_MEMORY_KIB = env.int("WORKER_MAX_MEMORY_KIB", 512 * 1024)
 WORKER_MAX_TASKS = env.int("WORKER_MAX_TASKS", 500)
 HEALTH_CHECK_SECONDS = env.float("HEALTH_CHECK_SECONDS", 0.2, validate=validate.Range(min=0.01, max=60))
-LOG_FORMAT = env.str("LOG_FORMAT", "line", validate=validate.OneOf(["line", "json"]))
 DRAIN_FILE = env.str("DRAIN_FILE", "")
+LOG_FORMAT = env.str("LOG_FORMAT", "line", validate=validate.OneOf(["line", "json"]))
 OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "")
 SENTRY_DSN = env.str("SENTRY_DSN", "")
 WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", 0)
@@ -190,6 +197,7 @@ INSTALLED_APPS = [
     "ninja",
     "tecken",
     "tecken.download",
+    "tecken.limits",
     "tecken.runtimeconfig",
     "tecken.tokens",
     "tecken.upload",
@@ -325,8 +333,7 @@ CACHES: dict[str, dict[str, Any]] = {
 
 REDIS_QUEUE_URL = database(REDIS_URL, 1)
 CELERY_BROKER_URL = broker(REDIS_URL, 1)
-if REDIS_URL.startswith(("rediss:", "sentinels:")):
-    CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED, **trusted(REDIS_URL)}  # not so by default
+CELERY_BROKER_USE_SSL = broker_tls(REDIS_URL)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for Redis as long as it takes
 CELERY_WORKER_CONSUMER = "tecken.jobs.consumer:Consumer"
@@ -368,6 +375,11 @@ CELERY_BEAT_SCHEDULE = {
     },
     "remove-old-uploads": {
         "task": "tecken.upload.tasks.clean",
+        "schedule": 3600.0,
+        "options": {"expires": 3600.0},
+    },
+    "roll-up-usage": {
+        "task": "tecken.limits.tasks.roll_up",
         "schedule": 3600.0,
         "options": {"expires": 3600.0},
     },

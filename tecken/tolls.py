@@ -23,6 +23,7 @@ METERED_BYTES = 8 << 20  # of an unknown length, in one round trip
 class Bill(NamedTuple):
     """What a request has spent in one go."""
 
+    scope: Scope
     caller: Caller
     cost: Cost
     limits: tuple[Limit, ...]
@@ -49,8 +50,7 @@ def limited(
             reply = counted(request, *args, **kwargs)
             if standings := getattr(request, "standings", ()):
                 reply["RateLimit-Policy"], reply["RateLimit"] = policies(standings), states(standings)
-            if reply.status_code >= HTTPStatus.BAD_REQUEST:
-                _give_back_bytes(request)
+            _settle(request, failed=reply.status_code >= HTTPStatus.BAD_REQUEST)
             return reply
 
         return inner
@@ -67,7 +67,7 @@ def upload_cost(request: HttpRequest) -> Cost:
 
 def spend(request: HttpRequest, scope: Scope, cost: Cost) -> None:
     """Raises OverLimit, TooMuch, CouldNotAsk, as a Limiter does."""
-    limits, caller = inforce.limits(scope), caller_of(request)
+    limits, caller, verdict = inforce.limits(scope), caller_of(request), Verdict()
     if limits:
         try:
             verdict = wiring.limiter().spend(caller, cost, limits)
@@ -75,9 +75,7 @@ def spend(request: HttpRequest, scope: Scope, cost: Cost) -> None:
             request.standings = error.standings  # type: ignore[attr-defined]
             raise
         request.standings = verdict.standings  # type: ignore[attr-defined]
-        bills = request.__dict__.setdefault("bills", [])
-        bills.append(Bill(caller, cost, limits, verdict))
-    wiring.usage().count(scope, cost, caller.token)
+    request.__dict__.setdefault("bills", []).append(Bill(scope, caller, cost, limits, verdict))
 
 
 def caller_of(request: HttpRequest) -> Caller:
@@ -90,11 +88,14 @@ def caller_of(request: HttpRequest) -> Caller:
     return Caller(where, *who) if who else Caller(where)
 
 
-def _give_back_bytes(request: HttpRequest) -> None:
+def _settle(request: HttpRequest, failed: bool) -> None:
+    """Usage is what was served: of what failed the bytes are given back."""
     for bill in getattr(request, "bills", ()):
-        if bill.cost.bytes:
-            wiring.limiter().refund(bill.caller, Cost(0, 0, bill.cost.bytes), bill.limits, bill.verdict)
-            wiring.usage().count(bill.limits[0].scope, Cost(0, 0, -bill.cost.bytes), bill.caller.token)
+        cost: Cost = bill.cost
+        if failed and cost.bytes:
+            wiring.limiter().refund(bill.caller, Cost(0, 0, cost.bytes), bill.limits, bill.verdict)
+            cost = cost._replace(bytes=0)
+        wiring.usage().count(bill.scope, cost, bill.caller.token)
 
 
 class Meter:

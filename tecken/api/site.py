@@ -10,7 +10,7 @@ from django.views.decorators.vary import vary_on_headers
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
-from tecken.api import config, files, missing, redis, stats, syminfo, tokens, uploads
+from tecken.api import config, files, missing, redis, stats, syminfo, tokens, uploads, usage
 from tecken.errors import TeckenError
 from tecken.http import error_reply, not_found, reply_to
 
@@ -28,6 +28,7 @@ for prefix, router in {
     "config/": config.router,
     "redis/": redis.router,
     "syminfo/": syminfo.router,
+    "usage/": usage.router,
 }.items():
     api.add_router(prefix, router)
 

@@ -76,6 +76,10 @@ class MemoryLedger:
         return 1
 
 
+_busy: set[Usage] = set()
+"""With something to send: each lives until that is done, whoever forgets it."""
+
+
 class Usage:
     """`processes`: how many count, as far as one knows."""
 
@@ -94,6 +98,7 @@ class Usage:
         key = f"{DAY}{self._today()}"
         whose = "" if token is None else str(token)
         with self._lock:
+            _busy.add(self)
             for unit, amount in cost._asdict().items():
                 if amount:
                     self._counts[key, f"{what}:{unit}:{whose}"] += amount
@@ -101,6 +106,7 @@ class Usage:
     def count_version(self, version: str) -> None:
         key = f"{VERSION}{version}:{self._today()}"
         with self._lock:
+            _busy.add(self)
             self._counts[key, ""] += 1
 
     def flush(self) -> None:
@@ -112,6 +118,12 @@ class Usage:
                 logger.debug("usage is sent later: %s", error)
             else:
                 self._unsent = None
+                self._rest()
+
+    def _rest(self) -> None:
+        with self._lock:
+            if not self._counts:
+                _busy.discard(self)
 
     def _next(self) -> tuple[str, Counter[Field]]:
         """The batch that is not acknowledged yet, else a new one."""

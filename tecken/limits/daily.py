@@ -1,0 +1,98 @@
+"""Usage by days: read from redis-cache, written to the database, and deleted there once its day is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple, cast
+
+import redis
+from django.db import connection, transaction
+
+from tecken.limits.keys import QUOTA
+from tecken.limits.models import NOBODY
+from tecken.limits.usage import DAY, VERSION
+
+KEPT_DAYS = 2  # a batch may come late
+SCANNED = 1000
+WRITE = """
+INSERT INTO limits_usage (day, what, unit, token, amount) VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT (day, what, unit, token) DO UPDATE
+SET amount = CASE WHEN excluded.amount > limits_usage.amount THEN excluded.amount ELSE limits_usage.amount END
+"""
+
+
+class Row(NamedTuple):
+    """As the model Usage. The `what` of a version is `v5`."""
+
+    day: date
+    what: str
+    unit: str
+    token: int
+    amount: int
+
+
+def live(client: redis.Redis) -> list[Row]:
+    """What is on redis-cache. Raises redis.RedisError."""
+    return [row for name in _names(client) for row in _rows(client, name)]
+
+
+def roll_up(client: redis.Redis, today: date) -> int:
+    """Writes every day that is there; the answer is the number of rows.
+
+    Safe to run twice, and side by side: a row never becomes less, so neither a second write nor a Redis that
+    was emptied takes anything away.
+
+    Raises DatabaseError, redis.RedisError.
+    """
+    written, over = 0, today - timedelta(KEPT_DAYS)
+    for name in _names(client):
+        rows = _rows(client, name)
+        _write(rows)
+        written += len(rows)
+        if _day(name) < over:
+            client.delete(name)
+    _delete_quotas(client, over)
+    return written
+
+
+def utc_today() -> date:
+    return datetime.now(UTC).date()
+
+
+def _names(client: redis.Redis) -> Iterator[str]:
+    for prefix in (DAY, VERSION):
+        for name in client.scan_iter(match=f"{prefix}*", count=SCANNED):
+            yield cast("bytes", name).decode()
+
+
+def _rows(client: redis.Redis, name: str) -> list[Row]:
+    day = _day(name)
+    if name.startswith(VERSION):
+        amount = cast("bytes | None", client.get(name)) or 0
+        return [Row(day, name.split(":")[1], "requests", NOBODY, int(amount))]
+    fields = cast("dict[bytes, bytes]", client.hgetall(name))
+    return [_row(day, field.decode(), int(amount)) for field, amount in sorted(fields.items())]
+
+
+def _row(day: date, field: str, amount: int) -> Row:
+    what, unit, token = field.split(":")
+    return Row(day, what, unit, int(token or NOBODY), amount)
+
+
+def _day(name: str) -> date:
+    return datetime.strptime(name.rpartition(":")[2], "%Y%m%d").replace(tzinfo=UTC).date()
+
+
+def _write(rows: Iterable[Row]) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.executemany(WRITE, [(row.day.isoformat(), *row[1:]) for row in rows])
+
+
+def _delete_quotas(client: redis.Redis, over: date) -> None:
+    """Their windows ended before the day `over`."""
+    ended = {"day": f"{over:%Y%m%d}", "month": f"{over:%Y%m}"}
+    for window, name in ended.items():
+        for key in client.scan_iter(match=f"{QUOTA}{window}:*", count=SCANNED):
+            if cast(Any, key).decode().rpartition(":")[2] < name:
+                client.delete(key)

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from celery import shared_task
+from django.conf import settings
+
+from tecken import redisclient
+from tecken.limits import daily
+
+
+@shared_task(ignore_result=True)  # type: ignore[untyped-decorator]
+def roll_up() -> None:
+    """Safe to run twice, and while another one runs."""
+    client = redisclient.client(
+        settings.REDIS_COUNTERS_URL,
+        timeout=settings.REDIS_TIMEOUT_SECONDS,
+        connect_timeout=settings.REDIS_CONNECT_TIMEOUT_SECONDS,
+    )
+    with client:
+        daily.roll_up(client, daily.utc_today())
