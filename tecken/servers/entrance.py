@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from functools import cache
 
 from django.conf import settings
 from environs import EnvValidationError
@@ -19,8 +20,12 @@ from tecken.servers.verify import Verdict, verify
 Line = tuple[str, str]  # its level, as logs have it, and the text
 
 
+@cache
 def entrance() -> None:
-    """Raises SystemExit: 78 (EX_CONFIG) when somebody has to mend it, 75 (EX_TEMPFAIL) when it may pass."""
+    """Raises SystemExit: 78 (EX_CONFIG) when somebody has to mend it, 75 (EX_TEMPFAIL) when it may pass.
+
+    Once in a process and those that are forked from it: a worker may have its own beat.
+    """
     try:
         verdict = verify(tell=_waits)
     except EnvValidationError as error:

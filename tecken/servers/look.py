@@ -7,12 +7,12 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import redis
 from redis import exceptions
 
+from tecken import redisclient
 from tecken.servers.commands import Command
 from tecken.servers.facts import Facts, facts
 from tecken.servers.failure import failure
@@ -37,40 +37,45 @@ class Server(NamedTuple):
 
 
 class Look(NamedTuple):
-    """`reached`: it took our name and password."""
+    """`facts` of each of its nodes, which a cluster has several of. `reached`: it took our password."""
 
-    facts: Facts | None
+    facts: tuple[Facts, ...]
     problems: tuple[Problem, ...]
     reached: bool
 
 
 def look(server: Server, production: bool) -> Look:
     """Never raises; takes as long as the client's timeouts let each of a few round trips take."""
+    with server.client:
+        return _look(server, production)
+
+
+def _look(server: Server, production: bool) -> Look:
     try:
-        with _connected(server.client) as connection:
-            refused = [*_refused(server, connection)]
-            exposed = [*_exposed(server, connection)] if production else []
-            exposed += _expiring(server, connection)
-        found = _told(server)
+        nodes = redisclient.nodes(server.client)
+        problems = [problem for node in nodes for problem in _of_connection(server, node, production)]
+        told = [_told(node) for node in nodes]
     except (redis.RedisError, OSError, ValueError) as error:
-        return Look(None, (failure(server.name, server.url, error),), False)
-    unknown = [] if found else [_untold(server)]
-    return Look(found, (*refused, *exposed, *unknown), True)
+        return Look((), (failure(server.name, server.url, error),), False)
+    unknown = [_untold(server)] if None in told else []
+    facts_told = tuple(found for found in told if found)
+    return Look(facts_told, tuple(dict.fromkeys([*problems, *unknown])), True)
 
 
-@contextmanager
-def _connected(client: redis.Redis) -> Iterator[Any]:
-    connection: Any = client.connection_pool.get_connection()
+def _of_connection(server: Server, node: redis.Redis, production: bool) -> Iterator[Problem]:
+    connection: Any = node.connection_pool.get_connection()
     try:
-        yield connection
+        yield from _refused(server, connection)
+        yield from _exposed(server, connection) if production else ()
+        yield from _expiring(server, connection)
     finally:
         connection.disconnect()  # it listens to channels
-        client.connection_pool.release(connection)
+        node.connection_pool.release(connection)
 
 
-def _told(server: Server) -> Facts | None:
+def _told(node: redis.Redis) -> Facts | None:
     try:
-        return facts(server.client)
+        return facts(node)
     except exceptions.NoPermissionError:
         return None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -14,7 +13,6 @@ from tecken.servers.judge import CACHE, STORE, Problem
 from tecken.servers.look import Server
 
 SITE = "site"
-LAST_DATABASE = 3
 QUEUE_EVENTS = "/1.celeryev/*"
 VARIABLES = {CACHE: "REDIS_URL", STORE: "REDIS_STORE_URL"}
 
@@ -46,7 +44,7 @@ def has_secret_key() -> bool:
 
 
 def servers() -> list[Server]:
-    """Those whose URL can be used."""
+    """Those whose URL can be used, each with a client of its own that `look` closes."""
     named = []
     if _usable("REDIS_URL"):
         named.append(_cache_server(settings.CACHES["default"]["LOCATION"]))
@@ -59,7 +57,6 @@ def _usable(variable: str) -> bool:
     return bool(getattr(settings, variable)) and variable not in settings.MALFORMED
 
 
-@cache
 def _cache_server(url: str) -> Server:
     """With the last of its databases: where that one is, the others are."""
     client = redisclient.client(
@@ -71,7 +68,6 @@ def _cache_server(url: str) -> Server:
     return Server(CACHE, url, client, commands.CACHE, channels)
 
 
-@cache
 def _store_server(url: str) -> Server:
     client = redisclient.client(
         url,

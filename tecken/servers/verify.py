@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from typing import NamedTuple
 
 from django.conf import settings
@@ -19,10 +20,11 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds
 
 
 class Verdict(NamedTuple):
-    """`reached` are the names of the servers that could be looked at; of the others little is known."""
+    """`reached`: the names of the servers that took our password; `told`: of those that say what they are."""
 
     problems: tuple[Problem, ...]
-    reached: frozenset[str]
+    reached: frozenset[str] = frozenset()
+    told: frozenset[str] = frozenset()
 
     @property
     def errors(self) -> list[Problem]:
@@ -69,14 +71,22 @@ def _pauses() -> Iterator[float]:
 
 def _once() -> Verdict:
     if settings.DEMO_MODE:
-        return Verdict(tuple(ours.wrong_demo()), frozenset())
+        return Verdict(tuple(ours.wrong_demo()))
     looks = _looks()
     problems = [*ours.wrong(), *(problem for seen in looks.values() for problem in seen.problems)]
     said = {(problem.id, problem.server) for problem in problems}
-    cache, store = (looks[name].facts if name in looks else None for name in (CACHE, STORE))
-    by_facts = judged(cache, store, settings.ENVIRONMENT == "production")
-    problems += [problem for problem in by_facts if (problem.id, problem.server) not in said]
-    return Verdict(tuple(problems), frozenset(name for name, seen in looks.items() if seen.reached))
+    problems += [problem for problem in _judged(looks) if (problem.id, problem.server) not in said]
+    reached = frozenset(name for name, seen in looks.items() if seen.reached)
+    told = frozenset(name for name, seen in looks.items() if seen.facts)
+    return Verdict(tuple(problems), reached, told)
+
+
+def _judged(looks: dict[str, Look]) -> Iterable[Problem]:
+    """Of a cluster every node is judged, and what holds for several is said once."""
+    caches, stores = (looks[name].facts if name in looks else () for name in (CACHE, STORE))
+    pairs = product(caches or [None], stores or [None])
+    production = settings.ENVIRONMENT == "production"
+    return dict.fromkeys(problem for pair in pairs for problem in judged(*pair, production))
 
 
 def _looks() -> dict[str, Look]:

@@ -1,0 +1,181 @@
+"""Real servers, each wrong in its own way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from tecken import redisclient
+from tecken.servers import commands
+from tecken.servers.judge import CACHE
+from tecken.servers.look import Look, Server, look
+from tests.support.redis_server import RedisServer, free_port
+from tests.support.scripted_server import ScriptedServer
+
+CHANNELS = [("SUBSCRIBE", "tecken:config"), ("PSUBSCRIBE", "/1.celeryev/*")]
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    with RedisServer() as running:
+        yield running
+
+
+@pytest.fixture
+def operator(server: RedisServer) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(server.url) as client:
+        yield client
+
+
+def looked(url: str, production: bool = False) -> Look:
+    client = redisclient.client(url, timeout=1, connect_timeout=1)
+    return look(Server(CACHE, url, client, commands.CACHE, CHANNELS), production)
+
+
+def as_user(server: RedisServer, user: str) -> str:
+    return f"redis://{user}:s3cret@127.0.0.1:{server.port}/3"
+
+
+def allow(operator: redis.Redis, *rules: str) -> None:
+    operator.execute_command("ACL", "SETUSER", "ted", "on", ">s3cret", *rules)  # type: ignore[no-untyped-call]
+
+
+def problems(seen: Look) -> list[tuple[str, str]]:
+    return [(problem.id, problem.text) for problem in seen.problems]
+
+
+def test_a_server_that_is_well(server: RedisServer) -> None:
+    seen = looked(server.url)
+    assert problems(seen) == []
+    assert seen.reached
+    assert [found.role for found in seen.facts] == ["master"]
+
+
+def test_looking_changes_nothing(server: RedisServer, operator: redis.Redis) -> None:
+    looked(server.url)
+    assert operator.dbsize() == 0
+    assert operator.info("keyspace") == {}
+
+
+def test_an_account_with_all_that_is_needed_and_no_more(server: RedisServer, operator: redis.Redis) -> None:
+    names = sorted({command[0].lower() for command in commands.CACHE} | {*map(str.lower, commands.ALWAYS)})
+    allow(operator, "~*", "&*", *(f"+{name}" for name in names))
+    seen = looked(as_user(server, "ted"))
+    assert problems(seen) == []
+    assert seen.facts
+
+
+def test_every_command_that_is_not_allowed_is_named(server: RedisServer, operator: redis.Redis) -> None:
+    allow(operator, "~*", "&*", "+@all", "-lpush", "-evalsha")
+    assert problems(looked(as_user(server, "ted"))) == [
+        ("E03", "the account for redis-cache may not run LPUSH convert, EVALSHA " + "0" * 40)
+    ]
+
+
+def test_an_account_for_other_keys(server: RedisServer, operator: redis.Redis) -> None:
+    allow(operator, "~theirs:*", "&*", "+@all")
+    [(number, text)] = problems(looked(as_user(server, "ted")))
+    assert number == "E03"
+    assert "GET cold:answer:x" in text
+
+
+def test_an_account_for_other_channels(server: RedisServer, operator: redis.Redis) -> None:
+    allow(operator, "~*", "&theirs:*", "+@all")
+    [(number, text)] = problems(looked(as_user(server, "ted")))
+    assert number == "E03"
+    assert text.endswith("PUBLISH tecken:config, SUBSCRIBE tecken:config, PSUBSCRIBE /1.celeryev/*")
+
+
+def test_nothing_is_carried_out_where_transactions_are_not_allowed(
+    server: RedisServer, operator: redis.Redis
+) -> None:
+    allow(operator, "~*", "&*", "+@all", "-multi")
+    assert problems(looked(as_user(server, "ted"))) == [
+        ("E03", "the account for redis-cache may not run MULTI")
+    ]
+    assert operator.info("keyspace") == {}
+
+
+def test_a_server_that_forbids_config_is_looked_at_all_the_same(
+    server: RedisServer, operator: redis.Redis
+) -> None:
+    allow(operator, "~*", "&*", "+@all", "-config", "-acl")
+    seen = looked(as_user(server, "ted"))
+    assert problems(seen) == []
+    assert seen.facts[0].policy == "noeviction"
+
+
+def test_a_server_that_forbids_info_is_used_and_nothing_is_known_of_it(
+    server: RedisServer, operator: redis.Redis
+) -> None:
+    allow(operator, "~*", "&*", "+@all", "-info")
+    seen = looked(as_user(server, "ted"))
+    assert [problem.level for problem in seen.problems] == ["warning"]
+    assert (seen.reached, seen.facts) == (True, ())
+
+
+def test_a_wrong_password_is_not_shown(server: RedisServer, operator: redis.Redis) -> None:
+    operator.config_set("requirepass", "another")
+    seen = looked(f"redis://:s3cret@127.0.0.1:{server.port}/3")
+    assert not seen.reached
+    assert problems(seen) == [
+        (
+            "E03",
+            f"Failed to connect to Redis at redis://:***@127.0.0.1:{server.port}:"
+            " it refuses our user name or password",
+        )
+    ]
+
+
+def test_no_password_where_one_is_wanted(server: RedisServer, operator: redis.Redis) -> None:
+    operator.config_set("requirepass", "another")
+    [(number, _text)] = problems(looked(server.url))
+    assert number == "E03"
+
+
+def test_a_server_with_too_few_databases() -> None:
+    with RedisServer(databases="2") as small:
+        [(number, text)] = problems(looked(f"redis://127.0.0.1:{small.port}/3"))
+    assert number == "E08"
+    assert "too few databases" in text
+
+
+def test_a_replica_takes_no_writes(server: RedisServer, operator: redis.Redis) -> None:
+    operator.replicaof("127.0.0.1", free_port())
+    assert problems(looked(server.url)) == [("E04", "redis-cache takes no writes: it is a replica")]
+
+
+def test_a_full_server_takes_no_writes(server: RedisServer, operator: redis.Redis) -> None:
+    operator.config_set("maxmemory", 1)
+    seen = looked(server.url)
+    assert problems(seen) == [("E04", "redis-cache takes no writes: its memory is full")]
+    assert seen.problems[0].transient
+
+
+def test_a_server_with_too_few_replicas_takes_no_writes(server: RedisServer, operator: redis.Redis) -> None:
+    operator.config_set("min-replicas-to-write", 1)
+    [(number, text)] = problems(looked(server.url))
+    assert number == "E04"
+    assert "too few replicas" in text
+
+
+def test_a_server_that_hangs_up_may_want_tls() -> None:
+    with ScriptedServer() as rude:
+        [(number, text)] = problems(looked(f"redis://127.0.0.1:{rude.port}/3"))
+    assert number == "E02"
+    assert text.endswith("does this port want TLS (rediss://)?")
+
+
+def test_a_mute_server_costs_its_timeout(server: RedisServer) -> None:
+    server.pause()
+    [(number, text)] = problems(looked(server.url))
+    assert number == "E02"
+    assert "no answer in time" in text
+
+
+def test_in_production_a_password_is_expected(server: RedisServer) -> None:
+    assert problems(looked(server.url, production=True)) == [
+        ("W11", "redis-cache is used without a password")
+    ]
