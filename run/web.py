@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from run import drain
+
 DEFAULTS = {
     "GRANIAN_INTERFACE": "wsgi",
     "GRANIAN_HOST": "127.0.0.1",
@@ -42,4 +44,7 @@ if __name__ == "__main__":
     if metrics := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         count_anew(Path(metrics))
     command = [sys.executable, "-m", "granian", "tecken.wsgi:application"]
-    os.execve(sys.executable, command, {**DEFAULTS, **os.environ})
+    environment = {**DEFAULTS, **os.environ}
+    if seconds := float(environment.get("DRAIN_SECONDS", "0")):
+        sys.exit(drain.run(command, environment, seconds))
+    os.execve(sys.executable, command, environment)
