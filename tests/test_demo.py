@@ -161,6 +161,9 @@ print(alone.claim(Path(sys.argv[1])), flush=True)
 """
 
 
+LOOK = CLAIM.replace("claim", "is_free")
+
+
 def run(code: str, home: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", code, str(home)]
     return subprocess.run(command, cwd=BASE_DIR, capture_output=True, text=True, check=False)
@@ -174,10 +177,15 @@ def test_one_process_has_it_until_it_ends(tmp_path: Path) -> None:
     with first:
         assert first.stdout is not None
         assert first.stdout.readline() == "True\n"
-        assert run(CLAIM, home).stdout == "False\n"
+        assert [run(code, home).stdout for code in (CLAIM, LOOK)] == ["False\n"] * 2
         first.kill()
     assert run(CLAIM, home).stdout == "True\n"
     assert list(home.iterdir()) == []
+
+
+def test_whoever_looks_has_nothing(tmp_path: Path) -> None:
+    assert run(f"{LOOK}{CLAIM}", tmp_path).stdout == "True\nTrue\n"
+    assert run(LOOK, tmp_path / "not there").stdout == "True\n"
 
 
 def test_it_has_it_as_often_as_it_asks(tmp_path: Path) -> None:

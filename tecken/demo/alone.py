@@ -7,22 +7,38 @@ import os
 import sys
 from pathlib import Path
 
-REFUSED = 78  # EX_CONFIG
 _claimed: list[int] = []
 
 
 def claim(home: Path) -> bool:
     """Whether no other process has `home`, a directory; until this one ends it is ours then."""
-    if _claimed:
+    if not _claimed:
+        home.mkdir(parents=True, exist_ok=True)
+        directory = os.open(home, os.O_RDONLY)
+        if not _locked(directory):
+            os.close(directory)
+            return False
+        _claimed.append(directory)
+    return True
+
+
+def is_free(home: Path) -> bool:
+    """Whether `claim` would succeed, for a process that will start another."""
+    if _claimed or not home.exists():
         return True
-    home.mkdir(parents=True, exist_ok=True)
     directory = os.open(home, os.O_RDONLY)
+    try:
+        return _locked(directory)
+    finally:
+        os.close(directory)
+
+
+def _locked(directory: int) -> bool:
+    """Until it is closed."""
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(directory)
         return False
-    _claimed.append(directory)
     return True
 
 
@@ -31,7 +47,7 @@ def _end_child() -> None:
     if _claimed:
         print("❌ Demo mode refused: a demo is one process, and this one was forked from it", file=sys.stderr)
         sys.stderr.flush()
-        os._exit(REFUSED)
+        os._exit(os.EX_CONFIG)
 
 
 os.register_at_fork(after_in_child=_end_child)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def start(app: Celery, home: Path) -> None:
     """Raises SystemExit in a second process; `home` is a directory that they share."""
     if not alone.claim(home):
         print(f"❌ Demo mode refused: another process has {home}, and a demo is one process", file=sys.stderr)
-        raise SystemExit(alone.REFUSED)
+        raise SystemExit(os.EX_CONFIG)
     call_command("migrate", verbosity=0)
     worker.start(app)
 

@@ -11,7 +11,6 @@ from threading import Thread
 
 from celery import Celery
 from celery.beat import Scheduler
-from celery.signals import worker_ready
 from celery.worker import WorkController
 
 JOBS = 2  # at the same time
@@ -26,7 +25,6 @@ def start(app: Celery) -> None:
         loglevel="WARNING",
         without_gossip=True,
         without_mingle=True,
-        ready_callback=lambda consumer: worker_ready.send(sender=consumer),
     )
     atexit.register(worker.stop)
     Thread(target=worker.start, name="demo worker", daemon=True).start()
