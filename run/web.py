@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from run import drain
+from tecken.servers.entrance import entrance
 
 DEFAULTS = {
     "GRANIAN_INTERFACE": "wsgi",
@@ -41,9 +42,13 @@ def _runs(pid: str) -> bool:
 
 
 if __name__ == "__main__":
+    # Not in each process of granian, which ends with a status of its own; and one that replaces another
+    # while Redis is away serves what it can.
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tecken.settings")
+    entrance()
     if metrics := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         count_anew(Path(metrics))
-    command = [sys.executable, "-m", "granian", "tecken.wsgi:application"]
+    command = [sys.executable, "-m", "granian", "tecken.application:application"]
     environment = {**DEFAULTS, **os.environ}
     if seconds := float(environment.get("DRAIN_SECONDS", "0")):
         sys.exit(drain.run(command, environment, seconds))

@@ -5,13 +5,24 @@ from __future__ import annotations
 import os
 
 from celery import Celery
+from celery.signals import beat_init, celeryd_init
+
+from tecken.servers.entrance import entrance
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tecken.settings")
 
-import tecken.jobs.signals
-import tecken.jobs.transport
-import tecken.logs.jobs  # noqa: F401 - as above
-import tecken.telemetry  # noqa: F401 - as above
+
+@celeryd_init.connect  # type: ignore[untyped-decorator]
+@beat_init.connect  # type: ignore[untyped-decorator]
+def enter(**_more: object) -> None:
+    """Before all else that is connected. Of what could be raised here Celery lets only SystemExit through."""
+    entrance()
+
+
+import tecken.jobs.signals  # noqa: E402 - only then the others
+import tecken.jobs.transport  # noqa: E402 - mends it
+import tecken.logs.jobs  # noqa: E402 - as above
+import tecken.telemetry  # noqa: E402, F401 - as above
 
 app = Celery("tecken", task_cls="tecken.jobs.task:Job")
 app.config_from_object("django.conf:settings", namespace="CELERY")
