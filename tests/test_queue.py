@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from kombu.connection import Connection
+from kombu.exceptions import OperationalError
 from kombu.simple import SimpleQueue
 
-from tecken.settings import broker, broker_sentinels
+from tecken import settings
+from tecken.settings import broker, broker_sentinels, broker_tls
 from tests.support.sentinel import SentinelPair, wait_until
+from tests.support.tls import TlsSentinelPair, TlsServer, papers
 
 
 @contextmanager
 def connected(url: str) -> Iterator[Connection]:
     options = broker_sentinels(url)
-    with Connection(broker(url, 1), transport_options=options) as connection:  # type: ignore[no-untyped-call]
+    with Connection(  # type: ignore[no-untyped-call]
+        broker(url, 1), ssl=broker_tls(url) or None, transport_options=options
+    ) as connection:
         yield connection
 
 
@@ -28,7 +34,7 @@ def passes(url: str, text: str) -> bool:
         ):
             queue.put(text)
             return bool(queue.get(timeout=5).payload == text)
-    except connection.connection_errors:
+    except (OperationalError, *connection.connection_errors):
         return False
 
 
@@ -38,3 +44,24 @@ def test_behind_sentinels_that_want_a_password_the_queue_follows_its_master() ->
         pair.master.kill()
         pair.wait_for_other()
         wait_until(lambda: passes(pair.url, "after"), 10, "a message comes through the new master")
+
+
+@pytest.mark.parametrize("kind", [TlsServer, TlsSentinelPair])
+def test_over_tls_the_queue_believes_the_authority(
+    kind: type[TlsServer | TlsSentinelPair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with papers() as trusted, kind(trusted) as secured:
+        monkeypatch.setattr(settings, "REDIS_CA_FILE", str(trusted.authority))
+        assert passes(secured.secure_url, "over TLS")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
+@pytest.mark.parametrize("kind", [TlsServer, TlsSentinelPair])
+def test_over_tls_the_queue_believes_nobody_else(
+    kind: type[TlsServer | TlsSentinelPair], host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another authority, and another host's certificate."""
+    with papers(host) as shown, papers() as others, kind(shown) as secured:
+        believed = others if host == "127.0.0.1" else shown
+        monkeypatch.setattr(settings, "REDIS_CA_FILE", str(believed.authority))
+        assert not passes(secured.secure_url, "not believed")

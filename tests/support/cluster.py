@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -37,10 +39,15 @@ class RedisCluster:
     have a replica each."""
 
     def __init__(
-        self, conf_path: Path | None = None, primaries: int = 3, replicas: int = 0, **directives: str
+        self,
+        conf_path: Path | None = None,
+        primaries: int = 3,
+        replicas: int = 0,
+        server: Callable[..., RedisServer] = RedisServer,
+        **directives: str,
     ) -> None:
         self._running = ExitStack()
-        self._conf = conf_path
+        self._server = partial(server, conf_path)
         self._directives = {
             "cluster_enabled": "yes",
             "cluster_config_file": "nodes.conf",
@@ -107,7 +114,7 @@ class RedisCluster:
 
     def _node(self, number: int, of: int, primaries: int) -> Node:
         bus = free_port()
-        server = RedisServer(self._conf, cluster_port=str(bus), **self._directives)
+        server = self._server(cluster_port=str(bus), **self._directives)
         self._running.callback(server.close)
         first, last = ((SLOTS * n // primaries if primaries else 0) for n in (number, number + 1))
         return Node(

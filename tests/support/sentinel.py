@@ -45,11 +45,17 @@ class SentinelPair:
     `password` all five want it.
     """
 
-    def __init__(self, conf_path: Path | None = None, password: str = "", **directives: str) -> None:
+    def __init__(
+        self,
+        conf_path: Path | None = None,
+        password: str = "",
+        server: Callable[..., RedisServer] = RedisServer,
+        **directives: str,
+    ) -> None:
         self._password = password
         at_once = {"repl_diskless_sync_delay": "0", **directives}
-        self.master = RedisServer(conf_path, **at_once)
-        self.other = RedisServer(conf_path, **at_once)
+        self.master = server(conf_path, **at_once)
+        self.other = server(conf_path, **at_once)
         self._ports = [free_port() for _ in range(3)]
         self._home = tempfile.TemporaryDirectory(prefix="sentinel-")
         self._sentinels: list[subprocess.Popen[bytes]] = []

@@ -1,0 +1,76 @@
+"""Servers, sentinels and a cluster whose certificates are checked: the authority is believed by name only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from urllib.parse import quote
+
+import pytest
+import redis
+
+from tecken.redisclient import client
+from tests.support.sentinel import wait_until
+from tests.support.tls import Papers, TlsCluster, TlsSentinelPair, TlsServer, papers
+
+Secured = TlsServer | TlsSentinelPair | TlsCluster
+KINDS: dict[str, Callable[[Papers], Secured]] = {
+    "server": TlsServer,
+    "sentinels": TlsSentinelPair,
+    "cluster": TlsCluster,
+}
+NOT_BELIEVED = r"certificate verify failed|No master found"  # the latter is all that redis-py says
+
+
+@pytest.fixture(scope="module")
+def trusted() -> Iterator[Papers]:
+    with papers() as made:
+        yield made
+
+
+def believing(made: Papers, url: str) -> AbstractContextManager[redis.Redis]:
+    return client(f"{url}?ssl_ca_certs={quote(str(made.authority))}", timeout=5, connect_timeout=5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_authority_says_is_believed(kind: str, trusted: Papers) -> None:
+    with KINDS[kind](trusted) as secured, believing(trusted, secured.secure_url) as connected:
+        assert connected.mset({"one": "1", "two": "2", "three": "3"})
+        assert connected.mget("one", "two", "three") == [b"1", b"2", b"3"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_the_authority_nothing_is_believed(kind: str, trusted: Papers) -> None:
+    with (
+        KINDS[kind](trusted) as secured,
+        client(secured.secure_url, timeout=5, connect_timeout=5) as stranger,
+        pytest.raises(redis.ConnectionError, match=NOT_BELIEVED),
+    ):
+        stranger.get("one")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_certificate_for_another_host_is_not_believed(kind: str) -> None:
+    with (
+        papers("127.0.0.2") as other,
+        KINDS[kind](other) as secured,
+        believing(other, secured.secure_url) as connected,
+        pytest.raises(redis.ConnectionError, match=NOT_BELIEVED),
+    ):
+        connected.get("one")
+
+
+def test_a_master_is_followed_over_tls(trusted: Papers) -> None:
+    with TlsSentinelPair(trusted) as pair, believing(trusted, pair.secure_url) as connected:
+        connected.set("key", "value")
+        pair.master.kill()
+        pair.wait_for_other()
+        wait_until(lambda: bool(connected.set("key", "another")), 10, "a write to the new master")
+
+
+def test_a_node_is_followed_over_tls(trusted: Papers) -> None:
+    names = [f"key-{number}" for number in range(30)]
+    with TlsCluster(trusted, replicas=1) as cluster, believing(trusted, cluster.secure_url) as connected:
+        connected.mset(dict.fromkeys(names, "value"))
+        cluster.servers[0].kill()
+        wait_until(lambda: bool(connected.mset(dict.fromkeys(names, "value"))), 30, "writes to all nodes")
