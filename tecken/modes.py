@@ -24,7 +24,7 @@ def modes() -> tuple[Mode, ...]:
     now: dict[Mode, bool] = {
         "stale-config": current.is_stale(),
         "store-away": wiring.store_breaker().open,
-        "local-limits": False,
+        "local-limits": wiring.limits_are_local(),
         "queue-down": wiring.queue_breaker().open,
         "maintenance": current.is_shut(),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import _lru_cache_wrapper, cache
 from typing import TypeVar
 
 import redis
@@ -56,7 +56,7 @@ T = TypeVar("T")
 _forgets: list[Callable[[], None]] = []
 
 
-def once(build: Callable[[], T]) -> Callable[[], T]:
+def once(build: Callable[[], T]) -> _lru_cache_wrapper[T]:
     cached = cache(build)
     _forgets.append(cached.cache_clear)
     return cached
@@ -96,6 +96,11 @@ def limiter() -> Limiter:
     if settings.DEMO_MODE:
         return MemoryLimiter()
     return RedisLimiter(counters_client(), Breaker("redis-cache"), lambda: usage().processes)
+
+
+def limits_are_local() -> bool:
+    """Makes no limiter, for log lines ask."""
+    return limiter.cache_info().currsize > 0 and limiter().local
 
 
 @once
