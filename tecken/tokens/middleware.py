@@ -22,7 +22,11 @@ from tecken.tokens.staff import remembers_staff
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
-PATHS = ("/admin/", "/config/", "/oidc/", "/static/")
+PAGES = frozenset({"/", "/health/", "/jobs/", "/missing/", "/store/", "/symbolicate/", "/tokens/"})
+BELOW = (
+    *("/admin/", "/config/", "/explain/", "/files/", "/help/", "/jobs/", "/oidc/", "/shared/", "/static/"),
+    *("/tokens/", "/uploads/"),
+)
 INNERMOST_FIRST: tuple[Callable[[Any], Any], ...] = (
     AxesMiddleware,
     MessageMiddleware,
@@ -37,6 +41,7 @@ def for_people(get_response: Handler) -> Handler:
     with_all = reduce(lambda inner, layer: layer(inner), INNERMOST_FIRST, get_response)
 
     def answer(request: HttpRequest) -> HttpResponseBase:
-        return with_all(request) if request.path_info.startswith(PATHS) else get_response(request)
+        path = request.path_info
+        return with_all(request) if path in PAGES or path.startswith(BELOW) else get_response(request)
 
     return answer

@@ -1,4 +1,4 @@
-"""What stands at the door of a page: login, permission, errors in our style, and what a browser may load."""
+"""What stands at the door of a page: login, permission, errors in our style."""
 
 from __future__ import annotations
 
@@ -23,18 +23,6 @@ from tecken.tokens.sessions import SAFE, Sessions, session_user
 logger = logging.getLogger(__name__)
 View = Callable[..., HttpResponse]
 
-CSP = "; ".join(
-    (
-        "default-src 'none'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    )
-)
-"""No script at all: what somebody wrote into a value or a reason cannot become one."""
-
 FORGED = "This form is old, or came from another site. Nothing was changed: go back, reload and try again."
 SESSION_OVER = "Your session is over, and nothing was changed. Log in, go back to the form and send it again."
 
@@ -45,7 +33,6 @@ def page(*permissions: str) -> Callable[[View], View]:
     def guard(view: View) -> View:
         @wraps(view)
         @never_cache
-        @bounded
         @told
         @csrf_protect
         def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
@@ -62,20 +49,32 @@ def page(*permissions: str) -> Callable[[View], View]:
     return guard
 
 
+def open_page(view: View) -> View:
+    """For everybody; `request.user` is whoever is logged in, and nobody while that cannot be asked."""
+
+    @wraps(view)
+    @never_cache
+    @told
+    @csrf_protect
+    def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        try:
+            request.user = session_user(request) or AnonymousUser()
+        except (CouldNotAsk, DatabaseError):
+            nobody(request)
+        return view(request, *args, **kwargs)
+
+    return inner
+
+
+def nobody(request: HttpRequest) -> None:
+    """Who it is may be what cannot be asked, so nothing is asked again."""
+    request.user, request.session = AnonymousUser(), Sessions(request.session.session_key)
+
+
 def need(user: User, *permissions: str) -> None:
     """One of these. Raises NotAllowed."""
     if not any(map(user.has_perm, permissions)):
         raise NotAllowed(f"This needs the permission {' or '.join(permissions)}")
-
-
-def bounded(view: View) -> View:
-    @wraps(view)
-    def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        reply = view(request, *args, **kwargs)
-        reply["Content-Security-Policy"] = CSP
-        return reply
-
-    return inner
 
 
 def told(view: View) -> View:
@@ -95,8 +94,8 @@ def told(view: View) -> View:
 
 
 def _problem(request: HttpRequest, error: TeckenError) -> HttpResponse:
-    if type(request.user) is not User:  # unknown yet, and who it is may be what cannot be asked
-        request.user, request.session = AnonymousUser(), Sessions(request.session.session_key)
+    if type(request.user) is not User:
+        nobody(request)
     plain = reply_to(error, request.path)
     status = HTTPStatus(plain.status_code)
     text = status.phrase if status == HTTPStatus.INTERNAL_SERVER_ERROR else str(error)
@@ -112,7 +111,6 @@ def problem(request: HttpRequest, status: HTTPStatus, text: str, login: str = ""
     )
 
 
-@bounded
 def forged(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 - Django's CSRF_FAILURE_VIEW
     text = (
         "This form is too old, or came from another site. Nothing was changed. Go back, reload and try again."
