@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -13,6 +14,7 @@ from redis.exceptions import RedisError
 from tecken.redisclient import client
 from tecken.settings import database
 from tests.conftest import IMAGES
+from tests.support.cluster import RedisCluster
 from tests.support.redis_server import RedisServer
 from tests.support.sentinel import SentinelPair, wait_until
 
@@ -139,3 +141,40 @@ def test_behind_sentinels_a_cache_follows_its_master(alias: str) -> None:
             pair.master.stop()
             pair.wait_for_other()
             wait_until(lambda: kept(alias, "foo", "different"), 5, "a value that is kept")
+
+
+@pytest.fixture
+def clustered() -> Iterator[RedisCluster]:
+    with RedisCluster(IMAGES / "redis" / "redis.conf", replicas=1) as cluster:
+        backend = {**settings.CACHES["store"], "LOCATION": database(cluster.url, 0)}
+        with override_settings(CACHES={**settings.CACHES, "store": backend}):
+            yield cluster
+
+
+def test_the_store_may_be_a_cluster(clustered: RedisCluster) -> None:
+    store: Any = caches["store"]
+    many = {f"key-{number}": number for number in range(30)}
+    store.set_many(many)
+    assert store.get_many([*many, "none"]) == many
+    assert store.add("key-1", "kept") is False
+    assert store.incr("key-1") == 2
+    assert store.has_key("key-1")
+    assert store.touch("key-1", 60)
+    assert 0 < store.ttl("key-1") <= 60
+    assert sorted(store.keys("key-*")) == sorted(many)
+    assert sorted(store.iter_keys("key-*")) == sorted(many)
+    store.delete_many([f"key-{number}" for number in range(10)])
+    assert store.delete("key-10")
+    assert len(store.keys("*")) == 19
+    assert store.delete_pattern("key-1*") == 9
+    store.clear()
+    assert store.keys("*") == []
+
+
+def test_in_a_cluster_a_cache_follows_a_node_that_died(clustered: RedisCluster) -> None:
+    keys = [f"key-{number}" for number in range(30)]
+    assert all(kept("store", key, "bar") for key in keys)
+    clustered.servers[0].kill()
+    with pytest.raises(RedisError):
+        caches["store"].get_many(keys)
+    wait_until(lambda: all(kept("store", key, "different") for key in keys), 30, "values that are kept")
