@@ -42,6 +42,7 @@ from tecken.sources.switch import Switched
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import PageStore
 from tecken.store.redis import RedisPageStore
+from tecken.store.tally import Tally
 from tecken.symbols.ids import ModuleKey
 
 PREPARE_TASK = "tecken.symbolicate.tasks.prepare"
@@ -209,9 +210,14 @@ def page_cache() -> PageCache:
 
 
 @once
+def tally() -> Tally:
+    return Tally(cache_client(), Breaker("redis-cache"))
+
+
+@once
 def library() -> Library:
     reader = PageFileReader(page_files_for(settings.STORAGE_URL))
-    made = Library(page_store(), reader, header_cache(), page_cache())
+    made = Library(page_store(), reader, header_cache(), page_cache(), tally().note)
     on_change("process_header_bytes", lambda size: header_cache().resize(size))
     on_change("process_page_bytes", lambda size: page_cache().resize(size))
     Listener(cache_client(), made).start()

@@ -10,7 +10,7 @@ from ninja import Field, Router, Schema
 
 from tecken.api.door import Permitted, grant_of
 from tecken.errors import NotAllowed
-from tecken.health.panels import panels
+from tecken.health.panels import modules, panels
 from tecken.health.status import sight
 
 VIEW = "runtimeconfig.view_option"
@@ -66,10 +66,20 @@ class Problem(Schema):
     text: str
 
 
+class Module(Schema):
+    debug_file: str
+    debug_id: str
+    hits: int
+    misses: int
+
+
 class Servers(Schema):
     servers: list[Server]
     changes: list[str] = Field(description="what a server has become since this process first saw it")
     problems: list[Problem] = Field(description="what is wrong with them now")
+    modules: list[Module] | None = Field(
+        description="whose pages the store had most often, in this hour and the one before; null: not known"
+    )
 
 
 @router.get("", response=Servers, summary="Memory, hits, evictions, clients and slow commands")
@@ -79,4 +89,9 @@ def show_servers(request: HttpRequest) -> object:
     if VIEW not in grant.permissions and not (grant.token is None and grant.user.is_staff):
         raise NotAllowed(f"This needs the permission {VIEW}, or the staff flag")
     seen = sight()
-    return {"servers": panels(), "changes": seen.changes, "problems": seen.problems}
+    return {
+        "servers": panels(),
+        "changes": seen.changes,
+        "problems": seen.problems,
+        "modules": modules(),
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -13,9 +14,11 @@ from tecken import wiring
 from tecken.health.status import Sight, sight
 from tecken.servers.facts import Facts
 from tecken.servers.judge import CACHE, STORE
+from tecken.store.tally import busiest
 
 SLOW = 16
 """Commands of the server's slow log that are shown, the newest first."""
+MODULES = 20
 LONGEST_SECONDS = 60.0
 """Rates are of what happened between two looks that are at most so far apart."""
 
@@ -130,6 +133,15 @@ def _panel(seen: Sight, name: str, client: Callable[[], redis.Redis]) -> Panel |
         rates=histories()[name].rates(seen.answers[name].at, facts),
         slow=_slow(client()),
     )
+
+
+def modules() -> list[dict[str, Any]] | None:
+    """Whose pages the store had, the busiest first. None when nobody can tell."""
+    try:
+        rows = busiest(wiring.cache_client(), MODULES, time.time())
+    except redis.RedisError:
+        return None
+    return [{**row.module._asdict(), "hits": row.hits, "misses": row.misses} for row in rows]
 
 
 def _share(facts: Facts) -> float | None:

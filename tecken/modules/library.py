@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 
 from tecken.errors import CouldNotAsk, MalformedPageFile, StoreAway
@@ -20,6 +20,10 @@ Headers = dict[ModuleKey, Header | Missing]
 Wanted = dict[PageKey, Header]
 
 
+def _unnoted(_wanted: Collection[PageKey], _found: Collection[PageKey]) -> None:
+    pass
+
+
 class Library:
     """Each tier is asked once for all that is left, and what a lower tier had is put into those above it.
 
@@ -27,9 +31,16 @@ class Library:
     """
 
     def __init__(
-        self, store: PageStore, reader: PageFileReader, headers: HeaderCache, pages: PageCache
+        self,
+        store: PageStore,
+        reader: PageFileReader,
+        headers: HeaderCache,
+        pages: PageCache,
+        asked: Callable[[Collection[PageKey], Collection[PageKey]], None] = _unnoted,
     ) -> None:
+        """`asked` hears which pages the store was asked for, and which of them it had."""
         self._store = store
+        self._asked = asked
         self._reader = reader
         self._headers = headers
         self._pages = pages
@@ -116,6 +127,7 @@ class Library:
         with suppress(StoreAway):
             stored = self._store.pages(tuple(rest))
         trace.store.add(len(rest), len(stored), time.perf_counter() - start)
+        self._asked(rest, stored)
         for key, raw in stored.items():
             with suppress(MalformedPageFile):
                 self._open(key, rest[key], raw, answer, trace)

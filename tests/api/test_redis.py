@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import chain, repeat
+from time import time
 from typing import Any
 
 import pytest
@@ -9,6 +11,10 @@ from django.test import Client
 from pytest_django import Settings
 
 from tecken import wiring
+from tecken.breaker import Breaker
+from tecken.store.port import PageKey
+from tecken.store.tally import Tally
+from tecken.symbols.ids import ModuleKey
 from tests.support.redis_server import free_port
 from tests.tokens.people import key, user
 
@@ -77,3 +83,13 @@ def test_for_staff_and_for_who_may_see_options(client: Client) -> None:
     assert client.get("/api/redis/").status_code == 403
     client.force_login(User.objects.create(username="op", is_staff=True))
     assert client.get("/api/redis/").status_code == 200
+
+
+def test_whose_pages_the_store_had(client: Client) -> None:
+    asked = [PageKey(ModuleKey("xul.pdb", "A" * 33), "0" * 16, number) for number in range(3)]
+    tally = Tally(
+        wiring.cache_client(), Breaker("redis-cache"), clock=iter([0.0, time(), *[time()] * 9]).__next__
+    )
+    tally.note(asked, asked[:2])
+    expected = {"debug_file": "xul.pdb", "debug_id": "A" * 33, "hits": 2, "misses": 1}
+    assert shown(client)["modules"] == [expected]

@@ -1,0 +1,98 @@
+"""Whose pages the store had, and whose it had not: of all processes, in this hour and the one before.
+
+Kept on redis-cache, for on the store it would push out pages. What cannot be sent is forgotten.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Container, Iterable
+from threading import Lock
+from typing import NamedTuple
+
+import redis
+
+from tecken.breaker import Breaker
+from tecken.errors import CouldNotAsk
+from tecken.store.port import PageKey
+from tecken.symbols.ids import ModuleKey
+
+HITS, MISSES = "store:hits:", "store:misses:"
+HOUR_SECONDS = 3600
+SEND_SECONDS = 10.0
+MOST = 1000
+"""Modules that one process counts between two sends, and that are kept of an hour: the busiest."""
+
+
+class Row(NamedTuple):
+    """Pages of one module that were looked for in the store."""
+
+    module: ModuleKey
+    hits: int
+    misses: int
+
+
+class Tally:
+    """Of this process. Sends with the request that comes after SEND_SECONDS, in one round trip. `clock` gives
+    seconds since 1970."""
+
+    def __init__(self, client: redis.Redis, breaker: Breaker, clock: Callable[[], float] = time.time) -> None:
+        self._client = client
+        self._breaker = breaker
+        self._clock = clock
+        self._lock = Lock()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._since = self._clock()
+        self._counts: dict[str, Counter[ModuleKey]] = {HITS: Counter(), MISSES: Counter()}
+
+    def note(self, asked: Iterable[PageKey], found: Container[PageKey]) -> None:
+        """Raises nothing."""
+        full = None
+        with self._lock:
+            for key in asked:
+                counts = self._counts[HITS if key in found else MISSES]
+                if key.module in counts or len(counts) < MOST:
+                    counts[key.module] += 1
+            if self._clock() - self._since >= SEND_SECONDS:
+                full = self._counts
+                self._begin()
+        if full:
+            self._send(full)
+
+    def _send(self, counts: dict[str, Counter[ModuleKey]]) -> None:
+        hour = int(self._clock() // HOUR_SECONDS)
+        try:
+            self._breaker.admit()
+            with self._client.pipeline(transaction=False) as pipeline:
+                for kind, modules in counts.items():
+                    name = f"{kind}{hour}"
+                    for module, number in modules.items():
+                        pipeline.zincrby(name, number, "/".join(module))
+                    pipeline.zremrangebyrank(name, 0, -MOST - 1)
+                    pipeline.expire(name, 2 * HOUR_SECONDS)
+                pipeline.execute()
+        except CouldNotAsk:
+            return
+        except redis.RedisError:
+            self._breaker.failed()
+        else:
+            self._breaker.answered()
+
+
+def busiest(client: redis.Redis, number: int, now: float) -> list[Row]:
+    """Those with the most hits first. `now` in seconds since 1970. Raises what redis-py raises."""
+    hours = [int(now // HOUR_SECONDS) - ago for ago in (0, 1)]
+    with client.pipeline(transaction=False) as pipeline:
+        for kind in (HITS, MISSES):
+            pipeline.zunion([f"{kind}{hour}" for hour in hours], withscores=True)
+        hits, misses = (dict(told) for told in pipeline.execute())
+    rows = [Row(_module(name), int(hits.get(name, 0)), int(misses.get(name, 0))) for name in hits | misses]
+    return sorted(rows, key=lambda row: (-row.hits, -row.misses, row.module))[:number]
+
+
+def _module(name: bytes) -> ModuleKey:
+    debug_file, _, debug_id = name.decode().rpartition("/")
+    return ModuleKey(debug_file, debug_id)

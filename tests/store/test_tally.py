@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from tecken import redisclient
+from tecken.breaker import Breaker
+from tecken.store.port import PageKey
+from tecken.store.tally import HOUR_SECONDS, MOST, SEND_SECONDS, Row, Tally, busiest
+from tecken.symbols.ids import ModuleKey
+from tests.support.redis_server import RedisServer, free_port
+
+XUL, LIBC = ModuleKey("xul.pdb", "A" * 33), ModuleKey("libc.so", "B" * 33)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    with RedisServer() as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: RedisServer) -> Iterator[redis.Redis]:
+    made = redisclient.client(server.url, timeout=30, connect_timeout=30)
+    made.flushall()
+    with made:
+        yield made
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def pages(module: ModuleKey, count: int) -> list[PageKey]:
+    return [PageKey(module, "0" * 16, number) for number in range(count)]
+
+
+def test_all_processes_count_together(client: redis.Redis, clock: Clock) -> None:
+    one, another = (Tally(client, Breaker("redis-cache"), clock) for _ in range(2))
+    one.note([*pages(XUL, 3), *pages(LIBC, 2)], pages(XUL, 3))
+    another.note(pages(XUL, 4), pages(XUL, 1))
+    assert busiest(client, 10, clock.now) == []
+    clock.now += SEND_SECONDS
+    one.note([], [])
+    another.note([], [])
+    assert busiest(client, 10, clock.now) == [Row(XUL, 4, 3), Row(LIBC, 0, 2)]
+    assert busiest(client, 1, clock.now) == [Row(XUL, 4, 3)]
+
+
+def test_what_is_two_hours_old_is_gone(client: redis.Redis, clock: Clock) -> None:
+    tally = Tally(client, Breaker("redis-cache"), clock)
+    clock.now += SEND_SECONDS
+    tally.note(pages(XUL, 1), pages(XUL, 1))
+    assert busiest(client, 10, clock.now + HOUR_SECONDS) == [Row(XUL, 1, 0)]
+    assert busiest(client, 10, clock.now + 2 * HOUR_SECONDS) == []
+    assert [client.ttl(name) > 0 for name in client.scan_iter()] == [True]
+
+
+def test_the_busiest_are_kept(client: redis.Redis, clock: Clock) -> None:
+    tally = Tally(client, Breaker("redis-cache"), clock)
+    clock.now += SEND_SECONDS
+    tally.note(pages(XUL, 5), pages(XUL, 5))
+    for part in range(2):
+        some = [PageKey(ModuleKey(f"{part}-{n}", "C" * 33), "0" * 16, 0) for n in range(MOST)]
+        clock.now += SEND_SECONDS
+        tally.note(some, some)
+    rows = busiest(client, 10 * MOST, clock.now)
+    assert (rows[0], len(rows)) == (Row(XUL, 5, 0), MOST)
+
+
+def test_a_server_that_is_away_is_not_missed(clock: Clock) -> None:
+    away = redisclient.client(f"redis://127.0.0.1:{free_port()}/0", timeout=1, connect_timeout=1)
+    breaker = Breaker("redis-cache")
+    tally = Tally(away, breaker, clock)
+    for _ in range(3):
+        clock.now += SEND_SECONDS
+        tally.note(pages(XUL, 1), [])
+    assert breaker.open
