@@ -1,0 +1,36 @@
+"""A process that spends as fast as it can, and prints how often it was allowed to.
+
+python -m tests.limits.spender URL CALLS
+"""
+
+from __future__ import annotations
+
+import sys
+
+import redis
+
+from tecken.breaker import Breaker
+from tecken.errors import OverLimit
+from tecken.limits.port import Caller, Cost, Limit
+from tecken.limits.redis import RedisLimiter
+
+CALLER = Caller("192.0.2.1", 7, "3")
+QUOTA = Limit("symbolicate", 500, "requests", "day", "user")
+FRAMES = Limit("symbolicate", 3600, "frames", "hour", "token")
+EACH = Cost(frames=7)
+
+
+def main(url: str, calls: int) -> int:
+    limiter = RedisLimiter(redis.Redis.from_url(url, socket_timeout=60), Breaker("redis-cache"))
+    allowed = 0
+    for _ in range(calls):
+        try:
+            limiter.spend(CALLER, EACH, [QUOTA, FRAMES])
+        except OverLimit:
+            continue
+        allowed += 1
+    return allowed
+
+
+if __name__ == "__main__":
+    print(main(sys.argv[1], int(sys.argv[2])))

@@ -1,0 +1,186 @@
+"""Both limiters decide the same: the one in Redis, and the one in memory that shares its rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+
+import pytest
+import redis
+from hypothesis import HealthCheck, example, given
+from hypothesis import settings as hypothesis
+from hypothesis import strategies as st
+
+from tecken.breaker import Breaker
+from tecken.errors import OverLimit, TooMuch
+from tecken.limits import keys
+from tecken.limits.decision import Decision
+from tecken.limits.memory import MemoryLimiter
+from tecken.limits.port import Caller, Cost, Limit, Limiter, Verdict
+from tecken.limits.redis import RedisLimiter
+from tests.support.redis_server import RedisServer
+
+ADA = Caller("192.0.2.1", 7, "3")
+ANYBODY = Caller("192.0.2.1")
+RATE = Limit("symbolicate", 5, "requests", "hour", "address")
+FRAMES = Limit("symbolicate", 1000, "frames", "hour", "token")
+DAILY = Limit("symbolicate", 5, "requests", "day", "token")
+MONTHLY = Limit("upload", 10**12, "bytes", "month", "user")
+EVERY = (RATE, FRAMES, DAILY, MONTHLY)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    with RedisServer() as started:
+        yield started
+
+
+@pytest.fixture
+def client(server: RedisServer) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(server.url, socket_timeout=10) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture(params=["redis", "memory"])
+def limiter(request: pytest.FixtureRequest, client: redis.Redis) -> Limiter:
+    return RedisLimiter(client, Breaker("redis-cache")) if request.param == "redis" else MemoryLimiter()
+
+
+def allowed(limiter: Limiter, caller: Caller, cost: Cost, limits: Sequence[Limit], times: int) -> int:
+    count = 0
+    for _ in range(times):
+        try:
+            limiter.spend(caller, cost, limits)
+        except OverLimit:
+            continue
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize("limit", [RATE, DAILY], ids=str)
+def test_as_many_as_the_limit_says(limiter: Limiter, limit: Limit) -> None:
+    caller = ANYBODY if limit.whose == "address" else ADA
+    assert allowed(limiter, caller, Cost(), [limit], 12) == 5
+
+
+def test_what_is_left(limiter: Limiter) -> None:
+    (standing,) = limiter.spend(ADA, Cost(frames=400), [FRAMES]).standings
+    assert (standing.limit, standing.remaining) == (FRAMES, 600)
+    assert 0 < standing.reset <= 3.6
+    (standing,) = limiter.spend(ADA, Cost(), [DAILY]).standings
+    assert standing.remaining == 4
+    assert 0 < standing.reset <= 86_400
+
+
+def test_whoever_is_refused_hears_when_to_come_again(limiter: Limiter) -> None:
+    limiter.spend(ADA, Cost(frames=1000), [FRAMES])
+    with pytest.raises(OverLimit, match=r"^More than 1000 frames/hour per token$") as refused:
+        limiter.spend(ADA, Cost(frames=500), [FRAMES])
+    assert 1700 < refused.value.retry_after <= 1800
+    assert refused.value.violated == ("frames-hour-token",)
+    assert [one.remaining for one in refused.value.standings] == [0]
+
+
+def test_all_or_nothing(limiter: Limiter) -> None:
+    limits = [DAILY, FRAMES]
+    limiter.spend(ADA, Cost(frames=900), limits)
+    assert allowed(limiter, ADA, Cost(frames=200), limits, 3) == 0
+    standings = limiter.spend(ADA, Cost(0), limits).standings
+    assert [one.remaining for one in standings] == [4, 100]
+
+
+def test_looking_costs_nothing(limiter: Limiter, client: redis.Redis) -> None:
+    for _ in range(3):
+        assert [one.remaining for one in limiter.spend(ADA, Cost(0), [DAILY]).standings] == [5]
+    assert client.keys() == []
+
+
+def test_a_cost_that_no_waiting_would_allow(limiter: Limiter) -> None:
+    with pytest.raises(TooMuch, match=r"^1001 frames at once are more than 1000 frames/hour per token$"):
+        limiter.spend(ADA, Cost(frames=1001), [FRAMES])
+
+
+def test_what_is_given_back(limiter: Limiter) -> None:
+    verdict = limiter.spend(ADA, Cost(frames=1000), [DAILY, FRAMES])
+    limiter.refund(ADA, Cost(0, frames=1000), [DAILY, FRAMES], verdict)
+    standings = limiter.spend(ADA, Cost(0), [DAILY, FRAMES]).standings
+    assert [one.remaining for one in standings] == [4, 1000]
+
+
+def test_who_is_known_by_name_does_not_count_for_an_address(limiter: Limiter) -> None:
+    assert limiter.spend(ADA, Cost(), [RATE]) == Verdict()
+    assert limiter.spend(ANYBODY, Cost(), [DAILY, FRAMES, MONTHLY]) == Verdict()
+
+
+def test_callers_and_things_that_are_limited_are_counted_apart(limiter: Limiter) -> None:
+    for other in (Caller("192.0.2.2"), ANYBODY):
+        assert allowed(limiter, other, Cost(), [RATE], 6) == 5
+    assert allowed(limiter, ANYBODY, Cost(), [RATE._replace(scope="download")], 6) == 5
+
+
+def test_a_limit_is_changed_while_it_counts(limiter: Limiter) -> None:
+    assert allowed(limiter, ADA, Cost(), [DAILY], 6) == 5
+    assert allowed(limiter, ADA, Cost(), [DAILY._replace(quantity=8)], 6) == 3
+    with pytest.raises(OverLimit) as refused:
+        limiter.spend(ADA, Cost(), [DAILY._replace(quantity=2)])
+    assert refused.value.standings[0].remaining == 0
+
+
+def test_keys_in_redis(client: redis.Redis) -> None:
+    limiter = RedisLimiter(client, Breaker("redis-cache"))
+    limiter.spend(ANYBODY, Cost(), [RATE])
+    at = limiter.spend(ADA, Cost(1, 10, 100), EVERY).at
+    day = datetime.fromtimestamp(at / 1e6, UTC)
+    rates = {keys.key(RATE, ANYBODY), keys.key(FRAMES, ADA)}
+    quotas = {f"limits:quota:day:{day:%Y%m%d}", f"limits:quota:month:{day:%Y%m}"}
+    assert {name.decode() for name in client.scan_iter()} == rates | quotas
+    assert rates == {
+        "limits:rate:symbolicate:address:192.0.2.1:requests:hour",
+        "limits:rate:symbolicate:token:7:frames:hour",
+    }
+    assert all(client.ttl(name) > 0 for name in rates)
+    assert [client.ttl(name) for name in quotas] == [-1, -1]  # nothing with an expiry is safe there
+    assert client.hgetall(f"limits:quota:month:{day:%Y%m}") == {b"upload:user:3:bytes": b"100"}
+
+
+def moment(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1_000_000)
+
+
+Step = tuple[int, Cost]
+"""Microseconds since the step before, and what is spent then; below zero it is given back."""
+
+steps = st.lists(
+    st.tuples(
+        st.integers(0, 40 * 86_400 * 1_000_000) | st.integers(0, 3_600_000_000) | st.just(0),
+        st.builds(Cost, st.integers(-2, 3), st.integers(-300, 600), st.integers(-(10**11), 10**12)),
+    ),
+    max_size=12,
+)
+
+
+@hypothesis(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(begin=st.integers(moment("2024-01-01"), moment("2033-01-01")), sequence=steps)
+@example(
+    begin=moment("2028-02-28T23:59:59.999999"), sequence=[(0, Cost()), (1, Cost()), (86_400_000_000, Cost())]
+)
+@example(begin=moment("2026-12-31T23:59:59"), sequence=[(0, Cost(5, 0, 7)), (1_000_000, Cost(1, 0, 7))])
+@example(begin=moment("2027-02-28T12:00:00"), sequence=[(0, Cost(5, 0, 7)), (43_200_000_000, Cost(5, 0, 7))])
+def test_redis_and_memory_agree_at_any_time(client: redis.Redis, begin: int, sequence: list[Step]) -> None:
+    client.flushall()
+    there, here = RedisLimiter(client, Breaker("redis-cache")), MemoryLimiter()
+    limits, caller, at = [*EVERY[1:], RATE._replace(whose="user")], ADA, begin
+    for pause, cost in sequence:
+        at += pause
+        both: list[Callable[[], Decision]] = [
+            lambda cost=cost, at=at: there._ask(caller, cost, limits, at),  # type: ignore[misc]
+            lambda cost=cost, at=at: here._decide(caller, cost, limits, at),  # type: ignore[misc]
+        ]
+        assert shape(both[0]()) == shape(both[1]())
+
+
+def shape(decision: Decision) -> object:
+    """Without the rounding of the last microseconds."""
+    rows = [(one.limit.name, one.remaining, round(one.reset, 2)) for one in decision.standings]
+    return decision.allowed, decision.at, rows, decision.refusing

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+
+from tecken.errors import BadOption
+from tecken.limits.port import Limit
+from tecken.limits.text import limit
+from tecken.runtimeconfig.options import named
+
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("600 requests/minute per address", Limit("api", 600, "requests", "minute", "address")),
+        ("10 requests / second per token", Limit("api", 10, "requests", "second", "token")),
+        ("1000000 frames/day per token", Limit("api", 1_000_000, "frames", "day", "token")),
+        ("20 MiB/month per user", Limit("api", 20 * MIB, "bytes", "month", "user")),
+        ("7 bytes/hour per user", Limit("api", 7, "bytes", "hour", "user")),
+    ],
+)
+def test_limits_as_people_write_them(text: str, expected: Limit) -> None:
+    assert limit(text) == expected
+
+
+WRONG = {
+    "600 requests": "'600 requests' is not like 600 requests/minute per address",
+    "600/minute per address": "is not like 600 requests/minute per address",
+    "-1 requests/minute per address": "is not like",
+    "1.5 requests/minute per address": "is not like",
+    "0 requests/minute per address": "would allow nothing",
+    "5 requests/day per address": "addresses are too many to be counted for a day",
+    "5 MiB/day per user": "only requests and frames are counted there, no bytes",
+    "5 requests/day per user, 6 requests/day per user": "requests/day per user is given twice",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_one_sentence_says_what_is_wrong(text: str) -> None:
+    with pytest.raises(BadOption, match=r"^limit_symbolicate should be limits with commas.*") as refused:
+        named("limit_symbolicate").value(text)
+    assert WRONG[text] in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("limit_symbolicate", "600 requests/minute per address, 100000 frames/day per token"),
+        ("limit_upload", "20GiB/month per user"),
+        ("limit_download", "600 requests/minute per address"),
+        ("limit_api", ""),
+    ],
+)
+def test_what_is_shown_is_read_again_as_it_is(option: str, text: str) -> None:
+    value = named(option).value(text)
+    assert named(option).shown(value) == text
+    assert named(option).value(named(option).shown(value)) == value
+
+
+@pytest.mark.parametrize("option", ["limit_download", "limit_api"])
+def test_only_what_is_counted_there(option: str) -> None:
+    with pytest.raises(BadOption, match="only requests are counted there, no frames"):
+        named(option).value("5 frames/minute per address")

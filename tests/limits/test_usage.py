@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from threading import Thread
+
+import pytest
+import redis
+from django.conf import settings
+
+from tecken.errors import CouldNotAsk
+from tecken.limits import daily
+from tecken.limits.daily import Row
+from tecken.limits.models import Usage as Stored
+from tecken.limits.port import Cost
+from tecken.limits.tasks import roll_up
+from tecken.limits.usage import PROCESSES, Field, MemoryLedger, RedisLedger, Usage, keep_sending
+from tests.support.redis_server import RedisServer
+from tests.support.sentinel import wait_until
+
+DAY = date(2026, 11, 21)
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
+KEY = "usage:20261121"
+
+
+@pytest.fixture
+def client() -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(settings.REDIS_COUNTERS_URL) as client:
+        client.flushdb()
+        yield client
+
+
+def usage_of(ledger: RedisLedger | MemoryLedger) -> Usage:
+    return Usage(ledger, lambda: NOON)
+
+
+def test_what_is_counted_and_where(client: redis.Redis) -> None:
+    usage = usage_of(RedisLedger(client))
+    usage.count("symbolicate", Cost(frames=40))
+    usage.count("symbolicate", Cost(frames=2), 7)
+    usage.count("upload", Cost(1, 0, 1000), 7)
+    usage.count_version("v5")
+    usage.flush()
+    usage.count_version("v5")
+    usage.flush()
+    assert client.hgetall(KEY) == {
+        b"symbolicate:requests:": b"1",
+        b"symbolicate:frames:": b"40",
+        b"symbolicate:requests:7": b"1",
+        b"symbolicate:frames:7": b"2",
+        b"upload:requests:7": b"1",
+        b"upload:bytes:7": b"1000",
+    }
+    assert client.get("symbolicationcount:v5:20261121") == b"2"
+    assert {client.ttl(KEY), client.ttl("symbolicationcount:v5:20261121")} == {-1}
+    assert usage.processes == client.zcard(PROCESSES) == 1
+
+
+def test_a_batch_that_is_sent_again_counts_once(client: redis.Redis) -> None:
+    ledger = RedisLedger(client)
+    for _ in range(3):
+        ledger.add("one", {(KEY, "api:requests:"): 5})
+    ledger.add("two", {(KEY, "api:requests:"): 5})
+    assert client.hgetall(KEY) == {b"api:requests:": b"10"}
+
+
+class Unlucky(MemoryLedger):
+    """Adds what it is sent, and then the answer is lost, as often as it is told."""
+
+    lost = 0
+
+    def add(self, batch: str, counts: Mapping[Field, int]) -> int:
+        done = super().add(batch, counts)
+        if self.lost:
+            self.lost -= 1
+            raise CouldNotAsk("lost")
+        return done
+
+
+def test_a_lost_answer_neither_loses_nor_doubles() -> None:
+    ledger = Unlucky()
+    usage = usage_of(ledger)
+    for number in range(10):
+        usage.count("api", Cost())
+        ledger.lost = number % 3
+        usage.flush()
+    usage.flush()
+    usage.flush()
+    assert ledger.counts == {(KEY, "api:requests:"): 10}
+
+
+def test_threads_count_side_by_side() -> None:
+    ledger = MemoryLedger()
+    usage = usage_of(ledger)
+
+    def count() -> None:
+        for _ in range(2000):
+            usage.count("api", Cost())
+
+    threads = [Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        usage.flush()
+    usage.flush()
+    assert ledger.counts == {(KEY, "api:requests:"): 8000}
+
+
+def test_it_is_sent_in_the_background_even_when_nobody_remembers_it() -> None:
+    ledger = MemoryLedger()
+    usage = usage_of(ledger)
+    thread = keep_sending(usage, 0.01)
+    usage.count("api", Cost())
+    gone = weakref.ref(usage)
+    del usage
+    wait_until(lambda: bool(ledger.counts), 30, "it is sent")
+    wait_until(lambda: gc.collect() >= 0 and gone() is None, 30, "it is gone")
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+@pytest.mark.django_db
+def test_days_are_rolled_up_once_however_often(client: redis.Redis) -> None:
+    client.hset(KEY, "symbolicate:frames:", 40)
+    client.hset(KEY, "symbolicate:frames:7", 2)
+    client.set("symbolicationcount:v5:20261121", 3)
+    expected = [
+        (DAY, "symbolicate", "frames", 0, 40),
+        (DAY, "symbolicate", "frames", 7, 2),
+        (DAY, "v5", "requests", 0, 3),
+    ]
+    for _ in range(3):
+        assert daily.roll_up(client, DAY) == 3
+    assert rows() == expected
+    assert daily.live(client) == [Row(*row) for row in expected]
+
+
+@pytest.mark.django_db
+def test_what_is_over_is_deleted(client: redis.Redis) -> None:
+    client.hset(KEY, "api:requests:", 1)
+    for name in ("day:20261120", "day:20261122", "month:202610", "month:202611"):
+        client.hset(f"limits:quota:{name}", "api:user:3:requests", 1)
+    daily.roll_up(client, date(2026, 11, 23))
+    assert client.exists(KEY)  # a batch may still come
+    daily.roll_up(client, date(2026, 11, 24))
+    assert {name.decode() for name in client.scan_iter()} == {
+        "limits:quota:day:20261122",
+        "limits:quota:month:202611",
+    }
+    assert rows() == [(DAY, "api", "requests", 0, 1)]
+
+
+@pytest.mark.django_db
+def test_a_redis_that_was_emptied_takes_nothing_away(client: redis.Redis) -> None:
+    client.hset(KEY, "api:requests:", 10)
+    daily.roll_up(client, DAY)
+    client.hset(KEY, "api:requests:", 4)
+    daily.roll_up(client, DAY)
+    assert rows() == [(DAY, "api", "requests", 0, 10)]
+    client.hset(KEY, "api:requests:", 12)
+    roll_up()
+    assert rows() == [(DAY, "api", "requests", 0, 12)]
+
+
+def rows() -> list[tuple[object, ...]]:
+    found = Stored.objects.order_by("day", "what", "unit", "token")
+    return list(found.values_list("day", "what", "unit", "token", "amount"))
+
+
+def test_redis_away() -> None:
+    with RedisServer() as server:
+        usage = usage_of(RedisLedger(redis.Redis.from_url(server.url, socket_timeout=5)))
+        usage.count("api", Cost())
+        server.stop()
+        usage.flush()
+        usage.count("api", Cost())
+        server.start()
+        usage.flush()
+        usage.flush()
+        with redis.Redis.from_url(server.url) as client:
+            assert client.hgetall(KEY) == {b"api:requests:": b"2"}

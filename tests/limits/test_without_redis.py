@@ -1,0 +1,112 @@
+"""What holds while Redis does not answer is decided for each limit, and costs one timeout per second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from tecken import redisclient
+from tecken.breaker import Breaker
+from tecken.errors import CouldNotAsk, OverLimit
+from tecken.limits.port import Caller, Cost, Limit, Without
+from tecken.limits.redis import LOCAL_SECONDS, RedisLimiter
+from tests.support.redis_server import RedisServer, free_port
+
+CALLER = Caller("192.0.2.1", 7, "3")
+PROCESSES = 3
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Counted(redis.Connection):
+    """How often somebody tried to connect."""
+
+    tries = 0
+
+    def connect(self) -> None:
+        Counted.tries += 1
+        super().connect()  # type: ignore[no-untyped-call]
+
+
+def limit(without: Without) -> Limit:
+    return Limit("symbolicate", 9, "requests", "day", "token", without)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def refused(clock: Clock) -> Iterator[RedisLimiter]:
+    """Nobody listens there."""
+    Counted.tries = 0
+    pool = redis.ConnectionPool(connection_class=Counted, host="127.0.0.1", port=free_port(), retry=None)
+    with redis.Redis.from_pool(pool) as client:
+        yield RedisLimiter(client, Breaker("redis-cache", clock=clock), lambda: PROCESSES, clock)
+
+
+def test_open(refused: RedisLimiter) -> None:
+    for _ in range(20):
+        verdict = refused.spend(CALLER, Cost(), [limit("open")])
+        assert (verdict.standings, verdict.local) == ((), True)
+
+
+def test_closed(refused: RedisLimiter) -> None:
+    with pytest.raises(CouldNotAsk, match="requests-day-token cannot be counted while redis-cache"):
+        refused.spend(CALLER, Cost(), [limit("closed"), limit("open")])
+
+
+def test_a_share_of_the_limit(refused: RedisLimiter) -> None:
+    verdicts = [refused.spend(CALLER, Cost(), [limit("local")]) for _ in range(9 // PROCESSES)]
+    assert [one.remaining for one in verdicts[-1].standings] == [0]
+    with pytest.raises(OverLimit):
+        refused.spend(CALLER, Cost(), [limit("local")])
+
+
+def test_a_share_is_given_back_where_it_was_taken(refused: RedisLimiter) -> None:
+    cost = Cost(3)
+    verdict = refused.spend(CALLER, cost, [limit("local")])
+    refused.refund(CALLER, cost, [limit("local")], verdict)
+    assert refused.spend(CALLER, cost, [limit("local")]).standings[0].remaining == 0
+
+
+def test_it_is_asked_once_per_second(refused: RedisLimiter, clock: Clock) -> None:
+    for _ in range(50):
+        refused.spend(CALLER, Cost(), [limit("open")])
+    assert Counted.tries == 1
+    clock.now += 1.1
+    for _ in range(50):
+        refused.spend(CALLER, Cost(), [limit("open")])
+    assert Counted.tries == 2
+
+
+def test_it_says_that_it_decides_alone(refused: RedisLimiter, clock: Clock) -> None:
+    assert not refused.local
+    refused.spend(CALLER, Cost(), [limit("open")])
+    assert refused.local
+    clock.now += LOCAL_SECONDS
+    assert not refused.local
+
+
+def test_a_mute_server_that_comes_back(clock: Clock) -> None:
+    with (
+        RedisServer() as server,
+        redisclient.client(server.url, timeout=0.2, connect_timeout=0.2) as client,
+    ):
+        limiter = RedisLimiter(client, Breaker("redis-cache", clock=clock), clock=clock)
+        assert not limiter.spend(CALLER, Cost(), [limit("local")]).local
+        server.pause()
+        assert limiter.spend(CALLER, Cost(), [limit("local")]).local
+        server.resume()
+        clock.now += 1.1
+        verdict = limiter.spend(CALLER, Cost(), [limit("local")])
+        assert not verdict.local
+        assert verdict.standings[0].remaining in (6, 7)  # whether it heard the one that was given up
