@@ -125,15 +125,17 @@ LIST = (
     Metric("tecken_redis_clients", "gauge", ("server",), "site", "Connected clients."),
     Metric("tecken_redis_maxclients", "gauge", ("server",), "site", "Clients that may connect."),
     Metric(
-        "tecken_redis_hits",
-        "gauge",
+        "tecken_redis_hits_total",
+        "counter",
         ("server",),
         "site",
         "Keys that were looked up and there, since the server's start.",
     ),
-    Metric("tecken_redis_misses", "gauge", ("server",), "site", "Keys that were looked up and not there."),
-    Metric("tecken_redis_evicted_keys", "gauge", ("server",), "site", "Keys that went to make room."),
-    Metric("tecken_redis_commands", "gauge", ("server",), "site", "Commands carried out."),
+    Metric(
+        "tecken_redis_misses_total", "counter", ("server",), "site", "Keys that were looked up and not there."
+    ),
+    Metric("tecken_redis_evicted_keys_total", "counter", ("server",), "site", "Keys that went to make room."),
+    Metric("tecken_redis_commands_total", "counter", ("server",), "site", "Commands carried out."),
     Metric("tecken_queue_ready", "gauge", ("queue", "priority"), "site", "Jobs that wait for a worker."),
     Metric("tecken_queue_unacknowledged", "gauge", (), "site", "Jobs that are with a worker."),
     Metric(
@@ -179,7 +181,6 @@ class Figure(NamedTuple):
     """What is looked up when somebody asks: a value for each set of labels."""
 
     name: str
-    text: str
     samples: Sequence[tuple[Mapping[str, str], float]]
 
 

@@ -26,14 +26,14 @@ def test_metrics_are_listed_in_one_place() -> None:
 def test_figures_stand_beside_what_is_counted() -> None:
     metrics.REQUESTS.labels("v5", 200).inc(0)
     levels = [({"level": "full"}, 1), ({"level": "uploads"}, True)]
-    told = shown([Figure("tecken_maintenance", "", levels)])
+    told = shown([Figure("tecken_maintenance", levels)])
     assert told['tecken_maintenance{level="full"}'] == told['tecken_maintenance{level="uploads"}'] == 1
     assert 'tecken_symbolicate_requests_total{status="200",version="v5"}' in told
 
 
 def test_what_is_not_listed_is_a_mistake() -> None:
     with pytest.raises(UserWarning, match="tecken_x is not listed"):
-        shown([Figure("tecken_x", "", [({}, 1)])])
+        shown([Figure("tecken_x", [({}, 1)])])
 
 
 def test_all_that_is_counted_is_listed() -> None:
@@ -46,6 +46,12 @@ def test_all_that_is_counted_is_listed() -> None:
 def test_the_document_is_the_list() -> None:
     """Also how it is written: `python -c "from tests.test_metrics import table; print(table())"`."""
     assert table() in (BASE_DIR / "docs" / "metrics.md").read_text()
+
+
+def test_names_say_what_they_are() -> None:
+    for metric in metrics.LIST:
+        assert metric.name.startswith("tecken_")
+        assert metric.name.endswith("_total") == (metric.kind == "counter")
 
 
 def table() -> str:
@@ -70,7 +76,7 @@ def test_processes_are_counted_together(tmp_path: Path) -> None:
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     for _ in range(2):
         subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=60)
-    told = shown([Figure("tecken_config_version", "", [({}, 3)])], tmp_path)
+    told = shown([Figure("tecken_config_version", [({}, 3)])], tmp_path)
     assert told['tecken_symbolicate_requests_total{status="418",version="v4"}'] == 2
     assert told["tecken_config_version"] == 3
 
