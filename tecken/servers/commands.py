@@ -29,6 +29,7 @@ CACHE = _commands(
     BRPOP convert 1
     RPOP convert
     LLEN convert
+    LINDEX convert -1
     LRANGE convert 0 1
     LREM convert 1 x
     HSET unacked x 1
@@ -39,6 +40,9 @@ CACHE = _commands(
     HINCRBY unacked x 1
     ZADD unacked_index 1 x
     ZREM unacked_index x
+    ZINCRBY store:hits:1 1 x
+    ZREMRANGEBYRANK store:hits:1 0 -1000
+    ZUNION 1 store:hits:1
     ZRANGE unacked_index 0 1
     ZRANGEBYSCORE unacked_index 0 1
     ZREVRANGEBYSCORE unacked_index 1 0
