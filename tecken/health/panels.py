@@ -12,6 +12,7 @@ import redis
 
 from tecken import wiring
 from tecken.health.status import Sight, sight
+from tecken.redisclient import nodes
 from tecken.servers.facts import Facts
 from tecken.servers.judge import CACHE, STORE
 from tecken.store.tally import busiest
@@ -155,7 +156,7 @@ def _ratio(hits: int, misses: int) -> float | None:
 def _slow(client: redis.Redis) -> list[Slow] | None:
     """<https://redis.io/docs/latest/commands/slowlog-get/>; managed servers often forbid it."""
     try:
-        entries: Any = client.slowlog_get(SLOW)
+        entries: list[Any] = [entry for node in nodes(client) for entry in node.slowlog_get(SLOW)]
     except redis.RedisError:
         return None
     return [_entry(entry) for entry in entries]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import redis
+
+from tecken.redisclient import nodes
 
 
 class Facts(NamedTuple):
@@ -30,10 +32,34 @@ class Facts(NamedTuple):
 
 
 def facts(client: redis.Redis) -> Facts:
-    """One INFO, which works where CONFIG is forbidden. Raises what redis-py raises."""
-    info = client.info()
-    assert isinstance(info, dict)
-    return read(info)
+    """One INFO (of each node), which works where CONFIG is forbidden. Raises what redis-py raises."""
+    infos: list[Any] = [node.info() for node in nodes(client)]
+    return together([read(info) for info in infos])
+
+
+def together(told: Sequence[Facts]) -> Facts:
+    """Of a cluster's nodes as of one server: what can be added up is, and of the rest the worst counts."""
+    first, *more = told
+    if not more:
+        return first
+    policies = {each.policy for each in told}
+    return first._replace(
+        run_id=",".join(each.run_id for each in told),
+        version=min(each.version for each in told),
+        role=max((each.role for each in told), key=lambda role: role != "master"),
+        maxmemory=sum(each.maxmemory for each in told) if all(each.maxmemory for each in told) else 0,
+        policy="noeviction" if "noeviction" in policies else ", ".join(sorted(policies)),
+        used_memory=sum(each.used_memory for each in told),
+        clients=sum(each.clients for each in told),
+        maxclients=sum(each.maxclients for each in told),
+        persistent=all(each.persistent for each in told),
+        last_save_ok=all(each.last_save_ok for each in told),
+        loading=any(each.loading for each in told),
+        evicted=sum(each.evicted for each in told),
+        hits=sum(each.hits for each in told),
+        misses=sum(each.misses for each in told),
+        commands=sum(each.commands for each in told),
+    )
 
 
 def read(info: Mapping[str, Any]) -> Facts:
@@ -50,7 +76,7 @@ def read(info: Mapping[str, Any]) -> Facts:
         persistent=_persistent(info),
         last_save_ok=_saved(info),
         loading=bool(info.get("loading", 0)),
-        mode=str(info.get("redis_mode", "")),
+        mode=str(info.get("redis_mode", info.get("server_mode", ""))),  # the latter on Valkey
         evicted=int(info.get("evicted_keys", 0)),
         hits=int(info.get("keyspace_hits", 0)),
         misses=int(info.get("keyspace_misses", 0)),

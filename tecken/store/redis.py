@@ -39,8 +39,8 @@ class RedisPageStore:
     permission) is asked again: its answer costs one round trip, and it may refuse writes and serve
     reads.
 
-    A cluster passes over its own nodes that are away. What they have is left out, and the breaker stays shut:
-    the others serve on.
+    A cluster passes over its own nodes that are away. What is on them is left out, and the breaker, which
+    would spare the others too, is told how it went but not asked.
     """
 
     def __init__(self, client: Redis, breaker: Breaker | None = None) -> None:
@@ -98,7 +98,8 @@ class RedisPageStore:
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
-        self._breaker.admit()
+        if not self._cluster:
+            self._breaker.admit()
         try:
             yield
         except exceptions.MaxConnectionsError as error:
@@ -107,8 +108,7 @@ class RedisPageStore:
             self._breaker.answered()
             raise _away(error) from error
         except (exceptions.RedisError, OSError) as error:
-            if not self._cluster:
-                self._breaker.failed()
+            self._breaker.failed()
             raise _away(error) from error
         self._breaker.answered()
 

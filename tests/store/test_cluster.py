@@ -1,0 +1,99 @@
+"""The store on a cluster: its nodes are one store, and one that is away costs its own keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from redis.crc import key_slot
+
+from tecken.errors import StoreAway
+from tecken.redisclient import client
+from tecken.store import keys
+from tecken.store.port import Missing, PageKey
+from tecken.store.redis import RedisPageStore
+from tecken.symbols.ids import module_key
+from tests.store.conftest import STORE_CONF
+from tests.support.cluster import RedisCluster
+from tests.support.sentinel import wait_until
+
+MODULES = [module_key(f"{number}.pdb", "A" * 33) for number in range(30)]
+PAGES = {PageKey(module, "a" * 16, number): bytes(500) for module in MODULES for number in range(3)}
+
+
+@pytest.fixture
+def cluster() -> Iterator[RedisCluster]:
+    with RedisCluster(STORE_CONF, replicas=1) as running:
+        yield running
+
+
+@contextmanager
+def connected(cluster: RedisCluster, timeout: float = 5) -> Iterator[RedisPageStore]:
+    with client(cluster.url, timeout=timeout, connect_timeout=timeout) as made:
+        yield RedisPageStore(made)
+
+
+def fill(store: RedisPageStore) -> None:
+    for module in MODULES:
+        store.put_header(module, b"header")
+    store.put_pages(PAGES)
+
+
+def on_first(key: str) -> bool:
+    """Whether the first of three primaries has it."""
+    return key_slot(key.encode()) * 3 // 16384 == 0
+
+
+def test_stats_are_those_of_all_nodes(cluster: RedisCluster) -> None:
+    with connected(cluster) as store:
+        fill(store)
+        store.put_missing(module_key("gone.pdb", "A" * 33), Missing("absent", ""), seconds=60)
+        stats = store.stats()
+    assert (stats.keys, stats.modules, stats.modules_exact) == (30 + 90 + 1, 30, True)
+    assert (stats.maxmemory, stats.policy, stats.page_size) == (3 * (500 << 20), "allkeys-lru", 500)
+
+
+def test_what_a_mute_node_has_is_left_out(cluster: RedisCluster) -> None:
+    with connected(cluster, timeout=0.3) as store:
+        fill(store)
+        cluster.servers[0].pause()
+        headers, pages = store.headers(MODULES), store.pages(list(PAGES))
+        cluster.servers[0].resume()
+    assert headers == {module: b"header" for module in MODULES if not on_first(keys.header(module))}
+    assert pages == {key: raw for key, raw in PAGES.items() if not on_first(keys.page(key))}
+
+
+def test_a_write_to_a_mute_node_fails_and_reads_go_on(cluster: RedisCluster) -> None:
+    with connected(cluster, timeout=0.3) as store:
+        fill(store)
+        cluster.servers[0].pause()
+        with pytest.raises(StoreAway, match="did not answer in time"):
+            store.put_pages(PAGES)
+        with pytest.raises(StoreAway, match="cannot be reached"):
+            store.put_pages(PAGES)
+        assert store.pages(list(PAGES))
+        cluster.servers[0].resume()
+
+
+def test_pages_of_a_node_that_died_are_written_to_its_replica(cluster: RedisCluster) -> None:
+    def all_there() -> bool:
+        try:
+            store.put_pages(PAGES)
+            return store.pages(list(PAGES)) == PAGES
+        except StoreAway:
+            return False
+
+    with connected(cluster, timeout=1) as store:
+        fill(store)
+        cluster.servers[0].kill()
+        wait_until(all_there, 30, "every page is written and read")
+
+
+def test_when_every_node_is_away(cluster: RedisCluster) -> None:
+    with connected(cluster, timeout=1) as store:
+        fill(store)
+        for node in [*cluster.primaries, *cluster.replicas]:
+            node.server.kill()
+        with pytest.raises(StoreAway, match="cannot be reached"):
+            store.headers(MODULES)
