@@ -29,6 +29,7 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(
     [
         "tecken.download",
+        "tecken.health",
         "tecken.jobs",
         "tecken.limits",
         "tecken.runtimeconfig",

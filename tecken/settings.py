@@ -388,6 +388,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 3600.0,
         "options": {"expires": 3600.0},
     },
+    "sample-redis": {
+        "task": "tecken.health.tasks.sample",
+        "schedule": 30.0,
+        "options": {"expires": 30.0},
+    },
     "forget-lost-jobs": {
         "task": "tecken.jobs.tasks.clean",
         "schedule": 3600.0,

@@ -39,10 +39,12 @@ from tecken.sources.places import own_files_for, page_files_for, source_for
 from tecken.sources.port import OwnFiles, PageFiles, Stored
 from tecken.sources.staging import Staging
 from tecken.sources.switch import Switched
+from tecken.store.accesses import Accesses
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import PageStore
 from tecken.store.redis import RedisPageStore
 from tecken.store.tally import Tally
+from tecken.store.watched import Watched
 from tecken.symbols.ids import ModuleKey
 
 PREPARE_TASK = "tecken.symbolicate.tasks.prepare"
@@ -150,6 +152,12 @@ def page_store() -> PageStore:
 
 
 @once
+def accesses() -> Accesses:
+    """Of the pages that this process asks the store for."""
+    return Accesses(counters_client(), Breaker("redis-cache"))
+
+
+@once
 def own_files() -> OwnFiles:
     """What was uploaded to us for good."""
     return own_files_for(settings.STORAGE_URL, inforce.patience)
@@ -217,7 +225,8 @@ def tally() -> Tally:
 @once
 def library() -> Library:
     reader = PageFileReader(page_files_for(settings.STORAGE_URL))
-    made = Library(page_store(), reader, header_cache(), page_cache(), tally().note)
+    store = Watched(page_store(), accesses())
+    made = Library(store, reader, header_cache(), page_cache(), tally().note)
     on_change("process_header_bytes", lambda size: header_cache().resize(size))
     on_change("process_page_bytes", lambda size: page_cache().resize(size))
     Listener(cache_client(), made).start()

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+import redis
+from django.conf import settings
+
+from tecken import wiring
+from tecken.health.series import EVERY_SECONDS, KEPT, KEY, Rate, Sample, Told, rates, samples, take
+from tecken.health.tasks import sample
+from tecken.limits.port import Cost
+
+
+@pytest.fixture
+def counters(clear_redis_store: None) -> redis.Redis:
+    return wiring.counters_client()
+
+
+def test_a_sample_has_both_servers_the_queue_and_todays_requests(counters: redis.Redis) -> None:
+    wiring.usage().count_version("v5")
+    wiring.usage().count("symbolicate", Cost())
+    wiring.usage().flush()
+    sample()
+    (taken,) = samples(counters)
+    assert taken.store
+    assert taken.cache
+    assert taken.cache.used > 0
+    assert taken.store.maxmemory == 500 * 1024 * 1024  # docker/images/redis/redis.conf
+    assert (taken.requests, taken.queued) == (1, 0)
+
+
+def test_what_is_kept_is_bounded(counters: redis.Redis) -> None:
+    counters.rpush(KEY, *[b"[1, null, null, null, null]"] * (KEPT + 5))
+    take()
+    assert counters.llen(KEY) == KEPT
+    assert samples(counters, 2)[0] == Sample(1, None, None, None, None)
+
+
+def test_it_is_taken_as_often_as_the_schedule_says() -> None:
+    assert settings.CELERY_BEAT_SCHEDULE["sample-redis"]["schedule"] == EVERY_SECONDS
+
+
+def told(hits: int, misses: int, evicted: int) -> Told:
+    return Told(100, 1000, 3, hits, misses, evicted)
+
+
+def test_rates() -> None:
+    taken = [
+        Sample(0, None, told(100, 0, 0), 10, 0),
+        Sample(30, None, told(190, 10, 60), 310, 0),
+        Sample(60, None, told(190, 10, 60), 310, 0),
+        Sample(90, None, told(5, 5, 0), 2, 0),  # the server started anew, and so did the day
+        Sample(120, None, None, None, None),
+        Sample(150, None, told(9, 9, 0), 8, 0),
+    ]
+    assert list(rates(taken)) == [
+        Rate(30, 0.9, 2.0, 10.0),
+        Rate(60, None, 0.0, 0.0),
+        Rate(90, None, None, None),
+        Rate(120, None, None, None),
+        Rate(150, None, None, None),
+    ]
