@@ -20,24 +20,24 @@ class Known:
     connection: Any
 
     def _connparams(self, *arguments: Any, **options: Any) -> Any:
-        if self.connection.client is None:
+        if getattr(self.connection, "client", None) is None:
             raise ConnectionLost("the connection of this channel is gone")
         return super()._connparams(*arguments, **options)  # type: ignore[misc]
 
 
-class Channel(Known, redis.Channel):  # type: ignore[misc]
+class Channel(Known, redis.Channel):
     pass
 
 
-class SentinelChannel(Known, redis.SentinelChannel):  # type: ignore[misc]
+class SentinelChannel(Known, redis.SentinelChannel):
     pass
 
 
-class Transport(redis.Transport):  # type: ignore[misc]
+class Transport(redis.Transport):
     Channel = Channel
 
 
-class SentinelTransport(redis.SentinelTransport):  # type: ignore[misc]
+class SentinelTransport(redis.SentinelTransport):
     Channel = SentinelChannel
 
 
