@@ -64,18 +64,34 @@ class PostgresServer:
         options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
         initdb = [binary("initdb"), "--pgdata", str(data), *options]
         subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, user=self._account, cwd="/")
+        self.restart()
+        return self
+
+    def restart(self) -> None:
+        """After `kill`, with the data as they were."""
+        data = Path(self._home.name) / "data"
         with (Path(self._home.name) / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 self._command(data), stdout=log, stderr=subprocess.STDOUT, user=self._account, cwd="/"
             )
         self._wait_until_ready(self._process, monotonic() + STARTS_WITHIN)
-        return self
 
-    def close(self) -> None:
+    def kill(self) -> None:
+        """At once, and every connection with it."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGQUIT)  # at once: nothing of it is kept
+            self._process.send_signal(signal.SIGQUIT)
             self._process.wait()
             self._process = None
+
+    def pause(self) -> None:
+        """The server goes mute, on connections that there are and on new ones."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        self.kill()
         self._home.cleanup()
 
     def __enter__(self) -> Self:
@@ -85,6 +101,13 @@ class PostgresServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            first = self._process.pid
+            children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+            for process in (first, *map(int, children)):
+                os.kill(process, number)
 
     def _command(self, data: Path) -> list[str]:
         settings = (

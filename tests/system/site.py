@@ -36,10 +36,11 @@ class Site:
         *("-m", "celery", "--quiet", "-A", "tecken", "worker", "--loglevel", "error"),
         *("--concurrency", "1"),
     )
+    directives: Mapping[str, str] = {}  # of both servers
 
     def __init__(self, home: Path, options: Mapping[str, object] | None = None, **environment: str) -> None:
-        self.cache = RedisServer(IMAGES / "redis-cache" / "redis.conf")
-        self.store = RedisServer(IMAGES / "redis" / "redis.conf")
+        self.cache = RedisServer(IMAGES / "redis-cache" / "redis.conf", **self.directives)
+        self.store = RedisServer(IMAGES / "redis" / "redis.conf", **self.directives)
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._log = (home / "log").open("wb")

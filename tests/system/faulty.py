@@ -1,0 +1,125 @@
+"""Sites whose parts can be taken away: with single Redis servers, sentinels, PostgreSQL, or S3."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import httpx
+
+from tests.support.counted_jobs import COUNTED
+from tests.support.postgres import PostgresServer
+from tests.support.redis_server import free_port
+from tests.support.s3_server import ACCESS, SECRET, S3Bucket
+from tests.support.sentinel import SentinelPair, wait_until
+from tests.system.site import IMAGES, STARTS_WITHIN, Site, end
+
+WEB_PROCESSES = 2
+DEADLINE = 3.0  # seconds a request waits for a cold module
+
+
+class FaultySite(Site):
+    """Two web processes, and two of a worker. All that the former need is in the store or in page files."""
+
+    web = (
+        *("-m", "granian", "--interface", "wsgi", "--workers", str(WEB_PROCESSES), "--blocking-threads", "8"),
+        *("--respawn-failed-workers", "--log-level", "warning", "tecken.wsgi:application"),
+    )
+    worker = (
+        *("-m", "celery", "--quiet", "-A", "tecken", "worker", "--loglevel", "error"),
+        *("--concurrency", "2", "--include", "tests.support.counted_jobs"),
+    )
+    directives = MappingProxyType({"enable_debug_command": "local"})
+
+    def __init__(self, home: Path, **environment: str) -> None:
+        options = {"symbolicate_deadline_seconds": DEADLINE, "absent_seconds": 1, "unreachable_seconds": 1}
+        self.symbols = home / "symbols"
+        self.jobs_counted = home / "jobs"
+        self.symbols.mkdir()
+        mine = {
+            "SYMBOL_SOURCES": self.symbols.as_uri(),
+            COUNTED: str(self.jobs_counted),
+        }
+        super().__init__(home, options, **(mine | environment))
+
+    def token(self) -> str:
+        permission = ("--permission", "upload.upload_symbols", "--create-user")
+        return self.manage("createtoken", "load@example.com", *permission).strip()
+
+    def kill_one_web_process(self) -> None:
+        """kill -9; granian starts another one."""
+        assert self._web
+        children = Path(f"/proc/{self._web.pid}/task/{self._web.pid}/children").read_text().split()
+        os.kill(int(children[-1]), signal.SIGKILL)
+
+
+class FollowingSite(FaultySite):
+    """Behind sentinels: each of its servers is whoever is the master."""
+
+    def __init__(self, home: Path) -> None:
+        self.cache_pair = SentinelPair(IMAGES / "redis-cache" / "redis.conf")
+        self.store_pair = SentinelPair(IMAGES / "redis" / "redis.conf")
+        super().__init__(home, REDIS_URL=self.cache_pair.url, REDIS_STORE_URL=self.store_pair.url)
+
+    def _start(self) -> None:
+        self.cache_pair.start()
+        self.store_pair.start()
+        super()._start()
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self.cache_pair.close()
+        self.store_pair.close()
+
+
+class PostgresSite(FaultySite):
+    def __init__(self, home: Path) -> None:
+        self.database = PostgresServer()
+        super().__init__(home, DATABASE_URL=f"{self.database.url}?connect_timeout=3")
+
+    def _start(self) -> None:
+        self.database.start()
+        super()._start()
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self.database.close()
+
+
+class S3Site(FaultySite):
+    """With its files in a bucket."""
+
+    def __init__(self, home: Path) -> None:
+        self._s3_port = free_port()
+        self._s3: subprocess.Popen[bytes] | None = None
+        super().__init__(
+            home,
+            STORAGE_URL="s3://symbols",
+            AWS_ENDPOINT_URL=self.endpoint,
+            AWS_ACCESS_KEY_ID=ACCESS,
+            AWS_SECRET_ACCESS_KEY=SECRET,
+            AWS_REGION="us-east-1",
+        )
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self._s3_port}"
+
+    def _start(self) -> None:
+        self._s3 = self._python(["-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._s3_port)])
+        wait_until(lambda: httpx.get(self.endpoint).status_code > 0, STARTS_WITHIN, "S3 answers")
+        S3Bucket.create(self.endpoint, "symbols")
+        super()._start()
+
+    def __exit__(self, *error: Any) -> None:
+        self.signal_s3(signal.SIGCONT)
+        super().__exit__(*error)
+        end(self._s3)
+
+    def signal_s3(self, number: signal.Signals) -> None:
+        if self._s3 is not None:
+            os.killpg(self._s3.pid, number)
