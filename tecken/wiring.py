@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import _lru_cache_wrapper, cache
-from typing import TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
 
 import redis
 from celery import current_app
@@ -46,6 +46,9 @@ from tecken.store.redis import RedisPageStore
 from tecken.store.tally import Tally
 from tecken.store.watched import Watched
 from tecken.symbols.ids import ModuleKey
+
+if TYPE_CHECKING:
+    from functools import _lru_cache_wrapper
 
 PREPARE_TASK = "tecken.symbolicate.tasks.prepare"
 CONVERT_TASK = "tecken.symbolicate.tasks.convert"
