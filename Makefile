@@ -4,7 +4,7 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 export PORT COMMIT
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-postgres test-s3 check format manage redis-cache-cli redis-store-cli docker-build docker-test lock clean python
+.PHONY: help run serve worker beat test test-postgres test-s3 check format manage redis-cache-cli redis-store-cli docker-build docker-test lock clean python
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -12,6 +12,18 @@ help: ## show this list
 run: python ## start everything, load the samples, show a symbolicated stack (PORT=8000)
 	@$(PYTHON) run/install.py run
 	@$(VENV)/python -m run.stack
+
+serve: python ## start the web server alone, as in production: all settings from the environment (PORT=8000)
+	@$(PYTHON) run/install.py run
+	@GRANIAN_PORT=$${GRANIAN_PORT:-$${PORT:-8000}} exec $(VENV)/python -m run.web
+
+worker: python ## start a worker alone, in the same way
+	@$(PYTHON) run/install.py run
+	@exec $(VENV)/python -m celery --quiet -A tecken worker --loglevel info
+
+beat: python ## start beat alone, which sends jobs at their time, in the same way
+	@$(PYTHON) run/install.py run
+	@mkdir -p .run && exec $(VENV)/python -m celery --quiet -A tecken beat --loglevel info --schedule .run/schedule
 
 test: python ## run the tests against two real Redis servers of their own (ARGS="-k name")
 	@$(PYTHON) run/install.py dev
