@@ -11,8 +11,10 @@ from typing import Any
 
 from celery.signals import beat_init, celeryd_init, worker_process_init, worker_process_shutdown, worker_ready
 from django.conf import settings
+from structlog.contextvars import get_contextvars
 
 from tecken import metrics
+from tecken.logs import requests
 from tecken.logs.masking import masked_deeply
 
 logger = logging.getLogger(__name__)
@@ -27,26 +29,35 @@ def start() -> None:
 
 
 def report_errors() -> None:
-    """To SENTRY_DSN. Neither bodies, cookies, people nor values of variables are sent along, and what is
-    sent is masked as log lines are."""
+    """To SENTRY_DSN: each line of the log that is an error, masked as it is there, with the ids of its
+    request and job. Whatever fails is logged, so no request or job pays for being watched."""
     if not settings.SENTRY_DSN:
         return
     import sentry_sdk  # noqa: PLC0415 - only where it is wanted
+    from sentry_sdk.integrations.atexit import AtexitIntegration  # noqa: PLC0415
+    from sentry_sdk.integrations.dedupe import DedupeIntegration  # noqa: PLC0415
+    from sentry_sdk.integrations.excepthook import ExcepthookIntegration  # noqa: PLC0415
+    from sentry_sdk.integrations.logging import LoggingIntegration, ignore_logger  # noqa: PLC0415
 
     sentry_sdk.init(
         dsn=settings.SENTRY_DSN,
         environment=settings.ENVIRONMENT,
+        default_integrations=False,
+        integrations=[
+            LoggingIntegration(level=None, event_level=logging.ERROR),
+            AtexitIntegration(),
+            DedupeIntegration(),
+            ExcepthookIntegration(),
+        ],
         before_send=_without_secrets,
-        before_breadcrumb=_without_secrets,
         include_local_variables=False,
-        max_request_body_size="never",
-        send_default_pii=False,
         auto_session_tracking=False,
     )
+    ignore_logger(requests.logger.name)  # one that failed with us is no mistake yet
 
 
 def _without_secrets(event: Any, _hint: object) -> Any:
-    return masked_deeply(event)
+    return {**masked_deeply(event), "tags": get_contextvars()}
 
 
 def trace() -> None:

@@ -13,11 +13,12 @@ from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from tecken import modes
-from tecken.logs.masking import masked_deeply
+from tecken.logs.masking import masked
 from tecken.runtimeconfig import current
 
 REQUEST_FIELDS = ("method", "path", "status", "seconds", "bytes", "address", "token")
 FIRST = ("time", "level", "logger", "event")
+FOREIGN = ("event", "exception", "stack", "path")  # what others have made a part of
 IN_A_LINE = ("request_id", "task_id", "state")
 
 
@@ -59,7 +60,7 @@ def _of_the_process(_logger: WrappedLogger, _method: str, event: EventDict) -> E
 
 
 def _without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    return {key: masked_deeply(value) for key, value in event.items()}
+    return {key: masked(value) if key in FOREIGN else value for key, value in event.items()}
 
 
 def _json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:

@@ -143,12 +143,12 @@ def test_requests_are_traced_into_their_jobs(watched: Watched, collector: Collec
 def test_mistakes_are_reported_without_secrets(watched: Watched, collector: Collector) -> None:
     (watched.home / "tecken.sqlite3").rename(watched.home / "away.sqlite3")
     try:
-        headers = {"Auth-Token": TOKEN, "Cookie": f"sessionid={SESSION}"}
+        headers = {"Auth-Token": TOKEN, "Cookie": f"sessionid={SESSION}", "X-Request-Id": ID}
         answer = httpx.get(f"{watched.site.url}/api/tokens/?token={TOKEN}", headers=headers, timeout=30)
     finally:
         (watched.home / "away.sqlite3").rename(watched.home / "tecken.sqlite3")
     assert answer.status_code == 500
-    event = collector.wait_for("/api/7/envelope/", b"OperationalError")
+    event = collector.wait_for("/api/7/envelope/", b"OperationalError", ID.encode())
     for secret in (TOKEN, SESSION):
         assert secret.encode() not in event
         assert secret not in (watched.home / "log").read_text()
