@@ -9,7 +9,6 @@ process that is killed takes along what it had not sent, a second's at most. Day
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import socket
@@ -17,6 +16,7 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
+from multiprocessing.util import Finalize
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Protocol
@@ -154,7 +154,7 @@ def keep_sending(usage: Usage, seconds: float = SECONDS) -> Thread:
             still.flush()  # what was not acknowledged
             still.flush()  # what came since
 
-    atexit.register(last)
+    Finalize(None, last, exitpriority=0)  # unlike atexit it runs in a forked process, too
     thread = Thread(target=run, name="usage", daemon=True)
     thread.start()
     return thread
