@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from django.conf import settings
+
 from run import drain
 from tecken.servers.entrance import entrance
 
@@ -46,6 +48,9 @@ if __name__ == "__main__":
     # while Redis is away serves what it can.
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tecken.settings")
     entrance()
+    if settings.DEMO_MODE and os.environ.setdefault("GRANIAN_WORKERS", "1") != "1":
+        print("❌ Configuration validation failed: DEMO_MODE is for GRANIAN_WORKERS=1", file=sys.stderr)
+        sys.exit(os.EX_CONFIG)
     if metrics := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         count_anew(Path(metrics))
     command = [sys.executable, "-m", "granian", "tecken.application:application"]

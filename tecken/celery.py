@@ -16,7 +16,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tecken.settings")
 @beat_init.connect  # type: ignore[untyped-decorator]
 def enter(**_more: object) -> None:
     """Before all else that is connected. Of what could be raised here Celery lets only SystemExit through."""
-    entrance()
+    entrance(web=False)
 
 
 import tecken.jobs.signals  # noqa: E402 - only then the others

@@ -34,4 +34,4 @@ def start(app: Celery) -> None:
 def _send_schedule(app: Celery) -> None:
     schedule = Scheduler(app)
     while True:
-        time.sleep(schedule.tick())
+        time.sleep(max(0, schedule.tick()))

@@ -8,10 +8,12 @@ import sys
 import time
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 from django.conf import settings
 from environs import EnvValidationError
 
+from tecken.demo import alone
 from tecken.servers import ours
 from tecken.servers.failure import address
 from tecken.servers.judge import Problem
@@ -21,7 +23,7 @@ Line = tuple[str, str]  # its level, as logs have it, and the text
 
 
 @cache
-def entrance() -> None:
+def entrance(web: bool = True) -> None:
     """Raises SystemExit: 78 (EX_CONFIG) when somebody has to mend it, 75 (EX_TEMPFAIL) when it may pass.
 
     Once in a process and those that are forked from it: a worker may have its own beat.
@@ -31,9 +33,20 @@ def entrance() -> None:
     except EnvValidationError as error:
         print(f"❌ Configuration validation failed: {error}", file=sys.stderr)
         raise SystemExit(os.EX_CONFIG) from None
+    if settings.DEMO_MODE:
+        verdict = verdict._replace(problems=(*verdict.problems, *_more_than_one(web)))
     _tell(lines(verdict))
     if verdict.errors:
         raise SystemExit(verdict.status)
+
+
+def _more_than_one(web: bool) -> Iterator[Problem]:
+    """A demo is one process, which claims it once it is built."""
+    home = Path(settings.RUNTIME_CONFIG_FILE).parent
+    if not web:
+        yield Problem("E15", "error", ours.SITE, "DEMO_MODE: jobs are done in the web server's process")
+    elif not alone.is_free(home):
+        yield Problem("E15", "error", ours.SITE, f"DEMO_MODE is for one process, and another one has {home}")
 
 
 def lines(verdict: Verdict) -> Iterator[Line]:

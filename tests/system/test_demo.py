@@ -1,0 +1,232 @@
+"""A demo has every feature in one process, and nobody serves with one.
+
+One demo serves all tests of this module. Of Redis there is nothing but two URLs where nobody listens.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.redis_server import free_port
+from tests.support.sentinel import wait_until
+from tests.system import test_roundtrip as roundtrip
+from tests.system.site import ROOT, Site
+from tests.system.test_roundtrip import Module, Uploader
+
+SOON = 60.0  # seconds
+ENDS_WITHIN = 60.0
+PERMISSIONS = ("upload.upload_symbols", "runtimeconfig.change_option", "runtimeconfig.view_option")
+SMALL: dict[str, Any] = {"memoryMap": [], "stacks": [[]]}
+WARNINGS = ("⚠ Using in-memory counters (DEMO_MODE)", "⚠ Using in-memory queue (DEMO_MODE)")
+
+
+class Demo(Site):
+    """As `DEMO_MODE=true make serve` starts it."""
+
+    web = ("-m", "run.web")
+
+    def __init__(self, home: Path, **environment: str) -> None:
+        nobody = f"redis://127.0.0.1:{free_port()}"
+        super().__init__(
+            home,
+            None,
+            DEMO_MODE="true",
+            REDIS_URL=nobody,
+            REDIS_STORE_URL=nobody,
+            RUNTIME_CONFIG_FILE=str(home / "config" / "runtime.json"),
+            **environment,
+        )
+        self._environment["GRANIAN_PORT"] = str(self._port)
+        self.log = home / "log"
+        self.token = ""
+
+    def _start(self) -> None:
+        self._web = self._python([*self.web])
+        self.wait_for_web()
+        asked = [word for name in PERMISSIONS for word in ("--permission", name)]
+        self.token = self.manage("createtoken", "me@example.com", *asked, "--create-user").strip()
+
+    def wait_for_web(self) -> None:
+        def answers() -> bool:
+            assert self._web is not None
+            assert self._web.poll() is None, self.log.read_text()
+            try:
+                return httpx.get(f"{self.url}/__lbheartbeat__", timeout=30).is_success
+            except httpx.ConnectError:
+                return False
+
+        wait_until(answers, SOON, "the demo answers")
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(f"{self.url}{path}", headers={"Auth-Token": self.token}, timeout=30)
+
+    def change(self, **values: object) -> None:
+        texts = {name: None if value is None else str(value) for name, value in values.items()}
+        reply = httpx.patch(
+            f"{self.url}/api/config/",
+            json={"changes": texts},
+            headers={"Auth-Token": self.token},
+            timeout=30,
+        )
+        assert reply.status_code == 200, reply.text
+
+    def close(self) -> None:
+        self.__exit__(None, None, None)
+
+    def start_another(self, arguments: tuple[str, ...], **more: str) -> tuple[int, str]:
+        """Its exit status, and what it said."""
+        environment = {**self._environment, "GRANIAN_PORT": str(free_port()), **more}
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=ENDS_WITHIN,
+        )
+        return done.returncode, done.stderr
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    with Demo(tmp_path_factory.mktemp("demo")) as demo:
+        yield demo
+
+
+@pytest.mark.parametrize(
+    "way", [roundtrip.by_zip, roundtrip.by_program, roundtrip.by_direct_upload, roundtrip.by_sym_upload]
+)
+def test_what_is_uploaded_is_symbolicated_and_downloaded(
+    demo: Demo, tmp_path: Path, way: Callable[[Uploader, Module], None]
+) -> None:
+    module = Module(f"{way.__name__}.so")
+    assert module.found(demo) is False  # and that is remembered
+    way(Uploader(demo, demo.token, tmp_path), module)
+    wait_until(lambda: module.found(demo), SOON, "it is converted")
+    reply = httpx.get(f"{demo.url}/{module.path}")
+    assert (reply.status_code, reply.content) == (200, module.text)
+
+
+def test_what_is_asked_for_again_is_answered_alike(demo: Demo, tmp_path: Path) -> None:
+    module = Module("warm.so")
+    roundtrip.by_zip(Uploader(demo, demo.token, tmp_path), module)
+    request = {"memoryMap": [[module.debug_file, roundtrip.DEBUG_ID]], "stacks": [[[0, 0x1180]]]}
+    wait_until(lambda: module.found(demo), SOON, "it is converted")
+    cold, warm = (demo.symbolicate(request).json() for _ in range(2))
+    assert cold == warm
+    assert cold["results"][0]["stacks"][0][0]["function"]
+
+
+def test_a_file_that_nobody_has(demo: Demo) -> None:
+    name = f"nobody.so/{roundtrip.DEBUG_ID}/nobody.so.sym"
+    assert httpx.get(f"{demo.url}/{name}").status_code == 404
+
+
+def test_a_change_of_the_configuration_is_in_force(demo: Demo) -> None:
+    two = {"jobs": [SMALL, SMALL]}
+    demo.change(symbolicate_max_jobs=1)
+    wait_until(lambda: demo.symbolicate(two).status_code == 413, SOON, "one job is the most")
+    demo.change(symbolicate_max_jobs=None)
+    wait_until(lambda: demo.symbolicate(two).status_code == 200, SOON, "two jobs are allowed again")
+
+
+def test_a_command_changes_it_too(demo: Demo) -> None:
+    two = {"jobs": [SMALL, SMALL]}
+    demo.manage("config", "set", "symbolicate_max_jobs", "1")
+    wait_until(lambda: demo.symbolicate(two).status_code == 413, SOON, "one job is the most")
+    demo.manage("config", "unset", "symbolicate_max_jobs")
+    wait_until(lambda: demo.symbolicate(two).status_code == 200, SOON, "two jobs are allowed again")
+
+
+def test_maintenance(demo: Demo) -> None:
+    demo.manage("maintenance", "on")
+    wait_until(lambda: demo.symbolicate(SMALL).status_code == 503, SOON, "it is shut")
+    demo.manage("maintenance", "off")
+    wait_until(lambda: demo.symbolicate(SMALL).status_code == 200, SOON, "it is open")
+
+
+def test_limits_hold(demo: Demo) -> None:
+    demo.change(limit_symbolicate="2 requests/hour per address")
+    wait_until(lambda: demo.symbolicate(SMALL).status_code == 429, SOON, "there were too many")
+    demo.change(limit_symbolicate=None)
+    wait_until(lambda: demo.symbolicate(SMALL).status_code == 200, SOON, "there is no limit")
+
+
+def test_health_says_that_all_is_well_and_in_memory(demo: Demo) -> None:
+    wait_until(lambda: demo.get("/health").json()["status"] == "healthy", SOON, "it is healthy")
+    document = demo.get("/health").json()
+    assert (document["demo_mode"], document["environment"], document["problems"]) == (True, "development", [])
+    assert all(document[part]["backend"] == "memory" for part in ("redis", "queue", "store"))
+    assert document["queue"]["queue_depth"] is not None
+
+
+def test_details_of_health(demo: Demo) -> None:
+    details = demo.get("/admin/health/redis").json()
+    assert details["demo_mode"] is True
+    memory = {"status": "connected", "backend": "memory"}
+    assert details["counter_backend"].items() >= memory.items()
+    assert details["queue_service"].items() >= memory.items()
+
+
+def test_jobs_of_the_schedule_are_done(demo: Demo) -> None:
+    """A canary goes through each queue every few seconds."""
+
+    def told() -> Mapping[str, Any]:
+        queue: Mapping[str, Any] = demo.get("/health").json()["queue"]
+        return queue
+
+    wait_until(lambda: told()["canary_seconds"] is not None, SOON, "a canary came through")
+    assert told()["dead"] == 0
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/api/stats/", "/api/redis/", "/health/ready"])
+def test_what_else_is_read(demo: Demo, path: str) -> None:
+    reply = demo.get(path)
+    assert reply.status_code == 200, reply.text
+
+
+def test_the_log_warns(demo: Demo) -> None:
+    log = demo.log.read_text()
+    assert all(warning in log for warning in WARNINGS)
+    assert "Traceback" not in log
+
+
+WEB = ("-m", "run.web")
+ANY_WEB = ("-m", "granian", "--interface", "wsgi", "tecken.wsgi:application")
+WORKER = ("-m", "celery", "-A", "tecken", "worker")
+BEAT = ("-m", "celery", "-A", "tecken", "beat", "--schedule", os.devnull)
+
+
+@pytest.mark.parametrize("arguments", [WEB, WORKER, BEAT])
+def test_a_second_process_is_refused(demo: Demo, arguments: tuple[str, ...]) -> None:
+    status, said = demo.start_another(arguments)
+    assert (status, "validation failed: DEMO_MODE" in said) == (os.EX_CONFIG, True), said
+
+
+def test_so_is_one_of_a_web_server_that_was_started_by_hand(demo: Demo) -> None:
+    status, said = demo.start_another(ANY_WEB)
+    assert status != 0
+    assert "validation failed: DEMO_MODE is for one process" in said
+
+
+@pytest.mark.parametrize("arguments", [WEB, WORKER, BEAT])
+def test_production_is_refused(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    with closing(Demo(tmp_path)) as demo:
+        status, said = demo.start_another(arguments, ENVIRONMENT="production")
+    assert (status, "DEMO_MODE is not for ENVIRONMENT=production" in said) == (os.EX_CONFIG, True), said
+
+
+def test_several_processes_of_one_web_server_are_refused(tmp_path: Path) -> None:
+    with closing(Demo(tmp_path)) as demo:
+        status, said = demo.start_another(WEB, GRANIAN_WORKERS="2")
+    assert (status, "GRANIAN_WORKERS" in said) == (os.EX_CONFIG, True), said
