@@ -53,8 +53,8 @@ def look(server: Server, production: bool) -> Look:
 def _look(server: Server, production: bool) -> Look:
     try:
         nodes = redisclient.nodes(server.client)
-        problems = [problem for node in nodes for problem in _of_connection(server, node, production)]
         told = [_told(node) for node in nodes]
+        problems = [problem for node in nodes for problem in _of_connection(server, node, production)]
     except (redis.RedisError, OSError, ValueError) as error:
         return Look((), (failure(server.name, server.url, error),), False)
     unknown = [_untold(server)] if None in told else []
@@ -63,6 +63,7 @@ def _look(server: Server, production: bool) -> Look:
 
 
 def _of_connection(server: Server, node: redis.Redis, production: bool) -> Iterator[Problem]:
+    """On the connection that INFO went over: with TLS a second one would cost as much as all the rest."""
     connection: Any = node.connection_pool.get_connection()
     try:
         yield from _refused(server, connection)
