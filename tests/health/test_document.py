@@ -1,0 +1,41 @@
+"""docs/health.md shows what is answered, to the key."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from tecken import modes
+from tecken.settings import BASE_DIR
+from tests.tokens.people import key
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("worker")]
+DOCUMENT = (BASE_DIR / "docs" / "health.md").read_text()
+HEALTH, DETAILS = (json.loads(block) for block in re.findall(r"```json\n(.+?)```", DOCUMENT, re.DOTALL))
+
+
+def keys(document: Any) -> Any:
+    if isinstance(document, dict):
+        return {name: keys(value) for name, value in document.items() if name != "processes"}
+    return None
+
+
+def test_health_is_as_documented(client: Client) -> None:
+    document = client.get("/health").json()
+    assert list(document) == list(HEALTH)
+    assert keys(document) == keys(HEALTH)
+
+
+def test_details_are_as_documented(client: Client) -> None:
+    document = client.get("/admin/health/redis", headers={"Auth-Token": key()}).json()
+    assert list(document) == list(DETAILS)
+    assert keys(document) == keys(DETAILS)
+
+
+def test_every_state_is_documented() -> None:
+    (table,) = re.findall(r"^\| state \|.+\n\|---.+\n((?:\|.+\n)+)", DOCUMENT, re.MULTILINE)
+    assert sorted(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)) == sorted(modes.MODES)
