@@ -1,0 +1,81 @@
+"""`make redis-*-cli`, with a redis-cli that tells how it was called."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from run.redis_cli import Server, iredis_url, server
+from tecken.settings import BASE_DIR
+from tests.support.redis_server import free_port
+from tests.support.sentinel import SentinelPair
+from tests.support.tls import Papers, TlsSentinelPair, papers
+
+TELLS = """#!{python}
+import json, os, sys
+print(json.dumps([sys.argv[1:], os.environ.get("REDISCLI_AUTH")]))
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """With this one first."""
+    program = tmp_path / "redis-cli"
+    program.write_text(TELLS.format(python=sys.executable))
+    program.chmod(0o755)
+    return f"{tmp_path}:{os.environ['PATH']}"
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "password"),
+    [
+        ("redis://h", "-h h -p 6379 -n 0", None),
+        ("redis://:p%40@h:1/3", "-h h -p 1 -n 3", "p@"),
+        ("rediss://ted:p@h", "-h h -p 6379 -n 0 --user ted --tls --cacert /ca.pem", "p"),
+        ("redis-cluster://a:7000,b", "-h a -p 7000 -n 0 -c", None),
+        ("rediss-cluster://:p@a/0", "-h a -p 6379 -n 0 --tls --cacert /ca.pem -c", "p"),
+    ],
+)
+def test_what_redis_cli_is_told(path: str, url: str, options: str, password: str | None) -> None:
+    environ = {"PATH": path, "REDIS_STORE_URL": url, "REDIS_CA_FILE": "/ca.pem"}
+    command = [sys.executable, "run/redis_cli.py", "store", "config", "get", "maxmemory"]
+    done = subprocess.run(command, env=environ, cwd=BASE_DIR, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [[*options.split(), "config", "get", "maxmemory"], password]
+
+
+@pytest.fixture(scope="module")
+def trusted() -> Iterator[Papers]:
+    with papers() as made:
+        yield made
+
+
+def test_behind_sentinels_it_is_the_master_that_is_asked() -> None:
+    with SentinelPair(password="secret") as pair:
+        dead = pair.url.replace("@", f"@127.0.0.1:{free_port()},")
+        expected = Server("127.0.0.1", pair.master.port, "0", "", "secret", False, "", False)
+        assert server(dead, "") == expected
+
+
+def test_sentinels_are_asked_over_tls(trusted: Papers) -> None:
+    with TlsSentinelPair(trusted) as pair:
+        authority = str(trusted.authority)
+        there = server(pair.secure_url, authority)
+        assert (there.port, there.tls, there.ca_file) == (pair.master.port, True, authority)
+        with pytest.raises(SystemExit, match="No sentinel says"):
+            server(pair.secure_url, "")
+
+
+def test_a_master_that_no_sentinel_knows() -> None:
+    with SentinelPair() as pair, pytest.raises(SystemExit, match="which server other is"):
+        server(pair.url.replace("/tecken/", "/other/"), "")
+
+
+def test_iredis_has_it_all_in_a_url() -> None:
+    there = Server("h", 6379, "2", "ted", "p@/", True, "", False)
+    assert iredis_url(there) == "rediss://ted:p%40%2F@h:6379/2"
