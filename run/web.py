@@ -22,6 +22,7 @@ DEFAULTS = {
     "GRANIAN_BLOCKING_THREADS": "8",
     "GRANIAN_RESPAWN_FAILED_WORKERS": "true",
     "GRANIAN_LOG_LEVEL": "warning",
+    "GRANIAN_LOG_CONFIG": str(Path(__file__).with_name("granian.json")),  # lines as the site's
 }
 
 

@@ -284,14 +284,13 @@ if OIDC_RP_CLIENT_ID:
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"ours": {"()": "tecken.logs.formats.formatter", "shape": LOG_FORMAT}},
+    "formatters": {"ours": {"()": "tecken.logs.formats.formatter"}},
     "filters": {"only_mistakes": {"()": "tecken.logs.formats.OnlyMistakes"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "ours"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "django.request": {"level": "ERROR", "filters": ["only_mistakes"]},
-        # the web server's own, in its processes
-        "_granian": {"handlers": [], "level": "INFO", "propagate": True},
+        "_granian": {"handlers": [], "propagate": True},  # in its main process: run/granian.json
     },
 }
 

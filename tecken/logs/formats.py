@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 import orjson
+from django.conf import settings
 from structlog.contextvars import merge_contextvars
 from structlog.processors import TimeStamper, format_exc_info
 from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_logger_name
@@ -22,8 +23,8 @@ FOREIGN = ("event", "exception", "stack", "path")  # what others have made a par
 IN_A_LINE = ("request_id", "task_id", "state")
 
 
-def formatter(shape: str) -> logging.Formatter:
-    """`line` or `json`."""
+def formatter(shape: str = "") -> logging.Formatter:
+    """`line` or `json`; LOG_FORMAT says which, unless it is given."""
     return ProcessorFormatter(
         foreign_pre_chain=[
             TimeStamper("iso", utc=True, key="time"),
@@ -35,7 +36,11 @@ def formatter(shape: str) -> logging.Formatter:
             _of_the_process,
             format_exc_info,
         ],
-        processors=[ProcessorFormatter.remove_processors_meta, _without_secrets, SHAPES[shape]],
+        processors=[
+            ProcessorFormatter.remove_processors_meta,
+            _without_secrets,
+            SHAPES[shape or settings.LOG_FORMAT],
+        ],
     )
 
 

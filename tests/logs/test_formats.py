@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import io
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import orjson
@@ -11,6 +14,7 @@ from tecken.logs.about import about
 from tecken.logs.formats import OnlyMistakes, formatter
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.shelf import Change
+from tecken.settings import BASE_DIR
 
 logger = logging.getLogger("tests.logs")
 
@@ -110,3 +114,18 @@ def test_of_djangos_lines_on_requests_tracebacks_are_news() -> None:
     assert not OnlyMistakes().filter(record)
     record.exc_info = (ValueError, ValueError(), None)
     assert OnlyMistakes().filter(record)
+
+
+def test_the_web_server_writes_as_the_site_does() -> None:
+    """Also its main process, which knows nothing of the site but this file."""
+    script = (
+        "import json, logging; from granian.log import LogLevels, configure_logging\n"
+        "configure_logging(LogLevels.warning, json.load(open('run/granian.json')))\n"
+        "logging.getLogger('_granian').error('Unexpected exit')"
+    )
+    environment = {**os.environ, "LOG_FORMAT": "json"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=BASE_DIR, env=environment, capture_output=True, check=True
+    )
+    told = orjson.loads(done.stderr)
+    assert (told["logger"], told["level"], told["event"]) == ("_granian", "error", "Unexpected exit")
