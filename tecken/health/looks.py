@@ -24,8 +24,9 @@ AT_MOST_SECONDS = 2.0
 
 
 class Check(NamedTuple):
-    """`ask` returns anything, or raises anything when it is not well. It is asked every `every` seconds; when
-    it is late, its answer before stands in for `stands` seconds more."""
+    """`ask` returns anything, or raises anything when it is not well. It is asked every `every` seconds, and
+    at each look while it is not well; when it is late, its answer before stands in for `stands` seconds more.
+    """
 
     name: str
     ask: Callable[[], Any]
@@ -64,7 +65,9 @@ class Probe:
     def begin(self) -> None:
         """Asks, unless that goes on already or was done lately."""
         self._take()
-        if self._asked is None and not (self._last and self._younger(self._last, self._check.every)):
+        last = self._last
+        known = last is not None and last.well and self._younger(last, self._check.every)
+        if self._asked is None and not known:
             self._asked = Future()
             self._wanted.put(self._asked)
 

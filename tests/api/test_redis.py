@@ -12,6 +12,8 @@ from pytest_django import Settings
 
 from tecken import wiring
 from tecken.breaker import Breaker
+from tecken.runtimeconfig import current
+from tecken.runtimeconfig.maintenance import Maintenance, show
 from tecken.store.port import PageKey
 from tecken.store.tally import Tally
 from tecken.symbols.ids import ModuleKey
@@ -92,3 +94,12 @@ def test_whose_pages_the_store_had(client: Client) -> None:
     tally.note(asked, asked[:2])
     expected = {"debug_file": "xul.pdb", "debug_id": "A" * 33, "hits": 2, "misses": 1}
     assert shown(client)["modules"] == [expected]
+
+
+def test_operators_look_under_maintenance_too(client: Client) -> None:
+    current.shelf().set_maintenance("full", show(Maintenance()), None)
+    try:
+        assert client.get("/api/redis/").status_code == 403
+        shown(client)
+    finally:
+        current.shelf().set_maintenance("full", None, None)

@@ -126,6 +126,20 @@ def test_what_is_asked_rarely_is_asked_rarely(clock: Clock, part: Part) -> None:
     assert part.asked == 2
 
 
+def test_what_is_not_well_is_asked_at_each_look(clock: Clock) -> None:
+    asked: list[None] = []
+
+    def fail() -> None:
+        asked.append(None)
+        raise CouldNotAsk("storage: 503")
+
+    looks = Looks([Check("part", fail, every=10)], PATIENT, clock)
+    for _ in range(3):
+        looks.now()
+        clock.now += COUNTS_SECONDS
+    assert len(asked) == 3
+
+
 @pytest.mark.parametrize(
     ("error", "told"),
     [(CouldNotAsk("storage: 503"), "storage: 503"), (ValueError("redis://:secret@host"), "ValueError")],
