@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from django.test import Client
 from pytest_django import Settings
 
 from tecken import modes, wiring
@@ -67,3 +68,12 @@ def test_a_configuration_that_is_not_heard_of_is_old(settings: Settings) -> None
     current.options()
     assert modes.modes() == ("stale-config",)
     current.forget()
+
+
+def test_every_answer_tells(client: Client) -> None:
+    assert client.get("/health/live")["X-Tecken-State"] == "ok"
+    wiring.store_breaker().failed()
+    assert client.get("/nothing.pdb")["X-Tecken-State"] == "store-away"
+    current.shelf().set_maintenance("full", show(Maintenance()), None)
+    assert client.post("/symbolicate/v5")["X-Tecken-State"] == "store-away,maintenance"
+    current.shelf().set_maintenance("full", None, None)
