@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any, Self
 
 import redis
-from redis.sentinel import Sentinel, SentinelConnectionPool
+from redis.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 
 from tecken.redisclient.urls import Sentinels
 
@@ -49,11 +49,30 @@ class MasterPool(SentinelConnectionPool):
             self.get_master_address()  # type: ignore[no-untyped-call]
 
 
+class Asked(Sentinel):
+    """Sentinels whose error says why: redis-py's names them all and hides it."""
+
+    def discover_master(self, service_name: str) -> Any:
+        try:
+            return super().discover_master(service_name)  # type: ignore[no-untyped-call]
+        except MasterNotFoundError as error:
+            raise MasterNotFoundError(f"no sentinel names the master {service_name!r}") from (
+                self._why() or error
+            )
+
+    def _why(self) -> redis.RedisError | None:
+        try:
+            self.sentinels[0].ping()
+        except redis.RedisError as error:
+            return error
+        return None
+
+
 def _trusted(named: Sentinels) -> dict[str, str]:
     return {"ssl_ca_certs": named.ca_file} if named.ca_file else {}
 
 
-def _manager(named: Sentinels, options: dict[str, Any]) -> Sentinel:
+def _manager(named: Sentinels, options: dict[str, Any]) -> Asked:
     """The sentinels share one timeout, so that dead ones do not add up."""
     share = {
         name: options[name] / len(named.addresses)
@@ -62,4 +81,4 @@ def _manager(named: Sentinels, options: dict[str, Any]) -> Sentinel:
     }
     own: dict[str, Any] = {"retry": options["retry"], "protocol": options["protocol"], "ssl": named.tls}
     own |= share | named.own_account | _trusted(named)
-    return Sentinel(list(named.addresses), sentinel_kwargs=own)  # type: ignore[no-untyped-call]
+    return Asked(list(named.addresses), sentinel_kwargs=own)  # type: ignore[no-untyped-call]

@@ -17,6 +17,8 @@ KNOWN: tuple[tuple[type[BaseException], str, str, bool], ...] = (
     (exceptions.AuthenticationWrongNumberOfArgsError, "E03", "it knows no user names", False),
     (exceptions.NoPermissionError, "E03", "our account may not select its databases", False),
     (exceptions.ResponseError, "E08", "it has too few databases; numbers 0 to 3 are used", False),
+    (FileNotFoundError, "E12", "the file that REDIS_CA_FILE names is not there", False),
+    (PermissionError, "E12", "the file that REDIS_CA_FILE names may not be read", False),
     (ssl.SSLCertVerificationError, "E12", "its certificate does not hold", False),
     (ssl.SSLError, "E12", "TLS failed; does this port speak TLS?", False),
     (socket.gaierror, "E02", "the name cannot be resolved", True),

@@ -45,6 +45,8 @@ def caused_by(cause: Exception) -> Exception:
     [
         (exceptions.AuthenticationError("s3cret"), "E03", "refuses our user name or password", False),
         (exceptions.AuthenticationWrongNumberOfArgsError("x"), "E03", "knows no user names", False),
+        (caused_by(FileNotFoundError(2, "s3cret")), "E12", "REDIS_CA_FILE names is not there", False),
+        (caused_by(PermissionError(13, "s3cret")), "E12", "REDIS_CA_FILE names may not be read", False),
         (exceptions.NoPermissionError("s3cret"), "E03", "may not select its databases", False),
         (exceptions.ResponseError("DB index is out of range"), "E08", "too few databases", False),
         (caused_by(ssl.SSLCertVerificationError("s3cret")), "E12", "certificate does not hold", False),
