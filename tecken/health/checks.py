@@ -25,7 +25,7 @@ from tecken.runtimeconfig.shelf import Report
 from tecken.servers.facts import Facts, facts, read
 from tecken.sources.port import FileKey
 
-WRITTEN, WRITTEN_FOR = "heartbeat", timedelta(seconds=1)
+WRITTEN, WRITTEN_FOR = ":1:heartbeat", timedelta(seconds=1)  # named as Django's cache does
 NOT_THERE = FileKey("health", "0" * 33, "health")
 STORAGE_EVERY = 10.0  # seconds: each time costs money where storage is rented
 REDIS_STANDS, DATABASE_STANDS, STORAGE_STANDS = 1.0, 3.0, 5.0  # seconds: one late answer says little
