@@ -12,7 +12,7 @@ def _commands(text: str) -> tuple[Command, ...]:
     return tuple(tuple(line.split()) for line in text.strip().splitlines())
 
 
-ALWAYS = ("CLIENT", "HELLO", "INFO", "MULTI", "EXEC", "DISCARD", "PING", "SELECT", "SUBSCRIBE", "PSUBSCRIBE")
+ALWAYS = ("CLIENT", "DISCARD", "EXEC", "HELLO", "INFO", "MULTI", "SELECT")
 
 CACHE = _commands(
     """
@@ -22,6 +22,8 @@ CACHE = _commands(
     DEL cold:answer:x
     UNLINK cold:answer:x
     EXPIRE cold:answer:x 1
+    PEXPIRE cold:answer:x 1
+    EXISTS cold:answer:x
     INCRBY :1:x 1
     PUBLISH tecken:config x
     LPUSH convert x
@@ -29,6 +31,8 @@ CACHE = _commands(
     BRPOP convert 1
     RPOP convert
     LLEN convert
+    LINDEX convert 0
+    LTRIM convert 0 1
     LINDEX convert -1
     LRANGE convert 0 1
     LREM convert 1 x
@@ -39,6 +43,8 @@ CACHE = _commands(
     HGETALL unacked
     HINCRBY unacked x 1
     ZADD unacked_index 1 x
+    ZCARD unacked_index
+    ZREMRANGEBYSCORE unacked_index 0 1
     ZREM unacked_index x
     ZINCRBY store:hits:1 1 x
     ZREMRANGEBYRANK store:hits:1 0 -1000
@@ -55,6 +61,18 @@ CACHE = _commands(
     SCRIPT LOAD x
     """
 )
+# No transaction takes these. "{}" is a channel of the settings.
+CACHE_OUTSIDE = _commands(
+    """
+    PING
+    WATCH unacked
+    UNWATCH
+    SUBSCRIBE {}
+    UNSUBSCRIBE {}
+    PSUBSCRIBE /1.celeryev/*
+    PUNSUBSCRIBE /1.celeryev/*
+    """
+)
 STORE = _commands(
     """
     GET :1:symbol:x
@@ -65,3 +83,9 @@ STORE = _commands(
     UNLINK :1:symbol:x
     """
 )
+
+
+def rules(*asked: tuple[Command, ...]) -> list[str]:
+    """Of an access control list that allows these and no more: <https://redis.io/docs/latest/commands/acl-setuser/>"""
+    names = {*ALWAYS, *(command[0] for commands in asked for command in commands)}
+    return ["~*", "&*", *(f"+{name.lower()}" for name in sorted(names))]

@@ -27,13 +27,13 @@ NO_WRITES = (
 
 
 class Server(NamedTuple):
-    """`commands` are what we ask of it, `channels` how we listen to what it tells."""
+    """`commands` are what we ask of it; `outside`: what no transaction takes."""
 
     name: str
     url: str
     client: redis.Redis
     commands: Sequence[Command]
-    channels: Sequence[Command] = ()
+    outside: Sequence[Command] = ()
 
 
 class Look(NamedTuple):
@@ -91,7 +91,7 @@ def _refused(server: Server, connection: Any) -> Iterator[Problem]:
     replies = _asked(connection, [("MULTI",)])
     if not isinstance(replies[("MULTI",)], Exception):
         replies |= _asked(connection, [*server.commands, ("DISCARD",)])
-    replies |= _asked(connection, server.channels)
+    replies |= _asked(connection, server.outside)
     denied = [
         " ".join(command[:2])
         for command, reply in replies.items()

@@ -13,7 +13,6 @@ from tecken.servers.judge import CACHE, STORE, Problem
 from tecken.servers.look import Server
 
 SITE = "site"
-QUEUE_EVENTS = "/1.celeryev/*"
 VARIABLES = {CACHE: "REDIS_URL", STORE: "REDIS_STORE_URL"}
 
 
@@ -64,8 +63,9 @@ def _cache_server(url: str) -> Server:
         timeout=settings.REDIS_TIMEOUT_SECONDS,
         connect_timeout=settings.REDIS_CONNECT_TIMEOUT_SECONDS,
     )
-    channels = [("SUBSCRIBE", settings.RUNTIME_CONFIG_CHANNEL), ("PSUBSCRIBE", QUEUE_EVENTS)]
-    return Server(CACHE, url, client, commands.CACHE, channels)
+    channel = settings.RUNTIME_CONFIG_CHANNEL
+    outside = [tuple(word.format(channel) for word in command) for command in commands.CACHE_OUTSIDE]
+    return Server(CACHE, url, client, commands.CACHE, outside)
 
 
 def _store_server(url: str) -> Server:

@@ -14,7 +14,7 @@ from tecken.servers.look import Look, Server, look
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.scripted_server import ScriptedServer
 
-CHANNELS = [("SUBSCRIBE", "tecken:config"), ("PSUBSCRIBE", "/1.celeryev/*")]
+OUTSIDE = [tuple(word.format("tecken:config") for word in command) for command in commands.CACHE_OUTSIDE]
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def operator(server: RedisServer) -> Iterator[redis.Redis]:
 
 def looked(url: str, production: bool = False) -> Look:
     client = redisclient.client(url, timeout=1, connect_timeout=1)
-    return look(Server(CACHE, url, client, commands.CACHE, CHANNELS), production)
+    return look(Server(CACHE, url, client, commands.CACHE, OUTSIDE), production)
 
 
 def as_user(server: RedisServer, user: str) -> str:
@@ -60,8 +60,7 @@ def test_looking_changes_nothing(server: RedisServer, operator: redis.Redis) -> 
 
 
 def test_an_account_with_all_that_is_needed_and_no_more(server: RedisServer, operator: redis.Redis) -> None:
-    names = sorted({command[0].lower() for command in commands.CACHE} | {*map(str.lower, commands.ALWAYS)})
-    allow(operator, "~*", "&*", *(f"+{name}" for name in names))
+    allow(operator, *commands.rules(commands.CACHE, commands.CACHE_OUTSIDE))
     seen = looked(as_user(server, "ted"))
     assert problems(seen) == []
     assert seen.facts

@@ -1,0 +1,67 @@
+"""The site with accounts that may do what is checked at start, and nothing else."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from zipfile import ZipFile
+
+import httpx
+import redis
+
+from tecken.servers import commands
+from tests.support.redis_server import RedisServer
+from tests.system.site import IMAGES, Site
+
+SAMPLES = Path(__file__).parents[1] / "data" / "samples"
+SYM = next((SAMPLES / "crash-c").glob("*/crash-c.sym"))
+LIMITED = {"limit_symbolicate": "1000000 requests/minute per address"}
+REQUEST = {"memoryMap": [["crash-c", SYM.parent.name]], "stacks": [[[0, 0x1180]]]}
+
+
+def account(server: RedisServer, *asked: tuple[commands.Command, ...]) -> str:
+    with redis.Redis.from_url(server.url) as client:
+        client.execute_command("ACL", "SETUSER", "ted", "on", ">s3cret", *commands.rules(*asked))
+    return server.url.replace("//", "//ted:s3cret@")
+
+
+def denied(server: RedisServer) -> list[tuple[str, str]]:
+    with redis.Redis.from_url(server.url) as client:
+        return [(entry["reason"], entry["object"]) for entry in client.acl_log()]
+
+
+def archive() -> bytes:
+    body = BytesIO()
+    with ZipFile(body, "w") as made:
+        made.writestr(f"crash-c/{SYM.parent.name}/crash-c.sym", SYM.read_bytes())
+    return body.getvalue()
+
+
+def use(site: Site) -> None:
+    """Uploads, symbolicates cold and warm, downloads, asks how the site is, and changes an option."""
+    token = site.manage(
+        "createtoken", "ci@example.com", "--permission", "upload.upload_symbols", "--create-user"
+    )
+    headers = {"Auth-Token": token.strip()}
+    files = {"symbols.zip": archive()}
+    httpx.post(f"{site.url}/upload/", headers=headers, files=files, timeout=30).raise_for_status()
+    while site.symbolicate(REQUEST).json()["results"][0]["found_modules"] != {
+        f"crash-c/{SYM.parent.name}": True
+    }:
+        pass  # each try waits for the worker
+    httpx.get(f"{site.url}/crash-c/{SYM.parent.name}/crash-c.sym", timeout=30).raise_for_status()
+    httpx.get(f"{site.url}/health", timeout=30)
+    site.manage("config", "set", "log_level", "WARNING")
+
+
+def test_no_command_is_needed_that_start_up_does_not_check(tmp_path: Path) -> None:
+    with (
+        RedisServer(IMAGES / "redis-cache" / "redis.conf") as cache,
+        RedisServer(IMAGES / "redis" / "redis.conf") as store,
+    ):
+        cache_url = account(cache, commands.CACHE, commands.CACHE_OUTSIDE)
+        store_url = account(store, commands.STORE)
+        with Site(tmp_path, LIMITED, REDIS_URL=cache_url, REDIS_STORE_URL=store_url) as site:
+            use(site)
+        assert denied(cache) == []
+        assert denied(store) == []
