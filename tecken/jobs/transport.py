@@ -1,9 +1,13 @@
-"""kombu's transports on Redis, with one mend.
+"""kombu's transports on Redis, with two mends.
 
 A worker that has lost its connection still acknowledges what it does, and gives back what it has not begun.
 In kombu 5.7 a channel whose connection is gone then fails with an AttributeError, for it no longer knows the
 server's address, and that ends the worker. As a lost connection it is what everybody expects: the message
 stays where it is and comes back.
+
+A message is taken from its queue first and noted as taken then. A server that is full of what it may not
+evict refuses the note, and kombu would drop the message. It is done all the same; only a worker that is killed
+just then loses it.
 """
 
 from __future__ import annotations
@@ -12,11 +16,25 @@ from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES, redis
 from redis.exceptions import ConnectionError as ConnectionLost
+from redis.exceptions import OutOfMemoryError
+
+from tecken.jobs.taking import Taking
+
+
+class Notes(redis.QoS):
+    """Which messages were taken."""
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        try:
+            super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
+        except OutOfMemoryError:
+            super(redis.QoS, self).append(message, delivery_tag)  # type: ignore[no-untyped-call]
 
 
 class Known:
     """A channel's parameters, as long as there is a connection that knows them."""
 
+    QoS = Notes
     connection: Any
 
     def _connparams(self, *arguments: Any, **options: Any) -> Any:
@@ -25,11 +43,11 @@ class Known:
         return super()._connparams(*arguments, **options)  # type: ignore[misc]
 
 
-class Channel(Known, redis.Channel):
+class Channel(Taking, Known, redis.Channel):
     pass
 
 
-class SentinelChannel(Known, redis.SentinelChannel):
+class SentinelChannel(Taking, Known, redis.SentinelChannel):
     pass
 
 
