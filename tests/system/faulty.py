@@ -15,7 +15,7 @@ from tests.support.counted_jobs import COUNTED
 from tests.support.postgres import PostgresServer
 from tests.support.redis_server import free_port
 from tests.support.s3_server import ACCESS, SECRET, S3Bucket
-from tests.support.sentinel import SentinelPair, wait_until
+from tests.support.sentinel import SentinelPair
 from tests.system.site import IMAGES, STARTS_WITHIN, Site, end
 
 WEB_PROCESSES = 2
@@ -111,7 +111,8 @@ class S3Site(FaultySite):
 
     def _start(self) -> None:
         self._s3 = self._python(["-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._s3_port)])
-        wait_until(lambda: httpx.get(self.endpoint).status_code > 0, STARTS_WITHIN, "S3 answers")
+        with httpx.Client(transport=httpx.HTTPTransport(retries=10), timeout=STARTS_WITHIN) as client:
+            client.get(self.endpoint)
         S3Bucket.create(self.endpoint, "symbols")
         super()._start()
 
