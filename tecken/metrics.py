@@ -104,6 +104,14 @@ LIST = (
         "web, worker",
         "Entries that counted for nothing when a version came into force.",
     ),
+    Metric(
+        "tecken_limit_decisions_total",
+        "counter",
+        ("scope", "outcome"),
+        "web",
+        "Requests that have a limit: allowed, refused (429); without redis-cache alone (open, or within a "
+        "process' share) and closed (503).",
+    ),
     Metric("tecken_config_version", "gauge", (), "process", "Version in force."),
     Metric("tecken_config_age_seconds", "gauge", (), "process", "Since it was last heard of."),
     Metric("tecken_config_stale", "gauge", (), "process", "1 while the last look failed."),
@@ -175,6 +183,7 @@ PREPARATION_SECONDS = Histogram(
 CONFIG_REFRESHES = _counter("tecken_config_refresh_total")
 CONFIG_MISSED_HINTS = _counter("tecken_config_missed_hints_total")
 CONFIG_BAD_VALUES = _counter("tecken_config_bad_values_total")
+LIMIT_DECISIONS = _counter("tecken_limit_decisions_total")
 
 
 class Figure(NamedTuple):

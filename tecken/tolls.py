@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from http import HTTPStatus
 from typing import NamedTuple
 
 from django.http import HttpRequest, HttpResponse
 
 from tecken import inforce, wiring
-from tecken.errors import OverLimit
+from tecken.errors import CouldNotAsk, OverLimit
 from tecken.http import Reply, answers_errors
 from tecken.limits.headers import policies, states
 from tecken.limits.port import Caller, Cost, Limit, Scope, Verdict
+from tecken.metrics import LIMIT_DECISIONS
 from tecken.tokens.address import address, network
 from tecken.tokens.seen import seen
 
@@ -67,15 +68,26 @@ def upload_cost(request: HttpRequest) -> Cost:
 
 def spend(request: HttpRequest, scope: Scope, cost: Cost) -> None:
     """Raises OverLimit, TooMuch, CouldNotAsk, as a Limiter does."""
-    limits, caller, verdict = inforce.limits(scope), caller_of(request), Verdict()
-    if limits:
-        try:
-            verdict = wiring.limiter().spend(caller, cost, limits)
-        except OverLimit as error:
-            request.standings = error.standings  # type: ignore[attr-defined]
-            raise
-        request.standings = verdict.standings  # type: ignore[attr-defined]
+    limits, caller = inforce.limits(scope), caller_of(request)
+    verdict = _decided(request, caller, cost, limits) if limits else Verdict()
     request.__dict__.setdefault("bills", []).append(Bill(scope, caller, cost, limits, verdict))
+
+
+def _decided(request: HttpRequest, caller: Caller, cost: Cost, limits: tuple[Limit, ...]) -> Verdict:
+    count = partial(LIMIT_DECISIONS.labels, limits[0].scope)
+    try:
+        verdict = wiring.limiter().spend(caller, cost, limits)
+    except OverLimit as error:
+        request.standings = error.standings  # type: ignore[attr-defined]
+        count("refused").inc()
+        raise
+    except CouldNotAsk:
+        count("closed").inc()
+        raise
+    request.standings = verdict.standings  # type: ignore[attr-defined]
+    if verdict.standings or verdict.local:
+        count("alone" if verdict.local else "allowed").inc()
+    return verdict
 
 
 def caller_of(request: HttpRequest) -> Caller:

@@ -15,6 +15,7 @@ from django.conf import settings as site
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
+from prometheus_client import REGISTRY
 
 from tecken import wiring
 from tecken.guards import streamed
@@ -157,6 +158,42 @@ def upload(archive: bytes, mine: str = "") -> Any:
     named = io.BytesIO(archive)
     named.name = "symbols.zip"
     return Client().post("/upload/", {"symbols.zip": named}, headers={"Auth-Token": mine or key(UPLOAD)})
+
+
+@pytest.mark.parametrize(
+    ("without", "statuses", "outcomes"),
+    [
+        ("open", [200, 200, 200], {"alone": 3}),
+        ("closed", [503, 503, 503], {"closed": 3}),
+        ("local", [200, 200, 429], {"alone": 2, "refused": 1}),
+        ("", [200, 200, 429], {"allowed": 2, "refused": 1}),
+    ],
+)
+def test_decisions_are_counted(
+    runtime_options: Override,
+    settings: pytest_django.Settings,
+    without: str,
+    statuses: list[int],
+    outcomes: dict[str, float],
+) -> None:
+    runtime_options(limit_symbolicate=("2 requests/hour per address",))
+    if without:
+        runtime_options(limit_symbolicate_without_redis=without)
+        settings.REDIS_COUNTERS_URL = f"redis://127.0.0.1:{free_port()}/3"
+        wiring.forget()
+    before = decisions()
+    assert [post().status_code for _ in range(3)] == statuses
+    assert {
+        name: count - before[name] for name, count in decisions().items() if count > before[name]
+    } == outcomes
+
+
+def decisions() -> dict[str, float]:
+    def count(outcome: str) -> float:
+        labels = {"scope": "symbolicate", "outcome": outcome}
+        return REGISTRY.get_sample_value("tecken_limit_decisions_total", labels) or 0
+
+    return {outcome: count(outcome) for outcome in ("allowed", "refused", "alone", "closed")}
 
 
 def left(reply: Any) -> int:
