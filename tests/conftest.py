@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -48,6 +49,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure() -> None:
     servers.close()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """A database that is to go must have no connection; threads of health keep one each."""
+    yield
+    from tecken import wiring  # noqa: PLC0415 - only now is Django set up
+
+    wiring.forget()
+    for thread in threading.enumerate():
+        if thread.name.startswith("health: "):
+            thread.join(30)
 
 
 @pytest.fixture
