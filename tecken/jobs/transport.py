@@ -6,8 +6,8 @@ server's address, and that ends the worker. As a lost connection it is what ever
 stays where it is and comes back.
 
 A message is taken from its queue first and noted as taken then. A server that is full of what it may not
-evict refuses the note, and kombu would drop the message. It is done all the same; only a worker that is killed
-just then loses it.
+evict refuses the note, and kombu would drop the message. It is done all the same; only a worker that is
+killed just then loses it.
 """
 
 from __future__ import annotations
