@@ -1,0 +1,52 @@
+"""docs/limits.md says what is so."""
+
+from __future__ import annotations
+
+import re
+
+import orjson
+
+from tecken.api.usage import Answer
+from tecken.limits.headers import policies, states
+from tecken.limits.port import Standing
+from tecken.limits.text import limit
+from tecken.runtimeconfig.options import CATALOGUE, named
+from tecken.settings import BASE_DIR
+
+TEXT = (BASE_DIR / "docs" / "limits.md").read_text()
+SETS = re.findall(r'^\$ python manage.py config set (\w+) "(.*)"$', TEXT, re.MULTILINE)
+
+
+def test_its_commands_are_understood() -> None:
+    assert len(SETS) == 3
+    for option, text in SETS:
+        assert named(option).value(text)
+
+
+def test_every_option_is_there_with_its_default() -> None:
+    options = [option for option in CATALOGUE.values() if option.group == "Limits"]
+    for option in options:
+        if not option.name.endswith("_without_redis"):
+            assert f"| `{option.name}` |" in TEXT
+    defaults = {o.name: o.default for o in options if o.name.endswith("_without_redis")}
+    assert [name for name, default in defaults.items() if default != "open"] == ["limit_upload_without_redis"]
+    assert defaults["limit_upload_without_redis"] == "closed"
+
+
+def test_its_headers_are_ours() -> None:
+    standings = [
+        Standing(limit("600 requests/minute per address"), 599, 0.1),
+        Standing(limit("2000000 frames/day per token"), 1_999_960, 61_234.5),
+    ]
+    assert f"RateLimit-Policy: {policies(standings)}\nRateLimit: {states(standings)}\n" in TEXT
+
+
+def test_its_json_is_ours() -> None:
+    refused, usage = (orjson.loads(text) for text in re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL))
+    assert set(refused) == {"error", "violated-policies"}
+    assert Answer.model_validate(usage).model_dump(mode="json") == usage
+
+
+def test_the_tests_that_it_names_are_there() -> None:
+    tests = "".join(path.read_text() for path in (BASE_DIR / "tests").rglob("test_*.py"))
+    assert {name for name in re.findall(r"`(test_\w+)`", TEXT) if f"def {name}(" not in tests} == set()
