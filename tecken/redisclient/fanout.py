@@ -10,7 +10,7 @@ Cluster specification: https://redis.io/docs/latest/operate/oss_and_stack/refere
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from time import monotonic
 from typing import Any, NamedTuple
@@ -134,7 +134,6 @@ class ClusterPool(redis.ConnectionPool):
         for place, address in enumerate(addresses):
             shares.setdefault(address, []).append(place)
         answers: list[Any] = [None] * len(commands)
-        deadline = monotonic() + self._timeout
         with ExitStack() as stack:
             lines = []
             for address, places in shares.items():
@@ -145,6 +144,7 @@ class ClusterPool(redis.ConnectionPool):
                     stack.callback(line.close)
                     line.send()
                     lines.append((address, places, line))
+            deadline = monotonic() + self._timeout
             for address, places, line in lines:
                 _put(answers, places, line.read(deadline))
                 self._note(address, line.failure)
@@ -209,11 +209,12 @@ class ClusterPool(redis.ConnectionPool):
         self._learn(ranges, address)
         return None
 
-    def _candidates(self) -> Iterator[Address]:
+    def _candidates(self) -> list[Address]:
+        """Those that were away come last."""
+        now = monotonic()
         known = random.sample(self._primaries, len(self._primaries))
-        for address in dict.fromkeys([*known, *self._seeds]):
-            if self._away.get(address, 0.0) <= monotonic():
-                yield address
+        free = [each for each in (*known, *self._seeds) if self._away.get(each, 0.0) <= now]
+        return sorted(dict.fromkeys(free), key=self._away.__contains__)
 
     def _learn(self, ranges: Sequence[Any], asked: Address) -> None:
         """`ranges` as CLUSTER SLOTS has them; a node that knows no address of its own is the one asked."""

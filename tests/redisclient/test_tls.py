@@ -82,3 +82,22 @@ def test_a_node_is_followed_over_tls(trusted: Papers) -> None:
         connected.mset(dict.fromkeys(names, "value"))
         cluster.servers[0].kill()
         wait_until(lambda: bool(connected.mset(dict.fromkeys(names, "value"))), 30, "writes to all nodes")
+
+
+def test_nodes_may_be_called_by_their_names() -> None:
+    names = [f"key-{number}" for number in range(30)]
+    by_name = {"cluster_announce_hostname": "localhost", "cluster_preferred_endpoint_type": "hostname"}
+    with papers("localhost") as shown, TlsCluster(shown, **by_name) as cluster:
+        url = cluster.secure_url.replace("127.0.0.1", "localhost")
+        with believing(shown, url) as connected:
+            connected.mset(dict.fromkeys(names, "value"))
+            assert connected.mget(names) == [b"value"] * len(names)
+
+
+def test_a_master_may_be_called_by_its_name() -> None:
+    with (
+        papers("localhost") as shown,
+        TlsSentinelPair(shown, host="localhost") as pair,
+        believing(shown, pair.secure_url) as connected,
+    ):
+        assert connected.set("key", "value")

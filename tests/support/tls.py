@@ -104,22 +104,32 @@ class TlsCluster(RedisCluster):
 
 
 class TlsSentinelPair(SentinelPair):
-    """Servers and sentinels."""
+    """Servers and sentinels, and the master and the sentinels are called `host`."""
 
-    def __init__(self, shown: Papers, **options: Any) -> None:
+    def __init__(self, shown: Papers, host: str = "127.0.0.1", **options: Any) -> None:
         super().__init__(server=partial(TlsServer, shown), **options)
+        self._host = host
         self._behind = {port: free_port() for port in self._ports}
         for port, behind in self._behind.items():
             self._running.callback(Front(shown, port, behind).close)
 
     @property
     def secure_url(self) -> str:
-        return self.url.replace("sentinel:", "sentinels:")
+        return self.url.replace("sentinel:", "sentinels:").replace("127.0.0.1", self._host)
 
     def _settings(self, port: int) -> list[str]:
         _port, *settings = super()._settings(port)
-        announced = ["sentinel announce-ip 127.0.0.1", f"sentinel announce-port {port}"]
-        return [f"port {self._behind[port]}", *announced, *settings]
+        return [
+            f"port {self._behind[port]}",
+            "sentinel announce-ip 127.0.0.1",
+            f"sentinel announce-port {port}",
+            "sentinel resolve-hostnames yes",
+            "sentinel announce-hostnames yes",
+            *(self._called(setting) for setting in settings),
+        ]
+
+    def _called(self, setting: str) -> str:
+        return setting.replace("127.0.0.1", self._host) if "monitor" in setting else setting
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -163,9 +173,15 @@ def _certificate(
         .add_extension(x509.BasicConstraints(ca=host is None, path_length=None), critical=True)
     )
     if host:
-        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))])
+        names = x509.SubjectAlternativeName([_general(host)])
         builder = builder.add_extension(names, critical=False)
     return builder.sign(by, hashes.SHA256())
+
+
+def _general(host: str) -> x509.GeneralName:
+    if host[-1].isdigit():
+        return x509.IPAddress(ipaddress.ip_address(host))
+    return x509.DNSName(host)
 
 
 def _name(text: str) -> x509.Name:
