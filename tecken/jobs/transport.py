@@ -5,9 +5,8 @@ In kombu 5.7 a channel whose connection is gone then fails with an AttributeErro
 server's address, and that ends the worker. As a lost connection it is what everybody expects: the message
 stays where it is and comes back.
 
-A message is taken from its queue first and noted as taken then. A server that is full of what it may not
-evict refuses the note, and kombu would drop the message. It is done all the same; only a worker that is
-killed just then loses it.
+A message that was taken is noted as taken. kombu notes it after it was taken; tecken.jobs.taking does both in
+one step. A server that is full of what it may not evict refuses kombu's note, and kombu would drop the job.
 """
 
 from __future__ import annotations
