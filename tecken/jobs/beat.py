@@ -12,7 +12,7 @@ import redis
 from celery.beat import ScheduleEntry, Scheduler, SchedulingError
 from redis.lock import Lock
 
-from tecken.jobs.records import queue_client
+from tecken import wiring
 
 logger = logging.getLogger(__name__)
 LEASE_SECONDS = 15.0
@@ -28,7 +28,7 @@ class OneBeat(Scheduler):  # type: ignore[misc]
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.max_interval = LOOK_SECONDS  # an embedded one is told another
-        self._client = queue_client()
+        self._client = wiring.queue_client()
         self._lock = Lock(self._client, LOCK, timeout=LEASE_SECONDS, thread_local=False)
         self._first = False
 

@@ -18,8 +18,8 @@ import redis
 from celery.bootsteps import StartStopStep
 from celery.worker import state
 
+from tecken import wiring
 from tecken.jobs import keys
-from tecken.jobs.records import queue_client
 
 logger = logging.getLogger(__name__)
 EVERY_SECONDS = 5.0
@@ -41,16 +41,22 @@ class Heart:
     """`look` tells what there is to say, `restore` puts one job back into its queue by its delivery tag."""
 
     def __init__(
-        self, client: redis.Redis, name: str, look: Callable[[], Said], restore: Callable[[str], None]
+        self,
+        client: redis.Redis,
+        name: str,
+        look: Callable[[], Said],
+        restore: Callable[[str], None],
+        clock: Callable[[redis.Redis], float] | None = None,
     ) -> None:
         self._client, self._name = client, name
         self._look, self._restore = look, restore
+        self._clock = clock or _now
         self._heard_since: float | None = None
 
     def beat(self) -> None:
         """Raises redis.RedisError."""
         try:
-            now = _now(self._client)
+            now = self._clock(self._client)
             self._say(now)
         except redis.RedisError:
             self._heard_since = None
@@ -117,7 +123,7 @@ class Heartbeat(StartStopStep):  # type: ignore[misc]
 
     def start(self, worker: Any) -> None:
         name = f"{worker.hostname} {os.getpid()}"
-        heart = Heart(queue_client(), name, lambda: look(worker), lambda tag: restore(worker.app, tag))
+        heart = Heart(wiring.queue_client(), name, lambda: look(worker), lambda tag: restore(worker.app, tag))
         self._thread = Thread(target=self._run, args=[heart], name="heartbeat", daemon=True)
         self._thread.start()
 

@@ -6,12 +6,11 @@ import json
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import redis
-from django.conf import settings
 
-from tecken import redisclient, wiring
+from tecken import wiring
 from tecken.jobs import keys
 
 FORGOTTEN_DAYS = 7
@@ -36,59 +35,35 @@ class Letter:
     trace: str = ""
 
 
-class Records(Protocol):
-    def begin(self, job: str) -> int:
-        """How often it was started, now included, without an end."""
-        ...
-
-    def end(self, job: str) -> None:
-        """It has ended as it should: nothing is remembered."""
-        ...
-
-    def bury(self, letter: Letter) -> None:
-        """Its job has ended, and is a dead letter."""
-        ...
-
-    def letters(self) -> list[Letter]:
-        """Newest first."""
-        ...
-
-    def letter(self, job: str) -> Letter | None: ...
-
-    def drop(self, jobs: Iterable[str]) -> int:
-        """How many of them were dead letters."""
-        ...
-
-    def clean(self) -> None:
-        """Forgets starts of jobs that were lost with their message: the queue was emptied by hand."""
-        ...
-
-
-class RedisRecords:
+class Records:
     """All of it raises redis.RedisError."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
 
     def begin(self, job: str) -> int:
+        """How often it was started, now included, without an end."""
         done = self._client.pipeline()
         done.hincrby(keys.STARTS, job, 1)
         done.zadd(keys.STARTED, {job: time.time()})
         return int(done.execute()[0])
 
     def end(self, job: str) -> None:
+        """It has ended as it should: nothing is remembered."""
         done = self._client.pipeline()
         self._forget(done, [job])
-        done.hdel(keys.DEAD, job)  # it was started a second time, and the first one has ended well
+        done.hdel(keys.DEAD, job)  # another start of it was given up meanwhile
         done.execute()
 
     def bury(self, letter: Letter) -> None:
+        """Its job has ended, and is a dead letter."""
         done = self._client.pipeline()
         done.hset(keys.DEAD, letter.id, json.dumps(asdict(letter), default=repr))
         self._forget(done, [letter.id])
         done.execute()
 
     def letters(self) -> list[Letter]:
+        """Newest first."""
         found = [_letter(document) for _, document in self._client.hscan_iter(keys.DEAD, count=1000)]
         return sorted(found, key=lambda letter: -letter.died)
 
@@ -97,10 +72,16 @@ class RedisRecords:
         return _letter(document) if document else None
 
     def drop(self, jobs: Iterable[str]) -> int:
+        """How many of them were dead letters."""
         ids = list(jobs)
         return int(self._client.hdel(keys.DEAD, *ids)) if ids else 0
 
+    def canary(self, queue: str, waited: float) -> None:
+        """The newest one of this queue waited for so many seconds."""
+        self._client.hset(keys.CANARIES, queue, f"{waited} {time.time()}")
+
     def clean(self) -> None:
+        """Forgets starts of jobs that were lost with their message: the queue was emptied by hand."""
         old = time.time() - FORGOTTEN_DAYS * 86_400
         jobs = self._client.zrangebyscore(keys.STARTED, "-inf", old)
         if jobs:
@@ -118,14 +99,5 @@ def _letter(document: bytes | str) -> Letter:
 
 
 @wiring.once
-def queue_client() -> redis.Redis:
-    return redisclient.client(
-        settings.REDIS_QUEUE_URL,
-        timeout=settings.REDIS_TIMEOUT_SECONDS,
-        connect_timeout=settings.REDIS_CONNECT_TIMEOUT_SECONDS,
-    )
-
-
-@wiring.once
 def records() -> Records:
-    return RedisRecords(queue_client())
+    return Records(wiring.queue_client())

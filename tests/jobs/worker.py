@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,18 +24,58 @@ LATE = 30.0  # seconds
 
 
 class Worker:
-    def __init__(self, server: RedisServer, log: Path) -> None:
-        self.server, self.log = server, log
+    """`raw_queue` answers with bytes."""
+
+    def __init__(self, server: RedisServer, home: Path, pool: str) -> None:
+        self.server, self.log, self._home, self._pool = server, home / "log", home, pool
         self.cache, self.queue, self.config = (self._database(number) for number in range(3))
+        self.raw_queue = redis.Redis.from_url(self._url(1))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def _url(self, number: int) -> str:
+        return self.server.url.removesuffix("0") + str(number)
 
     def _database(self, number: int) -> redis.Redis:
-        return redis.Redis.from_url(self.server.url.removesuffix("0") + str(number), decode_responses=True)
+        return redis.Redis.from_url(self._url(number), decode_responses=True)
+
+    def start(self) -> None:
+        environment = {
+            **os.environ,
+            "REDIS_URL": self.server.url,
+            "RUNTIME_CONFIG_WATCHER": "redis",
+            "DATABASE_URL": f"sqlite:///{self._home}/db",
+        }
+        command = [
+            *(sys.executable, "-m", "celery", "-A", "tecken", "worker", "--loglevel", "info"),
+            *("--pool", self._pool, "--concurrency", "2", "--without-mingle"),
+            *("--include", "tests.jobs.marks,tests.jobs.quick"),
+        ]
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command, env=environment, stdout=output, stderr=output, start_new_session=True
+            )
+
+    def kill(self) -> None:
+        """kill -9, of its children too."""
+        assert self._process
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def end(self) -> None:
+        assert self._process
+        self._process.terminate()
+        try:
+            self._process.wait(LATE)
+        except subprocess.TimeoutExpired:
+            self.kill()
 
     @contextmanager
     def _connected(self) -> Iterator[tuple[Celery, Any]]:
         """A new one each time: a pool would keep those that a restart of the server has cut."""
-        broker = self.server.url.removesuffix("0") + "1"
-        with Celery(broker=broker, set_as_current=False) as app, app.connection_for_write() as connection:
+        with (
+            Celery(broker=self._url(1), set_as_current=False) as app,
+            app.connection_for_write() as connection,
+        ):
             yield app, connection
 
     def send(self, task: str, *arguments: object, **options: Any) -> None:
@@ -64,22 +105,10 @@ class Worker:
 
 @contextmanager
 def working(home: Path, pool: str) -> Iterator[Worker]:
-    with RedisServer(IMAGE) as server:
-        environment = {
-            **os.environ,
-            "REDIS_URL": server.url,
-            "RUNTIME_CONFIG_WATCHER": "redis",
-            "DATABASE_URL": f"sqlite:///{home}/db",
-        }
-        command = [
-            *(sys.executable, "-m", "celery", "-A", "tecken", "worker", "--loglevel", "info"),
-            *("--pool", pool, "--concurrency", "2", "--include", "tests.jobs.marks", "--without-mingle"),
-        ]
-        log = home / "log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
-            try:
-                yield Worker(server, log)
-            finally:
-                process.terminate()
-                process.wait(LATE)
+    with RedisServer(IMAGE, appendfsync="always") as server:
+        worker = Worker(server, home, pool)
+        worker.start()
+        try:
+            yield worker
+        finally:
+            worker.end()

@@ -1,0 +1,51 @@
+"""For a worker: `--include tests.jobs.quick`. Jobs that end badly, and a heart that beats faster."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+
+from celery import shared_task
+from celery.exceptions import SoftTimeLimitExceeded
+from django_redis import get_redis_connection
+
+from tecken.jobs import heartbeat
+from tests.jobs.marks import DONE
+
+heartbeat.EVERY_SECONDS = 0.5
+heartbeat.LOST_SECONDS = 4.0
+
+
+def say(what: object) -> None:
+    get_redis_connection("default").lpush(DONE, str(what))
+
+
+@shared_task(name="kill")  # type: ignore[untyped-decorator]
+def kill() -> None:
+    say("kill")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@shared_task(name="fail")  # type: ignore[untyped-decorator]
+def fail() -> None:
+    say("fail")
+    raise ZeroDivisionError("by zero")
+
+
+@shared_task(name="stick", soft_time_limit=1, time_limit=2)  # type: ignore[untyped-decorator]
+def stick() -> None:
+    """Does not even end when it is told to."""
+    say("stick")
+    while True:
+        with suppress(SoftTimeLimitExceeded):
+            time.sleep(60)
+
+
+@shared_task(name="wait")  # type: ignore[untyped-decorator]
+def wait(name: str) -> None:
+    """Until the test says go."""
+    say(f"{name} began")
+    get_redis_connection("default").blpop("go", timeout=60)
+    say(f"{name} ended")

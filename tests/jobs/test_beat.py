@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tecken import wiring
+from tecken.celery import app
+from tecken.jobs.beat import LAST, LEASE_SECONDS, LOCK, LOOK_SECONDS, OneBeat
+from tecken.settings import CELERY_BEAT_SCHEDULE
+from tests.support.queue_away import queue_away
+
+pytestmark = pytest.mark.usefixtures("clear_redis_cache")
+
+
+@pytest.fixture(autouse=True)
+def schedule() -> Iterator[None]:
+    """One job each hour."""
+    kept = app.conf.beat_schedule
+    app.conf.beat_schedule = {"hourly": {"task": "any", "schedule": 3600.0}}
+    yield
+    app.conf.beat_schedule = kept
+
+
+def beat() -> OneBeat:
+    return OneBeat(app, max_interval=300)
+
+
+def ticks(one: OneBeat, times: int = 3) -> float:
+    return max(one.tick() for _ in range(times))
+
+
+def sent() -> int:
+    return int(wiring.queue_client().llen("housekeeping"))
+
+
+def test_of_many_one_sends() -> None:
+    fleet = [beat() for _ in range(3)]
+    for _ in range(3):
+        assert all(0 <= one.tick() <= LOOK_SECONDS for one in fleet)
+    assert sent() == 1
+
+
+def test_it_holds_on_for_as_long_as_it_ticks() -> None:
+    one = beat()
+    ticks(one)
+    wiring.queue_client().pexpire(LOCK, 1_000)
+    ticks(one)
+    left = wiring.queue_client().pttl(LOCK)
+    assert 1_000 < left <= LEASE_SECONDS * 1000
+
+
+def test_another_goes_on_where_one_ended() -> None:
+    one, other = beat(), beat()
+    ticks(one)
+    one.close()
+    assert ticks(other) <= LOOK_SECONDS
+    assert wiring.queue_client().exists(LOCK)
+    assert sent() == 1
+    wiring.queue_client().hincrbyfloat(LAST, "hourly", -3600)
+    other.close()
+    ticks(beat())
+    assert sent() == 2
+
+
+def test_one_that_lost_its_turn_waits() -> None:
+    one, other = beat(), beat()
+    ticks(one)
+    wiring.queue_client().delete(LOCK, LAST)  # it stood still for too long
+    ticks(other)
+    assert sent() == 2
+    wiring.queue_client().delete(LAST)
+    ticks(one)
+    assert sent() == 2
+
+
+def test_what_could_not_be_sent_is_sent_when_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = beat()
+
+    def refuse(*_arguments: Any, **_options: Any) -> None:
+        raise ConnectionError("refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(one, "send_task", refuse)
+        ticks(one)
+    assert sent() == 0
+    ticks(one)
+    assert sent() == 1
+
+
+def test_without_redis_it_waits() -> None:
+    with queue_away():
+        assert ticks(beat()) == LOOK_SECONDS
+    assert sent() == 0
+
+
+def test_what_is_sent_again_and_again_expires() -> None:
+    """So it does not pile up, and a failure is no dead letter."""
+    entries: dict[str, Any] = CELERY_BEAT_SCHEDULE
+    assert [name for name, entry in entries.items() if not entry["options"]["expires"]] == []
+
+
+def test_every_entry_names_a_task_there_is() -> None:
+    app.loader.import_default_modules()
+    assert {entry["task"] for entry in CELERY_BEAT_SCHEDULE.values()} <= set(app.tasks)

@@ -1,0 +1,140 @@
+"""The life of a job in one process; test_durable has those that end their process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from celery import states
+
+from tecken import wiring
+from tecken.celery import app
+from tecken.jobs import keys
+from tecken.jobs.records import FORGOTTEN_DAYS, Letter, records
+from tecken.jobs.task import LONGEST_PAUSE, pause
+from tecken.jobs.tasks import clean
+from tecken.settings import CELERY_VISIBILITY_TIMEOUT
+from tests.jobs.traced import traced
+from tests.support.options import Override
+from tests.support.queue_away import queue_away
+
+pytestmark = pytest.mark.usefixtures("clear_redis_cache")
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    """Runs a function once, as a job with the id `job`."""
+    name = request.node.name
+
+    def once(body: Callable[..., object], *arguments: object, **message: Any) -> Any:
+        task = app.task(body, name=name, bind=True)
+        app.finalize()
+        return traced(task, *arguments, **message)
+
+    yield once
+    app.tasks.pop(name, None)
+
+
+def fail(_self: object, *_args: object) -> None:
+    raise ZeroDivisionError("by zero")
+
+
+def count(_self: object) -> int:
+    return starts()
+
+
+def starts() -> int:
+    return int(wiring.queue_client().hget(keys.STARTS, "job") or 0)
+
+
+def test_nothing_is_left_of_a_job_that_is_done(run: Run) -> None:
+    assert run(count).retval == 1
+    assert (starts(), records().letters()) == (0, [])
+    assert wiring.queue_client().zcard(keys.STARTED) == 0
+
+
+def test_a_function_that_is_called_is_no_job() -> None:
+    task = app.task(starts, name="called")
+    assert task() == 0
+    app.tasks.pop("called")
+
+
+def test_one_that_fails_is_a_dead_letter_at_once(run: Run) -> None:
+    run(fail, 1, "two")
+    letter = records().letter("job")
+    assert letter is not None
+    assert (letter.args, letter.starts, letter.why) == ([1, "two"], 1, "ZeroDivisionError: by zero")
+    assert "in fail" in letter.trace
+    assert starts() == 0
+
+
+def test_one_that_would_expire_is_not_kept(run: Run) -> None:
+    run(fail, expires="2100-01-01T00:00:00+00:00")
+    assert (records().letters(), starts()) == ([], 0)
+
+
+def test_one_that_asked_for_another_try_is_not_dead(run: Run) -> None:
+    def again(self: Any) -> None:
+        raise self.retry(countdown=0)
+
+    assert run(again).info.state == states.RETRY
+    assert starts() == 0
+    assert records().letters() == []
+
+
+def test_one_that_never_ends_is_given_up(run: Run, runtime_options: Override) -> None:
+    runtime_options(jobs_max_starts=2)
+    ran: list[int] = []
+
+    def killed(_self: object) -> None:
+        ran.append(starts())
+        raise SystemExit
+
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            run(killed)
+    run(killed)
+    letter = records().letter("job")
+    assert ran == [1, 2]
+    assert letter is not None
+    assert letter.why == "started 2 times, and never came to an end"
+    assert starts() == 0
+
+
+def test_a_second_start_that_was_given_up_counts_for_nothing_when_the_first_ends_well(run: Run) -> None:
+    def slow(_self: object) -> None:
+        records().bury(Letter("job", "slow", "convert", "given up", 1.0))
+
+    run(slow)
+    assert records().letters() == []
+
+
+def test_what_cannot_be_counted_runs_all_the_same(run: Run) -> None:
+    with queue_away():
+        told = run(fail, expires="2100-01-01T00:00:00+00:00")
+    assert isinstance(told.info.retval, ZeroDivisionError)
+
+
+def test_what_cannot_be_kept_goes_back_to_its_queue(run: Run) -> None:
+    with queue_away():
+        told = run(fail)
+    assert told.info.state == states.REJECTED
+    assert told.info.retval.requeue
+
+
+def test_starts_of_jobs_that_nobody_has_are_forgotten_in_the_end() -> None:
+    records().begin("lost")
+    records().begin("new")
+    wiring.queue_client().zincrby(keys.STARTED, -86_400.0 * FORGOTTEN_DAYS - 60, "lost")
+    clean()
+    assert wiring.queue_client().hkeys(keys.STARTS) == [b"new"]
+
+
+def test_tries_are_spread_and_end_before_the_message_would_come_back() -> None:
+    for retries in range(50):
+        longest = min(10.0 * 2**retries, LONGEST_PAUSE)
+        assert longest / 2 <= pause(10.0, retries) <= longest < CELERY_VISIBILITY_TIMEOUT
+    assert len({pause(10.0, 1) for _ in range(20)}) > 1
