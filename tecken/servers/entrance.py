@@ -44,9 +44,9 @@ def _more_than_one(web: bool) -> Iterator[Problem]:
     """A demo is one process, which claims it once it is built."""
     home = Path(settings.RUNTIME_CONFIG_FILE).parent
     if not web:
-        yield Problem("E15", "error", ours.SITE, "DEMO_MODE: jobs are done in the web server's process")
+        yield Problem("E14", "error", ours.SITE, "DEMO_MODE: jobs are done in the web server's process")
     elif not alone.is_free(home):
-        yield Problem("E15", "error", ours.SITE, f"DEMO_MODE is for one process, and another one has {home}")
+        yield Problem("E14", "error", ours.SITE, f"DEMO_MODE is for one process, and another one has {home}")
 
 
 def lines(verdict: Verdict) -> Iterator[Line]:

@@ -37,9 +37,9 @@ class Server(NamedTuple):
 
 
 class Look(NamedTuple):
-    """`facts` of each of its nodes, which a cluster has several of. `reached`: it took our password."""
+    """`facts`: where it tells them. `reached`: it took our name and password."""
 
-    facts: tuple[Facts, ...]
+    facts: Facts | None
     problems: tuple[Problem, ...]
     reached: bool
 
@@ -52,14 +52,13 @@ def look(server: Server, production: bool) -> Look:
 
 def _look(server: Server, production: bool) -> Look:
     try:
+        told = _told(server.client)
         nodes = redisclient.nodes(server.client)
-        told = [_told(node) for node in nodes]
         problems = [problem for node in nodes for problem in _of_connection(server, node, production)]
     except (redis.RedisError, OSError, ValueError) as error:
-        return Look((), (failure(server.name, server.url, error),), False)
-    unknown = [_untold(server)] if None in told else []
-    facts_told = tuple(found for found in told if found)
-    return Look(facts_told, tuple(dict.fromkeys([*problems, *unknown])), True)
+        return Look(None, (failure(server.name, server.url, error),), False)
+    unknown = [] if told else [_untold(server)]
+    return Look(told, tuple(dict.fromkeys([*problems, *unknown])), True)
 
 
 def _of_connection(server: Server, node: redis.Redis, production: bool) -> Iterator[Problem]:
@@ -74,9 +73,9 @@ def _of_connection(server: Server, node: redis.Redis, production: bool) -> Itera
         node.connection_pool.release(connection)
 
 
-def _told(node: redis.Redis) -> Facts | None:
+def _told(client: redis.Redis) -> Facts | None:
     try:
-        return facts(node)
+        return facts(client)
     except exceptions.NoPermissionError:
         return None
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import product
 from typing import NamedTuple
 
 from django.conf import settings
@@ -75,18 +74,12 @@ def _once() -> Verdict:
     looks = _looks()
     problems = [*ours.wrong(), *(problem for seen in looks.values() for problem in seen.problems)]
     said = {(problem.id, problem.server) for problem in problems}
-    problems += [problem for problem in _judged(looks) if (problem.id, problem.server) not in said]
+    cache, store = (looks[name].facts if name in looks else None for name in (CACHE, STORE))
+    by_facts = judged(cache, store, settings.ENVIRONMENT == "production")
+    problems += [problem for problem in by_facts if (problem.id, problem.server) not in said]
     reached = frozenset(name for name, seen in looks.items() if seen.reached)
     told = frozenset(name for name, seen in looks.items() if seen.facts)
     return Verdict(tuple(problems), reached, told)
-
-
-def _judged(looks: dict[str, Look]) -> Iterable[Problem]:
-    """Of a cluster every node is judged, and what holds for several is said once."""
-    caches, stores = (looks[name].facts if name in looks else () for name in (CACHE, STORE))
-    pairs = product(caches or [None], stores or [None])
-    production = settings.ENVIRONMENT == "production"
-    return dict.fromkeys(problem for pair in pairs for problem in judged(*pair, production))
 
 
 def _looks() -> dict[str, Look]:

@@ -1,0 +1,97 @@
+"""What docs/redis-mandatory.md shows besides the set-ups that are refused (tests/system/test_startup.py)."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from django.contrib.auth.models import User
+from django.test import Client
+
+from tecken import redisclient
+from tecken.servers import commands
+from tecken.servers.judge import CACHE, STORE
+from tecken.servers.look import Server, look
+from tecken.settings import BASE_DIR
+from tests.support.redis_server import RedisServer
+from tests.test_house import documented_settings
+
+DOCUMENT = (BASE_DIR / "docs" / "redis-mandatory.md").read_text()
+SOURCES = "".join(path.read_text() for path in (BASE_DIR / "tecken" / "servers").glob("*.py"))
+
+
+def block(kind: str, having: str) -> str:
+    (found,) = [text for text in re.findall(rf"```{kind}\n(.*?)```", DOCUMENT, re.DOTALL) if having in text]
+    return str(found)
+
+
+def keys(value: Any, prefix: str = "") -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield prefix + name
+            yield from keys(inner, f"{prefix}{name}.")
+
+
+@pytest.mark.django_db
+def test_health_has_what_is_shown() -> None:
+    shown = json.loads(block("json", '"queue"'))
+    assert set(keys(shown)) <= set(keys(Client().get("/health").json()))
+
+
+@pytest.mark.django_db
+def test_details_have_what_is_shown() -> None:
+    shown = json.loads(block("json", '"counter_backend"'))
+    operator = Client()
+    operator.force_login(User.objects.create_user("op@example.com", is_staff=True))
+    assert set(keys(shown)) <= set(keys(operator.get("/admin/health/redis").json()))
+
+
+@pytest.mark.parametrize(("name", "asked"), [(CACHE, commands.CACHE), (STORE, commands.STORE)])
+def test_the_account_is_enough(name: str, asked: tuple[commands.Command, ...]) -> None:
+    line = block("text", "ACL SETUSER").strip()
+    with RedisServer() as server, redis.Redis.from_url(server.url) as operator:
+        operator.execute_command(*line.split())
+        url = server.url.replace("//", "//tecken:password@")
+        seen = look(Server(name, url, redisclient.client(url, timeout=5, connect_timeout=5), asked), False)
+    assert seen.problems == ()
+    assert seen.facts
+
+
+def test_the_table_of_checks_is_as_shown() -> None:
+    shown = block("console", "manage.py check_redis").splitlines()[1:]
+    command = [sys.executable, "manage.py", "check_redis"]
+    told = subprocess.run(command, cwd=BASE_DIR, capture_output=True, text=True, check=True).stdout
+    assert told.splitlines() == shown
+
+
+def test_variables_have_the_defaults_that_are_shown() -> None:
+    shown = re.findall(r"^\| `([A-Z_]+)` \| \w+ \| (?:`(.*?)`)? ?\| ", DOCUMENT, re.MULTILINE)
+    known = documented_settings()
+    assert len(shown) > 5
+    assert dict(shown) == {name: known[name] for name, _default in shown}
+
+
+def test_warnings_are_shown_in_their_words() -> None:
+    """Without names and figures, which are filled in."""
+    shown = re.findall(r"^\| `⚠ (.+)` \| ", DOCUMENT, re.MULTILINE)
+    assert len(shown) == len(re.findall(r'Problem\("(?:W(?!14)|E07)', SOURCES))
+    for line in shown:
+        words = re.split(r"redis-(?:cache|store)|volatile-lru|\d+%?", line)
+        assert all(word in SOURCES for word in words), line
+
+
+def test_files_and_targets_are_there() -> None:
+    makefile = (BASE_DIR / "Makefile").read_text()
+    named = re.findall(r"(?:tests|tecken|docker)/[\w/.-]+", DOCUMENT)
+    assert all((BASE_DIR / name.rstrip(".")).exists() for name in named)
+    targets = re.findall(
+        r"\bmake ([a-z-]+)", "\n".join(re.findall(r"`[^`]+`|```shell.*?```", DOCUMENT, re.DOTALL))
+    )
+    assert targets
+    assert all(f"\n{target}:" in makefile for target in targets)
