@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Protocol, TypeVar
 
 import orjson
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
@@ -89,6 +90,10 @@ def answers_errors(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResp
         except errors.TeckenError as error:
             let_finish(request)
             return reply_to(error, request.path)
+        except (OperationalError, InterfaceError):
+            logger.exception("%s %s", request.method, request.path)
+            let_finish(request)
+            return reply_to(errors.CouldNotAsk("The database does not answer"), request.path)
         except Exception:
             logger.exception("%s %s", request.method, request.path)
             let_finish(request)

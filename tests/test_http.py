@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import orjson
 import pytest
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 
@@ -86,6 +87,15 @@ def test_what_nobody_expected_is_logged_and_not_told(
         reply = view(RequestFactory().get("/x"), error)
     assert reply.status_code == 500
     assert reply.content == b'{"error":"Internal Server Error"}'
+    assert "secret" in caplog.text
+
+
+@pytest.mark.parametrize("error", [OperationalError("secret"), InterfaceError("secret")])
+def test_a_database_that_is_away_is_a_503(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR, "tecken.http"):
+        reply = view(RequestFactory().get("/x"), error)
+    assert (reply.status_code, reply["Retry-After"]) == (503, "5")
+    assert reply.content == b'{"error":"The database does not answer"}'
     assert "secret" in caplog.text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from celery import Task, shared_task
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from tecken.errors import CouldNotAsk
@@ -16,13 +17,12 @@ FIRST_PAUSE = 8.0  # seconds
 
 @shared_task(name=whole.TASK, bind=True, acks_late=True, ignore_result=True, max_retries=6)  # type: ignore[untyped-decorator]
 def keep_upload(self: Task, number: int) -> None:
-    """Safe to run twice. Without an answer from storage it is tried again, in the end for the last time."""
-    upload = Upload.objects.filter(pk=number).first()
-    if upload is None:
-        return
+    """Safe to run twice. Without an answer from storage or database it is tried again, six times."""
     try:
-        whole.keep_staged(upload)
-    except CouldNotAsk as error:
+        upload = Upload.objects.filter(pk=number).first()
+        if upload is not None:
+            whole.keep_staged(upload)
+    except (CouldNotAsk, OperationalError, InterfaceError) as error:
         raise self.retry(exc=error, countdown=pause(FIRST_PAUSE, self.request.retries)) from None
 
 
