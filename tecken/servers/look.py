@@ -6,7 +6,7 @@ import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import redis
@@ -19,11 +19,6 @@ from tecken.servers.failure import failure
 from tecken.servers.judge import Problem
 
 EXPIRES_SOON = 14  # days
-NO_WRITES = (
-    (exceptions.ReadOnlyError, "it is a replica"),
-    (exceptions.OutOfMemoryError, "its memory is full"),
-    (exceptions.ResponseError, "it cannot write its data, or has too few replicas"),
-)
 
 
 class Server(NamedTuple):
@@ -99,20 +94,25 @@ def _refused(server: Server, connection: Any) -> Iterator[Problem]:
     if denied:
         text = f"the account for {server.name} may not run {', '.join(denied)}"
         yield Problem("E03", "error", server.name, text)
-    yield from _no_writes(server, list(replies.values()))
+    yield from _no_writes(server, replies.values())
 
 
-def _no_writes(server: Server, replies: Sequence[object]) -> Iterator[Problem]:
-    for kind, why in NO_WRITES:
-        if any(isinstance(reply, kind) and _is_of_writes(reply) for reply in replies):
-            text = f"{server.name} takes no writes: {why}"
-            yield Problem("E04", "error", server.name, text, transient=True)
-            return
+def _no_writes(server: Server, replies: Iterable[object]) -> Iterator[Problem]:
+    for why in dict.fromkeys(filter(None, map(_why_no_writes, replies))):
+        yield Problem("E04", "error", server.name, f"{server.name} takes no writes: {why}", transient=True)
 
 
-def _is_of_writes(reply: object) -> bool:
-    text = str(reply)
-    return isinstance(reply, NO_WRITES[0][0] | NO_WRITES[1][0]) or text.startswith(("MISCONF", "NOREPLICAS"))
+def _why_no_writes(reply: object) -> str:
+    match reply:
+        case exceptions.ReadOnlyError():
+            return "it is a replica"
+        case exceptions.OutOfMemoryError():
+            return "its memory is full"
+        case exceptions.ResponseError() if str(reply).startswith("MISCONF"):
+            return "it could not write its data to disk"
+        case exceptions.ResponseError() if str(reply).startswith("NOREPLICAS"):
+            return "it has too few replicas"
+    return ""
 
 
 def _asked(connection: Any, commands: Sequence[Command]) -> dict[Command, object]:
