@@ -256,6 +256,13 @@ def test_a_right_set_up_starts(kind: str, servers: Servers, tmp_path: Path) -> N
     assert of_start(said) == block("all is well")
 
 
+def test_a_demo_warns(tmp_path: Path) -> None:
+    demo = {"DEMO_MODE": "true", "RUNTIME_CONFIG_FILE": f"{tmp_path}/config.json"}
+    with started("web", {**demo, **place(tmp_path)}) as lines:
+        said = up_to(STARTS, lines)
+    assert of_start(said) == block("a demo")
+
+
 @contextmanager
 def right(title: str) -> Iterator[Settings]:
     with ExitStack() as stack:
