@@ -81,7 +81,7 @@ def test_a_node_is_followed_over_tls(trusted: Papers) -> None:
     with TlsCluster(trusted, replicas=1) as cluster, believing(trusted, cluster.secure_url) as connected:
         connected.mset(dict.fromkeys(names, "value"))
         cluster.servers[0].kill()
-        wait_until(lambda: bool(connected.mset(dict.fromkeys(names, "value"))), 30, "writes to all nodes")
+        wait_until(lambda: bool(connected.mset(dict.fromkeys(names, "value"))), 60, "writes to all nodes")
 
 
 def test_nodes_may_be_called_by_their_names() -> None:

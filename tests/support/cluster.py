@@ -72,7 +72,7 @@ class RedisCluster:
         for node in self._all():
             (node.server.data / "nodes.conf").write_text(self._conf_of(node))
             node.server.start()
-        wait_until(self._settled, SETTLES_WITHIN, "the nodes of the cluster found each other")
+        wait_until(self.settled, SETTLES_WITHIN, "the nodes of the cluster found each other")
         return self
 
     def __enter__(self) -> Self:
@@ -125,7 +125,8 @@ class RedisCluster:
         lines = [other.line(node) for other in self._all()]
         return "\n".join([*lines, f"vars currentEpoch {len(self.primaries)} lastVoteEpoch 0", ""])
 
-    def _settled(self) -> bool:
+    def settled(self) -> bool:
+        """Whether every node knows that all are well."""
         return all(map(self._knows_all, self._all()))
 
     def _knows_all(self, node: Node) -> bool:
