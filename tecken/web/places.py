@@ -1,4 +1,4 @@
-"""Where a source file can be read: dump_syms of a build under version control writes that into FILE records.
+"""Where a source file can be read: builds under version control say it in FILE records, and so does Rust.
 
 `hg:hg.mozilla.org/mozilla-central:dom/File.cpp:0123abc`, `git:github.com/rust-lang/rust:lib.rs:0123abc`.
 Source: Mozilla, toolkit/crashreporter/tools/symbolstore.py.
@@ -10,6 +10,7 @@ import re
 from typing import NamedTuple
 from urllib.parse import quote
 
+RUST = re.compile(r"/rustc/([0-9a-f]{40})/(.+)")
 SPELLING = re.compile(r"(hg|git):([\w.-]+(?::\d+)?)/([^:\s]+):([^:]+):([0-9A-Za-z._-]+)")
 FORMS = {
     "hg": "https://{host}/{repository}/file/{revision}/{path}#l{line}",
@@ -27,6 +28,8 @@ class Place(NamedTuple):
 
 
 def place(file: str, line: int | None) -> Place:
+    if rust := RUST.fullmatch(file):
+        file = f"git:github.com/rust-lang/rust:{rust[2]}:{rust[1]}"
     found = SPELLING.fullmatch(file)
     if found is None:
         return Place(file, line)

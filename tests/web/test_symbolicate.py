@@ -167,6 +167,14 @@ def test_shared_texts_are_bounded_in_number_and_size(monkeypatch: pytest.MonkeyP
                 "https://github.com/rust-lang/rust/blob/0123abc/library/std/src/lib.rs#L7",
             ),
         ),
+        (
+            f"/rustc/{'5' * 40}/library/core/src/panicking.rs",
+            Place(
+                "library/core/src/panicking.rs",
+                7,
+                f"https://github.com/rust-lang/rust/blob/{'5' * 40}/library/core/src/panicking.rs#L7",
+            ),
+        ),
         ("git:git.example.com/a/b:src/main.c:0123abc", Place("src/main.c", 7)),
         ("/build/src/main.c", Place("/build/src/main.c", 7)),
         ("C:\\src\\main.c", Place("C:\\src\\main.c", 7)),
