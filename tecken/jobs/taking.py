@@ -14,7 +14,7 @@ from time import monotonic, time
 from typing import Any
 
 from kombu.transport import redis
-from kombu.utils.json import loads
+from kombu.utils.json import dumps, loads
 from redis.commands.core import Script
 
 from tecken.jobs.keys import QUEUES, UNACKED, UNACKED_INDEX
@@ -76,11 +76,15 @@ class Taking(redis.Channel):
         return True
 
     def _put(self: Any, queue: str, message: Any, **options: Any) -> None:
-        super()._put(queue, message, **options)  # type: ignore[no-untyped-call]
-        if queue in QUEUES:
-            with self.conn_or_acquire() as client:
-                self._ring(queue, pipe := client.pipeline(transaction=False))
-                pipe.execute()
+        if queue not in QUEUES:
+            super()._put(queue, message, **options)  # type: ignore[no-untyped-call]
+            return
+        priority = self._get_message_priority(message, reverse=False)
+        with self.conn_or_acquire() as client:
+            pipe = client.pipeline(transaction=False)
+            pipe.lpush(self._q_for_pri(queue, priority), dumps(message))  # type: ignore[no-untyped-call]
+            self._ring(queue, pipe)
+            pipe.execute()
 
     def _do_restore_message(
         self: Any, payload: Any, exchange: str, routing_key: str, pipe: Any, leftmost: bool = False
