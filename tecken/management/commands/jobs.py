@@ -65,7 +65,7 @@ An id may be cut short where that names one letter only. All times are UTC."""
             self.stdout.write(
                 f"{letter.id}  {shown(_time(letter.died))}  {letter.task}  {letter.why.splitlines()[0]}"
             )
-        self.stdout.write(f"{len(letters):,} dead letters")
+        self.stdout.write(f"{len(letters):,} dead letter{'s' * (len(letters) != 1)}")
 
     def _show(self, *, id: str, as_json: bool, **_options: Any) -> None:
         letter = _named(id)

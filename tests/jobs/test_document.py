@@ -1,0 +1,55 @@
+"""docs/jobs.md says what the code does."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from tecken.jobs import beat, heartbeat, keys
+from tecken.jobs.task import pause
+from tecken.settings import BASE_DIR
+from tecken.symbolicate.tasks import FIRST_PAUSE, TRIES_AGAIN
+
+TEXT = (BASE_DIR / "docs" / "jobs.md").read_text()
+FLAT = " ".join(TEXT.split())
+
+
+def test_its_numbers() -> None:
+    for said in (
+        f"What nobody has held for {heartbeat.LOST_SECONDS:.0f} s goes back",
+        f"a lock ({beat.LEASE_SECONDS:.0f} s, renewed every {beat.LOOK_SECONDS:.0f} s)",
+        f"({settings.CELERY_VISIBILITY_TIMEOUT // 60} minutes:".replace("(", "(here "),
+        f"into each queue every {settings.CELERY_BEAT_SCHEDULE['canary-convert']['schedule']:.0f} s",
+        "is ended 30 s later",
+        "Every five seconds",
+        "tried again six times",
+    ):
+        assert said in FLAT
+    assert settings.CELERY_TASK_TIME_LIMIT - settings.CELERY_TASK_SOFT_TIME_LIMIT == 30
+    assert (heartbeat.EVERY_SECONDS, TRIES_AGAIN) == (5, 6)
+    assert 7 <= pause(FIRST_PAUSE, 0) <= 15
+    assert 4 * 60 <= pause(FIRST_PAUSE, TRIES_AGAIN - 1) <= 8 * 60
+
+
+def test_its_queues() -> None:
+    assert tuple(re.findall(r"^\| `(\w+)` \|", TEXT, re.MULTILINE)) == keys.QUEUES
+
+
+@pytest.mark.usefixtures("clear_redis_cache")
+@pytest.mark.parametrize("line", re.findall(r"^\$ ./manage.py (jobs .+)$", TEXT, re.MULTILINE))
+def test_its_commands(line: str) -> None:
+    """None is misspelt; there is no letter with that id."""
+    try:
+        call_command(*line.split(), stdout=io.StringIO())
+    except CommandError as error:
+        assert "there is no dead letter 4f1c" in str(error)  # noqa: PT017 - the others end well
+
+
+def test_the_tests_that_it_names_are_there() -> None:
+    tests = "".join(path.read_text() for path in (BASE_DIR / "tests" / "jobs").glob("test_*.py"))
+    assert all(f"def {name}(" in tests for name in re.findall(r"`(test_\w+)`", TEXT))

@@ -1,0 +1,75 @@
+"""Any job may be done twice: its worker was killed before it could say that it was done."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.apps import apps
+from django.conf import settings as site
+from django.core import serializers
+from pytest_django import Settings
+
+from tecken import wiring
+from tecken.celery import app
+from tecken.jobs.records import records
+from tecken.symbolicate.tasks import convert, prepare
+from tecken.upload.models import Upload
+from tecken.upload.tasks import keep_upload
+from tests.jobs.traced import traced
+from tests.upload.uploaders import SAMPLES, SYM, SYM_KEY, Makes
+from tests.upload.zips import zipped
+
+pytest_plugins = ["tests.upload.site"]
+pytestmark = pytest.mark.django_db
+app.loader.import_default_modules()
+OURS = sorted(name for name in app.tasks if name.startswith("tecken."))
+MODULE = [SYM_KEY.debug_file, SYM_KEY.debug_id]
+
+
+@pytest.fixture
+def arguments(uploader: Makes, settings: Settings) -> dict[str, list[Any]]:
+    """Of the tasks that have some. There is something to do for each."""
+    settings.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
+    settings.DOWNLOAD_EXTENSIONS = [".sym"]
+    wiring.forget()
+    builder = uploader()
+    builder.client.get("/nobody.so/AB/nobody.sym")  # a miss
+    archive = io.BytesIO(zipped({str(SYM_KEY): SYM}))
+    archive.name = "any"
+    builder.client.post("/upload/?async=1", {"symbols.zip": archive})
+    return {
+        prepare.name: MODULE,
+        convert.name: MODULE,
+        keep_upload.name: [Upload.objects.get().pk],
+        "tecken.jobs.tasks.canary": ["convert"],
+    }
+
+
+def state() -> dict[str, str | bytes]:
+    """All rows and all stored files."""
+    models = [model for model in apps.get_models() if model.__module__.startswith("tecken.")]
+    rows: dict[str, str | bytes] = {
+        model.__name__: serializers.serialize("json", model._default_manager.order_by("pk"))
+        for model in models
+    }
+    storage = Path(urlsplit(site.STORAGE_URL).path)
+    return rows | {str(file): file.read_bytes() for file in storage.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_done_twice_is_done(name: str, arguments: dict[str, list[Any]]) -> None:
+    for time in range(2):
+        told = traced(app.tasks[name], *arguments.get(name, ()))
+        assert told.info is None, told.info.retval
+        if time == 0:
+            after_once = state()
+    assert state() == after_once
+    assert records().letters() == []
+
+
+def test_these_are_all_there_are() -> None:
+    assert len(OURS) >= 9
