@@ -18,7 +18,7 @@ from tecken.errors import CouldNotAsk, StoreAway
 from tecken.limits.memory import MemoryLimiter
 from tecken.limits.port import Limiter
 from tecken.limits.redis import RedisLimiter
-from tecken.limits.usage import MemoryLedger, RedisLedger, Usage, keep_sending
+from tecken.limits.usage import RedisLedger, Usage, keep_sending
 from tecken.modules.add import Adder
 from tecken.modules.board import RedisBoard
 from tecken.modules.cache import HeaderCache, PageCache
@@ -112,7 +112,7 @@ def limits_are_local() -> bool:
 @once
 def usage() -> Usage:
     """What is used is told to it."""
-    made = Usage(MemoryLedger() if settings.DEMO_MODE else RedisLedger(counters_client()))
+    made = Usage(RedisLedger(counters_client()))
     keep_sending(made)
     return made
 

@@ -162,6 +162,15 @@ def test_limits_hold(demo: Demo) -> None:
     wait_until(lambda: demo.symbolicate(SMALL).status_code == 200, SOON, "there is no limit")
 
 
+def test_what_was_used_is_counted(demo: Demo, tmp_path: Path) -> None:
+    roundtrip.by_zip(Uploader(demo, demo.token, tmp_path), Module("counted.so"))
+
+    def units() -> set[str]:
+        return {amount["unit"] for amount in demo.get("/api/usage/").json()["usage"]}
+
+    wait_until(lambda: "requests" in units(), SOON, "the request counts")
+
+
 def test_health_says_that_all_is_well_and_in_memory(demo: Demo) -> None:
     wait_until(lambda: demo.get("/health").json()["status"] == "healthy", SOON, "it is healthy")
     document = demo.get("/health").json()
