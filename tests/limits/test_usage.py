@@ -170,8 +170,8 @@ def rows() -> list[tuple[object, ...]]:
 
 
 def test_redis_away() -> None:
-    with RedisServer() as server:
-        usage = usage_of(RedisLedger(redis.Redis.from_url(server.url, socket_timeout=5)))
+    with RedisServer() as server, redis.Redis.from_url(server.url, socket_timeout=5) as counting:
+        usage = usage_of(RedisLedger(counting))
         usage.count("api", Cost())
         server.stop()
         usage.flush()
