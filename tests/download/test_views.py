@@ -84,7 +84,8 @@ def test_an_empty_file(client: Client, put: Put) -> None:
 
 def test_head_tells_the_same_without_a_body(client: Client, put: Put) -> None:
     put(XUL, PACKED)
-    got, head = client.get(PATH, headers=GZIP), client.head(PATH, headers=GZIP)
+    headers = {**GZIP, "X-Request-Id": "r1"}
+    got, head = client.get(PATH, headers=headers), client.head(PATH, headers=headers)
     assert (head.status_code, head.content) == (200, b"")
     assert dict(head.items()) == dict(got.items())
 
