@@ -15,14 +15,16 @@ from tecken.limits.models import Usage
 from tecken.tokens.models import Token
 from tests.api.people import key_of, person
 from tests.support.options import Override
+from tests.support.quiet_usage import quiet_usage
 from tests.support.redis_server import free_port
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def counters(clear_redis_cache: None) -> Iterator[redis.Redis]:
+def counters(monkeypatch: pytest.MonkeyPatch, clear_redis_cache: None) -> Iterator[redis.Redis]:
     wiring.forget()
+    quiet_usage(monkeypatch, wiring.counters_client())
     yield wiring.counters_client()
     wiring.forget()
 

@@ -24,6 +24,7 @@ from tecken.tokens.models import Token
 from tecken.tokens.seen import seen
 from tecken.tolls import caller_of, limited, spend, upload_cost
 from tests.support.options import Override
+from tests.support.quiet_usage import quiet_usage
 from tests.support.redis_server import free_port
 from tests.tokens.people import key, user
 from tests.upload.zips import zipped
@@ -38,9 +39,12 @@ SYMBOLS = f"MODULE Linux x86_64 {DEBUG_ID} xul\nPUBLIC 10 0 main\n".encode()
 
 
 @pytest.fixture(autouse=True)
-def parts(tmp_path: Path, settings: pytest_django.Settings, clear_redis_cache: None) -> Iterator[redis.Redis]:
+def parts(
+    tmp_path: Path, settings: pytest_django.Settings, monkeypatch: pytest.MonkeyPatch, clear_redis_cache: None
+) -> Iterator[redis.Redis]:
     settings.STORAGE_URL = f"file://{tmp_path}"
     wiring.forget()
+    quiet_usage(monkeypatch, wiring.counters_client())
     yield wiring.counters_client()
     wiring.forget()
 
