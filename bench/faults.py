@@ -70,8 +70,8 @@ def measured(fault: Fault, seconds: float) -> Result:
 
 
 def under(fault: Fault, site: FaultySite, seconds: float) -> Span:
+    begin = time.monotonic()
     with fault.during(site):
-        begin = time.monotonic()
         time.sleep(seconds)
         end = time.monotonic()
     return Span(begin, end)
