@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -35,8 +36,11 @@ class FaultySite(Site):
     )
     directives = MappingProxyType({"enable_debug_command": "local"})
 
+    options: Mapping[str, object] = MappingProxyType(
+        {"symbolicate_deadline_seconds": DEADLINE, "absent_seconds": 1, "unreachable_seconds": 1}
+    )
+
     def __init__(self, home: Path, **environment: str) -> None:
-        options = {"symbolicate_deadline_seconds": DEADLINE, "absent_seconds": 1, "unreachable_seconds": 1}
         self.symbols = home / "symbols"
         self.jobs_counted = home / "jobs"
         self.symbols.mkdir()
@@ -44,11 +48,16 @@ class FaultySite(Site):
             "SYMBOL_SOURCES": self.symbols.as_uri(),
             COUNTED: str(self.jobs_counted),
         }
-        super().__init__(home, options, **(mine | environment))
+        super().__init__(home, self.options, **(mine | environment))
 
     def token(self) -> str:
         permission = ("--permission", "upload.upload_symbols", "--create-user")
         return self.manage("createtoken", "load@example.com", *permission).strip()
+
+    def restart_web(self, **environment: str) -> None:
+        self.kill_web()
+        self._environment |= environment
+        self.start_web()
 
     def kill_one_web_process(self) -> None:
         """kill -9; granian starts another one."""
@@ -91,7 +100,11 @@ class PostgresSite(FaultySite):
 
 
 class S3Site(FaultySite):
-    """With its files in a bucket."""
+    """With its files in a bucket, for which nobody waits long."""
+
+    options = MappingProxyType(
+        {**FaultySite.options, "source_timeout_seconds": 2, "source_deadline_seconds": 4}
+    )
 
     def __init__(self, home: Path) -> None:
         self._s3_port = free_port()

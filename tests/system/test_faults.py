@@ -1,0 +1,78 @@
+"""Each part goes away while everybody uses the site, and comes back.
+
+Whatever goes: no wrong answer, no 500, no hang; who is refused is told so and when to try again; what was
+acknowledged is done. How fast all that is: docs/reliability.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.load import KINDS, Load
+from tests.support.redis_server import free_port
+from tests.system.faults import FAULTS, Fault
+from tests.system.faulty import FaultySite
+
+SOME = 3  # answers of each kind
+STARTS_WITHIN = 60.0  # seconds
+LATE = 60.0
+JOBS_DONE_WITHIN = 150.0
+NEVER_BY_CHANCE = {"warm", "download", "upload"}
+"""Whoever waits for a worker may be told to come back on a busy machine."""
+OF_SINGLE_SERVERS = [fault for fault in FAULTS if fault.site is FaultySite]
+OF_OTHERS = [fault for fault in FAULTS if fault.site is not FaultySite]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultySite]:
+    with FaultySite(tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def token(site: FaultySite) -> str:
+    return site.token()
+
+
+def named(fault: Fault) -> str:
+    return fault.name
+
+
+@pytest.mark.parametrize("fault", OF_SINGLE_SERVERS, ids=named)
+def test_a_part_goes_away_and_comes_back(site: FaultySite, token: str, fault: Fault) -> None:
+    survive(site, Load(site.url, token, site.symbols), fault)
+
+
+@pytest.mark.parametrize("fault", OF_OTHERS, ids=named)
+def test_a_part_of_another_site_goes_away(tmp_path: Path, fault: Fault) -> None:
+    with fault.site(tmp_path) as site:
+        survive(site, Load(site.url, site.token(), site.symbols), fault)
+
+
+def survive(site: FaultySite, load: Load, fault: Fault) -> None:
+    load.warm_up(STARTS_WITHIN)
+    with load.going():
+        with fault.during(site):
+            load.wait_for(SOME, LATE)
+        load.wait_for(SOME, LATE, served=True)
+    assert [one for one in load.answers if one.outcome == "failed" and not fault.excuses(one)] == []
+    refused = {one.kind for one in load.answers if one.outcome == "refused"}
+    assert not refused & fault.spared & NEVER_BY_CHANCE
+    assert load.jobs_lost(JOBS_DONE_WITHIN) == []
+    assert load.uploads_lost() == []
+
+
+def test_whoever_reads_needs_no_database(tmp_path: Path) -> None:
+    with FaultySite(tmp_path) as site:
+        load = Load(site.url, site.token(), site.symbols)
+        load.warm_up(STARTS_WITHIN)
+        site.restart_web(DATABASE_URL=f"postgres://nobody@127.0.0.1:{free_port()}/nothing")
+        with load.going():
+            load.wait_for(SOME, LATE)
+        outcomes = {kind: {one.outcome for one in load.of(kind)} for kind in KINDS}
+    assert outcomes["warm"] == outcomes["download"] == {"served"}
+    assert outcomes["cold"] <= {"served", "refused"}
+    assert outcomes["upload"] == outcomes["job"] == {"refused"}
