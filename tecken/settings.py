@@ -294,7 +294,7 @@ LOGGING = {
     },
 }
 
-# On redis-cache the cache has database 0, the queue 1, runtime configuration 2, counters and job records 3;
+# On redis-cache the cache has database 0, the queue 1, runtime configuration 2, limits and counters 3;
 # redis-store has 0 only. Errors are not ignored: that would turn "don't know" into "no".
 
 RUNTIME_CONFIG_URL = database(REDIS_URL, 2)
