@@ -37,25 +37,37 @@ Handler = Callable[[HttpRequest], HttpResponseBase]
 
 OPEN_PATHS = frozenset({"/__heartbeat__", "/__lbheartbeat__", "/__version__", "/health", "/metrics"})
 OPEN_BELOW = ("/admin/", "/api/config/", "/api/redis/", "/config/", "/health/", "/oidc/", "/static/")
-PROGRAMS_BELOW = ("/api/", "/symbolicate/", "/upload/")
+PROGRAMS_BELOW = ("/api/", "/symbolicate/v", "/upload/")
 METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
 CLOSED, UPLOADS_CLOSED = "Under maintenance", "Uploads are closed"
 MAY_OVERRIDE = "runtimeconfig.change_option"
 STYLE = """
-body { font: 18px/1.5 system-ui, sans-serif; max-width: 32em; margin: 20vh auto; padding: 0 1em;
-       color: #222; background: #fff }
-@media (prefers-color-scheme: dark) { body { color: #ddd; background: #181818 } }
+:root { --paper: #fff; --raised: #f6f7f9; --ink: #1b1f24; --soft: #59636e; --line: #d8dde3 }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #14171b; --raised: #1d2127; --ink: #e6e9ed; --soft: #9aa5b1; --line: #343b44 }
+}
+body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif }
+header { background: var(--raised); border-bottom: 1px solid var(--line); font-weight: 700 }
+header p, main { max-width: 68rem; margin: 0 auto; padding: .7rem 1.25rem }
+.code { margin: 2rem 0 0; color: var(--soft); font: 600 3.5rem/1 ui-monospace, monospace }
+h1 { font-size: 1.6rem; line-height: 1.2; margin: .5rem 0 }
+main p { max-width: 34rem }
 """
 PAGE = Template(f"""\
 <!doctype html>
 <html lang="en">
 <meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
 <title>$title</title>
 <style>{STYLE}</style>
+<header><p>Tecken</p></header>
+<main>
+<p class="code" aria-hidden="true">503</p>
 <h1>$title</h1>
 <p>$message</p>
-$until</html>
+$until</main>
+</html>
 """)
 STYLE_HASH = b64encode(sha256(STYLE.encode()).digest()).decode()
 POLICY_OF_PAGE = f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; frame-ancestors 'none'"
@@ -102,7 +114,7 @@ def _away(request: HttpRequest, title: str, now: Maintenance) -> HttpResponse:
         return _readable(preflight(METHODS))
     let_finish(request)
     texts = _texts(title, now.message or current.options().maintenance_message, now.until)
-    content, kind = (texts.json, "application/json") if _by_a_program(request) else (texts.html, "text/html")
+    content, kind = (texts.json, "application/json") if by_a_program(request) else (texts.html, "text/html")
     headers = {
         "Content-Type": kind,
         "Content-Length": str(len(content)),
@@ -121,7 +133,8 @@ def _id(request: HttpRequest) -> str:
     return request_id(request.META.get("HTTP_X_REQUEST_ID", ""))
 
 
-def _by_a_program(request: HttpRequest) -> bool:
+def by_a_program(request: HttpRequest) -> bool:
+    """Who asks for pages says so."""
     wants = request.META.get("HTTP_ACCEPT", "")
     return "text/html" not in wants or request.path_info.startswith(PROGRAMS_BELOW)
 

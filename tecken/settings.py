@@ -268,6 +268,7 @@ AXES_VERBOSE = AXES_ENABLE_ADMIN = False
 AXES_HANDLER = "axes.handlers.cache.AxesCacheHandler"
 AXES_FAILURE_LIMIT = FAILED_LOGINS
 AXES_COOLOFF_TIME = "tecken.tokens.failures.login_pause"
+AXES_LOCKOUT_CALLABLE = "tecken.web.problems.locked_out"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "tecken.tokens.address.address"
 

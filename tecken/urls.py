@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-handler404 = "tecken.http.not_found"
+handler400 = "tecken.web.problems.bad_request"
+handler403 = "tecken.web.problems.refused"
+handler404 = "tecken.web.problems.not_found"
+handler500 = "tecken.web.problems.server_error"
 
 urlpatterns = [
     path("", include("tecken.symbolicate.urls")),

@@ -13,6 +13,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.cache import add_never_cache_headers
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 
@@ -57,18 +58,24 @@ def open_page(view: View) -> View:
     @told
     @csrf_protect
     def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        try:
-            request.user = session_user(request) or AnonymousUser()
-        except (CouldNotAsk, DatabaseError):
-            nobody(request)
+        recognise(request)
         return view(request, *args, **kwargs)
 
     return inner
 
 
+def recognise(request: HttpRequest) -> None:
+    """Sets `request.user`, on any path. Raises NotAllowed as session_user does."""
+    try:
+        request.user = session_user(request) or AnonymousUser()
+    except (CouldNotAsk, DatabaseError):
+        nobody(request)
+
+
 def nobody(request: HttpRequest) -> None:
     """Who it is may be what cannot be asked, so nothing is asked again."""
-    request.user, request.session = AnonymousUser(), Sessions(request.session.session_key)
+    key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+    request.user, request.session = AnonymousUser(), Sessions(key)
 
 
 def need(user: User, *permissions: str) -> None:
@@ -99,16 +106,19 @@ def _problem(request: HttpRequest, error: TeckenError) -> HttpResponse:
     plain = reply_to(error, request.path)
     status = HTTPStatus(plain.status_code)
     text = status.phrase if status == HTTPStatus.INTERNAL_SERVER_ERROR else str(error)
-    reply = problem(request, status, text)
-    if "Retry-After" in plain:
-        reply["Retry-After"] = plain["Retry-After"]
+    wait = plain.get("Retry-After")
+    reply = problem(request, status, text, wait=int(wait) if wait else None)
+    if wait:
+        reply["Retry-After"] = wait
     return reply
 
 
-def problem(request: HttpRequest, status: HTTPStatus, text: str, login: str = "") -> HttpResponse:
-    return render(
-        request, "problem.html", {"title": status.phrase, "text": text, "login": login}, status=status
-    )
+def problem(request: HttpRequest, status: HTTPStatus, text: str, **more: object) -> HttpResponse:
+    """`login`: where; `wait`: seconds; `request_id`: what the log calls the request."""
+    told = {"status": int(status), "title": status.phrase, "text": text, **more}
+    reply = render(request, "problem.html", told, status=status)
+    add_never_cache_headers(reply)
+    return reply
 
 
 def forged(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 - Django's CSRF_FAILURE_VIEW
@@ -122,4 +132,4 @@ def _to_login(request: HttpRequest) -> HttpResponse:
     """A form that was sent would be lost on the way there and back."""
     if request.method in SAFE:
         return redirect_to_login(request.get_full_path(), settings.LOGIN_URL)
-    return problem(request, HTTPStatus.FORBIDDEN, SESSION_OVER, settings.LOGIN_URL)
+    return problem(request, HTTPStatus.FORBIDDEN, SESSION_OVER, login=settings.LOGIN_URL)

@@ -6,5 +6,5 @@ from django.urls import include, path
 
 from tecken import urls
 
-handler404 = urls.handler404
+handler404, handler500 = urls.handler404, urls.handler500
 urlpatterns = [*urls.urlpatterns, path("oidc/", include("mozilla_django_oidc.urls"))]
