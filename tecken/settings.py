@@ -394,6 +394,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 30.0,
         "options": {"expires": 30.0},
     },
+    "size-store": {
+        "task": "tecken.health.tasks.size_store",
+        "schedule": 300.0,
+        "options": {"expires": 300.0},
+    },
     "forget-lost-jobs": {
         "task": "tecken.jobs.tasks.clean",
         "schedule": 3600.0,

@@ -2,10 +2,16 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from tecken.health import series
+from tecken.health import series, sizing
 
 
 @shared_task(ignore_result=True)  # type: ignore[untyped-decorator]
 def sample() -> None:
     """Run twice it is two samples."""
     series.take()
+
+
+@shared_task(ignore_result=True)  # type: ignore[untyped-decorator]
+def size_store() -> None:
+    """Run twice it is counted twice."""
+    sizing.take()

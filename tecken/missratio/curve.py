@@ -22,6 +22,11 @@ class Curve(NamedTuple):
     accesses: int
     sampled: int
 
+    @property
+    def best(self) -> float:
+        """Of a store that forgets nothing: the rest was asked for the first time."""
+        return self.ratios[-1] if self.ratios else 0.0
+
     def hit_ratio(self, size: int) -> float:
         """Of a store of `size` bytes."""
         at = bisect_right(self.sizes, size)

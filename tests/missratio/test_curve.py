@@ -88,6 +88,7 @@ def test_chunks_of_two_rates_count_at_the_lower() -> None:
 def test_memory_is_read_off_for_a_ratio() -> None:
     told = Curve((100, 200, 300), (0.5, 0.9, 0.95), 1000, 10)
     assert [told.size_for(ratio) for ratio in (0.4, 0.9, 0.91, 0.99)] == [100, 200, 300, None]
+    assert told.best == 0.95
     assert [told.hit_ratio(size) for size in (99, 100, 250, 10**9)] == [0.0, 0.5, 0.9, 0.95]
 
 
@@ -102,6 +103,7 @@ def test_it_is_drawn_with_fewer_points_and_the_same_end() -> None:
 def test_nothing_was_asked() -> None:
     assert curve([]) == Curve((), (), 0, 0)
     assert curve([]).size_for(0.9) is None
+    assert curve([]).best == 0
     assert curve([]).thinned(100) == Curve((), (), 0, 0)
 
 

@@ -1,0 +1,14 @@
+"""A store that was asked for pages, as far as redis-cache knows."""
+
+from __future__ import annotations
+
+import redis
+
+from tecken.missratio.sample import PLACES, Access, Chunk, hashed
+from tecken.store.accesses import KEY
+
+
+def asked(client: redis.Redis, keys: int, times: int, size: int = 1000) -> None:
+    """For each of `keys` pages of `size` bytes, one after the other, and that several times over."""
+    once = tuple(Access(hashed(f"page {number}"), size) for number in range(keys))
+    client.rpush(KEY, *[Chunk(PLACES, keys, once).packed()] * times)
