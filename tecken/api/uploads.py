@@ -8,14 +8,14 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from ninja import Field, Query, Router, Schema
 
 from tecken.api import filters
 from tecken.api.door import ANY_UPLOAD, Permitted, grant_of
 from tecken.api.paging import Paged, Paging, page_of
-from tecken.errors import Absent, BadInput, NotAllowed
+from tecken.errors import Absent
 from tecken.guards import Grant
+from tecken.upload import whole
 from tecken.upload.models import FileUpload, Upload
 
 AUDITOR = "upload.view_all_uploads"
@@ -115,19 +115,14 @@ def list_uploads(request: HttpRequest, paging: Query[Paging], wanted: Query[Uplo
 
 @router.get("upload/{int:upload_id}", response=WholeUpload, summary="One upload and its files")
 def show_upload(request: HttpRequest, upload_id: int) -> object:
-    return one(request, upload_id)
+    return one(grant_of(request), upload_id)
 
 
 @router.post("upload/{int:upload_id}/cancel", response=UploadRow, summary="Stop an upload of yours")
 def cancel_upload(request: HttpRequest, upload_id: int) -> object:
     """Files that are stored already stay."""
-    upload = one(request, upload_id)
-    if upload.user != grant_of(request).user:
-        raise NotAllowed("Only who began an upload can cancel it")
-    going_on = Upload.objects.filter(pk=upload_id, completed_at=None, cancelled_at=None)
-    if not going_on.update(cancelled_at=timezone.now()):
-        raise BadInput("The upload is over")
-    upload.refresh_from_db()
+    upload = one(grant_of(request), upload_id)
+    whole.cancel(upload, grant_of(request).user)
     return upload
 
 
@@ -135,9 +130,9 @@ def seen_by(grant: Grant) -> QuerySet[Upload]:
     return Upload.objects.all() if AUDITOR in grant.permissions else Upload.objects.filter(user=grant.user)
 
 
-def one(request: HttpRequest, upload_id: int) -> Upload:
+def one(grant: Grant, upload_id: int) -> Upload:
     """Another's upload is as absent as none."""
-    upload = seen_by(grant_of(request)).select_related("user").filter(pk=upload_id).first()
+    upload = seen_by(grant).select_related("user").filter(pk=upload_id).first()
     if upload is None:
         raise Absent("Upload not found")
     return upload

@@ -23,6 +23,7 @@ from tecken.runtimeconfig.current import options
 NO_FILE = "Must be multipart form data with at least one file"
 CHUNK_BYTES = 1 << 20
 FIELDS_BYTES = 64 << 10  # of a form without a file
+OWN_NAME = "archive"  # the field of a form that cannot be named as the file that will be chosen
 
 
 class Archive(NamedTuple):
@@ -59,11 +60,12 @@ class Spool(FileUploadHandler):
 class OneArchive(Spool):
     """Refuses before the file's first byte what can be known then."""
 
-    def new_file(self, field_name: str, *args: Any, **kwargs: Any) -> None:
+    def new_file(self, field_name: str, file_name: str, *args: Any, **kwargs: Any) -> None:
+        name = file_name if field_name == OWN_NAME else field_name
         if hasattr(self, "file"):
-            raise BadInput(f"One archive in each upload: there is {self.field_name} and {field_name}")
-        check_name(field_name)
-        super().new_file(field_name, *args, **kwargs)
+            raise BadInput(f"One archive in each upload: there is {self.field_name} and {name}")
+        check_name(name)
+        super().new_file(name, file_name, *args, **kwargs)
 
 
 def check_name(name: str) -> None:

@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from tecken import wiring
-from tecken.errors import Absent, BadInput, CouldNotAsk, TeckenError
+from tecken.errors import Absent, BadInput, CouldNotAsk, NotAllowed, TeckenError
 from tecken.runtimeconfig.current import options
 from tecken.sources.port import OwnFiles
 from tecken.sources.staging import Slot
@@ -94,6 +94,16 @@ def keep_staged(upload: Upload) -> None:
         except (BadInput, Absent) as error:
             _close(upload, error=str(error))
     wiring.staging().delete(_slot(upload))
+
+
+def cancel(upload: Upload, user: User) -> None:
+    """What is stored already stays. Raises NotAllowed for another's upload, BadInput for one that is over."""
+    if upload.user != user:
+        raise NotAllowed("Only who began an upload can cancel it")
+    going_on = Upload.objects.filter(pk=upload.pk, completed_at=None, cancelled_at=None)
+    if not going_on.update(cancelled_at=timezone.now()):
+        raise BadInput("The upload is over")
+    upload.refresh_from_db()
 
 
 def _slot(upload: Upload) -> Slot:
