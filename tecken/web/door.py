@@ -24,6 +24,7 @@ from tecken.tokens.sessions import SAFE, Sessions, session_user
 logger = logging.getLogger(__name__)
 View = Callable[..., HttpResponse]
 
+UNASKED = "_dont_enforce_csrf_checks"  # Django's name for a request that needs no form token
 FORGED = "This form is old, or came from another site. Nothing was changed: go back, reload and try again."
 SESSION_OVER = "Your session is over, and nothing was changed. Log in, go back to the form and send it again."
 
@@ -48,6 +49,24 @@ def page(*permissions: str) -> Callable[[View], View]:
         return inner
 
     return guard
+
+
+def streams(view: View) -> View:
+    """Around `page`, for a form whose body the view reads itself, after it is known who sends it.
+
+    No form token can be found in it before. Every browser tells with a form which site it is from, and
+    `session_user` hears it.
+    """
+
+    @wraps(view)
+    def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        if request.method not in SAFE and not getattr(request, UNASKED, False):
+            if not {"Origin", "Sec-Fetch-Site"} & set(request.headers):
+                return forged(request)
+            setattr(request, UNASKED, True)
+        return view(request, *args, **kwargs)
+
+    return inner
 
 
 def open_page(view: View) -> View:

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from django.urls import path
 
-from tecken.web import config, history, maintenance, symbolicate
+from tecken.web import config, files, history, maintenance, symbolicate, uploads
 
 urlpatterns = [
     path("symbolicate/", symbolicate.page, name="symbolicate"),
     path("shared/<str:name>/", symbolicate.of_share, name="shared"),
+    path("uploads/", uploads.uploads, name="uploads"),
+    path("uploads/<int:number>/", uploads.upload, name="upload"),
+    path("files/", files.files, name="files"),
     path("config/", config.options, name="config"),
     path("config/history/", history.versions, name="config-history"),
     path("config/versions/<int:number>/", history.version, name="config-version"),
