@@ -23,7 +23,9 @@ from tecken.modules.add import Adder
 from tecken.modules.board import RedisBoard
 from tecken.modules.cache import HeaderCache, PageCache
 from tecken.modules.conversion import Conversion
+from tecken.modules.explain import Explainer
 from tecken.modules.herald import Herald, Listener
+from tecken.modules.journal import Journal
 from tecken.modules.known import Known
 from tecken.modules.library import Library
 from tecken.modules.prepare import Preparer
@@ -181,13 +183,25 @@ def staging() -> Staging:
 
 
 @once
-def source() -> Chain:
-    """What was uploaded to us comes first, and of that the regular files."""
-    upstreams = [
+def upstreams() -> tuple[Switched, ...]:
+    """Where symbol files come from that nobody uploaded to us."""
+    return tuple(
         Switched(source_for(url, inforce.patience), url, inforce.sources_off)
         for url in settings.SYMBOL_SOURCES
-    ]
-    return Chain([OwnSymbols(own_files()), OwnSymbols(try_files()), *upstreams])
+    )
+
+
+@once
+def source() -> Chain:
+    """What was uploaded to us comes first, and of that the regular files."""
+    ours = OwnSymbols(own_files()), OwnSymbols(try_files())
+    return Chain([*ours, *upstreams()], journal().note)
+
+
+@once
+def journal() -> Journal:
+    """Remembers what sources said for as long as that nobody has a module."""
+    return Journal(cache_client(), Breaker("redis-cache"), lambda: inforce.lifetimes().absent)
 
 
 def own_stamp(module: ModuleKey) -> tuple[Stored | None, ...]:
@@ -321,6 +335,21 @@ def removed(module: ModuleKey) -> None:
 def known() -> Known:
     """Tell it of every file that is stored or deleted: `known().changed(key, code_file, code_id)`."""
     return Known(cache_client(), Breaker("redis-cache"), inforce.file_lifetimes)
+
+
+@once
+def explainer() -> Explainer:
+    return Explainer(
+        regular=own_files(),
+        of_try=try_files(),
+        upstreams=upstreams(),
+        page_files=page_files_for(settings.STORAGE_URL),
+        store=page_store(),
+        board=board(),
+        journal=journal(),
+        known=known(),
+        cold=cold(),
+    )
 
 
 def send_prepare(module: ModuleKey) -> None:

@@ -31,6 +31,11 @@ def attempts(module: ModuleKey) -> str:
     return f"cold:attempts:{module}"
 
 
+def looked(module: ModuleKey) -> str:
+    """What each source said when it was last asked; see `journal`."""
+    return f"cold:looked:{module}"
+
+
 def regular_file(key: FileKey) -> str:
     """Whether a file is among the regular ones; see `known`."""
     return f"known:regular:{key}"

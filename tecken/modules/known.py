@@ -42,6 +42,13 @@ class Unknown(NamedTuple):
     lease: bytes = b""
 
 
+class Remembered(NamedTuple):
+    """`seconds` are left of it; None where nothing is known."""
+
+    fact: Fact | Unknown
+    seconds: float | None
+
+
 class Lifetimes(NamedTuple):
     """Seconds for which each answer is remembered; `doubtful` is an absence that not everybody confirmed."""
 
@@ -68,6 +75,15 @@ class Known:
             return [_fact(value) for value in self._run(self._client.mget, names)]
         except CouldNotAsk:
             return [Unknown() for _ in names]
+
+    def remembered(self, names: Sequence[str]) -> list[Remembered]:
+        """In one round trip. Raises CouldNotAsk."""
+        with self._client.pipeline() as pipeline:
+            pipeline.mget(names)
+            for name in names:
+                pipeline.pttl(name)
+            values, *left = self._run(pipeline.execute)
+        return [_remembered(*each) for each in zip(values, left, strict=True)]
 
     def lease(self, name: str) -> Unknown:
         """Without a lease when somebody else has it, or something is known meanwhile."""
@@ -114,6 +130,11 @@ class Known:
             raise CouldNotAsk("redis-cache does not answer") from error
         self._breaker.answered()
         return answer
+
+
+def _remembered(value: bytes | None, left: int) -> Remembered:
+    fact = _fact(value)
+    return Remembered(fact, None if isinstance(fact, Unknown) else left / 1000)
 
 
 def _fact(value: bytes | None) -> Fact | Unknown:

@@ -2,46 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
 
 from tecken.errors import Absent, CouldNotAsk, SwitchedOff, TeckenError, Throttled
 from tecken.sources.port import SymbolSource
 from tecken.symbols.ids import ModuleKey
 
 
+class Said(NamedTuple):
+    """What a source answered within some seconds: `no` is None where it has the file."""
+
+    source: str
+    no: TeckenError | None
+    seconds: float
+
+
+def _unheard(_module: ModuleKey, _said: Sequence[Said]) -> None:
+    pass
+
+
 class Chain:
     """The first source that has the module wins. Absent only when every source said so.
 
-    SwitchedOff when those that are not switched off said so.
+    SwitchedOff when those that are not switched off said so. `told` hears what each of them said, and must
+    raise nothing.
     """
 
-    def __init__(self, sources: Iterable[SymbolSource]) -> None:
+    def __init__(
+        self,
+        sources: Iterable[SymbolSource],
+        told: Callable[[ModuleKey, Sequence[Said]], None] = _unheard,
+    ) -> None:
         self.sources = tuple(sources)
         self.name = ", ".join(source.name for source in self.sources) or "no symbol source"
+        self._told = told
 
     @contextmanager
     def open(self, module: ModuleKey) -> Iterator[Iterator[bytes]]:
-        unasked: list[CouldNotAsk] = []
-        off: list[str] = []
-        for source in self.sources:
-            with ExitStack() as opened:
-                try:
-                    chunks = opened.enter_context(source.open(module))
-                except SwitchedOff as error:
-                    off.append(str(error))
-                    continue
-                except Absent:
-                    continue
-                except CouldNotAsk as error:
-                    unasked.append(error)
-                    continue
-                yield chunks
-                return
-        raise self._verdict(module, unasked, off)
+        said: list[Said] = []
+        with ExitStack() as opened:
+            try:
+                chunks = self._first(module, opened, said)
+            finally:
+                self._told(module, said)
+            yield chunks
 
-    def _verdict(self, module: ModuleKey, unasked: list[CouldNotAsk], off: list[str]) -> TeckenError:
+    def _first(self, module: ModuleKey, opened: ExitStack, said: list[Said]) -> Iterator[bytes]:
+        for source in self.sources:
+            no: TeckenError | None = None
+            began = time.monotonic()
+            try:
+                return opened.enter_context(source.open(module))
+            except (Absent, CouldNotAsk) as error:
+                no = error
+            except TeckenError as error:
+                no = error
+                raise
+            finally:
+                said.append(Said(source.name, no, time.monotonic() - began))
+        raise self._verdict(module, [one.no for one in said])
+
+    def _verdict(self, module: ModuleKey, answers: Sequence[TeckenError | None]) -> TeckenError:
+        unasked = [error for error in answers if isinstance(error, CouldNotAsk)]
         if not unasked:
+            off = [str(error) for error in answers if isinstance(error, SwitchedOff)]
             absent = f"{module} is not in {self.name}"
             return SwitchedOff("; ".join([absent, *off])) if off else Absent(absent)
         kind = Throttled if all(isinstance(error, Throttled) for error in unasked) else CouldNotAsk

@@ -17,11 +17,11 @@ MARKERS = 10_000
 
 class _Marker(NamedTuple):
     missing: Missing
-    seconds: int
+    expires: float
 
 
-def _expires(_module: ModuleKey, marker: _Marker, now: float) -> float:
-    return now + marker.seconds
+def _expires(_module: ModuleKey, marker: _Marker, _now: float) -> float:
+    return marker.expires
 
 
 class MemoryPageStore:
@@ -32,6 +32,7 @@ class MemoryPageStore:
 
     def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._lock = threading.Lock()
+        self._clock = clock
         self._kept: LRUCache[ModuleKey | PageKey, bytes] = LRUCache(max_bytes, getsizeof=len)
         self._missing: TLRUCache[ModuleKey, _Marker] = TLRUCache(MARKERS, ttu=_expires, timer=clock)
 
@@ -56,7 +57,12 @@ class MemoryPageStore:
 
     def put_missing(self, module: ModuleKey, missing: Missing, seconds: int) -> None:
         with self._lock:
-            self._missing[module] = _Marker(missing, seconds)
+            self._missing[module] = _Marker(missing, self._clock() + seconds)
+
+    def missing_seconds(self, module: ModuleKey) -> float | None:
+        with self._lock:
+            marker = self._missing.get(module)
+            return marker.expires - self._clock() if marker else None
 
     def forget(self, module: ModuleKey) -> None:
         with self._lock:

@@ -45,5 +45,8 @@ class PageStore(Protocol):
     def put_missing(self, module: ModuleKey, missing: Missing, seconds: int) -> None:
         """Remembered for `seconds`, at least 1."""
 
+    def missing_seconds(self, module: ModuleKey) -> float | None:
+        """How much longer a missing marker is remembered; None without one."""
+
     def forget(self, module: ModuleKey) -> None:
         """Removes header and missing marker; the pages age out."""

@@ -77,6 +77,11 @@ class RedisPageStore:
         with self._asking():
             self._client.set(keys.missing(module), json.dumps(missing._asdict()), ex=seconds)
 
+    def missing_seconds(self, module: ModuleKey) -> float | None:
+        with self._asking():
+            left = self._client.pttl(keys.missing(module))
+        return left / 1000 if left >= 0 else None
+
     def forget(self, module: ModuleKey) -> None:
         with self._asking():
             self._client.unlink(keys.header(module), keys.missing(module))

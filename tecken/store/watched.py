@@ -40,5 +40,8 @@ class Watched:
     def put_missing(self, module: ModuleKey, missing: Missing, seconds: int) -> None:
         self._store.put_missing(module, missing, seconds)
 
+    def missing_seconds(self, module: ModuleKey) -> float | None:
+        return self._store.missing_seconds(module)
+
     def forget(self, module: ModuleKey) -> None:
         self._store.forget(module)

@@ -140,6 +140,16 @@ def test_the_last_reason_counts(page_store: PageStore) -> None:
     assert page_store.headers([XUL]) == {XUL: ABSENT}
 
 
+def test_how_long_a_marker_is_remembered(page_store: PageStore) -> None:
+    assert page_store.missing_seconds(XUL) is None
+    page_store.put_missing(XUL, ABSENT, 600)
+    left = page_store.missing_seconds(XUL)
+    assert left is not None
+    assert 0 < left <= 600
+    page_store.put_header(XUL, b"header")
+    assert page_store.missing_seconds(XUL) is None
+
+
 def test_a_header_wins_over_a_missing_marker(page_store: PageStore) -> None:
     page_store.put_header(XUL, b"header")
     page_store.put_missing(XUL, ABSENT, seconds=60)

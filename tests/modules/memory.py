@@ -97,5 +97,8 @@ class StoreIsAway:
     def put_missing(self, module: ModuleKey, missing: Missing, seconds: int) -> None:
         raise StoreAway("the symbol store is away")
 
+    def missing_seconds(self, module: ModuleKey) -> float | None:
+        raise StoreAway("the symbol store is away")
+
     def forget(self, module: ModuleKey) -> None:
         raise StoreAway("the symbol store is away")

@@ -9,7 +9,7 @@ import redis
 from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk
 from tecken.modules import keys
-from tecken.modules.known import Known, Lifetimes, Unknown
+from tecken.modules.known import Known, Lifetimes, Remembered, Unknown
 from tecken.redisclient import client
 from tecken.sources.port import FileKey
 from tests.support.redis_server import free_port
@@ -68,6 +68,17 @@ def test_a_lease_is_no_answer_and_there_is_one(known: Known) -> None:
     assert known.look([NAME]) == [Unknown()]
 
 
+def test_how_long_an_answer_is_remembered(known: Known) -> None:
+    other = keys.try_file(KEY)
+    known.settle(NAME, known.lease(NAME), [1])
+    known.lease(other)
+    there, leased = known.remembered([NAME, other])
+    assert there.fact == [1]
+    assert there.seconds is not None
+    assert 0 < there.seconds <= LIFETIMES.there
+    assert leased == Remembered(Unknown(), None)
+
+
 def test_an_upload_changes_all_that_is_known_of_a_file(known: Known) -> None:
     code = [keys.code_file("xul.dll", "5AB380779000", with_try=each) for each in (False, True)]
     names = [NAME, keys.try_file(KEY), keys.upstream_file(KEY), *code]
@@ -83,6 +94,8 @@ def test_without_redis_cache_nothing_is_known(away: Known) -> None:
     away.settle(NAME, Unknown(b"?lease"), None)
     with pytest.raises(CouldNotAsk):
         away.changed(KEY)
+    with pytest.raises(CouldNotAsk):
+        away.remembered([NAME])
 
 
 def test_a_foreign_value_is_could_not_ask(known: Known, connection: redis.Redis) -> None:

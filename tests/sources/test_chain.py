@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from tecken.errors import Absent, CouldNotAsk, TeckenError, Throttled, TooMuch
-from tecken.sources.chain import Chain
+from tecken.sources.chain import Chain, Said
 from tecken.sources.memory import MemorySymbols
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ModuleKey, module_key
 
 MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 NOWHERE = MemorySymbols(name="nowhere")
@@ -73,3 +75,19 @@ def test_an_error_of_the_consumer_does_not_start_the_next_source(error: Exceptio
 
 def test_its_name_has_the_names_of_all() -> None:
     assert Chain([HERE, THERE]).name == "here, there"
+
+
+def test_what_each_source_said_is_told() -> None:
+    told: list[tuple[str, type[TeckenError] | None]] = []
+
+    def hear(module: ModuleKey, said: Sequence[Said]) -> None:
+        assert module == MODULE
+        told.extend((one.source, type(one.no) if one.no else None) for one in said)
+
+    with Chain([NOWHERE, DOWN, HERE, THERE], hear).open(MODULE):
+        assert told == [("nowhere", Absent), ("down", CouldNotAsk), ("here", None)]
+    told.clear()
+    too_much = MemorySymbols({MODULE: TooMuch("of 9 GB")}, name="large")
+    with pytest.raises(TooMuch), Chain([NOWHERE, too_much, HERE], hear).open(MODULE):
+        pass
+    assert told == [("nowhere", Absent), ("large", TooMuch)]

@@ -1,0 +1,92 @@
+"""What each source said when a module was last looked for, on redis-cache."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
+
+import orjson
+import redis
+
+from tecken.breaker import Breaker
+from tecken.errors import Absent, CouldNotAsk, SwitchedOff, TeckenError
+from tecken.modules import keys
+from tecken.sources.chain import Said
+from tecken.symbols.ids import ModuleKey
+
+logger = logging.getLogger(__name__)
+Kind = Literal["there", "absent", "off", "unreachable", "refused"]
+
+
+class Answer(NamedTuple):
+    """`text` is the error's, and empty where the source has the file."""
+
+    source: str
+    kind: Kind
+    text: str
+    seconds: float
+
+
+class Look(NamedTuple):
+    """Sources after one that has the file were not asked."""
+
+    at: datetime
+    answers: tuple[Answer, ...]
+
+
+class Journal:
+    """`seconds` says for how long a look is remembered."""
+
+    def __init__(self, client: redis.Redis, breaker: Breaker, seconds: Callable[[], float]) -> None:
+        self._client = client
+        self._breaker = breaker
+        self._seconds = seconds
+
+    def note(self, module: ModuleKey, said: Sequence[Said]) -> None:
+        """One round trip; raises nothing."""
+        answers = [Answer(one.source, _kind(one.no), str(one.no or ""), one.seconds) for one in said]
+        raw = orjson.dumps([datetime.now(UTC).timestamp(), *map(list, answers)])
+        try:
+            self._breaker.admit()
+            self._client.set(keys.looked(module), raw, ex=max(1, round(self._seconds())))
+        except CouldNotAsk:
+            return
+        except redis.RedisError as error:
+            self._breaker.failed()
+            logger.warning("%s: what sources said is not kept: %s", module, type(error).__name__)
+        else:
+            self._breaker.answered()
+
+    def last(self, module: ModuleKey) -> Look | None:
+        """Raises CouldNotAsk."""
+        self._breaker.admit()
+        try:
+            raw = self._client.get(keys.looked(module))
+        except redis.ResponseError as error:
+            self._breaker.answered()
+            raise CouldNotAsk(f"redis-cache answered with {type(error).__name__}") from error
+        except redis.RedisError as error:
+            self._breaker.failed()
+            raise CouldNotAsk("redis-cache does not answer") from error
+        self._breaker.answered()
+        return _look(raw) if isinstance(raw, bytes) else None
+
+
+def _look(raw: bytes) -> Look:
+    at, *answers = orjson.loads(raw)
+    return Look(datetime.fromtimestamp(at, UTC), tuple(Answer(*each) for each in answers))
+
+
+def _kind(no: TeckenError | None) -> Kind:
+    match no:
+        case None:
+            return "there"
+        case SwitchedOff():
+            return "off"
+        case Absent():
+            return "absent"
+        case CouldNotAsk():
+            return "unreachable"
+    return "refused"

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import redis
+
+from tecken.breaker import Breaker
+from tecken.errors import Absent, CouldNotAsk, SwitchedOff, TooMuch
+from tecken.modules import keys
+from tecken.modules.journal import Answer, Journal
+from tecken.redisclient import client
+from tecken.sources.chain import Said
+from tecken.symbols.ids import ModuleKey
+from tests.support.redis_server import free_port
+
+XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+
+
+@pytest.fixture
+def connection() -> Iterator[redis.Redis]:
+    with client(f"{os.environ['REDIS_URL']}/0", timeout=5, connect_timeout=5) as connected:
+        connected.flushdb()
+        yield connected
+
+
+@pytest.fixture
+def journal(connection: redis.Redis) -> Journal:
+    return Journal(connection, Breaker("redis-cache"), lambda: 600.0)
+
+
+def test_what_sources_said_is_remembered_for_a_while(journal: Journal, connection: redis.Redis) -> None:
+    said = [
+        Said("ours", Absent("not there"), 0.5),
+        Said("first", SwitchedOff("first is switched off"), 0.0),
+        Said("second", CouldNotAsk("second: 500"), 1.5),
+        Said("third", TooMuch("of 9 GB"), 0.25),
+        Said("fourth", None, 2.0),
+    ]
+    assert journal.last(XUL) is None
+    journal.note(XUL, said)
+    look = journal.last(XUL)
+    assert look is not None
+    assert datetime.now(UTC) - look.at < timedelta(minutes=1)
+    assert look.answers == (
+        Answer("ours", "absent", "not there", 0.5),
+        Answer("first", "off", "first is switched off", 0.0),
+        Answer("second", "unreachable", "second: 500", 1.5),
+        Answer("third", "refused", "of 9 GB", 0.25),
+        Answer("fourth", "there", "", 2.0),
+    )
+    assert 0 < connection.ttl(keys.looked(XUL)) <= 600
+
+
+def test_a_foreign_value_could_not_be_asked(journal: Journal, connection: redis.Redis) -> None:
+    connection.hset(keys.looked(XUL), "a", "b")
+    with pytest.raises(CouldNotAsk, match="answered with"):
+        journal.last(XUL)
+
+
+def test_without_redis_cache_nothing_is_written_and_nobody_is_stopped() -> None:
+    with client(f"redis://127.0.0.1:{free_port()}", timeout=1, connect_timeout=1) as refused:
+        journal = Journal(refused, Breaker("redis-cache"), lambda: 600.0)
+        journal.note(XUL, [])
+        journal.note(XUL, [])
+        with pytest.raises(CouldNotAsk):
+            journal.last(XUL)
