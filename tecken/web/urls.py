@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from tecken.web import config, files, history, maintenance, symbolicate, uploads
+from tecken.web import config, files, help, history, maintenance, symbolicate, uploads
 
 urlpatterns = [
     path("symbolicate/", symbolicate.page, name="symbolicate"),
@@ -10,6 +10,8 @@ urlpatterns = [
     path("uploads/", uploads.uploads, name="uploads"),
     path("uploads/<int:number>/", uploads.upload, name="upload"),
     path("files/", files.files, name="files"),
+    path("help/", help.index, name="help"),
+    path("help/<str:name>/", help.topic, name="help-topic"),
     path("config/", config.options, name="config"),
     path("config/history/", history.versions, name="config-history"),
     path("config/versions/<int:number>/", history.version, name="config-version"),
