@@ -6,18 +6,19 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import redis
 
 from tecken import wiring
-from tecken.jobs.backlog import backlog
+from tecken.jobs.backlog import Queue, backlog
 from tecken.servers.facts import Facts, facts
 
 KEY = "health:series"
 EVERY_SECONDS = 30.0  # as CELERY_BEAT_SCHEDULE has it
 KEPT = 2880  # a day
 VERSIONS = ("v4", "v5")
+CANARY_COUNTS_SECONDS = 60.0  # beat sends one into each queue every 15
 
 
 class Told(NamedTuple):
@@ -32,13 +33,15 @@ class Told(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """`at` is in seconds since 1970, `requests` are symbolication's of that day. None: nobody could tell."""
+    """`at` is in seconds since 1970, `requests` are symbolication's of that day, `canary` is for how many
+    seconds a job waits in the slowest queue. None: nobody could tell."""
 
     at: float
     cache: Told | None
     store: Told | None
     requests: int | None
     queued: int | None
+    canary: float | None = None
 
 
 class Rate(NamedTuple):
@@ -52,9 +55,8 @@ class Rate(NamedTuple):
 
 def take() -> None:
     """Raises redis.RedisError when it cannot be kept."""
-    row = json.dumps(
-        [time.time(), _told(wiring.cache_client()), _told(wiring.store_client()), _requests(), _queued()]
-    )
+    servers = _told(wiring.cache_client()), _told(wiring.store_client())
+    row = json.dumps([time.time(), *servers, _requests(), *_queued()])
     with wiring.counters_client().pipeline(transaction=False) as pipeline:
         pipeline.rpush(KEY, row)
         pipeline.ltrim(KEY, -KEPT, -1)
@@ -81,11 +83,20 @@ def _requests() -> int | None:
     return sum(int(count or 0) for count in counts)
 
 
-def _queued() -> int | None:
+def _queued() -> tuple[int | None, float | None]:
+    """How many, and how long they wait."""
     try:
-        return backlog(wiring.queue_client()).depth
+        now = backlog(wiring.queue_client())
     except redis.RedisError:
-        return None
+        return None, None
+    waits = [wait for queue in now.queues if (wait := _canary(queue)) is not None]
+    return now.depth, max(waits, default=None)
+
+
+def _canary(queue: Queue) -> float | None:
+    """None when none has come through lately: an old one says nothing of now."""
+    fresh = queue.canary_age is not None and queue.canary_age <= CANARY_COUNTS_SECONDS
+    return queue.canary_seconds if fresh else None
 
 
 def samples(client: redis.Redis, most: int = KEPT) -> list[Sample]:
@@ -94,10 +105,8 @@ def samples(client: redis.Redis, most: int = KEPT) -> list[Sample]:
     return [_sample(*json.loads(row)) for row in rows]
 
 
-def _sample(
-    at: float, cache: list[int] | None, store: list[int] | None, requests: int | None, queued: int | None
-) -> Sample:
-    return Sample(at, Told(*cache) if cache else None, Told(*store) if store else None, requests, queued)
+def _sample(at: float, cache: list[int] | None, store: list[int] | None, *counted: Any) -> Sample:
+    return Sample(at, Told(*cache) if cache else None, Told(*store) if store else None, *counted)
 
 
 def rates(taken: Sequence[Sample]) -> Iterator[Rate]:

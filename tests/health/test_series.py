@@ -7,6 +7,8 @@ from django.conf import settings
 from tecken import wiring
 from tecken.health.series import EVERY_SECONDS, KEPT, KEY, Rate, Sample, Told, rates, samples, take
 from tecken.health.tasks import sample
+from tecken.jobs import keys
+from tecken.jobs.records import records
 from tecken.limits.port import Cost
 
 
@@ -25,7 +27,15 @@ def test_a_sample_has_both_servers_the_queue_and_todays_requests(counters: redis
     assert taken.cache
     assert taken.cache.used > 0
     assert taken.store.maxmemory == 500 * 1024 * 1024  # docker/images/redis/redis.conf
-    assert (taken.requests, taken.queued) == (1, 0)
+    assert (taken.requests, taken.queued, taken.canary) == (1, 0, None)
+
+
+def test_the_slowest_queue_counts_while_its_canaries_come_through(counters: redis.Redis) -> None:
+    records().canary("convert", 0.5)
+    records().canary("upload", 2.5)
+    wiring.queue_client().hset(keys.CANARIES, "housekeeping", "100 1000000000")
+    take()
+    assert samples(counters)[0].canary == 2.5
 
 
 def test_what_is_kept_is_bounded(counters: redis.Redis) -> None:
