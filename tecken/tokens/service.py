@@ -41,6 +41,8 @@ def issue(user: User, permissions: Collection[Permission], days: float, notes: s
         raise BadInput("Invalid combination of permissions")
     if days <= 0:
         raise BadInput("A token must expire in the future")
+    if "\0" in notes:  # PostgreSQL takes none
+        raise BadInput("Notes are text, without a NUL character")
     for permission in permissions:
         if not user.has_perm(spelt(permission)):
             raise NotAllowed(f"{permission.name} not a valid permission")

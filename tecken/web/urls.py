@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from tecken.web import config, files, help, history, maintenance, symbolicate, uploads
+from tecken.web import config, files, help, history, maintenance, symbolicate, tokens, uploads
 
 urlpatterns = [
     path("symbolicate/", symbolicate.page, name="symbolicate"),
@@ -12,6 +12,8 @@ urlpatterns = [
     path("files/", files.files, name="files"),
     path("help/", help.index, name="help"),
     path("help/<str:name>/", help.topic, name="help-topic"),
+    path("tokens/", tokens.tokens, name="tokens"),
+    path("tokens/<int:number>/", tokens.token, name="token"),
     path("config/", config.options, name="config"),
     path("config/history/", history.versions, name="config-history"),
     path("config/versions/<int:number>/", history.version, name="config-version"),
