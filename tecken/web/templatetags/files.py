@@ -25,3 +25,14 @@ def explained(file: FileUpload) -> str:
 def short(key: str) -> str:
     """v1/xul.pdb/44E4.../xul.sym: what it is called below the store."""
     return key.removeprefix("try/").removeprefix("v1/")
+
+
+@register.filter
+def file_name(key: str) -> str:
+    return key.rpartition("/")[2]
+
+
+@register.filter
+def above(key: str) -> str:
+    """xul.pdb/44E4...: what the file's name does not tell."""
+    return short(key).rpartition("/")[0]

@@ -57,7 +57,7 @@ if (form) {
     // Done when its bytes are sent, or never will be.
     send() {
       if (this.over) return undefined;
-      if (!this.file.name.toLowerCase().endsWith(".zip")) return this.fail("no zip");
+      if (!this.file.name.toLowerCase().endsWith(".zip")) return this.fail("not a .zip file");
       if (this.file.size > Number(form.dataset.most)) return this.fail(`larger than ${size(Number(form.dataset.most))}`);
       const body = new FormData();
       body.append(this.file.name, this.file);
@@ -85,8 +85,7 @@ if (form) {
         link(this.name, `${form.dataset.page}${this.upload}/`);
         changed();
         this.watch(told.upload, 250);
-      } else if (status === 0) this.fail("the connection broke");
-      else this.fail(status === 403 ? `${told.error}. Is your session over? Reload the page` : told.error || `the server said ${status}`);
+      } else this.fail(reason(status, told.error), !status || status === 429 || status >= 500);
     }
 
     async watch(upload, pause) {
@@ -128,20 +127,33 @@ if (form) {
       this.told.textContent = text;
     }
 
-    fail(text) {
-      this.row.classList.add("bad");
-      this.end(text);
+    offer() {
+      this.button.textContent = "Try again";
+      this.button.setAttribute("aria-label", `Try ${this.file.name} again`);
+      this.button.onclick = () => { this.row.remove(); enqueue([this.file]); };
     }
 
-    end(text) {
+    fail(text, again = false) {
+      this.row.classList.add("bad");
+      this.end(text, again);
+    }
+
+    end(text, again = false) {
       this.over = true;
       this.told.textContent = text;
       this.bar.remove();
-      this.button.remove();
+      if (again) this.offer();
+      else this.button.remove();
       say(`${this.file.name}: ${text}`);
       changed();
     }
   }
+}
+
+function reason(status, text) {
+  if (status === 0) return "the connection broke";
+  if (status === 403) return `${text}. Is your session over? Reload the page`;
+  return text || `the server said ${status}`;
 }
 
 function say(text) { form.querySelector("[role=status]").textContent = text; }
