@@ -7,8 +7,8 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from django.contrib import messages
-from django.contrib.auth.models import Permission
-from django.http import HttpRequest, HttpResponse
+from django.contrib.auth.models import Permission, User
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
@@ -110,7 +110,7 @@ def _notes(request: HttpRequest) -> str:
 
 
 def _page(request: HttpRequest, status: HTTPStatus = HTTPStatus.OK, **more: object) -> HttpResponse:
-    user = user_of(request)
+    user, sent = user_of(request), QueryDict() if "key" in more else request.POST
     mine = tokens_of(user).prefetch_related("permissions__content_type")
     found = page_of(mine, Paging.model_validate({"after": request.GET.get("after")}), ["created_at"])
     context = {
@@ -119,9 +119,9 @@ def _page(request: HttpRequest, status: HTTPStatus = HTTPStatus.OK, **more: obje
         "next": found.next,
         "after": request.GET.get("after"),
         "may_manage": user.has_perm(MANAGE),
-        "choices": _choices(request),
-        "days": request.POST.get("days", DAYS),
-        "notes": request.POST.get("notes", "") if "key" not in more else "",
+        "choices": _choices(user, sent.getlist("permission")),
+        "days": sent.get("days", DAYS),
+        "notes": sent.get("notes", ""),
         "most_days": MOST_DAYS,
         "most_notes": MOST_NOTES,
         **more,
@@ -135,8 +135,7 @@ def _row(token: Token) -> Row:
     return Row(token, sorted(map(spelt, token.permissions.all())), state)
 
 
-def _choices(request: HttpRequest) -> list[Choice]:
+def _choices(user: User, chosen: list[str]) -> list[Choice]:
     """What a token of theirs may carry."""
-    chosen = request.POST.getlist("permission")
-    may = user_of(request).get_all_permissions() & set(GIVEN)
+    may = user.get_all_permissions() & set(GIVEN)
     return [Choice(spelt(one), one, spelt(one) in chosen) for one in named(sorted(may)).order_by("name")]
