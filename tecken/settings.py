@@ -238,7 +238,7 @@ APPEND_SLASH = False
 TIME_ZONE = "UTC"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-FILE_UPLOAD_HANDLERS = ["tecken.upload.form.Spool"]
+FILE_UPLOAD_HANDLERS = ["tecken.upload.form.NoFiles"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * MIB  # of forms and JSON; files and stacks have their own limits
 DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":

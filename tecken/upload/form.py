@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.core.files.uploadedfile import UploadedFile
-from django.core.files.uploadhandler import FileUploadHandler
+from django.core.files.uploadhandler import FileUploadHandler, SkipFile
 from django.http import HttpRequest, QueryDict
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 
@@ -55,6 +55,17 @@ class Spool(FileUploadHandler):
         self.size = file_size
         self.file.seek(0)
         return UploadedFile(self.file, self.file_name, self.content_type, file_size, self.charset)
+
+
+class NoFiles(FileUploadHandler):
+    """What every other form has: else anybody could fill the disk, before it is asked who it is."""
+
+    def new_file(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        raise SkipFile
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None: ...
+
+    def file_complete(self, file_size: int) -> None: ...
 
 
 class OneArchive(Spool):

@@ -22,6 +22,7 @@ from tecken.symbols.ids import module_key
 from tecken.tolls import limited, spend, upload_cost
 from tecken.upload import single, symupload
 from tecken.upload.direct_views import UPLOADERS, mine, own_address, writes_try
+from tecken.upload.form import Spool
 from tecken.upload.keep import storage
 from tecken.upload.models import Protocol
 
@@ -89,6 +90,7 @@ def send(request: HttpRequest) -> HttpResponse:
     most = options().symbol_max_bytes
     if int(request.META.get("CONTENT_LENGTH") or 0) > most + FIELDS_BYTES:
         raise TooMuch(f"The symbol file is larger than {most} bytes")
+    request.upload_handlers = [Spool(request)]
     file = request.FILES.get("symbol_file")
     if not isinstance(file, UploadedFile):
         raise BadInput("The form has no file symbol_file")

@@ -8,6 +8,7 @@ from typing import NoReturn
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import OperationalError, connection
 from django.test import Client, override_settings
 
@@ -145,3 +146,11 @@ def test_also_at_a_provider(client: Client, operator: User) -> None:
 @pytest.mark.parametrize("url", PAGES)
 def test_another_method(client: Client, operator: User, url: str) -> None:
     assert client.put(url).status_code == 405
+
+
+@override_settings(SPOOL_DIR="/nowhere")
+def test_no_file_of_a_form_reaches_the_disk(client: Client) -> None:
+    file = SimpleUploadedFile("large.bin", b"x" * 100_000)
+    reply = client.post("/symbolicate/", {"text": "no stack", "more": file})
+    assert (reply.status_code, "No stack found" in reply.content.decode()) == (400, True)
+    assert not reply.wsgi_request.FILES
