@@ -8,13 +8,17 @@ import signal
 import socket
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from random import SystemRandom
 from time import monotonic
 from types import TracebackType
 from typing import Self
 
 import redis
 
+SERVERS_PORTS = range(10_000, 32_000)
+CHANCE = SystemRandom()  # pytest-randomly seeds the common one, in all processes alike
 STARTS_WITHIN = 10.0  # seconds, also for one that has to load an append-only file
 
 
@@ -28,9 +32,12 @@ def server_binary() -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Below those that kernels give to clients: one of them could take it before a server does."""
+    while True:
+        port = CHANCE.choice(SERVERS_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class RedisServer:
