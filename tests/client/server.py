@@ -61,6 +61,7 @@ class SymbolServer:
         }
         self.requests: dict[str, list[Request]] = defaultdict(list)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.block_on_close = False  # a client may keep its connection for a minute
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
