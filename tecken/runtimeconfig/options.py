@@ -105,7 +105,7 @@ class Options(BaseModel):
     limit_symbolicate: Frames = limiting((), "Of symbolication: requests and frames.")
     limit_download: Requests = limiting((), "Of downloads: requests.")
     limit_upload: Uploads = limiting((), "Of uploads: requests and bytes as sent.")
-    limit_api: Requests = limiting((), "Of `/api/`: requests.")
+    limit_api: Requests = limiting((), "Of `/api/` and `/explain/`: requests.")
     limit_symbolicate_without_redis: Without = limiting("open", ALONE)
     limit_download_without_redis: Without = limiting("open", ALONE)
     limit_upload_without_redis: Without = limiting("closed", ALONE)

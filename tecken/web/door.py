@@ -97,7 +97,7 @@ def nobody(request: HttpRequest) -> None:
     request.user, request.session = AnonymousUser(), Sessions(key)
 
 
-def need(user: User, *permissions: str) -> None:
+def need(user: User | AnonymousUser, *permissions: str) -> None:
     """One of these. Raises NotAllowed."""
     if not any(map(user.has_perm, permissions)):
         raise NotAllowed(f"This needs the permission {' or '.join(permissions)}")

@@ -2,11 +2,25 @@ from __future__ import annotations
 
 from django.urls import path
 
-from tecken.web import config, files, help, history, maintenance, symbolicate, tokens, uploads
+from tecken.web import (
+    config,
+    explain,
+    files,
+    help,
+    history,
+    maintenance,
+    missing,
+    symbolicate,
+    tokens,
+    uploads,
+)
 
 urlpatterns = [
     path("symbolicate/", symbolicate.page, name="symbolicate"),
     path("shared/<str:name>/", symbolicate.of_share, name="shared"),
+    path("explain/", explain.form, name="explain"),
+    path("explain/<str:debug_file>/<str:debug_id>/", explain.explain, name="explained"),
+    path("missing/", missing.missing, name="missing"),
     path("uploads/", uploads.uploads, name="uploads"),
     path("uploads/<int:number>/", uploads.upload, name="upload"),
     path("files/", files.files, name="files"),
