@@ -158,8 +158,8 @@ def test_one_upload_tells_what_became_of_each_file(client: Client, builder: User
     assert f'href="/xul.pdb/{file.debug_id}/xul.sym"' in page
     assert f'href="/explain/xul.pdb/{file.debug_id}/"' in page
     assert "replaced another content" in page
+    assert 'href="/same.pdb/AB1/same.sym"' in page
     for text in (
-        "same.pdb/AB1/same.sym",
         "firefox-symbols.txt",
         "no MODULE record",
         "https://example.com/b.zip",
