@@ -10,6 +10,7 @@ from tecken.web import (
     history,
     maintenance,
     missing,
+    store,
     symbolicate,
     tokens,
     uploads,
@@ -17,6 +18,7 @@ from tecken.web import (
 
 urlpatterns = [
     path("symbolicate/", symbolicate.page, name="symbolicate"),
+    path("store/", store.store, name="store"),
     path("shared/<str:name>/", symbolicate.of_share, name="shared"),
     path("explain/", explain.form, name="explain"),
     path("explain/<str:debug_file>/<str:debug_id>/", explain.explain, name="explained"),

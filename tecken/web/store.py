@@ -1,0 +1,128 @@
+"""The symbol store, for whoever has to know whether it is large enough."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import redis
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
+
+from tecken import wiring
+from tecken.health.panels import Shown, panels
+from tecken.health.series import EVERY_SECONDS, Sample, rates, samples
+from tecken.health.sizing import ENOUGH, Sizing, kept
+from tecken.health.status import sight
+from tecken.servers.judge import STORE
+from tecken.store.tally import Row, busiest
+from tecken.web.config import CHANGE, VIEW, user_of
+from tecken.web.curves import picture, rows
+from tecken.web.door import need, page
+from tecken.web.heat import bars, hottest
+from tecken.web.templatetags.site import percent, size
+from tecken.web.timeline import MARKS, Timeline, timeline
+
+MODULES = 40
+DAY = 24
+COUNT_TASK = "tecken.health.tasks.size_store"
+COUNT_EXPIRES_SECONDS = 60
+
+
+class Kept(NamedTuple):
+    """What redis-cache has of the store."""
+
+    samples: Sequence[Sample]
+    sizing: Sizing | None
+    modules: Sequence[Row]
+
+
+@page(CHANGE, VIEW)
+@require_http_methods(["GET", "HEAD", "POST"])
+def store(request: HttpRequest) -> HttpResponse:
+    """`?hours=` of the pictures. When it is sent, a worker counts anew how large the store must be."""
+    if request.method == "POST":
+        need(user_of(request), CHANGE)
+        wiring.send(COUNT_TASK, [], COUNT_EXPIRES_SECONDS)
+        messages.success(request, "A worker counts anew. Reload in a few seconds.")
+        return redirect("store")
+    hours = _hours(request.GET.get("hours", ""))
+    context = {"section": "store", "hours": hours, "choices": list(MARKS), **_shown(hours)}
+    return render(request, "store/page.html", {**context, "may_change": user_of(request).has_perm(CHANGE)})
+
+
+def _hours(text: str) -> int:
+    return int(text) if text in map(str, MARKS) else DAY
+
+
+def _shown(hours: int) -> dict[str, Any]:
+    servers, found = panels(), _kept(hours)
+    maxmemory = _maxmemory(servers)
+    return {
+        "servers": servers,
+        "store": next(one for one in servers if one.server == STORE),
+        "problems": [problem for problem in sight().problems if problem.server == STORE],
+        "maxmemory": maxmemory,
+        "kept": found is not None,
+        "pictures": _pictures(found.samples, hours, maxmemory) if found else (),
+        "hottest": hottest(found.modules) if found else (),
+        **_sizing(found.sizing if found else None, maxmemory),
+    }
+
+
+def _kept(hours: int) -> Kept | None:
+    """None when redis-cache does not answer."""
+    counters = wiring.counters_client()
+    try:
+        return Kept(
+            samples(counters, int(hours * 3600 / EVERY_SECONDS) + 1),
+            kept(counters),
+            busiest(wiring.cache_client(), MODULES, time.time()),
+        )
+    except redis.RedisError:
+        return None
+
+
+def _maxmemory(servers: Sequence[Shown]) -> int | None:
+    if settings.DEMO_MODE:
+        return wiring.DEMO_STORE_BYTES
+    return next(
+        (one.panel.memory.maximum or None for one in servers if one.server == STORE and one.panel), None
+    )
+
+
+def _pictures(taken: Sequence[Sample], hours: int, maxmemory: int | None) -> dict[str, Timeline]:
+    now, changes = time.time(), list(rates(taken))
+    used = [(one.at, float(one.store.used) if one.store else None) for one in taken]
+    return {
+        "hits": timeline([(one.at, one.hit_ratio) for one in changes], hours, now, _percent, most=1),
+        "memory": timeline(used, hours, now, size, limit=maxmemory),
+        "evictions": timeline([(one.at, one.evictions) for one in changes], hours, now, _per_second),
+    }
+
+
+def _percent(share: float) -> str:
+    return percent(share).replace(".0 ", " ")
+
+
+def _per_second(number: float) -> str:
+    return f"{number:.3g}/s"
+
+
+def _sizing(told: Sizing | None, maxmemory: int | None) -> dict[str, Any]:
+    if told is None:
+        return {"sizing": None}
+    return {
+        "sizing": told,
+        "enough": ENOUGH,
+        "counted": datetime.fromtimestamp(told.at, UTC),
+        "curve": picture(told, maxmemory) if told.enough else None,
+        "rows": rows(told),
+        "now_ratio": told.curve.hit_ratio(maxmemory) if maxmemory else None,
+        "bars": bars(told.entries),
+    }

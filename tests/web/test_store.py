@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+from itertools import chain, repeat
+from time import time
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries, Settings
+
+import tecken.celery  # noqa: F401 - tasks are sent by the current app
+from tecken import wiring
+from tecken.breaker import Breaker
+from tecken.health import series
+from tecken.health.tasks import size_store
+from tecken.jobs.keys import HOUSEKEEPING
+from tecken.store.port import PageKey
+from tecken.store.tally import Tally
+from tecken.symbols.ids import ModuleKey
+from tests.support.asked import asked
+from tests.support.redis_server import free_port
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("afresh")]
+XUL = ModuleKey("xul.pdb", "A" * 33)
+
+
+@pytest.fixture
+def afresh(settings: Settings, clear_redis_store: None) -> None:
+    settings.HEALTH_CHECK_SECONDS = 30.0
+    wiring.forget()
+
+
+def shown(client: Client, query: str = "") -> str:
+    reply = client.get(f"/store/{query}")
+    assert reply.status_code == 200
+    return reply.content.decode()
+
+
+def looked_for(module: ModuleKey, pages: int, found: int) -> None:
+    keys = [PageKey(module, "0" * 16, number) for number in range(pages)]
+    times = chain([0.0], repeat(time()))
+    Tally(wiring.cache_client(), Breaker("redis-cache"), clock=times.__next__).note(keys, keys[:found])
+
+
+def sample(ago: float, store: list[int] | None) -> None:
+    wiring.counters_client().rpush(series.KEY, json.dumps([time() - ago, None, store, 0, 0]))
+
+
+def test_a_store_that_nobody_has_asked_yet(client: Client, viewer: User) -> None:
+    page = shown(client)
+    assert "of 524 MB" in page
+    assert "Not counted yet: a worker does so every five minutes." in page
+    assert "No page was looked for" in page
+    assert "<strong>not known</strong>" in page
+
+
+def test_few_accesses_are_not_enough(client: Client, viewer: User) -> None:
+    asked(wiring.counters_client(), keys=100, times=8)
+    size_store()
+    page = shown(client)
+    assert "Not enough was asked for yet: 600 of the 1,000 accesses that it takes." in page
+    assert 'class="chart missratio"' not in page
+
+
+def test_how_large_it_must_be(client: Client, viewer: User) -> None:
+    asked(wiring.counters_client(), keys=100, times=40)
+    size_store()
+    page = shown(client)
+    assert "With 524 MB, as it is, <strong>100.0 %</strong>" in page
+    assert 'class="chart missratio"' in page
+    row = '<th scope="row">95.0 %</th><td>100 KB</td><td>2.0 GB</td>'
+    assert row in page
+    assert '<th scope="row">1 KiB</th><td>100</td>' in page
+    assert "3,000 accesses, 3,000 looked at" in page
+
+
+def test_keys_that_are_asked_for_once_have_no_curve(client: Client, viewer: User) -> None:
+    asked(wiring.counters_client(), keys=4000, times=1)
+    size_store()
+    page = shown(client)
+    assert "no size will do" in page
+    assert 'class="chart missratio"' not in page
+
+
+def test_hits_memory_and_evictions_over_time(client: Client, viewer: User) -> None:
+    sample(60, [100_000_000, 524_288_000, 3, 0, 0, 0])
+    sample(30, [200_000_000, 524_288_000, 3, 90, 10, 60])
+    page = shown(client, "?hours=1")
+    assert "Hits <strong>90 %</strong>" in page
+    assert "Memory <strong>200 MB</strong>" in page
+    assert "Evictions <strong>2/s</strong>" in page
+    assert '<a href="?hours=1" aria-current="true">1 hour</a>' in page
+    assert "Hits <strong>90 %</strong>" in shown(client, "?hours=1000")  # which is a day
+
+
+def test_the_hottest_modules(client: Client, viewer: User) -> None:
+    looked_for(XUL, 100, 99)
+    looked_for(ModuleKey("<script>\u202egnp.exe", "B" * 33), 10, 0)
+    page = shown(client)
+    assert f'<a href="/explain/xul.pdb/{"A" * 33}/" aria-label="xul.pdb, 100 pages, 99.0 % hits">' in page
+    assert "<script>\u202e" not in page
+    assert "\u202e" not in page
+    assert "&lt;script&gt;\\u202egnp.exe" in page
+
+
+def test_an_operator_has_it_counted_anew(client: Client, operator: User) -> None:
+    assert "Count again now" in shown(client)
+    reply = client.post("/store/")
+    assert (reply.status_code, reply["Location"]) == (302, "/store/")
+    queue = wiring.queue_client()
+    (job,) = [json.loads(raw) for raw in queue.lrange(HOUSEKEEPING, 0, -1)]
+    assert job["headers"]["task"] == "tecken.health.tasks.size_store"
+
+
+def test_who_may_only_look_may_not_have_it_counted(client: Client, viewer: User) -> None:
+    assert "Count again now" not in shown(client)
+    assert client.post("/store/").status_code == 403
+
+
+def test_nobody_else_sees_it(client: Client) -> None:
+    assert client.get("/store/").status_code == 302
+    client.force_login(User.objects.create(username="somebody"))
+    assert client.get("/store/").status_code == 403
+
+
+def test_without_the_store_the_rest_stands(client: Client, viewer: User, settings: Settings) -> None:
+    asked(wiring.counters_client(), keys=100, times=40)
+    size_store()
+    move(settings, "store")
+    page = shown(client)
+    assert "redis-store does not answer (ConnectionError)" in page
+    assert '<td colspan="6" class="no">does not answer (ConnectionError)</td>' in page
+    assert 'class="chart missratio"' in page
+    assert "as it is" not in page.replace("maxmemory as it is", "")
+
+
+def test_without_what_is_counted_the_servers_are_shown(
+    client: Client, viewer: User, settings: Settings
+) -> None:
+    """Sessions are on another database of redis-cache: who logs in needs that."""
+    settings.REDIS_COUNTERS_URL = f"redis://127.0.0.1:{free_port()}/3"
+    wiring.forget()
+    page = shown(client)
+    assert "redis-cache does not answer: what was counted of the store is not known now." in page
+    assert "of 524 MB" in page
+
+
+def test_few_queries_and_little_weight(
+    client: Client, viewer: User, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    asked(wiring.counters_client(), keys=2000, times=2)
+    size_store()
+    for number in range(60):
+        looked_for(ModuleKey(f"module{number}.pdb", "A" * 33), 30, 20)
+    taken: list[Any] = [[time() - 30 * n, None, [n, 100, 3, 9 * n, n, n], 0, 0] for n in range(series.KEPT)]
+    wiring.counters_client().rpush(series.KEY, *map(json.dumps, reversed(taken)))
+    with django_assert_max_num_queries(10):
+        page = shown(client)
+    assert len(page) < 100_000
+
+
+def move(settings: Settings, alias: str) -> None:
+    """To where no server is."""
+    away = {**settings.CACHES[alias], "LOCATION": f"redis://127.0.0.1:{free_port()}/0"}
+    settings.CACHES = {**settings.CACHES, alias: away}
+    wiring.forget()
