@@ -5,7 +5,6 @@ from django.urls import path
 from tecken.symbolicate import views
 
 urlpatterns = [
-    path("", views.root),
     path("symbolicate/v4", views.v4),
     path("symbolicate/v5", views.v5),
 ]

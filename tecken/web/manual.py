@@ -21,6 +21,7 @@ NAMES = (
     *("windows", "stackwalk", "profiler", "gdb"),
 )
 REFERENCE = "api"
+LEAD_OF_REFERENCE = "Every address with its answers and errors: symbolication, downloads, uploads, health."
 
 
 class Topic(NamedTuple):
@@ -40,7 +41,8 @@ class Topic(NamedTuple):
 def topics() -> dict[str, Topic]:
     docs = Path(settings.BASE_DIR) / "docs"
     own = {name: _topic(name, docs / "help" / f"{name}.md") for name in NAMES}
-    return {**own, REFERENCE: _topic(REFERENCE, docs / "api.md")}
+    reference = _topic(REFERENCE, docs / "api.md")
+    return {**own, REFERENCE: reference._replace(title="HTTP reference", lead=LEAD_OF_REFERENCE)}
 
 
 def _topic(name: str, path: Path) -> Topic:
@@ -88,6 +90,8 @@ def _linked(tokens: list[Token]) -> list[Token]:
             href = _address(str(token.attrGet("href")))
             gone = href is None
             token.attrSet("href", href or "")
+        elif token.type == "text" and token.content.endswith(".md"):
+            token.content = token.content.removesuffix(".md")
         if not (gone and token.type in ("link_open", "link_close")):
             kept.append(token)
     return kept

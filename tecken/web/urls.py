@@ -8,6 +8,7 @@ from tecken.web import (
     files,
     help,
     history,
+    home,
     maintenance,
     missing,
     store,
@@ -17,6 +18,7 @@ from tecken.web import (
 )
 
 urlpatterns = [
+    path("", home.root, name="home"),
     path("symbolicate/", symbolicate.page, name="symbolicate"),
     path("store/", store.store, name="store"),
     path("shared/<str:name>/", symbolicate.of_share, name="shared"),

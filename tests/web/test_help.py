@@ -46,6 +46,7 @@ def test_a_topic(client: Client, name: str) -> None:
     assert f"<h1>{topics()[name].title}</h1>" in page
     assert EXAMPLE not in page
     assert page.count("<h1") == 1
+    assert ".md<" not in page
     assert len(page) < 100_000
     assert not re.search(r"\sstyle=|<script(?! src)", page)
 
