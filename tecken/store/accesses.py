@@ -18,8 +18,9 @@ from tecken.missratio.sample import PLACES, Access, Chunk, hashed, readable, sam
 KEY = "store:accesses"
 CHUNK = 250  # sampled accesses, 3 KB
 CHUNKS = 2000  # kept: at most 6 MB
-SOON_SECONDS = 10.0  # a process whose chunks fill faster looks at fewer keys
-LATE_SECONDS = 60.0  # and one that waits longer for half of one, at more
+EVERY_SECONDS = 60.0
+"""A process whose chunk is full earlier looks at fewer keys, one whose chunk is not half full by then at
+more: all chunks together are 2,000 minutes of one process."""
 LOWEST = PLACES // 1024
 PER_KEY_BYTES = 150
 """What Redis needs for a page besides its bytes: its name, entry and object (bench/missratio.py)."""
@@ -27,7 +28,7 @@ PER_KEY_BYTES = 150
 
 class Accesses:
     """Of this process. Holds at most one chunk, and sends it with the request that fills it: one round trip
-    in ten seconds. What cannot be sent is forgotten. `clock` gives seconds.
+    a minute. What cannot be sent is forgotten. `clock` gives seconds.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Accesses:
                 self._total += 1
                 if sampled(key := hashed(name), self._below):
                     self._taken.append(Access(key, size + PER_KEY_BYTES))
-            if len(self._taken) >= CHUNK or self._clock() - self._since >= LATE_SECONDS:
+            if len(self._taken) >= CHUNK or self._clock() - self._since >= EVERY_SECONDS:
                 full = self._chunk()
         if full and full.total:
             self._send(full)
@@ -61,7 +62,7 @@ class Accesses:
     def _chunk(self) -> Chunk:
         chunk = Chunk(self._below, self._total, tuple(self._taken))
         took = self._clock() - self._since
-        if took < SOON_SECONDS:
+        if took < EVERY_SECONDS:
             self._below = max(LOWEST, self._below // 2)
         elif len(self._taken) < CHUNK // 2:
             self._below = min(PLACES, self._below * 2)
