@@ -1,0 +1,58 @@
+"""The fixture of a site with something to see on every page; for a test module's `pytest_plugins`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+import tecken.celery  # noqa: F401 - jobs are sent by the current app
+from tecken import wiring
+from tecken.jobs.records import records
+from tecken.runtimeconfig import service
+from tecken.store.port import Missing
+from tecken.symbols.ids import module_key
+from tecken.tokens.groups import named
+from tecken.tokens.service import issue
+from tecken.web.shares import share
+from tests.api.rows import file_of, upload_of
+from tests.support.options import Override
+from tests.web.everything import (
+    ARCHIVE_OF_OWNER,
+    DEAD,
+    MODULE,
+    NOTES_OF_OWNER,
+    PEOPLE,
+    STACK,
+    Everything,
+    user_of,
+)
+
+
+@pytest.fixture
+def everything(
+    tmp_path: Path,
+    settings: Settings,
+    clear_redis_store: None,
+    runtime_options: Override,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Everything]:
+    settings.STORAGE_URL = tmp_path.as_uri()
+    settings.SYMBOL_SOURCES = []
+    runtime_options(symbolicate_deadline_seconds=0)
+    wiring.forget()
+    wiring.page_store().put_missing(module_key(**MODULE), Missing("absent", "nobody has it"), 60)
+    jobs: list[object] = []
+    monkeypatch.setattr(wiring, "send", lambda task, *_arguments, **_how: jobs.append(task))
+    people = {who: user_of(who) for who in (*PEOPLE, "superuser")}
+    for value in ("20", "30"):
+        service.change({"symbolicate_max_jobs": value}, by="somebody@example.com", source="cli")
+    records().bury(DEAD)
+    upload = upload_of(people["owner"], filename=ARCHIVE_OF_OWNER, completed_at=None)
+    file_of(upload)
+    token, _key = issue(people["owner"], list(named(["tokens.manage_tokens"])), 30, NOTES_OF_OWNER)
+    shared = share(wiring.counters_client(), STACK)
+    yield Everything(upload.pk, token.pk, shared, jobs)
+    wiring.forget()
