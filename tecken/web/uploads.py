@@ -88,7 +88,10 @@ def _send(request: HttpRequest) -> HttpResponse:
     reply = upload_archive(request)
     told = orjson.loads(reply.content)
     if reply.status_code >= HTTPStatus.BAD_REQUEST:
-        return _list(request, HTTPStatus(reply.status_code), told["error"])
+        shown = _list(request, HTTPStatus(reply.status_code), told["error"])
+        if "Retry-After" in reply:
+            shown["Retry-After"] = reply["Retry-After"]
+        return shown
     return redirect("upload", told["upload"]["id"])
 
 

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from tecken import wiring
 from tecken.api import paging
@@ -35,14 +36,6 @@ ARCHIVE = zipped({str(SYM_KEY): SYM})
 @pytest.fixture
 def builder(client: Client) -> User:
     return logged_in(client, "build@example.com", "upload.upload_symbols")
-
-
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[list[object]]:
-    """What a worker would be told."""
-    jobs: list[list[object]] = []
-    monkeypatch.setattr(wiring, "send", lambda _task, arguments, **_how: jobs.append(arguments))
-    return jobs
 
 
 def shown(client: Client, path: str = "/uploads/", status: int = 200) -> str:
@@ -203,7 +196,7 @@ def test_a_list_asks_the_database_few_questions(
     assert len(page) < 150_000
 
 
-def test_a_form_without_a_script(client: Client, uploader: Makes, sent: list[list[object]]) -> None:
+def test_a_form_without_a_script(client: Client, uploader: Makes) -> None:
     client.force_login(uploader().user)
     assert 'action="/uploads/?async=1"' in shown(client)
     reply = post(client, name="nightly.zip")
@@ -213,7 +206,6 @@ def test_a_form_without_a_script(client: Client, uploader: Makes, sent: list[lis
     page = shown(client, f"/uploads/{upload.pk}/")
     assert "0 of 1 files are done" in page
     assert 'hx-trigger="every 2s"' in page
-    assert [upload.pk] in sent
     keep_upload(upload.pk)
     page = shown(client, f"/uploads/{upload.pk}/")
     assert "complete" in page
@@ -253,6 +245,16 @@ def test_without_a_session_the_form_is_refused(client: Client) -> None:
     reply = post(client)
     assert reply.status_code == 403
     assert "Your session is over" in reply.content.decode()
+
+
+def test_without_storage_the_form_says_so(client: Client, uploader: Makes, settings: Settings) -> None:
+    client.force_login(uploader().user)
+    settings.STORAGE_URL = "file:///dev/null"
+    wiring.forget()
+    reply = post(client)
+    assert (reply.status_code, reply["Retry-After"]) == (503, "5")
+    assert "Not uploaded:" in reply.content.decode()
+    assert 'class="state failed"' in shown(client)
 
 
 def test_too_large(client: Client, uploader: Makes, runtime_options: Override) -> None:
