@@ -16,10 +16,9 @@ from tecken.store.port import Missing, MissingKind
 from tecken.symbols.pagefile import Header
 from tecken.web.templatetags.site import count, size
 
-PRIVATE = "Only operators, and who may upload, see its address."
 NOT_ASKED = "Not asked: an earlier one had it"
 LATELY = "Not asked lately"
-MALFORMED = "Its symbol file cannot be used"
+ANEW = "Whoever asks for it has all of them asked anew."
 
 
 class Verdict(NamedTuple):
@@ -82,19 +81,27 @@ def verdict(told: Explanation) -> Verdict:
 def _no(missing: Missing) -> Verdict:
     texts: dict[MissingKind, Verdict] = {
         "absent": Verdict("warning", "Nobody has its symbols."),
-        "malformed": Verdict("error", f"{MALFORMED}.", missing.reason),
+        "malformed": Verdict("error", "Its symbol file cannot be used.", missing.reason),
         "unreachable": Verdict("error", "It could not be looked for everywhere.", "It is soon tried again."),
     }
     return texts[missing.kind]
 
 
 def _open(told: Explanation) -> Verdict:
-    """Nothing is remembered."""
+    """No answer is remembered; at most what was said when it was last looked for."""
     if isinstance(told.regular.now, Stored) or isinstance(told.of_try.now, Stored):
         return Verdict("", "Its symbol file is here.", "It is converted as soon as somebody asks for it.")
     if away(told, names=False):
         return Verdict("error", "It cannot be told now.")
-    return Verdict("", "Nobody has asked for it lately.", "So nothing is known of it.")
+    look = told.cache.look if isinstance(told.cache, Cached) else None
+    if look is None:
+        return Verdict("", "Nobody has asked for it lately.", "So nothing is known of it.")
+    kinds = {answer.kind for answer in look.answers}
+    if "unreachable" in kinds:
+        return Verdict("error", "It could not be looked for everywhere, the last time.", ANEW)
+    if "there" in kinds or "refused" in kinds:
+        return Verdict("", "Somebody had its symbols, the last time.", ANEW)
+    return Verdict("warning", "Nobody had its symbols, the last time.", ANEW)
 
 
 def _contents(header: Header) -> str:

@@ -121,6 +121,23 @@ def test_a_file_of_ours_that_nobody_has_asked_for_yet(client: Client) -> None:
     assert "There, 4 B" in page
 
 
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        (None, "Nobody had its symbols, the last time."),
+        (sym(XUL), "Somebody had its symbols, the last time."),
+    ],
+)
+def test_what_is_remembered_of_the_last_time_only(
+    client: Client, tmp_path: Path, text: bytes | None, verdict: str
+) -> None:
+    if text:
+        give(tmp_path, text)
+    work()
+    wiring.removed(XUL)
+    assert verdict in shown(client)
+
+
 def test_an_upstream_that_is_switched_off(client: Client, runtime_options: Override) -> None:
     runtime_options(sources_off=("upstream",))
     assert "Switched off by an operator" in shown(client)
