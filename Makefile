@@ -4,7 +4,7 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 export PORT COMMIT
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve worker beat test test-postgres test-s3 check format manage redis-cache-cli redis-store-cli docker-build docker-test lock clean python
+.PHONY: help run serve worker beat test test-browser test-postgres test-s3 check format manage redis-cache-cli redis-store-cli docker-build docker-test lock clean python
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,11 @@ test: python ## run the tests against two real Redis servers of their own (ARGS=
 test-postgres: python ## run the tests on PostgreSQL: DATABASE_URL, else a private server (ARGS="-k name")
 	@$(PYTHON) run/install.py dev
 	@$(VENV)/python -m tests.support.postgres $(VENV)/python -m pytest $(ARGS)
+
+test-browser: python ## run every page and flow in Chromium (ARGS="-k name")
+	@$(PYTHON) run/install.py dev
+	@$(PYTHON) run/install.py browser
+	@$(VENV)/python -m pytest tests/browser $(ARGS)
 
 test-s3: python ## run the storage tests on a real S3 server, built with go (ARGS="-k name")
 	@$(PYTHON) run/install.py dev

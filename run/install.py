@@ -1,4 +1,4 @@
-"""`python3 run/install.py run|dev|cli`: locked packages in .venv (cli: .venv-cli), unless they are there."""
+"""`python3 run/install.py run|dev|browser|cli`: locked packages in .venv (cli: .venv-cli), if need be."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ def main() -> None:
     pin("requirements-dev")
     pin("requirements-run", "--constraint", "requirements-dev.txt")
     pin("requirements", "--constraint", "requirements-dev.txt")
+    pin("requirements-browser", "--constraint", "requirements-dev.txt")
 
 
 def pin(name: str, *options: str) -> None:

@@ -1,0 +1,87 @@
+"""The machine's Chromium, and what it complains about."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    sync_playwright,
+)
+
+PATIENCE = 20_000  # milliseconds: a busy machine fails nothing
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+OF_A_STATUS = "Failed to load resource: the server responded with a status of"
+SERIOUS = ("serious", "critical")
+
+axe = Axe()
+
+
+def binary() -> str | None:
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Without its sandbox, which root and most containers cannot have: it opens our own pages only."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=binary(), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Tab:
+    """One page, and everything its browser found wrong with it."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        context.set_default_timeout(PATIENCE)
+        self.complaints: list[str] = []
+        self._answers: list[Response] = []
+        self.page: Page = context.new_page()
+        self.page.on("console", self._printed)
+        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        self.page.on("response", self._answered)
+
+    def open(self, path: str) -> Response:
+        self._answers.clear()
+        answer = self.page.goto(path, wait_until="load")
+        assert answer is not None, path
+        return answer
+
+    def weight(self) -> int:
+        """Bytes of content that came for what is open, as it was sent."""
+        return sum(int(answer.request.sizes()["responseBodySize"]) for answer in self._answers)
+
+    def barriers(self) -> list[str]:
+        """What axe finds that would stop somebody."""
+        found: list[dict[str, Any]] = axe.run(self.page).response["violations"]
+        return [
+            f"{one['id']} ({one['help']}): {node['html']}"
+            for one in found
+            if one["impact"] in SERIOUS
+            for node in one["nodes"]
+        ]
+
+    def sideways(self) -> int:
+        """How many pixels are beside the screen."""
+        return int(self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
+
+    def _printed(self, message: ConsoleMessage) -> None:
+        """Statuses are looked at below: one of the page itself may be what a test wants."""
+        if message.type in ("error", "warning") and not message.text.startswith(OF_A_STATUS):
+            self.complaints.append(f"{message.type}: {message.text} ({self.page.url})")
+
+    def _answered(self, answer: Response) -> None:
+        self._answers.append(answer)
+        request: Request = answer.request
+        if answer.status >= 400 and not request.is_navigation_request():
+            self.complaints.append(f"{answer.status} {request.method} {answer.url} ({self.page.url})")

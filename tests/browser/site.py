@@ -1,0 +1,92 @@
+"""A site with something to see on every page: people, modules, uploads, misses, versions, a shared stack."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
+
+from tests.system.site import Site
+
+SAMPLES = Path(__file__).parents[1] / "data" / "samples"
+STACK = (SAMPLES / "stack.json").read_text()
+SYM = next((SAMPLES / "crash-c").glob("*/crash-c.sym"))
+LIBC = "libc.so.6/EC61AC938E5A39B16F9FBD350E3169A50"
+OPERATOR, DEVELOPER = "operator@example.com", "developer@example.com"
+PASSWORD = "correct horse battery staple"
+PEOPLE = f"""
+from django.contrib.auth.models import User
+from tecken.tokens.groups import named
+User.objects.create_superuser({OPERATOR!r}, {OPERATOR!r}, {PASSWORD!r})
+developer = User.objects.create_user({DEVELOPER!r}, {DEVELOPER!r}, {PASSWORD!r}, is_staff=True)
+developer.user_permissions.set(named(["upload.upload_symbols", "tokens.manage_tokens"]))
+"""
+
+
+class BrowsedSite(Site):
+    web = (
+        *("-m", "granian", "--interface", "wsgi", "--workers", "1", "--blocking-threads", "8"),
+        *("--log-level", "warning", "tecken.application:application"),
+    )
+    worker = (
+        *("-m", "celery", "--quiet", "-A", "tecken", "worker", "--loglevel", "error"),
+        *("--concurrency", "2", "--beat"),
+    )
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home)
+        self._options = {"symbolicate_deadline_seconds": 20}  # what a worker on a busy machine needs
+        self.shared = ""
+
+    def _start(self) -> None:
+        super()._start()
+        self.manage("shell", "--no-imports", "--command", PEOPLE)
+        self.manage("symbols", "add", str(SAMPLES))
+        self.token(OPERATOR)
+        self.upload(archive("crash-c", "libcrash-cpp.so"))
+        self._client.get(f"/{LIBC}/libc.so.6.sym")
+        self.shared = self._share(STACK)
+        self.manage("config", "set", "log_level", "INFO", "--why", "quiet again")
+
+    def upload(self, content: bytes) -> None:
+        headers, files = {"Auth-Token": self.token(DEVELOPER)}, {"symbols.zip": content}
+        self._client.post("/upload/", headers=headers, files=files).raise_for_status()
+
+    def token(self, person: str) -> str:
+        permission = ("--permission", "upload.upload_symbols", "--note", "builds of the main branch")
+        return self.manage("createtoken", person, *permission).strip()
+
+    def arguments(self, name: str) -> dict[str, object]:
+        """With which the URL of this name leads somewhere."""
+        file, _, number = LIBC.partition("/")
+        known: dict[str, dict[str, object]] = {
+            "shared": {"name": self.shared},
+            "config-version": {"number": 1},
+            "upload": {"number": 1},
+            "explained": {"debug_file": file, "debug_id": number},
+        }
+        return known.get(name, {})
+
+    def _share(self, text: str) -> str:
+        form = self._client.get("/symbolicate/").text
+        found = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form)
+        assert found, form
+        sent = {"csrfmiddlewaretoken": found[1], "text": text, "do": "share"}
+        reply = self._client.post("/symbolicate/", data=sent)
+        assert reply.status_code == 302, reply.text
+        return reply.headers["Location"].rstrip("/").rpartition("/")[2]
+
+
+def archive(*modules: str) -> bytes:
+    paths = [path for module in modules for path in (SAMPLES / module).glob("*/*.sym")]
+    return archive_of({str(path.relative_to(SAMPLES)): path.read_text() for path in paths})
+
+
+def archive_of(members: Mapping[str, str]) -> bytes:
+    packed = BytesIO()
+    with ZipFile(packed, "w", ZIP_DEFLATED) as made:
+        for name, text in members.items():
+            made.writestr(name, text)
+    return packed.getvalue()

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.chromium import Tab
+from tests.browser.conftest import Open
+from tests.browser.site import OPERATOR, BrowsedSite
+from tests.support.sentinel import wait_until
+
+LATE = 30.0  # seconds
+OPTION = "symbolicate_max_jobs"
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was(site: BrowsedSite) -> Iterator[None]:
+    yield
+    site.manage("config", "set", OPTION, "10", "--why", "as it was")
+
+
+def save(page: Page, value: str) -> None:
+    page.get_by_label(OPTION, exact=True).fill(value)
+    page.get_by_role("button", name="Save").click()
+
+
+def test_changed_and_rolled_back(operator: Tab) -> None:
+    operator.open("/config/")
+    save(operator.page, "21")
+    expect(operator.page.get_by_role("status")).to_contain_text(f"{OPTION}")
+    save(operator.page, "22")
+    expect(operator.page.get_by_role("status")).to_contain_text("21 → 22")
+    operator.open("/config/history/")
+    operator.page.get_by_role("link", name="roll back to it").first.click()
+    operator.page.get_by_role("button", name="Roll back to version").click()
+    expect(operator.page.get_by_role("status")).to_contain_text("22 → 21")
+    expect(operator.page.get_by_label(OPTION, exact=True)).to_have_value("21")
+
+
+def test_what_cannot_be_is_told_beside_its_field(operator: Tab) -> None:
+    operator.open("/config/")
+    save(operator.page, "many")
+    expect(operator.page.get_by_role("alert")).to_contain_text("Nothing was saved")
+    field = operator.page.get_by_label(OPTION, exact=True)
+    expect(field).to_have_value("many")
+    expect(field).to_have_accessible_description(re.compile(f"^{OPTION} should be a whole number"))
+    assert operator.barriers() == []
+
+
+def test_who_is_second_sees_both(tab_of: Open) -> None:
+    first, second = tab_of(OPERATOR), tab_of(OPERATOR)
+    first.open("/config/")
+    second.open("/config/")
+    save(first.page, "31")
+    expect(first.page.get_by_role("status")).to_contain_text("31")
+    save(second.page, "32")
+    expect(second.page.get_by_role("alert")).to_contain_text("somebody else was first")
+    expect(second.page.locator(f"#{OPTION}")).to_contain_text("set now: 31")
+    assert second.barriers() == []
+    second.page.get_by_role("button", name="Save over it").click()
+    expect(second.page.get_by_role("status")).to_contain_text("31 → 32")
+
+
+def test_maintenance_begins_and_ends(operator: Tab, nobody: Tab) -> None:
+    page = operator.page
+    operator.open("/config/maintenance/")
+    page.get_by_label("everything, except health").check()
+    page.get_by_label("Message").fill("We move house")
+    page.get_by_role("button", name="Begin").click()
+    try:
+        wait_until(lambda: nobody.open("/symbolicate/").status == 503, LATE, "the site is closed")
+        expect(nobody.page.get_by_text("We move house")).to_be_visible()
+        assert nobody.barriers() == []
+    finally:
+        page.get_by_role("button", name="Open the site").click()
+        expect(page.get_by_role("status")).to_contain_text("The site is open")
+        wait_until(lambda: nobody.open("/symbolicate/").status == 200, LATE, "the site is open")
