@@ -1,4 +1,4 @@
-"""Whose pages the store had, and whose it had not: of all processes, in this hour and the one before.
+"""Whose pages the store had, whose it had not, and which: of all processes, in this hour and the one before.
 
 Kept on redis-cache, for on the store it would push out pages. What cannot be sent is forgotten.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from threading import Lock
 from typing import NamedTuple
 
@@ -18,11 +18,13 @@ from tecken.errors import CouldNotAsk
 from tecken.store.port import PageKey
 from tecken.symbols.ids import ModuleKey
 
-HITS, MISSES = "store:hits:", "store:misses:"
+HITS, MISSES, PAGES = "store:hits:", "store:misses:", "store:pages:"
 HOUR_SECONDS = 3600
 SEND_SECONDS = 10.0
 MOST = 1000
-"""Modules that one process counts between two sends, and that are kept of an hour: the busiest."""
+"""Modules, and pages, that a process counts between two sends, and that are kept of an hour: the busiest."""
+SENT = 100
+"""Pages, each time: the busiest of SEND_SECONDS."""
 
 
 class Row(NamedTuple):
@@ -31,6 +33,14 @@ class Row(NamedTuple):
     module: ModuleKey
     hits: int
     misses: int
+
+
+class PageRow(NamedTuple):
+    """`asked`: how often one page was looked for, at least."""
+
+    module: ModuleKey
+    page: int
+    asked: int
 
 
 class Tally:
@@ -47,6 +57,7 @@ class Tally:
     def _begin(self) -> None:
         self._since = self._clock()
         self._counts: dict[str, Counter[ModuleKey]] = {HITS: Counter(), MISSES: Counter()}
+        self._pages: Counter[tuple[ModuleKey, int]] = Counter()
 
     def note(self, asked: Iterable[PageKey], found: Container[PageKey]) -> None:
         """Raises nothing."""
@@ -56,21 +67,33 @@ class Tally:
                 counts = self._counts[HITS if key in found else MISSES]
                 if key.module in counts or len(counts) < MOST:
                     counts[key.module] += 1
+                page = (key.module, key.page)
+                if page in self._pages or len(self._pages) < MOST:
+                    self._pages[page] += 1
             if self._clock() - self._since >= SEND_SECONDS:
-                full = self._counts
+                full = self._named()
                 self._begin()
         if full:
             self._send(full)
 
-    def _send(self, counts: dict[str, Counter[ModuleKey]]) -> None:
+    def _named(self) -> dict[str, dict[str, int]]:
+        """As they are called on redis-cache."""
+        modules = {
+            kind: {"/".join(module): number for module, number in counts.items()}
+            for kind, counts in self._counts.items()
+        }
+        pages = self._pages.most_common(SENT)
+        return modules | {PAGES: {f"{'/'.join(module)}/{page}": number for (module, page), number in pages}}
+
+    def _send(self, counts: dict[str, dict[str, int]]) -> None:
         hour = int(self._clock() // HOUR_SECONDS)
         try:
             self._breaker.admit()
             with self._client.pipeline(transaction=False) as pipeline:
-                for kind, modules in counts.items():
+                for kind, numbers in counts.items():
                     name = f"{kind}{hour}"
-                    for module, number in modules.items():
-                        pipeline.zincrby(name, number, "/".join(module))
+                    for what, number in numbers.items():
+                        pipeline.zincrby(name, number, what)
                     pipeline.zremrangebyrank(name, 0, -MOST - 1)
                     pipeline.expire(name, 2 * HOUR_SECONDS)
                 pipeline.execute()
@@ -84,13 +107,28 @@ class Tally:
 
 def busiest(client: redis.Redis, number: int, now: float) -> list[Row]:
     """Those with the most hits first. `now` in seconds since 1970. Raises what redis-py raises."""
-    hours = [int(now // HOUR_SECONDS) - ago for ago in (0, 1)]
     with client.pipeline(transaction=False) as pipeline:
         for kind in (HITS, MISSES):
-            pipeline.zunion([f"{kind}{hour}" for hour in hours], withscores=True)
+            pipeline.zunion(_keys(kind, now), withscores=True)
         hits, misses = (dict(told) for told in pipeline.execute())
     rows = [Row(_module(name), int(hits.get(name, 0)), int(misses.get(name, 0))) for name in hits | misses]
     return sorted(rows, key=lambda row: (-row.hits, -row.misses, row.module))[:number]
+
+
+def busiest_pages(client: redis.Redis, number: int, now: float) -> list[PageRow]:
+    """As `busiest`. Two generations of a page count as one."""
+    told: Sequence[tuple[bytes, float]] = client.zunion(_keys(PAGES, now), withscores=True)  # type: ignore[assignment]
+    rows = [_page(name, int(asked)) for name, asked in told]
+    return sorted(rows, key=lambda row: (-row.asked, row.module, row.page))[:number]
+
+
+def _keys(kind: str, now: float) -> list[str]:
+    return [f"{kind}{int(now // HOUR_SECONDS) - ago}" for ago in (0, 1)]
+
+
+def _page(name: bytes, asked: int) -> PageRow:
+    module, _, page = name.rpartition(b"/")
+    return PageRow(_module(module), int(page), asked)
 
 
 def _module(name: bytes) -> ModuleKey:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
 from tecken.missratio.entries import Entries
-from tecken.store.tally import Row
+from tecken.store.tally import PageRow, Row
 from tecken.symbols.ids import ModuleKey
 from tecken.web.charts import Tile, treemap
 from tecken.web.templatetags.texts import visible
@@ -17,16 +18,29 @@ WARM, COLD = 0.95, 0.8
 CHARACTER, LINES = 5.2, 28
 """How wide and how high text is, in the picture's units."""
 LEAST = 5
+SEEN = 3
+
+
+class HotPage(NamedTuple):
+    """`tile` is where it lies in the module's."""
+
+    page: int
+    asked: int
+    tile: Tile
 
 
 class Hot(NamedTuple):
-    """A module, where it lies in the picture, and how well the store does for it: good, fair, bad."""
+    """A module, where it lies in the picture, and how well the store does for it: good, fair, bad.
+
+    `pages` are those of its pages that are among the busiest of all.
+    """
 
     module: ModuleKey
     hits: int
     misses: int
     tile: Tile
     does: str
+    pages: Sequence[HotPage]
 
     @property
     def asked(self) -> int:
@@ -57,16 +71,35 @@ class Bar(NamedTuple):
     length: float
 
 
-def hottest(rows: Sequence[Row]) -> list[Hot]:
+def hottest(rows: Sequence[Row], pages: Sequence[PageRow]) -> list[Hot]:
     """Those that were asked for most first, which are the largest."""
     tiles = treemap([row.hits + row.misses for row in rows], WIDTH, HEIGHT)
-    return [_hot(rows[tile.item], tile) for tile in tiles]
+    of_module: dict[ModuleKey, list[PageRow]] = defaultdict(list)
+    for page in pages:
+        of_module[page.module].append(page)
+    return [_hot(rows[tile.item], tile, of_module[rows[tile.item].module]) for tile in tiles]
 
 
-def _hot(row: Row, tile: Tile) -> Hot:
-    ratio = row.hits / (row.hits + row.misses)
+def _hot(row: Row, tile: Tile, pages: Sequence[PageRow]) -> Hot:
+    asked = row.hits + row.misses
+    ratio = row.hits / asked
     does = "good" if ratio >= WARM else "fair" if ratio >= COLD else "bad"
-    return Hot(*row, Tile(tile.item, *(round(length, 1) for length in tile[1:])), does)
+    return Hot(*row, _rounded(tile), does, _within(tile, asked, pages))
+
+
+def _within(tile: Tile, asked: int, pages: Sequence[PageRow]) -> list[HotPage]:
+    """The busiest of its pages, and as much room as all others take; those that can be seen."""
+    others = max(0, asked - sum(page.asked for page in pages))
+    tiles = treemap([*(page.asked for page in pages), others], tile.width, tile.height)
+    return [
+        HotPage(pages[each.item].page, pages[each.item].asked, _rounded(each))
+        for each in tiles
+        if each.item < len(pages) and min(each.width, each.height) >= SEEN
+    ]
+
+
+def _rounded(tile: Tile) -> Tile:
+    return Tile(tile.item, *(round(length, 1) for length in tile[1:]))
 
 
 def bars(entries: Entries) -> list[Bar]:

@@ -20,7 +20,7 @@ from tecken.health.series import EVERY_SECONDS, Sample, rates, samples
 from tecken.health.sizing import ENOUGH, Sizing, kept
 from tecken.health.status import sight
 from tecken.servers.judge import STORE
-from tecken.store.tally import Row, busiest
+from tecken.store.tally import PageRow, Row, busiest, busiest_pages
 from tecken.web.config import CHANGE, VIEW, user_of
 from tecken.web.curves import picture, rows
 from tecken.web.door import need, page
@@ -28,7 +28,7 @@ from tecken.web.heat import bars, hottest
 from tecken.web.templatetags.site import percent, size
 from tecken.web.timeline import MARKS, Timeline, timeline
 
-MODULES = 40
+MODULES, PAGES, LISTED = 40, 100, 20
 DAY = 24
 COUNT_TASK = "tecken.health.tasks.size_store"
 COUNT_EXPIRES_SECONDS = 60
@@ -40,6 +40,7 @@ class Kept(NamedTuple):
     samples: Sequence[Sample]
     sizing: Sizing | None
     modules: Sequence[Row]
+    pages: Sequence[PageRow]
 
 
 @page(CHANGE, VIEW)
@@ -70,19 +71,21 @@ def _shown(hours: int) -> dict[str, Any]:
         "maxmemory": maxmemory,
         "kept": found is not None,
         "pictures": _pictures(found.samples, hours, maxmemory) if found else (),
-        "hottest": hottest(found.modules) if found else (),
+        "pages": found.pages[:LISTED] if found else (),
+        "hottest": hottest(found.modules, found.pages) if found else (),
         **_sizing(found.sizing if found else None, maxmemory),
     }
 
 
 def _kept(hours: int) -> Kept | None:
     """None when redis-cache does not answer."""
-    counters = wiring.counters_client()
+    counters, cache, now = wiring.counters_client(), wiring.cache_client(), time.time()
     try:
         return Kept(
             samples(counters, int(hours * 3600 / EVERY_SECONDS) + 1),
             kept(counters),
-            busiest(wiring.cache_client(), MODULES, time.time()),
+            busiest(cache, MODULES, now),
+            busiest_pages(cache, PAGES, now),
         )
     except redis.RedisError:
         return None

@@ -8,7 +8,17 @@ import redis
 from tecken import redisclient
 from tecken.breaker import Breaker
 from tecken.store.port import PageKey
-from tecken.store.tally import HOUR_SECONDS, MOST, SEND_SECONDS, Row, Tally, busiest
+from tecken.store.tally import (
+    HOUR_SECONDS,
+    MOST,
+    SEND_SECONDS,
+    SENT,
+    PageRow,
+    Row,
+    Tally,
+    busiest,
+    busiest_pages,
+)
 from tecken.symbols.ids import ModuleKey
 from tests.support.redis_server import RedisServer, free_port
 
@@ -64,7 +74,7 @@ def test_what_is_two_hours_old_is_gone(client: redis.Redis, clock: Clock) -> Non
     tally.note(pages(XUL, 1), pages(XUL, 1))
     assert busiest(client, 10, clock.now + HOUR_SECONDS) == [Row(XUL, 1, 0)]
     assert busiest(client, 10, clock.now + 2 * HOUR_SECONDS) == []
-    assert [client.ttl(name) > 0 for name in client.scan_iter()] == [True]
+    assert [client.ttl(name) > 0 for name in client.scan_iter()] == [True, True]
 
 
 def test_the_busiest_are_kept(client: redis.Redis, clock: Clock) -> None:
@@ -77,6 +87,26 @@ def test_the_busiest_are_kept(client: redis.Redis, clock: Clock) -> None:
         tally.note(some, some)
     rows = busiest(client, 10 * MOST, clock.now)
     assert (rows[0], len(rows)) == (Row(XUL, 5, 0), MOST)
+
+
+def test_the_busiest_pages(client: redis.Redis, clock: Clock) -> None:
+    tally = Tally(client, Breaker("redis-cache"), clock)
+    for generation in ("0" * 16, "1" * 16):
+        tally.note([PageKey(XUL, generation, 7)], [])
+    tally.note([PageKey(LIBC, "0" * 16, 7)], [])
+    clock.now += SEND_SECONDS
+    tally.note([], [])
+    assert busiest_pages(client, 10, clock.now) == [PageRow(XUL, 7, 2), PageRow(LIBC, 7, 1)]
+    assert busiest_pages(client, 1, clock.now) == [PageRow(XUL, 7, 2)]
+
+
+def test_only_the_busiest_pages_are_sent(client: redis.Redis, clock: Clock) -> None:
+    tally = Tally(client, Breaker("redis-cache"), clock)
+    tally.note([*pages(XUL, 2 * MOST), PageKey(XUL, "0" * 16, 3)], [])
+    clock.now += SEND_SECONDS
+    tally.note([], [])
+    told = busiest_pages(client, 10 * MOST, clock.now)
+    assert (told[0], len(told)) == (PageRow(XUL, 3, 2), SENT)
 
 
 def test_a_server_that_is_away_is_not_missed(clock: Clock) -> None:

@@ -97,6 +97,7 @@ def test_hits_memory_and_evictions_over_time(client: Client, viewer: User) -> No
 
 def test_the_hottest_modules(client: Client, viewer: User) -> None:
     looked_for(XUL, 100, 99)
+    assert "<title>xul.pdb, page 99: 1 time</title>" in shown(client)
     looked_for(ModuleKey("<script>\u202egnp.exe", "B" * 33), 10, 0)
     page = shown(client)
     assert f'<a href="/explain/xul.pdb/{"A" * 33}/" aria-label="xul.pdb, 100 pages, 99.0 % hits">' in page
