@@ -194,7 +194,6 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "axes",
-    "ninja",
     "tecken",
     "tecken.download",
     "tecken.limits",

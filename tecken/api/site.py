@@ -16,7 +16,11 @@ from tecken.http import error_reply, not_found, reply_to
 
 logger = logging.getLogger(__name__)
 api = NinjaAPI(
-    title="Tecken", version="1", description="What a symbols server knows of itself.", urls_namespace="api"
+    title="Tecken",
+    version="1",
+    description="What a symbols server knows of itself.",
+    urls_namespace="api",
+    docs_url=None,  # tecken.web has the page
 )
 api.add_decorator(vary_on_headers("Auth-Token", "Cookie"), mode="view")
 for prefix, router in {

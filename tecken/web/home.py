@@ -29,12 +29,12 @@ from tecken.web.uploads import state
 
 LATEST = 5
 PARTS = {
-    "redis": ("redis-cache", "sessions, configuration, limits"),
-    "queue": ("Queue", "jobs for the workers"),
-    "store": ("redis-store", "symbols in memory"),
-    "database": ("Database", "people, tokens, uploads"),
-    "storage": ("Storage", "symbol files"),
-    "worker": ("Workers", "prepare symbol files"),
+    "redis": "redis-cache",
+    "queue": "Queue",
+    "store": "redis-store",
+    "database": "Database",
+    "storage": "Storage",
+    "worker": "Workers",
 }
 SAYS = {
     "connected": "works",
@@ -61,7 +61,6 @@ ABOUT = {
 
 class Part(NamedTuple):
     name: str
-    purpose: str
     well: bool
     says: str
 
@@ -105,14 +104,14 @@ def _state() -> dict[str, object]:
         "status": document["status"],
         "closed": current.maintenance(),
         "uploads_closed": current.uploads_closed(),
-        "parts": [_part(document[key], *words) for key, words in PARTS.items()],
+        "parts": [_part(document[key], name) for key, name in PARTS.items()],
     }
 
 
-def _part(document: Document, name: str, purpose: str) -> Part:
+def _part(document: Document, name: str) -> Part:
     status = document["status"]
     number = f"{document['workers']} " if document.get("workers") and status == "alive" else ""
-    return Part(name, purpose, status in ("connected", "alive"), number + SAYS[status])
+    return Part(name, status in ("connected", "alive"), number + SAYS[status])
 
 
 def _pulse() -> dict[str, object]:

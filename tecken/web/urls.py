@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.urls import path
 
 from tecken.web import (
+    apidocs,
     config,
     explain,
     files,
@@ -19,6 +20,7 @@ from tecken.web import (
 
 urlpatterns = [
     path("", home.root, name="home"),
+    path("api/docs", apidocs.page, name="api-docs"),
     path("symbolicate/", symbolicate.page, name="symbolicate"),
     path("store/", store.store, name="store"),
     path("shared/<str:name>/", symbolicate.of_share, name="shared"),
