@@ -41,7 +41,7 @@ class Asked(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """`seconds` are left of it, else it lasts until what `until` says."""
+    """`answer` is empty where nothing is; `seconds` are left of it, else it lasts until what `until` says."""
 
     what: str
     where: str
@@ -167,7 +167,7 @@ def _error(error: CouldNotAsk, names: bool) -> str:
 
 
 def memories(told: Explanation, *, names: bool) -> Iterator[Memory]:
-    """What is remembered, so that nobody needs to be asked: the longest lasting first."""
+    """What is remembered, so that nobody needs to be asked."""
     if not isinstance(told.page_file, CouldNotAsk):
         yield _page_file(told.page_file)
     if not isinstance(told.store, CouldNotAsk):
@@ -178,33 +178,38 @@ def memories(told: Explanation, *, names: bool) -> Iterator[Memory]:
 
 def _page_file(header: Header | None) -> Memory:
     if header is None:
-        return Memory("Page file", "storage", "None")
+        return Memory("Page file", "storage", "")
     return Memory("Page file", "storage", _contents(header), until="until other symbols are uploaded")
 
 
 def _in_store(found: int | Marked | None, names: bool) -> Memory:
     if isinstance(found, int):
-        return Memory("Header", "redis-store", size(found), until="until memory is needed")
+        return Memory(
+            "For symbolication",
+            "redis-store",
+            f"There: a header, {size(found)}",
+            until="until memory is needed",
+        )
     if found is None:
-        return Memory("Answer to symbolication", "redis-store", "None")
+        return Memory("For symbolication", "redis-store", "")
     kind, reason = found.missing
     answer = f"{kind.capitalize()}: {reason}" if names or kind == "malformed" else kind.capitalize()
-    return Memory("Answer to symbolication", "redis-store", answer, found.seconds)
+    return Memory("For symbolication", "redis-store", answer, found.seconds)
 
 
 def _of_downloads(cache: Cached) -> Iterator[Memory]:
     for title, one in (
         ("uploaded files", cache.regular),
-        ("uploaded files of try builds", cache.of_try),
+        ("files of try builds", cache.of_try),
         ("upstreams", cache.upstream),
     ):
-        yield Memory(f"Answer to downloads, of {title}", "redis-cache", _fact(one), one.seconds)
+        yield Memory(f"For downloads: {title}", "redis-cache", _fact(one), one.seconds)
 
 
 def _fact(one: Remembered) -> str:
     fact: Fact | Unknown = one.fact
     if isinstance(fact, Unknown):
-        return "None"
+        return ""
     return "Not there" if fact is None else "There"
 
 
