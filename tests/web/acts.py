@@ -1,0 +1,113 @@
+"""Each page and each thing that can be done on one, and whom it serves. What is not in it fails a test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from tecken.web.edits import WINDOW
+from tests.upload.uploaders import SYM, SYM_KEY
+from tests.upload.zips import zipped
+from tests.web.everything import DEAD, NAMES, PEOPLE, STACK
+
+EVERYBODY = ("nobody", *PEOPLE, "superuser")
+KNOWN = EVERYBODY[1:]
+UPLOADERS = ("owner", "other", "superuser")
+SEE_UPLOADS = ("owner", "other", "auditor", "superuser")
+MANAGE_TOKENS = ("owner", "other", "auditor", "operator", "superuser")
+LOOK = ("viewer", "operator", "superuser")
+CHANGE = ("operator", "superuser")
+CLOSED = {"message": "Soon", "retry_after": "", "until": ""}
+FROM_US = {"Origin": "http://testserver"}
+ARCHIVE = zipped({str(SYM_KEY): SYM})
+
+
+class Act(NamedTuple):
+    """A page that is opened or, with `sent`, a form; whom it serves, and for whom it is not there.
+
+    Nobody is sent to log in, or told so of a form; everybody else is refused.
+    """
+
+    page: str
+    served: tuple[str, ...]
+    sent: Mapping[str, object] | None = None
+    absent: tuple[str, ...] = ()
+
+    @property
+    def method(self) -> str:
+        return "GET" if self.sent is None else "POST"
+
+    def __str__(self) -> str:
+        words = () if self.sent is None else ("form", *(str(self.sent[k]) for k in KINDS if k in self.sent))
+        return "-".join((self.page, *words))
+
+    def for_whom(self, who: str) -> str:
+        if who in self.served:
+            return "served"
+        if who in self.absent:
+            return "absent"
+        return "login" if who == "nobody" and self.sent is None else "forbidden"
+
+
+KINDS = ("do", "action")
+OTHERS = ("other", "auditor", "operator", "superuser")
+ACTS = (
+    Act("home", EVERYBODY),
+    Act("symbolicate", EVERYBODY),
+    Act("symbolicate", EVERYBODY, {"text": STACK}),
+    Act("symbolicate", EVERYBODY, {"text": STACK, "do": "json"}),
+    Act("symbolicate", EVERYBODY, {"text": STACK, "do": "share"}),
+    Act("shared", EVERYBODY),
+    Act("explain", EVERYBODY),
+    Act("explained", EVERYBODY),
+    Act("explained", (*SEE_UPLOADS, "operator"), {}),
+    Act("missing", EVERYBODY),
+    Act("help", EVERYBODY),
+    Act("help-topic", EVERYBODY),
+    Act("health", EVERYBODY),
+    Act("api-docs", EVERYBODY),
+    Act("uploads", SEE_UPLOADS),
+    Act("uploads", UPLOADERS, {"archive": ARCHIVE}),
+    Act("upload", ("owner", "auditor", "superuser"), absent=("other",)),
+    Act("upload", ("owner",), {"do": "cancel"}, absent=("other",)),
+    Act("files", SEE_UPLOADS),
+    Act("tokens", KNOWN),
+    Act("tokens", MANAGE_TOKENS, {"permission": "tokens.manage_tokens", "days": 30, "notes": ""}),
+    *(Act("token", ("owner",), {"do": do, "days": 30}, OTHERS) for do in ("extend", "revoke", "delete")),
+    Act("store", LOOK),
+    Act("store", CHANGE, {}),
+    Act("jobs", LOOK),
+    *(Act("jobs", CHANGE, {"do": do, "job": DEAD.id, "task": ""}) for do in ("retry", "drop", "forget")),
+    Act("job", LOOK),
+    Act("config", LOOK),
+    Act("config", CHANGE, {"version": 2, "symbolicate_max_jobs": 40, "why": "", **dict.fromkeys(WINDOW, "")}),
+    Act("config-history", LOOK),
+    Act("config-version", LOOK),
+    Act("config-version", CHANGE, {"version": 2, "why": ""}),
+    Act("maintenance", LOOK),
+    Act("maintenance", CHANGE, {"level": "uploads", "action": "begin", **CLOSED}),
+    Act("maintenance", CHANGE, {"level": "uploads", "action": "end"}),
+)
+PAGES = [act for act in ACTS if act.page in NAMES and act.sent is None]
+FORMS = [act for act in ACTS if act.page in NAMES and act.sent is not None]
+GONE = {"home": {"POST"}}
+"""Symbolication was there long ago: 410 for everybody."""
+
+
+def files(sent: Mapping[str, object]) -> dict[str, object]:
+    """Bytes as a browser sends a file."""
+    return {
+        name: SimpleUploadedFile(f"{name}.zip", value, "application/zip")
+        if isinstance(value, bytes)
+        else value
+        for name, value in sent.items()
+    }
+
+
+def does(client: Client, act: Act, path: str) -> Any:
+    if act.sent is None:
+        return client.get(path, headers={"Accept": "text/html"})
+    return client.post(path, files(act.sent), headers=FROM_US)
