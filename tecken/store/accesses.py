@@ -22,6 +22,8 @@ EVERY_SECONDS = 60.0
 """A process whose chunk is full earlier looks at fewer keys, one whose chunk is not half full by then at
 more: all chunks together are 2,000 minutes of one process."""
 LOWEST = PLACES // 1024
+FEWEST = 50
+"""Keys of a full chunk; half as many would be no sample."""
 PER_KEY_BYTES = 150
 """What Redis needs for a page besides its bytes: its name, entry and object (bench/missratio.py)."""
 
@@ -62,7 +64,7 @@ class Accesses:
     def _chunk(self) -> Chunk:
         chunk = Chunk(self._below, self._total, tuple(self._taken))
         took = self._clock() - self._since
-        if took < EVERY_SECONDS:
+        if took < EVERY_SECONDS and len({access.key for access in self._taken}) > FEWEST:
             self._below = max(LOWEST, self._below // 2)
         elif len(self._taken) < CHUNK // 2:
             self._below = min(PLACES, self._below * 2)

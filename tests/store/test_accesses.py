@@ -82,6 +82,12 @@ def test_a_busy_process_looks_at_fewer_keys_and_a_quiet_one_at_more(
     assert recorded(connection)[-1].below == PLACES
 
 
+def test_of_a_few_keys_all_are_looked_at(accesses: Accesses, connection: redis.Redis) -> None:
+    for _ in range(500):
+        accesses.note(names(20))
+    assert {chunk.below for chunk in recorded(connection)} == {PLACES}
+
+
 def test_what_is_kept_is_bounded(accesses: Accesses, connection: redis.Redis, clock: Clock) -> None:
     connection.rpush(KEY, *[b"old"] * (CHUNKS + 10))
     clock.now = 61
