@@ -70,7 +70,7 @@ def _shown(hours: int) -> dict[str, Any]:
         "problems": [problem for problem in sight().problems if problem.server == STORE],
         "maxmemory": maxmemory,
         "kept": found is not None,
-        "pictures": _pictures(found.samples, hours, maxmemory) if found else (),
+        "pictures": _pictures(found.samples, hours, maxmemory) if found and not settings.DEMO_MODE else (),
         "pages": found.pages[:LISTED] if found else (),
         "hottest": hottest(found.modules, found.pages) if found else (),
         **_sizing(found.sizing if found else None, maxmemory),
