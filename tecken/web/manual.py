@@ -52,7 +52,7 @@ def _topic(name: str, path: Path) -> Topic:
         if token.type == "heading_open":
             token.attrSet("id", _anchor(tokens[number + 1].content))
         elif token.type == "th_open":
-            token.attrSet("scope", "col")
+            _head(tokens[number : number + 3])
         elif token.type == "inline":
             parts.append(token.content)
             token.children = _linked(token.children or [])
@@ -75,6 +75,15 @@ def _markdown() -> MarkdownIt:
     made.add_render_rule("table_open", lambda *_: '<div class="scroll" tabindex="0"><table>\n')
     made.add_render_rule("table_close", lambda *_: "</table></div>\n")
     return made
+
+
+def _head(cell: list[Token]) -> None:
+    """An empty one heads nothing."""
+    opened, content, closed = cell
+    if content.content:
+        opened.attrSet("scope", "col")
+    else:
+        opened.tag = closed.tag = "td"
 
 
 def _anchor(heading: str) -> str:

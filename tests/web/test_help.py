@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -48,7 +49,7 @@ def test_a_topic(client: Client, name: str) -> None:
     assert page.count("<h1") == 1
     assert ".md<" not in page
     assert len(page) < 100_000
-    assert not re.search(r"\sstyle=|<script(?! src)", page)
+    assert not re.search(r"\sstyle=|<script(?! src)|<th[^>]*></th>", page)
 
 
 @pytest.mark.parametrize("name", topics())
@@ -74,6 +75,15 @@ def test_a_link_into_the_reference_finds_its_heading() -> None:
 def test_examples_have_the_address_of_this_site(client: Client) -> None:
     page = client.get("/help/upload/", headers={"host": "localhost"}).content.decode()
     assert "TECKEN_URL: http://localhost\n" in page
+
+
+def test_the_address_is_never_one_that_is_not_ours(client: Client, settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["symbols.example.org"]
+    for host in ("evil.example", '"><script>alert(1)</script>', "symbols.example.org\r\nx: y"):
+        reply = client.get("/help/upload/", headers={"host": host, "accept": "text/html"})
+        assert reply.status_code == 400
+        assert "<h1>Bad Request</h1>" in reply.content.decode()
+        assert "evil.example" not in reply.content.decode()
 
 
 def test_no_other_topic(client: Client) -> None:
