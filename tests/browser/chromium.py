@@ -42,9 +42,11 @@ def chromium() -> Iterator[Browser]:
 class Tab:
     """One page, and everything its browser found wrong with it."""
 
-    def __init__(self, context: BrowserContext) -> None:
+    def __init__(self, context: BrowserContext, refusals: int = 400) -> None:
+        """Statuses from `refusals` on are wrong where a script asks."""
         context.set_default_timeout(PATIENCE)
         self.complaints: list[str] = []
+        self._refusals = refusals
         self._answers: list[Response] = []
         self.page: Page = context.new_page()
         self.page.on("console", self._printed)
@@ -83,5 +85,5 @@ class Tab:
     def _answered(self, answer: Response) -> None:
         self._answers.append(answer)
         request: Request = answer.request
-        if answer.status >= 400 and not request.is_navigation_request():
+        if answer.status >= self._refusals and not request.is_navigation_request():
             self.complaints.append(f"{answer.status} {request.method} {answer.url} ({self.page.url})")

@@ -58,9 +58,9 @@ def tab_of(site: BrowsedSite, browser: Browser, session_of: Callable[[str], Any]
     tabs: list[Tab] = []
     with ExitStack() as stack:
 
-        def opened(name: str = "", **how: Any) -> Tab:
+        def opened(name: str = "", refusals: int = 400, **how: Any) -> Tab:
             context = browser.new_context(base_url=site.url, storage_state=session_of(name), **how)
-            tabs.append(Tab(stack.enter_context(context)))
+            tabs.append(Tab(stack.enter_context(context), refusals))
             return tabs[-1]
 
         yield opened

@@ -12,7 +12,6 @@ NO_PAGES = {"token", "help-topic"}
 """Names of URLs that take forms only, or that are in what follows."""
 BESIDES = {
     "login": "/admin/login/",
-    "api-docs": "/api/docs",
     "absent": "/config/versions/999/",
     **{f"help-{name}": f"/help/{name}/" for name in topics()},
 }

@@ -6,8 +6,12 @@ import re
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
+from time import time
 from zipfile import ZIP_DEFLATED, ZipFile
 
+import redis
+
+from tecken.jobs.records import Letter, Records
 from tests.system.site import Site
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
@@ -16,6 +20,18 @@ SYM = next((SAMPLES / "crash-c").glob("*/crash-c.sym"))
 LIBC = "libc.so.6/EC61AC938E5A39B16F9FBD350E3169A50"
 OPERATOR, DEVELOPER = "operator@example.com", "developer@example.com"
 PASSWORD = "correct horse battery staple"
+GIVEN_UP = Letter(
+    id="0c5b6a0e-6f4e-4b3e-9a55-5d8b6a5e2f11",
+    task="tecken.upload.tasks.keep_upload",
+    queue="upload",
+    why="OSError: [Errno 28] No space left on device",
+    died=time() - 4000,
+    args=[1_000_000],
+    sent=time() - 4010,
+    starts=3,
+    retries=2,
+    trace='Traceback (most recent call last):\n  File "tecken/upload/tasks.py", line 40, in keep_upload',
+)
 PEOPLE = f"""
 from django.contrib.auth.models import User
 from tecken.tokens.groups import named
@@ -48,11 +64,16 @@ class BrowsedSite(Site):
         self.upload(archive("crash-c", "libcrash-cpp.so"))
         self._client.get(f"/{LIBC}/libc.so.6.sym")
         self.shared = self._share(STACK)
+        self.bury(GIVEN_UP)
         self.manage("config", "set", "log_level", "INFO", "--why", "quiet again")
 
     def upload(self, content: bytes) -> None:
         headers, files = {"Auth-Token": self.token(DEVELOPER)}, {"symbols.zip": content}
         self._client.post("/upload/", headers=headers, files=files).raise_for_status()
+
+    def bury(self, letter: Letter) -> None:
+        with redis.Redis.from_url(self.cache.url.removesuffix("0") + "1") as queue:
+            Records(queue).bury(letter)
 
     def token(self, person: str) -> str:
         permission = ("--permission", "upload.upload_symbols", "--note", "builds of the main branch")
@@ -66,6 +87,7 @@ class BrowsedSite(Site):
             "config-version": {"number": 1},
             "upload": {"number": 1},
             "explained": {"debug_file": file, "debug_id": number},
+            "job": {"number": GIVEN_UP.id},
         }
         return known.get(name, {})
 
@@ -84,7 +106,7 @@ def archive(*modules: str) -> bytes:
     return archive_of({str(path.relative_to(SAMPLES)): path.read_text() for path in paths})
 
 
-def archive_of(members: Mapping[str, str]) -> bytes:
+def archive_of(members: Mapping[str, str | bytes]) -> bytes:
     packed = BytesIO()
     with ZipFile(packed, "w", ZIP_DEFLATED) as made:
         for name, text in members.items():

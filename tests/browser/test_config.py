@@ -63,6 +63,17 @@ def test_who_is_second_sees_both(tab_of: Open) -> None:
     expect(second.page.get_by_role("status")).to_contain_text("31 → 32")
 
 
+def test_a_change_of_somebody_else_comes_by_itself(site: BrowsedSite, operator: Tab) -> None:
+    operator.open("/config/")
+    operator.page.get_by_label(OPTION, exact=True).fill("77")
+    site.manage("config", "set", OPTION, "41", "--why", "said elsewhere")
+    expect(operator.page.get_by_text("said elsewhere")).to_be_visible()
+    expect(operator.page.get_by_label(OPTION, exact=True)).to_have_value("77")
+    operator.page.get_by_role("button", name="See the new ones beside mine").click()
+    expect(operator.page.locator(f"#{OPTION}")).to_contain_text("set now: 41")
+    assert operator.barriers() == []
+
+
 def test_maintenance_begins_and_ends(operator: Tab, nobody: Tab) -> None:
     page = operator.page
     operator.open("/config/maintenance/")
