@@ -63,7 +63,7 @@ def _hours(text: str) -> int:
 
 def _shown(hours: int) -> dict[str, Any]:
     servers, found = panels(), _kept(hours)
-    maxmemory = _maxmemory(servers)
+    maxmemory = _maxmemory(servers, found.samples if found else ())
     return {
         "servers": servers,
         "store": next(one for one in servers if one.server == STORE),
@@ -91,12 +91,13 @@ def _kept(hours: int) -> Kept | None:
         return None
 
 
-def _maxmemory(servers: Sequence[Shown]) -> int | None:
+def _maxmemory(servers: Sequence[Shown], taken: Sequence[Sample]) -> int | None:
+    """As it is, or was when the store was last heard of. None: no limit, or nobody knows."""
     if settings.DEMO_MODE:
         return wiring.DEMO_STORE_BYTES
-    return next(
-        (one.panel.memory.maximum or None for one in servers if one.server == STORE and one.panel), None
-    )
+    now = [one.panel.memory.maximum for one in servers if one.server == STORE and one.panel]
+    before = [one.store.maxmemory for one in reversed(taken) if one.store]
+    return next(iter([*now, *before]), 0) or None
 
 
 def _pictures(taken: Sequence[Sample], hours: int, maxmemory: int | None) -> dict[str, Timeline]:

@@ -15,6 +15,8 @@ Reading = tuple[float, float | None]
 """When, in seconds since 1970, and what."""
 WIDTH, HEIGHT = 320, 110
 COLUMNS = 120
+NEWS_SECONDS = 120
+"""What is older does not tell how it is now."""
 MARKS = {1: 900, 6: 7200, 24: 21_600}
 """Hours that a picture may show, and seconds between two marks of its axis."""
 
@@ -51,7 +53,7 @@ def timeline(
     highest = max([value for stretch in stretches for _at, value in stretch] + [limit or 0])
     up = Axis(0, most, (0, most / 2, most)) if most else axis(0, highest, 3)
     frame = Frame(Axis(start, now, _times(start, now, MARKS[hours])), up, WIDTH, HEIGHT)
-    latest = readings[-1][1] if readings and readings[-1][0] >= start else None
+    latest = readings[-1][1] if readings and readings[-1][0] >= now - NEWS_SECONDS else None
     return Timeline(
         [frame.line(_wide(stretch)) for stretch in stretches],
         [frame.area(_wide(stretch)) for stretch in stretches],

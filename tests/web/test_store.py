@@ -134,7 +134,9 @@ def test_without_the_store_the_rest_stands(client: Client, viewer: User, setting
     assert "redis-store does not answer (ConnectionError)" in page
     assert '<td colspan="6" class="no">does not answer (ConnectionError)</td>' in page
     assert 'class="chart missratio"' in page
-    assert "as it is" not in page.replace("maxmemory as it is", "")
+    assert "as it is" not in page
+    sample(30, [200_000_000, 300_000_000, 3, 90, 10, 60])
+    assert "With 300 MB, as it is," in shown(client)
 
 
 def test_without_what_is_counted_the_servers_are_shown(

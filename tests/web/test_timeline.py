@@ -63,3 +63,5 @@ def test_marks_are_at_round_times() -> None:
 
 def test_the_latest_is_not_known_while_nobody_can_tell() -> None:
     assert drawn([(NOW - 30, 5.0), (NOW, None)]).latest == ""
+    assert drawn([(NOW - 30, 5.0)]).latest == "5"
+    assert drawn([(NOW - 3000, 5.0)]).latest == ""
