@@ -25,7 +25,7 @@ VERSIONS_SHOWN = 25
 def versions(request: HttpRequest) -> HttpResponse:
     """The latest first; `?option=` those that changed it, `?before=` the page that follows."""
     found = Version.objects.order_by("-number").prefetch_related("changes")
-    option = request.GET.get("option", "")
+    option = request.GET.get("option", "").replace("\0", "")  # PostgreSQL takes none
     if option:
         of_option = Q(changes__entry=option) | Q(changes__entry__startswith=f"{option}@")
         found = found.filter(of_option).distinct()
