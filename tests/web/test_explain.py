@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import OperationalError, connection
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from tecken import wiring
 from tecken.download.models import MissingSymbol
+from tecken.errors import CouldNotAsk
 from tecken.modules.board import Ready
+from tecken.sources.memory import MemoryFiles, MemoryPageFiles
 from tecken.sources.port import symbol_file
 from tecken.store.memory import MemoryPageStore
 from tecken.symbols.ids import ModuleKey
@@ -317,6 +320,33 @@ def test_without_redis_cache(
     page = shown(client)
     assert "<strong>redis-cache</strong> does not answer" in page
     assert "It cannot be told now." in page
+
+
+def test_without_storage(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    work()
+    wiring.board().forget(XUL)
+    page_files, files = MemoryPageFiles(), MemoryFiles("bucket.example")
+    page_files.away = files.away = CouldNotAsk("bucket.example is away")
+    monkeypatch.setattr(wiring.explainer(), "_page_files", page_files)
+    monkeypatch.setattr(wiring.explainer(), "_regular", files)
+    page = shown(client)
+    assert "<strong>storage</strong> does not answer" in page
+    assert "Could not be asked" in page
+    assert "Nobody has its symbols." in page
+    assert "bucket.example" not in page
+
+
+def test_without_the_database(client: Client) -> None:
+    def refuse(*_query: object) -> None:
+        raise OperationalError("the server has gone away")
+
+    with connection.execute_wrapper(refuse):
+        page = shown(client)
+        reply = client.get("/missing/")
+    assert "<strong>The database</strong> does not answer" in page
+    assert "Nobody has asked for it lately." in page
+    assert reply.status_code == 503
+    assert "The database does not answer" in reply.content.decode()
 
 
 def test_a_worker_that_answered_without_a_store(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
