@@ -53,13 +53,13 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> Iterator[None]:
-    """A database that is to go must have no connection; threads of health keep one each."""
+    """A database that is to go must have no connection; a thread of health keeps one."""
     yield
     from tecken import wiring  # noqa: PLC0415 - only now is Django set up
 
     wiring.forget()
     for thread in threading.enumerate():
-        if thread.name.startswith("health: "):
+        if thread.name == "health: database":
             thread.join(30)
 
 
