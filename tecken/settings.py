@@ -209,6 +209,7 @@ MIDDLEWARE = [
     "tecken.middleware.content_policy",
     "tecken.middleware.maintenance",
     "tecken.middleware.configured",
+    "tecken.web.problems.for_browsers",
     "tecken.tokens.middleware.for_people",
 ]
 SILENCED_SYSTEM_CHECKS = [

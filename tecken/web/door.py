@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers
 from django.views.decorators.cache import never_cache
-from django.views.decorators.csrf import csrf_protect
+from django.views.decorators.csrf import csrf_protect, requires_csrf_token
 
 from tecken.errors import CouldNotAsk, NotAllowed, TeckenError
 from tecken.http import reply_to
@@ -132,6 +132,7 @@ def _problem(request: HttpRequest, error: TeckenError) -> HttpResponse:
     return reply
 
 
+@requires_csrf_token  # for its form to log out
 def problem(request: HttpRequest, status: HTTPStatus, text: str, **more: object) -> HttpResponse:
     """`login`: where; `wait`: seconds; `request_id`: what the log calls the request."""
     told = {"status": int(status), "title": status.phrase, "text": text, **more}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client, override_settings
 
+from tecken import wiring
 from tecken.runtimeconfig.current import options
 from tests.api.people import person
+from tests.web.forms import form_of
 
 HTML = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 BROKEN = {
@@ -47,6 +52,15 @@ def test_whoever_is_logged_in_stays_so_there(client: Client) -> None:
     page = client.get("/no/such", headers=HTML).content.decode()
     assert "me@example.com" in page
     assert ">Configuration</a>" in page
+
+
+@pytest.mark.django_db
+def test_and_can_log_out_there() -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(User.objects.create_superuser("root"))
+    form = form_of(client.get("/no/such", headers=HTML).content.decode(), "csrfmiddlewaretoken")
+    assert client.post(form.action, form.fields).status_code == 302
+    assert not client.session.keys()
 
 
 def test_a_form_that_is_sent_to_nowhere(client: Client) -> None:
@@ -93,6 +107,27 @@ def test_what_is_away_may_be_back(calm: Client, path: str) -> None:
     reply = calm.get(path, headers=HTML)
     assert reply["Retry-After"] == "5"
     assert "Try again in 5 seconds." in reply.content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("clear_redis_store")
+def test_a_symbol_file_that_nobody_has(client: Client, settings: Any, tmp_path: Path) -> None:
+    settings.STORAGE_URL = f"file://{tmp_path}"
+    wiring.forget()
+    path = "/x%3Cb%3E.pdb/44E4EC8C2F41492B9369D6B9A059577C2/x.sym"
+    told, shown = client.get(path), client.get(path, headers=HTML)
+    wiring.forget()
+    assert (told.status_code, told.json()["error"]) == (404, "Symbol Not Found")
+    assert (shown.status_code, shown["Content-Type"]) == (404, "text/html; charset=utf-8")
+    page = shown.content.decode()
+    assert "Symbol Not Found" in page
+    assert '<a href="/explain/x%3Cb%3E.pdb/44E4EC8C2F41492B9369D6B9A059577C2/">Why?</a>' in page
+    assert int(shown["Content-Length"]) == len(shown.content)
+    assert "no-store" in shown["Cache-Control"]
+
+
+def test_health_says_the_same_to_everybody(client: Client) -> None:
+    assert client.get("/__heartbeat__", headers=HTML).json().keys() == {"status", "checks"}
 
 
 @pytest.mark.django_db
