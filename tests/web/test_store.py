@@ -91,7 +91,7 @@ def test_hits_memory_and_evictions_over_time(client: Client, viewer: User) -> No
     assert "Hits <strong>90 %</strong>" in page
     assert "Memory <strong>200 MB</strong>" in page
     assert "Evictions <strong>2/s</strong>" in page
-    assert '<a href="?hours=1" aria-current="true">1 hour</a>' in page
+    assert '<a id="hours-1" href="?hours=1" aria-current="true">1 hour</a>' in page
     assert "Hits <strong>90 %</strong>" in shown(client, "?hours=1000")  # which is a day
 
 
