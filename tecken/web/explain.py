@@ -24,7 +24,7 @@ from tecken.symbols.ids import ModuleKey, code_id, file_name, module_key
 from tecken.symbols.pagefile import Header
 from tecken.tolls import spend
 from tecken.upload.models import FileUpload
-from tecken.web.door import need, open_page
+from tecken.web.door import open_page, page
 from tecken.web.explained import asked, away, is_looking, memories, verdict
 from tecken.web.menu import OPERATE, VIEW_UPLOADS
 
@@ -88,11 +88,15 @@ def address(module: ModuleKey) -> str:
 def explain(request: HttpRequest, debug_file: str, debug_id: str) -> HttpResponse:
     module = module_key(debug_file, debug_id)
     if request.method == "POST":
-        need(request.user, *LOOK_AGAIN)
-        wiring.explainer().look_again(module)
-        return redirect(address(module))
+        return _look_again(request, module)
     spend(request, "api", Cost())
     return _explained(request, module)
+
+
+@page(*LOOK_AGAIN)
+def _look_again(request: HttpRequest, module: ModuleKey) -> HttpResponse:  # noqa: ARG001 - as a page is called
+    wiring.explainer().look_again(module)
+    return redirect(address(module))
 
 
 def _explained(request: HttpRequest, module: ModuleKey) -> HttpResponse:
