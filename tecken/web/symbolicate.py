@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods
 
 from tecken import wiring
 from tecken.errors import BadInput, CouldNotAsk
+from tecken.http import reply_to
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
 from tecken.stacks.paste import Paste
@@ -53,9 +54,11 @@ def _answered(request: HttpRequest, text: str, link: str = "") -> HttpResponse:
     try:
         answer = symbolicated(parts(), paste)
     except CouldNotAsk as error:
-        return _form(
+        reply = _form(
             request, text, HTTPStatus.SERVICE_UNAVAILABLE, problem=f"{error}. Try again in a moment."
         )
+        reply["Retry-After"] = reply_to(error, request.path)["Retry-After"]
+        return reply
     if request.POST.get("do") == "json":
         return HttpResponse(_json(paste, answer), content_type="application/json", headers=DOWNLOAD)
     return _form(request, text, paste=paste, answer=answer, plain=as_text(answer.threads), link=link)
