@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any
 
 import redis
@@ -62,9 +63,10 @@ class Records:
         self._forget(done, [letter.id])
         done.execute()
 
-    def letters(self) -> list[Letter]:
-        """Newest first."""
-        found = [_letter(document) for _, document in self._client.hscan_iter(keys.DEAD, count=1000)]
+    def letters(self, most: int | None = None) -> list[Letter]:
+        """Newest first. Where there are more than `most`: of any so many."""
+        every = self._client.hscan_iter(keys.DEAD, count=1000)
+        found = [_letter(document) for _, document in islice(every, most)]
         return sorted(found, key=lambda letter: -letter.died)
 
     def letter(self, job: str) -> Letter | None:
