@@ -48,7 +48,22 @@ def options(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         need(user_of(request), CHANGE)
         return _save(request)
-    return _form(request, Edits({}, {}))
+    told = request.GET.get("told")
+    return _form(request, Edits({}, {})) if told is None else _news(request, told)
+
+
+def _news(request: HttpRequest, told: str) -> HttpResponse:
+    """What an open form is told of changes since version `told`: nothing to show, or who made which."""
+    newest = history.newest()
+    if str(newest.number) == told:
+        return HttpResponse(status=HTTPStatus.NO_CONTENT)
+    context = {
+        "newest": newest,
+        "version": newest.number,
+        "changed": list(newest.changes.values_list("entry", flat=True)) if newest.pk else [],
+        "may_change": user_of(request).has_perm(CHANGE),
+    }
+    return render(request, "config/news.html", context)
 
 
 def _save(request: HttpRequest) -> HttpResponse:
@@ -56,6 +71,8 @@ def _save(request: HttpRequest) -> HttpResponse:
     texts = service.at(read) if read else {}
     sent = {name: str(text) for name, text in request.POST.items()}
     made = edits(sent, rows(snapshot(read, "", texts), timezone.now()), texts, timezone.now())
+    if "look" in sent:
+        return _form(request, made, looked=True)
     wrong = made.problems | problems(made.changes, texts)
     if wrong:
         return _form(request, made._replace(problems=wrong), HTTPStatus.BAD_REQUEST)
@@ -73,7 +90,11 @@ def _save(request: HttpRequest) -> HttpResponse:
 
 
 def _form(
-    request: HttpRequest, made: Edits, status: HTTPStatus = HTTPStatus.OK, conflict: str = ""
+    request: HttpRequest,
+    made: Edits,
+    status: HTTPStatus = HTTPStatus.OK,
+    conflict: str = "",
+    looked: bool = False,
 ) -> HttpResponse:
     newest = history.newest()
     now = snapshot(newest.number, newest.stamp, newest.values)
@@ -96,6 +117,7 @@ def _form(
         "problem": made.problems.get("form", ""),
         "problems": len(made.problems),
         "conflict": conflict,
+        "looked": looked,
         "why": request.POST.get("why", ""),
         "may_change": user_of(request).has_perm(CHANGE),
     }
