@@ -121,7 +121,8 @@ def test_a_symbol_file_that_nobody_has(client: Client, settings: Any, tmp_path: 
     assert (shown.status_code, shown["Content-Type"]) == (404, "text/html; charset=utf-8")
     page = shown.content.decode()
     assert "Symbol Not Found" in page
-    assert '<a href="/explain/x%3Cb%3E.pdb/44E4EC8C2F41492B9369D6B9A059577C2/">Why?</a>' in page
+    link = "/explain/x%3Cb%3E.pdb/44E4EC8C2F41492B9369D6B9A059577C2/"
+    assert f'<a href="{link}">What was looked for, and where</a>' in page
     assert int(shown["Content-Length"]) == len(shown.content)
     assert "no-store" in shown["Cache-Control"]
 
