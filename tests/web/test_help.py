@@ -48,6 +48,7 @@ def test_a_topic(client: Client, name: str) -> None:
     assert EXAMPLE not in page
     assert page.count("<h1") == 1
     assert ".md<" not in page
+    assert "\n| " not in re.sub("<pre.*?</pre>", "", page, flags=re.DOTALL), "a table that is none"
     assert len(page) < 100_000
     assert not re.search(r"\sstyle=|<script(?! src)|<th[^>]*></th>", page)
 
