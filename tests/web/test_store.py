@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from itertools import chain, repeat
 from time import time
 from typing import Any
@@ -27,8 +28,10 @@ XUL = ModuleKey("xul.pdb", "A" * 33)
 
 
 @pytest.fixture
-def afresh(settings: Settings, clear_redis_store: None) -> None:
+def afresh(settings: Settings, clear_redis_store: None) -> Iterator[None]:
     settings.HEALTH_CHECK_SECONDS = 30.0
+    wiring.forget()
+    yield
     wiring.forget()
 
 
@@ -169,3 +172,12 @@ def move(settings: Settings, alias: str) -> None:
     away = {**settings.CACHES[alias], "LOCATION": f"redis://127.0.0.1:{free_port()}/0"}
     settings.CACHES = {**settings.CACHES, alias: away}
     wiring.forget()
+
+
+def test_a_demo_has_no_servers(client: Client, viewer: User, settings: Settings) -> None:
+    settings.DEMO_MODE = True
+    wiring.forget()
+    page = shown(client)
+    assert "at most 134 MB, least recently used first out" in page
+    assert "Both servers" not in page
+    assert "Evictions" not in page
