@@ -31,10 +31,10 @@ def binary() -> str | None:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium(*arguments: str) -> Iterator[Browser]:
     """Without its sandbox, which root and most containers cannot have: it opens our own pages only."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=binary(), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=binary(), args=["--no-sandbox", *arguments])
         yield browser
         browser.close()
 

@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.chromium import PATIENCE, Tab, chromium
-from tests.browser.site import DEVELOPER, OPERATOR, PASSWORD, BrowsedSite
+from tests.browser.people import log_in
+from tests.browser.site import DEVELOPER, OPERATOR, BrowsedSite
 
 Open = Callable[..., Tab]
 
@@ -43,13 +44,6 @@ def session_of(site: BrowsedSite, browser: Browser) -> Callable[[str], Any]:
             return context.storage_state()
 
     return logged_in
-
-
-def log_in(tab: Tab, name: str, password: str = PASSWORD) -> None:
-    tab.open("/admin/login/?next=/symbolicate/")
-    tab.page.get_by_label("Username").fill(name)
-    tab.page.get_by_label("Password").fill(password)
-    tab.page.get_by_role("button", name="Log in").click()
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ User.objects.create_superuser({OPERATOR!r}, {OPERATOR!r}, {PASSWORD!r})
 developer = User.objects.create_user({DEVELOPER!r}, {DEVELOPER!r}, {PASSWORD!r}, is_staff=True)
 developer.user_permissions.set(named(["upload.upload_symbols", "tokens.manage_tokens"]))
 """
+WRITE_MISSES = "from tecken.download.tasks import write_misses; write_misses()"
 
 
 class BrowsedSite(Site):
@@ -46,38 +47,50 @@ class BrowsedSite(Site):
         *("-m", "granian", "--interface", "wsgi", "--workers", "1", "--blocking-threads", "8"),
         *("--log-level", "warning", "tecken.application:application"),
     )
-    worker = (
+    worker: tuple[str, ...] = (
         *("-m", "celery", "--quiet", "-A", "tecken", "worker", "--loglevel", "error"),
         *("--concurrency", "2", "--beat"),
     )
 
-    def __init__(self, home: Path) -> None:
-        super().__init__(home)
+    def __init__(self, home: Path, **environment: str) -> None:
+        super().__init__(home, None, **environment)
         self._options = {"symbolicate_deadline_seconds": 20}  # what a worker on a busy machine needs
         self.shared = ""
+        self._tokens: dict[str, str] = {}
 
     def _start(self) -> None:
         super()._start()
-        self.manage("shell", "--no-imports", "--command", PEOPLE)
+        self.run(PEOPLE)
         self.manage("symbols", "add", str(SAMPLES))
         self.token(OPERATOR)
         self.upload(archive("crash-c", "libcrash-cpp.so"))
-        self._client.get(f"/{LIBC}/libc.so.6.sym")
+        self.miss(LIBC)
+        self.run(WRITE_MISSES)
         self.shared = self._share(STACK)
         self.bury(GIVEN_UP)
         self.manage("config", "set", "log_level", "INFO", "--why", "quiet again")
 
-    def upload(self, content: bytes) -> None:
-        headers, files = {"Auth-Token": self.token(DEVELOPER)}, {"symbols.zip": content}
-        self._client.post("/upload/", headers=headers, files=files).raise_for_status()
+    def run(self, code: str) -> None:
+        self.manage("shell", "--no-imports", "--command", code)
+
+    def upload(self, content: bytes, name: str = "symbols.zip", person: str = DEVELOPER) -> None:
+        headers = {"Auth-Token": self.token(person)}
+        self._client.post("/upload/", headers=headers, files={name: content}).raise_for_status()
+
+    def miss(self, module: str) -> None:
+        """A download of what nobody has."""
+        self._client.get(f"/{module}/{module.partition('/')[0]}.sym")
 
     def bury(self, letter: Letter) -> None:
         with redis.Redis.from_url(self.cache.url.removesuffix("0") + "1") as queue:
             Records(queue).bury(letter)
 
     def token(self, person: str) -> str:
-        permission = ("--permission", "upload.upload_symbols", "--note", "builds of the main branch")
-        return self.manage("createtoken", person, *permission).strip()
+        """The same one each time."""
+        if person not in self._tokens:
+            wanted = ("--permission", "upload.upload_symbols", "--note", "builds of the main branch")
+            self._tokens[person] = self.manage("createtoken", person, *wanted).strip()
+        return self._tokens[person]
 
     def arguments(self, name: str) -> dict[str, object]:
         """With which the URL of this name leads somewhere."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 from playwright.sync_api import expect
 
 from tests.browser.chromium import Tab
-from tests.browser.conftest import log_in
+from tests.browser.people import log_in
 from tests.browser.site import DEVELOPER
 
 
