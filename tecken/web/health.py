@@ -33,6 +33,12 @@ STATES: Mapping[Mode, str] = {
     "queue-down": "modules that nobody has asked for before cannot be converted",
     "maintenance": "the site is shut, but for health and staff",
 }
+DOES = {
+    "redis": "The queue, sessions, limits, the runtime configuration",
+    "store": "Pages of symbols",
+    "database": "Users, tokens, uploads, what was missing",
+    "storage": "Symbol files and their page files",
+}
 WITHOUT = {
     "redis": "Without it nothing is queued or counted, and nobody logs in. What is known is still served.",
     "queue": "Without it nothing new is converted. What is known is still served.",
@@ -114,7 +120,7 @@ def _parts(document: Document) -> Iterator[Part]:
         told = document[name]
         why = told.get("why", "")
         well = told["status"] == "connected"
-        doing = _queue(told) if name == "queue" and well else ""
+        doing = _queue(told) if name == "queue" and well else DOES.get(name, "")
         yield Part(title, well, "answers" if well else f"away ({why})", doing if well else WITHOUT[name])
     yield _workers(document["worker"])
     yield _configuration(document["config"])
