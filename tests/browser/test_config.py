@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.chromium import Tab
 from tests.browser.conftest import Open
@@ -26,16 +26,21 @@ def save(page: Page, value: str) -> None:
     page.get_by_role("button", name="Save").click()
 
 
+def told(tab: Tab) -> Locator:
+    """What became of what was sent; what others do comes after it."""
+    return tab.page.get_by_role("status").first
+
+
 def test_changed_and_rolled_back(operator: Tab) -> None:
     operator.open("/config/")
     save(operator.page, "21")
-    expect(operator.page.get_by_role("status")).to_contain_text(f"{OPTION}")
+    expect(told(operator)).to_contain_text(f"{OPTION}")
     save(operator.page, "22")
-    expect(operator.page.get_by_role("status")).to_contain_text("21 → 22")
+    expect(told(operator)).to_contain_text("21 → 22")
     operator.open("/config/history/")
     operator.page.get_by_role("link", name="roll back to it").first.click()
     operator.page.get_by_role("button", name="Roll back to version").click()
-    expect(operator.page.get_by_role("status")).to_contain_text("22 → 21")
+    expect(told(operator)).to_contain_text("22 → 21")
     expect(operator.page.get_by_label(OPTION, exact=True)).to_have_value("21")
 
 
@@ -54,13 +59,13 @@ def test_who_is_second_sees_both(tab_of: Open) -> None:
     first.open("/config/")
     second.open("/config/")
     save(first.page, "31")
-    expect(first.page.get_by_role("status")).to_contain_text("31")
+    expect(told(first)).to_contain_text("31")
     save(second.page, "32")
     expect(second.page.get_by_role("alert")).to_contain_text("somebody else was first")
     expect(second.page.locator(f"#{OPTION}")).to_contain_text("set now: 31")
     assert second.barriers() == []
     second.page.get_by_role("button", name="Save over it").click()
-    expect(second.page.get_by_role("status")).to_contain_text("31 → 32")
+    expect(told(second)).to_contain_text("31 → 32")
 
 
 def test_a_change_of_somebody_else_comes_by_itself(site: BrowsedSite, operator: Tab) -> None:
@@ -86,5 +91,5 @@ def test_maintenance_begins_and_ends(operator: Tab, nobody: Tab) -> None:
         assert nobody.barriers() == []
     finally:
         page.get_by_role("button", name="Open the site").click()
-        expect(page.get_by_role("status")).to_contain_text("The site is open")
+        expect(told(operator)).to_contain_text("The site is open")
         wait_until(lambda: nobody.open("/symbolicate/").status == 200, LATE, "the site is open")

@@ -32,3 +32,9 @@ def test_the_first_key_leads_to_the_content(nobody: Tab) -> None:
     link = nobody.page.get_by_role("link", name="To the content")
     expect(link).to_be_focused()
     expect(link).to_be_in_viewport()
+
+
+def test_who_may_not_see_a_page_is_told(developer: Tab) -> None:
+    assert developer.open("/config/").status == 403
+    expect(developer.page.get_by_role("main")).to_contain_text("runtimeconfig.change_option")
+    assert developer.barriers() == []
