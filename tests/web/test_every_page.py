@@ -53,4 +53,3 @@ def test_its_links_lead_somewhere(client: Client, everything: Everything, act: A
     for link in sorted(links)[:MOST_LINKS]:
         reply = client.get(link if link.startswith("/") else path + link, headers={"Accept": "text/html"})
         assert (link, reply.status_code in (200, 302)) == (link, True), reply.status_code
-        reply.close()
