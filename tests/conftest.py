@@ -42,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
         SECRET_KEY="tests",
         REDIS_URL=cache.url,
         REDIS_STORE_URL=store.url,
+        HEALTH_CHECK_SECONDS="30",  # a busy machine makes nothing late
     )
     django.setup()  # pytest-django would only do so if the settings had been known earlier
     settings.RUNTIME_CONFIG_WATCHER = "memory"  # in this process; those that tests start watch Redis
