@@ -6,6 +6,7 @@ need not find out.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,7 +18,7 @@ from django.db import DatabaseError, connection
 
 from tecken import wiring
 from tecken.breaker import Breaker
-from tecken.errors import Absent
+from tecken.errors import Absent, CouldNotAsk
 from tecken.health.looks import Check, Looks
 from tecken.jobs.backlog import Backlog, backlog
 from tecken.runtimeconfig import current
@@ -25,6 +26,7 @@ from tecken.runtimeconfig.shelf import Report
 from tecken.servers.facts import Facts, facts, read
 from tecken.sources.port import FileKey
 
+logger = logging.getLogger(__name__)
 WRITTEN, WRITTEN_FOR = ":1:heartbeat", timedelta(seconds=1)  # named as Django's cache does
 NOT_THERE = FileKey("health", "0" * 33, "health")
 STORAGE_EVERY = 10.0  # seconds: each time costs money where storage is rented
@@ -86,11 +88,14 @@ def database() -> None:
 
 
 def storage() -> None:
-    """Raises CouldNotAsk."""
+    """Raises CouldNotAsk, without what everybody need not know: its text may name a bucket or a directory."""
     try:
         wiring.own_files().stat(NOT_THERE)
     except Absent:
         return
+    except CouldNotAsk as error:
+        logger.warning("storage: %s", error)
+        raise CouldNotAsk("it does not answer") from error
 
 
 def processes() -> list[Report]:
