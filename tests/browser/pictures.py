@@ -82,7 +82,10 @@ def main(*names: str) -> None:
     with (
         TemporaryDirectory(prefix="tecken-") as home,
         PicturedSite(Path(home), ALLOWED_HOSTS=f"{HOST},127.0.0.1") as site,
-        chromium(f"--host-resolver-rules=MAP {HOST} {site.url.removeprefix('http://')}") as browser,
+        chromium(
+            f"--host-resolver-rules=MAP {HOST} {site.url.removeprefix('http://')}",
+            f"--unsafely-treat-insecure-origin-as-secure=http://{HOST}",  # else no button copies
+        ) as browser,
     ):
         for kind, how in KINDS.items():
             draw(browser, kind, how, names or tuple(SCENES))
