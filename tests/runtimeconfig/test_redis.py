@@ -179,9 +179,9 @@ def test_silence_on_a_living_connection_is_nothing(server: RedisServer, raw: red
         connection = connected.connection_pool.get_connection()
         connection.send_command("SUBSCRIBE", CHANNEL)
         connection.read_response()
-        listening = RedisListening(connection, silence=0.05)
+        listening = RedisListening(connection, silence=0.5)
         for _ in range(6):  # each second one sends a PING, or hears that it was answered
-            assert listening.next(0.05) is None
+            assert listening.next(0.5) is None
         raw.publish(CHANNEL, "x")
         while (heard := listening.next(LONGEST)) is None:
             pass
