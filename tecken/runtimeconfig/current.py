@@ -22,6 +22,7 @@ from django.conf import settings
 
 from tecken import redisclient
 from tecken.runtimeconfig.file import FileShelf
+from tecken.runtimeconfig.forking import Whole
 from tecken.runtimeconfig.maintenance import Maintenance
 from tecken.runtimeconfig.memory import MemoryShelf
 from tecken.runtimeconfig.options import Options
@@ -45,6 +46,7 @@ class Parts:
         self.shelf: Shelf | None = None
         self.watcher: Watcher | None = None
         self.starting = threading.RLock()
+        self.settling = Whole()
 
 
 _here = Parts()
@@ -247,22 +249,26 @@ def _reconcile() -> None:
 
     from tecken.runtimeconfig import service  # noqa: PLC0415 - it reads the shelf through this module
 
-    try:
-        service.reconcile()
-    finally:
-        connections.close_all()
+    with _here.settling.together():
+        try:
+            service.reconcile()
+        finally:
+            connections.close_all()
 
 
 def _before_fork() -> None:
+    _here.settling.before_fork()
     _here.process.before_fork()
 
 
 def _after_fork_in_parent() -> None:
     _here.process.after_fork_in_parent()
+    _here.settling.after_fork_in_parent()
 
 
 def _after_fork_in_child() -> None:
     _here.starting = threading.RLock()
+    _here.settling = Whole()
     _here.watcher = None
     if not isinstance(_here.shelf, MemoryShelf):
         _here.shelf = None
