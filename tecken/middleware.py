@@ -36,7 +36,10 @@ from tecken.tokens.staff import is_staff
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
 OPEN_PATHS = frozenset({"/__heartbeat__", "/__lbheartbeat__", "/__version__", "/health", "/metrics"})
-OPEN_BELOW = ("/admin/", "/api/config/", "/api/redis/", "/config/", "/health/", "/oidc/", "/static/")
+OPEN_BELOW = (
+    *("/admin/", "/api/config/", "/api/redis/", "/config/", "/health/", "/login/", "/logout/", "/oidc/"),
+    "/static/",
+)
 PROGRAMS_BELOW = ("/api/", "/symbolicate/v", "/upload/")
 METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
 CLOSED, UPLOADS_CLOSED = "Under maintenance", "Uploads are closed"

@@ -277,7 +277,7 @@ AXES_CLIENT_IP_CALLABLE = "tecken.tokens.address.address"
 OIDC_TIMEOUT = 10
 OIDC_USE_PKCE = True
 OIDC_RP_SCOPES = "openid email"
-LOGIN_URL = "/oidc/authenticate/" if OIDC_RP_CLIENT_ID else "/admin/login/"
+LOGIN_URL = "/oidc/authenticate/" if OIDC_RP_CLIENT_ID else "/login/"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = LOGIN_REDIRECT_URL_FAILURE = "/"
 if OIDC_RP_CLIENT_ID:
     AUTHENTICATION_BACKENDS.append("tecken.tokens.oidc.Backend")

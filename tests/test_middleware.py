@@ -154,6 +154,7 @@ def test_nobody_else_keeps_it(client: Client, shut: Shut) -> None:
         "/health",
         "/metrics",
         "/admin/login/",
+        "/login/",
         "/static/admin/css/base.css",
     ],
 )

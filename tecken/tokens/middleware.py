@@ -24,8 +24,8 @@ Handler = Callable[[HttpRequest], HttpResponseBase]
 
 PAGES = frozenset({"/", "/health/", "/jobs/", "/missing/", "/store/", "/symbolicate/", "/tokens/"})
 BELOW = (
-    *("/admin/", "/config/", "/explain/", "/files/", "/help/", "/jobs/", "/oidc/", "/shared/", "/static/"),
-    *("/tokens/", "/uploads/"),
+    *("/admin/", "/config/", "/explain/", "/files/", "/help/", "/jobs/", "/login/", "/logout/", "/oidc/"),
+    *("/shared/", "/static/", "/tokens/", "/uploads/"),
 )
 INNERMOST_FIRST: tuple[Callable[[Any], Any], ...] = (
     AxesMiddleware,

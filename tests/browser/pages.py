@@ -11,7 +11,8 @@ from tests.browser.site import BrowsedSite
 NO_PAGES = {"token", "help-topic"}
 """Names of URLs that take forms only, or that are in what follows."""
 BESIDES = {
-    "login": "/admin/login/",
+    "login": "/login/",
+    "admin": "/admin/login/",
     "absent": "/config/versions/999/",
     **{f"help-{name}": f"/help/{name}/" for name in topics()},
 }

@@ -96,3 +96,24 @@ def test_a_cookie_costs_symbolication_nothing(admin: Client) -> None:
 
 def test_a_debug_file_may_be_called_admin(client: Client) -> None:
     assert client.get("/admin/44E4EC8C2F41492B9369D6B9A059577C2/admin.sym").status_code == 404
+
+
+def test_whoever_is_no_staff_logs_in_and_out_too(client: Client) -> None:
+    User.objects.create_user("me", "me@example.com", "secret")
+    refused = client.post("/login/", {"username": "me", "password": "wrong"})
+    assert refused.status_code == 200
+    assert "Please enter a correct username and password" in refused.content.decode()
+    reply = client.post("/login/", {"username": "me", "password": "secret", "next": "/tokens/"})
+    assert (reply.status_code, reply["Location"]) == (302, "/tokens/")
+    assert "me@example.com" in client.get("/tokens/").content.decode()
+    assert client.post("/logout/").status_code == 302
+    assert client.get("/tokens/").status_code == 302
+
+
+def test_its_form_is_guarded_as_the_admins(client: Client, settings: Any) -> None:
+    form = {"username": "root", "password": "secret"}
+    assert Client(enforce_csrf_checks=True).post("/login/", form).status_code == 403
+    User.objects.create_superuser("root", "root@example.com", "secret")
+    for _ in range(settings.AXES_FAILURE_LIMIT):
+        client.post("/login/", {**form, "password": "wrong"})
+    assert client.post("/login/", form).status_code == 429

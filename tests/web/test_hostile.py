@@ -155,17 +155,18 @@ def test_forms_of_other_sites_are_refused(everything: Everything, headers: dict[
     assert everything.state() == before
 
 
+@pytest.mark.parametrize("path", ["/", "/admin/"])
 def test_nobody_is_sent_elsewhere_by_login(
-    client: Client, everything: Everything, settings: Settings
+    client: Client, everything: Everything, settings: Settings, path: str
 ) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # a quick one
     User.objects.create_superuser("root", password=PASSWORD)
     for there in ELSEWHERE:
         query = urlencode({"next": there})
         replies = [
-            client.post(f"/admin/login/?{query}", {"username": "root", "password": PASSWORD}),
-            client.get(f"/admin/login/?{query}"),
-            client.post(f"/admin/logout/?{query}"),
+            client.post(f"{path}login/?{query}", {"username": "root", "password": PASSWORD}),
+            client.get(f"{path}login/?{query}"),
+            client.post(f"{path}logout/?{query}"),
         ]
         assert replies[0].status_code == replies[1].status_code == 302
         for reply in replies:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 def became(reply: Any) -> str:
     """What a browser is told, in a word."""
-    if reply.status_code == 302 and reply["Location"].startswith("/admin/login/"):
+    if reply.status_code == 302 and reply["Location"].startswith("/login/"):
         return "login"
     return {200: "served", 201: "served", 302: "served", 403: "forbidden", 404: "absent"}[reply.status_code]
 
