@@ -18,7 +18,7 @@ def test_who_logs_in_comes_back_and_can_log_out(nobody: Tab) -> None:
 
 def test_a_wrong_password_is_told(nobody: Tab) -> None:
     log_in(nobody, "nobody@example.com", "a guess")
-    expect(nobody.page.get_by_text("Please enter the correct")).to_be_visible()
+    expect(nobody.page.get_by_text("Please enter a correct")).to_be_visible()
 
 
 def test_a_page_for_people_who_are_logged_in_comes_after_the_login(nobody: Tab) -> None:

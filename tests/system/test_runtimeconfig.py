@@ -33,8 +33,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.fixture
 def fleet(running: Fleet) -> Fleet:
-    """With as many jobs as the default allows, known to all."""
+    """With as many jobs as the default allows, and open: known to all."""
     running.changed(10)
+    running.wait_for_web(lambda seen: not seen["maintenance"], "open again")
     return running
 
 
