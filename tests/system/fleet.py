@@ -20,7 +20,7 @@ from tests.support.sentinel import wait_until
 from tests.system.site import Site, end
 
 SPAWNED, FORKED, WORKERS = 2, 2, 2  # processes: granian's, those of tests.support.prefork, Celery's
-SOON = 15.0  # seconds: the second that is promised, and what a busy machine adds
+SOON = 5.0  # seconds: the second that is promised, and what a busy machine adds
 LATE = 30.0
 LIMITED: dict[str, Any] = {
     "jobs": [{"memoryMap": [], "stacks": [[]]}] * 11
