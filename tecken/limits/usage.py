@@ -63,7 +63,7 @@ class RedisLedger:
 
 
 class MemoryLedger:
-    """Of a process that is a demo, and of tests."""
+    """The same in memory, for tests."""
 
     def __init__(self) -> None:
         self.counts: Counter[Field] = Counter()
