@@ -15,7 +15,7 @@ run: python ## start everything, load the samples, show a symbolicated stack (PO
 
 serve: python ## start the web server alone, as in production: all settings from the environment (PORT=8000)
 	@$(PYTHON) run/install.py run
-	@GRANIAN_PORT=$${GRANIAN_PORT:-$${PORT:-8000}} exec $(VENV)/python -m run.web
+	@WEB_PORT=$${WEB_PORT:-$${PORT:-8000}} exec $(VENV)/python -m run.web
 
 worker: python ## start a worker alone, in the same way
 	@$(PYTHON) run/install.py run

@@ -56,7 +56,7 @@ def web_port() -> int:
 def local_servers(port: int) -> dict[str, str]:
     return {
         "TECKEN_URL": f"http://127.0.0.1:{port}",
-        "GRANIAN_PORT": str(port),
+        "WEB_PORT": str(port),
         "REDIS_URL": f"redis://127.0.0.1:{free_port()}",
         "REDIS_STORE_URL": f"redis://127.0.0.1:{free_port()}",
         "SECRET_KEY": secret_key(),

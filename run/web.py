@@ -1,9 +1,10 @@
-"""`python -m run.web`: the web server, one worker process per CPU. GRANIAN_* variables override any of it."""
+"""`python -m run.web`: the web server, one process per CPU, after a check of the configuration."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from django.conf import settings
@@ -11,19 +12,13 @@ from django.conf import settings
 from run import drain
 from tecken.servers.entrance import entrance
 
-DEFAULTS = {
-    "GRANIAN_INTERFACE": "wsgi",
-    "GRANIAN_HOST": "127.0.0.1",
-    "GRANIAN_PORT": "8000",
-    "GRANIAN_WORKERS": str(
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    ),
-    # A request that waits for a cold module holds its thread: with one, a few of them would stop the site.
-    "GRANIAN_BLOCKING_THREADS": "8",
-    "GRANIAN_RESPAWN_FAILED_WORKERS": "true",
-    "GRANIAN_LOG_LEVEL": "warning",
-    "GRANIAN_LOG_CONFIG": str(Path(__file__).with_name("granian.json")),  # lines as the site's
-}
+CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+DEFAULTS = {"WEB_HOST": "127.0.0.1", "WEB_PORT": "8000", "WEB_PROCESSES": str(CPUS)}
+
+
+def old_names(environment: Mapping[str, str]) -> list[str]:
+    """Return the variables of the web server that Tecken used before, which have no effect any more."""
+    return sorted(name for name in environment if name.startswith("GRANIAN_"))
 
 
 def count_anew(directory: Path) -> None:
@@ -44,18 +39,28 @@ def _runs(pid: str) -> bool:
     return True
 
 
-if __name__ == "__main__":
-    # Not in each process of granian, which ends with a status of its own; and one that replaces another
-    # while Redis is away serves what it can.
+def main() -> int:  # noqa: RET503 - execve does not return
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tecken.settings")
+    # The check is made here and not in each web process: a process that replaces another one while Redis is
+    # down serves what it can.
     entrance()
-    if settings.DEMO_MODE and os.environ.setdefault("GRANIAN_WORKERS", "1") != "1":
-        print("❌ Configuration validation failed: DEMO_MODE is for GRANIAN_WORKERS=1", file=sys.stderr)
-        sys.exit(os.EX_CONFIG)
+    if settings.DEMO_MODE and os.environ.setdefault("WEB_PROCESSES", "1") != "1":
+        return refuse("DEMO_MODE is for WEB_PROCESSES=1")
+    if names := old_names(os.environ):
+        return refuse(f"{', '.join(names)}: replaced by {', '.join(DEFAULTS)}")
     if metrics := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         count_anew(Path(metrics))
-    command = [sys.executable, "-m", "granian", "tecken.application:application"]
+    command = [sys.executable, "-m", "tecken.front"]
     environment = {**DEFAULTS, **os.environ}
     if seconds := float(environment.get("DRAIN_SECONDS", "0")):
-        sys.exit(drain.run(command, environment, seconds))
+        return drain.run(command, environment, seconds)
     os.execve(sys.executable, command, environment)
+
+
+def refuse(problem: str) -> int:
+    print(f"❌ Configuration validation failed: {problem}", file=sys.stderr)
+    return os.EX_CONFIG
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import wraps
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
 
 from tecken.errors import BadInput, NotAllowed, TooMuch
-from tecken.http import Readable, Reply, answers_errors, body_stream, error_reply
+from tecken.http import Reply, answers_errors, error_reply
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.rollout import Subject
 from tecken.symbols.unpack import decoded
@@ -21,12 +21,14 @@ from tecken.tokens.address import address
 from tecken.tokens.failures import failed_tokens
 from tecken.tokens.models import Token
 from tecken.tokens.sessions import session_user
-from tecken.tolls import Meter
 
 View = Callable[[HttpRequest], HttpResponse]
+V = TypeVar("V", bound=Callable[..., Any])
 
 ENCODINGS = ("gzip", "zstd")
 PIECE_BYTES = 1 << 20
+REFUSAL = "tecken.refusal"
+"""Key in the WSGI environment: the error with which `admit` of the view has refused the request."""
 
 
 def cors(
@@ -81,6 +83,10 @@ def get_only(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResponse]:
     return inner
 
 
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
 class Grant(NamedTuple):
     """Who asks and what they may do now, as `app.codename`. Without a token: a person with a session."""
 
@@ -126,17 +132,22 @@ def _found(request: HttpRequest, key: str) -> Token:
 
 
 def permitted(*permissions: str) -> Callable[[Callable[..., Reply]], Callable[..., Reply | HttpResponse]]:
-    """For whoever has one of these; the view finds `request.user` and the Grant as `request.auth`.
+    """Allow a caller who has one of these; the view finds `request.user` and the Grant as `request.auth`.
 
-    Nothing of the body is looked at before; a client that is refused may send all of it and reads the 403.
+    The front makes the same check, as `admit`, before it reads a large body.
     """
+
+    def admit(request: HttpRequest, *_args: object, **_kwargs: object) -> Grant:
+        grant = granted(request)
+        if grant.permissions.isdisjoint(permissions):
+            raise NotAllowed(f"This needs the permission {' or '.join(permissions)}")
+        return grant
 
     def guard(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResponse]:
         @answers_errors
         def checked(request: HttpRequest, *args: object, **kwargs: object) -> Reply:
-            grant = granted(request)
-            if grant.permissions.isdisjoint(permissions):
-                raise NotAllowed(f"This needs the permission {' or '.join(permissions)}")
+            raise_refusal(request)
+            grant = admit(request)
             request.user, request.auth = grant.user, grant  # type: ignore[attr-defined]
             return view(request, *args, **kwargs)
 
@@ -146,27 +157,47 @@ def permitted(*permissions: str) -> Callable[[Callable[..., Reply]], Callable[..
             patch_vary_headers(reply, ["Auth-Token", "Cookie"])
             return reply
 
+        inner.admit = admit  # type: ignore[attr-defined]
         return inner
 
     return guard
+
+
+def raise_refusal(request: HttpRequest) -> None:
+    """Raise the error with which the front has refused to read the body, if it has."""
+    if refusal := request.META.get(REFUSAL):
+        raise refusal
 
 
 def body(limit: Callable[[], int]) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
     """Hand the view its body after the request, at most `limit()` bytes as sent and as unpacked."""
 
     def guard(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        @takes_body(limit)
         @wraps(view)
         def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
             encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+            # RFC 9110, section 8.4.1.3: x-gzip is the same as gzip.
+            encoding = encoding.removeprefix("x-")
             if encoding not in ("identity", *ENCODINGS):
                 return _unknown_encoding(encoding)
-            raw = _read(request, limit())
+            raw = b"".join(streamed(request, limit()))
             content = raw if encoding == "identity" else _unpacked(raw, limit())
             return view(request, content, *args, **kwargs)
 
         return inner
 
     return guard
+
+
+def takes_body(limit: Callable[[], int]) -> Callable[[V], V]:
+    """Declare to the front how large a body the view takes, in bytes. The decorators outside keep this."""
+
+    def mark(view: V) -> V:
+        view.body_limit = limit  # type: ignore[attr-defined]
+        return view
+
+    return mark
 
 
 def _unknown_encoding(encoding: str) -> HttpResponse:
@@ -176,23 +207,22 @@ def _unknown_encoding(encoding: str) -> HttpResponse:
     return reply
 
 
-def _read(request: HttpRequest, limit: int) -> bytes:
-    return b"".join(streamed(request, limit))
-
-
 def streamed(request: HttpRequest, limit: int) -> Iterator[bytes]:
-    """The body as sent, in pieces. Raises TooMuch past `limit` bytes, BadInput when it ends early."""
+    """Yield the body as sent, in pieces. Raise TooMuch past `limit` bytes, BadInput when it ends early."""
     if int(request.META.get("CONTENT_LENGTH") or 0) > limit:
         raise _too_large(limit)
-    source, meter = body_stream(request), Meter(request)
-    total = 0
+    source, total = _source(request), 0
     while piece := _piece(source):
         total += len(piece)
         if total > limit:
             raise _too_large(limit)
-        meter.add(len(piece))
         yield piece
-    meter.read()
+
+
+def _source(request: HttpRequest) -> Readable:
+    """Return where the body is read from. A chunked one has no length behind another web server than ours."""
+    source: Readable = request.META["wsgi.input"] if request.META.get("wsgi.input_terminated") else request
+    return source
 
 
 def _piece(source: Readable) -> bytes:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from functools import wraps
 from http import HTTPStatus
-from time import monotonic
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import orjson
 from django.db import InterfaceError, OperationalError
@@ -42,13 +40,6 @@ STATUS: dict[type[errors.TeckenError], HTTPStatus] = {
 }
 RETRY_AFTER_SECONDS = 5
 """What a 503 says when nobody told us how long to wait."""
-THROWN_AWAY_BYTES = 1 << 30
-THROWN_AWAY_SECONDS = 30
-THROWN_AWAY_PIECE = 1 << 18
-
-
-class Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
 
 
 def json_reply(body: bytes, status: int = HTTPStatus.OK) -> HttpResponse:
@@ -88,36 +79,16 @@ def answers_errors(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResp
         try:
             return view(request, *args, **kwargs)
         except errors.TeckenError as error:
-            let_finish(request)
             return reply_to(error, request.path)
         except (OperationalError, InterfaceError):
             logger.exception("%s %s", request.method, request.path)
-            let_finish(request)
             return reply_to(errors.CouldNotAsk("The database does not answer"), request.path)
         except Exception:
             logger.exception("%s %s", request.method, request.path)
-            let_finish(request)
             status = HTTPStatus.INTERNAL_SERVER_ERROR
             return error_reply(status, status.phrase)
 
     return inner
-
-
-def body_stream(request: HttpRequest) -> Readable:
-    """A body without Content-Length (chunked) is one that only the server's own stream can give."""
-    stream: Readable = request.META["wsgi.input"] if request.META.get("wsgi.input_terminated") else request
-    return stream
-
-
-def let_finish(request: HttpRequest) -> None:
-    """Throws the rest of the body away: the server closes the connection on a client that is still sending,
-    and many a client then knows of a reset and not of the reply. One that sent `Expect` waits for us."""
-    if request.method in ("GET", "HEAD", "OPTIONS") or request.headers.get("Expect"):
-        return
-    stream, left, deadline = body_stream(request), THROWN_AWAY_BYTES, monotonic() + THROWN_AWAY_SECONDS
-    with suppress(OSError):
-        while left > 0 and monotonic() < deadline and (piece := stream.read(THROWN_AWAY_PIECE)):
-            left -= len(piece)
 
 
 def _status(kind: type[errors.TeckenError]) -> HTTPStatus:

@@ -25,7 +25,7 @@ from django.utils.html import escape
 from tecken import modes
 from tecken.errors import BadOption, NotAllowed
 from tecken.guards import granted, preflight
-from tecken.http import answers_errors, let_finish
+from tecken.http import answers_errors
 from tecken.logs.about import about, request_id
 from tecken.logs.requests import tell
 from tecken.runtimeconfig import current
@@ -115,7 +115,6 @@ def _uploads(request: HttpRequest) -> bool:
 def _away(request: HttpRequest, title: str, now: Maintenance) -> HttpResponse:
     if request.method == "OPTIONS":  # what it asks for gets the 503, and a page of another site reads it
         return _readable(preflight(METHODS))
-    let_finish(request)
     texts = _texts(title, now.message or current.options().maintenance_message, now.until)
     content, kind = (texts.json, "application/json") if by_a_program(request) else (texts.html, "text/html")
     headers = {

@@ -146,6 +146,7 @@ SPOOL_DIR = env.str("SPOOL_DIR", None)
 DOWNLOAD_EXTENSIONS: list[str] = env.list(
     "DOWNLOAD_EXTENSIONS", [".sym", ".dl_", ".ex_", ".pd_", ".dbg.gz", ".tar.bz2"]
 )
+WEB_THREADS = env.int("WEB_THREADS", 8)
 UPLOAD_THREADS = env.int("UPLOAD_THREADS", 4)
 ALLOW_UPLOAD_BY_DOWNLOAD_DOMAINS: list[str] = env.list("ALLOW_UPLOAD_BY_DOWNLOAD_DOMAINS", [])
 
@@ -291,7 +292,7 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "django.request": {"level": "ERROR", "filters": ["only_mistakes"]},
-        "_granian": {"handlers": [], "propagate": True},  # in its main process: run/granian.json
+        "uvicorn": {"level": "WARNING"},
     },
 }
 

@@ -18,8 +18,6 @@ from tecken.metrics import LIMIT_DECISIONS
 from tecken.tokens.address import address, network
 from tecken.tokens.seen import seen
 
-METERED_BYTES = 8 << 20  # of an unknown length, in one round trip
-
 
 class Bill(NamedTuple):
     """What a request has spent in one go."""
@@ -60,10 +58,8 @@ def limited(
 
 
 def upload_cost(request: HttpRequest) -> Cost:
-    """As its Content-Length says; without one `streamed` counts what comes."""
-    length = request.META.get("CONTENT_LENGTH")
-    request.unmeasured = not length  # type: ignore[attr-defined]
-    return Cost(bytes=int(length or 0))
+    """Return what a body costs; the front has set Content-Length for a chunked one, too."""
+    return Cost(bytes=int(request.META.get("CONTENT_LENGTH") or 0))
 
 
 def spend(request: HttpRequest, scope: Scope, cost: Cost) -> None:
@@ -108,22 +104,3 @@ def _settle(request: HttpRequest, failed: bool) -> None:
             wiring.limiter().refund(bill.caller, Cost(0, 0, cost.bytes), bill.limits, bill.verdict)
             cost = cost._replace(bytes=0)
         wiring.usage().count(bill.scope, cost, bill.caller.token)
-
-
-class Meter:
-    """Counts the bytes of an upload whose length nobody said, as they come."""
-
-    def __init__(self, request: HttpRequest) -> None:
-        self._request = request
-        self._bytes = 0
-        self._runs = getattr(request, "unmeasured", False)
-
-    def add(self, count: int) -> None:
-        self._bytes += count
-        if self._bytes >= METERED_BYTES:
-            self.read()
-
-    def read(self) -> None:
-        if self._runs and self._bytes:
-            spend(self._request, "upload", Cost(0, 0, self._bytes))
-        self._bytes = 0

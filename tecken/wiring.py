@@ -12,7 +12,7 @@ from celery import current_app
 from django.conf import settings
 from kombu.exceptions import KombuError
 
-from tecken import inforce, redisclient
+from tecken import inforce, redisclient, waiting
 from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk, StoreAway
 from tecken.limits.memory import MemoryLimiter
@@ -284,7 +284,7 @@ def board() -> RedisBoard:
 @once
 def cold() -> CeleryCold:
     """For web processes, which never convert."""
-    return CeleryCold(board(), send_prepare)
+    return CeleryCold(board(), send_prepare, sleep=waiting.sleep)
 
 
 @once

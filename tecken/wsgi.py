@@ -1,4 +1,4 @@
-"""The web server's entrance: `granian --interface wsgi tecken.wsgi:application`."""
+"""The WSGI entry for another web server than ours, which must itself protect the site from slow clients."""
 
 from __future__ import annotations
 

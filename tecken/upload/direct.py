@@ -151,8 +151,8 @@ def address(slot: Slot, limit: int) -> str:
     return signing.dumps([*slot, limit], salt=SALT)
 
 
-def receive(signed: str, body: Callable[[int], Iterator[bytes]]) -> None:
-    """Keep what `body`, called with the limit, yields. Raises NotAllowed, or what `body` raises."""
+def opened(signed: str) -> tuple[Slot, int]:
+    """Return the slot that an address leads to, and the bytes it takes. Raise NotAllowed."""
     most_age = timedelta(seconds=options().upload_direct_seconds)
     try:
         upload, number, limit = signing.loads(signed, salt=SALT, max_age=most_age)
@@ -162,11 +162,17 @@ def receive(signed: str, body: Callable[[int], Iterator[bytes]]) -> None:
         raise NotAllowed("Nobody was given this address") from None
     if not Upload.objects.filter(pk=upload, completed_at=None, cancelled_at=None).exists():
         raise NotAllowed("This upload takes no more files")
-    wiring.staging().put(Slot(upload, number), body(limit))
+    return Slot(upload, number), limit
+
+
+def receive(signed: str, body: Callable[[int], Iterator[bytes]]) -> None:
+    """Keep what `body`, called with the limit, yields. Raise NotAllowed, or what `body` raises."""
+    slot, limit = opened(signed)
+    wiring.staging().put(slot, body(limit))
 
 
 def most_bytes(wanted: Wanted) -> int:
-    """That a client may send of it."""
+    """Return how many bytes a client may send of it."""
     return wanted.size + (GZIP_OVERHEAD if compressed(wanted.key) else 0)
 
 

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from tecken import wiring
 from tecken.errors import Absent
-from tecken.guards import Grant, body, permitted, post_only, streamed
+from tecken.guards import Grant, body, permitted, post_only, raise_refusal, streamed, takes_body
 from tecken.http import answers_errors, error_reply, json_reply
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
@@ -89,14 +89,27 @@ def own_address(request: HttpRequest, slot: Slot, limit: int) -> str:
     return request.build_absolute_uri(reverse(receive, args=[direct.address(slot, limit)]))
 
 
+def max_sent_bytes() -> int:
+    return options().symbol_max_bytes + direct.GZIP_OVERHEAD
+
+
 @answers_errors
+@takes_body(max_sent_bytes)
 def receive(request: HttpRequest, signed: str) -> HttpResponse:
     if request.method != "PUT":
         reply = error_reply(HTTPStatus.METHOD_NOT_ALLOWED, "Must use HTTP PUT")
         reply["Allow"] = "PUT"
         return reply
+    raise_refusal(request)
     direct.receive(signed, partial(streamed, request))
     return json_reply(b"{}")
+
+
+def admit_sender(_request: HttpRequest, signed: str) -> None:
+    direct.opened(signed)
+
+
+receive.admit = admit_sender  # type: ignore[attr-defined]
 
 
 @answers_errors

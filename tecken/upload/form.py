@@ -86,6 +86,11 @@ def check_name(name: str) -> None:
         raise BadInput(f'Unrecognized archive file extension "{extension}"')
 
 
+def max_form_bytes() -> int:
+    """Return how large a form with an archive may be."""
+    return options().upload_max_bytes + FIELDS_BYTES
+
+
 @contextmanager
 def received(request: HttpRequest) -> Iterator[Archive | str]:
     """The archive in a form, or the URL in its field `url`. Raises BadInput, TooMuch."""
@@ -103,9 +108,9 @@ def received(request: HttpRequest) -> Iterator[Archive | str]:
 @contextmanager
 def _parsed(request: HttpRequest) -> Iterator[Archive | str]:
     spool = OneArchive(request)
-    # The parser takes no body without a length; how much it reads is not its business but `streamed`'s.
+    # The parser refuses a body without a length. `streamed` bounds what it reads.
     meta = {**request.META, "CONTENT_LENGTH": "1"}
-    body = _Body(streamed(request, options().upload_max_bytes + FIELDS_BYTES))
+    body = _Body(streamed(request, max_form_bytes()))
     try:
         fields, files = MultiPartParser(meta, body, [spool]).parse()  # type: ignore[arg-type]
     except (MultiPartParserError, SuspiciousOperation) as error:

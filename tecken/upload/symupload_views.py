@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse
 
 from tecken.errors import Absent, BadInput, TooMuch
-from tecken.guards import Grant, body, permitted, post_only
+from tecken.guards import Grant, body, permitted, post_only, takes_body
 from tecken.http import answers_errors, json_reply
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
@@ -37,12 +37,22 @@ def uploader(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     @wraps(view)
     @answers_errors
     def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        if key := request.GET.get("key"):
-            request.META.setdefault("HTTP_AUTH_TOKEN", key)
-            request.__dict__.pop("headers", None)  # made of META when first looked at
+        _take_key_of_url(request)
         return guarded(request, *args, **kwargs)
 
+    def admit(request: HttpRequest, *args: object, **kwargs: object) -> None:
+        _take_key_of_url(request)
+        guarded.admit(request, *args, **kwargs)  # type: ignore[attr-defined]
+
+    inner.admit = admit  # type: ignore[attr-defined]
     return inner
+
+
+def _take_key_of_url(request: HttpRequest) -> None:
+    if key := request.GET.get("key"):
+        request.META.setdefault("HTTP_AUTH_TOKEN", key)
+        # Django builds `headers` from META when it is first read, and keeps it.
+        request.__dict__.pop("headers", None)
 
 
 @uploader
@@ -84,6 +94,7 @@ def _pay(request: HttpRequest, size: int) -> None:
 @post_only
 @uploader
 @limited("upload", upload_cost)
+@takes_body(lambda: options().symbol_max_bytes + FIELDS_BYTES)
 def send(request: HttpRequest) -> HttpResponse:
     """Status 200, never 201, which the client takes for a failure."""
     grant: Grant = request.auth  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ import orjson
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from tecken.guards import Grant, permitted, post_only
+from tecken.guards import Grant, permitted, post_only, takes_body
 from tecken.http import answers_errors, json_reply
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
@@ -18,7 +18,7 @@ from tecken.tolls import limited, spend, upload_cost
 from tecken.upload import whole
 from tecken.upload.direct_views import UPLOADERS, writes_try
 from tecken.upload.fetch import Rules, fetched
-from tecken.upload.form import Archive, received
+from tecken.upload.form import Archive, max_form_bytes, received
 from tecken.upload.models import Upload
 from tecken.upload.shown import shown
 
@@ -29,6 +29,7 @@ PROGRESS = "/api/uploads/upload/{}"
 @post_only
 @permitted(*UPLOADERS)
 @limited("upload", upload_cost)
+@takes_body(max_form_bytes)
 def upload_archive(request: HttpRequest) -> HttpResponse:
     """201 when every member is kept; with `?async=1` 202 at once."""
     grant: Grant = request.auth  # type: ignore[attr-defined]

@@ -1,0 +1,68 @@
+"""Decides from the headers alone how much of a body may be read.
+
+The decorators of a view (`tecken.guards`) leave two attributes on it. `body_limit()` is the largest body it
+takes, in bytes. `admit(request)` raises when the caller may not send a body at all; without it anyone may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIRequest
+from django.db import DatabaseError, close_old_connections
+from django.http import HttpRequest
+from django.urls import Resolver404, resolve
+
+from tecken.errors import CouldNotAsk, TeckenError
+from tecken.front.bridge import Environ
+from tecken.runtimeconfig import current
+from tecken.runtimeconfig.rollout import Subject
+
+NO_VIEW_BYTES: Final = 64 << 10
+"""Limit for a URL that has no view: enough to read a stray body whole."""
+
+
+class BodyRule(NamedTuple):
+    """What one URL takes: `limit()` in bytes, and the check that a large body must pass first."""
+
+    limit: Callable[[], int]
+    admit: Callable[[HttpRequest], object] | None = None
+
+
+@lru_cache(maxsize=1024)
+def rule_for(path: str) -> BodyRule:
+    """Return the rule of a URL path. Views without a limit of their own take a form."""
+    try:
+        view, args, kwargs = resolve(path)
+    except Resolver404:
+        return BodyRule(lambda: NO_VIEW_BYTES)
+    admit = getattr(view, "admit", None)
+    return BodyRule(getattr(view, "body_limit", _form_limit), admit and _with(admit, args, kwargs))
+
+
+def refusal(admit: Callable[[HttpRequest], object], meta: Environ) -> TeckenError | None:
+    """Return the error with which the view's check refuses the request, None if it does not."""
+    close_old_connections()
+    try:
+        with current.pinned(Subject()):
+            admit(WSGIRequest(meta))
+    except TeckenError as error:
+        return error
+    except DatabaseError:
+        return CouldNotAsk("The database does not answer")
+    finally:
+        close_old_connections()
+    return None
+
+
+def _with(
+    admit: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
+) -> Callable[[HttpRequest], object]:
+    return lambda request: admit(request, *args, **kwargs)
+
+
+def _form_limit() -> int:
+    return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)

@@ -1,0 +1,142 @@
+"""The ASGI application: one request from its headers to the last byte of its response."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
+from io import BytesIO
+from typing import Any, Final
+
+from tecken.front.admission import refusal, rule_for
+from tecken.front.body import Body, Disconnected, Receive, SpoolBudget, SpoolFull, UnreadBody
+from tecken.front.bridge import Application, Environ, Scope, call, wsgi_environ
+from tecken.front.deadlines import DEADLINES, MEMORY_BYTES, Deadlines
+from tecken.front.dispatcher import Dispatcher
+from tecken.front.sending import Send, send_error, send_json, send_piece, send_slices, send_start, send_whole
+from tecken.guards import REFUSAL
+
+logger = logging.getLogger(__name__)
+
+LIVE_PATH: Final = "/health/live"
+"""Answered by the event loop, so that no state of the handler threads makes a live process look dead."""
+
+STREAMS: Final = 16
+"""Threads per process that read downloads from storage. They are not those of the handlers: a storage that
+hangs holds up other downloads, and nothing else."""
+
+CLOSE: Final = (b"connection", b"close")
+RETRY_AFTER: Final = (b"retry-after", b"5")
+
+
+class Front:
+    """Serves a WSGI application behind uvicorn."""
+
+    def __init__(self, application: Application, threads: int, deadlines: Deadlines = DEADLINES) -> None:
+        self._call = partial(call, application)
+        self._threads = threads
+        self.deadlines = deadlines
+        self._started: Dispatcher | None = None
+        self._streams = ThreadPoolExecutor(STREAMS, "front-stream")
+        self._budget = SpoolBudget()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == LIVE_PATH and scope["method"] in ("GET", "HEAD"):
+            await send_json(send, 200, b'{"status": "alive"}')
+            return
+        length = _declared_length(scope)
+        if length == 0:
+            await self._answer(wsgi_environ(scope, BytesIO(), None), receive, send)
+            return
+        if length is not None and length <= MEMORY_BYTES:
+            body: Body | None = Body(length)
+        else:
+            body = await self._large_body(scope, length, receive, send)
+        if body is not None:
+            with closing(body):
+                if await self._is_read(body, receive, send):
+                    await self._answer(wsgi_environ(scope, body.file, body.size), receive, send)
+
+    @property
+    def _dispatcher(self) -> Dispatcher:
+        if self._started is None:
+            self._started = Dispatcher(self._threads, asyncio.get_running_loop())
+        return self._started
+
+    async def _large_body(
+        self, scope: Scope, length: int | None, receive: Receive, send: Send
+    ) -> Body | None:
+        """Return an empty body to be filled. Without reading it, answer a request that must not send one."""
+        rule = rule_for(scope["path"])
+        limit = rule.limit()
+        unread = wsgi_environ(scope, UnreadBody(), None)
+        if length is None or length <= limit:
+            if rule.admit is None:
+                return Body(limit, self.deadlines.body_seconds, self._budget)
+            unread[REFUSAL] = await self._dispatcher.run(refusal, rule.admit, unread)
+            if unread[REFUSAL] is None:
+                return Body(limit, self.deadlines.admitted_seconds)
+        await self._answer(unread, receive, send)
+        return None
+
+    async def _is_read(self, body: Body, receive: Receive, send: Send) -> bool:
+        """Fill the body. When that fails, answer with the reason if the client is still connected."""
+        try:
+            await body.read(receive)
+        except Disconnected:
+            return False
+        except TimeoutError:
+            await send_error(send, 408, "The body took too long", CLOSE)
+            return False
+        except (SpoolFull, OSError) as error:
+            logger.warning("Cannot keep a request body: %r; answered 503", error)
+            text = "There is no room for a body of this size at the moment; try again later"
+            await send_error(send, 503, text, RETRY_AFTER)
+            return False
+        return True
+
+    async def _answer(self, request: Environ, receive: Receive, send: Send) -> None:
+        response = await self._dispatcher.run(self._call, request)
+        if response.pieces is None:
+            await send_whole(send, response.status, response.headers, response.whole)
+            return
+        try:
+            await send_start(send, response.status, response.headers)
+            if request["REQUEST_METHOD"] == "HEAD" or await self._send_stream(receive, send, response.pieces):
+                await send_piece(send, b"", more=False)
+        finally:
+            await self._in_stream_thread(response.close)
+
+    async def _send_stream(self, receive: Receive, send: Send, pieces: Iterator[bytes]) -> bool:
+        """Read the next piece only after the client has taken the one before. Return whether it took all."""
+        # After a disconnect uvicorn's `send` returns without doing anything, so the loop watches for it.
+        gone = asyncio.ensure_future(_disconnect(receive))
+        try:
+            while not gone.done() and (piece := await self._in_stream_thread(next, pieces, None)) is not None:
+                await send_slices(send, piece)
+            return not gone.done()
+        finally:
+            gone.cancel()
+
+    async def _in_stream_thread(self, function: Callable[..., Any], *arguments: object) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._streams, function, *arguments)
+
+
+async def _disconnect(receive: Receive) -> None:
+    """Return when the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _declared_length(scope: Scope) -> int | None:
+    """Return Content-Length, 0 without a body, None for a chunked one. The parser has checked both."""
+    length: int | None = 0
+    for name, value in scope["headers"]:
+        if name == b"transfer-encoding":
+            length = None
+        elif name == b"content-length" and length is not None:
+            length = int(value)
+    return length

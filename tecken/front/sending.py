@@ -1,0 +1,98 @@
+"""Responses, written piece by piece as the client takes them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO, Final, cast
+
+import orjson
+from django.conf import settings
+
+from tecken.front.body import disk_threads
+from tecken.front.bridge import HeaderList
+from tecken.front.deadlines import CHUNK_BYTES
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+LARGE_BYTES: Final = 1 << 20
+"""What may stay in memory of a response while its client is slow."""
+
+SLOW_SECONDS: Final = 1.0
+"""A client that has taken nothing for this long is slow: the rest of its response moves to a file."""
+
+BODILESS: Final = frozenset({204, 304})
+
+
+async def send_start(send: Send, status: int, headers: HeaderList) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+async def send_piece(send: Send, piece: bytes | memoryview, *, more: bool) -> None:
+    await send({"type": "http.response.body", "body": piece, "more_body": more})
+
+
+async def send_json(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+    await send_start(send, status, with_length([(b"content-type", b"application/json"), *headers], len(body)))
+    await send_piece(send, body, more=False)
+
+
+async def send_error(send: Send, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
+    await send_json(send, status, orjson.dumps({"error": text}), *headers)
+
+
+async def send_whole(send: Send, status: int, headers: HeaderList, bodies: list[bytes]) -> None:
+    """Send a body that was in memory when it was handed over, as the only item of `bodies`."""
+    body = bodies.pop()
+    await send_start(send, status, headers if status in BODILESS else with_length(headers, len(body)))
+    if len(body) <= CHUNK_BYTES:
+        await send_piece(send, body, more=False)
+        return
+    at = await _send_while_quick(send, body)
+    if at < len(body):
+        rest = await _in_disk_thread(_spooled, memoryview(body)[at:])
+        del body
+        with rest:
+            while piece := await _in_disk_thread(rest.read, CHUNK_BYTES):
+                await send_piece(send, piece, more=True)
+    await send_piece(send, b"", more=False)
+
+
+async def send_slices(send: Send, body: bytes) -> None:
+    """Send one part of a longer body. uvicorn's `send` waits until the transport has room again."""
+    for at in range(0, len(body), CHUNK_BYTES):
+        await send_piece(send, memoryview(body)[at : at + CHUNK_BYTES], more=True)
+
+
+async def _send_while_quick(send: Send, body: bytes) -> int:
+    """Send until the end, or until the client is slow and much is left. Return how many bytes were sent."""
+    for at in range(0, len(body), CHUNK_BYTES):
+        piece = memoryview(body)[at : at + CHUNK_BYTES]
+        if len(body) - at < LARGE_BYTES:
+            await send_piece(send, piece, more=True)
+            continue
+        try:
+            # `send` first waits for room and then writes, so a cancelled one has written nothing.
+            async with asyncio.timeout(SLOW_SECONDS):
+                await send_piece(send, piece, more=True)
+        except TimeoutError:
+            return at
+    return len(body)
+
+
+def _spooled(rest: memoryview) -> BinaryIO:
+    file = cast(BinaryIO, TemporaryFile(dir=settings.SPOOL_DIR))  # noqa: SIM115 - the caller closes it
+    file.write(rest)
+    file.seek(0)
+    return file
+
+
+async def _in_disk_thread(function: Callable[..., Any], *arguments: object) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(disk_threads, function, *arguments)
+
+
+def with_length(headers: HeaderList, length: int) -> HeaderList:
+    if any(name.lower() == b"content-length" for name, _ in headers):
+        return headers
+    return [*headers, (b"content-length", b"%d" % length)]
