@@ -70,7 +70,7 @@ def site(environment: Mapping[str, str]) -> Iterator[int]:
 
     call_command("migrate", verbosity=0)
     port = free_port()
-    ours = {**environment, "GRANIAN_PORT": str(port), "GRANIAN_WORKERS": WEB}
+    ours = {**environment, "WEB_PORT": str(port), "WEB_PROCESSES": WEB}
     with ExitStack() as running:
         running.enter_context(rig.process(WORKER, environment, quiet=True))
         web = ["taskset", "-c", WEB_CPUS, sys.executable, "-m", "run.web"]

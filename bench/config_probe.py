@@ -10,17 +10,10 @@ import os
 import socket
 import threading
 import time
-from typing import Any
 
 from celery.signals import worker_process_init
 
-
-def web() -> Any:
-    """For granian's --factory."""
-    from tecken.wsgi import application  # noqa: PLC0415 - sets Django up
-
-    watch("web")
-    return application
+from tecken.front.application import Front
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]
@@ -46,3 +39,13 @@ def watch(kind: str) -> None:
 def burn() -> None:
     while True:
         pass
+
+
+def __getattr__(name: str) -> Front:
+    """Build the web application only in a web process, which asks for `front`."""
+    if name != "front":
+        raise AttributeError(name)
+    from tecken.front.site import front  # noqa: PLC0415 - sets Django up
+
+    watch("web")
+    return front

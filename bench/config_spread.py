@@ -31,17 +31,7 @@ WEB, WORKERS = 8, 2
 LATEST = 10.0  # seconds; a change that a process has not seen by then is missed
 PAUSE = 0.1  # seconds between changes, at most: they fall anywhere in a watcher's second
 PROGRAM = [sys.executable, "-m"]
-GRANIAN = [
-    *PROGRAM,
-    "granian",
-    "--interface",
-    "wsgi",
-    "--factory",
-    "--log-level",
-    "warning",
-    "--host",
-    "127.0.0.1",
-]
+FRONT = [*PROGRAM, "tecken.front", "bench.config_probe:front"]
 CELERY = [*PROGRAM, "celery", "--quiet", "-A", "tecken", "worker", "--loglevel", "error"]
 CELERY += ["--include", "bench.config_probe", "--concurrency", str(WORKERS)]
 
@@ -120,10 +110,9 @@ def measured(case: Case, environment: Mapping[str, str], ear: socket.socket, cha
 
 @contextmanager
 def site(environment: Mapping[str, str]) -> Iterator[None]:
-    port = str(free_port())
-    web = [*GRANIAN, "--workers", str(WEB), "--port", port, "bench.config_probe:web"]
+    web = {**environment, "WEB_PORT": str(free_port()), "WEB_PROCESSES": str(WEB)}
     with ExitStack() as running:
-        running.enter_context(rig.process(web, environment, quiet=True))
+        running.enter_context(rig.process(FRONT, web, quiet=True))
         running.enter_context(rig.process(CELERY, environment, quiet=True))
         yield
 

@@ -88,7 +88,7 @@ def site(wanted: Mapping[str, str], home: Path) -> Iterator[int]:
             **{name: text or hanging[name] for name, text in wanted.items()},
         }
         port = free_port()
-        with rig.redis_pair(**environment, GRANIAN_PORT=str(port), GRANIAN_WORKERS=WEB) as whole:
+        with rig.redis_pair(**environment, WEB_PORT=str(port), WEB_PROCESSES=WEB) as whole:
             running.enter_context(rig.process([sys.executable, "-m", "run.web"], whole, port))
             yield port
 

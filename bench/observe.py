@@ -78,7 +78,7 @@ def ways(endpoint: str) -> dict[str, Way]:
 @contextmanager
 def serving(environment: Mapping[str, str]) -> Iterator[int]:
     port = free_port()
-    ours = {**environment, "GRANIAN_PORT": str(port), "GRANIAN_WORKERS": "1"}
+    ours = {**environment, "WEB_PORT": str(port), "WEB_PROCESSES": "1"}
     command = ["taskset", "-c", CPU, sys.executable, "-m", "run.web"]
     with rig.process(command, ours, port, quiet=True):
         yield port

@@ -219,7 +219,7 @@ def wait_for(port: int) -> None:
 def web(environment: Mapping[str, str], cpus: str = "0") -> Iterator[tuple[int, int]]:
     """Our web server with one worker process on these CPUs; the answer is its port and process id."""
     port = free_port()
-    ours = {**environment, "GRANIAN_PORT": str(port), "GRANIAN_WORKERS": "1"}
+    ours = {**environment, "WEB_PORT": str(port), "WEB_PROCESSES": "1"}
     with process(["taskset", "-c", cpus, sys.executable, "-m", "run.web"], ours, port) as pid:
         yield port, pid
 

@@ -148,7 +148,7 @@ def measured(serving: Serving, script: Path, seconds: int) -> Rate:
 
 
 def wrk(port: int, script: Path, seconds: int) -> Rate:
-    command = ["taskset", "-c", "1-3", "wrk", "-t2", "-c8", f"-d{seconds}s", "--timeout", "20s", "--latency"]
+    command = ["taskset", "-c", "1-3", "wrk", "-t1", "-c8", f"-d{seconds}s", "--timeout", "20s", "--latency"]
     out = subprocess.check_output([*command, "-s", str(script), f"http://127.0.0.1:{port}"], text=True)
     said = orjson.loads(out.splitlines()[-1])
     if said["errors"]:

@@ -124,7 +124,7 @@ def site(workers: int = 1) -> Iterator[Site]:
             options = ("--permission", "upload.upload_symbols", "--create-user")
             token = manage(environment, "createtoken", "bench@example.com", *options).strip()
             port = free_port()
-            ours = {**environment, "GRANIAN_PORT": str(port), "GRANIAN_WORKERS": str(workers)}
+            ours = {**environment, "WEB_PORT": str(port), "WEB_PROCESSES": str(workers)}
             url = f"http://127.0.0.1:{port}"
             with (
                 rig.process([sys.executable, "-m", "run.web"], ours, port) as pid,

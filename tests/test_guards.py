@@ -293,13 +293,6 @@ def test_a_body_that_waits_to_be_asked_for_is_not_read() -> None:
 
 
 @pytest.mark.django_db
-def test_a_refused_body_is_read_to_its_end() -> None:
-    request = RequestFactory().post("/", bytes(3 << 20), "application/zip")
-    assert who(request).status_code == 403
-    assert request.read() == b""
-
-
-@pytest.mark.django_db
 def test_sessions_that_cannot_be_asked_for_are_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     cookie = session(user(MANAGE))
     with RedisServer() as server:

@@ -68,6 +68,7 @@ def test_only_the_settings_read_the_environment() -> None:
     assert names <= {
         "settings.py",
         *("wsgi.py", "celery.py"),  # name the settings module
+        "front/__main__.py",  # starts processes and has no settings
         "client/command.py",  # a program of its own
     }
 

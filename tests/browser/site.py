@@ -43,10 +43,6 @@ WRITE_MISSES = "from tecken.download.tasks import write_misses; write_misses()"
 
 
 class BrowsedSite(Site):
-    web = (
-        *("-m", "granian", "--interface", "wsgi", "--workers", "1", "--blocking-threads", "8"),
-        *("--log-level", "warning", "tecken.application:application"),
-    )
     worker: tuple[str, ...] = (
         *("-m", "celery", "--quiet", "-A", "tecken", "worker", "--loglevel", "error"),
         *("--concurrency", "2", "--beat"),

@@ -116,16 +116,17 @@ def test_of_djangos_lines_on_requests_tracebacks_are_news() -> None:
     assert OnlyMistakes().filter(record)
 
 
-def test_the_web_server_writes_as_the_site_does() -> None:
-    """Also its main process, which knows nothing of the site but this file."""
+def test_web_server_parent_process_writes_as_the_site_does() -> None:
     script = (
-        "import json, logging; from granian.log import LogLevels, configure_logging\n"
-        "configure_logging(LogLevels.warning, json.load(open('run/granian.json')))\n"
-        "logging.getLogger('_granian').error('Unexpected exit')"
+        "import logging, logging.config; from tecken.front.__main__ import LOGGING\n"
+        "logging.config.dictConfig(LOGGING)\n"
+        "logging.getLogger('uvicorn.error').info('Started parent process [1]')\n"
+        "logging.getLogger('uvicorn.error').info('Child process [2] died')"
     )
     environment = {**os.environ, "LOG_FORMAT": "json"}
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=BASE_DIR, env=environment, capture_output=True, check=True
     )
-    told = orjson.loads(done.stderr)
-    assert (told["logger"], told["level"], told["event"]) == ("_granian", "error", "Unexpected exit")
+    (line,) = map(orjson.loads, done.stderr.splitlines())
+    shown = line["logger"], line["level"], line["event"]
+    assert shown == ("uvicorn.error", "info", "Child process [2] died")

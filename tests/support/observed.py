@@ -10,8 +10,9 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from tecken.application import application as site
+from tecken.front.application import Front
 from tecken.runtimeconfig import current
-from tecken.wsgi import application as site
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -22,6 +23,9 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
         start("200 OK", [("Content-Type", "application/json")])
         return [json.dumps(observed()).encode()]
     return site(environ, start)
+
+
+front = Front(application, threads=4)
 
 
 def observed() -> dict[str, Any]:

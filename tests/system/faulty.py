@@ -26,10 +26,7 @@ DEADLINE = 3.0  # seconds a request waits for a cold module
 class FaultySite(Site):
     """Two web processes, and two of a worker. All that the former need is in the store or in page files."""
 
-    web = (
-        *("-m", "granian", "--interface", "wsgi", "--workers", str(WEB_PROCESSES), "--blocking-threads", "8"),
-        *("--respawn-failed-workers", "--log-level", "warning", "tecken.wsgi:application"),
-    )
+    web_processes = WEB_PROCESSES
     worker = (
         *("-m", "celery", "--quiet", "-A", "tecken", "worker", "--loglevel", "error"),
         *("--concurrency", "2", "--include", "tests.support.counted_jobs"),
@@ -60,7 +57,7 @@ class FaultySite(Site):
         self.start_web()
 
     def kill_one_web_process(self) -> None:
-        """kill -9; granian starts another one."""
+        """Kill one with SIGKILL; the web server starts another one."""
         assert self._web
         children = Path(f"/proc/{self._web.pid}/task/{self._web.pid}/children").read_text().split()
         os.kill(int(children[-1]), signal.SIGKILL)

@@ -19,7 +19,7 @@ from tests.support.redis_server import RedisServer, free_port
 from tests.support.sentinel import wait_until
 from tests.system.site import Site, end
 
-SPAWNED, FORKED, WORKERS = 2, 2, 2  # processes: granian's, those of tests.support.prefork, Celery's
+SPAWNED, FORKED, WORKERS = 2, 2, 2  # processes: the web server's, those of tests.support.prefork, Celery's
 SOON = 5.0  # seconds: the second that is promised, and what a busy machine adds
 LATE = 30.0
 LIMITED: dict[str, Any] = {
@@ -34,10 +34,8 @@ Seen = dict[int, dict[str, Any]]  # by process id
 class Fleet(Site):
     """Two web servers and a worker. `seen()` has what each process said lately."""
 
-    web = (
-        *("-m", "granian", "--interface", "wsgi", "--workers", str(SPAWNED), "--blocking-threads", "4"),
-        "tests.support.observed:application",
-    )
+    web = ("-m", "tecken.front", "tests.support.observed:front")
+    web_processes = SPAWNED
     worker = (
         *("-m", "celery", "--quiet", "-A", "tecken", "worker", "--loglevel", "error"),
         *("--concurrency", str(WORKERS), "--include", "tests.support.observed_jobs"),

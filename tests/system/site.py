@@ -28,10 +28,8 @@ class Site:
     `options` are in force from the start.
     """
 
-    web: tuple[str, ...] = (
-        *("-m", "granian", "--interface", "wsgi", "--workers", "1", "--blocking-threads", "4"),
-        "tecken.wsgi:application",
-    )
+    web: tuple[str, ...] = ("-m", "tecken.front")
+    web_processes = 1
     worker: tuple[str, ...] = (
         *("-m", "celery", "--quiet", "-A", "tecken", "worker", "--loglevel", "error"),
         *("--concurrency", "1"),
@@ -55,6 +53,8 @@ class Site:
             "REDIS_STORE_URL": self.store.url,
             "STORAGE_URL": (home / "storage").as_uri(),
             "DATABASE_URL": f"sqlite:///{home}/tecken.sqlite3",
+            "WEB_PORT": str(self._port),
+            "WEB_PROCESSES": str(self.web_processes),
             **environment,
         }
 
@@ -85,7 +85,7 @@ class Site:
         self.start_web()
 
     def start_web(self) -> None:
-        self._web = self._python([*self.web, "--port", str(self._port)])
+        self._web = self._python([*self.web])
         self._wait_for_web(monotonic() + STARTS_WITHIN)
 
     def kill_web(self) -> None:

@@ -46,7 +46,6 @@ class Demo(Site):
             RUNTIME_CONFIG_FILE=str(home / "config" / "runtime.json"),
             **environment,
         )
-        self._environment["GRANIAN_PORT"] = str(self._port)
         self.log = home / "log"
         self.token = ""
 
@@ -85,7 +84,7 @@ class Demo(Site):
 
     def start_another(self, arguments: tuple[str, ...], **more: str) -> tuple[int, str]:
         """Its exit status, and what it said."""
-        environment = {**self._environment, "GRANIAN_PORT": str(free_port()), **more}
+        environment = {**self._environment, "WEB_PORT": str(free_port()), **more}
         done = subprocess.run(
             [sys.executable, *arguments],
             cwd=ROOT,
@@ -212,7 +211,7 @@ def test_the_log_warns(demo: Demo) -> None:
 
 
 WEB = ("-m", "run.web")
-ANY_WEB = ("-m", "granian", "--interface", "wsgi", "tecken.wsgi:application")
+ANY_WEB = ("-c", "import tecken.wsgi")
 WORKER = ("-m", "celery", "-A", "tecken", "worker")
 BEAT = ("-m", "celery", "-A", "tecken", "beat", "--schedule", os.devnull)
 
@@ -238,5 +237,5 @@ def test_production_is_refused(tmp_path: Path, arguments: tuple[str, ...]) -> No
 
 def test_several_processes_of_one_web_server_are_refused(tmp_path: Path) -> None:
     with closing(Demo(tmp_path)) as demo:
-        status, said = demo.start_another(WEB, GRANIAN_WORKERS="2")
-    assert (status, "GRANIAN_WORKERS" in said) == (os.EX_CONFIG, True), said
+        status, said = demo.start_another(WEB, WEB_PROCESSES="2")
+    assert (status, "WEB_PROCESSES" in said) == (os.EX_CONFIG, True), said

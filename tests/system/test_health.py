@@ -23,11 +23,10 @@ class Production(Site):
     """As its operator runs it, with `python -m run.web`. A busy machine makes no check late."""
 
     def __init__(self, home: Path, **environment: str) -> None:
-        fixed = {"ENVIRONMENT": "production", "GRANIAN_WORKERS": "1", "HEALTH_CHECK_SECONDS": "20"}
+        fixed = {"ENVIRONMENT": "production", "HEALTH_CHECK_SECONDS": "20"}
         super().__init__(home, None, **fixed, **environment)
 
     def start_web(self) -> None:
-        self._environment["GRANIAN_PORT"] = str(self._port)
         super().start_web()
 
     web = ("-m", "run.web")

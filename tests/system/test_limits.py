@@ -17,10 +17,7 @@ LIMIT = 150
 
 
 class FourProcesses(Site):
-    web = (
-        *("-m", "granian", "--interface", "wsgi", "--workers", str(PROCESSES), "--blocking-threads", "2"),
-        "tecken.wsgi:application",
-    )
+    web_processes = PROCESSES
 
     def ask(self, token: str) -> Counter[int]:
         """Over new connections, which the kernel hands to any process."""

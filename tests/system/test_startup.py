@@ -183,7 +183,7 @@ ROWS = [match.groupdict() for match in ROW.finditer(DOCUMENT)]
 
 def environment(settings: Settings) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-    return {**kept, "GRANIAN_PORT": str(free_port()), "GRANIAN_WORKERS": "1", **settings}
+    return {**kept, "WEB_PORT": str(free_port()), "WEB_PROCESSES": "1", **settings}
 
 
 def ended(arguments: list[str], settings: Settings) -> subprocess.CompletedProcess[str]:
@@ -228,19 +228,17 @@ def test_all_that_is_wrong_is_said_at_once(kind: str) -> None:
     assert end.returncode == 78
 
 
-def test_whoever_starts_granian_themselves_is_refused_too() -> None:
-    arguments = [
-        "-m",
-        "granian",
-        "--interface",
-        "wsgi",
-        "--port",
-        str(free_port()),
-        "tecken.wsgi:application",
-    ]
-    end = ended(arguments, {})
+def test_wsgi_entry_without_redis_is_refused() -> None:
+    end = ended(["-c", "import tecken.wsgi"], {})
     assert set(block("nothing is set")) <= set(end.stdout.splitlines())
-    assert end.returncode == 1
+    assert end.returncode == 78
+
+
+def test_web_with_variables_of_the_former_server_is_refused(servers: Servers) -> None:
+    end = ended(KINDS["web"], {**well(servers), "GRANIAN_PORT": "8000"})
+    last = end.stdout.splitlines()[-1]
+    assert last.startswith("❌ Configuration validation failed: GRANIAN_PORT: replaced by WEB_HOST")
+    assert end.returncode == 78
 
 
 def test_a_setting_that_cannot_be_read_is_named() -> None:

@@ -1,4 +1,4 @@
-"""One view behind `permitted`, for a real web server: `granian tests.tokens.guarded:application`."""
+"""One view behind `permitted`, for a real web server: `python -m tecken.front tests.tokens.guarded:front`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from django.views.decorators.csrf import csrf_exempt
 settings.ROOT_URLCONF = __name__
 application = get_wsgi_application()
 
-from tecken.guards import permitted  # noqa: E402 - models exist only now
+from tecken.front.application import Front  # noqa: E402 - models exist only now
+from tecken.guards import permitted  # noqa: E402 - as above
+
+front = Front(application, threads=2)
 
 
 @csrf_exempt

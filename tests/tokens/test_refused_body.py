@@ -17,18 +17,17 @@ from tests.support.redis_server import free_port
 PIECES = 30
 PIECE = bytes(1_000_000)
 STARTS_WITHIN = 30.0  # seconds
-GRANIAN = ["-m", "granian", "--interface", "wsgi", "--workers", "1", "--log-level", "error"]
 HEAD = f"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuth-Token: {'0' * 64}\r\n"
 
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     database = tmp_path_factory.mktemp("site") / "db"
-    environment = {**os.environ, "DATABASE_URL": f"sqlite:///{database}"}
+    number = free_port()
+    environment = {**os.environ, "DATABASE_URL": f"sqlite:///{database}", "WEB_PORT": str(number)}
     migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
     subprocess.run(migrate, cwd=BASE_DIR, env=environment, check=True)
-    number = free_port()
-    command = [sys.executable, *GRANIAN, "--port", str(number), "tests.tokens.guarded:application"]
+    command = [sys.executable, "-m", "tecken.front", "tests.tokens.guarded:front"]
     server = subprocess.Popen(command, cwd=BASE_DIR, env=environment)
     try:
         with httpx.Client(transport=httpx.HTTPTransport(retries=10), timeout=STARTS_WITHIN) as client:

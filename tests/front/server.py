@@ -1,0 +1,84 @@
+"""A front of its own in this process, with deadlines that a test can wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import uvicorn
+
+from tecken.front.application import Front
+from tecken.front.config import server_config
+from tecken.front.deadlines import Deadlines
+
+SOON = Deadlines(
+    head_seconds=0.5,
+    window_seconds=0.5,
+    body_bytes=1000,
+    body_seconds=4,
+    admitted_seconds=4,
+    discard_seconds=1,
+    idle_seconds=2,
+)
+PATIENCE = 30.0  # seconds until a test gives up on a socket
+
+
+class Server:
+    """`port` answers with what `application`, a WSGI one, returns."""
+
+    def __init__(self, application: Any, deadlines: Deadlines = SOON, threads: int = 2) -> None:
+        self.front = Front(application, threads, deadlines)
+        config = server_config(self.front, deadlines, loop="asyncio", timeout_graceful_shutdown=1)
+        self._server = uvicorn.Server(config)
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        with suppress(asyncio.CancelledError):
+            self._server.run(sockets=[self._socket])
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(PATIENCE)
+
+    def connect(self, *, receive_buffer: int | None = None) -> socket.socket:
+        client = socket.socket()
+        client.settimeout(PATIENCE)
+        if receive_buffer is not None:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        client.connect(("127.0.0.1", self.port))
+        return client
+
+    def exchange(self, *pieces: bytes) -> bytes:
+        """Send the pieces, then return everything until the server closes the connection."""
+        with self.connect() as client:
+            for piece in pieces:
+                client.sendall(piece)
+            return received(client)
+
+
+def received(client: socket.socket) -> bytes:
+    """Return everything until the server closes the connection, in order or with a reset."""
+    pieces = []
+    with suppress(ConnectionResetError):
+        while piece := client.recv(1 << 16):
+            pieces.append(piece)
+    return b"".join(pieces)
+
+
+@contextmanager
+def serving(application: Any, deadlines: Deadlines = SOON, threads: int = 2) -> Iterator[Server]:
+    server = Server(application, deadlines, threads)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
