@@ -1,26 +1,28 @@
-"""`make run`: both Redis servers, a worker and the web server of this checkout, until Ctrl-C."""
+"""`make run`: both Redis servers, a worker, beat and the web server of this checkout, until Ctrl-C."""
 
 from __future__ import annotations
 
 import json
 import os
 import secrets
-import shlex
-import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
-from honcho.manager import Manager
-from honcho.printer import Message, Printer
-
 from run.checkout import HOME, ROOT, STATE, claim, environment, running
+from run.supervisor import Command, supervise
 from run.web import count_anew
 from tests.support.redis_server import free_port, server_binary
 
 AS_ROOT = "ignore:You're running the worker with superuser"  # in a throw-away machine often the only user
-WORKER = f'-W "{AS_ROOT}" -m celery --quiet -A tecken worker --beat --schedule .run/beat --loglevel warning'
+CELERY = ("-m", "celery", "--quiet", "-A", "tecken")
+# Beat is a process of its own: a beat inside a worker closes files that it needs (tecken/celery.py).
+PROGRAMS = {
+    "worker": ("-W", AS_ROOT, *CELERY, "worker", "--loglevel", "warning"),
+    "beat": (*CELERY, "beat", "--loglevel", "warning"),
+    "web": ("-m", "run.web"),
+}
 IMAGES = ROOT / "docker" / "images"
 
 
@@ -80,54 +82,29 @@ def prepare(env: dict[str, str]) -> None:
             sys.exit(done.stderr.strip())
 
 
-class Screen(Printer):  # type: ignore[misc]
-    """When nobody reads any more (a closed terminal, `| head`), that counts as Ctrl-C."""
-
-    def write(self, message: Message) -> None:
-        try:
-            super().write(message)
-        except OSError:
-            self.output = Path(os.devnull).open("w")  # noqa: SIM115 - until the end of the process
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
 def serve(env: dict[str, str]) -> int:
-    """Honcho ends all of them when one ends, and on Ctrl-C."""
-    manager = Manager(Screen())
-    manager.add_process("redis-cache", redis(IMAGES / "redis-cache", env["REDIS_URL"]), quiet=True)
-    manager.add_process("redis-store", redis(IMAGES / "redis", env["REDIS_STORE_URL"]), quiet=True)
     counted = HOME / "metrics"
     count_anew(counted)
     env = {**env, "PROMETHEUS_MULTIPROC_DIR": str(counted)}
-    manager.add_process("worker", python(WORKER), env=env)
-    manager.add_process("web", python("-m run.web"), env=env)
-    signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    servers = [
+        Command("redis-cache", redis(IMAGES / "redis-cache", env["REDIS_URL"]), env, quiet=True),
+        Command("redis-store", redis(IMAGES / "redis", env["REDIS_STORE_URL"]), env, quiet=True),
+    ]
+    programs = [Command(name, [sys.executable, *arguments], env) for name, arguments in PROGRAMS.items()]
     tour = subprocess.Popen([sys.executable, "-m", "run.tour"], env=env)
-    manager.loop()
-    tour.terminate()
-    tour.wait()
-    return 0 if manager.returncode == 130 else int(manager.returncode or 0)
+    try:
+        return supervise(servers, programs)
+    finally:
+        tour.terminate()
+        tour.wait()
 
 
-def python(arguments: str) -> str:
-    return f"exec {shlex.quote(sys.executable)} {arguments}"
-
-
-def redis(image: Path, url: str) -> str:
+def redis(image: Path, url: str) -> list[str]:
     data = HOME / image.name
     data.mkdir(exist_ok=True)
     port = url.rpartition(":")[2]
-    words = [
-        server_binary(),
-        str(image / "redis.conf"),
-        "--port",
-        port,
-        "--bind",
-        "127.0.0.1",
-        "--dir",
-        str(data),
-    ]
-    return f"exec {shlex.join(words)}"
+    options = ["--port", port, "--bind", "127.0.0.1", "--dir", str(data)]
+    return [server_binary(), str(image / "redis.conf"), *options]
 
 
 if __name__ == "__main__":

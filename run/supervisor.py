@@ -1,0 +1,218 @@
+"""Processes of `make run`: started in order, restarted when they end, stopped in reverse order.
+
+A process that ends by itself is started again after a short pause. Otherwise one crash would end the whole
+site: granian, for one, gives up when one of its processes is killed twice within 5.5 seconds. Restarts are
+bounded, because a process that ends again and again needs a person and not another start.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from itertools import cycle
+from threading import Event, Lock, Thread
+from time import monotonic
+from typing import IO, NamedTuple
+
+# Long enough that a port is free again, short enough that a person does not reach for the terminal.
+PAUSE_SECONDS = 1.0
+# A process that ends more often does not recover by itself.
+MOST_RESTARTS = 5
+RESTARTS_COUNT_SECONDS = 60.0
+# Celery and granian finish what they have begun; whatever lasts longer is repeated by the next worker.
+STOPS_WITHIN_SECONDS = 10.0
+# The end of the output of a quiet process, printed when it fails.
+LAST_LINES = 20
+COLOURS = ("36", "33", "32", "35", "34")
+
+
+class Command(NamedTuple):
+    """One process. The output of a `quiet` one is printed only when it ends unexpectedly."""
+
+    name: str
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+    quiet: bool = False
+
+
+class Screen:
+    """Lines of all processes, each with its time and the name of its process."""
+
+    def __init__(self, output: IO[str], width: int, stop: Event) -> None:
+        self._output, self._width, self._stop = output, width, stop
+        self._lock = Lock()
+        self._colours = dict[str, str]()
+        self._unused = cycle(COLOURS)
+
+    def write(self, name: str, line: str) -> None:
+        with self._lock:
+            try:
+                self._output.write(f"{self._prefix(name)} {line}\n")
+                self._output.flush()
+            except OSError:
+                # The terminal is closed, or `| head` has read enough: that counts as Ctrl-C.
+                self._output = open(os.devnull, "w")  # noqa: SIM115 - until the end of the process
+                self._stop.set()
+
+    def _prefix(self, name: str) -> str:
+        text = f"{datetime.now():%H:%M:%S} {name:<{self._width}} |"
+        if not self._output.isatty():
+            return text
+        colour = self._colours.setdefault(name, next(self._unused) if name not in self._colours else "")
+        return f"\x1b[{colour}m{text}\x1b[0m"
+
+
+class Service:
+    """One process and its successors."""
+
+    def __init__(self, command: Command, screen: Screen, stop: Event) -> None:
+        self.name = command.name
+        self.status = 0
+        self._command, self._screen, self._stop = command, screen, stop
+        self._ends = Event()
+        self._restarts = deque[float]()
+        self._process = self._start()
+        self._watcher = Thread(target=self._watch, name=f"watch {self.name}")
+        self._watcher.start()
+
+    def terminate(self) -> None:
+        """Stop the process for good, gently."""
+        self._ends.set()
+        with suppress(ProcessLookupError):
+            self._process.terminate()
+
+    def wait(self, deadline: float) -> None:
+        """Wait until the process has ended; at `deadline`, of the monotonic clock, it is killed."""
+        self._watcher.join(max(0.0, deadline - monotonic()))
+        if self._watcher.is_alive():
+            self._screen.write(self.name, f"has not ended in {STOPS_WITHIN_SECONDS:g} s: killed")
+            kill_group(self._process.pid)
+            self._watcher.join()
+
+    def _start(self) -> subprocess.Popen[str]:
+        # A session of its own, so that Ctrl-C in the terminal reaches the supervisor only.
+        return subprocess.Popen(
+            self._command.arguments,
+            env=dict(self._command.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+
+    def _watch(self) -> None:
+        while True:
+            lines = self._run_to_end()
+            if self._ends.is_set():
+                return
+            self._print_end(lines)
+            if not self._may_restart():
+                self.status = exit_status(self._process.returncode)
+                self._stop.set()
+                return
+            if self._ends.wait(PAUSE_SECONDS):
+                return
+            self._process = self._start()
+            # A stop between the check and the start would miss the new process.
+            if self._ends.is_set():
+                self._process.terminate()
+
+    def _run_to_end(self) -> list[str]:
+        """Copy the output to the screen until the process has ended. Return the last lines of a quiet one."""
+        process, last = self._process, deque[str](maxlen=LAST_LINES)
+        reader = Thread(target=self._copy, args=[process, last])
+        reader.start()
+        process.wait()
+        # Children that outlive a killed parent would keep its port, its jobs and the pipe of its output.
+        kill_group(process.pid)
+        reader.join()
+        return list(last)
+
+    def _copy(self, process: subprocess.Popen[str], last: deque[str]) -> None:
+        assert process.stdout
+        with process.stdout as lines:
+            for line in lines:
+                if self._command.quiet:
+                    last.append(line.rstrip("\n"))
+                else:
+                    self._screen.write(self.name, line.rstrip("\n"))
+
+    def _print_end(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self._screen.write(self.name, line)
+
+    def _may_restart(self) -> bool:
+        """Decide about a restart, and print the reason."""
+        how = described(self._process.returncode)
+        if self._process.returncode == os.EX_CONFIG:
+            self._screen.write(
+                self.name, f"ended with {how}: not restarted, the configuration must be fixed first"
+            )
+            return False
+        now = monotonic()
+        while self._restarts and self._restarts[0] <= now - RESTARTS_COUNT_SECONDS:
+            self._restarts.popleft()
+        if len(self._restarts) >= MOST_RESTARTS:
+            self._screen.write(
+                self.name, f"ended with {how}: not restarted again after {MOST_RESTARTS} restarts in a minute"
+            )
+            return False
+        self._restarts.append(now)
+        number = len(self._restarts)
+        self._screen.write(
+            self.name,
+            f"ended with {how}: restarted, {number} restart{'s' * (number != 1)} in the last minute",
+        )
+        return True
+
+
+def supervise(first: Sequence[Command], then: Sequence[Command], output: IO[str] = sys.stdout) -> int:
+    """Run all commands until SIGINT, SIGTERM or SIGHUP, or until one of them cannot be restarted.
+
+    Those of `first` are started first and stopped after all others have ended, so that nothing loses a server
+    that it still needs. Return an exit status: 0 after a signal, else that of the process that failed.
+    """
+    stop = Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
+    screen = Screen(output, max(len(command.name) for command in (*first, *then)), stop)
+    groups: list[list[Service]] = []
+    try:
+        for commands in (first, then):
+            groups.append([])
+            for command in commands:
+                groups[-1].append(Service(command, screen, stop))
+        stop.wait()
+    finally:
+        for group in reversed(groups):
+            stop_all(group)
+    return next((service.status for group in groups for service in group if service.status), 0)
+
+
+def stop_all(services: Sequence[Service]) -> None:
+    for service in services:
+        service.terminate()
+    deadline = monotonic() + STOPS_WITHIN_SECONDS
+    for service in services:
+        service.wait(deadline)
+
+
+def kill_group(leader: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
+
+
+def exit_status(returncode: int) -> int:
+    return returncode if returncode > 0 else 128 - returncode if returncode else 1
+
+
+def described(returncode: int) -> str:
+    return signal.Signals(-returncode).name if returncode < 0 else str(returncode)
