@@ -15,6 +15,7 @@ from tecken.http import Reply, answers_errors
 from tecken.limits.headers import policies, states
 from tecken.limits.port import Caller, Cost, Limit, Scope, Verdict
 from tecken.metrics import LIMIT_DECISIONS
+from tecken.runtimeconfig.current import options
 from tecken.tokens.address import address, network
 from tecken.tokens.seen import seen
 
@@ -40,6 +41,8 @@ def limited(
     def guard(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResponse]:
         @answers_errors
         def counted(request: HttpRequest, *args: object, **kwargs: object) -> Reply:
+            if scope == "upload":
+                check_disk_space(request)
             if cost is not None:
                 spend(request, scope, cost(request))
             return view(request, *args, **kwargs)
@@ -55,6 +58,13 @@ def limited(
         return inner
 
     return guard
+
+
+def check_disk_space(request: HttpRequest) -> None:
+    """Raise CouldNotAsk when the body of an upload would fill a disk. Nothing of the body is read before."""
+    length = int(request.META.get("CONTENT_LENGTH") or 0)
+    # A body over the limit gets its 413, however full the disk is.
+    wiring.disk_space().check(min(length, options().upload_max_bytes))
 
 
 def upload_cost(request: HttpRequest) -> Cost:

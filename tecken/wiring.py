@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import redis
 from celery import current_app
@@ -39,6 +42,7 @@ from tecken.sources.chain import Chain
 from tecken.sources.files import OwnSymbols, stored_symbols
 from tecken.sources.places import own_files_for, page_files_for, source_for
 from tecken.sources.port import OwnFiles, PageFiles, Stored
+from tecken.sources.space import DiskSpace, Volume
 from tecken.sources.staging import Staging
 from tecken.sources.switch import Switched
 from tecken.store.accesses import Accesses
@@ -180,6 +184,19 @@ def try_files() -> OwnFiles:
 def staging() -> Staging:
     """What is on its way to either of them."""
     return Staging(bucket_for(settings.STORAGE_URL, inforce.patience))
+
+
+@once
+def disk_space() -> DiskSpace:
+    """Free space of the directories of this process. `check` before anything large is accepted."""
+    places = {"temporary files": Path(settings.SPOOL_DIR or gettempdir())}
+    for name, url in {"storage": settings.STORAGE_URL, "try storage": settings.TRY_STORAGE_URL}.items():
+        if url.startswith("file:"):
+            places[name] = Path(unquote(urlsplit(url).path))
+    database = settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3") and (file := Path(database["NAME"])).is_absolute():
+        places["the database"] = file.parent
+    return DiskSpace(Volume(name, path) for name, path in places.items())
 
 
 @once

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Iterator
 from http import HTTPStatus
 
 import orjson
@@ -17,7 +17,7 @@ from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
 from tecken.sources.port import compressed
 from tecken.sources.staging import Slot
-from tecken.tolls import limited, spend
+from tecken.tolls import check_disk_space, limited, spend
 from tecken.upload import direct
 from tecken.upload.models import Protocol, Upload
 from tecken.upload.shown import shown
@@ -101,7 +101,12 @@ def receive(request: HttpRequest, signed: str) -> HttpResponse:
         reply["Allow"] = "PUT"
         return reply
     raise_refusal(request)
-    direct.receive(signed, partial(streamed, request))
+
+    def read(limit: int) -> Iterator[bytes]:
+        check_disk_space(request)
+        return streamed(request, limit)
+
+    direct.receive(signed, read)
     return json_reply(b"{}")
 
 

@@ -1,0 +1,114 @@
+"""Free space of the directories that this site writes to.
+
+An upload that fills a disk does more harm than one that is refused: SQLite, the append-only file of a Redis
+server on the same disk and every conversion fail with it. So uploads stop while some space is left.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from tecken.errors import CouldNotAsk
+
+# What a file system keeps for root by default, and what most monitors warn of.
+RESERVE_SHARE = 0.05
+# Page files, journals and temporary files of what was accepted before. More would be wasted on large disks.
+RESERVE_MOST_BYTES = 4 << 30
+# A disk that is written to at 500 MB/s loses less than half of the largest reserve in this time.
+READING_SECONDS = 2.0
+# Retention, an operator or the end of other uploads make room; none of them is faster.
+RETRY_AFTER_SECONDS = 60.0
+
+
+class Volume(NamedTuple):
+    """A directory, which need not exist yet, and what it is for."""
+
+    name: str
+    directory: Path
+
+
+class Space(NamedTuple):
+    """One reading, in bytes."""
+
+    name: str
+    free: int
+    reserve: int
+
+    @property
+    def why_not(self) -> str:
+        """Return why nothing more should be written here; empty while there is room."""
+        return self.why_no_room_for(0)
+
+    def why_no_room_for(self, size: int) -> str:
+        if self.free - size >= self.reserve:
+            return ""
+        needed = f"{self.reserve:,} are kept free" + (f", and {size:,} are needed" if size else "")
+        return f"the disk of {self.name} is full: {self.free:,} bytes are free, {needed}"
+
+
+class DiskSpace:
+    """Readings of several volumes, each at most READING_SECONDS old."""
+
+    def __init__(self, volumes: Iterable[Volume], clock: Callable[[], float] = time.monotonic) -> None:
+        self._volumes = tuple(volumes)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._readings: tuple[Space, ...] = ()
+        self._read_at = float("-inf")
+
+    def check(self, size: int = 0) -> None:
+        """Check that `size` bytes more can be accepted.
+
+        Raises:
+            CouldNotAsk: with the reason and `retry_after`.
+        """
+        why = [text for space in self.readings() if (text := space.why_no_room_for(size))]
+        if why:
+            raise CouldNotAsk("; ".join(why), RETRY_AFTER_SECONDS)
+
+    def readings(self) -> tuple[Space, ...]:
+        """Return the free space of each volume that can be read."""
+        if self._is_old() and self._lock.acquire(blocking=not self._readings):
+            # One thread reads: a network file system may hang, and the others use the reading before.
+            try:
+                if self._is_old():
+                    self._readings = tuple(space for space in map(measured, self._volumes) if space)
+                    self._read_at = self._clock()
+            finally:
+                self._lock.release()
+        return self._readings
+
+    def last(self) -> tuple[Space, ...]:
+        """Return the last readings without a new one, for log lines and headers."""
+        return self._readings
+
+    def _is_old(self) -> bool:
+        return self._clock() - self._read_at >= READING_SECONDS
+
+
+def measured(volume: Volume) -> Space | None:
+    """Return the free space of `volume`, or None when its file system does not tell."""
+    try:
+        found = os.statvfs(existing(volume.directory))
+    except OSError:
+        return None
+    # Some network file systems have no sizes at all.
+    if not found.f_blocks:
+        return None
+    # What an unprivileged process may use, which is less than what is free.
+    free, total = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+    return Space(volume.name, free, reserve_of(total))
+
+
+def reserve_of(total: int) -> int:
+    return min(int(total * RESERVE_SHARE), RESERVE_MOST_BYTES)
+
+
+def existing(directory: Path) -> Path:
+    """Return `directory` or its nearest parent that exists: storage appears with the first write."""
+    return next((path for path in (directory, *directory.parents) if path.exists()), Path("/"))
