@@ -1,8 +1,10 @@
-"""The worker's entrance: `celery -A tecken worker`, and that of `celery -A tecken beat`."""
+"""Entry point of `celery -A tecken worker` and of `celery -A tecken beat`."""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Mapping
 
 from celery import Celery
 from celery.signals import beat_init, celeryd_init
@@ -10,6 +12,24 @@ from celery.signals import beat_init, celeryd_init
 from tecken.servers.entrance import entrance
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tecken.settings")
+
+
+NO_EMBEDDED_BEAT = (
+    "❌ Configuration validation failed: a worker cannot run beat (--beat, -B); "
+    "start beat as a process of its own: celery -A tecken beat"
+)
+
+
+@celeryd_init.connect  # type: ignore[untyped-decorator]
+def refuse_beat(options: Mapping[str, object] | None = None, **_more: object) -> None:
+    """End a worker that was started with a beat inside.
+
+    billiard closes the open files of the process that it forks for beat, among them those of the metrics.
+    Such a beat prints tracebacks and never follows the runtime configuration.
+    """
+    if (options or {}).get("beat"):
+        print(NO_EMBEDDED_BEAT, file=sys.stderr, flush=True)
+        raise SystemExit(os.EX_CONFIG)
 
 
 @celeryd_init.connect  # type: ignore[untyped-decorator]

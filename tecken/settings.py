@@ -287,12 +287,17 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"ours": {"()": "tecken.logs.formats.formatter"}},
-    "filters": {"only_mistakes": {"()": "tecken.logs.formats.OnlyMistakes"}},
+    "filters": {
+        "only_mistakes": {"()": "tecken.logs.formats.OnlyMistakes"},
+        "routine": {"()": "tecken.logs.formats.Routine"},
+    },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "ours"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "django.request": {"level": "ERROR", "filters": ["only_mistakes"]},
         "uvicorn": {"level": "WARNING"},
+        "celery.app.trace": {"filters": ["routine"]},
+        "celery.worker.strategy": {"filters": ["routine"]},
     },
 }
 

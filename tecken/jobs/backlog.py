@@ -41,17 +41,29 @@ class Worker(NamedTuple):
 
 
 class Backlog(NamedTuple):
-    """`unacknowledged` jobs are with a worker: they run, or wait there for a process or for their time."""
+    """`unacknowledged` jobs are with a worker: they run, or wait there for a process or for their time.
+
+    `scheduled` ones, waiting or unacknowledged, were sent by beat. `beat`: one is running.
+    """
 
     queues: tuple[Queue, ...]
     unacknowledged: int
     oldest_unacknowledged_seconds: float | None
     workers: tuple[Worker, ...]
     dead: int
+    scheduled: int
+    beat: bool
 
     @property
     def depth(self) -> int:
-        return sum(queue.ready for queue in self.queues) + self.unacknowledged
+        """Return the number of jobs to be done, without scheduled ones.
+
+        Those come and end several times a minute, and the job that takes the samples for the charts is one of
+        them: it would always count itself.
+        """
+        jobs = sum(queue.ready for queue in self.queues) + self.unacknowledged
+        # Records of jobs whose messages were deleted by hand stay for up to an hour.
+        return max(0, jobs - self.scheduled)
 
 
 def backlog(client: redis.Redis) -> Backlog:
@@ -63,11 +75,13 @@ def backlog(client: redis.Redis) -> Backlog:
     asked.hgetall(keys.WORKERS)
     asked.hgetall(keys.CANARIES)
     asked.hlen(keys.DEAD)
+    asked.zcard(keys.SCHEDULED)
+    asked.exists(keys.BEAT)
     for queue in keys.QUEUES:
         for priority in keys.PRIORITIES:
             asked.llen(keys.waiting(queue, priority))
             asked.lindex(keys.waiting(queue, priority), -1)
-    (seconds, micros), unacked, first, workers, canaries, dead, *lists = asked.execute()
+    (seconds, micros), unacked, first, workers, canaries, dead, scheduled, beat, *lists = asked.execute()
     now = seconds + micros / 1e6
     each = 2 * len(keys.PRIORITIES)
     told = [lists[i : i + each] for i in range(0, len(lists), each)]
@@ -80,6 +94,8 @@ def backlog(client: redis.Redis) -> Backlog:
         oldest_unacknowledged_seconds=max(0.0, now - first[0][1]) if first else None,
         workers=tuple(sorted(_workers(workers, now))),
         dead=dead,
+        scheduled=scheduled,
+        beat=bool(beat),
     )
 
 

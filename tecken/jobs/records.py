@@ -17,6 +17,9 @@ from tecken.jobs import keys
 FORGOTTEN_DAYS = 7
 """A job that was started and never ended comes back long before, or never."""
 
+# No scheduled job expires later (CELERY_BEAT_SCHEDULE).
+LONGEST_EXPIRY_SECONDS = 3600
+
 
 @dataclass(frozen=True)
 class Letter:
@@ -78,12 +81,21 @@ class Records:
         ids = list(jobs)
         return int(self._client.hdel(keys.DEAD, *ids)) if ids else 0
 
+    def schedule(self, job: str) -> None:
+        """Record a job that beat sends, which nobody waits for."""
+        self._client.zadd(keys.SCHEDULED, {job: time.time()})
+
     def canary(self, queue: str, waited: float) -> None:
-        """The newest one of this queue waited for so many seconds."""
-        self._client.hset(keys.CANARIES, queue, f"{waited} {time.time()}")
+        """Record the newest canary of this queue, which waited for so many seconds.
+
+        The time is the server's: those who read it may run on a host with another clock.
+        """
+        seconds, micros = self._client.time()
+        self._client.hset(keys.CANARIES, queue, f"{waited} {seconds + micros / 1e6}")
 
     def clean(self) -> None:
-        """Forgets starts of jobs that were lost with their message: the queue was emptied by hand."""
+        """Remove records of jobs that were lost with their message, because the queue was emptied by hand."""
+        self._client.zremrangebyscore(keys.SCHEDULED, "-inf", time.time() - LONGEST_EXPIRY_SECONDS)
         old = time.time() - FORGOTTEN_DAYS * 86_400
         jobs = self._client.zrangebyscore(keys.STARTED, "-inf", old)
         if jobs:
@@ -94,6 +106,7 @@ class Records:
     def _forget(self, done: Any, jobs: Any) -> None:
         done.hdel(keys.STARTS, *jobs)
         done.zrem(keys.STARTED, *jobs)
+        done.zrem(keys.SCHEDULED, *jobs)
 
 
 def _letter(document: bytes | str) -> Letter:

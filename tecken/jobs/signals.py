@@ -7,8 +7,10 @@ sent, and one that no job can be made of is kept.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
+import redis
 from celery.signals import (
     beat_init,
     before_task_publish,
@@ -62,6 +64,10 @@ def unpin(task: Any, **_more: object) -> None:
 @before_task_publish.connect  # type: ignore[untyped-decorator]
 def say_when(headers: dict[str, Any], **_more: object) -> None:
     headers["sent"] = time.time()
+    if headers.get("celery_beat_task"):
+        # A failure here must not stop the job. Without Redis it is not sent anyway.
+        with suppress(redis.RedisError):
+            records().schedule(headers["id"])
 
 
 @task_unknown.connect  # type: ignore[untyped-decorator]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import cache
 from typing import Any
 
 import orjson
@@ -49,6 +50,26 @@ class OnlyMistakes(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         return bool(record.exc_info)
+
+
+class Routine(logging.Filter):
+    """Filter that lowers Celery's lines about scheduled jobs to DEBUG: there are dozens of them a minute."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        data = getattr(record, "data", None)
+        if (
+            record.levelno != logging.INFO
+            or not isinstance(data, dict)
+            or data.get("name") not in _scheduled()
+        ):
+            return True
+        record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+        return logging.getLogger().isEnabledFor(logging.DEBUG)
+
+
+@cache
+def _scheduled() -> frozenset[str]:
+    return frozenset(entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values())
 
 
 def _of_the_job(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

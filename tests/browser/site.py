@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +13,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import redis
 
 from tecken.jobs.records import Letter, Records
-from tests.system.site import Site
+from tests.system.site import Site, end
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 STACK = (SAMPLES / "stack.json").read_text()
@@ -45,13 +46,15 @@ WRITE_MISSES = "from tecken.download.tasks import write_misses; write_misses()"
 class BrowsedSite(Site):
     worker: tuple[str, ...] = (
         *("-m", "celery", "--quiet", "-A", "tecken", "worker", "--loglevel", "error"),
-        *("--concurrency", "2", "--beat"),
+        *("--concurrency", "2"),
     )
+    beat = ("-m", "celery", "--quiet", "-A", "tecken", "beat", "--loglevel", "error")
 
     def __init__(self, home: Path, **environment: str) -> None:
         super().__init__(home, None, **environment)
         self._options = {"symbolicate_deadline_seconds": 20}  # what a worker on a busy machine needs
         self.shared = ""
+        self._beat: subprocess.Popen[bytes] | None = None
         self._tokens: dict[str, str] = {}
 
     def _start(self) -> None:
@@ -65,6 +68,14 @@ class BrowsedSite(Site):
         self.shared = self._share(STACK)
         self.bury(GIVEN_UP)
         self.manage("config", "set", "log_level", "INFO", "--why", "quiet again")
+
+    def start_worker(self) -> None:
+        super().start_worker()
+        self._beat = self._python([*self.beat])
+
+    def stop_worker(self) -> None:
+        end(self._beat)
+        super().stop_worker()
 
     def run(self, code: str) -> None:
         self.manage("shell", "--no-imports", "--command", code)

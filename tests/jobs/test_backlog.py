@@ -9,8 +9,8 @@ from tecken import wiring
 from tecken.celery import app
 from tecken.jobs import keys
 from tecken.jobs.backlog import Backlog, Queue, backlog
-from tecken.jobs.records import Letter, records
-from tecken.jobs.tasks import canary
+from tecken.jobs.records import LONGEST_EXPIRY_SECONDS, Letter, records
+from tecken.jobs.tasks import canary, clean
 from tests.jobs.traced import traced
 from tests.support.redis_server import free_port
 
@@ -28,7 +28,13 @@ def queue(name: str) -> Queue:
 def test_nothing_is_there() -> None:
     empty = dict.fromkeys(keys.PRIORITIES, 0)
     assert now() == Backlog(
-        tuple(Queue(name, 0, empty, None, None, None) for name in keys.QUEUES), 0, None, (), 0
+        queues=tuple(Queue(name, 0, empty, None, None, None) for name in keys.QUEUES),
+        unacknowledged=0,
+        oldest_unacknowledged_seconds=None,
+        workers=(),
+        dead=0,
+        scheduled=0,
+        beat=False,
     )
 
 
@@ -43,6 +49,48 @@ def test_every_priority_of_every_queue_counts_and_so_does_what_is_unacknowledged
         assert now().oldest_unacknowledged_seconds is not None
         message.ack()
     assert now().depth == 29
+
+
+def test_backlog_scheduled_jobs_do_not_count_until_they_have_ended() -> None:
+    """The job that takes the samples for the charts is one of them, and counted itself."""
+    send_scheduled("one", "two")
+    app.send_task("any", queue="convert")
+    assert (sum(queue.ready for queue in now().queues), now().scheduled, now().depth) == (3, 2, 1)
+    wiring.queue_client().delete("housekeeping")
+    records().end("one")
+    records().end("two")
+    assert (now().scheduled, now().depth) == (0, 1)
+
+
+def test_backlog_scheduled_jobs_whose_messages_were_deleted_do_not_make_it_negative() -> None:
+    send_scheduled("one")
+    wiring.queue_client().delete("housekeeping")
+    assert now().depth == 0
+
+
+def test_clean_removes_scheduled_jobs_that_must_have_expired() -> None:
+    send_scheduled("old", "new")
+    wiring.queue_client().zincrby(keys.SCHEDULED, -LONGEST_EXPIRY_SECONDS - 60, "old")
+    clean()
+    assert wiring.queue_client().zrange(keys.SCHEDULED, 0, -1) == [b"new"]
+    longest = max(entry["options"]["expires"] for entry in app.conf.beat_schedule.values())
+    assert longest <= LONGEST_EXPIRY_SECONDS
+
+
+def send_scheduled(*ids: str) -> None:
+    """Send jobs as beat does."""
+    for number in ids:
+        app.send_task(
+            "any", task_id=number, queue="housekeeping", headers={"celery_beat_task": True}, expires=60
+        )
+
+
+def test_canary_age_is_by_the_clock_of_the_server() -> None:
+    """Where a worker's clock is wrong, the age would be, too."""
+    records().canary("convert", 0.5)
+    seconds, _micros = wiring.queue_client().time()
+    ended = float(wiring.queue_client().hget(keys.CANARIES, "convert").split()[1])
+    assert ended == pytest.approx(seconds, abs=5)
 
 
 def test_the_oldest_is_the_one_that_is_next() -> None:

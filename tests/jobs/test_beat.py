@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tecken import wiring
 from tecken.celery import app
-from tecken.jobs.beat import LAST, LEASE_SECONDS, LOCK, LOOK_SECONDS, OneBeat
+from tecken.jobs.beat import LAST, LEASE_SECONDS, LOOK_SECONDS, OneBeat
+from tecken.jobs.keys import BEAT, SCHEDULED
 from tecken.settings import CELERY_BEAT_SCHEDULE
 from tests.support.queue_away import queue_away
 
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("clear_redis_cache")
 
 
@@ -45,9 +51,9 @@ def test_of_many_one_sends() -> None:
 def test_it_holds_on_for_as_long_as_it_ticks() -> None:
     one = beat()
     ticks(one)
-    wiring.queue_client().pexpire(LOCK, 1_000)
+    wiring.queue_client().pexpire(BEAT, 1_000)
     ticks(one)
-    left = wiring.queue_client().pttl(LOCK)
+    left = wiring.queue_client().pttl(BEAT)
     assert 1_000 < left <= LEASE_SECONDS * 1000
 
 
@@ -56,7 +62,7 @@ def test_another_goes_on_where_one_ended() -> None:
     ticks(one)
     one.close()
     assert ticks(other) <= LOOK_SECONDS
-    assert wiring.queue_client().exists(LOCK)
+    assert wiring.queue_client().exists(BEAT)
     assert sent() == 1
     wiring.queue_client().hincrbyfloat(LAST, "hourly", -3600)
     other.close()
@@ -67,7 +73,7 @@ def test_another_goes_on_where_one_ended() -> None:
 def test_one_that_lost_its_turn_waits() -> None:
     one, other = beat(), beat()
     ticks(one)
-    wiring.queue_client().delete(LOCK, LAST)  # it stood still for too long
+    wiring.queue_client().delete(BEAT, LAST)  # it stood still for too long
     ticks(other)
     assert sent() == 2
     wiring.queue_client().delete(LAST)
@@ -104,3 +110,27 @@ def test_what_is_sent_again_and_again_expires() -> None:
 def test_every_entry_names_a_task_there_is() -> None:
     app.loader.import_default_modules()
     assert {entry["task"] for entry in CELERY_BEAT_SCHEDULE.values()} <= set(app.tasks)
+
+
+def test_beat_sends_its_jobs_as_scheduled_ones() -> None:
+    ticks(beat())
+    assert wiring.queue_client().zcard(SCHEDULED) == 1
+
+
+def test_beat_logs_what_it_sends_at_debug(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("DEBUG"):
+        ticks(beat())
+    levels = {record.levelname for record in caplog.records if "hourly" in record.getMessage()}
+    assert levels == {"DEBUG"}
+
+
+def test_worker_with_embedded_beat_ends_with_a_reason() -> None:
+    done = start("worker", "--beat")
+    assert done.returncode == os.EX_CONFIG
+    assert "a worker cannot run beat (--beat, -B); start beat as a process of its own" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def start(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "celery", "--quiet", "-A", "tecken", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=ROOT)

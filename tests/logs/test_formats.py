@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from tecken.logs.about import about
-from tecken.logs.formats import OnlyMistakes, formatter
+from tecken.logs.formats import OnlyMistakes, Routine, formatter
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.shelf import Change
 from tecken.settings import BASE_DIR
@@ -130,3 +130,18 @@ def test_web_server_parent_process_writes_as_the_site_does() -> None:
     (line,) = map(orjson.loads, done.stderr.splitlines())
     shown = line["logger"], line["level"], line["event"]
     assert shown == ("uvicorn.error", "info", "Child process [2] died")
+
+
+@pytest.mark.parametrize(
+    ("task", "level", "passes"),
+    [
+        ("tecken.jobs.tasks.canary", logging.INFO, False),
+        ("tecken.jobs.tasks.canary", logging.ERROR, True),
+        ("tecken.symbolicate.tasks.convert", logging.INFO, True),
+    ],
+)
+def test_routine_scheduled_job_that_is_well_is_debug(task: str, level: int, passes: bool) -> None:
+    record = logging.LogRecord("celery.app.trace", level, "", 0, "Task done", (), None)
+    record.data = {"name": task, "id": "1"}
+    assert Routine().filter(record) == passes
+    assert record.levelno == (level if passes else logging.DEBUG)
