@@ -161,6 +161,14 @@ LIST = (
     ),
     Metric("tecken_queue_dead", "gauge", (), "site", "Jobs that were given up."),
     Metric("tecken_workers", "gauge", (), "site", "Workers that are there."),
+    Metric("tecken_disk_free_bytes", "gauge", ("directory",), "process", "Free space of a directory."),
+    Metric(
+        "tecken_disk_reserve_bytes",
+        "gauge",
+        ("directory",),
+        "process",
+        "Uploads are refused while less is free.",
+    ),
 )
 METRICS = {metric.name: metric for metric in LIST}
 

@@ -17,6 +17,7 @@ from kombu.exceptions import KombuError
 
 from tecken import inforce, redisclient, waiting
 from tecken.breaker import Breaker
+from tecken.canaries import CanaryWatch
 from tecken.errors import CouldNotAsk, StoreAway
 from tecken.limits.memory import MemoryLimiter
 from tecken.limits.port import Limiter
@@ -154,6 +155,12 @@ def queue_breaker() -> Breaker:
 
 
 @once
+def canary_watch() -> CanaryWatch:
+    """Judgement of the last look of health. Makes nothing else: log lines read it."""
+    return CanaryWatch()
+
+
+@once
 def page_store() -> PageStore:
     if settings.DEMO_MODE:
         return MemoryPageStore(DEMO_STORE_BYTES)
@@ -189,13 +196,13 @@ def staging() -> Staging:
 @once
 def disk_space() -> DiskSpace:
     """Free space of the directories of this process. `check` before anything large is accepted."""
-    places = {"temporary files": Path(settings.SPOOL_DIR or gettempdir())}
-    for name, url in {"storage": settings.STORAGE_URL, "try storage": settings.TRY_STORAGE_URL}.items():
+    places = {"temporary_files": Path(settings.SPOOL_DIR or gettempdir())}
+    for name, url in {"storage": settings.STORAGE_URL, "try_storage": settings.TRY_STORAGE_URL}.items():
         if url.startswith("file:"):
             places[name] = Path(unquote(urlsplit(url).path))
     database = settings.DATABASES["default"]
     if database["ENGINE"].endswith("sqlite3") and (file := Path(database["NAME"])).is_absolute():
-        places["the database"] = file.parent
+        places["database"] = file.parent
     return DiskSpace(Volume(name, path) for name, path in places.items())
 
 

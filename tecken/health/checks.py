@@ -25,6 +25,7 @@ from tecken.runtimeconfig import current
 from tecken.runtimeconfig.shelf import Report
 from tecken.servers.facts import Facts, facts, read
 from tecken.sources.port import FileKey
+from tecken.sources.space import Space
 
 logger = logging.getLogger(__name__)
 WRITTEN, WRITTEN_FOR = ":1:heartbeat", timedelta(seconds=1)  # named as Django's cache does
@@ -59,8 +60,17 @@ def _server(client: redis.Redis) -> Server:
 
 
 def queue() -> Backlog:
-    with _heard(wiring.queue_breaker()):
-        return backlog(wiring.queue_client())
+    watch = wiring.canary_watch()
+    try:
+        with _heard(wiring.queue_breaker()):
+            now = backlog(wiring.queue_client())
+    except redis.RedisError:
+        watch.excuse()
+        raise
+    if current.is_under_maintenance():
+        watch.excuse()
+    watch.judge({queue.name: queue.canary_age for queue in now.queues})
+    return now
 
 
 @contextmanager
@@ -98,6 +108,11 @@ def storage() -> None:
         raise CouldNotAsk("it does not answer") from error
 
 
+def disk() -> tuple[Space, ...]:
+    """Return the free space of each directory that this process writes to, also when it is too little."""
+    return wiring.disk_space().readings()
+
+
 def processes() -> list[Report]:
     """What each has in force. Raises CouldNotAsk."""
     return current.shelf().reports()
@@ -113,6 +128,7 @@ def looks() -> Looks:
             Check("queue", queue, stands=REDIS_STANDS),
             Check("database", database, stands=DATABASE_STANDS),
             Check("storage", storage, STORAGE_EVERY, STORAGE_STANDS),
+            Check("disk", disk, stands=STORAGE_STANDS),
             Check("processes", processes, stands=REDIS_STANDS),
         ),
         settings.HEALTH_CHECK_SECONDS,

@@ -24,6 +24,11 @@ def figures() -> Iterator[Figure]:
     yield Figure("tecken_state", [({"state": mode}, mode in now) for mode in modes.MODES])
     yield from _configuration(seen)
     yield from _redis({name: server.facts for name in (CACHE, STORE) if (server := seen.server(name))})
+    spaces = seen.answers["disk"].value or ()
+    yield Figure("tecken_disk_free_bytes", [({"directory": space.name}, space.free) for space in spaces])
+    yield Figure(
+        "tecken_disk_reserve_bytes", [({"directory": space.name}, space.reserve) for space in spaces]
+    )
     if seen.backlog:
         yield from _queue(seen.backlog)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from django.conf import settings
 from dockerflow.version import get_version
 
 from tecken import modes, wiring
+from tecken.canaries import LATE_SECONDS, PERIOD_SECONDS
 from tecken.health.checks import Server, looks
 from tecken.health.drift import Drift
 from tecken.health.looks import Answer
@@ -16,6 +17,7 @@ from tecken.jobs.backlog import Backlog, Worker
 from tecken.jobs.keys import QUEUES
 from tecken.runtimeconfig import current
 from tecken.servers.judge import CACHE, STORE, Problem, judged
+from tecken.sources.space import Space
 
 Status = Literal["healthy", "degraded", "unhealthy"]
 Document = dict[str, Any]
@@ -71,9 +73,9 @@ def health() -> tuple[Document, int]:
         "state": modes.modes(),
         "maintenance": current.is_under_maintenance(),
         **parts,
-        "problems": [*_errors(seen), *seen.changes],
+        "problems": [*_errors(seen), *seen.changes, *_findings(seen, parts)],
     }
-    return document, 503 if status == "unhealthy" and _production() else 200
+    return document, 503 if _is_down(parts) and _production() else 200
 
 
 def redis_details() -> Document:
@@ -85,6 +87,7 @@ def redis_details() -> Document:
         "demo_mode": settings.DEMO_MODE,
         "store": _backend(seen, STORE),
         "worker": _worker(seen.backlog),
+        "beat": _beat(seen.backlog),
         "changes": list(seen.changes),
         "problems": [problem._asdict() for problem in seen.problems],
     }
@@ -96,23 +99,44 @@ def _parts(seen: Sight) -> dict[str, Document]:
         "queue": _queue(seen),
         "store": _backend(seen, STORE),
         "database": _part(seen, "database"),
-        "storage": _part(seen, "storage"),
+        "storage": _storage(seen),
+        "disk": _disk(seen),
         "worker": _worker(seen.backlog),
+        "beat": _beat(seen.backlog),
         "config": _config(seen.answers["processes"]),
     }
 
 
+def _is_down(parts: Mapping[str, Document]) -> bool:
+    """Return whether nothing is right here: without redis-cache nothing is, without anything else much is.
+
+    Stalled jobs are no reason for a load balancer to leave: every other site of the same queue has them, too.
+    """
+    return any(parts[name]["status"] != "connected" for name in ("redis", "queue"))
+
+
 def _status(seen: Sight, parts: Mapping[str, Document]) -> Status:
-    """Nothing is right without redis-cache; without anything else much is."""
-    if any(parts[name]["status"] != "connected" for name in ("redis", "queue")):
+    if _is_down(parts) or parts["beat"]["status"] == "stalled":
         return "unhealthy"
-    well = (
+    is_well = (
         all(parts[name]["status"] == "connected" for name in ("store", "database", "storage"))
+        and parts["disk"]["status"] == "free"
         and (parts["worker"]["status"] == "alive" or current.is_under_maintenance())
         and not (parts["config"]["stale"] or parts["config"]["bad"])
+        and not parts["queue"]["dead"]
         and not _errors(seen)
     )
-    return "healthy" if well else "degraded"
+    return "healthy" if is_well else "degraded"
+
+
+def _findings(seen: Sight, parts: Mapping[str, Document]) -> Iterator[str]:
+    """Yield what a person has to do something about."""
+    if why := parts["beat"].get("why"):
+        yield f"jobs are stalled: {why}"
+    yield from _full(seen)
+    if dead := parts["queue"].get("dead"):
+        were = "jobs were" if dead != 1 else "job was"
+        yield f"{dead:,} {were} given up: read the reasons in /jobs/, then retry or drop"
 
 
 def _errors(seen: Sight) -> list[str]:
@@ -122,6 +146,37 @@ def _errors(seen: Sight) -> list[str]:
 def _part(seen: Sight, name: str) -> Document:
     why = seen.why_not(name)
     return {"status": "disconnected", "why": why} if why else {"status": "connected"}
+
+
+def _storage(seen: Sight) -> Document:
+    """`full` before it is: what is left belongs to jobs that were accepted before."""
+    part = _part(seen, "storage")
+    why = [
+        space.why_not for space in _spaces(seen) if space.name in ("storage", "try_storage") and space.why_not
+    ]
+    return {"status": "full", "why": "; ".join(why)} if why and part["status"] == "connected" else part
+
+
+def _disk(seen: Sight) -> Document:
+    answer = seen.answers["disk"]
+    full = "; ".join(_full(seen))
+    if why := answer.why or full:
+        status = {"status": "full" if full else "unknown", "why": why}
+    else:
+        status = {"status": "free"}
+    return {
+        **status,
+        "free_bytes": {space.name: space.free for space in _spaces(seen)},
+        "reserve_bytes": {space.name: space.reserve for space in _spaces(seen)},
+    }
+
+
+def _spaces(seen: Sight) -> Sequence[Space]:
+    return seen.answers["disk"].value or ()
+
+
+def _full(seen: Sight) -> list[str]:
+    return [space.why_not for space in _spaces(seen) if space.why_not]
 
 
 def _backend(seen: Sight, name: str) -> Document:
@@ -156,6 +211,42 @@ def _worker(now: Backlog | None) -> Document:
         "heard_seconds": _rounded(min((worker.heard for worker in alive), default=None)),
         "unserved": unserved,
     }
+
+
+def _beat(now: Backlog | None) -> Document:
+    """Return whether canaries get through: the only proof that beat, queue and workers do their work."""
+    if now is None:
+        return {"status": "unknown", "canary_age_seconds": None}
+    ages = [queue.canary_age for queue in now.queues]
+    known = [age for age in ages if age is not None]
+    oldest = _rounded(max(known)) if len(known) == len(ages) else None
+    if current.is_under_maintenance():
+        return {"status": "paused", "canary_age_seconds": oldest}
+    if late := wiring.canary_watch().late:
+        return {"status": "stalled", "canary_age_seconds": oldest, "why": _why_stalled(now, late)}
+    return {"status": "alive" if _are_fresh(ages) else "starting", "canary_age_seconds": oldest}
+
+
+def _are_fresh(ages: Sequence[float | None]) -> bool:
+    return all(age is not None and age <= LATE_SECONDS for age in ages)
+
+
+def _why_stalled(now: Backlog, late: Sequence[str]) -> str:
+    """Return the cause that explains most: beat sends the canaries, and workers take them."""
+    unserved = [
+        queue for queue in _unserved([worker for worker in now.workers if worker.alive]) if queue in late
+    ]
+    if not now.beat and not settings.DEMO_MODE:
+        cause = "no beat is running"
+    elif unserved:
+        cause = f"no worker takes jobs of {', '.join(unserved)}"
+    else:
+        cause = "all workers are busy or stuck"
+    ages = {queue.name: queue.canary_age for queue in now.queues}
+    seen = ", ".join(
+        f"{name} {'never' if ages[name] is None else f'{ages[name]:.0f} s ago'}" for name in late
+    )
+    return f"{cause}; the last test job came through {seen} (expected every {PERIOD_SECONDS:.0f} s)"
 
 
 def _unserved(alive: Sequence[Worker]) -> list[str]:

@@ -69,7 +69,7 @@ class Routine(logging.Filter):
 
 @cache
 def _scheduled() -> frozenset[str]:
-    return frozenset(entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values())
+    return frozenset(str(entry["task"]) for entry in settings.CELERY_BEAT_SCHEDULE.values())
 
 
 def _of_the_job(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -26,7 +26,7 @@ RETRY_AFTER_SECONDS = 60.0
 
 
 class Volume(NamedTuple):
-    """A directory, which need not exist yet, and what it is for."""
+    """A directory, which need not exist yet. Its name is that of what it is for, with underscores."""
 
     name: str
     directory: Path
@@ -40,6 +40,10 @@ class Space(NamedTuple):
     reserve: int
 
     @property
+    def title(self) -> str:
+        return self.name.replace("_", " ")
+
+    @property
     def why_not(self) -> str:
         """Return why nothing more should be written here; empty while there is room."""
         return self.why_no_room_for(0)
@@ -48,7 +52,7 @@ class Space(NamedTuple):
         if self.free - size >= self.reserve:
             return ""
         needed = f"{self.reserve:,} are kept free" + (f", and {size:,} are needed" if size else "")
-        return f"the disk of {self.name} is full: {self.free:,} bytes are free, {needed}"
+        return f"the disk of {self.title} is full: {self.free:,} bytes are free, {needed}"
 
 
 class DiskSpace:

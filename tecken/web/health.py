@@ -19,18 +19,20 @@ from tecken.servers.judge import CACHE, STORE
 from tecken.web.door import open_page
 from tecken.web.menu import OPERATE
 from tecken.web.queues import HOURS, drawn, hours_in
-from tecken.web.templatetags.site import count, seconds
+from tecken.web.templatetags.site import count, seconds, size
 
 HEADLINES: Mapping[str, str] = {
     "healthy": "All is well",
-    "degraded": "Something is missing",
-    "unhealthy": "Most of it is missing",
+    "degraded": "Something needs attention",
+    "unhealthy": "Does not work as it should",
 }
 STATES: Mapping[Mode, str] = {
     "stale-config": "changes of the configuration are not heard of; the last values hold",
     "store-away": "pages are read from their files: right as ever, and slower",
     "local-limits": "each process gives its own share of a limit",
     "queue-down": "modules that nobody has asked for before cannot be converted",
+    "jobs-stalled": "uploads wait for their conversion, charts and cleaning for their time",
+    "disk-full": "uploads are refused; symbolication and downloads continue",
     "maintenance": "the site is shut, but for health and staff",
 }
 DOES = {
@@ -46,6 +48,9 @@ WITHOUT = {
     "database": "Without it nobody logs in or uploads. Symbolication and downloads go on.",
     "storage": "Without it only what is in memory or in the store is served.",
 }
+WITHOUT_SPACE = (
+    "Uploads are refused until there is room. keep_regular_days and keep_try_days say what is deleted."
+)
 TITLES = {
     "redis": "redis-cache",
     "queue": "Queue",
@@ -85,7 +90,7 @@ def health(request: HttpRequest) -> HttpResponse:
     context = {
         "section": "health",
         "status": document["status"],
-        "headline": HEADLINES[document["status"]],
+        "headline": headline(document),
         "document": document,
         "states": [(state, STATES[state]) for state in document["state"] if state in STATES],
         "parts": list(_parts(document)),
@@ -94,6 +99,15 @@ def health(request: HttpRequest) -> HttpResponse:
         "choices": HOURS,
     }
     return render(request, "health/page.html", context | _for_operators(request))
+
+
+def headline(document: Document) -> str:
+    """Return one line about the whole site that claims no more than is true."""
+    if document["status"] != "healthy":
+        return HEADLINES[document["status"]]
+    if document["maintenance"]:
+        return "Under maintenance"
+    return "Uploads are closed" if current.uploads_closed() else HEADLINES["healthy"]
 
 
 def _for_operators(request: HttpRequest) -> dict[str, Any]:
@@ -121,8 +135,12 @@ def _parts(document: Document) -> Iterator[Part]:
         why = told.get("why", "")
         well = told["status"] == "connected"
         doing = _queue(told) if name == "queue" and well else DOES.get(name, "")
-        yield Part(title, well, "answers" if well else f"away ({why})", doing if well else WITHOUT[name])
+        word = "answers" if well else "full" if told["status"] == "full" else f"away ({why})"
+        detail = doing if well else WITHOUT_SPACE if told["status"] == "full" else WITHOUT[name]
+        yield Part(title, well, word, detail)
+    yield _disk(document["disk"])
     yield _workers(document["worker"])
+    yield _beat(document["beat"])
     yield _configuration(document["config"])
 
 
@@ -131,6 +149,33 @@ def _queue(told: Document) -> str:
     oldest = told["oldest_seconds"]
     waits = f", the next one for {seconds(oldest)}" if oldest is not None else ""
     return f"{count(told['queue_depth'])} job{'s' * (told['queue_depth'] != 1)} to be done{waits}{dead}"
+
+
+def _disk(told: Document) -> Part:
+    free = ", ".join(
+        f"{size(number)} for {name.replace('_', ' ')}" for name, number in told["free_bytes"].items()
+    )
+    if told["status"] == "free":
+        return Part("Disk", True, "has room", f"free: {free}")
+    word = "full" if told["status"] == "full" else "not known"
+    detail = f"{told['why']}. {WITHOUT_SPACE}" if told["status"] == "full" else told["why"]
+    return Part("Disk", False, word, detail)
+
+
+def _beat(told: Document) -> Part:
+    age = told["canary_age_seconds"]
+    seen = f"the last test job came through {seconds(age)} ago" if age is not None else ""
+    match told["status"]:
+        case "stalled":
+            return Part("Beat", False, "stalled", told["why"])
+        case "unknown":
+            return Part("Beat", False, "not known", "The queue is away.")
+        case "paused":
+            return Part("Beat", True, "paused", "Workers take no jobs under maintenance.")
+        case "starting":
+            return Part("Beat", True, "starting", seen or "no test job has come through yet")
+        case _:
+            return Part("Beat", True, "at work", seen)
 
 
 def _workers(told: Document) -> Part:

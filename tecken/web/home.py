@@ -22,6 +22,7 @@ from tecken.symbolicate import views
 from tecken.tokens.models import Token
 from tecken.upload.models import Upload
 from tecken.web.door import open_page
+from tecken.web.health import headline
 from tecken.web.help import address_of_site
 from tecken.web.menu import VIEW_UPLOADS, menu
 from tecken.web.pulse import pulse
@@ -34,15 +35,23 @@ PARTS = {
     "store": "redis-store",
     "database": "Database",
     "storage": "Storage",
+    "disk": "Disk",
     "worker": "Workers",
+    "beat": "Beat",
 }
 SAYS = {
     "connected": "works",
     "alive": "at work",
+    "free": "has room",
+    "full": "full",
+    "starting": "starting",
+    "paused": "paused",
+    "stalled": "stalled",
     "disconnected": "does not answer",
     "missing": "not there",
     "unknown": "not known",
 }
+WELL = ("connected", "alive", "free", "starting", "paused")
 ABOUT = {
     "symbolicate": "Paste a crash, read functions, files and lines.",
     "explain": "Why has a module no symbols?",
@@ -102,6 +111,7 @@ def _state() -> dict[str, object]:
     document, _status = health()
     return {
         "status": document["status"],
+        "headline": headline(document),
         "closed": current.maintenance(),
         "uploads_closed": current.uploads_closed(),
         "parts": [_part(document[key], name) for key, name in PARTS.items()],
@@ -111,7 +121,7 @@ def _state() -> dict[str, object]:
 def _part(document: Document, name: str) -> Part:
     status = document["status"]
     number = f"{document['workers']} " if document.get("workers") and status == "alive" else ""
-    return Part(name, status in ("connected", "alive"), number + SAYS[status])
+    return Part(name, status in WELL, number + SAYS[status])
 
 
 def _pulse() -> dict[str, object]:

@@ -45,7 +45,7 @@ def test_all_is_well(client: Client) -> None:
     document = told(client)
     assert list(document) == [
         *("status", "version", "environment", "state", "maintenance", "redis", "queue", "store"),
-        *("database", "storage", "worker", "config", "problems"),
+        *("database", "storage", "disk", "worker", "beat", "config", "problems"),
     ]
     assert (document["status"], document["maintenance"], document["state"]) == ("healthy", False, ["ok"])
     assert document["redis"] == document["store"] == REDIS
@@ -57,6 +57,9 @@ def test_all_is_well(client: Client) -> None:
     heard = document["worker"].pop("heard_seconds")
     assert heard >= 0
     assert document["worker"] == {"status": "alive", "workers": 1, "unserved": []}
+    assert document["disk"]["status"] == "free"
+    assert document["disk"]["free_bytes"].keys() >= {"temporary_files", "storage"}
+    assert document["beat"] == {"status": "starting", "canary_age_seconds": None}
     assert document["config"].items() >= {"stale": False, "bad": 0}.items()
     assert document["problems"] == []
 

@@ -34,7 +34,7 @@ def test_space_below_its_reserve_has_a_reason(free: int, size: int, has_room: bo
 
 
 def test_check_of_more_than_is_free_raises_with_reason_and_retry_after(tmp_path: Path) -> None:
-    space = DiskSpace([Volume("temporary files", tmp_path)])
+    space = DiskSpace([Volume("temporary_files", tmp_path)])
     space.check()
     with pytest.raises(
         CouldNotAsk, match=r"the disk of temporary files is full: [\d,]+ bytes are free"

@@ -52,9 +52,7 @@ class SiteWithBeat(Site):
             end(process)
 
     def processes(self) -> list[dict[str, Any]]:
-        reply = httpx.get(
-            f"{self.url}/api/config/processes/", headers={"Auth-Token": self.token()}, timeout=30
-        )
+        reply = httpx.get(f"{self.url}/api/config/processes/", headers={"Auth-Token": self.token}, timeout=30)
         reply.raise_for_status()
         rows: list[dict[str, Any]] = reply.json()["processes"]
         return rows

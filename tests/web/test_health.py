@@ -68,7 +68,7 @@ def test_operators_see_them(client: Client, viewer: User, shelf: MemoryShelf) ->
 
 def test_no_worker_is_there(client: Client) -> None:
     page = text(shown(client))
-    assert "Something is missing degraded" in page
+    assert "Something needs attention degraded" in page
     assert "Nobody takes jobs of convert, upload, housekeeping: they wait." in page
 
 
@@ -85,7 +85,7 @@ def test_the_store_is_away(client: Client, viewer: User, redis_store: RedisServe
 def test_redis_cache_is_away(client: Client, redis_cache: RedisServer) -> None:
     redis_cache.stop()
     page = text(shown(client))
-    assert "Most of it is missing unhealthy" in page
+    assert "Does not work as it should unhealthy" in page
     assert "Workers not known" in page
     assert "Not known: redis-cache does not answer." in page
 
@@ -94,7 +94,7 @@ def test_who_is_logged_in_with_redis_cache_away(
     client: Client, viewer: User, redis_cache: RedisServer
 ) -> None:
     redis_cache.stop()
-    assert "Most of it is missing" in shown(client)
+    assert "Does not work as it should" in shown(client)
 
 
 @pytest.mark.usefixtures("worker")

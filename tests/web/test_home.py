@@ -116,7 +116,7 @@ def test_parts_and_their_state(client: Client) -> None:
     page = home(client)
     assert '<li class="well"><b>redis-store</b> <span>works</span></li>' in page
     assert '<li class="ill"><b>Workers</b> <span>not there</span></li>' in page
-    assert "Works, with less" in page
+    assert "Something needs attention" in page
 
 
 def test_nothing_was_measured(client: Client) -> None:
