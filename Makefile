@@ -23,7 +23,7 @@ worker: python ## start a worker alone, in the same way
 
 beat: python ## start beat alone, which sends jobs at their time, in the same way
 	@$(PYTHON) run/install.py run
-	@mkdir -p .run && exec $(VENV)/python -m celery --quiet -A tecken beat --loglevel info --schedule .run/schedule
+	@exec $(VENV)/python -m celery --quiet -A tecken beat --loglevel info
 
 test: python ## run the tests against two real Redis servers of their own (ARGS="-k name")
 	@$(PYTHON) run/install.py dev

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import random
 import time
@@ -17,6 +18,9 @@ from tecken.runtimeconfig.current import options
 
 logger = logging.getLogger(__name__)
 LONGEST_PAUSE = 600.0  # seconds; the visibility timeout is longer
+FULL_DISK_PAUSE = 15.0  # seconds, the first one
+# The last try comes after a quarter of an hour, when an operator had the time to react.
+TRIES_WITH_FULL_DISK = 6
 LONGEST_TRACE = 8000  # characters
 SELDOM_STARTED = 0  # when nobody can count
 
@@ -26,7 +30,7 @@ class Job(Task):  # type: ignore[misc]
 
     A job that ends its process each time would do so for ever (Celery counts no starts): it is not started
     more than `jobs_max_starts` times. One that fails and has no retry left is a dead letter at once, unless
-    it was to expire: whoever sent such a job sends it again.
+    it was to expire: such a job is sent again by beat or by the next request. With a full disk it is retried.
     """
 
     Request = "tecken.jobs.pause:Held"
@@ -45,10 +49,22 @@ class Job(Task):  # type: ignore[misc]
             self._end()
             raise
         except Exception as error:
+            self._retry_when_disk_is_full(error)
             self._failed(error, starts)
             raise
         self._end()
         return result
+
+    def _retry_when_disk_is_full(self, error: Exception) -> None:
+        """Raise Retry: a full disk says nothing about the job, and others of it may still make room."""
+        is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if is_full and not self.request.expires and self.request.retries < TRIES_WITH_FULL_DISK:
+            self._end()
+            raise self.retry(
+                exc=error,
+                countdown=pause(FULL_DISK_PAUSE, self.request.retries),
+                max_retries=TRIES_WITH_FULL_DISK,
+            )
 
     def _begin(self) -> int:
         try:

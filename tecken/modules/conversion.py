@@ -40,7 +40,8 @@ class Conversion:
     @contextmanager
     def of(self, chunks: Iterable[bytes]) -> Iterator[Converted]:
         """Raises Malformed, TooMuch, CouldNotAsk when the disk is full, and what `chunks` raises."""
-        with self._file() as spool, self._file() as pages:
+        # Closing a file writes what it has buffered, which fails on a full disk as well.
+        with _room(), self._file() as spool, self._file() as pages:
             yield Converted(_convert(self.text(chunks), spool, pages), pages)
 
     def _file(self) -> BinaryIO:

@@ -71,9 +71,9 @@ class DiskSpace:
         Raises:
             CouldNotAsk: with the reason and `retry_after`.
         """
-        why = [text for space in self.readings() if (text := space.why_no_room_for(size))]
-        if why:
-            raise CouldNotAsk("; ".join(why), RETRY_AFTER_SECONDS)
+        for space in self.readings():
+            if why := space.why_no_room_for(size):
+                raise CouldNotAsk(why, RETRY_AFTER_SECONDS)
 
     def readings(self) -> tuple[Space, ...]:
         """Return the free space of each volume that can be read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from tecken import wiring
 from tecken.celery import app
 from tecken.jobs import keys
 from tecken.jobs.records import FORGOTTEN_DAYS, Letter, records
-from tecken.jobs.task import LONGEST_PAUSE, pause
+from tecken.jobs.task import LONGEST_PAUSE, TRIES_WITH_FULL_DISK, pause
 from tecken.jobs.tasks import clean
 from tecken.settings import CELERY_VISIBILITY_TIMEOUT
 from tests.jobs.traced import traced
@@ -83,6 +84,21 @@ def test_one_that_asked_for_another_try_is_not_dead(run: Run) -> None:
     assert run(again).info.state == states.RETRY
     assert starts() == 0
     assert records().letters() == []
+
+
+def fill_disk(_self: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_job_with_full_disk_is_retried(run: Run) -> None:
+    assert run(fill_disk).info.state == states.RETRY
+    assert (starts(), records().letters()) == (0, [])
+
+
+def test_job_with_disk_full_for_good_is_a_dead_letter(run: Run) -> None:
+    run(fill_disk, retries=TRIES_WITH_FULL_DISK)
+    (letter,) = records().letters()
+    assert letter.why == "OSError: [Errno 28] No space left on device"
 
 
 def test_one_that_never_ends_is_given_up(run: Run, runtime_options: Override) -> None:
