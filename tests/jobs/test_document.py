@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from tecken.jobs import beat, heartbeat, keys
-from tecken.jobs.task import pause
+from tecken.jobs.task import FULL_DISK_PAUSE, TRIES_WITH_FULL_DISK, pause
 from tecken.settings import BASE_DIR
 from tecken.symbolicate.tasks import FIRST_PAUSE, TRIES_AGAIN
 
@@ -28,12 +28,14 @@ def test_its_numbers() -> None:
         "is ended 30 s later",
         "Every five seconds",
         "tried again six times",
+        "six times, 7 to 15 s at first, 4 to 8 minutes in the end |",
     ):
         assert said in FLAT
     assert settings.CELERY_TASK_TIME_LIMIT - settings.CELERY_TASK_SOFT_TIME_LIMIT == 30
     assert (heartbeat.EVERY_SECONDS, TRIES_AGAIN) == (5, 6)
     assert 7 <= pause(FIRST_PAUSE, 0) <= 15
     assert 4 * 60 <= pause(FIRST_PAUSE, TRIES_AGAIN - 1) <= 8 * 60
+    assert (FULL_DISK_PAUSE, TRIES_WITH_FULL_DISK) == (FIRST_PAUSE, TRIES_AGAIN)
 
 
 def test_its_queues() -> None:

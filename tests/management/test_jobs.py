@@ -109,7 +109,9 @@ def test_queues() -> None:
     for name, at in (("here", seconds), ("gone", 0)):
         said = {"at": at, "queues": ["convert"], "held": 2, "running": 1}
         wiring.queue_client().hset(keys.WORKERS, name, json.dumps(said))
+    wiring.queue_client().set(keys.BEAT, "token")
     told = jobs("queues")
+    assert "beat            running" in told
     assert "upload                1        1" in told
     assert "convert               1        0" in told
     assert "0.2 s" in told

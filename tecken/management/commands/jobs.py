@@ -116,6 +116,8 @@ def _backlog_lines(seen: Backlog) -> Iterator[str]:
         yield f"{queue.name:14}{queue.ready:>9,}{queue.by_priority[0]:>9,}{''.join(map(_seconds, ages))}"
     yield f"with workers  {seen.unacknowledged:>9,}{'':9}{_seconds(seen.oldest_unacknowledged_seconds)}"
     yield f"dead letters  {seen.dead:>9,}"
+    yield f"scheduled     {seen.scheduled:>9,}"
+    yield f"beat          {'running' if seen.beat else 'none':>9}"
     for worker in seen.workers:
         state = f"{worker.running} running of {worker.held}" if worker.alive else "silent"
         yield f"worker {worker.name}: {state}, heard {worker.heard:.0f} s ago, {' '.join(worker.queues)}"
