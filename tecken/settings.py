@@ -297,6 +297,7 @@ LOGGING = {
         "django.request": {"level": "ERROR", "filters": ["only_mistakes"]},
         "uvicorn": {"level": "WARNING"},
         "celery.app.trace": {"filters": ["routine"]},
+        "celery.beat": {"filters": ["routine"]},
         "celery.worker.strategy": {"filters": ["routine"]},
     },
 }

@@ -10,6 +10,7 @@ from tecken.health.tasks import sample
 from tecken.jobs import keys
 from tecken.jobs.records import records
 from tecken.limits.port import Cost
+from tests.jobs.traced import traced
 
 
 @pytest.fixture
@@ -28,6 +29,15 @@ def test_a_sample_has_both_servers_the_queue_and_todays_requests(counters: redis
     assert taken.cache.used > 0
     assert taken.store.maxmemory == 500 * 1024 * 1024  # docker/images/redis/redis.conf
     assert (taken.requests, taken.queued, taken.canary) == (1, 0, None)
+
+
+def test_sample_taken_by_a_scheduled_job_does_not_count_itself(counters: redis.Redis) -> None:
+    """The chart of jobs to be done never fell below 1."""
+    records().schedule("job")
+    wiring.queue_client().hset(keys.UNACKED, "tag of the sample", "[]")
+    wiring.queue_client().hset(keys.UNACKED, "tag of a conversion", "[]")
+    traced(sample)
+    assert samples(counters)[0].queued == 1
 
 
 def test_the_slowest_queue_counts_while_its_canaries_come_through(counters: redis.Redis) -> None:
