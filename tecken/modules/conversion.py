@@ -40,13 +40,19 @@ class Conversion:
     @contextmanager
     def of(self, chunks: Iterable[bytes]) -> Iterator[Converted]:
         """Raises Malformed, TooMuch, CouldNotAsk when the disk is full, and what `chunks` raises."""
-        # Closing a file writes what it has buffered, which fails on a full disk as well.
-        with _room(), self._file() as spool, self._file() as pages:
+        with self._file() as spool, self._file() as pages:
             yield Converted(_convert(self.text(chunks), spool, pages), pages)
 
-    def _file(self) -> BinaryIO:
+    @contextmanager
+    def _file(self) -> Iterator[BinaryIO]:
         with _room():
-            return cast(BinaryIO, TemporaryFile(dir=self._spool_dir))
+            file = cast(BinaryIO, TemporaryFile(dir=self._spool_dir))  # noqa: SIM115 - closed below
+        try:
+            yield file
+        finally:
+            # Closing writes what is still buffered, which fails on a full disk as well.
+            with _room():
+                file.close()
 
 
 def _convert(text: Iterable[bytes], spool: BinaryIO, pages: BinaryIO) -> Header:
