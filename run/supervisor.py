@@ -1,8 +1,7 @@
 """Processes of `make run`: started in order, restarted when they end, stopped in reverse order.
 
 A process that ends by itself is started again after a short pause. Otherwise one crash would end the whole
-site: granian, for one, gives up when one of its processes is killed twice within 5.5 seconds. Restarts are
-bounded, because a process that ends again and again needs a person and not another start.
+site. Restarts are bounded, because a process that ends again and again needs a person and not another start.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ PAUSE_SECONDS = 1.0
 # A process that ends more often does not recover by itself.
 MOST_RESTARTS = 5
 RESTARTS_COUNT_SECONDS = 60.0
-# Celery and granian finish what they have begun; whatever lasts longer is repeated by the next worker.
+# Worker and web server finish what they have begun; whatever lasts longer is repeated by the next worker.
 STOPS_WITHIN_SECONDS = 10.0
 # The end of the output of a quiet process, printed when it fails.
 LAST_LINES = 20

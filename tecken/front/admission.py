@@ -16,6 +16,7 @@ from django.db import DatabaseError, close_old_connections
 from django.http import HttpRequest
 from django.urls import Resolver404, resolve
 
+from tecken import wiring
 from tecken.errors import CouldNotAsk, TeckenError
 from tecken.front.bridge import Environ
 from tecken.runtimeconfig import current
@@ -44,11 +45,12 @@ def rule_for(path: str) -> BodyRule:
 
 
 def refusal(admit: Callable[[HttpRequest], object], meta: Environ) -> TeckenError | None:
-    """Return the error with which the view's check refuses the request, None if it does not."""
+    """Return the error with which the view's check, or a full disk, refuses the request; else None."""
     close_old_connections()
     try:
         with current.pinned(Subject()):
             admit(WSGIRequest(meta))
+        wiring.disk_space().check(int(meta.get("CONTENT_LENGTH") or 0))
     except TeckenError as error:
         return error
     except DatabaseError:
