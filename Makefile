@@ -73,6 +73,7 @@ docker-test: ## run the tests in Docker (ARGS="-k name")
 	@$(COMPOSE) run --rm --no-deps test $(ARGS)
 
 lock: python ## pin the packages of requirements*.in again, with hashes
+	@$(PYTHON) run/install.py run
 	@$(PYTHON) run/lock.py
 
 clean: ## remove what make run and make test left behind, but not your symbols (var/)

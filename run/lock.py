@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TOOL = ROOT / ".cache" / "lock"
-COMPILE = ["uv", "pip", "compile", "--quiet", "--upgrade", "--universal", "--python-version", "3.11"]
+COMPILE = [".venv/bin/uv", "pip", "compile", "--quiet", "--upgrade", "--universal", "--python-version", "3.11"]
 COMPILE += ["--generate-hashes", "--no-emit-index-url", "--no-emit-find-links"]
 COMPILE += ["--custom-compile-command", "make lock"]
 
 
 def main() -> None:
-    if not (TOOL / "bin" / "uv").exists():
-        subprocess.run([sys.executable, "-m", "venv", TOOL], check=True)
-        subprocess.run([TOOL / "bin" / "pip", "install", "--quiet", "uv"], check=True)
+    pin("requirements-uv")
     pin("requirements-cli")
     pin("requirements-dev")
     pin("requirements-run", "--constraint", "requirements-dev.txt")
@@ -25,8 +21,7 @@ def main() -> None:
 
 
 def pin(name: str, *options: str) -> None:
-    words = [*COMPILE, *options, f"{name}.in", "--output-file", f"{name}.txt"]
-    subprocess.run([TOOL / "bin" / words[0], *words[1:]], cwd=ROOT, check=True)
+    subprocess.run([*COMPILE, *options, f"{name}.in", "--output-file", f"{name}.txt"], cwd=ROOT, check=True)
 
 
 if __name__ == "__main__":
