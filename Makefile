@@ -4,12 +4,12 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 export PORT COMMIT
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve worker beat test test-browser test-postgres test-s3 check format manage redis-cache-cli redis-store-cli docker-build docker-test lock clean python
+.PHONY: help run serve worker beat test test-browser test-postgres test-s3 check format admin manage redis-cache-cli redis-store-cli docker-build docker-test lock clean python
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: python ## start everything, load the samples, show a symbolicated stack (PORT=8000)
+run: python ## start everything, load the samples, show where to look (PORT=8000)
 	@$(PYTHON) run/install.py run
 	@$(VENV)/python -m run.stack
 
@@ -50,10 +50,14 @@ check: python ## format, lint, types, import contracts
 	@$(VENV)/mypy
 	@$(VENV)/lint-imports --no-logo
 
-format: python ## let ruff format and mend what it can
+format: python ## format and fix what ruff can fix
 	@$(PYTHON) run/install.py dev
 	@$(VENV)/ruff format .
 	@$(VENV)/ruff check --fix .
+
+admin: python ## make the account admin of make run, or give it a new password
+	@$(PYTHON) run/install.py run
+	@$(VENV)/python -m run.admin
 
 manage: python ## any management command (ARGS="symbols show FILE/ID")
 	@$(PYTHON) run/install.py run

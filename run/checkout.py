@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".run"
 STATE = HOME / "state.json"
+LOG = HOME / "tecken.log"
 
 
 @contextmanager

@@ -103,7 +103,9 @@ def install_packages(log: IO[str], progress: Progress, venv: Path, requirements:
 
 def options_of_pip(python: str) -> Iterator[str]:
     """Yield what pip is configured with and uv has an option for."""
-    lines = subprocess.run([python, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
+    lines = subprocess.run(
+        [python, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
+    )
     for name, value in re.findall(r"^[^=]*\.([a-z-]+)='(.*)'$", lines.stdout, re.MULTILINE):
         if name in OPTIONS_OF_BOTH:
             for word in value.replace("\\n", " ").split():
@@ -116,7 +118,12 @@ def output(log: IO[str], *command: str) -> Iterator[str]:
     """Run the command; yield its lines, which are logged. Raises Failed."""
     environment: Mapping[str, str] = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=environment,
     ) as process:
         assert process.stdout
         for line in process.stdout:

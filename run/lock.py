@@ -6,7 +6,16 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-COMPILE = [".venv/bin/uv", "pip", "compile", "--quiet", "--upgrade", "--universal", "--python-version", "3.11"]
+COMPILE = [
+    ".venv/bin/uv",
+    "pip",
+    "compile",
+    "--quiet",
+    "--upgrade",
+    "--universal",
+    "--python-version",
+    "3.11",
+]
 COMPILE += ["--generate-hashes", "--no-emit-index-url", "--no-emit-find-links"]
 COMPILE += ["--custom-compile-command", "make lock"]
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from run.checkout import HOME, ROOT, STATE, claim, environment, running
+from run.checkout import HOME, LOG, ROOT, STATE, claim, environment, running
 from run.supervisor import Command, supervise
 from run.web import count_anew
 from tests.support.redis_server import free_port, server_binary
@@ -33,10 +33,11 @@ def main() -> int:
             sys.exit(f"Tecken runs in this checkout already: {running().get('TECKEN_URL', 'it is starting')}")
         servers = local_servers(web_port())
         env = environment(servers)
-        prepare(env)
+        print("Starting two Redis servers, a worker, beat and the web server ...", flush=True)
+        password = prepare(env)
         STATE.write_text(json.dumps(servers))
         try:
-            return serve(env)
+            return serve(env, password)
         finally:
             STATE.unlink()
 
@@ -56,6 +57,7 @@ def web_port() -> int:
 
 
 def local_servers(port: int) -> dict[str, str]:
+    """Return settings that win over those of .env: each start has servers of its own."""
     return {
         "TECKEN_URL": f"http://127.0.0.1:{port}",
         "WEB_PORT": str(port),
@@ -73,27 +75,37 @@ def secret_key() -> str:
     return path.read_text()
 
 
-def prepare(env: dict[str, str]) -> None:
-    for command in (["-m", "run.version"], ["manage.py", "migrate", "--verbosity", "0"]):
-        done = subprocess.run(
-            [sys.executable, *command], env=env, capture_output=True, text=True, check=False
+def prepare(env: dict[str, str]) -> str:
+    """Migrate the database. Return the password of the account `admin` when it was made just now."""
+    command = [sys.executable, "-m", "run.prepare"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no output"]
+        with LOG.open("a") as log:
+            log.writelines(f"{line}\n" for line in lines)
+        sys.exit(
+            f"The database could not be prepared: {lines[-1]} (the whole output is in {LOG.relative_to(ROOT)})"
         )
-        if done.returncode:
-            sys.exit(done.stderr.strip())
+    return done.stdout.strip()
 
 
-def serve(env: dict[str, str]) -> int:
+def serve(env: dict[str, str], password: str) -> int:
     counted = HOME / "metrics"
     count_anew(counted)
-    env = {**env, "PROMETHEUS_MULTIPROC_DIR": str(counted)}
+    # The screen shortens lines of this format (run/screen.py), whatever .env wants for other sites.
+    env = {**env, "PROMETHEUS_MULTIPROC_DIR": str(counted), "LOG_FORMAT": "line"}
     servers = [
         Command("redis-cache", redis(IMAGES / "redis-cache", env["REDIS_URL"]), env, quiet=True),
         Command("redis-store", redis(IMAGES / "redis", env["REDIS_STORE_URL"]), env, quiet=True),
     ]
     programs = [Command(name, [sys.executable, *arguments], env) for name, arguments in PROGRAMS.items()]
-    tour = subprocess.Popen([sys.executable, "-m", "run.tour"], env=env)
+    tour = subprocess.Popen([sys.executable, "-m", "run.tour"], env=env, stdin=subprocess.PIPE, text=True)
+    assert tour.stdin
+    with tour.stdin:
+        # An argument could be read by every user of the machine.
+        tour.stdin.write(password)
     try:
-        return supervise(servers, programs)
+        return supervise(servers, programs, log=LOG)
     finally:
         tour.terminate()
         tour.wait()
@@ -108,4 +120,8 @@ def redis(image: Path, url: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (KeyboardInterrupt, BrokenPipeError):
+        # Before the processes run: the supervisor ends them in its own way.
+        os._exit(0)

@@ -7,17 +7,19 @@ site. Restarts are bounded, because a process that ends again and again needs a 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
-from itertools import cycle
-from threading import Event, Lock, Thread
+from pathlib import Path
+from threading import Event, Thread
 from time import monotonic
 from typing import IO, NamedTuple
+
+from run.screen import Screen
 
 # Long enough that a port is free again, short enough that a person does not reach for the terminal.
 PAUSE_SECONDS = 1.0
@@ -26,9 +28,10 @@ MOST_RESTARTS = 5
 RESTARTS_COUNT_SECONDS = 60.0
 # Worker and web server finish what they have begun; whatever lasts longer is repeated by the next worker.
 STOPS_WITHIN_SECONDS = 10.0
+# A reader that has read enough (`make run | head`) is noticed even when no line is written.
+LOOK_SECONDS = 1.0
 # The end of the output of a quiet process, printed when it fails.
 LAST_LINES = 20
-COLOURS = ("36", "33", "32", "35", "34")
 
 
 class Command(NamedTuple):
@@ -38,33 +41,6 @@ class Command(NamedTuple):
     arguments: Sequence[str]
     environment: Mapping[str, str]
     quiet: bool = False
-
-
-class Screen:
-    """Lines of all processes, each with its time and the name of its process."""
-
-    def __init__(self, output: IO[str], width: int, stop: Event) -> None:
-        self._output, self._width, self._stop = output, width, stop
-        self._lock = Lock()
-        self._colours = dict[str, str]()
-        self._unused = cycle(COLOURS)
-
-    def write(self, name: str, line: str) -> None:
-        with self._lock:
-            try:
-                self._output.write(f"{self._prefix(name)} {line}\n")
-                self._output.flush()
-            except OSError:
-                # The terminal is closed, or `| head` has read enough: that counts as Ctrl-C.
-                self._output = open(os.devnull, "w")  # noqa: SIM115 - until the end of the process
-                self._stop.set()
-
-    def _prefix(self, name: str) -> str:
-        text = f"{datetime.now():%H:%M:%S} {name:<{self._width}} |"
-        if not self._output.isatty():
-            return text
-        colour = self._colours.setdefault(name, next(self._unused) if name not in self._colours else "")
-        return f"\x1b[{colour}m{text}\x1b[0m"
 
 
 class Service:
@@ -141,6 +117,7 @@ class Service:
             for line in lines:
                 if self._command.quiet:
                     last.append(line.rstrip("\n"))
+                    self._screen.log(self.name, last[-1])
                 else:
                     self._screen.write(self.name, line.rstrip("\n"))
 
@@ -173,27 +150,39 @@ class Service:
         return True
 
 
-def supervise(first: Sequence[Command], then: Sequence[Command], output: IO[str] = sys.stdout) -> int:
+def supervise(
+    first: Sequence[Command], then: Sequence[Command], output: IO[str] = sys.stdout, log: Path | None = None
+) -> int:
     """Run all commands until SIGINT, SIGTERM or SIGHUP, or until one of them cannot be restarted.
 
     Those of `first` are started first and stopped after all others have ended, so that nothing loses a server
-    that it still needs. Return an exit status: 0 after a signal, else that of the process that failed.
+    that it still needs. With `log`, a file that receives every line, the output is short. Return an exit status:
+    0 after a signal, else that of the process that failed.
     """
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
-    screen = Screen(output, max(len(command.name) for command in (*first, *then)), stop)
+    screen = Screen(output, max(len(command.name) for command in (*first, *then)), stop, log)
     groups: list[list[Service]] = []
     try:
         for commands in (first, then):
             groups.append([])
             for command in commands:
                 groups[-1].append(Service(command, screen, stop))
-        stop.wait()
+        while not stop.wait(LOOK_SECONDS):
+            if has_no_reader(output):
+                stop.set()
     finally:
         for group in reversed(groups):
             stop_all(group)
     return next((service.status for group in groups for service in group if service.status), 0)
+
+
+def has_no_reader(output: IO[str]) -> bool:
+    """Whether the output is a pipe whose other end is closed."""
+    poll = select.poll()
+    poll.register(output, 0)
+    return bool(poll.poll(0))
 
 
 def stop_all(services: Sequence[Service]) -> None:

@@ -1,16 +1,19 @@
-"""Shows a newcomer what `make run` started: stores the samples, symbolicates the stack they died on."""
+"""First look at what `make run` started: a stack that this site symbolicated, and where to look next."""
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from typing import Any
-from urllib.error import URLError
+from urllib.parse import urlsplit
 from urllib.request import urlopen
+
+from run.checkout import LOG, ROOT
 
 SAMPLES = "tests/data/samples"
 STACK = f"{SAMPLES}/stack.json"
@@ -19,48 +22,60 @@ WIDTH = 48  # of a function's name, in letters
 
 
 def main() -> None:
-    url = os.environ["TECKEN_URL"]
-    wait_for(f"{url}/__lbheartbeat__", time.monotonic() + STARTS_WITHIN)
-    stored = subprocess.run(
-        [sys.executable, "manage.py", "symbols", "add", SAMPLES], capture_output=True, text=True, check=False
-    )
-    if stored.returncode:
-        sys.exit(f"The samples could not be stored: {stored.stderr.strip()}")
+    """Read the password of a new account from standard input; it is empty later."""
+    password, url = sys.stdin.read().strip(), os.environ["TECKEN_URL"]
+    deadline = time.monotonic() + STARTS_WITHIN
+    for server in ("REDIS_URL", "REDIS_STORE_URL"):
+        wait_for(os.environ[server], deadline)
+    # The web server starts meanwhile.
+    add_samples()
+    wait_for(url, deadline)
     with open(STACK, "rb") as body, urlopen(f"{url}/symbolicate/v5", body.read(), timeout=30) as answer:
-        print("\n".join(page(url, json.load(answer))), flush=True)
+        print("\n".join([*stack(json.load(answer)), *box(url, password)]), flush=True)
 
 
 def wait_for(url: str, deadline: float) -> None:
+    """Wait until something listens at the URL's port."""
+    address = urlsplit(url)
     while True:
         try:
-            urlopen(url, timeout=5).close()
-        except URLError:
+            socket.create_connection((address.hostname or "", address.port or 0)).close()
+        except OSError:
             if time.monotonic() > deadline:
-                sys.exit(f"{url} does not answer")
+                sys.exit(f"{url} does not answer; see {LOG.relative_to(ROOT)}")
             time.sleep(0.05)
         else:
             return
 
 
-def page(url: str, answer: dict[str, Any]) -> Iterator[str]:
+def add_samples() -> None:
+    command = [sys.executable, "manage.py", "symbols", "add", SAMPLES]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"The samples could not be stored: {done.stderr.strip()}")
+
+
+def stack(answer: dict[str, Any]) -> Iterator[str]:
+    """Yield the frames that have a function, without inlined calls: a page shows all of it."""
     yield f"\nThe stack in {STACK}, symbolicated:\n"
-    for stack in answer["results"][0]["stacks"]:
-        for frame in stack:
-            yield from lines(frame)
+    for frames in answer["results"][0]["stacks"]:
+        for frame in frames:
+            if "function" in frame:
+                yield f"  {frame['frame']:>2}  {fitted(frame['function'])} {place(frame)}"
+
+
+def box(url: str, password: str) -> Iterator[str]:
+    login = (
+        f"admin / {password}   (shown only now)" if password else "as before; make admin sets a new password"
+    )
     yield f"""
-Symbolicate   curl -s {url}/symbolicate/v5 -d @{STACK}
-Look inside   make redis-store-cli ARGS="keys '*'"
-Manage        make manage ARGS="symbols add DIRECTORY"
-Health        {url}/__heartbeat__
-Stop          Ctrl-C
+  Open      {url}/
+  Log in    {login}
+  Upload    {url}/uploads/ or make manage ARGS="symbols add DIRECTORY"
+  Paste     a crash at {url}/symbolicate/
+  Log       {LOG.relative_to(ROOT)} has every line; warnings and errors appear here, too
+  Stop      Ctrl-C
 """
-
-
-def lines(frame: dict[str, Any]) -> Iterator[str]:
-    """The inlined calls stand above the function they were inlined into, as they do in a debugger."""
-    for call in frame.get("inlines", ()):
-        yield f"      {fitted(call['function'])} {place(call)}  (inlined)"
-    yield f"  {frame['frame']:>2}  {fitted(frame.get('function', frame['module_offset']))} {place(frame)}"
 
 
 def fitted(function: str) -> str:
@@ -79,3 +94,6 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:
+        # The supervisor notices the closed pipe, too, and stops everything.
+        os._exit(0)

@@ -21,7 +21,7 @@ def commit() -> str:
         return ""
 
 
-if __name__ == "__main__":
+def write() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     shown = {
         "source": "",
@@ -30,3 +30,7 @@ if __name__ == "__main__":
         "build": os.environ.get("BUILD", ""),
     }
     (ROOT / "version.json").write_text(json.dumps(shown) + "\n")
+
+
+if __name__ == "__main__":
+    write()

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.contrib import admin
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, include, path
 
-log_in = LoginView.as_view(template_name="login.html", redirect_authenticated_user=True)
+from tecken.tokens.login import Login
+
+log_in = Login.as_view()
 log_out = LogoutView.as_view()
 
 urlpatterns: list[URLPattern | URLResolver] = [path("admin/", admin.site.urls)]

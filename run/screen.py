@@ -1,0 +1,77 @@
+"""Output of `make run`: every line in a log file, and on the screen what a person has to read."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from datetime import datetime
+from itertools import cycle
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from threading import Event, Lock
+from typing import IO
+
+# Two files of this size: days of a site that one developer uses, and no full disk.
+LOG_BYTES = 8 * 1024 * 1024
+COLOURS = ("36", "33", "32", "35", "34")
+# A line as tecken/logs/formats.py writes it. The screen has a time of its own.
+LOGGED = re.compile(r"\d{4}-\S+Z (?P<level>[A-Z]+) \S+ \[v\d+\]: (?P<text>.*)")
+SHOWN_LEVELS = ("WARNING", "ERROR", "CRITICAL")
+# What the checks at start, Celery and granian print when all is well.
+ROUTINE = re.compile(r"✓|→ Application starts|worker: Warm shutdown|celery beat v\S+ is starting|\s*$")
+
+
+class Screen:
+    """Lines of all processes, each with its time and the name of its process."""
+
+    def __init__(self, output: IO[str], width: int, stop: Event, log: Path | None = None) -> None:
+        self._output, self._width, self._stop = output, width, stop
+        self._log = log_file(log) if log else None
+        self._lock = Lock()
+        self._colours = dict[str, str]()
+        self._unused = cycle(COLOURS)
+
+    def write(self, name: str, line: str) -> None:
+        """Log a line, and show it when it is more than routine."""
+        self.log(name, line)
+        shown = line if self._log is None else summary(line)
+        if shown is not None:
+            self._show(name, shown)
+
+    def log(self, name: str, line: str) -> None:
+        if self._log:
+            self._log.info("%s | %s", name.ljust(self._width), line)
+
+    def _show(self, name: str, line: str) -> None:
+        with self._lock:
+            try:
+                self._output.write(f"{self._prefix(name)} {line}\n")
+                self._output.flush()
+            except OSError:
+                # The terminal is closed, or `| head` has read enough: that counts as Ctrl-C.
+                self._output = open(os.devnull, "w")  # noqa: SIM115 - until the end of the process
+                self._stop.set()
+
+    def _prefix(self, name: str) -> str:
+        text = f"{datetime.now():%H:%M:%S} {name:<{self._width}} |"
+        if not self._output.isatty():
+            return text
+        colour = self._colours.setdefault(name, next(self._unused) if name not in self._colours else "")
+        return f"\x1b[{colour}m{text}\x1b[0m"
+
+
+def summary(line: str) -> str | None:
+    """Return what the screen shows of a line, None for routine."""
+    if logged := LOGGED.match(line):
+        return f"{logged['level']} {logged['text']}" if logged["level"] in SHOWN_LEVELS else None
+    return None if ROUTINE.match(line) else line
+
+
+def log_file(path: Path) -> logging.Logger:
+    """Return a logger that writes to the file alone, unknown to all others."""
+    # A full disk must not fill the screen with tracebacks of the log.
+    logging.raiseExceptions = False
+    logger = logging.Logger(path.name)
+    logger.addHandler(RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8"))
+    return logger
