@@ -33,7 +33,7 @@ def set_up() -> None:
 
 
 def is_for_developers() -> bool:
-    """Whether an account with a printed password is safe and of use here: a .env may say production or OpenID."""
+    """Whether an account with a printed password is safe and of use: a .env may say production or OpenID."""
     return settings.ENVIRONMENT != "production" and not settings.OIDC_RP_CLIENT_ID
 
 

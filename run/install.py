@@ -1,7 +1,7 @@
-"""`python3 run/install.py run|dev|browser|cli`: the locked packages in .venv (cli: .venv-cli), unless they are there.
+"""`python3 run/install.py run|dev|browser|cli`: the locked packages in .venv (cli: .venv-cli), if need be.
 
-The standard library only: nothing is installed yet. Packages come through uv, which downloads them side by side;
-where it cannot be installed or fails, pip installs the same files.
+The standard library only: nothing is installed yet. Packages come through uv, which downloads them side by
+side; where it cannot be installed or fails, pip installs the same files.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`python -m run.prepare`: version.json, the database and the first account of the site of `make run`.
 
-Prints the password of that account when it was made just now, and nothing otherwise. One process, because each
-start of Django takes a second of those that a newcomer waits.
+Prints the password of that account when it was made just now, and nothing otherwise. One process, because
+each start of Django takes a second of those that a newcomer waits.
 """
 
 from __future__ import annotations

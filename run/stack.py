@@ -83,9 +83,7 @@ def prepare(env: dict[str, str]) -> str:
         lines = done.stderr.strip().splitlines() or ["no output"]
         with LOG.open("a") as log:
             log.writelines(f"{line}\n" for line in lines)
-        sys.exit(
-            f"The database could not be prepared: {lines[-1]} (the whole output is in {LOG.relative_to(ROOT)})"
-        )
+        sys.exit(f"The database could not be prepared: {lines[-1]} (more is in {LOG.relative_to(ROOT)})")
     return done.stdout.strip()
 
 

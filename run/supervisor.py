@@ -156,8 +156,8 @@ def supervise(
     """Run all commands until SIGINT, SIGTERM or SIGHUP, or until one of them cannot be restarted.
 
     Those of `first` are started first and stopped after all others have ended, so that nothing loses a server
-    that it still needs. With `log`, a file that receives every line, the output is short. Return an exit status:
-    0 after a signal, else that of the process that failed.
+    that it still needs. With `log`, a file that receives every line, the output is short. Return an exit
+    status: 0 after a signal, else that of the process that failed.
     """
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

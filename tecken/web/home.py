@@ -22,6 +22,7 @@ from tecken.symbolicate import views
 from tecken.tokens.models import Token
 from tecken.upload.models import Upload
 from tecken.web.door import open_page
+from tecken.web.example import example_for
 from tecken.web.health import headline
 from tecken.web.help import address_of_site
 from tecken.web.menu import VIEW_UPLOADS, menu
@@ -95,6 +96,7 @@ def page(request: HttpRequest) -> HttpResponse:
     told = {
         "section": "home",
         "site": address_of_site(request),
+        "example": example_for(user_of(request)),
         "cards": [(entry, ABOUT[entry.section]) for entry in menu(user_of(request))],
         **_state(),
         **_pulse(),

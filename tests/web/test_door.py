@@ -154,3 +154,25 @@ def test_no_file_of_a_form_reaches_the_disk(client: Client) -> None:
     reply = client.post("/symbolicate/", {"text": "no stack", "more": file})
     assert (reply.status_code, "No stack found" in reply.content.decode()) == (400, True)
     assert not reply.wsgi_request.FILES
+
+
+def test_login_page_without_accounts_shows_the_command(client: Client) -> None:
+    person("token-only@example.com")
+    page = client.get("/login/").content.decode()
+    assert "make admin" in page
+    assert "python manage.py createsuperuser" in page
+
+
+def test_login_page_with_an_account_shows_no_command(client: Client) -> None:
+    User.objects.create_user("ada", password="swordfish")
+    assert "make admin" not in client.get("/login/").content.decode()
+
+
+def test_login_page_database_down_shows_the_form(client: Client) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise OperationalError("gone")
+
+    with connection.execute_wrapper(refuse):
+        page = client.get("/login/").content.decode()
+    assert 'name="password"' in page
+    assert "make admin" not in page
