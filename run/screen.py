@@ -49,8 +49,9 @@ class Screen:
                 self._output.write(f"{self._prefix(name)} {line}\n")
                 self._output.flush()
             except OSError:
-                # The terminal is closed, or `| head` has read enough: that counts as Ctrl-C.
-                self._output = open(os.devnull, "w")  # noqa: SIM115 - until the end of the process
+                # The terminal is closed, or `| head` has read enough: that counts as Ctrl-C. What Python
+                # still has in its buffer would fail again at the end of the process.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._output.fileno())
                 self._stop.set()
 
     def _prefix(self, name: str) -> str:
