@@ -5,7 +5,10 @@ One demo serves all tests of this module. Of Redis there is nothing but two URLs
 
 from __future__ import annotations
 
+import html
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -125,6 +128,13 @@ def test_what_is_asked_for_again_is_answered_alike(demo: Demo, tmp_path: Path) -
     cold, warm = (demo.symbolicate(request).json() for _ in range(2))
     assert cold == warm
     assert cold["results"][0]["stacks"][0][0]["function"]
+
+
+def test_example_of_the_home_page_is_answered(demo: Demo) -> None:
+    page = httpx.get(f"{demo.url}/", headers={"Accept": "text/html"}, timeout=30).text
+    [body] = re.findall(r"/symbolicate/v5 -d &#x27;(.*?)&#x27;</code>", page, re.DOTALL)
+    frame = demo.symbolicate(json.loads(html.unescape(body))).json()["results"][0]["stacks"][0][0]
+    assert frame["function"] == "crash_cpp_price"
 
 
 def test_a_file_that_nobody_has(demo: Demo) -> None:
