@@ -211,9 +211,8 @@ def test_closed_terminal_ends_everything(checkout: Path) -> None:
         terminal.read_until(LAST_LINE)
         terminal.close()
         terminal.end()
-        ended = subprocess.run(
-            ["flock", str(checkout / ".run" / "lock"), "true"], timeout=ENDS_WITHIN, check=False
-        )
+        wait_for_lock = f"import fcntl; fcntl.flock(open({str(checkout / '.run' / 'lock')!r}), fcntl.LOCK_EX)"
+        ended = subprocess.run([sys.executable, "-c", wait_for_lock], timeout=ENDS_WITHIN, check=False)
     assert ended.returncode == 0
 
 
