@@ -84,21 +84,22 @@ def install(requirements: Path, venv: Path) -> None:
 
 def install_packages(log: IO[str], progress: Progress, venv: Path, requirements: Path) -> None:
     python = str(venv / "bin" / "python")
-    total = len(re.findall(r"^\S+==[^;]*$", requirements.read_text(), re.MULTILINE))
+    # Some of them are for other platforms.
+    most = len(re.findall(r"^\S+==", requirements.read_text(), re.MULTILINE))
     files = ("--require-hashes", "-r", str(requirements))
     try:
         progress.step("uv, the installer")
         uv_file = str(ROOT / "requirements-uv.txt")
         only_wheels = ("--only-binary", ":all:", "--require-hashes", "-r", uv_file)
         progress.follow(output(log, python, *PIP, *only_wheels))
-        progress.step(f"{total} packages")
+        progress.step(f"packages, {most} at most")
         uv = (str(venv / "bin" / "uv"), "pip", "install", "--python", python, *options_of_pip(python))
         progress.follow(downloads(output(log, *uv, *files)))
     except Failed:
         if has_no_network():
             raise
         progress.line(f"        uv does not work here (see {LOG.relative_to(ROOT)}): pip takes its place")
-        progress.follow(collected(output(log, python, *PIP, *files), total))
+        progress.follow(collected(output(log, python, *PIP, *files), most))
 
 
 def options_of_pip(python: str) -> Iterator[str]:
@@ -144,13 +145,13 @@ def downloads(lines: Iterator[str]) -> Iterator[str]:
             yield f"{line} ({done} of {begun} large files)" if begun > done else line
 
 
-def collected(lines: Iterator[str], total: int) -> Iterator[str]:
+def collected(lines: Iterator[str], most: int) -> Iterator[str]:
     """Yield how far pip is; it names each package first, and installs all of them at the end."""
     done = 0
     for line in lines:
         if line.startswith("Collecting "):
             done += 1
-            yield f"{done} of {total}: {line.split()[1]}"
+            yield f"{done} of {most}: {line.split()[1]}"
         elif line.startswith("Installing "):
             yield "unpacking"
 

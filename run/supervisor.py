@@ -172,7 +172,7 @@ def supervise(
         while not stop.wait(LOOK_SECONDS):
             if has_no_reader(output):
                 stop.set()
-        screen.write("", "stopping")
+        screen.write("all", "stopping")
     finally:
         for group in reversed(groups):
             stop_all(group)
