@@ -11,6 +11,7 @@ import sys
 
 import django
 from django.conf import settings
+from django.db import DatabaseError
 
 from run.checkout import ROOT, environment, running
 
@@ -24,7 +25,10 @@ def main() -> None:
     set_up()
     if not is_for_developers():
         sys.exit("No account was made: make admin is for development. Use manage.py createsuperuser.")
-    print(f"Log in as {NAME} with the password {reset()}")
+    try:
+        print(f"Log in as {NAME} with the password {reset()}")
+    except DatabaseError as error:
+        sys.exit(f"No account was made: {error}; make run prepares the database.")
 
 
 def set_up() -> None:

@@ -47,10 +47,12 @@ class Progress:
 
     def follow(self, texts: Iterator[str]) -> None:
         """Show each text in place of the one before."""
-        for text in texts:
-            if self._is_terminal:
-                print(f"{self._start()}        {text[:70]}", end="", file=sys.stderr, flush=True)
-        print(self._start(), end="", file=sys.stderr, flush=True)
+        try:
+            for text in texts:
+                if self._is_terminal:
+                    print(f"{self._start()}        {text[:70]}", end="", file=sys.stderr, flush=True)
+        finally:
+            print(self._start(), end="", file=sys.stderr, flush=True)
 
     def _start(self) -> str:
         return "\r\033[K" if self._is_terminal else ""

@@ -6,6 +6,7 @@ They have no limits of time and memory, which need a process of their own to end
 from __future__ import annotations
 
 import atexit
+import logging
 import time
 from threading import Thread
 
@@ -32,6 +33,8 @@ def start(app: Celery) -> None:
 
 
 def _send_schedule(app: Celery) -> None:
+    # Celery logs each job that it sends; several are due in a minute.
+    logging.getLogger("celery.beat").setLevel(logging.WARNING)
     schedule = Scheduler(app)
     while True:
         time.sleep(max(0, schedule.tick()))

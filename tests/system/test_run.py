@@ -176,6 +176,13 @@ def test_make_admin_in_production_refuses(checkout: Path) -> None:
     assert "manage.py createsuperuser" in done.stderr
 
 
+def test_make_admin_without_a_database_names_the_next_step(checkout: Path) -> None:
+    done = run(checkout, "admin")
+    assert done.returncode == 2
+    assert "make run prepares the database" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_second_start_in_the_same_checkout_names_the_first(first: Terminal, running_checkout: Path) -> None:
     done = run(running_checkout, "run", f"PORT={free_port()}")
     assert done.returncode == 2
