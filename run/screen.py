@@ -18,7 +18,7 @@ COLOURS = ("36", "33", "32", "35", "34")
 # A line as tecken/logs/formats.py writes it. The screen has a time of its own.
 LOGGED = re.compile(r"\d{4}-\S+Z (?P<level>[A-Z]+) \S+ \[v\d+\]: (?P<text>.*)")
 SHOWN_LEVELS = ("WARNING", "ERROR", "CRITICAL")
-# What the checks at start, Celery and granian print when all is well.
+# What the checks at start and Celery print when all is well.
 ROUTINE = re.compile(r"✓|→ Application starts|worker: Warm shutdown|celery beat v\S+ is starting|\s*$")
 
 

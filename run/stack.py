@@ -92,8 +92,6 @@ def serve(env: dict[str, str], password: str) -> int:
     count_anew(counted)
     # The screen shortens lines of this format (run/screen.py), whatever .env wants for other sites.
     env = {**env, "PROMETHEUS_MULTIPROC_DIR": str(counted), "LOG_FORMAT": "line"}
-    # Its warnings are advice on numbers of threads; run/web.py says why ours differ.
-    env.setdefault("GRANIAN_LOG_LEVEL", "error")
     servers = [
         Command("redis-cache", redis(IMAGES / "redis-cache", env["REDIS_URL"]), env, quiet=True),
         Command("redis-store", redis(IMAGES / "redis", env["REDIS_STORE_URL"]), env, quiet=True),
