@@ -22,7 +22,7 @@ from tecken.modules.reader import read_header
 from tecken.modules.turn import Turns
 from tecken.sources.port import PageFiles, SymbolSource
 from tecken.store.port import Missing, PageStore
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ModuleKey, normal_debug_id
 from tecken.symbols.pagefile import Header
 
 logger = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ class Preparer:
 
 
 def _same_id(module: ModuleKey, header: Header) -> None:
-    """The debug file may have been renamed since; the debug id says which build it is."""
-    found = header.metadata.debug_id.upper()
+    """Raise Malformed for another build's symbols; a renamed debug file is no reason."""
+    found = normal_debug_id(header.metadata.debug_id)
     if found != module.debug_id:
         raise Malformed(f"the symbol file is of another build: its MODULE record says {found}")

@@ -1,7 +1,8 @@
 """Names of modules: debug file and debug id, code file and code id.
 
 A debug id is what Breakpad writes in a MODULE record: a GUID or the start of a build id as 32 hex digits,
-then an age of 1 to 8 hex digits (PDB 2.0: 8 digits, then the age). A code id identifies the binary: a PE
+then an age of 1 to 8 hex digits (PDB 2.0: 8 digits, then the age). Ids are normalised here and nowhere
+else. A code id identifies the binary: a PE
 file's timestamp and image size, an ELF file's whole build id, a Mach-O file's UUID.
 
 Source: Breakpad, docs/symbol_files.md and docs/processor_design.md.
@@ -15,6 +16,7 @@ from typing import Final, NamedTuple
 from tecken.errors import BadModule
 
 MAX_NAME: Final = 1024
+GUID_DIGITS: Final = 32
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f/\\\ud800-\udfff]+")
 _DEBUG_ID: Final = re.compile(r"[0-9A-Fa-f]{9,40}")
 _CODE_ID: Final = re.compile(r"[0-9A-Fa-f]{1,128}")
@@ -31,14 +33,22 @@ class ModuleKey(NamedTuple):
 
 
 def module_key(debug_file: str, debug_id: str) -> ModuleKey:
-    """Settle a client's spelling: ids are upper-cased in this module and nowhere else.
+    """Return the key for a client's spelling of a module.
 
     Raises BadModule for an empty, overlong or unprintable name, a path, or an id that is not hex.
     """
     file_name(debug_file, "debug file name")
     if not _DEBUG_ID.fullmatch(debug_id):
         raise BadModule("debug id must be 9 to 40 hex digits")
-    return ModuleKey(debug_file, debug_id.upper())
+    return ModuleKey(debug_file, normal_debug_id(debug_id))
+
+
+def normal_debug_id(debug_id: str) -> str:
+    """Return a debug id in its one spelling: upper case and with an age.
+
+    Some tools write 32 digits for a module without an age; Breakpad's spelling of that is an age of 0.
+    """
+    return debug_id.upper() + "0" * (len(debug_id) == GUID_DIGITS)
 
 
 def file_name(given: str, what: str = "file name") -> str:

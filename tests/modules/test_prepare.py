@@ -14,7 +14,7 @@ from tecken.modules.prepare import LONGEST_UNREACHABLE, Lifetimes, Preparer
 from tecken.sources.memory import MemoryPageFiles, MemorySymbols
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ModuleKey, module_key
 from tecken.symbols.pagefile import Header
 from tests.modules.memory import Clock, MemoryTurns, StoreIsAway
 from tests.modules.samples import MIB, header_of, page_file, sym
@@ -132,6 +132,13 @@ def test_unreachable_and_then_reachable(house: House) -> None:
     assert missing(house.prepare()).kind == "unreachable"
     house.clock.sleep(LIFETIMES.unreachable)
     assert isinstance(house.prepare(), Header)
+
+
+def test_preparer_module_record_of_32_digits_is_age_0(house: House) -> None:
+    without_age = ModuleKey("xul.pdb", XUL.debug_id[:32])
+    module = module_key(*without_age)
+    house.source.files = {module: sym(without_age)}
+    assert isinstance(house.prepare(module), Header)
 
 
 def test_a_file_of_another_build_is_malformed_and_says_why(house: House) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from symbolic.debuginfo import id_from_breakpad, normalize_code_id
 
 from tecken.errors import BadModule
-from tecken.symbols.ids import MAX_NAME, code_id, module_key, symbol_file_name
+from tecken.symbols.ids import MAX_NAME, code_id, module_key, normal_debug_id, symbol_file_name
 
 ID = "44E4EC8C2F41492B9369D6B9A059577C2"
 
@@ -48,6 +48,15 @@ def test_a_debug_id_is_hex_and_nothing_else(debug_id: str) -> None:
 
 def test_a_debug_id_of_pdb_2_has_8_digits_and_an_age() -> None:
     assert module_key("old.pdb", "3f8a12bc1").debug_id == "3F8A12BC1"
+
+
+def test_module_key_of_32_digits_is_that_with_age_0() -> None:
+    assert module_key("xul.pdb", ID[:32].lower()) == module_key("xul.pdb", ID[:32] + "0")
+
+
+@pytest.mark.parametrize("debug_id", ["3F8A12BC1", ID[:31], ID, ID + "1"])
+def test_normal_debug_id_of_other_lengths_is_unchanged(debug_id: str) -> None:
+    assert normal_debug_id(debug_id.lower()) == debug_id
 
 
 @given(st.text(string.hexdigits, min_size=33, max_size=40))
