@@ -51,6 +51,14 @@ def normal_debug_id(debug_id: str) -> str:
     return debug_id.upper() + "0" * (len(debug_id) == GUID_DIGITS)
 
 
+def is_zero_debug_id(debug_id: str) -> bool:
+    """Return whether a debug id has 32 zeros, whatever its age.
+
+    Linkers and tools write it when they know no id, so many builds share it and it identifies none of them.
+    """
+    return debug_id.startswith("0" * GUID_DIGITS)
+
+
 def file_name(given: str, what: str = "file name") -> str:
     """As given. Raises BadModule, in which it is called `what`, like `module_key`."""
     if not given or len(given) > MAX_NAME:

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from symbolic.debuginfo import id_from_breakpad, normalize_code_id
 
 from tecken.errors import BadModule
-from tecken.symbols.ids import MAX_NAME, code_id, module_key, normal_debug_id, symbol_file_name
+from tecken.symbols.ids import (
+    MAX_NAME,
+    code_id,
+    is_zero_debug_id,
+    module_key,
+    normal_debug_id,
+    symbol_file_name,
+)
 
 ID = "44E4EC8C2F41492B9369D6B9A059577C2"
 
@@ -57,6 +64,16 @@ def test_module_key_of_32_digits_is_that_with_age_0() -> None:
 @pytest.mark.parametrize("debug_id", ["3F8A12BC1", ID[:31], ID, ID + "1"])
 def test_normal_debug_id_of_other_lengths_is_unchanged(debug_id: str) -> None:
     assert normal_debug_id(debug_id.lower()) == debug_id
+
+
+@pytest.mark.parametrize("age", ["", "0", "1", "a", "FFFFFFFF"])
+def test_is_zero_debug_id_with_32_zeros_and_any_age_is_true(age: str) -> None:
+    assert is_zero_debug_id("0" * 32 + age)
+
+
+@pytest.mark.parametrize("debug_id", [ID, "0" * 31 + "10", "000000001", ""])
+def test_is_zero_debug_id_with_any_other_id_is_false(debug_id: str) -> None:
+    assert not is_zero_debug_id(debug_id)
 
 
 @given(st.text(string.hexdigits, min_size=33, max_size=40))
