@@ -4,30 +4,36 @@ from __future__ import annotations
 
 from django.apps import apps
 from django.db import DatabaseError
+from django.db.models import Q, Value
+from django.db.models.functions import Lower
 
 from tecken.errors import Absent, BadModule, CouldNotAsk
-from tecken.symbols.ids import ModuleKey, module_key
+from tecken.symbols.ids import ModuleKey, is_windows_name, module_key
 
-UPLOADED = ("upload", "FileUpload")  # by name, since no feature imports another
+# The model is found by its name, since no feature imports another.
+UPLOADED = ("upload", "FileUpload")
 
 
 def module_of(code_file: str, code_id: str, *, with_try: bool) -> ModuleKey:
-    """The newest module, a regular one before one of a try build; the id in upper case.
+    """Return the newest module of a binary, a regular one before one of a try build.
 
-    Raises Absent, or CouldNotAsk when the database does not answer.
+    The id is in upper case. Raises Absent, or CouldNotAsk when the database does not answer.
     """
+    name = Q(code_file=code_file)
+    if is_windows_name(code_file):
+        name = Q(code_file__lower=Lower(Value(code_file)))
     rows = apps.get_model(*UPLOADED)._default_manager.filter(
-        code_file=code_file, code_id=code_id, completed_at__isnull=False
+        name, code_id=code_id, completed_at__isnull=False
     )
     if not with_try:
         rows = rows.filter(try_symbols=False)
     try:
-        names = rows.order_by("try_symbols", "-id").values_list("debug_file", "debug_id").first()
+        found = rows.order_by("try_symbols", "-id").values_list("debug_file", "debug_id").first()
     except DatabaseError as error:
         raise CouldNotAsk("the database does not answer") from error
-    if names is None:
+    if found is None:
         raise Absent(f"no upload has code file {code_file} with code id {code_id}")
     try:
-        return module_key(*names)
+        return module_key(*found)
     except BadModule as error:
         raise Absent(str(error)) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from tecken.download.upstreams import Upstreams
 from tecken.modules import keys
 from tecken.modules.known import Known
 from tecken.sources.port import FileKey, OwnFiles, Stored, symbol_file
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ModuleKey, is_windows_name
 
 
 class Ours(NamedTuple):
@@ -30,7 +30,7 @@ class Theirs(NamedTuple):
 
 
 class Renamed(NamedTuple):
-    """It was asked for by code file and code id."""
+    """The request named it by its code id or build id, or in another case."""
 
     key: FileKey
 
@@ -51,14 +51,22 @@ class Finder:
         return found
 
     def _places(self, wanted: Wanted, with_try: bool) -> Iterator[Place]:
-        key = wanted.key
-        yield _own(keys.regular_file(key), self._regular, key)
-        if with_try:
+        for key in wanted.keys:
+            yield _own(keys.regular_file(key), self._regular, key)
+        for key in wanted.keys if with_try else ():
             yield _own(keys.try_file(key), self._of_try, key)
         if wanted.may_be_code_id:
-            yield _code(key, with_try)
+            yield _code(wanted.key.debug_file, wanted.given_id, with_try)
+        for key in wanted.build_id_keys:
+            yield _redirect(_own(keys.regular_file(key), self._regular, key), key)
+            if with_try:
+                yield _redirect(_own(keys.try_file(key), self._of_try, key), key)
+        if is_windows_name(wanted.key.debug_file):
+            yield _other_case(keys.regular_file, self._regular, wanted.key)
+            if with_try:
+                yield _other_case(keys.try_file, self._of_try, wanted.key)
         if self._upstreams and wanted.is_symbol_file:
-            yield self._upstream(key)
+            yield self._upstream(wanted.key)
 
     def _upstream(self, key: FileKey) -> Place:
         return Place(
@@ -80,9 +88,21 @@ def _own(name: str, files: OwnFiles, key: FileKey) -> Place:
     return Place(name, ask, answer)
 
 
-def _code(key: FileKey, with_try: bool) -> Place:
+def _code(code_file: str, code_id: str, with_try: bool) -> Place:
     return Place(
-        keys.code_file(key.debug_file, key.debug_id, with_try=with_try),
-        lambda: list(codes.module_of(key.debug_file, key.debug_id, with_try=with_try)),
+        keys.code_file(code_file, code_id, with_try=with_try),
+        lambda: list(codes.module_of(code_file, code_id, with_try=with_try)),
         lambda fact: Renamed(symbol_file(ModuleKey(*fact))),
+    )
+
+
+def _redirect(place: Place, key: FileKey) -> Place:
+    return place._replace(answer=lambda _fact: Renamed(key))
+
+
+def _other_case(name: Callable[[FileKey], str], files: OwnFiles, key: FileKey) -> Place:
+    return Place(
+        keys.other_case(name(key)),
+        lambda: list(files.other_case(key)),
+        lambda fact: Renamed(FileKey(*fact)),
     )

@@ -7,20 +7,43 @@ from typing import NamedTuple
 
 from tecken.errors import BadModule
 from tecken.sources.port import FileKey
-from tecken.symbols.ids import code_id, file_name, module_key, symbol_file_name
+from tecken.symbols.ids import (
+    code_id,
+    debug_ids_of_code_id,
+    file_name,
+    is_zero_debug_id,
+    module_key,
+    normal_debug_id,
+    symbol_file_name,
+)
 
+# Debuggers ask every server for this file, which Microsoft's symbol stores have in place of another.
 FILE_POINTER = "file.ptr"
-"""What a symbol store of Microsoft's has in place of a file; debuggers ask every server for it."""
-NO_DEBUG_ID = "0" * 33
+# Digits of most debug ids. No code id has so many: it has at most 16 digits, or whole bytes.
 GUID_AND_AGE = 33
-"""Digits of most debug ids. No code id has so many: it is at most 16 digits, or whole bytes."""
 
 
 class Wanted(NamedTuple):
-    """`key` has a debug id or a code id; which of them, nobody can tell from 40 digits."""
+    """File of a module, by a debug id or a code id: 40 digits may be either.
+
+    `key` has the id as a debug id, `given_id` as the client wrote it, in upper case.
+    """
 
     key: FileKey
+    given_id: str
     is_symbols: bool
+
+    @property
+    def keys(self) -> tuple[FileKey, ...]:
+        """Where the file may be stored: older uploads under 32 digits have no age in their path."""
+        given = self.key._replace(debug_id=self.given_id)
+        return (self.key,) if given == self.key else (self.key, given)
+
+    @property
+    def build_id_keys(self) -> tuple[FileKey, ...]:
+        """Where the file is stored if the id is a whole build id or a UUID."""
+        keys = (self.key._replace(debug_id=debug_id) for debug_id in debug_ids_of_code_id(self.given_id))
+        return tuple(key for key in keys if key not in self.keys)
 
     @property
     def may_be_debug_id(self) -> bool:
@@ -32,12 +55,12 @@ class Wanted(NamedTuple):
 
     @property
     def looks_like_debug_id(self) -> bool:
-        """Those of PDB 2.0 are as short as code ids, and nobody has them any more."""
-        return self.may_be_debug_id and len(self.key.debug_id) >= GUID_AND_AGE
+        """Ids of PDB 2.0 are as short as code ids, and obsolete."""
+        return self.may_be_debug_id and len(self.given_id) >= GUID_AND_AGE
 
     @property
     def may_be_code_id(self) -> bool:
-        return self.is_symbols and len(self.key.debug_id) != GUID_AND_AGE
+        return self.is_symbols and len(self.given_id) != GUID_AND_AGE
 
     @property
     def is_symbol_file(self) -> bool:
@@ -46,13 +69,17 @@ class Wanted(NamedTuple):
 
 
 def wanted(file: str, some_id: str, name: str) -> Wanted:
-    """Raises BadModule."""
-    key = FileKey(file_name(file, "debug file name"), code_id(some_id), file_name(name))
-    return Wanted(key, name.lower().endswith(".sym"))
+    """Return what a path names. Raises BadModule."""
+    given = code_id(some_id)
+    key = FileKey(file_name(file, "debug file name"), normal_debug_id(given), file_name(name))
+    return Wanted(key, given, name.lower().endswith(".sym"))
 
 
-def ignored(key: FileKey, extensions: Iterable[str]) -> bool:
-    """Nobody has it, so nobody needs to be asked."""
-    if key.file_name == FILE_POINTER or key.debug_id == NO_DEBUG_ID:
-        return True
-    return not key.file_name.lower().endswith(tuple(extensions))
+def is_ignored(key: FileKey) -> bool:
+    """Return whether no lookup is worth its cost: nothing useful is ever stored under such a name."""
+    return key.file_name.lower() == FILE_POINTER or is_zero_debug_id(key.debug_id)
+
+
+def is_expected(key: FileKey, endings: Iterable[str]) -> bool:
+    """Return whether the file's name is one that symbol servers usually have."""
+    return key.file_name.lower().endswith(tuple(endings))

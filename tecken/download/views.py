@@ -13,7 +13,7 @@ from django.views.decorators.csrf import csrf_exempt
 from tecken.download import parts, replies
 from tecken.download.finder import Found, Ours, Theirs
 from tecken.download.misses import Miss
-from tecken.download.names import Wanted, ignored, wanted
+from tecken.download.names import Wanted, is_expected, is_ignored, wanted
 from tecken.errors import Absent, BadModule, CouldNotAsk
 from tecken.guards import cors, get_only
 from tecken.runtimeconfig.current import options
@@ -21,6 +21,8 @@ from tecken.symbols.ids import code_id
 from tecken.symbols.ids import file_name as valid_name
 from tecken.tolls import limited
 
+NOT_FOUND = "Symbol Not Found"
+IGNORED = "Symbol Not Found (and ignored)"
 METHODS = "GET, HEAD, OPTIONS"
 YES = ("1", "true", "yes")
 READABLE = (
@@ -49,14 +51,15 @@ def _answered(
     request: HttpRequest, prefix: str, debug_file: str, debug_id: str, file_name: str
 ) -> HttpResponseBase:
     asked = wanted(debug_file, debug_id, file_name)
-    if ignored(asked.key, settings.DOWNLOAD_EXTENSIONS):
-        raise Absent("Symbol Not Found (and ignored)")
+    if is_ignored(asked.key):
+        raise Absent(IGNORED)
     try:
         return _found(request, asked, prefix)
     except Absent:
         if asked.is_symbols and not parts.upstreams().some_are_off:
             parts.misses().count(_miss(request, asked))
-        raise Absent("Symbol Not Found") from None
+        expected = is_expected(asked.key, settings.DOWNLOAD_EXTENSIONS)
+        raise Absent(NOT_FOUND if expected else IGNORED) from None
 
 
 def _found(request: HttpRequest, asked: Wanted, prefix: str) -> HttpResponseBase:
@@ -84,7 +87,7 @@ def _miss(request: HttpRequest, asked: Wanted) -> Miss:
     code_file, some_code_id = _code(request.GET.get("code_file", ""), request.GET.get("code_id", ""))
     if asked.looks_like_debug_id:
         return Miss(asked.key.debug_file, asked.key.debug_id, code_file, some_code_id)
-    return Miss("", "", asked.key.debug_file, asked.key.debug_id)
+    return Miss("", "", asked.key.debug_file, asked.given_id)
 
 
 def _code(name: str, some_id: str) -> tuple[str, str]:

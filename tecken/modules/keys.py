@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tecken.sources.port import FileKey
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ModuleKey, is_windows_name
 
 REPLACED: Final = "modules:replaced"
 """A channel: `<debug file>/<DEBUG ID>` of a module whose symbols are other ones now."""
@@ -52,5 +52,11 @@ def upstream_file(key: FileKey) -> str:
 
 
 def code_file(name: str, code_id: str, *, with_try: bool) -> str:
-    """Which module a code file and a code id belong to; the id in upper case."""
-    return f"known:code:{'try' if with_try else 'regular'}:{name}/{code_id.upper()}"
+    """Which module a code file and a code id belong to: the id in upper, Windows names in lower case."""
+    spelling = name.lower() if is_windows_name(name) else name
+    return f"known:code:{'try' if with_try else 'regular'}:{spelling}/{code_id.upper()}"
+
+
+def other_case(name: str) -> str:
+    """Which stored file of a Windows module differs in case only; `name` is the key of the file asked for."""
+    return f"case:{name.lower()}"

@@ -23,6 +23,7 @@ from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk
 from tecken.modules import keys
 from tecken.sources.port import FileKey
+from tecken.symbols.ids import is_windows_name
 
 LEASE_SECONDS = 60  # longer than anybody waits for a storage
 LEASE = b"?"  # begins no JSON
@@ -116,6 +117,8 @@ class Known:
         names = [keys.regular_file(key), keys.try_file(key), keys.upstream_file(key)]
         if code_file and code_id:
             names += [keys.code_file(code_file, code_id, with_try=each) for each in (False, True)]
+        if is_windows_name(key.debug_file):
+            names += [keys.other_case(keys.regular_file(key)), keys.other_case(keys.try_file(key))]
         self.forget(names)
 
     def _run(self, command: Any, *args: Any, **options: Any) -> Any:

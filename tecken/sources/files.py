@@ -1,5 +1,8 @@
 """Uploaded files on object storage, under `v1/<debug file>/<DEBUG ID>/<file name>`.
 
+Windows compares names without case, object storage does not. So a file of a Windows module whose name has
+capitals also has an object `lc/<the same in lower case>`, which holds the name as it was uploaded.
+
 A multipart upload whose process was killed stays invisible; let a lifecycle rule of the bucket remove it.
 """
 
@@ -15,7 +18,7 @@ from tecken.errors import Absent, BadInput
 from tecken.sources.bucket import Bucket
 from tecken.sources.objects import ROOT, SUFFIX
 from tecken.sources.port import FileKey, OwnFiles, Stored, compressed, symbol_file
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ModuleKey, is_windows_name
 
 if TYPE_CHECKING:
     from obstore import Attributes, ObjectMeta
@@ -26,6 +29,8 @@ RESERVED = re.compile(rf".*({re.escape(SUFFIX)}|#\d+)", re.DOTALL)
 GZIP_LEVEL = 4
 GZIP_WINDOW = 31  # zlib's number for a gzip wrapper
 GZIPPED: Attributes = {"Content-Type": "text/plain", "Content-Encoding": "gzip"}
+# As long as ROOT, so that both objects of a file have names that the storage allows.
+LOWER_CASE = "lc"
 BINARY: Attributes = {"Content-Type": "application/octet-stream"}
 
 
@@ -46,12 +51,34 @@ class ObjectFiles:
 
     def put(self, key: FileKey, chunks: Iterable[bytes]) -> Stored:
         path = _path(key, BadInput)
+        if lower := _lower_case(key):
+            # It comes first: a file whose other name could not be written is not stored, and is sent again.
+            self._bucket.put(lower, [str(key).encode()])
         self._bucket.put(path, chunks, GZIPPED if compressed(key) else BINARY)
         return _stored(self._bucket.head(path))
+
+    def other_case(self, key: FileKey) -> FileKey:
+        _path(key, Absent)
+        found = self._last_spelling(key) or FileKey(*str(key).lower().split("/"))
+        found = found._replace(debug_id=key.debug_id)
+        if found == key:
+            raise Absent(f"{self.name} has {key} in no other case")
+        self.stat(found)
+        return found
 
     def delete(self, key: FileKey) -> None:
         with suppress(Absent):
             self._bucket.delete(_path(key, Absent))
+            lower = _lower_case(key)
+            if lower and self._last_spelling(key) == key:
+                self._bucket.delete(lower)
+
+    def _last_spelling(self, key: FileKey) -> FileKey | None:
+        try:
+            found = self._bucket.get(f"{LOWER_CASE}/{str(key).lower()}")
+            return FileKey(*b"".join(self._bucket.chunks(found)).decode().split("/"))
+        except Absent:
+            return None
 
     def signed_get(self, key: FileKey, seconds: float) -> str | None:
         return self._bucket.sign("GET", _path(key, Absent), seconds)
@@ -114,6 +141,14 @@ def gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
 def _path(key: FileKey, error: type[Absent | BadInput]) -> str:
     refuse_name(key, error)
     return f"{ROOT}/{key}"
+
+
+def _lower_case(key: FileKey) -> str | None:
+    """Return the path of the object that has the name as uploaded; None where the file needs none."""
+    names = key.debug_file + key.file_name
+    if not is_windows_name(key.debug_file) or names == names.lower():
+        return None
+    return f"{LOWER_CASE}/{str(key).lower()}"
 
 
 def _stored(meta: ObjectMeta) -> Stored:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from tecken.errors import Absent, BadInput, CouldNotAsk, MalformedPageFile, TeckenError
 from tecken.sources.files import check_span, refuse_name
 from tecken.sources.port import FileKey, Stored
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ModuleKey, is_windows_name
 
 CHUNK_BYTES = 64 << 10
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -59,6 +59,13 @@ class MemoryFiles:
             raise CouldNotAsk(f"{self.name}: {key} has only {len(found)} bytes")
         wanted = found[start:end]
         yield (wanted[at : at + CHUNK_BYTES] for at in range(0, len(wanted), CHUNK_BYTES))
+
+    def other_case(self, key: FileKey) -> FileKey:
+        self._answer()
+        for found in reversed(self.files):
+            if found != key and is_windows_name(key.debug_file) and str(found).lower() == str(key).lower():
+                return found
+        raise Absent(f"{self.name} has {key} in no other case")
 
     def put(self, key: FileKey, chunks: Iterable[bytes]) -> Stored:
         self._answer()

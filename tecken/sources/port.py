@@ -66,6 +66,13 @@ class OwnFiles(Protocol):
         """
         ...
 
+    def other_case(self, key: FileKey) -> FileKey:
+        """Return the file of a Windows module that was put last under this name in another case.
+
+        It may have been deleted since. Raises Absent, also when `key` is the only spelling.
+        """
+        ...
+
     def put(self, key: FileKey, chunks: Iterable[bytes]) -> Stored:
         """Keep a file, given as it is to be stored: as gzip when `compressed(key)`.
 

@@ -11,12 +11,20 @@ Source: Breakpad, docs/symbol_files.md and docs/processor_design.md.
 from __future__ import annotations
 
 import re
+import uuid
 from typing import Final, NamedTuple
 
 from tecken.errors import BadModule
 
 MAX_NAME: Final = 1024
 GUID_DIGITS: Final = 32
+# Windows compares the names of these files without case, and debuggers ask for them in lower case.
+WINDOWS_ENDINGS: Final = (
+    *(".pdb", ".dll", ".exe", ".sys", ".ocx", ".drv", ".cpl", ".scr"),
+    *(".pd_", ".dl_", ".ex_", ".sy_"),
+)
+# An ELF build id is at least this long: 8 bytes, as lld writes it with --build-id=fast.
+SHORTEST_BUILD_ID: Final = 16
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f/\\\ud800-\udfff]+")
 _DEBUG_ID: Final = re.compile(r"[0-9A-Fa-f]{9,40}")
 _CODE_ID: Final = re.compile(r"[0-9A-Fa-f]{1,128}")
@@ -74,6 +82,23 @@ def code_id(given: str) -> str:
     if not _CODE_ID.fullmatch(digits):
         raise BadModule("code id must be 1 to 128 hex digits")
     return digits.upper()
+
+
+def is_windows_name(name: str) -> bool:
+    """Return whether Windows compares this file's name without case."""
+    return name.lower().endswith(WINDOWS_ENDINGS)
+
+
+def debug_ids_of_code_id(some_id: str) -> tuple[str, ...]:
+    """Return the debug ids of the module whose whole build id or UUID this may be; none for a PE file's id.
+
+    ELF: the first 16 bytes of the build id, read as a GUID in little-endian order. Mach-O: the UUID itself.
+    """
+    if len(some_id) < SHORTEST_BUILD_ID or len(some_id) % 2:
+        return ()
+    start = bytes.fromhex(some_id[:GUID_DIGITS].ljust(GUID_DIGITS, "0"))
+    elf = normal_debug_id(uuid.UUID(bytes_le=start).hex)
+    return (elf, normal_debug_id(some_id)) if len(some_id) == GUID_DIGITS else (elf,)
 
 
 def symbol_file_name(debug_file: str) -> str:

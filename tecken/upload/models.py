@@ -2,12 +2,16 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.db.models.functions import Lower
 from django.utils import timezone
 
 KEY_CHARACTERS = 1024  # the clouds allow as many bytes
 NAME_CHARACTERS = 255
 BEGINNING = ["varchar_pattern_ops"]  # without it PostgreSQL's index serves `=` only, not how a text begins
 UNFINISHED = models.Q(completed_at=None)
+
+# `code_file__lower=...` finds files of Windows, whose names compare without case.
+models.CharField.register_lookup(Lower)
 
 
 class Protocol(models.TextChoices):
@@ -77,6 +81,14 @@ class FileUpload(models.Model):
     etag = models.CharField(max_length=255, blank=True, help_text="the stored object's")
     compressed = models.BooleanField(default=False)
     update = models.BooleanField(default=False, help_text="it replaced other content")
+    replaced_by = models.ForeignKey(
+        Upload,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="replaced",
+        help_text="with other content",
+    )
     try_symbols = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
     completed_at = models.DateTimeField(null=True, blank=True)
@@ -87,6 +99,7 @@ class FileUpload(models.Model):
             models.Index(fields=["key"], opclasses=BEGINNING, name="file_by_key"),
             models.Index(fields=["debug_file", "debug_id"], name="file_by_debug_id"),
             models.Index(fields=["code_file", "code_id"], name="file_by_code_id"),
+            models.Index(Lower("code_file"), "code_id", name="file_by_code_id_in_any_case"),
             models.Index(fields=["try_symbols", "created_at"], name="file_by_age"),
             models.Index(fields=["size"], name="file_by_size"),
             models.Index(fields=["created_at"], condition=UNFINISHED, name="file_unfinished"),

@@ -143,6 +143,32 @@ def test_a_failed_put_keeps_the_file_that_was_there(files: OwnFiles) -> None:
     assert whole(files, DLL) == b"old"
 
 
+UPPER = FileKey("XUL.PDB", XUL.debug_id, "XUL.pd_")
+LOWER = FileKey("xul.pdb", XUL.debug_id, "xul.pd_")
+
+
+@pytest.mark.parametrize(
+    ("put", "asked"), [(UPPER, LOWER), (LOWER, UPPER), (UPPER, FileKey("Xul.pdb", *UPPER[1:]))]
+)
+def test_other_case_of_a_windows_file_is_found_until_it_is_deleted(
+    files: OwnFiles, put: FileKey, asked: FileKey
+) -> None:
+    files.put(put, [CONTENT])
+    assert files.other_case(asked) == put
+    assert list(files.keys()) == [put]
+    with pytest.raises(Absent):
+        files.other_case(put)
+    files.delete(put)
+    with pytest.raises(Absent):
+        files.other_case(asked)
+
+
+def test_other_case_of_a_file_of_another_system_is_absent(files: OwnFiles) -> None:
+    files.put(FileKey("libXUL.so", XUL.debug_id, "libXUL.so"), [CONTENT])
+    with pytest.raises(Absent):
+        files.other_case(FileKey("libxul.so", XUL.debug_id, "libxul.so"))
+
+
 def test_delete_is_idempotent(files: OwnFiles) -> None:
     files.delete(DLL)
     files.put(DLL, [CONTENT])

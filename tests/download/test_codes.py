@@ -104,3 +104,10 @@ def test_a_database_that_does_not_answer_is_not_a_404(client: Client) -> None:
 def _away(*_: object) -> None:
 
     raise OperationalError("away")
+
+
+@pytest.mark.parametrize("path", [PATH.lower(), PATH.replace("xul.dll", "XUL.DLL")])
+def test_code_file_of_windows_in_another_case_is_found(client: Client, uploaded: Uploaded, path: str) -> None:
+    assert client.get(path).status_code == 404
+    uploaded(REGULAR)
+    assert client.get(path)["Location"] == f"/{XUL}"

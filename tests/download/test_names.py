@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tecken.download.names import ignored, wanted
+from tecken.download.names import is_expected, is_ignored, wanted
 from tecken.errors import BadModule
 from tecken.sources.port import FileKey
 
@@ -56,13 +56,38 @@ def test_what_an_upstream_may_have(name: str, expected: bool) -> None:
     ("some_id", "name", "expected"),
     [
         (ID, "file.ptr", True),
+        (ID, "FILE.PTR", True),
+        ("0" * 32, "xul.sym", True),
         ("0" * 33, "xul.sym", True),
-        (ID, "xul.exe", True),
-        (ID, "xul.sym.pages", True),
+        ("0" * 32 + "a", "xul.pdb", True),
+        ("0" * 12, "xul.sym", False),
+        (ID, "xul.exe", False),
         (ID, "xul.sym", False),
-        (ID, "XUL.SYM", False),
-        (ID, "xul.tar.bz2", False),
     ],
 )
-def test_ignored(some_id: str, name: str, expected: bool) -> None:
-    assert ignored(FileKey("xul.pdb", some_id, name), [".sym", ".tar.bz2"]) is expected
+def test_is_ignored_pointer_or_zero_id_is_true(some_id: str, name: str, expected: bool) -> None:
+    assert is_ignored(wanted("xul.pdb", some_id, name).key) is expected
+
+
+@pytest.mark.parametrize(("name", "expected"), [("xul.SYM", True), ("x.tar.bz2", True), ("x.exe", False)])
+def test_is_expected_compares_the_ending_without_case(name: str, expected: bool) -> None:
+    assert is_expected(FileKey("xul.pdb", ID, name), [".sym", ".tar.bz2"]) is expected
+
+
+def test_wanted_id_of_32_digits_has_age_0_and_keeps_the_older_path() -> None:
+    asked = wanted("libd.so", ID[:32].lower(), "libd.so.sym")
+    assert [key.debug_id for key in asked.keys] == [ID[:32] + "0", ID[:32]]
+    assert asked.given_id == ID[:32]
+
+
+@pytest.mark.parametrize(
+    ("some_id", "debug_ids"),
+    [
+        ("6CB9BBDAED9158F912FB09F7F2655E6F2D5EA5A2", ["DABBB96C91EDF95812FB09F7F2655E6F0"]),
+        ("6CB9BBDAED9158F9", ["DABBB96C91EDF95800000000000000000"]),
+        ("5AB38077A000", []),
+        (ID, []),
+    ],
+)
+def test_build_id_keys_are_under_the_derived_debug_id(some_id: str, debug_ids: list[str]) -> None:
+    assert [key.debug_id for key in wanted("libz.so.1", some_id, "libz.so.1.sym").build_id_keys] == debug_ids

@@ -126,7 +126,13 @@ def test_not_found(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [PATH.replace("xul.sym", "file.ptr"), f"/xul.pdb/{'0' * 33}/xul.sym", PATH + ".exe"]
+    "path",
+    [
+        PATH.replace("xul.sym", "file.ptr"),
+        f"/xul.pdb/{'0' * 33}/xul.sym",
+        f"/xul.pdb/{'0' * 32}/xul.pdb",
+        f"/xul.pdb/{'0' * 32}1/xul.sym",
+    ],
 )
 def test_ignored_without_asking_anybody(client: Client, settings: Settings, path: str) -> None:
     settings.STORAGE_URL = "s3://nowhere"
@@ -138,6 +144,82 @@ def test_ignored_without_asking_anybody(client: Client, settings: Settings, path
     answer = client.get(path)
     assert answer.status_code == 404
     assert answer.json() == {"error": "Symbol Not Found (and ignored)", "path": path}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        FileKey("xul.pdb", XUL.debug_id, "xul.pdb"),
+        FileKey("xul.dll", "5AB38077A000", "xul.dll"),
+        FileKey("crash-c", XUL.debug_id, "crash-c"),
+        FileKey("libz.so.1.2", XUL.debug_id, "libz.so.1.2.debug"),
+        FileKey("XUL", XUL.debug_id[:32] + "0", "XUL.dSYM.zip"),
+    ],
+    ids=lambda key: key.file_name,
+)
+def test_download_stored_file_of_any_name_is_served(client: Client, put: Put, key: FileKey) -> None:
+    put(key, b"\x7fELF")
+    answer = client.get(f"/{key}")
+    assert (answer.status_code, answer.content) == (200, b"\x7fELF")
+
+
+def test_download_unknown_name_of_unusual_ending_is_ignored_and_not_counted(client: Client, put: Put) -> None:
+    for _ in range(2):
+        answer = client.get(PATH + ".exe")
+        assert answer.status_code == 404
+        assert answer.json()["error"] == "Symbol Not Found (and ignored)"
+    put(XUL._replace(file_name="xul.sym.exe"), b"MZ")
+    assert client.get(PATH + ".exe").status_code == 200
+
+
+@pytest.mark.parametrize("digits", [32, 33])
+@pytest.mark.parametrize("stored_digits", [32, 33])
+def test_download_debug_id_without_age_is_age_0(
+    client: Client, put: Put, digits: int, stored_digits: int
+) -> None:
+    """Older uploads may be stored under 32 digits; whoever names those digits finds them."""
+    whole = "6216C672A8D33EC9CF4A1BAB8B29D00E0"
+    put(FileKey("libd.so", whole[:stored_digits], "libd.so.sym"), b"")
+    expected = 404 if (stored_digits, digits) == (32, 33) else 200
+    assert client.get(f"/libd.so/{whole[:digits].lower()}/libd.so.sym").status_code == expected
+
+
+@pytest.mark.django_db
+def test_download_whole_build_id_leads_to_the_debug_id(client: Client, put: Put) -> None:
+    path = "/libz.so.1/6cb9bbdaed9158f912fb09f7f2655e6f2d5ea5a2/libz.so.1.sym"
+    assert client.get(path).status_code == 404
+    put(FileKey("libz.so.1", "DABBB96C91EDF95812FB09F7F2655E6F0", "libz.so.1.sym"), b"")
+    answer = client.get(path + "?a=b")
+    assert answer.status_code == 302
+    assert answer["Location"] == "/libz.so.1/DABBB96C91EDF95812FB09F7F2655E6F0/libz.so.1.sym?a=b"
+
+
+def test_download_whole_build_id_of_a_try_build_needs_try(client: Client, put: Put) -> None:
+    key = FileKey("libz.so.1", "DABBB96C91EDF95812FB09F7F2655E6F0", "libz.so.1")
+    put(key, b"", of_try=True)
+    path = "/libz.so.1/6cb9bbdaed9158f912fb09f7f2655e6f2d5ea5a2/libz.so.1"
+    assert client.get(path).status_code == 404
+    assert client.get(f"/try{path}")["Location"] == f"/try/{key}"
+
+
+@pytest.mark.parametrize("of_try", [False, True])
+def test_download_windows_name_in_another_case_leads_to_the_stored_name(
+    client: Client, put: Put, of_try: bool
+) -> None:
+    """dotnet-symbol and WinDbg ask in lower case."""
+    key = FileKey("Xul.PDB", XUL.debug_id, "Xul.pd_")
+    path = f"/try/{key}".lower()
+    assert client.get(path).status_code == 404
+    put(key, CABINET, of_try=of_try)
+    for method in (client.get, client.head):
+        answer = method(f"{path}?a=b")
+        assert (answer.status_code, answer["Location"]) == (302, f"/try/{key}?a=b")
+    assert client.get(f"/{key}".lower()).status_code == (404 if of_try else 302)
+
+
+def test_download_name_of_another_system_in_another_case_is_not_found(client: Client, put: Put) -> None:
+    put(FileKey("libXUL.so", XUL.debug_id, "libXUL.so.sym"), PACKED)
+    assert client.get(f"/libxul.so/{XUL.debug_id}/libxul.so.sym").status_code == 404
 
 
 def test_only_get(client: Client) -> None:
