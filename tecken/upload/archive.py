@@ -5,7 +5,7 @@ Source: PKWARE, APPNOTE.TXT (zip).
 
 from __future__ import annotations
 
-import re
+import stat
 import struct
 import zipfile
 import zlib
@@ -16,11 +16,16 @@ from typing import IO, BinaryIO, Final, NamedTuple
 from tecken.errors import BadInput, TooMuch
 from tecken.sources.port import FileKey
 from tecken.symbols.ids import MAX_NAME
+from tecken.upload.names import common_directory, file_key, is_ignored, member_name, relative_parts
 
 CHUNK_BYTES: Final = 256 << 10
 ENTRY_BYTES: Final = 1024  # of the archive's directory, on average; the names we allow are shorter
 LOCAL_HEADER_BYTES: Final = 30  # a member's own header, without its name
 ENCRYPTED: Final = 0x41  # flag bits: traditional and strong encryption
+# The system that made an entry: FAT and NTFS have the attributes of Windows in the low bits.
+WINDOWS_SYSTEMS: Final = (0, 10, 11)
+# The attribute of Windows for links and mount points.
+REPARSE_POINT: Final = 0x400
 COMPRESSIONS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 SMALL_BYTES: Final = 1 << 20  # a ratio says nothing of less
 PATTERN: Final = (
@@ -37,9 +42,6 @@ BROKEN: Final = (
     OSError,
 )
 
-_ID = re.compile(r"[0-9A-Fa-f]{1,128}")
-_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f/\\\ud800-\udfff]+")
-
 
 class Limits(NamedTuple):
     """`unpacked` and `member` in bytes; `ratio` is bytes unpacked for one in the archive."""
@@ -51,27 +53,22 @@ class Limits(NamedTuple):
 
 
 class Member(NamedTuple):
+    """File of an archive; `name` as its maker meant it."""
+
     key: FileKey
+    name: str
+    info: zipfile.ZipInfo
+
+
+class _Entry(NamedTuple):
+    name: str
+    parts: list[str]
     info: zipfile.ZipInfo
 
 
 class Listing(NamedTuple):
     members: list[Member]
     ignored: list[str]
-
-
-def file_key(name: str) -> FileKey:
-    """`xul.pdb/44e4.../xul.sym` -> its key, the id in upper case. Raises BadInput."""
-    parts = name.split("/")
-    if len(parts) != 3 or not all(map(_usable, parts)) or not _ID.fullmatch(parts[1]):
-        raise BadInput(
-            f"Unrecognized file pattern. Should only be <module>/<hex>/<file>, not {name[:MAX_NAME]}"
-        )
-    return FileKey(parts[0], parts[1].upper(), parts[2])
-
-
-def _usable(part: str) -> bool:
-    return part not in (".", "..") and len(part) <= MAX_NAME and bool(_NAME.fullmatch(part))
 
 
 @contextmanager
@@ -111,16 +108,36 @@ def listing(infos: Sequence[zipfile.ZipInfo], limits: Limits, snippets: Collecti
     """What to keep and what to leave out. Raises BadInput, or TooMuch for what is over a limit."""
     if len(infos) > limits.members:
         raise TooMuch(f"The archive has {len(infos)} files, at most {limits.members}")
-    files = [info for info in infos if not info.filename.endswith("/")]  # is_dir() fails without a name
+    files = [
+        info for info in infos if not info.filename.endswith(("/", "\\"))
+    ]  # is_dir() fails without a name
     if not files:
         raise BadInput("The archive has no files")
     for info in files:
         _refuse(info, limits, snippets)
     _refuse_sum(files, limits)
     _refuse_overlap(infos)
-    wanted = [info for info in files if not _is_ignored(info)]
-    ignored = [info.filename for info in files if _is_ignored(info)]
-    return Listing(_once(Member(_key(info), info) for info in wanted), ignored)
+    return _sorted(list(map(_entry, files)))
+
+
+def _entry(info: zipfile.ZipInfo) -> _Entry:
+    name = member_name(info)
+    parts = relative_parts(name)
+    if parts is None:
+        raise BadInput(PATTERN.format(name[:MAX_NAME]))
+    return _Entry(name, parts, info)
+
+
+def _sorted(entries: Sequence[_Entry]) -> Listing:
+    top = common_directory([entry.parts for entry in entries])
+    members, ignored = [], []
+    for name, parts, info in entries:
+        below = parts[1:] if parts[0] == top else parts
+        if is_ignored(below) or is_ignored(parts):
+            ignored.append(name)
+        else:
+            members.append(Member(_key(below, name), name, info))
+    return Listing(_once(members), ignored)
 
 
 def content(archive: zipfile.ZipFile, member: Member) -> Iterator[bytes]:
@@ -129,7 +146,7 @@ def content(archive: zipfile.ZipFile, member: Member) -> Iterator[bytes]:
         with archive.open(member.info) as file:
             yield from _chunks(file)
     except BROKEN as error:
-        raise BadInput(f"{member.info.filename} cannot be unpacked: {error}") from None
+        raise BadInput(f"{member.name} cannot be unpacked: {error}") from None
 
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:
@@ -138,12 +155,15 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _refuse(info: zipfile.ZipInfo, limits: Limits, snippets: Collection[str]) -> None:
-    name, size, packed = info.filename[:MAX_NAME], info.file_size, info.compress_size
+    whole_name = member_name(info)
+    name, size, packed = whole_name[:MAX_NAME], info.file_size, info.compress_size
     for snippet in snippets:
-        if snippet in info.filename:
+        if snippet in whole_name.replace("\\", "/"):
             raise BadInput(f"Content of archive file contains the snippet '{snippet}' which is not allowed")
     if info.flag_bits & ENCRYPTED:
         raise BadInput(f"The archive has an encrypted file: {name}")
+    if not _is_regular(info):
+        raise BadInput(f"The archive has a link or special file, send the file itself: {name}")
     if info.compress_type not in COMPRESSIONS:
         raise BadInput(f"The archive has a file that is neither deflated nor stored: {name}")
     if size > limits.member:
@@ -167,16 +187,18 @@ def _refuse_overlap(infos: Iterable[zipfile.ZipInfo]) -> None:
         end = info.header_offset + LOCAL_HEADER_BYTES + info.compress_size
 
 
-def _is_ignored(info: zipfile.ZipInfo) -> bool:
-    name = info.filename
-    return name.rpartition("/")[2] == ".DS_Store" or ("/" not in name and name.endswith("-symbols.txt"))
+def _is_regular(info: zipfile.ZipInfo) -> bool:
+    """Return False for a symbolic link, FIFO, device or socket: its content is a path or nothing."""
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    is_reparse_point = info.create_system in WINDOWS_SYSTEMS and info.external_attr & REPARSE_POINT
+    return kind in (0, stat.S_IFREG) and not is_reparse_point
 
 
-def _key(info: zipfile.ZipInfo) -> FileKey:
+def _key(parts: Sequence[str], name: str) -> FileKey:
     try:
-        return file_key(info.orig_filename)
+        return file_key("/".join(parts))
     except BadInput:
-        raise BadInput(PATTERN.format(info.orig_filename[:MAX_NAME])) from None
+        raise BadInput(PATTERN.format(name[:MAX_NAME])) from None
 
 
 def _once(members: Iterable[Member]) -> list[Member]:
@@ -184,7 +206,7 @@ def _once(members: Iterable[Member]) -> list[Member]:
     kept: dict[FileKey, Member] = {}
     for member in members:
         first, second = kept.setdefault(member.key, member).info, member.info
-        both = f"The zipfile buffer contains two files both called {second.filename} and they have "
+        both = f"The zipfile buffer contains two files both called {member.name} and they have "
         if first.file_size != second.file_size:
             raise BadInput(f"{both}difference sizes ({first.file_size} != {second.file_size})")
         if first.CRC != second.CRC:

@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import io
 import re
+import stat
+import struct
 import warnings
 import zipfile
+import zlib
 
 import pytest
 
 from tecken.errors import BadInput, TooMuch
 from tecken.sources.port import FileKey
-from tecken.upload.archive import Limits, Listing, content, file_key, listing, opened
+from tecken.upload.archive import Limits, Listing, content, listing, opened
+from tecken.upload.names import file_key
 from tests.support.symbol_names import ODD_NAMES
-from tests.upload.zips import corrupted, encrypted, overlapping, zipped
+from tests.upload.zips import corrupted, encrypted, overlapping, without_utf8_flag, zipped, zipped_as
 
 LIMITS = Limits(unpacked=50 << 20, member=20 << 20, members=10, ratio=100)
 NAME = "xul.pdb/44e4ec8c2f41492b9369d6b9a059577c2/xul.sym"
@@ -49,7 +53,7 @@ def test_what_no_symbol_store_wants_is_ignored() -> None:
     "name",
     [
         "xul.sym",
-        "a/xul.pdb/ABCDEF012/xul.sym",
+        "a/b/xul.pdb/ABCDEF012/xul.sym",
         "xul.pdb/nothex/xul.sym",
         "xul.pdb//xul.sym",
         "/pdb/ABCDEF012/xul.sym",
@@ -70,6 +74,99 @@ def test_other_names_are_refused(name: str) -> None:
     )
     with pytest.raises(BadInput, match=f"^{re.escape(text)}$"):
         listed(zipped({name: b"x"}))
+
+
+@pytest.mark.parametrize(
+    "kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK, stat.S_IFDIR]
+)
+def test_listing_member_that_is_no_regular_file_is_refused_with_its_name(kind: int) -> None:
+    with pytest.raises(BadInput, match=re.escape(f"a link or special file, send the file itself: {NAME}")):
+        listed(zipped_as([(NAME, kind | 0o644)]))
+
+
+def test_listing_windows_link_is_refused() -> None:
+    entry = zipfile.ZipInfo(NAME)
+    entry.create_system, entry.external_attr = 0, 0x420
+    with pytest.raises(BadInput, match="a link or special file"):
+        listed(zipped([(entry, b"x")]))
+
+
+@pytest.mark.parametrize("mode", [0, 0o600, stat.S_IFREG | 0o755])
+def test_listing_regular_file_of_any_mode_is_a_member(mode: int) -> None:
+    assert len(listed(zipped_as([(NAME, mode)])).members) == 1
+
+
+@pytest.mark.parametrize(
+    ("system", "raw", "expected"),
+    [
+        (3, "größe.so".encode(), "größe.so"),
+        (19, "größe.so".encode(), "größe.so"),
+        (3, "größe.so".encode("cp437"), "größe.so"),
+        (0, "größe.so".encode("cp437"), "größe.so"),
+        (0, "größe.so".encode(), "gr├╢├ƒe.so"),
+    ],
+)
+def test_member_name_without_utf8_flag_is_read_by_its_system(system: int, raw: bytes, expected: str) -> None:
+    (member,) = listed(without_utf8_flag(raw, system)).members
+    assert member.key.debug_file == expected
+    assert member.name.startswith(expected)
+
+
+@pytest.mark.parametrize(("checksum_of", "expected"), [(b"gr__e.so", "größe.so"), (b"other", "gr__e.so")])
+def test_member_name_unicode_path_field_counts_if_its_checksum_fits(
+    checksum_of: bytes, expected: str
+) -> None:
+    tail = "/ABCDEF012/x.sym"
+    checksum = zlib.crc32(checksum_of + tail.encode())
+    field = struct.pack("<BL", 1, checksum) + f"größe.so{tail}".encode()
+    entry = zipfile.ZipInfo(f"gr__e.so{tail}")
+    entry.extra = struct.pack("<HH", 0x7075, len(field)) + field
+    (member,) = listed(zipped([(entry, b"x")])).members
+    assert member.key.debug_file == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "./xul.pdb/44e4ec8c2f41492b9369d6b9a059577c2/xul.sym",
+        "xul.pdb\\44e4ec8c2f41492b9369d6b9a059577c2\\xul.sym",
+        "symbols/xul.pdb/44e4ec8c2f41492b9369d6b9a059577c2/xul.sym",
+        "./symbols\\xul.pdb/44e4ec8c2f41492b9369d6b9a059577c2/./xul.sym",
+    ],
+)
+def test_listing_other_spellings_of_a_path_are_understood(name: str) -> None:
+    assert [member.key for member in listed(zipped({name: b"x"})).members] == [KEY]
+
+
+def test_listing_files_of_archivers_and_symbol_stores_are_ignored() -> None:
+    ignored = [
+        "__MACOSX/xul.pdb/ABCDEF012/._xul.sym",
+        *("._xul.pdb", "xul.pdb/ABCDEF012/._xul.sym", "xul.pdb/Thumbs.db", "desktop.ini"),
+        *("a-symbols.txt", "pingme.txt", "000Admin/history.txt", "index2.txt"),
+        *("xul.pdb/ABCDEF012/refs.ptr", "xul.pdb/ABCDEF012/file.ptr"),
+    ]
+    for top in ("", "store/"):
+        names = [top + name for name in ignored]
+        found = listed(zipped({top + NAME: b"x", **dict.fromkeys(names, b"y")}), LIMITS._replace(members=20))
+        assert found.ignored == names
+        assert [member.key for member in found.members] == [KEY]
+
+
+def test_listing_two_top_directories_are_refused() -> None:
+    with pytest.raises(BadInput, match=r"First unrecognized pattern was a/xul\.pdb/"):
+        listed(zipped({f"a/{NAME}": b"x", f"b/{NAME}": b"x"}))
+
+
+@pytest.mark.parametrize(
+    "name", [".", "./.", "__MACOSX/../../x", "C:/xul.pdb/ABCDEF012/xul.sym", "\\\\host/a/b"]
+)
+def test_listing_paths_that_lead_elsewhere_are_refused(name: str) -> None:
+    with pytest.raises(BadInput, match="Unrecognized file pattern"):
+        listed(zipped({NAME: b"x", name: b"x"}))
+
+
+def test_file_key_debug_id_without_age_gets_age_0() -> None:
+    assert file_key(f"a.so/{'ab' * 16}/a.so.sym").debug_id == "AB" * 16 + "0"
 
 
 def test_a_name_that_goes_on_after_a_nul_is_refused() -> None:

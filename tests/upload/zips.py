@@ -12,14 +12,36 @@ LOCAL_HEADER = b"PK\x03\x04"
 
 
 def zipped(
-    files: Mapping[str, bytes] | Iterable[tuple[str, bytes]], compression: int = zipfile.ZIP_DEFLATED
+    files: Mapping[str, bytes] | Iterable[tuple[str | zipfile.ZipInfo, bytes]],
+    compression: int = zipfile.ZIP_DEFLATED,
 ) -> bytes:
-    pairs = files.items() if isinstance(files, Mapping) else files
+    pairs: Iterable[tuple[str | zipfile.ZipInfo, bytes]] = (
+        files.items() if isinstance(files, Mapping) else files
+    )
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", compression) as archive:
         for name, content in pairs:
-            archive.writestr(zipfile.ZipInfo(name), content, compression)
+            entry = name if isinstance(name, zipfile.ZipInfo) else zipfile.ZipInfo(name)
+            archive.writestr(entry, content, compression)
     return made.getvalue()
+
+
+def zipped_as(modes: Iterable[tuple[str, int]]) -> bytes:
+    """Members with these modes of Unix; each has one byte."""
+    entries = []
+    for name, mode in modes:
+        entry = zipfile.ZipInfo(name)
+        entry.create_system, entry.external_attr = 3, mode << 16
+        entries.append((entry, b"x"))
+    return zipped(entries)
+
+
+def without_utf8_flag(debug_file: bytes, system: int) -> bytes:
+    """One member whose name has these bytes, made by a system of this number."""
+    stand_in = b"~" * len(debug_file)
+    entry = zipfile.ZipInfo(f"{stand_in.decode()}/ABCDEF012/x.sym")
+    entry.create_system = system
+    return zipped([(entry, b"x")]).replace(stand_in, debug_file)
 
 
 def encrypted(archive: bytes) -> bytes:

@@ -1,0 +1,106 @@
+"""Names of an archive's members: how their bytes are read, which files they name, and which are left out.
+
+Source: PKWARE, APPNOTE.TXT, sections 4.4.2, 4.6.9 and appendix D; Microsoft, "Using SymStore".
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Final
+from zipfile import ZipInfo
+
+from tecken.errors import BadInput
+from tecken.sources.port import FileKey
+from tecken.symbols.ids import MAX_NAME, normal_debug_id
+
+UTF8_FLAG: Final = 0x800
+# Systems that made an entry: Unix and macOS write the file name's own bytes, mostly UTF-8.
+UNIX_SYSTEMS: Final = (3, 19)
+UNICODE_PATH: Final = 0x7075
+KEY_PARTS: Final = 3
+# What archivers and Microsoft's symstore add; in lower case.
+IGNORED_DIRECTORIES: Final = ("__macosx", "000admin")
+IGNORED_FILES: Final = (
+    *(".ds_store", "thumbs.db", "desktop.ini"),
+    *("pingme.txt", "index2.txt", "refs.ptr", "file.ptr"),
+)
+IGNORED_AT_THE_TOP: Final = "-symbols.txt"
+
+_ID = re.compile(r"[0-9A-Fa-f]{1,128}")
+_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f/\\\ud800-\udfff]+")
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+def file_key(name: str) -> FileKey:
+    """Return the key of `xul.pdb/44e4.../xul.sym`, with the id as debug ids are written. Raises BadInput."""
+    parts = name.split("/")
+    if len(parts) != KEY_PARTS or not all(map(_is_usable, parts)) or not _ID.fullmatch(parts[1]):
+        raise BadInput(
+            f"Unrecognized file pattern. Should only be <module>/<hex>/<file>, not {name[:MAX_NAME]}"
+        )
+    return FileKey(parts[0], normal_debug_id(parts[1]), parts[2])
+
+
+def member_name(info: ZipInfo) -> str:
+    """Return a member's name as its maker meant it; zipfile reads everything without a flag as cp437."""
+    if info.flag_bits & UTF8_FLAG:
+        return info.orig_filename
+    try:
+        raw = info.orig_filename.encode("cp437")
+        if (path := _unicode_path(info.extra, raw)) is not None:
+            return path.decode()
+        if info.create_system in UNIX_SYSTEMS:
+            return raw.decode()
+    except UnicodeError:
+        return info.orig_filename
+    return info.orig_filename
+
+
+def relative_parts(name: str) -> list[str] | None:
+    """Return the parts of a path below the archive's top; None for one that leads elsewhere."""
+    parts = [part for part in name.replace("\\", "/").split("/") if part != "."]
+    if ".." in parts or not parts or not parts[0] or _DRIVE.fullmatch(parts[0]):
+        return None
+    return parts
+
+
+def is_ignored(parts: Sequence[str]) -> bool:
+    """Return whether a file is none that was built: archivers and symbol stores add such files."""
+    *directories, name = (part.lower() for part in parts)
+    return (
+        name in IGNORED_FILES
+        or name.startswith("._")
+        or not set(IGNORED_DIRECTORIES).isdisjoint(directories)
+        or (not directories and name.endswith(IGNORED_AT_THE_TOP))
+    )
+
+
+def common_directory(paths: Sequence[Sequence[str]]) -> str | None:
+    """Return the one directory that all modules are in, if an archive was made from above it."""
+    tops = {path[0] for path in paths if len(path) == KEY_PARTS + 1 and not is_ignored(path)}
+    has_others = any(len(path) != KEY_PARTS + 1 and not is_ignored(path[1:] or path) for path in paths)
+    return tops.pop() if len(tops) == 1 and not has_others else None
+
+
+def _is_usable(part: str) -> bool:
+    return part not in (".", "..") and len(part) <= MAX_NAME and bool(_NAME.fullmatch(part))
+
+
+def _unicode_path(extra: bytes, raw: bytes) -> bytes | None:
+    """Return the name in UTF-8 from its extra field, unless that has the checksum of another name."""
+    for kind, field in _fields(extra):
+        if kind == UNICODE_PATH and len(field) >= 5:
+            version, checksum = struct.unpack_from("<BL", field)
+            if version == 1 and checksum == zlib.crc32(raw):
+                return field[5:]
+    return None
+
+
+def _fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<HH", extra)
+        yield kind, extra[4 : 4 + size]
+        extra = extra[4 + size :]
