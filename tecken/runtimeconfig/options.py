@@ -89,6 +89,9 @@ class Options(BaseModel):
         21_600.0, "How long a direct upload may take; less than keep_unfinished_days.", gt=0, le=604_800
     )
     upload_convert_ahead: bool = uploads(True, "Convert symbol files as they come in, ahead of demand.")
+    upload_replace: Literal["all", "own", "never"] = uploads(
+        "all", "Which stored files an upload of other content replaces: all, the uploader's own, or none."
+    )
 
     download_url_seconds: Seconds = downloads(3600.0, "How long a signed address holds.", ge=1, le=604_800)
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from hashlib import md5
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 from django.contrib.auth.models import User
 from django.core import signing
@@ -24,13 +24,14 @@ from tecken.runtimeconfig.current import options
 from tecken.sources.port import FileKey, OwnFiles, compressed
 from tecken.sources.staging import Slot
 from tecken.symbols.unpack import decoded
-from tecken.upload import keep
-from tecken.upload.archive import file_key
-from tecken.upload.keep import Kept, Row, path, storage
+from tecken.upload.keep import storage, store
 from tecken.upload.models import Announcement, Protocol, Upload
+from tecken.upload.names import file_key
+from tecken.upload.record import Kept, Refused, Row, path, record, rows, warn_of_native_files
 from tecken.upload.staged import chunks, staged
 from tecken.upload.threads import each
 from tecken.upload.v2 import MD5, Announced
+from tecken.upload.whole import refuse_if_all_were
 
 SALT: Final = "tecken.upload.direct"
 AT_ONCE: Final = 4
@@ -69,6 +70,8 @@ def begin(user: User, try_symbols: bool, files: Sequence[Announced]) -> tuple[Up
         upload.save()
         if wanted:
             Announcement.objects.create(upload=upload, files=wanted)
+        else:
+            warn_of_native_files(upload)
     return upload, list(_verdicts(upload, judged, wanted))
 
 
@@ -106,8 +109,8 @@ def _key(text: str) -> FileKey:
 
 def _stored(upload: Upload, wanted: Sequence[Wanted]) -> set[Wanted]:
     """Those that are there already, byte for byte: only one of the same size is worth reading."""
-    rows = keep.rows(upload, [one.key for one in wanted])
-    sizes = {key: {row.content.size for row in some} for key, some in rows.items()}
+    found = rows(upload, [one.key for one in wanted])
+    sizes = {key: {row.content.size for row in some} for key, some in found.items()}
     likely = [one for one in wanted if one.size in sizes.get(path(one.key), ())]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         same = each(pool, partial(_is_there, storage(upload.try_symbols)), likely)
@@ -179,45 +182,55 @@ def most_bytes(wanted: Wanted) -> int:
 def complete(upload: Upload) -> dict[str, str]:
     """Keep what was sent. What is wrong, by key: empty when all is kept, and the upload complete.
 
-    Raises CouldNotAsk; what was kept by then is not looked at again.
+    Raises CouldNotAsk; what was kept by then is not looked at again. Raises Conflict
+    when every file was refused.
     """
     announcement = Announcement.objects.filter(upload=upload).first()
-    if announcement is None:
-        return {}
-    wanted = [Wanted(FileKey(*key), size, digest) for key, size, digest in announcement.files]
-    problems = _keep_all(upload, wanted) if upload.completed_at is None else {}
-    if not problems:
+    if announcement is not None:
+        wanted = [Wanted(FileKey(*key), size, digest) for key, size, digest in announcement.files]
+        problems = _keep_all(upload, wanted) if upload.completed_at is None else {}
+        if problems:
+            return problems
+        warn_of_native_files(upload)
         _finish(upload, range(len(wanted)))
-    return problems
+    refuse_if_all_were(upload)
+    return {}
 
 
 def _keep_all(upload: Upload, wanted: Sequence[Wanted]) -> dict[str, str]:
     """Read and stored several at once, written down in this thread, which has the database."""
-    rows = keep.rows(upload, [one.key for one in wanted])
+    found = rows(upload, [one.key for one in wanted])
     done = {*upload.files.values_list("key", flat=True), *upload.skipped_keys}
     left = {Slot(upload.pk, number): one for number, one in enumerate(wanted) if path(one.key) not in done}
     problems = {}
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        kept = each(pool, partial(_kept, upload, rows), left.items())
+        kept = each(pool, partial(_kept, upload, found), left.items())
         for one, outcome in zip(left.values(), kept, strict=True):
             if isinstance(outcome, str):
                 problems[str(one.key)] = outcome
             else:
-                keep.record(upload, outcome)
+                record(upload, outcome)
     return problems
 
 
-def _kept(upload: Upload, rows: Mapping[str, Sequence[Row]], sent: tuple[Slot, Wanted]) -> Kept | str:
-    """What was kept, or what is wrong with it."""
+def _kept(
+    upload: Upload, found: Mapping[str, Sequence[Row]], sent: tuple[Slot, Wanted]
+) -> Kept | Refused | str:
+    """Return what became of a file, or what is wrong with it."""
     slot, wanted = sent
-    files, known = storage(upload.try_symbols), rows.get(path(wanted.key), ())
+    known = found.get(path(wanted.key), ())
     try:
         with staged(slot) as spool:
-            return keep.store(files, wanted.key, lambda: checked(chunks(spool), wanted), wanted.size, known)
+            read = partial(_checked_file, spool, wanted)
+            return store(upload, wanted.key, read, wanted.size, known)
     except Absent:
         return "it was not sent"
     except BadInput as error:
         return str(error)
+
+
+def _checked_file(spool: BinaryIO, wanted: Wanted) -> Iterator[bytes]:
+    return checked(chunks(spool), wanted)
 
 
 def _finish(upload: Upload, numbers: Iterable[int]) -> None:

@@ -1,133 +1,71 @@
-"""Keep a file that somebody uploaded, unless it is there already.
+"""Keep a file that was uploaded, unless the same file is stored already.
 
-The file is stored, then what was made of the former one goes, then its row is written: a row says that all of
-that is done, so whoever was killed in between is finished by the next upload of the same file.
+The file is stored, then what was made of the former one is removed, then its row is written. A row means that
+all of that is done, so whatever was killed in between is finished by the next upload of the same file.
 """
 
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
-from typing import Literal, NamedTuple
-
-from django.db import transaction
-from django.db.models import F
-from django.utils import timezone
 
 from tecken import wiring
-from tecken.errors import Absent, BadModule, CouldNotAsk, Malformed
+from tecken.errors import Absent, BadInput, BadModule, Conflict
+from tecken.runtimeconfig.current import options
 from tecken.sources.files import gzipped
 from tecken.sources.port import FileKey, OwnFiles, Stored, compressed, symbol_file
-from tecken.symbols.ids import ModuleKey, code_id, module_key
-from tecken.symbols.records import Module, described
-from tecken.upload.models import NAME_CHARACTERS, FileUpload, Upload
+from tecken.symbols.ids import ModuleKey, module_key
+from tecken.symbols.unpack import decoded
+from tecken.upload.models import Upload
+from tecken.upload.record import Content, Kept, Outcome, Refused, Row, path, record, rows
+from tecken.upload.usability import SymbolText
 
-logger = logging.getLogger(__name__)
-HEAD_BYTES = 16 << 10  # MODULE and INFO records are in it
-
-Outcome = Literal["stored", "skipped"]
 Read = Callable[[], Iterable[bytes]]
-
-
-class Content(NamedTuple):
-    """`size` in bytes and SHA-256 of an unpacked file."""
-
-    size: int
-    digest: str
-
-
-class Row(NamedTuple):
-    """What the database says of an object: these bytes were stored with that etag."""
-
-    content: Content
-    etag: str
-
-
-class Kept(NamedTuple):
-    key: FileKey
-    outcome: Outcome
-    stored: Stored
-    content: Content
-    head: bytes
-    update: bool
 
 
 def storage(try_symbols: bool) -> OwnFiles:
     return wiring.try_files() if try_symbols else wiring.own_files()
 
 
-def path(key: FileKey) -> str:
-    """As the database and answers have it."""
-    return f"v1/{key}"
-
-
 def keep(upload: Upload, key: FileKey, read: Read, size: int) -> Outcome:
     """Store a file of `size` bytes and write its row, or skip what is there already.
 
     `read` gives the unpacked bytes and may be called twice. Raises CouldNotAsk, BadInput for a name that the
-    storage cannot have, and what `read` raises; then an upload of the same file starts over.
+    storage cannot have, Conflict when another file stays, and what `read` raises; then an upload of the same
+    file starts over.
     """
-    kept = store(storage(upload.try_symbols), key, read, size, rows(upload, [key]).get(path(key), ()))
+    kept = store(upload, key, read, size, rows(upload, [key]).get(path(key), ()))
     record(upload, kept)
+    if isinstance(kept, Refused):
+        raise Conflict(kept.reason)
     return kept.outcome
 
 
-def rows(upload: Upload, keys: Iterable[FileKey]) -> dict[str, list[Row]]:
-    """What was ever stored under these keys, by path."""
-    found: dict[str, list[Row]] = {}
-    stored = FileUpload.objects.filter(
-        key__in=list(map(path, keys)), bucket_name=upload.bucket_name, completed_at__isnull=False
-    )
-    for key, size, digest, etag in stored.values_list("key", "original_size", "content_hash", "etag"):
-        found.setdefault(key, []).append(Row(Content(size, digest), etag))
-    return found
-
-
-def store(files: OwnFiles, key: FileKey, read: Read, size: int, known: Collection[Row]) -> Kept:
-    """Everything but the database, so any thread may do it. Raises as `keep` does."""
+def store(upload: Upload, key: FileKey, read: Read, size: int, known: Collection[Row]) -> Kept | Refused:
+    """Do everything but the database's part, so that any thread may. Raises as `keep`, but for Conflict."""
+    files = storage(upload.try_symbols)
     there = _stat(files, key)
-    same = {row.content for row in known if there and row.etag == there.etag}
-    if there and {content.size for content in same} == {size}:
-        seen = _Seen()
-        for _ in seen.passing(read()):
-            pass
-        if same == {seen.content}:
-            return Kept(key, "skipped", there, seen.content, seen.head, update=False)
-    seen = _Seen()
+    if there:
+        its_rows = [row for row in known if row.etag == there.etag]
+        contents = {row.content for row in its_rows} or _stored_content(files, key, there, size)
+        if same := _read_if_same(key, read, size, contents):
+            return Kept(key, "skipped", there, same.content, same.text, update=False)
+        if reason := _refusal(upload, its_rows[-1] if its_rows else None):
+            return Refused(key, reason)
+    seen = _Seen(key)
     chunks = seen.passing(read())
     stored = files.put(key, gzipped(chunks) if compressed(key) else chunks)
     if (module := module_of(key)) is not None:
         wiring.replaced(module)
-    return Kept(key, "stored", stored, seen.content, seen.head, update=there is not None)
-
-
-def record(upload: Upload, kept: Kept) -> None:
-    """Write down what became of a file, in the thread that has the transaction."""
-    said = _described(kept)
-    with transaction.atomic():
-        if kept.outcome == "stored":
-            FileUpload.objects.update_or_create(
-                upload=upload, key=path(kept.key), defaults=_columns(upload, kept, said)
-            )
-        else:
-            upload.skipped_keys = [*upload.skipped_keys, path(kept.key)]
-        if warning := _warning(kept, said):
-            upload.warnings = [*upload.warnings, {"key": path(kept.key), "message": warning}]
-        upload.save(update_fields=["skipped_keys", "warnings"])
-        Upload.objects.filter(pk=upload.pk).update(members_done=F("members_done") + 1)
-    try:
-        wiring.known().changed(kept.key, *_code(said))
-    except CouldNotAsk as error:
-        logger.warning("%s: may be told to be missing for a while: %s", kept.key, error)
+    return Kept(key, "stored", stored, seen.content, seen.text, update=there is not None)
 
 
 class _Seen:
-    """Size, digest and first bytes of what passes."""
+    """Size, digest and text of what passes."""
 
-    def __init__(self) -> None:
-        self.head = b""
+    def __init__(self, key: FileKey) -> None:
+        self.text = SymbolText(key)
         self._size = 0
         self._digest = hashlib.sha256()
 
@@ -135,13 +73,48 @@ class _Seen:
         for chunk in chunks:
             self._digest.update(chunk)
             self._size += len(chunk)
-            if len(self.head) < HEAD_BYTES:
-                self.head += chunk[: HEAD_BYTES - len(self.head)]
+            self.text.feed(chunk)
             yield chunk
 
     @property
     def content(self) -> Content:
         return Content(self._size, self._digest.hexdigest())
+
+
+def _read_if_same(key: FileKey, read: Read, size: int, contents: Collection[Content]) -> _Seen | None:
+    """Return what was sent if it has the content that is stored; it is not read where sizes differ."""
+    if {content.size for content in contents} != {size}:
+        return None
+    seen = _Seen(key)
+    for _ in seen.passing(read()):
+        pass
+    return seen if contents == {seen.content} else None
+
+
+def _stored_content(files: OwnFiles, key: FileKey, there: Stored, size: int) -> set[Content]:
+    """Return size and digest of a stored file that no row describes; empty where it cannot have `size` bytes.
+
+    Such a file was added by a command, or by an upload that was killed.
+    """
+    if not compressed(key) and there.size != size:
+        return set()
+    seen = _Seen(key)
+    try:
+        with files.read(key) as chunks:
+            for _ in seen.passing(decoded(chunks, size) if compressed(key) else chunks):
+                pass
+    except (Absent, BadInput):
+        return set()
+    return {seen.content}
+
+
+def _refusal(upload: Upload, row: Row | None) -> str:
+    """Return why the stored file must stay; nothing when it may be replaced."""
+    policy = options().upload_replace
+    if policy == "all" or (policy == "own" and row is not None and row.user == upload.user_id):
+        return ""
+    by = f"by {row.email or row.user} in upload {row.upload}" if row and row.upload else "by no upload"
+    return f"not stored: another file is stored there {by}, and upload_replace is {policy}"
 
 
 def _stat(files: OwnFiles, key: FileKey) -> Stored | None:
@@ -157,56 +130,3 @@ def module_of(key: FileKey) -> ModuleKey | None:
         module = module_key(key.debug_file, key.debug_id)
         return module if symbol_file(module) == key else None
     return None
-
-
-def _described(kept: Kept) -> Module | None:
-    if compressed(kept.key):
-        with suppress(Malformed):
-            return described(kept.head)
-    return None
-
-
-def _columns(upload: Upload, kept: Kept, said: Module | None) -> dict[str, object]:
-    code_file, code = _code(said)
-    return {
-        "bucket_name": upload.bucket_name,
-        "debug_file": kept.key.debug_file,
-        "debug_id": kept.key.debug_id,
-        "code_file": code_file,
-        "code_id": code,
-        "generator": _column(said.generator[:NAME_CHARACTERS]) if said else "",
-        "size": kept.stored.size,
-        "original_size": kept.content.size,
-        "content_hash": kept.content.digest,
-        "etag": kept.stored.etag,
-        "compressed": compressed(kept.key),
-        "update": kept.update,
-        "try_symbols": upload.try_symbols,
-        "completed_at": timezone.now(),
-    }
-
-
-def _code(said: Module | None) -> tuple[str, str]:
-    """Code file and code id, each empty when the file does not say it."""
-    if said is None:
-        return "", ""
-    file = _column(said.code_file) if len(said.code_file) <= NAME_CHARACTERS else ""
-    with suppress(BadModule):
-        return file, code_id(said.code_id)
-    return file, ""
-
-
-def _column(text: str) -> str:
-    """PostgreSQL has no NUL in its text."""
-    return text.replace("\0", "")
-
-
-def _warning(kept: Kept, said: Module | None) -> str:
-    """Why a symbol file that is stored will not symbolicate."""
-    if not compressed(kept.key):
-        return ""
-    if said is None:
-        return "no MODULE record: it will not symbolicate"
-    if said.debug_id.upper() != kept.key.debug_id:
-        return f"its MODULE record is of another build, {said.debug_id}: it will not symbolicate"
-    return ""

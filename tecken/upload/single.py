@@ -9,12 +9,13 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from tecken import wiring
-from tecken.errors import Absent, BadInput
+from tecken.errors import Absent, BadInput, Conflict
 from tecken.runtimeconfig.current import options
 from tecken.sources.staging import Slot
 from tecken.symbols.unpack import decoded
-from tecken.upload.keep import Outcome, keep, storage
+from tecken.upload.keep import keep, storage
 from tecken.upload.models import Protocol, Upload
+from tecken.upload.record import Outcome, warn_of_native_files
 from tecken.upload.staged import chunks, staged
 from tecken.upload.symupload import BREAKPAD, Named, check
 
@@ -60,7 +61,8 @@ def _keep(upload: Upload, named: Named, raw: Callable[[], Iterable[bytes]]) -> O
     try:
         upload.size = sum(map(len, read()))
         outcome = keep(upload, named.key, read, upload.size)
-    except BadInput as error:
+        warn_of_native_files(upload)
+    except (BadInput, Conflict) as error:
         upload.error = str(error)
         upload.save(update_fields=["error"])
         raise

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from tecken.errors import BadInput, Malformed
 from tecken.sources.port import FileKey, symbol_file
-from tecken.symbols.ids import ModuleKey, module_key
+from tecken.symbols.ids import ModuleKey, module_key, normal_debug_id
 
 BREAKPAD: Final = "BREAKPAD"
 LONGEST_RECORD: Final = 4096
@@ -72,13 +72,13 @@ def check(text: Iterable[bytes], named: Named) -> Iterator[bytes]:
     start = b""
     while b"\n" not in start and len(start) < LONGEST_RECORD and (piece := next(pieces, None)) is not None:
         start += piece
-    record = start.partition(b"\n")[0].upper().split()
-    if record[:1] != [b"MODULE"] or record[3:4] != [named.module.debug_id.encode()]:
+    record = start.partition(b"\n")[0].decode(errors="replace").split()
+    if record[:1] != ["MODULE"] or list(map(normal_debug_id, record[3:4])) != [named.module.debug_id]:
         raise Malformed(f"The file does not begin with the MODULE record of debug id {named.module.debug_id}")
     yield start
     yield from pieces
 
 
-def spoken(**words: str) -> bytes:
+def spoken(**words: object) -> bytes:
     """JSON with a space after each colon, which the client's regular expressions want."""
     return json.dumps(words, separators=(", ", ": ")).encode()

@@ -24,7 +24,8 @@ from tecken.upload import single, symupload
 from tecken.upload.direct_views import UPLOADERS, mine, own_address, writes_try
 from tecken.upload.form import Spool
 from tecken.upload.keep import storage
-from tecken.upload.models import Protocol
+from tecken.upload.models import Protocol, Upload
+from tecken.upload.record import Outcome
 
 MAX_COMPLETION_BYTES = 64 << 10
 FIELDS_BYTES = 64 << 10
@@ -83,7 +84,12 @@ def create(request: HttpRequest) -> HttpResponse:
 def complete(request: HttpRequest, content: bytes, number: int) -> HttpResponse:
     upload = mine(request, number, Protocol.SYM_UPLOAD)
     outcome = single.complete(upload, symupload.from_completion(content), lambda size: _pay(request, size))
-    return json_reply(symupload.spoken(result=symupload.RESULTS[outcome]))
+    return _result(outcome, upload)
+
+
+def _result(outcome: Outcome, upload: Upload) -> HttpResponse:
+    warnings = {"warnings": upload.warnings} if upload.warnings else {}
+    return json_reply(symupload.spoken(result=symupload.RESULTS[outcome], **warnings))
 
 
 def _pay(request: HttpRequest, size: int) -> None:
@@ -108,4 +114,4 @@ def send(request: HttpRequest) -> HttpResponse:
     named = symupload.from_form(request.POST)
     upload = single.begin(grant.user, writes_try(grant), file.name or "")
     outcome = single.take(upload, named, file.chunks)
-    return json_reply(symupload.spoken(result=symupload.RESULTS[outcome]))
+    return _result(outcome, upload)

@@ -14,14 +14,14 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from tecken import wiring
-from tecken.errors import Absent, BadInput, CouldNotAsk, NotAllowed, TeckenError
+from tecken.errors import Absent, BadInput, Conflict, CouldNotAsk, NotAllowed, TeckenError
 from tecken.runtimeconfig.current import options
-from tecken.sources.port import OwnFiles
 from tecken.sources.staging import Slot
 from tecken.upload.archive import Limits, Listing, Member, content, listing, opened
 from tecken.upload.form import CHUNK_BYTES, Archive
-from tecken.upload.keep import Kept, Row, path, record, rows, storage, store
+from tecken.upload.keep import storage, store
 from tecken.upload.models import NAME_CHARACTERS, Protocol, Upload
+from tecken.upload.record import Kept, Refused, Row, path, record, rows, warn_of_native_files
 from tecken.upload.staged import staged
 from tecken.upload.threads import submit
 
@@ -60,13 +60,16 @@ def begin(user: User, try_symbols: bool, archive: Archive) -> Upload:
 def keep_all(upload: Upload, file: BinaryIO) -> None:
     """Keep every member that this upload has not kept before; the upload is complete then.
 
-    Raises BadInput for a broken member, Cancelled, CouldNotAsk; what is kept until then stays kept.
+    Raises BadInput for a broken member, Cancelled, CouldNotAsk; what is kept until then stays kept. Raises
+    Conflict when every member was refused.
     """
     try:
         with opened(file, options().upload_max_members) as archive:
             for kept in _stored(upload, archive, _left(upload, _listing(archive).members)):
                 record(upload, kept)
                 _stop_if_cancelled(upload)
+        refuse_if_all_were(upload)
+        warn_of_native_files(upload)
     except TeckenError as error:
         _close(upload, error=str(error))
         raise
@@ -91,9 +94,18 @@ def keep_staged(upload: Upload) -> None:
         try:
             with staged(_slot(upload)) as file:
                 keep_all(upload, file)
-        except (BadInput, Absent) as error:
+        except (BadInput, Absent, Conflict) as error:
             _close(upload, error=str(error))
     wiring.staging().delete(_slot(upload))
+
+
+def refuse_if_all_were(upload: Upload) -> None:
+    """Raise Conflict when nothing of an upload is stored because of `upload_replace`."""
+    refused = [one for one in upload.warnings if one.get("stored") is False]
+    if refused and not upload.skipped_keys and not upload.files.exists():
+        raise Conflict(
+            f"None of {len(refused)} files is stored; {refused[0]['key']}: {refused[0]['message']}"
+        )
 
 
 def cancel(upload: Upload, user: User) -> None:
@@ -124,15 +136,15 @@ def _left(upload: Upload, members: Iterable[Member]) -> list[Member]:
     return [member for member in members if path(member.key) not in done]
 
 
-def _stored(upload: Upload, archive: ZipFile, members: list[Member]) -> Iterator[Kept]:
+def _stored(upload: Upload, archive: ZipFile, members: list[Member]) -> Iterator[Kept | Refused]:
     """In the order they are done, largest first, so that none is left to run alone at the end."""
-    files, known = storage(upload.try_symbols), rows(upload, (member.key for member in members))
+    known = rows(upload, (member.key for member in members))
     waiting = iter(sorted(members, key=lambda member: member.info.file_size, reverse=True))
-    running: set[Future[Kept]] = set()
+    running: set[Future[Kept | Refused]] = set()
     try:
         while True:
             for member in islice(waiting, settings.UPLOAD_THREADS - len(running)):
-                running.add(submit(threads(), _store, files, archive, member, known))
+                running.add(submit(threads(), _store, upload, archive, member, known))
             if not running:
                 return
             done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -141,9 +153,9 @@ def _stored(upload: Upload, archive: ZipFile, members: list[Member]) -> Iterator
         wait(running)  # they read the archive, which is closed next
 
 
-def _store(files: OwnFiles, archive: ZipFile, member: Member, known: dict[str, list[Row]]) -> Kept:
+def _store(upload: Upload, archive: ZipFile, member: Member, known: dict[str, list[Row]]) -> Kept | Refused:
     read = partial(content, archive, member)
-    return store(files, member.key, read, member.info.file_size, known.get(path(member.key), ()))
+    return store(upload, member.key, read, member.info.file_size, known.get(path(member.key), ()))
 
 
 def _stop_if_cancelled(upload: Upload) -> None:

@@ -1,0 +1,146 @@
+"""What becomes of a file that is stored already: skipped, replaced, or kept by `upload_replace`."""
+
+from __future__ import annotations
+
+import io
+import logging
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from tecken import wiring
+from tecken.sources.files import gzipped
+from tecken.sources.port import FileKey
+from tecken.upload.models import FileUpload, Upload
+from tests.support.options import Override
+from tests.upload.uploaders import SYM, SYM_KEY, Makes, Uploader, stored
+from tests.upload.zips import zipped
+
+pytest_plugins = ["tests.upload.site"]
+pytestmark = pytest.mark.django_db
+
+NATIVE = FileKey("crash-c", SYM_KEY.debug_id, "crash-c")
+OTHER_SYM = SYM + b"PUBLIC ffff0 0 other\n"
+
+
+@pytest.fixture
+def alice(uploader: Makes) -> Uploader:
+    return uploader(email="alice@example.com")
+
+
+@pytest.fixture
+def bob(uploader: Makes) -> Uploader:
+    return uploader(email="bob@example.com")
+
+
+def send(who: Uploader, files: dict[FileKey, bytes]) -> Any:
+    file = io.BytesIO(zipped({str(key): content for key, content in files.items()}))
+    file.name = "any"
+    return who.client.post("/upload/", {"symbols.zip": file})
+
+
+def test_upload_same_bytes_that_no_row_describes_are_skipped(alice: Uploader) -> None:
+    wiring.own_files().put(SYM_KEY, gzipped([SYM]))
+    wiring.own_files().put(NATIVE, [b"\x7fELF"])
+    before = wiring.own_files().stat(SYM_KEY)
+    upload = send(alice, {SYM_KEY: SYM, NATIVE: b"\x7fELF"}).json()["upload"]
+    assert sorted(upload["skipped_keys"]) == [f"v1/{NATIVE}", f"v1/{SYM_KEY}"]
+    assert wiring.own_files().stat(SYM_KEY) == before
+    assert not FileUpload.objects.exists()
+
+
+@pytest.mark.parametrize("there", [OTHER_SYM, SYM[:-1], b"", SYM[:-2] + b"!\n"])
+def test_upload_other_bytes_than_those_no_row_describes_are_stored(alice: Uploader, there: bytes) -> None:
+    wiring.own_files().put(SYM_KEY, gzipped([there]))
+    assert send(alice, {SYM_KEY: SYM}).json()["upload"]["skipped_keys"] == []
+    assert stored(SYM_KEY) == SYM
+
+
+def test_upload_over_a_broken_file_that_no_row_describes_is_stored(alice: Uploader) -> None:
+    wiring.own_files().put(SYM_KEY, [b"\x1f\x8bbroken"])
+    assert send(alice, {SYM_KEY: SYM}).status_code == 201
+    assert stored(SYM_KEY) == SYM
+
+
+def test_upload_replacing_anothers_file_is_logged_and_noted_in_the_first_row(
+    alice: Uploader, bob: Uploader, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = send(alice, {SYM_KEY: SYM}).json()["upload"]["id"]
+    with caplog.at_level(logging.WARNING, "tecken.upload.record"):
+        second = send(bob, {SYM_KEY: OTHER_SYM}).json()["upload"]["id"]
+    assert caplog.messages == [
+        f"v1/{SYM_KEY}: replaced by upload {second} of bob@example.com; "
+        f"it was stored by upload {first} of alice@example.com"
+    ]
+    assert FileUpload.objects.get(upload=first).replaced_by_id == second
+    assert FileUpload.objects.get(upload=second).replaced_by_id is None
+
+
+def test_upload_replacing_ones_own_file_is_no_warning_in_the_log(
+    alice: Uploader, caplog: pytest.LogCaptureFixture
+) -> None:
+    send(alice, {SYM_KEY: SYM})
+    with caplog.at_level(logging.WARNING, "tecken.upload.record"):
+        send(alice, {SYM_KEY: OTHER_SYM})
+    assert caplog.messages == []
+
+
+def test_upload_replace_own_keeps_anothers_file_and_takes_the_rest(
+    alice: Uploader, bob: Uploader, runtime_options: Override
+) -> None:
+    runtime_options(upload_replace="own")
+    first = send(alice, {SYM_KEY: SYM}).json()["upload"]["id"]
+    reply = send(bob, {SYM_KEY: OTHER_SYM, NATIVE: b"\x7fELF"})
+    assert reply.status_code == 201
+    (warning,) = reply.json()["upload"]["warnings"]
+    assert (warning["key"], warning["stored"]) == (f"v1/{SYM_KEY}", False)
+    assert f"by alice@example.com in upload {first}" in warning["message"]
+    assert stored(SYM_KEY) == SYM
+    assert stored(NATIVE) == b"\x7fELF"
+    assert send(alice, {SYM_KEY: OTHER_SYM}).json()["upload"]["warnings"] == []
+    assert stored(SYM_KEY) == OTHER_SYM
+
+
+def test_upload_replace_own_keeps_a_file_that_no_upload_stored(
+    alice: Uploader, runtime_options: Override
+) -> None:
+    runtime_options(upload_replace="own")
+    wiring.own_files().put(SYM_KEY, gzipped([OTHER_SYM]))
+    reply = send(alice, {SYM_KEY: SYM})
+    assert (reply.status_code, "by no upload" in reply.json()["error"]) == (409, True)
+
+
+def test_upload_replace_never_refuses_an_archive_of_which_nothing_is_new(
+    alice: Uploader, runtime_options: Override
+) -> None:
+    runtime_options(upload_replace="never")
+    send(alice, {SYM_KEY: SYM})
+    reply = send(alice, {SYM_KEY: OTHER_SYM})
+    assert reply.status_code == 409
+    assert reply.json()["error"].startswith(f"None of 1 files is stored; v1/{SYM_KEY}: not stored")
+    upload = Upload.objects.latest("pk")
+    assert (upload.completed_at, upload.error) == (None, reply.json()["error"])
+    assert send(alice, {SYM_KEY: SYM}).status_code == 201
+
+
+def test_upload_replace_never_refuses_a_direct_upload_each_time_it_is_completed(
+    alice: Uploader, runtime_options: Override
+) -> None:
+    runtime_options(upload_replace="never")
+    send(alice, {SYM_KEY: SYM})
+    answer = alice.announce({SYM_KEY: OTHER_SYM})
+    alice.put(answer["files"][0]["action"]["url"], OTHER_SYM)
+    assert [alice.complete(answer["id"]).status_code for _ in range(2)] == [409, 409]
+    assert stored(SYM_KEY) == SYM
+
+
+def test_upload_replace_never_refuses_sym_upload(alice: Uploader, runtime_options: Override) -> None:
+    runtime_options(upload_replace="never")
+    send(alice, {SYM_KEY: SYM})
+    fields = {"debug_file": SYM_KEY.debug_file, "debug_identifier": SYM_KEY.debug_id}
+    for content, status in ((OTHER_SYM, 409), (SYM, 200)):
+        file = SimpleUploadedFile("crash-c.sym", content)
+        path = f"/upload/sym_upload?key={alice.key}"
+        assert alice.client.post(path, {**fields, "symbol_file": file}).status_code == status
+    assert stored(SYM_KEY) == SYM
