@@ -8,6 +8,7 @@
     │   ├── TooOften             failed too often, and may try again later: 429
     │   │   └── OverLimit            asked more often, or for more, than a rate or quota allows
     │   ├── TooMuch              over a limit: 413
+    │   ├── UnknownEncoding      a body compressed in a way that is not supported: 415
     │   └── Malformed            bytes that are not what their name says
     │       └── MalformedPageFile    foreign, truncated or of another version: counts as absent
     ├── Conflict                 somebody else was first: look again (409)
@@ -22,7 +23,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import errno
+from typing import Any, Final
+
+# Of an OSError: no space left on the device, or none left for this user.
+DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class TeckenError(Exception):
@@ -68,6 +73,10 @@ class TooMuch(BadInput):
     """Over a limit; the text names the limit."""
 
 
+class UnknownEncoding(BadInput):
+    """A body whose Content-Encoding is not supported; the text names those that are."""
+
+
 class Malformed(BadInput):
     """Bytes that are not what their name says."""
 
@@ -106,3 +115,8 @@ class Pending(CouldNotAsk):
 
 class StoreAway(CouldNotAsk):
     """The LRU store does not answer."""
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether the disk has no room, which passes when an operator or a cleanup makes some."""
+    return isinstance(error, OSError) and error.errno in DISK_FULL

@@ -28,6 +28,7 @@ STATUS: dict[type[errors.TeckenError], HTTPStatus] = {
     errors.TooOften: HTTPStatus.TOO_MANY_REQUESTS,
     errors.OverLimit: HTTPStatus.TOO_MANY_REQUESTS,
     errors.TooMuch: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.UnknownEncoding: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.Malformed: HTTPStatus.BAD_REQUEST,
     errors.MalformedPageFile: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.Conflict: HTTPStatus.CONFLICT,
@@ -40,6 +41,9 @@ STATUS: dict[type[errors.TeckenError], HTTPStatus] = {
 }
 RETRY_AFTER_SECONDS = 5
 """What a 503 says when nobody told us how long to wait."""
+DISK_FULL = "The server's disk for temporary files is full: nothing was stored, send it again later"
+# Longer than after other failures: an operator or the nightly cleanup has to make room.
+DISK_FULL_SECONDS = 60
 
 
 def json_reply(body: bytes, status: int = HTTPStatus.OK) -> HttpResponse:
@@ -83,8 +87,10 @@ def answers_errors(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResp
         except (OperationalError, InterfaceError):
             logger.exception("%s %s", request.method, request.path)
             return reply_to(errors.CouldNotAsk("The database does not answer"), request.path)
-        except Exception:
+        except Exception as error:
             logger.exception("%s %s", request.method, request.path)
+            if errors.is_disk_full(error):
+                return reply_to(errors.CouldNotAsk(DISK_FULL, DISK_FULL_SECONDS), request.path)
             status = HTTPStatus.INTERNAL_SERVER_ERROR
             return error_reply(status, status.phrase)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import chain
 from tempfile import TemporaryFile
@@ -50,8 +50,8 @@ class Conversion:
         try:
             yield file
         finally:
-            # Closing writes what is still buffered, which fails on a full disk as well.
-            with _room():
+            # On a full disk the rest of a buffer fails once more, which must not hide the first error.
+            with suppress(OSError):
                 file.close()
 
 
@@ -63,7 +63,10 @@ def _convert(text: Iterable[bytes], spool: BinaryIO, pages: BinaryIO) -> Header:
         if converter.complete:  # what follows is for unwinders: it need not even be fetched
             break
     with _room():
-        return converter.finish()
+        header = converter.finish()
+        # Else a full disk would be found by whoever reads the pages, and count as a fault of this program.
+        pages.flush()
+    return header
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from celery import Task, shared_task
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import CouldNotAsk, is_disk_full
 from tecken.jobs.task import pause
 from tecken.upload import whole
 from tecken.upload.models import Upload
@@ -17,12 +17,19 @@ FIRST_PAUSE = 8.0  # seconds
 
 @shared_task(name=whole.TASK, bind=True, acks_late=True, ignore_result=True, max_retries=6)  # type: ignore[untyped-decorator]
 def keep_upload(self: Task, number: int) -> None:
-    """Safe to run twice. Without an answer from storage or database it is tried again, six times."""
+    """Store the members of a staged archive. Safe to run twice.
+
+    Without an answer from storage or database, or with a full disk, it is tried again, six times.
+    """
     try:
         upload = Upload.objects.filter(pk=number).first()
         if upload is not None:
             whole.keep_staged(upload)
     except (CouldNotAsk, OperationalError, InterfaceError) as error:
+        raise self.retry(exc=error, countdown=pause(FIRST_PAUSE, self.request.retries)) from None
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
         raise self.retry(exc=error, countdown=pause(FIRST_PAUSE, self.request.retries)) from None
 
 

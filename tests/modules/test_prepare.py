@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -228,3 +229,19 @@ def test_uploads_without_end_are_no_answer(house: House) -> None:
     assert answer.kind == "unreachable"
     assert "again and again" in answer.reason
     assert house.page_files.files == {}
+
+
+def test_preparer_full_disk_is_unreachable_and_tried_again_later(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a small text fits into a buffer, so that the disk is only written to at the end."""
+    house.source.files = {XUL: sym(XUL)}
+
+    def full_disk(**_: object) -> BinaryIO:
+        return open("/dev/full", "r+b")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tecken.modules.conversion.TemporaryFile", full_disk)
+        answer = missing(house.prepare())
+    assert answer.kind == "unreachable"
+    assert "No space left on device" in answer.reason
