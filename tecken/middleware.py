@@ -6,6 +6,7 @@ The door reads memory and nothing else: neither database, session nor Redis may 
 from __future__ import annotations
 
 import math
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextvars import Context, copy_context
@@ -41,6 +42,7 @@ OPEN_BELOW = (
     "/static/",
 )
 PROGRAMS_BELOW = ("/api/", "/symbolicate/v", "/upload/")
+SLASHES = re.compile("/{2,}")
 METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
 CLOSED, UPLOADS_CLOSED = "Under maintenance", "Uploads are closed"
 MAY_OVERRIDE = "runtimeconfig.change_option"
@@ -80,6 +82,22 @@ POLICY = (
 )
 
 
+def collapse_slashes(get_response: Handler) -> Handler:
+    """Read `//name/ID/file` as `/name/ID/file`.
+
+    Many clients append a path to a base URL that ends in a slash. This comes before everything that looks at
+    a path, so that no check is passed by another spelling.
+    """
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        if "//" in request.path_info:
+            request.path_info = SLASHES.sub("/", request.path_info)
+            request.path = SLASHES.sub("/", request.path)
+        return get_response(request)
+
+    return answer
+
+
 def content_policy(get_response: Handler) -> Handler:
     """What a browser may load for an answer, if it shows it at all: from us alone, and no inline scripts."""
 
@@ -109,7 +127,8 @@ def _passes(request: HttpRequest) -> bool:
 
 
 def _uploads(request: HttpRequest) -> bool:
-    return request.method in ("POST", "PUT") and request.path_info.startswith("/upload/")
+    is_upload = request.path_info == "/upload" or request.path_info.startswith("/upload/")
+    return is_upload and request.method in ("POST", "PUT")
 
 
 def _away(request: HttpRequest, title: str, now: Maintenance) -> HttpResponse:

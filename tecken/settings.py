@@ -205,6 +205,7 @@ INSTALLED_APPS = [
     "tecken.tokens.site.SiteConfig",
 ]
 MIDDLEWARE = [
+    "tecken.middleware.collapse_slashes",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "tecken.middleware.content_policy",

@@ -246,6 +246,12 @@ def answered(view: Callable[[HttpRequest], Any], **headers: str) -> Any:
     return middleware.configured(view)(RequestFactory().get("/", headers=headers))
 
 
+@pytest.mark.parametrize("path", ["/upload/", "/upload", "//upload/", "/upload//v2/"])
+def test_uploads_closed_is_closed_for_every_spelling(client: Client, shut: Shut, path: str) -> None:
+    shut("uploads")
+    assert client.post("/", PATH_INFO=path).status_code == 503
+
+
 def test_every_answer_tells_the_version(client: Client, write: Callable[..., int], shut: Shut) -> None:
     version = str(write(symbolicate_max_jobs="2"))
     for path in ("/", "/no/such", "/__lbheartbeat__"):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from django.db.models import Q
+from django.db.models import Q, Value
+from django.db.models.functions import Lower
 from django.http import HttpRequest
 from ninja import Router, Schema
 
 from tecken.api.addresses import address_of
 from tecken.api.filters import identifier
-from tecken.errors import Absent
+from tecken.errors import Absent, BadModule
+from tecken.symbols.ids import GUID_DIGITS, code_id, debug_ids_of_code_id, is_windows_name, normal_debug_id
 from tecken.upload.models import FileUpload
 
 router = Router(tags=["modules"])
+
+# Such an id names no build, so a row of it says nothing about a module.
+_IS_ZERO = Q(debug_id__startswith="0" * GUID_DIGITS)
 
 
 class SymInfo(Schema):
@@ -25,8 +30,10 @@ class SymInfo(Schema):
 
 @router.get("{str:file}/{str:id}", response=SymInfo, summary="A module's names and its symbol file")
 def syminfo(request: HttpRequest, file: str, id: str) -> object:
-    row = _newest(Q(debug_file=file) & identifier("debug_id", id)) or _newest(
-        Q(code_file=file) & identifier("code_id", id)
+    row = (
+        _newest(_named("debug_file", file) & _debug_id(id))
+        or _newest(_named("code_file", file) & identifier("code_id", id.replace("-", "")))
+        or _newest(_named("debug_file", file) & Q(debug_id__in=_debug_ids(id)))
     )
     if row is None:
         raise Absent("Code file / id Not Found")
@@ -34,7 +41,27 @@ def syminfo(request: HttpRequest, file: str, id: str) -> object:
     return names | {"url": request.build_absolute_uri(address_of(row))}
 
 
+def _named(field: str, name: str) -> Q:
+    """Match a file's name, without case where Windows compares it so."""
+    if is_windows_name(name):
+        return Q(**{f"{field}__lower": Lower(Value(name))})
+    return Q(**{field: name})
+
+
+def _debug_id(text: str) -> Q:
+    """Match a debug id in any case, with or without its age of 0."""
+    return identifier("debug_id", text) | Q(debug_id=normal_debug_id(text))
+
+
+def _debug_ids(text: str) -> tuple[str, ...]:
+    """Return the debug ids that belong to a whole build id or UUID."""
+    try:
+        return debug_ids_of_code_id(code_id(text))
+    except BadModule:
+        return ()
+
+
 def _newest(named: Q) -> FileUpload | None:
-    """A regular file wins over one of a try build."""
+    """Return the newest regular file, else the newest one of a try build."""
     stored = FileUpload.objects.filter(named, completed_at__isnull=False, key__endswith=".sym")
-    return stored.order_by("try_symbols", "-created_at", "-pk").first()
+    return stored.exclude(_IS_ZERO).order_by("try_symbols", "-created_at", "-pk").first()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import PurePosixPath
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -16,13 +16,15 @@ from django.core.files.uploadhandler import FileUploadHandler, SkipFile
 from django.http import HttpRequest, QueryDict
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 
-from tecken.errors import BadInput
+from tecken.errors import BadInput, TooMuch, UnknownEncoding
 from tecken.guards import streamed
 from tecken.runtimeconfig.current import options
+from tecken.symbols.unpack import decoded
 
 NO_FILE = "Must be multipart form data with at least one file"
 CHUNK_BYTES = 1 << 20
 FIELDS_BYTES = 64 << 10  # of a form without a file
+ENCODINGS = ("identity", "gzip", "x-gzip", "zstd")
 OWN_NAME = "archive"  # the field of a form that cannot be named as the file that will be chosen
 
 
@@ -44,7 +46,7 @@ class Spool(FileUploadHandler):
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super().new_file(*args, **kwargs)
-        self.file = cast(BinaryIO, TemporaryFile(dir=settings.SPOOL_DIR))  # noqa: SIM115 - closed by the parser
+        self.file = cast(BinaryIO, TemporaryFile(dir=settings.SPOOL_DIR))  # noqa: SIM115 - see close
         self.digest = hashlib.sha256()
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:  # noqa: ARG002
@@ -55,6 +57,11 @@ class Spool(FileUploadHandler):
         self.size = file_size
         self.file.seek(0)
         return UploadedFile(self.file, self.file_name, self.content_type, file_size, self.charset)
+
+    def close(self) -> None:
+        """Free the disk space at once, also of a body that was refused; the parser closes nothing then."""
+        if hasattr(self, "file"):
+            self.file.close()
 
 
 class NoFiles(FileUploadHandler):
@@ -96,7 +103,7 @@ def received(request: HttpRequest) -> Iterator[Archive | str]:
     """The archive in a form, or the URL in its field `url`. Raises BadInput, TooMuch."""
     kind = request.content_type
     if kind == "application/x-www-form-urlencoded":
-        fields = QueryDict(b"".join(streamed(request, FIELDS_BYTES)))
+        fields = QueryDict(b"".join(_pieces(request, FIELDS_BYTES)))
         yield _url(fields)
     elif kind == "multipart/form-data":
         with _parsed(request) as found:
@@ -110,16 +117,33 @@ def _parsed(request: HttpRequest) -> Iterator[Archive | str]:
     spool = OneArchive(request)
     # The parser refuses a body without a length. `streamed` bounds what it reads.
     meta = {**request.META, "CONTENT_LENGTH": "1"}
-    body = _Body(streamed(request, max_form_bytes()))
+    body = _Body(_pieces(request, max_form_bytes()))
+    with closing(spool):
+        try:
+            fields, files = MultiPartParser(meta, body, [spool]).parse()  # type: ignore[arg-type]
+        except (MultiPartParserError, SuspiciousOperation) as error:
+            raise BadInput(f"{NO_FILE}: {error}") from None
+        if files:
+            yield Archive(str(spool.field_name), spool.file, spool.size, spool.digest.hexdigest())
+        else:
+            yield _url(fields)
+
+
+def _pieces(request: HttpRequest, limit: int) -> Iterator[bytes]:
+    """Return the body, unpacked: at most `limit` bytes, as sent and as unpacked."""
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ENCODINGS:
+        raise UnknownEncoding(f"Content-Encoding must be gzip or zstd, not {encoding!r}")
+    sent = streamed(request, limit)
+    return sent if encoding == "identity" else _unpacked(sent, limit)
+
+
+def _unpacked(sent: Iterator[bytes], limit: int) -> Iterator[bytes]:
     try:
-        fields, files = MultiPartParser(meta, body, [spool]).parse()  # type: ignore[arg-type]
-    except (MultiPartParserError, SuspiciousOperation) as error:
-        raise BadInput(f"{NO_FILE}: {error}") from None
-    if not files:
-        yield _url(fields)
-        return
-    with spool.file:
-        yield Archive(str(spool.field_name), spool.file, spool.size, spool.digest.hexdigest())
+        # An empty piece is none: to a parser it is the end of the body.
+        yield from filter(None, decoded(sent, limit))
+    except TooMuch:
+        raise TooMuch(f"The body is larger than {limit} bytes") from None
 
 
 def _url(fields: QueryDict) -> str:

@@ -6,6 +6,7 @@ Protocol v1 is one form. Protocol v2 asks whether the module is there, for an ad
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from functools import wraps
 
 from django.core.files.uploadedfile import UploadedFile
@@ -107,11 +108,12 @@ def send(request: HttpRequest) -> HttpResponse:
     most = options().symbol_max_bytes
     if int(request.META.get("CONTENT_LENGTH") or 0) > most + FIELDS_BYTES:
         raise TooMuch(f"The symbol file is larger than {most} bytes")
-    request.upload_handlers = [Spool(request)]
-    file = request.FILES.get("symbol_file")
-    if not isinstance(file, UploadedFile):
-        raise BadInput("The form has no file symbol_file")
-    named = symupload.from_form(request.POST)
-    upload = single.begin(grant.user, writes_try(grant), file.name or "")
-    outcome = single.take(upload, named, file.chunks)
-    return _result(outcome, upload)
+    spool = Spool(request)
+    request.upload_handlers = [spool]
+    with closing(spool):
+        file = request.FILES.get("symbol_file")
+        if not isinstance(file, UploadedFile):
+            raise BadInput("The form has no file symbol_file")
+        named = symupload.from_form(request.POST)
+        upload = single.begin(grant.user, writes_try(grant), file.name or "")
+        return _result(single.take(upload, named, file.chunks), upload)

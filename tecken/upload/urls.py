@@ -4,4 +4,5 @@ from django.urls import path
 
 from tecken.upload import views
 
-urlpatterns = [path("upload/", views.upload_archive)]
+# Without its slash it is no redirect, which would make a POST a GET.
+urlpatterns = [path("upload/", views.upload_archive), path("upload", views.upload_archive)]

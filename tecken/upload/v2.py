@@ -23,11 +23,14 @@ class Announced(NamedTuple):
 
 
 def announced(body: bytes, most: int) -> list[Announced]:
-    """Raises BadInput for anything but a list of at most `most` files; what they say is not judged here."""
+    """Return a list of at most `most` files; the caller judges each. Raises BadInput for any other body."""
     try:
-        files = [_file(entry) for entry in orjson.loads(body)["files"]]
+        entries = orjson.loads(body)["files"]
+        files = [_file(entry) for entry in entries]
     except (ValueError, KeyError, TypeError):
         raise BadInput("malformed JSON request body") from None
+    if not isinstance(entries, list):
+        raise BadInput("malformed JSON request body")
     if len(files) > most:
         raise BadInput("too many files")
     return files

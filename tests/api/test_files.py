@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
+from tecken.upload.models import FileUpload
 from tests.api.people import key_of, person
 from tests.api.rows import file_of, upload_of
 
@@ -84,3 +86,35 @@ def test_syminfo_of_nothing(client: Client) -> None:
     reply = client.get(path)
     assert (reply.status_code, reply.json()) == (404, {"error": "Code file / id Not Found", "path": path})
     assert reply["Access-Control-Allow-Origin"] == "*"
+
+
+@pytest.mark.parametrize(
+    ("stored", "path"),
+    [
+        (
+            ("libz.so.1", "DABBB96C91EDF95812FB09F7F2655E6F0"),
+            "libz.so.1/6cb9bbdaed9158f912fb09f7f2655e6f2d5ea5a2",
+        ),
+        (("XUL", "7A1B2C3D4E5F60718293A4B5C6D7E8F90"), "XUL/7A1B2C3D-4E5F-6071-8293-A4B5C6D7E8F9"),
+        (("libd.so", "6216C672A8D33EC9CF4A1BAB8B29D00E0"), "libd.so/6216c672a8d33ec9cf4a1bab8b29d00e"),
+        (("Xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2"), "xul.pdb/44e4ec8c2f41492b9369d6b9a059577c2"),
+    ],
+)
+def test_syminfo_build_id_uuid_or_other_spelling_is_found(
+    client: Client, stored: tuple[str, str], path: str
+) -> None:
+    assert client.get(f"/api/syminfo/{path}").status_code == 404
+    name, debug_id = stored
+    FileUpload.objects.create(
+        key=f"v1/{name}/{debug_id}/x.sym", debug_file=name, debug_id=debug_id, completed_at=timezone.now()
+    )
+    reply = client.get(f"/api/syminfo/{path}").json()
+    assert (reply["debug_file"], reply["debug_id"]) == stored
+
+
+def test_syminfo_zero_id_is_not_found(client: Client) -> None:
+    zeros = "0" * 33
+    FileUpload.objects.create(
+        key=f"v1/mg.dll/{zeros}/mg.dll.sym", debug_file="mg.dll", debug_id=zeros, completed_at=timezone.now()
+    )
+    assert client.get(f"/api/syminfo/mg.dll/{zeros}").status_code == 404

@@ -222,6 +222,12 @@ def test_download_name_of_another_system_in_another_case_is_not_found(client: Cl
     assert client.get(f"/libxul.so/{XUL.debug_id}/libxul.so.sym").status_code == 404
 
 
+@pytest.mark.parametrize("path", [f"/{PATH}", f"///{PATH}", PATH.replace("/", "//"), f"//try/{PATH}"])
+def test_download_slashes_that_follow_each_other_count_as_one(client: Client, put: Put, path: str) -> None:
+    put(XUL, PACKED)
+    assert client.get("/", PATH_INFO=path).content == TEXT
+
+
 def test_only_get(client: Client) -> None:
     answer = client.post(PATH)
     assert (answer.status_code, answer["Allow"]) == (405, "GET, HEAD, OPTIONS")

@@ -79,6 +79,19 @@ class TestProtocol1:
         assert send(key, form(FIELDS)).content == b'{"result": "DUPLICATE_DATA"}'
         assert FileUpload.objects.count() == 1
 
+    def test_sym_upload_base_url_with_a_slash_at_its_end_is_served(self, key: str) -> None:
+        kind = f"multipart/form-data; boundary={BOUNDARY}"
+        reply = Client().post(f"/upload/sym_upload/?key={key}", form(FIELDS), content_type=kind)
+        assert reply.status_code == 200
+        status = f"/upload/sym_upload//v1/symbols/{SYM_KEY.debug_file}/{SYM_KEY.debug_id}:checkStatus"
+        assert Client().get(f"{status}?key={key}").content == b'{"status": "FOUND"}'
+
+    def test_sym_upload_module_record_without_age_is_the_module(self, key: str) -> None:
+        short = SYM.replace(SYM_KEY.debug_id.encode(), SYM_KEY.debug_id[:32].lower().encode(), 1)
+        fields = {**FIELDS, "debug_identifier": SYM_KEY.debug_id[:32]}
+        assert send(key, form(fields, short)).content == b'{"result": "OK"}'
+        assert stored(SYM_KEY) == short
+
     def test_the_token_may_be_a_header(self, key: str) -> None:
         client = Client(headers={"Auth-Token": key})
         content_type = f"multipart/form-data; boundary={BOUNDARY}"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import zipfile
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
+from celery.exceptions import Retry
 from django.test import Client
 from django.test.client import MULTIPART_CONTENT
 from django.utils import timezone
@@ -225,6 +229,76 @@ def test_a_form_without_an_archive(builder: Uploader, content: bytes, kind: str)
     reply = builder.client.post("/upload/", content, content_type=kind)
     assert reply.status_code == 400
     assert reply.json()["error"].startswith("Must be multipart form data with at least one file")
+
+
+def form(archive: bytes) -> bytes:
+    head = b'--x\r\nContent-Disposition: form-data; name="symbols.zip"; filename="a"\r\n\r\n'
+    return head + archive + b"\r\n--x--\r\n"
+
+
+def post_form(who: Uploader, body: bytes, encoding: str, path: str = "/upload/") -> Any:
+    kind = "multipart/form-data; boundary=x"
+    return who.client.post(path, body, kind, headers={"Content-Encoding": encoding})
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZIP", "zstd"])
+def test_upload_compressed_body_is_unpacked(builder: Uploader, encoding: str) -> None:
+    pack = zstandard.compress if encoding == "zstd" else gzip.compress
+    assert post_form(builder, pack(form(BOTH)), encoding).status_code == 201
+    assert stored(DLL_KEY) == DLL
+
+
+def test_upload_compressed_body_past_the_limit_is_refused(
+    builder: Uploader, runtime_options: Override
+) -> None:
+    runtime_options(upload_max_bytes=1000)
+    reply = post_form(builder, gzip.compress(form(bytes(1 << 20))), "gzip")
+    assert (reply.status_code, reply.json()["error"]) == (
+        413,
+        f"The body is larger than {1000 + (64 << 10)} bytes",
+    )
+
+
+@pytest.mark.parametrize(("body", "encoding", "status"), [(b"\x1f\x8bx", "gzip", 400), (b"x", "br", 415)])
+def test_upload_body_that_cannot_be_unpacked_is_refused(
+    builder: Uploader, body: bytes, encoding: str, status: int
+) -> None:
+    assert post_form(builder, body, encoding).status_code == status
+
+
+@pytest.mark.parametrize("path", ["/upload", "//upload/", "/upload//"])
+def test_upload_other_spellings_of_the_path_are_served(builder: Uploader, path: str) -> None:
+    reply = builder.client.post("/", form(BOTH), "multipart/form-data; boundary=x", PATH_INFO=path)
+    assert reply.status_code == 201
+
+
+def test_upload_full_disk_is_told_with_a_time_to_come_back(
+    builder: Uploader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tecken.upload.form.TemporaryFile", full_disk)
+    reply = send(builder, zipped({str(DLL_KEY): bytes(1 << 20)}, zipfile.ZIP_STORED))
+    assert (reply.status_code, reply["Retry-After"]) == (503, "60")
+    assert "disk for temporary files is full" in reply.json()["error"]
+    assert not Upload.objects.exists()
+
+
+def test_upload_full_disk_of_a_worker_is_tried_again(
+    builder: Uploader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(builder, zipped({str(DLL_KEY): bytes(1 << 20)}, zipfile.ZIP_STORED), query="?async=1")
+    upload = Upload.objects.get()
+    with monkeypatch.context() as patched:
+        patched.setattr("tecken.upload.staged.TemporaryFile", full_disk)
+        with pytest.raises(Retry):
+            keep_upload.apply(args=[upload.pk], throw=True)
+    keep_upload(upload.pk)
+    upload.refresh_from_db()
+    assert upload.completed_at is not None
+
+
+def full_disk(**_: object) -> Any:
+    """A file as on a disk without room."""
+    return open("/dev/full", "r+b", buffering=0)
 
 
 @pytest.mark.parametrize("as_form", [True, False])

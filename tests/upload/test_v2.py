@@ -128,6 +128,8 @@ def test_each_bad_file_fails_alone(builder: Uploader) -> None:
         b"[]",
         b'{"files": "wrong type"}',
         b'{"files": [1]}',
+        b'{"files": {}}',
+        b'{"files": ""}',
         b'{"files": [{"key": "a/b/c", "size": 123}]}',
         b'{"files": [{"key": "a/b/c", "size": true, "md5_hash": "0"}]}',
         b'{"files": [{"key": "a/b/c", "size": 1e3, "md5_hash": "0"}]}',
