@@ -64,6 +64,7 @@ class FileRow(Schema):
     content_hash: str = Field(description="SHA-256 of the unpacked bytes")
     compressed: bool
     update: bool = Field(description="it replaced other content")
+    replaced_by_id: int | None = Field(description="the upload that has replaced it with other content")
     try_symbols: bool
     url: str = Field(description="where it can be downloaded")
     created_at: datetime

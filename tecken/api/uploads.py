@@ -84,6 +84,7 @@ class FileOfUpload(Schema):
     size: int = Field(description="bytes, as stored")
     original_size: int = Field(description="bytes, unpacked")
     update: bool = Field(description="it replaced other content")
+    replaced_by_id: int | None = Field(description="the upload that has replaced it with other content")
     compressed: bool
     created_at: datetime
     completed_at: datetime | None
@@ -93,7 +94,7 @@ class WholeUpload(UploadRow):
     redirect_urls: list[str]
     skipped_keys: list[str]
     ignored_keys: list[str]
-    warnings: list[Any]
+    warnings: list[Any] = Field(description="`key`, `message`; `stored: false` for a refused file")
     content_hash: str
     file_uploads: list[FileOfUpload] = Field(description=f"the first {FILES_SHOWN}")
     files_count: int

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import timedelta
 from http import HTTPStatus
 
 import orjson
 from django.contrib import messages
 from django.contrib.auth.models import User
+from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
+from tecken import wiring
 from tecken.api.uploads import AUDITOR, FILTERS, LONG, SORTS, UploadFilters, one, seen_by
-from tecken.errors import BadInput, CouldNotAsk, NotAllowed
+from tecken.errors import BadInput, CouldNotAsk, MalformedPageFile, NotAllowed, StoreAway
 from tecken.guards import Grant
 from tecken.runtimeconfig import current
+from tecken.sources.port import FileKey
+from tecken.store.port import Missing
+from tecken.symbols.pagefile import Header
 from tecken.upload import whole
 from tecken.upload.direct_views import REGULAR, UPLOADERS
-from tecken.upload.models import Upload
+from tecken.upload.keep import module_of
+from tecken.upload.models import FileUpload, Upload
 from tecken.upload.views import upload_archive
 from tecken.web.config import user_of
 from tecken.web.door import need, page, streams
@@ -47,13 +55,16 @@ def upload(request: HttpRequest, number: int) -> HttpResponse:
     found = one(grant_of(request), number)
     if request.method == "POST":
         return _cancel(request, found)
-    shown = found.files.order_by("pk")
+    shown = found.files.order_by("pk").select_related("replaced_by__user")
+    files = list(shown[:SHOWN])
+    _add_problems(files)
+    found.warned = bool(found.warnings)  # type: ignore[attr-defined]
     context = {
         **PLACE,
         "upload": found,
         "state": state(found),
         "live": _moves(found),
-        "files": list(shown[:SHOWN]),
+        "files": files,
         "files_count": shown.count(),
         "skipped": found.skipped_keys[:SHOWN],
         "ignored": found.ignored_keys[:SHOWN],
@@ -67,6 +78,23 @@ def upload(request: HttpRequest, number: int) -> HttpResponse:
 def grant_of(request: HttpRequest) -> Grant:
     user = user_of(request)
     return Grant(user, None, frozenset(user.get_all_permissions()))
+
+
+def _add_problems(files: Iterable[FileUpload]) -> None:
+    """Give each symbol file a `problem`: what its conversion found, if the store still has the result."""
+    modules = {module: file for file in files if (module := module_of(FileKey(*file.key.split("/")[1:])))}
+    with suppress(StoreAway):
+        for module, result in wiring.page_store().headers(list(modules)).items():
+            modules[module].problem = _problem(result)  # type: ignore[attr-defined]
+
+
+def _problem(result: Missing | bytes) -> str:
+    if isinstance(result, Missing):
+        return f"cannot be used: {result.reason}" if result.kind == "malformed" else ""
+    with suppress(MalformedPageFile):
+        dropped = Header.parse(result).metadata.dropped
+        return "; ".join(f"{count:,} left out: {kind}" for kind, count in dropped.items())
+    return ""
 
 
 def state(upload: Upload) -> str:
@@ -108,7 +136,8 @@ def _cancel(request: HttpRequest, found: Upload) -> HttpResponse:
 
 def _list(request: HttpRequest, status: HTTPStatus = HTTPStatus.OK, problem: str = "") -> HttpResponse:
     grant, user = grant_of(request), user_of(request)
-    rows = seen_by(grant).defer(*LONG).select_related("user")
+    has_warnings = ExpressionWrapper(~Q(warnings=[]), BooleanField())
+    rows = seen_by(grant).defer(*LONG).select_related("user").annotate(warned=has_warnings)
     found = listed(request, rows, UploadFilters, FILTERS, SORTS)
     if found.problem and status == HTTPStatus.OK:
         status = HTTPStatus.BAD_REQUEST

@@ -15,8 +15,11 @@ from pytest_django import Settings
 
 from tecken import wiring
 from tecken.api import paging
+from tecken.modules.conversion import Conversion
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, show
+from tecken.store.port import Missing
+from tecken.symbols.ids import module_key
 from tecken.upload.models import FileUpload, Upload
 from tecken.upload.tasks import keep_upload
 from tests.api.people import person
@@ -159,6 +162,45 @@ def test_one_upload_tells_what_became_of_each_file(client: Client, builder: User
     ):
         assert text in page
     assert "hx-trigger" not in page
+
+
+def test_upload_with_warnings_is_not_shown_as_merely_complete(client: Client, builder: User) -> None:
+    good = upload_of(builder, filename="good.zip")
+    warned = upload_of(builder, filename="odd.zip", warnings=[{"key": "v1/a/AB/a.sym", "message": "odd"}])
+    page = shown(client)
+    assert page.count('<span class="state complete">complete</span>') == 1
+    assert page.count('<span class="state complete warned">complete, with warnings</span>') == 1
+    assert "with warnings" not in shown(client, f"/uploads/{good.pk}/")
+    assert "complete, with warnings" in shown(client, f"/uploads/{warned.pk}/")
+
+
+def test_upload_page_shows_who_replaced_a_file(client: Client, builder: User) -> None:
+    first = upload_of(builder)
+    second = upload_of(person("other@example.com"))
+    file_of(first, replaced_by=second)
+    page = shown(client, f"/uploads/{first.pk}/")
+    assert f'replaced by <a href="/uploads/{second.pk}/">upload {second.pk}</a> of' in page
+    assert "other@example.com" in page
+    assert f"replaced by upload {second.pk}" in shown(client, "/files/")
+
+
+def test_upload_page_shows_what_conversion_found(
+    clear_redis_store: None, client: Client, builder: User
+) -> None:
+    upload = upload_of(builder)
+    file = file_of(upload)
+    module = module_key(file.debug_file, file.debug_id)
+    wiring.page_store().put_missing(module, Missing("malformed", "it has no <FUNC>"), 60)
+    assert "cannot be used: it has no &lt;FUNC&gt;" in shown(client, f"/uploads/{upload.pk}/")
+    wiring.page_store().forget(module)
+    text = f"MODULE a b {file.debug_id} xul.pdb\nFUNC 1000 20 0 f\nFUNC 140001000 20 0 g\n"
+    wiring.page_store().put_header(module, header_of([text.encode()]))
+    assert "1 left out: FUNC past 4 GiB" in shown(client, f"/uploads/{upload.pk}/")
+
+
+def header_of(text: list[bytes]) -> bytes:
+    with Conversion(lambda: 1 << 20).of(text) as made:
+        return made.header.raw
 
 
 def test_the_upload_of_another_is_not_there(client: Client, builder: User) -> None:

@@ -93,7 +93,10 @@ if (form) {
       if (upload) this.show(upload.members_done, upload.members_total, `${upload.members_done} of ${upload.members_total} files done`);
       if (upload?.error) this.fail(upload.error);
       else if (upload?.cancelled_at) this.end("cancelled");
-      else if (upload?.completed_at) this.end(`complete: ${upload.members_total} files`);
+      else if (upload?.completed_at) {
+        const warnings = upload.warnings?.length ? `, ${upload.warnings.length} warnings` : "";
+        this.end(`complete: ${upload.members_total} files${warnings}`);
+      }
       else {
         await new Promise((done) => { setTimeout(done, pause); });
         this.watch(await this.ask(), Math.min(pause * 1.5, SLOWEST));
