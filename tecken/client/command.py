@@ -16,7 +16,7 @@ from tqdm import tqdm
 from tecken.client import direct, zipped
 from tecken.client.files import NATIVE, Found, SymbolFile, find
 from tecken.client.outcome import Outcome
-from tecken.client.site import Failed, Refused, Site, TryLater
+from tecken.client.site import QUICK, Failed, Refused, Site, TryLater, own_version
 
 DONE: Final = 0
 SOME_FAILED: Final = 1
@@ -30,7 +30,7 @@ exit status:
    0  the server has every file
    1  some files failed; each is named on standard error, the others were sent
    2  wrong usage, nothing to upload, or the server does not take this token
-  75  the server is away or busy: run the same command again, it sends only what is missing
+  75  the server is unreachable or busy: run the same command again, it sends only what is missing
 """
 
 
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say("no symbol files found")
         return USAGE
     if options.dry_run:
-        print(*(f"{file.key}\t{file.size}\t{file.path}" for file in found.files), sep="\n")
+        _print(*(f"{file.key}\t{file.size}\t{file.path}" for file in found.files))
         return SOME_FAILED if found.problems else DONE
     return _upload(found, options)
 
@@ -52,7 +52,7 @@ def _upload(found: Found, options: argparse.Namespace) -> int:
     set_on_retry_hooks([_say_retry])
     try:
         with Site(options.url, options.token) as site:
-            outcome = _send(site, found.files, options.version, options.to_try)
+            outcome = _send(site, found.files, options.protocol, options.to_try)
     except (TryLater, KeyboardInterrupt) as error:
         _say(f"{str(error) or 'interrupted'}; what was stored stays, so run the same command again")
         return TEMPORARY
@@ -62,27 +62,29 @@ def _upload(found: Found, options: argparse.Namespace) -> int:
     except (Failed, OSError) as error:
         _say(str(error))
         return SOME_FAILED
+    for warning in outcome.warnings:
+        _say(f"warning: {warning}")
     for problem in outcome.problems:
         _say(problem)
-    print(_summary(found.files, outcome))
+    _print(_summary(found.files, outcome), *(f"{site.url}uploads/{number}/" for number in outcome.uploads))
     return SOME_FAILED if found.problems or outcome.problems else DONE
 
 
-def _send(site: Site, files: Sequence[SymbolFile], version: str, to_try: bool) -> Outcome:
+def _send(site: Site, files: Sequence[SymbolFile], protocol: str, to_try: bool) -> Outcome:
     told = _who_am_i(site)
     if to_try and not told.get("try_symbols", True):
         raise Refused(
             "--try needs a token that has upload.upload_try_symbols alone; this one is for regular symbols"
         )
-    if version == "auto":
-        version = str(told.get("upload_api_version", 1))
-    return zipped.send(site, files, to_try=to_try) if version == "1" else direct.send(site, files)
+    if protocol == "auto":
+        protocol = str(told.get("upload_api_version", 1))
+    return zipped.send(site, files, to_try=to_try) if protocol == "1" else direct.send(site, files)
 
 
 def _who_am_i(site: Site) -> dict[str, Any]:
     """Asked in any case: a token that is no good shall be told before any work."""
     try:
-        return site.post("upload/auth_info/")
+        return site.post("upload/auth_info/", timeout=QUICK)
     except Refused as error:
         if error.status == HTTPStatus.NOT_FOUND:
             return {}  # an older server
@@ -92,7 +94,17 @@ def _who_am_i(site: Site) -> dict[str, Any]:
 def _summary(files: Sequence[SymbolFile], outcome: Outcome) -> str:
     size = tqdm.format_sizeof(sum(file.size for file in files), "B")
     told = f"{len(files)} files, {size}: {outcome.stored} stored, {outcome.there_before} there before"
+    told += f", {len(outcome.warnings)} warnings" * bool(outcome.warnings)
     return told + f", {len(outcome.problems)} failed" * bool(outcome.problems)
+
+
+def _print(*lines: str) -> None:
+    """Print to a reader that may have closed its end, as `head` does: the exit status is not about that."""
+    try:
+        print(*lines, sep="\n", flush=True)
+    except BrokenPipeError:
+        # Else Python fails once more when it flushes standard output at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(message: str) -> None:
@@ -143,8 +155,9 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="symbols of a try build, kept apart from the regular",
     )
+    add("--version", action="version", version=f"%(prog)s {own_version()}")
     add(
-        "--version",
+        "--protocol",
         choices=("1", "2", "auto"),
         default="auto",
         help="upload as zip archives (1), each file straight to storage (2), or as the server prefers",
@@ -152,9 +165,9 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--extensions",
         type=lambda text: text.split(","),
-        default=NATIVE,
         metavar=".A,.B",
-        help=f"native files to take from directories beside .sym (default: {','.join(NATIVE)})",
+        help=f"native files to take from directories beside .sym (default: {','.join(NATIVE)}, and in symbol "
+        "stores every file that begins like a native one)",
     )
     add("--dry-run", action="store_true", help="list what would be sent: key, bytes, path")
     return parser

@@ -14,7 +14,7 @@ from typing import IO, Any, Final
 from urllib.parse import urljoin
 
 from tecken.client.files import SymbolFile
-from tecken.client.outcome import Outcome
+from tecken.client.outcome import Outcome, numbers_of, warnings_of
 from tecken.client.progress import CHUNK_BYTES, Bar
 from tecken.client.site import Failed, Refused, Site
 
@@ -46,14 +46,25 @@ def _send(site: Site, files: Sequence[SymbolFile]) -> Outcome:
         kind: [f for f in files if told[f.key]["type"] == kind] for kind in ("upload", "skip", "error")
     }
     problems = {file.key: told[file.key]["msg"] for file in by_type["error"]}
+    upload: Mapping[str, Any] = {}
     if by_type["upload"]:
         not_sent = _put_all(site, by_type["upload"], told)
-        problems |= _complete(site, answer["id"]) | not_sent
+        found, upload = _complete(site, answer["id"])
+        problems |= found | not_sent
+    # What turned out to be stored already when the server had all of it.
+    before = len(by_type["skip"]) + len({*_keys(upload, "skipped_keys")} & {f.key for f in by_type["upload"]})
+    refused, warnings = warnings_of(upload)
     return Outcome(
-        stored=len(files) - len(by_type["skip"]) - len(problems),
-        there_before=len(by_type["skip"]),
-        problems=tuple(f"{key}: {problem}" for key, problem in problems.items()),
+        stored=len(files) - before - len(problems) - len(refused),
+        there_before=before,
+        problems=(*(f"{key}: {problem}" for key, problem in problems.items()), *refused),
+        warnings=warnings,
+        uploads=tuple(numbers_of(answer)),
     )
+
+
+def _keys(upload: Mapping[str, Any], name: str) -> Iterator[str]:
+    return (key.removeprefix("v1/") for key in upload.get(name) or ())
 
 
 def _actions(answer: Mapping[str, Any]) -> dict[str, Action]:
@@ -114,13 +125,12 @@ def _body(file: SymbolFile, encoding: str | None) -> Iterator[IO[bytes]]:
         yield packed
 
 
-def _complete(site: Site, upload: int) -> dict[str, str]:
-    """What the server found wrong, by key."""
+def _complete(site: Site, upload: int) -> tuple[dict[str, str], Mapping[str, Any]]:
+    """Return what the server found wrong, by key, and the upload."""
     try:
-        site.post(f"upload/v2/{upload}/complete")
+        return {}, site.post(f"upload/v2/{upload}/complete").get("upload", {})
     except Failed as error:
         problems = {str(entry["key"]): str(entry["error"]) for entry in error.said.get("files", ())}
         if not problems:
             raise
-        return problems
-    return {}
+        return problems, {}

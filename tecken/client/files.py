@@ -1,7 +1,8 @@
 """Finds symbol files, and the key under which the server keeps each: `<debug file>/<DEBUG ID>/<file name>`.
 
-A `.sym` file says its own in its MODULE record. A native file (an ELF file, a PDB, ...) has to lie in a
-symbol store, `<debug or code file>/<ID>/<file name>`, as `symstore` and `dump_syms --store` write it.
+A `.sym` file has its own in its MODULE record. A native file (an ELF file, a PDB, ...) has to lie in a
+symbol store, `<debug or code file>/<ID>/<file name>`, as `symstore` and `dump_syms --store` write it. There
+it needs no known ending (`libz.so.1.2`, `firefox`): its first bytes tell what it is.
 """
 
 from __future__ import annotations
@@ -22,6 +23,18 @@ NATIVE: Final = (
     *(".pdb", ".dll", ".exe", ".pd_", ".dl_", ".ex_"),
     *(".so", ".debug", ".dbg", ".dbg.gz", ".dylib", ".dSYM.tar.bz2"),
 )
+# How ELF, PE, PDB and Mach-O files begin, the last in both byte orders, and fat.
+MAGIC: Final = (
+    *(b"\x7fELF", b"MZ", b"Microsoft C/C++ MSF 7.00"),
+    *(
+        b"\xfe\xed\xfa\xce",
+        b"\xfe\xed\xfa\xcf",
+        b"\xce\xfa\xed\xfe",
+        b"\xcf\xfa\xed\xfe",
+        b"\xca\xfe\xba\xbe",
+    ),
+)
+LONGEST_MAGIC: Final = max(map(len, MAGIC))
 
 
 class SymbolFile(NamedTuple):
@@ -35,15 +48,17 @@ class Found(NamedTuple):
     problems: list[str]
 
 
-def find(places: Iterable[Path], extensions: Sequence[str] = NATIVE) -> Found:
-    """Below directories, everything that ends with `.sym` or one of `extensions`; a file only if it does.
+def find(places: Iterable[Path], extensions: Sequence[str] | None = None) -> Found:
+    """Return every file below directories that ends with `.sym` or one of `extensions`, and files as given.
+
+    Without `extensions` these are NATIVE, and everything in a symbol store that begins like a native file.
 
     Of two files with one key the first counts; the other is a problem unless it is the same to the byte.
     """
     by_key: dict[str, SymbolFile] = {}
     problems = []
-    endings = tuple(ending.lower() for ending in (".sym", *extensions))
-    for path in (path for place in places for path in _walk(place, endings)):
+    endings = tuple(ending.lower() for ending in (".sym", *(NATIVE if extensions is None else extensions)))
+    for path in (path for place in places for path in _walk(place, endings, by_magic=extensions is None)):
         try:
             file = _settle(path)
             _refuse_another(by_key.setdefault(file.key, file), file)
@@ -52,18 +67,27 @@ def find(places: Iterable[Path], extensions: Sequence[str] = NATIVE) -> Found:
     return Found(list(by_key.values()), problems)
 
 
-def _walk(place: Path, endings: tuple[str, ...]) -> Iterator[Path]:
+def _walk(place: Path, endings: tuple[str, ...], *, by_magic: bool) -> Iterator[Path]:
     """In the order of names, so that two runs do the same."""
     if not place.is_dir():
         yield place
         return
     for folder, below, names in os.walk(place):
         below.sort()
-        yield from (
-            path
-            for path in (Path(folder, name) for name in sorted(names))
-            if path.name.lower().endswith(endings) and path.is_file()
-        )
+        for path in (Path(folder, name) for name in sorted(names)):
+            is_named_so = path.name.lower().endswith(endings)
+            if (is_named_so or (by_magic and _is_stored_native(path))) and path.is_file():
+                yield path
+
+
+def _is_stored_native(path: Path) -> bool:
+    """Return whether a file lies in a symbol store and begins like a native file."""
+    try:
+        _key_by_place(path)
+        with path.open("rb") as file:
+            return file.read(LONGEST_MAGIC).startswith(MAGIC)
+    except (Malformed, OSError):
+        return False
 
 
 def _settle(path: Path) -> SymbolFile:
@@ -77,6 +101,10 @@ def _key(path: Path) -> str:
     if path.name.lower().endswith(".sym"):
         module = _said_module(path)
         return f"{module}/{symbol_file_name(module.debug_file)}"
+    return _key_by_place(path)
+
+
+def _key_by_place(path: Path) -> str:
     *_, name, debug_id, file_name = ("", "", *path.absolute().parts)
     try:
         return f"{module_key(name, debug_id)}/{file_name}"

@@ -2,7 +2,9 @@
 
 Failed      not this file, or not this archive; trying again changes nothing
 Refused     nothing at all: the URL or the token is wrong
-TryLater    no answer, or one that asks for patience; raised when the attempts are used up
+TryLater    an answer that asks for patience; raised when the attempts are used up
+Unreachable no answer at all. A server that never answered is given up within seconds, since its URL may be
+            wrong; one that did may be restarting, and is tried for two minutes.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from importlib import metadata
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -18,9 +21,13 @@ import httpx
 import stamina
 
 ATTEMPTS: Final = 8  # with pauses of 1, 2, 4 ... seconds: two minutes
+# Attempts to reach a server that never answered.
+FIRST_ATTEMPTS: Final = 3
 LONGEST_PAUSE: Final = 300.0  # seconds; with a longer Retry-After we leave
 # The answer to a zip comes when all of it is stored.
-TIMEOUT: Final = httpx.Timeout(60.0, connect=10.0, read=900.0)
+TIMEOUT: Final = httpx.Timeout(60.0, connect=5.0, read=900.0)
+# Of a question that costs the server nothing.
+QUICK: Final = httpx.Timeout(10.0, connect=5.0)
 TEMPORARY: Final = (408, 425, 429)
 TOLD: Final = 300  # characters of an answer
 
@@ -49,17 +56,23 @@ class TryLater(Exception):
         self.retry_after = retry_after
 
 
+class Unreachable(TryLater):
+    """No connection, or one that broke before the answer."""
+
+
 class Site:
     """A server at `url`; a context manager, since it holds sockets."""
 
     def __init__(self, url: str, token: str, attempts: int = ATTEMPTS) -> None:
         self.url = f"{url.rstrip('/')}/"
-        agent = {"User-Agent": "tecken-upload"}
+        agent = {"User-Agent": f"tecken-upload/{own_version()}"}
         self._server = httpx.Client(headers={**agent, "Auth-Token": token}, timeout=TIMEOUT)
         self._storage = httpx.Client(headers=agent, timeout=TIMEOUT)  # which must never see the token
+        self._has_answered = False
+        self._failures = 0
         self._retry = stamina.RetryingCaller(
             attempts=attempts, timeout=None, wait_initial=1.0, wait_max=60.0, wait_jitter=1.0
-        ).on(_worth_another_try)
+        ).on(self._is_worth_another_try)
 
     def post(self, path: str, **body: Any) -> dict[str, Any]:
         """`body` as httpx takes it; an opened file in it is sent from its start in each attempt.
@@ -67,6 +80,7 @@ class Site:
         Raises Failed, Refused or TryLater.
         """
         answer = self._retry(_ask, self._server, "POST", self.url + path, **body)
+        self._has_answered = True
         if answer.status_code in (401, 403, 404) or answer.has_redirect_location:
             raise Refused(_told(answer), answer.status_code)
         if not answer.is_success:
@@ -85,6 +99,14 @@ class Site:
         if not answer.is_success:
             raise Failed(_told(answer))
 
+    def _is_worth_another_try(self, error: Exception) -> bool | float:
+        """Return for stamina whether to try again, or after how many seconds."""
+        if isinstance(error, Unreachable) and not self._has_answered:
+            self._failures += 1
+            return self._failures < FIRST_ATTEMPTS
+        self._has_answered = True
+        return _worth_another_try(error)
+
     def __enter__(self) -> Self:
         return self
 
@@ -102,7 +124,7 @@ def _ask(client: httpx.Client, method: str, url: str, **body: Any) -> httpx.Resp
         raise Refused(f"{url}: {error}") from error
     except httpx.TransportError as error:
         place = url.partition("?")[0]  # what follows may be a signature
-        raise TryLater(f"{method} {place}: {str(error) or type(error).__name__}") from error
+        raise Unreachable(f"{method} {place}: {str(error) or type(error).__name__}") from error
     if answer.status_code >= 500 or answer.status_code in TEMPORARY:
         raise TryLater(_told(answer), retry_after(answer.headers.get("Retry-After")))
     return answer
@@ -133,6 +155,14 @@ def _worth_another_try(error: Exception) -> bool | float:
     if error.retry_after is None:
         return True
     return error.retry_after <= LONGEST_PAUSE and error.retry_after
+
+
+def own_version() -> str:
+    """Return the version of this program; of a checkout that is not installed there is none."""
+    try:
+        return metadata.version("tecken")
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def retry_after(header: str | None) -> float | None:

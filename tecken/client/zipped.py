@@ -10,7 +10,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 from tqdm.utils import CallbackIOWrapper
 
 from tecken.client.files import SymbolFile
-from tecken.client.outcome import Outcome
+from tecken.client.outcome import Outcome, numbers_of, warnings_of
 from tecken.client.progress import Bar
 from tecken.client.site import Failed, Site
 
@@ -74,8 +74,11 @@ def _judged(files: Sequence[SymbolFile], upload: Mapping[str, Any], to_try: bool
     if to_try and not upload.get("try_symbols"):
         return Outcome(problems=(NOT_APART,))
     before, ignored = upload.get("skipped_keys") or [], upload.get("ignored_keys") or []
+    refused, warnings = warnings_of(upload)
     return Outcome(
-        stored=len(files) - len(before) - len(ignored),
+        stored=len(files) - len(before) - len(ignored) - len(refused),
         there_before=len(before),
-        problems=tuple(f"{key}: the server ignores such files" for key in ignored),
+        problems=(*(f"{key}: the server ignores such files" for key in ignored), *refused),
+        warnings=warnings,
+        uploads=tuple(numbers_of(upload)),
     )

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import re
 import subprocess
 import sys
 from hashlib import md5
 from pathlib import Path
 
 import pytest
+import stamina
 
 from tecken.client.command import DONE, SOME_FAILED, TEMPORARY, USAGE, main
 from tecken.settings import BASE_DIR
@@ -137,7 +140,7 @@ def test_files_go_to_storage_where_the_server_prefers_it(
     assert first.headers["Content-Encoding"] == "gzip"
     assert second.body == native.read_bytes()
     assert len(server.requests[COMPLETE]) == 1
-    assert capsys.readouterr().out.endswith(": 2 stored, 0 there before\n")
+    assert ": 2 stored, 0 there before\n" in capsys.readouterr().out
 
 
 def test_files_are_announced_with_size_and_hash(server: SymbolServer, sym: Path) -> None:
@@ -157,7 +160,7 @@ def test_storage_never_sees_the_token(server: SymbolServer, native: Path) -> Non
 def test_what_is_there_is_not_sent(server: SymbolServer, sym: Path, capsys: Output) -> None:
     takes_v2(server, sym={"type": "skip"})
     assert main([str(sym)]) == DONE
-    assert capsys.readouterr().out.endswith(": 0 stored, 1 there before\n")
+    assert ": 0 stored, 1 there before\n" in capsys.readouterr().out
     assert COMPLETE not in server.requests
 
 
@@ -168,7 +171,7 @@ def test_a_file_that_the_server_refuses_fails_alone(
     assert main([str(tmp_path)]) == SOME_FAILED
     out, err = capsys.readouterr()
     assert err == f"tecken-upload: {KEY}: invalid key\n"
-    assert out.endswith(": 1 stored, 0 there before, 1 failed\n")
+    assert ": 1 stored, 0 there before, 1 failed\n" in out
 
 
 def test_a_file_that_storage_refuses_fails_alone(
@@ -180,7 +183,7 @@ def test_a_file_that_storage_refuses_fails_alone(
     assert main([str(tmp_path)]) == SOME_FAILED
     out, err = capsys.readouterr()
     assert err == f"tecken-upload: {KEY}: PUT {server.url}/slot/1: 403 <Error>expired</Error>\n"
-    assert out.endswith(": 1 stored, 0 there before, 1 failed\n")
+    assert ": 1 stored, 0 there before, 1 failed\n" in out
 
 
 def test_a_file_that_arrived_damaged_is_named(server: SymbolServer, sym: Path, capsys: Output) -> None:
@@ -313,7 +316,7 @@ def test_nothing_to_upload_is_a_mistake(server: SymbolServer, tmp_path: Path, ca
         (["--token", " "], "TECKEN_TOKEN"),
         (["--token-file", "/nowhere/token"], "/nowhere/token"),
         (["/nowhere/symbols"], "/nowhere/symbols"),
-        (["--version", "3"], "--version"),
+        (["--protocol", "3"], "--protocol"),
     ],
 )
 def test_usage(server: SymbolServer, sym: Path, arguments: list[str], told: str, capsys: Output) -> None:
@@ -353,3 +356,84 @@ def test_help_tells_the_exit_statuses() -> None:
         check=True,
     )
     assert all(f"\n {status:3}  " in told.stdout for status in (DONE, SOME_FAILED, USAGE, TEMPORARY))
+
+
+@pytest.mark.parametrize("unread", ["--dry-run", "--protocol=1"])
+def test_command_whose_output_nobody_reads_ends_without_a_traceback(
+    server: SymbolServer, sym: Path, unread: str
+) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with os.fdopen(write_end) as unread_output:
+        ended = subprocess.run(
+            [sys.executable, "-m", "tecken.client", str(sym), unread],
+            cwd=BASE_DIR,
+            stdout=unread_output,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (DONE, "")
+
+
+def test_version_of_the_command_is_its_own(capsys: Output) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert re.fullmatch(r"tecken-upload (\d+\.\d+.*|unknown)\n", capsys.readouterr().out)
+
+
+def test_command_shows_warnings_and_where_the_upload_is(
+    server: SymbolServer, sym: Path, capsys: Output
+) -> None:
+    warning = {"key": f"v1/{KEY}", "message": "it will not symbolicate"}
+    server.script[ZIP] = Reply(201, {"upload": {"id": 12, "warnings": [warning]}})
+    assert main([str(sym)]) == DONE
+    out, err = capsys.readouterr()
+    assert err == f"tecken-upload: warning: v1/{KEY}: it will not symbolicate\n"
+    summary, link = out.splitlines()
+    assert summary.endswith(": 1 stored, 0 there before, 1 warnings")
+    assert link == f"{server.url}/uploads/12/"
+
+
+def test_command_direct_upload_shows_warnings_and_where_it_is(
+    server: SymbolServer, sym: Path, native: Path, tmp_path: Path, capsys: Output
+) -> None:
+    takes_v2(server, sym=upload_to("/slot/1?signed=yes", "gzip"), native=upload_to("/slot/2"))
+    warning = {"key": f"v1/{NATIVE_KEY}", "message": "upload its .sym file too"}
+    server.script[COMPLETE] = Reply(said={"upload": {"skipped_keys": [f"v1/{KEY}"], "warnings": [warning]}})
+    assert main([str(tmp_path)]) == DONE
+    out, err = capsys.readouterr()
+    assert "upload its .sym file too" in err
+    assert out.endswith(f": 1 stored, 1 there before, 1 warnings\n{server.url}/uploads/7/\n")
+
+
+def test_command_file_that_the_server_keeps_from_being_replaced_fails(
+    server: SymbolServer, sym: Path, capsys: Output
+) -> None:
+    refused = {"key": f"v1/{KEY}", "message": "not stored: another file is stored", "stored": False}
+    server.script[ZIP] = Reply(201, {"upload": {"warnings": [refused]}})
+    assert main([str(sym)]) == SOME_FAILED
+    assert capsys.readouterr().out.endswith(": 0 stored, 0 there before, 1 failed\n")
+
+
+def test_command_server_that_never_answers_is_given_up_after_three_attempts(
+    sym: Path, capsys: Output
+) -> None:
+    stamina.set_testing(True, attempts=20)
+    try:
+        assert main([str(sym), "--url", "http://127.0.0.1:1", "--token", "x"]) == TEMPORARY
+    finally:
+        stamina.set_testing(False)
+    assert capsys.readouterr().err.count("trying again in") == 2
+
+
+def test_command_server_that_goes_after_its_first_answer_is_tried_longer(
+    server: SymbolServer, sym: Path, capsys: Output
+) -> None:
+    server.script[ZIP] = [*[Reply(hang_up=True)] * 5, Reply(201, {"upload": {}})]
+    stamina.set_testing(True, attempts=20)
+    try:
+        assert main([str(sym)]) == DONE
+    finally:
+        stamina.set_testing(False)

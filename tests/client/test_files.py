@@ -116,3 +116,24 @@ def test_native_files_can_be_left_out(make_sym: MakeSym, tmp_path: Path) -> None
     write(tmp_path / "bin" / "tool.exe")
     assert find([tmp_path], extensions=[".so"]) == find([tmp_path], extensions=[])
     assert len(find([tmp_path], extensions=[]).files) == 1
+
+
+@pytest.mark.parametrize("name", ["libz.so.1.2", "firefox", "xul.dll.1"])
+@pytest.mark.parametrize("magic", [b"\x7fELF", b"MZ", b"Microsoft C/C++ MSF 7.00", b"\xcf\xfa\xed\xfe"])
+def test_find_native_file_in_a_store_is_known_by_its_first_bytes(
+    tmp_path: Path, name: str, magic: bytes
+) -> None:
+    path = tmp_path / name / ID / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(magic + bytes(8))
+    assert [file.key for file in find([tmp_path]).files] == [f"{name}/{ID}/{name}"]
+    assert find([tmp_path], [".so"]) == ([], [])
+
+
+def test_find_other_files_without_a_known_ending_are_passed_over(tmp_path: Path) -> None:
+    """An executable outside a symbol store has no id; a text inside one is none that was built."""
+    (tmp_path / "firefox").write_bytes(b"\x7fELF")
+    note = tmp_path / "store" / ID / "notes"
+    note.parent.mkdir(parents=True)
+    note.write_bytes(b"text")
+    assert find([tmp_path]) == ([], [])

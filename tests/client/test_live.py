@@ -63,7 +63,7 @@ def sent() -> dict[str, bytes]:
 @pytest.mark.usefixtures("site")
 @pytest.mark.parametrize("version", ["1", "2", "auto"])
 def test_every_file_arrives_as_it_was(version: str, capsys: Output) -> None:
-    assert main([str(SAMPLES), "--version", version]) == DONE
+    assert main([str(SAMPLES), "--protocol", version]) == DONE
     assert stored(wiring.own_files()) == sent()
     assert f": {len(SYMS)} stored, 0 there before" in capsys.readouterr().out
     assert Upload.objects.get().completed_at is not None
@@ -72,8 +72,8 @@ def test_every_file_arrives_as_it_was(version: str, capsys: Output) -> None:
 @pytest.mark.usefixtures("site")
 @pytest.mark.parametrize("version", ["1", "2"])
 def test_a_second_run_sends_nothing_again(version: str, capsys: Output) -> None:
-    main([str(SAMPLES), "--version", version])
-    assert main([str(SAMPLES), "--version", version]) == DONE
+    main([str(SAMPLES), "--protocol", version])
+    assert main([str(SAMPLES), "--protocol", version]) == DONE
     assert f": 0 stored, {len(SYMS)} there before" in capsys.readouterr().out
 
 
@@ -81,7 +81,7 @@ def test_a_second_run_sends_nothing_again(version: str, capsys: Output) -> None:
 @pytest.mark.parametrize("version", ["1", "2"])
 def test_a_token_for_try_builds_keeps_them_apart(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     allow(monkeypatch, "upload_try_symbols")
-    assert main([str(SAMPLES), "--try", "--version", version]) == DONE
+    assert main([str(SAMPLES), "--try", "--protocol", version]) == DONE
     assert stored(wiring.try_files()) == sent()
     assert stored(wiring.own_files()) == {}
 
