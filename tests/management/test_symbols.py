@@ -49,6 +49,16 @@ def test_what_is_skipped_is_told_with_the_reason(manage: Manage, tmp_path: Path)
     assert line.startswith(f"skipped {tmp_path}/bad.sym: ")
 
 
+def test_add_file_of_less_use_is_added_with_a_warning(manage: Manage, tmp_path: Path) -> None:
+    text = f"MODULE windows x86_64 {'0' * 33} mg.dll\nFUNC 1000 20 0 f\nFUNC 140001000 20 0 g\n"
+    (tmp_path / "mg.sym").write_text(text)
+    stderr = io.StringIO()
+    assert "1 added" in manage("symbols", "add", str(tmp_path), stderr=stderr)
+    first, second = stderr.getvalue().splitlines()
+    assert "names no build" in first
+    assert second.endswith("mg.sym: 1 left out: FUNC past 4 GiB")
+
+
 def test_nothing_added_is_a_failure(manage: Manage, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"no \.sym, "):
         manage("symbols", "add", str(tmp_path))

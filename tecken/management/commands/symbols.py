@@ -20,8 +20,9 @@ from tecken.management.text import header_lines, symbol_lines
 from tecken.modules.trace import Trace
 from tecken.store.port import Missing
 from tecken.symbolicate.lookups import look_up
-from tecken.symbols.ids import ModuleKey, module_key
-from tecken.symbols.pagefile import Header
+from tecken.symbols.ids import ModuleKey, is_zero_debug_id, module_key
+from tecken.symbols.pagefile import Header, Metadata
+from tecken.upload.usability import ZERO_ID
 
 SUFFIXES = (".sym", ".sym.gz", ".sym.zst")
 SUFFIX_LIST = ".sym, .sym.gz or .sym.zst"
@@ -89,6 +90,8 @@ class Command(BaseCommand):
         if isinstance(outcome, Header):
             said = outcome.metadata
             self.stdout.write(f"{said.debug_file}/{said.debug_id.upper()}: {said.symbols:,} symbols")
+            for warning in _warnings(said):
+                self.stderr.write(f"warning for {path}: {warning}")
         else:
             self.stderr.write(f"skipped {path}: {outcome}")
 
@@ -113,6 +116,14 @@ class Command(BaseCommand):
         if troubles and not repair:
             raise CommandError(summary)
         self.stdout.write(f"{summary}{', repaired' if troubles else ''}")
+
+
+def _warnings(said: Metadata) -> Iterator[str]:
+    """Yield what makes an added file of less use than its owner may think."""
+    if is_zero_debug_id(said.debug_id):
+        yield ZERO_ID
+    for kind, count in said.dropped.items():
+        yield f"{count:,} left out: {kind}"
 
 
 def _symbol_files(paths: Iterable[Path]) -> Iterator[Path]:
