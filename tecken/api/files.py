@@ -21,7 +21,7 @@ SORTS = ("created_at", "size")
 FILTERS: dict[str, filters.Filter] = {
     "key": filters.start,
     "debug_file": filters.exact,
-    "debug_id": filters.identifier,
+    "debug_id": filters.debug_identifier,
     "code_file": filters.exact,
     "code_id": filters.identifier,
     "size": filters.size,

@@ -15,6 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from tecken.errors import BadInput
+from tecken.symbols.ids import normal_debug_id
 
 Filter = Callable[[str, str], Q]
 """(field, text) -> Q. Raises BadInput, whose text says what was expected."""
@@ -62,6 +63,11 @@ def exact(field: str, text: str) -> Q:
 def identifier(field: str, text: str) -> Q:
     """A debug id or code id, in whatever case it was written down."""
     return Q(**{f"{field}__in": sorted({text, text.upper(), text.lower()})})
+
+
+def debug_identifier(field: str, text: str) -> Q:
+    """Match a debug id in any case, with or without its age of 0."""
+    return identifier(field, text) | Q(**{field: normal_debug_id(text)})
 
 
 def _compared(field: str, text: str, value: Callable[[str, str], int]) -> Q:

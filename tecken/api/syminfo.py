@@ -8,9 +8,9 @@ from django.http import HttpRequest
 from ninja import Router, Schema
 
 from tecken.api.addresses import address_of
-from tecken.api.filters import identifier
+from tecken.api.filters import debug_identifier, identifier
 from tecken.errors import Absent, BadModule
-from tecken.symbols.ids import GUID_DIGITS, code_id, debug_ids_of_code_id, is_windows_name, normal_debug_id
+from tecken.symbols.ids import GUID_DIGITS, code_id, debug_ids_of_code_id, is_windows_name
 from tecken.upload.models import FileUpload
 
 router = Router(tags=["modules"])
@@ -31,7 +31,7 @@ class SymInfo(Schema):
 @router.get("{str:file}/{str:id}", response=SymInfo, summary="A module's names and its symbol file")
 def syminfo(request: HttpRequest, file: str, id: str) -> object:
     row = (
-        _newest(_named("debug_file", file) & _debug_id(id))
+        _newest(_named("debug_file", file) & debug_identifier("debug_id", id))
         or _newest(_named("code_file", file) & identifier("code_id", id.replace("-", "")))
         or _newest(_named("debug_file", file) & Q(debug_id__in=_debug_ids(id)))
     )
@@ -46,11 +46,6 @@ def _named(field: str, name: str) -> Q:
     if is_windows_name(name):
         return Q(**{f"{field}__lower": Lower(Value(name))})
     return Q(**{field: name})
-
-
-def _debug_id(text: str) -> Q:
-    """Match a debug id in any case, with or without its age of 0."""
-    return identifier("debug_id", text) | Q(debug_id=normal_debug_id(text))
 
 
 def _debug_ids(text: str) -> tuple[str, ...]:

@@ -8,10 +8,12 @@ from django.db.models import Q, Value
 from django.db.models.functions import Lower
 
 from tecken.errors import Absent, BadModule, CouldNotAsk
-from tecken.symbols.ids import ModuleKey, is_windows_name, module_key
+from tecken.symbols.ids import GUID_DIGITS, ModuleKey, is_windows_name, module_key
 
 # The model is found by its name, since no feature imports another.
 UPLOADED = ("upload", "FileUpload")
+# Ids of zeros name no build, so a row that has one says nothing about a binary.
+NO_BUILD = "0" * GUID_DIGITS
 
 
 def module_of(code_file: str, code_id: str, *, with_try: bool) -> ModuleKey:
@@ -22,8 +24,10 @@ def module_of(code_file: str, code_id: str, *, with_try: bool) -> ModuleKey:
     name = Q(code_file=code_file)
     if is_windows_name(code_file):
         name = Q(code_file__lower=Lower(Value(code_file)))
-    rows = apps.get_model(*UPLOADED)._default_manager.filter(
-        name, code_id=code_id, completed_at__isnull=False
+    rows = (
+        apps.get_model(*UPLOADED)
+        ._default_manager.filter(name, code_id=code_id, completed_at__isnull=False)
+        .exclude(debug_id__startswith=NO_BUILD)
     )
     if not with_try:
         rows = rows.filter(try_symbols=False)

@@ -18,5 +18,5 @@ class UploadAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 class FileUploadAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("key", "size", "try_symbols", "created_at", "completed_at")
     search_fields = ("key__startswith",)
-    raw_id_fields = ("upload",)
+    raw_id_fields = ("upload", "replaced_by")
     show_full_result_count = False

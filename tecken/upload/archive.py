@@ -108,9 +108,8 @@ def listing(infos: Sequence[zipfile.ZipInfo], limits: Limits, snippets: Collecti
     """What to keep and what to leave out. Raises BadInput, or TooMuch for what is over a limit."""
     if len(infos) > limits.members:
         raise TooMuch(f"The archive has {len(infos)} files, at most {limits.members}")
-    files = [
-        info for info in infos if not info.filename.endswith(("/", "\\"))
-    ]  # is_dir() fails without a name
+    # Not is_dir(), which fails for an entry without a name.
+    files = [info for info in infos if not info.filename.endswith(("/", "\\"))]
     if not files:
         raise BadInput("The archive has no files")
     for info in files:

@@ -50,15 +50,22 @@ def store(upload: Upload, key: FileKey, read: Read, size: int, known: Collection
         its_rows = [row for row in known if row.etag == there.etag]
         contents = {row.content for row in its_rows} or _stored_content(files, key, there, size)
         if same := _read_if_same(key, read, size, contents):
-            return Kept(key, "skipped", there, same.content, same.text, update=False)
+            if not its_rows:
+                _forget_former(key)
+            return Kept(key, "skipped", there, same.content, same.text, is_adopted=not its_rows)
         if reason := _refusal(upload, its_rows[-1] if its_rows else None):
             return Refused(key, reason)
     seen = _Seen(key)
     chunks = seen.passing(read())
     stored = files.put(key, gzipped(chunks) if compressed(key) else chunks)
+    _forget_former(key)
+    return Kept(key, "stored", stored, seen.content, seen.text, update=there is not None)
+
+
+def _forget_former(key: FileKey) -> None:
+    """Remove what was made of the file that was stored under this key before."""
     if (module := module_of(key)) is not None:
         wiring.replaced(module)
-    return Kept(key, "stored", stored, seen.content, seen.text, update=there is not None)
 
 
 class _Seen:
@@ -94,7 +101,7 @@ def _read_if_same(key: FileKey, read: Read, size: int, contents: Collection[Cont
 def _stored_content(files: OwnFiles, key: FileKey, there: Stored, size: int) -> set[Content]:
     """Return size and digest of a stored file that no row describes; empty where it cannot have `size` bytes.
 
-    Such a file was added by a command, or by an upload that was killed.
+    Such a file was added by a command, or by an upload that was killed before it wrote the row.
     """
     if not compressed(key) and there.size != size:
         return set()

@@ -41,12 +41,15 @@ class Row(NamedTuple):
 
 
 class Kept(NamedTuple):
+    """A file that is stored now. `is_adopted`: it was before, and no row describes it yet."""
+
     key: FileKey
     outcome: Outcome
     stored: Stored
     content: Content
     text: SymbolText
-    update: bool
+    update: bool = False
+    is_adopted: bool = False
 
 
 class Refused(NamedTuple):
@@ -133,6 +136,8 @@ def _modules_with_symbols(upload: Upload, ids: Collection[str]) -> set[tuple[str
 def _write_row(upload: Upload, kept: Kept) -> None:
     if kept.outcome == "skipped":
         upload.skipped_keys = [*upload.skipped_keys, path(kept.key)]
+        if kept.is_adopted:
+            FileUpload.objects.create(key=path(kept.key), **_columns(upload, kept))
         return
     if kept.update:
         _mark_replaced(upload, kept)

@@ -11,6 +11,7 @@ from tests.api.people import key_of, person
 from tests.api.rows import file_of, upload_of
 
 pytestmark = pytest.mark.django_db
+AUDITOR = "upload.view_all_uploads"
 DEBUG_ID = "44E4EC8C2F41492B9369D6B9A059577C2"
 
 
@@ -110,6 +111,13 @@ def test_syminfo_build_id_uuid_or_other_spelling_is_found(
     )
     reply = client.get(f"/api/syminfo/{path}").json()
     assert (reply["debug_file"], reply["debug_id"]) == stored
+
+
+def test_files_filtered_by_a_debug_id_without_age_are_those_of_age_0(client: Client) -> None:
+    auth = key_of(person("audit@example.com", AUDITOR), AUDITOR)
+    zero_age = file_of(None, debug_id=f"{DEBUG_ID[:32]}0")
+    file_of(None)
+    assert listed(client, auth, debug_id=DEBUG_ID[:32].lower()) == [zero_age.pk]
 
 
 def test_syminfo_zero_id_is_not_found(client: Client) -> None:

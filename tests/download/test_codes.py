@@ -106,6 +106,11 @@ def _away(*_: object) -> None:
     raise OperationalError("away")
 
 
+def test_code_id_of_a_module_with_a_zero_id_is_not_found(client: Client, uploaded: Uploaded) -> None:
+    uploaded(ModuleKey("xul.pdb", "0" * 33))
+    assert client.get(PATH).status_code == 404
+
+
 @pytest.mark.parametrize("path", [PATH.lower(), PATH.replace("xul.dll", "XUL.DLL")])
 def test_code_file_of_windows_in_another_case_is_found(client: Client, uploaded: Uploaded, path: str) -> None:
     assert client.get(path).status_code == 404

@@ -12,6 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from tecken import wiring
 from tecken.sources.files import gzipped
 from tecken.sources.port import FileKey
+from tecken.symbols.ids import module_key
 from tecken.upload.models import FileUpload, Upload
 from tests.support.options import Override
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, Uploader, stored
@@ -47,7 +48,19 @@ def test_upload_same_bytes_that_no_row_describes_are_skipped(alice: Uploader) ->
     upload = send(alice, {SYM_KEY: SYM, NATIVE: b"\x7fELF"}).json()["upload"]
     assert sorted(upload["skipped_keys"]) == [f"v1/{NATIVE}", f"v1/{SYM_KEY}"]
     assert wiring.own_files().stat(SYM_KEY) == before
-    assert not FileUpload.objects.exists()
+    assert set(FileUpload.objects.values_list("upload", "debug_file")) == {(None, "crash-c")}
+
+
+def test_upload_after_one_that_was_killed_finishes_it(alice: Uploader) -> None:
+    """The killed one had stored the file, and neither removed the former page file nor written its row."""
+    send(alice, {SYM_KEY: OTHER_SYM})
+    module = module_key(*SYM_KEY[:2])
+    wiring.page_files().write(module, [b"made of the former file"])
+    wiring.own_files().put(SYM_KEY, gzipped([SYM]))
+    for _ in range(2):
+        assert send(alice, {SYM_KEY: SYM}).json()["upload"]["skipped_keys"] == [f"v1/{SYM_KEY}"]
+    assert module not in dict(wiring.page_files().entries())
+    assert FileUpload.objects.filter(etag=wiring.own_files().stat(SYM_KEY).etag).count() == 1
 
 
 @pytest.mark.parametrize("there", [OTHER_SYM, SYM[:-1], b"", SYM[:-2] + b"!\n"])
