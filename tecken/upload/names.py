@@ -60,7 +60,12 @@ def member_name(info: ZipInfo) -> str:
 
 
 def relative_parts(name: str) -> list[str] | None:
-    """Return the parts of a path below the archive's top; None for one that leads elsewhere."""
+    """Return the parts of a path below the archive's top; None for one that leads elsewhere.
+
+    None also for a NUL: PostgreSQL could not keep the name, not even among those that are ignored.
+    """
+    if "\0" in name:
+        return None
     parts = [part for part in name.replace("\\", "/").split("/") if part != "."]
     if ".." in parts or not parts or not parts[0] or _DRIVE.fullmatch(parts[0]):
         return None

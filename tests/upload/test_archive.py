@@ -165,6 +165,12 @@ def test_listing_paths_that_lead_elsewhere_are_refused(name: str) -> None:
         listed(zipped({NAME: b"x", name: b"x"}))
 
 
+def test_listing_ignored_name_with_nul_is_refused() -> None:
+    archive = zipped({NAME: b"x", "xul.pdb~/.DS_Store": b"x"}).replace(b"xul.pdb~/", b"xul.pdb\0/")
+    with pytest.raises(BadInput, match="Unrecognized file pattern"):
+        listed(archive)
+
+
 def test_file_key_debug_id_without_age_gets_age_0() -> None:
     assert file_key(f"a.so/{'ab' * 16}/a.so.sym").debug_id == "AB" * 16 + "0"
 
