@@ -27,7 +27,8 @@ class Outcome(NamedTuple):
 
 def warnings_of(upload: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return a line for each file that the server refused, and for each that it stored with a warning."""
-    refused, stored = [], []
+    refused: list[str] = []
+    stored: list[str] = []
     for one in upload.get("warnings") or ():
         (refused if one.get("stored") is False else stored).append(f"{one.get('key')}: {one.get('message')}")
     return tuple(refused), tuple(stored)
