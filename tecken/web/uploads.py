@@ -82,7 +82,8 @@ def grant_of(request: HttpRequest) -> Grant:
 
 def _add_problems(files: Iterable[FileUpload]) -> None:
     """Give each symbol file a `problem`: what its conversion found, if the store still has the result."""
-    modules = {module: file for file in files if (module := module_of(FileKey(*file.key.split("/")[1:])))}
+    keys = ((file, FileKey(file.debug_file, file.debug_id, file.key.rpartition("/")[2])) for file in files)
+    modules = {module: file for file, key in keys if (module := module_of(key))}
     with suppress(StoreAway):
         for module, result in wiring.page_store().headers(list(modules)).items():
             modules[module].problem = _problem(result)  # type: ignore[attr-defined]
