@@ -15,7 +15,7 @@ from tecken.upload.models import FileUpload
 
 router = Router(tags=["modules"])
 
-# Such an id names no build, so a row of it says nothing about a module.
+# Such an id names no build, so its row does not describe a module.
 _IS_ZERO = Q(debug_id__startswith="0" * GUID_DIGITS)
 
 

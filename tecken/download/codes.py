@@ -12,7 +12,7 @@ from tecken.symbols.ids import GUID_DIGITS, ModuleKey, is_windows_name, module_k
 
 # The model is found by its name, since no feature imports another.
 UPLOADED = ("upload", "FileUpload")
-# Ids of zeros name no build, so a row that has one says nothing about a binary.
+# Ids of zeros name no build, so a row that has one does not identify a binary.
 NO_BUILD = "0" * GUID_DIGITS
 
 

@@ -64,7 +64,7 @@ def _convert(text: Iterable[bytes], spool: BinaryIO, pages: BinaryIO) -> Header:
             break
     with _room():
         header = converter.finish()
-        # Else a full disk would be found by whoever reads the pages, and count as a fault of this program.
+        # Else a full disk would be met only when the pages are read, and count as a fault of this program.
         pages.flush()
     return header
 

@@ -18,9 +18,9 @@ from tecken.symbols.records import Module, described
 
 # MODULE and INFO records are in it.
 HEAD_BYTES: Final = 16 << 10
-# Of a line that goes on in the next chunk; the fields that are looked at come first in it.
+# Kept of a line that continues in the next chunk; the fields that are checked come first in it.
 LINE_BYTES: Final = 4 << 10
-# Of what a file says of itself, in a warning.
+# The longest name from a file's own records in a warning.
 NAME_CHARACTERS: Final = 255
 NATIVE: Final = "stored, but it will not symbolicate: upload its .sym file too"
 ZERO_ID: Final = "its debug id is all zeros, which names no build: it is never looked up"

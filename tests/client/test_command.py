@@ -359,7 +359,7 @@ def test_help_tells_the_exit_statuses() -> None:
 
 
 @pytest.mark.parametrize("unread", ["--dry-run", "--protocol=1"])
-def test_command_whose_output_nobody_reads_ends_without_a_traceback(
+def test_command_whose_output_is_closed_ends_without_a_traceback(
     server: SymbolServer, sym: Path, unread: str
 ) -> None:
     read_end, write_end = os.pipe()

@@ -177,7 +177,7 @@ def test_download_unknown_name_of_unusual_ending_is_ignored_and_not_counted(clie
 def test_download_debug_id_without_age_is_age_0(
     client: Client, put: Put, digits: int, stored_digits: int
 ) -> None:
-    """Older uploads may be stored under 32 digits; whoever names those digits finds them."""
+    """Older uploads may be stored under 32 digits; they are found by those digits."""
     whole = "6216C672A8D33EC9CF4A1BAB8B29D00E0"
     put(FileKey("libd.so", whole[:stored_digits], "libd.so.sym"), b"")
     expected = 404 if (stored_digits, digits) == (32, 33) else 200
