@@ -19,6 +19,7 @@ from django.urls import Resolver404, resolve
 from tecken import wiring
 from tecken.errors import CouldNotAsk, TeckenError
 from tecken.front.bridge import Environ
+from tecken.middleware import SLASHES
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.rollout import Subject
 
@@ -37,7 +38,7 @@ class BodyRule(NamedTuple):
 def rule_for(path: str) -> BodyRule:
     """Return the rule of a URL path. Views without a limit of their own take a form."""
     try:
-        view, args, kwargs = resolve(path)
+        view, args, kwargs = resolve(SLASHES.sub("/", path))
     except Resolver404:
         return BodyRule(lambda: NO_VIEW_BYTES)
     admit = getattr(view, "admit", None)

@@ -86,6 +86,10 @@ def test_chunked_body_past_the_limit_is_read_one_byte_too_far(server: Server) ->
     assert environ["body"] == limit + 1
 
 
+def test_rule_of_a_path_with_double_slashes_is_that_of_its_view() -> None:
+    assert rule_for("//upload/").limit() == rule_for("/upload/").limit() > 1 << 30
+
+
 def test_body_past_the_limit_is_not_read(server: Server) -> None:
     length = str(rule_for("/symbolicate/v5").limit() + 1)
     status, _, text = ask(server, "POST", "/symbolicate/v5", b"x", **{"Content-Length": length})
