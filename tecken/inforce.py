@@ -32,6 +32,11 @@ def file_lifetimes() -> known.Lifetimes:
     return known.Lifetimes(now.download_known_seconds, now.absent_seconds, now.unreachable_seconds)
 
 
+def client_places() -> int:
+    """Return how many cold modules of one client workers may have at a time."""
+    return options().symbolicate_client_cold_modules
+
+
 def header_seconds() -> float:
     return options().process_header_seconds
 

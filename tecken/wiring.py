@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from tempfile import gettempdir
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import redis
@@ -48,7 +50,7 @@ from tecken.sources.staging import Staging
 from tecken.sources.switch import Switched
 from tecken.store.accesses import Accesses
 from tecken.store.memory import MemoryPageStore
-from tecken.store.port import PageStore
+from tecken.store.port import Missing, PageStore
 from tecken.store.redis import RedisPageStore
 from tecken.store.tally import Tally
 from tecken.store.watched import Watched
@@ -57,9 +59,10 @@ from tecken.symbols.ids import ModuleKey
 if TYPE_CHECKING:
     from functools import _lru_cache_wrapper
 
+logger = logging.getLogger(__name__)
 PREPARE_TASK = "tecken.symbolicate.tasks.prepare"
 CONVERT_TASK = "tecken.symbolicate.tasks.convert"
-FIRST, LAST = 0, 9  # priorities, as a queue on Redis has them
+FIRST, NEXT, LAST = 0, 3, 9  # priorities, as a queue on Redis has them
 DEMO_STORE_BYTES = 128 * 1024 * 1024
 TASK_EXPIRES_SECONDS = 600  # a request waits for seconds; nobody remembers an older one
 
@@ -307,8 +310,16 @@ def board() -> RedisBoard:
 
 @once
 def cold() -> CeleryCold:
-    """For web processes, which never convert."""
-    return CeleryCold(board(), send_prepare, sleep=waiting.sleep)
+    """Return the client of the workers for web processes, which never convert."""
+    return CeleryCold(board(), send_prepares, inforce.client_places, known_absent, sleep=waiting.sleep)
+
+
+def known_absent(modules: Sequence[ModuleKey]) -> dict[ModuleKey, Missing]:
+    """Return modules that need no job: every source has lately answered that it does not have them.
+
+    The store has the same answer, unless it has evicted it or does not answer.
+    """
+    return journal().absent(modules, [each.name for each in source().sources])
 
 
 @once
@@ -330,19 +341,30 @@ def herald() -> Herald:
 @once
 def replacer() -> Replacer:
     return Replacer(
-        page_files=page_files(), store=page_store(), board=board(), tell=herald().tell, send=send_convert
+        page_files=page_files(),
+        store=page_store(),
+        board=board(),
+        tell=herald().tell,
+        send=send_convert,
     )
 
 
 def replaced(module: ModuleKey) -> None:
-    """A symbol file of `module` was stored; see Replacer.replaced for when to call this."""
+    """Make the new symbol file of `module` count; see Replacer.replaced for when to call this."""
+    # What sources answered before is no longer true, and would keep the module absent without a job.
+    with suppress(CouldNotAsk):
+        journal().forget(module)
     (replacer() if options().upload_convert_ahead else remover()).replaced(module)
 
 
 @once
 def remover() -> Replacer:
     return Replacer(
-        page_files=page_files(), store=page_store(), board=board(), tell=herald().tell, send=_on_demand
+        page_files=page_files(),
+        store=page_store(),
+        board=board(),
+        tell=herald().tell,
+        send=_on_demand,
     )
 
 
@@ -372,30 +394,58 @@ def explainer() -> Explainer:
         board=board(),
         journal=journal(),
         known=known(),
-        cold=cold(),
+        # Without `known_absent`: a person who has it looked for again wants a worker to look.
+        cold=CeleryCold(board(), send_prepares, inforce.client_places),
     )
 
 
-def send_prepare(module: ModuleKey) -> None:
-    """Raises CouldNotAsk."""
-    send(PREPARE_TASK, list(module), TASK_EXPIRES_SECONDS)
+class Job(NamedTuple):
+    task: str
+    arguments: Sequence[object]
+    expires: int | None = None
+    priority: int = FIRST
+
+
+def send_prepares(modules: Sequence[ModuleKey], *, first: bool) -> None:
+    """Send a job for each module, the first one ahead of all others with `first`. Raises CouldNotAsk."""
+    priorities = [FIRST if first else NEXT, *[NEXT] * (len(modules) - 1)]
+    pairs = zip(modules, priorities, strict=True)
+    send_all([Job(PREPARE_TASK, [*module], TASK_EXPIRES_SECONDS, priority) for module, priority in pairs])
 
 
 def send_convert(module: ModuleKey) -> None:
-    """Ahead of demand, so after all that somebody waits for. Raises CouldNotAsk."""
-    send(CONVERT_TASK, list(module), priority=LAST)
+    """Send a job ahead of demand, behind every job that a request waits for. Raises CouldNotAsk."""
+    send(CONVERT_TASK, [*module], priority=LAST)
 
 
 def send(task: str, arguments: Sequence[object], expires: int | None = None, priority: int = FIRST) -> None:
-    """Raises CouldNotAsk, after the broker's one short timeout, or at once when it has just not answered."""
+    """Send one job. Raises CouldNotAsk as `send_all` does."""
+    send_all([Job(task, arguments, expires, priority)])
+
+
+def send_all(jobs: Sequence[Job]) -> None:
+    """Send jobs in one round trip.
+
+    Raises CouldNotAsk after the broker's one short timeout, or at once when it has just failed to answer.
+    Some of the jobs may have been sent then.
+    """
     queue_breaker().admit()
     try:
         with current_app.producer_or_acquire() as producer:
             producer.connection.ensure_connection(max_retries=0)  # else it is tried for six seconds
-            current_app.send_task(
-                task, args=arguments, expires=expires, priority=priority, retry=False, producer=producer
-            )
+            # A demo's queue is in memory and has no such method: a round trip costs nothing there.
+            with getattr(producer.channel, "together", nullcontext)():
+                for job in jobs:
+                    current_app.send_task(
+                        job.task,
+                        args=job.arguments,
+                        expires=job.expires,
+                        priority=job.priority,
+                        retry=False,
+                        producer=producer,
+                    )
     except (KombuError, redis.RedisError, OSError) as error:
         queue_breaker().failed()
-        raise CouldNotAsk(f"the queue does not answer: {error}") from error
+        logger.warning("cannot send %s: %s", jobs[0].task, error)
+        raise CouldNotAsk("the queue does not answer") from error
     queue_breaker().answered()

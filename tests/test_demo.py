@@ -21,7 +21,7 @@ from redis.lock import Lock
 from tecken import redisclient
 from tecken.breaker import Breaker
 from tecken.demo.site import WARNINGS
-from tecken.modules.board import RedisBoard
+from tecken.modules.board import Places, RedisBoard
 from tecken.modules.herald import Herald, Listener
 from tecken.modules.known import Known, Lifetimes, Unknown
 from tecken.settings import BASE_DIR
@@ -70,8 +70,8 @@ def test_a_lock_is_held_by_one(client: redis.Redis) -> None:
 def test_the_board(client: redis.Redis) -> None:
     board = RedisBoard(client, Breaker("redis-cache"))
     assert board.look([XUL]) == ["idle"]
-    assert board.ask([XUL]) == [XUL]
-    assert board.ask([XUL]) == []
+    assert board.ask([XUL], "one", Places(most=1, first=1)) == [XUL]
+    assert board.ask([XUL], "one", Places(most=1, first=1)) == []
     assert board.look([XUL]) == ["asked"]
 
 

@@ -15,7 +15,7 @@ from tecken import wiring
 from tecken.celery import app
 from tecken.errors import CouldNotAsk
 from tecken.modules import keys
-from tecken.modules.board import Ready
+from tecken.modules.board import Places, Ready
 from tecken.modules.trace import Trace
 from tecken.sources.files import gzipped
 from tecken.sources.port import symbol_file
@@ -57,7 +57,7 @@ def test_a_forked_child_builds_its_own() -> None:
 
 
 def test_a_task_prepares_a_module_and_tells_those_who_wait() -> None:
-    wiring.board().ask([CRASH_C])
+    wiring.board().ask([CRASH_C], "one", Places(most=1, first=1))
     prepare("crash-c", CRASH_C.debug_id.lower())
     assert wiring.board().look([CRASH_C]) == [Ready()]
     assert isinstance(wiring.library().headers([CRASH_C], Trace())[CRASH_C], Header)
@@ -117,11 +117,11 @@ def refused() -> Iterator[None]:
 @pytest.mark.usefixtures("refused")
 def test_a_queue_that_refuses_is_could_not_ask() -> None:
     with pytest.raises(CouldNotAsk, match="the queue does not answer"):
-        wiring.send_prepare(CRASH_C)
+        wiring.send_prepares([CRASH_C], first=True)
 
 
 def test_a_task_is_sent_to_the_queue() -> None:
-    wiring.send_prepare(CRASH_C)
+    wiring.send_prepares([CRASH_C], first=True)
     with app.connection_for_read() as connection, connection.SimpleQueue("convert") as queue:
         args, _, _ = queue.get_nowait().payload
     assert args == [*CRASH_C]
@@ -129,10 +129,19 @@ def test_a_task_is_sent_to_the_queue() -> None:
 
 def test_what_somebody_waits_for_comes_before_what_was_uploaded() -> None:
     wiring.replaced(CRASH_C)
-    wiring.send_prepare(CRASH_C)
+    wiring.send_prepares([CRASH_C], first=True)
     with app.connection_for_read() as connection, connection.SimpleQueue("convert") as queue:
         names = [queue.get_nowait().headers["task"] for _ in range(2)]
     assert names == [wiring.PREPARE_TASK, wiring.CONVERT_TASK]
+
+
+def test_send_prepares_first_module_precedes_those_of_earlier_requests() -> None:
+    names = [ModuleKey(f"{i}.so", "0" * 33) for i in range(4)]
+    wiring.send_prepares(names[:3], first=True)
+    wiring.send_prepares(names[3:], first=True)
+    with app.connection_for_read() as connection, connection.SimpleQueue("convert") as queue:
+        found = [ModuleKey(*queue.get_nowait().payload[0]) for _ in range(4)]
+    assert found == [names[0], names[3], names[1], names[2]]
 
 
 def test_an_uploaded_module_is_converted() -> None:

@@ -8,6 +8,8 @@ whoever takes one while more are there. A bell that was not heard costs a second
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty
 from time import monotonic, time
@@ -33,6 +35,8 @@ class Taking(redis.Channel):
 
     _taken: tuple[str, ...] = ()
     """The queues for whose bells it waits."""
+    held: list[tuple[str, str, str]] | None = None
+    """Queue, list and message of each job that `together` sends at its end."""
 
     def _brpop_start(self: Any, timeout: float | None = None) -> None:
         queues = tuple(self._queue_cycle.consume(len(self.active_queues)))
@@ -80,10 +84,31 @@ class Taking(redis.Channel):
             super()._put(queue, message, **options)  # type: ignore[no-untyped-call]
             return
         priority = self._get_message_priority(message, reverse=False)
+        job = queue, self._q_for_pri(queue, priority), dumps(message)  # type: ignore[no-untyped-call]
+        if self.held is None:
+            self._send([job])
+        else:
+            self.held.append(job)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Send all jobs that are put into our queues inside the block in one round trip at its end."""
+        held: list[tuple[str, str, str]] = []
+        self.held = held
+        try:
+            yield
+        finally:
+            self.held = None
+        if held:
+            self._send(held)
+
+    def _send(self: Any, jobs: list[tuple[str, str, str]]) -> None:
         with self.conn_or_acquire() as client:
             pipe = client.pipeline(transaction=False)
-            pipe.lpush(self._q_for_pri(queue, priority), dumps(message))  # type: ignore[no-untyped-call]
-            self._ring(queue, pipe)
+            for _, waiting, message in jobs:
+                pipe.lpush(waiting, message)
+            for queue in {queue for queue, _, _ in jobs}:
+                self._ring(queue, pipe)
             pipe.execute()
 
     def _do_restore_message(

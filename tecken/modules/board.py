@@ -23,10 +23,52 @@ from tecken.symbols.ids import ModuleKey
 ASKED_SECONDS = 60  # then somebody asks again, in case the message was lost
 ANSWER_SECONDS = 5  # longer than the pause between two polls
 ATTEMPTS_SECONDS = 3600
+# The modules that a client has workers look for are a sorted set, by the moment at which each place is free
+# again at the latest. A module's own key has the name of that set, so that a worker, which knows no client,
+# can free the place. One script, so that requests side by side never take more places than there are.
+ASK = """
+local now = tonumber(redis.call('TIME')[1])
+local most, first, seconds = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local taken, fresh = redis.call('ZCOUNT', KEYS[1], now, '+inf'), {}
+for i = 2, #KEYS do
+  if taken >= (#fresh == 0 and first or most) then
+    break
+  end
+  if redis.call('SET', KEYS[i], KEYS[1], 'NX', 'EX', seconds) then
+    redis.call('ZADD', KEYS[1], now + seconds, ARGV[i + 2])
+    taken = taken + 1
+    fresh[#fresh + 1] = i - 2
+  end
+end
+if #fresh > 0 then
+  redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 1)
+  redis.call('EXPIRE', KEYS[1], seconds)
+end
+return fresh
+"""
+FREE = """
+for i, key in ipairs(KEYS) do
+  local client = redis.call('GET', key)
+  if client then
+    redis.call('DEL', key)
+    redis.call('ZREM', client, ARGV[i])
+  end
+end
+"""
 
 
 class Ready(NamedTuple):
     """The page file is in place."""
+
+
+class Places(NamedTuple):
+    """How many modules of one client workers may have to look for at a time.
+
+    `first` bounds the first module of a call to `ask`, `most` each further one.
+    """
+
+    most: int
+    first: int
 
 
 State = Literal["idle", "asked", "started"] | Ready | Missing
@@ -37,8 +79,12 @@ class Board(Protocol):
 
     def look(self, modules: Sequence[ModuleKey]) -> list[State]: ...
 
-    def ask(self, modules: Sequence[ModuleKey]) -> list[ModuleKey]:
-        """Those which nobody has asked for yet: it is up to the caller to do so now."""
+    def ask(self, modules: Sequence[ModuleKey], client: str, places: Places) -> list[ModuleKey]:
+        """Take places for modules that are not asked for yet, in their order; return these modules.
+
+        The caller sends their jobs. A place is free again when the module is answered or ASKED_SECONDS are
+        over.
+        """
         ...
 
     def withdraw(self, modules: Iterable[ModuleKey]) -> None:
@@ -68,16 +114,15 @@ class RedisBoard:
         (values,) = self._run(lambda pipe: pipe.mget(names))
         return [_state(*values[i : i + 3]) for i in range(0, len(values), 3)]
 
-    def ask(self, modules: Sequence[ModuleKey]) -> list[ModuleKey]:
-        def commands(pipe: Any) -> None:
-            for module in modules:
-                pipe.set(keys.asked(module), 1, nx=True, ex=ASKED_SECONDS)
-
-        return [module for module, first in zip(modules, self._run(commands), strict=True) if first]
+    def ask(self, modules: Sequence[ModuleKey], client: str, places: Places) -> list[ModuleKey]:
+        names = [keys.client(client), *map(keys.asked, modules)]
+        words = [*places, ASKED_SECONDS, *map(str, modules)]
+        (fresh,) = self._run(lambda pipe: pipe.eval(ASK, len(names), *names, *words))
+        return [modules[i] for i in fresh]
 
     def withdraw(self, modules: Iterable[ModuleKey]) -> None:
-        names = [keys.asked(module) for module in modules]
-        self._run(lambda pipe: pipe.delete(*names))
+        names = list(modules)
+        self._run(lambda pipe: pipe.eval(FREE, len(names), *map(keys.asked, names), *map(str, names)))
 
     def begin(self, module: ModuleKey) -> int:
         def commands(pipe: Any) -> None:
@@ -89,7 +134,7 @@ class RedisBoard:
     def finish(self, module: ModuleKey, answer: Ready | Missing, *, ended: bool) -> None:
         def commands(pipe: Any) -> None:
             pipe.set(keys.answer(module), orjson.dumps(list(answer)), ex=ANSWER_SECONDS)
-            pipe.delete(keys.asked(module))
+            pipe.eval(FREE, 1, keys.asked(module), str(module))
             if ended:
                 pipe.delete(keys.attempts(module))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import orjson
 import redis
@@ -14,6 +14,7 @@ from tecken.breaker import Breaker
 from tecken.errors import Absent, CouldNotAsk, SwitchedOff, TeckenError
 from tecken.modules import keys
 from tecken.sources.chain import Said
+from tecken.store.port import Missing
 from tecken.symbols.ids import ModuleKey
 
 logger = logging.getLogger(__name__)
@@ -61,9 +62,34 @@ class Journal:
 
     def last(self, module: ModuleKey) -> Look | None:
         """Raises CouldNotAsk."""
+        raw = self._call(self._client.get, keys.looked(module))
+        return _look(raw) if raw else None
+
+    def absent(self, modules: Sequence[ModuleKey], sources: Sequence[str]) -> dict[ModuleKey, Missing]:
+        """Return those that every one of `sources` has lately answered "absent" for.
+
+        One round trip; raises nothing, since a worker can look again.
+        """
+        try:
+            found = self._call(self._client.mget, [*map(keys.looked, modules)])
+        except CouldNotAsk:
+            return {}
+        looks = {module: _look(raw) for module, raw in zip(modules, found, strict=True) if raw}
+        expected = [(name, "absent") for name in sources]
+        return {
+            module: Missing("absent", f"{module} is not in {', '.join(sources)}")
+            for module, look in looks.items()
+            if [(answer.source, answer.kind) for answer in look.answers] == expected
+        }
+
+    def forget(self, module: ModuleKey) -> None:
+        """Drop what sources said before the module's symbols changed. Raises CouldNotAsk."""
+        self._call(self._client.delete, keys.looked(module))
+
+    def _call(self, command: Callable[..., Any], *arguments: Any) -> Any:
         self._breaker.admit()
         try:
-            raw = self._client.get(keys.looked(module))
+            answer = command(*arguments)
         except redis.ResponseError as error:
             self._breaker.answered()
             raise CouldNotAsk(f"redis-cache answered with {type(error).__name__}") from error
@@ -71,7 +97,7 @@ class Journal:
             self._breaker.failed()
             raise CouldNotAsk("redis-cache does not answer") from error
         self._breaker.answered()
-        return _look(raw) if isinstance(raw, bytes) else None
+        return answer
 
 
 def _look(raw: bytes) -> Look:

@@ -12,8 +12,16 @@ REPLACED: Final = "modules:replaced"
 
 
 def asked(module: ModuleKey) -> str:
-    """A worker was asked and has not answered; waiting requests see it and do not ask again."""
+    """A worker was asked and has not answered; waiting requests see it and do not ask again.
+
+    Its value is the key of the client that asked first.
+    """
     return f"cold:asked:{module}"
+
+
+def client(name: str) -> str:
+    """Modules that one client has asked for and that are not answered; see `board`."""
+    return f"cold:client:{name}"
 
 
 def turn(module: ModuleKey) -> str:

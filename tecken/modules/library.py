@@ -16,6 +16,8 @@ from tecken.symbols.ids import ModuleKey
 from tecken.symbols.page import Page
 from tecken.symbols.pagefile import Header
 
+TOO_MANY = "more than {} modules of this request are in no cache: ask again, and for fewer at once"
+
 Headers = dict[ModuleKey, Header | Missing]
 Wanted = dict[PageKey, Header]
 
@@ -45,8 +47,12 @@ class Library:
         self._headers = headers
         self._pages = pages
 
-    def headers(self, modules: Iterable[ModuleKey], trace: Trace) -> Headers:
-        """Left out: cold, nobody has made a page file yet."""
+    def headers(self, modules: Iterable[ModuleKey], trace: Trace, most: int | None = None) -> Headers:
+        """Return what is known of `modules`; those left out are cold, there is no page file yet.
+
+        Page files are looked for, and cold modules left out, only for the first `most` that process and store
+        do not have. The others are "unreachable".
+        """
         found: Headers = {}
         rest = []
         for module in modules:
@@ -59,6 +65,9 @@ class Library:
         if rest:
             found |= self._stored_headers(rest, trace)
         rest = [module for module in rest if module not in found]
+        if most is not None and len(rest) > most:
+            found |= dict.fromkeys(rest[most:], Missing("unreachable", TOO_MANY.format(most)))
+            rest = rest[:most]
         if rest:
             found |= self._filed_headers(rest, trace)
         return found

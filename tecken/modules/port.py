@@ -26,16 +26,25 @@ class Pages(NamedTuple):
 class Modules(Protocol):
     """Headers and pages, from wherever they are. Never raises for one module's trouble."""
 
-    def headers(self, modules: Iterable[ModuleKey], trace: Trace) -> dict[ModuleKey, Header | Missing]:
-        """Left out: cold, nobody has made a page file yet."""
+    def headers(
+        self, modules: Iterable[ModuleKey], trace: Trace, most: int | None = None
+    ) -> dict[ModuleKey, Header | Missing]:
+        """Left out: cold, there is no page file yet.
+
+        Of modules that neither process nor store has, `most` are looked for; further ones are "unreachable".
+        """
         ...
 
     def pages(self, wanted: Iterable[tuple[ModuleKey, Header, int]], trace: Trace) -> Pages: ...
 
 
 class Cold(Protocol):
-    def bring(self, modules: Sequence[ModuleKey], deadline: float) -> dict[ModuleKey, Missing | CouldNotAsk]:
+    def bring(
+        self, modules: Sequence[ModuleKey], deadline: float, client: str = ""
+    ) -> dict[ModuleKey, Missing | CouldNotAsk]:
         """Have page files made, and wait until `deadline`, a moment of `time.monotonic()`.
+
+        `client` names who is served in turn with others; modules of one client wait for each other.
 
         A module left out of the answer is ready: ask `headers` again. Pending: not in time, the work goes on.
         """

@@ -61,6 +61,15 @@ class Options(BaseModel):
     symbolicate_deadline_seconds: Seconds = symbolication(
         15.0, "How long a request waits for cold modules.", ge=0, le=300
     )
+    symbolicate_max_cold_modules: int = symbolication(
+        500, "Modules in no cache that one request may ask for; further ones fail.", ge=1, le=100_000
+    )
+    symbolicate_client_cold_modules: int = symbolication(
+        64,
+        "Cold modules of one client that workers have at a time; half are for the first one of a request.",
+        ge=2,
+        le=10_000,
+    )
 
     process_header_bytes: Bytes = memory(64 * MIB, "Headers of modules.", ge=1, le=TIB)
     process_page_bytes: Bytes = memory(64 * MIB, "Decoded pages.", ge=1, le=TIB)

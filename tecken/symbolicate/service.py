@@ -35,13 +35,18 @@ TRIES = 2
 
 
 class Parts(NamedTuple):
-    """What outlives a request. `seconds` is how long one waits for modules that nobody has prepared."""
+    """What outlives a request. `seconds` is how long one waits for modules that nobody has prepared.
+
+    `most_cold` bounds its modules that are in no cache, and `client` names who waits for them.
+    """
 
     modules: Modules
     cold: Cold
     frames: FrameCache
     seconds: float
     clock: Callable[[], float] = time.monotonic
+    most_cold: int | None = None
+    client: str = ""
 
 
 def symbolicate(
@@ -92,6 +97,8 @@ class _Request:
         self._wanted = wanted
         self._outcomes: dict[ModuleKey, Outcome] = {}
         self._fragments: dict[ModuleKey, dict[int, bytes]] = {}
+        # From the start of the request: reading page files takes of the time to wait for cold modules.
+        self._deadline = parts.clock() + parts.seconds
 
     def run(self) -> None:
         left: Iterable[ModuleKey] = self._wanted
@@ -124,7 +131,7 @@ class _Request:
 
     def _ask(self, modules: Iterable[ModuleKey]) -> None:
         """Fill the outcomes, bringing in what is cold."""
-        known = self._parts.modules.headers(modules, self._trace)
+        known = self._parts.modules.headers(modules, self._trace, self._parts.most_cold)
         self._outcomes |= known
         cold = [module for module in modules if module not in known]
         if cold:
@@ -132,7 +139,7 @@ class _Request:
 
     def _bring(self, cold: Sequence[ModuleKey]) -> dict[ModuleKey, Outcome]:
         parts = self._parts
-        outcomes: dict[ModuleKey, Outcome] = {**parts.cold.bring(cold, parts.clock() + parts.seconds)}
+        outcomes: dict[ModuleKey, Outcome] = {**parts.cold.bring(cold, self._deadline, parts.client)}
         ready = [module for module in cold if module not in outcomes]
         if ready:
             outcomes |= dict.fromkeys(ready, Pending("it was prepared and is gone again; try again"))

@@ -17,7 +17,7 @@ from tecken.symbolicate.answer import V4, V5, Version
 from tecken.symbolicate.frames import FrameCache
 from tecken.symbolicate.schema import Job, Limits, v4_job, v5_jobs
 from tecken.symbolicate.service import Parts, symbolicate
-from tecken.tolls import limited, spend
+from tecken.tolls import caller_of, limited, spend
 
 YES = ("1", "true", "yes")
 
@@ -32,9 +32,17 @@ def resize_frames() -> None:
     on_change("process_frame_bytes", lambda size: frames().resize(size))
 
 
-def parts() -> Parts:
+def parts(request: HttpRequest | None = None) -> Parts:
     resize_frames()
-    return Parts(wiring.library(), wiring.cold(), frames(), options().symbolicate_deadline_seconds)
+    now = options()
+    return Parts(
+        wiring.library(),
+        wiring.cold(),
+        frames(),
+        now.symbolicate_deadline_seconds,
+        most_cold=now.symbolicate_max_cold_modules,
+        client=_client(request) if request else "",
+    )
 
 
 def max_body() -> int:
@@ -99,4 +107,10 @@ def _reply(request: HttpRequest, version: Version, jobs: Sequence[Job]) -> HttpR
     spend(request, "symbolicate", Cost(frames=frames))
     wiring.usage().count_version(version.name)
     debug = request.headers.get("Debug", "").strip().lower() in YES
-    return json_reply(symbolicate(parts(), version, jobs, debug=debug, log=options().full_tracing))
+    return json_reply(symbolicate(parts(request), version, jobs, debug=debug, log=options().full_tracing))
+
+
+def _client(request: HttpRequest) -> str:
+    """Name who waits for cold modules in turn with others: a user, or the network of an address."""
+    caller = caller_of(request)
+    return f"user {caller.user}" if caller.user else caller.address

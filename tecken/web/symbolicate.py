@@ -52,7 +52,7 @@ def _answered(request: HttpRequest, text: str, link: str = "") -> HttpResponse:
         return _form(request, text, HTTPStatus.BAD_REQUEST, problem=str(error))
     _count(request, paste)
     try:
-        answer = symbolicated(parts(), paste)
+        answer = symbolicated(parts(request), paste)
     except CouldNotAsk as error:
         reply = _form(
             request, text, HTTPStatus.SERVICE_UNAVAILABLE, problem=f"{error}. Try again in a moment."

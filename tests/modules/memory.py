@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from threading import Lock
 
 from tecken.errors import CouldNotAsk, StoreAway
-from tecken.modules.board import Ready, State
+from tecken.modules.board import Places, Ready, State
 from tecken.store.port import Missing, PageKey
 from tecken.symbols.ids import ModuleKey
 
@@ -40,22 +40,30 @@ class MemoryBoard:
     def __init__(self) -> None:
         self.states: dict[ModuleKey, State] = {}
         self.attempts: Counter[ModuleKey] = Counter()
+        self.clients: defaultdict[str, set[ModuleKey]] = defaultdict(set)
         self.away: CouldNotAsk | None = None
 
     def look(self, modules: Sequence[ModuleKey]) -> list[State]:
         self._answer()
         return [self.states.get(module, "idle") for module in modules]
 
-    def ask(self, modules: Sequence[ModuleKey]) -> list[ModuleKey]:
+    def ask(self, modules: Sequence[ModuleKey], client: str, places: Places) -> list[ModuleKey]:
         self._answer()
-        fresh = [module for module in modules if module not in self.states]
-        self.states |= dict.fromkeys(fresh, "asked")
+        fresh: list[ModuleKey] = []
+        for module in modules:
+            if len(self.clients[client]) >= (places.most if fresh else places.first):
+                break
+            if module not in self.states:
+                self.states[module] = "asked"
+                self.clients[client].add(module)
+                fresh.append(module)
         return fresh
 
     def withdraw(self, modules: Iterable[ModuleKey]) -> None:
         self._answer()
         for module in modules:
             del self.states[module]
+            self._free(module)
 
     def begin(self, module: ModuleKey) -> int:
         self._answer()
@@ -65,6 +73,7 @@ class MemoryBoard:
     def finish(self, module: ModuleKey, answer: Ready | Missing, *, ended: bool) -> None:
         self._answer()
         self.states[module] = answer
+        self._free(module)
         if ended:
             del self.attempts[module]
 
@@ -73,6 +82,10 @@ class MemoryBoard:
         if isinstance(self.states.get(module), Ready | Missing):
             del self.states[module]
         self.attempts.pop(module, None)
+
+    def _free(self, module: ModuleKey) -> None:
+        for taken in self.clients.values():
+            taken.discard(module)
 
     def _answer(self) -> None:
         if self.away:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from threading import Event
 
 import pytest
@@ -44,10 +44,10 @@ class House:
         self.sent: list[ModuleKey] = []
         self.queue_away = False
 
-    def send(self, module: ModuleKey) -> None:
+    def send(self, modules: Sequence[ModuleKey], *, first: bool) -> None:
         if self.queue_away:
             raise CouldNotAsk("the queue does not answer")
-        self.sent.append(module)
+        self.sent.extend(modules)
 
     def explainer(self, regular: MemoryFiles | None = None, seconds: float = 30.0) -> Explainer:
         return Explainer(
@@ -59,7 +59,7 @@ class House:
             board=self.board,
             journal=self.journal,
             known=self.known,
-            cold=CeleryCold(self.board, self.send),
+            cold=CeleryCold(self.board, self.send, lambda: 64),
             seconds=seconds,
         )
 

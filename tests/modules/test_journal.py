@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from tecken.breaker import Breaker
-from tecken.errors import Absent, CouldNotAsk, SwitchedOff, TooMuch
+from tecken.errors import Absent, CouldNotAsk, SwitchedOff, TeckenError, TooMuch
 from tecken.modules import keys
 from tecken.modules.journal import Answer, Journal
 from tecken.redisclient import client
@@ -17,6 +17,7 @@ from tecken.symbols.ids import ModuleKey
 from tests.support.redis_server import free_port
 
 XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+NSS = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
 
 
 @pytest.fixture
@@ -67,3 +68,36 @@ def test_without_redis_cache_nothing_is_written_and_nobody_is_stopped() -> None:
         journal.note(XUL, [])
         with pytest.raises(CouldNotAsk):
             journal.last(XUL)
+
+
+def test_absent_when_every_source_answered_so_returns_the_module(journal: Journal) -> None:
+    journal.note(XUL, [Said("ours", Absent("not there"), 0.5), Said("theirs", Absent("404"), 0.5)])
+    assert list(journal.absent([NSS, XUL], ["ours", "theirs"])) == [XUL]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, SwitchedOff("off"), CouldNotAsk("500"), TooMuch("of 9 GB")],
+    ids=lambda it: type(it).__name__,
+)
+def test_absent_when_a_source_answered_otherwise_returns_nothing(
+    journal: Journal, answer: TeckenError | None
+) -> None:
+    journal.note(XUL, [Said("ours", Absent("not there"), 0.5), Said("theirs", answer, 0.5)])
+    assert journal.absent([XUL], ["ours", "theirs"]) == {}
+
+
+def test_absent_with_a_source_that_was_not_asked_returns_nothing(journal: Journal) -> None:
+    journal.note(XUL, [Said("ours", Absent("not there"), 0.5)])
+    assert journal.absent([XUL], ["ours", "a new one"]) == {}
+
+
+def test_absent_after_forget_returns_nothing(journal: Journal) -> None:
+    journal.note(XUL, [Said("ours", Absent("not there"), 0.5)])
+    journal.forget(XUL)
+    assert journal.absent([XUL], ["ours"]) == {}
+
+
+def test_absent_without_redis_returns_nothing() -> None:
+    with client(f"redis://127.0.0.1:{free_port()}", timeout=1, connect_timeout=1) as refused:
+        assert Journal(refused, Breaker("redis-cache"), lambda: 600.0).absent([XUL], ["ours"]) == {}

@@ -227,3 +227,15 @@ def test_the_name_inside_may_be_another(house: House) -> None:
     answer = library.pages([(NSS, found, page(found))], Trace())
     assert symbol_text(answer, found)
     assert house.store.pages([PageKey(NSS, found.generation, page(found))])
+
+
+def test_headers_beyond_the_bound_are_unreachable_and_not_read(house: House) -> None:
+    library = house.process()
+    header(library)
+    house.keep(NSS)
+    cold = [ModuleKey(f"{i}.so", "0" * 33) for i in range(3)]
+    found = library.headers([*cold, NSS, XUL], Trace(), 2)
+    assert isinstance(found.pop(XUL), Header)
+    assert list(found) == [cold[2], NSS]
+    assert all(isinstance(one, Missing) and one.kind == "unreachable" for one in found.values())
+    assert "more than 2 modules of this request" in str(found[NSS])

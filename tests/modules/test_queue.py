@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -25,23 +25,35 @@ class Queue:
         self.board = MemoryBoard()
         self.clock = Clock()
         self.sent: list[ModuleKey] = []
+        self.ahead: list[ModuleKey] = []
+        self.absent: dict[ModuleKey, Missing] = {}
         self.on_sleep: Callable[[float], None] = lambda waited: None
         self.broken: CouldNotAsk | None = None
         self._began = self.clock.now
 
-    def send(self, module: ModuleKey) -> None:
+    def send(self, modules: Sequence[ModuleKey], *, first: bool) -> None:
         if self.broken:
             raise self.broken
-        self.sent.append(module)
+        self.sent.extend(modules)
+        self.ahead.extend(modules[:1] if first else [])
 
     def sleep(self, seconds: float) -> None:
         assert seconds > 0
         self.clock.sleep(seconds)
         self.on_sleep(self.clock.now - self._began)
 
-    def bring(self, *modules: ModuleKey, seconds: float = 10.0) -> dict[ModuleKey, Missing | CouldNotAsk]:
-        cold = CeleryCold(self.board, self.send, self.clock, self.sleep)
-        return cold.bring(modules, self.clock.now + seconds)
+    def bring(
+        self, *modules: ModuleKey, seconds: float = 10.0, client: str = "one", places: int = 100
+    ) -> dict[ModuleKey, Missing | CouldNotAsk]:
+        cold = CeleryCold(
+            self.board,
+            self.send,
+            lambda: places,
+            lambda _: self.absent,
+            clock=self.clock,
+            sleep=self.sleep,
+        )
+        return cold.bring(modules, self.clock.now + seconds, client)
 
 
 @pytest.fixture
@@ -125,6 +137,50 @@ def test_nothing_cold_asks_nobody(queue: Queue) -> None:
 def test_a_deadline_that_has_passed_still_looks_once(queue: Queue) -> None:
     queue.board.states[NSS] = ABSENT
     assert queue.bring(NSS, seconds=-1) == {NSS: ABSENT}
+
+
+def many(count: int) -> list[ModuleKey]:
+    return [ModuleKey(f"{i}.so", "0" * 33) for i in range(count)]
+
+
+def test_bring_many_modules_of_one_client_takes_half_of_its_places(queue: Queue) -> None:
+    answer = queue.bring(*many(20_000), places=8)
+    assert queue.sent == many(4)
+    assert queue.ahead == many(1)
+    assert len(answer) == 20_000
+    assert "workers are busy with other modules of the same client" in str(answer[many(5)[4]])
+
+
+def test_bring_with_free_places_asks_for_the_next_modules(queue: Queue) -> None:
+    def work(waited: float) -> None:
+        for module in list(queue.sent):
+            if queue.board.states[module] == "asked":
+                queue.board.begin(module)
+                queue.board.finish(module, ABSENT, ended=True)
+
+    queue.on_sleep = work
+    assert queue.bring(*many(300), places=8) == dict.fromkeys(many(300), ABSENT)
+    assert queue.sent == many(300)
+    assert queue.clock.now < 1003
+
+
+def test_bring_one_module_precedes_the_many_of_the_same_client(queue: Queue) -> None:
+    queue.bring(*many(100), places=8)
+    queue.bring(XUL, places=8)
+    assert queue.sent[-1] == XUL
+    assert queue.ahead == [many(1)[0], XUL]
+
+
+def test_bring_requests_with_one_module_each_are_bounded_too(queue: Queue) -> None:
+    for module in many(100):
+        queue.bring(module, places=8, seconds=0)
+    assert queue.sent == many(8)
+
+
+def test_bring_module_known_to_be_absent_sends_no_job(queue: Queue) -> None:
+    queue.absent = {XUL: ABSENT}
+    assert queue.bring(XUL) == {XUL: ABSENT}
+    assert not queue.sent
 
 
 class Preparations:

@@ -50,7 +50,12 @@ class MemoryModules:
         self.replacements: dict[ModuleKey, list[PageFile]] = {}
         self.trips: list[str] = []
 
-    def headers(self, modules: Iterable[ModuleKey], trace: Trace) -> dict[ModuleKey, Header | Missing]:
+    def headers(
+        self,
+        modules: Iterable[ModuleKey],
+        trace: Trace,
+        most: int | None = None,
+    ) -> dict[ModuleKey, Header | Missing]:
         self.trips.append("headers")
         found: dict[ModuleKey, Header | Missing] = {}
         for module in modules:
@@ -86,7 +91,12 @@ class MemoryCold:
         self.answers: dict[ModuleKey, Missing | CouldNotAsk] = {}
         self.deadlines: list[float] = []
 
-    def bring(self, modules: Sequence[ModuleKey], deadline: float) -> dict[ModuleKey, Missing | CouldNotAsk]:
+    def bring(
+        self,
+        modules: Sequence[ModuleKey],
+        deadline: float,
+        client: str = "",
+    ) -> dict[ModuleKey, Missing | CouldNotAsk]:
         self.deadlines.append(deadline)
         self.modules.files |= {module: self.brings[module] for module in modules if module in self.brings}
         return {module: self.answers[module] for module in modules if module in self.answers}

@@ -18,6 +18,7 @@ from prometheus_client import REGISTRY
 
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import wiring
+from tecken.jobs import keys
 from tecken.store.port import Missing
 from tecken.symbolicate import views
 from tecken.symbols.ids import ModuleKey
@@ -200,3 +201,25 @@ def test_no_request_is_a_500_and_each_frame_is_answered(job: dict[str, Any]) -> 
             continue
         stacks = answer["symbolicatedStacks"] if version == "v4" else answer["results"][0]["stacks"]
         assert [len(stack) for stack in stacks] == [len(stack) for stack in job["stacks"]]
+
+
+def test_symbolicate_many_unknown_modules_sends_few_jobs(runtime_options: Override) -> None:
+    runtime_options(symbolicate_max_cold_modules=300, symbolicate_client_cold_modules=20)
+    modules = [[f"unknown{i}.so", f"{i:033X}"] for i in range(5000)]
+    stacks = [[[i, 0x1000] for i in range(5000)]]
+    reply = post("v5", {"jobs": [{"memoryMap": modules, "stacks": stacks}]})
+    assert reply.status_code == 503
+    waiting = [wiring.queue_client().llen(keys.waiting(keys.CONVERT, each)) for each in keys.PRIORITIES]
+    assert waiting == [1, 9, 0, 0]
+
+
+@pytest.mark.usefixtures("prepared")
+def test_symbolicate_more_cold_modules_than_allowed_names_the_number(runtime_options: Override) -> None:
+    runtime_options(symbolicate_max_cold_modules=3)
+    modules = [[*C], *([f"unknown{i}.so", f"{i:033X}"] for i in range(5))]
+    reply = post("v5", {"memoryMap": modules, "stacks": [[[i, 0x1205] for i in range(6)]]})
+    assert reply.status_code == 200
+    (result,) = reply.json()["results"]
+    assert result["found_modules"]["/".join(C)] is True
+    texts = [error["message"] for errors in result["module_errors"].values() for error in errors]
+    assert sum("more than 3 modules of this request" in text for text in texts) == 2

@@ -43,7 +43,7 @@ def sent(
     settings.SYMBOL_SOURCES = [f"file://{tmp_path}/upstream"]
     wiring.forget()
     tasks: list[list[str]] = []
-    monkeypatch.setattr(wiring, "send", lambda _task, arguments, *_more: tasks.append(arguments))
+    monkeypatch.setattr(wiring, "send_all", lambda jobs: tasks.extend(job.arguments for job in jobs))
     yield tasks
     wiring.forget()
 
