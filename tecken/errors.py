@@ -13,6 +13,8 @@
     │       └── MalformedPageFile    foreign, truncated or of another version: counts as absent
     ├── Conflict                 somebody else was first: look again (409)
     ├── Absent                   asked, and it is not there
+    │   ├── SwitchedOff          a source that might have it is switched off
+    │   └── Refused              a host that is up does not give this file
     └── CouldNotAsk              no answer: say so, try later, remember nothing for long
         ├── Throttled            an upstream asked us to slow down
         ├── Pending              work goes on; the answer was not ready in time
@@ -95,6 +97,10 @@ class Absent(TeckenError):
 
 class SwitchedOff(Absent):
     """Absent as far as one knows: an operator has switched a source off that might have it."""
+
+
+class Refused(Absent):
+    """Absent because a host that is up refuses the file (HTTP 400, 401, 403 ...); the text has the reason."""
 
 
 class CouldNotAsk(TeckenError):

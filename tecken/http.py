@@ -34,6 +34,7 @@ STATUS: dict[type[errors.TeckenError], HTTPStatus] = {
     errors.Conflict: HTTPStatus.CONFLICT,
     errors.Absent: HTTPStatus.NOT_FOUND,
     errors.SwitchedOff: HTTPStatus.NOT_FOUND,
+    errors.Refused: HTTPStatus.NOT_FOUND,
     errors.CouldNotAsk: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Throttled: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Pending: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from tecken.errors import Absent, CouldNotAsk, SwitchedOff
+from tecken.errors import Absent, CouldNotAsk, Refused, SwitchedOff
 from tecken.modules.known import Fact, Known, Unknown
 
 
@@ -52,6 +52,7 @@ def _asked(known: Known, place: Place) -> Fact:
     try:
         fact = place.ask()
     except Absent as error:
-        doubtful = isinstance(error, SwitchedOff)
+        # A refusal by our own storage may be trouble with its permissions, which ends when it is repaired.
+        doubtful = isinstance(error, SwitchedOff | Refused)
     known.settle(place.name, lease, fact, doubtful=doubtful)
     return fact

@@ -18,7 +18,7 @@ from django.db import DatabaseError, connection
 
 from tecken import wiring
 from tecken.breaker import Breaker
-from tecken.errors import Absent, CouldNotAsk
+from tecken.errors import Absent, CouldNotAsk, Refused
 from tecken.health.looks import Check, Looks
 from tecken.jobs.backlog import Backlog, backlog
 from tecken.runtimeconfig import current
@@ -101,6 +101,10 @@ def storage() -> None:
     """Raises CouldNotAsk, without what everybody need not know: its text may name a bucket or a directory."""
     try:
         wiring.own_files().stat(NOT_THERE)
+    except Refused as error:
+        # Misses are answered all the same, but nothing tells them from files that we may not read.
+        logger.warning("storage: %s; grant reading and listing of the bucket", error)
+        raise CouldNotAsk("it refuses access") from error
     except Absent:
         return
     except CouldNotAsk as error:

@@ -11,14 +11,17 @@ import orjson
 import redis
 
 from tecken.breaker import Breaker
-from tecken.errors import Absent, CouldNotAsk, SwitchedOff, TeckenError
+from tecken.errors import Absent, CouldNotAsk, Refused, SwitchedOff, TeckenError
 from tecken.modules import keys
 from tecken.sources.chain import Said
 from tecken.store.port import Missing
 from tecken.symbols.ids import ModuleKey
 
 logger = logging.getLogger(__name__)
-Kind = Literal["there", "absent", "off", "unreachable", "refused"]
+Kind = Literal["there", "absent", "denied", "off", "unreachable", "refused"]
+"""A source that "denied" a file does not give it to us; one that has a file too large is "refused"."""
+
+NO = ("absent", "denied")
 
 
 class Answer(NamedTuple):
@@ -75,11 +78,10 @@ class Journal:
         except CouldNotAsk:
             return {}
         looks = {module: _look(raw) for module, raw in zip(modules, found, strict=True) if raw}
-        expected = [(name, "absent") for name in sources]
         return {
             module: Missing("absent", f"{module} is not in {', '.join(sources)}")
             for module, look in looks.items()
-            if [(answer.source, answer.kind) for answer in look.answers] == expected
+            if [answer.source for answer in look.answers if answer.kind in NO] == [*sources]
         }
 
     def forget(self, module: ModuleKey) -> None:
@@ -111,6 +113,8 @@ def _kind(no: TeckenError | None) -> Kind:
             return "there"
         case SwitchedOff():
             return "off"
+        case Refused():
+            return "denied"
         case Absent():
             return "absent"
         case CouldNotAsk():

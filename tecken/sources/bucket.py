@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, PermissionDeniedError
 from obstore.store import HTTPStore, LocalStore, MemoryStore, ObjectStore, from_url
 
-from tecken.errors import Absent, CouldNotAsk, MalformedPageFile, TooMuch
+from tecken.errors import Absent, CouldNotAsk, MalformedPageFile, Refused, Throttled, TooMuch
 from tecken.sources.nameless import give_name, nameless, sweep
 from tecken.sources.patience import Patience
 from tecken.sources.shown import shown
+from tecken.sources.statuses import TOO_MANY_REQUESTS, is_refusal
 
 if TYPE_CHECKING:
     from obstore import Attributes, GetOptions, GetResult, ObjectMeta
@@ -34,6 +35,12 @@ MERGE_GAP = 128 << 10  # bytes; reading over a gap this long is cheaper than one
 LONGEST_SEGMENT = 255  # bytes; NAME_MAX of the usual file systems
 LONGEST_KEY = 1024  # bytes; S3, GCS and Azure agree
 NO_CONTAINER = ("NoSuchBucket", "ContainerNotFound")
+# obstore's errors have the status in their text only.
+STATUS = re.compile(r"status code: (\d{3}) ([^:\n]{0,40})")
+# A bucket that we may read and not list answers 403 with this code for a file that it does not have.
+NOT_LISTED = re.compile(
+    r"403 Forbidden\b.*<Code>AccessDenied</Code>|403 Forbidden\b.*storage\.objects\.(get|list)"
+)
 
 _RUNTIME_OWNER: dict[str, int] = {}
 
@@ -70,16 +77,17 @@ class Bucket:
         options: GetOptions = {}
         if start or end is not None:
             options["range"] = {"offset": start} if end is None else (start, end)
-        with self._errors_of(key):
+        with self._errors_of(key, reading=True):
             return obstore.get(self._store, self._path(key), options=options)
 
     def head(self, key: str) -> ObjectMeta:
         """Raises Absent or CouldNotAsk."""
         self._refuse_long(key, Absent)
-        with self._errors_of(key):
+        with self._errors_of(key, reading=True):
             try:
                 return obstore.head(self._store, self._path(key))
-            except FileNotFoundError:  # only the answer to GET says whether the bucket itself is missing
+            except (FileNotFoundError, PermissionDeniedError):
+                # Only the response to GET has a body, which tells a missing bucket and broken credentials.
                 return obstore.get(self._store, self._path(key)).meta
 
     def chunks(self, found: GetResult) -> Iterator[bytes]:
@@ -95,7 +103,7 @@ class Bucket:
         runs = merged(spans, MERGE_GAP)
         starts, ends = [start for start, _ in runs], [end for _, end in runs]
         try:
-            with self._errors_of(key):
+            with self._errors_of(key, reading=True):
                 # Merged by us: obstore's own merging panics when a span starts past the end of the object.
                 read = obstore.get_ranges(self._store, self._path(key), starts=starts, ends=ends, coalesce=0)
         except CouldNotAsk as error:
@@ -171,7 +179,7 @@ class Bucket:
             raise error(f"{self.name} allows no name as long as {key[:80]}...")
 
     @contextmanager
-    def _errors_of(self, key: str, *, writing: bool = False) -> Iterator[None]:
+    def _errors_of(self, key: str, *, writing: bool = False, reading: bool = False) -> Iterator[None]:
         refuse_after_fork()
         try:
             yield
@@ -182,7 +190,22 @@ class Bucket:
                 self._no_answer(error)
             raise Absent(f"{self.name} has no {key}") from None
         except (BaseError, OSError) as error:
+            if reading:
+                self._raise_refusal(key, str(error))
             self._no_answer(error)
+
+    def _raise_refusal(self, key: str, text: str) -> None:
+        """Raise Refused when the storage is up and does not give this one object.
+
+        Of an upstream's bucket any refusal counts. Our own storage must give every object of ours, so there
+        only "403 AccessDenied" counts, which also means "missing" where the bucket may not be listed: broken
+        credentials must not make every file look absent. Health reports either.
+        """
+        found = STATUS.search(text)
+        if found is None or not is_refusal(int(found[1])) or found[1] == "416":
+            return
+        if not self._create or NOT_LISTED.search(text):
+            raise Refused(f"{self.name}: refused: {found[1]} {found[2]} for {key}") from None
 
     def _nowhere(self, error: FileNotFoundError) -> bool:
         """The bucket or directory itself is missing, which says nothing of what would be in it."""
@@ -192,7 +215,9 @@ class Bucket:
 
     def _no_answer(self, error: Exception) -> NoReturn:
         told = re.sub(r"\?\S+=\S*", "", str(error).partition("\n")[0])  # a signed query is a secret
-        raise CouldNotAsk(f"{self.name}: {told}") from error
+        status = STATUS.search(str(error))
+        is_throttled = status is not None and int(status[1]) == TOO_MANY_REQUESTS
+        raise (Throttled if is_throttled else CouldNotAsk)(f"{self.name}: {told}") from error
 
     def _refuse_past_end(self, key: str, end: int) -> None:
         with self._errors_of(key):
@@ -230,8 +255,9 @@ def bucket_for(url: str, patience: Callable[[], Patience] = Patience, *, create:
     """`file:///dir`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
 
     Credentials, region and endpoint come from the usual variables (`AWS_...`, `GOOGLE_...`, `AZURE_...`;
-    `AWS_ENDPOINT_URL` for what speaks S3). A directory appears with the first write; with `create=False`
-    one that is missing is CouldNotAsk, not Absent. Raises ValueError, without credentials in its text.
+    `AWS_ENDPOINT_URL` for what speaks S3). A directory appears with the first write. With `create=False` the
+    bucket is an upstream's: a missing directory is CouldNotAsk, and any refusal of a file is Refused. Raises
+    ValueError, without credentials in its text.
     """
     name = shown(url)
     try:
@@ -249,7 +275,7 @@ def bucket_for(url: str, patience: Callable[[], Patience] = Patience, *, create:
         store()
     except (BaseError, ValueError) as error:
         raise ValueError(f"{name}: {str(error).partition(chr(10))[0]}") from error
-    return Bucket(name, store)
+    return Bucket(name, store, create=create)
 
 
 def _cloud(url: str, patience: Callable[[], Patience]) -> Callable[[], ObjectStore]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
-from tecken.errors import Absent, CouldNotAsk, SwitchedOff, TeckenError, Throttled
+from tecken.errors import Absent, CouldNotAsk, Refused, SwitchedOff, TeckenError, Throttled
 from tecken.sources.port import SymbolSource
 from tecken.symbols.ids import ModuleKey
 
@@ -68,9 +68,10 @@ class Chain:
     def _verdict(self, module: ModuleKey, answers: Sequence[TeckenError | None]) -> TeckenError:
         unasked = [error for error in answers if isinstance(error, CouldNotAsk)]
         if not unasked:
-            off = [str(error) for error in answers if isinstance(error, SwitchedOff)]
-            absent = f"{module} is not in {self.name}"
-            return SwitchedOff("; ".join([absent, *off])) if off else Absent(absent)
+            is_off = any(isinstance(error, SwitchedOff) for error in answers)
+            reasons = [str(error) for error in answers if isinstance(error, SwitchedOff | Refused)]
+            text = "; ".join([f"{module} is not in {self.name}", *reasons])
+            return SwitchedOff(text) if is_off else Absent(text)
         kind = Throttled if all(isinstance(error, Throttled) for error in unasked) else CouldNotAsk
         waits = [error.retry_after for error in unasked if error.retry_after is not None]
         return kind("; ".join(map(str, unasked)), retry_after=min(waits, default=None))

@@ -18,10 +18,11 @@ import httpx
 import stamina
 
 from tecken.breaker import Breaker
-from tecken.errors import Absent, CouldNotAsk, TeckenError, Throttled, TooMuch
+from tecken.errors import Absent, CouldNotAsk, Refused, TeckenError, Throttled, TooMuch
 from tecken.sources.deadline import DeadlineBackend
 from tecken.sources.patience import Patience
 from tecken.sources.shown import shown
+from tecken.sources.statuses import TOO_MANY_REQUESTS, is_refusal
 from tecken.symbols.ids import ModuleKey, symbol_file_name
 
 USER_AGENT = "tecken/0.1.0"
@@ -32,6 +33,7 @@ PAUSE = 60.0  # seconds, for an upstream that asked us to slow down and did not 
 LONGEST_PAUSE = 3600.0
 FAILURES = 5  # in a row open the breaker
 REST = 30.0  # seconds it stays open
+LONGEST_PHRASE = 80  # characters of an upstream's own words that errors repeat
 SMALL_BODY = 64 << 10  # bytes; reading the text of a 404 is cheaper than a new connection
 DECODABLE = ("", "identity", "gzip", "x-gzip", "zstd")
 LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=30.0)
@@ -118,10 +120,10 @@ class HttpSymbols:
                 return response
             response.close()
             if request.url.scheme == "https" and following.url.scheme != "https":
-                raise UpstreamFailed(f"{self.name}: redirected from https to {following.url.scheme}")
+                raise Refused(f"{self.name}: refused: redirected from https to {following.url.scheme}")
             # httpx has taken the credentials off a request to another host; do not put them on again
             request, auth = following, None
-        raise UpstreamFailed(f"{self.name}: more than {MOST_REDIRECTS} redirects")
+        raise Refused(f"{self.name}: refused: more than {MOST_REDIRECTS} redirects")
 
     def _send(self, request: httpx.Request, auth: httpx.Auth | None, ends: float) -> httpx.Response:
         with self._errors(), self._backend.until(ends):
@@ -134,17 +136,25 @@ class HttpSymbols:
             return response
 
     def _judge(self, response: httpx.Response) -> None:
-        status, told = response.status_code, f"{self.name}: {response.status_code} {response.reason_phrase}"
+        """Raise unless the response has the file or leads to it.
+
+        A status that is about the file comes from a host that is up: it must not count towards the breaker,
+        else some odd names would switch the upstream off for everybody.
+        """
+        status = response.status_code
+        phrase = f"{status} {response.reason_phrase[:LONGEST_PHRASE]}".rstrip()
         if status in (404, 410):
-            raise Absent(told)
-        if status == 429 or (status == 503 and "Retry-After" in response.headers):
-            raise Throttled(told, retry_after=retry_after(response.headers.get("Retry-After")))
-        if status >= 500:
-            raise UpstreamFlaky(told)
+            raise Absent(f"{self.name}: {phrase}")
+        if status == TOO_MANY_REQUESTS or (status == 503 and "Retry-After" in response.headers):
+            wait = retry_after(response.headers.get("Retry-After"))
+            raise Throttled(f"{self.name}: {phrase}", retry_after=wait)
+        if status >= 500 or (status >= 400 and not is_refusal(status)):
+            raise UpstreamFlaky(f"{self.name}: {phrase}")
         if status != 200 and response.next_request is None:
-            raise UpstreamFailed(told)
-        if response.headers.get("Content-Encoding", "").lower() not in DECODABLE:
-            raise UpstreamFailed(f"{self.name}: an encoding we did not ask for")
+            raise Refused(f"{self.name}: refused: {phrase}")
+        encoding = response.headers.get("Content-Encoding", "").lower()
+        if encoding not in DECODABLE:
+            raise Refused(f"{self.name}: refused: it is encoded as {encoding[:LONGEST_PHRASE]}")
 
     def _body(self, response: httpx.Response, patience: Patience, ends: float) -> Iterator[bytes]:
         chunks = response.iter_raw()
@@ -168,7 +178,12 @@ class HttpSymbols:
             yield
         except (httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout) as error:
             raise UpstreamFailed(f"{self.name}: no answer in time") from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+            raise Refused(f"{self.name}: refused: redirected to a URL that cannot be fetched") from error
+        except httpx.HTTPError as error:
+            # httpx has no class of its own for a response whose redirect it cannot read.
+            if str(error).startswith("Invalid URL in location header"):
+                raise Refused(f"{self.name}: refused: redirected to a URL that cannot be read") from error
             raise UpstreamFlaky(f"{self.name}: {error}") from error
 
 

@@ -146,7 +146,7 @@ def _upstream(upstream: Upstream, look: Look | None, cache: Cached | CouldNotAsk
 
 
 def _found(answer: Answer) -> bool | None:
-    return {"there": True, "absent": False}.get(answer.kind)
+    return {"there": True, "absent": False, "denied": False}.get(answer.kind)
 
 
 def _said(answer: Answer, names: bool) -> str:
@@ -155,6 +155,8 @@ def _said(answer: Answer, names: bool) -> str:
             return "There"
         case "absent":
             return "Not there"
+        case "denied":
+            return answer.text if names else f"Refused: {answer.text.rpartition('refused: ')[2]}"
         case "off":
             return "Was switched off"
         case "refused":

@@ -74,7 +74,7 @@ def remembered() -> int:
     [
         ("absent_seconds", Reply(404)),
         ("malformed_seconds", Reply(body=b"nonsense\n")),
-        ("unreachable_seconds", Reply(403)),
+        ("unreachable_seconds", Reply(500)),
     ],
 )
 def test_how_long_a_no_is_remembered(web: HttpUpstream, option: str, reply: Reply) -> None:

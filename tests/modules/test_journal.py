@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from tecken.breaker import Breaker
-from tecken.errors import Absent, CouldNotAsk, SwitchedOff, TeckenError, TooMuch
+from tecken.errors import Absent, CouldNotAsk, Refused, SwitchedOff, TeckenError, TooMuch
 from tecken.modules import keys
 from tecken.modules.journal import Answer, Journal
 from tecken.redisclient import client
@@ -85,6 +85,11 @@ def test_absent_when_a_source_answered_otherwise_returns_nothing(
 ) -> None:
     journal.note(XUL, [Said("ours", Absent("not there"), 0.5), Said("theirs", answer, 0.5)])
     assert journal.absent([XUL], ["ours", "theirs"]) == {}
+
+
+def test_absent_when_a_source_refused_returns_the_module(journal: Journal) -> None:
+    journal.note(XUL, [Said("ours", Absent("not there"), 0.5), Said("theirs", Refused("403"), 0.5)])
+    assert list(journal.absent([XUL], ["ours", "theirs"])) == [XUL]
 
 
 def test_absent_with_a_source_that_was_not_asked_returns_nothing(journal: Journal) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tecken.errors import Absent, CouldNotAsk, TooMuch
+from tecken.errors import Absent, CouldNotAsk, Refused, Throttled, TooMuch
 from tecken.sources.bucket import Bucket, bucket_for, merged
 from tecken.sources.nameless import STALE_SECONDS
 from tecken.sources.patience import Patience
@@ -63,6 +63,62 @@ def test_a_missing_cloud_bucket_is_no_answer(s3_bucket: S3Bucket) -> None:
         bucket.ranges("a", [(0, 1)])
     with pytest.raises(CouldNotAsk, match="no such bucket"):
         bucket.put("a", [b"x"])
+
+
+def code(name: str) -> bytes:
+    return f"<?xml version='1.0'?><Error><Code>{name}</Code><Message>?</Message></Error>".encode()
+
+
+REFUSALS = (
+    Reply(400, code("InvalidArgument")),
+    Reply(401),
+    Reply(403),
+    Reply(403, code("AccessDenied")),
+    Reply(410),
+)
+
+
+@pytest.mark.parametrize("reply", REFUSALS, ids=lambda reply: str(reply.status))
+def test_get_refused_by_an_upstream_bucket_is_absent_with_the_status(
+    upstream: HttpUpstream, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch, reply: Reply
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", upstream.url.rstrip("/"))
+    upstream.script["/bucket/a"] = reply
+    bucket = bucket_for("s3://bucket", QUICK, create=False)
+    with pytest.raises(Refused, match=rf"^s3://bucket: refused: {reply.status}"):
+        bucket.get("a")
+
+
+def test_read_from_our_bucket_that_may_not_be_listed_is_absent(
+    upstream: HttpUpstream, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", upstream.url.rstrip("/"))
+    upstream.script["/bucket/a"] = Reply(403, code("AccessDenied"))
+    bucket = bucket_for("s3://bucket", QUICK)
+    for read in (bucket.get, bucket.head, lambda key: bucket.ranges(key, [(0, 1)])):
+        with pytest.raises(Refused, match="refused: 403 Forbidden"):
+            read("a")
+
+
+@pytest.mark.parametrize("name", ["InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed"])
+def test_read_from_our_bucket_with_broken_credentials_is_no_answer(
+    upstream: HttpUpstream, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", upstream.url.rstrip("/"))
+    upstream.script["/bucket/a"] = Reply(403, code(name))
+    bucket = bucket_for("s3://bucket", QUICK)
+    for read in (bucket.get, bucket.head):
+        with pytest.raises(CouldNotAsk, match=name):
+            read("a")
+
+
+def test_get_from_a_bucket_that_throttles_is_throttled(
+    upstream: HttpUpstream, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", upstream.url.rstrip("/"))
+    upstream.script["/bucket/a"] = Reply(429)
+    with pytest.raises(Throttled):
+        bucket_for("s3://bucket", QUICK).get("a")
 
 
 @pytest.mark.parametrize("reply", [Reply(403), Reply(500), Reply(mute=True), Reply(hang_up=True)])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tecken.errors import Absent, CouldNotAsk, TeckenError, Throttled, TooMuch
+from tecken.errors import Absent, CouldNotAsk, Refused, TeckenError, Throttled, TooMuch
 from tecken.sources.chain import Chain, Said
 from tecken.sources.memory import MemorySymbols
 from tecken.symbols.ids import ModuleKey, module_key
@@ -43,6 +43,13 @@ def test_absent_when_all_say_so() -> None:
     error = refusal(NOWHERE, MemorySymbols(name="neither"))
     assert isinstance(error, Absent)
     assert "nowhere, neither" in str(error)
+
+
+def test_open_refused_everywhere_is_absent_with_the_reasons() -> None:
+    refusing = MemorySymbols({MODULE: Refused("theirs: refused: 403 Forbidden")}, name="theirs")
+    error = refusal(NOWHERE, refusing)
+    assert type(error) is Absent
+    assert str(error).endswith("nowhere, theirs; theirs: refused: 403 Forbidden")
 
 
 def test_absent_without_sources() -> None:

@@ -71,6 +71,8 @@ def _handler(upstream: HttpUpstream) -> type[BaseHTTPRequestHandler]:
             except ConnectionError:
                 self.close_connection = True
 
+        do_HEAD = do_GET
+
         def _say(self, reply: Reply) -> None:
             if reply.mute:
                 upstream.closing.wait()
@@ -81,7 +83,8 @@ def _handler(upstream: HttpUpstream) -> type[BaseHTTPRequestHandler]:
                 self._drip(reply, reply.drip)
             else:
                 self._head(reply)
-                self._body(reply)
+                if self.command != "HEAD":
+                    self._body(reply)
 
         def _head(self, reply: Reply) -> None:
             self.send_response(reply.status)
