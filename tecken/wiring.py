@@ -44,7 +44,7 @@ from tecken.sources.bucket import bucket_for
 from tecken.sources.chain import Chain
 from tecken.sources.files import OwnSymbols, stored_symbols
 from tecken.sources.places import own_files_for, page_files_for, source_for
-from tecken.sources.port import OwnFiles, PageFiles, Stored
+from tecken.sources.port import OwnFiles, PageFiles, Stored, SymbolSource
 from tecken.sources.space import DiskSpace, Volume
 from tecken.sources.staging import Staging
 from tecken.sources.switch import Switched
@@ -54,7 +54,7 @@ from tecken.store.port import Missing, PageStore
 from tecken.store.redis import RedisPageStore
 from tecken.store.tally import Tally
 from tecken.store.watched import Watched
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import TRY, ModuleKey, TryModuleKey
 
 if TYPE_CHECKING:
     from functools import _lru_cache_wrapper
@@ -220,9 +220,8 @@ def upstreams() -> tuple[Switched, ...]:
 
 @once
 def source() -> Chain:
-    """What was uploaded to us comes first, and of that the regular files."""
-    ours = OwnSymbols(own_files()), OwnSymbols(try_files())
-    return Chain([*ours, *upstreams()], journal().note)
+    """Return where symbols of regular modules come from: what was uploaded to us, then upstreams."""
+    return Chain([OwnSymbols(own_files()), *upstreams()], journal().note)
 
 
 @once
@@ -231,8 +230,12 @@ def journal() -> Journal:
     return Journal(cache_client(), Breaker("redis-cache"), lambda: inforce.lifetimes().absent)
 
 
-def own_stamp(module: ModuleKey) -> tuple[Stored | None, ...]:
-    return tuple(stored_symbols(files, module) for files in (own_files(), try_files()))
+def own_stamp(module: ModuleKey) -> Stored | None:
+    return stored_symbols(own_files(), module)
+
+
+def try_stamp(module: ModuleKey) -> Stored | None:
+    return stored_symbols(try_files(), module)
 
 
 @once
@@ -279,9 +282,18 @@ def library() -> Library:
 
 @once
 def preparer() -> Preparer:
+    return _preparer(source(), own_stamp)
+
+
+@once
+def try_preparer() -> Preparer:
+    return _preparer(OwnSymbols(try_files()), try_stamp)
+
+
+def _preparer(source: SymbolSource, stamp: Callable[[ModuleKey], Stored | None]) -> Preparer:
     return Preparer(
-        source=source(),
-        stamp=own_stamp,
+        source=source,
+        stamp=stamp,
         page_files=page_files(),
         store=page_store(),
         turns=turns(),
@@ -334,6 +346,15 @@ def worker() -> Worker:
 
 
 @once
+def try_worker() -> Worker:
+    return Worker(board(), try_preparer())
+
+
+def worker_of(module: ModuleKey) -> Worker:
+    return try_worker() if isinstance(module, TryModuleKey) else worker()
+
+
+@once
 def herald() -> Herald:
     return Herald(cache_client(), Breaker("redis-cache"))
 
@@ -350,7 +371,11 @@ def replacer() -> Replacer:
 
 
 def replaced(module: ModuleKey) -> None:
-    """Make the new symbol file of `module` count; see Replacer.replaced for when to call this."""
+    """Make the new symbol file of `module` count; see Replacer.replaced for when to call this.
+
+    Only what was made of the same scope is dropped: a new symbol file of a try build, with `in_try(module)`,
+    leaves the regular module as it is.
+    """
     # What sources answered before is no longer true, and would keep the module absent without a job.
     with suppress(CouldNotAsk):
         journal().forget(module)
@@ -410,12 +435,18 @@ def send_prepares(modules: Sequence[ModuleKey], *, first: bool) -> None:
     """Send a job for each module, the first one ahead of all others with `first`. Raises CouldNotAsk."""
     priorities = [FIRST if first else NEXT, *[NEXT] * (len(modules) - 1)]
     pairs = zip(modules, priorities, strict=True)
-    send_all([Job(PREPARE_TASK, [*module], TASK_EXPIRES_SECONDS, priority) for module, priority in pairs])
+    send_all(
+        [Job(PREPARE_TASK, _arguments(module), TASK_EXPIRES_SECONDS, priority) for module, priority in pairs]
+    )
+
+
+def _arguments(module: ModuleKey) -> list[str]:
+    return [*module, TRY] if isinstance(module, TryModuleKey) else [*module]
 
 
 def send_convert(module: ModuleKey) -> None:
     """Send a job ahead of demand, behind every job that a request waits for. Raises CouldNotAsk."""
-    send(CONVERT_TASK, [*module], priority=LAST)
+    send(CONVERT_TASK, _arguments(module), priority=LAST)
 
 
 def send(task: str, arguments: Sequence[object], expires: int | None = None, priority: int = FIRST) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gzip
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pytest_django import Settings
 
 from tecken import wiring
 from tecken.celery import app
-from tecken.errors import CouldNotAsk
+from tecken.errors import Absent, CouldNotAsk
 from tecken.modules import keys
 from tecken.modules.board import Places, Ready
 from tecken.modules.trace import Trace
@@ -21,7 +20,7 @@ from tecken.sources.files import gzipped
 from tecken.sources.port import symbol_file
 from tecken.store.port import Missing
 from tecken.symbolicate.tasks import FIRST_PAUSE, TRIES_AGAIN, convert, prepare
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import TRY, ModuleKey, in_try
 from tecken.symbols.pagefile import Header
 from tests.modules.samples import sym
 from tests.support.redis_server import free_port
@@ -74,7 +73,7 @@ def test_uploaded_symbols_count_at_once_in_a_process_that_had_answered(
     first = header()
     assert isinstance(first, Missing if answered == "missing" else Header)
     until_it_listens()
-    wiring.try_files().put(symbol_file(CRASH_C), gzipped([sym(CRASH_C)]))
+    wiring.own_files().put(symbol_file(CRASH_C), gzipped([sym(CRASH_C)]))
     wiring.replaced(CRASH_C)
     prepare(*CRASH_C)
     while (made := header()) == first:
@@ -83,11 +82,24 @@ def test_uploaded_symbols_count_at_once_in_a_process_that_had_answered(
     assert made.metadata.symbols == 3
 
 
-def test_a_regular_file_wins_over_one_of_a_try_build() -> None:
-    for files, name in ((wiring.own_files(), "regular"), (wiring.try_files(), "try")):
-        files.put(symbol_file(CRASH_C), gzipped([name.encode()]))
-    with wiring.source().open(CRASH_C) as chunks:
-        assert gzip.decompress(b"".join(chunks)) == b"regular"
+def test_source_of_regular_modules_has_no_try_symbols(settings: Settings) -> None:
+    settings.SYMBOL_SOURCES = []
+    wiring.forget()
+    wiring.try_files().put(symbol_file(CRASH_C), gzipped([sym(CRASH_C)]))
+    with pytest.raises(Absent), wiring.source().open(CRASH_C):
+        pytest.fail("opened")
+
+
+def test_replaced_try_symbols_leave_the_regular_page_file() -> None:
+    prepare(*CRASH_C)
+    regular = header()
+    wiring.try_files().put(symbol_file(CRASH_C), gzipped([sym(CRASH_C)]))
+    wiring.replaced(in_try(CRASH_C))
+    convert(*CRASH_C, TRY)
+    assert isinstance(wiring.page_store().headers([CRASH_C]).get(CRASH_C), bytes)
+    wiring.page_store().forget(CRASH_C)
+    assert header() == regular
+    assert {module for module, _ in wiring.page_files().entries()} == {CRASH_C, in_try(CRASH_C)}
 
 
 def test_files_of_try_builds_lie_apart(tmp_path: Path, settings: Settings) -> None:

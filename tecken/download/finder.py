@@ -47,7 +47,9 @@ class Finder:
 
     def find(self, wanted: Wanted, *, with_try: bool, fresh: bool) -> Found:
         """One round trip to redis-cache when all is known. Raises Absent or CouldNotAsk."""
-        found: Found = first(self._known, [*self._places(wanted, with_try)], fresh=fresh)
+        # Try symbols answer only for what nobody else has, upstreams included; `sorted` keeps the order else.
+        places = sorted(self._places(wanted, with_try), key=lambda place: keys.is_of_try(place.name))
+        found: Found = first(self._known, places, fresh=fresh)
         return found
 
     def _places(self, wanted: Wanted, with_try: bool) -> Iterator[Place]:

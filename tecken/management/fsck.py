@@ -16,7 +16,7 @@ from typing import NamedTuple
 from tecken import wiring
 from tecken.errors import Absent
 from tecken.sources.port import FileKey, OwnFiles, Stored, symbol_file
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ModuleKey, TryModuleKey
 from tecken.upload.models import FileUpload
 
 
@@ -46,11 +46,13 @@ class Fsck:
             yield from self._page_troubles(module, written)
 
     def _page_troubles(self, module: ModuleKey, written: datetime) -> Iterator[Trouble]:
-        found = [stored[key] for _, stored in self.files.values() if (key := symbol_file(module)) in stored]
+        is_try = isinstance(module, TryModuleKey)
+        files = wiring.try_files() if is_try else wiring.own_files()
+        found = self.files[files.name][1].get(symbol_file(module))
         repair = partial(wiring.replaced, module)
-        if found and found[0].modified > written:
+        if found and found.modified > written:
             yield Trouble(f"page file of {module}: older than the symbol file", repair)
-        elif not found and not self._upstreams:
+        elif not found and (is_try or not self._upstreams):
             yield Trouble(f"page file of {module}: there is no symbol file", repair)
 
 

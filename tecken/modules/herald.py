@@ -19,7 +19,7 @@ import redis
 from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk
 from tecken.modules import keys
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ModuleKey, parsed_key
 
 logger = logging.getLogger(__name__)
 SILENCE_SECONDS = 5.0  # then a PING is sent; after another such silence the connection is dead
@@ -109,5 +109,4 @@ class Listener:
             hearer.doubt()
             self._pause = FIRST_PAUSE
         elif hearer and message["type"] == "message":
-            debug_file, _, debug_id = message["data"].decode(errors="replace").rpartition("/")
-            hearer.drop(ModuleKey(debug_file, debug_id))
+            hearer.drop(parsed_key(message["data"].decode(errors="replace")))

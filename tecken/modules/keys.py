@@ -7,6 +7,7 @@ from typing import Final
 from tecken.sources.port import FileKey
 from tecken.symbols.ids import ModuleKey, is_windows_name
 
+OF_TRY: Final = "known:try:"
 REPLACED: Final = "modules:replaced"
 """A channel: `<debug file>/<DEBUG ID>` of a module whose symbols are other ones now."""
 
@@ -51,7 +52,12 @@ def regular_file(key: FileKey) -> str:
 
 def try_file(key: FileKey) -> str:
     """Whether a file is among those of try builds."""
-    return f"known:try:{key}"
+    return f"{OF_TRY}{key}"
+
+
+def is_of_try(name: str) -> bool:
+    """Return whether `name` is one of `try_file`."""
+    return name.startswith(OF_TRY)
 
 
 def upstream_file(key: FileKey) -> str:

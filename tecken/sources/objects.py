@@ -1,6 +1,7 @@
 """Symbol files of an upstream, and our page files, on object storage.
 
 A page file has the key `v1/<debug file>/<DEBUG ID>/<symbol file>.pages`, beside a symbol file of our own.
+A page file of try symbols has `try/` before that.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from tecken.errors import TooMuch
 from tecken.sources.bucket import Bucket
 from tecken.sources.patience import Patience
 from tecken.sources.port import symbol_file
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import TRY, ModuleKey, TryModuleKey, in_try
 
 ROOT = "v1"
 SUFFIX = ".pages"
@@ -50,11 +51,15 @@ class ObjectPageFiles:
         self._bucket.delete(_path(module))
 
     def entries(self) -> Iterator[tuple[ModuleKey, datetime]]:
-        for path, meta in self._bucket.entries(ROOT):
-            module = ModuleKey(*(path.split("/")[1:3] if path.count("/") == 3 else ("", "")))
-            if path == _path(module):
-                yield module, meta["last_modified"]
+        for root in (ROOT, f"{TRY}/{ROOT}"):
+            for path, meta in self._bucket.entries(root):
+                names = path.removeprefix(f"{root}/").split("/")
+                if len(names) == 3:
+                    module = ModuleKey(*names[:2]) if root == ROOT else in_try(ModuleKey(*names[:2]))
+                    if path == _path(module):
+                        yield module, meta["last_modified"]
 
 
 def _path(module: ModuleKey) -> str:
-    return f"{ROOT}/{symbol_file(module)}{SUFFIX}"
+    scope = f"{TRY}/" if isinstance(module, TryModuleKey) else ""
+    return f"{scope}{ROOT}/{symbol_file(module)}{SUFFIX}"

@@ -24,5 +24,8 @@ def is_symbol(key: bytes) -> bool:
 
 
 def is_header(key: bytes) -> bool:
-    """Of a header, not a page: neither a debug file name nor an id has a slash."""
-    return key.count(b"/") == 1
+    """Return whether a key is of a header, not a page, which has a generation and a number more.
+
+    Neither a debug file name nor an id has a slash; a module of try builds has a scope before them.
+    """
+    return key.count(b"/") in (1, 2)

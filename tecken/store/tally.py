@@ -16,7 +16,7 @@ import redis
 from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk
 from tecken.store.port import PageKey
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ModuleKey, parsed_key
 
 HITS, MISSES, PAGES = "store:hits:", "store:misses:", "store:pages:"
 HOUR_SECONDS = 3600
@@ -111,7 +111,10 @@ def busiest(client: redis.Redis, number: int, now: float) -> list[Row]:
         for kind in (HITS, MISSES):
             pipeline.zunion(_keys(kind, now), withscores=True)
         hits, misses = (dict(told) for told in pipeline.execute())
-    rows = [Row(_module(name), int(hits.get(name, 0)), int(misses.get(name, 0))) for name in hits | misses]
+    rows = [
+        Row(parsed_key(name.decode()), int(hits.get(name, 0)), int(misses.get(name, 0)))
+        for name in hits | misses
+    ]
     return sorted(rows, key=lambda row: (-row.hits, -row.misses, row.module))[:number]
 
 
@@ -128,9 +131,4 @@ def _keys(kind: str, now: float) -> list[str]:
 
 def _page(name: bytes, asked: int) -> PageRow:
     module, _, page = name.rpartition(b"/")
-    return PageRow(_module(module), int(page), asked)
-
-
-def _module(name: bytes) -> ModuleKey:
-    debug_file, _, debug_id = name.decode().rpartition("/")
-    return ModuleKey(debug_file, debug_id)
+    return PageRow(parsed_key(module.decode()), int(page), asked)

@@ -22,7 +22,7 @@ from tecken.symbolicate.answer import Failure, Module, Resolved, Version
 from tecken.symbolicate.frames import FrameCache
 from tecken.symbolicate.lookups import look_up
 from tecken.symbolicate.schema import UNKNOWN_MODULE, Job
-from tecken.symbols.ids import ModuleKey, module_key
+from tecken.symbols.ids import ModuleKey, in_try, module_key
 from tecken.symbols.pagefile import Header
 
 Outcome: TypeAlias = Header | Missing | CouldNotAsk
@@ -47,6 +47,8 @@ class Parts(NamedTuple):
     clock: Callable[[], float] = time.monotonic
     most_cold: int | None = None
     client: str = ""
+    with_try: bool = False
+    """Whether symbols of try builds answer for modules that are absent otherwise."""
 
 
 def symbolicate(
@@ -77,6 +79,9 @@ def resolve(parts: Parts, version: Version, jobs: Sequence[Job], trace: Trace) -
     asked = [(job, _asked(job)) for job in jobs]
     request = _Request(parts, version, trace, _wanted(asks for _, asks in asked))
     request.run()
+    if parts.with_try:
+        request.look_in_try()
+    request.refuse_if_nothing_answered()
     return [Resolved(job, {index: request.module(ask) for index, ask in asks.items()}) for job, asks in asked]
 
 
@@ -108,12 +113,30 @@ class _Request:
             if not left:
                 break
         self._outcomes |= dict.fromkeys(left, CouldNotAsk("its symbols are being replaced; try again"))
-        self._trace.missing = {
+        self._trace.missing |= {
             module: outcome.reason
             for module, outcome in self._outcomes.items()
             if isinstance(outcome, Missing)
         }
-        self._refuse_if_nothing_answered()
+
+    def look_in_try(self) -> None:
+        """Answer absent modules from symbols of try builds, within the same deadline."""
+        absent = [
+            module
+            for module, outcome in self._outcomes.items()
+            if isinstance(outcome, Missing) and outcome.kind == "absent"
+        ]
+        other = _Request(
+            self._parts,
+            self._version,
+            self._trace,
+            {in_try(module): self._wanted[module] for module in absent},
+        )
+        other._deadline = self._deadline
+        other.run()
+        for module in absent:
+            self._outcomes[module] = other._outcomes[in_try(module)]
+            self._fragments[module] = other._fragments.get(in_try(module), {})
 
     def module(self, ask: _Ask) -> Module:
         """How one module of a job is answered."""
@@ -166,7 +189,7 @@ class _Request:
         self._outcomes |= looked.failed
         return looked.replaced
 
-    def _refuse_if_nothing_answered(self) -> None:
+    def refuse_if_nothing_answered(self) -> None:
         away = [error for outcome in self._outcomes.values() if (error := _away(outcome))]
         if away and len(away) == len(self._outcomes):
             waits = [error.retry_after for error in away if error.retry_after is not None]

@@ -42,6 +42,7 @@ def parts(request: HttpRequest | None = None) -> Parts:
         now.symbolicate_deadline_seconds,
         most_cold=now.symbolicate_max_cold_modules,
         client=_client(request) if request else "",
+        with_try=request is not None and "try" in request.GET,
     )
 
 

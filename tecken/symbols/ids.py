@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from tecken.errors import BadModule
 
 MAX_NAME: Final = 1024
+TRY: Final = "try"
 GUID_DIGITS: Final = 32
 # Windows compares the names of these files without case, and debuggers ask for them in lower case.
 WINDOWS_ENDINGS: Final = (
@@ -38,6 +39,41 @@ class ModuleKey(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.debug_file}/{self.debug_id}"
+
+
+class TryModuleKey(ModuleKey):
+    """A module as try builds have it, made only by `in_try`.
+
+    It equals no regular module of the same names, so that caches, page files and jobs keep the two apart:
+    whoever may upload try symbols has no influence on regular answers.
+    """
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return f"{TRY}/{super().__str__()}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TryModuleKey) and tuple.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((TRY, *self))
+
+
+def in_try(module: ModuleKey) -> TryModuleKey:
+    """Return the same module as try builds have it."""
+    return TryModuleKey(*module)
+
+
+def parsed_key(text: str) -> ModuleKey:
+    """Return the module whose `str` is `text`; neither of its names has a slash."""
+    names, _, debug_id = text.rpartition("/")
+    scope, _, debug_file = names.rpartition("/")
+    module = ModuleKey(debug_file, debug_id)
+    return in_try(module) if scope == TRY else module
 
 
 def module_key(debug_file: str, debug_id: str) -> ModuleKey:

@@ -15,7 +15,7 @@ from tecken.errors import Absent, BadInput, BadModule, Conflict
 from tecken.runtimeconfig.current import options
 from tecken.sources.files import gzipped
 from tecken.sources.port import FileKey, OwnFiles, Stored, compressed, symbol_file
-from tecken.symbols.ids import ModuleKey, module_key
+from tecken.symbols.ids import ModuleKey, in_try, module_key
 from tecken.symbols.unpack import decoded
 from tecken.upload.models import Upload
 from tecken.upload.record import Content, Kept, Outcome, Refused, Row, path, record, rows
@@ -51,21 +51,21 @@ def store(upload: Upload, key: FileKey, read: Read, size: int, known: Collection
         contents = {row.content for row in its_rows} or _stored_content(files, key, there, size)
         if same := _read_if_same(key, read, size, contents):
             if not its_rows:
-                _forget_former(key)
+                _forget_former(files, key)
             return Kept(key, "skipped", there, same.content, same.text, is_adopted=not its_rows)
         if reason := _refusal(upload, its_rows[-1] if its_rows else None):
             return Refused(key, reason)
     seen = _Seen(key)
     chunks = seen.passing(read())
     stored = files.put(key, gzipped(chunks) if compressed(key) else chunks)
-    _forget_former(key)
+    _forget_former(files, key)
     return Kept(key, "stored", stored, seen.content, seen.text, update=there is not None)
 
 
-def _forget_former(key: FileKey) -> None:
+def _forget_former(files: OwnFiles, key: FileKey) -> None:
     """Remove what was made of the file that was stored under this key before."""
     if (module := module_of(key)) is not None:
-        wiring.replaced(module)
+        wiring.replaced(in_try(module) if files is wiring.try_files() else module)
 
 
 class _Seen:

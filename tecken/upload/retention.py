@@ -24,6 +24,7 @@ from tecken import wiring
 from tecken.errors import Absent
 from tecken.runtimeconfig.current import options
 from tecken.sources.port import FileKey, OwnFiles
+from tecken.symbols.ids import in_try
 from tecken.upload.keep import module_of, storage
 from tecken.upload.models import FileUpload, Upload
 from tecken.upload.threads import each
@@ -132,8 +133,8 @@ def _remove_object(files: OwnFiles, row: FileUpload, before: datetime) -> None:
         return  # by somebody who has not written a row yet, or writes none
     files.delete(key)
     module = module_of(key)
-    if module is not None and not (row.try_symbols and _modified(wiring.own_files(), key)):
-        wiring.removed(module)
+    if module is not None:
+        wiring.removed(in_try(module) if row.try_symbols else module)
     wiring.known().changed(key, row.code_file, row.code_id)
 
 

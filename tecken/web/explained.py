@@ -55,6 +55,9 @@ class Away(NamedTuple):
     why: str
 
 
+ONLY_TRY = Verdict("warning", "Only try builds have its symbols.", "They answer requests with ?try.")
+
+
 def state_of(told: Explanation) -> State | None:
     return told.cache.state if isinstance(told.cache, Cached) else None
 
@@ -75,7 +78,13 @@ def verdict(told: Explanation) -> Verdict:
     if isinstance(told.store, int):
         return Verdict("success", "Its symbols are here.", "That is what the store says.")
     no = told.store.missing if isinstance(told.store, Marked) else state
+    if _only_in_try(told) and not (isinstance(no, Missing) and no.kind != "absent"):
+        return ONLY_TRY
     return _no(no) if isinstance(no, Missing) else _open(told)
+
+
+def _only_in_try(told: Explanation) -> bool:
+    return isinstance(told.of_try.now, Stored) and told.regular.now is None
 
 
 def _no(missing: Missing) -> Verdict:
@@ -89,7 +98,7 @@ def _no(missing: Missing) -> Verdict:
 
 def _open(told: Explanation) -> Verdict:
     """No answer is remembered; at most what was said when it was last looked for."""
-    if isinstance(told.regular.now, Stored) or isinstance(told.of_try.now, Stored):
+    if isinstance(told.regular.now, Stored):
         return Verdict("", "Its symbol file is here.", "It is converted as soon as somebody asks for it.")
     if away(told, names=False):
         return Verdict("error", "It cannot be told now.")

@@ -11,7 +11,7 @@ from tecken.errors import Absent, MalformedPageFile
 from tecken.sources.memory import MemoryPageFiles
 from tecken.sources.places import page_files_for
 from tecken.sources.port import PageFiles
-from tecken.symbols.ids import ModuleKey, module_key
+from tecken.symbols.ids import ModuleKey, in_try, module_key
 from tests.support.s3_server import S3Bucket
 from tests.support.symbol_names import ODD_NAMES
 
@@ -58,6 +58,17 @@ def test_reads_nothing_when_asked_for_nothing(files: PageFiles) -> None:
 def test_an_unknown_module_is_absent(files: PageFiles) -> None:
     with pytest.raises(Absent, match=r"xul\.pdb"):
         files.read(MODULE, [(0, 1)])
+
+
+def test_try_symbols_have_a_page_file_of_their_own(files: PageFiles) -> None:
+    of_try = in_try(MODULE)
+    files.write(MODULE, [b"one"])
+    with pytest.raises(Absent):
+        files.read(of_try, [(0, 3)])
+    files.write(of_try, [b"two"])
+    assert {module for module, _ in files.entries()} == {MODULE, of_try}
+    files.delete(of_try)
+    assert files.read(MODULE, [(0, 3)]) == [b"one"]
 
 
 def test_modules_do_not_mix(files: PageFiles) -> None:

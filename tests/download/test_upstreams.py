@@ -76,6 +76,14 @@ def test_what_is_ours_comes_first(client: Client, web: HttpUpstream, put: Put) -
     assert client.get(PATH).content == b"ours"
 
 
+def test_download_with_try_prefers_the_upstream(client: Client, web: HttpUpstream, put: Put) -> None:
+    put(XUL, gzip.compress(b"of try"), of_try=True)
+    for path in (f"/try{PATH}", f"{PATH}?try"):
+        assert client.get(path)["Location"] == f"{web.url}{XUL}"
+    del web.script[PATH]
+    assert client.get(f"{PATH}?try&_refresh").content == b"of try"
+
+
 def test_upstreams_have_symbols_only(client: Client, web: HttpUpstream) -> None:
     assert client.get(PATH.replace("xul.sym", "xul.pd_")).status_code == 404
     assert client.get(PATH.replace("xul.sym", "other.sym")).status_code == 404

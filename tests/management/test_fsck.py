@@ -15,7 +15,7 @@ from pytest_django import Settings
 
 from tecken import wiring
 from tecken.sources.port import FileKey, OwnFiles, symbol_file
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ModuleKey, in_try
 from tecken.upload.models import FileUpload, Upload
 from tests.management.conftest import SAMPLES, Manage
 from tests.modules.samples import page_file, sym
@@ -123,14 +123,14 @@ def test_a_page_file_without_symbols_goes(manage: Manage) -> None:
     assert told(manage) == ["0 files, 0 page files: 0 troubles"]
 
 
-def test_symbols_of_a_page_file_may_be_those_of_a_try_build_or_of_an_upstream(
-    manage: Manage, store: Store, house: Settings
-) -> None:
+def test_fsck_page_file_of_try_symbols_belongs_to_the_try_file(manage: Manage, store: Store) -> None:
     store(wiring.try_files())
-    wiring.page_files().write(XUL, [page_file(sym(XUL))])
+    wiring.page_files().write(in_try(XUL), [page_file(sym(XUL))])
     assert told(manage) == ["1 files, 1 page files: 0 troubles"]
-    wiring.try_files().delete(SYM)
-    FileUpload.objects.all().delete()
+
+
+def test_symbols_of_a_page_file_may_be_those_of_an_upstream(manage: Manage, house: Settings) -> None:
+    wiring.page_files().write(XUL, [page_file(sym(XUL))])
     house.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
     assert told(manage) == ["0 files, 1 page files: 0 troubles"]
 

@@ -19,12 +19,14 @@ from prometheus_client import REGISTRY
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import wiring
 from tecken.jobs import keys
+from tecken.sources.files import gzipped
+from tecken.sources.port import symbol_file
 from tecken.store.port import Missing
 from tecken.symbolicate import views
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ModuleKey, in_try
 from tecken.symbols.pagefile import Header
 from tests.support.options import Override
-from tests.symbolicate.memory import CPP, RUST, SAMPLES, C
+from tests.symbolicate.memory import CPP, RUST, SAMPLES, C, sample
 
 LIBC = ModuleKey("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")
 STACK = (SAMPLES / "stack.json").read_bytes()
@@ -223,3 +225,39 @@ def test_symbolicate_more_cold_modules_than_allowed_names_the_number(runtime_opt
     assert result["found_modules"]["/".join(C)] is True
     texts = [error["message"] for errors in result["module_errors"].values() for error in errors]
     assert sum("more than 3 modules of this request" in text for text in texts) == 2
+
+
+@pytest.fixture
+def only_in_try(settings: pytest_django.Settings) -> None:
+    settings.SYMBOL_SOURCES = []
+    forget_parts()
+    wiring.try_files().put(symbol_file(C), gzipped([sample(C)]))
+    assert isinstance(wiring.preparer().prepare(C), Missing)
+    assert isinstance(wiring.try_preparer().prepare(in_try(C)), Header)
+
+
+@pytest.mark.usefixtures("only_in_try")
+@pytest.mark.parametrize("version", ["v4", "v5"])
+def test_symbolicate_try_symbols_answer_only_requests_that_ask_for_them(version: str) -> None:
+    body = {"memoryMap": [list(C)], "stacks": [[[0, 0x1205]]], "version": 4}
+    assert b"crash" not in post(version, body).content.replace(b"crash-c", b"")
+    found = post(f"{version}?try", body).json()
+    found = found["results"][0] if version == "v5" else found
+    assert found["found_modules" if version == "v5" else "knownModules"] in ([True], {"/".join(C): True})
+
+
+@pytest.mark.usefixtures("prepared")
+def test_symbolicate_with_try_prefers_regular_symbols() -> None:
+    text = sample(C).replace(b"FUNC ", b"FUNC ").replace(b" crash", b" tried")
+    wiring.try_files().put(symbol_file(C), gzipped([text]))
+    assert isinstance(wiring.try_preparer().prepare(in_try(C)), Header)
+    body = {"memoryMap": [list(C)], "stacks": [[[0, 0x1205]]]}
+    assert post("v5?try", body).content == post("v5", body).content
+
+
+@pytest.mark.usefixtures("only_in_try")
+def test_symbolicate_with_try_of_a_module_that_is_nowhere_is_absent() -> None:
+    assert isinstance(wiring.preparer().prepare(LIBC), Missing)
+    assert isinstance(wiring.try_preparer().prepare(in_try(LIBC)), Missing)
+    reply = post("v5?try", {"memoryMap": [list(LIBC)], "stacks": [[[0, 0x1205]]]})
+    assert reply.json()["results"][0]["found_modules"] == {"/".join(LIBC): False}

@@ -12,9 +12,11 @@ from tecken.errors import BadModule
 from tecken.symbols.ids import (
     MAX_NAME,
     code_id,
+    in_try,
     is_zero_debug_id,
     module_key,
     normal_debug_id,
+    parsed_key,
     symbol_file_name,
 )
 
@@ -106,3 +108,20 @@ def test_symbol_file_name(debug_file: str, sym: str) -> None:
 
 def test_a_key_reads_as_a_path() -> None:
     assert str(module_key("xul.pdb", ID.lower())) == f"xul.pdb/{ID}"
+
+
+def test_in_try_equals_no_regular_module() -> None:
+    regular = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+    of_try = in_try(regular)
+    assert of_try != regular
+    assert regular != of_try
+    assert of_try == in_try(regular)
+    assert len({regular, of_try, in_try(regular)}) == 2
+    assert str(of_try) == "try/xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2"
+
+
+@pytest.mark.parametrize("name", ["xul.pdb", "try", "a b~"])
+def test_parsed_key_text_of_a_module_is_that_module(name: str) -> None:
+    module = module_key(name, "44E4EC8C2F41492B9369D6B9A059577C2")
+    for one in (module, in_try(module)):
+        assert parsed_key(str(one)) == one
