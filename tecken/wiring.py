@@ -34,6 +34,7 @@ from tecken.modules.herald import Herald, Listener
 from tecken.modules.journal import Journal
 from tecken.modules.known import Known
 from tecken.modules.library import Library
+from tecken.modules.misses import Miss, MissCounts
 from tecken.modules.prepare import Preparer
 from tecken.modules.queue import CeleryCold, InlineCold, Worker
 from tecken.modules.reader import PageFileReader
@@ -406,6 +407,17 @@ def removed(module: ModuleKey) -> None:
 def known() -> Known:
     """Tell it of every file that is stored or deleted: `known().changed(key, code_file, code_id)`."""
     return Known(cache_client(), Breaker("redis-cache"), inforce.file_lifetimes)
+
+
+@once
+def miss_counts() -> MissCounts:
+    return MissCounts(cache_client(), Breaker("redis-cache"))
+
+
+def count_absent(modules: Sequence[ModuleKey]) -> None:
+    """Count modules that a symbolication asked for and no source has, unless one is switched off."""
+    if modules and not any(upstream.is_off for upstream in upstreams()):
+        miss_counts().count([Miss(*module) for module in modules], by_symbolication=True)
 
 
 @once

@@ -31,6 +31,7 @@ FILTERS: dict[str, filters.Filter] = {
     "code_file": long_name,
     "code_id": filters.identifier,
     "count": filters.number,
+    "symbolications": filters.number,
     "last_seen": filters.moment,
 }
 
@@ -41,6 +42,7 @@ class MissingFilters(Schema):
     code_file: str | None = None
     code_id: str | None = None
     count: str | None = Field(None, examples=[">=10"])
+    symbolications: str | None = Field(None, examples=[">0"])
     last_seen: str | None = Field(None, examples=["today"])
 
 
@@ -50,6 +52,7 @@ class MissingRow(Schema):
     code_file: str
     code_id: str
     count: int = Field(description="how often it was asked for")
+    symbolications: int = Field(description="how many of these requests were symbolications, not downloads")
     last_seen: datetime
 
 

@@ -1,70 +1,40 @@
-"""Symbol files that nobody had: counted on redis-cache, written to the database in batches."""
+"""Counts of missing symbol files, moved from redis-cache into the database in batches."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 import redis
 from django.db import connection, transaction
 from redis.lock import Lock
 
-from tecken.breaker import Breaker
-from tecken.errors import CouldNotAsk
+from tecken.modules.misses import COUNTS
 
-COUNTS = "missing:counts"
 TAKEN = "missing:taken"
 """What was counted before a write began; it goes as it is written."""
 TURN = "missing:turn"
 TURN_SECONDS = 300
 BATCH = 500
-MOST = 50_000
-"""Different files that are counted between two writes; with the longest names they are some 200 MB."""
-KEPT_SECONDS = 86_400
-COUNT = """
-if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 or redis.call('HLEN', KEYS[1]) < tonumber(ARGV[2]) then
-  if redis.call('HINCRBY', KEYS[1], ARGV[1], 1) == 1 then
-    redis.call('EXPIRE', KEYS[1], ARGV[3])
-  end
-end
-"""
 ADD = """
-INSERT INTO download_missingsymbol (digest, debug_file, debug_id, code_file, code_id, count, last_seen)
-VALUES (%s, %s, %s, %s, %s, %s, %s)
+INSERT INTO download_missingsymbol
+  (digest, debug_file, debug_id, code_file, code_id, count, symbolications, last_seen)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (digest) DO UPDATE
-SET count = download_missingsymbol.count + excluded.count, last_seen = excluded.last_seen
+SET count = download_missingsymbol.count + excluded.count,
+    symbolications = download_missingsymbol.symbolications + excluded.symbolications,
+    last_seen = excluded.last_seen
 """
 
 
-class Miss(NamedTuple):
-    """Either pair may be empty."""
+class MissWriter:
+    """What `tecken.modules.misses` counts, written to the database."""
 
-    debug_file: str
-    debug_id: str
-    code_file: str
-    code_id: str
-
-
-class Misses:
-    def __init__(self, client: redis.Redis, breaker: Breaker) -> None:
+    def __init__(self, client: redis.Redis) -> None:
         self._client = client
-        self._breaker = breaker
-        self._count = client.register_script(COUNT)
-
-    def count(self, miss: Miss) -> None:
-        """One round trip; raises nothing. Beyond MOST different ones a new one is not counted."""
-        try:
-            self._breaker.admit()
-            self._count([COUNTS], [orjson.dumps([*miss]), MOST, KEPT_SECONDS])
-        except CouldNotAsk:
-            return
-        except redis.RedisError:
-            self._breaker.failed()
-        else:
-            self._breaker.answered()
 
     def write(self) -> int:
         """Move all counts into the database; the answer is the number of different misses.
@@ -93,12 +63,15 @@ class Misses:
 
 
 def add(counts: Iterable[tuple[bytes, int]]) -> None:
-    """One transaction; the names are those of a Miss in JSON."""
+    """Write counts by field, as `tecken.modules.misses.field` makes it, in one transaction."""
     now = connection.ops.adapt_datetimefield_value(datetime.now(UTC))
-    rows = [(_digest(name), *orjson.loads(name), count, now) for name, count in counts]
+    rows = [_row(orjson.loads(field), count, now) for field, count in counts]
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.executemany(ADD, sorted(rows))
 
 
-def _digest(name: bytes) -> str:
-    return hashlib.blake2b(name, digest_size=16).hexdigest()
+def _row(field: list[Any], count: int, now: Any) -> tuple[Any, ...]:
+    """A fifth item marks a count of symbolication requests; one row has the counts of both kinds."""
+    names = field[:4]
+    digest = hashlib.blake2b(orjson.dumps(names), digest_size=16).hexdigest()
+    return (digest, *names, count, count if len(field) > 4 else 0, now)

@@ -61,4 +61,5 @@ def _lines(moment: datetime) -> Iterator[str]:
 
 def _row(row: MissingSymbol) -> dict[str, object]:
     names = {column: getattr(row, column) for column in COLUMNS}
-    return {**names, "count": row.count, "last_seen": row.last_seen}
+    counts = {"count": row.count, "symbolications": row.symbolications}
+    return {**names, **counts, "last_seen": row.last_seen}

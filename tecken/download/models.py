@@ -15,6 +15,7 @@ class MissingSymbol(models.Model):
     code_file = models.CharField(max_length=1024)
     code_id = models.CharField(max_length=128)
     count = models.BigIntegerField()
+    symbolications = models.BigIntegerField(default=0, db_default=0, help_text="how many of `count`")
     last_seen = models.DateTimeField()
 
     class Meta:

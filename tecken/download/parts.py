@@ -5,9 +5,8 @@ from __future__ import annotations
 from django.conf import settings
 
 from tecken import inforce, wiring
-from tecken.breaker import Breaker
 from tecken.download.finder import Finder
-from tecken.download.misses import Misses
+from tecken.download.misses import MissWriter
 from tecken.download.upstreams import Upstreams
 
 
@@ -22,5 +21,5 @@ def finder() -> Finder:
 
 
 @wiring.once
-def misses() -> Misses:
-    return Misses(wiring.cache_client(), Breaker("redis-cache"))
+def miss_writer() -> MissWriter:
+    return MissWriter(wiring.cache_client())

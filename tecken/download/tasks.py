@@ -11,12 +11,14 @@ from tecken.download import parts, retention
 def write_misses() -> None:
     """Safe to run twice, and while another one runs."""
     try:
-        parts.misses().write()
+        parts.miss_writer().write()
     except LockError:
         return
+    retention.trim()
 
 
 @shared_task(ignore_result=True)  # type: ignore[untyped-decorator]
 def clean() -> None:
     """Safe to run twice."""
     retention.clean(timezone.now())
+    retention.trim()

@@ -10,12 +10,13 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
+from tecken import wiring
 from tecken.download import parts, replies
 from tecken.download.finder import Found, Ours, Theirs
-from tecken.download.misses import Miss
 from tecken.download.names import Wanted, is_expected, is_ignored, wanted
 from tecken.errors import Absent, BadModule, CouldNotAsk
 from tecken.guards import cors, get_only
+from tecken.modules.misses import Miss
 from tecken.runtimeconfig.current import options
 from tecken.symbols.ids import code_id
 from tecken.symbols.ids import file_name as valid_name
@@ -57,7 +58,7 @@ def _answered(
         return _found(request, asked, prefix)
     except Absent:
         if asked.is_symbols and not parts.upstreams().some_are_off:
-            parts.misses().count(_miss(request, asked))
+            wiring.miss_counts().count([_miss(request, asked)])
         expected = is_expected(asked.key, settings.DOWNLOAD_EXTENSIONS)
         raise Absent(NOT_FOUND if expected else IGNORED) from None
 

@@ -107,6 +107,9 @@ class Options(BaseModel):
     keep_try_days: int = retention(30, "Files of try builds.", ge=1, le=36_500)
     keep_regular_days: int = retention(730, "All other files.", ge=1, le=36_500)
     keep_missing_days: int = retention(30, "Missing symbols that nobody asks for any more.", ge=1, le=36_500)
+    keep_missing_rows: int = retention(
+        100_000, "Missing symbols at most; the least wanted are dropped.", ge=1, le=100_000_000
+    )
     keep_unfinished_days: int = retention(1, "Uploads that never ended.", ge=1, le=365)
 
     failed_tokens: int = logins(

@@ -34,6 +34,10 @@ TRIES = 2
 """How often one request asks for a module whose page file is replaced under its eyes."""
 
 
+def _unnoted(_modules: Sequence[ModuleKey]) -> None:
+    pass
+
+
 class Parts(NamedTuple):
     """What outlives a request. `seconds` is how long one waits for modules that nobody has prepared.
 
@@ -49,6 +53,8 @@ class Parts(NamedTuple):
     client: str = ""
     with_try: bool = False
     """Whether symbols of try builds answer for modules that are absent otherwise."""
+    note_absent: Callable[[Sequence[ModuleKey]], None] = _unnoted
+    """Called once per request with the modules that no source has; raises nothing."""
 
 
 def symbolicate(
@@ -82,6 +88,7 @@ def resolve(parts: Parts, version: Version, jobs: Sequence[Job], trace: Trace) -
     if parts.with_try:
         request.look_in_try()
     request.refuse_if_nothing_answered()
+    parts.note_absent(request.absent())
     return [Resolved(job, {index: request.module(ask) for index, ask in asks.items()}) for job, asks in asked]
 
 
@@ -119,13 +126,16 @@ class _Request:
             if isinstance(outcome, Missing)
         }
 
-    def look_in_try(self) -> None:
-        """Answer absent modules from symbols of try builds, within the same deadline."""
-        absent = [
+    def absent(self) -> list[ModuleKey]:
+        return [
             module
             for module, outcome in self._outcomes.items()
             if isinstance(outcome, Missing) and outcome.kind == "absent"
         ]
+
+    def look_in_try(self) -> None:
+        """Answer absent modules from symbols of try builds, within the same deadline."""
+        absent = self.absent()
         other = _Request(
             self._parts,
             self._version,

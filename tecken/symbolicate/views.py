@@ -43,6 +43,7 @@ def parts(request: HttpRequest | None = None) -> Parts:
         most_cold=now.symbolicate_max_cold_modules,
         client=_client(request) if request else "",
         with_try=request is not None and "try" in request.GET,
+        note_absent=wiring.count_absent,
     )
 
 

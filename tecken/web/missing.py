@@ -20,7 +20,7 @@ from tecken.web.lists import ORDER, Listed, listed
 
 SORTS = {"count": "Most wanted", "last_seen": "Latest"}
 BASIC = ("debug_file", "debug_id", "count", "last_seen")
-COLUMNS = ("debug_file", "debug_id", "code_file", "code_id", "count", "last_seen")
+COLUMNS = ("debug_file", "debug_id", "code_file", "code_id", "count", "last_seen", "symbolications")
 MOST = 10_000
 """Rows of a CSV: a megabyte or two."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -74,8 +74,8 @@ def _csv(found: Listed[MissingSymbol]) -> HttpResponse:
     reply = HttpResponse(content_type="text/csv; charset=utf-8", headers=DOWNLOAD)
     writer = csv.writer(reply)
     writer.writerow(COLUMNS)
-    for *names, count, last_seen in rows.values_list(*COLUMNS)[:MOST]:
-        writer.writerow([*map(_harmless, names), count, last_seen.isoformat()])
+    for *names, count, last_seen, symbolications in rows.values_list(*COLUMNS)[:MOST]:
+        writer.writerow([*map(_harmless, names), count, last_seen.isoformat(), symbolications])
     return reply
 
 

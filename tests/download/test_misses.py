@@ -12,11 +12,15 @@ from redis.lock import Lock
 from tecken import wiring
 from tecken.breaker import Breaker
 from tecken.download import misses, missing
-from tecken.download.misses import Miss, Misses
+from tecken.download.misses import MissWriter
 from tecken.download.models import MissingSymbol
 from tecken.download.tasks import write_misses
+from tecken.modules import misses as counting
+from tecken.modules.misses import Miss, MissCounts
 from tecken.redisclient import client as redis_client
+from tecken.symbols.ids import ModuleKey
 from tests.download.conftest import PACKED, PATH, XUL, Put
+from tests.support.options import Override
 from tests.support.redis_server import free_port
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
@@ -26,16 +30,26 @@ COLUMNS = ("debug_file", "debug_id", "code_file", "code_id", "count")
 HEAD = "debug_file,debug_id,code_file,code_id"
 
 
+class Counts:
+    """Counting and writing together."""
+
+    def count(self, miss: Miss) -> None:
+        wiring.miss_counts().count([miss])
+
+    def write(self) -> int:
+        return MissWriter(wiring.cache_client()).write()
+
+
 @pytest.fixture
-def counts() -> Misses:
-    return Misses(wiring.cache_client(), Breaker("redis-cache"))
+def counts() -> Counts:
+    return Counts()
 
 
 def rows() -> list[tuple[object, ...]]:
     return sorted(MissingSymbol.objects.values_list(*COLUMNS))
 
 
-def test_misses_are_counted_and_written_in_one_go(counts: Misses) -> None:
+def test_misses_are_counted_and_written_in_one_go(counts: Counts) -> None:
     for _ in range(3):
         counts.count(MISS)
     counts.count(MISS._replace(code_file="xul.dll"))
@@ -75,15 +89,15 @@ def test_only_symbols_are_counted(client: Client, put: Put) -> None:
     assert rows() == []
 
 
-def test_a_writer_that_was_killed_loses_nothing(counts: Misses) -> None:
+def test_a_writer_that_was_killed_loses_nothing(counts: Counts) -> None:
     counts.count(MISS)
-    wiring.cache_client().rename(misses.COUNTS, misses.TAKEN)
+    wiring.cache_client().rename(counting.COUNTS, misses.TAKEN)
     counts.count(MISS)
     counts.write()
     assert rows() == [(*MISS, 2)]
 
 
-def test_more_than_a_batch(counts: Misses, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_a_batch(counts: Counts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(misses, "BATCH", 2)
     for number in range(5):
         counts.count(MISS._replace(debug_id=f"{number:033}"))
@@ -91,20 +105,20 @@ def test_more_than_a_batch(counts: Misses, monkeypatch: pytest.MonkeyPatch) -> N
     assert len(rows()) == 5
 
 
-def test_there_is_a_limit_on_what_is_counted(counts: Misses, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(misses, "MOST", 1)
+def test_there_is_a_limit_on_what_is_counted(counts: Counts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "MOST", 1)
     for miss in (MISS, MISS._replace(debug_file="other"), MISS):
         counts.count(miss)
     counts.write()
     assert rows() == [(*MISS, 2)]
 
 
-def test_counts_that_nobody_writes_expire(counts: Misses) -> None:
+def test_counts_that_nobody_writes_expire(counts: Counts) -> None:
     counts.count(MISS)
-    assert 0 < wiring.cache_client().ttl(misses.COUNTS) <= misses.KEPT_SECONDS
+    assert 0 < wiring.cache_client().ttl(counting.COUNTS) <= counting.KEPT_SECONDS
 
 
-def test_one_writes_at_a_time(counts: Misses) -> None:
+def test_one_writes_at_a_time(counts: Counts) -> None:
     counts.count(MISS)
     with Lock(wiring.cache_client(), misses.TURN, timeout=10):
         write_misses()
@@ -115,7 +129,45 @@ def test_one_writes_at_a_time(counts: Misses) -> None:
 
 def test_without_redis_cache_nothing_is_counted() -> None:
     with redis_client(f"redis://127.0.0.1:{free_port()}", timeout=1, connect_timeout=1) as refused:
-        Misses(refused, Breaker("redis-cache")).count(MISS)
+        MissCounts(refused, Breaker("redis-cache")).count([MISS])
+
+
+def test_count_name_longer_than_any_file_has_is_left_out(client: Client) -> None:
+    client.get(f"/{'n' * 256}/{XUL.debug_id}/{'n' * 256}.sym")
+    client.get(f"{PATH}?code_file={'c' * 256}&code_id=5AB3")
+    write_misses()
+    assert rows() == []
+
+
+def test_count_symbolication_and_download_share_a_row(counts: Counts) -> None:
+    counts.count(MISS)
+    wiring.miss_counts().count([MISS, MISS._replace(debug_file="nss3.pdb")], by_symbolication=True)
+    counts.write()
+    found = sorted(MissingSymbol.objects.values_list("debug_file", "count", "symbolications"))
+    assert found == [("nss3.pdb", 1, 1), ("xul.pdb", 2, 1)]
+
+
+def test_symbolicate_absent_modules_are_counted_once_a_request(client: Client) -> None:
+    wiring.preparer().prepare(ModuleKey(XUL.debug_file, XUL.debug_id))
+    job = {"memoryMap": [[XUL.debug_file, XUL.debug_id]], "stacks": [[[0, 1], [0, 2]], [[0, 3]]]}
+    for _ in range(2):
+        assert client.post("/symbolicate/v5", {"jobs": [job, job]}, "application/json").status_code == 200
+    write_misses()
+    assert list(MissingSymbol.objects.values_list("debug_file", "count", "symbolications")) == [
+        ("xul.pdb", 2, 2)
+    ]
+
+
+def test_write_beyond_the_bound_drops_the_least_wanted_and_oldest(
+    counts: Counts, runtime_options: Override
+) -> None:
+    runtime_options(keep_missing_rows=3)
+    for number, times in ((1, 1), (2, 2), (3, 1), (4, 1), (5, 3)):
+        for _ in range(times):
+            counts.count(MISS._replace(debug_id=f"{number:033}"))
+        write_misses()
+    left = MissingSymbol.objects.order_by("debug_id").values_list("debug_id", flat=True)
+    assert [int(debug_id) for debug_id in left] == [2, 4, 5]
 
 
 def test_beat_sends_the_task() -> None:
@@ -150,7 +202,7 @@ def test_csv(client: Client, three: list[MissingSymbol]) -> None:
 def test_json(client: Client, three: list[MissingSymbol]) -> None:
     answer = client.get("/missingsymbols/").json()
     assert [row["debug_file"] for row in answer["missing_symbols"]] == ["today.pdb", 'a "b", c', "old.pdb"]
-    assert set(answer["missing_symbols"][0]) == {*COLUMNS, "last_seen"}
+    assert set(answer["missing_symbols"][0]) == {*COLUMNS, "symbolications", "last_seen"}
     assert answer["next"] is None
 
 

@@ -15,9 +15,9 @@ from pytest_django import Settings
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import wiring
 from tecken.download import parts
-from tecken.download.misses import COUNTS
 from tecken.errors import Absent, CouldNotAsk, SwitchedOff
 from tecken.modules import keys as cache_keys
+from tecken.modules.misses import COUNTS
 from tecken.runtimeconfig.current import overridden
 from tecken.sources.http import HttpSymbols
 from tecken.sources.port import symbol_file

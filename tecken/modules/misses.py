@@ -1,0 +1,76 @@
+"""Counts of symbol files that were asked for and that no source has, on redis-cache.
+
+Requests only count, in one round trip; `tecken.download.misses` moves the counts into the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import orjson
+import redis
+
+from tecken.breaker import Breaker
+from tecken.errors import CouldNotAsk
+
+COUNTS = "missing:counts"
+# Different files that are counted between two writes. With the longest names they are some 40 MB, which Redis
+# and the worker that moves them can spare; a further file is counted after the next write.
+MOST = 20_000
+# Characters of a name that is recorded. No file system has longer names, so a longer one is no file's.
+LONGEST_NAME = 255
+# Modules of one request that are counted: a round trip with as many takes some milliseconds.
+MOST_AT_ONCE = 1000
+KEPT_SECONDS = 86_400
+COUNT = """
+for i = 3, #ARGV do
+  if redis.call('HEXISTS', KEYS[1], ARGV[i]) == 1 or redis.call('HLEN', KEYS[1]) < tonumber(ARGV[1]) then
+    redis.call('HINCRBY', KEYS[1], ARGV[i], 1)
+  end
+end
+if redis.call('TTL', KEYS[1]) == -1 then
+  redis.call('EXPIRE', KEYS[1], ARGV[2])
+end
+"""
+
+
+class Miss(NamedTuple):
+    """Either pair may be empty."""
+
+    debug_file: str
+    debug_id: str
+    code_file: str = ""
+    code_id: str = ""
+
+
+class MissCounts:
+    """Every method raises nothing: a miss that is not counted is no reason to fail a request."""
+
+    def __init__(self, client: redis.Redis, breaker: Breaker) -> None:
+        self._breaker = breaker
+        self._count = client.register_script(COUNT)
+
+    def count(self, misses: Sequence[Miss], *, by_symbolication: bool = False) -> None:
+        """Count each of `misses` once, in one round trip, but for those with a name that is too long."""
+        names = [
+            field(miss, by_symbolication)
+            for miss in misses[:MOST_AT_ONCE]
+            if max(len(miss.debug_file), len(miss.code_file)) <= LONGEST_NAME
+        ]
+        if not names:
+            return
+        try:
+            self._breaker.admit()
+            self._count([COUNTS], [MOST, KEPT_SECONDS, *names])
+        except CouldNotAsk:
+            return
+        except redis.RedisError:
+            self._breaker.failed()
+        else:
+            self._breaker.answered()
+
+
+def field(miss: Miss, by_symbolication: bool) -> bytes:
+    """Return the name under which a miss is counted."""
+    return orjson.dumps([*miss, 1] if by_symbolication else [*miss])
