@@ -65,6 +65,9 @@ def reply_to(error: errors.TeckenError, path: str) -> HttpResponse:
         return error_reply(status, status.phrase)
     if status == HTTPStatus.NOT_FOUND:
         return error_reply(status, str(error), path=path)
+    if isinstance(error, errors.CouldNotAsk) and error.__cause__ is not None:
+        # The reply has our own words; the cause may quote a command or an address.
+        logger.warning("%s: %s: %s", path, error, error.__cause__)
     more = {"violated-policies": error.violated} if isinstance(error, errors.OverLimit) else {}
     reply = error_reply(status, str(error), **more)
     if isinstance(error, errors.CouldNotAsk | errors.TooOften):

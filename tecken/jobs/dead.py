@@ -48,5 +48,5 @@ def send_again(letter: Letter, records: Records) -> None:
             letter.task, args=letter.args, kwargs=letter.kwargs, task_id=letter.id, retry=False
         )
     except (KombuError, OSError) as error:
-        raise CouldNotAsk(f"the queue does not answer: {error}") from error
+        raise CouldNotAsk("the queue does not answer") from error
     records.drop([letter.id])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +16,9 @@ from tecken.limits import keys
 from tecken.limits.decision import Decision, check_size, verdict
 from tecken.limits.memory import MemoryLimiter
 from tecken.limits.port import SECONDS, Caller, Cost, Limit, Standing, Verdict, applying
+from tecken.redisclient.problems import problem
 
+logger = logging.getLogger(__name__)
 SPEND = (Path(__file__).parent / "spend.lua").read_text()
 LOCAL_SECONDS = 2.0  # after a decision without Redis
 
@@ -77,7 +80,8 @@ class RedisLimiter:
             answer = self._script(names, words)
         except redis.RedisError as error:
             self._breaker.failed()
-            raise CouldNotAsk(f"redis-cache: {error or type(error).__name__}") from error
+            logger.warning("cannot count requests: %s", error)
+            raise CouldNotAsk(problem(error)) from error
         self._breaker.answered()
         return _decision(answer, limits)
 

@@ -26,6 +26,7 @@ import redis
 
 from tecken.errors import CouldNotAsk
 from tecken.limits.port import Cost
+from tecken.redisclient.problems import problem
 
 logger = logging.getLogger(__name__)
 ADD = (Path(__file__).parent / "add.lua").read_text()
@@ -59,7 +60,7 @@ class RedisLedger:
         try:
             return int(self._script(keys, words))
         except redis.RedisError as error:
-            raise CouldNotAsk(f"redis-cache: {error or type(error).__name__}") from error
+            raise CouldNotAsk(problem(error)) from error
 
 
 class MemoryLedger:

@@ -165,6 +165,12 @@ def start() -> None:
             _begin()
 
 
+def settle_soon() -> None:
+    """Have this process deliver what the database has and the shelf does not, once the shelf takes it."""
+    if _here.watcher is not None:
+        _here.watcher.settle_soon()
+
+
 def kind(name: str) -> None:
     """What this process is in its reports: web, worker, beat or command. Before `start`."""
     _here.kind = name

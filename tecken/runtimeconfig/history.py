@@ -32,7 +32,7 @@ def database() -> Iterator[None]:
     try:
         yield
     except Error as error:
-        raise CouldNotAsk(f"the database does not answer, or `migrate` was not run: {error}") from error
+        raise CouldNotAsk("the database does not answer, or `migrate` was not run") from error
     finally:
         if not was_open:
             connection.close()

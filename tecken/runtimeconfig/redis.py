@@ -15,6 +15,7 @@ import redis
 from redis.connection import AbstractConnection
 
 from tecken.errors import Conflict, CouldNotAsk
+from tecken.redisclient.problems import problem
 from tecken.runtimeconfig import keys
 from tecken.runtimeconfig.shelf import (
     REPORT_SECONDS,
@@ -154,7 +155,7 @@ def _asking() -> Iterator[None]:
     try:
         yield
     except (redis.RedisError, OSError) as error:
-        raise CouldNotAsk(f"redis-cache: {error or type(error).__name__}") from error
+        raise CouldNotAsk(problem(error)) from error
 
 
 def _text(found: bytes | None) -> str | None:

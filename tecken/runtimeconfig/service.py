@@ -140,7 +140,9 @@ def reconcile() -> None:
         with database():
             _settle()
     except CouldNotAsk as error:
-        logger.warning("the runtime configuration was not compared with the database: %s", error)
+        logger.warning(
+            "the runtime configuration was not compared with the database: %s (%s)", error, error.__cause__
+        )
 
 
 def applied(version: int, stamp: str, seconds: float, told_at: float | None = None) -> Iterator[Spread]:
@@ -195,7 +197,10 @@ def _settle_if_it_answers() -> bool:
     try:
         _settle()
     except CouldNotAsk as error:
-        logger.warning("the runtime configuration was recorded and not delivered: %s", error)
+        logger.warning(
+            "the runtime configuration was recorded and not delivered: %s (%s)", error, error.__cause__
+        )
+        current.settle_soon()
         return False
     return True
 

@@ -49,6 +49,7 @@ class Watcher:
         self._next_tick = self._next_report = self._listen_at = 0.0
         self._pause = FIRST_PAUSE
         self._hinted = False
+        self._is_refused = False  # the shelf has not taken a write
 
     def start(self) -> None:
         self._reconciler.want()
@@ -94,7 +95,7 @@ class Watcher:
 
     def _failed(self, error: CouldNotAsk) -> bool:
         if self._process.well or self._process.options is None:
-            logger.warning("the last configuration stays in force: %s", error)
+            logger.warning("the last configuration stays in force: %s (%s)", error, error.__cause__)
         self._process.failed()
         self._process.refresh()
         return False
@@ -161,7 +162,18 @@ class Watcher:
             self._report()
         return well
 
+    def settle_soon(self) -> None:
+        """A change did not reach the shelf: reconcile as soon as it takes writes. Safe in any thread."""
+        self._is_refused = True
+        self._next_report = 0.0
+
     def _report(self) -> None:
+        """Write what this process has in force.
+
+        A server that answers and takes no writes (a replica, full, or with a broken disk) looks healthy to
+        every read. So a report that was refused is tried again with each look, and the first one that is
+        taken tells that changes can be delivered which were recorded meanwhile.
+        """
         self._next_report = time.monotonic() + REPORT_EACH
         ours = self._process.snapshot
         try:
@@ -176,7 +188,12 @@ class Watcher:
                 )
             )
         except CouldNotAsk:
-            return  # the next look says so
+            self.settle_soon()
+            return
+        if self._is_refused:
+            self._is_refused = False
+            self._reconciler.want_soon()
+            self._reconciler.run()
 
     def _run(self) -> None:
         while not self._stopped.is_set():

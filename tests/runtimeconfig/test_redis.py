@@ -100,7 +100,7 @@ def test_text_that_is_not_utf_8_is_left_for_the_validation(shelf: RedisShelf, ra
 
 def test_values_of_another_type_cannot_be_read_but_replaced(shelf: RedisShelf, raw: redis.Redis) -> None:
     raw.set(keys.VALUES, "x")
-    with pytest.raises(CouldNotAsk, match="WRONGTYPE"):
+    with pytest.raises(CouldNotAsk, match="redis-cache refuses a command"):
         shelf.read()
     shelf.write(FIRST, JOBS, expected=0)
     assert shelf.read().texts == JOBS
@@ -163,8 +163,19 @@ def test_a_mute_server_is_given_up(
 def test_a_server_that_is_away_is_said_to_be(call: Callable[[Shelf], object]) -> None:
     with RedisServer() as gone, client(gone.url, timeout=1, connect_timeout=1) as connected:
         gone.stop()
-        with pytest.raises(CouldNotAsk, match=r"redis-cache: .*refused"):
+        with pytest.raises(CouldNotAsk, match="redis-cache does not answer"):
             call(RedisShelf(connected, CHANNEL))
+
+
+@pytest.mark.parametrize("how", ["replica", "full"])
+def test_write_to_a_server_that_takes_none_has_our_own_text(
+    server: RedisServer, shelf: RedisShelf, raw: redis.Redis, how: str
+) -> None:
+    raw.replicaof("127.0.0.1", "1") if how == "replica" else raw.config_set("maxmemory", "1")
+    with pytest.raises(CouldNotAsk) as raised:
+        shelf.set_maintenance("full", "text", None)
+    raw.replicaof("NO", "ONE") if how == "replica" else raw.config_set("maxmemory", "0")
+    assert str(raised.value) == "redis-cache answers, but takes no writes"
 
 
 def test_a_connection_that_is_cut_is_told(shelf: RedisShelf, raw: redis.Redis) -> None:

@@ -482,3 +482,15 @@ def test_writes_during_a_look_are_in_order(watch: Watch, process: Process, shelf
         shelf.write(change, {"symbolicate_max_jobs": str(100 + number)}, expected=number - 1)
     wait_until(lambda: jobs(process) == 400)
     assert seen == sorted(seen)
+
+
+def test_watcher_of_a_server_that_takes_writes_again_reconciles(
+    watch: Watch, process: Process, raw: redis.Redis, database: Database
+) -> None:
+    watcher = watch()
+    wait_until(lambda: process.well and database.asked)
+    raw.replicaof("127.0.0.1", "1")
+    watcher.settle_soon()
+    asked = database.asked
+    raw.replicaof("NO", "ONE")
+    wait_until(lambda: database.asked > asked)
