@@ -13,8 +13,10 @@ from django.utils import timezone
 from ninja import Field, Query, Router, Schema, Status
 from pydantic import AwareDatetime
 
+from tecken.api.description import may_answer
 from tecken.api.door import Permitted, grant_of
-from tecken.api.paging import Paged, Paging, page_of
+from tecken.api.filters import storable
+from tecken.api.paging import Paged, Paging, page_of, sort_field
 from tecken.errors import Absent, BadInput, BadOption
 from tecken.http import error_reply
 from tecken.runtimeconfig import current, history, service
@@ -26,6 +28,7 @@ from tecken.runtimeconfig.snapshot import Snapshot, snapshot
 
 CHANGE, VIEW = "runtimeconfig.change_option", "runtimeconfig.view_option"
 SORTS = ("id",)
+SOURCES = ["cli", "api", "page", "redis", "file", "rollback", "import"]
 
 Reason = Annotated[str, Field(max_length=service.LONGEST_REASON, description="for the history")]
 
@@ -98,7 +101,7 @@ class ChangeRow(Schema):
     by: str
     why: str
     at: datetime
-    source: str
+    source: str = Field(json_schema_extra={"enum": SOURCES})
 
     @staticmethod
     def resolve_version(change: Change) -> int:
@@ -121,6 +124,10 @@ class ChangeRow(Schema):
         return change.version.source
 
 
+class HistoryPaging(Paging):
+    sort: str | None = sort_field(SORTS)
+
+
 class History(Paged):
     changes: list[ChangeRow]
 
@@ -131,7 +138,7 @@ class WholeVersion(Schema):
     at: datetime
     by: str
     why: str
-    source: str
+    source: str = Field(json_schema_extra={"enum": SOURCES})
     values: dict[str, str] = Field(description="all that was set then: entry -> text")
     changed: dict[str, Difference] = Field(description="by this version")
     since: dict[str, Difference] = Field(description="from this version until now")
@@ -193,7 +200,13 @@ def show_configuration(request: HttpRequest, response: HttpResponse) -> object:
     }
 
 
-@router.patch("", response=Changed, auth=changing, summary="Change options, all or none")
+@router.patch(
+    "",
+    response=Changed,
+    auth=changing,
+    summary="Change options, all or none",
+    openapi_extra=may_answer(HTTPStatus.CONFLICT),
+)
 def change_configuration(request: HttpRequest, payload: Changes) -> object:
     changes = {key: None if given is None else at_text(given) for key, given in payload.changes.items()}
     user, expected = grant_of(request).user, _expected(request, payload.version)
@@ -209,8 +222,9 @@ def change_configuration(request: HttpRequest, payload: Changes) -> object:
 
 
 @router.get("history/", response=History, summary="Who changed what")
-def list_history(request: HttpRequest, paging: Query[Paging], option: str | None = None) -> object:
-    changes = service.history(option).select_related("version")
+def list_history(request: HttpRequest, paging: Query[HistoryPaging], option: str | None = None) -> object:
+    wanted = None if option is None else storable("option", option)
+    changes = service.history(wanted).select_related("version")
     return page_of(changes, paging, SORTS).shown_as("changes")
 
 
@@ -232,7 +246,13 @@ def show_version(request: HttpRequest, number: int) -> object:
     }
 
 
-@router.post("rollback/", response=Changed, auth=changing, summary="Make all values what they were")
+@router.post(
+    "rollback/",
+    response=Changed,
+    auth=changing,
+    summary="Make all values what they were",
+    openapi_extra=may_answer(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+)
 def roll_back(request: HttpRequest, payload: Rollback) -> object:
     """A new version with the values of an old one: history only grows."""
     outcome = service.rollback(

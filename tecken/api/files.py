@@ -11,7 +11,7 @@ from ninja import Field, Query, Router, Schema
 from tecken.api import filters
 from tecken.api.addresses import address_of
 from tecken.api.door import ANY_UPLOAD, Permitted, grant_of
-from tecken.api.paging import Paged, Paging, page_of
+from tecken.api.paging import Paged, Paging, page_of, sort_field
 from tecken.api.uploads import AUDITOR, UploadRow
 from tecken.errors import Absent
 from tecken.guards import Grant
@@ -33,6 +33,10 @@ FILTERS: dict[str, filters.Filter] = {
 }
 
 router = Router(tags=["files"], auth=Permitted(*ANY_UPLOAD))
+
+
+class FilePaging(Paging):
+    sort: str | None = sort_field(SORTS)
 
 
 class FileFilters(Schema):
@@ -84,7 +88,7 @@ class WholeFile(FileRow):
 
 
 @router.get("", response=Files, summary="List files")
-def list_files(request: HttpRequest, paging: Query[Paging], wanted: Query[FileFilters]) -> object:
+def list_files(request: HttpRequest, paging: Query[FilePaging], wanted: Query[FileFilters]) -> object:
     files = seen_by(grant_of(request)).filter(filters.where(FILTERS, wanted.dict()))
     return page_of(files, paging, SORTS).shown_as("files")
 

@@ -34,7 +34,17 @@ DATES = "2026-01-31, >=2026-01-31T12:00:00, today, >=yesterday"
 def where(filters: Mapping[str, Filter], texts: Mapping[str, object]) -> Q:
     """All of them; parameters that were not given, or are empty, filter nothing."""
     given = ((field, texts.get(field)) for field in filters)
-    return Q(*(filters[field](field, str(text)) for field, text in given if text not in (None, "")))
+    return Q(
+        *(filters[field](field, storable(field, text)) for field, text in given if text not in (None, ""))
+    )
+
+
+def storable(name: str, value: object) -> str:
+    """Return the text of a parameter. Raises BadInput for what PostgreSQL cannot compare with."""
+    text = str(value)
+    if "\0" in text:
+        raise BadInput(f"{name}: a NUL character is in no name")
+    return text
 
 
 def size(field: str, text: str) -> Q:

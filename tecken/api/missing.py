@@ -12,7 +12,7 @@ from ninja import Field, Query, Router, Schema
 
 from tecken.api import filters
 from tecken.api.door import ANY_UPLOAD, Permitted
-from tecken.api.paging import Paged, Paging, page_of
+from tecken.api.paging import Paged, Paging, page_of, sort_field
 from tecken.download.models import INDEXED_CHARACTERS, MissingSymbol
 
 SORTS = ("last_seen", "count")
@@ -34,6 +34,10 @@ FILTERS: dict[str, filters.Filter] = {
     "symbolications": filters.number,
     "last_seen": filters.moment,
 }
+
+
+class MissingPaging(Paging):
+    sort: str | None = sort_field(SORTS)
 
 
 class MissingFilters(Schema):
@@ -61,6 +65,6 @@ class MissingRows(Paged):
 
 
 @router.get("", response=MissingRows, summary="List symbol files that nobody had")
-def list_missing(request: HttpRequest, paging: Query[Paging], wanted: Query[MissingFilters]) -> object:  # noqa: ARG001
+def list_missing(request: HttpRequest, paging: Query[MissingPaging], wanted: Query[MissingFilters]) -> object:  # noqa: ARG001
     rows = MissingSymbol.objects.filter(filters.where(FILTERS, wanted.dict()))
     return page_of(rows, paging, SORTS).shown_as("missing")

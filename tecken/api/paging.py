@@ -36,6 +36,11 @@ class Paging(Schema):
     )
 
 
+def sort_field(columns: Collection[str]) -> Any:
+    """Return the field `sort` of a list that has these columns to sort by."""
+    return Field(None, description="a column of the list", json_schema_extra={"enum": list(columns)})
+
+
 class Paged(Schema):
     page: int
     batch_size: int

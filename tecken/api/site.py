@@ -5,22 +5,26 @@ from __future__ import annotations
 import logging
 from http import HTTPStatus
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.vary import vary_on_headers
-from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
 from tecken.api import config, files, missing, redis, stats, syminfo, tokens, uploads, usage
-from tecken.errors import TeckenError
+from tecken.api.bodies import ObjectParser
+from tecken.api.description import DescribedAPI
+from tecken.errors import TeckenError, TooMuch
 from tecken.http import error_reply, not_found, reply_to
 
 logger = logging.getLogger(__name__)
-api = NinjaAPI(
+api = DescribedAPI(
     title="Tecken",
     version="1",
-    description="What a symbols server knows of itself.",
+    description="Tokens, uploads, files, missing symbols, configuration and state of a symbols server.",
     urls_namespace="api",
     docs_url=None,  # tecken.web has the page
+    parser=ObjectParser(),
 )
 api.add_decorator(vary_on_headers("Auth-Token", "Cookie"), mode="view")
 for prefix, router in {
@@ -63,6 +67,12 @@ def refused(request: HttpRequest, error: HttpError) -> HttpResponse:  # noqa: AR
 @api.exception_handler(Http404)
 def absent(request: HttpRequest, error: Http404) -> HttpResponse:
     return not_found(request, error)
+
+
+@api.exception_handler(RequestDataTooBig)
+def body_too_large(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:  # noqa: ARG001 - ninja's handler
+    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    return reply_to(TooMuch(f"The body is larger than {limit} bytes"), request.path)
 
 
 @api.exception_handler(Exception)

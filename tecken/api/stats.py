@@ -57,11 +57,11 @@ class Stats(Schema):
     tokens: TokenCounts = Field(description="your own")
 
 
-class Answer(Schema):
+class StatsAnswer(Schema):
     stats: Stats
 
 
-@router.get("", response=Answer, summary="What was uploaded today, yesterday and in the last 30 days")
+@router.get("", response=StatsAnswer, summary="What was uploaded today, yesterday and in the last 30 days")
 def stats(request: HttpRequest) -> object:
     """Your own uploads, or everybody's for who may see them. Days are those of UTC."""
     grant = grant_of(request)

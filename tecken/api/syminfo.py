@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from ninja import Router, Schema
 
 from tecken.api.addresses import address_of
-from tecken.api.filters import debug_identifier, identifier
+from tecken.api.filters import debug_identifier, identifier, storable
 from tecken.errors import Absent, BadModule
 from tecken.symbols.ids import GUID_DIGITS, code_id, debug_ids_of_code_id, is_windows_name
 from tecken.upload.models import FileUpload
@@ -30,6 +30,7 @@ class SymInfo(Schema):
 
 @router.get("{str:file}/{str:id}", response=SymInfo, summary="A module's names and its symbol file")
 def syminfo(request: HttpRequest, file: str, id: str) -> object:
+    file, id = storable("file", file), storable("id", id)
     row = (
         _newest(_named("debug_file", file) & debug_identifier("debug_id", id))
         or _newest(_named("code_file", file) & identifier("code_id", id.replace("-", "")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from http import HTTPStatus
-from typing import Literal
+from typing import Annotated, Literal
 
 from django.db.models import Count, Q
 from django.http import HttpRequest
@@ -47,7 +47,9 @@ class Tokens(Schema):
 
 
 class NewToken(Schema):
-    permissions: list[str] = Field(min_length=1, examples=[["upload.upload_symbols"]])
+    permissions: list[Annotated[str, Field(json_schema_extra={"enum": GIVEN})]] = Field(
+        min_length=1, examples=[["upload.upload_symbols"]]
+    )
     days: int = Field(DAYS, ge=1, le=MOST_DAYS)
     notes: str = Field("", max_length=MOST_NOTES)
 

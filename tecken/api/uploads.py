@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -11,12 +12,13 @@ from django.http import HttpRequest
 from ninja import Field, Query, Router, Schema
 
 from tecken.api import filters
+from tecken.api.description import may_answer
 from tecken.api.door import ANY_UPLOAD, Permitted, grant_of
-from tecken.api.paging import Paged, Paging, page_of
+from tecken.api.paging import Paged, Paging, page_of, sort_field
 from tecken.errors import Absent
 from tecken.guards import Grant
 from tecken.upload import whole
-from tecken.upload.models import FileUpload, Upload
+from tecken.upload.models import FileUpload, Protocol, Upload
 
 AUDITOR = "upload.view_all_uploads"
 SORTS = ("created_at", "size")
@@ -43,6 +45,10 @@ FILTERS: dict[str, filters.Filter] = {
 }
 
 
+class UploadPaging(Paging):
+    sort: str | None = sort_field(SORTS)
+
+
 class UploadFilters(Schema):
     size: str | None = Field(None, examples=[">=10MB"])
     created_at: str | None = Field(None, examples=["today"])
@@ -60,7 +66,7 @@ class UploadRow(Schema):
     size: int = Field(description="bytes")
     bucket_name: str
     try_symbols: bool
-    protocol: str
+    protocol: Protocol
     members_total: int
     members_done: int
     download_url: str
@@ -109,7 +115,7 @@ class WholeUpload(UploadRow):
 
 
 @router.get("", response=Uploads, summary="List uploads")
-def list_uploads(request: HttpRequest, paging: Query[Paging], wanted: Query[UploadFilters]) -> object:
+def list_uploads(request: HttpRequest, paging: Query[UploadPaging], wanted: Query[UploadFilters]) -> object:
     uploads = seen_by(grant_of(request)).filter(filters.where(FILTERS, wanted.dict()))
     return page_of(uploads.defer(*LONG).select_related("user"), paging, SORTS).shown_as("uploads")
 
@@ -119,7 +125,12 @@ def show_upload(request: HttpRequest, upload_id: int) -> object:
     return one(grant_of(request), upload_id)
 
 
-@router.post("upload/{int:upload_id}/cancel", response=UploadRow, summary="Stop an upload of yours")
+@router.post(
+    "upload/{int:upload_id}/cancel",
+    response=UploadRow,
+    summary="Stop an upload of yours",
+    openapi_extra=may_answer(HTTPStatus.BAD_REQUEST),
+)
 def cancel_upload(request: HttpRequest, upload_id: int) -> object:
     """Files that are stored already stay."""
     upload = one(grant_of(request), upload_id)

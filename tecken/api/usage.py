@@ -17,7 +17,7 @@ from tecken.guards import Grant
 from tecken.limits import daily
 from tecken.limits.daily import Row
 from tecken.limits.models import Usage
-from tecken.limits.port import Cost, Scope
+from tecken.limits.port import Cost, Scope, Unit, Whose, Window
 from tecken.tokens.models import Token
 from tecken.tolls import caller_of
 
@@ -37,31 +37,34 @@ class Days(Schema):
 
 class Amount(Schema):
     day: date
-    what: str = Field(description="symbolicate, download, upload, api; v4, v5: requests of that version")
-    unit: str = Field(description="requests, frames or bytes")
+    what: str = Field(
+        description="`v4`, `v5`: requests of that version of symbolication",
+        json_schema_extra={"enum": [*SCOPES, "v4", "v5"]},
+    )
+    unit: Unit
     token: int = Field(description="its number; 0: all who showed none")
     amount: int
 
 
 class Standing(Schema):
-    scope: str
+    scope: Scope
     policy: str = Field(description="its name in the header RateLimit-Policy")
-    unit: str
+    unit: Unit
     quantity: int
-    window: str = Field(description="second, minute, hour; day and month of UTC")
-    whose: str = Field(description="address, token or user")
+    window: Window = Field(description="day and month are those of UTC")
+    whose: Whose
     remaining: int
     reset: float = Field(description="seconds until there is more")
 
 
-class Answer(Schema):
+class UsageAnswer(Schema):
     usage: list[Amount]
     complete: bool = Field(description="false: redis-cache did not answer, so the latest hours are not there")
     limits: list[Standing] = Field(description="yours, in force now")
     decided_alone: bool = Field(description="true: redis-cache does not answer, and they hold per process")
 
 
-@router.get("", response=Answer, summary="What your tokens have used, and what is left")
+@router.get("", response=UsageAnswer, summary="What your tokens have used, and what is left")
 def show_usage(request: HttpRequest, days: Query[Days]) -> object:
     """Everybody's for who has `limits.view_usage`. A process sends what it counts each second."""
     last = days.last or daily.utc_today()

@@ -6,7 +6,7 @@ import re
 
 import orjson
 
-from tecken.api.usage import Answer
+from tecken.api.usage import UsageAnswer
 from tecken.limits.headers import policies, states
 from tecken.limits.port import Standing
 from tecken.limits.text import limit
@@ -44,7 +44,7 @@ def test_its_headers_are_ours() -> None:
 def test_its_json_is_ours() -> None:
     refused, usage = (orjson.loads(text) for text in re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL))
     assert set(refused) == {"error", "violated-policies"}
-    assert Answer.model_validate(usage).model_dump(mode="json") == usage
+    assert UsageAnswer.model_validate(usage).model_dump(mode="json") == usage
 
 
 def test_the_tests_that_it_names_are_there() -> None:

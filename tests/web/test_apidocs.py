@@ -11,6 +11,7 @@ import pytest
 from django.test import Client
 from django.utils.html import escape
 
+from tecken.tokens.own import GIVEN
 from tecken.web.openapi import Description, Operation
 from tests.api.people import key_of, person
 
@@ -64,7 +65,7 @@ def test_an_operation(operations: dict[str, Operation]) -> None:
     assert not made.open_to_all
     assert not made.opens
     assert [(f.name, f.place, f.kind, f.required) for f in made.fields] == [
-        ("permissions", "body", "list of text", True),
+        ("permissions", "body", f"list of {' or '.join(map(json.dumps, GIVEN))}", True),
         ("days", "body", "integer", False),
         ("notes", "body", "text", False),
     ]
