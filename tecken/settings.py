@@ -211,6 +211,7 @@ MIDDLEWARE = [
     "tecken.middleware.content_policy",
     "tecken.middleware.maintenance",
     "tecken.middleware.configured",
+    "tecken.compression.compressed",
     "tecken.web.problems.for_browsers",
     "tecken.tokens.middleware.for_people",
 ]

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Annotated, Literal
 
 from django.db.models import Count, Q
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Field, Router, Schema, Status
 
@@ -80,11 +80,12 @@ def list_tokens(request: HttpRequest, state: Literal["active", "expired", "all"]
 @router.post(
     "", response={HTTPStatus.CREATED: IssuedToken}, summary="Make a token; its key is told this once"
 )
-def create_token(request: HttpRequest, payload: NewToken) -> object:
+def create_token(request: HttpRequest, response: HttpResponse, payload: NewToken) -> object:
     """A token cannot make one that may do more than itself."""
     grant = grant_of(request)
     permissions = carried(payload.permissions, grant.permissions)
     token, key = issue(grant.user, permissions, payload.days, payload.notes)
+    response["Cache-Control"] = "no-store"
     return Status(HTTPStatus.CREATED, {"token": token, "key": key})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from http import HTTPStatus
@@ -12,6 +11,7 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, parse_http_date_safe
 
+from tecken.compression import accepts_gzip
 from tecken.download.content import Stream, content, exactly
 from tecken.download.finder import Ours, Theirs
 from tecken.download.ranges import Span, Unsatisfiable, span
@@ -23,7 +23,6 @@ from tecken.symbols.unpack import decoded
 
 TEXT = "text/plain; charset=utf-8"
 BINARY = "application/octet-stream"
-WEIGHT = re.compile(r"\s*q=([01](?:\.\d{0,3})?)\s*")
 
 Headers = dict[str, str]
 
@@ -52,16 +51,6 @@ def theirs(request: HttpRequest, found: Theirs, upstreams: Upstreams, max_bytes:
     if url := upstream.url(found.key):
         return _redirect(url)
     return _reply(headers, _text(upstream.open(found.key), max_bytes))
-
-
-def accepts_gzip(header: str) -> bool:
-    """A client that says nothing cannot unpack (curl, wget, debuggers), whatever RFC 9110 lets it be sent."""
-    weights = {}
-    for item in header.lower().split(","):
-        coding, _, weight = item.partition(";")
-        found = WEIGHT.fullmatch(weight)
-        weights[coding.strip()] = float(found[1]) if found else 1.0
-    return weights.get("gzip", weights.get("*", 0.0)) > 0
 
 
 def _url(found: Ours, seconds: float) -> str | None:

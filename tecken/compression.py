@@ -1,0 +1,117 @@
+"""Compression of answers, as the client's Accept-Encoding allows (RFC 9110, sections 8.4 and 12.5.3).
+
+Compressed lengths can leak a secret that stands in one answer with text of an attacker's choice (BREACH). The
+attack needs a browser that adds credentials by itself, so a request with a session gets its answer as it is.
+docs/security.md has the whole argument.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Literal
+
+import zstandard
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.cache import patch_vary_headers
+
+Handler = Callable[[HttpRequest], HttpResponseBase]
+Coding = Literal["zstd", "gzip"]
+
+# Below the payload of a TCP segment or so, fewer bytes arrive no sooner.
+SMALLEST_BYTES = 1400
+# `python -m bench.compression`: higher levels cost a multiple of the CPU for some percent of the bytes.
+ZSTD_LEVEL, GZIP_LEVEL = 3, 4
+TYPES = ("application/json", "text/html", "text/plain", "text/csv")
+WEIGHT = re.compile(r"\s*q=([01](?:\.\d{0,3})?)\s*")
+
+
+def compressed(get_response: Handler) -> Handler:
+    """Compress what is worth it. Files, streams and parts have been encoded for the client already."""
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        if isinstance(response, HttpResponse) and _is_worth_it(response):
+            _vary(response)
+            coding = preferred(request.META.get("HTTP_ACCEPT_ENCODING", ""))
+            if coding and not _may_leak(request, response):
+                _compress(response, coding)
+        return response
+
+    return answer
+
+
+def _vary(response: HttpResponse) -> None:
+    """Tell caches that there are other representations, also beside the one without a coding."""
+    if "Vary" in response.headers:
+        patch_vary_headers(response, ("Accept-Encoding",))
+    else:
+        response.headers["Vary"] = "Accept-Encoding"
+
+
+def _is_worth_it(response: HttpResponse) -> bool:
+    headers = response.headers
+    return (
+        len(response.content) >= SMALLEST_BYTES
+        and headers.get("Content-Type", "").startswith(TYPES)
+        and "Content-Encoding" not in headers
+        and "Content-Range" not in headers
+        and "no-transform" not in headers.get("Cache-Control", "")
+    )
+
+
+def _may_leak(request: HttpRequest, response: HttpResponse) -> bool:
+    """A session may be abused by another site's page; JSON that nobody may store has a secret in it."""
+    return settings.SESSION_COOKIE_NAME in request.COOKIES or (
+        "no-store" in response.headers.get("Cache-Control", "")
+        and response.headers["Content-Type"].startswith("application/json")
+    )
+
+
+def _compress(response: HttpResponse, coding: Coding) -> None:
+    content = response.content
+    if coding == "zstd":
+        response.content = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(content)
+    else:
+        response.content = gzip.compress(content, GZIP_LEVEL, mtime=0)
+    response.headers["Content-Encoding"] = coding
+    response.headers["Content-Length"] = str(len(response.content))
+    etag = response.headers.get("ETag", "")
+    if etag.startswith('"'):
+        # The bytes are others, and mean the same.
+        response.headers["ETag"] = f"W/{etag}"
+
+
+@lru_cache(maxsize=64)
+def preferred(header: str) -> Coding | None:
+    """Return the coding that the client prefers, zstd of two equal ones; None for no coding."""
+    weights = codings(header)
+    best: Coding = max(("zstd", "gzip"), key=lambda coding: _weight(weights, coding))
+    weight = _weight(weights, best)
+    return best if weight > 0 and weight >= weights.get("identity", 0.0) else None
+
+
+def accepts_gzip(header: str) -> bool:
+    """Return whether a client can unpack gzip.
+
+    One that sends no header cannot (curl, wget, debuggers), whatever RFC 9110 allows to be sent to it.
+    """
+    return _weight(codings(header), "gzip") > 0
+
+
+def codings(header: str) -> Mapping[str, float]:
+    """Return the weight of each coding in an Accept-Encoding header; 1.0 where it cannot be read."""
+    weights = {}
+    for item in header.lower().split(","):
+        coding, _, weight = item.partition(";")
+        found = WEIGHT.fullmatch(weight)
+        weights[coding.strip()] = float(found[1]) if found else 1.0
+    return weights
+
+
+def _weight(weights: Mapping[str, float], coding: str) -> float:
+    return weights.get(coding, weights.get("*", 0.0))
