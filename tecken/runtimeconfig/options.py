@@ -54,7 +54,8 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     symbolicate_max_jobs: int = symbolication(10, "Jobs in one request.", ge=1, le=1000)
-    symbolicate_max_frames: int = symbolication(20_000, "Frames in one request.", ge=1, le=1_000_000)
+    # The Firefox Profiler never splits a library: all its addresses come in one request, tens of thousands.
+    symbolicate_max_frames: int = symbolication(100_000, "Frames in one request.", ge=1, le=1_000_000)
     symbolicate_max_body_bytes: Bytes = symbolication(
         10 * MIB, "A request's body, as sent and as unpacked.", ge=1, le=1024 * MIB
     )
