@@ -1,0 +1,83 @@
+"""The commands of docs/help as a reader runs them: on a site with a directory, and on one with a bucket."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from pytest_django.live_server_helper import LiveServer
+
+from tecken import wiring
+from tecken.settings import BASE_DIR
+from tecken.sources.port import FileKey
+from tests.api.people import key_of, person
+from tests.support.s3_server import S3Bucket
+
+pytest_plugins = ["tests.support.upstreams"]
+pytestmark = pytest.mark.usefixtures("clear_redis_store")
+
+SAMPLES = BASE_DIR / "tests" / "data" / "samples"
+# Programs that a machine with the tests may lack: their lines are left out.
+ELSEWHERE = ("minidump_stackwalk", "gdb")
+NATIVE = FileKey("app", "0CA52D10ECCE1CA78288F3A5C4DD0AB40", "app.debug")
+BLOCKS = [
+    (document.stem, block)
+    for document in sorted((BASE_DIR / "docs" / "help").glob("*.md"))
+    for block in re.findall(r"```sh\n(.*?)```", document.read_text(), re.DOTALL)
+    if "curl" in block
+]
+
+
+@pytest.fixture(params=["directory", "bucket"])
+def site(request: pytest.FixtureRequest, live_server: LiveServer, tmp_path: Path, settings: Any) -> Any:
+    """Its address; the samples are there, and the native file that gdb's page names."""
+    if request.param == "bucket":
+        bucket: S3Bucket = request.getfixturevalue("s3_bucket")
+        settings.STORAGE_URL = f"s3://{bucket.name}/symbols"
+    else:
+        settings.STORAGE_URL = (tmp_path / "storage").as_uri()
+    settings.DOWNLOAD_EXTENSIONS = [*settings.DOWNLOAD_EXTENSIONS, ".debug"]
+    wiring.forget()
+    call_command("symbols", "add", str(SAMPLES))
+    wiring.own_files().put(NATIVE, [b"\x7fELF"])
+    yield live_server.url
+    wiring.forget()
+
+
+@pytest.mark.parametrize(("page", "block"), BLOCKS, ids=[page for page, _block in BLOCKS])
+def test_commands_of_a_help_page_succeed(page: str, block: str, site: str, tmp_path: Path) -> None:
+    build = tmp_path / "build" / "symbols"
+    copytree(SAMPLES, build, ignore=ignore_patterns("stack.json"))
+    lines = [line for line in block.splitlines() if not line.startswith(ELSEWHERE)]
+    script = "set -euo pipefail\n" + "\n".join(lines).replace("https://symbols.example.com", site)
+    key = key_of(person("me@example.com", "upload.upload_symbols"))
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "TECKEN_TOKEN": key},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    if page == "stackwalk":
+        [file] = (tmp_path / "symbols").rglob("*.sym")
+        assert file.read_bytes() == (SAMPLES / file.relative_to(tmp_path / "symbols")).read_bytes()
+
+
+def test_interrupted_download_is_resumed(site: str, tmp_path: Path) -> None:
+    """The second command of the page, when the first of its lines was cut off in the middle."""
+    [block] = [block for page, block in BLOCKS if page == "stackwalk" and "-C -" in block]
+    script = block.replace("https://symbols.example.com", site)
+    cut = script.replace("curl ", "curl -r 0-199 ", 1).replace("-C - ", "").partition("gunzip")[0]
+    for commands in (cut, script):
+        subprocess.run(["bash", "-euc", commands], cwd=tmp_path, check=True, timeout=60)
+    [file] = (tmp_path / "symbols").rglob("*.sym")
+    assert file.read_bytes() == (SAMPLES / file.relative_to(tmp_path / "symbols")).read_bytes()
