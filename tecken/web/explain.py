@@ -18,7 +18,7 @@ from tecken import wiring
 from tecken.api.uploads import AUDITOR
 from tecken.download.codes import module_of
 from tecken.download.models import MissingSymbol
-from tecken.errors import Absent, BadInput
+from tecken.errors import Absent, BadInput, BadModule
 from tecken.limits.port import Cost
 from tecken.symbols.ids import ModuleKey, code_id, file_name, module_key
 from tecken.symbols.pagefile import Header
@@ -27,6 +27,7 @@ from tecken.upload.models import FileUpload
 from tecken.web.door import open_page, page
 from tecken.web.explained import asked, away, is_looking, memories, verdict
 from tecken.web.menu import OPERATE, VIEW_UPLOADS
+from tecken.web.near import NearMisses, near_misses
 
 PLACE = {"section": "explain"}
 LOOK_AGAIN = (*VIEW_UPLOADS, "runtimeconfig.change_option")
@@ -58,10 +59,19 @@ def form(request: HttpRequest) -> HttpResponse:
     return _form(request, given)
 
 
+def _builds(request: HttpRequest, given: dict[str, str]) -> NearMisses | None:
+    """Those of a debug file whose id is wrong, or was left out."""
+    try:
+        return _near(file_name(given["file"]), "", request.user)
+    except BadModule:
+        return None
+
+
 def _form(
     request: HttpRequest, given: dict[str, str], status: HTTPStatus = HTTPStatus.OK, problem: str = ""
 ) -> HttpResponse:
-    context = {**PLACE, "given": given, "problem": problem}
+    near = _builds(request, given) if problem else None
+    context = {**PLACE, "given": given, "problem": problem, "near": near, "name": given["file"]}
     return render(request, "explain/form.html", context, status=status)
 
 
@@ -102,18 +112,20 @@ def _look_again(request: HttpRequest, module: ModuleKey) -> HttpResponse:  # noq
 def _explained(request: HttpRequest, module: ModuleKey) -> HttpResponse:
     user, told = request.user, wiring.explainer().explain(module)
     names = _has_any(user, *LOOK_AGAIN, *OPERATE)
-    found = _database(module, user)
+    found, places = _database(module, user), list(asked(told, names=names))
+    decision = verdict(told, places)
     context = {
         **PLACE,
         "module": module,
         "key": told.key,
-        "verdict": verdict(told),
+        "verdict": decision,
         "looking": is_looking(told),
-        "asked": list(asked(told, names=names)),
+        "asked": places,
         "memories": list(memories(told, names=names)),
         "away": away(told, names=names),
         "about": told.page_file.metadata if isinstance(told.page_file, Header) else None,
         "database": found,
+        "near": None if decision.kind == "success" else _near(module.debug_file, module.debug_id, user),
         "newest": found.files[0] if found.files else None,
         "may_look": _has_any(user, *LOOK_AGAIN),
         "sees_uploads": _has_any(user, *VIEW_UPLOADS),
@@ -131,6 +143,14 @@ def _database(module: ModuleKey, user: Person) -> Database:
         return Database(_uploaded(module, user), _asked_for(module))
     except DatabaseError:
         return Database(None, None)
+
+
+def _near(debug_file: str, debug_id: str, user: Person) -> NearMisses | None:
+    """None: the database does not answer."""
+    try:
+        return near_misses(debug_file, debug_id, names=_has_any(user, *LOOK_AGAIN, *OPERATE))
+    except DatabaseError:
+        return None
 
 
 def _uploaded(module: ModuleKey, user: Person) -> list[FileUpload]:

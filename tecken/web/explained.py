@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from tecken.errors import CouldNotAsk
 from tecken.modules.board import State
 from tecken.modules.explain import Cached, Explanation, Marked, Own, Upstream
-from tecken.modules.journal import Answer, Look
+from tecken.modules.journal import Answer, Kind, Look
 from tecken.modules.known import Fact, Remembered, Unknown
-from tecken.sources.port import Stored
-from tecken.store.port import Missing, MissingKind
+from tecken.store.port import Missing
 from tecken.symbols.pagefile import Header
 from tecken.web.templatetags.site import count, size
 
+OF_TRY = "Uploaded files of try builds"
 NOT_ASKED = "Not asked: an earlier one had it"
 LATELY = "Not asked lately"
-ANEW = "Whoever asks for it has all of them asked anew."
+ANEW = "The next request asks all of them again."
+NOT_YET = "Look again to use it now."
+UNKNOWN = "A part of the site does not answer."
+
+FOUND = {"there": True, "absent": False, "denied": False}
 
 
 class Verdict(NamedTuple):
@@ -29,15 +33,19 @@ class Verdict(NamedTuple):
     why: str = ""
 
 
-class Asked(NamedTuple):
+class Place(NamedTuple):
     """A place where symbol files are, in the order in which they are asked. `at` None: this very moment."""
 
     title: str
     name: str
-    found: bool | None
+    kind: Kind | Literal["not asked"]
     answer: str
     at: datetime | None
     seconds: float | None
+
+    @property
+    def found(self) -> bool | None:
+        return FOUND.get(self.kind)
 
 
 class Memory(NamedTuple):
@@ -66,51 +74,64 @@ def is_looking(told: Explanation) -> bool:
     return state_of(told) in ("asked", "started")
 
 
-def verdict(told: Explanation) -> Verdict:
-    """Whatever is newest: what a worker does, what there is, what is remembered."""
+def verdict(told: Explanation, places: Sequence[Place]) -> Verdict:
+    """Decide from what the page shows below: the newest of a worker's state, the symbols, the places."""
     state = state_of(told)
     if state == "started":
         return Verdict("", "A worker is looking for it now.")
     if state == "asked":
-        return Verdict("", "A worker has been asked to look for it.", "None has taken it up yet.")
+        return Verdict("", "A worker has been asked to look for it.", "None has started yet.")
     if isinstance(told.page_file, Header):
-        return Verdict("success", "Its symbols are here.", _contents(told.page_file))
+        return Verdict("success", "Its symbols are here.", f"{_contents(told.page_file)}{_gone(places)}")
     if isinstance(told.store, int):
-        return Verdict("success", "Its symbols are here.", "That is what the store says.")
+        return Verdict("success", "Its symbols are here.", f"redis-store has them.{_gone(places)}")
     no = told.store.missing if isinstance(told.store, Marked) else state
-    if _only_in_try(told) and not (isinstance(no, Missing) and no.kind != "absent"):
+    others = [place for place in places if place.title != OF_TRY]
+    if _only_in_try(places, others) and not (isinstance(no, Missing) and no.kind != "absent"):
         return ONLY_TRY
-    return _no(no) if isinstance(no, Missing) else _open(told)
+    return _no(no, others) if isinstance(no, Missing) else _open(told, others)
 
 
-def _only_in_try(told: Explanation) -> bool:
-    return isinstance(told.of_try.now, Stored) and told.regular.now is None
+def _only_in_try(places: Sequence[Place], others: Sequence[Place]) -> bool:
+    return any(place.found for place in places) and not any(place.found for place in others)
 
 
-def _no(missing: Missing) -> Verdict:
-    texts: dict[MissingKind, Verdict] = {
-        "absent": Verdict("warning", "Nobody has its symbols."),
-        "malformed": Verdict("error", "Its symbol file cannot be used.", missing.reason),
-        "unreachable": Verdict("error", "It could not be looked for everywhere.", "It is soon tried again."),
-    }
-    return texts[missing.kind]
+def _gone(places: Sequence[Place]) -> str:
+    """Why no place below has it although its symbols are here."""
+    if all(place.found is False for place in places):
+        return " No place has its symbol file any more."
+    return ""
 
 
-def _open(told: Explanation) -> Verdict:
-    """No answer is remembered; at most what was said when it was last looked for."""
-    if isinstance(told.regular.now, Stored):
-        return Verdict("", "Its symbol file is here.", "It is converted as soon as somebody asks for it.")
-    if away(told, names=False):
-        return Verdict("error", "It cannot be told now.")
-    look = told.cache.look if isinstance(told.cache, Cached) else None
-    if look is None:
-        return Verdict("", "Nobody has asked for it lately.", "So nothing is known of it.")
-    kinds = {answer.kind for answer in look.answers}
+def _no(missing: Missing, places: Sequence[Place]) -> Verdict:
+    """A remembered "no", which the places may contradict by now."""
+    kinds = {place.kind for place in places}
+    if missing.kind == "malformed":
+        return Verdict("error", "Its symbol file cannot be used.", missing.reason)
+    if "there" in kinds:
+        return Verdict("warning", "Its symbol file is here, and its absence is still remembered.", NOT_YET)
+    if missing.kind == "unreachable":
+        return Verdict("error", "It could not be looked for everywhere.", "It is soon tried again.")
     if "unreachable" in kinds:
+        return Verdict("warning", "No place had its symbols, the last time.", UNKNOWN)
+    return Verdict("warning", "No place has its symbols.")
+
+
+def _open(told: Explanation, places: Sequence[Place]) -> Verdict:
+    """No answer is remembered; at most what was said when it was last looked for."""
+    now = {place.kind for place in places if place.at is None}
+    then = {place.kind for place in places if place.at is not None}
+    if "there" in now:
+        return Verdict("", "Its symbol file is here.", "It is converted at the first request.")
+    if away(told, names=False):
+        return Verdict("error", "It cannot be told now.", UNKNOWN)
+    if not then:
+        return Verdict("", "There was no request for it lately.", "So nothing is known of it.")
+    if "unreachable" in then:
         return Verdict("error", "It could not be looked for everywhere, the last time.", ANEW)
-    if "there" in kinds or "refused" in kinds:
-        return Verdict("", "Somebody had its symbols, the last time.", ANEW)
-    return Verdict("warning", "Nobody had its symbols, the last time.", ANEW)
+    if "there" in then or "refused" in then:
+        return Verdict("", "A place had its symbols, the last time.", ANEW)
+    return Verdict("warning", "No place had its symbols, the last time.", ANEW)
 
 
 def _contents(header: Header) -> str:
@@ -124,38 +145,34 @@ def _size(header: Header) -> int:
     return header.span(header.page_count - 1)[1] if header.page_count else len(header.raw)
 
 
-def asked(told: Explanation, *, names: bool) -> Iterator[Asked]:
+def asked(told: Explanation, *, names: bool) -> Iterator[Place]:
     """`names` tells storages' addresses too."""
     yield _own("Uploaded files", told.regular, names)
-    yield _own("Uploaded files of try builds", told.of_try, names)
+    yield _own(OF_TRY, told.of_try, names)
     look = told.cache.look if isinstance(told.cache, Cached) else None
     for upstream in told.upstreams:
         yield _upstream(upstream, look, told.cache, names)
 
 
-def _own(title: str, own: Own, names: bool) -> Asked:
+def _own(title: str, own: Own, names: bool) -> Place:
     name = own.name if names else ""
     if isinstance(own.now, CouldNotAsk):
-        return Asked(title, name, None, _error(own.now, names), None, None)
+        return Place(title, name, "unreachable", _error(own.now, names), None, None)
     if own.now is None:
-        return Asked(title, name, False, "Not there", None, None)
-    return Asked(title, name, True, f"There, {size(own.now.size)}", None, None)
+        return Place(title, name, "absent", "Not there", None, None)
+    return Place(title, name, "there", f"There, {size(own.now.size)}", None, None)
 
 
-def _upstream(upstream: Upstream, look: Look | None, cache: Cached | CouldNotAsk, names: bool) -> Asked:
+def _upstream(upstream: Upstream, look: Look | None, cache: Cached | CouldNotAsk, names: bool) -> Place:
     name = upstream.name if names or upstream.name.startswith(("http:", "https:")) else ""
     if upstream.is_off:
-        return Asked("Upstream", name, None, "Switched off by an operator", None, None)
+        return Place("Upstream", name, "off", "Switched off by an operator", None, None)
     if isinstance(cache, CouldNotAsk) or look is None:
-        return Asked("Upstream", name, None, LATELY, None, None)
+        return Place("Upstream", name, "not asked", LATELY, None, None)
     for answer in look.answers:
         if answer.source == upstream.name:
-            return Asked("Upstream", name, _found(answer), _said(answer, names), look.at, answer.seconds)
-    return Asked("Upstream", name, None, NOT_ASKED, look.at, None)
-
-
-def _found(answer: Answer) -> bool | None:
-    return {"there": True, "absent": False, "denied": False}.get(answer.kind)
+            return Place("Upstream", name, answer.kind, _said(answer, names), look.at, answer.seconds)
+    return Place("Upstream", name, "not asked", NOT_ASKED, look.at, None)
 
 
 def _said(answer: Answer, names: bool) -> str:

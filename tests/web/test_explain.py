@@ -14,8 +14,9 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from tecken import wiring
 from tecken.download.models import MissingSymbol
-from tecken.errors import CouldNotAsk
+from tecken.errors import Absent, CouldNotAsk
 from tecken.modules.board import Ready
+from tecken.sources.chain import Said
 from tecken.sources.memory import MemoryFiles, MemoryPageFiles
 from tecken.sources.port import symbol_file
 from tecken.store.memory import MemoryPageStore
@@ -73,7 +74,7 @@ def shown(client: Client, path: str = PAGE) -> str:
 
 def test_a_module_that_nobody_asked_for(client: Client) -> None:
     page = shown(client)
-    assert "Nobody has asked for it lately." in page
+    assert "There was no request for it lately." in page
     assert "Not asked lately" in page
     assert "xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2/xul.sym" in page
     assert "Log in</a> to have it looked for again." in page
@@ -83,7 +84,7 @@ def test_a_module_that_nobody_asked_for(client: Client) -> None:
 def test_a_module_that_nobody_has(client: Client, builder: User, tmp_path: Path) -> None:
     work()
     page = shown(client)
-    assert "Nobody has its symbols." in page
+    assert "No place has its symbols." in page
     assert f"{tmp_path}/upstream" in page
     assert page.count("Not there") == 3  # both of ours now, and the upstream then
     assert "Absent: " in page
@@ -93,7 +94,7 @@ def test_a_module_that_nobody_has(client: Client, builder: User, tmp_path: Path)
 def test_addresses_of_storages_are_not_for_everybody(client: Client, tmp_path: Path) -> None:
     work()
     page = shown(client)
-    assert "Nobody has its symbols." in page
+    assert "No place has its symbols." in page
     assert "<bdi>Absent</bdi>" in page
     assert str(tmp_path) not in page
 
@@ -120,15 +121,15 @@ def test_a_symbol_file_that_cannot_be_read(client: Client, tmp_path: Path) -> No
 def test_a_file_of_ours_that_nobody_has_asked_for_yet(client: Client) -> None:
     wiring.own_files().put(symbol_file(XUL), [b"gzip"])
     page = shown(client)
-    assert "It is converted as soon as somebody asks for it." in page
+    assert "It is converted at the first request." in page
     assert "There, 4 B" in page
 
 
 @pytest.mark.parametrize(
     ("text", "verdict"),
     [
-        (None, "Nobody had its symbols, the last time."),
-        (sym(XUL), "Somebody had its symbols, the last time."),
+        (None, "No place had its symbols, the last time."),
+        (sym(XUL), "A place had its symbols, the last time."),
     ],
 )
 def test_what_is_remembered_of_the_last_time_only(
@@ -152,13 +153,13 @@ def test_look_again_and_the_answer_that_comes(
     work()
     wiring.board().forget(XUL)
     give(tmp_path, sym(XUL))
-    assert "Nobody has its symbols." in shown(client)
+    assert "No place has its symbols." in shown(client)
     for _ in range(2):
         reply = client.post(PAGE)
         assert (reply.status_code, reply["Location"]) == (302, PAGE)
     assert sent == [list(XUL)]
     page = shown(client)
-    assert "None has taken it up yet." in page
+    assert "None has started yet." in page
     assert f'hx-get="{PAGE}"' in page
     work()
     page = shown(client)
@@ -212,6 +213,68 @@ def test_who_uploaded_it(client: Client, builder: User) -> None:
     assert "example.com" not in nobody.partition("<main")[2]
     logged_in(client, "audit@example.com", "upload.view_all_uploads")
     assert "other@example.com" in shown(client)
+
+
+def test_explain_absence_that_a_place_contradicts_is_told(client: Client) -> None:
+    """The banner said "Nobody has its symbols." above a table in which they were."""
+    work()
+    wiring.own_files().put(symbol_file(XUL), [b"gzip"])
+    page = shown(client)
+    assert "Its symbol file is here, and its absence is still remembered." in page
+    assert "There, 4 B" in page
+    assert "No place has" not in page
+
+
+def test_explain_symbols_whose_file_is_gone_are_told(client: Client, tmp_path: Path) -> None:
+    give(tmp_path, sym(XUL))
+    work()
+    (tmp_path / "upstream" / str(symbol_file(XUL))).unlink()
+    wiring.journal().note(XUL, [Said(f"file://{tmp_path}/upstream", Absent("it is not there"), 0.1)])
+    page = shown(client)
+    assert "Its symbols are here." in page
+    assert "No place has its symbol file any more." in page
+
+
+GUID = XUL.debug_id[:32]
+OTHER = "C" * 32 + "1"
+
+
+@pytest.fixture
+def builds() -> None:
+    """Another age, two files of another build, and a build of tries, which stays apart."""
+    for number, (debug_id, of_try) in enumerate(
+        ((f"{GUID}1", False), (OTHER, False), (OTHER, False), ("D" * 33, True))
+    ):
+        key = f"v1/xul.pdb/{debug_id}/xul{number}.sym"
+        file_of(None, key=key, debug_id=debug_id, try_symbols=of_try)
+
+
+@pytest.mark.usefixtures("builds")
+def test_explain_wrong_age_names_the_right_one(client: Client) -> None:
+    page = shown(client)
+    assert f'<a href="/explain/xul.pdb/{GUID}1/">' in page
+    assert "Other builds of <bdi>xul.pdb</bdi> are here." in page
+    assert OTHER not in page
+
+
+@pytest.mark.usefixtures("builds")
+def test_explain_names_other_builds_to_uploaders(client: Client, builder: User) -> None:
+    page = shown(client)
+    assert page.count(f'<a href="/explain/xul.pdb/{OTHER}/">') == 1
+    assert "D" * 33 not in page
+
+
+@pytest.mark.usefixtures("builds")
+def test_explain_without_an_id_names_builds(client: Client, builder: User) -> None:
+    reply = client.get("/explain/", {"file": "xul.pdb"})
+    assert reply.status_code == 400
+    for debug_id in (f"{GUID}1", OTHER):
+        assert f'<a href="/explain/xul.pdb/{debug_id}/">' in reply.content.decode()
+
+
+@pytest.mark.usefixtures("builds")
+def test_explain_of_another_file_has_no_near_miss(client: Client, builder: User) -> None:
+    assert "Near misses" not in shown(client, f"/explain/nss.pdb/{XUL.debug_id}/")
 
 
 def test_how_often_it_was_asked_for(client: Client) -> None:
@@ -332,7 +395,8 @@ def test_without_storage(client: Client, monkeypatch: pytest.MonkeyPatch) -> Non
     page = shown(client)
     assert "<strong>storage</strong> does not answer" in page
     assert "Could not be asked" in page
-    assert "Nobody has its symbols." in page
+    assert "No place had its symbols, the last time." in page
+    assert "No place has its symbols." not in page
     assert "bucket.example" not in page
 
 
@@ -344,7 +408,7 @@ def test_without_the_database(client: Client) -> None:
         page = shown(client)
         reply = client.get("/missing/")
     assert "<strong>The database</strong> does not answer" in page
-    assert "Nobody has asked for it lately." in page
+    assert "There was no request for it lately." in page
     assert reply.status_code == 503
     assert "The database does not answer" in reply.content.decode()
 
@@ -353,7 +417,7 @@ def test_a_worker_that_answered_without_a_store(client: Client, monkeypatch: pyt
     monkeypatch.setattr(wiring.explainer(), "_store", StoreIsAway())
     work()
     assert wiring.board().look([XUL]) != [Ready()]
-    assert "Nobody has its symbols." in shown(client)
+    assert "No place has its symbols." in shown(client)
 
 
 def test_no_more_often_than_the_api(client: Client, runtime_options: Override) -> None:
