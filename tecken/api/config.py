@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Field, Query, Router, Schema, Status
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, JsonValue
 
 from tecken.api.description import may_answer
 from tecken.api.door import Permitted, grant_of
@@ -28,7 +28,7 @@ from tecken.runtimeconfig.snapshot import Snapshot, snapshot
 
 CHANGE, VIEW = "runtimeconfig.change_option", "runtimeconfig.view_option"
 SORTS = ("id",)
-SOURCES = ["cli", "api", "page", "redis", "file", "rollback", "import"]
+SOURCES: list[JsonValue] = ["cli", "api", "page", "redis", "file", "rollback", "import"]
 
 Reason = Annotated[str, Field(max_length=service.LONGEST_REASON, description="for the history")]
 

@@ -15,7 +15,7 @@ SHOWN = 5
 
 
 class NearMisses(NamedTuple):
-    """`ages` have the same GUID, `builds` another one; `has_builds` is true also where they are not listed."""
+    """`ages` have the same GUID, `builds` another one; `has_builds` tells of unlisted ones, too."""
 
     ages: list[ModuleKey]
     builds: list[ModuleKey]

@@ -70,7 +70,7 @@ def test_operation_keeps_to_its_description(
         suppress_health_check=list(HealthCheck),
     )
     @given(case=SCHEMA[path][method].as_strategy(generation_mode=mode))
-    def check(case: schemathesis.Case) -> None:
+    def check(case: schemathesis.Case[Any]) -> None:
         key = key_of(user)  # a new one, for an operation may delete or change the token
         try:
             case.call_and_validate(headers={"Auth-Token": key}, excluded_checks=[positive_data_acceptance])
