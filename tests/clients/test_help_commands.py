@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -67,6 +68,10 @@ def test_commands_of_a_help_page_succeed(page: str, block: str, site: str, tmp_p
         check=False,
     )
     assert done.returncode == 0, done.stderr + done.stdout
+    if page == "symbolicate":
+        text = (BASE_DIR / "docs" / "help" / "symbolicate.md").read_text()
+        [answer] = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+        assert json.loads(done.stdout) == json.loads(answer)
     if page == "stackwalk":
         [file] = (tmp_path / "symbols").rglob("*.sym")
         assert file.read_bytes() == (SAMPLES / file.relative_to(tmp_path / "symbols")).read_bytes()
