@@ -59,20 +59,21 @@ def form(request: HttpRequest) -> HttpResponse:
     return _form(request, given)
 
 
+def _form(
+    request: HttpRequest, given: dict[str, str], status: HTTPStatus = HTTPStatus.OK, problem: str = ""
+) -> HttpResponse:
+    near = _builds(request, given) if problem and given["file"] else None
+    context = {**PLACE, "given": given, "problem": problem, "near": near, "name": given["file"]}
+    return render(request, "explain/form.html", context, status=status)
+
+
 def _builds(request: HttpRequest, given: dict[str, str]) -> NearMisses | None:
-    """Those of a debug file whose id is wrong, or was left out."""
+    """Find those of a debug file whose id is wrong, or was left out. Raises OverLimit."""
+    spend(request, "api", Cost())
     try:
         return _near(file_name(given["file"]), "", request.user)
     except BadModule:
         return None
-
-
-def _form(
-    request: HttpRequest, given: dict[str, str], status: HTTPStatus = HTTPStatus.OK, problem: str = ""
-) -> HttpResponse:
-    near = _builds(request, given) if problem else None
-    context = {**PLACE, "given": given, "problem": problem, "near": near, "name": given["file"]}
-    return render(request, "explain/form.html", context, status=status)
 
 
 def _by_debug(file: str, some_id: str) -> ModuleKey:
