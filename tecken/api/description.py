@@ -1,15 +1,18 @@
-"""The OpenAPI document of the API: django-ninja's, with the errors of each operation.
+"""The OpenAPI document: django-ninja's, with symbolication and with the errors of each operation.
 
 https://spec.openapis.org/oas/v3.1.0
 """
 
 from __future__ import annotations
 
+from copy import deepcopy
 from http import HTTPStatus
 from typing import Any
 
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
+
+from tecken.api import symbolication
 
 Json = dict[str, Any]
 
@@ -56,10 +59,11 @@ class DescribedAPI(NinjaAPI):
         self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
     ) -> OpenAPISchema:
         document = super().get_openapi_schema(path_prefix=path_prefix, path_params=path_params)
+        document["paths"] = {**deepcopy(symbolication.PATHS), **document["paths"]}
         for path, methods in document["paths"].items():
             for operation in methods.values():
                 _complete(path, operation)
-        document["components"]["schemas"] |= {"Error": ERROR, "NotFound": NOT_FOUND}
+        document["components"]["schemas"] |= {**symbolication.SCHEMAS, "Error": ERROR, "NotFound": NOT_FOUND}
         document["components"]["responses"] = {_name(status): _response(status) for status in ERRORS}
         return document
 
