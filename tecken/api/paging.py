@@ -37,8 +37,8 @@ class Paging(Schema):
 
 
 def sort_field(columns: Collection[str]) -> Any:
-    """Return the field `sort` of a list that has these columns to sort by."""
-    return Field(None, description="a column of the list", json_schema_extra={"enum": list(columns)})
+    """Return the field `sort` of a list that has these columns to sort by; empty is as good as absent."""
+    return Field(None, description="a column of the list", json_schema_extra={"enum": [*columns, ""]})
 
 
 class Paged(Schema):
