@@ -167,4 +167,6 @@ def _uploaded(module: ModuleKey, user: Person) -> list[FileUpload]:
 def _asked_for(module: ModuleKey) -> dict[str, object]:
     """How often in vain, and when last."""
     rows = MissingSymbol.objects.filter(debug_id=module.debug_id, debug_file=module.debug_file)
-    return rows.aggregate(count=Sum("count"), last_seen=Max("last_seen"))
+    return rows.aggregate(
+        count=Sum("count"), symbolications=Sum("symbolications"), last_seen=Max("last_seen")
+    )

@@ -284,9 +284,10 @@ def test_how_often_it_was_asked_for(client: Client) -> None:
             debug_file=XUL.debug_file,
             debug_id=XUL.debug_id,
             count=number * 1000,
+            symbolications=number * 100,
             last_seen="2026-01-31T12:00:00Z",
         )
-    assert "3,000 times by downloads" in shown(client)
+    assert "3,000 requests, 300 of them for stacks, last" in shown(client)
 
 
 def test_few_queries(
