@@ -18,7 +18,7 @@ from tecken.redisclient import sentinels
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 MIB = 1024 * 1024
-USER, HOST = r"([^@/#?]*@)?", r"[^@:/#?,\s[\]]+"
+USER, HOST = r"([^@/#?\s'\"<>]*@)?", r"[^@:/#?,\s[\]]+"
 REDIS_URL_SHAPE = re.compile(rf"rediss?://{USER}({HOST}|\[[0-9a-fA-F:.]+\])(:\d{{1,5}})?(/\d*)?")
 CLUSTER = re.compile("rediss?-cluster:")
 CLUSTER_URL_SHAPE = re.compile(rf"rediss?-cluster://{USER}{HOST}(:\d{{1,5}})?(,{HOST}(:\d{{1,5}})?)*/?0?")

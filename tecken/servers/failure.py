@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from redis import exceptions
 from redis.sentinel import MasterNotFoundError
 
+from tecken.redaction import redact_url
 from tecken.servers.judge import Problem
 
 KNOWN: tuple[tuple[type[BaseException], str, str, bool], ...] = (
@@ -30,12 +30,11 @@ KNOWN: tuple[tuple[type[BaseException], str, str, bool], ...] = (
 
 
 def masked(url: str) -> str:
-    """`redis://ted:***@host:6379`; a query, which may have the sentinels' password, is left out."""
-    split = urlsplit(url)
-    account, at, hosts = split.netloc.rpartition("@")
-    user = f"{account.partition(':')[0]}:***@" if at else ""
-    path = split.path.rpartition("/")[0] if split.scheme.startswith("sentinel") else ""
-    return f"{split.scheme}://{user}{hosts}{path}".replace("%2C", ",")
+    """Return `redis://ted:***@host:6379`, without the number of the database."""
+    scheme, _, place = redact_url(url).partition("?")[0].partition("://")
+    hosts, slash, path = place.partition("/")
+    master = slash + path.partition("/")[0] if scheme.startswith("sentinel") else ""
+    return f"{scheme}://{hosts}{master}".replace("%2C", ",")
 
 
 def address(url: str) -> str:

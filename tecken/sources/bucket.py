@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,9 +17,9 @@ from obstore.exceptions import BaseError, PermissionDeniedError
 from obstore.store import HTTPStore, LocalStore, MemoryStore, ObjectStore, from_url
 
 from tecken.errors import Absent, CouldNotAsk, MalformedPageFile, Refused, Throttled, TooMuch
+from tecken.redaction import redact_text, without_account
 from tecken.sources.nameless import give_name, nameless, sweep
 from tecken.sources.patience import Patience
-from tecken.sources.shown import shown
 from tecken.sources.statuses import TOO_MANY_REQUESTS, is_refusal
 
 if TYPE_CHECKING:
@@ -214,10 +213,10 @@ class Bucket:
         return not self._create and not self._directory.is_dir()
 
     def _no_answer(self, error: Exception) -> NoReturn:
-        told = re.sub(r"\?\S+=\S*", "", str(error).partition("\n")[0])  # a signed query is a secret
+        text = redact_text(str(error).partition("\n")[0])  # a signed query is a secret
         status = STATUS.search(str(error))
         is_throttled = status is not None and int(status[1]) == TOO_MANY_REQUESTS
-        raise (Throttled if is_throttled else CouldNotAsk)(f"{self.name}: {told}") from error
+        raise (Throttled if is_throttled else CouldNotAsk)(f"{self.name}: {text}") from error
 
     def _refuse_past_end(self, key: str, end: int) -> None:
         with self._errors_of(key):
@@ -259,7 +258,7 @@ def bucket_for(url: str, patience: Callable[[], Patience] = Patience, *, create:
     bucket is an upstream's: a missing directory is CouldNotAsk, and any refusal of a file is Refused. Raises
     ValueError, without credentials in its text.
     """
-    name = shown(url)
+    name = without_account(url)
     try:
         parts = urlsplit(url)
     except ValueError:

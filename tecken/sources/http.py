@@ -19,9 +19,9 @@ import stamina
 
 from tecken.breaker import Breaker
 from tecken.errors import Absent, CouldNotAsk, Refused, TeckenError, Throttled, TooMuch
+from tecken.redaction import without_account
 from tecken.sources.deadline import DeadlineBackend
 from tecken.sources.patience import Patience
-from tecken.sources.shown import shown
 from tecken.sources.statuses import TOO_MANY_REQUESTS, is_refusal
 from tecken.symbols.ids import ModuleKey, symbol_file_name
 
@@ -217,7 +217,7 @@ def retry_after(header: str | None) -> float | None:
 
 
 def _base_url(text: str) -> httpx.URL:
-    expected = f"{shown(text)}: expected http(s)://host/prefix/ without a query"
+    expected = f"{without_account(text)}: expected http(s)://host/prefix/ without a query"
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL:

@@ -11,8 +11,8 @@ from pytest_django import Settings
 
 from tecken import wiring
 from tecken.download import parts
+from tecken.redaction import without_account
 from tecken.sources.http import HttpSymbols
-from tecken.sources.shown import shown
 from tests.download.conftest import PATH, TEXT, XUL, Put
 from tests.support.http_upstream import HttpUpstream, Reply
 
@@ -40,7 +40,7 @@ def web(storage: Path, upstream: HttpUpstream, settings: Settings) -> Iterator[H
 def forget() -> None:
     """Also closes the connections."""
     for url in site_settings.SYMBOL_SOURCES:
-        source = parts.upstreams().named(shown(url)).source.source
+        source = parts.upstreams().named(without_account(url)).source.source
         if isinstance(source, HttpSymbols):
             source.close()
     wiring.forget()

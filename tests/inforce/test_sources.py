@@ -18,10 +18,10 @@ from tecken.download import parts
 from tecken.errors import Absent, CouldNotAsk, SwitchedOff
 from tecken.modules import keys as cache_keys
 from tecken.modules.misses import COUNTS
+from tecken.redaction import without_account
 from tecken.runtimeconfig.current import overridden
 from tecken.sources.http import HttpSymbols
 from tecken.sources.port import symbol_file
-from tecken.sources.shown import shown
 from tecken.sources.switch import Switched
 from tecken.store import keys as store_keys
 from tecken.store.port import Missing
@@ -52,7 +52,7 @@ def web(
 
 def close() -> None:
     """The connections."""
-    upstreams = [parts.upstreams().named(shown(url)).source for url in site_settings.SYMBOL_SOURCES]
+    upstreams = [parts.upstreams().named(without_account(url)).source for url in site_settings.SYMBOL_SOURCES]
     for switched in (*upstreams, *wiring.source().sources):
         if isinstance(switched, Switched) and isinstance(switched.source, HttpSymbols):
             switched.source.close()

@@ -7,6 +7,7 @@ from django.conf import LazySettings
 
 from tecken.logs import masking
 from tecken.logs.masking import masked, masked_deeply
+from tecken.redaction import MASK
 
 TOKEN = "0123abcd" + "f" * 56
 LEAKS = [
@@ -34,7 +35,7 @@ LEAKS = [
 @pytest.mark.parametrize("text", LEAKS)
 def test_secrets_are_known_by_their_shape(text: str) -> None:
     assert "hunter2" not in masked(text)
-    assert masking.MASK in masked(text)
+    assert MASK in masked(text)
 
 
 def test_of_a_token_only_its_hint_is_left() -> None:
@@ -68,6 +69,16 @@ def test_those_of_the_settings_are_known_whatever_is_around_them(settings: LazyS
         masking._known.cache_clear()
 
 
+def test_a_name_without_a_password_and_a_query_of_a_setting_are_secrets(settings: LazySettings) -> None:
+    settings.REDIS_URL = "redis://hunter2hunter2@h"
+    settings.STORAGE_URL = "s3://bucket?secret_access_key=hunter3hunter3"
+    masking._known.cache_clear()
+    try:
+        assert masked("[hunter2hunter2] [hunter3hunter3]") == "[***] [***]"
+    finally:
+        masking._known.cache_clear()
+
+
 def test_a_word_is_no_secret(settings: LazySettings) -> None:
     settings.DATABASE_URL = "postgres://tecken:tecken@db/tecken"
     masking._known.cache_clear()
@@ -79,4 +90,4 @@ def test_a_word_is_no_secret(settings: LazySettings) -> None:
 
 def test_inside_of_values_too() -> None:
     value = {"a": ["redis://:hunter2@h", 7, {"b": ("Cookie: hunter2",)}]}
-    assert masked_deeply(value) == {"a": ["redis://***@h", 7, {"b": ["Cookie: ***"]}]}
+    assert masked_deeply(value) == {"a": ["redis://:***@h", 7, {"b": ["Cookie: ***"]}]}

@@ -18,7 +18,7 @@ URL = "redis://ted:s3cret@host:6379/0"
         ("redis://host:6379", "redis://host:6379"),
         ("redis://:s3cret@host:6379/0", "redis://:***@host:6379"),
         ("rediss://ted:s3cret@host/1", "rediss://ted:***@host"),
-        ("redis://ted@host", "redis://ted:***@host"),
+        ("redis://s3cret@host", "redis://***@host"),
         (
             "sentinels://ted:s3cret@h:1%2Ci:2/main/0?sentinel_password=s3cret",
             "sentinels://ted:***@h:1,i:2/main",

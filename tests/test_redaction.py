@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+from environs import ValidationError
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from tecken.logs.masking import masked
+from tecken.redaction import redact_text, redact_url, without_account
+from tecken.servers.failure import address
+from tecken.servers.failure import masked as masked_redis
+from tecken.settings import store_url
+
+SECRETS = st.text("s3cR€t:@/?#%&=+,;~._- ", min_size=4, max_size=20).map(lambda text: f"hunter2{text}hunter2")
+RAW = st.text("s3cRt%&=+,;~._-", max_size=20).map(lambda text: f"hunter2{text}hunter2")
+ENCODED = SECRETS.map(lambda text: quote(text, safe=""))
+REDIS = ("redis", "rediss", "sentinel", "sentinels", "redis-cluster", "rediss-cluster")
+SCHEMES = st.sampled_from((*REDIS, "postgres", "mysql", "s3", "gs", "az", "https", "http", "file"))
+PLACES = st.sampled_from(
+    ("h", "h:6379", "a:1,b:2", "a:1%2Cb:2", "[::1]:6379", "bucket/prefix", "h/main/0", "h:1/7")
+)
+NAMES = st.sampled_from(("password", "sentinel_password", "secret_access_key", "sig", "token"))
+
+
+@st.composite
+def urls(draw: st.DrawFn) -> str:
+    secret = draw(RAW | ENCODED)
+    account = draw(st.sampled_from(["", "{}@", ":{}@", "ted:{}@", "ted%40corp:{}@"]))
+    query = draw(st.sampled_from(["", "?{name}={}", "?x=1&{name}={}&y=2", "?{name}={}@x", "#{}"]))
+    assume(account or query)
+    place = draw(PLACES)
+    name = draw(NAMES)
+    return f"{draw(SCHEMES)}://{account}{place}{query}".replace("{name}", name).replace("{}", secret)
+
+
+@given(urls())
+def test_no_secret_of_a_url_survives(url: str) -> None:
+    texts = redact_text(f"cannot reach {url}: refused"), masked(f"{url} does not answer")
+    for shown in (redact_url(url), masked_redis(url), *texts):
+        assert "hunter2" not in shown
+    assert "hunter2" not in without_account(url)
+    assert "hunter2" not in address(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "redacted", "bare"),
+    [
+        ("redis://secret@host", "redis://***@host", "redis://host"),
+        ("redis://:secret@host:1/0", "redis://:***@host:1/0", "redis://host:1/0"),
+        ("redis://ted:sec@ret@host", "redis://ted:***@host", "redis://host"),
+        ("redis://ted:sec?ret@host", "redis://***", "redis://***"),
+        ("https://secret@sentry.example/1", "https://***@sentry.example/1", "https://sentry.example/1"),
+        ("s3://bucket/a?secret=b", "s3://bucket/a?***", "s3://bucket/a"),
+        ("https://host/?to=a@secret", "https://***", "https://***"),
+        ("secret@host", "***@host", "host"),
+        ("file:///var/storage", "file:///var/storage", "file:///var/storage"),
+        ("", "", ""),
+    ],
+)
+def test_redact_url_keeps_what_is_no_secret(url: str, redacted: str, bare: str) -> None:
+    assert (redact_url(url), without_account(url)) == (redacted, bare)
+
+
+@pytest.mark.parametrize("character", [" ", "'", '"', "<", ">", "\n"])
+def test_a_redis_url_that_a_log_line_would_cut_is_malformed(character: str) -> None:
+    with pytest.raises(ValidationError, match="%-encoded"):
+        store_url(f"redis://:a{character}b@host")
