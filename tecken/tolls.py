@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from tecken import inforce, wiring
 from tecken.errors import CouldNotAsk, OverLimit
 from tecken.http import Reply, answers_errors
+from tecken.limits.decision import Decision, verdict
 from tecken.limits.headers import policies, states
 from tecken.limits.port import Caller, Cost, Limit, Scope, Verdict
 from tecken.metrics import LIMIT_DECISIONS
@@ -73,10 +74,29 @@ def upload_cost(request: HttpRequest) -> Cost:
 
 
 def spend(request: HttpRequest, scope: Scope, cost: Cost) -> None:
-    """Raises OverLimit, TooMuch, CouldNotAsk, as a Limiter does."""
+    """Charge the caller. Raises OverLimit, TooMuch, CouldNotAsk, as a Limiter does.
+
+    What is charged after the request itself costs no decision when no limit counts it.
+    """
     limits, caller = inforce.limits(scope), caller_of(request)
+    if not cost.requests and not any(cost.of(limit.unit) for limit in limits):
+        limits = ()
     verdict = _decided(request, caller, cost, limits) if limits else Verdict()
     request.__dict__.setdefault("bills", []).append(Bill(scope, caller, cost, limits, verdict))
+
+
+def charge_request(request: HttpRequest) -> None:
+    """Charge a symbolication request before its body is read. Raises OverLimit, CouldNotAsk.
+
+    Its frames are not known yet, so a caller who has none left is refused here, and the text of one is not
+    parsed.
+    """
+    spend(request, "symbolicate", Cost())
+    standings = getattr(request, "standings", ())
+    refusing = tuple(standing.limit.unit == "frames" and not standing.remaining for standing in standings)
+    if any(refusing):
+        LIMIT_DECISIONS.labels("symbolicate", "refused").inc()
+        verdict(Decision(allowed=False, at=0, standings=standings, refusing=refusing))
 
 
 def _decided(request: HttpRequest, caller: Caller, cost: Cost, limits: tuple[Limit, ...]) -> Verdict:

@@ -17,7 +17,7 @@ from tecken.symbolicate.answer import V4, V5, Version
 from tecken.symbolicate.frames import FrameCache
 from tecken.symbolicate.schema import Job, Limits, v4_job, v5_jobs
 from tecken.symbolicate.service import Parts, symbolicate
-from tecken.tolls import caller_of, limited, spend
+from tecken.tolls import caller_of, charge_request, limited, spend
 
 YES = ("1", "true", "yes")
 
@@ -69,11 +69,23 @@ def counted(version: str) -> Callable[[View], View]:
     return guard
 
 
+def charged(view: View) -> View:
+    """Charge the request before its body is read, and see _reply for its frames."""
+
+    @wraps(view)
+    def inner(request: HttpRequest) -> HttpResponse:
+        charge_request(request)
+        return view(request)
+
+    return inner
+
+
 @csrf_exempt
 @counted(V5.name)
 @cors("POST, OPTIONS")
-@limited("symbolicate", cost=None)
 @post_only
+@limited("symbolicate", cost=None)
+@charged
 @body(max_body)
 def v5(request: HttpRequest, content: bytes) -> HttpResponse:
     return _reply(request, V5(), v5_jobs(content, limits()))
@@ -82,8 +94,9 @@ def v5(request: HttpRequest, content: bytes) -> HttpResponse:
 @csrf_exempt
 @counted(V4.name)
 @cors("POST, OPTIONS")
-@limited("symbolicate", cost=None)
 @post_only
+@limited("symbolicate", cost=None)
+@charged
 @body(max_body)
 def v4(request: HttpRequest, content: bytes) -> HttpResponse:
     return _reply(request, V4(), [v4_job(content, limits())])
@@ -104,9 +117,9 @@ def root(request: HttpRequest) -> HttpResponse:
 
 
 def _reply(request: HttpRequest, version: Version, jobs: Sequence[Job]) -> HttpResponse:
-    """Once it is known how many frames there are."""
+    """Charge the frames, then look them up."""
     frames = sum(len(stack) for job in jobs for stack in job.stacks)
-    spend(request, "symbolicate", Cost(frames=frames))
+    spend(request, "symbolicate", Cost(requests=0, frames=frames))
     wiring.usage().count_version(version.name)
     debug = request.headers.get("Debug", "").strip().lower() in YES
     return json_reply(symbolicate(parts(request), version, jobs, debug=debug, log=options().full_tracing))

@@ -88,9 +88,32 @@ def test_one_more_is_a_429(runtime_options: Override) -> None:
     assert reply["Access-Control-Allow-Origin"] == "*"
 
 
+def test_a_malformed_body_costs_a_request(runtime_options: Override) -> None:
+    runtime_options(limit_symbolicate=("2 requests/hour per address",))
+    assert [post(b"{").status_code for _ in range(3)] == [400, 400, 429]
+
+
+def test_a_caller_without_frames_left_is_refused_before_the_body_is_read(runtime_options: Override) -> None:
+    runtime_options(limit_symbolicate=("4 frames/hour per address", "9 requests/hour per address"))
+    assert [post().status_code for _ in range(2)] == [200, 200]
+    reply = post(b"{")
+    assert reply.status_code == 429
+    assert orjson.loads(reply.content) == {
+        "error": "More than 4 frames/hour per address",
+        "violated-policies": ["frames-hour-address"],
+    }
+    assert '"requests-hour-address";r=6' in reply["RateLimit"]
+
+
+def test_another_method_costs_nothing(runtime_options: Override) -> None:
+    runtime_options(limit_symbolicate=("1 requests/hour per address",))
+    assert Client().get("/symbolicate/v5").status_code == 405
+    assert post().status_code == 200
+
+
 def test_frames_are_counted_once_they_are_known(runtime_options: Override) -> None:
     runtime_options(limit_symbolicate=("5 frames/hour per address",))
-    assert post(b"{").status_code == 400  # costs nothing
+    assert post(b"{").status_code == 400  # costs no frames
     assert [post().status_code for _ in range(3)] == [200, 200, 429]
     many = orjson.dumps({"memoryMap": [], "stacks": [[[-1, 1]] * 6]})
     reply = post(many)
