@@ -21,7 +21,7 @@ Filter = Callable[[str, str], Q]
 """(field, text) -> Q. Raises BadInput, whose text says what was expected."""
 
 LOOKUPS = {">=": "gte", ">": "gt", "<=": "lte", "<": "lt", "=": "exact", "": "exact"}
-OPERATOR = re.compile(r"\s*(>=|<=|>|<|=|)\s*(.*?)\s*", re.DOTALL)
+OPERATOR = re.compile(r">=|<=|>|<|=|")
 SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([kmgt]?)b?", re.IGNORECASE | re.ASCII)
 NUMBER = re.compile(r"\d{1,15}", re.ASCII)
 POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
@@ -86,9 +86,11 @@ def _compared(field: str, text: str, value: Callable[[str, str], int]) -> Q:
 
 
 def _parts(text: str) -> tuple[str, str]:
-    match = OPERATOR.fullmatch(text)
+    """Return the operator and what is compared with it."""
+    text = text.strip()
+    match = OPERATOR.match(text)
     assert match is not None, "it matches everything"
-    return match[1], match[2]
+    return match[0], text[match.end() :].lstrip()
 
 
 def _bytes(field: str, text: str) -> int:

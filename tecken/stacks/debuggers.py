@@ -8,46 +8,45 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
-from tecken.stacks.paste import Frame, Module, Modules, Paste, Span, Thread, before
+from tecken.stacks.paste import Frame, Module, Modules, Paste, Span, Threads, before
 from tecken.stacks.reports import apple_id
 
-GDB_FRAME = re.compile(r"^#(\d+)\s+(?:(0x[0-9a-f]+) in )?(.*)$")
-GDB_THREAD = re.compile(r"^Thread (\d+)\b.*:\s*$")
-GDB_LIBRARY = re.compile(r"^0x[0-9a-f]+\s+0x[0-9a-f]+\s+(?:Yes|No)\b", re.MULTILINE)
-ELF_MODULE = re.compile(
-    r"^(0x[0-9a-f]+)\+(0x[0-9a-f]+) ([0-9a-f]{32,})@0x[0-9a-f]+ (\S+) \S+ (\S+)", re.MULTILINE
-)
+# Each is matched against one line. Numbers have as many digits as they can need: int() refuses thousands.
+GDB_FRAME = re.compile(r"#(\d{1,9})\s+(?:(0x[0-9a-f]{1,16}) in )?(.*)")
+GDB_THREAD = re.compile(r"Thread (\d+)\b.*:")
+ELF_MODULE = re.compile(r"(0x[0-9a-f]{1,16})\+(0x[0-9a-f]{1,16}) ([0-9a-f]{32,})@0x[0-9a-f]+ (\S+) \S+ (\S+)")
 NO_BUILD_IDS = (
     "gdb tells no build ids. Paste what `eu-unstrip -n --pid PID` or `eu-unstrip -n --core FILE` prints, too."
 )
 
-MAC_IMAGE = re.compile(
-    r"^\s*(0x[0-9a-f]+) -\s+(0x[0-9a-f]+)\s+\S.*<([0-9A-Fa-f-]{32,36})>\s+(\S.*)$", re.MULTILINE
-)
-MAC_THREAD = re.compile(r"^(Thread \d+)( Crashed)?:[: ]*(.*)$")
-MAC_FRAME = re.compile(r"^(\d+)\s+(\S.*?)\s+(0x[0-9a-f]{8,})\s+(.*)$")
-MAC_REASON = re.compile(r"^Exception Type:\s+(.*)$", re.MULTILINE)
+MAC_IMAGE = re.compile(r"\s*(0x[0-9a-f]{1,16}) - +(0x[0-9a-f]{1,16})\s+\S.*<([0-9A-Fa-f-]{32,36})>\s+(\S.*)")
+MAC_THREAD = re.compile(r"(Thread \d+)( Crashed)?:[: ]*+(.*)")
+# The name of an image may have spaces; it ends before the first word that is an address.
+ADDRESS = r"0x[0-9a-f]{8,16}"
+MAC_FRAME = re.compile(rf"(\d{{1,9}})\s++(\S++(?:\s++(?!{ADDRESS}\s)\S++)*+)\s++({ADDRESS})\s++(.*)")
+MAC_REASON = re.compile(r"^Exception Type:[ \t]+(.*)$", re.MULTILINE)
 NO_NAME = re.compile(r"0x[0-9a-f]+ \+ ")
 
 
 def gdb(text: str) -> Paste | None:
-    lines = text.splitlines()
-    if not any(found[2] for found in map(GDB_FRAME.match, lines) if found):
+    if "#" not in text:
         return None
-    modules = Modules(_elf_spans(text))
-    threads = [Thread("Backtrace", ())]
+    lines = [line.rstrip() for line in text.splitlines()]
+    if not any(found[2] for found in map(GDB_FRAME.fullmatch, lines) if found):
+        return None
+    modules, threads = Modules(_elf_spans(lines)), Threads()
+    threads.start("Backtrace")
     for line in lines:
-        if title := GDB_THREAD.match(line):
-            threads.append(Thread(f"Thread {title[1]}", ()))
-        elif found := GDB_FRAME.match(line):
-            frame = _gdb_frame(modules, found)
-            threads[-1] = threads[-1]._replace(frames=(*threads[-1].frames, frame))
+        if title := GDB_THREAD.fullmatch(line):
+            threads.start(f"Thread {title[1]}")
+        elif found := GDB_FRAME.fullmatch(line):
+            threads.add(_gdb_frame(modules, found))
     kind = "gdb backtrace and list of modules" if modules.spans else "gdb backtrace"
     remarks = () if modules.spans else (NO_BUILD_IDS,)
-    return Paste(kind, modules(), tuple(thread for thread in threads if thread.frames), "", remarks)
+    return Paste(kind, modules(), threads.with_frames(), "", remarks)
 
 
 def _gdb_frame(modules: Modules, found: re.Match[str]) -> Frame:
@@ -57,8 +56,9 @@ def _gdb_frame(modules: Modules, found: re.Match[str]) -> Frame:
     return modules.frame(int(address, 16), given, before(int(number))) if address else Frame(None, 0, given)
 
 
-def _elf_spans(text: str) -> Iterator[Span]:
-    for start, length, build_id, file, name in ELF_MODULE.findall(text):
+def _elf_spans(lines: Iterable[str]) -> Iterator[Span]:
+    for found in filter(None, map(ELF_MODULE.match, lines)):
+        start, length, build_id, file, name = found.groups()
         first = int(start, 16)
         path = name if file in (".", "-") else file
         yield Span(first, first + int(length, 16), Module(PurePosixPath(path).name, elf_id(build_id)))
@@ -70,20 +70,21 @@ def elf_id(build_id: str) -> str:
 
 
 def mac(text: str) -> Paste | None:
-    spans = list(_mac_spans(text))
+    if " - " not in text:
+        return None
+    lines = [line.rstrip() for line in text.splitlines()]
+    spans = list(_mac_spans(lines))
     if not spans:
         return None
-    modules = Modules(spans)
-    threads: list[Thread] = []
-    for line in text.splitlines():
-        if title := MAC_THREAD.match(line):
-            threads.append(Thread(f"{title[1]} {title[3]}".strip(), (), bool(title[2])))
-        elif threads and (found := MAC_FRAME.match(line)):
-            frame = _mac_frame(modules, found)
-            threads[-1] = threads[-1]._replace(frames=(*threads[-1].frames, frame))
+    modules, threads = Modules(spans), Threads()
+    for line in lines:
+        if title := MAC_THREAD.fullmatch(line):
+            threads.start(f"{title[1]} {title[3]}".strip(), bool(title[2]))
+        elif threads and (found := MAC_FRAME.fullmatch(line)):
+            threads.add(_mac_frame(modules, found))
     reason = MAC_REASON.search(text)
-    told = tuple(thread for thread in threads if thread.frames)
-    return Paste("Apple crash report", modules(), told, reason[1] if reason else "")
+    named = threads.with_frames()
+    return Paste("Apple crash report", modules(), named, reason[1].rstrip() if reason else "")
 
 
 def _mac_frame(modules: Modules, found: re.Match[str]) -> Frame:
@@ -92,8 +93,9 @@ def _mac_frame(modules: Modules, found: re.Match[str]) -> Frame:
     return modules.frame(int(address, 16), given, before(int(number)))
 
 
-def _mac_spans(text: str) -> Iterator[Span]:
-    """The last address of an image is its own."""
-    for start, last, identity, path in MAC_IMAGE.findall(text):
+def _mac_spans(lines: Iterable[str]) -> Iterator[Span]:
+    """Yield the images; the last address that the text gives is still the image's own."""
+    for found in filter(None, map(MAC_IMAGE.fullmatch, lines)):
+        start, last, identity, path = found.groups()
         module = Module(PurePosixPath(path).name, apple_id(identity))
         yield Span(int(start, 16), int(last, 16) + 1, module)

@@ -13,10 +13,10 @@ from tecken.stacks.paste import Frame, Module, Modules, Paste, Thread
 
 NAME, BETWEEN = r"([^\s|/,+]+)", r"[\s|/,]+"
 ID = r"\{?([0-9A-Fa-f]{8}-?(?:[0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}\}?-?[0-9A-Fa-f]{0,8}|[0-9A-Fa-f]{9,40})"
-OFFSET = r"[\s|,]*[+|\s,:]\s*(0[xX][0-9A-Fa-f]+)"
-NUMBER = r"\s*(?:#?\d+[:.)]?\s+)?"
-WHOLE = re.compile(rf"{NUMBER}{NAME}{BETWEEN}{ID}{OFFSET}\s*")
-NAMED = re.compile(rf"{NUMBER}{NAME}\s*\+\s*(0[xX][0-9A-Fa-f]+)\s*")
+OFFSET = r"(0[xX][0-9A-Fa-f]{1,16})"
+NUMBER = r"\s*(?:#?\d{1,9}[:.)]?\s+)?"
+WHOLE = re.compile(rf"{NUMBER}{NAME}{BETWEEN}{ID}[\s|,+:]+{OFFSET}\s*")
+NAMED = re.compile(rf"{NUMBER}{NAME}\s*\+\s*{OFFSET}\s*")
 DECLARED = re.compile(rf"\s*{NAME}{BETWEEN}{ID}\s*")
 
 

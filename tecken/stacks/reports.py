@@ -69,7 +69,8 @@ def _request(document: Json) -> Paste | None:
     for job in jobs:
         spelt = [_spelt(entry) for entry in _list(job, "memoryMap")]
         for stack in _list(job, "stacks"):
-            frames = tuple(_requested(modules, spelt, pair) for pair in stack if isinstance(stack, list))
+            pairs = stack if isinstance(stack, list) else ()
+            frames = tuple(_requested(modules, spelt, pair) for pair in pairs)
             threads.append(Thread(f"Stack {len(threads) + 1}", frames))
     return Paste("symbolication request", modules(), tuple(threads))
 
@@ -81,7 +82,7 @@ def _spelt(entry: Any) -> Module:
 
 def _requested(modules: Modules, spelt: list[Module], pair: Any) -> Frame:
     index, offset = pair if isinstance(pair, list) and len(pair) == 2 else (-1, 0)
-    at = offset if isinstance(offset, int) else 0
+    at = _number({"offset": offset}, "offset") or 0
     if isinstance(index, int) and 0 <= index < len(spelt):
         return Frame(modules.number(spelt[index]), at)
     return Frame(None, at)
@@ -191,7 +192,7 @@ def apple_id(uuid: str) -> str:
 
 
 def _apple_frame(modules: Modules, images: list[Module], at: int, frame: Json) -> Frame:
-    index, offset = frame.get("imageIndex"), frame.get("imageOffset")
-    if not isinstance(index, int) or not isinstance(offset, int) or not 0 <= index < len(images):
-        return Frame(None, offset if isinstance(offset, int) else 0, _text(frame, "symbol"))
+    index, offset = frame.get("imageIndex"), _number(frame, "imageOffset")
+    if not isinstance(index, int) or offset is None or not 0 <= index < len(images):
+        return Frame(None, offset or 0, _text(frame, "symbol"))
     return Frame(modules.number(images[index]), max(0, offset - before(at)), _text(frame, "symbol"))

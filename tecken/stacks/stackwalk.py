@@ -8,18 +8,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tecken.stacks.paste import Frame, Module, Modules, Paste, Thread, before, whole
+from tecken.stacks.paste import Frame, Module, Modules, Paste, Thread, Threads, before, whole
 
 MODULE_LINE = re.compile(r"^Module\|", re.MULTILINE)
-FRAME_LINE = re.compile(r"^(\d+)\|(\d+)\|([^|\n]*)\|([^|\n]*)\|([^|\n]*)\|(\d*)\|(0x[0-9a-fA-F]+)\s*$", re.M)
+FRAME_LINE = re.compile(
+    r"^(\d{1,9})\|(\d{1,9})\|([^|\n]*)\|([^|\n]*)\|([^|\n]*)\|(\d*)\|(0x[0-9a-fA-F]{1,16})[ \t\r]*$",
+    re.MULTILINE,
+)
 CRASH_LINE = re.compile(r"^Crash\|([^|\n]*)\|([^|\n]*)\|(\d*)", re.MULTILINE)
 
-THREAD_TITLE = re.compile(r"^Thread (\d+)(?: \((.*)\))?\s*$")
-FRAME_TITLE = re.compile(r"^ ?(\d+)  (\S.*?)\s*$")
-PLAIN = re.compile(r"^(.*) \+ (0x[0-9a-f]+)$")
-WITHOUT_SYMBOLS = re.compile(
-    r"^0x[0-9a-f]+ - 0x[0-9a-f]+  (.+?)  .*\(WARNING: No symbols, (.+), ([0-9A-Fa-f]+)\)"
-)
+# Each is matched against a line without the spaces at its end.
+THREAD_TITLE = re.compile(r"Thread (\d+)(?: \((.*)\))?")
+FRAME_TITLE = re.compile(r" ?(\d{1,9})  (\S.*)")
+PLAIN = re.compile(r"(.*) \+ (0x[0-9a-f]{1,16})")
+MODULE_SPAN = re.compile(r"0x[0-9a-f]+ - 0x[0-9a-f]+  ")
+NO_SYMBOLS = "(WARNING: No symbols, "
+ITS_ID = re.compile(r"(.+), ([0-9A-Fa-f]+)\)")
 REASON = re.compile(r"^Crash reason:  (.*)$", re.MULTILINE)
 HAVE_NO_ID = (
     "Only modules of which the text says `WARNING: No symbols` can be looked up; `-m` names them all."
@@ -59,28 +63,36 @@ def _given(function: str, file: str, line: str) -> str:
 
 
 def human(text: str) -> Paste | None:
-    if "Loaded modules:" not in text or not re.search(r"^Thread \d+", text, re.MULTILINE):
+    if "Loaded modules:" not in text or not re.search(r"^Thread \d", text, re.MULTILINE):
         return None
-    known = {
-        found[1]: Module(found[2], found[3])
-        for found in map(WITHOUT_SYMBOLS.match, text.splitlines())
-        if found
-    }
-    modules = Modules()
-    threads: list[Thread] = []
-    for line in text.partition("Loaded modules:")[0].splitlines():
-        if title := THREAD_TITLE.match(line):
-            threads.append(Thread(f"Thread {title[1]}", (), "crashed" in (title[2] or "")))
-        elif threads and (found := FRAME_TITLE.match(line)):
-            frame = _frame(known, modules, int(found[1]), found[2])
-            threads[-1] = threads[-1]._replace(frames=(*threads[-1].frames, frame))
+    known = dict(_without_symbols(text))
+    modules, threads = Modules(), Threads()
+    for line in map(str.rstrip, text.partition("Loaded modules:")[0].splitlines()):
+        if title := THREAD_TITLE.fullmatch(line):
+            threads.start(f"Thread {title[1]}", "crashed" in (title[2] or ""))
+        elif threads and (found := FRAME_TITLE.fullmatch(line)):
+            threads.add(_frame(known, modules, int(found[1]), found[2]))
     reason = REASON.search(text)
     remarks = () if known else (HAVE_NO_ID,)
-    return Paste("minidump_stackwalk", modules(), tuple(threads), reason[1] if reason else "", remarks)
+    named = threads.with_frames()
+    return Paste("minidump_stackwalk", modules(), named, reason[1] if reason else "", remarks)
+
+
+def _without_symbols(text: str) -> Iterator[tuple[str, Module]]:
+    """Yield the modules that the text gives an id for, each under the name that frames use.
+
+    `0x1000 - 0x1fff  libc.so.6  ???  (WARNING: No symbols, libc.so.6, EC61AC938E5A39B16F9FBD350E3169A50)`
+    """
+    for line in text.splitlines():
+        start, warning, rest = line.rpartition(NO_SYMBOLS)
+        span, identity = MODULE_SPAN.match(start), ITS_ID.match(rest)
+        if warning and span and identity:
+            name = start[span.end() :].partition("  ")[0]
+            yield name, Module(identity[1], identity[2])
 
 
 def _frame(known: dict[str, Module], modules: Modules, number: int, told: str) -> Frame:
-    plain = PLAIN.match(told)
+    plain = PLAIN.fullmatch(told)
     if plain and plain[1] in known:
         return Frame(modules.number(known[plain[1]]), max(0, whole(plain[2]) - before(number)))
     return Frame(None, 0, told)

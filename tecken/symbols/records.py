@@ -29,7 +29,7 @@ _RECORD: Final = re.compile(
     rb"|FILE " + _NAMED + rb"|INLINE_ORIGIN " + _NAMED + rb"|STACK )"
 )
 _FUNC, _PUBLIC, _FILE, _ORIGIN = 2, 3, 5, 7  # the last group of each alternative
-_MODULE: Final = re.compile(rb"\nMODULE[ \t]+(\S+)[ \t]+(\S+)[ \t]+([0-9a-fA-F]+)[ \t]+([^\r\n]*[^\s])")
+_MODULE: Final = re.compile(rb"\nMODULE[ \t]+(\S+)[ \t]+(\S+)[ \t]+([0-9a-fA-F]+)[ \t]++([^\r\n]*[^\s])")
 _INFO: Final = re.compile(rb"\s*\nINFO[ \t]+(\S+)[ \t]*([^\r\n]*)")
 _NAMES: Final = re.compile(rb"\n(?:FILE|INLINE_ORIGIN) [^\n]*")
 

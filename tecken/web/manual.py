@@ -118,5 +118,5 @@ def _address(href: str) -> str | None:
 
 def _sentence(markdown: str) -> str:
     """The first sentence."""
-    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", markdown).replace("`", "")
+    text = re.sub(r"\[([^][]*)\]\([^)(]*\)", r"\1", markdown).replace("`", "")
     return f"{text.replace(chr(10), ' ').removesuffix('.').partition('. ')[0]}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from http import HTTPStatus
 
 import orjson
@@ -10,27 +11,49 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from tecken import wiring
-from tecken.errors import BadInput, CouldNotAsk
+from tecken.errors import BadInput, CouldNotAsk, TooMuch
 from tecken.http import reply_to
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
 from tecken.stacks.paste import Paste
 from tecken.stacks.read import read
 from tecken.symbolicate.views import parts
-from tecken.tolls import spend
-from tecken.web.door import open_page
+from tecken.tolls import charge_request, spend
+from tecken.web.door import View, open_page, told
 from tecken.web.shares import share, shared
 from tecken.web.stacks import Answer, as_text, symbolicated
 
 PLACE = {"section": "symbolicate"}
 
 
+# Some ten times a long crash report. A text takes time in proportion to its length: about 0.3 s at this one.
+MOST_CHARACTERS = 1024 * 1024
+
+
+def charged(view: View) -> View:
+    """Charge what is posted before it is read: the form, and with it the text, is parsed for its token."""
+
+    @wraps(view)
+    def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        if request.method == "POST":
+            charge_request(request)
+        return view(request, *args, **kwargs)
+
+    return inner
+
+
+@told
+@charged
 @open_page
 @require_http_methods(["GET", "HEAD", "POST"])
 def page(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return _form(request, "")
     text = request.POST.get("text", "")
+    if len(text) > MOST_CHARACTERS:
+        raise TooMuch(
+            f"The text is longer than {MOST_CHARACTERS} characters: paste the stacks and the modules only"
+        )
     if request.POST.get("do") == "share":
         read(text, options().symbolicate_max_frames)
         return redirect("shared", name=share(wiring.counters_client(), text))
@@ -40,6 +63,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @open_page
 @require_http_methods(["GET", "HEAD"])
 def of_share(request: HttpRequest, name: str) -> HttpResponse:
+    charge_request(request)
     return _answered(
         request, shared(wiring.counters_client(), name), link=request.build_absolute_uri(request.path)
     )
@@ -50,7 +74,9 @@ def _answered(request: HttpRequest, text: str, link: str = "") -> HttpResponse:
         paste = read(text, options().symbolicate_max_frames)
     except BadInput as error:
         return _form(request, text, HTTPStatus.BAD_REQUEST, problem=str(error))
-    _count(request, paste)
+    frames = sum(len(thread.frames) for thread in paste.threads)
+    spend(request, "symbolicate", Cost(requests=0, frames=frames))
+    wiring.usage().count("symbolicate", Cost(frames=frames))
     try:
         answer = symbolicated(parts(request), paste)
     except CouldNotAsk as error:
@@ -65,12 +91,6 @@ def _answered(request: HttpRequest, text: str, link: str = "") -> HttpResponse:
 
 
 DOWNLOAD = {"Content-Disposition": 'attachment; filename="stack.json"'}
-
-
-def _count(request: HttpRequest, paste: Paste) -> None:
-    cost = Cost(frames=sum(len(thread.frames) for thread in paste.threads))
-    spend(request, "symbolicate", cost)
-    wiring.usage().count("symbolicate", cost)
 
 
 def _json(paste: Paste, answer: Answer) -> bytes:

@@ -14,6 +14,7 @@ from tecken.errors import Absent, TooMuch
 from tecken.symbols.ids import module_key
 from tecken.web import shares
 from tecken.web.places import Place, place
+from tecken.web.symbolicate import MOST_CHARACTERS
 from tests.support.options import Override
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
@@ -183,3 +184,24 @@ def test_shared_texts_are_bounded_in_number_and_size(monkeypatch: pytest.MonkeyP
 )
 def test_source_files_under_version_control_are_linked(file: str, shown: Place) -> None:
     assert place(file, 7) == shown
+
+
+def test_symbolicate_of_a_text_that_is_too_long_is_a_413_with_the_number(client: Client) -> None:
+    reply = client.post("/symbolicate/", {"text": "\n" * (MOST_CHARACTERS + 1)})
+    assert reply.status_code == 413
+    assert f"longer than {MOST_CHARACTERS} characters" in reply.content.decode()
+    assert client.post("/symbolicate/", {"text": "\n" * (MOST_CHARACTERS - 1) + "x"}).status_code == 400
+
+
+def test_symbolicate_of_a_number_of_5000_digits_is_a_400(client: Client) -> None:
+    assert client.post("/symbolicate/", {"text": "#" + "9" * 5000 + " 0x1 in a"}).status_code == 400
+
+
+def test_symbolicate_charges_a_request_before_the_text_is_read(
+    client: Client, runtime_options: Override
+) -> None:
+    runtime_options(limit_symbolicate=("2 requests/hour per address",))
+    statuses = [client.post("/symbolicate/", {"text": "no stack"}).status_code for _ in range(3)]
+    assert statuses == [400, 400, 429]
+    assert client.post("/symbolicate/", {"text": "no stack", "do": "share"}).status_code == 429
+    assert client.get("/symbolicate/").status_code == 200
