@@ -14,9 +14,9 @@ from django.conf import settings
 from environs import EnvValidationError
 
 from tecken.demo import alone
-from tecken.servers import ours
 from tecken.servers.failure import address
 from tecken.servers.judge import Problem
+from tecken.servers.production import SITE
 from tecken.servers.verify import Verdict, verify
 
 Line = tuple[str, str]  # its level, as logs have it, and the text
@@ -44,9 +44,9 @@ def _more_than_one(web: bool) -> Iterator[Problem]:
     """A demo is one process, which claims it once it is built."""
     home = Path(settings.RUNTIME_CONFIG_FILE).parent
     if not web:
-        yield Problem("E14", "error", ours.SITE, "DEMO_MODE: jobs are done in the web server's process")
+        yield Problem("E14", "error", SITE, "DEMO_MODE: jobs are done in the web server's process")
     elif not alone.is_free(home):
-        yield Problem("E14", "error", ours.SITE, f"DEMO_MODE is for one process, and another one has {home}")
+        yield Problem("E14", "error", SITE, f"DEMO_MODE is for one process, and another one has {home}")
 
 
 def lines(verdict: Verdict) -> Iterator[Line]:
@@ -69,7 +69,7 @@ def _well() -> Iterator[Line]:
 def _line(problem: Problem) -> Line:
     if problem.level == "warning":
         return "warning", f"⚠ {problem.text}"
-    what = "Configuration" if problem.server == ours.SITE else "Redis"
+    what = "Configuration" if problem.server == SITE else "Redis"
     return "error", f"❌ {what} validation failed: {problem.text}"
 
 

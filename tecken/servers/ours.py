@@ -11,8 +11,8 @@ from tecken import redisclient
 from tecken.servers import commands
 from tecken.servers.judge import CACHE, STORE, Problem
 from tecken.servers.look import Server
+from tecken.servers.production import MAKE_KEY, SITE, unsafe_settings, weakness
 
-SITE = "site"
 VARIABLES = {CACHE: "REDIS_URL", STORE: "REDIS_STORE_URL"}
 
 
@@ -26,6 +26,10 @@ def wrong() -> Iterator[Problem]:
             yield Problem("E01", "error", server, f"{variable} environment variable is required")
     if not has_secret_key():
         yield Problem("E15", "error", SITE, "SECRET_KEY environment variable is required")
+    elif settings.ENVIRONMENT == "production" and (why := weakness(settings.SECRET_KEY)):
+        yield Problem("E15", "error", SITE, f"SECRET_KEY {why}: sessions can be forged; {MAKE_KEY}")
+    if settings.ENVIRONMENT == "production":
+        yield from unsafe_settings()
 
 
 def wrong_demo() -> Iterator[Problem]:

@@ -8,13 +8,13 @@ from typing import Literal, NamedTuple
 from django.conf import settings
 
 from tecken.servers.judge import CACHE, STORE, Problem
-from tecken.servers.ours import SITE
+from tecken.servers.production import SITE
 from tecken.servers.verify import Verdict
 
 URL = "E01"  # all else needs the server
 OF_INFO = ("E05", "E06", "E10", "W08", "W09")
 CHECKS: dict[str, dict[str, str]] = {
-    SITE: {"E14": "the mode fits the environment", "E15": "SECRET_KEY is set"},
+    SITE: {"E14": "the mode fits the environment", "E15": "SECRET_KEY is set", "E16": "no setting is unsafe"},
     CACHE: {
         URL: "REDIS_URL is set and well formed",
         "E02": "it answers",

@@ -48,7 +48,7 @@ class Site:
         self._options = {**NOTHING_KEPT, **(options or {})}
         self._environment = {
             **os.environ,
-            "SECRET_KEY": "tests",
+            "SECRET_KEY": "Only for tests: 0aZ1bY2cX3dW4eV5fU6gT7hS8iR9jQkPlOmNnMoL",
             "REDIS_URL": self.cache.url,
             "REDIS_STORE_URL": self.store.url,
             "STORAGE_URL": (home / "storage").as_uri(),

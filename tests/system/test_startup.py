@@ -58,7 +58,7 @@ def servers() -> Iterator[Servers]:
 
 def well(servers: Servers) -> dict[str, str]:
     return {
-        "SECRET_KEY": "a long and random text",
+        "SECRET_KEY": "Long, random & 64 characters: 0aZ1bY2cX3dW4eV5fU6gT7hS8iR9jQ",
         "REDIS_URL": servers.cache.url,
         "REDIS_STORE_URL": servers.store.url,
         "REDIS_STARTUP_SECONDS": "0",
@@ -135,6 +135,18 @@ def wrong(title: str, servers: Servers) -> Iterator[Settings]:
                 yield {"REDIS_STORE_URL": ""}
             case "SECRET_KEY is not set":
                 yield {"SECRET_KEY": ""}
+            case "a short SECRET_KEY, in production":
+                yield {"SECRET_KEY": "x", "ENVIRONMENT": "production"}
+            case "a published SECRET_KEY, in production":
+                yield {"SECRET_KEY": "for-local-use-only" * 3, "ENVIRONMENT": "production"}
+            case "debug pages, in production":
+                yield {"DEBUG": "true", "ENVIRONMENT": "production"}
+            case "any host, in production":
+                yield {"ALLOWED_HOSTS": "*", "ENVIRONMENT": "production"}
+            case "a published database password, in production":
+                yield {"DATABASE_URL": "postgres://tecken:tecken@db/tecken", "ENVIRONMENT": "production"}
+            case "cookies over plain HTTP, in production":
+                yield {"HTTPS_ONLY": "true", "SECURE_COOKIES": "false", "ENVIRONMENT": "production"}
             case "a password that is not percent-encoded":
                 yield {"REDIS_URL": "redis://:s3cret@w#r/d@redis-cache:6379"}
             case "a scheme that is not known":
