@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import posixpath
 import socket
 import ssl
@@ -18,11 +17,11 @@ import httpx
 
 from tecken.errors import BadInput, CouldNotAsk, TooMuch
 from tecken.sources.deadline import DeadlineBackend
+from tecken.upload.addresses import is_public
 from tecken.upload.form import Archive, check_name
 
 MOST_REDIRECTS = 5
 PRECISE = {"Accept-Encoding": "identity", "User-Agent": "tecken/0.1.0"}
-NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 LIMITS = httpx.Limits(max_connections=1, max_keepalive_connections=0)
 
 
@@ -37,31 +36,18 @@ class Rules(NamedTuple):
 
 
 def public_address(host: str, port: int) -> str:
-    """One address of the host, which everybody can reach. Raises BadInput, CouldNotAsk.
+    """Return an address of the host, all of whose addresses are public. Raises BadInput, CouldNotAsk.
 
-    The caller connects to this very address, so that a name cannot mean another one a moment later.
+    The caller connects to this address and resolves the name no second time, so an answer that changes
+    between the check and the connection (DNS rebinding) changes nothing.
     """
     try:
         found = [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     except (OSError, UnicodeError) as error:
         raise CouldNotAsk(f"{host} cannot be resolved: {error}") from None
-    if not found or not all(map(_is_public, found)):
+    if not found or not all(map(is_public, found)):
         raise BadInput(f"Not an allowed domain ('{host}') to download from.")
     return found[0]
-
-
-def _is_public(address: str) -> bool:
-    return all(ip.is_global and not ip.is_multicast for ip in _meant(address.partition("%")[0]))
-
-
-def _meant(address: str) -> Iterator[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    """The address, and the IPv4 address that a gateway may make of it."""
-    ip = ipaddress.ip_address(address)
-    yield ip
-    if isinstance(ip, ipaddress.IPv6Address):
-        yield from (inner for inner in (ip.ipv4_mapped, ip.sixtofour) if inner is not None)
-        if ip in NAT64:
-            yield ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
 
 
 @contextmanager
