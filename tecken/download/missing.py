@@ -12,8 +12,15 @@ from tecken.download.models import MissingSymbol
 from tecken.errors import BadInput
 
 PAGE_ROWS = 100
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - spreadsheets read these too
+"""How a cell begins that a spreadsheet takes for a formula. Source: OWASP, CSV Injection."""
 CURSOR = re.compile(r"(\d{1,17})-(\d{1,18})")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def harmless_cell(text: str) -> str:
+    """Return a cell of CSV that a spreadsheet shows and does not run; other text stays as it is."""
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 class Cursor(NamedTuple):

@@ -56,7 +56,8 @@ def _lines(moment: datetime) -> Iterator[str]:
     writer = csv.writer(Line())
     yield writer.writerow(COLUMNS)
     rows = missing.since(moment).values_list(*COLUMNS)
-    yield from map(writer.writerow, rows.iterator(ROWS_AT_ONCE))
+    for names in rows.iterator(ROWS_AT_ONCE):
+        yield writer.writerow(map(missing.harmless_cell, names))
 
 
 def _row(row: MissingSymbol) -> dict[str, object]:

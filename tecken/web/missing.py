@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 from tecken.api.filters import where
 from tecken.api.missing import FILTERS, MissingFilters
 from tecken.api.paging import Order
+from tecken.download.missing import harmless_cell
 from tecken.download.models import MissingSymbol
 from tecken.web.door import open_page
 from tecken.web.lists import ORDER, Listed, listed
@@ -23,8 +24,6 @@ BASIC = ("debug_file", "debug_id", "count", "last_seen")
 COLUMNS = ("debug_file", "debug_id", "code_file", "code_id", "count", "last_seen", "symbolications")
 MOST = 10_000
 """Rows of a CSV: a megabyte or two."""
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How a cell begins that a spreadsheet would run. Source: OWASP, CSV Injection."""
 DOWNLOAD = {"Content-Disposition": 'attachment; filename="missing.csv"'}
 
 
@@ -75,9 +74,5 @@ def _csv(found: Listed[MissingSymbol]) -> HttpResponse:
     writer = csv.writer(reply)
     writer.writerow(COLUMNS)
     for *names, count, last_seen, symbolications in rows.values_list(*COLUMNS)[:MOST]:
-        writer.writerow([*map(_harmless, names), count, last_seen.isoformat(), symbolications])
+        writer.writerow([*map(harmless_cell, names), count, last_seen.isoformat(), symbolications])
     return reply
-
-
-def _harmless(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA) else text

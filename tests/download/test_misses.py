@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import io
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -18,6 +20,7 @@ from tecken.download.tasks import write_misses
 from tecken.modules import misses as counting
 from tecken.modules.misses import Miss, MissCounts
 from tecken.redisclient import client as redis_client
+from tecken.settings import BASE_DIR
 from tecken.symbols.ids import ModuleKey
 from tests.download.conftest import PACKED, PATH, XUL, Put
 from tests.support.options import Override
@@ -197,6 +200,31 @@ def test_csv(client: Client, three: list[MissingSymbol]) -> None:
     assert lines(client, "/missingsymbols.csv?today=1") == [HEAD, "today.pdb,,,", ""]
     assert lines(client, "/missingsymbols.csv") == [HEAD, "today.pdb,,,", '"a ""b"", c",,,', ""]
     assert client.head("/missingsymbols.csv").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "start", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", "\uff1d1"]
+)
+def test_csv_of_a_name_that_is_a_formula_is_harmless(client: Client, start: str) -> None:
+    columns = {"debug_file": start, "debug_id": "A", "code_file": start, "code_id": start}
+    MissingSymbol.objects.create(digest="0" * 32, count=1, last_seen=datetime.now(UTC), **columns)
+    text = client.get("/missingsymbols.csv").getvalue().decode()
+    [_head, row] = csv.reader(io.StringIO(text, newline=""))
+    assert row == [f"'{start}", "A", f"'{start}", f"'{start}"]
+
+
+@pytest.mark.parametrize(
+    "name", ["xul.pdb", "a=b", "libc.so.6", "[vdso]", "{guid}.xpi", "'quoted", "a b+c~", " x"]
+)
+def test_csv_of_any_other_name_is_as_it_was(client: Client, name: str) -> None:
+    MissingSymbol.objects.create(digest="0" * 32, debug_file=name, count=1, last_seen=datetime.now(UTC))
+    assert client.get("/missingsymbols.csv").getvalue().decode() == f"{HEAD}\r\n{name},,,\r\n"
+
+
+def test_every_writer_of_csv_makes_its_cells_harmless() -> None:
+    paths = [path for path in (BASE_DIR / "tecken").rglob("*.py") if "csv.writer(" in path.read_text()]
+    assert len(paths) == 2
+    assert all("harmless_cell" in path.read_text() for path in paths)
 
 
 def test_json(client: Client, three: list[MissingSymbol]) -> None:
