@@ -120,11 +120,15 @@ def _grant(request: HttpRequest) -> Grant:
 
 
 def _found(request: HttpRequest, key: str) -> Token:
-    failures, caller = failed_tokens(), address(request)
-    failures.refuse(caller)
+    """Return the token, whatever others at the same address have tried. Raises NotAllowed, TooOften.
+
+    Only unknown tokens are counted and refused: behind one address may be a whole company.
+    """
     try:
         token = service.find(key)
     except service.NotMatched:
+        failures, caller = failed_tokens(), address(request)
+        failures.refuse(caller)
         failures.count(caller)
         raise
     service.record_use(token)

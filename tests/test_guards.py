@@ -16,12 +16,14 @@ from django.core.cache import caches
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from django_redis.cache import RedisCache
+from pytest_django import DjangoAssertNumQueries
 
 from tecken.errors import BadInput, TooMuch
 from tecken.guards import PIECE_BYTES, Grant, body, cors, permitted, post_only, streamed
 from tecken.http import answers_errors
 from tecken.runtimeconfig.current import options
 from tecken.tokens.models import Token
+from tests.support.options import Override
 from tests.support.redis_server import RedisServer
 from tests.tokens.people import key, user
 
@@ -239,11 +241,33 @@ def test_guesses_are_told_to_wait() -> None:
         headers = {"Auth-Token": token}
         return who(RequestFactory().post("/", headers=headers, REMOTE_ADDR="192.0.2.99"))
 
-    made = key(MANAGE)
     for _ in range(options().failed_tokens):
         assert reply_to("a guess").status_code == 403
-    reply = reply_to(made)
+    reply = reply_to("another guess")
     assert (reply.status_code, reply["Retry-After"]) == (429, str(round(options().failure_seconds)))
+
+
+@pytest.mark.django_db
+def test_a_valid_token_from_an_address_that_guesses_is_accepted(
+    clear_redis_cache: None, runtime_options: Override
+) -> None:
+    runtime_options(failed_tokens=2)
+    made = key(MANAGE)
+    guesses = [ask({"Auth-Token": f"guess {number}"}).status_code for number in range(3)]
+    assert guesses == [403, 403, 429]
+    assert ask({"Auth-Token": made}).status_code == 200
+    assert ask({"Auth-Token": "guess"}).status_code == 429
+
+
+@pytest.mark.django_db
+def test_a_token_header_that_is_too_long_is_refused_without_a_lookup(
+    clear_redis_cache: None, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    made = key(MANAGE)
+    with django_assert_num_queries(0):
+        reply = ask({"Auth-Token": f"{made}-{'x' * 100_000}"})
+    assert (reply.status_code, error(reply)) == (403, "API Token not matched")
+    assert ask({"Auth-Token": f"{made}-{'x' * 400}"}).status_code == 200
 
 
 @pytest.mark.django_db

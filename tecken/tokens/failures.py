@@ -38,7 +38,7 @@ class Failures:
         self._breaker = Breaker("redis-cache")
 
     def refuse(self, caller: str) -> None:
-        """Raises TooOften."""
+        """Refuse a caller after an unknown token. Raises TooOften when it has sent too many of them."""
         allowed = self._allowed()
         if self._ask(lambda: self._counts.get(self._key(caller), 0), 0) >= allowed.failures:
             raise TooOften(f"Too many failures from {caller}", allowed.seconds)

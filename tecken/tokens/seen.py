@@ -33,7 +33,10 @@ class Seen:
         self._lock = Lock()
 
     def who(self, key: str) -> Who | None:
-        name = service.digest(key)
+        try:
+            name = service.digest(service.key_of(key))
+        except NotAllowed:
+            return None
         with self._lock:
             if name in self._known:
                 return self._known[name]

@@ -18,6 +18,8 @@ from tecken.errors import BadInput, NotAllowed
 from tecken.tokens.models import Token
 
 KEY_BYTES = 32
+# A key has 64 characters, and the rest is for a comment. What is longer is not hashed.
+LONGEST_HEADER = 512
 HINT_CHARACTERS = 8
 USE_RECORDED_EVERY = timedelta(minutes=5)
 ONE_OF = {"upload.upload_symbols", "upload.upload_try_symbols"}
@@ -59,9 +61,12 @@ def issue(user: User, permissions: Collection[Permission], days: float, notes: s
     return token, key
 
 
-def find(key: str) -> Token:
-    """The token of an Auth-Token header, with its user. Raises NotAllowed."""
-    wanted = digest(key.split("-", 1)[0].strip())
+def find(header: str) -> Token:
+    """Return the token of an Auth-Token header, with its user. Raises NotAllowed.
+
+    One hash of a short text and one query by a unique index, also for a token that does not exist.
+    """
+    wanted = digest(key_of(header))
     token = Token.objects.select_related("user").filter(digest=wanted).first()
     if token is None or not compare_digest(token.digest, wanted):
         raise NotMatched("API Token not matched")
@@ -70,6 +75,13 @@ def find(key: str) -> Token:
     if not token.user.is_active:
         raise NotAllowed("API Token matched but user not active")
     return token
+
+
+def key_of(header: str) -> str:
+    """Return the key in an Auth-Token header, without the comment. Raises NotMatched for a long header."""
+    if len(header) > LONGEST_HEADER:
+        raise NotMatched("API Token not matched")
+    return header.split("-", 1)[0].strip()
 
 
 def allowed(token: Token) -> frozenset[str]:
