@@ -98,8 +98,9 @@ class Grant(NamedTuple):
 def granted(request: HttpRequest) -> Grant:
     """From the Auth-Token header, else from the session. Raises NotAllowed, or CouldNotAsk without Redis.
 
-    From here on an option that is on for some users or tokens is on for these.
+    From here on an option that is on for some users or tokens is on for these, and no cache keeps the answer.
     """
+    request.is_personal = True  # type: ignore[attr-defined]
     grant = _grant(request)
     one = getattr(request, "subject", Subject())
     one = one._replace(user=grant.user.email, token=grant.token.pk if grant.token else None)

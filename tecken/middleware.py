@@ -21,6 +21,7 @@ from typing import NamedTuple
 import orjson
 from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.cache import patch_vary_headers
 from django.utils.html import escape
 
 from tecken import modes
@@ -99,11 +100,18 @@ def collapse_slashes(get_response: Handler) -> Handler:
 
 
 def content_policy(get_response: Handler) -> Handler:
-    """What a browser may load for an answer, if it shows it at all: from us alone, and no inline scripts."""
+    """Add what each answer tells browsers and caches.
+
+    A browser loads for it what is ours alone, and no inline scripts. No cache keeps an answer that depends on
+    the token or the session that asked, a new token's key among them.
+    """
 
     def answer(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
+        if getattr(request, "is_personal", False):
+            response.headers.setdefault("Cache-Control", "no-store")
+            patch_vary_headers(response, ["Auth-Token", "Cookie"])
         return response
 
     return answer

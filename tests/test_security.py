@@ -18,10 +18,11 @@ from tecken import middleware
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, show
 from tecken.settings import BASE_DIR
+from tests.tokens.people import key
 
 ROOT = "root"
 RIGHT = "correct horse battery"
-VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*)|:\?[^}]*)?\}")
 A_SECRET_KEY = "".join(chr(33 + i) for i in range(64))
 
 
@@ -110,14 +111,14 @@ def composed(values: Mapping[str, str]) -> dict[str, str]:
     def filled(match: re.Match[str]) -> str:
         return values.get(match[1]) or match[2] or ""
 
-    return {name: VARIABLE.sub(filled, value) for name, value in pairs}
+    return {name: VARIABLE.sub(filled, value.strip('"')) for name, value in pairs}
 
 
 def test_the_documented_deployment_passes_djangos_checks() -> None:
     """With .env.example as it is, and the secrets that it asks for."""
     lines = (BASE_DIR / ".env.example").read_text().splitlines()
     example = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    values = {**example, "SECRET_KEY": A_SECRET_KEY, "POSTGRES_PASSWORD": "a password"}
+    values = {**example, "SECRET_KEY": A_SECRET_KEY, "POSTGRES_PASSWORD": "a-password"}
     command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
     environment = {**composed(values), "PATH": os.environ["PATH"]}
     done = subprocess.run(
@@ -143,11 +144,43 @@ def test_passwords_and_tokens_are_in_no_line(caplog: pytest.LogCaptureFixture) -
     User.objects.create_superuser(ROOT, password=RIGHT)
     login("a wrong guess")
     login(RIGHT)
-    key = "0123abcd" * 8
-    Client().get("/api/tokens/", headers={"auth-token": key, "cookie": "sessionid=of-a-session"})
-    for secret in (RIGHT, "a wrong guess", key, "of-a-session"):
+    guess = "0123abcd" * 8
+    Client().get("/api/tokens/", headers={"auth-token": guess, "cookie": "sessionid=of-a-session"})
+    for secret in (RIGHT, "a wrong guess", guess, "of-a-session"):
         assert secret not in caplog.text
 
 
 def login(password: str, **meta: str) -> Any:
     return Client().post("/admin/login/", {"username": ROOT, "password": password}, **meta)  # type: ignore[arg-type]
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("clear_redis_cache")
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("post", "/api/tokens/"),
+        ("get", "/api/tokens/"),
+        ("get", "/api/uploads/"),
+        ("get", "/api/usage/"),
+        ("get", "/api/stats/"),
+        ("post", "/upload/auth_info/"),
+        ("post", "/upload/"),
+        ("get", "/admin/health/redis"),
+    ],
+)
+@pytest.mark.parametrize("known", [True, False])
+def test_no_cache_keeps_an_answer_that_depends_on_who_asked(method: str, path: str, known: bool) -> None:
+    made = key("upload.upload_symbols", "tokens.manage_tokens") if known else "0" * 64
+    body = {"permissions": ["upload.upload_symbols"]}
+    reply = getattr(Client(), method)(
+        path, body if method == "post" else None, "application/json", headers={"auth-token": made}
+    )
+    assert reply["Cache-Control"] == "no-store"
+    assert {"Auth-Token", "Cookie"} <= {name.strip() for name in reply["Vary"].split(",")}
+
+
+@pytest.mark.django_db
+def test_caches_may_keep_what_is_the_same_for_everybody() -> None:
+    for path in ("/api/openapi.json", "/missingsymbols/", "/health"):
+        assert "Cache-Control" not in Client().get(path).headers
