@@ -24,6 +24,7 @@ from tecken.jobs.backlog import Backlog, backlog
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.shelf import Report
 from tecken.servers.facts import Facts, facts, read
+from tecken.servers.look import why_no_writes
 from tecken.sources.port import FileKey
 from tecken.sources.space import Space
 
@@ -35,7 +36,7 @@ REDIS_STANDS, DATABASE_STANDS, STORAGE_STANDS = 1.0, 3.0, 5.0  # seconds: one la
 
 
 class Server(NamedTuple):
-    """`refuses`: the kind of error that a write met; mostly empty."""
+    """A Redis server as it was just now; `refuses` is why it takes no writes: an error's name or a reason."""
 
     facts: Facts
     refuses: str
@@ -55,7 +56,8 @@ def _server(client: redis.Redis) -> Server:
     try:
         client.set(WRITTEN, 1, px=WRITTEN_FOR)
     except redis.ResponseError as error:
-        return Server(told, type(error).__name__)
+        name = type(error).__name__
+        return Server(told, (why_no_writes(error) or name) if name == "ResponseError" else name)
     return Server(told, "")
 
 

@@ -98,11 +98,12 @@ def _refused(server: Server, connection: Any) -> Iterator[Problem]:
 
 
 def _no_writes(server: Server, replies: Iterable[object]) -> Iterator[Problem]:
-    for why in dict.fromkeys(filter(None, map(_why_no_writes, replies))):
+    for why in dict.fromkeys(filter(None, map(why_no_writes, replies))):
         yield Problem("E04", "error", server.name, f"{server.name} takes no writes: {why}", transient=True)
 
 
-def _why_no_writes(reply: object) -> str:
+def why_no_writes(reply: object) -> str:
+    """Return why a server refuses a write, in words of ours; empty for any other reply."""
     match reply:
         case exceptions.ReadOnlyError():
             return "it is a replica"

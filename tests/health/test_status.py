@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -235,3 +236,19 @@ def test_a_store_that_is_full_and_may_not_evict_is_told(client: Client, move: Mo
     with RedisServer(maxmemory="1", maxmemory_policy="noeviction") as full:
         move("store", full.url)
         assert told(client)["store"]["why"] == "OutOfMemoryError"
+
+
+def test_a_server_that_cannot_write_to_its_disk_is_told_with_the_reason(
+    client: Client, move: Move, tmp_path: Path
+) -> None:
+    with (
+        RedisServer(save="3600 1", enable_protected_configs="yes") as broken,
+        redis.Redis.from_url(broken.url) as operator,
+    ):
+        (tmp_path / "gone").mkdir()
+        operator.config_set("dir", str(tmp_path / "gone"))
+        (tmp_path / "gone").rmdir()
+        operator.bgsave()
+        wait_until(lambda: operator.info()["rdb_last_bgsave_status"] == "err", SOON, "the save has failed")
+        move("store", broken.url)
+        assert told(client)["store"]["why"] == "it could not write its data to disk"
