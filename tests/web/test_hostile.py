@@ -209,3 +209,26 @@ def test_what_would_do_harm_is_found(page: str) -> None:
 @pytest.mark.parametrize("page", [f"<p>{escape(MARKUP)}", f"<textarea>{TURNED}</textarea>", '<a href="/a">'])
 def test_what_would_not_is_not(page: str) -> None:
     assert Harm(page).found == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/missing/?page={}",
+        "/api/uploads/upload/{}",
+        "/explain/?at={}",
+        "/jobs/?hours={}",
+        "/missing/?count={}",
+        "/missing/?page={}",
+        "/missing/?last_seen={}",
+        "/missingsymbols/?after={}-1",
+        "/store/?hours={}",
+        "/tokens/token/{}",
+        "/uploads/files/file/{}",
+        "/uploads/upload/{}",
+    ],
+)
+@pytest.mark.parametrize("digits", [30, 5000])
+def test_a_number_of_many_digits_is_no_failure_of_ours(path: str, digits: int) -> None:
+    """int() refuses more than 4,300 digits, and a database more than 19."""
+    assert Client().get(path.format("9" * digits)).status_code < 500
