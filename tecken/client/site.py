@@ -20,6 +20,8 @@ from typing import Any, Final, Self
 import httpx
 import stamina
 
+from tecken.redaction import redact_url
+
 ATTEMPTS: Final = 8  # with pauses of 1, 2, 4 ... seconds: two minutes
 # Attempts to reach a server that never answered.
 FIRST_ATTEMPTS: Final = 3
@@ -86,7 +88,7 @@ class Site:
         if not answer.is_success:
             raise Failed(_told(answer), _said(answer))
         if (said := _said(answer)) is None:
-            raise Refused(f"{answer.url}: no Tecken server answers there")
+            raise Refused(f"{redact_url(str(answer.url))}: no Tecken server answers there")
         return said
 
     def put(self, url: str, headers: Mapping[str, str], chunks: Callable[[], Iterable[bytes]]) -> None:
@@ -121,9 +123,9 @@ def _ask(client: httpx.Client, method: str, url: str, **body: Any) -> httpx.Resp
     try:
         answer = client.request(method, url, **body)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        raise Refused(f"{url}: {error}") from error
+        raise Refused(f"{redact_url(url)}: {error}") from error
     except httpx.TransportError as error:
-        place = url.partition("?")[0]  # what follows may be a signature
+        place = redact_url(url).partition("?")[0]
         raise Unreachable(f"{method} {place}: {str(error) or type(error).__name__}") from error
     if answer.status_code >= 500 or answer.status_code in TEMPORARY:
         raise TryLater(_told(answer), retry_after(answer.headers.get("Retry-After")))
@@ -132,9 +134,10 @@ def _ask(client: httpx.Client, method: str, url: str, **body: Any) -> httpx.Resp
 
 def _told(answer: httpx.Response) -> str:
     """One line."""
-    place = f"{answer.request.method} {answer.url.copy_with(query=None)}: {answer.status_code}"
+    url = redact_url(str(answer.url.copy_with(query=None)))
+    place = f"{answer.request.method} {url}: {answer.status_code}"
     if answer.has_redirect_location:
-        return f"{place} It is now at {answer.headers['Location']}"
+        return f"{place} It is now at {redact_url(answer.headers['Location'])}"
     text = str((_said(answer) or {}).get("error", answer.text))
     return f"{place} {' '.join(text[:TOLD].split()) or answer.reason_phrase}"
 

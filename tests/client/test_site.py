@@ -5,7 +5,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from tecken.client.site import retry_after
+from tecken.client.site import Refused, Site, TryLater, retry_after
+from tests.support.redis_server import free_port
 
 
 @pytest.mark.parametrize(
@@ -26,3 +27,14 @@ def test_retry_after(header: str | None, seconds: float | None) -> None:
 def test_retry_after_is_a_moment_too() -> None:
     left = retry_after(format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True))
     assert left == pytest.approx(7200, abs=600)
+
+
+@pytest.mark.parametrize("account", ["ted:hunter2@", "hunter2@"])
+def test_an_error_shows_no_password_of_the_url(account: str) -> None:
+    with Site(f"http://{account}127.0.0.1:{free_port()}", "token", attempts=1) as away:
+        with pytest.raises(TryLater) as refused:
+            away.post("upload/v2/")
+        assert "hunter2" not in str(refused.value)
+    with Site(f"ftp://{account}host", "token") as odd, pytest.raises(Refused) as unsupported:
+        odd.post("upload/v2/")
+    assert "hunter2" not in str(unsupported.value)
