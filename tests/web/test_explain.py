@@ -14,9 +14,10 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from tecken import wiring
 from tecken.download.models import MissingSymbol
-from tecken.errors import Absent, CouldNotAsk
+from tecken.errors import Absent, CouldNotAsk, Refused
 from tecken.modules.board import Ready
 from tecken.sources.chain import Said
+from tecken.sources.files import gzipped
 from tecken.sources.memory import MemoryFiles, MemoryPageFiles
 from tecken.sources.port import symbol_file
 from tecken.store.memory import MemoryPageStore
@@ -140,6 +141,20 @@ def test_what_is_remembered_of_the_last_time_only(
     work()
     wiring.removed(XUL)
     assert verdict in shown(client)
+
+
+def test_explain_upstream_that_refuses_shows_the_reason(client: Client, tmp_path: Path) -> None:
+    name = f"file://{tmp_path}/upstream"
+    wiring.journal().note(XUL, [Said(name, Refused(f"{name}: refused: 403 Forbidden"), 0.1)])
+    assert '<span class="no"><bdi>Refused: 403 Forbidden</bdi></span>' in shown(client)
+
+
+def test_explain_module_of_try_builds_names_how_to_ask_for_it(client: Client) -> None:
+    wiring.try_files().put(symbol_file(XUL), gzipped([sym(XUL)]))
+    work()
+    page = shown(client)
+    assert "Only try builds have its symbols." in page
+    assert "Nobody has its symbols." not in page
 
 
 def test_an_upstream_that_is_switched_off(client: Client, runtime_options: Override) -> None:
