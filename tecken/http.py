@@ -10,9 +10,10 @@ from http import HTTPStatus
 from typing import TypeVar
 
 import orjson
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from redis import RedisError
 
 from tecken import errors
 
@@ -65,8 +66,8 @@ def reply_to(error: errors.TeckenError, path: str) -> HttpResponse:
         return error_reply(status, status.phrase)
     if status == HTTPStatus.NOT_FOUND:
         return error_reply(status, str(error), path=path)
-    if isinstance(error, errors.CouldNotAsk) and error.__cause__ is not None:
-        # The reply has our own words; the cause may quote a command or an address.
+    if isinstance(error.__cause__, RedisError | DatabaseError | InterfaceError):
+        # The reply has our own words, since the cause may quote a command or a statement.
         logger.warning("%s: %s: %s", path, error, error.__cause__)
     more = {"violated-policies": error.violated} if isinstance(error, errors.OverLimit) else {}
     reply = error_reply(status, str(error), **more)

@@ -29,9 +29,7 @@ for i = 3, #ARGV do
     redis.call('HINCRBY', KEYS[1], ARGV[i], 1)
   end
 end
-if redis.call('TTL', KEYS[1]) == -1 then
-  redis.call('EXPIRE', KEYS[1], ARGV[2])
-end
+redis.call('EXPIRE', KEYS[1], ARGV[2])
 """
 
 

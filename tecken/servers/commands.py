@@ -44,6 +44,7 @@ CACHE = _commands(
     HINCRBY unacked x 1
     ZADD unacked_index 1 x
     ZCARD unacked_index
+    ZCOUNT unacked_index 0 1
     ZREMRANGEBYSCORE unacked_index 0 1
     ZREM unacked_index x
     ZINCRBY store:hits:1 1 x
@@ -57,6 +58,7 @@ CACHE = _commands(
     SMEMBERS _kombu.binding.convert
     SCAN 0
     TIME
+    EVAL x 0
     EVALSHA 0000000000000000000000000000000000000000 0
     SCRIPT LOAD x
     """
