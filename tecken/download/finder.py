@@ -47,7 +47,7 @@ class Finder:
 
     def find(self, wanted: Wanted, *, with_try: bool, fresh: bool) -> Found:
         """One round trip to redis-cache when all is known. Raises Absent or CouldNotAsk."""
-        # Try symbols answer only for what nobody else has, upstreams included; `sorted` keeps the order else.
+        # Try symbols answer only for what is nowhere else, upstreams included. `sorted` is stable.
         places = sorted(self._places(wanted, with_try), key=lambda place: keys.is_of_try(place.name))
         found: Found = first(self._known, places, fresh=fresh)
         return found

@@ -39,7 +39,7 @@ def _unnoted(_modules: Sequence[ModuleKey]) -> None:
 
 
 class Parts(NamedTuple):
-    """What outlives a request. `seconds` is how long one waits for modules that nobody has prepared.
+    """What outlives a request. `seconds` is how long a request waits for cold modules.
 
     `most_cold` bounds its modules that are in no cache, and `client` names who waits for them.
     """

@@ -45,7 +45,7 @@ class TryModuleKey(ModuleKey):
     """A module as try builds have it, made only by `in_try`.
 
     It equals no regular module of the same names, so that caches, page files and jobs keep the two apart:
-    whoever may upload try symbols has no influence on regular answers.
+    an upload of try symbols has no influence on regular answers.
     """
 
     __slots__ = ()
