@@ -7,6 +7,7 @@ from typing import Final
 from tecken.sources.port import FileKey
 from tecken.symbols.ids import ModuleKey, is_windows_name
 
+CASE: Final = "case:"
 OF_TRY: Final = "known:try:"
 REPLACED: Final = "modules:replaced"
 """A channel: `<debug file>/<DEBUG ID>` of a module whose symbols are other ones now."""
@@ -56,8 +57,8 @@ def try_file(key: FileKey) -> str:
 
 
 def is_of_try(name: str) -> bool:
-    """Return whether `name` is one of `try_file`."""
-    return name.startswith(OF_TRY)
+    """Return whether `name` is one of `try_file`, or of another case of one."""
+    return name.removeprefix(CASE).startswith(OF_TRY)
 
 
 def upstream_file(key: FileKey) -> str:
@@ -73,4 +74,4 @@ def code_file(name: str, code_id: str, *, with_try: bool) -> str:
 
 def other_case(name: str) -> str:
     """Which stored file of a Windows module differs in case only; `name` is the key of the file asked for."""
-    return f"case:{name.lower()}"
+    return f"{CASE}{name.lower()}"
