@@ -16,8 +16,8 @@ class Inline(NamedTuple):
 class Frame(NamedTuple):
     """The function at an offset and where execution, or the call of the last of `inlines`, stands in it.
 
-    `entry` is the module offset of the function's first instruction; `file` "" and `line` 0 are unknown;
-    `inlines` is deepest call first.
+    `entry` is the module offset of the function's first instruction and `size` its length; `file` "",
+    `line` 0 and `size` 0 are unknown; `inlines` is deepest call first.
     """
 
     function: str
@@ -25,3 +25,4 @@ class Frame(NamedTuple):
     file: str
     line: int
     inlines: tuple[Inline, ...] = ()
+    size: int = 0

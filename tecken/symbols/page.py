@@ -40,6 +40,10 @@ class Page:
         begin = self._start + (self._ends[i - 1] if i else 0)
         return self._raw[begin : self._start + self._ends[i]]
 
+    def is_public(self, i: int) -> bool:
+        """Return whether the i-th record is a PUBLIC record; reads no more than its first word."""
+        return self._raw.startswith(b"PUBLIC", self._start + (self._ends[i - 1] if i else 0))
+
     @property
     def size(self) -> int:
         """Bytes held in memory."""

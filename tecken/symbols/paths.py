@@ -47,15 +47,20 @@ def _simplified(path: str) -> str:
     for segment in segments:
         if segment == ".." and not above_root:
             above_root = kept in ([], [""])
-            kept = [segment] if above_root else _parent(kept)
+            if above_root:
+                kept = [segment]
+            else:
+                _leave(kept)
         elif segment != ".":
             kept.append(segment)
     return separator.join(kept)
 
 
-def _parent(segments: list[str]) -> list[str]:
-    parent = segments[:-1]
-    return [] if parent == [""] else parent
+def _leave(segments: list[str]) -> None:
+    """Take the last segment off, and the root when it is all that is left."""
+    segments.pop()
+    if segments == [""]:
+        segments.pop()
 
 
 def _is_windows(path: str) -> bool:

@@ -24,9 +24,11 @@ class Difference(NamedTuple):
 
 
 def differences(sym: bytes, offsets: Iterable[int] | None = None) -> Iterator[Difference]:
+    """Yield where the answers differ; the library has no sizes of functions."""
     ours, theirs = PagedModule(sym), Oracle(sym)
     for offset in interesting(sym) if offsets is None else offsets:
-        difference = Difference(offset, ours.frame(offset), theirs.frame(offset))
+        frame = ours.frame(offset)
+        difference = Difference(offset, frame and frame._replace(size=0), theirs.frame(offset))
         if difference.ours != difference.theirs:
             yield difference
 

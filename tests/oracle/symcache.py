@@ -5,6 +5,7 @@ from __future__ import annotations
 from symbolic.debuginfo import Archive
 from symbolic.symcache import SymCache
 
+from tecken.symbols.block import UNKNOWN
 from tecken.symbols.frame import Frame, Inline
 
 
@@ -19,7 +20,8 @@ class Oracle:
         found = self._cache.lookup(offset)
         if not found:
             return None
-        *inner, outer = ((place.symbol or "", place.full_path or "", place.line) for place in found)
-        inlines = tuple(Inline(*place) for place in inner)
-        function, file, line = outer
+        *inner, (function, file, line) = (
+            (place.symbol or "", place.full_path or "", place.line) for place in found
+        )
+        inlines = tuple(Inline(name or UNKNOWN, *place) for name, *place in inner)
         return Frame(function, found[-1].sym_addr, file, line, inlines)

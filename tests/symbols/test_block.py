@@ -21,7 +21,9 @@ INLINE 1 8 2 6 1028 8
 
 
 def locate(text: bytes, offset: int) -> Hit | None:
-    return Block(text).locate(offset)
+    """Without the size, which each hit in a block has alike."""
+    hit = Block(text).locate(offset)
+    return hit and hit._replace(size=0)
 
 
 def site(text: bytes, offset: int) -> Site | None:
@@ -187,3 +189,44 @@ def test_no_text_after_the_head_raises(text: bytes, offset: int) -> None:
     hit = block.locate(offset)
     assert hit is None or len(hit.sites) == len(hit.origins) + 1
     assert block.boundary(offset) <= offset
+
+
+@given(st.lists(RECORD_BYTES, max_size=80).map(b"".join), st.lists(st.integers(0, 0x3F), min_size=6))
+def test_block_answers_alike_however_often_it_is_asked(text: bytes, offsets: list[int]) -> None:
+    block = Block(b"FUNC 0 40 0 f\n" + text)
+    for offset in offsets:
+        assert block.locate(offset) == Block(b"FUNC 0 40 0 f\n" + text).locate(offset)
+
+
+WORDS = st.integers(0, 0x50).map(lambda number: b"%x" % number)
+CALL = st.tuples(st.integers(0, 2), WORDS, WORDS, st.integers(1, 9)).map(
+    lambda call: b"INLINE %d %d 0 %d %b %b" % (call[0], call[3], call[3], call[1], call[2])
+)
+LINE = st.tuples(WORDS, WORDS, st.integers(1, 9)).map(lambda line: b"%b %b %d 0" % line)
+
+
+@given(st.lists(CALL | LINE, max_size=12), st.integers(0, 0x3F))
+def test_parsed_block_of_overlapping_records_answers_as_the_text_does(records: list[bytes], at: int) -> None:
+    block = Block(b"\n".join([b"FUNC 0 40 0 f", *records]))
+    expected = block.locate(at)
+    for offset in range(0x40):
+        block.locate(offset)
+    assert block.locate(at) == expected
+
+
+def test_block_line_number_past_32_bits_is_unknown() -> None:
+    assert site(b"FUNC 0 40 0 f\n0 40 %d 7" % (1 << 32), 3) == Site(7, 0)
+    hit = locate(b"FUNC 0 40 0 f\nINLINE 0 %d 3 1 0 40\n0 40 5 7" % (1 << 70), 3)
+    assert hit is not None
+    assert hit.sites == (Site(7, 5), Site(3, 0))
+
+
+def test_block_run_of_any_length_is_searched() -> None:
+    text = b"FUNC 0 100000 0 f\n0" + b"".join(b" 1 %d 7" % (i % 9 + 1) for i in range(20_000))
+    assert [site(text, offset) for offset in (0, 5, 19_999)] == [Site(7, 1), Site(7, 6), Site(7, 2)]
+
+
+def test_block_hit_has_the_size_of_the_function() -> None:
+    hit = Block(b"FUNC 10 9a 0 f\n10 9a 1 0").locate(0x20)
+    assert hit is not None
+    assert hit.size == 0x9A

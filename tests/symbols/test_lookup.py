@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tecken.errors import MalformedPageFile
 from tecken.symbols.block import NOWHERE
 from tecken.symbols.frame import Frame, Inline
-from tecken.symbols.lookup import Hit, Site, find, frame, name
+from tecken.symbols.lookup import Finder, Hit, Site, find, frame, name
 from tecken.symbols.page import Page, decode, encode
 
 
@@ -109,7 +113,7 @@ def test_a_record_of_no_kind_is_malformed() -> None:
 
 def test_a_frame_names_every_place() -> None:
     hit = Hit("outer", 0x10, (Site(1, 11), Site(2, 22), Site(3, 33)), (7, 8))
-    files = {1: "a/./deep.h", 2: "middle.h", 3: "outer.c"}
+    files = {1: "a/deep.h", 2: "middle.h", 3: "outer.c"}
     origins = {7: "deep", 8: "middle"}
     assert frame(hit, files.__getitem__, origins.__getitem__) == Frame(
         "outer", 0x10, "outer.c", 33, (Inline("deep", "a/deep.h", 11), Inline("middle", "middle.h", 22))
@@ -124,3 +128,48 @@ def test_no_file_is_asked_for_where_there_is_none() -> None:
 def test_names() -> None:
     names = decode(encode([1, 3, 3], [b"one", b"old", b"n\xc3\xa9w \xff"]))
     assert [name(names, number) for number in (0, 1, 2, 3, 4)] == ["", "one", "", "néw \ufffd", ""]
+
+
+MAIN = b"FUNC 1000 156 0 main\n1012 18 57 0\n1042 12 60 0"
+SHORT = b"FUNC 1000 15 0 dtor\n100f 6 37 0"
+
+
+@pytest.mark.parametrize("records", [(MAIN, SHORT), (MAIN, SHORT, b"FUNC 1000 4 0 tiny\n1000 4 1 0")])
+def test_find_longer_func_at_an_address_answers_where_only_it_reaches(records: tuple[bytes, ...]) -> None:
+    symbols = page(*records)
+    assert [found(symbols, at) for at in (0x1010, 0x1015, 0x1045, 0x1155, 0x1156)] == [
+        "dtor",
+        "main",
+        "main",
+        "main",
+        None,
+    ]
+
+
+def test_find_public_inside_the_longest_func_at_an_address_does_not_reach_past_it() -> None:
+    symbols = page(MAIN, SHORT, b"PUBLIC 1100 0 p", b"PUBLIC 1160 0 q")
+    assert [found(symbols, at) for at in (0x1101, 0x1157, 0x1161)] == ["p", None, "q"]
+
+
+def test_frame_of_a_call_without_a_name_is_unknown() -> None:
+    hit = Hit("outer", 0x10, (Site(1, 11), Site(2, 22)), (7,))
+    names = {1: "a.c", 2: "b.c", 7: ""}
+    assert frame(hit, names.__getitem__, names.__getitem__).inlines == (Inline("<unknown>", "a.c", 11),)
+
+
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=30), st.randoms())
+def test_finder_answers_alike_in_any_order_of_offsets(offsets: list[int], chance: Random) -> None:
+    symbols = page(
+        b"PUBLIC 2 0 a",
+        b"FUNC 4 10 0 f\n4 8 1 0",
+        b"FUNC 4 4 0 short\n4 4 1 0",
+        b"PUBLIC 8 0 b",
+        b"PUBLIC 8 0 c",
+        b"FUNC 18 4 0 g",
+        b"PUBLIC 20 0 d",
+        b"PUBLIC 24 0 e",
+    )
+    chance.shuffle(offsets)
+    finder = Finder(symbols)
+    for offset in offsets:
+        assert finder.find(offset) == find(symbols, offset)
