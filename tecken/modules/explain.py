@@ -21,7 +21,7 @@ from tecken.sources.port import FileKey, OwnFiles, PageFiles, Stored, symbol_fil
 from tecken.sources.switch import Switched
 from tecken.store.port import Missing, PageStore
 from tecken.symbols.ids import ModuleKey
-from tecken.symbols.pagefile import Header
+from tecken.symbols.pagefile import Header, is_header
 
 T = TypeVar("T")
 THREADS = 10
@@ -135,7 +135,7 @@ class Explainer:
         found = self._store.headers([module]).get(module)
         if isinstance(found, Missing):
             return Marked(found, self._store.missing_seconds(module))
-        return None if found is None else len(found)
+        return len(found) if found and is_header(found) else None
 
     def _cached(self, module: ModuleKey) -> Cached:
         (state,) = self._board.look([module])

@@ -7,12 +7,22 @@ few megabytes of pages are in flight.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from operator import add
 from typing import BinaryIO, Final, NamedTuple
 
+from tecken.symbols.bounds import (
+    MAX_BLOCK,
+    bounded_block,
+    bounded_head,
+    bounded_name,
+    has_old_calls,
+    without_calls,
+)
 from tecken.symbols.page import encode
 from tecken.symbols.pagefile import Header, Metadata, PageWriter, Section
+from tecken.symbols.paths import clean
 from tecken.symbols.press import press, train
 from tecken.symbols.records import Scanner, Table
 from tecken.symbols.runs import join
@@ -54,6 +64,9 @@ class Converter:
         self._scanner = Scanner()
         self._waiting: list[bytes] = []
         self._held = 0
+        self._dropped: Counter[str] = Counter()
+        # A file is of one writer, so its first INLINE record shows the form of all; None: not seen yet.
+        self._has_old_calls: bool | None = None
 
     @property
     def complete(self) -> bool:
@@ -78,6 +91,8 @@ class Converter:
         self._scanner.finish()
         cuts = list(self._cuts())
         dictionary = self._dictionary(cuts)
+        # The pages that the dictionary was trained on are made again.
+        self._dropped.clear()
         compressed = press(map(self._page, cuts), dictionary)
         for cut, page in zip(cuts, compressed, strict=True):
             self._writer.add(cut.section, cut.first_key, page)
@@ -94,11 +109,28 @@ class Converter:
                 yield _Cut(section, table, begin, end)
 
     def _page(self, cut: _Cut) -> bytes:
-        wanted = slice(cut.begin, cut.end)
-        texts = self._spool.texts(cut.table.starts[wanted], cut.table.lengths[wanted])
+        records = slice(cut.begin, cut.end)
+        texts = self._spool.texts(cut.table.starts[records], cut.table.lengths[records])
         if cut.section is Section.SYMBOLS:
-            texts = join(list(map(self._scanner.without_names, texts)))
-        return encode(cut.table.keys[wanted], texts)
+            texts = join(list(map(self._symbol, texts)))
+        elif cut.section is Section.FILES:
+            texts = [_cleaned(bounded_name(text, self._dropped)) for text in texts]
+        else:
+            texts = [bounded_name(text, self._dropped) for text in texts]
+        return encode(cut.table.keys[records], texts)
+
+    def _symbol(self, text: bytes) -> bytes:
+        """Return a FUNC block or a PUBLIC line within the bounds."""
+        if text.startswith(b"PUBLIC"):
+            return bounded_head(text, self._dropped)
+        if len(text) > MAX_BLOCK:
+            return bounded_block(text, self._dropped)
+        block = self._scanner.without_names(text)
+        if self._has_old_calls is None:
+            self._has_old_calls = has_old_calls(block)
+        if self._has_old_calls:
+            block = without_calls(block, self._dropped)
+        return bounded_block(block, self._dropped)
 
     def _dictionary(self, cuts: list[_Cut]) -> bytes:
         size = self._scanner.length
@@ -114,8 +146,15 @@ class Converter:
             **found.module._asdict(),
             symbols=len(found.symbols),
             sym_bytes=found.length,
-            dropped=dict(found.dropped),
+            dropped=dict(found.dropped + self._dropped),
         )
+
+
+def _cleaned(path: bytes) -> bytes:
+    """Return a source path as answers have it, so that no lookup needs to clean it."""
+    text = path.decode(errors="surrogateescape").strip()
+    cleaned = clean(text)
+    return path if cleaned == text else cleaned.encode(errors="surrogateescape")
 
 
 class _Spool:

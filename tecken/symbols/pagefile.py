@@ -17,6 +17,7 @@ import struct
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import IntEnum
 from functools import cached_property
 from itertools import accumulate
@@ -30,7 +31,10 @@ from tecken.errors import MalformedPageFile, TooMuch
 from tecken.symbols.page import U32, Page, decode, table, words
 
 MAGIC: Final = b"TKNPAGES"
-FORMAT_VERSION: Final = 1
+
+# Version 2 holds symbols within the bounds of `bounds`, and source paths that are cleaned. A page file of
+# another version counts as absent and is made again of its symbol file when it is asked for.
+FORMAT_VERSION: Final = 2
 CODEC_ZSTD: Final = 1
 MAX_PAGE_BYTES: Final = 64 << 20
 _PREFIX: Final = struct.Struct("<8sHHI3III8s")
@@ -145,6 +149,13 @@ def header_bytes(prefix: bytes) -> int:
     if version != FORMAT_VERSION or codec != CODEC_ZSTD:
         raise MalformedPageFile(f"page file has unknown format version {version} or codec {codec}")
     return int(size)
+
+
+def is_header(raw: bytes) -> bool:
+    """Return whether `raw` is as long as the header of this format version that it begins with."""
+    with suppress(MalformedPageFile):
+        return header_bytes(raw) == len(raw)
+    return False
 
 
 class PageWriter:

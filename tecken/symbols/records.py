@@ -10,16 +10,28 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Iterator
-from itertools import islice
+from itertools import accumulate, islice
 from operator import add, eq, gt
 from typing import Final, NamedTuple
 
 from tecken.errors import Malformed, TooMuch
+from tecken.symbols.bounds import MAX_BLOCK, MAX_EQUAL, MAX_NAME_BYTES
+from tecken.symbols.ids import MAX_NAME
 
 MAX_LINE: Final = 4 << 20
-MAX_BLOCK: Final = 16 << 20  # a FUNC with all its lines; the largest real ones have some 100 KB
-MAX_RECORDS: Final = 8 << 20  # of one kind; 20 bytes of memory each
-MAX_PAGE: Final = 1 << 20  # of equal addresses, or of PUBLIC records inside one FUNC
+
+# Records of one kind. Each takes 20 bytes of memory, and some more while they are sorted.
+MAX_RECORDS: Final = 4 << 20
+
+# Bytes of equal addresses, or of PUBLIC records inside one FUNC, that a page holds beyond its size.
+MAX_PAGE: Final = 256 << 10
+
+# Bytes from the first word of a FUNC or PUBLIC record to the end of its last number.
+MAX_NUMBERS: Final = 256
+
+# Records that are sorted as Python's own integers, which take 80 bytes each meanwhile.
+SORTED_AT_ONCE: Final = 1 << 20
+_DIGIT_BITS: Final = 16
 
 _ADDRESS: Final = rb"[ \t]*(?:m[ \t]+)?([0-9a-fA-F]{1,32})[ \t]+"
 _NAMED: Final = rb"[ \t]*([0-9]{1,32})(?![^ \t\r\n])[ \t]*(.*)"
@@ -29,9 +41,24 @@ _RECORD: Final = re.compile(
     rb"|FILE " + _NAMED + rb"|INLINE_ORIGIN " + _NAMED + rb"|STACK )"
 )
 _FUNC, _PUBLIC, _FILE, _ORIGIN = 2, 3, 5, 7  # the last group of each alternative
-_MODULE: Final = re.compile(rb"\nMODULE[ \t]+(\S+)[ \t]+(\S+)[ \t]+([0-9a-fA-F]+)[ \t]++([^\r\n]*[^\s])")
+_MODULE: Final = re.compile(rb"\nMODULE[ \t]+(\S+)[ \t]+(\S+)[ \t]+([0-9a-fA-F]+)[ \t]+(\S[^\r\n]*)")
 _INFO: Final = re.compile(rb"\s*\nINFO[ \t]+(\S+)[ \t]*([^\r\n]*)")
+_PREFIXED: Final = re.compile(rb"\n(?:FUNC|PUBLIC) [ \t]*(?:m[ \t]+)?(?:[0-9a-fA-F]{1,32}[ \t]+)?0[xX]")
 _NAMES: Final = re.compile(rb"\n(?:FILE|INLINE_ORIGIN) [^\n]*")
+
+# Bytes kept of one line: enough to see that its name is too long.
+MAX_TEXT: Final = MAX_NAME_BYTES + MAX_NUMBERS
+
+# Longest MODULE record, whose last field is a file name of at most MAX_NAME characters.
+MAX_MODULE_BYTES: Final = 4 * MAX_NAME + 512
+
+PREFIXED: Final = "FUNC or PUBLIC with a 0x prefix"
+_ABSOLUTE: Final = "addresses above 4 GiB; the file has absolute instead of module-relative addresses"
+_CAUSES: Final = {
+    "FUNC past 4 GiB": _ABSOLUTE,
+    "PUBLIC past 4 GiB": _ABSOLUTE,
+    PREFIXED: "numbers with a 0x prefix; the format has plain hex digits",
+}
 
 
 class Module(NamedTuple):
@@ -65,14 +92,19 @@ class Table:
         self.lengths.append(length)
         self.sizes.append(size)
 
-    def pop(self) -> None:
-        for column in self._columns():
-            column.pop()
-
     def sort(self) -> None:
-        """By key; equal keys stay in the order of the file."""
+        """Sort by key; equal keys stay in the order of the file."""
         if any(map(gt, self.keys, islice(self.keys, 1, None))):
-            self._keep(array("I", sorted(range(len(self)), key=self.keys.__getitem__)))
+            self._keep(_order(self.keys))
+
+    def keep_first(self, count: int) -> int:
+        """Keep the first `count` of equal keys, sorted before. Return how many records are left out."""
+        keys = self.keys
+        if not any(map(eq, keys, islice(keys, count, None))):
+            return 0
+        before = len(keys)
+        self._keep(array("I", (i for i in range(before) if i < count or keys[i - count] != keys[i])))
+        return before - len(self)
 
     def keep_last(self) -> None:
         """Of equal keys, keep the last; sorted before."""
@@ -84,36 +116,61 @@ class Table:
         """Ranges of records that make a page: `page_size` bytes of text or a little more.
 
         A page answers for its addresses alone, so equal keys stay together, and so do a FUNC and the PUBLIC
-        records inside it; a file that stretches a page past MAX_PAGE in this way loses that for the rest.
+        records inside it; a file that stretches a page by MAX_PAGE in this way loses that for the rest.
         """
         keys, sizes, begin = self.keys, self.sizes, 0
         while begin < len(self):
-            end, held = self._fill(begin, page_size)
+            end, added = self._fill(begin, page_size), 0
             reach = max(map(add, keys[begin:end], sizes[begin:end]))
-            while end < len(self) and held < MAX_PAGE:
+            while end < len(self) and added < MAX_PAGE:
                 if keys[end] != keys[end - 1] and (sizes[end] or keys[end] >= reach):
                     break
                 reach = max(reach, keys[end] + sizes[end])
-                held += self.lengths[end]
+                added += self.lengths[end]
                 end += 1
             yield begin, end
             begin = end
 
-    def _fill(self, begin: int, page_size: int) -> tuple[int, int]:
+    def _fill(self, begin: int, page_size: int) -> int:
+        """Return where `page_size` bytes of text from `begin` on are full."""
         held = 0
         for i in range(begin, len(self)):
             held += self.lengths[i]
             if held >= page_size:
-                return i + 1, held
-        return len(self), held
+                return i + 1
+        return len(self)
 
     def _keep(self, order: array[int]) -> None:
         for name in ("keys", "starts", "lengths", "sizes"):
             column = getattr(self, name)
             setattr(self, name, array(column.typecode, map(column.__getitem__, order)))
 
-    def _columns(self) -> tuple[array[int], ...]:
-        return self.keys, self.starts, self.lengths, self.sizes
+
+def _order(keys: array[int]) -> array[int]:
+    """Return the positions of `keys` in the order of their values; equal ones stay in order.
+
+    Many are sorted by their upper and lower halves, which takes longer and no memory for Python's integers.
+    """
+    if len(keys) <= SORTED_AT_ONCE:
+        return array("I", sorted(range(len(keys)), key=keys.__getitem__))
+    order = array("I", range(len(keys)))
+    for shift in (0, _DIGIT_BITS):
+        order = _order_by_digit(keys, order, shift)
+    return order
+
+
+def _order_by_digit(keys: array[int], order: array[int], shift: int) -> array[int]:
+    mask = (1 << _DIGIT_BITS) - 1
+    counts = [0] * (mask + 1)
+    for key in keys:
+        counts[key >> shift & mask] += 1
+    places = [0, *accumulate(counts)]
+    sorted_order = array("I", bytes(order.itemsize * len(order)))
+    for i in order:
+        digit = keys[i] >> shift & mask
+        sorted_order[places[digit]] = i
+        places[digit] += 1
+    return sorted_order
 
 
 class Scanner:
@@ -144,23 +201,38 @@ class Scanner:
             raise Malformed(f"symbol file has a line of more than {MAX_LINE} bytes")
         self._scan(text, whole)
         self._tail = text[whole:]
-        if max(map(len, (self.symbols, self.files, self.origins))) > MAX_RECORDS:
-            raise TooMuch(f"symbol file has more than {MAX_RECORDS} records of one kind")
+        self._refuse_too_many()
 
     def finish(self) -> None:
-        """Raises Malformed when this was no symbol file."""
+        """Raise Malformed when this was no symbol file, or none of its symbols can be used."""
         last_line_ended = self._tail == b"\n"
         self._scan(self._tail, len(self._tail))
+        self._refuse_too_many()
         if self.end is None:
             self._close(self._base - last_line_ended)
         if self.module is None:
             raise Malformed("symbol file is empty")
-        if not self.symbols and self.end is None:
-            raise Malformed("symbol file has no FUNC and no PUBLIC record")
+        if not self.symbols:
+            self._refuse_unusable()
         self.symbols.sort()
+        if left_out := self.symbols.keep_first(MAX_EQUAL):
+            self.dropped[f"symbol after the first {MAX_EQUAL} of one address"] += left_out
         for names in (self.files, self.origins):
             names.sort()
             names.keep_last()
+
+    def _refuse_too_many(self) -> None:
+        if max(map(len, (self.symbols, self.files, self.origins))) > MAX_RECORDS:
+            raise TooMuch(f"symbol file has more than {MAX_RECORDS} records of one kind")
+
+    def _refuse_unusable(self) -> None:
+        """Raise Malformed with the cause, except for a file with STACK records alone: unwinders use it."""
+        reasons = (reason for reason in self.dropped if reason.startswith(("FUNC", "PUBLIC")))
+        causes = "; ".join(dict.fromkeys(_CAUSES.get(reason, reason) for reason in reasons))
+        if causes:
+            raise Malformed(f"symbol file has no FUNC or PUBLIC record that can be used: {causes}")
+        if self.end is None:
+            raise Malformed("symbol file has no FUNC and no PUBLIC record")
 
     def without_names(self, block: bytes) -> bytes:
         """A FUNC block goes on after an INLINE_ORIGIN record inside it."""
@@ -187,7 +259,7 @@ class Scanner:
         if self.symbols.keys:
             self.mixed = True
         if number < 1 << 32:
-            names.append(number, self._base + span[0], span[1] - span[0])
+            names.append(number, self._base + span[0], min(span[1] - span[0], MAX_TEXT))
         else:
             self.dropped["FILE or INLINE_ORIGIN number past 2**32"] += 1
 
@@ -195,6 +267,8 @@ class Scanner:
         """Whether it is a STACK record, and with it the end."""
         start = self._base + found.start() + 1
         self._close(start - 1)
+        if kind and found.end(kind) - found.start() > MAX_NUMBERS:
+            kind = None
         if kind == _FUNC:
             self._func(start, int(found[1], 16), int(found[2], 16))
         elif kind == _PUBLIC:
@@ -202,8 +276,10 @@ class Scanner:
         elif found[0] == b"\nSTACK ":
             self.end = start - 1
             return True
+        elif _PREFIXED.match(found.string, found.start()):
+            self.dropped[PREFIXED] += 1
         else:
-            self.dropped[f"{found[0][1:].split()[0].decode()} unreadable"] += 1
+            self.dropped[f"{found[0][1:].split(None, 1)[0].decode()} unreadable"] += 1
         return False
 
     def _func(self, start: int, address: int, size: int) -> None:
@@ -217,21 +293,19 @@ class Scanner:
 
     def _public(self, start: int, address: int, length: int) -> None:
         if address < 1 << 32:
-            self.symbols.append(address, start, length)
+            self.symbols.append(address, start, min(length, MAX_TEXT))
         else:
             self.dropped["PUBLIC past 4 GiB"] += 1
 
     def _close(self, end: int) -> None:
-        """The FUNC block, if one is open, ends here; it is the last symbol of the table."""
+        """End the FUNC block, if one is open, which is the last symbol of the table.
+
+        One that is too long keeps enough bytes to show it.
+        """
         if self._open is None:
             return
-        length = end - self._open
+        self.symbols.lengths[-1] = min(end - self._open, MAX_BLOCK + 1)
         self._open = None
-        if length > MAX_BLOCK:
-            self.symbols.pop()
-            self.dropped[f"FUNC of more than {MAX_BLOCK} bytes"] += 1
-        else:
-            self.symbols.lengths[-1] = length
 
 
 def described(head: bytes) -> Module:
@@ -250,6 +324,8 @@ def _module(text: bytes) -> Module:
             raise Malformed("symbol file is empty")
         line = text[1:80].split(b"\n")[0]
         raise Malformed(f"symbol file must begin with MODULE <os> <arch> <id> <name>, not {line!r}")
+    if len(first[0]) > MAX_MODULE_BYTES:
+        raise Malformed(f"symbol file has a MODULE record of more than {MAX_MODULE_BYTES} bytes")
     said: dict[bytes, bytes] = {}
     position = first.end()
     while info := _INFO.match(text, position):
@@ -257,7 +333,10 @@ def _module(text: bytes) -> Module:
         position = info.end()
     os, arch, debug_id, debug_file = map(_text, first.groups())
     code_id, _, code_file = _text(said.get(b"CODE_ID", b"")).partition(" ")
-    return Module(os, arch, debug_id, debug_file, code_id, code_file, _text(said.get(b"GENERATOR", b"")))
+    generator = _text(said.get(b"GENERATOR", b""))
+    return Module(
+        os, arch, debug_id, debug_file, code_id[:MAX_NAME], code_file[:MAX_NAME], generator[:MAX_NAME]
+    )
 
 
 def _text(raw: bytes) -> str:

@@ -24,6 +24,11 @@ def page_file(text: bytes) -> bytes:
         return b"".join(made.chunks())
 
 
+def of_version_1(file: bytes) -> bytes:
+    """A header or page file as it was before symbols were bounded: the version is behind 8 bytes of magic."""
+    return file[:8] + b"\1\0" + file[10:]
+
+
 def header_of(module: ModuleKey, functions: int = 3) -> Header:
     with Conversion(lambda: MIB).of([sym(module, functions)]) as made:
         return made.header

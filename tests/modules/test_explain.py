@@ -25,7 +25,7 @@ from tecken.store.port import Missing, PageStore
 from tecken.symbols.ids import ModuleKey
 from tecken.symbols.pagefile import Header
 from tests.modules.memory import MemoryBoard, StoreIsAway
-from tests.modules.samples import MIB, header_of
+from tests.modules.samples import MIB, header_of, of_version_1
 
 XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 ABSENT = Missing("absent", "nobody has it")
@@ -93,6 +93,14 @@ def test_a_module_that_is_there(house: House) -> None:
     assert isinstance(told.page_file, Header)
     assert told.store == len(header.raw)
     assert told.upstreams == ((URL, True),)
+
+
+def test_explainer_page_file_and_header_of_version_1_are_not_there(house: House) -> None:
+    old = of_version_1(header_of(XUL).raw)
+    house.page_files.write(XUL, [old])
+    house.store.put_header(XUL, old)
+    told = house.explainer().explain(XUL)
+    assert (told.page_file, told.store) == (None, None)
 
 
 def test_a_module_that_nobody_has(house: House) -> None:

@@ -17,7 +17,7 @@ from tecken.store.port import Missing, PageKey, PageStore
 from tecken.symbols.ids import ModuleKey
 from tecken.symbols.pagefile import Header, Section
 from tests.modules.memory import Clock, StoreIsAway
-from tests.modules.samples import MIB, header_of, page_file, sym
+from tests.modules.samples import MIB, header_of, of_version_1, page_file, sym
 
 XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 NSS = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
@@ -122,6 +122,13 @@ def test_a_header_in_the_store_that_is_malformed_counts_as_none(house: House) ->
     house.store.put_header(XUL, b"TKNPAGES of another version")
     header(house.process())
     assert house.store.headers([XUL]) == {XUL: header_of(XUL).raw}
+
+
+def test_library_page_file_and_stored_header_of_version_1_are_cold(house: House) -> None:
+    old = house.page_files.files[XUL]
+    house.page_files.files[XUL] = of_version_1(old)
+    house.store.put_header(XUL, of_version_1(header_of(XUL).raw))
+    assert house.process().headers([XUL], Trace()) == {}
 
 
 def test_a_missing_marker_is_the_answer(house: House) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tecken.errors import Malformed, TooMuch
-from tecken.symbols import convert, records
+from tecken.symbols import bounds, convert, records
 from tecken.symbols.convert import Converter
 from tecken.symbols.page import Page
 from tecken.symbols.pagefile import Metadata, Section
@@ -223,11 +223,117 @@ def test_what_cannot_be_used_is_dropped_with_its_lines_and_counted(record: bytes
     assert module.dropped == {reason: 1}
 
 
-def test_a_block_beyond_measure_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "MAX_BLOCK", 1000)
-    module = converted(b"FUNC 1 1 0 a\n" + lines(200) + b"FUNC 2 1 0 b\n")
-    assert module.records(Section.SYMBOLS) == [(2, b"FUNC 2 1 0 b")]
-    assert module.dropped == {"FUNC of more than 1000 bytes": 1}
+@pytest.mark.parametrize(
+    "records",
+    [lines(bounds.MAX_BLOCK // 8), b"1000 1 1 1 " + b"1 1 1 " * (bounds.MAX_WORDS // 3 + 1) + b"\n"],
+    ids=["bytes", "words"],
+)
+def test_converter_func_with_too_many_lines_keeps_its_name(records: bytes) -> None:
+    module = converted(b"FUNC 1 1 0 a\n" + records + b"FUNC 2 1 0 b\n2 1 7 0\n")
+    assert module.records(Section.SYMBOLS) == [(1, b"FUNC 1 1 0 a"), (2, b"FUNC 2 1 0 b\n2 1 7 0")]
+    assert module.dropped == {"lines of a FUNC of more than 2097152 bytes or 262144 words": 1}
+
+
+def test_converter_func_with_too_many_names_among_its_lines_keeps_its_name() -> None:
+    names = b"INLINE_ORIGIN 1 x\n" * (bounds.MAX_BLOCK // 17)
+    module = converted(b"FUNC 1 1 0 a\n1 1 7 0\n" + names + b"FUNC 2 1 0 b\n")
+    assert module.records(Section.SYMBOLS) == [(1, b"FUNC 1 1 0 a"), (2, b"FUNC 2 1 0 b")]
+    assert module.dropped == {"lines of a FUNC of more than 2097152 bytes or 262144 words": 1}
+
+
+def test_converter_inlined_calls_too_deep_are_left_out() -> None:
+    calls = b"".join(b"INLINE %d 1 1 1 10 8\n" % depth for depth in range(bounds.MAX_DEPTH + 3))
+    module = converted(b"FUNC 10 8 0 f\n" + calls + b"10 8 1 0\n")
+    ((_, block),) = module.records(Section.SYMBOLS)
+    assert block.count(b"INLINE ") == bounds.MAX_DEPTH
+    assert block.endswith(b"\n10 8 1 0")
+    assert module.dropped == {"INLINE of a depth of 256 or more": 3}
+
+
+def test_converter_long_names_are_cut_between_characters() -> None:
+    name = "é".encode() * bounds.MAX_NAME_BYTES
+    module = converted(
+        b"FILE 1 x" + name + b"\nINLINE_ORIGIN 2 y" + name + b"\n"
+        b"FUNC m 10 8 0 f" + name + b"\n10 8 1 1\nPUBLIC 20 0 p" + name + b"\n"
+    )
+    (_, block), (_, public) = module.records(Section.SYMBOLS)
+    ((_, file),) = module.records(Section.FILES)
+    ((_, origin),) = module.records(Section.ORIGINS)
+    kept = name[: bounds.MAX_NAME_BYTES - 2]
+    assert block == b"FUNC 10 8 0 f" + kept + b"\n10 8 1 1"
+    assert (public, file, origin) == (b"PUBLIC 20 0 p" + kept, b"x" + kept, b"y" + kept)
+    assert module.dropped == {"end of a name of more than 8192 bytes": 4}
+
+
+def test_converter_symbols_at_one_address_are_bounded() -> None:
+    text = b"FUNC 10 8 0 f\n" + b"PUBLIC 10 0 p\n" * (bounds.MAX_EQUAL + 9) + b"PUBLIC 20 0 q\n"
+    module = converted(b"PUBLIC 30 0 r\n" + text)
+    keys = [key for key, _ in module.records(Section.SYMBOLS)]
+    assert keys == [0x10] * bounds.MAX_EQUAL + [0x20, 0x30]
+    assert module.dropped == {"symbol after the first 256 of one address": 10}
+
+
+def test_converter_numbers_far_apart_are_unreadable() -> None:
+    module = converted(b"FUNC " + b" " * 300 + b"10 8 0 f\nPUBLIC " + b" " * 300 + b"10 0 p\nPUBLIC 90 0 q\n")
+    assert module.records(Section.SYMBOLS) == [(0x90, b"PUBLIC 90 0 q")]
+    assert module.dropped == {"FUNC unreadable": 1, "PUBLIC unreadable": 1}
+
+
+def test_converter_calls_of_early_writers_are_left_out_and_counted() -> None:
+    module = converted(b"FUNC 10 60 0 f\nINLINE 0 42 0 10 30\nINLINE 1 7 1 10 8 20 8\n10 30 41 0\n")
+    assert module.records(Section.SYMBOLS) == [(0x10, b"FUNC 10 60 0 f\n10 30 41 0")]
+    assert module.dropped == {"INLINE without a call file, as early writers have it": 2}
+
+
+def test_converter_causes_are_named_once_and_only_those_of_symbols() -> None:
+    text = b"FILE 4294967296 a\nFUNC 100000000 1 0 f\nPUBLIC 200000000 0 p\nFUNC 10 0 0 g\n"
+    with pytest.raises(Malformed) as error:
+        converted(text)
+    assert str(error.value) == (
+        "symbol file has no FUNC or PUBLIC record that can be used: addresses above 4 GiB; the file has "
+        "absolute instead of module-relative addresses; FUNC of zero size"
+    )
+
+
+@pytest.mark.parametrize("end", [b"", b"STACK CFI INIT 1 2 .cfa: $rsp 8 +\n"])
+def test_converter_absolute_addresses_are_the_reason_of_the_error(end: bytes) -> None:
+    with pytest.raises(Malformed, match="addresses above 4 GiB; the file has absolute instead of module-rel"):
+        converted(b"FUNC 140001000 20 0 main\n140001000 20 5 0\n" + end)
+
+
+@pytest.mark.parametrize("record", [b"FUNC 0x1000 0x20 0 f", b"FUNC m 1000 0X20 0 f", b"PUBLIC 0x1000 0 p"])
+def test_converter_hex_prefixes_are_the_reason_of_the_error(record: bytes) -> None:
+    with pytest.raises(Malformed, match="numbers with a 0x prefix; the format has plain hex digits"):
+        converted(record + b"\n")
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 20])
+def test_converter_sorts_alike_whatever_the_number_of_records(
+    monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr(records, "SORTED_AT_ONCE", limit)
+    addresses = [0xFFFFFFFF, 0x10000, 5, 0x20005, 5, 0x1FFFF, 0, 0x10000]
+    found = symbols(b"".join(b"PUBLIC %x 0 %d\n" % (address, i) for i, address in enumerate(addresses)))
+    expected = sorted(enumerate(addresses), key=lambda entry: entry[1])
+    assert found == [(address, b"PUBLIC %x 0 %d" % (address, i)) for i, address in expected]
+
+
+@pytest.mark.parametrize(
+    "record", [b"MODULE Linux x86_64 A1 " + b"x" * 10_000, b"MODULE " + b"L" * 10_000 + b" x86_64 A1 x"]
+)
+def test_converter_overlong_module_record_is_malformed(record: bytes) -> None:
+    with pytest.raises(Malformed, match="MODULE record of more than"):
+        Converted(record + b"\nPUBLIC 1 0 p\n")
+
+
+def test_converter_code_file_of_any_length_is_bounded() -> None:
+    metadata = converted(b"INFO CODE_ID AB " + b"x" * 10_000 + b"\nPUBLIC 1 0 p\n").header.metadata
+    assert (metadata.code_id, len(metadata.code_file)) == ("AB", 1024)
+
+
+def test_converter_source_paths_are_stored_clean() -> None:
+    module = converted(b"FILE 1 a/./b.c\nFILE 2 C:/x\\..\\y.c\r\nFILE 3 \xff/../z.c\nPUBLIC 1 0 p\n")
+    assert [path for _, path in module.records(Section.FILES)] == [b"a/b.c", b"C:\\y.c", b"z.c"]
 
 
 def test_line_ends_of_windows_are_tolerated() -> None:

@@ -1,0 +1,104 @@
+"""Bounds on what one symbol of a page holds, applied when a symbol file is converted.
+
+Each step of a lookup takes time in proportion to the text of one FUNC block, or less. So bounds on that text,
+its words, the depth of inlined calls and the length of names bound what one looked-up offset costs, whatever
+the file. What is left out is counted with a reason; the function keeps its name where that is possible.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Final
+
+from tecken.symbols.block import head
+
+# Bytes and words of one FUNC block. The largest seen in libjvm, libpython, libstdc++ and a Rust program have
+# 574,180 bytes and 130,833 words (libjvm.so of OpenJDK 17, with 4,483 INLINE records). A lookup in a block of
+# this size takes some 0.3 s, once for each request.
+MAX_BLOCK: Final = 2 << 20
+MAX_WORDS: Final = 256 << 10
+
+# Inlined calls that one offset can be in. The most seen in the same files are 29.
+MAX_DEPTH: Final = 256
+
+# Bytes of the name of a function or a file. The longest seen in the same files has 2,272.
+MAX_NAME_BYTES: Final = 8 << 10
+
+# FUNC and PUBLIC records at one address. Writers merge them: the most seen in the same files is 1.
+MAX_EQUAL: Final = 256
+
+# Words of an INLINE record without a call file and with one range.
+OLD_WORDS: Final = 6
+
+_INLINE: Final = re.compile(rb"\nINLINE ([^ \n]*)[^\n]*")
+
+# A call of that depth counts only inside calls of each depth before; a record takes at least so many bytes.
+_DEEP: Final = b"\nINLINE %d " % MAX_DEPTH
+_LEAST_DEEP: Final = MAX_DEPTH * len(b"\nINLINE 0 0 0 0 0 1")
+
+
+def bounded_block(block: bytes, dropped: Counter[str]) -> bytes:
+    """Return a FUNC block within the bounds; what it loses is counted in `dropped`."""
+    if len(block) > MAX_BLOCK or (len(block) > 2 * MAX_WORDS and len(block.split()) > MAX_WORDS):
+        dropped[f"lines of a FUNC of more than {MAX_BLOCK} bytes or {MAX_WORDS} words"] += 1
+        block = block.partition(b"\n")[0]
+    if len(block) > _LEAST_DEEP and _DEEP in block:
+        block = _without_deep_calls(block, dropped)
+    end = block.find(b"\n")
+    if (len(block) if end < 0 else end) > MAX_NAME_BYTES:
+        line, newline, records = block.partition(b"\n")
+        block = bounded_head(line, dropped) + newline + records
+    return block
+
+
+def bounded_head(line: bytes, dropped: Counter[str]) -> bytes:
+    """Return a FUNC or PUBLIC line within the bounds."""
+    if len(line) <= MAX_NAME_BYTES:
+        return line
+    is_public = line.startswith(b"PUBLIC")
+    numbers, name = head(line, 1 if is_public else 2)
+    word = b"PUBLIC" if is_public else b"FUNC"
+    fields = [word, *(b"%x" % number for number in numbers), b"0"]
+    return b" ".join([*fields, bounded_name(name.encode(), dropped)])
+
+
+def bounded_name(name: bytes, dropped: Counter[str]) -> bytes:
+    """Return a name cut at MAX_NAME_BYTES, between two characters."""
+    if len(name) <= MAX_NAME_BYTES:
+        return name
+    dropped[f"end of a name of more than {MAX_NAME_BYTES} bytes"] += 1
+    end = MAX_NAME_BYTES
+    while end and name[end] & 0xC0 == 0x80:
+        end -= 1
+    return name[:end]
+
+
+def has_old_calls(block: bytes) -> bool | None:
+    """Return whether the first INLINE record has no call file, as early writers left it out; None: no INLINE.
+
+    With it, a record has an odd number of words: its first one, four numbers, and two for each range.
+    """
+    start = block.find(b"\nINLINE ")
+    if start < 0:
+        return None
+    words = len(block[start + 1 :].partition(b"\n")[0].split())
+    return words >= OLD_WORDS and words % 2 == 0
+
+
+def without_calls(block: bytes, dropped: Counter[str]) -> bytes:
+    """Return a FUNC block without its INLINE records."""
+    block, count = _INLINE.subn(b"", block)
+    if count:
+        dropped["INLINE without a call file, as early writers have it"] += count
+    return block
+
+
+def _without_deep_calls(block: bytes, dropped: Counter[str]) -> bytes:
+    def kept(record: re.Match[bytes]) -> bytes:
+        if not record[1].isdigit() or int(record[1][:18]) < MAX_DEPTH:
+            return record[0]
+        dropped[f"INLINE of a depth of {MAX_DEPTH} or more"] += 1
+        return b""
+
+    return _INLINE.sub(kept, block)
