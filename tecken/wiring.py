@@ -28,7 +28,7 @@ from tecken.limits.usage import RedisLedger, Usage, keep_sending
 from tecken.modules.add import Adder
 from tecken.modules.board import RedisBoard
 from tecken.modules.cache import HeaderCache, PageCache
-from tecken.modules.conversion import Conversion
+from tecken.modules.conversion import MAX_MEMORY_BYTES, Conversion
 from tecken.modules.explain import Explainer
 from tecken.modules.herald import Herald, Listener
 from tecken.modules.journal import Journal
@@ -256,6 +256,13 @@ def conversion() -> Conversion:
 
 
 @once
+def job_conversion() -> Conversion:
+    """Conversion in a worker, whose processes do one job at a time; in a demo all is one process."""
+    max_memory = None if settings.DEMO_MODE else MAX_MEMORY_BYTES
+    return Conversion(inforce.symbol_bytes, settings.SPOOL_DIR, max_memory)
+
+
+@once
 def header_cache() -> HeaderCache:
     return HeaderCache(options().process_header_bytes, inforce.header_seconds)
 
@@ -283,22 +290,24 @@ def library() -> Library:
 
 @once
 def preparer() -> Preparer:
-    return _preparer(source(), own_stamp)
+    return _preparer(source(), own_stamp, conversion())
 
 
 @once
 def try_preparer() -> Preparer:
-    return _preparer(OwnSymbols(try_files()), try_stamp)
+    return _preparer(OwnSymbols(try_files()), try_stamp, conversion())
 
 
-def _preparer(source: SymbolSource, stamp: Callable[[ModuleKey], Stored | None]) -> Preparer:
+def _preparer(
+    source: SymbolSource, stamp: Callable[[ModuleKey], Stored | None], conversion: Conversion
+) -> Preparer:
     return Preparer(
         source=source,
         stamp=stamp,
         page_files=page_files(),
         store=page_store(),
         turns=turns(),
-        conversion=conversion(),
+        conversion=conversion,
         lifetimes=inforce.lifetimes,
     )
 
@@ -343,12 +352,12 @@ def inline_cold() -> InlineCold:
 
 @once
 def worker() -> Worker:
-    return Worker(board(), preparer())
+    return Worker(board(), _preparer(source(), own_stamp, job_conversion()))
 
 
 @once
 def try_worker() -> Worker:
-    return Worker(board(), try_preparer())
+    return Worker(board(), _preparer(OwnSymbols(try_files()), try_stamp, job_conversion()))
 
 
 def worker_of(module: ModuleKey) -> Worker:

@@ -1,4 +1,4 @@
-"""A symbol file as stored -> a page file, on disk only for as long as somebody needs it."""
+"""Conversion of a symbol file as stored into a page file, which is on disk only while it is used."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ from itertools import chain
 from tempfile import TemporaryFile
 from typing import BinaryIO, NamedTuple, cast
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import CouldNotAsk, TooMuch
+from tecken.modules.memory_limit import added_memory
 from tecken.symbols.convert import Converter, decoded
 from tecken.symbols.pagefile import Header
 
 COPY_BYTES = 1024 * 1024
+
+# Address space that one conversion may add to a worker. The costliest file that the bounds of
+# `tecken.symbols` allow takes less than 400 MiB (three kinds of records, 4 M of each, none in order); a real
+# library of 50 MB takes 45. The rest is for stacks and heaps of the threads that compress, which are reserved
+# and hardly used.
+MAX_MEMORY_BYTES = 1024 * 1024 * 1024
 
 
 class Converted(NamedTuple):
@@ -27,11 +34,19 @@ class Converted(NamedTuple):
 
 
 class Conversion:
-    """`max_bytes()` bounds one symbol file, unpacked, and so each of two nameless files in `spool_dir`."""
+    """Conversions in this process.
 
-    def __init__(self, max_bytes: Callable[[], int], spool_dir: str | None = None) -> None:
+    `max_bytes()` bounds one symbol file, unpacked, and so each of two nameless files in `spool_dir`.
+    `max_memory` bounds the address space that a conversion adds to the process, which must then convert one
+    file at a time.
+    """
+
+    def __init__(
+        self, max_bytes: Callable[[], int], spool_dir: str | None = None, max_memory: int | None = None
+    ) -> None:
         self._max_bytes = max_bytes
         self._spool_dir = spool_dir
+        self._max_memory = max_memory
 
     def text(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Unpacked, from plain, gzip or zstd. Raises Malformed, TooMuch, and what `chunks` raises."""
@@ -41,7 +56,15 @@ class Conversion:
     def of(self, chunks: Iterable[bytes]) -> Iterator[Converted]:
         """Raises Malformed, TooMuch, CouldNotAsk when the disk is full, and what `chunks` raises."""
         with self._file() as spool, self._file() as pages:
-            yield Converted(_convert(self.text(chunks), spool, pages), pages)
+            yield Converted(self._converted(chunks, spool, pages), pages)
+
+    def _converted(self, chunks: Iterable[bytes], spool: BinaryIO, pages: BinaryIO) -> Header:
+        try:
+            with added_memory(self._max_memory):
+                return _convert(self.text(chunks), spool, pages)
+        except MemoryError:
+            limit = (self._max_memory or 0) >> 20
+            raise TooMuch(f"symbol file needs more than {limit} MiB of memory to be converted") from None
 
     @contextmanager
     def _file(self) -> Iterator[BinaryIO]:

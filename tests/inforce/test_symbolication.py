@@ -15,9 +15,12 @@ from pytest_django import Settings
 
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import inforce, wiring
+from tecken.modules.reader import read_header
+from tecken.modules.trace import Trace
 from tecken.runtimeconfig.current import overridden
 from tecken.symbolicate import views
 from tecken.symbols.pagefile import Header
+from tests.modules.samples import of_version_1
 from tests.symbolicate.memory import CPP, SAMPLES, C
 
 IN_C = 0x1180
@@ -47,6 +50,7 @@ def post(body: Any, **headers: str) -> Any:
         ("symbolicate_max_jobs", 11, {"jobs": [JOB] * 11}, 200),
         ("symbolicate_max_frames", 1, JOB, 413),
         ("symbolicate_max_body_bytes", 10, JOB, 413),
+        ("symbolicate_max_answer_bytes", 10, JOB, 413),
         ("symbolicate_max_body_bytes", 20 * MIB, orjson.dumps(JOB) + b" " * 11 * MIB, 200),
     ],
 )
@@ -70,6 +74,21 @@ def test_the_deadline() -> None:
         reply = post({"memoryMap": [list(CPP)], "stacks": [[[0, 1]]]})
     assert (reply.status_code, "no worker has taken it up" in reply.json()["error"]) == (503, True)
     assert views.parts().seconds == 15
+
+
+def test_page_file_and_stored_header_of_version_1_are_made_again_on_demand() -> None:
+    header = wiring.library().headers([C], Trace())[C]
+    assert isinstance(header, Header)
+    (file,) = wiring.page_files().read(C, [(0, header.span(header.page_count - 1)[1])])
+    wiring.page_files().write(C, [of_version_1(file)])
+    wiring.page_store().put_header(C, of_version_1(header.raw))
+    wiring.forget()
+    with overridden(symbolicate_deadline_seconds=0):
+        assert post(JOB).status_code == 503
+    made = wiring.worker().work(C)
+    assert isinstance(made, Header)
+    assert read_header(wiring.page_files(), C) == made.raw == header.raw
+    assert post(JOB).json()["results"][0]["found_modules"] == {str(C): True}
 
 
 def sizes() -> dict[str, int]:

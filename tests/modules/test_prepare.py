@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +20,7 @@ from tecken.store.port import Missing, PageStore
 from tecken.symbols.ids import ModuleKey, module_key
 from tecken.symbols.pagefile import Header
 from tests.modules.memory import Clock, MemoryTurns, StoreIsAway
-from tests.modules.samples import MIB, header_of, page_file, sym
+from tests.modules.samples import MIB, header_of, of_version_1, page_file, sym
 
 XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 LIFETIMES = Lifetimes(absent=600, malformed=86_400, unreachable=5)
@@ -92,6 +94,16 @@ def test_a_page_file_of_another_version_is_made_again(house: House) -> None:
     house.page_files.files[XUL] = b"page file of another version" * 10
     assert isinstance(house.prepare(), Header)
     assert house.page_files.files == {XUL: page_file(sym(XUL))}
+
+
+def test_preparer_page_file_and_stored_header_of_version_1_are_made_again(house: House) -> None:
+    old = page_file(sym(XUL, functions=5))
+    house.page_files.files[XUL] = of_version_1(old)
+    house.store.put_header(XUL, of_version_1(header_of(XUL, 5).raw))
+    answer = house.prepare()
+    assert isinstance(answer, Header)
+    assert house.page_files.files == {XUL: page_file(sym(XUL))}
+    assert house.store.headers([XUL]) == {XUL: answer.raw}
 
 
 @pytest.mark.parametrize(
@@ -245,3 +257,32 @@ def test_preparer_full_disk_is_unreachable_and_tried_again_later(
         answer = missing(house.prepare())
     assert answer.kind == "unreachable"
     assert "No space left on device" in answer.reason
+
+
+HUNGRY = """
+from tecken.errors import TooMuch
+from tecken.modules.conversion import Conversion
+
+def text(records):
+    yield b"MODULE Linux x86_64 A1B2C3D4E5F60718293A4B5C6D7E8F900 x\\n"
+    for start in range(0, records, 10_000):
+        yield b"".join(b"PUBLIC %x 0 p\\n" % (records - i) for i in range(start, start + 10_000))
+
+conversion = Conversion(lambda: 1 << 30, None, 48 << 20)
+for records in (3_000_000, 30_000):
+    try:
+        with conversion.of(text(records)) as made:
+            print(made.header.metadata.symbols)
+    except TooMuch as error:
+        print(error)
+"""
+
+
+def test_conversion_that_needs_too_much_memory_is_too_much_and_the_next_one_works() -> None:
+    """In a process of its own, so that the limit is not that of the tests."""
+    command = [sys.executable, "-c", HUNGRY]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+    assert done.stdout.splitlines() == [
+        "symbol file needs more than 48 MiB of memory to be converted",
+        "30000",
+    ]
