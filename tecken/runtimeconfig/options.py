@@ -60,7 +60,10 @@ class Options(BaseModel):
         10 * MIB, "A request's body, as sent and as unpacked.", ge=1, le=1024 * MIB
     )
     symbolicate_deadline_seconds: Seconds = symbolication(
-        15.0, "How long a request waits for cold modules.", ge=0, le=300
+        15.0, "How long a request waits for cold modules, and then looks offsets up.", ge=0, le=300
+    )
+    symbolicate_max_answer_bytes: Bytes = symbolication(
+        32 * MIB, "The frames of an answer, before compression.", ge=1, le=1024 * MIB
     )
     symbolicate_max_cold_modules: int = symbolication(
         500, "Modules in no cache that one request may ask for; further ones fail.", ge=1, le=100_000

@@ -19,12 +19,19 @@ logger = logging.getLogger("tecken.trace")
 
 def debug(resolved: Sequence[Resolved], trace: Trace, seconds: float) -> dict[str, Any]:
     """Seconds and bytes. `stacks` and `stacks_per_module` count frames, as they always did."""
-    frames = [(one, index) for one in resolved for stack in one.job.stacks for index, _ in stack]
-    per_module = Counter(key(one.job.modules[index]) for one, index in frames if index >= 0)
+    frames = [
+        Counter(index for stack in job.stacks for index, _ in stack) for job in (one.job for one in resolved)
+    ]
+    per_module: Counter[str] = Counter()
+    # A key is made once a module and not once a frame: a client may give it any length.
+    for one, counts in zip(resolved, frames, strict=True):
+        for index, count in counts.items():
+            if index >= 0:
+                per_module[key(one.job.modules[index])] += count
     downloads = trace.downloads
     return {
         "time": seconds,
-        "stacks": {"count": len(frames), "real": per_module.total()},
+        "stacks": {"count": sum(counts.total() for counts in frames), "real": per_module.total()},
         "modules": {"count": len(per_module), "stacks_per_module": per_module},
         "cache_lookups": {
             "count": trace.store.count,

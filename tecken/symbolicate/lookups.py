@@ -1,11 +1,11 @@
-"""Frames nobody rendered before: read their pages, look the offsets up, read the names they mention."""
+"""Frames that are not in the process yet: read their pages, look the offsets up, read the names they need."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
-from functools import partial
-from typing import NamedTuple
+from functools import cache, partial
+from typing import Generic, NamedTuple, TypeVar
 
 from tecken.errors import MalformedPageFile
 from tecken.modules.port import Modules
@@ -13,53 +13,69 @@ from tecken.modules.trace import Trace
 from tecken.store.port import Missing
 from tecken.symbols.frame import Frame
 from tecken.symbols.ids import ModuleKey
-from tecken.symbols.lookup import Hit, find, frame, name
+from tecken.symbols.lookup import Finder, Hit, frame, name
 from tecken.symbols.page import Page
 from tecken.symbols.pagefile import Header, Section
 
 Wanted = Mapping[ModuleKey, tuple[Header, Set[int]]]
 Hits = Mapping[int, Hit | None]
 PageOf = tuple[ModuleKey, Header, int]
+T = TypeVar("T")
 
 OFFSET_END = 2**32
 """Module offsets are 32 bits wide in every symbol file we keep."""
 
 
-class Looked(NamedTuple):
-    """Each wanted module is in one of these. A frame is None where the module has no symbol."""
+class Looked(NamedTuple, Generic[T]):
+    """Each module is in one of the first three. Those that are `late` have some of their frames."""
 
-    frames: dict[ModuleKey, dict[int, Frame | None]]
+    frames: dict[ModuleKey, dict[int, T]]
     failed: dict[ModuleKey, Missing]
     replaced: set[ModuleKey]
+    late: set[ModuleKey]
 
 
-def look_up(modules: Modules, wanted: Wanted, trace: Trace) -> Looked:
+class Terms(NamedTuple, Generic[T]):
+    """What is made of each frame at once, so that frames need no memory together, and when to stop.
+
+    `render` gets None for an offset without a symbol. What it raises ends the look-up. Without `has_places`,
+    frames have no files, lines and inlined calls.
+    """
+
+    render: Callable[[int, Frame | None], T]
+    is_late: Callable[[], bool]
+    has_places: bool = True
+
+
+def look_up(modules: Modules, wanted: Wanted, trace: Trace, terms: Terms[T]) -> Looked[T]:
     """Two rounds of pages, each for all modules together."""
-    reading = _Reading(modules, trace)
+    reading = _Reading(modules, trace, terms)
     reading.fetch(_symbol_pages(wanted))
     hits: dict[ModuleKey, Hits] = {}
     for module, (header, offsets) in wanted.items():
         if reading.came(module):
             with reading.alone(module):
-                hits[module] = {offset: reading.hit(header, offset) for offset in offsets}
+                hits[module] = reading.hits(module, header, offsets)
     reading.fetch(_name_pages(wanted, hits))
-    frames: dict[ModuleKey, dict[int, Frame | None]] = {}
-    for module, found in hits.items():
-        if reading.came(module):
-            with reading.alone(module):
-                frames[module] = reading.frames(wanted[module][0], found)
-    return Looked(frames, reading.failed, reading.replaced)
+    frames = {
+        module: reading.frames(module, wanted[module][0], found)
+        for module, found in hits.items()
+        if reading.came(module)
+    }
+    return Looked(frames, reading.failed, reading.replaced, reading.late)
 
 
-class _Reading:
+class _Reading(Generic[T]):
     """The pages of one look-up, and the modules that dropped out on the way."""
 
-    def __init__(self, modules: Modules, trace: Trace) -> None:
+    def __init__(self, modules: Modules, trace: Trace, terms: Terms[T]) -> None:
         self._modules = modules
         self._trace = trace
+        self._terms = terms
         self._pages: dict[tuple[str, int], Page] = {}
         self.failed: dict[ModuleKey, Missing] = {}
         self.replaced: set[ModuleKey] = set()
+        self.late: set[ModuleKey] = set()
 
     def fetch(self, wanted: Iterable[PageOf]) -> None:
         pages = self._modules.pages(set(wanted), self._trace)
@@ -78,14 +94,38 @@ class _Reading:
         except MalformedPageFile as error:
             self.failed[module] = Missing("malformed", str(error))
 
-    def hit(self, header: Header, offset: int) -> Hit | None:
-        page = _symbol_page(header, offset)
-        return None if page is None else find(self._pages[header.generation, page], offset)
+    def hits(self, module: ModuleKey, header: Header, offsets: Set[int]) -> Hits:
+        """In the order of the offsets: one page, and one block of it, is kept parsed at a time."""
+        found: dict[int, Hit | None] = {}
+        current, finder = -1, None
+        for offset in self._in_time(module, sorted(offsets)):
+            page = _symbol_page(header, offset)
+            if page is None:
+                found[offset] = None
+                continue
+            if finder is None or page != current:
+                current, finder = page, Finder(self._pages[header.generation, page])
+            hit = finder.find(offset)
+            found[offset] = hit if self._terms.has_places else hit and hit.without_places()
+        return found
 
-    def frames(self, header: Header, hits: Hits) -> dict[int, Frame | None]:
-        files = partial(self._name, header, Section.FILES)
-        origins = partial(self._name, header, Section.ORIGINS)
-        return {offset: hit and frame(hit, files, origins) for offset, hit in hits.items()}
+    def frames(self, module: ModuleKey, header: Header, hits: Hits) -> dict[int, T]:
+        files = cache(partial(self._name, header, Section.FILES))
+        origins = cache(partial(self._name, header, Section.ORIGINS))
+        render = self._terms.render
+        rendered = {}
+        for offset in self._in_time(module, hits):
+            hit = hits[offset]
+            rendered[offset] = render(offset, hit and frame(hit, files, origins))
+        return rendered
+
+    def _in_time(self, module: ModuleKey, offsets: Iterable[int]) -> Iterator[int]:
+        """Yield the offsets until it is late."""
+        for offset in offsets:
+            if self._terms.is_late():
+                self.late.add(module)
+                return
+            yield offset
 
     def _name(self, header: Header, section: Section, number: int) -> str:
         page = header.page_for(section, number)

@@ -6,6 +6,7 @@ many modules and frames: headers, pages of symbols, pages of names. A cold modul
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,17 +19,23 @@ from tecken.modules.port import Cold, Modules
 from tecken.modules.trace import Trace
 from tecken.store.port import Missing
 from tecken.symbolicate import cost
-from tecken.symbolicate.answer import Failure, Module, Resolved, Version
+from tecken.symbolicate.answer import Failure, Module, Resolved, Version, check_answer
 from tecken.symbolicate.frames import FrameCache
-from tecken.symbolicate.lookups import look_up
+from tecken.symbolicate.lookups import Terms, look_up
 from tecken.symbolicate.schema import UNKNOWN_MODULE, Job
-from tecken.symbols.ids import ModuleKey, in_try, module_key
+from tecken.symbols.frame import Frame
+from tecken.symbols.ids import ModuleKey, in_try, is_zero_debug_id, module_key
 from tecken.symbols.pagefile import Header
 
 Outcome: TypeAlias = Header | Missing | CouldNotAsk
 """What came of asking for a module."""
 
 MISSING_NAMES = {"absent": None, "malformed": "Malformed", "unreachable": "CouldNotAsk"}
+
+LATE = Pending("its frames were not all looked up before the deadline; try again")
+
+LOOKUP_SECONDS = 5.0
+"""Least time for looking offsets up, where `seconds` says that no request waits for cold modules."""
 
 TRIES = 2
 """How often one request asks for a module whose page file is replaced under its eyes."""
@@ -39,7 +46,10 @@ def _unnoted(_modules: Sequence[ModuleKey]) -> None:
 
 
 class Parts(NamedTuple):
-    """What outlives a request. `seconds` is how long a request waits for cold modules.
+    """What outlives a request, and its limits.
+
+    `seconds` is how long a request waits for modules that are not prepared, and then for how long it looks
+    offsets up: waiting for one module leaves time for the others.
 
     `most_cold` bounds its modules that are in no cache, and `client` names who waits for them.
     """
@@ -55,20 +65,21 @@ class Parts(NamedTuple):
     """Whether symbols of try builds answer for modules that are absent otherwise."""
     note_absent: Callable[[Sequence[ModuleKey]], None] = _unnoted
     """Called once per request with the modules that no source has; raises nothing."""
+    max_answer_bytes: float = math.inf
 
 
 def symbolicate(
     parts: Parts, version: Version, jobs: Sequence[Job], *, debug: bool = False, log: bool = False
 ) -> bytes:
-    """The answer as JSON, which says what it cost with `debug`; a line of the log does with `log`.
+    """Return the answer as JSON, with what it cost when `debug` is set; `log` writes that to the log.
 
-    Raises CouldNotAsk as `resolve` does.
+    Raises CouldNotAsk and TooMuch as `resolve` does.
     """
     start = time.perf_counter()
     trace = Trace()
     resolved = resolve(parts, version, jobs, trace)
     cost.count(version.name, resolved, trace)
-    answer = version.answer(resolved)
+    answer = version.answer(resolved, parts.max_answer_bytes)
     if debug or log:
         spent = cost.debug(resolved, trace, time.perf_counter() - start)
         answer += b',"debug":' + orjson.dumps(spent) if debug else b""
@@ -78,9 +89,10 @@ def symbolicate(
 
 
 def resolve(parts: Parts, version: Version, jobs: Sequence[Job], trace: Trace) -> list[Resolved]:
-    """Every frame of every job, symbolicated or not.
+    """Return every frame of every job, symbolicated or not.
 
-    Raises CouldNotAsk when modules were referenced and not one of them could be asked for.
+    Raises CouldNotAsk when modules were referenced and not one of them could be asked for, TooMuch when the
+    frames take more bytes than the answer may have.
     """
     asked = [(job, _asked(job)) for job in jobs]
     request = _Request(parts, version, trace, _wanted(asks for _, asks in asked))
@@ -111,6 +123,8 @@ class _Request:
         self._fragments: dict[ModuleKey, dict[int, bytes]] = {}
         # From the start of the request: reading page files takes of the time to wait for cold modules.
         self._deadline = parts.clock() + parts.seconds
+        self._rendered_bytes = 0
+        self._late: set[ModuleKey] = set()
 
     def run(self) -> None:
         left: Iterable[ModuleKey] = self._wanted
@@ -142,11 +156,12 @@ class _Request:
             self._trace,
             {in_try(module): self._wanted[module] for module in absent},
         )
-        other._deadline = self._deadline
+        other._deadline, other._rendered_bytes = self._deadline, self._rendered_bytes
         other.run()
         for module in absent:
             self._outcomes[module] = other._outcomes[in_try(module)]
             self._fragments[module] = other._fragments.get(in_try(module), {})
+        self._late |= {module for module in absent if in_try(module) in other._late}
 
     def module(self, ask: _Ask) -> Module:
         """How one module of a job is answered."""
@@ -156,7 +171,11 @@ class _Request:
             return Module(self._plain(ask.offsets), False, _failure(ask.key))
         outcome = self._outcomes[ask.key]
         if isinstance(outcome, Header):
-            return Module(self._fragments[ask.key], True, code_file=outcome.metadata.code_file)
+            fragments, code_file = self._fragments[ask.key], outcome.metadata.code_file
+            if ask.key in self._late:
+                fragments = self._plain(ask.offsets - fragments.keys()) | fragments
+                return Module(fragments, False, _failure(LATE), code_file)
+            return Module(fragments, True, code_file=code_file)
         return Module(self._plain(ask.offsets), False, _failure(outcome))
 
     def _plain(self, offsets: Iterable[int]) -> dict[int, bytes]:
@@ -191,13 +210,22 @@ class _Request:
                     new[module] = header, offsets.difference(known)
         if not new:
             return set()
-        looked = look_up(self._parts.modules, new, self._trace)
-        for module, frames in looked.frames.items():
-            fresh = {offset: self._version.fragment(offset, frame) for offset, frame in frames.items()}
+        until = self._parts.clock() + max(self._parts.seconds, LOOKUP_SECONDS)
+        terms = Terms(self._fragment, lambda: self._parts.clock() > until, self._version.has_places)
+        looked = look_up(self._parts.modules, new, self._trace, terms)
+        for module, fresh in looked.frames.items():
             self._parts.frames.put(self._version.name, new[module][0].generation, fresh)
             self._fragments[module] |= fresh
         self._outcomes |= looked.failed
+        self._late |= looked.late
         return looked.replaced
+
+    def _fragment(self, offset: int, frame: Frame | None) -> bytes:
+        """Render a frame. Raises TooMuch once the new frames alone are more than an answer may have."""
+        fragment = self._version.fragment(offset, frame)
+        self._rendered_bytes += len(fragment)
+        check_answer(self._rendered_bytes, self._parts.max_answer_bytes)
+        return fragment
 
     def refuse_if_nothing_answered(self) -> None:
         away = [error for outcome in self._outcomes.values() if (error := _away(outcome))]
@@ -220,9 +248,12 @@ def _key(job: Job, index: int) -> ModuleKey | BadModule | None:
     if index == UNKNOWN_MODULE or "" in job.modules[index]:
         return None
     try:
-        return module_key(*job.modules[index])
+        key = module_key(*job.modules[index])
     except BadModule as error:
         return error
+    if is_zero_debug_id(key.debug_id):
+        return BadModule("a debug id of zeros is shared by many builds and never looked up")
+    return key
 
 
 def _wanted(jobs: Iterable[Mapping[int, _Ask]]) -> dict[ModuleKey, set[int]]:

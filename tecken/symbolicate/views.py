@@ -44,6 +44,7 @@ def parts(request: HttpRequest | None = None) -> Parts:
         client=_client(request) if request else "",
         with_try=request is not None and "try" in request.GET,
         note_absent=wiring.count_absent,
+        max_answer_bytes=now.symbolicate_max_answer_bytes,
     )
 
 

@@ -50,6 +50,10 @@ class Hit(NamedTuple):
     origins: tuple[int, ...] = ()
     size: int = 0
 
+    def without_places(self) -> Hit:
+        """Return the function alone, which needs no names of files and of inlined calls."""
+        return Hit(self.function, self.entry, (NOWHERE,), (), self.size)
+
 
 class Block:
     """One FUNC record. Raises MalformedPageFile when the text does not start with one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
+from tecken.errors import TooMuch
 from tecken.symbolicate.answer import V4, V5, Failure, Module, Resolved, Version
 from tecken.symbolicate.schema import Job
 from tecken.symbols.frame import Frame, Inline
@@ -49,6 +50,21 @@ def test_what_is_unknown_is_left_out(frame: Frame | None, known: dict[str, objec
 @pytest.mark.parametrize(("offset", "text"), [(-5, "-0x5"), (0, "0x0"), (2**64 - 1, "0xffffffffffffffff")])
 def test_offsets_are_hex(offset: int, text: str) -> None:
     assert v5_fields(None, offset) == {"module_offset": text}
+
+
+def test_v5_fragment_function_size_is_hex_after_the_offset() -> None:
+    assert V5().fragment(0x17, Frame("f", 0x10, "a.c", 7, size=0x9A)) == (
+        b'"module_offset":"0x17","function":"f","function_offset":"0x7","function_size":"0x9a",'
+        b'"file":"a.c","line":7}'
+    )
+
+
+@pytest.mark.parametrize("version", [V4(), V5()])
+def test_answer_is_bounded_by_its_exact_size(version: Version) -> None:
+    answer = version.answer([resolved(version)])
+    assert version.answer([resolved(version)], len(answer)) == answer
+    with pytest.raises(TooMuch, match="more than 50 bytes"):
+        version.answer([resolved(version)], 50)
 
 
 def test_a_v4_frame_is_its_function_or_its_offset() -> None:

@@ -7,7 +7,7 @@ import orjson
 import pytest
 from symbolic.debuginfo import Archive
 
-from tecken.errors import CouldNotAsk, Pending, Throttled
+from tecken.errors import CouldNotAsk, Pending, Throttled, TooMuch
 from tecken.store.port import Missing
 from tecken.symbolicate.answer import V4, V5, Version
 from tecken.symbolicate.frames import FrameCache
@@ -292,3 +292,111 @@ def test_debug_tells_the_cost(server: Server) -> None:
     }
     assert "debug" in server.ask(job, version=V4(), debug=True)
     assert "debug" not in server.ask(job)
+
+
+ZERO = ModuleKey("zero.so", "0" * 33)
+
+
+@pytest.mark.parametrize("debug_id", ["0" * 32, "0" * 33, "0" * 32 + "1A"])
+@pytest.mark.parametrize("version", [V5(), V4()])
+def test_service_debug_id_of_zeros_is_not_looked_up(server: Server, debug_id: str, version: Version) -> None:
+    server.modules.files[ZERO] = page_file(f"MODULE Linux x86 {debug_id} zero.so\nFUNC 10 8 0 f\n".encode())
+    answer = server.ask(Job([("zero.so", debug_id), C], [[[0, 0x10], [1, IN_C]]]), version=version)
+    result = answer["results"][0] if version.name == "v5" else answer
+    assert result["module_errors"] == {
+        f"zero.so/{debug_id}": [
+            {
+                "name": "BadModule",
+                "message": "a debug id of zeros is shared by many builds and never looked up",
+            }
+        ]
+    }
+    if version.name == "v5":
+        assert functions(result) == [None, "by_price"]
+        assert result["found_modules"] == {f"zero.so/{debug_id}": False, str(C): True}
+    else:
+        assert result["symbolicatedStacks"] == [["0x10 (in zero.so)", "by_price (in crash-c)"]]
+        assert result["knownModules"] == [False, True]
+
+
+def test_service_debug_id_of_32_digits_is_that_with_age_0(server: Server) -> None:
+    without_age = (C.debug_file, C.debug_id[:-1])
+    result = server.v5([without_age], [0, IN_C])
+    assert functions(result) == ["by_price"]
+    assert result["found_modules"] == {"/".join(without_age): True}
+
+
+class Ticks:
+    """A clock on which each look takes a second."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+def test_service_offsets_left_at_the_deadline_have_no_function_and_a_reason(server: Server) -> None:
+    server.parts = server.parts._replace(seconds=15.0, clock=Ticks())
+    offsets = list(range(IN_C, IN_C + 20))
+    job = Job([C, CPP], [[[0, offset] for offset in offsets] + [[1, 6493]]])
+    (result,) = server.ask(job)["results"]
+    named = [name for name in functions(result) if name]
+    assert 0 <= len(named) < len(offsets)
+    assert [frame["module_offset"] for frame in result["stacks"][0]] == [*map(hex, offsets), hex(6493)]
+    assert result["found_modules"] == {str(C): False, str(CPP): False}
+    assert {key: errors[0]["name"] for key, errors in result["module_errors"].items()} == {
+        str(C): "Pending",
+        str(CPP): "Pending",
+    }
+
+
+def test_service_asked_again_after_the_deadline_goes_on(server: Server) -> None:
+    clock = Ticks()
+    late = server.parts._replace(seconds=15.0, clock=clock)
+    job = Job([C], [[[0, offset] for offset in range(IN_C, IN_C + 9)]])
+    assert orjson.loads(symbolicate(late, V5(), [job]))["results"][0]["found_modules"] == {str(C): False}
+    answers = [orjson.loads(symbolicate(late, V5(), [job])) for _ in range(3)]
+    assert answers[-1]["results"][0]["found_modules"] == {str(C): True}
+    assert answers[-1] == server.ask(job)
+
+
+def test_service_that_does_not_wait_for_cold_modules_answers_warm_ones(server: Server) -> None:
+    server.parts = server.parts._replace(seconds=0.0)
+    assert functions(server.v5([C], [0, IN_C])) == ["by_price"]
+
+
+DEEP = ModuleKey("deep.so", "000000000000000000000000000000AA0")
+
+
+def deep(server: Server) -> None:
+    """Store a module where each offset is in 200 inlined calls with names of 8,000 bytes."""
+    head = b"MODULE Linux x86 %b deep.so\nINLINE_ORIGIN 0 %b\n" % (DEEP.debug_id.encode(), b"n" * 8000)
+    calls = b"".join(b"INLINE %d 1 0 0 1000 100\n" % i for i in range(200))
+    server.modules.files[DEEP] = page_file(head + b"FUNC 1000 100 0 f\n" + calls)
+
+
+@pytest.mark.parametrize(("offsets", "repeats"), [(40, 1), (1, 40)])
+def test_service_answer_over_its_limit_is_too_much(server: Server, offsets: int, repeats: int) -> None:
+    deep(server)
+    server.parts = server.parts._replace(max_answer_bytes=10_000_000)
+    stack = [[0, 0x1000 + i] for i in range(offsets)] * repeats
+    with pytest.raises(TooMuch, match="more than 10000000 bytes"):
+        server.ask(Job([DEEP], [stack]))
+    assert functions(server.v5([DEEP], [0, 0x1000])) == ["f"]
+
+
+def test_service_answer_of_v4_counts_no_inlined_calls(server: Server) -> None:
+    deep(server)
+    server.parts = server.parts._replace(max_answer_bytes=10_000)
+    answer = server.ask(Job([DEEP], [[[0, 0x1000]] * 40]), version=V4())
+    assert answer["symbolicatedStacks"] == [["f (in deep.so)"] * 40]
+
+
+def test_service_answer_limit_counts_names_of_modules(server: Server) -> None:
+    server.parts = server.parts._replace(max_answer_bytes=10_000)
+    job = Job([("x" * 1024, "no id")], [[[0, 1]] * 40])
+    for version in (V4(), V5()):
+        with pytest.raises(TooMuch):
+            server.ask(job, version=version)

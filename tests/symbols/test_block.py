@@ -230,3 +230,4 @@ def test_block_hit_has_the_size_of_the_function() -> None:
     hit = Block(b"FUNC 10 9a 0 f\n10 9a 1 0").locate(0x20)
     assert hit is not None
     assert hit.size == 0x9A
+    assert hit.without_places() == Hit("f", 0x10, (NOWHERE,), (), 0x9A)

@@ -19,7 +19,7 @@ from tecken.management.fsck import Fsck
 from tecken.management.text import header_lines, symbol_lines
 from tecken.modules.trace import Trace
 from tecken.store.port import Missing
-from tecken.symbolicate.lookups import look_up
+from tecken.symbolicate.lookups import Terms, look_up
 from tecken.symbols.ids import ModuleKey, is_zero_debug_id, module_key
 from tecken.symbols.pagefile import Header, Metadata
 from tecken.upload.usability import ZERO_ID
@@ -180,7 +180,8 @@ def _brought(module: ModuleKey) -> Missing | CouldNotAsk | None:
 
 
 def _symbol(module: ModuleKey, header: Header, offset: int) -> Iterator[str]:
-    looked = look_up(wiring.library(), {module: (header, {offset})}, Trace())
+    terms = Terms(lambda _, frame: frame, lambda: False)
+    looked = look_up(wiring.library(), {module: (header, {offset})}, Trace(), terms)
     if module not in looked.frames:
         raise CommandError(f"{module}: {looked.failed.get(module, 'its symbols were replaced just now')}")
     return symbol_lines(offset, looked.frames[module][offset])
