@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 
-from tecken.errors import CouldNotAsk, MalformedPageFile, StoreAway
+from tecken.errors import CouldNotAsk, MalformedPageFile, StoreAway, TooMuch
 from tecken.modules.cache import HeaderCache, PageCache
 from tecken.modules.port import Pages
 from tecken.modules.reader import PageFileReader, Shelf
@@ -14,7 +14,11 @@ from tecken.modules.trace import Trace
 from tecken.store.port import Missing, PageKey, PageStore
 from tecken.symbols.ids import ModuleKey
 from tecken.symbols.page import Page
-from tecken.symbols.pagefile import Header
+from tecken.symbols.pagefile import Header, decoded_bytes
+
+# Pages that one request may have in memory, apart from those that the process has. 20,000 frames, each on
+# a page of its own, need 340 MB; a hostile file can have pages of 2 MiB.
+MAX_OPEN_BYTES = 512 * 1024 * 1024
 
 TOO_MANY = "more than {} modules of this request are in no cache: ask again, and for fewer at once"
 
@@ -73,7 +77,10 @@ class Library:
         return found
 
     def pages(self, wanted: Iterable[tuple[ModuleKey, Header, int]], trace: Trace) -> Pages:
-        """A header that is no longer true is dropped from process and store."""
+        """Return the pages; a header that is no longer true is dropped from process and store.
+
+        Raises TooMuch when those from the store, or from page files, are more than one request may hold.
+        """
         found: dict[tuple[str, int], Page] = {}
         rest: Wanted = {}
         for module, header, number in wanted:
@@ -137,6 +144,7 @@ class Library:
             stored = self._store.pages(tuple(rest))
         trace.store.add(len(rest), len(stored), time.perf_counter() - start)
         self._asked(rest, stored)
+        _check_size(stored.values())
         for key, raw in stored.items():
             with suppress(MalformedPageFile):
                 self._open(key, rest[key], raw, answer, trace)
@@ -146,7 +154,9 @@ class Library:
     def _filed_pages(self, rest: Wanted, answer: Pages, trace: Trace) -> None:
         shelves = _shelves(rest)
         fresh: dict[PageKey, bytes] = {}
-        for shelf, pages in zip(shelves, self._reader.pages(shelves, trace), strict=True):
+        read = self._reader.pages(shelves, trace)
+        _check_size(page for pages in read if isinstance(pages, list) for page in pages)
+        for shelf, pages in zip(shelves, read, strict=True):
             if isinstance(pages, CouldNotAsk):
                 answer.unreachable[shelf.module] = Missing("unreachable", str(pages))
             elif pages is None or not self._open_all(shelf, pages, answer, trace):
@@ -179,6 +189,13 @@ class Library:
         self._headers.drop(module)
         with suppress(StoreAway):
             self._store.forget(module)
+
+
+def _check_size(pages: Iterable[bytes]) -> None:
+    if sum(map(decoded_bytes, pages)) > MAX_OPEN_BYTES:
+        raise TooMuch(
+            f"The symbols of these frames take more than {MAX_OPEN_BYTES} bytes; ask for fewer frames at once"
+        )
 
 
 def _shelves(wanted: Wanted) -> list[Shelf]:

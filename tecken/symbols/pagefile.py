@@ -36,7 +36,9 @@ MAGIC: Final = b"TKNPAGES"
 # another version counts as absent and is made again of its symbol file when it is asked for.
 FORMAT_VERSION: Final = 2
 CODEC_ZSTD: Final = 1
-MAX_PAGE_BYTES: Final = 64 << 20
+
+# Conversion makes pages of some 16 KB; one with two FUNCs of the largest size at one address has 4.3 MiB.
+MAX_PAGE_BYTES: Final = 8 << 20
 _PREFIX: Final = struct.Struct("<8sHHI3III8s")
 PREFIX: Final = _PREFIX.size
 
@@ -149,6 +151,14 @@ def header_bytes(prefix: bytes) -> int:
     if version != FORMAT_VERSION or codec != CODEC_ZSTD:
         raise MalformedPageFile(f"page file has unknown format version {version} or codec {codec}")
     return int(size)
+
+
+def decoded_bytes(page_bytes: bytes) -> int:
+    """Return how long a compressed page is when it is opened, 0 for what is no page."""
+    try:
+        return max(0, zstandard.frame_content_size(page_bytes))
+    except zstandard.ZstdError:
+        return 0
 
 
 def is_header(raw: bytes) -> bool:

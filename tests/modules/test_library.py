@@ -5,7 +5,8 @@ from threading import Event
 
 import pytest
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import CouldNotAsk, TooMuch
+from tecken.modules import library as library_module
 from tecken.modules.cache import HeaderCache, PageCache
 from tecken.modules.library import Library
 from tecken.modules.port import Pages
@@ -246,3 +247,19 @@ def test_headers_beyond_the_bound_are_unreachable_and_not_read(house: House) -> 
     assert list(found) == [cold[2], NSS]
     assert all(isinstance(one, Missing) and one.kind == "unreachable" for one in found.values())
     assert "more than 2 modules of this request" in str(found[NSS])
+
+
+def test_library_pages_that_take_too_much_memory_are_too_much(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filed = house.process()
+    found = header(filed)
+    monkeypatch.setattr(library_module, "MAX_OPEN_BYTES", 50)
+    with pytest.raises(TooMuch, match="more than 50 bytes"):
+        pages(filed, found)
+    monkeypatch.undo()
+    pages(filed, found)
+    monkeypatch.setattr(library_module, "MAX_OPEN_BYTES", 50)
+    assert symbol_text(pages(filed, found), found)
+    with pytest.raises(TooMuch, match="more than 50 bytes"):
+        pages(house.process(), found)
