@@ -16,7 +16,6 @@ import json
 import os
 import random
 import resource
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -267,8 +266,13 @@ def mutated(text: bytes, chance: random.Random) -> bytes:
 Lines = Sequence[bytes]
 
 
+def _fitting(text: bytes, count: int) -> int:
+    """As many copies of a text as a file may have, at most `count`."""
+    return min(count, TEXT_BYTES // (len(text) + 1) + 1)
+
+
 def _repeat(lines: Lines, at: int, chance: random.Random) -> Lines:
-    return [lines[at]] * chance.choice((2, 100, 10_000, 100_000))
+    return [lines[at]] * _fitting(lines[at], chance.choice((2, 100, 10_000, 100_000)))
 
 
 def _count_up(lines: Lines, at: int, chance: random.Random) -> Lines:
@@ -280,7 +284,7 @@ def _count_up(lines: Lines, at: int, chance: random.Random) -> Lines:
     place, step = chance.choice(numbers), chance.choice((-1, 1, 2, 16))
     first = int(fields[place], 16)
     form = b"%d" if fields[0].startswith(b"INLINE") and place == 1 else b"%x"
-    count = chance.choice((100, 5000, 60_000))
+    count = _fitting(lines[at], chance.choice((100, 5000, 60_000)))
     return [
         b" ".join([*fields[:place], form % max(0, first + step * i), *fields[place + 1 :]])
         for i in range(count)
@@ -292,9 +296,9 @@ def _widen(lines: Lines, at: int, chance: random.Random) -> Lines:
     fields = lines[at].split() or [b"x"]
     place = chance.randrange(len(fields))
     if chance.random() < 0.5:
-        fields[place] = fields[place] * chance.choice((2, 50, 100_000))
+        fields[place] = fields[place] * _fitting(fields[place], chance.choice((2, 50, 100_000)))
     else:
-        fields[place:place] = [fields[place]] * chance.choice((2, 50, 200_000))
+        fields[place:place] = [fields[place]] * _fitting(fields[place], chance.choice((2, 50, 200_000)))
     return [b" ".join(fields)]
 
 
@@ -441,4 +445,4 @@ GENERATORS: dict[str, Callable[[random.Random], bytes]] = {
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
