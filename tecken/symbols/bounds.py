@@ -15,7 +15,7 @@ from tecken.symbols.block import head
 
 # Bytes and words of one FUNC block. The largest seen in libjvm, libpython, libstdc++ and a Rust program have
 # 574,180 bytes and 130,833 words (libjvm.so of OpenJDK 17, with 4,483 INLINE records). A lookup in a block of
-# this size takes some 0.3 s, once for each request.
+# this size takes up to 0.5 s, once for each request.
 MAX_BLOCK: Final = 2 << 20
 MAX_WORDS: Final = 256 << 10
 
