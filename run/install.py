@@ -109,9 +109,11 @@ def options_of_pip(python: str) -> Iterator[str]:
     lines = subprocess.run(
         [python, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
     )
-    for name, value in re.findall(r"^[^=]*\.([a-z-]+)='(.*)'$", lines.stdout, re.MULTILINE):
+    for line in lines.stdout.splitlines():
+        name, _, value = line.partition("=")
+        name = name.rpartition(".")[2]
         if name in OPTIONS_OF_BOTH:
-            for word in value.replace("\\n", " ").split():
+            for word in value.strip("'").replace("\\n", " ").split():
                 # pip warns of a directory that does not exist, and uv fails.
                 if name != "find-links" or "://" in word or Path(word).exists():
                     yield from (f"--{name}", word)

@@ -218,7 +218,7 @@ def test_symbolicate_many_unknown_modules_sends_few_jobs(runtime_options: Overri
 @pytest.mark.usefixtures("prepared")
 def test_symbolicate_more_cold_modules_than_allowed_names_the_number(runtime_options: Override) -> None:
     runtime_options(symbolicate_max_cold_modules=3)
-    modules = [[*C], *([f"unknown{i}.so", f"{i:033X}"] for i in range(5))]
+    modules = [[*C], *([f"unknown{i}.so", f"{i + 1:032X}0"] for i in range(5))]
     reply = post("v5", {"memoryMap": modules, "stacks": [[[i, 0x1205] for i in range(6)]]})
     assert reply.status_code == 200
     (result,) = reply.json()["results"]
