@@ -94,4 +94,5 @@ def call(application: Application, request: Environ) -> Response:
     try:
         return Response(status, headers, [b"".join(result)])
     finally:
-        result.close()
+        # PEP 3333: an iterable may have a `close`, and a list has none.
+        getattr(result, "close", bool)()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
 from typing import Any, Final
 
 import uvicorn
@@ -15,9 +17,21 @@ HEALTH_SECONDS: Final = 30
 """A web process that has not answered its parent for so long is killed; a busy machine may take seconds."""
 
 
-def server_config(app: Any, deadlines: Deadlines = DEADLINES, **more: Any) -> uvicorn.Config:
+class FrontConfig(uvicorn.Config):
+    """uvicorn's settings, with an application that is imported before the event loop runs.
+
+    Django refuses the database to code inside of a running loop, and the site reads it when it is imported.
+    """
+
+    def get_loop_factory(self) -> Callable[[], AbstractEventLoop] | None:
+        if not self.loaded:
+            self.load()
+        return super().get_loop_factory()
+
+
+def server_config(app: Any, deadlines: Deadlines = DEADLINES, **more: Any) -> FrontConfig:
     """Return the settings for `app`, a Front or the `module:name` of one."""
-    return uvicorn.Config(
+    return FrontConfig(
         app,
         http="tecken.front.protocol:DeadlineProtocol",
         interface="asgi3",
