@@ -4,8 +4,10 @@ import gzip
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from hashlib import md5
 from pathlib import Path
 
@@ -271,9 +273,20 @@ def test_nobody_listens(sym: Path, capsys: Output) -> None:
     assert "Connection refused" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("told", [WHO, ZIP])
-def test_somebody_interrupts(server: SymbolServer, sym: Path, told: str, capsys: Output) -> None:
-    server.script[told] = Reply(interrupt=True)
+@pytest.fixture
+def ctrl_c_interrupts() -> Iterator[None]:
+    """The disposition of a foreground process: shells start background processes with SIGINT ignored."""
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, inherited)
+
+
+@pytest.mark.usefixtures("ctrl_c_interrupts")
+@pytest.mark.parametrize("request_line", [WHO, ZIP])
+def test_command_interrupted_by_ctrl_c_exits_as_temporary_failure(
+    server: SymbolServer, sym: Path, request_line: str, capsys: Output
+) -> None:
+    server.script[request_line] = Reply(interrupt=True)
     assert main([str(sym)]) == TEMPORARY
     assert (
         capsys.readouterr()
