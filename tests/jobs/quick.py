@@ -12,7 +12,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django_redis import get_redis_connection
 
 from tecken.jobs import heartbeat
-from tests.jobs.marks import DONE
+from tests.jobs.marks import DONE, wait_for_word
 
 heartbeat.EVERY_SECONDS = 0.5
 heartbeat.LOST_SECONDS = 4.0
@@ -45,7 +45,7 @@ def stick() -> None:
 
 @shared_task(name="wait")  # type: ignore[untyped-decorator]
 def wait(name: str) -> None:
-    """Until the test says go."""
+    """End when the test allows it."""
     say(f"{name} began")
-    get_redis_connection("default").blpop("go", timeout=60)
+    wait_for_word("go")
     say(f"{name} ended")

@@ -55,7 +55,7 @@ def test_one_that_starts_meanwhile_waits_too(tmp_path: Path) -> None:
         assert (worker.done(), worker.queue.llen("housekeeping")) == ([], 1)
 
 
-def test_a_job_has_one_version_and_so_has_its_log(tmp_path: Path) -> None:
+def test_job_running_through_a_change_keeps_its_version_and_logs_it(tmp_path: Path) -> None:
     with working(tmp_path, "prefork") as worker:
         worker.send("look twice")
         wait_until(lambda: worker.done() == ["0"], LATE, "it has begun")
