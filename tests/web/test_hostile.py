@@ -13,7 +13,6 @@ from django.test import Client
 from django.urls import resolve
 from django.utils import timezone
 from django.utils.html import escape
-from pytest_django import Settings
 
 from tecken import wiring
 from tecken.download.models import MissingSymbol
@@ -156,10 +155,7 @@ def test_forms_of_other_sites_are_refused(everything: Everything, headers: dict[
 
 
 @pytest.mark.parametrize("path", ["/", "/admin/"])
-def test_nobody_is_sent_elsewhere_by_login(
-    client: Client, everything: Everything, settings: Settings, path: str
-) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # a quick one
+def test_nobody_is_sent_elsewhere_by_login(client: Client, everything: Everything, path: str) -> None:
     User.objects.create_superuser("root", password=PASSWORD)
     for there in ELSEWHERE:
         query = urlencode({"next": there})
