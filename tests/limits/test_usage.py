@@ -7,6 +7,7 @@ from threading import Thread
 
 import pytest
 import redis
+from celery import current_app
 from django.conf import settings
 
 from tecken.errors import CouldNotAsk
@@ -17,7 +18,7 @@ from tecken.limits.port import Cost
 from tecken.limits.tasks import roll_up
 from tecken.limits.usage import PROCESSES, Field, MemoryLedger, RedisLedger, Usage, keep_sending
 from tests.support.quiet_usage import quiet_usage
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, free_port
 from tests.support.sentinel import wait_until
 
 DAY = date(2026, 11, 21)
@@ -112,6 +113,7 @@ def test_it_is_sent_in_the_background_even_when_nobody_remembers_it() -> None:
     ledger = MemoryLedger()
     usage = usage_of(ledger)
     thread = keep_sending(usage, 0.01)
+    assert thread.daemon  # else it would keep a process from its end
     usage.count("api", Cost())
     gone = weakref.ref(usage)
     del usage
@@ -164,6 +166,11 @@ def test_a_redis_that_was_emptied_takes_nothing_away(client: redis.Redis) -> Non
     assert rows() == [(DAY, "api", "requests", 0, 12)]
 
 
+def test_roll_up_in_the_schedule_is_a_registered_task() -> None:
+    assert "tecken.limits.tasks.roll_up" in current_app.tasks
+    assert roll_up.name in {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}
+
+
 def rows() -> list[tuple[object, ...]]:
     found = Stored.objects.order_by("day", "what", "unit", "token")
     return list(found.values_list("day", "what", "unit", "token", "amount"))
@@ -181,3 +188,10 @@ def test_redis_away() -> None:
         usage.flush()
         with redis.Redis.from_url(server.url) as client:
             assert client.hgetall(KEY) == {b"api:requests:": b"2"}
+
+
+def test_ledger_without_redis_raises_with_the_cause() -> None:
+    with redis.Redis.from_url(f"redis://127.0.0.1:{free_port()}") as refused:
+        ledger = RedisLedger(refused)
+        with pytest.raises(CouldNotAsk, match=r"^redis-cache: Error 111 connecting to 127\.0\.0\.1"):
+            ledger.add("one", {(KEY, "api:requests:"): 1})

@@ -45,12 +45,17 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def refused(clock: Clock) -> Iterator[RedisLimiter]:
-    """Nobody listens there."""
+def unreachable() -> Iterator[redis.Redis]:
+    """A client of a port where no server listens."""
     Counted.tries = 0
     pool = redis.ConnectionPool(connection_class=Counted, host="127.0.0.1", port=free_port(), retry=None)
     with redis.Redis.from_pool(pool) as client:
-        yield RedisLimiter(client, Breaker("redis-cache", clock=clock), lambda: PROCESSES, clock)
+        yield client
+
+
+@pytest.fixture
+def refused(unreachable: redis.Redis, clock: Clock) -> RedisLimiter:
+    return RedisLimiter(unreachable, Breaker("redis-cache", clock=clock), lambda: PROCESSES, clock)
 
 
 def test_open(refused: RedisLimiter) -> None:
@@ -69,6 +74,18 @@ def test_a_share_of_the_limit(refused: RedisLimiter) -> None:
     assert [one.remaining for one in verdicts[-1].standings] == [0]
     with pytest.raises(OverLimit):
         refused.spend(CALLER, Cost(), [limit("local")])
+
+
+def test_limiter_that_knows_no_other_process_allows_the_whole_limit(
+    unreachable: redis.Redis, clock: Clock
+) -> None:
+    alone = RedisLimiter(unreachable, Breaker("redis-cache", clock=clock), clock=clock)
+    assert alone.spend(CALLER, Cost(9), [limit("local")]).standings[0].remaining == 0
+
+
+def test_limiter_before_its_first_decision_is_not_local(refused: RedisLimiter, clock: Clock) -> None:
+    clock.now = 0.0
+    assert not refused.local
 
 
 def test_a_share_is_given_back_where_it_was_taken(refused: RedisLimiter) -> None:
