@@ -2,10 +2,14 @@ PYTHON ?= python3
 VENV := .venv/bin
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 UNUSED := SECRET_KEY=unused POSTGRES_PASSWORD=unused  # docker-compose.yml demands them, for services that run
+# How many workers these are: tests/conftest.py. Those that have no tests left take some from others, but tests
+# that share a site stay together, the longest first.
+PARALLEL := -n auto --dist worksteal
+PARALLEL_SITES := -n logical --dist loadgroup
 export PORT COMMIT
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve worker beat test test-browser test-postgres test-s3 check format admin manage redis-cache-cli redis-store-cli docker-build docker-test lock clean python
+.PHONY: help run serve worker beat test test-system test-browser test-postgres test-s3 check format admin manage redis-cache-cli redis-store-cli docker-build docker-test lock clean python
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,13 +30,17 @@ beat: python ## start beat alone, which sends jobs at their time, in the same wa
 	@$(PYTHON) run/install.py run
 	@exec $(VENV)/python -m celery --quiet -A tecken beat --loglevel info
 
-test: python ## run the tests against two real Redis servers of their own (ARGS="-k name")
+test: python ## run all tests but the slow ones, in parallel (ARGS="-k name", ARGS="-n 0 -x")
 	@$(PYTHON) run/install.py dev
-	@$(VENV)/python -m pytest $(ARGS)
+	@$(VENV)/python -m pytest $(PARALLEL) $(ARGS)
+
+test-system: python ## run the slow tests: whole sites of many processes, with faults (ARGS="-k name")
+	@$(PYTHON) run/install.py dev
+	@$(VENV)/python -m pytest tests/system $(PARALLEL_SITES) $(ARGS)
 
 test-postgres: python ## run the tests on PostgreSQL: DATABASE_URL, else a private server (ARGS="-k name")
 	@$(PYTHON) run/install.py dev
-	@$(VENV)/python -m tests.support.postgres $(VENV)/python -m pytest $(ARGS)
+	@$(VENV)/python -m tests.support.postgres $(VENV)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-browser: python ## run every page and flow in Chromium (ARGS="-k name")
 	@$(PYTHON) run/install.py dev

@@ -25,6 +25,8 @@ from tests.system import test_roundtrip as roundtrip
 from tests.system.site import ROOT, Site
 from tests.system.test_roundtrip import Module, Uploader
 
+pytestmark = pytest.mark.xdist_group("demo")  # all tests share a site
+
 SOON = 60.0  # seconds
 ENDS_WITHIN = 60.0
 PERMISSIONS = ("upload.upload_symbols", "runtimeconfig.change_option", "runtimeconfig.view_option")

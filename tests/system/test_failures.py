@@ -20,6 +20,8 @@ import redis
 from tests.support.http_upstream import HttpUpstream, Reply
 from tests.system.site import Site
 
+pytestmark = pytest.mark.xdist_group("failures")  # all tests share a site
+
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 STACK = json.loads((SAMPLES / "stack.json").read_text())
 WAIT = 6.0  # seconds a request waits for a cold module

@@ -41,6 +41,7 @@ def named(fault: Fault) -> str:
     return fault.name
 
 
+@pytest.mark.xdist_group("faults")  # these share a site
 @pytest.mark.parametrize("fault", OF_SINGLE_SERVERS, ids=named)
 def test_a_part_goes_away_and_comes_back(site: FaultySite, token: str, fault: Fault) -> None:
     survive(site, Load(site.url, token, site.symbols), fault)
@@ -65,7 +66,7 @@ def survive(site: FaultySite, load: Load, fault: Fault) -> None:
     assert load.uploads_lost() == []
 
 
-def test_whoever_reads_needs_no_database(tmp_path: Path) -> None:
+def test_site_without_database_serves_reads_and_refuses_writes(tmp_path: Path) -> None:
     with FaultySite(tmp_path) as site:
         load = Load(site.url, site.token(), site.symbols)
         load.warm_up(STARTS_WITHIN)

@@ -17,6 +17,8 @@ import pytest
 
 from tests.system.site import Site
 
+pytestmark = pytest.mark.xdist_group("kill")  # all tests share a site
+
 SEED = 20261121
 KILLS = 10
 MODULES = 6

@@ -18,6 +18,8 @@ import pytest
 from tests.support.redis_server import free_port
 from tests.system.site import Site
 
+pytestmark = pytest.mark.xdist_group("observed")  # all tests share a site
+
 WITHIN = 60.0  # seconds, on a busy machine
 ID = "from-a-client:1"
 TOKEN = "0123abcd" * 8

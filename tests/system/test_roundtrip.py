@@ -19,6 +19,8 @@ import pytest
 
 from tests.system.site import Site
 
+pytestmark = pytest.mark.xdist_group("roundtrip")  # all tests share a site
+
 SYM = next((Path(__file__).parents[1] / "data" / "samples" / "crash-c").glob("*/crash-c.sym"))
 DEBUG_ID = SYM.parent.name
 WITHIN = 20.0  # seconds

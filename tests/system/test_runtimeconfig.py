@@ -20,6 +20,8 @@ from tests.runtimeconfig.wrong import WRONG, said_of
 from tests.support.sentinel import wait_until
 from tests.system.fleet import FORKED, LATE, LIMITED, SMALL, SOON, SPAWNED, Fleet, serving
 
+pytestmark = pytest.mark.xdist_group("runtimeconfig")  # all tests share a site
+
 OUTAGE = 10.0  # seconds
 ROUNDS = 10
 WRITERS = 8
