@@ -9,7 +9,7 @@ PARALLEL_SITES := -n logical --dist loadgroup
 export PORT COMMIT
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve worker beat test test-system test-browser test-postgres test-s3 check format admin manage redis-cache-cli redis-store-cli docker-build docker-test lock clean python
+.PHONY: help run serve worker beat test test-system test-browser test-postgres test-s3 test-often mutants check format admin manage redis-cache-cli redis-store-cli docker-build docker-test lock clean python
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,15 @@ test-s3: python ## run the storage tests on a real S3 server, built with go (ARG
 	@$(PYTHON) run/install.py dev
 	@GOBIN=$(CURDIR)/.cache/go go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 	@S3_SERVER=.cache/go/versitygw $(VENV)/python -m pytest tests/contract tests/sources $(ARGS)
+
+test-often: python ## run the tests 20 times on a busy machine (ARGS="--runs 20 --hogs 2 -- -k name")
+	@$(PYTHON) run/install.py dev
+	@$(VENV)/python -m tests.support.often $(ARGS)
+
+mutants: python ## make small faults in a package and see if its tests notice (ARGS="tecken/limits")
+	@$(PYTHON) run/install.py dev
+	@$(PYTHON) run/install.py mutants
+	@$(VENV)/python -m tests.support.mutants $(ARGS)
 
 check: python ## format, lint, types, import contracts
 	@$(PYTHON) run/install.py dev

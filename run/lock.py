@@ -27,6 +27,7 @@ def main() -> None:
     pin("requirements-run", "--constraint", "requirements-dev.txt")
     pin("requirements", "--constraint", "requirements-dev.txt")
     pin("requirements-browser", "--constraint", "requirements-dev.txt")
+    pin("requirements-mutants", "--constraint", "requirements-dev.txt")
 
 
 def pin(name: str, *options: str) -> None:
