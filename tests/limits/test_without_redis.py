@@ -12,7 +12,7 @@ from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk, OverLimit
 from tecken.limits.port import Caller, Cost, Limit, Without
 from tecken.limits.redis import LOCAL_SECONDS, RedisLimiter
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.redis_server import MUTE_AFTER, RedisServer, free_port
 
 CALLER = Caller("192.0.2.1", 7, "3")
 PROCESSES = 3
@@ -116,7 +116,7 @@ def test_it_says_that_it_decides_alone(refused: RedisLimiter, clock: Clock) -> N
 def test_a_mute_server_that_comes_back(clock: Clock) -> None:
     with (
         RedisServer() as server,
-        redisclient.client(server.url, timeout=0.2, connect_timeout=0.2) as client,
+        redisclient.client(server.url, timeout=MUTE_AFTER, connect_timeout=MUTE_AFTER) as client,
     ):
         limiter = RedisLimiter(client, Breaker("redis-cache", clock=clock), clock=clock)
         assert not limiter.spend(CALLER, Cost(), [limit("local")]).local

@@ -10,7 +10,7 @@ from tecken.modules.board import Board, Places, Ready, RedisBoard
 from tecken.store.port import Missing
 from tecken.symbols.ids import ModuleKey
 from tests.modules.memory import Clock, MemoryBoard
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import MUTE_AFTER, RedisServer
 
 XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 NSS = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
@@ -81,7 +81,9 @@ def test_every_key_expires(cache_client: redis.Redis) -> None:
 def test_a_server_that_is_away_costs_one_timeout_and_is_asked_again(how: str) -> None:
     clock = Clock()
     with RedisServer() as server:
-        client = redis.Redis.from_url(server.url, socket_timeout=0.05, socket_connect_timeout=0.05)
+        client = redis.Redis.from_url(
+            server.url, socket_timeout=MUTE_AFTER, socket_connect_timeout=MUTE_AFTER
+        )
         breaker = Breaker("redis-cache", pause=1.0, clock=clock)
         board = RedisBoard(client, breaker)
         board.ask([XUL], "one", MANY)

@@ -13,7 +13,7 @@ from tecken.redisclient import client
 from tecken.runtimeconfig import keys
 from tecken.runtimeconfig.redis import RedisListening, RedisShelf
 from tecken.runtimeconfig.shelf import Change, Hint, Report, Shelf, Values
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import MUTE_AFTER, RedisServer
 
 CHANNEL = "test:config"
 JOBS = {"symbolicate_max_jobs": "20"}
@@ -43,7 +43,7 @@ def raw(server: RedisServer) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def shelf(server: RedisServer, raw: redis.Redis) -> Iterator[RedisShelf]:
-    with client(server.url, timeout=0.2, connect_timeout=0.2) as connected:
+    with client(server.url, timeout=MUTE_AFTER, connect_timeout=MUTE_AFTER) as connected:
         yield RedisShelf(connected, CHANNEL)
 
 

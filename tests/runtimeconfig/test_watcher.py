@@ -20,7 +20,7 @@ from tecken.runtimeconfig.redis import RedisShelf
 from tecken.runtimeconfig.shelf import Change, Glance, Shelf
 from tecken.runtimeconfig.watcher import Watcher, process_name
 from tests.runtimeconfig.watching import LONGEST, put, wait_until
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import MUTE_AFTER, RedisServer
 
 CHANNEL = "test:config"
 INTERVAL = 0.1
@@ -90,7 +90,7 @@ def watch(server: RedisServer, process: Process, database: Database) -> Iterator
     started: list[Watcher] = []
 
     def start(shelf: Shelf | None = None, interval: float = INTERVAL) -> Watcher:
-        connected = client(server.url, timeout=0.3, connect_timeout=0.3)
+        connected = client(server.url, timeout=MUTE_AFTER, connect_timeout=MUTE_AFTER)
         watcher = Watcher(
             shelf or RedisShelf(connected, CHANNEL), process, interval, database.reconcile, lambda: "web"
         )

@@ -13,7 +13,7 @@ from tecken.redisclient import client
 from tecken.store.port import Missing, PageKey
 from tecken.store.redis import RedisPageStore
 from tecken.symbols.ids import module_key
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import MUTE_AFTER, RedisServer
 from tests.support.scripted_server import ScriptedServer
 
 XUL = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
@@ -50,7 +50,7 @@ def page_store(connection: redis.Redis, clock: Clock) -> RedisPageStore:
 
 @pytest.fixture
 def impatient(server: RedisServer, clock: Clock) -> Iterator[RedisPageStore]:
-    with client(server.url, timeout=0.3, connect_timeout=0.3) as connected:
+    with client(server.url, timeout=MUTE_AFTER, connect_timeout=MUTE_AFTER) as connected:
         yield RedisPageStore(connected, Breaker("the store", pause=1.0, clock=clock, raises=StoreAway))
 
 
