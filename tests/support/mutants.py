@@ -244,7 +244,14 @@ def run_tests(tests: list[str], deadline: float) -> int:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)
-    end = monotonic() + deadline
+    try:
+        return wait_for(child, monotonic() + deadline)
+    except BaseException:  # Ctrl-C: the child is in a session of its own
+        os.killpg(child, signal.SIGKILL)
+        raise
+
+
+def wait_for(child: int, end: float) -> int:
     while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
         if monotonic() > end:
             os.killpg(child, signal.SIGKILL)
