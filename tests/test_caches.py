@@ -140,7 +140,7 @@ def test_behind_sentinels_a_cache_follows_its_master(alias: str) -> None:
             caches[alias].set("foo", "bar")
             pair.master.stop()
             pair.wait_for_other()
-            wait_until(lambda: kept(alias, "foo", "different"), 5, "a value that is kept")
+            wait_until(lambda: kept(alias, "foo", "different"), 30, "a value that is kept")
 
 
 @pytest.fixture

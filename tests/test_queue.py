@@ -43,7 +43,7 @@ def test_behind_sentinels_that_want_a_password_the_queue_follows_its_master() ->
         assert passes(pair.url, "before")
         pair.master.kill()
         pair.wait_for_other()
-        wait_until(lambda: passes(pair.url, "after"), 10, "a message comes through the new master")
+        wait_until(lambda: passes(pair.url, "after"), 30, "a message comes through the new master")
 
 
 @pytest.mark.parametrize("kind", [TlsServer, TlsSentinelPair])

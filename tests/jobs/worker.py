@@ -20,7 +20,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.sentinel import wait_until
 
 IMAGE = Path(__file__).parents[2] / "docker" / "images" / "redis-cache" / "redis.conf"
-LATE = 30.0  # seconds
+LATE = 60.0  # seconds
 
 
 class Worker:

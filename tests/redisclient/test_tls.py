@@ -73,7 +73,7 @@ def test_a_master_is_followed_over_tls(trusted: Papers) -> None:
         connected.set("key", "value")
         pair.master.kill()
         pair.wait_for_other()
-        wait_until(lambda: bool(connected.set("key", "another")), 10, "a write to the new master")
+        wait_until(lambda: bool(connected.set("key", "another")), 30, "a write to the new master")
 
 
 def test_a_node_is_followed_over_tls(trusted: Papers) -> None:

@@ -21,7 +21,7 @@ SERVERS_PORTS = range(10_000, 32_000)
 CHANCE = SystemRandom()  # pytest-randomly seeds the common one, in all processes alike
 MUTE_AFTER = 1.0
 """Seconds until a test gives up a paused server; a healthy one answers before on a busy machine, too."""
-STARTS_WITHIN = 10.0  # seconds, also for one that has to load an append-only file
+STARTS_WITHIN = 30.0  # seconds, also for one that has to load an append-only file
 
 
 def server_binary() -> str:

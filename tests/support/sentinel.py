@@ -17,8 +17,8 @@ import redis
 from tests.support.redis_server import RedisServer, free_port, server_binary
 
 NAME = "tecken"
-DOWN_AFTER_MILLISECONDS = 300
-SETTLES_WITHIN = 20.0  # seconds
+DOWN_AFTER_MILLISECONDS = 1000  # a healthy server answers before on a busy machine, too
+SETTLES_WITHIN = 60.0  # seconds
 
 
 def wait_until(holds: Callable[[], bool], seconds: float, what: str) -> None:

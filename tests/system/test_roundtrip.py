@@ -23,7 +23,7 @@ pytestmark = pytest.mark.xdist_group("roundtrip")  # all tests share a site
 
 SYM = next((Path(__file__).parents[1] / "data" / "samples" / "crash-c").glob("*/crash-c.sym"))
 DEBUG_ID = SYM.parent.name
-WITHIN = 20.0  # seconds
+WITHIN = 60.0  # seconds
 
 
 class Uploader(NamedTuple):
