@@ -19,7 +19,7 @@ from django_redis.cache import RedisCache
 from pytest_django import DjangoAssertNumQueries
 
 from tecken.errors import BadInput, TooMuch
-from tecken.guards import PIECE_BYTES, Grant, body, cors, permitted, post_only, streamed
+from tecken.guards import PIECE_BYTES, Grant, body, cors, get_only, permitted, post_only, streamed
 from tecken.http import answers_errors
 from tecken.runtimeconfig.current import options
 from tecken.tokens.models import Token
@@ -324,3 +324,33 @@ def test_sessions_that_cannot_be_asked_for_are_no_refusal(monkeypatch: pytest.Mo
     away = RedisCache(url, {"OPTIONS": {"SOCKET_TIMEOUT": 1, "SOCKET_CONNECT_TIMEOUT": 1}})
     monkeypatch.setattr(caches._connections, "default", away)  # type: ignore[attr-defined]
     assert ask(method="get", cookie=cookie).status_code == 503
+
+
+@get_only
+def read(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(b"read")
+
+
+@pytest.mark.parametrize("method", ["get", "head"])
+def test_get_only_for_reading_methods_calls_the_view(method: str) -> None:
+    assert read(getattr(RequestFactory(), method)("/")).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["post", "put", "delete", "patch"])
+def test_get_only_for_other_methods_is_405(method: str) -> None:
+    reply = read(getattr(RequestFactory(), method)("/"))
+    assert isinstance(reply, HttpResponse)
+    assert (reply.status_code, reply["Allow"]) == (405, "GET, HEAD, OPTIONS")
+    assert error(reply) == "Must use HTTP GET"
+
+
+@pytest.mark.parametrize("guard", [cors("POST"), post_only, get_only, permitted("a.b"), body(lambda: LIMIT)])
+def test_guard_around_a_view_keeps_its_name_and_marks(guard: Callable[..., Any]) -> None:
+    """Django reads marks such as `csrf_exempt` from the outermost function."""
+
+    def view(request: HttpRequest) -> HttpResponse:
+        raise NotImplementedError
+
+    view.csrf_exempt = True  # type: ignore[attr-defined]
+    guarded = guard(view)
+    assert (guarded.__name__, guarded.csrf_exempt) == ("view", True)
