@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.core.cache import cache
@@ -8,9 +9,10 @@ from django.test import RequestFactory
 from django_redis import get_redis_connection
 from django_redis.cache import RedisCache
 
-from tecken.errors import TooOften
-from tecken.tokens.address import address
-from tecken.tokens.failures import Allowed, Failures
+from tecken.errors import CouldNotAsk, TooOften
+from tecken.tokens.address import address, network
+from tecken.tokens.failures import Allowed, Failures, allowed_tokens, failed_tokens, login_pause
+from tests.support.options import Override
 from tests.support.redis_server import RedisServer
 
 
@@ -70,3 +72,33 @@ def test_an_address_is_one_that_a_trusted_proxy_saw(
     headers = {"X-Forwarded-For": forwarded} if forwarded else {}
     request = RequestFactory().get("/", headers=headers, REMOTE_ADDR="192.0.2.1")
     assert address(request) == found
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("no:address", "no:address"),
+        ("", ""),
+    ],
+)
+def test_network_of_an_address_is_what_one_subscriber_has(address: str, expected: str) -> None:
+    assert network(address) == expected
+
+
+def test_failures_of_tokens_and_logins_follow_the_options(runtime_options: Override) -> None:
+    runtime_options(failed_tokens=7, failure_seconds=42.0)
+    assert allowed_tokens() == Allowed(7, 42.0)
+    assert login_pause(None) == timedelta(seconds=42)
+    assert failed_tokens() is failed_tokens()
+
+
+def test_failures_without_cache_ask_it_once_a_second(nobody: RedisCache) -> None:
+    """The breaker is open after the first try, so that only one of them waits."""
+    counted = Failures("token", nobody, lambda: Allowed(1, 300))
+    counted.count("192.0.2.1")
+    with pytest.raises(CouldNotAsk):
+        counted._breaker.admit()

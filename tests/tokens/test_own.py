@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from tecken.errors import Absent, BadInput, NotAllowed
+from tecken.tokens.models import Token
+from tecken.tokens.own import MOST_DAYS, carried, extend, revoke, token_of, tokens_of
+from tests.tokens.people import key, user
+
+pytestmark = pytest.mark.django_db
+MANAGE, UPLOAD = "tokens.manage_tokens", "upload.upload_symbols"
+MINUTE = timedelta(minutes=1)
+
+
+def token(days: float = 1) -> Token:
+    key(days=days)
+    return Token.objects.get()
+
+
+def ends_in(found: Token) -> timedelta:
+    found.refresh_from_db()
+    return found.expires_at - timezone.now()
+
+
+def test_tokens_of_a_user_are_no_other_users() -> None:
+    mine = token()
+    key(email="bob@example.com")
+    assert list(tokens_of(mine.user)) == [mine]
+    assert token_of(mine.user, mine.pk) == mine
+    for number in (mine.pk + 1, 0):
+        with pytest.raises(Absent, match=r"^Token not found$"):
+            token_of(mine.user, number)
+
+
+def test_carried_with_granted_names_returns_their_permissions() -> None:
+    assert {permission.codename for permission in carried([UPLOAD, MANAGE], {UPLOAD, MANAGE})} == {
+        "upload_symbols",
+        "manage_tokens",
+    }
+
+
+def test_carried_with_a_name_that_is_not_granted_is_refused() -> None:
+    with pytest.raises(NotAllowed, match=r"^upload.upload_symbols not a valid permission$"):
+        carried([MANAGE, UPLOAD], {MANAGE})
+
+
+def test_carried_with_an_unknown_name_is_bad_input() -> None:
+    with pytest.raises(BadInput, match=r"^No such permission: 'auth.add_user'; there are "):
+        carried(["auth.add_user"], {"auth.add_user"})
+
+
+def test_extension_of_a_valid_token_counts_from_its_expiry() -> None:
+    mine = token(days=10)
+    extend(mine, 5)
+    assert timedelta(15) - MINUTE < ends_in(mine) <= timedelta(15)
+
+
+def test_extension_of_an_expired_token_counts_from_now() -> None:
+    mine = token()
+    mine.expires_at = timezone.now() - timedelta(100)
+    extend(mine, 5)
+    assert timedelta(5) - MINUTE < ends_in(mine) <= timedelta(5)
+
+
+def test_extension_beyond_the_longest_is_bad_input_and_changes_nothing() -> None:
+    mine = token(days=10)
+    with pytest.raises(BadInput, match=f"to {MOST_DAYS} days from now"):
+        extend(mine, MOST_DAYS - 9)
+    assert ends_in(mine) <= timedelta(10)
+    extend(mine, MOST_DAYS - 10)
+    assert ends_in(mine) > timedelta(MOST_DAYS) - MINUTE
+
+
+def test_revoked_token_ends_now_and_an_expired_one_keeps_its_time() -> None:
+    mine = token()
+    revoke(mine)
+    assert -MINUTE < ends_in(mine) <= timedelta(0)
+    long_ago = mine.expires_at = timezone.now() - timedelta(100)
+    revoke(mine)
+    mine.refresh_from_db()
+    assert mine.expires_at == long_ago
+
+
+def test_user_without_permissions_can_carry_none() -> None:
+    assert carried([], user().get_all_permissions()) == []

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import pytest
+from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
+
+from tecken.tokens.models import Token
+from tecken.tokens.seen import Seen, Who, seen
+from tests.tokens.people import key
+
+pytestmark = pytest.mark.django_db
+UNKNOWN = "0" * 64
+
+
+@contextmanager
+def database_away() -> Iterator[None]:
+    def fail(execute: Callable[..., Any], *query: Any) -> NoReturn:
+        raise OperationalError("away")
+
+    with connection.execute_wrapper(fail):
+        yield
+
+
+def test_seen_with_a_valid_key_returns_token_and_owner_and_records_the_use() -> None:
+    made = key()
+    token = Token.objects.get()
+    assert Seen().who(made) == Who(token.pk, str(token.user_id))
+    token.refresh_from_db()
+    assert token.last_used_at is not None
+
+
+def test_seen_with_an_unknown_key_returns_nobody() -> None:
+    assert Seen().who(UNKNOWN) is None
+
+
+def test_seen_asked_again_needs_no_query() -> None:
+    made, known = key(), Seen()
+    answers = [known.who(made), known.who(UNKNOWN)]
+    with CaptureQueriesContext(connection) as queries:
+        assert [known.who(made), known.who(UNKNOWN)] == answers
+    assert len(queries) == 0
+
+
+def test_seen_without_database_returns_nobody_and_asks_again(caplog: pytest.LogCaptureFixture) -> None:
+    made, known = key(), Seen()
+    with database_away():
+        assert known.who(made) is None
+    assert "A token counts for its address: away" in caplog.text
+    assert known.who(made) is not None
+
+
+def test_seen_of_a_process_is_one() -> None:
+    assert seen() is seen()
