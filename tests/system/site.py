@@ -135,9 +135,10 @@ class Site:
         )
 
     def _web_answers(self) -> bool:
+        """A server that is starting refuses connections, and may also reset or hold those it has accepted."""
         try:
-            return httpx.get(f"{self.url}/__lbheartbeat__", timeout=STARTS_WITHIN).is_success
-        except httpx.ConnectError:
+            return httpx.get(f"{self.url}/__lbheartbeat__", timeout=5).is_success
+        except httpx.TransportError:
             return False
 
 

@@ -17,8 +17,8 @@ from tests.system.faults import FAULTS, Fault
 from tests.system.faulty import FaultySite
 
 SOME = 3  # answers of each kind
-STARTS_WITHIN = 60.0  # seconds
-LATE = 60.0
+STARTS_WITHIN = 120.0  # seconds, as all of these: upper bounds for a busy machine
+LATE = 120.0
 JOBS_DONE_WITHIN = 150.0
 NEVER_BY_CHANCE = {"warm", "download", "upload"}
 """Whoever waits for a worker may be told to come back on a busy machine."""
