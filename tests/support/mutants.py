@@ -65,7 +65,8 @@ class Mutant(NamedTuple):
     text: str
 
     @property
-    def key(self) -> str:
+    def change(self) -> str:
+        """The same when lines move, and for equal lines of one module."""
         return f"{self.module}: {self.old} -> {self.new}"
 
     def __str__(self) -> str:
@@ -87,19 +88,16 @@ def run_sample(arguments: argparse.Namespace) -> int:
     results = orjson.loads(results_path.read_bytes()) if arguments.again else {}
     chosen = sample(mutants_of(arguments.target), arguments.size, arguments.seed)
     listed = equivalent()
-    counted = [mutant for mutant in chosen if mutant.key not in listed]
+    counted = [mutant for mutant in chosen if mutant.change not in listed]
     tests = CONFIG["tests"][arguments.target]
     preload(tests)
     deadline = measured_deadline(tests)
     for number, mutant in enumerate(counted, 1):
-        if results.get(mutant.key) == "killed":
+        if results.get(str(mutant)) == "killed":
             continue
         began = monotonic()
-        results[mutant.key] = outcome_of(mutant, tests, deadline)
-        print(
-            f"{number}/{len(counted)} {results[mutant.key]} in {monotonic() - began:.1f} s: {mutant}",
-            flush=True,
-        )
+        outcome = results[str(mutant)] = outcome_of(mutant, tests, deadline)
+        print(f"{number}/{len(counted)} {outcome} in {monotonic() - began:.1f} s: {mutant}", flush=True)
         results_path.write_bytes(orjson.dumps(results))
     return summary(arguments.target, counted, results, len(chosen) - len(counted))
 
@@ -179,7 +177,7 @@ def sample(mutants: Iterable[Mutant], size: int, seed: int) -> list[Mutant]:
 
 
 def equivalent() -> set[str]:
-    """Return the keys of the reviewed mutants that change nothing."""
+    """Return the reviewed changes that have no effect."""
     entries = tomllib.loads(EQUIVALENT.read_text()).get("mutant", [])
     return {f"{entry['module']}: {entry['old']} -> {entry['new']}" for entry in entries}
 
@@ -262,7 +260,7 @@ def wait_for(child: int, end: float) -> int:
 
 
 def summary(target: str, counted: list[Mutant], results: dict[str, str], equivalents: int) -> int:
-    survivors = [mutant for mutant in counted if results[mutant.key] != "killed"]
+    survivors = [mutant for mutant in counted if results[str(mutant)] != "killed"]
     killed = len(counted) - len(survivors)
     share = 100 * killed / len(counted)
     print(f"\n{target}: {killed} of {len(counted)} mutants killed ({share:.1f} %)", end="")
