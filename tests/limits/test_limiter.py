@@ -127,6 +127,14 @@ def test_a_limit_is_changed_while_it_counts(limiter: Limiter) -> None:
     assert refused.value.standings[0].remaining == 0
 
 
+def test_memory_limiter_refills_a_rate_by_its_clock() -> None:
+    now = [1_000_000.0]
+    limiter = MemoryLimiter(lambda: now[0])
+    assert allowed(limiter, ANYBODY, Cost(), [RATE], 6) == 5
+    now[0] += 3600 / 5
+    assert allowed(limiter, ANYBODY, Cost(), [RATE], 6) == 1
+
+
 def test_keys_in_redis(client: redis.Redis) -> None:
     limiter = RedisLimiter(client, Breaker("redis-cache"))
     limiter.spend(ANYBODY, Cost(), [RATE])

@@ -66,7 +66,9 @@ def test_open(refused: RedisLimiter) -> None:
 
 def test_closed(refused: RedisLimiter) -> None:
     with pytest.raises(CouldNotAsk, match="requests-day-token cannot be counted while redis-cache"):
-        refused.spend(CALLER, Cost(), [limit("closed"), limit("open")])
+        refused.spend(
+            CALLER, Cost(), [limit("closed"), limit("closed")._replace(unit="frames"), limit("open")]
+        )
 
 
 def test_a_share_of_the_limit(refused: RedisLimiter) -> None:

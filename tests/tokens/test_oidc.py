@@ -73,6 +73,15 @@ def test_an_address_must_be_there_and_verified(
     assert session_user(client) is None
 
 
+@pytest.mark.parametrize("verified", [{}, {"email_verified": True}, {"email_verified": "true"}])
+def test_login_of_a_provider_that_verified_the_address_or_says_nothing_of_it_succeeds(
+    client: Client, provider: OidcProvider, verified: dict[str, Any]
+) -> None:
+    provider.claims = {"sub": "1", "email": "ada@example.com", **verified}
+    log_in(client, provider)
+    assert session_user(client) == "ada@example.com"
+
+
 def test_nobody_else_can_sign(client: Client, provider: OidcProvider) -> None:
     provider.signing_key = new_key()
     assert log_in(client, provider).status_code == 400

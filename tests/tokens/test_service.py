@@ -108,6 +108,7 @@ def test_a_token_has_a_future(days: int) -> None:
 
 
 def test_the_last_use_is_written_once_in_a_while() -> None:
+    assert timedelta(minutes=5) == USE_RECORDED_EVERY  # docs/tokens.md
     made = key(MANAGE)
     record_use(find(made))
     first = Token.objects.get().last_used_at
