@@ -1,4 +1,4 @@
-"""`python3 run/install.py run|dev|browser|mutants|cli`: locked packages in .venv (cli: .venv-cli), if need be.
+"""`python3 run/install.py run|dev|browser|mutants|cli`: packages in .venv (cli: .venv-cli), if need be.
 
 The standard library only: nothing is installed yet. Packages come through uv, which downloads them side by
 side; where it cannot be installed or fails, pip installs the same files.

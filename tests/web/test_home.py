@@ -25,7 +25,6 @@ from tecken.web.home import ABOUT
 from tecken.web.menu import ENTRIES
 from tecken.web.pulse import pulse
 from tests.api.people import person
-from tests.support.options import Override
 
 HTML = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 NOWHERE = "redis://127.0.0.1:1/0"
