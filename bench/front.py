@@ -16,6 +16,7 @@ import random
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -167,6 +168,8 @@ def slow(
         before = memory(pid)
         path = f"/{'/'.join(module.key)}/{module.path.name}"
         with slow_clients(kind, port, options.clients, path) as outcome, peak_memory(pid) as peak:
+            # The kernel's buffers of a thousand connections are filled first, which is work like any other.
+            time.sleep(4)
             beside = wrk(port, script, options.seconds)
             outcome.wait()
         return [

@@ -9,7 +9,8 @@ from typing import Self
 
 from tecken.errors import CouldNotAsk
 
-SMALL_BYTES = 1 << 20
+# More than this is streamed. It stays in memory until the client has taken it, for each client that does not.
+SMALL_BYTES = 64 << 10
 
 
 class Stream:

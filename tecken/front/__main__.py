@@ -35,6 +35,7 @@ class Restarts(logging.Filter):
 
 
 def main() -> int:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tecken.settings")
     logging.config.dictConfig(LOGGING)
     raise_file_limit()
     config = server_config(

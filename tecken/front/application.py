@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 LIVE_PATH: Final = "/health/live"
 """Answered by the event loop, so that no state of the handler threads makes a live process look dead."""
 
-STREAMS: Final = 16
+STREAMS: Final = 4
 """Threads per process that read downloads from storage. They are not those of the handlers: a storage that
 hangs holds up other downloads, and nothing else."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from asyncio import AbstractEventLoop, Future
 from collections import deque
 from collections.abc import Callable
@@ -13,8 +14,8 @@ from tecken import waiting
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS: Final = 0.005
-"""After this time a request no longer waits for the running one, which is itself waiting for something.
+PATIENCE_SECONDS: Final = 0.02
+"""A handler that runs for longer is waiting for something itself, so another thread takes the next request.
 
 Python runs one thread at a time. Two handlers that compute side by side only slow each other down, and the
 slowest answers take twice as long. So one runs after the other while each takes its usual fraction of a
@@ -28,85 +29,118 @@ class Job(NamedTuple):
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
     future: Future[Any]
-    submitted: float
 
 
 class Dispatcher:
-    """Runs functions in threads: one at a time if they are quick, up to `threads` at a time if they wait.
+    """Runs functions in threads: one after the other if they are quick, up to `threads` if they wait.
 
-    All decisions are made in the event loop, so nothing here needs a lock. A thread whose handler waits for a
-    worker (`tecken.waiting`) does not count as running; else a few requests for cold modules would stop the
-    site.
+    One thread, the current one, takes jobs from the queue without a pause, so a quick job costs no switch of
+    threads. When its job takes long, the event loop makes another thread the current one; the former finishes
+    its job and rests. A thread whose handler waits for a worker (`tecken.waiting`) does not count as running;
+    else a few requests for cold modules would stop the site.
+
+    The event loop alone changes the attributes, apart from the results (`_done`, `_is_woken`), so they need
+    no lock. A thread that reads `_current` a moment too late takes one job more, which does no harm.
     """
 
     def __init__(self, threads: int, loop: AbstractEventLoop) -> None:
         self._limit = threads
         self._loop = loop
         self._jobs: SimpleQueue[Job] = SimpleQueue()
-        self._waiting: deque[Job] = deque()
-        self._threads = 0
-        self._busy = 0
+        self._resting: list[_Thread] = []
+        self._busy: set[_Thread] = set()
         self._parked = 0
-        self._timer = False
+        self._current: _Thread | None = None
+        self._is_watching = False
+        self._done: deque[tuple[Future[Any], object, BaseException | None]] = deque()
+        self._is_woken = False
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Return what `function` returns, raise what it raises."""
-        job = Job(function, arguments, self._loop.create_future(), self._loop.time())
-        if self._busy - self._parked > 0:
-            self._waiting.append(job)
-            self._wait_for_turn()
-        else:
-            self._start(job)
-        result: T = await job.future
+        future = self._loop.create_future()
+        self._jobs.put(Job(function, arguments, future))
+        if self._current is None:
+            self._appoint()
+        if not self._is_watching:
+            self._is_watching = True
+            self._loop.call_later(PATIENCE_SECONDS, self._watch)
+        result: T = await future
         return result
 
-    def _start(self, job: Job) -> None:
-        self._busy += 1
-        if self._busy > self._threads:
-            self._threads += 1
-            threading.Thread(target=self._work, name=f"handler-{self._threads}", daemon=True).start()
-        self._jobs.put(job)
-
-    def _start_next(self) -> None:
-        """Start the job that has waited longest, if a thread may take it."""
-        running = self._busy - self._parked
-        if self._waiting and running < self._limit and self._busy < self._limit + PARKED:
-            self._start(self._waiting.popleft())
-
-    def _wait_for_turn(self) -> None:
-        if not self._timer:
-            self._timer = True
-            self._loop.call_later(PATIENCE_SECONDS, self._lose_patience)
-
-    def _lose_patience(self) -> None:
-        self._timer = False
-        if self._waiting and self._loop.time() - self._waiting[0].submitted >= PATIENCE_SECONDS:
-            self._start_next()
-        if self._waiting:
-            self._wait_for_turn()
-
-    def _work(self) -> None:
-        waiting.set_parking(lambda change: self._loop.call_soon_threadsafe(self._park, change))
-        while True:
-            job = self._jobs.get()
-            try:
-                result, error = job.function(*job.arguments), None
-            except BaseException as raised:  # noqa: BLE001 - handed to the waiting coroutine
-                result, error = None, raised
-            self._loop.call_soon_threadsafe(self._finish, job.future, result, error)
-
-    def _finish(self, future: Future[Any], result: object, error: BaseException | None) -> None:
-        self._busy -= 1
-        if self._busy == self._parked:
-            self._start_next()
-        if future.cancelled():
+    def _appoint(self) -> None:
+        """Make another thread the current one, if one may run."""
+        if len(self._busy) - self._parked >= self._limit or len(self._busy) >= self._limit + PARKED:
+            self._current = None
             return
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)
+        thread = self._resting.pop() if self._resting else _Thread(self)
+        self._busy.add(thread)
+        self._current = thread
+        thread.appointed.release()
 
-    def _park(self, change: int) -> None:
+    def _watch(self) -> None:
+        """Look for a job that waits behind one that takes long."""
+        current = self._current
+        if self._jobs.empty():
+            self._is_watching = False
+            return
+        if current is None or time.monotonic() - current.began > PATIENCE_SECONDS:
+            self._appoint()
+        self._loop.call_later(PATIENCE_SECONDS, self._watch)
+
+    def _settle(self) -> None:
+        """Hand over the results that threads have left."""
+        # Before the first result is taken: a thread that sees the flag set has left its result in time.
+        self._is_woken = False
+        while self._done:
+            future, result, error = self._done.popleft()
+            if future.cancelled():
+                continue
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+    def _park(self, thread: _Thread, change: int) -> None:
         self._parked += change
-        if change > 0:
-            self._start_next()
+        if change > 0 and thread is self._current:
+            self._appoint()
+
+    def _rest(self, thread: _Thread) -> None:
+        self._busy.discard(thread)
+        self._resting.append(thread)
+        if self._current is None:
+            self._appoint()
+
+
+class _Thread(threading.Thread):
+    """Takes jobs while it is the dispatcher's current thread, and rests otherwise."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        super().__init__(name="handler", daemon=True)
+        self._dispatcher = dispatcher
+        self.appointed = threading.Semaphore(0)
+        self.began = time.monotonic()
+        self.start()
+
+    def run(self) -> None:
+        dispatcher, loop = self._dispatcher, self._dispatcher._loop
+        waiting.set_parking(lambda change: loop.call_soon_threadsafe(dispatcher._park, self, change))
+        while True:
+            self.appointed.acquire()
+            while dispatcher._current is self:
+                self._do(dispatcher._jobs.get())
+            loop.call_soon_threadsafe(dispatcher._rest, self)
+
+    def _do(self, job: Job) -> None:
+        dispatcher = self._dispatcher
+        self.began = time.monotonic()
+        try:
+            result, error = job.function(*job.arguments), None
+        except BaseException as raised:  # noqa: BLE001 - handed to the waiting coroutine
+            result, error = None, raised
+        dispatcher._done.append((job.future, result, error))
+        # One wake-up for all results since the last one: each one costs a running handler two switches of
+        # threads, because the event loop then waits for Python's lock.
+        if not dispatcher._is_woken:
+            dispatcher._is_woken = True
+            dispatcher._loop.call_soon_threadsafe(dispatcher._settle)

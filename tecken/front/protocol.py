@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 from asyncio import AbstractEventLoop
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from http import HTTPStatus
 from typing import Any, Final, Literal, TypeGuard
 from weakref import WeakSet
@@ -14,15 +14,20 @@ from weakref import WeakSet
 import httptools
 import orjson
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from tecken.front.deadlines import DEADLINES, MAX_CONNECTIONS, MAX_HEAD_BYTES, Deadlines
 
-SWEEP_SECONDS: Final = 1.0
+SWEEP_SECONDS: Final = 0.25
+MOST_ENDED: Final = 25
+"""Connections that one sweep ends. A thousand that miss the same deadline must not delay other requests: each
+that was sent a file has to be closed, and its file, too."""
+
 REFUSAL_HEADERS: Final = ("Content-Type: application/json", "Connection: close")
 NO_LINGER: Final = struct.pack("ii", 1, 0)
 
+Header = tuple[bytes, bytes]
 Phase = Literal["head", "body", "handling", "idle"]
 
 
@@ -54,7 +59,7 @@ class LingeringTransport:
 class DeadlineProtocol(HttpToolsProtocol):
     """uvicorn's protocol, which by itself lets a client take any time for headers, body and response.
 
-    It bounds what a connection may hold and for how long. One sweep per second looks at all connections of
+    It bounds what a connection may hold and for how long. A sweep now and then looks at all connections of
     the process, so a deadline costs a request two assignments and no timer of its own.
     """
 
@@ -66,6 +71,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         _loop: AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        # uvicorn would put a line together for each request, although no handler takes it.
+        self.access_log = False
         self._deadlines: Deadlines = getattr(self.app, "deadlines", DEADLINES)
         self._phase: Phase = "head"
         self._since = self.loop.time()
@@ -224,6 +231,29 @@ class DeadlineProtocol(HttpToolsProtocol):
         next(others, self)._reset()
 
 
+def respond(cycle: RequestResponseCycle, status: int, headers: Iterable[Header], body: bytes) -> None:
+    """Send a whole response with one write. `headers` have its length.
+
+    The way of ASGI is two messages, each awaited and each a packet of its own, and checks of every header
+    that Django has made before.
+    """
+    if cycle.disconnected:
+        return
+    parts = [STATUS_LINE[status]]
+    for name, value in (*cycle.default_headers, *headers):
+        parts += (name, b": ", value, b"\r\n")
+    parts.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+    if cycle.scope["method"] != "HEAD":
+        parts.append(body)
+    cycle.response_started = cycle.response_complete = True
+    cycle.waiting_for_100_continue = False
+    cycle.transport.write(b"".join(parts))
+    cycle.message_event.set()
+    if not cycle.keep_alive:
+        cycle.transport.close()
+    cycle.on_response()
+
+
 def _is_waiting(connection: object) -> TypeGuard[DeadlineProtocol]:
     return isinstance(connection, DeadlineProtocol) and connection._phase in ("head", "idle")
 
@@ -238,8 +268,10 @@ def _start_sweeping(loop: AbstractEventLoop, connections: Set[object]) -> None:
 
 
 def _sweep(loop: AbstractEventLoop, connections: Set[object]) -> None:
-    now = loop.time()
+    now, ended = loop.time(), 0
     for connection in tuple(connections):
-        if isinstance(connection, DeadlineProtocol):
+        if isinstance(connection, DeadlineProtocol) and ended < MOST_ENDED:
+            was_closing = connection.transport.is_closing()
             connection.enforce(now)
+            ended += connection.transport.is_closing() != was_closing
     loop.call_later(SWEEP_SECONDS, _sweep, loop, connections)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO, Final, cast
+from typing import IO, Any, Final
 
 import orjson
 from django.conf import settings
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from tecken.front.body import disk_threads
 from tecken.front.bridge import HeaderList
 from tecken.front.deadlines import CHUNK_BYTES
+from tecken.front.protocol import respond
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -45,18 +47,30 @@ async def send_error(send: Send, status: int, text: str, *headers: tuple[bytes, 
 async def send_whole(send: Send, status: int, headers: HeaderList, bodies: list[bytes]) -> None:
     """Send a body that was in memory when it was handed over, as the only item of `bodies`."""
     body = bodies.pop()
-    await send_start(send, status, headers if status in BODILESS else with_length(headers, len(body)))
+    headers = headers if status in BODILESS else with_length(headers, len(body))
     if len(body) <= CHUNK_BYTES:
-        await send_piece(send, body, more=False)
+        await _send_small(send, status, headers, body)
         return
+    await send_start(send, status, headers)
     at = await _send_while_quick(send, body)
     if at < len(body):
-        rest = await _in_disk_thread(_spooled, memoryview(body)[at:])
-        del body
-        with rest:
+        with TemporaryFile(dir=settings.SPOOL_DIR) as rest:
+            await _in_disk_thread(_write, rest, memoryview(body)[at:])
+            del body
             while piece := await _in_disk_thread(rest.read, CHUNK_BYTES):
                 await send_piece(send, piece, more=True)
     await send_piece(send, b"", more=False)
+
+
+async def _send_small(send: Send, status: int, headers: HeaderList, body: bytes) -> None:
+    cycle = getattr(send, "__self__", None)
+    if isinstance(cycle, RequestResponseCycle):
+        if cycle.flow.write_paused:
+            await cycle.flow.drain()
+        respond(cycle, status, headers, body)
+    else:
+        await send_start(send, status, headers)
+        await send_piece(send, body, more=False)
 
 
 async def send_slices(send: Send, body: bytes) -> None:
@@ -81,11 +95,9 @@ async def _send_while_quick(send: Send, body: bytes) -> int:
     return len(body)
 
 
-def _spooled(rest: memoryview) -> BinaryIO:
-    file = cast(BinaryIO, TemporaryFile(dir=settings.SPOOL_DIR))  # noqa: SIM115 - the caller closes it
+def _write(file: IO[bytes], rest: memoryview) -> None:
     file.write(rest)
     file.seek(0)
-    return file
 
 
 async def _in_disk_thread(function: Callable[..., Any], *arguments: object) -> Any:

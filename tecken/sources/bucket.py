@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 CLOUDS = ("s3", "gs", "az")
 PART_BYTES = 8 << 20
 PARTS_AT_ONCE = 3
-CHUNK_BYTES = 1 << 20
+# A client that does not read a download keeps one chunk of it in memory.
+CHUNK_BYTES = 256 << 10
 MERGE_GAP = 128 << 10  # bytes; reading over a gap this long is cheaper than one more request
 LONGEST_SEGMENT = 255  # bytes; NAME_MAX of the usual file systems
 LONGEST_KEY = 1024  # bytes; S3, GCS and Azure agree

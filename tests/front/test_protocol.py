@@ -80,7 +80,10 @@ def test_body_that_drips_is_answered_408(server: Server) -> None:
 
 
 def test_body_that_takes_too_long_in_all_is_answered_408() -> None:
-    with serving(echo, SOON._replace(body_seconds=0.5, body_bytes=1)) as server, server.connect() as client:
+    with (
+        serving(echo, SOON._replace(body_seconds=0.5, window_seconds=20)) as server,
+        server.connect() as client,
+    ):
         client.sendall(HEAD + b"Content-Length: 100000\r\n\r\n" + b"x" * 2000)
         assert error(received(client)) == "The body took too long"
 
