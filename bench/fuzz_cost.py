@@ -259,7 +259,9 @@ def mutated(text: bytes, chance: random.Random) -> bytes:
     for _ in range(chance.randint(1, 6)):
         at = chance.randrange(len(lines))
         change = chance.choice(MUTATIONS)
+        # A change may take the only line away.
         lines[at : at + 1] = change(lines, at, chance)
+        lines = lines or [b""]
     return (HEAD + b"\n".join(lines))[:TEXT_BYTES]
 
 
