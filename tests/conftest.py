@@ -75,6 +75,17 @@ def django_db_setup(django_db_setup: None) -> Iterator[None]:
             thread.join(30)
 
 
+@pytest.fixture(autouse=True)
+def same_process_for_each_test() -> Iterator[None]:
+    """Undo what a test leaves in its process: the name of a worker that ran in it, and missed canaries."""
+    yield
+    from tecken import wiring  # noqa: PLC0415 - only now is Django set up
+    from tecken.runtimeconfig import current  # noqa: PLC0415 - as above
+
+    current.kind("command")
+    wiring.canary_watch.cache_clear()
+
+
 @pytest.fixture
 def runtime_options() -> Iterator[Override]:
     """`runtime_options(symbolicate_max_jobs=2)`: in force in all threads, until the test ends."""

@@ -7,6 +7,7 @@ import time
 from asyncio import AbstractEventLoop, Future
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -87,6 +88,11 @@ class Dispatcher:
             self._appoint()
         self._loop.call_later(PATIENCE_SECONDS, self._watch)
 
+    def _tell(self, function: Callable[..., object], *arguments: object) -> None:
+        """Call `function` in the event loop, unless the process ends and the loop is closed already."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function, *arguments)
+
     def _settle(self) -> None:
         """Hand over the results that threads have left."""
         # Before the first result is taken: a thread that sees the flag set has left its result in time.
@@ -123,13 +129,13 @@ class _Thread(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        dispatcher, loop = self._dispatcher, self._dispatcher._loop
-        waiting.set_parking(lambda change: loop.call_soon_threadsafe(dispatcher._park, self, change))
+        dispatcher = self._dispatcher
+        waiting.set_parking(lambda change: dispatcher._tell(dispatcher._park, self, change))
         while True:
             self.appointed.acquire()
             while dispatcher._current is self:
                 self._do(dispatcher._jobs.get())
-            loop.call_soon_threadsafe(dispatcher._rest, self)
+            dispatcher._tell(dispatcher._rest, self)
 
     def _do(self, job: Job) -> None:
         dispatcher = self._dispatcher
@@ -143,4 +149,4 @@ class _Thread(threading.Thread):
         # threads, because the event loop then waits for Python's lock.
         if not dispatcher._is_woken:
             dispatcher._is_woken = True
-            dispatcher._loop.call_soon_threadsafe(dispatcher._settle)
+            dispatcher._tell(dispatcher._settle)

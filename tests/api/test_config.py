@@ -339,7 +339,7 @@ def test_who_has_applied_what(client: Client, viewer: dict[str, str], shelf: Mem
     shelf.report(Report("a:2", "worker", 0, "", 7.5, 1))
     shelf.report(Report("a:3", "command", 0, "", 0.0, 0))
     told = client.get("/api/config/processes/", headers=viewer).json()
-    assert (told["version"], told["applied"]) == (1, 1)
+    assert (told["version"], told["applied"]) == (1, 1), told
     assert told["processes"] == [
         {"process": "a:1", "kind": "web", "version": 1, "applied": True, "age": 0.2, "bad": 0},
         {"process": "a:2", "kind": "worker", "version": 0, "applied": False, "age": 7.5, "bad": 1},

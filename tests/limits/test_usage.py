@@ -193,5 +193,5 @@ def test_redis_away() -> None:
 def test_ledger_without_redis_raises_with_the_cause() -> None:
     with redis.Redis.from_url(f"redis://127.0.0.1:{free_port()}") as refused:
         ledger = RedisLedger(refused)
-        with pytest.raises(CouldNotAsk, match=r"^redis-cache: Error 111 connecting to 127\.0\.0\.1"):
+        with pytest.raises(CouldNotAsk, match=r"^redis-cache does not answer$"):
             ledger.add("one", {(KEY, "api:requests:"): 1})
