@@ -292,11 +292,13 @@ LOGGING = {
     "filters": {
         "only_mistakes": {"()": "tecken.logs.formats.OnlyMistakes"},
         "routine": {"()": "tecken.logs.formats.Routine"},
+        "without_traceback": {"()": "tecken.logs.formats.WithoutTraceback"},
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "ours"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "django.request": {"level": "ERROR", "filters": ["only_mistakes"]},
+        "django.security.DisallowedHost": {"filters": ["without_traceback"]},
         "uvicorn": {"level": "WARNING"},
         "celery.app.trace": {"filters": ["routine"]},
         "celery.beat": {"filters": ["routine"]},

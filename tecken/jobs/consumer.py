@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Any
 
@@ -20,3 +21,12 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
             conn.ensure_connection, interval_start=TRY_SECONDS, interval_step=0, interval_max=TRY_SECONDS
         )
         return super().ensure_connected(conn)
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Log the error, and wait before the next attempt.
+
+        A server that answers and takes no writes is connected to at once, so Celery would try a hundred times
+        a second, with a line of the log each time.
+        """
+        super().on_connection_error_before_connected(exc)
+        time.sleep(TRY_SECONDS)

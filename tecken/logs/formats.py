@@ -52,6 +52,14 @@ class OnlyMistakes(logging.Filter):
         return bool(record.exc_info)
 
 
+class WithoutTraceback(logging.Filter):
+    """Filter that drops tracebacks of lines which any client can cause."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = record.exc_text = None
+        return True
+
+
 class Routine(logging.Filter):
     """Filter that lowers Celery's lines about scheduled jobs to DEBUG: there are dozens of them a minute."""
 

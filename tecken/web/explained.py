@@ -137,7 +137,8 @@ def _open(told: Explanation, places: Sequence[Place]) -> Verdict:
 def _contents(header: Header) -> str:
     pages, said = header.page_count, header.metadata
     paged = f"{count(pages)} page{'s' if pages != 1 else ''}"
-    return f"{count(said.symbols)} symbols in {paged}, {size(_size(header))}."
+    symbols = f"{count(said.symbols)} symbol{'s' if said.symbols != 1 else ''}"
+    return f"{symbols} in {paged}, {size(_size(header))}."
 
 
 def _size(header: Header) -> int:

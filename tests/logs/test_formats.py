@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import orjson
 import pytest
+from django.test import Client
 
 from tecken.logs.about import about
 from tecken.logs.formats import OnlyMistakes, Routine, formatter
@@ -114,6 +115,15 @@ def test_of_djangos_lines_on_requests_tracebacks_are_news() -> None:
     assert not OnlyMistakes().filter(record)
     record.exc_info = (ValueError, ValueError(), None)
     assert OnlyMistakes().filter(record)
+
+
+@pytest.mark.django_db
+def test_request_for_an_unknown_host_logs_one_line(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """A traceback for each of them would let anyone fill the log."""
+    assert client.get("/login/", headers={"Host": "evil.example"}).status_code == 400
+    [record] = [each for each in caplog.records if each.name == "django.security.DisallowedHost"]
+    assert "evil.example" in record.getMessage()
+    assert record.exc_info is None
 
 
 def test_web_server_parent_process_writes_as_the_site_does() -> None:
