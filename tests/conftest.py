@@ -78,12 +78,13 @@ def django_db_setup(django_db_setup: None) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def same_process_for_each_test() -> Iterator[None]:
     """Undo what a test leaves in its process: the name of a worker that ran in it, and missed canaries."""
-    yield
     from tecken import wiring  # noqa: PLC0415 - only now is Django set up
     from tecken.runtimeconfig import current  # noqa: PLC0415 - as above
 
+    forget_canaries = wiring.canary_watch.cache_clear
+    yield
     current.kind("command")
-    wiring.canary_watch.cache_clear()
+    forget_canaries()
 
 
 @pytest.fixture
