@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import schemathesis
 from django.core.handlers.wsgi import WSGIHandler
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from django.test import Client
 from hypothesis import HealthCheck, Phase, given, settings
 from openapi_spec_validator import OpenAPIV31SpecValidator
@@ -28,6 +31,16 @@ PERMISSIONS = (
     *("tokens.manage_tokens", "upload.upload_symbols", "upload.view_all_uploads"),
     *("runtimeconfig.change_option", "runtimeconfig.view_option", "limits.view_usage"),
 )
+
+
+@pytest.fixture
+def kept_connection() -> Iterator[None]:
+    """Keep the test's connection at the end of a request, as Django's own test client does."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
 
 
 def can_be_wrong(operation: dict[str, Any]) -> bool:
@@ -54,6 +67,7 @@ def test_description_is_valid_openapi(client: Client) -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.usefixtures("kept_connection")
 @pytest.mark.parametrize(("path", "method", "mode"), OPERATIONS)
 def test_operation_keeps_to_its_description(
     path: str, method: str, mode: GenerationMode, runtime_options: Override
