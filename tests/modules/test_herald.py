@@ -111,6 +111,16 @@ def test_a_server_that_comes_back_is_heard_again(server: RedisServer, ear: Ear, 
     assert pauses[3] >= FIRST_PAUSE * 4
 
 
+def test_listener_long_outage_is_logged_once(
+    server: RedisServer, ear: Ear, pauses: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    server.stop()
+    while len(pauses) < 4:
+        ear.next()
+    outages = [text for text in caplog.messages if text.startswith("not told of replaced modules")]
+    assert len(outages) == 1
+
+
 def test_a_mute_server_is_noticed(server: RedisServer, ear: Ear) -> None:
     server.pause()
     until(ear, "pause")

@@ -88,6 +88,18 @@ def test_an_upload_changes_all_that_is_known_of_a_file(known: Known) -> None:
     assert known.look(names) == [Unknown()] * 5
 
 
+@pytest.mark.parametrize(("debug_file", "is_forgotten"), [("xul.pdb", True), ("libxul.so", False)])
+def test_known_upload_forgets_the_other_case_of_windows_names(
+    known: Known, debug_file: str, is_forgotten: bool
+) -> None:
+    key = KEY._replace(debug_file=debug_file)
+    names = [keys.other_case(keys.regular_file(key)), keys.other_case(keys.try_file(key))]
+    for name in names:
+        known.settle(name, known.lease(name), None)
+    known.changed(key)
+    assert known.look(names) == [Unknown() if is_forgotten else None] * 2
+
+
 def test_without_redis_cache_nothing_is_known(away: Known) -> None:
     assert away.look([NAME, NAME]) == [Unknown(), Unknown()]
     assert away.lease(NAME) == Unknown()

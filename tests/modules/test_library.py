@@ -191,6 +191,18 @@ def test_a_replaced_module_is_seen_when_its_header_is_asked_for_again(house: Hou
     assert header(library).generation == header_of(XUL, 5).generation
 
 
+@pytest.mark.parametrize(("before", "after"), [("work", "walk"), ("walk", "work")])
+def test_library_page_file_replaced_by_a_like_one_gives_no_pages(
+    house: House, before: str, after: str
+) -> None:
+    """The two files differ in the names of functions only, so that the old header fits both."""
+    house.page_files.files[XUL] = page_file(sym(XUL, name=before))
+    library = house.process()
+    was = header(library)
+    house.page_files.files[XUL] = page_file(sym(XUL, name=after))
+    assert pages(library, was) == Pages({}, {XUL}, {})
+
+
 @pytest.mark.parametrize("away", [False, True], ids=["store", "no store"])
 def test_a_page_file_replaced_between_header_and_pages_starts_over(house: House, away: bool) -> None:
     library = house.process(StoreIsAway() if away else None)

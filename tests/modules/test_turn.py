@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from threading import enumerate as enumerate_threads
 from time import monotonic
 
 import pytest
@@ -74,6 +75,16 @@ def test_somebody_elses_turn_is_not_given_back(cache_client: redis.Redis) -> Non
     with RedisTurns(cache_client).take(XUL):
         cache_client.set(keys.turn(XUL), "another")
     assert cache_client.get(keys.turn(XUL)) == b"another"
+
+
+def test_turns_lost_turn_is_extended_no_more(cache_client: redis.Redis) -> None:
+    with RedisTurns(cache_client, expiry=0.3).take(XUL):
+        (beat,) = (thread for thread in enumerate_threads() if thread.name == f"turn {XUL}")
+        cache_client.set(keys.turn(XUL), "another")
+        beat.join(10)
+        assert not beat.is_alive()
+    assert cache_client.get(keys.turn(XUL)) == b"another"
+    assert cache_client.pttl(keys.turn(XUL)) == -1
 
 
 def test_without_redis_the_work_is_done_all_the_same() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from time import monotonic
 
 import pytest
 import redis
@@ -210,9 +211,37 @@ def test_silence_on_a_frozen_connection_is_noticed(server: RedisServer, raw: red
             wait_for_ever(listening)
 
 
-def wait_for_ever(listening: RedisListening) -> None:
+def test_redis_listening_frozen_connection_has_a_silence_to_answer_the_ping(
+    server: RedisServer, raw: redis.Redis
+) -> None:
+    with client(server.url, timeout=1, connect_timeout=1) as connected:
+        connection = connected.connection_pool.get_connection()
+        connection.send_command("SUBSCRIBE", CHANNEL)
+        connection.read_response()
+        server.pause()
+        began = monotonic()
+        listening = RedisListening(connection, silence=0.2)
+        with pytest.raises(CouldNotAsk, match="no answer to PING"):
+            wait_for_ever(listening, each=0.01)
+        assert monotonic() - began >= 2 * 0.2
+
+
+def test_redis_listening_message_puts_off_the_ping(server: RedisServer, raw: redis.Redis) -> None:
+    with client(server.url, timeout=1, connect_timeout=1) as connected:
+        connection = connected.connection_pool.get_connection()
+        connection.send_command("SUBSCRIBE", CHANNEL)
+        connection.read_response()
+        listening = RedisListening(connection, silence=3600.0)
+        raw.publish(CHANNEL, "x")
+        assert listening.next(LONGEST) == Hint("x")
+        raw.config_resetstat()
+        assert [listening.next(0.01) for _ in range(3)] == [None] * 3
+        assert "cmdstat_ping" not in raw.info("commandstats")
+
+
+def wait_for_ever(listening: RedisListening, each: float = 0.05) -> None:
     while True:
-        listening.next(0.05)
+        listening.next(each)
 
 
 def test_the_connection_that_listened_serves_nobody_else(shelf: RedisShelf, raw: redis.Redis) -> None:

@@ -162,6 +162,20 @@ def test_an_unannounced_oversize_stops_at_the_limit(upstream: HttpUpstream, make
     assert sum(map(len, taken)) <= 500_000
 
 
+@pytest.mark.parametrize(("max_bytes", "is_accepted"), [(len(BODY), True), (len(BODY) - 1, False)])
+def test_open_unannounced_size_counts_each_byte(
+    upstream: HttpUpstream, make: Make, max_bytes: int, is_accepted: bool
+) -> None:
+    chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
+    upstream.script[PATH] = Reply(body=chunked, headers={"Transfer-Encoding": "chunked"}, length=False)
+    source = make(patience=Patience(max_bytes=max_bytes))
+    if is_accepted:
+        assert whole(source) == BODY
+    else:
+        with pytest.raises(TooMuch, match=f"more than {max_bytes} bytes"):
+            whole(source)
+
+
 def test_gives_compressed_bytes_as_they_are_and_says_what_it_takes(
     upstream: HttpUpstream, make: Make
 ) -> None:
@@ -174,6 +188,12 @@ def test_gives_compressed_bytes_as_they_are_and_says_what_it_takes(
 def test_open_unknown_encoding_is_refused(upstream: HttpUpstream, make: Make) -> None:
     upstream.script[PATH] = Reply(body=b"?", headers={"Content-Encoding": "br"})
     with pytest.raises(Refused, match="encoded as br"):
+        whole(make())
+
+
+def test_open_long_encoding_is_cut_in_the_error(upstream: HttpUpstream, make: Make) -> None:
+    upstream.script[PATH] = Reply(body=b"?", headers={"Content-Encoding": "x" * 100})
+    with pytest.raises(Refused, match=f"encoded as {'x' * 80}$"):
         whole(make())
 
 

@@ -92,6 +92,12 @@ def test_an_endless_line_is_malformed() -> None:
         Converted(MODULE, *[b"x" * convert.WINDOW] * 6)
 
 
+def test_converter_line_of_almost_four_mebibytes_is_accepted() -> None:
+    rest = (4 << 20) - 1 - convert.WINDOW
+    line = [b"x" * convert.WINDOW, b"x" * rest]
+    assert Converted(MODULE, *line, b"\nPUBLIC 1 0 p\n").records(Section.SYMBOLS) == [(1, b"PUBLIC 1 0 p")]
+
+
 def test_too_many_records_are_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "MAX_RECORDS", 10)
     assert len(symbols(b"PUBLIC 1 0 p\n" * 10)) == 10
@@ -326,6 +332,15 @@ def test_converter_overlong_module_record_is_malformed(record: bytes) -> None:
         Converted(record + b"\nPUBLIC 1 0 p\n")
 
 
+def test_converter_longest_module_record_is_accepted() -> None:
+    record = b"MODULE Linux x86_64 A1 "
+    # The newline before the record counts.
+    record += b"x" * (records.MAX_MODULE_BYTES - 1 - len(record))
+    assert Converted(record + b"\nPUBLIC 1 0 p\n").header.metadata.debug_file == record.split()[-1].decode()
+    with pytest.raises(Malformed, match="MODULE record of more than"):
+        Converted(record + b"x\nPUBLIC 1 0 p\n")
+
+
 def test_converter_code_file_of_any_length_is_bounded() -> None:
     metadata = converted(b"INFO CODE_ID AB " + b"x" * 10_000 + b"\nPUBLIC 1 0 p\n").header.metadata
     assert (metadata.code_id, len(metadata.code_file)) == ("AB", 1024)
@@ -387,6 +402,20 @@ def test_equal_addresses_share_a_page() -> None:
 def test_a_func_over_the_whole_module_does_not_make_one_page_of_it() -> None:
     text = b"FUNC 0 ffffffff 0 f\n" + b"".join(b"PUBLIC %x 0 %s\n" % (i, b"p" * 2000) for i in range(1, 2000))
     assert max(map(len, pages_of(text))) * 2000 < 2 * records.MAX_PAGE
+
+
+def test_converter_page_inside_one_func_has_256_kib_more_at_most() -> None:
+    text = b"FUNC 0 ffffffff 0 f\n" + b"".join(b"PUBLIC %x 0 %s\n" % (i, b"p" * 2000) for i in range(1, 2000))
+    module = converted(text)
+    pages = map(module.page, module.header.pages(Section.SYMBOLS))
+    longest = max(sum(len(page.text(i)) for i in range(len(page.keys))) for page in pages)
+    assert 256 << 10 <= longest < (16 << 10) + (256 << 10) + 2 * 2020
+
+
+def test_converter_pages_have_16_kib_of_text() -> None:
+    # Without its end each record has 32 bytes.
+    text = b"".join(b"PUBLIC %08x 0 %s\n" % (i, b"p" * 14) for i in range(2000))
+    assert list(map(len, pages_of(text))) == [512, 512, 512, 464]
 
 
 def test_a_large_module_has_a_dictionary_and_its_pages_can_be_read() -> None:

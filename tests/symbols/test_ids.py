@@ -12,6 +12,7 @@ from tecken.errors import BadModule
 from tecken.symbols.ids import (
     MAX_NAME,
     code_id,
+    debug_ids_of_code_id,
     in_try,
     is_zero_debug_id,
     module_key,
@@ -125,3 +126,21 @@ def test_parsed_key_text_of_a_module_is_that_module(name: str) -> None:
     module = module_key(name, "44E4EC8C2F41492B9369D6B9A059577C2")
     for one in (module, in_try(module)):
         assert parsed_key(str(one)) == one
+
+
+@pytest.mark.parametrize(
+    ("build_id", "debug_ids"),
+    [
+        (
+            "6CB9DBAD91ED58F912FB09F7F2655E6F",
+            ("ADDBB96CED91F95812FB09F7F2655E6F0", "6CB9DBAD91ED58F912FB09F7F2655E6F0"),
+        ),
+        ("6CB9DBAD91ED58F912FB09F7F2655E6F01020304", ("ADDBB96CED91F95812FB09F7F2655E6F0",)),
+        ("6CB9DBAD91ED58F9", ("ADDBB96CED91F95800000000000000000",)),
+        ("6CB9DBAD91ED58", ()),
+        ("5AB380779000A", ()),
+    ],
+    ids=["UUID", "SHA-1", "shortest", "shorter", "PE file"],
+)
+def test_debug_ids_of_code_id_are_one_or_two_by_its_length(build_id: str, debug_ids: tuple[str, ...]) -> None:
+    assert debug_ids_of_code_id(build_id) == debug_ids

@@ -32,6 +32,13 @@ def written(dictionary: bytes = b"", last: bytes = b"i") -> tuple[Header, bytes]
     return header, header.raw + out.getvalue()
 
 
+def test_decoded_bytes_are_zero_without_a_size_or_a_page() -> None:
+    raw = encode([1], [b"f"])
+    assert pagefile.decoded_bytes(zstandard.compress(raw)) == len(raw)
+    assert pagefile.decoded_bytes(zstandard.ZstdCompressor(write_content_size=False).compress(raw)) == 0
+    assert pagefile.decoded_bytes(b"no page") == 0
+
+
 def test_what_was_written_comes_back() -> None:
     header, _ = written(b"dictionary")
     again = Header.parse(header.raw)

@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from tecken import wiring
@@ -88,6 +89,17 @@ def test_upload_replacing_anothers_file_is_logged_and_noted_in_the_first_row(
     ]
     assert FileUpload.objects.get(upload=first).replaced_by_id == second
     assert FileUpload.objects.get(upload=second).replaced_by_id is None
+
+
+def test_upload_replacing_a_file_of_a_user_without_email_is_logged_by_name(
+    alice: Uploader, bob: Uploader, caplog: pytest.LogCaptureFixture
+) -> None:
+    User.objects.filter(pk=alice.user.pk).update(username="alice", email="")
+    first = send(alice, {SYM_KEY: SYM}).json()["upload"]["id"]
+    with caplog.at_level(logging.WARNING, "tecken.upload.record"):
+        send(bob, {SYM_KEY: OTHER_SYM})
+    (message,) = caplog.messages
+    assert message.endswith(f"it was stored by upload {first} of alice")
 
 
 def test_upload_replacing_ones_own_file_is_no_warning_in_the_log(

@@ -117,6 +117,14 @@ class TestProtocol1:
         assert reply.status_code == 413
         assert not Upload.objects.exists()
 
+    def test_sym_upload_form_of_the_largest_file_is_stored(self, key: str, runtime_options: Override) -> None:
+        runtime_options(symbol_max_bytes=len(SYM))
+        assert send(key, form(FIELDS)).content == b'{"result": "OK"}'
+
+    def test_sym_upload_form_without_a_post_is_refused(self, key: str) -> None:
+        reply = Client().get(f"/upload/sym_upload?key={key}")
+        assert (reply.status_code, reply["Allow"]) == (405, "POST, OPTIONS")
+
     def test_the_file_is_of_another_module(self, key: str) -> None:
         for symbols in (SYM.replace(ID.encode(), b"1" * 33), b"", b"PK\3\4"):
             reply = send(key, form(FIELDS, symbols))

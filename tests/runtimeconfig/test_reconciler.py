@@ -1,0 +1,36 @@
+"""When the configuration is compared with a database that fails."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from tecken.runtimeconfig import watcher
+from tecken.runtimeconfig.watcher import Reconciler
+
+
+def run(reconciler: Reconciler) -> None:
+    """Run it, and wait for the thread that it starts."""
+    reconciler.run()
+    for thread in threading.enumerate():
+        if thread.name == "reconcile":
+            thread.join(30)
+
+
+def test_reconciler_failures_double_the_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    attempts: list[float] = []
+
+    def fail() -> None:
+        attempts.append(now[0])
+        raise RuntimeError("no database")
+
+    monkeypatch.setattr(watcher, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    reconciler = Reconciler(fail)
+    reconciler.want()
+    # Each pause is a random part, at least half, of 1, 2 and 4 seconds.
+    for now[0] in (1000.0, 1000.4, 1001.0, 1001.9, 1003.0, 1004.9, 1007.0):
+        run(reconciler)
+    assert attempts == [1000.0, 1001.0, 1003.0, 1007.0]
