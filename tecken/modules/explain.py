@@ -10,7 +10,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from tecken.errors import Absent, CouldNotAsk, MalformedPageFile, Pending, StoreAway
-from tecken.modules import keys
+from tecken.modules import presence_keys
 from tecken.modules.board import Board, State
 from tecken.modules.journal import Journal, Look
 from tecken.modules.known import Known, Remembered
@@ -162,5 +162,5 @@ def _told(call: Callable[[], T]) -> T | CouldNotAsk:
 
 def _names(module: ModuleKey) -> list[str]:
     """Of what downloads are told of its symbol file."""
-    kinds: tuple[Callable[[FileKey], str], ...] = (keys.regular_file, keys.try_file, keys.upstream_file)
+    kinds: tuple[Callable[[FileKey], str], ...] = (presence_keys.regular_file, presence_keys.try_file, presence_keys.upstream_file)
     return [key(symbol_file(module)) for key in kinds]

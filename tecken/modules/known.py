@@ -21,7 +21,7 @@ import redis
 
 from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk
-from tecken.modules import keys
+from tecken.modules import presence_keys
 from tecken.sources.port import FileKey
 from tecken.symbols.ids import is_windows_name
 
@@ -114,11 +114,11 @@ class Known:
         Whoever asks from now on is told so. Raises CouldNotAsk: until `absent_seconds` have passed somebody
         may be told that a new file is not there.
         """
-        names = [keys.regular_file(key), keys.try_file(key), keys.upstream_file(key)]
+        names = [presence_keys.regular_file(key), presence_keys.try_file(key), presence_keys.upstream_file(key)]
         if code_file and code_id:
-            names += [keys.code_file(code_file, code_id, with_try=each) for each in (False, True)]
+            names += [presence_keys.code_file(code_file, code_id, with_try=each) for each in (False, True)]
         if is_windows_name(key.debug_file):
-            names += [keys.other_case(keys.regular_file(key)), keys.other_case(keys.try_file(key))]
+            names += [presence_keys.other_case(presence_keys.regular_file(key)), presence_keys.other_case(presence_keys.try_file(key))]
         self.forget(names)
 
     def _run(self, command: Any, *args: Any, **options: Any) -> Any:

@@ -13,7 +13,7 @@ from redis.lock import Lock
 
 from tecken import wiring
 from tecken.breaker import Breaker
-from tecken.download import misses, missing
+from tecken.download import missing
 from tecken.download.misses import MissWriter
 from tecken.download.models import MissingSymbol
 from tecken.download.tasks import write_misses
@@ -94,14 +94,14 @@ def test_only_symbols_are_counted(client: Client, put: Put) -> None:
 
 def test_a_writer_that_was_killed_loses_nothing(counts: Counts) -> None:
     counts.count(MISS)
-    wiring.cache_client().rename(counting.COUNTS, misses.TAKEN)
+    wiring.cache_client().rename(counting.COUNTS, missing.TAKEN)
     counts.count(MISS)
     counts.write()
     assert rows() == [(*MISS, 2)]
 
 
 def test_more_than_a_batch(counts: Counts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(misses, "BATCH", 2)
+    monkeypatch.setattr(missing, "BATCH", 2)
     for number in range(5):
         counts.count(MISS._replace(debug_id=f"{number:033}"))
     assert counts.write() == 5
@@ -123,7 +123,7 @@ def test_counts_that_nobody_writes_expire(counts: Counts) -> None:
 
 def test_one_writes_at_a_time(counts: Counts) -> None:
     counts.count(MISS)
-    with Lock(wiring.cache_client(), misses.TURN, timeout=10):
+    with Lock(wiring.cache_client(), missing.TURN, timeout=10):
         write_misses()
         with pytest.raises(LockError):
             counts.write()

@@ -16,7 +16,7 @@ import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import wiring
 from tecken.download import parts
 from tecken.errors import Absent, CouldNotAsk, SwitchedOff
-from tecken.modules import keys as cache_keys
+from tecken.modules import presence_keys as cache_keys
 from tecken.modules.misses import COUNTS
 from tecken.redaction import without_account
 from tecken.runtimeconfig.current import overridden

@@ -9,7 +9,7 @@ import redis
 
 from tecken.breaker import Breaker
 from tecken.errors import Absent, CouldNotAsk, StoreAway
-from tecken.modules import keys
+from tecken.modules import presence_keys
 from tecken.modules.board import Ready
 from tecken.modules.explain import Cached, Explainer, Marked
 from tecken.modules.journal import Journal
@@ -106,7 +106,7 @@ def test_explainer_page_file_and_header_of_version_1_are_not_there(house: House)
 def test_a_module_that_nobody_has(house: House) -> None:
     house.store.put_missing(XUL, ABSENT, 600)
     house.journal.note(XUL, [Said(URL, Absent("404"), 0.5)])
-    name = keys.upstream_file(symbol_file(XUL))
+    name = presence_keys.upstream_file(symbol_file(XUL))
     house.known.settle(name, house.known.lease(name), None)
     told = house.explainer().explain(XUL)
     assert isinstance(told.store, Marked)
@@ -143,7 +143,7 @@ def test_a_part_that_answers_too_late(house: House) -> None:
 
 
 def test_look_again_forgets_each_no_and_asks_a_worker_once(house: House) -> None:
-    names = [each(symbol_file(XUL)) for each in (keys.regular_file, keys.try_file, keys.upstream_file)]
+    names = [each(symbol_file(XUL)) for each in (presence_keys.regular_file, presence_keys.try_file, presence_keys.upstream_file)]
     for name in names:
         house.known.settle(name, house.known.lease(name), None)
     house.store.put_missing(XUL, ABSENT, 600)

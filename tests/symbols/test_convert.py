@@ -230,12 +230,12 @@ def test_what_cannot_be_used_is_dropped_with_its_lines_and_counted(record: bytes
 
 
 @pytest.mark.parametrize(
-    "records",
+    "lines",
     [lines(bounds.MAX_BLOCK // 8), b"1000 1 1 1 " + b"1 1 1 " * (bounds.MAX_WORDS // 3 + 1) + b"\n"],
     ids=["bytes", "words"],
 )
-def test_converter_func_with_too_many_lines_keeps_its_name(records: bytes) -> None:
-    module = converted(b"FUNC 1 1 0 a\n" + records + b"FUNC 2 1 0 b\n2 1 7 0\n")
+def test_converter_func_with_too_many_lines_keeps_its_name(lines: bytes) -> None:
+    module = converted(b"FUNC 1 1 0 a\n" + lines + b"FUNC 2 1 0 b\n2 1 7 0\n")
     assert module.records(Section.SYMBOLS) == [(1, b"FUNC 1 1 0 a"), (2, b"FUNC 2 1 0 b\n2 1 7 0")]
     assert module.dropped == {"lines of a FUNC of more than 2097152 bytes or 262144 words": 1}
 

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tecken.errors import MalformedPageFile, TooMuch
-from tecken.symbols import pagefile
 from tecken.symbols.page import encode
-from tecken.symbols.pagefile import PREFIX, Header, Metadata, PageWriter, Section, header_bytes
+from tecken.symbols.pagefile import MAX_PAGE_BYTES, PREFIX, Header, Metadata, PageWriter, Section, decoded_bytes, header_bytes
 
 METADATA = Metadata(
     "xul.pdb", "A1", "xul.dll", "C1", "windows", "x86_64", "gen", 3, 99, {"FUNC unreadable": 1}
@@ -34,9 +33,9 @@ def written(dictionary: bytes = b"", last: bytes = b"i") -> tuple[Header, bytes]
 
 def test_decoded_bytes_are_zero_without_a_size_or_a_page() -> None:
     raw = encode([1], [b"f"])
-    assert pagefile.decoded_bytes(zstandard.compress(raw)) == len(raw)
-    assert pagefile.decoded_bytes(zstandard.ZstdCompressor(write_content_size=False).compress(raw)) == 0
-    assert pagefile.decoded_bytes(b"no page") == 0
+    assert decoded_bytes(zstandard.compress(raw)) == len(raw)
+    assert decoded_bytes(zstandard.ZstdCompressor(write_content_size=False).compress(raw)) == 0
+    assert decoded_bytes(b"no page") == 0
 
 
 def test_what_was_written_comes_back() -> None:
@@ -124,7 +123,7 @@ def test_a_damaged_page_is_malformed() -> None:
 def test_a_page_that_would_grow_beyond_measure_is_malformed() -> None:
     header, _ = written()
     with pytest.raises(MalformedPageFile, match="likely size"):
-        header.open(zstandard.compress(bytes(pagefile.MAX_PAGE_BYTES + 1)))
+        header.open(zstandard.compress(bytes(MAX_PAGE_BYTES + 1)))
 
 
 def test_pages_past_4_gib_are_too_much(monkeypatch: pytest.MonkeyPatch) -> None:

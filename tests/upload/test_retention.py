@@ -18,7 +18,7 @@ from tecken import wiring
 from tecken.download import retention as misses
 from tecken.download.models import MissingSymbol
 from tecken.errors import Absent, CouldNotAsk
-from tecken.modules import keys
+from tecken.modules import presence_keys
 from tecken.sources.port import FileKey
 from tecken.sources.staging import Slot
 from tecken.symbols.ids import ModuleKey
@@ -103,7 +103,7 @@ def test_each_kind_has_its_age(uploads: Uploads) -> None:
 def test_what_was_made_of_it_goes_too(uploads: Uploads) -> None:
     uploads(SYM)
     wiring.preparer().prepare(XUL)
-    name = keys.regular_file(SYM)
+    name = presence_keys.regular_file(SYM)
     known = wiring.known()
     known.settle(name, known.lease(name), ["there"])
     assert (has_page_file(), known.look([name])) == (True, [["there"]])
