@@ -22,7 +22,7 @@ from typing import BinaryIO
 from symbolic.debuginfo import Archive
 from symbolic.symcache import SymCache
 
-from tecken.symbols.convert import WINDOW, Converter
+from tecken.symbols.pagefile.convert import WINDOW, Converter
 
 COLUMNS = ("wall s", "cpu s", "peak MB", "output MB", "of .sym %")
 

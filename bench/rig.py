@@ -138,7 +138,7 @@ def fill_store(module: Module) -> None:
     from tecken.modules.reader import read_header, read_pages  # noqa: PLC0415
     from tecken.store.port import PageKey  # noqa: PLC0415
     from tecken.symbols.ids import module_key  # noqa: PLC0415
-    from tecken.symbols.pagefile import Header  # noqa: PLC0415
+    from tecken.symbols.pagefile.file import Header  # noqa: PLC0415
 
     key, files = module_key(*module.key), wiring.page_files()
     header = Header.parse(read_header(files, key))

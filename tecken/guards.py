@@ -15,7 +15,7 @@ from tecken.errors import BadInput, NotAllowed, TooMuch
 from tecken.http import Reply, answers_errors, error_reply
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.rollout import Subject
-from tecken.symbols.unpack import decoded
+from tecken.symbols.decompression import decoded
 from tecken.tokens import service
 from tecken.tokens.address import address
 from tecken.tokens.failures import failed_tokens

@@ -93,7 +93,7 @@ def test_discovery_finds_patterns_of_code_urls_and_settings() -> None:
     places = {found.place.partition(":")[0] for found in PATTERNS}
     assert places >= {
         "tecken.stacks.listed",
-        "tecken.symbols.records",
+        "tecken.symbols.formats.breakpad",
         "URLs",
         "settings.SECURE_REDIRECT_EXEMPT",
     }

@@ -21,7 +21,7 @@ from tecken.sources.port import symbol_file
 from tecken.store.port import Missing
 from tecken.symbolicate.tasks import FIRST_PAUSE, TRIES_AGAIN, convert, prepare
 from tecken.symbols.ids import TRY, ModuleKey, in_try
-from tecken.symbols.pagefile import Header
+from tecken.symbols.pagefile.file import Header
 from tests.modules.samples import sym
 from tests.support.redis_server import free_port
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tecken.errors import BadInput, Malformed
+from tecken.symbols.formats.breakpad import described
 from tecken.symbols.ids import ModuleKey, module_key, symbol_file_name
-from tecken.symbols.records import described
 
 HEAD_BYTES: Final = 64 << 10
 # Plain, as CAB files (symstore /compress), and as build systems pack them.

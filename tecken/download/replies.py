@@ -19,7 +19,7 @@ from tecken.download.upstreams import Upstreams
 from tecken.errors import BadInput, CouldNotAsk, TeckenError
 from tecken.http import error_reply
 from tecken.sources.port import compressed
-from tecken.symbols.unpack import decoded
+from tecken.symbols.decompression import decoded
 
 TEXT = "text/plain; charset=utf-8"
 BINARY = "application/octet-stream"

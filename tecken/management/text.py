@@ -7,9 +7,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tecken.symbols.frame import Frame, Inline
 from tecken.symbols.ids import ModuleKey
-from tecken.symbols.pagefile import Header
+from tecken.symbols.lookup import Frame, Inline
+from tecken.symbols.pagefile.file import Header
 
 
 def stack_lines(results: list[dict[str, Any]]) -> Iterator[str]:

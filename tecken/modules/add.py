@@ -12,7 +12,7 @@ from tecken.sources.files import gzipped
 from tecken.sources.port import FileKey, OwnFiles, PageFiles, symbol_file
 from tecken.store.port import PageStore
 from tecken.symbols.ids import ModuleKey, module_key
-from tecken.symbols.pagefile import Header
+from tecken.symbols.pagefile.file import Header
 
 
 class Adder:

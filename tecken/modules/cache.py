@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from tecken.modules.bounded import Bounded
 from tecken.symbols.ids import ModuleKey
-from tecken.symbols.page import Page
-from tecken.symbols.pagefile import Header
+from tecken.symbols.pagefile.file import Header
+from tecken.symbols.pagefile.page import Page
 
 
 class _Dated(NamedTuple):

@@ -11,8 +11,8 @@ from typing import BinaryIO, NamedTuple, cast
 
 from tecken.errors import CouldNotAsk, TooMuch
 from tecken.modules.memory_limit import added_memory
-from tecken.symbols.convert import Converter, decoded
-from tecken.symbols.pagefile import Header
+from tecken.symbols.pagefile.convert import Converter, decoded
+from tecken.symbols.pagefile.file import Header
 
 COPY_BYTES = 1024 * 1024
 

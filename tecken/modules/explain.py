@@ -21,7 +21,7 @@ from tecken.sources.port import FileKey, OwnFiles, PageFiles, Stored, symbol_fil
 from tecken.sources.switch import Switched
 from tecken.store.port import Missing, PageStore
 from tecken.symbols.ids import ModuleKey
-from tecken.symbols.pagefile import Header, is_header
+from tecken.symbols.pagefile.file import Header, is_header
 
 T = TypeVar("T")
 THREADS = 10
@@ -162,5 +162,9 @@ def _told(call: Callable[[], T]) -> T | CouldNotAsk:
 
 def _names(module: ModuleKey) -> list[str]:
     """Of what downloads are told of its symbol file."""
-    kinds: tuple[Callable[[FileKey], str], ...] = (presence_keys.regular_file, presence_keys.try_file, presence_keys.upstream_file)
+    kinds: tuple[Callable[[FileKey], str], ...] = (
+        presence_keys.regular_file,
+        presence_keys.try_file,
+        presence_keys.upstream_file,
+    )
     return [key(symbol_file(module)) for key in kinds]

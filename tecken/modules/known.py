@@ -114,11 +114,18 @@ class Known:
         Whoever asks from now on is told so. Raises CouldNotAsk: until `absent_seconds` have passed somebody
         may be told that a new file is not there.
         """
-        names = [presence_keys.regular_file(key), presence_keys.try_file(key), presence_keys.upstream_file(key)]
+        names = [
+            presence_keys.regular_file(key),
+            presence_keys.try_file(key),
+            presence_keys.upstream_file(key),
+        ]
         if code_file and code_id:
             names += [presence_keys.code_file(code_file, code_id, with_try=each) for each in (False, True)]
         if is_windows_name(key.debug_file):
-            names += [presence_keys.other_case(presence_keys.regular_file(key)), presence_keys.other_case(presence_keys.try_file(key))]
+            names += [
+                presence_keys.other_case(presence_keys.regular_file(key)),
+                presence_keys.other_case(presence_keys.try_file(key)),
+            ]
         self.forget(names)
 
     def _run(self, command: Any, *args: Any, **options: Any) -> Any:

@@ -13,8 +13,8 @@ from tecken.modules.reader import PageFileReader, Shelf
 from tecken.modules.trace import Trace
 from tecken.store.port import Missing, PageKey, PageStore
 from tecken.symbols.ids import ModuleKey
-from tecken.symbols.page import Page
-from tecken.symbols.pagefile import Header, decoded_bytes
+from tecken.symbols.pagefile.file import Header, decoded_bytes
+from tecken.symbols.pagefile.page import Page
 
 # Pages that one request may have in memory, apart from those that the process has. 20,000 frames, each on
 # a page of its own, need 340 MB; a hostile file can have pages of 2 MiB.

@@ -9,8 +9,8 @@ from tecken.errors import CouldNotAsk
 from tecken.modules.trace import Trace
 from tecken.store.port import Missing
 from tecken.symbols.ids import ModuleKey
-from tecken.symbols.page import Page
-from tecken.symbols.pagefile import Header
+from tecken.symbols.pagefile.file import Header
+from tecken.symbols.pagefile.page import Page
 
 
 class Pages(NamedTuple):

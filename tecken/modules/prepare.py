@@ -23,7 +23,7 @@ from tecken.modules.turn import Turns
 from tecken.sources.port import PageFiles, SymbolSource
 from tecken.store.port import Missing, PageStore
 from tecken.symbols.ids import ModuleKey, normal_debug_id
-from tecken.symbols.pagefile import Header
+from tecken.symbols.pagefile.file import Header
 
 logger = logging.getLogger(__name__)
 TRIES = 3

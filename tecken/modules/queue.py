@@ -13,7 +13,7 @@ from tecken.errors import CouldNotAsk, Pending
 from tecken.modules.board import Board, Places, Ready, State
 from tecken.store.port import Missing
 from tecken.symbols.ids import ModuleKey
-from tecken.symbols.pagefile import Header
+from tecken.symbols.pagefile.file import Header
 
 FIRST_PAUSE = 0.02  # seconds between two polls; each pause is half as long again as the one before
 LONGEST_PAUSE = 0.25

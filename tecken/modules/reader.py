@@ -13,7 +13,7 @@ from tecken.modules.trace import Trace
 from tecken.sources.port import PageFiles
 from tecken.store.port import PageKey
 from tecken.symbols.ids import ModuleKey
-from tecken.symbols.pagefile import PREFIX, Header, header_bytes
+from tecken.symbols.pagefile.file import PREFIX, Header, header_bytes
 
 T = TypeVar("T")
 

@@ -15,8 +15,8 @@ import orjson
 
 from tecken.errors import TooMuch
 from tecken.symbolicate.schema import Job, Spelling
-from tecken.symbols.frame import Frame, Inline
 from tecken.symbols.ids import MAX_NAME
+from tecken.symbols.lookup import Frame, Inline
 
 Labels = Mapping[int, bytes]
 """How the modules of a job are called in its frames, by index: JSON, or its end in a text."""

@@ -11,11 +11,10 @@ from tecken.errors import MalformedPageFile
 from tecken.modules.port import Modules
 from tecken.modules.trace import Trace
 from tecken.store.port import Missing
-from tecken.symbols.frame import Frame
 from tecken.symbols.ids import ModuleKey
-from tecken.symbols.lookup import Finder, Hit, frame, name
-from tecken.symbols.page import Page
-from tecken.symbols.pagefile import Header, Section
+from tecken.symbols.lookup import Finder, Frame, Hit, frame, name
+from tecken.symbols.pagefile.file import Header, Section
+from tecken.symbols.pagefile.page import Page
 
 Wanted = Mapping[ModuleKey, tuple[Header, Set[int]]]
 Hits = Mapping[int, Hit | None]

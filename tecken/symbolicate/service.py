@@ -23,9 +23,9 @@ from tecken.symbolicate.answer import Failure, Module, Resolved, Version, check_
 from tecken.symbolicate.frames import FrameCache
 from tecken.symbolicate.lookups import Terms, look_up
 from tecken.symbolicate.schema import UNKNOWN_MODULE, Job
-from tecken.symbols.frame import Frame
 from tecken.symbols.ids import ModuleKey, in_try, is_zero_debug_id, module_key
-from tecken.symbols.pagefile import Header
+from tecken.symbols.lookup import Frame
+from tecken.symbols.pagefile.file import Header
 
 Outcome: TypeAlias = Header | Missing | CouldNotAsk
 """What came of asking for a module."""

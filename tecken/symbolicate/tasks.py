@@ -8,7 +8,7 @@ from tecken import wiring
 from tecken.jobs.task import pause
 from tecken.store.port import Missing
 from tecken.symbols.ids import TRY, in_try, module_key
-from tecken.symbols.pagefile import Header
+from tecken.symbols.pagefile.file import Header
 
 FIRST_PAUSE = 15.0  # seconds; even half of it is longer than "unreachable" is remembered
 TRIES_AGAIN = 6

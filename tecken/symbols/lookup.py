@@ -1,16 +1,37 @@
-"""What a page says about an offset, and the names behind the numbers.
-
-The answers are those of the `symbolic` library's SymCache; docs/architecture.md has the rules.
-"""
+"""What a lookup answers."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-from tecken.symbols.block import ADDRESS_SPACE, NOWHERE, UNKNOWN, Block, Hit, Site, head
-from tecken.symbols.frame import Frame, Inline
-from tecken.symbols.page import Page
+from tecken.symbols.pagefile.func_record import ADDRESS_SPACE, NOWHERE, UNKNOWN, Block, Hit, Site, head
+from tecken.symbols.pagefile.page import Page
+
+
+class Inline(NamedTuple):
+    """One inlined call: the function that was inlined, and where execution stands inside it."""
+
+    function: str
+    file: str
+    line: int
+
+
+class Frame(NamedTuple):
+    """The function at an offset and where execution, or the call of the last of `inlines`, stands in it.
+
+    `entry` is the module offset of the function's first instruction and `size` its length; `file` "",
+    `line` 0 and `size` 0 are unknown; `inlines` is deepest call first.
+    """
+
+    function: str
+    entry: int
+    file: str
+    line: int
+    inlines: tuple[Inline, ...] = ()
+    size: int = 0
+
 
 __all__ = ["Finder", "Hit", "Site", "find", "frame", "name"]
 

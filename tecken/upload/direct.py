@@ -23,7 +23,7 @@ from tecken.errors import Absent, BadInput, NotAllowed
 from tecken.runtimeconfig.current import options
 from tecken.sources.port import FileKey, OwnFiles, compressed
 from tecken.sources.staging import Slot
-from tecken.symbols.unpack import decoded
+from tecken.symbols.decompression import decoded
 from tecken.upload.keep import storage, store
 from tecken.upload.models import Announcement, Protocol, Upload
 from tecken.upload.names import file_key

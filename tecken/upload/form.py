@@ -19,7 +19,7 @@ from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from tecken.errors import BadInput, TooMuch, UnknownEncoding
 from tecken.guards import streamed
 from tecken.runtimeconfig.current import options
-from tecken.symbols.unpack import decoded
+from tecken.symbols.decompression import decoded
 
 NO_FILE = "Must be multipart form data with at least one file"
 CHUNK_BYTES = 1 << 20

@@ -15,8 +15,8 @@ from tecken.errors import Absent, BadInput, BadModule, Conflict
 from tecken.runtimeconfig.current import options
 from tecken.sources.files import gzipped
 from tecken.sources.port import FileKey, OwnFiles, Stored, compressed, symbol_file
+from tecken.symbols.decompression import decoded
 from tecken.symbols.ids import ModuleKey, in_try, module_key
-from tecken.symbols.unpack import decoded
 from tecken.upload.models import Upload
 from tecken.upload.record import Content, Kept, Outcome, Refused, Row, path, record, rows
 from tecken.upload.usability import SymbolText

@@ -14,8 +14,8 @@ from django.utils import timezone
 from tecken import wiring
 from tecken.errors import BadModule, CouldNotAsk
 from tecken.sources.port import FileKey, Stored, compressed
+from tecken.symbols.formats.breakpad import Module
 from tecken.symbols.ids import code_id
-from tecken.symbols.records import Module
 from tecken.upload.models import NAME_CHARACTERS, FileUpload, Upload
 from tecken.upload.usability import NATIVE, SymbolText
 

@@ -12,7 +12,7 @@ from tecken import wiring
 from tecken.errors import Absent, BadInput, Conflict
 from tecken.runtimeconfig.current import options
 from tecken.sources.staging import Slot
-from tecken.symbols.unpack import decoded
+from tecken.symbols.decompression import decoded
 from tecken.upload.keep import keep, storage
 from tecken.upload.models import Protocol, Upload
 from tecken.upload.record import Outcome, warn_of_native_files

@@ -13,8 +13,8 @@ from typing import Final
 
 from tecken.errors import Malformed
 from tecken.sources.port import FileKey, compressed
+from tecken.symbols.formats.breakpad import Module, described
 from tecken.symbols.ids import is_windows_name, is_zero_debug_id, normal_debug_id, symbol_file_name
-from tecken.symbols.records import Module, described
 
 # MODULE and INFO records are in it.
 HEAD_BYTES: Final = 16 << 10

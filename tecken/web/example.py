@@ -14,7 +14,7 @@ from tecken import wiring
 from tecken.errors import BadModule
 from tecken.modules.trace import Trace
 from tecken.symbols.ids import ModuleKey, module_key
-from tecken.symbols.pagefile import Header, Section
+from tecken.symbols.pagefile.file import Header, Section
 from tecken.upload.models import FileUpload, Upload
 
 # tests/data/samples: `make run` and the demo mode store it.

@@ -21,7 +21,7 @@ from tecken.download.models import MissingSymbol
 from tecken.errors import Absent, BadInput, BadModule
 from tecken.limits.port import Cost
 from tecken.symbols.ids import ModuleKey, code_id, file_name, module_key
-from tecken.symbols.pagefile import Header
+from tecken.symbols.pagefile.file import Header
 from tecken.tolls import spend
 from tecken.upload.models import FileUpload
 from tecken.web.door import open_page, page

@@ -12,7 +12,7 @@ from tecken.modules.explain import Cached, Explanation, Marked, Own, Upstream
 from tecken.modules.journal import Answer, Kind, Look
 from tecken.modules.known import Fact, Remembered, Unknown
 from tecken.store.port import Missing
-from tecken.symbols.pagefile import Header
+from tecken.symbols.pagefile.file import Header
 from tecken.web.templatetags.site import count, size
 
 OF_TRY = "Uploaded files of try builds"

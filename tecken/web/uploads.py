@@ -23,7 +23,7 @@ from tecken.guards import Grant
 from tecken.runtimeconfig import current
 from tecken.sources.port import FileKey
 from tecken.store.port import Missing
-from tecken.symbols.pagefile import Header
+from tecken.symbols.pagefile.file import Header
 from tecken.upload import whole
 from tecken.upload.direct_views import REGULAR, UPLOADERS
 from tecken.upload.keep import module_of

@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 
 from tecken import wiring
-from tecken.symbols.pagefile import Header
+from tecken.symbols.pagefile.file import Header
 from tests.symbolicate.memory import CPP, C
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, stored
 

@@ -26,7 +26,7 @@ from tecken.sources.switch import Switched
 from tecken.store import keys as store_keys
 from tecken.store.port import Missing
 from tecken.symbols.ids import ModuleKey
-from tecken.symbols.pagefile import Header
+from tecken.symbols.pagefile.file import Header
 from tests.support.http_upstream import HttpUpstream, Reply
 
 pytest_plugins = ["tests.support.upstreams"]

@@ -19,7 +19,7 @@ from tecken.modules.reader import read_header
 from tecken.modules.trace import Trace
 from tecken.runtimeconfig.current import overridden
 from tecken.symbolicate import views
-from tecken.symbols.pagefile import Header
+from tecken.symbols.pagefile.file import Header
 from tests.modules.samples import of_version_1
 from tests.symbolicate.memory import CPP, SAMPLES, C
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tecken.modules.conversion import Conversion
 from tecken.symbols.ids import ModuleKey
-from tecken.symbols.pagefile import Header
+from tecken.symbols.pagefile.file import Header
 
 MIB = 1024 * 1024
 

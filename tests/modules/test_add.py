@@ -14,7 +14,7 @@ from tecken.sources.port import FileKey, symbol_file
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbols.ids import ModuleKey
-from tecken.symbols.pagefile import Header
+from tecken.symbols.pagefile.file import Header
 from tests.modules.memory import MemoryTurns, StoreIsAway
 from tests.modules.samples import MIB, page_file, sym
 

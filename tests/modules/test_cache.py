@@ -5,7 +5,7 @@ import pytest
 from tecken.errors import MalformedPageFile
 from tecken.modules.cache import HeaderCache, PageCache
 from tecken.symbols.ids import ModuleKey
-from tecken.symbols.page import decode, encode
+from tecken.symbols.pagefile.page import decode, encode
 from tests.modules.memory import Clock
 from tests.modules.samples import MIB, header_of
 

@@ -23,7 +23,7 @@ from tecken.sources.switch import Switched
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbols.ids import ModuleKey
-from tecken.symbols.pagefile import Header
+from tecken.symbols.pagefile.file import Header
 from tests.modules.memory import MemoryBoard, StoreIsAway
 from tests.modules.samples import MIB, header_of, of_version_1
 
@@ -143,7 +143,10 @@ def test_a_part_that_answers_too_late(house: House) -> None:
 
 
 def test_look_again_forgets_each_no_and_asks_a_worker_once(house: House) -> None:
-    names = [each(symbol_file(XUL)) for each in (presence_keys.regular_file, presence_keys.try_file, presence_keys.upstream_file)]
+    names = [
+        each(symbol_file(XUL))
+        for each in (presence_keys.regular_file, presence_keys.try_file, presence_keys.upstream_file)
+    ]
     for name in names:
         house.known.settle(name, house.known.lease(name), None)
     house.store.put_missing(XUL, ABSENT, 600)

@@ -93,7 +93,10 @@ def test_known_upload_forgets_the_other_case_of_windows_names(
     known: Known, debug_file: str, is_forgotten: bool
 ) -> None:
     key = KEY._replace(debug_file=debug_file)
-    names = [presence_keys.other_case(presence_keys.regular_file(key)), presence_keys.other_case(presence_keys.try_file(key))]
+    names = [
+        presence_keys.other_case(presence_keys.regular_file(key)),
+        presence_keys.other_case(presence_keys.try_file(key)),
+    ]
     for name in names:
         known.settle(name, known.lease(name), None)
     known.changed(key)

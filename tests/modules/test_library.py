@@ -16,7 +16,7 @@ from tecken.sources.memory import MemoryPageFiles
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageKey, PageStore
 from tecken.symbols.ids import ModuleKey
-from tecken.symbols.pagefile import Header, Section
+from tecken.symbols.pagefile.file import Header, Section
 from tests.modules.memory import Clock, StoreIsAway
 from tests.modules.samples import MIB, header_of, of_version_1, page_file, sym
 

@@ -18,7 +18,7 @@ from tecken.sources.memory import MemoryPageFiles, MemorySymbols
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbols.ids import ModuleKey, module_key
-from tecken.symbols.pagefile import Header
+from tecken.symbols.pagefile.file import Header
 from tests.modules.memory import Clock, MemoryTurns, StoreIsAway
 from tests.modules.samples import MIB, header_of, of_version_1, page_file, sym
 

@@ -9,7 +9,7 @@ from tecken.modules.board import Ready
 from tecken.modules.queue import MAX_ATTEMPTS, CeleryCold, InlineCold, Worker
 from tecken.store.port import Missing
 from tecken.symbols.ids import ModuleKey
-from tecken.symbols.pagefile import Header
+from tecken.symbols.pagefile.file import Header
 from tests.modules.memory import Clock, MemoryBoard
 from tests.modules.samples import header_of
 

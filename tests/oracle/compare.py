@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from tecken.symbols.frame import Frame
+from tecken.symbols.lookup import Frame
 from tests.oracle.module import PagedModule
 from tests.oracle.symcache import Oracle
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from io import BytesIO
 
-from tecken.symbols.convert import Converter
-from tecken.symbols.frame import Frame
-from tecken.symbols.lookup import find, frame, name
-from tecken.symbols.page import Page
-from tecken.symbols.pagefile import Section
+from tecken.symbols.lookup import Frame, find, frame, name
+from tecken.symbols.pagefile.convert import Converter
+from tecken.symbols.pagefile.file import Section
+from tecken.symbols.pagefile.page import Page
 
 
 class PagedModule:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from symbolic.debuginfo import Archive
 from symbolic.symcache import SymCache
 
-from tecken.symbols.block import UNKNOWN
-from tecken.symbols.frame import Frame, Inline
+from tecken.symbols.lookup import Frame, Inline
+from tecken.symbols.pagefile.func_record import UNKNOWN
 
 
 class Oracle:

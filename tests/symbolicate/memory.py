@@ -12,8 +12,8 @@ from tecken.modules.port import Pages
 from tecken.modules.trace import Trace
 from tecken.store.port import Missing
 from tecken.symbols.ids import ModuleKey
-from tecken.symbols.page import Page
-from tecken.symbols.pagefile import Header
+from tecken.symbols.pagefile.file import Header
+from tecken.symbols.pagefile.page import Page
 
 SAMPLES = Path(__file__).parent.parent / "data" / "samples"
 C = ModuleKey("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")

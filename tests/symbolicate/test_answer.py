@@ -8,7 +8,7 @@ import pytest
 from tecken.errors import TooMuch
 from tecken.symbolicate.answer import V4, V5, Failure, Module, Resolved, Version
 from tecken.symbolicate.schema import Job
-from tecken.symbols.frame import Frame, Inline
+from tecken.symbols.lookup import Frame, Inline
 
 XUL = ("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 MAIN = Frame(

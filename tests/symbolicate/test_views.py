@@ -24,7 +24,7 @@ from tecken.sources.port import symbol_file
 from tecken.store.port import Missing
 from tecken.symbolicate import views
 from tecken.symbols.ids import ModuleKey, in_try
-from tecken.symbols.pagefile import Header
+from tecken.symbols.pagefile.file import Header
 from tests.support.options import Override
 from tests.symbolicate.memory import CPP, RUST, SAMPLES, C, sample
 

@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tecken.errors import MalformedPageFile
-from tecken.symbols.block import NOWHERE
-from tecken.symbols.frame import Frame, Inline
-from tecken.symbols.lookup import Finder, Hit, Site, find, frame, name
-from tecken.symbols.page import Page, decode, encode
+from tecken.symbols.lookup import Finder, Frame, Hit, Inline, Site, find, frame, name
+from tecken.symbols.pagefile.func_record import NOWHERE
+from tecken.symbols.pagefile.page import Page, decode, encode
 
 
 def page(*texts: bytes) -> Page:

@@ -21,7 +21,7 @@ from tecken import redisclient, wiring
 from tecken.errors import Absent
 from tecken.sources.port import FileKey
 from tecken.symbols.ids import module_key
-from tecken.symbols.pagefile import Header
+from tecken.symbols.pagefile.file import Header
 from tecken.upload import whole
 from tecken.upload.form import Spool
 from tecken.upload.keep import keep

@@ -13,7 +13,7 @@ from django.test import Client
 
 from tecken import wiring
 from tecken.sources.port import FileKey
-from tecken.symbols.unpack import decoded
+from tecken.symbols.decompression import decoded
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 SYM_KEY = FileKey("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0", "crash-c.sym")

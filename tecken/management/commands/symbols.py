@@ -21,7 +21,7 @@ from tecken.modules.trace import Trace
 from tecken.store.port import Missing
 from tecken.symbolicate.lookups import Terms, look_up
 from tecken.symbols.ids import ModuleKey, is_zero_debug_id, module_key
-from tecken.symbols.pagefile import Header, Metadata
+from tecken.symbols.pagefile.file import Header, Metadata
 from tecken.upload.usability import ZERO_ID
 
 SUFFIXES = (".sym", ".sym.gz", ".sym.zst")

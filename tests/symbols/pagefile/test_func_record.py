@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tecken.errors import MalformedPageFile
-from tecken.symbols.block import NOWHERE, Block, Hit, Site
+from tecken.symbols.pagefile.func_record import NOWHERE, Block, Hit, Site
 
 GAPS = b"""\
 FUNC 1000 100 0 outer

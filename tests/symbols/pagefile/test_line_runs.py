@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tecken.symbols.runs import RUN, join
+from tecken.symbols.pagefile.line_runs import RUN, join
 
 HEAD = b"FUNC 4cbb7f 47 0 f(int)"
 

@@ -20,8 +20,7 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 from tecken.errors import MalformedPageFile
-from tecken.symbols.parsed import ParsedBlock
-from tecken.symbols.ranges import NOWHERE, Range, Site, site_of
+from tecken.symbols.pagefile.func_ranges import NOWHERE, ParsedBlock, Range, Site, site_of
 
 __all__ = ["NOWHERE", "UNKNOWN", "Block", "Hit", "Site", "head"]
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tecken.errors import MalformedPageFile
-from tecken.symbols.page import decode, encode, table, words
+from tecken.symbols.pagefile.page import decode, encode, table, words
 
 KEYS = st.integers(0, 2**32 - 1)
 

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tecken.errors import Malformed, TooMuch
-from tecken.symbols import bounds, convert, records
-from tecken.symbols.convert import Converter
-from tecken.symbols.page import Page
-from tecken.symbols.pagefile import Metadata, Section
+from tecken.symbols.formats import breakpad
+from tecken.symbols.pagefile import bounds, convert
+from tecken.symbols.pagefile.convert import Converter
+from tecken.symbols.pagefile.file import Metadata, Section
+from tecken.symbols.pagefile.page import Page
 from tests.symbols.generate import sym_files
 
 MODULE = b"MODULE Linux x86_64 A1B2C3D4E5F60718293A4B5C6D7E8F900 libx.so\n"
@@ -99,7 +100,7 @@ def test_converter_line_of_almost_four_mebibytes_is_accepted() -> None:
 
 
 def test_too_many_records_are_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "MAX_RECORDS", 10)
+    monkeypatch.setattr(breakpad, "MAX_RECORDS", 10)
     assert len(symbols(b"PUBLIC 1 0 p\n" * 10)) == 10
     with pytest.raises(TooMuch, match="more than 10 records"):
         converted(b"PUBLIC 1 0 p\n" * 12)
@@ -317,7 +318,7 @@ def test_converter_hex_prefixes_are_the_reason_of_the_error(record: bytes) -> No
 def test_converter_sorts_alike_whatever_the_number_of_records(
     monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    monkeypatch.setattr(records, "SORTED_AT_ONCE", limit)
+    monkeypatch.setattr(breakpad, "SORTED_AT_ONCE", limit)
     addresses = [0xFFFFFFFF, 0x10000, 5, 0x20005, 5, 0x1FFFF, 0, 0x10000]
     found = symbols(b"".join(b"PUBLIC %x 0 %d\n" % (address, i) for i, address in enumerate(addresses)))
     expected = sorted(enumerate(addresses), key=lambda entry: entry[1])
@@ -335,7 +336,7 @@ def test_converter_overlong_module_record_is_malformed(record: bytes) -> None:
 def test_converter_longest_module_record_is_accepted() -> None:
     record = b"MODULE Linux x86_64 A1 "
     # The newline before the record counts.
-    record += b"x" * (records.MAX_MODULE_BYTES - 1 - len(record))
+    record += b"x" * (breakpad.MAX_MODULE_BYTES - 1 - len(record))
     assert Converted(record + b"\nPUBLIC 1 0 p\n").header.metadata.debug_file == record.split()[-1].decode()
     with pytest.raises(Malformed, match="MODULE record of more than"):
         Converted(record + b"x\nPUBLIC 1 0 p\n")
@@ -401,7 +402,7 @@ def test_equal_addresses_share_a_page() -> None:
 
 def test_a_func_over_the_whole_module_does_not_make_one_page_of_it() -> None:
     text = b"FUNC 0 ffffffff 0 f\n" + b"".join(b"PUBLIC %x 0 %s\n" % (i, b"p" * 2000) for i in range(1, 2000))
-    assert max(map(len, pages_of(text))) * 2000 < 2 * records.MAX_PAGE
+    assert max(map(len, pages_of(text))) * 2000 < 2 * breakpad.MAX_PAGE
 
 
 def test_converter_page_inside_one_func_has_256_kib_more_at_most() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tecken.errors import Malformed, TooMuch
-from tecken.symbols.convert import decoded
+from tecken.symbols.pagefile.convert import decoded
 
 WAYS: dict[str, Callable[[bytes], bytes]] = {
     "plain": bytes,

@@ -9,8 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tecken.errors import MalformedPageFile, TooMuch
-from tecken.symbols.page import encode
-from tecken.symbols.pagefile import MAX_PAGE_BYTES, PREFIX, Header, Metadata, PageWriter, Section, decoded_bytes, header_bytes
+from tecken.symbols.pagefile.file import (
+    MAX_PAGE_BYTES,
+    PREFIX,
+    Header,
+    Metadata,
+    PageWriter,
+    Section,
+    decoded_bytes,
+    header_bytes,
+)
+from tecken.symbols.pagefile.page import encode
 
 METADATA = Metadata(
     "xul.pdb", "A1", "xul.dll", "C1", "windows", "x86_64", "gen", 3, 99, {"FUNC unreadable": 1}

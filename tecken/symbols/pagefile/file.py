@@ -28,7 +28,7 @@ import orjson
 import zstandard
 
 from tecken.errors import MalformedPageFile, TooMuch
-from tecken.symbols.page import U32, Page, decode, table, words
+from tecken.symbols.pagefile.page import U32, Page, decode, table, words
 
 MAGIC: Final = b"TKNPAGES"
 

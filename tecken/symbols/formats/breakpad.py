@@ -15,8 +15,8 @@ from operator import add, eq, gt
 from typing import Final, NamedTuple
 
 from tecken.errors import Malformed, TooMuch
-from tecken.symbols.bounds import MAX_BLOCK, MAX_EQUAL, MAX_NAME_BYTES
 from tecken.symbols.ids import MAX_NAME
+from tecken.symbols.pagefile.bounds import MAX_BLOCK, MAX_EQUAL, MAX_NAME_BYTES
 
 MAX_LINE: Final = 4 << 20
 

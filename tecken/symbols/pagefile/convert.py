@@ -12,7 +12,9 @@ from collections.abc import Iterator, Sequence
 from operator import add
 from typing import BinaryIO, Final, NamedTuple
 
-from tecken.symbols.bounds import (
+from tecken.symbols.decompression import decoded
+from tecken.symbols.formats.breakpad import Scanner, Table
+from tecken.symbols.pagefile.bounds import (
     MAX_BLOCK,
     bounded_block,
     bounded_head,
@@ -20,13 +22,11 @@ from tecken.symbols.bounds import (
     has_old_calls,
     without_calls,
 )
-from tecken.symbols.page import encode
-from tecken.symbols.pagefile import Header, Metadata, PageWriter, Section
-from tecken.symbols.paths import clean
-from tecken.symbols.press import press, train
-from tecken.symbols.records import Scanner, Table
-from tecken.symbols.runs import join
-from tecken.symbols.unpack import decoded
+from tecken.symbols.pagefile.compression import press, train
+from tecken.symbols.pagefile.file import Header, Metadata, PageWriter, Section
+from tecken.symbols.pagefile.line_runs import join
+from tecken.symbols.pagefile.page import encode
+from tecken.symbols.source_paths import clean
 
 __all__ = ["Converter", "decoded"]
 

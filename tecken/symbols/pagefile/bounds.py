@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from typing import Final
 
-from tecken.symbols.block import head
+from tecken.symbols.pagefile.func_record import head
 
 # Bytes and words of one FUNC block. The largest seen in libjvm, libpython, libstdc++ and a Rust program have
 # 574,180 bytes and 130,833 words (libjvm.so of OpenJDK 17, with 4,483 INLINE records). A lookup in a block of

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tecken.symbols.paths import clean
+from tecken.symbols.source_paths import clean
 from tests.oracle.symcache import Oracle
 
 PIECES = [
