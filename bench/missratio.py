@@ -19,8 +19,8 @@ from typing import Any
 import redis
 
 from bench import hitratio, rig
-from tecken.missratio.curve import Curve, curve
-from tecken.missratio.sample import Access, Chunk, hashed, sampled, threshold
+from tecken.store.access_sample import Access, Chunk, hashed, sampled, threshold
+from tecken.store.miss_ratio import Curve, curve
 from tests.support.redis_server import RedisServer
 
 CHUNKS = 40
@@ -30,7 +30,7 @@ MODULES, PAGES, SHAPE = 1500, 30_000, (4, 1.6)  # a few pages mostly, and tens o
 
 
 class Recorder:
-    """In the place of tecken.store.accesses.Accesses: keeps every access."""
+    """In the place of tecken.store.access_counts.Accesses: keeps every access."""
 
     def __init__(self) -> None:
         self.accesses: list[Access] = []
@@ -122,7 +122,7 @@ def hits(score: hitratio.Score) -> float:
 
 def watch() -> Recorder:
     from tecken import wiring  # noqa: PLC0415 - only now is Django set up
-    from tecken.store.watched import Watched  # noqa: PLC0415
+    from tecken.store.access_counts import Watched  # noqa: PLC0415
 
     recorder: Any = Recorder()
     wiring.library()._store = Watched(wiring.page_store(), recorder)

@@ -49,12 +49,11 @@ from tecken.sources.port import OwnFiles, PageFiles, Stored, SymbolSource
 from tecken.sources.space import DiskSpace, Volume
 from tecken.sources.staging import Staging
 from tecken.sources.switch import Switched
-from tecken.store.accesses import Accesses
+from tecken.store.access_counts import Accesses, Watched
+from tecken.store.hit_counts import Tally
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.store.redis import RedisPageStore
-from tecken.store.tally import Tally
-from tecken.store.watched import Watched
 from tecken.symbols.ids import TRY, ModuleKey, TryModuleKey
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from tecken.health.status import Sight, sight
 from tecken.redisclient import nodes
 from tecken.servers.facts import Facts
 from tecken.servers.judge import CACHE, STORE
-from tecken.store.tally import busiest
+from tecken.store.hit_counts import busiest
 
 SLOW = 16
 """Commands of the server's slow log that are shown, the newest first."""

@@ -9,9 +9,8 @@ from typing import NamedTuple
 import redis
 
 from tecken import wiring
-from tecken.missratio.curve import Curve, curve
-from tecken.missratio.entries import Entries, entries
-from tecken.store.accesses import recorded
+from tecken.store.access_counts import recorded
+from tecken.store.miss_ratio import Curve, Entries, curve, entries
 
 KEY = "store:curve"
 EVERY_SECONDS = 300.0  # as CELERY_BEAT_SCHEDULE has it

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
-from tecken.missratio.entries import Entries
-from tecken.store.tally import PageRow, Row
+from tecken.store.hit_counts import PageRow, Row
+from tecken.store.miss_ratio import Entries
 from tecken.symbols.ids import ModuleKey
 from tecken.web.charts import Tile, treemap
 from tecken.web.templatetags.texts import visible

@@ -20,7 +20,7 @@ from tecken.health.series import EVERY_SECONDS, Sample, rates, samples
 from tecken.health.sizing import ENOUGH, Sizing, kept
 from tecken.health.status import sight
 from tecken.servers.judge import STORE
-from tecken.store.tally import PageRow, Row, busiest, busiest_pages
+from tecken.store.hit_counts import PageRow, Row, busiest, busiest_pages
 from tecken.web.config import CHANGE, VIEW, user_of
 from tecken.web.curves import picture, rows
 from tecken.web.door import need, page

@@ -14,8 +14,8 @@ from tecken import wiring
 from tecken.breaker import Breaker
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, show
+from tecken.store.hit_counts import Tally
 from tecken.store.port import PageKey
-from tecken.store.tally import Tally
 from tecken.symbols.ids import ModuleKey
 from tests.support.redis_server import free_port
 from tests.tokens.people import key, user

@@ -17,9 +17,9 @@ from tecken.health import series, sizing
 from tecken.health.series import Sample, Told
 from tecken.jobs.keys import QUEUES
 from tecken.jobs.records import Records
-from tecken.store.accesses import EVERY_SECONDS, Accesses
+from tecken.store.access_counts import EVERY_SECONDS, Accesses
+from tecken.store.hit_counts import SEND_SECONDS, Tally
 from tecken.store.port import PageKey
-from tecken.store.tally import SEND_SECONDS, Tally
 from tecken.symbols.ids import ModuleKey
 from tests.browser.site import DEVELOPER, GIVEN_UP, OPERATOR, SYM, WRITE_MISSES, BrowsedSite, archive_of
 

@@ -11,11 +11,10 @@ import redis
 
 from tecken.breaker import Breaker
 from tecken.redisclient import client
-from tecken.store.accesses import Accesses
+from tecken.store.access_counts import Accesses, Watched
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, MissingKind, PageKey, PageStore
 from tecken.store.redis import RedisPageStore
-from tecken.store.watched import Watched
 from tecken.symbols.ids import module_key
 from tests.conftest import IMAGES
 from tests.support.cluster import RedisCluster

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import redis
 
-from tecken.missratio.sample import PLACES, Access, Chunk, hashed
-from tecken.store.accesses import KEY
+from tecken.store.access_counts import KEY
+from tecken.store.access_sample import PLACES, Access, Chunk, hashed
 
 
 def asked(client: redis.Redis, keys: int, times: int, size: int = 1000) -> None:

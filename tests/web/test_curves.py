@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 from tecken.health.sizing import Sizing
-from tecken.missratio.curve import Curve
-from tecken.missratio.entries import Entries
+from tecken.store.miss_ratio import Curve, Entries
 from tecken.web.curves import HEIGHT, WIDTH, picture, rows
 
 MB, GB = 10**6, 10**9

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tecken.missratio.entries import Entries
-from tecken.store.tally import PageRow, Row
+from tecken.store.hit_counts import PageRow, Row
+from tecken.store.miss_ratio import Entries
 from tecken.symbols.ids import ModuleKey
 from tecken.web.heat import HEIGHT, WIDTH, Bar, bars, hottest
 

@@ -17,8 +17,8 @@ from tecken.breaker import Breaker
 from tecken.health import series
 from tecken.health.tasks import size_store
 from tecken.jobs.keys import HOUSEKEEPING
+from tecken.store.hit_counts import Tally
 from tecken.store.port import PageKey
-from tecken.store.tally import Tally
 from tecken.symbols.ids import ModuleKey
 from tests.support.asked import asked
 from tests.support.redis_server import free_port

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tecken.errors import Malformed
-from tecken.missratio.curve import Curve, curve, reuse_distances
-from tecken.missratio.sample import PLACES, Access, Chunk, hashed, readable, sampled, threshold, unpacked
+from tecken.store.access_sample import PLACES, Access, Chunk, hashed, readable, sampled, threshold, unpacked
+from tecken.store.miss_ratio import Curve, curve, reuse_distances
 
 ACCESSES = st.lists(st.integers(0, 12), max_size=80).map(
     lambda keys: [Access(key, 10 + key * 7) for key in keys]

@@ -7,8 +7,7 @@ import redis
 
 from tecken import redisclient
 from tecken.breaker import Breaker
-from tecken.store.port import PageKey
-from tecken.store.tally import (
+from tecken.store.hit_counts import (
     HOUR_SECONDS,
     MOST,
     SEND_SECONDS,
@@ -19,6 +18,7 @@ from tecken.store.tally import (
     busiest,
     busiest_pages,
 )
+from tecken.store.port import PageKey
 from tecken.symbols.ids import ModuleKey
 from tests.support.redis_server import RedisServer, free_port
 

@@ -6,12 +6,11 @@ import pytest
 import redis
 
 from tecken.breaker import Breaker
-from tecken.missratio.sample import PLACES, hashed
 from tecken.redisclient import client
-from tecken.store.accesses import CHUNK, CHUNKS, KEY, LOWEST, PER_KEY_BYTES, Accesses, recorded
+from tecken.store.access_counts import CHUNK, CHUNKS, KEY, LOWEST, PER_KEY_BYTES, Accesses, Watched, recorded
+from tecken.store.access_sample import PLACES, hashed
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageKey
-from tecken.store.watched import Watched
 from tecken.symbols.ids import module_key
 from tests.support.redis_server import free_port
 

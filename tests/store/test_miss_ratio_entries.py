@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tecken.missratio.entries import Entries, entries
-from tecken.missratio.sample import PLACES, Access, Chunk, hashed, sampled, threshold
+from tecken.store.access_sample import PLACES, Access, Chunk, hashed, sampled, threshold
+from tecken.store.miss_ratio import Entries, entries
 
 
 def test_each_key_counts_once_with_its_last_size() -> None:
