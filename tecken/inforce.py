@@ -7,9 +7,10 @@ from functools import lru_cache
 
 from tecken.limits import text
 from tecken.limits.port import Limit, Scope, Without
-from tecken.modules import known, prepare
+from tecken.modules import prepare
 from tecken.runtimeconfig.current import on_change, options
-from tecken.sources.patience import Patience
+from tecken.storage import presence_cache
+from tecken.storage.port import Patience
 
 
 def patience() -> Patience:
@@ -27,9 +28,9 @@ def lifetimes() -> prepare.Lifetimes:
     return prepare.Lifetimes(now.absent_seconds, now.malformed_seconds, now.unreachable_seconds)
 
 
-def file_lifetimes() -> known.Lifetimes:
+def file_lifetimes() -> presence_cache.Lifetimes:
     now = options()
-    return known.Lifetimes(now.download_known_seconds, now.absent_seconds, now.unreachable_seconds)
+    return presence_cache.Lifetimes(now.download_known_seconds, now.absent_seconds, now.unreachable_seconds)
 
 
 def client_places() -> int:

@@ -31,24 +31,23 @@ from tecken.modules.cache import HeaderCache, PageCache
 from tecken.modules.conversion import MAX_MEMORY_BYTES, Conversion
 from tecken.modules.explain import Explainer
 from tecken.modules.herald import Herald, Listener
-from tecken.modules.journal import Journal
-from tecken.modules.known import Known
 from tecken.modules.library import Library
-from tecken.modules.misses import Miss, MissCounts
 from tecken.modules.prepare import Preparer
 from tecken.modules.queue import CeleryCold, InlineCold, Worker
 from tecken.modules.reader import PageFileReader
 from tecken.modules.replace import Replacer
 from tecken.modules.turn import RedisTurns
 from tecken.runtimeconfig.current import on_change, options
-from tecken.sources.bucket import bucket_for
-from tecken.sources.chain import Chain
-from tecken.sources.files import OwnSymbols, stored_symbols
-from tecken.sources.places import own_files_for, page_files_for, source_for
-from tecken.sources.port import OwnFiles, PageFiles, Stored, SymbolSource
-from tecken.sources.space import DiskSpace, Volume
-from tecken.sources.staging import Staging
-from tecken.sources.switch import Switched
+from tecken.storage.backends.bucket import bucket_for
+from tecken.storage.backends.staging import Staging
+from tecken.storage.backends.uploaded_files import OwnSymbols, stored_symbols
+from tecken.storage.disk_space import DiskSpace, Volume
+from tecken.storage.factory import own_files_for, page_files_for, source_for
+from tecken.storage.lookup_log import Journal
+from tecken.storage.miss_counts import Miss, MissCounts
+from tecken.storage.port import OwnFiles, PageFiles, Stored, SymbolSource
+from tecken.storage.presence_cache import Known
+from tecken.storage.search import Chain, Switched
 from tecken.store.access_counts import Accesses, Watched
 from tecken.store.hit_counts import Tally
 from tecken.store.memory import MemoryPageStore

@@ -23,8 +23,8 @@ from tecken.breaker import Breaker
 from tecken.demo.site import WARNINGS
 from tecken.modules.board import Places, RedisBoard
 from tecken.modules.herald import Herald, Listener
-from tecken.modules.known import Known, Lifetimes, Unknown
 from tecken.settings import BASE_DIR
+from tecken.storage.presence_cache import Known, Lifetimes, Unknown
 from tecken.symbols.ids import ModuleKey
 from tests.test_settings import load
 

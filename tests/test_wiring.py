@@ -16,8 +16,8 @@ from tecken.errors import Absent, CouldNotAsk
 from tecken.modules import keys
 from tecken.modules.board import Places, Ready
 from tecken.modules.trace import Trace
-from tecken.sources.files import gzipped
-from tecken.sources.port import symbol_file
+from tecken.storage.backends.uploaded_files import gzipped
+from tecken.storage.port import symbol_file
 from tecken.store.port import Missing
 from tecken.symbolicate.tasks import FIRST_PAUSE, TRIES_AGAIN, convert, prepare
 from tecken.symbols.ids import TRY, ModuleKey, in_try

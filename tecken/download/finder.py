@@ -10,9 +10,9 @@ from tecken.download import codes
 from tecken.download.names import Wanted
 from tecken.download.places import Place, first
 from tecken.download.upstreams import Upstreams
-from tecken.modules import presence_keys
-from tecken.modules.known import Known
-from tecken.sources.port import FileKey, OwnFiles, Stored, symbol_file
+from tecken.storage import keys
+from tecken.storage.port import FileKey, OwnFiles, Stored, symbol_file
+from tecken.storage.presence_cache import Known
 from tecken.symbols.ids import ModuleKey, is_windows_name
 
 
@@ -48,31 +48,31 @@ class Finder:
     def find(self, wanted: Wanted, *, with_try: bool, fresh: bool) -> Found:
         """One round trip to redis-cache when all is known. Raises Absent or CouldNotAsk."""
         # Try symbols answer only for what is nowhere else, upstreams included. `sorted` is stable.
-        places = sorted(self._places(wanted, with_try), key=lambda place: presence_keys.is_of_try(place.name))
+        places = sorted(self._places(wanted, with_try), key=lambda place: keys.is_of_try(place.name))
         found: Found = first(self._known, places, fresh=fresh)
         return found
 
     def _places(self, wanted: Wanted, with_try: bool) -> Iterator[Place]:
         for key in wanted.keys:
-            yield _own(presence_keys.regular_file(key), self._regular, key)
+            yield _own(keys.regular_file(key), self._regular, key)
         for key in wanted.keys if with_try else ():
-            yield _own(presence_keys.try_file(key), self._of_try, key)
+            yield _own(keys.try_file(key), self._of_try, key)
         if wanted.may_be_code_id:
             yield _code(wanted.key.debug_file, wanted.given_id, with_try)
         for key in wanted.build_id_keys:
-            yield _redirect(_own(presence_keys.regular_file(key), self._regular, key), key)
+            yield _redirect(_own(keys.regular_file(key), self._regular, key), key)
             if with_try:
-                yield _redirect(_own(presence_keys.try_file(key), self._of_try, key), key)
+                yield _redirect(_own(keys.try_file(key), self._of_try, key), key)
         if is_windows_name(wanted.key.debug_file):
-            yield _other_case(presence_keys.regular_file, self._regular, wanted.key)
+            yield _other_case(keys.regular_file, self._regular, wanted.key)
             if with_try:
-                yield _other_case(presence_keys.try_file, self._of_try, wanted.key)
+                yield _other_case(keys.try_file, self._of_try, wanted.key)
         if self._upstreams and wanted.is_symbol_file:
             yield self._upstream(wanted.key)
 
     def _upstream(self, key: FileKey) -> Place:
         return Place(
-            presence_keys.upstream_file(key),
+            keys.upstream_file(key),
             lambda: [self._upstreams.which(key)],
             lambda fact: Theirs(fact[0], key),
         )
@@ -92,7 +92,7 @@ def _own(name: str, files: OwnFiles, key: FileKey) -> Place:
 
 def _code(code_file: str, code_id: str, with_try: bool) -> Place:
     return Place(
-        presence_keys.code_file(code_file, code_id, with_try=with_try),
+        keys.code_file(code_file, code_id, with_try=with_try),
         lambda: list(codes.module_of(code_file, code_id, with_try=with_try)),
         lambda fact: Renamed(symbol_file(ModuleKey(*fact))),
     )
@@ -104,7 +104,7 @@ def _redirect(place: Place, key: FileKey) -> Place:
 
 def _other_case(name: Callable[[FileKey], str], files: OwnFiles, key: FileKey) -> Place:
     return Place(
-        presence_keys.other_case(name(key)),
+        keys.other_case(name(key)),
         lambda: list(files.other_case(key)),
         lambda fact: Renamed(FileKey(*fact)),
     )

@@ -12,7 +12,7 @@ import redis
 from django.db import connection, transaction
 from redis.lock import Lock
 
-from tecken.modules.misses import COUNTS
+from tecken.storage.miss_counts import COUNTS
 
 TAKEN = "missing:taken"
 """What was counted before a write began; it goes as it is written."""
@@ -31,7 +31,7 @@ SET count = download_missingsymbol.count + excluded.count,
 
 
 class MissWriter:
-    """What `tecken.modules.misses` counts, written to the database."""
+    """What `tecken.storage.miss_counts` counts, written to the database."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -63,7 +63,7 @@ class MissWriter:
 
 
 def add(counts: Iterable[tuple[bytes, int]]) -> None:
-    """Write counts by field, as `tecken.modules.misses.field` makes it, in one transaction."""
+    """Write counts by field, as `tecken.storage.miss_counts.field` makes it, in one transaction."""
     now = connection.ops.adapt_datetimefield_value(datetime.now(UTC))
     rows = [_row(orjson.loads(field), count, now) for field, count in counts]
     with transaction.atomic(), connection.cursor() as cursor:

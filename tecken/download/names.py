@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from tecken.errors import BadModule
-from tecken.sources.port import FileKey
+from tecken.storage.port import FileKey
 from tecken.symbols.ids import (
     code_id,
     debug_ids_of_code_id,

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from tecken.errors import Absent, CouldNotAsk, Refused, SwitchedOff
-from tecken.modules.known import Fact, Known, Unknown
+from tecken.storage.presence_cache import Fact, Known, Unknown
 
 
 class Place(NamedTuple):

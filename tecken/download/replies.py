@@ -18,7 +18,7 @@ from tecken.download.ranges import Span, Unsatisfiable, span
 from tecken.download.upstreams import Upstreams
 from tecken.errors import BadInput, CouldNotAsk, TeckenError
 from tecken.http import error_reply
-from tecken.sources.port import compressed
+from tecken.storage.port import compressed
 from tecken.symbols.decompression import decoded
 
 TEXT = "text/plain; charset=utf-8"

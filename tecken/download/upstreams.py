@@ -8,10 +8,9 @@ from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from tecken.errors import Absent, CouldNotAsk, SwitchedOff
-from tecken.sources.patience import Patience
-from tecken.sources.places import source_for
-from tecken.sources.port import FileKey
-from tecken.sources.switch import Off, Switched
+from tecken.storage.factory import source_for
+from tecken.storage.port import FileKey, Patience
+from tecken.storage.search import Off, Switched
 from tecken.symbols.ids import ModuleKey
 
 

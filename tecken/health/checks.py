@@ -25,8 +25,8 @@ from tecken.runtimeconfig import current
 from tecken.runtimeconfig.shelf import Report
 from tecken.servers.facts import Facts, facts, read
 from tecken.servers.look import why_no_writes
-from tecken.sources.port import FileKey
-from tecken.sources.space import Space
+from tecken.storage.disk_space import Space
+from tecken.storage.port import FileKey
 
 logger = logging.getLogger(__name__)
 WRITTEN, WRITTEN_FOR = ":1:heartbeat", timedelta(seconds=1)  # named as Django's cache does

@@ -17,7 +17,7 @@ from tecken.jobs.backlog import Backlog, Worker
 from tecken.jobs.keys import QUEUES
 from tecken.runtimeconfig import current
 from tecken.servers.judge import CACHE, STORE, Problem, judged
-from tecken.sources.space import Space
+from tecken.storage.disk_space import Space
 
 Status = Literal["healthy", "degraded", "unhealthy"]
 Document = dict[str, Any]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from tecken import wiring
 from tecken.errors import Absent
-from tecken.sources.port import FileKey, OwnFiles, Stored, symbol_file
+from tecken.storage.port import FileKey, OwnFiles, Stored, symbol_file
 from tecken.symbols.ids import ModuleKey, TryModuleKey
 from tecken.upload.models import FileUpload
 

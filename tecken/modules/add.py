@@ -8,8 +8,8 @@ from contextlib import suppress
 from tecken.errors import CouldNotAsk, StoreAway
 from tecken.modules.conversion import Conversion
 from tecken.modules.turn import Turns
-from tecken.sources.files import gzipped
-from tecken.sources.port import FileKey, OwnFiles, PageFiles, symbol_file
+from tecken.storage.backends.uploaded_files import gzipped
+from tecken.storage.port import FileKey, OwnFiles, PageFiles, symbol_file
 from tecken.store.port import PageStore
 from tecken.symbols.ids import ModuleKey, module_key
 from tecken.symbols.pagefile.file import Header

@@ -10,15 +10,15 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from tecken.errors import Absent, CouldNotAsk, MalformedPageFile, Pending, StoreAway
-from tecken.modules import presence_keys
 from tecken.modules.board import Board, State
-from tecken.modules.journal import Journal, Look
-from tecken.modules.known import Known, Remembered
 from tecken.modules.port import Cold
 from tecken.modules.reader import read_header
-from tecken.sources.files import stored_symbols
-from tecken.sources.port import FileKey, OwnFiles, PageFiles, Stored, symbol_file
-from tecken.sources.switch import Switched
+from tecken.storage import keys
+from tecken.storage.backends.uploaded_files import stored_symbols
+from tecken.storage.lookup_log import Journal, Look
+from tecken.storage.port import FileKey, OwnFiles, PageFiles, Stored, symbol_file
+from tecken.storage.presence_cache import Known, Remembered
+from tecken.storage.search import Switched
 from tecken.store.port import Missing, PageStore
 from tecken.symbols.ids import ModuleKey
 from tecken.symbols.pagefile.file import Header, is_header
@@ -163,8 +163,8 @@ def _told(call: Callable[[], T]) -> T | CouldNotAsk:
 def _names(module: ModuleKey) -> list[str]:
     """Of what downloads are told of its symbol file."""
     kinds: tuple[Callable[[FileKey], str], ...] = (
-        presence_keys.regular_file,
-        presence_keys.try_file,
-        presence_keys.upstream_file,
+        keys.regular_file,
+        keys.try_file,
+        keys.upstream_file,
     )
     return [key(symbol_file(module)) for key in kinds]

@@ -20,7 +20,7 @@ from tecken.metrics import PREPARATION_SECONDS, PREPARATIONS
 from tecken.modules.conversion import Conversion
 from tecken.modules.reader import read_header
 from tecken.modules.turn import Turns
-from tecken.sources.port import PageFiles, SymbolSource
+from tecken.storage.port import PageFiles, SymbolSource
 from tecken.store.port import Missing, PageStore
 from tecken.symbols.ids import ModuleKey, normal_debug_id
 from tecken.symbols.pagefile.file import Header

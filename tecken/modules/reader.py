@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from tecken.errors import Absent, CouldNotAsk, MalformedPageFile
 from tecken.modules.trace import Trace
-from tecken.sources.port import PageFiles
+from tecken.storage.port import PageFiles
 from tecken.store.port import PageKey
 from tecken.symbols.ids import ModuleKey
 from tecken.symbols.pagefile.file import PREFIX, Header, header_bytes

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from tecken.errors import CouldNotAsk, StoreAway
 from tecken.modules.board import Board
-from tecken.sources.port import PageFiles
+from tecken.storage.port import PageFiles
 from tecken.store.port import PageStore
 from tecken.symbols.ids import ModuleKey
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import IO, BinaryIO, Final, NamedTuple
 
 from tecken.errors import BadInput, TooMuch
-from tecken.sources.port import FileKey
+from tecken.storage.port import FileKey
 from tecken.symbols.ids import MAX_NAME
 from tecken.upload.names import common_directory, file_key, is_ignored, member_name, relative_parts
 

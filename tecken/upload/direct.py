@@ -21,8 +21,8 @@ from django.utils import timezone
 from tecken import wiring
 from tecken.errors import Absent, BadInput, NotAllowed
 from tecken.runtimeconfig.current import options
-from tecken.sources.port import FileKey, OwnFiles, compressed
-from tecken.sources.staging import Slot
+from tecken.storage.backends.staging import Slot
+from tecken.storage.port import FileKey, OwnFiles, compressed
 from tecken.symbols.decompression import decoded
 from tecken.upload.keep import storage, store
 from tecken.upload.models import Announcement, Protocol, Upload

@@ -15,8 +15,8 @@ from tecken.guards import Grant, body, permitted, post_only, raise_refusal, stre
 from tecken.http import answers_errors, error_reply, json_reply
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
-from tecken.sources.port import compressed
-from tecken.sources.staging import Slot
+from tecken.storage.backends.staging import Slot
+from tecken.storage.port import compressed
 from tecken.tolls import check_disk_space, limited, spend
 from tecken.upload import direct
 from tecken.upload.models import Protocol, Upload

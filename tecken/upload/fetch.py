@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import httpx
 
 from tecken.errors import BadInput, CouldNotAsk, TooMuch
-from tecken.sources.deadline import DeadlineBackend
+from tecken.storage.upstreams.deadline import DeadlineBackend
 from tecken.upload.addresses import is_public
 from tecken.upload.form import Archive, check_name
 

@@ -13,8 +13,8 @@ from contextlib import suppress
 from tecken import wiring
 from tecken.errors import Absent, BadInput, BadModule, Conflict
 from tecken.runtimeconfig.current import options
-from tecken.sources.files import gzipped
-from tecken.sources.port import FileKey, OwnFiles, Stored, compressed, symbol_file
+from tecken.storage.backends.uploaded_files import gzipped
+from tecken.storage.port import FileKey, OwnFiles, Stored, compressed, symbol_file
 from tecken.symbols.decompression import decoded
 from tecken.symbols.ids import ModuleKey, in_try, module_key
 from tecken.upload.models import Upload

@@ -13,7 +13,7 @@ from typing import Final
 from zipfile import ZipInfo
 
 from tecken.errors import BadInput
-from tecken.sources.port import FileKey
+from tecken.storage.port import FileKey
 from tecken.symbols.ids import MAX_NAME, normal_debug_id
 
 UTF8_FLAG: Final = 0x800

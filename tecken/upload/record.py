@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from tecken import wiring
 from tecken.errors import BadModule, CouldNotAsk
-from tecken.sources.port import FileKey, Stored, compressed
+from tecken.storage.port import FileKey, Stored, compressed
 from tecken.symbols.formats.breakpad import Module
 from tecken.symbols.ids import code_id
 from tecken.upload.models import NAME_CHARACTERS, FileUpload, Upload

@@ -23,7 +23,7 @@ from django.utils import timezone
 from tecken import wiring
 from tecken.errors import Absent
 from tecken.runtimeconfig.current import options
-from tecken.sources.port import FileKey, OwnFiles
+from tecken.storage.port import FileKey, OwnFiles
 from tecken.symbols.ids import in_try
 from tecken.upload.keep import module_of, storage
 from tecken.upload.models import FileUpload, Upload

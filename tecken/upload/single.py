@@ -11,7 +11,7 @@ from django.utils import timezone
 from tecken import wiring
 from tecken.errors import Absent, BadInput, Conflict
 from tecken.runtimeconfig.current import options
-from tecken.sources.staging import Slot
+from tecken.storage.backends.staging import Slot
 from tecken.symbols.decompression import decoded
 from tecken.upload.keep import keep, storage
 from tecken.upload.models import Protocol, Upload

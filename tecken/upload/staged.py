@@ -10,7 +10,7 @@ from typing import BinaryIO
 from django.conf import settings
 
 from tecken import wiring
-from tecken.sources.staging import Slot
+from tecken.storage.backends.staging import Slot
 
 CHUNK_BYTES = 1 << 20
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from tecken.errors import BadInput, Malformed
-from tecken.sources.port import FileKey, symbol_file
+from tecken.storage.port import FileKey, symbol_file
 from tecken.symbols.ids import ModuleKey, module_key, normal_debug_id
 
 BREAKPAD: Final = "BREAKPAD"

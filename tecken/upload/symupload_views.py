@@ -17,8 +17,8 @@ from tecken.guards import Grant, body, permitted, post_only, takes_body
 from tecken.http import answers_errors, json_reply
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
-from tecken.sources.port import symbol_file
-from tecken.sources.staging import Slot
+from tecken.storage.backends.staging import Slot
+from tecken.storage.port import symbol_file
 from tecken.symbols.ids import module_key
 from tecken.tolls import limited, spend, upload_cost
 from tecken.upload import single, symupload

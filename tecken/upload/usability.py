@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Final
 
 from tecken.errors import Malformed
-from tecken.sources.port import FileKey, compressed
+from tecken.storage.port import FileKey, compressed
 from tecken.symbols.formats.breakpad import Module, described
 from tecken.symbols.ids import is_windows_name, is_zero_debug_id, normal_debug_id, symbol_file_name
 

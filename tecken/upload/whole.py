@@ -16,7 +16,7 @@ from django.utils import timezone
 from tecken import wiring
 from tecken.errors import Absent, BadInput, Conflict, CouldNotAsk, NotAllowed, TeckenError
 from tecken.runtimeconfig.current import options
-from tecken.sources.staging import Slot
+from tecken.storage.backends.staging import Slot
 from tecken.upload.archive import Limits, Listing, Member, content, listing, opened
 from tecken.upload.form import CHUNK_BYTES, Archive
 from tecken.upload.keep import storage, store

@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 from tecken.errors import CouldNotAsk
 from tecken.modules.board import State
 from tecken.modules.explain import Cached, Explanation, Marked, Own, Upstream
-from tecken.modules.journal import Answer, Kind, Look
-from tecken.modules.known import Fact, Remembered, Unknown
+from tecken.storage.lookup_log import Answer, Kind, Look
+from tecken.storage.presence_cache import Fact, Remembered, Unknown
 from tecken.store.port import Missing
 from tecken.symbols.pagefile.file import Header
 from tecken.web.templatetags.site import count, size

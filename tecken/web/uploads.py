@@ -21,7 +21,7 @@ from tecken.api.uploads import AUDITOR, FILTERS, LONG, SORTS, UploadFilters, one
 from tecken.errors import BadInput, CouldNotAsk, MalformedPageFile, NotAllowed, StoreAway
 from tecken.guards import Grant
 from tecken.runtimeconfig import current
-from tecken.sources.port import FileKey
+from tecken.storage.port import FileKey
 from tecken.store.port import Missing
 from tecken.symbols.pagefile.file import Header
 from tecken.upload import whole

@@ -12,7 +12,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from tecken import wiring
 from tecken.client.command import DONE, USAGE, main
-from tecken.sources.port import FileKey, OwnFiles
+from tecken.storage.port import FileKey, OwnFiles
 from tecken.symbols.decompression import decoded
 from tecken.tokens import service
 from tecken.upload.models import Upload

@@ -16,7 +16,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from tecken import wiring
 from tecken.settings import BASE_DIR
-from tecken.sources.port import FileKey
+from tecken.storage.port import FileKey
 from tests.api.people import key_of, person
 from tests.support.s3_server import S3Bucket
 

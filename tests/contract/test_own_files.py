@@ -11,10 +11,10 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tecken.errors import Absent, BadInput, CouldNotAsk
-from tecken.sources.files import gzipped
-from tecken.sources.memory import MemoryFiles
-from tecken.sources.places import own_files_for, page_files_for
-from tecken.sources.port import FileKey, OwnFiles, compressed, symbol_file
+from tecken.storage.backends.memory import MemoryFiles
+from tecken.storage.backends.uploaded_files import gzipped
+from tecken.storage.factory import own_files_for, page_files_for
+from tecken.storage.port import FileKey, OwnFiles, compressed, symbol_file
 from tecken.symbols.ids import ModuleKey
 from tests.support.s3_server import S3Bucket
 from tests.support.symbol_names import ODD_NAMES

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tecken.errors import Absent, MalformedPageFile
-from tecken.sources.memory import MemoryPageFiles
-from tecken.sources.places import page_files_for
-from tecken.sources.port import PageFiles
+from tecken.storage.backends.memory import MemoryPageFiles
+from tecken.storage.factory import page_files_for
+from tecken.storage.port import PageFiles
 from tecken.symbols.ids import ModuleKey, in_try, module_key
 from tests.support.s3_server import S3Bucket
 from tests.support.symbol_names import ODD_NAMES

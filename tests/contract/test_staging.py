@@ -10,9 +10,9 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tecken.errors import Absent, TooMuch
-from tecken.sources.bucket import bucket_for
-from tecken.sources.places import own_files_for
-from tecken.sources.staging import Slot, Staging
+from tecken.storage.backends.bucket import bucket_for
+from tecken.storage.backends.staging import Slot, Staging
+from tecken.storage.factory import own_files_for
 
 pytest_plugins = ["tests.support.upstreams"]
 

@@ -11,13 +11,12 @@ from typing import NamedTuple
 import pytest
 
 from tecken.errors import Absent, TooMuch
-from tecken.sources.bucket import bucket_for
-from tecken.sources.files import OwnSymbols
-from tecken.sources.http import HttpSymbols
-from tecken.sources.memory import MemoryFiles, MemorySymbols
-from tecken.sources.objects import ObjectSymbols
-from tecken.sources.patience import Patience
-from tecken.sources.port import SymbolSource, symbol_file
+from tecken.storage.backends.bucket import bucket_for
+from tecken.storage.backends.memory import MemoryFiles, MemorySymbols
+from tecken.storage.backends.page_files import ObjectSymbols
+from tecken.storage.backends.uploaded_files import OwnSymbols
+from tecken.storage.port import Patience, SymbolSource, symbol_file
+from tecken.storage.upstreams.http import HttpSymbols
 from tecken.symbols.ids import ModuleKey, module_key, symbol_file_name
 from tests.support.http_upstream import HttpUpstream, Reply
 from tests.support.symbol_names import ODD_NAMES

@@ -8,7 +8,7 @@ from django.test import Client
 from django.utils import timezone
 
 from tecken import wiring
-from tecken.sources.port import FileKey, symbol_file
+from tecken.storage.port import FileKey, symbol_file
 from tecken.symbols.ids import ModuleKey
 from tecken.upload.models import FileUpload
 from tests.download.conftest import XUL

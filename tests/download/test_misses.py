@@ -17,10 +17,10 @@ from tecken.download import missing
 from tecken.download.misses import MissWriter
 from tecken.download.models import MissingSymbol
 from tecken.download.tasks import write_misses
-from tecken.modules import misses as counting
-from tecken.modules.misses import Miss, MissCounts
 from tecken.redisclient import client as redis_client
 from tecken.settings import BASE_DIR
+from tecken.storage import miss_counts as counting
+from tecken.storage.miss_counts import Miss, MissCounts
 from tecken.symbols.ids import ModuleKey
 from tests.download.conftest import PACKED, PATH, XUL, Put
 from tests.support.options import Override

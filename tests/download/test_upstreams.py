@@ -12,7 +12,7 @@ from pytest_django import Settings
 from tecken import wiring
 from tecken.download import parts
 from tecken.redaction import without_account
-from tecken.sources.http import HttpSymbols
+from tecken.storage.upstreams.http import HttpSymbols
 from tests.download.conftest import PATH, TEXT, XUL, Put
 from tests.support.http_upstream import HttpUpstream, Reply
 

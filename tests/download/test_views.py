@@ -15,7 +15,7 @@ from pytest_django import Settings
 
 from tecken import wiring
 from tecken.download import urls
-from tecken.sources.port import FileKey, symbol_file
+from tecken.storage.port import FileKey, symbol_file
 from tecken.symbols.ids import module_key
 from tests.download.conftest import GZIP, PACKED, PATH, TEXT, XUL, Put
 from tests.support.redis_server import free_port

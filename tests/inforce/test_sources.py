@@ -16,13 +16,13 @@ import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import wiring
 from tecken.download import parts
 from tecken.errors import Absent, CouldNotAsk, SwitchedOff
-from tecken.modules import presence_keys as cache_keys
-from tecken.modules.misses import COUNTS
 from tecken.redaction import without_account
 from tecken.runtimeconfig.current import overridden
-from tecken.sources.http import HttpSymbols
-from tecken.sources.port import symbol_file
-from tecken.sources.switch import Switched
+from tecken.storage import keys as cache_keys
+from tecken.storage.miss_counts import COUNTS
+from tecken.storage.port import symbol_file
+from tecken.storage.search import Switched
+from tecken.storage.upstreams.http import HttpSymbols
 from tecken.store import keys as store_keys
 from tecken.store.port import Missing
 from tecken.symbols.ids import ModuleKey

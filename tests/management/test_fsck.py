@@ -14,7 +14,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from tecken import wiring
-from tecken.sources.port import FileKey, OwnFiles, symbol_file
+from tecken.storage.port import FileKey, OwnFiles, symbol_file
 from tecken.symbols.ids import ModuleKey, in_try
 from tecken.upload.models import FileUpload, Upload
 from tests.management.conftest import SAMPLES, Manage

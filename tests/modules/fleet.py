@@ -13,7 +13,7 @@ from tecken.errors import Absent
 from tecken.modules.conversion import Conversion
 from tecken.modules.prepare import Lifetimes, Preparer
 from tecken.modules.turn import RedisTurns
-from tecken.sources.places import page_files_for
+from tecken.storage.factory import page_files_for
 from tecken.store.redis import RedisPageStore
 from tecken.symbols.ids import ModuleKey
 from tests.modules.samples import MIB, sym

@@ -9,8 +9,8 @@ import zstandard
 from tecken.errors import BadModule, CouldNotAsk, Malformed, TooMuch
 from tecken.modules.add import Adder
 from tecken.modules.conversion import Conversion
-from tecken.sources.memory import MemoryFiles, MemoryPageFiles
-from tecken.sources.port import FileKey, symbol_file
+from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles
+from tecken.storage.port import FileKey, symbol_file
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbols.ids import ModuleKey

@@ -9,17 +9,16 @@ import redis
 
 from tecken.breaker import Breaker
 from tecken.errors import Absent, CouldNotAsk, StoreAway
-from tecken.modules import presence_keys
 from tecken.modules.board import Ready
 from tecken.modules.explain import Cached, Explainer, Marked
-from tecken.modules.journal import Journal
-from tecken.modules.known import Known, Lifetimes, Remembered, Unknown
 from tecken.modules.queue import CeleryCold
 from tecken.redisclient import client
-from tecken.sources.chain import Said
-from tecken.sources.memory import MemoryFiles, MemoryPageFiles, MemorySymbols
-from tecken.sources.port import FileKey, Stored, symbol_file
-from tecken.sources.switch import Switched
+from tecken.storage import keys
+from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles, MemorySymbols
+from tecken.storage.lookup_log import Journal
+from tecken.storage.port import FileKey, Stored, symbol_file
+from tecken.storage.presence_cache import Known, Lifetimes, Remembered, Unknown
+from tecken.storage.search import Said, Switched
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbols.ids import ModuleKey
@@ -106,7 +105,7 @@ def test_explainer_page_file_and_header_of_version_1_are_not_there(house: House)
 def test_a_module_that_nobody_has(house: House) -> None:
     house.store.put_missing(XUL, ABSENT, 600)
     house.journal.note(XUL, [Said(URL, Absent("404"), 0.5)])
-    name = presence_keys.upstream_file(symbol_file(XUL))
+    name = keys.upstream_file(symbol_file(XUL))
     house.known.settle(name, house.known.lease(name), None)
     told = house.explainer().explain(XUL)
     assert isinstance(told.store, Marked)
@@ -143,10 +142,7 @@ def test_a_part_that_answers_too_late(house: House) -> None:
 
 
 def test_look_again_forgets_each_no_and_asks_a_worker_once(house: House) -> None:
-    names = [
-        each(symbol_file(XUL))
-        for each in (presence_keys.regular_file, presence_keys.try_file, presence_keys.upstream_file)
-    ]
+    names = [each(symbol_file(XUL)) for each in (keys.regular_file, keys.try_file, keys.upstream_file)]
     for name in names:
         house.known.settle(name, house.known.lease(name), None)
     house.store.put_missing(XUL, ABSENT, 600)

@@ -12,7 +12,7 @@ from tecken.modules.library import Library
 from tecken.modules.port import Pages
 from tecken.modules.reader import PageFileReader
 from tecken.modules.trace import Tiers, Trace
-from tecken.sources.memory import MemoryPageFiles
+from tecken.storage.backends.memory import MemoryPageFiles
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageKey, PageStore
 from tecken.symbols.ids import ModuleKey

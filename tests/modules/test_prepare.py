@@ -14,7 +14,7 @@ import pytest
 from tecken.errors import CouldNotAsk, TeckenError, Throttled
 from tecken.modules.conversion import Conversion
 from tecken.modules.prepare import LONGEST_UNREACHABLE, Lifetimes, Preparer
-from tecken.sources.memory import MemoryPageFiles, MemorySymbols
+from tecken.storage.backends.memory import MemoryPageFiles, MemorySymbols
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbols.ids import ModuleKey, module_key

@@ -5,7 +5,7 @@ import pytest
 from tecken.errors import CouldNotAsk
 from tecken.modules.board import Ready
 from tecken.modules.replace import Replacer
-from tecken.sources.memory import MemoryPageFiles
+from tecken.storage.backends.memory import MemoryPageFiles
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbols.ids import ModuleKey

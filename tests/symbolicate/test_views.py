@@ -19,8 +19,8 @@ from prometheus_client import REGISTRY
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import wiring
 from tecken.jobs import keys
-from tecken.sources.files import gzipped
-from tecken.sources.port import symbol_file
+from tecken.storage.backends.uploaded_files import gzipped
+from tecken.storage.port import symbol_file
 from tecken.store.port import Missing
 from tecken.symbolicate import views
 from tecken.symbols.ids import ModuleKey, in_try

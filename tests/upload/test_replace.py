@@ -11,8 +11,8 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from tecken import wiring
-from tecken.sources.files import gzipped
-from tecken.sources.port import FileKey
+from tecken.storage.backends.uploaded_files import gzipped
+from tecken.storage.port import FileKey
 from tecken.symbols.ids import module_key
 from tecken.upload.models import FileUpload, Upload
 from tests.support.options import Override

@@ -18,9 +18,9 @@ from tecken import wiring
 from tecken.download import retention as misses
 from tecken.download.models import MissingSymbol
 from tecken.errors import Absent, CouldNotAsk
-from tecken.modules import presence_keys
-from tecken.sources.port import FileKey
-from tecken.sources.staging import Slot
+from tecken.storage import keys
+from tecken.storage.backends.staging import Slot
+from tecken.storage.port import FileKey
 from tecken.symbols.ids import ModuleKey
 from tecken.upload.keep import keep, storage
 from tecken.upload.models import FileUpload, Upload
@@ -103,7 +103,7 @@ def test_each_kind_has_its_age(uploads: Uploads) -> None:
 def test_what_was_made_of_it_goes_too(uploads: Uploads) -> None:
     uploads(SYM)
     wiring.preparer().prepare(XUL)
-    name = presence_keys.regular_file(SYM)
+    name = keys.regular_file(SYM)
     known = wiring.known()
     known.settle(name, known.lease(name), ["there"])
     assert (has_page_file(), known.look([name])) == (True, [["there"]])

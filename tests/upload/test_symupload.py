@@ -15,7 +15,7 @@ from django.test import Client
 
 from tecken import wiring
 from tecken.errors import BadInput, BadModule
-from tecken.sources.port import FileKey
+from tecken.storage.port import FileKey
 from tecken.symbols.ids import ModuleKey
 from tecken.upload import symupload
 from tecken.upload.models import FileUpload, Upload

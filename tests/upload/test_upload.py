@@ -19,7 +19,7 @@ from pytest_django import Settings
 
 from tecken import redisclient, wiring
 from tecken.errors import Absent
-from tecken.sources.port import FileKey
+from tecken.storage.port import FileKey
 from tecken.symbols.ids import module_key
 from tecken.symbols.pagefile.file import Header
 from tecken.upload import whole

@@ -15,8 +15,8 @@ from pytest_django import Settings
 
 from tecken import wiring
 from tecken.errors import Absent
-from tecken.sources.port import FileKey
-from tecken.sources.staging import Slot
+from tecken.storage.backends.staging import Slot
+from tecken.storage.port import FileKey
 from tecken.upload.models import Announcement, FileUpload, Upload
 from tests.support.options import Override
 from tests.support.s3_server import S3Bucket

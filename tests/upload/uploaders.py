@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tecken import wiring
-from tecken.sources.port import FileKey
+from tecken.storage.port import FileKey
 from tecken.symbols.decompression import decoded
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"

@@ -16,10 +16,10 @@ from tecken import wiring
 from tecken.download.models import MissingSymbol
 from tecken.errors import Absent, CouldNotAsk, Refused
 from tecken.modules.board import Ready
-from tecken.sources.chain import Said
-from tecken.sources.files import gzipped
-from tecken.sources.memory import MemoryFiles, MemoryPageFiles
-from tecken.sources.port import symbol_file
+from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles
+from tecken.storage.backends.uploaded_files import gzipped
+from tecken.storage.port import symbol_file
+from tecken.storage.search import Said
 from tecken.store.memory import MemoryPageStore
 from tecken.symbols.ids import ModuleKey
 from tests.api.people import person

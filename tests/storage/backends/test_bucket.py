@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tecken.errors import Absent, CouldNotAsk, Refused, Throttled, TooMuch
-from tecken.sources.bucket import Bucket, bucket_for, merged
-from tecken.sources.nameless import STALE_SECONDS
-from tecken.sources.patience import Patience
+from tecken.storage.backends.bucket import Bucket, bucket_for, merged
+from tecken.storage.backends.temporary_files import STALE_SECONDS
+from tecken.storage.port import Patience
 from tests.support.http_upstream import HttpUpstream, Reply
 from tests.support.s3_server import S3Bucket
 
@@ -176,7 +176,7 @@ def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path: Path) -> N
 def test_a_killed_writer_leaves_nothing(tmp_path: Path) -> None:
     program = f"""
 import os
-from tecken.sources.bucket import bucket_for
+from tecken.storage.backends.bucket import bucket_for
 def chunks():
     yield b"x" * 10_000_000
     os.kill(os.getpid(), 9)
@@ -212,7 +212,7 @@ def test_a_forked_child_is_told_instead_of_hanging(tmp_path: Path) -> None:
     program = f"""
 import os
 from tecken.errors import CouldNotAsk
-from tecken.sources.bucket import bucket_for
+from tecken.storage.backends.bucket import bucket_for
 bucket = bucket_for({tmp_path.as_uri()!r})
 bucket.put("a", [b"x"])
 if os.fork() == 0:

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from tecken.errors import TooMuch
-from tecken.sources.bucket import Bucket
-from tecken.sources.patience import Patience
-from tecken.sources.port import symbol_file
+from tecken.storage.backends.bucket import Bucket
+from tecken.storage.port import Patience, symbol_file
 from tecken.symbols.ids import TRY, ModuleKey, TryModuleKey, in_try
 
 ROOT = "v1"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tecken.sources.nameless import nameless
+from tecken.storage.backends.temporary_files import nameless
 
 
 def fail_to_open(monkeypatch: pytest.MonkeyPatch, number: int) -> None:

@@ -9,8 +9,8 @@ from hashlib import sha256
 from urllib.parse import quote
 
 from tecken.errors import Absent, BadInput, CouldNotAsk, MalformedPageFile, TeckenError
-from tecken.sources.files import check_span, refuse_name
-from tecken.sources.port import FileKey, Stored
+from tecken.storage.backends.uploaded_files import check_span, refuse_name
+from tecken.storage.port import FileKey, Stored
 from tecken.symbols.ids import ModuleKey, is_windows_name
 
 CHUNK_BYTES = 64 << 10

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tecken.sources.port import FileKey
+from tecken.storage.port import FileKey
 from tecken.symbols.ids import ModuleKey, is_windows_name
 
 CASE: Final = "case:"

@@ -3,9 +3,8 @@ from __future__ import annotations
 import pytest
 
 from tecken.errors import Absent, CouldNotAsk, SwitchedOff
-from tecken.sources.chain import Chain
-from tecken.sources.memory import MemorySymbols
-from tecken.sources.switch import Switched
+from tecken.storage.backends.memory import MemorySymbols
+from tecken.storage.search import Chain, Switched
 from tecken.symbols.ids import module_key
 
 MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")

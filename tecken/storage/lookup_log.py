@@ -12,8 +12,8 @@ import redis
 
 from tecken.breaker import Breaker
 from tecken.errors import Absent, CouldNotAsk, Refused, SwitchedOff, TeckenError
-from tecken.modules import presence_keys
-from tecken.sources.chain import Said
+from tecken.storage import keys
+from tecken.storage.search import Said
 from tecken.store.port import Missing
 from tecken.symbols.ids import ModuleKey
 
@@ -54,7 +54,7 @@ class Journal:
         raw = orjson.dumps([datetime.now(UTC).timestamp(), *map(list, answers)])
         try:
             self._breaker.admit()
-            self._client.set(presence_keys.looked(module), raw, ex=max(1, round(self._seconds())))
+            self._client.set(keys.looked(module), raw, ex=max(1, round(self._seconds())))
         except CouldNotAsk:
             return
         except redis.RedisError as error:
@@ -65,7 +65,7 @@ class Journal:
 
     def last(self, module: ModuleKey) -> Look | None:
         """Raises CouldNotAsk."""
-        raw = self._call(self._client.get, presence_keys.looked(module))
+        raw = self._call(self._client.get, keys.looked(module))
         return _look(raw) if raw else None
 
     def absent(self, modules: Sequence[ModuleKey], sources: Sequence[str]) -> dict[ModuleKey, Missing]:
@@ -74,7 +74,7 @@ class Journal:
         One round trip; raises nothing, since a worker can look again.
         """
         try:
-            found = self._call(self._client.mget, [*map(presence_keys.looked, modules)])
+            found = self._call(self._client.mget, [*map(keys.looked, modules)])
         except CouldNotAsk:
             return {}
         looks = {module: _look(raw) for module, raw in zip(modules, found, strict=True) if raw}
@@ -86,7 +86,7 @@ class Journal:
 
     def forget(self, module: ModuleKey) -> None:
         """Drop what sources said before the module's symbols changed. Raises CouldNotAsk."""
-        self._call(self._client.delete, presence_keys.looked(module))
+        self._call(self._client.delete, keys.looked(module))
 
     def _call(self, command: Callable[..., Any], *arguments: Any) -> Any:
         self._breaker.admit()

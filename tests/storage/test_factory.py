@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from tecken.errors import Absent, CouldNotAsk
-from tecken.sources.http import HttpSymbols
-from tecken.sources.places import chain_for, own_files_for, page_files_for, source_for
-from tecken.sources.port import symbol_file
+from tecken.storage.factory import chain_for, own_files_for, page_files_for, source_for
+from tecken.storage.port import symbol_file
+from tecken.storage.upstreams.http import HttpSymbols
 from tecken.symbols.ids import module_key
 
 MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple
 
-from tecken.sources.bucket import Bucket
+from tecken.storage.backends.bucket import Bucket
 
 ROOT = "incoming"
 NAME = re.compile(rf"{ROOT}/(\d+)\.(\d+)")

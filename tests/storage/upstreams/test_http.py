@@ -14,7 +14,8 @@ import pytest
 import stamina
 
 from tecken.errors import Absent, CouldNotAsk, Refused, Throttled, TooMuch
-from tecken.sources.http import (
+from tecken.storage.port import Patience
+from tecken.storage.upstreams.http import (
     ATTEMPTS,
     FAILURES,
     LONGEST_PAUSE,
@@ -24,7 +25,6 @@ from tecken.sources.http import (
     retry_after,
     worth_another_try,
 )
-from tecken.sources.patience import Patience
 from tecken.symbols.ids import module_key
 from tests.support.http_upstream import HttpUpstream, Reply
 

@@ -131,3 +131,11 @@ class PageFiles(Protocol):
 
     def entries(self) -> Iterator[tuple[ModuleKey, datetime]]:
         """Every module with a page file, and when that was written, in no order. Raises CouldNotAsk."""
+
+
+class Patience(NamedTuple):
+    """Seconds of silence and of one whole request; bytes of one symbol file, unpacked."""
+
+    timeout: float = 10.0
+    deadline: float = 300.0
+    max_bytes: int = 4 << 30

@@ -15,9 +15,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from tecken.errors import Absent, BadInput
-from tecken.sources.bucket import Bucket
-from tecken.sources.objects import ROOT, SUFFIX
-from tecken.sources.port import FileKey, OwnFiles, Stored, compressed, symbol_file
+from tecken.storage.backends.bucket import Bucket
+from tecken.storage.backends.page_files import ROOT, SUFFIX
+from tecken.storage.port import FileKey, OwnFiles, Stored, compressed, symbol_file
 from tecken.symbols.ids import ModuleKey, is_windows_name
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import redis
 
 from tecken.breaker import Breaker
 from tecken.errors import Absent, CouldNotAsk, Refused, SwitchedOff, TeckenError, TooMuch
-from tecken.modules import presence_keys
-from tecken.modules.journal import Answer, Journal
 from tecken.redisclient import client
-from tecken.sources.chain import Said
+from tecken.storage import keys
+from tecken.storage.lookup_log import Answer, Journal
+from tecken.storage.search import Said
 from tecken.symbols.ids import ModuleKey
 from tests.support.redis_server import free_port
 
@@ -52,11 +52,11 @@ def test_what_sources_said_is_remembered_for_a_while(journal: Journal, connectio
         Answer("third", "refused", "of 9 GB", 0.25),
         Answer("fourth", "there", "", 2.0),
     )
-    assert 0 < connection.ttl(presence_keys.looked(XUL)) <= 600
+    assert 0 < connection.ttl(keys.looked(XUL)) <= 600
 
 
 def test_a_foreign_value_could_not_be_asked(journal: Journal, connection: redis.Redis) -> None:
-    connection.hset(presence_keys.looked(XUL), "a", "b")
+    connection.hset(keys.looked(XUL), "a", "b")
     with pytest.raises(CouldNotAsk, match="answered with"):
         journal.last(XUL)
 

@@ -20,9 +20,9 @@ import stamina
 from tecken.breaker import Breaker
 from tecken.errors import Absent, CouldNotAsk, Refused, TeckenError, Throttled, TooMuch
 from tecken.redaction import without_account
-from tecken.sources.deadline import DeadlineBackend
-from tecken.sources.patience import Patience
-from tecken.sources.statuses import TOO_MANY_REQUESTS, is_refusal
+from tecken.storage.port import Patience
+from tecken.storage.statuses import TOO_MANY_REQUESTS, is_refusal
+from tecken.storage.upstreams.deadline import DeadlineBackend
 from tecken.symbols.ids import ModuleKey, symbol_file_name
 
 USER_AGENT = "tecken/0.1.0"

@@ -19,9 +19,9 @@ from obstore.store import HTTPStore, LocalStore, MemoryStore, ObjectStore, from_
 
 from tecken.errors import Absent, CouldNotAsk, MalformedPageFile, Refused, Throttled, TooMuch
 from tecken.redaction import redact_text, without_account
-from tecken.sources.nameless import give_name, nameless, sweep
-from tecken.sources.patience import Patience
-from tecken.sources.statuses import TOO_MANY_REQUESTS, is_refusal
+from tecken.storage.backends.temporary_files import give_name, nameless, sweep
+from tecken.storage.port import Patience
+from tecken.storage.statuses import TOO_MANY_REQUESTS, is_refusal
 
 if TYPE_CHECKING:
     from obstore import Attributes, GetOptions, GetResult, ObjectMeta

@@ -21,8 +21,8 @@ import redis
 
 from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk
-from tecken.modules import presence_keys
-from tecken.sources.port import FileKey
+from tecken.storage import keys
+from tecken.storage.port import FileKey
 from tecken.symbols.ids import is_windows_name
 
 LEASE_SECONDS = 60  # longer than anybody waits for a storage
@@ -115,16 +115,16 @@ class Known:
         may be told that a new file is not there.
         """
         names = [
-            presence_keys.regular_file(key),
-            presence_keys.try_file(key),
-            presence_keys.upstream_file(key),
+            keys.regular_file(key),
+            keys.try_file(key),
+            keys.upstream_file(key),
         ]
         if code_file and code_id:
-            names += [presence_keys.code_file(code_file, code_id, with_try=each) for each in (False, True)]
+            names += [keys.code_file(code_file, code_id, with_try=each) for each in (False, True)]
         if is_windows_name(key.debug_file):
             names += [
-                presence_keys.other_case(presence_keys.regular_file(key)),
-                presence_keys.other_case(presence_keys.try_file(key)),
+                keys.other_case(keys.regular_file(key)),
+                keys.other_case(keys.try_file(key)),
             ]
         self.forget(names)
 

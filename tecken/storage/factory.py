@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from urllib.parse import urlsplit
 
-from tecken.sources.bucket import bucket_for
-from tecken.sources.chain import Chain
-from tecken.sources.files import ObjectFiles
-from tecken.sources.http import HttpSymbols
-from tecken.sources.objects import ObjectPageFiles, ObjectSymbols
-from tecken.sources.patience import Patience
-from tecken.sources.port import OwnFiles, PageFiles, SymbolSource
+from tecken.storage.backends.bucket import bucket_for
+from tecken.storage.backends.page_files import ObjectPageFiles, ObjectSymbols
+from tecken.storage.backends.uploaded_files import ObjectFiles
+from tecken.storage.port import OwnFiles, PageFiles, Patience, SymbolSource
+from tecken.storage.search import Chain
+from tecken.storage.upstreams.http import HttpSymbols
 
 Now = Callable[[], Patience]
 PAGE_PATIENCE: Now = partial(Patience, timeout=3.0, deadline=10.0)  # a person waits for pages

@@ -8,14 +8,14 @@ import redis
 
 from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk
-from tecken.modules import presence_keys
-from tecken.modules.known import Known, Lifetimes, Remembered, Unknown
 from tecken.redisclient import client
-from tecken.sources.port import FileKey
+from tecken.storage import keys
+from tecken.storage.port import FileKey
+from tecken.storage.presence_cache import Known, Lifetimes, Remembered, Unknown
 from tests.support.redis_server import free_port
 
 KEY = FileKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2", "xul.sym")
-NAME = presence_keys.regular_file(KEY)
+NAME = keys.regular_file(KEY)
 LIFETIMES = Lifetimes(there=100, absent=10, doubtful=1)
 
 
@@ -69,7 +69,7 @@ def test_a_lease_is_no_answer_and_there_is_one(known: Known) -> None:
 
 
 def test_how_long_an_answer_is_remembered(known: Known) -> None:
-    other = presence_keys.try_file(KEY)
+    other = keys.try_file(KEY)
     known.settle(NAME, known.lease(NAME), [1])
     known.lease(other)
     there, leased = known.remembered([NAME, other])
@@ -80,8 +80,8 @@ def test_how_long_an_answer_is_remembered(known: Known) -> None:
 
 
 def test_an_upload_changes_all_that_is_known_of_a_file(known: Known) -> None:
-    code = [presence_keys.code_file("xul.dll", "5AB380779000", with_try=each) for each in (False, True)]
-    names = [NAME, presence_keys.try_file(KEY), presence_keys.upstream_file(KEY), *code]
+    code = [keys.code_file("xul.dll", "5AB380779000", with_try=each) for each in (False, True)]
+    names = [NAME, keys.try_file(KEY), keys.upstream_file(KEY), *code]
     for name in names:
         known.settle(name, known.lease(name), None)
     known.changed(KEY, "xul.dll", "5ab380779000")
@@ -94,8 +94,8 @@ def test_known_upload_forgets_the_other_case_of_windows_names(
 ) -> None:
     key = KEY._replace(debug_file=debug_file)
     names = [
-        presence_keys.other_case(presence_keys.regular_file(key)),
-        presence_keys.other_case(presence_keys.try_file(key)),
+        keys.other_case(keys.regular_file(key)),
+        keys.other_case(keys.try_file(key)),
     ]
     for name in names:
         known.settle(name, known.lease(name), None)

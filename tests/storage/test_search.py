@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from tecken.errors import Absent, CouldNotAsk, Refused, TeckenError, Throttled, TooMuch
-from tecken.sources.chain import Chain, Said
-from tecken.sources.memory import MemorySymbols
+from tecken.storage.backends.memory import MemorySymbols
+from tecken.storage.search import Chain, Said
 from tecken.symbols.ids import ModuleKey, module_key
 
 MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
