@@ -24,13 +24,13 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from tecken.errors import TeckenError
-from tecken.modules.conversion import Conversion
-from tecken.symbolicate.answer import V4, V5, Version
-from tecken.symbolicate.frames import FrameCache
-from tecken.symbolicate.schema import Limits, v4_job, v5_jobs
-from tecken.symbolicate.service import Parts, symbolicate
+from tecken.symbolication.api.answer import V4, V5, Version
+from tecken.symbolication.api.schema import Limits, v4_job, v5_jobs
+from tecken.symbolication.conversion.page_file_builder import Conversion
+from tecken.symbolication.frame_cache import FrameCache
+from tecken.symbolication.service import Parts, symbolicate
 from tecken.symbols.ids import ModuleKey
-from tests.symbolicate.memory import MemoryCold, MemoryModules, PageFile
+from tests.symbolication.memory import MemoryCold, MemoryModules, PageFile
 
 SAMPLES = sorted((Path(__file__).parent.parent / "tests" / "data").glob("samples*/*/*/*.sym"))
 KEY = ModuleKey("fuzz.so", "000000000000000000000000000000AA0")

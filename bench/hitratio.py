@@ -94,11 +94,11 @@ def pages(stacks: Sequence[Stack], memory: int) -> Score:
 
 def symbolicated(stack: Stack) -> Score:
     """The request as the service answers it."""
-    from tecken.modules.trace import Trace  # noqa: PLC0415
-    from tecken.symbolicate.answer import V5  # noqa: PLC0415
-    from tecken.symbolicate.schema import v5_jobs  # noqa: PLC0415
-    from tecken.symbolicate.service import resolve  # noqa: PLC0415
-    from tecken.symbolicate.views import limits, parts  # noqa: PLC0415
+    from tecken.symbolication.api.answer import V5  # noqa: PLC0415
+    from tecken.symbolication.api.schema import v5_jobs  # noqa: PLC0415
+    from tecken.symbolication.api.views import limits, parts  # noqa: PLC0415
+    from tecken.symbolication.service import resolve  # noqa: PLC0415
+    from tecken.symbolication.trace import Trace  # noqa: PLC0415
 
     trace = Trace()
     resolve(parts(), V5(), v5_jobs(rig.request_of(stack), limits()), trace)

@@ -53,10 +53,10 @@ def one(environment: Mapping[str, str], content: bytes) -> dict[str, float]:
 def measured(content: bytes) -> dict[str, float]:
     """Milliseconds from request bytes to reply bytes."""
     import tecken.wsgi  # noqa: F401, PLC0415 - as a web process starts
-    from tecken.symbolicate.answer import V5  # noqa: PLC0415
-    from tecken.symbolicate.schema import v5_jobs  # noqa: PLC0415
-    from tecken.symbolicate.service import symbolicate  # noqa: PLC0415
-    from tecken.symbolicate.views import limits, parts  # noqa: PLC0415
+    from tecken.symbolication.api.answer import V5  # noqa: PLC0415
+    from tecken.symbolication.api.schema import v5_jobs  # noqa: PLC0415
+    from tecken.symbolication.api.views import limits, parts  # noqa: PLC0415
+    from tecken.symbolication.service import symbolicate  # noqa: PLC0415
 
     def milliseconds() -> float:
         start = time.perf_counter()

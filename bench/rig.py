@@ -135,8 +135,8 @@ def convert(module: Module) -> int:
 def fill_store(module: Module) -> None:
     """Every page of a converted module."""
     from tecken import wiring  # noqa: PLC0415
-    from tecken.modules.reader import read_header, read_pages  # noqa: PLC0415
     from tecken.store.port import PageKey  # noqa: PLC0415
+    from tecken.symbolication.page_reader import read_header, read_pages  # noqa: PLC0415
     from tecken.symbols.ids import module_key  # noqa: PLC0415
     from tecken.symbols.pagefile.file import Header  # noqa: PLC0415
 

@@ -15,7 +15,7 @@ application = get_wsgi_application()
 
 from tecken.inforce import follow_log_level  # noqa: E402 - only now is Django set up
 from tecken.runtimeconfig import current  # noqa: E402
-from tecken.symbolicate import views  # noqa: E402
+from tecken.symbolication.api import views  # noqa: E402
 
 current.kind("web")
 if settings.DEMO_MODE:

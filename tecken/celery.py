@@ -53,7 +53,7 @@ app.autodiscover_tasks(
         "tecken.jobs",
         "tecken.limits",
         "tecken.runtimeconfig",
-        "tecken.symbolicate",
+        "tecken.symbolication",
         "tecken.upload",
     ]
 )

@@ -7,10 +7,10 @@ from functools import lru_cache
 
 from tecken.limits import text
 from tecken.limits.port import Limit, Scope, Without
-from tecken.modules import prepare
 from tecken.runtimeconfig.current import on_change, options
 from tecken.storage import presence_cache
 from tecken.storage.port import Patience
+from tecken.symbolication.conversion import converter
 
 
 def patience() -> Patience:
@@ -22,10 +22,10 @@ def symbol_bytes() -> int:
     return options().symbol_max_bytes
 
 
-def lifetimes() -> prepare.Lifetimes:
+def lifetimes() -> converter.Lifetimes:
     """Of a module's "no"."""
     now = options()
-    return prepare.Lifetimes(now.absent_seconds, now.malformed_seconds, now.unreachable_seconds)
+    return converter.Lifetimes(now.absent_seconds, now.malformed_seconds, now.unreachable_seconds)
 
 
 def file_lifetimes() -> presence_cache.Lifetimes:

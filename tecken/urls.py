@@ -10,7 +10,7 @@ handler404 = "tecken.http.not_found"
 handler500 = "tecken.web.problems.server_error"
 
 urlpatterns = [
-    path("", include("tecken.symbolicate.urls")),
+    path("", include("tecken.symbolication.api.urls")),
     path("", include("tecken.health.urls")),
     path("", include("tecken.tokens.urls")),
     path("", include("tecken.upload.urls")),

@@ -25,18 +25,6 @@ from tecken.limits.memory import MemoryLimiter
 from tecken.limits.port import Limiter
 from tecken.limits.redis import RedisLimiter
 from tecken.limits.usage import RedisLedger, Usage, keep_sending
-from tecken.modules.add import Adder
-from tecken.modules.board import RedisBoard
-from tecken.modules.cache import HeaderCache, PageCache
-from tecken.modules.conversion import MAX_MEMORY_BYTES, Conversion
-from tecken.modules.explain import Explainer
-from tecken.modules.herald import Herald, Listener
-from tecken.modules.library import Library
-from tecken.modules.prepare import Preparer
-from tecken.modules.queue import CeleryCold, InlineCold, Worker
-from tecken.modules.reader import PageFileReader
-from tecken.modules.replace import Replacer
-from tecken.modules.turn import RedisTurns
 from tecken.runtimeconfig.current import on_change, options
 from tecken.storage.backends.bucket import bucket_for
 from tecken.storage.backends.staging import Staging
@@ -53,6 +41,16 @@ from tecken.store.hit_counts import Tally
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.store.redis import RedisPageStore
+from tecken.symbolication.conversion.converter import Adder, Preparer, Replacer
+from tecken.symbolication.conversion.lock import RedisTurns
+from tecken.symbolication.conversion.page_file_builder import MAX_MEMORY_BYTES, Conversion
+from tecken.symbolication.conversion.queue import CeleryCold, InlineCold, Worker
+from tecken.symbolication.conversion.status import RedisBoard
+from tecken.symbolication.explain import Explainer
+from tecken.symbolication.invalidation import Herald, Listener
+from tecken.symbolication.loader import Library
+from tecken.symbolication.memory_cache import HeaderCache, PageCache
+from tecken.symbolication.page_reader import PageFileReader
 from tecken.symbols.ids import TRY, ModuleKey, TryModuleKey
 
 if TYPE_CHECKING:

@@ -21,10 +21,10 @@ from redis.lock import Lock
 from tecken import redisclient
 from tecken.breaker import Breaker
 from tecken.demo.site import WARNINGS
-from tecken.modules.board import Places, RedisBoard
-from tecken.modules.herald import Herald, Listener
 from tecken.settings import BASE_DIR
 from tecken.storage.presence_cache import Known, Lifetimes, Unknown
+from tecken.symbolication.conversion.status import Places, RedisBoard
+from tecken.symbolication.invalidation import Herald, Listener
 from tecken.symbols.ids import ModuleKey
 from tests.test_settings import load
 

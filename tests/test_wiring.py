@@ -13,17 +13,17 @@ from pytest_django import Settings
 from tecken import wiring
 from tecken.celery import app
 from tecken.errors import Absent, CouldNotAsk
-from tecken.modules import keys
-from tecken.modules.board import Places, Ready
-from tecken.modules.trace import Trace
 from tecken.storage.backends.uploaded_files import gzipped
 from tecken.storage.port import symbol_file
 from tecken.store.port import Missing
-from tecken.symbolicate.tasks import FIRST_PAUSE, TRIES_AGAIN, convert, prepare
+from tecken.symbolication.conversion import keys
+from tecken.symbolication.conversion.status import Places, Ready
+from tecken.symbolication.tasks import FIRST_PAUSE, TRIES_AGAIN, convert, prepare
+from tecken.symbolication.trace import Trace
 from tecken.symbols.ids import TRY, ModuleKey, in_try
 from tecken.symbols.pagefile.file import Header
-from tests.modules.samples import sym
 from tests.support.redis_server import free_port
+from tests.symbolication.samples import sym
 
 SAMPLES = Path(__file__).parent / "data" / "samples"
 CRASH_C = ModuleKey("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")

@@ -12,7 +12,7 @@ from django.db import DatabaseError
 
 from tecken import wiring
 from tecken.errors import BadModule
-from tecken.modules.trace import Trace
+from tecken.symbolication.trace import Trace
 from tecken.symbols.ids import ModuleKey, module_key
 from tecken.symbols.pagefile.file import Header, Section
 from tecken.upload.models import FileUpload, Upload

@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from tecken.errors import CouldNotAsk
-from tecken.modules.board import State
-from tecken.modules.explain import Cached, Explanation, Marked, Own, Upstream
 from tecken.storage.lookup_log import Answer, Kind, Look
 from tecken.storage.presence_cache import Fact, Remembered, Unknown
 from tecken.store.port import Missing
+from tecken.symbolication.conversion.status import State
+from tecken.symbolication.explain import Cached, Explanation, Marked, Own, Upstream
 from tecken.symbols.pagefile.file import Header
 from tecken.web.templatetags.site import count, size
 

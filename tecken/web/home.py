@@ -18,7 +18,7 @@ from django.views.decorators.vary import vary_on_headers
 from tecken.health.status import Document, health
 from tecken.middleware import by_a_program
 from tecken.runtimeconfig import current
-from tecken.symbolicate import views
+from tecken.symbolication.api import views
 from tecken.tokens.models import Token
 from tecken.upload.models import Upload
 from tecken.web.door import open_page

@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 import orjson
 
-from tecken.stacks.paste import Frame, Module, Paste, Thread
-from tecken.symbolicate.answer import V5
-from tecken.symbolicate.schema import Job
-from tecken.symbolicate.service import Parts, symbolicate
+from tecken.symbolication.api.answer import V5
+from tecken.symbolication.api.schema import Job
+from tecken.symbolication.crash_reports.parsed_report import Frame, Module, Paste, Thread
+from tecken.symbolication.service import Parts, symbolicate
 from tecken.web.places import Place, place
 
 ABSENT = "Nobody has its symbols."

@@ -15,9 +15,9 @@ from tecken.errors import BadInput, CouldNotAsk, TooMuch
 from tecken.http import reply_to
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
-from tecken.stacks.paste import Paste
-from tecken.stacks.read import read
-from tecken.symbolicate.views import parts
+from tecken.symbolication.api.views import parts
+from tecken.symbolication.crash_reports.parse import read
+from tecken.symbolication.crash_reports.parsed_report import Paste
 from tecken.tolls import charge_request, spend
 from tecken.web.door import View, open_page, told
 from tecken.web.shares import share, shared

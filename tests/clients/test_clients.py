@@ -12,7 +12,7 @@ from django.test import Client
 
 from tecken import wiring
 from tecken.symbols.pagefile.file import Header
-from tests.symbolicate.memory import CPP, C
+from tests.symbolication.memory import CPP, C
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, stored
 
 pytest_plugins = ["tests.upload.site"]

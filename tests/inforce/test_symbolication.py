@@ -15,13 +15,13 @@ from pytest_django import Settings
 
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import inforce, wiring
-from tecken.modules.reader import read_header
-from tecken.modules.trace import Trace
 from tecken.runtimeconfig.current import overridden
-from tecken.symbolicate import views
+from tecken.symbolication.api import views
+from tecken.symbolication.page_reader import read_header
+from tecken.symbolication.trace import Trace
 from tecken.symbols.pagefile.file import Header
-from tests.modules.samples import of_version_1
-from tests.symbolicate.memory import CPP, SAMPLES, C
+from tests.symbolication.memory import CPP, SAMPLES, C
+from tests.symbolication.samples import of_version_1
 
 IN_C = 0x1180
 JOB = {"memoryMap": [list(C)], "stacks": [[[0, IN_C], [0, 5]]]}

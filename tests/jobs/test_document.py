@@ -13,7 +13,7 @@ from django.core.management.base import CommandError
 from tecken.jobs import beat, heartbeat, keys
 from tecken.jobs.task import FULL_DISK_PAUSE, TRIES_WITH_FULL_DISK, pause
 from tecken.settings import BASE_DIR
-from tecken.symbolicate.tasks import FIRST_PAUSE, TRIES_AGAIN
+from tecken.symbolication.tasks import FIRST_PAUSE, TRIES_AGAIN
 
 TEXT = (BASE_DIR / "docs" / "jobs.md").read_text()
 FLAT = " ".join(TEXT.split())

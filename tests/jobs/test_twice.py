@@ -16,7 +16,7 @@ from pytest_django import Settings
 from tecken import wiring
 from tecken.celery import app
 from tecken.jobs.records import records
-from tecken.symbolicate.tasks import convert, prepare
+from tecken.symbolication.tasks import convert, prepare
 from tecken.upload.models import Upload
 from tecken.upload.tasks import keep_upload
 from tests.jobs.traced import traced

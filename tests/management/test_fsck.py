@@ -18,7 +18,7 @@ from tecken.storage.port import FileKey, OwnFiles, symbol_file
 from tecken.symbols.ids import ModuleKey, in_try
 from tecken.upload.models import FileUpload, Upload
 from tests.management.conftest import SAMPLES, Manage
-from tests.modules.samples import page_file, sym
+from tests.symbolication.samples import page_file, sym
 
 pytestmark = pytest.mark.django_db
 CRASH_C = ModuleKey("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")

@@ -15,19 +15,19 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from tecken import wiring
 from tecken.download.models import MissingSymbol
 from tecken.errors import Absent, CouldNotAsk, Refused
-from tecken.modules.board import Ready
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles
 from tecken.storage.backends.uploaded_files import gzipped
 from tecken.storage.port import symbol_file
 from tecken.storage.search import Said
 from tecken.store.memory import MemoryPageStore
+from tecken.symbolication.conversion.status import Ready
 from tecken.symbols.ids import ModuleKey
 from tests.api.people import person
 from tests.api.rows import file_of, upload_of
-from tests.modules.memory import StoreIsAway
-from tests.modules.samples import sym
 from tests.support.options import Override
 from tests.support.redis_server import free_port
+from tests.symbolication.conversion.memory import StoreIsAway
+from tests.symbolication.samples import sym
 from tests.web.conftest import logged_in
 
 XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")

@@ -15,10 +15,10 @@ from pytest_django import Settings
 
 from tecken import wiring
 from tecken.api import paging
-from tecken.modules.conversion import Conversion
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, show
 from tecken.store.port import Missing
+from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbols.ids import module_key
 from tecken.upload.models import FileUpload, Upload
 from tecken.upload.tasks import keep_upload

@@ -14,10 +14,10 @@ from tecken import wiring
 from tecken.errors import TeckenError
 from tecken.management.text import stack_lines
 from tecken.runtimeconfig.current import options
-from tecken.symbolicate.answer import V5
-from tecken.symbolicate.frames import FrameCache
-from tecken.symbolicate.schema import Limits, v5_jobs
-from tecken.symbolicate.service import Parts, symbolicate
+from tecken.symbolication.api.answer import V5
+from tecken.symbolication.api.schema import Limits, v5_jobs
+from tecken.symbolication.frame_cache import FrameCache
+from tecken.symbolication.service import Parts, symbolicate
 
 UNLIMITED = Limits(jobs=sys.maxsize, frames=sys.maxsize)
 

@@ -17,9 +17,9 @@ from tecken import wiring
 from tecken.errors import BadModule, CouldNotAsk, TeckenError
 from tecken.management.fsck import Fsck
 from tecken.management.text import header_lines, symbol_lines
-from tecken.modules.trace import Trace
 from tecken.store.port import Missing
-from tecken.symbolicate.lookups import Terms, look_up
+from tecken.symbolication.frame_lookup import Terms, look_up
+from tecken.symbolication.trace import Trace
 from tecken.symbols.ids import ModuleKey, is_zero_debug_id, module_key
 from tecken.symbols.pagefile.file import Header, Metadata
 from tecken.upload.usability import ZERO_ID

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from http import HTTPStatus
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from tecken import wiring
+from tecken.guards import View, body, cors, post_only
+from tecken.http import answers_errors, error_reply, json_reply
+from tecken.limits.port import Cost
+from tecken.metrics import REQUESTS
+from tecken.runtimeconfig.current import on_change, options
+from tecken.symbolication.api.answer import V4, V5, Version
+from tecken.symbolication.api.schema import Job, Limits, v4_job, v5_jobs
+from tecken.symbolication.frame_cache import FrameCache
+from tecken.symbolication.service import Parts, symbolicate
+from tecken.tolls import caller_of, charge_request, limited, spend
+
+YES = ("1", "true", "yes")
+
+
+@wiring.once
+def frames() -> FrameCache:
+    return FrameCache(options().process_frame_bytes)
+
+
+@wiring.once
+def resize_frames() -> None:
+    on_change("process_frame_bytes", lambda size: frames().resize(size))
+
+
+def parts(request: HttpRequest | None = None) -> Parts:
+    resize_frames()
+    now = options()
+    return Parts(
+        wiring.library(),
+        wiring.cold(),
+        frames(),
+        now.symbolicate_deadline_seconds,
+        most_cold=now.symbolicate_max_cold_modules,
+        client=_client(request) if request else "",
+        with_try=request is not None and "try" in request.GET,
+        note_absent=wiring.count_absent,
+        max_answer_bytes=now.symbolicate_max_answer_bytes,
+    )
+
+
+def max_body() -> int:
+    return options().symbolicate_max_body_bytes
+
+
+def limits() -> Limits:
+    now = options()
+    return Limits(now.symbolicate_max_jobs, now.symbolicate_max_frames)
+
+
+def counted(version: str) -> Callable[[View], View]:
+    def guard(view: View) -> View:
+        @wraps(view)
+        def inner(request: HttpRequest) -> HttpResponse:
+            reply = view(request)
+            REQUESTS.labels(version, reply.status_code).inc()
+            return reply
+
+        return inner
+
+    return guard
+
+
+def charged(view: View) -> View:
+    """Charge the request before its body is read, and see _reply for its frames."""
+
+    @wraps(view)
+    def inner(request: HttpRequest) -> HttpResponse:
+        charge_request(request)
+        return view(request)
+
+    return inner
+
+
+@csrf_exempt
+@counted(V5.name)
+@cors("POST, OPTIONS")
+@post_only
+@limited("symbolicate", cost=None)
+@charged
+@body(max_body)
+def v5(request: HttpRequest, content: bytes) -> HttpResponse:
+    return _reply(request, V5(), v5_jobs(content, limits()))
+
+
+@csrf_exempt
+@counted(V4.name)
+@cors("POST, OPTIONS")
+@post_only
+@limited("symbolicate", cost=None)
+@charged
+@body(max_body)
+def v4(request: HttpRequest, content: bytes) -> HttpResponse:
+    return _reply(request, V4(), [v4_job(content, limits())])
+
+
+@csrf_exempt
+@cors("GET, HEAD, POST, OPTIONS")
+@answers_errors
+def root(request: HttpRequest) -> HttpResponse:
+    """Symbolication was here once, and old clients may still knock."""
+    if request.method == "POST":
+        return error_reply(HTTPStatus.GONE, "Symbolication has moved: POST to /symbolicate/v5")
+    if request.method in ("GET", "HEAD"):
+        return HttpResponse("Tecken: POST stacks to /symbolicate/v5\n", content_type="text/plain")
+    reply = error_reply(HTTPStatus.METHOD_NOT_ALLOWED, "Must use HTTP GET")
+    reply["Allow"] = "GET, HEAD, POST, OPTIONS"
+    return reply
+
+
+def _reply(request: HttpRequest, version: Version, jobs: Sequence[Job]) -> HttpResponse:
+    """Charge the frames, then look them up."""
+    frames = sum(len(stack) for job in jobs for stack in job.stacks)
+    spend(request, "symbolicate", Cost(requests=0, frames=frames))
+    wiring.usage().count_version(version.name)
+    debug = request.headers.get("Debug", "").strip().lower() in YES
+    return json_reply(symbolicate(parts(request), version, jobs, debug=debug, log=options().full_tracing))
+
+
+def _client(request: HttpRequest) -> str:
+    """Name who waits for cold modules in turn with others: a user, or the network of an address."""
+    caller = caller_of(request)
+    return f"user {caller.user}" if caller.user else caller.address

@@ -1,0 +1,85 @@
+"""Lines of `module id offset`, in any of the ways in which people write them.
+
+`xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2+0x1f4a`, the same with spaces, commas or bars, or `xul.pdb+0x1f4a`
+when another line has its id: `xul.pdb 44E4EC8C2F41492B9369D6B9A059577C2`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from tecken.errors import BadInput, TooMuch
+from tecken.symbolication.crash_reports import debuggers, json_reports, stackwalk
+from tecken.symbolication.crash_reports.parsed_report import Frame, Module, Modules, Paste, Thread
+
+NAME, BETWEEN = r"([^\s|/,+]+)", r"[\s|/,]+"
+ID = r"\{?([0-9A-Fa-f]{8}-?(?:[0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}\}?-?[0-9A-Fa-f]{0,8}|[0-9A-Fa-f]{9,40})"
+OFFSET = r"(0[xX][0-9A-Fa-f]{1,16})"
+NUMBER = r"\s*(?:#?\d{1,9}[:.)]?\s+)?"
+WHOLE = re.compile(rf"{NUMBER}{NAME}{BETWEEN}{ID}[\s|,+:]+{OFFSET}\s*")
+NAMED = re.compile(rf"{NUMBER}{NAME}\s*\+\s*{OFFSET}\s*")
+DECLARED = re.compile(rf"\s*{NAME}{BETWEEN}{ID}\s*")
+
+
+def listed(text: str) -> Paste | None:
+    lines = [line for line in text.splitlines() if line.strip()]
+    ids = {found[1]: _id(found[2]) for found in map(DECLARED.fullmatch, lines) if found}
+    modules = Modules()
+    frames = tuple(_frames(lines, ids, modules))
+    if not modules():
+        return None
+    missing = sorted({module.debug_file for module in modules() if not module.debug_id})
+    remarks = (
+        (f"No debug id for {', '.join(missing)}: write it once, as `{missing[0]} ID`.",) if missing else ()
+    )
+    return Paste("list of modules and offsets", modules(), (Thread("Frames", frames),), "", remarks)
+
+
+def _frames(lines: list[str], ids: dict[str, str], modules: Modules) -> Iterator[Frame]:
+    for line in lines:
+        if found := WHOLE.fullmatch(line):
+            yield Frame(modules.number(Module(found[1], _id(found[2]))), int(found[3], 16))
+        elif found := NAMED.fullmatch(line):
+            yield Frame(modules.number(Module(found[1], ids.get(found[1], ""))), int(found[2], 16))
+        elif not DECLARED.fullmatch(line):
+            yield Frame(None, 0, line.strip())
+
+
+def _id(text: str) -> str:
+    """A bare GUID has no age, which is 0 nearly always."""
+    digits = re.sub(r"[^0-9A-Fa-f]", "", text).upper()
+    return f"{digits}0" if len(digits) == 32 else digits
+
+
+FORMS: tuple[Callable[[str], Paste | None], ...] = (
+    json_reports.report,
+    stackwalk.machine,
+    stackwalk.human,
+    debuggers.mac,
+    debuggers.gdb,
+    listed,
+)
+KNOWN = (
+    "a symbolication request (v4 or v5), what minidump_stackwalk prints (also with -m or --json), "
+    "a Socorro or Firefox crash as JSON, an Apple crash report, a gdb backtrace with `eu-unstrip -n`, "
+    "or lines of `module id +0xoffset`"
+)
+
+
+def read(text: str, most_frames: int) -> Paste:
+    """Raises BadInput for what is none of these, TooMuch for more frames than `most_frames`."""
+    for form in FORMS:
+        paste = form(text)
+        if paste and any(
+            frame.module is not None or frame.given for thread in paste.threads for frame in thread.frames
+        ):
+            return _bounded(paste, most_frames)
+    raise BadInput(f"No stack found in this text. It can be {KNOWN}.")
+
+
+def _bounded(paste: Paste, most: int) -> Paste:
+    frames = sum(len(thread.frames) for thread in paste.threads)
+    if frames > most:
+        raise TooMuch(f"Too many frames: {frames}, at most {most} at a time")
+    return paste

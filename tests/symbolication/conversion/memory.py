@@ -1,0 +1,117 @@
+"""The ports of tecken.modules without a server, and a clock that only moves when told."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import Lock
+
+from tecken.errors import CouldNotAsk, StoreAway
+from tecken.store.port import Missing, PageKey
+from tecken.symbolication.conversion.status import Places, Ready, State
+from tecken.symbols.ids import ModuleKey
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class MemoryTurns:
+    def __init__(self) -> None:
+        self._locks: defaultdict[ModuleKey, Lock] = defaultdict(Lock)
+
+    @contextmanager
+    def take(self, module: ModuleKey) -> Iterator[None]:
+        with self._locks[module]:
+            yield
+
+
+class MemoryBoard:
+    """While `away` holds an error, every method raises it. Nothing expires but what a test removes."""
+
+    def __init__(self) -> None:
+        self.states: dict[ModuleKey, State] = {}
+        self.attempts: Counter[ModuleKey] = Counter()
+        self.clients: defaultdict[str, set[ModuleKey]] = defaultdict(set)
+        self.away: CouldNotAsk | None = None
+
+    def look(self, modules: Sequence[ModuleKey]) -> list[State]:
+        self._answer()
+        return [self.states.get(module, "idle") for module in modules]
+
+    def ask(self, modules: Sequence[ModuleKey], client: str, places: Places) -> list[ModuleKey]:
+        self._answer()
+        fresh: list[ModuleKey] = []
+        for module in modules:
+            if len(self.clients[client]) >= (places.most if fresh else places.first):
+                break
+            if module not in self.states:
+                self.states[module] = "asked"
+                self.clients[client].add(module)
+                fresh.append(module)
+        return fresh
+
+    def withdraw(self, modules: Iterable[ModuleKey]) -> None:
+        self._answer()
+        for module in modules:
+            del self.states[module]
+            self._free(module)
+
+    def begin(self, module: ModuleKey) -> int:
+        self._answer()
+        self.attempts[module] += 1
+        return self.attempts[module]
+
+    def finish(self, module: ModuleKey, answer: Ready | Missing, *, ended: bool) -> None:
+        self._answer()
+        self.states[module] = answer
+        self._free(module)
+        if ended:
+            del self.attempts[module]
+
+    def forget(self, module: ModuleKey) -> None:
+        self._answer()
+        if isinstance(self.states.get(module), Ready | Missing):
+            del self.states[module]
+        self.attempts.pop(module, None)
+
+    def _free(self, module: ModuleKey) -> None:
+        for taken in self.clients.values():
+            taken.discard(module)
+
+    def _answer(self) -> None:
+        if self.away:
+            raise self.away
+
+
+class StoreIsAway:
+    """A PageStore whose server does not answer."""
+
+    def headers(self, modules: Sequence[ModuleKey]) -> dict[ModuleKey, bytes | Missing]:
+        raise StoreAway("the symbol store is away")
+
+    def pages(self, wanted: Sequence[PageKey]) -> dict[PageKey, bytes]:
+        raise StoreAway("the symbol store is away")
+
+    def put_header(self, module: ModuleKey, raw: bytes) -> None:
+        raise StoreAway("the symbol store is away")
+
+    def put_pages(self, pages: Mapping[PageKey, bytes]) -> None:
+        raise StoreAway("the symbol store is away")
+
+    def put_missing(self, module: ModuleKey, missing: Missing, seconds: int) -> None:
+        raise StoreAway("the symbol store is away")
+
+    def missing_seconds(self, module: ModuleKey) -> float | None:
+        raise StoreAway("the symbol store is away")
+
+    def forget(self, module: ModuleKey) -> None:
+        raise StoreAway("the symbol store is away")

@@ -1,0 +1,24 @@
+"""Conversions on a disk that runs full."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tecken.errors import CouldNotAsk
+from tecken.symbolication.conversion.page_file_builder import Conversion
+from tests.support.small_disk import small_disk
+
+HEAD = b"MODULE Linux x86_64 DADBB96C91ED58F912FB09F7F2655E6F0 crash-c\n"
+FUNCTIONS = [f"FUNC {number:x}0 10 0 function_{number}\n".encode() for number in range(0x1000, 0x9000)]
+
+
+@pytest.mark.parametrize("leave", [0, 64 << 10, 1056 << 10, 1152 << 10])
+def test_conversion_with_full_disk_has_no_answer_wherever_it_fails(tmp_path: Path, leave: int) -> None:
+    """At the first write, in the middle, or when the last buffers are written at the end."""
+    with small_disk(tmp_path / "small") as disk:
+        conversion = Conversion(lambda: 1 << 30, str(disk.directory))
+        disk.fill(leave)
+        with pytest.raises(CouldNotAsk, match="no room to convert in"), conversion.of([HEAD, *FUNCTIONS]):
+            pass

@@ -1,0 +1,348 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tecken.errors import BadInput, TooMuch
+from tecken.symbolication.crash_reports.debuggers import elf_id
+from tecken.symbolication.crash_reports.parse import read
+from tecken.symbolication.crash_reports.parsed_report import Frame, Module, Paste
+
+XUL = Module("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+APP = Module("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
+LIBC = Module("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")
+MOST = 1000
+
+
+def first(paste: Paste) -> tuple[Frame, ...]:
+    return paste.threads[0].frames
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"memoryMap": [[*XUL], [*LIBC]], "stacks": [[[1, 16], [0, 32], [-1, 7]]]},
+        {"jobs": [{"memoryMap": [[*XUL], [*LIBC]], "stacks": [[[1, 16], [0, 32], [-1, 7]]]}]},
+        {"memoryMap": [[*XUL], [*LIBC]], "stacks": [[[1, 16], [0, 32], [-1, 7]]], "version": 4},
+    ],
+)
+def test_a_symbolication_request(document: dict[str, Any]) -> None:
+    paste = read(json.dumps(document), MOST)
+    assert (paste.kind, paste.modules) == ("symbolication request", (LIBC, XUL))
+    assert first(paste) == (Frame(0, 16), Frame(1, 32), Frame(None, 7))
+
+
+MACHINE = """\
+OS|Linux|0.0.0 Linux 6.1
+CPU|amd64|family 6|8
+GPU|||
+Crash|SIGSEGV|0x0|1
+Module|crash-c||crash-c|DADBB96C91ED58F912FB09F7F2655E6F0|0x00400000|0x00404fff|1
+Module|libc.so.6||libc.so.6|EC61AC938E5A39B16F9FBD350E3169A50|0x7f0000000000|0x7f00001fffff|0
+
+0|0|libc.so.6||||0xed765
+1|0|crash-c||||0x1205
+1|1|crash-c|main|crash.c|56|0x5
+1|2|libc.so.6||||0x2724a
+1|3|||||0x7ffc0000
+"""
+
+
+def test_minidump_stackwalk_for_machines() -> None:
+    paste = read(MACHINE, MOST)
+    assert paste.modules == (LIBC, APP)
+    assert [(thread.name, thread.crashed) for thread in paste.threads] == [
+        ("Thread 0", False),
+        ("Thread 1", True),
+    ]
+    assert paste.threads[1].frames == (
+        Frame(1, 0x1205),
+        Frame(None, 5, "crash-c!main [crash.c:56]"),
+        Frame(0, 0x2724A - 1),  # a caller: the call is before the address to return to
+        Frame(None, 0x7FFC0000),
+    )
+    assert paste.reason == "SIGSEGV at 0x0"
+
+
+HUMAN = """\
+Operating system: Linux
+Crash reason:  SIGSEGV /SEGV_MAPERR
+Crash address: 0x0
+
+Thread 0 (crashed)
+ 0  crash-c + 0x1205
+    rax = 0x0000000000000000   rdx = 0x00007ffc
+    Found by: given as instruction pointer in context
+ 1  libfoo.so!foo(int) [foo.cpp : 12 + 0x5]
+    Found by: call frame info
+ 2  libc.so.6 + 0x2724a
+    Found by: stack scanning
+
+Thread 1
+ 0  libc.so.6 + 0xed765
+
+Loaded modules:
+0x00400000 - 0x00404fff  crash-c  ???  (main)  (WARNING: No symbols, crash-c, DADBB96C91ED58F912FB09F7F2655E6F0)
+0x7f000000 - 0x7f1fffff  libc.so.6  ???  (WARNING: No symbols, libc.so.6, EC61AC938E5A39B16F9FBD350E3169A50)
+0x7f200000 - 0x7f2fffff  libfoo.so  ???
+"""  # noqa: E501
+
+
+def test_minidump_stackwalk_for_people() -> None:
+    paste = read(HUMAN, MOST)
+    assert (paste.kind, paste.reason) == ("minidump_stackwalk", "SIGSEGV /SEGV_MAPERR")
+    assert [(thread.name, thread.crashed) for thread in paste.threads] == [
+        ("Thread 0", True),
+        ("Thread 1", False),
+    ]
+    assert first(paste) == (
+        Frame(0, 0x1205),
+        Frame(None, 0, "libfoo.so!foo(int) [foo.cpp : 12 + 0x5]"),
+        Frame(1, 0x2724A - 1),
+    )
+    assert paste.modules == (APP, LIBC)
+
+
+def test_one_whose_modules_all_had_symbols_says_what_to_do() -> None:
+    paste = read(HUMAN.replace("No symbols", "Corrupt symbols"), MOST)
+    assert paste.modules == ()
+    assert "-m" in paste.remarks[0]
+
+
+DUMP: dict[str, Any] = {
+    "crash_info": {"type": "SIGSEGV", "address": "0x0", "crashing_thread": 0},
+    "modules": [
+        {"filename": "crash-c", "debug_file": "crash-c", "debug_id": APP.debug_id, "base_addr": "0x400000"},
+        {"filename": "libc.so.6", "debug_file": "libc.so.6", "debug_id": LIBC.debug_id,
+         "base_addr": "0x7f0000", "end_addr": "0x7fffff"},
+    ],
+    "threads": [
+        {
+            "thread_name": "main",
+            "frames": [
+                {"module": "crash-c", "module_offset": "0x1205", "offset": "0x401205", "function": "crash"},
+                {"module": None, "offset": "0x7f0010"},
+                {"module": None, "offset": "0x900000"},
+                "nonsense",
+            ],
+        }
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("document", [DUMP, {"json_dump": DUMP, "uuid": "1"}])
+def test_a_crash_report(document: dict[str, Any]) -> None:
+    paste = read(json.dumps(document), MOST)
+    assert (paste.kind, paste.reason) == ("crash report", "SIGSEGV at 0x0")
+    assert paste.threads[0].name == "Thread 0 main"
+    assert paste.threads[0].crashed
+    assert first(paste) == (
+        Frame(0, 0x1205, "crash"),
+        Frame(1, 0x10),
+        Frame(None, 0x900000),
+        Frame(None, 0),
+    )
+
+
+def test_a_crash_ping() -> None:
+    traces = {
+        "crash_info": {"type": "SIGSEGV", "address": "0x0", "crashing_thread": 0},
+        "modules": [
+            {
+                "base_addr": "0x400000",
+                "end_addr": "0x405000",
+                "debug_file": "crash-c",
+                "debug_id": APP.debug_id,
+            }
+        ],
+        "threads": [
+            {"frames": [{"module_index": 0, "ip": "0x401205", "trust": "context"}, {"ip": "0x405000"}]}
+        ],
+    }
+    paste = read(json.dumps({"payload": {"stackTraces": traces}}), MOST)
+    assert (paste.kind, paste.modules, first(paste)) == (
+        "crash ping",
+        (APP,),
+        (Frame(0, 0x1205), Frame(None, 0x405000)),
+    )
+
+
+IPS = {
+    "usedImages": [{"uuid": "3d3a1b2c-0000-1111-2222-333344445555", "name": "shop", "base": 4300000000}],
+    "threads": [
+        {
+            "frames": [
+                {"imageIndex": 0, "imageOffset": 100},
+                {"imageIndex": 0, "imageOffset": 200, "symbol": "main"},
+            ]
+        }
+    ],
+    "faultingThread": 0,
+    "exception": {"type": "EXC_BAD_ACCESS", "signal": "SIGSEGV"},
+}
+
+
+@pytest.mark.parametrize(
+    "text", [json.dumps(IPS), json.dumps({"app_name": "shop"}) + "\n" + json.dumps(IPS, indent=2)]
+)
+def test_an_apple_report_as_json(text: str) -> None:
+    paste = read(text, MOST)
+    assert paste.modules == (Module("shop", "3D3A1B2C0000111122223333444455550"),)
+    assert first(paste) == (Frame(0, 100), Frame(0, 199, "main"))
+    assert (paste.threads[0].crashed, paste.reason) == (True, "EXC_BAD_ACCESS")
+
+
+APPLE = """\
+Process:               shop [123]
+Exception Type:        EXC_CRASH (SIGABRT)
+
+Thread 0 Crashed:: Dispatch queue: com.apple.main-thread
+0   libsystem_kernel.dylib        \t0x00007fff2031b92e __pthread_kill + 10
+1   shop                          \t0x0000000104398064 0x104394000 + 16484
+
+Thread 1:
+0   shop                          \t0x0000000104394010 main + 16
+
+Binary Images:
+       0x104394000 -        0x104397fff +shop (1.0) <3D3A1B2C-0000-1111-2222-333344445555> /Applications/shop
+    0x7fff20314000 -     0x7fff20342fff  libsystem_kernel.dylib (7195) <4BD61365-29AF-3234-8002-D989D295FDBB> /usr/lib/libsystem_kernel.dylib
+"""  # noqa: E501
+
+
+def test_an_apple_report_as_text() -> None:
+    paste = read(APPLE.replace("0x104397fff", "0x104399fff"), MOST)
+    assert [thread.name for thread in paste.threads] == [
+        "Thread 0 Dispatch queue: com.apple.main-thread",
+        "Thread 1",
+    ]
+    assert paste.modules[1] == Module("shop", "3D3A1B2C0000111122223333444455550")
+    assert first(paste) == (Frame(0, 0x792E, "__pthread_kill"), Frame(1, 16483))
+    assert paste.reason == "EXC_CRASH (SIGABRT)"
+
+
+GDB = """\
+#0  0x000000000040120a in ?? ()
+#1  0x00007ffff7df0d0a in __libc_start_main () from /lib/x86_64-linux-gnu/libc.so.6
+#2  main (argc=1) at crash.c:56
+"""
+UNSTRIP = """\
+0x400000+0x5000 6cb9dbdaed91f95812fb09f7f2655e6f992e626c@0x4002a8 /home/me/crash-c - [exe]
+0x7ffff7dc0000+0x1e7000 93ac61ec5a8eb1396f9fbd350e3169a500000000@0x7ffff7dc0390 /lib/x86_64-linux-gnu/libc.so.6 - libc.so.6
+0x7ffff7fc0000+0x2000 da1b25@0x7ffff7fc0550 . - linux-vdso.so.1
+"""  # noqa: E501
+
+
+def test_a_gdb_backtrace_with_the_modules() -> None:
+    paste = read(GDB + UNSTRIP, MOST)
+    assert paste.modules == (APP, LIBC)
+    assert first(paste) == (
+        Frame(0, 0x120A),
+        Frame(1, 0x30D09, "__libc_start_main () from /lib/x86_64-linux-gnu/libc.so.6"),
+        Frame(None, 0, "main (argc=1) at crash.c:56"),
+    )
+    assert paste.remarks == ()
+
+
+def test_a_gdb_backtrace_alone_says_how_to_get_the_build_ids() -> None:
+    shared = "0x00007ffff7fd0100  0x00007ffff7ff2684  Yes (*)     /lib64/ld-linux-x86-64.so.2\n"
+    paste = read(shared + GDB, MOST)
+    assert paste.modules == ()
+    assert "eu-unstrip" in paste.remarks[0]
+
+
+def test_threads_of_gdb() -> None:
+    text = "Thread 2 (Thread 0x7f (LWP 8)):\n" + GDB + "\nThread 1 (LWP 7):\n" + GDB
+    assert [thread.name for thread in read(text + UNSTRIP, MOST).threads] == ["Thread 2", "Thread 1"]
+
+
+def test_a_build_id_becomes_the_debug_id_that_dump_syms_writes() -> None:
+    assert elf_id("6cb9dbdaed91f95812fb09f7f2655e6f992e626c") == APP.debug_id  # as in tests/data/samples
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2+0x1f4a",
+        "xul.pdb 44E4EC8C2F41492B9369D6B9A059577C2 0x1f4a",
+        "xul.pdb, 44e4ec8c2f41492b9369d6b9a059577c2, 0x1F4A",
+        "#3  xul.pdb | 44E4EC8C2F41492B9369D6B9A059577C2 | 0x1f4a",
+        " 3: xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2 + 0x1f4a",
+    ],
+)
+def test_a_list(line: str) -> None:
+    assert (read(line, MOST).modules, first(read(line, MOST))) == ((XUL,), (Frame(0, 0x1F4A),))
+
+
+def test_a_list_whose_ids_are_said_once() -> None:
+    paste = read("xul.pdb 44E4EC8C2F41492B9369D6B9A059577C2\nxul.pdb+0x10\nfoo.so + 0x20\n(inlined)\n", MOST)
+    assert paste.modules == (XUL, Module("foo.so", ""))
+    assert first(paste) == (Frame(0, 16), Frame(1, 32), Frame(None, 0, "(inlined)"))
+    assert paste.remarks == ("No debug id for foo.so: write it once, as `foo.so ID`.",)
+
+
+def test_a_guid_without_an_age_has_age_0() -> None:
+    paste = read("shop 3D3A1B2C-0000-1111-2222-333344445555 0x10", MOST)
+    assert paste.modules == (Module("shop", "3D3A1B2C0000111122223333444455550"),)
+
+
+@pytest.mark.parametrize(
+    "text", ["", " \n", "hello", "{}", "[1, 2]", '{"jobs": 3}', "0|0|x", "<script>alert(1)</script>"]
+)
+def test_what_is_no_stack_is_told_what_would_be(text: str) -> None:
+    with pytest.raises(BadInput, match="It can be a symbolication request"):
+        read(text, MOST)
+
+
+def test_too_many_frames() -> None:
+    with pytest.raises(TooMuch, match="Too many frames: 5, at most 4"):
+        read(MACHINE, 4)
+
+
+NAMES = [
+    "jobs",
+    "memoryMap",
+    "stacks",
+    "modules",
+    "threads",
+    "frames",
+    "json_dump",
+    "payload",
+    "stackTraces",
+    "usedImages",
+    "crash_info",
+    "base_addr",
+    "module_offset",
+    "exception",
+    "module",
+    "filename",
+    "offset",
+]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=30,
+)
+LINES = [line for text in (MACHINE, HUMAN, APPLE, GDB, UNSTRIP) for line in text.splitlines()]
+
+
+@given(JSON)
+def test_no_document_is_too_odd(document: Any) -> None:
+    """It is read, or refused as ours are."""
+    try:
+        paste = read(json.dumps(document), MOST)
+    except BadInput:
+        return
+    for thread in paste.threads:
+        assert all(frame.module is None or frame.module < len(paste.modules) for frame in thread.frames)
+
+
+@given(st.lists(st.sampled_from(LINES) | st.text(max_size=20), max_size=25))
+def test_no_text_is_too_odd(lines: list[str]) -> None:
+    try:
+        read("\n".join(lines), MOST)
+    except BadInput:
+        return

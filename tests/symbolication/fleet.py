@@ -1,0 +1,59 @@
+"""A process of the fleet, run by test_fleet: some threads prepare one module."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from tecken import redisclient
+from tecken.errors import Absent
+from tecken.storage.factory import page_files_for
+from tecken.store.redis import RedisPageStore
+from tecken.symbolication.conversion.converter import Lifetimes, Preparer
+from tecken.symbolication.conversion.lock import RedisTurns
+from tecken.symbolication.conversion.page_file_builder import Conversion
+from tecken.symbols.ids import ModuleKey
+from tests.symbolication.samples import MIB, sym
+
+XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+ABSENT = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
+
+
+class Logged:
+    """A source that has XUL and writes down each time it is asked."""
+
+    name = "logged"
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+
+    @contextmanager
+    def open(self, module: ModuleKey) -> Iterator[Iterator[bytes]]:
+        with self._log.open("a") as log:
+            log.write(f"{module}\n")
+        if module != XUL:
+            raise Absent(f"logged has no {module}")
+        yield iter([sym(module)])
+
+
+def preparer(url: str, directory: Path) -> Preparer:
+    client = redisclient.client(url, timeout=5, connect_timeout=5)
+    return Preparer(
+        source=Logged(directory / "log"),
+        stamp=str,
+        page_files=page_files_for(f"file://{directory}/storage"),
+        store=RedisPageStore(client),
+        turns=RedisTurns(client),
+        conversion=Conversion(lambda: MIB),
+        lifetimes=lambda: Lifetimes(600, 600, 600),
+    )
+
+
+if __name__ == "__main__":
+    ours = preparer(sys.argv[1], Path(sys.argv[2]))
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(ours.prepare, [XUL, ABSENT] * 4))
+    print(len(answers))

@@ -1,0 +1,43 @@
+"""Run by test_herald: a parent and its forked child both trust a header for an hour, until they are told."""
+
+from __future__ import annotations
+
+import os
+
+import django
+
+django.setup()
+
+from tecken import wiring  # noqa: E402 - reads the settings
+from tecken.runtimeconfig.current import overridden  # noqa: E402
+from tecken.symbolication.conversion import keys  # noqa: E402
+from tecken.symbolication.trace import Trace  # noqa: E402
+from tests.symbolication.samples import header_of  # noqa: E402
+from tests.symbolication.test_invalidation import XUL  # noqa: E402
+
+
+def trusted() -> bool:
+    return XUL in wiring.library().headers([XUL], Trace())
+
+
+def listeners() -> int:
+    return int(wiring.cache_client().pubsub_numsub(keys.REPLACED)[0][1])
+
+
+with overridden(process_header_seconds=3600):
+    wiring.page_store().put_header(XUL, header_of(XUL).raw)
+    assert trusted()
+    child = os.fork()
+    while listeners() < 2 or not trusted():
+        assert trusted()
+    if child:
+        os.waitpid(child, 0)  # it has seen both listen, and has told
+    else:
+        wiring.page_store().forget(XUL)
+        assert trusted()
+        wiring.herald().tell(XUL)
+    while trusted():
+        pass
+    print("parent heard" if child else "child heard", flush=True)
+    if not child:
+        os._exit(0)

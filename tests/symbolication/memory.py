@@ -1,0 +1,102 @@
+"""Modules and Cold without a store: page files in a dictionary, and what a test says of the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tecken.errors import CouldNotAsk
+from tecken.store.port import Missing
+from tecken.symbolication.conversion.page_file_builder import Conversion
+from tecken.symbolication.loader import Pages
+from tecken.symbolication.trace import Trace
+from tecken.symbols.ids import ModuleKey
+from tecken.symbols.pagefile.file import Header
+from tecken.symbols.pagefile.page import Page
+
+SAMPLES = Path(__file__).parent.parent / "data" / "samples"
+C = ModuleKey("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
+CPP = ModuleKey("libcrash-cpp.so", "273D63DBA9E83361F8EC5DEE35148BFF0")
+RUST = ModuleKey("libcrash-rs.so", "0CA52D10ECCE1CA78288F3A5C4DD0AB40")
+MIB = 1 << 20
+
+
+class PageFile(NamedTuple):
+    header: Header
+    raw: bytes
+
+    def page(self, number: int) -> Page:
+        start, end = self.header.span(number)
+        return self.header.open(self.raw[start:end])
+
+
+def sample(module: ModuleKey) -> bytes:
+    return (SAMPLES / module.debug_file / module.debug_id / f"{module.debug_file}.sym").read_bytes()
+
+
+def page_file(text: bytes) -> PageFile:
+    with Conversion(lambda: MIB).of([text]) as made:
+        return PageFile(made.header, b"".join(made.chunks()))
+
+
+class MemoryModules:
+    """`unreadable` modules have a header and no pages; `replacements` take a file's place when it is read."""
+
+    def __init__(self, files: dict[ModuleKey, PageFile]) -> None:
+        self.files = files
+        self.missing: dict[ModuleKey, Missing] = {}
+        self.unreadable: dict[ModuleKey, Missing] = {}
+        self.replacements: dict[ModuleKey, list[PageFile]] = {}
+        self.trips: list[str] = []
+
+    def headers(
+        self,
+        modules: Iterable[ModuleKey],
+        trace: Trace,
+        most: int | None = None,
+    ) -> dict[ModuleKey, Header | Missing]:
+        self.trips.append("headers")
+        found: dict[ModuleKey, Header | Missing] = {}
+        for module in modules:
+            if module in self.files:
+                found[module] = self.files[module].header
+                trace.headers.store += 1
+            elif module in self.missing:
+                found[module] = self.missing[module]
+        return found
+
+    def pages(self, wanted: Iterable[tuple[ModuleKey, Header, int]], trace: Trace) -> Pages:
+        self.trips.append("pages")
+        pages = Pages({}, set(), {})
+        for module, header, number in wanted:
+            if self.replacements.get(module):
+                self.files[module] = self.replacements[module].pop()
+            if module in self.unreadable:
+                pages.unreachable[module] = self.unreadable[module]
+            elif self.files[module].header.generation != header.generation:
+                pages.replaced.add(module)
+            else:
+                pages.found[header.generation, number] = self.files[module].page(number)
+                trace.pages.store += 1
+        return pages
+
+
+class MemoryCold:
+    """`brings` appear in `modules` when they are asked for; the rest is what `answers` says."""
+
+    def __init__(self, modules: MemoryModules) -> None:
+        self.modules = modules
+        self.brings: dict[ModuleKey, PageFile] = {}
+        self.answers: dict[ModuleKey, Missing | CouldNotAsk] = {}
+        self.deadlines: list[float] = []
+
+    def bring(
+        self,
+        modules: Sequence[ModuleKey],
+        deadline: float,
+        client: str = "",
+    ) -> dict[ModuleKey, Missing | CouldNotAsk]:
+        self.deadlines.append(deadline)
+        self.modules.files |= {module: self.brings[module] for module in modules if module in self.brings}
+        return {module: self.answers[module] for module in modules if module in self.answers}

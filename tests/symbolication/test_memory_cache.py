@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import pytest
+
+from tecken.errors import MalformedPageFile
+from tecken.symbolication.memory_cache import HeaderCache, PageCache
+from tecken.symbols.ids import ModuleKey
+from tecken.symbols.pagefile.page import decode, encode
+from tests.symbolication.conversion.memory import Clock
+from tests.symbolication.samples import MIB, header_of
+
+XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+NSS = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
+
+
+def test_a_header_is_trusted_for_its_seconds() -> None:
+    clock = Clock()
+    cache = HeaderCache(MIB, lambda: 30, clock)
+    header = cache.put(XUL, header_of(XUL).raw)
+    clock.sleep(29.9)
+    assert cache.get(XUL) is header
+    clock.sleep(0.1)
+    assert cache.get(XUL) is None
+
+
+def test_a_header_is_trusted_for_the_seconds_in_force() -> None:
+    clock, seconds = Clock(), [3600.0]
+    cache = HeaderCache(MIB, lambda: seconds[0], clock)
+    cache.put(XUL, header_of(XUL).raw)
+    clock.sleep(40)
+    assert cache.get(XUL) is not None
+    seconds[0] = 30
+    assert cache.get(XUL) is None
+    seconds[0] = 3600
+    assert cache.get(XUL) is not None
+
+
+def test_a_doubted_header_stays_so_however_long_headers_are_trusted() -> None:
+    clock, seconds = Clock(), [30.0]
+    cache = HeaderCache(MIB, lambda: seconds[0], clock)
+    cache.put(XUL, header_of(XUL).raw)
+    cache.doubt()
+    seconds[0] = 3600
+    clock.sleep(1)
+    assert cache.get(XUL) is None
+    cache.put(XUL, header_of(XUL).raw)
+    assert cache.get(XUL) is not None
+
+
+def test_a_header_that_did_not_change_is_not_parsed_again() -> None:
+    clock = Clock()
+    cache = HeaderCache(MIB, lambda: 30, clock)
+    header = cache.put(XUL, header_of(XUL).raw)
+    clock.sleep(30)
+    assert cache.put(XUL, header_of(XUL).raw) is header
+    assert cache.get(XUL) is header
+    assert cache.put(XUL, header_of(XUL, 5).raw) is not header
+
+
+def test_a_dropped_header_is_gone() -> None:
+    cache = HeaderCache(MIB, lambda: 30, Clock())
+    cache.put(XUL, header_of(XUL).raw)
+    cache.drop(XUL)
+    cache.drop(NSS)
+    assert cache.get(XUL) is None
+    assert cache.size == 0
+
+
+def test_what_is_no_header_is_not_kept() -> None:
+    cache = HeaderCache(MIB, lambda: 30, Clock())
+    with pytest.raises(MalformedPageFile):
+        cache.put(XUL, b"nonsense")
+    assert cache.get(XUL) is None
+
+
+def test_headers_are_bounded_by_their_bytes() -> None:
+    raw = header_of(XUL).raw
+    cache = HeaderCache(header_of(XUL).size, lambda: 30, Clock())
+    cache.put(XUL, raw)
+    cache.put(NSS, raw)
+    assert cache.get(XUL) is None
+    assert cache.get(NSS) is not None
+    assert cache.size == header_of(XUL).size
+
+
+def test_a_header_that_does_not_fit_is_used_and_not_kept() -> None:
+    cache = HeaderCache(1, lambda: 30, Clock())
+    assert cache.put(XUL, header_of(XUL).raw).generation == header_of(XUL).generation
+    assert cache.get(XUL) is None
+
+
+def test_pages_are_bounded_by_their_bytes() -> None:
+    page = decode(encode([1], [b"x" * 100]))
+    cache = PageCache(2 * page.size)
+    for number in range(3):
+        cache.put(("generation", number), page)
+    assert [cache.get(("generation", number)) for number in range(3)] == [None, page, page]
+    assert cache.size == 2 * page.size
+
+
+def test_a_page_that_does_not_fit_throws_nothing_out() -> None:
+    small, large = decode(encode([1], [b"x"])), decode(encode([1], [b"x" * 10_000]))
+    cache = PageCache(small.size)
+    cache.put(("generation", 0), small)
+    cache.put(("generation", 1), large)
+    assert cache.get(("generation", 0)) is small
+    assert cache.get(("generation", 1)) is None
+
+
+def test_less_room_throws_out_at_once_what_was_not_used_for_longest() -> None:
+    page = decode(encode([1], [b"x" * 100]))
+    cache = PageCache(3 * page.size)
+    for number in range(3):
+        cache.put(("generation", number), page)
+    cache.get(("generation", 0))
+    cache.resize(2 * page.size)
+    assert [cache.get(("generation", number)) for number in range(3)] == [page, None, page]
+    cache.resize(3 * page.size)
+    cache.put(("generation", 1), page)
+    assert cache.size == 3 * page.size
+    cache.resize(0)
+    assert cache.size == 0
+
+
+def test_headers_have_the_room_that_they_are_given() -> None:
+    cache = HeaderCache(MIB, lambda: 30, Clock())
+    cache.put(XUL, header_of(XUL).raw)
+    cache.resize(1)
+    assert (cache.get(XUL), cache.size) == (None, 0)
+    cache.resize(MIB)
+    cache.put(XUL, header_of(XUL).raw)
+    assert cache.get(XUL) is not None
