@@ -142,8 +142,8 @@ def clients() -> Iterator[tuple[str, str]]:
     """Who asks, and their key."""
     from django.contrib.auth.models import User  # noqa: PLC0415
 
-    from tecken.tokens.groups import named  # noqa: PLC0415
-    from tecken.tokens.service import issue  # noqa: PLC0415
+    from tecken.accounts.groups import named  # noqa: PLC0415
+    from tecken.accounts.tokens import issue  # noqa: PLC0415
 
     auditor = User.objects.create_user("auditor@example.com")
     busy, rare = (User.objects.get(username=f"user{n}@example.com") for n in (1, PEOPLE))

@@ -14,7 +14,7 @@ def main() -> None:
     admin.set_up()
     from django.core.management import call_command  # noqa: PLC0415 - after django.setup
 
-    from tecken.tokens.login import is_login_possible  # noqa: PLC0415
+    from tecken.accounts.login import is_login_possible  # noqa: PLC0415
 
     call_command("migrate", verbosity=0)
     if admin.is_for_developers() and not is_login_possible():

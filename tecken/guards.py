@@ -11,16 +11,16 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
 
+from tecken.accounts import tokens
+from tecken.accounts.client_address import address
+from tecken.accounts.failures import failed_tokens
+from tecken.accounts.models import Token
+from tecken.accounts.sessions import session_user
 from tecken.errors import BadInput, NotAllowed, TooMuch
 from tecken.http import Reply, answers_errors, error_reply
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.rollout import Subject
 from tecken.symbols.decompression import decoded
-from tecken.tokens import service
-from tecken.tokens.address import address
-from tecken.tokens.failures import failed_tokens
-from tecken.tokens.models import Token
-from tecken.tokens.sessions import session_user
 
 View = Callable[[HttpRequest], HttpResponse]
 V = TypeVar("V", bound=Callable[..., Any])
@@ -113,7 +113,7 @@ def _grant(request: HttpRequest) -> Grant:
     key = request.headers.get("Auth-Token")
     if key:
         token = _found(request, key)
-        return Grant(token.user, token, service.allowed(token))
+        return Grant(token.user, token, tokens.allowed(token))
     user = session_user(request)
     if user is None:
         raise NotAllowed("This requires an Auth-Token to authenticate the request")
@@ -126,13 +126,13 @@ def _found(request: HttpRequest, key: str) -> Token:
     Only unknown tokens are counted and refused: behind one address may be a whole company.
     """
     try:
-        token = service.find(key)
-    except service.NotMatched:
+        token = tokens.find(key)
+    except tokens.NotMatched:
         failures, caller = failed_tokens(), address(request)
         failures.refuse(caller)
         failures.count(caller)
         raise
-    service.record_use(token)
+    tokens.record_use(token)
     return token
 
 

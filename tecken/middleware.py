@@ -25,6 +25,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.html import escape
 
 from tecken import modes
+from tecken.accounts.staff import is_staff
 from tecken.errors import BadOption, NotAllowed
 from tecken.guards import granted, preflight
 from tecken.http import answers_errors
@@ -33,7 +34,6 @@ from tecken.logs.requests import tell
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance
 from tecken.runtimeconfig.rollout import Subject
-from tecken.tokens.staff import is_staff
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 

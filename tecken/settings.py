@@ -199,10 +199,10 @@ INSTALLED_APPS = [
     "tecken.download",
     "tecken.limits",
     "tecken.runtimeconfig",
-    "tecken.tokens",
+    "tecken.accounts",
     "tecken.upload",
     "tecken.web",
-    "tecken.tokens.site.SiteConfig",
+    "tecken.accounts.site.SiteConfig",
 ]
 MIDDLEWARE = [
     "tecken.middleware.collapse_slashes",
@@ -213,7 +213,7 @@ MIDDLEWARE = [
     "tecken.middleware.configured",
     "tecken.compression.compressed",
     "tecken.web.problems.for_browsers",
-    "tecken.tokens.middleware.for_people",
+    "tecken.accounts.middleware.for_people",
 ]
 SILENCED_SYSTEM_CHECKS = [
     *("admin.E408", "admin.E409", "admin.E410", "axes.W002"),  # for_people has them all
@@ -270,10 +270,10 @@ AUTHENTICATION_BACKENDS = [
 AXES_VERBOSE = AXES_ENABLE_ADMIN = False
 AXES_HANDLER = "axes.handlers.cache.AxesCacheHandler"
 AXES_FAILURE_LIMIT = FAILED_LOGINS
-AXES_COOLOFF_TIME = "tecken.tokens.failures.login_pause"
+AXES_COOLOFF_TIME = "tecken.accounts.failures.login_pause"
 AXES_LOCKOUT_CALLABLE = "tecken.web.problems.locked_out"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_CLIENT_IP_CALLABLE = "tecken.tokens.address.address"
+AXES_CLIENT_IP_CALLABLE = "tecken.accounts.client_address.address"
 
 # Off unless a client id is set. mozilla-django-oidc reads these, and the OIDC_* ones above, itself.
 
@@ -283,7 +283,7 @@ OIDC_RP_SCOPES = "openid email"
 LOGIN_URL = "/oidc/authenticate/" if OIDC_RP_CLIENT_ID else "/login/"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = LOGIN_REDIRECT_URL_FAILURE = "/"
 if OIDC_RP_CLIENT_ID:
-    AUTHENTICATION_BACKENDS.append("tecken.tokens.oidc.Backend")
+    AUTHENTICATION_BACKENDS.append("tecken.accounts.oidc.Backend")
 
 LOGGING = {
     "version": 1,

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from django.http import HttpRequest, HttpResponse
 
 from tecken import inforce, wiring
+from tecken.accounts.caller import seen
+from tecken.accounts.client_address import address, network
 from tecken.errors import CouldNotAsk, OverLimit
 from tecken.http import Reply, answers_errors
 from tecken.limits.decision import Decision, verdict
@@ -17,8 +19,6 @@ from tecken.limits.headers import policies, states
 from tecken.limits.port import Caller, Cost, Limit, Scope, Verdict
 from tecken.metrics import LIMIT_DECISIONS
 from tecken.runtimeconfig.current import options
-from tecken.tokens.address import address, network
-from tecken.tokens.seen import seen
 
 
 class Bill(NamedTuple):

@@ -12,7 +12,7 @@ handler500 = "tecken.web.problems.server_error"
 urlpatterns = [
     path("", include("tecken.symbolication.api.urls")),
     path("", include("tecken.health.urls")),
-    path("", include("tecken.tokens.urls")),
+    path("", include("tecken.accounts.urls")),
     path("", include("tecken.upload.urls")),
     path("", include("tecken.upload.direct_urls")),
     path("", include("tecken.api.urls")),

@@ -18,14 +18,14 @@ from django.test import Client, RequestFactory
 from django_redis.cache import RedisCache
 from pytest_django import DjangoAssertNumQueries
 
+from tecken.accounts.models import Token
 from tecken.errors import BadInput, TooMuch
 from tecken.guards import PIECE_BYTES, Grant, body, cors, get_only, permitted, post_only, streamed
 from tecken.http import answers_errors
 from tecken.runtimeconfig.current import options
-from tecken.tokens.models import Token
+from tests.accounts.people import key, user
 from tests.support.options import Override
 from tests.support.redis_server import RedisServer
-from tests.tokens.people import key, user
 
 LIMIT = 1000
 TEXT = b'{"jobs": []}'

@@ -19,11 +19,11 @@ from django_redis import get_redis_connection
 from redis.connection import AbstractConnection
 
 from tecken import middleware
+from tecken.accounts.staff import COOKIE, SALT
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, show
 from tecken.runtimeconfig.shelf import Change, Level
-from tecken.tokens.staff import COOKIE, SALT
-from tests.tokens.people import key
+from tests.accounts.people import key
 
 Shut = Callable[..., None]
 

@@ -18,7 +18,7 @@ from tecken import middleware
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, show
 from tecken.settings import BASE_DIR
-from tests.tokens.people import key
+from tests.accounts.people import key
 
 ROOT = "root"
 RIGHT = "correct horse battery"

@@ -16,9 +16,9 @@ from django_redis.exceptions import ConnectionInterrupted
 from ninja import Field, Router, Schema
 from redis.exceptions import RedisError
 
+from tecken.accounts.models import Token
 from tecken.api import files, uploads
 from tecken.api.door import Permitted, grant_of
-from tecken.tokens.models import Token
 from tecken.upload.models import FileUpload, Upload
 
 DAYS = 30

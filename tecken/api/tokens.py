@@ -11,10 +11,21 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Field, Router, Schema, Status
 
+from tecken.accounts.models import Token
+from tecken.accounts.tokens import (
+    DAYS,
+    GIVEN,
+    MANAGE,
+    MOST_DAYS,
+    MOST_NOTES,
+    carried,
+    extend,
+    issue,
+    spelt,
+    token_of,
+    tokens_of,
+)
 from tecken.api.door import Permitted, grant_of
-from tecken.tokens.models import Token
-from tecken.tokens.own import DAYS, GIVEN, MANAGE, MOST_DAYS, MOST_NOTES, carried, extend, token_of, tokens_of
-from tecken.tokens.service import issue, spelt
 
 router = Router(tags=["tokens"], auth=Permitted(MANAGE))
 

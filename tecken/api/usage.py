@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from ninja import Field, Query, Router, Schema
 
 from tecken import inforce, wiring
+from tecken.accounts.models import Token
 from tecken.api.door import Permitted, grant_of
 from tecken.errors import BadInput, CouldNotAsk, TooMuch
 from tecken.guards import Grant
@@ -18,7 +19,6 @@ from tecken.limits import daily
 from tecken.limits.daily import Row
 from tecken.limits.models import Usage
 from tecken.limits.port import Cost, Scope, Unit, Whose, Window
-from tecken.tokens.models import Token
 from tecken.tolls import caller_of
 
 VIEW = "limits.view_usage"

@@ -53,7 +53,7 @@ def server_config(app: Any, deadlines: Deadlines = DEADLINES, **more: Any) -> Fr
         interface="asgi3",
         lifespan="off",
         ws="none",
-        # Logs and the client's address are the site's own affair (tecken.logs, tecken.tokens.address).
+        # Logs and the client's address are the site's own affair (tecken.logs, tecken.accounts.client_address).
         log_config=None,
         access_log=False,
         proxy_headers=False,

@@ -8,8 +8,8 @@ from http import HTTPStatus
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from tecken.accounts.client_address import address
 from tecken.runtimeconfig.current import options
-from tecken.tokens.address import address
 
 logger = logging.getLogger("tecken.requests")
 

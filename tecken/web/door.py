@@ -17,9 +17,9 @@ from django.utils.cache import add_never_cache_headers
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect, requires_csrf_token
 
+from tecken.accounts.sessions import SAFE, Sessions, session_user
 from tecken.errors import CouldNotAsk, NotAllowed, TeckenError
 from tecken.http import reply_to
-from tecken.tokens.sessions import SAFE, Sessions, session_user
 
 logger = logging.getLogger(__name__)
 View = Callable[..., HttpResponse]

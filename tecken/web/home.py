@@ -15,11 +15,11 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.vary import vary_on_headers
 
+from tecken.accounts.models import Token
 from tecken.health.status import Document, health
 from tecken.middleware import by_a_program
 from tecken.runtimeconfig import current
 from tecken.symbolication.api import views
-from tecken.tokens.models import Token
 from tecken.upload.models import Upload
 from tecken.web.door import open_page
 from tecken.web.example import example_for

@@ -14,11 +14,11 @@ from django.http.response import HttpResponseBase
 from django.urls import NoReverseMatch, reverse
 from redis.exceptions import RedisError
 
+from tecken.accounts.failures import login_pause
+from tecken.accounts.sessions import SAFE
 from tecken.errors import CouldNotAsk
 from tecken.http import error_reply, reply_to
 from tecken.middleware import by_a_program
-from tecken.tokens.failures import login_pause
-from tecken.tokens.sessions import SAFE
 from tecken.web.door import nobody, problem, recognise
 from tecken.web.templatetags.texts import visible
 

@@ -13,11 +13,9 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
-from tecken.api.paging import Paging, page_of
-from tecken.errors import BadInput, NotAllowed
-from tecken.tokens.groups import named
-from tecken.tokens.models import Token
-from tecken.tokens.own import (
+from tecken.accounts.groups import named
+from tecken.accounts.models import Token
+from tecken.accounts.tokens import (
     DAYS,
     GIVEN,
     MANAGE,
@@ -25,11 +23,14 @@ from tecken.tokens.own import (
     MOST_NOTES,
     carried,
     extend,
+    issue,
     revoke,
+    spelt,
     token_of,
     tokens_of,
 )
-from tecken.tokens.service import issue, spelt
+from tecken.api.paging import Paging, page_of
+from tecken.errors import BadInput, NotAllowed
 from tecken.web.config import user_of
 from tecken.web.door import need, page
 

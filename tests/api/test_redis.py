@@ -17,8 +17,8 @@ from tecken.runtimeconfig.maintenance import Maintenance, show
 from tecken.store.hit_counts import Tally
 from tecken.store.port import PageKey
 from tecken.symbols.ids import ModuleKey
+from tests.accounts.people import key, user
 from tests.support.redis_server import free_port
-from tests.tokens.people import key, user
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("afresh")]
 VIEW = "runtimeconfig.view_option"

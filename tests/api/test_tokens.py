@@ -9,9 +9,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from tecken.tokens.groups import named
-from tecken.tokens.models import Token
-from tecken.tokens.service import find, issue
+from tecken.accounts.groups import named
+from tecken.accounts.models import Token
+from tecken.accounts.tokens import find, issue
 from tests.api.people import key_of, person
 
 pytestmark = pytest.mark.django_db

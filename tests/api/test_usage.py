@@ -10,9 +10,9 @@ import redis
 from django.test import Client
 
 from tecken import wiring
+from tecken.accounts.models import Token
 from tecken.limits.daily import utc_today
 from tecken.limits.models import Usage
-from tecken.tokens.models import Token
 from tests.api.people import key_of, person
 from tests.support.options import Override
 from tests.support.quiet_usage import quiet_usage

@@ -35,7 +35,7 @@ GIVEN_UP = Letter(
 )
 PEOPLE = f"""
 from django.contrib.auth.models import User
-from tecken.tokens.groups import named
+from tecken.accounts.groups import named
 User.objects.create_superuser({OPERATOR!r}, {OPERATOR!r}, {PASSWORD!r})
 developer = User.objects.create_user({DEVELOPER!r}, {DEVELOPER!r}, {PASSWORD!r}, is_staff=True)
 developer.user_permissions.set(named(["upload.upload_symbols", "tokens.manage_tokens"]))

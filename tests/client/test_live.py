@@ -11,10 +11,10 @@ from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from tecken import wiring
+from tecken.accounts import tokens
 from tecken.client.command import DONE, USAGE, main
 from tecken.storage.port import FileKey, OwnFiles
 from tecken.symbols.decompression import decoded
-from tecken.tokens import service
 from tecken.upload.models import Upload
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
@@ -43,7 +43,7 @@ def allow(monkeypatch: pytest.MonkeyPatch, codename: str) -> None:
     user, _ = User.objects.get_or_create(username="ci@example.com", email="ci@example.com")
     permission = Permission.objects.get(codename=codename)
     user.user_permissions.add(permission)
-    _, key = service.issue(User.objects.get(pk=user.pk), [permission], days=1)
+    _, key = tokens.issue(User.objects.get(pk=user.pk), [permission], days=1)
     monkeypatch.setenv("TECKEN_TOKEN", key)
 
 

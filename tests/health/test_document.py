@@ -11,7 +11,7 @@ from django.test import Client
 
 from tecken import modes
 from tecken.settings import BASE_DIR
-from tests.tokens.people import key
+from tests.accounts.people import key
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("worker")]
 DOCUMENT = (BASE_DIR / "docs" / "health.md").read_text()

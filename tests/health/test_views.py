@@ -8,9 +8,9 @@ from django.test import Client
 from pytest_django import Settings
 
 from tecken import modes
+from tests.accounts.people import key, user
 from tests.health.conftest import Move
 from tests.support.redis_server import RedisServer, free_port
-from tests.tokens.people import key, user
 
 pytestmark = pytest.mark.django_db
 

@@ -18,15 +18,15 @@ from django.test import Client, RequestFactory
 from prometheus_client import REGISTRY
 
 from tecken import wiring
+from tecken.accounts.caller import seen
+from tecken.accounts.models import Token
 from tecken.guards import streamed
 from tecken.limits.port import Cost
-from tecken.tokens.models import Token
-from tecken.tokens.seen import seen
 from tecken.tolls import caller_of, limited, spend, upload_cost
+from tests.accounts.people import key, user
 from tests.support.options import Override
 from tests.support.quiet_usage import quiet_usage
 from tests.support.redis_server import free_port
-from tests.tokens.people import key, user
 from tests.upload.zips import zipped
 
 pytestmark = pytest.mark.django_db

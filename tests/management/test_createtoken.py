@@ -6,8 +6,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
-from tecken.tokens.models import Token
-from tecken.tokens.service import allowed, find
+from tecken.accounts.models import Token
+from tecken.accounts.tokens import allowed, find
 
 pytestmark = pytest.mark.django_db
 UPLOAD = "upload.upload_symbols"

@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import wiring
-from tecken.tokens import service
+from tecken.accounts import tokens
 from tests.upload.uploaders import Makes, Uploader
 
 
@@ -25,7 +25,7 @@ def uploader(tmp_path: Path, settings: Settings, clear_redis_store: None) -> Ite
         user, _ = User.objects.get_or_create(username=email, email=email)
         granted = Permission.objects.get(codename=permission)
         user.user_permissions.add(granted)
-        _, key = service.issue(User.objects.get(pk=user.pk), [granted], days=1)
+        _, key = tokens.issue(User.objects.get(pk=user.pk), [granted], days=1)
         return Uploader(key, Client(headers={"Auth-Token": key}), user)
 
     yield make

@@ -9,11 +9,11 @@ from django.test import Client
 from django.urls import reverse
 
 import tecken.celery  # noqa: F401 - jobs are sent by the current app
+from tecken.accounts.groups import GROUPS
+from tecken.accounts.models import Token
 from tecken.jobs.records import Letter, records
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.models import Version
-from tecken.tokens.groups import GROUPS
-from tecken.tokens.models import Token
 from tecken.upload.models import Upload
 from tecken.web.urls import urlpatterns
 from tests.api.people import person

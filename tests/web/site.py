@@ -10,12 +10,12 @@ from pytest_django import Settings
 
 import tecken.celery  # noqa: F401 - jobs are sent by the current app
 from tecken import wiring
+from tecken.accounts.groups import named
+from tecken.accounts.tokens import issue
 from tecken.jobs.records import records
 from tecken.runtimeconfig import service
 from tecken.store.port import Missing
 from tecken.symbols.ids import module_key
-from tecken.tokens.groups import named
-from tecken.tokens.service import issue
 from tecken.web.shares import share
 from tests.api.rows import file_of, upload_of
 from tests.support.options import Override

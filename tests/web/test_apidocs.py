@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 from django.utils.html import escape
 
-from tecken.tokens.own import GIVEN
+from tecken.accounts.tokens import GIVEN
 from tecken.web.openapi import Description, Operation
 from tests.api.people import key_of, person
 

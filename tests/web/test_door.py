@@ -137,7 +137,7 @@ def test_one_logs_out_where_one_logged_in(client: Client, operator: User) -> Non
     assert 'action="/logout/"' in page
 
 
-@pytest.mark.urls("tests.tokens.site_with_login")
+@pytest.mark.urls("tests.accounts.site_with_login")
 def test_also_at_a_provider(client: Client, operator: User) -> None:
     page = client.get("/config/").content.decode()
     assert 'action="/oidc/logout/"' in page

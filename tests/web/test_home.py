@@ -16,10 +16,10 @@ from django.test import Client
 from django.utils import timezone
 
 from tecken import wiring
+from tecken.accounts.tokens import issue
 from tecken.health.series import KEY
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, show
-from tecken.tokens.service import issue
 from tecken.upload.models import Upload
 from tecken.web.home import ABOUT
 from tecken.web.menu import ENTRIES

@@ -15,10 +15,10 @@ from django.utils import timezone
 from django.utils.html import escape
 
 from tecken import wiring
+from tecken.accounts.models import Token
 from tecken.download.models import MissingSymbol
 from tecken.jobs.records import Letter, records
 from tecken.runtimeconfig import service
-from tecken.tokens.models import Token
 from tecken.upload.models import FileUpload, Upload
 from tecken.web.shares import share
 from tecken.web.urls import urlpatterns

@@ -12,11 +12,11 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from tecken.accounts import tokens
+from tecken.accounts.groups import named
+from tecken.accounts.models import Token
+from tecken.accounts.tokens import allowed, find, issue
 from tecken.errors import NotAllowed
-from tecken.tokens import own
-from tecken.tokens.groups import named
-from tecken.tokens.models import Token
-from tecken.tokens.service import allowed, find, issue
 from tests.api.people import person
 from tests.web.forms import Forms, form_of
 
@@ -28,7 +28,7 @@ UPLOADS = ("upload.upload_symbols", "upload.upload_try_symbols")
 
 @pytest.fixture
 def owner(client: Client) -> User:
-    user = person("a@example.com", own.MANAGE, *UPLOADS)
+    user = person("a@example.com", tokens.MANAGE, *UPLOADS)
     client.force_login(user)
     return user
 

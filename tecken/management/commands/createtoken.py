@@ -10,9 +10,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_email
 from django.db import transaction
 
+from tecken.accounts.groups import named
+from tecken.accounts.tokens import issue, spelt
 from tecken.errors import BadInput
-from tecken.tokens.groups import named
-from tecken.tokens.service import issue, spelt
 
 
 class Command(BaseCommand):

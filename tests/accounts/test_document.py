@@ -14,9 +14,9 @@ import pytest
 from django.contrib.auth.models import Group, Permission
 from pytest_django.live_server_helper import LiveServer
 
+from tecken.accounts.tokens import spelt
 from tecken.settings import BASE_DIR
-from tecken.tokens.service import spelt
-from tests.tokens import people
+from tests.accounts import people
 
 TEXT = (BASE_DIR / "docs" / "tokens.md").read_text()
 COMMANDS = re.findall(r"^\$ python (manage\.py .*)$", TEXT, re.MULTILINE)

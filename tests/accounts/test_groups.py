@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import Group
 from django.core.management import call_command
 
-from tecken.tokens.service import spelt
+from tecken.accounts.tokens import spelt
 
 pytestmark = pytest.mark.django_db
 

@@ -5,7 +5,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, include, path
 
-from tecken.tokens.login import Login
+from tecken.accounts.login import Login
 
 log_in = Login.as_view()
 log_out = LogoutView.as_view()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.contrib.auth.models import User
 
-from tecken.tokens.groups import named
-from tecken.tokens.service import issue
+from tecken.accounts.groups import named
+from tecken.accounts.tokens import issue
 
 
 def user(*permissions: str, email: str = "ada@example.com") -> User:

@@ -8,9 +8,9 @@ import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from tecken.tokens.models import Token
-from tecken.tokens.seen import Seen, Who, seen
-from tests.tokens.people import key
+from tecken.accounts.caller import Seen, Who, seen
+from tecken.accounts.models import Token
+from tests.accounts.people import key
 
 pytestmark = pytest.mark.django_db
 UNKNOWN = "0" * 64

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 COOKIE = "staff"
-SALT = "tecken.tokens.staff"
+SALT = "tecken.accounts.staff"
 SECONDS = 12 * 3600  # each visit to a page for people begins them anew
 
 Handler = Callable[[HttpRequest], HttpResponseBase]

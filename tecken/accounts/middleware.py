@@ -18,7 +18,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from whitenoise.middleware import WhiteNoiseMiddleware
 
-from tecken.tokens.staff import remembers_staff
+from tecken.accounts.staff import remembers_staff
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 

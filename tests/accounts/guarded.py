@@ -1,4 +1,4 @@
-"""One view behind `permitted`, for a real web server: `python -m tecken.front tests.tokens.guarded:front`."""
+"""One view behind `permitted`, for a real web server: `python -m tecken.front tests.accounts.guarded:front`."""
 
 from __future__ import annotations
 

@@ -5,10 +5,10 @@ from django.db.models.signals import post_migrate
 
 
 class TokensConfig(AppConfig):
-    name = "tecken.tokens"
+    name = "tecken.accounts"
     label = "tokens"
 
     def ready(self) -> None:
-        from tecken.tokens.groups import make_groups  # noqa: PLC0415 - models exist only now
+        from tecken.accounts.groups import make_groups  # noqa: PLC0415 - models exist only now
 
         post_migrate.connect(make_groups)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from django.contrib import admin
 from django.http import HttpRequest
 
-from tecken.tokens.models import Token
+from tecken.accounts.models import Token
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Token]

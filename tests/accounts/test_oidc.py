@@ -11,11 +11,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tecken.settings import BASE_DIR
+from tests.accounts import site_with_login
 from tests.support.oidc_provider import OidcProvider, new_key
 from tests.test_settings import load
-from tests.tokens import site_with_login
 
-BACKEND = "tecken.tokens.oidc.Backend"
+BACKEND = "tecken.accounts.oidc.Backend"
 RESOLVE = """
 import django; django.setup()
 from django.urls import resolve

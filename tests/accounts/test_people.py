@@ -10,8 +10,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from tecken.tokens.models import Token
-from tests.tokens.people import key
+from tecken.accounts.models import Token
+from tests.accounts.people import key
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clear_redis_cache")]
 

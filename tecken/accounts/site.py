@@ -19,4 +19,4 @@ class Site(AdminSite):
 
 
 class SiteConfig(AdminConfig):
-    default_site = "tecken.tokens.site.Site"
+    default_site = "tecken.accounts.site.Site"

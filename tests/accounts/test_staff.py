@@ -8,7 +8,7 @@ from django.core import signing
 from django.test import Client, RequestFactory
 from pytest_django import Settings
 
-from tecken.tokens.staff import COOKIE, SALT, is_staff
+from tecken.accounts.staff import COOKIE, SALT, is_staff
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clear_redis_cache")]
 

@@ -8,11 +8,11 @@ from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from tecken.accounts.groups import named
+from tecken.accounts.models import Token
+from tecken.accounts.tokens import USE_RECORDED_EVERY, allowed, find, issue, record_use
 from tecken.errors import BadInput, NotAllowed
-from tecken.tokens.groups import named
-from tecken.tokens.models import Token
-from tecken.tokens.service import USE_RECORDED_EVERY, allowed, find, issue, record_use
-from tests.tokens.people import key, user
+from tests.accounts.people import key, user
 
 pytestmark = pytest.mark.django_db
 MANAGE = "tokens.manage_tokens"

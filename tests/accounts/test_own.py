@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from tecken.accounts.models import Token
+from tecken.accounts.tokens import MOST_DAYS, carried, extend, revoke, token_of, tokens_of
 from tecken.errors import Absent, BadInput, NotAllowed
-from tecken.tokens.models import Token
-from tecken.tokens.own import MOST_DAYS, carried, extend, revoke, token_of, tokens_of
-from tests.tokens.people import key, user
+from tests.accounts.people import key, user
 
 pytestmark = pytest.mark.django_db
 MANAGE, UPLOAD = "tokens.manage_tokens", "upload.upload_symbols"

@@ -10,8 +10,8 @@ from cachetools import TTLCache
 from django.db import DatabaseError
 
 from tecken import wiring
+from tecken.accounts import tokens
 from tecken.errors import NotAllowed
-from tecken.tokens import service
 
 logger = logging.getLogger(__name__)
 SECONDS = 30.0
@@ -34,7 +34,7 @@ class Seen:
 
     def who(self, key: str) -> Who | None:
         try:
-            name = service.digest(service.key_of(key))
+            name = tokens.digest(tokens.key_of(key))
         except NotAllowed:
             return None
         with self._lock:
@@ -52,10 +52,10 @@ class Seen:
 
 def _found(key: str) -> Who | None:
     try:
-        token = service.find(key)
+        token = tokens.find(key)
     except NotAllowed:
         return None
-    service.record_use(token)
+    tokens.record_use(token)
     return Who(token.pk, str(token.user_id))
 
 

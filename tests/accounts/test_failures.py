@@ -9,9 +9,9 @@ from django.test import RequestFactory
 from django_redis import get_redis_connection
 from django_redis.cache import RedisCache
 
+from tecken.accounts.client_address import address, network
+from tecken.accounts.failures import Allowed, Failures, allowed_tokens, failed_tokens, login_pause
 from tecken.errors import CouldNotAsk, TooOften
-from tecken.tokens.address import address, network
-from tecken.tokens.failures import Allowed, Failures, allowed_tokens, failed_tokens, login_pause
 from tests.support.options import Override
 from tests.support.redis_server import RedisServer
 

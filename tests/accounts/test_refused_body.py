@@ -27,7 +27,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     environment = {**os.environ, "DATABASE_URL": f"sqlite:///{database}", "WEB_PORT": str(number)}
     migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
     subprocess.run(migrate, cwd=BASE_DIR, env=environment, check=True)
-    command = [sys.executable, "-m", "tecken.front", "tests.tokens.guarded:front"]
+    command = [sys.executable, "-m", "tecken.front", "tests.accounts.guarded:front"]
     server = subprocess.Popen(command, cwd=BASE_DIR, env=environment)
     try:
         with httpx.Client(transport=httpx.HTTPTransport(retries=10), timeout=STARTS_WITHIN) as client:
