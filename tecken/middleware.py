@@ -27,8 +27,8 @@ from django.utils.html import escape
 from tecken import modes
 from tecken.accounts.staff import is_staff
 from tecken.errors import BadOption, NotAllowed
-from tecken.guards import granted, preflight
-from tecken.http import answers_errors
+from tecken.http.decorators import granted, preflight
+from tecken.http.responses import answers_errors
 from tecken.logs.about import about, request_id
 from tecken.logs.requests import tell
 from tecken.runtimeconfig import current

@@ -211,7 +211,7 @@ MIDDLEWARE = [
     "tecken.middleware.content_policy",
     "tecken.middleware.maintenance",
     "tecken.middleware.configured",
-    "tecken.compression.compressed",
+    "tecken.http.compression.compressed",
     "tecken.web.problems.for_browsers",
     "tecken.accounts.middleware.for_people",
 ]

@@ -6,7 +6,7 @@ from django.urls import include, path
 
 handler400 = "tecken.web.problems.bad_request"
 handler403 = "tecken.web.problems.refused"
-handler404 = "tecken.http.not_found"
+handler404 = "tecken.http.responses.not_found"
 handler500 = "tecken.web.problems.server_error"
 
 urlpatterns = [

@@ -341,7 +341,7 @@ def test_some_requests_have_it(write: Callable[..., int]) -> None:
 @pytest.mark.django_db
 @pytest.mark.usefixtures("clear_redis_cache")
 def test_some_users_have_it(client: Client, write: Callable[..., int]) -> None:
-    from tecken.guards import granted  # noqa: PLC0415 - only here
+    from tecken.http.decorators import granted  # noqa: PLC0415 - only here
 
     def view(request: HttpRequest) -> HttpResponse:
         before = current.options().full_tracing

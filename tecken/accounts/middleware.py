@@ -1,7 +1,7 @@
 """What only pages for people need: sessions, the user, messages, locked-out logins, staff, static files.
 
 Symbolication and downloads are asked thousands of times a second and need none of it. A view that asks for a
-permission opens the session itself (`tecken.guards.permitted`); the admin's views check forms themselves.
+permission opens the session itself (`tecken.http.decorators.permitted`); the admin's views check forms themselves.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from tecken.api.door import Permitted, grant_of
 from tecken.api.filters import storable
 from tecken.api.paging import Paged, Paging, page_of, sort_field
 from tecken.errors import Absent, BadInput, BadOption
-from tecken.http import error_reply
+from tecken.http.responses import error_reply
 from tecken.runtimeconfig import current, history, service
 from tecken.runtimeconfig.maintenance import Maintenance, parse
 from tecken.runtimeconfig.models import Change, Version

@@ -1,4 +1,4 @@
-"""Who may ask: tecken.guards' answer, in the words of django-ninja (so that the description tells it too)."""
+"""Who may ask: tecken.http.decorators' answer, in the words of django-ninja (so that the description tells it too)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from ninja.security import APIKeyHeader
 
 from tecken.errors import NotAllowed
-from tecken.guards import Grant, granted
+from tecken.http.decorators import Grant, granted
 
 ANY_UPLOAD = ("upload.upload_symbols", "upload.upload_try_symbols", "upload.view_all_uploads")
 

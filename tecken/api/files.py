@@ -14,7 +14,7 @@ from tecken.api.door import ANY_UPLOAD, Permitted, grant_of
 from tecken.api.paging import Paged, Paging, page_of, sort_field
 from tecken.api.uploads import AUDITOR, UploadRow
 from tecken.errors import Absent
-from tecken.guards import Grant
+from tecken.http.decorators import Grant
 from tecken.upload.models import FileUpload
 
 SORTS = ("created_at", "size")

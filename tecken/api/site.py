@@ -15,7 +15,7 @@ from tecken.api import config, files, missing, redis, stats, syminfo, tokens, up
 from tecken.api.bodies import ObjectParser
 from tecken.api.description import DescribedAPI
 from tecken.errors import TeckenError, TooMuch
-from tecken.http import error_reply, not_found, reply_to
+from tecken.http.responses import error_reply, not_found, reply_to
 
 logger = logging.getLogger(__name__)
 api = DescribedAPI(

@@ -16,7 +16,7 @@ from tecken.api.description import may_answer
 from tecken.api.door import ANY_UPLOAD, Permitted, grant_of
 from tecken.api.paging import Paged, Paging, page_of, sort_field
 from tecken.errors import Absent
-from tecken.guards import Grant
+from tecken.http.decorators import Grant
 from tecken.upload import whole
 from tecken.upload.models import FileUpload, Protocol, Upload
 

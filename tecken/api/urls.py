@@ -10,9 +10,9 @@ from django.urls import URLPattern, path
 from django.views.generic import RedirectView
 
 from tecken.api.site import api
-from tecken.guards import cors
-from tecken.http import error_reply
-from tecken.tolls import limited
+from tecken.http.decorators import cors
+from tecken.http.ratelimit import limited
+from tecken.http.responses import error_reply
 
 PUBLIC = ("syminfo",)
 patterns, application, namespace = api.urls

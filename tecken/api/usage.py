@@ -14,12 +14,12 @@ from tecken import inforce, wiring
 from tecken.accounts.models import Token
 from tecken.api.door import Permitted, grant_of
 from tecken.errors import BadInput, CouldNotAsk, TooMuch
-from tecken.guards import Grant
+from tecken.http.decorators import Grant
+from tecken.http.ratelimit import caller_of
 from tecken.limits import daily
 from tecken.limits.daily import Row
 from tecken.limits.models import Usage
 from tecken.limits.port import Cost, Scope, Unit, Whose, Window
-from tecken.tolls import caller_of
 
 VIEW = "limits.view_usage"
 SCOPES: tuple[Scope, ...] = ("symbolicate", "download", "upload", "api")

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from tecken.download import missing
 from tecken.download.models import MissingSymbol
-from tecken.guards import cors, get_only
-from tecken.http import answers_errors, json_reply
+from tecken.http.decorators import cors, get_only
+from tecken.http.responses import answers_errors, json_reply
 
 METHODS = "GET, HEAD, OPTIONS"
 COLUMNS = ("debug_file", "debug_id", "code_file", "code_id")

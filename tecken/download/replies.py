@@ -11,13 +11,13 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, parse_http_date_safe
 
-from tecken.compression import accepts_gzip
 from tecken.download.content import Stream, content, exactly
 from tecken.download.finder import Ours, Theirs
-from tecken.download.ranges import Span, Unsatisfiable, span
 from tecken.download.upstreams import Upstreams
 from tecken.errors import BadInput, CouldNotAsk, TeckenError
-from tecken.http import error_reply
+from tecken.http.compression import accepts_gzip
+from tecken.http.ranges import Span, Unsatisfiable, span
+from tecken.http.responses import error_reply
 from tecken.storage.port import compressed
 from tecken.symbols.decompression import decoded
 

@@ -15,12 +15,12 @@ from tecken.download import parts, replies
 from tecken.download.finder import Found, Ours, Theirs
 from tecken.download.names import Wanted, is_expected, is_ignored, wanted
 from tecken.errors import Absent, BadModule, CouldNotAsk
-from tecken.guards import cors, get_only
+from tecken.http.decorators import cors, get_only
+from tecken.http.ratelimit import limited
 from tecken.runtimeconfig.current import options
 from tecken.storage.miss_counts import Miss
 from tecken.symbols.ids import code_id
 from tecken.symbols.ids import file_name as valid_name
-from tecken.tolls import limited
 
 NOT_FOUND = "Symbol Not Found"
 IGNORED = "Symbol Not Found (and ignored)"

@@ -1,6 +1,6 @@
 """Decides from the headers alone how much of a body may be read.
 
-The decorators of a view (`tecken.guards`) leave two attributes on it. `body_limit()` is the largest body it
+The decorators of a view (`tecken.http.decorators`) leave two attributes on it. `body_limit()` is the largest body it
 takes, in bytes. `admit(request)` raises when the caller may not send a body at all; without it anyone may.
 """
 

@@ -17,7 +17,7 @@ from tecken.front.bridge import Application, Environ, Scope, call, wsgi_environ
 from tecken.front.deadlines import DEADLINES, MEMORY_BYTES, Deadlines
 from tecken.front.dispatcher import Dispatcher
 from tecken.front.sending import Send, send_error, send_json, send_piece, send_slices, send_start, send_whole
-from tecken.guards import REFUSAL
+from tecken.http.decorators import REFUSAL
 
 logger = logging.getLogger(__name__)
 

@@ -11,13 +11,13 @@ from django.urls import reverse
 
 from tecken import wiring
 from tecken.errors import Absent
-from tecken.guards import Grant, body, permitted, post_only, raise_refusal, streamed, takes_body
-from tecken.http import answers_errors, error_reply, json_reply
+from tecken.http.decorators import Grant, body, permitted, post_only, raise_refusal, streamed, takes_body
+from tecken.http.ratelimit import check_disk_space, limited, spend
+from tecken.http.responses import answers_errors, error_reply, json_reply
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
 from tecken.storage.backends.staging import Slot
 from tecken.storage.port import compressed
-from tecken.tolls import check_disk_space, limited, spend
 from tecken.upload import direct
 from tecken.upload.models import Protocol, Upload
 from tecken.upload.shown import shown

@@ -17,7 +17,7 @@ from django.http import HttpRequest, QueryDict
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 
 from tecken.errors import BadInput, TooMuch, UnknownEncoding
-from tecken.guards import streamed
+from tecken.http.decorators import streamed
 from tecken.runtimeconfig.current import options
 from tecken.symbols.decompression import decoded
 

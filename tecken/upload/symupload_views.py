@@ -13,14 +13,14 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse
 
 from tecken.errors import Absent, BadInput, TooMuch
-from tecken.guards import Grant, body, permitted, post_only, takes_body
-from tecken.http import answers_errors, json_reply
+from tecken.http.decorators import Grant, body, permitted, post_only, takes_body
+from tecken.http.ratelimit import limited, spend, upload_cost
+from tecken.http.responses import answers_errors, json_reply
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
 from tecken.storage.backends.staging import Slot
 from tecken.storage.port import symbol_file
 from tecken.symbols.ids import module_key
-from tecken.tolls import limited, spend, upload_cost
 from tecken.upload import single, symupload
 from tecken.upload.direct_views import UPLOADERS, mine, own_address, writes_try
 from tecken.upload.form import Spool

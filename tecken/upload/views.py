@@ -10,11 +10,11 @@ import orjson
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from tecken.guards import Grant, permitted, post_only, takes_body
-from tecken.http import answers_errors, json_reply
+from tecken.http.decorators import Grant, permitted, post_only, takes_body
+from tecken.http.ratelimit import limited, spend, upload_cost
+from tecken.http.responses import answers_errors, json_reply
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
-from tecken.tolls import limited, spend, upload_cost
 from tecken.upload import whole
 from tecken.upload.direct_views import UPLOADERS, writes_try
 from tecken.upload.fetch import Rules, fetched

@@ -19,7 +19,7 @@ from django.views.decorators.csrf import csrf_protect, requires_csrf_token
 
 from tecken.accounts.sessions import SAFE, Sessions, session_user
 from tecken.errors import CouldNotAsk, NotAllowed, TeckenError
-from tecken.http import reply_to
+from tecken.http.responses import reply_to
 
 logger = logging.getLogger(__name__)
 View = Callable[..., HttpResponse]

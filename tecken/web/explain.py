@@ -19,10 +19,10 @@ from tecken.api.uploads import AUDITOR
 from tecken.download.codes import module_of
 from tecken.download.models import MissingSymbol
 from tecken.errors import Absent, BadInput, BadModule
+from tecken.http.ratelimit import spend
 from tecken.limits.port import Cost
 from tecken.symbols.ids import ModuleKey, code_id, file_name, module_key
 from tecken.symbols.pagefile.file import Header
-from tecken.tolls import spend
 from tecken.upload.models import FileUpload
 from tecken.web.door import open_page, page
 from tecken.web.explained import asked, away, is_looking, memories, verdict

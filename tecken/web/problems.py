@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from tecken.accounts.failures import login_pause
 from tecken.accounts.sessions import SAFE
 from tecken.errors import CouldNotAsk
-from tecken.http import error_reply, reply_to
+from tecken.http.responses import error_reply, reply_to
 from tecken.middleware import by_a_program
 from tecken.web.door import nobody, problem, recognise
 from tecken.web.templatetags.texts import visible

@@ -12,13 +12,13 @@ from django.views.decorators.http import require_http_methods
 
 from tecken import wiring
 from tecken.errors import BadInput, CouldNotAsk, TooMuch
-from tecken.http import reply_to
+from tecken.http.ratelimit import charge_request, spend
+from tecken.http.responses import reply_to
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
 from tecken.symbolication.api.views import parts
 from tecken.symbolication.crash_reports.parse import read
 from tecken.symbolication.crash_reports.parsed_report import Paste
-from tecken.tolls import charge_request, spend
 from tecken.web.door import View, open_page, told
 from tecken.web.shares import share, shared
 from tecken.web.stacks import Answer, as_text, symbolicated

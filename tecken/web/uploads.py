@@ -19,7 +19,7 @@ from django.views.decorators.http import require_http_methods
 from tecken import wiring
 from tecken.api.uploads import AUDITOR, FILTERS, LONG, SORTS, UploadFilters, one, seen_by
 from tecken.errors import BadInput, CouldNotAsk, MalformedPageFile, NotAllowed, StoreAway
-from tecken.guards import Grant
+from tecken.http.decorators import Grant
 from tecken.runtimeconfig import current
 from tecken.storage.port import FileKey
 from tecken.store.port import Missing

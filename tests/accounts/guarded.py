@@ -12,7 +12,7 @@ settings.ROOT_URLCONF = __name__
 application = get_wsgi_application()
 
 from tecken.front.application import Front  # noqa: E402 - models exist only now
-from tecken.guards import permitted  # noqa: E402 - as above
+from tecken.http.decorators import permitted  # noqa: E402 - as above
 
 front = Front(application, threads=2)
 

@@ -20,9 +20,9 @@ from prometheus_client import REGISTRY
 from tecken import wiring
 from tecken.accounts.caller import seen
 from tecken.accounts.models import Token
-from tecken.guards import streamed
+from tecken.http.decorators import streamed
+from tecken.http.ratelimit import caller_of, limited, spend, upload_cost
 from tecken.limits.port import Cost
-from tecken.tolls import caller_of, limited, spend, upload_cost
 from tests.accounts.people import key, user
 from tests.support.options import Override
 from tests.support.quiet_usage import quiet_usage

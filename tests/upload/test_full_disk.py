@@ -13,7 +13,7 @@ from pytest_django import Settings
 
 from tecken import wiring
 from tecken.errors import CouldNotAsk
-from tecken.tolls import check_disk_space
+from tecken.http.ratelimit import check_disk_space
 from tests.support.options import Override
 from tests.support.small_disk import SmallDisk, small_disk
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, Uploader

@@ -8,8 +8,9 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from tecken import wiring
-from tecken.guards import View, body, cors, post_only
-from tecken.http import answers_errors, error_reply, json_reply
+from tecken.http.decorators import View, body, cors, post_only
+from tecken.http.ratelimit import caller_of, charge_request, limited, spend
+from tecken.http.responses import answers_errors, error_reply, json_reply
 from tecken.limits.port import Cost
 from tecken.metrics import REQUESTS
 from tecken.runtimeconfig.current import on_change, options
@@ -17,7 +18,6 @@ from tecken.symbolication.api.answer import V4, V5, Version
 from tecken.symbolication.api.schema import Job, Limits, v4_job, v5_jobs
 from tecken.symbolication.frame_cache import FrameCache
 from tecken.symbolication.service import Parts, symbolicate
-from tecken.tolls import caller_of, charge_request, limited, spend
 
 YES = ("1", "true", "yes")
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tecken.download.ranges import Unsatisfiable, span
+from tecken.http.ranges import Unsatisfiable, span
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from pytest_django import DjangoAssertNumQueries
 
 from tecken.accounts.models import Token
 from tecken.errors import BadInput, TooMuch
-from tecken.guards import PIECE_BYTES, Grant, body, cors, get_only, permitted, post_only, streamed
-from tecken.http import answers_errors
+from tecken.http.decorators import PIECE_BYTES, Grant, body, cors, get_only, permitted, post_only, streamed
+from tecken.http.responses import answers_errors
 from tecken.runtimeconfig.current import options
 from tests.accounts.people import key, user
 from tests.support.options import Override

@@ -17,7 +17,7 @@ from tecken.accounts.failures import failed_tokens
 from tecken.accounts.models import Token
 from tecken.accounts.sessions import session_user
 from tecken.errors import BadInput, NotAllowed, TooMuch
-from tecken.http import Reply, answers_errors, error_reply
+from tecken.http.responses import Reply, answers_errors, error_reply
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.rollout import Subject
 from tecken.symbols.decompression import decoded

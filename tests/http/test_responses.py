@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 
 from tecken import errors
-from tecken.http import STATUS, answers_errors, error_reply, json_reply, not_found, reply_to
+from tecken.http.responses import STATUS, answers_errors, error_reply, json_reply, not_found, reply_to
 
 
 def tree(error: type[errors.TeckenError]) -> Iterator[type[errors.TeckenError]]:
@@ -83,7 +83,7 @@ def view(request: HttpRequest, error: Exception) -> HttpResponse:
 def test_what_nobody_expected_is_logged_and_not_told(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.ERROR, "tecken.http"):
+    with caplog.at_level(logging.ERROR, "tecken.http.responses"):
         reply = view(RequestFactory().get("/x"), error)
     assert reply.status_code == 500
     assert reply.content == b'{"error":"Internal Server Error"}'
@@ -92,7 +92,7 @@ def test_what_nobody_expected_is_logged_and_not_told(
 
 @pytest.mark.parametrize("error", [OperationalError("secret"), InterfaceError("secret")])
 def test_a_database_that_is_away_is_a_503(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.ERROR, "tecken.http"):
+    with caplog.at_level(logging.ERROR, "tecken.http.responses"):
         reply = view(RequestFactory().get("/x"), error)
     assert (reply.status_code, reply["Retry-After"]) == (503, "5")
     assert reply.content == b'{"error":"The database does not answer"}'
