@@ -14,8 +14,7 @@ from tecken.accounts.caller import seen
 from tecken.accounts.client_address import address, network
 from tecken.errors import CouldNotAsk, OverLimit
 from tecken.http.responses import Reply, answers_errors
-from tecken.limits.decision import Decision, verdict
-from tecken.limits.headers import policies, states
+from tecken.limits.decision import Decision, policies, states, verdict
 from tecken.limits.port import Caller, Cost, Limit, Scope, Verdict
 from tecken.metrics import LIMIT_DECISIONS
 from tecken.runtimeconfig.current import options

@@ -1,12 +1,32 @@
-"""What follows from an answer, whoever gave it."""
+"""What an answer says of limits: draft-ietf-httpapi-ratelimit-headers, structured fields."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from tecken.errors import OverLimit, TooMuch
-from tecken.limits.port import Cost, Limit, Standing, Verdict
+from tecken.limits.port import SECONDS, Cost, Limit, Standing, Verdict
+
+UNITS = {"requests": "", "frames": ';qu="frames"', "bytes": ';qu="content-bytes"'}
+
+
+def policies(standings: Iterable[Standing]) -> str:
+    """`RateLimit-Policy`: `"requests-minute-address";q=600;w=60, ...`"""
+    return ", ".join(map(_policy, (standing.limit for standing in standings)))
+
+
+def states(standings: Iterable[Standing]) -> str:
+    """`RateLimit`: `"requests-minute-address";r=599;t=1, ...`; `t` in seconds, rounded up."""
+    return ", ".join(f'"{one.limit.name}";r={one.remaining};t={math.ceil(one.reset)}' for one in standings)
+
+
+def _policy(limit: Limit) -> str:
+    """A month has no number of seconds."""
+    seconds = SECONDS.get(limit.window)
+    window = f";w={seconds:.0f}" if seconds else ""
+    return f'"{limit.name}";q={limit.quantity}{window}{UNITS[limit.unit]}'
 
 
 class Decision(NamedTuple):

@@ -7,7 +7,7 @@ import re
 import orjson
 
 from tecken.api.usage import UsageAnswer
-from tecken.limits.headers import policies, states
+from tecken.limits.decision import policies, states
 from tecken.limits.port import Standing
 from tecken.limits.text import limit
 from tecken.runtimeconfig.options import CATALOGUE, named

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tecken.limits.headers import policies, states
+from tecken.limits.decision import policies, states
 from tecken.limits.port import Limit, Standing
 
 STANDINGS = [
