@@ -1,15 +1,85 @@
-"""What nobody had, newest first."""
+"""Counts of missing symbol files, moved from redis-cache into the database in batches."""
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import orjson
+import redis
+from django.db import connection, transaction
 from django.db.models import Q, QuerySet
+from redis.lock import Lock
 
 from tecken.download.models import MissingSymbol
 from tecken.errors import BadInput
+from tecken.storage.miss_counts import COUNTS
+
+TAKEN = "missing:taken"
+"""What was counted before a write began; it goes as it is written."""
+TURN = "missing:turn"
+TURN_SECONDS = 300
+BATCH = 500
+ADD = """
+INSERT INTO download_missingsymbol
+  (digest, debug_file, debug_id, code_file, code_id, count, symbolications, last_seen)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (digest) DO UPDATE
+SET count = download_missingsymbol.count + excluded.count,
+    symbolications = download_missingsymbol.symbolications + excluded.symbolications,
+    last_seen = excluded.last_seen
+"""
+
+
+class MissWriter:
+    """What `tecken.storage.miss_counts` counts, written to the database."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    def write(self) -> int:
+        """Move all counts into the database; the answer is the number of different misses.
+
+        When it is killed between the two, at most BATCH misses are counted twice. Raises DatabaseError or
+        redis.RedisError; that is a LockError while somebody else writes.
+        """
+        with Lock(self._client, TURN, timeout=TURN_SECONDS, blocking=False):
+            written = self._drain()  # what somebody left who was killed
+            if self._client.exists(COUNTS):
+                self._client.rename(COUNTS, TAKEN)
+                written += self._drain()
+        return written
+
+    def _drain(self) -> int:
+        written = 0
+        while batch := self._some():
+            add(batch)
+            self._client.hdel(TAKEN, *(name for name, _ in batch))
+            written += len(batch)
+        return written
+
+    def _some(self) -> list[tuple[bytes, int]]:
+        pairs: Any = self._client.hrandfield(TAKEN, BATCH, withvalues=True) or []
+        return [(name, int(count)) for name, count in zip(pairs[::2], pairs[1::2], strict=True)]
+
+
+def add(counts: Iterable[tuple[bytes, int]]) -> None:
+    """Write counts by field, as `tecken.storage.miss_counts.field` makes it, in one transaction."""
+    now = connection.ops.adapt_datetimefield_value(datetime.now(UTC))
+    rows = [_row(orjson.loads(field), count, now) for field, count in counts]
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.executemany(ADD, sorted(rows))
+
+
+def _row(field: list[Any], count: int, now: Any) -> tuple[Any, ...]:
+    """A fifth item marks a count of symbolication requests; one row has the counts of both kinds."""
+    names = field[:4]
+    digest = hashlib.blake2b(orjson.dumps(names), digest_size=16).hexdigest()
+    return (digest, *names, count, count if len(field) > 4 else 0, now)
+
 
 PAGE_ROWS = 100
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - spreadsheets read these too

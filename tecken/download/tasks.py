@@ -4,14 +4,14 @@ from celery import shared_task
 from django.utils import timezone
 from redis.exceptions import LockError
 
-from tecken.download import parts, retention
+from tecken.download import retention, services
 
 
 @shared_task(ignore_result=True)  # type: ignore[untyped-decorator]
 def write_misses() -> None:
     """Safe to run twice, and while another one runs."""
     try:
-        parts.miss_writer().write()
+        services.miss_writer().write()
     except LockError:
         return
     retention.trim()

@@ -11,9 +11,9 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from tecken import wiring
-from tecken.download import parts, replies
+from tecken.download import responses, services
 from tecken.download.finder import Found, Ours, Theirs
-from tecken.download.names import Wanted, is_expected, is_ignored, wanted
+from tecken.download.protocols.tecken import Wanted, is_expected, is_ignored, wanted
 from tecken.errors import Absent, BadModule, CouldNotAsk
 from tecken.http.decorators import cors, get_only
 from tecken.http.ratelimit import limited
@@ -57,7 +57,7 @@ def _answered(
     try:
         return _found(request, asked, prefix)
     except Absent:
-        if asked.is_symbols and not parts.upstreams().some_are_off:
+        if asked.is_symbols and not services.upstreams().some_are_off:
             wiring.miss_counts().count([_miss(request, asked)])
         expected = is_expected(asked.key, settings.DOWNLOAD_EXTENSIONS)
         raise Absent(NOT_FOUND if expected else IGNORED) from None
@@ -65,7 +65,7 @@ def _answered(
 
 def _found(request: HttpRequest, asked: Wanted, prefix: str) -> HttpResponseBase:
     """What is known may not be true any more; then everybody is asked again."""
-    find = partial(parts.finder().find, asked, with_try=bool(prefix) or "try" in request.GET)
+    find = partial(services.finder().find, asked, with_try=bool(prefix) or "try" in request.GET)
     found = find(fresh="_refresh" in request.GET)
     try:
         return _reply(request, found, prefix)
@@ -76,9 +76,9 @@ def _found(request: HttpRequest, asked: Wanted, prefix: str) -> HttpResponseBase
 def _reply(request: HttpRequest, found: Found, prefix: str) -> HttpResponseBase:
     now = options()
     if isinstance(found, Ours):
-        return replies.own(request, found, now.download_url_seconds, now.symbol_max_bytes)
+        return responses.own(request, found, now.download_url_seconds, now.symbol_max_bytes)
     if isinstance(found, Theirs):
-        return replies.theirs(request, found, parts.upstreams(), now.symbol_max_bytes)
+        return responses.theirs(request, found, services.upstreams(), now.symbol_max_bytes)
     query = request.META.get("QUERY_STRING", "")
     return HttpResponseRedirect(f"{prefix}/{quote(str(found.key))}{query and '?'}{query}")
 

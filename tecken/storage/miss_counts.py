@@ -1,6 +1,6 @@
 """Counts of symbol files that were asked for and that no source has, on redis-cache.
 
-Requests only count, in one round trip; `tecken.download.misses` moves the counts into the database.
+Requests only count, in one round trip; `tecken.download.missing` moves the counts into the database.
 """
 
 from __future__ import annotations

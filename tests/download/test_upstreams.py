@@ -10,7 +10,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from tecken import wiring
-from tecken.download import parts
+from tecken.download import services
 from tecken.redaction import without_account
 from tecken.storage.upstreams.http import HttpSymbols
 from tests.download.conftest import PATH, TEXT, XUL, Put
@@ -40,7 +40,7 @@ def web(storage: Path, upstream: HttpUpstream, settings: Settings) -> Iterator[H
 def forget() -> None:
     """Also closes the connections."""
     for url in site_settings.SYMBOL_SOURCES:
-        source = parts.upstreams().named(without_account(url)).source.source
+        source = services.upstreams().named(without_account(url)).source.source
         if isinstance(source, HttpSymbols):
             source.close()
     wiring.forget()

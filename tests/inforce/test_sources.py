@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import wiring
-from tecken.download import parts
+from tecken.download import services
 from tecken.errors import Absent, CouldNotAsk, SwitchedOff
 from tecken.redaction import without_account
 from tecken.runtimeconfig.current import overridden
@@ -52,7 +52,9 @@ def web(
 
 def close() -> None:
     """The connections."""
-    upstreams = [parts.upstreams().named(without_account(url)).source for url in site_settings.SYMBOL_SOURCES]
+    upstreams = [
+        services.upstreams().named(without_account(url)).source for url in site_settings.SYMBOL_SOURCES
+    ]
     for switched in (*upstreams, *wiring.source().sources):
         if isinstance(switched, Switched) and isinstance(switched.source, HttpSymbols):
             switched.source.close()

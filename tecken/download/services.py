@@ -6,7 +6,7 @@ from django.conf import settings
 
 from tecken import inforce, wiring
 from tecken.download.finder import Finder
-from tecken.download.misses import MissWriter
+from tecken.download.missing import MissWriter
 from tecken.download.upstreams import Upstreams
 
 

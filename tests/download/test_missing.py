@@ -14,7 +14,7 @@ from redis.lock import Lock
 from tecken import wiring
 from tecken.breaker import Breaker
 from tecken.download import missing
-from tecken.download.misses import MissWriter
+from tecken.download.missing import MissWriter
 from tecken.download.models import MissingSymbol
 from tecken.download.tasks import write_misses
 from tecken.redisclient import client as redis_client

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tecken.download.content import SMALL_BYTES, Stream, content, exactly
+from tecken.download.responses import SMALL_BYTES, Stream, content, exactly
 from tecken.errors import Absent, CouldNotAsk
 
 

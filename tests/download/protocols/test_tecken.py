@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tecken.download.names import is_expected, is_ignored, wanted
+from tecken.download.protocols.tecken import is_expected, is_ignored, wanted
 from tecken.errors import BadModule
 from tecken.storage.port import FileKey
 

@@ -1,17 +1,18 @@
-"""A file that was found, as HTTP has it (RFC 9110)."""
+"""A body: in one piece when it is small, else streamed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from http import HTTPStatus
+from itertools import chain
+from typing import Self
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, parse_http_date_safe
 
-from tecken.download.content import Stream, content, exactly
 from tecken.download.finder import Ours, Theirs
 from tecken.download.upstreams import Upstreams
 from tecken.errors import BadInput, CouldNotAsk, TeckenError
@@ -20,6 +21,52 @@ from tecken.http.ranges import Span, Unsatisfiable, span
 from tecken.http.responses import error_reply
 from tecken.storage.port import compressed
 from tecken.symbols.decompression import decoded
+
+# More than this is streamed. It stays in memory until the client has taken it, for each client that does not.
+SMALL_BYTES = 64 << 10
+
+
+class Stream:
+    """An iterator that holds something open until it is closed, read or not."""
+
+    def __init__(self, chunks: Iterator[bytes], opened: ExitStack) -> None:
+        self._chunks = chunks
+        self._opened = opened
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._chunks)
+
+    def close(self) -> None:
+        self._opened.close()
+
+
+def content(opening: AbstractContextManager[Iterable[bytes]]) -> bytes | Stream:
+    """Whatever opening and the first bytes raise is raised here, before anything has been answered."""
+    with ExitStack() as opened:
+        chunks = iter(opened.enter_context(opening))
+        begun, size = [], 0
+        for chunk in chunks:
+            begun.append(chunk)
+            size += len(chunk)
+            if size > SMALL_BYTES:
+                return Stream(chain(begun, chunks), opened.pop_all())
+        return b"".join(begun)
+
+
+def exactly(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Raises CouldNotAsk when there are more bytes or fewer: the file was replaced meanwhile."""
+    left = size
+    for chunk in chunks:
+        left -= len(chunk)
+        if left < 0:
+            break
+        yield chunk
+    if left:
+        raise CouldNotAsk("the file was replaced while it was read")
+
 
 TEXT = "text/plain; charset=utf-8"
 BINARY = "application/octet-stream"
