@@ -17,7 +17,7 @@ from tecken.api.door import ANY_UPLOAD, Permitted, grant_of
 from tecken.api.paging import Paged, Paging, page_of, sort_field
 from tecken.errors import Absent
 from tecken.http.decorators import Grant
-from tecken.upload import whole
+from tecken.upload import archive_upload
 from tecken.upload.models import FileUpload, Protocol, Upload
 
 AUDITOR = "upload.view_all_uploads"
@@ -134,7 +134,7 @@ def show_upload(request: HttpRequest, upload_id: int) -> object:
 def cancel_upload(request: HttpRequest, upload_id: int) -> object:
     """Files that are stored already stay."""
     upload = one(grant_of(request), upload_id)
-    whole.cancel(upload, grant_of(request).user)
+    archive_upload.cancel(upload, grant_of(request).user)
     return upload
 
 

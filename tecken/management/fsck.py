@@ -1,6 +1,6 @@
 """Whether storage, database and page files tell the same story, and what to do where they do not.
 
-An upload stores a file, forgets what was made of the former one and writes its row last (tecken.upload.keep).
+An upload stores a file, forgets what was made of the former one and writes its row last (tecken.upload.ingest).
 So a file without a row is an upload that never ended, or was added by hand: both are in order.
 """
 

@@ -16,7 +16,7 @@ from typing import IO, BinaryIO, Final, NamedTuple
 from tecken.errors import BadInput, TooMuch
 from tecken.storage.port import FileKey
 from tecken.symbols.ids import MAX_NAME
-from tecken.upload.names import common_directory, file_key, is_ignored, member_name, relative_parts
+from tecken.upload.member_names import common_directory, file_key, is_ignored, member_name, relative_parts
 
 CHUNK_BYTES: Final = 256 << 10
 ENTRY_BYTES: Final = 1024  # of the archive's directory, on average; the names we allow are shorter

@@ -25,7 +25,7 @@ from tecken.errors import Absent
 from tecken.runtimeconfig.current import options
 from tecken.storage.port import FileKey, OwnFiles
 from tecken.symbols.ids import in_try
-from tecken.upload.keep import module_of, storage
+from tecken.upload.ingest import module_of, storage
 from tecken.upload.models import FileUpload, Upload
 from tecken.upload.threads import each
 

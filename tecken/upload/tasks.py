@@ -8,14 +8,14 @@ from django.utils import timezone
 
 from tecken.errors import CouldNotAsk, is_disk_full
 from tecken.jobs.task import pause
-from tecken.upload import whole
+from tecken.upload import archive_upload
 from tecken.upload.models import Upload
 from tecken.upload.retention import Retention
 
 FIRST_PAUSE = 8.0  # seconds
 
 
-@shared_task(name=whole.TASK, bind=True, acks_late=True, ignore_result=True, max_retries=6)  # type: ignore[untyped-decorator]
+@shared_task(name=archive_upload.TASK, bind=True, acks_late=True, ignore_result=True, max_retries=6)  # type: ignore[untyped-decorator]
 def keep_upload(self: Task, number: int) -> None:
     """Store the members of a staged archive. Safe to run twice.
 
@@ -24,7 +24,7 @@ def keep_upload(self: Task, number: int) -> None:
     try:
         upload = Upload.objects.filter(pk=number).first()
         if upload is not None:
-            whole.keep_staged(upload)
+            archive_upload.keep_staged(upload)
     except (CouldNotAsk, OperationalError, InterfaceError) as error:
         raise self.retry(exc=error, countdown=pause(FIRST_PAUSE, self.request.retries)) from None
     except OSError as error:

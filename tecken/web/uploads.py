@@ -24,11 +24,11 @@ from tecken.runtimeconfig import current
 from tecken.storage.port import FileKey
 from tecken.store.port import Missing
 from tecken.symbols.pagefile.file import Header
-from tecken.upload import whole
-from tecken.upload.direct_views import REGULAR, UPLOADERS
-from tecken.upload.keep import module_of
+from tecken.upload import archive_upload
+from tecken.upload.ingest import module_of
 from tecken.upload.models import FileUpload, Upload
-from tecken.upload.views import upload_archive
+from tecken.upload.protocols.archive import upload_archive
+from tecken.upload.protocols.direct import REGULAR, UPLOADERS
 from tecken.web.config import user_of
 from tecken.web.door import need, page, streams
 from tecken.web.lists import listed
@@ -126,7 +126,7 @@ def _send(request: HttpRequest) -> HttpResponse:
 
 def _cancel(request: HttpRequest, found: Upload) -> HttpResponse:
     try:
-        whole.cancel(found, user_of(request))
+        archive_upload.cancel(found, user_of(request))
         messages.success(request, "Cancelled. What was stored already stays.")
     except NotAllowed:
         raise

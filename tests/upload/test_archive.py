@@ -13,7 +13,7 @@ import pytest
 from tecken.errors import BadInput, TooMuch
 from tecken.storage.port import FileKey
 from tecken.upload.archive import Limits, Listing, content, listing, opened
-from tecken.upload.names import file_key
+from tecken.upload.member_names import file_key
 from tests.support.symbol_names import ODD_NAMES
 from tests.upload.zips import corrupted, encrypted, overlapping, without_utf8_flag, zipped, zipped_as
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from django.test import Client
 
 from tecken.errors import BadInput, CouldNotAsk, TooMuch
-from tecken.upload import whole
+from tecken.upload import archive_upload
 from tecken.upload.fetch import Rules, fetched, public_address
 from tecken.upload.models import Upload
 from tests.support.http_upstream import HttpUpstream, Reply
@@ -194,6 +194,6 @@ def test_what_came_from_a_url_is_downloaded_byte_for_byte(site: Site, uploader: 
     site.upstream.script["/symbols.zip"] = Reply(body=zipped({str(SYM_KEY): SYM}))
     rules = Rules(HOSTS, 1 << 20, timeout=10, deadline=20)
     with fetched(site.url("/symbols.zip"), rules, site.address, site.trust) as archive:
-        whole.keep_all(whole.begin(uploader().user, False, archive), archive.file)
+        archive_upload.keep_all(archive_upload.begin(uploader().user, False, archive), archive.file)
     assert Upload.objects.get().download_url == site.url("/symbols.zip")
     assert Client().get(f"/{SYM_KEY}").getvalue() == SYM

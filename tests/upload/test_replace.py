@@ -81,7 +81,7 @@ def test_upload_replacing_anothers_file_is_logged_and_noted_in_the_first_row(
     alice: Uploader, bob: Uploader, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = send(alice, {SYM_KEY: SYM}).json()["upload"]["id"]
-    with caplog.at_level(logging.WARNING, "tecken.upload.record"):
+    with caplog.at_level(logging.WARNING, "tecken.upload.file_rows"):
         second = send(bob, {SYM_KEY: OTHER_SYM}).json()["upload"]["id"]
     assert caplog.messages == [
         f"v1/{SYM_KEY}: replaced by upload {second} of bob@example.com; "
@@ -96,7 +96,7 @@ def test_upload_replacing_a_file_of_a_user_without_email_is_logged_by_name(
 ) -> None:
     User.objects.filter(pk=alice.user.pk).update(username="alice", email="")
     first = send(alice, {SYM_KEY: SYM}).json()["upload"]["id"]
-    with caplog.at_level(logging.WARNING, "tecken.upload.record"):
+    with caplog.at_level(logging.WARNING, "tecken.upload.file_rows"):
         send(bob, {SYM_KEY: OTHER_SYM})
     (message,) = caplog.messages
     assert message.endswith(f"it was stored by upload {first} of alice")
@@ -106,7 +106,7 @@ def test_upload_replacing_ones_own_file_is_no_warning_in_the_log(
     alice: Uploader, caplog: pytest.LogCaptureFixture
 ) -> None:
     send(alice, {SYM_KEY: SYM})
-    with caplog.at_level(logging.WARNING, "tecken.upload.record"):
+    with caplog.at_level(logging.WARNING, "tecken.upload.file_rows"):
         send(alice, {SYM_KEY: OTHER_SYM})
     assert caplog.messages == []
 

@@ -22,7 +22,7 @@ from tecken.storage import keys
 from tecken.storage.backends.staging import Slot
 from tecken.storage.port import FileKey
 from tecken.symbols.ids import ModuleKey
-from tecken.upload.keep import keep, storage
+from tecken.upload.ingest import keep, storage
 from tecken.upload.models import FileUpload, Upload
 from tecken.upload.retention import NEVER_COMPLETED, Removed, Retention
 from tecken.upload.tasks import clean

@@ -22,9 +22,9 @@ from tecken.errors import Absent
 from tecken.storage.port import FileKey
 from tecken.symbols.ids import module_key
 from tecken.symbols.pagefile.file import Header
-from tecken.upload import whole
+from tecken.upload import archive_upload
 from tecken.upload.form import Spool
-from tecken.upload.keep import keep
+from tecken.upload.ingest import keep
 from tecken.upload.models import FileUpload, Upload
 from tecken.upload.tasks import keep_upload
 from tests.support.options import Override
@@ -383,8 +383,8 @@ def test_cancelled_while_it_goes_on(builder: Uploader) -> None:
     send(builder, query="?async=1")
     upload = Upload.objects.get()
     Upload.objects.update(cancelled_at=timezone.now())
-    with pytest.raises(whole.Cancelled, match="The upload was cancelled"):
-        whole.keep_all(upload, io.BytesIO(BOTH))
+    with pytest.raises(archive_upload.Cancelled, match="The upload was cancelled"):
+        archive_upload.keep_all(upload, io.BytesIO(BOTH))
     assert Upload.objects.get().completed_at is None
 
 

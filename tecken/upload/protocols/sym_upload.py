@@ -21,12 +21,12 @@ from tecken.runtimeconfig.current import options
 from tecken.storage.backends.staging import Slot
 from tecken.storage.port import symbol_file
 from tecken.symbols.ids import module_key
-from tecken.upload import single, symupload
-from tecken.upload.direct_views import UPLOADERS, mine, own_address, writes_try
+from tecken.upload import single_file, sym_upload
+from tecken.upload.file_rows import Outcome
 from tecken.upload.form import Spool
-from tecken.upload.keep import storage
+from tecken.upload.ingest import storage
 from tecken.upload.models import Protocol, Upload
-from tecken.upload.record import Outcome
+from tecken.upload.protocols.direct import UPLOADERS, mine, own_address, writes_try
 
 MAX_COMPLETION_BYTES = 64 << 10
 FIELDS_BYTES = 64 << 10
@@ -63,8 +63,8 @@ def status(request: HttpRequest, debug_file: str, debug_id: str) -> HttpResponse
     try:
         storage(writes_try(grant)).stat(symbol_file(module_key(debug_file, debug_id)))
     except Absent:
-        return json_reply(symupload.spoken(status="MISSING"))
-    return json_reply(symupload.spoken(status="FOUND"))
+        return json_reply(sym_upload.spoken(status="MISSING"))
+    return json_reply(sym_upload.spoken(status="FOUND"))
 
 
 @post_only
@@ -73,9 +73,9 @@ def status(request: HttpRequest, debug_file: str, debug_id: str) -> HttpResponse
 def create(request: HttpRequest) -> HttpResponse:
     """The address is always ours: this client's PUT is chunked, which S3 refuses."""
     grant: Grant = request.auth  # type: ignore[attr-defined]
-    upload = single.begin(grant.user, writes_try(grant))
+    upload = single_file.begin(grant.user, writes_try(grant))
     url = own_address(request, Slot(upload.pk, 0), options().symbol_max_bytes)
-    return json_reply(symupload.spoken(uploadUrl=url, uploadKey=str(upload.pk)))
+    return json_reply(sym_upload.spoken(uploadUrl=url, uploadKey=str(upload.pk)))
 
 
 @post_only
@@ -84,13 +84,15 @@ def create(request: HttpRequest) -> HttpResponse:
 @body(lambda: MAX_COMPLETION_BYTES)
 def complete(request: HttpRequest, content: bytes, number: int) -> HttpResponse:
     upload = mine(request, number, Protocol.SYM_UPLOAD)
-    outcome = single.complete(upload, symupload.from_completion(content), lambda size: _pay(request, size))
+    outcome = single_file.complete(
+        upload, sym_upload.from_completion(content), lambda size: _pay(request, size)
+    )
     return _result(outcome, upload)
 
 
 def _result(outcome: Outcome, upload: Upload) -> HttpResponse:
     warnings = {"warnings": upload.warnings} if upload.warnings else {}
-    return json_reply(symupload.spoken(result=symupload.RESULTS[outcome], **warnings))
+    return json_reply(sym_upload.spoken(result=sym_upload.RESULTS[outcome], **warnings))
 
 
 def _pay(request: HttpRequest, size: int) -> None:
@@ -114,6 +116,6 @@ def send(request: HttpRequest) -> HttpResponse:
         file = request.FILES.get("symbol_file")
         if not isinstance(file, UploadedFile):
             raise BadInput("The form has no file symbol_file")
-        named = symupload.from_form(request.POST)
-        upload = single.begin(grant.user, writes_try(grant), file.name or "")
-        return _result(single.take(upload, named, file.chunks), upload)
+        named = sym_upload.from_form(request.POST)
+        upload = single_file.begin(grant.user, writes_try(grant), file.name or "")
+        return _result(single_file.take(upload, named, file.chunks), upload)

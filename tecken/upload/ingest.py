@@ -17,8 +17,8 @@ from tecken.storage.backends.uploaded_files import gzipped
 from tecken.storage.port import FileKey, OwnFiles, Stored, compressed, symbol_file
 from tecken.symbols.decompression import decoded
 from tecken.symbols.ids import ModuleKey, in_try, module_key
+from tecken.upload.file_rows import Content, Kept, Outcome, Refused, Row, path, record, rows
 from tecken.upload.models import Upload
-from tecken.upload.record import Content, Kept, Outcome, Refused, Row, path, record, rows
 from tecken.upload.usability import SymbolText
 
 Read = Callable[[], Iterable[bytes]]

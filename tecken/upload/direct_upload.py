@@ -24,16 +24,16 @@ from tecken.runtimeconfig.current import options
 from tecken.storage.backends.staging import Slot
 from tecken.storage.port import FileKey, OwnFiles, compressed
 from tecken.symbols.decompression import decoded
-from tecken.upload.keep import storage, store
+from tecken.upload.announcement import MD5, Announced
+from tecken.upload.archive_upload import refuse_if_all_were
+from tecken.upload.file_rows import Kept, Refused, Row, path, record, rows, warn_of_native_files
+from tecken.upload.ingest import storage, store
+from tecken.upload.member_names import file_key
 from tecken.upload.models import Announcement, Protocol, Upload
-from tecken.upload.names import file_key
-from tecken.upload.record import Kept, Refused, Row, path, record, rows, warn_of_native_files
 from tecken.upload.staged import chunks, staged
 from tecken.upload.threads import each
-from tecken.upload.v2 import MD5, Announced
-from tecken.upload.whole import refuse_if_all_were
 
-SALT: Final = "tecken.upload.direct"
+SALT: Final = "tecken.upload.direct_upload"
 AT_ONCE: Final = 4
 GZIP_OVERHEAD: Final = 64 << 10  # bytes; what compression may add to a file that it cannot compress
 

@@ -17,7 +17,7 @@ from tecken import wiring
 from tecken.errors import BadInput, BadModule
 from tecken.storage.port import FileKey
 from tecken.symbols.ids import ModuleKey
-from tecken.upload import symupload
+from tecken.upload import sym_upload
 from tecken.upload.models import FileUpload, Upload
 from tests.support.options import Override
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, stored
@@ -236,7 +236,7 @@ class TestWords:
     def test_the_documents_spelling_is_understood(self) -> None:
         body = b'{symbol_id:{"debugFile":"file_name","debugId":"123123123123123123123123abcdef"}}'
         module = ModuleKey("file_name", "123123123123123123123123ABCDEF")
-        assert symupload.from_completion(body) == symupload.Named(module, "BREAKPAD")
+        assert sym_upload.from_completion(body) == sym_upload.Named(module, "BREAKPAD")
 
     @pytest.mark.parametrize(
         ("body", "error", "text"),
@@ -250,7 +250,7 @@ class TestWords:
     )
     def test_other_bodies_are_refused(self, body: bytes, error: type[BadInput], text: str) -> None:
         with pytest.raises(error, match=text):
-            symupload.from_completion(body)
+            sym_upload.from_completion(body)
 
     def test_a_space_after_each_colon(self) -> None:
-        assert symupload.spoken(status="FOUND", more='"') == b'{"status": "FOUND", "more": "\\""}'
+        assert sym_upload.spoken(status="FOUND", more='"') == b'{"status": "FOUND", "more": "\\""}'

@@ -1,10 +1,11 @@
-"""POST /upload/: an archive in a form, or the URL of one."""
+"""An upload as its client sees it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from typing import Any
 
 import orjson
 from django.conf import settings
@@ -15,12 +16,33 @@ from tecken.http.ratelimit import limited, spend, upload_cost
 from tecken.http.responses import answers_errors, json_reply
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
-from tecken.upload import whole
-from tecken.upload.direct_views import UPLOADERS, writes_try
+from tecken.upload import archive_upload
 from tecken.upload.fetch import Rules, fetched
 from tecken.upload.form import Archive, max_form_bytes, received
 from tecken.upload.models import Upload
-from tecken.upload.shown import shown
+from tecken.upload.protocols.direct import UPLOADERS, writes_try
+
+
+def shown(upload: Upload) -> dict[str, Any]:
+    return {
+        "id": upload.pk,
+        "size": upload.size,
+        "filename": upload.filename,
+        "bucket": upload.bucket_name,
+        "region": None,
+        "download_url": upload.download_url or None,
+        "try_symbols": upload.try_symbols,
+        "redirect_urls": upload.redirect_urls,
+        "completed_at": upload.completed_at,
+        "created_at": upload.created_at,
+        "user": upload.user.email,
+        "skipped_keys": upload.skipped_keys,
+        "ignored_keys": upload.ignored_keys,
+        "warnings": upload.warnings,
+        "members_total": upload.members_total,
+        "members_done": upload.members_done,
+    }
+
 
 PROGRESS = "/api/uploads/upload/{}"
 
@@ -34,11 +56,11 @@ def upload_archive(request: HttpRequest) -> HttpResponse:
     """201 when every member is kept; with `?async=1` 202 at once."""
     grant: Grant = request.auth  # type: ignore[attr-defined]
     with _archive(request) as archive:
-        upload = whole.begin(grant.user, writes_try(grant), archive)
+        upload = archive_upload.begin(grant.user, writes_try(grant), archive)
         if request.GET.get("async", "").lower() in ("1", "true", "yes"):
-            whole.stage(upload, archive.file)
+            archive_upload.stage(upload, archive.file)
             return _accepted(request, upload)
-        whole.keep_all(upload, archive.file)
+        archive_upload.keep_all(upload, archive.file)
     return json_reply(orjson.dumps({"upload": shown(upload)}), HTTPStatus.CREATED)
 
 

@@ -13,11 +13,11 @@ from tecken.errors import Absent, BadInput, Conflict
 from tecken.runtimeconfig.current import options
 from tecken.storage.backends.staging import Slot
 from tecken.symbols.decompression import decoded
-from tecken.upload.keep import keep, storage
+from tecken.upload.file_rows import Outcome, warn_of_native_files
+from tecken.upload.ingest import keep, storage
 from tecken.upload.models import Protocol, Upload
-from tecken.upload.record import Outcome, warn_of_native_files
 from tecken.upload.staged import chunks, staged
-from tecken.upload.symupload import BREAKPAD, Named, check
+from tecken.upload.sym_upload import BREAKPAD, Named, check
 
 
 def begin(user: User, try_symbols: bool, filename: str = "") -> Upload:

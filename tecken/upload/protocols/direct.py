@@ -18,10 +18,10 @@ from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
 from tecken.storage.backends.staging import Slot
 from tecken.storage.port import compressed
-from tecken.upload import direct
+from tecken.upload import direct_upload
+from tecken.upload.announcement import PROTOCOL, announced
 from tecken.upload.models import Protocol, Upload
-from tecken.upload.shown import shown
-from tecken.upload.v2 import PROTOCOL, announced
+from tecken.upload.protocols.archive import shown
 
 REGULAR, TRY = UPLOADERS = ("upload.upload_symbols", "upload.upload_try_symbols")
 MAX_BODY_BYTES = 4 << 20
@@ -59,7 +59,7 @@ def announce(request: HttpRequest, content: bytes) -> HttpResponse:
     grant: Grant = request.auth  # type: ignore[attr-defined]
     files = announced(content, options().upload_direct_max_files)
     spend(request, "upload", Cost(bytes=sum(max(0, file.size) for file in files)))
-    upload, verdicts = direct.begin(grant.user, writes_try(grant), files)
+    upload, verdicts = direct_upload.begin(grant.user, writes_try(grant), files)
     actions = [_action(request, verdict) for verdict in verdicts]
     answer = {
         "id": upload.pk,
@@ -72,7 +72,7 @@ def announce(request: HttpRequest, content: bytes) -> HttpResponse:
     return json_reply(orjson.dumps(answer), HTTPStatus.CREATED)
 
 
-def _action(request: HttpRequest, verdict: direct.Verdict) -> dict[str, str | None]:
+def _action(request: HttpRequest, verdict: direct_upload.Verdict) -> dict[str, str | None]:
     if verdict.error:
         return {"type": "error", "msg": verdict.error}
     if verdict.slot is None or verdict.wanted is None:
@@ -80,17 +80,17 @@ def _action(request: HttpRequest, verdict: direct.Verdict) -> dict[str, str | No
     url = wiring.staging().signed_put(verdict.slot, options().upload_direct_seconds)
     return {
         "type": "upload",
-        "url": url or own_address(request, verdict.slot, direct.most_bytes(verdict.wanted)),
+        "url": url or own_address(request, verdict.slot, direct_upload.most_bytes(verdict.wanted)),
         "content_encoding": "gzip" if compressed(verdict.wanted.key) else None,
     }
 
 
 def own_address(request: HttpRequest, slot: Slot, limit: int) -> str:
-    return request.build_absolute_uri(reverse(receive, args=[direct.address(slot, limit)]))
+    return request.build_absolute_uri(reverse(receive, args=[direct_upload.address(slot, limit)]))
 
 
 def max_sent_bytes() -> int:
-    return options().symbol_max_bytes + direct.GZIP_OVERHEAD
+    return options().symbol_max_bytes + direct_upload.GZIP_OVERHEAD
 
 
 @answers_errors
@@ -106,12 +106,12 @@ def receive(request: HttpRequest, signed: str) -> HttpResponse:
         check_disk_space(request)
         return streamed(request, limit)
 
-    direct.receive(signed, read)
+    direct_upload.receive(signed, read)
     return json_reply(b"{}")
 
 
 def admit_sender(_request: HttpRequest, signed: str) -> None:
-    direct.opened(signed)
+    direct_upload.opened(signed)
 
 
 receive.admit = admit_sender  # type: ignore[attr-defined]
@@ -122,7 +122,7 @@ receive.admit = admit_sender  # type: ignore[attr-defined]
 @permitted(*UPLOADERS)
 def complete(request: HttpRequest, number: int) -> HttpResponse:
     upload = mine(request, number, Protocol.V2)
-    if problems := direct.complete(upload):
+    if problems := direct_upload.complete(upload):
         return error_reply(
             HTTPStatus.BAD_REQUEST,
             f"{len(problems)} files are missing or not what was announced; send them again",
