@@ -14,10 +14,10 @@ from django.conf import LazySettings
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tecken import middleware
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, show
 from tecken.settings import BASE_DIR
+from tecken.web import middleware
 from tests.accounts.people import key
 
 ROOT = "root"

@@ -19,9 +19,9 @@ from django.urls import Resolver404, resolve
 from tecken import wiring
 from tecken.errors import CouldNotAsk, TeckenError
 from tecken.front.bridge import Environ
-from tecken.middleware import SLASHES
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.rollout import Subject
+from tecken.web.middleware import SLASHES
 
 NO_VIEW_BYTES: Final = 64 << 10
 """Limit for a URL that has no view: enough to read a stray body whole."""

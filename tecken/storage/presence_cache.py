@@ -114,18 +114,11 @@ class Known:
         Whoever asks from now on is told so. Raises CouldNotAsk: until `absent_seconds` have passed somebody
         may be told that a new file is not there.
         """
-        names = [
-            keys.regular_file(key),
-            keys.try_file(key),
-            keys.upstream_file(key),
-        ]
+        names = [keys.regular_file(key), keys.try_file(key), keys.upstream_file(key)]
         if code_file and code_id:
             names += [keys.code_file(code_file, code_id, with_try=each) for each in (False, True)]
         if is_windows_name(key.debug_file):
-            names += [
-                keys.other_case(keys.regular_file(key)),
-                keys.other_case(keys.try_file(key)),
-            ]
+            names += [keys.other_case(keys.regular_file(key)), keys.other_case(keys.try_file(key))]
         self.forget(names)
 
     def _run(self, command: Any, *args: Any, **options: Any) -> Any:

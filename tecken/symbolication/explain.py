@@ -162,9 +162,5 @@ def _told(call: Callable[[], T]) -> T | CouldNotAsk:
 
 def _names(module: ModuleKey) -> list[str]:
     """Of what downloads are told of its symbol file."""
-    kinds: tuple[Callable[[FileKey], str], ...] = (
-        keys.regular_file,
-        keys.try_file,
-        keys.upstream_file,
-    )
+    kinds: tuple[Callable[[FileKey], str], ...] = (keys.regular_file, keys.try_file, keys.upstream_file)
     return [key(symbol_file(module)) for key in kinds]

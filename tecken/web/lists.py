@@ -12,9 +12,9 @@ from django.http import HttpRequest
 from ninja import Schema
 from pydantic import ValidationError
 
-from tecken.api.filters import Filter, where
-from tecken.api.paging import DEEPEST_PAGE, Page, Paging, page_of
 from tecken.errors import BadInput
+from tecken.web.api.filters import Filter, where
+from tecken.web.api.paging import DEEPEST_PAGE, Page, Paging, page_of
 
 M = TypeVar("M", bound=Model)
 S = TypeVar("S", bound=Schema)

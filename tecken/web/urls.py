@@ -2,14 +2,14 @@ from __future__ import annotations
 
 from django.urls import path
 
-from tecken.web import (
-    apidocs,
+from tecken.web.pages import (
+    api_docs,
     config,
+    config_history,
     explain,
     files,
     health,
     help,
-    history,
     home,
     jobs,
     maintenance,
@@ -22,7 +22,7 @@ from tecken.web import (
 
 urlpatterns = [
     path("", home.root, name="home"),
-    path("api/docs", apidocs.page, name="api-docs"),
+    path("api/docs", api_docs.page, name="api-docs"),
     path("symbolicate/", symbolicate.page, name="symbolicate"),
     path("store/", store.store, name="store"),
     path("shared/<str:name>/", symbolicate.of_share, name="shared"),
@@ -40,7 +40,7 @@ urlpatterns = [
     path("jobs/", jobs.jobs, name="jobs"),
     path("jobs/<path:number>/", jobs.job, name="job"),
     path("config/", config.options, name="config"),
-    path("config/history/", history.versions, name="config-history"),
-    path("config/versions/<int:number>/", history.version, name="config-version"),
+    path("config/history/", config_history.versions, name="config-history"),
+    path("config/versions/<int:number>/", config_history.version, name="config-version"),
     path("config/maintenance/", maintenance.maintenance, name="maintenance"),
 ]

@@ -17,8 +17,8 @@ from pytest_django.live_server_helper import LiveServer
 from tecken import wiring
 from tecken.settings import BASE_DIR
 from tecken.storage.port import FileKey
-from tests.api.people import key_of, person
 from tests.support.s3_server import S3Bucket
+from tests.web.api.people import key_of, person
 
 pytest_plugins = ["tests.support.upstreams"]
 pytestmark = pytest.mark.usefixtures("clear_redis_store")

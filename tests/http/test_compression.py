@@ -12,7 +12,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.test import Client, RequestFactory
 
 from tecken.http.compression import SMALLEST_BYTES, accepts_gzip, compressed, preferred
-from tests.api.people import key_of, person
+from tests.web.api.people import key_of, person
 
 TEXT = b'{"name": "value"}' * 1000
 

@@ -6,12 +6,12 @@ import re
 
 import orjson
 
-from tecken.api.usage import UsageAnswer
 from tecken.limits.decision import policies, states
 from tecken.limits.port import Standing
 from tecken.limits.text import limit
 from tecken.runtimeconfig.options import CATALOGUE, named
 from tecken.settings import BASE_DIR
+from tecken.web.api.usage import UsageAnswer
 
 TEXT = (BASE_DIR / "docs" / "limits.md").read_text()
 SETS = re.findall(r'^\$ python manage.py config set (\w+) "(.*)"$', TEXT, re.MULTILINE)

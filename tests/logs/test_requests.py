@@ -8,10 +8,10 @@ import pytest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import Client, RequestFactory
 
-from tecken import middleware
 from tecken.logs.about import about, current_request, request_id
 from tecken.logs.jobs import send_along
 from tecken.runtimeconfig import current
+from tecken.web import middleware
 
 MADE = re.compile(r"[0-9a-f]{16}")
 

@@ -14,8 +14,8 @@ from django.test import Client
 
 from tecken.runtimeconfig import history
 from tecken.runtimeconfig.memory import MemoryShelf
-from tests.api.people import key_of, person
 from tests.runtimeconfig.wrong import WRONG, said_of
+from tests.web.api.people import key_of, person
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("shelf")]
 

@@ -93,10 +93,7 @@ def test_known_upload_forgets_the_other_case_of_windows_names(
     known: Known, debug_file: str, is_forgotten: bool
 ) -> None:
     key = KEY._replace(debug_file=debug_file)
-    names = [
-        keys.other_case(keys.regular_file(key)),
-        keys.other_case(keys.try_file(key)),
-    ]
+    names = [keys.other_case(keys.regular_file(key)), keys.other_case(keys.try_file(key))]
     for name in names:
         known.settle(name, known.lease(name), None)
     known.changed(key)

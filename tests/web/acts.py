@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from tecken.web.edits import WINDOW
+from tecken.web.pages.config_form import WINDOW
 from tests.upload.uploaders import SYM, SYM_KEY
 from tests.upload.zips import zipped
 from tests.web.everything import DEAD, PEOPLE, STACK

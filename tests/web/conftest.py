@@ -33,7 +33,7 @@ def viewer(client: Client) -> User:
 
 
 def logged_in(client: Client, email: str, permission: str) -> User:
-    from tests.api.people import person  # noqa: PLC0415 - only now is Django set up
+    from tests.web.api.people import person  # noqa: PLC0415 - only now is Django set up
 
     user = person(email, permission)
     client.force_login(user)

@@ -16,7 +16,7 @@ from tecken.runtimeconfig import current
 from tecken.runtimeconfig.models import Version
 from tecken.upload.models import Upload
 from tecken.web.urls import urlpatterns
-from tests.api.people import person
+from tests.web.api.people import person
 
 NAMES = sorted({pattern.name for pattern in urlpatterns if pattern.name})
 PEOPLE: dict[str, tuple[str, ...]] = {

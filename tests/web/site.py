@@ -16,9 +16,9 @@ from tecken.jobs.records import records
 from tecken.runtimeconfig import service
 from tecken.store.port import Missing
 from tecken.symbols.ids import module_key
-from tecken.web.shares import share
-from tests.api.rows import file_of, upload_of
+from tecken.web.pages.shared_reports import share
 from tests.support.options import Override
+from tests.web.api.rows import file_of, upload_of
 from tests.web.everything import (
     ARCHIVE_OF_OWNER,
     DEAD,

@@ -20,7 +20,7 @@ from tecken.download.models import MissingSymbol
 from tecken.jobs.records import Letter, records
 from tecken.runtimeconfig import service
 from tecken.upload.models import FileUpload, Upload
-from tecken.web.shares import share
+from tecken.web.pages.shared_reports import share
 from tecken.web.urls import urlpatterns
 from tests.web.acts import FORMS, FROM_US, PAGES, Act, does, files
 from tests.web.everything import DEAD, MODULE, NAMES, STACK, Everything, comes

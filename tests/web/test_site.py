@@ -7,7 +7,7 @@ from django.test import Client
 from django.utils import timezone
 
 from tecken.web.templatetags.site import ago, count, percent, seconds, size
-from tests.api.people import person
+from tests.web.api.people import person
 
 pytestmark = pytest.mark.django_db
 

@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 from django import template
 
-from tecken.api.addresses import address_of
 from tecken.upload.models import FileUpload
+from tecken.web.api.links import address_of
 
 register = template.Library()
 register.filter("address", address_of)

@@ -1,0 +1,117 @@
+"""The OpenAPI document: django-ninja's, with symbolication and with the errors of each operation.
+
+https://spec.openapis.org/oas/v3.1.0
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from http import HTTPStatus
+from typing import Any
+
+from ninja import NinjaAPI
+from ninja.openapi.schema import OpenAPISchema
+
+from tecken.web.api import symbolication
+
+Json = dict[str, Any]
+
+RETRY_AFTER: Json = {
+    "Retry-After": {
+        "description": "seconds until the request can succeed",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
+ERROR: Json = {
+    "title": "Error",
+    "type": "object",
+    "properties": {"error": {"type": "string", "description": "what is wrong, in a sentence"}},
+    "required": ["error"],
+}
+NOT_FOUND: Json = {
+    "title": "NotFound",
+    "type": "object",
+    "properties": {**ERROR["properties"], "path": {"type": "string", "description": "the path of the URL"}},
+    "required": ["error", "path"],
+}
+ERRORS = {
+    HTTPStatus.BAD_REQUEST: "A parameter or the body is wrong, and the text names it",
+    HTTPStatus.FORBIDDEN: "No token, an unknown one, or one without the permission",
+    HTTPStatus.NOT_FOUND: "Nothing of yours has this name or number",
+    HTTPStatus.CONFLICT: "A newer version exists, and nothing was changed",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large",
+    HTTPStatus.TOO_MANY_REQUESTS: "More than a limit allows",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The site is under maintenance, or a server behind it does not answer",
+}
+RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def may_answer(*statuses: HTTPStatus) -> Json:
+    """Return the `openapi_extra` of an operation with errors that its parameters do not tell."""
+    return {"responses": {int(status): _reference(status) for status in statuses}}
+
+
+class DescribedAPI(NinjaAPI):
+    """An API whose OpenAPI document is valid and has the errors of each operation."""
+
+    def get_openapi_schema(
+        self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
+    ) -> OpenAPISchema:
+        document = super().get_openapi_schema(path_prefix=path_prefix, path_params=path_params)
+        document["paths"] = {**deepcopy(symbolication.PATHS), **document["paths"]}
+        for path, methods in document["paths"].items():
+            for operation in methods.values():
+                _complete(path, operation)
+        document["components"]["schemas"] |= {**symbolication.SCHEMAS, "Error": ERROR, "NotFound": NOT_FOUND}
+        document["components"]["responses"] = {_name(status): _response(status) for status in ERRORS}
+        return document
+
+
+def _complete(path: str, operation: Json) -> None:
+    for parameter in operation["parameters"]:
+        _correct(parameter)
+    added = {int(status): _reference(status) for status in _errors(path, operation)}
+    operation["responses"] = {**operation["responses"], **added}
+
+
+def _correct(parameter: Json) -> None:
+    """Remove what is wrong in OpenAPI 3.1.
+
+    Examples of a parameter are a mapping there, while those of its schema are a list, as ours. And a query
+    has no null: a parameter that is not given is left out.
+    """
+    parameter.pop("examples", None)
+    schema = parameter["schema"]
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) == 1:
+        del schema["anyOf"]
+        schema |= kinds[0]
+
+
+def _errors(path: str, operation: Json) -> list[HTTPStatus]:
+    found = list(RETRIED)
+    if operation["parameters"] or "requestBody" in operation:
+        found.append(HTTPStatus.BAD_REQUEST)
+    if "security" in operation:
+        found.append(HTTPStatus.FORBIDDEN)
+    if "{" in path:
+        found.append(HTTPStatus.NOT_FOUND)
+    if "requestBody" in operation:
+        found.append(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    return sorted(found)
+
+
+def _name(status: HTTPStatus) -> str:
+    return status.phrase.title().replace(" ", "")
+
+
+def _reference(status: HTTPStatus) -> Json:
+    return {"$ref": f"#/components/responses/{_name(status)}"}
+
+
+def _response(status: HTTPStatus) -> Json:
+    schema = "NotFound" if status == HTTPStatus.NOT_FOUND else "Error"
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    response = {"description": ERRORS[status], "content": content}
+    return {**response, "headers": RETRY_AFTER} if status in RETRIED else response

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path
+from django.views.generic import RedirectView
+
+from tecken.http.decorators import cors
+from tecken.http.ratelimit import limited
+from tecken.http.responses import error_reply
+from tecken.web.api.site import api
+
+PUBLIC = ("syminfo",)
+patterns, application, namespace = api.urls
+
+
+def _in_json(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """A method that the URL does not have is told as our other errors are."""
+
+    @wraps(view)
+    def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        reply = view(request, *args, **kwargs)
+        if reply.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
+            return reply
+        methods = sorted(reply["Allow"].split(", "))
+        told = error_reply(reply.status_code, f"Must use HTTP {' or '.join(methods)}")
+        told["Allow"] = ", ".join(methods)
+        return told
+
+    return inner
+
+
+def _entrance(name: str | None, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponseBase]:
+    if name == "api-root":
+        return RedirectView.as_view(url="/api/docs")
+    counted = limited("api")(_in_json(view))
+    return cors("GET, OPTIONS")(counted) if name in PUBLIC else counted
+
+
+for pattern in patterns:
+    assert isinstance(pattern, URLPattern)
+    pattern.callback = _entrance(pattern.name, pattern.callback)
+
+urlpatterns = [path("api/", (patterns, application, namespace))]

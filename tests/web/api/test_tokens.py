@@ -1,0 +1,147 @@
+"""/api/tokens/: one's own tokens, never more than one's own permissions."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from tecken.accounts.groups import named
+from tecken.accounts.models import Token
+from tecken.accounts.tokens import find, issue
+from tests.web.api.people import key_of, person
+
+pytestmark = pytest.mark.django_db
+
+ALL = ("tokens.manage_tokens", "upload.upload_symbols", "upload.view_all_uploads")
+
+
+def asks(key: str) -> dict[str, str]:
+    return {"Auth-Token": key}
+
+
+def test_a_new_token_tells_its_key_once_and_works(client: Client) -> None:
+    headers = asks(key_of(person("a@example.com", *ALL)))
+    wanted = {"permissions": ["upload.upload_symbols"], "days": 10, "notes": "nightly"}
+    reply = client.post("/api/tokens/", wanted, content_type="application/json", headers=headers)
+    assert reply.status_code == 201
+    made = reply.json()
+    token = find(made["key"])
+    assert made["token"] == {
+        "id": token.pk,
+        "hint": made["key"][:8],
+        "permissions": ["upload.upload_symbols"],
+        "expires_at": made["token"]["expires_at"],
+        "is_expired": False,
+        "notes": "nightly",
+        "created_at": made["token"]["created_at"],
+        "last_used_at": None,
+    }
+    assert timedelta(days=9) < token.expires_at - timezone.now() <= timedelta(days=10)
+    assert made["key"] not in client.get("/api/tokens/", headers=headers).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"), [("active", [False]), ("expired", [True]), ("all", [False, True])]
+)
+def test_tokens_are_listed_by_state(client: Client, state: str, shown: list[bool]) -> None:
+    user = person("a@example.com", *ALL)
+    headers = asks(key_of(user, "tokens.manage_tokens"))
+    old, _key = issue(user, list(named(["upload.upload_symbols"])), days=1)
+    Token.objects.filter(pk=old.pk).update(expires_at=timezone.now() - timedelta(days=1))
+    key_of(person("b@example.com", *ALL))
+    listed = client.get("/api/tokens/", {"state": state}, headers=headers).json()
+    assert sorted(token["is_expired"] for token in listed["tokens"]) == shown
+    assert listed["totals"] == {"all": 2, "active": 1, "expired": 1}
+    assert listed["permissions"] == ["tokens.manage_tokens"], "a token gives no more than it has"
+
+
+def test_an_extension_counts_from_the_expiry(client: Client) -> None:
+    user = person("a@example.com", *ALL)
+    token, key = issue(user, list(named(["tokens.manage_tokens"])), days=10)
+    url = f"/api/tokens/token/{token.pk}/extend"
+    reply = client.post(url, {"days": 5}, content_type="application/json", headers=asks(key))
+    assert reply.status_code == 200
+    assert Token.objects.get(pk=token.pk).expires_at == token.expires_at + timedelta(days=5)
+
+
+def test_an_extension_of_an_expired_token_counts_from_now(client: Client) -> None:
+    user = person("a@example.com", *ALL)
+    headers = asks(key_of(user))
+    token, key = issue(user, list(named(["upload.upload_symbols"])), days=10)
+    Token.objects.filter(pk=token.pk).update(expires_at=timezone.now() - timedelta(days=100))
+    client.post(f"/api/tokens/token/{token.pk}/extend", {}, content_type="application/json", headers=headers)
+    assert find(key).expires_at > timezone.now() + timedelta(days=364)
+
+
+def test_a_deleted_token_ends_at_once(client: Client) -> None:
+    user = person("a@example.com", *ALL)
+    token, key = issue(user, list(named(["tokens.manage_tokens"])), days=10)
+    assert client.delete(f"/api/tokens/token/{token.pk}", headers=asks(key)).status_code == 204
+    reply = client.get("/api/tokens/", headers=asks(key))
+    assert (reply.status_code, reply.json()["error"]) == (403, "API Token not matched")
+
+
+@pytest.mark.parametrize("method", ["post", "delete"])
+def test_the_token_of_another_is_not_there(client: Client, method: str) -> None:
+    other = issue(person("b@example.com", *ALL), [], days=10)[0]
+    url = f"/api/tokens/token/{other.pk}" + ("/extend" if method == "post" else "")
+    headers = asks(key_of(person("a@example.com", *ALL)))
+    reply = getattr(client, method)(url, {}, content_type="application/json", headers=headers)
+    assert (reply.status_code, reply.json()) == (404, {"error": "Token not found", "path": url})
+    assert Token.objects.filter(pk=other.pk).exists()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "text"),
+    [
+        ({"permissions": ["upload.view_all_uploads"]}, 403, "upload.view_all_uploads not a valid permission"),
+        (
+            {"permissions": ["upload.upload_try_symbols"]},
+            403,
+            "upload.upload_try_symbols not a valid permission",
+        ),
+        ({"permissions": ["auth.add_user"]}, 400, "No such permission: 'auth.add_user'"),
+        ({"permissions": []}, 400, "permissions: List should have at least 1 item"),
+        ({}, 400, "permissions: Field required"),
+        (
+            {"permissions": ["tokens.manage_tokens"], "days": 0},
+            400,
+            "days: Input should be greater than or equal to 1",
+        ),
+    ],
+)
+def test_what_a_new_token_cannot_be(client: Client, wanted: object, status: int, text: str) -> None:
+    user = person("a@example.com", "upload.view_all_uploads", "tokens.manage_tokens")
+    headers = asks(key_of(user, "tokens.manage_tokens"))
+    reply = client.post("/api/tokens/", wanted, content_type="application/json", headers=headers)
+    assert reply.status_code == status
+    assert reply.json()["error"].startswith(text)
+
+
+def test_both_stores_are_too_many(client: Client) -> None:
+    uploads = ["upload.upload_symbols", "upload.upload_try_symbols"]
+    user = person("a@example.com", "tokens.manage_tokens", *uploads)
+    client.force_login(user)
+    reply = client.post("/api/tokens/", {"permissions": uploads}, content_type="application/json")
+    assert (reply.status_code, reply.json()["error"]) == (400, "Invalid combination of permissions")
+
+
+def test_it_needs_its_permission(client: Client) -> None:
+    headers = asks(key_of(person("a@example.com", "upload.upload_symbols")))
+    reply = client.get("/api/tokens/", headers=headers)
+    assert (reply.status_code, reply.json()) == (
+        403,
+        {"error": "This needs the permission tokens.manage_tokens"},
+    )
+    assert {"Auth-Token", "Cookie"} <= {name.strip() for name in reply["Vary"].split(",")}
+
+
+def test_no_token_is_told_so(client: Client) -> None:
+    reply = client.get("/api/tokens/")
+    assert reply.status_code == 403
+    assert reply.json() == {"error": "This requires an Auth-Token to authenticate the request"}
+    assert User.objects.count() == 0

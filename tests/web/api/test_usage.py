@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import pytest_django
+import redis
+from django.test import Client
+
+from tecken import wiring
+from tecken.accounts.models import Token
+from tecken.limits.daily import utc_today
+from tecken.limits.models import Usage
+from tests.support.options import Override
+from tests.support.quiet_usage import quiet_usage
+from tests.support.redis_server import free_port
+from tests.web.api.people import key_of, person
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def counters(monkeypatch: pytest.MonkeyPatch, clear_redis_cache: None) -> Iterator[redis.Redis]:
+    wiring.forget()
+    quiet_usage(monkeypatch, wiring.counters_client())
+    yield wiring.counters_client()
+    wiring.forget()
+
+
+def usage(key: str, **query: Any) -> Any:
+    return Client().get("/api/usage/", query, headers={"Auth-Token": key})
+
+
+def rows(reply: Any) -> list[tuple[str, str, int, int]]:
+    return [(row["what"], row["unit"], row["token"], row["amount"]) for row in reply.json()["usage"]]
+
+
+def test_stored_and_recent_days_of_your_own_tokens(counters: redis.Redis) -> None:
+    ada, eve = person("ada@example.com"), person("eve@example.com")
+    keys = [key_of(ada), key_of(eve)]
+    mine, other = (Token.objects.get(user=one).pk for one in (ada, eve))
+    today = utc_today()
+    for token in (mine, other, 0):
+        counters.hset(f"usage:{today:%Y%m%d}", f"symbolicate:frames:{token or ''}", 5)
+        Usage.objects.create(
+            day=today - timedelta(1), what="download", unit="requests", token=token, amount=2
+        )
+    Usage.objects.create(day=today, what="symbolicate", unit="frames", token=mine, amount=3)
+    reply = usage(keys[0])
+    assert reply.status_code == 200
+    assert rows(reply) == [("download", "requests", mine, 2), ("symbolicate", "frames", mine, 5)]
+    assert set(reply.json()) == {"usage", "complete", "limits", "decided_alone"}
+    assert reply.json()["complete"]
+    assert rows(usage(keys[0], token=other)) == []
+    assert rows(usage(keys[0], first=today)) == [("symbolicate", "frames", mine, 5)]
+    assert rows(usage(keys[0], last=today - timedelta(1))) == [("download", "requests", mine, 2)]
+
+
+def test_everybodys(counters: redis.Redis) -> None:
+    counters.set(f"symbolicationcount:v5:{utc_today():%Y%m%d}", 4)
+    auditor = key_of(person("op@example.com", "limits.view_usage"))
+    assert ("v5", "requests", 0, 4) in rows(usage(auditor))
+    assert rows(usage(key_of(person("ada@example.com")))) == []
+
+
+def test_how_your_limits_stand(runtime_options: Override) -> None:
+    runtime_options(limit_symbolicate=("10 frames/hour per token",), limit_upload=("2 KiB/month per user",))
+    standings = usage(key_of(person("ada@example.com"))).json()["limits"]
+    assert [one.pop("reset") >= 0 for one in standings] == [True, True]
+    frames, size = standings
+    assert frames == {
+        "scope": "symbolicate",
+        "policy": "frames-hour-token",
+        "unit": "frames",
+        "quantity": 10,
+        "window": "hour",
+        "whose": "token",
+        "remaining": 10,
+    }
+    assert (size["window"], size["quantity"], size["remaining"]) == ("month", 2048, 2048)
+
+
+def test_without_redis(settings: pytest_django.Settings, runtime_options: Override) -> None:
+    runtime_options(limit_upload=("2 KiB/month per user",))
+    settings.REDIS_COUNTERS_URL = f"redis://127.0.0.1:{free_port()}/3"
+    wiring.forget()
+    answer = usage(key_of(person("ada@example.com"))).json()
+    assert answer == {"usage": [], "complete": False, "limits": [], "decided_alone": True}
+
+
+@pytest.mark.parametrize(("first", "last"), [("2026-01-02", "2026-01-01"), ("2024-01-01", "2026-01-01")])
+def test_days_in_the_wrong_order_or_too_many(first: str, last: str) -> None:
+    reply = usage(key_of(person("ada@example.com")), first=first, last=last)
+    assert reply.status_code == 400
+    assert reply.json() == {"error": "first and last: at most 366 days, in this order"}
+
+
+def test_nobody_without_a_token() -> None:
+    assert Client().get("/api/usage/").status_code == 403

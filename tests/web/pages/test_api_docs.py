@@ -1,0 +1,110 @@
+"""`/api/docs` shows the description of the API, all of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils.html import escape
+
+from tecken.accounts.tokens import GIVEN
+from tecken.web.pages.api_description import Description, Operation
+from tests.web.api.people import key_of, person
+
+
+@pytest.fixture
+def told(client: Client) -> Any:
+    return client.get("/api/openapi.json").json()
+
+
+@pytest.fixture
+def operations(told: Any) -> dict[str, Operation]:
+    groups = Description(told, "https://symbols.example.com").groups()
+    return {f"{one.method} {one.path}": one for group in groups for one in group.operations}
+
+
+def page(client: Client) -> str:
+    reply = client.get("/api/docs")
+    assert (reply.status_code, reply["Content-Type"]) == (200, "text/html; charset=utf-8")
+    return reply.content.decode()
+
+
+def test_every_operation_is_on_the_page(client: Client, told: Any) -> None:
+    text = page(client)
+    for path, methods in told["paths"].items():
+        for method, operation in methods.items():
+            assert f">{method.upper()}</span> <code>{path}</code>" in text
+            assert escape(operation["summary"]) in text
+            for parameter in operation.get("parameters", ()):
+                assert f"<code>{parameter['name']}</code>" in text
+
+
+def test_it_is_one_of_our_pages(client: Client) -> None:
+    text = page(client)
+    assert '<a href="/api/docs" aria-current="true">API</a>' in text
+    assert set(re.findall(r'<script src="([^"]+)"', text)) == {"/static/web/site.js"}
+    assert len(text) < 120_000
+    ids = re.findall(r'\sid="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+
+
+def test_links_into_the_reference_find_their_headings(client: Client) -> None:
+    reference = client.get("/help/api/").content.decode()
+    anchors = re.findall(r'href="/help/api/#([^"]+)"', page(client))
+    assert anchors
+    assert [anchor for anchor in anchors if f' id="{anchor}"' not in reference] == []
+
+
+def test_an_operation(operations: dict[str, Operation]) -> None:
+    made = operations["POST /api/tokens/"]
+    assert made.status == 201
+    assert not made.open_to_all
+    assert not made.opens
+    assert [(f.name, f.place, f.kind, f.required) for f in made.fields] == [
+        ("permissions", "body", f"list of {' or '.join(map(json.dumps, GIVEN))}", True),
+        ("days", "body", "integer", False),
+        ("notes", "body", "text", False),
+    ]
+    assert made.fields[1].about == "at least 1; at most 3650; by default <code>365</code>"
+    assert '"key": text,  # shown now and never again' in made.answer
+    assert operations["DELETE /api/tokens/token/{token_id}"].answer == ""
+    assert operations["GET /api/syminfo/{file}/{id}"].open_to_all
+
+
+def test_a_filter_says_how_it_is_written(operations: dict[str, Operation]) -> None:
+    fields = {field.name: field for field in operations["GET /api/uploads/"].fields}
+    assert fields["size"].about == "such as <code>&gt;=10MB</code>"
+    assert fields["try_symbols"].kind == "true or false"
+    assert '"active" or "expired" or "all"' in {f.kind for f in operations["GET /api/tokens/"].fields}
+
+
+def test_each_command_is_one(operations: dict[str, Operation]) -> None:
+    for one in operations.values():
+        words = shlex.split(one.curl)
+        assert words[0] == "curl"
+        assert ("Auth-Token: $TECKEN_TOKEN" in words) == (not one.open_to_all)
+        assert ("-X" in words) == (one.method != "GET")
+        if "-d" in words:
+            assert isinstance(json.loads(words[words.index("-d") + 1]), dict)
+
+
+@pytest.mark.django_db
+def test_the_command_that_makes_a_token_works(client: Client, operations: dict[str, Operation]) -> None:
+    words = shlex.split(operations["POST /api/tokens/"].curl)
+    key = key_of(person("me@example.com", "tokens.manage_tokens", "upload.upload_symbols"))
+    body = words[words.index("-d") + 1]
+    reply = client.post("/api/tokens/", body, content_type="application/json", headers={"auth-token": key})
+    assert reply.status_code == 201
+
+
+@pytest.mark.django_db
+def test_what_can_be_opened_opens(client: Client, operations: dict[str, Operation]) -> None:
+    client.force_login(person("me@example.com", "upload.view_all_uploads"))
+    opened = [one.path for one in operations.values() if one.opens]
+    assert "/api/uploads/" in opened
+    for path in opened:
+        assert client.get(path).status_code in (200, 403)

@@ -1,0 +1,213 @@
+"""/jobs/: the queue, and what was given up."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+import tecken.celery  # noqa: F401 - jobs are sent by the current app
+from tecken import wiring
+from tecken.jobs import keys
+from tecken.jobs.backlog import backlog
+from tecken.jobs.records import Letter, records
+from tecken.web.pages import jobs
+from tests.health.conftest import patient, worker
+from tests.support.queue_away import queue_away
+from tests.web.forms import form_of
+
+__all__ = ["patient", "worker"]  # fixtures
+pytestmark = pytest.mark.django_db
+
+HOSTILE = "<script>alert(1)</script>\u202egnp"
+LETTER = Letter(
+    id="4f1c-1",
+    task="tecken.upload.tasks.keep_upload",
+    queue="upload",
+    why="OSError: No space left on device\nand more",
+    died=1_700_000_100.0,
+    args=[17],
+    kwargs={"try": HOSTILE},
+    sent=1_700_000_000.0,
+    starts=2,
+    retries=1,
+    trace="Traceback: in keep_upload",
+)
+OTHER = replace(LETTER, id="5a", task="tecken.jobs.tasks.clean", queue="housekeeping", died=1_700_000_200.0)
+UNREAD = replace(LETTER, id="6b", args=None, died=1_700_000_050.0)
+
+
+def bury(*letters: Letter) -> None:
+    for letter in letters:
+        records().bury(letter)
+
+
+def left() -> list[str]:
+    return [letter.id for letter in records().letters()]
+
+
+def shown(client: Client, url: str = "/jobs/") -> str:
+    reply = client.get(url)
+    assert reply.status_code == 200
+    return reply.content.decode()
+
+
+def text(page: str) -> str:
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page)))
+
+
+def done(client: Client, **fields: str | list[str]) -> str:
+    return text(client.post("/jobs/", fields, follow=True).content.decode())
+
+
+def test_nothing_is_there(client: Client, viewer: User) -> None:
+    page = text(shown(client))
+    assert "0 to be done" in page
+    assert "None: every job was done, or will be." in page
+    assert "No worker: jobs wait." in page
+
+
+@pytest.mark.usefixtures("worker")
+def test_queues_and_workers(client: Client, viewer: User) -> None:
+    wiring.queue_client().lpush(keys.waiting("convert", 9), "{}", "{}")
+    records().canary("convert", 0.25)
+    page = text(shown(client))
+    assert "2 to be done" in page
+    assert re.search(r"convert 2 0 0 0 2 250 ms \S+ m?s ago", page)
+    assert "upload 0 0 0 0 0 never" in page
+    assert "celery@here alive 0 0" in page
+
+
+def test_what_was_given_up(client: Client, viewer: User) -> None:
+    bury(LETTER, OTHER)
+    page = shown(client)
+    assert re.findall(r'<a href="/jobs/(.+?)/">', page) == ["5a", "4f1c-1"], "the newest first"
+    assert "OSError: No space left on device" in page
+    assert "and more" not in page
+    page = shown(client, "/jobs/?task=tecken.jobs.tasks.clean")
+    assert re.findall(r'<a href="/jobs/(.+?)/">', page) == ["5a"]
+    assert "None of this task." in text(shown(client, "/jobs/?task=other"))
+
+
+def test_all_that_is_known_of_one(client: Client, viewer: User) -> None:
+    bury(LETTER)
+    page = shown(client, "/jobs/4f1c-1/")
+    for said in (
+        "2023-11-14 22:15:00 UTC",
+        "2, after 1 retry",
+        "Traceback: in keep_upload",
+        "and more",
+        "17",
+    ):
+        assert said in text(page)
+    assert HOSTILE not in page
+    assert "\\u202egnp" in page
+
+
+def test_one_that_is_not_there(client: Client, viewer: User) -> None:
+    reply = client.get("/jobs/none/")
+    assert reply.status_code == 404
+    assert "somebody has retried or dropped it" in reply.content.decode()
+
+
+def test_names_of_strangers_are_shown_harmlessly(client: Client, operator: User) -> None:
+    hostile = Letter(HOSTILE, HOSTILE, HOSTILE, HOSTILE, 1.0)
+    bury(hostile, replace(hostile, id="two\nlines"))
+    for url in ("/jobs/", f"/jobs/{HOSTILE}/"):
+        page = shown(client, url)
+        assert "<script>" not in page
+        seen = re.sub(r"<(option|input)[^>]*>|<a href=[^>]*>", "", page)
+        assert "\u202e" not in seen
+    page = client.post("/jobs/", {"do": "drop", "job": HOSTILE}).content.decode()
+    assert "<script>" not in page
+
+
+def test_retry(client: Client, operator: User) -> None:
+    bury(LETTER, OTHER)
+    page = done(client, do="retry", job="4f1c-1")
+    assert "1 put back into the queue." in page
+    assert left() == ["5a"]
+    queues = {queue.name: queue.ready for queue in backlog(wiring.queue_client()).queues}
+    assert queues == {"convert": 0, "upload": 1, "housekeeping": 0}
+
+
+def test_all_that_are_listed(client: Client, operator: User) -> None:
+    bury(LETTER, OTHER)
+    form = form_of(shown(client, f"/jobs/?task={OTHER.task}"), "shown")
+    bury(replace(OTHER, id="came-meanwhile"))
+    reply = client.post(form.action, form.fields | {"do": "retry", "every": "on"})
+    assert reply["Location"] == f"/jobs/?task={OTHER.task}"
+    assert sorted(left()) == ["4f1c-1", "came-meanwhile"]
+
+
+def test_a_message_that_cannot_be_read_stays(client: Client, operator: User) -> None:
+    bury(LETTER, UNREAD)
+    page = done(client, do="retry", job=["6b", "4f1c-1"])
+    assert "1 put back into the queue." in page
+    assert "6b: its message cannot be read, so it cannot be sent" in page
+    assert left() == ["6b"]
+    assert "cannot be retried" in shown(client, "/jobs/6b/")
+
+
+def test_to_drop_asks_first(client: Client, operator: User) -> None:
+    bury(LETTER, OTHER)
+    reply = client.post("/jobs/", {"do": "drop", "job": ["4f1c-1", "5a"]})
+    page = reply.content.decode()
+    assert "Drop 2 jobs?" in page
+    assert len(left()) == 2
+    form = form_of(page, "job")
+    assert "1 dropped." in done(client, **form.fields, do="forget")
+    assert left() == ["4f1c-1"]
+
+
+def test_what_somebody_else_has_done_meanwhile(client: Client, operator: User) -> None:
+    for do in ("retry", "forget"):
+        assert "1 had been retried or dropped already." in done(client, do=do, job="gone")
+    assert "No job was chosen." in done(client, do="retry")
+
+
+def test_what_cannot_be_done(client: Client, operator: User) -> None:
+    assert client.post("/jobs/", {"do": "explode", "job": "4f1c-1"}).status_code == 400
+
+
+@pytest.mark.parametrize("do", ["retry", "drop", "forget"])
+def test_to_look_is_not_to_act(client: Client, viewer: User, do: str) -> None:
+    bury(LETTER)
+    for url in ("/jobs/", "/jobs/4f1c-1/"):
+        assert "Retry" not in re.findall(r"<button[^>]*>(.*?)</button>", shown(client, url))
+    assert client.post("/jobs/", {"do": do, "job": "4f1c-1"}).status_code == 403
+    assert left() == ["4f1c-1"]
+
+
+def test_pages_of_many(
+    client: Client,
+    viewer: User,
+    monkeypatch: pytest.MonkeyPatch,
+    django_assert_max_num_queries: Callable[[int], Any],
+) -> None:
+    monkeypatch.setattr(jobs, "LOOKED_AT", 60)
+    bury(*[replace(LETTER, id=f"{number}", died=1e9 + number) for number in range(70)])
+    with django_assert_max_num_queries(10):
+        page = shown(client)
+    assert len(re.findall(r'<a href="/jobs/\d+/">', page)) == 50
+    assert "page 1 of 2" in page
+    assert "There are 70; these are " in page
+    assert len(page) < 60_000
+    assert "page 2 of 2" in shown(client, "/jobs/?page=2")
+    assert "page 2 of 2" in shown(client, "/jobs/?page=99")
+
+
+def test_the_queue_is_away(client: Client, operator: User) -> None:
+    with queue_away():
+        page = shown(client)
+        assert "The queue, on redis-cache, does not answer (ConnectionError)" in text(page)
+        reply = client.post("/jobs/", {"do": "retry", "job": "4f1c-1"})
+        assert reply.status_code == 503
+        assert "The queue does not answer." in reply.content.decode()
+        assert client.get("/jobs/4f1c-1/").status_code == 503

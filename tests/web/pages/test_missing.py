@@ -1,0 +1,117 @@
+"""What nobody had."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import timedelta
+from hashlib import md5
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from tecken.download.models import MissingSymbol
+from tecken.web.api import paging
+
+ID = "44E4EC8C2F41492B9369D6B9A059577C2"
+pytestmark = pytest.mark.django_db
+
+
+def missing(debug_file: str, count: int, days: int = 0, **columns: str) -> None:
+    MissingSymbol.objects.create(
+        digest=md5(f"{debug_file} {columns}".encode(), usedforsecurity=False).hexdigest(),
+        count=count,
+        last_seen=timezone.now() - timedelta(days=days),
+        **{"debug_file": debug_file, "debug_id": ID, **columns},
+    )
+
+
+def shown(client: Client, query: str = "", status: int = 200) -> str:
+    reply = client.get(f"/missing/{query}")
+    assert reply.status_code == status, reply.content
+    return reply.content.decode()
+
+
+def rows(client: Client, query: str = "") -> list[list[str]]:
+    reply = client.get(f"/missing/?format=csv{query}")
+    assert reply["Content-Type"] == "text/csv; charset=utf-8"
+    assert reply["Content-Disposition"] == 'attachment; filename="missing.csv"'
+    return list(csv.reader(io.StringIO(reply.content.decode())))[1:]
+
+
+def test_nothing_yet(client: Client) -> None:
+    assert "Nothing has been missing yet." in shown(client)
+
+
+def test_most_wanted_first_or_latest_first(client: Client) -> None:
+    missing("rare.pdb", 1, days=0)
+    missing("wanted.pdb", 1_234_567, days=3)
+    page = shown(client)
+    assert page.index("wanted.pdb") < page.index("rare.pdb")
+    assert "1,234,567" in page
+    assert f'href="/explain/wanted.pdb/{ID}/"' in page
+    assert '<a href="?sort=count&amp;reverse=true" aria-current="page">Most wanted</a>' in page
+    latest = shown(client, "?sort=last_seen&reverse=true")
+    assert latest.index("rare.pdb") < latest.index("wanted.pdb")
+    assert '<a href="?sort=last_seen&amp;reverse=true" aria-current="page">Latest</a>' in latest
+
+
+def test_filters(client: Client) -> None:
+    missing("a.pdb", 1, days=0)
+    missing("b.pdb", 10, days=3)
+    assert "b.pdb" not in shown(client, "?debug_file=a.pdb").partition("<tbody")[2]
+    assert "a.pdb" not in shown(client, "?count=%3E%3D10").partition("<tbody")[2]
+    assert "b.pdb" not in shown(client, "?last_seen=today").partition("<tbody")[2]
+    assert "Nothing is like that." in shown(client, "?debug_file=c.pdb")
+
+
+def test_a_file_that_was_asked_for_by_its_code_id(client: Client) -> None:
+    missing("", 5, debug_id="", code_file="xul.dll", code_id="5AB380779000")
+    assert 'href="/explain/?code_file=xul.dll&amp;code_id=5AB380779000"' in shown(client)
+
+
+def test_pages(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paging, "PAGE_ROWS", 2)
+    for number in range(3):
+        missing(f"{number}.pdb", number)
+    assert "?page=2" in shown(client)
+    page = shown(client, "?page=2")
+    assert "0.pdb" in page
+    assert "2.pdb" not in page
+
+
+@pytest.mark.parametrize("query", ["?count=many", "?last_seen=soon", "?page=0", "?sort=digest", "?after=x"])
+def test_what_cannot_be_asked(client: Client, query: str) -> None:
+    assert 'role="alert"' in shown(client, query, 400)
+    assert 'role="alert"' in shown(client, f"{query}&format=csv", 400)
+
+
+def test_as_csv_in_the_same_order_with_the_same_filters(client: Client) -> None:
+    missing("a.pdb", 1, code_file="a.dll")
+    missing("b.pdb", 10)
+    missing("c.pdb", 100)
+    found = rows(client, "&count=%3E1")
+    assert [row[:5] for row in found] == [["c.pdb", ID, "", "", "100"], ["b.pdb", ID, "", "", "10"]]
+    assert [row[0] for row in rows(client, "&sort=count")] == ["a.pdb", "b.pdb", "c.pdb"]
+
+
+def test_no_spreadsheet_runs_what_somebody_asked_for(client: Client) -> None:
+    missing("=HYPERLINK(1)", 1)
+    assert [row[0] for row in rows(client)] == ["'=HYPERLINK(1)"]
+
+
+def test_hostile_names(client: Client) -> None:
+    missing("<script>alert(1)</script>\u202egnp.exe", 1, code_file='"><img src=x>')
+    page = shown(client)
+    assert "<script>alert" not in page
+    assert "<img" not in page
+    assert "\u202e" not in page
+
+
+def test_few_queries(client: Client, django_assert_max_num_queries: DjangoAssertNumQueries) -> None:
+    for number in range(20):
+        missing(f"{number}.pdb", number)
+    with django_assert_max_num_queries(4):
+        shown(client)

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import pytest_django
+from django.test import Client
+
+from tecken import wiring
+from tecken.errors import Absent, TooMuch
+from tecken.symbols.ids import module_key
+from tecken.web.pages import shared_reports
+from tecken.web.pages.symbolicate import MOST_CHARACTERS
+from tecken.web.pages.symbolicated_report import Place, place
+from tests.support.options import Override
+
+SAMPLES = Path(__file__).parents[1] / "data" / "samples"
+PASTE = (SAMPLES / "stack.json").read_text()
+CRASH_C = ("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
+LIBC = ("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _symbols(
+    tmp_path: Path, settings: pytest_django.Settings, clear_redis_store: None, runtime_options: Override
+) -> Iterator[None]:
+    settings.STORAGE_URL = f"file://{tmp_path}"
+    settings.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
+    runtime_options(symbolicate_deadline_seconds=0)
+    wiring.forget()
+    for module in (*[path.parts[-3:-1] for path in SAMPLES.glob("*/*/*.sym")], LIBC):
+        wiring.preparer().prepare(module_key(*module))
+    yield
+    wiring.forget()
+
+
+def post(client: Client, text: str, **more: str) -> str:
+    reply = client.post("/symbolicate/", {"text": text, **more})
+    assert reply.status_code == 200, reply.content
+    return reply.content.decode()
+
+
+def test_the_form_is_there_for_everybody(client: Client) -> None:
+    reply = client.get("/symbolicate/")
+    assert reply.status_code == 200
+    assert '<textarea id="text" name="text"' in reply.content.decode()
+
+
+def test_a_stack_with_inlined_calls_and_a_module_that_nobody_has(client: Client) -> None:
+    page = post(client, PASTE)
+    assert '<bdi class="function">crash_report</bdi>' in page
+    assert re.search(r"\d+ inlined", page)
+    assert "Nobody has its symbols." in page  # libc.so.6
+    assert 'href="/explain/libc.so.6/EC61AC938E5A39B16F9FBD350E3169A50/"' in page
+
+
+def test_what_is_copied_as_text(client: Client) -> None:
+    page = post(client, " ".join(CRASH_C) + " 0x1205")
+    plain = page.partition('<textarea id="plain"')[2].partition("</textarea>")[0]
+    assert re.search(r"  0  crash-c!\w+ \[\S+crash\.c:\d+\]", plain)
+
+
+def test_what_is_downloaded_as_json(client: Client) -> None:
+    reply = client.post("/symbolicate/", {"text": " ".join(CRASH_C) + " 0x1205", "do": "json"})
+    told = json.loads(reply.content)
+    assert reply["Content-Disposition"] == 'attachment; filename="stack.json"'
+    assert told["threads"][0]["rows"][0]["call"]["at"]["line"] > 0
+    assert told["modules"] == [{"debug_file": CRASH_C[0], "debug_id": CRASH_C[1], "why_not": ""}]
+
+
+def test_what_nobody_has_prepared_is_told_and_the_text_is_kept(client: Client) -> None:
+    line = "xul.pdb 44E4EC8C2F41492B9369D6B9A059577C2 0x10"
+    reply = client.post("/symbolicate/", {"text": line})
+    assert reply.status_code == 503
+    assert "Try again in a moment" in reply.content.decode()
+    assert line in reply.content.decode()
+
+
+def test_a_text_that_is_no_stack(client: Client) -> None:
+    reply = client.post("/symbolicate/", {"text": "hello <script>alert(1)</script>"})
+    page = reply.content.decode()
+    assert reply.status_code == 400
+    assert "No stack found in this text." in page
+    assert "hello &lt;script&gt;alert(1)" in page
+    assert "<script>alert" not in page
+
+
+def test_names_of_a_crash_are_shown_harmlessly(client: Client) -> None:
+    hostile = "<img src=x onerror=alert(1)>\u202egnp.exe"
+    page = post(
+        client,
+        json.dumps(
+            {
+                "modules": [
+                    {"filename": hostile, "debug_file": hostile, "debug_id": CRASH_C[1]},
+                    {"filename": "known", "debug_file": CRASH_C[0], "debug_id": CRASH_C[1]},
+                ],
+                "threads": [
+                    {
+                        "frames": [
+                            {"module": hostile, "module_offset": "0x10", "function": hostile},
+                            {"module": "known", "module_offset": "0x1205"},
+                        ]
+                    }
+                ],
+                "crash_info": {"type": hostile},
+            }
+        ),
+    )
+    shown = page.partition('<ol class="stack"')[2].partition("<form")[0]
+    assert "&lt;img src=x onerror=alert(1)&gt;\\u202egnp.exe" in shown
+    assert "<img" not in page
+
+
+def test_a_link_to_share(client: Client) -> None:
+    reply = client.post("/symbolicate/", {"text": PASTE, "do": "share"})
+    assert reply.status_code == 302
+    page = Client().get(reply["Location"]).content.decode()
+    assert "crash_report" in page
+    assert f"http://testserver{reply['Location']}" in page
+
+
+def test_a_link_that_was_never_made(client: Client) -> None:
+    reply = client.get("/shared/nothing/")
+    assert reply.status_code == 404
+    assert "no longer" in reply.content.decode()
+
+
+def test_limits_hold_here_too(client: Client, runtime_options: Override) -> None:
+    runtime_options(symbolicate_max_frames=2)
+    reply = client.post("/symbolicate/", {"text": PASTE})
+    assert reply.status_code == 400
+    assert "Too many frames" in reply.content.decode()
+
+
+def test_shared_texts_are_bounded_in_number_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_reports, "MOST", 2)
+    client = wiring.counters_client()
+    first, *others = [shared_reports.share(client, f"text {number}") for number in range(3)]
+    assert [shared_reports.shared(client, name) for name in others] == ["text 1", "text 2"]
+    assert client.zcard(shared_reports.INDEX) == 2
+    with pytest.raises(Absent):
+        shared_reports.shared(client, first)
+    with pytest.raises(TooMuch):
+        shared_reports.share(client, "".join(map(str, range(200_000))))
+
+
+@pytest.mark.parametrize(
+    ("file", "shown"),
+    [
+        (
+            "hg:hg.mozilla.org/releases/mozilla-beta:dom/base/File.cpp:0123abc",
+            Place(
+                "dom/base/File.cpp",
+                7,
+                "https://hg.mozilla.org/releases/mozilla-beta/file/0123abc/dom/base/File.cpp#l7",
+            ),
+        ),
+        (
+            "git:github.com/rust-lang/rust:library/std/src/lib.rs:0123abc",
+            Place(
+                "library/std/src/lib.rs",
+                7,
+                "https://github.com/rust-lang/rust/blob/0123abc/library/std/src/lib.rs#L7",
+            ),
+        ),
+        (
+            f"/rustc/{'5' * 40}/library/core/src/panicking.rs",
+            Place(
+                "library/core/src/panicking.rs",
+                7,
+                f"https://github.com/rust-lang/rust/blob/{'5' * 40}/library/core/src/panicking.rs#L7",
+            ),
+        ),
+        ("git:git.example.com/a/b:src/main.c:0123abc", Place("src/main.c", 7)),
+        ("/build/src/main.c", Place("/build/src/main.c", 7)),
+        ("C:\\src\\main.c", Place("C:\\src\\main.c", 7)),
+        ("hg:javascript:alert(1)/x:y:z", Place("hg:javascript:alert(1)/x:y:z", 7)),
+    ],
+)
+def test_source_files_under_version_control_are_linked(file: str, shown: Place) -> None:
+    assert place(file, 7) == shown
+
+
+def test_symbolicate_of_a_text_that_is_too_long_is_a_413_with_the_number(client: Client) -> None:
+    reply = client.post("/symbolicate/", {"text": "\n" * (MOST_CHARACTERS + 1)})
+    assert reply.status_code == 413
+    assert f"longer than {MOST_CHARACTERS} characters" in reply.content.decode()
+    assert client.post("/symbolicate/", {"text": "\n" * (MOST_CHARACTERS - 1) + "x"}).status_code == 400
+
+
+def test_symbolicate_of_a_number_of_5000_digits_is_a_400(client: Client) -> None:
+    assert client.post("/symbolicate/", {"text": "#" + "9" * 5000 + " 0x1 in a"}).status_code == 400
+
+
+def test_symbolicate_charges_a_request_before_the_text_is_read(
+    client: Client, runtime_options: Override
+) -> None:
+    runtime_options(limit_symbolicate=("2 requests/hour per address",))
+    statuses = [client.post("/symbolicate/", {"text": "no stack"}).status_code for _ in range(3)]
+    assert statuses == [400, 400, 429]
+    assert client.post("/symbolicate/", {"text": "no stack", "do": "share"}).status_code == 429
+    assert client.get("/symbolicate/").status_code == 200

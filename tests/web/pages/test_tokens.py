@@ -1,0 +1,190 @@
+"""/tokens/: one's own tokens, with a browser that runs no scripts."""
+
+from __future__ import annotations
+
+import html
+import re
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from tecken.accounts import tokens
+from tecken.accounts.groups import named
+from tecken.accounts.models import Token
+from tecken.accounts.tokens import allowed, find, issue
+from tecken.errors import NotAllowed
+from tests.web.api.people import person
+from tests.web.forms import Forms, form_of
+
+pytestmark = pytest.mark.django_db
+
+URL = "/tokens/"
+UPLOADS = ("upload.upload_symbols", "upload.upload_try_symbols")
+
+
+@pytest.fixture
+def owner(client: Client) -> User:
+    user = person("a@example.com", tokens.MANAGE, *UPLOADS)
+    client.force_login(user)
+    return user
+
+
+def made_by(user: User, days: float = 30, notes: str = "") -> tuple[Token, str]:
+    return issue(user, list(named(UPLOADS[:1])), days, notes)
+
+
+def page_of(client: Client, query: str = "") -> str:
+    reply = client.get(URL + query)
+    assert reply.status_code == 200
+    return reply.content.decode()
+
+
+def made(client: Client, **wanted: object) -> tuple[int, str]:
+    form = form_of(page_of(client), "notes")
+    sent: dict[str, object] = {**form.fields, "permission": UPLOADS[0], **wanted}
+    reply = client.post(form.action, sent)
+    return reply.status_code, html.unescape(reply.content.decode())
+
+
+def test_a_new_token_tells_its_key_once_and_works(client: Client, owner: User) -> None:
+    status, page = made(client, days="10", notes="nightly")
+    assert status == 201
+    [key] = re.findall(r'<input id="key" readonly value="(\w{64})"', page)
+    token = find(key)
+    assert (token.user, token.notes, allowed(token)) == (owner, "nightly", frozenset(UPLOADS[:1]))
+    assert timedelta(days=9) < token.expires_at - timezone.now() <= timedelta(days=10)
+    assert form_of(page, "notes").fields["notes"] == "", "the next one is another"
+    later = page_of(client)
+    assert key not in later
+    assert key[:8] in later
+    assert key not in str(dict(client.session))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text"),
+    [
+        ({"permission": []}, "Choose what the token may do"),
+        ({"permission": UPLOADS}, "Invalid combination of permissions"),
+        ({"permission": "auth.add_user"}, "No such permission: 'auth.add_user'"),
+        ({"days": "0"}, "Days should be a whole number from 1 to 3650"),
+        ({"days": "3651"}, "Days should be a whole number from 1 to 3650"),
+        ({"days": "٣"}, "Days should be a whole number from 1 to 3650"),
+        ({"notes": "x" * 2001}, "Notes have at most 2000 characters"),
+        ({"notes": "a\0b"}, "Notes are text, without a NUL character"),
+    ],
+)
+def test_what_cannot_be(client: Client, owner: User, wanted: dict[str, object], text: str) -> None:
+    status, page = made(client, **wanted)
+    assert (status, Token.objects.count()) == (400, 0)
+    assert text in page
+
+
+def test_what_was_chosen_is_still_there_after_a_mistake(client: Client, owner: User) -> None:
+    _status, page = made(client, days="0", notes="nightly")
+    fields = form_of(page, "notes").fields
+    assert fields.items() >= {"permission": UPLOADS[0], "days": "0", "notes": "nightly"}.items()
+
+
+def test_nobody_gives_more_than_they_have(client: Client, owner: User) -> None:
+    assert "upload.view_all_uploads" not in page_of(client)
+    status, page = made(client, permission="upload.view_all_uploads")
+    assert (status, Token.objects.count()) == (403, 0)
+    assert "upload.view_all_uploads not a valid permission" in page
+
+
+def test_one_that_is_extended_counts_from_its_expiry(client: Client, owner: User) -> None:
+    token, _key = made_by(owner, days=10)
+    form = form_of(page_of(client).partition("<table")[2], "days")
+    reply = client.post(form.action, form.fields | {"days": "5", "do": "extend"}, follow=True)
+    assert "can be used until" in reply.content.decode()
+    assert Token.objects.get().expires_at == token.expires_at + timedelta(days=5)
+
+
+def test_nothing_lives_for_more_than_ten_years(client: Client, owner: User) -> None:
+    token, _key = made_by(owner, days=10)
+    reply = client.post(f"{URL}{token.pk}/", {"do": "extend", "days": "3650"})
+    assert reply.status_code == 400
+    assert "A token can be extended to 3650 days from now" in reply.content.decode()
+
+
+def test_a_revoked_one_ends_at_once_and_stays_to_be_seen(client: Client, owner: User) -> None:
+    token, key = made_by(owner)
+    client.post(f"{URL}{token.pk}/", {"do": "revoke"})
+    with pytest.raises(NotAllowed, match="expired"):
+        find(key)
+    page = page_of(client)
+    assert "expired</span>" in page
+    assert "Revoke" not in page.partition("<table")[2].partition("</table>")[0]
+    ended = Token.objects.get().expires_at
+    client.post(f"{URL}{token.pk}/", {"do": "revoke"})
+    assert Token.objects.get().expires_at == ended
+
+
+def test_a_deleted_one_is_gone(client: Client, owner: User) -> None:
+    token, _key = made_by(owner)
+    page = client.post(f"{URL}{token.pk}/", {"do": "delete"}, follow=True).content.decode()
+    assert f"Token {token} is deleted." in page
+    assert "You have no tokens." in page
+
+
+@pytest.mark.parametrize("do", ["extend", "revoke", "delete"])
+def test_the_token_of_another_is_not_there(client: Client, owner: User, do: str) -> None:
+    other, _key = made_by(person("b@example.com", *UPLOADS))
+    reply = client.post(f"{URL}{other.pk}/", {"do": do, "days": "5"})
+    assert reply.status_code == 404
+    assert Token.objects.get().expires_at == other.expires_at
+    assert str(other) not in page_of(client)
+
+
+def test_no_such_thing_to_do(client: Client, owner: User) -> None:
+    token, _key = made_by(owner)
+    assert client.post(f"{URL}{token.pk}/", {"do": "sell"}).status_code == 400
+
+
+def test_when_it_was_used(client: Client, owner: User) -> None:
+    made_by(owner)
+    assert ">never<" in page_of(client)
+    Token.objects.update(last_used_at=timezone.now() - timedelta(minutes=2))
+    assert "2 min" in page_of(client)
+
+
+@pytest.mark.parametrize(("days", "marked"), [(13, True), (20, False)])
+def test_one_that_soon_expires_is_marked(client: Client, owner: User, days: int, marked: bool) -> None:
+    made_by(owner, days)
+    assert ('class="late"' in page_of(client)) == marked
+
+
+def test_without_the_permission_one_may_look(client: Client) -> None:
+    user = person("a@example.com", *UPLOADS)
+    client.force_login(user)
+    token, _key = made_by(user)
+    page = page_of(client)
+    assert str(token) in page
+    assert "To make tokens you need the permission" in page
+    assert [form for form in Forms(page).forms if "logout" not in form.action] == []
+
+
+def test_notes_are_shown_harmlessly(client: Client, owner: User) -> None:
+    made_by(owner, notes="<script>alert(1)</script>\u202eexe")
+    page = page_of(client)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;\\u202eexe" in page
+    assert "<script>" not in page
+
+
+def test_many_are_cut_into_pages_and_few_queries(
+    client: Client, owner: User, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for number in range(51):
+        made_by(owner, notes=f"token {number}")
+    with django_assert_max_num_queries(10):
+        page = page_of(client)
+    assert len(page) < 150_000
+    [more] = re.findall(r'href="(\?after=[^"]+)"', page)
+    assert ("token 50<" in page, "token 0<" in page) == (True, False)
+    older = page_of(client, more)
+    assert ("token 50<" in older, "token 0<" in older) == (False, True)
+    assert client.get(f"{URL}?after=x").status_code == 400
