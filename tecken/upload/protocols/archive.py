@@ -1,11 +1,10 @@
-"""An upload as its client sees it."""
+"""`POST /upload/`: an archive in a form, or the URL of one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any
 
 import orjson
 from django.conf import settings
@@ -20,29 +19,8 @@ from tecken.upload import archive_upload
 from tecken.upload.fetch import Rules, fetched
 from tecken.upload.form import Archive, max_form_bytes, received
 from tecken.upload.models import Upload
+from tecken.upload.presentation import upload_fields
 from tecken.upload.protocols.direct import UPLOADERS, writes_try
-
-
-def shown(upload: Upload) -> dict[str, Any]:
-    return {
-        "id": upload.pk,
-        "size": upload.size,
-        "filename": upload.filename,
-        "bucket": upload.bucket_name,
-        "region": None,
-        "download_url": upload.download_url or None,
-        "try_symbols": upload.try_symbols,
-        "redirect_urls": upload.redirect_urls,
-        "completed_at": upload.completed_at,
-        "created_at": upload.created_at,
-        "user": upload.user.email,
-        "skipped_keys": upload.skipped_keys,
-        "ignored_keys": upload.ignored_keys,
-        "warnings": upload.warnings,
-        "members_total": upload.members_total,
-        "members_done": upload.members_done,
-    }
-
 
 PROGRESS = "/api/uploads/upload/{}"
 
@@ -61,7 +39,7 @@ def upload_archive(request: HttpRequest) -> HttpResponse:
             archive_upload.stage(upload, archive.file)
             return _accepted(request, upload)
         archive_upload.keep_all(upload, archive.file)
-    return json_reply(orjson.dumps({"upload": shown(upload)}), HTTPStatus.CREATED)
+    return json_reply(orjson.dumps({"upload": upload_fields(upload)}), HTTPStatus.CREATED)
 
 
 @contextmanager
@@ -88,6 +66,6 @@ def _rules() -> Rules:
 
 def _accepted(request: HttpRequest, upload: Upload) -> HttpResponse:
     url = request.build_absolute_uri(PROGRESS.format(upload.pk))
-    reply = json_reply(orjson.dumps({"upload": shown(upload), "url": url}), HTTPStatus.ACCEPTED)
+    reply = json_reply(orjson.dumps({"upload": upload_fields(upload), "url": url}), HTTPStatus.ACCEPTED)
     reply["Location"] = url
     return reply

@@ -21,7 +21,7 @@ from tecken.storage.port import compressed
 from tecken.upload import direct_upload
 from tecken.upload.announcement import PROTOCOL, announced
 from tecken.upload.models import Protocol, Upload
-from tecken.upload.protocols.archive import shown
+from tecken.upload.presentation import upload_fields
 
 REGULAR, TRY = UPLOADERS = ("upload.upload_symbols", "upload.upload_try_symbols")
 MAX_BODY_BYTES = 4 << 20
@@ -128,7 +128,7 @@ def complete(request: HttpRequest, number: int) -> HttpResponse:
             f"{len(problems)} files are missing or not what was announced; send them again",
             files=[{"key": key, "error": error} for key, error in problems.items()],
         )
-    return json_reply(orjson.dumps({"upload": shown(upload)}))
+    return json_reply(orjson.dumps({"upload": upload_fields(upload)}))
 
 
 def mine(request: HttpRequest, number: int, protocol: Protocol) -> Upload:

@@ -344,5 +344,5 @@ def test_a_bad_url_is_named_without_credentials(url: str) -> None:
 
 
 def test_the_user_agent_has_our_version() -> None:
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
     assert f"{project['name']}/{project['version']}" == USER_AGENT

@@ -15,7 +15,7 @@ from tecken.symbolication import request_cost
 from tecken.symbolication.api import answer, schema
 from tecken.symbolication.service import MISSING_NAMES
 
-DOC = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+DOC = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
 
 
 @pytest.mark.parametrize("text", re.findall(r'BadInput\("([^"]+)"\)', getsource(schema)))

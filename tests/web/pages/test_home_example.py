@@ -21,7 +21,7 @@ from tecken import wiring
 from tecken.upload.models import FileUpload, Upload
 from tests.web.api.people import person
 
-SAMPLES = Path(__file__).parents[1] / "data" / "samples"
+SAMPLES = Path(__file__).parents[2] / "data" / "samples"
 SAMPLE = next(SAMPLES.glob("libcrash-cpp.so/*/*.sym"))
 OTHER_ID = "AAAABBBBCCCCDDDDEEEEFFFF000011112"
 HTML = {"accept": "text/html"}

@@ -17,7 +17,7 @@ from tecken.web.pages.symbolicate import MOST_CHARACTERS
 from tecken.web.pages.symbolicated_report import Place, place
 from tests.support.options import Override
 
-SAMPLES = Path(__file__).parents[1] / "data" / "samples"
+SAMPLES = Path(__file__).parents[2] / "data" / "samples"
 PASTE = (SAMPLES / "stack.json").read_text()
 CRASH_C = ("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
 LIBC = ("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")
