@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -16,6 +18,14 @@ from tecken.runtimeconfig.schedule import Entry, spelt
 from tecken.runtimeconfig.shelf import Report
 from tecken.runtimeconfig.shown import Row, rows, strays
 from tecken.runtimeconfig.snapshot import Snapshot, snapshot
+
+
+def operator() -> str:
+    """Return the account that runs the command; in a container its user id may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 class Picture(NamedTuple):

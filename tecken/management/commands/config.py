@@ -15,7 +15,6 @@ from django.utils import timezone
 
 from tecken.errors import CouldNotAsk, TeckenError
 from tecken.management import configuration as text
-from tecken.management.operator import operator
 from tecken.management.times import FORMS, moment
 from tecken.management.watching import watch_lines
 from tecken.runtimeconfig import current, service
@@ -124,7 +123,7 @@ A change is checked, recorded in the database as a version, and told to every pr
             self.stdout.write(text.step(key, old, new))
 
     def _rollback(self, *, version: int, why: str, expected: int | None, **_options: Any) -> None:
-        self._tell(service.rollback(version, by=operator(), why=why, expected=expected))
+        self._tell(service.rollback(version, by=text.operator(), why=why, expected=expected))
 
     def _export(self, **_options: Any) -> None:
         seen = text.picture()
@@ -136,7 +135,7 @@ A change is checked, recorded in the database as a version, and told to every pr
     def _import(self, *, file: str, dry_run: bool, why: str, expected: int | None, **_options: Any) -> None:
         texts = _read(file)
         if not dry_run:
-            self._tell(service.replace(texts, by=operator(), why=why, expected=expected))
+            self._tell(service.replace(texts, by=text.operator(), why=why, expected=expected))
             return
         check_all(texts)
         with database():
@@ -154,7 +153,7 @@ A change is checked, recorded in the database as a version, and told to every pr
     def _change(
         self, changes: Mapping[str, str | None], *, why: str, expected: int | None, **_options: Any
     ) -> None:
-        self._tell(service.change(changes, by=operator(), why=why, source="cli", expected=expected))
+        self._tell(service.change(changes, by=text.operator(), why=why, source="cli", expected=expected))
 
     def _tell(self, outcome: Outcome) -> None:
         if outcome.changed:
