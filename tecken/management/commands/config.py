@@ -16,7 +16,6 @@ from django.utils import timezone
 from tecken.errors import CouldNotAsk, TeckenError
 from tecken.management import configuration as text
 from tecken.management.times import FORMS, moment
-from tecken.management.watching import watch_lines
 from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.history import database, difference, newest
 from tecken.runtimeconfig.option import at_text
@@ -146,7 +145,7 @@ A change is checked, recorded in the database as a version, and told to every pr
             self.stdout.write("nothing to change")
 
     def _watch(self, **_options: Any) -> None:
-        for line in watch_lines(current.shelf()):
+        for line in text.watch_lines(current.shelf()):
             self.stdout.write(line)
             self.stdout.flush()
 
