@@ -45,7 +45,7 @@ def measured(place: int) -> float:
     """Milliseconds for the page that begins after so many rows."""
     from django.test import Client  # noqa: PLC0415
 
-    from tecken.download.missing import Cursor  # noqa: PLC0415
+    from tecken.download.missing import cursor_of  # noqa: PLC0415
     from tecken.download.models import MissingSymbol  # noqa: PLC0415
 
     newest = MissingSymbol.objects.order_by("-last_seen", "-id")
@@ -53,7 +53,7 @@ def measured(place: int) -> float:
     client, times = Client(HTTP_HOST="localhost"), []
     for _ in range(REQUESTS):
         began = time.perf_counter()
-        answer = client.get("/missingsymbols/", {"after": str(Cursor(row.last_seen, row.pk))})
+        answer = client.get("/missingsymbols/", {"after": cursor_of(row)})
         times.append(time.perf_counter() - began)
         if answer.status_code != 200:
             raise RuntimeError(answer.content)

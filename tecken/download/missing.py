@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 import orjson
 import redis
 from django.db import connection, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from redis.lock import Lock
 
 from tecken.download.models import MissingSymbol
 from tecken.errors import BadInput
+from tecken.keyset import Order, Position, page_after
 from tecken.storage.miss_counts import COUNTS
 
 TAKEN = "missing:taken"
@@ -82,6 +83,7 @@ def _row(field: list[Any], count: int, now: Any) -> tuple[Any, ...]:
 
 
 PAGE_ROWS = 100
+NEWEST = Order("last_seen", reverse=True)
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - spreadsheets read these too
 """How a cell begins that a spreadsheet takes for a formula. Source: OWASP, CSV Injection."""
 CURSOR = re.compile(r"(\d{1,17})-(\d{1,18})")
@@ -93,47 +95,30 @@ def harmless_cell(text: str) -> str:
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
-class Cursor(NamedTuple):
-    """The last row of a page."""
-
-    last_seen: datetime
-    id: int
-
-    def __str__(self) -> str:
-        return f"{(self.last_seen - EPOCH) // timedelta(microseconds=1)}-{self.id}"
-
-    @classmethod
-    def parse(cls, text: str) -> Cursor:
-        """Raises BadInput."""
-        found = CURSOR.fullmatch(text)
-        if not found:
-            raise BadInput("after must be what next says on the page before")
-        return cls(EPOCH + timedelta(microseconds=int(found[1])), int(found[2]))
-
-
 class Page(NamedTuple):
     rows: list[MissingSymbol]
-    next: Cursor | None
+    next: str | None
 
 
-def page(after: Cursor | None) -> Page:
-    """However many rows there are, an index leads to the first of the page."""
-    rows = list(_newest(after)[: PAGE_ROWS + 1])
-    if len(rows) <= PAGE_ROWS:
-        return Page(rows, None)
-    last = rows[PAGE_ROWS - 1]
-    return Page(rows[:PAGE_ROWS], Cursor(last.last_seen, last.pk))
+def page(after: str | None) -> Page:
+    """Return the rows after the `next` of another page. Raises BadInput."""
+    position = position_of(after) if after else None
+    rows, has_next = page_after(MissingSymbol.objects.all(), NEWEST, position, PAGE_ROWS)
+    return Page(rows, cursor_of(rows[-1]) if has_next else None)
+
+
+def cursor_of(row: MissingSymbol) -> str:
+    """Return the text from which `page` continues after the row."""
+    return f"{(row.last_seen - EPOCH) // timedelta(microseconds=1)}-{row.pk}"
+
+
+def position_of(cursor: str) -> Position:
+    """Return the position of a row from its cursor. Raises BadInput."""
+    found = CURSOR.fullmatch(cursor)
+    if not found:
+        raise BadInput("after must be what next says on the page before")
+    return Position(EPOCH + timedelta(microseconds=int(found[1])), int(found[2]))
 
 
 def since(moment: datetime) -> QuerySet[MissingSymbol]:
-    return MissingSymbol.objects.filter(last_seen__gte=moment).order_by("-last_seen", "-id")
-
-
-def _newest(after: Cursor | None) -> QuerySet[MissingSymbol]:
-    rows = MissingSymbol.objects.order_by("-last_seen", "-id")
-    if after is None:
-        return rows
-    earlier = Q(last_seen__lt=after.last_seen) | Q(last_seen=after.last_seen, id__lt=after.id)
-    return rows.filter(
-        earlier, last_seen__lte=after.last_seen
-    )  # the second one is what an index can begin at
+    return MissingSymbol.objects.filter(last_seen__gte=moment).order_by(*NEWEST.terms)

@@ -40,8 +40,7 @@ def as_csv(request: HttpRequest) -> HttpResponseBase:
 @answers_errors
 @get_only
 def as_json(request: HttpRequest) -> HttpResponse:
-    after = request.GET.get("after")
-    rows, following = missing.page(missing.Cursor.parse(after) if after else None)
+    rows, following = missing.page(request.GET.get("after"))
     url = f"/missingsymbols/?after={following}" if following else None
     return json_reply(orjson.dumps({"missing_symbols": [_row(row) for row in rows], "next": url}))
 

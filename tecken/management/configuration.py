@@ -1,21 +1,35 @@
-"""The runtime configuration as lines for people and as JSON for programs."""
+"""The runtime configuration and its changes, as lines for people and as JSON for programs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+import getpass
+import os
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from tecken.errors import CouldNotAsk
 from tecken.management.times import shown
 from tecken.runtimeconfig import current, service
-from tecken.runtimeconfig.history import database, newest
+from tecken.runtimeconfig.history import database, difference, known, newest
 from tecken.runtimeconfig.models import Change, Version
 from tecken.runtimeconfig.options import CATALOGUE, named
 from tecken.runtimeconfig.schedule import Entry, spelt
-from tecken.runtimeconfig.shelf import Report
+from tecken.runtimeconfig.shelf import Report, Shelf, Values
 from tecken.runtimeconfig.shown import Row, rows, strays
 from tecken.runtimeconfig.snapshot import Snapshot, snapshot
+
+LOOK_SECONDS = 1.0
+PAUSE_SECONDS = 1.0
+
+
+def operator() -> str:
+    """Return the account that runs the command; in a container its user id may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 class Picture(NamedTuple):
@@ -209,3 +223,53 @@ def entries_of(name: str, texts: Iterable[str]) -> list[str]:
 
 def window_key(name: str, start: datetime, end: datetime | None) -> str:
     return spelt(Entry(named(name).name, start, end))
+
+
+def watch_lines(shelf: Shelf) -> Generator[str]:
+    """Yield a line for each change, without end. A shelf that does not answer is one line, until it does."""
+    last: Values | None = None
+    away = False
+    while True:
+        try:
+            for now in _states(shelf, last):
+                away = False
+                yield _change_line(last, now)
+                last = now
+        except CouldNotAsk as error:
+            if not away:
+                yield f"{_clock()} {error}; waiting"
+            away = True
+            time.sleep(PAUSE_SECONDS)
+
+
+def _states(shelf: Shelf, last: Values | None) -> Iterator[Values]:
+    """Yield each state that differs from the one before."""
+    with shelf.listen() as heard:
+        while True:
+            now = shelf.read()
+            if last is None or now != last:
+                yield now
+                last = now
+            # A lost message delays a change by this much.
+            heard.next(LOOK_SECONDS)
+
+
+def _change_line(last: Values | None, now: Values) -> str:
+    if last is None:
+        return f"{_clock()} version {now.version}; watching, Ctrl-C ends it"
+    what = steps(difference(last.texts, now.texts)) or "the same values"
+    return f"{_clock()} version {now.version}{_recorded_author(now)}: {what}"
+
+
+def _recorded_author(now: Values) -> str:
+    """Return who made the version, and why; nothing when the database cannot be read or does not have it."""
+    try:
+        with database():
+            made = known(now.version, now.stamp) if now.stamp else None
+    except CouldNotAsk:
+        return ""
+    return f" by {_by(made)}{f', {made.why}' if made.why else ''}" if made else ""
+
+
+def _clock() -> str:
+    return f"{datetime.now(UTC):%H:%M:%S} UTC"

@@ -13,7 +13,7 @@ from django.core.management.base import CommandError
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from tecken.management.watching import watch_lines
+from tecken.management.configuration import watch_lines
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.memory import MemoryShelf
 from tecken.runtimeconfig.models import Version
@@ -322,7 +322,7 @@ def test_watch_prints_each_change(shelf: MemoryShelf) -> None:
 
 
 def test_watch_goes_on_when_the_shelf_is_back(away: AwayShelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tecken.management.watching.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("tecken.management.configuration.PAUSE_SECONDS", 0.0)
     lines = watch_lines(away)
     assert next(lines).endswith("redis-cache does not answer; waiting")
     away.away = False

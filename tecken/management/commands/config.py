@@ -15,9 +15,7 @@ from django.utils import timezone
 
 from tecken.errors import CouldNotAsk, TeckenError
 from tecken.management import configuration as text
-from tecken.management.operator import operator
 from tecken.management.times import FORMS, moment
-from tecken.management.watching import watch_lines
 from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.history import database, difference, newest
 from tecken.runtimeconfig.option import at_text
@@ -124,7 +122,7 @@ A change is checked, recorded in the database as a version, and told to every pr
             self.stdout.write(text.step(key, old, new))
 
     def _rollback(self, *, version: int, why: str, expected: int | None, **_options: Any) -> None:
-        self._tell(service.rollback(version, by=operator(), why=why, expected=expected))
+        self._tell(service.rollback(version, by=text.operator(), why=why, expected=expected))
 
     def _export(self, **_options: Any) -> None:
         seen = text.picture()
@@ -136,7 +134,7 @@ A change is checked, recorded in the database as a version, and told to every pr
     def _import(self, *, file: str, dry_run: bool, why: str, expected: int | None, **_options: Any) -> None:
         texts = _read(file)
         if not dry_run:
-            self._tell(service.replace(texts, by=operator(), why=why, expected=expected))
+            self._tell(service.replace(texts, by=text.operator(), why=why, expected=expected))
             return
         check_all(texts)
         with database():
@@ -147,14 +145,14 @@ A change is checked, recorded in the database as a version, and told to every pr
             self.stdout.write("nothing to change")
 
     def _watch(self, **_options: Any) -> None:
-        for line in watch_lines(current.shelf()):
+        for line in text.watch_lines(current.shelf()):
             self.stdout.write(line)
             self.stdout.flush()
 
     def _change(
         self, changes: Mapping[str, str | None], *, why: str, expected: int | None, **_options: Any
     ) -> None:
-        self._tell(service.change(changes, by=operator(), why=why, source="cli", expected=expected))
+        self._tell(service.change(changes, by=text.operator(), why=why, source="cli", expected=expected))
 
     def _tell(self, outcome: Outcome) -> None:
         if outcome.changed:

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from tecken.errors import TeckenError
-from tecken.management.operator import operator
+from tecken.management.configuration import operator
 from tecken.management.times import FORMS, moment, shown, span
 from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.maintenance import parse

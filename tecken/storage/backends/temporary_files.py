@@ -1,6 +1,11 @@
-"""A file that has no name until it is whole, so that nothing of it stays when its writer is killed.
+"""Files that have no name until they are complete, so that a killed writer leaves nothing behind.
 
-Source: open(2), O_TMPFILE. A file system that has no such thing (NFS, or another system than Linux) says so.
+A named temporary file and a sweep would be shorter, and are what remains on file systems without O_TMPFILE
+(NFS, or other systems than Linux). But such a file outlives its killed writer until the same directory is
+written to an hour later, and a symbol file's directory rarely is: its path contains the debug id. A single
+directory for temporary files could be swept, but os.replace fails when another file system is mounted below.
+
+Source: open(2), O_TMPFILE.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ NO_SUCH_THING = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 
 
 def nameless(directory: Path) -> BinaryIO | None:
-    """To be written; None where there is no such thing. Makes the directory. Raises OSError."""
+    """Open a file for writing in the directory, which is made; None where O_TMPFILE fails. Raises OSError."""
     directory.mkdir(parents=True, exist_ok=True)
     if not hasattr(os, "O_TMPFILE"):
         return None
@@ -33,7 +38,7 @@ def nameless(directory: Path) -> BinaryIO | None:
 
 
 def give_name(file: BinaryIO, path: Path) -> None:
-    """In the same directory, at once, in the place of what has that name. Raises OSError."""
+    """Give the file its path in the same directory, and replace what is there. Raises OSError."""
     file.flush()
     directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
     try:
@@ -48,7 +53,7 @@ def give_name(file: BinaryIO, path: Path) -> None:
 
 
 def sweep(directory: Path) -> None:
-    """Remove what killed writers left: `<any name>#<number>`, as obstore has it too. Raises OSError."""
+    """Remove what killed writers left: `<any name>#<number>`, the form of obstore too. Raises OSError."""
     for staged in directory.glob("*#*"):
         if STAGED.fullmatch(staged.name):
             with suppress(FileNotFoundError):

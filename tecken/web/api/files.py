@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from urllib.parse import quote
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -13,7 +14,6 @@ from tecken.http.decorators import Grant
 from tecken.upload.models import FileUpload
 from tecken.web.api import filters
 from tecken.web.api.auth import ANY_UPLOAD, Permitted, grant_of
-from tecken.web.api.links import address_of
 from tecken.web.api.paging import Paged, Paging, page_of, sort_field
 from tecken.web.api.uploads import AUDITOR, UploadRow
 
@@ -108,3 +108,9 @@ def seen_by(grant: Grant) -> QuerySet[FileUpload]:
         if AUDITOR in grant.permissions
         else FileUpload.objects.filter(upload__user=grant.user)
     )
+
+
+def address_of(file: FileUpload) -> str:
+    """Return the path at which the file can be downloaded."""
+    below = file.key.removeprefix("try/").removeprefix("v1/")
+    return f"/{'try/' if file.try_symbols else ''}{quote(below)}"

@@ -1,7 +1,7 @@
-"""Cutting a list into pages: by number, or after the last row of another, which costs the same at any depth.
+"""Pages of a list, by number or after another page (tecken.keyset), as parameters and results of the API.
 
-`sort` is the column, `reverse` the direction; rows that are equal there come in the order of their ids.
-They are counted up to COUNTED only: counting them all would cost more than the page.
+`sort` is the column, `reverse` the direction. Rows are counted up to COUNTED only: counting them all would
+cost more than the page.
 """
 
 from __future__ import annotations
@@ -9,20 +9,19 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Collection
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple
 
 import orjson
 from django.core.exceptions import ValidationError
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, QuerySet
 from ninja import Field, Schema
 
 from tecken.errors import BadInput
+from tecken.keyset import M, Order, Position, page_after
 
 PAGE_ROWS = 50
 DEEPEST_PAGE = 200
 COUNTED = 1_000
-
-M = TypeVar("M", bound=Model)
 
 
 class Paging(Schema):
@@ -50,16 +49,6 @@ class Paged(Schema):
     total_is_exact: bool
 
 
-class Order(NamedTuple):
-    column: str
-    reverse: bool
-
-    @property
-    def terms(self) -> tuple[str, str]:
-        sign = "-" if self.reverse else ""
-        return f"{sign}{self.column}", f"{sign}pk"
-
-
 class Page(NamedTuple, Generic[M]):
     rows: list[M]
     number: int
@@ -83,11 +72,10 @@ class Page(NamedTuple, Generic[M]):
 def page_of(rows: QuerySet[M], paging: Paging, sorts: Collection[str]) -> Page[M]:
     """Of `sorts` the first is the default. They must not be null. Raises BadInput."""
     order = _order(paging, sorts)
-    first = 0 if paging.after else (paging.page - 1) * PAGE_ROWS
-    wanted = rows.filter(_after(rows.model, order, paging.after)) if paging.after else rows
-    found = list(wanted.order_by(*order.terms)[first : first + PAGE_ROWS + 1])
-    shown = found[:PAGE_ROWS]
-    next_ = cursor_of(shown[-1], order) if len(found) > PAGE_ROWS else None
+    after = _position(rows.model, order, paging.after) if paging.after else None
+    skipped = 0 if after else (paging.page - 1) * PAGE_ROWS
+    shown, has_next = page_after(rows, order, after, PAGE_ROWS, skipped=skipped)
+    next_ = cursor_of(shown[-1], order) if has_next else None
     total = rows.order_by()[: COUNTED + 1].count()
     return Page(shown, paging.page, next_, min(total, COUNTED), total <= COUNTED)
 
@@ -105,21 +93,11 @@ def cursor_of(row: Model, order: Order) -> str:
     return base64.urlsafe_b64encode(orjson.dumps([order.column, order.reverse, value, row.pk])).decode()
 
 
-def _after(model: type[Model], order: Order, cursor: str) -> Q:
-    """The first comparison says nothing that the others don't, but is one an index can start from."""
-    value, pk = _position(model, order, cursor)
-    beyond = "lt" if order.reverse else "gt"
-    column = order.column
-    return Q(**{f"{column}__{beyond}e": value}) & (
-        Q(**{f"{column}__{beyond}": value}) | Q(**{column: value, f"pk__{beyond}": pk})
-    )
-
-
-def _position(model: type[Model], order: Order, cursor: str) -> tuple[Any, int]:
+def _position(model: type[Model], order: Order, cursor: str) -> Position:
     try:
         column, reverse, text, pk = orjson.loads(base64.urlsafe_b64decode(cursor))
         if (column, reverse) == order and isinstance(text, str) and type(pk) is int:
-            return model._meta.get_field(column).to_python(text), pk  # type: ignore[union-attr]
+            return Position(model._meta.get_field(column).to_python(text), pk)  # type: ignore[union-attr]
     except (binascii.Error, ValueError, TypeError, ValidationError):
         pass
     raise BadInput("after: not the `next` of a page of this list in this order")

@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import logging
 from http import HTTPStatus
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.vary import vary_on_headers
 from ninja.errors import HttpError, ValidationError
+from ninja.parser import Parser
 
 from tecken.errors import TeckenError, TooMuch
 from tecken.http.responses import error_reply, not_found, reply_to
 from tecken.web.api import config, files, missing, redis, stats, syminfo, tokens, uploads, usage
-from tecken.web.api.bodies import ObjectParser
 from tecken.web.api.description import DescribedAPI
 
 logger = logging.getLogger(__name__)
+
+
+class ObjectParser(Parser):
+    """Parser of bodies that are JSON objects, as those of all our operations are.
+
+    From a text or a list django-ninja would read no field at all, and continue with the defaults of each.
+    """
+
+    def parse_body(self, request: HttpRequest) -> dict[str, Any]:
+        """Return the body. Raises TypeError or ValueError, from which django-ninja makes a 400."""
+        body: object = super().parse_body(request)
+        if not isinstance(body, dict):
+            raise TypeError("must be a JSON object")
+        return body
+
+
 api = DescribedAPI(
     title="Tecken",
     version="1",

@@ -6,149 +6,121 @@ from typing import Any
 
 Json = dict[str, Any]
 
-INTEGER_64 = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
-NAME = {"description": "a text; anything else, and an empty one, is not looked up"}
+
+def _schema(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _array(items: Json) -> Json:
+    return {"type": "array", "items": items}
+
+
+def _pair(first: Json, second: Json) -> Json:
+    return {"type": "array", "prefixItems": [first, second], "minItems": 2, "maxItems": 2}
+
+
+def _object(title: str, required: Json, optional: Json | None = None) -> Json:
+    """Return the schema of an object that has the first properties always and the others sometimes."""
+    properties = {**required, **(optional or {})}
+    return {"title": title, "type": "object", "required": list(required), "properties": properties}
+
+
+STRING: Json = {"type": "string"}
+INTEGER_64: Json = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
+NAME: Json = {"description": "a text; anything else, and an empty one, is not looked up"}
 JOB: Json = {
-    "title": "Job",
-    "type": "object",
-    "required": ["memoryMap", "stacks"],
-    "properties": {
-        "memoryMap": {
-            "type": "array",
-            "description": "a debug file and a debug id for each module",
-            "items": {"type": "array", "prefixItems": [NAME, NAME], "minItems": 2, "maxItems": 2},
-            "examples": [[["crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0"]]],
-        },
-        "stacks": {
-            "type": "array",
-            "description": "lists of frames: a module's number in memoryMap, or -1, and an offset in it",
-            "items": {
-                "type": "array",
-                "items": {
-                    "type": "array",
-                    "prefixItems": [{"type": "integer", "minimum": -1}, INTEGER_64],
-                    "minItems": 2,
-                    "maxItems": 2,
-                },
-            },
-            "examples": [[[[0, 4613]]]],
-        },
+    "memoryMap": {
+        "type": "array",
+        "description": "a debug file and a debug id for each module",
+        "items": _pair(NAME, NAME),
+        "examples": [[["crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0"]]],
+    },
+    "stacks": {
+        "type": "array",
+        "description": "lists of frames: a module's number in memoryMap, or -1, and an offset in it",
+        "items": _array(_pair({"type": "integer", "minimum": -1}, INTEGER_64)),
+        "examples": [[[[0, 4613]]]],
     },
 }
 PLACE: Json = {
-    "file": {"type": "string", "description": "left out where it is unknown"},
+    "file": {**STRING, "description": "left out where it is unknown"},
     "line": {"type": "integer", "minimum": 1, "description": "as `file`"},
 }
-INLINE: Json = {
-    "title": "Inline",
-    "type": "object",
-    "required": ["function"],
-    "properties": {"function": {"type": "string"}, **PLACE},
-}
 FRAME: Json = {
-    "title": "Frame",
-    "type": "object",
-    "required": ["frame", "module", "module_offset"],
-    "properties": {
-        "frame": {"type": "integer", "minimum": 0, "description": "its number in the stack"},
-        "module": {"type": "string"},
-        "module_offset": {"type": "string", "description": "hexadecimal, such as 0x1205"},
-        "function": {"type": "string", "description": "left out where no symbol covers the offset"},
-        "function_offset": {"type": "string", "description": "from its first instruction"},
-        **PLACE,
-        "inlines": {
-            "type": "array",
-            "items": {"$ref": "#/components/schemas/Inline"},
-            "description": "calls that were inlined there, the deepest first",
-        },
+    "frame": {"type": "integer", "minimum": 0, "description": "its number in the stack"},
+    "module": STRING,
+    "module_offset": {**STRING, "description": "hexadecimal, such as 0x1205"},
+}
+SYMBOL: Json = {
+    "function": {**STRING, "description": "left out where no symbol covers the offset"},
+    "function_offset": {**STRING, "description": "from its first instruction"},
+    **PLACE,
+    "inlines": {
+        **_array(_schema("Inline")),
+        "description": "calls that were inlined there, the deepest first",
     },
 }
 FOUND: Json = {
     "type": ["boolean", "null"],
     "description": "true: symbols were used; false: there are none; null: no stack refers to it",
 }
+MODULE_ERROR: Json = {
+    "type": "object",
+    "required": ["name", "message"],
+    "properties": {"name": STRING, "message": STRING},
+}
 MODULE_ERRORS: Json = {
     "type": "object",
     "description": "why a module is false for another reason than that there are no symbols",
-    "additionalProperties": {
-        "type": "array",
-        "items": {
-            "type": "object",
-            "required": ["name", "message"],
-            "properties": {"name": {"type": "string"}, "message": {"type": "string"}},
-        },
-    },
+    "additionalProperties": _array(MODULE_ERROR),
 }
+FOUND_MODULES: Json = {"type": "object", "additionalProperties": FOUND}
 SCHEMAS: Json = {
-    "Job": JOB,
-    "Jobs": {
-        "title": "Jobs",
-        "type": "object",
-        "required": ["jobs"],
-        "properties": {
-            "jobs": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Job"}}
-        },
-    },
-    "JobV4": {
-        **JOB,
-        "title": "JobV4",
-        "required": ["memoryMap", "stacks", "version"],
-        "properties": {**JOB["properties"], "version": {"type": "integer", "const": 4}},
-    },
-    "Inline": INLINE,
-    "Frame": FRAME,
-    "JobResult": {
-        "title": "JobResult",
-        "type": "object",
-        "required": ["stacks", "found_modules", "module_errors"],
-        "properties": {
-            "stacks": {
-                "type": "array",
-                "items": {"type": "array", "items": {"$ref": "#/components/schemas/Frame"}},
+    schema["title"]: schema
+    for schema in (
+        _object("Job", JOB),
+        _object("Jobs", {"jobs": {"type": "array", "minItems": 1, "items": _schema("Job")}}),
+        _object("JobV4", {**JOB, "version": {"type": "integer", "const": 4}}),
+        _object("Inline", {"function": STRING}, PLACE),
+        _object("Frame", FRAME, SYMBOL),
+        _object(
+            "JobResult",
+            {
+                "stacks": _array(_array(_schema("Frame"))),
+                "found_modules": FOUND_MODULES,
+                "module_errors": MODULE_ERRORS,
             },
-            "found_modules": {"type": "object", "additionalProperties": FOUND},
-            "module_errors": MODULE_ERRORS,
-        },
-    },
-    "Symbolicated": {
-        "title": "Symbolicated",
-        "type": "object",
-        "required": ["results"],
-        "properties": {"results": {"type": "array", "items": {"$ref": "#/components/schemas/JobResult"}}},
-    },
-    "SymbolicatedV4": {
-        "title": "SymbolicatedV4",
-        "type": "object",
-        "required": ["symbolicatedStacks", "knownModules", "module_errors"],
-        "properties": {
-            "symbolicatedStacks": {
-                "type": "array",
-                "items": {"type": "array", "items": {"type": "string"}},
+        ),
+        _object("Symbolicated", {"results": _array(_schema("JobResult"))}),
+        _object(
+            "SymbolicatedV4",
+            {
+                "symbolicatedStacks": _array(_array(STRING)),
+                "knownModules": _array(FOUND),
+                "module_errors": MODULE_ERRORS,
             },
-            "knownModules": {"type": "array", "items": FOUND},
-            "module_errors": MODULE_ERRORS,
-        },
-    },
+        ),
+    )
 }
 
 
 def _operation(version: str, summary: str, body: Json, answer: str) -> Json:
-    schema = {"$ref": f"#/components/schemas/{answer}"}
     return {
         "operationId": f"symbolicate_{version}",
         "summary": summary,
         "tags": ["symbolication"],
         "parameters": [],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
-        "responses": {200: {"description": "OK", "content": {"application/json": {"schema": schema}}}},
+        "responses": {
+            200: {"description": "OK", "content": {"application/json": {"schema": _schema(answer)}}}
+        },
     }
 
 
-V5_BODY = {"anyOf": [{"$ref": "#/components/schemas/Job"}, {"$ref": "#/components/schemas/Jobs"}]}
-V4_BODY = {"$ref": "#/components/schemas/JobV4"}
+V5_BODY = {"anyOf": [_schema("Job"), _schema("Jobs")]}
 PATHS: Json = {
     "/symbolicate/v5": {
         "post": _operation("v5", "Functions, files, lines and inlined calls", V5_BODY, "Symbolicated")
     },
-    "/symbolicate/v4": {"post": _operation("v4", "Functions alone", V4_BODY, "SymbolicatedV4")},
+    "/symbolicate/v4": {"post": _operation("v4", "Functions alone", _schema("JobV4"), "SymbolicatedV4")},
 }

@@ -10,8 +10,8 @@ from ninja import Router, Schema
 from tecken.errors import Absent, BadModule
 from tecken.symbols.ids import GUID_DIGITS, code_id, debug_ids_of_code_id, is_windows_name
 from tecken.upload.models import FileUpload
+from tecken.web.api.files import address_of
 from tecken.web.api.filters import debug_identifier, identifier, storable
-from tecken.web.api.links import address_of
 
 router = Router(tags=["modules"])
 

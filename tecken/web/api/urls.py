@@ -34,10 +34,30 @@ def _in_json(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     return inner
 
 
+def _head_as_get(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Return the view with HEAD, which the web server answers without the body of GET.
+
+    django-ninja runs an operation for its own methods only. HEAD is no operation of its own, because the
+    OpenAPI document would list each one twice.
+    """
+
+    @wraps(view)
+    def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        if request.method != "HEAD":
+            return view(request, *args, **kwargs)
+        request.method = "GET"
+        try:
+            return view(request, *args, **kwargs)
+        finally:
+            request.method = "HEAD"
+
+    return inner
+
+
 def _entrance(name: str | None, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponseBase]:
     if name == "api-root":
         return RedirectView.as_view(url="/api/docs")
-    counted = limited("api")(_in_json(view))
+    counted = limited("api")(_in_json(_head_as_get(view)))
     return cors("GET, OPTIONS")(counted) if name in PUBLIC else counted
 
 

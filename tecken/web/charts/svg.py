@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import NamedTuple
+
+import squarify
 
 Point = tuple[float, float]
 
@@ -81,46 +83,11 @@ class Tile(NamedTuple):
 
 
 def treemap(sizes: Sequence[int], width: float, height: float) -> list[Tile]:
-    """A tile for each size above 0, largest first, as square as they come.
-
-    Bruls, Huizing, van Wijk: Squarified Treemaps, VisSym 2000.
-    """
-    items = sorted(((size, item) for item, size in enumerate(sizes) if size > 0), reverse=True)
-    unit = width * height / (sum(size for size, _item in items) or 1)
-    left, tiles, room = [(size * unit, item) for size, item in items], [], Tile(-1, 0.0, 0.0, width, height)
-    while left:
-        count = _best(left, min(room.width, room.height))
-        row, left = left[:count], left[count:]
-        made, room = _cut(room, row)
-        tiles += made
-    return tiles
-
-
-def _best(items: Sequence[tuple[float, int]], side: float) -> int:
-    """How many of the first items make the best row along `side`."""
-    count = 1
-    while count < len(items) and _worst(items[: count + 1], side) <= _worst(items[:count], side):
-        count += 1
-    return count
-
-
-def _worst(row: Sequence[tuple[float, int]], side: float) -> float:
-    """The largest aspect ratio."""
-    areas = [area for area, _item in row]
-    depth = sum(areas) / side
-    lengths = [area / depth for area in areas]
-    return max(max(depth / length, length / depth) for length in lengths)
-
-
-def _cut(room: Tile, row: Sequence[tuple[float, int]]) -> tuple[list[Tile], Tile]:
-    """The row along the room's shorter side, and the room that is left."""
-    side = min(room.width, room.height)
-    depth = sum(area for area, _item in row) / side
-    lengths = [area / depth for area, _item in row]
-    starts = [0.0, *accumulate(lengths)]
-    placed = list(zip(row, starts, lengths, strict=False))
-    if room.width >= room.height:
-        tiles = [Tile(item, room.x, room.y + start, depth, length) for (_area, item), start, length in placed]
-        return tiles, room._replace(x=room.x + depth, width=max(room.width - depth, 0.0))
-    tiles = [Tile(item, room.x + start, room.y, length, depth) for (_area, item), start, length in placed]
-    return tiles, room._replace(y=room.y + depth, height=max(room.height - depth, 0.0))
+    """Return a tile for each size above 0, largest first, each as square as possible."""
+    largest_first = sorted(((size, item) for item, size in enumerate(sizes) if size > 0), reverse=True)
+    areas = squarify.normalize_sizes([size for size, _item in largest_first], width, height)
+    boxes = squarify.squarify(areas, 0.0, 0.0, width, height)
+    return [
+        Tile(item, box["x"], box["y"], box["dx"], box["dy"])
+        for (_size, item), box in zip(largest_first, boxes, strict=True)
+    ]

@@ -1,4 +1,8 @@
-"""The OpenAPI description of the API as what a page shows of it.
+"""The OpenAPI document of the API, as the groups and operations of the page `/api/docs`.
+
+django-ninja's own pages are no substitute. Redoc needs inline styles and scripts, which the site's
+Content-Security-Policy forbids. Swagger works under it, but sends 456 kB where this page sends 13 kB, shows
+nothing without scripts, and axe finds 120 serious barriers in it: contrast, nested buttons, no language.
 
 https://spec.openapis.org/oas/v3.1.0
 """

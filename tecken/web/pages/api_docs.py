@@ -1,4 +1,4 @@
-"""The API for who writes a program against it, from its own description."""
+"""The page `/api/docs`: every operation of the API, from its OpenAPI document."""
 
 from __future__ import annotations
 

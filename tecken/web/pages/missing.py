@@ -13,9 +13,9 @@ from django.views.decorators.http import require_safe
 
 from tecken.download.missing import harmless_cell
 from tecken.download.models import MissingSymbol
+from tecken.keyset import Order
 from tecken.web.api.filters import where
 from tecken.web.api.missing import FILTERS, MissingFilters
-from tecken.web.api.paging import Order
 from tecken.web.auth import open_page
 from tecken.web.lists import ORDER, Listed, listed
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from django import template
 
 from tecken.upload.models import FileUpload
-from tecken.web.api.links import address_of
+from tecken.web.api.files import address_of
 
 register = template.Library()
 register.filter("address", address_of)

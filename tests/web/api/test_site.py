@@ -38,6 +38,25 @@ def test_another_method_is_told_in_json(client: Client) -> None:
     assert reply["Allow"] == "GET, POST"
 
 
+@pytest.mark.django_db
+def test_head_of_a_list_has_the_headers_of_get_and_no_body(client: Client) -> None:
+    headers = {"Auth-Token": key_of(person("a@example.com", "tokens.manage_tokens"))}
+    got, head = (method("/api/tokens/", headers=headers) for method in (client.get, client.head))
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["Content-Type"] == got.headers["Content-Type"] == "application/json; charset=utf-8"
+    assert head.headers["Vary"] == got.headers["Vary"]
+
+
+@pytest.mark.django_db
+def test_head_without_a_token_is_a_403(client: Client) -> None:
+    assert client.head("/api/tokens/").status_code == 403
+
+
+def test_head_where_get_is_not_allowed_is_a_405(client: Client) -> None:
+    reply = client.head("/api/config/rollback/")
+    assert (reply.status_code, reply["Allow"]) == (405, "POST")
+
+
 def test_every_operation_is_documented(client: Client) -> None:
     documented = (BASE_DIR / "docs" / "api.md").read_text()
     paths = client.get("/api/openapi.json").json()["paths"]
