@@ -21,7 +21,7 @@ FLAT = " ".join(TEXT.split())
 
 def test_its_numbers() -> None:
     for said in (
-        f"What nobody has held for {heartbeat.LOST_SECONDS:.0f} s goes back",
+        f"A job that no worker has held for {heartbeat.LOST_SECONDS:.0f} s returns to its queue",
         f"a lock ({beat.LEASE_SECONDS:.0f} s, renewed every {beat.LOOK_SECONDS:.0f} s)",
         f"({settings.CELERY_VISIBILITY_TIMEOUT // 60} minutes:".replace("(", "(here "),
         f"into each queue every {settings.CELERY_BEAT_SCHEDULE['canary-convert']['schedule']:.0f} s",

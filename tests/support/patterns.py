@@ -79,7 +79,8 @@ def every_pattern() -> tuple[list[Found], set[Unreadable]]:
                 found.setdefault((pattern.pattern, pattern.flags, way), Found(place, pattern, way))
     for pattern in _of_urls(get_resolver()):
         found.setdefault((pattern.pattern, pattern.flags, "search"), Found("URLs", pattern, "search"))
-    return list(found.values()), unreadable
+    # Every process of a parallel run must collect the tests in one order, and sets have none.
+    return sorted(found.values(), key=lambda each: (each.place, each.way, str(each.pattern))), unreadable
 
 
 def _ways(methods: set[str]) -> set[Way]:

@@ -1,0 +1,61 @@
+"""Tests of the links between the documents and of the index of decision records."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tecken.settings import BASE_DIR
+
+DOCUMENTS = sorted([*BASE_DIR.glob("*.md"), *(BASE_DIR / "docs").rglob("*.md")])
+RECORDS = BASE_DIR / "docs" / "adr"
+FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+ELSEWHERE = ("http", "mailto", "/")  # other sites, and paths of this site
+
+
+def prose(document: Path) -> str:
+    return FENCED.sub("", document.read_text())
+
+
+def anchors(document: Path) -> set[str]:
+    """Return the anchors that a forge makes from the headings of a document."""
+    found: set[str] = set()
+    seen: Counter[str] = Counter()
+    for heading in re.findall(r"^#+ (.+)$", prose(document), re.MULTILINE):
+        text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        anchor = re.sub(r"[^\w\- ]", "", text.lower()).strip().replace(" ", "-")
+        found.add(f"{anchor}-{seen[anchor]}" if seen[anchor] else anchor)
+        seen[anchor] += 1
+    return found
+
+
+def is_dead(link: str, document: Path) -> bool:
+    path, _, anchor = link.partition("#")
+    target = (document.parent / path).resolve() if path else document
+    return not target.exists() or (bool(anchor) and anchor not in anchors(target))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(BASE_DIR).as_posix())
+def test_links_of_a_document_lead_to_existing_headings(document: Path) -> None:
+    links = [link for link in LINK.findall(prose(document)) if not link.startswith(ELSEWHERE)]
+    assert [link for link in links if is_dead(link, document)] == []
+
+
+def test_index_of_decision_records_lists_every_record() -> None:
+    listed = re.findall(r"\]\((\d{4}-[\w-]+\.md)\)", (RECORDS / "README.md").read_text())
+    assert listed == sorted(path.name for path in RECORDS.glob("[0-9]*.md"))
+
+
+@pytest.mark.parametrize("record", sorted(RECORDS.glob("[0-9]*.md")), ids=lambda path: path.stem)
+def test_decision_record_has_the_four_headings(record: Path) -> None:
+    headings = re.findall(r"^## (.+)$", record.read_text(), re.MULTILINE)
+    assert headings == ["Context", "Decision", "Consequences", "Measured by"]
+
+
+def test_benchmarks_that_documents_name_exist() -> None:
+    named = {name for path in DOCUMENTS for name in re.findall(r"\bbench\.([a-z_]+)", path.read_text())}
+    assert sorted(name for name in named if not (BASE_DIR / "bench" / f"{name}.py").exists()) == []
