@@ -47,8 +47,10 @@ def looked_for(module: ModuleKey, pages: int, found: int) -> None:
     Tally(wiring.cache_client(), Breaker("redis-cache"), clock=times.__next__).note(keys, keys[:found])
 
 
-def sample(ago: float, store: list[int] | None) -> None:
-    wiring.counters_client().rpush(series.KEY, json.dumps([time() - ago, None, store, 0, 0]))
+def sample(ago: float, store: list[int] | None, now: float | None = None) -> None:
+    """Add what beat measured `ago` seconds before `now`."""
+    taken = (time() if now is None else now) - ago
+    wiring.counters_client().rpush(series.KEY, json.dumps([taken, None, store, 0, 0]))
 
 
 def test_a_store_that_nobody_has_asked_yet(client: Client, viewer: User) -> None:
@@ -88,8 +90,9 @@ def test_keys_that_are_asked_for_once_have_no_curve(client: Client, viewer: User
 
 
 def test_hits_memory_and_evictions_over_time(client: Client, viewer: User) -> None:
-    sample(60, [100_000_000, 524_288_000, 3, 0, 0, 0])
-    sample(30, [200_000_000, 524_288_000, 3, 90, 10, 60])
+    now = time()  # exactly 30 seconds between the two, also on a busy machine
+    sample(60, [100_000_000, 524_288_000, 3, 0, 0, 0], now)
+    sample(30, [200_000_000, 524_288_000, 3, 90, 10, 60], now)
     page = shown(client, "?hours=1")
     assert "Hits <strong>90 %</strong>" in page
     assert "Memory <strong>200 MB</strong>" in page
