@@ -1,7 +1,7 @@
 """What is asked of each part: real work, since a PING succeeds on a read-only replica and on a full server.
 
-The value of a check is what the part reports while it is well. The guard of a Redis server records the outcome
-of its checks, so that requests need not find out. A check is never refused: it is how a process finds out.
+The value of a check is what the part reports while it is well. The guard of a Redis server records the
+outcome of its checks, so that requests need not find out. A check is never refused.
 """
 
 from __future__ import annotations
