@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 import redis
 from celery import current_app
 from django.conf import settings
+from django_redis import get_redis_connection
 from kombu.exceptions import KombuError
 
 from tecken import inforce, redisclient, waiting
@@ -88,11 +89,9 @@ os.register_at_fork(after_in_child=forget)
 
 @once
 def cache_client() -> redis.Redis:
-    return redisclient.client(
-        settings.CACHES["default"]["LOCATION"],
-        timeout=settings.REDIS_TIMEOUT_SECONDS,
-        connect_timeout=settings.REDIS_CONNECT_TIMEOUT_SECONDS,
-    )
+    """Return the client of `caches["default"]`: database 0 of redis-cache."""
+    client: redis.Redis = get_redis_connection("default")
+    return client
 
 
 @once
@@ -127,11 +126,9 @@ def usage() -> Usage:
 
 @once
 def store_client() -> redis.Redis:
-    return redisclient.client(
-        settings.CACHES["store"]["LOCATION"],
-        timeout=settings.REDIS_STORE_TIMEOUT_SECONDS,
-        connect_timeout=settings.REDIS_STORE_CONNECT_TIMEOUT_SECONDS,
-    )
+    """Return the client of `caches["store"]`, which has the pages."""
+    client: redis.Redis = get_redis_connection("store")
+    return client
 
 
 @once

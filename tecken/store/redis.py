@@ -46,7 +46,9 @@ def store_guard(clock: Callable[[], float] = time.monotonic) -> RedisGuard:
 
 
 class RedisPageStore:
-    """`client` is made by `tecken.redisclient.client`, whose timeouts are the deadline of every method.
+    """Pages, headers and notes of missing modules on redis-store.
+
+    `client` is that of `caches["store"]`, whose timeouts are the deadline of every method.
 
     A cluster passes over its own nodes that do not answer, and what they have is left out. So it is always
     tried: `guard` would refuse the other nodes as well.
