@@ -34,3 +34,12 @@ class CanaryWatch:
         """Expect no canary before LATE_SECONDS from now."""
         self._expected_since = self._clock()
         self.late = ()
+
+
+class SendWatch:
+    """Memory of whether the last job that this process sent was refused or got no answer.
+
+    It is not the state of the server: a full server refuses jobs and answers everything else.
+    """
+
+    has_failed = False

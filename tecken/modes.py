@@ -34,9 +34,9 @@ def modes() -> tuple[Mode, ...]:
     """Return the degraded states that are known to this process. Reads memory only."""
     now: dict[Mode, bool] = {
         "stale-config": current.is_stale(),
-        "store-away": wiring.store_breaker().open,
+        "store-away": wiring.store_guard().breaker.open,
         "local-limits": wiring.limits_are_local(),
-        "queue-down": wiring.queue_breaker().open,
+        "queue-down": wiring.queue_is_down(),
         "jobs-stalled": bool(wiring.canary_watch().late),
         "disk-full": any(space.why_not for space in wiring.disk_space().last()),
         "maintenance": current.is_shut(),

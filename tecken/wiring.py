@@ -15,16 +15,17 @@ from urllib.parse import unquote, urlsplit
 import redis
 from celery import current_app
 from django.conf import settings
+from django_redis import get_redis_connection
 from kombu.exceptions import KombuError
 
 from tecken import inforce, redisclient, waiting
-from tecken.breaker import Breaker
-from tecken.canaries import CanaryWatch
-from tecken.errors import CouldNotAsk, StoreAway
+from tecken.canaries import CanaryWatch, SendWatch
+from tecken.errors import CouldNotAsk
 from tecken.limits.memory import MemoryLimiter
 from tecken.limits.port import Limiter
 from tecken.limits.redis import RedisLimiter
 from tecken.limits.usage import RedisLedger, Usage, keep_sending
+from tecken.redisclient.guard import RedisGuard, redis_cache
 from tecken.runtimeconfig.current import on_change, options
 from tecken.storage.backends.bucket import bucket_for
 from tecken.storage.backends.staging import Staging
@@ -41,6 +42,7 @@ from tecken.store.hit_counts import Tally
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.store.redis import RedisPageStore
+from tecken.store.redis import store_guard as build_store_guard
 from tecken.symbolication.conversion.converter import Adder, Preparer, Replacer
 from tecken.symbolication.conversion.lock import RedisTurns
 from tecken.symbolication.conversion.page_file_builder import MAX_MEMORY_BYTES, Conversion
@@ -87,11 +89,9 @@ os.register_at_fork(after_in_child=forget)
 
 @once
 def cache_client() -> redis.Redis:
-    return redisclient.client(
-        settings.CACHES["default"]["LOCATION"],
-        timeout=settings.REDIS_TIMEOUT_SECONDS,
-        connect_timeout=settings.REDIS_CONNECT_TIMEOUT_SECONDS,
-    )
+    """Return the client of `caches["default"]`: database 0 of redis-cache."""
+    client: redis.Redis = get_redis_connection("default")
+    return client
 
 
 @once
@@ -108,7 +108,7 @@ def limiter() -> Limiter:
     """Who decides whether a caller asks too often."""
     if settings.DEMO_MODE:
         return MemoryLimiter()
-    return RedisLimiter(counters_client(), Breaker("redis-cache"), lambda: usage().processes)
+    return RedisLimiter(counters_client(), cache_guard(), lambda: usage().processes)
 
 
 def limits_are_local() -> bool:
@@ -119,18 +119,16 @@ def limits_are_local() -> bool:
 @once
 def usage() -> Usage:
     """What is used is told to it."""
-    made = Usage(RedisLedger(counters_client()))
+    made = Usage(RedisLedger(counters_client(), cache_guard()))
     keep_sending(made)
     return made
 
 
 @once
 def store_client() -> redis.Redis:
-    return redisclient.client(
-        settings.CACHES["store"]["LOCATION"],
-        timeout=settings.REDIS_STORE_TIMEOUT_SECONDS,
-        connect_timeout=settings.REDIS_STORE_CONNECT_TIMEOUT_SECONDS,
-    )
+    """Return the client of `caches["store"]`, which has the pages."""
+    client: redis.Redis = get_redis_connection("store")
+    return client
 
 
 @once
@@ -142,16 +140,27 @@ def queue_client() -> redis.Redis:
     )
 
 
-@once
-def store_breaker() -> Breaker:
-    """Open while the store is away. This one and the next make nothing else: log lines ask them."""
-    return Breaker("the symbol store", raises=StoreAway)
+store_guard = once(build_store_guard)
+"""The guard of redis-store. It makes no connection, so that log lines may read it."""
+
+
+def cache_guard() -> RedisGuard:
+    """Return the guard of redis-cache. It makes no connection, as above."""
+    return redis_cache()
+
+
+_forgets.append(redis_cache.cache_clear)
 
 
 @once
-def queue_breaker() -> Breaker:
-    """Open while no job can be sent."""
-    return Breaker("the queue")
+def send_watch() -> SendWatch:
+    """Return the outcome of the last send to the queue. Makes nothing else, as above."""
+    return SendWatch()
+
+
+def queue_is_down() -> bool:
+    """Return whether a job that is sent now would fail, as far as this process can tell."""
+    return send_watch().has_failed or cache_guard().breaker.open
 
 
 @once
@@ -164,13 +173,13 @@ def canary_watch() -> CanaryWatch:
 def page_store() -> PageStore:
     if settings.DEMO_MODE:
         return MemoryPageStore(DEMO_STORE_BYTES)
-    return RedisPageStore(store_client(), store_breaker())
+    return RedisPageStore(store_client(), store_guard())
 
 
 @once
 def accesses() -> Accesses:
     """Of the pages that this process asks the store for."""
-    return Accesses(counters_client(), Breaker("redis-cache"))
+    return Accesses(counters_client(), cache_guard())
 
 
 @once
@@ -224,7 +233,7 @@ def source() -> Chain:
 @once
 def journal() -> Journal:
     """Remembers what sources said for as long as that nobody has a module."""
-    return Journal(cache_client(), Breaker("redis-cache"), lambda: inforce.lifetimes().absent)
+    return Journal(cache_client(), cache_guard(), lambda: inforce.lifetimes().absent)
 
 
 def own_stamp(module: ModuleKey) -> Stored | None:
@@ -243,7 +252,7 @@ def page_files() -> PageFiles:
 
 @once
 def turns() -> RedisTurns:
-    return RedisTurns(cache_client(), patience=settings.CONVERT_TIME_LIMIT_SECONDS)
+    return RedisTurns(cache_client(), cache_guard(), patience=settings.CONVERT_TIME_LIMIT_SECONDS)
 
 
 @once
@@ -270,7 +279,7 @@ def page_cache() -> PageCache:
 
 @once
 def tally() -> Tally:
-    return Tally(cache_client(), Breaker("redis-cache"))
+    return Tally(cache_client(), cache_guard())
 
 
 @once
@@ -323,7 +332,7 @@ def adder() -> Adder:
 
 @once
 def board() -> RedisBoard:
-    return RedisBoard(cache_client(), Breaker("redis-cache"))
+    return RedisBoard(cache_client(), cache_guard())
 
 
 @once
@@ -362,7 +371,7 @@ def worker_of(module: ModuleKey) -> Worker:
 
 @once
 def herald() -> Herald:
-    return Herald(cache_client(), Breaker("redis-cache"))
+    return Herald(cache_client(), cache_guard())
 
 
 @once
@@ -411,12 +420,12 @@ def removed(module: ModuleKey) -> None:
 @once
 def known() -> Known:
     """Tell it of every file that is stored or deleted: `known().changed(key, code_file, code_id)`."""
-    return Known(cache_client(), Breaker("redis-cache"), inforce.file_lifetimes)
+    return Known(cache_client(), cache_guard(), inforce.file_lifetimes)
 
 
 @once
 def miss_counts() -> MissCounts:
-    return MissCounts(cache_client(), Breaker("redis-cache"))
+    return MissCounts(cache_client(), cache_guard())
 
 
 def count_absent(modules: Sequence[ModuleKey]) -> None:
@@ -477,7 +486,20 @@ def send_all(jobs: Sequence[Job]) -> None:
     Raises CouldNotAsk after the broker's one short timeout, or at once when it has just failed to answer.
     Some of the jobs may have been sent then.
     """
-    queue_breaker().admit()
+    watch = send_watch()
+    try:
+        cache_guard().call(_send_all, jobs)
+    except CouldNotAsk as error:
+        if not error.__cause__:
+            raise CouldNotAsk("the queue: not asked, it has just failed", error.retry_after) from None
+        watch.has_failed = True
+        logger.warning("cannot send %s: %s", jobs[0].task, error.__cause__)
+        raise CouldNotAsk("the queue does not answer") from error.__cause__
+    watch.has_failed = False
+
+
+def _send_all(jobs: Sequence[Job]) -> None:
+    """Raise redis-py's own error where kombu wraps it, for the guard tells errors by their types."""
     try:
         with current_app.producer_or_acquire() as producer:
             producer.connection.ensure_connection(max_retries=0)  # else it is tried for six seconds
@@ -492,8 +514,6 @@ def send_all(jobs: Sequence[Job]) -> None:
                         retry=False,
                         producer=producer,
                     )
-    except (KombuError, redis.RedisError, OSError) as error:
-        queue_breaker().failed()
-        logger.warning("cannot send %s: %s", jobs[0].task, error)
-        raise CouldNotAsk("the queue does not answer") from error
-    queue_breaker().answered()
+    except KombuError as error:
+        cause = error.__cause__
+        raise (cause if isinstance(cause, redis.RedisError) else redis.ConnectionError(str(error))) from error

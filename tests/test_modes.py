@@ -43,13 +43,16 @@ def test_every_state_has_its_reason() -> None:
         wiring.page_store().headers([ModuleKey("a.pdb", "0" * 33)])
     assert modes.text() == "store-away"
     wiring.limiter().spend(Caller("192.0.2.1"), Cost(), [Limit("api", 1, "requests", "hour", "address")])
-    assert modes.text() == "store-away,local-limits"
-    wiring.queue_breaker().failed()
+    # The counters and the queue are on one server, so no job can be sent either.
     assert modes.text() == "store-away,local-limits,queue-down"
     with pytest.raises(CouldNotAsk):
         wiring.send("none", [])
-    wiring.queue_breaker().answered()
-    wiring.store_breaker().answered()
+    wiring.cache_guard().breaker.answered()
+    assert modes.text() == "store-away,local-limits"
+    wiring.send_watch().has_failed = True
+    assert modes.text() == "store-away,local-limits,queue-down"
+    wiring.send_watch().has_failed = False
+    wiring.store_guard().breaker.answered()
     assert modes.text() == "local-limits"
 
 
@@ -66,13 +69,14 @@ def test_a_configuration_that_is_not_heard_of_is_old(settings: Settings) -> None
     current.forget()
     assert modes.modes() == ("ok",)
     current.options()
-    assert modes.modes() == ("stale-config",)
+    # The configuration and the queue are on one server, so no job can be sent either.
+    assert modes.modes() == ("stale-config", "queue-down")
     current.forget()
 
 
 def test_every_answer_tells(client: Client) -> None:
     assert client.get("/health/live")["X-Tecken-State"] == "ok"
-    wiring.store_breaker().failed()
+    wiring.store_guard().breaker.failed()
     assert client.get("/nothing.pdb")["X-Tecken-State"] == "store-away"
     current.shelf().set_maintenance("full", show(Maintenance()), None)
     assert client.post("/symbolicate/v5")["X-Tecken-State"] == "store-away,maintenance"

@@ -1,14 +1,12 @@
 """What is asked of each part: real work, since a PING succeeds on a read-only replica and on a full server.
 
-What a part says while it is well is the check's value; a breaker of ours hears how it went, so that requests
-need not find out.
+The value of a check is what the part reports while it is well. The guard of a Redis server records the
+outcome of its checks, so that requests need not find out. A check is never refused.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -17,7 +15,6 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 
 from tecken import wiring
-from tecken.breaker import Breaker
 from tecken.errors import Absent, CouldNotAsk, Refused
 from tecken.health.looks import Check, Looks
 from tecken.jobs.backlog import Backlog, backlog
@@ -43,11 +40,12 @@ class Server(NamedTuple):
 
 
 def redis_cache() -> Server:
-    return _server(wiring.cache_client())
+    with wiring.cache_guard().observed():
+        return _server(wiring.cache_client())
 
 
 def redis_store() -> Server:
-    with _heard(wiring.store_breaker()):
+    with wiring.store_guard().observed():
         return _server(wiring.store_client())
 
 
@@ -64,8 +62,9 @@ def _server(client: redis.Redis) -> Server:
 def queue() -> Backlog:
     watch = wiring.canary_watch()
     try:
-        with _heard(wiring.queue_breaker()):
+        with wiring.cache_guard().observed():
             now = backlog(wiring.queue_client())
+        wiring.send_watch().has_failed = False
     except redis.RedisError:
         watch.excuse()
         raise
@@ -73,20 +72,6 @@ def queue() -> Backlog:
         watch.excuse()
     watch.judge({queue.name: queue.canary_age for queue in now.queues})
     return now
-
-
-@contextmanager
-def _heard(breaker: Breaker) -> Iterator[None]:
-    """A server that answers with an error has answered: it cost no time."""
-    try:
-        yield
-    except redis.ResponseError:
-        breaker.answered()
-        raise
-    except redis.RedisError:
-        breaker.failed()
-        raise
-    breaker.answered()
 
 
 def database() -> None:

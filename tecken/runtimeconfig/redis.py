@@ -15,6 +15,7 @@ import redis
 from redis.connection import AbstractConnection
 
 from tecken.errors import Conflict, CouldNotAsk
+from tecken.redisclient.guard import redis_cache
 from tecken.redisclient.problems import problem
 from tecken.runtimeconfig import keys
 from tecken.runtimeconfig.shelf import (
@@ -45,7 +46,7 @@ class RedisShelf:
         self._write = client.register_script(WRITE)
 
     def glance(self) -> Glance:
-        with _asking():
+        with _observed():
             found: list[Any] = self._client.mget(
                 keys.VERSION, keys.CHANGE, keys.MAINTENANCE, keys.UPLOADS_CLOSED
             )
@@ -54,7 +55,7 @@ class RedisShelf:
         return Glance(number, stamp_of(number, parsed(change)), maintenance, uploads_closed)
 
     def read(self) -> Values:
-        with _asking(), self._client.pipeline(transaction=True) as together:
+        with _observed(), self._client.pipeline(transaction=True) as together:
             together.get(keys.VERSION)
             together.get(keys.CHANGE)
             together.hgetall(keys.VALUES)
@@ -77,17 +78,17 @@ class RedisShelf:
             told,
             *pairs,
         ]
-        with _asking():
+        with _observed():
             before = int(self._write(keys=names, args=values))
         if before != expected:
             raise Conflict(f"the configuration has version {before}, not {expected}")
 
     def report(self, report: Report) -> None:
-        with _asking():
+        with _observed():
             self._client.set(keys.PROCESS + report.process, json.dumps(report._asdict()), ex=REPORT_SECONDS)
 
     def reports(self) -> list[Report]:
-        with _asking():
+        with _observed():
             names = list(self._client.scan_iter(match=f"{keys.PROCESS}*", count=1000))
             found: list[Any] = self._client.mget(names) if names else []
         reports = [report_of(text.decode(errors="replace")) for text in found if text is not None]
@@ -95,7 +96,7 @@ class RedisShelf:
 
     def set_maintenance(self, level: Level, text: str | None, until: datetime | None) -> None:
         key = keys.LEVELS[level]
-        with _asking(), self._client.pipeline(transaction=True) as together:
+        with _observed(), self._client.pipeline(transaction=True) as together:
             if text is None:
                 together.delete(key)
             else:
@@ -148,6 +149,16 @@ class RedisListening:
         with _asking():
             self._connection.send_command("PING", check_health=False)  # type: ignore[no-untyped-call]
         self._asked, self._ask_at = True, time.monotonic() + self._silence
+
+
+@contextmanager
+def _observed() -> Iterator[None]:
+    """Record the outcome in the guard of redis-cache, so that requests need not find out.
+
+    The guard never refuses: a process that can reach the server has its configuration within one interval.
+    """
+    with _asking(), redis_cache().observed():
+        yield
 
 
 @contextmanager

@@ -12,11 +12,11 @@ from random import Random
 
 import redis
 
-from tecken.breaker import Breaker
 from tecken.health import series, sizing
 from tecken.health.series import Sample, Told
 from tecken.jobs.keys import QUEUES
 from tecken.jobs.records import Records
+from tecken.redisclient.guard import RedisGuard
 from tecken.store.access_counts import EVERY_SECONDS, Accesses
 from tecken.store.hit_counts import SEND_SECONDS, Tally
 from tecken.store.port import PageKey
@@ -132,8 +132,8 @@ def _after(at: float, event: float, seconds: float) -> float:
 
 def use(cache: redis.Redis, counters: redis.Redis, random: Random) -> None:
     """Few pages are asked for often, most now and then."""
-    clock, breaker = Clock(), Breaker("redis-cache")
-    tally, accesses = Tally(cache, breaker, clock), Accesses(counters, breaker, clock)
+    clock, guard = Clock(), RedisGuard("redis-cache")
+    tally, accesses = Tally(cache, guard, clock), Accesses(counters, guard, clock)
     pages = [PageKey(module(random), "0123456789abcdef", number) for number in range(PAGES)]
     sizes = [int(random.lognormvariate(10.4, 0.7)) for _ in pages]
     weights = list(accumulate(1 / (rank + 8) ** 0.95 for rank in range(PAGES)))

@@ -12,12 +12,12 @@ from redis.exceptions import LockError
 from redis.lock import Lock
 
 from tecken import wiring
-from tecken.breaker import Breaker
 from tecken.download import missing
 from tecken.download.missing import MissWriter
 from tecken.download.models import MissingSymbol
 from tecken.download.tasks import write_misses
 from tecken.redisclient import client as redis_client
+from tecken.redisclient.guard import RedisGuard
 from tecken.settings import BASE_DIR
 from tecken.storage import miss_counts as counting
 from tecken.storage.miss_counts import Miss, MissCounts
@@ -132,7 +132,7 @@ def test_one_writes_at_a_time(counts: Counts) -> None:
 
 def test_without_redis_cache_nothing_is_counted() -> None:
     with redis_client(f"redis://127.0.0.1:{free_port()}", timeout=1, connect_timeout=1) as refused:
-        MissCounts(refused, Breaker("redis-cache")).count([MISS])
+        MissCounts(refused, RedisGuard("redis-cache")).count([MISS])
 
 
 def test_count_name_longer_than_any_file_has_is_left_out(client: Client) -> None:

@@ -31,6 +31,7 @@ def move(settings: Settings) -> Move:
         settings.CACHES = {**settings.CACHES, alias: {**settings.CACHES[alias], "LOCATION": url}}
         if alias == "default":
             settings.REDIS_QUEUE_URL = url.removesuffix("/0") + "/1"
+            settings.REDIS_COUNTERS_URL = url.removesuffix("/0") + "/3"
         wiring.forget()
 
     return to

@@ -8,15 +8,16 @@ import redis
 from tecken import wiring
 from tecken.limits import usage
 from tecken.limits.usage import RedisLedger, Usage
+from tecken.redisclient.guard import RedisGuard
 
 
 def quiet_usage(patch: pytest.MonkeyPatch, client: redis.Redis) -> Usage:
     """What views count from here on; the database of counters is empty."""
     for earlier in list(usage._busy):
-        earlier.flush()
-        earlier.flush()
+        earlier.flush(is_last=True)
+        earlier.flush(is_last=True)
     wiring.forget()  # nor does another one say that it is there
     client.flushdb()
-    made = Usage(RedisLedger(client))
+    made = Usage(RedisLedger(client, RedisGuard("redis-cache")))
     patch.setattr(wiring, "usage", lambda: made)
     return made

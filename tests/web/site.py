@@ -53,6 +53,6 @@ def everything(
     upload = upload_of(people["owner"], filename=ARCHIVE_OF_OWNER, completed_at=None)
     file_of(upload)
     token, _key = issue(people["owner"], list(named(["tokens.manage_tokens"])), 30, NOTES_OF_OWNER)
-    shared = share(wiring.counters_client(), STACK)
+    shared = share(wiring.counters_client(), wiring.cache_guard(), STACK)
     yield Everything(upload.pk, token.pk, shared, jobs)
     wiring.forget()

@@ -113,7 +113,7 @@ def written(everything: Everything) -> Everything:
         Letter(DEAD.id, nasty, nasty, nasty, 1.0, args=[nasty], kwargs={nasty: nasty}, trace=nasty)
     )
     stack = f"{STACK}\n{name} {MODULE['debug_id']} 0x20"
-    return everything._replace(shared=share(wiring.counters_client(), stack))
+    return everything._replace(shared=share(wiring.counters_client(), wiring.cache_guard(), stack))
 
 
 @pytest.mark.parametrize("act", PAGES, ids=str)

@@ -56,7 +56,7 @@ def page(request: HttpRequest) -> HttpResponse:
         )
     if request.POST.get("do") == "share":
         read(text, options().symbolicate_max_frames)
-        return redirect("shared", name=share(wiring.counters_client(), text))
+        return redirect("shared", name=share(wiring.counters_client(), wiring.cache_guard(), text))
     return _answered(request, text)
 
 
@@ -65,7 +65,9 @@ def page(request: HttpRequest) -> HttpResponse:
 def of_share(request: HttpRequest, name: str) -> HttpResponse:
     charge_request(request)
     return _answered(
-        request, shared(wiring.counters_client(), name), link=request.build_absolute_uri(request.path)
+        request,
+        shared(wiring.counters_client(), wiring.cache_guard(), name),
+        link=request.build_absolute_uri(request.path),
     )
 
 

@@ -11,7 +11,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from tecken import wiring
-from tecken.breaker import Breaker
+from tecken.redisclient.guard import RedisGuard
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, show
 from tecken.store.hit_counts import Tally
@@ -90,7 +90,7 @@ def test_for_staff_and_for_who_may_see_options(client: Client) -> None:
 def test_whose_pages_the_store_had(client: Client) -> None:
     asked = [PageKey(ModuleKey("xul.pdb", "A" * 33), "0" * 16, number) for number in range(3)]
     times = chain([0.0], repeat(time()))
-    tally = Tally(wiring.cache_client(), Breaker("redis-cache"), clock=times.__next__)
+    tally = Tally(wiring.cache_client(), RedisGuard("redis-cache"), clock=times.__next__)
     tally.note(asked, asked[:2])
     expected = {"debug_file": "xul.pdb", "debug_id": "A" * 33, "hits": 2, "misses": 1}
     assert shown(client)["modules"] == [expected]

@@ -13,10 +13,10 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import wiring
-from tecken.breaker import Breaker
 from tecken.health import series
 from tecken.health.tasks import size_store
 from tecken.jobs.keys import HOUSEKEEPING
+from tecken.redisclient.guard import RedisGuard
 from tecken.store.hit_counts import Tally
 from tecken.store.port import PageKey
 from tecken.symbols.ids import ModuleKey
@@ -44,7 +44,7 @@ def shown(client: Client, query: str = "") -> str:
 def looked_for(module: ModuleKey, pages: int, found: int) -> None:
     keys = [PageKey(module, "0" * 16, number) for number in range(pages)]
     times = chain([0.0], repeat(time()))
-    Tally(wiring.cache_client(), Breaker("redis-cache"), clock=times.__next__).note(keys, keys[:found])
+    Tally(wiring.cache_client(), RedisGuard("redis-cache"), clock=times.__next__).note(keys, keys[:found])
 
 
 def sample(ago: float, store: list[int] | None, now: float | None = None) -> None:

@@ -140,13 +140,18 @@ def test_limits_hold_here_too(client: Client, runtime_options: Override) -> None
 def test_shared_texts_are_bounded_in_number_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_reports, "MOST", 2)
     client = wiring.counters_client()
-    first, *others = [shared_reports.share(client, f"text {number}") for number in range(3)]
-    assert [shared_reports.shared(client, name) for name in others] == ["text 1", "text 2"]
+    first, *others = [
+        shared_reports.share(client, wiring.cache_guard(), f"text {number}") for number in range(3)
+    ]
+    assert [shared_reports.shared(client, wiring.cache_guard(), name) for name in others] == [
+        "text 1",
+        "text 2",
+    ]
     assert client.zcard(shared_reports.INDEX) == 2
     with pytest.raises(Absent):
-        shared_reports.shared(client, first)
+        shared_reports.shared(client, wiring.cache_guard(), first)
     with pytest.raises(TooMuch):
-        shared_reports.share(client, "".join(map(str, range(200_000))))
+        shared_reports.share(client, wiring.cache_guard(), "".join(map(str, range(200_000))))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Spares callers something that is away: one of them per pause finds out, the others are told at once."""
+"""A circuit breaker: while a service does not answer, one call per pause tries it, the others fail."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Callable
 from tecken.errors import CouldNotAsk
 
 
-class Breaker:
-    """Opens with the last of `failures` in a row; then one call per `pause` seconds, until one is answered.
+class CircuitBreaker:
+    """A breaker that opens after `failures` in a row and then admits one call per `pause` seconds.
 
-    It holds no lock: calls go on side by side, and no fork can leave one taken. A race costs one more try.
+    The first answer closes it. It holds no lock, so that calls run in parallel and a forked child cannot
+    inherit a locked one. A race costs one more try.
     """
 
     def __init__(
@@ -32,10 +33,11 @@ class Breaker:
 
     @property
     def open(self) -> bool:
+        """Return whether the last calls have failed."""
         return self._in_a_row >= self._failures
 
     def admit(self) -> None:
-        """Raises `raises` while open."""
+        """Return if a call may be tried now. Raise `raises` otherwise."""
         if not self.open:
             return
         now = self._clock()
@@ -44,8 +46,10 @@ class Breaker:
         self._next_try = now + self._pause
 
     def failed(self) -> None:
+        """Record a call that got no answer."""
         self._in_a_row += 1
         self._next_try = self._clock() + self._pause
 
     def answered(self) -> None:
+        """Record an answer, and close."""
         self._in_a_row = 0

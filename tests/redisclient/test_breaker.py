@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk, StoreAway
+from tecken.redisclient.breaker import CircuitBreaker
 
 
 class Clock:
@@ -19,16 +19,16 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def breaker(clock: Clock) -> Breaker:
-    return Breaker("the server", pause=1.0, clock=clock)
+def breaker(clock: Clock) -> CircuitBreaker:
+    return CircuitBreaker("the server", pause=1.0, clock=clock)
 
 
-def test_admits_while_nothing_has_failed(breaker: Breaker) -> None:
+def test_admits_while_nothing_has_failed(breaker: CircuitBreaker) -> None:
     breaker.admit()
     breaker.admit()
 
 
-def test_says_when_to_come_back(breaker: Breaker, clock: Clock) -> None:
+def test_says_when_to_come_back(breaker: CircuitBreaker, clock: Clock) -> None:
     breaker.failed()
     clock.now = 0.75
     with pytest.raises(CouldNotAsk) as caught:
@@ -36,7 +36,7 @@ def test_says_when_to_come_back(breaker: Breaker, clock: Clock) -> None:
     assert caught.value.retry_after == 0.25
 
 
-def test_admits_one_call_per_pause(breaker: Breaker, clock: Clock) -> None:
+def test_admits_one_call_per_pause(breaker: CircuitBreaker, clock: Clock) -> None:
     breaker.failed()
     clock.now = 1.0
     breaker.admit()
@@ -46,7 +46,7 @@ def test_admits_one_call_per_pause(breaker: Breaker, clock: Clock) -> None:
     breaker.admit()
 
 
-def test_closes_with_an_answer(breaker: Breaker, clock: Clock) -> None:
+def test_closes_with_an_answer(breaker: CircuitBreaker, clock: Clock) -> None:
     breaker.failed()
     clock.now = 1.0
     breaker.admit()
@@ -56,7 +56,7 @@ def test_closes_with_an_answer(breaker: Breaker, clock: Clock) -> None:
 
 
 def test_opens_with_the_last_of_so_many_failures_in_a_row(clock: Clock) -> None:
-    breaker = Breaker("the server", failures=2, pause=1.0, clock=clock)
+    breaker = CircuitBreaker("the server", failures=2, pause=1.0, clock=clock)
     breaker.failed()
     breaker.answered()
     breaker.failed()
@@ -67,7 +67,7 @@ def test_opens_with_the_last_of_so_many_failures_in_a_row(clock: Clock) -> None:
 
 
 def test_raises_what_its_owner_promised(clock: Clock) -> None:
-    breaker = Breaker("the store", clock=clock, raises=StoreAway)
+    breaker = CircuitBreaker("the store", clock=clock, raises=StoreAway)
     breaker.failed()
     with pytest.raises(StoreAway, match="the store: not asked"):
         breaker.admit()
