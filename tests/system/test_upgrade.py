@@ -11,7 +11,6 @@ import io
 import json
 import shutil
 import subprocess
-import sys
 import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from celery import Celery
 
 from tests.support.postgres import PostgresServer, binary
 from tests.support.sentinel import wait_until
@@ -112,12 +112,13 @@ OPTIONS: tuple[dict[str, Any], ...] = (
     {"changes": {"symbolicate_max_jobs@2999-01-01T00:00:00Z/2999-01-02T00:00:00Z": 5}, "why": "a holiday"},
 )
 PERMISSIONS = (
+    "tokens.manage_tokens",
     "upload.upload_symbols",
     "upload.view_all_uploads",
     "runtimeconfig.change_option",
     "runtimeconfig.view_option",
 )
-CONVERT = "tecken.symbolicate.tasks.convert"
+UPLOAD, HOUSEKEEPING = "upload", "housekeeping"
 KEEP_UPLOAD = "tecken.upload.tasks.keep_upload"
 WRITE_MISSES = "tecken.download.tasks.write_misses"
 
@@ -133,7 +134,7 @@ class Facts(NamedTuple):
     account: dict[str, Any]
     options: Rows
     history: Rows
-    dead_letters: set[tuple[str, str]]
+    tokens: Rows
 
 
 class UpgradedSite(Site):
@@ -142,7 +143,7 @@ class UpgradedSite(Site):
     web = ("-m", "run.web")
 
     def __init__(self, home: Path, code: Path, **environment: str) -> None:
-        super().__init__(home, **environment)
+        super().__init__(home, None, **environment)
         self.code = code
         self.token = self.try_token = ""
         self._beat: subprocess.Popen[bytes] | None = None
@@ -163,27 +164,22 @@ class UpgradedSite(Site):
         self.start_web()
         self._beat = self._python(["-m", "celery", "--quiet", "-A", "tecken", "beat", "--loglevel", "error"])
 
-    def send_job(self, task: str, *arguments: str) -> None:
-        command = [sys.executable, "-m", "celery", "--quiet", "-A", "tecken", "call", task]
-        subprocess.run(
-            [*command, "--args", json.dumps(arguments)],
-            cwd=self.code,
-            env=self._environment,
-            capture_output=True,
-            check=True,
-        )
+    def send_job(self, queue: str, task: str, *arguments: str) -> str:
+        """Return the id of the job."""
+        broker = f"{self.cache.url.removesuffix('/0')}/1"
+        with Celery(broker=broker, set_as_current=False) as app:
+            return str(app.send_task(task, arguments, queue=queue).id)
+
+    def call(self, method: str, path: str, token: str = "", **body: Any) -> httpx.Response:
+        return self._client.request(method, path, headers={"Auth-Token": token or self.token}, **body)
 
     def get(self, path: str) -> httpx.Response:
-        return self._client.get(path, headers={"Auth-Token": self.token})
+        return self.call("GET", path)
 
     def rows(self, path: str, name: str) -> Rows:
         """Return the rows of a list of the API, ordered by their ids."""
         found: Rows = self.get(path).raise_for_status().json()[name]
         return sorted(found, key=lambda row: int(row["id"]))
-
-    def post(self, path: str, token: str = "", **body: Any) -> httpx.Response:
-        headers = {"Auth-Token": token or self.token}
-        return self._client.post(path, headers=headers, **body).raise_for_status()
 
 
 # Steps of the earlier commit.
@@ -196,22 +192,22 @@ def fill(site: UpgradedSite) -> None:
     upload(site, [TRY])
     look_up_missing(site, MISSING)
     read_answers(site)
-    bury_a_job(site)
     write_misses(site)
 
 
 def create_tokens(site: UpgradedSite) -> None:
-    def create(email: str, *permissions: str) -> str:
-        words = [word for permission in permissions for word in ("--permission", permission)]
-        return site.manage("createtoken", email, *words, "--create-user").strip()
+    site.token = create_token(site, "builder@example.com", PERMISSIONS)
+    site.try_token = create_token(site, "try@example.com", ["upload.upload_try_symbols"])
 
-    site.token = create("builder@example.com", *PERMISSIONS)
-    site.try_token = create("try@example.com", "upload.upload_try_symbols")
+
+def create_token(site: UpgradedSite, email: str, permissions: Iterable[str]) -> str:
+    words = [word for permission in permissions for word in ("--permission", permission)]
+    return site.manage("createtoken", email, *words, "--create-user").strip()
 
 
 def change_options(site: UpgradedSite) -> None:
     for change in OPTIONS:
-        site._client.patch("/api/config/", json=change, headers={"Auth-Token": site.token}).raise_for_status()
+        site.call("PATCH", "/api/config/", json=change).raise_for_status()
 
 
 def upload(site: UpgradedSite, files: Iterable[File], *, asynchronous: bool = False) -> int:
@@ -223,8 +219,8 @@ def upload(site: UpgradedSite, files: Iterable[File], *, asynchronous: bool = Fa
         for file in files:
             archive.writestr(file.key, file.content)
     path = "/upload/?async=1" if asynchronous else "/upload/"
-    reply = site.post(path, token, files={"symbols.zip": packed.getvalue()})
-    return int(reply.json()["upload"]["id"])
+    reply = site.call("POST", path, token, files={"symbols.zip": packed.getvalue()})
+    return int(reply.raise_for_status().json()["upload"]["id"])
 
 
 def look_up_missing(site: UpgradedSite, module: list[str]) -> None:
@@ -232,15 +228,16 @@ def look_up_missing(site: UpgradedSite, module: list[str]) -> None:
     assert site.get(f"/{debug_file}/{debug_id}/{Path(debug_file).stem}.sym").status_code == 404
 
 
-def bury_a_job(site: UpgradedSite) -> None:
-    """Leave a dead letter: a job whose argument is no number of an upload."""
-    site.send_job(KEEP_UPLOAD, "not-a-number")
-    wait_until(lambda: read_queue(site)["dead"] == 1, WITHIN, "the job is a dead letter")
-
-
 def write_misses(site: UpgradedSite) -> None:
-    site.send_job(WRITE_MISSES)
+    site.send_job(HOUSEKEEPING, WRITE_MISSES)
     wait_until(lambda: tuple(MISSING) in read_missing(site), WITHIN, "the missing module is written down")
+
+
+def bury_a_job(site: UpgradedSite) -> str:
+    """Leave a dead letter: a job whose argument is no number of an upload. Return its id."""
+    job = site.send_job(UPLOAD, KEEP_UPLOAD, "not-a-number")
+    wait_until(lambda: read_queue(site)["dead"] == 1, WITHIN, "the job is a dead letter")
+    return job
 
 
 def leave_jobs(site: UpgradedSite) -> int:
@@ -249,7 +246,7 @@ def leave_jobs(site: UpgradedSite) -> int:
     upload(site, [TO_CONVERT])
     number = upload(site, [TO_KEEP], asynchronous=True)
     look_up_missing(site, MISSING_LATER)
-    site.send_job(WRITE_MISSES)
+    site.send_job(HOUSEKEEPING, WRITE_MISSES)
     return number
 
 
@@ -263,10 +260,10 @@ def read(site: UpgradedSite) -> Facts:
         uploads=site.rows("/api/uploads/", "uploads"),
         files=site.rows("/api/uploads/files/", "files"),
         missing=read_missing(site),
-        account=site.post("/upload/auth_info/").json(),
+        account=site.call("POST", "/upload/auth_info/").json(),
         options=read_options(site),
         history=site.rows("/api/config/history/", "changes"),
-        dead_letters=read_dead_letters(site),
+        tokens=read_tokens(site),
     )
 
 
@@ -281,7 +278,7 @@ def read_answer(site: UpgradedSite, path: str, modules: list[list[str]]) -> byte
     replies: list[httpx.Response] = []
 
     def is_complete() -> bool:
-        replies.append(site._client.post(path, json=request))
+        replies.append(site.call("POST", path, json=request))
         return replies[-1].status_code == 200 and "Pending" not in replies[-1].text
 
     wait_until(is_complete, WITHIN, f"{path} answers")
@@ -313,8 +310,9 @@ def read_queue(site: UpgradedSite) -> dict[str, Any]:
     return queue
 
 
-def read_dead_letters(site: UpgradedSite) -> set[tuple[str, str]]:
-    return {(letter["id"], letter["task"]) for letter in json.loads(site.manage("jobs", "list", "--json"))}
+def read_tokens(site: UpgradedSite) -> Rows:
+    """Return the tokens without the time of their last use, which each request changes."""
+    return [row | {"last_used_at": None} for row in site.rows("/api/tokens/", "tokens")]
 
 
 # The upgrade.
@@ -324,8 +322,10 @@ class Upgrade(NamedTuple):
     site: UpgradedSite
     before: Facts
     after: Facts
-    number: int
-    """Of the upload whose job the earlier commit left."""
+    upload: int
+    """The number of the upload whose job the earlier commit left."""
+    dead_letter: str
+    """The id of the job that failed before the upgrade."""
 
 
 def has_history() -> bool:
@@ -364,11 +364,12 @@ def upgrade(
         home = tmp_path_factory.mktemp("site")
         site = stack.enter_context(UpgradedSite(home, previous_code, **environment))
         fill(site)
+        dead_letter = bury_a_job(site)
         before = read(site)
         number = leave_jobs(site)
         site.upgrade()
         wait_until(lambda: read_queue(site)["queue_depth"] == 0, WITHIN, "the jobs in the queue are done")
-        yield Upgrade(site, before, read(site), number)
+        yield Upgrade(site, before, read(site), number, dead_letter)
 
 
 def postgres() -> PostgresServer:
@@ -414,8 +415,15 @@ def test_files_after_upgrade_have_the_same_rows(upgrade: Upgrade) -> None:
     assert lost(upgrade.before.files, upgrade.after.files) == []
 
 
-def test_token_after_upgrade_has_the_same_user_and_permissions(upgrade: Upgrade) -> None:
+def test_tokens_after_upgrade_are_the_same(upgrade: Upgrade) -> None:
+    assert len(upgrade.before.tokens) == 1
+    assert upgrade.after.tokens == upgrade.before.tokens
     assert upgrade.after.account == upgrade.before.account
+
+
+def test_try_token_after_upgrade_is_accepted(upgrade: Upgrade) -> None:
+    account = upgrade.site.call("POST", "/upload/auth_info/", upgrade.site.try_token).json()
+    assert account["try_symbols"] is True
 
 
 def test_options_after_upgrade_are_the_same(upgrade: Upgrade) -> None:
@@ -439,7 +447,7 @@ def test_misses_counted_before_upgrade_are_written_after_it(upgrade: Upgrade) ->
 
 
 def test_queued_upload_after_upgrade_is_stored(upgrade: Upgrade) -> None:
-    row = upgrade.site.get(f"/api/uploads/upload/{upgrade.number}").json()
+    row = upgrade.site.get(f"/api/uploads/upload/{upgrade.upload}").json()
     assert (row["error"], row["members_done"]) == ("", 1)
     assert row["completed_at"]
     assert upgrade.site.get(TO_KEEP.url).content == TO_KEEP.content
@@ -452,13 +460,10 @@ def test_queued_conversion_after_upgrade_is_done(upgrade: Upgrade) -> None:
     assert answer.count(b"inlined(int)") == 2
 
 
-def test_dead_letter_after_upgrade_is_listed(upgrade: Upgrade) -> None:
-    assert len(upgrade.before.dead_letters) == 1
-    assert upgrade.after.dead_letters == upgrade.before.dead_letters
-
-
-def test_health_after_upgrade_without_dead_letters_is_healthy(upgrade: Upgrade) -> None:
-    upgrade.site.manage("jobs", "drop", "--all")
+def test_dead_letter_after_upgrade_is_listed_and_without_it_the_site_is_healthy(upgrade: Upgrade) -> None:
+    letters = json.loads(upgrade.site.manage("jobs", "list", "--json"))
+    assert [(letter["id"], letter["task"]) for letter in letters] == [(upgrade.dead_letter, KEEP_UPLOAD)]
+    upgrade.site.manage("jobs", "drop", upgrade.dead_letter)
     wait_until(
         lambda: upgrade.site.get("/health").json()["status"] == "healthy", WITHIN, "the site is healthy"
     )
