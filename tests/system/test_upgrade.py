@@ -330,15 +330,13 @@ class Upgrade(NamedTuple):
 
 def has_history() -> bool:
     command = ["git", "-C", str(ROOT), "cat-file", "-e", f"{PREVIOUS_COMMIT}^{{commit}}"]
-    return (
-        bool(shutil.which("git")) and not subprocess.run(command, capture_output=True, check=False).returncode
-    )
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 @pytest.fixture(scope="session")
 def previous_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The earlier commit in a directory of its own."""
-    if not has_history():
+    if not shutil.which("git") or not has_history():
         pytest.skip(f"no commit {PREVIOUS_COMMIT:.7} here: a shallow clone or an archive has no history")
     packed = subprocess.check_output(["git", "archive", PREVIOUS_COMMIT, *PARTS], cwd=ROOT)
     code = tmp_path_factory.mktemp("previous")
@@ -381,8 +379,8 @@ def postgres() -> PostgresServer:
 
 
 def lost(before: Rows, after: Rows) -> Rows:
-    """Return the rows that are no longer there, or no longer the same."""
-    return [row for row in before if row not in after]
+    """Return the rows that are no longer there, or no longer the same. Later code may add columns."""
+    return [row for row in before if not any(row.items() <= other.items() for other in after)]
 
 
 @pytest.mark.parametrize("name", REQUESTS)
@@ -417,8 +415,8 @@ def test_files_after_upgrade_have_the_same_rows(upgrade: Upgrade) -> None:
 
 def test_tokens_after_upgrade_are_the_same(upgrade: Upgrade) -> None:
     assert len(upgrade.before.tokens) == 1
-    assert upgrade.after.tokens == upgrade.before.tokens
-    assert upgrade.after.account == upgrade.before.account
+    assert lost(upgrade.before.tokens, upgrade.after.tokens) == []
+    assert lost([upgrade.before.account], [upgrade.after.account]) == []
 
 
 def test_try_token_after_upgrade_is_accepted(upgrade: Upgrade) -> None:
@@ -433,7 +431,7 @@ def test_options_after_upgrade_are_the_same(upgrade: Upgrade) -> None:
 
 def test_history_after_upgrade_is_the_same(upgrade: Upgrade) -> None:
     assert {change["why"] for change in OPTIONS} <= {row["why"] for row in upgrade.before.history}
-    assert upgrade.after.history == upgrade.before.history
+    assert lost(upgrade.before.history, upgrade.after.history) == []
 
 
 def test_missing_modules_after_upgrade_include_those_of_before(upgrade: Upgrade) -> None:
