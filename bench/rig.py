@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "bench" / "data"
 IMAGES = ROOT / "docker" / "images"
 STARTS_WITHIN = 20.0  # seconds
+# Another WSGI server, with one process; `--blocking-threads` and `--port` follow.
+GRANIAN = ("granian", "--interface", "wsgi", "--workers", "1", "--log-level", "error", "--host", "127.0.0.1")
 FUNC = re.compile(rb"\nFUNC (?:m )?([0-9a-f]+) ([0-9a-f]+) ")
 
 

@@ -9,16 +9,9 @@ import pytest
 from tecken.canaries import LATE_SECONDS, PERIOD_SECONDS, CanaryWatch
 from tecken.jobs.keys import QUEUES
 from tecken.settings import CELERY_BEAT_SCHEDULE
+from tests.support.clock import Clock
 
 Wait = Callable[[float], None]
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

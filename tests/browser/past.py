@@ -22,6 +22,7 @@ from tecken.store.hit_counts import SEND_SECONDS, Tally
 from tecken.store.port import PageKey
 from tecken.symbols.ids import ModuleKey
 from tests.browser.site import DEVELOPER, GIVEN_UP, OPERATOR, SYM, WRITE_MISSES, BrowsedSite, archive_of
+from tests.support.clock import Clock
 
 DAY = 86_400
 MAXMEMORY = 500 * 2**20  # bytes, as docker/images/redis/redis.conf has it
@@ -42,15 +43,6 @@ PAGES = 13_000  # of all modules together
 ASKED = 1_600_000  # pages; in BATCHES requests
 BATCHES = 2000
 HELD = 12_000  # pages that the store really has
-
-
-class Clock:
-    """Seconds, as they are told."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def make(site: BrowsedSite) -> None:

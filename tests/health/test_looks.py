@@ -10,16 +10,9 @@ import pytest
 
 from tecken.errors import CouldNotAsk
 from tecken.health.looks import AT_MOST_SECONDS, COUNTS_SECONDS, Check, Looks
+from tests.support.clock import Clock
 
 PATIENT, IMPATIENT = 30.0, 0.01  # seconds: for checks that end, and for those that never do
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Part:

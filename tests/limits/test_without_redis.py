@@ -12,17 +12,11 @@ from tecken.errors import CouldNotAsk, OverLimit
 from tecken.limits.port import Caller, Cost, Limit, Without
 from tecken.limits.redis import LOCAL_SECONDS, RedisLimiter
 from tecken.redisclient.guard import RedisGuard
+from tests.support.clock import Clock
 from tests.support.redis_server import MUTE_AFTER, RedisServer, free_port
 
 CALLER = Caller("192.0.2.1", 7, "3")
 PROCESSES = 3
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Counted(redis.Connection):

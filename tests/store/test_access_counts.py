@@ -12,22 +12,16 @@ from tecken.store.access_sample import PLACES, hashed
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageKey
 from tecken.symbols.ids import module_key
+from tests.support.clock import Clock
 from tests.support.redis_server import free_port
 
 XUL = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 PAGE, OTHER = PageKey(XUL, "0" * 16, 0), PageKey(XUL, "0" * 16, 1)
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(0.0)
 
 
 @pytest.fixture

@@ -20,17 +20,10 @@ from tecken.store.hit_counts import (
 )
 from tecken.store.port import PageKey
 from tecken.symbols.ids import ModuleKey
+from tests.support.clock import Clock
 from tests.support.redis_server import RedisServer, free_port
 
 XUL, LIBC = ModuleKey("xul.pdb", "A" * 33), ModuleKey("libc.so", "B" * 33)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +42,7 @@ def client(server: RedisServer) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1_800_000_000.0)
 
 
 def pages(module: ModuleKey, count: int) -> list[PageKey]:

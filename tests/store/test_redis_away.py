@@ -12,6 +12,7 @@ from tecken.redisclient import client
 from tecken.store.port import Missing, PageKey
 from tecken.store.redis import RedisPageStore, store_guard
 from tecken.symbols.ids import module_key
+from tests.support.clock import Clock
 from tests.support.redis_server import MUTE_AFTER, RedisServer
 from tests.support.scripted_server import ScriptedServer
 
@@ -30,16 +31,9 @@ CALLS: dict[str, Call] = {
 WRITES = ["put_header", "put_pages", "put_missing"]
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(0.0)
 
 
 @pytest.fixture

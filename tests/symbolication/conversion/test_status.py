@@ -9,8 +9,9 @@ from tecken.store.port import Missing
 from tecken.symbolication.conversion import keys
 from tecken.symbolication.conversion.status import Board, Places, Ready, RedisBoard
 from tecken.symbols.ids import ModuleKey
+from tests.support.clock import Clock
 from tests.support.redis_server import MUTE_AFTER, RedisServer
-from tests.symbolication.conversion.memory import Clock, MemoryBoard
+from tests.symbolication.conversion.memory import MemoryBoard
 
 XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 NSS = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
