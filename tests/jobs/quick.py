@@ -14,7 +14,7 @@ from django_redis import get_redis_connection
 from tecken.jobs import heartbeat
 from tests.jobs.marks import DONE, wait_for_word
 
-heartbeat.EVERY_SECONDS = 0.5
+heartbeat.INTERVAL_SECONDS = 0.5
 heartbeat.LOST_SECONDS = 4.0
 
 

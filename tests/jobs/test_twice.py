@@ -71,5 +71,5 @@ def test_done_twice_is_done(name: str, arguments: dict[str, list[Any]]) -> None:
     assert records().letters() == []
 
 
-def test_these_are_all_there_are() -> None:
+def test_task_list_is_complete() -> None:
     assert len(OURS) >= 9
