@@ -168,7 +168,7 @@ class Heartbeat(StartStopStep):  # type: ignore[misc]
         except redis.RedisError as error:
             logger.warning("Cannot write the heartbeat: %s; retrying", type(error).__name__)
         except Exception:
-            # Without a heartbeat other workers would start this worker's jobs again, so the thread goes on.
+            # Without a heartbeat other workers would start this worker's jobs again, so the thread continues.
             logger.exception("The heartbeat failed; retrying")
 
 

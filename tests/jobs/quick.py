@@ -36,7 +36,7 @@ def fail() -> None:
 
 @shared_task(name="stick", soft_time_limit=1, time_limit=2)  # type: ignore[untyped-decorator]
 def stick() -> None:
-    """Does not even end when it is told to."""
+    """Ignore the end of the time limit."""
     say("stick")
     while True:
         with suppress(SoftTimeLimitExceeded):

@@ -23,7 +23,7 @@ def test_pause_starts_no_job_and_loses_none(tmp_path: Path, pool: str) -> None:
         worker.shut()
         for name in LATER:
             worker.send("mark", name)
-        wait_until(lambda: worker.queue.llen("housekeeping") == 21, LATE, "it goes back to its queue")
+        wait_until(lambda: worker.queue.llen("housekeeping") == 21, LATE, "it returns to its queue")
         assert worker.paused()  # and still answers
         assert worker.done() == ["before"]
         worker.open()
@@ -75,5 +75,5 @@ def other_jobs_have(worker: Worker, version: str) -> bool:
 
 
 def ends(worker: Worker) -> str:
-    told = worker.log.read_text().splitlines()
-    return "\n".join(line for line in told if "succeeded" in line or "looked" in line)
+    lines = worker.log.read_text().splitlines()
+    return "\n".join(line for line in lines if "succeeded" in line or "looked" in line)

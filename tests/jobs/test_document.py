@@ -20,7 +20,7 @@ FLAT = " ".join(TEXT.split())
 
 
 def test_document_has_the_numbers_of_the_code() -> None:
-    for said in (
+    for phrase in (
         f"A job that no worker has recorded for {heartbeat.LOST_SECONDS:.0f} s returns to its queue",
         f"a lock ({beat.LEASE_SECONDS:.0f} s, renewed every {beat.RENEW_SECONDS:.0f} s)",
         f"({settings.CELERY_VISIBILITY_TIMEOUT // 60} minutes:".replace("(", "(here "),
@@ -30,7 +30,7 @@ def test_document_has_the_numbers_of_the_code() -> None:
         "tried again six times",
         "six times, 7 to 15 s at first, 4 to 8 minutes in the end |",
     ):
-        assert said in FLAT
+        assert phrase in FLAT
     assert settings.CELERY_TASK_TIME_LIMIT - settings.CELERY_TASK_SOFT_TIME_LIMIT == 30
     assert (heartbeat.INTERVAL_SECONDS, TRIES_AGAIN) == (5, 6)
     assert 7 <= pause(FIRST_PAUSE, 0) <= 15

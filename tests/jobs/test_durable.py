@@ -1,4 +1,4 @@
-"""Real workers that are killed, jobs that kill them, and a queue that goes away."""
+"""Real workers that are killed, jobs that kill them, and a queue that is unavailable."""
 
 from __future__ import annotations
 

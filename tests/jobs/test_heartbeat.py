@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("clear_redis_cache")
 
 
 class Fleet:
-    """Workers that beat when the test says so, at the time that it says."""
+    """Workers whose heartbeats and clock the test controls."""
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
@@ -30,7 +30,7 @@ class Fleet:
         )
 
     def beat(self, *hearts: Heart, seconds: float = 0.0) -> None:
-        """For as long, each every INTERVAL_SECONDS."""
+        """Let each heart beat every INTERVAL_SECONDS for so many seconds."""
         until = self.now + seconds
         while True:
             for heart in hearts:
@@ -50,16 +50,16 @@ def delivered(*tags: str) -> None:
 
 
 def test_heartbeat_restores_only_jobs_of_silent_workers(fleet: Fleet) -> None:
-    delivered("of a", "of b", "of nobody")
+    delivered("of a", "of b", "of no worker")
     fleet.has = {"a": {"of a"}, "b": {"of b"}}
     a, b = fleet.heart("a"), fleet.heart("b")
     fleet.beat(a, b, seconds=LOST_SECONDS - INTERVAL_SECONDS)
     assert fleet.restored == []
     fleet.beat(a, b, seconds=2 * INTERVAL_SECONDS)
-    assert fleet.restored == ["of nobody"]
-    wiring.queue_client().zrem(keys.UNACKED_INDEX, "of nobody")
+    assert fleet.restored == ["of no worker"]
+    wiring.queue_client().zrem(keys.UNACKED_INDEX, "of no worker")
     fleet.beat(a, seconds=LOST_SECONDS + INTERVAL_SECONDS)
-    assert fleet.restored == ["of nobody", "of b"]
+    assert fleet.restored == ["of no worker", "of b"]
 
 
 def test_heartbeat_of_new_worker_restores_nothing(fleet: Fleet) -> None:

@@ -1,4 +1,4 @@
-"""The life of a job in one process; test_durable has those that end their process."""
+"""Jobs in one process. test_durable has those that end their process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def run(request: pytest.FixtureRequest) -> Iterator[Run]:
-    """Runs a function once, as a job with the id `job`."""
+    """Return a function that runs another one once, as a job with the id `job`."""
     name = request.node.name
 
     def once(body: Callable[..., object], *arguments: object, **message: Any) -> Any:
@@ -130,15 +130,15 @@ def test_dead_letter_of_second_start_is_removed_when_the_first_ends(run: Run) ->
 
 def test_job_runs_when_its_start_cannot_be_counted(run: Run) -> None:
     with queue_away():
-        told = run(fail, expires="2100-01-01T00:00:00+00:00")
-    assert isinstance(told.info.retval, ZeroDivisionError)
+        result = run(fail, expires="2100-01-01T00:00:00+00:00")
+    assert isinstance(result.info.retval, ZeroDivisionError)
 
 
 def test_job_returns_to_queue_when_its_dead_letter_cannot_be_stored(run: Run) -> None:
     with queue_away():
-        told = run(fail)
-    assert told.info.state == states.REJECTED
-    assert told.info.retval.requeue
+        result = run(fail)
+    assert result.info.state == states.REJECTED
+    assert result.info.retval.requeue
 
 
 def test_clean_removes_old_starts() -> None:
