@@ -112,7 +112,9 @@ class Site:
 
     def _sweep(self) -> None:
         old = {number for number, at in self.sent.items() if at < time.time() - RESEND_SECONDS}
-        lost = sorted(old - set(events(self.home, "done")) - self._in_queue())
+        # The queue is read first: a job that ends meanwhile is then done, and not lost.
+        in_queue = self._in_queue()
+        lost = sorted(old - in_queue - set(events(self.home, "done")))
         self.resent += len(lost)
         self.send(lost, self.given.seconds)
 
