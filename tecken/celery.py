@@ -40,7 +40,7 @@ def enter(**_more: object) -> None:
 
 
 import tecken.jobs.signals  # noqa: E402 - only then the others
-import tecken.jobs.transport  # noqa: E402 - mends it
+import tecken.jobs.transport  # noqa: E402 - registers the transports
 import tecken.logs.jobs  # noqa: E402 - as above
 import tecken.telemetry  # noqa: E402, F401 - as above
 
@@ -57,6 +57,6 @@ app.autodiscover_tasks(
         "tecken.upload",
     ]
 )
-app.steps["consumer"].add("tecken.jobs.pause:Pause")
+app.steps["consumer"].add("tecken.jobs.consumer:Pause")
 app.steps["worker"].add("tecken.jobs.heartbeat:Heartbeat")
 app.set_default()  # `current_app` is per thread: a web server's threads would see another app without this

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tempfile import gettempdir
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 PREPARE_TASK = "tecken.symbolicate.tasks.prepare"
 CONVERT_TASK = "tecken.symbolicate.tasks.convert"
+BATCH_COMMANDS = 1000  # of one round trip; a job needs four
 FIRST, NEXT, LAST = 0, 3, 9  # priorities, as a queue on Redis has them
 DEMO_STORE_BYTES = 128 * 1024 * 1024
 TASK_EXPIRES_SECONDS = 600  # a request waits for seconds; nobody remembers an older one
@@ -503,8 +504,7 @@ def _send_all(jobs: Sequence[Job]) -> None:
     try:
         with current_app.producer_or_acquire() as producer:
             producer.connection.ensure_connection(max_retries=0)  # else it is tried for six seconds
-            # A demo's queue is in memory and has no such method: a round trip costs nothing there.
-            with getattr(producer.channel, "together", nullcontext)():
+            with producer.batch(max_size=BATCH_COMMANDS):
                 for job in jobs:
                     current_app.send_task(
                         job.task,

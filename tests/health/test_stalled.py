@@ -16,7 +16,7 @@ from tecken import modes, wiring
 from tecken.canaries import LATE_SECONDS, CanaryWatch
 from tecken.health.checks import looks
 from tecken.jobs import keys
-from tecken.jobs.records import Letter, records
+from tecken.jobs.records import DeadLetter, records
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, show
 from tests.support.small_disk import SmallDisk, small_disk
@@ -135,7 +135,7 @@ def test_health_under_maintenance_expects_no_canary(client: Client, later: Calla
 
 @pytest.mark.usefixtures("worker")
 def test_health_with_dead_letters_is_degraded(client: Client) -> None:
-    records().bury(Letter("1", "any", "upload", "No space left on device", 1.0))
+    records().bury(DeadLetter("1", "any", "upload", "No space left on device", 1.0))
     document = status(client)
     assert document["status"] == "degraded"
     assert document["problems"] == ["1 job was given up: read the reasons in /jobs/, then retry or drop"]

@@ -10,20 +10,20 @@ from django.core.management.base import CommandError
 from tecken import wiring
 from tecken.celery import app
 from tecken.jobs import keys
-from tecken.jobs.records import Letter, records
+from tecken.jobs.records import DeadLetter, records
 from tests.support.queue_away import queue_away
 
 pytestmark = pytest.mark.usefixtures("clear_redis_cache")
 
 KEEP = "tecken.upload.tasks.keep_upload"
-UPLOAD = Letter(
+UPLOAD = DeadLetter(
     id="4f1c-1", task=KEEP, queue="upload", why="OSError: full\nmore", died=2.0, args=[7], sent=1.0, starts=1
 )
-CONVERT = Letter(
+CONVERT = DeadLetter(
     id="4f1c-2", task="tecken.symbolicate.tasks.convert", queue="convert", why="started 3 times", died=3.0,
     args=["xul.pdb", "0"], starts=3, trace="Traceback\n",
 )  # fmt: skip
-UNREAD = Letter(id="5a", task="unknown", queue="upload", why="no job can be made of it", died=1.0)
+UNREAD = DeadLetter(id="5a", task="unknown", queue="upload", why="no job can be made of it", died=1.0)
 
 
 def jobs(*arguments: str) -> str:

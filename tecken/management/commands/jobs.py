@@ -15,8 +15,8 @@ import tecken.celery  # noqa: F401 - jobs are sent by the current app
 from tecken import wiring
 from tecken.errors import TeckenError
 from tecken.jobs.backlog import Backlog, backlog
-from tecken.jobs.dead import send_again
-from tecken.jobs.records import Letter, records
+from tecken.jobs.dead_letters import send_again
+from tecken.jobs.records import DeadLetter, records
 from tecken.management.times import shown
 
 
@@ -91,7 +91,7 @@ def _choosing(parser: ArgumentParser) -> None:
     parser.add_argument("--task", help="of those only the ones of this task")
 
 
-def _chosen(*, ids: list[str], every: bool, task: str | None, **_options: Any) -> list[Letter]:
+def _chosen(*, ids: list[str], every: bool, task: str | None, **_options: Any) -> list[DeadLetter]:
     """Raises CommandError."""
     if bool(ids) == every:
         raise CommandError("say which: one ID or more, or --all")
@@ -99,7 +99,7 @@ def _chosen(*, ids: list[str], every: bool, task: str | None, **_options: Any) -
     return [letter for letter in letters if task in (None, letter.task)]
 
 
-def _named(start: str) -> Letter:
+def _named(start: str) -> DeadLetter:
     """Raises CommandError."""
     whole = records().letter(start)
     found = [whole] if whole else [one for one in records().letters() if one.id.startswith(start)]
@@ -138,7 +138,7 @@ def _backlog_json(seen: Backlog) -> dict[str, Any]:
     }
 
 
-def _letter_lines(letter: Letter) -> Iterator[str]:
+def _letter_lines(letter: DeadLetter) -> Iterator[str]:
     yield f"id       {letter.id}"
     yield f"task     {letter.task}"
     yield f"args     {json.dumps(letter.args)}"

@@ -16,7 +16,7 @@ import tecken.celery  # noqa: F401 - jobs are sent by the current app
 from tecken import wiring
 from tecken.jobs import keys
 from tecken.jobs.backlog import backlog
-from tecken.jobs.records import Letter, records
+from tecken.jobs.records import DeadLetter, records
 from tecken.web.pages import jobs
 from tests.health.conftest import patient, worker
 from tests.support.queue_away import queue_away
@@ -26,7 +26,7 @@ __all__ = ["patient", "worker"]  # fixtures
 pytestmark = pytest.mark.django_db
 
 HOSTILE = "<script>alert(1)</script>\u202egnp"
-LETTER = Letter(
+LETTER = DeadLetter(
     id="4f1c-1",
     task="tecken.upload.tasks.keep_upload",
     queue="upload",
@@ -43,7 +43,7 @@ OTHER = replace(LETTER, id="5a", task="tecken.jobs.tasks.clean", queue="housekee
 UNREAD = replace(LETTER, id="6b", args=None, died=1_700_000_050.0)
 
 
-def bury(*letters: Letter) -> None:
+def bury(*letters: DeadLetter) -> None:
     for letter in letters:
         records().bury(letter)
 
@@ -117,7 +117,7 @@ def test_one_that_is_not_there(client: Client, viewer: User) -> None:
 
 
 def test_names_of_strangers_are_shown_harmlessly(client: Client, operator: User) -> None:
-    hostile = Letter(HOSTILE, HOSTILE, HOSTILE, HOSTILE, 1.0)
+    hostile = DeadLetter(HOSTILE, HOSTILE, HOSTILE, HOSTILE, 1.0)
     bury(hostile, replace(hostile, id="two\nlines"))
     for url in ("/jobs/", f"/jobs/{HOSTILE}/"):
         page = shown(client, url)

@@ -1,4 +1,4 @@
-"""Dead letters: made of messages that no job can be made of, and sent again."""
+"""Dead letters made of unreadable messages, and the retry of a dead letter."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from celery import current_app
 from kombu.exceptions import KombuError
 
 from tecken.errors import BadInput, CouldNotAsk
-from tecken.jobs.records import Letter, Records
+from tecken.jobs.records import DeadLetter, Records
 
 
-def unread(message: Any, why: str) -> Letter:
-    """`message` is kombu's."""
+def unreadable(message: Any, why: str) -> DeadLetter:
+    """Return the dead letter of one of kombu's messages that no job can be made of."""
     headers = message.headers if isinstance(message.headers, dict) else {}
     args, kwargs = _arguments(message)
-    return Letter(
+    return DeadLetter(
         id=str(headers.get("id") or message.delivery_tag),
         task=str(headers.get("task") or "unknown"),
         queue=message.delivery_info.get("routing_key") or "",
@@ -36,10 +36,11 @@ def _arguments(message: Any) -> tuple[list[Any] | None, dict[str, Any]]:
         return None, {}
 
 
-def send_again(letter: Letter, records: Records) -> None:
-    """Under the same id, into the queue that its task has now, and without an expiry.
+def send_again(letter: DeadLetter, records: Records) -> None:
+    """Send a job under the same id into its task's current queue, without an expiry.
 
-    A crash in between leaves it in the queue and among the dead letters. Raises BadInput, CouldNotAsk.
+    The letter is dropped last, so a crash leaves the job in the queue and among the dead letters. Raises
+    BadInput, CouldNotAsk.
     """
     if letter.args is None:
         raise BadInput(f"{letter.id}: its message cannot be read, so it cannot be sent")

@@ -14,7 +14,7 @@ LATER = [f"later {number}" for number in range(20)]
 
 
 @pytest.mark.parametrize("pool", ["prefork", "solo"])
-def test_none_starts_and_none_is_lost(tmp_path: Path, pool: str) -> None:
+def test_pause_starts_no_job_and_loses_none(tmp_path: Path, pool: str) -> None:
     with working(tmp_path, pool) as worker:
         worker.send("mark", "before")
         worker.wait_for("before")
@@ -23,7 +23,7 @@ def test_none_starts_and_none_is_lost(tmp_path: Path, pool: str) -> None:
         worker.shut()
         for name in LATER:
             worker.send("mark", name)
-        wait_until(lambda: worker.queue.llen("housekeeping") == 21, LATE, "it goes back to its queue")
+        wait_until(lambda: worker.queue.llen("housekeeping") == 21, LATE, "it returns to its queue")
         assert worker.paused()  # and still answers
         assert worker.done() == ["before"]
         worker.open()
@@ -33,7 +33,7 @@ def test_none_starts_and_none_is_lost(tmp_path: Path, pool: str) -> None:
         assert worker.paused() == []
 
 
-def test_a_lost_connection_changes_nothing(tmp_path: Path) -> None:
+def test_pause_survives_a_lost_connection(tmp_path: Path) -> None:
     with working(tmp_path, "prefork") as worker:
         worker.shut()
         worker.send("mark", "one")
@@ -47,7 +47,7 @@ def test_a_lost_connection_changes_nothing(tmp_path: Path) -> None:
         worker.wait_for("one", "another")
 
 
-def test_one_that_starts_meanwhile_waits_too(tmp_path: Path) -> None:
+def test_worker_started_under_maintenance_pauses(tmp_path: Path) -> None:
     with working(tmp_path, "prefork") as worker:
         worker.config.set("is-under-maintenance", "x")  # it takes longer than this to start
         worker.send("mark", "one")
@@ -75,5 +75,5 @@ def other_jobs_have(worker: Worker, version: str) -> bool:
 
 
 def ends(worker: Worker) -> str:
-    told = worker.log.read_text().splitlines()
-    return "\n".join(line for line in told if "succeeded" in line or "looked" in line)
+    lines = worker.log.read_text().splitlines()
+    return "\n".join(line for line in lines if "succeeded" in line or "looked" in line)
