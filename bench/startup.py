@@ -25,7 +25,7 @@ STARTS = 30
 MUST = 0.5  # seconds
 LOOK = """
 import time
-from tecken.servers.entrance import entrance
+from tecken.monitoring.preflight.startup import entrance
 from django.conf import settings
 settings.REDIS_URL
 begin = time.perf_counter()

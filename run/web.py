@@ -10,7 +10,7 @@ from pathlib import Path
 from django.conf import settings
 
 from run import drain
-from tecken.servers.entrance import entrance
+from tecken.monitoring.preflight.startup import entrance
 
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 DEFAULTS = {"WEB_HOST": "127.0.0.1", "WEB_PORT": "8000", "WEB_PROCESSES": str(CPUS)}

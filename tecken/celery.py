@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from celery import Celery
 from celery.signals import beat_init, celeryd_init
 
-from tecken.servers.entrance import entrance
+from tecken.monitoring.preflight.startup import entrance
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tecken.settings")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tecken.servers.entrance import entrance
+from tecken.monitoring.preflight.startup import entrance
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tecken.settings")
 entrance()

@@ -8,9 +8,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tecken.logs.masking import masked
+from tecken.monitoring.preflight.failure import address
+from tecken.monitoring.preflight.failure import masked as masked_redis
 from tecken.redaction import redact_text, redact_url, without_account
-from tecken.servers.failure import address
-from tecken.servers.failure import masked as masked_redis
 from tecken.settings import store_url
 
 SECRETS = st.text("s3cR€t:@/?#%&=+,;~._- ", min_size=4, max_size=20).map(lambda text: f"hunter2{text}hunter2")

@@ -21,10 +21,10 @@ from tecken.breaker import Breaker
 from tecken.errors import Absent, CouldNotAsk, Refused
 from tecken.health.looks import Check, Looks
 from tecken.jobs.backlog import Backlog, backlog
+from tecken.monitoring.preflight.facts import Facts, facts, read
+from tecken.monitoring.preflight.inspect import why_no_writes
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.shelf import Report
-from tecken.servers.facts import Facts, facts, read
-from tecken.servers.look import why_no_writes
 from tecken.storage.disk_space import Space
 from tecken.storage.port import FileKey
 

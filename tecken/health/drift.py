@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from tecken.servers.facts import Facts
+from tecken.monitoring.preflight.facts import Facts
 
 Read = Callable[[Facts], str]
 

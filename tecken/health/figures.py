@@ -9,9 +9,9 @@ from tecken import modes
 from tecken.health.status import Sight, sight
 from tecken.jobs.backlog import Backlog
 from tecken.metrics import Figure
+from tecken.monitoring.preflight.facts import Facts
+from tecken.monitoring.preflight.rules import CACHE, STORE
 from tecken.runtimeconfig import current
-from tecken.servers.facts import Facts
-from tecken.servers.judge import CACHE, STORE
 
 PARTS = (CACHE, STORE, "queue", "database", "storage")
 

@@ -12,9 +12,9 @@ import redis
 
 from tecken import wiring
 from tecken.health.status import Sight, sight
+from tecken.monitoring.preflight.facts import Facts
+from tecken.monitoring.preflight.rules import CACHE, STORE
 from tecken.redisclient import nodes
-from tecken.servers.facts import Facts
-from tecken.servers.judge import CACHE, STORE
 from tecken.store.hit_counts import busiest
 
 SLOW = 16

@@ -12,7 +12,7 @@ import redis
 
 from tecken import wiring
 from tecken.jobs.backlog import Queue, backlog
-from tecken.servers.facts import Facts, facts
+from tecken.monitoring.preflight.facts import Facts, facts
 
 KEY = "health:series"
 EVERY_SECONDS = 30.0  # as CELERY_BEAT_SCHEDULE has it

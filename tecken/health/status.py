@@ -15,8 +15,8 @@ from tecken.health.drift import Drift
 from tecken.health.looks import Answer
 from tecken.jobs.backlog import Backlog, Worker
 from tecken.jobs.keys import QUEUES
+from tecken.monitoring.preflight.rules import CACHE, STORE, Problem, judged
 from tecken.runtimeconfig import current
-from tecken.servers.judge import CACHE, STORE, Problem, judged
 from tecken.storage.disk_space import Space
 
 Status = Literal["healthy", "degraded", "unhealthy"]

@@ -9,7 +9,7 @@ from zipfile import ZipFile
 import httpx
 import redis
 
-from tecken.servers import commands
+from tecken.monitoring.preflight import commands
 from tests.support.redis_server import RedisServer
 from tests.system.site import IMAGES, Site
 

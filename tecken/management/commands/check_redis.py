@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from tecken.servers.rows import rows
-from tecken.servers.verify import verify
+from tecken.monitoring.preflight.report import rows
+from tecken.monitoring.preflight.verify import verify
 
 MARKS = {"ok": "✓", "warning": "⚠", "error": "❌", "unknown": "-"}
 

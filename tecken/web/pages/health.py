@@ -12,10 +12,10 @@ from django.views.decorators.http import require_safe
 from tecken.health import status
 from tecken.health.status import Document, Sight
 from tecken.modes import Mode
+from tecken.monitoring.preflight.facts import Facts
+from tecken.monitoring.preflight.rules import CACHE, STORE
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.shown import applied
-from tecken.servers.facts import Facts
-from tecken.servers.judge import CACHE, STORE
 from tecken.web.auth import open_page
 from tecken.web.charts.queue import HOURS, drawn, hours_in
 from tecken.web.menu import OPERATE

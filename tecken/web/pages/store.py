@@ -19,7 +19,7 @@ from tecken.health.panels import Shown, panels
 from tecken.health.series import EVERY_SECONDS, Sample, rates, samples
 from tecken.health.sizing import ENOUGH, Sizing, kept
 from tecken.health.status import sight
-from tecken.servers.judge import STORE
+from tecken.monitoring.preflight.rules import STORE
 from tecken.store.hit_counts import PageRow, Row, busiest, busiest_pages
 from tecken.web.auth import need, page
 from tecken.web.charts.hot_modules import bars, hottest

@@ -8,9 +8,9 @@ import pytest
 import redis
 
 from tecken import redisclient
-from tecken.servers import commands
-from tecken.servers.judge import CACHE
-from tecken.servers.look import Look, Server, look
+from tecken.monitoring.preflight import commands
+from tecken.monitoring.preflight.inspect import Look, Server, look
+from tecken.monitoring.preflight.rules import CACHE
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.scripted_server import ScriptedServer
 

@@ -14,10 +14,10 @@ from django.conf import settings
 from environs import EnvValidationError
 
 from tecken.demo import alone
-from tecken.servers.failure import address
-from tecken.servers.judge import Problem
-from tecken.servers.production import SITE
-from tecken.servers.verify import Verdict, verify
+from tecken.monitoring.preflight.failure import address
+from tecken.monitoring.preflight.production import SITE
+from tecken.monitoring.preflight.rules import Problem
+from tecken.monitoring.preflight.verify import Verdict, verify
 
 Line = tuple[str, str]  # its level, as logs have it, and the text
 

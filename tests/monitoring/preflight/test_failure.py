@@ -7,7 +7,7 @@ import pytest
 from redis import exceptions
 from redis.sentinel import MasterNotFoundError
 
-from tecken.servers.failure import address, failure, masked
+from tecken.monitoring.preflight.failure import address, failure, masked
 
 URL = "redis://ted:s3cret@host:6379/0"
 

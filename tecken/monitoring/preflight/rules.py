@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from tecken.servers.facts import Facts
+from tecken.monitoring.preflight.facts import Facts
 
 CACHE, STORE = "redis-cache", "redis-store"
 OLDEST = (7, 0)

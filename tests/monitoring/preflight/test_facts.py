@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from tecken.monitoring.preflight.facts import Facts, facts, read, together
 from tecken.redisclient import client
-from tecken.servers.facts import Facts, facts, read, together
 from tests.conftest import IMAGES
 from tests.support.cluster import RedisCluster
 

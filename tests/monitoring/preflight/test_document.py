@@ -15,15 +15,17 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tecken import redisclient
-from tecken.servers import commands
-from tecken.servers.judge import CACHE, STORE
-from tecken.servers.look import Server, look
+from tecken.monitoring.preflight import commands
+from tecken.monitoring.preflight.inspect import Server, look
+from tecken.monitoring.preflight.rules import CACHE, STORE
 from tecken.settings import BASE_DIR
 from tests.support.redis_server import RedisServer
 from tests.test_house import documented_settings
 
 DOCUMENT = (BASE_DIR / "docs" / "redis-mandatory.md").read_text()
-SOURCES = "".join(path.read_text() for path in (BASE_DIR / "tecken" / "servers").glob("*.py"))
+SOURCES = "".join(
+    path.read_text() for path in (BASE_DIR / "tecken" / "monitoring" / "preflight").glob("*.py")
+)
 
 
 def block(kind: str, having: str) -> str:

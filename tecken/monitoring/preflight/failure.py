@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from redis import exceptions
 from redis.sentinel import MasterNotFoundError
 
+from tecken.monitoring.preflight.rules import Problem
 from tecken.redaction import redact_url
-from tecken.servers.judge import Problem
 
 KNOWN: tuple[tuple[type[BaseException], str, str, bool], ...] = (
     (exceptions.AuthenticationError, "E03", "it refuses our user name or password", False),

@@ -13,10 +13,10 @@ import redis
 from redis import exceptions
 
 from tecken import redisclient
-from tecken.servers.commands import Command
-from tecken.servers.facts import Facts, facts
-from tecken.servers.failure import failure
-from tecken.servers.judge import Problem
+from tecken.monitoring.preflight.commands import Command
+from tecken.monitoring.preflight.facts import Facts, facts
+from tecken.monitoring.preflight.failure import failure
+from tecken.monitoring.preflight.rules import Problem
 
 EXPIRES_SOON = 14  # days
 

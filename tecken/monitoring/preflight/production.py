@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 
-from tecken.servers.judge import Problem
+from tecken.monitoring.preflight.rules import Problem
 
 SITE = "site"
 LEAST_KEY_CHARACTERS = 50

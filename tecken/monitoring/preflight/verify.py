@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from django.conf import settings
 
-from tecken.servers import ours
-from tecken.servers.judge import CACHE, STORE, Problem, judged
-from tecken.servers.look import Look, look
+from tecken.monitoring.preflight import targets
+from tecken.monitoring.preflight.inspect import Look, look
+from tecken.monitoring.preflight.rules import CACHE, STORE, Problem, judged
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds
 
@@ -70,9 +70,9 @@ def _pauses() -> Iterator[float]:
 
 def _once() -> Verdict:
     if settings.DEMO_MODE:
-        return Verdict(tuple(ours.wrong_demo()))
+        return Verdict(tuple(targets.wrong_demo()))
     looks = _looks()
-    problems = [*ours.wrong(), *(problem for seen in looks.values() for problem in seen.problems)]
+    problems = [*targets.wrong(), *(problem for seen in looks.values() for problem in seen.problems)]
     said = {(problem.id, problem.server) for problem in problems}
     cache, store = (looks[name].facts if name in looks else None for name in (CACHE, STORE))
     by_facts = judged(cache, store, settings.ENVIRONMENT == "production")
@@ -84,7 +84,7 @@ def _once() -> Verdict:
 
 def _looks() -> dict[str, Look]:
     """Side by side, so that two mute servers cost one timeout."""
-    servers = ours.servers()
+    servers = targets.servers()
     production = settings.ENVIRONMENT == "production"
     with ThreadPoolExecutor(2) as pool:
         seen = list(pool.map(lambda server: look(server, production), servers))

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tecken.servers.facts import Facts, read
-from tecken.servers.judge import judged
+from tecken.monitoring.preflight.facts import Facts, read
+from tecken.monitoring.preflight.rules import judged
 
 CACHE = Facts(
     run_id="a",

@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple
 
 from django.conf import settings
 
-from tecken.servers.judge import CACHE, STORE, Problem
-from tecken.servers.production import SITE
-from tecken.servers.verify import Verdict
+from tecken.monitoring.preflight.production import SITE
+from tecken.monitoring.preflight.rules import CACHE, STORE, Problem
+from tecken.monitoring.preflight.verify import Verdict
 
 URL = "E01"  # all else needs the server
 OF_INFO = ("E05", "E06", "E10", "W08", "W09")

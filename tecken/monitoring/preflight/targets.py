@@ -8,10 +8,10 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from tecken import redisclient
-from tecken.servers import commands
-from tecken.servers.judge import CACHE, STORE, Problem
-from tecken.servers.look import Server
-from tecken.servers.production import MAKE_KEY, SITE, unsafe_settings, weakness
+from tecken.monitoring.preflight import commands
+from tecken.monitoring.preflight.inspect import Server
+from tecken.monitoring.preflight.production import MAKE_KEY, SITE, unsafe_settings, weakness
+from tecken.monitoring.preflight.rules import CACHE, STORE, Problem
 
 VARIABLES = {CACHE: "REDIS_URL", STORE: "REDIS_STORE_URL"}
 

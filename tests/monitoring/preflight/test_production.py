@@ -8,8 +8,8 @@ import secrets
 import pytest
 from django.conf import LazySettings
 
-from tecken.servers import ours
-from tecken.servers.production import LEAST_KEY_CHARACTERS, weakness
+from tecken.monitoring.preflight import targets
+from tecken.monitoring.preflight.production import LEAST_KEY_CHARACTERS, weakness
 from tecken.settings import BASE_DIR
 
 # Made once with the documented command: a random one would give each process of the tests other names.
@@ -28,7 +28,7 @@ SAFE = {
 def problems(settings: LazySettings, **changes: object) -> list[tuple[str, str]]:
     for name, value in {**SAFE, **changes}.items():
         setattr(settings, name, value)
-    return [(problem.id, problem.text) for problem in ours.wrong()]
+    return [(problem.id, problem.text) for problem in targets.wrong()]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Observation of the site: health, start checks, logs and traces."""
