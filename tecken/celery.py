@@ -49,7 +49,7 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(
     [
         "tecken.download",
-        "tecken.health",
+        "tecken.monitoring.health",
         "tecken.jobs",
         "tecken.limits",
         "tecken.runtimeconfig",

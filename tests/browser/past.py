@@ -13,10 +13,10 @@ from random import Random
 import redis
 
 from tecken.breaker import Breaker
-from tecken.health import series, sizing
-from tecken.health.series import Sample, Told
 from tecken.jobs.keys import QUEUES
 from tecken.jobs.records import Records
+from tecken.monitoring.health import series, sizing
+from tecken.monitoring.health.series import Sample, Told
 from tecken.store.access_counts import EVERY_SECONDS, Accesses
 from tecken.store.hit_counts import SEND_SECONDS, Tally
 from tecken.store.port import PageKey

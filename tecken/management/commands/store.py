@@ -8,8 +8,8 @@ import redis
 from django.core.management.base import BaseCommand, CommandError
 
 from tecken import wiring
-from tecken.health.sizing import ENOUGH, ESTIMATES_OF_2014, RATIOS, Sizing, counted
 from tecken.management.text import size
+from tecken.monitoring.health.sizing import ENOUGH, ESTIMATES_OF_2014, RATIOS, Sizing, counted
 from tecken.monitoring.preflight.facts import facts
 from tecken.store.stats import StoreStats, read_stats
 

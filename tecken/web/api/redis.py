@@ -9,8 +9,8 @@ from django.http import HttpRequest
 from ninja import Field, Router, Schema
 
 from tecken.errors import NotAllowed
-from tecken.health.panels import modules, panels
-from tecken.health.status import sight
+from tecken.monitoring.health.panels import modules, panels
+from tecken.monitoring.health.status import sight
 from tecken.web.api.auth import Permitted, grant_of
 
 VIEW = "runtimeconfig.view_option"

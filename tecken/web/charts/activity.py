@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from tecken import wiring
-from tecken.health.series import EVERY_SECONDS, Rate, rates, samples
+from tecken.monitoring.health.series import EVERY_SECONDS, Rate, rates, samples
 from tecken.web.charts.svg import Axis, Frame, Point, axis
 
 HOUR = 3600

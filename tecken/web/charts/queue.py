@@ -10,7 +10,7 @@ from typing import NamedTuple
 import redis
 
 from tecken import wiring
-from tecken.health.series import EVERY_SECONDS, Sample, samples
+from tecken.monitoring.health.series import EVERY_SECONDS, Sample, samples
 from tecken.web.charts.timeline import MARKS, Reading, Timeline, timeline
 from tecken.web.templatetags.site import seconds
 

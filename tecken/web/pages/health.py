@@ -9,9 +9,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from tecken.health import status
-from tecken.health.status import Document, Sight
 from tecken.modes import Mode
+from tecken.monitoring.health import status
+from tecken.monitoring.health.status import Document, Sight
 from tecken.monitoring.preflight.facts import Facts
 from tecken.monitoring.preflight.rules import CACHE, STORE
 from tecken.runtimeconfig import current

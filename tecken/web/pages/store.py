@@ -15,10 +15,10 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from tecken import wiring
-from tecken.health.panels import Shown, panels
-from tecken.health.series import EVERY_SECONDS, Sample, rates, samples
-from tecken.health.sizing import ENOUGH, Sizing, kept
-from tecken.health.status import sight
+from tecken.monitoring.health.panels import Shown, panels
+from tecken.monitoring.health.series import EVERY_SECONDS, Sample, rates, samples
+from tecken.monitoring.health.sizing import ENOUGH, Sizing, kept
+from tecken.monitoring.health.status import sight
 from tecken.monitoring.preflight.rules import STORE
 from tecken.store.hit_counts import PageRow, Row, busiest, busiest_pages
 from tecken.web.auth import need, page

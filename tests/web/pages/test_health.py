@@ -13,12 +13,12 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tecken import wiring
-from tecken.health import series
-from tecken.health.series import Sample, take
+from tecken.monitoring.health import series
+from tecken.monitoring.health.series import Sample, take
 from tecken.runtimeconfig.memory import MemoryShelf
 from tecken.runtimeconfig.shelf import Report
 from tecken.web.charts.queue import pictures
-from tests.health.conftest import move, patient, redis_cache, redis_store, worker
+from tests.monitoring.health.conftest import move, patient, redis_cache, redis_store, worker
 from tests.support.redis_server import RedisServer
 
 __all__ = ["move", "patient", "redis_cache", "redis_store", "worker"]  # fixtures

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tecken import modes
-from tecken.health.status import Sight, sight
 from tecken.jobs.backlog import Backlog
 from tecken.metrics import Figure
+from tecken.monitoring.health.status import Sight, sight
 from tecken.monitoring.preflight.facts import Facts
 from tecken.monitoring.preflight.rules import CACHE, STORE
 from tecken.runtimeconfig import current

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tecken.errors import CouldNotAsk
-from tecken.health.looks import AT_MOST_SECONDS, COUNTS_SECONDS, Check, Looks
+from tecken.monitoring.health.probes import AT_MOST_SECONDS, COUNTS_SECONDS, Check, Looks
 
 PATIENT, IMPATIENT = 30.0, 0.01  # seconds: for checks that end, and for those that never do
 

@@ -19,8 +19,8 @@ from django.db import DatabaseError, connection
 from tecken import wiring
 from tecken.breaker import Breaker
 from tecken.errors import Absent, CouldNotAsk, Refused
-from tecken.health.looks import Check, Looks
 from tecken.jobs.backlog import Backlog, backlog
+from tecken.monitoring.health.probes import Check, Looks
 from tecken.monitoring.preflight.facts import Facts, facts, read
 from tecken.monitoring.preflight.inspect import why_no_writes
 from tecken.runtimeconfig import current

@@ -10,11 +10,11 @@ from dockerflow.version import get_version
 
 from tecken import modes, wiring
 from tecken.canaries import LATE_SECONDS, PERIOD_SECONDS
-from tecken.health.checks import Server, looks
-from tecken.health.drift import Drift
-from tecken.health.looks import Answer
 from tecken.jobs.backlog import Backlog, Worker
 from tecken.jobs.keys import QUEUES
+from tecken.monitoring.health.checks import Server, looks
+from tecken.monitoring.health.drift import Drift
+from tecken.monitoring.health.probes import Answer
 from tecken.monitoring.preflight.rules import CACHE, STORE, Problem, judged
 from tecken.runtimeconfig import current
 from tecken.storage.disk_space import Space

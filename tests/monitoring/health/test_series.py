@@ -5,11 +5,11 @@ import redis
 from django.conf import settings
 
 from tecken import wiring
-from tecken.health.series import EVERY_SECONDS, KEPT, KEY, Rate, Sample, Told, rates, samples, take
-from tecken.health.tasks import sample
 from tecken.jobs import keys
 from tecken.jobs.records import records
 from tecken.limits.port import Cost
+from tecken.monitoring.health.series import EVERY_SECONDS, KEPT, KEY, Rate, Sample, Told, rates, samples, take
+from tecken.monitoring.health.tasks import sample
 from tests.jobs.traced import traced
 
 

@@ -14,9 +14,9 @@ from pytest_django import Settings
 
 from tecken import modes, wiring
 from tecken.canaries import LATE_SECONDS, CanaryWatch
-from tecken.health.checks import looks
 from tecken.jobs import keys
 from tecken.jobs.records import Letter, records
+from tecken.monitoring.health.checks import looks
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, show
 from tests.support.small_disk import SmallDisk, small_disk

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tecken.health.panels import LONGEST_SECONDS, History
+from tecken.monitoring.health.panels import LONGEST_SECONDS, History
 from tecken.monitoring.preflight.facts import Facts, read
 
 START = read({"run_id": "a", "total_commands_processed": 100})

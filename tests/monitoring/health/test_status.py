@@ -18,7 +18,7 @@ from tecken import wiring
 from tecken.jobs import keys
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, show
-from tests.health.conftest import Move
+from tests.monitoring.health.conftest import Move
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.sentinel import wait_until
 

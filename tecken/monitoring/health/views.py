@@ -6,10 +6,10 @@ from dockerflow import checks
 
 from tecken import metrics
 from tecken.errors import NotAllowed
-from tecken.health import drain, status
-from tecken.health.figures import figures
 from tecken.http.decorators import get_only, granted
 from tecken.http.responses import answers_errors
+from tecken.monitoring.health import drain, status
+from tecken.monitoring.health.figures import figures
 
 LEVELS = {
     "database": checks.ERROR,

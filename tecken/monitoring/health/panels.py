@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import redis
 
 from tecken import wiring
-from tecken.health.status import Sight, sight
+from tecken.monitoring.health.status import Sight, sight
 from tecken.monitoring.preflight.facts import Facts
 from tecken.monitoring.preflight.rules import CACHE, STORE
 from tecken.redisclient import nodes

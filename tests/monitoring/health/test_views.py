@@ -9,7 +9,7 @@ from pytest_django import Settings
 
 from tecken import modes
 from tests.accounts.people import key, user
-from tests.health.conftest import Move
+from tests.monitoring.health.conftest import Move
 from tests.support.redis_server import RedisServer, free_port
 
 pytestmark = pytest.mark.django_db

@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.urls import path
 from dockerflow.django.views import lbheartbeat, version
 
-from tecken.health import views
+from tecken.monitoring.health import views
 
 urlpatterns = [
     path("__lbheartbeat__", lbheartbeat),

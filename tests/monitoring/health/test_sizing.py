@@ -5,8 +5,8 @@ import redis
 from django.conf import settings
 
 from tecken import wiring
-from tecken.health.sizing import ENOUGH, EVERY_SECONDS, KEY, counted, kept
-from tecken.health.tasks import size_store
+from tecken.monitoring.health.sizing import ENOUGH, EVERY_SECONDS, KEY, counted, kept
+from tecken.monitoring.health.tasks import size_store
 from tests.support.asked import asked
 
 
