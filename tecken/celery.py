@@ -41,8 +41,8 @@ def enter(**_more: object) -> None:
 
 import tecken.jobs.signals  # noqa: E402 - only then the others
 import tecken.jobs.transport  # noqa: E402 - mends it
-import tecken.logs.jobs  # noqa: E402 - as above
-import tecken.telemetry  # noqa: E402, F401 - as above
+import tecken.monitoring.logs.jobs  # noqa: E402 - as above
+import tecken.monitoring.telemetry  # noqa: E402, F401 - as above
 
 app = Celery("tecken", task_cls="tecken.jobs.task:Job")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -19,12 +19,12 @@ from kombu.exceptions import KombuError
 
 from tecken import inforce, redisclient, waiting
 from tecken.breaker import Breaker
-from tecken.canaries import CanaryWatch
 from tecken.errors import CouldNotAsk, StoreAway
 from tecken.limits.memory import MemoryLimiter
 from tecken.limits.port import Limiter
 from tecken.limits.redis import RedisLimiter
 from tecken.limits.usage import RedisLedger, Usage, keep_sending
+from tecken.monitoring.canaries import CanaryWatch
 from tecken.runtimeconfig.current import on_change, options
 from tecken.storage.backends.bucket import bucket_for
 from tecken.storage.backends.staging import Staging

@@ -7,7 +7,7 @@ from environs import ValidationError
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tecken.logs.masking import masked
+from tecken.monitoring.logs.masking import masked
 from tecken.monitoring.preflight.failure import address
 from tecken.monitoring.preflight.failure import masked as masked_redis
 from tecken.redaction import redact_text, redact_url, without_account

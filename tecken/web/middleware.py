@@ -24,13 +24,13 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.html import escape
 
-from tecken import modes
 from tecken.accounts.staff import is_staff
 from tecken.errors import BadOption, NotAllowed
 from tecken.http.decorators import granted, preflight
 from tecken.http.responses import answers_errors
-from tecken.logs.about import about, request_id
-from tecken.logs.requests import tell
+from tecken.monitoring import degraded
+from tecken.monitoring.logs.about import about, request_id
+from tecken.monitoring.logs.requests import tell
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance
 from tecken.runtimeconfig.rollout import Subject
@@ -196,7 +196,7 @@ def _readable(reply: HttpResponse) -> HttpResponse:
     reply["Access-Control-Allow-Origin"] = "*"
     reply["Access-Control-Expose-Headers"] = "Retry-After, X-Config-Version"
     reply["X-Config-Version"] = str(current.version())
-    reply["X-Tecken-State"] = modes.text()
+    reply["X-Tecken-State"] = degraded.text()
     return reply
 
 
@@ -228,7 +228,7 @@ def configured(get_response: Handler) -> Handler:
             tell(request, response, perf_counter() - started)
         response.headers["X-Request-Id"] = one.request
         response.headers["X-Config-Version"] = str(version)
-        response.headers["X-Tecken-State"] = modes.text()
+        response.headers["X-Tecken-State"] = degraded.text()
         return response
 
     return answer

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from tecken import modes
 from tecken.jobs.backlog import Backlog
 from tecken.metrics import Figure
+from tecken.monitoring import degraded
 from tecken.monitoring.health.status import Sight, sight
 from tecken.monitoring.preflight.facts import Facts
 from tecken.monitoring.preflight.rules import CACHE, STORE
@@ -19,9 +19,9 @@ PARTS = (CACHE, STORE, "queue", "database", "storage")
 def figures() -> Iterator[Figure]:
     """Of the process that answers, and of what all share. What nobody can tell has no sample."""
     seen = sight()
-    now = modes.modes()
+    now = degraded.modes()
     yield Figure("tecken_up", [({"part": part}, not seen.why_not(part)) for part in PARTS])
-    yield Figure("tecken_state", [({"state": mode}, mode in now) for mode in modes.MODES])
+    yield Figure("tecken_state", [({"state": mode}, mode in now) for mode in degraded.MODES])
     yield from _configuration(seen)
     yield from _redis({name: server.facts for name in (CACHE, STORE) if (server := seen.server(name))})
     spaces = seen.answers["disk"].value or ()

@@ -8,10 +8,11 @@ from typing import Any, Literal, NamedTuple
 from django.conf import settings
 from dockerflow.version import get_version
 
-from tecken import modes, wiring
-from tecken.canaries import LATE_SECONDS, PERIOD_SECONDS
+from tecken import wiring
 from tecken.jobs.backlog import Backlog, Worker
 from tecken.jobs.keys import QUEUES
+from tecken.monitoring import degraded
+from tecken.monitoring.canaries import LATE_SECONDS, PERIOD_SECONDS
 from tecken.monitoring.health.checks import Server, looks
 from tecken.monitoring.health.drift import Drift
 from tecken.monitoring.health.probes import Answer
@@ -70,7 +71,7 @@ def health() -> tuple[Document, int]:
         "version": (get_version(settings.BASE_DIR) or {}).get("version", "unknown"),
         "environment": settings.ENVIRONMENT,
         **({"demo_mode": True} if settings.DEMO_MODE else {}),
-        "state": modes.modes(),
+        "state": degraded.modes(),
         "maintenance": current.is_under_maintenance(),
         **parts,
         "problems": [*_errors(seen), *seen.changes, *_findings(seen, parts)],

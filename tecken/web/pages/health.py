@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from tecken.modes import Mode
+from tecken.monitoring.degraded import Mode
 from tecken.monitoring.health import status
 from tecken.monitoring.health.status import Document, Sight
 from tecken.monitoring.preflight.facts import Facts

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from tecken import modes
+from tecken.monitoring import degraded
 from tecken.settings import BASE_DIR
 from tests.accounts.people import key
 
@@ -42,4 +42,4 @@ def test_details_are_as_documented(client: Client) -> None:
 
 def test_every_state_is_documented() -> None:
     (table,) = re.findall(r"^\| state \|.+\n\|---.+\n((?:\|.+\n)+)", DOCUMENT, re.MULTILINE)
-    assert sorted(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)) == sorted(modes.MODES)
+    assert sorted(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)) == sorted(degraded.MODES)

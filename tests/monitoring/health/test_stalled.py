@@ -12,10 +12,11 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from tecken import modes, wiring
-from tecken.canaries import LATE_SECONDS, CanaryWatch
+from tecken import wiring
 from tecken.jobs import keys
 from tecken.jobs.records import Letter, records
+from tecken.monitoring import degraded
+from tecken.monitoring.canaries import LATE_SECONDS, CanaryWatch
 from tecken.monitoring.health.checks import looks
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, show
@@ -171,4 +172,4 @@ def test_health_with_nearly_full_disk_is_degraded_until_there_is_room(
     disk.make_room()
     wiring.forget()
     assert status(client)["status"] == "healthy"
-    assert modes.modes() == ("ok",)
+    assert degraded.modes() == ("ok",)

@@ -11,8 +11,8 @@ import orjson
 import pytest
 from django.test import Client
 
-from tecken.logs.about import about
-from tecken.logs.formats import OnlyMistakes, Routine, formatter
+from tecken.monitoring.logs.about import about
+from tecken.monitoring.logs.formats import OnlyMistakes, Routine, formatter
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.shelf import Change
 from tecken.settings import BASE_DIR

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tecken.canaries import LATE_SECONDS, PERIOD_SECONDS, CanaryWatch
 from tecken.jobs.keys import QUEUES
+from tecken.monitoring.canaries import LATE_SECONDS, PERIOD_SECONDS, CanaryWatch
 from tecken.settings import CELERY_BEAT_SCHEDULE
 
 Wait = Callable[[float], None]

@@ -14,8 +14,8 @@ from structlog.processors import TimeStamper, format_exc_info
 from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_logger_name
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from tecken import modes
-from tecken.logs.masking import masked
+from tecken.monitoring import degraded
+from tecken.monitoring.logs.masking import masked
 from tecken.runtimeconfig import current
 
 REQUEST_FIELDS = ("method", "path", "status", "seconds", "bytes", "address", "token")
@@ -92,7 +92,7 @@ def _of_the_job(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
 
 
 def _of_the_process(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    event.update(config_version=current.version(), state=modes.text(), pid=os.getpid())
+    event.update(config_version=current.version(), state=degraded.text(), pid=os.getpid())
     return event
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from django.conf import LazySettings
 
-from tecken.logs import masking
-from tecken.logs.masking import masked, masked_deeply
+from tecken.monitoring.logs import masking
+from tecken.monitoring.logs.masking import masked, masked_deeply
 from tecken.redaction import MASK
 
 TOKEN = "0123abcd" + "f" * 56

@@ -6,7 +6,7 @@ from typing import Any
 
 from celery.signals import before_task_publish, setup_logging, task_postrun, task_prerun
 
-from tecken.logs.about import about, current_request
+from tecken.monitoring.logs.about import about, current_request
 
 HEADER = "request_id"
 

@@ -14,8 +14,8 @@ from django.conf import settings
 from structlog.contextvars import get_contextvars
 
 from tecken import metrics
-from tecken.logs import requests
-from tecken.logs.masking import masked_deeply
+from tecken.monitoring.logs import requests
+from tecken.monitoring.logs.masking import masked_deeply
 
 logger = logging.getLogger(__name__)
 EXPORT_SECONDS = 5.0

@@ -8,8 +8,8 @@ import pytest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import Client, RequestFactory
 
-from tecken.logs.about import about, current_request, request_id
-from tecken.logs.jobs import send_along
+from tecken.monitoring.logs.about import about, current_request, request_id
+from tecken.monitoring.logs.jobs import send_along
 from tecken.runtimeconfig import current
 from tecken.web import middleware
 
