@@ -10,7 +10,7 @@ from pathlib import Path
 from django.conf import settings
 
 from run import drain
-from tecken.monitoring.preflight.startup import entrance
+from tecken.monitoring.preflight.startup import check_start
 
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 DEFAULTS = {"WEB_HOST": "127.0.0.1", "WEB_PORT": "8000", "WEB_PROCESSES": str(CPUS)}
@@ -43,7 +43,7 @@ def main() -> int:  # noqa: RET503 - execve does not return
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tecken.settings")
     # The check is made here and not in each web process: a process that replaces another one while Redis is
     # down serves what it can.
-    entrance()
+    check_start()
     if settings.DEMO_MODE and os.environ.setdefault("WEB_PROCESSES", "1") != "1":
         return refuse("DEMO_MODE is for WEB_PROCESSES=1")
     if names := old_names(os.environ):

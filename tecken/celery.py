@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from celery import Celery
 from celery.signals import beat_init, celeryd_init
 
-from tecken.monitoring.preflight.startup import entrance
+from tecken.monitoring.preflight.startup import check_start
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tecken.settings")
 
@@ -36,7 +36,7 @@ def refuse_beat(options: Mapping[str, object] | None = None, **_more: object) ->
 @beat_init.connect  # type: ignore[untyped-decorator]
 def enter(**_more: object) -> None:
     """Before all else that is connected. Of what could be raised here Celery lets only SystemExit through."""
-    entrance(web=False)
+    check_start(web=False)
 
 
 import tecken.jobs.signals  # noqa: E402 - only then the others

@@ -198,6 +198,7 @@ INSTALLED_APPS = [
     "tecken",
     "tecken.download",
     "tecken.limits",
+    "tecken.monitoring.preflight",
     "tecken.runtimeconfig",
     "tecken.accounts",
     "tecken.upload",

@@ -8,8 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tecken.monitoring.logs.masking import masked
-from tecken.monitoring.preflight.failure import address
-from tecken.monitoring.preflight.failure import masked as masked_redis
+from tecken.monitoring.preflight.failure import format_address, mask_url
 from tecken.redaction import redact_text, redact_url, without_account
 from tecken.settings import store_url
 
@@ -38,10 +37,10 @@ def urls(draw: st.DrawFn) -> str:
 @given(urls())
 def test_no_secret_of_a_url_survives(url: str) -> None:
     texts = redact_text(f"cannot reach {url}: refused"), masked(f"{url} does not answer")
-    for shown in (redact_url(url), masked_redis(url), *texts):
+    for shown in (redact_url(url), mask_url(url), *texts):
         assert "hunter2" not in shown
     assert "hunter2" not in without_account(url)
-    assert "hunter2" not in address(url)
+    assert "hunter2" not in format_address(url)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from tecken import wiring
 from tecken.management.text import size
 from tecken.monitoring.health.sizing import ENOUGH, ESTIMATES_OF_2014, RATIOS, Sizing, counted
-from tecken.monitoring.preflight.facts import facts
+from tecken.monitoring.preflight.facts import fetch_facts
 from tecken.store.stats import StoreStats, read_stats
 
 SCAN_SECONDS = 2.0
@@ -56,7 +56,7 @@ def _curve() -> Iterator[str]:
 def _maxmemory() -> int | None:
     """None when the store does not answer, and without a limit."""
     try:
-        return facts(wiring.store_client()).maxmemory or None
+        return fetch_facts(wiring.store_client()).maxmemory or None
     except (redis.RedisError, OSError):
         return None
 

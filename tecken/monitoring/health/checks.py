@@ -21,7 +21,7 @@ from tecken.breaker import Breaker
 from tecken.errors import Absent, CouldNotAsk, Refused
 from tecken.jobs.backlog import Backlog, backlog
 from tecken.monitoring.health.probes import Check, Looks
-from tecken.monitoring.preflight.facts import Facts, facts, read
+from tecken.monitoring.preflight.facts import Facts, fetch_facts, parse_info
 from tecken.monitoring.preflight.inspect import why_no_writes
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.shelf import Report
@@ -52,7 +52,7 @@ def redis_store() -> Server:
 
 
 def _server(client: redis.Redis) -> Server:
-    told = read({}) if settings.DEMO_MODE else facts(client)
+    told = parse_info({}) if settings.DEMO_MODE else fetch_facts(client)
     try:
         client.set(WRITTEN, 1, px=WRITTEN_FOR)
     except redis.ResponseError as error:

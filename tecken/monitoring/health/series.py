@@ -12,7 +12,7 @@ import redis
 
 from tecken import wiring
 from tecken.jobs.backlog import Queue, backlog
-from tecken.monitoring.preflight.facts import Facts, facts
+from tecken.monitoring.preflight.facts import Facts, fetch_facts
 
 KEY = "health:series"
 EVERY_SECONDS = 30.0  # as CELERY_BEAT_SCHEDULE has it
@@ -65,7 +65,7 @@ def take() -> None:
 
 def _told(client: redis.Redis) -> Told | None:
     try:
-        found: Facts = facts(client)
+        found: Facts = fetch_facts(client)
     except (redis.RedisError, OSError):
         return None
     return Told(found.used_memory, found.maxmemory, found.clients, found.hits, found.misses, found.evicted)

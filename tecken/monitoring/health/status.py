@@ -16,7 +16,7 @@ from tecken.monitoring.canaries import LATE_SECONDS, PERIOD_SECONDS
 from tecken.monitoring.health.checks import Server, looks
 from tecken.monitoring.health.drift import Drift
 from tecken.monitoring.health.probes import Answer
-from tecken.monitoring.preflight.rules import CACHE, STORE, Problem, judged
+from tecken.monitoring.preflight.rules import CACHE, STORE, Problem, find_problems
 from tecken.runtimeconfig import current
 from tecken.storage.disk_space import Space
 
@@ -57,7 +57,7 @@ def sight() -> Sight:
     servers = {name: answers[name].value for name in (CACHE, STORE)}
     facts = {name: server.facts if server else None for name, server in servers.items()}
     changes = [text for name, now in facts.items() if now for text in drift().changes(name, now)]
-    problems = [] if settings.DEMO_MODE else judged(facts[CACHE], facts[STORE], _production())
+    problems = [] if settings.DEMO_MODE else find_problems(facts[CACHE], facts[STORE], _production())
     return Sight(answers, changes, problems)
 
 

@@ -1,6 +1,6 @@
-"""What Tecken asks its servers to do: the very commands, on keys of the very names.
+"""Commands that Tecken sends to its servers, on keys with the names that it uses.
 
-An account that may run these, and those of ALWAYS, is enough. A test compares them with what was asked.
+An account that may run these, and those of ALWAYS, suffices. A test compares them with those of a site.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ CACHE = _commands(
     SCRIPT LOAD x
     """
 )
-# No transaction takes these. "{}" is a channel of the settings.
+# These are not allowed in a transaction. "{}" is a channel of the settings.
 CACHE_OUTSIDE = _commands(
     """
     PING
@@ -87,7 +87,10 @@ STORE = _commands(
 )
 
 
-def rules(*asked: tuple[Command, ...]) -> list[str]:
-    """Of an access control list that allows these and no more: <https://redis.io/docs/latest/commands/acl-setuser/>"""
-    names = {*ALWAYS, *(command[0] for commands in asked for command in commands)}
+def acl_rules(*groups: tuple[Command, ...]) -> list[str]:
+    """Return an access control list that allows these commands and ALWAYS, and nothing else.
+
+    See <https://redis.io/docs/latest/commands/acl-setuser/>.
+    """
+    names = {*ALWAYS, *(command[0] for group in groups for command in group)}
     return ["~*", "&*", *(f"+{name.lower()}" for name in sorted(names))]

@@ -1,4 +1,4 @@
-"""Why a server cannot be used, in words that hold no password: an error's own text may quote one."""
+"""Reasons why a server cannot be used, without passwords: the text of an error may quote one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from redis.sentinel import MasterNotFoundError
 from tecken.monitoring.preflight.rules import Problem
 from tecken.redaction import redact_url
 
-KNOWN: tuple[tuple[type[BaseException], str, str, bool], ...] = (
+# Kind of error, id of the problem, its text, and whether it may pass by itself. The first match counts.
+REASONS: tuple[tuple[type[BaseException], str, str, bool], ...] = (
     (exceptions.AuthenticationError, "E03", "it refuses our user name or password", False),
     (exceptions.AuthenticationWrongNumberOfArgsError, "E03", "it knows no user names", False),
     (exceptions.NoPermissionError, "E03", "our account may not select its databases", False),
@@ -29,35 +30,37 @@ KNOWN: tuple[tuple[type[BaseException], str, str, bool], ...] = (
 )
 
 
-def masked(url: str) -> str:
+def mask_url(url: str) -> str:
     """Return `redis://ted:***@host:6379`, without the number of the database."""
-    scheme, _, place = redact_url(url).partition("?")[0].partition("://")
-    hosts, slash, path = place.partition("/")
+    scheme, _, location = redact_url(url).partition("?")[0].partition("://")
+    hosts, slash, path = location.partition("/")
     master = slash + path.partition("/")[0] if scheme.startswith("sentinel") else ""
     return f"{scheme}://{hosts}{master}".replace("%2C", ",")
 
 
-def address(url: str) -> str:
-    """`host:6379`."""
-    return masked(url).partition("//")[2].rpartition("@")[2]
+def format_address(url: str) -> str:
+    """Return `host:6379`."""
+    return mask_url(url).partition("//")[2].rpartition("@")[2]
 
 
-def failure(server: str, url: str, error: Exception) -> Problem:
-    """`url` as in the settings; `error` is what redis-py raised when it was to connect."""
-    kind, why, transient = _why(url, error)
-    return Problem(kind, "error", server, f"Failed to connect to Redis at {masked(url)}: {why}", transient)
+def describe_failure(server: str, url: str, error: Exception) -> Problem:
+    """Return the problem of a failed connection to `url`, as in the settings, from redis-py's error."""
+    number, reason, transient = _find_reason(url, error)
+    text = f"Failed to connect to Redis at {mask_url(url)}: {reason}"
+    return Problem(number, "error", server, text, transient)
 
 
-def _why(url: str, error: Exception) -> tuple[str, str, bool]:
-    """Its id, the words, and whether it may pass."""
+def _find_reason(url: str, error: Exception) -> tuple[str, str, bool]:
+    """Return the id of the problem, its text, and whether it may pass by itself."""
     causes = list(_causes(error))
-    for kind, number, text, transient in KNOWN:
+    for kind, number, text, transient in REASONS:
         for cause in causes:
             if isinstance(cause, kind):
                 details = getattr(cause, "verify_message", "")
                 return number, f"{text}: {details}" if details else text, transient
-    silent = isinstance(error, exceptions.TimeoutError)
-    return "E02", f"{'no answer in time' if silent else 'the connection was closed'}; {_doubt(url)}", True
+    is_timeout = isinstance(error, exceptions.TimeoutError)
+    reason = "no answer in time" if is_timeout else "the connection was closed"
+    return "E02", f"{reason}; {_tls_question(url)}", True
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -66,7 +69,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _doubt(url: str) -> str:
-    """A server that speaks TLS, and one that does not, say so by silence."""
-    encrypted = url.startswith(("rediss", "sentinels"))
-    return "does this port speak TLS?" if encrypted else "does this port want TLS (rediss://)?"
+def _tls_question(url: str) -> str:
+    """Return a hint at TLS: when one side uses it, the connection times out or is closed without an error."""
+    is_encrypted = url.startswith(("rediss", "sentinels"))
+    return "does this port speak TLS?" if is_encrypted else "does this port want TLS (rediss://)?"

@@ -1,4 +1,4 @@
-"""Every check and what came of it, for whoever asks; a start only says what is wrong."""
+"""Every check with its outcome, for `manage.py check_redis`; a start prints problems only."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Literal, NamedTuple
 
 from django.conf import settings
 
-from tecken.monitoring.preflight.production import SITE
 from tecken.monitoring.preflight.rules import CACHE, STORE, Problem
-from tecken.monitoring.preflight.verify import Verdict
+from tecken.monitoring.preflight.site_settings import SITE
+from tecken.monitoring.preflight.verify import PreflightResult
 
-URL = "E01"  # all else needs the server
-OF_INFO = ("E05", "E06", "E10", "W08", "W09")
+# The one check that does not need the server.
+URL = "E01"
+FACTS_CHECKS = ("E05", "E06", "E10", "W08", "W09")
+Level = Literal["ok", "warning", "error", "unknown"]
 CHECKS: dict[str, dict[str, str]] = {
     SITE: {"E14": "the mode fits the environment", "E15": "SECRET_KEY is set", "E16": "no setting is unsafe"},
     CACHE: {
@@ -39,38 +41,39 @@ CHECKS: dict[str, dict[str, str]] = {
 }
 
 
-class Row(NamedTuple):
-    """`text` is what is well, or the problem; `unknown` is what could not be looked at."""
+class ReportRow(NamedTuple):
+    """Outcome of a check: what is fulfilled, the problem, or `unknown` for what could not be checked."""
 
     id: str
     server: str
-    level: Literal["ok", "warning", "error", "unknown"]
+    level: Level
     text: str
 
 
-def rows(verdict: Verdict) -> list[Row]:
-    """A problem that has no check of its own here comes after those of its server. A demo has no servers."""
+def build_report(result: PreflightResult) -> list[ReportRow]:
+    """Return a row per check. A problem without a check comes last of its server. A demo has no servers."""
     servers = [SITE] if settings.DEMO_MODE else list(CHECKS)
-    return [row for server in servers for row in _of_server(server, verdict)]
+    return [row for server in servers for row in _server_rows(server, result)]
 
 
-def _of_server(server: str, verdict: Verdict) -> Iterator[Row]:
-    problems = [problem for problem in verdict.problems if problem.server == server]
-    wrong = {problem.id for problem in problems}
+def _server_rows(server: str, result: PreflightResult) -> Iterator[ReportRow]:
+    problems = [problem for problem in result.problems if problem.server == server]
+    failed = {problem.id for problem in problems}
     for number, text in CHECKS[server].items():
-        if number not in wrong:
-            yield Row(number, server, "ok" if _known(number, server, verdict) else "unknown", text)
+        if number not in failed:
+            level: Level = "ok" if _is_checked(number, server, result) else "unknown"
+            yield ReportRow(number, server, level, text)
         yield from (_row(problem) for problem in problems if problem.id == number)
     yield from (_row(problem) for problem in problems if problem.id not in CHECKS[server])
 
 
-def _known(number: str, server: str, verdict: Verdict) -> bool:
+def _is_checked(number: str, server: str, result: PreflightResult) -> bool:
     if server == SITE or number == URL:
         return True
     if number == "E07":
-        return verdict.told == {CACHE, STORE}
-    return server in (verdict.told if number in OF_INFO else verdict.reached)
+        return result.known == {CACHE, STORE}
+    return server in (result.known if number in FACTS_CHECKS else result.reached)
 
 
-def _row(problem: Problem) -> Row:
-    return Row(problem.id, problem.server, problem.level, problem.text)
+def _row(problem: Problem) -> ReportRow:
+    return ReportRow(problem.id, problem.server, problem.level, problem.text)

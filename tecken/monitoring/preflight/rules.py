@@ -1,4 +1,4 @@
-"""Whether two servers are what a site needs: redis-cache keeps what must not be lost, redis-store evicts."""
+"""Rules for both Redis servers: redis-cache keeps what must not be lost, and redis-store evicts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Literal, NamedTuple
 from tecken.monitoring.preflight.facts import Facts
 
 CACHE, STORE = "redis-cache", "redis-store"
-OLDEST = (7, 0)
-FULL, CROWDED = 0.9, 0.8  # of maxmemory, of maxclients
+OLDEST_VERSION = (7, 0)
+# Shares of maxmemory and of maxclients above which there is a warning.
+MEMORY_SHARE, CLIENTS_SHARE = 0.9, 0.8
 
 
 class Problem(NamedTuple):
-    """`transient`: may pass without anybody's doing, so that it is worth to wait."""
+    """Problem of a server or of the settings. A `transient` one may pass by itself."""
 
     id: str
     level: Literal["error", "warning"]
@@ -22,17 +23,20 @@ class Problem(NamedTuple):
     transient: bool = False
 
 
-def judged(cache: Facts | None, store: Facts | None, production: bool) -> list[Problem]:
-    """Of E04-E07, E10, W08 and W09. Nothing is said of a server that is None, nor of what is not told."""
-    problems = [] if cache is None else [*_either(CACHE, cache), *_cache(cache)]
+def find_problems(cache: Facts | None, store: Facts | None, is_production: bool) -> list[Problem]:
+    """Return the problems E04-E07, E10, W06, W08 and W09 of both servers.
+
+    A server that is None has no problems, and neither have values that are unknown.
+    """
+    problems = [] if cache is None else [*_check_any(CACHE, cache), *_check_cache(cache)]
     if store is not None:
-        problems += [*_either(STORE, store), *_store(store)]
+        problems += [*_check_any(STORE, store), *_check_store(store)]
     if cache and store and cache.run_id == store.run_id != "":
-        problems.append(_same_server(production))
+        problems.append(_same_server(is_production))
     return problems
 
 
-def _either(server: str, facts: Facts) -> Iterator[Problem]:
+def _check_any(server: str, facts: Facts) -> Iterator[Problem]:
     if facts.role not in ("", "master", "sentinel"):
         text = f"{server} is a replica and takes no writes: name the master, or the sentinels that know it"
         yield Problem("E04", "error", server, text, transient=True)
@@ -41,25 +45,24 @@ def _either(server: str, facts: Facts) -> Iterator[Problem]:
     if facts.mode == "sentinel":
         text = f"{server} is a sentinel, not a server: its URL starts with sentinel://"
         yield Problem("E10", "error", server, text)
-    if facts.version and facts.version < OLDEST:
-        found, oldest = (".".join(map(str, version)) for version in (facts.version, OLDEST))
-        yield Problem(
-            "E10", "error", server, f"{server} is Redis {found}; {oldest} is the oldest that will do"
-        )
-    yield from _room(server, facts)
+    if facts.version and facts.version < OLDEST_VERSION:
+        actual, oldest = (".".join(map(str, version)) for version in (facts.version, OLDEST_VERSION))
+        text = f"{server} is Redis {actual}; {oldest} is the oldest that will do"
+        yield Problem("E10", "error", server, text)
+    yield from _check_room(server, facts)
 
 
-def _room(server: str, facts: Facts) -> Iterator[Problem]:
-    """A store is full by design."""
-    if server == CACHE and facts.maxmemory and facts.used_memory > FULL * facts.maxmemory:
+def _check_room(server: str, facts: Facts) -> Iterator[Problem]:
+    # A store is full by design.
+    if server == CACHE and facts.maxmemory and facts.used_memory > MEMORY_SHARE * facts.maxmemory:
         share = facts.used_memory / facts.maxmemory
         yield Problem("W09", "warning", server, f"{server} uses {share:.0%} of its maxmemory")
-    if facts.maxclients and facts.clients > CROWDED * facts.maxclients:
+    if facts.maxclients and facts.clients > CLIENTS_SHARE * facts.maxclients:
         text = f"{server} has {facts.clients} of at most {facts.maxclients} clients"
         yield Problem("W09", "warning", server, text)
 
 
-def _cache(facts: Facts) -> Iterator[Problem]:
+def _check_cache(facts: Facts) -> Iterator[Problem]:
     if facts.policy.startswith("allkeys"):
         text = f"maxmemory-policy of {CACHE} is {facts.policy}: it may evict jobs; volatile-lru may not"
         yield Problem("E05", "error", CACHE, text)
@@ -73,7 +76,7 @@ def _cache(facts: Facts) -> Iterator[Problem]:
         yield Problem("W08", "warning", CACHE, f"{CACHE} could not write its data the last time it tried")
 
 
-def _store(facts: Facts) -> Iterator[Problem]:
+def _check_store(facts: Facts) -> Iterator[Problem]:
     if not facts.maxmemory:
         text = f"maxmemory of {STORE} is 0: it would grow until the machine has no memory left"
         yield Problem("E06", "error", STORE, text)
@@ -85,6 +88,6 @@ def _store(facts: Facts) -> Iterator[Problem]:
         yield Problem("W06", "warning", STORE, text)
 
 
-def _same_server(production: bool) -> Problem:
+def _same_server(is_production: bool) -> Problem:
     text = f"{CACHE} and {STORE} are the same server, and one policy cannot suit both"
-    return Problem("E07", "error" if production else "warning", STORE, text)
+    return Problem("E07", "error" if is_production else "warning", STORE, text)

@@ -1,4 +1,4 @@
-"""The door that web server, worker and beat go through: they start, or end and say why."""
+"""Start of web server, worker and beat: the preflight, its lines, and the exit status."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -14,34 +14,38 @@ from django.conf import settings
 from environs import EnvValidationError
 
 from tecken.demo import alone
-from tecken.monitoring.preflight.failure import address
-from tecken.monitoring.preflight.production import SITE
+from tecken.monitoring.preflight.failure import format_address
 from tecken.monitoring.preflight.rules import Problem
-from tecken.monitoring.preflight.verify import Verdict, verify
+from tecken.monitoring.preflight.site_settings import SITE
+from tecken.monitoring.preflight.verify import PreflightResult, run_preflight
 
-Line = tuple[str, str]  # its level, as logs have it, and the text
+# Level, as in log lines, and text.
+Line = tuple[str, str]
 
 
 @cache
-def entrance(web: bool = True) -> None:
-    """Raises SystemExit: 78 (EX_CONFIG) when somebody has to mend it, 75 (EX_TEMPFAIL) when it may pass.
+def check_start(web: bool = True) -> None:
+    """Print the outcome of the preflight, and end the process when it must not start.
 
-    Once in a process and those that are forked from it: a worker may have its own beat.
+    Cached, so that it runs once in a process and in those forked from it.
+
+    Raises:
+        SystemExit: With 78 (EX_CONFIG) when a person has to act, 75 (EX_TEMPFAIL) when the errors may pass.
     """
     try:
-        verdict = verify(tell=_waits)
+        result = run_preflight(on_wait=_print_waiting)
     except EnvValidationError as error:
         print(f"❌ Configuration validation failed: {error}", file=sys.stderr)
         raise SystemExit(os.EX_CONFIG) from None
     if settings.DEMO_MODE:
-        verdict = verdict._replace(problems=(*verdict.problems, *_more_than_one(web)))
-    _tell(lines(verdict))
-    if verdict.errors:
-        raise SystemExit(verdict.status)
+        result = result._replace(problems=(*result.problems, *_check_single_process(web)))
+    _print(format_lines(result))
+    if result.errors:
+        raise SystemExit(result.status)
 
 
-def _more_than_one(web: bool) -> Iterator[Problem]:
-    """A demo is one process, which claims it once it is built."""
+def _check_single_process(web: bool) -> Iterator[Problem]:
+    # A demo is one process, which claims its directory once it is built.
     home = Path(settings.RUNTIME_CONFIG_FILE).parent
     if not web:
         yield Problem("E14", "error", SITE, "DEMO_MODE: jobs are done in the web server's process")
@@ -49,16 +53,17 @@ def _more_than_one(web: bool) -> Iterator[Problem]:
         yield Problem("E14", "error", SITE, f"DEMO_MODE is for one process, and another one has {home}")
 
 
-def lines(verdict: Verdict) -> Iterator[Line]:
-    if not verdict.errors and not settings.DEMO_MODE:
-        yield from _well()
-    for problem in verdict.problems:
-        yield _line(problem)
-    yield ("error", "→ Application REFUSES to start") if verdict.errors else ("info", "→ Application starts")
+def format_lines(result: PreflightResult) -> Iterator[Line]:
+    """Yield the lines of a start: what works, all problems, and whether the process starts."""
+    if not result.errors and not settings.DEMO_MODE:
+        yield from _format_connected()
+    for problem in result.problems:
+        yield _format_problem(problem)
+    yield ("error", "→ Application REFUSES to start") if result.errors else ("info", "→ Application starts")
 
 
-def _well() -> Iterator[Line]:
-    cache, store = address(settings.REDIS_URL), address(settings.REDIS_STORE_URL)
+def _format_connected() -> Iterator[Line]:
+    cache, store = format_address(settings.REDIS_URL), format_address(settings.REDIS_STORE_URL)
     yield "info", f"✓ Redis counter backend connected: {cache}"
     yield "info", "✓ Counter backend initialized (Redis)"
     yield "info", f"✓ Redis queue service connected: {cache}"
@@ -66,23 +71,23 @@ def _well() -> Iterator[Line]:
     yield "info", f"✓ Redis page store connected: {store}"
 
 
-def _line(problem: Problem) -> Line:
+def _format_problem(problem: Problem) -> Line:
     if problem.level == "warning":
         return "warning", f"⚠ {problem.text}"
-    what = "Configuration" if problem.server == SITE else "Redis"
-    return "error", f"❌ {what} validation failed: {problem.text}"
+    subject = "Configuration" if problem.server == SITE else "Redis"
+    return "error", f"❌ {subject} validation failed: {problem.text}"
 
 
-def _waits(errors: list[Problem]) -> None:
+def _print_waiting(errors: list[Problem]) -> None:
     for problem in errors:
-        _tell([("warning", f"⚠ Waiting up to {settings.REDIS_STARTUP_SECONDS:g} s: {problem.text}")])
+        _print([("warning", f"⚠ Waiting up to {settings.REDIS_STARTUP_SECONDS:g} s: {problem.text}")])
 
 
-def _tell(said: Iterator[Line] | list[Line]) -> None:
-    """Nothing has set logging up yet: these are the first lines of a process."""
-    for level, text in said:
+def _print(lines: Iterable[Line]) -> None:
+    # Logging is not set up yet: these are the first lines of a process.
+    for level, text in lines:
         line = text
         if settings.LOG_FORMAT == "json":
-            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            line = json.dumps({"time": now, "level": level, "logger": "tecken.servers", "event": text})
+            timestamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            line = json.dumps({"time": timestamp, "level": level, "logger": "tecken.servers", "event": text})
         print(line, file=sys.stderr, flush=True)

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from tecken.monitoring.health.panels import LONGEST_SECONDS, History
-from tecken.monitoring.preflight.facts import Facts, read
+from tecken.monitoring.preflight.facts import Facts, parse_info
 
-START = read({"run_id": "a", "total_commands_processed": 100})
+START = parse_info({"run_id": "a", "total_commands_processed": 100})
 
 
 def after(**more: int | str) -> Facts:

@@ -16,7 +16,7 @@ from django.test import Client
 
 from tecken import redisclient
 from tecken.monitoring.preflight import commands
-from tecken.monitoring.preflight.inspect import Server, look
+from tecken.monitoring.preflight.inspect import Target, inspect_server
 from tecken.monitoring.preflight.rules import CACHE, STORE
 from tecken.settings import BASE_DIR
 from tests.support.redis_server import RedisServer
@@ -60,9 +60,11 @@ def test_the_account_is_enough(name: str, asked: tuple[commands.Command, ...]) -
     with RedisServer() as server, redis.Redis.from_url(server.url) as operator:
         operator.execute_command(*line.split())
         url = server.url.replace("//", "//tecken:password@")
-        seen = look(Server(name, url, redisclient.client(url, timeout=5, connect_timeout=5), asked), False)
-    assert seen.problems == ()
-    assert seen.facts
+        inspection = inspect_server(
+            Target(name, url, redisclient.client(url, timeout=5, connect_timeout=5), asked), False
+        )
+    assert inspection.problems == ()
+    assert inspection.facts
 
 
 def test_the_table_of_checks_is_as_shown() -> None:

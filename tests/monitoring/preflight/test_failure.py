@@ -7,7 +7,7 @@ import pytest
 from redis import exceptions
 from redis.sentinel import MasterNotFoundError
 
-from tecken.monitoring.preflight.failure import address, failure, masked
+from tecken.monitoring.preflight.failure import describe_failure, format_address, mask_url
 
 URL = "redis://ted:s3cret@host:6379/0"
 
@@ -27,11 +27,11 @@ URL = "redis://ted:s3cret@host:6379/0"
     ],
 )
 def test_no_password_is_shown(url: str, shown: str) -> None:
-    assert masked(url) == shown
+    assert mask_url(url) == shown
 
 
 def test_an_address_has_no_account() -> None:
-    assert address(URL) == "host:6379"
+    assert format_address(URL) == "host:6379"
 
 
 def caused_by(cause: Exception) -> Exception:
@@ -63,7 +63,7 @@ def caused_by(cause: Exception) -> Exception:
 def test_what_went_wrong_is_said_without_the_words_of_the_error(
     error: Exception, number: str, why: str, transient: bool
 ) -> None:
-    problem = failure("redis-cache", URL, error)
+    problem = describe_failure("redis-cache", URL, error)
     assert problem.text.startswith("Failed to connect to Redis at redis://ted:***@host:6379: ")
     assert (problem.id, why in problem.text, problem.transient) == (number, True, transient)
     assert "s3cret" not in problem.text

@@ -9,7 +9,7 @@ import redis
 
 from tecken import redisclient
 from tecken.monitoring.preflight import commands
-from tecken.monitoring.preflight.inspect import Look, Server, look
+from tecken.monitoring.preflight.inspect import Inspection, Target, inspect_server
 from tecken.monitoring.preflight.rules import CACHE
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.scripted_server import ScriptedServer
@@ -29,9 +29,9 @@ def operator(server: RedisServer) -> Iterator[redis.Redis]:
         yield client
 
 
-def looked(url: str, production: bool = False) -> Look:
+def inspect_url(url: str, production: bool = False) -> Inspection:
     client = redisclient.client(url, timeout=1, connect_timeout=1)
-    return look(Server(CACHE, url, client, commands.CACHE, OUTSIDE), production)
+    return inspect_server(Target(CACHE, url, client, commands.CACHE, OUTSIDE), production)
 
 
 def as_user(server: RedisServer, user: str) -> str:
@@ -42,48 +42,48 @@ def allow(operator: redis.Redis, *rules: str) -> None:
     operator.execute_command("ACL", "SETUSER", "ted", "on", ">s3cret", *rules)  # type: ignore[no-untyped-call]
 
 
-def problems(seen: Look) -> list[tuple[str, str]]:
-    return [(problem.id, problem.text) for problem in seen.problems]
+def problems(inspection: Inspection) -> list[tuple[str, str]]:
+    return [(problem.id, problem.text) for problem in inspection.problems]
 
 
 def test_a_server_that_is_well(server: RedisServer) -> None:
-    seen = looked(server.url)
-    assert problems(seen) == []
-    assert seen.reached
-    assert seen.facts
-    assert seen.facts.role == "master"
+    inspection = inspect_url(server.url)
+    assert problems(inspection) == []
+    assert inspection.reached
+    assert inspection.facts
+    assert inspection.facts.role == "master"
 
 
 def test_looking_changes_nothing(server: RedisServer, operator: redis.Redis) -> None:
-    looked(server.url)
+    inspect_url(server.url)
     assert operator.dbsize() == 0
     assert operator.info("keyspace") == {}
 
 
 def test_an_account_with_all_that_is_needed_and_no_more(server: RedisServer, operator: redis.Redis) -> None:
-    allow(operator, *commands.rules(commands.CACHE, commands.CACHE_OUTSIDE))
-    seen = looked(as_user(server, "ted"))
-    assert problems(seen) == []
-    assert seen.facts
+    allow(operator, *commands.acl_rules(commands.CACHE, commands.CACHE_OUTSIDE))
+    inspection = inspect_url(as_user(server, "ted"))
+    assert problems(inspection) == []
+    assert inspection.facts
 
 
 def test_every_command_that_is_not_allowed_is_named(server: RedisServer, operator: redis.Redis) -> None:
     allow(operator, "~*", "&*", "+@all", "-lpush", "-evalsha")
-    assert problems(looked(as_user(server, "ted"))) == [
+    assert problems(inspect_url(as_user(server, "ted"))) == [
         ("E03", "the account for redis-cache may not run LPUSH convert, EVALSHA " + "0" * 40)
     ]
 
 
 def test_an_account_for_other_keys(server: RedisServer, operator: redis.Redis) -> None:
     allow(operator, "~theirs:*", "&*", "+@all")
-    [(number, text)] = problems(looked(as_user(server, "ted")))
+    [(number, text)] = problems(inspect_url(as_user(server, "ted")))
     assert number == "E03"
     assert "GET cold:answer:x" in text
 
 
 def test_an_account_for_other_channels(server: RedisServer, operator: redis.Redis) -> None:
     allow(operator, "~*", "&theirs:*", "+@all")
-    [(number, text)] = problems(looked(as_user(server, "ted")))
+    [(number, text)] = problems(inspect_url(as_user(server, "ted")))
     assert number == "E03"
     assert text.endswith("PUBLISH tecken:config, SUBSCRIBE tecken:config, PSUBSCRIBE /1.celeryev/*")
 
@@ -92,7 +92,7 @@ def test_nothing_is_carried_out_where_transactions_are_not_allowed(
     server: RedisServer, operator: redis.Redis
 ) -> None:
     allow(operator, "~*", "&*", "+@all", "-multi")
-    assert problems(looked(as_user(server, "ted"))) == [
+    assert problems(inspect_url(as_user(server, "ted"))) == [
         ("E03", "the account for redis-cache may not run MULTI")
     ]
     assert operator.info("keyspace") == {}
@@ -102,26 +102,26 @@ def test_a_server_that_forbids_config_is_looked_at_all_the_same(
     server: RedisServer, operator: redis.Redis
 ) -> None:
     allow(operator, "~*", "&*", "+@all", "-config", "-acl")
-    seen = looked(as_user(server, "ted"))
-    assert problems(seen) == []
-    assert seen.facts
-    assert seen.facts.policy == "noeviction"
+    inspection = inspect_url(as_user(server, "ted"))
+    assert problems(inspection) == []
+    assert inspection.facts
+    assert inspection.facts.policy == "noeviction"
 
 
 def test_a_server_that_forbids_info_is_used_and_nothing_is_known_of_it(
     server: RedisServer, operator: redis.Redis
 ) -> None:
     allow(operator, "~*", "&*", "+@all", "-info")
-    seen = looked(as_user(server, "ted"))
-    assert [problem.level for problem in seen.problems] == ["warning"]
-    assert (seen.reached, seen.facts) == (True, None)
+    inspection = inspect_url(as_user(server, "ted"))
+    assert [problem.level for problem in inspection.problems] == ["warning"]
+    assert (inspection.reached, inspection.facts) == (True, None)
 
 
 def test_a_wrong_password_is_not_shown(server: RedisServer, operator: redis.Redis) -> None:
     operator.config_set("requirepass", "another")
-    seen = looked(f"redis://:s3cret@127.0.0.1:{server.port}/3")
-    assert not seen.reached
-    assert problems(seen) == [
+    inspection = inspect_url(f"redis://:s3cret@127.0.0.1:{server.port}/3")
+    assert not inspection.reached
+    assert problems(inspection) == [
         (
             "E03",
             f"Failed to connect to Redis at redis://:***@127.0.0.1:{server.port}:"
@@ -132,51 +132,51 @@ def test_a_wrong_password_is_not_shown(server: RedisServer, operator: redis.Redi
 
 def test_no_password_where_one_is_wanted(server: RedisServer, operator: redis.Redis) -> None:
     operator.config_set("requirepass", "another")
-    [(number, _text)] = problems(looked(server.url))
+    [(number, _text)] = problems(inspect_url(server.url))
     assert number == "E03"
 
 
 def test_a_server_with_too_few_databases() -> None:
     with RedisServer(databases="2") as small:
-        [(number, text)] = problems(looked(f"redis://127.0.0.1:{small.port}/3"))
+        [(number, text)] = problems(inspect_url(f"redis://127.0.0.1:{small.port}/3"))
     assert number == "E08"
     assert "too few databases" in text
 
 
 def test_a_replica_takes_no_writes(server: RedisServer, operator: redis.Redis) -> None:
     operator.replicaof("127.0.0.1", free_port())
-    assert problems(looked(server.url)) == [("E04", "redis-cache takes no writes: it is a replica")]
+    assert problems(inspect_url(server.url)) == [("E04", "redis-cache takes no writes: it is a replica")]
 
 
 def test_a_full_server_takes_no_writes(server: RedisServer, operator: redis.Redis) -> None:
     operator.config_set("maxmemory", 1)
-    seen = looked(server.url)
-    assert problems(seen) == [("E04", "redis-cache takes no writes: its memory is full")]
-    assert seen.problems[0].transient
+    inspection = inspect_url(server.url)
+    assert problems(inspection) == [("E04", "redis-cache takes no writes: its memory is full")]
+    assert inspection.problems[0].transient
 
 
 def test_a_server_with_too_few_replicas_takes_no_writes(server: RedisServer, operator: redis.Redis) -> None:
     operator.config_set("min-replicas-to-write", 1)
-    [(number, text)] = problems(looked(server.url))
+    [(number, text)] = problems(inspect_url(server.url))
     assert number == "E04"
     assert "too few replicas" in text
 
 
 def test_a_server_that_hangs_up_may_want_tls() -> None:
     with ScriptedServer() as rude:
-        [(number, text)] = problems(looked(f"redis://127.0.0.1:{rude.port}/3"))
+        [(number, text)] = problems(inspect_url(f"redis://127.0.0.1:{rude.port}/3"))
     assert number == "E02"
     assert text.endswith("does this port want TLS (rediss://)?")
 
 
 def test_a_mute_server_costs_its_timeout(server: RedisServer) -> None:
     server.pause()
-    [(number, text)] = problems(looked(server.url))
+    [(number, text)] = problems(inspect_url(server.url))
     assert number == "E02"
     assert "no answer in time" in text
 
 
 def test_in_production_a_password_is_expected(server: RedisServer) -> None:
-    assert problems(looked(server.url, production=True)) == [
+    assert problems(inspect_url(server.url, production=True)) == [
         ("W11", "redis-cache is used without a password")
     ]

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tecken.monitoring.preflight.facts import Facts, read
-from tecken.monitoring.preflight.rules import judged
+from tecken.monitoring.preflight.facts import Facts, parse_info
+from tecken.monitoring.preflight.rules import find_problems
 
 CACHE = Facts(
     run_id="a",
@@ -30,7 +30,7 @@ Wrong = list[tuple[str, str]]
 
 
 def wrong(cache: Facts | None, store: Facts | None, production: bool = True) -> Wrong:
-    return [(problem.id, problem.level) for problem in judged(cache, store, production)]
+    return [(problem.id, problem.level) for problem in find_problems(cache, store, production)]
 
 
 def test_servers_as_they_should_be() -> None:
@@ -99,12 +99,12 @@ def test_nothing_is_said_of_a_server_that_nothing_is_known_of() -> None:
 
 def test_only_what_may_pass_is_waited_for() -> None:
     replica, evicts = CACHE._replace(role="slave"), CACHE._replace(policy="allkeys-lru")
-    assert [problem.transient for problem in judged(replica, STORE, True)] == [True]
-    assert [problem.transient for problem in judged(evicts, STORE, True)] == [False]
+    assert [problem.transient for problem in find_problems(replica, STORE, True)] == [True]
+    assert [problem.transient for problem in find_problems(evicts, STORE, True)] == [False]
 
 
 def test_a_server_that_tells_little_is_read_as_far_as_it_goes() -> None:
-    assert read({}) == Facts("", (), "", 0, "", 0, 0, 0, False, True, False, "", 0, 0, 0, 0)
+    assert parse_info({}) == Facts("", (), "", 0, "", 0, 0, 0, False, True, False, "", 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -118,5 +118,5 @@ def test_a_server_that_tells_little_is_read_as_far_as_it_goes() -> None:
     ],
 )
 def test_persistence(info: dict[str, object], persistent: bool, saved: bool) -> None:
-    found = read(info)
+    found = parse_info(info)
     assert (found.persistent, found.last_save_ok) == (persistent, saved)

@@ -8,8 +8,7 @@ import secrets
 import pytest
 from django.conf import LazySettings
 
-from tecken.monitoring.preflight import targets
-from tecken.monitoring.preflight.production import LEAST_KEY_CHARACTERS, weakness
+from tecken.monitoring.preflight.site_settings import MIN_KEY_CHARACTERS, find_setting_problems, find_weakness
 from tecken.settings import BASE_DIR
 
 # Made once with the documented command: a random one would give each process of the tests other names.
@@ -28,7 +27,7 @@ SAFE = {
 def problems(settings: LazySettings, **changes: object) -> list[tuple[str, str]]:
     for name, value in {**SAFE, **changes}.items():
         setattr(settings, name, value)
-    return [(problem.id, problem.text) for problem in targets.wrong()]
+    return [(problem.id, problem.text) for problem in find_setting_problems()]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +38,7 @@ def problems(settings: LazySettings, **changes: object) -> list[tuple[str, str]]
         "for-local-use-only" * 4,
         f"django-insecure-{KEY}",
         "ab" * 50,
-        KEY[: LEAST_KEY_CHARACTERS - 1],
+        KEY[: MIN_KEY_CHARACTERS - 1],
     ],
 )
 def test_start_with_a_weak_secret_key_is_refused_in_production(settings: LazySettings, key: str) -> None:
@@ -83,7 +82,7 @@ def test_start_with_safe_settings_has_no_problem(settings: LazySettings) -> None
 @pytest.mark.parametrize("make", [lambda: secrets.token_urlsafe(48), lambda: secrets.token_hex(32)])
 def test_weakness_of_a_key_made_as_documented_is_none(make: object) -> None:
     assert callable(make)
-    assert [weakness(make()) for _ in range(200)] == [""] * 200
+    assert [find_weakness(make()) for _ in range(200)] == [""] * 200
 
 
 def test_no_file_for_a_deployment_has_a_usable_secret() -> None:
