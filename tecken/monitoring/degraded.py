@@ -1,12 +1,12 @@
-"""What a process has to do without, by name. Read from memory only, so every answer and log line can tell.
+"""Degraded states of a process, by name. Read from memory only, so every response and log line can have them.
 
-stale-config    the runtime configuration was not heard of in time, so values may be old
-store-away      redis-store does not answer: pages are read from their files
+stale-config    the runtime configuration was not refreshed in time, so values may be old
+store-away      redis-store does not respond: pages are read from their files
 local-limits    rate limits are decided by this process's share of them
-queue-down      no job can be sent: what is cold stays cold
+queue-down      no job can be sent: modules without pages are not converted
 jobs-stalled    canary jobs do not get through: no beat or no worker runs, or all workers are stuck
 disk-full       a disk has less than its reserve left: uploads are refused
-maintenance     the whole site is shut
+maintenance     the whole site is closed
 ok              none of these
 """
 
@@ -17,7 +17,7 @@ from typing import Literal, get_args
 from tecken import wiring
 from tecken.runtimeconfig import current
 
-Mode = Literal[
+State = Literal[
     "ok",
     "stale-config",
     "store-away",
@@ -27,12 +27,12 @@ Mode = Literal[
     "disk-full",
     "maintenance",
 ]
-MODES: tuple[Mode, ...] = get_args(Mode)
+STATES: tuple[State, ...] = get_args(State)
 
 
-def modes() -> tuple[Mode, ...]:
+def degraded_states() -> tuple[State, ...]:
     """Return the degraded states that are known to this process. Reads memory only."""
-    now: dict[Mode, bool] = {
+    holds: dict[State, bool] = {
         "stale-config": current.is_stale(),
         "store-away": wiring.store_breaker().open,
         "local-limits": wiring.limits_are_local(),
@@ -41,8 +41,9 @@ def modes() -> tuple[Mode, ...]:
         "disk-full": any(space.why_not for space in wiring.disk_space().last()),
         "maintenance": current.is_shut(),
     }
-    return tuple(mode for mode, holds in now.items() if holds) or ("ok",)
+    return tuple(state for state, is_set in holds.items() if is_set) or ("ok",)
 
 
-def text() -> str:
-    return ",".join(modes())
+def states_text() -> str:
+    """Return the degraded states as the X-Tecken-State header and log lines have them."""
+    return ",".join(degraded_states())

@@ -196,7 +196,7 @@ def _readable(reply: HttpResponse) -> HttpResponse:
     reply["Access-Control-Allow-Origin"] = "*"
     reply["Access-Control-Expose-Headers"] = "Retry-After, X-Config-Version"
     reply["X-Config-Version"] = str(current.version())
-    reply["X-Tecken-State"] = degraded.text()
+    reply["X-Tecken-State"] = degraded.states_text()
     return reply
 
 
@@ -228,7 +228,7 @@ def configured(get_response: Handler) -> Handler:
             tell(request, response, perf_counter() - started)
         response.headers["X-Request-Id"] = one.request
         response.headers["X-Config-Version"] = str(version)
-        response.headers["X-Tecken-State"] = degraded.text()
+        response.headers["X-Tecken-State"] = degraded.states_text()
         return response
 
     return answer

@@ -31,43 +31,43 @@ def redis_away(settings: Settings) -> Iterator[None]:
 
 
 def test_what_nobody_has_needed_is_not_missed() -> None:
-    assert (degraded.modes(), degraded.text()) == (("ok",), "ok")
+    assert (degraded.degraded_states(), degraded.states_text()) == (("ok",), "ok")
 
 
 def test_asking_makes_no_part() -> None:
-    degraded.modes()
+    degraded.degraded_states()
     assert wiring.limiter.cache_info().currsize == wiring.store_client.cache_info().currsize == 0
 
 
 def test_every_state_has_its_reason() -> None:
     with pytest.raises(StoreAway):
         wiring.page_store().headers([ModuleKey("a.pdb", "0" * 33)])
-    assert degraded.text() == "store-away"
+    assert degraded.states_text() == "store-away"
     wiring.limiter().spend(Caller("192.0.2.1"), Cost(), [Limit("api", 1, "requests", "hour", "address")])
-    assert degraded.text() == "store-away,local-limits"
+    assert degraded.states_text() == "store-away,local-limits"
     wiring.queue_breaker().failed()
-    assert degraded.text() == "store-away,local-limits,queue-down"
+    assert degraded.states_text() == "store-away,local-limits,queue-down"
     with pytest.raises(CouldNotAsk):
         wiring.send("none", [])
     wiring.queue_breaker().answered()
     wiring.store_breaker().answered()
-    assert degraded.text() == "local-limits"
+    assert degraded.states_text() == "local-limits"
 
 
 def test_maintenance_is_one() -> None:
     current.shelf().set_maintenance("full", show(Maintenance()), None)
-    assert degraded.modes() == ("maintenance",)
+    assert degraded.degraded_states() == ("maintenance",)
     current.shelf().set_maintenance("full", None, None)
-    assert degraded.modes() == ("ok",)
+    assert degraded.degraded_states() == ("ok",)
 
 
 def test_a_configuration_that_is_not_heard_of_is_old(settings: Settings) -> None:
     settings.RUNTIME_CONFIG_WATCHER = "redis"
     settings.RUNTIME_CONFIG_URL = f"redis://127.0.0.1:{free_port()}/2"
     current.forget()
-    assert degraded.modes() == ("ok",)
+    assert degraded.degraded_states() == ("ok",)
     current.options()
-    assert degraded.modes() == ("stale-config",)
+    assert degraded.degraded_states() == ("stale-config",)
     current.forget()
 
 

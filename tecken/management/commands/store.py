@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from tecken import wiring
 from tecken.management.text import size
-from tecken.monitoring.health.sizing import ENOUGH, ESTIMATES_OF_2014, RATIOS, Sizing, counted
+from tecken.monitoring.health.sizing import ENOUGH, ESTIMATES_OF_2014, RATIOS, Sizing, compute_sizing
 from tecken.monitoring.preflight.facts import fetch_facts
 from tecken.store.stats import StoreStats, read_stats
 
@@ -47,7 +47,7 @@ def _stats() -> StoreStats:
 
 def _curve() -> Iterator[str]:
     try:
-        now = counted(wiring.counters_client())
+        now = compute_sizing(wiring.counters_client())
     except (redis.RedisError, OSError) as error:
         raise CommandError(f"redis-cache does not answer: {error}") from error
     return _sizing_lines(now, _maxmemory())

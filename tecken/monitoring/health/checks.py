@@ -1,7 +1,7 @@
-"""What is asked of each part: real work, since a PING succeeds on a read-only replica and on a full server.
+"""Functions that test each part of the site, and the probe runner of this process.
 
-What a part says while it is well is the check's value; a breaker of ours hears how it went, so that requests
-need not find out.
+They do real work, since a PING succeeds on a read-only replica and on a full server. Circuit breakers record
+the outcome, so that requests need not find out that a server is down.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tecken import wiring
 from tecken.breaker import Breaker
 from tecken.errors import Absent, CouldNotAsk, Refused
 from tecken.jobs.backlog import Backlog, backlog
-from tecken.monitoring.health.probes import Check, Looks
+from tecken.monitoring.health.probes import Probe, ProbeRunner
 from tecken.monitoring.preflight.facts import Facts, fetch_facts, parse_info
 from tecken.monitoring.preflight.inspect import why_no_writes
 from tecken.runtimeconfig import current
@@ -29,55 +29,62 @@ from tecken.storage.disk_space import Space
 from tecken.storage.port import FileKey
 
 logger = logging.getLogger(__name__)
-WRITTEN, WRITTEN_FOR = ":1:heartbeat", timedelta(seconds=1)  # named as Django's cache does
-NOT_THERE = FileKey("health", "0" * 33, "health")
-STORAGE_EVERY = 10.0  # seconds: each time costs money where storage is rented
-REDIS_STANDS, DATABASE_STANDS, STORAGE_STANDS = 1.0, 3.0, 5.0  # seconds: one late answer says little
+
+# The key has the form of Django's cache, version 1.
+HEARTBEAT_KEY, HEARTBEAT_EXPIRY = ":1:heartbeat", timedelta(seconds=1)
+MISSING_FILE = FileKey("health", "0" * 33, "health")
+# Each request costs money where storage is rented.
+STORAGE_INTERVAL_SECONDS = 10.0
+# One late result says little on a busy machine, so the one before it stands in for this long.
+REDIS_GRACE, DATABASE_GRACE, STORAGE_GRACE = 1.0, 3.0, 5.0
 
 
 class Server(NamedTuple):
-    """A Redis server as it was just now; `refuses` is why it takes no writes: an error's name or a reason."""
+    """State of a Redis server. `write_error` is the error's name or a reason; empty when writes succeed."""
 
     facts: Facts
-    refuses: str
+    write_error: str
 
 
 def redis_cache() -> Server:
-    return _server(wiring.cache_client())
+    """Return the state of redis-cache."""
+    return _check_server(wiring.cache_client())
 
 
 def redis_store() -> Server:
-    with _heard(wiring.store_breaker()):
-        return _server(wiring.store_client())
+    """Return the state of redis-store."""
+    with _record_outcome(wiring.store_breaker()):
+        return _check_server(wiring.store_client())
 
 
-def _server(client: redis.Redis) -> Server:
-    told = parse_info({}) if settings.DEMO_MODE else fetch_facts(client)
+def _check_server(client: redis.Redis) -> Server:
+    server_facts = parse_info({}) if settings.DEMO_MODE else fetch_facts(client)
     try:
-        client.set(WRITTEN, 1, px=WRITTEN_FOR)
+        client.set(HEARTBEAT_KEY, 1, px=HEARTBEAT_EXPIRY)
     except redis.ResponseError as error:
         name = type(error).__name__
-        return Server(told, (why_no_writes(error) or name) if name == "ResponseError" else name)
-    return Server(told, "")
+        return Server(server_facts, (why_no_writes(error) or name) if name == "ResponseError" else name)
+    return Server(server_facts, "")
 
 
 def queue() -> Backlog:
+    """Return the backlog of all queues, and judge whether their canaries are late."""
     watch = wiring.canary_watch()
     try:
-        with _heard(wiring.queue_breaker()):
-            now = backlog(wiring.queue_client())
+        with _record_outcome(wiring.queue_breaker()):
+            jobs = backlog(wiring.queue_client())
     except redis.RedisError:
         watch.excuse()
         raise
     if current.is_under_maintenance():
         watch.excuse()
-    watch.judge({queue.name: queue.canary_age for queue in now.queues})
-    return now
+    watch.judge({queue.name: queue.canary_age for queue in jobs.queues})
+    return jobs
 
 
 @contextmanager
-def _heard(breaker: Breaker) -> Iterator[None]:
-    """A server that answers with an error has answered: it cost no time."""
+def _record_outcome(breaker: Breaker) -> Iterator[None]:
+    """Record success or failure; a server that responds with an error has responded, and cost no time."""
     try:
         yield
     except redis.ResponseError:
@@ -90,7 +97,7 @@ def _heard(breaker: Breaker) -> Iterator[None]:
 
 
 def database() -> None:
-    """Over this thread's connection, which is kept while it works."""
+    """Run a query over this thread's connection, which is kept while it works."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -100,17 +107,21 @@ def database() -> None:
 
 
 def storage() -> None:
-    """Raises CouldNotAsk, without what everybody need not know: its text may name a bucket or a directory."""
+    """Look up a file that is not there.
+
+    Raises:
+        CouldNotAsk: Storage does not work. The text of the cause, which may name a bucket, is logged only.
+    """
     try:
-        wiring.own_files().stat(NOT_THERE)
+        wiring.own_files().stat(MISSING_FILE)
     except Refused as error:
-        # Misses are answered all the same, but nothing tells them from files that we may not read.
-        logger.warning("storage: %s; grant reading and listing of the bucket", error)
+        # Missing files would still be reported as missing, but so would files that may not be read.
+        logger.warning("Storage refused access: %s; grant reading and listing of the bucket", error)
         raise CouldNotAsk("it refuses access") from error
     except Absent:
         return
     except CouldNotAsk as error:
-        logger.warning("storage: %s", error)
+        logger.warning("Storage check failed: %s", error)
         raise CouldNotAsk("it does not answer") from error
 
 
@@ -120,22 +131,22 @@ def disk() -> tuple[Space, ...]:
 
 
 def processes() -> list[Report]:
-    """What each has in force. Raises CouldNotAsk."""
+    """Return the configuration version in use in each process. Raise CouldNotAsk when it is not known."""
     return current.shelf().reports()
 
 
 @wiring.once
-def looks() -> Looks:
-    """Of this process."""
-    return Looks(
+def probe_runner() -> ProbeRunner:
+    """Return the probe runner of this process."""
+    return ProbeRunner(
         (
-            Check("redis-cache", redis_cache, stands=REDIS_STANDS),
-            Check("redis-store", redis_store, stands=REDIS_STANDS),
-            Check("queue", queue, stands=REDIS_STANDS),
-            Check("database", database, stands=DATABASE_STANDS),
-            Check("storage", storage, STORAGE_EVERY, STORAGE_STANDS),
-            Check("disk", disk, stands=STORAGE_STANDS),
-            Check("processes", processes, stands=REDIS_STANDS),
+            Probe("redis-cache", redis_cache, grace=REDIS_GRACE),
+            Probe("redis-store", redis_store, grace=REDIS_GRACE),
+            Probe("queue", queue, grace=REDIS_GRACE),
+            Probe("database", database, grace=DATABASE_GRACE),
+            Probe("storage", storage, STORAGE_INTERVAL_SECONDS, STORAGE_GRACE),
+            Probe("disk", disk, grace=STORAGE_GRACE),
+            Probe("processes", processes, grace=REDIS_GRACE),
         ),
         settings.HEALTH_CHECK_SECONDS,
     )

@@ -1,4 +1,4 @@
-"""Both Redis servers, as an operator wants to see them."""
+"""Both Redis servers in detail, for operators."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from typing import Any, NamedTuple
 import redis
 
 from tecken import wiring
-from tecken.monitoring.health.status import Sight, sight
+from tecken.monitoring.health.snapshot import HealthSnapshot, take_snapshot
 from tecken.monitoring.preflight.facts import Facts
 from tecken.monitoring.preflight.rules import CACHE, STORE
 from tecken.redisclient import nodes
 from tecken.store.hit_counts import busiest
 
-SLOW = 16
-"""Commands of the server's slow log that are shown, the newest first."""
-MODULES = 20
+SLOW_COMMANDS = 16
+BUSIEST_MODULES = 20
 LONGEST_SECONDS = 60.0
-"""Rates are of what happened between two looks that are at most so far apart."""
+"""Longest time between the two snapshots that rates are computed from."""
 
 
-class Slow(NamedTuple):
-    """A command without its arguments, which may be somebody's session or page."""
+class SlowCommand(NamedTuple):
+    """Entry of the slow log, without the arguments, which may be a session or a page."""
 
     at: datetime
     seconds: float
@@ -33,7 +32,7 @@ class Slow(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """Of the last `seconds`."""
+    """Rates of the last `seconds`."""
 
     seconds: float
     evictions_per_second: float
@@ -42,14 +41,18 @@ class Rates(NamedTuple):
 
 
 class Memory(NamedTuple):
+    """Memory of a server in bytes; `share` is None without a limit."""
+
     used: int
     maximum: int
     share: float | None
 
 
 class Panel(NamedTuple):
-    """`hit_ratio` is since the server's start. `rates` are null until the second look, `slow` where the
-    server does not say."""
+    """State of a server. `hit_ratio` is since the server started.
+
+    `rates` is None until the second snapshot, `slow` where the slow log may not be read.
+    """
 
     role: str
     version: str
@@ -63,11 +66,11 @@ class Panel(NamedTuple):
     hit_ratio: float | None
     evicted: int
     rates: Rates | None
-    slow: Sequence[Slow] | None
+    slow: Sequence[SlowCommand] | None
 
 
-class Shown(NamedTuple):
-    """`why` a server does not do its work; mostly empty. `panel` is null when it does not answer."""
+class ServerPanel(NamedTuple):
+    """Server with the reason why it does not work, if any. `panel` is None when it does not respond."""
 
     server: str
     why: str
@@ -75,47 +78,52 @@ class Shown(NamedTuple):
 
 
 class History:
-    """What one server said lately."""
+    """Recent facts of one server."""
 
     def __init__(self) -> None:
-        self._said: deque[tuple[float, Facts]] = deque()
+        self._entries: deque[tuple[float, Facts]] = deque()
 
-    def rates(self, at: float, now: Facts) -> Rates | None:
-        """`at` is in seconds, of a clock that is not set. None without an earlier look at the same server."""
-        said = self._said
-        if said and (said[-1][1].run_id != now.run_id or said[-1][1].commands > now.commands):
-            said.clear()
-        if not said or said[-1][0] < at:
-            said.append((at, now))
-        while at - said[0][0] > LONGEST_SECONDS and len(said) > 2:
-            said.popleft()
-        first_at, first = said[0]
-        return _rates(at - first_at, first, now) if at > first_at else None
+    def compute_rates(self, at: float, facts: Facts) -> Rates | None:
+        """Add the facts of monotonic time `at`; return None without earlier ones of the same server."""
+        entries = self._entries
+        # Counters begin at zero again when the server restarts or another one takes its place.
+        if entries and (entries[-1][1].run_id != facts.run_id or entries[-1][1].commands > facts.commands):
+            entries.clear()
+        if not entries or entries[-1][0] < at:
+            entries.append((at, facts))
+        while at - entries[0][0] > LONGEST_SECONDS and len(entries) > 2:
+            entries.popleft()
+        first_at, first = entries[0]
+        return _compute_rates(at - first_at, first, facts) if at > first_at else None
 
 
-def _rates(seconds: float, first: Facts, now: Facts) -> Rates:
+def _compute_rates(seconds: float, first: Facts, last: Facts) -> Rates:
     return Rates(
         seconds=round(seconds, 3),
-        evictions_per_second=(now.evicted - first.evicted) / seconds,
-        commands_per_second=(now.commands - first.commands) / seconds,
-        hit_ratio=_ratio(now.hits - first.hits, now.misses - first.misses),
+        evictions_per_second=(last.evicted - first.evicted) / seconds,
+        commands_per_second=(last.commands - first.commands) / seconds,
+        hit_ratio=_ratio(last.hits - first.hits, last.misses - first.misses),
     )
 
 
 @wiring.once
 def histories() -> dict[str, History]:
-    """Of this process."""
+    """Return the histories of this process by server."""
     return {CACHE: History(), STORE: History()}
 
 
-def panels() -> list[Shown]:
-    seen = sight()
+def load_panels() -> list[ServerPanel]:
+    """Return a panel per server."""
+    snapshot = take_snapshot()
     clients = {CACHE: wiring.cache_client, STORE: wiring.store_client}
-    return [Shown(name, seen.why_not(name), _panel(seen, name, made)) for name, made in clients.items()]
+    return [
+        ServerPanel(name, snapshot.why_not(name), _load_panel(snapshot, name, client))
+        for name, client in clients.items()
+    ]
 
 
-def _panel(seen: Sight, name: str, client: Callable[[], redis.Redis]) -> Panel | None:
-    server = seen.server(name)
+def _load_panel(snapshot: HealthSnapshot, name: str, client: Callable[[], redis.Redis]) -> Panel | None:
+    server = snapshot.server(name)
     if server is None:
         return None
     facts = server.facts
@@ -131,15 +139,15 @@ def _panel(seen: Sight, name: str, client: Callable[[], redis.Redis]) -> Panel |
         misses=facts.misses,
         hit_ratio=_ratio(facts.hits, facts.misses),
         evicted=facts.evicted,
-        rates=histories()[name].rates(seen.answers[name].at, facts),
-        slow=_slow(client()),
+        rates=histories()[name].compute_rates(snapshot.results[name].at, facts),
+        slow=_load_slow_commands(client()),
     )
 
 
-def modules() -> list[dict[str, Any]] | None:
-    """Whose pages the store had, the busiest first. None when nobody can tell."""
+def load_busiest_modules() -> list[dict[str, Any]] | None:
+    """Return the modules with most hits in the store; None when redis-cache does not respond."""
     try:
-        rows = busiest(wiring.cache_client(), MODULES, time.time())
+        rows = busiest(wiring.cache_client(), BUSIEST_MODULES, time.time())
     except redis.RedisError:
         return None
     return [{**row.module._asdict(), "hits": row.hits, "misses": row.misses} for row in rows]
@@ -153,16 +161,21 @@ def _ratio(hits: int, misses: int) -> float | None:
     return hits / (hits + misses) if hits + misses > 0 else None
 
 
-def _slow(client: redis.Redis) -> list[Slow] | None:
-    """<https://redis.io/docs/latest/commands/slowlog-get/>; managed servers often forbid it."""
+def _load_slow_commands(client: redis.Redis) -> list[SlowCommand] | None:
+    """Return the newest entries of the slow log; None where it may not be read, as on many managed servers.
+
+    See <https://redis.io/docs/latest/commands/slowlog-get/>.
+    """
     try:
-        entries: list[Any] = [entry for node in nodes(client) for entry in node.slowlog_get(SLOW)]
+        entries: list[Any] = [entry for node in nodes(client) for entry in node.slowlog_get(SLOW_COMMANDS)]
     except redis.RedisError:
         return None
-    return [_entry(entry) for entry in entries]
+    return [_parse_entry(entry) for entry in entries]
 
 
-def _entry(entry: dict[str, Any]) -> Slow:
+def _parse_entry(entry: dict[str, Any]) -> SlowCommand:
     at = datetime.fromtimestamp(entry["start_time"], UTC)
     words = entry["command"].split(maxsplit=1)
-    return Slow(at, entry["duration"] / 1e6, words[0].decode(errors="replace").upper() if words else "")
+    return SlowCommand(
+        at, entry["duration"] / 1e6, words[0].decode(errors="replace").upper() if words else ""
+    )

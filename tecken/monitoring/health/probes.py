@@ -1,7 +1,11 @@
-"""Asks several things side by side, each within one deadline, and never twice at a time.
+"""Probes of the parts of a site, run side by side within one deadline.
 
-Each has a thread of its own that lives on between looks, so that one that hangs holds up nothing else and no
-new threads pile up behind it. What was seen counts for a second, and one caller at a time looks again.
+Each probe has a thread of its own and is never run twice at a time. A probe that hangs therefore occupies its
+own thread only, and no other probe waits for it. The thread lives on between runs, since Django's database
+connections belong to a thread.
+
+The threads are daemons. Those of a `ThreadPoolExecutor` are joined when the interpreter ends, so that a probe
+which hangs, for example on a file system that does not respond, would keep the process from ending.
 """
 
 from __future__ import annotations
@@ -9,8 +13,8 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
@@ -18,135 +22,129 @@ from django.db import connections
 
 from tecken.errors import TeckenError
 
-COUNTS_SECONDS = 1.0
-AT_MOST_SECONDS = 2.0
-"""While somebody looks, others have what was seen before, if it is younger."""
+FRESH_SECONDS = 1.0
+"""Age up to which results are used without running the probes."""
+USABLE_SECONDS = 2.0
+"""Age up to which results are used while another thread runs the probes."""
+LATE = "does not answer in time"
+
+Clock = Callable[[], float]
 
 
-class Check(NamedTuple):
-    """`ask` returns anything, or raises anything when it is not well. It is asked every `every` seconds, and
-    at each look while it is not well; when it is late, its answer before stands in for `stands` seconds more.
+class Probe(NamedTuple):
+    """Test of one part of the site.
+
+    `run` returns the value of a part that works, and raises any exception for one that does not. A part that
+    works is tested every `every` seconds; one that does not, at each refresh. While a run is late, the result
+    before it stands in for `grace` seconds more.
     """
 
     name: str
-    ask: Callable[[], Any]
-    every: float = COUNTS_SECONDS
-    stands: float = 0.0
+    run: Callable[[], Any]
+    every: float = FRESH_SECONDS
+    grace: float = 0.0
 
 
-class Answer(NamedTuple):
-    """`why` is empty when all is well, and has no secret in it. `at`: when it was asked, of the clock."""
+class ProbeResult(NamedTuple):
+    """Outcome of one run. `why` is the reason of a failure, without secrets; `at` is when the run began."""
 
     value: Any
     why: str
     at: float
 
     @property
-    def well(self) -> bool:
+    def is_well(self) -> bool:
         return not self.why
 
 
-Wanted = SimpleQueue[Future[Answer] | None]
+NO_RESULT = ProbeResult(None, LATE, float("-inf"))
+Requests = SimpleQueue[Future[ProbeResult] | None]
 
 
-class Probe:
-    """One check and its thread, which ends when the probe is gone."""
+class _ProbeThread:
+    """Thread of one probe, its run in progress and its latest result. The thread ends with this object."""
 
-    def __init__(self, check: Check, clock: Callable[[], float]) -> None:
-        self._check, self._clock = check, clock
-        self._last: Answer | None = None
-        self._asked: Future[Answer] | None = None
-        self._wanted: Wanted = SimpleQueue()
-        weakref.finalize(self, self._wanted.put, None)
-        thread = threading.Thread(target=_serve, args=[check.ask, self._wanted, clock], daemon=True)
-        thread.name = f"health: {check.name}"
-        thread.start()
+    def __init__(self, probe: Probe, clock: Clock) -> None:
+        self._probe, self._clock = probe, clock
+        self._latest = NO_RESULT
+        self._running: Future[ProbeResult] | None = None
+        self._requests: Requests = SimpleQueue()
+        weakref.finalize(self, self._requests.put, None)
+        # The thread has no reference to this object, which could otherwise never be collected.
+        arguments = (probe.run, self._requests, clock)
+        threading.Thread(target=_serve, args=arguments, name=f"health: {probe.name}", daemon=True).start()
 
-    def begin(self) -> None:
-        """Asks, unless that goes on already or was done lately."""
-        self._take()
-        last = self._last
-        known = last is not None and last.well and self._younger(last, self._check.every)
-        if self._asked is None and not known:
-            self._asked = Future()
-            self._wanted.put(self._asked)
+    def start(self) -> Iterator[Future[ProbeResult]]:
+        """Start a run unless one is in progress or the latest result suffices; yield the run in progress."""
+        self._collect()
+        if self._running is None and not (self._latest.is_well and self._is_younger(self._probe.every)):
+            self._running = Future()
+            self._requests.put(self._running)
+        if self._running:
+            yield self._running
 
-    def answer(self, deadline: float) -> Answer:
-        """What is known at `deadline`, of the clock."""
-        if self._asked is not None:
-            try:
-                self._asked.result(max(0.0, deadline - self._clock()))
-            except TimeoutError:
-                return self._instead()
-        self._take()
-        assert self._last is not None
-        return self._last
+    def result(self) -> ProbeResult:
+        """Return the latest result, or the stand-in for a run that is late."""
+        self._collect()
+        if self._running is None or self._is_younger(self._probe.every + self._probe.grace):
+            return self._latest
+        return ProbeResult(None, LATE, self._clock())
 
-    def _take(self) -> None:
-        if self._asked is not None and self._asked.done():
-            self._last, self._asked = self._asked.result(), None
+    def _collect(self) -> None:
+        if self._running and self._running.done():
+            self._latest, self._running = self._running.result(), None
 
-    def _instead(self) -> Answer:
-        last = self._last
-        if last is not None and self._younger(last, self._check.every + self._check.stands):
-            return last
-        return Answer(None, "does not answer in time", self._clock())
-
-    def _younger(self, answer: Answer, seconds: float) -> bool:
-        return self._clock() - answer.at < seconds
+    def _is_younger(self, seconds: float) -> bool:
+        return self._clock() - self._latest.at < seconds
 
 
-class Seen(NamedTuple):
-    answers: Mapping[str, Answer]
-    at: float
+class ProbeRunner:
+    """Probes of a process and their latest results. `deadline` is in seconds."""
 
-
-class Looks:
-    """`deadline` is in seconds."""
-
-    def __init__(
-        self, checks: Sequence[Check], deadline: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, probes: Sequence[Probe], deadline: float, clock: Clock = time.monotonic) -> None:
         self._deadline, self._clock = deadline, clock
-        self._probes = {check.name: Probe(check, clock) for check in checks}
-        self._seen = Seen({}, float("-inf"))
-        self._looking = threading.Lock()
+        self._threads = {probe.name: _ProbeThread(probe, clock) for probe in probes}
+        self._results: Mapping[str, ProbeResult] = {}
+        self._refreshed_at = float("-inf")
+        self._refreshing = threading.Lock()
 
-    def now(self) -> Mapping[str, Answer]:
-        """Raises nothing, and takes no longer than the deadline."""
-        if self._age() < COUNTS_SECONDS:
-            return self._seen.answers
-        if not self._looking.acquire(blocking=self._age() >= AT_MOST_SECONDS):
-            return self._seen.answers
-        try:
-            if self._age() >= COUNTS_SECONDS:  # nobody has looked while we waited
-                self._seen = self._look()
-        finally:
-            self._looking.release()
-        return self._seen.answers
+    def results(self) -> Mapping[str, ProbeResult]:
+        """Return the results of all probes by name, within the deadline; nothing is raised.
 
-    def _look(self) -> Seen:
-        deadline = self._clock() + self._deadline
-        for probe in self._probes.values():
-            probe.begin()
-        answers = {name: probe.answer(deadline) for name, probe in self._probes.items()}
-        return Seen(answers, self._clock())
+        One thread at a time runs the probes. The others use the previous results while these are usable, and
+        wait otherwise: however many requests there are, each server is asked once a second.
+        """
+        if self._age() >= FRESH_SECONDS and self._refreshing.acquire(blocking=self._age() >= USABLE_SECONDS):
+            try:
+                # Another thread may have run them while this one waited for the lock.
+                if self._age() >= FRESH_SECONDS:
+                    self._refresh()
+            finally:
+                self._refreshing.release()
+        return self._results
+
+    def _refresh(self) -> None:
+        wait([run for thread in self._threads.values() for run in thread.start()], self._deadline)
+        self._results = {name: thread.result() for name, thread in self._threads.items()}
+        self._refreshed_at = self._clock()
 
     def _age(self) -> float:
-        return self._clock() - self._seen.at
+        return self._clock() - self._refreshed_at
 
 
-def _serve(ask: Callable[[], Any], wanted: Wanted, clock: Callable[[], float]) -> None:
-    while (asked := wanted.get()) is not None:
-        asked.set_result(_answer(ask, clock()))
-        del asked
+def _serve(run: Callable[[], Any], requests: Requests, clock: Clock) -> None:
+    while (request := requests.get()) is not None:
+        request.set_result(_run(run, clock()))
+        # The request would otherwise keep the result until the next one arrives.
+        del request
     connections.close_all()
 
 
-def _answer(ask: Callable[[], Any], at: float) -> Answer:
+def _run(run: Callable[[], Any], at: float) -> ProbeResult:
     try:
-        return Answer(ask(), "", at)
+        return ProbeResult(run(), "", at)
     except TeckenError as error:
-        return Answer(None, str(error), at)
-    except Exception as error:  # noqa: BLE001 - whatever it is, that part is not well
-        return Answer(None, type(error).__name__, at)  # its text may quote a command, and with it a password
+        return ProbeResult(None, str(error), at)
+    except Exception as error:  # noqa: BLE001 - any failure means that the part does not work
+        # Only the name: the text may quote a command, and with it a password.
+        return ProbeResult(None, type(error).__name__, at)

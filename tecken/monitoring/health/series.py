@@ -1,4 +1,4 @@
-"""How both Redis servers and the queue were in the last day: what the pictures are drawn from."""
+"""Samples of both Redis servers and the queue over the last day, for charts."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ import redis
 
 from tecken import wiring
 from tecken.jobs.backlog import Queue, backlog
-from tecken.monitoring.preflight.facts import Facts, fetch_facts
+from tecken.monitoring.preflight.facts import fetch_facts
 
 KEY = "health:series"
-EVERY_SECONDS = 30.0  # as CELERY_BEAT_SCHEDULE has it
-KEPT = 2880  # a day
+# The interval in CELERY_BEAT_SCHEDULE.
+EVERY_SECONDS = 30.0
+# A day.
+KEPT = 2880
 VERSIONS = ("v4", "v5")
-CANARY_COUNTS_SECONDS = 60.0  # beat sends one into each queue every 15
+# Beat sends a canary into each queue every 15 seconds.
+CANARY_COUNTS_SECONDS = 60.0
 
 
-class Told(NamedTuple):
-    """By one server. Sizes are bytes; the last three count since its start."""
+class ServerSample(NamedTuple):
+    """Sample of one server. Sizes are bytes; the last three values count since it started."""
 
     used: int
     maxmemory: int
@@ -33,19 +36,21 @@ class Told(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """`at` is in seconds since 1970, `requests` are symbolication's of that day, `canary` is for how many
-    seconds a job waits in the slowest queue. None: nobody could tell."""
+    """Sample of the site at `at`, in seconds since 1970. An unknown value is None.
+
+    `requests` are symbolication requests of that day; `canary` is how long a job waits in the slowest queue.
+    """
 
     at: float
-    cache: Told | None
-    store: Told | None
+    cache: ServerSample | None
+    store: ServerSample | None
     requests: int | None
     queued: int | None
     canary: float | None = None
 
 
 class Rate(NamedTuple):
-    """Between two samples, at the time of the later one. Per second, but for `hit_ratio`."""
+    """Rates between two samples, at the time of the later one: per second, except `hit_ratio`."""
 
     at: float
     hit_ratio: float | None
@@ -53,26 +58,32 @@ class Rate(NamedTuple):
     requests: float | None
 
 
-def take() -> None:
-    """Raises redis.RedisError when it cannot be kept."""
-    servers = _told(wiring.cache_client()), _told(wiring.store_client())
-    row = json.dumps([time.time(), *servers, _requests(), *_queued()])
+def take_sample() -> None:
+    """Store a sample.
+
+    Raises:
+        redis.RedisError: It cannot be stored.
+    """
+    servers = _sample_server(wiring.cache_client()), _sample_server(wiring.store_client())
+    row = json.dumps([time.time(), *servers, _count_requests(), *_sample_queue()])
     with wiring.counters_client().pipeline(transaction=False) as pipeline:
         pipeline.rpush(KEY, row)
         pipeline.ltrim(KEY, -KEPT, -1)
         pipeline.execute()
 
 
-def _told(client: redis.Redis) -> Told | None:
+def _sample_server(client: redis.Redis) -> ServerSample | None:
     try:
-        found: Facts = fetch_facts(client)
+        facts = fetch_facts(client)
     except (redis.RedisError, OSError):
         return None
-    return Told(found.used_memory, found.maxmemory, found.clients, found.hits, found.misses, found.evicted)
+    return ServerSample(
+        facts.used_memory, facts.maxmemory, facts.clients, facts.hits, facts.misses, facts.evicted
+    )
 
 
-def _requests() -> int | None:
-    """The keys are those of tecken.limits.usage."""
+def _count_requests() -> int | None:
+    # The keys of tecken.limits.usage.
     today = time.strftime("%Y%m%d", time.gmtime())
     try:
         counts = wiring.counters_client().mget(
@@ -83,44 +94,48 @@ def _requests() -> int | None:
     return sum(int(count or 0) for count in counts)
 
 
-def _queued() -> tuple[int | None, float | None]:
-    """How many, and how long they wait."""
+def _sample_queue() -> tuple[int | None, float | None]:
+    """Return the number of jobs and how long they wait."""
     try:
-        now = backlog(wiring.queue_client())
+        jobs = backlog(wiring.queue_client())
     except redis.RedisError:
         return None, None
-    waits = [wait for queue in now.queues if (wait := _canary(queue)) is not None]
-    return now.depth, max(waits, default=None)
+    waits = [wait for queue in jobs.queues if (wait := _fresh_canary(queue)) is not None]
+    return jobs.depth, max(waits, default=None)
 
 
-def _canary(queue: Queue) -> float | None:
-    """None when none has come through lately: an old one says nothing of now."""
-    fresh = queue.canary_age is not None and queue.canary_age <= CANARY_COUNTS_SECONDS
-    return queue.canary_seconds if fresh else None
+def _fresh_canary(queue: Queue) -> float | None:
+    """Return how long the last canary waited; None when it is too old to describe the present."""
+    is_fresh = queue.canary_age is not None and queue.canary_age <= CANARY_COUNTS_SECONDS
+    return queue.canary_seconds if is_fresh else None
 
 
-def samples(client: redis.Redis, most: int = KEPT) -> list[Sample]:
-    """Oldest first. Raises redis.RedisError."""
+def load_samples(client: redis.Redis, most: int = KEPT) -> list[Sample]:
+    """Return the last `most` samples, oldest first. Raise redis.RedisError when they cannot be read."""
     rows: list[bytes] = client.lrange(KEY, -most, -1)  # type: ignore[assignment]
-    return [_sample(*json.loads(row)) for row in rows]
+    return [_parse_sample(*json.loads(row)) for row in rows]
 
 
-def _sample(at: float, cache: list[int] | None, store: list[int] | None, *counted: Any) -> Sample:
-    return Sample(at, Told(*cache) if cache else None, Told(*store) if store else None, *counted)
+def _parse_sample(at: float, cache: list[int] | None, store: list[int] | None, *counted: Any) -> Sample:
+    return Sample(
+        at, ServerSample(*cache) if cache else None, ServerSample(*store) if store else None, *counted
+    )
 
 
-def rates(taken: Sequence[Sample]) -> Iterator[Rate]:
-    """Of the store. What counts from a new start (of the server, of a day) has no rate there."""
-    for earlier, later in pairwise(taken):
+def compute_rates(samples: Sequence[Sample]) -> Iterator[Rate]:
+    """Yield the rates of the store. There is none where a counter begins again, at a restart or a new day."""
+    for earlier, later in pairwise(samples):
         seconds = max(1.0, later.at - earlier.at)
         yield Rate(
             later.at,
-            *_of_store(earlier.store, later.store, seconds),
+            *_store_rates(earlier.store, later.store, seconds),
             _per(earlier.requests, later.requests, seconds),
         )
 
 
-def _of_store(earlier: Told | None, later: Told | None, seconds: float) -> tuple[float | None, float | None]:
+def _store_rates(
+    earlier: ServerSample | None, later: ServerSample | None, seconds: float
+) -> tuple[float | None, float | None]:
     if not earlier or not later or later.hits < earlier.hits:
         return None, None
     hits, misses = later.hits - earlier.hits, later.misses - earlier.misses

@@ -1,4 +1,4 @@
-"""How large the store must be, by what it was asked lately: counted by a worker, kept on redis-cache."""
+"""Size that the store needs, from its recent accesses: computed by a worker and stored on redis-cache."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ from tecken.store.access_counts import recorded
 from tecken.store.miss_ratio import Curve, Entries, curve, entries
 
 KEY = "store:curve"
-EVERY_SECONDS = 300.0  # as CELERY_BEAT_SCHEDULE has it
+# The interval in CELERY_BEAT_SCHEDULE.
+EVERY_SECONDS = 300.0
 KEPT_SECONDS = 86_400
 POINTS = 400
 ENOUGH = 1000
-"""Sampled accesses; a curve of fewer says little."""
+"""Sampled accesses that a meaningful curve needs."""
 RATIOS = (0.90, 0.95, 0.99)
 ESTIMATES_OF_2014 = {0.95: 2_000_000_000, 0.99: 6_000_000_000}
-"""Bytes; docs/redis.md says of what."""
+"""Bytes for each hit ratio; docs/redis.md explains them."""
 
 
 class Sizing(NamedTuple):
-    """`at` is in seconds since 1970. `needs` are bytes for each of RATIOS, None where no size will do."""
+    """Miss-ratio curve at `at`, in seconds since 1970.
+
+    `needs` are bytes for each of RATIOS, None for a ratio that no size reaches.
+    """
 
     at: float
     curve: Curve
@@ -33,25 +37,26 @@ class Sizing(NamedTuple):
 
     @property
     def enough(self) -> bool:
+        """Whether the curve has enough accesses to be meaningful."""
         return self.curve.sampled >= ENOUGH
 
 
-def counted(client: redis.Redis) -> Sizing:
-    """Takes a second for some 300,000 sampled accesses. Raises redis.RedisError."""
+def compute_sizing(client: redis.Redis) -> Sizing:
+    """Compute the curve, in about a second for 300,000 sampled accesses. Raise redis.RedisError."""
     chunks = recorded(client)
     whole = curve(chunks)
     needs = tuple(map(whole.size_for, RATIOS))
     return Sizing(time.time(), whole.thinned(POINTS), needs, entries(chunks))
 
 
-def take() -> None:
-    """Raises redis.RedisError."""
+def update_sizing() -> None:
+    """Compute the sizing and store it. Raise redis.RedisError when redis-cache does not respond."""
     client = wiring.counters_client()
-    client.set(KEY, json.dumps(counted(client)), ex=KEPT_SECONDS)
+    client.set(KEY, json.dumps(compute_sizing(client)), ex=KEPT_SECONDS)
 
 
-def kept(client: redis.Redis) -> Sizing | None:
-    """None until a worker has counted. Raises redis.RedisError."""
+def load_sizing(client: redis.Redis) -> Sizing | None:
+    """Return the stored sizing; None until a worker has computed one. Raise redis.RedisError."""
     raw: bytes | None = client.get(KEY)  # type: ignore[assignment]
     if raw is None:
         return None

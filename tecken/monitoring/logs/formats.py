@@ -92,7 +92,7 @@ def _of_the_job(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
 
 
 def _of_the_process(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    event.update(config_version=current.version(), state=degraded.text(), pid=os.getpid())
+    event.update(config_version=current.version(), state=degraded.states_text(), pid=os.getpid())
     return event
 
 

@@ -42,4 +42,4 @@ def test_details_are_as_documented(client: Client) -> None:
 
 def test_every_state_is_documented() -> None:
     (table,) = re.findall(r"^\| state \|.+\n\|---.+\n((?:\|.+\n)+)", DOCUMENT, re.MULTILINE)
-    assert sorted(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)) == sorted(degraded.MODES)
+    assert sorted(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)) == sorted(degraded.STATES)

@@ -12,9 +12,9 @@ def after(**more: int | str) -> Facts:
 
 def test_rates_need_two_looks() -> None:
     history = History()
-    assert history.rates(10.0, START) is None
-    assert history.rates(10.0, START) is None
-    rates = history.rates(14.0, after(evicted=8, commands=140, hits=3, misses=1))
+    assert history.compute_rates(10.0, START) is None
+    assert history.compute_rates(10.0, START) is None
+    rates = history.compute_rates(14.0, after(evicted=8, commands=140, hits=3, misses=1))
     assert rates is not None
     assert (rates.seconds, rates.evictions_per_second, rates.commands_per_second) == (4.0, 2.0, 10.0)
     assert rates.hit_ratio == 0.75
@@ -23,7 +23,7 @@ def test_rates_need_two_looks() -> None:
 def test_rates_are_of_the_last_minute() -> None:
     history = History()
     for second in range(1000):
-        rates = history.rates(second, after(evicted=second**2, commands=100 + second))
+        rates = history.compute_rates(second, after(evicted=second**2, commands=100 + second))
     assert rates is not None
     assert rates.seconds == LONGEST_SECONDS
     assert rates.evictions_per_second == (999**2 - 939**2) / 60
@@ -32,15 +32,15 @@ def test_rates_are_of_the_last_minute() -> None:
 
 def test_looks_that_are_far_apart_have_rates_all_the_same() -> None:
     history = History()
-    history.rates(0.0, START)
-    rates = history.rates(1000.0, after(commands=1100))
+    history.compute_rates(0.0, START)
+    rates = history.compute_rates(1000.0, after(commands=1100))
     assert rates is not None
     assert rates.commands_per_second == 1.0
 
 
 def test_a_server_that_started_anew_has_none_yet() -> None:
     history = History()
-    history.rates(0.0, START)
-    assert history.rates(1.0, after(run_id="b")) is None
-    assert history.rates(2.0, after(run_id="b", commands=101)) is not None
-    assert history.rates(3.0, after(run_id="b", commands=5)) is None
+    history.compute_rates(0.0, START)
+    assert history.compute_rates(1.0, after(run_id="b")) is None
+    assert history.compute_rates(2.0, after(run_id="b", commands=101)) is not None
+    assert history.compute_rates(3.0, after(run_id="b", commands=5)) is None

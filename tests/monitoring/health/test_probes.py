@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,9 +11,18 @@ from typing import Any
 import pytest
 
 from tecken.errors import CouldNotAsk
-from tecken.monitoring.health.probes import AT_MOST_SECONDS, COUNTS_SECONDS, Check, Looks
+from tecken.monitoring.health.probes import FRESH_SECONDS, USABLE_SECONDS, Probe, ProbeRunner
+from tecken.settings import BASE_DIR
 
-PATIENT, IMPATIENT = 30.0, 0.01  # seconds: for checks that end, and for those that never do
+# Seconds, for probes that end and for those that never do.
+PATIENT, IMPATIENT = 30.0, 0.01
+# A process that ends while one of its probes hangs.
+HANGING = """
+import threading
+from tecken.monitoring.health.probes import LATE, Probe, ProbeRunner
+results = ProbeRunner([Probe("part", threading.Event().wait)], 0.01).results()
+assert results["part"].why == LATE
+"""
 
 
 class Clock:
@@ -23,17 +34,17 @@ class Clock:
 
 
 class Part:
-    """Answers with how often it was asked; one that hangs does so until it is let go."""
+    """Part that returns how often it was tested; it can hang until it is let go."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.runs = 0
         self._go_on = threading.Event()
         self._go_on.set()
 
     def __call__(self) -> int:
-        self.asked += 1
+        self.runs += 1
         self._go_on.wait(PATIENT)
-        return self.asked
+        return self.runs
 
     def hang(self) -> None:
         self._go_on.clear()
@@ -55,47 +66,47 @@ def part() -> Iterator[Part]:
 
 
 def thread(name: str) -> threading.Thread:
-    (found,) = (one for one in threading.enumerate() if one.name == f"health: {name}")
+    (found,) = (thread for thread in threading.enumerate() if thread.name == f"health: {name}")
     return found
 
 
-def until_well(looks: Looks, clock: Clock) -> int:
-    """A thread that was let go may take its time, and a look that finds it late is not the last."""
+def until_well(runner: ProbeRunner, clock: Clock) -> int:
+    """Refresh until the probe is well: the thread of one that was let go may take its time."""
     for _ in range(1000):
-        clock.now += COUNTS_SECONDS
-        if (answer := looks.now()["part"]).well:
+        clock.now += FRESH_SECONDS
+        if (answer := runner.results()["part"]).is_well:
             return int(answer.value)
-    raise AssertionError(looks.now())
+    raise AssertionError(runner.results())
 
 
-def test_what_was_seen_counts_for_a_second(clock: Clock, part: Part) -> None:
-    looks = Looks([Check("part", part)], PATIENT, clock)
-    assert looks.now()["part"].value == 1
-    clock.now += COUNTS_SECONDS - 0.01
-    assert looks.now()["part"].value == 1
+def test_results_younger_than_a_second_are_used_again(clock: Clock, part: Part) -> None:
+    runner = ProbeRunner([Probe("part", part)], PATIENT, clock)
+    assert runner.results()["part"].value == 1
+    clock.now += FRESH_SECONDS - 0.01
+    assert runner.results()["part"].value == 1
     clock.now += 0.01
-    assert looks.now()["part"].value == 2
+    assert runner.results()["part"].value == 2
 
 
-def test_checks_run_side_by_side(clock: Clock) -> None:
+def test_probes_run_side_by_side(clock: Clock) -> None:
     both = threading.Barrier(2)
-    looks = Looks([Check(name, lambda: both.wait(PATIENT)) for name in "ab"], PATIENT, clock)
-    assert sorted(answer.value for answer in looks.now().values()) == [0, 1]
+    runner = ProbeRunner([Probe(name, lambda: both.wait(PATIENT)) for name in "ab"], PATIENT, clock)
+    assert sorted(answer.value for answer in runner.results().values()) == [0, 1]
 
 
-def test_a_check_that_hangs_is_late_and_is_not_started_twice(clock: Clock, part: Part) -> None:
+def test_probe_that_hangs_is_late_and_runs_once(clock: Clock, part: Part) -> None:
     part.hang()
-    looks = Looks([Check("part", part)], IMPATIENT, clock)
+    runner = ProbeRunner([Probe("part", part)], IMPATIENT, clock)
     for _ in range(5):
-        answer = looks.now()["part"]
+        answer = runner.results()["part"]
         assert (answer.value, answer.why) == (None, "does not answer in time")
-        clock.now += COUNTS_SECONDS
-    assert part.asked == 1
+        clock.now += FRESH_SECONDS
+    assert part.runs == 1
     part.let_go()
-    assert until_well(looks, clock) > 0
+    assert until_well(runner, clock) > 0
 
 
-def test_the_others_answer_beside_one_that_hangs(clock: Clock, part: Part) -> None:
+def test_probe_beside_one_that_hangs_runs(clock: Clock, part: Part) -> None:
     part.hang()
     answered = threading.Event()
 
@@ -103,112 +114,127 @@ def test_the_others_answer_beside_one_that_hangs(clock: Clock, part: Part) -> No
         answered.set()
         return "here"
 
-    looks = Looks([Check("part", part), Check("quick", quick)], IMPATIENT, clock)
-    looks.now()
+    runner = ProbeRunner([Probe("part", part), Probe("quick", quick)], IMPATIENT, clock)
+    runner.results()
     assert answered.wait(PATIENT)
 
 
-def test_a_late_answer_may_be_stood_in_for(clock: Clock, part: Part) -> None:
-    looks = Looks([Check("part", part, every=10, stands=5)], IMPATIENT, clock)
-    seen = until_well(looks, clock)
+def test_late_probe_in_grace_returns_the_previous_result(clock: Clock, part: Part) -> None:
+    runner = ProbeRunner([Probe("part", part, every=10, grace=5)], IMPATIENT, clock)
+    seen = until_well(runner, clock)
     part.hang()
     clock.now += 10
-    assert looks.now()["part"].value == seen
+    assert runner.results()["part"].value == seen
     clock.now += 5
-    assert not looks.now()["part"].well
+    assert not runner.results()["part"].is_well
 
 
-def test_what_is_asked_rarely_is_asked_rarely(clock: Clock, part: Part) -> None:
-    looks = Looks([Check("part", part, every=10)], PATIENT, clock)
+def test_probe_with_an_interval_runs_once_in_it(clock: Clock, part: Part) -> None:
+    runner = ProbeRunner([Probe("part", part, every=10)], PATIENT, clock)
     for _ in range(20):
-        looks.now()
-        clock.now += COUNTS_SECONDS
-    assert part.asked == 2
+        runner.results()
+        clock.now += FRESH_SECONDS
+    assert part.runs == 2
 
 
-def test_what_is_not_well_is_asked_at_each_look(clock: Clock) -> None:
-    asked: list[None] = []
+def test_probe_that_failed_runs_at_each_refresh(clock: Clock) -> None:
+    runs: list[None] = []
 
     def fail() -> None:
-        asked.append(None)
+        runs.append(None)
         raise CouldNotAsk("storage: 503")
 
-    looks = Looks([Check("part", fail, every=10)], PATIENT, clock)
+    runner = ProbeRunner([Probe("part", fail, every=10)], PATIENT, clock)
     for _ in range(3):
-        looks.now()
-        clock.now += COUNTS_SECONDS
-    assert len(asked) == 3
+        runner.results()
+        clock.now += FRESH_SECONDS
+    assert len(runs) == 3
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "reason"),
     [(CouldNotAsk("storage: 503"), "storage: 503"), (ValueError("redis://:secret@host"), "ValueError")],
 )
-def test_nothing_is_raised_and_no_secret_told(clock: Clock, error: Exception, told: str) -> None:
+def test_probe_that_raises_has_a_reason_without_secrets(clock: Clock, error: Exception, reason: str) -> None:
     def fail() -> None:
         raise error
 
-    looks = Looks([Check("part", fail)], PATIENT, clock)
-    answer = looks.now()["part"]
-    assert (answer.well, answer.why) == (False, told)
-    clock.now += COUNTS_SECONDS
-    assert looks.now()["part"].why == told
+    runner = ProbeRunner([Probe("part", fail)], PATIENT, clock)
+    answer = runner.results()["part"]
+    assert (answer.is_well, answer.why) == (False, reason)
+    clock.now += FRESH_SECONDS
+    assert runner.results()["part"].why == reason
 
 
 class Meeting:
-    """The first look is on its way while the others ask."""
+    """Refresh in progress while other threads want results."""
 
-    def __init__(self, clock: Clock, others: Callable[[Looks], Any]) -> None:
-        self.asked = 0
+    def __init__(self, clock: Clock, others: Callable[[ProbeRunner], Any]) -> None:
+        self.runs = 0
         self._begun, self._over = threading.Event(), threading.Event()
-        self._looks = Looks([Check("part", self._ask)], PATIENT, clock)
+        self._runner = ProbeRunner([Probe("part", self._ask)], PATIENT, clock)
         self._others = others
 
     def _ask(self) -> int:
-        self.asked += 1
+        self.runs += 1
         self._begun.set()
         self._over.wait(PATIENT)
-        return self.asked
+        return self.runs
 
     def first_seen(self) -> None:
         self._over.set()
-        self._looks.now()
+        self._runner.results()
         self._over.clear()
         self._begun.clear()
 
     def held(self) -> Any:
         with ThreadPoolExecutor(1) as pool:
-            looking = pool.submit(self._looks.now)
+            refresh = pool.submit(self._runner.results)
             assert self._begun.wait(PATIENT)
-            told = self._others(self._looks)
+            result = self._others(self._runner)
             self._over.set()
-            looking.result(PATIENT)
-        return told
+            refresh.result(PATIENT)
+        return result
 
 
-def test_while_one_looks_others_have_what_was_seen_before(clock: Clock) -> None:
-    meeting = Meeting(clock, lambda looks: [looks.now()["part"].value for _ in range(3)])
+def test_results_during_a_refresh_are_the_previous_ones(clock: Clock) -> None:
+    meeting = Meeting(clock, lambda runner: [runner.results()["part"].value for _ in range(3)])
     meeting.first_seen()
-    clock.now += COUNTS_SECONDS
+    clock.now += FRESH_SECONDS
     assert meeting.held() == [1, 1, 1]
-    assert meeting.asked == 2
+    assert meeting.runs == 2
 
 
-def test_what_is_too_old_is_waited_for_and_asked_once(clock: Clock) -> None:
+def test_results_that_are_too_old_are_waited_for_and_refreshed_once(clock: Clock) -> None:
     with ThreadPoolExecutor(3) as pool:
-        meeting = Meeting(clock, lambda looks: [pool.submit(looks.now) for _ in range(3)])
+        meeting = Meeting(clock, lambda runner: [pool.submit(runner.results) for _ in range(3)])
         meeting.first_seen()
-        clock.now += AT_MOST_SECONDS
+        clock.now += USABLE_SECONDS
         waiting = meeting.held()
-        assert [one.result(PATIENT)["part"].value for one in waiting] == [2, 2, 2]
-    assert meeting.asked == 2
+        assert [future.result(PATIENT)["part"].value for future in waiting] == [2, 2, 2]
+    assert meeting.runs == 2
 
 
-def test_threads_end_with_whoever_has_them(clock: Clock) -> None:
-    looks = Looks([Check("of this test", lambda: None)], PATIENT, clock)
-    looks.now()
+def test_threads_end_with_their_runner(clock: Clock) -> None:
+    runner = ProbeRunner([Probe("of this test", lambda: None)], PATIENT, clock)
+    runner.results()
     running = thread("of this test")
-    del looks
+    del runner
     gc.collect()
     running.join(PATIENT)
     assert not running.is_alive()
+
+
+def test_runner_with_a_probe_that_hangs_starts_no_more_threads(clock: Clock, part: Part) -> None:
+    part.hang()
+    runner = ProbeRunner([Probe("hangs", part), Probe("works", lambda: None)], IMPATIENT, clock)
+    before = thread("hangs"), thread("works")
+    for _ in range(5):
+        runner.results()
+        clock.now += FRESH_SECONDS
+    assert (thread("hangs"), thread("works")) == before
+
+
+def test_process_with_a_probe_that_hangs_ends() -> None:
+    """Threads of a ThreadPoolExecutor would be joined at the end of the process."""
+    subprocess.run([sys.executable, "-c", HANGING], cwd=BASE_DIR, check=True, timeout=PATIENT)

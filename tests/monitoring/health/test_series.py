@@ -8,7 +8,17 @@ from tecken import wiring
 from tecken.jobs import keys
 from tecken.jobs.records import records
 from tecken.limits.port import Cost
-from tecken.monitoring.health.series import EVERY_SECONDS, KEPT, KEY, Rate, Sample, Told, rates, samples, take
+from tecken.monitoring.health.series import (
+    EVERY_SECONDS,
+    KEPT,
+    KEY,
+    Rate,
+    Sample,
+    ServerSample,
+    compute_rates,
+    load_samples,
+    take_sample,
+)
 from tecken.monitoring.health.tasks import sample
 from tests.jobs.traced import traced
 
@@ -23,7 +33,7 @@ def test_a_sample_has_both_servers_the_queue_and_todays_requests(counters: redis
     wiring.usage().count("symbolicate", Cost())
     wiring.usage().flush()
     sample()
-    (taken,) = samples(counters)
+    (taken,) = load_samples(counters)
     assert taken.store
     assert taken.cache
     assert taken.cache.used > 0
@@ -37,30 +47,30 @@ def test_sample_taken_by_a_scheduled_job_does_not_count_itself(counters: redis.R
     wiring.queue_client().hset(keys.UNACKED, "tag of the sample", "[]")
     wiring.queue_client().hset(keys.UNACKED, "tag of a conversion", "[]")
     traced(sample)
-    assert samples(counters)[0].queued == 1
+    assert load_samples(counters)[0].queued == 1
 
 
 def test_the_slowest_queue_counts_while_its_canaries_come_through(counters: redis.Redis) -> None:
     records().canary("convert", 0.5)
     records().canary("upload", 2.5)
     wiring.queue_client().hset(keys.CANARIES, "housekeeping", "100 1000000000")
-    take()
-    assert samples(counters)[0].canary == 2.5
+    take_sample()
+    assert load_samples(counters)[0].canary == 2.5
 
 
 def test_what_is_kept_is_bounded(counters: redis.Redis) -> None:
     counters.rpush(KEY, *[b"[1, null, null, null, null]"] * (KEPT + 5))
-    take()
+    take_sample()
     assert counters.llen(KEY) == KEPT
-    assert samples(counters, 2)[0] == Sample(1, None, None, None, None)
+    assert load_samples(counters, 2)[0] == Sample(1, None, None, None, None)
 
 
 def test_it_is_taken_as_often_as_the_schedule_says() -> None:
     assert settings.CELERY_BEAT_SCHEDULE["sample-redis"]["schedule"] == EVERY_SECONDS
 
 
-def told(hits: int, misses: int, evicted: int) -> Told:
-    return Told(100, 1000, 3, hits, misses, evicted)
+def told(hits: int, misses: int, evicted: int) -> ServerSample:
+    return ServerSample(100, 1000, 3, hits, misses, evicted)
 
 
 def test_rates() -> None:
@@ -72,7 +82,7 @@ def test_rates() -> None:
         Sample(120, None, None, None, None),
         Sample(150, None, told(9, 9, 0), 8, 0),
     ]
-    assert list(rates(taken)) == [
+    assert list(compute_rates(taken)) == [
         Rate(30, 0.9, 2.0, 10.0),
         Rate(60, None, 0.0, 0.0),
         Rate(90, None, None, None),

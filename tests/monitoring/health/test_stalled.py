@@ -17,7 +17,7 @@ from tecken.jobs import keys
 from tecken.jobs.records import Letter, records
 from tecken.monitoring import degraded
 from tecken.monitoring.canaries import LATE_SECONDS, CanaryWatch
-from tecken.monitoring.health.checks import looks
+from tecken.monitoring.health.checks import probe_runner
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, show
 from tests.support.small_disk import SmallDisk, small_disk
@@ -29,7 +29,7 @@ PAGES = ("/health/", "/")
 
 def status(client: Client) -> dict[str, Any]:
     """Look anew."""
-    looks.cache_clear()
+    probe_runner.cache_clear()
     document: dict[str, Any] = client.get("/health").json()
     return document
 
@@ -172,4 +172,4 @@ def test_health_with_nearly_full_disk_is_degraded_until_there_is_room(
     disk.make_room()
     wiring.forget()
     assert status(client)["status"] == "healthy"
-    assert degraded.modes() == ("ok",)
+    assert degraded.degraded_states() == ("ok",)

@@ -120,7 +120,7 @@ def test_prometheus_hears_of_every_part_once(client: Client) -> None:
     assert 'tecken_queue_ready{priority="9",queue="convert"} 0.0' in lines
     assert 'tecken_redis_maxmemory_bytes{server="redis-store"} 5.24288e+08' in lines
     assert [line for line in lines if line.startswith("tecken_state{")] == [
-        f'tecken_state{{state="{mode}"}} {float(mode == "ok")}' for mode in degraded.MODES
+        f'tecken_state{{state="{mode}"}} {float(mode == "ok")}' for mode in degraded.STATES
     ]
 
 
