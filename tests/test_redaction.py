@@ -7,7 +7,7 @@ from environs import ValidationError
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tecken.monitoring.logs.masking import masked
+from tecken.monitoring.logs.masking import mask_secrets
 from tecken.monitoring.preflight.failure import format_address, mask_url
 from tecken.redaction import redact_text, redact_url, without_account
 from tecken.settings import store_url
@@ -36,7 +36,7 @@ def urls(draw: st.DrawFn) -> str:
 
 @given(urls())
 def test_no_secret_of_a_url_survives(url: str) -> None:
-    texts = redact_text(f"cannot reach {url}: refused"), masked(f"{url} does not answer")
+    texts = redact_text(f"cannot reach {url}: refused"), mask_secrets(f"{url} does not answer")
     for shown in (redact_url(url), mask_url(url), *texts):
         assert "hunter2" not in shown
     assert "hunter2" not in without_account(url)

@@ -1,7 +1,7 @@
-"""What a process tells others of itself: traces, errors, what a worker has counted. Off unless set.
+"""Export of traces, errors and worker metrics. Each is off unless its setting is set.
 
-The libraries are imported only then. Exporters have threads of their own, so each process starts them after
-it was forked; nothing that a request or job does waits for them.
+The libraries are imported only when they are used. Exporters have threads, which do not survive a fork: each
+process starts them after it was forked. No request or job waits for an exporter.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from structlog.contextvars import get_contextvars
 
 from tecken import metrics
 from tecken.monitoring.logs import requests
-from tecken.monitoring.logs.masking import masked_deeply
+from tecken.monitoring.logs.masking import mask_deeply
 
 logger = logging.getLogger(__name__)
 EXPORT_SECONDS = 5.0
@@ -23,17 +23,19 @@ SERVICE = "tecken"
 
 
 def start() -> None:
-    """For a web process, before Django is set up."""
+    """Start the exporters of a web process, before Django is set up."""
     report_errors()
     trace()
 
 
 def report_errors() -> None:
-    """To SENTRY_DSN: each line of the log that is an error, masked as it is there, with the ids of its
-    request and job. Whatever fails is logged, so no request or job pays for being watched."""
+    """Send each error of the log to SENTRY_DSN, masked, with the ids of its request and job.
+
+    Every failure is logged, so nothing else has to be instrumented.
+    """
     if not settings.SENTRY_DSN:
         return
-    import sentry_sdk  # noqa: PLC0415 - only where it is wanted
+    import sentry_sdk  # noqa: PLC0415 - only where it is used
     from sentry_sdk.integrations.atexit import AtexitIntegration  # noqa: PLC0415
     from sentry_sdk.integrations.dedupe import DedupeIntegration  # noqa: PLC0415
     from sentry_sdk.integrations.excepthook import ExcepthookIntegration  # noqa: PLC0415
@@ -53,18 +55,19 @@ def report_errors() -> None:
         include_local_variables=False,
         auto_session_tracking=False,
     )
-    ignore_logger(requests.logger.name)  # one that failed with us is no mistake yet
+    # The line of a failed request: its cause has a line of its own.
+    ignore_logger(requests.logger.name)
 
 
 def _without_secrets(event: Any, _hint: object) -> Any:
-    return {**masked_deeply(event), "tags": get_contextvars()}
+    return {**mask_deeply(event), "tags": get_contextvars()}
 
 
 def trace() -> None:
-    """To OTEL_EXPORTER_OTLP_ENDPOINT. The SDK reads the other OTEL_* variables itself."""
+    """Send traces to OTEL_EXPORTER_OTLP_ENDPOINT. The SDK reads the other OTEL_* variables itself."""
     if not settings.OTEL_EXPORTER_OTLP_ENDPOINT:
         return
-    from opentelemetry import trace as tracing  # noqa: PLC0415 - only where they are wanted
+    from opentelemetry import trace as tracing  # noqa: PLC0415 - only where they are used
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
     from opentelemetry.instrumentation.celery import CeleryInstrumentor  # noqa: PLC0415
     from opentelemetry.instrumentation.django import DjangoInstrumentor  # noqa: PLC0415
@@ -73,8 +76,8 @@ def trace() -> None:
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
-    about = {"service.name": SERVICE, "deployment.environment.name": settings.ENVIRONMENT}
-    provider = TracerProvider(resource=Resource(about).merge(OTELResourceDetector().detect()))
+    attributes = {"service.name": SERVICE, "deployment.environment.name": settings.ENVIRONMENT}
+    provider = TracerProvider(resource=Resource(attributes).merge(OTELResourceDetector().detect()))
     endpoint = f"{settings.OTEL_EXPORTER_OTLP_ENDPOINT.rstrip('/')}/v1/traces"
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint, timeout=EXPORT_SECONDS)))
     tracing.set_tracer_provider(provider)
@@ -85,7 +88,7 @@ def trace() -> None:
 @celeryd_init.connect  # type: ignore[untyped-decorator]
 @beat_init.connect  # type: ignore[untyped-decorator]
 def _report_errors(**_more: object) -> None:
-    """Before the worker's children are forked: theirs are then told too, each by a thread of its own."""
+    # Before the children are forked, so that their errors are sent too, by a thread of each.
     report_errors()
 
 
@@ -97,19 +100,21 @@ def _trace(**_more: object) -> None:
 
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]
 def _flush(**_more: object) -> None:
-    """Such a process ends without what Python does at exit."""
+    # Such a process ends without running exit handlers.
     if settings.OTEL_EXPORTER_OTLP_ENDPOINT:
-        from opentelemetry import trace as tracing  # noqa: PLC0415 - only where it is wanted
+        from opentelemetry import trace as tracing  # noqa: PLC0415 - only where it is used
 
         tracing.get_tracer_provider().shutdown()  # type: ignore[attr-defined]
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
-def _tell_what_is_counted(**_more: object) -> None:
-    """By the worker's first process, for all of its own."""
+def _serve_metrics(**_more: object) -> None:
+    # The worker's main process serves the metrics of all its children.
     if not settings.WORKER_METRICS_PORT:
         return
     try:
         metrics.serve(settings.WORKER_METRICS_PORT, settings.PROMETHEUS_MULTIPROC_DIR)
     except OSError as error:
-        logger.warning("what workers count is not told at port %d: %s", settings.WORKER_METRICS_PORT, error)
+        logger.warning(
+            "Could not start the worker metrics server on port %d: %s", settings.WORKER_METRICS_PORT, error
+        )

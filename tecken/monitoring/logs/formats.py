@@ -1,11 +1,10 @@
-"""The two shapes of a line. Both have the same fields, and neither lets a secret through."""
+"""Formatters of both forms of a line. They have the same fields, and remove secrets."""
 
 from __future__ import annotations
 
 import logging
 import os
 from functools import cache
-from typing import Any
 
 import orjson
 from django.conf import settings
@@ -15,17 +14,18 @@ from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from tecken.monitoring import degraded
-from tecken.monitoring.logs.masking import masked
+from tecken.monitoring.logs.masking import mask_secrets
 from tecken.runtimeconfig import current
 
 REQUEST_FIELDS = ("method", "path", "status", "seconds", "bytes", "address", "token")
 FIRST = ("time", "level", "logger", "event")
-FOREIGN = ("event", "exception", "stack", "path")  # what others have made a part of
+# Fields with text of clients, servers and libraries.
+FOREIGN = ("event", "exception", "stack", "path")
 IN_A_LINE = ("request_id", "task_id", "state")
 
 
 def formatter(shape: str = "") -> logging.Formatter:
-    """`line` or `json`; LOG_FORMAT says which, unless it is given."""
+    """Return the formatter of `line` or `json`; the default is LOG_FORMAT."""
     return ProcessorFormatter(
         foreign_pre_chain=[
             TimeStamper("iso", utc=True, key="time"),
@@ -46,9 +46,10 @@ def formatter(shape: str = "") -> logging.Formatter:
 
 
 class OnlyMistakes(logging.Filter):
-    """Of Django's own lines on requests: a traceback is news, a status is in our line."""
+    """Filter that keeps tracebacks of Django's lines on requests; the status is in our own line."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record has a traceback."""
         return bool(record.exc_info)
 
 
@@ -56,6 +57,7 @@ class WithoutTraceback(logging.Filter):
     """Filter that drops tracebacks of lines which any client can cause."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Remove the traceback and keep the record."""
         record.exc_info = record.exc_text = None
         return True
 
@@ -64,6 +66,7 @@ class Routine(logging.Filter):
     """Filter that lowers Celery's lines about scheduled jobs to DEBUG: there are dozens of them a minute."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Lower the level of a scheduled job's record, and return whether it is still written."""
         if record.levelno != logging.INFO or not _is_routine(record):
             return True
         record.levelno, record.levelname = logging.DEBUG, "DEBUG"
@@ -84,7 +87,7 @@ def _scheduled() -> frozenset[str]:
 
 
 def _of_the_job(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Celery tells of a job also from a process that does not run it."""
+    # Celery also logs jobs in processes that do not run them.
     data = getattr(event["_record"], "data", None)
     if isinstance(data, dict) and "id" in data:
         event.setdefault("task_id", data["id"])
@@ -97,7 +100,7 @@ def _of_the_process(_logger: WrappedLogger, _method: str, event: EventDict) -> E
 
 
 def _without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    return {key: masked(value) if key in FOREIGN else value for key, value in event.items()}
+    return {key: mask_secrets(value) if key in FOREIGN else value for key, value in event.items()}
 
 
 def _json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
@@ -106,16 +109,14 @@ def _json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
 
 
 def _line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
-    """Whatever stands in the text of one event stays in one line; a traceback follows in its own."""
-    said = str(event["event"]).encode("unicode_escape").decode() if _odd(event["event"]) else event["event"]
+    # Control characters are escaped, so that text of a request cannot forge a line.
+    text = str(event["event"])
+    if not text.isprintable():
+        text = text.encode("unicode_escape").decode()
     ids = "".join(f" {key}={event[key]}" for key in IN_A_LINE if event.get(key) not in (None, "", "ok"))
     start = f"{event['time']} {event['level'].upper()} {event['logger']} [v{event['config_version']}]: "
     trace = f"\n{event['exception']}" if event.get("exception") else ""
-    return f"{start}{said}{ids}{trace}"
-
-
-def _odd(text: Any) -> bool:
-    return not str(text).isprintable()
+    return f"{start}{text}{ids}{trace}"
 
 
 SHAPES: dict[str, Processor] = {"line": _line, "json": _json}

@@ -1,4 +1,4 @@
-"""Takes secrets out of text: by their shape, and those of the settings as they are."""
+"""Removal of secrets from text: those of the settings, and others by their form."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from django.core.exceptions import ImproperlyConfigured
 from tecken.redaction import MASK, redact_text
 
 TOKEN_CHARACTERS = 64
-SHORTEST = 8  # what is shorter is also found in words
+# A shorter secret would also be found in ordinary words.
+MIN_SECRET_CHARACTERS = 8
 NAMES = ("SECRET_KEY", "OIDC_RP_CLIENT_SECRET")
 URLS = ("DATABASE_URL", "REDIS_URL", "REDIS_STORE_URL", "STORAGE_URL", "TRY_STORAGE_URL", "SENTRY_DSN")
 SECRET_NAME = re.compile(r"(?i)pass|secret|key|token|sig")
 SHAPES = (
-    (re.compile(r"\b([0-9a-f]{8})[0-9a-f]{56}\b"), rf"\1{MASK}"),  # a token; its hint is shown in pages, too
+    # A token. Pages show its first eight characters too.
+    (re.compile(r"\b([0-9a-f]{8})[0-9a-f]{56}\b"), rf"\1{MASK}"),
     (
         re.compile(
             r"(?i)\b((?:set-)?cookie|authorization|auth-token|x-csrftoken)\b(['\"]?\s*+[:=]\s*+['\"]?)[^'\"\r\n]++"
@@ -37,44 +39,45 @@ SHAPES = (
 )
 
 
-def masked(text: str) -> str:
-    if known := _known():
-        text = known.sub(MASK, text)
+def mask_secrets(text: str) -> str:
+    """Return `text` with `***` for each secret."""
+    if pattern := _secrets_pattern():
+        text = pattern.sub(MASK, text)
     text = redact_text(text)
     if len(text) >= TOKEN_CHARACTERS or ":" in text or "=" in text:
-        for shape, instead in SHAPES:
-            text = shape.sub(instead, text)
+        for shape, replacement in SHAPES:
+            text = shape.sub(replacement, text)
     return text
 
 
-def masked_deeply(value: Any) -> Any:
-    """`value` with every text in it masked, also in lists and dictionaries."""
+def mask_deeply(value: Any) -> Any:
+    """Return `value` with every text in it masked, also in lists and dictionaries."""
     if isinstance(value, str):
-        return masked(value)
+        return mask_secrets(value)
     if isinstance(value, dict):
-        return {key: masked_deeply(one) for key, one in value.items()}
+        return {key: mask_deeply(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [masked_deeply(one) for one in value]
+        return [mask_deeply(item) for item in value]
     return value
 
 
 @cache
-def _known() -> re.Pattern[str] | None:
-    """Those of this deployment, the longest first."""
-    found = sorted({text for text in _secrets() if len(text) >= SHORTEST}, key=len, reverse=True)
+def _secrets_pattern() -> re.Pattern[str] | None:
+    # The longest first, so that a secret which contains another one is removed whole.
+    found = sorted({text for text in _secrets() if len(text) >= MIN_SECRET_CHARACTERS}, key=len, reverse=True)
     return re.compile("|".join(map(re.escape, found))) if found else None
 
 
 def _secrets() -> Iterator[str]:
     for name in NAMES:
-        with suppress(ImproperlyConfigured):  # as Django has it for a SECRET_KEY that is not set
+        with suppress(ImproperlyConfigured):  # raised for a SECRET_KEY that is not set
             yield str(getattr(settings, name, ""))
     for name in URLS:
-        yield from _secrets_of(str(getattr(settings, name, "")))
+        yield from _secrets_in_url(str(getattr(settings, name, "")))
 
 
-def _secrets_of(url: str) -> Iterator[str]:
-    """Yield the password, or the name that has none, and such values of the query, as written and decoded."""
+def _secrets_in_url(url: str) -> Iterator[str]:
+    """Yield the password, or else the user name, and secret values of the query, as written and decoded."""
     parts = urlsplit(url)
     password = parts.username if parts.password is None else parts.password
     query = (pair.partition("=") for pair in parts.query.split("&"))

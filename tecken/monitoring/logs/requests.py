@@ -1,4 +1,4 @@
-"""The line of a request: always for one that failed with us, for others while `log_requests` is on."""
+"""Log line of a request: always for a server error, and for others while `log_requests` is on."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tecken.runtimeconfig.current import options
 logger = logging.getLogger("tecken.requests")
 
 
-def tell(request: HttpRequest, response: HttpResponseBase, seconds: float) -> None:
-    """`seconds`: until the head of the answer was ready. Paths are told without their query."""
-    failed = response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
-    if failed or options().log_requests:
-        level = logging.ERROR if failed else logging.INFO
-        said = (request.method, request.path, response.status_code)
-        logger.log(level, "%s %s %d", *said, extra=_fields(request, response, seconds))
+def log_request(request: HttpRequest, response: HttpResponseBase, seconds: float) -> None:
+    """Log a request. `seconds` passed until the head of the response; the query is not logged."""
+    is_failed = response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
+    if is_failed or options().log_requests:
+        level = logging.ERROR if is_failed else logging.INFO
+        arguments = (request.method, request.path, response.status_code)
+        logger.log(level, "%s %s %d", *arguments, extra=_fields(request, response, seconds))
 
 
 def _fields(request: HttpRequest, response: HttpResponseBase, seconds: float) -> dict[str, object]:

@@ -11,7 +11,7 @@ import orjson
 import pytest
 from django.test import Client
 
-from tecken.monitoring.logs.about import about
+from tecken.monitoring.logs.context import log_context
 from tecken.monitoring.logs.formats import OnlyMistakes, Routine, formatter
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.shelf import Change
@@ -49,7 +49,7 @@ def objects(written: io.StringIO) -> list[dict[str, object]]:
 
 @pytest.mark.parametrize("shape", ["json"], indirect=True)
 def test_an_object_has_these_fields(written: io.StringIO) -> None:
-    with about(request_id="r1", task_id="t1"):
+    with log_context(request_id="r1", task_id="t1"):
         logger.warning("Nothing %s", "new")
     (told,) = objects(written)
     first = {"level": "warning", "logger": "tests.logs", "event": "Nothing new"}
@@ -61,7 +61,7 @@ def test_an_object_has_these_fields(written: io.StringIO) -> None:
 
 @pytest.mark.parametrize("shape", ["line"], indirect=True)
 def test_a_line_has_what_a_person_wants(written: io.StringIO) -> None:
-    with about(request_id="r1"):
+    with log_context(request_id="r1"):
         logger.warning("Nothing %s", "new")
     (told,) = lines(written)
     assert told.partition(" ")[2] == "WARNING tests.logs [v0]: Nothing new request_id=r1"

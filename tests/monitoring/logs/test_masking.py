@@ -6,7 +6,7 @@ import pytest
 from django.conf import LazySettings
 
 from tecken.monitoring.logs import masking
-from tecken.monitoring.logs.masking import masked, masked_deeply
+from tecken.monitoring.logs.masking import mask_deeply, mask_secrets
 from tecken.redaction import MASK
 
 TOKEN = "0123abcd" + "f" * 56
@@ -34,13 +34,13 @@ LEAKS = [
 
 @pytest.mark.parametrize("text", LEAKS)
 def test_secrets_are_known_by_their_shape(text: str) -> None:
-    assert "hunter2" not in masked(text)
-    assert MASK in masked(text)
+    assert "hunter2" not in mask_secrets(text)
+    assert MASK in mask_secrets(text)
 
 
 def test_of_a_token_only_its_hint_is_left() -> None:
-    assert masked(f"Auth-Token: {TOKEN}") == "Auth-Token: ***"
-    assert masked(f"unknown token {TOKEN}") == "unknown token 0123abcd***"
+    assert mask_secrets(f"Auth-Token: {TOKEN}") == "Auth-Token: ***"
+    assert mask_secrets(f"unknown token {TOKEN}") == "unknown token 0123abcd***"
 
 
 @pytest.mark.parametrize(
@@ -55,39 +55,39 @@ def test_of_a_token_only_its_hint_is_left() -> None:
     ],
 )
 def test_what_is_none_stays(text: str) -> None:
-    assert masked(text) == text
+    assert mask_secrets(text) == text
 
 
 def test_those_of_the_settings_are_known_whatever_is_around_them(settings: LazySettings) -> None:
     settings.SECRET_KEY = "a key of the site"
     settings.REDIS_URL = "redis://:p%40ssword-1@h"
-    masking._known.cache_clear()
+    masking._secrets_pattern.cache_clear()
     try:
-        assert masked("[a key of the site]") == "[***]"
-        assert masked("p@ssword-1 and p%40ssword-1") == "*** and ***"
+        assert mask_secrets("[a key of the site]") == "[***]"
+        assert mask_secrets("p@ssword-1 and p%40ssword-1") == "*** and ***"
     finally:
-        masking._known.cache_clear()
+        masking._secrets_pattern.cache_clear()
 
 
 def test_a_name_without_a_password_and_a_query_of_a_setting_are_secrets(settings: LazySettings) -> None:
     settings.REDIS_URL = "redis://hunter2hunter2@h"
     settings.STORAGE_URL = "s3://bucket?secret_access_key=hunter3hunter3"
-    masking._known.cache_clear()
+    masking._secrets_pattern.cache_clear()
     try:
-        assert masked("[hunter2hunter2] [hunter3hunter3]") == "[***] [***]"
+        assert mask_secrets("[hunter2hunter2] [hunter3hunter3]") == "[***] [***]"
     finally:
-        masking._known.cache_clear()
+        masking._secrets_pattern.cache_clear()
 
 
 def test_a_word_is_no_secret(settings: LazySettings) -> None:
     settings.DATABASE_URL = "postgres://tecken:tecken@db/tecken"
-    masking._known.cache_clear()
+    masking._secrets_pattern.cache_clear()
     try:
-        assert masked("tecken.requests") == "tecken.requests"
+        assert mask_secrets("tecken.requests") == "tecken.requests"
     finally:
-        masking._known.cache_clear()
+        masking._secrets_pattern.cache_clear()
 
 
 def test_inside_of_values_too() -> None:
     value = {"a": ["redis://:hunter2@h", 7, {"b": ("Cookie: hunter2",)}]}
-    assert masked_deeply(value) == {"a": ["redis://:***@h", 7, {"b": ["Cookie: ***"]}]}
+    assert mask_deeply(value) == {"a": ["redis://:***@h", 7, {"b": ["Cookie: ***"]}]}

@@ -8,8 +8,8 @@ import pytest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import Client, RequestFactory
 
-from tecken.monitoring.logs.about import about, current_request, request_id
-from tecken.monitoring.logs.jobs import send_along
+from tecken.monitoring.logs.context import choose_request_id, current_request_id, log_context
+from tecken.monitoring.logs.jobs import add_request_id
 from tecken.runtimeconfig import current
 from tecken.web import middleware
 
@@ -32,7 +32,7 @@ def test_a_sane_id_is_taken(client: Client, sane: str) -> None:
 
 @pytest.mark.parametrize("odd", ["", "-a", "a b", "a\n", "ä", "{}", "x" * 61, "0123abcd" * 8])
 def test_another_is_not(odd: str) -> None:
-    assert MADE.fullmatch(request_id(odd))
+    assert MADE.fullmatch(choose_request_id(odd))
 
 
 def test_each_request_without_one_has_another(client: Client) -> None:
@@ -42,16 +42,16 @@ def test_each_request_without_one_has_another(client: Client) -> None:
 
 def test_it_is_the_one_that_rollouts_go_by() -> None:
     def view(request: HttpRequest) -> HttpResponse:
-        return HttpResponse(f"{request.subject.request} {current_request()}")  # type: ignore[attr-defined]
+        return HttpResponse(f"{request.subject.request} {current_request_id()}")  # type: ignore[attr-defined]
 
     asked = RequestFactory().get("/", headers={"x-request-id": "r1"})
     assert middleware.configured(view)(asked).getvalue() == b"r1 r1"
-    assert current_request() == ""
+    assert current_request_id() == ""
 
 
 def test_what_is_streamed_is_about_the_request_too() -> None:
     def view(_request: HttpRequest) -> StreamingHttpResponse:
-        return StreamingHttpResponse(current_request().encode() for _ in range(2))
+        return StreamingHttpResponse(current_request_id().encode() for _ in range(2))
 
     asked = RequestFactory().get("/", headers={"x-request-id": "r1"})
     assert b"".join(middleware.configured(view)(asked)) == b"r1r1"
@@ -86,15 +86,15 @@ def test_what_a_client_got_wrong_has_none(caplog: pytest.LogCaptureFixture) -> N
 
 def test_a_job_is_sent_with_the_request_that_wants_it() -> None:
     headers: dict[str, Any] = {}
-    send_along(headers)
+    add_request_id(headers)
     assert headers == {}
-    with about(request_id="r1"):
-        send_along(headers)
+    with log_context(request_id="r1"):
+        add_request_id(headers)
     assert headers == {"request_id": "r1"}
 
 
 def test_the_inner_of_two_ends_first() -> None:
-    with about(request_id="r1"):
-        with about(request_id="r2", task_id="t"):
-            assert current_request() == "r2"
-        assert current_request() == "r1"
+    with log_context(request_id="r1"):
+        with log_context(request_id="r2", task_id="t"):
+            assert current_request_id() == "r2"
+        assert current_request_id() == "r1"
