@@ -30,16 +30,16 @@ def redis_away(settings: Settings) -> Iterator[None]:
     wiring.forget()
 
 
-def test_what_nobody_has_needed_is_not_missed() -> None:
+def test_states_of_an_idle_process_are_ok() -> None:
     assert (degraded.degraded_states(), degraded.states_text()) == (("ok",), "ok")
 
 
-def test_asking_makes_no_part() -> None:
+def test_states_build_no_client() -> None:
     degraded.degraded_states()
     assert wiring.limiter.cache_info().currsize == wiring.store_client.cache_info().currsize == 0
 
 
-def test_every_state_has_its_reason() -> None:
+def test_states_after_failures_name_each_of_them() -> None:
     with pytest.raises(StoreAway):
         wiring.page_store().headers([ModuleKey("a.pdb", "0" * 33)])
     assert degraded.states_text() == "store-away"
@@ -54,14 +54,14 @@ def test_every_state_has_its_reason() -> None:
     assert degraded.states_text() == "local-limits"
 
 
-def test_maintenance_is_one() -> None:
+def test_states_under_maintenance_have_it() -> None:
     current.shelf().set_maintenance("full", show(Maintenance()), None)
     assert degraded.degraded_states() == ("maintenance",)
     current.shelf().set_maintenance("full", None, None)
     assert degraded.degraded_states() == ("ok",)
 
 
-def test_a_configuration_that_is_not_heard_of_is_old(settings: Settings) -> None:
+def test_states_without_configuration_server_are_stale(settings: Settings) -> None:
     settings.RUNTIME_CONFIG_WATCHER = "redis"
     settings.RUNTIME_CONFIG_URL = f"redis://127.0.0.1:{free_port()}/2"
     current.forget()
@@ -71,7 +71,7 @@ def test_a_configuration_that_is_not_heard_of_is_old(settings: Settings) -> None
     current.forget()
 
 
-def test_every_answer_tells(client: Client) -> None:
+def test_responses_have_the_states_in_a_header(client: Client) -> None:
     assert client.get("/health/live")["X-Tecken-State"] == "ok"
     wiring.store_breaker().failed()
     assert client.get("/nothing.pdb")["X-Tecken-State"] == "store-away"

@@ -16,7 +16,7 @@ Move = Callable[[str, str], None]
 
 @pytest.fixture(autouse=True)
 def patient(settings: Settings, clear_redis_store: None) -> Iterator[None]:
-    """Nothing was seen before, and a busy machine makes nothing late."""
+    """Start without results, and with a deadline that a busy machine meets."""
     settings.HEALTH_CHECK_SECONDS = 30.0
     wiring.forget()
     yield
@@ -25,7 +25,7 @@ def patient(settings: Settings, clear_redis_store: None) -> Iterator[None]:
 
 @pytest.fixture
 def move(settings: Settings) -> Move:
-    """`move("store", url)`: that server is another one from here on; "default" is redis-cache."""
+    """Return a function that replaces a server: `move("store", url)`; "default" is redis-cache."""
 
     def to(alias: str, url: str) -> None:
         settings.CACHES = {**settings.CACHES, alias: {**settings.CACHES[alias], "LOCATION": url}}
@@ -38,14 +38,14 @@ def move(settings: Settings) -> Move:
 
 @pytest.fixture
 def worker() -> None:
-    """One is there, as far as redis-cache knows."""
-    said = {"at": time(), "queues": list(keys.QUEUES), "held": 0, "running": 0}
-    wiring.queue_client().hset(keys.WORKERS, "celery@here", orjson.dumps(said))
+    """Record a running worker on redis-cache."""
+    report = {"at": time(), "queues": list(keys.QUEUES), "held": 0, "running": 0}
+    wiring.queue_client().hset(keys.WORKERS, "celery@here", orjson.dumps(report))
 
 
 @pytest.fixture
 def redis_cache(move: Move) -> Iterator[RedisServer]:
-    """One of the test's own, to be taken away."""
+    """Start a redis-cache that the test can stop."""
     with RedisServer() as server:
         move("default", server.url)
         yield server

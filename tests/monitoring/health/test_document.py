@@ -1,4 +1,4 @@
-"""docs/health.md shows what is answered, to the key."""
+"""Keys of the documents, as docs/health.md shows them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_health_is_as_documented(client: Client) -> None:
     assert keys(document) == keys(HEALTH)
 
 
-def test_details_are_as_documented(client: Client) -> None:
+def test_redis_details_are_as_documented(client: Client) -> None:
     document = client.get("/admin/health/redis", headers={"Auth-Token": key()}).json()
     assert list(document) == list(DETAILS)
     assert keys(document) == keys(DETAILS)

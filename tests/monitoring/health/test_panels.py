@@ -10,7 +10,7 @@ def after(**more: int | str) -> Facts:
     return START._replace(**more)  # type: ignore[arg-type]
 
 
-def test_rates_need_two_looks() -> None:
+def test_rates_of_one_snapshot_are_none() -> None:
     history = History()
     assert history.compute_rates(10.0, START) is None
     assert history.compute_rates(10.0, START) is None
@@ -20,7 +20,7 @@ def test_rates_need_two_looks() -> None:
     assert rates.hit_ratio == 0.75
 
 
-def test_rates_are_of_the_last_minute() -> None:
+def test_rates_cover_the_last_minute() -> None:
     history = History()
     for second in range(1000):
         rates = history.compute_rates(second, after(evicted=second**2, commands=100 + second))
@@ -30,7 +30,7 @@ def test_rates_are_of_the_last_minute() -> None:
     assert rates.hit_ratio is None
 
 
-def test_looks_that_are_far_apart_have_rates_all_the_same() -> None:
+def test_rates_of_distant_snapshots_are_computed() -> None:
     history = History()
     history.compute_rates(0.0, START)
     rates = history.compute_rates(1000.0, after(commands=1100))
@@ -38,7 +38,7 @@ def test_looks_that_are_far_apart_have_rates_all_the_same() -> None:
     assert rates.commands_per_second == 1.0
 
 
-def test_a_server_that_started_anew_has_none_yet() -> None:
+def test_rates_after_a_restart_are_none() -> None:
     history = History()
     history.compute_rates(0.0, START)
     assert history.compute_rates(1.0, after(run_id="b")) is None

@@ -15,27 +15,27 @@ def counters(clear_redis_store: None) -> redis.Redis:
     return wiring.counters_client()
 
 
-def test_what_a_worker_counted_is_kept(counters: redis.Redis) -> None:
+def test_size_store_job_stores_the_sizing(counters: redis.Redis) -> None:
     asked(counters, keys=100, times=40)
     assert load_sizing(counters) is None
     size_store()
-    found = load_sizing(counters)
-    assert found
-    assert found.enough
-    assert found._replace(at=0) == compute_sizing(counters)._replace(at=0)
-    assert found.needs == (100_000, 100_000, 100_000)
-    assert (found.entries.keys, found.entries.size) == (100, 100_000)
+    sizing = load_sizing(counters)
+    assert sizing
+    assert sizing.enough
+    assert sizing._replace(at=0) == compute_sizing(counters)._replace(at=0)
+    assert sizing.needs == (100_000, 100_000, 100_000)
+    assert (sizing.entries.keys, sizing.entries.size) == (100, 100_000)
     assert 0 < counters.ttl(KEY) <= 86_400
 
 
-def test_few_accesses_are_not_enough(counters: redis.Redis) -> None:
+def test_sizing_of_few_accesses_is_not_enough(counters: redis.Redis) -> None:
     size_store()
-    found = load_sizing(counters)
-    assert found
-    assert (found.enough, found.curve.accesses, found.needs) == (False, 0, (None, None, None))
+    sizing = load_sizing(counters)
+    assert sizing
+    assert (sizing.enough, sizing.curve.accesses, sizing.needs) == (False, 0, (None, None, None))
     asked(counters, keys=ENOUGH // 2, times=1)
     assert not compute_sizing(counters).enough
 
 
-def test_it_is_counted_as_often_as_the_schedule_says() -> None:
+def test_sizing_interval_is_that_of_the_schedule() -> None:
     assert settings.CELERY_BEAT_SCHEDULE["size-store"]["schedule"] == EVERY_SECONDS

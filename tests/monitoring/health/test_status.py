@@ -1,4 +1,4 @@
-"""Every server is really there, and is really taken away."""
+"""Health of a site with real servers, which the tests stop and restart."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ SOON = 60.0  # seconds; a second, and what a busy machine adds
 REDIS = {"backend": "redis", "status": "connected"}
 
 
-def told(client: Client) -> dict[str, Any]:
+def fetch_health(client: Client) -> dict[str, Any]:
     document: dict[str, Any] = client.get("/health").json()
     return document
 
 
-def wait_until_told(client: Client, holds: Callable[[dict[str, Any]], bool], what: str) -> None:
-    """What was seen counts for a second."""
-    wait_until(lambda: holds(told(client)), SOON, what)
+def wait_for_health(client: Client, holds: Callable[[dict[str, Any]], bool], what: str) -> None:
+    """Wait for a document: results are used for a second."""
+    wait_until(lambda: holds(fetch_health(client)), SOON, what)
 
 
 def is_well(document: dict[str, Any]) -> bool:
@@ -42,8 +42,8 @@ def is_well(document: dict[str, Any]) -> bool:
 
 
 @pytest.mark.usefixtures("worker")
-def test_all_is_well(client: Client) -> None:
-    document = told(client)
+def test_health_of_a_working_site_is_healthy(client: Client) -> None:
+    document = fetch_health(client)
     assert list(document) == [
         *("status", "version", "environment", "state", "maintenance", "redis", "queue", "store"),
         *("database", "storage", "disk", "worker", "beat", "config", "problems"),
@@ -65,8 +65,8 @@ def test_all_is_well(client: Client) -> None:
     assert document["problems"] == []
 
 
-def test_the_seed_has_these_keys(client: Client) -> None:
-    document = told(client)
+def test_health_has_the_promised_keys(client: Client) -> None:
+    document = fetch_health(client)
     assert {"status", "version", "environment", "redis", "queue"} <= document.keys()
     assert {"status", "backend"} <= document["redis"].keys()
     assert {"status", "backend", "queue_depth"} <= document["queue"].keys()
@@ -74,7 +74,7 @@ def test_the_seed_has_these_keys(client: Client) -> None:
 
 @pytest.mark.parametrize(("environment", "status"), [("production", 503), ("development", 200)])
 @pytest.mark.parametrize("away", [RedisServer.stop, RedisServer.pause])
-def test_production_is_nothing_without_redis_cache(
+def test_health_without_redis_cache_is_503_in_production(
     client: Client,
     settings: Settings,
     redis_cache: RedisServer,
@@ -95,25 +95,27 @@ def test_production_is_nothing_without_redis_cache(
 
 
 @pytest.mark.parametrize("away", [RedisServer.stop, RedisServer.pause])
-def test_it_is_well_again_once_redis_cache_is_back(
+def test_health_after_redis_cache_returned_is_healthy(
     client: Client, redis_cache: RedisServer, away: Callable[[RedisServer], None]
 ) -> None:
     away(redis_cache)
-    assert told(client)["status"] == "unhealthy"
+    assert fetch_health(client)["status"] == "unhealthy"
     redis_cache.resume() if away is RedisServer.pause else redis_cache.start()
-    wait_until_told(client, lambda now: now["redis"]["status"] == "connected", "redis-cache is back")
-    wait_until_told(client, lambda now: now["state"] == ["ok"], "nothing is missing")
+    wait_for_health(
+        client, lambda document: document["redis"]["status"] == "connected", "redis-cache is back"
+    )
+    wait_for_health(client, lambda document: document["state"] == ["ok"], "nothing is missing")
 
 
 @pytest.mark.parametrize("away", [RedisServer.stop, RedisServer.pause])
 @pytest.mark.usefixtures("worker")
-def test_without_the_store_we_are_slower_but_here(
+def test_health_without_store_is_degraded(
     client: Client, settings: Settings, redis_store: RedisServer, away: Callable[[RedisServer], None]
 ) -> None:
     settings.ENVIRONMENT = "production"
-    assert is_well(told(client))
+    assert is_well(fetch_health(client))
     away(redis_store)
-    wait_until_told(client, lambda now: bool(now["status"] == "degraded"), "the store is missed")
+    wait_for_health(client, lambda document: bool(document["status"] == "degraded"), "the store is missed")
     answer = client.get("/health")
     document = answer.json()
     assert (answer.status_code, document["redis"]) == (200, REDIS)
@@ -124,7 +126,7 @@ def test_without_the_store_we_are_slower_but_here(
 
 @pytest.fixture
 def database_at(settings: Settings) -> Iterator[Callable[[int], None]]:
-    """Threads that connect from now on connect to that port."""
+    """Make threads that connect later use that port."""
     ours = connections.settings["default"]
 
     def move(port: int) -> None:
@@ -136,64 +138,62 @@ def database_at(settings: Settings) -> Iterator[Callable[[int], None]]:
 
 
 @pytest.mark.usefixtures("worker")
-def test_without_the_database_much_goes_on(client: Client, database_at: Callable[[int], None]) -> None:
+def test_health_without_database_is_degraded(client: Client, database_at: Callable[[int], None]) -> None:
     database_at(free_port())
     answer = client.get("/health")
     assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
     assert answer.json()["database"] == {"status": "disconnected", "why": "OperationalError"}
 
 
-def test_a_mute_database_holds_up_nobody(
+def test_health_with_unresponsive_database_is_in_time(
     client: Client, settings: Settings, database_at: Callable[[int], None]
 ) -> None:
     settings.HEALTH_CHECK_SECONDS = 0.05
     wiring.forget()
     with socket.create_server(("127.0.0.1", 0)) as mute:
         database_at(mute.getsockname()[1])
-        answers = [told(client)["database"] for _ in range(3)]
+        answers = [fetch_health(client)["database"] for _ in range(3)]
     late = {"status": "disconnected", "why": "does not answer in time"}
     assert answers == [late, late, late]
 
 
 @pytest.mark.usefixtures("worker")
-def test_without_storage_what_is_known_is_served(client: Client, settings: Settings) -> None:
+def test_health_without_storage_is_degraded(client: Client, settings: Settings) -> None:
     settings.STORAGE_URL = f"s3://nobody/?endpoint=http://127.0.0.1:{free_port()}"
     wiring.forget()
-    document = told(client)
+    document = fetch_health(client)
     assert document["status"] == "degraded"
     assert document["storage"]["status"] == "disconnected"
 
 
-def test_without_a_worker_what_is_cold_stays_cold(client: Client) -> None:
-    document = told(client)
+def test_health_without_worker_is_degraded(client: Client) -> None:
+    document = fetch_health(client)
     assert document["status"] == "degraded"
     expected = {"status": "missing", "workers": 0, "heard_seconds": None, "unserved": list(keys.QUEUES)}
     assert document["worker"] == expected
 
 
-def test_under_maintenance_workers_pause(client: Client) -> None:
+def test_health_under_maintenance_needs_no_worker(client: Client) -> None:
     current.shelf().set_maintenance("full", show(Maintenance()), None)
     try:
-        document = told(client)
+        document = fetch_health(client)
         assert (document["status"], document["maintenance"]) == ("healthy", True)
         assert document["state"] == ["maintenance"]
     finally:
         current.shelf().set_maintenance("full", None, None)
 
 
-def test_jobs_of_every_queue_and_priority_wait_until_they_are_done(
-    client: Client, settings: Settings
-) -> None:
+def test_queue_depth_counts_jobs_of_every_queue_and_priority(client: Client, settings: Settings) -> None:
     broker = Connection(settings.CELERY_BROKER_URL)  # type: ignore[no-untyped-call]
     with broker as connection, connection.channel() as channel:
         queues = [connection.SimpleQueue(name, channel=channel) for name in keys.QUEUES]
         for queue in queues:
             for priority in range(10):
                 queue.put({}, priority=priority)
-        wait_until_told(client, depth_is(30), "all wait")
+        wait_for_health(client, depth_is(30), "all wait")
         queues[0].get()
         queues[1].get().ack()
-        wait_until_told(client, depth_is(29), "one is being done, and one is done")
+        wait_for_health(client, depth_is(29), "one is being done, and one is done")
         for queue in queues:
             queue.close()
 
@@ -206,39 +206,39 @@ def depth_is(expected: int) -> Callable[[dict[str, Any]], bool]:
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_wrong_policy_set_after_start_is_told_with_what_it_was(
+def test_problems_name_a_changed_policy_and_the_previous_one(
     client: Client, redis_store: RedisServer
 ) -> None:
-    assert is_well(told(client))
+    assert is_well(fetch_health(client))
     with redis.Redis.from_url(redis_store.url) as operator:
         operator.config_set("maxmemory-policy", "noeviction")
     text = "maxmemory-policy of redis-store became noeviction (it was allkeys-lru at start)"
-    wait_until_told(client, lambda now: text in now["problems"], "the policy is told")
-    assert told(client)["status"] == "degraded"
+    wait_for_health(client, lambda document: text in document["problems"], "the policy is told")
+    assert fetch_health(client)["status"] == "degraded"
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_server_that_became_a_replica_takes_no_writes(
+def test_health_of_a_server_that_became_a_replica_is_disconnected(
     client: Client, settings: Settings, redis_cache: RedisServer
 ) -> None:
     settings.ENVIRONMENT = "production"
-    told(client)
+    fetch_health(client)
     with redis.Redis.from_url(redis_cache.url) as operator:
         operator.replicaof("127.0.0.1", str(free_port()))
     text = "role of redis-cache became slave (it was master at start)"
-    wait_until_told(client, lambda now: text in now["problems"], "the role is told")
+    wait_for_health(client, lambda document: text in document["problems"], "the role is told")
     answer = client.get("/health")
     assert answer.status_code == 503
     assert answer.json()["redis"] == {"backend": "redis", "status": "disconnected", "why": "ReadOnlyError"}
 
 
-def test_a_store_that_is_full_and_may_not_evict_is_told(client: Client, move: Move) -> None:
+def test_health_of_a_full_store_has_the_reason(client: Client, move: Move) -> None:
     with RedisServer(maxmemory="1", maxmemory_policy="noeviction") as full:
         move("store", full.url)
-        assert told(client)["store"]["why"] == "OutOfMemoryError"
+        assert fetch_health(client)["store"]["why"] == "OutOfMemoryError"
 
 
-def test_a_server_that_cannot_write_to_its_disk_is_told_with_the_reason(
+def test_health_of_a_server_with_a_full_disk_has_the_reason(
     client: Client, move: Move, tmp_path: Path
 ) -> None:
     with (
@@ -251,4 +251,4 @@ def test_a_server_that_cannot_write_to_its_disk_is_told_with_the_reason(
         operator.bgsave()
         wait_until(lambda: operator.info()["rdb_last_bgsave_status"] == "err", SOON, "the save has failed")
         move("store", broken.url)
-        assert told(client)["store"]["why"] == "it could not write its data to disk"
+        assert fetch_health(client)["store"]["why"] == "it could not write its data to disk"

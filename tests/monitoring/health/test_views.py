@@ -23,13 +23,13 @@ def nowhere() -> str:
 
 
 @pytest.mark.parametrize("path", ["/__lbheartbeat__", "/health/live", "/health/ready"])
-def test_whether_a_process_lives_and_serves_depends_on_nobody(client: Client, move: Move, path: str) -> None:
+def test_liveness_and_readiness_need_no_server(client: Client, move: Move, path: str) -> None:
     move("default", nowhere())
     move("store", nowhere())
     assert client.get(path).status_code == 200
 
 
-def test_a_site_that_is_about_to_end_is_not_ready(client: Client, settings: Settings, tmp_path: Path) -> None:
+def test_ready_while_draining_is_503(client: Client, settings: Settings, tmp_path: Path) -> None:
     file = tmp_path / "ending"
     settings.DRAIN_FILE = str(file)
     assert client.get("/health/ready").json() == {"status": "ready"}
@@ -39,32 +39,32 @@ def test_a_site_that_is_about_to_end_is_not_ready(client: Client, settings: Sett
     assert client.get("/health/live").json() == {"status": "alive"}
 
 
-def test_dockerflow_is_told_that_all_is_well(client: Client) -> None:
+def test_heartbeat_of_a_working_site_is_ok(client: Client) -> None:
     answer = client.get("/__heartbeat__")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok", "checks": ALL_WELL})
 
 
-def test_without_the_store_dockerflow_is_warned(client: Client, move: Move) -> None:
+def test_heartbeat_without_store_is_a_warning(client: Client, move: Move) -> None:
     move("store", nowhere())
     answer = client.get("/__heartbeat__")
     expected = {"status": "warning", "checks": {**ALL_WELL, "redis_store": "warning"}}
     assert (answer.status_code, answer.json()) == (200, expected)
 
 
-def test_without_redis_cache_dockerflow_hears_of_an_error(client: Client, move: Move) -> None:
+def test_heartbeat_without_redis_cache_is_an_error(client: Client, move: Move) -> None:
     move("default", nowhere())
     answer = client.get("/__heartbeat__")
     expected = {"status": "error", "checks": {**ALL_WELL, "redis_cache": "error", "queue": "error"}}
     assert (answer.status_code, answer.json()) == (500, expected)
 
 
-def test_a_server_that_answers_but_takes_no_writes_is_not_well(client: Client, move: Move) -> None:
+def test_heartbeat_of_a_server_without_writes_is_an_error(client: Client, move: Move) -> None:
     with RedisServer(replicaof=f"127.0.0.1 {free_port()}") as server:
         move("default", server.url)
         assert client.get("/__heartbeat__").json()["checks"]["redis_cache"] == "error"
 
 
-def test_version_is_what_the_build_wrote(client: Client, settings: Settings, tmp_path: Path) -> None:
+def test_version_is_that_of_the_build(client: Client, settings: Settings, tmp_path: Path) -> None:
     settings.BASE_DIR = tmp_path
     assert client.get("/__version__").status_code == 404
     (tmp_path / "version.json").write_text('{"commit": "abc"}')
@@ -75,7 +75,7 @@ def test_version_is_what_the_build_wrote(client: Client, settings: Settings, tmp
 
 
 @pytest.mark.usefixtures("worker")
-def test_details_have_the_keys_that_were_asked_for_and_more(client: Client) -> None:
+def test_redis_details_have_the_promised_keys(client: Client) -> None:
     document = client.get(DETAILS, headers={"Auth-Token": key()}).json()
     assert list(document)[:3] == ["counter_backend", "queue_service", "demo_mode"]
     assert document["counter_backend"] == {"backend": "redis", "status": "connected"}
@@ -86,20 +86,20 @@ def test_details_have_the_keys_that_were_asked_for_and_more(client: Client) -> N
     assert document["worker"]["status"] == "alive"
 
 
-def test_details_are_not_for_everybody(client: Client) -> None:
+def test_redis_details_without_permission_are_forbidden(client: Client) -> None:
     assert client.get(DETAILS).status_code == 403
     assert client.get(DETAILS, headers={"Auth-Token": "none"}).status_code == 403
     client.force_login(user())
     assert client.get(DETAILS).status_code == 403
 
 
-def test_details_are_for_staff(client: Client) -> None:
+def test_redis_details_are_open_to_staff(client: Client) -> None:
     client.force_login(User.objects.create(username="op", is_staff=True))
     assert client.get(DETAILS).status_code == 200
     assert client.post(DETAILS).status_code == 405
 
 
-def test_who_has_a_token_sees_details_while_redis_cache_is_away(client: Client, move: Move) -> None:
+def test_redis_details_with_a_token_need_no_redis_cache(client: Client, move: Move) -> None:
     token = key()
     move("default", nowhere())
     document = client.get(DETAILS, headers={"Auth-Token": token}).json()
@@ -109,7 +109,7 @@ def test_who_has_a_token_sees_details_while_redis_cache_is_away(client: Client, 
 # Metrics -------------------------------------------------------------------------------------------------
 
 
-def test_prometheus_hears_of_every_part_once(client: Client) -> None:
+def test_metrics_have_every_part_once(client: Client) -> None:
     answer = client.get("/metrics")
     assert answer["Content-Type"].startswith("text/plain")
     lines = answer.content.decode().splitlines()
@@ -124,7 +124,7 @@ def test_prometheus_hears_of_every_part_once(client: Client) -> None:
     ]
 
 
-def test_prometheus_hears_nothing_of_a_server_that_is_away(client: Client, move: Move) -> None:
+def test_metrics_omit_a_server_that_is_down(client: Client, move: Move) -> None:
     move("store", nowhere())
     lines = client.get("/metrics").content.decode().splitlines()
     assert 'tecken_up{part="redis-store"} 0.0' in lines

@@ -48,42 +48,42 @@ def objects(written: io.StringIO) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize("shape", ["json"], indirect=True)
-def test_an_object_has_these_fields(written: io.StringIO) -> None:
+def test_json_line_has_all_fields(written: io.StringIO) -> None:
     with log_context(request_id="r1", task_id="t1"):
         logger.warning("Nothing %s", "new")
-    (told,) = objects(written)
+    (entry,) = objects(written)
     first = {"level": "warning", "logger": "tests.logs", "event": "Nothing new"}
     ids = {"request_id": "r1", "task_id": "t1"}
-    assert told.items() >= {**first, **ids, "config_version": 0, "state": "ok"}.items()
-    assert list(told)[:4] == ["time", "level", "logger", "event"]
-    assert told.keys() == {*first, *ids, "time", "config_version", "state", "pid"}
+    assert entry.items() >= {**first, **ids, "config_version": 0, "state": "ok"}.items()
+    assert list(entry)[:4] == ["time", "level", "logger", "event"]
+    assert entry.keys() == {*first, *ids, "time", "config_version", "state", "pid"}
 
 
 @pytest.mark.parametrize("shape", ["line"], indirect=True)
-def test_a_line_has_what_a_person_wants(written: io.StringIO) -> None:
+def test_text_line_has_level_logger_version_and_id(written: io.StringIO) -> None:
     with log_context(request_id="r1"):
         logger.warning("Nothing %s", "new")
-    (told,) = lines(written)
-    assert told.partition(" ")[2] == "WARNING tests.logs [v0]: Nothing new request_id=r1"
+    (entry,) = lines(written)
+    assert entry.partition(" ")[2] == "WARNING tests.logs [v0]: Nothing new request_id=r1"
 
 
-def test_one_event_is_one_line(written: io.StringIO) -> None:
+def test_event_with_line_breaks_is_one_line(written: io.StringIO) -> None:
     logger.warning("GET /a\n2026-01-01 INFO forged: \x1b[31m%s", "\r\n")
     assert len(lines(written)) == 1
 
 
 @pytest.mark.parametrize("shape", ["json"], indirect=True)
-def test_a_traceback_is_in_its_object(written: io.StringIO) -> None:
+def test_json_line_has_the_traceback(written: io.StringIO) -> None:
     try:
         int("no")
     except ValueError:
         logger.exception("It failed")
-    (told,) = objects(written)
-    assert str(told["exception"]).endswith("base 10: 'no'")
+    (entry,) = objects(written)
+    assert str(entry["exception"]).endswith("base 10: 'no'")
 
 
 @pytest.mark.parametrize("shape", ["line"], indirect=True)
-def test_a_traceback_follows_its_line(written: io.StringIO) -> None:
+def test_text_line_is_followed_by_the_traceback(written: io.StringIO) -> None:
     try:
         int("no")
     except ValueError:
@@ -93,24 +93,24 @@ def test_a_traceback_follows_its_line(written: io.StringIO) -> None:
 
 
 @pytest.mark.parametrize("shape", ["json"], indirect=True)
-def test_a_line_tells_what_is_in_force_for_whatever_it_is_about(written: io.StringIO) -> None:
+def test_line_has_the_configuration_version_of_its_request(written: io.StringIO) -> None:
     before = current.state().version
     with current.pinned():
         current.shelf().write(Change(before + 1, "s", "ada", "", "", "cli"), {}, before)
         logger.warning("Inside")
     logger.warning("Outside")
-    assert [told["config_version"] for told in objects(written)] == [before, before + 1]
+    assert [entry["config_version"] for entry in objects(written)] == [before, before + 1]
 
 
 @pytest.mark.parametrize("shape", ["json"], indirect=True)
-def test_other_fields_of_a_record_are_left_out(written: io.StringIO) -> None:
+def test_line_omits_unknown_fields_of_a_record(written: io.StringIO) -> None:
     logger.warning("A job", extra={"data": {"id": "t7", "args": "('secret',)"}, "more": "secret"})
-    (told,) = objects(written)
-    assert told["task_id"] == "t7"
-    assert b"secret" not in orjson.dumps(told)
+    (entry,) = objects(written)
+    assert entry["task_id"] == "t7"
+    assert b"secret" not in orjson.dumps(entry)
 
 
-def test_of_djangos_lines_on_requests_tracebacks_are_news() -> None:
+def test_only_mistakes_keeps_records_with_tracebacks() -> None:
     record = logging.makeLogRecord({})
     assert not OnlyMistakes().filter(record)
     record.exc_info = (ValueError, ValueError(), None)
@@ -121,12 +121,12 @@ def test_of_djangos_lines_on_requests_tracebacks_are_news() -> None:
 def test_request_for_an_unknown_host_logs_one_line(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     """A traceback for each of them would let anyone fill the log."""
     assert client.get("/login/", headers={"Host": "evil.example"}).status_code == 400
-    [record] = [each for each in caplog.records if each.name == "django.security.DisallowedHost"]
+    [record] = [record for record in caplog.records if record.name == "django.security.DisallowedHost"]
     assert "evil.example" in record.getMessage()
     assert record.exc_info is None
 
 
-def test_web_server_parent_process_writes_as_the_site_does() -> None:
+def test_web_server_parent_process_has_the_format_of_the_site() -> None:
     script = (
         "import logging, logging.config; from tecken.front.__main__ import LOGGING\n"
         "logging.config.dictConfig(LOGGING)\n"
@@ -150,7 +150,7 @@ def test_web_server_parent_process_writes_as_the_site_does() -> None:
         ("tecken.symbolicate.tasks.convert", logging.INFO, True),
     ],
 )
-def test_routine_scheduled_job_that_is_well_is_debug(task: str, level: int, passes: bool) -> None:
+def test_routine_scheduled_job_that_succeeds_is_debug(task: str, level: int, passes: bool) -> None:
     record = logging.LogRecord("celery.app.trace", level, "", 0, "Task done", (), None)
     record.data = {"name": task, "id": "1"}
     assert Routine().filter(record) == passes

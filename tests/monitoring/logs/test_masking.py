@@ -33,12 +33,12 @@ LEAKS = [
 
 
 @pytest.mark.parametrize("text", LEAKS)
-def test_secrets_are_known_by_their_shape(text: str) -> None:
+def test_mask_secrets_finds_them_by_form(text: str) -> None:
     assert "hunter2" not in mask_secrets(text)
     assert MASK in mask_secrets(text)
 
 
-def test_of_a_token_only_its_hint_is_left() -> None:
+def test_mask_secrets_leaves_the_hint_of_a_token() -> None:
     assert mask_secrets(f"Auth-Token: {TOKEN}") == "Auth-Token: ***"
     assert mask_secrets(f"unknown token {TOKEN}") == "unknown token 0123abcd***"
 
@@ -54,11 +54,11 @@ def test_of_a_token_only_its_hint_is_left() -> None:
         "7 tokens, no passwords",
     ],
 )
-def test_what_is_none_stays(text: str) -> None:
+def test_mask_secrets_leaves_other_text(text: str) -> None:
     assert mask_secrets(text) == text
 
 
-def test_those_of_the_settings_are_known_whatever_is_around_them(settings: LazySettings) -> None:
+def test_mask_secrets_finds_values_of_settings_anywhere(settings: LazySettings) -> None:
     settings.SECRET_KEY = "a key of the site"
     settings.REDIS_URL = "redis://:p%40ssword-1@h"
     masking._secrets_pattern.cache_clear()
@@ -69,7 +69,7 @@ def test_those_of_the_settings_are_known_whatever_is_around_them(settings: LazyS
         masking._secrets_pattern.cache_clear()
 
 
-def test_a_name_without_a_password_and_a_query_of_a_setting_are_secrets(settings: LazySettings) -> None:
+def test_mask_secrets_finds_user_names_and_query_values_of_settings(settings: LazySettings) -> None:
     settings.REDIS_URL = "redis://hunter2hunter2@h"
     settings.STORAGE_URL = "s3://bucket?secret_access_key=hunter3hunter3"
     masking._secrets_pattern.cache_clear()
@@ -79,7 +79,7 @@ def test_a_name_without_a_password_and_a_query_of_a_setting_are_secrets(settings
         masking._secrets_pattern.cache_clear()
 
 
-def test_a_word_is_no_secret(settings: LazySettings) -> None:
+def test_mask_secrets_leaves_short_values_of_settings(settings: LazySettings) -> None:
     settings.DATABASE_URL = "postgres://tecken:tecken@db/tecken"
     masking._secrets_pattern.cache_clear()
     try:
@@ -88,6 +88,6 @@ def test_a_word_is_no_secret(settings: LazySettings) -> None:
         masking._secrets_pattern.cache_clear()
 
 
-def test_inside_of_values_too() -> None:
+def test_mask_deeply_masks_nested_values() -> None:
     value = {"a": ["redis://:hunter2@h", 7, {"b": ("Cookie: hunter2",)}]}
     assert mask_deeply(value) == {"a": ["redis://:***@h", 7, {"b": ["Cookie: ***"]}]}

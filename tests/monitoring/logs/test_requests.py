@@ -26,38 +26,38 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
 
 
 @pytest.mark.parametrize("sane", ["a", "c0ffee-1:2", "Root=1-67891233-abcdef01/2+x_.", "x" * 60])
-def test_a_sane_id_is_taken(client: Client, sane: str) -> None:
+def test_request_id_of_plain_characters_is_used(client: Client, sane: str) -> None:
     assert client.get("/", headers={"x-request-id": sane})["X-Request-Id"] == sane
 
 
 @pytest.mark.parametrize("odd", ["", "-a", "a b", "a\n", "ä", "{}", "x" * 61, "0123abcd" * 8])
-def test_another_is_not(odd: str) -> None:
+def test_request_id_of_other_characters_is_replaced(odd: str) -> None:
     assert MADE.fullmatch(choose_request_id(odd))
 
 
-def test_each_request_without_one_has_another(client: Client) -> None:
+def test_request_without_id_gets_a_new_one(client: Client) -> None:
     ids = {client.get("/")["X-Request-Id"] for _ in range(20)}
     assert len(ids) == 20
 
 
-def test_it_is_the_one_that_rollouts_go_by() -> None:
+def test_request_id_is_the_subject_of_rollouts() -> None:
     def view(request: HttpRequest) -> HttpResponse:
         return HttpResponse(f"{request.subject.request} {current_request_id()}")  # type: ignore[attr-defined]
 
-    asked = RequestFactory().get("/", headers={"x-request-id": "r1"})
-    assert middleware.configured(view)(asked).getvalue() == b"r1 r1"
+    request = RequestFactory().get("/", headers={"x-request-id": "r1"})
+    assert middleware.configured(view)(request).getvalue() == b"r1 r1"
     assert current_request_id() == ""
 
 
-def test_what_is_streamed_is_about_the_request_too() -> None:
+def test_streamed_response_keeps_the_log_context() -> None:
     def view(_request: HttpRequest) -> StreamingHttpResponse:
         return StreamingHttpResponse(current_request_id().encode() for _ in range(2))
 
-    asked = RequestFactory().get("/", headers={"x-request-id": "r1"})
-    assert b"".join(middleware.configured(view)(asked)) == b"r1r1"
+    request = RequestFactory().get("/", headers={"x-request-id": "r1"})
+    assert b"".join(middleware.configured(view)(request)) == b"r1r1"
 
 
-def test_no_line_unless_one_is_wanted(
+def test_request_is_logged_only_with_the_option(
     client: Client, caplog: pytest.LogCaptureFixture, runtime_options: Any
 ) -> None:
     client.get("/")
@@ -67,24 +67,24 @@ def test_no_line_unless_one_is_wanted(
     client.get("/?secret=1", headers={"x-request-id": "r1"})
     (line,) = lines(caplog)
     assert line.getMessage() == "GET / 200"
-    told = {name: line.__dict__[name] for name in ("method", "path", "status", "address")}
-    assert told == {"method": "GET", "path": "/", "status": 200, "address": "127.0.0.1"}
+    fields = {name: line.__dict__[name] for name in ("method", "path", "status", "address")}
+    assert fields == {"method": "GET", "path": "/", "status": 200, "address": "127.0.0.1"}
     assert line.__dict__["seconds"] > 0
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
-def test_what_fails_with_us_always_has_one(caplog: pytest.LogCaptureFixture, status: int) -> None:
+def test_server_error_is_always_logged(caplog: pytest.LogCaptureFixture, status: int) -> None:
     middleware.configured(lambda _: HttpResponse(status=status))(RequestFactory().get("/a"))
     (line,) = lines(caplog)
     assert (line.levelname, line.getMessage()) == ("ERROR", f"GET /a {status}")
 
 
-def test_what_a_client_got_wrong_has_none(caplog: pytest.LogCaptureFixture) -> None:
+def test_client_error_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     middleware.configured(lambda _: HttpResponse(status=404))(RequestFactory().get("/a"))
     assert lines(caplog) == []
 
 
-def test_a_job_is_sent_with_the_request_that_wants_it() -> None:
+def test_job_message_has_the_request_id() -> None:
     headers: dict[str, Any] = {}
     add_request_id(headers)
     assert headers == {}
@@ -93,7 +93,7 @@ def test_a_job_is_sent_with_the_request_that_wants_it() -> None:
     assert headers == {"request_id": "r1"}
 
 
-def test_the_inner_of_two_ends_first() -> None:
+def test_inner_log_context_ends_first() -> None:
     with log_context(request_id="r1"):
         with log_context(request_id="r2", task_id="t"):
             assert current_request_id() == "r2"

@@ -29,8 +29,10 @@ SOURCES = "".join(
 
 
 def block(kind: str, having: str) -> str:
-    (found,) = [text for text in re.findall(rf"```{kind}\n(.*?)```", DOCUMENT, re.DOTALL) if having in text]
-    return str(found)
+    (matching,) = [
+        text for text in re.findall(rf"```{kind}\n(.*?)```", DOCUMENT, re.DOTALL) if having in text
+    ]
+    return str(matching)
 
 
 def keys(value: Any, prefix: str = "") -> Iterator[str]:
@@ -41,47 +43,47 @@ def keys(value: Any, prefix: str = "") -> Iterator[str]:
 
 
 @pytest.mark.django_db
-def test_health_has_what_is_shown() -> None:
+def test_health_has_the_documented_keys() -> None:
     shown = json.loads(block("json", '"queue"'))
     assert set(keys(shown)) <= set(keys(Client().get("/health").json()))
 
 
 @pytest.mark.django_db
-def test_details_have_what_is_shown() -> None:
+def test_redis_details_have_the_documented_keys() -> None:
     shown = json.loads(block("json", '"counter_backend"'))
     operator = Client()
     operator.force_login(User.objects.create_user("op@example.com", is_staff=True))
     assert set(keys(shown)) <= set(keys(operator.get("/admin/health/redis").json()))
 
 
-@pytest.mark.parametrize(("name", "asked"), [(CACHE, commands.CACHE), (STORE, commands.STORE)])
-def test_the_account_is_enough(name: str, asked: tuple[commands.Command, ...]) -> None:
+@pytest.mark.parametrize(("name", "needed"), [(CACHE, commands.CACHE), (STORE, commands.STORE)])
+def test_documented_account_is_sufficient(name: str, needed: tuple[commands.Command, ...]) -> None:
     line = block("text", "ACL SETUSER").strip()
     with RedisServer() as server, redis.Redis.from_url(server.url) as operator:
         operator.execute_command(*line.split())
         url = server.url.replace("//", "//tecken:password@")
         inspection = inspect_server(
-            Target(name, url, redisclient.client(url, timeout=5, connect_timeout=5), asked), False
+            Target(name, url, redisclient.client(url, timeout=5, connect_timeout=5), needed), False
         )
     assert inspection.problems == ()
     assert inspection.facts
 
 
-def test_the_table_of_checks_is_as_shown() -> None:
+def test_check_redis_prints_the_documented_table() -> None:
     shown = block("console", "manage.py check_redis").splitlines()[1:]
     command = [sys.executable, "manage.py", "check_redis"]
-    told = subprocess.run(command, cwd=BASE_DIR, capture_output=True, text=True, check=True).stdout
-    assert told.splitlines() == shown
+    output = subprocess.run(command, cwd=BASE_DIR, capture_output=True, text=True, check=True).stdout
+    assert output.splitlines() == shown
 
 
-def test_variables_have_the_defaults_that_are_shown() -> None:
+def test_documented_variables_have_their_defaults() -> None:
     shown = re.findall(r"^\| `([A-Z_]+)` \| \w+ \| (?:`(.*?)`)? ?\| ", DOCUMENT, re.MULTILINE)
     known = documented_settings()
     assert len(shown) > 5
     assert dict(shown) == {name: known[name] for name, _default in shown}
 
 
-def test_warnings_are_shown_in_their_words() -> None:
+def test_documented_warnings_are_in_the_code() -> None:
     """Without names and figures, which are filled in."""
     shown = re.findall(r"^\| `⚠ (.+)` \| ", DOCUMENT, re.MULTILINE)
     assert len(shown) == len(re.findall(r'Problem\("(?:W(?!14)|E07)', SOURCES))
@@ -90,7 +92,7 @@ def test_warnings_are_shown_in_their_words() -> None:
         assert all(word in SOURCES for word in words), line
 
 
-def test_files_and_targets_are_there() -> None:
+def test_documented_files_and_targets_exist() -> None:
     makefile = (BASE_DIR / "Makefile").read_text()
     named = re.findall(r"(?:tests|tecken|docker)/[\w/.-]+", DOCUMENT)
     assert all((BASE_DIR / name.rstrip(".")).exists() for name in named)

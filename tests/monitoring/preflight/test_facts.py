@@ -14,12 +14,12 @@ def node(**values: object) -> Facts:
     return NODE._replace(**{"maxmemory": 100, "hits": 3, **values})  # type: ignore[arg-type]
 
 
-def test_nodes_of_a_cluster_are_added_up() -> None:
+def test_merge_facts_adds_up_nodes() -> None:
     facts = merge_facts([node(run_id="a"), node(run_id="b", hits=4)])
     assert (facts.run_id, facts.maxmemory, facts.hits, facts.policy) == ("a,b", 200, 7, "allkeys-lru")
 
 
-def test_of_nodes_that_differ_the_worst_counts() -> None:
+def test_merge_facts_of_different_nodes_has_the_worst_value() -> None:
     facts = merge_facts(
         [node(), node(maxmemory=0, policy="noeviction", role="slave", loading=True, version=(7,))]
     )
@@ -32,7 +32,7 @@ def test_of_nodes_that_differ_the_worst_counts() -> None:
     )
 
 
-def test_a_real_cluster_says_what_its_nodes_do() -> None:
+def test_fetch_facts_of_a_real_cluster_merges_its_nodes() -> None:
     with (
         RedisCluster(IMAGES / "redis" / "redis.conf") as cluster,
         client(cluster.url, timeout=5, connect_timeout=5) as connected,

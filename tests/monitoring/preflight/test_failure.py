@@ -26,11 +26,11 @@ URL = "redis://ted:s3cret@host:6379/0"
         ("redis-cluster://:s3cret@a:1%2Cb:2/0", "redis-cluster://:***@a:1,b:2"),
     ],
 )
-def test_no_password_is_shown(url: str, shown: str) -> None:
+def test_mask_url_removes_the_password(url: str, shown: str) -> None:
     assert mask_url(url) == shown
 
 
-def test_an_address_has_no_account() -> None:
+def test_format_address_removes_the_account() -> None:
     assert format_address(URL) == "host:6379"
 
 
@@ -60,7 +60,7 @@ def caused_by(cause: Exception) -> Exception:
         (exceptions.ConnectionError("s3cret"), "E02", "was closed; does this port want TLS", True),
     ],
 )
-def test_what_went_wrong_is_said_without_the_words_of_the_error(
+def test_describe_failure_does_not_quote_the_error(
     error: Exception, number: str, why: str, transient: bool
 ) -> None:
     problem = describe_failure("redis-cache", URL, error)

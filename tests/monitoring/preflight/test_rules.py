@@ -33,7 +33,7 @@ def wrong(cache: Facts | None, store: Facts | None, production: bool = True) -> 
     return [(problem.id, problem.level) for problem in find_problems(cache, store, production)]
 
 
-def test_servers_as_they_should_be() -> None:
+def test_rules_for_correct_servers_find_nothing() -> None:
     assert wrong(CACHE, STORE) == []
 
 
@@ -60,7 +60,7 @@ def test_servers_as_they_should_be() -> None:
         ({"clients": 8001, "maxclients": 0}, []),
     ],
 )
-def test_what_redis_cache_must_be(change: dict[str, Any], expected: Wrong) -> None:
+def test_rules_for_redis_cache_find_each_problem(change: dict[str, Any], expected: Wrong) -> None:
     assert wrong(CACHE._replace(**change), STORE) == expected
 
 
@@ -78,32 +78,32 @@ def test_what_redis_cache_must_be(change: dict[str, Any], expected: Wrong) -> No
         ({"last_save_ok": False}, []),
     ],
 )
-def test_what_redis_store_must_be(change: dict[str, Any], expected: Wrong) -> None:
+def test_rules_for_redis_store_find_each_problem(change: dict[str, Any], expected: Wrong) -> None:
     assert wrong(CACHE, STORE._replace(**change)) == expected
 
 
-def test_one_server_for_both() -> None:
+def test_rules_for_one_server_as_both_find_it() -> None:
     same = STORE._replace(run_id=CACHE.run_id)
     assert wrong(CACHE, same) == [("E07", "error")]
     assert wrong(CACHE, same, production=False) == [("E07", "warning")]
 
 
-def test_two_servers_that_do_not_tell_who_they_are() -> None:
+def test_rules_for_servers_without_run_id_find_nothing() -> None:
     assert wrong(CACHE._replace(run_id=""), STORE._replace(run_id="")) == []
 
 
-def test_nothing_is_said_of_a_server_that_nothing_is_known_of() -> None:
+def test_rules_for_unknown_servers_find_nothing() -> None:
     assert wrong(None, None) == []
     assert wrong(None, STORE._replace(policy="noeviction")) == [("E06", "error")]
 
 
-def test_only_what_may_pass_is_waited_for() -> None:
+def test_rules_mark_only_passing_problems_as_transient() -> None:
     replica, evicts = CACHE._replace(role="slave"), CACHE._replace(policy="allkeys-lru")
     assert [problem.transient for problem in find_problems(replica, STORE, True)] == [True]
     assert [problem.transient for problem in find_problems(evicts, STORE, True)] == [False]
 
 
-def test_a_server_that_tells_little_is_read_as_far_as_it_goes() -> None:
+def test_parse_info_without_fields_has_defaults() -> None:
     assert parse_info({}) == Facts("", (), "", 0, "", 0, 0, 0, False, True, False, "", 0, 0, 0, 0)
 
 
@@ -117,6 +117,6 @@ def test_a_server_that_tells_little_is_read_as_far_as_it_goes() -> None:
         ({"rdb_last_bgsave_time_sec": 1, "rdb_last_bgsave_status": "err"}, True, False),
     ],
 )
-def test_persistence(info: dict[str, object], persistent: bool, saved: bool) -> None:
+def test_parse_info_detects_persistence(info: dict[str, object], persistent: bool, saved: bool) -> None:
     found = parse_info(info)
     assert (found.persistent, found.last_save_ok) == (persistent, saved)

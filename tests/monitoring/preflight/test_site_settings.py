@@ -64,14 +64,14 @@ def test_start_with_a_weak_secret_key_is_refused_in_production(settings: LazySet
 def test_start_with_an_unsafe_setting_is_refused_in_production(
     settings: LazySettings, changes: dict[str, object], text: str
 ) -> None:
-    [(number, said)] = problems(settings, **changes)
-    assert (number, said.startswith(text)) == ("E16", True)
+    [(number, message)] = problems(settings, **changes)
+    assert (number, message.startswith(text)) == ("E16", True)
     assert problems(settings, **changes, ENVIRONMENT="development") == []
 
 
 def test_start_reports_every_unsafe_setting_at_once(settings: LazySettings) -> None:
-    found = problems(settings, SECRET_KEY="x", DEBUG=True, ALLOWED_HOSTS=["*"], SECURE_COOKIES=False)
-    assert [number for number, _text in found] == ["E15", "E16", "E16", "E16"]
+    reported = problems(settings, SECRET_KEY="x", DEBUG=True, ALLOWED_HOSTS=["*"], SECURE_COOKIES=False)
+    assert [number for number, _text in reported] == ["E15", "E16", "E16", "E16"]
     assert [number for number, _text in problems(settings, SECRET_KEY="", DEBUG=True)] == ["E15", "E16"]
 
 
