@@ -7,8 +7,8 @@ from pathlib import Path
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
-from tecken import telemetry
 from tecken.celery import app  # tasks are sent by the current app
+from tecken.monitoring import telemetry
 
 telemetry.start()
 application = get_wsgi_application()

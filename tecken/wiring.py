@@ -19,12 +19,12 @@ from django_redis import get_redis_connection
 from kombu.exceptions import KombuError
 
 from tecken import inforce, redisclient, waiting
-from tecken.canaries import CanaryWatch, SendWatch
 from tecken.errors import CouldNotAsk
 from tecken.limits.memory import MemoryLimiter
 from tecken.limits.port import Limiter
 from tecken.limits.redis import RedisLimiter
 from tecken.limits.usage import RedisLedger, Usage, keep_sending
+from tecken.monitoring.canaries import CanaryWatch, SendWatch
 from tecken.redisclient.guard import RedisGuard, redis_cache
 from tecken.runtimeconfig.current import on_change, options
 from tecken.storage.backends.bucket import bucket_for

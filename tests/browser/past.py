@@ -12,10 +12,10 @@ from random import Random
 
 import redis
 
-from tecken.health import series, sizing
-from tecken.health.series import Sample, Told
 from tecken.jobs.keys import QUEUES
 from tecken.jobs.records import Records
+from tecken.monitoring.health import series, sizing
+from tecken.monitoring.health.series import Sample, ServerSample
 from tecken.redisclient.guard import RedisGuard
 from tecken.store.access_counts import EVERY_SECONDS, Accesses
 from tecken.store.hit_counts import SEND_SECONDS, Tally
@@ -85,7 +85,7 @@ def servers(site: BrowsedSite) -> None:
     ):
         use(cache, counters, random)
         fill(store, random)
-        counters.set(sizing.KEY, json.dumps(sizing.counted(counters)))
+        counters.set(sizing.KEY, json.dumps(sizing.compute_sizing(counters)))
         samples = [json.dumps(sample) for sample in a_day(random, time.time())]
         counters.delete(series.KEY)
         counters.rpush(series.KEY, *samples)
@@ -107,8 +107,8 @@ def a_day(random: Random, now: float) -> Iterator[Sample]:
         requests = 0 if at % DAY < series.EVERY_SECONDS else requests + int(rate * series.EVERY_SECONDS)
         burst = _after(at - times[0], 23.4 * 3600, 400)
         queued = int(60 * burst + (random.randrange(2, 9) if random.random() < 0.03 else 0))
-        store = Told(int(MAXMEMORY * (0.93 + 0.05 * math.sin(at / 9000))), MAXMEMORY, 14, *told)
-        cache = Told(21_000_000 + int(queued * 40_000), 0, 31, told[0] // 9, told[0] // 300, 0)
+        store = ServerSample(int(MAXMEMORY * (0.93 + 0.05 * math.sin(at / 9000))), MAXMEMORY, 14, *told)
+        cache = ServerSample(21_000_000 + int(queued * 40_000), 0, 31, told[0] // 9, told[0] // 300, 0)
         yield Sample(at, cache, store, requests, queued, 0.02 + 4 * burst + random.random() / 30)
 
 

@@ -8,9 +8,9 @@ import redis
 from django.core.management.base import BaseCommand, CommandError
 
 from tecken import wiring
-from tecken.health.sizing import ENOUGH, ESTIMATES_OF_2014, RATIOS, Sizing, counted
 from tecken.management.text import size
-from tecken.servers.facts import facts
+from tecken.monitoring.health.sizing import ENOUGH, ESTIMATES_OF_2014, RATIOS, Sizing, compute_sizing
+from tecken.monitoring.preflight.facts import fetch_facts
 from tecken.store.stats import StoreStats, read_stats
 
 SCAN_SECONDS = 2.0
@@ -47,7 +47,7 @@ def _stats() -> StoreStats:
 
 def _curve() -> Iterator[str]:
     try:
-        now = counted(wiring.counters_client())
+        now = compute_sizing(wiring.counters_client())
     except (redis.RedisError, OSError) as error:
         raise CommandError(f"redis-cache does not answer: {error}") from error
     return _sizing_lines(now, _maxmemory())
@@ -56,7 +56,7 @@ def _curve() -> Iterator[str]:
 def _maxmemory() -> int | None:
     """None when the store does not answer, and without a limit."""
     try:
-        return facts(wiring.store_client()).maxmemory or None
+        return fetch_facts(wiring.store_client()).maxmemory or None
     except (redis.RedisError, OSError):
         return None
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from tecken import wiring
 from tecken.accounts.tokens import issue
-from tecken.health.series import KEY
+from tecken.monitoring.health.series import KEY
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, show
 from tecken.upload.models import Upload

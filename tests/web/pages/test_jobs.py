@@ -18,7 +18,7 @@ from tecken.jobs import keys
 from tecken.jobs.backlog import backlog
 from tecken.jobs.records import DeadLetter, records
 from tecken.web.pages import jobs
-from tests.health.conftest import patient, worker
+from tests.monitoring.health.conftest import patient, worker
 from tests.support.queue_away import queue_away
 from tests.web.forms import form_of
 
