@@ -13,8 +13,8 @@ from tecken.monitoring import telemetry
 telemetry.start()
 application = get_wsgi_application()
 
-from tecken.inforce import follow_log_level  # noqa: E402 - only now is Django set up
 from tecken.runtimeconfig import current  # noqa: E402
+from tecken.runtimeconfig.current import follow_log_level  # noqa: E402 - only now is Django set up
 from tecken.symbolication.api import views  # noqa: E402
 
 current.kind("web")

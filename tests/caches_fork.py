@@ -9,9 +9,10 @@ import django
 
 django.setup()
 
-from tecken import wiring  # noqa: E402 - only now is Django set up
+from tecken.redisclient import services as redis_services  # noqa: E402 - only now is Django set up
+from tecken.store import services as store_services  # noqa: E402 - only now is Django set up
 
-clients = {"default": wiring.cache_client, "store": wiring.store_client}
+clients = {"default": redis_services.cache_client, "store": store_services.store_client}
 keys = [f"key {number}" for number in range(100)]
 connections = {}
 for alias, client in clients.items():

@@ -15,9 +15,10 @@ from django.test import override_settings
 from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
-from tecken import wiring
 from tecken.redisclient import client
+from tecken.redisclient import services as redis_services
 from tecken.settings import database
+from tecken.store import services as store_services
 from tests.conftest import IMAGES
 from tests.support.cluster import RedisCluster
 from tests.support.redis_server import RedisServer
@@ -138,7 +139,7 @@ def test_config_set_holds_until_a_restart(throwaway_store: RedisServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("alias", "part"), [("default", wiring.cache_client), ("store", wiring.store_client)]
+    ("alias", "part"), [("default", redis_services.cache_client), ("store", store_services.store_client)]
 )
 def test_parts_share_the_connections_of_their_cache(alias: str, part: Callable[[], redis.Redis]) -> None:
     assert part().connection_pool is get_redis_connection(alias).connection_pool

@@ -11,16 +11,22 @@ from celery import Celery
 from django.test import RequestFactory
 from pytest_django import Settings
 
-from tecken import wiring
+from tecken import services
 from tecken.accounts.failures import failed_tokens
 from tecken.accounts.sessions import session_user
 from tecken.celery import app
 from tecken.errors import Absent, CouldNotAsk
+from tecken.jobs import sending
+from tecken.limits import services as limits_services
 from tecken.limits.port import Caller, Cost, Limit
+from tecken.redisclient import services as redis_services
 from tecken.redisclient.guard import RedisGuard
 from tecken.runtimeconfig import current
+from tecken.storage import services as storage_services
 from tecken.storage.miss_counts import Miss
+from tecken.store import services as store_services
 from tecken.store.port import PageKey
+from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ModuleKey
 from tecken.web.pages.shared_reports import share, shared
 from tests.support.redis_server import MUTE_AFTER, RedisServer
@@ -64,8 +70,8 @@ def site(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
             "default": {**settings.CACHES["default"], "LOCATION": f"{base}/0"},
         }
         settings.REDIS_QUEUE_URL, settings.REDIS_COUNTERS_URL = f"{base}/1", f"{base}/3"
-        monkeypatch.setattr(wiring, "redis_cache", lambda: guard)
-        wiring.forget()
+        monkeypatch.setattr(redis_services, "cache_guard", lambda: guard)
+        services.discard_all()
         with Celery(broker=f"{base}/1") as sender:
             # Without the second that only a worker's BRPOP needs.
             sender.conf.broker_transport_options = {
@@ -75,21 +81,21 @@ def site(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
             yield Site(server, clock, guard)
         app.set_current()
         server.resume()
-        wiring.forget()
+        services.discard_all()
 
 
 def take_a_turn() -> None:
-    with wiring.turns().take(XUL):
+    with symbolication_services.conversion_lock().take(XUL):
         pass
 
 
 def send_accesses() -> None:
-    wiring.accesses().note((f"key {number}", 1) for number in range(10_000))
+    store_services.access_counts().note((f"key {number}", 1) for number in range(10_000))
 
 
 def send_hits() -> None:
-    wiring.tally()._since = 0.0
-    wiring.tally().note([PageKey(XUL, "a" * 16, 1)], [])
+    store_services.hit_counts()._since = 0.0
+    store_services.hit_counts().note([PageKey(XUL, "a" * 16, 1)], [])
 
 
 def read_session() -> None:
@@ -99,21 +105,21 @@ def read_session() -> None:
 
 
 USERS: dict[str, Callable[[], object]] = {
-    "known": lambda: wiring.known().look(["file"]),
-    "journal": lambda: wiring.journal().absent([XUL], []),
-    "board": lambda: wiring.board().look([XUL]),
-    "misses": lambda: wiring.miss_counts().count([Miss("xul.pdb", "44E4")]),
-    "herald": lambda: wiring.herald().tell(XUL),
+    "known": lambda: storage_services.presence_cache().look(["file"]),
+    "journal": lambda: storage_services.lookup_log().absent([XUL], []),
+    "board": lambda: symbolication_services.conversion_tracker().look([XUL]),
+    "misses": lambda: storage_services.miss_counts().count([Miss("xul.pdb", "44E4")]),
+    "herald": lambda: symbolication_services.invalidation_publisher().tell(XUL),
     "turns": take_a_turn,
-    "limiter": lambda: wiring.limiter().spend(CALLER, Cost(), LIMITS),
-    "usage": lambda: wiring.usage().flush(),
+    "limiter": lambda: limits_services.limiter().spend(CALLER, Cost(), LIMITS),
+    "usage": lambda: limits_services.usage().flush(),
     "accesses": send_accesses,
     "tally": send_hits,
-    "share": lambda: share(wiring.counters_client(), wiring.cache_guard(), "text"),
-    "shared": lambda: shared(wiring.counters_client(), wiring.cache_guard(), "name"),
+    "share": lambda: share(redis_services.counters_client(), redis_services.cache_guard(), "text"),
+    "shared": lambda: shared(redis_services.counters_client(), redis_services.cache_guard(), "name"),
     "failures": lambda: failed_tokens().refuse("192.0.2.1"),
     "sessions": read_session,
-    "queue": lambda: wiring.send("none", []),
+    "queue": lambda: sending.send("none", []),
 }
 
 
@@ -144,7 +150,7 @@ def test_redis_cache_that_answers_again_serves_all_users(site: Site) -> None:
     run_all("board")
     site.server.resume()
     site.clock.now += 1.0
-    assert wiring.board().look([XUL]) == ["idle"]
+    assert symbolication_services.conversion_tracker().look([XUL]) == ["idle"]
     run_all("board")
     assert (site.failures, site.guard.breaker.open) == (1, False)
-    assert wiring.limiter().spend(CALLER, Cost(), LIMITS).local is False
+    assert limits_services.limiter().spend(CALLER, Cost(), LIMITS).local is False

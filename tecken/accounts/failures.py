@@ -14,8 +14,9 @@ from typing import NamedTuple, TypeVar
 from django.core.cache import BaseCache, cache
 from django.http import HttpRequest
 
-from tecken import wiring
+from tecken import services
 from tecken.errors import CouldNotAsk, TooOften
+from tecken.redisclient import services as redis_services
 from tecken.redisclient.guard import RedisGuard
 from tecken.runtimeconfig.current import options
 
@@ -64,9 +65,9 @@ class Failures:
             return otherwise
 
 
-@wiring.once
+@services.per_process
 def failed_tokens() -> Failures:
-    return Failures("token", cache, wiring.cache_guard(), allowed_tokens)
+    return Failures("token", cache, redis_services.cache_guard(), allowed_tokens)
 
 
 def allowed_tokens() -> Allowed:

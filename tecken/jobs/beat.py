@@ -12,8 +12,8 @@ import redis
 from celery.beat import ScheduleEntry, Scheduler, SchedulingError
 from redis.lock import Lock
 
-from tecken import wiring
 from tecken.jobs.keys import BEAT
+from tecken.redisclient import services as redis_services
 
 logger = logging.getLogger(__name__)
 LEASE_SECONDS = 15.0
@@ -30,7 +30,7 @@ class OneBeat(Scheduler):  # type: ignore[misc]
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.max_interval = RENEW_SECONDS  # regardless of --max-interval
-        self._client = wiring.queue_client()
+        self._client = redis_services.queue_client()
         self._lock = Lock(self._client, BEAT, timeout=LEASE_SECONDS, thread_local=False)
         self._locked = False
 

@@ -22,8 +22,8 @@ import redis
 from celery.bootsteps import StartStopStep
 from celery.worker import state
 
-from tecken import wiring
 from tecken.jobs import keys
+from tecken.redisclient import services as redis_services
 
 logger = logging.getLogger(__name__)
 INTERVAL_SECONDS = 5.0
@@ -143,7 +143,10 @@ class Heartbeat(StartStopStep):  # type: ignore[misc]
         """Start the thread."""
         name = f"{worker.hostname} {os.getpid()}"
         heart = Heart(
-            wiring.queue_client(), name, lambda: held_jobs(worker), lambda tag: restore(worker.app, tag)
+            redis_services.queue_client(),
+            name,
+            lambda: held_jobs(worker),
+            lambda tag: restore(worker.app, tag),
         )
         self._thread = Thread(target=self._run, args=[heart], name="heartbeat", daemon=True)
         self._thread.start()

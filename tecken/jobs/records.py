@@ -11,8 +11,9 @@ from typing import Any
 
 import redis
 
-from tecken import wiring
+from tecken import services
 from tecken.jobs import keys
+from tecken.redisclient import services as redis_services
 
 START_KEPT_DAYS = 7
 """A job that has not ended by then has lost its message: one that has a message returns much earlier."""
@@ -115,7 +116,7 @@ def _letter(document: bytes | str) -> DeadLetter:
     return DeadLetter(**json.loads(document))
 
 
-@wiring.once
+@services.per_process
 def records() -> Records:
     """Return this process's records."""
-    return Records(wiring.queue_client())
+    return Records(redis_services.queue_client())

@@ -25,10 +25,10 @@ from celery.signals import (
     worker_ready,
 )
 
-from tecken.inforce import follow_log_level
 from tecken.jobs import dead_letters
 from tecken.jobs.records import records
 from tecken.runtimeconfig import current
+from tecken.runtimeconfig.current import follow_log_level
 
 
 @celeryd_init.connect  # type: ignore[untyped-decorator]

@@ -14,8 +14,12 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from tecken import wiring
+from tecken.jobs import sending
+from tecken.limits import services as limits_services
+from tecken.monitoring import canaries
 from tecken.runtimeconfig import current
+from tecken.storage import services as storage_services
+from tecken.store import services as store_services
 
 State = Literal[
     "ok",
@@ -34,11 +38,11 @@ def degraded_states() -> tuple[State, ...]:
     """Return the degraded states that are known to this process. Reads memory only."""
     holds: dict[State, bool] = {
         "stale-config": current.is_stale(),
-        "store-away": wiring.store_guard().breaker.open,
-        "local-limits": wiring.limits_are_local(),
-        "queue-down": wiring.queue_is_down(),
-        "jobs-stalled": bool(wiring.canary_watch().late),
-        "disk-full": any(space.why_not for space in wiring.disk_space().last()),
+        "store-away": store_services.store_guard().breaker.open,
+        "local-limits": limits_services.limits_are_local(),
+        "queue-down": sending.queue_is_down(),
+        "jobs-stalled": bool(canaries.canary_watch().late),
+        "disk-full": any(space.why_not for space in storage_services.disk_space().last()),
         "maintenance": current.is_shut(),
     }
     return tuple(state for state, is_set in holds.items() if is_set) or ("ok",)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import ParamSpec, TypeVar
 
 import redis
@@ -13,6 +12,7 @@ from redis.exceptions import LockError, MaxConnectionsError
 
 from tecken.errors import CouldNotAsk
 from tecken.redisclient.breaker import CircuitBreaker
+from tecken.services import per_process
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -89,7 +89,7 @@ class RedisGuard:
         return f"{self._name} does not answer"
 
 
-@cache
+@per_process
 def redis_cache() -> RedisGuard:
-    """Return this process's guard of redis-cache, which has the cache, queue, configuration and counters."""
+    """Return the guard of redis-cache, which has the cache, queue, configuration and counters."""
     return RedisGuard("redis-cache")

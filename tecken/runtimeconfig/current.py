@@ -8,6 +8,7 @@ and starts one with its own first read.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -129,6 +130,11 @@ def on_change(option: str, function: Callable[[Any], None]) -> None:
     What it raises is logged. Raises BadOption when there is no such option.
     """
     _begun().follow(option, function)
+
+
+def follow_log_level() -> None:
+    """Set the level of the root logger, now and after each change."""
+    on_change("log_level", logging.getLogger().setLevel)
 
 
 @contextmanager

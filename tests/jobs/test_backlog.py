@@ -5,12 +5,12 @@ import time
 import pytest
 import redis
 
-from tecken import wiring
 from tecken.celery import app
 from tecken.jobs import keys
 from tecken.jobs.backlog import Backlog, Queue, backlog
 from tecken.jobs.records import LONGEST_EXPIRY_SECONDS, DeadLetter, records
 from tecken.jobs.tasks import canary, clean
+from tecken.redisclient import services as redis_services
 from tests.jobs.traced import traced
 from tests.support.redis_server import free_port
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("clear_redis_cache")
 
 
 def now() -> Backlog:
-    return backlog(wiring.queue_client())
+    return backlog(redis_services.queue_client())
 
 
 def queue(name: str) -> Queue:
@@ -56,7 +56,7 @@ def test_depth_excludes_scheduled_jobs_until_they_end() -> None:
     send_scheduled("one", "two")
     app.send_task("any", queue="convert")
     assert (sum(queue.ready for queue in now().queues), now().scheduled, now().depth) == (3, 2, 1)
-    wiring.queue_client().delete("housekeeping")
+    redis_services.queue_client().delete("housekeeping")
     records().end("one")
     records().end("two")
     assert (now().scheduled, now().depth) == (0, 1)
@@ -64,15 +64,15 @@ def test_depth_excludes_scheduled_jobs_until_they_end() -> None:
 
 def test_depth_with_deleted_scheduled_messages_is_not_negative() -> None:
     send_scheduled("one")
-    wiring.queue_client().delete("housekeeping")
+    redis_services.queue_client().delete("housekeeping")
     assert now().depth == 0
 
 
 def test_clean_removes_expired_scheduled_jobs() -> None:
     send_scheduled("old", "new")
-    wiring.queue_client().zincrby(keys.SCHEDULED, -LONGEST_EXPIRY_SECONDS - 60, "old")
+    redis_services.queue_client().zincrby(keys.SCHEDULED, -LONGEST_EXPIRY_SECONDS - 60, "old")
     clean()
-    assert wiring.queue_client().zrange(keys.SCHEDULED, 0, -1) == [b"new"]
+    assert redis_services.queue_client().zrange(keys.SCHEDULED, 0, -1) == [b"new"]
     longest = max(entry["options"]["expires"] for entry in app.conf.beat_schedule.values())
     assert longest <= LONGEST_EXPIRY_SECONDS
 
@@ -88,8 +88,8 @@ def send_scheduled(*ids: str) -> None:
 def test_canary_age_uses_server_clock() -> None:
     """Where a worker's clock is wrong, the age would be, too."""
     records().canary("convert", 0.5)
-    seconds, _micros = wiring.queue_client().time()
-    _waited, ended = (wiring.queue_client().hget(keys.CANARIES, "convert") or b"").split()
+    seconds, _micros = redis_services.queue_client().time()
+    _waited, ended = (redis_services.queue_client().hget(keys.CANARIES, "convert") or b"").split()
     assert float(ended) == pytest.approx(seconds, abs=5)
 
 
@@ -99,7 +99,7 @@ def test_oldest_seconds_is_of_the_next_job() -> None:
     first = queue("convert").oldest_seconds
     assert first is not None
     assert 0 <= first <= time.time() - at + 1
-    wiring.queue_client().rpush("upload", "{}")  # from somewhere else
+    redis_services.queue_client().rpush("upload", "{}")  # from somewhere else
     assert queue("upload").oldest_seconds is None
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tecken import wiring
 from tecken.celery import app
 from tecken.jobs.beat import LAST, LEASE_SECONDS, RENEW_SECONDS, OneBeat
 from tecken.jobs.keys import BEAT, SCHEDULED
+from tecken.redisclient import services as redis_services
 from tecken.settings import CELERY_BEAT_SCHEDULE
 from tests.support.queue_away import queue_away
 
@@ -38,7 +38,7 @@ def ticks(one: OneBeat, times: int = 3) -> float:
 
 
 def sent() -> int:
-    return int(wiring.queue_client().llen("housekeeping"))
+    return int(redis_services.queue_client().llen("housekeeping"))
 
 
 def test_beats_with_one_lock_send_once() -> None:
@@ -51,9 +51,9 @@ def test_beats_with_one_lock_send_once() -> None:
 def test_tick_renews_the_lock() -> None:
     one = beat()
     ticks(one)
-    wiring.queue_client().pexpire(BEAT, 1_000)
+    redis_services.queue_client().pexpire(BEAT, 1_000)
     ticks(one)
-    left = wiring.queue_client().pttl(BEAT)
+    left = redis_services.queue_client().pttl(BEAT)
     assert 1_000 < left <= LEASE_SECONDS * 1000
 
 
@@ -62,9 +62,9 @@ def test_second_beat_continues_the_schedule_of_the_first() -> None:
     ticks(one)
     one.close()
     assert ticks(other) <= RENEW_SECONDS
-    assert wiring.queue_client().exists(BEAT)
+    assert redis_services.queue_client().exists(BEAT)
     assert sent() == 1
-    wiring.queue_client().hincrbyfloat(LAST, "hourly", -3600)
+    redis_services.queue_client().hincrbyfloat(LAST, "hourly", -3600)
     other.close()
     ticks(beat())
     assert sent() == 2
@@ -73,10 +73,10 @@ def test_second_beat_continues_the_schedule_of_the_first() -> None:
 def test_beat_that_lost_the_lock_sends_nothing() -> None:
     one, other = beat(), beat()
     ticks(one)
-    wiring.queue_client().delete(BEAT, LAST)  # it stood still for too long
+    redis_services.queue_client().delete(BEAT, LAST)  # it stood still for too long
     ticks(other)
     assert sent() == 2
-    wiring.queue_client().delete(LAST)
+    redis_services.queue_client().delete(LAST)
     ticks(one)
     assert sent() == 2
 
@@ -114,7 +114,7 @@ def test_schedule_entries_name_existing_tasks() -> None:
 
 def test_beat_records_its_jobs_as_scheduled() -> None:
     ticks(beat())
-    assert wiring.queue_client().zcard(SCHEDULED) == 1
+    assert redis_services.queue_client().zcard(SCHEDULED) == 1
 
 
 def test_beat_logs_sent_jobs_at_debug(caplog: pytest.LogCaptureFixture) -> None:

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 import redis
 
-from tecken import wiring
 from tecken.celery import app
 from tecken.jobs import keys
 from tecken.jobs.backlog import ALIVE_SECONDS, backlog
 from tecken.jobs.heartbeat import INTERVAL_SECONDS, LOST_SECONDS, REMOVE_SECONDS, Heart, HeldJobs, restore
+from tecken.redisclient import services as redis_services
 
 pytestmark = pytest.mark.usefixtures("clear_redis_cache")
 
@@ -22,7 +22,7 @@ class Fleet:
 
     def heart(self, name: str, client: redis.Redis | None = None) -> Heart:
         return Heart(
-            client or wiring.queue_client(),
+            client or redis_services.queue_client(),
             name,
             lambda: HeldJobs(["convert"], self.has.get(name, set()), 0),
             self.restored.append,
@@ -46,7 +46,7 @@ def fleet() -> Fleet:
 
 
 def delivered(*tags: str) -> None:
-    wiring.queue_client().zadd(keys.UNACKED_INDEX, dict.fromkeys(tags, 1.0))
+    redis_services.queue_client().zadd(keys.UNACKED_INDEX, dict.fromkeys(tags, 1.0))
 
 
 def test_heartbeat_restores_only_jobs_of_silent_workers(fleet: Fleet) -> None:
@@ -57,14 +57,14 @@ def test_heartbeat_restores_only_jobs_of_silent_workers(fleet: Fleet) -> None:
     assert fleet.restored == []
     fleet.beat(a, b, seconds=2 * INTERVAL_SECONDS)
     assert fleet.restored == ["of no worker"]
-    wiring.queue_client().zrem(keys.UNACKED_INDEX, "of no worker")
+    redis_services.queue_client().zrem(keys.UNACKED_INDEX, "of no worker")
     fleet.beat(a, seconds=LOST_SECONDS + INTERVAL_SECONDS)
     assert fleet.restored == ["of no worker", "of b"]
 
 
 def test_heartbeat_of_new_worker_restores_nothing(fleet: Fleet) -> None:
     delivered("old")
-    wiring.queue_client().zadd(keys.HELD, {"old": 1.0})
+    redis_services.queue_client().zadd(keys.HELD, {"old": 1.0})
     fleet.beat(fleet.heart("a"), seconds=LOST_SECONDS - INTERVAL_SECONDS)
     assert fleet.restored == []
 
@@ -72,7 +72,7 @@ def test_heartbeat_of_new_worker_restores_nothing(fleet: Fleet) -> None:
 def test_heartbeat_after_server_failure_restores_nothing_at_first(fleet: Fleet) -> None:
     delivered("of b")
     fleet.has = {"b": {"of b"}}
-    lines = redis.Redis(connection_pool=wiring.queue_client().connection_pool)
+    lines = redis.Redis(connection_pool=redis_services.queue_client().connection_pool)
     a, b = fleet.heart("a", lines), fleet.heart("b")
     fleet.beat(a, b, seconds=LOST_SECONDS + INTERVAL_SECONDS)
     away = redis.Redis(port=1)
@@ -90,16 +90,18 @@ def test_heartbeat_lists_workers_and_removes_silent_ones_later(fleet: Fleet) -> 
     fleet.has = {"a": {"1", "2"}}
     fleet.beat(a, b)
     fleet.beat(a, seconds=REMOVE_SECONDS - INTERVAL_SECONDS)
-    assert set(wiring.queue_client().hkeys(keys.WORKERS)) == {b"a", b"b"}
+    assert set(redis_services.queue_client().hkeys(keys.WORKERS)) == {b"a", b"b"}
     fleet.beat(a, seconds=2 * INTERVAL_SECONDS)
-    assert wiring.queue_client().hkeys(keys.WORKERS) == [b"a"]
+    assert redis_services.queue_client().hkeys(keys.WORKERS) == [b"a"]
     a.stop()
-    assert backlog(wiring.queue_client()).workers == ()
+    assert backlog(redis_services.queue_client()).workers == ()
 
 
 def test_heartbeat_uses_server_clock(fleet: Fleet) -> None:
-    Heart(wiring.queue_client(), "a", lambda: HeldJobs(["upload"], {"1"}, 1), fleet.restored.append).beat()
-    (worker,) = backlog(wiring.queue_client()).workers
+    Heart(
+        redis_services.queue_client(), "a", lambda: HeldJobs(["upload"], {"1"}, 1), fleet.restored.append
+    ).beat()
+    (worker,) = backlog(redis_services.queue_client()).workers
     assert (worker.name, worker.queues, worker.held, worker.running) == ("a", ("upload",), 1, 1)
     assert worker.alive
     assert not worker._replace(heard=ALIVE_SECONDS + 1).alive
@@ -110,9 +112,9 @@ def test_restore_twice_returns_the_job_once() -> None:
     with app.connection_for_read() as connection:
         channel = connection.channel()
         message = connection.SimpleQueue("upload", channel=channel).get_nowait()
-        assert backlog(wiring.queue_client()).unacknowledged == 1
+        assert backlog(redis_services.queue_client()).unacknowledged == 1
         restore(app, message.delivery_tag)
         restore(app, message.delivery_tag)  # another worker does the same
-        seen = backlog(wiring.queue_client())
+        seen = backlog(redis_services.queue_client())
         assert (seen.unacknowledged, seen.depth) == (0, 1)
         channel.qos._delivered.clear()  # else it gives back what it has, too

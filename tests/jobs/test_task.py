@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from celery import states
 
-from tecken import wiring
 from tecken.celery import app
 from tecken.jobs import keys
 from tecken.jobs.records import START_KEPT_DAYS, DeadLetter, records
 from tecken.jobs.task import LONGEST_PAUSE, TRIES_WITH_FULL_DISK, pause
 from tecken.jobs.tasks import clean
+from tecken.redisclient import services as redis_services
 from tecken.settings import CELERY_VISIBILITY_TIMEOUT
 from tests.jobs.traced import traced
 from tests.support.options import Override
@@ -48,13 +48,13 @@ def count(_self: object) -> int:
 
 
 def starts() -> int:
-    return int(wiring.queue_client().hget(keys.STARTS, "job") or 0)
+    return int(redis_services.queue_client().hget(keys.STARTS, "job") or 0)
 
 
 def test_job_that_ends_leaves_no_record(run: Run) -> None:
     assert run(count).retval == 1
     assert (starts(), records().letters()) == (0, [])
-    assert wiring.queue_client().zcard(keys.STARTED) == 0
+    assert redis_services.queue_client().zcard(keys.STARTED) == 0
 
 
 def test_task_called_directly_counts_no_start() -> None:
@@ -144,9 +144,9 @@ def test_job_returns_to_queue_when_its_dead_letter_cannot_be_stored(run: Run) ->
 def test_clean_removes_old_starts() -> None:
     records().begin("lost")
     records().begin("new")
-    wiring.queue_client().zincrby(keys.STARTED, -86_400.0 * START_KEPT_DAYS - 60, "lost")
+    redis_services.queue_client().zincrby(keys.STARTED, -86_400.0 * START_KEPT_DAYS - 60, "lost")
     clean()
-    assert wiring.queue_client().hkeys(keys.STARTS) == [b"new"]
+    assert redis_services.queue_client().hkeys(keys.STARTS) == [b"new"]
 
 
 def test_pauses_are_spread_and_below_the_visibility_timeout() -> None:

@@ -6,9 +6,9 @@ import pytest
 from kombu.connection import Connection
 from redis import Redis
 
-from tecken import wiring
 from tecken.celery import app
-from tecken.jobs import keys, reliable_fetch, transport
+from tecken.jobs import keys, reliable_fetch, sending, transport
+from tecken.redisclient import services as redis_services
 from tests.support.redis_server import RedisServer
 
 # kombu has no types.
@@ -42,15 +42,15 @@ def test_get_from_full_server_delivers_message() -> None:
 
 @pytest.mark.usefixtures("clear_redis_cache")
 def test_send_all_uses_one_batch_and_rings_each_bell_once() -> None:
-    client = wiring.queue_client()
+    client = redis_services.queue_client()
     with app.producer_or_acquire() as producer:
         assert producer.supports_batch_publish
         with producer.batch():
             for number in range(3):
-                app.send_task("any", [number], queue=keys.CONVERT, priority=wiring.LAST, producer=producer)
+                app.send_task("any", [number], queue=keys.CONVERT, priority=sending.LAST, producer=producer)
             app.send_task("any", [3], queue=keys.UPLOAD, producer=producer)
-            assert client.llen(keys.waiting(keys.CONVERT, wiring.LAST)) == 0
-    assert client.llen(keys.waiting(keys.CONVERT, wiring.LAST)) == 3
+            assert client.llen(keys.waiting(keys.CONVERT, sending.LAST)) == 0
+    assert client.llen(keys.waiting(keys.CONVERT, sending.LAST)) == 3
     assert client.llen(keys.UPLOAD) == 1
     for queue in (keys.CONVERT, keys.UPLOAD):
         assert client.llen(reliable_fetch.bell(queue)) == 1
@@ -60,4 +60,4 @@ def test_send_all_uses_one_batch_and_rings_each_bell_once() -> None:
 @pytest.mark.usefixtures("clear_redis_cache")
 def test_send_task_without_batch_rings_the_bell() -> None:
     app.send_task("any", [1], queue=keys.CONVERT)
-    assert wiring.queue_client().llen(reliable_fetch.bell(keys.CONVERT)) == 1
+    assert redis_services.queue_client().llen(reliable_fetch.bell(keys.CONVERT)) == 1

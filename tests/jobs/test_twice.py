@@ -13,7 +13,7 @@ from django.conf import settings as site
 from django.core import serializers
 from pytest_django import Settings
 
-from tecken import wiring
+from tecken import services
 from tecken.celery import app
 from tecken.jobs.records import records
 from tecken.symbolication.tasks import convert, prepare
@@ -35,7 +35,7 @@ def arguments(uploader: Makes, settings: Settings) -> dict[str, list[Any]]:
     """Of the tasks that have some. There is something to do for each."""
     settings.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
     settings.DOWNLOAD_EXTENSIONS = [".sym"]
-    wiring.forget()
+    services.discard_all()
     builder = uploader()
     builder.client.get("/nobody.so/AB/nobody.sym")  # a miss
     archive = io.BytesIO(zipped({str(SYM_KEY): SYM}))

@@ -7,10 +7,10 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from tecken import wiring
 from tecken.celery import app
 from tecken.jobs import keys
 from tecken.jobs.records import DeadLetter, records
+from tecken.redisclient import services as redis_services
 from tests.support.queue_away import queue_away
 
 pytestmark = pytest.mark.usefixtures("clear_redis_cache")
@@ -104,12 +104,12 @@ def test_one_has_to_say_which(arguments: tuple[str, ...]) -> None:
 def test_queues() -> None:
     app.send_task(KEEP, [1])
     app.send_task("any", queue="convert", priority=9)
-    wiring.queue_client().hset(keys.CANARIES, "convert", "0.25 1000")
-    seconds, _ = wiring.queue_client().time()
+    redis_services.queue_client().hset(keys.CANARIES, "convert", "0.25 1000")
+    seconds, _ = redis_services.queue_client().time()
     for name, at in (("here", seconds), ("gone", 0)):
         said = {"at": at, "queues": ["convert"], "held": 2, "running": 1}
-        wiring.queue_client().hset(keys.WORKERS, name, json.dumps(said))
-    wiring.queue_client().set(keys.BEAT, "token")
+        redis_services.queue_client().hset(keys.WORKERS, name, json.dumps(said))
+    redis_services.queue_client().set(keys.BEAT, "token")
     told = jobs("queues")
     assert "beat            running" in told
     assert "upload                1        1" in told

@@ -6,12 +6,16 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from tecken import wiring
+from tecken import services
 from tecken.errors import CouldNotAsk, StoreAway
+from tecken.jobs import sending
+from tecken.limits import services as limits_services
 from tecken.limits.port import Caller, Cost, Limit
 from tecken.monitoring import degraded
+from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, show
+from tecken.store import services as store_services
 from tecken.symbols.ids import ModuleKey
 from tests.support.redis_server import free_port
 
@@ -25,9 +29,9 @@ def redis_away(settings: Settings) -> Iterator[None]:
     settings.REDIS_COUNTERS_URL = f"{away}/3"
     current.forget()
     current.start()
-    wiring.forget()
+    services.discard_all()
     yield
-    wiring.forget()
+    services.discard_all()
 
 
 def test_states_of_an_idle_process_are_ok() -> None:
@@ -36,24 +40,30 @@ def test_states_of_an_idle_process_are_ok() -> None:
 
 def test_states_build_no_client() -> None:
     degraded.degraded_states()
-    assert wiring.limiter.cache_info().currsize == wiring.store_client.cache_info().currsize == 0
+    assert (
+        limits_services.limiter.cache_info().currsize
+        == store_services.store_client.cache_info().currsize
+        == 0
+    )
 
 
 def test_states_after_failures_name_each_of_them() -> None:
     with pytest.raises(StoreAway):
-        wiring.page_store().headers([ModuleKey("a.pdb", "0" * 33)])
+        store_services.page_store().headers([ModuleKey("a.pdb", "0" * 33)])
     assert degraded.states_text() == "store-away"
-    wiring.limiter().spend(Caller("192.0.2.1"), Cost(), [Limit("api", 1, "requests", "hour", "address")])
+    limits_services.limiter().spend(
+        Caller("192.0.2.1"), Cost(), [Limit("api", 1, "requests", "hour", "address")]
+    )
     # The counters and the queue are on one server, so no job can be sent either.
     assert degraded.states_text() == "store-away,local-limits,queue-down"
     with pytest.raises(CouldNotAsk):
-        wiring.send("none", [])
-    wiring.cache_guard().breaker.answered()
+        sending.send("none", [])
+    redis_services.cache_guard().breaker.answered()
     assert degraded.states_text() == "store-away,local-limits"
-    wiring.send_watch().has_failed = True
+    sending.send_watch().has_failed = True
     assert degraded.states_text() == "store-away,local-limits,queue-down"
-    wiring.send_watch().has_failed = False
-    wiring.store_guard().breaker.answered()
+    sending.send_watch().has_failed = False
+    store_services.store_guard().breaker.answered()
     assert degraded.states_text() == "local-limits"
 
 
@@ -77,7 +87,7 @@ def test_states_without_configuration_server_are_stale(settings: Settings) -> No
 
 def test_responses_have_the_states_in_a_header(client: Client) -> None:
     assert client.get("/health/live")["X-Tecken-State"] == "ok"
-    wiring.store_guard().breaker.failed()
+    store_services.store_guard().breaker.failed()
     assert client.get("/nothing.pdb")["X-Tecken-State"] == "store-away"
     current.shelf().set_maintenance("full", show(Maintenance()), None)
     assert client.post("/symbolicate/v5")["X-Tecken-State"] == "store-away,maintenance"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import redis
 
-from tecken import wiring
+from tecken import services
+from tecken.limits import services as limits_services
 from tecken.limits import usage
 from tecken.limits.usage import RedisLedger, Usage
 from tecken.redisclient.guard import RedisGuard
@@ -16,8 +17,8 @@ def quiet_usage(patch: pytest.MonkeyPatch, client: redis.Redis) -> Usage:
     for earlier in list(usage._busy):
         earlier.flush(is_last=True)
         earlier.flush(is_last=True)
-    wiring.forget()  # nor does another one say that it is there
+    services.discard_all()  # nor does another one say that it is there
     client.flushdb()
     made = Usage(RedisLedger(client, RedisGuard("redis-cache")))
-    patch.setattr(wiring, "usage", lambda: made)
+    patch.setattr(limits_services, "usage", lambda: made)
     return made

@@ -14,7 +14,7 @@ from django.conf import LazySettings
 from django.db import OperationalError, connection
 from django.test import Client
 
-from tecken import wiring
+from tecken import services
 from tests.support.redis_server import free_port
 from tests.web.acts import FORMS, PAGES, Act, does
 from tests.web.everything import Everything, comes
@@ -60,7 +60,7 @@ def nowhere() -> str:
 @contextmanager
 def away(part: str, settings: LazySettings) -> Iterator[None]:
     TAKEN_AWAY[part](settings)
-    wiring.forget()
+    services.discard_all()
     if part == "database":
         with connection.execute_wrapper(refuse):
             yield

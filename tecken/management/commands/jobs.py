@@ -12,12 +12,12 @@ import redis
 from django.core.management.base import BaseCommand, CommandError
 
 import tecken.celery  # noqa: F401 - jobs are sent by the current app
-from tecken import wiring
 from tecken.errors import TeckenError
 from tecken.jobs.backlog import Backlog, backlog
 from tecken.jobs.dead_letters import send_again
 from tecken.jobs.records import DeadLetter, records
 from tecken.management.times import shown
+from tecken.redisclient import services as redis_services
 
 
 class Command(BaseCommand):
@@ -53,7 +53,7 @@ An id may be cut short where that names one letter only. All times are UTC."""
             raise CommandError(f"the queue does not answer: {error}") from error
 
     def _queues(self, *, as_json: bool, **_options: Any) -> None:
-        seen = backlog(wiring.queue_client())
+        seen = backlog(redis_services.queue_client())
         self._print([_backlog_json(seen)] if as_json else _backlog_lines(seen), as_json)
 
     def _list(self, *, as_json: bool, **_options: Any) -> None:

@@ -14,16 +14,21 @@ import redis
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from tecken import wiring
+from tecken import services
 from tecken.errors import Absent, CouldNotAsk, Refused
+from tecken.jobs import sending
 from tecken.jobs.backlog import Backlog, backlog
+from tecken.monitoring import canaries
 from tecken.monitoring.health.probes import Probe, ProbeRunner
 from tecken.monitoring.preflight.facts import Facts, fetch_facts, parse_info
 from tecken.monitoring.preflight.inspect import why_no_writes
+from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.shelf import Report
+from tecken.storage import services as storage_services
 from tecken.storage.disk_space import Space
 from tecken.storage.port import FileKey
+from tecken.store import services as store_services
 
 logger = logging.getLogger(__name__)
 
@@ -45,14 +50,14 @@ class Server(NamedTuple):
 
 def redis_cache() -> Server:
     """Return the state of redis-cache."""
-    with wiring.cache_guard().observed():
-        return _check_server(wiring.cache_client())
+    with redis_services.cache_guard().observed():
+        return _check_server(redis_services.cache_client())
 
 
 def redis_store() -> Server:
     """Return the state of redis-store."""
-    with wiring.store_guard().observed():
-        return _check_server(wiring.store_client())
+    with store_services.store_guard().observed():
+        return _check_server(store_services.store_client())
 
 
 def _check_server(client: redis.Redis) -> Server:
@@ -67,11 +72,11 @@ def _check_server(client: redis.Redis) -> Server:
 
 def queue() -> Backlog:
     """Return the backlog of all queues, and judge whether their canaries are late."""
-    watch = wiring.canary_watch()
+    watch = canaries.canary_watch()
     try:
-        with wiring.cache_guard().observed():
-            jobs = backlog(wiring.queue_client())
-        wiring.send_watch().has_failed = False
+        with redis_services.cache_guard().observed():
+            jobs = backlog(redis_services.queue_client())
+        sending.send_watch().has_failed = False
     except redis.RedisError:
         watch.excuse()
         raise
@@ -98,7 +103,7 @@ def storage() -> None:
         CouldNotAsk: Storage does not work. The text of the cause, which may name a bucket, is logged only.
     """
     try:
-        wiring.own_files().stat(MISSING_FILE)
+        storage_services.own_files().stat(MISSING_FILE)
     except Refused as error:
         # Missing files would still be reported as missing, but so would files that may not be read.
         logger.warning("Storage refused access: %s; grant reading and listing of the bucket", error)
@@ -112,7 +117,7 @@ def storage() -> None:
 
 def disk() -> tuple[Space, ...]:
     """Return the free space of each directory that this process writes to, also when it is too little."""
-    return wiring.disk_space().readings()
+    return storage_services.disk_space().readings()
 
 
 def processes() -> list[Report]:
@@ -120,7 +125,7 @@ def processes() -> list[Report]:
     return current.shelf().reports()
 
 
-@wiring.once
+@services.per_process
 def probe_runner() -> ProbeRunner:
     """Return the probe runner of this process."""
     return ProbeRunner(

@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 import redis
 
-from tecken import wiring
+from tecken import services
 from tecken.monitoring.health.snapshot import HealthSnapshot, take_snapshot
 from tecken.monitoring.preflight.facts import Facts
 from tecken.monitoring.preflight.rules import CACHE, STORE
 from tecken.redisclient import nodes
+from tecken.redisclient import services as redis_services
+from tecken.store import services as store_services
 from tecken.store.hit_counts import busiest
 
 SLOW_COMMANDS = 16
@@ -106,7 +108,7 @@ def _compute_rates(seconds: float, first: Facts, last: Facts) -> Rates:
     )
 
 
-@wiring.once
+@services.per_process
 def histories() -> dict[str, History]:
     """Return the histories of this process by server."""
     return {CACHE: History(), STORE: History()}
@@ -115,7 +117,7 @@ def histories() -> dict[str, History]:
 def load_panels() -> list[ServerPanel]:
     """Return a panel per server."""
     snapshot = take_snapshot()
-    clients = {CACHE: wiring.cache_client, STORE: wiring.store_client}
+    clients = {CACHE: redis_services.cache_client, STORE: store_services.store_client}
     return [
         ServerPanel(name, snapshot.why_not(name), _load_panel(snapshot, name, client))
         for name, client in clients.items()
@@ -147,7 +149,7 @@ def _load_panel(snapshot: HealthSnapshot, name: str, client: Callable[[], redis.
 def load_busiest_modules() -> list[dict[str, Any]] | None:
     """Return the modules with most hits in the store; None when redis-cache does not respond."""
     try:
-        rows = busiest(wiring.cache_client(), BUSIEST_MODULES, time.time())
+        rows = busiest(redis_services.cache_client(), BUSIEST_MODULES, time.time())
     except redis.RedisError:
         return None
     return [{**row.module._asdict(), "hits": row.hits, "misses": row.misses} for row in rows]

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import redis
 
-from tecken import wiring
 from tecken.jobs.backlog import Queue, backlog
 from tecken.monitoring.preflight.facts import fetch_facts
+from tecken.redisclient import services as redis_services
+from tecken.store import services as store_services
 
 KEY = "health:series"
 # The interval in CELERY_BEAT_SCHEDULE.
@@ -64,9 +65,9 @@ def take_sample() -> None:
     Raises:
         redis.RedisError: It cannot be stored.
     """
-    servers = _sample_server(wiring.cache_client()), _sample_server(wiring.store_client())
+    servers = _sample_server(redis_services.cache_client()), _sample_server(store_services.store_client())
     row = json.dumps([time.time(), *servers, _count_requests(), *_sample_queue()])
-    with wiring.counters_client().pipeline(transaction=False) as pipeline:
+    with redis_services.counters_client().pipeline(transaction=False) as pipeline:
         pipeline.rpush(KEY, row)
         pipeline.ltrim(KEY, -KEPT, -1)
         pipeline.execute()
@@ -86,7 +87,7 @@ def _count_requests() -> int | None:
     # The keys of tecken.limits.usage.
     today = time.strftime("%Y%m%d", time.gmtime())
     try:
-        counts = wiring.counters_client().mget(
+        counts = redis_services.counters_client().mget(
             [f"symbolicationcount:{version}:{today}" for version in VERSIONS]
         )
     except redis.RedisError:
@@ -97,7 +98,7 @@ def _count_requests() -> int | None:
 def _sample_queue() -> tuple[int | None, float | None]:
     """Return the number of jobs and how long they wait."""
     try:
-        jobs = backlog(wiring.queue_client())
+        jobs = backlog(redis_services.queue_client())
     except redis.RedisError:
         return None, None
     waits = [wait for queue in jobs.queues if (wait := _fresh_canary(queue)) is not None]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import redis
 
-from tecken import wiring
+from tecken.redisclient import services as redis_services
 from tecken.store.access_counts import recorded
 from tecken.store.miss_ratio import Curve, Entries, curve, entries
 
@@ -51,7 +51,7 @@ def compute_sizing(client: redis.Redis) -> Sizing:
 
 def update_sizing() -> None:
     """Compute the sizing and store it. Raise redis.RedisError when redis-cache does not respond."""
-    client = wiring.counters_client()
+    client = redis_services.counters_client()
     client.set(KEY, json.dumps(compute_sizing(client)), ex=KEPT_SECONDS)
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 
-from tecken import wiring
+from tecken import services
 from tecken.jobs.backlog import Backlog
 from tecken.monitoring.health.checks import Server, probe_runner
 from tecken.monitoring.health.probes import ProbeResult
@@ -74,7 +74,7 @@ class HealthSnapshot(NamedTuple):
         return [problem.text for problem in self.problems if problem.level == "error"]
 
 
-@wiring.once
+@services.per_process
 def drift() -> Drift:
     """Return the drift of this process."""
     return Drift()

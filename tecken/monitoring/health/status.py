@@ -8,10 +8,9 @@ from typing import Any, Literal
 from django.conf import settings
 from dockerflow.version import get_version
 
-from tecken import wiring
 from tecken.jobs.backlog import Backlog, Worker
 from tecken.jobs.keys import QUEUES
-from tecken.monitoring import degraded
+from tecken.monitoring import canaries, degraded
 from tecken.monitoring.canaries import LATE_SECONDS, PERIOD_SECONDS
 from tecken.monitoring.health.probes import ProbeResult
 from tecken.monitoring.health.snapshot import HealthSnapshot, is_production, take_snapshot
@@ -176,7 +175,7 @@ def _beat(backlog: Backlog | None) -> Document:
     oldest = _rounded(max(known)) if len(known) == len(ages) else None
     if current.is_under_maintenance():
         return {"status": "paused", "canary_age_seconds": oldest}
-    if late := wiring.canary_watch().late:
+    if late := canaries.canary_watch().late:
         return {"status": "stalled", "canary_age_seconds": oldest, "why": _why_stalled(backlog, late)}
     return {"status": "alive" if _are_fresh(ages) else "starting", "canary_age_seconds": oldest}
 

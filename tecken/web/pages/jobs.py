@@ -19,11 +19,11 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
-from tecken import wiring
 from tecken.errors import Absent, BadInput, CouldNotAsk
 from tecken.jobs.backlog import backlog
 from tecken.jobs.dead_letters import send_again
 from tecken.jobs.records import DeadLetter, records
+from tecken.redisclient import services as redis_services
 from tecken.web.auth import need, page
 from tecken.web.charts.queue import HOURS, drawn, hours_in
 from tecken.web.pages.config import CHANGE, VIEW, user_of
@@ -83,7 +83,7 @@ def job(request: HttpRequest, number: str) -> HttpResponse:
 
 def _queue(request: HttpRequest, hours: int) -> dict[str, Any]:
     try:
-        now = backlog(wiring.queue_client())
+        now = backlog(redis_services.queue_client())
         letters = records().letters(LOOKED_AT)
     except redis.RedisError as error:
         return {"away": type(error).__name__}

@@ -14,12 +14,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from tecken import wiring
+from tecken.jobs import sending
 from tecken.monitoring.health.panels import ServerPanel, load_panels
 from tecken.monitoring.health.series import EVERY_SECONDS, Sample, compute_rates, load_samples
 from tecken.monitoring.health.sizing import ENOUGH, Sizing, load_sizing
 from tecken.monitoring.health.snapshot import take_snapshot
 from tecken.monitoring.preflight.rules import STORE
+from tecken.redisclient import services as redis_services
+from tecken.store import services as store_services
 from tecken.store.hit_counts import PageRow, Row, busiest, busiest_pages
 from tecken.web.auth import need, page
 from tecken.web.charts.hot_modules import bars, hottest
@@ -49,7 +51,7 @@ def store(request: HttpRequest) -> HttpResponse:
     """`?hours=` of the pictures. When it is sent, a worker counts anew how large the store must be."""
     if request.method == "POST":
         need(user_of(request), CHANGE)
-        wiring.send(COUNT_TASK, [], COUNT_EXPIRES_SECONDS)
+        sending.send(COUNT_TASK, [], COUNT_EXPIRES_SECONDS)
         messages.success(request, "A worker counts anew. Reload in a few seconds.")
         return redirect("store")
     hours = _hours(request.GET.get("hours", ""))
@@ -79,7 +81,7 @@ def _shown(hours: int) -> dict[str, Any]:
 
 def _kept(hours: int) -> Kept | None:
     """None when redis-cache does not answer."""
-    counters, cache, now = wiring.counters_client(), wiring.cache_client(), time.time()
+    counters, cache, now = redis_services.counters_client(), redis_services.cache_client(), time.time()
     try:
         return Kept(
             load_samples(counters, int(hours * 3600 / EVERY_SECONDS) + 1),
@@ -94,7 +96,7 @@ def _kept(hours: int) -> Kept | None:
 def _maxmemory(servers: Sequence[ServerPanel], taken: Sequence[Sample]) -> int | None:
     """As it is, or was when the store was last heard of. None: no limit, or nobody knows."""
     if settings.DEMO_MODE:
-        return wiring.DEMO_STORE_BYTES
+        return store_services.DEMO_STORE_BYTES
     now = [one.panel.memory.maximum for one in servers if one.server == STORE and one.panel]
     before = [one.store.maxmemory for one in reversed(taken) if one.store]
     return next(iter([*now, *before]), 0) or None

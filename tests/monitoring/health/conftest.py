@@ -7,8 +7,9 @@ import orjson
 import pytest
 from pytest_django import Settings
 
-from tecken import wiring
+from tecken import services
 from tecken.jobs import keys
+from tecken.redisclient import services as redis_services
 from tests.support.redis_server import RedisServer
 
 Move = Callable[[str, str], None]
@@ -18,9 +19,9 @@ Move = Callable[[str, str], None]
 def patient(settings: Settings, clear_redis_store: None) -> Iterator[None]:
     """Start without results, and with a deadline that a busy machine meets."""
     settings.HEALTH_CHECK_SECONDS = 30.0
-    wiring.forget()
+    services.discard_all()
     yield
-    wiring.forget()
+    services.discard_all()
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def move(settings: Settings) -> Move:
         if alias == "default":
             settings.REDIS_QUEUE_URL = url.removesuffix("/0") + "/1"
             settings.REDIS_COUNTERS_URL = url.removesuffix("/0") + "/3"
-        wiring.forget()
+        services.discard_all()
 
     return to
 
@@ -41,7 +42,7 @@ def move(settings: Settings) -> Move:
 def worker() -> None:
     """Record a running worker on redis-cache."""
     report = {"at": time(), "queues": list(keys.QUEUES), "held": 0, "running": 0}
-    wiring.queue_client().hset(keys.WORKERS, "celery@here", orjson.dumps(report))
+    redis_services.queue_client().hset(keys.WORKERS, "celery@here", orjson.dumps(report))
 
 
 @pytest.fixture

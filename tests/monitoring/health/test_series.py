@@ -4,9 +4,9 @@ import pytest
 import redis
 from django.conf import settings
 
-from tecken import wiring
 from tecken.jobs import keys
 from tecken.jobs.records import records
+from tecken.limits import services as limits_services
 from tecken.limits.port import Cost
 from tecken.monitoring.health.series import (
     EVERY_SECONDS,
@@ -20,18 +20,19 @@ from tecken.monitoring.health.series import (
     take_sample,
 )
 from tecken.monitoring.health.tasks import sample
+from tecken.redisclient import services as redis_services
 from tests.jobs.traced import traced
 
 
 @pytest.fixture
 def counters(clear_redis_store: None) -> redis.Redis:
-    return wiring.counters_client()
+    return redis_services.counters_client()
 
 
 def test_sample_has_servers_queue_and_requests_of_the_day(counters: redis.Redis) -> None:
-    wiring.usage().count_version("v5")
-    wiring.usage().count("symbolicate", Cost())
-    wiring.usage().flush()
+    limits_services.usage().count_version("v5")
+    limits_services.usage().count("symbolicate", Cost())
+    limits_services.usage().flush()
     sample()
     (stored,) = load_samples(counters)
     assert stored.store
@@ -44,8 +45,8 @@ def test_sample_has_servers_queue_and_requests_of_the_day(counters: redis.Redis)
 def test_sample_taken_by_a_scheduled_job_does_not_count_itself(counters: redis.Redis) -> None:
     """The chart of jobs to be done never fell below 1."""
     records().schedule("job")
-    wiring.queue_client().hset(keys.UNACKED, "tag of the sample", "[]")
-    wiring.queue_client().hset(keys.UNACKED, "tag of a conversion", "[]")
+    redis_services.queue_client().hset(keys.UNACKED, "tag of the sample", "[]")
+    redis_services.queue_client().hset(keys.UNACKED, "tag of a conversion", "[]")
     traced(sample)
     assert load_samples(counters)[0].queued == 1
 
@@ -53,7 +54,7 @@ def test_sample_taken_by_a_scheduled_job_does_not_count_itself(counters: redis.R
 def test_sample_has_the_wait_of_the_slowest_queue(counters: redis.Redis) -> None:
     records().canary("convert", 0.5)
     records().canary("upload", 2.5)
-    wiring.queue_client().hset(keys.CANARIES, "housekeeping", "100 1000000000")
+    redis_services.queue_client().hset(keys.CANARIES, "housekeeping", "100 1000000000")
     take_sample()
     assert load_samples(counters)[0].canary == 2.5
 

@@ -4,15 +4,15 @@ import pytest
 import redis
 from django.conf import settings
 
-from tecken import wiring
 from tecken.monitoring.health.sizing import ENOUGH, EVERY_SECONDS, KEY, compute_sizing, load_sizing
 from tecken.monitoring.health.tasks import size_store
+from tecken.redisclient import services as redis_services
 from tests.support.asked import asked
 
 
 @pytest.fixture
 def counters(clear_redis_store: None) -> redis.Redis:
-    return wiring.counters_client()
+    return redis_services.counters_client()
 
 
 def test_size_store_job_stores_the_sizing(counters: redis.Redis) -> None:

@@ -12,12 +12,13 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from tecken import wiring
+from tecken import services
 from tecken.jobs import keys
 from tecken.jobs.records import DeadLetter, records
-from tecken.monitoring import degraded
+from tecken.monitoring import canaries, degraded
 from tecken.monitoring.canaries import LATE_SECONDS, CanaryWatch
 from tecken.monitoring.health.checks import probe_runner
+from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, show
 from tests.support.small_disk import SmallDisk, small_disk
@@ -45,7 +46,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     now = [0.0]
     watch = CanaryWatch(lambda: now[0])
     # A watch with a clock of the test instead of the one that the process has built.
-    monkeypatch.setattr(wiring, "canary_watch", lambda: watch)
+    monkeypatch.setattr(canaries, "canary_watch", lambda: watch)
 
     def jump() -> None:
         now[0] += LATE_SECONDS
@@ -56,14 +57,14 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 @pytest.fixture
 def beat() -> None:
     """A beat is running, as far as redis-cache knows."""
-    wiring.queue_client().set(keys.BEAT, "token")
+    redis_services.queue_client().set(keys.BEAT, "token")
 
 
 def send_canaries(age: float = 0.0) -> None:
     """Record canaries that ended so many seconds ago."""
-    seconds, micros = wiring.queue_client().time()
+    seconds, micros = redis_services.queue_client().time()
     ended = seconds + micros / 1e6 - age
-    wiring.queue_client().hset(keys.CANARIES, mapping=dict.fromkeys(keys.QUEUES, f"0.1 {ended}"))
+    redis_services.queue_client().hset(keys.CANARIES, mapping=dict.fromkeys(keys.QUEUES, f"0.1 {ended}"))
 
 
 @pytest.mark.usefixtures("worker", "beat")
@@ -149,9 +150,9 @@ def disk(tmp_path: Path, settings: Settings) -> Iterator[SmallDisk]:
     """The disk of the storage."""
     with small_disk(tmp_path / "small") as disk:
         settings.STORAGE_URL = disk.directory.as_uri()
-        wiring.forget()
+        services.discard_all()
         yield disk
-        wiring.forget()
+        services.discard_all()
 
 
 @pytest.mark.usefixtures("worker")
@@ -170,6 +171,6 @@ def test_health_with_nearly_full_disk_is_degraded_until_there_is_room(
     for url in PAGES:
         assert "All is well" not in text(client, url)
     disk.make_room()
-    wiring.forget()
+    services.discard_all()
     assert status(client)["status"] == "healthy"
     assert degraded.degraded_states() == ("ok",)

@@ -14,7 +14,7 @@ from django.test import Client
 from kombu.connection import Connection
 from pytest_django import Settings
 
-from tecken import wiring
+from tecken import services
 from tecken.jobs import keys
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, show
@@ -149,7 +149,7 @@ def test_health_with_unresponsive_database_is_in_time(
     client: Client, settings: Settings, database_at: Callable[[int], None]
 ) -> None:
     settings.HEALTH_CHECK_SECONDS = 0.05
-    wiring.forget()
+    services.discard_all()
     with socket.create_server(("127.0.0.1", 0)) as mute:
         database_at(mute.getsockname()[1])
         answers = [fetch_health(client)["database"] for _ in range(3)]
@@ -160,7 +160,7 @@ def test_health_with_unresponsive_database_is_in_time(
 @pytest.mark.usefixtures("worker")
 def test_health_without_storage_is_degraded(client: Client, settings: Settings) -> None:
     settings.STORAGE_URL = f"s3://nobody/?endpoint=http://127.0.0.1:{free_port()}"
-    wiring.forget()
+    services.discard_all()
     document = fetch_health(client)
     assert document["status"] == "degraded"
     assert document["storage"]["status"] == "disconnected"

@@ -12,9 +12,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tecken import wiring
 from tecken.monitoring.health import series
 from tecken.monitoring.health.series import Sample, take_sample
+from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig.memory import MemoryShelf
 from tecken.runtimeconfig.shelf import Report
 from tecken.web.charts.queue import pictures
@@ -106,7 +106,7 @@ def test_it_asks_the_database_little(
 
 
 def test_the_queue_is_drawn(client: Client) -> None:
-    wiring.queue_client().lpush("convert", *["{}"] * 3)
+    redis_services.queue_client().lpush("convert", *["{}"] * 3)
     take_sample()
     assert "Jobs to be done 3 " in text(shown(client))
 
@@ -129,7 +129,7 @@ def test_a_row_has_the_most_of_its_time() -> None:
 
 
 def test_a_day_is_a_small_page(client: Client, viewer: User, worker: None) -> None:
-    wiring.counters_client().rpush(series.KEY, *[_row(number) for number in range(series.KEPT)])
+    redis_services.counters_client().rpush(series.KEY, *[_row(number) for number in range(series.KEPT)])
     assert len(shown(client, "/health/?hours=24")) < 60_000
 
 

@@ -13,10 +13,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 import tecken.celery  # noqa: F401 - jobs are sent by the current app
-from tecken import wiring
 from tecken.jobs import keys
 from tecken.jobs.backlog import backlog
 from tecken.jobs.records import DeadLetter, records
+from tecken.redisclient import services as redis_services
 from tecken.web.pages import jobs
 from tests.monitoring.health.conftest import patient, worker
 from tests.support.queue_away import queue_away
@@ -75,7 +75,7 @@ def test_nothing_is_there(client: Client, viewer: User) -> None:
 
 @pytest.mark.usefixtures("worker")
 def test_queues_and_workers(client: Client, viewer: User) -> None:
-    wiring.queue_client().lpush(keys.waiting("convert", 9), "{}", "{}")
+    redis_services.queue_client().lpush(keys.waiting("convert", 9), "{}", "{}")
     records().canary("convert", 0.25)
     page = text(shown(client))
     assert "2 to be done" in page
@@ -133,7 +133,7 @@ def test_retry(client: Client, operator: User) -> None:
     page = done(client, do="retry", job="4f1c-1")
     assert "1 put back into the queue." in page
     assert left() == ["5a"]
-    queues = {queue.name: queue.ready for queue in backlog(wiring.queue_client()).queues}
+    queues = {queue.name: queue.ready for queue in backlog(redis_services.queue_client()).queues}
     assert queues == {"convert": 0, "upload": 1, "housekeeping": 0}
 
 
