@@ -54,9 +54,9 @@ def test_every_state_has_its_reason() -> None:
 
 
 def test_maintenance_is_one() -> None:
-    current.shelf().set_maintenance("full", show(Maintenance()), None)
+    current.backend().set_maintenance("full", show(Maintenance()), None)
     assert modes.modes() == ("maintenance",)
-    current.shelf().set_maintenance("full", None, None)
+    current.backend().set_maintenance("full", None, None)
     assert modes.modes() == ("ok",)
 
 
@@ -74,6 +74,6 @@ def test_every_answer_tells(client: Client) -> None:
     assert client.get("/health/live")["X-Tecken-State"] == "ok"
     wiring.store_breaker().failed()
     assert client.get("/nothing.pdb")["X-Tecken-State"] == "store-away"
-    current.shelf().set_maintenance("full", show(Maintenance()), None)
+    current.backend().set_maintenance("full", show(Maintenance()), None)
     assert client.post("/symbolicate/v5")["X-Tecken-State"] == "store-away,maintenance"
-    current.shelf().set_maintenance("full", None, None)
+    current.backend().set_maintenance("full", None, None)

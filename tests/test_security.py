@@ -67,11 +67,11 @@ def test_every_answer_says_what_a_browser_may_do_with_it(client: Client, path: s
 
 
 def test_so_does_the_page_of_maintenance_which_has_its_style_in_itself(client: Client) -> None:
-    current.shelf().set_maintenance("full", show(Maintenance()), None)
+    current.backend().set_maintenance("full", show(Maintenance()), None)
     try:
         answer = client.get("/", headers={"accept": "text/html"})
     finally:
-        current.shelf().set_maintenance("full", None, None)
+        current.backend().set_maintenance("full", None, None)
     assert answer["Content-Security-Policy"] == middleware.POLICY_OF_PAGE
     assert f"<style>{middleware.STYLE}</style>" in answer.content.decode()
 

@@ -22,7 +22,7 @@ from tecken.errors import Absent, CouldNotAsk, Refused
 from tecken.health.looks import Check, Looks
 from tecken.jobs.backlog import Backlog, backlog
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.shelf import Report
+from tecken.runtimeconfig.backend import Report
 from tecken.servers.facts import Facts, facts, read
 from tecken.servers.look import why_no_writes
 from tecken.storage.disk_space import Space
@@ -121,7 +121,7 @@ def disk() -> tuple[Space, ...]:
 
 def processes() -> list[Report]:
     """What each has in force. Raises CouldNotAsk."""
-    return current.shelf().reports()
+    return current.backend().reports()
 
 
 @wiring.once

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from tecken.errors import CouldNotAsk
 from tecken.management.times import shown
 from tecken.runtimeconfig import current, service
+from tecken.runtimeconfig.backend import Report
 from tecken.runtimeconfig.history import database, newest
 from tecken.runtimeconfig.models import Change, Version
 from tecken.runtimeconfig.options import CATALOGUE, named
+from tecken.runtimeconfig.presentation import Row, rows, strays
 from tecken.runtimeconfig.schedule import Entry, spelt
-from tecken.runtimeconfig.shelf import Report
-from tecken.runtimeconfig.shown import Row, rows, strays
 from tecken.runtimeconfig.snapshot import Snapshot, snapshot
 
 
@@ -33,9 +33,9 @@ def picture() -> Picture:
     troubles: list[str] = []
     reports: list[Report] = []
     try:
-        there = current.shelf().read()
+        there = current.backend().read()
         held: Snapshot | None = snapshot(*there)
-        reports = [report for report in current.shelf().reports() if report.kind != "command"]
+        reports = [report for report in current.backend().reports() if report.kind != "command"]
     except CouldNotAsk as error:
         held = None
         troubles.append(f"these are the database's values: {error}")

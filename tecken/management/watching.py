@@ -8,20 +8,20 @@ from datetime import UTC, datetime
 
 from tecken.errors import CouldNotAsk
 from tecken.management.configuration import steps
+from tecken.runtimeconfig.backend import ConfigBackend, Values
 from tecken.runtimeconfig.history import database, difference, known
-from tecken.runtimeconfig.shelf import Shelf, Values
 
 LOOK_SECONDS = 1.0
 PAUSE_SECONDS = 1.0
 
 
-def watch_lines(shelf: Shelf) -> Generator[str]:
-    """Without end. When the shelf is away it says so once, and goes on when it is back."""
+def watch_lines(backend: ConfigBackend) -> Generator[str]:
+    """Without end. When the backend is away it says so once, and goes on when it is back."""
     last: Values | None = None
     away = False
     while True:
         try:
-            for now in _states(shelf, last):
+            for now in _states(backend, last):
                 away = False
                 yield _line(last, now)
                 last = now
@@ -32,11 +32,11 @@ def watch_lines(shelf: Shelf) -> Generator[str]:
             time.sleep(PAUSE_SECONDS)
 
 
-def _states(shelf: Shelf, last: Values | None) -> Iterator[Values]:
+def _states(backend: ConfigBackend, last: Values | None) -> Iterator[Values]:
     """Each one that is another than the one before; a lost message costs one look."""
-    with shelf.listen() as heard:
+    with backend.subscribe() as heard:
         while True:
-            now = shelf.read()
+            now = backend.read()
             if last is None or now != last:
                 yield now
                 last = now

@@ -1,6 +1,6 @@
 """The configuration of this process: `options()` is what a request or a job reads.
 
-The first to read asks the shelf, at most for as long as Redis may take to answer, and starts the watcher;
+The first to read asks the backend, at most for as long as Redis may take to answer, and starts the watcher;
 from then on everything is read from memory. A forked child has no watcher: it keeps its parent's values
 and starts one with its own first read.
 """
@@ -21,15 +21,15 @@ from django.apps import apps
 from django.conf import settings
 
 from tecken import redisclient
-from tecken.runtimeconfig.file import FileShelf
+from tecken.runtimeconfig.backend import ConfigBackend
+from tecken.runtimeconfig.backends.file import FileBackend
+from tecken.runtimeconfig.backends.memory import MemoryBackend
+from tecken.runtimeconfig.backends.redis import RedisBackend
 from tecken.runtimeconfig.forking import Whole
 from tecken.runtimeconfig.maintenance import Maintenance
-from tecken.runtimeconfig.memory import MemoryShelf
 from tecken.runtimeconfig.options import Options
 from tecken.runtimeconfig.process import Pin, Process
-from tecken.runtimeconfig.redis import RedisShelf
 from tecken.runtimeconfig.rollout import Subject
-from tecken.runtimeconfig.shelf import Shelf
 from tecken.runtimeconfig.snapshot import check_all, snapshot
 from tecken.runtimeconfig.watcher import Watcher, process_name
 
@@ -43,7 +43,7 @@ class Parts:
     def __init__(self) -> None:
         self.process = Process()
         self.kind = "command"
-        self.shelf: Shelf | None = None
+        self.backend: ConfigBackend | None = None
         self.watcher: Watcher | None = None
         self.starting = threading.RLock()
         self.settling = Whole()
@@ -53,7 +53,7 @@ _here = Parts()
 
 
 class State(NamedTuple):
-    """What this process has in force. `age`: seconds since it last heard of the shelf. `stale`: it may be
+    """What this process has in force. `age`: seconds since it last heard of the backend. `stale`: it may be
     behind. `bad`: entry -> why it is ignored. `watcher`: redis, file or memory. `process`: host:pid."""
 
     version: int
@@ -151,11 +151,11 @@ def uploads_closed() -> Maintenance | None:
     return _begun().uploads_closed
 
 
-def shelf() -> Shelf:
+def backend() -> ConfigBackend:
     with _here.starting:
-        if _here.shelf is None:
-            _here.shelf = _new_shelf(_watcher_name())
-        return _here.shelf
+        if _here.backend is None:
+            _here.backend = _new_backend(_watcher_name())
+        return _here.backend
 
 
 def start() -> None:
@@ -166,7 +166,7 @@ def start() -> None:
 
 
 def settle_soon() -> None:
-    """Have this process deliver what the database has and the shelf does not, once the shelf takes it."""
+    """Have this process deliver what the database has and the backend does not, once the backend takes it."""
     if _here.watcher is not None:
         _here.watcher.settle_soon()
 
@@ -181,7 +181,7 @@ def forget() -> None:
     with _here.starting:
         if _here.watcher is not None:
             _here.watcher.stop()
-        _here.shelf, _here.watcher, _here.process = None, None, Process()
+        _here.backend, _here.watcher, _here.process = None, None, Process()
 
 
 @contextmanager
@@ -208,9 +208,9 @@ def _begun() -> Process:
 
 
 def _begin() -> Options:
-    """Afterwards there are options, whatever the shelf said."""
+    """Afterwards there are options, whatever the backend said."""
     interval = settings.RUNTIME_CONFIG_INTERVAL_SECONDS
-    watcher = Watcher(shelf(), _here.process, interval, _reconcile, kind=lambda: _here.kind)
+    watcher = Watcher(backend(), _here.process, interval, _reconcile, kind=lambda: _here.kind)
     _here.watcher = watcher
     watcher.look()
     if _watcher_name() != "memory":
@@ -223,17 +223,17 @@ def _watcher_name() -> str:
     return settings.RUNTIME_CONFIG_WATCHER or ("redis" if settings.REDIS_URL else "file")
 
 
-def _new_shelf(name: str) -> Shelf:
+def _new_backend(name: str) -> ConfigBackend:
     if name == "memory":
-        return MemoryShelf(_look)
+        return MemoryBackend(_look)
     if name == "file":
-        return FileShelf(Path(settings.RUNTIME_CONFIG_FILE))
+        return FileBackend(Path(settings.RUNTIME_CONFIG_FILE))
     client = redisclient.client(
         settings.RUNTIME_CONFIG_URL,
         timeout=settings.REDIS_TIMEOUT_SECONDS,
         connect_timeout=settings.REDIS_CONNECT_TIMEOUT_SECONDS,
     )
-    return RedisShelf(client, settings.RUNTIME_CONFIG_CHANNEL)
+    return RedisBackend(client, settings.RUNTIME_CONFIG_CHANNEL)
 
 
 def _look() -> None:
@@ -253,7 +253,7 @@ def _reconcile() -> None:
         return
     from django.db import connections  # noqa: PLC0415 - they are this thread's
 
-    from tecken.runtimeconfig import service  # noqa: PLC0415 - it reads the shelf through this module
+    from tecken.runtimeconfig import service  # noqa: PLC0415 - it reads the backend through this module
 
     with _here.settling.together():
         try:
@@ -276,8 +276,8 @@ def _after_fork_in_child() -> None:
     _here.starting = threading.RLock()
     _here.settling = Whole()
     _here.watcher = None
-    if not isinstance(_here.shelf, MemoryShelf):
-        _here.shelf = None
+    if not isinstance(_here.backend, MemoryBackend):
+        _here.backend = None
     _here.process.after_fork_in_child()
 
 

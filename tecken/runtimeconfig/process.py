@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 from tecken import metrics
 from tecken.errors import BadOption
+from tecken.runtimeconfig.backend import ConfigHead, Values
 from tecken.runtimeconfig.maintenance import Maintenance, parse
 from tecken.runtimeconfig.options import Options, named
 from tecken.runtimeconfig.rollout import Subject
-from tecken.runtimeconfig.shelf import Glance, Values
 from tecken.runtimeconfig.snapshot import EMPTY, Snapshot, snapshot
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Process:
         self._clock = clock
         self.options: Options | None = None  # until the first look
         self.snapshot = EMPTY
-        self.well = False  # the shelf answered when it was last asked
+        self.well = False  # the backend answered when it was last asked
         self._heard_at = clock()
         self._maintenance: tuple[str | None, Maintenance | None] = None, None
         self._uploads_closed: tuple[str | None, Maintenance | None] = None, None
@@ -68,7 +68,7 @@ class Process:
 
     @property
     def age(self) -> float:
-        """Seconds since the shelf was last heard of."""
+        """Seconds since the backend was last heard of."""
         return self._clock() - self._heard_at
 
     @property
@@ -97,12 +97,12 @@ class Process:
         for text in self.snapshot.bad.values():
             logger.warning("version %d: ignored: %s", values.version, text)
 
-    def seen(self, glance: Glance) -> None:
+    def seen(self, head: ConfigHead) -> None:
         with self._lock:
             self._heard_at = self._clock()
             self.well = True
-            self._maintenance = _level(self._maintenance, glance.maintenance)
-            self._uploads_closed = _level(self._uploads_closed, glance.uploads_closed)
+            self._maintenance = _level(self._maintenance, head.maintenance)
+            self._uploads_closed = _level(self._uploads_closed, head.uploads_closed)
             metrics.CONFIG_REFRESHES.labels("look").inc()
 
     def failed(self) -> None:
@@ -175,7 +175,7 @@ def _level(
 
 
 def _unless_over(maintenance: Maintenance | None) -> Maintenance | None:
-    """Also when nothing has been heard of the shelf since."""
+    """Also when nothing has been heard of the backend since."""
     if maintenance and maintenance.until and maintenance.until <= datetime.now(UTC):
         return None
     return maintenance

@@ -1,7 +1,7 @@
 """Changing the runtime configuration: what the command line, the API, the page and the watchers do.
 
-The database is asked first and commits first: its versions are the order of all changes. The shelf, which
-every process reads, then gets the newest one. Whatever was lost between the two, or was changed in the shelf
+The database is asked first and commits first: its versions are the order of all changes. The backend, which
+every process reads, then gets the newest one. Whatever was lost between the two, or was changed in the backend
 by hand, `reconcile` settles.
 """
 
@@ -17,15 +17,15 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 
 from tecken.errors import BadInput, BadOption, Conflict, CouldNotAsk
-from tecken.runtimeconfig import current, shelf
+from tecken.runtimeconfig import backend, current
 from tecken.runtimeconfig import history as kept
-from tecken.runtimeconfig.file import FileShelf
+from tecken.runtimeconfig.backend import Level, Values
+from tecken.runtimeconfig.backends.file import FileBackend
 from tecken.runtimeconfig.history import Author, Difference, Texts, database, difference
 from tecken.runtimeconfig.maintenance import Maintenance, show
 from tecken.runtimeconfig.models import Change, Version
 from tecken.runtimeconfig.option import cut
 from tecken.runtimeconfig.schedule import entry, spelt
-from tecken.runtimeconfig.shelf import Level, Values
 from tecken.runtimeconfig.snapshot import check_all, snapshot
 
 logger = logging.getLogger(__name__)
@@ -35,8 +35,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.1  # seconds between two looks at the repo
 
 
 class Outcome(NamedTuple):
-    """`changed` is empty when there was nothing to change. `distributed` False: recorded, but the shelf did
-    not answer; a watcher or beat delivers it later. `told_at`: time.monotonic() before the shelf was told."""
+    """`changed` is empty when there was nothing to change. `distributed` False: recorded, but the backend did
+    not answer; a watcher or beat delivers it later. `told_at`: time.monotonic() before the backend was told."""
 
     version: int
     stamp: str
@@ -45,7 +45,7 @@ class Outcome(NamedTuple):
     told_at: float
 
 
-class Spread(NamedTuple):
+class RolloutProgress(NamedTuple):
     """How far a version has come, after `elapsed` seconds. `waiting`: processes (host:pid) without it."""
 
     applied: int
@@ -135,7 +135,7 @@ def diff(a: int, b: int) -> Difference:
 
 def reconcile() -> None:
     """Adopts what was changed by hand, refills what was lost: many processes may, and one does. When the
-    database or the shelf is away it says so in the log, and whoever calls next tries again."""
+    database or the backend is away it says so in the log, and whoever calls next tries again."""
     try:
         with database():
             _settle()
@@ -145,7 +145,9 @@ def reconcile() -> None:
         )
 
 
-def applied(version: int, stamp: str, seconds: float, told_at: float | None = None) -> Iterator[Spread]:
+def applied(
+    version: int, stamp: str, seconds: float, told_at: float | None = None
+) -> Iterator[RolloutProgress]:
     """Again and again until every process has it, or a newer one, or `seconds` are over. A command's process
     does not count. `elapsed` is since `told_at`, an Outcome's. Raises CouldNotAsk."""
     start, pause = time.monotonic() if told_at is None else told_at, FIRST_PAUSE
@@ -166,13 +168,13 @@ def begin_maintenance(
     if until is not None and until <= now:
         raise BadInput(f"maintenance should end in the future, not at {until:%Y-%m-%d %H:%M:%S} UTC")
     text = show(Maintenance(message, retry_after, until, by, now))
-    current.shelf().set_maintenance(level, text, until)
+    current.backend().set_maintenance(level, text, until)
     logger.warning("maintenance (%s) begun by %s", level, by)
 
 
 def end_maintenance(level: Level) -> None:
     """Needs no database. Raises CouldNotAsk."""
-    current.shelf().set_maintenance(level, None, None)
+    current.backend().set_maintenance(level, None, None)
     logger.warning("maintenance (%s) ended", level)
 
 
@@ -206,7 +208,7 @@ def _settle_if_it_answers() -> bool:
 
 
 def _settle() -> None:
-    """Shelf and database say the same afterwards."""
+    """ConfigBackend and database say the same afterwards."""
     for _ in range(TRIES):
         try:
             _settle_once()
@@ -217,7 +219,7 @@ def _settle() -> None:
 
 
 def _settle_once() -> None:
-    there = current.shelf().read()  # before the database: what it then knows nothing of, it has lost
+    there = current.backend().read()  # before the database: what it then knows nothing of, it has lost
     last = kept.newest()
     if (there.version, there.stamp) == (last.number, last.stamp) and there.texts == last.values:
         return
@@ -229,7 +231,7 @@ def _settle_once() -> None:
     if by_hand:
         last = _adopt(by_hand, there, last)
     if last.number:
-        current.shelf().write(_told(last, refill=not by_hand), last.values, expected=there.version)
+        current.backend().write(_told(last, refill=not by_hand), last.values, expected=there.version)
 
 
 def _base(there: Values) -> Version | None:
@@ -239,10 +241,12 @@ def _base(there: Values) -> Version | None:
 
 def _adopt(by_hand: Difference, there: Values, last: Version) -> Version:
     """What was changed by hand, as a version. What cannot be used is recorded too, and said to be ignored."""
-    if current.shelf().read() != there:
-        raise Conflict("somebody adopted it between our looks at the shelf and at the database")
+    if current.backend().read() != there:
+        raise Conflict("somebody adopted it between our looks at the backend and at the database")
     changes = {key: new for key, (_, new) in by_hand.items()}
-    by, source = ("an editor", "file") if isinstance(current.shelf(), FileShelf) else ("redis-cli", "redis")
+    by, source = (
+        ("an editor", "file") if isinstance(current.backend(), FileBackend) else ("redis-cli", "redis")
+    )
     author = Author(by, None, _verdict("changed by hand", changes), source)
     made, changed = kept.append(author, lambda texts: _merged(texts, changes), expected=last.number)
     if changed:
@@ -286,16 +290,16 @@ def _storable(text: str) -> str:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
 
-def _told(made: Version, *, refill: bool) -> shelf.Change:
+def _told(made: Version, *, refill: bool) -> backend.Change:
     source = "refill" if refill else made.source
-    return shelf.Change(made.number, made.stamp, made.by, made.why, made.at.isoformat(), source)
+    return backend.Change(made.number, made.stamp, made.by, made.why, made.at.isoformat(), source)
 
 
-def _spread(version: int, stamp: str, elapsed: float) -> Spread:
-    reports = [report for report in current.shelf().reports() if report.kind != "command"]
+def _spread(version: int, stamp: str, elapsed: float) -> RolloutProgress:
+    reports = [report for report in current.backend().reports() if report.kind != "command"]
     waiting = [
         report.process
         for report in reports
         if (report.version, report.stamp) != (version, stamp) and report.version <= version
     ]
-    return Spread(len(reports) - len(waiting), len(reports), elapsed, sorted(waiting))
+    return RolloutProgress(len(reports) - len(waiting), len(reports), elapsed, sorted(waiting))

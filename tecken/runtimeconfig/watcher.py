@@ -1,7 +1,7 @@
-"""Keeps a process up with a shelf, in one daemon thread.
+"""Keeps a process up with a backend, in one daemon thread.
 
 Messages make it quick, the look at each tick makes it certain: whatever was lost, a process that can reach
-the shelf has what it says within one interval.
+the backend has what it says within one interval.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from random import Random
 from threading import Event, RLock, Thread
 
 from tecken.errors import CouldNotAsk
+from tecken.runtimeconfig.backend import ConfigBackend, ConfigHead, Hint, Report, Subscription, Values
 from tecken.runtimeconfig.process import Process
-from tecken.runtimeconfig.shelf import Glance, Hint, Listening, Report, Shelf, Values
 
 logger = logging.getLogger(__name__)
 REPORT_EACH = 5.0  # seconds; a report counts three times as long
-FIRST_PAUSE = 0.1  # seconds before listening again; each pause is twice as long as the one before
+FIRST_PAUSE = 0.1  # seconds before subscription again; each pause is twice as long as the one before
 LONGEST_PAUSE = 30.0
 RECONCILE_PAUSE = 1.0  # seconds, as above
 MOST_WAITING = 1000  # messages that are heard between two looks
 
 
 class Watcher:
-    """`reconcile` settles what the shelf and the database disagree on; it may take its time, and raise."""
+    """`reconcile` settles what the backend and the database disagree on; it may take its time, and raise."""
 
     def __init__(
         self,
-        shelf: Shelf,
+        backend: ConfigBackend,
         process: Process,
         interval: float,
         reconcile: Callable[[], None] = lambda: None,
         kind: Callable[[], str] = lambda: "command",
     ) -> None:
-        self._shelf = shelf
+        self._backend = backend
         self._process = process
         self._interval = interval
         self._kind = kind
@@ -49,7 +49,7 @@ class Watcher:
         self._next_tick = self._next_report = self._listen_at = 0.0
         self._pause = FIRST_PAUSE
         self._hinted = False
-        self._is_refused = False  # the shelf has not taken a write
+        self._is_refused = False  # the backend has not taken a write
 
     def start(self) -> None:
         self._reconciler.want()
@@ -67,31 +67,31 @@ class Watcher:
         if self._thread is not None:
             self._thread.join(seconds)
 
-    def look(self, listening: Listening | None = None) -> bool:
-        """Asks the shelf once, and again when there is something new. False: it did not answer.
+    def look(self, subscription: Subscription | None = None) -> bool:
+        """Asks the backend once, and again when there is something new. False: it did not answer.
 
-        Raises CouldNotAsk when `listening` is lost.
+        Raises CouldNotAsk when `subscription` is lost.
         """
         with self._looking:
             try:
-                glance = self._shelf.glance()
+                head = self._backend.head()
             except CouldNotAsk as error:
                 return self._failed(error)
-            self._seen(glance)
-            if listening and self._differs(glance) and self._hear_what_waits(listening, glance):
+            self._seen(head)
+            if subscription and self._differs(head) and self._hear_what_waits(subscription, head):
                 return True
             try:
-                self._follow(glance, missed=listening is not None)
+                self._follow(head, missed=subscription is not None)
             except CouldNotAsk as error:
                 return self._failed(error)
             self._process.refresh()
             return True
 
-    def _seen(self, glance: Glance) -> None:
+    def _seen(self, head: ConfigHead) -> None:
         if not self._process.well:
             self._reconciler.want_soon()
             self._listen_at = 0.0
-        self._process.seen(glance)
+        self._process.seen(head)
 
     def _failed(self, error: CouldNotAsk) -> bool:
         if self._process.well or self._process.options is None:
@@ -100,18 +100,18 @@ class Watcher:
         self._process.refresh()
         return False
 
-    def _differs(self, glance: Glance) -> bool:
+    def _differs(self, head: ConfigHead) -> bool:
         ours = self._process.snapshot
-        return (glance.version, glance.stamp) != (ours.version, ours.stamp)
+        return (head.version, head.stamp) != (ours.version, ours.stamp)
 
-    def _follow(self, glance: Glance, *, missed: bool) -> None:
-        if glance.version and not glance.stamp:
+    def _follow(self, head: ConfigHead, *, missed: bool) -> None:
+        if head.version and not head.stamp:
             self._reconciler.want()  # changed by hand: the database has yet to know
-        if not self._differs(glance):
+        if not self._differs(head):
             return
-        if glance.version < self._process.snapshot.version and not self._settled(glance):
+        if head.version < self._process.snapshot.version and not self._settled(head):
             return
-        values = self._shelf.read()
+        values = self._backend.read()
         if not values.version:
             return
         if missed and values.stamp:
@@ -119,11 +119,11 @@ class Watcher:
         self._reconciler.settled = None
         self._apply(values, "read")
 
-    def _settled(self, glance: Glance) -> bool:
-        """The shelf lost something: what it still has is followed once the database agreed to it."""
-        found = glance.version, glance.stamp
+    def _settled(self, head: ConfigHead) -> bool:
+        """The backend lost something: what it still has is followed once the database agreed to it."""
+        found = head.version, head.stamp
         self._next_report = 0.0  # that was lost as well
-        if glance.version and self._reconciler.settled == found:
+        if head.version and self._reconciler.settled == found:
             return True
         self._reconciler.want(found)
         return False
@@ -133,7 +133,7 @@ class Watcher:
         self._report()
 
     def _hear(self, heard: Values | Hint) -> None:
-        """A message is applied when it is newer than what is in force; else the shelf is asked."""
+        """A message is applied when it is newer than what is in force; else the backend is asked."""
         ours = self._process.snapshot
         if isinstance(heard, Values) and (heard.version, heard.stamp) == (ours.version, ours.stamp):
             return
@@ -143,27 +143,27 @@ class Watcher:
             self._hinted = True  # one more look until the next tick, however many ask for it
             self.look()
 
-    def _hear_what_waits(self, listening: Listening, glance: Glance) -> bool:
+    def _hear_what_waits(self, subscription: Subscription, head: ConfigHead) -> bool:
         """Messages that were sent before the answer to a look; True when they told as much, or more."""
         before = self._process.snapshot
         for _ in range(MOST_WAITING):
-            heard = listening.next(0.0)
+            heard = subscription.next(0.0)
             if heard is None:
                 break
             self._hear(heard)
-        return self._process.snapshot is not before and self._process.snapshot.version >= glance.version
+        return self._process.snapshot is not before and self._process.snapshot.version >= head.version
 
-    def _tick(self, listening: Listening | None = None) -> bool:
+    def _tick(self, subscription: Subscription | None = None) -> bool:
         self._next_tick = time.monotonic() + self._interval * self._chance.uniform(0.8, 0.95)
         self._hinted = False
-        well = self.look(listening)
+        well = self.look(subscription)
         self._reconciler.run()
         if well and time.monotonic() >= self._next_report:
             self._report()
         return well
 
     def settle_soon(self) -> None:
-        """A change did not reach the shelf: reconcile as soon as it takes writes. Safe in any thread."""
+        """A change did not reach the backend: reconcile as soon as it takes writes. Safe in any thread."""
         self._is_refused = True
         self._next_report = 0.0
 
@@ -177,7 +177,7 @@ class Watcher:
         self._next_report = time.monotonic() + REPORT_EACH
         ours = self._process.snapshot
         try:
-            self._shelf.report(
+            self._backend.report(
                 Report(
                     process_name(),
                     self._kind(),
@@ -216,11 +216,11 @@ class Watcher:
 
     def _listen(self) -> None:
         try:
-            with self._shelf.listen() as listening:
+            with self._backend.subscribe() as subscription:
                 self._pause = FIRST_PAUSE
-                self._tick(listening)  # what was written before
+                self._tick(subscription)  # what was written before
                 while not self._stopped.is_set():
-                    self._next(listening)
+                    self._next(subscription)
         except CouldNotAsk as error:
             self._lost(error)
 
@@ -232,12 +232,12 @@ class Watcher:
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
         self._reconciler.want()
 
-    def _next(self, listening: Listening) -> None:
-        heard = listening.next(self._next_tick - time.monotonic())
+    def _next(self, subscription: Subscription) -> None:
+        heard = subscription.next(self._next_tick - time.monotonic())
         if heard is not None:
             self._hear(heard)
         if time.monotonic() >= self._next_tick:
-            self._tick(listening)
+            self._tick(subscription)
 
 
 class Reconciler:
@@ -261,7 +261,7 @@ class Reconciler:
         self._found = found or self._found
 
     def want_soon(self) -> None:
-        """What failed before failed for want of the shelf, which has just answered."""
+        """What failed before failed for want of the backend, which has just answered."""
         self.want()
         self._at, self._pause = 0.0, RECONCILE_PAUSE
 

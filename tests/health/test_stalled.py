@@ -121,7 +121,7 @@ def test_health_with_stuck_workers_is_unhealthy(client: Client, later: Callable[
 @pytest.mark.usefixtures("worker")
 def test_health_under_maintenance_expects_no_canary(client: Client, later: Callable[[], None]) -> None:
     later()
-    current.shelf().set_maintenance("full", show(Maintenance()), None)
+    current.backend().set_maintenance("full", show(Maintenance()), None)
     try:
         document = status(client)
         assert (document["status"], document["beat"]["status"]) == ("healthy", "paused")
@@ -129,7 +129,7 @@ def test_health_under_maintenance_expects_no_canary(client: Client, later: Calla
         for url in PAGES:
             assert "All is well" not in text(client, url)
     finally:
-        current.shelf().set_maintenance("full", None, None)
+        current.backend().set_maintenance("full", None, None)
     assert status(client)["beat"]["status"] == "starting"
 
 

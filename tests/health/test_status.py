@@ -172,13 +172,13 @@ def test_without_a_worker_what_is_cold_stays_cold(client: Client) -> None:
 
 
 def test_under_maintenance_workers_pause(client: Client) -> None:
-    current.shelf().set_maintenance("full", show(Maintenance()), None)
+    current.backend().set_maintenance("full", show(Maintenance()), None)
     try:
         document = told(client)
         assert (document["status"], document["maintenance"]) == ("healthy", True)
         assert document["state"] == ["maintenance"]
     finally:
-        current.shelf().set_maintenance("full", None, None)
+        current.backend().set_maintenance("full", None, None)
 
 
 def test_jobs_of_every_queue_and_priority_wait_until_they_are_done(

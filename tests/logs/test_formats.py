@@ -14,7 +14,7 @@ from django.test import Client
 from tecken.logs.about import about
 from tecken.logs.formats import OnlyMistakes, Routine, formatter
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.shelf import Change
+from tecken.runtimeconfig.backend import Change
 from tecken.settings import BASE_DIR
 
 logger = logging.getLogger("tests.logs")
@@ -96,7 +96,7 @@ def test_a_traceback_follows_its_line(written: io.StringIO) -> None:
 def test_a_line_tells_what_is_in_force_for_whatever_it_is_about(written: io.StringIO) -> None:
     before = current.state().version
     with current.pinned():
-        current.shelf().write(Change(before + 1, "s", "ada", "", "", "cli"), {}, before)
+        current.backend().write(Change(before + 1, "s", "ada", "", "", "cli"), {}, before)
         logger.warning("Inside")
     logger.warning("Outside")
     assert [told["config_version"] for told in objects(written)] == [before, before + 1]

@@ -41,7 +41,7 @@ def well(process: int) -> bool:
 
 
 def change_by_itself(version: int) -> None:
-    put(current.shelf(), version, symbolicate_max_jobs=str(version))
+    put(current.backend(), version, symbolicate_max_jobs=str(version))
 
 
 def change_and_see() -> None:
@@ -105,7 +105,7 @@ def hail() -> None:
         version = 20
         while not stop.is_set():
             version += 1
-            put(current.shelf(), version, symbolicate_max_jobs=str(100 + version % 800))
+            put(current.backend(), version, symbolicate_max_jobs=str(100 + version % 800))
 
     change_by_itself(20)
     wait_until(lambda: sees(20))
@@ -124,9 +124,9 @@ def hail() -> None:
 def maintained() -> None:
     """The door is the first that a child asks."""
     assert not is_under_maintenance()
-    current.shelf().set_maintenance("full", "x", None)
+    current.backend().set_maintenance("full", "x", None)
     assert well(fork(lambda: wait_until(is_under_maintenance)))
-    current.shelf().set_maintenance("full", None, None)
+    current.backend().set_maintenance("full", None, None)
     assert well(fork(lambda: wait_until(lambda: not is_under_maintenance())))
 
 
@@ -150,8 +150,8 @@ def end() -> None:
     version = 0
     while monotonic() < until:
         version += 1
-        put(current.shelf(), version, symbolicate_max_jobs=str(1 + version % 800))
-    put(current.shelf(), version + 1, symbolicate_max_jobs="many")
+        put(current.backend(), version, symbolicate_max_jobs=str(1 + version % 800))
+    put(current.backend(), version + 1, symbolicate_max_jobs="many")
 
 
 CASES = {one.__name__: one for one in (watched, unread, grandchildren, held, hail, maintained, late, end)}

@@ -37,7 +37,7 @@ def test_unset_options_have_their_defaults() -> None:
 
 def test_a_change_is_in_force_at_once_in_memory() -> None:
     options()
-    put(current.shelf(), 3, symbolicate_max_jobs="20", log_level="none")
+    put(current.backend(), 3, symbolicate_max_jobs="20", log_level="none")
     assert options().symbolicate_max_jobs == 20
     state = current.state()
     assert (state.version, state.stamp, list(state.bad), state.watcher) == (
@@ -46,12 +46,12 @@ def test_a_change_is_in_force_at_once_in_memory() -> None:
         ["log_level"],
         "memory",
     )
-    assert [one.version for one in current.shelf().reports()] == [3]
+    assert [one.version for one in current.backend().reports()] == [3]
 
 
 def test_a_request_has_one_set_of_values_from_start_to_end() -> None:
     with pinned():
-        put(current.shelf(), 1, symbolicate_max_jobs="20")
+        put(current.backend(), 1, symbolicate_max_jobs="20")
         with pinned():
             assert (options().symbolicate_max_jobs, current.version()) == (10, 0)
         assert (options().symbolicate_max_jobs, current.version()) == (10, 0)
@@ -61,16 +61,16 @@ def test_a_request_has_one_set_of_values_from_start_to_end() -> None:
 
 def test_a_pin_is_of_its_thread() -> None:
     with pinned(), ThreadPoolExecutor() as threads:
-        put(current.shelf(), 1, symbolicate_max_jobs="20")
+        put(current.backend(), 1, symbolicate_max_jobs="20")
         assert threads.submit(lambda: options().symbolicate_max_jobs).result() == 20
         assert options().symbolicate_max_jobs == 10
 
 
 def test_who_a_request_is_for_becomes_known_later() -> None:
-    put(current.shelf(), 1, full_tracing="users alice@example.com")
+    put(current.backend(), 1, full_tracing="users alice@example.com")
     with pinned(Subject("1")):
         assert not options().full_tracing
-        put(current.shelf(), 2, full_tracing="no", symbolicate_max_jobs="20")
+        put(current.backend(), 2, full_tracing="no", symbolicate_max_jobs="20")
         current.repin(ALICE)
         assert (options().full_tracing, options().symbolicate_max_jobs) == (True, 10)
         current.repin(BOB)
@@ -81,7 +81,7 @@ def test_who_a_request_is_for_becomes_known_later() -> None:
 
 
 def test_a_pin_inside_another_may_be_for_somebody() -> None:
-    put(current.shelf(), 1, full_tracing="users alice@example.com")
+    put(current.backend(), 1, full_tracing="users alice@example.com")
     with pinned(BOB):
         with pinned(ALICE):
             assert options().full_tracing
@@ -91,7 +91,7 @@ def test_a_pin_inside_another_may_be_for_somebody() -> None:
 def test_one_request_may_have_other_values() -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     window = f"symbolicate_max_jobs@{now.isoformat()}/{(now + timedelta(hours=1)).isoformat()}"
-    put(current.shelf(), 1, **{window: "20", "full_tracing": "users alice@example.com"})
+    put(current.backend(), 1, **{window: "20", "full_tracing": "users alice@example.com"})
     with pinned(Subject("1")):
         with current.request_override({"symbolicate_max_jobs": "30"}):
             current.repin(ALICE)
@@ -118,7 +118,7 @@ def test_a_test_may_have_other_values_in_all_threads() -> None:
     with overridden(symbolicate_max_jobs=2, absent_seconds="10m"):
         with ThreadPoolExecutor() as threads:
             assert threads.submit(lambda: options().symbolicate_max_jobs).result() == 2
-        put(current.shelf(), 1, symbolicate_max_jobs="20", symbolicate_max_frames="30")
+        put(current.backend(), 1, symbolicate_max_jobs="20", symbolicate_max_frames="30")
         with pinned(), overridden(log_level="ERROR"):
             assert (options().symbolicate_max_jobs, options().symbolicate_max_frames) == (2, 30)
         with overridden(symbolicate_max_jobs=3):
@@ -139,16 +139,16 @@ def test_a_test_cannot_have_what_no_operator_could_set(wrong: dict[str, object])
 def test_whoever_follows_an_option_is_told_now_and_of_each_new_value() -> None:
     told: list[str] = []
     on_change("log_level", told.append)
-    put(current.shelf(), 1, log_level="ERROR")
-    put(current.shelf(), 2, log_level="ERROR", symbolicate_max_jobs="20")
-    put(current.shelf(), 3)
+    put(current.backend(), 1, log_level="ERROR")
+    put(current.backend(), 2, log_level="ERROR", symbolicate_max_jobs="20")
+    put(current.backend(), 3)
     assert told == ["INFO", "ERROR", "INFO"]
 
 
 def test_a_follower_may_read_the_new_values() -> None:
     told: list[int] = []
     on_change("log_level", lambda _: told.append(options().symbolicate_max_jobs))
-    put(current.shelf(), 1, log_level="ERROR", symbolicate_max_jobs="20")
+    put(current.backend(), 1, log_level="ERROR", symbolicate_max_jobs="20")
     assert told == [10, 20]
 
 
@@ -159,17 +159,17 @@ def test_there_is_nothing_to_follow_in_an_option_that_is_not() -> None:
 
 def test_any_text_is_maintenance() -> None:
     assert not is_under_maintenance()
-    current.shelf().set_maintenance("full", "", None)
+    current.backend().set_maintenance("full", "", None)
     assert is_under_maintenance()
     assert (current.maintenance(), current.uploads_closed()) == (Maintenance(), None)
-    current.shelf().set_maintenance("full", None, None)
-    current.shelf().set_maintenance("uploads", show(Maintenance("Moving house", 90.0)), None)
+    current.backend().set_maintenance("full", None, None)
+    current.backend().set_maintenance("uploads", show(Maintenance("Moving house", 90.0)), None)
     assert (current.maintenance(), current.uploads_closed()) == (None, Maintenance("Moving house", 90.0))
 
 
-def test_maintenance_is_over_at_its_end_also_when_the_shelf_is_not_heard_of() -> None:
+def test_maintenance_is_over_at_its_end_also_when_the_backend_is_not_heard_of() -> None:
     past = Maintenance(until=datetime.now(UTC) - timedelta(seconds=1))
-    current.shelf().set_maintenance("full", show(past), None)
+    current.backend().set_maintenance("full", show(past), None)
     assert not is_under_maintenance()
 
 
@@ -181,7 +181,7 @@ def test_a_window_begins_and_ends_by_the_clock(settings: Settings, tmp_path: Pat
     end = start + timedelta(seconds=1)
     told: list[int] = []
     on_change("symbolicate_max_jobs", told.append)
-    put(current.shelf(), 1, **{f"symbolicate_max_jobs@{start.isoformat()}/{end.isoformat()}": "20"})
+    put(current.backend(), 1, **{f"symbolicate_max_jobs@{start.isoformat()}/{end.isoformat()}": "20"})
     wait_until(lambda: told == [10, 20, 10])
 
 
@@ -241,7 +241,7 @@ def test_reading_asks_nobody(server: RedisServer) -> None:
 
 
 def test_a_frozen_server_makes_it_stale_and_stops_nobody(server: RedisServer) -> None:
-    put(current.shelf(), 1, symbolicate_max_jobs="20")
+    put(current.backend(), 1, symbolicate_max_jobs="20")
     wait_until(lambda: options().symbolicate_max_jobs == 20)
     assert not current.state().stale
     server.pause()

@@ -4,15 +4,15 @@ import pytest
 
 from tecken.errors import Absent
 from tecken.runtimeconfig import service
+from tecken.runtimeconfig.backends.memory import MemoryBackend
 from tecken.runtimeconfig.history import difference
-from tecken.runtimeconfig.memory import MemoryShelf
 
 pytestmark = pytest.mark.django_db
 WINDOW = "symbolicate_max_jobs@2026-11-21T22:00:00Z/"
 
 
 @pytest.fixture(autouse=True)
-def three_versions(shelf: MemoryShelf) -> None:
+def three_versions(backend: MemoryBackend) -> None:
     for changes in (
         {"symbolicate_max_jobs": "20", "log_level": "DEBUG"},
         {WINDOW: "30", "symbolicate_max_frames": "5"},

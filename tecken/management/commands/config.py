@@ -147,7 +147,7 @@ A change is checked, recorded in the database as a version, and told to every pr
             self.stdout.write("nothing to change")
 
     def _watch(self, **_options: Any) -> None:
-        for line in watch_lines(current.shelf()):
+        for line in watch_lines(current.backend()):
             self.stdout.write(line)
             self.stdout.flush()
 
@@ -171,7 +171,7 @@ A change is checked, recorded in the database as a version, and told to every pr
 
     def _spread(self, outcome: Outcome) -> str:
         """How far it came; meanwhile a count on a terminal."""
-        spread = service.Spread(0, 0, 0.0, [])
+        spread = service.RolloutProgress(0, 0, 0.0, [])
         spreads = service.applied(outcome.version, outcome.stamp, SPREAD_SECONDS, outcome.told_at)
         try:
             for spread in spreads:

@@ -13,8 +13,8 @@ from tecken.errors import TeckenError
 from tecken.management.operator import operator
 from tecken.management.times import FORMS, moment, shown, span
 from tecken.runtimeconfig import current, service
+from tecken.runtimeconfig.backend import ConfigHead, Level
 from tecken.runtimeconfig.maintenance import parse
-from tecken.runtimeconfig.shelf import Glance, Level
 
 WHAT: dict[Level, str] = {
     "full": "the site is under maintenance",
@@ -74,12 +74,12 @@ With redis-cli alone: `redis-cli -n 2 set is-under-maintenance x`, and `del` end
         self._status()
 
     def _status(self, **_options: Any) -> None:
-        for line in _lines(current.shelf().glance()):
+        for line in _lines(current.backend().head()):
             self.stdout.write(line)
 
 
-def _lines(glance: Glance) -> Iterator[str]:
-    texts: dict[Level, str | None] = {"full": glance.maintenance, "uploads": glance.uploads_closed}
+def _lines(head: ConfigHead) -> Iterator[str]:
+    texts: dict[Level, str | None] = {"full": head.maintenance, "uploads": head.uploads_closed}
     for level, text in texts.items():
         if text is not None:
             yield f"{WHAT[level]}{_until(text)}"

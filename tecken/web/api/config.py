@@ -19,7 +19,7 @@ from tecken.runtimeconfig import current, history, service
 from tecken.runtimeconfig.maintenance import Maintenance, parse
 from tecken.runtimeconfig.models import Change, Version
 from tecken.runtimeconfig.option import at_text
-from tecken.runtimeconfig.shown import Row, applied, problems, rows, strays
+from tecken.runtimeconfig.presentation import Row, applied, problems, rows, strays
 from tecken.runtimeconfig.snapshot import Snapshot, snapshot
 from tecken.web.api.auth import Permitted, grant_of
 from tecken.web.api.description import may_answer
@@ -267,8 +267,8 @@ def roll_back(request: HttpRequest, payload: Rollback) -> object:
 
 @router.get("maintenance/", response=MaintenanceState, summary="Is the site under maintenance?")
 def show_maintenance(request: HttpRequest) -> object:
-    glance = current.shelf().glance()
-    return {"full": _state(glance.maintenance), "uploads": _state(glance.uploads_closed)}
+    head = current.backend().head()
+    return {"full": _state(head.maintenance), "uploads": _state(head.uploads_closed)}
 
 
 @router.put("maintenance/", response=MaintenanceState, auth=changing, summary="Begin maintenance")
@@ -290,7 +290,7 @@ def end_maintenance(request: HttpRequest, level: Literal["full", "uploads"] = "f
 @router.get("processes/", response=Processes, summary="Which process has applied what")
 def list_processes(request: HttpRequest) -> object:
     newest = _newest()
-    reports = applied(current.shelf().reports(), newest.version, newest.stamp)
+    reports = applied(current.backend().reports(), newest.version, newest.stamp)
     return {
         "version": newest.version,
         "stamp": newest.stamp,

@@ -15,11 +15,11 @@ from django.views.decorators.http import require_http_methods
 
 from tecken.errors import BadOption, Conflict, CouldNotAsk
 from tecken.runtimeconfig import current, history, service
+from tecken.runtimeconfig.backend import Report
 from tecken.runtimeconfig.models import Change
 from tecken.runtimeconfig.option import cut
 from tecken.runtimeconfig.options import CATALOGUE
-from tecken.runtimeconfig.shelf import Report
-from tecken.runtimeconfig.shown import applied, problems, rows, strays
+from tecken.runtimeconfig.presentation import applied, problems, rows, strays
 from tecken.runtimeconfig.snapshot import Snapshot, snapshot
 from tecken.web.auth import need, page
 from tecken.web.pages.config_form import WINDOW, Edits, edits, fields
@@ -132,7 +132,7 @@ def _last_changes() -> dict[str, Change]:
 
 def fleet(newest: Snapshot) -> Fleet:
     try:
-        return Fleet(applied(current.shelf().reports(), newest.version, newest.stamp))
+        return Fleet(applied(current.backend().reports(), newest.version, newest.stamp))
     except CouldNotAsk:
         return Fleet(None)
 

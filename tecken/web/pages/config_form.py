@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from tecken.errors import BadInput
 from tecken.runtimeconfig.models import Change
+from tecken.runtimeconfig.presentation import Row
 from tecken.runtimeconfig.schedule import Entry, spelt
-from tecken.runtimeconfig.shown import Row
 
 SEVERAL_LINES = ("str", "json", "names")
 WINDOW = ("window-option", "window-text", "window-from", "window-until")

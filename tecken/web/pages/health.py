@@ -13,7 +13,7 @@ from tecken.health import status
 from tecken.health.status import Document, Sight
 from tecken.modes import Mode
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.shown import applied
+from tecken.runtimeconfig.presentation import applied
 from tecken.servers.facts import Facts
 from tecken.servers.judge import CACHE, STORE
 from tecken.web.auth import open_page

@@ -13,9 +13,9 @@ from django.views.decorators.http import require_http_methods
 
 from tecken.errors import BadInput
 from tecken.runtimeconfig import current, service
+from tecken.runtimeconfig.backend import Level
 from tecken.runtimeconfig.maintenance import parse
 from tecken.runtimeconfig.options import CATALOGUE
-from tecken.runtimeconfig.shelf import Level
 from tecken.web.auth import need, page
 from tecken.web.pages.config import CHANGE, PLACE, VIEW, author, user_of
 from tecken.web.pages.config_form import instant
@@ -80,8 +80,8 @@ def _wanted(request: HttpRequest) -> Wanted:
 
 
 def _form(request: HttpRequest, problem: str = "", status: HTTPStatus = HTTPStatus.OK) -> HttpResponse:
-    glance = current.shelf().glance()
-    told = {"full": glance.maintenance, "uploads": glance.uploads_closed}
+    head = current.backend().head()
+    told = {"full": head.maintenance, "uploads": head.uploads_closed}
     retry_after = CATALOGUE["maintenance_retry_after_seconds"]
     context = {
         **PLACE,

@@ -97,9 +97,9 @@ def test_whose_pages_the_store_had(client: Client) -> None:
 
 
 def test_operators_look_under_maintenance_too(client: Client) -> None:
-    current.shelf().set_maintenance("full", show(Maintenance()), None)
+    current.backend().set_maintenance("full", show(Maintenance()), None)
     try:
         assert client.get("/api/redis/").status_code == 403
         shown(client)
     finally:
-        current.shelf().set_maintenance("full", None, None)
+        current.backend().set_maintenance("full", None, None)

@@ -13,10 +13,10 @@ from django.test import Client
 
 from tecken.errors import BadOption, CouldNotAsk
 from tecken.runtimeconfig import current, service
-from tecken.runtimeconfig.memory import MemoryShelf
+from tecken.runtimeconfig.backend import Change, Report, Values
+from tecken.runtimeconfig.backends.memory import MemoryBackend
 from tecken.runtimeconfig.models import Version
 from tecken.runtimeconfig.options import CATALOGUE
-from tecken.runtimeconfig.shelf import Change, Report, Values
 from tecken.runtimeconfig.snapshot import check
 from tests.web.forms import Form, form_of
 
@@ -73,7 +73,7 @@ def test_who_set_it_and_when(client: Client, viewer: User) -> None:
     assert "back to the default by somebody@example.com" in section(page, "log_level")
 
 
-def test_several_are_changed_at_once(client: Client, operator: User, shelf: MemoryShelf) -> None:
+def test_several_are_changed_at_once(client: Client, operator: User, backend: MemoryBackend) -> None:
     change(log_level="DEBUG")
     reply = sent(
         client,
@@ -84,7 +84,7 @@ def test_several_are_changed_at_once(client: Client, operator: User, shelf: Memo
         why=" a slow night ",
     )
     assert (reply.status_code, reply["Location"]) == (302, "/config/")
-    assert shelf.read().texts == {"symbolicate_max_jobs": "20", "upload_forbidden_snippets": ""}
+    assert backend.read().texts == {"symbolicate_max_jobs": "20", "upload_forbidden_snippets": ""}
     made = Version.objects.get(number=2)
     assert (made.by, made.user, made.why, made.source) == (
         "op@example.com",
@@ -108,7 +108,7 @@ def test_a_message_may_have_lines(client: Client, operator: User) -> None:
 
 
 def test_how_far_it_has_come_is_told(client: Client, operator: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Fleet(MemoryShelf):
+    class Fleet(MemoryBackend):
         """Eight processes that follow at once."""
 
         def write(self, change: Change, texts: Any, expected: int) -> None:
@@ -117,7 +117,7 @@ def test_how_far_it_has_come_is_told(client: Client, operator: User, monkeypatch
                 self.report(Report(f"a:{number}", "web", change.version, change.stamp, 0.1, 0))
 
     fleet = Fleet()
-    monkeypatch.setattr(current, "shelf", lambda: fleet)
+    monkeypatch.setattr(current, "backend", lambda: fleet)
     page = client.post(
         "/config/", opened(client).fields | {"log_level": "DEBUG"}, follow=True
     ).content.decode()
@@ -126,10 +126,10 @@ def test_how_far_it_has_come_is_told(client: Client, operator: User, monkeypatch
 
 
 def test_who_does_not_follow_is_told(
-    client: Client, operator: User, shelf: MemoryShelf, monkeypatch: pytest.MonkeyPatch
+    client: Client, operator: User, backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tecken.web.pages.config.WAIT_SECONDS", 0)
-    shelf.report(Report("a:1", "web", 0, "", 0.1, 0))
+    backend.report(Report("a:1", "web", 0, "", 0.1, 0))
     page = client.post(
         "/config/", opened(client).fields | {"log_level": "DEBUG"}, follow=True
     ).content.decode()
@@ -289,14 +289,14 @@ def test_what_a_database_cannot_hold(client: Client, operator: User, field: str)
 
 
 def test_redis_away(client: Client, operator: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Away(MemoryShelf):
+    class Away(MemoryBackend):
         def read(self) -> Values:
             raise CouldNotAsk("Redis does not answer")
 
         def reports(self) -> list[Report]:
             raise CouldNotAsk("Redis does not answer")
 
-    monkeypatch.setattr(current, "shelf", Away)
+    monkeypatch.setattr(current, "backend", Away)
     page = client.post(
         "/config/", opened(client).fields | {"log_level": "DEBUG"}, follow=True
     ).content.decode()

@@ -199,10 +199,10 @@ def test_the_database_going_away_in_between(client: Client, table: str) -> None:
 
 def test_closed_uploads_are_told(client: Client) -> None:
     until = timezone.now() + timedelta(hours=1)
-    current.shelf().set_maintenance(
+    current.backend().set_maintenance(
         "uploads", show(Maintenance(message="The <disk> is full", until=until)), None
     )
-    current.forget()  # what was read before, for nothing watches a shelf in memory
+    current.forget()  # what was read before, for nothing watches a backend in memory
     page = home(client)
     assert "Uploads are closed for now." in page
     assert "The &lt;disk&gt; is full" in page

@@ -332,8 +332,8 @@ def test_what_was_given_up_is_no_longer_watched(client: Client, builder: User) -
 
 
 def test_closed_uploads(client: Client, builder: User) -> None:
-    current.shelf().set_maintenance("uploads", show(Maintenance("The disk is full.")), None)
-    current.forget()  # what was read before, for nothing watches a shelf in memory
+    current.backend().set_maintenance("uploads", show(Maintenance("The disk is full.")), None)
+    current.forget()  # what was read before, for nothing watches a backend in memory
     page = shown(client)
     assert "Uploads are closed for now. The disk is full." in page
     assert 'type="file"' not in page

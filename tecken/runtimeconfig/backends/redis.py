@@ -1,4 +1,4 @@
-"""The shelf in Redis: for any number of hosts."""
+"""The backend in Redis: for any number of hosts."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from redis.connection import AbstractConnection
 from tecken.errors import Conflict, CouldNotAsk
 from tecken.redisclient.problems import problem
 from tecken.runtimeconfig import keys
-from tecken.runtimeconfig.shelf import (
+from tecken.runtimeconfig.backend import (
     REPORT_SECONDS,
     Change,
-    Glance,
+    ConfigHead,
     Hint,
     Level,
     Report,
@@ -36,7 +36,7 @@ VERSION = re.compile(r"[0-9]{1,15}")
 SILENCE_SECONDS = 5.0  # then a PING is sent; without an answer in as long the connection is dead
 
 
-class RedisShelf:
+class RedisBackend:
     """`client` has a short timeout and sends nothing twice; the connection that listens has the same."""
 
     def __init__(self, client: redis.Redis, channel: str) -> None:
@@ -44,14 +44,14 @@ class RedisShelf:
         self._channel = channel
         self._write = client.register_script(WRITE)
 
-    def glance(self) -> Glance:
+    def head(self) -> ConfigHead:
         with _asking():
             found: list[Any] = self._client.mget(
                 keys.VERSION, keys.CHANGE, keys.MAINTENANCE, keys.UPLOADS_CLOSED
             )
         version, change, maintenance, uploads_closed = map(_text, found)
         number = _version(version)
-        return Glance(number, stamp_of(number, parsed(change)), maintenance, uploads_closed)
+        return ConfigHead(number, stamp_of(number, parsed(change)), maintenance, uploads_closed)
 
     def read(self) -> Values:
         with _asking(), self._client.pipeline(transaction=True) as together:
@@ -104,7 +104,7 @@ class RedisShelf:
             together.execute()
 
     @contextmanager
-    def listen(self) -> Iterator[RedisListening]:
+    def subscribe(self) -> Iterator[RedisSubscription]:
         pool = self._client.connection_pool
         with _asking():
             connection = pool.get_connection()
@@ -112,13 +112,13 @@ class RedisShelf:
             with _asking():
                 connection.send_command("SUBSCRIBE", self._channel, check_health=False)  # type: ignore[no-untyped-call]
                 connection.read_response()
-            yield RedisListening(connection)
+            yield RedisSubscription(connection)
         finally:
             connection.disconnect()  # type: ignore[no-untyped-call]
             pool.release(connection)
 
 
-class RedisListening:
+class RedisSubscription:
     """The connection is used as it is: a PubSub would connect again by itself, and tell nobody."""
 
     def __init__(self, connection: AbstractConnection, silence: float = SILENCE_SECONDS) -> None:

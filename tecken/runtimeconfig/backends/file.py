@@ -1,4 +1,4 @@
-"""The shelf in a file: for the processes of one host, and no Redis.
+"""The backend in a file: for the processes of one host, and no Redis.
 
 The file is JSON: {"version": 8, "change": {...}, "texts": {"symbolicate_max_jobs": "20"}}. Beside it, in a
 directory with the same name and `.d`: a file for each process, and is-under-maintenance and uploads-closed,
@@ -20,10 +20,10 @@ from typing import IO
 
 from tecken.errors import Conflict, CouldNotAsk
 from tecken.runtimeconfig import keys
-from tecken.runtimeconfig.shelf import (
+from tecken.runtimeconfig.backend import (
     REPORT_SECONDS,
     Change,
-    Glance,
+    ConfigHead,
     Hint,
     Level,
     Report,
@@ -37,7 +37,7 @@ UNTIL = "\nuntil "  # before the last line of a file that goes at some time
 NOTHING: dict[str, object] = {"version": 0, "change": None, "texts": {}}
 
 
-class FileShelf:
+class FileBackend:
     """A path that cannot be read, or holds something else, is CouldNotAsk."""
 
     def __init__(self, path: Path) -> None:
@@ -46,9 +46,9 @@ class FileShelf:
         self._processes = self._beside / "processes"
         self._seen: tuple[tuple[int, int, int], Values] | None = None
 
-    def glance(self) -> Glance:
+    def head(self) -> ConfigHead:
         values = self.read()
-        return Glance(
+        return ConfigHead(
             values.version, values.stamp, self._level(keys.MAINTENANCE), self._level(keys.UPLOADS_CLOSED)
         )
 
@@ -87,8 +87,8 @@ class FileShelf:
                 _put(path, text + (f"{UNTIL}{until.isoformat()}" if until else ""))
 
     @contextmanager
-    def listen(self) -> Iterator[FileListening]:
-        yield FileListening()
+    def subscribe(self) -> Iterator[FileSubscription]:
+        yield FileSubscription()
 
     def _read(self) -> Values:
         """Only when it is another file than the last time, or has another time or size."""
@@ -136,7 +136,7 @@ class FileShelf:
                 fcntl.flock(lock, fcntl.LOCK_UN)  # a child that was forked meanwhile has the file open too
 
 
-class FileListening:
+class FileSubscription:
     """A file tells nothing: whoever waits looks at it when the time is over."""
 
     def next(self, seconds: float) -> Values | Hint | None:

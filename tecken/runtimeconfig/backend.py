@@ -12,7 +12,7 @@ Level = Literal["full", "uploads"]
 REPORT_SECONDS = 15  # how long a report counts
 
 
-class Glance(NamedTuple):
+class ConfigHead(NamedTuple):
     """Enough to see that something changed. Version 0: nothing is there. Stamp "": moved by hand."""
 
     version: int
@@ -40,7 +40,7 @@ class Change(NamedTuple):
 
 class Report(NamedTuple):
     """What a process has in force. `process` is host:pid, `kind` web, worker, beat or command, `age` seconds
-    since it last heard of the shelf, `bad` the number of entries that it could not use."""
+    since it last heard of the backend, `bad` the number of entries that it could not use."""
 
     process: str
     kind: str
@@ -56,16 +56,16 @@ class Hint(NamedTuple):
     text: str
 
 
-class Listening(Protocol):
+class Subscription(Protocol):
     def next(self, seconds: float) -> Values | Hint | None:
         """Waits no longer than `seconds`. Raises CouldNotAsk when nothing can be heard any more."""
         ...
 
 
-class Shelf(Protocol):
+class ConfigBackend(Protocol):
     """Every method has one short deadline and then raises CouldNotAsk."""
 
-    def glance(self) -> Glance: ...
+    def head(self) -> ConfigHead: ...
 
     def read(self) -> Values: ...
 
@@ -84,7 +84,7 @@ class Shelf(Protocol):
         """None ends it; so does `until`. Whoever listens hears a hint."""
         ...
 
-    def listen(self) -> AbstractContextManager[Listening]:
+    def subscribe(self) -> AbstractContextManager[Subscription]:
         """What is written from here on is heard, unless the connection is lost."""
         ...
 

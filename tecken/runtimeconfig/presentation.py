@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from tecken.errors import BadOption
+from tecken.runtimeconfig.backend import Report
 from tecken.runtimeconfig.option import Option
 from tecken.runtimeconfig.options import CATALOGUE
 from tecken.runtimeconfig.schedule import entry
-from tecken.runtimeconfig.shelf import Report
 from tecken.runtimeconfig.snapshot import Snapshot, check_all
 
 

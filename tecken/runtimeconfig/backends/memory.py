@@ -1,4 +1,4 @@
-"""A shelf of one process: for tests."""
+"""A backend of one process: for tests."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from queue import Empty, SimpleQueue
 from threading import Lock
 
 from tecken.errors import Conflict
-from tecken.runtimeconfig.keys import LEVELS
-from tecken.runtimeconfig.shelf import (
+from tecken.runtimeconfig.backend import (
     REPORT_SECONDS,
     Change,
-    Glance,
+    ConfigHead,
     Hint,
     Level,
     Report,
     Values,
 )
+from tecken.runtimeconfig.keys import LEVELS
 
 
-class MemoryShelf:
+class MemoryBackend:
     """`told` is called after each change, by whoever made it."""
 
     def __init__(self, told: Callable[[], None] = lambda: None) -> None:
@@ -31,10 +31,10 @@ class MemoryShelf:
         self._values = Values(0, "", {})
         self._maintenance: dict[str, tuple[str, datetime | None]] = {}
         self._reports: dict[str, tuple[Report, float]] = {}
-        self._ears: list[MemoryListening] = []
+        self._ears: list[MemorySubscription] = []
 
-    def glance(self) -> Glance:
-        return Glance(
+    def head(self) -> ConfigHead:
+        return ConfigHead(
             self._values.version,
             self._values.stamp,
             self._level(LEVELS["full"]),
@@ -67,8 +67,8 @@ class MemoryShelf:
         self._told()
 
     @contextmanager
-    def listen(self) -> Iterator[MemoryListening]:
-        ear = MemoryListening()
+    def subscribe(self) -> Iterator[MemorySubscription]:
+        ear = MemorySubscription()
         self._ears.append(ear)
         try:
             yield ear
@@ -84,7 +84,7 @@ class MemoryShelf:
             ear.heard.put(heard)
 
 
-class MemoryListening:
+class MemorySubscription:
     def __init__(self) -> None:
         self.heard: SimpleQueue[Values | Hint] = SimpleQueue()
 
