@@ -1,19 +1,25 @@
-"""Where every process finds the texts of the options that are set: the port, and what passes through it."""
+"""Interface of the place that distributes the configuration to all processes, and the records it carries."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol
 
+from pydantic import BaseModel, StrictInt, StrictStr, TypeAdapter, ValidationError
+
 Level = Literal["full", "uploads"]
+# Redis keys and file names; an operator may set them by hand.
+LEVEL_KEYS: dict[Level, str] = {"full": "is-under-maintenance", "uploads": "uploads-closed"}
 REPORT_SECONDS = 15  # how long a report counts
 
 
 class ConfigHead(NamedTuple):
-    """Enough to see that something changed. Version 0: nothing is there. Stamp "": moved by hand."""
+    """The little that shows whether anything changed.
+
+    Version 0 means that nothing was ever set; an empty stamp, that the version was changed by hand.
+    """
 
     version: int
     stamp: str
@@ -22,13 +28,15 @@ class ConfigHead(NamedTuple):
 
 
 class Values(NamedTuple):
+    """All texts of one version."""
+
     version: int
     stamp: str
     texts: Mapping[str, str]
 
 
 class Change(NamedTuple):
-    """`at` is ISO 8601, UTC. `source`: cli, api, page, redis, rollback, import or refill."""
+    """Origin of a version. `at` is ISO 8601 in UTC; `source` is that of the model, or "refill"."""
 
     version: int
     stamp: str
@@ -39,8 +47,7 @@ class Change(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a process has in force. `process` is host:pid, `kind` web, worker, beat or command, `age` seconds
-    since it last heard of the backend, `bad` the number of entries that it could not use."""
+    """State of a process (host:pid); `age` is in seconds, `bad` the number of entries it could not use."""
 
     process: str
     kind: str
@@ -49,77 +56,81 @@ class Report(NamedTuple):
     age: float
     bad: int
 
+    def has_applied(self, version: int, stamp: str) -> bool:
+        """Return whether the process has this version or a newer one."""
+        return (self.version, self.stamp) == (version, stamp) or self.version > version
+
 
 class Hint(NamedTuple):
-    """Something may have changed: look. `text` is what was heard."""
+    """Message after which the backend must be polled."""
 
     text: str
 
 
 class Subscription(Protocol):
+    """Messages about changes."""
+
     def next(self, seconds: float) -> Values | Hint | None:
-        """Waits no longer than `seconds`. Raises CouldNotAsk when nothing can be heard any more."""
+        """Wait for at most `seconds`. Raises CouldNotAsk when the connection is lost."""
         ...
 
 
 class ConfigBackend(Protocol):
-    """Every method has one short deadline and then raises CouldNotAsk."""
+    """Shared store. Each method has one short deadline and raises CouldNotAsk when it passes."""
 
     def head(self) -> ConfigHead: ...
 
     def read(self) -> Values: ...
 
     def write(self, change: Change, texts: Mapping[str, str], expected: int) -> None:
-        """All of `texts`, instead of what was there, or nothing: Conflict when the version is not `expected`
-        (0: nothing is there). Whoever listens hears it."""
+        """Replace all texts and notify subscribers. Raises Conflict unless the version is `expected`."""
         ...
 
-    def report(self, report: Report) -> None:
-        """Counts for REPORT_SECONDS."""
-        ...
+    def report(self, report: Report) -> None: ...
 
-    def reports(self) -> list[Report]: ...
+    def reports(self) -> list[Report]:
+        """Return the reports of the last REPORT_SECONDS."""
+        ...
 
     def set_maintenance(self, level: Level, text: str | None, until: datetime | None) -> None:
-        """None ends it; so does `until`. Whoever listens hears a hint."""
+        """Begin maintenance, until it ends by itself at `until`; end it when `text` is None."""
         ...
 
     def subscribe(self) -> AbstractContextManager[Subscription]:
-        """What is written from here on is heard, unless the connection is lost."""
+        """Deliver everything that is written from here on, unless the connection is lost."""
         ...
 
 
-def stamp_of(version: int, change: object) -> str:
-    """Of the Change that made `version`; empty when it made another."""
-    if not isinstance(change, dict) or change.get("version") != version:
+class Document(BaseModel):
+    """The JSON of a version, in a file or a message."""
+
+    version: StrictInt
+    stamp: StrictStr = ""
+    texts: dict[StrictStr, StrictStr]
+    change: Any = None
+
+
+class Origin(BaseModel):
+    """The part of a Change that identifies it."""
+
+    version: StrictInt
+    stamp: StrictStr
+
+
+REPORT = TypeAdapter(Report)
+
+
+def find_stamp(version: int, change: str | bytes | None) -> str:
+    """Return the stamp in the JSON of a Change; empty unless that Change made `version`."""
+    try:
+        origin = Origin.model_validate_json(change or b"")
+    except ValidationError:
         return ""
-    stamp = change.get("stamp")
-    return stamp if isinstance(stamp, str) else ""
+    return origin.stamp if origin.version == version else ""
 
 
-def values_of(text: str) -> Values | None:
-    """JSON {"version", "stamp", "texts"}; None when it is anything else."""
-    given = parsed(text)
-    version, stamp, texts = given.get("version"), given.get("stamp"), given.get("texts")
-    if type(version) is not int or version < 1 or not isinstance(stamp, str) or not isinstance(texts, dict):
-        return None
-    if not all(isinstance(one, str) for one in texts.values()):
-        return None
-    return Values(version, stamp, texts)
-
-
-def report_of(text: str) -> Report | None:
-    """The JSON of a Report; None when it is anything else."""
+def parse_report(text: str | bytes) -> Report | None:
     try:
-        return Report(**parsed(text))
-    except TypeError:
+        return REPORT.validate_json(text, strict=True)
+    except ValidationError:
         return None
-
-
-def parsed(text: str | None) -> dict[str, Any]:
-    """Empty when it is no JSON object."""
-    try:
-        given = json.loads(text or "")
-    except (ValueError, RecursionError):
-        return {}
-    return given if isinstance(given, dict) else {}

@@ -13,7 +13,8 @@ from pytest_django.fixtures import Settings
 
 from tecken.errors import BadOption
 from tecken.redisclient import client
-from tecken.runtimeconfig import current, keys
+from tecken.runtimeconfig import current
+from tecken.runtimeconfig.backends import redis as keys
 from tecken.runtimeconfig.current import is_under_maintenance, on_change, options, overridden, pinned
 from tecken.runtimeconfig.maintenance import Maintenance, show
 from tecken.runtimeconfig.rollout import Subject
@@ -271,4 +272,4 @@ def test_threads_that_read_first_at_once_start_one_watcher(server: RedisServer) 
     with client(f"redis://127.0.0.1:{server.port}/2", timeout=5, connect_timeout=5) as raw:
         wait_until(lambda: raw.pubsub_numsub("tecken:config")[0][1] == 1)
         assert raw.info("commandstats")["cmdstat_subscribe"]["calls"] == 1
-        assert raw.exists(keys.VERSION) == 0
+        assert raw.exists(keys.VERSION_KEY) == 0

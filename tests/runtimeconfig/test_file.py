@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tecken.errors import CouldNotAsk
-from tecken.runtimeconfig import file
 from tecken.runtimeconfig.backend import REPORT_SECONDS, Change, Report, Values
+from tecken.runtimeconfig.backends import file
 from tecken.runtimeconfig.backends.file import FileBackend
 
 JOBS = {"symbolicate_max_jobs": "20"}

@@ -11,8 +11,8 @@ import redis
 
 from tecken.errors import CouldNotAsk
 from tecken.redisclient import client
-from tecken.runtimeconfig import keys
 from tecken.runtimeconfig.backend import Change, ConfigBackend, Hint, Report, Values
+from tecken.runtimeconfig.backends import redis as keys
 from tecken.runtimeconfig.backends.redis import RedisBackend, RedisSubscription
 from tests.support.redis_server import MUTE_AFTER, RedisServer
 
@@ -50,8 +50,8 @@ def backend(server: RedisServer, raw: redis.Redis) -> Iterator[RedisBackend]:
 
 def test_a_change_by_hand_has_no_stamp(backend: RedisBackend, raw: redis.Redis) -> None:
     backend.write(FIRST, JOBS, expected=0)
-    raw.hset(keys.VALUES, "symbolicate_max_jobs", "30")
-    raw.incr(keys.VERSION)
+    raw.hset(keys.VALUES_KEY, "symbolicate_max_jobs", "30")
+    raw.incr(keys.VERSION_KEY)
     assert backend.head()[:2] == (2, "")
     assert backend.read() == Values(2, "", {"symbolicate_max_jobs": "30"})
     backend.write(FIRST._replace(version=3), JOBS, expected=2)
@@ -60,26 +60,26 @@ def test_a_change_by_hand_has_no_stamp(backend: RedisBackend, raw: redis.Redis) 
 
 @pytest.mark.parametrize("text", ["-1", "1.5", "0x10", "1e3", "9" * 30, " 7", "", "x"])
 def test_what_is_no_version_stands_in_nobodys_way(backend: RedisBackend, raw: redis.Redis, text: str) -> None:
-    raw.set(keys.VERSION, text)
+    raw.set(keys.VERSION_KEY, text)
     assert backend.read().version == backend.head().version == 0
     backend.write(FIRST, JOBS, expected=0)
     assert backend.read() == Values(1, "a", JOBS)
 
 
 def test_the_first_change_may_be_by_hand(backend: RedisBackend, raw: redis.Redis) -> None:
-    raw.hset(keys.VALUES, "symbolicate_max_jobs", "30")
-    raw.incr(keys.VERSION)
+    raw.hset(keys.VALUES_KEY, "symbolicate_max_jobs", "30")
+    raw.incr(keys.VERSION_KEY)
     assert backend.read() == Values(1, "", {"symbolicate_max_jobs": "30"})
 
 
 @pytest.mark.parametrize("version", ["", "soon", "-3", "1.5", b"\xff"])
 def test_a_version_that_is_none_is_not_there(backend: RedisBackend, raw: redis.Redis, version: bytes) -> None:
-    raw.set(keys.VERSION, version)
+    raw.set(keys.VERSION_KEY, version)
     assert backend.head()[:2] == (0, "")
 
 
 def test_a_version_that_is_none_can_be_replaced(backend: RedisBackend, raw: redis.Redis) -> None:
-    raw.set(keys.VERSION, "soon")
+    raw.set(keys.VERSION_KEY, "soon")
     backend.write(FIRST, JOBS, expected=0)
     assert backend.read() == Values(1, "a", JOBS)
 
@@ -89,18 +89,18 @@ def test_a_version_that_is_none_can_be_replaced(backend: RedisBackend, raw: redi
 )
 def test_a_garbled_change_counts_as_by_hand(backend: RedisBackend, raw: redis.Redis, garbage: str) -> None:
     backend.write(FIRST, JOBS, expected=0)
-    raw.set(keys.CHANGE, garbage)
+    raw.set(keys.CHANGE_KEY, garbage)
     assert backend.head()[:2] == (1, "")
 
 
 def test_text_that_is_not_utf_8_is_left_for_the_validation(backend: RedisBackend, raw: redis.Redis) -> None:
-    raw.hset(keys.VALUES, b"log_level", b"\xff")
-    raw.incr(keys.VERSION)
+    raw.hset(keys.VALUES_KEY, b"log_level", b"\xff")
+    raw.incr(keys.VERSION_KEY)
     assert backend.read().texts == {"log_level": "\N{REPLACEMENT CHARACTER}"}
 
 
 def test_values_of_another_type_cannot_be_read_but_replaced(backend: RedisBackend, raw: redis.Redis) -> None:
-    raw.set(keys.VALUES, "x")
+    raw.set(keys.VALUES_KEY, "x")
     with pytest.raises(CouldNotAsk, match="redis-cache refuses a command"):
         backend.read()
     backend.write(FIRST, JOBS, expected=0)
@@ -133,9 +133,9 @@ def test_a_malformed_message_is_a_hint(backend: RedisBackend, raw: redis.Redis, 
 
 def test_reports_go_by_themselves(backend: RedisBackend, raw: redis.Redis) -> None:
     backend.report(Report("host:1", "web", 1, "a", 0.0, 0))
-    assert 0 < int(raw.ttl(f"{keys.PROCESS}host:1")) <= 15
-    raw.set(f"{keys.PROCESS}host:2", "x")
-    raw.set(f"{keys.PROCESS}host:3", json.dumps({"process": "host:3", "kind": "web"}))
+    assert 0 < int(raw.ttl(f"{keys.PROCESS_KEY}host:1")) <= 15
+    raw.set(f"{keys.PROCESS_KEY}host:2", "x")
+    raw.set(f"{keys.PROCESS_KEY}host:3", json.dumps({"process": "host:3", "kind": "web"}))
     assert [report.process for report in backend.reports()] == ["host:1"]
 
 

@@ -13,8 +13,8 @@ from prometheus_client import REGISTRY
 
 from tecken.errors import CouldNotAsk
 from tecken.redisclient import client
-from tecken.runtimeconfig import keys
 from tecken.runtimeconfig.backend import Change, ConfigBackend, ConfigHead
+from tecken.runtimeconfig.backends import redis as keys
 from tecken.runtimeconfig.backends.memory import MemoryBackend
 from tecken.runtimeconfig.backends.redis import RedisBackend
 from tecken.runtimeconfig.process import Process
@@ -198,8 +198,8 @@ def test_a_change_by_hand_is_found_and_the_database_hears_of_it(
             put(backend, 9, symbolicate_max_jobs="30")
 
     database.settle = adopt
-    raw.hset(keys.VALUES, "symbolicate_max_jobs", "30")
-    raw.incr(keys.VERSION)
+    raw.hset(keys.VALUES_KEY, "symbolicate_max_jobs", "30")
+    raw.incr(keys.VERSION_KEY)
     wait_until(lambda: jobs(process) == 30)
     wait_until(lambda: process.snapshot.stamp == "stamp 9")
 
@@ -349,9 +349,9 @@ def test_a_forged_version_is_gone_at_the_next_look(
 
 def test_maintenance_by_hand_is_seen(watch: Watch, process: Process, raw: redis.Redis) -> None:
     watch()
-    raw.set(keys.MAINTENANCE, "")
+    raw.set("is-under-maintenance", "")
     wait_until(lambda: process.maintenance)
-    raw.delete(keys.MAINTENANCE)
+    raw.delete("is-under-maintenance")
     wait_until(lambda: not process.maintenance)
 
 

@@ -1,4 +1,4 @@
-"""A backend of one process: for tests."""
+"""Backend within one process, for tests."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from threading import Lock
 
 from tecken.errors import Conflict
 from tecken.runtimeconfig.backend import (
+    LEVEL_KEYS,
     REPORT_SECONDS,
     Change,
     ConfigHead,
@@ -19,27 +20,22 @@ from tecken.runtimeconfig.backend import (
     Report,
     Values,
 )
-from tecken.runtimeconfig.keys import LEVELS
 
 
 class MemoryBackend:
-    """`told` is called after each change, by whoever made it."""
+    """Backend that calls `on_write` after each change, in the thread of the writer."""
 
-    def __init__(self, told: Callable[[], None] = lambda: None) -> None:
-        self._told = told
+    def __init__(self, on_write: Callable[[], None] = lambda: None) -> None:
+        self._on_write = on_write
         self._lock = Lock()
         self._values = Values(0, "", {})
-        self._maintenance: dict[str, tuple[str, datetime | None]] = {}
+        self._levels: dict[Level, tuple[str, datetime | None]] = {}
         self._reports: dict[str, tuple[Report, float]] = {}
-        self._ears: list[MemorySubscription] = []
+        self._subscriptions: list[MemorySubscription] = []
 
     def head(self) -> ConfigHead:
-        return ConfigHead(
-            self._values.version,
-            self._values.stamp,
-            self._level(LEVELS["full"]),
-            self._level(LEVELS["uploads"]),
-        )
+        version, stamp, _texts = self._values
+        return ConfigHead(version, stamp, self._level("full"), self._level("uploads"))
 
     def read(self) -> Values:
         return self._values
@@ -49,8 +45,8 @@ class MemoryBackend:
             if self._values.version != expected:
                 raise Conflict(f"the configuration has version {self._values.version}, not {expected}")
             self._values = Values(change.version, change.stamp, dict(texts))
-            self._tell(self._values)
-        self._told()
+            self._publish(self._values)
+        self._on_write()
 
     def report(self, report: Report) -> None:
         self._reports[report.process] = report, time.monotonic() + REPORT_SECONDS
@@ -60,36 +56,38 @@ class MemoryBackend:
 
     def set_maintenance(self, level: Level, text: str | None, until: datetime | None) -> None:
         with self._lock:
-            self._maintenance.pop(LEVELS[level], None)
+            self._levels.pop(level, None)
             if text is not None:
-                self._maintenance[LEVELS[level]] = text, until
-            self._tell(Hint(LEVELS[level]))
-        self._told()
+                self._levels[level] = text, until
+            self._publish(Hint(LEVEL_KEYS[level]))
+        self._on_write()
 
     @contextmanager
     def subscribe(self) -> Iterator[MemorySubscription]:
-        ear = MemorySubscription()
-        self._ears.append(ear)
+        subscription = MemorySubscription()
+        self._subscriptions.append(subscription)
         try:
-            yield ear
+            yield subscription
         finally:
-            self._ears.remove(ear)
+            self._subscriptions.remove(subscription)
 
-    def _level(self, key: str) -> str | None:
-        text, until = self._maintenance.get(key, (None, None))
+    def _level(self, level: Level) -> str | None:
+        text, until = self._levels.get(level, (None, None))
         return None if until is not None and until <= datetime.now(UTC) else text
 
-    def _tell(self, heard: Values | Hint) -> None:
-        for ear in self._ears:
-            ear.heard.put(heard)
+    def _publish(self, message: Values | Hint) -> None:
+        for subscription in self._subscriptions:
+            subscription.messages.put(message)
 
 
 class MemorySubscription:
+    """Queue of messages."""
+
     def __init__(self) -> None:
-        self.heard: SimpleQueue[Values | Hint] = SimpleQueue()
+        self.messages: SimpleQueue[Values | Hint] = SimpleQueue()
 
     def next(self, seconds: float) -> Values | Hint | None:
         try:
-            return self.heard.get(timeout=max(seconds, 0))
+            return self.messages.get(timeout=max(seconds, 0))
         except Empty:
             return None
