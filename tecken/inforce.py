@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from functools import lru_cache
 
 from tecken.limits import text
 from tecken.limits.port import Limit, Scope, Without
-from tecken.runtimeconfig.current import on_change, options
+from tecken.runtimeconfig.current import options
 from tecken.storage import presence_cache
 from tecken.storage.port import Patience
 from tecken.symbolication.conversion import converter
@@ -54,8 +53,3 @@ def limits(scope: Scope) -> tuple[Limit, ...]:
 @lru_cache(maxsize=64)
 def _limits(scope: Scope, texts: tuple[str, ...], without: Without) -> tuple[Limit, ...]:
     return tuple(text.limit(one, scope, without) for one in texts)
-
-
-def follow_log_level() -> None:
-    """From now on the root logger has the level in force."""
-    on_change("log_level", logging.getLogger().setLevel)

@@ -83,7 +83,7 @@ def same_process_for_each_test() -> Iterator[None]:
 
     forget_canaries = wiring.canary_watch.cache_clear
     yield
-    current.kind("command")
+    current.set_kind("command")
     forget_canaries()
 
 

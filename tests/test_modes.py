@@ -10,7 +10,7 @@ from tecken import modes, wiring
 from tecken.errors import CouldNotAsk, StoreAway
 from tecken.limits.port import Caller, Cost, Limit
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, show
+from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
 from tecken.symbols.ids import ModuleKey
 from tests.support.redis_server import free_port
 
@@ -22,7 +22,7 @@ def redis_away(settings: Settings) -> Iterator[None]:
     store = {**settings.CACHES["store"], "LOCATION": f"{away}/0"}
     settings.CACHES = {**settings.CACHES, "store": store}
     settings.REDIS_COUNTERS_URL = f"{away}/3"
-    current.forget()
+    current.reset()
     current.start()
     wiring.forget()
     yield
@@ -54,7 +54,7 @@ def test_every_state_has_its_reason() -> None:
 
 
 def test_maintenance_is_one() -> None:
-    current.backend().set_maintenance("full", show(Maintenance()), None)
+    current.backend().set_maintenance("full", format_maintenance(Maintenance()), None)
     assert modes.modes() == ("maintenance",)
     current.backend().set_maintenance("full", None, None)
     assert modes.modes() == ("ok",)
@@ -63,17 +63,17 @@ def test_maintenance_is_one() -> None:
 def test_a_configuration_that_is_not_heard_of_is_old(settings: Settings) -> None:
     settings.RUNTIME_CONFIG_WATCHER = "redis"
     settings.RUNTIME_CONFIG_URL = f"redis://127.0.0.1:{free_port()}/2"
-    current.forget()
+    current.reset()
     assert modes.modes() == ("ok",)
     current.options()
     assert modes.modes() == ("stale-config",)
-    current.forget()
+    current.reset()
 
 
 def test_every_answer_tells(client: Client) -> None:
     assert client.get("/health/live")["X-Tecken-State"] == "ok"
     wiring.store_breaker().failed()
     assert client.get("/nothing.pdb")["X-Tecken-State"] == "store-away"
-    current.backend().set_maintenance("full", show(Maintenance()), None)
+    current.backend().set_maintenance("full", format_maintenance(Maintenance()), None)
     assert client.post("/symbolicate/v5")["X-Tecken-State"] == "store-away,maintenance"
     current.backend().set_maintenance("full", None, None)

@@ -24,7 +24,6 @@ from celery.signals import (
     worker_ready,
 )
 
-from tecken.inforce import follow_log_level
 from tecken.jobs import dead
 from tecken.jobs.records import records
 from tecken.runtimeconfig import current
@@ -33,19 +32,19 @@ from tecken.runtimeconfig import current
 @celeryd_init.connect  # type: ignore[untyped-decorator]
 def call_it_worker(**_more: object) -> None:
     """Before its children are forked, which inherit the word."""
-    current.kind("worker")
+    current.set_kind("worker")
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
 @worker_process_init.connect  # type: ignore[untyped-decorator]
 def start(**_more: object) -> None:
     current.start()
-    follow_log_level()
+    current.follow_log_level()
 
 
 @beat_init.connect  # type: ignore[untyped-decorator]
 def start_beat(**_more: object) -> None:
-    current.kind("beat")
+    current.set_kind("beat")
     start()
 
 

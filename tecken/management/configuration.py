@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 from tecken.errors import CouldNotAsk
 from tecken.management.times import shown
-from tecken.runtimeconfig import current, service
+from tecken.runtimeconfig import current, history
 from tecken.runtimeconfig.backend import Report
 from tecken.runtimeconfig.history import database, newest
 from tecken.runtimeconfig.models import Change, Version
-from tecken.runtimeconfig.options import CATALOGUE, named
-from tecken.runtimeconfig.presentation import Row, rows, strays
-from tecken.runtimeconfig.schedule import Entry, spelt
-from tecken.runtimeconfig.snapshot import Snapshot, snapshot
+from tecken.runtimeconfig.options import CATALOGUE, find_option
+from tecken.runtimeconfig.presentation import Row, build_rows, find_unknown
+from tecken.runtimeconfig.schedule import Entry
+from tecken.runtimeconfig.snapshot import Snapshot
 
 
 class Picture(NamedTuple):
@@ -34,13 +34,13 @@ def picture() -> Picture:
     reports: list[Report] = []
     try:
         there = current.backend().read()
-        held: Snapshot | None = snapshot(*there)
+        held: Snapshot | None = Snapshot(*there)
         reports = [report for report in current.backend().reports() if report.kind != "command"]
     except CouldNotAsk as error:
         held = None
         troubles.append(f"these are the database's values: {error}")
     recorded, setters = _recorded(troubles, must=held is None)
-    held = held or snapshot(recorded.number, recorded.stamp, recorded.values)
+    held = held or Snapshot(recorded.number, recorded.stamp, recorded.values)
     if setters is not None and (held.version, held.stamp) != (recorded.number, recorded.stamp):
         troubles.append(
             f"the database has version {recorded.number}, the processes read {held.version}: "
@@ -53,7 +53,7 @@ def _recorded(troubles: list[str], *, must: bool) -> tuple[Version, dict[str, Ch
     try:
         with database():
             last = newest()
-            newest_first = service.history().filter(entry__in=list(last.values))
+            newest_first = history.find_changes().filter(entry__in=list(last.values))
             setters: dict[str, Change] = {}
             for change in newest_first:
                 setters.setdefault(change.entry, change)
@@ -68,18 +68,18 @@ def _recorded(troubles: list[str], *, must: bool) -> tuple[Version, dict[str, Ch
 def text_in_force(held: Snapshot, name: str, now: datetime) -> str:
     key = held.in_force(now).get(name)
     option = CATALOGUE[name]
-    return option.shown(option.default) if key is None else held.texts[key]
+    return option.default_text if key is None else held.texts[key]
 
 
 def list_lines(seen: Picture, now: datetime) -> Iterator[str]:
     yield _version_line(seen)
     group = ""
-    for row in rows(seen.snapshot, now):
+    for row in build_rows(seen.snapshot, now):
         if row.option.group != group:
             group = row.option.group
             yield from ("", group)
         yield from _row_lines(seen, row, now)
-    unknown = strays(seen.snapshot)
+    unknown = find_unknown(seen.snapshot)
     if unknown:
         yield from ("", "Unknown: not in use, `config unset NAME` removes them")
         for key, text in unknown.items():
@@ -104,7 +104,7 @@ def _row_lines(seen: Picture, row: Row, now: datetime) -> Iterator[str]:
     option = row.option
     yield f"  {option.name} = {text_in_force(seen.snapshot, option.name, now)}"
     yield f"      {option.text}"
-    yield f"      {option.allowed}; default {option.shown(option.default) or 'empty'}"
+    yield f"      {option.allowed}; default {option.default_text or 'empty'}"
     if row.text is not None:
         yield f"      set to {row.text!r}{_set_by(seen, option.name)}"
     if row.bad:
@@ -136,8 +136,8 @@ def as_json(seen: Picture, now: datetime) -> dict[str, Any]:
     return {
         "version": held.version,
         "stamp": held.stamp,
-        "options": [_row_json(seen, row, now) for row in rows(held, now)],
-        "unknown": strays(held),
+        "options": [_row_json(seen, row, now) for row in build_rows(held, now)],
+        "unknown": find_unknown(held),
         "processes": [report._asdict() for report in seen.reports],
         "troubles": seen.troubles,
     }
@@ -191,7 +191,7 @@ def _side(key: str, text: str | None) -> str:
     option = CATALOGUE.get(key)
     if option is None:
         return "not scheduled" if "@" in key else "not set"
-    return f"{option.shown(option.default) or 'empty'} (default)"
+    return f"{option.default_text or 'empty'} (default)"
 
 
 def history_lines(changes: Iterable[Change]) -> Iterator[str]:
@@ -208,4 +208,4 @@ def entries_of(name: str, texts: Iterable[str]) -> list[str]:
 
 
 def window_key(name: str, start: datetime, end: datetime | None) -> str:
-    return spelt(Entry(named(name).name, start, end))
+    return Entry(find_option(name).name, start, end).key

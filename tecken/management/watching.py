@@ -1,4 +1,4 @@
-"""Changes of the runtime configuration as they come, for `config watch`."""
+"""Changes of the runtime configuration as they happen, for `config watch`."""
 
 from __future__ import annotations
 
@@ -9,55 +9,57 @@ from datetime import UTC, datetime
 from tecken.errors import CouldNotAsk
 from tecken.management.configuration import steps
 from tecken.runtimeconfig.backend import ConfigBackend, Values
-from tecken.runtimeconfig.history import database, difference, known
+from tecken.runtimeconfig.history import database, difference, find_version
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 PAUSE_SECONDS = 1.0
 
 
 def watch_lines(backend: ConfigBackend) -> Generator[str]:
-    """Without end. When the backend is away it says so once, and goes on when it is back."""
+    """Yield a line for each change, without end; one for an outage, after which it continues."""
     last: Values | None = None
-    away = False
+    is_reachable = True
     while True:
         try:
-            for now in _states(backend, last):
-                away = False
-                yield _line(last, now)
-                last = now
+            for values in _versions(backend, last):
+                is_reachable = True
+                yield _line(last, values)
+                last = values
         except CouldNotAsk as error:
-            if not away:
+            if is_reachable:
                 yield f"{_clock()} {error}; waiting"
-            away = True
+            is_reachable = False
             time.sleep(PAUSE_SECONDS)
 
 
-def _states(backend: ConfigBackend, last: Values | None) -> Iterator[Values]:
-    """Each one that is another than the one before; a lost message costs one look."""
-    with backend.subscribe() as heard:
+def _versions(backend: ConfigBackend, last: Values | None) -> Iterator[Values]:
+    """Yield each version that differs from the one before; a lost message costs one poll."""
+    with backend.subscribe() as subscription:
         while True:
-            now = backend.read()
-            if last is None or now != last:
-                yield now
-                last = now
-            heard.next(LOOK_SECONDS)
+            values = backend.read()
+            if last is None or values != last:
+                yield values
+                last = values
+            subscription.next(POLL_SECONDS)
 
 
-def _line(last: Values | None, now: Values) -> str:
+def _line(last: Values | None, values: Values) -> str:
     if last is None:
-        return f"{_clock()} version {now.version}; watching, Ctrl-C ends it"
-    what = steps(difference(last.texts, now.texts)) or "the same values"
-    return f"{_clock()} version {now.version}{_by(now)}: {what}"
+        return f"{_clock()} version {values.version}; watching, Ctrl-C ends it"
+    changes = steps(difference(last.texts, values.texts)) or "the same values"
+    return f"{_clock()} version {values.version}{_author(values)}: {changes}"
 
 
-def _by(now: Values) -> str:
-    """Nothing when the database is away, or does not know of it yet."""
+def _author(values: Values) -> str:
+    """Return who made a version; empty while the database does not answer, or does not have it yet."""
     try:
         with database():
-            made = known(now.version, now.stamp) if now.stamp else None
+            version = find_version(values.version, values.stamp) if values.stamp else None
     except CouldNotAsk:
         return ""
-    return f" by {made.by} ({made.source})" + (f", {made.why}" if made.why else "") if made else ""
+    if version is None:
+        return ""
+    return f" by {version.by} ({version.source})" + (f", {version.why}" if version.why else "")
 
 
 def _clock() -> str:

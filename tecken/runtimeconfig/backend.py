@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -73,6 +74,14 @@ class Subscription(Protocol):
     def next(self, seconds: float) -> Values | Hint | None:
         """Wait for at most `seconds`. Raises CouldNotAsk when the connection is lost."""
         ...
+
+
+class PollingSubscription:
+    """Subscription of a backend without messages: changes are found by polling."""
+
+    def next(self, seconds: float) -> Values | Hint | None:
+        time.sleep(max(seconds, 0.0))
+        return None
 
 
 class ConfigBackend(Protocol):

@@ -61,7 +61,7 @@ def test_who_is_second_sees_both(tab_of: Open) -> None:
     save(first.page, "31")
     expect(told(first)).to_contain_text("31")
     save(second.page, "32")
-    expect(second.page.get_by_role("alert")).to_contain_text("somebody else was first")
+    expect(second.page.get_by_role("alert")).to_contain_text("someone else changed these options")
     expect(second.page.locator(f"#{OPTION}")).to_contain_text("set now: 31")
     assert second.barriers() == []
     second.page.get_by_role("button", name="Save over it").click()

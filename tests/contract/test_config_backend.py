@@ -138,12 +138,10 @@ def test_maintenance_leaves_the_values_alone(backend: ConfigBackend) -> None:
     assert backend.head() == ConfigHead(2, "b", None, "x")
 
 
-@pytest.fixture(params=["memory", "redis"])
-def telling(request: pytest.FixtureRequest) -> ConfigBackend:
-    """A file tells nothing."""
-    if request.param == "memory":
-        return MemoryBackend()
-    return RedisBackend(request.getfixturevalue("connection"), "test:config")
+@pytest.fixture
+def telling(connection: redis.Redis) -> ConfigBackend:
+    """The backend that sends messages; the others are polled."""
+    return RedisBackend(connection, "test:config")
 
 
 def test_whoever_listens_hears_a_whole_version(telling: ConfigBackend) -> None:

@@ -18,7 +18,7 @@ from tecken.health.checks import looks
 from tecken.jobs import keys
 from tecken.jobs.records import Letter, records
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, show
+from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
 from tests.support.small_disk import SmallDisk, small_disk
 
 pytestmark = pytest.mark.django_db
@@ -121,7 +121,7 @@ def test_health_with_stuck_workers_is_unhealthy(client: Client, later: Callable[
 @pytest.mark.usefixtures("worker")
 def test_health_under_maintenance_expects_no_canary(client: Client, later: Callable[[], None]) -> None:
     later()
-    current.backend().set_maintenance("full", show(Maintenance()), None)
+    current.backend().set_maintenance("full", format_maintenance(Maintenance()), None)
     try:
         document = status(client)
         assert (document["status"], document["beat"]["status"]) == ("healthy", "paused")

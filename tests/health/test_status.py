@@ -17,7 +17,7 @@ from pytest_django import Settings
 from tecken import wiring
 from tecken.jobs import keys
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, show
+from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
 from tests.health.conftest import Move
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.sentinel import wait_until
@@ -172,7 +172,7 @@ def test_without_a_worker_what_is_cold_stays_cold(client: Client) -> None:
 
 
 def test_under_maintenance_workers_pause(client: Client) -> None:
-    current.backend().set_maintenance("full", show(Maintenance()), None)
+    current.backend().set_maintenance("full", format_maintenance(Maintenance()), None)
     try:
         document = told(client)
         assert (document["status"], document["maintenance"]) == ("healthy", True)

@@ -14,8 +14,8 @@ from django.test import Client
 from pytest_django import Settings
 
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
-from tecken import inforce, wiring
-from tecken.runtimeconfig.current import overridden
+from tecken import wiring
+from tecken.runtimeconfig.current import follow_log_level, overridden
 from tecken.symbolication.api import views
 from tecken.symbolication.page_reader import read_header
 from tecken.symbolication.trace import Trace
@@ -150,7 +150,7 @@ def test_the_level_of_the_log() -> None:
     root = logging.getLogger()
     before = root.level
     try:
-        inforce.follow_log_level()
+        follow_log_level()
         assert root.level == logging.INFO
         with overridden(log_level="DEBUG"):
             assert root.level == logging.DEBUG

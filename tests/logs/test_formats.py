@@ -22,7 +22,7 @@ logger = logging.getLogger("tests.logs")
 
 @pytest.fixture(autouse=True)
 def afresh() -> None:
-    current.forget()
+    current.reset()
 
 
 @pytest.fixture(params=["line", "json"])

@@ -82,7 +82,7 @@ def test_set_says_how_many_have_it(backend: MemoryBackend) -> None:
 
 
 def test_set_names_who_does_not_have_it(backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tecken.management.commands.config.SPREAD_SECONDS", 0.0)
+    monkeypatch.setattr("tecken.management.commands.config.ROLLOUT_SECONDS", 0.0)
     backend.report(report("a:1", 0, ""))
     terminal = Terminal()
     printed = config("set", "symbolicate_max_jobs", "20", stdout=terminal)
@@ -100,7 +100,7 @@ def test_not_delivered_is_a_warning(away: UnreachableBackend) -> None:
     printed = config("set", "symbolicate_max_jobs", "20", warnings=warnings)
     assert printed == "version 1: symbolicate_max_jobs 10 (default) -> 20; recorded\n"
     assert warnings.getvalue() == (
-        "warning: it could not be told to the processes; they get it once that works again\n"
+        "warning: the processes could not be reached; they get the change when the connection is back\n"
     )
 
 

@@ -14,7 +14,7 @@ from django.core.management.base import CommandError
 
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.backends.memory import MemoryBackend
-from tecken.runtimeconfig.maintenance import parse
+from tecken.runtimeconfig.maintenance import parse_maintenance
 from tecken.settings import BASE_DIR
 from tests.runtimeconfig.backends import UnreachableBackend
 from tests.support.redis_server import free_port
@@ -58,7 +58,7 @@ def test_on_once_more_changes_what_it_says(backend: MemoryBackend) -> None:
     maintenance("on", "--message", "It takes longer.")
     text = backend.head().maintenance
     assert text is not None
-    assert parse(text)[:3] == ("It takes longer.", None, None)
+    assert parse_maintenance(text)[:3] == ("It takes longer.", None, None)
 
 
 def test_uploads_only(backend: MemoryBackend) -> None:

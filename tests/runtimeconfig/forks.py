@@ -136,8 +136,8 @@ def late() -> None:
     wait_until(lambda: sees(20))
 
     def child() -> None:
-        assert current._here.process.snapshot.version == 20
-        assert current._here.process.options is None
+        assert current._runtime.process.snapshot.version == 20
+        assert current._runtime.process.options is None
         assert sees(20)
         assert not current.state().stale
 

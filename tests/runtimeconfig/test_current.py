@@ -16,7 +16,7 @@ from tecken.redisclient import client
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.backends import redis as keys
 from tecken.runtimeconfig.current import is_under_maintenance, on_change, options, overridden, pinned
-from tecken.runtimeconfig.maintenance import Maintenance, show
+from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
 from tecken.runtimeconfig.rollout import Subject
 from tests.runtimeconfig.watching import put, wait_until
 from tests.support.redis_server import RedisServer
@@ -26,9 +26,9 @@ ALICE, BOB = Subject("1", "alice@example.com"), Subject("2", "bob@example.com")
 
 @pytest.fixture(autouse=True)
 def afresh() -> Iterator[None]:
-    current.forget()
+    current.reset()
     yield
-    current.forget()
+    current.reset()
 
 
 def test_unset_options_have_their_defaults() -> None:
@@ -164,13 +164,13 @@ def test_any_text_is_maintenance() -> None:
     assert is_under_maintenance()
     assert (current.maintenance(), current.uploads_closed()) == (Maintenance(), None)
     current.backend().set_maintenance("full", None, None)
-    current.backend().set_maintenance("uploads", show(Maintenance("Moving house", 90.0)), None)
+    current.backend().set_maintenance("uploads", format_maintenance(Maintenance("Moving house", 90.0)), None)
     assert (current.maintenance(), current.uploads_closed()) == (None, Maintenance("Moving house", 90.0))
 
 
 def test_maintenance_is_over_at_its_end_also_when_the_backend_is_not_heard_of() -> None:
     past = Maintenance(until=datetime.now(UTC) - timedelta(seconds=1))
-    current.backend().set_maintenance("full", show(past), None)
+    current.backend().set_maintenance("full", format_maintenance(past), None)
     assert not is_under_maintenance()
 
 
@@ -219,7 +219,7 @@ def server(settings: Settings) -> Iterator[RedisServer]:
         settings.RUNTIME_CONFIG_INTERVAL_SECONDS = 0.1
         settings.REDIS_TIMEOUT_SECONDS = settings.REDIS_CONNECT_TIMEOUT_SECONDS = 0.3
         yield running
-        current.forget()
+        current.reset()
 
 
 def test_the_key_of_the_book_is_enough(server: RedisServer) -> None:
@@ -255,7 +255,7 @@ def test_a_frozen_server_makes_it_stale_and_stops_nobody(server: RedisServer) ->
 def test_a_watcher_that_died_does_not_look_well_and_start_makes_another(server: RedisServer) -> None:
     options()
     current.start()
-    watcher = current._here.watcher
+    watcher = current._runtime.watcher
     assert watcher is not None
     watcher.stop()
     wait_until(lambda: current.state().stale)

@@ -12,7 +12,7 @@ import sys, django
 django.setup()
 from tecken.runtimeconfig import current
 current._reconcile = lambda: None
-current.kind("web")
+current.set_kind("web")
 current.start()
 print("tecken.runtimeconfig.service" in sys.modules)
 """

@@ -13,7 +13,7 @@ from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.backend import Report
 from tecken.runtimeconfig.backends.memory import MemoryBackend
 from tecken.runtimeconfig.history import Author, Texts, append
-from tecken.runtimeconfig.maintenance import parse
+from tecken.runtimeconfig.maintenance import parse_maintenance
 from tecken.runtimeconfig.models import Change, Version
 from tests.runtimeconfig.backends import UnreachableBackend, close_connection
 
@@ -93,10 +93,10 @@ def test_every_problem_at_once_and_nothing_stored(backend: MemoryBackend) -> Non
 
 def test_what_no_database_keeps(backend: MemoryBackend) -> None:
     """An argument that is not UTF-8."""
-    with pytest.raises(BadOption, match="sources_off: no database keeps"):
+    with pytest.raises(BadOption, match=r"sources_off should be .* that a database cannot store"):
         change(sources_off="\udcff")
     for why in ("\udcff", "\0"):
-        with pytest.raises(BadInput, match="no database keeps the reason"):
+        with pytest.raises(BadInput, match="that a database cannot store"):
             service.change({"log_level": "DEBUG"}, by="alice", why=why, source="cli")
     assert not Version.objects.exists()
 
@@ -122,7 +122,7 @@ def test_the_second_of_two_at_the_same_moment_is_told(backend: MemoryBackend) ->
         return {"log_level": "DEBUG"}
 
     with pytest.raises(Conflict):
-        append(Author("alice", None, "", "cli"), slow)
+        append(Author(by="alice", source="cli"), slow)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -220,7 +220,7 @@ def test_applied_ends_when_every_process_has_it(backend: MemoryBackend) -> None:
     backend.report(report("a:1", 8, "s"))
     backend.report(report("a:2", 7, "r"))
     backend.report(report("a:3", 7, "r", kind="command"))
-    spreads = service.applied(8, "s", 60)
+    spreads = service.follow_rollout(8, "s", 60)
     first = next(spreads)
     assert (first.applied, first.processes, first.waiting) == (1, 2, ["a:2"])
     backend.report(report("a:2", 9, "t"))  # a newer one has what 8 said
@@ -233,14 +233,14 @@ def test_applied_ends_when_every_process_has_it(backend: MemoryBackend) -> None:
 def test_elapsed_counts_from_when_the_backend_was_told(backend: MemoryBackend) -> None:
     before = time.monotonic()
     outcome = change(log_level="DEBUG")
-    assert before < outcome.told_at < time.monotonic()
-    (spread,) = service.applied(outcome.version, outcome.stamp, 60, outcome.told_at - 100)
+    assert before < outcome.sent_at < time.monotonic()
+    (spread,) = service.follow_rollout(outcome.version, outcome.stamp, 60, outcome.sent_at - 100)
     assert spread.elapsed > 100
 
 
 def test_applied_ends_when_time_is_up(backend: MemoryBackend) -> None:
     backend.report(report("a:1", 8, "other"))  # of a database that was lost
-    assert [spread.waiting for spread in service.applied(8, "s", 0)] == [["a:1"]]
+    assert [spread.waiting for spread in service.follow_rollout(8, "s", 0)] == [["a:1"]]
 
 
 def test_maintenance_needs_no_database(backend: MemoryBackend) -> None:
@@ -250,7 +250,7 @@ def test_maintenance_needs_no_database(backend: MemoryBackend) -> None:
         told = backend.head().maintenance
         service.end_maintenance("full")
     assert told is not None
-    maintenance = parse(told)
+    maintenance = parse_maintenance(told)
     assert (maintenance.message, maintenance.retry_after) == ("New disks.", 30)
     assert (maintenance.until, maintenance.by) == (until, "alice")
     assert maintenance.since is not None

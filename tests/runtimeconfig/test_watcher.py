@@ -95,7 +95,7 @@ def watch(server: RedisServer, process: Process, database: Database) -> Iterator
             backend or RedisBackend(connected, CHANNEL), process, interval, database.reconcile, lambda: "web"
         )
         started.append(watcher)
-        watcher.look()
+        watcher.poll()
         watcher.start()
         return watcher
 
@@ -210,10 +210,10 @@ def test_a_frozen_server_is_noticed(
     put(backend, 1, symbolicate_max_jobs="20")
     watch()
     server.pause()
-    wait_until(lambda: not process.well)
+    wait_until(lambda: not process.is_reachable)
     assert jobs(process) == 20
     server.resume()
-    wait_until(lambda: process.well)
+    wait_until(lambda: process.is_reachable)
     put(backend, 2, symbolicate_max_jobs="30")
     wait_until(lambda: jobs(process) == 30)
 
@@ -230,7 +230,7 @@ def test_a_server_that_restarts_empty_is_refilled(
     watch()
     wait_until(lambda: listeners(raw) and database.asked)
     server.stop()
-    wait_until(lambda: not process.well)
+    wait_until(lambda: not process.is_reachable)
     refilled = Event()
 
     def refill() -> None:
@@ -241,7 +241,7 @@ def test_a_server_that_restarts_empty_is_refilled(
     database.settle = refill
     server.start()
     assert refilled.wait(LONGEST)
-    wait_until(lambda: process.well and listeners(raw))
+    wait_until(lambda: process.is_reachable and listeners(raw))
     assert (jobs(process), process.snapshot.version) == (20, 8)
     put(backend, 9, symbolicate_max_jobs="30")
     wait_until(lambda: jobs(process) == 30)
@@ -370,10 +370,10 @@ def test_one_that_starts_while_the_server_is_away_has_defaults_until_it_comes(
 ) -> None:
     server.stop()
     watch()
-    assert (jobs(process), process.well) == (10, False)
+    assert (jobs(process), process.is_reachable) == (10, False)
     server.start()
     put(backend, 1, symbolicate_max_jobs="20")
-    wait_until(lambda: jobs(process) == 20 and process.well)
+    wait_until(lambda: jobs(process) == 20 and process.is_reachable)
 
 
 def test_what_cannot_be_used_is_counted_and_logged_once(
@@ -488,9 +488,9 @@ def test_watcher_of_a_server_that_takes_writes_again_reconciles(
     watch: Watch, process: Process, raw: redis.Redis, database: Database
 ) -> None:
     watcher = watch()
-    wait_until(lambda: process.well and database.asked)
+    wait_until(lambda: process.is_reachable and database.asked)
     raw.replicaof("127.0.0.1", "1")
-    watcher.settle_soon()
+    watcher.reconcile_soon()
     asked = database.asked
     raw.replicaof("NO", "ONE")
     wait_until(lambda: database.asked > asked)

@@ -19,7 +19,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryBackend]:
     mine = MemoryBackend()
     monkeypatch.setattr(current, "backend", lambda: mine)
     yield mine
-    current.forget()  # else its watcher goes on looking at this one
+    current.reset()  # else its watcher goes on looking at this one
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from redis.connection import AbstractConnection
 from tecken.accounts.staff import COOKIE, SALT
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.backend import Change, Level
-from tecken.runtimeconfig.maintenance import Maintenance, show
+from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
 from tecken.web import middleware
 from tests.accounts.people import key
 
@@ -34,7 +34,7 @@ OVERRIDE = "runtimeconfig.change_option"
 
 @pytest.fixture(autouse=True)
 def afresh() -> None:
-    current.forget()
+    current.reset()
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def shut() -> Iterator[Shut]:
     """`shut()` begins maintenance, `shut("uploads")` closes uploads, with what a Maintenance has."""
 
     def begin(level: Level = "full", **more: Any) -> None:
-        current.backend().set_maintenance(level, show(Maintenance(**more)), None)
+        current.backend().set_maintenance(level, format_maintenance(Maintenance(**more)), None)
 
     yield begin
     current.backend().set_maintenance("full", None, None)

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,8 +24,8 @@ from tecken.runtimeconfig.backend import (
     Change,
     ConfigHead,
     Document,
-    Hint,
     Level,
+    PollingSubscription,
     Report,
     Values,
     find_stamp,
@@ -59,8 +59,9 @@ class FileBackend:
                 return self._read()
 
     def write(self, change: Change, texts: Mapping[str, str], expected: int) -> None:
+        self.read()  # creates the file, which takes the lock
         with _file_errors(self._path), self._locked():
-            version = self.read().version
+            version = self._read().version
             if version != expected:
                 raise Conflict(f"the configuration has version {version}, not {expected}")
             document = {"version": change.version, "change": change._asdict(), "texts": dict(texts)}
@@ -85,8 +86,8 @@ class FileBackend:
                 _replace(path, text + (f"{UNTIL}{until.isoformat()}" if until else ""))
 
     @contextmanager
-    def subscribe(self) -> Iterator[FileSubscription]:
-        yield FileSubscription()
+    def subscribe(self) -> Iterator[PollingSubscription]:
+        yield PollingSubscription()
 
     def _read(self) -> Values:
         """Parse the file, unless its identity, time and size are those of the last time."""
@@ -97,10 +98,9 @@ class FileBackend:
         return self._cache[1]
 
     def _create(self) -> None:
-        """Create the file. A hard link cannot overwrite the one that another process has just created."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with _temporary(self._path, json.dumps(NOTHING) + "\n") as file, suppress(FileExistsError):
-            self._path.hardlink_to(file)
+        with self._locked():
+            if not self._path.exists():
+                _replace(self._path, json.dumps(NOTHING) + "\n")
 
     def _level(self, level: Level) -> str | None:
         path = self._directory / LEVEL_KEYS[level]
@@ -133,14 +133,6 @@ class FileBackend:
             finally:
                 # Closing is not enough: a child forked meanwhile shares the open file, and with it the lock.
                 fcntl.flock(lock, fcntl.LOCK_UN)
-
-
-class FileSubscription:
-    """Subscription without messages: a file is polled only."""
-
-    def next(self, seconds: float) -> Values | Hint | None:
-        time.sleep(max(seconds, 0.0))
-        return None
 
 
 @contextmanager
@@ -189,19 +181,12 @@ def _read_report(path: Path) -> Report | None:
 
 def _replace(path: Path, text: str) -> None:
     """Write a file so that readers find all of it, or the one before."""
-    with _temporary(path, text) as file:
-        file.replace(path)
-
-
-@contextmanager
-def _temporary(path: Path, text: str) -> Iterator[Path]:
-    """Write a file beside `path`, and remove it at the end if it was not renamed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         with temporary.open("w") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        yield temporary
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -6,17 +6,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from queue import Empty, SimpleQueue
 from threading import Lock
 
 from tecken.errors import Conflict
 from tecken.runtimeconfig.backend import (
-    LEVEL_KEYS,
     REPORT_SECONDS,
     Change,
     ConfigHead,
-    Hint,
     Level,
+    PollingSubscription,
     Report,
     Values,
 )
@@ -31,7 +29,6 @@ class MemoryBackend:
         self._values = Values(0, "", {})
         self._levels: dict[Level, tuple[str, datetime | None]] = {}
         self._reports: dict[str, tuple[Report, float]] = {}
-        self._subscriptions: list[MemorySubscription] = []
 
     def head(self) -> ConfigHead:
         version, stamp, _texts = self._values
@@ -45,7 +42,6 @@ class MemoryBackend:
             if self._values.version != expected:
                 raise Conflict(f"the configuration has version {self._values.version}, not {expected}")
             self._values = Values(change.version, change.stamp, dict(texts))
-            self._publish(self._values)
         self._on_write()
 
     def report(self, report: Report) -> None:
@@ -59,35 +55,12 @@ class MemoryBackend:
             self._levels.pop(level, None)
             if text is not None:
                 self._levels[level] = text, until
-            self._publish(Hint(LEVEL_KEYS[level]))
         self._on_write()
 
     @contextmanager
-    def subscribe(self) -> Iterator[MemorySubscription]:
-        subscription = MemorySubscription()
-        self._subscriptions.append(subscription)
-        try:
-            yield subscription
-        finally:
-            self._subscriptions.remove(subscription)
+    def subscribe(self) -> Iterator[PollingSubscription]:
+        yield PollingSubscription()
 
     def _level(self, level: Level) -> str | None:
         text, until = self._levels.get(level, (None, None))
         return None if until is not None and until <= datetime.now(UTC) else text
-
-    def _publish(self, message: Values | Hint) -> None:
-        for subscription in self._subscriptions:
-            subscription.messages.put(message)
-
-
-class MemorySubscription:
-    """Queue of messages."""
-
-    def __init__(self) -> None:
-        self.messages: SimpleQueue[Values | Hint] = SimpleQueue()
-
-    def next(self, seconds: float) -> Values | Hint | None:
-        try:
-            return self.messages.get(timeout=max(seconds, 0))
-        except Empty:
-            return None

@@ -66,7 +66,14 @@ class RedisBackend:
     def write(self, change: Change, texts: Mapping[str, str], expected: int) -> None:
         message = {"version": change.version, "stamp": change.stamp, "texts": dict(texts)}
         record, pairs = json.dumps(change._asdict()), [word for pair in texts.items() for word in pair]
-        arguments = [expected, change.version, record, self._channel, json.dumps(message), *pairs]
+        arguments: list[str | int] = [
+            expected,
+            change.version,
+            record,
+            self._channel,
+            json.dumps(message),
+            *pairs,
+        ]
         with _redis_errors():
             version = int(self._write(keys=[VERSION_KEY, CHANGE_KEY, VALUES_KEY], args=arguments))
         if version != expected:

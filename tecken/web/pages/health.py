@@ -13,7 +13,7 @@ from tecken.health import status
 from tecken.health.status import Document, Sight
 from tecken.modes import Mode
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.presentation import applied
+from tecken.runtimeconfig.presentation import list_processes
 from tecken.servers.facts import Facts
 from tecken.servers.judge import CACHE, STORE
 from tecken.web.auth import open_page
@@ -119,7 +119,7 @@ def _for_operators(request: HttpRequest) -> dict[str, Any]:
         "servers": [_server(seen, name) for name in (CACHE, STORE)],
         "warnings": [problem.text for problem in seen.problems if problem.level == "warning"],
         "workers": seen.backlog.workers if seen.backlog else None,
-        "processes": applied(seen.answers["processes"].value or [], state.version, state.stamp),
+        "processes": list_processes(seen.answers["processes"].value or [], state.version, state.stamp),
         "state": state,
     }
 

@@ -13,7 +13,7 @@ from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.backend import Report, Values
 from tecken.runtimeconfig.backends.memory import MemoryBackend
 from tecken.runtimeconfig.options import CATALOGUE
-from tecken.runtimeconfig.snapshot import check
+from tecken.runtimeconfig.snapshot import parse_setting
 from tests.web.api.people import key_of, person
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryBackend]:
     mine = MemoryBackend()
     monkeypatch.setattr(current, "backend", lambda: mine)
     yield mine
-    current.forget()  # else its watcher goes on looking at this one
+    current.reset()  # else its watcher goes on looking at this one
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_a_bad_one_is_told_as_everywhere(
     reply = patched(client, operator, {name: given, "full_tracing": True})
     assert reply.status_code == 400
     with pytest.raises(Exception) as told:  # noqa: PT011 - its text is compared
-        check(name, given if isinstance(given, str) else str(given).lower())
+        parse_setting(name, given if isinstance(given, str) else str(given).lower())
     assert reply.json() == {"error": str(told.value), "problems": {name: str(told.value)}}
     assert option(client, operator, "full_tracing")["text"] is None
 

@@ -13,7 +13,7 @@ from pytest_django import Settings
 from tecken import wiring
 from tecken.breaker import Breaker
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, show
+from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
 from tecken.store.hit_counts import Tally
 from tecken.store.port import PageKey
 from tecken.symbols.ids import ModuleKey
@@ -97,7 +97,7 @@ def test_whose_pages_the_store_had(client: Client) -> None:
 
 
 def test_operators_look_under_maintenance_too(client: Client) -> None:
-    current.backend().set_maintenance("full", show(Maintenance()), None)
+    current.backend().set_maintenance("full", format_maintenance(Maintenance()), None)
     try:
         assert client.get("/api/redis/").status_code == 403
         shown(client)

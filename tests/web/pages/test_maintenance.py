@@ -12,7 +12,7 @@ from tecken.errors import CouldNotAsk
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.backend import ConfigHead
 from tecken.runtimeconfig.backends.memory import MemoryBackend
-from tecken.runtimeconfig.maintenance import parse
+from tecken.runtimeconfig.maintenance import parse_maintenance
 from tests.web.forms import form_of
 
 pytestmark = pytest.mark.django_db
@@ -29,7 +29,7 @@ def test_it_begins_and_ends(client: Client, operator: User, backend: MemoryBacke
     assert "A disk is &lt;b&gt;changed&lt;/b&gt;" in page
     text = backend.head().maintenance
     assert text is not None
-    assert parse(text).by == "op@example.com"
+    assert parse_maintenance(text).by == "op@example.com"
     client.post(URL, {"level": "full", "action": "end"})
     assert backend.head().maintenance is None
 
@@ -39,7 +39,7 @@ def test_uploads_only(client: Client, operator: User, backend: MemoryBackend) ->
     head = backend.head()
     assert head.maintenance is None
     assert head.uploads_closed is not None
-    assert parse(head.uploads_closed).retry_after == 600
+    assert parse_maintenance(head.uploads_closed).retry_after == 600
     assert "Open uploads" in client.get(URL).content.decode()
 
 
