@@ -1,4 +1,4 @@
-"""The runtime configuration as lines for people and as JSON for programs."""
+"""Runtime configuration as lines for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tecken.runtimeconfig.snapshot import Snapshot
 
 
 class Picture(NamedTuple):
-    """`setters`: entry -> the change that set it. `troubles`: what could not be asked, and what disagrees."""
+    """State of the configuration. `setters`: entry -> the change that set it; `troubles`: warnings."""
 
     snapshot: Snapshot
     recorded: Version
@@ -28,28 +28,27 @@ class Picture(NamedTuple):
     troubles: list[str]
 
 
-def picture() -> Picture:
-    """What the processes read, else what the database says. Raises CouldNotAsk when both are away."""
+def read_picture() -> Picture:
+    """Return what the processes read, else what the database has. Raises CouldNotAsk without both."""
     troubles: list[str] = []
     reports: list[Report] = []
     try:
-        there = current.backend().read()
-        held: Snapshot | None = Snapshot(*there)
+        snapshot: Snapshot | None = Snapshot(*current.backend().read())
         reports = [report for report in current.backend().reports() if report.kind != "command"]
     except CouldNotAsk as error:
-        held = None
+        snapshot = None
         troubles.append(f"these are the database's values: {error}")
-    recorded, setters = _recorded(troubles, must=held is None)
-    held = held or Snapshot(recorded.number, recorded.stamp, recorded.values)
-    if setters is not None and (held.version, held.stamp) != (recorded.number, recorded.stamp):
+    recorded, setters = _recorded(troubles, is_required=snapshot is None)
+    snapshot = snapshot or Snapshot(recorded.number, recorded.stamp, recorded.values)
+    if setters is not None and (snapshot.version, snapshot.stamp) != (recorded.number, recorded.stamp):
         troubles.append(
-            f"the database has version {recorded.number}, the processes read {held.version}: "
+            f"the database has version {recorded.number}, the processes read {snapshot.version}: "
             "they will agree within a minute"
         )
-    return Picture(held, recorded, setters or {}, reports, troubles)
+    return Picture(snapshot, recorded, setters or {}, reports, troubles)
 
 
-def _recorded(troubles: list[str], *, must: bool) -> tuple[Version, dict[str, Change] | None]:
+def _recorded(troubles: list[str], *, is_required: bool) -> tuple[Version, dict[str, Change] | None]:
     try:
         with database():
             last = newest()
@@ -59,97 +58,97 @@ def _recorded(troubles: list[str], *, must: bool) -> tuple[Version, dict[str, Ch
                 setters.setdefault(change.entry, change)
             return last, setters
     except CouldNotAsk as error:
-        if must:
+        if is_required:
             raise
-        troubles.append(f"who set what is not known: {error}")
+        troubles.append(f"it is unknown who set what: {error}")
         return Version(number=0), None
 
 
-def text_in_force(held: Snapshot, name: str, now: datetime) -> str:
-    key = held.in_force(now).get(name)
+def find_text(snapshot: Snapshot, name: str, now: datetime) -> str:
+    key = snapshot.in_force(now).get(name)
     option = CATALOGUE[name]
-    return option.default_text if key is None else held.texts[key]
+    return option.default_text if key is None else snapshot.texts[key]
 
 
-def list_lines(seen: Picture, now: datetime) -> Iterator[str]:
-    yield _version_line(seen)
+def list_lines(picture: Picture, now: datetime) -> Iterator[str]:
+    yield _version_line(picture)
     group = ""
-    for row in build_rows(seen.snapshot, now):
+    for row in build_rows(picture.snapshot, now):
         if row.option.group != group:
             group = row.option.group
             yield from ("", group)
-        yield from _row_lines(seen, row, now)
-    unknown = find_unknown(seen.snapshot)
+        yield from _row_lines(picture, row, now)
+    unknown = find_unknown(picture.snapshot)
     if unknown:
-        yield from ("", "Unknown: not in use, `config unset NAME` removes them")
+        yield from ("", "Unknown: not in use; `config unset NAME` removes them")
         for key, text in unknown.items():
             yield f"  {key} = {text}"
-            yield f"      IGNORED: {seen.snapshot.bad[key]}"
+            yield f"      IGNORED: {picture.snapshot.bad[key]}"
 
 
-def _version_line(seen: Picture) -> str:
-    held, last = seen.snapshot, seen.recorded
-    if not held.version:
+def _version_line(picture: Picture) -> str:
+    snapshot, last = picture.snapshot, picture.recorded
+    if not snapshot.version:
         return "version 0: nothing was ever set"
-    made = f", made {shown(last.at)} by {_by(last)}" if (held.version, held.stamp) == _which(last) else ""
-    if not seen.reports:
-        return f"version {held.version}{made}; no process is running"
-    having = sum((report.version, report.stamp) == (held.version, held.stamp) for report in seen.reports)
-    having_it = f"{having} of {len(seen.reports)} processes have it"
-    age = max(report.age for report in seen.reports)
-    return f"version {held.version}{made}; {having_it}, heard of {age:.1f} s ago at most"
+    is_recorded = (snapshot.version, snapshot.stamp) == (last.number, last.stamp)
+    made = f", made {shown(last.at)} by {_by(last)}" if is_recorded else ""
+    if not picture.reports:
+        return f"version {snapshot.version}{made}; no process is running"
+    having = sum(report.has_applied(snapshot.version, snapshot.stamp) for report in picture.reports)
+    having_it = f"{having} of {len(picture.reports)} processes have it"
+    age = max(report.age for report in picture.reports)
+    return f"version {snapshot.version}{made}; {having_it}, last contact at most {age:.1f} s ago"
 
 
-def _row_lines(seen: Picture, row: Row, now: datetime) -> Iterator[str]:
+def _row_lines(picture: Picture, row: Row, now: datetime) -> Iterator[str]:
     option = row.option
-    yield f"  {option.name} = {text_in_force(seen.snapshot, option.name, now)}"
+    yield f"  {option.name} = {find_text(picture.snapshot, option.name, now)}"
     yield f"      {option.text}"
     yield f"      {option.allowed}; default {option.default_text or 'empty'}"
     if row.text is not None:
-        yield f"      set to {row.text!r}{_set_by(seen, option.name)}"
+        yield f"      set to {row.text!r}{_set_by(picture, option.name)}"
     if row.bad:
         yield f"      IGNORED: {row.bad}"
-    for one in row.scheduled:
-        ignored = f" IGNORED: {one.bad}" if one.bad else " (over)" if one.end and one.end <= now else ""
-        until = f" until {shown(one.end)}" if one.end else ""
-        yield f"      {one.text!r} from {shown(one.start)}{until}{_set_by(seen, one.key)}{ignored}"
+    for window in row.scheduled:
+        is_over = window.end and window.end <= now
+        note = f" IGNORED: {window.bad}" if window.bad else " (over)" if is_over else ""
+        until = f" until {shown(window.end)}" if window.end else ""
+        author = _set_by(picture, window.key)
+        yield f"      {window.text!r} from {shown(window.start)}{until}{author}{note}"
 
 
-def _set_by(seen: Picture, key: str) -> str:
-    change = seen.setters.get(key)
-    if change is None or change.new != seen.snapshot.texts.get(key):
+def _set_by(picture: Picture, key: str) -> str:
+    change = picture.setters.get(key)
+    if change is None or change.new != picture.snapshot.texts.get(key):
         return ""
-    made = change.version
-    return f" by {_by(made)} at {shown(made.at)}, version {made.number}{f': {made.why}' if made.why else ''}"
+    version = change.version
+    reason = f": {version.why}" if version.why else ""
+    return f" by {_by(version)} at {shown(version.at)}, version {version.number}{reason}"
 
 
-def _by(made: Version) -> str:
-    return f"{made.by} ({made.source})"
+def _by(version: Version) -> str:
+    return f"{version.by} ({version.source})"
 
 
-def _which(made: Version) -> tuple[int, str]:
-    return made.number, made.stamp
-
-
-def as_json(seen: Picture, now: datetime) -> dict[str, Any]:
-    held = seen.snapshot
+def build_json(picture: Picture, now: datetime) -> dict[str, Any]:
+    snapshot = picture.snapshot
     return {
-        "version": held.version,
-        "stamp": held.stamp,
-        "options": [_row_json(seen, row, now) for row in build_rows(held, now)],
-        "unknown": find_unknown(held),
-        "processes": [report._asdict() for report in seen.reports],
-        "troubles": seen.troubles,
+        "version": snapshot.version,
+        "stamp": snapshot.stamp,
+        "options": [_row_json(picture, row, now) for row in build_rows(snapshot, now)],
+        "unknown": find_unknown(snapshot),
+        "processes": [report._asdict() for report in picture.reports],
+        "troubles": picture.troubles,
     }
 
 
-def _row_json(seen: Picture, row: Row, now: datetime) -> dict[str, Any]:
+def _row_json(picture: Picture, row: Row, now: datetime) -> dict[str, Any]:
     option = row.option
     return {
         "name": option.name,
         "group": option.group,
         "kind": option.kind,
-        "in_force": text_in_force(seen.snapshot, option.name, now),
+        "in_force": find_text(picture.snapshot, option.name, now),
         "value": row.value,
         "text": row.text,
         "bad": row.bad,
@@ -157,32 +156,32 @@ def _row_json(seen: Picture, row: Row, now: datetime) -> dict[str, Any]:
         "allowed": option.allowed,
         "bounds": dict(option.bounds),
         "help": option.text,
-        "set": _setter(seen, option.name),
-        "scheduled": [one._asdict() | {"set": _setter(seen, one.key)} for one in row.scheduled],
+        "set": _setter(picture, option.name),
+        "scheduled": [window._asdict() | {"set": _setter(picture, window.key)} for window in row.scheduled],
     }
 
 
-def _setter(seen: Picture, key: str) -> dict[str, Any] | None:
-    change = seen.setters.get(key)
+def _setter(picture: Picture, key: str) -> dict[str, Any] | None:
+    change = picture.setters.get(key)
     if change is None:
         return None
-    made = change.version
+    version = change.version
     return {
-        "version": made.number,
-        "at": made.at,
-        "by": made.by,
-        "source": made.source,
-        "why": made.why,
+        "version": version.number,
+        "at": version.at,
+        "by": version.by,
+        "source": version.source,
+        "why": version.why,
     }
 
 
-def step(key: str, old: str | None, new: str | None) -> str:
-    """`symbolicate_max_jobs 10 (default) -> 20`"""
+def format_change(key: str, old: str | None, new: str | None) -> str:
+    """Return a change as `symbolicate_max_jobs 10 (default) -> 20`."""
     return f"{key} {_side(key, old)} -> {_side(key, new)}"
 
 
-def steps(changed: Mapping[str, tuple[str | None, str | None]]) -> str:
-    return ", ".join(step(key, old, new) for key, (old, new) in changed.items())
+def format_changes(changed: Mapping[str, tuple[str | None, str | None]]) -> str:
+    return ", ".join(format_change(key, old, new) for key, (old, new) in changed.items())
 
 
 def _side(key: str, text: str | None) -> str:
@@ -196,14 +195,14 @@ def _side(key: str, text: str | None) -> str:
 
 def history_lines(changes: Iterable[Change]) -> Iterator[str]:
     for change in changes:
-        made = change.version
-        why = f"  # {made.why}" if made.why else ""
-        what = step(change.entry, change.old, change.new)
-        yield f"{made.number:>5}  {shown(made.at)}  {_by(made)}  {what}{why}"
+        version = change.version
+        why = f"  # {version.why}" if version.why else ""
+        what = format_change(change.entry, change.old, change.new)
+        yield f"{version.number:>5}  {shown(version.at)}  {_by(version)}  {what}{why}"
 
 
-def entries_of(name: str, texts: Iterable[str]) -> list[str]:
-    """What `unset NAME` means: the text of an option and what is scheduled for it; or one entry."""
+def find_entries(name: str, texts: Iterable[str]) -> list[str]:
+    """Return what `unset NAME` removes: the text of an option and its windows, or one entry."""
     return [key for key in texts if key == name or key.startswith(f"{name}@")] or [name]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 
 from tecken.errors import CouldNotAsk
-from tecken.management.configuration import steps
+from tecken.management.configuration import format_changes
 from tecken.runtimeconfig.backend import ConfigBackend, Values
 from tecken.runtimeconfig.history import database, difference, find_version
 
@@ -46,7 +46,7 @@ def _versions(backend: ConfigBackend, last: Values | None) -> Iterator[Values]:
 def _line(last: Values | None, values: Values) -> str:
     if last is None:
         return f"{_clock()} version {values.version}; watching, Ctrl-C ends it"
-    changes = steps(difference(last.texts, values.texts)) or "the same values"
+    changes = format_changes(difference(last.texts, values.texts)) or "the same values"
     return f"{_clock()} version {values.version}{_author(values)}: {changes}"
 
 

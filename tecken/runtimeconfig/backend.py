@@ -10,6 +10,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel, StrictInt, StrictStr, TypeAdapter, ValidationError
 
+from tecken.runtimeconfig.maintenance import Maintenance, parse_maintenance
+
 Level = Literal["full", "uploads"]
 # Redis keys and file names; an operator may set them by hand.
 LEVEL_KEYS: dict[Level, str] = {"full": "is-under-maintenance", "uploads": "uploads-closed"}
@@ -26,6 +28,12 @@ class ConfigHead(NamedTuple):
     stamp: str
     maintenance: str | None
     uploads_closed: str | None
+
+    @property
+    def levels(self) -> dict[Level, Maintenance | None]:
+        """Details of what is closed; None for what is open."""
+        texts: dict[Level, str | None] = {"full": self.maintenance, "uploads": self.uploads_closed}
+        return {level: None if text is None else parse_maintenance(text) for level, text in texts.items()}
 
 
 class Values(NamedTuple):

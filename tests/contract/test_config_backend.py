@@ -1,4 +1,4 @@
-"""What every ConfigBackend does."""
+"""Contract of every ConfigBackend."""
 
 from __future__ import annotations
 

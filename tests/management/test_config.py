@@ -194,7 +194,7 @@ def test_list_has_every_option_and_who_set_it(backend: MemoryBackend) -> None:
         assert option.allowed in listed
     first = listed.splitlines()[0]
     assert first.startswith("version 1, made ")
-    assert first.endswith("1 of 1 processes have it, heard of 0.4 s ago at most")
+    assert first.endswith("1 of 1 processes have it, last contact at most 0.4 s ago")
     assert f"set to '20' by {ME} (cli) at " in listed
     assert "version 1: a crash storm" in listed
 
@@ -239,7 +239,7 @@ def test_list_without_a_database(backend: MemoryBackend) -> None:
         assert "symbolicate_max_jobs = 20\n" in config("list", warnings=warnings)
         with pytest.raises(CommandError, match="the database does not answer"):
             config("set", "symbolicate_max_jobs", "30")
-    assert "who set what is not known" in warnings.getvalue()
+    assert "it is unknown who set what" in warnings.getvalue()
 
 
 def refuse(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""What happens to a backend behind our back."""
+"""Changes of a backend by hand, and outages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _no_answer(*_: object, **__: object) -> NoReturn:
 
 
 def put(backend: MemoryBackend, version: int, stamp: str, texts: Mapping[str, str]) -> None:
-    """Whatever was there before."""
+    """Replace the values, regardless of the version."""
     backend.write(Change(version, stamp, "", "", "", ""), texts, expected=backend.read().version)
 
 

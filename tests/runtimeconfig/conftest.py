@@ -8,7 +8,7 @@ from tecken.runtimeconfig.backends.memory import MemoryBackend
 
 @pytest.fixture
 def backend(monkeypatch: pytest.MonkeyPatch) -> MemoryBackend:
-    """This test's own, for everything that asks for the process's backend."""
+    """Replace the backend of the process by one of this test."""
     mine = MemoryBackend()
     monkeypatch.setattr(current, "backend", lambda: mine)
     return mine

@@ -50,7 +50,7 @@ def change_and_see() -> None:
 
 
 def watched() -> None:
-    """The parent watches, and goes on to."""
+    """The parent watches, and continues to."""
     change_by_itself(20)
     wait_until(lambda: sees(20))
     assert well(fork(change_and_see))
@@ -58,7 +58,7 @@ def watched() -> None:
 
 
 def unread() -> None:
-    """Nobody has read anything before: preload."""
+    """Nothing was read before the fork: preload."""
     assert well(fork(change_and_see))
     wait_until(lambda: sees(30))
 

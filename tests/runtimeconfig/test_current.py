@@ -1,4 +1,4 @@
-"""What a request, a job and a test have of the configuration."""
+"""Configuration as a request, a job and a test read it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ALICE, BOB = Subject("1", "alice@example.com"), Subject("2", "bob@example.com")
 
 
 @pytest.fixture(autouse=True)
-def afresh() -> Iterator[None]:
+def clean_state() -> Iterator[None]:
     current.reset()
     yield
     current.reset()
@@ -114,8 +114,8 @@ def test_a_request_cannot_have_what_no_operator_could_set(texts: dict[str, str])
 
 
 def test_a_test_may_have_other_values_in_all_threads() -> None:
-    told: list[int] = []
-    on_change("symbolicate_max_jobs", told.append)
+    values: list[int] = []
+    on_change("symbolicate_max_jobs", values.append)
     with overridden(symbolicate_max_jobs=2, absent_seconds="10m"):
         with ThreadPoolExecutor() as threads:
             assert threads.submit(lambda: options().symbolicate_max_jobs).result() == 2
@@ -126,7 +126,7 @@ def test_a_test_may_have_other_values_in_all_threads() -> None:
             assert options().symbolicate_max_jobs == 3
         assert (options().symbolicate_max_jobs, options().absent_seconds) == (2, 600.0)
     assert options().symbolicate_max_jobs == 20
-    assert told == [10, 2, 3, 2, 20]
+    assert values == [10, 2, 3, 2, 20]
 
 
 @pytest.mark.parametrize(
@@ -138,19 +138,19 @@ def test_a_test_cannot_have_what_no_operator_could_set(wrong: dict[str, object])
 
 
 def test_whoever_follows_an_option_is_told_now_and_of_each_new_value() -> None:
-    told: list[str] = []
-    on_change("log_level", told.append)
+    values: list[str] = []
+    on_change("log_level", values.append)
     put(current.backend(), 1, log_level="ERROR")
     put(current.backend(), 2, log_level="ERROR", symbolicate_max_jobs="20")
     put(current.backend(), 3)
-    assert told == ["INFO", "ERROR", "INFO"]
+    assert values == ["INFO", "ERROR", "INFO"]
 
 
 def test_a_follower_may_read_the_new_values() -> None:
-    told: list[int] = []
-    on_change("log_level", lambda _: told.append(options().symbolicate_max_jobs))
+    values: list[int] = []
+    on_change("log_level", lambda _: values.append(options().symbolicate_max_jobs))
     put(current.backend(), 1, log_level="ERROR", symbolicate_max_jobs="20")
-    assert told == [10, 20]
+    assert values == [10, 20]
 
 
 def test_there_is_nothing_to_follow_in_an_option_that_is_not() -> None:
@@ -180,10 +180,10 @@ def test_a_window_begins_and_ends_by_the_clock(settings: Settings, tmp_path: Pat
     settings.RUNTIME_CONFIG_INTERVAL_SECONDS = 0.05
     start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
     end = start + timedelta(seconds=1)
-    told: list[int] = []
-    on_change("symbolicate_max_jobs", told.append)
+    values: list[int] = []
+    on_change("symbolicate_max_jobs", values.append)
     put(current.backend(), 1, **{f"symbolicate_max_jobs@{start.isoformat()}/{end.isoformat()}": "20"})
-    wait_until(lambda: told == [10, 20, 10])
+    wait_until(lambda: values == [10, 20, 10])
 
 
 def test_a_file_that_cannot_be_read_leaves_the_last_values(settings: Settings, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What only the backend in a file meets: other hands, garbage, and whoever holds the lock."""
+"""Backend in a file: changes by hand, invalid content, and a lock that is taken."""
 
 from __future__ import annotations
 

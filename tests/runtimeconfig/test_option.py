@@ -137,8 +137,8 @@ def test_text_has_a_longest_length() -> None:
 
 @given(st.sampled_from(list(OPTIONS.values())), st.text(st.characters()))
 def test_any_text_is_a_value_or_a_clear_error(option: Option, text: str) -> None:
-    said = refusal(option.parse, text)
-    assert not said or said.startswith(f"{option.name} should be ")
+    error = refusal(option.parse, text)
+    assert not error or error.startswith(f"{option.name} should be ")
 
 
 @pytest.mark.parametrize(

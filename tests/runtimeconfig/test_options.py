@@ -54,8 +54,8 @@ def test_an_unknown_name_is_told_the_nearest() -> None:
 
 @given(st.text(st.characters()))
 def test_any_name_is_an_option_or_a_clear_error(name: str) -> None:
-    said = refusal(find_option, name)
-    assert name in CATALOGUE or said.startswith("there is no option ")
+    error = refusal(find_option, name)
+    assert name in CATALOGUE or error.startswith("there is no option ")
 
 
 @given(st.fixed_dictionaries({}, optional={name: texts_of(option) for name, option in CATALOGUE.items()}))

@@ -58,7 +58,7 @@ def test_an_emptied_backend_is_refilled(backend: MemoryBackend) -> None:
 
 
 def test_an_older_backend_is_brought_up_to_date(backend: MemoryBackend) -> None:
-    """After a failover to a replica that had not heard of the last change."""
+    """After a failover to a replica without the last change."""
     change(log_level="DEBUG")
     older = backend.read()
     change(log_level="ERROR")
@@ -110,7 +110,7 @@ def test_by_hand_twice_before_anybody_looked(backend: MemoryBackend) -> None:
 
 
 def test_by_hand_and_the_version_forgotten(backend: MemoryBackend) -> None:
-    """HSET alone: no process hears of it, until somebody reconciles."""
+    """HSET alone: no process applies it before the next reconciliation."""
     outcome = change(log_level="DEBUG")
     put(backend, 1, outcome.stamp, {"log_level": "ERROR"})
     assert settled(backend) == {"log_level": "ERROR"}

@@ -1,4 +1,4 @@
-"""What only the backend in Redis meets: other hands, garbage, a server that is mute or gone."""
+"""Backend in Redis: changes by hand, invalid content, a frozen or stopped server."""
 
 from __future__ import annotations
 
@@ -195,9 +195,9 @@ def test_silence_on_a_living_connection_is_nothing(server: RedisServer, raw: red
         for _ in range(6):  # each second one sends a PING, or hears that it was answered
             assert subscription.next(0.5) is None
         raw.publish(CHANNEL, "x")
-        while (heard := subscription.next(LONGEST)) is None:
+        while (message := subscription.next(LONGEST)) is None:
             pass
-        assert heard == Hint("x")
+        assert message == Hint("x")
 
 
 def test_silence_on_a_frozen_connection_is_noticed(server: RedisServer, raw: redis.Redis) -> None:

@@ -11,7 +11,7 @@ from tecken.runtimeconfig.rollout import Rollout, Subject, parse_rollout, positi
 from tests.runtimeconfig.texts import refusal
 
 ALICE = Subject("r1", "alice@example.com", 12)
-NOBODY = Subject("r2")
+ANONYMOUS = Subject("r2")
 OPTION = "full_tracing"
 MANY = 4000
 
@@ -105,7 +105,7 @@ def test_a_place_is_the_same_for_ever() -> None:
     ]
 
 
-@pytest.mark.parametrize("subject", [None, NOBODY, Subject(), ALICE])
+@pytest.mark.parametrize("subject", [None, ANONYMOUS, Subject(), ALICE])
 def test_everything_is_every_request_and_what_is_no_request(subject: Subject | None) -> None:
     assert made("100%").includes(OPTION, subject)
     assert not made("0%").includes(OPTION, subject)
@@ -117,8 +117,8 @@ def test_outside_a_request_a_share_is_off() -> None:
 
 
 def test_who_has_no_such_id_is_not_in_it() -> None:
-    assert not made("100% of users").includes(OPTION, NOBODY)
-    assert not made("100% of tokens").includes(OPTION, NOBODY)
+    assert not made("100% of users").includes(OPTION, ANONYMOUS)
+    assert not made("100% of tokens").includes(OPTION, ANONYMOUS)
     assert made("100% of tokens").includes(OPTION, Subject(token=0))
 
 

@@ -57,9 +57,9 @@ def test_a_window_that_cannot_be(key: str, says: str) -> None:
 
 @given(st.text())
 def test_any_text_is_an_entry_or_a_clear_error(text: str) -> None:
-    said = refusal(parse_entry, text)
-    assert len(said) < 2000
-    assert said or "@" in text or parse_entry(text).key == text
+    error = refusal(parse_entry, text)
+    assert len(error) < 2000
+    assert error or "@" in text or parse_entry(text).key == text
 
 
 @given(instants, st.none() | st.integers(1, 10**9), st.integers(-23, 23))

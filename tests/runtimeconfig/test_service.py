@@ -223,7 +223,7 @@ def test_applied_ends_when_every_process_has_it(backend: MemoryBackend) -> None:
     spreads = service.follow_rollout(8, "s", 60)
     first = next(spreads)
     assert (first.applied, first.processes, first.waiting) == (1, 2, ["a:2"])
-    backend.report(report("a:2", 9, "t"))  # a newer one has what 8 said
+    backend.report(report("a:2", 9, "t"))  # a newer version includes 8
     last = next(spreads)
     assert (last.applied, last.processes, last.waiting) == (2, 2, [])
     assert list(spreads) == []
@@ -247,10 +247,10 @@ def test_maintenance_needs_no_database(backend: MemoryBackend) -> None:
     until = datetime.now(UTC) + timedelta(hours=1)
     with connection.execute_wrapper(_refused):
         service.begin_maintenance("full", "New disks.", 30, until, "alice")
-        told = backend.head().maintenance
+        text = backend.head().maintenance
         service.end_maintenance("full")
-    assert told is not None
-    maintenance = parse_maintenance(told)
+    assert text is not None
+    maintenance = parse_maintenance(text)
     assert (maintenance.message, maintenance.retry_after) == ("New disks.", 30)
     assert (maintenance.until, maintenance.by) == (until, "alice")
     assert maintenance.since is not None

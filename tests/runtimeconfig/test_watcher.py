@@ -1,4 +1,4 @@
-"""A watcher in this process, and a real server to which everything happens that may happen."""
+"""A watcher in this process, and failures of a real server."""
 
 from __future__ import annotations
 
@@ -126,11 +126,11 @@ def test_a_change_comes_with_its_message(
 ) -> None:
     watch(interval=NEVER)
     wait_until(lambda: listeners(raw))
-    heard = counted("refresh", result="message")
+    before = counted("refresh", result="message")
     for number in range(1, 101):
         put(backend, number, symbolicate_max_jobs=str(number))
         wait_for_jobs(process, number)
-    assert counted("refresh", result="message") - heard == 100
+    assert counted("refresh", result="message") - before == 100
 
 
 def test_what_was_written_before_it_listened_is_found(
@@ -416,7 +416,7 @@ NOT_OURS = {"cmdstat_info", "cmdstat_config", "cmdstat_client", "cmdstat_hello",
 
 
 class Odd(MemoryBackend):
-    """Fails as nobody expects."""
+    """Backend that fails with unexpected errors."""
 
     odd: Mapping[str, Exception] = {}
 
@@ -445,19 +445,19 @@ def test_a_follower_that_fails_is_logged_and_the_others_are_told(
 ) -> None:
     backend = MemoryBackend()
     watch(backend)
-    told: list[int] = []
+    values: list[int] = []
 
     def fail(_value: object) -> None:
         raise ValueError("a follower's mistake")
 
     process.follow("symbolicate_max_jobs", fail)
-    process.follow("symbolicate_max_jobs", told.append)
+    process.follow("symbolicate_max_jobs", values.append)
     put(backend, 1, symbolicate_max_jobs="20")
     wait_until(lambda: process.snapshot.version == 1)
     put(backend, 2, symbolicate_max_jobs="20", log_level="ERROR")
     wait_until(lambda: process.snapshot.version == 2)
     put(backend, 3, symbolicate_max_jobs="30")
-    wait_until(lambda: told == [10, 20, 30])
+    wait_until(lambda: values == [10, 20, 30])
     assert "a follower's mistake" in caplog.text
 
 

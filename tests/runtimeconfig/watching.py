@@ -1,4 +1,4 @@
-"""Waiting for what another thread, or another process, brings about."""
+"""Helpers that wait for another thread or process."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 def put(backend: ConfigBackend, version: int, stamp: str = "", **texts: str) -> None:
-    """Whatever was there before."""
+    """Replace the values, regardless of the version."""
     change = Change(version, stamp or f"stamp {version}", "alice", "", "2026-11-21T22:00:00+00:00", "cli")
     backend.write(change, texts, expected=backend.read().version)

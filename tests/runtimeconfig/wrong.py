@@ -1,4 +1,4 @@
-"""A value of a wrong type, one out of bounds, an unknown option; and what is said about each."""
+"""Invalid changes (wrong type, out of bounds, unknown option) and their error texts."""
 
 from __future__ import annotations
 

@@ -71,16 +71,16 @@ A change is validated, recorded in the database as a version, and sent to every 
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _list(self, *, as_json: bool, **_options: Any) -> None:
-        picture, now = text.picture(), timezone.now()
+        picture, now = text.read_picture(), timezone.now()
         if as_json:
-            self.stdout.write(json.dumps(text.as_json(picture, now), cls=DjangoJSONEncoder, indent=2))
+            self.stdout.write(json.dumps(text.build_json(picture, now), cls=DjangoJSONEncoder, indent=2))
             return
         self._print(text.list_lines(picture, now))
         self._warn(*picture.troubles)
 
     def _get(self, *, name: str, **_options: Any) -> None:
-        option, picture = find_option(name), text.picture()
-        self.stdout.write(text.text_in_force(picture.snapshot, option.name, timezone.now()))
+        option, picture = find_option(name), text.read_picture()
+        self.stdout.write(text.find_text(picture.snapshot, option.name, timezone.now()))
         self._warn(*picture.troubles, picture.snapshot.bad.get(name, ""))
 
     def _set(self, *, pairs: list[str], start: str | None, end: str | None, **options: Any) -> None:
@@ -96,7 +96,7 @@ A change is validated, recorded in the database as a version, and sent to every 
         service.reconcile()  # so that a change by hand a moment ago can be unset too
         with history.database():
             existing = history.newest().values
-        keys = [key for name in names for key in text.entries_of(name, existing)]
+        keys = [key for name in names for key in text.find_entries(name, existing)]
         self._change(dict.fromkeys(keys), **options)
 
     def _history(self, *, name: str | None, limit: int, **_options: Any) -> None:
@@ -110,13 +110,13 @@ A change is validated, recorded in the database as a version, and sent to every 
         with history.database():
             last = history.newest().values if b is None else history.find_texts(b)
             changed = history.difference(history.find_texts(a), last)
-        self._print(text.step(key, old, new) for key, (old, new) in changed.items())
+        self._print(text.format_change(key, old, new) for key, (old, new) in changed.items())
 
     def _rollback(self, *, version: int, why: str, expected: int | None, **_options: Any) -> None:
         self._show(service.rollback(version, by=operator(), why=why, expected=expected))
 
     def _export(self, **_options: Any) -> None:
-        picture = text.picture()
+        picture = text.read_picture()
         texts, bad = picture.snapshot.texts, picture.snapshot.bad
         usable = {key: given for key, given in texts.items() if key not in bad}
         self.stdout.write(json.dumps(usable, indent=2, sort_keys=True, ensure_ascii=False))
@@ -130,7 +130,7 @@ A change is validated, recorded in the database as a version, and sent to every 
         check_all(texts)
         with history.database():
             changed = history.difference(history.newest().values, texts)
-        lines = [f"would change {text.step(key, old, new)}" for key, (old, new) in changed.items()]
+        lines = [f"would change {text.format_change(key, old, new)}" for key, (old, new) in changed.items()]
         self._print(lines or ["nothing to change"])
 
     def _watch(self, **_options: Any) -> None:
@@ -144,7 +144,7 @@ A change is validated, recorded in the database as a version, and sent to every 
         self._show(service.change(changes, by=operator(), why=why, source="cli", expected=expected))
 
     def _show(self, outcome: service.Outcome) -> None:
-        changes = text.steps(outcome.changed) or "nothing to change"
+        changes = text.format_changes(outcome.changed) or "nothing to change"
         line = f"version {outcome.version}: {changes}"
         if not outcome.distributed:
             self.stdout.write(f"{line}; recorded")

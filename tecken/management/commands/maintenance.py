@@ -16,7 +16,6 @@ from tecken.management.operator import operator
 from tecken.management.times import FORMS, moment, shown, span
 from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.backend import ConfigHead, Level
-from tecken.runtimeconfig.maintenance import parse_maintenance
 
 CLOSED: dict[Level, str] = {
     "full": "the site is under maintenance",
@@ -69,11 +68,9 @@ With redis-cli alone: `redis-cli -n 2 set is-under-maintenance x`, and `del` end
 
 
 def _lines(head: ConfigHead) -> Iterator[str]:
-    texts: dict[Level, str | None] = {"full": head.maintenance, "uploads": head.uploads_closed}
-    for level, text in texts.items():
-        if text is None:
+    for level, maintenance in head.levels.items():
+        if maintenance is None:
             continue
-        maintenance = parse_maintenance(text)
         until = shown(maintenance.until) if maintenance.until else "`maintenance off`"
         yield f"{CLOSED[level]} until {until}"
         if maintenance.since is None:
@@ -84,7 +81,7 @@ def _lines(head: ConfigHead) -> Iterator[str]:
             yield f"  message: {maintenance.message}"
         if maintenance.retry_after is not None:
             yield f"  retry after {maintenance.retry_after:g} s"
-    if set(texts.values()) == {None}:
+    if set(head.levels.values()) == {None}:
         yield "no maintenance"
 
 

@@ -17,7 +17,6 @@ from pydantic import AwareDatetime, JsonValue
 from tecken.errors import Absent, BadInput, BadOption
 from tecken.http.responses import error_reply
 from tecken.runtimeconfig import current, history, service
-from tecken.runtimeconfig.maintenance import parse_maintenance
 from tecken.runtimeconfig.models import Version
 from tecken.runtimeconfig.option import to_text
 from tecken.runtimeconfig.presentation import build_rows, find_unknown, list_processes
@@ -241,9 +240,7 @@ def roll_back(request: HttpRequest, payload: Rollback) -> object:
 
 @router.get("maintenance/", response=MaintenanceState, summary="Is the site under maintenance?")
 def show_maintenance(request: HttpRequest) -> object:
-    _version, _stamp, *texts = current.backend().head()
-    full, uploads = (None if text is None else parse_maintenance(text) for text in texts)
-    return {"full": full, "uploads": uploads}
+    return current.backend().head().levels
 
 
 @router.put("maintenance/", response=MaintenanceState, auth=changing, summary="Begin maintenance")

@@ -12,7 +12,6 @@ from django.views.decorators.http import require_http_methods
 from tecken.errors import BadInput
 from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.backend import Level
-from tecken.runtimeconfig.maintenance import parse_maintenance
 from tecken.runtimeconfig.options import find_option
 from tecken.web.auth import need, page
 from tecken.web.pages.config import CHANGE, PLACE, VIEW, author, user_of
@@ -57,15 +56,12 @@ def _begin(request: HttpRequest, level: Level) -> None:
 
 
 def _render(request: HttpRequest, problem: str = "", status: HTTPStatus = HTTPStatus.OK) -> HttpResponse:
-    head, options = current.backend().head(), current.options()
+    levels, options = current.backend().head().levels, current.options()
     retry_after = find_option("maintenance_retry_after_seconds")
     context = {
         **PLACE,
         "tab": "maintenance",
-        "levels": [
-            (level, TITLES[level], None if text is None else parse_maintenance(text))
-            for level, text in zip(LEVELS, (head.maintenance, head.uploads_closed), strict=True)
-        ],
+        "levels": [(level, TITLES[level], state) for level, state in levels.items()],
         "problem": problem,
         "sent": {name: request.POST.get(name, "") for name in FIELDS},
         "message": options.maintenance_message,
