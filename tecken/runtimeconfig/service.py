@@ -158,10 +158,15 @@ def _normalize(texts: Texts, changes: Mapping[str, str | None]) -> dict[str, str
 
 
 def _try_to_synchronize() -> bool:
+    """Synchronize; on failure request it from the watcher and return False.
+
+    Errors of the database count as well: a change that is recorded must not be reported as failed.
+    """
     try:
-        _synchronize()
+        with database():
+            _synchronize()
     except CouldNotAsk as error:
-        logger.warning("Change recorded but not delivered: %s (%s); retrying", error, error.__cause__)
+        logger.warning("Configuration not delivered: %s (%s); retrying", error, error.__cause__)
         current.reconcile_soon()
         return False
     return True
