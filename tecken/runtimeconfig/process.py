@@ -77,11 +77,13 @@ class Process:
 
     @property
     def maintenance(self) -> Maintenance | None:
-        return _active(self._head.maintenance)
+        text = self._head.maintenance
+        return None if text is None else _active(text)
 
     @property
     def uploads_closed(self) -> Maintenance | None:
-        return _active(self._head.uploads_closed)
+        text = self._head.uploads_closed
+        return None if text is None else _active(text)
 
     def pin(self) -> Pin:
         return Pin(self.snapshot, datetime.now(UTC), self.age)
@@ -158,6 +160,6 @@ def _check(name: str, value: object) -> Any:
         raise BadOption(f"{name}: {error}") from None
 
 
-def _active(text: str | None) -> Maintenance | None:
-    maintenance = None if text is None else parse_maintenance(text)
-    return None if maintenance is None or maintenance.is_over else maintenance
+def _active(text: str) -> Maintenance | None:
+    maintenance = parse_maintenance(text)
+    return None if maintenance.is_over else maintenance
