@@ -82,7 +82,7 @@ def test_a_change_of_somebody_else_comes_by_itself(site: BrowsedSite, operator: 
 def test_maintenance_begins_and_ends(operator: Tab, nobody: Tab) -> None:
     page = operator.page
     operator.open("/config/maintenance/")
-    page.get_by_label("everything, except health").check()
+    page.get_by_label("everything except health").check()
     page.get_by_label("Message").fill("We move house")
     page.get_by_role("button", name="Begin").click()
     try:
