@@ -87,7 +87,7 @@ def same_process_for_each_test() -> Iterator[None]:
 
     forget_canaries = canaries.canary_watch.cache_clear
     yield
-    current.kind("command")
+    current.set_kind("command")
     forget_canaries()
     redis_cache().breaker.answered()
 

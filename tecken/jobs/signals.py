@@ -28,13 +28,12 @@ from celery.signals import (
 from tecken.jobs import dead_letters
 from tecken.jobs.records import records
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.current import follow_log_level
 
 
 @celeryd_init.connect  # type: ignore[untyped-decorator]
 def set_kind(**_more: object) -> None:
     """Mark the process as a worker, before it forks its children."""
-    current.kind("worker")
+    current.set_kind("worker")
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
@@ -42,13 +41,13 @@ def set_kind(**_more: object) -> None:
 def start(**_more: object) -> None:
     """Follow the runtime configuration."""
     current.start()
-    follow_log_level()
+    current.follow_log_level()
 
 
 @beat_init.connect  # type: ignore[untyped-decorator]
 def start_beat(**_more: object) -> None:
     """Mark the process as beat, and follow the runtime configuration."""
-    current.kind("beat")
+    current.set_kind("beat")
     start()
 
 

@@ -14,7 +14,7 @@ from tecken.limits.port import Caller, Cost, Limit
 from tecken.monitoring import degraded
 from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, show
+from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
 from tecken.store import services as store_services
 from tecken.symbols.ids import ModuleKey
 from tests.support.redis_server import free_port
@@ -27,7 +27,7 @@ def redis_away(settings: Settings) -> Iterator[None]:
     store = {**settings.CACHES["store"], "LOCATION": f"{away}/0"}
     settings.CACHES = {**settings.CACHES, "store": store}
     settings.REDIS_COUNTERS_URL = f"{away}/3"
-    current.forget()
+    current.reset()
     current.start()
     services.discard_all()
     yield
@@ -68,27 +68,27 @@ def test_states_after_failures_name_each_of_them() -> None:
 
 
 def test_states_under_maintenance_have_it() -> None:
-    current.shelf().set_maintenance("full", show(Maintenance()), None)
+    current.backend().set_maintenance("full", format_maintenance(Maintenance()), None)
     assert degraded.degraded_states() == ("maintenance",)
-    current.shelf().set_maintenance("full", None, None)
+    current.backend().set_maintenance("full", None, None)
     assert degraded.degraded_states() == ("ok",)
 
 
 def test_states_without_configuration_server_are_stale(settings: Settings) -> None:
     settings.RUNTIME_CONFIG_WATCHER = "redis"
     settings.RUNTIME_CONFIG_URL = f"redis://127.0.0.1:{free_port()}/2"
-    current.forget()
+    current.reset()
     assert degraded.degraded_states() == ("ok",)
     current.options()
     # The configuration and the queue are on one server, so no job can be sent either.
     assert degraded.degraded_states() == ("stale-config", "queue-down")
-    current.forget()
+    current.reset()
 
 
 def test_responses_have_the_states_in_a_header(client: Client) -> None:
     assert client.get("/health/live")["X-Tecken-State"] == "ok"
     store_services.store_guard().breaker.failed()
     assert client.get("/nothing.pdb")["X-Tecken-State"] == "store-away"
-    current.shelf().set_maintenance("full", show(Maintenance()), None)
+    current.backend().set_maintenance("full", format_maintenance(Maintenance()), None)
     assert client.post("/symbolicate/v5")["X-Tecken-State"] == "store-away,maintenance"
-    current.shelf().set_maintenance("full", None, None)
+    current.backend().set_maintenance("full", None, None)

@@ -60,7 +60,7 @@ class Everything(NamedTuple):
             list(Token.objects.order_by("pk").values("pk", "user", "expires_at", "permissions")),
             list(Upload.objects.order_by("pk").values("pk", "cancelled_at", "filename")),
             list(Version.objects.values_list("number", flat=True)),
-            current.shelf().glance(),
+            current.backend().head(),
             records().letters(),
             list(self.jobs),
         )

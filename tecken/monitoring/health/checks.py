@@ -24,7 +24,7 @@ from tecken.monitoring.preflight.facts import Facts, fetch_facts, parse_info
 from tecken.monitoring.preflight.inspect import why_no_writes
 from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.shelf import Report
+from tecken.runtimeconfig.backend import Report
 from tecken.storage import services as storage_services
 from tecken.storage.disk_space import Space
 from tecken.storage.port import FileKey
@@ -122,7 +122,7 @@ def disk() -> tuple[Space, ...]:
 
 def processes() -> list[Report]:
     """Return the configuration version in use in each process. Raise CouldNotAsk when it is not known."""
-    return current.shelf().reports()
+    return current.backend().reports()
 
 
 @services.per_process

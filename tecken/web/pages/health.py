@@ -16,7 +16,7 @@ from tecken.monitoring.health.status import Document
 from tecken.monitoring.preflight.facts import Facts
 from tecken.monitoring.preflight.rules import CACHE, STORE
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.shown import applied
+from tecken.runtimeconfig.presentation import list_processes
 from tecken.web.auth import open_page
 from tecken.web.charts.queue import HOURS, drawn, hours_in
 from tecken.web.menu import OPERATE
@@ -119,7 +119,7 @@ def _for_operators(request: HttpRequest) -> dict[str, Any]:
         "servers": [_server(snapshot, name) for name in (CACHE, STORE)],
         "warnings": [problem.text for problem in snapshot.problems if problem.level == "warning"],
         "workers": snapshot.backlog.workers if snapshot.backlog else None,
-        "processes": applied(snapshot.results["processes"].value or [], state.version, state.stamp),
+        "processes": list_processes(snapshot.results["processes"].value or [], state.version, state.stamp),
         "state": state,
     }
 

@@ -20,7 +20,7 @@ from tecken.monitoring.canaries import LATE_SECONDS, CanaryWatch
 from tecken.monitoring.health.checks import probe_runner
 from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, show
+from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
 from tests.support.small_disk import SmallDisk, small_disk
 
 pytestmark = pytest.mark.django_db
@@ -123,7 +123,7 @@ def test_health_with_stuck_workers_is_unhealthy(client: Client, later: Callable[
 @pytest.mark.usefixtures("worker")
 def test_health_under_maintenance_expects_no_canary(client: Client, later: Callable[[], None]) -> None:
     later()
-    current.shelf().set_maintenance("full", show(Maintenance()), None)
+    current.backend().set_maintenance("full", format_maintenance(Maintenance()), None)
     try:
         document = status(client)
         assert (document["status"], document["beat"]["status"]) == ("healthy", "paused")
@@ -131,7 +131,7 @@ def test_health_under_maintenance_expects_no_canary(client: Client, later: Calla
         for url in PAGES:
             assert "All is well" not in text(client, url)
     finally:
-        current.shelf().set_maintenance("full", None, None)
+        current.backend().set_maintenance("full", None, None)
     assert status(client)["beat"]["status"] == "starting"
 
 

@@ -17,7 +17,7 @@ from pytest_django import Settings
 from tecken import services
 from tecken.jobs import keys
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, show
+from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
 from tests.monitoring.health.conftest import Move
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.sentinel import wait_until
@@ -174,13 +174,13 @@ def test_health_without_worker_is_degraded(client: Client) -> None:
 
 
 def test_health_under_maintenance_needs_no_worker(client: Client) -> None:
-    current.shelf().set_maintenance("full", show(Maintenance()), None)
+    current.backend().set_maintenance("full", format_maintenance(Maintenance()), None)
     try:
         document = fetch_health(client)
         assert (document["status"], document["maintenance"]) == ("healthy", True)
         assert document["state"] == ["maintenance"]
     finally:
-        current.shelf().set_maintenance("full", None, None)
+        current.backend().set_maintenance("full", None, None)
 
 
 def test_queue_depth_counts_jobs_of_every_queue_and_priority(client: Client, settings: Settings) -> None:

@@ -14,7 +14,7 @@ from django.test import Client
 from tecken.monitoring.logs.context import log_context
 from tecken.monitoring.logs.formats import OnlyMistakes, Routine, formatter
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.shelf import Change
+from tecken.runtimeconfig.backend import Change
 from tecken.settings import BASE_DIR
 
 logger = logging.getLogger("tests.logs")
@@ -22,7 +22,7 @@ logger = logging.getLogger("tests.logs")
 
 @pytest.fixture(autouse=True)
 def afresh() -> None:
-    current.forget()
+    current.reset()
 
 
 @pytest.fixture(params=["line", "json"])
@@ -96,7 +96,7 @@ def test_text_line_is_followed_by_the_traceback(written: io.StringIO) -> None:
 def test_line_has_the_configuration_version_of_its_request(written: io.StringIO) -> None:
     before = current.state().version
     with current.pinned():
-        current.shelf().write(Change(before + 1, "s", "ada", "", "", "cli"), {}, before)
+        current.backend().write(Change(before + 1, "s", "ada", "", "", "cli"), {}, before)
         logger.warning("Inside")
     logger.warning("Outside")
     assert [entry["config_version"] for entry in objects(written)] == [before, before + 1]

@@ -18,7 +18,7 @@ MADE = re.compile(r"[0-9a-f]{16}")
 
 @pytest.fixture(autouse=True)
 def afresh() -> None:
-    current.forget()
+    current.reset()
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:

@@ -14,7 +14,7 @@ from tecken import services
 from tecken.redisclient import services as redis_services
 from tecken.redisclient.guard import RedisGuard
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, show
+from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
 from tecken.store.hit_counts import Tally
 from tecken.store.port import PageKey
 from tecken.symbols.ids import ModuleKey
@@ -98,9 +98,9 @@ def test_whose_pages_the_store_had(client: Client) -> None:
 
 
 def test_operators_look_under_maintenance_too(client: Client) -> None:
-    current.shelf().set_maintenance("full", show(Maintenance()), None)
+    current.backend().set_maintenance("full", format_maintenance(Maintenance()), None)
     try:
         assert client.get("/api/redis/").status_code == 403
         shown(client)
     finally:
-        current.shelf().set_maintenance("full", None, None)
+        current.backend().set_maintenance("full", None, None)

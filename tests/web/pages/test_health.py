@@ -15,8 +15,8 @@ from django.test import Client
 from tecken.monitoring.health import series
 from tecken.monitoring.health.series import Sample, take_sample
 from tecken.redisclient import services as redis_services
-from tecken.runtimeconfig.memory import MemoryShelf
-from tecken.runtimeconfig.shelf import Report
+from tecken.runtimeconfig.backend import Report
+from tecken.runtimeconfig.backends.memory import MemoryBackend
 from tecken.web.charts.queue import pictures
 from tests.monitoring.health.conftest import move, patient, redis_cache, redis_store, worker
 from tests.support.redis_server import RedisServer
@@ -47,16 +47,16 @@ def test_everybody_sees_each_part(client: Client) -> None:
 
 
 @pytest.mark.usefixtures("worker")
-def test_only_operators_see_servers_workers_and_processes(client: Client, shelf: MemoryShelf) -> None:
-    shelf.report(Report("host:1", "web", 0, "", 0.5, 0))
+def test_only_operators_see_servers_workers_and_processes(client: Client, backend: MemoryBackend) -> None:
+    backend.report(Report("host:1", "web", 0, "", 0.5, 0))
     public = text(shown(client))
     assert not any(name in public for name in ("celery@here", "host:1", "maxmemory", "allkeys-lru"))
 
 
 @pytest.mark.usefixtures("worker")
-def test_operators_see_them(client: Client, viewer: User, shelf: MemoryShelf) -> None:
-    shelf.report(Report("host:1", "web", 0, "", 0.5, 0))
-    shelf.report(Report(HOSTILE, "worker", 0, "other", 0.5, 2))
+def test_operators_see_them(client: Client, viewer: User, backend: MemoryBackend) -> None:
+    backend.report(Report("host:1", "web", 0, "", 0.5, 0))
+    backend.report(Report(HOSTILE, "worker", 0, "other", 0.5, 2))
     page = shown(client)
     assert "celery@here alive" in text(page)
     assert "host:1 web 0 500 ms ago 0" in text(page)

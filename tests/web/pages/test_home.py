@@ -20,7 +20,7 @@ from tecken.accounts.tokens import issue
 from tecken.monitoring.health.series import KEY
 from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, show
+from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
 from tecken.upload.models import Upload
 from tecken.web.charts.activity import pulse
 from tecken.web.menu import ENTRIES
@@ -200,10 +200,10 @@ def test_the_database_going_away_in_between(client: Client, table: str) -> None:
 
 def test_closed_uploads_are_told(client: Client) -> None:
     until = timezone.now() + timedelta(hours=1)
-    current.shelf().set_maintenance(
-        "uploads", show(Maintenance(message="The <disk> is full", until=until)), None
+    current.backend().set_maintenance(
+        "uploads", format_maintenance(Maintenance(message="The <disk> is full", until=until)), None
     )
-    current.forget()  # what was read before, for nothing watches a shelf in memory
+    current.reset()  # what was read before, for nothing watches a backend in memory
     page = home(client)
     assert "Uploads are closed for now." in page
     assert "The &lt;disk&gt; is full" in page

@@ -15,7 +15,7 @@ from pytest_django import Settings
 
 from tecken import services
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, show
+from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
 from tecken.store import services as store_services
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.page_file_builder import Conversion
@@ -333,8 +333,8 @@ def test_what_was_given_up_is_no_longer_watched(client: Client, builder: User) -
 
 
 def test_closed_uploads(client: Client, builder: User) -> None:
-    current.shelf().set_maintenance("uploads", show(Maintenance("The disk is full.")), None)
-    current.forget()  # what was read before, for nothing watches a shelf in memory
+    current.backend().set_maintenance("uploads", format_maintenance(Maintenance("The disk is full.")), None)
+    current.reset()  # what was read before, for nothing watches a backend in memory
     page = shown(client)
     assert "Uploads are closed for now. The disk is full." in page
     assert 'type="file"' not in page

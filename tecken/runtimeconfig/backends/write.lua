@@ -1,8 +1,8 @@
--- All of a version or nothing, told with all that it holds, so that nobody has to ask for it.
+-- Replace the configuration if its version is the expected one, and publish all of it, so that subscribers
+-- need not read it. Returns the version that was there before.
 -- KEYS: version, change, values. ARGV: expected version, version, change, channel, message, then entry, text, ...
--- Returns what the version was.
 local text = redis.call('GET', KEYS[1]) or ''
-local before = #text < 16 and tonumber(text:match('^%d+$')) or 0 -- what is no version is as good as none
+local before = #text < 16 and tonumber(text:match('^%d+$')) or 0 -- anything but a number counts as 0
 if before ~= tonumber(ARGV[1]) then
   return before
 end

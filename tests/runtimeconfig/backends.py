@@ -1,4 +1,4 @@
-"""What happens to a shelf behind our back."""
+"""Changes of a backend by hand, and outages."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import NoReturn
 from django.db import connections
 
 from tecken.errors import CouldNotAsk
-from tecken.runtimeconfig.memory import MemoryShelf
-from tecken.runtimeconfig.shelf import Change
+from tecken.runtimeconfig.backend import Change
+from tecken.runtimeconfig.backends.memory import MemoryBackend
 
 
-class AwayShelf(MemoryShelf):
+class UnreachableBackend(MemoryBackend):
     """Does not answer while `away`."""
 
     away = True
 
     def __getattribute__(self, name: str) -> object:
-        if name in ("glance", "read", "write", "reports", "set_maintenance") and self.away:
+        if name in ("head", "read", "write", "reports", "set_maintenance") and self.away:
             return _no_answer
         return super().__getattribute__(name)
 
@@ -27,15 +27,15 @@ def _no_answer(*_: object, **__: object) -> NoReturn:
     raise CouldNotAsk("redis-cache does not answer")
 
 
-def put(shelf: MemoryShelf, version: int, stamp: str, texts: Mapping[str, str]) -> None:
-    """Whatever was there before."""
-    shelf.write(Change(version, stamp, "", "", "", ""), texts, expected=shelf.read().version)
+def put(backend: MemoryBackend, version: int, stamp: str, texts: Mapping[str, str]) -> None:
+    """Replace the values, regardless of the version."""
+    backend.write(Change(version, stamp, "", "", "", ""), texts, expected=backend.read().version)
 
 
-def set_by_hand(shelf: MemoryShelf, **texts: str) -> None:
+def set_by_hand(backend: MemoryBackend, **texts: str) -> None:
     """HSET config:values, then INCR config:version."""
-    there = shelf.read()
-    put(shelf, there.version + 1, "", {**there.texts, **texts})
+    there = backend.read()
+    put(backend, there.version + 1, "", {**there.texts, **texts})
 
 
 def close_connection() -> None:
