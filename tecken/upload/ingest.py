@@ -55,7 +55,8 @@ class ContextThreads(ThreadPoolExecutor):
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Run a function in a thread. `map` calls this for each item."""
         # Each task has its own copy, because a context can run in one thread at a time.
-        return super().submit(copy_context().run, fn, *args, **kwargs)
+        context = copy_context()
+        return super().submit(lambda: context.run(fn, *args, **kwargs))
 
 
 def select_storage(try_symbols: bool) -> OwnFiles:
