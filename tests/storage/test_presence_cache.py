@@ -112,5 +112,6 @@ def test_presence_cache_without_redis_cache_is_unknown(away: Known) -> None:
 
 def test_presence_cache_value_of_another_type_is_could_not_ask(known: Known, connection: redis.Redis) -> None:
     connection.hset(NAME, "a", "b")
-    assert known.look([NAME]) == [Unknown()]  # MGET answers nil for another type
+    # MGET returns nil for a value of another type.
+    assert known.look([NAME]) == [Unknown()]
     known.settle(NAME, Unknown(b"?lease"), None)

@@ -1,4 +1,4 @@
-"""Object storage that is missing, misnamed, in the way, or left by a killed writer."""
+"""Object storage that is missing, misnamed or unavailable, and files of killed writers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an HTTP upstream can do to us."""
+"""HTTP upstreams: responses, failures, limits and retries."""
 
 from __future__ import annotations
 
