@@ -10,7 +10,7 @@ from django.conf import settings
 from tecken import waiting
 from tecken.errors import CouldNotAsk
 from tecken.jobs import sending
-from tecken.jobs.sending import FIRST, LAST, NEXT, Job
+from tecken.jobs.sending import FIRST, LAST, NEXT, JobRequest
 from tecken.redisclient.services import cache_client, cache_guard
 from tecken.runtimeconfig.current import on_change, options
 from tecken.services import per_process
@@ -273,7 +273,10 @@ def send_prepares(modules: Sequence[ModuleKey], *, first: bool) -> None:
     priorities = [FIRST if first else NEXT, *[NEXT] * (len(modules) - 1)]
     pairs = zip(modules, priorities, strict=True)
     sending.send_all(
-        [Job(PREPARE_TASK, _arguments(module), TASK_EXPIRES_SECONDS, priority) for module, priority in pairs]
+        [
+            JobRequest(PREPARE_TASK, _arguments(module), TASK_EXPIRES_SECONDS, priority)
+            for module, priority in pairs
+        ]
     )
 
 

@@ -16,11 +16,11 @@ from tecken.storage.port import FileKey, compressed
 from tecken.symbols.formats.breakpad import Module, described
 from tecken.symbols.ids import is_windows_name, is_zero_debug_id, normal_debug_id, symbol_file_name
 
-# MODULE and INFO records are in it.
+# Large enough for the MODULE and INFO records.
 HEAD_BYTES: Final = 16 << 10
-# Kept of a line that continues in the next chunk; the fields that are checked come first in it.
+# The part that is kept of a line that continues in the next chunk. The checked fields are at its start.
 LINE_BYTES: Final = 4 << 10
-# The longest name from a file's own records in a warning.
+# The longest part of a name from a file that a warning quotes.
 NAME_CHARACTERS: Final = 255
 NATIVE: Final = "stored, but it will not symbolicate: upload its .sym file too"
 ZERO_ID: Final = "its debug id is all zeros, which names no build: it is never looked up"
@@ -31,7 +31,7 @@ _USABLE: Final = re.compile(
     rb"\n(?:FUNC" + _ADDRESS + rb"0{0,24}[1-9a-fA-F][0-9a-fA-F]{0,31}[ \t]+[0-9a-fA-F]"
     rb"|PUBLIC" + _ADDRESS + rb"[0-9a-fA-F])"
 )
-# The first that a file has, of those without a usable record.
+# Reasons why no record is usable. A warning has the first that applies.
 _REASONS: Final = (
     (re.compile(_BEGIN + rb"0[xX]"), "its addresses begin with 0x, and must be hex digits alone"),
     (
@@ -44,7 +44,7 @@ _NO_RECORD: Final = "it has no FUNC and no PUBLIC record"
 
 
 class SymbolText:
-    """What passes of a file to be stored under `key`: its head, and whether it has a usable record."""
+    """Head of a file that is being stored under `key`, and whether the file has a usable record."""
 
     def __init__(self, key: FileKey) -> None:
         self._key = key
@@ -54,7 +54,8 @@ class SymbolText:
         self._line = b"\n"
 
     def feed(self, chunk: bytes) -> None:
-        # Nearly every symbol file has a usable record early on, so that nothing more is searched.
+        """Inspect the next bytes of the file."""
+        # Nearly every symbol file has a usable record early, so the search costs almost nothing.
         if self._is_usable or not compressed(self._key):
             return
         if len(self._head) < HEAD_BYTES:
@@ -68,13 +69,13 @@ class SymbolText:
         self._line = text[begin : begin + LINE_BYTES]
 
     def module(self) -> Module | None:
-        """Return what the MODULE and INFO records say; None without them."""
+        """Return the content of the MODULE and INFO records; None without them."""
         with suppress(Malformed):
             return described(self._head)
         return None
 
     def warnings(self) -> Iterator[str]:
-        """Yield each reason why the file is of less use than its sender may think."""
+        """Yield each reason why the file will not symbolicate, or only in part."""
         key = self._key
         if is_zero_debug_id(key.debug_id):
             yield ZERO_ID

@@ -22,7 +22,7 @@ from tests.support.redis_server import free_port
 
 @pytest.fixture(autouse=True)
 def redis_away(settings: Settings) -> Iterator[None]:
-    """Both servers; the configuration is in memory."""
+    """Point the clients of both servers at an unreachable port; the configuration is in memory."""
     away = f"redis://127.0.0.1:{free_port()}"
     store = {**settings.CACHES["store"], "LOCATION": f"{away}/0"}
     settings.CACHES = {**settings.CACHES, "store": store}

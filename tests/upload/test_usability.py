@@ -1,4 +1,4 @@
-"""Warnings of files that are stored and will not symbolicate, whatever protocol they came by."""
+"""Warnings of stored files that will not symbolicate, in each protocol."""
 
 from __future__ import annotations
 

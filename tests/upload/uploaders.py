@@ -1,4 +1,4 @@
-"""Somebody who uploads, to an empty site."""
+"""A client that uploads to an empty site."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Both Redis servers in detail, for operators."""
+"""Details of both Redis servers, for operators."""
 
 from __future__ import annotations
 
