@@ -58,7 +58,7 @@ def test_numbers() -> None:
     ],
 )
 def test_spans(text: str, begin: datetime, end: datetime) -> None:
-    assert filters.span("created_at", text, date(2026, 3, 1)) == (begin, end)
+    assert filters.parse_period("created_at", text, date(2026, 3, 1)) == (begin, end)
 
 
 @pytest.mark.parametrize(
@@ -100,4 +100,4 @@ def test_an_identifier_is_found_in_any_case() -> None:
 
 def test_what_was_not_given_filters_nothing() -> None:
     texts = {"size": None, "key": "", "unknown": "x"}
-    assert filters.where({"size": filters.size, "key": filters.start}, texts) == Q()
+    assert filters.combine_filters({"size": filters.size, "key": filters.start}, texts) == Q()

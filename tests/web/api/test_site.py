@@ -23,8 +23,8 @@ def test_the_description_tells_every_operation(client: Client) -> None:
     assert {"page", "after", "sort", "reverse", "size", "created_at"} <= {
         p["name"] for p in listing["parameters"]
     }
-    assert listing["security"] == [{"Permitted": []}]
-    assert told["components"]["securitySchemes"]["Permitted"]["name"] == "Auth-Token"
+    assert listing["security"] == [{"TokenPermission": []}]
+    assert told["components"]["securitySchemes"]["TokenPermission"]["name"] == "Auth-Token"
     assert "security" not in told["paths"]["/api/syminfo/{file}/{id}"]["get"]
 
 

@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from tecken.upload.models import Upload
-from tecken.web.api.paging import COUNTED, DEEPEST_PAGE, PAGE_ROWS
+from tecken.web.api.paging import DEEPEST_PAGE, MAX_COUNTED, PAGE_ROWS
 from tests.web.api.people import key_of, person
 from tests.web.api.rows import file_of, upload_of
 
@@ -149,9 +149,9 @@ def test_what_is_refused(client: Client, builder: User) -> None:
 
 
 def test_the_count_stops_where_it_would_cost(client: Client, auditor: User) -> None:
-    Upload.objects.bulk_create(Upload(user=auditor, bucket_name="ours") for _ in range(COUNTED + 1))
+    Upload.objects.bulk_create(Upload(user=auditor, bucket_name="ours") for _ in range(MAX_COUNTED + 1))
     found = answer(client, auditor)
-    assert (found["total"], found["total_is_exact"]) == (COUNTED, False)
+    assert (found["total"], found["total_is_exact"]) == (MAX_COUNTED, False)
 
 
 def test_one_upload_with_its_files(client: Client, builder: User) -> None:
