@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import include, path
 
 handler400 = "tecken.web.error_pages.bad_request"
-handler403 = "tecken.web.error_pages.refused"
+handler403 = "tecken.web.error_pages.forbidden"
 handler404 = "tecken.http.responses.not_found"
 handler500 = "tecken.web.error_pages.server_error"
 

@@ -45,7 +45,7 @@ def test_it_is_the_one_that_rollouts_go_by() -> None:
         return HttpResponse(f"{request.subject.request} {current_request()}")  # type: ignore[attr-defined]
 
     asked = RequestFactory().get("/", headers={"x-request-id": "r1"})
-    assert middleware.configured(view)(asked).getvalue() == b"r1 r1"
+    assert middleware.pin_options(view)(asked).getvalue() == b"r1 r1"
     assert current_request() == ""
 
 
@@ -54,7 +54,7 @@ def test_what_is_streamed_is_about_the_request_too() -> None:
         return StreamingHttpResponse(current_request().encode() for _ in range(2))
 
     asked = RequestFactory().get("/", headers={"x-request-id": "r1"})
-    assert b"".join(middleware.configured(view)(asked)) == b"r1r1"
+    assert b"".join(middleware.pin_options(view)(asked)) == b"r1r1"
 
 
 def test_no_line_unless_one_is_wanted(
@@ -74,13 +74,13 @@ def test_no_line_unless_one_is_wanted(
 
 @pytest.mark.parametrize("status", [500, 502, 503])
 def test_what_fails_with_us_always_has_one(caplog: pytest.LogCaptureFixture, status: int) -> None:
-    middleware.configured(lambda _: HttpResponse(status=status))(RequestFactory().get("/a"))
+    middleware.pin_options(lambda _: HttpResponse(status=status))(RequestFactory().get("/a"))
     (line,) = lines(caplog)
     assert (line.levelname, line.getMessage()) == ("ERROR", f"GET /a {status}")
 
 
 def test_what_a_client_got_wrong_has_none(caplog: pytest.LogCaptureFixture) -> None:
-    middleware.configured(lambda _: HttpResponse(status=404))(RequestFactory().get("/a"))
+    middleware.pin_options(lambda _: HttpResponse(status=404))(RequestFactory().get("/a"))
     assert lines(caplog) == []
 
 

@@ -38,7 +38,7 @@ def test_login_comes_first(client: Client, url: str) -> None:
 def test_a_form_that_was_sent_is_not_lost_at_the_login(client: Client, url: str) -> None:
     reply = client.post(url, {"symbolicate_max_jobs": "40"})
     assert reply.status_code == 403
-    assert "Your session is over, and nothing was changed." in reply.content.decode()
+    assert "Your session has ended, and nothing was changed." in reply.content.decode()
     assert service.at(2) == {"symbolicate_max_jobs": "30"}
 
 

@@ -17,11 +17,11 @@ from tests.web.forms import form_of
 
 HTML = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 BROKEN = {
-    "/help/mistake": (500, "Internal Server Error", "This is a mistake of ours."),
+    "/help/mistake": (500, "Internal Server Error", "An error occurred on this site. It was logged."),
     "/help/database": (503, "Service Unavailable", "The database does not answer"),
     "/help/redis": (503, "Service Unavailable", "Redis does not answer"),
-    "/help/forbidden": (403, "Forbidden", "You may not do this."),
-    "/help/odd": (400, "Bad Request", "cannot be used"),
+    "/help/forbidden": (403, "Forbidden", "You do not have the permission for this."),
+    "/help/odd": (400, "Bad Request", "this site cannot use"),
 }
 
 
@@ -122,7 +122,7 @@ def test_a_symbol_file_that_nobody_has(client: Client, settings: Any, tmp_path: 
     page = shown.content.decode()
     assert "Symbol Not Found" in page
     link = "/explain/x%3Cb%3E.pdb/44E4EC8C2F41492B9369D6B9A059577C2/"
-    assert f'<a href="{link}">What was looked for, and where</a>' in page
+    assert f'<a href="{link}">See which sources were searched</a>' in page
     assert int(shown["Content-Length"]) == len(shown.content)
     assert "no-store" in shown["Cache-Control"]
 

@@ -20,7 +20,7 @@ from tecken.download.models import MissingSymbol
 from tecken.jobs.records import Letter, records
 from tecken.runtimeconfig import service
 from tecken.upload.models import FileUpload, Upload
-from tecken.web.pages.shared_reports import share
+from tecken.web.pages.shared_reports import share_report
 from tecken.web.urls import urlpatterns
 from tests.web.acts import FORMS, FROM_US, PAGES, Act, does, files
 from tests.web.everything import DEAD, MODULE, NAMES, STACK, Everything, comes
@@ -113,7 +113,7 @@ def written(everything: Everything) -> Everything:
         Letter(DEAD.id, nasty, nasty, nasty, 1.0, args=[nasty], kwargs={nasty: nasty}, trace=nasty)
     )
     stack = f"{STACK}\n{name} {MODULE['debug_id']} 0x20"
-    return everything._replace(shared=share(wiring.counters_client(), stack))
+    return everything._replace(shared=share_report(wiring.counters_client(), stack))
 
 
 @pytest.mark.parametrize("act", PAGES, ids=str)

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from tecken.web.templatetags.site import ago, count, percent, seconds, size
+from tecken.web.formatting import ago, count, percent, seconds, size
 from tests.web.api.people import person
 
 pytestmark = pytest.mark.django_db

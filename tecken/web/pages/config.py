@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import path
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
@@ -22,8 +23,9 @@ from tecken.runtimeconfig.shelf import Report
 from tecken.runtimeconfig.shown import applied, problems, rows, strays
 from tecken.runtimeconfig.snapshot import Snapshot, snapshot
 from tecken.web.auth import need, page
+from tecken.web.formatting import visible
 from tecken.web.pages.config_form import WINDOW, Edits, edits, fields
-from tecken.web.templatetags.texts import visible
+from tecken.web.registration import Page
 
 CHANGE, VIEW = "runtimeconfig.change_option", "runtimeconfig.view_option"
 WAIT_SECONDS = 1.0  # for all processes to have a change: longer than that somebody is stuck
@@ -185,3 +187,12 @@ def _spread(outcome: service.Outcome) -> tuple[bool, str]:
         return True, "no process has told yet that it has it"
     done = f"applied by {last.applied} of {last.processes} processes in {last.elapsed * 1000:.0f} ms"
     return not last.waiting, f"{done}; waiting for {_listed(last.waiting)}" if last.waiting else done
+
+
+PAGE = Page(
+    title="Configuration",
+    about="Change options while the site runs.",
+    urls=[path("config/", options, name="config")],
+    permissions=(VIEW, CHANGE),
+    is_open_under_maintenance=True,
+)

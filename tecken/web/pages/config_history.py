@@ -7,6 +7,7 @@ from http import HTTPStatus
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import path
 from django.views.decorators.http import require_http_methods, require_safe
 
 from tecken.errors import Absent, Conflict
@@ -15,7 +16,9 @@ from tecken.runtimeconfig import service
 from tecken.runtimeconfig.models import Version
 from tecken.runtimeconfig.options import CATALOGUE
 from tecken.web.auth import need, page
+from tecken.web.pages import config
 from tecken.web.pages.config import CHANGE, PLACE, VIEW, author, tell, user_of, version_in
+from tecken.web.registration import Page
 
 VERSIONS_SHOWN = 25
 
@@ -89,3 +92,13 @@ def _version(
         "may_change": user_of(request).has_perm(CHANGE),
     }
     return render(request, "config/version.html", context, status=status)
+
+
+PAGE = Page(
+    title="History of the configuration",
+    part_of=config.PAGE,
+    urls=[
+        path("config/history/", versions, name="config-history"),
+        path("config/versions/<int:number>/", version, name="config-version"),
+    ],
+)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import path
 from django.views.decorators.http import require_safe
 
 from tecken.health import status
@@ -17,9 +18,9 @@ from tecken.runtimeconfig.shown import applied
 from tecken.servers.facts import Facts
 from tecken.servers.judge import CACHE, STORE
 from tecken.web.auth import open_page
-from tecken.web.charts.queue import HOURS, drawn, hours_in
-from tecken.web.menu import OPERATE
-from tecken.web.templatetags.site import count, seconds, size
+from tecken.web.charts.queue import HOURS, load_charts, parse_hours
+from tecken.web.formatting import count, seconds, size
+from tecken.web.registration import OPERATE, Page
 
 HEADLINES: Mapping[str, str] = {
     "healthy": "All is well",
@@ -86,7 +87,7 @@ class Server(NamedTuple):
 def health(request: HttpRequest) -> HttpResponse:
     """`?hours=` of the picture."""
     document, _code = status.health()
-    hours = hours_in(request.GET.get("hours", ""))
+    hours = parse_hours(request.GET.get("hours", ""))
     context = {
         "section": "health",
         "status": document["status"],
@@ -94,7 +95,7 @@ def health(request: HttpRequest) -> HttpResponse:
         "document": document,
         "states": [(state, STATES[state]) for state in document["state"] if state in STATES],
         "parts": list(_parts(document)),
-        "pictures": None if document["redis"]["status"] != "connected" else drawn(hours),
+        "charts": None if document["redis"]["status"] != "connected" else load_charts(hours),
         "hours": hours,
         "choices": HOURS,
     }
@@ -196,3 +197,11 @@ def _configuration(told: Document) -> Part:
     fleet = told.get("processes")
     spread = f"in force in {fleet['applied']} of {fleet['total']} processes" if fleet else ""
     return Part("Configuration", not wrong, f"version {told['version']}", "; ".join(wrong) or spread)
+
+
+PAGE = Page(
+    title="Health",
+    about="See the state of each part of the site.",
+    urls=[path("health/", health, name="health")],
+    is_open_under_maintenance=True,
+)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import path
 from django.views.decorators.http import require_http_methods
 
 from tecken.errors import BadInput
@@ -17,8 +18,10 @@ from tecken.runtimeconfig.maintenance import parse
 from tecken.runtimeconfig.options import CATALOGUE
 from tecken.runtimeconfig.shelf import Level
 from tecken.web.auth import need, page
+from tecken.web.pages import config
 from tecken.web.pages.config import CHANGE, PLACE, VIEW, author, user_of
 from tecken.web.pages.config_form import instant
+from tecken.web.registration import Page
 
 LEVELS: dict[str, Level] = {"full": "full", "uploads": "uploads"}
 WORDS = {
@@ -97,3 +100,10 @@ def _form(request: HttpRequest, problem: str = "", status: HTTPStatus = HTTPStat
         "may_change": user_of(request).has_perm(CHANGE),
     }
     return render(request, "config/maintenance.html", context, status=status)
+
+
+PAGE = Page(
+    title="Maintenance",
+    part_of=config.PAGE,
+    urls=[path("config/maintenance/", maintenance, name="maintenance")],
+)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tecken.web.charts.svg import Frame, axis, treemap
+from tecken.web.charts.svg import Frame, round_axis, treemap
 
 SIZES = st.lists(st.integers(0, 100_000), max_size=40)
 
@@ -19,26 +19,26 @@ SIZES = st.lists(st.integers(0, 100_000), max_size=40)
     ],
 )
 def test_marks_are_round(low: float, high: float, marks: tuple[float, ...]) -> None:
-    assert axis(low, high).marks == pytest.approx(marks)
+    assert round_axis(low, high).marks == pytest.approx(marks)
 
 
 @given(st.integers(-(10**9), 10**9), st.integers(0, 10**9))
 def test_an_axis_holds_both_ends(low: int, length: int) -> None:
-    made = axis(low, low + length)
-    assert made.low <= low + abs(low) * 1e-9
-    assert made.high >= low + length - abs(low) * 1e-9
-    assert 2 <= len(made.marks) <= 12
+    axis = round_axis(low, low + length)
+    assert axis.low <= low + abs(low) * 1e-9
+    assert axis.high >= low + length - abs(low) * 1e-9
+    assert 2 <= len(axis.marks) <= 12
 
 
 def test_up_is_up() -> None:
-    frame = Frame(axis(0, 10), axis(0, 100), width=100, height=50)
+    frame = Frame(round_axis(0, 10), round_axis(0, 100), width=100, height=50)
     assert frame.line([(0, 0), (5, 50), (10, 100)]) == "M0.0 50.0 L50.0 25.0 L100.0 0.0"
     assert frame.steps([(0, 0), (5, 100)]) == "M0.0 50.0 L50.0 50.0 L50.0 0.0 L50.0 0.0"
     assert frame.area([(0, 0), (10, 100)]).endswith("L100.0 50 L0.0 50 Z")
 
 
 def test_nothing_is_drawn_of_no_points() -> None:
-    frame = Frame(axis(0, 1), axis(0, 1))
+    frame = Frame(round_axis(0, 1), round_axis(0, 1))
     assert frame.line([]) == frame.steps([]) == frame.area([]) == ""
 
 

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils.html import escape
 
 from tecken.accounts.tokens import GIVEN
-from tecken.web.pages.api_description import Description, Operation
+from tecken.web.pages.api_docs import Description, Operation
 from tests.web.api.people import key_of, person
 
 
@@ -24,7 +24,11 @@ def told(client: Client) -> Any:
 @pytest.fixture
 def operations(told: Any) -> dict[str, Operation]:
     groups = Description(told, "https://symbols.example.com").groups()
-    return {f"{one.method} {one.path}": one for group in groups for one in group.operations}
+    return {
+        f"{operation.method} {operation.path}": operation
+        for group in groups
+        for operation in group.operations
+    }
 
 
 def page(client: Client) -> str:
@@ -60,34 +64,34 @@ def test_links_into_the_reference_find_their_headings(client: Client) -> None:
 
 
 def test_an_operation(operations: dict[str, Operation]) -> None:
-    made = operations["POST /api/tokens/"]
-    assert made.status == 201
-    assert not made.open_to_all
-    assert not made.opens
-    assert [(f.name, f.place, f.kind, f.required) for f in made.fields] == [
+    operation = operations["POST /api/tokens/"]
+    assert operation.status == 201
+    assert not operation.is_public
+    assert not operation.is_link
+    assert [(f.name, f.place, f.kind, f.required) for f in operation.parameters] == [
         ("permissions", "body", f"list of {' or '.join(map(json.dumps, GIVEN))}", True),
         ("days", "body", "integer", False),
         ("notes", "body", "text", False),
     ]
-    assert made.fields[1].about == "at least 1; at most 3650; by default <code>365</code>"
-    assert '"key": text,  # shown now and never again' in made.answer
-    assert operations["DELETE /api/tokens/token/{token_id}"].answer == ""
-    assert operations["GET /api/syminfo/{file}/{id}"].open_to_all
+    assert operation.parameters[1].about == "at least 1; at most 3650; default <code>365</code>"
+    assert '"key": text,  # only this response contains it' in operation.response
+    assert operations["DELETE /api/tokens/token/{token_id}"].response == ""
+    assert operations["GET /api/syminfo/{file}/{id}"].is_public
 
 
 def test_a_filter_says_how_it_is_written(operations: dict[str, Operation]) -> None:
-    fields = {field.name: field for field in operations["GET /api/uploads/"].fields}
+    fields = {field.name: field for field in operations["GET /api/uploads/"].parameters}
     assert fields["size"].about == "such as <code>&gt;=10MB</code>"
     assert fields["try_symbols"].kind == "true or false"
-    assert '"active" or "expired" or "all"' in {f.kind for f in operations["GET /api/tokens/"].fields}
+    assert '"active" or "expired" or "all"' in {f.kind for f in operations["GET /api/tokens/"].parameters}
 
 
 def test_each_command_is_one(operations: dict[str, Operation]) -> None:
-    for one in operations.values():
-        words = shlex.split(one.curl)
+    for operation in operations.values():
+        words = shlex.split(operation.curl)
         assert words[0] == "curl"
-        assert ("Auth-Token: $TECKEN_TOKEN" in words) == (not one.open_to_all)
-        assert ("-X" in words) == (one.method != "GET")
+        assert ("Auth-Token: $TECKEN_TOKEN" in words) == (not operation.is_public)
+        assert ("-X" in words) == (operation.method != "GET")
         if "-d" in words:
             assert isinstance(json.loads(words[words.index("-d") + 1]), dict)
 
@@ -104,7 +108,7 @@ def test_the_command_that_makes_a_token_works(client: Client, operations: dict[s
 @pytest.mark.django_db
 def test_what_can_be_opened_opens(client: Client, operations: dict[str, Operation]) -> None:
     client.force_login(person("me@example.com", "upload.view_all_uploads"))
-    opened = [one.path for one in operations.values() if one.opens]
+    opened = [operation.path for operation in operations.values() if operation.is_link]
     assert "/api/uploads/" in opened
     for path in opened:
         assert client.get(path).status_code in (200, 403)

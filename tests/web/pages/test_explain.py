@@ -75,8 +75,8 @@ def shown(client: Client, path: str = PAGE) -> str:
 
 def test_a_module_that_nobody_asked_for(client: Client) -> None:
     page = shown(client)
-    assert "There was no request for it lately." in page
-    assert "Not asked lately" in page
+    assert "It was not requested recently." in page
+    assert "Not searched recently" in page
     assert "xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2/xul.sym" in page
     assert "Log in</a> to have it looked for again." in page
     assert "Look again" not in page
@@ -85,7 +85,7 @@ def test_a_module_that_nobody_asked_for(client: Client) -> None:
 def test_a_module_that_nobody_has(client: Client, builder: User, tmp_path: Path) -> None:
     work()
     page = shown(client)
-    assert "No place has its symbols." in page
+    assert "No source has its symbols." in page
     assert f"{tmp_path}/upstream" in page
     assert page.count("Not there") == 3  # both of ours now, and the upstream then
     assert "Absent: " in page
@@ -95,7 +95,7 @@ def test_a_module_that_nobody_has(client: Client, builder: User, tmp_path: Path)
 def test_addresses_of_storages_are_not_for_everybody(client: Client, tmp_path: Path) -> None:
     work()
     page = shown(client)
-    assert "No place has its symbols." in page
+    assert "No source has its symbols." in page
     assert "<bdi>Absent</bdi>" in page
     assert str(tmp_path) not in page
 
@@ -107,7 +107,7 @@ def test_a_module_that_an_upstream_had(client: Client, tmp_path: Path) -> None:
     assert "Its symbols are here." in page
     assert "3 symbols in " in page
     assert "until other symbols are uploaded" in page
-    assert "until memory is needed" in page
+    assert "until it is evicted" in page
     assert '<span class="yes"><bdi>There</bdi></span>' in page
 
 
@@ -122,15 +122,15 @@ def test_a_symbol_file_that_cannot_be_read(client: Client, tmp_path: Path) -> No
 def test_a_file_of_ours_that_nobody_has_asked_for_yet(client: Client) -> None:
     wiring.own_files().put(symbol_file(XUL), [b"gzip"])
     page = shown(client)
-    assert "It is converted at the first request." in page
+    assert "The first request converts it." in page
     assert "There, 4 B" in page
 
 
 @pytest.mark.parametrize(
     ("text", "verdict"),
     [
-        (None, "No place had its symbols, the last time."),
-        (sym(XUL), "A place had its symbols, the last time."),
+        (None, "In the last search no source had its symbols."),
+        (sym(XUL), "In the last search a source had its symbols."),
     ],
 )
 def test_what_is_remembered_of_the_last_time_only(
@@ -154,12 +154,12 @@ def test_explain_module_of_try_builds_names_how_to_ask_for_it(client: Client) ->
     work()
     page = shown(client)
     assert "Only try builds have its symbols." in page
-    assert "Nobody has its symbols." not in page
+    assert "No source has its symbols." not in page
 
 
 def test_an_upstream_that_is_switched_off(client: Client, runtime_options: Override) -> None:
     runtime_options(sources_off=("upstream",))
-    assert "Switched off by an operator" in shown(client)
+    assert "Disabled by an operator" in shown(client)
 
 
 def test_look_again_and_the_answer_that_comes(
@@ -168,13 +168,13 @@ def test_look_again_and_the_answer_that_comes(
     work()
     wiring.board().forget(XUL)
     give(tmp_path, sym(XUL))
-    assert "No place has its symbols." in shown(client)
+    assert "No source has its symbols." in shown(client)
     for _ in range(2):
         reply = client.post(PAGE)
         assert (reply.status_code, reply["Location"]) == (302, PAGE)
     assert sent == [list(XUL)]
     page = shown(client)
-    assert "None has started yet." in page
+    assert "No worker has started it yet." in page
     assert f'hx-get="{PAGE}"' in page
     work()
     page = shown(client)
@@ -220,7 +220,7 @@ def test_who_uploaded_it(client: Client, builder: User) -> None:
     file_of(mine)
     file_of(upload_of(person("other@example.com")))
     page = shown(client)
-    assert "build@example.com" in page.partition("Who uploaded it")[2]
+    assert "build@example.com" in page.partition("Uploads</h2>")[2]
     assert f'href="/uploads/{mine.pk}/"' in page
     assert "other@example.com" not in page
     assert "5C2E3F4A1000" in page
@@ -231,11 +231,11 @@ def test_who_uploaded_it(client: Client, builder: User) -> None:
 
 
 def test_explain_absence_that_a_place_contradicts_is_told(client: Client) -> None:
-    """The banner said "Nobody has its symbols." above a table in which they were."""
+    """The banner said "No source has its symbols." above a table in which they were."""
     work()
     wiring.own_files().put(symbol_file(XUL), [b"gzip"])
     page = shown(client)
-    assert "Its symbol file is here, and its absence is still remembered." in page
+    assert "Its symbol file is here, but remembered as missing." in page
     assert "There, 4 B" in page
     assert "No place has" not in page
 
@@ -247,7 +247,7 @@ def test_explain_symbols_whose_file_is_gone_are_told(client: Client, tmp_path: P
     wiring.journal().note(XUL, [Said(f"file://{tmp_path}/upstream", Absent("it is not there"), 0.1)])
     page = shown(client)
     assert "Its symbols are here." in page
-    assert "No place has its symbol file any more." in page
+    assert "Its symbol file has been removed from all sources." in page
 
 
 GUID = XUL.debug_id[:32]
@@ -268,7 +268,7 @@ def builds() -> None:
 def test_explain_wrong_age_names_the_right_one(client: Client) -> None:
     page = shown(client)
     assert f'<a href="/explain/xul.pdb/{GUID}1/">' in page
-    assert "Other builds of <bdi>xul.pdb</bdi> are here." in page
+    assert "Other builds of <bdi>xul.pdb</bdi> are stored." in page
     assert OTHER not in page
 
 
@@ -302,7 +302,7 @@ def test_how_often_it_was_asked_for(client: Client) -> None:
             symbolications=number * 100,
             last_seen="2026-01-31T12:00:00Z",
         )
-    assert "3,000 requests, 300 of them for stacks, last" in shown(client)
+    assert "3,000 requests, 300 of them for symbolication, last" in shown(client)
 
 
 def test_few_queries(
@@ -386,7 +386,7 @@ def test_without_redis_store(client: Client, builder: User, monkeypatch: pytest.
     page = shown(client)
     assert "<strong>redis-store</strong> does not answer" in page
     assert "Not there" in page
-    assert "It cannot be told now." in page
+    assert "Its state is not known now." in page
 
 
 def test_without_redis_cache(
@@ -398,7 +398,7 @@ def test_without_redis_cache(
     monkeypatch.setattr(wiring, "page_store", lambda: MemoryPageStore(1000))
     page = shown(client)
     assert "<strong>redis-cache</strong> does not answer" in page
-    assert "It cannot be told now." in page
+    assert "Its state is not known now." in page
 
 
 def test_without_storage(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -410,9 +410,9 @@ def test_without_storage(client: Client, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(wiring.explainer(), "_regular", files)
     page = shown(client)
     assert "<strong>storage</strong> does not answer" in page
-    assert "Could not be asked" in page
-    assert "No place had its symbols, the last time." in page
-    assert "No place has its symbols." not in page
+    assert "Does not answer" in page
+    assert "In the last search no source had its symbols." in page
+    assert "No source has its symbols." not in page
     assert "bucket.example" not in page
 
 
@@ -424,7 +424,7 @@ def test_without_the_database(client: Client) -> None:
         page = shown(client)
         reply = client.get("/missing/")
     assert "<strong>The database</strong> does not answer" in page
-    assert "There was no request for it lately." in page
+    assert "It was not requested recently." in page
     assert reply.status_code == 503
     assert "The database does not answer" in reply.content.decode()
 
@@ -433,7 +433,7 @@ def test_a_worker_that_answered_without_a_store(client: Client, monkeypatch: pyt
     monkeypatch.setattr(wiring.explainer(), "_store", StoreIsAway())
     work()
     assert wiring.board().look([XUL]) != [Ready()]
-    assert "No place has its symbols." in shown(client)
+    assert "No source has its symbols." in shown(client)
 
 
 @pytest.mark.parametrize("path", [PAGE, "/explain/?file=xul.pdb"])

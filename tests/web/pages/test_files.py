@@ -57,7 +57,7 @@ def test_filters(client: Client, builder: User) -> None:
     assert "small.pdb" not in page
     assert "<details open>" in page
     assert "small.pdb/" not in shown(client, "?debug_file=large.pdb")
-    assert "No file is like that." in shown(client, "?debug_file=none.pdb")
+    assert "No file matches these filters." in shown(client, "?debug_file=none.pdb")
     assert "2 files" in shown(client, f"?upload={upload.pk}")
 
 

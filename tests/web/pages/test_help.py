@@ -13,7 +13,7 @@ from django.urls import Resolver404, resolve
 from django.utils.html import escape
 
 from tecken.settings import BASE_DIR
-from tecken.web.pages.help_texts import EXAMPLE, NAMES, topics
+from tecken.web.pages.help import EXAMPLE, NAMES, topics
 from tests.web.api.people import key_of, person
 
 HELP = BASE_DIR / "docs" / "help"
@@ -116,6 +116,6 @@ def test_a_token_can_be_tried(client: Client) -> None:
 
 def test_refusals_are_spelt_as_they_are_told() -> None:
     refusals = re.findall(r"^\| 403 \| `(API[^`]+)`", text_of("tokens"), re.MULTILINE)
-    source = (BASE_DIR / "tecken" / "tokens" / "service.py").read_text()
+    source = (BASE_DIR / "tecken" / "accounts" / "tokens.py").read_text()
     assert len(refusals) == 3
     assert [text for text in refusals if text not in source] == []

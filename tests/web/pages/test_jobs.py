@@ -68,9 +68,9 @@ def done(client: Client, **fields: str | list[str]) -> str:
 
 def test_nothing_is_there(client: Client, viewer: User) -> None:
     page = text(shown(client))
-    assert "0 to be done" in page
-    assert "None: every job was done, or will be." in page
-    assert "No worker: jobs wait." in page
+    assert "0 unfinished" in page
+    assert "No job has failed for good." in page
+    assert "No worker is running: jobs wait." in page
 
 
 @pytest.mark.usefixtures("worker")
@@ -78,7 +78,7 @@ def test_queues_and_workers(client: Client, viewer: User) -> None:
     wiring.queue_client().lpush(keys.waiting("convert", 9), "{}", "{}")
     records().canary("convert", 0.25)
     page = text(shown(client))
-    assert "2 to be done" in page
+    assert "2 unfinished" in page
     assert re.search(r"convert 2 0 0 0 2 250 ms \S+ m?s ago", page)
     assert "upload 0 0 0 0 0 never" in page
     assert "celery@here alive 0 0" in page
@@ -92,7 +92,7 @@ def test_what_was_given_up(client: Client, viewer: User) -> None:
     assert "and more" not in page
     page = shown(client, "/jobs/?task=tecken.jobs.tasks.clean")
     assert re.findall(r'<a href="/jobs/(.+?)/">', page) == ["5a"]
-    assert "None of this task." in text(shown(client, "/jobs/?task=other"))
+    assert "No failed job of this task." in text(shown(client, "/jobs/?task=other"))
 
 
 def test_all_that_is_known_of_one(client: Client, viewer: User) -> None:
@@ -100,7 +100,7 @@ def test_all_that_is_known_of_one(client: Client, viewer: User) -> None:
     page = shown(client, "/jobs/4f1c-1/")
     for said in (
         "2023-11-14 22:15:00 UTC",
-        "2, after 1 retry",
+        "2, with 1 retry",
         "Traceback: in keep_upload",
         "and more",
         "17",
@@ -113,7 +113,7 @@ def test_all_that_is_known_of_one(client: Client, viewer: User) -> None:
 def test_one_that_is_not_there(client: Client, viewer: User) -> None:
     reply = client.get("/jobs/none/")
     assert reply.status_code == 404
-    assert "somebody has retried or dropped it" in reply.content.decode()
+    assert "it has been retried or dropped" in reply.content.decode()
 
 
 def test_names_of_strangers_are_shown_harmlessly(client: Client, operator: User) -> None:
@@ -191,13 +191,13 @@ def test_pages_of_many(
     monkeypatch: pytest.MonkeyPatch,
     django_assert_max_num_queries: Callable[[int], Any],
 ) -> None:
-    monkeypatch.setattr(jobs, "LOOKED_AT", 60)
+    monkeypatch.setattr(jobs, "MAX_READ", 60)
     bury(*[replace(LETTER, id=f"{number}", died=1e9 + number) for number in range(70)])
     with django_assert_max_num_queries(10):
         page = shown(client)
     assert len(re.findall(r'<a href="/jobs/\d+/">', page)) == 50
     assert "page 1 of 2" in page
-    assert "There are 70; these are " in page
+    assert "60 of 70 failed jobs are listed." in page
     assert len(page) < 60_000
     assert "page 2 of 2" in shown(client, "/jobs/?page=2")
     assert "page 2 of 2" in shown(client, "/jobs/?page=99")

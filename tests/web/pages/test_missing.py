@@ -42,7 +42,7 @@ def rows(client: Client, query: str = "") -> list[list[str]]:
 
 
 def test_nothing_yet(client: Client) -> None:
-    assert "Nothing has been missing yet." in shown(client)
+    assert "No missing file has been requested yet." in shown(client)
 
 
 def test_most_wanted_first_or_latest_first(client: Client) -> None:
@@ -52,7 +52,7 @@ def test_most_wanted_first_or_latest_first(client: Client) -> None:
     assert page.index("wanted.pdb") < page.index("rare.pdb")
     assert "1,234,567" in page
     assert f'href="/explain/wanted.pdb/{ID}/"' in page
-    assert '<a href="?sort=count&amp;reverse=true" aria-current="page">Most wanted</a>' in page
+    assert '<a href="?sort=count&amp;reverse=true" aria-current="page">Most requested</a>' in page
     latest = shown(client, "?sort=last_seen&reverse=true")
     assert latest.index("rare.pdb") < latest.index("wanted.pdb")
     assert '<a href="?sort=last_seen&amp;reverse=true" aria-current="page">Latest</a>' in latest
@@ -64,7 +64,7 @@ def test_filters(client: Client) -> None:
     assert "b.pdb" not in shown(client, "?debug_file=a.pdb").partition("<tbody")[2]
     assert "a.pdb" not in shown(client, "?count=%3E%3D10").partition("<tbody")[2]
     assert "b.pdb" not in shown(client, "?last_seen=today").partition("<tbody")[2]
-    assert "Nothing is like that." in shown(client, "?debug_file=c.pdb")
+    assert "No missing file matches these filters." in shown(client, "?debug_file=c.pdb")
 
 
 def test_a_file_that_was_asked_for_by_its_code_id(client: Client) -> None:

@@ -13,8 +13,8 @@ from tecken import wiring
 from tecken.errors import Absent, TooMuch
 from tecken.symbols.ids import module_key
 from tecken.web.pages import shared_reports
-from tecken.web.pages.symbolicate import MOST_CHARACTERS
-from tecken.web.pages.symbolicated_report import Place, place
+from tecken.web.pages.symbolicate import MAX_CHARACTERS
+from tecken.web.pages.symbolicated_report import SourceLine, find_source
 from tests.support.options import Override
 
 SAMPLES = Path(__file__).parents[2] / "data" / "samples"
@@ -54,7 +54,7 @@ def test_a_stack_with_inlined_calls_and_a_module_that_nobody_has(client: Client)
     page = post(client, PASTE)
     assert '<bdi class="function">crash_report</bdi>' in page
     assert re.search(r"\d+ inlined", page)
-    assert "Nobody has its symbols." in page  # libc.so.6
+    assert "No source has its symbols." in page  # libc.so.6
     assert 'href="/explain/libc.so.6/EC61AC938E5A39B16F9FBD350E3169A50/"' in page
 
 
@@ -138,15 +138,15 @@ def test_limits_hold_here_too(client: Client, runtime_options: Override) -> None
 
 
 def test_shared_texts_are_bounded_in_number_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_reports, "MOST", 2)
+    monkeypatch.setattr(shared_reports, "MAX_REPORTS", 2)
     client = wiring.counters_client()
-    first, *others = [shared_reports.share(client, f"text {number}") for number in range(3)]
-    assert [shared_reports.shared(client, name) for name in others] == ["text 1", "text 2"]
-    assert client.zcard(shared_reports.INDEX) == 2
+    first, *others = [shared_reports.share_report(client, f"text {number}") for number in range(3)]
+    assert [shared_reports.load_report(client, name) for name in others] == ["text 1", "text 2"]
+    assert client.zcard(shared_reports.INDEX_KEY) == 2
     with pytest.raises(Absent):
-        shared_reports.shared(client, first)
+        shared_reports.load_report(client, first)
     with pytest.raises(TooMuch):
-        shared_reports.share(client, "".join(map(str, range(200_000))))
+        shared_reports.share_report(client, "".join(map(str, range(200_000))))
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_shared_texts_are_bounded_in_number_and_size(monkeypatch: pytest.MonkeyP
     [
         (
             "hg:hg.mozilla.org/releases/mozilla-beta:dom/base/File.cpp:0123abc",
-            Place(
+            SourceLine(
                 "dom/base/File.cpp",
                 7,
                 "https://hg.mozilla.org/releases/mozilla-beta/file/0123abc/dom/base/File.cpp#l7",
@@ -162,7 +162,7 @@ def test_shared_texts_are_bounded_in_number_and_size(monkeypatch: pytest.MonkeyP
         ),
         (
             "git:github.com/rust-lang/rust:library/std/src/lib.rs:0123abc",
-            Place(
+            SourceLine(
                 "library/std/src/lib.rs",
                 7,
                 "https://github.com/rust-lang/rust/blob/0123abc/library/std/src/lib.rs#L7",
@@ -170,27 +170,27 @@ def test_shared_texts_are_bounded_in_number_and_size(monkeypatch: pytest.MonkeyP
         ),
         (
             f"/rustc/{'5' * 40}/library/core/src/panicking.rs",
-            Place(
+            SourceLine(
                 "library/core/src/panicking.rs",
                 7,
                 f"https://github.com/rust-lang/rust/blob/{'5' * 40}/library/core/src/panicking.rs#L7",
             ),
         ),
-        ("git:git.example.com/a/b:src/main.c:0123abc", Place("src/main.c", 7)),
-        ("/build/src/main.c", Place("/build/src/main.c", 7)),
-        ("C:\\src\\main.c", Place("C:\\src\\main.c", 7)),
-        ("hg:javascript:alert(1)/x:y:z", Place("hg:javascript:alert(1)/x:y:z", 7)),
+        ("git:git.example.com/a/b:src/main.c:0123abc", SourceLine("src/main.c", 7)),
+        ("/build/src/main.c", SourceLine("/build/src/main.c", 7)),
+        ("C:\\src\\main.c", SourceLine("C:\\src\\main.c", 7)),
+        ("hg:javascript:alert(1)/x:y:z", SourceLine("hg:javascript:alert(1)/x:y:z", 7)),
     ],
 )
-def test_source_files_under_version_control_are_linked(file: str, shown: Place) -> None:
-    assert place(file, 7) == shown
+def test_source_files_under_version_control_are_linked(file: str, shown: SourceLine) -> None:
+    assert find_source(file, 7) == shown
 
 
 def test_symbolicate_of_a_text_that_is_too_long_is_a_413_with_the_number(client: Client) -> None:
-    reply = client.post("/symbolicate/", {"text": "\n" * (MOST_CHARACTERS + 1)})
+    reply = client.post("/symbolicate/", {"text": "\n" * (MAX_CHARACTERS + 1)})
     assert reply.status_code == 413
-    assert f"longer than {MOST_CHARACTERS} characters" in reply.content.decode()
-    assert client.post("/symbolicate/", {"text": "\n" * (MOST_CHARACTERS - 1) + "x"}).status_code == 400
+    assert f"longer than {MAX_CHARACTERS} characters" in reply.content.decode()
+    assert client.post("/symbolicate/", {"text": "\n" * (MAX_CHARACTERS - 1) + "x"}).status_code == 400
 
 
 def test_symbolicate_of_a_number_of_5000_digits_is_a_400(client: Client) -> None:

@@ -67,7 +67,7 @@ def test_a_new_token_tells_its_key_once_and_works(client: Client, owner: User) -
 @pytest.mark.parametrize(
     ("wanted", "text"),
     [
-        ({"permission": []}, "Choose what the token may do"),
+        ({"permission": []}, "Choose at least one permission for the token"),
         ({"permission": UPLOADS}, "Invalid combination of permissions"),
         ({"permission": "auth.add_user"}, "No such permission: 'auth.add_user'"),
         ({"days": "0"}, "Days should be a whole number from 1 to 3650"),
@@ -164,7 +164,7 @@ def test_without_the_permission_one_may_look(client: Client) -> None:
     token, _key = made_by(user)
     page = page_of(client)
     assert str(token) in page
-    assert "To make tokens you need the permission" in page
+    assert "To create tokens you need the permission" in page
     assert [form for form in Forms(page).forms if "logout" not in form.action] == []
 
 

@@ -84,7 +84,7 @@ def test_everybodys_for_auditors_who_cannot_send(client: Client) -> None:
     assert "theirs.zip" in page
     assert "other@example.com" in page
     assert 'type="file"' not in page
-    assert "No upload is like that." in shown(client, "/uploads/?user=nobody@example.com")
+    assert "No upload matches these filters." in shown(client, "/uploads/?user=nobody@example.com")
     assert post(client).status_code == 403
 
 
@@ -120,7 +120,7 @@ def test_headings_sort(client: Client, builder: User) -> None:
         ("page=0", "page: Input should be greater than or equal to 1"),
         ("after=x", "not the `next` of a page"),
         ("sort=user", "is none of created_at, size"),
-        ("filename=%00", "no name has"),
+        ("filename=%00", "no name contains"),
     ],
 )
 def test_a_filter_that_cannot_be_read_is_told(client: Client, builder: User, query: str, text: str) -> None:
@@ -153,7 +153,7 @@ def test_one_upload_tells_what_became_of_each_file(client: Client, builder: User
     page = shown(client, f"/uploads/{upload.pk}/")
     assert f'href="/xul.pdb/{file.debug_id}/xul.sym"' in page
     assert f'href="/explain/xul.pdb/{file.debug_id}/"' in page
-    assert "replaced another content" in page
+    assert "replaced other content" in page
     assert 'href="/same.pdb/AB1/same.sym"' in page
     for text in (
         "firefox-symbols.txt",
@@ -246,7 +246,7 @@ def test_a_form_without_a_script(client: Client, uploader: Makes) -> None:
     assert (reply.status_code, reply["Location"]) == (302, f"/uploads/{upload.pk}/")
     assert upload.filename == "nightly.zip"
     page = shown(client, f"/uploads/{upload.pk}/")
-    assert "0 of 1 files are done" in page
+    assert "0 of 1 files stored" in page
     assert 'hx-trigger="every 2s"' in page
     keep_upload(upload.pk)
     page = shown(client, f"/uploads/{upload.pk}/")
@@ -286,7 +286,7 @@ def test_a_form_of_another_site_is_refused_unread(uploader: Makes) -> None:
 def test_without_a_session_the_form_is_refused(client: Client) -> None:
     reply = post(client)
     assert reply.status_code == 403
-    assert "Your session is over" in reply.content.decode()
+    assert "Your session has ended" in reply.content.decode()
 
 
 def test_without_storage_the_form_says_so(client: Client, uploader: Makes, settings: Settings) -> None:
@@ -311,7 +311,7 @@ def test_cancel(client: Client, builder: User) -> None:
     path = f"/uploads/{upload.pk}/"
     assert "Cancel the upload" in shown(client, path)
     page = client.post(path, follow=True).content.decode()
-    assert "Cancelled. What was stored already stays." in page
+    assert "Cancelled. Files that are stored already stay." in page
     assert "Cancel the upload" not in page
     assert "The upload is over" in client.post(path, follow=True).content.decode()
 
