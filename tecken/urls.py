@@ -11,7 +11,7 @@ handler500 = "tecken.web.error_pages.server_error"
 
 urlpatterns = [
     path("", include("tecken.symbolication.api.urls")),
-    path("", include("tecken.health.urls")),
+    path("", include("tecken.monitoring.health.urls")),
     path("", include("tecken.accounts.urls")),
     path("", include("tecken.upload.urls")),
     path("", include("tecken.upload.direct_urls")),

@@ -13,9 +13,10 @@ from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from tecken import wiring
 from tecken.errors import Absent
+from tecken.storage import services as storage_services
 from tecken.storage.port import FileKey, OwnFiles, Stored, symbol_file
+from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ModuleKey, TryModuleKey
 from tecken.upload.models import FileUpload
 
@@ -34,9 +35,10 @@ class Fsck:
 
     def __init__(self, *, upstreams: bool) -> None:
         self._upstreams = upstreams
-        self.page_files = dict(wiring.page_files().entries())
+        self.page_files = dict(storage_services.page_files().entries())
         self.files = {
-            files.name: (files, dict(files.entries())) for files in (wiring.own_files(), wiring.try_files())
+            files.name: (files, dict(files.entries()))
+            for files in (storage_services.own_files(), storage_services.try_files())
         }
 
     def troubles(self) -> Iterator[Trouble]:
@@ -47,9 +49,9 @@ class Fsck:
 
     def _page_troubles(self, module: ModuleKey, written: datetime) -> Iterator[Trouble]:
         is_try = isinstance(module, TryModuleKey)
-        files = wiring.try_files() if is_try else wiring.own_files()
+        files = storage_services.try_files() if is_try else storage_services.own_files()
         found = self.files[files.name][1].get(symbol_file(module))
-        repair = partial(wiring.replaced, module)
+        repair = partial(symbolication_services.replaced, module)
         if found and found.modified > written:
             yield Trouble(f"page file of {module}: older than the symbol file", repair)
         elif not found and (is_try or not self._upstreams):

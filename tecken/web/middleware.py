@@ -26,13 +26,13 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.html import escape
 
-from tecken import modes
 from tecken.accounts.staff import is_staff
 from tecken.errors import BadOption, NotAllowed
 from tecken.http.decorators import granted, preflight
 from tecken.http.responses import answers_errors
-from tecken.logs.about import about, request_id
-from tecken.logs.requests import tell
+from tecken.monitoring import degraded
+from tecken.monitoring.logs.context import choose_request_id, log_context
+from tecken.monitoring.logs.requests import log_request
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance
 from tecken.runtimeconfig.rollout import Subject
@@ -53,7 +53,7 @@ CLOSED, UPLOADS_CLOSED = "Under maintenance", "Uploads are closed"
 MAY_OVERRIDE = "runtimeconfig.change_option"
 
 # Django's template engine is not used: this page has to appear when other parts of the site fail.
-MAINTENANCE_PAGE = Template((Path(__file__).parent / "templates" / "maintenance.html").read_text())
+MAINTENANCE_PAGE = Template(Path(__file__).with_name("maintenance.template").read_text())
 STYLE = MAINTENANCE_PAGE.template.partition("<style>")[2].partition("</style>")[0]
 STYLE_HASH = b64encode(sha256(STYLE.encode()).digest()).decode()
 MAINTENANCE_POLICY = f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; frame-ancestors 'none'"
@@ -145,7 +145,7 @@ def _reject(request: HttpRequest, title: str, maintenance: Maintenance) -> HttpR
 
 
 def _request_id(request: HttpRequest) -> str:
-    return request_id(request.META.get("HTTP_X_REQUEST_ID", ""))
+    return choose_request_id(request.META.get("HTTP_X_REQUEST_ID", ""))
 
 
 def _retry_after(maintenance: Maintenance) -> int:
@@ -178,7 +178,7 @@ def _add_public_headers(response: HttpResponse) -> HttpResponse:
     response["Access-Control-Allow-Origin"] = "*"
     response["Access-Control-Expose-Headers"] = "Retry-After, X-Config-Version"
     response["X-Config-Version"] = str(current.version())
-    response["X-Tecken-State"] = modes.text()
+    response["X-Tecken-State"] = degraded.states_text()
     return response
 
 
@@ -201,16 +201,16 @@ def pin_options(get_response: Handler) -> Handler:
     def middleware(request: HttpRequest) -> HttpResponseBase:
         subject, started = Subject(request=_request_id(request)), perf_counter()
         request.subject = subject  # type: ignore[attr-defined]
-        with about(request_id=subject.request), current.pinned(subject):
+        with log_context(request_id=subject.request), current.pinned(subject):
             version = current.version()
             if "HTTP_X_CONFIG_OVERRIDE" in request.META:
                 response = run_with_override(request)
             else:
                 response = _keep_context(get_response(request))
-            tell(request, response, perf_counter() - started)
+            log_request(request, response, perf_counter() - started)
         response.headers["X-Request-Id"] = subject.request
         response.headers["X-Config-Version"] = str(version)
-        response.headers["X-Tecken-State"] = modes.text()
+        response.headers["X-Tecken-State"] = degraded.states_text()
         return response
 
     return middleware

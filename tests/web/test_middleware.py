@@ -20,8 +20,8 @@ from redis.connection import AbstractConnection
 
 from tecken.accounts.staff import COOKIE, SALT
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, show
-from tecken.runtimeconfig.shelf import Change, Level
+from tecken.runtimeconfig.backend import Change, ConfigBackend, Level
+from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
 from tecken.web import middleware
 from tests.accounts.people import key
 
@@ -33,8 +33,13 @@ OVERRIDE = "runtimeconfig.change_option"
 
 
 @pytest.fixture(autouse=True)
-def afresh() -> None:
-    current.forget()
+def backend() -> ConfigBackend:
+    """Return the backend of this process, which refreshes the snapshot with each change.
+
+    The fixture of the same name in conftest.py replaces it by one that the watcher polls.
+    """
+    current.reset()
+    return current.backend()
 
 
 @pytest.fixture
@@ -42,11 +47,11 @@ def shut() -> Iterator[Shut]:
     """`shut()` begins maintenance, `shut("uploads")` closes uploads, with what a Maintenance has."""
 
     def begin(level: Level = "full", **more: Any) -> None:
-        current.shelf().set_maintenance(level, show(Maintenance(**more)), None)
+        current.backend().set_maintenance(level, format_maintenance(Maintenance(**more)), None)
 
     yield begin
-    current.shelf().set_maintenance("full", None, None)
-    current.shelf().set_maintenance("uploads", None, None)
+    current.backend().set_maintenance("full", None, None)
+    current.backend().set_maintenance("uploads", None, None)
 
 
 @pytest.fixture
@@ -54,9 +59,9 @@ def write() -> Iterator[Callable[..., int]]:
     """`write(symbolicate_max_jobs="2")` makes these all that is set, and returns the version."""
 
     def all_of(**texts: str) -> int:
-        before = current.shelf().glance().version
+        before = current.backend().head().version
         change = Change(before + 1, f"stamp {before + 1}", "ada", "", "", "cli")
-        current.shelf().write(change, texts, before)
+        current.backend().write(change, texts, before)
         return before + 1
 
     yield all_of
@@ -113,13 +118,13 @@ def test_when_it_ends_all_is_as_before(client: Client, shut: Shut) -> None:
     before = client.get("/").content
     shut()
     assert client.get("/").status_code == 503
-    current.shelf().set_maintenance("full", None, None)
+    current.backend().set_maintenance("full", None, None)
     assert client.get("/").content == before
 
 
 def test_anything_at_all_begins_it(client: Client, shut: Shut) -> None:
     for text in ("", "x", "[]", '{"message": 1}', "\ud800", "0"):
-        current.shelf().set_maintenance("full", text, None)
+        current.backend().set_maintenance("full", text, None)
         assert client.get("/").json() == DEFAULT
         shut()
 

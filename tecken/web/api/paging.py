@@ -1,4 +1,4 @@
-"""Paging of lists: parameters and results of the API, by page number or after a row (tecken.keyset).
+"""Paging of lists: parameters and results of the API, by page number or after a row (tecken.http.keyset).
 
 `sort` is the column, `reverse` the direction. Rows are counted up to MAX_COUNTED only: counting them
 all would cost more than the page.
@@ -17,7 +17,7 @@ from django.db.models import Model, QuerySet
 from ninja import Field, Schema
 
 from tecken.errors import BadInput
-from tecken.keyset import M, Order, Position, page_after
+from tecken.http.keyset import M, Order, Position, page_after
 
 PAGE_ROWS = 50
 DEEPEST_PAGE = 200

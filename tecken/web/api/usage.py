@@ -10,15 +10,17 @@ from django.db.models import Q
 from django.http import HttpRequest
 from ninja import Field, Query, Router, Schema
 
-from tecken import inforce, wiring
 from tecken.accounts.models import Token
 from tecken.errors import BadInput, CouldNotAsk, TooMuch
+from tecken.http import ratelimit
 from tecken.http.decorators import Grant
 from tecken.http.ratelimit import caller_of
 from tecken.limits import daily
+from tecken.limits import services as limits_services
 from tecken.limits.daily import Row
 from tecken.limits.models import Usage
 from tecken.limits.port import Cost, Scope, Unit, Whose, Window
+from tecken.redisclient import services as redis_services
 from tecken.web.api.auth import TokenPermission, grant_of
 
 VIEW = "limits.view_usage"
@@ -91,7 +93,7 @@ def show_usage(request: HttpRequest, period: Query[UsagePeriod]) -> object:
 def _load_recent() -> list[Row] | None:
     """Return usage that is not in the database yet, or None if redis-cache does not respond."""
     try:
-        return daily.live(wiring.counters_client())
+        return daily.live(redis_services.counters_client())
     except redis.RedisError as error:
         logger.warning("Cannot read the usage of the latest hours: %s; it is left out", error)
         return None
@@ -117,9 +119,9 @@ def _token_ids(grant: Grant) -> list[int]:
 
 def _limit_states(request: HttpRequest) -> dict[str, object]:
     """Return the state of all limits, in one round trip. A cost of 0 spends nothing."""
-    limits = [limit for scope in SCOPES for limit in inforce.limits(scope)]
+    limits = [limit for scope in SCOPES for limit in ratelimit.limits_in_force(scope)]
     try:
-        decision = wiring.limiter().spend(caller_of(request), Cost(0), limits)
+        decision = limits_services.limiter().spend(caller_of(request), Cost(0), limits)
     except (CouldNotAsk, TooMuch):
         return {"limits": [], "decided_alone": True}
     states = [

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import NamedTuple
 
-from tecken import wiring
-from tecken.health.series import EVERY_SECONDS, Rate, rates, samples
+from tecken.monitoring.health.series import EVERY_SECONDS, Rate, compute_rates, load_samples
+from tecken.redisclient import services as redis_services
 from tecken.web.charts.svg import Axis, Frame, Point, round_axis
 
 HOUR = 3600
@@ -54,7 +54,7 @@ def load_activity() -> ActivityCharts | None:
     Raises:
         redis.RedisError: redis-cache, which has the samples, does not respond.
     """
-    measured = list(rates(samples(wiring.counters_client(), SAMPLES)))
+    measured = list(compute_rates(load_samples(redis_services.counters_client(), SAMPLES)))
     if not measured:
         return None
     end = measured[-1].at

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import redis
 
-from tecken import wiring
-from tecken.health.series import EVERY_SECONDS, Sample, samples
+from tecken.monitoring.health.series import EVERY_SECONDS, Sample, load_samples
+from tecken.redisclient import services as redis_services
 from tecken.web.charts.timeline import MARKS, Reading, Timeline, draw_timeline
 from tecken.web.formatting import seconds
 
@@ -44,7 +44,7 @@ def parse_hours(text: str) -> int:
 def load_charts(hours: int) -> QueueCharts | None:
     """Return the charts, or None if redis-cache, which has the samples, does not respond."""
     try:
-        taken = samples(wiring.counters_client(), round(hours * 3600 / EVERY_SECONDS))
+        taken = load_samples(redis_services.counters_client(), round(hours * 3600 / EVERY_SECONDS))
     except redis.RedisError:
         return None
     return draw_charts(taken, hours, time.time())

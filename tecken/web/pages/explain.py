@@ -15,12 +15,12 @@ from django.shortcuts import redirect, render
 from django.urls import path
 from django.views.decorators.http import require_http_methods, require_safe
 
-from tecken import wiring
 from tecken.download.codes import module_of
 from tecken.download.models import MissingSymbol
 from tecken.errors import Absent, BadInput, BadModule
 from tecken.http.ratelimit import spend
 from tecken.limits.port import Cost
+from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ModuleKey, code_id, file_name, module_key
 from tecken.symbols.pagefile.file import Header
 from tecken.upload.models import FileUpload
@@ -130,12 +130,12 @@ def show_module(request: HttpRequest, debug_file: str, debug_id: str) -> HttpRes
 
 @page(*LOOK_AGAIN)
 def _look_again(request: HttpRequest, module: ModuleKey) -> HttpResponse:  # noqa: ARG001 - `page` passes it
-    wiring.explainer().look_again(module)
+    symbolication_services.explainer().look_again(module)
     return redirect(module_address(module))
 
 
 def _render_module(request: HttpRequest, module: ModuleKey) -> HttpResponse:
-    user, explanation = request.user, wiring.explainer().explain(module)
+    user, explanation = request.user, symbolication_services.explainer().explain(module)
     # Addresses of storages and texts of errors are for users who operate the site or upload to it.
     shows_names = _has_any(user, *LOOK_AGAIN, *OPERATE)
     sources = list(list_sources(explanation, shows_names=shows_names))

@@ -10,8 +10,9 @@ from typing import NamedTuple
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import DatabaseError
 
-from tecken import wiring
+from tecken import services
 from tecken.errors import BadModule
+from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.trace import Trace
 from tecken.symbols.ids import ModuleKey, module_key
 from tecken.symbols.pagefile.file import Header, Section
@@ -62,7 +63,7 @@ class _SampleCheck:
         return self._is_stored
 
 
-@wiring.once
+@services.per_process
 def sample_check() -> _SampleCheck:
     """Return the check of this process."""
     return _SampleCheck()
@@ -101,9 +102,9 @@ def _read_example(debug_file: str, debug_id: str) -> Example | None:
     if not isinstance(header, Header) or not header.pages(Section.SYMBOLS):
         return None
     page = (module, header, header.pages(Section.SYMBOLS).start)
-    pages = wiring.library().pages([page], Trace()).found
+    pages = symbolication_services.symbol_loader().pages([page], Trace()).found
     return next((Example(debug_file, debug_id, page.keys[0]) for page in pages.values()), None)
 
 
 def _load_header(module: ModuleKey) -> object:
-    return wiring.library().headers([module], Trace()).get(module)
+    return symbolication_services.symbol_loader().headers([module], Trace()).get(module)

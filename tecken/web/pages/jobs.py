@@ -19,11 +19,11 @@ from django.shortcuts import redirect, render
 from django.urls import path, reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
-from tecken import wiring
 from tecken.errors import Absent, BadInput, CouldNotAsk
 from tecken.jobs.backlog import backlog
-from tecken.jobs.dead import send_again
-from tecken.jobs.records import Letter, records
+from tecken.jobs.dead_letters import send_again
+from tecken.jobs.records import DeadLetter, records
+from tecken.redisclient import services as redis_services
 from tecken.web.auth import need, page
 from tecken.web.charts.queue import HOURS, load_charts, parse_hours
 from tecken.web.pages.config import CHANGE, VIEW, user_of
@@ -39,7 +39,7 @@ MAX_MESSAGES = 5
 class ListedLetter(NamedTuple):
     """Dead letter in the list. `why` is the first line of its reason."""
 
-    letter: Letter
+    letter: DeadLetter
     why: str
     died: datetime
     sent: datetime | None
@@ -84,7 +84,7 @@ def show_dead_letter(request: HttpRequest, number: str) -> HttpResponse:
 
 def _load_context(request: HttpRequest, hours: int) -> dict[str, Any]:
     try:
-        state = backlog(wiring.queue_client())
+        state = backlog(redis_services.queue_client())
         letters = records().letters(MAX_READ)
     except redis.RedisError as error:
         return {"failure": type(error).__name__}
@@ -102,7 +102,7 @@ def _load_context(request: HttpRequest, hours: int) -> dict[str, Any]:
     }
 
 
-def _listed_letter(letter: Letter) -> ListedLetter:
+def _listed_letter(letter: DeadLetter) -> ListedLetter:
     first_line = next(iter(letter.why.splitlines()), "")
     sent = None if letter.sent is None else datetime.fromtimestamp(letter.sent, UTC)
     return ListedLetter(letter, first_line, datetime.fromtimestamp(letter.died, UTC), sent)
@@ -136,7 +136,7 @@ def _retry(request: HttpRequest, chosen: Sequence[str]) -> HttpResponse:
     return _redirect_to_jobs(request)
 
 
-def _send_again(letter: Letter) -> str:
+def _send_again(letter: DeadLetter) -> str:
     """Put a job back into its queue. Return the reason if that is refused, else ""."""
     try:
         send_again(letter, records())

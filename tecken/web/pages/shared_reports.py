@@ -9,6 +9,7 @@ import redis
 import zstandard
 
 from tecken.errors import Absent, CouldNotAsk, TooMuch
+from tecken.redisclient.guard import RedisGuard
 
 TEXT_PREFIX, INDEX_KEY = "shared:", "shared"
 LIFETIME_SECONDS = 30 * 86_400
@@ -20,7 +21,7 @@ MAX_BYTES = 64 * 1024
 MAX_TEXT_BYTES = 10 * 1024 * 1024
 
 
-def share_report(client: redis.Redis, text: str) -> str:
+def share_report(client: redis.Redis, guard: RedisGuard, text: str) -> str:
     """Store a crash report and return its name. The oldest report is removed when there are too many.
 
     Raises:
@@ -33,20 +34,25 @@ def share_report(client: redis.Redis, text: str) -> str:
     # 128 random bits: the name is the only protection of the report.
     name = secrets.token_urlsafe(16)
     try:
-        with client.pipeline() as pipeline:
-            pipeline.set(TEXT_PREFIX + name, raw, ex=LIFETIME_SECONDS)
-            pipeline.zadd(INDEX_KEY, {name: time.time()})
-            pipeline.zrange(INDEX_KEY, 0, -MAX_REPORTS - 1)
-            pipeline.zremrangebyrank(INDEX_KEY, 0, -MAX_REPORTS - 1)
-            *_others, oldest, _removed = pipeline.execute()
-        if oldest:
-            client.unlink(*(TEXT_PREFIX.encode() + old_name for old_name in oldest))
-    except redis.RedisError as error:
-        raise CouldNotAsk("It cannot be shared now: redis-cache does not answer") from error
+        with guard.guarded():
+            _store(client, name, raw)
+    except CouldNotAsk as error:
+        raise CouldNotAsk("It cannot be shared now: redis-cache does not answer") from error.__cause__
     return name
 
 
-def load_report(client: redis.Redis, name: str) -> str:
+def _store(client: redis.Redis, name: str, raw: bytes) -> None:
+    with client.pipeline() as pipeline:
+        pipeline.set(TEXT_PREFIX + name, raw, ex=LIFETIME_SECONDS)
+        pipeline.zadd(INDEX_KEY, {name: time.time()})
+        pipeline.zrange(INDEX_KEY, 0, -MAX_REPORTS - 1)
+        pipeline.zremrangebyrank(INDEX_KEY, 0, -MAX_REPORTS - 1)
+        *_others, oldest, _removed = pipeline.execute()
+    if oldest:
+        client.unlink(*(TEXT_PREFIX.encode() + old_name for old_name in oldest))
+
+
+def load_report(client: redis.Redis, guard: RedisGuard, name: str) -> str:
     """Return the text of a shared crash report.
 
     Raises:
@@ -54,9 +60,9 @@ def load_report(client: redis.Redis, name: str) -> str:
         CouldNotAsk: redis-cache does not respond.
     """
     try:
-        raw = client.get(TEXT_PREFIX + name)
-    except redis.RedisError as error:
-        raise CouldNotAsk("It cannot be read now: redis-cache does not answer") from error
+        raw = guard.call(client.get, TEXT_PREFIX + name)
+    except CouldNotAsk as error:
+        raise CouldNotAsk("It cannot be read now: redis-cache does not answer") from error.__cause__
     if raw is None:
         raise Absent("Nothing is shared here, or no longer: a text is kept for 30 days")
     assert isinstance(raw, bytes)

@@ -15,12 +15,14 @@ from django.shortcuts import redirect, render
 from django.urls import path
 from django.views.decorators.http import require_http_methods
 
-from tecken import wiring
-from tecken.health.panels import Shown, panels
-from tecken.health.series import EVERY_SECONDS, Sample, rates, samples
-from tecken.health.sizing import ENOUGH, Sizing, kept
-from tecken.health.status import sight
-from tecken.servers.judge import STORE
+from tecken.jobs import sending
+from tecken.monitoring.health.panels import ServerPanel, load_panels
+from tecken.monitoring.health.series import EVERY_SECONDS, Sample, compute_rates, load_samples
+from tecken.monitoring.health.sizing import ENOUGH, Sizing, load_sizing
+from tecken.monitoring.health.snapshot import take_snapshot
+from tecken.monitoring.preflight.rules import STORE
+from tecken.redisclient import services as redis_services
+from tecken.store import services as store_services
 from tecken.store.hit_counts import PageRow, Row, busiest, busiest_pages
 from tecken.web.auth import need, page
 from tecken.web.charts.hot_modules import draw_modules, size_bars
@@ -51,7 +53,7 @@ def show_store(request: HttpRequest) -> HttpResponse:
     """Show the store, or have a worker compute its sizing again. `?hours=` is the period of the charts."""
     if request.method == "POST":
         need(user_of(request), CHANGE)
-        wiring.send(COUNT_TASK, [], COUNT_EXPIRES_SECONDS)
+        sending.send(COUNT_TASK, [], COUNT_EXPIRES_SECONDS)
         messages.success(request, "A worker counts again. Reload in a few seconds.")
         return redirect("store")
     hours = _parse_hours(request.GET.get("hours", ""))
@@ -64,13 +66,13 @@ def _parse_hours(text: str) -> int:
 
 
 def _load_context(hours: int) -> dict[str, Any]:
-    servers, measured = panels(), _load_measurements(hours)
+    servers, measured = load_panels(), _load_measurements(hours)
     maxmemory = _maxmemory(servers, measured.samples if measured else ())
     has_charts = measured and not settings.DEMO_MODE
     return {
         "servers": servers,
         "store": next(server for server in servers if server.server == STORE),
-        "problems": [problem for problem in sight().problems if problem.server == STORE],
+        "problems": [problem for problem in take_snapshot().problems if problem.server == STORE],
         "maxmemory": maxmemory,
         "has_measurements": measured is not None,
         "charts": _charts(measured.samples, hours, maxmemory) if measured and has_charts else (),
@@ -82,11 +84,11 @@ def _load_context(hours: int) -> dict[str, Any]:
 
 def _load_measurements(hours: int) -> StoreMeasurements | None:
     """Return the measurements, or None if redis-cache does not respond."""
-    counters, cache, now = wiring.counters_client(), wiring.cache_client(), time.time()
+    counters, cache, now = redis_services.counters_client(), redis_services.cache_client(), time.time()
     try:
         return StoreMeasurements(
-            samples(counters, int(hours * 3600 / EVERY_SECONDS) + 1),
-            kept(counters),
+            load_samples(counters, int(hours * 3600 / EVERY_SECONDS) + 1),
+            load_sizing(counters),
             busiest(cache, MAX_MODULES, now),
             busiest_pages(cache, MAX_PAGES, now),
         )
@@ -94,20 +96,20 @@ def _load_measurements(hours: int) -> StoreMeasurements | None:
         return None
 
 
-def _maxmemory(servers: Sequence[Shown], taken: Sequence[Sample]) -> int | None:
+def _maxmemory(servers: Sequence[ServerPanel], taken: Sequence[Sample]) -> int | None:
     """Return the memory limit of redis-store in bytes, or None if there is none or it is not known.
 
     While the server does not respond, the newest sample has its last known limit.
     """
     if settings.DEMO_MODE:
-        return wiring.DEMO_STORE_BYTES
+        return store_services.DEMO_STORE_BYTES
     present = [server.panel.memory.maximum for server in servers if server.server == STORE and server.panel]
     sampled = [sample.store.maxmemory for sample in reversed(taken) if sample.store]
     return next(iter([*present, *sampled]), 0) or None
 
 
 def _charts(taken: Sequence[Sample], hours: int, maxmemory: int | None) -> dict[str, Timeline]:
-    now, changes = time.time(), list(rates(taken))
+    now, changes = time.time(), list(compute_rates(taken))
     used = [(sample.at, float(sample.store.used) if sample.store else None) for sample in taken]
     hits = [(rate.at, rate.hit_ratio) for rate in changes]
     evictions = [(rate.at, rate.evictions) for rate in changes]

@@ -11,11 +11,12 @@ from django.shortcuts import redirect, render
 from django.urls import path
 from django.views.decorators.http import require_http_methods
 
-from tecken import wiring
 from tecken.errors import BadInput, CouldNotAsk, TooMuch
 from tecken.http.ratelimit import charge_request, spend
 from tecken.http.responses import reply_to
+from tecken.limits import services as limits_services
 from tecken.limits.port import Cost
+from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig.current import options
 from tecken.symbolication.api.views import parts
 from tecken.symbolication.crash_reports.parse import read
@@ -58,7 +59,8 @@ def show_symbolicate(request: HttpRequest) -> HttpResponse:
     if request.POST.get("do") == "share":
         # Only a text with stacks is shared, so that the site cannot be used to store other texts.
         read(text, options().symbolicate_max_frames)
-        return redirect("shared", name=share_report(wiring.counters_client(), text))
+        client, guard = redis_services.counters_client(), redis_services.cache_guard()
+        return redirect("shared", name=share_report(client, guard, text))
     return _symbolicate(request, text)
 
 
@@ -67,7 +69,7 @@ def show_symbolicate(request: HttpRequest) -> HttpResponse:
 def show_shared(request: HttpRequest, name: str) -> HttpResponse:
     """Symbolicate a shared report again, with the symbols that are stored by now."""
     charge_request(request)
-    text = load_report(wiring.counters_client(), name)
+    text = load_report(redis_services.counters_client(), redis_services.cache_guard(), name)
     return _symbolicate(request, text, link=request.build_absolute_uri(request.path))
 
 
@@ -78,7 +80,7 @@ def _symbolicate(request: HttpRequest, text: str, link: str = "") -> HttpRespons
         return _render_page(request, text, HTTPStatus.BAD_REQUEST, problem=str(error))
     frames = sum(len(thread.frames) for thread in paste.threads)
     spend(request, "symbolicate", Cost(requests=0, frames=frames))
-    wiring.usage().count("symbolicate", Cost(frames=frames))
+    limits_services.usage().count("symbolicate", Cost(frames=frames))
     try:
         report = symbolicate_report(parts(request), paste)
     except CouldNotAsk as error:

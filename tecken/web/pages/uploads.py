@@ -17,11 +17,11 @@ from django.urls import path
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from tecken import wiring
 from tecken.errors import BadInput, CouldNotAsk, MalformedPageFile, NotAllowed, StoreAway
 from tecken.http.decorators import Grant
 from tecken.runtimeconfig import current
 from tecken.storage.port import FileKey
+from tecken.store import services as store_services
 from tecken.store.port import Missing
 from tecken.symbols.pagefile.file import Header
 from tecken.upload import archive_upload
@@ -113,7 +113,7 @@ def _add_problems(files: Iterable[FileUpload]) -> None:
     keys = ((file, FileKey(file.debug_file, file.debug_id, file.key.rpartition("/")[2])) for file in files)
     modules = {module: file for file, key in keys if (module := module_of(key))}
     with suppress(StoreAway):
-        for module, result in wiring.page_store().headers(list(modules)).items():
+        for module, result in store_services.page_store().headers(list(modules)).items():
             modules[module].problem = _describe_problem(result)  # type: ignore[attr-defined]
 
 
