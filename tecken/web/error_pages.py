@@ -19,7 +19,7 @@ from tecken.accounts.sessions import SAFE
 from tecken.errors import CouldNotAsk
 from tecken.http.responses import error_reply, reply_to
 from tecken.web.auth import is_from_program, recognise, render_problem, set_anonymous
-from tecken.web.formatting import visible
+from tecken.web.formatting import escape_invisible
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
@@ -111,7 +111,7 @@ def _make_page(request: HttpRequest, response: HttpResponse, error: str) -> None
 def _page_text(request: HttpRequest, status: HTTPStatus, error: str) -> str:
     # Only our own texts are formatted: an error may quote braces of the request.
     if error == status.phrase and status in TEXTS:
-        return TEXTS[status].format(path=visible(request.path))
+        return TEXTS[status].format(path=escape_invisible(request.path))
     return error
 
 

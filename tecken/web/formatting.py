@@ -68,7 +68,7 @@ def moment(at: datetime | None) -> SafeString:
     return format_html('<time datetime="{}">{}</time>', at.isoformat(), at.strftime("%Y-%m-%d %H:%M:%S"))
 
 
-def visible(text: object) -> str:
+def escape_invisible(text: object) -> str:
     """Return a text with its invisible characters escaped, line ends excepted.
 
     Characters such as RIGHT-TO-LEFT OVERRIDE make a browser show a file name that differs from the real one,
@@ -77,14 +77,14 @@ def visible(text: object) -> str:
     return "".join(c if c.isprintable() or c == "\n" else _escape(c) for c in str(text))
 
 
-def quoted(text: str | None) -> SafeString:
+def quote_option(text: str | None) -> SafeString:
     """Return an option's text in one line as HTML, or a remark that there is none."""
     if text is None:
         return mark_safe('<i class="none">default</i>')
     if not text:
         return mark_safe('<i class="none">empty</i>')
     # <bdi> keeps a text that is written from right to left from reordering the words around it.
-    return format_html("<bdi><code>{}</code></bdi>", visible(text).replace("\n", _escape("\n")))
+    return format_html("<bdi><code>{}</code></bdi>", escape_invisible(text).replace("\n", _escape("\n")))
 
 
 def _escape(character: str) -> str:

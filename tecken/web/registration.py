@@ -1,8 +1,8 @@
 """Registration of pages: addresses, menu entry, permissions and state under maintenance.
 
-Each module below `tecken.web.pages` declares its page once, as a `Page`, below its views. `tecken.web.urls`
-collects the pages; the URL table, the menu, the cards of the home page, the addresses that stay open under
-maintenance and the tests of every page are derived from that collection.
+Each module below `tecken.web.pages` declares its page once, as a `SitePage`, below its views. All pages are
+collected in `tecken.web.urls`. The URL table, the menu, the cards of the home page, the addresses that stay
+open under maintenance and the tests of every page are derived from that collection.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ OPERATE = ("runtimeconfig.view_option", "runtimeconfig.change_option")
 
 
 @dataclass(frozen=True)
-class Page:
-    """Page of the site.
+class SitePage:
+    """SitePage of the site.
 
     The first of `urls` is the address in the menu. `about` is the text of the page's card on the home page.
     A page that is `part_of` another has no entry in the menu; the other's entry stands for it.
@@ -31,7 +31,7 @@ class Page:
     title: str
     urls: Sequence[URLPattern]
     about: str = ""
-    part_of: Page | None = None
+    part_of: SitePage | None = None
     permissions: tuple[str, ...] = ()
     needs_login: bool = False
     is_in_menu: bool = True

@@ -6,7 +6,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.urls import URLPattern, path
 
 from tecken.web.middleware import OPEN_PREFIXES
-from tecken.web.registration import Page
+from tecken.web.registration import SitePage
 from tecken.web.urls import PAGES, urlpatterns
 
 
@@ -30,11 +30,11 @@ def test_pages_open_under_maintenance_are_configuration_and_health() -> None:
 
 
 def test_path_is_first_address() -> None:
-    assert Page("Toys", [url(), url("toys/<int:number>/", "toy")]).path == "/toys/"
+    assert SitePage("Toys", [url(), url("toys/<int:number>/", "toy")]).path == "/toys/"
 
 
 def test_has_url_knows_each_name() -> None:
-    page = Page("Toys", [url(), url("toys/<int:number>/", "toy")])
+    page = SitePage("Toys", [url(), url("toys/<int:number>/", "toy")])
     assert page.has_url("toy")
     assert not page.has_url("other")
     assert not page.has_url(None)
@@ -42,13 +42,13 @@ def test_has_url_knows_each_name() -> None:
 
 def test_is_offered_to_anonymous_needs_no_login() -> None:
     anonymous = AnonymousUser()
-    assert Page("Toys", [url()]).is_offered_to(anonymous)
-    assert not Page("Toys", [url()], needs_login=True).is_offered_to(anonymous)
-    assert not Page("Toys", [url()], permissions=("a.b",)).is_offered_to(anonymous)
+    assert SitePage("Toys", [url()]).is_offered_to(anonymous)
+    assert not SitePage("Toys", [url()], needs_login=True).is_offered_to(anonymous)
+    assert not SitePage("Toys", [url()], permissions=("a.b",)).is_offered_to(anonymous)
 
 
 def test_is_offered_to_superuser_except_hidden_pages() -> None:
-    superuser, toys = User(is_superuser=True), Page("Toys", [url()], permissions=("a.b",))
+    superuser, toys = User(is_superuser=True), SitePage("Toys", [url()], permissions=("a.b",))
     assert toys.is_offered_to(superuser)
-    assert not Page("Home", [url()], is_in_menu=False).is_offered_to(superuser)
-    assert not Page("Parts", [url()], part_of=toys).is_offered_to(superuser)
+    assert not SitePage("Home", [url()], is_in_menu=False).is_offered_to(superuser)
+    assert not SitePage("Parts", [url()], part_of=toys).is_offered_to(superuser)

@@ -18,7 +18,7 @@ VIEW = "runtimeconfig.view_option"
 router = Router(tags=["redis"], auth=TokenPermission())
 
 
-class SlowCommand(Schema):
+class SlowRedisCommand(Schema):
     """Entry of a server's slow log."""
 
     at: datetime
@@ -58,7 +58,7 @@ class RedisPanel(Schema):
     hit_ratio: float | None = Field(description="since the server's start; null without look-ups")
     evicted: int = Field(description="evicted keys since the server's start")
     rates: RedisRates | None = Field(description="null until this process has measured twice")
-    slow: list[SlowCommand] | None = Field(description="the newest first; null: not available")
+    slow: list[SlowRedisCommand] | None = Field(description="the newest first; null: not available")
 
 
 class RedisState(Schema):

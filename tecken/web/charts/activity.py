@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tecken.monitoring.health.series import EVERY_SECONDS, Rate, compute_rates, load_samples
 from tecken.redisclient import services as redis_services
-from tecken.web.charts.svg import Axis, Frame, Point, round_axis
+from tecken.web.charts.svg import Axis, ChartFrame, Point, round_axis
 
 HOUR = 3600
 SAMPLES = int(HOUR / EVERY_SECONDS) + 1
@@ -20,7 +20,7 @@ WIDTH, HEIGHT = 480.0, 90.0
 Reading = tuple[float, float | None]
 
 
-class Curve(NamedTuple):
+class ActivityCurve(NamedTuple):
     """Chart of one value, with a path for each stretch of known values.
 
     `latest` is the last known value, `top` the value at the upper edge.
@@ -43,8 +43,8 @@ class ActivityRow(NamedTuple):
 class ActivityCharts(NamedTuple):
     """Symbolication requests per second, and the share of pages that the store had."""
 
-    requests: Curve
-    hits: Curve
+    requests: ActivityCurve
+    hits: ActivityCurve
     rows: tuple[ActivityRow, ...]
 
 
@@ -63,12 +63,12 @@ def load_activity() -> ActivityCharts | None:
     return ActivityCharts(requests, hits, _table(measured))
 
 
-def _draw(readings: Sequence[Reading], end: float, y: Axis | None = None) -> Curve:
+def _draw(readings: Sequence[Reading], end: float, y: Axis | None = None) -> ActivityCurve:
     known = [value for _at, value in readings if value is not None]
     y = y or round_axis(0, max(known, default=0))
-    frame = Frame(Axis(end - HOUR, end, ()), y, WIDTH, HEIGHT)
+    frame = ChartFrame(Axis(end - HOUR, end, ()), y, WIDTH, HEIGHT)
     stretches = list(_stretches([reading for reading in readings if reading[0] >= end - HOUR]))
-    return Curve(
+    return ActivityCurve(
         known[-1] if known else None,
         y.high,
         # The short horizontal line makes a single value visible as a dot.

@@ -11,7 +11,7 @@ from tecken.store.hit_counts import PageRow, Row
 from tecken.store.miss_ratio import Entries
 from tecken.symbols.ids import ModuleKey
 from tecken.web.charts.svg import Tile, treemap
-from tecken.web.formatting import visible
+from tecken.web.formatting import escape_invisible
 
 WIDTH, HEIGHT = 640, 300
 # Hit ratios from which a module counts as good, and as fair.
@@ -57,7 +57,7 @@ class HotModule(NamedTuple):
     @property
     def label(self) -> str:
         """Name of the module, cut to the width of the tile, or "" if the tile is too small."""
-        name, room = visible(self.module.debug_file), int((self.tile.width - 8) / CHARACTER_WIDTH)
+        name, room = escape_invisible(self.module.debug_file), int((self.tile.width - 8) / CHARACTER_WIDTH)
         if room < MIN_LABEL_CHARACTERS or self.tile.height < TEXT_HEIGHT:
             return ""
         return name if len(name) <= room else f"{name[: room - 1]}…"

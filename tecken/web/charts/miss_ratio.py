@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tecken.monitoring.health.sizing import ESTIMATES_OF_2014, RATIOS, Sizing
-from tecken.web.charts.svg import Axis, Frame
+from tecken.web.charts.svg import Axis, ChartFrame
 from tecken.web.charts.timeline import Tick
 from tecken.web.formatting import percent, size
 
@@ -74,23 +74,23 @@ def draw_curve(sizing: Sizing, maxmemory: int | None) -> MissRatioChart | None:
     )
 
 
-def _make_frame(sizing: Sizing, maxmemory: int | None) -> Frame:
+def _make_frame(sizing: Sizing, maxmemory: int | None) -> ChartFrame:
     largest = max(sizing.curve.sizes[-1], maxmemory or 0)
     estimates = [size for size in ESTIMATES_OF_2014.values() if size < MAX_ESTIMATE_FACTOR * largest]
     high = math.log10(max([largest, *estimates]) * 1.3)
     low = min(math.log10(max(sizing.curve.sizes[0], 1)), math.log10(sizing.curve.sizes[-1]) - 1)
     low = max(low, math.log10(sizing.curve.sizes[-1]) - DECADES)
-    return Frame(Axis(low, high, ()), Axis(0, 1, RATIO_MARKS), WIDTH, HEIGHT)
+    return ChartFrame(Axis(low, high, ()), Axis(0, 1, RATIO_MARKS), WIDTH, HEIGHT)
 
 
-def _curve_sizes(frame: Frame, sizing: Sizing) -> Iterator[int]:
+def _curve_sizes(frame: ChartFrame, sizing: Sizing) -> Iterator[int]:
     """Yield the sizes of the curve, and those of both edges of the chart."""
     yield round(10**frame.x.low)
     yield from (size for size in sizing.curve.sizes if size > 10**frame.x.low)
     yield round(10**frame.x.high)
 
 
-def _size_ticks(frame: Frame) -> Iterator[Tick]:
+def _size_ticks(frame: ChartFrame) -> Iterator[Tick]:
     """Yield ticks at 1, 2 and 5 times powers of ten, or only at the powers on a long axis."""
     steps = (1, 2, 5) if frame.x.high - frame.x.low < 2.5 else (1,)
     for power in range(math.floor(frame.x.low), math.ceil(frame.x.high)):
@@ -100,10 +100,10 @@ def _size_ticks(frame: Frame) -> Iterator[Tick]:
                 yield Tick(frame.place((math.log10(bytes_), 0))[0], size(bytes_).replace(".0", ""))
 
 
-def _is_inside(frame: Frame, size: float) -> bool:
+def _is_inside(frame: ChartFrame, size: float) -> bool:
     return frame.x.low <= math.log10(size) <= frame.x.high
 
 
-def _mark(frame: Frame, bytes_: int, ratio: float) -> CurveMark:
+def _mark(frame: ChartFrame, bytes_: int, ratio: float) -> CurveMark:
     x, y = frame.place((max(frame.x.low, math.log10(bytes_)), ratio))
     return CurveMark(x, y, f"{percent(ratio)} with {size(bytes_)}")

@@ -36,7 +36,7 @@ def _round_up(step: float) -> float:
     return next(m * power for m in (1, 2, 5, 10) if m * power >= step * 0.999)
 
 
-class Frame(NamedTuple):
+class ChartFrame(NamedTuple):
     """Area of `width` times `height` units in which the values of two axes are drawn."""
 
     x: Axis

@@ -9,7 +9,7 @@ from itertools import groupby
 from statistics import fmean
 from typing import NamedTuple
 
-from tecken.web.charts.svg import Axis, Frame, Point, round_axis
+from tecken.web.charts.svg import Axis, ChartFrame, Point, round_axis
 
 # Seconds since 1970, and the value at that time.
 Reading = tuple[float, float | None]
@@ -65,7 +65,7 @@ def draw_timeline(
     stretches = list(_stretches(_columns(readings, start, now)))
     highest = max([value for stretch in stretches for _at, value in stretch] + [limit or 0])
     up = Axis(0, most, (0, most / 2, most)) if most else round_axis(0, highest, 3)
-    frame = Frame(Axis(start, now, _tick_times(start, now, MARKS[hours])), up, WIDTH, HEIGHT)
+    frame = ChartFrame(Axis(start, now, _tick_times(start, now, MARKS[hours])), up, WIDTH, HEIGHT)
     latest = readings[-1][1] if readings and readings[-1][0] >= now - FRESH_SECONDS else None
     return Timeline(
         [frame.line(_widen(stretch)) for stretch in stretches],

@@ -25,7 +25,7 @@ from django.views.decorators.http import require_safe
 from tecken.web.api.site import api
 from tecken.web.auth import open_page
 from tecken.web.pages.help import site_address
-from tecken.web.registration import Page
+from tecken.web.registration import SitePage
 
 JsonSchema = Mapping[str, Any]
 
@@ -229,7 +229,7 @@ def _mark_code(text: str) -> SafeString:
     return mark_safe(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)))  # noqa: S308 - is escaped
 
 
-PAGE = Page(
+PAGE = SitePage(
     title="API",
     about="See each operation for programs.",
     urls=[path("api/docs", show_api_docs, name="api-docs")],

@@ -23,9 +23,9 @@ from tecken.runtimeconfig.options import CATALOGUE
 from tecken.runtimeconfig.presentation import build_rows, find_unknown, list_processes
 from tecken.runtimeconfig.snapshot import Snapshot, find_problems
 from tecken.web.auth import need, page
-from tecken.web.formatting import visible
+from tecken.web.formatting import escape_invisible
 from tecken.web.pages.config_form import WINDOW, Edits, build_fields, read_edits
-from tecken.web.registration import Page
+from tecken.web.registration import SitePage
 
 CHANGE, VIEW = "runtimeconfig.change_option", "runtimeconfig.view_option"
 WAIT_SECONDS = 1.0  # for all processes to have a change; one that takes longer is stuck
@@ -180,7 +180,7 @@ def _wait_for_rollout(outcome: service.Outcome) -> tuple[bool, str]:
 
 
 def _quote(text: str | None) -> str:
-    return "default" if text is None else visible(shorten(text)) or "(empty)"
+    return "default" if text is None else escape_invisible(shorten(text)) or "(empty)"
 
 
 def _list(names: list[str]) -> str:
@@ -188,7 +188,7 @@ def _list(names: list[str]) -> str:
     return ", ".join(names[:MOST_LISTED]) + (f" and {rest} more" if rest > 0 else "")
 
 
-PAGE = Page(
+PAGE = SitePage(
     title="Configuration",
     about="Change options while the site runs.",
     urls=[path("config/", options, name="config")],

@@ -16,7 +16,7 @@ from tecken.runtimeconfig.options import CATALOGUE
 from tecken.web.auth import need, page
 from tecken.web.pages import config
 from tecken.web.pages.config import CHANGE, PLACE, VIEW, author, parse_version, show_outcome, user_of
-from tecken.web.registration import Page
+from tecken.web.registration import SitePage
 
 VERSIONS_SHOWN = 25
 
@@ -88,7 +88,7 @@ def _render(
     return render(request, "config/version.html", context, status=status)
 
 
-PAGE = Page(
+PAGE = SitePage(
     title="History of the configuration",
     part_of=config.PAGE,
     urls=[

@@ -35,7 +35,7 @@ from tecken.web.pages.explanation import (
     list_remembered,
     list_sources,
 )
-from tecken.web.registration import OPERATE, VIEW_UPLOADS, Page
+from tecken.web.registration import OPERATE, VIEW_UPLOADS, SitePage
 
 LOOK_AGAIN = (*VIEW_UPLOADS, "runtimeconfig.change_option")
 DOWNLOAD_PATH = re.compile(r"(?:.*/)?([^/]+)/([0-9A-Fa-f]{9,40})(?:/[^/]*)?")
@@ -198,7 +198,7 @@ def _count_requests(module: ModuleKey) -> dict[str, object]:
     )
 
 
-PAGE = Page(
+PAGE = SitePage(
     title="Explain",
     about="See why a module has no symbols.",
     urls=[

@@ -21,7 +21,7 @@ from tecken.runtimeconfig.presentation import list_processes
 from tecken.web.auth import open_page
 from tecken.web.charts.queue import HOURS, load_charts, parse_hours
 from tecken.web.formatting import count, seconds, size
-from tecken.web.registration import OPERATE, Page
+from tecken.web.registration import OPERATE, SitePage
 
 HEADLINES: Mapping[str, str] = {
     "healthy": "All is well",
@@ -201,7 +201,7 @@ def _configuration(config: Document) -> Part:
     return Part("Configuration", not problems, f"version {config['version']}", "; ".join(problems) or spread)
 
 
-PAGE = Page(
+PAGE = SitePage(
     title="Health",
     about="See the state of each part of the site.",
     urls=[path("health/", health, name="health")],

@@ -20,7 +20,7 @@ from markdown_it.token import Token
 
 from tecken.errors import Absent
 from tecken.web.auth import open_page
-from tecken.web.registration import Page
+from tecken.web.registration import SitePage
 
 # Address of the site in the documents.
 EXAMPLE = "https://symbols.example.com"
@@ -158,7 +158,7 @@ def _first_sentence(markdown: str) -> str:
     return f"{text.replace(chr(10), ' ').removesuffix('.').partition('. ')[0]}."
 
 
-PAGE = Page(
+PAGE = SitePage(
     title="Help",
     about="Set up uploads from CI, debuggers and profilers.",
     urls=[

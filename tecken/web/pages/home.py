@@ -27,7 +27,7 @@ from tecken.web.pages.health import headline
 from tecken.web.pages.help import site_address
 from tecken.web.pages.home_example import find_example
 from tecken.web.pages.uploads import state_of
-from tecken.web.registration import VIEW_UPLOADS, Page
+from tecken.web.registration import VIEW_UPLOADS, SitePage
 
 LATEST_UPLOADS = 5
 PARTS = {
@@ -137,4 +137,4 @@ def _load_account(user: User) -> Account:
     return Account([(upload, state_of(upload)) for upload in latest], **totals)
 
 
-PAGE = Page(title="Home", urls=[path("", show_root, name="home")], is_in_menu=False)
+PAGE = SitePage(title="Home", urls=[path("", show_root, name="home")], is_in_menu=False)

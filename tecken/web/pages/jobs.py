@@ -27,7 +27,7 @@ from tecken.redisclient import services as redis_services
 from tecken.web.auth import need, page
 from tecken.web.charts.queue import HOURS, load_charts, parse_hours
 from tecken.web.pages.config import CHANGE, VIEW, user_of
-from tecken.web.registration import OPERATE, Page
+from tecken.web.registration import OPERATE, SitePage
 
 logger = logging.getLogger(__name__)
 # Bounds the dead letters that one request reads.
@@ -183,7 +183,7 @@ def _redirect_to_jobs(request: HttpRequest) -> HttpResponse:
     return redirect(reverse("jobs") + (f"?{urlencode({'task': task})}" if task else ""))
 
 
-PAGE = Page(
+PAGE = SitePage(
     title="Jobs",
     about="See queues, workers, and the jobs that failed.",
     urls=[

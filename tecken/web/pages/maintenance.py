@@ -18,7 +18,7 @@ from tecken.web.auth import need, page
 from tecken.web.pages import config
 from tecken.web.pages.config import CHANGE, PLACE, VIEW, author, user_of
 from tecken.web.pages.config_form import parse_instant
-from tecken.web.registration import Page
+from tecken.web.registration import SitePage
 
 LEVELS: dict[str, Level] = {"full": "full", "uploads": "uploads"}
 TITLES = {"full": "The whole site", "uploads": "Uploads"}
@@ -74,7 +74,7 @@ def _render(request: HttpRequest, problem: str = "", status: HTTPStatus = HTTPSt
     return render(request, "config/maintenance.html", context, status=status)
 
 
-PAGE = Page(
+PAGE = SitePage(
     title="Maintenance",
     part_of=config.PAGE,
     urls=[path("config/maintenance/", maintenance, name="maintenance")],

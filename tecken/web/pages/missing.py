@@ -19,7 +19,7 @@ from tecken.web.api.filters import combine_filters
 from tecken.web.api.missing import FILTERS, MissingFilters
 from tecken.web.auth import open_page
 from tecken.web.lists import ORDER_PARAMETERS, PageList, load_list
-from tecken.web.registration import Page
+from tecken.web.registration import SitePage
 
 SORTS = {"count": "Most requested", "last_seen": "Latest"}
 # Filters that are visible at first; the others are behind "More".
@@ -82,7 +82,7 @@ def _write_csv(missing: PageList[MissingSymbol]) -> HttpResponse:
     return response
 
 
-PAGE = Page(
+PAGE = SitePage(
     title="Missing",
     about="See the most requested missing modules.",
     urls=[path("missing/", show_missing, name="missing")],

@@ -30,7 +30,7 @@ from tecken.web.charts.miss_ratio import draw_curve, sizing_rows
 from tecken.web.charts.timeline import MARKS, Timeline, draw_timeline
 from tecken.web.formatting import percent, size
 from tecken.web.pages.config import CHANGE, VIEW, user_of
-from tecken.web.registration import OPERATE, Page
+from tecken.web.registration import OPERATE, SitePage
 
 MAX_MODULES, MAX_PAGES, LISTED_PAGES = 40, 100, 20
 DEFAULT_HOURS = 24
@@ -142,7 +142,7 @@ def _sizing_context(sizing: Sizing | None, maxmemory: int | None) -> dict[str, A
     }
 
 
-PAGE = Page(
+PAGE = SitePage(
     title="Store",
     about="See memory and hit ratio, and how much memory is enough.",
     urls=[path("store/", show_store, name="store")],

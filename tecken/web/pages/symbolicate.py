@@ -24,7 +24,7 @@ from tecken.symbolication.crash_reports.parsed_report import Paste
 from tecken.web.auth import View, open_page, render_errors
 from tecken.web.pages.shared_reports import load_report, share_report
 from tecken.web.pages.symbolicated_report import SymbolicatedReport, format_text, symbolicate_report
-from tecken.web.registration import Page
+from tecken.web.registration import SitePage
 
 # About ten times a long crash report. The time to parse a text grows with its length: 0.3 s at this one.
 MAX_CHARACTERS = 1024 * 1024
@@ -121,7 +121,7 @@ def _render_page(
     return render(request, "symbolicate/page.html", {"text": text, **context}, status=status)
 
 
-PAGE = Page(
+PAGE = SitePage(
     title="Symbolicate",
     about="Paste a crash report, and read functions, files and lines.",
     urls=[

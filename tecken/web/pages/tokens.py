@@ -34,7 +34,7 @@ from tecken.errors import BadInput, NotAllowed
 from tecken.web.api.paging import Paging, load_page
 from tecken.web.auth import need, page
 from tecken.web.pages.config import user_of
-from tecken.web.registration import Page
+from tecken.web.registration import SitePage
 
 # The page highlights tokens that expire within this time.
 EXPIRES_SOON = timedelta(days=14)
@@ -150,7 +150,7 @@ def _permission_choices(user: User, chosen: list[str]) -> list[PermissionChoice]
     ]
 
 
-PAGE = Page(
+PAGE = SitePage(
     title="Tokens",
     about="Manage the API tokens of your programs.",
     urls=[

@@ -42,7 +42,7 @@ from tecken.web.api.uploads import (
 from tecken.web.auth import accept_streamed_form, need, page
 from tecken.web.lists import load_list
 from tecken.web.pages.config import user_of
-from tecken.web.registration import VIEW_UPLOADS, Page
+from tecken.web.registration import VIEW_UPLOADS, SitePage
 
 # The client of an upload that is older and unfinished has given up, so its page is not refreshed.
 REFRESH_PERIOD = timedelta(hours=1)
@@ -191,7 +191,7 @@ def _form_context(user: User) -> dict[str, object]:
     }
 
 
-PAGE = Page(
+PAGE = SitePage(
     title="Uploads",
     about="Upload symbols, and see the result of each upload.",
     urls=[
@@ -200,7 +200,7 @@ PAGE = Page(
     ],
     permissions=VIEW_UPLOADS,
 )
-FILES_PAGE = Page(
+FILES_PAGE = SitePage(
     title="Files",
     about="Find a symbol file.",
     urls=[path("files/", show_files, name="files")],

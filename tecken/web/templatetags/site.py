@@ -21,10 +21,10 @@ register.filter("ago", formatting.ago)
 register.filter("count", formatting.count)
 register.filter("moment", formatting.moment)
 register.filter("percent", formatting.percent)
-register.filter("quoted", formatting.quoted)
+register.filter("quoted", formatting.quote_option)
 register.filter("seconds", formatting.seconds)
 register.filter("size", formatting.size)
-register.filter("visible", formatting.visible)
+register.filter("visible", formatting.escape_invisible)
 register.filter("address", address_of)
 
 

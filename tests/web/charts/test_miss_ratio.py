@@ -9,11 +9,11 @@ CURVE = Curve((10 * MB, 100 * MB, GB, 3 * GB), (0.2, 0.6, 0.92, 0.97), 50_000, 5
 SIZING = Sizing(0, CURVE, (GB, 3 * GB, None), Entries(0, 0, ()))
 
 
-def test_memory_is_read_off_beside_the_estimate() -> None:
+def test_sizing_rows_have_needs_and_estimates() -> None:
     assert sizing_rows(SIZING) == [(0.9, GB, None), (0.95, 3 * GB, 2 * GB), (0.99, None, 6 * GB)]
 
 
-def test_all_that_is_marked_is_inside() -> None:
+def test_draw_curve_marks_are_inside() -> None:
     chart = draw_curve(SIZING, 500 * MB)
     assert chart
     assert chart.present
@@ -25,7 +25,7 @@ def test_all_that_is_marked_is_inside() -> None:
     assert [tick.label for tick in chart.across] == ["10 MB", "100 MB", "1 GB"]
 
 
-def test_sizes_of_one_decade_have_marks_between() -> None:
+def test_draw_curve_short_axis_has_marks_between() -> None:
     curve = Curve((40 * MB, 90 * MB), (0.5, 0.96), 50_000, 5000)
     chart = draw_curve(SIZING._replace(curve=curve), None)
     assert chart
@@ -33,14 +33,14 @@ def test_sizes_of_one_decade_have_marks_between() -> None:
     assert [tick.label for tick in chart.across] == ["10 MB", "20 MB", "50 MB", "100 MB"]
 
 
-def test_estimates_that_are_far_away_are_not_drawn() -> None:
+def test_draw_curve_omits_distant_estimates() -> None:
     curve = Curve((4 * MB, 90 * MB), (0.5, 0.96), 50_000, 5000)
     small = draw_curve(SIZING._replace(curve=curve), 100 * MB)
     assert small
     assert small.estimates == []
 
 
-def test_a_store_far_larger_than_needed() -> None:
+def test_draw_curve_with_huge_limit_includes_it() -> None:
     chart = draw_curve(SIZING._replace(curve=Curve((1000,), (0.9,), 5000, 5000)), 64 * GB)
     assert chart
     assert chart.present
@@ -48,5 +48,5 @@ def test_a_store_far_larger_than_needed() -> None:
     assert len(chart.across) <= 10
 
 
-def test_a_curve_without_a_point() -> None:
+def test_draw_curve_without_points_is_none() -> None:
     assert draw_curve(SIZING._replace(curve=Curve((), (), 5000, 5000)), GB) is None

@@ -37,7 +37,7 @@ def page(client: Client) -> str:
     return reply.content.decode()
 
 
-def test_every_operation_is_on_the_page(client: Client, told: Any) -> None:
+def test_api_docs_has_every_operation(client: Client, told: Any) -> None:
     text = page(client)
     for path, methods in told["paths"].items():
         for method, operation in methods.items():
@@ -47,7 +47,7 @@ def test_every_operation_is_on_the_page(client: Client, told: Any) -> None:
                 assert f"<code>{parameter['name']}</code>" in text
 
 
-def test_it_is_one_of_our_pages(client: Client) -> None:
+def test_api_docs_is_in_menu_and_small(client: Client) -> None:
     text = page(client)
     assert '<a href="/api/docs" aria-current="true">API</a>' in text
     assert set(re.findall(r'<script src="([^"]+)"', text)) == {"/static/web/site.js"}
@@ -56,14 +56,14 @@ def test_it_is_one_of_our_pages(client: Client) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_links_into_the_reference_find_their_headings(client: Client) -> None:
+def test_api_docs_links_find_headings_of_reference(client: Client) -> None:
     reference = client.get("/help/api/").content.decode()
     anchors = re.findall(r'href="/help/api/#([^"]+)"', page(client))
     assert anchors
     assert [anchor for anchor in anchors if f' id="{anchor}"' not in reference] == []
 
 
-def test_an_operation(operations: dict[str, Operation]) -> None:
+def test_operation_has_fields_and_response(operations: dict[str, Operation]) -> None:
     operation = operations["POST /api/tokens/"]
     assert operation.status == 201
     assert not operation.is_public
@@ -79,14 +79,14 @@ def test_an_operation(operations: dict[str, Operation]) -> None:
     assert operations["GET /api/syminfo/{file}/{id}"].is_public
 
 
-def test_a_filter_says_how_it_is_written(operations: dict[str, Operation]) -> None:
+def test_operation_parameters_have_examples(operations: dict[str, Operation]) -> None:
     fields = {field.name: field for field in operations["GET /api/uploads/"].parameters}
     assert fields["size"].about == "such as <code>&gt;=10MB</code>"
     assert fields["try_symbols"].kind == "true or false"
     assert '"active" or "expired" or "all"' in {f.kind for f in operations["GET /api/tokens/"].parameters}
 
 
-def test_each_command_is_one(operations: dict[str, Operation]) -> None:
+def test_operation_curl_is_one_command(operations: dict[str, Operation]) -> None:
     for operation in operations.values():
         words = shlex.split(operation.curl)
         assert words[0] == "curl"
@@ -97,7 +97,7 @@ def test_each_command_is_one(operations: dict[str, Operation]) -> None:
 
 
 @pytest.mark.django_db
-def test_the_command_that_makes_a_token_works(client: Client, operations: dict[str, Operation]) -> None:
+def test_operation_curl_of_new_token_works(client: Client, operations: dict[str, Operation]) -> None:
     words = shlex.split(operations["POST /api/tokens/"].curl)
     key = key_of(person("me@example.com", "tokens.manage_tokens", "upload.upload_symbols"))
     body = words[words.index("-d") + 1]
@@ -106,7 +106,7 @@ def test_the_command_that_makes_a_token_works(client: Client, operations: dict[s
 
 
 @pytest.mark.django_db
-def test_what_can_be_opened_opens(client: Client, operations: dict[str, Operation]) -> None:
+def test_operation_links_open(client: Client, operations: dict[str, Operation]) -> None:
     client.force_login(person("me@example.com", "upload.view_all_uploads"))
     opened = [operation.path for operation in operations.values() if operation.is_link]
     assert "/api/uploads/" in opened

@@ -50,7 +50,7 @@ def took(seconds: float, hits: int, misses: int, requests: int | None) -> None:
     redis_services.counters_client().rpush(KEY, json.dumps([time.time() - seconds, None, store, requests, 0]))
 
 
-def test_programs_read_what_they_always_read(client: Client) -> None:
+def test_home_for_programs_is_unchanged(client: Client) -> None:
     reply = client.get("/")
     assert (reply["Content-Type"], reply.content) == (
         "text/plain",
@@ -63,7 +63,7 @@ def test_programs_read_what_they_always_read(client: Client) -> None:
         assert client.put("/", headers=headers).status_code == 405
 
 
-def test_a_newcomer_reads_what_it_is_and_can_try_it(client: Client) -> None:
+def test_home_anonymous_shows_introduction(client: Client) -> None:
     reply = client.get("/", headers=HTML)
     page = reply.content.decode()
     assert "Tecken stores the debug symbols of your builds." in page
@@ -75,7 +75,7 @@ def test_a_newcomer_reads_what_it_is_and_can_try_it(client: Client) -> None:
     assert ">Tokens</a>" not in cards
 
 
-def test_whoever_is_logged_in_finds_their_own(client: Client, django_assert_max_num_queries: Any) -> None:
+def test_home_logged_in_shows_own_uploads(client: Client, django_assert_max_num_queries: Any) -> None:
     me, other = person("me@example.com", "upload.upload_symbols"), person("other@example.com")
     client.force_login(me)
     assert "You have no token." in home(client)
@@ -93,25 +93,25 @@ def test_whoever_is_logged_in_finds_their_own(client: Client, django_assert_max_
     assert "Tecken stores the debug symbols" not in page
 
 
-def test_who_may_not_upload_is_not_told_of_uploads(client: Client) -> None:
+def test_home_without_permission_has_no_uploads(client: Client) -> None:
     client.force_login(person("me@example.com"))
     assert "Your latest uploads" not in home(client)
 
 
-def test_parts_and_their_state(client: Client) -> None:
+def test_home_shows_state_of_parts(client: Client) -> None:
     page = home(client)
     assert '<li class="well"><b>redis-store</b> <span>works</span></li>' in page
     assert '<li class="ill"><b>Workers</b> <span>none running</span></li>' in page
     assert "Something needs attention" in page
 
 
-def test_nothing_was_measured(client: Client) -> None:
+def test_home_without_samples_shows_text(client: Client) -> None:
     took(0, 1, 1, 1)
     assert load_activity() is None
     assert "There are no measurements yet" in home(client)
 
 
-def test_the_picture_of_the_last_hour(client: Client) -> None:
+def test_home_draws_last_hour(client: Client) -> None:
     for ago, hits, misses, requests in (
         (90, 0, 0, 0),
         (60, 90, 10, 300),
@@ -131,7 +131,7 @@ def test_the_picture_of_the_last_hour(client: Client) -> None:
     assert '<td class="number">90.0 %</td>' in page
 
 
-def test_what_is_older_than_an_hour_is_not_drawn() -> None:
+def test_load_activity_omits_older_samples() -> None:
     took(4000, 0, 0, 0)
     took(3900, 9, 1, 30)
     took(10, 9, 1, 30)
@@ -140,7 +140,7 @@ def test_what_is_older_than_an_hour_is_not_drawn() -> None:
     assert len(charts.requests.lines) == 1
 
 
-def test_the_part_that_moves_asks_for_itself_alone(client: Client) -> None:
+def test_home_refreshes_one_section(client: Client) -> None:
     [tag] = re.findall(r'<section id="now"[^>]*>', home(client))
     assert 'hx-get="/"' in tag
     assert 'hx-select="#now"' in tag
@@ -154,7 +154,7 @@ def test_the_part_that_moves_asks_for_itself_alone(client: Client) -> None:
         ("store", '<li class="ill"><b>redis-store</b> <span>does not answer</span></li>'),
     ],
 )
-def test_a_redis_server_away(client: Client, settings: Any, alias: str, says: str) -> None:
+def test_home_redis_down_shows_rest(client: Client, settings: Any, alias: str, says: str) -> None:
     client.force_login(person("me@example.com"))
     settings.CACHES = {**settings.CACHES, alias: {**settings.CACHES[alias], "LOCATION": NOWHERE}}
     if alias == "default":
@@ -165,7 +165,7 @@ def test_a_redis_server_away(client: Client, settings: Any, alias: str, says: st
     assert ("redis-cache does not answer, so there is no chart" in page) == (alias == "default")
 
 
-def test_the_database_away(client: Client) -> None:
+def test_home_database_down_shows_rest(client: Client) -> None:
     client.force_login(person("me@example.com"))
     User.objects.get()
 
@@ -179,7 +179,7 @@ def test_the_database_away(client: Client) -> None:
 
 
 @pytest.mark.parametrize("table", ["tokens_token", "upload_upload"])
-def test_the_database_going_away_in_between(client: Client, table: str) -> None:
+def test_home_database_fails_meanwhile_shows_rest(client: Client, table: str) -> None:
     client.force_login(person("me@example.com", "upload.upload_symbols"))
 
     def refuse(execute: Any, sql: str, *more: Any) -> Any:
@@ -192,7 +192,7 @@ def test_the_database_going_away_in_between(client: Client, table: str) -> None:
     assert "your uploads and tokens cannot be shown" in page
 
 
-def test_closed_uploads_are_told(client: Client) -> None:
+def test_home_uploads_closed_shows_text(client: Client) -> None:
     until = timezone.now() + timedelta(hours=1)
     current.backend().set_maintenance(
         "uploads", format_maintenance(Maintenance(message="The <disk> is full", until=until)), None
