@@ -131,7 +131,7 @@ def test_page_with_server_down_shows_rest(
 def test_form_with_server_down_is_answered(
     client: Client, everything: Everything, settings: LazySettings, part: str, act: Act
 ) -> None:
-    """It was done, or somebody is told what is missing."""
+    """The form is executed, or the response names the part that is unavailable."""
     comes(client, "owner" if "owner" in act.served else "superuser")
     path = everything.path(act.page)
     with away(part, settings):

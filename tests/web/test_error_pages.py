@@ -73,7 +73,7 @@ def test_form_to_unknown_path_is_page(client: Client) -> None:
 @pytest.mark.urls("tests.web.broken_site")
 @pytest.mark.parametrize("path", BROKEN)
 def test_exception_for_browser_is_page(calm: Client, path: str) -> None:
-    """And nobody asks who they are: the database may be what is broken."""
+    """The session is not read: the database may be the part that has failed."""
     calm.cookies[settings.SESSION_COOKIE_NAME] = "a-session"
     reply = calm.get(path, headers=HTML)
     status, title, text = BROKEN[path]

@@ -1,4 +1,4 @@
-"""Whoever means no good writes into every field and every address, and sends forms from elsewhere."""
+"""Hostile input in every field, address and header, and forms from other sites."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_hostile_query_does_no_harm(client: Client, everything: Everything, act:
 
 @pytest.mark.parametrize("act", FORMS, ids=str)
 def test_hostile_form_does_no_harm(client: Client, everything: Everything, act: Act) -> None:
-    """Also fields that nobody sees, and buttons."""
+    """Hidden fields and buttons are included."""
     who = "owner" if "owner" in act.served else "superuser"
     comes(client, who)
     path, sent = everything.path(act.page), act.sent or {}
@@ -99,7 +99,7 @@ def test_hostile_path_does_no_harm(client: Client, everything: Everything, patte
 
 @pytest.fixture
 def written(everything: Everything) -> Everything:
-    """Everything that can be kept of somebody has it in it."""
+    """Store a hostile text in everything that a user can write."""
     nasty = f"{MARKUP}{TURNED}"
     short, name = nasty[-100:], re.sub(r"[/\\]", "", nasty)[-100:]
     module = {"debug_file": name, "code_file": name, "debug_id": MODULE["debug_id"]}
@@ -127,7 +127,7 @@ def test_hostile_stored_text_does_no_harm(client: Client, written: Everything, a
 
 @pytest.mark.parametrize("name", NAMES)
 def test_get_changes_nothing(client: Client, everything: Everything, name: str) -> None:
-    """Whoever follows a link, or loads an image, has sent no form."""
+    """A GET request must not change anything: a link or an image causes one."""
     before = everything.state()
     sent = {key: str(value) for act in FORMS if act.page == name for key, value in (act.sent or {}).items()}
     for who in ("owner", "superuser"):

@@ -1,4 +1,4 @@
-"""Each page and each thing that can be done on one, tried by everybody."""
+"""Every page and every form, as each kind of user."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 
 def became(reply: Any) -> str:
-    """What a browser is told, in a word."""
+    """Return the outcome of a response in one word."""
     if reply.status_code == 302 and reply["Location"].startswith("/login/"):
         return "login"
     return {200: "served", 201: "served", 302: "served", 403: "forbidden", 404: "absent"}[reply.status_code]
@@ -38,7 +38,7 @@ def test_acts_include_every_method(client: Client, everything: Everything) -> No
 
 @pytest.mark.parametrize("act", PAGES, ids=str)
 def test_page_is_served_to_permitted_users_only(client: Client, everything: Everything, act: Act) -> None:
-    """Also on a page that they may open, nobody sees what is another's own."""
+    """A page that users may open must not show them data of other users."""
     for who in EVERYBODY:
         comes(client, who)
         reply = does(client, act, everything.path(act.page))

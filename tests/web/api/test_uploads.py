@@ -1,4 +1,4 @@
-"""/api/uploads/: one's own, or everybody's for an auditor."""
+"""Tests of /api/uploads/: own uploads, or those of all users for an auditor."""
 
 from __future__ import annotations
 

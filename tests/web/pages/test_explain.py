@@ -1,4 +1,4 @@
-"""Why a module is missing, told from a real worker's look, and looking again."""
+"""Tests of the pages that explain a module, with a real worker."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_explain_unrequested_module_shows_text(client: Client) -> None:
     assert "It was not requested recently." in page
     assert "Not searched recently" in page
     assert "xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2/xul.sym" in page
-    assert "Log in</a> to have it looked for again." in page
+    assert "Log in</a> to search for it again." in page
     assert "Look again" not in page
 
 

@@ -1,4 +1,4 @@
-"""What nobody had."""
+"""Tests of the page of missing symbols."""
 
 from __future__ import annotations
 
