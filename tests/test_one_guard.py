@@ -70,7 +70,7 @@ def site(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
             "default": {**settings.CACHES["default"], "LOCATION": f"{base}/0"},
         }
         settings.REDIS_QUEUE_URL, settings.REDIS_COUNTERS_URL = f"{base}/1", f"{base}/3"
-        monkeypatch.setattr(redis_services, "cache_guard", lambda: guard)
+        monkeypatch.setattr(redis_services, "redis_cache", lambda: guard)
         services.discard_all()
         with Celery(broker=f"{base}/1") as sender:
             # Without the second that only a worker's BRPOP needs.
