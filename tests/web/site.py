@@ -19,7 +19,7 @@ from tecken.runtimeconfig import service
 from tecken.store import services as store_services
 from tecken.store.port import Missing
 from tecken.symbols.ids import module_key
-from tecken.web.pages.shared_reports import share
+from tecken.web.pages.shared_reports import share_report
 from tests.support.options import Override
 from tests.web.api.rows import file_of, upload_of
 from tests.web.everything import (
@@ -56,6 +56,6 @@ def everything(
     upload = upload_of(people["owner"], filename=ARCHIVE_OF_OWNER, completed_at=None)
     file_of(upload)
     token, _key = issue(people["owner"], list(named(["tokens.manage_tokens"])), 30, NOTES_OF_OWNER)
-    shared = share(redis_services.counters_client(), redis_services.cache_guard(), STACK)
+    shared = share_report(redis_services.counters_client(), redis_services.cache_guard(), STACK)
     yield Everything(upload.pk, token.pk, shared, jobs)
     services.discard_all()
