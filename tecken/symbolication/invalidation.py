@@ -86,7 +86,7 @@ class Listener:
         self._silence = silence
         self._sleep = sleep
         self._pause = FIRST_PAUSE
-        # Spreads the processes that connect again. The module-level generator is shared with request threads.
+        # Spreads the processes that connect again. A generator of its own, because a thread uses it.
         self._random = Random()  # noqa: S311
 
     def start(self) -> Thread:

@@ -19,12 +19,12 @@ from tecken.errors import BadModule, CouldNotAsk, Pending
 from tecken.store.port import Missing
 from tecken.symbolication import request_cost
 from tecken.symbolication.api.answer import Failure, Module, Resolved, Version, check_answer
-from tecken.symbolication.api.schema import UNKNOWN_MODULE, Job
+from tecken.symbolication.api.schema import UNKNOWN_MODULE, Job, parse_key
 from tecken.symbolication.frame_cache import FrameCache
 from tecken.symbolication.frame_lookup import Terms, look_up
 from tecken.symbolication.loader import Cold, Modules
 from tecken.symbolication.trace import Trace
-from tecken.symbols.ids import ModuleKey, in_try, is_zero_debug_id, module_key
+from tecken.symbols.ids import ModuleKey, in_try
 from tecken.symbols.lookup import Frame
 from tecken.symbols.pagefile.file import Header
 
@@ -32,6 +32,7 @@ Outcome: TypeAlias = Header | Missing | CouldNotAsk
 """Result of loading a module's header."""
 
 MISSING_NAMES = {"absent": None, "malformed": "Malformed", "unreachable": "CouldNotAsk"}
+"""Names of missing markers in `module_errors`."""
 
 LATE = Pending("its frames were not all looked up before the deadline; try again")
 
@@ -169,12 +170,8 @@ class _Request:
     def search_try_symbols(self) -> None:
         """Resolve absent modules from try symbols, within the same deadline."""
         absent = self.absent_modules()
-        other = _Request(
-            self._parts,
-            self._version,
-            self._trace,
-            {in_try(module): self._wanted[module] for module in absent},
-        )
+        wanted: dict[ModuleKey, set[int]] = {in_try(module): self._wanted[module] for module in absent}
+        other = _Request(self._parts, self._version, self._trace, wanted)
         other._deadline, other._rendered_bytes = self._deadline, self._rendered_bytes
         other.run()
         for module in absent:
@@ -270,20 +267,10 @@ def _references(job: Job) -> dict[int, _Reference]:
     for stack in job.stacks:
         for index, offset in stack:
             offsets[index].add(offset)
-    return {index: _Reference(_key(job, index), where) for index, where in offsets.items()}
-
-
-def _key(job: Job, index: int) -> ModuleKey | BadModule | None:
-    """Return the key of a module, the error of a malformed one, or None where there is nothing to look up."""
-    if index == UNKNOWN_MODULE or "" in job.modules[index]:
-        return None
-    try:
-        key = module_key(*job.modules[index])
-    except BadModule as error:
-        return error
-    if is_zero_debug_id(key.debug_id):
-        return BadModule("a debug id of zeros is shared by many builds and never looked up")
-    return key
+    return {
+        index: _Reference(None if index == UNKNOWN_MODULE else parse_key(job.modules[index]), where)
+        for index, where in offsets.items()
+    }
 
 
 def _merge_offsets(jobs: Iterable[Mapping[int, _Reference]]) -> dict[ModuleKey, set[int]]:

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from tecken.errors import BadInput, TooMuch
+from tecken.errors import BadInput, BadModule, TooMuch
+from tecken.symbols.ids import ModuleKey, is_zero_debug_id, module_key
 
 Spelling = tuple[str, str]
 """A module as the client has written it: debug file and debug id. Either may be empty or invalid."""
@@ -122,3 +123,16 @@ def _spelling(module: Any) -> Spelling:
         raise BadInput("Must be a list of lists of size 2")
     name, debug_id = module
     return name if type(name) is str else "", debug_id if type(debug_id) is str else ""
+
+
+def parse_key(module: Spelling) -> ModuleKey | BadModule | None:
+    """Return the key of a module, the error of a malformed one, or None where there is nothing to look up."""
+    if "" in module:
+        return None
+    try:
+        key = module_key(*module)
+    except BadModule as error:
+        return error
+    if is_zero_debug_id(key.debug_id):
+        return BadModule("a debug id of zeros is shared by many builds and never looked up")
+    return key

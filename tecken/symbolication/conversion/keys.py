@@ -13,8 +13,8 @@ REPLACED: Final = "modules:replaced"
 """Channel of invalidations: `<debug file>/<DEBUG ID>` of a module whose symbols have changed."""
 
 
-def asked(module: ModuleKey) -> str:
-    """Return the key that exists while a job for the module is in the queue or being done.
+def claim(module: ModuleKey) -> str:
+    """Return the key of the claim, which exists while a job for the module is in the queue or being done.
 
     Its value is the key of the client that claimed the module first.
     """
@@ -26,7 +26,7 @@ def client(name: str) -> str:
     return f"cold:client:{name}"
 
 
-def turn(module: ModuleKey) -> str:
+def lock(module: ModuleKey) -> str:
     """Return the key of the module's conversion lock."""
     return f"cold:turn:{module}"
 

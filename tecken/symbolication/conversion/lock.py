@@ -54,7 +54,7 @@ class RedisTurns:
     @contextmanager
     def take(self, module: ModuleKey) -> Iterator[None]:
         """Wait for the module's lock and hold it. Raises Pending when it is held elsewhere for too long."""
-        lock = Lock(self._client, keys.turn(module), timeout=self._expiry, sleep=0.05, thread_local=False)
+        lock = Lock(self._client, keys.lock(module), timeout=self._expiry, sleep=0.05, thread_local=False)
         if not self._acquire(lock, module):
             yield
             return
@@ -64,8 +64,7 @@ class RedisTurns:
         try:
             yield
         finally:
-            # The thread ends before the lock is released. Otherwise it could extend a lock that was just
-            # released and keep the next process waiting for a full expiry.
+            # The thread ends before the lock is released, so that it never extends a lock that is not held.
             stop.set()
             extender.join()
             self._release(lock, module)

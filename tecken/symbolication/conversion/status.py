@@ -123,13 +123,13 @@ class RedisBoard:
 
     def look(self, modules: Sequence[ModuleKey]) -> list[State]:
         """Return the state of each module, in one round trip."""
-        names = [key(module) for module in modules for key in (keys.answer, keys.turn, keys.asked)]
+        names = [key(module) for module in modules for key in (keys.answer, keys.lock, keys.claim)]
         (values,) = self._run(lambda pipe: pipe.mget(names))
         return [_state(*values[i : i + 3]) for i in range(0, len(values), 3)]
 
     def ask(self, modules: Sequence[ModuleKey], client: str, places: Places) -> list[ModuleKey]:
         """Claim idle modules as far as the client has places, and return the claimed ones."""
-        names = [keys.client(client), *map(keys.asked, modules)]
+        names = [keys.client(client), *map(keys.claim, modules)]
         arguments = [*places, ASKED_SECONDS, *map(str, modules)]
         (claimed,) = self._run(lambda pipe: pipe.eval(ASK, len(names), *names, *arguments))
         return [modules[i] for i in claimed]
@@ -137,7 +137,7 @@ class RedisBoard:
     def withdraw(self, modules: Iterable[ModuleKey]) -> None:
         """Release claims and their places."""
         names = list(modules)
-        self._run(lambda pipe: pipe.eval(FREE, len(names), *map(keys.asked, names), *map(str, names)))
+        self._run(lambda pipe: pipe.eval(FREE, len(names), *map(keys.claim, names), *map(str, names)))
 
     def begin(self, module: ModuleKey) -> int:
         """Count an attempt and return its number."""
@@ -151,12 +151,12 @@ class RedisBoard:
     def finish(self, module: ModuleKey, answer: Ready | Missing, *, ended: bool) -> None:
         """Publish the result and release the claim, in one transaction.
 
-        Separately, a poll between the two would find the module idle and send another job.
+        Separately, a worker that ends between the two would leave the client's place taken until it expires.
         """
 
         def commands(pipe: Any) -> None:
             pipe.set(keys.answer(module), orjson.dumps(list(answer)), ex=ANSWER_SECONDS)
-            pipe.eval(FREE, 1, keys.asked(module), str(module))
+            pipe.eval(FREE, 1, keys.claim(module), str(module))
             if ended:
                 pipe.delete(keys.attempts(module))
 
