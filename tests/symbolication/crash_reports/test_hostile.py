@@ -1,4 +1,4 @@
-"""Texts that are made to take long, or to overflow."""
+"""Texts that are crafted to take long or to overflow."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BUILD_ID = "1" * 32
 MOST = 20_000
 SHORT, LONG = 100_000, 400_000
 GROWTH = 8
-"""Four times the text may take less than so many times the processor time: 4 is linear, 16 quadratic."""
+"""Largest factor in processor time for four times the text: 4 is linear, 16 is quadratic."""
 IMAGE = f"0x1 - 0x2 a <{BUILD_ID}> /b\nThread 0:\n"
 WARNING = "(WARNING: No symbols, b, "
 
