@@ -1,4 +1,4 @@
-"""The long-lived objects of symbolication: loader, caches, conversion and what belongs to it."""
+"""Long-lived objects of symbolication: loader, caches, conversion queue and converters."""
 
 from __future__ import annotations
 
@@ -92,9 +92,10 @@ def page_file_builder() -> Conversion:
 
 @per_process
 def worker_page_file_builder() -> Conversion:
-    """Return the builder for a worker's process, which does one job at a time, so its memory can be limited.
+    """Return the builder for a worker's process.
 
-    A demo is one process that does everything, so it has no such limit.
+    A worker does one job at a time, so its memory can be limited. A demo is one process that does everything,
+    so it has no such limit.
     """
     max_memory = None if settings.DEMO_MODE else MAX_MEMORY_BYTES
     return Conversion(_symbol_bytes, settings.SPOOL_DIR, max_memory)
@@ -135,31 +136,34 @@ def _symbol_bytes() -> int:
 
 
 def _missing_lifetimes() -> Lifetimes:
-    current = options()
-    return Lifetimes(current.absent_seconds, current.malformed_seconds, current.unreachable_seconds)
+    values = options()
+    return Lifetimes(values.absent_seconds, values.malformed_seconds, values.unreachable_seconds)
 
 
 @per_process
 def conversion_tracker() -> RedisBoard:
-    """Return the record of which modules are requested, converted and answered."""
+    """Return the shared state of conversions."""
     return RedisBoard(cache_client(), cache_guard())
 
 
 @per_process
 def conversion_queue() -> CeleryCold:
     """Return the queue to the workers, for web processes, which never convert."""
-    return CeleryCold(conversion_tracker(), send_prepares, _client_modules, known_absent, sleep=waiting.sleep)
+    return CeleryCold(
+        conversion_tracker(), send_prepares, _places_per_client, known_absent, sleep=waiting.sleep
+    )
 
 
-def _client_modules() -> int:
+def _places_per_client() -> int:
     """Return how many cold modules of one client workers may have at a time."""
     return options().symbolicate_client_cold_modules
 
 
 def known_absent(modules: Sequence[ModuleKey]) -> dict[ModuleKey, Missing]:
-    """Return modules that need no job: every source has lately answered that it does not have them.
+    """Return modules that need no job, because every source has recently answered that it does not have them.
 
-    The store has the same answer, unless it has evicted it or does not answer.
+    The store has the same result as a missing marker. This is for the case that the store has evicted it or
+    is unavailable: otherwise each request would send jobs for the same absent modules.
     """
     sources = [source.name for source in storage_services.symbol_search().sources]
     return storage_services.lookup_log().absent(modules, sources)
@@ -208,19 +212,18 @@ def importer() -> Adder:
 
 
 def replaced(module: ModuleKey) -> None:
-    """Make the new symbol file of `module` count; see Replacer.replaced for when to call this.
+    """Remove everything derived from former symbols of `module`; see `Replacer.replaced`.
 
-    Only what was made of the same scope is dropped: a new symbol file of a try build, with `in_try(module)`,
-    leaves the regular module as it is.
+    Regular and try symbols are separate: `in_try(module)` leaves the regular module as it is.
     """
-    # What sources answered before is no longer true, and would keep the module absent without a job.
+    # The last search may have ended with "absent", which would keep the module absent without a job.
     with suppress(CouldNotAsk):
         storage_services.lookup_log().forget(module)
     (_eager_replacer() if options().upload_convert_ahead else _lazy_replacer()).replaced(module)
 
 
 def removed(module: ModuleKey) -> None:
-    """Drop what was made of a symbol file that was deleted."""
+    """Remove everything derived from a symbol file that was deleted."""
     _lazy_replacer().replaced(module)
 
 
@@ -231,7 +234,7 @@ def _eager_replacer() -> Replacer:
 
 @per_process
 def _lazy_replacer() -> Replacer:
-    """Return a replacer that converts nothing ahead of demand."""
+    """Return a replacer that does not convert ahead of demand."""
     return _replacer(lambda _module: None)
 
 
@@ -260,8 +263,8 @@ def explainer() -> Explainer:
         board=conversion_tracker(),
         journal=storage_services.lookup_log(),
         known=storage_services.presence_cache(),
-        # Without `known_absent`: someone who requests another search wants a worker to search.
-        cold=CeleryCold(conversion_tracker(), send_prepares, _client_modules),
+        # Without `known_absent`, because a user who requests another search wants a worker to search.
+        cold=CeleryCold(conversion_tracker(), send_prepares, _places_per_client),
     )
 
 

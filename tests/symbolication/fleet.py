@@ -1,4 +1,4 @@
-"""A process of the fleet, run by test_fleet: some threads prepare one module."""
+"""Program of test_fleet: a process in which some threads convert the same two modules."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ABSENT = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
 
 
 class Logged:
-    """A source that has XUL and writes down each time it is asked."""
+    """Source with the symbols of XUL that logs each request."""
 
     name = "logged"
 

@@ -1,4 +1,4 @@
-"""Modules and Cold without a store: page files in a dictionary, and what a test says of the rest."""
+"""In-memory implementations of Modules and Cold, with page files in a dictionary."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def page_file(text: bytes) -> PageFile:
 
 
 class MemoryModules:
-    """`unreadable` modules have a header and no pages; `replacements` take a file's place when it is read."""
+    """Modules in memory. `unreadable` ones lack pages; `replacements` replace page files during reads."""
 
     def __init__(self, files: dict[ModuleKey, PageFile]) -> None:
         self.files = files
@@ -83,7 +83,7 @@ class MemoryModules:
 
 
 class MemoryCold:
-    """`brings` appear in `modules` when they are asked for; the rest is what `answers` says."""
+    """Conversion in memory: `brings` are added to `modules` on demand; `answers` has the other results."""
 
     def __init__(self, modules: MemoryModules) -> None:
         self.modules = modules

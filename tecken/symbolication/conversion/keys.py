@@ -1,4 +1,7 @@
-"""Every key this package has on redis-cache. All expire: losing one costs a conversion, never an answer."""
+"""Keys and the channel of conversions on redis-cache.
+
+All keys expire. A lost key costs one more conversion and never a wrong result.
+"""
 
 from __future__ import annotations
 
@@ -7,32 +10,32 @@ from typing import Final
 from tecken.symbols.ids import ModuleKey
 
 REPLACED: Final = "modules:replaced"
-"""A channel: `<debug file>/<DEBUG ID>` of a module whose symbols are other ones now."""
+"""Channel of invalidations: `<debug file>/<DEBUG ID>` of a module whose symbols have changed."""
 
 
-def asked(module: ModuleKey) -> str:
-    """A worker was asked and has not answered; waiting requests see it and do not ask again.
+def claim(module: ModuleKey) -> str:
+    """Return the key of the claim, which exists while a job for the module is in the queue or being done.
 
-    Its value is the key of the client that asked first.
+    Its value is the key of the client that claimed the module first.
     """
     return f"cold:asked:{module}"
 
 
 def client(name: str) -> str:
-    """Modules that one client has asked for and that are not answered; see `board`."""
+    """Return the key of the set of modules that one client has claimed; see `status`."""
     return f"cold:client:{name}"
 
 
-def turn(module: ModuleKey) -> str:
-    """Held by the one who converts the module now."""
+def lock(module: ModuleKey) -> str:
+    """Return the key of the module's conversion lock."""
     return f"cold:turn:{module}"
 
 
 def answer(module: ModuleKey) -> str:
-    """What came of it, for those who wait."""
+    """Return the key of the conversion's result, for the requests that wait."""
     return f"cold:answer:{module}"
 
 
 def attempts(module: ModuleKey) -> str:
-    """Conversions that were begun and did not end."""
+    """Return the key that counts conversions that began and did not end."""
     return f"cold:attempts:{module}"

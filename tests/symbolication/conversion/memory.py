@@ -1,4 +1,4 @@
-"""The ports of tecken.modules without a server."""
+"""In-memory implementations of the lock, the state of conversions and an unavailable store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class MemoryTurns:
 
 
 class MemoryBoard:
-    """While `away` holds an error, every method raises it. Nothing expires but what a test removes."""
+    """State of conversions in memory. Every method raises the error in `away`; nothing expires."""
 
     def __init__(self) -> None:
         self.states: dict[ModuleKey, State] = {}
@@ -82,7 +82,7 @@ class MemoryBoard:
 
 
 class StoreIsAway:
-    """A PageStore whose server does not answer."""
+    """Page store whose server does not respond."""
 
     def headers(self, modules: Sequence[ModuleKey]) -> dict[ModuleKey, bytes | Missing]:
         raise StoreAway("the symbol store is away")
