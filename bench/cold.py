@@ -73,9 +73,9 @@ def one(environment: Mapping[str, str], module: rig.Module, body: bytes) -> tupl
 
 def forget(module: rig.Module) -> None:
     from tecken import wiring  # noqa: PLC0415
-    from tecken.symbols.ids import module_key  # noqa: PLC0415
+    from tecken.symbols.ids import ObjectId  # noqa: PLC0415
 
-    key = module_key(*module.key)
+    key = ObjectId.parse(*module.key)
     wiring.page_files().delete(key)
     wiring.page_store().forget(key)
     wiring.cache_client().flushdb()

@@ -51,7 +51,7 @@ from tecken.symbolication.invalidation import Herald, Listener
 from tecken.symbolication.loader import Library
 from tecken.symbolication.memory_cache import HeaderCache, PageCache
 from tecken.symbolication.page_reader import PageFileReader
-from tecken.symbols.ids import TRY, ModuleKey, TryModuleKey
+from tecken.symbols.ids import TRY, ObjectId
 
 if TYPE_CHECKING:
     from functools import _lru_cache_wrapper
@@ -227,11 +227,11 @@ def journal() -> Journal:
     return Journal(cache_client(), Breaker("redis-cache"), lambda: inforce.lifetimes().absent)
 
 
-def own_stamp(module: ModuleKey) -> Stored | None:
+def own_stamp(module: ObjectId) -> Stored | None:
     return stored_symbols(own_files(), module)
 
 
-def try_stamp(module: ModuleKey) -> Stored | None:
+def try_stamp(module: ObjectId) -> Stored | None:
     return stored_symbols(try_files(), module)
 
 
@@ -295,7 +295,7 @@ def try_preparer() -> Preparer:
 
 
 def _preparer(
-    source: SymbolSource, stamp: Callable[[ModuleKey], Stored | None], conversion: Conversion
+    source: SymbolSource, stamp: Callable[[ObjectId], Stored | None], conversion: Conversion
 ) -> Preparer:
     return Preparer(
         source=source,
@@ -332,7 +332,7 @@ def cold() -> CeleryCold:
     return CeleryCold(board(), send_prepares, inforce.client_places, known_absent, sleep=waiting.sleep)
 
 
-def known_absent(modules: Sequence[ModuleKey]) -> dict[ModuleKey, Missing]:
+def known_absent(modules: Sequence[ObjectId]) -> dict[ObjectId, Missing]:
     """Return modules that need no job: every source has lately answered that it does not have them.
 
     The store has the same answer, unless it has evicted it or does not answer.
@@ -356,8 +356,8 @@ def try_worker() -> Worker:
     return Worker(board(), _preparer(OwnSymbols(try_files()), try_stamp, job_conversion()))
 
 
-def worker_of(module: ModuleKey) -> Worker:
-    return try_worker() if isinstance(module, TryModuleKey) else worker()
+def worker_of(module: ObjectId) -> Worker:
+    return try_worker() if module.is_try else worker()
 
 
 @once
@@ -376,10 +376,10 @@ def replacer() -> Replacer:
     )
 
 
-def replaced(module: ModuleKey) -> None:
+def replaced(module: ObjectId) -> None:
     """Make the new symbol file of `module` count; see Replacer.replaced for when to call this.
 
-    Only what was made of the same scope is dropped: a new symbol file of a try build, with `in_try(module)`,
+    Only what was made of the same scope is dropped: a new symbol file of a try build, with `module.in_try()`,
     leaves the regular module as it is.
     """
     # What sources answered before is no longer true, and would keep the module absent without a job.
@@ -399,11 +399,11 @@ def remover() -> Replacer:
     )
 
 
-def _on_demand(module: ModuleKey) -> None:
+def _on_demand(module: ObjectId) -> None:
     """Nothing to convert ahead: mostly nobody else has it."""
 
 
-def removed(module: ModuleKey) -> None:
+def removed(module: ObjectId) -> None:
     """As `replaced`, for a symbol file that was deleted."""
     remover().replaced(module)
 
@@ -419,10 +419,12 @@ def miss_counts() -> MissCounts:
     return MissCounts(cache_client(), Breaker("redis-cache"))
 
 
-def count_absent(modules: Sequence[ModuleKey]) -> None:
+def count_absent(modules: Sequence[ObjectId]) -> None:
     """Count modules that a symbolication asked for and no source has, unless one is switched off."""
     if modules and not any(upstream.is_off for upstream in upstreams()):
-        miss_counts().count([Miss(*module) for module in modules], by_symbolication=True)
+        miss_counts().count(
+            [Miss(module.debug_file, module.debug_id) for module in modules], by_symbolication=True
+        )
 
 
 @once
@@ -448,7 +450,7 @@ class Job(NamedTuple):
     priority: int = FIRST
 
 
-def send_prepares(modules: Sequence[ModuleKey], *, first: bool) -> None:
+def send_prepares(modules: Sequence[ObjectId], *, first: bool) -> None:
     """Send a job for each module, the first one ahead of all others with `first`. Raises CouldNotAsk."""
     priorities = [FIRST if first else NEXT, *[NEXT] * (len(modules) - 1)]
     pairs = zip(modules, priorities, strict=True)
@@ -457,11 +459,12 @@ def send_prepares(modules: Sequence[ModuleKey], *, first: bool) -> None:
     )
 
 
-def _arguments(module: ModuleKey) -> list[str]:
-    return [*module, TRY] if isinstance(module, TryModuleKey) else [*module]
+def _arguments(module: ObjectId) -> list[str]:
+    names = [module.debug_file, module.debug_id]
+    return [*names, TRY] if module.is_try else names
 
 
-def send_convert(module: ModuleKey) -> None:
+def send_convert(module: ObjectId) -> None:
     """Send a job ahead of demand, behind every job that a request waits for. Raises CouldNotAsk."""
     send(CONVERT_TASK, _arguments(module), priority=LAST)
 

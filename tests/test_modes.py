@@ -11,7 +11,7 @@ from tecken.errors import CouldNotAsk, StoreAway
 from tecken.limits.port import Caller, Cost, Limit
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, show
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tests.support.redis_server import free_port
 
 
@@ -40,7 +40,7 @@ def test_asking_makes_no_part() -> None:
 
 def test_every_state_has_its_reason() -> None:
     with pytest.raises(StoreAway):
-        wiring.page_store().headers([ModuleKey("a.pdb", "0" * 33)])
+        wiring.page_store().headers([ObjectId("a.pdb", "0" * 33)])
     assert modes.text() == "store-away"
     wiring.limiter().spend(Caller("192.0.2.1"), Cost(), [Limit("api", 1, "requests", "hour", "address")])
     assert modes.text() == "store-away,local-limits"

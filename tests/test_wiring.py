@@ -20,13 +20,13 @@ from tecken.symbolication.conversion import keys
 from tecken.symbolication.conversion.status import Places, Ready
 from tecken.symbolication.tasks import FIRST_PAUSE, TRIES_AGAIN, convert, prepare
 from tecken.symbolication.trace import Trace
-from tecken.symbols.ids import TRY, ModuleKey, in_try
+from tecken.symbols.ids import TRY, ObjectId
 from tecken.symbols.pagefile.file import Header
 from tests.support.redis_server import free_port
 from tests.symbolication.samples import sym
 
 SAMPLES = Path(__file__).parent / "data" / "samples"
-CRASH_C = ModuleKey("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
+CRASH_C = ObjectId("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
 
 
 @pytest.fixture(autouse=True)
@@ -94,12 +94,12 @@ def test_replaced_try_symbols_leave_the_regular_page_file() -> None:
     prepare(*CRASH_C)
     regular = header()
     wiring.try_files().put(symbol_file(CRASH_C), gzipped([sym(CRASH_C)]))
-    wiring.replaced(in_try(CRASH_C))
+    wiring.replaced(CRASH_C.in_try())
     convert(*CRASH_C, TRY)
     assert isinstance(wiring.page_store().headers([CRASH_C]).get(CRASH_C), bytes)
     wiring.page_store().forget(CRASH_C)
     assert header() == regular
-    assert {module for module, _ in wiring.page_files().entries()} == {CRASH_C, in_try(CRASH_C)}
+    assert {module for module, _ in wiring.page_files().entries()} == {CRASH_C, CRASH_C.in_try()}
 
 
 def test_files_of_try_builds_lie_apart(tmp_path: Path, settings: Settings) -> None:
@@ -148,11 +148,11 @@ def test_what_somebody_waits_for_comes_before_what_was_uploaded() -> None:
 
 
 def test_send_prepares_first_module_precedes_those_of_earlier_requests() -> None:
-    names = [ModuleKey(f"{i}.so", "0" * 33) for i in range(4)]
+    names = [ObjectId(f"{i}.so", "0" * 33) for i in range(4)]
     wiring.send_prepares(names[:3], first=True)
     wiring.send_prepares(names[3:], first=True)
     with app.connection_for_read() as connection, connection.SimpleQueue("convert") as queue:
-        found = [ModuleKey(*queue.get_nowait().payload[0]) for _ in range(4)]
+        found = [ObjectId(*queue.get_nowait().payload[0]) for _ in range(4)]
     assert found == [names[0], names[3], names[1], names[2]]
 
 

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from tecken.errors import BadInput, Malformed
 from tecken.symbols.formats.breakpad import described
-from tecken.symbols.ids import ModuleKey, module_key, symbol_file_name
+from tecken.symbols.ids import ObjectId, symbol_file_name
 
 HEAD_BYTES: Final = 64 << 10
 # Plain, as CAB files (symstore /compress), and as build systems pack them.
@@ -107,15 +107,15 @@ def _key(path: Path) -> str:
 def _key_by_place(path: Path) -> str:
     *_, name, debug_id, file_name = ("", "", *path.absolute().parts)
     try:
-        return f"{module_key(name, debug_id)}/{file_name}"
+        return f"{ObjectId.parse(name, debug_id)}/{file_name}"
     except BadInput:
         raise Malformed(f"does not lie in a symbol store, <file>/<ID>/{path.name}") from None
 
 
-def _said_module(path: Path) -> ModuleKey:
+def _said_module(path: Path) -> ObjectId:
     with path.open("rb") as file:
         module = described(file.read(HEAD_BYTES) + b"\n")
-    return module_key(module.debug_file, module.debug_id)
+    return ObjectId.parse(module.debug_file, module.debug_id)
 
 
 def _refuse_another(first: SymbolFile, file: SymbolFile) -> None:

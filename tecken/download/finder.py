@@ -14,7 +14,7 @@ from tecken.errors import Absent, CouldNotAsk, Refused, SwitchedOff
 from tecken.storage import keys
 from tecken.storage.port import FileKey, OwnFiles, Stored, symbol_file
 from tecken.storage.presence_cache import Fact, Known, Unknown
-from tecken.symbols.ids import ModuleKey, is_windows_name
+from tecken.symbols.ids import ObjectId, is_windows_name
 
 
 class Place(NamedTuple):
@@ -140,10 +140,14 @@ def _own(name: str, files: OwnFiles, key: FileKey) -> Place:
 
 
 def _code(code_file: str, code_id: str, with_try: bool) -> Place:
+    def ask() -> list[Any]:
+        found = codes.module_of(code_file, code_id, with_try=with_try)
+        return [found.debug_file, found.debug_id]
+
     return Place(
         keys.code_file(code_file, code_id, with_try=with_try),
-        lambda: list(codes.module_of(code_file, code_id, with_try=with_try)),
-        lambda fact: Renamed(symbol_file(ModuleKey(*fact))),
+        ask,
+        lambda fact: Renamed(symbol_file(ObjectId(*fact))),
     )
 
 

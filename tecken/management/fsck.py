@@ -16,7 +16,7 @@ from typing import NamedTuple
 from tecken import wiring
 from tecken.errors import Absent
 from tecken.storage.port import FileKey, OwnFiles, Stored, symbol_file
-from tecken.symbols.ids import ModuleKey, TryModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.upload.models import FileUpload
 
 
@@ -45,8 +45,8 @@ class Fsck:
         for module, written in self.page_files.items():
             yield from self._page_troubles(module, written)
 
-    def _page_troubles(self, module: ModuleKey, written: datetime) -> Iterator[Trouble]:
-        is_try = isinstance(module, TryModuleKey)
+    def _page_troubles(self, module: ObjectId, written: datetime) -> Iterator[Trouble]:
+        is_try = module.is_try
         files = wiring.try_files() if is_try else wiring.own_files()
         found = self.files[files.name][1].get(symbol_file(module))
         repair = partial(wiring.replaced, module)

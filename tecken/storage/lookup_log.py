@@ -15,7 +15,7 @@ from tecken.errors import Absent, CouldNotAsk, Refused, SwitchedOff, TeckenError
 from tecken.storage import keys
 from tecken.storage.search import Said
 from tecken.store.port import Missing
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 logger = logging.getLogger(__name__)
 Kind = Literal["there", "absent", "denied", "off", "unreachable", "refused"]
@@ -48,7 +48,7 @@ class Journal:
         self._breaker = breaker
         self._seconds = seconds
 
-    def note(self, module: ModuleKey, said: Sequence[Said]) -> None:
+    def note(self, module: ObjectId, said: Sequence[Said]) -> None:
         """One round trip; raises nothing."""
         answers = [Answer(one.source, _kind(one.no), str(one.no or ""), one.seconds) for one in said]
         raw = orjson.dumps([datetime.now(UTC).timestamp(), *map(list, answers)])
@@ -63,12 +63,12 @@ class Journal:
         else:
             self._breaker.answered()
 
-    def last(self, module: ModuleKey) -> Look | None:
+    def last(self, module: ObjectId) -> Look | None:
         """Raises CouldNotAsk."""
         raw = self._call(self._client.get, keys.looked(module))
         return _look(raw) if raw else None
 
-    def absent(self, modules: Sequence[ModuleKey], sources: Sequence[str]) -> dict[ModuleKey, Missing]:
+    def absent(self, modules: Sequence[ObjectId], sources: Sequence[str]) -> dict[ObjectId, Missing]:
         """Return those that every one of `sources` has lately answered "absent" for.
 
         One round trip; raises nothing, since a worker can look again.
@@ -84,7 +84,7 @@ class Journal:
             if [answer.source for answer in look.answers if answer.kind in NO] == [*sources]
         }
 
-    def forget(self, module: ModuleKey) -> None:
+    def forget(self, module: ObjectId) -> None:
         """Drop what sources said before the module's symbols changed. Raises CouldNotAsk."""
         self._call(self._client.delete, keys.looked(module))
 

@@ -16,7 +16,7 @@ import redis
 from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk
 from tecken.store.port import PageKey
-from tecken.symbols.ids import ModuleKey, parsed_key
+from tecken.symbols.ids import ObjectId
 
 HITS, MISSES, PAGES = "store:hits:", "store:misses:", "store:pages:"
 HOUR_SECONDS = 3600
@@ -30,7 +30,7 @@ SENT = 100
 class Row(NamedTuple):
     """Pages of one module that were looked for in the store."""
 
-    module: ModuleKey
+    module: ObjectId
     hits: int
     misses: int
 
@@ -38,7 +38,7 @@ class Row(NamedTuple):
 class PageRow(NamedTuple):
     """`asked`: how often one page was looked for, at least."""
 
-    module: ModuleKey
+    module: ObjectId
     page: int
     asked: int
 
@@ -56,8 +56,8 @@ class Tally:
 
     def _begin(self) -> None:
         self._since = self._clock()
-        self._counts: dict[str, Counter[ModuleKey]] = {HITS: Counter(), MISSES: Counter()}
-        self._pages: Counter[tuple[ModuleKey, int]] = Counter()
+        self._counts: dict[str, Counter[ObjectId]] = {HITS: Counter(), MISSES: Counter()}
+        self._pages: Counter[tuple[ObjectId, int]] = Counter()
 
     def note(self, asked: Iterable[PageKey], found: Container[PageKey]) -> None:
         """Raises nothing."""
@@ -112,7 +112,7 @@ def busiest(client: redis.Redis, number: int, now: float) -> list[Row]:
             pipeline.zunion(_keys(kind, now), withscores=True)
         hits, misses = (dict(told) for told in pipeline.execute())
     rows = [
-        Row(parsed_key(name.decode()), int(hits.get(name, 0)), int(misses.get(name, 0)))
+        Row(ObjectId.from_key(name.decode()), int(hits.get(name, 0)), int(misses.get(name, 0)))
         for name in hits | misses
     ]
     return sorted(rows, key=lambda row: (-row.hits, -row.misses, row.module))[:number]
@@ -131,4 +131,4 @@ def _keys(kind: str, now: float) -> list[str]:
 
 def _page(name: bytes, asked: int) -> PageRow:
     module, _, page = name.rpartition(b"/")
-    return PageRow(parsed_key(module.decode()), int(page), asked)
+    return PageRow(ObjectId.from_key(module.decode()), int(page), asked)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tecken.store.port import PageKey
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 
-def header(module: ModuleKey) -> str:
+def header(module: ObjectId) -> str:
     return f":1:symbol:{module}"
 
 
@@ -14,7 +14,7 @@ def page(key: PageKey) -> str:
     return f":1:symbol:{key.module}/{key.generation}/{key.page}"
 
 
-def missing(module: ModuleKey) -> str:
+def missing(module: ObjectId) -> str:
     return f":1:missing:{module}"
 
 

@@ -15,7 +15,7 @@ from tecken.redisclient import Cluster
 from tecken.store import keys
 from tecken.store.port import Missing, MissingKind, PageKey
 from tecken.store.stats import StoreStats, read_stats
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 KEYS_PER_MGET = 1024  # with pages of 5 KB an answer of 5 MB; longer ones would make other clients wait
 BYTES_PER_MSET = 1 << 20
@@ -48,9 +48,9 @@ class RedisPageStore:
         self._breaker = breaker or Breaker("the symbol store", raises=StoreAway)
         self._cluster = client if isinstance(client, Cluster) else None
 
-    def headers(self, modules: Sequence[ModuleKey]) -> dict[ModuleKey, bytes | Missing]:
+    def headers(self, modules: Sequence[ObjectId]) -> dict[ObjectId, bytes | Missing]:
         values = self._mget([*map(keys.header, modules), *map(keys.missing, modules)])
-        found: dict[ModuleKey, bytes | Missing] = {}
+        found: dict[ObjectId, bytes | Missing] = {}
         n = len(modules)
         for module, header, marker in zip(modules, values[:n], values[n:], strict=True):
             known = _missing(marker) if header is None else header
@@ -62,7 +62,7 @@ class RedisPageStore:
         values = self._mget([keys.page(key) for key in wanted])
         return {key: value for key, value in zip(wanted, values, strict=True) if value is not None}
 
-    def put_header(self, module: ModuleKey, raw: bytes) -> None:
+    def put_header(self, module: ObjectId, raw: bytes) -> None:
         with self._asking(), self._client.pipeline(transaction=False) as pipeline:
             pipeline.set(keys.header(module), raw)
             pipeline.unlink(keys.missing(module))
@@ -73,16 +73,16 @@ class RedisPageStore:
             for some in _portions(pages):
                 self._client.mset(some)
 
-    def put_missing(self, module: ModuleKey, missing: Missing, seconds: int) -> None:
+    def put_missing(self, module: ObjectId, missing: Missing, seconds: int) -> None:
         with self._asking():
             self._client.set(keys.missing(module), json.dumps(missing._asdict()), ex=seconds)
 
-    def missing_seconds(self, module: ModuleKey) -> float | None:
+    def missing_seconds(self, module: ObjectId) -> float | None:
         with self._asking():
             left = self._client.pttl(keys.missing(module))
         return left / 1000 if left >= 0 else None
 
-    def forget(self, module: ModuleKey) -> None:
+    def forget(self, module: ObjectId) -> None:
         with self._asking():
             self._client.unlink(keys.header(module), keys.missing(module))
 

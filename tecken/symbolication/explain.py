@@ -20,7 +20,7 @@ from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.status import Board, State
 from tecken.symbolication.loader import Cold
 from tecken.symbolication.page_reader import read_header
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header, is_header
 
 T = TypeVar("T")
@@ -98,7 +98,7 @@ class Explainer:
         self._seconds = seconds
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="explain")
 
-    def explain(self, module: ModuleKey) -> Explanation:
+    def explain(self, module: ObjectId) -> Explanation:
         """Asks no upstream: that is for workers."""
         until = time.monotonic() + self._seconds
         regular = self._ask(stored_symbols, self._regular, module)
@@ -116,7 +116,7 @@ class Explainer:
             self._answer(cache, until),
         )
 
-    def look_again(self, module: ModuleKey) -> None:
+    def look_again(self, module: ObjectId) -> None:
         """Forget every "no", and have a worker look; once, however many ask for it. Raises CouldNotAsk."""
         with suppress(StoreAway):
             self._store.forget(module)
@@ -126,18 +126,18 @@ class Explainer:
         if isinstance(answer, CouldNotAsk) and not isinstance(answer, Pending):
             raise answer
 
-    def _page_file(self, module: ModuleKey) -> Header | None:
+    def _page_file(self, module: ObjectId) -> Header | None:
         with suppress(Absent, MalformedPageFile):
             return Header.parse(read_header(self._page_files, module))
         return None
 
-    def _stored(self, module: ModuleKey) -> int | Marked | None:
+    def _stored(self, module: ObjectId) -> int | Marked | None:
         found = self._store.headers([module]).get(module)
         if isinstance(found, Missing):
             return Marked(found, self._store.missing_seconds(module))
         return len(found) if found and is_header(found) else None
 
-    def _cached(self, module: ModuleKey) -> Cached:
+    def _cached(self, module: ObjectId) -> Cached:
         (state,) = self._board.look([module])
         look = self._journal.last(module)
         return Cached(state, look, *self._known.remembered(_names(module)))
@@ -160,7 +160,7 @@ def _told(call: Callable[[], T]) -> T | CouldNotAsk:
         return error
 
 
-def _names(module: ModuleKey) -> list[str]:
+def _names(module: ObjectId) -> list[str]:
     """Of what downloads are told of its symbol file."""
     kinds: tuple[Callable[[FileKey], str], ...] = (keys.regular_file, keys.try_file, keys.upstream_file)
     return [key(symbol_file(module)) for key in kinds]

@@ -11,14 +11,14 @@ from tecken.errors import MalformedPageFile
 from tecken.store.port import Missing
 from tecken.symbolication.loader import Modules
 from tecken.symbolication.trace import Trace
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.lookup import Finder, Frame, Hit, frame, name
 from tecken.symbols.pagefile.file import Header, Section
 from tecken.symbols.pagefile.page import Page
 
-Wanted = Mapping[ModuleKey, tuple[Header, Set[int]]]
+Wanted = Mapping[ObjectId, tuple[Header, Set[int]]]
 Hits = Mapping[int, Hit | None]
-PageOf = tuple[ModuleKey, Header, int]
+PageOf = tuple[ObjectId, Header, int]
 T = TypeVar("T")
 
 OFFSET_END = 2**32
@@ -28,10 +28,10 @@ OFFSET_END = 2**32
 class Looked(NamedTuple, Generic[T]):
     """Each module is in one of the first three. Those that are `late` have some of their frames."""
 
-    frames: dict[ModuleKey, dict[int, T]]
-    failed: dict[ModuleKey, Missing]
-    replaced: set[ModuleKey]
-    late: set[ModuleKey]
+    frames: dict[ObjectId, dict[int, T]]
+    failed: dict[ObjectId, Missing]
+    replaced: set[ObjectId]
+    late: set[ObjectId]
 
 
 class Terms(NamedTuple, Generic[T]):
@@ -50,7 +50,7 @@ def look_up(modules: Modules, wanted: Wanted, trace: Trace, terms: Terms[T]) -> 
     """Two rounds of pages, each for all modules together."""
     reading = _Reading(modules, trace, terms)
     reading.fetch(_symbol_pages(wanted))
-    hits: dict[ModuleKey, Hits] = {}
+    hits: dict[ObjectId, Hits] = {}
     for module, (header, offsets) in wanted.items():
         if reading.came(module):
             with reading.alone(module):
@@ -72,9 +72,9 @@ class _Reading(Generic[T]):
         self._trace = trace
         self._terms = terms
         self._pages: dict[tuple[str, int], Page] = {}
-        self.failed: dict[ModuleKey, Missing] = {}
-        self.replaced: set[ModuleKey] = set()
-        self.late: set[ModuleKey] = set()
+        self.failed: dict[ObjectId, Missing] = {}
+        self.replaced: set[ObjectId] = set()
+        self.late: set[ObjectId] = set()
 
     def fetch(self, wanted: Iterable[PageOf]) -> None:
         pages = self._modules.pages(set(wanted), self._trace)
@@ -82,18 +82,18 @@ class _Reading(Generic[T]):
         self.replaced |= pages.replaced
         self.failed |= pages.unreachable
 
-    def came(self, module: ModuleKey) -> bool:
+    def came(self, module: ObjectId) -> bool:
         return module not in self.failed and module not in self.replaced
 
     @contextmanager
-    def alone(self, module: ModuleKey) -> Iterator[None]:
+    def alone(self, module: ObjectId) -> Iterator[None]:
         """A module whose pages do not make sense drops out, and no other does."""
         try:
             yield
         except MalformedPageFile as error:
             self.failed[module] = Missing("malformed", str(error))
 
-    def hits(self, module: ModuleKey, header: Header, offsets: Set[int]) -> Hits:
+    def hits(self, module: ObjectId, header: Header, offsets: Set[int]) -> Hits:
         """In the order of the offsets: one page, and one block of it, is kept parsed at a time."""
         found: dict[int, Hit | None] = {}
         current, finder = -1, None
@@ -108,7 +108,7 @@ class _Reading(Generic[T]):
             found[offset] = hit if self._terms.has_places else hit and hit.without_places()
         return found
 
-    def frames(self, module: ModuleKey, header: Header, hits: Hits) -> dict[int, T]:
+    def frames(self, module: ObjectId, header: Header, hits: Hits) -> dict[int, T]:
         files = cache(partial(self._name, header, Section.FILES))
         origins = cache(partial(self._name, header, Section.ORIGINS))
         render = self._terms.render
@@ -118,7 +118,7 @@ class _Reading(Generic[T]):
             rendered[offset] = render(offset, hit and frame(hit, files, origins))
         return rendered
 
-    def _in_time(self, module: ModuleKey, offsets: Iterable[int]) -> Iterator[int]:
+    def _in_time(self, module: ObjectId, offsets: Iterable[int]) -> Iterator[int]:
         """Yield the offsets until it is late."""
         for offset in offsets:
             if self._terms.is_late():
@@ -143,7 +143,7 @@ def _symbol_pages(wanted: Wanted) -> Iterator[PageOf]:
                 yield module, header, page
 
 
-def _name_pages(wanted: Wanted, hits: Mapping[ModuleKey, Hits]) -> Iterator[PageOf]:
+def _name_pages(wanted: Wanted, hits: Mapping[ObjectId, Hits]) -> Iterator[PageOf]:
     for module, found in hits.items():
         header = wanted[module][0]
         for section, number in _names(found):

@@ -19,7 +19,7 @@ import redis
 from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk
 from tecken.symbolication.conversion import keys
-from tecken.symbols.ids import ModuleKey, parsed_key
+from tecken.symbols.ids import ObjectId
 
 logger = logging.getLogger(__name__)
 SILENCE_SECONDS = 5.0  # then a PING is sent; after another such silence the connection is dead
@@ -32,7 +32,7 @@ class Herald:
         self._client = client
         self._breaker = breaker
 
-    def tell(self, module: ModuleKey) -> None:
+    def tell(self, module: ObjectId) -> None:
         """One short deadline; raises nothing."""
         try:
             self._breaker.admit()
@@ -47,7 +47,7 @@ class Herald:
 
 
 class Hearer(Protocol):
-    def drop(self, module: ModuleKey) -> None: ...
+    def drop(self, module: ObjectId) -> None: ...
 
     def doubt(self) -> None:
         """What was told before now has not been heard."""
@@ -109,4 +109,4 @@ class Listener:
             hearer.doubt()
             self._pause = FIRST_PAUSE
         elif hearer and message["type"] == "message":
-            hearer.drop(parsed_key(message["data"].decode(errors="replace")))
+            hearer.drop(ObjectId.from_key(message["data"].decode(errors="replace")))

@@ -12,7 +12,7 @@ from tecken.store.port import Missing, PageKey, PageStore
 from tecken.symbolication.memory_cache import HeaderCache, PageCache
 from tecken.symbolication.page_reader import PageFileReader, Shelf
 from tecken.symbolication.trace import Trace
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header, decoded_bytes
 from tecken.symbols.pagefile.page import Page
 
@@ -21,9 +21,9 @@ class Pages(NamedTuple):
     """`found` is keyed by (generation, page number); a page left out is of a module in one of the others."""
 
     found: dict[tuple[str, int], Page]
-    replaced: set[ModuleKey]
+    replaced: set[ObjectId]
     """Another page file took this one's place: ask `headers` again and start over, once."""
-    unreachable: dict[ModuleKey, Missing]
+    unreachable: dict[ObjectId, Missing]
     """Neither the store nor the page file could be read; kind is "unreachable"."""
 
 
@@ -31,21 +31,21 @@ class Modules(Protocol):
     """Headers and pages, from wherever they are. Never raises for one module's trouble."""
 
     def headers(
-        self, modules: Iterable[ModuleKey], trace: Trace, most: int | None = None
-    ) -> dict[ModuleKey, Header | Missing]:
+        self, modules: Iterable[ObjectId], trace: Trace, most: int | None = None
+    ) -> dict[ObjectId, Header | Missing]:
         """Left out: cold, there is no page file yet.
 
         Of modules that neither process nor store has, `most` are looked for; further ones are "unreachable".
         """
         ...
 
-    def pages(self, wanted: Iterable[tuple[ModuleKey, Header, int]], trace: Trace) -> Pages: ...
+    def pages(self, wanted: Iterable[tuple[ObjectId, Header, int]], trace: Trace) -> Pages: ...
 
 
 class Cold(Protocol):
     def bring(
-        self, modules: Sequence[ModuleKey], deadline: float, client: str = ""
-    ) -> dict[ModuleKey, Missing | CouldNotAsk]:
+        self, modules: Sequence[ObjectId], deadline: float, client: str = ""
+    ) -> dict[ObjectId, Missing | CouldNotAsk]:
         """Have page files made, and wait until `deadline`, a moment of `time.monotonic()`.
 
         `client` names who is served in turn with others; modules of one client wait for each other.
@@ -61,7 +61,7 @@ MAX_OPEN_BYTES = 512 * 1024 * 1024
 
 TOO_MANY = "more than {} modules of this request are in no cache: ask again, and for fewer at once"
 
-Headers = dict[ModuleKey, Header | Missing]
+Headers = dict[ObjectId, Header | Missing]
 Wanted = dict[PageKey, Header]
 
 
@@ -90,7 +90,7 @@ class Library:
         self._headers = headers
         self._pages = pages
 
-    def headers(self, modules: Iterable[ModuleKey], trace: Trace, most: int | None = None) -> Headers:
+    def headers(self, modules: Iterable[ObjectId], trace: Trace, most: int | None = None) -> Headers:
         """Return what is known of `modules`; those left out are cold, there is no page file yet.
 
         Page files are looked for, and cold modules left out, only for the first `most` that process and store
@@ -115,7 +115,7 @@ class Library:
             found |= self._filed_headers(rest, trace)
         return found
 
-    def pages(self, wanted: Iterable[tuple[ModuleKey, Header, int]], trace: Trace) -> Pages:
+    def pages(self, wanted: Iterable[tuple[ObjectId, Header, int]], trace: Trace) -> Pages:
         """Return the pages; a header that is no longer true is dropped from process and store.
 
         Raises TooMuch when those from the store, or from page files, are more than one request may hold.
@@ -136,7 +136,7 @@ class Library:
             self._filed_pages(rest, answer, trace)
         return answer
 
-    def drop(self, module: ModuleKey) -> None:
+    def drop(self, module: ObjectId) -> None:
         """This process asks for the header again: its module has other symbols now."""
         self._headers.drop(module)
 
@@ -144,9 +144,9 @@ class Library:
         """This process asks for every header again: some modules may have other symbols now."""
         self._headers.doubt()
 
-    def _stored_headers(self, modules: Sequence[ModuleKey], trace: Trace) -> Headers:
+    def _stored_headers(self, modules: Sequence[ObjectId], trace: Trace) -> Headers:
         start = time.perf_counter()
-        stored: dict[ModuleKey, bytes | Missing] = {}
+        stored: dict[ObjectId, bytes | Missing] = {}
         with suppress(StoreAway):
             stored = self._store.headers(modules)
         trace.store.add(len(modules), len(stored), time.perf_counter() - start)
@@ -157,7 +157,7 @@ class Library:
         trace.headers.store += len(found)
         return found
 
-    def _filed_headers(self, modules: Sequence[ModuleKey], trace: Trace) -> Headers:
+    def _filed_headers(self, modules: Sequence[ObjectId], trace: Trace) -> Headers:
         found: Headers = {}
         for module, raw in zip(modules, self._reader.headers(modules, trace), strict=True):
             if isinstance(raw, CouldNotAsk):
@@ -169,7 +169,7 @@ class Library:
         trace.headers.page_file += len(found)
         return found
 
-    def _parsed(self, module: ModuleKey, raw: bytes, trace: Trace) -> Header:
+    def _parsed(self, module: ObjectId, raw: bytes, trace: Trace) -> Header:
         start = time.perf_counter()
         header = self._headers.put(module, raw)
         trace.parsed(module, time.perf_counter() - start)
@@ -223,7 +223,7 @@ class Library:
         self._pages.put((key.generation, key.page), page)
         answer.found[key.generation, key.page] = page
 
-    def _forget(self, module: ModuleKey) -> None:
+    def _forget(self, module: ObjectId) -> None:
         """The store too: else the next process would be told of the page file that is no more."""
         self._headers.drop(module)
         with suppress(StoreAway):
@@ -238,7 +238,7 @@ def _check_size(pages: Iterable[bytes]) -> None:
 
 
 def _shelves(wanted: Wanted) -> list[Shelf]:
-    shelves: dict[tuple[ModuleKey, str], Shelf] = {}
+    shelves: dict[tuple[ObjectId, str], Shelf] = {}
     for key, header in wanted.items():
         shelf = shelves.setdefault(key[:2], Shelf(key.module, header, []))
         shelf.pages.append(key.page)

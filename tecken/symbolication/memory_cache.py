@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 
 from cachetools import LRUCache
 
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 from tecken.symbols.pagefile.page import Page
 
@@ -55,14 +55,14 @@ class HeaderCache:
         self._clock = clock
         self._doubted = -math.inf
         self._lock = Lock()
-        self._entries: Bounded[ModuleKey, _Dated] = Bounded(max_bytes, lambda entry: entry.header.size)
+        self._entries: Bounded[ObjectId, _Dated] = Bounded(max_bytes, lambda entry: entry.header.size)
 
-    def get(self, module: ModuleKey) -> Header | None:
+    def get(self, module: ObjectId) -> Header | None:
         with self._lock:
             entry = self._entries.get(module)
         return entry.header if entry and self._trusted(entry) else None
 
-    def put(self, module: ModuleKey, raw: bytes) -> Header:
+    def put(self, module: ObjectId, raw: bytes) -> Header:
         """Parse `raw`, or keep the parsed header when nothing has changed. Raises MalformedPageFile."""
         with self._lock:
             entry = self._entries.get(module)
@@ -71,7 +71,7 @@ class HeaderCache:
             self._entries.keep(module, _Dated(header, self._clock()))
         return header
 
-    def drop(self, module: ModuleKey) -> None:
+    def drop(self, module: ObjectId) -> None:
         with self._lock:
             self._entries.pop(module, None)
 

@@ -12,7 +12,7 @@ from tecken.errors import Absent, CouldNotAsk, MalformedPageFile
 from tecken.storage.port import PageFiles
 from tecken.store.port import PageKey
 from tecken.symbolication.trace import Trace
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import PREFIX, Header, header_bytes
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ T = TypeVar("T")
 class Shelf(NamedTuple):
     """Some pages of one page file."""
 
-    module: ModuleKey
+    module: ObjectId
     header: Header
     pages: list[int]
 
@@ -34,7 +34,7 @@ class _Read(NamedTuple, Generic[T]):
     seconds: float
 
 
-def read_header(page_files: PageFiles, module: ModuleKey) -> bytes:
+def read_header(page_files: PageFiles, module: ObjectId) -> bytes:
     """Raises Absent, CouldNotAsk, MalformedPageFile.
 
     The prefix is read again with the rest: between two reads another file may have taken its place.
@@ -44,7 +44,7 @@ def read_header(page_files: PageFiles, module: ModuleKey) -> bytes:
     return raw
 
 
-def read_pages(page_files: PageFiles, module: ModuleKey, header: Header, pages: Sequence[int]) -> list[bytes]:
+def read_pages(page_files: PageFiles, module: ObjectId, header: Header, pages: Sequence[int]) -> list[bytes]:
     """Compressed pages. Raises CouldNotAsk, and Absent when this page file is there no more."""
     found = page_files.read(module, [header.span(page) for page in pages])
     (start,) = page_files.read(module, [(0, PREFIX)])  # afterwards: what was read until now is this file's
@@ -61,7 +61,7 @@ class PageFileReader:
         self._seconds = seconds
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="page-file")
 
-    def headers(self, modules: Sequence[ModuleKey], trace: Trace) -> list[bytes | CouldNotAsk | None]:
+    def headers(self, modules: Sequence[ObjectId], trace: Trace) -> list[bytes | CouldNotAsk | None]:
         """Raw headers in the order asked for; None where there is no page file of our format version."""
         reads = [partial(read_header, self._page_files, module) for module in modules]
         answers = self._each(reads)

@@ -23,7 +23,7 @@ from tecken.symbolication.frame_cache import FrameCache
 from tecken.symbolication.frame_lookup import Terms, look_up
 from tecken.symbolication.loader import Cold, Modules
 from tecken.symbolication.trace import Trace
-from tecken.symbols.ids import ModuleKey, in_try, is_zero_debug_id, module_key
+from tecken.symbols.ids import ObjectId, is_zero_debug_id
 from tecken.symbols.lookup import Frame
 from tecken.symbols.pagefile.file import Header
 
@@ -41,7 +41,7 @@ TRIES = 2
 """How often one request asks for a module whose page file is replaced under its eyes."""
 
 
-def _unnoted(_modules: Sequence[ModuleKey]) -> None:
+def _unnoted(_modules: Sequence[ObjectId]) -> None:
     pass
 
 
@@ -63,7 +63,7 @@ class Parts(NamedTuple):
     client: str = ""
     with_try: bool = False
     """Whether symbols of try builds answer for modules that are absent otherwise."""
-    note_absent: Callable[[Sequence[ModuleKey]], None] = _unnoted
+    note_absent: Callable[[Sequence[ObjectId]], None] = _unnoted
     """Called once per request with the modules that no source has; raises nothing."""
     max_answer_bytes: float = math.inf
 
@@ -107,27 +107,27 @@ def resolve(parts: Parts, version: Version, jobs: Sequence[Job], trace: Trace) -
 class _Ask(NamedTuple):
     """One module of one job; `key` is None where there is nothing to ask for."""
 
-    key: ModuleKey | BadModule | None
+    key: ObjectId | BadModule | None
     offsets: set[int]
 
 
 class _Request:
     def __init__(
-        self, parts: Parts, version: Version, trace: Trace, wanted: Mapping[ModuleKey, set[int]]
+        self, parts: Parts, version: Version, trace: Trace, wanted: Mapping[ObjectId, set[int]]
     ) -> None:
         self._parts = parts
         self._version = version
         self._trace = trace
         self._wanted = wanted
-        self._outcomes: dict[ModuleKey, Outcome] = {}
-        self._fragments: dict[ModuleKey, dict[int, bytes]] = {}
+        self._outcomes: dict[ObjectId, Outcome] = {}
+        self._fragments: dict[ObjectId, dict[int, bytes]] = {}
         # From the start of the request: reading page files takes of the time to wait for cold modules.
         self._deadline = parts.clock() + parts.seconds
         self._rendered_bytes = 0
-        self._late: set[ModuleKey] = set()
+        self._late: set[ObjectId] = set()
 
     def run(self) -> None:
-        left: Iterable[ModuleKey] = self._wanted
+        left: Iterable[ObjectId] = self._wanted
         for _ in range(TRIES):
             self._ask(left)
             left = self._render(left)
@@ -140,7 +140,7 @@ class _Request:
             if isinstance(outcome, Missing)
         }
 
-    def absent(self) -> list[ModuleKey]:
+    def absent(self) -> list[ObjectId]:
         return [
             module
             for module, outcome in self._outcomes.items()
@@ -154,14 +154,14 @@ class _Request:
             self._parts,
             self._version,
             self._trace,
-            {in_try(module): self._wanted[module] for module in absent},
+            {module.in_try(): self._wanted[module] for module in absent},
         )
         other._deadline, other._rendered_bytes = self._deadline, self._rendered_bytes
         other.run()
         for module in absent:
-            self._outcomes[module] = other._outcomes[in_try(module)]
-            self._fragments[module] = other._fragments.get(in_try(module), {})
-        self._late |= {module for module in absent if in_try(module) in other._late}
+            self._outcomes[module] = other._outcomes[module.in_try()]
+            self._fragments[module] = other._fragments.get(module.in_try(), {})
+        self._late |= {module for module in absent if module.in_try() in other._late}
 
     def module(self, ask: _Ask) -> Module:
         """How one module of a job is answered."""
@@ -181,7 +181,7 @@ class _Request:
     def _plain(self, offsets: Iterable[int]) -> dict[int, bytes]:
         return {offset: self._version.fragment(offset, None) for offset in offsets}
 
-    def _ask(self, modules: Iterable[ModuleKey]) -> None:
+    def _ask(self, modules: Iterable[ObjectId]) -> None:
         """Fill the outcomes, bringing in what is cold."""
         known = self._parts.modules.headers(modules, self._trace, self._parts.most_cold)
         self._outcomes |= known
@@ -189,18 +189,18 @@ class _Request:
         if cold:
             self._outcomes |= self._bring(cold)
 
-    def _bring(self, cold: Sequence[ModuleKey]) -> dict[ModuleKey, Outcome]:
+    def _bring(self, cold: Sequence[ObjectId]) -> dict[ObjectId, Outcome]:
         parts = self._parts
-        outcomes: dict[ModuleKey, Outcome] = {**parts.cold.bring(cold, self._deadline, parts.client)}
+        outcomes: dict[ObjectId, Outcome] = {**parts.cold.bring(cold, self._deadline, parts.client)}
         ready = [module for module in cold if module not in outcomes]
         if ready:
             outcomes |= dict.fromkeys(ready, Pending("it was prepared and is gone again; try again"))
             outcomes |= parts.modules.headers(ready, self._trace)
         return outcomes
 
-    def _render(self, modules: Iterable[ModuleKey]) -> set[ModuleKey]:
+    def _render(self, modules: Iterable[ObjectId]) -> set[ObjectId]:
         """Fill the fragments; the answer is the modules to start over with."""
-        new: dict[ModuleKey, tuple[Header, set[int]]] = {}
+        new: dict[ObjectId, tuple[Header, set[int]]] = {}
         for module in modules:
             header, offsets = self._outcomes[module], self._wanted[module]
             if isinstance(header, Header):
@@ -244,11 +244,11 @@ def _asked(job: Job) -> dict[int, _Ask]:
     return {index: _Ask(_key(job, index), where) for index, where in offsets.items()}
 
 
-def _key(job: Job, index: int) -> ModuleKey | BadModule | None:
+def _key(job: Job, index: int) -> ObjectId | BadModule | None:
     if index == UNKNOWN_MODULE or "" in job.modules[index]:
         return None
     try:
-        key = module_key(*job.modules[index])
+        key = ObjectId.parse(*job.modules[index])
     except BadModule as error:
         return error
     if is_zero_debug_id(key.debug_id):
@@ -256,12 +256,12 @@ def _key(job: Job, index: int) -> ModuleKey | BadModule | None:
     return key
 
 
-def _wanted(jobs: Iterable[Mapping[int, _Ask]]) -> dict[ModuleKey, set[int]]:
+def _wanted(jobs: Iterable[Mapping[int, _Ask]]) -> dict[ObjectId, set[int]]:
     """The same module in two jobs, or in two spellings, is asked for once."""
-    wanted: defaultdict[ModuleKey, set[int]] = defaultdict(set)
+    wanted: defaultdict[ObjectId, set[int]] = defaultdict(set)
     for asks in jobs:
         for ask in asks.values():
-            if isinstance(ask.key, ModuleKey):
+            if isinstance(ask.key, ObjectId):
                 wanted[ask.key] |= ask.offsets
     return wanted
 

@@ -7,7 +7,7 @@ from celery import Task, shared_task
 from tecken import wiring
 from tecken.jobs.task import pause
 from tecken.store.port import Missing
-from tecken.symbols.ids import TRY, in_try, module_key
+from tecken.symbols.ids import TRY, ObjectId
 from tecken.symbols.pagefile.file import Header
 
 FIRST_PAUSE = 15.0  # seconds; even half of it is longer than "unreachable" is remembered
@@ -35,6 +35,6 @@ def convert(self: Task, debug_file: str, debug_id: str, scope: str = "") -> None
 
 def _work(debug_file: str, debug_id: str, scope: str) -> Header | Missing:
     """`scope` is TRY for a module of try builds."""
-    module = module_key(debug_file, debug_id)
-    module = in_try(module) if scope == TRY else module
+    module = ObjectId.parse(debug_file, debug_id)
+    module = module.in_try() if scope == TRY else module
     return wiring.worker_of(module).work(module)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 
 @dataclass(slots=True)
@@ -47,15 +47,15 @@ class Trace:
     headers: Tiers = field(default_factory=Tiers)
     pages: Tiers = field(default_factory=Tiers)
     store: StoreLookups = field(default_factory=StoreLookups)
-    downloads: dict[ModuleKey, Download] = field(default_factory=dict)
-    parse: dict[ModuleKey, float] = field(default_factory=dict)
-    missing: dict[ModuleKey, str] = field(default_factory=dict)
+    downloads: dict[ObjectId, Download] = field(default_factory=dict)
+    parse: dict[ObjectId, float] = field(default_factory=dict)
+    missing: dict[ObjectId, str] = field(default_factory=dict)
 
-    def downloaded(self, module: ModuleKey, size: int, seconds: float) -> None:
+    def downloaded(self, module: ObjectId, size: int, seconds: float) -> None:
         spent = self.downloads.setdefault(module, Download())
         spent.count += 1
         spent.size += size
         spent.seconds += seconds
 
-    def parsed(self, module: ModuleKey, seconds: float) -> None:
+    def parsed(self, module: ObjectId, seconds: float) -> None:
         self.parse[module] = self.parse.get(module, 0.0) + seconds

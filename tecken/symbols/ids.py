@@ -1,4 +1,4 @@
-"""Names of modules: debug file and debug id, code file and code id.
+"""Identifiers of objects: debug file and debug id, code file and code id.
 
 A debug id is what Breakpad writes in a MODULE record: a GUID or the start of a build id as 32 hex digits,
 then an age of 1 to 8 hex digits (PDB 2.0: 8 digits, then the age). Ids are normalised here and nowhere
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import Final, NamedTuple
+from typing import Final, Self
 
 from tecken.errors import BadModule
 
@@ -31,60 +31,82 @@ _DEBUG_ID: Final = re.compile(r"[0-9A-Fa-f]{9,40}")
 _CODE_ID: Final = re.compile(r"[0-9A-Fa-f]{1,128}")
 
 
-class ModuleKey(NamedTuple):
-    """A module as the whole server knows it; made only by `module_key`."""
+class ObjectId(tuple[str, ...]):
+    """An object that a build produced, by its debug file and debug id, of a regular or of a try build.
+
+    Windows compares the names of its files without case, so ids whose debug files differ in case only are
+    equal: one page file, one cache entry and one conversion serve `Foo.pdb` and `foo.PDB`. `debug_file` has
+    the name as it was asked for, because upstreams compare names exactly and answers repeat it.
+
+    An object of a try build equals no regular object of the same names, so that an upload of try symbols has
+    no influence on regular answers.
+
+    The tuple has what is compared: the name, in lower case where case does not count, the debug id, and the
+    scope of a try build. So comparing and hashing cost what they cost of any tuple. Do not unpack it.
+    """
 
     debug_file: str
-    debug_id: str
+
+    def __new__(cls, debug_file: str, debug_id: str, *, is_try: bool = False) -> Self:
+        lower = debug_file.lower()
+        name = lower if lower.endswith(WINDOWS_ENDINGS) else debug_file
+        self = tuple.__new__(cls, (name, debug_id, TRY) if is_try else (name, debug_id))
+        self.debug_file = debug_file
+        return self
+
+    @classmethod
+    def parse(cls, debug_file: str, debug_id: str) -> Self:
+        """Return the regular object that a client's spelling names.
+
+        Raises BadModule for an empty, overlong or unprintable name, a path, or an id that is not hex.
+        """
+        file_name(debug_file, "debug file name")
+        if not _DEBUG_ID.fullmatch(debug_id):
+            raise BadModule("debug id must be 9 to 40 hex digits")
+        return cls(debug_file, normal_debug_id(debug_id))
+
+    @classmethod
+    def from_key(cls, text: str) -> Self:
+        """Return the object whose `key` or `str` is `text`; neither of its names has a slash."""
+        names, _, debug_id = text.rpartition("/")
+        scope, _, debug_file = names.rpartition("/")
+        return cls(debug_file, debug_id, is_try=scope == TRY)
+
+    @property
+    def name(self) -> str:
+        """The debug file's name that all spellings share."""
+        return self[0]
+
+    @property
+    def debug_id(self) -> str:
+        return self[1]
+
+    @property
+    def is_try(self) -> bool:
+        return len(self) > 2
+
+    @property
+    def ignores_case(self) -> bool:
+        """Whether other spellings of the debug file name the same object."""
+        return self[0].endswith(WINDOWS_ENDINGS)
+
+    @property
+    def key(self) -> str:
+        """Text that equal ids share, and no others: what caches and messages use."""
+        text = f"{self[0]}/{self[1]}"
+        return f"{TRY}/{text}" if self.is_try else text
+
+    def in_try(self) -> Self:
+        """Return the object of try builds that has the same names."""
+        return type(self)(self.debug_file, self.debug_id, is_try=True)
 
     def __str__(self) -> str:
-        return f"{self.debug_file}/{self.debug_id}"
+        """Return the names as they were asked for, for people to read."""
+        text = f"{self.debug_file}/{self[1]}"
+        return f"{TRY}/{text}" if self.is_try else text
 
-
-class TryModuleKey(ModuleKey):
-    """A module as try builds have it, made only by `in_try`.
-
-    It equals no regular module of the same names, so that caches, page files and jobs keep the two apart:
-    an upload of try symbols has no influence on regular answers.
-    """
-
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        return f"{TRY}/{super().__str__()}"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, TryModuleKey) and tuple.__eq__(self, other)
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    def __hash__(self) -> int:
-        return hash((TRY, *self))
-
-
-def in_try(module: ModuleKey) -> TryModuleKey:
-    """Return the same module as try builds have it."""
-    return TryModuleKey(*module)
-
-
-def parsed_key(text: str) -> ModuleKey:
-    """Return the module whose `str` is `text`; neither of its names has a slash."""
-    names, _, debug_id = text.rpartition("/")
-    scope, _, debug_file = names.rpartition("/")
-    module = ModuleKey(debug_file, debug_id)
-    return in_try(module) if scope == TRY else module
-
-
-def module_key(debug_file: str, debug_id: str) -> ModuleKey:
-    """Return the key for a client's spelling of a module.
-
-    Raises BadModule for an empty, overlong or unprintable name, a path, or an id that is not hex.
-    """
-    file_name(debug_file, "debug file name")
-    if not _DEBUG_ID.fullmatch(debug_id):
-        raise BadModule("debug id must be 9 to 40 hex digits")
-    return ModuleKey(debug_file, normal_debug_id(debug_id))
+    def __repr__(self) -> str:
+        return f"ObjectId({str(self)!r})"
 
 
 def normal_debug_id(debug_id: str) -> str:
@@ -104,7 +126,7 @@ def is_zero_debug_id(debug_id: str) -> bool:
 
 
 def file_name(given: str, what: str = "file name") -> str:
-    """As given. Raises BadModule, in which it is called `what`, like `module_key`."""
+    """As given. Raises BadModule, in which it is called `what`, like `ObjectId.parse`."""
     if not given or len(given) > MAX_NAME:
         raise BadModule(f"{what} must have 1 to {MAX_NAME} characters")
     if not _NAME.fullmatch(given) or given in (".", ".."):

@@ -16,7 +16,7 @@ from tecken.runtimeconfig.current import options
 from tecken.storage.backends.uploaded_files import gzipped
 from tecken.storage.port import FileKey, OwnFiles, Stored, compressed, symbol_file
 from tecken.symbols.decompression import decoded
-from tecken.symbols.ids import ModuleKey, in_try, module_key
+from tecken.symbols.ids import ObjectId
 from tecken.upload.file_rows import Content, Kept, Outcome, Refused, Row, path, record, rows
 from tecken.upload.models import Upload
 from tecken.upload.usability import SymbolText
@@ -65,7 +65,7 @@ def store(upload: Upload, key: FileKey, read: Read, size: int, known: Collection
 def _forget_former(files: OwnFiles, key: FileKey) -> None:
     """Remove what was made of the file that was stored under this key before."""
     if (module := module_of(key)) is not None:
-        wiring.replaced(in_try(module) if files is wiring.try_files() else module)
+        wiring.replaced(module.in_try() if files is wiring.try_files() else module)
 
 
 class _Seen:
@@ -131,9 +131,9 @@ def _stat(files: OwnFiles, key: FileKey) -> Stored | None:
         return None
 
 
-def module_of(key: FileKey) -> ModuleKey | None:
+def module_of(key: FileKey) -> ObjectId | None:
     """The module whose symbols are looked up under this key."""
     with suppress(BadModule):
-        module = module_key(key.debug_file, key.debug_id)
+        module = ObjectId.parse(key.debug_file, key.debug_id)
         return module if symbol_file(module) == key else None
     return None

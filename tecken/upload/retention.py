@@ -24,7 +24,6 @@ from tecken import wiring
 from tecken.errors import Absent
 from tecken.runtimeconfig.current import options
 from tecken.storage.port import FileKey, OwnFiles
-from tecken.symbols.ids import in_try
 from tecken.upload.ingest import module_of, storage
 from tecken.upload.models import FileUpload, Upload
 from tecken.upload.threads import each
@@ -134,7 +133,7 @@ def _remove_object(files: OwnFiles, row: FileUpload, before: datetime) -> None:
     files.delete(key)
     module = module_of(key)
     if module is not None:
-        wiring.removed(in_try(module) if row.try_symbols else module)
+        wiring.removed(module.in_try() if row.try_symbols else module)
     wiring.known().changed(key, row.code_file, row.code_id)
 
 

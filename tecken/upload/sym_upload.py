@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from tecken.errors import BadInput, Malformed
 from tecken.storage.port import FileKey, symbol_file
-from tecken.symbols.ids import ModuleKey, module_key, normal_debug_id
+from tecken.symbols.ids import ObjectId, normal_debug_id
 
 BREAKPAD: Final = "BREAKPAD"
 LONGEST_RECORD: Final = 4096
@@ -35,20 +35,22 @@ WORD: Final = re.compile(r'\b(debug_?[Ff]ile|debug_?[Ii]d|symbol_upload_type)"?\
 class Named(NamedTuple):
     """What a client says it sent."""
 
-    module: ModuleKey
+    module: ObjectId
     kind: str
 
     @property
     def key(self) -> FileKey:
         if self.kind == BREAKPAD:
             return symbol_file(self.module)
-        return FileKey(*self.module, self.module.debug_file + NATIVE[self.kind])
+        return FileKey(
+            self.module.debug_file, self.module.debug_id, self.module.debug_file + NATIVE[self.kind]
+        )
 
 
 def from_form(fields: Mapping[str, str]) -> Named:
     """The fields beside `symbol_file` of protocol v1. Raises BadInput."""
     try:
-        return Named(module_key(fields["debug_file"], fields["debug_identifier"]), BREAKPAD)
+        return Named(ObjectId.parse(fields["debug_file"], fields["debug_identifier"]), BREAKPAD)
     except KeyError as error:
         raise BadInput(f"The form has no field {error.args[0]}") from None
 
@@ -63,7 +65,7 @@ def from_completion(body: bytes) -> Named:
         raise BadInput(f"symbol_upload_type must be one of {', '.join((BREAKPAD, *NATIVE))}")
     if not {"debugfile", "debugid"} <= said.keys():
         raise BadInput("The body must have a symbol_id with debug_file and debug_id")
-    return Named(module_key(said["debugfile"], said["debugid"]), kind)
+    return Named(ObjectId.parse(said["debugfile"], said["debugid"]), kind)
 
 
 def check(text: Iterable[bytes], named: Named) -> Iterator[bytes]:

@@ -15,13 +15,13 @@ from tecken.storage.backends.memory import MemoryFiles
 from tecken.storage.backends.uploaded_files import gzipped
 from tecken.storage.factory import own_files_for, page_files_for
 from tecken.storage.port import FileKey, OwnFiles, compressed, symbol_file
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tests.support.s3_server import S3Bucket
 from tests.support.symbol_names import ODD_NAMES
 
 pytest_plugins = ["tests.support.upstreams"]
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 SYM = symbol_file(XUL)
 DLL = FileKey("xul.pdb", XUL.debug_id, "xul.dl_")
 CONTENT = bytes(range(256)) * 20_000  # more than one chunk

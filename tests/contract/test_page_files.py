@@ -11,13 +11,13 @@ from tecken.errors import Absent, MalformedPageFile
 from tecken.storage.backends.memory import MemoryPageFiles
 from tecken.storage.factory import page_files_for
 from tecken.storage.port import PageFiles
-from tecken.symbols.ids import ModuleKey, in_try, module_key
+from tecken.symbols.ids import ObjectId
 from tests.support.s3_server import S3Bucket
 from tests.support.symbol_names import ODD_NAMES
 
 pytest_plugins = ["tests.support.upstreams"]
 
-MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+MODULE = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 
 
@@ -61,7 +61,7 @@ def test_an_unknown_module_is_absent(files: PageFiles) -> None:
 
 
 def test_try_symbols_have_a_page_file_of_their_own(files: PageFiles) -> None:
-    of_try = in_try(MODULE)
+    of_try = MODULE.in_try()
     files.write(MODULE, [b"one"])
     with pytest.raises(Absent):
         files.read(of_try, [(0, 3)])
@@ -72,7 +72,7 @@ def test_try_symbols_have_a_page_file_of_their_own(files: PageFiles) -> None:
 
 
 def test_modules_do_not_mix(files: PageFiles) -> None:
-    other = ModuleKey(MODULE.debug_file, MODULE.debug_id[:-1] + "3")
+    other = ObjectId(MODULE.debug_file, MODULE.debug_id[:-1] + "3")
     files.write(MODULE, [b"one"])
     with pytest.raises(Absent):
         files.read(other, [(0, 1)])
@@ -145,7 +145,7 @@ def test_delete_is_idempotent(files: PageFiles) -> None:
 
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_odd_names(files: PageFiles, name: str) -> None:
-    module = module_key(name, "A" * 33)
+    module = ObjectId.parse(name, "A" * 33)
     files.write(module, [name.encode()])
     assert files.read(module, [(0, len(name.encode()))]) == [name.encode()]
     files.delete(module)
@@ -154,7 +154,7 @@ def test_odd_names(files: PageFiles, name: str) -> None:
 
 
 def test_a_name_no_storage_allows_is_absent(files: PageFiles) -> None:
-    module = module_key("x" * 1024, "A" * 33)
+    module = ObjectId.parse("x" * 1024, "A" * 33)
     files.delete(module)
     with pytest.raises(Absent):
         files.read(module, [(0, 1)])

@@ -15,13 +15,13 @@ from tecken.store.access_counts import Accesses, Watched
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, MissingKind, PageKey, PageStore
 from tecken.store.redis import RedisPageStore
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
 from tests.conftest import IMAGES
 from tests.support.cluster import RedisCluster
 
 STORE_CONF = IMAGES / "redis" / "redis.conf"
-XUL = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
-NTDLL = module_key("wntdll.pdb", "D74F79EB1F8D4A45ABCD2F476CCABACC2")
+XUL = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+NTDLL = ObjectId.parse("wntdll.pdb", "D74F79EB1F8D4A45ABCD2F476CCABACC2")
 ABSENT = Missing("absent", "nobody has it")
 
 
@@ -85,7 +85,7 @@ def test_empty_bytes_are_there(page_store: PageStore) -> None:
     "name", ["[vdso]", "<unknown>", "{guid}.xpi", "a b~", "*", "符号.pdb", "a:1:symbol:b", "%2e"]
 )
 def test_a_module_may_have_any_name(page_store: PageStore, name: str) -> None:
-    module = module_key(name, "A" * 33)
+    module = ObjectId.parse(name, "A" * 33)
     page = PageKey(module, "f" * 16, 1)
     page_store.put_header(module, b"header")
     page_store.put_pages({page: b"page"})
@@ -121,7 +121,7 @@ def test_thousands_of_pages_at_once(page_store: PageStore) -> None:
 
 
 def test_thousands_of_modules_at_once(page_store: PageStore) -> None:
-    modules = [module_key(f"{number}.pdb", "A" * 33) for number in range(3000)]
+    modules = [ObjectId.parse(f"{number}.pdb", "A" * 33) for number in range(3000)]
     for module in modules[::10]:
         page_store.put_header(module, module.debug_file.encode())
     assert page_store.headers(modules) == {module: module.debug_file.encode() for module in modules[::10]}

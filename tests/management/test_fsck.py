@@ -15,14 +15,14 @@ from pytest_django import Settings
 
 from tecken import wiring
 from tecken.storage.port import FileKey, OwnFiles, symbol_file
-from tecken.symbols.ids import ModuleKey, in_try
+from tecken.symbols.ids import ObjectId
 from tecken.upload.models import FileUpload, Upload
 from tests.management.conftest import SAMPLES, Manage
 from tests.symbolication.samples import page_file, sym
 
 pytestmark = pytest.mark.django_db
-CRASH_C = ModuleKey("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+CRASH_C = ObjectId("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 SYM = symbol_file(XUL)
 
 
@@ -125,7 +125,7 @@ def test_a_page_file_without_symbols_goes(manage: Manage) -> None:
 
 def test_fsck_page_file_of_try_symbols_belongs_to_the_try_file(manage: Manage, store: Store) -> None:
     store(wiring.try_files())
-    wiring.page_files().write(in_try(XUL), [page_file(sym(XUL))])
+    wiring.page_files().write(XUL.in_try(), [page_file(sym(XUL))])
     assert told(manage) == ["1 files, 1 page files: 0 troubles"]
 
 

@@ -8,9 +8,9 @@ from tecken.errors import Absent, CouldNotAsk
 from tecken.storage.factory import chain_for, own_files_for, page_files_for, source_for
 from tecken.storage.port import symbol_file
 from tecken.storage.upstreams.http import HttpSymbols
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
 
-MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+MODULE = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 
 
 def test_a_source_is_named_by_its_url(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ from tecken.redisclient import client
 from tecken.storage import keys
 from tecken.storage.lookup_log import Answer, Journal
 from tecken.storage.search import Said
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tests.support.redis_server import free_port
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
-NSS = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+NSS = ObjectId("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageKey
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
 
-XUL = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+XUL = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 
 
 class Clock:

@@ -21,12 +21,12 @@ from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.queue import CeleryCold
 from tecken.symbolication.conversion.status import Ready
 from tecken.symbolication.explain import Cached, Explainer, Marked
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 from tests.symbolication.conversion.memory import MemoryBoard, StoreIsAway
 from tests.symbolication.samples import MIB, header_of, of_version_1
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 ABSENT = Missing("absent", "nobody has it")
 URL = "https://symbols.example/"
 
@@ -40,10 +40,10 @@ class House:
         self.journal = Journal(connection, breaker, lambda: 600.0)
         self.known = Known(connection, breaker, lambda: Lifetimes(100, 10, 1))
         self.off: list[str] = []
-        self.sent: list[ModuleKey] = []
+        self.sent: list[ObjectId] = []
         self.queue_away = False
 
-    def send(self, modules: Sequence[ModuleKey], *, first: bool) -> None:
+    def send(self, modules: Sequence[ObjectId], *, first: bool) -> None:
         if self.queue_away:
             raise CouldNotAsk("the queue does not answer")
         self.sent.extend(modules)

@@ -13,11 +13,11 @@ from tecken.symbolication.api.answer import V4, V5, Version
 from tecken.symbolication.api.schema import Job, Limits, Spelling, v5_jobs
 from tecken.symbolication.frame_cache import FrameCache
 from tecken.symbolication.service import Parts, symbolicate
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tests.symbolication.memory import CPP, RUST, SAMPLES, C, MemoryCold, MemoryModules, page_file, sample
 
 IN_C = 4613  # an offset inside a function of the C sample
-LIBC = ModuleKey("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")
+LIBC = ObjectId("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")
 ABSENT = Missing("absent", "nobody has it")
 FILES = {module: page_file(sample(module)) for module in (C, CPP, RUST)}
 
@@ -45,13 +45,13 @@ def functions(result: Any) -> list[str | None]:
     return [frame.get("function") for stack in result["stacks"] for frame in stack]
 
 
-def oracle(module: ModuleKey) -> Any:
+def oracle(module: ObjectId) -> Any:
     path = SAMPLES / module.debug_file / module.debug_id / f"{module.debug_file}.sym"
     return Archive.open(str(path)).get_object(arch="x86_64").make_symcache()
 
 
 @pytest.mark.parametrize("module", [C, CPP, RUST])
-def test_frames_are_those_of_symbolic(module: ModuleKey, server: Server) -> None:
+def test_frames_are_those_of_symbolic(module: ObjectId, server: Server) -> None:
     cache = oracle(module)
     offsets = range(0x1000, 0x2400)
     result = server.v5([module], *[[0, offset] for offset in offsets])
@@ -131,7 +131,7 @@ def test_debug_ids_may_be_lower_case_and_come_back_as_they_were(server: Server) 
 
 
 def test_the_code_file_names_the_module(server: Server) -> None:
-    xul = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+    xul = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
     text = f"MODULE windows x86 {xul.debug_id} xul.pdb\nINFO CODE_ID 5AB380779000 xul.dll\nFUNC 1000 10 0 f\n"
     server.modules.files[xul] = page_file(text.encode())
     result = server.v5([xul, C], [0, 0x1001], [0, 1], [1, IN_C])
@@ -294,7 +294,7 @@ def test_debug_tells_the_cost(server: Server) -> None:
     assert "debug" not in server.ask(job)
 
 
-ZERO = ModuleKey("zero.so", "0" * 33)
+ZERO = ObjectId("zero.so", "0" * 33)
 
 
 @pytest.mark.parametrize("debug_id", ["0" * 32, "0" * 33, "0" * 32 + "1A"])
@@ -367,7 +367,7 @@ def test_service_that_does_not_wait_for_cold_modules_answers_warm_ones(server: S
     assert functions(server.v5([C], [0, IN_C])) == ["by_price"]
 
 
-DEEP = ModuleKey("deep.so", "000000000000000000000000000000AA0")
+DEEP = ObjectId("deep.so", "000000000000000000000000000000AA0")
 
 
 def deep(server: Server) -> None:

@@ -11,13 +11,11 @@ from symbolic.debuginfo import id_from_breakpad, normalize_code_id
 from tecken.errors import BadModule
 from tecken.symbols.ids import (
     MAX_NAME,
+    ObjectId,
     code_id,
     debug_ids_of_code_id,
-    in_try,
     is_zero_debug_id,
-    module_key,
     normal_debug_id,
-    parsed_key,
     symbol_file_name,
 )
 
@@ -37,7 +35,7 @@ ID = "44E4EC8C2F41492B9369D6B9A059577C2"
     ],
 )
 def test_odd_names_are_legal(name: str) -> None:
-    assert module_key(name, ID).debug_file == name
+    assert ObjectId.parse(name, ID).debug_file == name
 
 
 @pytest.mark.parametrize(
@@ -45,7 +43,7 @@ def test_odd_names_are_legal(name: str) -> None:
 )
 def test_a_path_or_an_unprintable_or_overlong_name_is_refused(name: str) -> None:
     with pytest.raises(BadModule):
-        module_key(name, ID)
+        ObjectId.parse(name, ID)
 
 
 @pytest.mark.parametrize(
@@ -53,15 +51,15 @@ def test_a_path_or_an_unprintable_or_overlong_name_is_refused(name: str) -> None
 )
 def test_a_debug_id_is_hex_and_nothing_else(debug_id: str) -> None:
     with pytest.raises(BadModule):
-        module_key("xul.pdb", debug_id)
+        ObjectId.parse("xul.pdb", debug_id)
 
 
 def test_a_debug_id_of_pdb_2_has_8_digits_and_an_age() -> None:
-    assert module_key("old.pdb", "3f8a12bc1").debug_id == "3F8A12BC1"
+    assert ObjectId.parse("old.pdb", "3f8a12bc1").debug_id == "3F8A12BC1"
 
 
-def test_module_key_of_32_digits_is_that_with_age_0() -> None:
-    assert module_key("xul.pdb", ID[:32].lower()) == module_key("xul.pdb", ID[:32] + "0")
+def test_parse_of_32_digits_is_that_with_age_0() -> None:
+    assert ObjectId.parse("xul.pdb", ID[:32].lower()) == ObjectId.parse("xul.pdb", ID[:32] + "0")
 
 
 @pytest.mark.parametrize("debug_id", ["3F8A12BC1", ID[:31], ID, ID + "1"])
@@ -81,7 +79,7 @@ def test_is_zero_debug_id_with_any_other_id_is_false(debug_id: str) -> None:
 
 @given(st.text(string.hexdigits, min_size=33, max_size=40))
 def test_a_settled_debug_id_is_the_same_module_to_symbolic(debug_id: str) -> None:
-    settled = module_key("xul.pdb", debug_id).debug_id
+    settled = ObjectId.parse("xul.pdb", debug_id).debug_id
     assert settled == debug_id.upper()
     theirs: Callable[[str], str] = id_from_breakpad
     assert theirs(settled) == theirs(debug_id)
@@ -108,24 +106,24 @@ def test_symbol_file_name(debug_file: str, sym: str) -> None:
 
 
 def test_a_key_reads_as_a_path() -> None:
-    assert str(module_key("xul.pdb", ID.lower())) == f"xul.pdb/{ID}"
+    assert str(ObjectId.parse("xul.pdb", ID.lower())) == f"xul.pdb/{ID}"
 
 
 def test_in_try_equals_no_regular_module() -> None:
-    regular = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
-    of_try = in_try(regular)
+    regular = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+    of_try = regular.in_try()
     assert of_try != regular
     assert regular != of_try
-    assert of_try == in_try(regular)
-    assert len({regular, of_try, in_try(regular)}) == 2
+    assert of_try == regular.in_try()
+    assert len({regular, of_try, regular.in_try()}) == 2
     assert str(of_try) == "try/xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2"
 
 
 @pytest.mark.parametrize("name", ["xul.pdb", "try", "a b~"])
-def test_parsed_key_text_of_a_module_is_that_module(name: str) -> None:
-    module = module_key(name, "44E4EC8C2F41492B9369D6B9A059577C2")
-    for one in (module, in_try(module)):
-        assert parsed_key(str(one)) == one
+def test_from_key_text_of_an_object_is_that_object(name: str) -> None:
+    module = ObjectId.parse(name, "44E4EC8C2F41492B9369D6B9A059577C2")
+    for one in (module, module.in_try()):
+        assert ObjectId.from_key(str(one)) == one
 
 
 @pytest.mark.parametrize(

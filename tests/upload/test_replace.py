@@ -13,7 +13,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from tecken import wiring
 from tecken.storage.backends.uploaded_files import gzipped
 from tecken.storage.port import FileKey
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
 from tecken.upload.models import FileUpload, Upload
 from tests.support.options import Override
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, Uploader, stored
@@ -55,7 +55,7 @@ def test_upload_same_bytes_that_no_row_describes_are_skipped(alice: Uploader) ->
 def test_upload_after_one_that_was_killed_finishes_it(alice: Uploader) -> None:
     """The killed one had stored the file, and neither removed the former page file nor written its row."""
     send(alice, {SYM_KEY: OTHER_SYM})
-    module = module_key(*SYM_KEY[:2])
+    module = ObjectId.parse(*SYM_KEY[:2])
     wiring.page_files().write(module, [b"made of the former file"])
     wiring.own_files().put(SYM_KEY, gzipped([SYM]))
     for _ in range(2):

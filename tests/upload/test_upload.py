@@ -20,7 +20,7 @@ from pytest_django import Settings
 from tecken import redisclient, wiring
 from tecken.errors import Absent
 from tecken.storage.port import FileKey
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 from tecken.upload import archive_upload
 from tecken.upload.form import Spool
@@ -161,7 +161,7 @@ def test_a_symbol_file_that_will_not_symbolicate_is_stored_and_told(
 
 
 def test_a_module_that_was_missing_is_there_in_this_process_at_once(builder: Uploader) -> None:
-    module = module_key(*SYM_KEY[:2])
+    module = ObjectId.parse(*SYM_KEY[:2])
     assert not isinstance(wiring.preparer().prepare(module), Header)
     send(builder)
     assert isinstance(wiring.preparer().prepare(module), Header)

@@ -15,7 +15,7 @@ from tecken.accounts.tokens import issue
 from tecken.jobs.records import records
 from tecken.runtimeconfig import service
 from tecken.store.port import Missing
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
 from tecken.web.pages.shared_reports import share
 from tests.support.options import Override
 from tests.web.api.rows import file_of, upload_of
@@ -43,7 +43,7 @@ def everything(
     settings.SYMBOL_SOURCES = []
     runtime_options(symbolicate_deadline_seconds=0)
     wiring.forget()
-    wiring.page_store().put_missing(module_key(**MODULE), Missing("absent", "nobody has it"), 60)
+    wiring.page_store().put_missing(ObjectId.parse(**MODULE), Missing("absent", "nobody has it"), 60)
     jobs: list[object] = []
     monkeypatch.setattr(wiring, "send", lambda task, *_arguments, **_how: jobs.append(task))
     people = {who: user_of(who) for who in (*PEOPLE, "superuser")}

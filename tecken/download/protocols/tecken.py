@@ -8,11 +8,11 @@ from typing import NamedTuple
 from tecken.errors import BadModule
 from tecken.storage.port import FileKey
 from tecken.symbols.ids import (
+    ObjectId,
     code_id,
     debug_ids_of_code_id,
     file_name,
     is_zero_debug_id,
-    module_key,
     normal_debug_id,
     symbol_file_name,
 )
@@ -48,7 +48,7 @@ class Wanted(NamedTuple):
     @property
     def may_be_debug_id(self) -> bool:
         try:
-            module_key(self.key.debug_file, self.key.debug_id)
+            ObjectId.parse(self.key.debug_file, self.key.debug_id)
         except BadModule:
             return False
         return True

@@ -13,7 +13,7 @@ from datetime import datetime
 from tecken.errors import TooMuch
 from tecken.storage.backends.bucket import Bucket
 from tecken.storage.port import Patience, symbol_file
-from tecken.symbols.ids import TRY, ModuleKey, TryModuleKey, in_try
+from tecken.symbols.ids import TRY, ObjectId
 
 ROOT = "v1"
 SUFFIX = ".pages"
@@ -28,7 +28,7 @@ class ObjectSymbols:
         self._patience = patience
 
     @contextmanager
-    def open(self, module: ModuleKey) -> Iterator[Iterator[bytes]]:
+    def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
         found = self._bucket.get(str(symbol_file(module)))
         most = self._patience().max_bytes
         if found.meta["size"] > most:
@@ -40,25 +40,25 @@ class ObjectPageFiles:
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
 
-    def read(self, module: ModuleKey, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+    def read(self, module: ObjectId, spans: Sequence[tuple[int, int]]) -> list[bytes]:
         return self._bucket.ranges(_path(module), spans)
 
-    def write(self, module: ModuleKey, chunks: Iterable[bytes]) -> None:
+    def write(self, module: ObjectId, chunks: Iterable[bytes]) -> None:
         self._bucket.put(_path(module), chunks)
 
-    def delete(self, module: ModuleKey) -> None:
+    def delete(self, module: ObjectId) -> None:
         self._bucket.delete(_path(module))
 
-    def entries(self) -> Iterator[tuple[ModuleKey, datetime]]:
+    def entries(self) -> Iterator[tuple[ObjectId, datetime]]:
         for root in (ROOT, f"{TRY}/{ROOT}"):
             for path, meta in self._bucket.entries(root):
                 names = path.removeprefix(f"{root}/").split("/")
                 if len(names) == 3:
-                    module = ModuleKey(*names[:2]) if root == ROOT else in_try(ModuleKey(*names[:2]))
+                    module = ObjectId(names[0], names[1], is_try=root != ROOT)
                     if path == _path(module):
                         yield module, meta["last_modified"]
 
 
-def _path(module: ModuleKey) -> str:
-    scope = f"{TRY}/" if isinstance(module, TryModuleKey) else ""
+def _path(module: ObjectId) -> str:
+    scope = f"{TRY}/" if module.is_try else ""
     return f"{scope}{ROOT}/{symbol_file(module)}{SUFFIX}"

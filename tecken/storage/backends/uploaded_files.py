@@ -18,7 +18,7 @@ from tecken.errors import Absent, BadInput
 from tecken.storage.backends.bucket import Bucket
 from tecken.storage.backends.page_files import ROOT, SUFFIX
 from tecken.storage.port import FileKey, OwnFiles, Stored, compressed, symbol_file
-from tecken.symbols.ids import ModuleKey, is_windows_name
+from tecken.symbols.ids import ObjectId, is_windows_name
 
 if TYPE_CHECKING:
     from obstore import Attributes, ObjectMeta
@@ -104,12 +104,12 @@ class OwnSymbols:
         self._files = files
 
     @contextmanager
-    def open(self, module: ModuleKey) -> Iterator[Iterator[bytes]]:
+    def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
         with self._files.read(symbol_file(module)) as chunks:
             yield chunks
 
 
-def stored_symbols(files: OwnFiles, module: ModuleKey) -> Stored | None:
+def stored_symbols(files: OwnFiles, module: ObjectId) -> Stored | None:
     """None where it is absent. Raises CouldNotAsk."""
     try:
         return files.stat(symbol_file(module))

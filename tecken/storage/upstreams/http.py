@@ -23,7 +23,7 @@ from tecken.redaction import without_account
 from tecken.storage.port import Patience
 from tecken.storage.statuses import TOO_MANY_REQUESTS, is_refusal
 from tecken.storage.upstreams.deadline import DeadlineBackend
-from tecken.symbols.ids import ModuleKey, symbol_file_name
+from tecken.symbols.ids import ObjectId, symbol_file_name
 
 USER_AGENT = "tecken/0.1.0"
 MOST_REDIRECTS = 5
@@ -77,7 +77,7 @@ class HttpSymbols:
         self._breaker = Breaker(self.name, FAILURES, rest, clock)
 
     @contextmanager
-    def open(self, module: ModuleKey) -> Iterator[Iterator[bytes]]:
+    def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
         self._respect_pause()
         patience = self._patience()
         ends = time.monotonic() + patience.deadline
@@ -102,7 +102,7 @@ class HttpSymbols:
         if left > 0:
             raise Throttled(f"{self.name}: not asked, it told us to slow down", retry_after=left)
 
-    def _answer(self, module: ModuleKey, patience: Patience, ends: float) -> httpx.Response:
+    def _answer(self, module: ObjectId, patience: Patience, ends: float) -> httpx.Response:
         path = f"{module.debug_file}/{module.debug_id}/{symbol_file_name(module.debug_file)}"
         try:
             return _retry(patience.deadline)(self._ask, f"{self._base}/{quote(path)}", patience.timeout, ends)

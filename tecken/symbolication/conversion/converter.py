@@ -24,7 +24,7 @@ from tecken.symbolication.conversion.lock import Turns
 from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbolication.conversion.status import Board
 from tecken.symbolication.page_reader import read_header
-from tecken.symbols.ids import ModuleKey, module_key, normal_debug_id
+from tecken.symbols.ids import ObjectId, normal_debug_id
 from tecken.symbols.pagefile.file import Header
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Preparer:
         self,
         *,
         source: SymbolSource,
-        stamp: Callable[[ModuleKey], object],
+        stamp: Callable[[ObjectId], object],
         page_files: PageFiles,
         store: PageStore,
         turns: Turns,
@@ -66,7 +66,7 @@ class Preparer:
         self._conversion = conversion
         self._lifetimes = lifetimes
 
-    def prepare(self, module: ModuleKey) -> Header | Missing:
+    def prepare(self, module: ObjectId) -> Header | Missing:
         """In the caller's process; one at a time per module, fleet-wide.
 
         Whoever waited for a turn finds the answer of the one before. Raises Pending when no turn came.
@@ -77,11 +77,11 @@ class Preparer:
             except CouldNotAsk as error:
                 return self._unreachable(module, error)
 
-    def give_up(self, module: ModuleKey, reason: str) -> Missing:
+    def give_up(self, module: ObjectId, reason: str) -> Missing:
         """Remember the module as malformed."""
         return self._remember(module, Missing("malformed", reason), self._lifetimes().malformed)
 
-    def _answered(self, module: ModuleKey) -> Header | Missing | None:
+    def _answered(self, module: ObjectId) -> Header | Missing | None:
         with suppress(StoreAway):
             known = self._store.headers([module]).get(module)
             if isinstance(known, Missing):
@@ -90,7 +90,7 @@ class Preparer:
             return self._put(module, Header.parse(read_header(self._page_files, module)))
         return None
 
-    def _settled(self, module: ModuleKey) -> Header | Missing:
+    def _settled(self, module: ObjectId) -> Header | Missing:
         for _ in range(TRIES):
             stamp = self._stamp(module)
             found = self._found(module)
@@ -101,7 +101,7 @@ class Preparer:
                 self._store.forget(module)
         raise CouldNotAsk(f"{module} is being uploaded again and again")
 
-    def _found(self, module: ModuleKey) -> Header | Missing:
+    def _found(self, module: ObjectId) -> Header | Missing:
         try:
             return self._put(module, self._converted(module))
         except SwitchedOff as error:  # it may be switched on any moment
@@ -111,7 +111,7 @@ class Preparer:
         except (Malformed, TooMuch) as error:
             return self.give_up(module, str(error))
 
-    def _converted(self, module: ModuleKey) -> Header:
+    def _converted(self, module: ObjectId) -> Header:
         with PREPARATION_SECONDS.time(), self._source.open(module) as chunks:
             with self._conversion.of(chunks) as made:
                 _same_id(module, made.header)
@@ -119,16 +119,16 @@ class Preparer:
             PREPARATIONS.labels(result="ready").inc()
             return made.header
 
-    def _put(self, module: ModuleKey, header: Header) -> Header:
+    def _put(self, module: ObjectId, header: Header) -> Header:
         with suppress(StoreAway):
             self._store.put_header(module, header.raw)
         return header
 
-    def _unreachable(self, module: ModuleKey, error: CouldNotAsk) -> Missing:
+    def _unreachable(self, module: ObjectId, error: CouldNotAsk) -> Missing:
         seconds = min(error.retry_after or self._lifetimes().unreachable, LONGEST_UNREACHABLE)
         return self._remember(module, Missing("unreachable", str(error)), seconds)
 
-    def _remember(self, module: ModuleKey, missing: Missing, seconds: float) -> Missing:
+    def _remember(self, module: ObjectId, missing: Missing, seconds: float) -> Missing:
         logger.info("%s is %s: %s", module, *missing)
         PREPARATIONS.labels(result=missing.kind).inc()
         with suppress(StoreAway):
@@ -136,7 +136,7 @@ class Preparer:
         return missing
 
 
-def _same_id(module: ModuleKey, header: Header) -> None:
+def _same_id(module: ObjectId, header: Header) -> None:
     """Raise Malformed for another build's symbols; a renamed debug file is no reason."""
     found = normal_debug_id(header.metadata.debug_id)
     if found != module.debug_id:
@@ -154,7 +154,7 @@ class Adder:
         store: PageStore,
         turns: Turns,
         conversion: Conversion,
-        tell: Callable[[ModuleKey], None],
+        tell: Callable[[ObjectId], None],
         changed: Callable[[FileKey, str, str], None],
     ) -> None:
         self._files = files
@@ -174,7 +174,7 @@ class Adder:
         """
         with self._conversion.of(read()) as made:
             header = made.header
-            module = module_key(header.metadata.debug_file, header.metadata.debug_id)
+            module = ObjectId.parse(header.metadata.debug_file, header.metadata.debug_id)
             with self._turns.take(module):
                 self._files.put(symbol_file(module), gzipped(self._conversion.text(read())))
                 self._page_files.write(module, made.chunks())
@@ -195,8 +195,8 @@ class Replacer:
         page_files: PageFiles,
         store: PageStore,
         board: Board,
-        tell: Callable[[ModuleKey], None],
-        send: Callable[[ModuleKey], None],
+        tell: Callable[[ObjectId], None],
+        send: Callable[[ObjectId], None],
     ) -> None:
         self._page_files = page_files
         self._store = store
@@ -204,7 +204,7 @@ class Replacer:
         self._tell = tell
         self._send = send
 
-    def replaced(self, module: ModuleKey) -> None:
+    def replaced(self, module: ObjectId) -> None:
         """Call it after the new symbol file is stored, and before that is told to anybody. Safe to repeat.
 
         Only the page file must go; it raises CouldNotAsk when it may still be there. What else cannot be

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 REPLACED: Final = "modules:replaced"
 """A channel: `<debug file>/<DEBUG ID>` of a module whose symbols are other ones now."""
 
 
-def asked(module: ModuleKey) -> str:
+def asked(module: ObjectId) -> str:
     """A worker was asked and has not answered; waiting requests see it and do not ask again.
 
     Its value is the key of the client that asked first.
@@ -23,16 +23,16 @@ def client(name: str) -> str:
     return f"cold:client:{name}"
 
 
-def turn(module: ModuleKey) -> str:
+def turn(module: ObjectId) -> str:
     """Held by the one who converts the module now."""
     return f"cold:turn:{module}"
 
 
-def answer(module: ModuleKey) -> str:
+def answer(module: ObjectId) -> str:
     """What came of it, for those who wait."""
     return f"cold:answer:{module}"
 
 
-def attempts(module: ModuleKey) -> str:
+def attempts(module: ObjectId) -> str:
     """Conversions that were begun and did not end."""
     return f"cold:attempts:{module}"

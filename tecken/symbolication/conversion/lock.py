@@ -13,13 +13,13 @@ from redis.lock import Lock
 
 from tecken.errors import Pending
 from tecken.symbolication.conversion import keys
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 logger = logging.getLogger(__name__)
 
 
 class Turns(Protocol):
-    def take(self, module: ModuleKey) -> AbstractContextManager[None]:
+    def take(self, module: ObjectId) -> AbstractContextManager[None]:
         """Waits for one's turn. Raises Pending when somebody else keeps it for too long."""
         ...
 
@@ -39,7 +39,7 @@ class RedisTurns:
         self._patience = patience
 
     @contextmanager
-    def take(self, module: ModuleKey) -> Iterator[None]:
+    def take(self, module: ObjectId) -> Iterator[None]:
         lock = Lock(self._client, keys.turn(module), timeout=self._expiry, sleep=0.05, thread_local=False)
         if not self._acquired(lock, module):
             yield
@@ -54,7 +54,7 @@ class RedisTurns:
             beat.join()
             self._release(lock, module)
 
-    def _acquired(self, lock: Lock, module: ModuleKey) -> bool:
+    def _acquired(self, lock: Lock, module: ObjectId) -> bool:
         try:
             if lock.acquire(blocking_timeout=self._patience):
                 return True
@@ -72,7 +72,7 @@ class RedisTurns:
             except redis.RedisError as error:
                 logger.warning("%s: not extended: %s", lock.name, error)
 
-    def _release(self, lock: Lock, module: ModuleKey) -> None:
+    def _release(self, lock: Lock, module: ObjectId) -> None:
         try:
             lock.release()
         except redis.RedisError as error:

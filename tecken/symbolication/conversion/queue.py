@@ -12,7 +12,7 @@ from typing import Protocol
 from tecken.errors import CouldNotAsk, Pending
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.status import Board, Places, Ready, State
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 
 FIRST_PAUSE = 0.02  # seconds between two polls; each pause is half as long again as the one before
@@ -24,16 +24,16 @@ MAX_ATTEMPTS = 3
 # many modules costs the server no more per poll than a usual one.
 POLLED = 128
 
-Answers = dict[ModuleKey, Missing | CouldNotAsk]
+Answers = dict[ObjectId, Missing | CouldNotAsk]
 
 
 class Send(Protocol):
-    def __call__(self, modules: Sequence[ModuleKey], *, first: bool) -> None:
+    def __call__(self, modules: Sequence[ObjectId], *, first: bool) -> None:
         """Put a job for each of them into the queue; with `first` the first one precedes all others."""
         ...
 
 
-def _nothing_known(_modules: Sequence[ModuleKey]) -> Mapping[ModuleKey, Missing]:
+def _nothing_known(_modules: Sequence[ObjectId]) -> Mapping[ObjectId, Missing]:
     return {}
 
 
@@ -41,7 +41,7 @@ def _nothing_known(_modules: Sequence[ModuleKey]) -> Mapping[ModuleKey, Missing]
 class _Wait:
     """One request's modules that have no answer yet, in its order, and the answers of the others."""
 
-    states: dict[ModuleKey, State]
+    states: dict[ObjectId, State]
     answers: Answers
     client: str
     has_asked: bool = False
@@ -67,7 +67,7 @@ class CeleryCold:
         board: Board,
         send: Send,
         places: Callable[[], int],
-        absent: Callable[[Sequence[ModuleKey]], Mapping[ModuleKey, Missing]] = _nothing_known,
+        absent: Callable[[Sequence[ObjectId]], Mapping[ObjectId, Missing]] = _nothing_known,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -79,7 +79,7 @@ class CeleryCold:
         self._clock = clock
         self._sleep = sleep
 
-    def bring(self, modules: Sequence[ModuleKey], deadline: float, client: str = "") -> Answers:
+    def bring(self, modules: Sequence[ObjectId], deadline: float, client: str = "") -> Answers:
         answers: Answers = {**self._absent(modules)}
         wait = _Wait({module: "idle" for module in modules if module not in answers}, answers, client)
         pause = FIRST_PAUSE
@@ -111,7 +111,7 @@ class CeleryCold:
         if idle:
             self._ask(idle, wait)
 
-    def _ask(self, modules: Sequence[ModuleKey], wait: _Wait) -> None:
+    def _ask(self, modules: Sequence[ObjectId], wait: _Wait) -> None:
         first = self._places()
         most = max(1, first // 2)
         places = Places(most, most if wait.has_asked else first)
@@ -127,7 +127,7 @@ class CeleryCold:
         wait.has_asked = True
 
 
-def _pending(module: ModuleKey, state: State) -> Pending:
+def _pending(module: ObjectId, state: State) -> Pending:
     why = {
         "started": "conversion is going on",
         "asked": "no worker has taken it up yet",
@@ -136,9 +136,9 @@ def _pending(module: ModuleKey, state: State) -> Pending:
 
 
 class Prepares(Protocol):
-    def prepare(self, module: ModuleKey) -> Header | Missing: ...
+    def prepare(self, module: ObjectId) -> Header | Missing: ...
 
-    def give_up(self, module: ModuleKey, reason: str) -> Missing:
+    def give_up(self, module: ObjectId, reason: str) -> Missing:
         """Remember the module as malformed."""
         ...
 
@@ -150,11 +150,11 @@ class InlineCold:
         self._preparer = preparer
         self._clock = clock
 
-    def bring(self, modules: Sequence[ModuleKey], deadline: float, client: str = "") -> Answers:  # noqa: ARG002
+    def bring(self, modules: Sequence[ObjectId], deadline: float, client: str = "") -> Answers:  # noqa: ARG002
         found = {module: self._one(module, deadline) for module in modules}
         return {module: answer for module, answer in found.items() if not isinstance(answer, Header)}
 
-    def _one(self, module: ModuleKey, deadline: float) -> Header | Missing | CouldNotAsk:
+    def _one(self, module: ObjectId, deadline: float) -> Header | Missing | CouldNotAsk:
         if self._clock() >= deadline:
             return Pending(f"{module}: no time was left to convert it", RETRY_AFTER)
         try:
@@ -174,7 +174,7 @@ class Worker:
         self._board = board
         self._preparer = preparer
 
-    def work(self, module: ModuleKey) -> Header | Missing:
+    def work(self, module: ObjectId) -> Header | Missing:
         attempt = self._board.begin(module)
         if attempt > MAX_ATTEMPTS:
             reason = f"conversion failed {MAX_ATTEMPTS} times"

@@ -18,7 +18,7 @@ from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk
 from tecken.store.port import Missing
 from tecken.symbolication.conversion import keys
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 ASKED_SECONDS = 60  # then somebody asks again, in case the message was lost
 ANSWER_SECONDS = 5  # longer than the pause between two polls
@@ -77,9 +77,9 @@ State = Literal["idle", "asked", "started"] | Ready | Missing
 class Board(Protocol):
     """Every method raises CouldNotAsk, after one short deadline, when redis-cache does not answer."""
 
-    def look(self, modules: Sequence[ModuleKey]) -> list[State]: ...
+    def look(self, modules: Sequence[ObjectId]) -> list[State]: ...
 
-    def ask(self, modules: Sequence[ModuleKey], client: str, places: Places) -> list[ModuleKey]:
+    def ask(self, modules: Sequence[ObjectId], client: str, places: Places) -> list[ObjectId]:
         """Take places for modules that are not asked for yet, in their order; return these modules.
 
         The caller sends their jobs. A place is free again when the module is answered or ASKED_SECONDS are
@@ -87,19 +87,19 @@ class Board(Protocol):
         """
         ...
 
-    def withdraw(self, modules: Iterable[ModuleKey]) -> None:
+    def withdraw(self, modules: Iterable[ObjectId]) -> None:
         """Asking came to nothing."""
         ...
 
-    def begin(self, module: ModuleKey) -> int:
+    def begin(self, module: ObjectId) -> int:
         """The number of this attempt, from 1; those that ended with an answer are not counted."""
         ...
 
-    def finish(self, module: ModuleKey, answer: Ready | Missing, *, ended: bool) -> None:
+    def finish(self, module: ObjectId, answer: Ready | Missing, *, ended: bool) -> None:
         """Tell those who wait. The attempt is not counted when it `ended` on its own."""
         ...
 
-    def forget(self, module: ModuleKey) -> None:
+    def forget(self, module: ObjectId) -> None:
         """What came of it is true no more, and neither do attempts count: its symbols are other ones now."""
         ...
 
@@ -109,29 +109,29 @@ class RedisBoard:
         self._client = client
         self._breaker = breaker
 
-    def look(self, modules: Sequence[ModuleKey]) -> list[State]:
+    def look(self, modules: Sequence[ObjectId]) -> list[State]:
         names = [key(module) for module in modules for key in (keys.answer, keys.turn, keys.asked)]
         (values,) = self._run(lambda pipe: pipe.mget(names))
         return [_state(*values[i : i + 3]) for i in range(0, len(values), 3)]
 
-    def ask(self, modules: Sequence[ModuleKey], client: str, places: Places) -> list[ModuleKey]:
+    def ask(self, modules: Sequence[ObjectId], client: str, places: Places) -> list[ObjectId]:
         names = [keys.client(client), *map(keys.asked, modules)]
         words = [*places, ASKED_SECONDS, *map(str, modules)]
         (fresh,) = self._run(lambda pipe: pipe.eval(ASK, len(names), *names, *words))
         return [modules[i] for i in fresh]
 
-    def withdraw(self, modules: Iterable[ModuleKey]) -> None:
+    def withdraw(self, modules: Iterable[ObjectId]) -> None:
         names = list(modules)
         self._run(lambda pipe: pipe.eval(FREE, len(names), *map(keys.asked, names), *map(str, names)))
 
-    def begin(self, module: ModuleKey) -> int:
+    def begin(self, module: ObjectId) -> int:
         def commands(pipe: Any) -> None:
             pipe.incr(keys.attempts(module))
             pipe.expire(keys.attempts(module), ATTEMPTS_SECONDS)
 
         return int(self._run(commands)[0])
 
-    def finish(self, module: ModuleKey, answer: Ready | Missing, *, ended: bool) -> None:
+    def finish(self, module: ObjectId, answer: Ready | Missing, *, ended: bool) -> None:
         def commands(pipe: Any) -> None:
             pipe.set(keys.answer(module), orjson.dumps(list(answer)), ex=ANSWER_SECONDS)
             pipe.eval(FREE, 1, keys.asked(module), str(module))
@@ -140,7 +140,7 @@ class RedisBoard:
 
         self._run(commands)
 
-    def forget(self, module: ModuleKey) -> None:
+    def forget(self, module: ObjectId) -> None:
         self._run(lambda pipe: pipe.delete(keys.answer(module), keys.attempts(module)))
 
     def _run(self, commands: Any) -> list[Any]:

@@ -20,7 +20,7 @@ from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
 from tecken.storage.backends.staging import Slot
 from tecken.storage.port import symbol_file
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
 from tecken.upload import single_file, sym_upload
 from tecken.upload.file_rows import Outcome
 from tecken.upload.form import Spool
@@ -61,7 +61,7 @@ def _take_key_of_url(request: HttpRequest) -> None:
 def status(request: HttpRequest, debug_file: str, debug_id: str) -> HttpResponse:
     grant: Grant = request.auth  # type: ignore[attr-defined]
     try:
-        storage(writes_try(grant)).stat(symbol_file(module_key(debug_file, debug_id)))
+        storage(writes_try(grant)).stat(symbol_file(ObjectId.parse(debug_file, debug_id)))
     except Absent:
         return json_reply(sym_upload.spoken(status="MISSING"))
     return json_reply(sym_upload.spoken(status="FOUND"))

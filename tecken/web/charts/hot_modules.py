@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from tecken.store.hit_counts import PageRow, Row
 from tecken.store.miss_ratio import Entries
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.web.charts.svg import Tile, treemap
 from tecken.web.templatetags.texts import visible
 
@@ -35,7 +35,7 @@ class Hot(NamedTuple):
     `pages` are those of its pages that are among the busiest of all.
     """
 
-    module: ModuleKey
+    module: ObjectId
     hits: int
     misses: int
     tile: Tile
@@ -74,7 +74,7 @@ class Bar(NamedTuple):
 def hottest(rows: Sequence[Row], pages: Sequence[PageRow]) -> list[Hot]:
     """Those that were asked for most first, which are the largest."""
     tiles = treemap([row.hits + row.misses for row in rows], WIDTH, HEIGHT)
-    of_module: dict[ModuleKey, list[PageRow]] = defaultdict(list)
+    of_module: dict[ObjectId, list[PageRow]] = defaultdict(list)
     for page in pages:
         of_module[page.module].append(page)
     return [_hot(rows[tile.item], tile, of_module[rows[tile.item].module]) for tile in tiles]

@@ -20,7 +20,7 @@ from tecken.download.models import MissingSymbol
 from tecken.errors import Absent, BadInput, BadModule
 from tecken.http.ratelimit import spend
 from tecken.limits.port import Cost
-from tecken.symbols.ids import ModuleKey, code_id, file_name, module_key
+from tecken.symbols.ids import ObjectId, code_id, file_name
 from tecken.symbols.pagefile.file import Header
 from tecken.upload.models import FileUpload
 from tecken.web.api.uploads import AUDITOR
@@ -75,28 +75,28 @@ def _builds(request: HttpRequest, given: dict[str, str]) -> NearMisses | None:
         return None
 
 
-def _by_debug(file: str, some_id: str) -> ModuleKey:
+def _by_debug(file: str, some_id: str) -> ObjectId:
     """Also of a text that has both, as an address of the file does, and of a GUID with its dashes."""
     if not some_id:
         path = PATH.fullmatch(unquote(file))
         words = file.rsplit(None, 1)
         file, some_id = path.groups() if path else words if len(words) > 1 else (file, "")
-    return module_key(file, re.sub(r"[{}-]", "", some_id))
+    return ObjectId.parse(file, re.sub(r"[{}-]", "", some_id))
 
 
-def _by_code(file: str, some_id: str) -> ModuleKey:
+def _by_code(file: str, some_id: str) -> ObjectId:
     """Raises Absent, or CouldNotAsk when the database does not answer."""
     return module_of(file_name(file, "code file name"), code_id(some_id), with_try=True)
 
 
-def address(module: ModuleKey) -> str:
+def address(module: ObjectId) -> str:
     return f"/explain/{quote(module.debug_file, safe='')}/{module.debug_id}/"
 
 
 @open_page
 @require_http_methods(["GET", "HEAD", "POST"])
 def explain(request: HttpRequest, debug_file: str, debug_id: str) -> HttpResponse:
-    module = module_key(debug_file, debug_id)
+    module = ObjectId.parse(debug_file, debug_id)
     if request.method == "POST":
         return _look_again(request, module)
     spend(request, "api", Cost())
@@ -104,12 +104,12 @@ def explain(request: HttpRequest, debug_file: str, debug_id: str) -> HttpRespons
 
 
 @page(*LOOK_AGAIN)
-def _look_again(request: HttpRequest, module: ModuleKey) -> HttpResponse:  # noqa: ARG001 - as a page is called
+def _look_again(request: HttpRequest, module: ObjectId) -> HttpResponse:  # noqa: ARG001 - as a page is called
     wiring.explainer().look_again(module)
     return redirect(address(module))
 
 
-def _explained(request: HttpRequest, module: ModuleKey) -> HttpResponse:
+def _explained(request: HttpRequest, module: ObjectId) -> HttpResponse:
     user, told = request.user, wiring.explainer().explain(module)
     names = _has_any(user, *LOOK_AGAIN, *OPERATE)
     found, places = _database(module, user), list(asked(told, names=names))
@@ -138,7 +138,7 @@ def _has_any(user: Person, *permissions: str) -> bool:
     return any(map(user.has_perm, permissions))
 
 
-def _database(module: ModuleKey, user: Person) -> Database:
+def _database(module: ObjectId, user: Person) -> Database:
     try:
         return Database(_uploaded(module, user), _asked_for(module))
     except DatabaseError:
@@ -153,7 +153,7 @@ def _near(debug_file: str, debug_id: str, user: Person) -> NearMisses | None:
         return None
 
 
-def _uploaded(module: ModuleKey, user: Person) -> list[FileUpload]:
+def _uploaded(module: ObjectId, user: Person) -> list[FileUpload]:
     """Whoever sees no others' uploads sees their own."""
     files = FileUpload.objects.filter(debug_file=module.debug_file, debug_id=module.debug_id)
     if not user.has_perm(AUDITOR):
@@ -163,7 +163,7 @@ def _uploaded(module: ModuleKey, user: Person) -> list[FileUpload]:
     return list(files.select_related("upload__user").order_by("-id")[:NEWEST_UPLOADS])
 
 
-def _asked_for(module: ModuleKey) -> dict[str, object]:
+def _asked_for(module: ObjectId) -> dict[str, object]:
     """How often in vain, and when last."""
     rows = MissingSymbol.objects.filter(debug_id=module.debug_id, debug_file=module.debug_file)
     return rows.aggregate(

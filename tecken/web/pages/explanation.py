@@ -14,7 +14,7 @@ from tecken.storage.presence_cache import Fact, Remembered, Unknown
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.status import State
 from tecken.symbolication.explain import Cached, Explanation, Marked, Own, Upstream
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 from tecken.upload.models import FileUpload
 from tecken.web.templatetags.site import count, size
@@ -28,8 +28,8 @@ SHOWN = 5
 class NearMisses(NamedTuple):
     """`ages` have the same GUID, `builds` another one; `has_builds` tells of unlisted ones, too."""
 
-    ages: list[ModuleKey]
-    builds: list[ModuleKey]
+    ages: list[ObjectId]
+    builds: list[ObjectId]
     has_builds: bool
 
 
@@ -53,10 +53,10 @@ def near_misses(debug_file: str, debug_id: str, *, names: bool) -> NearMisses:
     )
 
 
-def _modules(debug_file: str, files: QuerySet[FileUpload]) -> list[ModuleKey]:
+def _modules(debug_file: str, files: QuerySet[FileUpload]) -> list[ObjectId]:
     """Each once, the newest first of the first ROWS: to sort all rows of a file would have no bound."""
     rows = sorted(files.order_by("debug_id").values_list("pk", "debug_id")[:ROWS], reverse=True)
-    return [ModuleKey(debug_file, debug_id) for debug_id in dict.fromkeys(row[1] for row in rows) if debug_id]
+    return [ObjectId(debug_file, debug_id) for debug_id in dict.fromkeys(row[1] for row in rows) if debug_id]
 
 
 OF_TRY = "Uploaded files of try builds"

@@ -13,12 +13,12 @@ from django.db import DatabaseError
 from tecken import wiring
 from tecken.errors import BadModule
 from tecken.symbolication.trace import Trace
-from tecken.symbols.ids import ModuleKey, module_key
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header, Section
 from tecken.upload.models import FileUpload, Upload
 
 # tests/data/samples: `make run` and the demo mode store it.
-SAMPLE = module_key("libcrash-cpp.so", "273D63DBA9E83361F8EC5DEE35148BFF0")
+SAMPLE = ObjectId.parse("libcrash-cpp.so", "273D63DBA9E83361F8EC5DEE35148BFF0")
 SAMPLE_OFFSET = 0x195D
 # The home page asks for itself every ten seconds in each open browser.
 SAMPLE_SECONDS = 30.0
@@ -92,7 +92,7 @@ def _newest(user: User) -> list[tuple[str, str]]:
 
 def _example(debug_file: str, debug_id: str) -> Example | None:
     try:
-        module = module_key(debug_file, debug_id)
+        module = ObjectId.parse(debug_file, debug_id)
     except BadModule:
         return None
     header = _header(module)
@@ -103,5 +103,5 @@ def _example(debug_file: str, debug_id: str) -> Example | None:
     return next((Example(debug_file, debug_id, page.keys[0]) for page in found.values()), None)
 
 
-def _header(module: ModuleKey) -> object:
+def _header(module: ObjectId) -> object:
     return wiring.library().headers([module], Trace()).get(module)

@@ -23,12 +23,12 @@ from tecken.storage.backends.uploaded_files import gzipped
 from tecken.storage.port import symbol_file
 from tecken.store.port import Missing
 from tecken.symbolication.api import views
-from tecken.symbols.ids import ModuleKey, in_try
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 from tests.support.options import Override
 from tests.symbolication.memory import CPP, RUST, SAMPLES, C, sample
 
-LIBC = ModuleKey("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")
+LIBC = ObjectId("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")
 STACK = (SAMPLES / "stack.json").read_bytes()
 JOB = orjson.loads(STACK)["jobs"][0]
 
@@ -233,7 +233,7 @@ def only_in_try(settings: pytest_django.Settings) -> None:
     forget_parts()
     wiring.try_files().put(symbol_file(C), gzipped([sample(C)]))
     assert isinstance(wiring.preparer().prepare(C), Missing)
-    assert isinstance(wiring.try_preparer().prepare(in_try(C)), Header)
+    assert isinstance(wiring.try_preparer().prepare(C.in_try()), Header)
 
 
 @pytest.mark.usefixtures("only_in_try")
@@ -250,7 +250,7 @@ def test_symbolicate_try_symbols_answer_only_requests_that_ask_for_them(version:
 def test_symbolicate_with_try_prefers_regular_symbols() -> None:
     text = sample(C).replace(b"FUNC ", b"FUNC ").replace(b" crash", b" tried")
     wiring.try_files().put(symbol_file(C), gzipped([text]))
-    assert isinstance(wiring.try_preparer().prepare(in_try(C)), Header)
+    assert isinstance(wiring.try_preparer().prepare(C.in_try()), Header)
     body = {"memoryMap": [list(C)], "stacks": [[[0, 0x1205]]]}
     assert post("v5?try", body).content == post("v5", body).content
 
@@ -258,6 +258,6 @@ def test_symbolicate_with_try_prefers_regular_symbols() -> None:
 @pytest.mark.usefixtures("only_in_try")
 def test_symbolicate_with_try_of_a_module_that_is_nowhere_is_absent() -> None:
     assert isinstance(wiring.preparer().prepare(LIBC), Missing)
-    assert isinstance(wiring.try_preparer().prepare(in_try(LIBC)), Missing)
+    assert isinstance(wiring.try_preparer().prepare(LIBC.in_try()), Missing)
     reply = post("v5?try", {"memoryMap": [list(LIBC)], "stacks": [[[0, 0x1205]]]})
     assert reply.json()["results"][0]["found_modules"] == {"/".join(LIBC): False}

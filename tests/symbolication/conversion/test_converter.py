@@ -17,12 +17,12 @@ from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.converter import LONGEST_UNREACHABLE, Lifetimes, Preparer
 from tecken.symbolication.conversion.page_file_builder import Conversion
-from tecken.symbols.ids import ModuleKey, module_key
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 from tests.symbolication.conversion.memory import Clock, MemoryTurns, StoreIsAway
 from tests.symbolication.samples import MIB, header_of, of_version_1, page_file, sym
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 LIFETIMES = Lifetimes(absent=600, malformed=86_400, unreachable=5)
 
 
@@ -30,12 +30,12 @@ class House:
     def __init__(self, spool_dir: Path) -> None:
         self.clock = Clock()
         self.source = MemorySymbols({XUL: sym(XUL)})
-        self.uploads: Counter[ModuleKey] = Counter()
+        self.uploads: Counter[ObjectId] = Counter()
         self.page_files = MemoryPageFiles()
         self.store = MemoryPageStore(MIB, self.clock)
         self.spool_dir = spool_dir
 
-    def prepare(self, module: ModuleKey = XUL, store: PageStore | None = None) -> Header | Missing:
+    def prepare(self, module: ObjectId = XUL, store: PageStore | None = None) -> Header | Missing:
         preparer = Preparer(
             source=self.source,
             stamp=self.uploads.__getitem__,
@@ -148,14 +148,14 @@ def test_unreachable_and_then_reachable(house: House) -> None:
 
 
 def test_preparer_module_record_of_32_digits_is_age_0(house: House) -> None:
-    without_age = ModuleKey("xul.pdb", XUL.debug_id[:32])
-    module = module_key(*without_age)
+    without_age = ObjectId("xul.pdb", XUL.debug_id[:32])
+    module = ObjectId.parse(*without_age)
     house.source.files = {module: sym(without_age)}
     assert isinstance(house.prepare(module), Header)
 
 
 def test_a_file_of_another_build_is_malformed_and_says_why(house: House) -> None:
-    house.source.files[XUL] = sym(ModuleKey("xul.pdb", "0" * 33))
+    house.source.files[XUL] = sym(ObjectId("xul.pdb", "0" * 33))
     answer = missing(house.prepare())
     assert answer.kind == "malformed"
     assert "another build" in answer.reason
@@ -164,12 +164,12 @@ def test_a_file_of_another_build_is_malformed_and_says_why(house: House) -> None
 
 
 def test_a_debug_id_in_lower_case_is_the_same_build(house: House) -> None:
-    house.source.files[XUL] = sym(ModuleKey("xul.pdb", XUL.debug_id.lower()))
+    house.source.files[XUL] = sym(ObjectId("xul.pdb", XUL.debug_id.lower()))
     assert isinstance(house.prepare(), Header)
 
 
 def test_a_renamed_debug_file_is_the_same_build(house: House) -> None:
-    house.source.files[XUL] = sym(ModuleKey("xul-stripped.pdb", XUL.debug_id))
+    house.source.files[XUL] = sym(ObjectId("xul-stripped.pdb", XUL.debug_id))
     assert isinstance(house.prepare(), Header)
     assert list(house.page_files.files) == [XUL]
 
@@ -184,7 +184,7 @@ def test_without_the_store_page_files_are_made_all_the_same(house: House) -> Non
     assert isinstance(house.prepare(store=StoreIsAway()), Header)
     assert house.page_files.files == {XUL: page_file(sym(XUL))}
     del house.source.files[XUL]
-    other = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
+    other = ObjectId("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
     assert missing(house.prepare(other, StoreIsAway())).kind == "absent"
 
 
@@ -210,7 +210,7 @@ class Uploading(MemorySymbols):
         self._uploads = uploads
 
     @contextmanager
-    def open(self, module: ModuleKey) -> Iterator[Iterator[bytes]]:
+    def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
         try:
             with super().open(module) as chunks:
                 yield chunks

@@ -13,12 +13,12 @@ from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.converter import Adder
 from tecken.symbolication.conversion.page_file_builder import Conversion
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 from tests.symbolication.conversion.memory import MemoryTurns, StoreIsAway
 from tests.symbolication.samples import MIB, page_file, sym
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 
 
 class House:
@@ -26,7 +26,7 @@ class House:
         self.files = MemoryFiles()
         self.page_files = MemoryPageFiles()
         self.store = MemoryPageStore(MIB)
-        self.told: list[ModuleKey] = []
+        self.told: list[ObjectId] = []
         self.changed: list[tuple[FileKey, str, str]] = []
         self.cache_away = False
 
@@ -49,7 +49,7 @@ class House:
     def add(self, raw: bytes, store: PageStore | None = None) -> Header:
         return self.adder(store).add(lambda: iter([raw]))
 
-    def kept(self, module: ModuleKey) -> bytes:
+    def kept(self, module: ObjectId) -> bytes:
         return gzip.decompress(self.files.files[symbol_file(module)])
 
 
@@ -83,7 +83,7 @@ def test_a_newer_file_replaces_an_older_one(house: House) -> None:
 
 
 def test_a_debug_id_in_lower_case_is_kept_where_it_is_looked_for(house: House) -> None:
-    house.add(sym(ModuleKey("xul.pdb", XUL.debug_id.lower())))
+    house.add(sym(ObjectId("xul.pdb", XUL.debug_id.lower())))
     assert list(house.page_files.files) == [XUL]
     assert list(house.files.files) == [symbol_file(XUL)]
 
@@ -92,8 +92,8 @@ def test_a_debug_id_in_lower_case_is_kept_where_it_is_looked_for(house: House) -
     ("raw", "error"),
     [
         (b"<html>", Malformed),
-        (sym(ModuleKey("../../etc/passwd", XUL.debug_id)), BadModule),
-        (sym(ModuleKey("xul.pdb", "nonsense")), BadModule),
+        (sym(ObjectId("../../etc/passwd", XUL.debug_id)), BadModule),
+        (sym(ObjectId("xul.pdb", "nonsense")), BadModule),
         (sym(XUL, functions=40_000), TooMuch),
     ],
     ids=["no symbols", "path", "no id", "too large"],

@@ -8,13 +8,13 @@ from tecken.errors import CouldNotAsk
 from tecken.store.port import Missing
 from tecken.symbolication.conversion import keys
 from tecken.symbolication.conversion.status import Board, Places, Ready, RedisBoard
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tests.support.redis_server import MUTE_AFTER, RedisServer
 from tests.symbolication.conversion.memory import Clock, MemoryBoard
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
-NSS = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
-OTHERS = [ModuleKey(f"{i}.so", "0" * 33) for i in range(5)]
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+NSS = ObjectId("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
+OTHERS = [ObjectId(f"{i}.so", "0" * 33) for i in range(5)]
 MANY = Places(most=100, first=100)
 
 

@@ -16,7 +16,7 @@ from django.test import Client
 from tecken import wiring
 from tecken.errors import BadInput, BadModule
 from tecken.storage.port import FileKey
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.upload import sym_upload
 from tecken.upload.models import FileUpload, Upload
 from tests.support.options import Override
@@ -235,7 +235,7 @@ class TestProtocol2:
 class TestWords:
     def test_the_documents_spelling_is_understood(self) -> None:
         body = b'{symbol_id:{"debugFile":"file_name","debugId":"123123123123123123123123abcdef"}}'
-        module = ModuleKey("file_name", "123123123123123123123123ABCDEF")
+        module = ObjectId("file_name", "123123123123123123123123ABCDEF")
         assert sym_upload.from_completion(body) == sym_upload.Named(module, "BREAKPAD")
 
     @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, show
 from tecken.store.hit_counts import Tally
 from tecken.store.port import PageKey
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tests.accounts.people import key, user
 from tests.support.redis_server import free_port
 
@@ -88,7 +88,7 @@ def test_for_staff_and_for_who_may_see_options(client: Client) -> None:
 
 
 def test_whose_pages_the_store_had(client: Client) -> None:
-    asked = [PageKey(ModuleKey("xul.pdb", "A" * 33), "0" * 16, number) for number in range(3)]
+    asked = [PageKey(ObjectId("xul.pdb", "A" * 33), "0" * 16, number) for number in range(3)]
     times = chain([0.0], repeat(time()))
     tally = Tally(wiring.cache_client(), Breaker("redis-cache"), clock=times.__next__)
     tally.note(asked, asked[:2])

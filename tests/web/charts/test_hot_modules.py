@@ -4,12 +4,12 @@ import pytest
 
 from tecken.store.hit_counts import PageRow, Row
 from tecken.store.miss_ratio import Entries
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.web.charts.hot_modules import HEIGHT, WIDTH, Bar, bars, hottest
 
 
 def row(name: str, hits: int, misses: int) -> Row:
-    return Row(ModuleKey(name, "A" * 33), hits, misses)
+    return Row(ObjectId(name, "A" * 33), hits, misses)
 
 
 def test_area_is_how_often_it_was_asked_for() -> None:

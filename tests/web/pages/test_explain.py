@@ -21,7 +21,7 @@ from tecken.storage.port import symbol_file
 from tecken.storage.search import Said
 from tecken.store.memory import MemoryPageStore
 from tecken.symbolication.conversion.status import Ready
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tests.support.options import Override
 from tests.support.redis_server import free_port
 from tests.symbolication.conversion.memory import StoreIsAway
@@ -30,7 +30,7 @@ from tests.web.api.people import person
 from tests.web.api.rows import file_of, upload_of
 from tests.web.conftest import logged_in
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 PAGE = f"/explain/{XUL}/"
 pytestmark = pytest.mark.django_db
 
@@ -112,7 +112,7 @@ def test_a_module_that_an_upstream_had(client: Client, tmp_path: Path) -> None:
 
 
 def test_a_symbol_file_that_cannot_be_read(client: Client, tmp_path: Path) -> None:
-    give(tmp_path, sym(ModuleKey("xul.pdb", "F" * 33)))
+    give(tmp_path, sym(ObjectId("xul.pdb", "F" * 33)))
     work()
     page = shown(client)
     assert "Its symbol file cannot be used." in page
@@ -322,10 +322,10 @@ def test_few_queries(
         ({"file": f"{XUL}"}, XUL),
         ({"file": f"xul.pdb {XUL.debug_id}"}, XUL),
         ({"file": f"https://symbols.example/try/{symbol_file(XUL)}"}, XUL),
-        ({"file": f"v1/a%20b.so/{XUL.debug_id}/a%20b.so.sym"}, ModuleKey("a b.so", XUL.debug_id)),
+        ({"file": f"v1/a%20b.so/{XUL.debug_id}/a%20b.so.sym"}, ObjectId("a b.so", XUL.debug_id)),
     ],
 )
-def test_finding_a_module(client: Client, query: dict[str, str], found: ModuleKey) -> None:
+def test_finding_a_module(client: Client, query: dict[str, str], found: ObjectId) -> None:
     reply = client.get("/explain/", query)
     assert reply.status_code == 302, reply.content
     assert reply["Location"] == f"/explain/{str(found).replace(' ', '%20')}/"

@@ -11,7 +11,7 @@ from django.test import Client
 
 from tecken import wiring
 from tecken.errors import Absent, TooMuch
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
 from tecken.web.pages import shared_reports
 from tecken.web.pages.symbolicate import MOST_CHARACTERS
 from tecken.web.pages.symbolicated_report import Place, place
@@ -33,7 +33,7 @@ def _symbols(
     runtime_options(symbolicate_deadline_seconds=0)
     wiring.forget()
     for module in (*[path.parts[-3:-1] for path in SAMPLES.glob("*/*/*.sym")], LIBC):
-        wiring.preparer().prepare(module_key(*module))
+        wiring.preparer().prepare(ObjectId.parse(*module))
     yield
     wiring.forget()
 
