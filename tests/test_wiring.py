@@ -14,13 +14,13 @@ from tecken import wiring
 from tecken.celery import app
 from tecken.errors import Absent, CouldNotAsk
 from tecken.storage.backends.uploaded_files import gzipped
-from tecken.storage.port import symbol_file
 from tecken.store.port import Missing
 from tecken.symbolication.conversion import keys
 from tecken.symbolication.conversion.status import Places, Ready
 from tecken.symbolication.tasks import FIRST_PAUSE, TRIES_AGAIN, convert, prepare
 from tecken.symbolication.trace import Trace
 from tecken.symbols.ids import TRY, ObjectId
+from tecken.symbols.layouts import symbol_file
 from tecken.symbols.pagefile.file import Header
 from tests.support.redis_server import free_port
 from tests.symbolication.samples import sym

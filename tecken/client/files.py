@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tecken.errors import BadInput, Malformed
+from tecken.symbols.filetypes import FileType
 from tecken.symbols.formats.breakpad import described
-from tecken.symbols.ids import ObjectId, symbol_file_name
+from tecken.symbols.ids import ObjectId
 
 HEAD_BYTES: Final = 64 << 10
 # Plain, as CAB files (symstore /compress), and as build systems pack them.
@@ -100,7 +101,7 @@ def _settle(path: Path) -> SymbolFile:
 def _key(path: Path) -> str:
     if path.name.lower().endswith(".sym"):
         module = _said_module(path)
-        return f"{module}/{symbol_file_name(module.debug_file)}"
+        return f"{module}/{FileType.BREAKPAD.file_name(module.debug_file)}"
     return _key_by_place(path)
 
 

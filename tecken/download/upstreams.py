@@ -9,9 +9,10 @@ from urllib.parse import quote, urlsplit
 
 from tecken.errors import Absent, CouldNotAsk, SwitchedOff
 from tecken.storage.factory import source_for
-from tecken.storage.port import FileKey, Patience
+from tecken.storage.port import Patience
 from tecken.storage.search import Off, Switched
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey
 
 
 class Upstream(NamedTuple):

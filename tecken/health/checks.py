@@ -26,7 +26,7 @@ from tecken.runtimeconfig.shelf import Report
 from tecken.servers.facts import Facts, facts, read
 from tecken.servers.look import why_no_writes
 from tecken.storage.disk_space import Space
-from tecken.storage.port import FileKey
+from tecken.symbols.layouts import FileKey
 
 logger = logging.getLogger(__name__)
 WRITTEN, WRITTEN_FOR = ":1:heartbeat", timedelta(seconds=1)  # named as Django's cache does

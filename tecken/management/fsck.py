@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 from tecken import wiring
 from tecken.errors import Absent
-from tecken.storage.port import FileKey, OwnFiles, Stored, symbol_file
+from tecken.storage.port import OwnFiles, Stored
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.upload.models import FileUpload
 
 

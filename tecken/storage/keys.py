@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from tecken.storage.port import FileKey
 from tecken.symbols.ids import ObjectId, is_windows_name
+from tecken.symbols.layouts import FileKey
 
 CASE: Final = "case:"
 OF_TRY: Final = "known:try:"

@@ -7,11 +7,12 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from tecken.symbols.ids import ObjectId, symbol_file_name
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey
 
 
 class SymbolSource(Protocol):
-    """A place that has `.sym` files."""
+    """A place that has symbol files."""
 
     name: str
     """What errors call it; never with credentials."""
@@ -21,17 +22,6 @@ class SymbolSource(Protocol):
 
         Entering raises Absent, CouldNotAsk or TooMuch; so may the iteration, with the last two.
         """
-
-
-class FileKey(NamedTuple):
-    """A file as it was uploaded: `xul.pdb/44E4...7C2/xul.sym`; the debug id in upper case."""
-
-    debug_file: str
-    debug_id: str
-    file_name: str
-
-    def __str__(self) -> str:
-        return f"{self.debug_file}/{self.debug_id}/{self.file_name}"
 
 
 class Stored(NamedTuple):
@@ -74,7 +64,7 @@ class OwnFiles(Protocol):
         ...
 
     def put(self, key: FileKey, chunks: Iterable[bytes]) -> Stored:
-        """Keep a file, given as it is to be stored: as gzip when `compressed(key)`.
+        """Keep a file, given as it is to be stored: as gzip when its type is compressed.
 
         Visible whole or not at all; replaces an older one. Raises BadInput, and what `chunks` raises.
         """
@@ -99,16 +89,6 @@ class OwnFiles(Protocol):
     def entries(self) -> Iterator[tuple[FileKey, Stored]]:
         """All of them with their `stat`, at the cost of `keys`."""
         ...
-
-
-def compressed(key: FileKey) -> bool:
-    """Whether the file is stored as gzip, as symbol files are: text of a tenth of its size then."""
-    return key.file_name.lower().endswith(".sym")
-
-
-def symbol_file(module: ObjectId) -> FileKey:
-    """The symbol file of a module."""
-    return FileKey(module.debug_file, module.debug_id, symbol_file_name(module.debug_file))
 
 
 class PageFiles(Protocol):

@@ -13,7 +13,7 @@ from tecken.errors import Absent, CouldNotAsk, MalformedPageFile, Pending, Store
 from tecken.storage import keys
 from tecken.storage.backends.uploaded_files import stored_symbols
 from tecken.storage.lookup_log import Journal, Look
-from tecken.storage.port import FileKey, OwnFiles, PageFiles, Stored, symbol_file
+from tecken.storage.port import OwnFiles, PageFiles, Stored
 from tecken.storage.presence_cache import Known, Remembered
 from tecken.storage.search import Switched
 from tecken.store.port import Missing, PageStore
@@ -21,6 +21,7 @@ from tecken.symbolication.conversion.status import Board, State
 from tecken.symbolication.loader import Cold
 from tecken.symbolication.page_reader import read_header
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.symbols.pagefile.file import Header, is_header
 
 T = TypeVar("T")

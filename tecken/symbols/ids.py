@@ -157,9 +157,3 @@ def debug_ids_of_code_id(some_id: str) -> tuple[str, ...]:
     start = bytes.fromhex(some_id[:GUID_DIGITS].ljust(GUID_DIGITS, "0"))
     elf = normal_debug_id(uuid.UUID(bytes_le=start).hex)
     return (elf, normal_debug_id(some_id)) if len(some_id) == GUID_DIGITS else (elf,)
-
-
-def symbol_file_name(debug_file: str) -> str:
-    """`xul.pdb` -> `xul.sym`, `libxul.so` -> `libxul.so.sym`, as Breakpad's symbol supplier asks for them."""
-    stem = debug_file[:-4] if debug_file.lower().endswith(".pdb") else debug_file
-    return f"{stem}.sym"

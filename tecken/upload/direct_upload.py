@@ -22,8 +22,9 @@ from tecken import wiring
 from tecken.errors import Absent, BadInput, NotAllowed
 from tecken.runtimeconfig.current import options
 from tecken.storage.backends.staging import Slot
-from tecken.storage.port import FileKey, OwnFiles, compressed
+from tecken.storage.port import OwnFiles
 from tecken.symbols.decompression import decoded
+from tecken.symbols.layouts import FileKey
 from tecken.upload.announcement import MD5, Announced
 from tecken.upload.archive_upload import refuse_if_all_were
 from tecken.upload.file_rows import Kept, Refused, Row, path, record, rows, warn_of_native_files
@@ -139,7 +140,7 @@ def _verdicts(upload: Upload, judged: Sequence[Wanted | str], wanted: Sequence[W
 def checked(sent: Iterable[bytes], wanted: Wanted) -> Iterator[bytes]:
     """The file's own bytes; raises BadInput at the end when they are not what was announced."""
     digest, size = md5(usedforsecurity=False), 0
-    for chunk in decoded(sent, wanted.size) if compressed(wanted.key) else sent:
+    for chunk in decoded(sent, wanted.size) if wanted.key.file_type.is_compressed else sent:
         digest.update(chunk)
         size += len(chunk)
         yield chunk
@@ -176,7 +177,7 @@ def receive(signed: str, body: Callable[[int], Iterator[bytes]]) -> None:
 
 def most_bytes(wanted: Wanted) -> int:
     """Return how many bytes a client may send of it."""
-    return wanted.size + (GZIP_OVERHEAD if compressed(wanted.key) else 0)
+    return wanted.size + (GZIP_OVERHEAD if wanted.key.file_type.is_compressed else 0)
 
 
 def complete(upload: Upload) -> dict[str, str]:

@@ -13,9 +13,10 @@ from django.utils import timezone
 
 from tecken import wiring
 from tecken.errors import BadModule, CouldNotAsk
-from tecken.storage.port import FileKey, Stored, compressed
+from tecken.storage.port import Stored
 from tecken.symbols.formats.breakpad import Module
 from tecken.symbols.ids import code_id
+from tecken.symbols.layouts import FileKey
 from tecken.upload.models import NAME_CHARACTERS, FileUpload, Upload
 from tecken.upload.usability import NATIVE, SymbolText
 
@@ -111,7 +112,9 @@ def warn(upload: Upload, warnings: Iterable[dict[str, Any]]) -> None:
 def warn_of_native_files(upload: Upload) -> None:
     """Add a warning for each native file whose module has no symbol file. Safe to repeat."""
     paths = [*upload.files.values_list("key", flat=True), *upload.skipped_keys]
-    native = [key for key in (FileKey(*text.split("/")[1:]) for text in paths) if not compressed(key)]
+    native = [
+        key for key in (FileKey(*text.split("/")[1:]) for text in paths) if not key.file_type.is_compressed
+    ]
     if not native:
         return
     symbolicated = _modules_with_symbols(upload, {key.debug_id for key in native})
@@ -176,7 +179,7 @@ def _columns(upload: Upload, kept: Kept) -> dict[str, object]:
         "original_size": kept.content.size,
         "content_hash": kept.content.digest,
         "etag": kept.stored.etag,
-        "compressed": compressed(kept.key),
+        "compressed": kept.key.file_type.is_compressed,
         "update": kept.update,
         "try_symbols": upload.try_symbols,
         "completed_at": timezone.now(),

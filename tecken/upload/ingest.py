@@ -14,9 +14,10 @@ from tecken import wiring
 from tecken.errors import Absent, BadInput, BadModule, Conflict
 from tecken.runtimeconfig.current import options
 from tecken.storage.backends.uploaded_files import gzipped
-from tecken.storage.port import FileKey, OwnFiles, Stored, compressed, symbol_file
+from tecken.storage.port import OwnFiles, Stored
 from tecken.symbols.decompression import decoded
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.upload.file_rows import Content, Kept, Outcome, Refused, Row, path, record, rows
 from tecken.upload.models import Upload
 from tecken.upload.usability import SymbolText
@@ -57,7 +58,7 @@ def store(upload: Upload, key: FileKey, read: Read, size: int, known: Collection
             return Refused(key, reason)
     seen = _Seen(key)
     chunks = seen.passing(read())
-    stored = files.put(key, gzipped(chunks) if compressed(key) else chunks)
+    stored = files.put(key, gzipped(chunks) if key.file_type.is_compressed else chunks)
     _forget_former(files, key)
     return Kept(key, "stored", stored, seen.content, seen.text, update=there is not None)
 
@@ -103,12 +104,12 @@ def _stored_content(files: OwnFiles, key: FileKey, there: Stored, size: int) -> 
 
     Such a file was added by a command, or by an upload that was killed before it wrote the row.
     """
-    if not compressed(key) and there.size != size:
+    if not key.file_type.is_compressed and there.size != size:
         return set()
     seen = _Seen(key)
     try:
         with files.read(key) as chunks:
-            for _ in seen.passing(decoded(chunks, size) if compressed(key) else chunks):
+            for _ in seen.passing(decoded(chunks, size) if key.file_type.is_compressed else chunks):
                 pass
     except (Absent, BadInput):
         return set()

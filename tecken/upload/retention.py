@@ -23,7 +23,8 @@ from django.utils import timezone
 from tecken import wiring
 from tecken.errors import Absent
 from tecken.runtimeconfig.current import options
-from tecken.storage.port import FileKey, OwnFiles
+from tecken.storage.port import OwnFiles
+from tecken.symbols.layouts import FileKey
 from tecken.upload.ingest import module_of, storage
 from tecken.upload.models import FileUpload, Upload
 from tecken.upload.threads import each

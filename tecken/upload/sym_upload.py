@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from tecken.errors import BadInput, Malformed
-from tecken.storage.port import FileKey, symbol_file
 from tecken.symbols.ids import ObjectId, normal_debug_id
+from tecken.symbols.layouts import FileKey, symbol_file
 
 BREAKPAD: Final = "BREAKPAD"
 LONGEST_RECORD: Final = 4096

@@ -12,9 +12,10 @@ from contextlib import suppress
 from typing import Final
 
 from tecken.errors import Malformed
-from tecken.storage.port import FileKey, compressed
+from tecken.symbols.filetypes import FileType
 from tecken.symbols.formats.breakpad import Module, described
-from tecken.symbols.ids import is_windows_name, is_zero_debug_id, normal_debug_id, symbol_file_name
+from tecken.symbols.ids import is_windows_name, is_zero_debug_id, normal_debug_id
+from tecken.symbols.layouts import FileKey
 
 # MODULE and INFO records are in it.
 HEAD_BYTES: Final = 16 << 10
@@ -55,7 +56,7 @@ class SymbolText:
 
     def feed(self, chunk: bytes) -> None:
         # Nearly every symbol file has a usable record early on, so that nothing more is searched.
-        if self._is_usable or not compressed(self._key):
+        if self._is_usable or not self._key.file_type.is_compressed:
             return
         if len(self._head) < HEAD_BYTES:
             self._head += chunk[: HEAD_BYTES - len(self._head)]
@@ -78,7 +79,7 @@ class SymbolText:
         key = self._key
         if is_zero_debug_id(key.debug_id):
             yield ZERO_ID
-        if not compressed(key):
+        if not key.file_type.is_compressed:
             return
         module = self.module()
         if module is None:
@@ -90,7 +91,7 @@ class SymbolText:
         if _differ(module.debug_file, key.debug_file):
             other = repr(module.debug_file[:NAME_CHARACTERS])
             yield f"its MODULE record names {other}: only requests for {key.debug_file} find it"
-        if _differ(key.file_name, expected := symbol_file_name(key.debug_file)):
+        if _differ(key.file_name, expected := FileType.BREAKPAD.file_name(key.debug_file)):
             yield f"its name is not {expected}, where symbols are looked for: it will not symbolicate"
         if not self._is_usable:
             reason = next((reason for _, reason in _REASONS if reason in self._reasons), _NO_RECORD)

@@ -13,8 +13,9 @@ from pytest_django.live_server_helper import LiveServer
 from tecken import wiring
 from tecken.accounts import tokens
 from tecken.client.command import DONE, USAGE, main
-from tecken.storage.port import FileKey, OwnFiles
+from tecken.storage.port import OwnFiles
 from tecken.symbols.decompression import decoded
+from tecken.symbols.layouts import FileKey
 from tecken.upload.models import Upload
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"

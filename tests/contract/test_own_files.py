@@ -14,8 +14,9 @@ from tecken.errors import Absent, BadInput, CouldNotAsk
 from tecken.storage.backends.memory import MemoryFiles
 from tecken.storage.backends.uploaded_files import gzipped
 from tecken.storage.factory import own_files_for, page_files_for
-from tecken.storage.port import FileKey, OwnFiles, compressed, symbol_file
+from tecken.storage.port import OwnFiles
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey, symbol_file
 from tests.support.s3_server import S3Bucket
 from tests.support.symbol_names import ODD_NAMES
 
@@ -248,9 +249,9 @@ def test_regular_and_try_files_do_not_mix(tmp_path: Path) -> None:
 
 
 def test_symbol_files_are_stored_compressed() -> None:
-    assert compressed(SYM)
-    assert compressed(FileKey("a", "B" * 33, "a.SYM"))
-    assert not compressed(DLL)
+    assert SYM.file_type.is_compressed
+    assert FileKey("a", "B" * 33, "a.SYM").file_type.is_compressed
+    assert not DLL.file_type.is_compressed
     assert gzip.decompress(b"".join(gzipped([CONTENT, b"", CONTENT]))) == CONTENT * 2
 
 

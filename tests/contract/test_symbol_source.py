@@ -15,9 +15,11 @@ from tecken.storage.backends.bucket import bucket_for
 from tecken.storage.backends.memory import MemoryFiles, MemorySymbols
 from tecken.storage.backends.page_files import ObjectSymbols
 from tecken.storage.backends.uploaded_files import OwnSymbols
-from tecken.storage.port import Patience, SymbolSource, symbol_file
+from tecken.storage.port import Patience, SymbolSource
 from tecken.storage.upstreams.http import HttpSymbols
-from tecken.symbols.ids import ObjectId, symbol_file_name
+from tecken.symbols.filetypes import FileType
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import symbol_file
 from tests.support.http_upstream import HttpUpstream, Reply
 from tests.support.symbol_names import ODD_NAMES
 
@@ -37,7 +39,7 @@ class Place(NamedTuple):
 
 
 def path_of(module: ObjectId) -> str:
-    return f"{module}/{symbol_file_name(module.debug_file)}"
+    return f"{module}/{FileType.BREAKPAD.file_name(module.debug_file)}"
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from pytest_django import Settings
 
 from tecken import wiring
-from tecken.storage.port import FileKey
+from tecken.symbols.layouts import FileKey
 
 XUL = FileKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2", "xul.sym")
 PATH = f"/{XUL}"

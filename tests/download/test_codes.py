@@ -8,8 +8,8 @@ from django.test import Client
 from django.utils import timezone
 
 from tecken import wiring
-from tecken.storage.port import FileKey, symbol_file
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.upload.models import FileUpload
 from tests.download.conftest import XUL
 

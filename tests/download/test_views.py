@@ -15,8 +15,8 @@ from pytest_django import Settings
 
 from tecken import wiring
 from tecken.download import urls
-from tecken.storage.port import FileKey, symbol_file
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey, symbol_file
 from tests.download.conftest import GZIP, PACKED, PATH, TEXT, XUL, Put
 from tests.support.redis_server import free_port
 

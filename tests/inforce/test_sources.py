@@ -20,12 +20,12 @@ from tecken.redaction import without_account
 from tecken.runtimeconfig.current import overridden
 from tecken.storage import keys as cache_keys
 from tecken.storage.miss_counts import COUNTS
-from tecken.storage.port import symbol_file
 from tecken.storage.search import Switched
 from tecken.storage.upstreams.http import HttpSymbols
 from tecken.store import keys as store_keys
 from tecken.store.port import Missing
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import symbol_file
 from tecken.symbols.pagefile.file import Header
 from tests.support.http_upstream import HttpUpstream, Reply
 

@@ -14,8 +14,9 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from tecken import wiring
-from tecken.storage.port import FileKey, OwnFiles, symbol_file
+from tecken.storage.port import OwnFiles
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.upload.models import FileUpload, Upload
 from tests.management.conftest import SAMPLES, Manage
 from tests.symbolication.samples import page_file, sym

@@ -6,9 +6,9 @@ import pytest
 
 from tecken.errors import Absent, CouldNotAsk
 from tecken.storage.factory import chain_for, own_files_for, page_files_for, source_for
-from tecken.storage.port import symbol_file
 from tecken.storage.upstreams.http import HttpSymbols
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import symbol_file
 
 MODULE = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 

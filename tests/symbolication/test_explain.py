@@ -13,7 +13,7 @@ from tecken.redisclient import client
 from tecken.storage import keys
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles, MemorySymbols
 from tecken.storage.lookup_log import Journal
-from tecken.storage.port import FileKey, Stored, symbol_file
+from tecken.storage.port import Stored
 from tecken.storage.presence_cache import Known, Lifetimes, Remembered, Unknown
 from tecken.storage.search import Said, Switched
 from tecken.store.memory import MemoryPageStore
@@ -22,6 +22,7 @@ from tecken.symbolication.conversion.queue import CeleryCold
 from tecken.symbolication.conversion.status import Ready
 from tecken.symbolication.explain import Cached, Explainer, Marked
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.symbols.pagefile.file import Header
 from tests.symbolication.conversion.memory import MemoryBoard, StoreIsAway
 from tests.symbolication.samples import MIB, header_of, of_version_1

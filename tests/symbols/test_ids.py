@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from symbolic.debuginfo import id_from_breakpad, normalize_code_id
 
 from tecken.errors import BadModule
+from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import (
     MAX_NAME,
     ObjectId,
@@ -16,7 +17,6 @@ from tecken.symbols.ids import (
     debug_ids_of_code_id,
     is_zero_debug_id,
     normal_debug_id,
-    symbol_file_name,
 )
 
 ID = "44E4EC8C2F41492B9369D6B9A059577C2"
@@ -102,7 +102,7 @@ def test_a_code_id_that_is_not_hex_is_refused(bad: str) -> None:
     [("xul.pdb", "xul.sym"), ("XUL.PDB", "XUL.sym"), ("libxul.so", "libxul.so.sym"), ("XUL", "XUL.sym")],
 )
 def test_symbol_file_name(debug_file: str, sym: str) -> None:
-    assert symbol_file_name(debug_file) == sym
+    assert FileType.BREAKPAD.file_name(debug_file) == sym
 
 
 def test_a_key_reads_as_a_path() -> None:

@@ -12,8 +12,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from tecken import wiring
 from tecken.storage.backends.uploaded_files import gzipped
-from tecken.storage.port import FileKey
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey
 from tecken.upload.models import FileUpload, Upload
 from tests.support.options import Override
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, Uploader, stored

@@ -20,8 +20,8 @@ from tecken.download.models import MissingSymbol
 from tecken.errors import Absent, CouldNotAsk
 from tecken.storage import keys
 from tecken.storage.backends.staging import Slot
-from tecken.storage.port import FileKey
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey
 from tecken.upload.ingest import keep, storage
 from tecken.upload.models import FileUpload, Upload
 from tecken.upload.retention import NEVER_COMPLETED, Removed, Retention

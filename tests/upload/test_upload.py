@@ -19,8 +19,8 @@ from pytest_django import Settings
 
 from tecken import redisclient, wiring
 from tecken.errors import Absent
-from tecken.storage.port import FileKey
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey
 from tecken.symbols.pagefile.file import Header
 from tecken.upload import archive_upload
 from tecken.upload.form import Spool

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from tecken.storage.port import FileKey
+from tecken.symbols.layouts import FileKey
 from tecken.upload.models import Upload
 from tecken.upload.usability import NATIVE, SymbolText
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, Uploader

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from tecken.errors import BadModule
-from tecken.storage.port import FileKey
+from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import (
     ObjectId,
     code_id,
@@ -14,8 +14,8 @@ from tecken.symbols.ids import (
     file_name,
     is_zero_debug_id,
     normal_debug_id,
-    symbol_file_name,
 )
+from tecken.symbols.layouts import FileKey
 
 # Debuggers ask every server for this file, which Microsoft's symbol stores have in place of another.
 FILE_POINTER = "file.ptr"
@@ -65,7 +65,7 @@ class Wanted(NamedTuple):
     @property
     def is_symbol_file(self) -> bool:
         """By the name that symbol suppliers ask for, so an upstream may have it."""
-        return self.may_be_debug_id and self.key.file_name == symbol_file_name(self.key.debug_file)
+        return self.may_be_debug_id and self.key.file_name == FileType.BREAKPAD.file_name(self.key.debug_file)
 
 
 def wanted(file: str, some_id: str, name: str) -> Wanted:

@@ -10,8 +10,9 @@ from urllib.parse import quote
 
 from tecken.errors import Absent, BadInput, CouldNotAsk, MalformedPageFile, TeckenError
 from tecken.storage.backends.uploaded_files import check_span, refuse_name
-from tecken.storage.port import FileKey, Stored
+from tecken.storage.port import Stored
 from tecken.symbols.ids import ObjectId, is_windows_name
+from tecken.symbols.layouts import FileKey
 
 CHUNK_BYTES = 64 << 10
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)

@@ -12,8 +12,9 @@ from datetime import datetime
 
 from tecken.errors import TooMuch
 from tecken.storage.backends.bucket import Bucket
-from tecken.storage.port import Patience, symbol_file
+from tecken.storage.port import Patience
 from tecken.symbols.ids import TRY, ObjectId
+from tecken.symbols.layouts import symbol_file
 
 ROOT = "v1"
 SUFFIX = ".pages"

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from tecken.errors import Absent, BadInput
 from tecken.storage.backends.bucket import Bucket
 from tecken.storage.backends.page_files import ROOT, SUFFIX
-from tecken.storage.port import FileKey, OwnFiles, Stored, compressed, symbol_file
+from tecken.storage.port import OwnFiles, Stored
 from tecken.symbols.ids import ObjectId, is_windows_name
+from tecken.symbols.layouts import FileKey, symbol_file
 
 if TYPE_CHECKING:
     from obstore import Attributes, ObjectMeta
@@ -54,7 +55,7 @@ class ObjectFiles:
         if lower := _lower_case(key):
             # It comes first: a file whose other name could not be written is not stored, and is sent again.
             self._bucket.put(lower, [str(key).encode()])
-        self._bucket.put(path, chunks, GZIPPED if compressed(key) else BINARY)
+        self._bucket.put(path, chunks, GZIPPED if key.file_type.is_compressed else BINARY)
         return _stored(self._bucket.head(path))
 
     def other_case(self, key: FileKey) -> FileKey:

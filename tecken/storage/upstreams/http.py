@@ -23,7 +23,8 @@ from tecken.redaction import without_account
 from tecken.storage.port import Patience
 from tecken.storage.statuses import TOO_MANY_REQUESTS, is_refusal
 from tecken.storage.upstreams.deadline import DeadlineBackend
-from tecken.symbols.ids import ObjectId, symbol_file_name
+from tecken.symbols.filetypes import FileType
+from tecken.symbols.ids import ObjectId
 
 USER_AGENT = "tecken/0.1.0"
 MOST_REDIRECTS = 5
@@ -103,7 +104,7 @@ class HttpSymbols:
             raise Throttled(f"{self.name}: not asked, it told us to slow down", retry_after=left)
 
     def _answer(self, module: ObjectId, patience: Patience, ends: float) -> httpx.Response:
-        path = f"{module.debug_file}/{module.debug_id}/{symbol_file_name(module.debug_file)}"
+        path = f"{module.debug_file}/{module.debug_id}/{FileType.BREAKPAD.file_name(module.debug_file)}"
         try:
             return _retry(patience.deadline)(self._ask, f"{self._base}/{quote(path)}", patience.timeout, ends)
         except Throttled as error:

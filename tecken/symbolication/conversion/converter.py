@@ -18,13 +18,14 @@ from tecken.errors import (
 )
 from tecken.metrics import PREPARATION_SECONDS, PREPARATIONS
 from tecken.storage.backends.uploaded_files import gzipped
-from tecken.storage.port import FileKey, OwnFiles, PageFiles, SymbolSource, symbol_file
+from tecken.storage.port import OwnFiles, PageFiles, SymbolSource
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.lock import Turns
 from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbolication.conversion.status import Board
 from tecken.symbolication.page_reader import read_header
 from tecken.symbols.ids import ObjectId, normal_debug_id
+from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.symbols.pagefile.file import Header
 
 logger = logging.getLogger(__name__)

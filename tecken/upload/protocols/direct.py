@@ -17,7 +17,6 @@ from tecken.http.responses import answers_errors, error_reply, json_reply
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
 from tecken.storage.backends.staging import Slot
-from tecken.storage.port import compressed
 from tecken.upload import direct_upload
 from tecken.upload.announcement import PROTOCOL, announced
 from tecken.upload.models import Protocol, Upload
@@ -81,7 +80,7 @@ def _action(request: HttpRequest, verdict: direct_upload.Verdict) -> dict[str, s
     return {
         "type": "upload",
         "url": url or own_address(request, verdict.slot, direct_upload.most_bytes(verdict.wanted)),
-        "content_encoding": "gzip" if compressed(verdict.wanted.key) else None,
+        "content_encoding": "gzip" if verdict.wanted.key.file_type.is_compressed else None,
     }
 
 

@@ -19,8 +19,8 @@ from tecken.http.responses import answers_errors, json_reply
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
 from tecken.storage.backends.staging import Slot
-from tecken.storage.port import symbol_file
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import symbol_file
 from tecken.upload import single_file, sym_upload
 from tecken.upload.file_rows import Outcome
 from tecken.upload.form import Spool

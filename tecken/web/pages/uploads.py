@@ -20,8 +20,8 @@ from tecken import wiring
 from tecken.errors import BadInput, CouldNotAsk, MalformedPageFile, NotAllowed, StoreAway
 from tecken.http.decorators import Grant
 from tecken.runtimeconfig import current
-from tecken.storage.port import FileKey
 from tecken.store.port import Missing
+from tecken.symbols.layouts import FileKey
 from tecken.symbols.pagefile.file import Header
 from tecken.upload import archive_upload
 from tecken.upload.ingest import module_of

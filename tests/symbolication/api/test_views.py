@@ -20,10 +20,10 @@ import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import wiring
 from tecken.jobs import keys
 from tecken.storage.backends.uploaded_files import gzipped
-from tecken.storage.port import symbol_file
 from tecken.store.port import Missing
 from tecken.symbolication.api import views
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import symbol_file
 from tecken.symbols.pagefile.file import Header
 from tests.support.options import Override
 from tests.symbolication.memory import CPP, RUST, SAMPLES, C, sample

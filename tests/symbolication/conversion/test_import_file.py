@@ -8,12 +8,12 @@ import zstandard
 
 from tecken.errors import BadModule, CouldNotAsk, Malformed, TooMuch
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles
-from tecken.storage.port import FileKey, symbol_file
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.converter import Adder
 from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.symbols.pagefile.file import Header
 from tests.symbolication.conversion.memory import MemoryTurns, StoreIsAway
 from tests.symbolication.samples import MIB, page_file, sym

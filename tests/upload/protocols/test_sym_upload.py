@@ -15,8 +15,8 @@ from django.test import Client
 
 from tecken import wiring
 from tecken.errors import BadInput, BadModule
-from tecken.storage.port import FileKey
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey
 from tecken.upload import sym_upload
 from tecken.upload.models import FileUpload, Upload
 from tests.support.options import Override

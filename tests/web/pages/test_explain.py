@@ -17,11 +17,11 @@ from tecken.download.models import MissingSymbol
 from tecken.errors import Absent, CouldNotAsk, Refused
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles
 from tecken.storage.backends.uploaded_files import gzipped
-from tecken.storage.port import symbol_file
 from tecken.storage.search import Said
 from tecken.store.memory import MemoryPageStore
 from tecken.symbolication.conversion.status import Ready
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import symbol_file
 from tests.support.options import Override
 from tests.support.redis_server import free_port
 from tests.symbolication.conversion.memory import StoreIsAway
