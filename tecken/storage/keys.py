@@ -13,7 +13,7 @@ OF_TRY: Final = "known:try:"
 
 def looked(module: ObjectId) -> str:
     """What each source said when it was last asked; see `journal`."""
-    return f"cold:looked:{module}"
+    return f"cold:looked:{module.key}"
 
 
 def regular_file(key: FileKey) -> str:

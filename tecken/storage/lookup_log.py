@@ -34,9 +34,10 @@ class Answer(NamedTuple):
 
 
 class Look(NamedTuple):
-    """Sources after one that has the file were not asked."""
+    """Answers of sources to one spelling of a debug file's name, up to the first that has the file."""
 
     at: datetime
+    spelling: str
     answers: tuple[Answer, ...]
 
 
@@ -51,7 +52,7 @@ class Journal:
     def note(self, module: ObjectId, said: Sequence[Said]) -> None:
         """One round trip; raises nothing."""
         answers = [Answer(one.source, _kind(one.no), str(one.no or ""), one.seconds) for one in said]
-        raw = orjson.dumps([datetime.now(UTC).timestamp(), *map(list, answers)])
+        raw = orjson.dumps([datetime.now(UTC).timestamp(), module.debug_file, *map(list, answers)])
         try:
             self._breaker.admit()
             self._client.set(keys.looked(module), raw, ex=max(1, round(self._seconds())))
@@ -81,7 +82,8 @@ class Journal:
         return {
             module: Missing("absent", f"{module} is not in {', '.join(sources)}")
             for module, look in looks.items()
-            if [answer.source for answer in look.answers if answer.kind in NO] == [*sources]
+            if look.spelling == module.debug_file
+            and [answer.source for answer in look.answers if answer.kind in NO] == [*sources]
         }
 
     def forget(self, module: ObjectId) -> None:
@@ -104,7 +106,9 @@ class Journal:
 
 def _look(raw: bytes) -> Look:
     at, *answers = orjson.loads(raw)
-    return Look(datetime.fromtimestamp(at, UTC), tuple(Answer(*each) for each in answers))
+    # Before objects had one entry for all spellings, there was none in it.
+    spelling = answers.pop(0) if answers and isinstance(answers[0], str) else ""
+    return Look(datetime.fromtimestamp(at, UTC), spelling, tuple(Answer(*each) for each in answers))
 
 
 def _kind(no: TeckenError | None) -> Kind:

@@ -92,7 +92,7 @@ class OwnFiles(Protocol):
 
 
 class PageFiles(Protocol):
-    """The page file of each module."""
+    """The page file of each module: one for all spellings of its name."""
 
     def read(self, module: ObjectId, spans: Sequence[tuple[int, int]]) -> list[bytes]:
         """The bytes of each [start, end), in the order asked; every span has at least one byte.
@@ -111,6 +111,12 @@ class PageFiles(Protocol):
 
     def entries(self) -> Iterator[tuple[ObjectId, datetime]]:
         """Every module with a page file, and when that was written, in no order. Raises CouldNotAsk."""
+
+    def former(self) -> Iterator[str]:
+        """Return the paths of page files under names that are no longer read. Raises CouldNotAsk."""
+
+    def delete_former(self, path: str) -> None:
+        """Delete one of `former`. Raises CouldNotAsk."""
 
 
 class Patience(NamedTuple):

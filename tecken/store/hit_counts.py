@@ -79,11 +79,11 @@ class Tally:
     def _named(self) -> dict[str, dict[str, int]]:
         """As they are called on redis-cache."""
         modules = {
-            kind: {str(module): number for module, number in counts.items()}
+            kind: {module.key: number for module, number in counts.items()}
             for kind, counts in self._counts.items()
         }
         pages = self._pages.most_common(SENT)
-        return modules | {PAGES: {f"{module}/{page}": number for (module, page), number in pages}}
+        return modules | {PAGES: {f"{module.key}/{page}": number for (module, page), number in pages}}
 
     def _send(self, counts: dict[str, dict[str, int]]) -> None:
         hour = int(self._clock() // HOUR_SECONDS)

@@ -1,4 +1,7 @@
-"""Every key of the store. `:1:` is what django-redis writes before a key of version 1."""
+"""Every key of the store; all spellings of a module's name share them.
+
+`:1:` is what django-redis writes before a key of version 1.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,15 @@ from tecken.symbols.ids import ObjectId
 
 
 def header(module: ObjectId) -> str:
-    return f":1:symbol:{module}"
+    return f":1:symbol:{module.key}"
 
 
 def page(key: PageKey) -> str:
-    return f":1:symbol:{key.module}/{key.generation}/{key.page}"
+    return f":1:symbol:{key.module.key}/{key.generation}/{key.page}"
 
 
 def missing(module: ObjectId) -> str:
-    return f":1:missing:{module}"
+    return f":1:missing:{module.key}"
 
 
 def is_symbol(key: bytes) -> bool:

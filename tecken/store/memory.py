@@ -18,6 +18,7 @@ MARKERS = 10_000
 class _Marker(NamedTuple):
     missing: Missing
     expires: float
+    spelling: str
 
 
 def _expires(_module: ObjectId, marker: _Marker, _now: float) -> float:
@@ -57,7 +58,7 @@ class MemoryPageStore:
 
     def put_missing(self, module: ObjectId, missing: Missing, seconds: int) -> None:
         with self._lock:
-            self._missing[module] = _Marker(missing, self._clock() + seconds)
+            self._missing[module] = _Marker(missing, self._clock() + seconds, module.debug_file)
 
     def missing_seconds(self, module: ObjectId) -> float | None:
         with self._lock:
@@ -74,7 +75,10 @@ class MemoryPageStore:
         if raw is not None:
             return raw
         marker = self._missing.get(module)
-        return marker.missing if marker else None
+        if marker is None:
+            return None
+        is_other = marker.missing.is_of_spelling(module) and marker.spelling != module.debug_file
+        return None if is_other else marker.missing
 
     def _keep(self, key: ObjectId | PageKey, raw: bytes) -> None:
         self._kept.pop(key, None)

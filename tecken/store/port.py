@@ -16,6 +16,14 @@ class Missing(NamedTuple):
     kind: MissingKind
     reason: str
 
+    def is_of_spelling(self, module: ObjectId) -> bool:
+        """Return whether this holds for the spelling of `module` alone.
+
+        Upstreams compare names exactly. If "foo.PDB is absent" answered for `Foo.pdb` too, any client could
+        hide the symbols of a module from all others by asking for it in a wrong spelling.
+        """
+        return self.kind == "absent" and module.ignores_case
+
 
 class PageKey(NamedTuple):
     """`generation` is the header's, so that pages of another upload are never found."""
@@ -43,7 +51,7 @@ class PageStore(Protocol):
     def put_pages(self, pages: Mapping[PageKey, bytes]) -> None: ...
 
     def put_missing(self, module: ObjectId, missing: Missing, seconds: int) -> None:
-        """Remembered for `seconds`, at least 1."""
+        """Remember it for `seconds`, at least 1; see Missing.is_of_spelling for whom it answers."""
 
     def missing_seconds(self, module: ObjectId) -> float | None:
         """How much longer a missing marker is remembered; None without one."""

@@ -53,7 +53,7 @@ class RedisPageStore:
         found: dict[ObjectId, bytes | Missing] = {}
         n = len(modules)
         for module, header, marker in zip(modules, values[:n], values[n:], strict=True):
-            known = _missing(marker) if header is None else header
+            known = _missing(module, marker) if header is None else header
             if known is not None:
                 found[module] = known
         return found
@@ -75,7 +75,7 @@ class RedisPageStore:
 
     def put_missing(self, module: ObjectId, missing: Missing, seconds: int) -> None:
         with self._asking():
-            self._client.set(keys.missing(module), json.dumps(missing._asdict()), ex=seconds)
+            self._client.set(keys.missing(module), _marker(module, missing), ex=seconds)
 
     def missing_seconds(self, module: ObjectId) -> float | None:
         with self._asking():
@@ -125,17 +125,23 @@ def _away(error: Exception) -> StoreAway:
     return StoreAway(f"the symbol store answered with {type(error).__name__}")
 
 
-def _missing(marker: bytes | None) -> Missing | None:
-    """What `put_missing` wrote; anything else counts as not there."""
+def _marker(module: ObjectId, missing: Missing) -> str:
+    spelling = {"spelling": module.debug_file} if missing.is_of_spelling(module) else {}
+    return json.dumps(missing._asdict() | spelling)
+
+
+def _missing(module: ObjectId, marker: bytes | None) -> Missing | None:
+    """Return what `put_missing` wrote; anything else, and what holds for another spelling, is not there."""
     if marker is None:
         return None
     try:
         fields = json.loads(marker)
         missing = Missing(fields["kind"], fields["reason"])
+        spelling = fields.get("spelling", module.debug_file)
     except (ValueError, TypeError, KeyError):
         return None
     right = missing.kind in get_args(MissingKind) and isinstance(missing.reason, str)
-    return missing if right else None
+    return missing if right and spelling == module.debug_file else None
 
 
 def _portions(pages: Mapping[PageKey, bytes]) -> Iterator[dict[str, bytes]]:

@@ -36,7 +36,7 @@ class Herald:
         """One short deadline; raises nothing."""
         try:
             self._breaker.admit()
-            self._client.publish(keys.REPLACED, str(module))
+            self._client.publish(keys.REPLACED, module.key)
         except CouldNotAsk:
             return
         except redis.RedisError as error:

@@ -100,6 +100,10 @@ class ObjectId(tuple[str, ...]):
         """Return the object of try builds that has the same names."""
         return type(self)(self.debug_file, self.debug_id, is_try=True)
 
+    def __getnewargs_ex__(self) -> tuple[tuple[str, str], dict[str, bool]]:
+        """Return what makes a copy, which must have the spelling too."""
+        return (self.debug_file, self.debug_id), {"is_try": self.is_try}
+
     def __str__(self) -> str:
         """Return the names as they were asked for, for people to read."""
         text = f"{self.debug_file}/{self[1]}"

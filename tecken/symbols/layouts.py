@@ -1,10 +1,11 @@
-"""Paths of files in every directory layout that is in use: `(ObjectId, FileType)` to a path, and back.
+"""Paths of files in every directory layout in use: `(ObjectId, FileType)` to a path, and back.
 
-| layout   | path                                        | used by                                             |
-|----------|---------------------------------------------|-----------------------------------------------------|
-| breakpad | `xul.pdb/44E4...7C2/xul.sym`                | upstreams, URLs of downloads, members of archives   |
-| tecken   | `v1/` and the same                          | uploaded files; `lc/` has an index of Windows names |
-| pages    | `pages/xul.pdb/44E4...7C2`, below `try/` too | page files                                          |
+| layout   | path                              | used by                                             |
+|----------|-----------------------------------|-----------------------------------------------------|
+| breakpad | `xul.pdb/44E4...7C2/xul.sym`      | upstreams, URLs of downloads, members of archives   |
+| tecken   | `v1/` and the same                | uploaded files; `lc/` has an index of Windows names |
+| pages    | `pages/` or `try/pages/`, and the | page files                                          |
+|          | folded `xul.pdb/44E4...7C2`       |                                                     |
 
 A new layout (symstore, ssqp, debuginfod, unified) gets a section here with two functions: one from an object
 and a file type to a path, one back, and a row in the table.
@@ -72,11 +73,12 @@ def object_of(key: FileKey) -> ObjectId | None:
 # Tecken: our own storage.
 
 ROOT: Final = "v1"
+ROOTS: Final = (ROOT, f"{TRY}/{ROOT}")
 # As long as ROOT, so that both objects of a file have names that the storage allows.
 LOWER_CASE: Final = "lc"
-# Page files had this suffix, beside symbol files; obstore keeps `#<number>` for what is being written.
+# Page files once had this suffix, beside symbol files. A local storage keeps `#<number>` for itself.
 FORMER_PAGES: Final = ".pages"
-RESERVED: Final = re.compile(rf".*({re.escape(FORMER_PAGES)}|#\d+)", re.DOTALL)
+_RESERVED: Final = re.compile(rf".*({re.escape(FORMER_PAGES)}|#\d+)", re.DOTALL)
 _KEY_PARTS: Final = 3
 
 
@@ -84,17 +86,22 @@ def storage_path(key: FileKey) -> str:
     return f"{ROOT}/{key}"
 
 
-def parse_storage_path(path: str) -> FileKey | None:
-    """Return the key of an uploaded file; None for what is no uploaded file."""
+def parse_storage_path(path: str) -> FileKey:
+    """Return the key of an uploaded file. Raise ValueError for any other path."""
     root, *parts = path.split("/")
     if root != ROOT or len(parts) != _KEY_PARTS or is_reserved(parts[2]):
-        return None
+        raise ValueError(f"{path} is not {ROOT}/<debug file>/<DEBUG ID>/<file name>")
     return FileKey(*parts)
+
+
+def below_root(path: str) -> str:
+    """Return a storage path as URLs and people have it: without the roots of storage."""
+    return path.removeprefix(f"{TRY}/").removeprefix(f"{ROOT}/")
 
 
 def is_reserved(file_name: str) -> bool:
     """Return whether no upload can have this file name."""
-    return bool(RESERVED.fullmatch(file_name))
+    return bool(_RESERVED.fullmatch(file_name))
 
 
 def is_former_page_file(path: str) -> bool:

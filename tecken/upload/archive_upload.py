@@ -17,8 +17,9 @@ from tecken import wiring
 from tecken.errors import Absent, BadInput, Conflict, CouldNotAsk, NotAllowed, TeckenError
 from tecken.runtimeconfig.current import options
 from tecken.storage.backends.staging import Slot
+from tecken.symbols.layouts import storage_path
 from tecken.upload.archive import Limits, Listing, Member, content, listing, opened
-from tecken.upload.file_rows import Kept, Refused, Row, path, record, rows, warn_of_native_files
+from tecken.upload.file_rows import Kept, Refused, Row, record, rows, warn_of_native_files
 from tecken.upload.form import CHUNK_BYTES, Archive
 from tecken.upload.ingest import storage, store
 from tecken.upload.models import NAME_CHARACTERS, Protocol, Upload
@@ -133,7 +134,7 @@ def _listing(archive: ZipFile) -> Listing:
 def _left(upload: Upload, members: Iterable[Member]) -> list[Member]:
     """Without what an earlier, interrupted turn has done."""
     done = {*upload.skipped_keys, *upload.files.values_list("key", flat=True)}
-    return [member for member in members if path(member.key) not in done]
+    return [member for member in members if storage_path(member.key) not in done]
 
 
 def _stored(upload: Upload, archive: ZipFile, members: list[Member]) -> Iterator[Kept | Refused]:
@@ -155,7 +156,7 @@ def _stored(upload: Upload, archive: ZipFile, members: list[Member]) -> Iterator
 
 def _store(upload: Upload, archive: ZipFile, member: Member, known: dict[str, list[Row]]) -> Kept | Refused:
     read = partial(content, archive, member)
-    return store(upload, member.key, read, member.info.file_size, known.get(path(member.key), ()))
+    return store(upload, member.key, read, member.info.file_size, known.get(storage_path(member.key), ()))
 
 
 def _stop_if_cancelled(upload: Upload) -> None:

@@ -24,10 +24,10 @@ from tecken.runtimeconfig.current import options
 from tecken.storage.backends.staging import Slot
 from tecken.storage.port import OwnFiles
 from tecken.symbols.decompression import decoded
-from tecken.symbols.layouts import FileKey
+from tecken.symbols.layouts import FileKey, storage_path
 from tecken.upload.announcement import MD5, Announced
 from tecken.upload.archive_upload import refuse_if_all_were
-from tecken.upload.file_rows import Kept, Refused, Row, path, record, rows, warn_of_native_files
+from tecken.upload.file_rows import Kept, Refused, Row, record, rows, warn_of_native_files
 from tecken.upload.ingest import storage, store
 from tecken.upload.member_names import file_key
 from tecken.upload.models import Announcement, Protocol, Upload
@@ -64,7 +64,7 @@ def begin(user: User, try_symbols: bool, files: Sequence[Announced]) -> tuple[Up
     stored = _stored(upload, [one for one in judged if isinstance(one, Wanted)])
     wanted = [one for one in judged if isinstance(one, Wanted) and one not in stored]
     upload.size = sum(one.size for one in wanted)
-    upload.skipped_keys = sorted(path(one.key) for one in stored)
+    upload.skipped_keys = sorted(storage_path(one.key) for one in stored)
     upload.members_total = len(wanted)
     upload.completed_at = None if wanted else timezone.now()
     with transaction.atomic():
@@ -112,7 +112,7 @@ def _stored(upload: Upload, wanted: Sequence[Wanted]) -> set[Wanted]:
     """Those that are there already, byte for byte: only one of the same size is worth reading."""
     found = rows(upload, [one.key for one in wanted])
     sizes = {key: {row.content.size for row in some} for key, some in found.items()}
-    likely = [one for one in wanted if one.size in sizes.get(path(one.key), ())]
+    likely = [one for one in wanted if one.size in sizes.get(storage_path(one.key), ())]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         same = each(pool, partial(_is_there, storage(upload.try_symbols)), likely)
         return {one for one, there in zip(likely, same, strict=True) if there}
@@ -202,7 +202,9 @@ def _keep_all(upload: Upload, wanted: Sequence[Wanted]) -> dict[str, str]:
     """Read and stored several at once, written down in this thread, which has the database."""
     found = rows(upload, [one.key for one in wanted])
     done = {*upload.files.values_list("key", flat=True), *upload.skipped_keys}
-    left = {Slot(upload.pk, number): one for number, one in enumerate(wanted) if path(one.key) not in done}
+    left = {
+        Slot(upload.pk, number): one for number, one in enumerate(wanted) if storage_path(one.key) not in done
+    }
     problems = {}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         kept = each(pool, partial(_kept, upload, found), left.items())
@@ -219,7 +221,7 @@ def _kept(
 ) -> Kept | Refused | str:
     """Return what became of a file, or what is wrong with it."""
     slot, wanted = sent
-    known = found.get(path(wanted.key), ())
+    known = found.get(storage_path(wanted.key), ())
     try:
         with staged(slot) as spool:
             read = partial(_checked_file, spool, wanted)

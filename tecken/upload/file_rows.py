@@ -16,7 +16,7 @@ from tecken.errors import BadModule, CouldNotAsk
 from tecken.storage.port import Stored
 from tecken.symbols.formats.breakpad import Module
 from tecken.symbols.ids import code_id
-from tecken.symbols.layouts import FileKey
+from tecken.symbols.layouts import FileKey, parse_storage_path, storage_path
 from tecken.upload.models import NAME_CHARACTERS, FileUpload, Upload
 from tecken.upload.usability import NATIVE, SymbolText
 
@@ -60,16 +60,11 @@ class Refused(NamedTuple):
     reason: str
 
 
-def path(key: FileKey) -> str:
-    """As the database and answers have it."""
-    return f"v1/{key}"
-
-
 def rows(upload: Upload, keys: Iterable[FileKey]) -> dict[str, list[Row]]:
     """Return what was ever stored under these keys, by path, the newest last."""
     found: dict[str, list[Row]] = {}
     stored = FileUpload.objects.filter(
-        key__in=list(map(path, keys)), bucket_name=upload.bucket_name, completed_at__isnull=False
+        key__in=list(map(storage_path, keys)), bucket_name=upload.bucket_name, completed_at__isnull=False
     )
     columns = (
         "key",
@@ -87,7 +82,7 @@ def rows(upload: Upload, keys: Iterable[FileKey]) -> dict[str, list[Row]]:
 
 def record(upload: Upload, kept: Kept | Refused) -> None:
     """Write down what became of a file, in the thread that has the transaction."""
-    key = path(kept.key)
+    key = storage_path(kept.key)
     with transaction.atomic():
         if isinstance(kept, Refused):
             warn(upload, [{"key": key, "message": kept.reason, "stored": False}])
@@ -112,17 +107,15 @@ def warn(upload: Upload, warnings: Iterable[dict[str, Any]]) -> None:
 def warn_of_native_files(upload: Upload) -> None:
     """Add a warning for each native file whose module has no symbol file. Safe to repeat."""
     paths = [*upload.files.values_list("key", flat=True), *upload.skipped_keys]
-    native = [
-        key for key in (FileKey(*text.split("/")[1:]) for text in paths) if not key.file_type.is_compressed
-    ]
+    native = [key for key in (parse_storage_path(text) for text in paths) if not key.file_type.is_compressed]
     if not native:
         return
     symbolicated = _modules_with_symbols(upload, {key.debug_id for key in native})
     known = {(one["key"], one["message"]) for one in upload.warnings}
     for key in native:
         has_symbols = (key.debug_file.lower(), key.debug_id) in symbolicated
-        if not has_symbols and (path(key), NATIVE) not in known:
-            warn(upload, [{"key": path(key), "message": NATIVE}])
+        if not has_symbols and (storage_path(key), NATIVE) not in known:
+            warn(upload, [{"key": storage_path(key), "message": NATIVE}])
     upload.save(update_fields=["warnings"])
 
 
@@ -138,19 +131,24 @@ def _modules_with_symbols(upload: Upload, ids: Collection[str]) -> set[tuple[str
 
 def _write_row(upload: Upload, kept: Kept) -> None:
     if kept.outcome == "skipped":
-        upload.skipped_keys = [*upload.skipped_keys, path(kept.key)]
+        upload.skipped_keys = [*upload.skipped_keys, storage_path(kept.key)]
         if kept.is_adopted:
-            FileUpload.objects.create(key=path(kept.key), **_columns(upload, kept))
+            FileUpload.objects.create(key=storage_path(kept.key), **_columns(upload, kept))
         return
     if kept.update:
         _mark_replaced(upload, kept)
-    FileUpload.objects.update_or_create(upload=upload, key=path(kept.key), defaults=_columns(upload, kept))
+    FileUpload.objects.update_or_create(
+        upload=upload, key=storage_path(kept.key), defaults=_columns(upload, kept)
+    )
 
 
 def _mark_replaced(upload: Upload, kept: Kept) -> None:
     """Note in the rows of the former file which upload replaced it, and log who did."""
     former = FileUpload.objects.filter(
-        key=path(kept.key), bucket_name=upload.bucket_name, completed_at__isnull=False, replaced_by=None
+        key=storage_path(kept.key),
+        bucket_name=upload.bucket_name,
+        completed_at__isnull=False,
+        replaced_by=None,
     ).exclude(upload=upload)
     newest = former.select_related("upload__user").order_by("-pk").first()
     former.update(replaced_by=upload)
@@ -158,7 +156,7 @@ def _mark_replaced(upload: Upload, kept: Kept) -> None:
     logger.log(
         logging.INFO if owner and owner.user_id == upload.user_id else logging.WARNING,
         "%s: replaced by upload %s of %s; it was stored by %s",
-        path(kept.key),
+        storage_path(kept.key),
         upload.pk,
         upload.user.email or upload.user,
         f"upload {owner.pk} of {owner.user.email or owner.user}" if owner else "no upload",

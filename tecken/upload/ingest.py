@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import suppress
 
 from tecken import wiring
-from tecken.errors import Absent, BadInput, BadModule, Conflict
+from tecken.errors import Absent, BadInput, Conflict
 from tecken.runtimeconfig.current import options
 from tecken.storage.backends.uploaded_files import gzipped
 from tecken.storage.port import OwnFiles, Stored
 from tecken.symbols.decompression import decoded
-from tecken.symbols.ids import ObjectId
-from tecken.symbols.layouts import FileKey, symbol_file
-from tecken.upload.file_rows import Content, Kept, Outcome, Refused, Row, path, record, rows
+from tecken.symbols.layouts import FileKey, object_of, storage_path
+from tecken.upload.file_rows import Content, Kept, Outcome, Refused, Row, record, rows
 from tecken.upload.models import Upload
 from tecken.upload.usability import SymbolText
 
@@ -36,7 +34,7 @@ def keep(upload: Upload, key: FileKey, read: Read, size: int) -> Outcome:
     storage cannot have, Conflict when another file stays, and what `read` raises; then an upload of the same
     file starts over.
     """
-    kept = store(upload, key, read, size, rows(upload, [key]).get(path(key), ()))
+    kept = store(upload, key, read, size, rows(upload, [key]).get(storage_path(key), ()))
     record(upload, kept)
     if isinstance(kept, Refused):
         raise Conflict(kept.reason)
@@ -65,7 +63,7 @@ def store(upload: Upload, key: FileKey, read: Read, size: int, known: Collection
 
 def _forget_former(files: OwnFiles, key: FileKey) -> None:
     """Remove what was made of the file that was stored under this key before."""
-    if (module := module_of(key)) is not None:
+    if (module := object_of(key)) is not None:
         wiring.replaced(module.in_try() if files is wiring.try_files() else module)
 
 
@@ -130,11 +128,3 @@ def _stat(files: OwnFiles, key: FileKey) -> Stored | None:
         return files.stat(key)
     except Absent:
         return None
-
-
-def module_of(key: FileKey) -> ObjectId | None:
-    """The module whose symbols are looked up under this key."""
-    with suppress(BadModule):
-        module = ObjectId.parse(key.debug_file, key.debug_id)
-        return module if symbol_file(module) == key else None
-    return None

@@ -24,8 +24,8 @@ from tecken import wiring
 from tecken.errors import Absent
 from tecken.runtimeconfig.current import options
 from tecken.storage.port import OwnFiles
-from tecken.symbols.layouts import FileKey
-from tecken.upload.ingest import module_of, storage
+from tecken.symbols.layouts import FileKey, object_of, parse_storage_path
+from tecken.upload.ingest import storage
 from tecken.upload.models import FileUpload, Upload
 from tecken.upload.threads import each
 
@@ -127,12 +127,12 @@ def _wanted(files: OwnFiles, keys: Collection[str], before: datetime) -> set[str
 
 def _remove_object(files: OwnFiles, row: FileUpload, before: datetime) -> None:
     """Needs no database, so any thread may do it. Safe to repeat."""
-    key = FileKey(*row.key.split("/")[1:])
+    key = parse_storage_path(row.key)
     there = _modified(files, key)
     if there is not None and there >= before:
         return  # by somebody who has not written a row yet, or writes none
     files.delete(key)
-    module = module_of(key)
+    module = object_of(key)
     if module is not None:
         wiring.removed(module.in_try() if row.try_symbols else module)
     wiring.known().changed(key, row.code_file, row.code_id)

@@ -158,3 +158,29 @@ def test_a_name_no_storage_allows_is_absent(files: PageFiles) -> None:
     files.delete(module)
     with pytest.raises(Absent):
         files.read(module, [(0, 1)])
+
+
+def test_write_in_one_spelling_replaces_the_file_of_another(files: PageFiles) -> None:
+    one, other = (ObjectId.parse(name, MODULE.debug_id) for name in ("Foo.pdb", "foo.PDB"))
+    files.write(one, [b"first"])
+    files.write(other, [b"second"])
+    assert files.read(one, [(0, 6)]) == [b"second"]
+    assert [module for module, _ in files.entries()] == [one]
+    files.delete(one)
+    with pytest.raises(Absent):
+        files.read(other, [(0, 1)])
+
+
+@pytest.mark.parametrize("root", ["v1", "try/v1"])
+def test_former_page_file_is_listed_and_deleted_and_never_read(tmp_path: Path, root: str) -> None:
+    path = tmp_path / root / str(MODULE) / "xul.sym.pages"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    (path.parent / "xul.sym").write_bytes(b"MODULE")
+    files = page_files_for(tmp_path.as_uri())
+    assert list(files.entries()) == []
+    (former,) = files.former()
+    assert former == f"{root}/{MODULE}/xul.sym.pages"
+    files.delete_former(former)
+    assert list(files.former()) == []
+    assert (path.parent / "xul.sym").exists()

@@ -169,3 +169,42 @@ def test_forgetting_removes_header_and_marker_but_not_pages(page_store: PageStor
 def test_forgetting_what_is_not_there_is_fine(page_store: PageStore) -> None:
     page_store.forget(XUL)
     assert page_store.headers([XUL]) == {}
+
+
+SPELLINGS = [ObjectId.parse(name, "A" * 33) for name in ("Foo.pdb", "foo.PDB")]
+
+
+def test_headers_and_pages_are_those_of_every_spelling(page_store: PageStore) -> None:
+    one, other = SPELLINGS
+    page_store.put_header(one, b"header")
+    page_store.put_pages({PageKey(one, "a" * 16, 1): b"page"})
+    assert page_store.headers([other]) == {one: b"header"}
+    assert page_store.pages([PageKey(other, "a" * 16, 1)]) == {PageKey(one, "a" * 16, 1): b"page"}
+    page_store.forget(other)
+    assert page_store.headers([one]) == {}
+
+
+def test_put_missing_absent_answers_the_spelling_that_was_asked_for_alone(page_store: PageStore) -> None:
+    one, other = SPELLINGS
+    page_store.put_missing(one, ABSENT, 60)
+    assert page_store.headers([one]) == {one: ABSENT}
+    assert page_store.headers([other]) == {}
+    page_store.put_missing(other, ABSENT, 60)
+    assert page_store.headers([other]) == {one: ABSENT}
+
+
+def test_put_missing_of_what_was_found_answers_every_spelling(page_store: PageStore) -> None:
+    one, other = SPELLINGS
+    malformed = Missing("malformed", "no MODULE record")
+    page_store.put_missing(one, malformed, 60)
+    assert page_store.headers([other]) == {one: malformed}
+
+
+def test_forget_and_put_header_in_one_spelling_end_the_absence_of_another(page_store: PageStore) -> None:
+    one, other = SPELLINGS
+    page_store.put_missing(one, ABSENT, 60)
+    page_store.forget(other)
+    assert page_store.headers([one]) == {}
+    page_store.put_missing(one, ABSENT, 60)
+    page_store.put_header(other, b"header")
+    assert page_store.headers([one]) == {one: b"header"}

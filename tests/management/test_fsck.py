@@ -124,6 +124,25 @@ def test_a_page_file_without_symbols_goes(manage: Manage) -> None:
     assert told(manage) == ["0 files, 0 page files: 0 troubles"]
 
 
+def test_fsck_page_file_of_a_former_release_is_removed(manage: Manage, store: Store, tmp_path: Path) -> None:
+    store(wiring.own_files())
+    (stored,) = tmp_path.rglob("xul.sym")
+    stored.with_name("xul.sym.pages").write_bytes(page_file(sym(XUL)))
+    line = f"page file v1/{SYM}.pages: its name is one of a former release, and never read"
+    assert fails(manage, "1 files, 0 page files: 1 troubles") == line
+    assert told(manage) == ["1 files, 0 page files: 0 troubles"]
+    assert stored.exists()
+
+
+def test_fsck_page_file_of_another_spelling_than_its_symbols_is_in_order(
+    manage: Manage, store: Store
+) -> None:
+    other = ObjectId("XUL.pdb", XUL.debug_id)
+    store(wiring.own_files(), symbol_file(other))
+    wiring.page_files().write(XUL, [page_file(sym(XUL))])
+    assert told(manage) == ["1 files, 1 page files: 0 troubles"]
+
+
 def test_fsck_page_file_of_try_symbols_belongs_to_the_try_file(manage: Manage, store: Store) -> None:
     store(wiring.try_files())
     wiring.page_files().write(XUL.in_try(), [page_file(sym(XUL))])

@@ -43,7 +43,7 @@ def test_our_own_storage_may_be_empty_and_has_one_layout(tmp_path: Path) -> None
     files.put(symbol_file(MODULE), [b"MODULE"])
     pages.write(MODULE, [b"pages"])
     kept = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
-    assert kept == [f"storage/v1/{MODULE}/xul.sym", f"storage/v1/{MODULE}/xul.sym.pages"]
+    assert kept == [f"storage/pages/{MODULE}", f"storage/v1/{MODULE}/xul.sym"]
 
 
 def test_a_bad_url_stops_the_chain() -> None:

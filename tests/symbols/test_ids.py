@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import string
 from collections.abc import Callable
 
@@ -9,7 +10,6 @@ from hypothesis import strategies as st
 from symbolic.debuginfo import id_from_breakpad, normalize_code_id
 
 from tecken.errors import BadModule
-from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import (
     MAX_NAME,
     ObjectId,
@@ -97,14 +97,6 @@ def test_a_code_id_that_is_not_hex_is_refused(bad: str) -> None:
         code_id(bad)
 
 
-@pytest.mark.parametrize(
-    ("debug_file", "sym"),
-    [("xul.pdb", "xul.sym"), ("XUL.PDB", "XUL.sym"), ("libxul.so", "libxul.so.sym"), ("XUL", "XUL.sym")],
-)
-def test_symbol_file_name(debug_file: str, sym: str) -> None:
-    assert FileType.BREAKPAD.file_name(debug_file) == sym
-
-
 def test_a_key_reads_as_a_path() -> None:
     assert str(ObjectId.parse("xul.pdb", ID.lower())) == f"xul.pdb/{ID}"
 
@@ -142,3 +134,36 @@ def test_from_key_text_of_an_object_is_that_object(name: str) -> None:
 )
 def test_debug_ids_of_code_id_are_one_or_two_by_its_length(build_id: str, debug_ids: tuple[str, ...]) -> None:
     assert debug_ids_of_code_id(build_id) == debug_ids
+
+
+@pytest.mark.parametrize("spelling", ["Foo.PDB", "foo.pdb", "FOO.pdb"])
+def test_object_id_windows_names_in_other_cases_are_equal(spelling: str) -> None:
+    first, other = ObjectId.parse("Foo.pdb", ID), ObjectId.parse(spelling, ID)
+    assert first == other
+    assert hash(first) == hash(other)
+    assert {first: 1}[other] == 1
+    assert first.key == other.key == f"foo.pdb/{ID}"
+    assert (other.debug_file, str(other)) == (spelling, f"{spelling}/{ID}")
+    assert other.in_try() == first.in_try()
+    assert other.in_try().debug_file == spelling
+
+
+@pytest.mark.parametrize("name", ["libFoo.so", "Foo", "Foo.dylib", "Foo.pdb.so"])
+def test_object_id_other_names_in_another_case_differ(name: str) -> None:
+    assert ObjectId.parse(name, ID) != ObjectId.parse(name.lower(), ID)
+    assert ObjectId.parse(name, ID).key == f"{name}/{ID}"
+
+
+def test_object_id_with_another_debug_id_differs() -> None:
+    assert ObjectId.parse("foo.pdb", ID) != ObjectId.parse("foo.pdb", ID[:-1] + "3")
+
+
+def test_from_key_of_a_key_is_an_equal_object() -> None:
+    for one in (ObjectId.parse("Foo.PDB", ID), ObjectId.parse("Foo.PDB", ID).in_try()):
+        assert ObjectId.from_key(one.key) == one
+
+
+def test_object_id_copied_is_the_same_spelling() -> None:
+    one = ObjectId.parse("Foo.PDB", ID).in_try()
+    copied = copy.deepcopy(one)
+    assert (copied, copied.debug_file) == (one, "Foo.PDB")

@@ -139,6 +139,14 @@ class MemoryPageFiles:
         self._answer()
         yield from [(module, self.written.get(module, EPOCH)) for module in self.files]
 
+    def former(self) -> Iterator[str]:
+        """Return nothing: memory has no page files of a former release."""
+        self._answer()
+        return iter(())
+
+    def delete_former(self, path: str) -> None:  # noqa: ARG002
+        self._answer()
+
     def _answer(self) -> None:
         if self.away:
             raise self.away

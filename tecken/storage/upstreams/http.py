@@ -1,4 +1,4 @@
-"""Symbol files from an HTTP upstream: `<prefix>/<debug file>/<DEBUG ID>/<symbol file>`.
+"""Symbol files from an HTTP upstream, below its prefix in the breakpad layout.
 
 httpx takes 0.06 s for a plain file of 180 MB, a twentieth of what converting it takes; urllib3 takes 0.02 s.
 So h11 is no bottleneck, as long as chunks are left as they come off the socket (`iter_raw` with no size).
@@ -23,8 +23,8 @@ from tecken.redaction import without_account
 from tecken.storage.port import Patience
 from tecken.storage.statuses import TOO_MANY_REQUESTS, is_refusal
 from tecken.storage.upstreams.deadline import DeadlineBackend
-from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import symbol_file
 
 USER_AGENT = "tecken/0.1.0"
 MOST_REDIRECTS = 5
@@ -104,7 +104,7 @@ class HttpSymbols:
             raise Throttled(f"{self.name}: not asked, it told us to slow down", retry_after=left)
 
     def _answer(self, module: ObjectId, patience: Patience, ends: float) -> httpx.Response:
-        path = f"{module.debug_file}/{module.debug_id}/{FileType.BREAKPAD.file_name(module.debug_file)}"
+        path = str(symbol_file(module))
         try:
             return _retry(patience.deadline)(self._ask, f"{self._base}/{quote(path)}", patience.timeout, ends)
         except Throttled as error:

@@ -7,7 +7,7 @@ from typing import Final
 from tecken.symbols.ids import ObjectId
 
 REPLACED: Final = "modules:replaced"
-"""A channel: `<debug file>/<DEBUG ID>` of a module whose symbols are other ones now."""
+"""A channel: the key of a module whose symbols are other ones now."""
 
 
 def asked(module: ObjectId) -> str:
@@ -15,7 +15,7 @@ def asked(module: ObjectId) -> str:
 
     Its value is the key of the client that asked first.
     """
-    return f"cold:asked:{module}"
+    return f"cold:asked:{module.key}"
 
 
 def client(name: str) -> str:
@@ -25,14 +25,14 @@ def client(name: str) -> str:
 
 def turn(module: ObjectId) -> str:
     """Held by the one who converts the module now."""
-    return f"cold:turn:{module}"
+    return f"cold:turn:{module.key}"
 
 
 def answer(module: ObjectId) -> str:
     """What came of it, for those who wait."""
-    return f"cold:answer:{module}"
+    return f"cold:answer:{module.key}"
 
 
 def attempts(module: ObjectId) -> str:
     """Conversions that were begun and did not end."""
-    return f"cold:attempts:{module}"
+    return f"cold:attempts:{module.key}"

@@ -112,17 +112,21 @@ class RedisBoard:
     def look(self, modules: Sequence[ObjectId]) -> list[State]:
         names = [key(module) for module in modules for key in (keys.answer, keys.turn, keys.asked)]
         (values,) = self._run(lambda pipe: pipe.mget(names))
-        return [_state(*values[i : i + 3]) for i in range(0, len(values), 3)]
+        return [_state(module, *values[3 * i : 3 * i + 3]) for i, module in enumerate(modules)]
 
     def ask(self, modules: Sequence[ObjectId], client: str, places: Places) -> list[ObjectId]:
         names = [keys.client(client), *map(keys.asked, modules)]
-        words = [*places, ASKED_SECONDS, *map(str, modules)]
+        words = [*places, ASKED_SECONDS, *(module.key for module in modules)]
         (fresh,) = self._run(lambda pipe: pipe.eval(ASK, len(names), *names, *words))
         return [modules[i] for i in fresh]
 
     def withdraw(self, modules: Iterable[ObjectId]) -> None:
         names = list(modules)
-        self._run(lambda pipe: pipe.eval(FREE, len(names), *map(keys.asked, names), *map(str, names)))
+        self._run(
+            lambda pipe: pipe.eval(
+                FREE, len(names), *map(keys.asked, names), *(module.key for module in names)
+            )
+        )
 
     def begin(self, module: ObjectId) -> int:
         def commands(pipe: Any) -> None:
@@ -133,8 +137,8 @@ class RedisBoard:
 
     def finish(self, module: ObjectId, answer: Ready | Missing, *, ended: bool) -> None:
         def commands(pipe: Any) -> None:
-            pipe.set(keys.answer(module), orjson.dumps(list(answer)), ex=ANSWER_SECONDS)
-            pipe.eval(FREE, 1, keys.asked(module), str(module))
+            pipe.set(keys.answer(module), _written(module, answer), ex=ANSWER_SECONDS)
+            pipe.eval(FREE, 1, keys.asked(module), module.key)
             if ended:
                 pipe.delete(keys.attempts(module))
 
@@ -160,10 +164,19 @@ class RedisBoard:
         return values
 
 
-def _state(answer: bytes | None, turn: bytes | None, asked: bytes | None) -> State:
+def _written(module: ObjectId, answer: Ready | Missing) -> bytes:
+    spelling = [module.debug_file] if isinstance(answer, Missing) and answer.is_of_spelling(module) else []
+    return orjson.dumps([*answer, *spelling])
+
+
+def _state(module: ObjectId, answer: bytes | None, turn: bytes | None, asked: bytes | None) -> State:
+    """An answer to another spelling is none: the caller asks for its own."""
     if answer:
-        fields = orjson.loads(answer)
-        return Missing(*fields) if fields else Ready()
+        kind, reason, *spelling = orjson.loads(answer) or ("", "")
+        if not kind:
+            return Ready()
+        if spelling in ([], [module.debug_file]):
+            return Missing(kind, reason)
     if turn:
         return "started"
     return "asked" if asked else "idle"

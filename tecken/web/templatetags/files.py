@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from django import template
 
+from tecken.symbols.layouts import below_root
 from tecken.upload.models import FileUpload
 from tecken.web.api.files import address_of
 
@@ -23,8 +24,8 @@ def explained(file: FileUpload) -> str:
 
 @register.filter
 def short(key: str) -> str:
-    """v1/xul.pdb/44E4.../xul.sym: what it is called below the store."""
-    return key.removeprefix("try/").removeprefix("v1/")
+    """Return a file's name below the storage's roots."""
+    return below_root(key)
 
 
 @register.filter

@@ -7,17 +7,19 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 
 from tecken.errors import CouldNotAsk, TeckenError, Throttled
 from tecken.storage.backends.memory import MemoryPageFiles, MemorySymbols
+from tecken.storage.factory import source_for
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.converter import LONGEST_UNREACHABLE, Lifetimes, Preparer
 from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import symbol_file
 from tecken.symbols.pagefile.file import Header
 from tests.symbolication.conversion.memory import Clock, MemoryTurns, StoreIsAway
 from tests.symbolication.samples import MIB, header_of, of_version_1, page_file, sym
@@ -29,7 +31,7 @@ LIFETIMES = Lifetimes(absent=600, malformed=86_400, unreachable=5)
 class House:
     def __init__(self, spool_dir: Path) -> None:
         self.clock = Clock()
-        self.source = MemorySymbols({XUL: sym(XUL)})
+        self.source: Any = MemorySymbols({XUL: sym(XUL)})
         self.uploads: Counter[ObjectId] = Counter()
         self.page_files = MemoryPageFiles()
         self.store = MemoryPageStore(MIB, self.clock)
@@ -286,3 +288,16 @@ def test_conversion_that_needs_too_much_memory_is_too_much_and_the_next_one_work
         "symbol file needs more than 48 MiB of memory to be converted",
         "30000",
     ]
+
+
+def test_prepare_absent_in_one_spelling_looks_for_another_one(house: House, tmp_path: Path) -> None:
+    """Upstreams compare names exactly: a wrong spelling must not hide the symbols from the right one."""
+    right, wrong = ObjectId("Foo.pdb", XUL.debug_id), ObjectId("FOO.PDB", XUL.debug_id)
+    path = tmp_path / "upstream" / str(symbol_file(right))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(sym(right))
+    house.source = source_for((tmp_path / "upstream").as_uri())
+    assert missing(house.prepare(wrong)).kind == "absent"
+    assert isinstance(house.prepare(right), Header)
+    assert isinstance(house.prepare(wrong), Header)
+    assert list(house.page_files.files) == [right]

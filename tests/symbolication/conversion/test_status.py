@@ -145,3 +145,35 @@ def test_ask_place_that_is_never_answered_expires(cache_client: redis.Redis) -> 
     # As after ASKED_SECONDS.
     cache_client.zadd(keys.client("one"), {str(OTHERS[0]): 0})
     assert board.ask(OTHERS[2:], "one", Places(most=2, first=2)) == [OTHERS[2]]
+
+
+FOO, LOWER = ObjectId("Foo.pdb", "A" * 33), ObjectId("foo.pdb", "A" * 33)
+ABSENT = Missing("absent", "Foo.pdb is not there")
+
+
+def redis_board(cache_client: redis.Redis) -> RedisBoard:
+    return RedisBoard(cache_client, Breaker("redis-cache"))
+
+
+def test_ask_for_another_spelling_meanwhile_sends_no_second_job(board: Board) -> None:
+    assert board.ask([FOO], "one", MANY) == [FOO]
+    assert board.ask([LOWER], "other", MANY) == []
+    assert board.look([LOWER]) == ["asked"]
+    board.finish(LOWER, Ready(), ended=True)
+    assert board.look([FOO]) == [Ready()]
+    assert board.ask([OTHERS[0]], "one", Places(1, 1)) == [OTHERS[0]]
+
+
+def test_finish_absent_answers_the_spelling_that_was_looked_for_alone(cache_client: redis.Redis) -> None:
+    board = redis_board(cache_client)
+    board.ask([FOO], "one", MANY)
+    board.finish(FOO, ABSENT, ended=True)
+    assert board.look([FOO, LOWER]) == [ABSENT, "idle"]
+    assert board.ask([LOWER], "other", MANY) == [LOWER]
+
+
+def test_forget_another_spelling_ends_an_answer(cache_client: redis.Redis) -> None:
+    board = redis_board(cache_client)
+    board.finish(FOO, ABSENT, ended=True)
+    board.forget(LOWER)
+    assert board.look([FOO]) == ["idle"]
