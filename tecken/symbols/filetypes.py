@@ -54,6 +54,11 @@ class FileType(Enum):
         return debug_file + self._addition
 
     @property
+    def suffix(self) -> str:
+        """The suffix that people know the type by; "" for a type without one."""
+        return next(iter(self.suffixes), "")
+
+    @property
     def encoding(self) -> Encoding:
         """How files of this type are stored; symbol files are text of a tenth of its size then."""
         return "gzip" if self is FileType.BREAKPAD else "identity"

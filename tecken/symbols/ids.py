@@ -1,11 +1,11 @@
 """Identifiers of objects: debug file and debug id, code file and code id.
 
-A debug id is what Breakpad writes in a MODULE record: a GUID or the start of a build id as 32 hex digits,
-then an age of 1 to 8 hex digits (PDB 2.0: 8 digits, then the age). Ids are normalised here and nowhere
-else. A code id identifies the binary: a PE
-file's timestamp and image size, an ELF file's whole build id, a Mach-O file's UUID.
+A debug id is what symbol files have in their MODULE record: a GUID or the start of a build id as 32 hex
+digits, then an age of 1 to 8 hex digits (PDB 2.0: 8 digits, then the age). A code id identifies the binary:
+a PE file's timestamp and image size, an ELF file's whole build id, a Mach-O file's UUID. Ids are normalised
+here and nowhere else.
 
-Source: Breakpad, docs/symbol_files.md and docs/processor_design.md.
+Source: that of `tecken.symbols.formats`.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class ObjectId(tuple[str, ...]):
 def normal_debug_id(debug_id: str) -> str:
     """Return a debug id in its one spelling: upper case and with an age.
 
-    Some tools write 32 digits for a module without an age; Breakpad's spelling of that is an age of 0.
+    Some tools write 32 digits for a module without an age; the usual spelling of that is an age of 0.
     """
     return debug_id.upper() + "0" * (len(debug_id) == GUID_DIGITS)
 

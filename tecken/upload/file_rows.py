@@ -14,7 +14,8 @@ from django.utils import timezone
 from tecken import wiring
 from tecken.errors import BadModule, CouldNotAsk
 from tecken.storage.port import Stored
-from tecken.symbols.formats.breakpad import Module
+from tecken.symbols.filetypes import FileType
+from tecken.symbols.formats.base import ObjectInfo
 from tecken.symbols.ids import code_id
 from tecken.symbols.layouts import FileKey, parse_storage_path, storage_path
 from tecken.upload.models import NAME_CHARACTERS, FileUpload, Upload
@@ -94,7 +95,7 @@ def record(upload: Upload, kept: Kept | Refused) -> None:
     if isinstance(kept, Refused):
         return
     try:
-        wiring.known().changed(kept.key, *_code(kept.text.module()))
+        wiring.known().changed(kept.key, *_code(kept.text.info()))
     except CouldNotAsk as error:
         logger.warning("%s: downloads may answer 404 for a while: %s", kept.key, error)
 
@@ -121,7 +122,7 @@ def warn_of_native_files(upload: Upload) -> None:
 
 def _modules_with_symbols(upload: Upload, ids: Collection[str]) -> set[tuple[str, str]]:
     """Return names in lower case and ids, both of debug files and of code files."""
-    rows = FileUpload.objects.filter(key__endswith=".sym", completed_at__isnull=False)
+    rows = FileUpload.objects.filter(key__endswith=FileType.BREAKPAD.suffix, completed_at__isnull=False)
     if not upload.try_symbols:
         rows = rows.filter(try_symbols=False)
     debug = rows.filter(debug_id__in=ids).values_list("debug_file", "debug_id")
@@ -164,15 +165,15 @@ def _mark_replaced(upload: Upload, kept: Kept) -> None:
 
 
 def _columns(upload: Upload, kept: Kept) -> dict[str, object]:
-    module = kept.text.module()
-    code_file, code = _code(module)
+    info = kept.text.info()
+    code_file, code = _code(info)
     return {
         "bucket_name": upload.bucket_name,
         "debug_file": kept.key.debug_file,
         "debug_id": kept.key.debug_id,
         "code_file": code_file,
         "code_id": code,
-        "generator": _column(module.generator[:NAME_CHARACTERS]) if module else "",
+        "generator": _column(info.generator[:NAME_CHARACTERS]) if info else "",
         "size": kept.stored.size,
         "original_size": kept.content.size,
         "content_hash": kept.content.digest,
@@ -184,13 +185,13 @@ def _columns(upload: Upload, kept: Kept) -> dict[str, object]:
     }
 
 
-def _code(module: Module | None) -> tuple[str, str]:
+def _code(info: ObjectInfo | None) -> tuple[str, str]:
     """Return code file and code id, each empty when the file does not have it."""
-    if module is None:
+    if info is None:
         return "", ""
-    file = _column(module.code_file) if len(module.code_file) <= NAME_CHARACTERS else ""
+    file = _column(info.code_file) if len(info.code_file) <= NAME_CHARACTERS else ""
     with suppress(BadModule):
-        return file, code_id(module.code_id)
+        return file, code_id(info.code_id)
     return file, ""
 
 

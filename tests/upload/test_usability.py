@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from tecken.symbols.formats.breakpad import SymbolCheck
 from tecken.symbols.layouts import FileKey
 from tecken.upload.models import Upload
 from tecken.upload.usability import NATIVE, SymbolText
@@ -80,7 +81,8 @@ def test_warnings_file_under_another_name_has_the_reason(key: FileKey, reason: s
 
 def test_warnings_windows_name_in_another_case_has_none() -> None:
     text = USABLE.replace(b"x.so", b"XUL.PDB")
-    assert warnings(text, FileKey("xul.pdb", ID, "xul.sym")) == []
+    for name in ("xul.sym", "Xul.sym"):
+        assert warnings(text, FileKey("xul.pdb", ID, name)) == []
 
 
 def test_warnings_module_record_without_age_has_none() -> None:
@@ -101,7 +103,8 @@ def test_warnings_endless_line_costs_a_bounded_memory() -> None:
     text.feed(MODULE + b"FUNC ")
     for _ in range(64):
         text.feed(b" " * (1 << 16))
-    assert len(text._line) < 1 << 13
+    assert isinstance(text._check, SymbolCheck)
+    assert len(text._check._line) < 1 << 13
     assert len(list(text.warnings())) == 1
 
 
