@@ -17,6 +17,7 @@ from tecken.errors import BadInput, Malformed
 from tecken.symbols.filetypes import FileType
 from tecken.symbols.formats.breakpad import described
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import symbol_file
 
 HEAD_BYTES: Final = 64 << 10
 # Plain, as CAB files (symstore /compress), and as build systems pack them.
@@ -58,7 +59,8 @@ def find(places: Iterable[Path], extensions: Sequence[str] | None = None) -> Fou
     """
     by_key: dict[str, SymbolFile] = {}
     problems = []
-    endings = tuple(ending.lower() for ending in (".sym", *(NATIVE if extensions is None else extensions)))
+    native = NATIVE if extensions is None else extensions
+    endings = tuple(ending.lower() for ending in (*FileType.BREAKPAD.suffixes, *native))
     for path in (path for place in places for path in _walk(place, endings, by_magic=extensions is None)):
         try:
             file = _settle(path)
@@ -99,9 +101,9 @@ def _settle(path: Path) -> SymbolFile:
 
 
 def _key(path: Path) -> str:
-    if path.name.lower().endswith(".sym"):
+    if FileType.of_name(path.name) is FileType.BREAKPAD:
         module = _said_module(path)
-        return f"{module}/{FileType.BREAKPAD.file_name(module.debug_file)}"
+        return str(symbol_file(module))
     return _key_by_place(path)
 
 

@@ -35,7 +35,7 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def file_key(name: str) -> FileKey:
-    """Return the key of `xul.pdb/44e4.../xul.sym`, with the id as debug ids are written. Raises BadInput."""
+    """Return the key of `xul.pdb/44e4.../xul.pdb`, with the id as debug ids are written. Raises BadInput."""
     parts = name.split("/")
     if len(parts) != KEY_PARTS or not all(map(_is_usable, parts)) or not _ID.fullmatch(parts[1]):
         raise BadInput(

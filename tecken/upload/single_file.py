@@ -1,4 +1,4 @@
-"""Uploads of one file whose name comes with it, or after it: what Breakpad's `sym_upload` sends."""
+"""Uploads of one file whose name comes with it, or after it: what the client `sym_upload` sends."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from tecken.errors import Absent, BadInput, Conflict
 from tecken.runtimeconfig.current import options
 from tecken.storage.backends.staging import Slot
 from tecken.symbols.decompression import decoded
+from tecken.symbols.filetypes import FileType
 from tecken.upload.file_rows import Outcome, warn_of_native_files
 from tecken.upload.ingest import keep, storage
 from tecken.upload.models import Protocol, Upload
 from tecken.upload.staged import chunks, staged
-from tecken.upload.sym_upload import BREAKPAD, Named, check
+from tecken.upload.sym_upload import Named, check
 
 
 def begin(user: User, try_symbols: bool, filename: str = "") -> Upload:
@@ -72,7 +73,7 @@ def _keep(upload: Upload, named: Named, raw: Callable[[], Iterable[bytes]]) -> O
 
 
 def _content(raw: Callable[[], Iterable[bytes]], named: Named) -> Iterator[bytes]:
-    if named.kind == BREAKPAD:
+    if named.file_type is FileType.BREAKPAD:
         return check(decoded(raw(), options().symbol_max_bytes), named)
     return iter(raw())
 

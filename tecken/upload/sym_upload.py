@@ -11,20 +11,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from tecken.errors import BadInput, Malformed
+from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import ObjectId, normal_debug_id
-from tecken.symbols.layouts import FileKey, symbol_file
+from tecken.symbols.layouts import FileKey, file_of
 
-BREAKPAD: Final = "BREAKPAD"
 LONGEST_RECORD: Final = 4096
-# What is added to the module's name, so that files of one build id lie beside each other.
-NATIVE: Final = {
-    "ELF": "",
-    "PE": "",
-    "MACHO": "",
-    "PDB": "",
-    "DEBUG_ONLY": ".debug",
-    "DWP": ".dwp",
-    "DSYM": ".dSYM",
+# The client's names of types are those of FileType.
+TYPES: Final = {
+    file_type.name: file_type
+    for file_type in (
+        *(FileType.BREAKPAD, FileType.ELF, FileType.PE, FileType.MACHO, FileType.PDB),
+        *(FileType.DEBUG_ONLY, FileType.DWP, FileType.DSYM),
+    )
 }
 RESULTS: Final = {"stored": "OK", "skipped": "DUPLICATE_DATA"}
 # Not JSON: the client sends `{ symbol_id: {debug_file: "x", debug_id: "Y" }, symbol_upload_type: "ELF" }` and
@@ -36,21 +34,17 @@ class Named(NamedTuple):
     """What a client says it sent."""
 
     module: ObjectId
-    kind: str
+    file_type: FileType
 
     @property
     def key(self) -> FileKey:
-        if self.kind == BREAKPAD:
-            return symbol_file(self.module)
-        return FileKey(
-            self.module.debug_file, self.module.debug_id, self.module.debug_file + NATIVE[self.kind]
-        )
+        return file_of(self.module, self.file_type)
 
 
 def from_form(fields: Mapping[str, str]) -> Named:
     """The fields beside `symbol_file` of protocol v1. Raises BadInput."""
     try:
-        return Named(ObjectId.parse(fields["debug_file"], fields["debug_identifier"]), BREAKPAD)
+        return Named(ObjectId.parse(fields["debug_file"], fields["debug_identifier"]), FileType.BREAKPAD)
     except KeyError as error:
         raise BadInput(f"The form has no field {error.args[0]}") from None
 
@@ -60,12 +54,12 @@ def from_completion(body: bytes) -> Named:
     said = {
         name.replace("_", "").lower(): value for name, value in WORD.findall(body.decode(errors="replace"))
     }
-    kind = said.get("symboluploadtype", BREAKPAD)
-    if kind != BREAKPAD and kind not in NATIVE:
-        raise BadInput(f"symbol_upload_type must be one of {', '.join((BREAKPAD, *NATIVE))}")
+    name = said.get("symboluploadtype", FileType.BREAKPAD.name)
+    if name not in TYPES:
+        raise BadInput(f"symbol_upload_type must be one of {', '.join(TYPES)}")
     if not {"debugfile", "debugid"} <= said.keys():
         raise BadInput("The body must have a symbol_id with debug_file and debug_id")
-    return Named(ObjectId.parse(said["debugfile"], said["debugid"]), kind)
+    return Named(ObjectId.parse(said["debugfile"], said["debugid"]), TYPES[name])
 
 
 def check(text: Iterable[bytes], named: Named) -> Iterator[bytes]:

@@ -72,7 +72,7 @@ def wanted(file: str, some_id: str, name: str) -> Wanted:
     """Return what a path names. Raises BadModule."""
     given = code_id(some_id)
     key = FileKey(file_name(file, "debug file name"), normal_debug_id(given), file_name(name))
-    return Wanted(key, given, name.lower().endswith(".sym"))
+    return Wanted(key, given, key.file_type is FileType.BREAKPAD)
 
 
 def is_ignored(key: FileKey) -> bool:

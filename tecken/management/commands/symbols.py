@@ -20,12 +20,13 @@ from tecken.management.text import header_lines, symbol_lines
 from tecken.store.port import Missing
 from tecken.symbolication.frame_lookup import Terms, look_up
 from tecken.symbolication.trace import Trace
+from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import ObjectId, is_zero_debug_id
 from tecken.symbols.pagefile.file import Header, Metadata
 from tecken.upload.usability import ZERO_ID
 
-SUFFIXES = (".sym", ".sym.gz", ".sym.zst")
-SUFFIX_LIST = ".sym, .sym.gz or .sym.zst"
+SUFFIXES = tuple(FileType.BREAKPAD.suffix + packed for packed in ("", ".gz", ".zst"))
+SUFFIX_LIST = "{}, {} or {}".format(*SUFFIXES)
 CHUNK_BYTES = 1024 * 1024
 TRIES = 2
 
@@ -38,7 +39,7 @@ class Command(BaseCommand):
         add = commands.add_parser(
             "add",
             help="store and convert symbol files",
-            description="Store Breakpad symbol files and convert them, so that they answer at once. "
+            description="Store symbol files and convert them, so that they answer at once. "
             "A file is kept under the name and id in its MODULE record and replaces an older one.",
         )
         paths = f"a file, or a directory with {SUFFIX_LIST}"

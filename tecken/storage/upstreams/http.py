@@ -1,4 +1,4 @@
-"""Symbol files from an HTTP upstream, below its prefix in the breakpad layout.
+"""Symbol files from an HTTP upstream, below its prefix (`layouts.symbol_file`).
 
 httpx takes 0.06 s for a plain file of 180 MB, a twentieth of what converting it takes; urllib3 takes 0.02 s.
 So h11 is no bottleneck, as long as chunks are left as they come off the socket (`iter_raw` with no size).

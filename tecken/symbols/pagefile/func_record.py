@@ -1,4 +1,4 @@
-"""One FUNC block of a page: the text of a Breakpad FUNC record, and the lookup of an offset in it.
+"""One FUNC block of a page: the text of a FUNC record, and the lookup of an offset in it.
 
     FUNC [m] address size parameter_size name
     INLINE depth call_line call_file origin (address size)+
@@ -10,7 +10,7 @@ the text. Later ones, and those of an offset that no line covers, parse the bloc
 same. What a shortcut finds counts only when it covers the offset: it is fast when records are in the usual
 order and right in any, since well-formed records of one kind and depth never overlap.
 
-Source: Breakpad, docs/symbol_files.md.
+Source: that of `tecken.symbols.formats`.
 """
 
 from __future__ import annotations

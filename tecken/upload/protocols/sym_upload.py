@@ -1,4 +1,4 @@
-"""What Breakpad's `sym_upload` calls. It cannot send headers, so the token may be in the URL's `?key=`.
+"""What the client `sym_upload` calls. It cannot send headers, so the token may be in the URL's `?key=`.
 
 Protocol v1 is one form. Protocol v2 asks whether the module is there, for an address, PUTs, and completes.
 """

@@ -15,6 +15,7 @@ from django.test import Client
 
 from tecken import wiring
 from tecken.errors import BadInput, BadModule
+from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey
 from tecken.upload import sym_upload
@@ -236,7 +237,7 @@ class TestWords:
     def test_the_documents_spelling_is_understood(self) -> None:
         body = b'{symbol_id:{"debugFile":"file_name","debugId":"123123123123123123123123abcdef"}}'
         module = ObjectId("file_name", "123123123123123123123123ABCDEF")
-        assert sym_upload.from_completion(body) == sym_upload.Named(module, "BREAKPAD")
+        assert sym_upload.from_completion(body) == sym_upload.Named(module, FileType.BREAKPAD)
 
     @pytest.mark.parametrize(
         ("body", "error", "text"),
