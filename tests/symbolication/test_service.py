@@ -22,6 +22,12 @@ ABSENT = Missing("absent", "nobody has it")
 FILES = {module: page_file(sample(module)) for module in (C, CPP, RUST)}
 
 
+def job_of(modules: Sequence[ObjectId | Spelling], stacks: list[list[list[int]]]) -> Job:
+    """Return a job whose modules may be objects."""
+    named = ((it.debug_file, it.debug_id) if isinstance(it, ObjectId) else it for it in modules)
+    return Job(list(named), stacks)
+
+
 class Server:
     def __init__(self) -> None:
         self.modules = MemoryModules(dict(FILES))
@@ -31,8 +37,8 @@ class Server:
     def ask(self, *jobs: Job, version: Version | None = None, debug: bool = False) -> Any:
         return orjson.loads(symbolicate(self.parts, version or V5(), jobs, debug=debug))
 
-    def v5(self, modules: Sequence[Spelling], *frames: list[int]) -> Any:
-        (result,) = self.ask(Job(list(modules), [list(frames)]))["results"]
+    def v5(self, modules: Sequence[ObjectId | Spelling], *frames: list[int]) -> Any:
+        (result,) = self.ask(job_of(modules, [list(frames)]))["results"]
         return result
 
 
@@ -81,7 +87,7 @@ def test_the_sample_stack(server: Server) -> None:
 
 
 def test_a_warm_answer_is_the_same_and_asks_for_headers_only(server: Server) -> None:
-    job = Job([C, CPP, RUST], [[[0, IN_C], [1, 6493], [2, 5665]] * 2])
+    job = job_of([C, CPP, RUST], [[[0, IN_C], [1, 6493], [2, 5665]] * 2])
     first = server.ask(job)
     assert server.modules.trips == ["headers", "pages", "pages"]
     assert server.ask(job) == first
@@ -90,7 +96,7 @@ def test_a_warm_answer_is_the_same_and_asks_for_headers_only(server: Server) -> 
 
 def test_v4_says_what_v5_says(server: Server) -> None:
     server.cold.answers[LIBC] = ABSENT
-    job = Job(
+    job = job_of(
         [C, CPP, LIBC, RUST], [[[i, offset] for offset in range(0x1100, 0x1400, 7)] for i in (-1, 0, 1, 2)]
     )
     five = server.ask(job)["results"][0]
@@ -106,8 +112,8 @@ def test_v4_says_what_v5_says(server: Server) -> None:
 
 def test_each_job_says_what_its_own_stacks_used(server: Server) -> None:
     server.cold.answers[LIBC] = ABSENT
-    one = Job([C, CPP], [[[0, IN_C]]])
-    two = Job([C, LIBC], [[[0, IN_C], [1, 1]]])
+    one = job_of([C, CPP], [[[0, IN_C]]])
+    two = job_of([C, LIBC], [[[0, IN_C], [1, 1]]])
     results = server.ask(one, two)["results"]
     assert [result["found_modules"] for result in results] == [
         {str(C): True, str(CPP): None},
@@ -119,7 +125,7 @@ def test_each_job_says_what_its_own_stacks_used(server: Server) -> None:
 def test_a_module_twice_in_a_map_is_one_module(server: Server) -> None:
     result = server.v5([C, C], [1, IN_C])
     assert result["found_modules"] == {str(C): True}
-    job = Job([C, C], [[[1, IN_C]]])
+    job = job_of([C, C], [[[1, IN_C]]])
     assert server.ask(job, version=V4())["knownModules"] == [True, True]
 
 
@@ -218,7 +224,7 @@ def test_a_module_without_symbols_fails_alone(
 def test_when_no_module_could_be_asked_for_the_request_is_refused(server: Server) -> None:
     server.cold.answers = {LIBC: Throttled("slow down", 60), C: Pending("not yet", 5)}
     server.modules.files.clear()
-    job = Job([LIBC, C, ("", ""), BAD[0]], [[[-1, 1], [0, 1], [1, 1], [2, 1], [3, 1]]])
+    job = job_of([LIBC, C, ("", ""), BAD[0]], [[[-1, 1], [0, 1], [1, 1], [2, 1], [3, 1]]])
     with pytest.raises(CouldNotAsk, match=r"^None of 2 modules could be asked for: slow down$") as caught:
         server.ask(job)
     assert caught.value.retry_after == 5
@@ -278,7 +284,7 @@ def test_symbols_replaced_again_and_again_fail_their_module_only(server: Server)
 
 def test_debug_tells_the_cost(server: Server) -> None:
     server.cold.answers[LIBC] = ABSENT
-    job = Job([C, LIBC], [[[0, IN_C], [0, 5], [-1, 7]], [[1, 1]]])
+    job = job_of([C, LIBC], [[[0, IN_C], [0, 5], [-1, 7]], [[1, 1]]])
     debug = server.ask(job, debug=True)["debug"]
     assert 0 < debug.pop("time") < 60
     assert debug == {
@@ -301,7 +307,7 @@ ZERO = ObjectId("zero.so", "0" * 33)
 @pytest.mark.parametrize("version", [V5(), V4()])
 def test_service_debug_id_of_zeros_is_not_looked_up(server: Server, debug_id: str, version: Version) -> None:
     server.modules.files[ZERO] = page_file(f"MODULE Linux x86 {debug_id} zero.so\nFUNC 10 8 0 f\n".encode())
-    answer = server.ask(Job([("zero.so", debug_id), C], [[[0, 0x10], [1, IN_C]]]), version=version)
+    answer = server.ask(job_of([("zero.so", debug_id), C], [[[0, 0x10], [1, IN_C]]]), version=version)
     result = answer["results"][0] if version.name == "v5" else answer
     assert result["module_errors"] == {
         f"zero.so/{debug_id}": [
@@ -340,7 +346,7 @@ class Ticks:
 def test_service_offsets_left_at_the_deadline_have_no_function_and_a_reason(server: Server) -> None:
     server.parts = server.parts._replace(seconds=15.0, clock=Ticks())
     offsets = list(range(IN_C, IN_C + 20))
-    job = Job([C, CPP], [[[0, offset] for offset in offsets] + [[1, 6493]]])
+    job = job_of([C, CPP], [[[0, offset] for offset in offsets] + [[1, 6493]]])
     (result,) = server.ask(job)["results"]
     named = [name for name in functions(result) if name]
     assert 0 <= len(named) < len(offsets)
@@ -355,7 +361,7 @@ def test_service_offsets_left_at_the_deadline_have_no_function_and_a_reason(serv
 def test_service_asked_again_after_the_deadline_goes_on(server: Server) -> None:
     clock = Ticks()
     late = server.parts._replace(seconds=15.0, clock=clock)
-    job = Job([C], [[[0, offset] for offset in range(IN_C, IN_C + 9)]])
+    job = job_of([C], [[[0, offset] for offset in range(IN_C, IN_C + 9)]])
     assert orjson.loads(symbolicate(late, V5(), [job]))["results"][0]["found_modules"] == {str(C): False}
     answers = [orjson.loads(symbolicate(late, V5(), [job])) for _ in range(3)]
     assert answers[-1]["results"][0]["found_modules"] == {str(C): True}
@@ -383,20 +389,20 @@ def test_service_answer_over_its_limit_is_too_much(server: Server, offsets: int,
     server.parts = server.parts._replace(max_answer_bytes=10_000_000)
     stack = [[0, 0x1000 + i] for i in range(offsets)] * repeats
     with pytest.raises(TooMuch, match="more than 10000000 bytes"):
-        server.ask(Job([DEEP], [stack]))
+        server.ask(job_of([DEEP], [stack]))
     assert functions(server.v5([DEEP], [0, 0x1000])) == ["f"]
 
 
 def test_service_answer_of_v4_counts_no_inlined_calls(server: Server) -> None:
     deep(server)
     server.parts = server.parts._replace(max_answer_bytes=10_000)
-    answer = server.ask(Job([DEEP], [[[0, 0x1000]] * 40]), version=V4())
+    answer = server.ask(job_of([DEEP], [[[0, 0x1000]] * 40]), version=V4())
     assert answer["symbolicatedStacks"] == [["f (in deep.so)"] * 40]
 
 
 def test_service_answer_limit_counts_names_of_modules(server: Server) -> None:
     server.parts = server.parts._replace(max_answer_bytes=10_000)
-    job = Job([("x" * 1024, "no id")], [[[0, 1]] * 40])
+    job = job_of([("x" * 1024, "no id")], [[[0, 1]] * 40])
     for version in (V4(), V5()):
         with pytest.raises(TooMuch):
             server.ask(job, version=version)

@@ -172,9 +172,10 @@ def _written(module: ObjectId, answer: Ready | Missing) -> bytes:
 def _state(module: ObjectId, answer: bytes | None, turn: bytes | None, asked: bytes | None) -> State:
     """An answer to another spelling is none: the caller asks for its own."""
     if answer:
-        kind, reason, *spelling = orjson.loads(answer) or ("", "")
-        if not kind:
+        fields = orjson.loads(answer)
+        if not fields:
             return Ready()
+        kind, reason, *spelling = fields
         if spelling in ([], [module.debug_file]):
             return Missing(kind, reason)
     if turn:

@@ -354,9 +354,9 @@ _ELF_SYSTEMS: Final = ("linux", "android")
 class Breakpad:
     """The format of symbol files."""
 
-    name: Final = "breakpad"
-    file_types: Final = (FileType.BREAKPAD,)
-    identity: Final = "MODULE record"
+    name = "breakpad"
+    file_types: tuple[FileType, ...] = (FileType.BREAKPAD,)
+    identity = "MODULE record"
 
     def identify(self, head: bytes) -> ObjectInfo | None:
         """Return what the MODULE and INFO records say; None without them."""
