@@ -184,3 +184,14 @@ def test_an_uploaded_module_nobody_has_is_not_tried_again(settings: Settings) ->
     found = header()
     assert isinstance(found, Missing)
     assert found.kind == "absent"
+
+
+def test_job_of_a_module_has_the_spelling_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Upstreams compare names exactly; jobs of a former release have the same form."""
+    sent: list[wiring.Job] = []
+    monkeypatch.setattr(wiring, "send_all", sent.extend)
+    module = ObjectId("Foo.PDB", "A" * 33)
+    wiring.send_prepares([module, module.in_try()], first=True)
+    wiring.send_convert(module)
+    names = ["Foo.PDB", "A" * 33]
+    assert [job.arguments for job in sent] == [names, [*names, "try"], names]

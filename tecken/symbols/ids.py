@@ -20,9 +20,11 @@ MAX_NAME: Final = 1024
 TRY: Final = "try"
 GUID_DIGITS: Final = 32
 # Windows compares the names of these files without case, and debuggers ask for them in lower case.
-WINDOWS_ENDINGS: Final = (
-    *(".pdb", ".dll", ".exe", ".sys", ".ocx", ".drv", ".cpl", ".scr"),
-    *(".pd_", ".dl_", ".ex_", ".sy_"),
+_WINDOWS_ENDINGS: Final = frozenset(
+    (
+        *(".pdb", ".dll", ".exe", ".sys", ".ocx", ".drv", ".cpl", ".scr"),
+        *(".pd_", ".dl_", ".ex_", ".sy_"),
+    )
 )
 # An ELF build id is at least this long: 8 bytes, as lld writes it with --build-id=fast.
 SHORTEST_BUILD_ID: Final = 16
@@ -48,8 +50,7 @@ class ObjectId(tuple[str, ...]):
     debug_file: str
 
     def __new__(cls, debug_file: str, debug_id: str, *, is_try: bool = False) -> Self:
-        lower = debug_file.lower()
-        name = lower if lower.endswith(WINDOWS_ENDINGS) else debug_file
+        name = debug_file.lower() if is_windows_name(debug_file) else debug_file
         self = tuple.__new__(cls, (name, debug_id, TRY) if is_try else (name, debug_id))
         self.debug_file = debug_file
         return self
@@ -88,7 +89,7 @@ class ObjectId(tuple[str, ...]):
     @property
     def ignores_case(self) -> bool:
         """Whether other spellings of the debug file name the same object."""
-        return self[0].endswith(WINDOWS_ENDINGS)
+        return is_windows_name(self[0])
 
     @property
     def key(self) -> str:
@@ -148,7 +149,7 @@ def code_id(given: str) -> str:
 
 def is_windows_name(name: str) -> bool:
     """Return whether Windows compares this file's name without case."""
-    return name.lower().endswith(WINDOWS_ENDINGS)
+    return name[-4:].lower() in _WINDOWS_ENDINGS
 
 
 def debug_ids_of_code_id(some_id: str) -> tuple[str, ...]:

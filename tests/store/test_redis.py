@@ -38,7 +38,11 @@ def test_keys_are_as_operators_know_them(page_store: RedisPageStore, connection:
     page_store.put_missing(XUL, ABSENT, seconds=60)
     assert connection.keys() == [MARKER.encode()]
     assert 0 < connection.ttl(MARKER) <= 60
-    assert json.loads(connection.get(MARKER) or b"") == {"kind": "absent", "reason": "nobody has it"}
+    assert json.loads(connection.get(MARKER) or b"") == {
+        "kind": "absent",
+        "reason": "nobody has it",
+        "spelling": "xul.pdb",
+    }
     page_store.put_header(XUL, b"header")
     page_store.put_pages({PageKey(XUL, GENERATION, 12): b"page"})
     assert connection.mget(HEADER, f"{HEADER}/{GENERATION}/12") == [b"header", b"page"]

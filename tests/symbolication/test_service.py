@@ -406,3 +406,15 @@ def test_service_answer_limit_counts_names_of_modules(server: Server) -> None:
     for version in (V4(), V5()):
         with pytest.raises(TooMuch):
             server.ask(job, version=version)
+
+
+def test_symbolicate_two_spellings_of_a_windows_module_are_one_module_with_two_keys(server: Server) -> None:
+    module = ObjectId("Foo.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+    server.modules.files[module] = page_file(sample(C))
+    spellings = [("Foo.pdb", module.debug_id), ("foo.PDB", module.debug_id)]
+    result = server.v5(spellings, [0, IN_C], [1, IN_C])
+    assert result["found_modules"] == {"/".join(spelling): True for spelling in spellings}
+    assert [frame["module"] for frame in result["stacks"][0]] == ["Foo.pdb", "foo.PDB"]
+    first, second = functions(result)
+    assert first is not None
+    assert first == second
