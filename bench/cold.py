@@ -72,20 +72,22 @@ def one(environment: Mapping[str, str], module: rig.Module, body: bytes) -> tupl
 
 
 def forget(module: rig.Module) -> None:
-    from tecken import wiring  # noqa: PLC0415
+    from tecken.redisclient import services as redis_services  # noqa: PLC0415
+    from tecken.storage import services as storage_services  # noqa: PLC0415
+    from tecken.store import services as store_services  # noqa: PLC0415
     from tecken.symbols.ids import ObjectId  # noqa: PLC0415
 
     key = ObjectId.parse(*module.key)
-    wiring.page_files().delete(key)
-    wiring.page_store().forget(key)
-    wiring.cache_client().flushdb()
+    storage_services.page_files().delete(key)
+    store_services.page_store().forget(key)
+    redis_services.cache_client().flushdb()
 
 
 def conversion(module: rig.Module) -> float:
-    from tecken import wiring  # noqa: PLC0415
+    from tecken.symbolication import services as symbolication_services  # noqa: PLC0415
 
     start = time.perf_counter()
-    with wiring.conversion().of(chunks(module)) as made:
+    with symbolication_services.page_file_builder().of(chunks(module)) as made:
         for _ in made.chunks():
             pass
     return time.perf_counter() - start

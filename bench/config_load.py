@@ -104,7 +104,7 @@ def during(environment: Mapping[str, str], work: Callable[[], float]) -> Load:
         seconds = time.monotonic() - began
         seen = list(commands)
     ours = Counter(name for database, name in seen if database == CONFIGURATION)
-    return Load(seconds, len(current.shelf().reports()), rate, ours, len(seen) - ours.total())
+    return Load(seconds, len(current.backend().reports()), rate, ours, len(seen) - ours.total())
 
 
 def read(monitor: Any, commands: list[tuple[int, str]]) -> None:

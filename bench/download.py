@@ -70,11 +70,11 @@ def store(environment: Mapping[str, str]) -> None:
     enter(environment)
     from django.core.management import call_command  # noqa: PLC0415
 
-    from tecken import wiring  # noqa: PLC0415
+    from tecken.storage import services as storage_services  # noqa: PLC0415
     from tecken.symbols.layouts import FileKey  # noqa: PLC0415
 
     call_command("migrate", verbosity=0)
-    wiring.own_files().put(FileKey(*FOUND[1:].split("/")), [gzip.compress(SAMPLE.read_bytes())])
+    storage_services.own_files().put(FileKey(*FOUND[1:].split("/")), [gzip.compress(SAMPLE.read_bytes())])
 
 
 def measured(case: Case, port: int, seconds: int) -> tuple[str, str]:

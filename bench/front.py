@@ -31,17 +31,6 @@ CLIENTS = ("headers", "bodies", "readers")
 SERVER_CPU = "0"
 DEBUG_ID = "000000000000000000000000000000AA0"
 FUNCTIONS = 40_000  # 45 MB of text: more than the kernel's socket buffers
-GRANIAN = [
-    "granian",
-    "--interface",
-    "wsgi",
-    "--workers",
-    "1",
-    "--log-level",
-    "error",
-    "--blocking-threads",
-    "8",
-]
 
 
 def main() -> None:
@@ -145,8 +134,16 @@ def front(environment: Mapping[str, str]) -> Iterator[tuple[int, int]]:
 @contextmanager
 def granian(environment: Mapping[str, str]) -> Iterator[tuple[int, int]]:
     port = free_port()
-    command = ["taskset", "-c", SERVER_CPU, sys.executable, "-m", *GRANIAN, "--port", str(port)]
-    with rig.process([*command, "tecken.application:application"], environment, port) as pid:
+    arguments = [
+        *rig.GRANIAN,
+        "--blocking-threads",
+        "8",
+        "--port",
+        str(port),
+        "tecken.application:application",
+    ]
+    command = ["taskset", "-c", SERVER_CPU, sys.executable, "-m", *arguments]
+    with rig.process(command, environment, port) as pid:
         wait_until_live(port)
         yield port, pid
 

@@ -82,9 +82,9 @@ def zipf_weights(count: int, exponent: float) -> list[float]:
 
 
 def pages(stacks: Sequence[Stack], memory: int) -> Score:
-    from tecken import wiring  # noqa: PLC0415
+    from tecken.store import services as store_services  # noqa: PLC0415
 
-    client = wiring.store_client()
+    client = store_services.store_client()
     client.flushdb()
     client.config_set("maxmemory", memory)
     for stack in stacks[: len(stacks) // 2]:

@@ -22,10 +22,10 @@ import redis
 
 from bench import rig
 from bench.throughput import Rate, measured, wrk_script
-from tecken.breaker import Breaker
 from tecken.errors import OverLimit
 from tecken.limits.port import Caller, Cost, Limit
 from tecken.limits.redis import RedisLimiter
+from tecken.redisclient.guard import RedisGuard
 from tests.support.redis_server import RedisServer
 
 REQUIREMENTS = rig.ROOT / "bench" / "peers.txt"
@@ -82,7 +82,7 @@ def decisions(calls: int, rounds: int) -> None:
 
 def ways_of(url: str) -> dict[str, Decide]:
     client = redis.Redis.from_url(url)
-    limiter = RedisLimiter(client, Breaker("redis-cache"))
+    limiter = RedisLimiter(client, RedisGuard("redis-cache"))
     theirs = [throttled(url, f"{number}") for number in range(len(ALL))]
     return {
         "PING": client.ping,
@@ -140,7 +140,7 @@ def spender(name: str, url: str, folder: str) -> tuple[float, float]:
 
 def spend(name: str, url: str, calls: int = 4000) -> None:
     """In a process of its own: prints what was allowed, and the decisions per second."""
-    limiter = RedisLimiter(redis.Redis.from_url(url), Breaker("redis-cache"))
+    limiter = RedisLimiter(redis.Redis.from_url(url), RedisGuard("redis-cache"))
     theirs = throttled(url, "hot", HOT.quantity) if name == "throttled-py" else None
     allowed, start = 0, time.perf_counter()
     for _ in range(calls):

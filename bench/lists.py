@@ -177,7 +177,7 @@ def measure(explain: bool) -> None:
 def deep() -> dict[str, tuple[str, dict[str, object]]]:
     """By position, after nine tenths of all rows."""
     from tecken.download.models import MissingSymbol  # noqa: PLC0415
-    from tecken.keyset import Order  # noqa: PLC0415
+    from tecken.http.keyset import Order  # noqa: PLC0415
     from tecken.upload.models import Upload  # noqa: PLC0415
     from tecken.web.api.paging import cursor_of  # noqa: PLC0415
 

@@ -70,7 +70,7 @@ def begin() -> None:
     from tecken.runtimeconfig import current  # noqa: PLC0415
 
     call_command("migrate", verbosity=0)
-    current.shelf().set_maintenance("full", "x", None)
+    current.backend().set_maintenance("full", "x", None)
     while not current.is_under_maintenance():
         time.sleep(0.05)
 

@@ -121,11 +121,12 @@ def hits(score: hitratio.Score) -> float:
 
 
 def watch() -> Recorder:
-    from tecken import wiring  # noqa: PLC0415 - only now is Django set up
+    from tecken.store import services as store_services  # noqa: PLC0415 - only now is Django set up
     from tecken.store.access_counts import Watched  # noqa: PLC0415
+    from tecken.symbolication import services as symbolication_services  # noqa: PLC0415 - only now is Django set up
 
     recorder: Any = Recorder()
-    wiring.library()._store = Watched(wiring.page_store(), recorder)
+    symbolication_services.symbol_loader()._store = Watched(store_services.page_store(), recorder)
     return recorder  # type: ignore[no-any-return]
 
 

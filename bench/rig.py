@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "bench" / "data"
 IMAGES = ROOT / "docker" / "images"
 STARTS_WITHIN = 20.0  # seconds
+# Another WSGI server, with one process; `--blocking-threads` and `--port` follow.
+GRANIAN = ("granian", "--interface", "wsgi", "--workers", "1", "--log-level", "error", "--host", "127.0.0.1")
 FUNC = re.compile(rb"\nFUNC (?:m )?([0-9a-f]+) ([0-9a-f]+) ")
 
 
@@ -122,11 +124,11 @@ def enter(environment: Mapping[str, str]) -> None:
 
 def convert(module: Module) -> int:
     """Keep the module's page file as a worker would; the answer is the bytes of its pages."""
-    from tecken import wiring  # noqa: PLC0415
     from tecken.store.port import Missing  # noqa: PLC0415
+    from tecken.symbolication import services as symbolication_services  # noqa: PLC0415
     from tecken.symbols.ids import ObjectId  # noqa: PLC0415
 
-    header = wiring.preparer().prepare(ObjectId.parse(*module.key))
+    header = symbolication_services.converter().prepare(ObjectId.parse(*module.key))
     if isinstance(header, Missing):
         sys.exit(f"{module.path}: {header.kind}, {header.reason}")
     return header.span(header.page_count - 1)[1]
@@ -134,18 +136,21 @@ def convert(module: Module) -> int:
 
 def fill_store(module: Module) -> None:
     """Every page of a converted module."""
-    from tecken import wiring  # noqa: PLC0415
+    from tecken.storage import services as storage_services  # noqa: PLC0415
+    from tecken.store import services as store_services  # noqa: PLC0415
     from tecken.store.port import PageKey  # noqa: PLC0415
     from tecken.symbolication.page_reader import read_header, read_pages  # noqa: PLC0415
     from tecken.symbols.ids import ObjectId  # noqa: PLC0415
     from tecken.symbols.pagefile.file import Header  # noqa: PLC0415
 
-    key, files = ObjectId.parse(*module.key), wiring.page_files()
+    key, files = ObjectId.parse(*module.key), storage_services.page_files()
     header = Header.parse(read_header(files, key))
     numbers = range(header.page_count)
     for some in (numbers[i : i + 500] for i in numbers[::500]):
         names = [PageKey(key, header.generation, number) for number in some]
-        wiring.page_store().put_pages(dict(zip(names, read_pages(files, key, header, some), strict=True)))
+        store_services.page_store().put_pages(
+            dict(zip(names, read_pages(files, key, header, some), strict=True))
+        )
 
 
 class Member(NamedTuple):

@@ -25,11 +25,11 @@ STARTS = 30
 MUST = 0.5  # seconds
 LOOK = """
 import time
-from tecken.servers.entrance import entrance
+from tecken.monitoring.preflight.startup import check_start
 from django.conf import settings
 settings.REDIS_URL
 begin = time.perf_counter()
-entrance()
+check_start()
 print(time.perf_counter() - begin)
 """
 

@@ -26,20 +26,9 @@ CPU = "0"
 BIN = Path(sys.executable).parent
 OURS = "tecken.wsgi:application"
 BASELINE = "bench.eliot_baseline:application"
-GRANIAN = [
-    "granian",
-    "--interface",
-    "wsgi",
-    "--workers",
-    "1",
-    "--log-level",
-    "warning",
-    "--host",
-    "127.0.0.1",
-]
 SERVERS: dict[str, list[str]] = {
-    "granian, 1 thread": [*GRANIAN, "--blocking-threads", "1", "--port", "{port}"],
-    "granian, 4 threads": [*GRANIAN, "--blocking-threads", "4", "--port", "{port}"],
+    "granian, 1 thread": [*rig.GRANIAN, "--blocking-threads", "1", "--port", "{port}"],
+    "granian, 4 threads": [*rig.GRANIAN, "--blocking-threads", "4", "--port", "{port}"],
     "gunicorn sync": ["gunicorn", "-w", "1", "-b", "127.0.0.1:{port}"],
     "gunicorn gthread": ["gunicorn", "-w", "1", "-k", "gthread", "--threads", "4", "-b", "127.0.0.1:{port}"],
     "gunicorn gevent": ["gunicorn", "-w", "1", "-k", "gevent", "-b", "127.0.0.1:{port}"],

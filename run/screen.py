@@ -15,7 +15,7 @@ from typing import IO
 # Two files of this size: days of a site that one developer uses, and no full disk.
 LOG_BYTES = 8 * 1024 * 1024
 COLOURS = ("36", "33", "32", "35", "34")
-# A line as tecken/logs/formats.py writes it. The screen has a time of its own.
+# A line as tecken/monitoring/logs/formats.py writes it. The screen has a time of its own.
 LOGGED = re.compile(r"\d{4}-\S+Z (?P<level>[A-Z]+) \S+ \[v\d+\]: (?P<text>.*)")
 SHOWN_LEVELS = ("WARNING", "ERROR", "CRITICAL")
 # What the checks at start and Celery print when all is well.

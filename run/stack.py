@@ -12,7 +12,7 @@ from pathlib import Path
 
 from run.checkout import HOME, LOG, ROOT, STATE, claim, environment, running
 from run.supervisor import Command, supervise
-from run.web import count_anew
+from run.web import remove_stale_metrics
 from tests.support.redis_server import free_port, server_binary
 
 AS_ROOT = "ignore:You're running the worker with superuser"  # in a throw-away machine often the only user
@@ -89,7 +89,7 @@ def prepare(env: dict[str, str]) -> str:
 
 def serve(env: dict[str, str], password: str) -> int:
     counted = HOME / "metrics"
-    count_anew(counted)
+    remove_stale_metrics(counted)
     # The screen shortens lines of this format (run/screen.py), whatever .env wants for other sites.
     env = {**env, "PROMETHEUS_MULTIPROC_DIR": str(counted), "LOG_FORMAT": "line"}
     servers = [

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from celery import Celery
 from celery.signals import beat_init, celeryd_init
 
-from tecken.servers.entrance import entrance
+from tecken.monitoring.preflight.startup import check_start
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tecken.settings")
 
@@ -36,20 +36,20 @@ def refuse_beat(options: Mapping[str, object] | None = None, **_more: object) ->
 @beat_init.connect  # type: ignore[untyped-decorator]
 def enter(**_more: object) -> None:
     """Before all else that is connected. Of what could be raised here Celery lets only SystemExit through."""
-    entrance(web=False)
+    check_start(web=False)
 
 
 import tecken.jobs.signals  # noqa: E402 - only then the others
-import tecken.jobs.transport  # noqa: E402 - mends it
-import tecken.logs.jobs  # noqa: E402 - as above
-import tecken.telemetry  # noqa: E402, F401 - as above
+import tecken.jobs.transport  # noqa: E402 - registers the transports
+import tecken.monitoring.logs.jobs  # noqa: E402 - as above
+import tecken.monitoring.telemetry  # noqa: E402, F401 - as above
 
 app = Celery("tecken", task_cls="tecken.jobs.task:Job")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(
     [
         "tecken.download",
-        "tecken.health",
+        "tecken.monitoring.health",
         "tecken.jobs",
         "tecken.limits",
         "tecken.runtimeconfig",
@@ -57,6 +57,6 @@ app.autodiscover_tasks(
         "tecken.upload",
     ]
 )
-app.steps["consumer"].add("tecken.jobs.pause:Pause")
+app.steps["consumer"].add("tecken.jobs.consumer:Pause")
 app.steps["worker"].add("tecken.jobs.heartbeat:Heartbeat")
 app.set_default()  # `current_app` is per thread: a web server's threads would see another app without this

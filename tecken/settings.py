@@ -198,6 +198,7 @@ INSTALLED_APPS = [
     "tecken",
     "tecken.download",
     "tecken.limits",
+    "tecken.monitoring.preflight",
     "tecken.runtimeconfig",
     "tecken.accounts",
     "tecken.upload",
@@ -288,11 +289,11 @@ if OIDC_RP_CLIENT_ID:
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"ours": {"()": "tecken.logs.formats.formatter"}},
+    "formatters": {"ours": {"()": "tecken.monitoring.logs.formats.formatter"}},
     "filters": {
-        "only_mistakes": {"()": "tecken.logs.formats.OnlyMistakes"},
-        "routine": {"()": "tecken.logs.formats.Routine"},
-        "without_traceback": {"()": "tecken.logs.formats.WithoutTraceback"},
+        "only_mistakes": {"()": "tecken.monitoring.logs.formats.OnlyMistakes"},
+        "routine": {"()": "tecken.monitoring.logs.formats.Routine"},
+        "without_traceback": {"()": "tecken.monitoring.logs.formats.WithoutTraceback"},
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "ours"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},

@@ -1,21 +1,63 @@
-"""The map: every URL and the view it opens."""
+"""The URL table: every URL and the view that answers it.
+
+Pages are in `tecken.web.urls`, the endpoints of the API in `tecken.web.api.urls`.
+"""
 
 from __future__ import annotations
 
-from django.urls import include, path
+from django.conf import settings
+from django.contrib import admin
+from django.contrib.auth.views import LogoutView
+from django.urls import URLPattern, URLResolver, include, path
+from dockerflow.django.views import lbheartbeat, version
+
+from tecken.accounts.login import Login
+from tecken.monitoring.health import views as health
+from tecken.symbolication.api import views as symbolication
+from tecken.upload.protocols import archive, direct, sym_upload
 
 handler400 = "tecken.web.error_pages.bad_request"
 handler403 = "tecken.web.error_pages.refused"
 handler404 = "tecken.http.responses.not_found"
 handler500 = "tecken.web.error_pages.server_error"
 
-urlpatterns = [
-    path("", include("tecken.symbolication.api.urls")),
-    path("", include("tecken.health.urls")),
-    path("", include("tecken.accounts.urls")),
-    path("", include("tecken.upload.urls")),
-    path("", include("tecken.upload.direct_urls")),
+log_in: list[URLPattern | URLResolver] = (
+    [path("oidc/", include("mozilla_django_oidc.urls"))]
+    if settings.OIDC_RP_CLIENT_ID
+    else [path("login/", Login.as_view(), name="login"), path("logout/", LogoutView.as_view(), name="logout")]
+)
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    # Symbolication
+    path("symbolicate/v4", symbolication.v4),
+    path("symbolicate/v5", symbolication.v5),
+    # Health
+    path("__lbheartbeat__", lbheartbeat),
+    path("__heartbeat__", health.heartbeat),
+    path("__version__", version),
+    path("health", health.health),
+    path("health/live", health.live),
+    path("health/ready", health.ready),
+    path("admin/health/redis", health.redis),
+    path("metrics", health.exposition),
+    # Accounts
+    path("admin/", admin.site.urls),
+    *log_in,
+    # Uploads. A redirect to the path with a slash would turn a POST into a GET, so both are served.
+    path("upload/", archive.upload_archive),
+    path("upload", archive.upload_archive),
+    path("upload/auth_info/", direct.auth_info),
+    path("upload/v2/", direct.announce),
+    path("upload/v2/<int:number>/complete", direct.complete),
+    path("upload/direct/<str:signed>", direct.receive),
+    path("upload/sym_upload", sym_upload.send),
+    path("upload/sym_upload/", sym_upload.send),
+    path("upload/sym_upload/v1/symbols/<str:debug_file>/<str:debug_id>:checkStatus", sym_upload.status),
+    path("upload/sym_upload/v1/uploads:create", sym_upload.create),
+    path("upload/sym_upload/v1/uploads/<int:number>:complete", sym_upload.complete),
+    # API and pages
     path("", include("tecken.web.api.urls")),
     path("", include("tecken.web.urls")),
-    path("", include("tecken.download.urls")),  # the last: its pattern takes what is left
+    # Downloads come last: their patterns match any three names.
+    path("", include("tecken.download.urls")),
 ]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from tecken.servers.entrance import entrance
+from tecken.monitoring.preflight.startup import check_start
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tecken.settings")
-entrance()
+check_start()
 
 from tecken.application import application  # noqa: E402 - only a site that may start is built
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import threading
@@ -55,6 +56,8 @@ def pytest_configure(config: pytest.Config) -> None:
         HEALTH_CHECK_SECONDS="30",  # a busy machine makes nothing late
     )
     django.setup()  # pytest-django would only do so if the settings had been known earlier
+    # Without it Celery sends to the broker of its own default, and a refused job opens redis-cache's breaker.
+    importlib.import_module("tecken.celery")
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the real ones are slow
     settings.RUNTIME_CONFIG_WATCHER = "memory"  # in this process; those that tests start watch Redis
 
@@ -67,9 +70,9 @@ def pytest_unconfigure() -> None:
 def django_db_setup(django_db_setup: None) -> Iterator[None]:
     """A database that is to go must have no connection; a thread of health keeps one."""
     yield
-    from tecken import wiring  # noqa: PLC0415 - only now is Django set up
+    from tecken import services  # noqa: PLC0415 - only now is Django set up
 
-    wiring.forget()
+    services.discard_all()
     for thread in threading.enumerate():
         if thread.name == "health: database":
             thread.join(30)
@@ -77,14 +80,16 @@ def django_db_setup(django_db_setup: None) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def same_process_for_each_test() -> Iterator[None]:
-    """Undo what a test leaves in its process: the name of a worker that ran in it, and missed canaries."""
-    from tecken import wiring  # noqa: PLC0415 - only now is Django set up
+    """Undo what a test leaves in its process: a worker's name, missed canaries, and a server given up."""
+    from tecken.monitoring import canaries  # noqa: PLC0415 - only now is Django set up
+    from tecken.redisclient.guard import redis_cache  # noqa: PLC0415 - as above
     from tecken.runtimeconfig import current  # noqa: PLC0415 - as above
 
-    forget_canaries = wiring.canary_watch.cache_clear
+    forget_canaries = canaries.canary_watch.cache_clear
     yield
-    current.kind("command")
+    current.set_kind("command")
     forget_canaries()
+    redis_cache().breaker.answered()
 
 
 @pytest.fixture

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import redis
 from django.conf import settings
 from django.contrib.sessions.backends.cache import SessionStore
 from django.core.cache import cache, caches
@@ -12,7 +16,9 @@ from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
 from tecken.redisclient import client
+from tecken.redisclient import services as redis_services
 from tecken.settings import database
+from tecken.store import services as store_services
 from tests.conftest import IMAGES
 from tests.support.cluster import RedisCluster
 from tests.support.redis_server import RedisServer
@@ -130,6 +136,19 @@ def test_config_set_holds_until_a_restart(throwaway_store: RedisServer) -> None:
         throwaway_store.stop()
         throwaway_store.start()
         assert server.config_get("maxmemory") == {"maxmemory": "524288000"}
+
+
+@pytest.mark.parametrize(
+    ("alias", "part"), [("default", redis_services.cache_client), ("store", store_services.store_client)]
+)
+def test_parts_share_the_connections_of_their_cache(alias: str, part: Callable[[], redis.Redis]) -> None:
+    assert part().connection_pool is get_redis_connection(alias).connection_pool
+
+
+def test_a_forked_child_has_connections_of_its_own(clear_redis_store: None) -> None:
+    program = [sys.executable, "-m", "tests.caches_fork"]
+    ran = subprocess.run(program, env=os.environ, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("alias", ALIASES)

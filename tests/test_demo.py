@@ -19,8 +19,8 @@ from pytest_django import Settings
 from redis.lock import Lock
 
 from tecken import redisclient
-from tecken.breaker import Breaker
 from tecken.demo.site import WARNINGS
+from tecken.redisclient.guard import RedisGuard
 from tecken.settings import BASE_DIR
 from tecken.storage.presence_cache import Known, Lifetimes, Unknown
 from tecken.symbolication.conversion.status import Places, RedisBoard
@@ -68,7 +68,7 @@ def test_a_lock_is_held_by_one(client: redis.Redis) -> None:
 
 
 def test_the_board(client: redis.Redis) -> None:
-    board = RedisBoard(client, Breaker("redis-cache"))
+    board = RedisBoard(client, RedisGuard("redis-cache"))
     assert board.look([XUL]) == ["idle"]
     assert board.ask([XUL], "one", Places(most=1, first=1)) == [XUL]
     assert board.ask([XUL], "one", Places(most=1, first=1)) == []
@@ -76,7 +76,7 @@ def test_the_board(client: redis.Redis) -> None:
 
 
 def test_a_script(client: redis.Redis) -> None:
-    known = Known(client, Breaker("redis-cache"), lambda: Lifetimes(100, 100, 100))
+    known = Known(client, RedisGuard("redis-cache"), lambda: Lifetimes(100, 100, 100))
     lease = known.lease("a file")
     assert lease.lease
     known.settle("a file", lease, None)
@@ -99,7 +99,7 @@ def test_whoever_listens_is_told(client: redis.Redis) -> None:
     hearer = Hearer()
     thread = Listener(client, hearer, silence=0.01).start()
     assert hearer.doubted.wait(LATE)
-    Herald(client, Breaker("redis-cache")).tell(XUL)
+    Herald(client, RedisGuard("redis-cache")).tell(XUL)
     assert hearer.dropped.wait(LATE)
     del hearer
     thread.join(LATE)

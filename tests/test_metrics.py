@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 import tecken
-from run.web import count_anew
+from run.web import remove_stale_metrics
 from tecken import metrics
 from tecken.metrics import Figure, Metric
 from tecken.settings import BASE_DIR
@@ -81,15 +81,15 @@ def test_processes_are_counted_together(tmp_path: Path) -> None:
     assert told["tecken_config_version"] == 3
 
 
-def test_a_start_counts_anew(tmp_path: Path) -> None:
+def test_start_removes_metrics_of_ended_processes(tmp_path: Path) -> None:
     directory = tmp_path / "metrics"
-    count_anew(directory)
+    remove_stale_metrics(directory)
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     ours = f"counter_{os.getpid()}.db"
     for name in (f"counter_{gone.pid}.db", "histogram_x.db", ours, "notes"):
         (directory / name).touch()
-    count_anew(directory)
+    remove_stale_metrics(directory)
     assert sorted(path.name for path in directory.iterdir()) == [ours, "notes"]
 
 

@@ -7,10 +7,9 @@ from environs import ValidationError
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tecken.logs.masking import masked
+from tecken.monitoring.logs.masking import mask_secrets
+from tecken.monitoring.preflight.failure import format_address, mask_url
 from tecken.redaction import redact_text, redact_url, without_account
-from tecken.servers.failure import address
-from tecken.servers.failure import masked as masked_redis
 from tecken.settings import store_url
 
 SECRETS = st.text("s3cR€t:@/?#%&=+,;~._- ", min_size=4, max_size=20).map(lambda text: f"hunter2{text}hunter2")
@@ -37,11 +36,11 @@ def urls(draw: st.DrawFn) -> str:
 
 @given(urls())
 def test_no_secret_of_a_url_survives(url: str) -> None:
-    texts = redact_text(f"cannot reach {url}: refused"), masked(f"{url} does not answer")
-    for shown in (redact_url(url), masked_redis(url), *texts):
+    texts = redact_text(f"cannot reach {url}: refused"), mask_secrets(f"{url} does not answer")
+    for shown in (redact_url(url), mask_url(url), *texts):
         assert "hunter2" not in shown
     assert "hunter2" not in without_account(url)
-    assert "hunter2" not in address(url)
+    assert "hunter2" not in format_address(url)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, show
+from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
 from tecken.settings import BASE_DIR
 from tecken.web import middleware
 from tests.accounts.people import key
@@ -28,7 +28,7 @@ A_SECRET_KEY = "".join(chr(33 + i) for i in range(64))
 
 @pytest.fixture(autouse=True)
 def afresh() -> None:
-    current.forget()
+    current.reset()
 
 
 @pytest.mark.django_db
@@ -67,11 +67,11 @@ def test_every_answer_says_what_a_browser_may_do_with_it(client: Client, path: s
 
 
 def test_so_does_the_page_of_maintenance_which_has_its_style_in_itself(client: Client) -> None:
-    current.shelf().set_maintenance("full", show(Maintenance()), None)
+    current.backend().set_maintenance("full", format_maintenance(Maintenance()), None)
     try:
         answer = client.get("/", headers={"accept": "text/html"})
     finally:
-        current.shelf().set_maintenance("full", None, None)
+        current.backend().set_maintenance("full", None, None)
     assert answer["Content-Security-Policy"] == middleware.POLICY_OF_PAGE
     assert f"<style>{middleware.STYLE}</style>" in answer.content.decode()
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from cachetools import TTLCache
 from django.db import DatabaseError
 
-from tecken import wiring
+from tecken import services
 from tecken.accounts import tokens
 from tecken.errors import NotAllowed
 
@@ -59,6 +59,6 @@ def _found(key: str) -> Who | None:
     return Who(token.pk, str(token.user_id))
 
 
-@wiring.once
+@services.per_process
 def seen() -> Seen:
     return Seen()

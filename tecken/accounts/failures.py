@@ -1,4 +1,4 @@
-"""Counts what failed, per client address, in the default cache.
+"""Counts of failures per client address, in `caches["default"]`.
 
 Without the cache nobody is refused: a key has 256 random bits, so the limit spares the database and the log,
 and is not what keeps guessers out.
@@ -13,11 +13,11 @@ from typing import NamedTuple, TypeVar
 
 from django.core.cache import BaseCache, cache
 from django.http import HttpRequest
-from redis.exceptions import RedisError
 
-from tecken import wiring
-from tecken.breaker import Breaker
+from tecken import services
 from tecken.errors import CouldNotAsk, TooOften
+from tecken.redisclient import services as redis_services
+from tecken.redisclient.guard import RedisGuard
 from tecken.runtimeconfig.current import options
 
 T = TypeVar("T")
@@ -31,11 +31,15 @@ class Allowed(NamedTuple):
 
 
 class Failures:
-    def __init__(self, name: str, counts: BaseCache, allowed: Callable[[], Allowed]) -> None:
+    """Counts of failures of one kind, in a cache that `guard` is for."""
+
+    def __init__(
+        self, name: str, counts: BaseCache, guard: RedisGuard, allowed: Callable[[], Allowed]
+    ) -> None:
         self._name = name
         self._counts = counts
         self._allowed = allowed
-        self._breaker = Breaker("redis-cache")
+        self._guard = guard
 
     def refuse(self, caller: str) -> None:
         """Refuse a caller after an unknown token. Raises TooOften when it has sent too many of them."""
@@ -56,21 +60,14 @@ class Failures:
 
     def _ask(self, command: Callable[[], T], otherwise: T) -> T:
         try:
-            self._breaker.admit()
+            return self._guard.call(command)
         except CouldNotAsk:
             return otherwise
-        try:
-            answer = command()
-        except RedisError:
-            self._breaker.failed()
-            return otherwise
-        self._breaker.answered()
-        return answer
 
 
-@wiring.once
+@services.per_process
 def failed_tokens() -> Failures:
-    return Failures("token", cache, allowed_tokens)
+    return Failures("token", cache, redis_services.cache_guard(), allowed_tokens)
 
 
 def allowed_tokens() -> Allowed:

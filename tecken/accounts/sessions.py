@@ -11,9 +11,9 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.backends.cache import SessionStore
 from django.core.cache import caches
 from django.http import HttpRequest
-from redis.exceptions import RedisError
 
 from tecken.errors import CouldNotAsk, NotAllowed
+from tecken.redisclient import services as redis_services
 
 SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 
@@ -36,8 +36,8 @@ def session_user(request: HttpRequest) -> User | None:
         raise NotAllowed("A page of another site needs an Auth-Token")
     request.session = Sessions(key)
     try:
-        user = get_user(request)
-    except RedisError:
+        user = redis_services.cache_guard().call(get_user, request)
+    except CouldNotAsk:
         raise CouldNotAsk("Sessions cannot be read") from None
     return None if isinstance(user, AnonymousUser) or not user.is_active else user
 

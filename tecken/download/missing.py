@@ -16,7 +16,7 @@ from redis.lock import Lock
 
 from tecken.download.models import MissingSymbol
 from tecken.errors import BadInput
-from tecken.keyset import Order, Position, page_after
+from tecken.http.keyset import Order, Position, page_after
 from tecken.storage.miss_counts import COUNTS
 
 TAKEN = "missing:taken"

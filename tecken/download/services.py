@@ -1,25 +1,35 @@
-"""The long-lived parts of this feature, from the settings."""
+"""The long-lived objects of downloads."""
 
 from __future__ import annotations
 
 from django.conf import settings
 
-from tecken import inforce, wiring
 from tecken.download.finder import Finder
 from tecken.download.missing import MissWriter
 from tecken.download.upstreams import Upstreams
+from tecken.redisclient.services import cache_client
+from tecken.services import per_process
+from tecken.storage import services as storage_services
 
 
-@wiring.once
+@per_process
 def upstreams() -> Upstreams:
-    return Upstreams(settings.SYMBOL_SOURCES, inforce.patience, inforce.sources_off)
+    """Return the upstreams that downloads are redirected to or read from."""
+    return Upstreams(settings.SYMBOL_SOURCES, storage_services.fetch_limits, storage_services.upstreams_off)
 
 
-@wiring.once
+@per_process
 def finder() -> Finder:
-    return Finder(wiring.known(), wiring.own_files(), wiring.try_files(), upstreams())
+    """Return the search for a file by the names in a URL."""
+    return Finder(
+        storage_services.presence_cache(),
+        storage_services.own_files(),
+        storage_services.try_files(),
+        upstreams(),
+    )
 
 
-@wiring.once
+@per_process
 def miss_writer() -> MissWriter:
-    return MissWriter(wiring.cache_client())
+    """Return the writer that moves counts of missing files from redis-cache into the database."""
+    return MissWriter(cache_client())

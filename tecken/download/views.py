@@ -10,7 +10,6 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
-from tecken import wiring
 from tecken.download import responses, services
 from tecken.download.finder import Found, Ours, Theirs
 from tecken.download.protocols.tecken import Wanted, is_expected, is_ignored, wanted
@@ -18,6 +17,7 @@ from tecken.errors import Absent, BadModule, CouldNotAsk
 from tecken.http.decorators import cors, get_only
 from tecken.http.ratelimit import limited
 from tecken.runtimeconfig.current import options
+from tecken.storage import services as storage_services
 from tecken.storage.miss_counts import Miss
 from tecken.symbols.ids import code_id
 from tecken.symbols.ids import file_name as valid_name
@@ -58,7 +58,7 @@ def _answered(
         return _found(request, asked, prefix)
     except Absent:
         if asked.is_symbols and not services.upstreams().some_are_off:
-            wiring.miss_counts().count([_miss(request, asked)])
+            storage_services.miss_counts().count([_miss(request, asked)])
         expected = is_expected(asked.key, settings.DOWNLOAD_EXTENSIONS)
         raise Absent(NOT_FOUND if expected else IGNORED) from None
 

@@ -16,11 +16,11 @@ from django.db import DatabaseError, close_old_connections
 from django.http import HttpRequest
 from django.urls import Resolver404, resolve
 
-from tecken import wiring
 from tecken.errors import CouldNotAsk, TeckenError
 from tecken.front.bridge import Environ
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.rollout import Subject
+from tecken.storage import services as storage_services
 from tecken.web.middleware import SLASHES
 
 NO_VIEW_BYTES: Final = 64 << 10
@@ -51,7 +51,7 @@ def refusal(admit: Callable[[HttpRequest], object], meta: Environ) -> TeckenErro
     try:
         with current.pinned(Subject()):
             admit(WSGIRequest(meta))
-        wiring.disk_space().check(int(meta.get("CONTENT_LENGTH") or 0))
+        storage_services.disk_space().check(int(meta.get("CONTENT_LENGTH") or 0))
     except TeckenError as error:
         return error
     except DatabaseError:

@@ -53,7 +53,7 @@ def server_config(app: Any, deadlines: Deadlines = DEADLINES, **more: Any) -> Fr
         interface="asgi3",
         lifespan="off",
         ws="none",
-        # Logs and the client's address are the site's own affair (tecken.logs, tecken.accounts.client_address).
+        # The site itself writes logs and finds the client's address (monitoring.logs, tokens.address).
         log_config=None,
         access_log=False,
         proxy_headers=False,

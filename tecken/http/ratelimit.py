@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import lru_cache, partial, wraps
 from http import HTTPStatus
 from typing import NamedTuple
 
 from django.http import HttpRequest, HttpResponse
 
-from tecken import inforce, wiring
 from tecken.accounts.caller import seen
 from tecken.accounts.client_address import address, network
 from tecken.errors import CouldNotAsk, OverLimit
 from tecken.http.responses import Reply, answers_errors
+from tecken.limits import services as limits_services
+from tecken.limits import text
 from tecken.limits.decision import Decision, policies, states, verdict
-from tecken.limits.port import Caller, Cost, Limit, Scope, Verdict
+from tecken.limits.port import Caller, Cost, Limit, Scope, Verdict, Without
 from tecken.metrics import LIMIT_DECISIONS
 from tecken.runtimeconfig.current import options
+from tecken.storage import services as storage_services
 
 
 class Bill(NamedTuple):
@@ -64,7 +66,7 @@ def check_disk_space(request: HttpRequest) -> None:
     """Raise CouldNotAsk when the body of an upload would fill a disk. Nothing of the body is read before."""
     length = int(request.META.get("CONTENT_LENGTH") or 0)
     # A body over the limit gets its 413, however full the disk is.
-    wiring.disk_space().check(min(length, options().upload_max_bytes))
+    storage_services.disk_space().check(min(length, options().upload_max_bytes))
 
 
 def upload_cost(request: HttpRequest) -> Cost:
@@ -77,7 +79,7 @@ def spend(request: HttpRequest, scope: Scope, cost: Cost) -> None:
 
     What is charged after the request itself costs no decision when no limit counts it.
     """
-    limits, caller = inforce.limits(scope), caller_of(request)
+    limits, caller = limits_in_force(scope), caller_of(request)
     if not cost.requests and not any(cost.of(limit.unit) for limit in limits):
         limits = ()
     verdict = _decided(request, caller, cost, limits) if limits else Verdict()
@@ -101,7 +103,7 @@ def charge_request(request: HttpRequest) -> None:
 def _decided(request: HttpRequest, caller: Caller, cost: Cost, limits: tuple[Limit, ...]) -> Verdict:
     count = partial(LIMIT_DECISIONS.labels, limits[0].scope)
     try:
-        verdict = wiring.limiter().spend(caller, cost, limits)
+        verdict = limits_services.limiter().spend(caller, cost, limits)
     except OverLimit as error:
         request.standings = error.standings  # type: ignore[attr-defined]
         count("refused").inc()
@@ -130,6 +132,19 @@ def _settle(request: HttpRequest, failed: bool) -> None:
     for bill in getattr(request, "bills", ()):
         cost: Cost = bill.cost
         if failed and cost.bytes:
-            wiring.limiter().refund(bill.caller, Cost(0, 0, cost.bytes), bill.limits, bill.verdict)
+            limits_services.limiter().refund(bill.caller, Cost(0, 0, cost.bytes), bill.limits, bill.verdict)
             cost = cost._replace(bytes=0)
-        wiring.usage().count(bill.scope, cost, bill.caller.token)
+        limits_services.usage().count(bill.scope, cost, bill.caller.token)
+
+
+def limits_in_force(scope: Scope) -> tuple[Limit, ...]:
+    """Return the limits of a scope that the live options set."""
+    current = options()
+    return _parsed(
+        scope, getattr(current, f"limit_{scope}"), getattr(current, f"limit_{scope}_without_redis")
+    )
+
+
+@lru_cache(maxsize=64)
+def _parsed(scope: Scope, texts: tuple[str, ...], without: Without) -> tuple[Limit, ...]:
+    return tuple(text.limit(item, scope, without) for item in texts)

@@ -1,4 +1,4 @@
-"""What is to be done, what is being done, and who is there to do it."""
+"""State of the queues and their workers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ import redis
 from tecken.jobs import keys
 
 ALIVE_SECONDS = 20.0
-"""A worker that was not heard of for longer is taken for gone; it says every 5 seconds that it is there."""
+"""A worker without a heartbeat for longer counts as silent; it sends one every 5 seconds."""
 
 
 class Queue(NamedTuple):
-    """`ready` jobs wait for a worker, `by_priority` of 0 (first), 3, 6 and 9. What is next has waited for
-    `oldest_seconds`. The last canary job waited for `canary_seconds`, and ended `canary_age` ago."""
+    """A queue's jobs: `ready` wait for a worker, `by_priority` 0 (first), 3, 6 and 9.
+
+    The oldest of those that are next has waited for `oldest_seconds`. The last canary job waited for
+    `canary_seconds`, and ended `canary_age` seconds ago.
+    """
 
     name: str
     ready: int
@@ -27,7 +30,7 @@ class Queue(NamedTuple):
 
 
 class Worker(NamedTuple):
-    """`heard` seconds ago it said that it is there, has `held` jobs, and of those `running`."""
+    """A worker that sent a heartbeat `heard` seconds ago, has `held` jobs, and runs `running` of them."""
 
     name: str
     heard: float
@@ -37,13 +40,15 @@ class Worker(NamedTuple):
 
     @property
     def alive(self) -> bool:
+        """Return whether its last heartbeat is recent."""
         return self.heard <= ALIVE_SECONDS
 
 
 class Backlog(NamedTuple):
-    """`unacknowledged` jobs are with a worker: they run, or wait there for a process or for their time.
+    """All queues, and the jobs that have left them.
 
-    `scheduled` ones, waiting or unacknowledged, were sent by beat. `beat`: one is running.
+    A worker has the `unacknowledged` jobs: they run, or wait there for a process or for their time. Beat has
+    sent the `scheduled` ones, waiting or unacknowledged. `beat` is whether one runs.
     """
 
     queues: tuple[Queue, ...]
@@ -58,7 +63,7 @@ class Backlog(NamedTuple):
     def depth(self) -> int:
         """Return the number of jobs to be done, without scheduled ones.
 
-        Those come and end several times a minute, and the job that takes the samples for the charts is one of
+        Those are sent several times a minute, and the job that takes the samples for the charts is one of
         them: it would always count itself.
         """
         jobs = sum(queue.ready for queue in self.queues) + self.unacknowledged
@@ -67,28 +72,31 @@ class Backlog(NamedTuple):
 
 
 def backlog(client: redis.Redis) -> Backlog:
-    """`client` is of the queue's database. One round trip; raises redis.RedisError."""
-    asked = client.pipeline(transaction=False)
-    asked.time()
-    asked.hlen(keys.UNACKED)
-    asked.zrange(keys.UNACKED_INDEX, 0, 0, withscores=True)
-    asked.hgetall(keys.WORKERS)
-    asked.hgetall(keys.CANARIES)
-    asked.hlen(keys.DEAD)
-    asked.zcard(keys.SCHEDULED)
-    asked.exists(keys.BEAT)
+    """Return the state of all queues in one round trip. Raises redis.RedisError.
+
+    `client` is connected to the queue's database.
+    """
+    pipe = client.pipeline(transaction=False)
+    pipe.time()
+    pipe.hlen(keys.UNACKED)
+    pipe.zrange(keys.UNACKED_INDEX, 0, 0, withscores=True)
+    pipe.hgetall(keys.WORKERS)
+    pipe.hgetall(keys.CANARIES)
+    pipe.hlen(keys.DEAD)
+    pipe.zcard(keys.SCHEDULED)
+    pipe.exists(keys.BEAT)
     for queue in keys.QUEUES:
         for priority in keys.PRIORITIES:
-            asked.llen(keys.waiting(queue, priority))
-            asked.lindex(keys.waiting(queue, priority), -1)
-    (seconds, micros), unacked, first, workers, canaries, dead, scheduled, beat, *lists = asked.execute()
+            pipe.llen(keys.waiting(queue, priority))
+            pipe.lindex(keys.waiting(queue, priority), -1)
+    (seconds, micros), unacked, first, workers, canaries, dead, scheduled, beat, *lists = pipe.execute()
     now = seconds + micros / 1e6
-    each = 2 * len(keys.PRIORITIES)
-    told = [lists[i : i + each] for i in range(0, len(lists), each)]
+    per_queue = 2 * len(keys.PRIORITIES)
+    replies = [lists[i : i + per_queue] for i in range(0, len(lists), per_queue)]
     return Backlog(
         queues=tuple(
-            _queue(name, its, canaries.get(name.encode()), now)
-            for name, its in zip(keys.QUEUES, told, strict=True)
+            _queue(name, its_replies, canaries.get(name.encode()), now)
+            for name, its_replies in zip(keys.QUEUES, replies, strict=True)
         ),
         unacknowledged=unacked,
         oldest_unacknowledged_seconds=max(0.0, now - first[0][1]) if first else None,
@@ -99,9 +107,9 @@ def backlog(client: redis.Redis) -> Backlog:
     )
 
 
-def _queue(name: str, told: list[Any], canary: bytes | None, now: float) -> Queue:
-    lengths = dict(zip(keys.PRIORITIES, told[::2], strict=True))
-    sent = [at for message in told[1::2] if message and (at := sent_at(message)) is not None]
+def _queue(name: str, replies: list[Any], canary: bytes | None, now: float) -> Queue:
+    lengths = dict(zip(keys.PRIORITIES, replies[::2], strict=True))
+    sent = [at for message in replies[1::2] if message and (at := sent_at(message)) is not None]
     waited, ended = (float(part) for part in canary.split()) if canary else (None, None)
     return Queue(
         name=name,
@@ -114,15 +122,15 @@ def _queue(name: str, told: list[Any], canary: bytes | None, now: float) -> Queu
 
 
 def sent_at(message: bytes) -> float | None:
-    """When the job was sent, in seconds since 1970; None of one that does not say."""
+    """Return when the job was sent, in seconds since 1970; None when its message has no time."""
     try:
         return float(json.loads(message)["headers"]["sent"])
     except (ValueError, KeyError, TypeError):
         return None
 
 
-def _workers(told: dict[bytes, bytes], now: float) -> Iterator[Worker]:
-    for name, document in told.items():
-        said = json.loads(document)
-        heard = max(0.0, now - said["at"])
-        yield Worker(name.decode(), heard, tuple(said["queues"]), said["held"], said["running"])
+def _workers(documents: dict[bytes, bytes], now: float) -> Iterator[Worker]:
+    for name, document in documents.items():
+        beat = json.loads(document)
+        heard = max(0.0, now - beat["at"])
+        yield Worker(name.decode(), heard, tuple(beat["queues"]), beat["held"], beat["running"])

@@ -1,4 +1,4 @@
-"""Beat with a lock: of all that are started one sends the scheduled jobs, and another one can take over."""
+"""Beat with a lock: one of all running beats sends the scheduled jobs, and another one can take over."""
 
 from __future__ import annotations
 
@@ -12,38 +12,41 @@ import redis
 from celery.beat import ScheduleEntry, Scheduler, SchedulingError
 from redis.lock import Lock
 
-from tecken import wiring
 from tecken.jobs.keys import BEAT
+from tecken.redisclient import services as redis_services
 
 logger = logging.getLogger(__name__)
 LEASE_SECONDS = 15.0
-LOOK_SECONDS = 3.0  # renews it
+RENEW_SECONDS = 3.0
 LAST = "jobs:beat:last"
-"""Hash of when each entry of the schedule was sent last: so it needs no file, and goes on where one ended."""
+"""Hash of when each entry of the schedule was sent last, by its name, so that another beat can continue."""
 
 
 class OneBeat(Scheduler):  # type: ignore[misc]
-    max_interval = LOOK_SECONDS
+    """Scheduler that sends jobs only while it has the lock."""
+
+    max_interval = RENEW_SECONDS
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.max_interval = LOOK_SECONDS  # whatever --max-interval said
-        self._client = wiring.queue_client()
+        self.max_interval = RENEW_SECONDS  # regardless of --max-interval
+        self._client = redis_services.queue_client()
         self._lock = Lock(self._client, BEAT, timeout=LEASE_SECONDS, thread_local=False)
-        self._first = False
+        self._locked = False
 
     def tick(self, *arguments: Any, **options: Any) -> float:
+        """Send what is due, and return the seconds until the next call."""
         try:
-            if not self._is_first():
-                return LOOK_SECONDS
+            if not self._has_lock():
+                return RENEW_SECONDS
             return float(super().tick(*arguments, **options))
         except redis.RedisError as error:
             logger.warning("Cannot acquire the beat lock: %s; retrying", type(error).__name__)
-            self._first = False
-            return LOOK_SECONDS
+            self._locked = False
+            return RENEW_SECONDS
 
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
-        """Send a job that is due. Celery would log each of them at INFO, and each failure with two traces."""
+        """Send a job that is due. Celery would log each job at INFO, and each failure with two traces."""
         try:
             self.apply_async(entry, producer=producer, advance=False)
         except Exception as error:  # noqa: BLE001 - one entry must not stop the others
@@ -54,40 +57,42 @@ class OneBeat(Scheduler):  # type: ignore[misc]
     def apply_async(
         self, entry: ScheduleEntry, producer: Any = None, advance: bool = True, **options: Any
     ) -> Any:
+        """Send a job, and record the time."""
         try:
             sent = super().apply_async(entry, producer=producer, advance=advance, **options)
         except SchedulingError:
-            # The entry counts as sent by now. What is acquired again is read again, and is due.
-            self._step_back()
+            # Celery counts the entry as sent. The next acquisition reads the recorded times: it is due again.
+            self._release()
             raise
         self._client.hset(LAST, entry.name, time.time())
         return sent
 
     def close(self) -> None:
-        self._step_back()
+        """Release the lock."""
+        self._release()
         super().close()
 
-    def _is_first(self) -> bool:
-        if self._first:
+    def _has_lock(self) -> bool:
+        if self._locked:
             with suppress(redis.exceptions.LockError):
                 return self._lock.reacquire()
             logger.warning("Lost the beat lock; another beat sends the scheduled jobs")
-        self._first = self._lock.acquire(blocking=False)
-        if self._first:
+        self._locked = self._lock.acquire(blocking=False)
+        if self._locked:
             logger.info("Acquired the beat lock; this beat sends the scheduled jobs")
-            self._recall()
-        return self._first
+            self._load_last_runs()
+        return self._locked
 
-    def _recall(self) -> None:
-        """Continue where the last beat ended; what was never sent is due."""
+    def _load_last_runs(self) -> None:
+        """Continue where the last beat ended. An entry that was never sent is due."""
         sent = self._client.hgetall(LAST)
         for name, entry in self.schedule.items():
             entry.last_run_at = datetime.fromtimestamp(float(sent.get(name.encode(), 0)), UTC)
         self.populate_heap()
 
-    def _step_back(self) -> None:
-        if self._first:
-            self._first = False
-            # Without Redis the lock ends by itself.
+    def _release(self) -> None:
+        if self._locked:
+            self._locked = False
+            # Without Redis the lock expires.
             with suppress(redis.RedisError):
                 self._lock.release()

@@ -1,8 +1,12 @@
-"""A worker says that it is there and which jobs it has; jobs of one that went silent are given to others.
+"""Heartbeats of workers, and the return of jobs whose worker has none any more.
 
-By itself, kombu would give them back only after the visibility timeout, which has to be above the longest
-job. All times are the server's, and nobody judges others before it has been heard itself for as long: after
-the server was away, all are silent at once.
+Each worker records every few seconds that it runs and which jobs it has. Jobs that no worker has recorded for
+a while return to their queue. kombu's own means, the visibility timeout, has to be longer than the longest
+job.
+
+All times are the server's. After a failure of the server no worker has a recent heartbeat, so a worker
+restores jobs only when its own heartbeats have succeeded for LOST_SECONDS: all others had the time to
+record theirs. Otherwise every running job would start a second time after each failure.
 """
 
 from __future__ import annotations
@@ -18,19 +22,19 @@ import redis
 from celery.bootsteps import StartStopStep
 from celery.worker import state
 
-from tecken import wiring
 from tecken.jobs import keys
+from tecken.redisclient import services as redis_services
 
 logger = logging.getLogger(__name__)
-EVERY_SECONDS = 5.0
+INTERVAL_SECONDS = 5.0
 LOST_SECONDS = 30.0
-"""A job of which no worker has said for so long that it has it is lost with its worker."""
-FORGOTTEN_SECONDS = 600.0
-"""Until then one can see which worker is missing."""
+"""A job that no worker has recorded for longer is lost with its worker."""
+REMOVE_SECONDS = 600.0
+"""A worker without a heartbeat is listed as silent until then."""
 
 
-class Said(NamedTuple):
-    """`tags` are the delivery tags of the jobs that a worker has."""
+class HeldJobs(NamedTuple):
+    """Delivery tags of the jobs that a worker has, and how many of them run."""
 
     queues: list[str]
     tags: set[str]
@@ -38,62 +42,71 @@ class Said(NamedTuple):
 
 
 class Heart:
-    """`look` tells what there is to say, `restore` puts one job back into its queue by its delivery tag."""
+    """Heartbeat of one worker.
+
+    Args:
+        client: Of the queue's database.
+        name: Of the worker.
+        held_jobs: Returns the jobs that it has.
+        restore: Returns one job to its queue by its delivery tag.
+        clock: Returns the server's time.
+    """
 
     def __init__(
         self,
         client: redis.Redis,
         name: str,
-        look: Callable[[], Said],
+        held_jobs: Callable[[], HeldJobs],
         restore: Callable[[str], None],
         clock: Callable[[redis.Redis], float] | None = None,
     ) -> None:
         self._client, self._name = client, name
-        self._look, self._restore = look, restore
-        self._clock = clock or _now
-        self._heard_since: float | None = None
+        self._held_jobs, self._restore_job = held_jobs, restore
+        self._clock = clock or _server_time
+        self._recorded_since: float | None = None
 
     def beat(self) -> None:
-        """Raises redis.RedisError."""
+        """Record the worker's jobs and restore lost ones. Raises redis.RedisError."""
         try:
             now = self._clock(self._client)
-            self._say(now)
+            self._record(now)
         except redis.RedisError:
-            self._heard_since = None
+            self._recorded_since = None
             raise
-        self._heard_since = now if self._heard_since is None else self._heard_since
-        self._judge(now)
+        self._recorded_since = now if self._recorded_since is None else self._recorded_since
+        self._restore_lost_jobs(now)
 
     def stop(self) -> None:
-        """Raises redis.RedisError."""
+        """Remove the worker from the list. Raises redis.RedisError."""
         self._client.hdel(keys.WORKERS, self._name)
 
-    def _say(self, now: float) -> None:
-        said = self._look()
-        document = {"at": now, "queues": said.queues, "held": len(said.tags), "running": said.running}
-        done = self._client.pipeline()
-        done.hset(keys.WORKERS, self._name, json.dumps(document))
-        if said.tags:
-            done.zadd(keys.HELD, dict.fromkeys(said.tags, now))
-        done.execute()
+    def _record(self, now: float) -> None:
+        held = self._held_jobs()
+        document = {"at": now, "queues": held.queues, "held": len(held.tags), "running": held.running}
+        pipe = self._client.pipeline()
+        pipe.hset(keys.WORKERS, self._name, json.dumps(document))
+        if held.tags:
+            pipe.zadd(keys.HELD, dict.fromkeys(held.tags, now))
+        pipe.execute()
 
-    def _judge(self, now: float) -> None:
-        there = _texts(self._client.zrange(keys.UNACKED_INDEX, 0, -1))
-        if there:
-            self._client.zadd(keys.HELD, dict.fromkeys(there, now), nx=True)  # seen for the first time
-        if self._heard_since is None or now - self._heard_since < LOST_SECONDS:
+    def _restore_lost_jobs(self, now: float) -> None:
+        unacked = _texts(self._client.zrange(keys.UNACKED_INDEX, 0, -1))
+        if unacked:
+            # A job that no heartbeat has recorded yet counts as recorded now.
+            self._client.zadd(keys.HELD, dict.fromkeys(unacked, now), nx=True)
+        if self._recorded_since is None or now - self._recorded_since < LOST_SECONDS:
             return
         silent = _texts(self._client.zrangebyscore(keys.HELD, "-inf", now - LOST_SECONDS))
-        for tag in set(silent) & set(there):
-            logger.warning("Job %s is lost with its worker, and goes back to its queue", tag)
-            self._restore(tag)
+        for tag in set(silent) & set(unacked):
+            logger.warning("Job %s is lost with its worker; returned to its queue", tag)
+            self._restore_job(tag)
         if silent:
             self._client.zrem(keys.HELD, *silent)
-        self._forget_workers(now)
+        self._remove_workers(now)
 
-    def _forget_workers(self, now: float) -> None:
+    def _remove_workers(self, now: float) -> None:
         workers = self._client.hgetall(keys.WORKERS).items()
-        gone = [name for name, document in workers if json.loads(document)["at"] < now - FORGOTTEN_SECONDS]
+        gone = [name for name, document in workers if json.loads(document)["at"] < now - REMOVE_SECONDS]
         if gone:
             self._client.hdel(keys.WORKERS, *gone)
 
@@ -102,33 +115,45 @@ def _texts(members: Any) -> list[str]:
     return [member.decode() for member in members]
 
 
-def _now(client: redis.Redis) -> float:
+def _server_time(client: redis.Redis) -> float:
     seconds, micros = client.time()
     return float(seconds + micros / 1e6)
 
 
 class Heartbeat(StartStopStep):  # type: ignore[misc]
-    """A thread of the main process, since the event loop stands still while a job of the solo pool runs."""
+    """Step of the worker that runs a `Heart` in a thread of the main process.
 
-    requires = ("celery.worker.components:Pool",)  # which forks before there is a thread
+    The event loop would not do: it stands still while a job of the solo pool runs.
+    """
+
+    # The pool forks, so the thread starts after it.
+    requires = ("celery.worker.components:Pool",)
 
     def __init__(self, worker: Any, **options: object) -> None:
         super().__init__(worker, **options)
-        self._over = Event()
+        self._stopped = Event()
         self._thread: Thread | None = None
 
     def include_if(self, worker: Any) -> bool:
+        """Return whether the queue has the keys of kombu's Redis transport."""
         with worker.app.connection_for_read() as connection:
             return bool(connection.transport.driver_type == "redis")
 
     def start(self, worker: Any) -> None:
+        """Start the thread."""
         name = f"{worker.hostname} {os.getpid()}"
-        heart = Heart(wiring.queue_client(), name, lambda: look(worker), lambda tag: restore(worker.app, tag))
+        heart = Heart(
+            redis_services.queue_client(),
+            name,
+            lambda: held_jobs(worker),
+            lambda tag: restore(worker.app, tag),
+        )
         self._thread = Thread(target=self._run, args=[heart], name="heartbeat", daemon=True)
         self._thread.start()
 
     def stop(self, _worker: Any) -> None:
-        self._over.set()
+        """Stop the thread, which removes the worker from the list."""
+        self._stopped.set()
         if self._thread:
             self._thread.join()
 
@@ -137,37 +162,41 @@ class Heartbeat(StartStopStep):  # type: ignore[misc]
     def _run(self, heart: Heart) -> None:
         while True:
             self._try(heart.beat)
-            if self._over.wait(EVERY_SECONDS):
+            if self._stopped.wait(INTERVAL_SECONDS):
                 return self._try(heart.stop)
 
-    def _try(self, what: Callable[[], None]) -> None:
+    def _try(self, action: Callable[[], None]) -> None:
         try:
-            what()
+            action()
         except redis.RedisError as error:
-            logger.warning("The heartbeat is not heard: %s", type(error).__name__)
+            logger.warning("Cannot write the heartbeat: %s; retrying", type(error).__name__)
         except Exception:
-            logger.exception("The heartbeat stumbled")
+            # Without a heartbeat other workers would start this worker's jobs again, so the thread continues.
+            logger.exception("The heartbeat failed; retrying")
 
 
-def look(worker: Any) -> Said:
+def held_jobs(worker: Any) -> HeldJobs:
+    """Return the jobs that a worker has: those that run, and those that it has fetched."""
     consumer = getattr(getattr(worker, "consumer", None), "task_consumer", None)
     queues = [queue.name for queue in consumer.queues] if consumer else []
-    running = _all(lambda: state.active_requests)
-    tags = {request.message.delivery_tag for request in running}  # also of a connection that was lost
+    # Jobs of a lost connection run on, although the new channel has no record of them.
+    running = _copy(lambda: state.active_requests)
+    tags = {request.message.delivery_tag for request in running}
     if consumer:
-        tags.update(_all(lambda: consumer.channel.qos._delivered))
-    return Said(sorted(queues), tags, len(running))
+        tags.update(_copy(lambda: consumer.channel.qos._delivered))
+    return HeldJobs(sorted(queues), tags, len(running))
 
 
-def _all(things: Callable[[], Any]) -> list[Any]:
-    """Of what another thread may change meanwhile."""
+def _copy(collection: Callable[[], Any]) -> list[Any]:
+    """Return the members of a collection that the main thread may change during the copy."""
     while True:
         try:
-            return list(things())
+            return list(collection())
         except RuntimeError:
             continue
 
 
 def restore(app: Any, tag: str) -> None:
+    """Return a job to its queue by its delivery tag."""
     with app.connection_for_write() as connection:
         connection.default_channel.qos.restore_by_tag(tag)

@@ -1,28 +1,28 @@
-"""Names in the queue's database (1 of redis-cache): kombu's, and ours, which begin with `jobs:`.
+"""Keys of the queue's database (1 of redis-cache): kombu's, and ours, which begin with `jobs:`.
 
-None of ours that must not be lost expires, for the server may evict what does.
+No key of ours that must not be lost has an expiry, since the server may evict a key that has one.
 """
 
 from __future__ import annotations
 
 CONVERT, UPLOAD, HOUSEKEEPING = QUEUES = ("convert", "upload", "housekeeping")
-PRIORITIES = (0, 3, 6, 9)  # 0 goes first
+PRIORITIES = (0, 3, 6, 9)  # 0 is served first
 
 UNACKED = "unacked"
-"""Hash of what workers have, by delivery tag: JSON of message, exchange and routing key."""
+"""Hash of the jobs that workers have, by delivery tag: JSON of message, exchange and routing key."""
 UNACKED_INDEX = "unacked_index"
-"""Sorted set of the same tags, by when a worker got them."""
+"""Sorted set of the same tags, by the time a worker took them."""
 
 DEAD = "jobs:dead"
-"""Hash of dead letters, by id of the job: JSON, see tecken.jobs.dead."""
+"""Hash of dead letters, by id of the job: JSON of tecken.jobs.records.DeadLetter."""
 STARTS = "jobs:starts"
-"""Hash of how often a job was started that has not ended, by its id."""
+"""Hash of how often a job that has not ended was started, by its id."""
 STARTED = "jobs:started"
 """Sorted set of the same ids, by the last start."""
 WORKERS = "jobs:workers"
-"""Hash of workers by name: JSON, see tecken.jobs.heartbeat."""
+"""Hash of workers by name: JSON of their last heartbeat."""
 HELD = "jobs:held"
-"""Sorted set of delivery tags, by when a worker last said that it has them."""
+"""Sorted set of delivery tags, by the last heartbeat that contained them."""
 SCHEDULED = "jobs:scheduled"
 """Sorted set of jobs that beat has sent and that have not ended, by the time they were sent."""
 BEAT = "jobs:beat"
@@ -32,5 +32,5 @@ CANARIES = "jobs:canaries"
 
 
 def waiting(queue: str, priority: int) -> str:
-    """The list that holds `queue`'s jobs of one priority: in at the left, out at the right."""
+    """Return the list of a queue's jobs of one priority: pushed on the left, taken from the right."""
     return f"{queue}\x06\x16{priority}" if priority else queue

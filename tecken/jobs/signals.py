@@ -1,7 +1,8 @@
-"""Processes of Celery have the runtime configuration, and a job has one set of options.
+"""Handlers of Celery's signals.
 
-The same set from its first line to the line in the log that says how it ended. A message says when it was
-sent, and one that no job can be made of is kept.
+They start the runtime configuration in workers and beat, pin one set of options from a job's first line to
+the log line of its end, add to each message the time it was sent, and keep messages that no job can be made
+of.
 """
 
 from __future__ import annotations
@@ -24,45 +25,48 @@ from celery.signals import (
     worker_ready,
 )
 
-from tecken.inforce import follow_log_level
-from tecken.jobs import dead
+from tecken.jobs import dead_letters
 from tecken.jobs.records import records
 from tecken.runtimeconfig import current
 
 
 @celeryd_init.connect  # type: ignore[untyped-decorator]
-def call_it_worker(**_more: object) -> None:
-    """Before its children are forked, which inherit the word."""
-    current.kind("worker")
+def set_kind(**_more: object) -> None:
+    """Mark the process as a worker, before it forks its children."""
+    current.set_kind("worker")
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
 @worker_process_init.connect  # type: ignore[untyped-decorator]
 def start(**_more: object) -> None:
+    """Follow the runtime configuration."""
     current.start()
-    follow_log_level()
+    current.follow_log_level()
 
 
 @beat_init.connect  # type: ignore[untyped-decorator]
 def start_beat(**_more: object) -> None:
-    current.kind("beat")
+    """Mark the process as beat, and follow the runtime configuration."""
+    current.set_kind("beat")
     start()
 
 
 @task_prerun.connect  # type: ignore[untyped-decorator]
 def pin(task: Any, **_more: object) -> None:
+    """Give the job one set of options until its end."""
     task.request.pinned = current.pinned()
     task.request.pinned.__enter__()
 
 
 @task_postrun.connect  # type: ignore[untyped-decorator]
 def unpin(task: Any, **_more: object) -> None:
-    """Celery sends this however the job ended, in the thread of `pin`."""
+    """Release the job's options. Celery sends this after every outcome, in the thread of `pin`."""
     task.request.pinned.__exit__(None, None, None)
 
 
 @before_task_publish.connect  # type: ignore[untyped-decorator]
-def say_when(headers: dict[str, Any], **_more: object) -> None:
+def stamp(headers: dict[str, Any], **_more: object) -> None:
+    """Add the time to a message, and record a job that beat sends."""
     headers["sent"] = time.time()
     if headers.get("celery_beat_task"):
         # A failure here must not stop the job. Without Redis it is not sent anyway.
@@ -72,12 +76,12 @@ def say_when(headers: dict[str, Any], **_more: object) -> None:
 
 @task_unknown.connect  # type: ignore[untyped-decorator]
 @task_rejected.connect  # type: ignore[untyped-decorator]
-def keep(message: Any, exc: Exception | None, **_more: object) -> None:
-    """Celery would drop it: it was sent by another version, or by somebody else."""
-    records().bury(dead.unread(message, f"no job can be made of it: {exc!r}"))
+def keep_unreadable(message: Any, exc: Exception | None, **_more: object) -> None:
+    """Keep a message of another version or of another program as a dead letter. Celery would drop it."""
+    records().bury(dead_letters.unreadable(message, f"no job can be made of it: {exc!r}"))
 
 
 @task_revoked.connect  # type: ignore[untyped-decorator]
-def forget(request: Any, **_more: object) -> None:
-    """It has expired, or somebody revoked it."""
+def end_revoked(request: Any, **_more: object) -> None:
+    """Remove the records of a job that has expired or was revoked."""
     records().end(request.id)

@@ -1,4 +1,4 @@
-"""How every job runs: its starts are counted, and one that cannot be done is kept as a dead letter."""
+"""Base class of all tasks: it counts starts, and keeps a job that cannot succeed as a dead letter."""
 
 from __future__ import annotations
 
@@ -13,35 +13,38 @@ import redis
 from celery import Task
 from celery.exceptions import Ignore, Reject, Retry
 
-from tecken.jobs.records import Letter, records
+from tecken.jobs.records import DeadLetter, records
 from tecken.runtimeconfig.current import options
 
 logger = logging.getLogger(__name__)
 LONGEST_PAUSE = 600.0  # seconds; the visibility timeout is longer
 FULL_DISK_PAUSE = 15.0  # seconds, the first one
-# The last try comes after a quarter of an hour, when an operator had the time to react.
+# The last try comes after a quarter of an hour, so that an operator has the time to react.
 TRIES_WITH_FULL_DISK = 6
 LONGEST_TRACE = 8000  # characters
-SELDOM_STARTED = 0  # when nobody can count
+UNCOUNTED = 0
+"""Starts of a job while the count cannot be read."""
 
 
 class Job(Task):  # type: ignore[misc]
-    """Its message is acknowledged when it has ended, so it starts again when its process is killed.
+    """A job, acknowledged at its end, so that it starts again when its process is killed.
 
-    A job that ends its process each time would do so for ever (Celery counts no starts): it is not started
-    more than `jobs_max_starts` times. One that fails and has no retry left is a dead letter at once, unless
-    it was to expire: such a job is sent again by beat or by the next request. With a full disk it is retried.
+    A job that ends its process each time would start without limit, since Celery counts no starts. So a job
+    starts at most `jobs_max_starts` times. One that fails and has no retry left becomes a dead letter at
+    once, unless it has an expiry: beat or the next request sends such a job again. A full disk causes a
+    retry.
     """
 
-    Request = "tecken.jobs.pause:Held"
+    Request = "tecken.jobs.consumer:PausableRequest"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the job, with its starts counted."""
         if self.request.called_directly:
             return self.run(*args, **kwargs)
         starts = self._begin()
         if starts > options().jobs_max_starts:
             why = f"started {starts - 1} times, and never came to an end"
-            self._give_up(self._letter(why, starts - 1))
+            self._bury(self._letter(why, starts - 1))
             raise Ignore
         try:
             result = self.run(*args, **kwargs)
@@ -50,13 +53,13 @@ class Job(Task):  # type: ignore[misc]
             raise
         except Exception as error:
             self._retry_when_disk_is_full(error)
-            self._failed(error, starts)
+            self._handle_failure(error, starts)
             raise
         self._end()
         return result
 
     def _retry_when_disk_is_full(self, error: Exception) -> None:
-        """Raise Retry: a full disk says nothing about the job, and others of it may still make room."""
+        """Raise Retry when the disk is full, which is no fault of the job. Other jobs may free space."""
         is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         if is_full and not self.request.expires and self.request.retries < TRIES_WITH_FULL_DISK:
             self._end()
@@ -70,50 +73,57 @@ class Job(Task):  # type: ignore[misc]
         try:
             return records().begin(self.request.id)
         except redis.RedisError as error:
-            # Who sent this job is away, so it comes a second time only when counting works again.
-            logger.warning("Starts of %s are not counted: %s", self.request.id, type(error).__name__)
-            return SELDOM_STARTED
+            # The server of the count is the server of the queue: a second start needs both.
+            logger.warning(
+                "Cannot count the start of %s: %s; it runs all the same",
+                self.request.id,
+                type(error).__name__,
+            )
+            return UNCOUNTED
 
     def _end(self) -> None:
         try:
             records().end(self.request.id)
         except redis.RedisError as error:
-            logger.warning("The end of %s is not recorded: %s", self.request.id, type(error).__name__)
+            # The next cleaning removes the record.
+            logger.warning("Cannot record the end of %s: %s", self.request.id, type(error).__name__)
 
-    def _failed(self, error: Exception, starts: int) -> None:
+    def _handle_failure(self, error: Exception, starts: int) -> None:
         if self.request.expires:
             self._end()
             return
         why = f"{type(error).__name__}: {error}"
-        self._give_up(self._letter(why, starts, "".join(traceback.format_exception(error))))
+        self._bury(self._letter(why, starts, "".join(traceback.format_exception(error))))
 
-    def _give_up(self, letter: Letter) -> None:
-        """Raises Reject, so that the message comes back, when the letter cannot be kept."""
+    def _bury(self, letter: DeadLetter) -> None:
+        """Store a dead letter. Raises Reject when it cannot be stored: the message is delivered again."""
         try:
             records().bury(letter)
         except redis.RedisError as error:
-            raise Reject(f"its letter cannot be kept: {type(error).__name__}", requeue=True) from error
+            raise Reject(f"cannot store its dead letter: {type(error).__name__}", requeue=True) from error
         logger.error("%s is a dead letter (%s): %s", letter.id, letter.task, letter.why)
 
-    def _letter(self, why: str, starts: int, trace: str = "") -> Letter:
-        asked = self.request
-        return Letter(
-            id=asked.id,
+    def _letter(self, why: str, starts: int, trace: str = "") -> DeadLetter:
+        request = self.request
+        return DeadLetter(
+            id=request.id,
             task=self.name,
-            queue=asked.delivery_info.get("routing_key") or "",
+            queue=request.delivery_info.get("routing_key") or "",
             why=why,
             died=time.time(),
-            args=list(asked.args or ()),
-            kwargs=dict(asked.kwargs or {}),
-            sent=asked.get("sent"),
+            args=list(request.args or ()),
+            kwargs=dict(request.kwargs or {}),
+            sent=request.get("sent"),
             starts=starts,
-            retries=asked.retries,
+            retries=request.retries,
             trace=trace[-LONGEST_TRACE:],
         )
 
 
 def pause(first: float, retries: int) -> float:
-    """Seconds until the next try: twice as long each time, and spread, so that what failed together does not
-    come back together."""
+    """Return the seconds until the next try: twice as long each time, up to LONGEST_PAUSE.
+
+    They are spread, so that jobs that failed together are not retried together.
+    """
     longest = min(first * 2.0**retries, LONGEST_PAUSE)
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads tries

@@ -1,12 +1,13 @@
-"""kombu's transports on Redis, with two mends.
+"""kombu's Redis transports with a reliable fetch and without two of kombu's faults.
 
-A worker that has lost its connection still acknowledges what it does, and gives back what it has not begun.
-In kombu 5.7 a channel whose connection is gone then fails with an AttributeError, for it no longer knows the
-server's address, and that ends the worker. As a lost connection it is what everybody expects: the message
-stays where it is and comes back.
+Fault 1: a worker that has lost its connection still acknowledges the jobs that end, and returns those that it
+has not begun. In kombu 5.7 a channel without a connection has no server address any more and raises
+AttributeError, which ends the worker. `SafeChannel` raises a lost connection instead, which Celery handles:
+the message stays where it is and is delivered again.
 
-A message that was taken is noted as taken. kombu notes it after it was taken; tecken.jobs.taking does both in
-one step. A server that is full of what it may not evict refuses kombu's note, and kombu would drop the job.
+Fault 2: a server that is full of keys that it may not evict refuses the record that a message was taken, and
+kombu would drop the job. The script of tecken.jobs.reliable_fetch has written the record already, so
+`SafeQoS` ignores the refusal.
 """
 
 from __future__ import annotations
@@ -17,23 +18,25 @@ from kombu.transport import TRANSPORT_ALIASES, redis
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import OutOfMemoryError
 
-from tecken.jobs.taking import Taking
+from tecken.jobs.reliable_fetch import ReliableFetch
 
 
-class Notes(redis.QoS):
-    """Which messages were taken."""
+class SafeQoS(redis.QoS):
+    """Messages that a worker has, also while the server is full."""
 
     def append(self, message: Any, delivery_tag: str) -> None:
+        """Record a message that was taken."""
         try:
             super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
         except OutOfMemoryError:
+            # The memory of this process, without the server.
             super(redis.QoS, self).append(message, delivery_tag)  # type: ignore[no-untyped-call]
 
 
-class Known:
-    """A channel's parameters, as long as there is a connection that knows them."""
+class SafeChannel:
+    """Mixin for a channel whose use after the end of its connection is a connection error."""
 
-    QoS = Notes
+    QoS = SafeQoS
     connection: Any
 
     def _connparams(self, *arguments: Any, **options: Any) -> Any:
@@ -42,19 +45,23 @@ class Known:
         return super()._connparams(*arguments, **options)  # type: ignore[misc]
 
 
-class Channel(Taking, Known, redis.Channel):
-    pass
+class Channel(ReliableFetch, SafeChannel, redis.Channel):
+    """Channel to one server."""
 
 
-class SentinelChannel(Taking, Known, redis.SentinelChannel):
-    pass
+class SentinelChannel(ReliableFetch, SafeChannel, redis.SentinelChannel):
+    """Channel to the master that sentinels name."""
 
 
 class Transport(redis.Transport):
+    """Transport of `redis://` and `rediss://` URLs."""
+
     Channel = Channel
 
 
 class SentinelTransport(redis.SentinelTransport):
+    """Transport of `sentinel://` URLs."""
+
     Channel = SentinelChannel
 
 

@@ -10,13 +10,12 @@ from typing import Any
 
 import redis
 
-from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk
 from tecken.limits import keys
 from tecken.limits.decision import Decision, check_size, verdict
 from tecken.limits.memory import MemoryLimiter
 from tecken.limits.port import SECONDS, Caller, Cost, Limit, Standing, Verdict, applying
-from tecken.redisclient.problems import problem
+from tecken.redisclient.guard import RedisGuard
 
 logger = logging.getLogger(__name__)
 SPEND = (Path(__file__).parent / "spend.lua").read_text()
@@ -29,12 +28,12 @@ class RedisLimiter:
     def __init__(
         self,
         client: redis.Redis,
-        breaker: Breaker,
+        guard: RedisGuard,
         processes: Callable[[], int] = lambda: 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._script = client.register_script(SPEND)
-        self._breaker = breaker
+        self._guard = guard
         self._processes = processes
         self._clock = clock
         self._alone = MemoryLimiter()
@@ -51,7 +50,10 @@ class RedisLimiter:
         check_size(cost, mine)
         try:
             decision = self._ask(caller, cost, mine)
-        except CouldNotAsk:
+        except CouldNotAsk as error:
+            # A server that is full refuses each request. Only the first decision without it is logged.
+            if not self.local:
+                logger.warning("cannot count requests: %s", error.__cause__ or error)
             return self._decide_alone(caller, cost, mine)
         return verdict(decision)
 
@@ -69,21 +71,13 @@ class RedisLimiter:
             return
 
     def _ask(self, caller: Caller, cost: Cost, limits: Sequence[Limit], at: int = 0) -> Decision:
-        self._breaker.admit()
         names = [keys.key(limit, caller) for limit in limits]
         words: list[str | float] = [at]
         for limit in limits:
             seconds = SECONDS[limit.window] if limit.is_rate else 0
             member = "" if limit.is_rate else keys.member(limit, caller)
             words += [limit.window, seconds, limit.quantity, cost.of(limit.unit), member]
-        try:
-            answer = self._script(names, words)
-        except redis.RedisError as error:
-            self._breaker.failed()
-            logger.warning("cannot count requests: %s", error)
-            raise CouldNotAsk(problem(error)) from error
-        self._breaker.answered()
-        return _decision(answer, limits)
+        return _decision(self._guard.call(self._script, names, words), limits)
 
     def _decide_alone(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> Verdict:
         self._alone_until = self._clock() + LOCAL_SECONDS

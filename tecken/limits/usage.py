@@ -26,7 +26,7 @@ import redis
 
 from tecken.errors import CouldNotAsk
 from tecken.limits.port import Cost
-from tecken.redisclient.problems import problem
+from tecken.redisclient.guard import RedisGuard
 
 logger = logging.getLogger(__name__)
 ADD = (Path(__file__).parent / "add.lua").read_text()
@@ -43,24 +43,26 @@ Field = tuple[str, str]
 
 
 class Ledger(Protocol):
-    def add(self, batch: str, counts: Mapping[Field, int]) -> int:
-        """Adds a batch, once; how many processes did so lately. Raises CouldNotAsk."""
+    def add(self, batch: str, counts: Mapping[Field, int], *, is_last: bool = False) -> int:
+        """Add a batch, once, and return how many processes did so lately. Raise CouldNotAsk.
+
+        The last batches of a process are tried even when the server has just failed to answer.
+        """
 
 
 class RedisLedger:
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, guard: RedisGuard) -> None:
+        self._guard = guard
         self._script = client.register_script(ADD)
         self._process = f"{socket.gethostname()}:{os.getpid()}"
 
-    def add(self, batch: str, counts: Mapping[Field, int]) -> int:
+    def add(self, batch: str, counts: Mapping[Field, int], *, is_last: bool = False) -> int:
         keys = [BATCH + batch, PROCESSES, *(key for key, _ in counts)]
         words: list[str | int] = [self._process, GONE_SECONDS, REMEMBERED_SECONDS]
         for (_, field), number in counts.items():
             words += [field, number]
-        try:
+        with self._guard.guarded(admit=not is_last):
             return int(self._script(keys, words))
-        except redis.RedisError as error:
-            raise CouldNotAsk(problem(error)) from error
 
 
 class MemoryLedger:
@@ -70,7 +72,7 @@ class MemoryLedger:
         self.counts: Counter[Field] = Counter()
         self._batches: set[str] = set()
 
-    def add(self, batch: str, counts: Mapping[Field, int]) -> int:
+    def add(self, batch: str, counts: Mapping[Field, int], *, is_last: bool = False) -> int:  # noqa: ARG002
         if batch not in self._batches:
             self.counts.update(counts)
         self._batches = {batch}
@@ -110,11 +112,11 @@ class Usage:
             _busy.add(self)
             self._counts[key, ""] += 1
 
-    def flush(self) -> None:
-        """One batch in one round trip. Raises nothing; what was not sent waits for the next time."""
+    def flush(self, *, is_last: bool = False) -> None:
+        """Send one batch in one round trip. Raises nothing; a batch that failed is sent again next time."""
         with self._turn:
             try:
-                self.processes = self._ledger.add(*self._next())
+                self.processes = self._ledger.add(*self._next(), is_last=is_last)
             except CouldNotAsk as error:
                 logger.debug("usage is sent later: %s", error)
             else:
@@ -152,8 +154,9 @@ def keep_sending(usage: Usage, seconds: float = SECONDS) -> Thread:
 
     def last() -> None:
         if still := one():
-            still.flush()  # what was not acknowledged
-            still.flush()  # what came since
+            # The batch that was not acknowledged, then what was counted since.
+            still.flush(is_last=True)
+            still.flush(is_last=True)
 
     Finalize(None, last, exitpriority=0)  # unlike atexit it runs in a forked process, too
     thread = Thread(target=run, name="usage", daemon=True)

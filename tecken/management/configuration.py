@@ -1,4 +1,4 @@
-"""The runtime configuration and its changes, as lines for people and as JSON for programs."""
+"""Runtime configuration as lines for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any, NamedTuple
 
 from tecken.errors import CouldNotAsk
 from tecken.management.times import shown
-from tecken.runtimeconfig import current, service
-from tecken.runtimeconfig.history import database, difference, known, newest
+from tecken.runtimeconfig import current, history
+from tecken.runtimeconfig.backend import ConfigBackend, Report, Values
+from tecken.runtimeconfig.history import database, difference, find_version, newest
 from tecken.runtimeconfig.models import Change, Version
-from tecken.runtimeconfig.options import CATALOGUE, named
-from tecken.runtimeconfig.schedule import Entry, spelt
-from tecken.runtimeconfig.shelf import Report, Shelf, Values
-from tecken.runtimeconfig.shown import Row, rows, strays
-from tecken.runtimeconfig.snapshot import Snapshot, snapshot
+from tecken.runtimeconfig.options import CATALOGUE, find_option
+from tecken.runtimeconfig.presentation import Row, build_rows, find_unknown
+from tecken.runtimeconfig.schedule import Entry
+from tecken.runtimeconfig.snapshot import Snapshot
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 PAUSE_SECONDS = 1.0
 
 
@@ -33,7 +33,7 @@ def operator() -> str:
 
 
 class Picture(NamedTuple):
-    """`setters`: entry -> the change that set it. `troubles`: what could not be asked, and what disagrees."""
+    """State of the configuration. `setters`: entry -> the change that set it; `troubles`: warnings."""
 
     snapshot: Snapshot
     recorded: Version
@@ -42,128 +42,127 @@ class Picture(NamedTuple):
     troubles: list[str]
 
 
-def picture() -> Picture:
-    """What the processes read, else what the database says. Raises CouldNotAsk when both are away."""
+def read_picture() -> Picture:
+    """Return what the processes read, else what the database has. Raises CouldNotAsk without both."""
     troubles: list[str] = []
     reports: list[Report] = []
     try:
-        there = current.shelf().read()
-        held: Snapshot | None = snapshot(*there)
-        reports = [report for report in current.shelf().reports() if report.kind != "command"]
+        snapshot: Snapshot | None = Snapshot(*current.backend().read())
+        reports = [report for report in current.backend().reports() if report.kind != "command"]
     except CouldNotAsk as error:
-        held = None
+        snapshot = None
         troubles.append(f"these are the database's values: {error}")
-    recorded, setters = _recorded(troubles, must=held is None)
-    held = held or snapshot(recorded.number, recorded.stamp, recorded.values)
-    if setters is not None and (held.version, held.stamp) != (recorded.number, recorded.stamp):
+    recorded, setters = _recorded(troubles, is_required=snapshot is None)
+    snapshot = snapshot or Snapshot(recorded.number, recorded.stamp, recorded.values)
+    if setters is not None and (snapshot.version, snapshot.stamp) != (recorded.number, recorded.stamp):
         troubles.append(
-            f"the database has version {recorded.number}, the processes read {held.version}: "
+            f"the database has version {recorded.number}, the processes read {snapshot.version}: "
             "they will agree within a minute"
         )
-    return Picture(held, recorded, setters or {}, reports, troubles)
+    return Picture(snapshot, recorded, setters or {}, reports, troubles)
 
 
-def _recorded(troubles: list[str], *, must: bool) -> tuple[Version, dict[str, Change] | None]:
+def _recorded(troubles: list[str], *, is_required: bool) -> tuple[Version, dict[str, Change] | None]:
     try:
         with database():
             last = newest()
-            newest_first = service.history().filter(entry__in=list(last.values))
+            newest_first = history.find_changes().filter(entry__in=list(last.values))
             setters: dict[str, Change] = {}
             for change in newest_first:
                 setters.setdefault(change.entry, change)
             return last, setters
     except CouldNotAsk as error:
-        if must:
+        if is_required:
             raise
-        troubles.append(f"who set what is not known: {error}")
+        troubles.append(f"it is unknown who set what: {error}")
         return Version(number=0), None
 
 
-def text_in_force(held: Snapshot, name: str, now: datetime) -> str:
-    key = held.in_force(now).get(name)
+def find_text(snapshot: Snapshot, name: str, now: datetime) -> str:
+    key = snapshot.in_force(now).get(name)
     option = CATALOGUE[name]
-    return option.shown(option.default) if key is None else held.texts[key]
+    return option.default_text if key is None else snapshot.texts[key]
 
 
-def list_lines(seen: Picture, now: datetime) -> Iterator[str]:
-    yield _version_line(seen)
+def list_lines(picture: Picture, now: datetime) -> Iterator[str]:
+    yield _version_line(picture)
     group = ""
-    for row in rows(seen.snapshot, now):
+    for row in build_rows(picture.snapshot, now):
         if row.option.group != group:
             group = row.option.group
             yield from ("", group)
-        yield from _row_lines(seen, row, now)
-    unknown = strays(seen.snapshot)
+        yield from _row_lines(picture, row, now)
+    unknown = find_unknown(picture.snapshot)
     if unknown:
-        yield from ("", "Unknown: not in use, `config unset NAME` removes them")
+        yield from ("", "Unknown: not in use; `config unset NAME` removes them")
         for key, text in unknown.items():
             yield f"  {key} = {text}"
-            yield f"      IGNORED: {seen.snapshot.bad[key]}"
+            yield f"      IGNORED: {picture.snapshot.bad[key]}"
 
 
-def _version_line(seen: Picture) -> str:
-    held, last = seen.snapshot, seen.recorded
-    if not held.version:
+def _version_line(picture: Picture) -> str:
+    snapshot, last = picture.snapshot, picture.recorded
+    if not snapshot.version:
         return "version 0: nothing was ever set"
-    made = f", made {shown(last.at)} by {_by(last)}" if (held.version, held.stamp) == _which(last) else ""
-    if not seen.reports:
-        return f"version {held.version}{made}; no process is running"
-    having = sum((report.version, report.stamp) == (held.version, held.stamp) for report in seen.reports)
-    having_it = f"{having} of {len(seen.reports)} processes have it"
-    age = max(report.age for report in seen.reports)
-    return f"version {held.version}{made}; {having_it}, heard of {age:.1f} s ago at most"
+    is_recorded = (snapshot.version, snapshot.stamp) == (last.number, last.stamp)
+    made = f", made {shown(last.at)} by {_by(last)}" if is_recorded else ""
+    if not picture.reports:
+        return f"version {snapshot.version}{made}; no process is running"
+    having = sum(report.has_applied(snapshot.version, snapshot.stamp) for report in picture.reports)
+    having_it = f"{having} of {len(picture.reports)} processes have it"
+    age = max(report.age for report in picture.reports)
+    return f"version {snapshot.version}{made}; {having_it}, last contact at most {age:.1f} s ago"
 
 
-def _row_lines(seen: Picture, row: Row, now: datetime) -> Iterator[str]:
+def _row_lines(picture: Picture, row: Row, now: datetime) -> Iterator[str]:
     option = row.option
-    yield f"  {option.name} = {text_in_force(seen.snapshot, option.name, now)}"
+    yield f"  {option.name} = {find_text(picture.snapshot, option.name, now)}"
     yield f"      {option.text}"
-    yield f"      {option.allowed}; default {option.shown(option.default) or 'empty'}"
+    yield f"      {option.allowed}; default {option.default_text or 'empty'}"
     if row.text is not None:
-        yield f"      set to {row.text!r}{_set_by(seen, option.name)}"
+        yield f"      set to {row.text!r}{_set_by(picture, option.name)}"
     if row.bad:
         yield f"      IGNORED: {row.bad}"
-    for one in row.scheduled:
-        ignored = f" IGNORED: {one.bad}" if one.bad else " (over)" if one.end and one.end <= now else ""
-        until = f" until {shown(one.end)}" if one.end else ""
-        yield f"      {one.text!r} from {shown(one.start)}{until}{_set_by(seen, one.key)}{ignored}"
+    for window in row.scheduled:
+        is_over = window.end and window.end <= now
+        note = f" IGNORED: {window.bad}" if window.bad else " (over)" if is_over else ""
+        until = f" until {shown(window.end)}" if window.end else ""
+        author = _set_by(picture, window.key)
+        yield f"      {window.text!r} from {shown(window.start)}{until}{author}{note}"
 
 
-def _set_by(seen: Picture, key: str) -> str:
-    change = seen.setters.get(key)
-    if change is None or change.new != seen.snapshot.texts.get(key):
+def _set_by(picture: Picture, key: str) -> str:
+    change = picture.setters.get(key)
+    if change is None or change.new != picture.snapshot.texts.get(key):
         return ""
-    made = change.version
-    return f" by {_by(made)} at {shown(made.at)}, version {made.number}{f': {made.why}' if made.why else ''}"
+    version = change.version
+    reason = f": {version.why}" if version.why else ""
+    return f" by {_by(version)} at {shown(version.at)}, version {version.number}{reason}"
 
 
-def _by(made: Version) -> str:
-    return f"{made.by} ({made.source})"
+def _by(version: Version) -> str:
+    return f"{version.by} ({version.source})"
 
 
-def _which(made: Version) -> tuple[int, str]:
-    return made.number, made.stamp
-
-
-def as_json(seen: Picture, now: datetime) -> dict[str, Any]:
-    held = seen.snapshot
+def build_json(picture: Picture, now: datetime) -> dict[str, Any]:
+    snapshot = picture.snapshot
     return {
-        "version": held.version,
-        "stamp": held.stamp,
-        "options": [_row_json(seen, row, now) for row in rows(held, now)],
-        "unknown": strays(held),
-        "processes": [report._asdict() for report in seen.reports],
-        "troubles": seen.troubles,
+        "version": snapshot.version,
+        "stamp": snapshot.stamp,
+        "options": [_row_json(picture, row, now) for row in build_rows(snapshot, now)],
+        "unknown": find_unknown(snapshot),
+        "processes": [report._asdict() for report in picture.reports],
+        "troubles": picture.troubles,
     }
 
 
-def _row_json(seen: Picture, row: Row, now: datetime) -> dict[str, Any]:
+def _row_json(picture: Picture, row: Row, now: datetime) -> dict[str, Any]:
     option = row.option
     return {
         "name": option.name,
         "group": option.group,
         "kind": option.kind,
-        "in_force": text_in_force(seen.snapshot, option.name, now),
+        "in_force": find_text(picture.snapshot, option.name, now),
         "value": row.value,
         "text": row.text,
         "bad": row.bad,
@@ -171,32 +170,32 @@ def _row_json(seen: Picture, row: Row, now: datetime) -> dict[str, Any]:
         "allowed": option.allowed,
         "bounds": dict(option.bounds),
         "help": option.text,
-        "set": _setter(seen, option.name),
-        "scheduled": [one._asdict() | {"set": _setter(seen, one.key)} for one in row.scheduled],
+        "set": _setter(picture, option.name),
+        "scheduled": [window._asdict() | {"set": _setter(picture, window.key)} for window in row.scheduled],
     }
 
 
-def _setter(seen: Picture, key: str) -> dict[str, Any] | None:
-    change = seen.setters.get(key)
+def _setter(picture: Picture, key: str) -> dict[str, Any] | None:
+    change = picture.setters.get(key)
     if change is None:
         return None
-    made = change.version
+    version = change.version
     return {
-        "version": made.number,
-        "at": made.at,
-        "by": made.by,
-        "source": made.source,
-        "why": made.why,
+        "version": version.number,
+        "at": version.at,
+        "by": version.by,
+        "source": version.source,
+        "why": version.why,
     }
 
 
-def step(key: str, old: str | None, new: str | None) -> str:
-    """`symbolicate_max_jobs 10 (default) -> 20`"""
+def format_change(key: str, old: str | None, new: str | None) -> str:
+    """Return a change as `symbolicate_max_jobs 10 (default) -> 20`."""
     return f"{key} {_side(key, old)} -> {_side(key, new)}"
 
 
-def steps(changed: Mapping[str, tuple[str | None, str | None]]) -> str:
-    return ", ".join(step(key, old, new) for key, (old, new) in changed.items())
+def format_changes(changed: Mapping[str, tuple[str | None, str | None]]) -> str:
+    return ", ".join(format_change(key, old, new) for key, (old, new) in changed.items())
 
 
 def _side(key: str, text: str | None) -> str:
@@ -205,70 +204,71 @@ def _side(key: str, text: str | None) -> str:
     option = CATALOGUE.get(key)
     if option is None:
         return "not scheduled" if "@" in key else "not set"
-    return f"{option.shown(option.default) or 'empty'} (default)"
+    return f"{option.default_text or 'empty'} (default)"
 
 
 def history_lines(changes: Iterable[Change]) -> Iterator[str]:
     for change in changes:
-        made = change.version
-        why = f"  # {made.why}" if made.why else ""
-        what = step(change.entry, change.old, change.new)
-        yield f"{made.number:>5}  {shown(made.at)}  {_by(made)}  {what}{why}"
+        version = change.version
+        why = f"  # {version.why}" if version.why else ""
+        what = format_change(change.entry, change.old, change.new)
+        yield f"{version.number:>5}  {shown(version.at)}  {_by(version)}  {what}{why}"
 
 
-def entries_of(name: str, texts: Iterable[str]) -> list[str]:
-    """What `unset NAME` means: the text of an option and what is scheduled for it; or one entry."""
+def find_entries(name: str, texts: Iterable[str]) -> list[str]:
+    """Return what `unset NAME` removes: the text of an option and its windows, or one entry."""
     return [key for key in texts if key == name or key.startswith(f"{name}@")] or [name]
 
 
 def window_key(name: str, start: datetime, end: datetime | None) -> str:
-    return spelt(Entry(named(name).name, start, end))
+    return Entry(find_option(name).name, start, end).key
 
 
-def watch_lines(shelf: Shelf) -> Generator[str]:
-    """Yield a line for each change, without end. A shelf that does not answer is one line, until it does."""
+def watch_lines(backend: ConfigBackend) -> Generator[str]:
+    """Yield a line for each change, without end; one for an outage, after which it continues."""
     last: Values | None = None
-    away = False
+    is_reachable = True
     while True:
         try:
-            for now in _states(shelf, last):
-                away = False
-                yield _change_line(last, now)
-                last = now
+            for values in _versions(backend, last):
+                is_reachable = True
+                yield _line(last, values)
+                last = values
         except CouldNotAsk as error:
-            if not away:
+            if is_reachable:
                 yield f"{_clock()} {error}; waiting"
-            away = True
+            is_reachable = False
             time.sleep(PAUSE_SECONDS)
 
 
-def _states(shelf: Shelf, last: Values | None) -> Iterator[Values]:
-    """Yield each state that differs from the one before."""
-    with shelf.listen() as heard:
+def _versions(backend: ConfigBackend, last: Values | None) -> Iterator[Values]:
+    """Yield each version that differs from the one before; a lost message costs one poll."""
+    with backend.subscribe() as subscription:
         while True:
-            now = shelf.read()
-            if last is None or now != last:
-                yield now
-                last = now
-            # A lost message delays a change by this much.
-            heard.next(LOOK_SECONDS)
+            values = backend.read()
+            if last is None or values != last:
+                yield values
+                last = values
+            subscription.next(POLL_SECONDS)
 
 
-def _change_line(last: Values | None, now: Values) -> str:
+def _line(last: Values | None, values: Values) -> str:
     if last is None:
-        return f"{_clock()} version {now.version}; watching, Ctrl-C ends it"
-    what = steps(difference(last.texts, now.texts)) or "the same values"
-    return f"{_clock()} version {now.version}{_recorded_author(now)}: {what}"
+        return f"{_clock()} version {values.version}; watching, Ctrl-C ends it"
+    changes = format_changes(difference(last.texts, values.texts)) or "the same values"
+    return f"{_clock()} version {values.version}{_author(values)}: {changes}"
 
 
-def _recorded_author(now: Values) -> str:
-    """Return who made the version, and why; nothing when the database cannot be read or does not have it."""
+def _author(values: Values) -> str:
+    """Return who made a version; empty while the database does not answer, or does not have it yet."""
     try:
         with database():
-            made = known(now.version, now.stamp) if now.stamp else None
+            version = find_version(values.version, values.stamp) if values.stamp else None
     except CouldNotAsk:
         return ""
-    return f" by {_by(made)}{f', {made.why}' if made.why else ''}" if made else ""
+    if version is None:
+        return ""
+    return f" by {version.by} ({version.source})" + (f", {version.why}" if version.why else "")
 
 
 def _clock() -> str:

@@ -13,9 +13,10 @@ from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from tecken import wiring
 from tecken.errors import Absent
+from tecken.storage import services as storage_services
 from tecken.storage.port import OwnFiles, Stored
+from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, object_of, parse_storage_path
 from tecken.upload.models import FileUpload
@@ -35,10 +36,11 @@ class Fsck:
 
     def __init__(self, *, upstreams: bool) -> None:
         self._upstreams = upstreams
-        self.page_files = dict(wiring.page_files().entries())
-        self.former = list(wiring.page_files().former())
+        self.page_files = dict(storage_services.page_files().entries())
+        self.former = list(storage_services.page_files().former())
         self.files = {
-            files.name: (files, dict(files.entries())) for files in (wiring.own_files(), wiring.try_files())
+            files.name: (files, dict(files.entries()))
+            for files in (storage_services.own_files(), storage_services.try_files())
         }
         self._newest = {name: _newest_symbols(stored) for name, (_, stored) in self.files.items()}
 
@@ -48,13 +50,13 @@ class Fsck:
         for module, written in self.page_files.items():
             yield from self._page_troubles(module, written)
         for path in self.former:
-            repair = partial(wiring.page_files().delete_former, path)
+            repair = partial(storage_services.page_files().delete_former, path)
             yield Trouble(f"page file {path}: its name is one of a former release, and never read", repair)
 
     def _page_troubles(self, module: ObjectId, written: datetime) -> Iterator[Trouble]:
-        files = wiring.try_files() if module.is_try else wiring.own_files()
+        files = storage_services.try_files() if module.is_try else storage_services.own_files()
         stored = self._newest[files.name].get(ObjectId(module.debug_file, module.debug_id))
-        repair = partial(wiring.replaced, module)
+        repair = partial(symbolication_services.replaced, module)
         if stored and stored > written:
             yield Trouble(f"page file of {module}: older than the symbol file", repair)
         elif not stored and (module.is_try or not self._upstreams):

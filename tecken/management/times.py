@@ -5,14 +5,14 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 from datetime import UTC, datetime, time, timedelta
 
-from tecken.runtimeconfig.option import seconds
+from tecken.runtimeconfig.option import parse_seconds
 
 FORMS = "10m, 1h 30m, 23:00 or 2026-11-21T23:00:00Z"
 
 
 def span(text: str) -> float:
     """`30`, `90s` or `10m` in seconds. Raises ArgumentTypeError."""
-    given = seconds(text.strip())
+    given = parse_seconds(text.strip())
     try:
         return float(given if isinstance(given, float) else text)
     except ValueError:
@@ -35,7 +35,7 @@ def shown(when: datetime | None) -> str:
 
 
 def _duration(text: str, after: datetime) -> datetime:
-    given = seconds(text)
+    given = parse_seconds(text)
     if isinstance(given, float):
         return after + timedelta(seconds=given)
     raise ValueError(text)

@@ -17,6 +17,7 @@ from redis.retry import Retry
 from tecken.demo import servers
 from tecken.redisclient.cluster import Cluster
 from tecken.redisclient.fanout import ClusterPool
+from tecken.redisclient.pool import Pool
 from tecken.redisclient.sentinel import MasterPool
 from tecken.redisclient.urls import seeds, sentinels
 
@@ -44,7 +45,7 @@ class Pools:
             return MasterPool.of(master, ours | options)
         if first := seeds(url):
             return ClusterPool(first, ours | options)
-        return redis.ConnectionPool.from_url(url, **(ours | options))
+        return Pool.from_url(url, **(ours | options))
 
 
 def client(url: str, *, timeout: float, connect_timeout: float, retry: Retry | None = None) -> redis.Redis:

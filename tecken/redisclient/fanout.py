@@ -19,6 +19,7 @@ import redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import AskError, ClusterDownError, MaxConnectionsError, MovedError
 
+from tecken.redisclient.pool import Pool
 from tecken.redisclient.urls import Address, Seeds
 
 PAUSE = 1.0  # seconds
@@ -84,7 +85,7 @@ class Line:
             return error
 
 
-class ClusterPool(redis.ConnectionPool):
+class ClusterPool(Pool):
     """It holds no lock: questions go on side by side, and no fork can leave one taken. A race costs one more
     question for the slots, or one more try of a node that is away."""
 
@@ -234,7 +235,7 @@ class ClusterPool(redis.ConnectionPool):
         node = self._nodes.get(address)
         if node is None:
             host, port = address
-            pool = redis.ConnectionPool(host=host, port=port, **self._options)
+            pool = Pool(host=host, port=port, **self._options)
             node = self._nodes.setdefault(address, redis.Redis(connection_pool=pool))
         return node
 

@@ -9,13 +9,14 @@ from typing import Any, Self
 import redis
 from redis.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 
+from tecken.redisclient.pool import ForkSafe
 from tecken.redisclient.urls import Sentinels
 
 ASK_SECONDS = 1.0  # between two questions to the sentinels
 ASK_SHARE = 20  # and this many times as long as one took
 
 
-class MasterPool(SentinelConnectionPool):
+class MasterPool(ForkSafe, SentinelConnectionPool):
     """Connections to the master. Asks the sentinels with each new one, and each second besides: a master that
     was replaced while it was well answers for ten seconds more. Connections to it are then closed, and
     so is one whose server says READONLY.

@@ -1,60 +1,68 @@
-"""The configuration of this process: `options()` is what a request or a job reads.
+"""Configuration of this process: `options()` is what requests and jobs read.
 
-The first to read asks the shelf, at most for as long as Redis may take to answer, and starts the watcher;
-from then on everything is read from memory. A forked child has no watcher: it keeps its parent's values
-and starts one with its own first read.
+The first read polls the backend, for at most the Redis timeout, and starts the watcher; all later reads are
+from memory. A forked child has no watcher: it keeps its parent's values, and its own first read starts one.
 """
 
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from django.apps import apps
 from django.conf import settings
 
 from tecken import redisclient
-from tecken.runtimeconfig.file import FileShelf
-from tecken.runtimeconfig.forking import Whole
+from tecken.runtimeconfig.backend import ConfigBackend
+from tecken.runtimeconfig.backends.file import FileBackend
+from tecken.runtimeconfig.backends.memory import MemoryBackend
+from tecken.runtimeconfig.backends.redis import RedisBackend
+from tecken.runtimeconfig.forking import ForkLock
 from tecken.runtimeconfig.maintenance import Maintenance
-from tecken.runtimeconfig.memory import MemoryShelf
 from tecken.runtimeconfig.options import Options
 from tecken.runtimeconfig.process import Pin, Process
-from tecken.runtimeconfig.redis import RedisShelf
 from tecken.runtimeconfig.rollout import Subject
-from tecken.runtimeconfig.shelf import Shelf
-from tecken.runtimeconfig.snapshot import check_all, snapshot
+from tecken.runtimeconfig.snapshot import Snapshot, check_all
 from tecken.runtimeconfig.watcher import Watcher, process_name
 
+RECONCILE_FORK_SECONDS = 5.0
+
+# A request sees one version from start to end, although the watcher replaces the newest one at any moment:
+# without the pin, two reads of one request could mix two versions. The variables belong to the context, so
+# concurrent requests do not share them. `_pinned` is what `options()` returns; `_pin` is where it comes from,
+# so that `repin` can compute the options of the same version once the user is known.
 _pinned: ContextVar[Options | None] = ContextVar("options", default=None)
 _pin: ContextVar[Pin | None] = ContextVar("pin", default=None)
 
 
-class Parts:
-    """Of this process, one of each."""
+class Runtime:
+    """Long-lived objects of the process."""
 
     def __init__(self) -> None:
         self.process = Process()
         self.kind = "command"
-        self.shelf: Shelf | None = None
+        self.backend: ConfigBackend | None = None
         self.watcher: Watcher | None = None
-        self.starting = threading.RLock()
-        self.settling = Whole()
+        self.reconcile: Callable[[], None] | None = None
+        self.start_lock = threading.RLock()
+        self.reconcile_lock = ForkLock(RECONCILE_FORK_SECONDS)
 
 
-_here = Parts()
+_runtime = Runtime()
 
 
 class State(NamedTuple):
-    """What this process has in force. `age`: seconds since it last heard of the shelf. `stale`: it may be
-    behind. `bad`: entry -> why it is ignored. `watcher`: redis, file or memory. `process`: host:pid."""
+    """Configuration in force.
+
+    `age`: seconds since the last contact to the backend; `stale`: it may be out of date;
+    `bad`: entry -> why it is ignored; `watcher`: redis, file or memory; `process`: host:pid.
+    """
 
     version: int
     stamp: str
@@ -66,129 +74,138 @@ class State(NamedTuple):
 
 
 def options() -> Options:
-    """The values of this request or job, else the newest ones."""
-    return _pinned.get() or _here.process.options or _first()
+    """Return the values of this request or job, else the newest ones."""
+    return _pinned.get() or _runtime.process.options or _first_options()
 
 
 def version() -> int:
-    """The one that `options()` comes from. Never looks: also what is logged while looking has one."""
-    return (_pin.get() or _here.process).snapshot.version
+    """Return the version of `options()`. Never polls, so that log lines of the poll itself can have it."""
+    return (_pin.get() or _runtime.process).snapshot.version
 
 
 def state() -> State:
-    """Of the process, whatever is pinned."""
-    process, watcher = _begun(), _watcher_name()
+    """Return the state of the process, whatever is pinned."""
+    process, watcher = _started_process(), _watcher_name()
     age = 0.0 if watcher == "memory" else process.age
-    ours = process.snapshot
-    return State(ours.version, ours.stamp, age, is_stale(), ours.bad, watcher, process_name())
+    snapshot = process.snapshot
+    return State(snapshot.version, snapshot.stamp, age, is_stale(), snapshot.bad, watcher, process_name())
 
 
 def is_stale() -> bool:
-    """Never looks, as `version` does not; what has not begun is not stale."""
-    process = _here.process
+    """Return whether the values may be out of date; False before the first read. Never polls."""
+    process = _runtime.process
     if process.options is None:
         return False
     late = settings.RUNTIME_CONFIG_INTERVAL_SECONDS + settings.REDIS_TIMEOUT_SECONDS
-    return not process.well or (process.age > late and _watcher_name() != "memory")
+    return not process.is_reachable or (process.age > late and _watcher_name() != "memory")
 
 
 def is_shut() -> bool:
-    """Under maintenance as far as is known: never looks."""
-    return _here.process.maintenance is not None
+    """Return whether the site is known to be under maintenance. Never polls."""
+    return _runtime.process.maintenance is not None
 
 
 @contextmanager
 def pinned(subject: Subject | None = None) -> Iterator[None]:
-    """One set of values until the end, whatever happens meanwhile; of the outer one, inside another."""
-    with _pinned_to(_pin.get() or _begun().pin(), subject):
+    """Keep one set of values until the end; inside another pin, those of the outer one."""
+    with _pinned_to(_pin.get() or _started_process().pin(), subject):
         yield
 
 
 def repin(subject: Subject) -> None:
-    """Inside `pinned`, once it is known whom the request is for: rollouts are for somebody."""
+    """Compute the pinned values for a requester that has become known: rollouts depend on it."""
     pin = _pin.get()
     if pin is not None and pin.snapshot.has_rollouts:
-        _pinned.set(_here.process.options_for(pin, subject))
+        _pinned.set(_runtime.process.options_for(pin, subject))
 
 
 @contextmanager
 def request_override(texts: Mapping[str, str]) -> Iterator[None]:
-    """For one request: these texts instead of what is set, windows included. Raises BadOption."""
+    """Pin these texts instead of the set ones and their windows. Raises BadOption."""
     check_all(texts)
-    pin = _pin.get() or _begun().pin()
+    pin = _pin.get() or _started_process().pin()
     names = {key.partition("@")[0] for key in texts}
     others = {key: text for key, text in pin.snapshot.texts.items() if key.partition("@")[0] not in names}
-    new = snapshot(pin.snapshot.version, pin.snapshot.stamp, {**others, **texts})
-    with _pinned_to(pin._replace(snapshot=new), None):
+    snapshot = Snapshot(pin.snapshot.version, pin.snapshot.stamp, {**others, **texts})
+    with _pinned_to(pin._replace(snapshot=snapshot), None):
         yield
 
 
 def on_change(option: str, function: Callable[[Any], None]) -> None:
-    """`function` is called at once with the value now, then with each new one, in the watcher's thread.
+    """Call `function` with the value in force, now and, in the watcher's thread, after each change.
 
-    What it raises is logged. Raises BadOption when there is no such option.
+    Its errors are logged. Raises BadOption when there is no such option.
     """
-    _begun().follow(option, function)
+    _started_process().follow(option, function)
+
+
+def follow_log_level() -> None:
+    """Set the level of the root logger, now and after each change."""
+    on_change("log_level", logging.getLogger().setLevel)
 
 
 @contextmanager
 def overridden(**values: object) -> Iterator[None]:
-    """For a test, in all threads. Text is read as an operator's. Raises BadOption."""
-    with _begun().overridden(values):
+    """Replace values in all threads, for a test. Texts are parsed. Raises BadOption."""
+    with _started_process().overridden(values):
         yield
 
 
 def is_under_maintenance() -> bool:
-    """Reads memory: the key is looked at by the watcher, once per interval."""
     return maintenance() is not None
 
 
 def maintenance() -> Maintenance | None:
-    return _begun().maintenance
+    """Return the maintenance of the site. Reads memory: the watcher polls the key."""
+    return _started_process().maintenance
 
 
 def uploads_closed() -> Maintenance | None:
-    return _begun().uploads_closed
+    return _started_process().uploads_closed
 
 
-def shelf() -> Shelf:
-    with _here.starting:
-        if _here.shelf is None:
-            _here.shelf = _new_shelf(_watcher_name())
-        return _here.shelf
+def backend() -> ConfigBackend:
+    with _runtime.start_lock:
+        if _runtime.backend is None:
+            _runtime.backend = _create_backend(_watcher_name())
+        return _runtime.backend
 
 
 def start() -> None:
-    """What the first read would do; and a watcher that has died starts again. For entrances."""
-    with _here.starting:
-        if _here.watcher is None or not (_here.watcher.is_alive() or _watcher_name() == "memory"):
-            _begin()
+    """Do what the first read would do, and replace a watcher that has died. For the start of a process."""
+    with _runtime.start_lock:
+        if _runtime.watcher is None or not (_runtime.watcher.is_alive() or _watcher_name() == "memory"):
+            _start()
 
 
-def settle_soon() -> None:
-    """Have this process deliver what the database has and the shelf does not, once the shelf takes it."""
-    if _here.watcher is not None:
-        _here.watcher.settle_soon()
+def set_kind(kind: str) -> None:
+    """Set the kind of process for its reports: web, worker, beat or command. Call it before `start`."""
+    _runtime.kind = kind
 
 
-def kind(name: str) -> None:
-    """What this process is in its reports: web, worker, beat or command. Before `start`."""
-    _here.kind = name
+def set_reconciler(reconcile: Callable[[], None]) -> None:
+    """Set the function that watchers call when backend and database may differ."""
+    _runtime.reconcile = reconcile
 
 
-def forget() -> None:
-    """As if nothing had been read, nor followed, yet."""
-    with _here.starting:
-        if _here.watcher is not None:
-            _here.watcher.stop()
-        _here.shelf, _here.watcher, _here.process = None, None, Process()
+def reconcile_soon() -> None:
+    """Deliver what the database has and the backend does not, once the backend takes writes."""
+    if _runtime.watcher is not None:
+        _runtime.watcher.reconcile_soon()
+
+
+def reset() -> None:
+    """Return to the state before the first read, without followers."""
+    with _runtime.start_lock:
+        _stop()
+        _runtime.backend, _runtime.watcher, _runtime.process = None, None, Process()
 
 
 @contextmanager
 def _pinned_to(pin: Pin, subject: Subject | None) -> Iterator[None]:
-    known = _pinned.get() if subject is None and _pin.get() is pin else None
+    outer = _pinned.get() if subject is None and _pin.get() is pin else None
     pin_token = _pin.set(pin)
-    token = _pinned.set(known or _here.process.options_for(pin, subject))
+    token = _pinned.set(outer or _runtime.process.options_for(pin, subject))
     try:
         yield
     finally:
@@ -196,96 +213,82 @@ def _pinned_to(pin: Pin, subject: Subject | None) -> Iterator[None]:
         _pin.reset(pin_token)
 
 
-def _first() -> Options:
-    with _here.starting:
-        return _here.process.options or _begin()
+def _first_options() -> Options:
+    with _runtime.start_lock:
+        return _runtime.process.options or _start()
 
 
-def _begun() -> Process:
-    if _here.process.options is None:
-        _first()
-    return _here.process
+def _started_process() -> Process:
+    if _runtime.process.options is None:
+        _first_options()
+    return _runtime.process
 
 
-def _begin() -> Options:
-    """Afterwards there are options, whatever the shelf said."""
+def _start() -> Options:
+    """Poll once and start the watcher. Whether or not the backend answered, there are options afterwards."""
     interval = settings.RUNTIME_CONFIG_INTERVAL_SECONDS
-    watcher = Watcher(shelf(), _here.process, interval, _reconcile, kind=lambda: _here.kind)
-    _here.watcher = watcher
-    watcher.look()
+    watcher = Watcher(backend(), _runtime.process, interval, _reconcile, kind=lambda: _runtime.kind)
+    _runtime.watcher = watcher
+    watcher.poll()
     if _watcher_name() != "memory":
-        _import_what_reconciles()
         watcher.start()
-    return _here.process.options or Options()
+    return _runtime.process.options or Options()
 
 
 def _watcher_name() -> str:
     return settings.RUNTIME_CONFIG_WATCHER or ("redis" if settings.REDIS_URL else "file")
 
 
-def _new_shelf(name: str) -> Shelf:
+def _create_backend(name: str) -> ConfigBackend:
     if name == "memory":
-        return MemoryShelf(_look)
+        return MemoryBackend(_poll)
     if name == "file":
-        return FileShelf(Path(settings.RUNTIME_CONFIG_FILE))
+        return FileBackend(Path(settings.RUNTIME_CONFIG_FILE))
     client = redisclient.client(
         settings.RUNTIME_CONFIG_URL,
         timeout=settings.REDIS_TIMEOUT_SECONDS,
         connect_timeout=settings.REDIS_CONNECT_TIMEOUT_SECONDS,
     )
-    return RedisShelf(client, settings.RUNTIME_CONFIG_CHANNEL)
+    return RedisBackend(client, settings.RUNTIME_CONFIG_CHANNEL)
 
 
-def _look() -> None:
-    if _here.watcher is not None:
-        _here.watcher.look()
-
-
-def _import_what_reconciles() -> None:
-    """Not in the watcher's threads: a child that is forked while one of them imports can never import it."""
-    if _here.kind != "command" and apps.ready:
-        import_module("tecken.runtimeconfig.service")
+def _poll() -> None:
+    if _runtime.watcher is not None:
+        _runtime.watcher.poll()
 
 
 def _reconcile() -> None:
-    """Commands leave it to those who stay."""
-    if _here.kind == "command":
-        return
-    from django.db import connections  # noqa: PLC0415 - they are this thread's
-
-    from tecken.runtimeconfig import service  # noqa: PLC0415 - it reads the shelf through this module
-
-    with _here.settling.together():
-        try:
-            service.reconcile()
-        finally:
-            connections.close_all()
+    """Reconcile, unless this is a command, which may end before it is done."""
+    if _runtime.reconcile is not None and _runtime.kind != "command":
+        with _runtime.reconcile_lock:
+            _runtime.reconcile()
 
 
 def _before_fork() -> None:
-    _here.settling.before_fork()
-    _here.process.before_fork()
+    _runtime.reconcile_lock.before_fork()
+    _runtime.process.lock.before_fork()
 
 
 def _after_fork_in_parent() -> None:
-    _here.process.after_fork_in_parent()
-    _here.settling.after_fork_in_parent()
+    _runtime.process.lock.after_fork_in_parent()
+    _runtime.reconcile_lock.after_fork_in_parent()
 
 
 def _after_fork_in_child() -> None:
-    _here.starting = threading.RLock()
-    _here.settling = Whole()
-    _here.watcher = None
-    if not isinstance(_here.shelf, MemoryShelf):
-        _here.shelf = None
-    _here.process.after_fork_in_child()
+    """Drop all that belongs to the parent's threads: locks they may hold, the watcher, open connections."""
+    _runtime.start_lock = threading.RLock()
+    _runtime.reconcile_lock.after_fork_in_child()
+    _runtime.watcher = None
+    if not isinstance(_runtime.backend, MemoryBackend):
+        _runtime.backend = None
+    _runtime.process.after_fork_in_child()
 
 
 @atexit.register
 def _stop() -> None:
-    """A daemon thread that fails while the interpreter ends says nothing."""
-    if _here.watcher is not None:
-        _here.watcher.stop()
+    """End the watcher, so that it does not fail in an interpreter that is shutting down."""
+    if _runtime.watcher is not None:
+        _runtime.watcher.stop()
 
 
 os.register_at_fork(

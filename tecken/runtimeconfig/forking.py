@@ -1,35 +1,38 @@
-"""What must not be cut in two by a fork.
-
-A child has its parent's connections to the database, and no thread that uses them. SQLite then loses what
-others have committed meanwhile, when the child gives such a connection up in the middle of a transaction
-(https://www.sqlite.org/howtocorrupt.html, 2.6); PostgreSQL's client ends the parent's session.
-"""
+"""Lock that a fork of the process respects."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import Lock, local
-
-WAITS_SECONDS = 5.0
-"""A database that hangs does not keep a site from replacing its processes."""
+import threading
 
 
-class Whole:
-    """Its `together` and forks of this process take turns."""
+class ForkLock:
+    """Reentrant lock that is free, and whose protected work is complete, in a forked child.
 
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._forking = local()
+    A fork copies memory but only one thread. If another thread holds a lock at that moment, the child's copy
+    is never released, and everything that waits for it hangs. Work cut in half is worse: when a child closes
+    its copy of a SQLite connection in the middle of the parent's transaction, commits of other processes are
+    lost (https://www.sqlite.org/howtocorrupt.html, 2.6), and a PostgreSQL client ends the parent's session.
+    So `before_fork` waits for the lock, for at most `seconds`: work that hangs, with a database for example,
+    must not keep a server from replacing its processes.
+    """
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        with self._lock:
-            yield
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._lock = threading.RLock()
+        self._fork = threading.local()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_error: object) -> None:
+        self._lock.release()
 
     def before_fork(self) -> None:
-        self._forking.waited = self._lock.acquire(timeout=WAITS_SECONDS)
+        self._fork.is_locked = self._lock.acquire(timeout=self._seconds)
 
     def after_fork_in_parent(self) -> None:
-        if self._forking.waited:
+        if self._fork.is_locked:
             self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        self._lock = threading.RLock()

@@ -1,10 +1,10 @@
-"""The versions in the database: what is true, who made it so, and what was so before."""
+"""Versions in the database: the truth about what is set, by whom, and what was set before."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, Required, TypedDict
 from uuid import uuid4
 
 from django.contrib.auth.models import User
@@ -15,11 +15,14 @@ from tecken.errors import Absent, Conflict, CouldNotAsk
 from tecken.runtimeconfig.models import Change, Version
 
 Texts = Mapping[str, str]
-Difference = dict[str, tuple[str | None, str | None]]
+TextsChange = Callable[[Texts], Texts]
+Difference = dict[str, tuple[str | None, str | None]]  # entry -> old and new text
 
 
-class Author(NamedTuple):
-    by: str
+class Author(TypedDict, total=False):
+    """Origin of a version."""
+
+    by: Required[str]
     user: User | None
     why: str
     source: str
@@ -27,7 +30,10 @@ class Author(NamedTuple):
 
 @contextmanager
 def database() -> Iterator[None]:
-    """Raises CouldNotAsk when it does not answer. A connection that was made in here does not stay."""
+    """Raise CouldNotAsk when the database does not answer, and close a connection that was opened inside.
+
+    Watcher threads live as long as the process; each would otherwise keep a connection for ever.
+    """
     was_open = connection.connection is not None
     try:
         yield
@@ -39,71 +45,72 @@ def database() -> Iterator[None]:
 
 
 def difference(old: Texts, new: Texts) -> Difference:
-    """Old and new text of each entry that differs; None: not set."""
-    return {
-        entry: (old.get(entry), new.get(entry))
-        for entry in sorted({*old, *new})
-        if old.get(entry) != new.get(entry)
-    }
+    """Return the entries that differ. None: not set."""
+    entries = sorted({*old, *new})
+    return {entry: (old.get(entry), new.get(entry)) for entry in entries if old.get(entry) != new.get(entry)}
+
+
+def merge(texts: Texts, changes: Mapping[str, str | None]) -> Texts:
+    return {key: text for key, text in {**texts, **changes}.items() if text is not None}
 
 
 def newest() -> Version:
-    """Number 0 with no values when there is none yet."""
+    """Return the newest version; number 0 without values when there is none yet."""
     return Version.objects.first() or Version(number=0)
 
 
-def texts(number: int) -> dict[str, str]:
-    """Of version NUMBER; nothing was set before the first, which is 0. Raises Absent."""
-    found = Version.objects.filter(number=number).first()
-    if found is None and number != 0:
+def find_texts(number: int) -> dict[str, str]:
+    """Return what was set in a version; 0 is before the first one. Raises Absent."""
+    version = Version.objects.filter(number=number).first()
+    if version is None and number != 0:
         raise Absent(f"there is no version {number}; the newest is {newest().number}")
-    return dict(found.values) if found else {}
+    return dict(version.values) if version else {}
 
 
-def before(number: int) -> Version:
-    """The newest that is older than NUMBER."""
+def find_version(number: int, stamp: str) -> Version | None:
+    """Return the version with this stamp; without a stamp the newest one below `number`, or number 0."""
+    if stamp:
+        return Version.objects.filter(number=number, stamp=stamp).first()
     return Version.objects.filter(number__lt=number).first() or Version(number=0)
 
 
-def known(number: int, stamp: str) -> Version | None:
-    return Version.objects.filter(number=number, stamp=stamp).first()
+def find_changes(option: str | None = None) -> QuerySet[Change]:
+    """Return changes, newest first: all of them, or those of an option and its windows."""
+    changes = Change.objects.select_related("version", "version__user")
+    return changes.filter(Q(entry=option) | Q(entry__startswith=f"{option}@")) if option else changes
 
 
 def append(
-    author: Author, values: Callable[[Texts], Texts], *, expected: int | None = None, **more: Any
+    author: Author, change: TextsChange, *, expected: int | None = None, **identity: Any
 ) -> tuple[Version, Difference]:
-    """A version with VALUES of the newest one's texts; the newest one itself when they are the same, unless
-    `more` gives it a number and a stamp. Raises Conflict when somebody else was first."""
+    """Add a version with `change` of the newest texts, unless nothing changes and it needs no `identity`.
+
+    `identity`: its number and stamp. Raises Conflict when `expected` is not the newest version, or another
+    writer was faster: the unique number lets only one of two concurrent transactions commit.
+    """
     try:
-        with transaction.atomic(durable=True):  # so that it is committed on return
+        with transaction.atomic(durable=True):  # committed on return, before any process can read it
             last = newest()
             if expected not in (None, last.number):
-                raise Conflict(_meanwhile(last, expected))
-            changed = difference(last.values, values(last.values))
-            return (_inserted(author, last, changed, **more) if changed or more else last), changed
+                raise Conflict(_describe_conflict(last, expected))
+            changed = difference(last.values, change(last.values))
+            return (_insert(author, last, changed, identity) if changed or identity else last), changed
     except IntegrityError:
-        raise Conflict(_meanwhile(newest())) from None
+        raise Conflict(_describe_conflict(newest())) from None
 
 
-def _inserted(author: Author, last: Version, changed: Difference, **more: Any) -> Version:
-    after = {**last.values, **{entry: new for entry, (_, new) in changed.items()}}
-    values = {entry: text for entry, text in sorted(after.items()) if text is not None}
-    fresh = {"number": last.number + 1, "stamp": uuid4().hex} | more
-    made = Version.objects.create(values=values, **author._asdict(), **fresh)
+def _insert(author: Author, last: Version, changed: Difference, identity: dict[str, Any]) -> Version:
+    values = merge(last.values, {entry: new for entry, (_old, new) in changed.items()})
+    identity = {"number": last.number + 1, "stamp": uuid4().hex} | identity
+    version = Version.objects.create(values=dict(sorted(values.items())), **author, **identity)
     Change.objects.bulk_create(
-        Change(version=made, entry=entry, old=old, new=new) for entry, (old, new) in changed.items()
+        Change(version=version, entry=entry, old=old, new=new) for entry, (old, new) in changed.items()
     )
-    return made
+    return version
 
 
-def _meanwhile(last: Version, expected: int | None = None) -> str:
-    what = ", ".join(last.changes.values_list("entry", flat=True)) if last.pk else "nothing yet"
-    which = f"the newest version is {last.number}" + ("" if expected is None else f", not {expected}")
-    who = f", by {last.by} ({last.source}) at {last.at:%Y-%m-%d %H:%M:%S} UTC" if last.pk else ""
-    return f"{which}{who}: {what}. Look again, then change."
-
-
-def changes(option: str | None = None) -> QuerySet[Change]:
-    """Newest first, of all options or one and what is scheduled for it."""
-    every = Change.objects.select_related("version", "version__user")
-    return every.filter(Q(entry=option) | Q(entry__startswith=f"{option}@")) if option else every
+def _describe_conflict(last: Version, expected: int | None = None) -> str:
+    entries = ", ".join(last.changes.values_list("entry", flat=True)) if last.pk else "nothing yet"
+    number = f"the newest version is {last.number}" + ("" if expected is None else f", not {expected}")
+    author = f", by {last.by} ({last.source}) at {last.at:%Y-%m-%d %H:%M:%S} UTC" if last.pk else ""
+    return f"{number}{author}: {entries}. Look again, then change."

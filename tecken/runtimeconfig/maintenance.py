@@ -1,14 +1,15 @@
-"""What the maintenance key says. Any text whatever means yes, so that redis-cli is enough to set it."""
+"""Text of the maintenance keys. Any text begins maintenance, so that redis-cli is enough."""
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 
 class Maintenance(NamedTuple):
-    """An empty `message`, and None, stand for what the options say. `since` and `until` are in UTC."""
+    """Details of maintenance; an empty message and None stand for the options. Instants are in UTC."""
 
     message: str = ""
     retry_after: float | None = None
@@ -16,40 +17,45 @@ class Maintenance(NamedTuple):
     by: str = ""
     since: datetime | None = None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, also when the backend has not been reached since."""
+        return self.until is not None and self.until <= datetime.now(UTC)
 
-def parse(text: str) -> Maintenance:
-    """What `show` made; of any other text nothing is known."""
+
+@lru_cache(maxsize=16)
+def parse_maintenance(text: str) -> Maintenance:
+    """Return the details that `format_maintenance` wrote; defaults for all that is unusable."""
     try:
-        given = json.loads(text)
+        document = json.loads(text)
     except (ValueError, RecursionError):
         return Maintenance()
-    if not isinstance(given, dict):
+    if not isinstance(document, dict):
         return Maintenance()
     return Maintenance(
-        message=_text(given.get("message")),
-        retry_after=_seconds(given.get("retry_after")),
-        until=_moment(given.get("until")),
-        by=_text(given.get("by")),
-        since=_moment(given.get("since")),
+        message=_parse_text(document.get("message")),
+        retry_after=_parse_seconds(document.get("retry_after")),
+        until=_parse_instant(document.get("until")),
+        by=_parse_text(document.get("by")),
+        since=_parse_instant(document.get("since")),
     )
 
 
-def show(maintenance: Maintenance) -> str:
+def format_maintenance(maintenance: Maintenance) -> str:
     return json.dumps(maintenance._asdict(), default=datetime.isoformat)
 
 
-def _text(given: Any) -> str:
-    return given if isinstance(given, str) else ""
+def _parse_text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
-def _seconds(given: Any) -> float | None:
-    usable = isinstance(given, (int, float)) and not isinstance(given, bool) and 0 <= given < 1e9
-    return float(given) if usable else None
+def _parse_seconds(value: Any) -> float | None:
+    return float(value) if type(value) in (int, float) and 0 <= value < 1e9 else None
 
 
-def _moment(given: Any) -> datetime | None:
+def _parse_instant(text: Any) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(given)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        instant = datetime.fromisoformat(text)
+        return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
     except (TypeError, ValueError, OverflowError):
         return None

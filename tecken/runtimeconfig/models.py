@@ -1,3 +1,5 @@
+"""Tables of the history."""
+
 from __future__ import annotations
 
 from django.conf import settings
@@ -6,7 +8,7 @@ from django.utils import timezone
 
 
 class Version(models.Model):
-    """All values after one change. `number` is the order: who inserts it first was first."""
+    """All values after one change. `number` orders them; being unique, it decides between two writers."""
 
     number = models.PositiveBigIntegerField(unique=True)
     stamp = models.CharField(max_length=64, help_text="tells two changes of the same number apart")
@@ -32,7 +34,7 @@ class Version(models.Model):
 
 
 class Change(models.Model):
-    """One entry that a version changed. No text: not set, so the default is in force."""
+    """Entry that a version changed. No text: not set, so the default is in force."""
 
     version = models.ForeignKey(Version, models.CASCADE, related_name="changes")
     entry = models.TextField(help_text="an option, or option@start/end")

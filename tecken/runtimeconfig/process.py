@@ -1,9 +1,8 @@
-"""What a process has in force. Whoever reads takes no lock: everything is replaced by one assignment."""
+"""Configuration in force in this process."""
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,19 +11,20 @@ from typing import Any, NamedTuple
 
 from tecken import metrics
 from tecken.errors import BadOption
-from tecken.runtimeconfig.maintenance import Maintenance, parse
-from tecken.runtimeconfig.options import Options, named
+from tecken.runtimeconfig.backend import ConfigHead, Values
+from tecken.runtimeconfig.forking import ForkLock
+from tecken.runtimeconfig.maintenance import Maintenance, parse_maintenance
+from tecken.runtimeconfig.options import Options, find_option
 from tecken.runtimeconfig.rollout import Subject
-from tecken.runtimeconfig.shelf import Glance, Values
-from tecken.runtimeconfig.snapshot import EMPTY, Snapshot, snapshot
+from tecken.runtimeconfig.snapshot import EMPTY, Snapshot
 
 logger = logging.getLogger(__name__)
-FORK_SECONDS = 1.0  # how long a fork waits for the thread that applies a change
+FORK_SECONDS = 1.0
 UNSET = object()
 
 
 class Pin(NamedTuple):
-    """What `options` are computed from: one version at one instant."""
+    """Version, instant and age from which a request's options are computed."""
 
     snapshot: Snapshot
     now: datetime
@@ -32,52 +32,58 @@ class Pin(NamedTuple):
 
 
 class Follower:
-    """Told of each new value of one option, and of none twice."""
+    """Callback for the values of one option."""
 
     def __init__(self, option: str, function: Callable[[Any], None]) -> None:
-        self.option = option
+        self._option = option
         self._function = function
-        self._told: object = UNSET
+        self._value: object = UNSET
 
-    def tell(self, options: Options) -> None:
-        value = getattr(options, self.option)
-        if value == self._told:
+    def notify(self, options: Options) -> None:
+        """Call the function if the value is another one. An error is logged: other followers must run."""
+        value = getattr(options, self._option)
+        if value == self._value:
             return
-        self._told = value
+        self._value = value
         try:
             self._function(value)
         except Exception:
-            logger.exception("%s: whoever follows it failed", self.option)
+            logger.exception("Follower of %s failed; the new value is in force elsewhere", self._option)
 
 
 class Process:
-    """Its lock is for those who change it, and no fork happens while it is held (for long)."""
+    """State that request threads read and the watcher's thread replaces.
+
+    Readers take no lock: each attribute is replaced by one assignment, and its object never changes. The lock
+    is for writers. It also covers the metrics that are counted under it, whose own locks a child of a fork
+    could otherwise inherit locked.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self.options: Options | None = None  # until the first look
+        self.options: Options | None = None  # None until the first poll
         self.snapshot = EMPTY
-        self.well = False  # the shelf answered when it was last asked
-        self._heard_at = clock()
-        self._maintenance: tuple[str | None, Maintenance | None] = None, None
-        self._uploads_closed: tuple[str | None, Maintenance | None] = None, None
+        self.is_reachable = False  # whether the backend answered the last poll
+        self.lock = ForkLock(FORK_SECONDS)
+        self._contact_at = clock()
+        self._head = ConfigHead(0, "", None, None)
         self._overrides: dict[str, Any] = {}
         self._followers: list[Follower] = []
-        self._lock = threading.RLock()
-        self._forking: set[int] = set()
 
     @property
     def age(self) -> float:
-        """Seconds since the shelf was last heard of."""
-        return self._clock() - self._heard_at
+        """Seconds since the last contact to the backend."""
+        return self._clock() - self._contact_at
 
     @property
     def maintenance(self) -> Maintenance | None:
-        return _unless_over(self._maintenance[1])
+        text = self._head.maintenance
+        return None if text is None else _active(text)
 
     @property
     def uploads_closed(self) -> Maintenance | None:
-        return _unless_over(self._uploads_closed[1])
+        text = self._head.uploads_closed
+        return None if text is None else _active(text)
 
     def pin(self) -> Pin:
         return Pin(self.snapshot, datetime.now(UTC), self.age)
@@ -86,96 +92,74 @@ class Process:
         options = pin.snapshot.options(pin.now, subject, pin.age)
         return options.model_copy(update=self._overrides) if self._overrides else options
 
-    def apply(self, values: Values, how: str) -> None:
-        """`how` is the metric's label: message or read."""
-        with self._lock:
-            self._heard_at = self._clock()
-            self.snapshot = snapshot(*values)
+    def apply(self, values: Values, source: str) -> None:
+        """Put a version in force. `source` is a label of the metric: message or read."""
+        with self.lock:
+            self._contact_at = self._clock()
+            self.snapshot = Snapshot(*values)
             self.refresh()
-            metrics.CONFIG_REFRESHES.labels(how).inc()
+            metrics.CONFIG_REFRESHES.labels(source).inc()
             metrics.CONFIG_BAD_VALUES.inc(len(self.snapshot.bad))
-        for text in self.snapshot.bad.values():
-            logger.warning("version %d: ignored: %s", values.version, text)
+        for reason in self.snapshot.bad.values():
+            logger.warning("Entry of version %d ignored: %s; the default is in force", values.version, reason)
 
-    def seen(self, glance: Glance) -> None:
-        with self._lock:
-            self._heard_at = self._clock()
-            self.well = True
-            self._maintenance = _level(self._maintenance, glance.maintenance)
-            self._uploads_closed = _level(self._uploads_closed, glance.uploads_closed)
+    def record_head(self, head: ConfigHead) -> None:
+        with self.lock:
+            self._contact_at = self._clock()
+            self.is_reachable = True
+            self._head = head
             metrics.CONFIG_REFRESHES.labels("look").inc()
 
-    def failed(self) -> None:
-        with self._lock:
-            self.well = False
+    def record_failure(self) -> None:
+        with self.lock:
+            self.is_reachable = False
             metrics.CONFIG_REFRESHES.labels("failed").inc()
 
-    def missed(self) -> None:
-        with self._lock:
+    def record_missed_message(self) -> None:
+        with self.lock:
             metrics.CONFIG_MISSED_HINTS.inc()
 
     def refresh(self) -> None:
-        """Windows begin and end, and what is past its age goes back to its default."""
-        with self._lock:
+        """Compute the options again: windows begin and end, and options reach their greatest age."""
+        with self.lock:
             self.options = self.options_for(self.pin())
             for follower in list(self._followers):
-                follower.tell(self.options)
+                follower.notify(self.options)
 
     def follow(self, option: str, function: Callable[[Any], None]) -> None:
-        follower = Follower(named(option).name, function)
-        with self._lock:
+        follower = Follower(find_option(option).name, function)
+        with self.lock:
             self._followers.append(follower)
             self.refresh()
 
     @contextmanager
     def overridden(self, values: Mapping[str, object]) -> Iterator[None]:
-        checked = {name: _checked(name, value) for name, value in values.items()}
-        with self._lock:
+        checked = {name: _check(name, value) for name, value in values.items()}
+        with self.lock:
             before, self._overrides = self._overrides, {**self._overrides, **checked}
             self.refresh()
         try:
             yield
         finally:
-            with self._lock:
+            with self.lock:
                 self._overrides = before
                 self.refresh()
 
-    def before_fork(self) -> None:
-        """Nobody holds what the child could never get: this lock, and those of metrics taken under it."""
-        if self._lock.acquire(timeout=FORK_SECONDS):
-            self._forking.add(threading.get_ident())
-
-    def after_fork_in_parent(self) -> None:
-        if threading.get_ident() in self._forking:
-            self._forking.discard(threading.get_ident())
-            self._lock.release()
-
     def after_fork_in_child(self) -> None:
-        """The values hold until its own first look."""
-        self._lock = threading.RLock()
-        self._forking = set()
+        """Keep the parent's values until the first read, which starts a watcher."""
+        self.lock.after_fork_in_child()
         self.options = None
-        self.well = False
+        self.is_reachable = False
 
 
-def _checked(name: str, value: object) -> Any:
-    option = named(name)
+def _check(name: str, value: object) -> Any:
+    option = find_option(name)
     try:
-        return option.value(value) if isinstance(value, str) else option.adapter.validate_python(value)
+        return option.parse(value) if isinstance(value, str) else option.adapter.validate_python(value)
     except ValueError as error:
         raise BadOption(f"{name}: {error}") from None
 
 
-def _level(
-    before: tuple[str | None, Maintenance | None], text: str | None
-) -> tuple[str | None, Maintenance | None]:
-    if text == before[0]:
-        return before
-    return text, None if text is None else parse(text)
-
-
-def _unless_over(maintenance: Maintenance | None) -> Maintenance | None:
-    """Also when nothing has been heard of the shelf since."""
-    if maintenance and maintenance.until and maintenance.until <= datetime.now(UTC):
-        return None
-    return maintenance
+def _active(text: str) -> Maintenance | None:
+    maintenance = parse_maintenance(text)
+    return None if maintenance.is_over else maintenance

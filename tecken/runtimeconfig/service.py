@@ -1,52 +1,50 @@
-"""Changing the runtime configuration: what the command line, the API, the page and the watchers do.
+"""Changes of the runtime configuration, for the command line, the API, the page and the watchers.
 
-The database is asked first and commits first: its versions are the order of all changes. The shelf, which
-every process reads, then gets the newest one. Whatever was lost between the two, or was changed in the shelf
-by hand, `reconcile` settles.
+The database is written first: its versions are the order of all changes. The backend, which every process
+reads, then gets the newest one. `reconcile` repairs what was lost in between, and adopts changes by hand.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
-from django.contrib.auth.models import User
-from django.db.models import QuerySet
-
-from tecken.errors import BadInput, BadOption, Conflict, CouldNotAsk
-from tecken.runtimeconfig import current, shelf
-from tecken.runtimeconfig import history as kept
-from tecken.runtimeconfig.file import FileShelf
-from tecken.runtimeconfig.history import Author, Difference, Texts, database, difference
-from tecken.runtimeconfig.maintenance import Maintenance, show
-from tecken.runtimeconfig.models import Change, Version
-from tecken.runtimeconfig.option import cut
-from tecken.runtimeconfig.schedule import entry, spelt
-from tecken.runtimeconfig.shelf import Level, Values
-from tecken.runtimeconfig.snapshot import check_all, snapshot
+from tecken.errors import BadInput, Conflict, CouldNotAsk
+from tecken.runtimeconfig import current, history
+from tecken.runtimeconfig.backend import Change, Level, Values
+from tecken.runtimeconfig.backends.file import FileBackend
+from tecken.runtimeconfig.history import Author, Difference, Texts, database, difference, merge
+from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
+from tecken.runtimeconfig.models import Version
+from tecken.runtimeconfig.option import replace_unstorable, shorten
+from tecken.runtimeconfig.schedule import parse_entry
+from tecken.runtimeconfig.snapshot import Snapshot, check_all
 
 logger = logging.getLogger(__name__)
 LONGEST_REASON = 2000  # characters
-TRIES = 5  # whoever was faster five times has settled it
-FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.1  # seconds between two looks at the reports
+ATTEMPTS = 5  # after as many conflicts, another process has reconciled
+FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.1  # seconds between two reads of the reports
 
 
 class Outcome(NamedTuple):
-    """`changed` is empty when there was nothing to change. `distributed` False: recorded, but the shelf did
-    not answer; a watcher or beat delivers it later. `told_at`: time.monotonic() before the shelf was told."""
+    """Result of a change. `changed` is empty when all texts were the same.
+
+    `distributed` False: recorded, but the backend did not answer; a watcher or beat delivers it later.
+    `sent_at`: time.monotonic() before the backend was written.
+    """
 
     version: int
     stamp: str
-    changed: Mapping[str, tuple[str | None, str | None]]
+    changed: Difference
     distributed: bool
-    told_at: float
+    sent_at: float
 
 
-class Spread(NamedTuple):
-    """How far a version has come, after `elapsed` seconds. `waiting`: processes (host:pid) without it."""
+class RolloutProgress(NamedTuple):
+    """Number of processes that have a version after `elapsed` seconds; `waiting` ones do not."""
 
     applied: int
     processes: int
@@ -55,104 +53,70 @@ class Spread(NamedTuple):
 
 
 def change(
-    changes: Mapping[str, str | None],
-    *,
-    by: str,
-    user: User | None = None,
-    why: str = "",
-    source: str,
-    expected: int | None = None,
+    changes: Mapping[str, str | None], *, expected: int | None = None, **author: Unpack[Author]
 ) -> Outcome:
-    """All of `changes` (None unsets) in one version, or none of them.
+    """Record all changes (None unsets) in one version, or none of them.
 
     Raises BadOption, which names every problem; Conflict when the newest version is not `expected`, or when
-    somebody else was first; CouldNotAsk when the database does not answer.
+    another writer was faster; CouldNotAsk when the database does not answer.
     """
     if None not in changes.values():
-        _check(changes)  # before anything is asked
+        check_all(changes)  # without waiting for a database
     with database():
-        _settle_if_it_answers()
-        _check(changes, there=kept.newest().values)
-        made = kept.append(
-            Author(by, user, _reason(why), source), lambda texts: _with(texts, changes), expected=expected
-        )
-        return _outcome(*made)
+        _try_to_synchronize()
+        check_all(changes, existing=history.newest().values)
+        return _record(author, lambda texts: merge(texts, _normalize(texts, changes)), expected)
 
 
-def rollback(
-    to: int,
-    *,
-    by: str,
-    user: User | None = None,
-    why: str = "",
-    source: str = "rollback",
-    expected: int | None = None,
-) -> Outcome:
-    """A new version with the values of version TO, but for those that this code cannot use: they do nothing.
+def replace(texts: Texts, *, expected: int | None = None, **author: Unpack[Author]) -> Outcome:
+    """Set these texts and unset all others. Raises as `change` does."""
+    check_all(texts)
+    author.setdefault("source", "import")
+    with database():
+        _try_to_synchronize()
+        return _record(author, lambda _: merge({}, _normalize({}, texts)), expected)
+
+
+def rollback(number: int, *, expected: int | None = None, **author: Unpack[Author]) -> Outcome:
+    """Record a version with the texts of an old one, except those that this code cannot use.
 
     Raises Absent, Conflict and CouldNotAsk.
     """
+    author["why"] = author.get("why") or f"back to version {number}"
+    author.setdefault("source", "rollback")
     with database():
-        texts = kept.texts(to)
-        bad = snapshot(to, "", texts).bad
+        texts = history.find_texts(number)
+        bad = Snapshot(number, "", texts).bad
         usable = {key: text for key, text in texts.items() if key not in bad}
-        why = why or f"back to version {to}"
-        return replace(usable, by=by, user=user, why=why, source=source, expected=expected)
-
-
-def replace(
-    texts: Texts,
-    *,
-    by: str,
-    user: User | None = None,
-    why: str = "",
-    source: str = "import",
-    expected: int | None = None,
-) -> Outcome:
-    """`texts` and nothing else is set. Raises as `change` does."""
-    _check(texts)
-    with database():
-        _settle_if_it_answers()
-        author = Author(by, user, _reason(why), source)
-        made = kept.append(author, lambda _: _with({}, texts), expected=expected)
-        return _outcome(*made)
-
-
-def history(option: str | None = None) -> QuerySet[Change]:
-    """Newest first, of all options or one and what is scheduled for it."""
-    return kept.changes(option)
-
-
-def at(version: int) -> Texts:
-    """What was set; 0 is before the first version. Raises Absent."""
-    return kept.texts(version)
-
-
-def diff(a: int, b: int) -> Difference:
-    """Old and new text of each entry that differs. Raises Absent."""
-    return difference(at(a), at(b))
+        return replace(usable, expected=expected, **author)
 
 
 def reconcile() -> None:
-    """Adopts what was changed by hand, refills what was lost: many processes may, and one does. When the
-    database or the shelf is away it says so in the log, and whoever calls next tries again."""
+    """Bring backend and database into agreement. Safe in many processes at once: one of them does it.
+
+    A database or backend that does not answer is logged; the next call tries again.
+    """
     try:
         with database():
-            _settle()
+            _synchronize()
     except CouldNotAsk as error:
-        logger.warning(
-            "the runtime configuration was not compared with the database: %s (%s)", error, error.__cause__
-        )
+        logger.warning("Configuration not compared with the database: %s (%s)", error, error.__cause__)
 
 
-def applied(version: int, stamp: str, seconds: float, told_at: float | None = None) -> Iterator[Spread]:
-    """Again and again until every process has it, or a newer one, or `seconds` are over. A command's process
-    does not count. `elapsed` is since `told_at`, an Outcome's. Raises CouldNotAsk."""
-    start, pause = time.monotonic() if told_at is None else told_at, FIRST_PAUSE
+def follow_rollout(
+    version: int, stamp: str, seconds: float, sent_at: float | None = None
+) -> Iterator[RolloutProgress]:
+    """Yield the progress until every process has the version or a newer one, or `seconds` are over.
+
+    Processes of commands do not count. `sent_at` is an Outcome's. Raises CouldNotAsk.
+    """
+    start, pause = time.monotonic() if sent_at is None else sent_at, FIRST_PAUSE
     while True:
-        now = _spread(version, stamp, time.monotonic() - start)
-        yield now
-        if not now.waiting or now.elapsed >= seconds:
+        reports = [report for report in current.backend().reports() if report.kind != "command"]
+        waiting = sorted(report.process for report in reports if not report.has_applied(version, stamp))
+        elapsed = time.monotonic() - start
+        yield RolloutProgress(len(reports) - len(waiting), len(reports), elapsed, waiting)
+        if not waiting or elapsed >= seconds:
             return
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
@@ -161,141 +125,108 @@ def applied(version: int, stamp: str, seconds: float, told_at: float | None = No
 def begin_maintenance(
     level: Level, message: str, retry_after: float | None, until: datetime | None, by: str
 ) -> None:
-    """Needs no database. `until` None: until `end_maintenance`. Raises BadInput and CouldNotAsk."""
+    """Begin maintenance, without the database. Raises BadInput and CouldNotAsk."""
     now = datetime.now(UTC)
     if until is not None and until <= now:
         raise BadInput(f"maintenance should end in the future, not at {until:%Y-%m-%d %H:%M:%S} UTC")
-    text = show(Maintenance(message, retry_after, until, by, now))
-    current.shelf().set_maintenance(level, text, until)
-    logger.warning("maintenance (%s) begun by %s", level, by)
+    text = format_maintenance(Maintenance(message, retry_after, until, by, now))
+    current.backend().set_maintenance(level, text, until)
+    logger.warning("Maintenance (%s) begun by %s", level, by)
 
 
 def end_maintenance(level: Level) -> None:
-    """Needs no database. Raises CouldNotAsk."""
-    current.shelf().set_maintenance(level, None, None)
-    logger.warning("maintenance (%s) ended", level)
+    """End maintenance, without the database. Raises CouldNotAsk."""
+    current.backend().set_maintenance(level, None, None)
+    logger.warning("Maintenance (%s) ended", level)
 
 
-def _check(changes: Mapping[str, str | None], there: Collection[str] = ()) -> None:
-    check_all(changes, there)
-    for key, text in changes.items():
-        if text is not None and text != _storable(text):
-            raise BadOption(f"{key}: no database keeps {cut(text)!r}")
+def _record(author: Author, change: history.TextsChange, expected: int | None) -> Outcome:
+    reason = author.get("why", "")
+    # Subscribers get the reason with each change, so it is short.
+    if len(reason) > LONGEST_REASON:
+        raise BadInput(f"a reason should have at most {LONGEST_REASON} characters, not {len(reason)}")
+    if reason != replace_unstorable(reason):
+        raise BadInput(f"the reason {shorten(reason)!r} has characters that a database cannot store")
+    version, changed = history.append(author, change, expected=expected)
+    sent_at = time.monotonic()
+    return Outcome(version.number, version.stamp, changed, _try_to_synchronize(), sent_at)
 
 
-def _with(texts: Texts, changes: Mapping[str, str | None]) -> Texts:
-    """`texts` after `changes`. An instant may be written in many ways: each window has one entry."""
-    return _merged(texts, {key if key in texts else spelt(entry(key)): new for key, new in changes.items()})
+def _normalize(texts: Texts, changes: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return changes with the one spelling of each key, except for entries that are already there."""
+    return {key if key in texts else parse_entry(key).key: text for key, text in changes.items()}
 
 
-def _outcome(made: Version, changed: Difference) -> Outcome:
-    told_at = time.monotonic()
-    return Outcome(made.number, made.stamp, changed, _settle_if_it_answers(), told_at)
+def _try_to_synchronize() -> bool:
+    """Synchronize; on failure request it from the watcher and return False.
 
-
-def _settle_if_it_answers() -> bool:
+    Errors of the database count as well: a change that is recorded must not be reported as failed.
+    """
     try:
-        _settle()
+        with database():
+            _synchronize()
     except CouldNotAsk as error:
-        logger.warning(
-            "the runtime configuration was recorded and not delivered: %s (%s)", error, error.__cause__
-        )
-        current.settle_soon()
+        logger.warning("Configuration not delivered: %s (%s); retrying", error, error.__cause__)
+        current.reconcile_soon()
         return False
     return True
 
 
-def _settle() -> None:
-    """Shelf and database say the same afterwards."""
-    for _ in range(TRIES):
+def _synchronize() -> None:
+    for _ in range(ATTEMPTS):
         try:
-            _settle_once()
+            return _synchronize_once()
         except Conflict:
             continue
-        return
-    raise CouldNotAsk(f"others changed it {TRIES} times meanwhile")
+    raise CouldNotAsk(f"other processes changed it {ATTEMPTS} times meanwhile")
 
 
-def _settle_once() -> None:
-    there = current.shelf().read()  # before the database: what it then knows nothing of, it has lost
-    last = kept.newest()
-    if (there.version, there.stamp) == (last.number, last.stamp) and there.texts == last.values:
+def _synchronize_once() -> None:
+    # The backend is read before the database. In the other order a version that is recorded between the two
+    # reads would look like one that the database has lost.
+    found, last = current.backend().read(), history.newest()
+    if (found.version, found.stamp) == (last.number, last.stamp) and found.texts == last.values:
         return
-    base = _base(there)
-    if base is None and there.version > last.number:
-        _recover(there, last)
+    base = history.find_version(found.version, found.stamp)
+    if base is None and found.version > last.number:
+        _recover(found, last)
         return
-    by_hand = difference(base.values, _clean(there.texts)) if base else {}
+    by_hand = difference(base.values, _storable(found.texts)) if base else {}
     if by_hand:
-        last = _adopt(by_hand, there, last)
+        last = _adopt(by_hand, found, last)
     if last.number:
-        current.shelf().write(_told(last, refill=not by_hand), last.values, expected=there.version)
+        source = last.source if by_hand else "refill"
+        origin = Change(last.number, last.stamp, last.by, last.why, last.at.isoformat(), source)
+        current.backend().write(origin, last.values, expected=found.version)
 
 
-def _base(there: Values) -> Version | None:
-    """The version that somebody may have changed by hand; None when it is one that the database never had."""
-    return kept.known(there.version, there.stamp) if there.stamp else kept.before(there.version)
-
-
-def _adopt(by_hand: Difference, there: Values, last: Version) -> Version:
-    """What was changed by hand, as a version. What cannot be used is recorded too, and said to be ignored."""
-    if current.shelf().read() != there:
-        raise Conflict("somebody adopted it between our looks at the shelf and at the database")
-    changes = {key: new for key, (_, new) in by_hand.items()}
-    by, source = ("an editor", "file") if isinstance(current.shelf(), FileShelf) else ("redis-cli", "redis")
-    author = Author(by, None, _verdict("changed by hand", changes), source)
-    made, changed = kept.append(author, lambda texts: _merged(texts, changes), expected=last.number)
+def _adopt(by_hand: Difference, found: Values, last: Version) -> Version:
+    """Record changes that were made by hand, unusable ones too, with the reason why they are ignored."""
+    if current.backend().read() != found:
+        raise Conflict("another process adopted the change after the backend was read")
+    changes = {key: new for key, (_old, new) in by_hand.items()}
+    is_file = isinstance(current.backend(), FileBackend)
+    by, source = ("an editor", "file") if is_file else ("redis-cli", "redis")
+    author = Author(by=by, why=_explain("changed by hand", changes), source=source)
+    version, changed = history.append(author, lambda texts: merge(texts, changes), expected=last.number)
     if changed:
-        logger.warning("version %d: %s changed by hand", made.number, ", ".join(changed))
-    return made
+        logger.warning("Version %d recorded: %s changed by hand", version.number, ", ".join(changed))
+    return version
 
 
-def _recover(there: Values, last: Version) -> None:
-    """Somebody recorded it in a database that was lost since."""
-    texts = _clean(there.texts)
-    author = Author("unknown", None, _verdict("the database had lost it", texts), "redis")
-    again = {"number": there.version, "stamp": there.stamp}
-    kept.append(author, lambda _: texts, expected=last.number, **again)
-    logger.warning("version %d was unknown to the database and is recorded again", there.version)
+def _recover(found: Values, last: Version) -> None:
+    """Record a version that the database has lost, under its own number and stamp."""
+    texts = _storable(found.texts)
+    author = Author(by="unknown", why=_explain("the database had lost it", texts), source="redis")
+    history.append(author, lambda _: texts, expected=last.number, number=found.version, stamp=found.stamp)
+    logger.warning("Version %d was missing in the database; it is recorded again", found.version)
 
 
-def _merged(texts: Texts, changes: Mapping[str, str | None]) -> Texts:
-    return {key: text for key, text in {**texts, **changes}.items() if text is not None}
+def _explain(reason: str, changes: Mapping[str, str | None]) -> str:
+    bad = Snapshot(0, "", merge({}, changes)).bad
+    return "; ".join([reason, *(f"ignored: {problem}" for problem in bad.values())])
 
 
-def _verdict(why: str, changes: Mapping[str, str | None]) -> str:
-    bad = snapshot(0, "", {key: text for key, text in changes.items() if text is not None}).bad
-    return "; ".join([why, *(f"ignored: {problem}" for problem in bad.values())])
-
-
-def _clean(texts: Texts) -> Texts:
-    """As a database can keep them: Redis holds any bytes."""
-    return {_storable(key): _storable(text) for key, text in texts.items()}
-
-
-def _reason(why: str) -> str:
-    """Every process reads it with each look, so it is short. Raises BadInput."""
-    if len(why) > LONGEST_REASON:
-        raise BadInput(f"a reason should have at most {LONGEST_REASON} characters, not {len(why)}")
-    if why != _storable(why):
-        raise BadInput(f"no database keeps the reason {cut(why)!r}")
-    return why
-
-
-def _storable(text: str) -> str:
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
-
-
-def _told(made: Version, *, refill: bool) -> shelf.Change:
-    source = "refill" if refill else made.source
-    return shelf.Change(made.number, made.stamp, made.by, made.why, made.at.isoformat(), source)
-
-
-def _spread(version: int, stamp: str, elapsed: float) -> Spread:
-    reports = [report for report in current.shelf().reports() if report.kind != "command"]
-    waiting = [
-        report.process
-        for report in reports
-        if (report.version, report.stamp) != (version, stamp) and report.version <= version
-    ]
-    return Spread(len(reports) - len(waiting), len(reports), elapsed, sorted(waiting))
+def _storable(texts: Texts) -> Texts:
+    """Return texts as a database can store them: Redis can hold any bytes."""
+    return {replace_unstorable(key): replace_unstorable(text) for key, text in texts.items()}

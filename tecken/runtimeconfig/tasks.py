@@ -1,3 +1,5 @@
+"""Celery task of the runtime configuration."""
+
 from __future__ import annotations
 
 from celery import shared_task
@@ -7,5 +9,5 @@ from tecken.runtimeconfig import service
 
 @shared_task(ignore_result=True)  # type: ignore[untyped-decorator]
 def reconcile() -> None:
-    """Safe to run twice, and while another one runs: whatever no watcher was there to see."""
+    """Reconcile, for changes that no watcher was there to see. Safe to run twice, and concurrently."""
     service.reconcile()

@@ -1,7 +1,7 @@
-"""Keeps a process up with a shelf, in one daemon thread.
+"""Watcher: one daemon thread that keeps a process up to date with a backend.
 
-Messages make it quick, the look at each tick makes it certain: whatever was lost, a process that can reach
-the shelf has what it says within one interval.
+Messages make it fast, polling makes it certain: whatever was lost, a process that can reach the backend has
+its newest version within one interval.
 """
 
 from __future__ import annotations
@@ -15,44 +15,46 @@ from random import Random
 from threading import Event, RLock, Thread
 
 from tecken.errors import CouldNotAsk
+from tecken.runtimeconfig.backend import ConfigBackend, ConfigHead, Hint, Report, Subscription, Values
 from tecken.runtimeconfig.process import Process
-from tecken.runtimeconfig.shelf import Glance, Hint, Listening, Report, Shelf, Values
 
 logger = logging.getLogger(__name__)
 REPORT_EACH = 5.0  # seconds; a report counts three times as long
-FIRST_PAUSE = 0.1  # seconds before listening again; each pause is twice as long as the one before
+FIRST_PAUSE = 0.1  # seconds before subscribing again; each pause is twice as long as the one before
 LONGEST_PAUSE = 30.0
-RECONCILE_PAUSE = 1.0  # seconds, as above
-MOST_WAITING = 1000  # messages that are heard between two looks
+RECONCILE_PAUSE = 1.0  # seconds, doubled in the same way
+MOST_WAITING = 1000  # messages that are handled between two polls
 
 
 class Watcher:
-    """`reconcile` settles what the shelf and the database disagree on; it may take its time, and raise."""
+    """Thread that applies versions to a process, and reconciles when backend and database may differ."""
 
     def __init__(
         self,
-        shelf: Shelf,
+        backend: ConfigBackend,
         process: Process,
         interval: float,
         reconcile: Callable[[], None] = lambda: None,
         kind: Callable[[], str] = lambda: "command",
     ) -> None:
-        self._shelf = shelf
+        self._backend = backend
         self._process = process
         self._interval = interval
         self._kind = kind
         self._reconciler = Reconciler(reconcile)
-        self._looking = RLock()
-        self._chance = Random()  # noqa: S311 - spreads processes; its own, since it is drawn from in a thread
+        self._poll_lock = RLock()
+        # Intervals vary so that the processes of a fleet do not poll at the same moment. The generator is not
+        # the shared one: a fork while this thread holds its lock would block the child's.
+        self._random = Random()  # noqa: S311
         self._stopped = Event()
         self._thread: Thread | None = None
-        self._next_tick = self._next_report = self._listen_at = 0.0
+        self._next_tick = self._next_report = self._subscribe_at = 0.0
         self._pause = FIRST_PAUSE
-        self._hinted = False
-        self._is_refused = False  # the shelf has not taken a write
+        self._has_polled_for_hint = False
+        self._is_refused = False  # whether the backend refused a write
 
     def start(self) -> None:
-        self._reconciler.want()
+        self._reconciler.request()
         self._thread = Thread(target=self._run, name="runtime configuration", daemon=True)
         self._thread.start()
 
@@ -60,217 +62,205 @@ class Watcher:
         return self._thread is not None and self._thread.is_alive()
 
     def stop(self) -> None:
-        """It ends within an interval and a timeout."""
+        """End the thread within an interval and a timeout."""
         self._stopped.set()
 
-    def join(self, seconds: float) -> None:
-        if self._thread is not None:
-            self._thread.join(seconds)
+    def poll(self, subscription: Subscription | None = None) -> bool:
+        """Read the head, and the values if they are new. Return False when the backend does not answer.
 
-    def look(self, listening: Listening | None = None) -> bool:
-        """Asks the shelf once, and again when there is something new. False: it did not answer.
-
-        Raises CouldNotAsk when `listening` is lost.
+        Raises CouldNotAsk when `subscription` is lost.
         """
-        with self._looking:
+        with self._poll_lock:
             try:
-                glance = self._shelf.glance()
+                head = self._backend.head()
             except CouldNotAsk as error:
-                return self._failed(error)
-            self._seen(glance)
-            if listening and self._differs(glance) and self._hear_what_waits(listening, glance):
+                return self._fail(error)
+            if not self._process.is_reachable:
+                self._reconciler.request_now()
+                self._subscribe_at = 0.0
+            self._process.record_head(head)
+            if subscription and self._is_new(head) and self._handle_waiting(subscription, head):
                 return True
             try:
-                self._follow(glance, missed=listening is not None)
+                self._follow(head, is_subscribed=subscription is not None)
             except CouldNotAsk as error:
-                return self._failed(error)
+                return self._fail(error)
             self._process.refresh()
             return True
 
-    def _seen(self, glance: Glance) -> None:
-        if not self._process.well:
-            self._reconciler.want_soon()
-            self._listen_at = 0.0
-        self._process.seen(glance)
-
-    def _failed(self, error: CouldNotAsk) -> bool:
-        if self._process.well or self._process.options is None:
-            logger.warning("the last configuration stays in force: %s (%s)", error, error.__cause__)
-        self._process.failed()
-        self._process.refresh()
-        return False
-
-    def _differs(self, glance: Glance) -> bool:
-        ours = self._process.snapshot
-        return (glance.version, glance.stamp) != (ours.version, ours.stamp)
-
-    def _follow(self, glance: Glance, *, missed: bool) -> None:
-        if glance.version and not glance.stamp:
-            self._reconciler.want()  # changed by hand: the database has yet to know
-        if not self._differs(glance):
-            return
-        if glance.version < self._process.snapshot.version and not self._settled(glance):
-            return
-        values = self._shelf.read()
-        if not values.version:
-            return
-        if missed and values.stamp:
-            self._process.missed()
-        self._reconciler.settled = None
-        self._apply(values, "read")
-
-    def _settled(self, glance: Glance) -> bool:
-        """The shelf lost something: what it still has is followed once the database agreed to it."""
-        found = glance.version, glance.stamp
-        self._next_report = 0.0  # that was lost as well
-        if glance.version and self._reconciler.settled == found:
-            return True
-        self._reconciler.want(found)
-        return False
-
-    def _apply(self, values: Values, how: str) -> None:
-        self._process.apply(values, how)
-        self._report()
-
-    def _hear(self, heard: Values | Hint) -> None:
-        """A message is applied when it is newer than what is in force; else the shelf is asked."""
-        ours = self._process.snapshot
-        if isinstance(heard, Values) and (heard.version, heard.stamp) == (ours.version, ours.stamp):
-            return
-        if isinstance(heard, Values) and heard.version > ours.version:
-            self._apply(heard, "message")
-        elif not self._hinted:
-            self._hinted = True  # one more look until the next tick, however many ask for it
-            self.look()
-
-    def _hear_what_waits(self, listening: Listening, glance: Glance) -> bool:
-        """Messages that were sent before the answer to a look; True when they told as much, or more."""
-        before = self._process.snapshot
-        for _ in range(MOST_WAITING):
-            heard = listening.next(0.0)
-            if heard is None:
-                break
-            self._hear(heard)
-        return self._process.snapshot is not before and self._process.snapshot.version >= glance.version
-
-    def _tick(self, listening: Listening | None = None) -> bool:
-        self._next_tick = time.monotonic() + self._interval * self._chance.uniform(0.8, 0.95)
-        self._hinted = False
-        well = self.look(listening)
-        self._reconciler.run()
-        if well and time.monotonic() >= self._next_report:
-            self._report()
-        return well
-
-    def settle_soon(self) -> None:
-        """A change did not reach the shelf: reconcile as soon as it takes writes. Safe in any thread."""
+    def reconcile_soon(self) -> None:
+        """Reconcile as soon as the backend takes writes: a change was not delivered. Safe in any thread."""
         self._is_refused = True
         self._next_report = 0.0
 
-    def _report(self) -> None:
-        """Write what this process has in force.
+    def _fail(self, error: CouldNotAsk) -> bool:
+        if self._process.is_reachable or self._process.options is None:
+            reason = error.__cause__
+            logger.warning("Configuration not polled: %s (%s); the last one stays in force", error, reason)
+        self._process.record_failure()
+        self._process.refresh()
+        return False
 
-        A server that answers and takes no writes (a replica, full, or with a broken disk) looks healthy to
-        every read. So a report that was refused is tried again with each look, and the first one that is
-        taken tells that changes can be delivered which were recorded meanwhile.
+    def _is_new(self, version: ConfigHead | Values) -> bool:
+        snapshot = self._process.snapshot
+        return (version.version, version.stamp) != (snapshot.version, snapshot.stamp)
+
+    def _follow(self, head: ConfigHead, *, is_subscribed: bool) -> None:
+        if head.version and not head.stamp:
+            self._reconciler.request()  # changed by hand: the database does not have it yet
+        if not self._is_new(head) or not self._may_follow(head):
+            return
+        values = self._backend.read()
+        if not values.version:
+            return
+        if is_subscribed and values.stamp:
+            self._process.record_missed_message()
+        self._reconciler.confirmed = None
+        self._apply(values, "read")
+
+    def _may_follow(self, head: ConfigHead) -> bool:
+        """Return whether a version may be followed: an older one only after the database confirmed it.
+
+        A Redis that was flushed, or restored from an old replica, would otherwise bring defaults or old
+        values back into every process, although the database has newer ones.
+        """
+        if head.version >= self._process.snapshot.version:
+            return True
+        self._next_report = 0.0  # the reports were lost as well
+        version = head.version, head.stamp
+        if head.version and self._reconciler.confirmed == version:
+            return True
+        self._reconciler.request(version)
+        return False
+
+    def _apply(self, values: Values, source: str) -> None:
+        self._process.apply(values, source)
+        self._report()
+
+    def _handle(self, message: Values | Hint) -> None:
+        """Apply a newer version; poll for any other message, but once between two ticks."""
+        if isinstance(message, Values) and not self._is_new(message):
+            return
+        if isinstance(message, Values) and message.version > self._process.snapshot.version:
+            self._apply(message, "message")
+        elif not self._has_polled_for_hint:
+            self._has_polled_for_hint = True
+            self.poll()
+
+    def _handle_waiting(self, subscription: Subscription, head: ConfigHead) -> bool:
+        """Handle messages that arrived before the head; return whether they brought its version.
+
+        Without this, a poll that overtakes a message would count the message as missed, and read what it has.
+        """
+        before = self._process.snapshot
+        for _ in range(MOST_WAITING):
+            message = subscription.next(0.0)
+            if message is None:
+                break
+            self._handle(message)
+        return self._process.snapshot is not before and self._process.snapshot.version >= head.version
+
+    def _tick(self, subscription: Subscription | None = None) -> None:
+        self._next_tick = time.monotonic() + self._interval * self._random.uniform(0.8, 0.95)
+        self._has_polled_for_hint = False
+        is_reachable = self.poll(subscription)
+        self._reconciler.run()
+        if is_reachable and time.monotonic() >= self._next_report:
+            self._report()
+
+    def _report(self) -> None:
+        """Write the version in force.
+
+        A server that answers but refuses writes (a replica, or a full one) looks healthy to every read. So a
+        refused report is tried again with each poll, and the first success shows that changes which were only
+        recorded can be delivered.
         """
         self._next_report = time.monotonic() + REPORT_EACH
-        ours = self._process.snapshot
+        snapshot, age = self._process.snapshot, round(self._process.age, 3)
+        report = Report(
+            process_name(), self._kind(), snapshot.version, snapshot.stamp, age, len(snapshot.bad)
+        )
         try:
-            self._shelf.report(
-                Report(
-                    process_name(),
-                    self._kind(),
-                    ours.version,
-                    ours.stamp,
-                    round(self._process.age, 3),
-                    len(ours.bad),
-                )
-            )
+            self._backend.report(report)
         except CouldNotAsk:
-            self.settle_soon()
+            self.reconcile_soon()
             return
         if self._is_refused:
             self._is_refused = False
-            self._reconciler.want_soon()
+            self._reconciler.request_now()
             self._reconciler.run()
 
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
-                self._turn()
+                self._step()
             except Exception:
                 if self._stopped.is_set():
                     return
-                logger.exception("the configuration is looked at again")
+                logger.exception("Watcher failed; it polls again in %g s", self._interval)
                 self._stopped.wait(self._interval)
 
-    def _turn(self) -> None:
+    def _step(self) -> None:
         if time.monotonic() >= self._next_tick:
             self._tick()
-        if self._process.well and time.monotonic() >= self._listen_at:
+        if self._process.is_reachable and time.monotonic() >= self._subscribe_at:
             self._listen()
         else:
-            until = min(self._next_tick, self._listen_at) if self._process.well else self._next_tick
+            is_reachable = self._process.is_reachable
+            until = min(self._next_tick, self._subscribe_at) if is_reachable else self._next_tick
             self._stopped.wait(until - time.monotonic())
 
     def _listen(self) -> None:
         try:
-            with self._shelf.listen() as listening:
+            with self._backend.subscribe() as subscription:
                 self._pause = FIRST_PAUSE
-                self._tick(listening)  # what was written before
+                self._tick(subscription)  # finds a version written before the subscription
                 while not self._stopped.is_set():
-                    self._next(listening)
+                    message = subscription.next(self._next_tick - time.monotonic())
+                    if message is not None:
+                        self._handle(message)
+                    if time.monotonic() >= self._next_tick:
+                        self._tick(subscription)
         except CouldNotAsk as error:
-            self._lost(error)
-
-    def _lost(self, error: CouldNotAsk) -> None:
-        if self._pause == FIRST_PAUSE:
-            logger.info("no longer told of changes, and so looking for them: %s", error)
-        self._next_tick = 0.0
-        self._listen_at = time.monotonic() + self._pause * self._chance.uniform(0.5, 1.0)
-        self._pause = min(self._pause * 2, LONGEST_PAUSE)
-        self._reconciler.want()
-
-    def _next(self, listening: Listening) -> None:
-        heard = listening.next(self._next_tick - time.monotonic())
-        if heard is not None:
-            self._hear(heard)
-        if time.monotonic() >= self._next_tick:
-            self._tick(listening)
+            if self._pause == FIRST_PAUSE:
+                logger.info("Subscription lost: %s; changes are found by polling", error)
+            self._next_tick = 0.0
+            self._subscribe_at = time.monotonic() + self._pause * self._random.uniform(0.5, 1.0)
+            self._pause = min(self._pause * 2, LONGEST_PAUSE)
+            self._reconciler.request()
 
 
 class Reconciler:
-    """Runs `reconcile` when it is wanted, in a thread of its own: it may wait for a database.
+    """Runner of `reconcile` in a thread of its own: a slow database must not delay the watcher's polls.
 
-    `settled`: the older version that was found, and that the database agreed to.
+    `confirmed`: the older version that was found in the backend and that the database agreed to.
     """
 
     def __init__(self, reconcile: Callable[[], None]) -> None:
         self._reconcile = reconcile
-        self._chance = Random()  # noqa: S311 - as above
-        self._wanted = False
+        self._random = Random()  # noqa: S311 - as in Watcher
+        self._is_requested = False
         self._found: tuple[int, str] | None = None
         self._thread: Thread | None = None
-        self._at = 0.0
+        self._run_at = 0.0
         self._pause = RECONCILE_PAUSE
-        self.settled: tuple[int, str] | None = None
+        self.confirmed: tuple[int, str] | None = None
 
-    def want(self, found: tuple[int, str] | None = None) -> None:
-        self._wanted = True
+    def request(self, found: tuple[int, str] | None = None) -> None:
+        self._is_requested = True
         self._found = found or self._found
 
-    def want_soon(self) -> None:
-        """What failed before failed for want of the shelf, which has just answered."""
-        self.want()
-        self._at, self._pause = 0.0, RECONCILE_PAUSE
+    def request_now(self) -> None:
+        """Request a run without the pause after a failure: its cause, the backend, has just answered."""
+        self.request()
+        self._run_at, self._pause = 0.0, RECONCILE_PAUSE
 
     def run(self) -> None:
-        """Unless it runs, or has just run."""
-        busy = self._thread is not None and self._thread.is_alive()
-        if not self._wanted or busy or time.monotonic() < self._at:
+        """Start a run that was requested, unless one is running or has just ended."""
+        is_running = self._thread is not None and self._thread.is_alive()
+        if not self._is_requested or is_running or time.monotonic() < self._run_at:
             return
-        self._wanted = False
+        self._is_requested = False
         self._thread = Thread(target=self._run, args=[self._found], name="reconcile", daemon=True)
         self._found = None
         self._thread.start()
@@ -278,16 +268,16 @@ class Reconciler:
     def _run(self, found: tuple[int, str] | None) -> None:
         try:
             self._reconcile()
-        except Exception as error:  # noqa: BLE001 - whatever a database raises; it is tried again
+        except Exception as error:  # noqa: BLE001 - a database may raise anything; the run is repeated
             if self._pause == RECONCILE_PAUSE:
-                logger.warning("the configuration was not compared with the database: %s", error)
-            self._at = time.monotonic() + self._pause * self._chance.uniform(0.5, 1.0)
+                logger.warning("Configuration not compared with the database: %s; retrying", error)
+            self._run_at = time.monotonic() + self._pause * self._random.uniform(0.5, 1.0)
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
-            self._wanted = True
+            self._is_requested = True
         else:
-            self.settled = found
+            self.confirmed = found
             self._pause = RECONCILE_PAUSE
-            self._at = time.monotonic() + RECONCILE_PAUSE
+            self._run_at = time.monotonic() + RECONCILE_PAUSE
 
 
 def process_name() -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import orjson
 import redis
 
-from tecken.breaker import Breaker
 from tecken.errors import Absent, CouldNotAsk, Refused, SwitchedOff, TeckenError
+from tecken.redisclient.guard import RedisGuard
 from tecken.storage import keys
 from tecken.storage.search import Said
 from tecken.store.port import Missing
@@ -44,9 +44,9 @@ class Look(NamedTuple):
 class Journal:
     """`seconds` says for how long a look is remembered."""
 
-    def __init__(self, client: redis.Redis, breaker: Breaker, seconds: Callable[[], float]) -> None:
+    def __init__(self, client: redis.Redis, guard: RedisGuard, seconds: Callable[[], float]) -> None:
         self._client = client
-        self._breaker = breaker
+        self._guard = guard
         self._seconds = seconds
 
     def note(self, module: ObjectId, said: Sequence[Said]) -> None:
@@ -54,19 +54,17 @@ class Journal:
         answers = [Answer(one.source, _kind(one.no), str(one.no or ""), one.seconds) for one in said]
         raw = orjson.dumps([datetime.now(UTC).timestamp(), module.debug_file, *map(list, answers)])
         try:
-            self._breaker.admit()
-            self._client.set(keys.looked(module), raw, ex=max(1, round(self._seconds())))
-        except CouldNotAsk:
-            return
-        except redis.RedisError as error:
-            self._breaker.failed()
-            logger.warning("%s: what sources said is not kept: %s", module, type(error).__name__)
-        else:
-            self._breaker.answered()
+            self._guard.call(self._client.set, keys.looked(module), raw, ex=max(1, round(self._seconds())))
+        except CouldNotAsk as error:
+            # Without a cause the server was not asked: it has just failed, and that is logged.
+            if error.__cause__:
+                logger.warning(
+                    "%s: what sources said is not kept: %s", module, type(error.__cause__).__name__
+                )
 
     def last(self, module: ObjectId) -> Look | None:
         """Raises CouldNotAsk."""
-        raw = self._call(self._client.get, keys.looked(module))
+        raw = cast("bytes | None", self._guard.call(self._client.get, keys.looked(module)))
         return _look(raw) if raw else None
 
     def absent(self, modules: Sequence[ObjectId], sources: Sequence[str]) -> dict[ObjectId, Missing]:
@@ -75,7 +73,8 @@ class Journal:
         One round trip; raises nothing, since a worker can look again.
         """
         try:
-            found = self._call(self._client.mget, [*map(keys.looked, modules)])
+            names = [*map(keys.looked, modules)]
+            found = cast("list[bytes | None]", self._guard.call(self._client.mget, names))
         except CouldNotAsk:
             return {}
         looks = {module: _look(raw) for module, raw in zip(modules, found, strict=True) if raw}
@@ -88,20 +87,7 @@ class Journal:
 
     def forget(self, module: ObjectId) -> None:
         """Drop what sources said before the module's symbols changed. Raises CouldNotAsk."""
-        self._call(self._client.delete, keys.looked(module))
-
-    def _call(self, command: Callable[..., Any], *arguments: Any) -> Any:
-        self._breaker.admit()
-        try:
-            answer = command(*arguments)
-        except redis.ResponseError as error:
-            self._breaker.answered()
-            raise CouldNotAsk(f"redis-cache answered with {type(error).__name__}") from error
-        except redis.RedisError as error:
-            self._breaker.failed()
-            raise CouldNotAsk("redis-cache does not answer") from error
-        self._breaker.answered()
-        return answer
+        self._guard.call(self._client.delete, keys.looked(module))
 
 
 def _look(raw: bytes) -> Look:

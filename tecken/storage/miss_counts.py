@@ -6,13 +6,14 @@ Requests only count, in one round trip; `tecken.download.missing` moves the coun
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import orjson
 import redis
 
-from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk
+from tecken.redisclient.guard import RedisGuard
 
 COUNTS = "missing:counts"
 # Different files that are counted between two writes. With the longest names they are some 40 MB, which Redis
@@ -45,8 +46,8 @@ class Miss(NamedTuple):
 class MissCounts:
     """Every method raises nothing: a miss that is not counted is no reason to fail a request."""
 
-    def __init__(self, client: redis.Redis, breaker: Breaker) -> None:
-        self._breaker = breaker
+    def __init__(self, client: redis.Redis, guard: RedisGuard) -> None:
+        self._guard = guard
         self._count = client.register_script(COUNT)
 
     def count(self, misses: Sequence[Miss], *, by_symbolication: bool = False) -> None:
@@ -58,15 +59,8 @@ class MissCounts:
         ]
         if not names:
             return
-        try:
-            self._breaker.admit()
-            self._count([COUNTS], [MOST, KEPT_SECONDS, *names])
-        except CouldNotAsk:
-            return
-        except redis.RedisError:
-            self._breaker.failed()
-        else:
-            self._breaker.answered()
+        with suppress(CouldNotAsk):
+            self._guard.call(self._count, [COUNTS], [MOST, KEPT_SECONDS, *names])
 
 
 def field(miss: Miss, by_symbolication: bool) -> bytes:

@@ -14,13 +14,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import orjson
 import redis
 
-from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk
+from tecken.redisclient.guard import RedisGuard
 from tecken.storage import keys
 from tecken.symbols.ids import is_windows_name
 from tecken.symbols.layouts import FileKey
@@ -64,18 +64,19 @@ class Known:
     Reading and remembering raise nothing: without redis-cache nothing is known.
     """
 
-    def __init__(self, client: redis.Redis, breaker: Breaker, lifetimes: Callable[[], Lifetimes]) -> None:
+    def __init__(self, client: redis.Redis, guard: RedisGuard, lifetimes: Callable[[], Lifetimes]) -> None:
         self._client = client
-        self._breaker = breaker
+        self._guard = guard
         self._lifetimes = lifetimes
         self._settle = client.register_script(SETTLE)
 
     def look(self, names: Sequence[str]) -> list[Fact | Unknown]:
         """In one round trip."""
         try:
-            return [_fact(value) for value in self._run(self._client.mget, names)]
+            values = cast("list[bytes | None]", self._guard.call(self._client.mget, names))
         except CouldNotAsk:
             return [Unknown() for _ in names]
+        return [_fact(value) for value in values]
 
     def remembered(self, names: Sequence[str]) -> list[Remembered]:
         """In one round trip. Raises CouldNotAsk."""
@@ -83,14 +84,14 @@ class Known:
             pipeline.mget(names)
             for name in names:
                 pipeline.pttl(name)
-            values, *left = self._run(pipeline.execute)
+            values, *left = self._guard.call(pipeline.execute)
         return [_remembered(*each) for each in zip(values, left, strict=True)]
 
     def lease(self, name: str) -> Unknown:
         """Without a lease when somebody else has it, or something is known meanwhile."""
         token = LEASE + secrets.token_bytes(12)
         with suppress(CouldNotAsk):
-            if self._run(self._client.set, name, token, nx=True, ex=LEASE_SECONDS):
+            if self._guard.call(self._client.set, name, token, nx=True, ex=LEASE_SECONDS):
                 return Unknown(token)
         return Unknown()
 
@@ -102,11 +103,11 @@ class Known:
         absent = lifetimes.doubtful if doubtful else lifetimes.absent
         seconds = max(1, round(absent if fact is None else lifetimes.there))
         with suppress(CouldNotAsk):
-            self._run(self._settle, [name], [unknown.lease, orjson.dumps(fact), seconds])
+            self._guard.call(self._settle, [name], [unknown.lease, orjson.dumps(fact), seconds])
 
     def forget(self, names: Iterable[str]) -> None:
         """Raises CouldNotAsk."""
-        self._run(self._client.delete, *names)
+        self._guard.call(self._client.delete, *names)
 
     def changed(self, key: FileKey, code_file: str = "", code_id: str = "") -> None:
         """A file was stored or deleted, regular or from try, and its rows are committed.
@@ -120,19 +121,6 @@ class Known:
         if is_windows_name(key.debug_file):
             names += [keys.other_case(keys.regular_file(key)), keys.other_case(keys.try_file(key))]
         self.forget(names)
-
-    def _run(self, command: Any, *args: Any, **options: Any) -> Any:
-        self._breaker.admit()
-        try:
-            answer = command(*args, **options)
-        except redis.ResponseError as error:
-            self._breaker.answered()
-            raise CouldNotAsk(f"redis-cache answered with {type(error).__name__}") from error
-        except redis.RedisError as error:
-            self._breaker.failed()
-            raise CouldNotAsk("redis-cache does not answer") from error
-        self._breaker.answered()
-        return answer
 
 
 def _remembered(value: bytes | None, left: int) -> Remembered:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from threading import Lock
 
 import redis
 
-from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk
+from tecken.redisclient.guard import RedisGuard
 from tecken.store import keys
 from tecken.store.access_sample import PLACES, Access, Chunk, hashed, readable, sampled
 from tecken.store.port import Missing, PageKey, PageStore
@@ -37,10 +38,10 @@ class Accesses:
     """
 
     def __init__(
-        self, client: redis.Redis, breaker: Breaker, clock: Callable[[], float] = time.monotonic
+        self, client: redis.Redis, guard: RedisGuard, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._client = client
-        self._breaker = breaker
+        self._guard = guard
         self._clock = clock
         self._lock = Lock()
         self._below = PLACES
@@ -75,18 +76,14 @@ class Accesses:
         return chunk
 
     def _send(self, chunk: Chunk) -> None:
-        try:
-            self._breaker.admit()
-            with self._client.pipeline(transaction=False) as pipeline:
-                pipeline.rpush(KEY, chunk.packed())
-                pipeline.ltrim(KEY, -CHUNKS, -1)
-                pipeline.execute()
-        except CouldNotAsk:
-            return
-        except redis.RedisError:
-            self._breaker.failed()
-        else:
-            self._breaker.answered()
+        with (
+            suppress(CouldNotAsk),
+            self._guard.guarded(),
+            self._client.pipeline(transaction=False) as pipeline,
+        ):
+            pipeline.rpush(KEY, chunk.packed())
+            pipeline.ltrim(KEY, -CHUNKS, -1)
+            pipeline.execute()
 
 
 def recorded(client: redis.Redis) -> list[Chunk]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Sequence
+from contextlib import suppress
 from threading import Lock
 from typing import NamedTuple
 
 import redis
 
-from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk
+from tecken.redisclient.guard import RedisGuard
 from tecken.store.port import PageKey
 from tecken.symbols.ids import ObjectId
 
@@ -47,9 +48,11 @@ class Tally:
     """Of this process. Sends with the request that comes after SEND_SECONDS, in one round trip. `clock` gives
     seconds since 1970."""
 
-    def __init__(self, client: redis.Redis, breaker: Breaker, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, client: redis.Redis, guard: RedisGuard, clock: Callable[[], float] = time.time
+    ) -> None:
         self._client = client
-        self._breaker = breaker
+        self._guard = guard
         self._clock = clock
         self._lock = Lock()
         self._begin()
@@ -87,22 +90,18 @@ class Tally:
 
     def _send(self, counts: dict[str, dict[str, int]]) -> None:
         hour = int(self._clock() // HOUR_SECONDS)
-        try:
-            self._breaker.admit()
-            with self._client.pipeline(transaction=False) as pipeline:
-                for kind, numbers in counts.items():
-                    name = f"{kind}{hour}"
-                    for what, number in numbers.items():
-                        pipeline.zincrby(name, number, what)
-                    pipeline.zremrangebyrank(name, 0, -MOST - 1)
-                    pipeline.expire(name, 2 * HOUR_SECONDS)
-                pipeline.execute()
-        except CouldNotAsk:
-            return
-        except redis.RedisError:
-            self._breaker.failed()
-        else:
-            self._breaker.answered()
+        with (
+            suppress(CouldNotAsk),
+            self._guard.guarded(),
+            self._client.pipeline(transaction=False) as pipeline,
+        ):
+            for kind, numbers in counts.items():
+                name = f"{kind}{hour}"
+                for what, number in numbers.items():
+                    pipeline.zincrby(name, number, what)
+                pipeline.zremrangebyrank(name, 0, -MOST - 1)
+                pipeline.expire(name, 2 * HOUR_SECONDS)
+            pipeline.execute()
 
 
 def busiest(client: redis.Redis, number: int, now: float) -> list[Row]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import cast, get_args
 
 from redis import Redis, exceptions
 
-from tecken.breaker import Breaker
 from tecken.errors import StoreAway
 from tecken.redisclient import Cluster
+from tecken.redisclient.guard import RedisGuard
 from tecken.store import keys
 from tecken.store.port import Missing, MissingKind, PageKey
 from tecken.store.stats import StoreStats, read_stats
@@ -32,20 +33,30 @@ _TEXTS = (
 )
 
 
+def _sentence(error: Exception) -> str:
+    for kind, text in _TEXTS:
+        if isinstance(error, kind):
+            return f"the symbol store {text}"
+    return f"the symbol store answered with {type(error).__name__}"
+
+
+def store_guard(clock: Callable[[], float] = time.monotonic) -> RedisGuard:
+    """Return the guard of the server that has the pages. Its errors are StoreAway."""
+    return RedisGuard("the symbol store", error=StoreAway, describe=_sentence, clock=clock)
+
+
 class RedisPageStore:
-    """`client` is made by `tecken.redisclient.client`, whose timeouts are the deadline of every method.
+    """Pages, headers and notes of missing modules on redis-store.
 
-    Errors that cost time open `breaker`. A server that answers with an error (full, read-only, no
-    permission) is asked again: its answer costs one round trip, and it may refuse writes and serve
-    reads.
+    `client` is that of `caches["store"]`, whose timeouts are the deadline of every method.
 
-    A cluster passes over its own nodes that are away. What is on them is left out, and the breaker, which
-    would spare the others too, is told how it went but not asked.
+    A cluster passes over its own nodes that do not answer, and what they have is left out. So it is always
+    tried: `guard` would refuse the other nodes as well.
     """
 
-    def __init__(self, client: Redis, breaker: Breaker | None = None) -> None:
+    def __init__(self, client: Redis, guard: RedisGuard | None = None) -> None:
         self._client = client
-        self._breaker = breaker or Breaker("the symbol store", raises=StoreAway)
+        self._guard = guard or store_guard()
         self._cluster = client if isinstance(client, Cluster) else None
 
     def headers(self, modules: Sequence[ObjectId]) -> dict[ObjectId, bytes | Missing]:
@@ -101,28 +112,8 @@ class RedisPageStore:
                     values += cast(list[bytes | None], ask(names[start : start + KEYS_PER_MGET]))
         return values
 
-    @contextmanager
-    def _asking(self) -> Iterator[None]:
-        if not self._cluster:
-            self._breaker.admit()
-        try:
-            yield
-        except exceptions.MaxConnectionsError as error:
-            raise _away(error) from error
-        except exceptions.ResponseError as error:
-            self._breaker.answered()
-            raise _away(error) from error
-        except (exceptions.RedisError, OSError) as error:
-            self._breaker.failed()
-            raise _away(error) from error
-        self._breaker.answered()
-
-
-def _away(error: Exception) -> StoreAway:
-    for kind, text in _TEXTS:
-        if isinstance(error, kind):
-            return StoreAway(f"the symbol store {text}")
-    return StoreAway(f"the symbol store answered with {type(error).__name__}")
+    def _asking(self) -> AbstractContextManager[None]:
+        return self._guard.guarded(admit=self._cluster is None)
 
 
 def _marker(module: ObjectId, missing: Missing) -> str:

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 
 import redis
 
-from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk
+from tecken.redisclient.guard import RedisGuard
 from tecken.symbolication.conversion import keys
 from tecken.symbols.ids import ObjectId
 
@@ -28,22 +28,20 @@ LONGEST_PAUSE = 30.0
 
 
 class Herald:
-    def __init__(self, client: redis.Redis, breaker: Breaker) -> None:
+    def __init__(self, client: redis.Redis, guard: RedisGuard) -> None:
         self._client = client
-        self._breaker = breaker
+        self._guard = guard
 
     def tell(self, module: ObjectId) -> None:
         """One short deadline; raises nothing."""
         try:
-            self._breaker.admit()
-            self._client.publish(keys.REPLACED, module.key)
-        except CouldNotAsk:
-            return
-        except redis.RedisError as error:
-            self._breaker.failed()
-            logger.warning("%s: other processes were not told: %s", module, type(error).__name__)
-        else:
-            self._breaker.answered()
+            self._guard.call(self._client.publish, keys.REPLACED, module.key)
+        except CouldNotAsk as error:
+            # Without a cause the server was not asked: it has just failed, and that is logged.
+            if error.__cause__:
+                logger.warning(
+                    "%s: other processes were not told: %s", module, type(error.__cause__).__name__
+                )
 
 
 class Hearer(Protocol):

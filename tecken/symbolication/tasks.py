@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from celery import Task, shared_task
 
-from tecken import wiring
 from tecken.jobs.task import pause
 from tecken.store.port import Missing
+from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import TRY, ObjectId
 from tecken.symbols.pagefile.file import Header
 
@@ -14,14 +14,18 @@ FIRST_PAUSE = 15.0  # seconds; even half of it is longer than "unreachable" is r
 TRIES_AGAIN = 6
 
 
-@shared_task(name=wiring.PREPARE_TASK, acks_late=True, ignore_result=True)  # type: ignore[untyped-decorator]
+@shared_task(name=symbolication_services.PREPARE_TASK, acks_late=True, ignore_result=True)  # type: ignore[untyped-decorator]
 def prepare(debug_file: str, debug_id: str, scope: str = "") -> None:
     """Find and convert one module. Safe to run twice; not retried, since a request that waits asks again."""
     _work(debug_file, debug_id, scope)
 
 
 @shared_task(  # type: ignore[untyped-decorator]
-    name=wiring.CONVERT_TASK, bind=True, acks_late=True, ignore_result=True, max_retries=TRIES_AGAIN
+    name=symbolication_services.CONVERT_TASK,
+    bind=True,
+    acks_late=True,
+    ignore_result=True,
+    max_retries=TRIES_AGAIN,
 )
 def convert(self: Task, debug_file: str, debug_id: str, scope: str = "") -> None:
     """The same for a module that was uploaded. Nobody waits, so it is tried again when a source was away.
@@ -37,4 +41,4 @@ def _work(debug_file: str, debug_id: str, scope: str) -> Header | Missing:
     """`scope` is TRY for a module of try builds."""
     module = ObjectId.parse(debug_file, debug_id)
     module = module.in_try() if scope == TRY else module
-    return wiring.worker_of(module).work(module)
+    return symbolication_services.worker_of(module).work(module)

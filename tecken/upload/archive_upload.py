@@ -13,9 +13,11 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from tecken import wiring
+from tecken import services
 from tecken.errors import Absent, BadInput, Conflict, CouldNotAsk, NotAllowed, TeckenError
+from tecken.jobs import sending
 from tecken.runtimeconfig.current import options
+from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
 from tecken.symbols.layouts import storage_path
 from tecken.upload.archive import Limits, Listing, Member, content, listing, opened
@@ -33,7 +35,7 @@ class Cancelled(BadInput):
     """Somebody cancelled the upload while it went on."""
 
 
-@wiring.once
+@services.per_process
 def threads() -> ThreadPoolExecutor:
     """Of the whole process: they bound its memory, however many uploads there are at once."""
     return ThreadPoolExecutor(settings.UPLOAD_THREADS, "upload")
@@ -81,11 +83,11 @@ def stage(upload: Upload, file: BinaryIO) -> None:
     """Leave the archive to a worker. Raises CouldNotAsk, and then nothing of it stays."""
     file.seek(0)
     try:
-        wiring.staging().put(_slot(upload), iter(partial(file.read, CHUNK_BYTES), b""))
-        wiring.send(TASK, [upload.pk])
+        storage_services.staging().put(_slot(upload), iter(partial(file.read, CHUNK_BYTES), b""))
+        sending.send(TASK, [upload.pk])
     except CouldNotAsk as error:
         _close(upload, error=str(error))
-        wiring.staging().delete(_slot(upload))
+        storage_services.staging().delete(_slot(upload))
         raise
 
 
@@ -97,7 +99,7 @@ def keep_staged(upload: Upload) -> None:
                 keep_all(upload, file)
         except (BadInput, Absent, Conflict) as error:
             _close(upload, error=str(error))
-    wiring.staging().delete(_slot(upload))
+    storage_services.staging().delete(_slot(upload))
 
 
 def refuse_if_all_were(upload: Upload) -> None:

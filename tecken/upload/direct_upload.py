@@ -18,9 +18,9 @@ from django.core import signing
 from django.db import transaction
 from django.utils import timezone
 
-from tecken import wiring
 from tecken.errors import Absent, BadInput, NotAllowed
 from tecken.runtimeconfig.current import options
+from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
 from tecken.storage.port import OwnFiles
 from tecken.symbols.decompression import decoded
@@ -172,7 +172,7 @@ def opened(signed: str) -> tuple[Slot, int]:
 def receive(signed: str, body: Callable[[int], Iterator[bytes]]) -> None:
     """Keep what `body`, called with the limit, yields. Raise NotAllowed, or what `body` raises."""
     slot, limit = opened(signed)
-    wiring.staging().put(slot, body(limit))
+    storage_services.staging().put(slot, body(limit))
 
 
 def most_bytes(wanted: Wanted) -> int:
@@ -240,6 +240,6 @@ def _finish(upload: Upload, numbers: Iterable[int]) -> None:
     """In this order, so that a call that was killed anywhere is finished by the next one."""
     Upload.objects.filter(pk=upload.pk, completed_at=None).update(completed_at=timezone.now())
     for number in numbers:
-        wiring.staging().delete(Slot(upload.pk, number))
+        storage_services.staging().delete(Slot(upload.pk, number))
     Announcement.objects.filter(upload=upload).delete()
     upload.refresh_from_db()

@@ -11,8 +11,8 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from tecken import wiring
 from tecken.errors import BadModule, CouldNotAsk
+from tecken.storage import services as storage_services
 from tecken.storage.port import Stored
 from tecken.symbols.filetypes import FileType
 from tecken.symbols.formats.base import ObjectInfo
@@ -95,7 +95,7 @@ def record(upload: Upload, kept: Kept | Refused) -> None:
     if isinstance(kept, Refused):
         return
     try:
-        wiring.known().changed(kept.key, *_code(kept.text.info()))
+        storage_services.presence_cache().changed(kept.key, *_code(kept.text.info()))
     except CouldNotAsk as error:
         logger.warning("%s: downloads may answer 404 for a while: %s", kept.key, error)
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 
-from tecken import wiring
 from tecken.errors import Absent, BadInput, Conflict
 from tecken.runtimeconfig.current import options
+from tecken.storage import services as storage_services
 from tecken.storage.backends.uploaded_files import gzipped
 from tecken.storage.port import OwnFiles, Stored
+from tecken.symbolication import services as symbolication_services
 from tecken.symbols.decompression import decoded
 from tecken.symbols.layouts import FileKey, object_of, storage_path
 from tecken.upload.file_rows import Content, Kept, Outcome, Refused, Row, record, rows
@@ -24,7 +25,7 @@ Read = Callable[[], Iterable[bytes]]
 
 
 def storage(try_symbols: bool) -> OwnFiles:
-    return wiring.try_files() if try_symbols else wiring.own_files()
+    return storage_services.try_files() if try_symbols else storage_services.own_files()
 
 
 def keep(upload: Upload, key: FileKey, read: Read, size: int) -> Outcome:
@@ -64,7 +65,7 @@ def store(upload: Upload, key: FileKey, read: Read, size: int, known: Collection
 def _forget_former(files: OwnFiles, key: FileKey) -> None:
     """Remove what was made of the file that was stored under this key before."""
     if (module := object_of(key)) is not None:
-        wiring.replaced(module.in_try() if files is wiring.try_files() else module)
+        symbolication_services.replaced(module.in_try() if files is storage_services.try_files() else module)
 
 
 class _Seen:

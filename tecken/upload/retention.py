@@ -20,10 +20,11 @@ from typing import NamedTuple
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from tecken import wiring
 from tecken.errors import Absent
 from tecken.runtimeconfig.current import options
+from tecken.storage import services as storage_services
 from tecken.storage.port import OwnFiles
+from tecken.symbolication import services as symbolication_services
 from tecken.symbols.layouts import FileKey, object_of, parse_storage_path
 from tecken.upload.ingest import storage
 from tecken.upload.models import FileUpload, Upload
@@ -99,11 +100,11 @@ class Retention:
         if not self._dry_run:
             unfinished.filter(cancelled_at=None).update(cancelled_at=timezone.now(), error=NEVER_COMPLETED)
         self._remove_uploads(unfinished, young=Q())
-        for slot, written in wiring.staging().entries():
+        for slot, written in storage_services.staging().entries():
             if written < before:
                 self._count(staged=1)
                 if not self._dry_run:
-                    wiring.staging().delete(slot)
+                    storage_services.staging().delete(slot)
 
 
 def _batches(rows: QuerySet[FileUpload]) -> Iterator[list[FileUpload]]:
@@ -134,8 +135,8 @@ def _remove_object(files: OwnFiles, row: FileUpload, before: datetime) -> None:
     files.delete(key)
     module = object_of(key)
     if module is not None:
-        wiring.removed(module.in_try() if row.try_symbols else module)
-    wiring.known().changed(key, row.code_file, row.code_id)
+        symbolication_services.removed(module.in_try() if row.try_symbols else module)
+    storage_services.presence_cache().changed(key, row.code_file, row.code_id)
 
 
 def _modified(files: OwnFiles, key: FileKey) -> datetime | None:

@@ -8,9 +8,9 @@ from functools import partial
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from tecken import wiring
 from tecken.errors import Absent, BadInput, Conflict
 from tecken.runtimeconfig.current import options
+from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
 from tecken.symbols.decompression import decoded
 from tecken.symbols.filetypes import FileType
@@ -44,7 +44,7 @@ def complete(upload: Upload, named: Named, pay: Callable[[int], None]) -> Outcom
     """
     slot = Slot(upload.pk, 0)
     outcome = _outcome(upload) if upload.completed_at else _keep_staged(upload, named, slot, pay)
-    wiring.staging().delete(slot)
+    storage_services.staging().delete(slot)
     return outcome
 
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from django.conf import settings
 
-from tecken import wiring
+from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
 
 CHUNK_BYTES = 1 << 20
@@ -19,7 +19,7 @@ CHUNK_BYTES = 1 << 20
 def staged(slot: Slot) -> Iterator[BinaryIO]:
     """Without a name, so it goes with the process. Raises Absent or CouldNotAsk."""
     with TemporaryFile(dir=settings.SPOOL_DIR) as spool:
-        with wiring.staging().read(slot) as chunks:
+        with storage_services.staging().read(slot) as chunks:
             for chunk in chunks:
                 spool.write(chunk)
         yield spool

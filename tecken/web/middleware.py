@@ -24,13 +24,13 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.html import escape
 
-from tecken import modes
 from tecken.accounts.staff import is_staff
 from tecken.errors import BadOption, NotAllowed
 from tecken.http.decorators import granted, preflight
 from tecken.http.responses import answers_errors
-from tecken.logs.about import about, request_id
-from tecken.logs.requests import tell
+from tecken.monitoring import degraded
+from tecken.monitoring.logs.context import choose_request_id, log_context
+from tecken.monitoring.logs.requests import log_request
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance
 from tecken.runtimeconfig.rollout import Subject
@@ -159,7 +159,7 @@ def _away(request: HttpRequest, title: str, now: Maintenance) -> HttpResponse:
 
 
 def _id(request: HttpRequest) -> str:
-    return request_id(request.META.get("HTTP_X_REQUEST_ID", ""))
+    return choose_request_id(request.META.get("HTTP_X_REQUEST_ID", ""))
 
 
 def by_a_program(request: HttpRequest) -> bool:
@@ -196,7 +196,7 @@ def _readable(reply: HttpResponse) -> HttpResponse:
     reply["Access-Control-Allow-Origin"] = "*"
     reply["Access-Control-Expose-Headers"] = "Retry-After, X-Config-Version"
     reply["X-Config-Version"] = str(current.version())
-    reply["X-Tecken-State"] = modes.text()
+    reply["X-Tecken-State"] = degraded.states_text()
     return reply
 
 
@@ -219,16 +219,16 @@ def configured(get_response: Handler) -> Handler:
     def answer(request: HttpRequest) -> HttpResponseBase:
         one, started = Subject(request=_id(request)), perf_counter()
         request.subject = one  # type: ignore[attr-defined]
-        with about(request_id=one.request), current.pinned(one):
+        with log_context(request_id=one.request), current.pinned(one):
             version = current.version()
             if "HTTP_X_CONFIG_OVERRIDE" in request.META:
                 response = overridden(request)
             else:
                 response = _to_the_end(get_response(request))
-            tell(request, response, perf_counter() - started)
+            log_request(request, response, perf_counter() - started)
         response.headers["X-Request-Id"] = one.request
         response.headers["X-Config-Version"] = str(version)
-        response.headers["X-Tecken-State"] = modes.text()
+        response.headers["X-Tecken-State"] = degraded.states_text()
         return response
 
     return answer

@@ -12,12 +12,13 @@ from django_redis.cache import RedisCache
 from tecken.accounts.client_address import address, network
 from tecken.accounts.failures import Allowed, Failures, allowed_tokens, failed_tokens, login_pause
 from tecken.errors import CouldNotAsk, TooOften
+from tecken.redisclient.guard import RedisGuard
 from tests.support.options import Override
 from tests.support.redis_server import RedisServer
 
 
 def failures(limit: int = 2) -> Failures:
-    return Failures(str(uuid.uuid4()), cache, lambda: Allowed(limit, 300))
+    return Failures(str(uuid.uuid4()), cache, RedisGuard("redis-cache"), lambda: Allowed(limit, 300))
 
 
 def test_so_many_and_no_more() -> None:
@@ -48,7 +49,7 @@ def nobody() -> RedisCache:
 
 
 def test_nobody_is_refused_while_the_cache_is_away(nobody: RedisCache) -> None:
-    counted = Failures("token", nobody, lambda: Allowed(1, 300))
+    counted = Failures("token", nobody, RedisGuard("redis-cache"), lambda: Allowed(1, 300))
     for _ in range(3):
         counted.count("192.0.2.1")
         counted.refuse("192.0.2.1")
@@ -98,7 +99,8 @@ def test_failures_of_tokens_and_logins_follow_the_options(runtime_options: Overr
 
 def test_failures_without_cache_ask_it_once_a_second(nobody: RedisCache) -> None:
     """The breaker is open after the first try, so that only one of them waits."""
-    counted = Failures("token", nobody, lambda: Allowed(1, 300))
+    guard = RedisGuard("redis-cache")
+    counted = Failures("token", nobody, guard, lambda: Allowed(1, 300))
     counted.count("192.0.2.1")
     with pytest.raises(CouldNotAsk):
-        counted._breaker.admit()
+        guard.breaker.admit()

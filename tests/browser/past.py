@@ -12,16 +12,17 @@ from random import Random
 
 import redis
 
-from tecken.breaker import Breaker
-from tecken.health import series, sizing
-from tecken.health.series import Sample, Told
 from tecken.jobs.keys import QUEUES
 from tecken.jobs.records import Records
+from tecken.monitoring.health import series, sizing
+from tecken.monitoring.health.series import Sample, ServerSample
+from tecken.redisclient.guard import RedisGuard
 from tecken.store.access_counts import EVERY_SECONDS, Accesses
 from tecken.store.hit_counts import SEND_SECONDS, Tally
 from tecken.store.port import PageKey
 from tecken.symbols.ids import ObjectId
 from tests.browser.site import DEVELOPER, GIVEN_UP, OPERATOR, SYM, WRITE_MISSES, BrowsedSite, archive_of
+from tests.support.clock import Clock
 
 DAY = 86_400
 MAXMEMORY = 500 * 2**20  # bytes, as docker/images/redis/redis.conf has it
@@ -42,15 +43,6 @@ PAGES = 13_000  # of all modules together
 ASKED = 1_600_000  # pages; in BATCHES requests
 BATCHES = 2000
 HELD = 12_000  # pages that the store really has
-
-
-class Clock:
-    """Seconds, as they are told."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def make(site: BrowsedSite) -> None:
@@ -93,7 +85,7 @@ def servers(site: BrowsedSite) -> None:
     ):
         use(cache, counters, random)
         fill(store, random)
-        counters.set(sizing.KEY, json.dumps(sizing.counted(counters)))
+        counters.set(sizing.KEY, json.dumps(sizing.compute_sizing(counters)))
         samples = [json.dumps(sample) for sample in a_day(random, time.time())]
         counters.delete(series.KEY)
         counters.rpush(series.KEY, *samples)
@@ -115,8 +107,8 @@ def a_day(random: Random, now: float) -> Iterator[Sample]:
         requests = 0 if at % DAY < series.EVERY_SECONDS else requests + int(rate * series.EVERY_SECONDS)
         burst = _after(at - times[0], 23.4 * 3600, 400)
         queued = int(60 * burst + (random.randrange(2, 9) if random.random() < 0.03 else 0))
-        store = Told(int(MAXMEMORY * (0.93 + 0.05 * math.sin(at / 9000))), MAXMEMORY, 14, *told)
-        cache = Told(21_000_000 + int(queued * 40_000), 0, 31, told[0] // 9, told[0] // 300, 0)
+        store = ServerSample(int(MAXMEMORY * (0.93 + 0.05 * math.sin(at / 9000))), MAXMEMORY, 14, *told)
+        cache = ServerSample(21_000_000 + int(queued * 40_000), 0, 31, told[0] // 9, told[0] // 300, 0)
         yield Sample(at, cache, store, requests, queued, 0.02 + 4 * burst + random.random() / 30)
 
 
@@ -132,8 +124,8 @@ def _after(at: float, event: float, seconds: float) -> float:
 
 def use(cache: redis.Redis, counters: redis.Redis, random: Random) -> None:
     """Few pages are asked for often, most now and then."""
-    clock, breaker = Clock(), Breaker("redis-cache")
-    tally, accesses = Tally(cache, breaker, clock), Accesses(counters, breaker, clock)
+    clock, guard = Clock(), RedisGuard("redis-cache")
+    tally, accesses = Tally(cache, guard, clock), Accesses(counters, guard, clock)
     pages = [PageKey(module(random), "0123456789abcdef", number) for number in range(PAGES)]
     sizes = [int(random.lognormvariate(10.4, 0.7)) for _ in pages]
     weights = list(accumulate(1 / (rank + 8) ** 0.95 for rank in range(PAGES)))

@@ -12,7 +12,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import redis
 
-from tecken.jobs.records import Letter, Records
+from tecken.jobs.records import DeadLetter, Records
 from tests.system.site import Site, end
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
@@ -21,7 +21,7 @@ SYM = next((SAMPLES / "crash-c").glob("*/crash-c.sym"))
 LIBC = "libc.so.6/EC61AC938E5A39B16F9FBD350E3169A50"
 OPERATOR, DEVELOPER = "operator@example.com", "developer@example.com"
 PASSWORD = "correct horse battery staple"
-GIVEN_UP = Letter(
+GIVEN_UP = DeadLetter(
     id="0c5b6a0e-6f4e-4b3e-9a55-5d8b6a5e2f11",
     task="tecken.upload.tasks.keep_upload",
     queue="upload",
@@ -88,7 +88,7 @@ class BrowsedSite(Site):
         """A download of what nobody has."""
         self._client.get(f"/{module}/{module.partition('/')[0]}.sym")
 
-    def bury(self, letter: Letter) -> None:
+    def bury(self, letter: DeadLetter) -> None:
         with redis.Redis.from_url(self.cache.url.removesuffix("0") + "1") as queue:
             Records(queue).bury(letter)
 

@@ -38,7 +38,7 @@ def test_changed_and_rolled_back(operator: Tab) -> None:
     save(operator.page, "22")
     expect(told(operator)).to_contain_text("21 → 22")
     operator.open("/config/history/")
-    operator.page.get_by_role("link", name="roll back to it").first.click()
+    operator.page.get_by_role("link", name="roll back to this version").first.click()
     operator.page.get_by_role("button", name="Roll back to version").click()
     expect(told(operator)).to_contain_text("22 → 21")
     expect(operator.page.get_by_label(OPTION, exact=True)).to_have_value("21")
@@ -47,7 +47,7 @@ def test_changed_and_rolled_back(operator: Tab) -> None:
 def test_what_cannot_be_is_told_beside_its_field(operator: Tab) -> None:
     operator.open("/config/")
     save(operator.page, "many")
-    expect(operator.page.get_by_role("alert")).to_contain_text("Nothing was saved")
+    expect(operator.page.get_by_role("alert")).to_contain_text("Not saved")
     field = operator.page.get_by_label(OPTION, exact=True)
     expect(field).to_have_value("many")
     expect(field).to_have_accessible_description(re.compile(f"^{OPTION} should be a whole number"))
@@ -61,10 +61,10 @@ def test_who_is_second_sees_both(tab_of: Open) -> None:
     save(first.page, "31")
     expect(told(first)).to_contain_text("31")
     save(second.page, "32")
-    expect(second.page.get_by_role("alert")).to_contain_text("somebody else was first")
+    expect(second.page.get_by_role("alert")).to_contain_text("someone else changed these options")
     expect(second.page.locator(f"#{OPTION}")).to_contain_text("set now: 31")
     assert second.barriers() == []
-    second.page.get_by_role("button", name="Save over it").click()
+    second.page.get_by_role("button", name="Overwrite").click()
     expect(told(second)).to_contain_text("31 → 32")
 
 
@@ -74,7 +74,7 @@ def test_a_change_of_somebody_else_comes_by_itself(site: BrowsedSite, operator: 
     site.manage("config", "set", OPTION, "41", "--why", "said elsewhere")
     expect(operator.page.get_by_text("said elsewhere")).to_be_visible()
     expect(operator.page.get_by_label(OPTION, exact=True)).to_have_value("77")
-    operator.page.get_by_role("button", name="See the new ones beside mine").click()
+    operator.page.get_by_role("button", name="Compare with the new values").click()
     expect(operator.page.locator(f"#{OPTION}")).to_contain_text("set now: 41")
     assert operator.barriers() == []
 
@@ -82,7 +82,7 @@ def test_a_change_of_somebody_else_comes_by_itself(site: BrowsedSite, operator: 
 def test_maintenance_begins_and_ends(operator: Tab, nobody: Tab) -> None:
     page = operator.page
     operator.open("/config/maintenance/")
-    page.get_by_label("everything, except health").check()
+    page.get_by_label("everything except health").check()
     page.get_by_label("Message").fill("We move house")
     page.get_by_role("button", name="Begin").click()
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from typing import Any, NamedTuple, cast
 from zipfile import ZipFile
+
+from tests.support.background_server import BackgroundServer
 
 
 class Reply(NamedTuple):
@@ -77,14 +78,8 @@ class SymbolServer:
 
     @contextmanager
     def running(self) -> Iterator[SymbolServer]:
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
+        with BackgroundServer(self._server):
             yield self
-        finally:
-            self._server.shutdown()
-            thread.join()
-            self._server.server_close()
 
 
 def _handler(server: SymbolServer) -> type[BaseHTTPRequestHandler]:

@@ -10,9 +10,10 @@ from django.contrib.auth.models import Permission, User
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
-from tecken import wiring
+from tecken import services
 from tecken.accounts import tokens
 from tecken.client.command import DONE, USAGE, main
+from tecken.storage import services as storage_services
 from tecken.storage.port import OwnFiles
 from tecken.symbols.decompression import decoded
 from tecken.symbols.layouts import FileKey
@@ -32,11 +33,11 @@ def site(
     clear_redis_store: None,
 ) -> Iterator[LiveServer]:
     settings.STORAGE_URL = (tmp_path / "storage").as_uri()
-    wiring.forget()
+    services.discard_all()
     monkeypatch.setenv("TECKEN_URL", live_server.url)
     allow(monkeypatch, "upload_symbols")
     yield live_server
-    wiring.forget()
+    services.discard_all()
 
 
 def allow(monkeypatch: pytest.MonkeyPatch, codename: str) -> None:
@@ -65,7 +66,7 @@ def sent() -> dict[str, bytes]:
 @pytest.mark.parametrize("version", ["1", "2", "auto"])
 def test_every_file_arrives_as_it_was(version: str, capsys: Output) -> None:
     assert main([str(SAMPLES), "--protocol", version]) == DONE
-    assert stored(wiring.own_files()) == sent()
+    assert stored(storage_services.own_files()) == sent()
     assert f": {len(SYMS)} stored, 0 there before" in capsys.readouterr().out
     assert Upload.objects.get().completed_at is not None
 
@@ -83,8 +84,8 @@ def test_a_second_run_sends_nothing_again(version: str, capsys: Output) -> None:
 def test_a_token_for_try_builds_keeps_them_apart(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     allow(monkeypatch, "upload_try_symbols")
     assert main([str(SAMPLES), "--try", "--protocol", version]) == DONE
-    assert stored(wiring.try_files()) == sent()
-    assert stored(wiring.own_files()) == {}
+    assert stored(storage_services.try_files()) == sent()
+    assert stored(storage_services.own_files()) == {}
 
 
 @pytest.mark.usefixtures("site")

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import pytest
 from django.test import Client
 
-from tecken import wiring
+from tecken import services
+from tecken.symbolication import services as symbolication_services
 from tecken.symbols.pagefile.file import Header
 from tests.symbolication.memory import CPP, C
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, stored
@@ -56,9 +57,9 @@ def recorded(name: str) -> Recorded:
 def symbols(uploader: Makes, settings: Any) -> None:
     """The samples, prepared."""
     settings.SYMBOL_SOURCES = [(Path(__file__).parents[1] / "data" / "samples").as_uri()]
-    wiring.forget()
+    services.discard_all()
     for module in (C, CPP):
-        assert isinstance(wiring.preparer().prepare(module), Header)
+        assert isinstance(symbolication_services.converter().prepare(module), Header)
 
 
 def test_firefox_profiler_large_library_fits_one_request(symbols: None) -> None:

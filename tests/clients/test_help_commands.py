@@ -14,8 +14,9 @@ import pytest
 from django.core.management import call_command
 from pytest_django.live_server_helper import LiveServer
 
-from tecken import wiring
+from tecken import services
 from tecken.settings import BASE_DIR
+from tecken.storage import services as storage_services
 from tecken.symbols.layouts import FileKey
 from tests.support.s3_server import S3Bucket
 from tests.web.api.people import key_of, person
@@ -44,11 +45,11 @@ def site(request: pytest.FixtureRequest, live_server: LiveServer, tmp_path: Path
     else:
         settings.STORAGE_URL = (tmp_path / "storage").as_uri()
     settings.DOWNLOAD_EXTENSIONS = [*settings.DOWNLOAD_EXTENSIONS, ".debug"]
-    wiring.forget()
+    services.discard_all()
     call_command("symbols", "add", str(SAMPLES))
-    wiring.own_files().put(NATIVE, [b"\x7fELF"])
+    storage_services.own_files().put(NATIVE, [b"\x7fELF"])
     yield live_server.url
-    wiring.forget()
+    services.discard_all()
 
 
 @pytest.mark.parametrize(("page", "block"), BLOCKS, ids=[page for page, _block in BLOCKS])

@@ -9,8 +9,8 @@ from typing import get_args
 import pytest
 import redis
 
-from tecken.breaker import Breaker
 from tecken.redisclient import client
+from tecken.redisclient.guard import RedisGuard
 from tecken.store.access_counts import Accesses, Watched
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, MissingKind, PageKey, PageStore
@@ -50,7 +50,7 @@ def page_store(request: pytest.FixtureRequest) -> PageStore:
     if request.param == "memory":
         return MemoryPageStore(1 << 24)
     if request.param == "watched":
-        accesses = Accesses(request.getfixturevalue("connection"), Breaker("redis-cache"))
+        accesses = Accesses(request.getfixturevalue("connection"), RedisGuard("redis-cache"))
         return Watched(MemoryPageStore(1 << 24), accesses)
     where = "cluster_connection" if request.param == "cluster" else "connection"
     return RedisPageStore(request.getfixturevalue(where))

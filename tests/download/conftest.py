@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from tecken import wiring
+from tecken import services
+from tecken.storage import services as storage_services
 from tecken.symbols.layouts import FileKey
 
 XUL = FileKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2", "xul.sym")
@@ -24,7 +25,7 @@ def storage(tmp_path: Path, settings: Settings, clear_redis_store: None) -> Path
     """Empty, for regular files and those of try builds; no upstream; nothing known."""
     settings.STORAGE_URL = f"file://{tmp_path}/storage"
     settings.SYMBOL_SOURCES = []
-    wiring.forget()
+    services.discard_all()
     return tmp_path / "storage"
 
 
@@ -33,7 +34,7 @@ def put(storage: Path) -> Put:
     """As an upload does."""
 
     def put(key: FileKey, content: bytes, *, of_try: bool = False) -> None:
-        (wiring.try_files() if of_try else wiring.own_files()).put(key, [content])
-        wiring.known().changed(key)
+        (storage_services.try_files() if of_try else storage_services.own_files()).put(key, [content])
+        storage_services.presence_cache().changed(key)
 
     return put

@@ -7,7 +7,7 @@ from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 
-from tecken import wiring
+from tecken.storage import services as storage_services
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.upload.models import FileUpload
@@ -37,7 +37,7 @@ def uploaded() -> Uploaded:
             try_symbols=of_try,
             completed_at=timezone.now() if complete else None,
         )
-        wiring.known().changed(key, "xul.dll", CODE_ID)
+        storage_services.presence_cache().changed(key, "xul.dll", CODE_ID)
 
     return row
 

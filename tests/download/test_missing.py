@@ -11,16 +11,18 @@ from pytest_django import DjangoAssertNumQueries
 from redis.exceptions import LockError
 from redis.lock import Lock
 
-from tecken import wiring
-from tecken.breaker import Breaker
 from tecken.download import missing
 from tecken.download.missing import MissWriter
 from tecken.download.models import MissingSymbol
 from tecken.download.tasks import write_misses
 from tecken.redisclient import client as redis_client
+from tecken.redisclient import services as redis_services
+from tecken.redisclient.guard import RedisGuard
 from tecken.settings import BASE_DIR
 from tecken.storage import miss_counts as counting
+from tecken.storage import services as storage_services
 from tecken.storage.miss_counts import Miss, MissCounts
+from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
 from tests.download.conftest import PACKED, PATH, XUL, Put
 from tests.support.options import Override
@@ -37,10 +39,10 @@ class Counts:
     """Counting and writing together."""
 
     def count(self, miss: Miss) -> None:
-        wiring.miss_counts().count([miss])
+        storage_services.miss_counts().count([miss])
 
     def write(self) -> int:
-        return MissWriter(wiring.cache_client()).write()
+        return MissWriter(redis_services.cache_client()).write()
 
 
 @pytest.fixture
@@ -94,7 +96,7 @@ def test_only_symbols_are_counted(client: Client, put: Put) -> None:
 
 def test_a_writer_that_was_killed_loses_nothing(counts: Counts) -> None:
     counts.count(MISS)
-    wiring.cache_client().rename(counting.COUNTS, missing.TAKEN)
+    redis_services.cache_client().rename(counting.COUNTS, missing.TAKEN)
     counts.count(MISS)
     counts.write()
     assert rows() == [(*MISS, 2)]
@@ -118,12 +120,12 @@ def test_there_is_a_limit_on_what_is_counted(counts: Counts, monkeypatch: pytest
 
 def test_counts_that_nobody_writes_expire(counts: Counts) -> None:
     counts.count(MISS)
-    assert 0 < wiring.cache_client().ttl(counting.COUNTS) <= counting.KEPT_SECONDS
+    assert 0 < redis_services.cache_client().ttl(counting.COUNTS) <= counting.KEPT_SECONDS
 
 
 def test_one_writes_at_a_time(counts: Counts) -> None:
     counts.count(MISS)
-    with Lock(wiring.cache_client(), missing.TURN, timeout=10):
+    with Lock(redis_services.cache_client(), missing.TURN, timeout=10):
         write_misses()
         with pytest.raises(LockError):
             counts.write()
@@ -132,7 +134,7 @@ def test_one_writes_at_a_time(counts: Counts) -> None:
 
 def test_without_redis_cache_nothing_is_counted() -> None:
     with redis_client(f"redis://127.0.0.1:{free_port()}", timeout=1, connect_timeout=1) as refused:
-        MissCounts(refused, Breaker("redis-cache")).count([MISS])
+        MissCounts(refused, RedisGuard("redis-cache")).count([MISS])
 
 
 def test_count_name_longer_than_any_file_has_is_left_out(client: Client) -> None:
@@ -144,14 +146,14 @@ def test_count_name_longer_than_any_file_has_is_left_out(client: Client) -> None
 
 def test_count_symbolication_and_download_share_a_row(counts: Counts) -> None:
     counts.count(MISS)
-    wiring.miss_counts().count([MISS, MISS._replace(debug_file="nss3.pdb")], by_symbolication=True)
+    storage_services.miss_counts().count([MISS, MISS._replace(debug_file="nss3.pdb")], by_symbolication=True)
     counts.write()
     found = sorted(MissingSymbol.objects.values_list("debug_file", "count", "symbolications"))
     assert found == [("nss3.pdb", 1, 1), ("xul.pdb", 2, 1)]
 
 
 def test_symbolicate_absent_modules_are_counted_once_a_request(client: Client) -> None:
-    wiring.preparer().prepare(ObjectId(XUL.debug_file, XUL.debug_id))
+    symbolication_services.converter().prepare(ObjectId(XUL.debug_file, XUL.debug_id))
     job = {"memoryMap": [[XUL.debug_file, XUL.debug_id]], "stacks": [[[0, 1], [0, 2]], [[0, 3]]]}
     for _ in range(2):
         assert client.post("/symbolicate/v5", {"jobs": [job, job]}, "application/json").status_code == 200

@@ -9,8 +9,8 @@ from django.conf import settings as site_settings
 from django.test import Client
 from pytest_django import Settings
 
-from tecken import wiring
-from tecken.download import services
+from tecken import services
+from tecken.download import services as download_services
 from tecken.redaction import without_account
 from tecken.storage.upstreams.http import HttpSymbols
 from tests.download.conftest import PATH, TEXT, XUL, Put
@@ -40,10 +40,10 @@ def web(storage: Path, upstream: HttpUpstream, settings: Settings) -> Iterator[H
 def forget() -> None:
     """Also closes the connections."""
     for url in site_settings.SYMBOL_SOURCES:
-        source = services.upstreams().named(without_account(url)).source.source
+        source = download_services.upstreams().named(without_account(url)).source.source
         if isinstance(source, HttpSymbols):
             source.close()
-    wiring.forget()
+    services.discard_all()
 
 
 def test_an_http_upstream_is_where_to_go(client: Client, web: HttpUpstream) -> None:

@@ -9,7 +9,8 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from tecken import wiring
+from tecken import services
+from tecken.storage import services as storage_services
 from tests.download.conftest import PACKED, PATH, XUL
 from tests.support.s3_server import S3Bucket
 
@@ -19,8 +20,8 @@ pytest_plugins = ["tests.support.upstreams"]
 @pytest.fixture
 def bucket(storage: object, s3_bucket: S3Bucket, settings: Settings) -> S3Bucket:
     settings.STORAGE_URL = f"s3://{s3_bucket.name}/symbols"
-    wiring.forget()
-    wiring.own_files().put(XUL, [PACKED])
+    services.discard_all()
+    storage_services.own_files().put(XUL, [PACKED])
     return s3_bucket
 
 
@@ -44,5 +45,5 @@ def test_without_anything_to_sign_with_we_give_the_bytes(
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
-    wiring.forget()
+    services.discard_all()
     assert client.get(PATH, headers={"Accept-Encoding": "gzip"}).getvalue() == PACKED

@@ -13,8 +13,9 @@ from django.urls import URLPattern, URLResolver, get_resolver, resolve
 from django.urls.resolvers import RoutePattern
 from pytest_django import Settings
 
-from tecken import wiring
+from tecken import services
 from tecken.download import urls
+from tecken.storage import services as storage_services
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, symbol_file
 from tests.download.conftest import GZIP, PACKED, PATH, TEXT, XUL, Put
@@ -140,7 +141,7 @@ def test_ignored_without_asking_anybody(client: Client, settings: Settings, path
         **settings.CACHES,
         "default": {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:1"},
     }
-    wiring.forget()
+    services.discard_all()
     answer = client.get(path)
     assert answer.status_code == 404
     assert answer.json() == {"error": "Symbol Not Found (and ignored)", "path": path}
@@ -376,7 +377,7 @@ def test_what_is_known_may_not_be_true_any_more(client: Client, put: Put, storag
 
 def test_an_absent_file_is_not_asked_for_again(client: Client, storage: Path) -> None:
     assert client.get(PATH).status_code == 404
-    wiring.own_files().put(XUL, [PACKED])  # behind our back
+    storage_services.own_files().put(XUL, [PACKED])  # behind our back
     assert client.get(PATH).status_code == 404
     assert client.get(f"{PATH}?_refresh=1").status_code == 200
     assert client.get(PATH).status_code == 200
@@ -393,14 +394,14 @@ def test_an_upload_is_visible_at_once(client: Client, put: Put, of_try: bool) ->
 def no_redis(storage: Path, settings: Settings) -> Iterator[None]:
     default = {**settings.CACHES["default"], "LOCATION": f"redis://127.0.0.1:{free_port()}/0"}
     settings.CACHES = {**settings.CACHES, "default": default}
-    wiring.forget()
+    services.discard_all()
     yield
-    wiring.forget()
+    services.discard_all()
 
 
 @pytest.mark.usefixtures("no_redis")
 def test_without_redis_cache_storage_is_asked(client: Client) -> None:
-    wiring.own_files().put(XUL, [PACKED])
+    storage_services.own_files().put(XUL, [PACKED])
     assert client.get(PATH).content == TEXT
     assert client.get(f"/{PDB}").status_code == 404
     assert client.get(PATH.replace("xul.sym", "other.sym")).status_code == 404
@@ -408,7 +409,7 @@ def test_without_redis_cache_storage_is_asked(client: Client) -> None:
 
 def test_a_storage_that_does_not_answer_is_not_a_404(client: Client, settings: Settings) -> None:
     settings.STORAGE_URL = "file:///dev/null/storage"
-    wiring.forget()
+    services.discard_all()
     for _ in range(2):
         answer = client.get(PATH)
         assert (answer.status_code, answer["Retry-After"]) == (503, "5")

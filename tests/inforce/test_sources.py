@@ -13,17 +13,21 @@ from django.test import Client
 from pytest_django import Settings
 
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
-from tecken import wiring
-from tecken.download import services
+from tecken import services
+from tecken.download import services as download_services
 from tecken.errors import Absent, CouldNotAsk, SwitchedOff
 from tecken.redaction import without_account
+from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig.current import overridden
 from tecken.storage import keys as cache_keys
+from tecken.storage import services as storage_services
 from tecken.storage.miss_counts import COUNTS
 from tecken.storage.search import Switched
 from tecken.storage.upstreams.http import HttpSymbols
 from tecken.store import keys as store_keys
+from tecken.store import services as store_services
 from tecken.store.port import Missing
+from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import symbol_file
 from tecken.symbols.pagefile.file import Header
@@ -44,31 +48,32 @@ def web(
     """The only upstream."""
     settings.STORAGE_URL = f"file://{tmp_path}/storage"
     settings.SYMBOL_SOURCES = [upstream.url]
-    wiring.forget()
+    services.discard_all()
     yield upstream
     close()
-    wiring.forget()
+    services.discard_all()
 
 
 def close() -> None:
     """The connections."""
     upstreams = [
-        services.upstreams().named(without_account(url)).source for url in site_settings.SYMBOL_SOURCES
+        download_services.upstreams().named(without_account(url)).source
+        for url in site_settings.SYMBOL_SOURCES
     ]
-    for switched in (*upstreams, *wiring.source().sources):
+    for switched in (*upstreams, *storage_services.symbol_search().sources):
         if isinstance(switched, Switched) and isinstance(switched.source, HttpSymbols):
             switched.source.close()
 
 
 def prepared() -> Header | Missing:
-    wiring.page_store().forget(XUL)
-    wiring.page_files().delete(XUL)
-    return wiring.preparer().prepare(XUL)
+    store_services.page_store().forget(XUL)
+    storage_services.page_files().delete(XUL)
+    return symbolication_services.converter().prepare(XUL)
 
 
 def remembered() -> int:
     """Seconds."""
-    return int(wiring.store_client().ttl(store_keys.missing(XUL)))
+    return int(store_services.store_client().ttl(store_keys.missing(XUL)))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +94,7 @@ def test_how_long_a_no_is_remembered(web: HttpUpstream, option: str, reply: Repl
 
 def known_for() -> int:
     """Seconds."""
-    return int(wiring.cache_client().ttl(cache_keys.upstream_file(KEY)))
+    return int(redis_services.cache_client().ttl(cache_keys.upstream_file(KEY)))
 
 
 @pytest.mark.django_db
@@ -125,7 +130,7 @@ def test_patience(web: HttpUpstream, option: str, value: float, reply: Reply, wh
 
 
 def test_what_is_kept_of_a_file_has_the_same_bound(web: HttpUpstream) -> None:
-    wiring.own_files().put(KEY, [TEXT])
+    storage_services.own_files().put(KEY, [TEXT])
     assert isinstance(prepared(), Header)
     with overridden(symbol_max_bytes=10):
         assert isinstance(prepared(), Missing)
@@ -135,9 +140,11 @@ class TestSwitchedOff:
     @pytest.mark.parametrize("named", ["the URL", "a part of it", "the name"])
     def test_a_source_is_not_asked(self, web: HttpUpstream, named: str) -> None:
         web.script[PATH] = Reply(body=TEXT)
-        text = {"the URL": web.url, "a part of it": "127.0.0.1", "the name": wiring.source().name[-20:]}[
-            named
-        ]
+        text = {
+            "the URL": web.url,
+            "a part of it": "127.0.0.1",
+            "the name": storage_services.symbol_search().name[-20:],
+        }[named]
         with overridden(sources_off=("elsewhere", text)):
             missing = prepared()
             assert web.requests == []
@@ -152,7 +159,7 @@ class TestSwitchedOff:
             assert isinstance(prepared(), Header)
 
     def test_what_is_ours_is_found(self, web: HttpUpstream) -> None:
-        wiring.own_files().put(KEY, [TEXT])
+        storage_services.own_files().put(KEY, [TEXT])
         with overridden(sources_off=("127.0.0.1", "file:")):
             assert isinstance(prepared(), Header)
 
@@ -180,7 +187,7 @@ class TestSwitchedOff:
         with overridden(sources_off=(web.url,)):
             assert Client().get(PATH).status_code == 404
             assert 0 < known_for() <= 5
-            assert wiring.cache_client().hlen(COUNTS) == 0
+            assert redis_services.cache_client().hlen(COUNTS) == 0
         assert Client().get(f"{PATH}?_refresh").status_code == 302
 
     @pytest.mark.django_db
@@ -189,10 +196,10 @@ class TestSwitchedOff:
     ) -> None:
         settings.SYMBOL_SOURCES = [web.url, f"file://{tmp_path}/not/mounted"]
         close()
-        wiring.forget()
+        services.discard_all()
         with overridden(sources_off=(web.url,)):
             assert Client().get(PATH).status_code == 503
-            with pytest.raises(CouldNotAsk), wiring.source().open(XUL):
+            with pytest.raises(CouldNotAsk), storage_services.symbol_search().open(XUL):
                 pytest.fail("opened")
 
     def test_it_is_a_kind_of_absence(self) -> None:

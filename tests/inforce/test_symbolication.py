@@ -14,8 +14,12 @@ from django.test import Client
 from pytest_django import Settings
 
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
-from tecken import inforce, wiring
+from tecken import services
+from tecken.runtimeconfig import current
 from tecken.runtimeconfig.current import overridden
+from tecken.storage import services as storage_services
+from tecken.store import services as store_services
+from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.api import views
 from tecken.symbolication.page_reader import read_header
 from tecken.symbolication.trace import Trace
@@ -32,10 +36,10 @@ MIB = 1024 * 1024
 def _site(tmp_path: Path, settings: Settings, clear_redis_store: None) -> Iterator[None]:
     settings.STORAGE_URL = f"file://{tmp_path}"
     settings.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
-    wiring.forget()
-    assert isinstance(wiring.preparer().prepare(C), Header)
+    services.discard_all()
+    assert isinstance(symbolication_services.converter().prepare(C), Header)
     yield
-    wiring.forget()
+    services.discard_all()
 
 
 def post(body: Any, **headers: str) -> Any:
@@ -77,24 +81,24 @@ def test_the_deadline() -> None:
 
 
 def test_page_file_and_stored_header_of_version_1_are_made_again_on_demand() -> None:
-    header = wiring.library().headers([C], Trace())[C]
+    header = symbolication_services.symbol_loader().headers([C], Trace())[C]
     assert isinstance(header, Header)
-    (file,) = wiring.page_files().read(C, [(0, header.span(header.page_count - 1)[1])])
-    wiring.page_files().write(C, [of_version_1(file)])
-    wiring.page_store().put_header(C, of_version_1(header.raw))
-    wiring.forget()
+    (file,) = storage_services.page_files().read(C, [(0, header.span(header.page_count - 1)[1])])
+    storage_services.page_files().write(C, [of_version_1(file)])
+    store_services.page_store().put_header(C, of_version_1(header.raw))
+    services.discard_all()
     with overridden(symbolicate_deadline_seconds=0):
         assert post(JOB).status_code == 503
-    made = wiring.worker().work(C)
+    made = symbolication_services.worker().work(C)
     assert isinstance(made, Header)
-    assert read_header(wiring.page_files(), C) == made.raw == header.raw
+    assert read_header(storage_services.page_files(), C) == made.raw == header.raw
     assert post(JOB).json()["results"][0]["found_modules"] == {str(C): True}
 
 
 def sizes() -> dict[str, int]:
     return {
-        "process_header_bytes": wiring.header_cache().size,
-        "process_page_bytes": wiring.page_cache().size,
+        "process_header_bytes": symbolication_services.header_cache().size,
+        "process_page_bytes": symbolication_services.page_cache().size,
         "process_frame_bytes": views.frames().size,
     }
 
@@ -115,11 +119,11 @@ def test_a_cache_shrinks_at_once_and_grows_again(option: str) -> None:
 def test_a_cache_of_parts_built_anew_has_the_bytes_in_force() -> None:
     post(JOB)
     with overridden(process_page_bytes=1):
-        wiring.forget()
+        services.discard_all()
         post(JOB)
-        assert wiring.page_cache().size == 0
+        assert symbolication_services.page_cache().size == 0
     post({"memoryMap": [list(C)], "stacks": [[[0, IN_C + 1]]]})
-    assert wiring.page_cache().size > 0
+    assert symbolication_services.page_cache().size > 0
 
 
 def test_how_long_a_header_is_trusted() -> None:
@@ -150,7 +154,7 @@ def test_the_level_of_the_log() -> None:
     root = logging.getLogger()
     before = root.level
     try:
-        inforce.follow_log_level()
+        current.follow_log_level()
         assert root.level == logging.INFO
         with overridden(log_level="DEBUG"):
             assert root.level == logging.DEBUG

@@ -14,11 +14,12 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from tecken import wiring
+from tecken import services
 from tecken.celery import app
 from tecken.download import retention as of_misses
 from tecken.download.models import MissingSymbol
 from tecken.runtimeconfig.current import overridden
+from tecken.storage import services as storage_services
 from tecken.upload.models import Upload
 from tecken.upload.retention import Retention
 from tests.support.s3_server import S3Bucket
@@ -98,7 +99,7 @@ def test_conversion_ahead_of_demand(builder: Uploader) -> None:
         with overridden(upload_max_ratio=2000):
             assert send(builder).status_code == 201
         assert tasks() == 0
-        wiring.own_files().delete(SYM_KEY)
+        storage_services.own_files().delete(SYM_KEY)
     with overridden(upload_max_ratio=2000):
         assert send(builder).status_code == 201
     assert tasks() == 1
@@ -110,8 +111,8 @@ def lasts(url: str) -> int:
 
 def test_how_long_signed_addresses_hold(builder: Uploader, s3_bucket: S3Bucket, settings: Settings) -> None:
     settings.STORAGE_URL = f"s3://{s3_bucket.name}/symbols"
-    wiring.forget()
-    wiring.own_files().put(SYM_KEY, [SYM])
+    services.discard_all()
+    storage_services.own_files().put(SYM_KEY, [SYM])
 
     def to_read() -> int:
         return lasts(Client().get(f"/{SYM_KEY}")["Location"])

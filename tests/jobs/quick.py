@@ -14,7 +14,7 @@ from django_redis import get_redis_connection
 from tecken.jobs import heartbeat
 from tests.jobs.marks import DONE, wait_for_word
 
-heartbeat.EVERY_SECONDS = 0.5
+heartbeat.INTERVAL_SECONDS = 0.5
 heartbeat.LOST_SECONDS = 4.0
 
 
@@ -36,7 +36,7 @@ def fail() -> None:
 
 @shared_task(name="stick", soft_time_limit=1, time_limit=2)  # type: ignore[untyped-decorator]
 def stick() -> None:
-    """Does not even end when it is told to."""
+    """Ignore the end of the time limit."""
     say("stick")
     while True:
         with suppress(SoftTimeLimitExceeded):

@@ -5,12 +5,12 @@ import time
 import pytest
 import redis
 
-from tecken import wiring
 from tecken.celery import app
 from tecken.jobs import keys
 from tecken.jobs.backlog import Backlog, Queue, backlog
-from tecken.jobs.records import LONGEST_EXPIRY_SECONDS, Letter, records
+from tecken.jobs.records import LONGEST_EXPIRY_SECONDS, DeadLetter, records
 from tecken.jobs.tasks import canary, clean
+from tecken.redisclient import services as redis_services
 from tests.jobs.traced import traced
 from tests.support.redis_server import free_port
 
@@ -18,14 +18,14 @@ pytestmark = pytest.mark.usefixtures("clear_redis_cache")
 
 
 def now() -> Backlog:
-    return backlog(wiring.queue_client())
+    return backlog(redis_services.queue_client())
 
 
 def queue(name: str) -> Queue:
     return next(queue for queue in now().queues if queue.name == name)
 
 
-def test_nothing_is_there() -> None:
+def test_backlog_empty_server_has_no_jobs() -> None:
     empty = dict.fromkeys(keys.PRIORITIES, 0)
     assert now() == Backlog(
         queues=tuple(Queue(name, 0, empty, None, None, None) for name in keys.QUEUES),
@@ -38,7 +38,7 @@ def test_nothing_is_there() -> None:
     )
 
 
-def test_every_priority_of_every_queue_counts_and_so_does_what_is_unacknowledged() -> None:
+def test_backlog_counts_all_priorities_and_unacknowledged_jobs() -> None:
     for name in keys.QUEUES:
         for priority in range(10):
             app.send_task("any", queue=name, priority=priority)
@@ -51,28 +51,28 @@ def test_every_priority_of_every_queue_counts_and_so_does_what_is_unacknowledged
     assert now().depth == 29
 
 
-def test_backlog_scheduled_jobs_do_not_count_until_they_have_ended() -> None:
+def test_depth_excludes_scheduled_jobs_until_they_end() -> None:
     """The job that takes the samples for the charts is one of them, and counted itself."""
     send_scheduled("one", "two")
     app.send_task("any", queue="convert")
     assert (sum(queue.ready for queue in now().queues), now().scheduled, now().depth) == (3, 2, 1)
-    wiring.queue_client().delete("housekeeping")
+    redis_services.queue_client().delete("housekeeping")
     records().end("one")
     records().end("two")
     assert (now().scheduled, now().depth) == (0, 1)
 
 
-def test_backlog_scheduled_jobs_whose_messages_were_deleted_do_not_make_it_negative() -> None:
+def test_depth_with_deleted_scheduled_messages_is_not_negative() -> None:
     send_scheduled("one")
-    wiring.queue_client().delete("housekeeping")
+    redis_services.queue_client().delete("housekeeping")
     assert now().depth == 0
 
 
-def test_clean_removes_scheduled_jobs_that_must_have_expired() -> None:
+def test_clean_removes_expired_scheduled_jobs() -> None:
     send_scheduled("old", "new")
-    wiring.queue_client().zincrby(keys.SCHEDULED, -LONGEST_EXPIRY_SECONDS - 60, "old")
+    redis_services.queue_client().zincrby(keys.SCHEDULED, -LONGEST_EXPIRY_SECONDS - 60, "old")
     clean()
-    assert wiring.queue_client().zrange(keys.SCHEDULED, 0, -1) == [b"new"]
+    assert redis_services.queue_client().zrange(keys.SCHEDULED, 0, -1) == [b"new"]
     longest = max(entry["options"]["expires"] for entry in app.conf.beat_schedule.values())
     assert longest <= LONGEST_EXPIRY_SECONDS
 
@@ -85,25 +85,25 @@ def send_scheduled(*ids: str) -> None:
         )
 
 
-def test_canary_age_is_by_the_clock_of_the_server() -> None:
+def test_canary_age_uses_server_clock() -> None:
     """Where a worker's clock is wrong, the age would be, too."""
     records().canary("convert", 0.5)
-    seconds, _micros = wiring.queue_client().time()
-    _waited, ended = (wiring.queue_client().hget(keys.CANARIES, "convert") or b"").split()
+    seconds, _micros = redis_services.queue_client().time()
+    _waited, ended = (redis_services.queue_client().hget(keys.CANARIES, "convert") or b"").split()
     assert float(ended) == pytest.approx(seconds, abs=5)
 
 
-def test_the_oldest_is_the_one_that_is_next() -> None:
+def test_oldest_seconds_is_of_the_next_job() -> None:
     at = time.time()
     app.send_task("any", queue="convert", priority=9)
     first = queue("convert").oldest_seconds
     assert first is not None
     assert 0 <= first <= time.time() - at + 1
-    wiring.queue_client().rpush("upload", "{}")  # from somewhere else
+    redis_services.queue_client().rpush("upload", "{}")  # from somewhere else
     assert queue("upload").oldest_seconds is None
 
 
-def test_a_canary_tells_how_long_it_waited() -> None:
+def test_canary_job_records_its_wait() -> None:
     traced(canary, "convert", sent=time.time() - 100)
     seen = queue("convert")
     assert seen.canary_seconds == pytest.approx(100, abs=30)
@@ -111,11 +111,11 @@ def test_a_canary_tells_how_long_it_waited() -> None:
     assert queue("upload").canary_seconds is None
 
 
-def test_dead_letters_count() -> None:
-    records().bury(Letter("1", "any", "upload", "because", 1.0))
+def test_backlog_counts_dead_letters() -> None:
+    records().bury(DeadLetter("1", "any", "upload", "because", 1.0))
     assert now().dead == 1
 
 
-def test_a_server_that_is_away_is_an_error() -> None:
+def test_backlog_without_server_raises() -> None:
     with pytest.raises(redis.ConnectionError):
         backlog(redis.Redis(port=free_port()))

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tecken import wiring
 from tecken.celery import app
-from tecken.jobs.beat import LAST, LEASE_SECONDS, LOOK_SECONDS, OneBeat
+from tecken.jobs.beat import LAST, LEASE_SECONDS, RENEW_SECONDS, OneBeat
 from tecken.jobs.keys import BEAT, SCHEDULED
+from tecken.redisclient import services as redis_services
 from tecken.settings import CELERY_BEAT_SCHEDULE
 from tests.support.queue_away import queue_away
 
@@ -38,50 +38,50 @@ def ticks(one: OneBeat, times: int = 3) -> float:
 
 
 def sent() -> int:
-    return int(wiring.queue_client().llen("housekeeping"))
+    return int(redis_services.queue_client().llen("housekeeping"))
 
 
-def test_of_many_one_sends() -> None:
+def test_beats_with_one_lock_send_once() -> None:
     fleet = [beat() for _ in range(3)]
     for _ in range(3):
-        assert all(0 <= one.tick() <= LOOK_SECONDS for one in fleet)
+        assert all(0 <= one.tick() <= RENEW_SECONDS for one in fleet)
     assert sent() == 1
 
 
-def test_it_holds_on_for_as_long_as_it_ticks() -> None:
+def test_tick_renews_the_lock() -> None:
     one = beat()
     ticks(one)
-    wiring.queue_client().pexpire(BEAT, 1_000)
+    redis_services.queue_client().pexpire(BEAT, 1_000)
     ticks(one)
-    left = wiring.queue_client().pttl(BEAT)
+    left = redis_services.queue_client().pttl(BEAT)
     assert 1_000 < left <= LEASE_SECONDS * 1000
 
 
-def test_another_goes_on_where_one_ended() -> None:
+def test_second_beat_continues_the_schedule_of_the_first() -> None:
     one, other = beat(), beat()
     ticks(one)
     one.close()
-    assert ticks(other) <= LOOK_SECONDS
-    assert wiring.queue_client().exists(BEAT)
+    assert ticks(other) <= RENEW_SECONDS
+    assert redis_services.queue_client().exists(BEAT)
     assert sent() == 1
-    wiring.queue_client().hincrbyfloat(LAST, "hourly", -3600)
+    redis_services.queue_client().hincrbyfloat(LAST, "hourly", -3600)
     other.close()
     ticks(beat())
     assert sent() == 2
 
 
-def test_one_that_lost_its_turn_waits() -> None:
+def test_beat_that_lost_the_lock_sends_nothing() -> None:
     one, other = beat(), beat()
     ticks(one)
-    wiring.queue_client().delete(BEAT, LAST)  # it stood still for too long
+    redis_services.queue_client().delete(BEAT, LAST)  # it stood still for too long
     ticks(other)
     assert sent() == 2
-    wiring.queue_client().delete(LAST)
+    redis_services.queue_client().delete(LAST)
     ticks(one)
     assert sent() == 2
 
 
-def test_what_could_not_be_sent_is_sent_when_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_entry_that_failed_is_sent_by_a_later_tick(monkeypatch: pytest.MonkeyPatch) -> None:
     one = beat()
 
     def refuse(*_arguments: Any, **_options: Any) -> None:
@@ -95,29 +95,29 @@ def test_what_could_not_be_sent_is_sent_when_it_can_be(monkeypatch: pytest.Monke
     assert sent() == 1
 
 
-def test_without_redis_it_waits() -> None:
+def test_tick_without_redis_waits() -> None:
     with queue_away():
-        assert ticks(beat()) == LOOK_SECONDS
+        assert ticks(beat()) == RENEW_SECONDS
     assert sent() == 0
 
 
-def test_what_is_sent_again_and_again_expires() -> None:
+def test_schedule_entries_have_an_expiry() -> None:
     """So it does not pile up, and a failure is no dead letter."""
     entries: dict[str, Any] = CELERY_BEAT_SCHEDULE
     assert [name for name, entry in entries.items() if not entry["options"]["expires"]] == []
 
 
-def test_every_entry_names_a_task_there_is() -> None:
+def test_schedule_entries_name_existing_tasks() -> None:
     app.loader.import_default_modules()
     assert {entry["task"] for entry in CELERY_BEAT_SCHEDULE.values()} <= set(app.tasks)
 
 
-def test_beat_sends_its_jobs_as_scheduled_ones() -> None:
+def test_beat_records_its_jobs_as_scheduled() -> None:
     ticks(beat())
-    assert wiring.queue_client().zcard(SCHEDULED) == 1
+    assert redis_services.queue_client().zcard(SCHEDULED) == 1
 
 
-def test_beat_logs_what_it_sends_at_debug(caplog: pytest.LogCaptureFixture) -> None:
+def test_beat_logs_sent_jobs_at_debug(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("DEBUG"):
         ticks(beat())
     levels = {record.levelname for record in caplog.records if "hourly" in record.getMessage()}

@@ -1,4 +1,4 @@
-"""docs/jobs.md says what the code does."""
+"""Checks of docs/jobs.md against the code."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ TEXT = (BASE_DIR / "docs" / "jobs.md").read_text()
 FLAT = " ".join(TEXT.split())
 
 
-def test_its_numbers() -> None:
-    for said in (
-        f"A job that no worker has held for {heartbeat.LOST_SECONDS:.0f} s returns to its queue",
-        f"a lock ({beat.LEASE_SECONDS:.0f} s, renewed every {beat.LOOK_SECONDS:.0f} s)",
+def test_document_has_the_numbers_of_the_code() -> None:
+    for phrase in (
+        f"A job that no worker has recorded for {heartbeat.LOST_SECONDS:.0f} s returns to its queue",
+        f"a lock ({beat.LEASE_SECONDS:.0f} s, renewed every {beat.RENEW_SECONDS:.0f} s)",
         f"({settings.CELERY_VISIBILITY_TIMEOUT // 60} minutes:".replace("(", "(here "),
         f"into each queue every {settings.CELERY_BEAT_SCHEDULE['canary-convert']['schedule']:.0f} s",
         "is ended 30 s later",
@@ -30,21 +30,21 @@ def test_its_numbers() -> None:
         "tried again six times",
         "six times, 7 to 15 s at first, 4 to 8 minutes in the end |",
     ):
-        assert said in FLAT
+        assert phrase in FLAT
     assert settings.CELERY_TASK_TIME_LIMIT - settings.CELERY_TASK_SOFT_TIME_LIMIT == 30
-    assert (heartbeat.EVERY_SECONDS, TRIES_AGAIN) == (5, 6)
+    assert (heartbeat.INTERVAL_SECONDS, TRIES_AGAIN) == (5, 6)
     assert 7 <= pause(FIRST_PAUSE, 0) <= 15
     assert 4 * 60 <= pause(FIRST_PAUSE, TRIES_AGAIN - 1) <= 8 * 60
     assert (FULL_DISK_PAUSE, TRIES_WITH_FULL_DISK) == (FIRST_PAUSE, TRIES_AGAIN)
 
 
-def test_its_queues() -> None:
+def test_document_lists_all_queues() -> None:
     assert tuple(re.findall(r"^\| `(\w+)` \|", TEXT, re.MULTILINE)) == keys.QUEUES
 
 
 @pytest.mark.usefixtures("clear_redis_cache")
 @pytest.mark.parametrize("line", re.findall(r"^\$ ./manage.py (jobs .+)$", TEXT, re.MULTILINE))
-def test_its_commands(line: str) -> None:
+def test_document_commands_exist(line: str) -> None:
     """None is misspelt; there is no letter with that id."""
     try:
         call_command(*line.split(), stdout=io.StringIO())
@@ -52,6 +52,6 @@ def test_its_commands(line: str) -> None:
         assert "there is no dead letter 4f1c" in str(error)  # noqa: PT017 - the others end well
 
 
-def test_the_tests_that_it_names_are_there() -> None:
+def test_document_names_existing_tests() -> None:
     tests = "".join(path.read_text() for path in (BASE_DIR / "tests" / "jobs").glob("test_*.py"))
     assert all(f"def {name}(" in tests for name in re.findall(r"`(test_\w+)`", TEXT))

@@ -1,4 +1,4 @@
-"""Real workers that are killed, jobs that kill them, and a queue that goes away."""
+"""Real workers that are killed, jobs that kill them, and a queue that is unavailable."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from tecken.jobs.records import Letter, Records
+from tecken.jobs.records import DeadLetter, Records
 from tests.jobs.worker import LATE, Worker, working
 from tests.support.sentinel import wait_until
 
 NAMES = [f"job {number}" for number in range(200)]
 
 
-def wait_for_letter(worker: Worker) -> Letter:
+def wait_for_letter(worker: Worker) -> DeadLetter:
     records = Records(worker.raw_queue)
     wait_until(lambda: len(records.letters()) == 1, LATE, "it is a dead letter")
     return records.letters()[0]
 
 
 @pytest.mark.parametrize("task", ["kill", "stick"])
-def test_a_job_that_ends_its_process_is_started_three_times(tmp_path: Path, task: str) -> None:
+def test_job_that_ends_its_process_starts_three_times(tmp_path: Path, task: str) -> None:
     with working(tmp_path, "prefork") as worker:
         worker.send(task)
         letter = wait_for_letter(worker)
@@ -32,21 +32,21 @@ def test_a_job_that_ends_its_process_is_started_three_times(tmp_path: Path, task
         assert worker.queue.exists("jobs:starts", "jobs:started") == 0
 
 
-def test_one_that_fails_is_started_once(tmp_path: Path) -> None:
+def test_job_that_fails_starts_once(tmp_path: Path) -> None:
     with working(tmp_path, "prefork") as worker:
         worker.send("fail")
         assert wait_for_letter(worker).why == "ZeroDivisionError: by zero"
         assert worker.done() == ["fail"]
 
 
-def test_a_job_that_nobody_knows_is_kept(tmp_path: Path) -> None:
+def test_job_of_unknown_task_becomes_a_dead_letter(tmp_path: Path) -> None:
     with working(tmp_path, "solo") as worker:
         worker.send("of the next version", 1, queue="upload")
         letter = wait_for_letter(worker)
         assert (letter.task, letter.args, letter.queue) == ("of the next version", [1], "upload")
 
 
-def test_jobs_of_a_worker_that_was_killed_are_done_by_another(tmp_path: Path) -> None:
+def test_killed_workers_job_is_done_by_another_worker(tmp_path: Path) -> None:
     with working(tmp_path, "prefork") as worker:
         worker.send("wait", "first")
         worker.wait_for("first began")
@@ -59,7 +59,7 @@ def test_jobs_of_a_worker_that_was_killed_are_done_by_another(tmp_path: Path) ->
         worker.wait_for("first ended")
 
 
-def test_no_job_is_lost_while_workers_and_the_queue_are_killed(tmp_path: Path) -> None:
+def test_kills_of_workers_and_server_lose_no_job(tmp_path: Path) -> None:
     with working(tmp_path, "prefork") as worker:
         for name in NAMES:
             worker.send("mark", name, queue="convert")

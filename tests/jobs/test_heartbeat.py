@@ -3,17 +3,17 @@ from __future__ import annotations
 import pytest
 import redis
 
-from tecken import wiring
 from tecken.celery import app
 from tecken.jobs import keys
 from tecken.jobs.backlog import ALIVE_SECONDS, backlog
-from tecken.jobs.heartbeat import EVERY_SECONDS, FORGOTTEN_SECONDS, LOST_SECONDS, Heart, Said, restore
+from tecken.jobs.heartbeat import INTERVAL_SECONDS, LOST_SECONDS, REMOVE_SECONDS, Heart, HeldJobs, restore
+from tecken.redisclient import services as redis_services
 
 pytestmark = pytest.mark.usefixtures("clear_redis_cache")
 
 
 class Fleet:
-    """Workers that beat when the test says so, at the time that it says."""
+    """Workers whose heartbeats and clock the test controls."""
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
@@ -22,20 +22,20 @@ class Fleet:
 
     def heart(self, name: str, client: redis.Redis | None = None) -> Heart:
         return Heart(
-            client or wiring.queue_client(),
+            client or redis_services.queue_client(),
             name,
-            lambda: Said(["convert"], self.has.get(name, set()), 0),
+            lambda: HeldJobs(["convert"], self.has.get(name, set()), 0),
             self.restored.append,
             lambda client: self.now if client.ping() else 0.0,
         )
 
     def beat(self, *hearts: Heart, seconds: float = 0.0) -> None:
-        """For as long, each every EVERY_SECONDS."""
+        """Let each heart beat every INTERVAL_SECONDS for so many seconds."""
         until = self.now + seconds
         while True:
             for heart in hearts:
                 heart.beat()
-            self.now += EVERY_SECONDS
+            self.now += INTERVAL_SECONDS
             if self.now > until:
                 return
 
@@ -46,35 +46,35 @@ def fleet() -> Fleet:
 
 
 def delivered(*tags: str) -> None:
-    wiring.queue_client().zadd(keys.UNACKED_INDEX, dict.fromkeys(tags, 1.0))
+    redis_services.queue_client().zadd(keys.UNACKED_INDEX, dict.fromkeys(tags, 1.0))
 
 
-def test_jobs_of_a_worker_that_went_silent_are_restored_and_others_are_not(fleet: Fleet) -> None:
-    delivered("of a", "of b", "of nobody")
+def test_heartbeat_restores_only_jobs_of_silent_workers(fleet: Fleet) -> None:
+    delivered("of a", "of b", "of no worker")
     fleet.has = {"a": {"of a"}, "b": {"of b"}}
     a, b = fleet.heart("a"), fleet.heart("b")
-    fleet.beat(a, b, seconds=LOST_SECONDS - EVERY_SECONDS)
+    fleet.beat(a, b, seconds=LOST_SECONDS - INTERVAL_SECONDS)
     assert fleet.restored == []
-    fleet.beat(a, b, seconds=2 * EVERY_SECONDS)
-    assert fleet.restored == ["of nobody"]
-    wiring.queue_client().zrem(keys.UNACKED_INDEX, "of nobody")
-    fleet.beat(a, seconds=LOST_SECONDS + EVERY_SECONDS)
-    assert fleet.restored == ["of nobody", "of b"]
+    fleet.beat(a, b, seconds=2 * INTERVAL_SECONDS)
+    assert fleet.restored == ["of no worker"]
+    redis_services.queue_client().zrem(keys.UNACKED_INDEX, "of no worker")
+    fleet.beat(a, seconds=LOST_SECONDS + INTERVAL_SECONDS)
+    assert fleet.restored == ["of no worker", "of b"]
 
 
-def test_a_worker_that_has_just_come_judges_nobody(fleet: Fleet) -> None:
+def test_heartbeat_of_new_worker_restores_nothing(fleet: Fleet) -> None:
     delivered("old")
-    wiring.queue_client().zadd(keys.HELD, {"old": 1.0})
-    fleet.beat(fleet.heart("a"), seconds=LOST_SECONDS - EVERY_SECONDS)
+    redis_services.queue_client().zadd(keys.HELD, {"old": 1.0})
+    fleet.beat(fleet.heart("a"), seconds=LOST_SECONDS - INTERVAL_SECONDS)
     assert fleet.restored == []
 
 
-def test_after_the_server_was_away_everybody_has_time_to_say_what_they_have(fleet: Fleet) -> None:
+def test_heartbeat_after_server_failure_restores_nothing_at_first(fleet: Fleet) -> None:
     delivered("of b")
     fleet.has = {"b": {"of b"}}
-    lines = redis.Redis(connection_pool=wiring.queue_client().connection_pool)
+    lines = redis.Redis(connection_pool=redis_services.queue_client().connection_pool)
     a, b = fleet.heart("a", lines), fleet.heart("b")
-    fleet.beat(a, b, seconds=LOST_SECONDS + EVERY_SECONDS)
+    fleet.beat(a, b, seconds=LOST_SECONDS + INTERVAL_SECONDS)
     away = redis.Redis(port=1)
     lines.connection_pool, there = away.connection_pool, lines.connection_pool
     with pytest.raises(redis.ConnectionError):
@@ -85,34 +85,36 @@ def test_after_the_server_was_away_everybody_has_time_to_say_what_they_have(flee
     assert fleet.restored == []
 
 
-def test_one_can_see_who_is_there_and_for_a_while_who_was(fleet: Fleet) -> None:
+def test_heartbeat_lists_workers_and_removes_silent_ones_later(fleet: Fleet) -> None:
     a, b = fleet.heart("a"), fleet.heart("b")
     fleet.has = {"a": {"1", "2"}}
     fleet.beat(a, b)
-    fleet.beat(a, seconds=FORGOTTEN_SECONDS - EVERY_SECONDS)
-    assert set(wiring.queue_client().hkeys(keys.WORKERS)) == {b"a", b"b"}
-    fleet.beat(a, seconds=2 * EVERY_SECONDS)
-    assert wiring.queue_client().hkeys(keys.WORKERS) == [b"a"]
+    fleet.beat(a, seconds=REMOVE_SECONDS - INTERVAL_SECONDS)
+    assert set(redis_services.queue_client().hkeys(keys.WORKERS)) == {b"a", b"b"}
+    fleet.beat(a, seconds=2 * INTERVAL_SECONDS)
+    assert redis_services.queue_client().hkeys(keys.WORKERS) == [b"a"]
     a.stop()
-    assert backlog(wiring.queue_client()).workers == ()
+    assert backlog(redis_services.queue_client()).workers == ()
 
 
-def test_by_the_servers_clock(fleet: Fleet) -> None:
-    Heart(wiring.queue_client(), "a", lambda: Said(["upload"], {"1"}, 1), fleet.restored.append).beat()
-    (worker,) = backlog(wiring.queue_client()).workers
+def test_heartbeat_uses_server_clock(fleet: Fleet) -> None:
+    Heart(
+        redis_services.queue_client(), "a", lambda: HeldJobs(["upload"], {"1"}, 1), fleet.restored.append
+    ).beat()
+    (worker,) = backlog(redis_services.queue_client()).workers
     assert (worker.name, worker.queues, worker.held, worker.running) == ("a", ("upload",), 1, 1)
     assert worker.alive
     assert not worker._replace(heard=ALIVE_SECONDS + 1).alive
 
 
-def test_a_restored_job_is_in_its_queue_again() -> None:
+def test_restore_twice_returns_the_job_once() -> None:
     app.send_task("any", [1], queue="upload", task_id="an id")
     with app.connection_for_read() as connection:
         channel = connection.channel()
         message = connection.SimpleQueue("upload", channel=channel).get_nowait()
-        assert backlog(wiring.queue_client()).unacknowledged == 1
+        assert backlog(redis_services.queue_client()).unacknowledged == 1
         restore(app, message.delivery_tag)
         restore(app, message.delivery_tag)  # another worker does the same
-        seen = backlog(wiring.queue_client())
+        seen = backlog(redis_services.queue_client())
         assert (seen.unacknowledged, seen.depth) == (0, 1)
         channel.qos._delivered.clear()  # else it gives back what it has, too

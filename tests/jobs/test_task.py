@@ -1,4 +1,4 @@
-"""The life of a job in one process; test_durable has those that end their process."""
+"""Jobs in one process. test_durable has those that end their process."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from celery import states
 
-from tecken import wiring
 from tecken.celery import app
 from tecken.jobs import keys
-from tecken.jobs.records import FORGOTTEN_DAYS, Letter, records
+from tecken.jobs.records import START_KEPT_DAYS, DeadLetter, records
 from tecken.jobs.task import LONGEST_PAUSE, TRIES_WITH_FULL_DISK, pause
 from tecken.jobs.tasks import clean
+from tecken.redisclient import services as redis_services
 from tecken.settings import CELERY_VISIBILITY_TIMEOUT
 from tests.jobs.traced import traced
 from tests.support.options import Override
@@ -27,7 +27,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def run(request: pytest.FixtureRequest) -> Iterator[Run]:
-    """Runs a function once, as a job with the id `job`."""
+    """Return a function that runs another one once, as a job with the id `job`."""
     name = request.node.name
 
     def once(body: Callable[..., object], *arguments: object, **message: Any) -> Any:
@@ -48,22 +48,22 @@ def count(_self: object) -> int:
 
 
 def starts() -> int:
-    return int(wiring.queue_client().hget(keys.STARTS, "job") or 0)
+    return int(redis_services.queue_client().hget(keys.STARTS, "job") or 0)
 
 
-def test_nothing_is_left_of_a_job_that_is_done(run: Run) -> None:
+def test_job_that_ends_leaves_no_record(run: Run) -> None:
     assert run(count).retval == 1
     assert (starts(), records().letters()) == (0, [])
-    assert wiring.queue_client().zcard(keys.STARTED) == 0
+    assert redis_services.queue_client().zcard(keys.STARTED) == 0
 
 
-def test_a_function_that_is_called_is_no_job() -> None:
+def test_task_called_directly_counts_no_start() -> None:
     task = app.task(starts, name="called")
     assert task() == 0
     app.tasks.pop("called")
 
 
-def test_one_that_fails_is_a_dead_letter_at_once(run: Run) -> None:
+def test_job_that_fails_becomes_a_dead_letter(run: Run) -> None:
     run(fail, 1, "two")
     letter = records().letter("job")
     assert letter is not None
@@ -72,12 +72,12 @@ def test_one_that_fails_is_a_dead_letter_at_once(run: Run) -> None:
     assert starts() == 0
 
 
-def test_one_that_would_expire_is_not_kept(run: Run) -> None:
+def test_job_with_expiry_that_fails_is_no_dead_letter(run: Run) -> None:
     run(fail, expires="2100-01-01T00:00:00+00:00")
     assert (records().letters(), starts()) == ([], 0)
 
 
-def test_one_that_asked_for_another_try_is_not_dead(run: Run) -> None:
+def test_job_that_retries_is_no_dead_letter(run: Run) -> None:
     def again(self: Any) -> None:
         raise self.retry(countdown=0)
 
@@ -95,13 +95,13 @@ def test_job_with_full_disk_is_retried(run: Run) -> None:
     assert (starts(), records().letters()) == (0, [])
 
 
-def test_job_with_disk_full_for_good_is_a_dead_letter(run: Run) -> None:
+def test_job_with_disk_full_at_last_try_is_a_dead_letter(run: Run) -> None:
     run(fill_disk, retries=TRIES_WITH_FULL_DISK)
     (letter,) = records().letters()
     assert letter.why == "OSError: [Errno 28] No space left on device"
 
 
-def test_one_that_never_ends_is_given_up(run: Run, runtime_options: Override) -> None:
+def test_job_started_too_often_becomes_a_dead_letter(run: Run, runtime_options: Override) -> None:
     runtime_options(jobs_max_starts=2)
     ran: list[int] = []
 
@@ -120,36 +120,36 @@ def test_one_that_never_ends_is_given_up(run: Run, runtime_options: Override) ->
     assert starts() == 0
 
 
-def test_a_second_start_that_was_given_up_counts_for_nothing_when_the_first_ends_well(run: Run) -> None:
+def test_dead_letter_of_second_start_is_removed_when_the_first_ends(run: Run) -> None:
     def slow(_self: object) -> None:
-        records().bury(Letter("job", "slow", "convert", "given up", 1.0))
+        records().bury(DeadLetter("job", "slow", "convert", "given up", 1.0))
 
     run(slow)
     assert records().letters() == []
 
 
-def test_what_cannot_be_counted_runs_all_the_same(run: Run) -> None:
+def test_job_runs_when_its_start_cannot_be_counted(run: Run) -> None:
     with queue_away():
-        told = run(fail, expires="2100-01-01T00:00:00+00:00")
-    assert isinstance(told.info.retval, ZeroDivisionError)
+        result = run(fail, expires="2100-01-01T00:00:00+00:00")
+    assert isinstance(result.info.retval, ZeroDivisionError)
 
 
-def test_what_cannot_be_kept_goes_back_to_its_queue(run: Run) -> None:
+def test_job_returns_to_queue_when_its_dead_letter_cannot_be_stored(run: Run) -> None:
     with queue_away():
-        told = run(fail)
-    assert told.info.state == states.REJECTED
-    assert told.info.retval.requeue
+        result = run(fail)
+    assert result.info.state == states.REJECTED
+    assert result.info.retval.requeue
 
 
-def test_starts_of_jobs_that_nobody_has_are_forgotten_in_the_end() -> None:
+def test_clean_removes_old_starts() -> None:
     records().begin("lost")
     records().begin("new")
-    wiring.queue_client().zincrby(keys.STARTED, -86_400.0 * FORGOTTEN_DAYS - 60, "lost")
+    redis_services.queue_client().zincrby(keys.STARTED, -86_400.0 * START_KEPT_DAYS - 60, "lost")
     clean()
-    assert wiring.queue_client().hkeys(keys.STARTS) == [b"new"]
+    assert redis_services.queue_client().hkeys(keys.STARTS) == [b"new"]
 
 
-def test_tries_are_spread_and_end_before_the_message_would_come_back() -> None:
+def test_pauses_are_spread_and_below_the_visibility_timeout() -> None:
     for retries in range(50):
         longest = min(10.0 * 2**retries, LONGEST_PAUSE)
         assert longest / 2 <= pause(10.0, retries) <= longest < CELERY_VISIBILITY_TIMEOUT

@@ -6,19 +6,22 @@ import pytest
 from kombu.connection import Connection
 from redis import Redis
 
-from tecken.jobs import transport
+from tecken.celery import app
+from tecken.jobs import keys, reliable_fetch, sending, transport
+from tecken.redisclient import services as redis_services
 from tests.support.redis_server import RedisServer
 
-connected: Any = Connection  # which says nothing of its types
+# kombu has no types.
+connected: Any = Connection
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss", "sentinel"])
-def test_every_url_of_a_queue_leads_to_our_transport(scheme: str) -> None:
+def test_queue_url_of_any_scheme_selects_our_transport(scheme: str) -> None:
     found = connected(f"{scheme}://127.0.0.1").get_transport_cls()
     assert found in (transport.Transport, transport.SentinelTransport)
 
 
-def test_what_is_acknowledged_after_the_connection_is_gone_is_a_lost_connection() -> None:
+def test_ack_without_connection_raises_lost_connection() -> None:
     with RedisServer() as server, connected(server.url) as connection:
         channel = connection.default_channel
         errors = connection.connection_errors
@@ -27,7 +30,7 @@ def test_what_is_acknowledged_after_the_connection_is_gone_is_a_lost_connection(
             channel.basic_ack("some tag")
 
 
-def test_a_message_of_a_full_server_is_done_all_the_same() -> None:
+def test_get_from_full_server_delivers_message() -> None:
     with RedisServer() as server, connected(server.url) as connection, Redis.from_url(server.url) as admin:
         queue = connection.SimpleQueue("q")
         queue.put("kept")
@@ -35,3 +38,26 @@ def test_a_message_of_a_full_server_is_done_all_the_same() -> None:
         message = queue.get(timeout=10)
         assert message.payload == "kept"
         message.ack()
+
+
+@pytest.mark.usefixtures("clear_redis_cache")
+def test_send_all_uses_one_batch_and_rings_each_bell_once() -> None:
+    client = redis_services.queue_client()
+    with app.producer_or_acquire() as producer:
+        assert producer.supports_batch_publish
+        with producer.batch():
+            for number in range(3):
+                app.send_task("any", [number], queue=keys.CONVERT, priority=sending.LAST, producer=producer)
+            app.send_task("any", [3], queue=keys.UPLOAD, producer=producer)
+            assert client.llen(keys.waiting(keys.CONVERT, sending.LAST)) == 0
+    assert client.llen(keys.waiting(keys.CONVERT, sending.LAST)) == 3
+    assert client.llen(keys.UPLOAD) == 1
+    for queue in (keys.CONVERT, keys.UPLOAD):
+        assert client.llen(reliable_fetch.bell(queue)) == 1
+        assert 0 < client.ttl(reliable_fetch.bell(queue)) <= reliable_fetch.BELL_EXPIRES_SECONDS
+
+
+@pytest.mark.usefixtures("clear_redis_cache")
+def test_send_task_without_batch_rings_the_bell() -> None:
+    app.send_task("any", [1], queue=keys.CONVERT)
+    assert redis_services.queue_client().llen(reliable_fetch.bell(keys.CONVERT)) == 1

@@ -1,4 +1,4 @@
-"""Any job may be done twice: its worker was killed before it could say that it was done."""
+"""Jobs that run twice, because their worker was killed before it acknowledged them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.conf import settings as site
 from django.core import serializers
 from pytest_django import Settings
 
-from tecken import wiring
+from tecken import services
 from tecken.celery import app
 from tecken.jobs.records import records
 from tecken.symbolication.tasks import convert, prepare
@@ -35,7 +35,7 @@ def arguments(uploader: Makes, settings: Settings) -> dict[str, list[Any]]:
     """Of the tasks that have some. There is something to do for each."""
     settings.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
     settings.DOWNLOAD_EXTENSIONS = [".sym"]
-    wiring.forget()
+    services.discard_all()
     builder = uploader()
     builder.client.get("/nobody.so/AB/nobody.sym")  # a miss
     archive = io.BytesIO(zipped({str(SYM_KEY): SYM}))
@@ -63,13 +63,13 @@ def state() -> dict[str, str | bytes]:
 @pytest.mark.parametrize("name", OURS)
 def test_done_twice_is_done(name: str, arguments: dict[str, list[Any]]) -> None:
     for time in range(2):
-        told = traced(app.tasks[name], *arguments.get(name, ()))
-        assert told.info is None, told.info.retval
+        result = traced(app.tasks[name], *arguments.get(name, ()))
+        assert result.info is None, result.info.retval
         if time == 0:
             after_once = state()
     assert state() == after_once
     assert records().letters() == []
 
 
-def test_these_are_all_there_are() -> None:
+def test_task_list_is_complete() -> None:
     assert len(OURS) >= 9

@@ -90,10 +90,10 @@ class Worker:
         wait_until(lambda: set(names) <= set(self.done()), LATE, f"{names} are done, not only {self.done()}")
 
     def paused(self) -> list[str]:
-        """As the worker says, when asked over its channel for orders."""
+        """Return the queues that the worker has paused, as it replies over its control channel."""
         with self._connected() as (app, connection):
-            told = app.control.broadcast("stats", reply=True, timeout=3, limit=1, connection=connection)
-        return [queue for one in told for stats in one.values() for queue in stats["paused_queues"]]
+            replies = app.control.broadcast("stats", reply=True, timeout=3, limit=1, connection=connection)
+        return [queue for reply in replies for stats in reply.values() for queue in stats["paused_queues"]]
 
     def shut(self) -> None:
         self.config.set("is-under-maintenance", "")

@@ -9,10 +9,10 @@ import sys
 
 import redis
 
-from tecken.breaker import Breaker
 from tecken.errors import OverLimit
 from tecken.limits.port import Caller, Cost, Limit
 from tecken.limits.redis import RedisLimiter
+from tecken.redisclient.guard import RedisGuard
 
 CALLER = Caller("192.0.2.1", 7, "3")
 QUOTA = Limit("symbolicate", 500, "requests", "day", "user")
@@ -21,7 +21,7 @@ EACH = Cost(frames=7)
 
 
 def main(url: str, calls: int) -> int:
-    limiter = RedisLimiter(redis.Redis.from_url(url, socket_timeout=60), Breaker("redis-cache"))
+    limiter = RedisLimiter(redis.Redis.from_url(url, socket_timeout=60), RedisGuard("redis-cache"))
     allowed = 0
     for _ in range(calls):
         try:

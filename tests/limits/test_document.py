@@ -9,7 +9,7 @@ import orjson
 from tecken.limits.decision import policies, states
 from tecken.limits.port import Standing
 from tecken.limits.text import limit
-from tecken.runtimeconfig.options import CATALOGUE, named
+from tecken.runtimeconfig.options import CATALOGUE, find_option
 from tecken.settings import BASE_DIR
 from tecken.web.api.usage import UsageAnswer
 
@@ -20,7 +20,7 @@ SETS = re.findall(r'^\$ python manage.py config set (\w+) "(.*)"$', TEXT, re.MUL
 def test_its_commands_are_understood() -> None:
     assert len(SETS) == 3
     for option, text in SETS:
-        assert named(option).value(text)
+        assert find_option(option).parse(text)
 
 
 def test_every_option_is_there_with_its_default() -> None:

@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from tecken.breaker import Breaker
 from tecken.errors import OverLimit, TooMuch
 from tecken.limits import keys
 from tecken.limits.decision import Decision
 from tecken.limits.memory import MemoryLimiter
 from tecken.limits.port import Caller, Cost, Limit, Limiter, Verdict
 from tecken.limits.redis import RedisLimiter
+from tecken.redisclient.guard import RedisGuard
 from tests.support.redis_server import RedisServer
 
 ADA = Caller("192.0.2.1", 7, "3")
@@ -44,7 +44,7 @@ def client(server: RedisServer) -> Iterator[redis.Redis]:
 
 @pytest.fixture(params=["redis", "memory"])
 def limiter(request: pytest.FixtureRequest, client: redis.Redis) -> Limiter:
-    return RedisLimiter(client, Breaker("redis-cache")) if request.param == "redis" else MemoryLimiter()
+    return RedisLimiter(client, RedisGuard("redis-cache")) if request.param == "redis" else MemoryLimiter()
 
 
 def allowed(limiter: Limiter, caller: Caller, cost: Cost, limits: Sequence[Limit], times: int) -> int:
@@ -136,7 +136,7 @@ def test_memory_limiter_refills_a_rate_by_its_clock() -> None:
 
 
 def test_keys_in_redis(client: redis.Redis) -> None:
-    limiter = RedisLimiter(client, Breaker("redis-cache"))
+    limiter = RedisLimiter(client, RedisGuard("redis-cache"))
     limiter.spend(ANYBODY, Cost(), [RATE])
     at = limiter.spend(ADA, Cost(1, 10, 100), EVERY).at
     day = datetime.fromtimestamp(at / 1e6, UTC)
@@ -177,7 +177,7 @@ steps = st.lists(
 @example(begin=moment("2027-02-28T12:00:00"), sequence=[(0, Cost(5, 0, 7)), (43_200_000_000, Cost(5, 0, 7))])
 def test_redis_and_memory_agree_at_any_time(client: redis.Redis, begin: int, sequence: list[Step]) -> None:
     client.flushall()
-    there, here = RedisLimiter(client, Breaker("redis-cache")), MemoryLimiter()
+    there, here = RedisLimiter(client, RedisGuard("redis-cache")), MemoryLimiter()
     limits, caller, at = [*EVERY[1:], RATE._replace(whose="user")], ADA, begin
     for pause, cost in sequence:
         at += pause

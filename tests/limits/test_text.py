@@ -5,7 +5,7 @@ import pytest
 from tecken.errors import BadOption
 from tecken.limits.port import Limit
 from tecken.limits.text import limit
-from tecken.runtimeconfig.options import named
+from tecken.runtimeconfig.options import find_option
 
 MIB = 1024 * 1024
 
@@ -39,7 +39,7 @@ WRONG = {
 @pytest.mark.parametrize("text", WRONG)
 def test_one_sentence_says_what_is_wrong(text: str) -> None:
     with pytest.raises(BadOption, match=r"^limit_symbolicate should be limits with commas.*") as refused:
-        named("limit_symbolicate").value(text)
+        find_option("limit_symbolicate").parse(text)
     assert WRONG[text] in str(refused.value)
 
 
@@ -53,12 +53,12 @@ def test_one_sentence_says_what_is_wrong(text: str) -> None:
     ],
 )
 def test_what_is_shown_is_read_again_as_it_is(option: str, text: str) -> None:
-    value = named(option).value(text)
-    assert named(option).shown(value) == text
-    assert named(option).value(named(option).shown(value)) == value
+    value = find_option(option).parse(text)
+    assert find_option(option).format(value) == text
+    assert find_option(option).parse(find_option(option).format(value)) == value
 
 
 @pytest.mark.parametrize("option", ["limit_download", "limit_api"])
 def test_only_what_is_counted_there(option: str) -> None:
     with pytest.raises(BadOption, match="only requests are counted there, no frames"):
-        named(option).value("5 frames/minute per address")
+        find_option(option).parse("5 frames/minute per address")

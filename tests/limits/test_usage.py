@@ -17,6 +17,7 @@ from tecken.limits.models import Usage as Stored
 from tecken.limits.port import Cost
 from tecken.limits.tasks import roll_up
 from tecken.limits.usage import PROCESSES, Field, MemoryLedger, RedisLedger, Usage, keep_sending
+from tecken.redisclient.guard import RedisGuard
 from tests.support.quiet_usage import quiet_usage
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.sentinel import wait_until
@@ -38,7 +39,7 @@ def usage_of(ledger: RedisLedger | MemoryLedger) -> Usage:
 
 
 def test_what_is_counted_and_where(client: redis.Redis) -> None:
-    usage = usage_of(RedisLedger(client))
+    usage = usage_of(RedisLedger(client, RedisGuard("redis-cache")))
     usage.count("symbolicate", Cost(frames=40))
     usage.count("symbolicate", Cost(frames=2), 7)
     usage.count("upload", Cost(1, 0, 1000), 7)
@@ -60,7 +61,7 @@ def test_what_is_counted_and_where(client: redis.Redis) -> None:
 
 
 def test_a_batch_that_is_sent_again_counts_once(client: redis.Redis) -> None:
-    ledger = RedisLedger(client)
+    ledger = RedisLedger(client, RedisGuard("redis-cache"))
     for _ in range(3):
         ledger.add("one", {(KEY, "api:requests:"): 5})
     ledger.add("two", {(KEY, "api:requests:"): 5})
@@ -72,7 +73,7 @@ class Unlucky(MemoryLedger):
 
     lost = 0
 
-    def add(self, batch: str, counts: Mapping[Field, int]) -> int:
+    def add(self, batch: str, counts: Mapping[Field, int], *, is_last: bool = False) -> int:
         done = super().add(batch, counts)
         if self.lost:
             self.lost -= 1
@@ -178,12 +179,14 @@ def rows() -> list[tuple[object, ...]]:
 
 def test_redis_away() -> None:
     with RedisServer() as server, redis.Redis.from_url(server.url, socket_timeout=5) as counting:
-        usage = usage_of(RedisLedger(counting))
+        now = 0.0
+        usage = usage_of(RedisLedger(counting, RedisGuard("redis-cache", clock=lambda: now)))
         usage.count("api", Cost())
         server.stop()
         usage.flush()
         usage.count("api", Cost())
         server.start()
+        now = 1.0
         usage.flush()
         usage.flush()
         with redis.Redis.from_url(server.url) as client:
@@ -192,6 +195,6 @@ def test_redis_away() -> None:
 
 def test_ledger_without_redis_raises_with_the_cause() -> None:
     with redis.Redis.from_url(f"redis://127.0.0.1:{free_port()}") as refused:
-        ledger = RedisLedger(refused)
+        ledger = RedisLedger(refused, RedisGuard("redis-cache"))
         with pytest.raises(CouldNotAsk, match=r"^redis-cache does not answer$"):
             ledger.add("one", {(KEY, "api:requests:"): 1})

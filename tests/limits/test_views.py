@@ -17,12 +17,14 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from prometheus_client import REGISTRY
 
-from tecken import wiring
+from tecken import services
 from tecken.accounts.caller import seen
 from tecken.accounts.models import Token
 from tecken.http.decorators import streamed
 from tecken.http.ratelimit import caller_of, limited, spend, upload_cost
+from tecken.limits import services as limits_services
 from tecken.limits.port import Cost
+from tecken.redisclient import services as redis_services
 from tests.accounts.people import key, user
 from tests.support.options import Override
 from tests.support.quiet_usage import quiet_usage
@@ -43,10 +45,10 @@ def parts(
     tmp_path: Path, settings: pytest_django.Settings, monkeypatch: pytest.MonkeyPatch, clear_redis_cache: None
 ) -> Iterator[redis.Redis]:
     settings.STORAGE_URL = f"file://{tmp_path}"
-    wiring.forget()
-    quiet_usage(monkeypatch, wiring.counters_client())
-    yield wiring.counters_client()
-    wiring.forget()
+    services.discard_all()
+    quiet_usage(monkeypatch, redis_services.counters_client())
+    yield redis_services.counters_client()
+    services.discard_all()
 
 
 def post(body: bytes = TWO_FRAMES, token: str = "") -> Any:
@@ -170,9 +172,9 @@ def test_while_redis_is_away_reading_is_open_and_uploads_are_closed(
 ) -> None:
     runtime_options(limit_symbolicate=("1 requests/hour per address",), limit_upload=("1 GiB/day per user",))
     settings.REDIS_COUNTERS_URL = f"redis://127.0.0.1:{free_port()}/3"
-    wiring.forget()
+    services.discard_all()
     assert [post().status_code for _ in range(3)] == [200, 200, 200]
-    assert wiring.limiter().local
+    assert limits_services.limiter().local
     reply = upload(zipped({f"xul/{DEBUG_ID}/xul.sym": SYMBOLS}))
     assert reply.status_code == 503
     assert "Retry-After" in reply
@@ -207,7 +209,7 @@ def test_decisions_are_counted(
     if without:
         runtime_options(limit_symbolicate_without_redis=without)
         settings.REDIS_COUNTERS_URL = f"redis://127.0.0.1:{free_port()}/3"
-        wiring.forget()
+        services.discard_all()
     before = decisions()
     assert [post().status_code for _ in range(3)] == statuses
     assert {
@@ -279,8 +281,8 @@ def test_usage_is_what_was_served(parts: redis.Redis, runtime_options: Override)
     mine = key(UPLOAD)
     upload(b"no archive", mine)
     post(token=mine)
-    wiring.usage().flush()
-    wiring.usage().flush()
+    limits_services.usage().flush()
+    limits_services.usage().flush()
     (day,) = parts.keys("usage:*")
     number = str(Token.objects.get().pk).encode()
     assert parts.hgetall(day) == {

@@ -8,21 +8,15 @@ import pytest
 import redis
 
 from tecken import redisclient
-from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk, OverLimit
 from tecken.limits.port import Caller, Cost, Limit, Without
 from tecken.limits.redis import LOCAL_SECONDS, RedisLimiter
+from tecken.redisclient.guard import RedisGuard
+from tests.support.clock import Clock
 from tests.support.redis_server import MUTE_AFTER, RedisServer, free_port
 
 CALLER = Caller("192.0.2.1", 7, "3")
 PROCESSES = 3
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Counted(redis.Connection):
@@ -55,7 +49,7 @@ def unreachable() -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def refused(unreachable: redis.Redis, clock: Clock) -> RedisLimiter:
-    return RedisLimiter(unreachable, Breaker("redis-cache", clock=clock), lambda: PROCESSES, clock)
+    return RedisLimiter(unreachable, RedisGuard("redis-cache", clock=clock), lambda: PROCESSES, clock)
 
 
 def test_open(refused: RedisLimiter) -> None:
@@ -81,7 +75,7 @@ def test_a_share_of_the_limit(refused: RedisLimiter) -> None:
 def test_limiter_that_knows_no_other_process_allows_the_whole_limit(
     unreachable: redis.Redis, clock: Clock
 ) -> None:
-    alone = RedisLimiter(unreachable, Breaker("redis-cache", clock=clock), clock=clock)
+    alone = RedisLimiter(unreachable, RedisGuard("redis-cache", clock=clock), clock=clock)
     assert alone.spend(CALLER, Cost(9), [limit("local")]).standings[0].remaining == 0
 
 
@@ -120,7 +114,7 @@ def test_a_mute_server_that_comes_back(clock: Clock) -> None:
         RedisServer() as server,
         redisclient.client(server.url, timeout=MUTE_AFTER, connect_timeout=MUTE_AFTER) as client,
     ):
-        limiter = RedisLimiter(client, Breaker("redis-cache", clock=clock), clock=clock)
+        limiter = RedisLimiter(client, RedisGuard("redis-cache", clock=clock), clock=clock)
         assert not limiter.spend(CALLER, Cost(), [limit("local")]).local
         server.pause()
         assert limiter.spend(CALLER, Cost(), [limit("local")]).local

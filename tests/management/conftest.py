@@ -8,7 +8,7 @@ import pytest
 from django.core.management import call_command
 from pytest_django import Settings
 
-from tecken import wiring
+from tecken import services
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 
@@ -20,9 +20,9 @@ def house(tmp_path: Path, settings: Settings, clear_redis_store: None) -> Iterat
     """Empty storage, empty servers, and the samples as the only upstream."""
     settings.STORAGE_URL = f"file://{tmp_path}/storage"
     settings.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
-    wiring.forget()
+    services.discard_all()
     yield settings
-    wiring.forget()
+    services.discard_all()
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ from django.utils import timezone
 
 from tecken.management.configuration import watch_lines
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.memory import MemoryShelf
+from tecken.runtimeconfig.backend import Report
+from tecken.runtimeconfig.backends.memory import MemoryBackend
 from tecken.runtimeconfig.models import Version
 from tecken.runtimeconfig.options import CATALOGUE
-from tecken.runtimeconfig.shelf import Report
-from tests.runtimeconfig.shelves import AwayShelf, set_by_hand
+from tests.runtimeconfig.backends import UnreachableBackend, set_by_hand
 
 pytestmark = pytest.mark.django_db
 ME = getpass.getuser()
@@ -27,16 +27,16 @@ Config = Callable[..., str]
 
 
 @pytest.fixture
-def shelf(monkeypatch: pytest.MonkeyPatch) -> MemoryShelf:
-    mine = MemoryShelf()
-    monkeypatch.setattr(current, "shelf", lambda: mine)
+def backend(monkeypatch: pytest.MonkeyPatch) -> MemoryBackend:
+    mine = MemoryBackend()
+    monkeypatch.setattr(current, "backend", lambda: mine)
     return mine
 
 
 @pytest.fixture
-def away(monkeypatch: pytest.MonkeyPatch) -> AwayShelf:
-    mine = AwayShelf()
-    monkeypatch.setattr(current, "shelf", lambda: mine)
+def away(monkeypatch: pytest.MonkeyPatch) -> UnreachableBackend:
+    mine = UnreachableBackend()
+    monkeypatch.setattr(current, "backend", lambda: mine)
     return mine
 
 
@@ -52,16 +52,16 @@ def config(*args: str, warnings: io.StringIO | None = None, stdout: io.StringIO 
     return printed.getvalue()
 
 
-def test_set_says_what_it_did(shelf: MemoryShelf) -> None:
+def test_set_says_what_it_did(backend: MemoryBackend) -> None:
     assert config("set", "symbolicate_max_jobs", "20") == (
         "version 1: symbolicate_max_jobs 10 (default) -> 20; no process is running\n"
     )
-    assert shelf.read().texts == {"symbolicate_max_jobs": "20"}
+    assert backend.read().texts == {"symbolicate_max_jobs": "20"}
     version = Version.objects.get()
     assert (version.by, version.source) == (ME, "cli")
 
 
-def test_several_are_one_version(shelf: MemoryShelf) -> None:
+def test_several_are_one_version(backend: MemoryBackend) -> None:
     printed = config("set", "symbolicate_max_jobs", "20", "log_level", "DEBUG", "--why", "a crash storm")
     assert printed.startswith(
         "version 1: log_level INFO (default) -> DEBUG, symbolicate_max_jobs 10 (default) -> 20; "
@@ -73,34 +73,34 @@ def report(process: str, version: int, stamp: str) -> Report:
     return Report(process, "web", version, stamp, 0.4, 0)
 
 
-def test_set_says_how_many_have_it(shelf: MemoryShelf) -> None:
-    shelf.report(report("a:1", 5, ""))
-    shelf.report(report("a:2", 5, ""))
+def test_set_says_how_many_have_it(backend: MemoryBackend) -> None:
+    backend.report(report("a:1", 5, ""))
+    backend.report(report("a:2", 5, ""))
     printed = config("set", "symbolicate_max_jobs", "20")
     assert "; applied by 2 of 2 processes in " in printed
     assert printed.endswith(" ms\n")
 
 
-def test_set_names_who_does_not_have_it(shelf: MemoryShelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tecken.management.commands.config.SPREAD_SECONDS", 0.0)
-    shelf.report(report("a:1", 0, ""))
+def test_set_names_who_does_not_have_it(backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tecken.management.commands.config.ROLLOUT_SECONDS", 0.0)
+    backend.report(report("a:1", 0, ""))
     terminal = Terminal()
     printed = config("set", "symbolicate_max_jobs", "20", stdout=terminal)
     assert "0 of 1" in printed
     assert printed.endswith(" ms, waiting for a:1\n")
 
 
-def test_nothing_to_change(shelf: MemoryShelf) -> None:
+def test_nothing_to_change(backend: MemoryBackend) -> None:
     config("set", "symbolicate_max_jobs", "20")
     assert config("set", "symbolicate_max_jobs", "20") == "version 1: nothing to change\n"
 
 
-def test_not_delivered_is_a_warning(away: AwayShelf) -> None:
+def test_not_delivered_is_a_warning(away: UnreachableBackend) -> None:
     warnings = io.StringIO()
     printed = config("set", "symbolicate_max_jobs", "20", warnings=warnings)
     assert printed == "version 1: symbolicate_max_jobs 10 (default) -> 20; recorded\n"
     assert warnings.getvalue() == (
-        "warning: it could not be told to the processes; they get it once that works again\n"
+        "warning: the processes could not be reached; they get the change when the connection is back\n"
     )
 
 
@@ -128,85 +128,85 @@ def test_not_delivered_is_a_warning(away: AwayShelf) -> None:
         (("import", "/nowhere"), "No such file"),
     ],
 )
-def test_a_mistake_is_one_clear_line(shelf: MemoryShelf, args: tuple[str, ...], text: str) -> None:
+def test_a_mistake_is_one_clear_line(backend: MemoryBackend, args: tuple[str, ...], text: str) -> None:
     with pytest.raises(CommandError, match=text.replace("(", r"\(").replace(")", r"\)")):
         config(*args)
     assert not Version.objects.exists()
 
 
-def test_a_conflict_says_who(shelf: MemoryShelf) -> None:
+def test_a_conflict_says_who(backend: MemoryBackend) -> None:
     config("set", "symbolicate_max_jobs", "20")
     with pytest.raises(CommandError, match=rf"newest version is 1, not 0, by {ME} \(cli\)"):
         config("set", "symbolicate_max_jobs", "30", "--expect", "0")
 
 
-def test_a_window(shelf: MemoryShelf) -> None:
+def test_a_window(backend: MemoryBackend) -> None:
     config("set", "log_level", "DEBUG", "--from", "2126-01-01 22:00", "--until", "1h")
-    assert shelf.read().texts == {"log_level@2126-01-01T22:00:00Z/2126-01-01T23:00:00Z": "DEBUG"}
+    assert backend.read().texts == {"log_level@2126-01-01T22:00:00Z/2126-01-01T23:00:00Z": "DEBUG"}
     assert config("get", "log_level") == "INFO\n"
     listed = config("list")
     assert "'DEBUG' from 2126-01-01 22:00:00 UTC until 2126-01-01 23:00:00 UTC by" in listed
 
 
-def test_until_alone_begins_now(shelf: MemoryShelf) -> None:
+def test_until_alone_begins_now(backend: MemoryBackend) -> None:
     before = timezone.now().replace(microsecond=0)
     config("set", "log_level", "DEBUG", "--until", "10m")
-    (key,) = shelf.read().texts
+    (key,) = backend.read().texts
     start, end = (datetime.fromisoformat(text) for text in key.partition("@")[2].split("/"))
     assert before <= start <= timezone.now()
     assert end - start == timedelta(minutes=10)
     assert config("get", "log_level") == "DEBUG\n"
 
 
-def test_unset_is_all_of_an_option(shelf: MemoryShelf) -> None:
+def test_unset_is_all_of_an_option(backend: MemoryBackend) -> None:
     config("set", "log_level", "DEBUG")
     config("set", "log_level", "ERROR", "--from", "2126-01-01")
     assert config("unset", "log_level").startswith(
         "version 3: log_level DEBUG -> INFO (default), log_level@2126-01-01T00:00:00Z/ ERROR -> not scheduled"
     )
-    assert shelf.read().texts == {}
+    assert backend.read().texts == {}
 
 
-def test_unset_of_one_window(shelf: MemoryShelf) -> None:
+def test_unset_of_one_window(backend: MemoryBackend) -> None:
     config("set", "log_level", "DEBUG")
     config("set", "log_level", "ERROR", "--from", "2126-01-01")
     assert "ERROR -> not scheduled" in config("unset", "log_level@2126-01-01T00:00:00Z/")
-    assert shelf.read().texts == {"log_level": "DEBUG"}
+    assert backend.read().texts == {"log_level": "DEBUG"}
 
 
-def test_unset_of_an_unknown_one_set_by_hand(shelf: MemoryShelf) -> None:
-    set_by_hand(shelf, nosuch="1")
+def test_unset_of_an_unknown_one_set_by_hand(backend: MemoryBackend) -> None:
+    set_by_hand(backend, nosuch="1")
     assert "nosuch 1 -> not set" in config("unset", "nosuch")
 
 
-def test_get_prints_the_value_alone(shelf: MemoryShelf) -> None:
+def test_get_prints_the_value_alone(backend: MemoryBackend) -> None:
     assert config("get", "process_page_bytes") == "64MiB\n"
     config("set", "process_page_bytes", "1GiB")
     assert config("get", "process_page_bytes") == "1GiB\n"
 
 
-def test_list_has_every_option_and_who_set_it(shelf: MemoryShelf) -> None:
+def test_list_has_every_option_and_who_set_it(backend: MemoryBackend) -> None:
     config("set", "symbolicate_max_jobs", "20", "--why", "a crash storm")
-    shelf.report(report("a:1", 1, shelf.read().stamp))
+    backend.report(report("a:1", 1, backend.read().stamp))
     listed = config("list")
     for option in CATALOGUE.values():
         assert f"\n  {option.name} = " in listed
         assert option.allowed in listed
     first = listed.splitlines()[0]
     assert first.startswith("version 1, made ")
-    assert first.endswith("1 of 1 processes have it, heard of 0.4 s ago at most")
+    assert first.endswith("1 of 1 processes have it, last contact at most 0.4 s ago")
     assert f"set to '20' by {ME} (cli) at " in listed
     assert "version 1: a crash storm" in listed
 
 
-def test_list_when_nothing_was_ever_set(shelf: MemoryShelf) -> None:
+def test_list_when_nothing_was_ever_set(backend: MemoryBackend) -> None:
     assert config("list").startswith("version 0: nothing was ever set\n\nSymbolication\n")
     config("set", "symbolicate_max_jobs", "20")
     assert config("list").splitlines()[0].endswith("; no process is running")
 
 
-def test_list_shows_what_is_ignored(shelf: MemoryShelf) -> None:
-    set_by_hand(shelf, symbolicate_max_jobs="many", nosuch="1")
+def test_list_shows_what_is_ignored(backend: MemoryBackend) -> None:
+    set_by_hand(backend, symbolicate_max_jobs="many", nosuch="1")
     warnings = io.StringIO()
     listed = config("list", warnings=warnings)
     assert "IGNORED: symbolicate_max_jobs should be a whole number" in listed
@@ -215,7 +215,7 @@ def test_list_shows_what_is_ignored(shelf: MemoryShelf) -> None:
     assert "the database has version 0, the processes read 1" in warnings.getvalue()
 
 
-def test_list_for_programs(shelf: MemoryShelf) -> None:
+def test_list_for_programs(backend: MemoryBackend) -> None:
     config("set", "symbolicate_max_jobs", "20")
     listed = json.loads(config("list", "--json"))
     assert listed["version"] == 1
@@ -225,28 +225,28 @@ def test_list_for_programs(shelf: MemoryShelf) -> None:
     assert (jobs["set"]["by"], jobs["set"]["version"]) == (ME, 1)
 
 
-def test_list_without_a_shelf(away: AwayShelf) -> None:
+def test_list_without_a_backend(away: UnreachableBackend) -> None:
     config("set", "symbolicate_max_jobs", "20")
     warnings = io.StringIO()
     assert "symbolicate_max_jobs = 20\n" in config("list", warnings=warnings)
     assert "these are the database's values: redis-cache does not answer" in warnings.getvalue()
 
 
-def test_list_without_a_database(shelf: MemoryShelf) -> None:
+def test_list_without_a_database(backend: MemoryBackend) -> None:
     config("set", "symbolicate_max_jobs", "20")
     warnings = io.StringIO()
     with connection.execute_wrapper(refuse):
         assert "symbolicate_max_jobs = 20\n" in config("list", warnings=warnings)
         with pytest.raises(CommandError, match="the database does not answer"):
             config("set", "symbolicate_max_jobs", "30")
-    assert "who set what is not known" in warnings.getvalue()
+    assert "it is unknown who set what" in warnings.getvalue()
 
 
 def refuse(*_: object) -> None:
     raise OperationalError("connection refused")
 
 
-def test_list_without_either(away: AwayShelf) -> None:
+def test_list_without_either(away: UnreachableBackend) -> None:
     with (
         connection.execute_wrapper(refuse),
         pytest.raises(CommandError, match="the database does not answer"),
@@ -254,7 +254,7 @@ def test_list_without_either(away: AwayShelf) -> None:
         config("list")
 
 
-def test_history_diff_and_rollback(shelf: MemoryShelf) -> None:
+def test_history_diff_and_rollback(backend: MemoryBackend) -> None:
     config("set", "symbolicate_max_jobs", "20")
     config("set", "symbolicate_max_jobs", "30", "log_level", "DEBUG", "--why", "more")
     lines = config("history").splitlines()
@@ -266,33 +266,35 @@ def test_history_diff_and_rollback(shelf: MemoryShelf) -> None:
     assert config("diff", "1") == "log_level INFO (default) -> DEBUG\nsymbolicate_max_jobs 20 -> 30\n"
     assert config("diff", "2", "1") == "log_level DEBUG -> INFO (default)\nsymbolicate_max_jobs 30 -> 20\n"
     assert config("rollback", "1").startswith("version 3: log_level DEBUG -> INFO (default), symbolicate_max")
-    assert shelf.read().texts == {"symbolicate_max_jobs": "20"}
+    assert backend.read().texts == {"symbolicate_max_jobs": "20"}
 
 
-def test_export_is_what_import_reads(shelf: MemoryShelf, tmp_path: Path) -> None:
+def test_export_is_what_import_reads(backend: MemoryBackend, tmp_path: Path) -> None:
     config("set", "sources_off", "é, b", "log_level", "DEBUG")
     config("set", "log_level", "ERROR", "--from", "2126-01-01")
-    before, file = dict(shelf.read().texts), tmp_path / "config.json"
+    before, file = dict(backend.read().texts), tmp_path / "config.json"
     file.write_text(config("export"))
     config("set", "log_level", "WARNING", "symbolicate_max_jobs", "5")
     assert config("import", str(file), "--dry-run") == (
         "would change log_level WARNING -> DEBUG\nwould change symbolicate_max_jobs 5 -> 10 (default)\n"
     )
-    assert shelf.read().version == 3
+    assert backend.read().version == 3
     assert config("import", str(file)).startswith("version 4: log_level WARNING -> DEBUG, ")
-    assert shelf.read().texts == before
+    assert backend.read().texts == before
     assert config("import", str(file), "--dry-run") == "nothing to change\n"
 
 
-def test_export_leaves_out_what_import_would_refuse(shelf: MemoryShelf) -> None:
-    set_by_hand(shelf, nosuch="1", log_level="DEBUG")
+def test_export_leaves_out_what_import_would_refuse(backend: MemoryBackend) -> None:
+    set_by_hand(backend, nosuch="1", log_level="DEBUG")
     warnings = io.StringIO()
     assert json.loads(config("export", warnings=warnings)) == {"log_level": "DEBUG"}
     assert "left out: there is no option 'nosuch'" in warnings.getvalue()
 
 
 @pytest.mark.parametrize("dry_run", [(), ("--dry-run",)])
-def test_import_is_whole_or_not_at_all(shelf: MemoryShelf, tmp_path: Path, dry_run: tuple[str, ...]) -> None:
+def test_import_is_whole_or_not_at_all(
+    backend: MemoryBackend, tmp_path: Path, dry_run: tuple[str, ...]
+) -> None:
     file = tmp_path / "config.json"
     file.write_text('{"log_level": "LOUD", "symbolicate_max_jobs": 20, "nosuch": true}')
     with pytest.raises(CommandError, match=r"(?s)log_level.*nosuch"):
@@ -300,28 +302,30 @@ def test_import_is_whole_or_not_at_all(shelf: MemoryShelf, tmp_path: Path, dry_r
     file.write_text('["log_level"]')
     with pytest.raises(CommandError, match="expected a JSON object"):
         config("import", str(file), *dry_run)
-    assert shelf.read().version == 0
+    assert backend.read().version == 0
 
 
-def test_import_from_standard_input(shelf: MemoryShelf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_from_standard_input(backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "sys.stdin", io.StringIO('{"symbolicate_max_jobs": 20, "upload_convert_ahead": false}')
     )
     config("import", "-")
-    assert shelf.read().texts == {"symbolicate_max_jobs": "20", "upload_convert_ahead": "false"}
+    assert backend.read().texts == {"symbolicate_max_jobs": "20", "upload_convert_ahead": "false"}
 
 
-def test_watch_prints_each_change(shelf: MemoryShelf) -> None:
-    lines = watch_lines(shelf)
+def test_watch_prints_each_change(backend: MemoryBackend) -> None:
+    lines = watch_lines(backend)
     assert next(lines).endswith(" UTC version 0; watching, Ctrl-C ends it")
     config("set", "log_level", "DEBUG", "--why", "to see")
     assert next(lines).endswith(f" UTC version 1 by {ME} (cli), to see: log_level INFO (default) -> DEBUG")
-    set_by_hand(shelf, log_level="ERROR")
+    set_by_hand(backend, log_level="ERROR")
     assert next(lines).endswith(" UTC version 2: log_level DEBUG -> ERROR")
     lines.close()
 
 
-def test_watch_goes_on_when_the_shelf_is_back(away: AwayShelf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_goes_on_when_the_shelf_is_back(
+    away: UnreachableBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tecken.management.configuration.PAUSE_SECONDS", 0.0)
     lines = watch_lines(away)
     assert next(lines).endswith("redis-cache does not answer; waiting")

@@ -13,7 +13,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 from pytest_django import Settings
 
-from tecken import wiring
+from tecken.storage import services as storage_services
 from tecken.storage.port import OwnFiles
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, symbol_file
@@ -71,24 +71,24 @@ def test_an_empty_house_is_in_order(manage: Manage) -> None:
 
 
 def test_what_was_uploaded_and_what_was_added_are_in_order(manage: Manage, store: Store) -> None:
-    store(wiring.own_files())
-    store(wiring.own_files())
-    store(wiring.try_files())
-    store(wiring.try_files(), FileKey("xul.pdb", XUL.debug_id, "xul.dll"))
+    store(storage_services.own_files())
+    store(storage_services.own_files())
+    store(storage_services.try_files())
+    store(storage_services.try_files(), FileKey("xul.pdb", XUL.debug_id, "xul.dll"))
     manage("symbols", "add", str(SAMPLES / "crash-c"))
     assert told(manage) == ["4 files, 1 page files: 0 troubles"]
 
 
 def test_what_was_only_announced_needs_no_file(manage: Manage, store: Store) -> None:
-    row = store(wiring.own_files())
+    row = store(storage_services.own_files())
     FileUpload.objects.filter(pk=row.pk).update(completed_at=None)
-    wiring.own_files().delete(SYM)
+    storage_services.own_files().delete(SYM)
     assert told(manage) == ["0 files, 0 page files: 0 troubles"]
 
 
 @pytest.mark.parametrize("which", ["own_files", "try_files"])
 def test_a_row_without_its_file_goes(manage: Manage, store: Store, which: str) -> None:
-    files: OwnFiles = getattr(wiring, which)()
+    files: OwnFiles = getattr(storage_services, which)()
     store(files)
     files.delete(SYM)
     assert fails(manage, "0 files, 0 page files: 1 troubles") == f"{files.name}/v1/{SYM}: a row and no file"
@@ -97,16 +97,16 @@ def test_a_row_without_its_file_goes(manage: Manage, store: Store, which: str) -
 
 
 def test_a_row_of_another_file_goes_and_the_file_stays(manage: Manage, store: Store) -> None:
-    store(wiring.own_files())
-    wiring.own_files().put(SYM, [b"the row of this was never written"])
+    store(storage_services.own_files())
+    storage_services.own_files().put(SYM, [b"the row of this was never written"])
     assert fails(manage, "1 troubles").endswith(": another file than its row says")
     assert not FileUpload.objects.exists()
     assert told(manage) == ["1 files, 0 page files: 0 troubles"]
 
 
 def test_the_newest_row_is_the_one_that_counts(manage: Manage, store: Store) -> None:
-    store(wiring.own_files(), content=b"first")
-    store(wiring.own_files(), content=b"second and longer")
+    store(storage_services.own_files(), content=b"first")
+    store(storage_services.own_files(), content=b"second and longer")
     assert told(manage) == ["1 files, 0 page files: 0 troubles"]
 
 
@@ -119,13 +119,13 @@ def test_a_page_file_older_than_its_symbols_goes(manage: Manage, tmp_path: Path)
 
 
 def test_a_page_file_without_symbols_goes(manage: Manage) -> None:
-    wiring.page_files().write(XUL, [page_file(sym(XUL))])
+    storage_services.page_files().write(XUL, [page_file(sym(XUL))])
     assert fails(manage, "1 troubles") == f"page file of {XUL}: there is no symbol file"
     assert told(manage) == ["0 files, 0 page files: 0 troubles"]
 
 
 def test_fsck_page_file_of_a_former_release_is_removed(manage: Manage, store: Store, tmp_path: Path) -> None:
-    store(wiring.own_files())
+    store(storage_services.own_files())
     (stored,) = tmp_path.rglob("xul.sym")
     stored.with_name("xul.sym.pages").write_bytes(page_file(sym(XUL)))
     line = f"page file v1/{SYM}.pages: its name is one of a former release, and never read"
@@ -138,19 +138,19 @@ def test_fsck_page_file_of_another_spelling_than_its_symbols_is_in_order(
     manage: Manage, store: Store
 ) -> None:
     other = ObjectId("XUL.pdb", XUL.debug_id)
-    store(wiring.own_files(), symbol_file(other))
-    wiring.page_files().write(XUL, [page_file(sym(XUL))])
+    store(storage_services.own_files(), symbol_file(other))
+    storage_services.page_files().write(XUL, [page_file(sym(XUL))])
     assert told(manage) == ["1 files, 1 page files: 0 troubles"]
 
 
 def test_fsck_page_file_of_try_symbols_belongs_to_the_try_file(manage: Manage, store: Store) -> None:
-    store(wiring.try_files())
-    wiring.page_files().write(XUL.in_try(), [page_file(sym(XUL))])
+    store(storage_services.try_files())
+    storage_services.page_files().write(XUL.in_try(), [page_file(sym(XUL))])
     assert told(manage) == ["1 files, 1 page files: 0 troubles"]
 
 
 def test_symbols_of_a_page_file_may_be_those_of_an_upstream(manage: Manage, house: Settings) -> None:
-    wiring.page_files().write(XUL, [page_file(sym(XUL))])
+    storage_services.page_files().write(XUL, [page_file(sym(XUL))])
     house.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
     assert told(manage) == ["0 files, 1 page files: 0 troubles"]
 

@@ -7,23 +7,23 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from tecken import wiring
 from tecken.celery import app
 from tecken.jobs import keys
-from tecken.jobs.records import Letter, records
+from tecken.jobs.records import DeadLetter, records
+from tecken.redisclient import services as redis_services
 from tests.support.queue_away import queue_away
 
 pytestmark = pytest.mark.usefixtures("clear_redis_cache")
 
 KEEP = "tecken.upload.tasks.keep_upload"
-UPLOAD = Letter(
+UPLOAD = DeadLetter(
     id="4f1c-1", task=KEEP, queue="upload", why="OSError: full\nmore", died=2.0, args=[7], sent=1.0, starts=1
 )
-CONVERT = Letter(
+CONVERT = DeadLetter(
     id="4f1c-2", task="tecken.symbolicate.tasks.convert", queue="convert", why="started 3 times", died=3.0,
     args=["xul.pdb", "0"], starts=3, trace="Traceback\n",
 )  # fmt: skip
-UNREAD = Letter(id="5a", task="unknown", queue="upload", why="no job can be made of it", died=1.0)
+UNREAD = DeadLetter(id="5a", task="unknown", queue="upload", why="no job can be made of it", died=1.0)
 
 
 def jobs(*arguments: str) -> str:
@@ -104,12 +104,12 @@ def test_one_has_to_say_which(arguments: tuple[str, ...]) -> None:
 def test_queues() -> None:
     app.send_task(KEEP, [1])
     app.send_task("any", queue="convert", priority=9)
-    wiring.queue_client().hset(keys.CANARIES, "convert", "0.25 1000")
-    seconds, _ = wiring.queue_client().time()
+    redis_services.queue_client().hset(keys.CANARIES, "convert", "0.25 1000")
+    seconds, _ = redis_services.queue_client().time()
     for name, at in (("here", seconds), ("gone", 0)):
         said = {"at": at, "queues": ["convert"], "held": 2, "running": 1}
-        wiring.queue_client().hset(keys.WORKERS, name, json.dumps(said))
-    wiring.queue_client().set(keys.BEAT, "token")
+        redis_services.queue_client().hset(keys.WORKERS, name, json.dumps(said))
+    redis_services.queue_client().set(keys.BEAT, "token")
     told = jobs("queues")
     assert "beat            running" in told
     assert "upload                1        1" in told

@@ -13,19 +13,19 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import parse
-from tecken.runtimeconfig.memory import MemoryShelf
+from tecken.runtimeconfig.backends.memory import MemoryBackend
+from tecken.runtimeconfig.maintenance import parse_maintenance
 from tecken.settings import BASE_DIR
-from tests.runtimeconfig.shelves import AwayShelf
+from tests.runtimeconfig.backends import UnreachableBackend
 from tests.support.redis_server import free_port
 
 ME = getpass.getuser()
 
 
 @pytest.fixture
-def shelf(monkeypatch: pytest.MonkeyPatch) -> MemoryShelf:
-    mine = MemoryShelf()
-    monkeypatch.setattr(current, "shelf", lambda: mine)
+def backend(monkeypatch: pytest.MonkeyPatch) -> MemoryBackend:
+    mine = MemoryBackend()
+    monkeypatch.setattr(current, "backend", lambda: mine)
     return mine
 
 
@@ -36,7 +36,7 @@ def maintenance(*args: str) -> str:
     return printed.getvalue()
 
 
-def test_on_status_off(shelf: MemoryShelf) -> None:
+def test_on_status_off(backend: MemoryBackend) -> None:
     assert maintenance("status") == "no maintenance\n"
     printed = maintenance("on", "--message", "New disks.", "--retry-after", "5m", "--until", "2126-01-01")
     lines = printed.splitlines()
@@ -46,27 +46,27 @@ def test_on_status_off(shelf: MemoryShelf) -> None:
     assert lines[2:] == ["  message: New disks.", "  retry after 300 s"]
     assert maintenance("status") == printed
     assert maintenance("off") == "no maintenance\n"
-    assert shelf.glance().maintenance is None
+    assert backend.head().maintenance is None
 
 
-def test_without_an_end(shelf: MemoryShelf) -> None:
+def test_without_an_end(backend: MemoryBackend) -> None:
     assert maintenance("on").splitlines()[0] == "the site is under maintenance until `maintenance off`"
 
 
-def test_on_once_more_changes_what_it_says(shelf: MemoryShelf) -> None:
+def test_on_once_more_changes_what_it_says(backend: MemoryBackend) -> None:
     maintenance("on", "--until", "10m")
     maintenance("on", "--message", "It takes longer.")
-    text = shelf.glance().maintenance
+    text = backend.head().maintenance
     assert text is not None
-    assert parse(text)[:3] == ("It takes longer.", None, None)
+    assert parse_maintenance(text)[:3] == ("It takes longer.", None, None)
 
 
-def test_uploads_only(shelf: MemoryShelf) -> None:
+def test_uploads_only(backend: MemoryBackend) -> None:
     printed = maintenance("on", "--uploads-only")
     assert printed.startswith(
         "uploads are closed, downloads and symbolication open until `maintenance off`\n"
     )
-    assert shelf.glance().maintenance is None
+    assert backend.head().maintenance is None
     maintenance("on")
     assert len([line for line in maintenance("status").splitlines() if " until " in line]) == 2
     assert maintenance("off", "--uploads-only").startswith("the site is under maintenance")
@@ -75,8 +75,8 @@ def test_uploads_only(shelf: MemoryShelf) -> None:
 
 
 @pytest.mark.parametrize("text", ["x", "", "0"])
-def test_set_by_hand(shelf: MemoryShelf, text: str) -> None:
-    shelf.set_maintenance("full", text, None)
+def test_set_by_hand(backend: MemoryBackend, text: str) -> None:
+    backend.set_maintenance("full", text, None)
     assert maintenance("status") == ("the site is under maintenance until `maintenance off`\n  set by hand\n")
 
 
@@ -88,14 +88,14 @@ def test_set_by_hand(shelf: MemoryShelf, text: str) -> None:
         (("--retry-after", "soon"), "--retry-after: 'soon' should be a duration"),
     ],
 )
-def test_a_mistake_is_one_clear_line(shelf: MemoryShelf, args: tuple[str, ...], text: str) -> None:
+def test_a_mistake_is_one_clear_line(backend: MemoryBackend, args: tuple[str, ...], text: str) -> None:
     with pytest.raises(CommandError, match=text):
         maintenance("on", *args)
-    assert shelf.glance().maintenance is None
+    assert backend.head().maintenance is None
 
 
-def test_a_shelf_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(current, "shelf", AwayShelf)
+def test_a_backend_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(current, "backend", UnreachableBackend)
     for command in ("on", "off", "status"):
         with pytest.raises(CommandError, match="does not answer"):
             maintenance(command)

@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.memory import MemoryShelf
+from tecken.runtimeconfig.backends.memory import MemoryBackend
 
 
 @pytest.fixture
-def shelf(monkeypatch: pytest.MonkeyPatch) -> MemoryShelf:
-    """This test's own, for everything that asks for the process's shelf."""
-    mine = MemoryShelf()
-    monkeypatch.setattr(current, "shelf", lambda: mine)
+def backend(monkeypatch: pytest.MonkeyPatch) -> MemoryBackend:
+    """Replace the backend of the process by one of this test."""
+    mine = MemoryBackend()
+    monkeypatch.setattr(current, "backend", lambda: mine)
     return mine

@@ -41,7 +41,7 @@ def well(process: int) -> bool:
 
 
 def change_by_itself(version: int) -> None:
-    put(current.shelf(), version, symbolicate_max_jobs=str(version))
+    put(current.backend(), version, symbolicate_max_jobs=str(version))
 
 
 def change_and_see() -> None:
@@ -50,7 +50,7 @@ def change_and_see() -> None:
 
 
 def watched() -> None:
-    """The parent watches, and goes on to."""
+    """The parent watches, and continues to."""
     change_by_itself(20)
     wait_until(lambda: sees(20))
     assert well(fork(change_and_see))
@@ -58,7 +58,7 @@ def watched() -> None:
 
 
 def unread() -> None:
-    """Nobody has read anything before: preload."""
+    """Nothing was read before the fork: preload."""
     assert well(fork(change_and_see))
     wait_until(lambda: sees(30))
 
@@ -105,7 +105,7 @@ def hail() -> None:
         version = 20
         while not stop.is_set():
             version += 1
-            put(current.shelf(), version, symbolicate_max_jobs=str(100 + version % 800))
+            put(current.backend(), version, symbolicate_max_jobs=str(100 + version % 800))
 
     change_by_itself(20)
     wait_until(lambda: sees(20))
@@ -124,9 +124,9 @@ def hail() -> None:
 def maintained() -> None:
     """The door is the first that a child asks."""
     assert not is_under_maintenance()
-    current.shelf().set_maintenance("full", "x", None)
+    current.backend().set_maintenance("full", "x", None)
     assert well(fork(lambda: wait_until(is_under_maintenance)))
-    current.shelf().set_maintenance("full", None, None)
+    current.backend().set_maintenance("full", None, None)
     assert well(fork(lambda: wait_until(lambda: not is_under_maintenance())))
 
 
@@ -136,8 +136,8 @@ def late() -> None:
     wait_until(lambda: sees(20))
 
     def child() -> None:
-        assert current._here.process.snapshot.version == 20
-        assert current._here.process.options is None
+        assert current._runtime.process.snapshot.version == 20
+        assert current._runtime.process.options is None
         assert sees(20)
         assert not current.state().stale
 
@@ -150,8 +150,8 @@ def end() -> None:
     version = 0
     while monotonic() < until:
         version += 1
-        put(current.shelf(), version, symbolicate_max_jobs=str(1 + version % 800))
-    put(current.shelf(), version + 1, symbolicate_max_jobs="many")
+        put(current.backend(), version, symbolicate_max_jobs=str(1 + version % 800))
+    put(current.backend(), version + 1, symbolicate_max_jobs="many")
 
 
 CASES = {one.__name__: one for one in (watched, unread, grandchildren, held, hail, maintained, late, end)}

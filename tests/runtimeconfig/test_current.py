@@ -1,4 +1,4 @@
-"""What a request, a job and a test have of the configuration."""
+"""Configuration as a request, a job and a test read it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from pytest_django.fixtures import Settings
 
 from tecken.errors import BadOption
 from tecken.redisclient import client
-from tecken.runtimeconfig import current, keys
+from tecken.runtimeconfig import current
+from tecken.runtimeconfig.backends import redis as keys
 from tecken.runtimeconfig.current import is_under_maintenance, on_change, options, overridden, pinned
-from tecken.runtimeconfig.maintenance import Maintenance, show
+from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
 from tecken.runtimeconfig.rollout import Subject
 from tests.runtimeconfig.watching import put, wait_until
 from tests.support.redis_server import RedisServer
@@ -24,10 +25,10 @@ ALICE, BOB = Subject("1", "alice@example.com"), Subject("2", "bob@example.com")
 
 
 @pytest.fixture(autouse=True)
-def afresh() -> Iterator[None]:
-    current.forget()
+def clean_state() -> Iterator[None]:
+    current.reset()
     yield
-    current.forget()
+    current.reset()
 
 
 def test_unset_options_have_their_defaults() -> None:
@@ -37,7 +38,7 @@ def test_unset_options_have_their_defaults() -> None:
 
 def test_a_change_is_in_force_at_once_in_memory() -> None:
     options()
-    put(current.shelf(), 3, symbolicate_max_jobs="20", log_level="none")
+    put(current.backend(), 3, symbolicate_max_jobs="20", log_level="none")
     assert options().symbolicate_max_jobs == 20
     state = current.state()
     assert (state.version, state.stamp, list(state.bad), state.watcher) == (
@@ -46,12 +47,12 @@ def test_a_change_is_in_force_at_once_in_memory() -> None:
         ["log_level"],
         "memory",
     )
-    assert [one.version for one in current.shelf().reports()] == [3]
+    assert [one.version for one in current.backend().reports()] == [3]
 
 
 def test_a_request_has_one_set_of_values_from_start_to_end() -> None:
     with pinned():
-        put(current.shelf(), 1, symbolicate_max_jobs="20")
+        put(current.backend(), 1, symbolicate_max_jobs="20")
         with pinned():
             assert (options().symbolicate_max_jobs, current.version()) == (10, 0)
         assert (options().symbolicate_max_jobs, current.version()) == (10, 0)
@@ -61,16 +62,16 @@ def test_a_request_has_one_set_of_values_from_start_to_end() -> None:
 
 def test_a_pin_is_of_its_thread() -> None:
     with pinned(), ThreadPoolExecutor() as threads:
-        put(current.shelf(), 1, symbolicate_max_jobs="20")
+        put(current.backend(), 1, symbolicate_max_jobs="20")
         assert threads.submit(lambda: options().symbolicate_max_jobs).result() == 20
         assert options().symbolicate_max_jobs == 10
 
 
 def test_who_a_request_is_for_becomes_known_later() -> None:
-    put(current.shelf(), 1, full_tracing="users alice@example.com")
+    put(current.backend(), 1, full_tracing="users alice@example.com")
     with pinned(Subject("1")):
         assert not options().full_tracing
-        put(current.shelf(), 2, full_tracing="no", symbolicate_max_jobs="20")
+        put(current.backend(), 2, full_tracing="no", symbolicate_max_jobs="20")
         current.repin(ALICE)
         assert (options().full_tracing, options().symbolicate_max_jobs) == (True, 10)
         current.repin(BOB)
@@ -81,7 +82,7 @@ def test_who_a_request_is_for_becomes_known_later() -> None:
 
 
 def test_a_pin_inside_another_may_be_for_somebody() -> None:
-    put(current.shelf(), 1, full_tracing="users alice@example.com")
+    put(current.backend(), 1, full_tracing="users alice@example.com")
     with pinned(BOB):
         with pinned(ALICE):
             assert options().full_tracing
@@ -91,7 +92,7 @@ def test_a_pin_inside_another_may_be_for_somebody() -> None:
 def test_one_request_may_have_other_values() -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     window = f"symbolicate_max_jobs@{now.isoformat()}/{(now + timedelta(hours=1)).isoformat()}"
-    put(current.shelf(), 1, **{window: "20", "full_tracing": "users alice@example.com"})
+    put(current.backend(), 1, **{window: "20", "full_tracing": "users alice@example.com"})
     with pinned(Subject("1")):
         with current.request_override({"symbolicate_max_jobs": "30"}):
             current.repin(ALICE)
@@ -113,19 +114,19 @@ def test_a_request_cannot_have_what_no_operator_could_set(texts: dict[str, str])
 
 
 def test_a_test_may_have_other_values_in_all_threads() -> None:
-    told: list[int] = []
-    on_change("symbolicate_max_jobs", told.append)
+    values: list[int] = []
+    on_change("symbolicate_max_jobs", values.append)
     with overridden(symbolicate_max_jobs=2, absent_seconds="10m"):
         with ThreadPoolExecutor() as threads:
             assert threads.submit(lambda: options().symbolicate_max_jobs).result() == 2
-        put(current.shelf(), 1, symbolicate_max_jobs="20", symbolicate_max_frames="30")
+        put(current.backend(), 1, symbolicate_max_jobs="20", symbolicate_max_frames="30")
         with pinned(), overridden(log_level="ERROR"):
             assert (options().symbolicate_max_jobs, options().symbolicate_max_frames) == (2, 30)
         with overridden(symbolicate_max_jobs=3):
             assert options().symbolicate_max_jobs == 3
         assert (options().symbolicate_max_jobs, options().absent_seconds) == (2, 600.0)
     assert options().symbolicate_max_jobs == 20
-    assert told == [10, 2, 3, 2, 20]
+    assert values == [10, 2, 3, 2, 20]
 
 
 @pytest.mark.parametrize(
@@ -137,19 +138,19 @@ def test_a_test_cannot_have_what_no_operator_could_set(wrong: dict[str, object])
 
 
 def test_whoever_follows_an_option_is_told_now_and_of_each_new_value() -> None:
-    told: list[str] = []
-    on_change("log_level", told.append)
-    put(current.shelf(), 1, log_level="ERROR")
-    put(current.shelf(), 2, log_level="ERROR", symbolicate_max_jobs="20")
-    put(current.shelf(), 3)
-    assert told == ["INFO", "ERROR", "INFO"]
+    values: list[str] = []
+    on_change("log_level", values.append)
+    put(current.backend(), 1, log_level="ERROR")
+    put(current.backend(), 2, log_level="ERROR", symbolicate_max_jobs="20")
+    put(current.backend(), 3)
+    assert values == ["INFO", "ERROR", "INFO"]
 
 
 def test_a_follower_may_read_the_new_values() -> None:
-    told: list[int] = []
-    on_change("log_level", lambda _: told.append(options().symbolicate_max_jobs))
-    put(current.shelf(), 1, log_level="ERROR", symbolicate_max_jobs="20")
-    assert told == [10, 20]
+    values: list[int] = []
+    on_change("log_level", lambda _: values.append(options().symbolicate_max_jobs))
+    put(current.backend(), 1, log_level="ERROR", symbolicate_max_jobs="20")
+    assert values == [10, 20]
 
 
 def test_there_is_nothing_to_follow_in_an_option_that_is_not() -> None:
@@ -159,17 +160,17 @@ def test_there_is_nothing_to_follow_in_an_option_that_is_not() -> None:
 
 def test_any_text_is_maintenance() -> None:
     assert not is_under_maintenance()
-    current.shelf().set_maintenance("full", "", None)
+    current.backend().set_maintenance("full", "", None)
     assert is_under_maintenance()
     assert (current.maintenance(), current.uploads_closed()) == (Maintenance(), None)
-    current.shelf().set_maintenance("full", None, None)
-    current.shelf().set_maintenance("uploads", show(Maintenance("Moving house", 90.0)), None)
+    current.backend().set_maintenance("full", None, None)
+    current.backend().set_maintenance("uploads", format_maintenance(Maintenance("Moving house", 90.0)), None)
     assert (current.maintenance(), current.uploads_closed()) == (None, Maintenance("Moving house", 90.0))
 
 
-def test_maintenance_is_over_at_its_end_also_when_the_shelf_is_not_heard_of() -> None:
+def test_maintenance_is_over_at_its_end_also_when_the_backend_is_not_heard_of() -> None:
     past = Maintenance(until=datetime.now(UTC) - timedelta(seconds=1))
-    current.shelf().set_maintenance("full", show(past), None)
+    current.backend().set_maintenance("full", format_maintenance(past), None)
     assert not is_under_maintenance()
 
 
@@ -179,10 +180,10 @@ def test_a_window_begins_and_ends_by_the_clock(settings: Settings, tmp_path: Pat
     settings.RUNTIME_CONFIG_INTERVAL_SECONDS = 0.05
     start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
     end = start + timedelta(seconds=1)
-    told: list[int] = []
-    on_change("symbolicate_max_jobs", told.append)
-    put(current.shelf(), 1, **{f"symbolicate_max_jobs@{start.isoformat()}/{end.isoformat()}": "20"})
-    wait_until(lambda: told == [10, 20, 10])
+    values: list[int] = []
+    on_change("symbolicate_max_jobs", values.append)
+    put(current.backend(), 1, **{f"symbolicate_max_jobs@{start.isoformat()}/{end.isoformat()}": "20"})
+    wait_until(lambda: values == [10, 20, 10])
 
 
 def test_a_file_that_cannot_be_read_leaves_the_last_values(settings: Settings, tmp_path: Path) -> None:
@@ -218,7 +219,7 @@ def server(settings: Settings) -> Iterator[RedisServer]:
         settings.RUNTIME_CONFIG_INTERVAL_SECONDS = 0.1
         settings.REDIS_TIMEOUT_SECONDS = settings.REDIS_CONNECT_TIMEOUT_SECONDS = 0.3
         yield running
-        current.forget()
+        current.reset()
 
 
 def test_the_key_of_the_book_is_enough(server: RedisServer) -> None:
@@ -241,7 +242,7 @@ def test_reading_asks_nobody(server: RedisServer) -> None:
 
 
 def test_a_frozen_server_makes_it_stale_and_stops_nobody(server: RedisServer) -> None:
-    put(current.shelf(), 1, symbolicate_max_jobs="20")
+    put(current.backend(), 1, symbolicate_max_jobs="20")
     wait_until(lambda: options().symbolicate_max_jobs == 20)
     assert not current.state().stale
     server.pause()
@@ -254,7 +255,7 @@ def test_a_frozen_server_makes_it_stale_and_stops_nobody(server: RedisServer) ->
 def test_a_watcher_that_died_does_not_look_well_and_start_makes_another(server: RedisServer) -> None:
     options()
     current.start()
-    watcher = current._here.watcher
+    watcher = current._runtime.watcher
     assert watcher is not None
     watcher.stop()
     wait_until(lambda: current.state().stale)
@@ -271,4 +272,4 @@ def test_threads_that_read_first_at_once_start_one_watcher(server: RedisServer) 
     with client(f"redis://127.0.0.1:{server.port}/2", timeout=5, connect_timeout=5) as raw:
         wait_until(lambda: raw.pubsub_numsub("tecken:config")[0][1] == 1)
         assert raw.info("commandstats")["cmdstat_subscribe"]["calls"] == 1
-        assert raw.exists(keys.VERSION) == 0
+        assert raw.exists(keys.VERSION_KEY) == 0

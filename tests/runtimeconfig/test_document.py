@@ -13,7 +13,7 @@ HEAD = "| option | default | may be | what it is |\n|---|---|---|---|\n"
 
 
 def row(option: Option) -> str:
-    default = f"`{shown}`" if (shown := option.shown(option.default)) else "none"
+    default = f"`{shown}`" if (shown := option.format(option.default)) else "none"
     allowed = option.allowed.partition(", such as")[0]
     return f"| `{option.name}` | {default} | {allowed} | {option.text} |\n"
 

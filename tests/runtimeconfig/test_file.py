@@ -1,4 +1,4 @@
-"""What only the shelf in a file meets: other hands, garbage, and whoever holds the lock."""
+"""Backend in a file: changes by hand, invalid content, and a lock that is taken."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tecken.errors import CouldNotAsk
-from tecken.runtimeconfig import file
-from tecken.runtimeconfig.file import FileShelf
-from tecken.runtimeconfig.shelf import REPORT_SECONDS, Change, Report, Values
+from tecken.runtimeconfig.backend import REPORT_SECONDS, Change, Report, Values
+from tecken.runtimeconfig.backends import file
+from tecken.runtimeconfig.backends.file import FileBackend
 
 JOBS = {"symbolicate_max_jobs": "20"}
 FIRST = Change(1, "a", "alice", "", "2026-11-21T22:00:00+00:00", "cli")
@@ -22,14 +22,14 @@ WRITER = """
 import sys
 from pathlib import Path
 from tecken.errors import Conflict
-from tecken.runtimeconfig.file import FileShelf
-from tecken.runtimeconfig.shelf import Change
-shelf, won = FileShelf(Path(sys.argv[1])), 0
+from tecken.runtimeconfig.backends.file import FileBackend
+from tecken.runtimeconfig.backend import Change
+backend, won = FileBackend(Path(sys.argv[1])), 0
 while won < 20:
-    there = shelf.read()
+    there = backend.read()
     try:
         change = Change(there.version + 1, sys.argv[2], "", "", "", "")
-        shelf.write(change, {**there.texts, f"{sys.argv[2]} {won}": "x"}, expected=there.version)
+        backend.write(change, {**there.texts, f"{sys.argv[2]} {won}": "x"}, expected=there.version)
     except Conflict:
         continue
     won += 1
@@ -42,33 +42,33 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def shelf(path: Path) -> FileShelf:
-    return FileShelf(path)
+def backend(path: Path) -> FileBackend:
+    return FileBackend(path)
 
 
 def test_it_is_created_with_its_directory(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "config.json"
-    FileShelf(path).glance()
+    FileBackend(path).head()
     assert json.loads(path.read_text()) == {"version": 0, "change": None, "texts": {}}
 
 
-def test_it_is_created_again_when_it_was_removed(shelf: FileShelf, path: Path) -> None:
-    shelf.write(FIRST, JOBS, expected=0)
+def test_it_is_created_again_when_it_was_removed(backend: FileBackend, path: Path) -> None:
+    backend.write(FIRST, JOBS, expected=0)
     path.unlink()
-    assert shelf.glance().version == 0
+    assert backend.head().version == 0
 
 
-def test_another_process_sees_what_was_written(shelf: FileShelf, path: Path) -> None:
-    other = FileShelf(path)
-    assert other.glance().version == 0
-    shelf.write(FIRST, JOBS, expected=0)
+def test_another_process_sees_what_was_written(backend: FileBackend, path: Path) -> None:
+    other = FileBackend(path)
+    assert other.head().version == 0
+    backend.write(FIRST, JOBS, expected=0)
     assert other.read() == Values(1, "a", JOBS)
 
 
-def test_a_change_by_hand_has_no_stamp(shelf: FileShelf, path: Path) -> None:
-    shelf.write(FIRST, JOBS, expected=0)
+def test_a_change_by_hand_has_no_stamp(backend: FileBackend, path: Path) -> None:
+    backend.write(FIRST, JOBS, expected=0)
     path.write_text(path.read_text().replace('"version": 1', '"version": 2', 1).replace('"20"', '"30"'))
-    assert shelf.read() == Values(2, "", {"symbolicate_max_jobs": "30"})
+    assert backend.read() == Values(2, "", {"symbolicate_max_jobs": "30"})
 
 
 @pytest.mark.parametrize(
@@ -87,61 +87,61 @@ def test_a_change_by_hand_has_no_stamp(shelf: FileShelf, path: Path) -> None:
         b"[" * 100_000,
     ],
 )
-def test_garbage_cannot_be_asked(shelf: FileShelf, path: Path, garbage: bytes) -> None:
+def test_garbage_cannot_be_asked(backend: FileBackend, path: Path, garbage: bytes) -> None:
     path.write_bytes(garbage)
-    for ask in (shelf.glance, shelf.read):
+    for ask in (backend.head, backend.read):
         with pytest.raises(CouldNotAsk, match="config"):
             ask()
     path.write_text('{"version": 3, "texts": {}}')
-    assert shelf.read() == Values(3, "", {})
+    assert backend.read() == Values(3, "", {})
 
 
 def test_a_path_that_cannot_be_used_cannot_be_asked(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for path in (tmp_path, tmp_path / "file" / "config.json"):
         with pytest.raises(CouldNotAsk):
-            FileShelf(path).glance()
+            FileBackend(path).head()
         with pytest.raises(CouldNotAsk):
-            FileShelf(path).write(FIRST, JOBS, expected=0)
+            FileBackend(path).write(FIRST, JOBS, expected=0)
 
 
 @pytest.mark.parametrize("key", ["is-under-maintenance", "uploads-closed"])
-def test_touch_begins_and_rm_ends_it(shelf: FileShelf, path: Path, key: str) -> None:
+def test_touch_begins_and_rm_ends_it(backend: FileBackend, path: Path, key: str) -> None:
     mark = path.with_name("config.json.d") / key
     mark.parent.mkdir()
     mark.touch()
-    assert "" in shelf.glance()[2:]
+    assert "" in backend.head()[2:]
     mark.unlink()
-    assert shelf.glance()[2:] == (None, None)
+    assert backend.head()[2:] == (None, None)
 
 
 def test_whoever_holds_the_lock_is_not_waited_for_long(
-    shelf: FileShelf, path: Path, monkeypatch: pytest.MonkeyPatch
+    backend: FileBackend, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file, "LOCK_SECONDS", 0.0)
-    shelf.write(FIRST, JOBS, expected=0)
+    backend.write(FIRST, JOBS, expected=0)
     with (path.with_name("config.json.d") / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(CouldNotAsk, match="locked"):
-            shelf.write(FIRST._replace(version=2), {}, expected=1)
-    assert shelf.read() == Values(1, "a", JOBS)
+            backend.write(FIRST._replace(version=2), {}, expected=1)
+    assert backend.read() == Values(1, "a", JOBS)
 
 
-def test_writers_in_several_processes_lose_nothing(shelf: FileShelf, path: Path) -> None:
+def test_writers_in_several_processes_lose_nothing(backend: FileBackend, path: Path) -> None:
     names = ["one", "two", "three"]
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, path, name]) for name in names]
     assert [writer.wait(60) for writer in writers] == [0, 0, 0]
-    there = shelf.read()
+    there = backend.read()
     assert (there.version, len(there.texts)) == (60, 60)
     assert sorted(one.name for one in path.parent.iterdir()) == ["config.json", "config.json.d"]
 
 
-def test_old_reports_are_removed(shelf: FileShelf, path: Path) -> None:
+def test_old_reports_are_removed(backend: FileBackend, path: Path) -> None:
     report = Report("host:1", "web", 1, "a", 0.0, 0)
-    shelf.report(report)
-    shelf.report(report._replace(process="host:2"))
+    backend.report(report)
+    backend.report(report._replace(process="host:2"))
     old = path.with_name("config.json.d") / "processes" / "host:1"
     long_ago = old.stat().st_mtime - REPORT_SECONDS - 1
     os.utime(old, (long_ago, long_ago))
-    assert [one.process for one in shelf.reports()] == ["host:2"]
+    assert [one.process for one in backend.reports()] == ["host:2"]
     assert not old.exists()

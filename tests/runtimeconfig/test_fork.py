@@ -34,5 +34,5 @@ def test_every_process_keeps_up(server: RedisServer, tmp_path: Path, case: str, 
     }
     program = [sys.executable, *QUIET, "-m", "tests.runtimeconfig.forks", case]
     ran = subprocess.run(program, env=environ, capture_output=True, text=True, timeout=120, check=False)
-    told = [line for line in ran.stderr.splitlines() if "WARNING" not in line]
-    assert (ran.returncode, told) == (0, [])
+    errors = [line for line in ran.stderr.splitlines() if "WARNING" not in line]
+    assert (ran.returncode, errors) == (0, [])

@@ -2,40 +2,40 @@ from __future__ import annotations
 
 from threading import Event, Thread
 
-from tecken.runtimeconfig.forking import Whole
+from tecken.runtimeconfig.forking import ForkLock
 
 LONGEST = 30.0  # seconds
 
 
 def test_a_fork_waits_for_what_is_done_together() -> None:
-    whole, forked = Whole(), Event()
+    lock, forked = ForkLock(LONGEST), Event()
 
     def fork() -> None:
-        whole.before_fork()
+        lock.before_fork()
         forked.set()
-        whole.after_fork_in_parent()
+        lock.after_fork_in_parent()
 
     thread = Thread(target=fork)
-    with whole.together():
+    with lock:
         thread.start()
         assert not forked.wait(0.05)
     assert forked.wait(LONGEST)
     thread.join(LONGEST)
-    with whole.together():  # it is free again
+    with lock:  # it is free again
         pass
 
 
 def test_what_is_done_together_waits_for_a_fork() -> None:
-    whole, done = Whole(), Event()
+    lock, done = ForkLock(LONGEST), Event()
 
     def settle() -> None:
-        with whole.together():
+        with lock:
             done.set()
 
-    whole.before_fork()
+    lock.before_fork()
     thread = Thread(target=settle)
     thread.start()
     assert not done.wait(0.05)
-    whole.after_fork_in_parent()
+    lock.after_fork_in_parent()
     assert done.wait(LONGEST)
     thread.join(LONGEST)

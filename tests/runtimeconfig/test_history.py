@@ -3,16 +3,16 @@ from __future__ import annotations
 import pytest
 
 from tecken.errors import Absent
-from tecken.runtimeconfig import service
+from tecken.runtimeconfig import history, service
+from tecken.runtimeconfig.backends.memory import MemoryBackend
 from tecken.runtimeconfig.history import difference
-from tecken.runtimeconfig.memory import MemoryShelf
 
 pytestmark = pytest.mark.django_db
 WINDOW = "symbolicate_max_jobs@2026-11-21T22:00:00Z/"
 
 
 @pytest.fixture(autouse=True)
-def three_versions(shelf: MemoryShelf) -> None:
+def three_versions(backend: MemoryBackend) -> None:
     for changes in (
         {"symbolicate_max_jobs": "20", "log_level": "DEBUG"},
         {WINDOW: "30", "symbolicate_max_frames": "5"},
@@ -22,7 +22,7 @@ def three_versions(shelf: MemoryShelf) -> None:
 
 
 def test_newest_first() -> None:
-    rows = [(one.version.number, one.entry, one.old, one.new) for one in service.history()]
+    rows = [(one.version.number, one.entry, one.old, one.new) for one in history.find_changes()]
     assert rows == [
         (3, "log_level", "DEBUG", None),
         (2, "symbolicate_max_frames", None, "5"),
@@ -33,27 +33,31 @@ def test_newest_first() -> None:
 
 
 def test_of_one_option_and_its_windows() -> None:
-    entries = [change.entry for change in service.history("symbolicate_max_jobs")]
+    entries = [change.entry for change in history.find_changes("symbolicate_max_jobs")]
     assert entries == [WINDOW, "symbolicate_max_jobs"]
-    assert not service.history("symbolicate").exists()
+    assert not history.find_changes("symbolicate").exists()
 
 
 def test_all_values_of_a_version() -> None:
-    assert service.at(0) == {}
-    assert service.at(1) == {"log_level": "DEBUG", "symbolicate_max_jobs": "20"}
-    assert service.at(3) == {"symbolicate_max_frames": "5", "symbolicate_max_jobs": "20", WINDOW: "30"}
+    assert history.find_texts(0) == {}
+    assert history.find_texts(1) == {"log_level": "DEBUG", "symbolicate_max_jobs": "20"}
+    assert history.find_texts(3) == {
+        "symbolicate_max_frames": "5",
+        "symbolicate_max_jobs": "20",
+        WINDOW: "30",
+    }
     with pytest.raises(Absent, match="no version 4; the newest is 3"):
-        service.at(4)
+        history.find_texts(4)
 
 
 def test_between_any_two_versions() -> None:
-    assert service.diff(1, 3) == {
+    assert history.difference(history.find_texts(1), history.find_texts(3)) == {
         "log_level": ("DEBUG", None),
         "symbolicate_max_frames": (None, "5"),
         WINDOW: (None, "30"),
     }
-    assert service.diff(3, 1)["log_level"] == (None, "DEBUG")
-    assert service.diff(2, 2) == {}
+    assert history.difference(history.find_texts(3), history.find_texts(1))["log_level"] == (None, "DEBUG")
+    assert history.difference(history.find_texts(2), history.find_texts(2)) == {}
 
 
 def test_an_empty_text_is_not_unset() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tecken.runtimeconfig.maintenance import Maintenance, parse, show
+from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance, parse_maintenance
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 MOMENTS = st.none() | st.datetimes(timezones=st.just(UTC))
@@ -23,17 +23,17 @@ MOMENTS = st.none() | st.datetimes(timezones=st.just(UTC))
     )
 )
 def test_what_is_shown_is_parsed(maintenance: Maintenance) -> None:
-    assert parse(show(maintenance)) == maintenance
+    assert parse_maintenance(format_maintenance(maintenance)) == maintenance
 
 
 @given(st.text())
 def test_any_text_is_maintenance(text: str) -> None:
-    assert isinstance(parse(text), Maintenance)
+    assert isinstance(parse_maintenance(text), Maintenance)
 
 
 @pytest.mark.parametrize("text", ["", "x", "0", "false", "no", "null", "[]", "{", "[" * 100_000, '"x"'])
 def test_of_a_text_by_hand_nothing_is_known(text: str) -> None:
-    assert parse(text) == Maintenance()
+    assert parse_maintenance(text) == Maintenance()
 
 
 @pytest.mark.parametrize(
@@ -48,18 +48,18 @@ def test_of_a_text_by_hand_nothing_is_known(text: str) -> None:
     ],
 )
 def test_what_makes_no_sense_is_left_out(text: str) -> None:
-    assert parse(text) == Maintenance()
+    assert parse_maintenance(text) == Maintenance()
 
 
 def test_some_of_it_may_be_written_by_hand() -> None:
     text = '{"message": "Moving house", "until": "2026-11-21T13:00:00+01:00"}'
-    assert parse(text) == Maintenance("Moving house", until=NOON)
-    assert parse('{"until": "2026-11-21T12:00:00"}') == Maintenance(until=NOON)
+    assert parse_maintenance(text) == Maintenance("Moving house", until=NOON)
+    assert parse_maintenance('{"until": "2026-11-21T12:00:00"}') == Maintenance(until=NOON)
 
 
 def test_instants_are_in_utc() -> None:
     there = timezone(timedelta(hours=1))
-    shown = parse(show(Maintenance(until=NOON.astimezone(there), since=NOON)))
+    shown = parse_maintenance(format_maintenance(Maintenance(until=NOON.astimezone(there), since=NOON)))
     assert (shown.until, shown.since) == (NOON, NOON)
     assert shown.until is not None
     assert shown.until.tzinfo is UTC

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from tecken.errors import BadOption
 from tecken.runtimeconfig.option import Option
-from tecken.runtimeconfig.options import CATALOGUE, Options, named
-from tecken.runtimeconfig.snapshot import EMPTY, snapshot
+from tecken.runtimeconfig.options import CATALOGUE, Options, find_option
+from tecken.runtimeconfig.snapshot import EMPTY, Snapshot
 from tests.runtimeconfig.texts import NOW, refusal, texts_of
 
 OPTIONS = list(CATALOGUE.values())
@@ -16,7 +16,7 @@ OPTIONS = list(CATALOGUE.values())
 
 @pytest.mark.parametrize("option", OPTIONS, ids=list(CATALOGUE))
 def test_a_default_is_a_value_that_could_be_set(option: Option) -> None:
-    found = option.value(option.shown(option.default))
+    found = option.parse(option.format(option.default))
     assert (found, type(found)) == (option.default, type(option.default))
     assert getattr(Options(), option.name) == option.default
 
@@ -45,17 +45,17 @@ def test_an_unknown_name_is_told_the_nearest() -> None:
     with pytest.raises(
         BadOption, match=r"no option 'symbolicat_max_job'; did you mean symbolicate_max_jobs\?"
     ):
-        named("symbolicat_max_job")
+        find_option("symbolicat_max_job")
     with pytest.raises(BadOption, match=r"^there is no option 'xyzzy'$"):
-        named("xyzzy")
+        find_option("xyzzy")
     with pytest.raises(BadOption, match=r"\.\.\.'$"):
-        named("x" * 100_000)
+        find_option("x" * 100_000)
 
 
 @given(st.text(st.characters()))
 def test_any_name_is_an_option_or_a_clear_error(name: str) -> None:
-    said = refusal(named, name)
-    assert name in CATALOGUE or said.startswith("there is no option ")
+    error = refusal(find_option, name)
+    assert name in CATALOGUE or error.startswith("there is no option ")
 
 
 @given(st.fixed_dictionaries({}, optional={name: texts_of(option) for name, option in CATALOGUE.items()}))
@@ -63,10 +63,10 @@ def test_a_snapshot_has_what_pydantic_makes_of_the_texts(texts: dict[str, str]) 
     good = {}
     for name, text in texts.items():
         try:
-            good[name] = CATALOGUE[name].value(text)
+            good[name] = CATALOGUE[name].parse(text)
         except BadOption:
-            assert name in snapshot(1, "", texts).bad
-    assert snapshot(1, "", texts).options(NOW) == Options.model_validate(good)
+            assert name in Snapshot(1, "", texts).bad
+    assert Snapshot(1, "", texts).options(NOW) == Options.model_validate(good)
 
 
 def test_nothing_set_is_every_default() -> None:

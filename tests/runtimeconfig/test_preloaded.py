@@ -12,21 +12,21 @@ import sys, django
 django.setup()
 from tecken.runtimeconfig import current
 current._reconcile = lambda: None
-current.kind("web")
+current.set_kind("web")
 current.start()
 print("tecken.runtimeconfig.service" in sys.modules)
 """
 
 
 def test_no_thread_imports_what_a_child_needs(tmp_path: Path) -> None:
-    """A lock of an import that is held while somebody forks is never released in the child."""
+    """An import lock that is held during a fork is never released in the child."""
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "tecken.settings",
         "RUNTIME_CONFIG_WATCHER": "file",
         "RUNTIME_CONFIG_FILE": str(tmp_path / "config.json"),
     }
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", LOADED], env=environment, capture_output=True, text=True, check=True
     )
-    assert told.stdout == "True\n"
+    assert result.stdout == "True\n"

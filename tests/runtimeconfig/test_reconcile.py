@@ -1,4 +1,4 @@
-"""Database and shelf say the same again, whatever happened to either of them."""
+"""Database and backend say the same again, whatever happened to either of them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from django.db import OperationalError, ProgrammingError, connection, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tecken.runtimeconfig import current, service
-from tecken.runtimeconfig.file import FileShelf
-from tecken.runtimeconfig.memory import MemoryShelf
+from tecken.runtimeconfig.backends.file import FileBackend
+from tecken.runtimeconfig.backends.memory import MemoryBackend
 from tecken.runtimeconfig.models import Change, Version
 from tecken.runtimeconfig.tasks import reconcile
-from tests.runtimeconfig.shelves import AwayShelf, close_connection, put, set_by_hand
+from tests.runtimeconfig.backends import UnreachableBackend, close_connection, put, set_by_hand
 
 pytestmark = pytest.mark.django_db
 
@@ -30,61 +30,61 @@ def newest() -> Version:
     return found
 
 
-def settled(shelf: MemoryShelf) -> dict[str, str]:
+def settled(backend: MemoryBackend) -> dict[str, str]:
     service.reconcile()
     last = newest()
-    assert shelf.read() == (last.number, last.stamp, last.values)
+    assert backend.read() == (last.number, last.stamp, last.values)
     return dict(last.values)
 
 
-def test_nothing_was_ever_set(shelf: MemoryShelf) -> None:
+def test_nothing_was_ever_set(backend: MemoryBackend) -> None:
     service.reconcile()
-    assert shelf.read() == (0, "", {})
+    assert backend.read() == (0, "", {})
     assert not Version.objects.exists()
 
 
-def test_both_agree(shelf: MemoryShelf) -> None:
+def test_both_agree(backend: MemoryBackend) -> None:
     change(log_level="DEBUG")
-    before = shelf.read()
+    before = backend.read()
     service.reconcile()
-    assert shelf.read() is before
+    assert backend.read() is before
 
 
-def test_an_emptied_shelf_is_refilled(shelf: MemoryShelf) -> None:
+def test_an_emptied_backend_is_refilled(backend: MemoryBackend) -> None:
     change(log_level="DEBUG", symbolicate_max_jobs="20")
-    put(shelf, 0, "", {})
-    assert settled(shelf) == {"log_level": "DEBUG", "symbolicate_max_jobs": "20"}
+    put(backend, 0, "", {})
+    assert settled(backend) == {"log_level": "DEBUG", "symbolicate_max_jobs": "20"}
     assert Version.objects.count() == 1
 
 
-def test_an_older_shelf_is_brought_up_to_date(shelf: MemoryShelf) -> None:
-    """After a failover to a replica that had not heard of the last change."""
+def test_an_older_backend_is_brought_up_to_date(backend: MemoryBackend) -> None:
+    """After a failover to a replica without the last change."""
     change(log_level="DEBUG")
-    older = shelf.read()
+    older = backend.read()
     change(log_level="ERROR")
-    put(shelf, *older)
-    assert settled(shelf) == {"log_level": "ERROR"}
+    put(backend, *older)
+    assert settled(backend) == {"log_level": "ERROR"}
 
 
-def test_the_beat_does_it_too(shelf: MemoryShelf) -> None:
+def test_the_beat_does_it_too(backend: MemoryBackend) -> None:
     change(log_level="DEBUG")
-    put(shelf, 0, "", {})
+    put(backend, 0, "", {})
     reconcile()
-    assert shelf.read().version == 1
+    assert backend.read().version == 1
 
 
-def test_what_was_set_by_hand_becomes_a_version(shelf: MemoryShelf) -> None:
+def test_what_was_set_by_hand_becomes_a_version(backend: MemoryBackend) -> None:
     change(log_level="DEBUG")
-    set_by_hand(shelf, symbolicate_max_jobs="20")
-    assert settled(shelf) == {"log_level": "DEBUG", "symbolicate_max_jobs": "20"}
+    set_by_hand(backend, symbolicate_max_jobs="20")
+    assert settled(backend) == {"log_level": "DEBUG", "symbolicate_max_jobs": "20"}
     assert (newest().number, newest().by, newest().source) == (2, "redis-cli", "redis")
     assert list(newest().changes.values_list("entry", "old", "new")) == [("symbolicate_max_jobs", None, "20")]
 
 
 def test_a_file_has_no_redis_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "config.json"
-    file = FileShelf(path)
-    monkeypatch.setattr(current, "shelf", lambda: file)
+    file = FileBackend(path)
+    monkeypatch.setattr(current, "backend", lambda: file)
     change(log_level="DEBUG")
     path.write_text(path.read_text().replace("DEBUG", "ERROR"))
     service.reconcile()
@@ -92,45 +92,45 @@ def test_a_file_has_no_redis_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (newest().by, newest().source) == ("an editor", "file")
 
 
-def test_by_hand_before_anybody_set_anything_else(shelf: MemoryShelf) -> None:
-    set_by_hand(shelf, symbolicate_max_jobs="20")
-    assert settled(shelf) == {"symbolicate_max_jobs": "20"}
+def test_by_hand_before_anybody_set_anything_else(backend: MemoryBackend) -> None:
+    set_by_hand(backend, symbolicate_max_jobs="20")
+    assert settled(backend) == {"symbolicate_max_jobs": "20"}
     assert newest().number == 1
 
 
-def test_by_hand_twice_before_anybody_looked(shelf: MemoryShelf) -> None:
+def test_by_hand_twice_before_anybody_looked(backend: MemoryBackend) -> None:
     change(log_level="DEBUG")
-    set_by_hand(shelf, symbolicate_max_jobs="20")
-    set_by_hand(shelf, symbolicate_max_frames="5")
-    assert settled(shelf) == {
+    set_by_hand(backend, symbolicate_max_jobs="20")
+    set_by_hand(backend, symbolicate_max_frames="5")
+    assert settled(backend) == {
         "log_level": "DEBUG",
         "symbolicate_max_frames": "5",
         "symbolicate_max_jobs": "20",
     }
 
 
-def test_by_hand_and_the_version_forgotten(shelf: MemoryShelf) -> None:
-    """HSET alone: no process hears of it, until somebody reconciles."""
+def test_by_hand_and_the_version_forgotten(backend: MemoryBackend) -> None:
+    """HSET alone: no process applies it before the next reconciliation."""
     outcome = change(log_level="DEBUG")
-    put(shelf, 1, outcome.stamp, {"log_level": "ERROR"})
-    assert settled(shelf) == {"log_level": "ERROR"}
+    put(backend, 1, outcome.stamp, {"log_level": "ERROR"})
+    assert settled(backend) == {"log_level": "ERROR"}
     assert newest().number == 2
 
 
-def test_by_hand_on_an_emptied_shelf_keeps_the_rest(shelf: MemoryShelf) -> None:
+def test_by_hand_on_an_emptied_backend_keeps_the_rest(backend: MemoryBackend) -> None:
     change(log_level="DEBUG")
-    put(shelf, 0, "", {})
-    set_by_hand(shelf, symbolicate_max_jobs="20")
-    assert settled(shelf) == {"log_level": "DEBUG", "symbolicate_max_jobs": "20"}
+    put(backend, 0, "", {})
+    set_by_hand(backend, symbolicate_max_jobs="20")
+    assert settled(backend) == {"log_level": "DEBUG", "symbolicate_max_jobs": "20"}
 
 
-def test_by_hand_at_the_moment_of_a_change(shelf: MemoryShelf) -> None:
+def test_by_hand_at_the_moment_of_a_change(backend: MemoryBackend) -> None:
     """Both count: the hand's is adopted first, then the other one is made."""
     change(log_level="DEBUG")
-    set_by_hand(shelf, symbolicate_max_jobs="20")
+    set_by_hand(backend, symbolicate_max_jobs="20")
     outcome = change(symbolicate_max_frames="5")
     assert outcome.version == 3
-    assert settled(shelf) == {
+    assert settled(backend) == {
         "log_level": "DEBUG",
         "symbolicate_max_frames": "5",
         "symbolicate_max_jobs": "20",
@@ -138,70 +138,70 @@ def test_by_hand_at_the_moment_of_a_change(shelf: MemoryShelf) -> None:
     assert [version.by for version in Version.objects.all()] == ["alice", "redis-cli", "alice"]
 
 
-def test_removed_by_hand(shelf: MemoryShelf) -> None:
+def test_removed_by_hand(backend: MemoryBackend) -> None:
     change(log_level="DEBUG", symbolicate_max_jobs="20")
-    put(shelf, 2, "", {"log_level": "DEBUG"})
-    assert settled(shelf) == {"log_level": "DEBUG"}
+    put(backend, 2, "", {"log_level": "DEBUG"})
+    assert settled(backend) == {"log_level": "DEBUG"}
 
 
-def test_a_bad_one_is_recorded_and_said_to_be_ignored(shelf: MemoryShelf) -> None:
-    set_by_hand(shelf, symbolicate_max_jobs="many", log_level="DEBUG")
-    assert settled(shelf) == {"log_level": "DEBUG", "symbolicate_max_jobs": "many"}
+def test_a_bad_one_is_recorded_and_said_to_be_ignored(backend: MemoryBackend) -> None:
+    set_by_hand(backend, symbolicate_max_jobs="many", log_level="DEBUG")
+    assert settled(backend) == {"log_level": "DEBUG", "symbolicate_max_jobs": "many"}
     assert newest().why.startswith("changed by hand; ignored: symbolicate_max_jobs")
     assert change(symbolicate_max_jobs=None).distributed
 
 
-def test_an_unknown_one_can_be_unset(shelf: MemoryShelf) -> None:
-    set_by_hand(shelf, nosuch="1")
+def test_an_unknown_one_can_be_unset(backend: MemoryBackend) -> None:
+    set_by_hand(backend, nosuch="1")
     assert change(nosuch=None).changed == {"nosuch": ("1", None)}
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\udcff", "x" * 20_000, ""])
-def test_any_text_that_redis_can_hold(shelf: MemoryShelf, text: str) -> None:
-    set_by_hand(shelf, **{text: "1", "log_level": text})
-    assert len(settled(shelf)) == 2
+def test_any_text_that_redis_can_hold(backend: MemoryBackend, text: str) -> None:
+    set_by_hand(backend, **{text: "1", "log_level": text})
+    assert len(settled(backend)) == 2
     service.reconcile()
     assert Version.objects.count() == 1
 
 
-def test_only_the_version_was_moved_by_hand(shelf: MemoryShelf) -> None:
+def test_only_the_version_was_moved_by_hand(backend: MemoryBackend) -> None:
     change(log_level="DEBUG")
-    set_by_hand(shelf)
-    assert settled(shelf) == {"log_level": "DEBUG"}
+    set_by_hand(backend)
+    assert settled(backend) == {"log_level": "DEBUG"}
     assert Version.objects.count() == 1
 
 
-def test_only_the_version_was_moved_and_nothing_was_ever_set(shelf: MemoryShelf) -> None:
-    set_by_hand(shelf)
+def test_only_the_version_was_moved_and_nothing_was_ever_set(backend: MemoryBackend) -> None:
+    set_by_hand(backend)
     service.reconcile()
     assert not Version.objects.exists()
 
 
-def test_a_database_that_lost_versions_learns_them_again(shelf: MemoryShelf) -> None:
-    put(shelf, 9, "nine", {"log_level": "DEBUG"})
-    assert settled(shelf) == {"log_level": "DEBUG"}
+def test_a_database_that_lost_versions_learns_them_again(backend: MemoryBackend) -> None:
+    put(backend, 9, "nine", {"log_level": "DEBUG"})
+    assert settled(backend) == {"log_level": "DEBUG"}
     assert (newest().number, newest().stamp, newest().by) == (9, "nine", "unknown")
 
 
-def test_a_lost_version_without_a_difference(shelf: MemoryShelf) -> None:
+def test_a_lost_version_without_a_difference(backend: MemoryBackend) -> None:
     change(log_level="DEBUG")
-    put(shelf, 9, "nine", {"log_level": "DEBUG"})
-    settled(shelf)
+    put(backend, 9, "nine", {"log_level": "DEBUG"})
+    settled(backend)
     assert newest().number == 9
 
 
-def test_of_two_with_one_number_the_databases_counts(shelf: MemoryShelf) -> None:
+def test_of_two_with_one_number_the_databases_counts(backend: MemoryBackend) -> None:
     change(log_level="DEBUG")
-    put(shelf, 1, "another", {"log_level": "ERROR"})
-    assert settled(shelf) == {"log_level": "DEBUG"}
+    put(backend, 1, "another", {"log_level": "ERROR"})
+    assert settled(backend) == {"log_level": "DEBUG"}
 
 
-def test_of_many_that_adopt_one_does(shelf: MemoryShelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others had read the shelf before the first one recorded it."""
+def test_of_many_that_adopt_one_does(backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others had read the backend before the first one recorded it."""
     change(log_level="DEBUG")
-    set_by_hand(shelf, symbolicate_max_jobs="20")
-    stale = [shelf.read()] * 3
-    monkeypatch.setattr(shelf, "read", lambda: stale.pop() if stale else type(shelf).read(shelf))
+    set_by_hand(backend, symbolicate_max_jobs="20")
+    stale = [backend.read()] * 3
+    monkeypatch.setattr(backend, "read", lambda: stale.pop() if stale else type(backend).read(backend))
     for _ in range(4):
         service.reconcile()
     assert Change.objects.filter(entry="symbolicate_max_jobs").count() == 1
@@ -209,42 +209,44 @@ def test_of_many_that_adopt_one_does(shelf: MemoryShelf, monkeypatch: pytest.Mon
 
 
 def test_late_adoption_does_not_undo_what_came_after(
-    shelf: MemoryShelf, monkeypatch: pytest.MonkeyPatch
+    backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_by_hand(shelf, log_level="DEBUG")
-    stale = [shelf.read()]
+    set_by_hand(backend, log_level="DEBUG")
+    stale = [backend.read()]
     change(log_level="ERROR")
-    monkeypatch.setattr(shelf, "read", lambda: stale.pop() if stale else type(shelf).read(shelf))
-    assert settled(shelf) == {"log_level": "ERROR"}
+    monkeypatch.setattr(backend, "read", lambda: stale.pop() if stale else type(backend).read(backend))
+    assert settled(backend) == {"log_level": "ERROR"}
 
 
 @pytest.mark.parametrize(
     "error", [OperationalError("server closed the connection"), ProgrammingError("no table")]
 )
 def test_a_database_that_is_away_or_not_migrated_yet(
-    shelf: MemoryShelf, caplog: pytest.LogCaptureFixture, error: Exception
+    backend: MemoryBackend, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     def refuse(*_: object) -> None:
         raise error
 
-    set_by_hand(shelf, log_level="DEBUG")
+    set_by_hand(backend, log_level="DEBUG")
     with caplog.at_level(logging.WARNING), connection.execute_wrapper(refuse):
         service.reconcile()
     assert "database does not answer" in caplog.text
-    assert settled(shelf) == {"log_level": "DEBUG"}
+    assert settled(backend) == {"log_level": "DEBUG"}
 
 
-def test_a_shelf_that_is_away(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(current, "shelf", AwayShelf)
+def test_a_backend_that_is_away(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(current, "backend", UnreachableBackend)
     with caplog.at_level(logging.WARNING):
         service.reconcile()
     assert "redis-cache does not answer" in caplog.text
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_watchers_thread_keeps_no_connection(shelf: MemoryShelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    backend = type(connections["default"])
-    close, counts, closed = backend.close, [], []
+def test_a_watchers_thread_keeps_no_connection(
+    backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrapper = type(connections["default"])
+    close, counts, closed = wrapper.close, [], []
 
     def counted(made: BaseDatabaseWrapper) -> None:
         closed.append(made)
@@ -258,7 +260,7 @@ def test_a_watchers_thread_keeps_no_connection(shelf: MemoryShelf, monkeypatch: 
         counts.append(len(closed))
         close_connection()
 
-    monkeypatch.setattr(backend, "close", counted)
+    monkeypatch.setattr(wrapper, "close", counted)
     thread = Thread(target=watch)
     thread.start()
     thread.join()

@@ -29,7 +29,7 @@ def test_reconciler_failures_double_the_pause(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(watcher, "time", SimpleNamespace(monotonic=lambda: now[0]))
     reconciler = Reconciler(fail)
-    reconciler.want()
+    reconciler.request()
     # Each pause is a random part, at least half, of 1, 2 and 4 seconds.
     for now[0] in (1000.0, 1000.4, 1001.0, 1001.9, 1003.0, 1004.9, 1007.0):
         run(reconciler)

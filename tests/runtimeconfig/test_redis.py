@@ -1,4 +1,4 @@
-"""What only the shelf in Redis meets: other hands, garbage, a server that is mute or gone."""
+"""Backend in Redis: changes by hand, invalid content, a frozen or stopped server."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import redis
 
 from tecken.errors import CouldNotAsk
 from tecken.redisclient import client
-from tecken.runtimeconfig import keys
-from tecken.runtimeconfig.redis import RedisListening, RedisShelf
-from tecken.runtimeconfig.shelf import Change, Hint, Report, Shelf, Values
+from tecken.runtimeconfig.backend import Change, ConfigBackend, Hint, Report, Values
+from tecken.runtimeconfig.backends import redis as keys
+from tecken.runtimeconfig.backends.redis import RedisBackend, RedisSubscription
 from tests.support.redis_server import MUTE_AFTER, RedisServer
 
 CHANNEL = "test:config"
@@ -43,68 +43,68 @@ def raw(server: RedisServer) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def shelf(server: RedisServer, raw: redis.Redis) -> Iterator[RedisShelf]:
+def backend(server: RedisServer, raw: redis.Redis) -> Iterator[RedisBackend]:
     with client(server.url, timeout=MUTE_AFTER, connect_timeout=MUTE_AFTER) as connected:
-        yield RedisShelf(connected, CHANNEL)
+        yield RedisBackend(connected, CHANNEL)
 
 
-def test_a_change_by_hand_has_no_stamp(shelf: RedisShelf, raw: redis.Redis) -> None:
-    shelf.write(FIRST, JOBS, expected=0)
-    raw.hset(keys.VALUES, "symbolicate_max_jobs", "30")
-    raw.incr(keys.VERSION)
-    assert shelf.glance()[:2] == (2, "")
-    assert shelf.read() == Values(2, "", {"symbolicate_max_jobs": "30"})
-    shelf.write(FIRST._replace(version=3), JOBS, expected=2)
-    assert shelf.glance()[:2] == (3, "a")
+def test_a_change_by_hand_has_no_stamp(backend: RedisBackend, raw: redis.Redis) -> None:
+    backend.write(FIRST, JOBS, expected=0)
+    raw.hset(keys.VALUES_KEY, "symbolicate_max_jobs", "30")
+    raw.incr(keys.VERSION_KEY)
+    assert backend.head()[:2] == (2, "")
+    assert backend.read() == Values(2, "", {"symbolicate_max_jobs": "30"})
+    backend.write(FIRST._replace(version=3), JOBS, expected=2)
+    assert backend.head()[:2] == (3, "a")
 
 
 @pytest.mark.parametrize("text", ["-1", "1.5", "0x10", "1e3", "9" * 30, " 7", "", "x"])
-def test_what_is_no_version_stands_in_nobodys_way(shelf: RedisShelf, raw: redis.Redis, text: str) -> None:
-    raw.set(keys.VERSION, text)
-    assert shelf.read().version == shelf.glance().version == 0
-    shelf.write(FIRST, JOBS, expected=0)
-    assert shelf.read() == Values(1, "a", JOBS)
+def test_what_is_no_version_stands_in_nobodys_way(backend: RedisBackend, raw: redis.Redis, text: str) -> None:
+    raw.set(keys.VERSION_KEY, text)
+    assert backend.read().version == backend.head().version == 0
+    backend.write(FIRST, JOBS, expected=0)
+    assert backend.read() == Values(1, "a", JOBS)
 
 
-def test_the_first_change_may_be_by_hand(shelf: RedisShelf, raw: redis.Redis) -> None:
-    raw.hset(keys.VALUES, "symbolicate_max_jobs", "30")
-    raw.incr(keys.VERSION)
-    assert shelf.read() == Values(1, "", {"symbolicate_max_jobs": "30"})
+def test_the_first_change_may_be_by_hand(backend: RedisBackend, raw: redis.Redis) -> None:
+    raw.hset(keys.VALUES_KEY, "symbolicate_max_jobs", "30")
+    raw.incr(keys.VERSION_KEY)
+    assert backend.read() == Values(1, "", {"symbolicate_max_jobs": "30"})
 
 
 @pytest.mark.parametrize("version", ["", "soon", "-3", "1.5", b"\xff"])
-def test_a_version_that_is_none_is_not_there(shelf: RedisShelf, raw: redis.Redis, version: bytes) -> None:
-    raw.set(keys.VERSION, version)
-    assert shelf.glance()[:2] == (0, "")
+def test_a_version_that_is_none_is_not_there(backend: RedisBackend, raw: redis.Redis, version: bytes) -> None:
+    raw.set(keys.VERSION_KEY, version)
+    assert backend.head()[:2] == (0, "")
 
 
-def test_a_version_that_is_none_can_be_replaced(shelf: RedisShelf, raw: redis.Redis) -> None:
-    raw.set(keys.VERSION, "soon")
-    shelf.write(FIRST, JOBS, expected=0)
-    assert shelf.read() == Values(1, "a", JOBS)
+def test_a_version_that_is_none_can_be_replaced(backend: RedisBackend, raw: redis.Redis) -> None:
+    raw.set(keys.VERSION_KEY, "soon")
+    backend.write(FIRST, JOBS, expected=0)
+    assert backend.read() == Values(1, "a", JOBS)
 
 
 @pytest.mark.parametrize(
     "garbage", ["", "x", "[]", '{"version": 1}', '{"version": 1, "stamp": 2}', "[" * 100_000]
 )
-def test_a_garbled_change_counts_as_by_hand(shelf: RedisShelf, raw: redis.Redis, garbage: str) -> None:
-    shelf.write(FIRST, JOBS, expected=0)
-    raw.set(keys.CHANGE, garbage)
-    assert shelf.glance()[:2] == (1, "")
+def test_a_garbled_change_counts_as_by_hand(backend: RedisBackend, raw: redis.Redis, garbage: str) -> None:
+    backend.write(FIRST, JOBS, expected=0)
+    raw.set(keys.CHANGE_KEY, garbage)
+    assert backend.head()[:2] == (1, "")
 
 
-def test_text_that_is_not_utf_8_is_left_for_the_validation(shelf: RedisShelf, raw: redis.Redis) -> None:
-    raw.hset(keys.VALUES, b"log_level", b"\xff")
-    raw.incr(keys.VERSION)
-    assert shelf.read().texts == {"log_level": "\N{REPLACEMENT CHARACTER}"}
+def test_text_that_is_not_utf_8_is_left_for_the_validation(backend: RedisBackend, raw: redis.Redis) -> None:
+    raw.hset(keys.VALUES_KEY, b"log_level", b"\xff")
+    raw.incr(keys.VERSION_KEY)
+    assert backend.read().texts == {"log_level": "\N{REPLACEMENT CHARACTER}"}
 
 
-def test_values_of_another_type_cannot_be_read_but_replaced(shelf: RedisShelf, raw: redis.Redis) -> None:
-    raw.set(keys.VALUES, "x")
+def test_values_of_another_type_cannot_be_read_but_replaced(backend: RedisBackend, raw: redis.Redis) -> None:
+    raw.set(keys.VALUES_KEY, "x")
     with pytest.raises(CouldNotAsk, match="redis-cache refuses a command"):
-        shelf.read()
-    shelf.write(FIRST, JOBS, expected=0)
-    assert shelf.read().texts == JOBS
+        backend.read()
+    backend.write(FIRST, JOBS, expected=0)
+    assert backend.read().texts == JOBS
 
 
 @pytest.mark.parametrize(
@@ -125,65 +125,65 @@ def test_values_of_another_type_cannot_be_read_but_replaced(shelf: RedisShelf, r
         b"[" * 100_000,
     ],
 )
-def test_a_malformed_message_is_a_hint(shelf: RedisShelf, raw: redis.Redis, message: bytes) -> None:
-    with shelf.listen() as listening:
+def test_a_malformed_message_is_a_hint(backend: RedisBackend, raw: redis.Redis, message: bytes) -> None:
+    with backend.subscribe() as subscription:
         raw.publish(CHANNEL, message)
-        assert listening.next(LONGEST) == Hint(message.decode(errors="replace"))
+        assert subscription.next(LONGEST) == Hint(message.decode(errors="replace"))
 
 
-def test_reports_go_by_themselves(shelf: RedisShelf, raw: redis.Redis) -> None:
-    shelf.report(Report("host:1", "web", 1, "a", 0.0, 0))
-    assert 0 < int(raw.ttl(f"{keys.PROCESS}host:1")) <= 15
-    raw.set(f"{keys.PROCESS}host:2", "x")
-    raw.set(f"{keys.PROCESS}host:3", json.dumps({"process": "host:3", "kind": "web"}))
-    assert [report.process for report in shelf.reports()] == ["host:1"]
+def test_reports_go_by_themselves(backend: RedisBackend, raw: redis.Redis) -> None:
+    backend.report(Report("host:1", "web", 1, "a", 0.0, 0))
+    assert 0 < int(raw.ttl(f"{keys.PROCESS_KEY}host:1")) <= 15
+    raw.set(f"{keys.PROCESS_KEY}host:2", "x")
+    raw.set(f"{keys.PROCESS_KEY}host:3", json.dumps({"process": "host:3", "kind": "web"}))
+    assert [report.process for report in backend.reports()] == ["host:1"]
 
 
-CALLS: dict[str, Callable[[Shelf], object]] = {
-    "glance": lambda shelf: shelf.glance(),
-    "read": lambda shelf: shelf.read(),
-    "write": lambda shelf: shelf.write(FIRST, JOBS, expected=0),
-    "report": lambda shelf: shelf.report(Report("host:1", "web", 1, "a", 0.0, 0)),
-    "reports": lambda shelf: shelf.reports(),
-    "set_maintenance": lambda shelf: shelf.set_maintenance("full", "x", None),
-    "listen": lambda shelf: shelf.listen().__enter__(),
+CALLS: dict[str, Callable[[ConfigBackend], object]] = {
+    "head": lambda backend: backend.head(),
+    "read": lambda backend: backend.read(),
+    "write": lambda backend: backend.write(FIRST, JOBS, expected=0),
+    "report": lambda backend: backend.report(Report("host:1", "web", 1, "a", 0.0, 0)),
+    "reports": lambda backend: backend.reports(),
+    "set_maintenance": lambda backend: backend.set_maintenance("full", "x", None),
+    "listen": lambda backend: backend.subscribe().__enter__(),
 }
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_a_mute_server_is_given_up(
-    server: RedisServer, shelf: RedisShelf, call: Callable[[Shelf], object]
+    server: RedisServer, backend: RedisBackend, call: Callable[[ConfigBackend], object]
 ) -> None:
-    shelf.glance()  # so that there is a connection
+    backend.head()  # so that there is a connection
     server.pause()
     with pytest.raises(CouldNotAsk):
-        call(shelf)
+        call(backend)
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_a_server_that_is_away_is_said_to_be(call: Callable[[Shelf], object]) -> None:
+def test_a_server_that_is_away_is_said_to_be(call: Callable[[ConfigBackend], object]) -> None:
     with RedisServer() as gone, client(gone.url, timeout=1, connect_timeout=1) as connected:
         gone.stop()
         with pytest.raises(CouldNotAsk, match="redis-cache does not answer"):
-            call(RedisShelf(connected, CHANNEL))
+            call(RedisBackend(connected, CHANNEL))
 
 
 @pytest.mark.parametrize("how", ["replica", "full"])
 def test_write_to_a_server_that_takes_none_has_our_own_text(
-    server: RedisServer, shelf: RedisShelf, raw: redis.Redis, how: str
+    server: RedisServer, backend: RedisBackend, raw: redis.Redis, how: str
 ) -> None:
     raw.replicaof("127.0.0.1", "1") if how == "replica" else raw.config_set("maxmemory", "1")
     with pytest.raises(CouldNotAsk) as raised:
-        shelf.set_maintenance("full", "text", None)
+        backend.set_maintenance("full", "text", None)
     raw.replicaof("NO", "ONE") if how == "replica" else raw.config_set("maxmemory", "0")
     assert str(raised.value) == "redis-cache answers, but takes no writes"
 
 
-def test_a_connection_that_is_cut_is_told(shelf: RedisShelf, raw: redis.Redis) -> None:
-    with shelf.listen() as listening:
+def test_a_connection_that_is_cut_is_told(backend: RedisBackend, raw: redis.Redis) -> None:
+    with backend.subscribe() as subscription:
         raw.client_kill_filter(_type="pubsub")
         with pytest.raises(CouldNotAsk):
-            listening.next(LONGEST)
+            subscription.next(LONGEST)
 
 
 def test_silence_on_a_living_connection_is_nothing(server: RedisServer, raw: redis.Redis) -> None:
@@ -191,13 +191,13 @@ def test_silence_on_a_living_connection_is_nothing(server: RedisServer, raw: red
         connection = connected.connection_pool.get_connection()
         connection.send_command("SUBSCRIBE", CHANNEL)
         connection.read_response()
-        listening = RedisListening(connection, silence=0.5)
+        subscription = RedisSubscription(connection, silence=0.5)
         for _ in range(6):  # each second one sends a PING, or hears that it was answered
-            assert listening.next(0.5) is None
+            assert subscription.next(0.5) is None
         raw.publish(CHANNEL, "x")
-        while (heard := listening.next(LONGEST)) is None:
+        while (message := subscription.next(LONGEST)) is None:
             pass
-        assert heard == Hint("x")
+        assert message == Hint("x")
 
 
 def test_silence_on_a_frozen_connection_is_noticed(server: RedisServer, raw: redis.Redis) -> None:
@@ -205,10 +205,10 @@ def test_silence_on_a_frozen_connection_is_noticed(server: RedisServer, raw: red
         connection = connected.connection_pool.get_connection()
         connection.send_command("SUBSCRIBE", CHANNEL)
         connection.read_response()
-        listening = RedisListening(connection, silence=0.05)
+        subscription = RedisSubscription(connection, silence=0.05)
         server.pause()
         with pytest.raises(CouldNotAsk, match="no answer to PING"):
-            wait_for_ever(listening)
+            wait_for_ever(subscription)
 
 
 def test_redis_listening_frozen_connection_has_a_silence_to_answer_the_ping(
@@ -220,9 +220,9 @@ def test_redis_listening_frozen_connection_has_a_silence_to_answer_the_ping(
         connection.read_response()
         server.pause()
         began = monotonic()
-        listening = RedisListening(connection, silence=0.2)
+        subscription = RedisSubscription(connection, silence=0.2)
         with pytest.raises(CouldNotAsk, match="no answer to PING"):
-            wait_for_ever(listening, each=0.01)
+            wait_for_ever(subscription, each=0.01)
         assert monotonic() - began >= 2 * 0.2
 
 
@@ -231,22 +231,22 @@ def test_redis_listening_message_puts_off_the_ping(server: RedisServer, raw: red
         connection = connected.connection_pool.get_connection()
         connection.send_command("SUBSCRIBE", CHANNEL)
         connection.read_response()
-        listening = RedisListening(connection, silence=3600.0)
+        subscription = RedisSubscription(connection, silence=3600.0)
         raw.publish(CHANNEL, "x")
-        assert listening.next(LONGEST) == Hint("x")
+        assert subscription.next(LONGEST) == Hint("x")
         raw.config_resetstat()
-        assert [listening.next(0.01) for _ in range(3)] == [None] * 3
+        assert [subscription.next(0.01) for _ in range(3)] == [None] * 3
         assert "cmdstat_ping" not in raw.info("commandstats")
 
 
-def wait_for_ever(listening: RedisListening, each: float = 0.05) -> None:
+def wait_for_ever(subscription: RedisSubscription, each: float = 0.05) -> None:
     while True:
-        listening.next(each)
+        subscription.next(each)
 
 
-def test_the_connection_that_listened_serves_nobody_else(shelf: RedisShelf, raw: redis.Redis) -> None:
+def test_the_connection_that_listened_serves_nobody_else(backend: RedisBackend, raw: redis.Redis) -> None:
     for _ in range(3):
-        with shelf.listen():
-            assert shelf.glance().version == 0
-    assert shelf.glance().version == 0
+        with backend.subscribe():
+            assert backend.head().version == 0
+    assert backend.head().version == 0
     assert raw.pubsub_numsub(CHANNEL) == [(CHANNEL.encode(), 0)]

@@ -1,4 +1,4 @@
-"""A watcher in this process, and a real server to which everything happens that may happen."""
+"""A watcher in this process, and failures of a real server."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from prometheus_client import REGISTRY
 
 from tecken.errors import CouldNotAsk
 from tecken.redisclient import client
-from tecken.runtimeconfig import keys
-from tecken.runtimeconfig.memory import MemoryShelf
+from tecken.runtimeconfig.backend import Change, ConfigBackend, ConfigHead
+from tecken.runtimeconfig.backends import redis as keys
+from tecken.runtimeconfig.backends.memory import MemoryBackend
+from tecken.runtimeconfig.backends.redis import RedisBackend
 from tecken.runtimeconfig.process import Process
-from tecken.runtimeconfig.redis import RedisShelf
-from tecken.runtimeconfig.shelf import Change, Glance, Shelf
 from tecken.runtimeconfig.watcher import Watcher, process_name
 from tests.runtimeconfig.watching import LONGEST, put, wait_until
 from tests.support.redis_server import MUTE_AFTER, RedisServer
@@ -65,10 +65,10 @@ def raw(server: RedisServer) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def shelf(server: RedisServer) -> Iterator[RedisShelf]:
+def backend(server: RedisServer) -> Iterator[RedisBackend]:
     """The writers'."""
     with client(server.url, timeout=5, connect_timeout=5) as connected:
-        yield RedisShelf(connected, CHANNEL)
+        yield RedisBackend(connected, CHANNEL)
 
 
 @pytest.fixture
@@ -89,13 +89,13 @@ def watch(server: RedisServer, process: Process, database: Database) -> Iterator
     """Starts a watcher, and waits until it listens."""
     started: list[Watcher] = []
 
-    def start(shelf: Shelf | None = None, interval: float = INTERVAL) -> Watcher:
+    def start(backend: ConfigBackend | None = None, interval: float = INTERVAL) -> Watcher:
         connected = client(server.url, timeout=MUTE_AFTER, connect_timeout=MUTE_AFTER)
         watcher = Watcher(
-            shelf or RedisShelf(connected, CHANNEL), process, interval, database.reconcile, lambda: "web"
+            backend or RedisBackend(connected, CHANNEL), process, interval, database.reconcile, lambda: "web"
         )
         started.append(watcher)
-        watcher.look()
+        watcher.poll()
         watcher.start()
         return watcher
 
@@ -122,27 +122,27 @@ def counted(name: str, **labels: str) -> float:
 
 
 def test_a_change_comes_with_its_message(
-    watch: Watch, process: Process, shelf: RedisShelf, raw: redis.Redis
+    watch: Watch, process: Process, backend: RedisBackend, raw: redis.Redis
 ) -> None:
     watch(interval=NEVER)
     wait_until(lambda: listeners(raw))
-    heard = counted("refresh", result="message")
+    before = counted("refresh", result="message")
     for number in range(1, 101):
-        put(shelf, number, symbolicate_max_jobs=str(number))
+        put(backend, number, symbolicate_max_jobs=str(number))
         wait_for_jobs(process, number)
-    assert counted("refresh", result="message") - heard == 100
+    assert counted("refresh", result="message") - before == 100
 
 
 def test_what_was_written_before_it_listened_is_found(
-    watch: Watch, process: Process, shelf: RedisShelf
+    watch: Watch, process: Process, backend: RedisBackend
 ) -> None:
-    put(shelf, 7, symbolicate_max_jobs="20")
+    put(backend, 7, symbolicate_max_jobs="20")
     watch(interval=NEVER)
     assert jobs(process) == 20
 
 
 def test_a_change_of_several_options_is_seen_whole(
-    watch: Watch, process: Process, shelf: RedisShelf, raw: redis.Redis
+    watch: Watch, process: Process, backend: RedisBackend, raw: redis.Redis
 ) -> None:
     seen: list[tuple[int, int]] = []
     watch()
@@ -155,19 +155,19 @@ def test_a_change_of_several_options_is_seen_whole(
     process.follow("symbolicate_max_jobs", note)
     process.follow("symbolicate_max_frames", note)
     for number in range(1, 51):
-        put(shelf, number, symbolicate_max_jobs=str(number), symbolicate_max_frames=str(number))
+        put(backend, number, symbolicate_max_jobs=str(number), symbolicate_max_frames=str(number))
     wait_until(lambda: jobs(process) == 50)
     assert all(one == other for one, other in seen[2:])
 
 
 def test_nothing_is_missed_when_subscribers_are_cut_right_at_a_change(
-    watch: Watch, process: Process, shelf: RedisShelf, raw: redis.Redis
+    watch: Watch, process: Process, backend: RedisBackend, raw: redis.Redis
 ) -> None:
     watch()
     for number in range(1, 31):
         if number % 2:
             raw.client_kill_filter(_type="pubsub")
-        put(shelf, number, symbolicate_max_jobs=str(number))
+        put(backend, number, symbolicate_max_jobs=str(number))
         if not number % 2:
             raw.client_kill_filter(_type="pubsub")
         wait_for_jobs(process, number)
@@ -181,40 +181,40 @@ def test_a_change_that_no_message_told_of_is_found_and_counted(
     wait_until(lambda: listeners(raw))
     missed = counted("missed_hints")
     with client(server.url, timeout=5, connect_timeout=5) as connected:
-        put(RedisShelf(connected, "another channel"), 1, symbolicate_max_jobs="20")
+        put(RedisBackend(connected, "another channel"), 1, symbolicate_max_jobs="20")
         wait_until(lambda: jobs(process) == 20)
     wait_until(lambda: counted("missed_hints") - missed == 1)
 
 
 def test_a_change_by_hand_is_found_and_the_database_hears_of_it(
-    watch: Watch, process: Process, database: Database, shelf: RedisShelf, raw: redis.Redis
+    watch: Watch, process: Process, database: Database, backend: RedisBackend, raw: redis.Redis
 ) -> None:
-    put(shelf, 7, symbolicate_max_jobs="20")
+    put(backend, 7, symbolicate_max_jobs="20")
     watch()
     wait_until(lambda: database.asked)
 
     def adopt() -> None:
-        if not shelf.read().stamp:
-            put(shelf, 9, symbolicate_max_jobs="30")
+        if not backend.read().stamp:
+            put(backend, 9, symbolicate_max_jobs="30")
 
     database.settle = adopt
-    raw.hset(keys.VALUES, "symbolicate_max_jobs", "30")
-    raw.incr(keys.VERSION)
+    raw.hset(keys.VALUES_KEY, "symbolicate_max_jobs", "30")
+    raw.incr(keys.VERSION_KEY)
     wait_until(lambda: jobs(process) == 30)
     wait_until(lambda: process.snapshot.stamp == "stamp 9")
 
 
 def test_a_frozen_server_is_noticed(
-    watch: Watch, process: Process, server: RedisServer, shelf: RedisShelf
+    watch: Watch, process: Process, server: RedisServer, backend: RedisBackend
 ) -> None:
-    put(shelf, 1, symbolicate_max_jobs="20")
+    put(backend, 1, symbolicate_max_jobs="20")
     watch()
     server.pause()
-    wait_until(lambda: not process.well)
+    wait_until(lambda: not process.is_reachable)
     assert jobs(process) == 20
     server.resume()
-    wait_until(lambda: process.well)
-    put(shelf, 2, symbolicate_max_jobs="30")
+    wait_until(lambda: process.is_reachable)
+    put(backend, 2, symbolicate_max_jobs="30")
     wait_until(lambda: jobs(process) == 30)
 
 
@@ -222,35 +222,35 @@ def test_a_server_that_restarts_empty_is_refilled(
     watch: Watch,
     process: Process,
     server: RedisServer,
-    shelf: RedisShelf,
+    backend: RedisBackend,
     database: Database,
     raw: redis.Redis,
 ) -> None:
-    put(shelf, 8, symbolicate_max_jobs="20")
+    put(backend, 8, symbolicate_max_jobs="20")
     watch()
     wait_until(lambda: listeners(raw) and database.asked)
     server.stop()
-    wait_until(lambda: not process.well)
+    wait_until(lambda: not process.is_reachable)
     refilled = Event()
 
     def refill() -> None:
-        if not shelf.read().version:
-            put(shelf, 8, symbolicate_max_jobs="20")
+        if not backend.read().version:
+            put(backend, 8, symbolicate_max_jobs="20")
             refilled.set()
 
     database.settle = refill
     server.start()
     assert refilled.wait(LONGEST)
-    wait_until(lambda: process.well and listeners(raw))
+    wait_until(lambda: process.is_reachable and listeners(raw))
     assert (jobs(process), process.snapshot.version) == (20, 8)
-    put(shelf, 9, symbolicate_max_jobs="30")
+    put(backend, 9, symbolicate_max_jobs="30")
     wait_until(lambda: jobs(process) == 30)
 
 
 def test_flushall_brings_no_defaults_back(
-    watch: Watch, process: Process, shelf: RedisShelf, database: Database, raw: redis.Redis
+    watch: Watch, process: Process, backend: RedisBackend, database: Database, raw: redis.Redis
 ) -> None:
-    put(shelf, 8, symbolicate_max_jobs="20")
+    put(backend, 8, symbolicate_max_jobs="20")
     given: list[int] = []
     watch()
     process.follow("symbolicate_max_jobs", given.append)
@@ -262,14 +262,14 @@ def test_flushall_brings_no_defaults_back(
 
 
 def test_an_older_version_is_followed_only_when_the_database_knows_no_newer_one(
-    watch: Watch, process: Process, shelf: RedisShelf, database: Database
+    watch: Watch, process: Process, backend: RedisBackend, database: Database
 ) -> None:
-    put(shelf, 8, symbolicate_max_jobs="20")
+    put(backend, 8, symbolicate_max_jobs="20")
     watch()
     wait_until(lambda: database.asked)
     database.away = True
     before = database.asked
-    put(shelf, 5, symbolicate_max_jobs="15")
+    put(backend, 5, symbolicate_max_jobs="15")
     wait_until(lambda: database.asked > before + 1)
     assert jobs(process) == 20
     database.away = False
@@ -278,9 +278,9 @@ def test_an_older_version_is_followed_only_when_the_database_knows_no_newer_one(
 
 
 def test_a_database_that_knows_a_newer_version_wins(
-    watch: Watch, process: Process, shelf: RedisShelf, database: Database
+    watch: Watch, process: Process, backend: RedisBackend, database: Database
 ) -> None:
-    put(shelf, 8, symbolicate_max_jobs="20")
+    put(backend, 8, symbolicate_max_jobs="20")
     given: list[int] = []
     watch()
     wait_until(lambda: database.asked)
@@ -288,24 +288,24 @@ def test_a_database_that_knows_a_newer_version_wins(
     refilled = Event()
 
     def refill() -> None:
-        put(shelf, 8, symbolicate_max_jobs="20")
+        put(backend, 8, symbolicate_max_jobs="20")
         refilled.set()
 
     database.settle = refill
-    put(shelf, 5, symbolicate_max_jobs="15")
+    put(backend, 5, symbolicate_max_jobs="15")
     assert refilled.wait(LONGEST)
-    put(shelf, 9, symbolicate_max_jobs="30")
+    put(backend, 9, symbolicate_max_jobs="30")
     wait_until(lambda: jobs(process) == 30)
     assert given == [20, 30]
 
 
 def test_another_change_of_the_same_version_is_followed(
-    watch: Watch, process: Process, shelf: RedisShelf
+    watch: Watch, process: Process, backend: RedisBackend
 ) -> None:
     """After a failover that lost the one that is in force here."""
-    put(shelf, 8, "before", symbolicate_max_jobs="20")
+    put(backend, 8, "before", symbolicate_max_jobs="20")
     watch()
-    put(shelf, 8, "after", symbolicate_max_jobs="30")
+    put(backend, 8, "after", symbolicate_max_jobs="30")
     wait_until(lambda: (jobs(process), process.snapshot.stamp) == (30, "after"))
 
 
@@ -319,26 +319,26 @@ def test_another_change_of_the_same_version_is_followed(
     ids=["malformed", "older", "another"],
 )
 def test_a_message_that_is_not_newer_only_asks_to_look(
-    watch: Watch, process: Process, shelf: RedisShelf, raw: redis.Redis, message: str
+    watch: Watch, process: Process, backend: RedisBackend, raw: redis.Redis, message: str
 ) -> None:
-    put(shelf, 8, symbolicate_max_jobs="20")
+    put(backend, 8, symbolicate_max_jobs="20")
     given: list[int] = []
     looks = counted("refresh", result="look")
     watch(interval=NEVER)
-    wait_until(lambda: counted("refresh", result="look") - looks == 3)  # at first, in the thread, listening
+    wait_until(lambda: counted("refresh", result="look") - looks == 3)  # at first, in the thread, subscribed
     process.follow("symbolicate_max_jobs", given.append)
     for _ in range(100):
         raw.publish(CHANNEL, message)
-    put(shelf, 9, symbolicate_max_jobs="30")
+    put(backend, 9, symbolicate_max_jobs="30")
     wait_until(lambda: jobs(process) == 30)
     assert counted("refresh", result="look") - looks == 4  # however many ask for it
     assert given == [20, 30]
 
 
 def test_a_forged_version_is_gone_at_the_next_look(
-    watch: Watch, process: Process, shelf: RedisShelf, raw: redis.Redis
+    watch: Watch, process: Process, backend: RedisBackend, raw: redis.Redis
 ) -> None:
-    put(shelf, 8, symbolicate_max_jobs="20")
+    put(backend, 8, symbolicate_max_jobs="20")
     watch()
     wait_until(lambda: listeners(raw))
     forged = {"version": 10**9, "stamp": "x", "texts": {"symbolicate_max_jobs": "999"}}
@@ -349,38 +349,38 @@ def test_a_forged_version_is_gone_at_the_next_look(
 
 def test_maintenance_by_hand_is_seen(watch: Watch, process: Process, raw: redis.Redis) -> None:
     watch()
-    raw.set(keys.MAINTENANCE, "")
+    raw.set("is-under-maintenance", "")
     wait_until(lambda: process.maintenance)
-    raw.delete(keys.MAINTENANCE)
+    raw.delete("is-under-maintenance")
     wait_until(lambda: not process.maintenance)
 
 
 def test_maintenance_is_told_at_once(
-    watch: Watch, process: Process, shelf: RedisShelf, raw: redis.Redis
+    watch: Watch, process: Process, backend: RedisBackend, raw: redis.Redis
 ) -> None:
     watch(interval=NEVER)
     wait_until(lambda: listeners(raw))
-    shelf.set_maintenance("uploads", "x", None)
+    backend.set_maintenance("uploads", "x", None)
     wait_until(lambda: process.uploads_closed)
     assert process.maintenance is None
 
 
 def test_one_that_starts_while_the_server_is_away_has_defaults_until_it_comes(
-    watch: Watch, process: Process, server: RedisServer, shelf: RedisShelf
+    watch: Watch, process: Process, server: RedisServer, backend: RedisBackend
 ) -> None:
     server.stop()
     watch()
-    assert (jobs(process), process.well) == (10, False)
+    assert (jobs(process), process.is_reachable) == (10, False)
     server.start()
-    put(shelf, 1, symbolicate_max_jobs="20")
-    wait_until(lambda: jobs(process) == 20 and process.well)
+    put(backend, 1, symbolicate_max_jobs="20")
+    wait_until(lambda: jobs(process) == 20 and process.is_reachable)
 
 
 def test_what_cannot_be_used_is_counted_and_logged_once(
-    watch: Watch, process: Process, shelf: RedisShelf, caplog: pytest.LogCaptureFixture
+    watch: Watch, process: Process, backend: RedisBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad = counted("bad_values")
-    put(shelf, 1, symbolicate_max_jobs="many", no_such_option="1", log_level="ERROR")
+    put(backend, 1, symbolicate_max_jobs="many", no_such_option="1", log_level="ERROR")
     watch()
     ticks = counted("refresh", result="look")
     wait_until(lambda: counted("refresh", result="look") > ticks + 3)
@@ -391,13 +391,13 @@ def test_what_cannot_be_used_is_counted_and_logged_once(
     assert len([one for one in caplog.records if "ignored" in one.message]) == 2
 
 
-def test_it_reports_what_is_in_force(watch: Watch, shelf: RedisShelf, raw: redis.Redis) -> None:
-    put(shelf, 1, symbolicate_max_jobs="many")
+def test_it_reports_what_is_in_force(watch: Watch, backend: RedisBackend, raw: redis.Redis) -> None:
+    put(backend, 1, symbolicate_max_jobs="many")
     watch()
     wait_until(lambda: listeners(raw))
-    put(shelf, 2, symbolicate_max_jobs="20")
-    wait_until(lambda: [one.version for one in shelf.reports()] == [2])
-    report = shelf.reports()[0]
+    put(backend, 2, symbolicate_max_jobs="20")
+    wait_until(lambda: [one.version for one in backend.reports()] == [2])
+    report = backend.reports()[0]
     assert (report.process, report.kind, report.stamp, report.bad) == (process_name(), "web", "stamp 2", 0)
 
 
@@ -415,27 +415,27 @@ def test_a_look_is_one_command_and_little_else_is_sent(watch: Watch, raw: redis.
 NOT_OURS = {"cmdstat_info", "cmdstat_config", "cmdstat_client", "cmdstat_hello", "cmdstat_pubsub"}
 
 
-class Odd(MemoryShelf):
-    """Fails as nobody expects."""
+class Odd(MemoryBackend):
+    """Backend that fails with unexpected errors."""
 
     odd: Mapping[str, Exception] = {}
 
-    def glance(self) -> Glance:
+    def head(self) -> ConfigHead:
         for error in self.odd.values():
             raise error
-        return super().glance()
+        return super().head()
 
 
 def test_nothing_ends_the_thread(watch: Watch, process: Process, caplog: pytest.LogCaptureFixture) -> None:
-    shelf = Odd()
-    watcher = watch(shelf)
+    backend = Odd()
+    watcher = watch(backend)
     failed = counted("refresh", result="failed")
-    shelf.odd = {"": RuntimeError("a mistake of ours")}
+    backend.odd = {"": RuntimeError("a mistake of ours")}
     wait_until(lambda: "a mistake of ours" in caplog.text)
-    shelf.odd = {"": CouldNotAsk("away")}
+    backend.odd = {"": CouldNotAsk("away")}
     wait_until(lambda: counted("refresh", result="failed") > failed)
-    shelf.odd = {}
-    put(shelf, 1, symbolicate_max_jobs="20")
+    backend.odd = {}
+    put(backend, 1, symbolicate_max_jobs="20")
     wait_until(lambda: jobs(process) == 20)
     assert watcher.is_alive()
 
@@ -443,21 +443,21 @@ def test_nothing_ends_the_thread(watch: Watch, process: Process, caplog: pytest.
 def test_a_follower_that_fails_is_logged_and_the_others_are_told(
     watch: Watch, process: Process, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shelf = MemoryShelf()
-    watch(shelf)
-    told: list[int] = []
+    backend = MemoryBackend()
+    watch(backend)
+    values: list[int] = []
 
     def fail(_value: object) -> None:
         raise ValueError("a follower's mistake")
 
     process.follow("symbolicate_max_jobs", fail)
-    process.follow("symbolicate_max_jobs", told.append)
-    put(shelf, 1, symbolicate_max_jobs="20")
+    process.follow("symbolicate_max_jobs", values.append)
+    put(backend, 1, symbolicate_max_jobs="20")
     wait_until(lambda: process.snapshot.version == 1)
-    put(shelf, 2, symbolicate_max_jobs="20", log_level="ERROR")
+    put(backend, 2, symbolicate_max_jobs="20", log_level="ERROR")
     wait_until(lambda: process.snapshot.version == 2)
-    put(shelf, 3, symbolicate_max_jobs="30")
-    wait_until(lambda: told == [10, 20, 30])
+    put(backend, 3, symbolicate_max_jobs="30")
+    wait_until(lambda: values == [10, 20, 30])
     assert "a follower's mistake" in caplog.text
 
 
@@ -472,14 +472,14 @@ def test_it_says_once_that_the_server_is_away(
     assert len([one for one in warnings if "stays in force" in one]) == 1
 
 
-def test_writes_during_a_look_are_in_order(watch: Watch, process: Process, shelf: RedisShelf) -> None:
+def test_writes_during_a_look_are_in_order(watch: Watch, process: Process, backend: RedisBackend) -> None:
     """Messages and looks overlap all the time; no version is followed by one before it."""
     seen: list[int] = []
     watch(interval=0.01)
     process.follow("symbolicate_max_jobs", seen.append)
     for number in range(1, 301):
         change = Change(number, f"stamp {number}", "", "", "", "")
-        shelf.write(change, {"symbolicate_max_jobs": str(100 + number)}, expected=number - 1)
+        backend.write(change, {"symbolicate_max_jobs": str(100 + number)}, expected=number - 1)
     wait_until(lambda: jobs(process) == 400)
     assert seen == sorted(seen)
 
@@ -488,9 +488,9 @@ def test_watcher_of_a_server_that_takes_writes_again_reconciles(
     watch: Watch, process: Process, raw: redis.Redis, database: Database
 ) -> None:
     watcher = watch()
-    wait_until(lambda: process.well and database.asked)
+    wait_until(lambda: process.is_reachable and database.asked)
     raw.replicaof("127.0.0.1", "1")
-    watcher.settle_soon()
+    watcher.reconcile_soon()
     asked = database.asked
     raw.replicaof("NO", "ONE")
     wait_until(lambda: database.asked > asked)

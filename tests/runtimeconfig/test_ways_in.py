@@ -13,11 +13,11 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from tecken.runtimeconfig import history
-from tecken.runtimeconfig.memory import MemoryShelf
+from tecken.runtimeconfig.backends.memory import MemoryBackend
 from tests.runtimeconfig.wrong import WRONG, said_of
 from tests.web.api.people import key_of, person
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("shelf")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("backend")]
 
 CHANGE = "runtimeconfig.change_option"
 
@@ -51,8 +51,8 @@ def by_page(name: str, text: str) -> str:
 @pytest.mark.parametrize("way", [by_command, by_api, by_page])
 @pytest.mark.parametrize(("name", "text"), WRONG)
 def test_a_wrong_value_is_refused_in_the_same_words(
-    way: Callable[[str, str], str], name: str, text: str, shelf: MemoryShelf
+    way: Callable[[str, str], str], name: str, text: str, backend: MemoryBackend
 ) -> None:
     assert said_of(name, text) in way(name, text)
     assert history.newest().number == 0
-    assert shelf.read().texts == {}
+    assert backend.read().texts == {}

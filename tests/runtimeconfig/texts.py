@@ -1,4 +1,4 @@
-"""Texts that somebody may give for an option: good ones, on the bounds and past them, and any at all."""
+"""Strategies for texts of options: valid ones, on and past the bounds, and arbitrary ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting for what another thread, or another process, brings about."""
+"""Helpers that wait for another thread or process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from threading import Event
 from time import monotonic
 
-from tecken.runtimeconfig.shelf import Change, Shelf
+from tecken.runtimeconfig.backend import Change, ConfigBackend
 
 LONGEST = 30.0
 
@@ -20,7 +20,7 @@ def wait_until(condition: Callable[[], object]) -> None:
         never.wait(0.002)  # others need the processor too
 
 
-def put(shelf: Shelf, version: int, stamp: str = "", **texts: str) -> None:
-    """Whatever was there before."""
+def put(backend: ConfigBackend, version: int, stamp: str = "", **texts: str) -> None:
+    """Replace the values, regardless of the version."""
     change = Change(version, stamp or f"stamp {version}", "alice", "", "2026-11-21T22:00:00+00:00", "cli")
-    shelf.write(change, texts, expected=shelf.read().version)
+    backend.write(change, texts, expected=backend.read().version)

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import redis
 
-from tecken.breaker import Breaker
 from tecken.errors import Absent, CouldNotAsk, Refused, SwitchedOff, TeckenError, TooMuch
 from tecken.redisclient import client
+from tecken.redisclient.guard import RedisGuard
 from tecken.storage import keys
 from tecken.storage.lookup_log import Answer, Journal
 from tecken.storage.search import Said
@@ -29,7 +29,7 @@ def connection() -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def journal(connection: redis.Redis) -> Journal:
-    return Journal(connection, Breaker("redis-cache"), lambda: 600.0)
+    return Journal(connection, RedisGuard("redis-cache"), lambda: 600.0)
 
 
 def test_what_sources_said_is_remembered_for_a_while(journal: Journal, connection: redis.Redis) -> None:
@@ -63,7 +63,7 @@ def test_a_foreign_value_could_not_be_asked(journal: Journal, connection: redis.
 
 def test_without_redis_cache_nothing_is_written_and_nobody_is_stopped() -> None:
     with client(f"redis://127.0.0.1:{free_port()}", timeout=1, connect_timeout=1) as refused:
-        journal = Journal(refused, Breaker("redis-cache"), lambda: 600.0)
+        journal = Journal(refused, RedisGuard("redis-cache"), lambda: 600.0)
         journal.note(XUL, [])
         journal.note(XUL, [])
         with pytest.raises(CouldNotAsk):
@@ -105,7 +105,7 @@ def test_absent_after_forget_returns_nothing(journal: Journal) -> None:
 
 def test_absent_without_redis_returns_nothing() -> None:
     with client(f"redis://127.0.0.1:{free_port()}", timeout=1, connect_timeout=1) as refused:
-        assert Journal(refused, Breaker("redis-cache"), lambda: 600.0).absent([XUL], ["ours"]) == {}
+        assert Journal(refused, RedisGuard("redis-cache"), lambda: 600.0).absent([XUL], ["ours"]) == {}
 
 
 def test_absent_in_one_spelling_says_nothing_of_another(journal: Journal) -> None:

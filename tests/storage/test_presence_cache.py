@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk
 from tecken.redisclient import client
+from tecken.redisclient.guard import RedisGuard
 from tecken.storage import keys
 from tecken.storage.presence_cache import Known, Lifetimes, Remembered, Unknown
 from tecken.symbols.layouts import FileKey
@@ -28,13 +28,13 @@ def connection() -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def known(connection: redis.Redis) -> Known:
-    return Known(connection, Breaker("redis-cache"), lambda: LIFETIMES)
+    return Known(connection, RedisGuard("redis-cache"), lambda: LIFETIMES)
 
 
 @pytest.fixture
 def away() -> Iterator[Known]:
     with client(f"redis://127.0.0.1:{free_port()}", timeout=1, connect_timeout=1) as refused:
-        yield Known(refused, Breaker("redis-cache"), lambda: LIFETIMES)
+        yield Known(refused, RedisGuard("redis-cache"), lambda: LIFETIMES)
 
 
 @pytest.mark.parametrize(("fact", "seconds"), [(None, 10), ([12, "etag", 1.5], 100), ([], 100)])

@@ -5,34 +5,28 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from tecken.breaker import Breaker
 from tecken.redisclient import client
+from tecken.redisclient.guard import RedisGuard
 from tecken.store.access_counts import CHUNK, CHUNKS, KEY, LOWEST, PER_KEY_BYTES, Accesses, Watched, recorded
 from tecken.store.access_sample import PLACES, hashed
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageKey
 from tecken.symbols.ids import ObjectId
+from tests.support.clock import Clock
 from tests.support.redis_server import free_port
 
 XUL = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 PAGE, OTHER = PageKey(XUL, "0" * 16, 0), PageKey(XUL, "0" * 16, 1)
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(0.0)
 
 
 @pytest.fixture
 def accesses(connection: redis.Redis, clock: Clock) -> Accesses:
-    return Accesses(connection, Breaker("redis-cache"), clock)
+    return Accesses(connection, RedisGuard("redis-cache"), clock)
 
 
 @pytest.fixture
@@ -96,7 +90,7 @@ def test_what_is_kept_is_bounded(accesses: Accesses, connection: redis.Redis, cl
 
 
 def test_a_redis_that_is_away_costs_nobody_anything(away: redis.Redis, clock: Clock) -> None:
-    accesses = Accesses(away, Breaker("redis-cache"), clock)
+    accesses = Accesses(away, RedisGuard("redis-cache"), clock)
     for start in range(0, 5000, 500):
         accesses.note(names(500, start))
 

@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from tecken import redisclient
-from tecken.breaker import Breaker
+from tecken.redisclient.guard import RedisGuard
 from tecken.store.hit_counts import (
     HOUR_SECONDS,
     MOST,
@@ -20,17 +20,10 @@ from tecken.store.hit_counts import (
 )
 from tecken.store.port import PageKey
 from tecken.symbols.ids import ObjectId
+from tests.support.clock import Clock
 from tests.support.redis_server import RedisServer, free_port
 
 XUL, LIBC = ObjectId("xul.pdb", "A" * 33), ObjectId("libc.so", "B" * 33)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +42,7 @@ def client(server: RedisServer) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1_800_000_000.0)
 
 
 def pages(module: ObjectId, count: int) -> list[PageKey]:
@@ -57,7 +50,7 @@ def pages(module: ObjectId, count: int) -> list[PageKey]:
 
 
 def test_all_processes_count_together(client: redis.Redis, clock: Clock) -> None:
-    one, another = (Tally(client, Breaker("redis-cache"), clock) for _ in range(2))
+    one, another = (Tally(client, RedisGuard("redis-cache"), clock) for _ in range(2))
     one.note([*pages(XUL, 3), *pages(LIBC, 2)], pages(XUL, 3))
     another.note(pages(XUL, 4), pages(XUL, 1))
     assert busiest(client, 10, clock.now) == []
@@ -69,7 +62,7 @@ def test_all_processes_count_together(client: redis.Redis, clock: Clock) -> None
 
 
 def test_what_is_two_hours_old_is_gone(client: redis.Redis, clock: Clock) -> None:
-    tally = Tally(client, Breaker("redis-cache"), clock)
+    tally = Tally(client, RedisGuard("redis-cache"), clock)
     clock.now += SEND_SECONDS
     tally.note(pages(XUL, 1), pages(XUL, 1))
     assert busiest(client, 10, clock.now + HOUR_SECONDS) == [Row(XUL, 1, 0)]
@@ -78,7 +71,7 @@ def test_what_is_two_hours_old_is_gone(client: redis.Redis, clock: Clock) -> Non
 
 
 def test_the_busiest_are_kept(client: redis.Redis, clock: Clock) -> None:
-    tally = Tally(client, Breaker("redis-cache"), clock)
+    tally = Tally(client, RedisGuard("redis-cache"), clock)
     clock.now += SEND_SECONDS
     tally.note(pages(XUL, 5), pages(XUL, 5))
     for part in range(2):
@@ -90,7 +83,7 @@ def test_the_busiest_are_kept(client: redis.Redis, clock: Clock) -> None:
 
 
 def test_the_busiest_pages(client: redis.Redis, clock: Clock) -> None:
-    tally = Tally(client, Breaker("redis-cache"), clock)
+    tally = Tally(client, RedisGuard("redis-cache"), clock)
     for generation in ("0" * 16, "1" * 16):
         tally.note([PageKey(XUL, generation, 7)], [])
     tally.note([PageKey(LIBC, "0" * 16, 7)], [])
@@ -101,7 +94,7 @@ def test_the_busiest_pages(client: redis.Redis, clock: Clock) -> None:
 
 
 def test_only_the_busiest_pages_are_sent(client: redis.Redis, clock: Clock) -> None:
-    tally = Tally(client, Breaker("redis-cache"), clock)
+    tally = Tally(client, RedisGuard("redis-cache"), clock)
     tally.note([*pages(XUL, 2 * MOST), PageKey(XUL, "0" * 16, 3)], [])
     clock.now += SEND_SECONDS
     tally.note([], [])
@@ -111,9 +104,9 @@ def test_only_the_busiest_pages_are_sent(client: redis.Redis, clock: Clock) -> N
 
 def test_a_server_that_is_away_is_not_missed(clock: Clock) -> None:
     away = redisclient.client(f"redis://127.0.0.1:{free_port()}/0", timeout=1, connect_timeout=1)
-    breaker = Breaker("redis-cache")
-    tally = Tally(away, breaker, clock)
+    guard = RedisGuard("redis-cache")
+    tally = Tally(away, guard, clock)
     for _ in range(3):
         clock.now += SEND_SECONDS
         tally.note(pages(XUL, 1), [])
-    assert breaker.open
+    assert guard.breaker.open

@@ -3,15 +3,9 @@ from __future__ import annotations
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageKey
 from tecken.symbols.ids import ObjectId
+from tests.support.clock import Clock
 
 XUL = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_a_marker_expires() -> None:

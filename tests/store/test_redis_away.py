@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
-from tecken.breaker import Breaker
 from tecken.errors import StoreAway
 from tecken.redisclient import client
 from tecken.store.port import Missing, PageKey
-from tecken.store.redis import RedisPageStore
+from tecken.store.redis import RedisPageStore, store_guard
 from tecken.symbols.ids import ObjectId
+from tests.support.clock import Clock
 from tests.support.redis_server import MUTE_AFTER, RedisServer
 from tests.support.scripted_server import ScriptedServer
 
@@ -31,27 +31,20 @@ CALLS: dict[str, Call] = {
 WRITES = ["put_header", "put_pages", "put_missing"]
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(0.0)
 
 
 @pytest.fixture
 def page_store(connection: redis.Redis, clock: Clock) -> RedisPageStore:
-    return RedisPageStore(connection, Breaker("the store", pause=1.0, clock=clock, raises=StoreAway))
+    return RedisPageStore(connection, store_guard(clock))
 
 
 @pytest.fixture
 def impatient(server: RedisServer, clock: Clock) -> Iterator[RedisPageStore]:
     with client(server.url, timeout=MUTE_AFTER, connect_timeout=MUTE_AFTER) as connected:
-        yield RedisPageStore(connected, Breaker("the store", pause=1.0, clock=clock, raises=StoreAway))
+        yield RedisPageStore(connected, store_guard(clock))
 
 
 def test_asking_for_nothing_needs_no_server(server: RedisServer, page_store: RedisPageStore) -> None:

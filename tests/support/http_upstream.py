@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from tests.support.background_server import BackgroundServer
+
 CHUNK_BYTES = 1 << 16
 
 
@@ -48,15 +50,11 @@ class HttpUpstream:
 
     @contextmanager
     def running(self) -> Iterator[HttpUpstream]:
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.closing.set()
-            self._server.shutdown()
-            thread.join()
-            self._server.server_close()
+        with BackgroundServer(self._server):
+            try:
+                yield self
+            finally:
+                self.closing.set()
 
 
 def _handler(upstream: HttpUpstream) -> type[BaseHTTPRequestHandler]:

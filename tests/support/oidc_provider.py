@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from jwt.algorithms import RSAAlgorithm
+
+from tests.support.background_server import BackgroundServer
 
 CLIENT_ID = "tecken"
 CLIENT_SECRET = "for tests"
@@ -69,14 +70,8 @@ class OidcProvider:
 
     @contextmanager
     def running(self) -> Iterator[OidcProvider]:
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
+        with BackgroundServer(self._server):
             yield self
-        finally:
-            self._server.shutdown()
-            thread.join()
-            self._server.server_close()
 
 
 def _handler(provider: OidcProvider) -> type[BaseHTTPRequestHandler]:

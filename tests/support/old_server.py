@@ -6,13 +6,13 @@ import re
 import socket
 import socketserver
 import threading
-from types import TracebackType
-from typing import Self
+
+from tests.support.background_server import BackgroundServer
 
 VERSION = re.compile(rb"(?<=redis_version:)\d")
 
 
-class OldServer:
+class OldServer(BackgroundServer):
     """Says it is a version of Redis 1, whatever the one on `port` of 127.0.0.1 is. A context manager."""
 
     def __init__(self, port: int) -> None:
@@ -23,24 +23,13 @@ class OldServer:
                     while data := self.request.recv(65536):
                         real.sendall(data)
 
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Session)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Session)
+        server.daemon_threads = True
+        super().__init__(server)
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        return f"redis://127.0.0.1:{self.port}"
 
 
 def _pass_on(real: socket.socket, client: socket.socket) -> None:

@@ -14,11 +14,11 @@ import sys
 import tempfile
 from pathlib import Path
 from time import monotonic
-from types import TracebackType
 from typing import Self
 
 import psycopg
 
+from tests.support.private_server import PrivateServer
 from tests.support.redis_server import free_port
 
 STARTS_WITHIN = 60.0  # seconds
@@ -42,16 +42,14 @@ def _account() -> str | None:
     return "postgres" if "postgres" in known else "nobody"
 
 
-class PostgresServer:
+class PostgresServer(PrivateServer):
     """On a port of its own on 127.0.0.1, trusting everyone there; close() removes its data."""
 
     def __init__(self, *settings: str) -> None:
         """`settings` are `name=value`, as in postgresql.conf."""
         self._settings = settings
         self._account = _account()
-        self._home = tempfile.TemporaryDirectory(prefix="postgres-")
-        self._process: subprocess.Popen[bytes] | None = None
-        self.port = free_port()
+        super().__init__("PostgreSQL", tempfile.TemporaryDirectory(prefix="postgres-"), free_port())
 
     @property
     def url(self) -> str:
@@ -82,25 +80,6 @@ class PostgresServer:
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait()
             self._process = None
-
-    def pause(self) -> None:
-        """The server goes mute, on connections that there are and on new ones."""
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self._signal(signal.SIGCONT)
-
-    def close(self) -> None:
-        self.kill()
-        self._home.cleanup()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:
@@ -134,15 +113,6 @@ class PostgresServer:
                 return
         self.close()
         raise TimeoutError(f"PostgreSQL on port {self.port} not ready in {STARTS_WITHIN} s")
-
-    def _fail_if_ended(self, process: subprocess.Popen[bytes]) -> None:
-        """Waits a moment, which is also the pause between two tries."""
-        try:
-            process.wait(0.05)
-        except subprocess.TimeoutExpired:
-            return
-        log = (Path(self._home.name) / "log").read_text(errors="replace")
-        raise RuntimeError(f"PostgreSQL on port {self.port} ended:\n{log[-2000:]}")
 
 
 def main(command: list[str]) -> int:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from django.test import override_settings
 
-from tecken import wiring
+from tecken import services
 from tests.support.redis_server import free_port
 
 
@@ -14,7 +14,7 @@ def queue_away() -> Iterator[None]:
     """Meanwhile parts of this process find nobody where the queue's records are."""
     try:
         with override_settings(REDIS_QUEUE_URL=f"redis://127.0.0.1:{free_port()}/1"):
-            wiring.forget()
+            services.discard_all()
             yield
     finally:
-        wiring.forget()
+        services.discard_all()

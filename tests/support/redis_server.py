@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -12,10 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from random import SystemRandom
 from time import monotonic
-from types import TracebackType
 from typing import Self
 
 import redis
+
+from tests.support.private_server import PrivateServer
 
 SERVERS_PORTS = range(10_000, 32_000)
 CHANCE = SystemRandom()  # pytest-randomly seeds the common one, in all processes alike
@@ -42,7 +42,7 @@ def free_port() -> int:
             return port
 
 
-class RedisServer:
+class RedisServer(PrivateServer):
     """Runs `conf_path` on a port of its own on 127.0.0.1; `directives` win over the file.
 
     The port and the data directory stay the same over stop() and start(), so a client sees a restart.
@@ -50,11 +50,9 @@ class RedisServer:
     """
 
     def __init__(self, conf_path: Path | None = None, **directives: str) -> None:
-        self._home = tempfile.TemporaryDirectory(prefix="redis-")
+        super().__init__("redis server", tempfile.TemporaryDirectory(prefix="redis-"), free_port())
         self._conf = [shutil.copy(conf_path, self._home.name)] if conf_path else []  # sentinels rewrite it
         self._directives = directives
-        self._process: subprocess.Popen[bytes] | None = None
-        self.port = free_port()
 
     @property
     def data(self) -> Path:
@@ -91,26 +89,6 @@ class RedisServer:
             self._process.wait()
             self._process = None
 
-    def pause(self) -> None:
-        """The server goes mute; the kernel still accepts connections for it."""
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self._signal(signal.SIGCONT)
-
-    def close(self) -> None:
-        """Ends the server at once and removes its data."""
-        self.kill()
-        self._home.cleanup()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _command(self) -> list[str]:
         ours = {
             "port": str(self.port),
@@ -124,10 +102,6 @@ class RedisServer:
         pairs = {**ours, **{name.replace("_", "-"): value for name, value in self._directives.items()}}
         return [server_binary(), *self._conf, *(word for k, v in pairs.items() for word in (f"--{k}", v))]
 
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-
     def _wait_until_ready(self, process: subprocess.Popen[bytes], deadline: float) -> None:
         with redis.Redis.from_url(self.url, socket_timeout=1, socket_connect_timeout=1) as client:
             while monotonic() < deadline:
@@ -138,12 +112,3 @@ class RedisServer:
                 else:
                     return
         raise TimeoutError(f"redis server on port {self.port} not ready in {STARTS_WITHIN} s")
-
-    def _fail_if_ended(self, process: subprocess.Popen[bytes]) -> None:
-        """Waits a moment, which is also the pause between two tries."""
-        try:
-            process.wait(0.02)
-        except subprocess.TimeoutExpired:
-            return
-        log = (Path(self._home.name) / "log").read_text(errors="replace")
-        raise RuntimeError(f"redis server on port {self.port} ended:\n{log[-2000:]}")

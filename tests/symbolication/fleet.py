@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tecken import redisclient
 from tecken.errors import Absent
+from tecken.redisclient.guard import RedisGuard
 from tecken.storage.factory import page_files_for
 from tecken.store.redis import RedisPageStore
 from tecken.symbolication.conversion.converter import Lifetimes, Preparer
@@ -46,7 +47,7 @@ def preparer(url: str, directory: Path) -> Preparer:
         stamp=str,
         page_files=page_files_for(f"file://{directory}/storage"),
         store=RedisPageStore(client),
-        turns=RedisTurns(client),
+        turns=RedisTurns(client, RedisGuard("redis-cache")),
         conversion=Conversion(lambda: MIB),
         lifetimes=lambda: Lifetimes(600, 600, 600),
     )

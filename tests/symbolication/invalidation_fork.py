@@ -8,8 +8,10 @@ import django
 
 django.setup()
 
-from tecken import wiring  # noqa: E402 - reads the settings
+from tecken.redisclient import services as redis_services  # noqa: E402 - reads the settings
 from tecken.runtimeconfig.current import overridden  # noqa: E402
+from tecken.store import services as store_services  # noqa: E402 - reads the settings
+from tecken.symbolication import services as symbolication_services  # noqa: E402 - reads the settings
 from tecken.symbolication.conversion import keys  # noqa: E402
 from tecken.symbolication.trace import Trace  # noqa: E402
 from tests.symbolication.samples import header_of  # noqa: E402
@@ -17,15 +19,15 @@ from tests.symbolication.test_invalidation import XUL  # noqa: E402
 
 
 def trusted() -> bool:
-    return XUL in wiring.library().headers([XUL], Trace())
+    return XUL in symbolication_services.symbol_loader().headers([XUL], Trace())
 
 
 def listeners() -> int:
-    return int(wiring.cache_client().pubsub_numsub(keys.REPLACED)[0][1])
+    return int(redis_services.cache_client().pubsub_numsub(keys.REPLACED)[0][1])
 
 
 with overridden(process_header_seconds=3600):
-    wiring.page_store().put_header(XUL, header_of(XUL).raw)
+    store_services.page_store().put_header(XUL, header_of(XUL).raw)
     assert trusted()
     child = os.fork()
     while listeners() < 2 or not trusted():
@@ -33,9 +35,9 @@ with overridden(process_header_seconds=3600):
     if child:
         os.waitpid(child, 0)  # it has seen both listen, and has told
     else:
-        wiring.page_store().forget(XUL)
+        store_services.page_store().forget(XUL)
         assert trusted()
-        wiring.herald().tell(XUL)
+        symbolication_services.invalidation_publisher().tell(XUL)
     while trusted():
         pass
     print("parent heard" if child else "child heard", flush=True)

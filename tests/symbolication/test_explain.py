@@ -7,9 +7,9 @@ from threading import Event
 import pytest
 import redis
 
-from tecken.breaker import Breaker
 from tecken.errors import Absent, CouldNotAsk, StoreAway
 from tecken.redisclient import client
+from tecken.redisclient.guard import RedisGuard
 from tecken.storage import keys
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles, MemorySymbols
 from tecken.storage.lookup_log import Journal
@@ -34,12 +34,12 @@ URL = "https://symbols.example/"
 
 class House:
     def __init__(self, connection: redis.Redis) -> None:
-        breaker = Breaker("redis-cache")
+        guard = RedisGuard("redis-cache")
         self.regular, self.of_try = MemoryFiles("regular"), MemoryFiles("try")
         self.page_files, self.board = MemoryPageFiles(), MemoryBoard()
         self.store: PageStore = MemoryPageStore(MIB)
-        self.journal = Journal(connection, breaker, lambda: 600.0)
-        self.known = Known(connection, breaker, lambda: Lifetimes(100, 10, 1))
+        self.journal = Journal(connection, guard, lambda: 600.0)
+        self.known = Known(connection, guard, lambda: Lifetimes(100, 10, 1))
         self.off: list[str] = []
         self.sent: list[ObjectId] = []
         self.queue_away = False

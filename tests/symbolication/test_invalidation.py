@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from tecken import redisclient
-from tecken.breaker import Breaker
+from tecken.redisclient.guard import RedisGuard
 from tecken.symbolication.conversion import keys
 from tecken.symbolication.invalidation import FIRST_PAUSE, Herald, Listener
 from tecken.symbols.ids import ObjectId
@@ -76,7 +76,7 @@ def test_every_listener_hears_what_a_herald_tells(server: RedisServer, ear: Ear)
     other = Ear()
     Listener(client(server.url), other, SILENCE).start()
     assert other.next() == DOUBT
-    herald = Herald(client(server.url), Breaker("redis-cache"))
+    herald = Herald(client(server.url), RedisGuard("redis-cache"))
     for module in (XUL, ODD):
         herald.tell(module)
         assert (ear.next(), other.next()) == (module, module)
@@ -87,7 +87,7 @@ def test_silence_alone_changes_nothing(server: RedisServer, ear: Ear) -> None:
         pings = 0
         while pings < 3:
             pings = asking.info("commandstats").get("cmdstat_ping", {}).get("calls", 0)
-    Herald(client(server.url), Breaker("redis-cache")).tell(XUL)
+    Herald(client(server.url), RedisGuard("redis-cache")).tell(XUL)
     assert ear.next() == XUL
 
 
@@ -95,7 +95,7 @@ def test_after_a_cut_everything_is_doubted(server: RedisServer, ear: Ear) -> Non
     with client(server.url) as asking:
         asking.client_kill_filter(_type="pubsub")
     until(ear, DOUBT)
-    Herald(client(server.url), Breaker("redis-cache")).tell(XUL)
+    Herald(client(server.url), RedisGuard("redis-cache")).tell(XUL)
     assert ear.next() == XUL
 
 
@@ -105,7 +105,7 @@ def test_a_server_that_comes_back_is_heard_again(server: RedisServer, ear: Ear, 
         ear.next()
     server.start()
     until(ear, DOUBT)
-    Herald(client(server.url), Breaker("redis-cache")).tell(XUL)
+    Herald(client(server.url), RedisGuard("redis-cache")).tell(XUL)
     assert ear.next() == XUL
     assert FIRST_PAUSE / 2 <= pauses[0] <= FIRST_PAUSE
     assert pauses[3] >= FIRST_PAUSE * 4
@@ -131,7 +131,7 @@ def test_a_mute_server_is_noticed(server: RedisServer, ear: Ear) -> None:
 def test_what_is_no_module_is_passed_over(server: RedisServer, ear: Ear) -> None:
     with client(server.url) as asking:
         asking.publish(keys.REPLACED, b"\xff\x00")
-    Herald(client(server.url), Breaker("redis-cache")).tell(XUL)
+    Herald(client(server.url), RedisGuard("redis-cache")).tell(XUL)
     until(ear, XUL)
 
 
@@ -145,8 +145,7 @@ def test_the_thread_ends_with_its_hearer(server: RedisServer) -> None:
 
 
 def test_nobody_to_tell_costs_one_try_and_no_error() -> None:
-    breaker = Breaker("redis-cache")
-    herald = Herald(client(f"redis://127.0.0.1:{free_port()}"), breaker)
+    herald = Herald(client(f"redis://127.0.0.1:{free_port()}"), RedisGuard("redis-cache"))
     herald.tell(XUL)
     herald.tell(XUL)
 

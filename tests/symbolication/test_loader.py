@@ -16,7 +16,8 @@ from tecken.symbolication.page_reader import PageFileReader
 from tecken.symbolication.trace import Tiers, Trace
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header, Section
-from tests.symbolication.conversion.memory import Clock, StoreIsAway
+from tests.support.clock import Clock
+from tests.symbolication.conversion.memory import StoreIsAway
 from tests.symbolication.samples import MIB, header_of, of_version_1, page_file, sym
 
 XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")

@@ -6,7 +6,7 @@ from tecken.errors import MalformedPageFile
 from tecken.symbolication.memory_cache import HeaderCache, PageCache
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.page import decode, encode
-from tests.symbolication.conversion.memory import Clock
+from tests.support.clock import Clock
 from tests.symbolication.samples import MIB, header_of
 
 XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")

@@ -39,6 +39,7 @@ class Site:
         *("--concurrency", "1"),
     )
     directives: Mapping[str, str] = {}  # of both servers
+    code = ROOT
 
     def __init__(self, home: Path, options: Mapping[str, object] | None = None, **environment: str) -> None:
         self.cache = RedisServer(IMAGES / "redis-cache" / "redis.conf", **self.directives)
@@ -75,7 +76,7 @@ class Site:
     ) -> None:
         self._client.close()
         self.stop_worker()
-        end(self._web)
+        self.stop_web()
         self.cache.close()
         self.store.close()
         self._log.close()
@@ -102,6 +103,9 @@ class Site:
         self._web = self._python([*self.web])
         wait_until(self._web_answers, STARTS_WITHIN, "the web server answers")
 
+    def stop_web(self) -> None:
+        end(self._web)
+
     def kill_web(self) -> None:
         """kill -9, of its children too."""
         _kill(self._web)
@@ -120,7 +124,7 @@ class Site:
         """What a command printed; fails with what it said when its exit status is not 0."""
         command = [sys.executable, "manage.py", *arguments]
         done = subprocess.run(
-            command, cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False
+            command, cwd=self.code, env=self._environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -131,7 +135,12 @@ class Site:
     def _python(self, arguments: list[str]) -> subprocess.Popen[bytes]:
         command = [sys.executable, *arguments]
         return subprocess.Popen(
-            command, env=self._environment, stdout=self._log, stderr=self._log, start_new_session=True
+            command,
+            cwd=self.code,
+            env=self._environment,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
         )
 
     def _web_answers(self) -> bool:

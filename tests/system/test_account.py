@@ -9,7 +9,7 @@ from zipfile import ZipFile
 import httpx
 import redis
 
-from tecken.servers import commands
+from tecken.monitoring.preflight import commands
 from tests.support.redis_server import RedisServer
 from tests.system.site import IMAGES, Site
 
@@ -21,7 +21,7 @@ REQUEST = {"memoryMap": [["crash-c", SYM.parent.name]], "stacks": [[[0, 0x1180]]
 
 def account(server: RedisServer, *asked: tuple[commands.Command, ...]) -> str:
     with redis.Redis.from_url(server.url) as client:
-        client.execute_command("ACL", "SETUSER", "ted", "on", ">s3cret", *commands.rules(*asked))
+        client.execute_command("ACL", "SETUSER", "ted", "on", ">s3cret", *commands.acl_rules(*asked))
     return server.url.replace("//", "//ted:s3cret@")
 
 

@@ -15,6 +15,7 @@ import httpx
 import orjson
 import pytest
 
+from tests.support.background_server import BackgroundServer
 from tests.support.redis_server import free_port
 from tests.system.site import Site
 
@@ -72,12 +73,8 @@ def collector() -> Iterator[Collector]:
     posts: list[tuple[str, bytes]] = []
     arrived = threading.Condition()
     server = ThreadingHTTPServer(("127.0.0.1", 0), collector_of(posts, arrived))
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield Collector(f"127.0.0.1:{server.server_port}", posts, arrived)
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with BackgroundServer(server):
+        yield Collector(f"127.0.0.1:{server.server_port}", posts, arrived)
 
 
 class Watched(NamedTuple):

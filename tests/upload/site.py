@@ -11,7 +11,7 @@ from django.test import Client
 from pytest_django import Settings
 
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
-from tecken import wiring
+from tecken import services
 from tecken.accounts import tokens
 from tests.upload.uploaders import Makes, Uploader
 
@@ -19,7 +19,7 @@ from tests.upload.uploaders import Makes, Uploader
 @pytest.fixture
 def uploader(tmp_path: Path, settings: Settings, clear_redis_store: None) -> Iterator[Makes]:
     settings.STORAGE_URL = (tmp_path / "storage").as_uri()
-    wiring.forget()
+    services.discard_all()
 
     def make(permission: str = "upload_symbols", email: str = "builder@example.com") -> Uploader:
         user, _ = User.objects.get_or_create(username=email, email=email)
@@ -29,4 +29,4 @@ def uploader(tmp_path: Path, settings: Settings, clear_redis_store: None) -> Ite
         return Uploader(key, Client(headers={"Auth-Token": key}), user)
 
     yield make
-    wiring.forget()
+    services.discard_all()

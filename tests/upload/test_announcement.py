@@ -13,8 +13,9 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from tecken import wiring
+from tecken import services
 from tecken.errors import Absent
+from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
 from tecken.symbols.layouts import FileKey
 from tecken.upload.models import Announcement, FileUpload, Upload
@@ -60,7 +61,7 @@ def test_files_are_announced_sent_and_completed(builder: Uploader) -> None:
         (len(SYM), True),
     ]
     assert rows[1].debug_id == SYM_KEY.debug_id
-    assert list(wiring.staging().entries()) == []
+    assert list(storage_services.staging().entries()) == []
     assert not Announcement.objects.exists()
 
 
@@ -186,9 +187,9 @@ def test_a_completion_that_was_killed_is_finished_by_the_next(builder: Uploader)
     left = Announcement.objects.get()
     builder.complete(answer["id"])
     left.save(force_insert=True)  # as if it had been killed right after the upload was complete
-    wiring.staging().put(slot, [SYM])
+    storage_services.staging().put(slot, [SYM])
     assert builder.complete(answer["id"]).status_code == 200
-    assert list(wiring.staging().entries()) == []
+    assert list(storage_services.staging().entries()) == []
     assert not Announcement.objects.exists()
 
 
@@ -218,7 +219,7 @@ class TestAddress:
             413,
             {"error": f"The body is larger than {len(DLL)} bytes"},
         )
-        assert list(wiring.staging().entries()) == []
+        assert list(storage_services.staging().entries()) == []
 
     def test_cannot_be_changed(self, builder: Uploader) -> None:
         url = urls(builder.announce({DLL_KEY: DLL}))[str(DLL_KEY)]
@@ -248,7 +249,7 @@ class TestAddress:
 
 def test_s3_takes_the_files_itself(uploader: Makes, s3_bucket: S3Bucket, settings: Settings) -> None:
     settings.STORAGE_URL = f"s3://{s3_bucket.name}/symbols"
-    wiring.forget()
+    services.discard_all()
     builder = uploader()
     answer = builder.announce({SYM_KEY: SYM})
     url = urls(answer)[str(SYM_KEY)]

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 from pytest_django import Settings
 
-from tecken import wiring
+from tecken import services
 from tecken.errors import CouldNotAsk
 from tecken.http.ratelimit import check_disk_space
 from tests.support.options import Override
@@ -37,9 +37,9 @@ def disk(tmp_path: Path, settings: Settings, builder: Uploader) -> Iterator[Smal
     with small_disk(tmp_path / "small") as disk:
         settings.SPOOL_DIR = str(disk.directory)
         settings.STORAGE_URL = disk.directory.as_uri()
-        wiring.forget()
+        services.discard_all()
         yield disk
-        wiring.forget()
+        services.discard_all()
 
 
 def archive(who: Uploader) -> Any:
@@ -70,14 +70,14 @@ def test_upload_after_room_was_made_is_accepted(builder: Uploader, disk: SmallDi
     assert direct(builder).status_code == 503
     disk.make_room()
     # Readings are kept for two seconds.
-    wiring.forget()
+    services.discard_all()
     assert direct(builder).status_code == 201
 
 
 def test_put_with_full_disk_is_503(builder: Uploader, disk: SmallDisk) -> None:
     announced = direct(builder).json()
     disk.fill()
-    wiring.forget()
+    services.discard_all()
     reply = builder.put(announced["files"][0]["action"]["url"], SYM)
     assert (reply.status_code, reply["Retry-After"]) == (503, "60")
 

@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from tecken import wiring
+from tecken.storage import services as storage_services
 from tecken.storage.backends.uploaded_files import gzipped
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey
@@ -43,12 +43,12 @@ def send(who: Uploader, files: dict[FileKey, bytes]) -> Any:
 
 
 def test_upload_same_bytes_that_no_row_describes_are_skipped(alice: Uploader) -> None:
-    wiring.own_files().put(SYM_KEY, gzipped([SYM]))
-    wiring.own_files().put(NATIVE, [b"\x7fELF"])
-    before = wiring.own_files().stat(SYM_KEY)
+    storage_services.own_files().put(SYM_KEY, gzipped([SYM]))
+    storage_services.own_files().put(NATIVE, [b"\x7fELF"])
+    before = storage_services.own_files().stat(SYM_KEY)
     upload = send(alice, {SYM_KEY: SYM, NATIVE: b"\x7fELF"}).json()["upload"]
     assert sorted(upload["skipped_keys"]) == [f"v1/{NATIVE}", f"v1/{SYM_KEY}"]
-    assert wiring.own_files().stat(SYM_KEY) == before
+    assert storage_services.own_files().stat(SYM_KEY) == before
     assert FileUpload.objects.filter(upload=None, debug_file="crash-c").count() == 2
 
 
@@ -56,23 +56,23 @@ def test_upload_after_one_that_was_killed_finishes_it(alice: Uploader) -> None:
     """The killed one had stored the file, and neither removed the former page file nor written its row."""
     send(alice, {SYM_KEY: OTHER_SYM})
     module = ObjectId.parse(*SYM_KEY[:2])
-    wiring.page_files().write(module, [b"made of the former file"])
-    wiring.own_files().put(SYM_KEY, gzipped([SYM]))
+    storage_services.page_files().write(module, [b"made of the former file"])
+    storage_services.own_files().put(SYM_KEY, gzipped([SYM]))
     for _ in range(2):
         assert send(alice, {SYM_KEY: SYM}).json()["upload"]["skipped_keys"] == [f"v1/{SYM_KEY}"]
-    assert module not in dict(wiring.page_files().entries())
-    assert FileUpload.objects.filter(etag=wiring.own_files().stat(SYM_KEY).etag).count() == 1
+    assert module not in dict(storage_services.page_files().entries())
+    assert FileUpload.objects.filter(etag=storage_services.own_files().stat(SYM_KEY).etag).count() == 1
 
 
 @pytest.mark.parametrize("there", [OTHER_SYM, SYM[:-1], b"", SYM[:-2] + b"!\n"])
 def test_upload_other_bytes_than_those_no_row_describes_are_stored(alice: Uploader, there: bytes) -> None:
-    wiring.own_files().put(SYM_KEY, gzipped([there]))
+    storage_services.own_files().put(SYM_KEY, gzipped([there]))
     assert send(alice, {SYM_KEY: SYM}).json()["upload"]["skipped_keys"] == []
     assert stored(SYM_KEY) == SYM
 
 
 def test_upload_over_a_broken_file_that_no_row_describes_is_stored(alice: Uploader) -> None:
-    wiring.own_files().put(SYM_KEY, [b"\x1f\x8bbroken"])
+    storage_services.own_files().put(SYM_KEY, [b"\x1f\x8bbroken"])
     assert send(alice, {SYM_KEY: SYM}).status_code == 201
     assert stored(SYM_KEY) == SYM
 
@@ -131,7 +131,7 @@ def test_upload_replace_own_keeps_a_file_that_no_upload_stored(
     alice: Uploader, runtime_options: Override
 ) -> None:
     runtime_options(upload_replace="own")
-    wiring.own_files().put(SYM_KEY, gzipped([OTHER_SYM]))
+    storage_services.own_files().put(SYM_KEY, gzipped([OTHER_SYM]))
     reply = send(alice, {SYM_KEY: SYM})
     assert (reply.status_code, "by no upload" in reply.json()["error"]) == (409, True)
 

@@ -14,12 +14,15 @@ from django.utils import timezone
 from pytest_django import Settings
 
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
-from tecken import wiring
+from tecken import services
 from tecken.download import retention as misses
 from tecken.download.models import MissingSymbol
 from tecken.errors import Absent, CouldNotAsk
 from tecken.storage import keys
+from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
+from tecken.store import services as store_services
+from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.upload.ingest import keep, storage
@@ -40,9 +43,9 @@ TEXT = b"MODULE windows x86_64 44E4EC8C2F41492B9369D6B9A059577C2 xul.pdb\nPUBLIC
 def house(tmp_path: Path, settings: Settings, clear_redis_store: None) -> Iterator[Settings]:
     settings.STORAGE_URL = f"file://{tmp_path}/storage"
     settings.SYMBOL_SOURCES = []
-    wiring.forget()
+    services.discard_all()
     yield settings
-    wiring.forget()
+    services.discard_all()
 
 
 @pytest.fixture
@@ -82,7 +85,7 @@ def there(key: FileKey, *, of_try: bool = False) -> bool:
 
 
 def has_page_file() -> bool:
-    return XUL in dict(wiring.page_files().entries())
+    return XUL in dict(storage_services.page_files().entries())
 
 
 def test_each_kind_has_its_age(uploads: Uploads) -> None:
@@ -102,21 +105,21 @@ def test_each_kind_has_its_age(uploads: Uploads) -> None:
 
 def test_what_was_made_of_it_goes_too(uploads: Uploads) -> None:
     uploads(SYM)
-    wiring.preparer().prepare(XUL)
+    symbolication_services.converter().prepare(XUL)
     name = keys.regular_file(SYM)
-    known = wiring.known()
+    known = storage_services.presence_cache()
     known.settle(name, known.lease(name), ["there"])
     assert (has_page_file(), known.look([name])) == (True, [["there"]])
     Retention(days_on(731)).run()
     assert not has_page_file()
-    assert wiring.page_store().headers([XUL]) == {}
+    assert store_services.page_store().headers([XUL]) == {}
     assert known.look([name]) != [["there"]]
 
 
 def test_the_page_file_of_a_regular_file_outlives_that_of_a_try_build(uploads: Uploads) -> None:
     uploads(SYM)
     uploads(SYM, of_try=True)
-    wiring.preparer().prepare(XUL)
+    symbolication_services.converter().prepare(XUL)
     Retention(days_on(31)).run()
     assert has_page_file()
 
@@ -139,7 +142,7 @@ def test_a_file_that_is_being_uploaded_again_stays(uploads: Uploads) -> None:
 
 def test_a_dry_run_says_the_same_and_removes_nothing(uploads: Uploads) -> None:
     uploads(SYM, DLL)
-    wiring.staging().put(Slot(1, 0), [b"x"])
+    storage_services.staging().put(Slot(1, 0), [b"x"])
     dry = Retention(days_on(731), dry_run=True).run()
     assert (dry.rows, dry.files, dry.staged) == (2, 2, 1)
     assert there(SYM)
@@ -151,13 +154,13 @@ def test_no_row_points_at_nothing_when_it_ends_in_between(uploads: Uploads, hous
     uploads(SYM)
     url = house.CACHES["default"]["LOCATION"]
     house.CACHES["default"]["LOCATION"] = f"redis://127.0.0.1:{free_port()}/0"
-    wiring.forget()
+    services.discard_all()
     with pytest.raises(CouldNotAsk):
         Retention(days_on(731)).run()
     assert not there(SYM)
     assert [row.completed_at for row in FileUpload.objects.all()] == [None]
     house.CACHES["default"]["LOCATION"] = url
-    wiring.forget()
+    services.discard_all()
     Retention(days_on(731)).run()
     assert FileUpload.objects.count() == 0
 
@@ -176,14 +179,14 @@ def test_an_upload_that_was_never_completed(uploads: Uploads, user: User) -> Non
     began = uploads(SYM)
     Upload.objects.filter(pk=began.pk).update(completed_at=None)
     nothing = Upload.objects.create(user=user, bucket_name="ours")
-    wiring.staging().put(Slot(nothing.pk, 0), [b"x"])
+    storage_services.staging().put(Slot(nothing.pk, 0), [b"x"])
     assert Retention(days_on(0.9)).run() == Removed()
     removed = Retention(days_on(1.1)).run()
     assert removed == Removed(uploads=1, staged=1)
     began.refresh_from_db()
     assert (began.error, began.cancelled_at is not None, there(SYM)) == (NEVER_COMPLETED, True, True)
     assert not Upload.objects.filter(pk=nothing.pk).exists()
-    assert list(wiring.staging().entries()) == []
+    assert list(storage_services.staging().entries()) == []
 
 
 def missing(name: str, days_ago: int) -> None:
@@ -218,7 +221,7 @@ def test_the_command_fails_when_storage_is_away(
     uploads(SYM, days_ago=800)
     house.STORAGE_URL = "s3://nowhere"
     runtime_options(source_timeout_seconds=0.1)
-    wiring.forget()
+    services.discard_all()
     with pytest.raises(CommandError, match="the next run goes on from here"):
         call_command("cleanup")
 

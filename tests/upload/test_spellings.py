@@ -12,7 +12,10 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from tecken import wiring
+from tecken import services
+from tecken.redisclient import services as redis_services
+from tecken.storage import services as storage_services
+from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.api import views
 from tecken.symbolication.conversion import keys
 from tecken.symbolication.tasks import convert, prepare
@@ -36,11 +39,11 @@ LOWER = ObjectId("foo.pdb", ID)
 def sender(uploader: Makes, settings: Settings, runtime_options: Override) -> Iterator[Uploader]:
     settings.SYMBOL_SOURCES = []
     runtime_options(symbolicate_deadline_seconds=0, process_header_seconds=3600)
-    wiring.forget()
+    services.discard_all()
     views.frames.cache_clear()
     made = uploader()
-    assert wiring.library()
-    while not wiring.cache_client().pubsub_numsub(keys.REPLACED)[0][1]:
+    assert symbolication_services.symbol_loader()
+    while not redis_services.cache_client().pubsub_numsub(keys.REPLACED)[0][1]:
         time.sleep(0.01)
     yield made
     views.frames.cache_clear()
@@ -95,8 +98,8 @@ def test_prepare_of_any_spelling_converts_the_file_stored_last(
     for module in (FOO, LOWER, last):
         upload(sender, symbol_file(module), sym(module, name="last" if module is last else "former"))
     if last is FOO:  # its first upload was the same file, so it was not stored again
-        wiring.own_files().delete(symbol_file(LOWER))
-        wiring.replaced(LOWER)
+        storage_services.own_files().delete(symbol_file(LOWER))
+        symbolication_services.replaced(LOWER)
     prepare(asked, ID)
     assert settles(asked, "last0")
 
@@ -105,7 +108,7 @@ def test_page_file_of_all_spellings_is_one(sender: Uploader) -> None:
     upload(sender, symbol_file(FOO), sym(FOO))
     for name in NAMES:
         prepare(name, ID)
-    assert [module for module, _ in wiring.page_files().entries()] == [FOO]
+    assert [module for module, _ in storage_services.page_files().entries()] == [FOO]
     assert page_path(FOO) == f"pages/foo.pdb/{ID}"
 
 
@@ -114,7 +117,7 @@ def test_removed_file_leaves_the_other_spelling_answering(sender: Uploader) -> N
     upload(sender, symbol_file(LOWER), sym(LOWER, name="second"))
     convert("foo.pdb", ID)
     assert settles("FOO.PDB", "second0")
-    wiring.own_files().delete(symbol_file(LOWER))
-    wiring.removed(LOWER)
+    storage_services.own_files().delete(symbol_file(LOWER))
+    symbolication_services.removed(LOWER)
     convert("foo.pdb", ID)
     assert all(settles(name, "first0") for name in NAMES)

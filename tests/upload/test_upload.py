@@ -17,8 +17,11 @@ from django.test.client import MULTIPART_CONTENT
 from django.utils import timezone
 from pytest_django import Settings
 
-from tecken import redisclient, wiring
+from tecken import redisclient, services
 from tecken.errors import Absent
+from tecken.redisclient import services as redis_services
+from tecken.storage import services as storage_services
+from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey
 from tecken.symbols.pagefile.file import Header
@@ -66,7 +69,7 @@ def test_the_answer_comes_when_every_member_is_stored(builder: Uploader) -> None
         "id": upload.pk,
         "size": len(BOTH),
         "filename": "symbols.zip",
-        "bucket": wiring.own_files().name,
+        "bucket": storage_services.own_files().name,
         "region": None,
         "download_url": None,
         "try_symbols": False,
@@ -85,7 +88,7 @@ def test_the_answer_comes_when_every_member_is_stored(builder: Uploader) -> None
 def test_a_row_tells_what_the_file_says_of_itself(builder: Uploader) -> None:
     send(builder, zipped({str(SYM_KEY).lower().replace("crash-c.sym", "crash-c.sym"): SYM}))
     row = FileUpload.objects.get()
-    there = wiring.own_files().stat(SYM_KEY)
+    there = storage_services.own_files().stat(SYM_KEY)
     assert (row.debug_file, row.debug_id) == SYM_KEY[:2]
     assert row.generator == "mozilla/dump_syms 2.3.9"
     assert row.code_id == "6CB9DBDAED91F95812FB09F7F2655E6F992E626C"
@@ -107,14 +110,14 @@ def test_what_is_there_is_skipped_and_what_changed_is_not(builder: Uploader) -> 
 
 def test_an_object_that_no_row_describes_is_replaced(builder: Uploader) -> None:
     send(builder)
-    wiring.own_files().put(DLL_KEY, [b"x" * len(DLL)])
+    storage_services.own_files().put(DLL_KEY, [b"x" * len(DLL)])
     assert send(builder).json()["upload"]["skipped_keys"] == [f"v1/{SYM_KEY}"]
     assert stored(DLL_KEY) == DLL
 
 
 def test_an_object_that_was_deleted_comes_back(builder: Uploader) -> None:
     send(builder)
-    wiring.own_files().delete(SYM_KEY)
+    storage_services.own_files().delete(SYM_KEY)
     assert send(builder).json()["upload"]["skipped_keys"] == [f"v1/{DLL_KEY}"]
     assert stored(SYM_KEY) == SYM
 
@@ -162,9 +165,9 @@ def test_a_symbol_file_that_will_not_symbolicate_is_stored_and_told(
 
 def test_a_module_that_was_missing_is_there_in_this_process_at_once(builder: Uploader) -> None:
     module = ObjectId.parse(*SYM_KEY[:2])
-    assert not isinstance(wiring.preparer().prepare(module), Header)
+    assert not isinstance(symbolication_services.converter().prepare(module), Header)
     send(builder)
-    assert isinstance(wiring.preparer().prepare(module), Header)
+    assert isinstance(symbolication_services.converter().prepare(module), Header)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +203,7 @@ def test_a_broken_member_leaves_what_is_whole(builder: Uploader) -> None:
     upload = Upload.objects.get()
     assert upload.error == reply.json()["error"]
     assert (upload.completed_at, upload.members_done) == (None, 0)
-    assert list(wiring.own_files().keys()) == []
+    assert list(storage_services.own_files().keys()) == []
 
 
 def test_two_archives_in_one_form(builder: Uploader) -> None:
@@ -339,9 +342,9 @@ def test_without_redis_cache_everything_is_stored(builder: Uploader, monkeypatch
     """Only what makes it quick is missing: telling other processes, and conversion ahead of demand."""
     redis_url = f"redis://127.0.0.1:{free_port()}/"
     monkeypatch.setattr(
-        wiring, "cache_client", lambda: redisclient.client(redis_url, timeout=1, connect_timeout=1)
+        redis_services, "cache_client", lambda: redisclient.client(redis_url, timeout=1, connect_timeout=1)
     )
-    wiring.forget()
+    services.discard_all()
     assert send(builder).status_code == 201
     assert (stored(SYM_KEY), stored(DLL_KEY)) == (SYM, DLL)
     assert len(rows()) == 2
@@ -357,7 +360,7 @@ def test_a_worker_keeps_an_upload_nobody_waits_for(builder: Uploader) -> None:
     upload.refresh_from_db()
     assert upload.completed_at
     assert (upload.members_done, stored(SYM_KEY)) == (2, SYM)
-    assert list(wiring.staging().entries()) == []
+    assert list(storage_services.staging().entries()) == []
     keep_upload(upload.pk)
     assert FileUpload.objects.count() == 2
 
@@ -376,7 +379,7 @@ def test_a_cancelled_upload_ends(builder: Uploader) -> None:
     Upload.objects.update(cancelled_at=timezone.now())
     keep_upload(Upload.objects.get().pk)
     assert rows() == []
-    assert list(wiring.staging().entries()) == []
+    assert list(storage_services.staging().entries()) == []
 
 
 def test_cancelled_while_it_goes_on(builder: Uploader) -> None:
@@ -394,7 +397,7 @@ def test_a_worker_says_why_an_upload_failed(builder: Uploader) -> None:
     keep_upload(upload.pk)
     upload.refresh_from_db()
     assert "Bad CRC-32" in upload.error
-    assert list(wiring.staging().entries()) == []
+    assert list(storage_services.staging().entries()) == []
 
 
 def test_an_upload_that_does_not_exist_any_more(uploader: Makes) -> None:
@@ -403,7 +406,7 @@ def test_an_upload_that_does_not_exist_any_more(uploader: Makes) -> None:
 
 def test_on_s3(builder: Uploader, settings: Settings, s3_bucket: S3Bucket) -> None:
     settings.STORAGE_URL = f"s3://{s3_bucket.name}"
-    wiring.forget()
+    services.discard_all()
     assert send(builder, query="?async=1").status_code == 202
     keep_upload(Upload.objects.get().pk)
     assert (stored(SYM_KEY), stored(DLL_KEY)) == (SYM, DLL)

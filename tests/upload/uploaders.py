@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tecken import wiring
+from tecken.storage import services as storage_services
 from tecken.symbols.decompression import decoded
 from tecken.symbols.layouts import FileKey
 
@@ -49,6 +49,6 @@ Makes = Callable[..., Uploader]
 
 
 def stored(key: FileKey, *, try_symbols: bool = False) -> bytes:
-    files = wiring.try_files() if try_symbols else wiring.own_files()
+    files = storage_services.try_files() if try_symbols else storage_services.own_files()
     with files.read(key) as chunks:
         return b"".join(decoded(chunks, 1 << 30) if key.file_name.endswith(".sym") else chunks)

@@ -7,19 +7,19 @@ import pytest
 from django.test import Client
 
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.memory import MemoryShelf
+from tecken.runtimeconfig.backends.memory import MemoryBackend
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 
 @pytest.fixture(autouse=True)
-def shelf(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryShelf]:
-    """This test's own, for everything that asks for the process's shelf."""
-    mine = MemoryShelf()
-    monkeypatch.setattr(current, "shelf", lambda: mine)
+def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryBackend]:
+    """This test's own, for everything that asks for the process's backend."""
+    mine = MemoryBackend()
+    monkeypatch.setattr(current, "backend", lambda: mine)
     yield mine
-    current.forget()  # else its watcher goes on looking at this one
+    current.reset()  # else its watcher goes on looking at this one
 
 
 @pytest.fixture

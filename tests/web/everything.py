@@ -11,7 +11,7 @@ from django.urls import reverse
 import tecken.celery  # noqa: F401 - jobs are sent by the current app
 from tecken.accounts.groups import GROUPS
 from tecken.accounts.models import Token
-from tecken.jobs.records import Letter, records
+from tecken.jobs.records import DeadLetter, records
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.models import Version
 from tecken.upload.models import Upload
@@ -31,7 +31,7 @@ PEOPLE: dict[str, tuple[str, ...]] = {
 MODULE = {"debug_file": "xul.pdb", "debug_id": "44E4EC8C2F41492B9369D6B9A059577C2"}
 STACK = "{debug_file} {debug_id} 0x10".format(**MODULE)
 ARCHIVE_OF_OWNER, NOTES_OF_OWNER = "archive-of-owner.zip", "notes-of-owner"
-DEAD = Letter("dead-job", "tecken.jobs.tasks.heartbeat", "default", "it is dead", 1.0, args=[])
+DEAD = DeadLetter("dead-job", "tecken.jobs.tasks.heartbeat", "default", "it is dead", 1.0, args=[])
 
 
 class Everything(NamedTuple):
@@ -60,7 +60,7 @@ class Everything(NamedTuple):
             list(Token.objects.order_by("pk").values("pk", "user", "expires_at", "permissions")),
             list(Upload.objects.order_by("pk").values("pk", "cancelled_at", "filename")),
             list(Version.objects.values_list("number", flat=True)),
-            current.shelf().glance(),
+            current.backend().head(),
             records().letters(),
             list(self.jobs),
         )

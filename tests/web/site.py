@@ -9,11 +9,14 @@ import pytest
 from pytest_django import Settings
 
 import tecken.celery  # noqa: F401 - jobs are sent by the current app
-from tecken import wiring
+from tecken import services
 from tecken.accounts.groups import named
 from tecken.accounts.tokens import issue
+from tecken.jobs import sending
 from tecken.jobs.records import records
+from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import service
+from tecken.store import services as store_services
 from tecken.store.port import Missing
 from tecken.symbols.ids import ObjectId
 from tecken.web.pages.shared_reports import share
@@ -42,10 +45,10 @@ def everything(
     settings.STORAGE_URL = tmp_path.as_uri()
     settings.SYMBOL_SOURCES = []
     runtime_options(symbolicate_deadline_seconds=0)
-    wiring.forget()
-    wiring.page_store().put_missing(ObjectId.parse(**MODULE), Missing("absent", "nobody has it"), 60)
+    services.discard_all()
+    store_services.page_store().put_missing(ObjectId.parse(**MODULE), Missing("absent", "nobody has it"), 60)
     jobs: list[object] = []
-    monkeypatch.setattr(wiring, "send", lambda task, *_arguments, **_how: jobs.append(task))
+    monkeypatch.setattr(sending, "send", lambda task, *_arguments, **_how: jobs.append(task))
     people = {who: user_of(who) for who in (*PEOPLE, "superuser")}
     for value in ("20", "30"):
         service.change({"symbolicate_max_jobs": value}, by="somebody@example.com", source="cli")
@@ -53,6 +56,6 @@ def everything(
     upload = upload_of(people["owner"], filename=ARCHIVE_OF_OWNER, completed_at=None)
     file_of(upload)
     token, _key = issue(people["owner"], list(named(["tokens.manage_tokens"])), 30, NOTES_OF_OWNER)
-    shared = share(wiring.counters_client(), STACK)
+    shared = share(redis_services.counters_client(), redis_services.cache_guard(), STACK)
     yield Everything(upload.pk, token.pk, shared, jobs)
-    wiring.forget()
+    services.discard_all()

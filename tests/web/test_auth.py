@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import OperationalError, connection
 from django.test import Client, override_settings
 
-from tecken.runtimeconfig import service
+from tecken.runtimeconfig import history, service
 from tests.web.api.people import person
 from tests.web.forms import form_of
 
@@ -39,7 +39,7 @@ def test_a_form_that_was_sent_is_not_lost_at_the_login(client: Client, url: str)
     reply = client.post(url, {"symbolicate_max_jobs": "40"})
     assert reply.status_code == 403
     assert "Your session is over, and nothing was changed." in reply.content.decode()
-    assert service.at(2) == {"symbolicate_max_jobs": "30"}
+    assert history.find_texts(2) == {"symbolicate_max_jobs": "30"}
 
 
 @pytest.mark.parametrize("url", PAGES)
@@ -79,7 +79,7 @@ def test_our_own_form_is_not(operator: User) -> None:
     client.force_login(operator)
     form = form_of(client.get("/config/").content.decode(), "symbolicate_max_jobs")
     reply = client.post(form.action, form.fields | {"symbolicate_max_jobs": "40"})
-    assert (reply.status_code, service.at(3)) == (302, {"symbolicate_max_jobs": "40"})
+    assert (reply.status_code, history.find_texts(3)) == (302, {"symbolicate_max_jobs": "40"})
 
 
 @pytest.mark.parametrize("url", [*PAGES, "/config/versions/77/"])

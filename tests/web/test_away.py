@@ -14,7 +14,7 @@ from django.conf import LazySettings
 from django.db import OperationalError, connection
 from django.test import Client
 
-from tecken import wiring
+from tecken import services
 from tests.support.redis_server import free_port
 from tests.web.acts import FORMS, PAGES, Act, does
 from tests.web.everything import Everything, comes
@@ -29,13 +29,13 @@ SAYS: dict[str, dict[str, tuple[int, str]]] = {
         "home": (200, "redis-cache does not answer"),
         "shared": (503, "It cannot be read now: redis-cache does not answer"),
         "explained": (200, "redis-cache does not answer"),
-        "health": (200, "redis-cache away"),
+        "health": (200, "redis-cache unavailable"),
     },
     "redis-store": {
         "home": (200, "redis-store does not answer"),
         "shared": (503, "None of 1 modules could be asked for"),
         "explained": (200, "redis-store does not answer"),
-        "health": (200, "redis-store away"),
+        "health": (200, "redis-store unavailable"),
         "store": (200, "redis-store does not answer"),
     },
     "database": {
@@ -45,7 +45,7 @@ SAYS: dict[str, dict[str, tuple[int, str]]] = {
     "storage": {
         "home": (200, "Storage does not answer"),
         "explained": (200, "storage does not answer"),
-        "health": (200, "Storage away"),
+        "health": (200, "Storage unavailable"),
     },
 }
 """Whatever is not here is shown as ever."""
@@ -60,7 +60,7 @@ def nowhere() -> str:
 @contextmanager
 def away(part: str, settings: LazySettings) -> Iterator[None]:
     TAKEN_AWAY[part](settings)
-    wiring.forget()
+    services.discard_all()
     if part == "database":
         with connection.execute_wrapper(refuse):
             yield

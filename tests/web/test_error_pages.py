@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client, override_settings
 
-from tecken import wiring
+from tecken import services
 from tecken.runtimeconfig.current import options
 from tests.web.api.people import person
 from tests.web.forms import form_of
@@ -113,10 +113,10 @@ def test_what_is_away_may_be_back(calm: Client, path: str) -> None:
 @pytest.mark.usefixtures("clear_redis_store")
 def test_a_symbol_file_that_nobody_has(client: Client, settings: Any, tmp_path: Path) -> None:
     settings.STORAGE_URL = f"file://{tmp_path}"
-    wiring.forget()
+    services.discard_all()
     path = "/x%3Cb%3E.pdb/44E4EC8C2F41492B9369D6B9A059577C2/x.sym"
     told, shown = client.get(path), client.get(path, headers=HTML)
-    wiring.forget()
+    services.discard_all()
     assert (told.status_code, told.json()["error"]) == (404, "Symbol Not Found")
     assert (shown.status_code, shown["Content-Type"]) == (404, "text/html; charset=utf-8")
     page = shown.content.decode()

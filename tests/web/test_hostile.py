@@ -14,10 +14,10 @@ from django.urls import resolve
 from django.utils import timezone
 from django.utils.html import escape
 
-from tecken import wiring
 from tecken.accounts.models import Token
 from tecken.download.models import MissingSymbol
-from tecken.jobs.records import Letter, records
+from tecken.jobs.records import DeadLetter, records
+from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import service
 from tecken.upload.models import FileUpload, Upload
 from tecken.web.pages.shared_reports import share
@@ -110,10 +110,12 @@ def written(everything: Everything) -> Everything:
     MissingSymbol.objects.create(count=1, last_seen=timezone.now(), **module)
     service.change({"maintenance_message": nasty}, by=short, why=nasty, source="cli")
     records().bury(
-        Letter(DEAD.id, nasty, nasty, nasty, 1.0, args=[nasty], kwargs={nasty: nasty}, trace=nasty)
+        DeadLetter(DEAD.id, nasty, nasty, nasty, 1.0, args=[nasty], kwargs={nasty: nasty}, trace=nasty)
     )
     stack = f"{STACK}\n{name} {MODULE['debug_id']} 0x20"
-    return everything._replace(shared=share(wiring.counters_client(), stack))
+    return everything._replace(
+        shared=share(redis_services.counters_client(), redis_services.cache_guard(), stack)
+    )
 
 
 @pytest.mark.parametrize("act", PAGES, ids=str)

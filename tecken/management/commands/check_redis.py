@@ -1,3 +1,5 @@
+"""Command that reports every check of a start."""
+
 from __future__ import annotations
 
 import json
@@ -6,30 +8,41 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from tecken.servers.rows import rows
-from tecken.servers.verify import verify
+from tecken.monitoring.preflight.report import build_report
+from tecken.monitoring.preflight.verify import run_preflight
 
 MARKS = {"ok": "✓", "warning": "⚠", "error": "❌", "unknown": "-"}
 
 
 class Command(BaseCommand):
-    help = "Check whether the site may start: both Redis servers and what they must be like."
+    """Report of all checks, with the exit status of a start."""
+
+    help = "Check whether the site may start: the settings and both Redis servers."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true", help="for programs")
+        """Add the options of the command."""
+        parser.add_argument("--json", action="store_true", help="print JSON")
         parser.add_argument(
-            "--wait", type=float, default=0.0, metavar="SECONDS", help="for what may pass by itself (0)"
+            "--wait",
+            type=float,
+            default=0.0,
+            metavar="SECONDS",
+            help="repeat the checks for so long while every error may pass by itself (0)",
         )
 
     def handle(self, **options: Any) -> None:
-        """Raises SystemExit when something is wrong: 78 when somebody has to mend it, 75 when it may pass."""
-        verdict = verify(options["wait"])
-        found = rows(verdict)
+        """Print the report.
+
+        Raises:
+            SystemExit: With 78 when a person has to act, 75 when every error may pass by itself.
+        """
+        result = run_preflight(options["wait"])
+        rows = build_report(result)
         if options["json"]:
-            document = {"status": verdict.status, "checks": [row._asdict() for row in found]}
+            document = {"status": result.status, "checks": [row._asdict() for row in rows]}
             self.stdout.write(json.dumps(document, indent=2))
         else:
-            for row in found:
+            for row in rows:
                 self.stdout.write(f"{MARKS[row.level]} {row.id}  {row.server:<11}  {row.text}")
-        if verdict.status:
-            raise SystemExit(verdict.status)
+        if result.status:
+            raise SystemExit(result.status)

@@ -1,10 +1,12 @@
+"""Command `config`: list and change the options of the running site."""
+
 from __future__ import annotations
 
 import json
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,21 +18,21 @@ from django.utils import timezone
 from tecken.errors import CouldNotAsk, TeckenError
 from tecken.management import configuration as text
 from tecken.management.times import FORMS, moment
-from tecken.runtimeconfig import current, service
-from tecken.runtimeconfig.history import database, difference, newest
-from tecken.runtimeconfig.option import at_text
-from tecken.runtimeconfig.options import named
-from tecken.runtimeconfig.service import Outcome
+from tecken.runtimeconfig import current, history, service
+from tecken.runtimeconfig.option import to_text
+from tecken.runtimeconfig.options import find_option
 from tecken.runtimeconfig.snapshot import check_all
 
-SPREAD_SECONDS = 5.0  # a watcher that hears nothing looks each second
+ROLLOUT_SECONDS = 5.0  # a watcher that gets no message polls each second
 CLEAR_LINE = "\r\033[K"
 
 
 class Command(BaseCommand):
-    help = """Look at and change the options of the running site; every process has a change within a second.
+    """Subcommands, one method each."""
 
-A change is checked, recorded in the database as a version, and told to every process. All times are UTC.
+    help = """List and change the options of the running site; every process applies a change within a second.
+
+A change is validated, recorded in the database as a version, and sent to every process. All times are UTC.
 
   config set symbolicate_max_jobs 20 log_level DEBUG --why "a crash storm"
   config set symbolicate_max_jobs 5 --from 22:00 --until 23:00
@@ -41,28 +43,21 @@ A change is checked, recorded in the database as a version, and told to every pr
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.formatter_class = partial(RawDescriptionHelpFormatter, max_help_position=24)
         commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-        add = commands.add_parser
-        _listing(add("list", help="every option: its value, what it may be, who set it"))
-        add("get", help="print one value").add_argument("name", metavar="NAME")
-        _setting(
-            add(
-                "set",
-                help="change one or more options, all or none",
-                description="Change one or more options: all in one version, or none. What can be on or off"
-                ' can also be on for some: "25%" of requests, "25% of users", "25% of tokens",'
-                ' "users a@example.com b@example.com", "tokens 12 15".',
-            )
-        )
-        _unsetting(add("unset", help="back to the default, and nothing scheduled"))
-        _history(add("history", help="who changed what, newest first"))
-        _diffing(add("diff", help="what differs between two versions"))
-        _rolling(add("rollback", help="make everything what it was at a version"))
-        add("export", help="print all that is set, as JSON for import")
-        _importing(add("import", help="set what a file from export says, and nothing else"))
-        add("watch", help="print each change as it comes, until Ctrl-C")
+        listing = commands.add_parser("list", help="list all options with their values, bounds and authors")
+        listing.add_argument("--json", action="store_true", dest="as_json", help="for programs")
+        commands.add_parser("get", help="print one value").add_argument("name", metavar="NAME")
+        _add_changes(commands)
+        log = commands.add_parser("history", help="list who changed what, newest first")
+        log.add_argument("name", nargs="?", metavar="NAME", help="of this option only")
+        log.add_argument("--limit", type=_count, default=50, help="number of changes (default %(default)s)")
+        diff = commands.add_parser("diff", help="list what differs between two versions")
+        diff.add_argument("a", type=int, metavar="VERSION")
+        diff.add_argument("b", type=int, nargs="?", metavar="VERSION", help="default: the newest")
+        commands.add_parser("export", help="print everything that is set, as JSON for import")
+        commands.add_parser("watch", help="print each change until Ctrl-C")
 
     def handle(self, *, command: str, **options: Any) -> None:
-        current.kind("command")
+        current.set_kind("command")
         try:
             getattr(self, f"_{command}")(**options)
         except TeckenError as error:
@@ -70,27 +65,21 @@ A change is checked, recorded in the database as a version, and told to every pr
         except KeyboardInterrupt:
             if command != "watch":
                 raise
-        except BrokenPipeError:  # whoever read it, such as head, has seen enough
+        except BrokenPipeError:  # the reader, such as `head`, has ended
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _list(self, *, as_json: bool, **_options: Any) -> None:
-        seen, now = text.picture(), timezone.now()
+        picture, now = text.read_picture(), timezone.now()
         if as_json:
-            self.stdout.write(json.dumps(text.as_json(seen, now), cls=DjangoJSONEncoder, indent=2))
+            self.stdout.write(json.dumps(text.build_json(picture, now), cls=DjangoJSONEncoder, indent=2))
             return
-        for line in text.list_lines(seen, now):
-            self.stdout.write(line)
-        for trouble in seen.troubles:
-            self._warn(trouble)
+        self._print(text.list_lines(picture, now))
+        self._warn(*picture.troubles)
 
     def _get(self, *, name: str, **_options: Any) -> None:
-        option, seen = named(name), text.picture()
-        self.stdout.write(text.text_in_force(seen.snapshot, option.name, timezone.now()))
-        for trouble in [
-            *seen.troubles,
-            *(seen.snapshot.bad[key] for key in seen.snapshot.bad if key == name),
-        ]:
-            self._warn(trouble)
+        option, picture = find_option(name), text.read_picture()
+        self.stdout.write(text.find_text(picture.snapshot, option.name, timezone.now()))
+        self._warn(*picture.troubles, picture.snapshot.bad.get(name, ""))
 
     def _set(self, *, pairs: list[str], start: str | None, end: str | None, **options: Any) -> None:
         names, texts = pairs[::2], pairs[1::2]
@@ -102,146 +91,129 @@ A change is checked, recorded in the database as a version, and told to every pr
         self._change(dict(zip(_keys(names, start, end), texts, strict=True)), **options)
 
     def _unset(self, *, names: list[str], **options: Any) -> None:
-        service.reconcile()  # what was set by hand just now can be unset too
-        with database():
-            there = newest().values
-        self._change({key: None for name in names for key in text.entries_of(name, there)}, **options)
+        service.reconcile()  # so that a change by hand a moment ago can be unset too
+        with history.database():
+            existing = history.newest().values
+        keys = [key for name in names for key in text.find_entries(name, existing)]
+        self._change(dict.fromkeys(keys), **options)
 
     def _history(self, *, name: str | None, limit: int, **_options: Any) -> None:
-        with database():
-            changes = list(service.history(name)[:limit])
+        with history.database():
+            changes = list(history.find_changes(name)[:limit])
         if name and not changes:
-            named(name)
-        for line in text.history_lines(changes):
-            self.stdout.write(line)
+            find_option(name)
+        self._print(text.history_lines(changes))
 
     def _diff(self, *, a: int, b: int | None, **_options: Any) -> None:
-        with database():
-            changed = service.diff(a, newest().number if b is None else b)
-        for key, (old, new) in changed.items():
-            self.stdout.write(text.step(key, old, new))
+        with history.database():
+            last = history.newest().values if b is None else history.find_texts(b)
+            changed = history.difference(history.find_texts(a), last)
+        self._print(text.format_change(key, old, new) for key, (old, new) in changed.items())
 
     def _rollback(self, *, version: int, why: str, expected: int | None, **_options: Any) -> None:
-        self._tell(service.rollback(version, by=text.operator(), why=why, expected=expected))
+        self._show(service.rollback(version, by=text.operator(), why=why, expected=expected))
 
     def _export(self, **_options: Any) -> None:
-        seen = text.picture()
-        good = {key: given for key, given in seen.snapshot.texts.items() if key not in seen.snapshot.bad}
-        self.stdout.write(json.dumps(good, indent=2, sort_keys=True, ensure_ascii=False))
-        for trouble in [*seen.troubles, *(f"left out: {bad}" for bad in seen.snapshot.bad.values())]:
-            self._warn(trouble)
+        picture = text.read_picture()
+        texts, bad = picture.snapshot.texts, picture.snapshot.bad
+        usable = {key: given for key, given in texts.items() if key not in bad}
+        self.stdout.write(json.dumps(usable, indent=2, sort_keys=True, ensure_ascii=False))
+        self._warn(*picture.troubles, *(f"left out: {problem}" for problem in bad.values()))
 
     def _import(self, *, file: str, dry_run: bool, why: str, expected: int | None, **_options: Any) -> None:
         texts = _read(file)
         if not dry_run:
-            self._tell(service.replace(texts, by=text.operator(), why=why, expected=expected))
+            self._show(service.replace(texts, by=text.operator(), why=why, expected=expected))
             return
         check_all(texts)
-        with database():
-            changed = difference(newest().values, texts)
-        for key, (old, new) in changed.items():
-            self.stdout.write(f"would change {text.step(key, old, new)}")
-        if not changed:
-            self.stdout.write("nothing to change")
+        with history.database():
+            changed = history.difference(history.newest().values, texts)
+        lines = [f"would change {text.format_change(key, old, new)}" for key, (old, new) in changed.items()]
+        self._print(lines or ["nothing to change"])
 
     def _watch(self, **_options: Any) -> None:
-        for line in text.watch_lines(current.shelf()):
+        for line in text.watch_lines(current.backend()):
             self.stdout.write(line)
             self.stdout.flush()
 
     def _change(
         self, changes: Mapping[str, str | None], *, why: str, expected: int | None, **_options: Any
     ) -> None:
-        self._tell(service.change(changes, by=text.operator(), why=why, source="cli", expected=expected))
+        self._show(service.change(changes, by=text.operator(), why=why, source="cli", expected=expected))
 
-    def _tell(self, outcome: Outcome) -> None:
-        if outcome.changed:
-            done = f"version {outcome.version}: {text.steps(outcome.changed)}"
-        else:
-            done = f"version {outcome.version}: nothing to change"
+    def _show(self, outcome: service.Outcome) -> None:
+        changes = text.format_changes(outcome.changed) or "nothing to change"
+        line = f"version {outcome.version}: {changes}"
         if not outcome.distributed:
-            self.stdout.write(f"{done}; recorded")
-            self._warn("it could not be told to the processes; they get it once that works again")
-        elif not outcome.changed:
-            self.stdout.write(done)
+            self.stdout.write(f"{line}; recorded")
+            self._warn("the processes could not be reached; they get the change when the connection is back")
+        elif outcome.changed:
+            self.stdout.write(f"{line}; {self._wait_for_rollout(outcome)}")
         else:
-            self.stdout.write(f"{done}; {self._spread(outcome)}")
+            self.stdout.write(line)
 
-    def _spread(self, outcome: Outcome) -> str:
-        """How far it came; meanwhile a count on a terminal."""
-        spread = service.Spread(0, 0, 0.0, [])
-        spreads = service.applied(outcome.version, outcome.stamp, SPREAD_SECONDS, outcome.told_at)
+    def _wait_for_rollout(self, outcome: service.Outcome) -> str:
+        """Return how many processes have the change; count them meanwhile on a terminal."""
+        is_terminal = self.stdout.isatty()
+        steps = service.follow_rollout(outcome.version, outcome.stamp, ROLLOUT_SECONDS, outcome.sent_at)
         try:
-            for spread in spreads:
-                if spread.waiting and self.stdout.isatty():
-                    self.stdout.write(f"{CLEAR_LINE}{spread.applied} of {spread.processes}", ending="")
+            for progress in steps:
+                if progress.waiting and is_terminal:
+                    count = f"{CLEAR_LINE}{progress.applied} of {progress.processes}"
+                    self.stdout.write(count, ending="")
                     self.stdout.flush()
         except CouldNotAsk as error:
-            return f"which processes have it is not known: {error}"
+            return f"it is unknown which processes have it: {error}"
         finally:
-            if self.stdout.isatty():
+            if is_terminal:
                 self.stdout.write(CLEAR_LINE, ending="")
-        if not spread.processes:
+        if not progress.processes:
             return "no process is running"
-        have = (
-            f"applied by {spread.applied} of {spread.processes} processes in {spread.elapsed * 1000:.0f} ms"
-        )
-        return have + (f", waiting for {', '.join(spread.waiting)}" if spread.waiting else "")
+        processes = f"{progress.applied} of {progress.processes} processes"
+        waiting = f", waiting for {', '.join(progress.waiting)}" if progress.waiting else ""
+        return f"applied by {processes} in {progress.elapsed * 1000:.0f} ms{waiting}"
 
-    def _warn(self, what: str) -> None:
-        self.stderr.write(f"warning: {what}", self.style.WARNING)
+    def _print(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.stdout.write(line)
+
+    def _warn(self, *warnings: str) -> None:
+        for warning in filter(None, warnings):
+            self.stderr.write(f"warning: {warning}", self.style.WARNING)
 
 
-def _listing(parser: ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", dest="as_json", help="for programs")
-
-
-def _recording(parser: ArgumentParser) -> None:
-    parser.add_argument("--why", default="", help="kept in the history")
-    parser.add_argument(
-        "--expect",
-        type=int,
-        dest="expected",
-        metavar="VERSION",
-        help="change nothing when there is a newer one",
+def _add_changes(commands: Any) -> None:
+    """Add the subcommands that make a version."""
+    setting = commands.add_parser(
+        "set",
+        help="change one or more options, all or none",
+        description="Change one or more options: all in one version, or none. An option that is on or off"
+        ' can also be on for some: "25%" of requests, "25% of users", "25% of tokens",'
+        ' "users a@example.com b@example.com", "tokens 12 15".',
     )
-
-
-def _setting(parser: ArgumentParser) -> None:
-    parser.add_argument("pairs", nargs="+", metavar="NAME VALUE", help="as symbolicate_max_jobs 20")
-    parser.add_argument("--from", dest="start", metavar="TIME", help=f"only from then on: {FORMS} (UTC)")
-    parser.add_argument(
+    setting.add_argument("pairs", nargs="+", metavar="NAME VALUE", help="such as symbolicate_max_jobs 20")
+    setting.add_argument("--from", dest="start", metavar="TIME", help=f"only from then on: {FORMS} (UTC)")
+    setting.add_argument(
         "--until", dest="end", metavar="TIME", help="only until then; a duration counts from the start"
     )
-    _recording(parser)
-
-
-def _unsetting(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "names", nargs="+", metavar="NAME", help="an option, or NAME@START/END as `config list --json` has it"
+    unsetting = commands.add_parser("unset", help="restore defaults, and remove windows")
+    unsetting.add_argument(
+        "names", nargs="+", metavar="NAME", help="an option, or a NAME@START/END of `config list --json`"
     )
-    _recording(parser)
-
-
-def _history(parser: ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="NAME", help="of one option only")
-    parser.add_argument("--limit", type=_count, default=50, help="how many changes (default %(default)s)")
-
-
-def _diffing(parser: ArgumentParser) -> None:
-    parser.add_argument("a", type=int, metavar="VERSION")
-    parser.add_argument("b", type=int, nargs="?", metavar="VERSION", help="default: the newest")
-
-
-def _rolling(parser: ArgumentParser) -> None:
-    parser.add_argument("version", type=int, metavar="VERSION", help="0 is before anything was set")
-    _recording(parser)
-
-
-def _importing(parser: ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="JSON from export, or - for standard input")
-    parser.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
-    _recording(parser)
+    rollback = commands.add_parser("rollback", help="restore the values of a version")
+    rollback.add_argument("version", type=int, metavar="VERSION", help="0 is before anything was set")
+    importing = commands.add_parser("import", help="set what a file of export contains, and nothing else")
+    importing.add_argument("file", metavar="FILE", help="JSON of export, or - for standard input")
+    importing.add_argument("--dry-run", action="store_true", help="print what would change; change nothing")
+    for parser in (setting, unsetting, rollback, importing):
+        parser.add_argument("--why", default="", help="reason, for the history")
+        parser.add_argument(
+            "--expect",
+            type=int,
+            dest="expected",
+            metavar="VERSION",
+            help="change nothing when there is a newer version",
+        )
 
 
 def _keys(names: list[str], start: str | None, end: str | None) -> list[str]:
@@ -249,25 +221,25 @@ def _keys(names: list[str], start: str | None, end: str | None) -> list[str]:
         return names
     now = timezone.now().replace(microsecond=0)
     try:
-        begin = moment(start, now) if start else now
-        finish = moment(end, begin) if end else None
+        first = moment(start, now) if start else now
+        last = moment(end, first) if end else None
     except ArgumentTypeError as error:
         raise CommandError(str(error)) from None
-    return [text.window_key(name, begin, finish) for name in names]
+    return [text.window_key(name, first, last) for name in names]
 
 
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise ArgumentTypeError(f"{text!r} should be a whole number")
-    return int(text)
+def _count(digits: str) -> int:
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
+        raise ArgumentTypeError(f"{digits!r} should be a whole number")
+    return int(digits)
 
 
 def _read(file: str) -> dict[str, str]:
-    """Raises CommandError."""
+    """Return the texts in a file. Raises CommandError."""
     try:
-        given = json.loads(sys.stdin.read() if file == "-" else Path(file).read_text())
+        document = json.loads(sys.stdin.read() if file == "-" else Path(file).read_text())
     except (OSError, ValueError) as error:
         raise CommandError(f"{file}: {error}") from error
-    if not isinstance(given, dict):
+    if not isinstance(document, dict):
         raise CommandError(f"{file}: expected a JSON object, as `config export` prints it")
-    return {key: at_text(value) for key, value in given.items()}
+    return {key: to_text(value) for key, value in document.items()}

@@ -12,12 +12,12 @@ import redis
 from django.core.management.base import BaseCommand, CommandError
 
 import tecken.celery  # noqa: F401 - jobs are sent by the current app
-from tecken import wiring
 from tecken.errors import TeckenError
 from tecken.jobs.backlog import Backlog, backlog
-from tecken.jobs.dead import send_again
-from tecken.jobs.records import Letter, records
+from tecken.jobs.dead_letters import send_again
+from tecken.jobs.records import DeadLetter, records
 from tecken.management.times import shown
+from tecken.redisclient import services as redis_services
 
 
 class Command(BaseCommand):
@@ -53,7 +53,7 @@ An id may be cut short where that names one letter only. All times are UTC."""
             raise CommandError(f"the queue does not answer: {error}") from error
 
     def _queues(self, *, as_json: bool, **_options: Any) -> None:
-        seen = backlog(wiring.queue_client())
+        seen = backlog(redis_services.queue_client())
         self._print([_backlog_json(seen)] if as_json else _backlog_lines(seen), as_json)
 
     def _list(self, *, as_json: bool, **_options: Any) -> None:
@@ -91,7 +91,7 @@ def _choosing(parser: ArgumentParser) -> None:
     parser.add_argument("--task", help="of those only the ones of this task")
 
 
-def _chosen(*, ids: list[str], every: bool, task: str | None, **_options: Any) -> list[Letter]:
+def _chosen(*, ids: list[str], every: bool, task: str | None, **_options: Any) -> list[DeadLetter]:
     """Raises CommandError."""
     if bool(ids) == every:
         raise CommandError("say which: one ID or more, or --all")
@@ -99,7 +99,7 @@ def _chosen(*, ids: list[str], every: bool, task: str | None, **_options: Any) -
     return [letter for letter in letters if task in (None, letter.task)]
 
 
-def _named(start: str) -> Letter:
+def _named(start: str) -> DeadLetter:
     """Raises CommandError."""
     whole = records().letter(start)
     found = [whole] if whole else [one for one in records().letters() if one.id.startswith(start)]
@@ -138,7 +138,7 @@ def _backlog_json(seen: Backlog) -> dict[str, Any]:
     }
 
 
-def _letter_lines(letter: Letter) -> Iterator[str]:
+def _letter_lines(letter: DeadLetter) -> Iterator[str]:
     yield f"id       {letter.id}"
     yield f"task     {letter.task}"
     yield f"args     {json.dumps(letter.args)}"

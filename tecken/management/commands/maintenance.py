@@ -1,3 +1,5 @@
+"""Command `maintenance`: close and open the site."""
+
 from __future__ import annotations
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
@@ -13,96 +15,74 @@ from tecken.errors import TeckenError
 from tecken.management.configuration import operator
 from tecken.management.times import FORMS, moment, shown, span
 from tecken.runtimeconfig import current, service
-from tecken.runtimeconfig.maintenance import parse
-from tecken.runtimeconfig.shelf import Glance, Level
+from tecken.runtimeconfig.backend import ConfigHead, Level
 
-WHAT: dict[Level, str] = {
+CLOSED: dict[Level, str] = {
     "full": "the site is under maintenance",
     "uploads": "uploads are closed, downloads and symbolication open",
 }
 
 
 class Command(BaseCommand):
+    """Subcommands on, off and status."""
+
     help = """Close the site, or uploads only, in every process within a second; no database is needed.
 
 With redis-cli alone: `redis-cli -n 2 set is-under-maintenance x`, and `del` ends it. All times are UTC."""
-    requires_system_checks = ()  # the database may be what is being mended
+    requires_system_checks = ()  # the database may be the reason for the maintenance
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.formatter_class = partial(RawDescriptionHelpFormatter, max_help_position=24)
         commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-        on = commands.add_parser("on", help="begin; once more changes what it says")
+        on = commands.add_parser("on", help="begin maintenance, or change its details")
         on.add_argument(
-            "--message", default="", help="what the page says (default: option maintenance_message)"
+            "--message", default="", help="text of the page (default: option maintenance_message)"
         )
         on.add_argument(
             "--retry-after",
             type=span,
             metavar="TIME",
-            help="when clients should ask again: 30s (default: at the end, else as configured)",
+            help="when clients should retry: 30s (default: at the end, else as configured)",
         )
-        on.add_argument("--until", type=_moment, metavar="TIME", help=f"it ends by itself: {FORMS} (UTC)")
-        on.add_argument("--uploads-only", action="store_true", help=WHAT["uploads"])
-        off = commands.add_parser("off", help="end it, of both kinds")
-        off.add_argument("--uploads-only", action="store_true", help="open uploads, and end nothing else")
-        commands.add_parser("status", help="what is on, since when, by whom, until when")
+        on.add_argument("--until", type=_moment, metavar="TIME", help=f"when it ends: {FORMS} (UTC)")
+        on.add_argument("--uploads-only", action="store_true", help=CLOSED["uploads"])
+        off = commands.add_parser("off", help="end maintenance of both kinds")
+        off.add_argument("--uploads-only", action="store_true", help="open uploads only")
+        commands.add_parser("status", help="print what is closed, since when, by whom, until when")
 
-    def handle(self, *, command: str, **options: Any) -> None:
-        current.kind("command")
+    def handle(self, *, command: str, uploads_only: bool = False, **options: Any) -> None:
+        current.set_kind("command")
         try:
-            getattr(self, f"_{command}")(**options)
+            if command == "on":
+                level: Level = "uploads" if uploads_only else "full"
+                message, retry_after, until = (options[key] for key in ("message", "retry_after", "until"))
+                service.begin_maintenance(level, message, retry_after, until, operator())
+            elif command == "off":
+                service.end_maintenance("uploads")
+                if not uploads_only:
+                    service.end_maintenance("full")
+            for line in _lines(current.backend().head()):
+                self.stdout.write(line)
         except TeckenError as error:
             raise CommandError(str(error)) from error
 
-    def _on(
-        self,
-        *,
-        message: str,
-        retry_after: float | None,
-        until: datetime | None,
-        uploads_only: bool,
-        **_options: Any,
-    ) -> None:
-        level: Level = "uploads" if uploads_only else "full"
-        service.begin_maintenance(level, message, retry_after, until, operator())
-        self._status()
 
-    def _off(self, *, uploads_only: bool, **_options: Any) -> None:
-        levels: tuple[Level, ...] = ("uploads",) if uploads_only else ("full", "uploads")
-        for level in levels:
-            service.end_maintenance(level)
-        self._status()
-
-    def _status(self, **_options: Any) -> None:
-        for line in _lines(current.shelf().glance()):
-            self.stdout.write(line)
-
-
-def _lines(glance: Glance) -> Iterator[str]:
-    texts: dict[Level, str | None] = {"full": glance.maintenance, "uploads": glance.uploads_closed}
-    for level, text in texts.items():
-        if text is not None:
-            yield f"{WHAT[level]}{_until(text)}"
-            yield from _details(text)
-    if set(texts.values()) == {None}:
+def _lines(head: ConfigHead) -> Iterator[str]:
+    for level, maintenance in head.levels.items():
+        if maintenance is None:
+            continue
+        until = shown(maintenance.until) if maintenance.until else "`maintenance off`"
+        yield f"{CLOSED[level]} until {until}"
+        if maintenance.since is None:
+            yield "  set by hand"
+            continue
+        yield f"  since {shown(maintenance.since)} by {maintenance.by}"
+        if maintenance.message:
+            yield f"  message: {maintenance.message}"
+        if maintenance.retry_after is not None:
+            yield f"  retry after {maintenance.retry_after:g} s"
+    if set(head.levels.values()) == {None}:
         yield "no maintenance"
-
-
-def _until(text: str) -> str:
-    until = parse(text).until
-    return f" until {shown(until)}" if until else " until `maintenance off`"
-
-
-def _details(text: str) -> Iterator[str]:
-    said = parse(text)
-    if said.since is None:
-        yield "  set by hand"
-        return
-    yield f"  since {shown(said.since)} by {said.by}"
-    if said.message:
-        yield f"  message: {said.message}"
-    if said.retry_after is not None:
-        yield f"  retry after {said.retry_after:g} s"
 
 
 def _moment(text: str) -> datetime:

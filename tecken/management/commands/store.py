@@ -7,10 +7,11 @@ from typing import Any
 import redis
 from django.core.management.base import BaseCommand, CommandError
 
-from tecken import wiring
-from tecken.health.sizing import ENOUGH, ESTIMATES_OF_2014, RATIOS, Sizing, counted
 from tecken.management.text import size
-from tecken.servers.facts import facts
+from tecken.monitoring.health.sizing import ENOUGH, ESTIMATES_OF_2014, RATIOS, Sizing, compute_sizing
+from tecken.monitoring.preflight.facts import fetch_facts
+from tecken.redisclient import services as redis_services
+from tecken.store import services as store_services
 from tecken.store.stats import StoreStats, read_stats
 
 SCAN_SECONDS = 2.0
@@ -40,14 +41,14 @@ class Command(BaseCommand):
 
 def _stats() -> StoreStats:
     try:
-        return read_stats(wiring.store_client(), SCAN_SECONDS)
+        return read_stats(store_services.store_client(), SCAN_SECONDS)
     except (redis.RedisError, OSError) as error:
         raise CommandError(f"the symbol store does not answer: {error}") from error
 
 
 def _curve() -> Iterator[str]:
     try:
-        now = counted(wiring.counters_client())
+        now = compute_sizing(redis_services.counters_client())
     except (redis.RedisError, OSError) as error:
         raise CommandError(f"redis-cache does not answer: {error}") from error
     return _sizing_lines(now, _maxmemory())
@@ -56,7 +57,7 @@ def _curve() -> Iterator[str]:
 def _maxmemory() -> int | None:
     """None when the store does not answer, and without a limit."""
     try:
-        return facts(wiring.store_client()).maxmemory or None
+        return fetch_facts(store_services.store_client()).maxmemory or None
     except (redis.RedisError, OSError):
         return None
 

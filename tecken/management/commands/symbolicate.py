@@ -10,10 +10,10 @@ import orjson
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from tecken import wiring
 from tecken.errors import TeckenError
 from tecken.management.text import stack_lines
 from tecken.runtimeconfig.current import options
+from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.api.answer import V5
 from tecken.symbolication.api.schema import Limits, v5_jobs
 from tecken.symbolication.frame_cache import FrameCache
@@ -48,8 +48,8 @@ Symbol files are looked for in STORAGE_URL, then in SYMBOL_SOURCES; what is foun
 
 def _parts() -> Parts:
     return Parts(
-        wiring.library(),
-        wiring.inline_cold(),
+        symbolication_services.symbol_loader(),
+        symbolication_services.inline_conversion(),
         FrameCache(options().process_frame_bytes),
         settings.CONVERT_TIME_LIMIT_SECONDS,
     )

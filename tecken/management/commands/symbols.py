@@ -13,11 +13,11 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from tecken import wiring
 from tecken.errors import BadModule, CouldNotAsk, TeckenError
 from tecken.management.fsck import Fsck
 from tecken.management.text import header_lines, symbol_lines
 from tecken.store.port import Missing
+from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.frame_lookup import Terms, look_up
 from tecken.symbolication.trace import Trace
 from tecken.symbols.filetypes import FileType
@@ -152,7 +152,7 @@ def _added(files: list[Path]) -> Iterator[tuple[Path, Header | Exception]]:
 
 def _add_one(path: Path, read: Callable[[int], object]) -> Header | Exception:
     try:
-        return wiring.adder().add(partial(_chunks, path, read))
+        return symbolication_services.importer().add(partial(_chunks, path, read))
     except (TeckenError, OSError) as error:
         return error
 
@@ -166,7 +166,7 @@ def _chunks(path: Path, read: Callable[[int], object]) -> Iterator[bytes]:
 
 def _header(module: ObjectId) -> Header:
     for _ in range(TRIES):
-        found = wiring.library().headers([module], Trace()).get(module)
+        found = symbolication_services.symbol_loader().headers([module], Trace()).get(module)
         if isinstance(found, Header):
             return found
         why = found or _brought(module)
@@ -177,12 +177,12 @@ def _header(module: ObjectId) -> Header:
 
 def _brought(module: ObjectId) -> Missing | CouldNotAsk | None:
     deadline = time.monotonic() + settings.CONVERT_TIME_LIMIT_SECONDS
-    return wiring.inline_cold().bring([module], deadline).get(module)
+    return symbolication_services.inline_conversion().bring([module], deadline).get(module)
 
 
 def _symbol(module: ObjectId, header: Header, offset: int) -> Iterator[str]:
     terms = Terms(lambda _, frame: frame, lambda: False)
-    looked = look_up(wiring.library(), {module: (header, {offset})}, Trace(), terms)
+    looked = look_up(symbolication_services.symbol_loader(), {module: (header, {offset})}, Trace(), terms)
     if module not in looked.frames:
         raise CommandError(f"{module}: {looked.failed.get(module, 'its symbols were replaced just now')}")
     return symbol_lines(offset, looked.frames[module][offset])

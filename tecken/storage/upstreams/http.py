@@ -17,9 +17,9 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 import stamina
 
-from tecken.breaker import Breaker
 from tecken.errors import Absent, CouldNotAsk, Refused, TeckenError, Throttled, TooMuch
 from tecken.redaction import without_account
+from tecken.redisclient.breaker import CircuitBreaker
 from tecken.storage.port import Patience
 from tecken.storage.statuses import TOO_MANY_REQUESTS, is_refusal
 from tecken.storage.upstreams.deadline import DeadlineBackend
@@ -75,7 +75,7 @@ class HttpSymbols:
             transport=self._backend.transport(LIMITS, _proxy(url)),
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip, zstd"},
         )
-        self._breaker = Breaker(self.name, FAILURES, rest, clock)
+        self._breaker = CircuitBreaker(self.name, FAILURES, rest, clock)
 
     @contextmanager
     def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:

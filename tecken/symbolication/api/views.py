@@ -7,13 +7,16 @@ from http import HTTPStatus
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
-from tecken import wiring
+from tecken import services
 from tecken.http.decorators import View, body, cors, post_only
 from tecken.http.ratelimit import caller_of, charge_request, limited, spend
 from tecken.http.responses import answers_errors, error_reply, json_reply
+from tecken.limits import services as limits_services
 from tecken.limits.port import Cost
 from tecken.metrics import REQUESTS
 from tecken.runtimeconfig.current import on_change, options
+from tecken.storage import services as storage_services
+from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.api.answer import V4, V5, Version
 from tecken.symbolication.api.schema import Job, Limits, v4_job, v5_jobs
 from tecken.symbolication.frame_cache import FrameCache
@@ -22,12 +25,12 @@ from tecken.symbolication.service import Parts, symbolicate
 YES = ("1", "true", "yes")
 
 
-@wiring.once
+@services.per_process
 def frames() -> FrameCache:
     return FrameCache(options().process_frame_bytes)
 
 
-@wiring.once
+@services.per_process
 def resize_frames() -> None:
     on_change("process_frame_bytes", lambda size: frames().resize(size))
 
@@ -36,14 +39,14 @@ def parts(request: HttpRequest | None = None) -> Parts:
     resize_frames()
     now = options()
     return Parts(
-        wiring.library(),
-        wiring.cold(),
+        symbolication_services.symbol_loader(),
+        symbolication_services.conversion_queue(),
         frames(),
         now.symbolicate_deadline_seconds,
         most_cold=now.symbolicate_max_cold_modules,
         client=_client(request) if request else "",
         with_try=request is not None and "try" in request.GET,
-        note_absent=wiring.count_absent,
+        note_absent=storage_services.count_absent,
         max_answer_bytes=now.symbolicate_max_answer_bytes,
     )
 
@@ -121,7 +124,7 @@ def _reply(request: HttpRequest, version: Version, jobs: Sequence[Job]) -> HttpR
     """Charge the frames, then look them up."""
     frames = sum(len(stack) for job in jobs for stack in job.stacks)
     spend(request, "symbolicate", Cost(requests=0, frames=frames))
-    wiring.usage().count_version(version.name)
+    limits_services.usage().count_version(version.name)
     debug = request.headers.get("Debug", "").strip().lower() in YES
     return json_reply(symbolicate(parts(request), version, jobs, debug=debug, log=options().full_tracing))
 

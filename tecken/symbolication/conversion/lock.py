@@ -9,9 +9,11 @@ from threading import Event, Thread
 from typing import Protocol
 
 import redis
+from redis.exceptions import LockError
 from redis.lock import Lock
 
-from tecken.errors import Pending
+from tecken.errors import CouldNotAsk, Pending
+from tecken.redisclient.guard import RedisGuard
 from tecken.symbolication.conversion import keys
 from tecken.symbols.ids import ObjectId
 
@@ -33,8 +35,11 @@ class RedisTurns:
     twice gives the same page file twice.
     """
 
-    def __init__(self, client: redis.Redis, expiry: float = 30.0, patience: float = 600.0) -> None:
+    def __init__(
+        self, client: redis.Redis, guard: RedisGuard, expiry: float = 30.0, patience: float = 600.0
+    ) -> None:
         self._client = client
+        self._guard = guard
         self._expiry = expiry
         self._patience = patience
 
@@ -56,24 +61,24 @@ class RedisTurns:
 
     def _acquired(self, lock: Lock, module: ObjectId) -> bool:
         try:
-            if lock.acquire(blocking_timeout=self._patience):
+            if self._guard.call(lock.acquire, blocking_timeout=self._patience):
                 return True
-        except redis.RedisError as error:
-            logger.warning("%s: converting without a turn: %s", module, error)
+        except CouldNotAsk as error:
+            logger.warning("%s: converting without a turn: %s", module, error.__cause__ or error)
             return False
         raise Pending(f"{module} has been converted elsewhere for over {self._patience:g} s")
 
     def _extend(self, lock: Lock, stop: Event) -> None:
         while not stop.wait(self._expiry / 3):
             try:
-                lock.reacquire()
-            except redis.exceptions.LockError:
+                self._guard.call(lock.reacquire)
+            except LockError:
                 return
-            except redis.RedisError as error:
-                logger.warning("%s: not extended: %s", lock.name, error)
+            except CouldNotAsk as error:
+                logger.warning("%s: not extended: %s", lock.name, error.__cause__ or error)
 
     def _release(self, lock: Lock, module: ObjectId) -> None:
         try:
-            lock.release()
-        except redis.RedisError as error:
-            logger.warning("%s: turn was not given back: %s", module, error)
+            self._guard.call(lock.release)
+        except (CouldNotAsk, LockError) as error:
+            logger.warning("%s: turn was not given back: %s", module, error.__cause__ or error)

@@ -14,8 +14,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import orjson
 import redis
 
-from tecken.breaker import Breaker
-from tecken.errors import CouldNotAsk
+from tecken.redisclient.guard import RedisGuard
 from tecken.store.port import Missing
 from tecken.symbolication.conversion import keys
 from tecken.symbols.ids import ObjectId
@@ -105,9 +104,9 @@ class Board(Protocol):
 
 
 class RedisBoard:
-    def __init__(self, client: redis.Redis, breaker: Breaker) -> None:
+    def __init__(self, client: redis.Redis, guard: RedisGuard) -> None:
         self._client = client
-        self._breaker = breaker
+        self._guard = guard
 
     def look(self, modules: Sequence[ObjectId]) -> list[State]:
         names = [key(module) for module in modules for key in (keys.answer, keys.turn, keys.asked)]
@@ -148,19 +147,10 @@ class RedisBoard:
         self._run(lambda pipe: pipe.delete(keys.answer(module), keys.attempts(module)))
 
     def _run(self, commands: Any) -> list[Any]:
-        """One round trip, in a transaction."""
-        self._breaker.admit()
-        try:
-            with self._client.pipeline() as pipe:
-                commands(pipe)
-                values: list[Any] = pipe.execute()
-        except redis.ResponseError as error:  # an answer, if one nobody wanted: it cost no time
-            self._breaker.answered()
-            raise CouldNotAsk(f"redis-cache answered with {type(error).__name__}") from error
-        except redis.RedisError as error:
-            self._breaker.failed()
-            raise CouldNotAsk("redis-cache does not answer") from error
-        self._breaker.answered()
+        """Return the answers of one transaction, which is one round trip."""
+        with self._guard.guarded(), self._client.pipeline() as pipe:
+            commands(pipe)
+            values: list[Any] = pipe.execute()
         return values
 
 

@@ -34,6 +34,10 @@ TEXT_LOOKUPS: Final = 4
 # symbol file can have a line of a megabyte in that form, which the parsed block searches faster.
 MAX_RUN_TEXT: Final = 1024
 
+# The longest block whose text is searched. A search reads to the end of a record, so one in a block of 1 MiB
+# takes half a millisecond, and 20,000 of them ten seconds. No function of a real program is as long.
+MAX_SEARCHED_TEXT: Final = 128 << 10
+
 
 class Hit(NamedTuple):
     """A function at an offset and the calls inlined there, names still by number.
@@ -129,8 +133,10 @@ class Block:
         return None
 
     def _site_at(self, offset: int) -> Site | None:
-        run = self._bisect(offset)
-        found = self._site_in(run, offset) if len(run) <= MAX_RUN_TEXT else None
+        found = None
+        if len(self._text) <= MAX_SEARCHED_TEXT:
+            begin, end = self._bisect(offset)
+            found = self._site_in(self._text[begin:end], offset) if end - begin <= MAX_RUN_TEXT else None
         if found is None:
             line = self._parsed.line_at(offset)
             found = line.site if line else None
@@ -149,20 +155,26 @@ class Block:
             pass
         return None
 
-    def _bisect(self, offset: int) -> bytes:
-        """Return the last line record up to `offset`, if INLINE records come first and lines are sorted."""
-        text, found = self._text, b""
+    def _bisect(self, offset: int) -> tuple[int, int]:
+        """Return begin and end of the last line record up to `offset`.
+
+        True only if INLINE records come first and lines are sorted. Nothing but the first number of a record
+        is copied out of the text.
+        """
+        text, found = self._text, (0, 0)
         low, high = text.find(b"\n") + 1 or len(text), len(text)
         while low < high:
             begin = text.rfind(b"\n", low, (low + high) // 2) + 1 or low
             end = text.find(b"\n", begin)
-            record = text[begin:] if end < 0 else text[begin:end]
+            end = len(text) if end < 0 else end
+            space = text.find(b" ", begin, end)
             try:
-                before = record.startswith(b"INLINE ") or int(record.partition(b" ")[0], 16) <= offset
+                number = text[begin : end if space < 0 else space]
+                before = text.startswith(b"INLINE ", begin) or int(number, 16) <= offset
             except ValueError:
-                return b""
+                return (0, 0)
             if before:
-                found, low = record, begin + len(record) + 1
+                found, low = (begin, end), end + 1
             else:
                 high = begin
         return found

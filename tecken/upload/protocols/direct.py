@@ -9,13 +9,13 @@ import orjson
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-from tecken import wiring
 from tecken.errors import Absent
 from tecken.http.decorators import Grant, body, permitted, post_only, raise_refusal, streamed, takes_body
 from tecken.http.ratelimit import check_disk_space, limited, spend
 from tecken.http.responses import answers_errors, error_reply, json_reply
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
+from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
 from tecken.upload import direct_upload
 from tecken.upload.announcement import PROTOCOL, announced
@@ -39,7 +39,7 @@ def auth_info(request: HttpRequest) -> HttpResponse:
         "permission": TRY if writes_try(grant) else REGULAR,
         "try_symbols": writes_try(grant),
         "token_expires_at": expires,
-        "upload_api_version": 1 if wiring.staging().signed_put(Slot(0, 0), 1) is None else 2,
+        "upload_api_version": 1 if storage_services.staging().signed_put(Slot(0, 0), 1) is None else 2,
     }
     return json_reply(orjson.dumps(info))
 
@@ -76,7 +76,7 @@ def _action(request: HttpRequest, verdict: direct_upload.Verdict) -> dict[str, s
         return {"type": "error", "msg": verdict.error}
     if verdict.slot is None or verdict.wanted is None:
         return {"type": "skip"}
-    url = wiring.staging().signed_put(verdict.slot, options().upload_direct_seconds)
+    url = storage_services.staging().signed_put(verdict.slot, options().upload_direct_seconds)
     return {
         "type": "upload",
         "url": url or own_address(request, verdict.slot, direct_upload.most_bytes(verdict.wanted)),

@@ -1,9 +1,10 @@
-"""The runtime configuration: what is set, by whom, and which process has it."""
+"""Runtime configuration: what is set, who set it, and which processes have it."""
 
-# ruff: noqa: ARG001 - ninja hands each operation its request
+# ruff: noqa: ARG001 - ninja passes the request to each operation
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -16,11 +17,10 @@ from pydantic import AwareDatetime, JsonValue
 from tecken.errors import Absent, BadInput, BadOption
 from tecken.http.responses import error_reply
 from tecken.runtimeconfig import current, history, service
-from tecken.runtimeconfig.maintenance import Maintenance, parse
-from tecken.runtimeconfig.models import Change, Version
-from tecken.runtimeconfig.option import at_text
-from tecken.runtimeconfig.shown import Row, applied, problems, rows, strays
-from tecken.runtimeconfig.snapshot import Snapshot, snapshot
+from tecken.runtimeconfig.models import Version
+from tecken.runtimeconfig.option import to_text
+from tecken.runtimeconfig.presentation import build_rows, find_unknown, list_processes
+from tecken.runtimeconfig.snapshot import Snapshot, find_problems
 from tecken.web.api.auth import Permitted, grant_of
 from tecken.web.api.description import may_answer
 from tecken.web.api.filters import storable
@@ -37,7 +37,7 @@ changing = Permitted(CHANGE)
 
 
 class ScheduledEntry(Schema):
-    entry: str = Field(description="change or unset it by this name")
+    entry: str = Field(alias="key", description="change or unset it by this name")
     start: datetime | None
     end: datetime | None
     text: str
@@ -45,17 +45,17 @@ class ScheduledEntry(Schema):
 
 
 class OptionRow(Schema):
-    name: str
-    group: str
-    kind: str
+    name: str = Field(alias="option.name")
+    group: str = Field(alias="option.group")
+    kind: str = Field(alias="option.kind")
     text: str | None = Field(description="what was set; null: the default is in force")
     value: Any = Field(description="in force now, in seconds and bytes")
-    default: Any
-    default_text: str
-    bounds: dict[str, Any]
-    allowed: str = Field(description="what it may be, in words")
-    choices: list[str]
-    help: str
+    default: Any = Field(alias="option.default")
+    default_text: str = Field(alias="option.default_text")
+    bounds: dict[str, Any] = Field(alias="option.bounds")
+    allowed: str = Field(alias="option.allowed", description="what it may be, in words")
+    choices: list[str] = Field(alias="option.choices")
+    help: str = Field(alias="option.text")
     bad: str = Field(description="why the text is not in force; mostly empty")
     scheduled: list[ScheduledEntry]
 
@@ -63,11 +63,11 @@ class OptionRow(Schema):
 class Configuration(Schema):
     version: int
     stamp: str
-    age: float = Field(description="seconds since the process that answers last heard of the configuration")
+    age: float = Field(description="seconds since the process that responds last reached the configuration")
     stale: bool = Field(description="longer than it should be")
     process_version: int = Field(description="what that process has applied")
     options: list[OptionRow]
-    unknown: dict[str, str] = Field(description="entries of options that are no more")
+    unknown: dict[str, str] = Field(description="entries of options that do not exist (any more)")
 
 
 class Changes(Schema):
@@ -76,7 +76,7 @@ class Changes(Schema):
     )
     why: Reason = ""
     version: int | None = Field(
-        None, ge=0, description="409 when there is a newer one; `If-Match` says it too"
+        None, ge=0, description="409 when there is a newer one; `If-Match` has the same effect"
     )
 
 
@@ -91,37 +91,21 @@ class Changed(Schema):
     changed: dict[str, Difference]
     distributed: bool = Field(description="false: recorded; Redis did not answer and gets it later")
 
+    @staticmethod
+    def resolve_changed(outcome: service.Outcome) -> dict[str, dict[str, str | None]]:
+        return _differences((key, *texts) for key, texts in outcome.changed.items())
+
 
 class ChangeRow(Schema):
     id: int
-    version: int
+    version: int = Field(alias="version.number")
     entry: str
     old: str | None
     new: str | None
-    by: str
-    why: str
-    at: datetime
-    source: str = Field(json_schema_extra={"enum": SOURCES})
-
-    @staticmethod
-    def resolve_version(change: Change) -> int:
-        return change.version.number
-
-    @staticmethod
-    def resolve_by(change: Change) -> str:
-        return change.version.by
-
-    @staticmethod
-    def resolve_why(change: Change) -> str:
-        return change.version.why
-
-    @staticmethod
-    def resolve_at(change: Change) -> datetime:
-        return change.version.at
-
-    @staticmethod
-    def resolve_source(change: Change) -> str:
-        return change.version.source
+    by: str = Field(alias="version.by")
+    why: str = Field(alias="version.why")
+    at: datetime = Field(alias="version.at")
+    source: str = Field(alias="version.source", json_schema_extra={"enum": SOURCES})
 
 
 class HistoryPaging(Paging):
@@ -133,7 +117,7 @@ class History(Paged):
 
 
 class WholeVersion(Schema):
-    version: int
+    version: int = Field(alias="number")
     stamp: str
     at: datetime
     by: str
@@ -142,6 +126,15 @@ class WholeVersion(Schema):
     values: dict[str, str] = Field(description="all that was set then: entry -> text")
     changed: dict[str, Difference] = Field(description="by this version")
     since: dict[str, Difference] = Field(description="from this version until now")
+
+    @staticmethod
+    def resolve_changed(version: Version) -> dict[str, dict[str, str | None]]:
+        return _differences(version.changes.values_list("entry", "old", "new"))
+
+    @staticmethod
+    def resolve_since(version: Version) -> dict[str, dict[str, str | None]]:
+        since = history.difference(version.values, history.newest().values)
+        return _differences((key, *texts) for key, texts in since.items())
 
 
 class Rollback(Schema):
@@ -187,16 +180,16 @@ class Processes(Schema):
 
 @router.get("", response=Configuration, summary="Every option")
 def show_configuration(request: HttpRequest, response: HttpResponse) -> object:
-    newest, state = _newest(), current.state()
-    response["ETag"] = f'"{newest.version}"'
+    snapshot, state = _newest(), current.state()
+    response["ETag"] = f'"{snapshot.version}"'
     return {
-        "version": newest.version,
-        "stamp": newest.stamp,
+        "version": snapshot.version,
+        "stamp": snapshot.stamp,
         "age": state.age,
         "stale": state.stale,
         "process_version": state.version,
-        "options": [_option(row) for row in rows(newest, timezone.now())],
-        "unknown": strays(newest),
+        "options": build_rows(snapshot, timezone.now()),
+        "unknown": find_unknown(snapshot),
     }
 
 
@@ -208,42 +201,28 @@ def show_configuration(request: HttpRequest, response: HttpResponse) -> object:
     openapi_extra=may_answer(HTTPStatus.CONFLICT),
 )
 def change_configuration(request: HttpRequest, payload: Changes) -> object:
-    changes = {key: None if given is None else at_text(given) for key, given in payload.changes.items()}
-    user, expected = grant_of(request).user, _expected(request, payload.version)
+    changes = {key: None if value is None else to_text(value) for key, value in payload.changes.items()}
+    expected, author = _expected(request, payload.version), _author(request, "api", payload.why)
     try:
-        outcome = service.change(
-            changes, by=_name(request), user=user, why=payload.why, source="api", expected=expected
-        )
+        return service.change(changes, expected=expected, **author)
     except BadOption as error:
-        wrong = problems(changes, _newest().texts)
-        told = {key.encode(errors="backslashreplace").decode(): text for key, text in wrong.items()}
-        return error_reply(HTTPStatus.BAD_REQUEST, str(error), problems=told)
-    return _changed(outcome)
+        problems = find_problems(changes, _newest().texts)
+        printable = {key.encode(errors="backslashreplace").decode(): text for key, text in problems.items()}
+        return error_reply(HTTPStatus.BAD_REQUEST, str(error), problems=printable)
 
 
 @router.get("history/", response=History, summary="Who changed what")
 def list_history(request: HttpRequest, paging: Query[HistoryPaging], option: str | None = None) -> object:
-    wanted = None if option is None else storable("option", option)
-    changes = service.history(wanted).select_related("version")
+    changes = history.find_changes(None if option is None else storable("option", option))
     return page_of(changes, paging, SORTS).shown_as("changes")
 
 
 @router.get("versions/{int:number}/", response=WholeVersion, summary="One version")
 def show_version(request: HttpRequest, number: int) -> object:
-    version = Version.objects.filter(number=number).prefetch_related("changes").first()
+    version = Version.objects.filter(number=number).first()
     if version is None:
         raise Absent(f"There is no version {number}")
-    return {
-        "version": version.number,
-        "stamp": version.stamp,
-        "at": version.at,
-        "by": version.by,
-        "why": version.why,
-        "source": version.source,
-        "values": version.values,
-        "changed": {one.entry: {"old": one.old, "new": one.new} for one in version.changes.all()},
-        "since": _differences(service.diff(number, _newest().version)),
-    }
+    return version
 
 
 @router.post(
@@ -255,27 +234,19 @@ def show_version(request: HttpRequest, number: int) -> object:
 )
 def roll_back(request: HttpRequest, payload: Rollback) -> object:
     """A new version with the values of an old one: history only grows."""
-    outcome = service.rollback(
-        payload.to,
-        by=_name(request),
-        user=grant_of(request).user,
-        why=payload.why,
-        expected=_expected(request, None),
-    )
-    return _changed(outcome)
+    expected = _expected(request, None)
+    return service.rollback(payload.to, expected=expected, **_author(request, "rollback", payload.why))
 
 
 @router.get("maintenance/", response=MaintenanceState, summary="Is the site under maintenance?")
 def show_maintenance(request: HttpRequest) -> object:
-    glance = current.shelf().glance()
-    return {"full": _state(glance.maintenance), "uploads": _state(glance.uploads_closed)}
+    return current.backend().head().levels
 
 
 @router.put("maintenance/", response=MaintenanceState, auth=changing, summary="Begin maintenance")
 def begin_maintenance(request: HttpRequest, payload: NewMaintenance) -> object:
-    service.begin_maintenance(
-        payload.level, payload.message, payload.retry_after, payload.until, _name(request)
-    )
+    author = _author(request, "api")["by"]
+    service.begin_maintenance(payload.level, payload.message, payload.retry_after, payload.until, author)
     return show_maintenance(request)
 
 
@@ -287,57 +258,39 @@ def end_maintenance(request: HttpRequest, level: Literal["full", "uploads"] = "f
     return Status(HTTPStatus.NO_CONTENT, None)
 
 
-@router.get("processes/", response=Processes, summary="Which process has applied what")
-def list_processes(request: HttpRequest) -> object:
-    newest = _newest()
-    reports = applied(current.shelf().reports(), newest.version, newest.stamp)
+@router.get(
+    "processes/",
+    response=Processes,
+    summary="Which process has applied what",
+    operation_id="tecken_api_config_list_processes",
+)
+def show_processes(request: HttpRequest) -> object:
+    snapshot = _newest()
+    processes = list_processes(current.backend().reports(), snapshot.version, snapshot.stamp)
     return {
-        "version": newest.version,
-        "stamp": newest.stamp,
-        "applied": sum(has for _report, has in reports),
-        "processes": [report._asdict() | {"applied": has} for report, has in reports],
+        "version": snapshot.version,
+        "stamp": snapshot.stamp,
+        "applied": sum(applied for _report, applied in processes),
+        "processes": [report._asdict() | {"applied": applied} for report, applied in processes],
     }
 
 
 def _newest() -> Snapshot:
     version = history.newest()
-    return snapshot(version.number, version.stamp, version.values)
+    return Snapshot(version.number, version.stamp, version.values)
 
 
-def _option(row: Row) -> dict[str, object]:
-    option = row.option
-    return {
-        "name": option.name,
-        "group": option.group,
-        "kind": option.kind,
-        "text": row.text,
-        "value": row.value,
-        "default": option.default,
-        "default_text": option.shown(option.default),
-        "bounds": option.bounds,
-        "allowed": option.allowed,
-        "choices": option.choices,
-        "help": option.text,
-        "bad": row.bad,
-        "scheduled": [one._asdict() | {"entry": one.key} for one in row.scheduled],
-    }
+def _differences(changes: Iterable[tuple[str, str | None, str | None]]) -> dict[str, dict[str, str | None]]:
+    return {entry: {"old": old, "new": new} for entry, old, new in changes}
 
 
-def _changed(outcome: service.Outcome) -> dict[str, object]:
-    return outcome._asdict() | {"changed": _differences(outcome.changed)}
-
-
-def _differences(changed: Any) -> dict[str, dict[str, str | None]]:
-    return {key: {"old": old, "new": new} for key, (old, new) in changed.items()}
-
-
-def _name(request: HttpRequest) -> str:
+def _author(request: HttpRequest, source: str, why: str = "") -> history.Author:
     user = grant_of(request).user
-    return user.email or user.get_username()
+    return {"by": user.email or user.get_username(), "user": user, "why": why, "source": source}
 
 
 def _expected(request: HttpRequest, version: int | None) -> int | None:
-    """The version that the change was made from; `If-Match: "8"` and `version` mean the same."""
+    """Return the version that the change was made from; `If-Match: "8"` and `version` are equivalent."""
     tag = request.headers.get("If-Match", "*").strip()
     if tag == "*":
         return version
@@ -347,7 +300,3 @@ def _expected(request: HttpRequest, version: int | None) -> int | None:
     if version not in (None, int(digits)):
         raise BadInput(f"version: {version} and If-Match {tag} are two versions")
     return int(digits)
-
-
-def _state(text: str | None) -> Maintenance | None:
-    return None if text is None else parse(text)

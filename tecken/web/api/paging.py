@@ -1,4 +1,4 @@
-"""Pages of a list, by number or after another page (tecken.keyset), as parameters and results of the API.
+"""Pages of a list, by number or after another page (tecken.http.keyset), as parameters and results of the API.
 
 `sort` is the column, `reverse` the direction. Rows are counted up to COUNTED only: counting them all would
 cost more than the page.
@@ -17,7 +17,7 @@ from django.db.models import Model, QuerySet
 from ninja import Field, Schema
 
 from tecken.errors import BadInput
-from tecken.keyset import M, Order, Position, page_after
+from tecken.http.keyset import M, Order, Position, page_after
 
 PAGE_ROWS = 50
 DEEPEST_PAGE = 200

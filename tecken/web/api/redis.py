@@ -9,8 +9,8 @@ from django.http import HttpRequest
 from ninja import Field, Router, Schema
 
 from tecken.errors import NotAllowed
-from tecken.health.panels import modules, panels
-from tecken.health.status import sight
+from tecken.monitoring.health.panels import load_busiest_modules, load_panels
+from tecken.monitoring.health.snapshot import take_snapshot
 from tecken.web.api.auth import Permitted, grant_of
 
 VIEW = "runtimeconfig.view_option"
@@ -88,10 +88,10 @@ def show_servers(request: HttpRequest) -> object:
     grant = grant_of(request)
     if VIEW not in grant.permissions and not (grant.token is None and grant.user.is_staff):
         raise NotAllowed(f"This needs the permission {VIEW}, or the staff flag")
-    seen = sight()
+    snapshot = take_snapshot()
     return {
-        "servers": panels(),
-        "changes": seen.changes,
-        "problems": seen.problems,
-        "modules": modules(),
+        "servers": load_panels(),
+        "changes": snapshot.changes,
+        "problems": snapshot.problems,
+        "modules": load_busiest_modules(),
     }

@@ -10,15 +10,17 @@ from django.db.models import Q
 from django.http import HttpRequest
 from ninja import Field, Query, Router, Schema
 
-from tecken import inforce, wiring
 from tecken.accounts.models import Token
 from tecken.errors import BadInput, CouldNotAsk, TooMuch
+from tecken.http import ratelimit
 from tecken.http.decorators import Grant
 from tecken.http.ratelimit import caller_of
 from tecken.limits import daily
+from tecken.limits import services as limits_services
 from tecken.limits.daily import Row
 from tecken.limits.models import Usage
 from tecken.limits.port import Cost, Scope, Unit, Whose, Window
+from tecken.redisclient import services as redis_services
 from tecken.web.api.auth import Permitted, grant_of
 
 VIEW = "limits.view_usage"
@@ -80,7 +82,7 @@ def show_usage(request: HttpRequest, days: Query[Days]) -> object:
 def _recent() -> list[Row] | None:
     """None: redis-cache does not answer."""
     try:
-        return daily.live(wiring.counters_client())
+        return daily.live(redis_services.counters_client())
     except redis.RedisError as error:
         logger.warning("usage of the latest hours: %s", error)
         return None
@@ -105,9 +107,9 @@ def _tokens(grant: Grant) -> list[int]:
 
 def _limits(request: HttpRequest) -> dict[str, object]:
     """All in one round trip; looking costs nothing."""
-    limits = [limit for scope in SCOPES for limit in inforce.limits(scope)]
+    limits = [limit for scope in SCOPES for limit in ratelimit.limits_in_force(scope)]
     try:
-        verdict = wiring.limiter().spend(caller_of(request), Cost(0), limits)
+        verdict = limits_services.limiter().spend(caller_of(request), Cost(0), limits)
     except (CouldNotAsk, TooMuch):
         return {"limits": [], "decided_alone": True}
     standings = [

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import NamedTuple
 
-from tecken import wiring
-from tecken.health.series import EVERY_SECONDS, Rate, rates, samples
+from tecken.monitoring.health.series import EVERY_SECONDS, Rate, compute_rates, load_samples
+from tecken.redisclient import services as redis_services
 from tecken.web.charts.svg import Axis, Frame, Point, axis
 
 HOUR = 3600
@@ -44,7 +44,7 @@ class Pulse(NamedTuple):
 
 def pulse() -> Pulse | None:
     """None before there are two samples. Raises redis.RedisError."""
-    found = list(rates(samples(wiring.counters_client(), SAMPLES)))
+    found = list(compute_rates(load_samples(redis_services.counters_client(), SAMPLES)))
     if not found:
         return None
     end = found[-1].at

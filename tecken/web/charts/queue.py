@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import redis
 
-from tecken import wiring
-from tecken.health.series import EVERY_SECONDS, Sample, samples
+from tecken.monitoring.health.series import EVERY_SECONDS, Sample, load_samples
+from tecken.redisclient import services as redis_services
 from tecken.web.charts.timeline import MARKS, Reading, Timeline, timeline
 from tecken.web.templatetags.site import seconds
 
@@ -43,7 +43,7 @@ def hours_in(text: str) -> int:
 def drawn(hours: int) -> Pictures | None:
     """None when redis-cache, which has the samples, does not answer."""
     try:
-        taken = samples(wiring.counters_client(), round(hours * 3600 / EVERY_SECONDS))
+        taken = load_samples(redis_services.counters_client(), round(hours * 3600 / EVERY_SECONDS))
     except redis.RedisError:
         return None
     return pictures(taken, hours, time.time())

@@ -1,9 +1,9 @@
-"""The options: what they are, and changing several at once."""
+"""Page of the options, on which several can be changed at once."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.contrib import messages
 from django.contrib.auth.models import User
@@ -15,51 +15,50 @@ from django.views.decorators.http import require_http_methods
 
 from tecken.errors import BadOption, Conflict, CouldNotAsk
 from tecken.runtimeconfig import current, history, service
-from tecken.runtimeconfig.models import Change
-from tecken.runtimeconfig.option import cut
+from tecken.runtimeconfig.backend import Report
+from tecken.runtimeconfig.models import Change, Version
+from tecken.runtimeconfig.option import shorten
 from tecken.runtimeconfig.options import CATALOGUE
-from tecken.runtimeconfig.shelf import Report
-from tecken.runtimeconfig.shown import applied, problems, rows, strays
-from tecken.runtimeconfig.snapshot import Snapshot, snapshot
+from tecken.runtimeconfig.presentation import build_rows, find_unknown, list_processes
+from tecken.runtimeconfig.snapshot import Snapshot, find_problems
 from tecken.web.auth import need, page
-from tecken.web.pages.config_form import WINDOW, Edits, edits, fields
+from tecken.web.pages.config_form import WINDOW, Edits, build_fields, read_edits
 from tecken.web.templatetags.texts import visible
 
 CHANGE, VIEW = "runtimeconfig.change_option", "runtimeconfig.view_option"
-WAIT_SECONDS = 1.0  # for all processes to have a change: longer than that somebody is stuck
+WAIT_SECONDS = 1.0  # for all processes to have a change; one that takes longer is stuck
 MOST_LISTED = 5
 MOST_DIGITS = 18
 PLACE = {"section": "config"}
 
 
 class Fleet(NamedTuple):
-    """Who has applied the newest version. No reports: Redis did not answer."""
+    """Processes, and whether each has the newest version. None: Redis does not answer."""
 
     reports: list[tuple[Report, bool]] | None
 
     @property
     def applied(self) -> int:
-        return sum(has for _report, has in self.reports or [])
+        return sum(applied for _report, applied in self.reports or [])
 
 
 @page(CHANGE, VIEW)
 @require_http_methods(["GET", "HEAD", "POST"])
 def options(request: HttpRequest) -> HttpResponse:
+    """Show or save the form; with `?told=`, tell an open form about versions after that one."""
     if request.method == "POST":
         need(user_of(request), CHANGE)
         return _save(request)
-    told = request.GET.get("told")
-    return _form(request, Edits({}, {})) if told is None else _news(request, told)
+    known = request.GET.get("told")
+    return _render_form(request, Edits({}, {})) if known is None else _render_news(request, known)
 
 
-def _news(request: HttpRequest, told: str) -> HttpResponse:
-    """What an open form is told of changes since version `told`: nothing to show, or who made which."""
+def _render_news(request: HttpRequest, known: str) -> HttpResponse:
     newest = history.newest()
-    if str(newest.number) == told:
+    if str(newest.number) == known:
         return HttpResponse(status=HTTPStatus.NO_CONTENT)
     context = {
         "newest": newest,
-        "version": newest.number,
         "changed": list(newest.changes.values_list("entry", flat=True)) if newest.pk else [],
         "may_change": user_of(request).has_perm(CHANGE),
     }
@@ -67,121 +66,121 @@ def _news(request: HttpRequest, told: str) -> HttpResponse:
 
 
 def _save(request: HttpRequest) -> HttpResponse:
-    read = version_in(request.POST.get("version", ""))
-    texts = service.at(read) if read else {}
-    sent = {name: str(text) for name, text in request.POST.items()}
-    made = edits(sent, rows(snapshot(read, "", texts), timezone.now()), texts, timezone.now())
-    if "look" in sent:
-        return _form(request, made, looked=True)
-    wrong = made.problems | problems(made.changes, texts)
-    if wrong:
-        return _form(request, made._replace(problems=wrong), HTTPStatus.BAD_REQUEST)
-    if not made.changes:
+    number, now = parse_version(request.POST.get("version", "")), timezone.now()
+    texts = history.find_texts(number) if number else {}
+    form = {name: str(text) for name, text in request.POST.items()}
+    edits = read_edits(form, build_rows(Snapshot(number, "", texts), now), texts, now)
+    if "look" in form:
+        return _render_form(request, edits, is_comparison=True)
+    problems = edits.problems | find_problems(edits.changes, texts)
+    if problems:
+        return _render_form(request, edits._replace(problems=problems), HTTPStatus.BAD_REQUEST)
+    if not edits.changes:
         messages.info(request, "Nothing was changed.")
         return redirect("config")
     try:
-        outcome = service.change(made.changes, source="page", expected=read, **author(request))
+        outcome = service.change(edits.changes, expected=number, **author(request, "page"))
     except BadOption as error:
-        return _form(request, made._replace(problems={"form": str(error)}), HTTPStatus.BAD_REQUEST)
+        edits = edits._replace(problems={"form": str(error)})
+        return _render_form(request, edits, HTTPStatus.BAD_REQUEST)
     except Conflict as error:
-        return _form(request, made, HTTPStatus.CONFLICT, conflict=str(error))
-    tell(request, outcome)
+        return _render_form(request, edits, HTTPStatus.CONFLICT, conflict=str(error))
+    show_outcome(request, outcome)
     return redirect("config")
 
 
-def _form(
+def _render_form(
     request: HttpRequest,
-    made: Edits,
+    edits: Edits,
     status: HTTPStatus = HTTPStatus.OK,
     conflict: str = "",
-    looked: bool = False,
+    is_comparison: bool = False,
 ) -> HttpResponse:
     newest = history.newest()
-    now = snapshot(newest.number, newest.stamp, newest.values)
-    shown = rows(now, timezone.now())
-    windows = {key: text for key, text in made.changes.items() if "@" in key and text is not None}
+    snapshot = Snapshot(newest.number, newest.stamp, newest.values)
+    window_problems = [problem for key, problem in edits.problems.items() if "@" in key or key == "window"]
     context = {
         **PLACE,
         "tab": "options",
         "newest": newest,
-        "version": now.version,
         "state": current.state(),
-        "fleet": fleet(now),
-        "groups": fields(shown, made.changes, made.problems, _last_changes()),
-        "unset": {key for key, text in made.changes.items() if text is None},
-        "strays": strays(now),
+        "fleet": find_fleet(newest),
+        "groups": build_fields(build_rows(snapshot, timezone.now()), edits, _find_last_changes()),
+        "unset": {key for key, text in edits.changes.items() if text is None},
+        "unknown": find_unknown(snapshot),
         "names": list(CATALOGUE),
         "window": {name.removeprefix("window-"): request.POST.get(name, "") for name in WINDOW},
-        "window_problem": made.problems.get("window")
-        or next((made.problems[key] for key in windows if key in made.problems), ""),
-        "problem": made.problems.get("form", ""),
-        "problems": len(made.problems),
+        "window_problem": next(iter(window_problems), ""),
+        "problem": edits.problems.get("form", ""),
+        "problems": len(edits.problems),
         "conflict": conflict,
-        "looked": looked,
+        "is_comparison": is_comparison,
         "why": request.POST.get("why", ""),
         "may_change": user_of(request).has_perm(CHANGE),
     }
     return render(request, "config/options.html", context, status=status)
 
 
-def _last_changes() -> dict[str, Change]:
-    """Who set what: of each entry the newest change."""
+def _find_last_changes() -> dict[str, Change]:
+    """Return the newest change of each entry."""
     newest = Change.objects.order_by().values("entry").annotate(newest=Max("pk")).values("newest")
-    return {one.entry: one for one in Change.objects.filter(pk__in=newest).select_related("version")}
+    changes = Change.objects.filter(pk__in=newest).select_related("version")
+    return {change.entry: change for change in changes}
 
 
-def fleet(newest: Snapshot) -> Fleet:
+def find_fleet(newest: Version) -> Fleet:
     try:
-        return Fleet(applied(current.shelf().reports(), newest.version, newest.stamp))
+        return Fleet(list_processes(current.backend().reports(), newest.number, newest.stamp))
     except CouldNotAsk:
         return Fleet(None)
 
 
 def user_of(request: HttpRequest) -> User:
-    assert isinstance(request.user, User), "the door lets nobody else in"
+    assert isinstance(request.user, User), "pages require a user"
     return request.user
 
 
-def author(request: HttpRequest) -> dict[str, Any]:
-    """Who changes something, and why, as the service wants to know it."""
-    user, why = user_of(request), request.POST.get("why", "").strip()
-    return {"by": user.email or user.get_username(), "user": user, "why": why}
+def author(request: HttpRequest, source: str) -> history.Author:
+    """Return the author of a change, with the reason in the form."""
+    user = user_of(request)
+    by, why = user.email or user.get_username(), request.POST.get("why", "").strip()
+    return {"by": by, "user": user, "why": why, "source": source}
 
 
-def version_in(text: str) -> int:
-    """A version; 0 is before the first one."""
+def parse_version(text: str) -> int:
+    """Return the version number; 0, before the first one, for any other text."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else 0
 
 
-def tell(request: HttpRequest, outcome: service.Outcome) -> None:
-    """What was changed, and how far it has come."""
+def show_outcome(request: HttpRequest, outcome: service.Outcome) -> None:
+    """Add a message with the changes and the processes that have them."""
     if not outcome.changed:
         messages.info(request, "Nothing was changed.")
         return
-    changed = [f"{key} {_side(old)} → {_side(new)}" for key, (old, new) in outcome.changed.items()]
-    everywhere, how_far = _spread(outcome)
-    level = messages.SUCCESS if everywhere else messages.WARNING
-    messages.add_message(request, level, f"Version {outcome.version}: {_listed(changed)}; {how_far}.")
+    changes = [f"{key} {_quote(old)} → {_quote(new)}" for key, (old, new) in outcome.changed.items()]
+    is_complete, progress = _wait_for_rollout(outcome)
+    level = messages.SUCCESS if is_complete else messages.WARNING
+    messages.add_message(request, level, f"Version {outcome.version}: {_list(changes)}; {progress}.")
 
 
-def _side(text: str | None) -> str:
-    return "default" if text is None else visible(cut(text)) or "(empty)"
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - MOST_LISTED
-    return ", ".join(names[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _spread(outcome: service.Outcome) -> tuple[bool, str]:
-    """Whether all processes have it, in words too."""
+def _wait_for_rollout(outcome: service.Outcome) -> tuple[bool, str]:
     if not outcome.distributed:
         return False, "recorded, but Redis does not answer: the processes get it when it does"
     try:
-        *_, last = service.applied(outcome.version, outcome.stamp, WAIT_SECONDS, outcome.told_at)
+        *_, progress = service.follow_rollout(outcome.version, outcome.stamp, WAIT_SECONDS, outcome.sent_at)
     except CouldNotAsk:
-        return False, "Redis does not answer, so nobody knows which process has it"
-    if not last.processes:
-        return True, "no process has told yet that it has it"
-    done = f"applied by {last.applied} of {last.processes} processes in {last.elapsed * 1000:.0f} ms"
-    return not last.waiting, f"{done}; waiting for {_listed(last.waiting)}" if last.waiting else done
+        return False, "Redis does not answer, so it is unknown which processes have it"
+    if not progress.processes:
+        return True, "no process has reported yet"
+    milliseconds = f"{progress.elapsed * 1000:.0f} ms"
+    text = f"applied by {progress.applied} of {progress.processes} processes in {milliseconds}"
+    return not progress.waiting, text + (f"; waiting for {_list(progress.waiting)}" * bool(progress.waiting))
+
+
+def _quote(text: str | None) -> str:
+    return "default" if text is None else visible(shorten(text)) or "(empty)"
+
+
+def _list(names: list[str]) -> str:
+    rest = len(names) - MOST_LISTED
+    return ", ".join(names[:MOST_LISTED]) + (f" and {rest} more" if rest > 0 else "")

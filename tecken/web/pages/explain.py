@@ -14,12 +14,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
-from tecken import wiring
 from tecken.download.codes import module_of
 from tecken.download.models import MissingSymbol
 from tecken.errors import Absent, BadInput, BadModule
 from tecken.http.ratelimit import spend
 from tecken.limits.port import Cost
+from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId, code_id, file_name
 from tecken.symbols.pagefile.file import Header
 from tecken.upload.models import FileUpload
@@ -105,12 +105,12 @@ def explain(request: HttpRequest, debug_file: str, debug_id: str) -> HttpRespons
 
 @page(*LOOK_AGAIN)
 def _look_again(request: HttpRequest, module: ObjectId) -> HttpResponse:  # noqa: ARG001 - as a page is called
-    wiring.explainer().look_again(module)
+    symbolication_services.explainer().look_again(module)
     return redirect(address(module))
 
 
 def _explained(request: HttpRequest, module: ObjectId) -> HttpResponse:
-    user, told = request.user, wiring.explainer().explain(module)
+    user, told = request.user, symbolication_services.explainer().explain(module)
     names = _has_any(user, *LOOK_AGAIN, *OPERATE)
     found, places = _database(module, user), list(asked(told, names=names))
     decision = verdict(told, places)

@@ -1,4 +1,4 @@
-"""What /health says, for people: in words and drawn. Operators see servers, workers and processes besides."""
+"""Page about the health of the site. Operators see servers, workers and processes too."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from tecken.health import status
-from tecken.health.status import Document, Sight
-from tecken.modes import Mode
+from tecken.monitoring.degraded import State
+from tecken.monitoring.health import status
+from tecken.monitoring.health.snapshot import HealthSnapshot, take_snapshot
+from tecken.monitoring.health.status import Document
+from tecken.monitoring.preflight.facts import Facts
+from tecken.monitoring.preflight.rules import CACHE, STORE
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.shown import applied
-from tecken.servers.facts import Facts
-from tecken.servers.judge import CACHE, STORE
+from tecken.runtimeconfig.presentation import list_processes
 from tecken.web.auth import open_page
 from tecken.web.charts.queue import HOURS, drawn, hours_in
 from tecken.web.menu import OPERATE
@@ -26,31 +27,29 @@ HEADLINES: Mapping[str, str] = {
     "degraded": "Something needs attention",
     "unhealthy": "Does not work as it should",
 }
-STATES: Mapping[Mode, str] = {
-    "stale-config": "changes of the configuration are not heard of; the last values hold",
-    "store-away": "pages are read from their files: right as ever, and slower",
-    "local-limits": "each process gives its own share of a limit",
-    "queue-down": "modules that nobody has asked for before cannot be converted",
-    "jobs-stalled": "uploads wait for their conversion, charts and cleaning for their time",
+STATES: Mapping[State, str] = {
+    "stale-config": "changes of the configuration do not arrive; the last values stay in effect",
+    "store-away": "pages are read from their files: results are the same, but slower",
+    "local-limits": "each process applies its own share of a limit",
+    "queue-down": "modules that were not converted before cannot be converted",
+    "jobs-stalled": "uploads wait for their conversion; charts and cleanup are late",
     "disk-full": "uploads are refused; symbolication and downloads continue",
-    "maintenance": "the site is shut, but for health and staff",
+    "maintenance": "the site is closed, except for health and staff",
 }
-DOES = {
+PURPOSES = {
     "redis": "The queue, sessions, limits, the runtime configuration",
     "store": "Pages of symbols",
-    "database": "Users, tokens, uploads, what was missing",
+    "database": "Users, tokens, uploads, missing modules",
     "storage": "Symbol files and their page files",
 }
-WITHOUT = {
-    "redis": "Without it nothing is queued or counted, and nobody logs in. What is known is still served.",
-    "queue": "Without it nothing new is converted. What is known is still served.",
-    "store": "Without it pages are read from their files: right as ever, and slower.",
-    "database": "Without it nobody logs in or uploads. Symbolication and downloads go on.",
-    "storage": "Without it only what is in memory or in the store is served.",
+CONSEQUENCES = {
+    "redis": "Without it nothing is queued or counted, and log-in fails. Converted modules are still served.",
+    "queue": "Without it no module is converted. Converted modules are still served.",
+    "store": "Without it pages are read from their files: results are the same, but slower.",
+    "database": "Without it log-in and uploads fail. Symbolication and downloads work.",
+    "storage": "Without it only modules in memory or in the store are served.",
 }
-WITHOUT_SPACE = (
-    "Uploads are refused until there is room. keep_regular_days and keep_try_days say what is deleted."
-)
+NO_SPACE = "Uploads are refused until there is room. keep_regular_days and keep_try_days set what is deleted."
 TITLES = {
     "redis": "redis-cache",
     "queue": "Queue",
@@ -61,7 +60,7 @@ TITLES = {
 
 
 class Part(NamedTuple):
-    """`detail` of a part that is well is what it does, of one that is not what that means."""
+    """Part of the site. `detail` is its purpose while it works, and the consequences when it does not."""
 
     title: str
     well: bool
@@ -70,7 +69,7 @@ class Part(NamedTuple):
 
 
 class Server(NamedTuple):
-    """`facts` is None where it does not answer. `share` of its memory is in percent."""
+    """Redis server. `facts` is None when it does not respond."""
 
     name: str
     why: str
@@ -78,13 +77,14 @@ class Server(NamedTuple):
 
     @property
     def version(self) -> str:
+        """Version such as `7.2.4`; empty when it is unknown."""
         return ".".join(map(str, self.facts.version)) if self.facts else ""
 
 
 @open_page
 @require_safe
 def health(request: HttpRequest) -> HttpResponse:
-    """`?hours=` of the picture."""
+    """Show the page, with `?hours=` of the chart."""
     document, _code = status.health()
     hours = hours_in(request.GET.get("hours", ""))
     context = {
@@ -113,86 +113,89 @@ def headline(document: Document) -> str:
 def _for_operators(request: HttpRequest) -> dict[str, Any]:
     if not any(map(request.user.has_perm, OPERATE)):
         return {}
-    seen, state = status.sight(), current.state()
+    snapshot, state = take_snapshot(), current.state()
     return {
         "operator": True,
-        "servers": [_server(seen, name) for name in (CACHE, STORE)],
-        "warnings": [problem.text for problem in seen.problems if problem.level == "warning"],
-        "workers": seen.backlog.workers if seen.backlog else None,
-        "processes": applied(seen.answers["processes"].value or [], state.version, state.stamp),
+        "servers": [_server(snapshot, name) for name in (CACHE, STORE)],
+        "warnings": [problem.text for problem in snapshot.problems if problem.level == "warning"],
+        "workers": snapshot.backlog.workers if snapshot.backlog else None,
+        "processes": list_processes(snapshot.results["processes"].value or [], state.version, state.stamp),
         "state": state,
     }
 
 
-def _server(seen: Sight, name: str) -> Server:
-    server = seen.server(name)
-    return Server(name, seen.why_not(name), server.facts if server else None)
+def _server(snapshot: HealthSnapshot, name: str) -> Server:
+    server = snapshot.server(name)
+    return Server(name, snapshot.why_not(name), server.facts if server else None)
 
 
 def _parts(document: Document) -> Iterator[Part]:
     for name, title in TITLES.items():
-        told = document[name]
-        why = told.get("why", "")
-        well = told["status"] == "connected"
-        doing = _queue(told) if name == "queue" and well else DOES.get(name, "")
-        word = "answers" if well else "full" if told["status"] == "full" else f"away ({why})"
-        detail = doing if well else WITHOUT_SPACE if told["status"] == "full" else WITHOUT[name]
-        yield Part(title, well, word, detail)
+        part = document[name]
+        match part["status"]:
+            case "connected":
+                detail = _queue(part) if name == "queue" else PURPOSES[name]
+                yield Part(title, True, "works", detail)
+            case "full":
+                yield Part(title, False, "full", NO_SPACE)
+            case _:
+                yield Part(title, False, f"unavailable ({part['why']})", CONSEQUENCES[name])
     yield _disk(document["disk"])
     yield _workers(document["worker"])
     yield _beat(document["beat"])
     yield _configuration(document["config"])
 
 
-def _queue(told: Document) -> str:
-    dead = f", {count(told['dead'])} given up" if told["dead"] else ""
-    oldest = told["oldest_seconds"]
-    waits = f", the next one for {seconds(oldest)}" if oldest is not None else ""
-    return f"{count(told['queue_depth'])} job{'s' * (told['queue_depth'] != 1)} to be done{waits}{dead}"
+def _queue(queue: Document) -> str:
+    dead = f", {count(queue['dead'])} given up" if queue["dead"] else ""
+    oldest = queue["oldest_seconds"]
+    waits = f", the oldest waits for {seconds(oldest)}" if oldest is not None else ""
+    return f"{count(queue['queue_depth'])} unfinished job{'s' * (queue['queue_depth'] != 1)}{waits}{dead}"
 
 
-def _disk(told: Document) -> Part:
+def _disk(disk: Document) -> Part:
     free = ", ".join(
-        f"{size(number)} for {name.replace('_', ' ')}" for name, number in told["free_bytes"].items()
+        f"{size(number)} for {name.replace('_', ' ')}" for name, number in disk["free_bytes"].items()
     )
-    if told["status"] == "free":
+    if disk["status"] == "free":
         return Part("Disk", True, "has room", f"free: {free}")
-    word = "full" if told["status"] == "full" else "not known"
-    detail = f"{told['why']}. {WITHOUT_SPACE}" if told["status"] == "full" else told["why"]
+    word = "full" if disk["status"] == "full" else "unknown"
+    detail = f"{disk['why']}. {NO_SPACE}" if disk["status"] == "full" else disk["why"]
     return Part("Disk", False, word, detail)
 
 
-def _beat(told: Document) -> Part:
-    age = told["canary_age_seconds"]
-    seen = f"the last test job came through {seconds(age)} ago" if age is not None else ""
-    match told["status"]:
+def _beat(beat: Document) -> Part:
+    age = beat["canary_age_seconds"]
+    last = f"the last test job came through {seconds(age)} ago" if age is not None else ""
+    match beat["status"]:
         case "stalled":
-            return Part("Beat", False, "stalled", told["why"])
+            return Part("Beat", False, "stalled", beat["why"])
         case "unknown":
-            return Part("Beat", False, "not known", "The queue is away.")
+            return Part("Beat", False, "unknown", "The queue is unavailable.")
         case "paused":
             return Part("Beat", True, "paused", "Workers take no jobs under maintenance.")
         case "starting":
-            return Part("Beat", True, "starting", seen or "no test job has come through yet")
+            return Part("Beat", True, "starting", last or "no test job has come through yet")
         case _:
-            return Part("Beat", True, "at work", seen)
+            return Part("Beat", True, "works", last)
 
 
-def _workers(told: Document) -> Part:
-    if told["status"] == "unknown":
-        return Part("Workers", False, "not known", "The queue, which they report to, is away.")
-    number = f"{told['workers']} there"
-    if told["unserved"]:
-        queues = ", ".join(told["unserved"])
-        return Part("Workers", False, number, f"Nobody takes jobs of {queues}: they wait.")
-    return Part("Workers", True, number, f"heard {seconds(told['heard_seconds'])} ago")
+def _workers(workers: Document) -> Part:
+    if workers["status"] == "unknown":
+        return Part("Workers", False, "unknown", "The queue, to which they report, is unavailable.")
+    number = f"{workers['workers']} running"
+    if workers["unserved"]:
+        queues = ", ".join(workers["unserved"])
+        return Part("Workers", False, number, f"No worker takes jobs of {queues}.")
+    return Part("Workers", True, number, f"last report {seconds(workers['heard_seconds'])} ago")
 
 
-def _configuration(told: Document) -> Part:
-    wrong = [
-        *([f"not heard of for {seconds(told['age_seconds'])}: values may be old"] if told["stale"] else []),
-        *([f"{told['bad']} cannot be used: their defaults hold"] if told["bad"] else []),
-    ]
-    fleet = told.get("processes")
-    spread = f"in force in {fleet['applied']} of {fleet['total']} processes" if fleet else ""
-    return Part("Configuration", not wrong, f"version {told['version']}", "; ".join(wrong) or spread)
+def _configuration(config: Document) -> Part:
+    problems = []
+    if config["stale"]:
+        problems.append(f"not refreshed for {seconds(config['age_seconds'])}: values may be old")
+    if config["bad"]:
+        problems.append(f"{config['bad']} invalid values: defaults are in effect")
+    fleet = config.get("processes")
+    spread = f"applied in {fleet['applied']} of {fleet['total']} processes" if fleet else ""
+    return Part("Configuration", not problems, f"version {config['version']}", "; ".join(problems) or spread)

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.views.decorators.vary import vary_on_headers
 
 from tecken.accounts.models import Token
-from tecken.health.status import Document, health
+from tecken.monitoring.health.status import Document, health
 from tecken.runtimeconfig import current
 from tecken.symbolication.api import views
 from tecken.upload.models import Upload

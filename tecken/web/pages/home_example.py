@@ -10,8 +10,9 @@ from typing import NamedTuple
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import DatabaseError
 
-from tecken import wiring
+from tecken import services
 from tecken.errors import BadModule
+from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.trace import Trace
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header, Section
@@ -61,7 +62,7 @@ class _SampleCheck:
         return self._is_stored
 
 
-@wiring.once
+@services.per_process
 def sample_check() -> _SampleCheck:
     return _SampleCheck()
 
@@ -99,9 +100,9 @@ def _example(debug_file: str, debug_id: str) -> Example | None:
     if not isinstance(header, Header) or not header.pages(Section.SYMBOLS):
         return None
     page = (module, header, header.pages(Section.SYMBOLS).start)
-    found = wiring.library().pages([page], Trace()).found
+    found = symbolication_services.symbol_loader().pages([page], Trace()).found
     return next((Example(debug_file, debug_id, page.keys[0]) for page in found.values()), None)
 
 
 def _header(module: ObjectId) -> object:
-    return wiring.library().headers([module], Trace()).get(module)
+    return symbolication_services.symbol_loader().headers([module], Trace()).get(module)

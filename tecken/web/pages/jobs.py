@@ -19,11 +19,11 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
-from tecken import wiring
 from tecken.errors import Absent, BadInput, CouldNotAsk
 from tecken.jobs.backlog import backlog
-from tecken.jobs.dead import send_again
-from tecken.jobs.records import Letter, records
+from tecken.jobs.dead_letters import send_again
+from tecken.jobs.records import DeadLetter, records
+from tecken.redisclient import services as redis_services
 from tecken.web.auth import need, page
 from tecken.web.charts.queue import HOURS, drawn, hours_in
 from tecken.web.pages.config import CHANGE, VIEW, user_of
@@ -39,7 +39,7 @@ MOST_TOLD = 5
 class Shown(NamedTuple):
     """A dead letter. `why` is its first line."""
 
-    letter: Letter
+    letter: DeadLetter
     why: str
     died: datetime
     sent: datetime | None
@@ -83,7 +83,7 @@ def job(request: HttpRequest, number: str) -> HttpResponse:
 
 def _queue(request: HttpRequest, hours: int) -> dict[str, Any]:
     try:
-        now = backlog(wiring.queue_client())
+        now = backlog(redis_services.queue_client())
         letters = records().letters(LOOKED_AT)
     except redis.RedisError as error:
         return {"away": type(error).__name__}
@@ -101,7 +101,7 @@ def _queue(request: HttpRequest, hours: int) -> dict[str, Any]:
     }
 
 
-def _shown(letter: Letter) -> Shown:
+def _shown(letter: DeadLetter) -> Shown:
     first = next(iter(letter.why.splitlines()), "")
     return Shown(letter, first, _time(letter.died), None if letter.sent is None else _time(letter.sent))
 
@@ -134,7 +134,7 @@ def _retry(request: HttpRequest, chosen: Sequence[str]) -> HttpResponse:
     return _back(request)
 
 
-def _sent_again(letter: Letter) -> str:
+def _sent_again(letter: DeadLetter) -> str:
     """Why not; mostly empty."""
     try:
         send_again(letter, records())

@@ -1,10 +1,8 @@
-"""Closing the site, or uploads only, and opening it again."""
+"""Page that closes the site, or uploads only, and opens it again."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from http import HTTPStatus
-from typing import NamedTuple
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -13,41 +11,22 @@ from django.views.decorators.http import require_http_methods
 
 from tecken.errors import BadInput
 from tecken.runtimeconfig import current, service
-from tecken.runtimeconfig.maintenance import parse
-from tecken.runtimeconfig.options import CATALOGUE
-from tecken.runtimeconfig.shelf import Level
+from tecken.runtimeconfig.backend import Level
+from tecken.runtimeconfig.options import find_option
 from tecken.web.auth import need, page
 from tecken.web.pages.config import CHANGE, PLACE, VIEW, author, user_of
-from tecken.web.pages.config_form import instant
+from tecken.web.pages.config_form import parse_instant
 
 LEVELS: dict[str, Level] = {"full": "full", "uploads": "uploads"}
-WORDS = {
-    "full": {
-        "title": "The whole site",
-        "closed": "Under maintenance",
-        "text": "Open.",
-        "open": "Open the site",
-    },
-    "uploads": {
-        "title": "Uploads",
-        "closed": "Closed",
-        "text": "Open, as far as the site is.",
-        "open": "Open uploads",
-    },
-}
-
-
-class Wanted(NamedTuple):
-    message: str
-    retry_after: float | None
-    until: datetime | None
+TITLES = {"full": "The whole site", "uploads": "Uploads"}
+FIELDS = ("level", "message", "retry_after", "until")
 
 
 @page(CHANGE, VIEW)
 @require_http_methods(["GET", "HEAD", "POST"])
 def maintenance(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
-        return _form(request)
+        return _render(request)
     need(user_of(request), CHANGE)
     level = LEVELS.get(request.POST.get("level", ""))
     if level is None:
@@ -56,44 +35,37 @@ def maintenance(request: HttpRequest) -> HttpResponse:
         service.end_maintenance(level)
         messages.success(request, "The site is open." if level == "full" else "Uploads are open.")
         return redirect("maintenance")
-    return _begin(request, level)
-
-
-def _begin(request: HttpRequest, level: Level) -> HttpResponse:
     try:
-        service.begin_maintenance(level, *_wanted(request), author(request)["by"])
+        _begin(request, level)
     except BadInput as error:
-        return _form(request, str(error), HTTPStatus.BAD_REQUEST)
-    closed = "The site is under maintenance" if level == "full" else "Uploads are closed"
-    messages.warning(request, f"{closed}: every process knows within a second.")
+        return _render(request, str(error), HTTPStatus.BAD_REQUEST)
+    text = "The site is under maintenance" if level == "full" else "Uploads are closed"
+    messages.warning(request, f"{text}: every process applies this within a second.")
     return redirect("maintenance")
 
 
-def _wanted(request: HttpRequest) -> Wanted:
-    names = ("message", "retry_after", "until")
-    message, retry_after, until = (request.POST.get(name, "").strip() for name in names)
-    return Wanted(
-        CATALOGUE["maintenance_message"].value(message) if message else "",
-        CATALOGUE["maintenance_retry_after_seconds"].value(retry_after) if retry_after else None,
-        instant(until),
+def _begin(request: HttpRequest, level: Level) -> None:
+    _level, message, retry_after, until = (request.POST.get(name, "").strip() for name in FIELDS)
+    service.begin_maintenance(
+        level,
+        find_option("maintenance_message").parse(message) if message else "",
+        find_option("maintenance_retry_after_seconds").parse(retry_after) if retry_after else None,
+        parse_instant(until),
+        author(request, "page")["by"],
     )
 
 
-def _form(request: HttpRequest, problem: str = "", status: HTTPStatus = HTTPStatus.OK) -> HttpResponse:
-    glance = current.shelf().glance()
-    told = {"full": glance.maintenance, "uploads": glance.uploads_closed}
-    retry_after = CATALOGUE["maintenance_retry_after_seconds"]
+def _render(request: HttpRequest, problem: str = "", status: HTTPStatus = HTTPStatus.OK) -> HttpResponse:
+    levels, options = current.backend().head().levels, current.options()
+    retry_after = find_option("maintenance_retry_after_seconds")
     context = {
         **PLACE,
         "tab": "maintenance",
-        "levels": [
-            {"level": level, "now": None if text is None else parse(text), **WORDS[level]}
-            for level, text in told.items()
-        ],
+        "levels": [(level, TITLES[level], state) for level, state in levels.items()],
         "problem": problem,
-        "sent": {name: request.POST.get(name, "") for name in ("level", "message", "retry_after", "until")},
-        "message": current.options().maintenance_message,
-        "retry_after": retry_after.shown(current.options().maintenance_retry_after_seconds),
+        "sent": {name: request.POST.get(name, "") for name in FIELDS},
+        "message": options.maintenance_message,
+        "retry_after": retry_after.format(options.maintenance_retry_after_seconds),
         "may_change": user_of(request).has_perm(CHANGE),
     }
     return render(request, "config/maintenance.html", context, status=status)

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 
 from tecken.download.missing import harmless_cell
 from tecken.download.models import MissingSymbol
-from tecken.keyset import Order
+from tecken.http.keyset import Order
 from tecken.web.api.filters import where
 from tecken.web.api.missing import FILTERS, MissingFilters
 from tecken.web.auth import open_page

@@ -9,6 +9,7 @@ import redis
 import zstandard
 
 from tecken.errors import Absent, CouldNotAsk, TooMuch
+from tecken.redisclient.guard import RedisGuard
 
 TEXT, INDEX = "shared:", "shared"
 KEPT_SECONDS = 30 * 86_400
@@ -19,32 +20,37 @@ MOST_BYTES = 64 * 1024
 LONGEST = 10 * 1024 * 1024
 
 
-def share(client: redis.Redis, text: str) -> str:
-    """The text's id. Raises TooMuch, CouldNotAsk."""
+def share(client: redis.Redis, guard: RedisGuard, text: str) -> str:
+    """Store a text and return its id. Raises TooMuch, CouldNotAsk."""
     raw = zstandard.compress(text.encode(errors="replace"))
     if len(raw) > MOST_BYTES:
         raise TooMuch("This text is too long to be shared; it can be symbolicated all the same")
     name = secrets.token_urlsafe(16)
     try:
-        with client.pipeline() as pipeline:
-            pipeline.set(TEXT + name, raw, ex=KEPT_SECONDS)
-            pipeline.zadd(INDEX, {name: time.time()})
-            pipeline.zrange(INDEX, 0, -MOST - 1)
-            pipeline.zremrangebyrank(INDEX, 0, -MOST - 1)
-            *_others, old, _removed = pipeline.execute()
-        if old:
-            client.unlink(*(TEXT.encode() + each for each in old))
-    except redis.RedisError as error:
-        raise CouldNotAsk("It cannot be shared now: redis-cache does not answer") from error
+        with guard.guarded():
+            _keep(client, name, raw)
+    except CouldNotAsk as error:
+        raise CouldNotAsk("It cannot be shared now: redis-cache does not answer") from error.__cause__
     return name
 
 
-def shared(client: redis.Redis, name: str) -> str:
-    """Raises Absent, CouldNotAsk."""
+def _keep(client: redis.Redis, name: str, raw: bytes) -> None:
+    with client.pipeline() as pipeline:
+        pipeline.set(TEXT + name, raw, ex=KEPT_SECONDS)
+        pipeline.zadd(INDEX, {name: time.time()})
+        pipeline.zrange(INDEX, 0, -MOST - 1)
+        pipeline.zremrangebyrank(INDEX, 0, -MOST - 1)
+        *_others, old, _removed = pipeline.execute()
+    if old:
+        client.unlink(*(TEXT.encode() + each for each in old))
+
+
+def shared(client: redis.Redis, guard: RedisGuard, name: str) -> str:
+    """Return the text with the id `name`. Raises Absent, CouldNotAsk."""
     try:
-        raw = client.get(TEXT + name)
-    except redis.RedisError as error:
-        raise CouldNotAsk("It cannot be read now: redis-cache does not answer") from error
+        raw = guard.call(client.get, TEXT + name)
+    except CouldNotAsk as error:
+        raise CouldNotAsk("It cannot be read now: redis-cache does not answer") from error.__cause__
     if raw is None:
         raise Absent("Nothing is shared here, or no longer: a text is kept for 30 days")
     assert isinstance(raw, bytes)

@@ -14,12 +14,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from tecken import wiring
-from tecken.health.panels import Shown, panels
-from tecken.health.series import EVERY_SECONDS, Sample, rates, samples
-from tecken.health.sizing import ENOUGH, Sizing, kept
-from tecken.health.status import sight
-from tecken.servers.judge import STORE
+from tecken.jobs import sending
+from tecken.monitoring.health.panels import ServerPanel, load_panels
+from tecken.monitoring.health.series import EVERY_SECONDS, Sample, compute_rates, load_samples
+from tecken.monitoring.health.sizing import ENOUGH, Sizing, load_sizing
+from tecken.monitoring.health.snapshot import take_snapshot
+from tecken.monitoring.preflight.rules import STORE
+from tecken.redisclient import services as redis_services
+from tecken.store import services as store_services
 from tecken.store.hit_counts import PageRow, Row, busiest, busiest_pages
 from tecken.web.auth import need, page
 from tecken.web.charts.hot_modules import bars, hottest
@@ -49,7 +51,7 @@ def store(request: HttpRequest) -> HttpResponse:
     """`?hours=` of the pictures. When it is sent, a worker counts anew how large the store must be."""
     if request.method == "POST":
         need(user_of(request), CHANGE)
-        wiring.send(COUNT_TASK, [], COUNT_EXPIRES_SECONDS)
+        sending.send(COUNT_TASK, [], COUNT_EXPIRES_SECONDS)
         messages.success(request, "A worker counts anew. Reload in a few seconds.")
         return redirect("store")
     hours = _hours(request.GET.get("hours", ""))
@@ -62,12 +64,12 @@ def _hours(text: str) -> int:
 
 
 def _shown(hours: int) -> dict[str, Any]:
-    servers, found = panels(), _kept(hours)
+    servers, found = load_panels(), _kept(hours)
     maxmemory = _maxmemory(servers, found.samples if found else ())
     return {
         "servers": servers,
         "store": next(one for one in servers if one.server == STORE),
-        "problems": [problem for problem in sight().problems if problem.server == STORE],
+        "problems": [problem for problem in take_snapshot().problems if problem.server == STORE],
         "maxmemory": maxmemory,
         "kept": found is not None,
         "pictures": _pictures(found.samples, hours, maxmemory) if found and not settings.DEMO_MODE else (),
@@ -79,11 +81,11 @@ def _shown(hours: int) -> dict[str, Any]:
 
 def _kept(hours: int) -> Kept | None:
     """None when redis-cache does not answer."""
-    counters, cache, now = wiring.counters_client(), wiring.cache_client(), time.time()
+    counters, cache, now = redis_services.counters_client(), redis_services.cache_client(), time.time()
     try:
         return Kept(
-            samples(counters, int(hours * 3600 / EVERY_SECONDS) + 1),
-            kept(counters),
+            load_samples(counters, int(hours * 3600 / EVERY_SECONDS) + 1),
+            load_sizing(counters),
             busiest(cache, MODULES, now),
             busiest_pages(cache, PAGES, now),
         )
@@ -91,17 +93,17 @@ def _kept(hours: int) -> Kept | None:
         return None
 
 
-def _maxmemory(servers: Sequence[Shown], taken: Sequence[Sample]) -> int | None:
+def _maxmemory(servers: Sequence[ServerPanel], taken: Sequence[Sample]) -> int | None:
     """As it is, or was when the store was last heard of. None: no limit, or nobody knows."""
     if settings.DEMO_MODE:
-        return wiring.DEMO_STORE_BYTES
+        return store_services.DEMO_STORE_BYTES
     now = [one.panel.memory.maximum for one in servers if one.server == STORE and one.panel]
     before = [one.store.maxmemory for one in reversed(taken) if one.store]
     return next(iter([*now, *before]), 0) or None
 
 
 def _pictures(taken: Sequence[Sample], hours: int, maxmemory: int | None) -> dict[str, Timeline]:
-    now, changes = time.time(), list(rates(taken))
+    now, changes = time.time(), list(compute_rates(taken))
     used = [(one.at, float(one.store.used) if one.store else None) for one in taken]
     return {
         "hits": timeline([(one.at, one.hit_ratio) for one in changes], hours, now, _percent, most=1),

@@ -10,11 +10,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from tecken import wiring
 from tecken.errors import BadInput, CouldNotAsk, TooMuch
 from tecken.http.ratelimit import charge_request, spend
 from tecken.http.responses import reply_to
+from tecken.limits import services as limits_services
 from tecken.limits.port import Cost
+from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig.current import options
 from tecken.symbolication.api.views import parts
 from tecken.symbolication.crash_reports.parse import read
@@ -56,7 +57,9 @@ def page(request: HttpRequest) -> HttpResponse:
         )
     if request.POST.get("do") == "share":
         read(text, options().symbolicate_max_frames)
-        return redirect("shared", name=share(wiring.counters_client(), text))
+        return redirect(
+            "shared", name=share(redis_services.counters_client(), redis_services.cache_guard(), text)
+        )
     return _answered(request, text)
 
 
@@ -65,7 +68,9 @@ def page(request: HttpRequest) -> HttpResponse:
 def of_share(request: HttpRequest, name: str) -> HttpResponse:
     charge_request(request)
     return _answered(
-        request, shared(wiring.counters_client(), name), link=request.build_absolute_uri(request.path)
+        request,
+        shared(redis_services.counters_client(), redis_services.cache_guard(), name),
+        link=request.build_absolute_uri(request.path),
     )
 
 
@@ -76,7 +81,7 @@ def _answered(request: HttpRequest, text: str, link: str = "") -> HttpResponse:
         return _form(request, text, HTTPStatus.BAD_REQUEST, problem=str(error))
     frames = sum(len(thread.frames) for thread in paste.threads)
     spend(request, "symbolicate", Cost(requests=0, frames=frames))
-    wiring.usage().count("symbolicate", Cost(frames=frames))
+    limits_services.usage().count("symbolicate", Cost(frames=frames))
     try:
         answer = symbolicated(parts(request), paste)
     except CouldNotAsk as error:

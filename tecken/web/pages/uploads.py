@@ -16,10 +16,10 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from tecken import wiring
 from tecken.errors import BadInput, CouldNotAsk, MalformedPageFile, NotAllowed, StoreAway
 from tecken.http.decorators import Grant
 from tecken.runtimeconfig import current
+from tecken.store import services as store_services
 from tecken.store.port import Missing
 from tecken.symbols.layouts import FileKey, object_of
 from tecken.symbols.pagefile.file import Header
@@ -84,7 +84,7 @@ def _add_problems(files: Iterable[FileUpload]) -> None:
     keys = ((file, FileKey(file.debug_file, file.debug_id, file.key.rpartition("/")[2])) for file in files)
     modules = {module: file for file, key in keys if (module := object_of(key))}
     with suppress(StoreAway):
-        for module, result in wiring.page_store().headers(list(modules)).items():
+        for module, result in store_services.page_store().headers(list(modules)).items():
             modules[module].problem = _problem(result)  # type: ignore[attr-defined]
 
 

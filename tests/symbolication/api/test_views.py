@@ -17,10 +17,13 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
-from tecken import wiring
+from tecken import services
 from tecken.jobs import keys
+from tecken.redisclient import services as redis_services
+from tecken.storage import services as storage_services
 from tecken.storage.backends.uploaded_files import gzipped
 from tecken.store.port import Missing
+from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.api import views
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import symbol_file
@@ -34,9 +37,8 @@ JOB = orjson.loads(STACK)["jobs"][0]
 
 
 def forget_parts() -> None:
-    for part in (views.frames, *vars(wiring).values()):
-        if hasattr(part, "cache_clear"):
-            part.cache_clear()
+    views.frames.cache_clear()
+    services.discard_all()
 
 
 @pytest.fixture(autouse=True)
@@ -54,8 +56,8 @@ def _storage(
 @pytest.fixture
 def prepared() -> None:
     for module in (C, CPP, RUST):
-        assert isinstance(wiring.preparer().prepare(module), Header)
-    assert isinstance(wiring.preparer().prepare(LIBC), Missing)
+        assert isinstance(symbolication_services.converter().prepare(module), Header)
+    assert isinstance(symbolication_services.converter().prepare(LIBC), Missing)
 
 
 def post(version: str, body: Any, **headers: str) -> Any:
@@ -118,7 +120,7 @@ def test_cold_modules_are_pending_past_the_deadline() -> None:
 
 
 def test_one_prepared_module_makes_it_a_partial_answer() -> None:
-    wiring.preparer().prepare(C)
+    symbolication_services.converter().prepare(C)
     (result,) = ask("v5", STACK)["results"]
     assert result["found_modules"] == {str(RUST): False, str(CPP): False, str(C): True, str(LIBC): False}
     assert [errors[0]["name"] for errors in result["module_errors"].values()] == ["Pending"] * 3, result
@@ -211,7 +213,9 @@ def test_symbolicate_many_unknown_modules_sends_few_jobs(runtime_options: Overri
     stacks = [[[i, 0x1000] for i in range(5000)]]
     reply = post("v5", {"jobs": [{"memoryMap": modules, "stacks": stacks}]})
     assert reply.status_code == 503
-    waiting = [wiring.queue_client().llen(keys.waiting(keys.CONVERT, each)) for each in keys.PRIORITIES]
+    waiting = [
+        redis_services.queue_client().llen(keys.waiting(keys.CONVERT, each)) for each in keys.PRIORITIES
+    ]
     assert waiting == [1, 9, 0, 0]
 
 
@@ -231,9 +235,9 @@ def test_symbolicate_more_cold_modules_than_allowed_names_the_number(runtime_opt
 def only_in_try(settings: pytest_django.Settings) -> None:
     settings.SYMBOL_SOURCES = []
     forget_parts()
-    wiring.try_files().put(symbol_file(C), gzipped([sample(C)]))
-    assert isinstance(wiring.preparer().prepare(C), Missing)
-    assert isinstance(wiring.try_preparer().prepare(C.in_try()), Header)
+    storage_services.try_files().put(symbol_file(C), gzipped([sample(C)]))
+    assert isinstance(symbolication_services.converter().prepare(C), Missing)
+    assert isinstance(symbolication_services.try_converter().prepare(C.in_try()), Header)
 
 
 @pytest.mark.usefixtures("only_in_try")
@@ -249,15 +253,15 @@ def test_symbolicate_try_symbols_answer_only_requests_that_ask_for_them(version:
 @pytest.mark.usefixtures("prepared")
 def test_symbolicate_with_try_prefers_regular_symbols() -> None:
     text = sample(C).replace(b"FUNC ", b"FUNC ").replace(b" crash", b" tried")
-    wiring.try_files().put(symbol_file(C), gzipped([text]))
-    assert isinstance(wiring.try_preparer().prepare(C.in_try()), Header)
+    storage_services.try_files().put(symbol_file(C), gzipped([text]))
+    assert isinstance(symbolication_services.try_converter().prepare(C.in_try()), Header)
     body = {"memoryMap": [list(C)], "stacks": [[[0, 0x1205]]]}
     assert post("v5?try", body).content == post("v5", body).content
 
 
 @pytest.mark.usefixtures("only_in_try")
 def test_symbolicate_with_try_of_a_module_that_is_nowhere_is_absent() -> None:
-    assert isinstance(wiring.preparer().prepare(LIBC), Missing)
-    assert isinstance(wiring.try_preparer().prepare(LIBC.in_try()), Missing)
+    assert isinstance(symbolication_services.converter().prepare(LIBC), Missing)
+    assert isinstance(symbolication_services.try_converter().prepare(LIBC.in_try()), Missing)
     reply = post("v5?try", {"memoryMap": [list(LIBC)], "stacks": [[[0, 0x1205]]]})
     assert reply.json()["results"][0]["found_modules"] == {"/".join(LIBC): False}

@@ -1,4 +1,4 @@
-"""The ports of tecken.modules without a server, and a clock that only moves when told."""
+"""The ports of tecken.modules without a server."""
 
 from __future__ import annotations
 
@@ -11,17 +11,6 @@ from tecken.errors import CouldNotAsk, StoreAway
 from tecken.store.port import Missing, PageKey
 from tecken.symbolication.conversion.status import Places, Ready, State
 from tecken.symbols.ids import ObjectId
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 class MemoryTurns:

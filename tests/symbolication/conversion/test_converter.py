@@ -21,7 +21,8 @@ from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import symbol_file
 from tecken.symbols.pagefile.file import Header
-from tests.symbolication.conversion.memory import Clock, MemoryTurns, StoreIsAway
+from tests.support.clock import Clock
+from tests.symbolication.conversion.memory import MemoryTurns, StoreIsAway
 from tests.symbolication.samples import MIB, header_of, of_version_1, page_file, sym
 
 XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")

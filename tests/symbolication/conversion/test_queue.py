@@ -10,7 +10,8 @@ from tecken.symbolication.conversion.queue import MAX_ATTEMPTS, CeleryCold, Inli
 from tecken.symbolication.conversion.status import Ready
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
-from tests.symbolication.conversion.memory import Clock, MemoryBoard
+from tests.support.clock import Clock
+from tests.symbolication.conversion.memory import MemoryBoard
 from tests.symbolication.samples import header_of
 
 XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")

@@ -3,14 +3,15 @@ from __future__ import annotations
 import pytest
 import redis
 
-from tecken.breaker import Breaker
 from tecken.errors import CouldNotAsk
+from tecken.redisclient.guard import RedisGuard
 from tecken.store.port import Missing
 from tecken.symbolication.conversion import keys
 from tecken.symbolication.conversion.status import Board, Places, Ready, RedisBoard
 from tecken.symbols.ids import ObjectId
+from tests.support.clock import Clock
 from tests.support.redis_server import MUTE_AFTER, RedisServer
-from tests.symbolication.conversion.memory import Clock, MemoryBoard
+from tests.symbolication.conversion.memory import MemoryBoard
 
 XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 NSS = ObjectId("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
@@ -22,7 +23,7 @@ MANY = Places(most=100, first=100)
 def board(request: pytest.FixtureRequest) -> Board:
     if request.param == "memory":
         return MemoryBoard()
-    return RedisBoard(request.getfixturevalue("cache_client"), Breaker("redis-cache"))
+    return RedisBoard(request.getfixturevalue("cache_client"), RedisGuard("redis-cache"))
 
 
 def test_nobody_was_asked(board: Board) -> None:
@@ -61,14 +62,14 @@ def test_attempts_count_until_one_ends(board: Board) -> None:
 
 
 def test_a_turn_shows_that_it_was_taken_up(cache_client: redis.Redis) -> None:
-    board = RedisBoard(cache_client, Breaker("redis-cache"))
+    board = RedisBoard(cache_client, RedisGuard("redis-cache"))
     board.ask([XUL], "one", MANY)
     cache_client.set(keys.turn(XUL), "somebody", ex=30)
     assert board.look([XUL]) == ["started"]
 
 
 def test_every_key_expires(cache_client: redis.Redis) -> None:
-    board = RedisBoard(cache_client, Breaker("redis-cache"))
+    board = RedisBoard(cache_client, RedisGuard("redis-cache"))
     board.ask([XUL, NSS], "one", MANY)
     board.begin(XUL)
     board.finish(XUL, Ready(), ended=False)
@@ -84,8 +85,7 @@ def test_a_server_that_is_away_costs_one_timeout_and_is_asked_again(how: str) ->
         client = redis.Redis.from_url(
             server.url, socket_timeout=MUTE_AFTER, socket_connect_timeout=MUTE_AFTER
         )
-        breaker = Breaker("redis-cache", pause=1.0, clock=clock)
-        board = RedisBoard(client, breaker)
+        board = RedisBoard(client, RedisGuard("redis-cache", clock=clock))
         board.ask([XUL], "one", MANY)
         getattr(server, how)()
         with pytest.raises(CouldNotAsk, match="does not answer"):
@@ -101,7 +101,7 @@ def test_a_server_that_is_away_costs_one_timeout_and_is_asked_again(how: str) ->
 def test_a_server_that_refuses_is_asked_again() -> None:
     with RedisServer(maxmemory="1", maxmemory_policy="noeviction") as server:
         client = redis.Redis.from_url(server.url, socket_timeout=1)
-        board = RedisBoard(client, Breaker("redis-cache"))
+        board = RedisBoard(client, RedisGuard("redis-cache"))
         for _ in range(2):
             with pytest.raises(CouldNotAsk, match="answered with OutOfMemoryError"):
                 board.ask([XUL], "one", MANY)
@@ -140,7 +140,7 @@ def test_withdraw_frees_the_places(board: Board) -> None:
 
 
 def test_ask_place_that_is_never_answered_expires(cache_client: redis.Redis) -> None:
-    board = RedisBoard(cache_client, Breaker("redis-cache"))
+    board = RedisBoard(cache_client, RedisGuard("redis-cache"))
     board.ask(OTHERS, "one", Places(most=2, first=2))
     # As after ASKED_SECONDS.
     cache_client.zadd(keys.client("one"), {str(OTHERS[0]): 0})
@@ -152,7 +152,7 @@ ABSENT = Missing("absent", "Foo.pdb is not there")
 
 
 def redis_board(cache_client: redis.Redis) -> RedisBoard:
-    return RedisBoard(cache_client, Breaker("redis-cache"))
+    return RedisBoard(cache_client, RedisGuard("redis-cache"))
 
 
 def test_ask_for_another_spelling_meanwhile_sends_no_second_job(board: Board) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tecken.errors import MalformedPageFile
-from tecken.symbols.pagefile.func_record import NOWHERE, Block, Hit, Site
+from tecken.symbols.pagefile.func_record import MAX_SEARCHED_TEXT, NOWHERE, Block, Hit, Site
 
 GAPS = b"""\
 FUNC 1000 100 0 outer
@@ -231,3 +231,9 @@ def test_block_hit_has_the_size_of_the_function() -> None:
     assert hit is not None
     assert hit.size == 0x9A
     assert hit.without_places() == Hit("f", 0x10, (NOWHERE,), (), 0x9A)
+
+
+def test_block_longer_than_any_function_is_parsed_and_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(Block, "_bisect")
+    text = b"FUNC 0 100000 0 f\n0" + b" 1 7 7" * (MAX_SEARCHED_TEXT // 6)
+    assert Block(text).locate(19_999) == Hit("f", 0, (Site(7, 7),), (), 0x100000)

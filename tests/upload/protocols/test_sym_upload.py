@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 from django.test import Client
 
-from tecken import wiring
 from tecken.errors import BadInput, BadModule
+from tecken.storage import services as storage_services
 from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey
@@ -186,7 +186,7 @@ class TestProtocol2:
         assert found('"result": "([^"]+)"', program.complete(upload)) == "OK"
         assert program.status() == "FOUND"
         assert stored(SYM_KEY) == SYM
-        assert list(wiring.staging().entries()) == []
+        assert list(storage_services.staging().entries()) == []
 
     def test_the_same_by_force_is_no_change(self, key: str) -> None:
         program = Client2(key)

@@ -10,10 +10,10 @@ from django.test import Client
 
 from tecken.errors import CouldNotAsk
 from tecken.runtimeconfig import current, service
-from tecken.runtimeconfig.memory import MemoryShelf
+from tecken.runtimeconfig.backend import Report, Values
+from tecken.runtimeconfig.backends.memory import MemoryBackend
 from tecken.runtimeconfig.options import CATALOGUE
-from tecken.runtimeconfig.shelf import Report, Values
-from tecken.runtimeconfig.snapshot import check
+from tecken.runtimeconfig.snapshot import parse_setting
 from tests.web.api.people import key_of, person
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ WINDOW = "symbolicate_max_jobs@2030-01-01T22:00:00Z/2030-01-01T23:00:00Z"
 
 
 @pytest.fixture(autouse=True)
-def shelf(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryShelf]:
-    mine = MemoryShelf()
-    monkeypatch.setattr(current, "shelf", lambda: mine)
+def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryBackend]:
+    mine = MemoryBackend()
+    monkeypatch.setattr(current, "backend", lambda: mine)
     yield mine
-    current.forget()  # else its watcher goes on looking at this one
+    current.reset()  # else its watcher goes on looking at this one
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_value_or_its_text(
     assert (told["text"], told["value"]) == (text, value)
 
 
-def test_several_are_one_version(client: Client, operator: dict[str, str], shelf: MemoryShelf) -> None:
+def test_several_are_one_version(client: Client, operator: dict[str, str], backend: MemoryBackend) -> None:
     change(log_level="DEBUG")
     reply = patched(client, operator, {"symbolicate_max_jobs": 20, "log_level": None})
     told = reply.json()
@@ -119,7 +119,7 @@ def test_several_are_one_version(client: Client, operator: dict[str, str], shelf
             "symbolicate_max_jobs": {"old": None, "new": "20"},
         },
     }
-    assert shelf.read() == Values(2, told["stamp"], {"symbolicate_max_jobs": "20"})
+    assert backend.read() == Values(2, told["stamp"], {"symbolicate_max_jobs": "20"})
 
 
 def test_a_window(client: Client, operator: dict[str, str]) -> None:
@@ -157,7 +157,7 @@ def test_a_bad_one_is_told_as_everywhere(
     reply = patched(client, operator, {name: given, "full_tracing": True})
     assert reply.status_code == 400
     with pytest.raises(Exception) as told:  # noqa: PT011 - its text is compared
-        check(name, given if isinstance(given, str) else str(given).lower())
+        parse_setting(name, given if isinstance(given, str) else str(given).lower())
     assert reply.json() == {"error": str(told.value), "problems": {name: str(told.value)}}
     assert option(client, operator, "full_tracing")["text"] is None
 
@@ -316,8 +316,8 @@ def test_maintenance_begins_and_ends(client: Client, operator: dict[str, str]) -
     assert client.get(url, headers=operator).json() == {"full": None, "uploads": None}
 
 
-def test_maintenance_by_hand_is_shown(client: Client, viewer: dict[str, str], shelf: MemoryShelf) -> None:
-    shelf.set_maintenance("full", "x", None)
+def test_maintenance_by_hand_is_shown(client: Client, viewer: dict[str, str], backend: MemoryBackend) -> None:
+    backend.set_maintenance("full", "x", None)
     told = client.get("/api/config/maintenance/", headers=viewer).json()["full"]
     assert told == {"message": "", "retry_after": None, "until": None, "by": "", "since": None}
 
@@ -326,18 +326,18 @@ def test_maintenance_by_hand_is_shown(client: Client, viewer: dict[str, str], sh
     "wanted", [{"level": "half"}, {"until": "2001-01-01T00:00:00Z"}, {"until": "23:00"}, {"retry_after": 0}]
 )
 def test_maintenance_that_cannot_be(
-    client: Client, operator: dict[str, str], wanted: dict[str, object], shelf: MemoryShelf
+    client: Client, operator: dict[str, str], wanted: dict[str, object], backend: MemoryBackend
 ) -> None:
     reply = client.put("/api/config/maintenance/", wanted, content_type="application/json", headers=operator)
     assert reply.status_code == 400
-    assert shelf.glance().maintenance is None
+    assert backend.head().maintenance is None
 
 
-def test_who_has_applied_what(client: Client, viewer: dict[str, str], shelf: MemoryShelf) -> None:
+def test_who_has_applied_what(client: Client, viewer: dict[str, str], backend: MemoryBackend) -> None:
     made = change(log_level="DEBUG")
-    shelf.report(Report("a:1", "web", made.version, made.stamp, 0.2, 0))
-    shelf.report(Report("a:2", "worker", 0, "", 7.5, 1))
-    shelf.report(Report("a:3", "command", 0, "", 0.0, 0))
+    backend.report(Report("a:1", "web", made.version, made.stamp, 0.2, 0))
+    backend.report(Report("a:2", "worker", 0, "", 7.5, 1))
+    backend.report(Report("a:3", "command", 0, "", 0.0, 0))
     told = client.get("/api/config/processes/", headers=viewer).json()
     assert (told["version"], told["applied"]) == (1, 1), told
     assert told["processes"] == [
@@ -346,7 +346,7 @@ def test_who_has_applied_what(client: Client, viewer: dict[str, str], shelf: Mem
     ]
 
 
-class Away(MemoryShelf):
+class Away(MemoryBackend):
     def read(self) -> Values:
         raise CouldNotAsk("Redis does not answer")
 
@@ -354,7 +354,7 @@ class Away(MemoryShelf):
 def test_it_is_recorded_while_redis_is_away(
     client: Client, operator: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(current, "shelf", Away)
+    monkeypatch.setattr(current, "backend", Away)
     assert patched(client, operator, {"log_level": "DEBUG"}).json()["distributed"] is False
     assert option(client, operator, "log_level")["text"] == "DEBUG"
 

@@ -20,7 +20,7 @@ def test_limits_table_every_row_has_five_cells() -> None:
 def test_limits_table_defaults_are_those_of_the_options() -> None:
     for _limit, default, options, _status, _text in ROWS:
         rows = [CATALOGUE[name] for name in re.findall(r"`(\w+)`", options)]
-        assert re.findall(r"`([^`]+)`", default) == [option.shown(option.default) for option in rows]
+        assert re.findall(r"`([^`]+)`", default) == [option.format(option.default) for option in rows]
 
 
 def test_limits_table_has_every_option_that_bounds_a_request() -> None:

@@ -10,10 +10,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import Settings
 
-from tecken import wiring
-from tecken.breaker import Breaker
+from tecken import services
+from tecken.redisclient import services as redis_services
+from tecken.redisclient.guard import RedisGuard
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, show
+from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
 from tecken.store.hit_counts import Tally
 from tecken.store.port import PageKey
 from tecken.symbols.ids import ObjectId
@@ -28,7 +29,7 @@ ALL_SLOW = 0  # microseconds
 @pytest.fixture
 def afresh(settings: Settings, clear_redis_store: None) -> None:
     settings.HEALTH_CHECK_SECONDS = 30.0
-    wiring.forget()
+    services.discard_all()
 
 
 def shown(client: Client) -> dict[str, Any]:
@@ -72,10 +73,10 @@ def test_slow_commands_are_shown_without_what_they_were_about(client: Client, se
 def test_a_server_that_is_away_has_no_panel(client: Client, settings: Settings) -> None:
     away = {**settings.CACHES["store"], "LOCATION": f"redis://127.0.0.1:{free_port()}/0"}
     settings.CACHES = {**settings.CACHES, "store": away}
-    wiring.forget()
+    services.discard_all()
     _cache, store = shown(client)["servers"]
     assert store == {"server": "redis-store", "why": "ConnectionError", "panel": None}
-    wiring.forget()
+    services.discard_all()
 
 
 def test_for_staff_and_for_who_may_see_options(client: Client) -> None:
@@ -90,16 +91,16 @@ def test_for_staff_and_for_who_may_see_options(client: Client) -> None:
 def test_whose_pages_the_store_had(client: Client) -> None:
     asked = [PageKey(ObjectId("xul.pdb", "A" * 33), "0" * 16, number) for number in range(3)]
     times = chain([0.0], repeat(time()))
-    tally = Tally(wiring.cache_client(), Breaker("redis-cache"), clock=times.__next__)
+    tally = Tally(redis_services.cache_client(), RedisGuard("redis-cache"), clock=times.__next__)
     tally.note(asked, asked[:2])
     expected = {"debug_file": "xul.pdb", "debug_id": "A" * 33, "hits": 2, "misses": 1}
     assert shown(client)["modules"] == [expected]
 
 
 def test_operators_look_under_maintenance_too(client: Client) -> None:
-    current.shelf().set_maintenance("full", show(Maintenance()), None)
+    current.backend().set_maintenance("full", format_maintenance(Maintenance()), None)
     try:
         assert client.get("/api/redis/").status_code == 403
         shown(client)
     finally:
-        current.shelf().set_maintenance("full", None, None)
+        current.backend().set_maintenance("full", None, None)

@@ -9,10 +9,11 @@ import pytest_django
 import redis
 from django.test import Client
 
-from tecken import wiring
+from tecken import services
 from tecken.accounts.models import Token
 from tecken.limits.daily import utc_today
 from tecken.limits.models import Usage
+from tecken.redisclient import services as redis_services
 from tests.support.options import Override
 from tests.support.quiet_usage import quiet_usage
 from tests.support.redis_server import free_port
@@ -23,10 +24,10 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def counters(monkeypatch: pytest.MonkeyPatch, clear_redis_cache: None) -> Iterator[redis.Redis]:
-    wiring.forget()
-    quiet_usage(monkeypatch, wiring.counters_client())
-    yield wiring.counters_client()
-    wiring.forget()
+    services.discard_all()
+    quiet_usage(monkeypatch, redis_services.counters_client())
+    yield redis_services.counters_client()
+    services.discard_all()
 
 
 def usage(key: str, **query: Any) -> Any:
@@ -85,7 +86,7 @@ def test_how_your_limits_stand(runtime_options: Override) -> None:
 def test_without_redis(settings: pytest_django.Settings, runtime_options: Override) -> None:
     runtime_options(limit_upload=("2 KiB/month per user",))
     settings.REDIS_COUNTERS_URL = f"redis://127.0.0.1:{free_port()}/3"
-    wiring.forget()
+    services.discard_all()
     answer = usage(key_of(person("ada@example.com"))).json()
     assert answer == {"usage": [], "complete": False, "limits": [], "decided_alone": True}
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tecken.health.sizing import Sizing
+from tecken.monitoring.health.sizing import Sizing
 from tecken.store.miss_ratio import Curve, Entries
 from tecken.web.charts.miss_ratio import HEIGHT, WIDTH, picture, rows
 

@@ -12,12 +12,12 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tecken.errors import BadOption, CouldNotAsk
-from tecken.runtimeconfig import current, service
-from tecken.runtimeconfig.memory import MemoryShelf
+from tecken.runtimeconfig import current, history, service
+from tecken.runtimeconfig.backend import Change, Report, Values
+from tecken.runtimeconfig.backends.memory import MemoryBackend
 from tecken.runtimeconfig.models import Version
 from tecken.runtimeconfig.options import CATALOGUE
-from tecken.runtimeconfig.shelf import Change, Report, Values
-from tecken.runtimeconfig.snapshot import check
+from tecken.runtimeconfig.snapshot import parse_setting
 from tests.web.forms import Form, form_of
 
 if TYPE_CHECKING:
@@ -55,13 +55,13 @@ def test_every_option_has_a_field(client: Client, viewer: User) -> None:
     page = client.get("/config/").content.decode()
     for name, option in CATALOGUE.items():
         assert option.allowed in section(page, name)
-        assert form_of(page, name).fields[name] == option.shown(option.default)
+        assert form_of(page, name).fields[name] == option.format(option.default)
 
 
 def test_before_the_first_change(client: Client, viewer: User) -> None:
     page = client.get("/config/").content.decode()
-    assert "Nothing was ever changed" in page
-    assert "no process has told yet" in page
+    assert "No option was ever changed" in page
+    assert "no process has reported" in page
 
 
 def test_who_set_it_and_when(client: Client, viewer: User) -> None:
@@ -73,7 +73,7 @@ def test_who_set_it_and_when(client: Client, viewer: User) -> None:
     assert "back to the default by somebody@example.com" in section(page, "log_level")
 
 
-def test_several_are_changed_at_once(client: Client, operator: User, shelf: MemoryShelf) -> None:
+def test_several_are_changed_at_once(client: Client, operator: User, backend: MemoryBackend) -> None:
     change(log_level="DEBUG")
     reply = sent(
         client,
@@ -84,7 +84,7 @@ def test_several_are_changed_at_once(client: Client, operator: User, shelf: Memo
         why=" a slow night ",
     )
     assert (reply.status_code, reply["Location"]) == (302, "/config/")
-    assert shelf.read().texts == {"symbolicate_max_jobs": "20", "upload_forbidden_snippets": ""}
+    assert backend.read().texts == {"symbolicate_max_jobs": "20", "upload_forbidden_snippets": ""}
     made = Version.objects.get(number=2)
     assert (made.by, made.user, made.why, made.source) == (
         "op@example.com",
@@ -104,11 +104,11 @@ def test_what_nobody_touched_stays_as_it_is(client: Client, operator: User, text
 
 def test_a_message_may_have_lines(client: Client, operator: User) -> None:
     sent(client, opened(client), maintenance_message="one\r\ntwo")
-    assert service.at(1) == {"maintenance_message": "one\ntwo"}
+    assert history.find_texts(1) == {"maintenance_message": "one\ntwo"}
 
 
 def test_how_far_it_has_come_is_told(client: Client, operator: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Fleet(MemoryShelf):
+    class Fleet(MemoryBackend):
         """Eight processes that follow at once."""
 
         def write(self, change: Change, texts: Any, expected: int) -> None:
@@ -117,7 +117,7 @@ def test_how_far_it_has_come_is_told(client: Client, operator: User, monkeypatch
                 self.report(Report(f"a:{number}", "web", change.version, change.stamp, 0.1, 0))
 
     fleet = Fleet()
-    monkeypatch.setattr(current, "shelf", lambda: fleet)
+    monkeypatch.setattr(current, "backend", lambda: fleet)
     page = client.post(
         "/config/", opened(client).fields | {"log_level": "DEBUG"}, follow=True
     ).content.decode()
@@ -126,10 +126,10 @@ def test_how_far_it_has_come_is_told(client: Client, operator: User, monkeypatch
 
 
 def test_who_does_not_follow_is_told(
-    client: Client, operator: User, shelf: MemoryShelf, monkeypatch: pytest.MonkeyPatch
+    client: Client, operator: User, backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tecken.web.pages.config.WAIT_SECONDS", 0)
-    shelf.report(Report("a:1", "web", 0, "", 0.1, 0))
+    backend.report(Report("a:1", "web", 0, "", 0.1, 0))
     page = client.post(
         "/config/", opened(client).fields | {"log_level": "DEBUG"}, follow=True
     ).content.decode()
@@ -150,7 +150,7 @@ def test_who_does_not_follow_is_told(
 )
 def test_an_error_stands_beside_its_field(client: Client, operator: User, name: str, text: str) -> None:
     with pytest.raises(BadOption) as told:
-        check(name, text)
+        parse_setting(name, text)
     reply = sent(client, opened(client), **{name: text, "download_url_seconds": "2h", "why": "because"})
     page = reply.content.decode()
     assert reply.status_code == 400
@@ -173,7 +173,7 @@ def test_a_conflict_shows_both(client: Client, operator: User) -> None:
     again = form_of(page, "symbolicate_max_jobs")
     assert again.fields["log_level"] == "DEBUG", "what the other changed and I did not"
     assert sent(client, again).status_code == 302
-    assert service.at(2) == {"symbolicate_max_jobs": "30", "log_level": "DEBUG"}
+    assert history.find_texts(2) == {"symbolicate_max_jobs": "30", "log_level": "DEBUG"}
 
 
 def test_a_value_for_a_while(client: Client, operator: User) -> None:
@@ -185,11 +185,11 @@ def test_a_value_for_a_while(client: Client, operator: User) -> None:
     }
     assert client.post("/config/", opened(client).fields | window).status_code == 302
     key = "symbolicate_max_jobs@2030-01-01T22:00:00Z/2030-01-01T23:00:00Z"
-    assert service.at(1) == {key: "2"}
+    assert history.find_texts(1) == {key: "2"}
     page = client.get("/config/").content.decode()
     assert "2 from 2030-01-01 22:00:00 until 2030-01-01 23:00:00" in section(page, "symbolicate_max_jobs")
     client.post("/config/", opened(client).fields | {f"unset:{key}": "on"})
-    assert service.at(2) == {}
+    assert history.find_texts(2) == {}
 
 
 def test_from_now_on(client: Client, operator: User) -> None:
@@ -205,7 +205,7 @@ def test_from_now_on(client: Client, operator: User) -> None:
     ("window", "text"),
     [
         ({"window-option": "log_level", "window-text": "LOUD"}, "log_level should be one of"),
-        ({"window-text": "2"}, "Which option?"),
+        ({"window-text": "2"}, "Choose an option for this value."),
         (
             {"window-option": "log_level", "window-text": "DEBUG", "window-from": "soon"},
             "A time should be such as",
@@ -232,7 +232,7 @@ def test_what_nobody_knows_any_more_can_be_removed(client: Client, operator: Use
     Version.objects.create(number=1, stamp="a", by="redis-cli", source="redis", values={"gone": HOSTILE})
     assert "\\u202egnp.exe" in client.get("/config/").content.decode()
     client.post("/config/", opened(client).fields | {"unset:gone": "on"})
-    assert service.at(2) == {}
+    assert history.find_texts(2) == {}
 
 
 def test_a_bad_text_of_redis_is_shown_with_its_reason(client: Client, operator: User) -> None:
@@ -242,7 +242,7 @@ def test_a_bad_text_of_redis_is_shown_with_its_reason(client: Client, operator: 
     assert "symbolicate_max_jobs should be a whole number" in section(page, "symbolicate_max_jobs")
     assert form_of(page, "log_level").fields["log_level"] == "LOUD"
     assert sent(client, form_of(page, "log_level"), symbolicate_max_frames="10").status_code == 302
-    assert service.at(2) == texts | {"symbolicate_max_frames": "10"}
+    assert history.find_texts(2) == texts | {"symbolicate_max_frames": "10"}
 
 
 def test_hostile_texts_do_no_harm(client: Client, operator: User) -> None:
@@ -279,7 +279,7 @@ def test_a_version_that_nobody_read(client: Client, operator: User, version: str
     change(symbolicate_max_jobs="20")
     reply = sent(client, opened(client), symbolicate_max_jobs="30", version=version)
     assert reply.status_code in (404, 409)
-    assert service.at(1) == {"symbolicate_max_jobs": "20"}
+    assert history.find_texts(1) == {"symbolicate_max_jobs": "20"}
 
 
 @pytest.mark.parametrize("field", ["maintenance_message", "why"])
@@ -289,20 +289,20 @@ def test_what_a_database_cannot_hold(client: Client, operator: User, field: str)
 
 
 def test_redis_away(client: Client, operator: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Away(MemoryShelf):
+    class Away(MemoryBackend):
         def read(self) -> Values:
             raise CouldNotAsk("Redis does not answer")
 
         def reports(self) -> list[Report]:
             raise CouldNotAsk("Redis does not answer")
 
-    monkeypatch.setattr(current, "shelf", Away)
+    monkeypatch.setattr(current, "backend", Away)
     page = client.post(
         "/config/", opened(client).fields | {"log_level": "DEBUG"}, follow=True
     ).content.decode()
     assert "recorded, but Redis does not answer" in page
-    assert "nobody knows who has applied it" in page
-    assert service.at(1) == {"log_level": "DEBUG"}
+    assert "it is unknown which processes have applied it" in page
+    assert history.find_texts(1) == {"log_level": "DEBUG"}
 
 
 def test_an_open_form_is_told_of_another_version(client: Client, viewer: User) -> None:
@@ -334,4 +334,4 @@ def test_the_new_ones_beside_mine(client: Client, operator: User) -> None:
     assert mine.fields.items() >= {"log_level": "DEBUG", "why": "my reason"}.items()
     assert Version.objects.count() == 1, "nothing was saved"
     assert sent(client, mine).status_code == 302
-    assert service.at(2) == {"symbolicate_max_jobs": "30", "log_level": "DEBUG"}
+    assert history.find_texts(2) == {"symbolicate_max_jobs": "30", "log_level": "DEBUG"}

@@ -73,13 +73,16 @@ def test_not_over_what_nobody_saw(client: Client, operator: User) -> None:
     change(log_level="DEBUG")
     reply = client.post("/config/versions/1/", form.fields | {"why": "too much"})
     assert reply.status_code == 409
-    assert "somebody else was first" in reply.content.decode()
+    assert "someone else changed options" in reply.content.decode()
     again = form_of(reply.content.decode(), "why")
     assert again.fields["why"] == "too much"
     assert client.post("/config/versions/1/", again.fields).status_code == 302
 
 
-@pytest.mark.parametrize(("number", "text"), [(2, "This is the newest version."), (1, "what they were then")])
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(2, "This is the newest version."), (1, "All values are the same as in this version.")],
+)
 def test_nothing_to_go_back_to(client: Client, operator: User, number: int, text: str) -> None:
     change(symbolicate_max_jobs="20")
     Version.objects.create(number=2, stamp="b", by="a", source="cli", values={"symbolicate_max_jobs": "20"})

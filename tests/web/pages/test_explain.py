@@ -12,13 +12,17 @@ from django.db import OperationalError, connection
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from tecken import wiring
+from tecken import services
 from tecken.download.models import MissingSymbol
 from tecken.errors import Absent, CouldNotAsk, Refused
+from tecken.jobs import sending
+from tecken.storage import services as storage_services
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles
 from tecken.storage.backends.uploaded_files import gzipped
 from tecken.storage.search import Said
+from tecken.store import services as store_services
 from tecken.store.memory import MemoryPageStore
+from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.conversion.status import Ready
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import symbol_file
@@ -43,11 +47,11 @@ def sent(
     (tmp_path / "upstream").mkdir()
     settings.STORAGE_URL = f"file://{tmp_path}/storage"
     settings.SYMBOL_SOURCES = [f"file://{tmp_path}/upstream"]
-    wiring.forget()
+    services.discard_all()
     tasks: list[list[str]] = []
-    monkeypatch.setattr(wiring, "send_all", lambda jobs: tasks.extend(job.arguments for job in jobs))
+    monkeypatch.setattr(sending, "send_all", lambda jobs: tasks.extend(job.arguments for job in jobs))
     yield tasks
-    wiring.forget()
+    services.discard_all()
 
 
 @pytest.fixture
@@ -57,7 +61,7 @@ def builder(client: Client) -> User:
 
 def work() -> None:
     """A worker takes the job."""
-    wiring.worker().work(XUL)
+    symbolication_services.worker().work(XUL)
 
 
 def give(tmp_path: Path, text: bytes) -> None:
@@ -120,7 +124,7 @@ def test_a_symbol_file_that_cannot_be_read(client: Client, tmp_path: Path) -> No
 
 
 def test_a_file_of_ours_that_nobody_has_asked_for_yet(client: Client) -> None:
-    wiring.own_files().put(symbol_file(XUL), [b"gzip"])
+    storage_services.own_files().put(symbol_file(XUL), [b"gzip"])
     page = shown(client)
     assert "It is converted at the first request." in page
     assert "There, 4 B" in page
@@ -139,18 +143,18 @@ def test_what_is_remembered_of_the_last_time_only(
     if text:
         give(tmp_path, text)
     work()
-    wiring.removed(XUL)
+    symbolication_services.removed(XUL)
     assert verdict in shown(client)
 
 
 def test_explain_upstream_that_refuses_shows_the_reason(client: Client, tmp_path: Path) -> None:
     name = f"file://{tmp_path}/upstream"
-    wiring.journal().note(XUL, [Said(name, Refused(f"{name}: refused: 403 Forbidden"), 0.1)])
+    storage_services.lookup_log().note(XUL, [Said(name, Refused(f"{name}: refused: 403 Forbidden"), 0.1)])
     assert '<span class="no"><bdi>Refused: 403 Forbidden</bdi></span>' in shown(client)
 
 
 def test_explain_module_of_try_builds_names_how_to_ask_for_it(client: Client) -> None:
-    wiring.try_files().put(symbol_file(XUL), gzipped([sym(XUL)]))
+    storage_services.try_files().put(symbol_file(XUL), gzipped([sym(XUL)]))
     work()
     page = shown(client)
     assert "Only try builds have its symbols." in page
@@ -166,7 +170,7 @@ def test_look_again_and_the_answer_that_comes(
     client: Client, builder: User, tmp_path: Path, sent: list[list[str]]
 ) -> None:
     work()
-    wiring.board().forget(XUL)
+    symbolication_services.conversion_tracker().forget(XUL)
     give(tmp_path, sym(XUL))
     assert "No place has its symbols." in shown(client)
     for _ in range(2):
@@ -183,7 +187,7 @@ def test_look_again_and_the_answer_that_comes(
 
 
 def test_a_worker_is_looking(client: Client) -> None:
-    with wiring.turns().take(XUL):
+    with symbolication_services.conversion_lock().take(XUL):
         assert "A worker is looking for it now." in shown(client)
 
 
@@ -233,7 +237,7 @@ def test_who_uploaded_it(client: Client, builder: User) -> None:
 def test_explain_absence_that_a_place_contradicts_is_told(client: Client) -> None:
     """The banner said "Nobody has its symbols." above a table in which they were."""
     work()
-    wiring.own_files().put(symbol_file(XUL), [b"gzip"])
+    storage_services.own_files().put(symbol_file(XUL), [b"gzip"])
     page = shown(client)
     assert "Its symbol file is here, and its absence is still remembered." in page
     assert "There, 4 B" in page
@@ -244,7 +248,9 @@ def test_explain_symbols_whose_file_is_gone_are_told(client: Client, tmp_path: P
     give(tmp_path, sym(XUL))
     work()
     (tmp_path / "upstream" / str(symbol_file(XUL))).unlink()
-    wiring.journal().note(XUL, [Said(f"file://{tmp_path}/upstream", Absent("it is not there"), 0.1)])
+    storage_services.lookup_log().note(
+        XUL, [Said(f"file://{tmp_path}/upstream", Absent("it is not there"), 0.1)]
+    )
     page = shown(client)
     assert "Its symbols are here." in page
     assert "No place has its symbol file any more." in page
@@ -381,8 +387,8 @@ def test_an_id_that_is_none(client: Client) -> None:
 
 def test_without_redis_store(client: Client, builder: User, monkeypatch: pytest.MonkeyPatch) -> None:
     work()
-    wiring.board().forget(XUL)
-    monkeypatch.setattr(wiring.explainer(), "_store", StoreIsAway())
+    symbolication_services.conversion_tracker().forget(XUL)
+    monkeypatch.setattr(symbolication_services.explainer(), "_store", StoreIsAway())
     page = shown(client)
     assert "<strong>redis-store</strong> does not answer" in page
     assert "Not there" in page
@@ -394,8 +400,8 @@ def test_without_redis_cache(
 ) -> None:
     refused = f"redis://127.0.0.1:{free_port()}"
     settings.CACHES = {**settings.CACHES, "default": {**settings.CACHES["default"], "LOCATION": refused}}
-    wiring.forget()
-    monkeypatch.setattr(wiring, "page_store", lambda: MemoryPageStore(1000))
+    services.discard_all()
+    monkeypatch.setattr(store_services, "page_store", lambda: MemoryPageStore(1000))
     page = shown(client)
     assert "<strong>redis-cache</strong> does not answer" in page
     assert "It cannot be told now." in page
@@ -403,11 +409,11 @@ def test_without_redis_cache(
 
 def test_without_storage(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     work()
-    wiring.board().forget(XUL)
+    symbolication_services.conversion_tracker().forget(XUL)
     page_files, files = MemoryPageFiles(), MemoryFiles("bucket.example")
     page_files.away = files.away = CouldNotAsk("bucket.example is away")
-    monkeypatch.setattr(wiring.explainer(), "_page_files", page_files)
-    monkeypatch.setattr(wiring.explainer(), "_regular", files)
+    monkeypatch.setattr(symbolication_services.explainer(), "_page_files", page_files)
+    monkeypatch.setattr(symbolication_services.explainer(), "_regular", files)
     page = shown(client)
     assert "<strong>storage</strong> does not answer" in page
     assert "Could not be asked" in page
@@ -430,9 +436,9 @@ def test_without_the_database(client: Client) -> None:
 
 
 def test_a_worker_that_answered_without_a_store(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wiring.explainer(), "_store", StoreIsAway())
+    monkeypatch.setattr(symbolication_services.explainer(), "_store", StoreIsAway())
     work()
-    assert wiring.board().look([XUL]) != [Ready()]
+    assert symbolication_services.conversion_tracker().look([XUL]) != [Ready()]
     assert "No place has its symbols." in shown(client)
 
 

@@ -12,13 +12,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tecken import wiring
-from tecken.health import series
-from tecken.health.series import Sample, take
-from tecken.runtimeconfig.memory import MemoryShelf
-from tecken.runtimeconfig.shelf import Report
+from tecken.monitoring.health import series
+from tecken.monitoring.health.series import Sample, take_sample
+from tecken.redisclient import services as redis_services
+from tecken.runtimeconfig.backend import Report
+from tecken.runtimeconfig.backends.memory import MemoryBackend
 from tecken.web.charts.queue import pictures
-from tests.health.conftest import move, patient, redis_cache, redis_store, worker
+from tests.monitoring.health.conftest import move, patient, redis_cache, redis_store, worker
 from tests.support.redis_server import RedisServer
 
 __all__ = ["move", "patient", "redis_cache", "redis_store", "worker"]  # fixtures
@@ -40,23 +40,23 @@ def text(page: str) -> str:
 def test_everybody_sees_each_part(client: Client) -> None:
     page = text(shown(client))
     assert "All is well healthy" in page
-    for part in ("redis-cache answers", "redis-store answers", "Database answers", "Storage answers"):
+    for part in ("redis-cache works", "redis-store works", "Database works", "Storage works"):
         assert part in page
-    assert "Queue answers 0 jobs to be done" in page
-    assert "Workers 1 there" in page
+    assert "Queue works 0 unfinished jobs" in page
+    assert "Workers 1 running" in page
 
 
 @pytest.mark.usefixtures("worker")
-def test_only_operators_see_servers_workers_and_processes(client: Client, shelf: MemoryShelf) -> None:
-    shelf.report(Report("host:1", "web", 0, "", 0.5, 0))
+def test_only_operators_see_servers_workers_and_processes(client: Client, backend: MemoryBackend) -> None:
+    backend.report(Report("host:1", "web", 0, "", 0.5, 0))
     public = text(shown(client))
     assert not any(name in public for name in ("celery@here", "host:1", "maxmemory", "allkeys-lru"))
 
 
 @pytest.mark.usefixtures("worker")
-def test_operators_see_them(client: Client, viewer: User, shelf: MemoryShelf) -> None:
-    shelf.report(Report("host:1", "web", 0, "", 0.5, 0))
-    shelf.report(Report(HOSTILE, "worker", 0, "other", 0.5, 2))
+def test_operators_see_them(client: Client, viewer: User, backend: MemoryBackend) -> None:
+    backend.report(Report("host:1", "web", 0, "", 0.5, 0))
+    backend.report(Report(HOSTILE, "worker", 0, "other", 0.5, 2))
     page = shown(client)
     assert "celery@here alive" in text(page)
     assert "host:1 web 0 500 ms ago 0" in text(page)
@@ -69,25 +69,25 @@ def test_operators_see_them(client: Client, viewer: User, shelf: MemoryShelf) ->
 def test_no_worker_is_there(client: Client) -> None:
     page = text(shown(client))
     assert "Something needs attention degraded" in page
-    assert "Nobody takes jobs of convert, upload, housekeeping: they wait." in page
+    assert "No worker takes jobs of convert, upload, housekeeping." in page
 
 
 @pytest.mark.usefixtures("worker")
 def test_the_store_is_away(client: Client, viewer: User, redis_store: RedisServer) -> None:
     redis_store.stop()
     page = text(shown(client))
-    assert "redis-store away" in page
+    assert "redis-store unavailable" in page
     assert "Without it pages are read from their files" in page
     assert "store-away pages are read" in page
-    assert "redis-store does not answer" in page
+    assert "redis-store does not respond" in page
 
 
 def test_redis_cache_is_away(client: Client, redis_cache: RedisServer) -> None:
     redis_cache.stop()
     page = text(shown(client))
     assert "Does not work as it should unhealthy" in page
-    assert "Workers not known" in page
-    assert "Not known: redis-cache does not answer." in page
+    assert "Workers unknown" in page
+    assert "Unknown: redis-cache does not respond." in page
 
 
 def test_who_is_logged_in_with_redis_cache_away(
@@ -106,8 +106,8 @@ def test_it_asks_the_database_little(
 
 
 def test_the_queue_is_drawn(client: Client) -> None:
-    wiring.queue_client().lpush("convert", *["{}"] * 3)
-    take()
+    redis_services.queue_client().lpush("convert", *["{}"] * 3)
+    take_sample()
     assert "Jobs to be done 3 " in text(shown(client))
 
 
@@ -129,7 +129,7 @@ def test_a_row_has_the_most_of_its_time() -> None:
 
 
 def test_a_day_is_a_small_page(client: Client, viewer: User, worker: None) -> None:
-    wiring.counters_client().rpush(series.KEY, *[_row(number) for number in range(series.KEPT)])
+    redis_services.counters_client().rpush(series.KEY, *[_row(number) for number in range(series.KEPT)])
     assert len(shown(client, "/health/?hours=24")) < 60_000
 
 

@@ -116,6 +116,6 @@ def test_a_token_can_be_tried(client: Client) -> None:
 
 def test_refusals_are_spelt_as_they_are_told() -> None:
     refusals = re.findall(r"^\| 403 \| `(API[^`]+)`", text_of("tokens"), re.MULTILINE)
-    source = (BASE_DIR / "tecken" / "tokens" / "service.py").read_text()
+    source = (BASE_DIR / "tecken" / "accounts" / "tokens.py").read_text()
     assert len(refusals) == 3
     assert [text for text in refusals if text not in source] == []

@@ -15,11 +15,12 @@ from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 
-from tecken import wiring
+from tecken import services
 from tecken.accounts.tokens import issue
-from tecken.health.series import KEY
+from tecken.monitoring.health.series import KEY
+from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, show
+from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
 from tecken.upload.models import Upload
 from tecken.web.charts.activity import pulse
 from tecken.web.menu import ENTRIES
@@ -34,9 +35,9 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def afresh(settings: Any, clear_redis_store: None) -> Iterator[None]:
     settings.HEALTH_CHECK_SECONDS = 30.0  # a busy machine makes nothing late
-    wiring.forget()
+    services.discard_all()
     yield
-    wiring.forget()
+    services.discard_all()
 
 
 def home(client: Client) -> str:
@@ -48,7 +49,7 @@ def home(client: Client) -> str:
 def took(seconds: float, hits: int, misses: int, requests: int | None) -> None:
     """A sample of that many seconds ago."""
     store = [100, 1000, 3, hits, misses, 0]
-    wiring.counters_client().rpush(KEY, json.dumps([time.time() - seconds, None, store, requests, 0]))
+    redis_services.counters_client().rpush(KEY, json.dumps([time.time() - seconds, None, store, requests, 0]))
 
 
 def test_programs_read_what_they_always_read(client: Client) -> None:
@@ -164,7 +165,7 @@ def test_a_redis_server_away(client: Client, settings: Any, alias: str, says: st
     settings.CACHES = {**settings.CACHES, alias: {**settings.CACHES[alias], "LOCATION": NOWHERE}}
     if alias == "default":
         settings.REDIS_QUEUE_URL = settings.REDIS_COUNTERS_URL = NOWHERE
-    wiring.forget()
+    services.discard_all()
     page = home(client)
     assert says in page
     assert ("redis-cache does not answer, so there is no picture" in page) == (alias == "default")
@@ -199,10 +200,10 @@ def test_the_database_going_away_in_between(client: Client, table: str) -> None:
 
 def test_closed_uploads_are_told(client: Client) -> None:
     until = timezone.now() + timedelta(hours=1)
-    current.shelf().set_maintenance(
-        "uploads", show(Maintenance(message="The <disk> is full", until=until)), None
+    current.backend().set_maintenance(
+        "uploads", format_maintenance(Maintenance(message="The <disk> is full", until=until)), None
     )
-    current.forget()  # what was read before, for nothing watches a shelf in memory
+    current.reset()  # what was read before, for nothing watches a backend in memory
     page = home(client)
     assert "Uploads are closed for now." in page
     assert "The &lt;disk&gt; is full" in page

@@ -17,7 +17,8 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from tecken import wiring
+from tecken import services
+from tecken.symbolication import services as symbolication_services
 from tecken.upload.models import FileUpload, Upload
 from tests.web.api.people import person
 
@@ -32,14 +33,14 @@ pytestmark = pytest.mark.django_db
 def empty_site(tmp_path: Path, settings: Settings, clear_redis_store: None) -> Iterator[None]:
     settings.STORAGE_URL = tmp_path.as_uri()
     settings.SYMBOL_SOURCES = []
-    wiring.forget()
+    services.discard_all()
     yield
-    wiring.forget()
+    services.discard_all()
 
 
 def store(debug_file: str, debug_id: str, *records: str) -> None:
     text = "\n".join([f"MODULE Linux x86_64 {debug_id} {debug_file}", *records, ""])
-    wiring.adder().add(lambda: iter([text.encode()]))
+    symbolication_services.importer().add(lambda: iter([text.encode()]))
 
 
 def upload(user: User, debug_file: str, debug_id: str = OTHER_ID, **fields: Any) -> None:
@@ -65,7 +66,7 @@ def answer(client: Client) -> dict[str, Any]:
 
 
 def test_example_sample_stored_is_the_sample(client: Client) -> None:
-    wiring.adder().add(lambda: iter([SAMPLE.read_bytes()]))
+    symbolication_services.importer().add(lambda: iter([SAMPLE.read_bytes()]))
     assert answer(client)["function"] == "crash_cpp_price"
     assert f"libcrash-cpp.so {SAMPLE.parent.name} +0x195d" in home(client)
 

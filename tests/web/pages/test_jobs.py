@@ -13,12 +13,12 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 import tecken.celery  # noqa: F401 - jobs are sent by the current app
-from tecken import wiring
 from tecken.jobs import keys
 from tecken.jobs.backlog import backlog
-from tecken.jobs.records import Letter, records
+from tecken.jobs.records import DeadLetter, records
+from tecken.redisclient import services as redis_services
 from tecken.web.pages import jobs
-from tests.health.conftest import patient, worker
+from tests.monitoring.health.conftest import patient, worker
 from tests.support.queue_away import queue_away
 from tests.web.forms import form_of
 
@@ -26,7 +26,7 @@ __all__ = ["patient", "worker"]  # fixtures
 pytestmark = pytest.mark.django_db
 
 HOSTILE = "<script>alert(1)</script>\u202egnp"
-LETTER = Letter(
+LETTER = DeadLetter(
     id="4f1c-1",
     task="tecken.upload.tasks.keep_upload",
     queue="upload",
@@ -43,7 +43,7 @@ OTHER = replace(LETTER, id="5a", task="tecken.jobs.tasks.clean", queue="housekee
 UNREAD = replace(LETTER, id="6b", args=None, died=1_700_000_050.0)
 
 
-def bury(*letters: Letter) -> None:
+def bury(*letters: DeadLetter) -> None:
     for letter in letters:
         records().bury(letter)
 
@@ -75,7 +75,7 @@ def test_nothing_is_there(client: Client, viewer: User) -> None:
 
 @pytest.mark.usefixtures("worker")
 def test_queues_and_workers(client: Client, viewer: User) -> None:
-    wiring.queue_client().lpush(keys.waiting("convert", 9), "{}", "{}")
+    redis_services.queue_client().lpush(keys.waiting("convert", 9), "{}", "{}")
     records().canary("convert", 0.25)
     page = text(shown(client))
     assert "2 to be done" in page
@@ -117,7 +117,7 @@ def test_one_that_is_not_there(client: Client, viewer: User) -> None:
 
 
 def test_names_of_strangers_are_shown_harmlessly(client: Client, operator: User) -> None:
-    hostile = Letter(HOSTILE, HOSTILE, HOSTILE, HOSTILE, 1.0)
+    hostile = DeadLetter(HOSTILE, HOSTILE, HOSTILE, HOSTILE, 1.0)
     bury(hostile, replace(hostile, id="two\nlines"))
     for url in ("/jobs/", f"/jobs/{HOSTILE}/"):
         page = shown(client, url)
@@ -133,7 +133,7 @@ def test_retry(client: Client, operator: User) -> None:
     page = done(client, do="retry", job="4f1c-1")
     assert "1 put back into the queue." in page
     assert left() == ["5a"]
-    queues = {queue.name: queue.ready for queue in backlog(wiring.queue_client()).queues}
+    queues = {queue.name: queue.ready for queue in backlog(redis_services.queue_client()).queues}
     assert queues == {"convert": 0, "upload": 1, "housekeeping": 0}
 
 

@@ -10,9 +10,9 @@ from django.test import Client
 
 from tecken.errors import CouldNotAsk
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import parse
-from tecken.runtimeconfig.memory import MemoryShelf
-from tecken.runtimeconfig.shelf import Glance
+from tecken.runtimeconfig.backend import ConfigHead
+from tecken.runtimeconfig.backends.memory import MemoryBackend
+from tecken.runtimeconfig.maintenance import parse_maintenance
 from tests.web.forms import form_of
 
 pytestmark = pytest.mark.django_db
@@ -20,26 +20,26 @@ pytestmark = pytest.mark.django_db
 URL = "/config/maintenance/"
 
 
-def test_it_begins_and_ends(client: Client, operator: User, shelf: MemoryShelf) -> None:
+def test_it_begins_and_ends(client: Client, operator: User, backend: MemoryBackend) -> None:
     form = form_of(client.get(URL).content.decode(), "message")
     assert form.fields["level"] == "uploads", "the lesser one, unless somebody says more"
     wanted = {"level": "full", "message": "A disk is <b>changed</b>", "until": "2030-01-01T10:00"}
     page = client.post(URL, form.fields | wanted | {"action": "begin"}, follow=True).content.decode()
     assert "Under maintenance</strong> until" in page
     assert "A disk is &lt;b&gt;changed&lt;/b&gt;" in page
-    text = shelf.glance().maintenance
+    text = backend.head().maintenance
     assert text is not None
-    assert parse(text).by == "op@example.com"
+    assert parse_maintenance(text).by == "op@example.com"
     client.post(URL, {"level": "full", "action": "end"})
-    assert shelf.glance().maintenance is None
+    assert backend.head().maintenance is None
 
 
-def test_uploads_only(client: Client, operator: User, shelf: MemoryShelf) -> None:
+def test_uploads_only(client: Client, operator: User, backend: MemoryBackend) -> None:
     client.post(URL, {"level": "uploads", "action": "begin", "retry_after": "10m"})
-    glance = shelf.glance()
-    assert glance.maintenance is None
-    assert glance.uploads_closed is not None
-    assert parse(glance.uploads_closed).retry_after == 600
+    head = backend.head()
+    assert head.maintenance is None
+    assert head.uploads_closed is not None
+    assert parse_maintenance(head.uploads_closed).retry_after == 600
     assert "Open uploads" in client.get(URL).content.decode()
 
 
@@ -53,33 +53,33 @@ def test_uploads_only(client: Client, operator: User, shelf: MemoryShelf) -> Non
     ],
 )
 def test_what_cannot_be(
-    client: Client, operator: User, shelf: MemoryShelf, wanted: dict[str, str], text: str
+    client: Client, operator: User, backend: MemoryBackend, wanted: dict[str, str], text: str
 ) -> None:
     reply = client.post(URL, {"level": "full", "action": "begin", **wanted})
     page = reply.content.decode()
     assert reply.status_code == 400
     assert text in html.unescape(page)
     assert form_of(page, "message").fields.items() >= ({"level": "full"} | wanted).items()
-    assert shelf.glance().maintenance is None
+    assert backend.head().maintenance is None
 
 
 def test_no_such_level(client: Client, operator: User) -> None:
     assert client.post(URL, {"level": "half", "action": "begin"}).status_code == 400
 
 
-def test_by_hand(client: Client, viewer: User, shelf: MemoryShelf) -> None:
-    shelf.set_maintenance("full", "\u202e<script>", None)
+def test_by_hand(client: Client, viewer: User, backend: MemoryBackend) -> None:
+    backend.set_maintenance("full", "\u202e<script>", None)
     page = client.get(URL).content.decode()
     assert "Under maintenance</strong>." in page
     assert "<script>" not in page
 
 
 def test_redis_away(client: Client, operator: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Away(MemoryShelf):
-        def glance(self) -> Glance:
+    class Away(MemoryBackend):
+        def head(self) -> ConfigHead:
             raise CouldNotAsk("Redis does not answer")
 
-    monkeypatch.setattr(current, "shelf", Away)
+    monkeypatch.setattr(current, "backend", Away)
     reply = client.get(URL)
     assert (reply.status_code, reply["Retry-After"]) == (503, "5")
     assert "Redis does not answer" in reply.content.decode()

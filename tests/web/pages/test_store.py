@@ -12,11 +12,12 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
 
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
-from tecken import wiring
-from tecken.breaker import Breaker
-from tecken.health import series
-from tecken.health.tasks import size_store
+from tecken import services
 from tecken.jobs.keys import HOUSEKEEPING
+from tecken.monitoring.health import series
+from tecken.monitoring.health.tasks import size_store
+from tecken.redisclient import services as redis_services
+from tecken.redisclient.guard import RedisGuard
 from tecken.store.hit_counts import Tally
 from tecken.store.port import PageKey
 from tecken.symbols.ids import ObjectId
@@ -30,9 +31,9 @@ XUL = ObjectId("xul.pdb", "A" * 33)
 @pytest.fixture
 def afresh(settings: Settings, clear_redis_store: None) -> Iterator[None]:
     settings.HEALTH_CHECK_SECONDS = 30.0
-    wiring.forget()
+    services.discard_all()
     yield
-    wiring.forget()
+    services.discard_all()
 
 
 def shown(client: Client, query: str = "") -> str:
@@ -44,13 +45,15 @@ def shown(client: Client, query: str = "") -> str:
 def looked_for(module: ObjectId, pages: int, found: int) -> None:
     keys = [PageKey(module, "0" * 16, number) for number in range(pages)]
     times = chain([0.0], repeat(time()))
-    Tally(wiring.cache_client(), Breaker("redis-cache"), clock=times.__next__).note(keys, keys[:found])
+    Tally(redis_services.cache_client(), RedisGuard("redis-cache"), clock=times.__next__).note(
+        keys, keys[:found]
+    )
 
 
 def sample(ago: float, store: list[int] | None, now: float | None = None) -> None:
     """Add what beat measured `ago` seconds before `now`."""
     taken = (time() if now is None else now) - ago
-    wiring.counters_client().rpush(series.KEY, json.dumps([taken, None, store, 0, 0]))
+    redis_services.counters_client().rpush(series.KEY, json.dumps([taken, None, store, 0, 0]))
 
 
 def test_a_store_that_nobody_has_asked_yet(client: Client, viewer: User) -> None:
@@ -62,7 +65,7 @@ def test_a_store_that_nobody_has_asked_yet(client: Client, viewer: User) -> None
 
 
 def test_few_accesses_are_not_enough(client: Client, viewer: User) -> None:
-    asked(wiring.counters_client(), keys=100, times=8)
+    asked(redis_services.counters_client(), keys=100, times=8)
     size_store()
     page = shown(client)
     assert "Not enough was asked for yet: 600 of the 1,000 accesses that it takes." in page
@@ -70,7 +73,7 @@ def test_few_accesses_are_not_enough(client: Client, viewer: User) -> None:
 
 
 def test_how_large_it_must_be(client: Client, viewer: User) -> None:
-    asked(wiring.counters_client(), keys=100, times=40)
+    asked(redis_services.counters_client(), keys=100, times=40)
     size_store()
     page = shown(client)
     assert "With 524 MB, as it is, <strong>100.0 %</strong>" in page
@@ -82,7 +85,7 @@ def test_how_large_it_must_be(client: Client, viewer: User) -> None:
 
 
 def test_keys_that_are_asked_for_once_have_no_curve(client: Client, viewer: User) -> None:
-    asked(wiring.counters_client(), keys=4000, times=1)
+    asked(redis_services.counters_client(), keys=4000, times=1)
     size_store()
     page = shown(client)
     assert "no size will do" in page
@@ -116,7 +119,7 @@ def test_an_operator_has_it_counted_anew(client: Client, operator: User) -> None
     assert "Count again now" in shown(client)
     reply = client.post("/store/")
     assert (reply.status_code, reply["Location"]) == (302, "/store/")
-    queue = wiring.queue_client()
+    queue = redis_services.queue_client()
     (job,) = [json.loads(raw) for raw in queue.lrange(HOUSEKEEPING, 0, -1)]
     assert job["headers"]["task"] == "tecken.health.tasks.size_store"
 
@@ -133,7 +136,7 @@ def test_nobody_else_sees_it(client: Client) -> None:
 
 
 def test_without_the_store_the_rest_stands(client: Client, viewer: User, settings: Settings) -> None:
-    asked(wiring.counters_client(), keys=100, times=40)
+    asked(redis_services.counters_client(), keys=100, times=40)
     size_store()
     move(settings, "store")
     page = shown(client)
@@ -150,7 +153,7 @@ def test_without_what_is_counted_the_servers_are_shown(
 ) -> None:
     """Sessions are on another database of redis-cache: who logs in needs that."""
     settings.REDIS_COUNTERS_URL = "redis://127.0.0.1:1/3"  # where nobody ever listens
-    wiring.forget()
+    services.discard_all()
     page = shown(client)
     assert "redis-cache does not answer: what was counted of the store is not known now." in page
     assert "of 524 MB" in page
@@ -159,12 +162,12 @@ def test_without_what_is_counted_the_servers_are_shown(
 def test_few_queries_and_little_weight(
     client: Client, viewer: User, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
-    asked(wiring.counters_client(), keys=2000, times=2)
+    asked(redis_services.counters_client(), keys=2000, times=2)
     size_store()
     for number in range(60):
         looked_for(ObjectId(f"module{number}.pdb", "A" * 33), 30, 20)
     taken: list[Any] = [[time() - 30 * n, None, [n, 100, 3, 9 * n, n, n], 0, 0] for n in range(series.KEPT)]
-    wiring.counters_client().rpush(series.KEY, *map(json.dumps, reversed(taken)))
+    redis_services.counters_client().rpush(series.KEY, *map(json.dumps, reversed(taken)))
     with django_assert_max_num_queries(10):
         page = shown(client)
     assert len(page) < 100_000
@@ -174,12 +177,12 @@ def move(settings: Settings, alias: str) -> None:
     """To where no server is."""
     away = {**settings.CACHES[alias], "LOCATION": f"redis://127.0.0.1:{free_port()}/0"}
     settings.CACHES = {**settings.CACHES, alias: away}
-    wiring.forget()
+    services.discard_all()
 
 
 def test_a_demo_has_no_servers(client: Client, viewer: User, settings: Settings) -> None:
     settings.DEMO_MODE = True
-    wiring.forget()
+    services.discard_all()
     page = shown(client)
     assert "at most 134 MB, least recently used first out" in page
     assert "Both servers" not in page

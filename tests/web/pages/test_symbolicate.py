@@ -9,8 +9,10 @@ import pytest
 import pytest_django
 from django.test import Client
 
-from tecken import wiring
+from tecken import services
 from tecken.errors import Absent, TooMuch
+from tecken.redisclient import services as redis_services
+from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
 from tecken.web.pages import shared_reports
 from tecken.web.pages.symbolicate import MOST_CHARACTERS
@@ -31,11 +33,11 @@ def _symbols(
     settings.STORAGE_URL = f"file://{tmp_path}"
     settings.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
     runtime_options(symbolicate_deadline_seconds=0)
-    wiring.forget()
+    services.discard_all()
     for module in (*[path.parts[-3:-1] for path in SAMPLES.glob("*/*/*.sym")], LIBC):
-        wiring.preparer().prepare(ObjectId.parse(*module))
+        symbolication_services.converter().prepare(ObjectId.parse(*module))
     yield
-    wiring.forget()
+    services.discard_all()
 
 
 def post(client: Client, text: str, **more: str) -> str:
@@ -139,14 +141,19 @@ def test_limits_hold_here_too(client: Client, runtime_options: Override) -> None
 
 def test_shared_texts_are_bounded_in_number_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_reports, "MOST", 2)
-    client = wiring.counters_client()
-    first, *others = [shared_reports.share(client, f"text {number}") for number in range(3)]
-    assert [shared_reports.shared(client, name) for name in others] == ["text 1", "text 2"]
+    client = redis_services.counters_client()
+    first, *others = [
+        shared_reports.share(client, redis_services.cache_guard(), f"text {number}") for number in range(3)
+    ]
+    assert [shared_reports.shared(client, redis_services.cache_guard(), name) for name in others] == [
+        "text 1",
+        "text 2",
+    ]
     assert client.zcard(shared_reports.INDEX) == 2
     with pytest.raises(Absent):
-        shared_reports.shared(client, first)
+        shared_reports.shared(client, redis_services.cache_guard(), first)
     with pytest.raises(TooMuch):
-        shared_reports.share(client, "".join(map(str, range(200_000))))
+        shared_reports.share(client, redis_services.cache_guard(), "".join(map(str, range(200_000))))
 
 
 @pytest.mark.parametrize(

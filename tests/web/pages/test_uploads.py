@@ -13,9 +13,10 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from tecken import wiring
+from tecken import services
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, show
+from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
+from tecken.store import services as store_services
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbols.ids import ObjectId
@@ -190,11 +191,11 @@ def test_upload_page_shows_what_conversion_found(
     upload = upload_of(builder)
     file = file_of(upload)
     module = ObjectId.parse(file.debug_file, file.debug_id)
-    wiring.page_store().put_missing(module, Missing("malformed", "it has no <FUNC>"), 60)
+    store_services.page_store().put_missing(module, Missing("malformed", "it has no <FUNC>"), 60)
     assert "cannot be used: it has no &lt;FUNC&gt;" in shown(client, f"/uploads/{upload.pk}/")
-    wiring.page_store().forget(module)
+    store_services.page_store().forget(module)
     text = f"MODULE a b {file.debug_id} xul.pdb\nFUNC 1000 20 0 f\nFUNC 140001000 20 0 g\n"
-    wiring.page_store().put_header(module, header_of([text.encode()]))
+    store_services.page_store().put_header(module, header_of([text.encode()]))
     assert "1 left out: FUNC past 4 GiB" in shown(client, f"/uploads/{upload.pk}/")
 
 
@@ -292,7 +293,7 @@ def test_without_a_session_the_form_is_refused(client: Client) -> None:
 def test_without_storage_the_form_says_so(client: Client, uploader: Makes, settings: Settings) -> None:
     client.force_login(uploader().user)
     settings.STORAGE_URL = "file:///dev/null"
-    wiring.forget()
+    services.discard_all()
     reply = post(client)
     assert (reply.status_code, reply["Retry-After"]) == (503, "5")
     assert "Not uploaded:" in reply.content.decode()
@@ -332,8 +333,8 @@ def test_what_was_given_up_is_no_longer_watched(client: Client, builder: User) -
 
 
 def test_closed_uploads(client: Client, builder: User) -> None:
-    current.shelf().set_maintenance("uploads", show(Maintenance("The disk is full.")), None)
-    current.forget()  # what was read before, for nothing watches a shelf in memory
+    current.backend().set_maintenance("uploads", format_maintenance(Maintenance("The disk is full.")), None)
+    current.reset()  # what was read before, for nothing watches a backend in memory
     page = shown(client)
     assert "Uploads are closed for now. The disk is full." in page
     assert 'type="file"' not in page

@@ -1,0 +1,33 @@
+"""The limiter and the usage counter of this process."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from tecken.limits.memory import MemoryLimiter
+from tecken.limits.port import Limiter
+from tecken.limits.redis import RedisLimiter
+from tecken.limits.usage import RedisLedger, Usage, keep_sending
+from tecken.redisclient.services import cache_guard, counters_client
+from tecken.services import per_process
+
+
+@per_process
+def limiter() -> Limiter:
+    """Return the limiter, which decides whether a caller has reached a limit."""
+    if settings.DEMO_MODE:
+        return MemoryLimiter()
+    return RedisLimiter(counters_client(), cache_guard(), lambda: usage().processes)
+
+
+def limits_are_local() -> bool:
+    """Return whether this process decides limits by itself. Builds no limiter: log lines read this."""
+    return limiter.cache_info().currsize > 0 and limiter().local
+
+
+@per_process
+def usage() -> Usage:
+    """Return the counter of used requests, frames and bytes, which sends its counts every second."""
+    counter = Usage(RedisLedger(counters_client(), cache_guard()))
+    keep_sending(counter)
+    return counter

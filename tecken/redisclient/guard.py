@@ -1,0 +1,95 @@
+"""The guard that all users of one Redis server share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
+
+import redis
+from redis.exceptions import LockError, MaxConnectionsError
+
+from tecken.errors import CouldNotAsk
+from tecken.redisclient.breaker import CircuitBreaker
+from tecken.services import per_process
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class RedisGuard:
+    """The guard of one Redis server, whatever the number of its clients and databases.
+
+    A process has one for each server. While the server does not answer, all its users together wait for one
+    timeout per second: one call tries, the others raise `error` at once. An answer to any of them ends that.
+
+    An error reply counts as an answer. It costs one round trip, and a server that is full, or is a replica,
+    refuses writes and serves reads.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        error: type[CouldNotAsk] = CouldNotAsk,
+        describe: Callable[[Exception], str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.breaker = CircuitBreaker(name, clock=clock, raises=error)
+        self._name = name
+        self._error = error
+        self._describe = describe or self._sentence
+
+    @contextmanager
+    def guarded(self, *, admit: bool = True) -> Iterator[None]:
+        """Guard the commands of the block. Raise `error` instead of what redis-py raises.
+
+        With `admit` false the block always runs, and only its outcome is recorded. A LockError passes: it is
+        about a lock and not about the server.
+        """
+        if admit:
+            self.breaker.admit()
+        try:
+            yield
+        except LockError:
+            self.breaker.answered()
+            raise
+        except (redis.RedisError, OSError) as error:
+            self._record(error)
+            raise self._error(self._describe(error)) from error
+        self.breaker.answered()
+
+    @contextmanager
+    def observed(self) -> Iterator[None]:
+        """Record the outcome of the block, which always runs and whose errors pass unchanged."""
+        try:
+            yield
+        except (redis.RedisError, OSError) as error:
+            self._record(error)
+            raise
+        self.breaker.answered()
+
+    def call(self, command: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+        """Return the result of one guarded command."""
+        with self.guarded():
+            return command(*args, **options)
+
+    def _record(self, error: Exception) -> None:
+        if isinstance(error, redis.ResponseError):
+            self.breaker.answered()
+        # That one is about the connections of this process.
+        elif not isinstance(error, MaxConnectionsError):
+            self.breaker.failed()
+
+    def _sentence(self, error: Exception) -> str:
+        # Never the error's own text: it may quote a command, and with it a password.
+        if isinstance(error, redis.ResponseError):
+            return f"{self._name} answered with {type(error).__name__}"
+        return f"{self._name} does not answer"
+
+
+@per_process
+def redis_cache() -> RedisGuard:
+    """Return the guard of redis-cache, which has the cache, queue, configuration and counters."""
+    return RedisGuard("redis-cache")

@@ -1,0 +1,153 @@
+"""Interface of the place that distributes the configuration to all processes, and the records it carries."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, Protocol
+
+from pydantic import BaseModel, StrictInt, StrictStr, TypeAdapter, ValidationError
+
+from tecken.runtimeconfig.maintenance import Maintenance, parse_maintenance
+
+Level = Literal["full", "uploads"]
+# Redis keys and file names; an operator may set them by hand.
+LEVEL_KEYS: dict[Level, str] = {"full": "is-under-maintenance", "uploads": "uploads-closed"}
+REPORT_SECONDS = 15  # how long a report counts
+
+
+class ConfigHead(NamedTuple):
+    """The little that shows whether anything changed.
+
+    Version 0 means that nothing was ever set; an empty stamp, that the version was changed by hand.
+    """
+
+    version: int
+    stamp: str
+    maintenance: str | None
+    uploads_closed: str | None
+
+    @property
+    def levels(self) -> dict[Level, Maintenance | None]:
+        """Details of what is closed; None for what is open."""
+        texts: dict[Level, str | None] = {"full": self.maintenance, "uploads": self.uploads_closed}
+        return {level: None if text is None else parse_maintenance(text) for level, text in texts.items()}
+
+
+class Values(NamedTuple):
+    """All texts of one version."""
+
+    version: int
+    stamp: str
+    texts: Mapping[str, str]
+
+
+class Change(NamedTuple):
+    """Origin of a version. `at` is ISO 8601 in UTC; `source` is that of the model, or "refill"."""
+
+    version: int
+    stamp: str
+    by: str
+    why: str
+    at: str
+    source: str
+
+
+class Report(NamedTuple):
+    """State of a process (host:pid); `age` is in seconds, `bad` the number of entries it could not use."""
+
+    process: str
+    kind: str
+    version: int
+    stamp: str
+    age: float
+    bad: int
+
+    def has_applied(self, version: int, stamp: str) -> bool:
+        """Return whether the process has this version or a newer one."""
+        return (self.version, self.stamp) == (version, stamp) or self.version > version
+
+
+class Hint(NamedTuple):
+    """Message after which the backend must be polled."""
+
+    text: str
+
+
+class Subscription(Protocol):
+    """Messages about changes."""
+
+    def next(self, seconds: float) -> Values | Hint | None:
+        """Wait for at most `seconds`. Raises CouldNotAsk when the connection is lost."""
+        ...
+
+
+class PollingSubscription:
+    """Subscription of a backend without messages: changes are found by polling."""
+
+    def next(self, seconds: float) -> Values | Hint | None:
+        time.sleep(max(seconds, 0.0))
+        return None
+
+
+class ConfigBackend(Protocol):
+    """Shared store. Each method has one short deadline and raises CouldNotAsk when it passes."""
+
+    def head(self) -> ConfigHead: ...
+
+    def read(self) -> Values: ...
+
+    def write(self, change: Change, texts: Mapping[str, str], expected: int) -> None:
+        """Replace all texts and notify subscribers. Raises Conflict unless the version is `expected`."""
+        ...
+
+    def report(self, report: Report) -> None: ...
+
+    def reports(self) -> list[Report]:
+        """Return the reports of the last REPORT_SECONDS."""
+        ...
+
+    def set_maintenance(self, level: Level, text: str | None, until: datetime | None) -> None:
+        """Begin maintenance, until it ends by itself at `until`; end it when `text` is None."""
+        ...
+
+    def subscribe(self) -> AbstractContextManager[Subscription]:
+        """Deliver everything that is written from here on, unless the connection is lost."""
+        ...
+
+
+class Document(BaseModel):
+    """The JSON of a version, in a file or a message."""
+
+    version: StrictInt
+    stamp: StrictStr = ""
+    texts: dict[StrictStr, StrictStr]
+    change: Any = None
+
+
+class Origin(BaseModel):
+    """The part of a Change that identifies it."""
+
+    version: StrictInt
+    stamp: StrictStr
+
+
+REPORT = TypeAdapter(Report)
+
+
+def find_stamp(version: int, change: str | bytes | None) -> str:
+    """Return the stamp in the JSON of a Change; empty unless that Change made `version`."""
+    try:
+        origin = Origin.model_validate_json(change or b"")
+    except ValidationError:
+        return ""
+    return origin.stamp if origin.version == version else ""
+
+
+def parse_report(text: str | bytes) -> Report | None:
+    try:
+        return REPORT.validate_json(text, strict=True)
+    except ValidationError:
+        return None

@@ -1,0 +1,192 @@
+"""Backend in a file, for the processes of one host, without Redis.
+
+The file is JSON: {"version": 8, "change": {...}, "texts": {"symbolicate_max_jobs": "20"}}. The directory of
+the same name with the suffix `.d` contains a report per process and the files is-under-maintenance and
+uploads-closed, which count while they exist, whatever they contain: `touch` is enough.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tecken.errors import Conflict, CouldNotAsk
+from tecken.runtimeconfig.backend import (
+    LEVEL_KEYS,
+    REPORT_SECONDS,
+    Change,
+    ConfigHead,
+    Document,
+    Level,
+    PollingSubscription,
+    Report,
+    Values,
+    find_stamp,
+    parse_report,
+)
+
+LOCK_SECONDS = 1.0
+UNTIL = "\nuntil "  # before the last line of a maintenance file that has an end
+NOTHING: dict[str, object] = {"version": 0, "change": None, "texts": {}}
+
+
+class FileBackend:
+    """Backend that raises CouldNotAsk when its path cannot be read or contains anything else."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._directory = path.with_name(f"{path.name}.d")
+        self._processes = self._directory / "processes"
+        self._cache: tuple[tuple[int, int, int], Values] | None = None
+
+    def head(self) -> ConfigHead:
+        version, stamp, _texts = self.read()
+        return ConfigHead(version, stamp, self._level("full"), self._level("uploads"))
+
+    def read(self) -> Values:
+        with _file_errors(self._path):
+            try:
+                return self._read()
+            except FileNotFoundError:
+                self._create()
+                return self._read()
+
+    def write(self, change: Change, texts: Mapping[str, str], expected: int) -> None:
+        self.read()  # creates the file, which takes the lock
+        with _file_errors(self._path), self._locked():
+            version = self._read().version
+            if version != expected:
+                raise Conflict(f"the configuration has version {version}, not {expected}")
+            document = {"version": change.version, "change": change._asdict(), "texts": dict(texts)}
+            _replace(self._path, json.dumps(document, indent=2) + "\n")
+
+    def report(self, report: Report) -> None:
+        with _file_errors(self._processes):
+            self._processes.mkdir(parents=True, exist_ok=True)
+            _replace(self._processes / report.process, json.dumps(report._asdict()))
+
+    def reports(self) -> list[Report]:
+        with _file_errors(self._processes):
+            reports = map(_read_report, sorted(self._processes.glob("[!.]*")))
+            return [report for report in reports if report is not None]
+
+    def set_maintenance(self, level: Level, text: str | None, until: datetime | None) -> None:
+        path = self._directory / LEVEL_KEYS[level]
+        with _file_errors(path), self._locked():
+            if text is None:
+                path.unlink(missing_ok=True)
+            else:
+                _replace(path, text + (f"{UNTIL}{until.isoformat()}" if until else ""))
+
+    @contextmanager
+    def subscribe(self) -> Iterator[PollingSubscription]:
+        yield PollingSubscription()
+
+    def _read(self) -> Values:
+        """Parse the file, unless its identity, time and size are those of the last time."""
+        status = self._path.stat()
+        mark = status.st_ino, status.st_mtime_ns, status.st_size
+        if self._cache is None or self._cache[0] != mark:
+            self._cache = mark, _parse(self._path.read_bytes())
+        return self._cache[1]
+
+    def _create(self) -> None:
+        with self._locked():
+            if not self._path.exists():
+                _replace(self._path, json.dumps(NOTHING) + "\n")
+
+    def _level(self, level: Level) -> str | None:
+        path = self._directory / LEVEL_KEYS[level]
+        with _file_errors(path):
+            text, until = _read_maintenance(path)
+            if not _is_over(until):
+                return text
+            with self._locked():
+                # Maintenance may have begun again between the first look and the lock.
+                if _is_over(_read_maintenance(path)[1]):
+                    path.unlink(missing_ok=True)
+            return None
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Exclude the other processes and threads of this host."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        deadline = time.monotonic() + LOCK_SECONDS
+        with (self._directory / "lock").open("w") as lock:
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise CouldNotAsk(f"{self._path}: locked by another process") from None
+                    time.sleep(0.01)
+            try:
+                yield
+            finally:
+                # Closing is not enough: a child forked meanwhile shares the open file, and with it the lock.
+                fcntl.flock(lock, fcntl.LOCK_UN)
+
+
+@contextmanager
+def _file_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise CouldNotAsk(f"{path}: {error}") from error
+
+
+def _parse(text: bytes) -> Values:
+    """Return the values of a file. Raises ValueError."""
+    document = Document.model_validate_json(text)
+    if document.version < 0:
+        raise ValueError(f"the version should not be {document.version}")
+    stamp = find_stamp(document.version, json.dumps(document.change))
+    return Values(document.version, stamp, document.texts)
+
+
+def _read_maintenance(path: Path) -> tuple[str | None, datetime | None]:
+    try:
+        content = path.read_text(errors="replace")
+    except FileNotFoundError:
+        return None, None
+    text, mark, until = content.rpartition(UNTIL)
+    try:
+        return (text, datetime.fromisoformat(until)) if mark else (content, None)
+    except ValueError:
+        return content, None
+
+
+def _is_over(until: datetime | None) -> bool:
+    return until is not None and until <= datetime.now(UTC)
+
+
+def _read_report(path: Path) -> Report | None:
+    """Return a report that still counts; delete it when it is too old."""
+    try:
+        if time.time() - path.stat().st_mtime <= REPORT_SECONDS:
+            return parse_report(path.read_bytes())
+        path.unlink()
+    except FileNotFoundError:
+        pass
+    return None
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file so that readers find all of it, or the one before."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        with temporary.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,191 @@
+"""Backend in Redis, for any number of hosts."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import redis
+from pydantic import ValidationError
+from redis.connection import AbstractConnection
+
+from tecken.errors import Conflict, CouldNotAsk
+from tecken.redisclient.guard import redis_cache
+from tecken.redisclient.problems import problem
+from tecken.runtimeconfig.backend import (
+    LEVEL_KEYS,
+    REPORT_SECONDS,
+    Change,
+    ConfigHead,
+    Document,
+    Hint,
+    Level,
+    Report,
+    Values,
+    find_stamp,
+    parse_report,
+)
+
+# Operators may use these keys with redis-cli.
+VERSION_KEY, CHANGE_KEY, VALUES_KEY = "config:version", "config:change", "config:values"
+PROCESS_KEY = "config:process:"  # followed by the process of the Report
+WRITE = (Path(__file__).parent / "write.lua").read_text()
+VERSION = re.compile(rb"[0-9]{1,15}")
+SILENCE_SECONDS = 5.0  # until a PING is sent, and then until the connection counts as dead
+
+
+class RedisBackend:
+    """Backend on a client with a short timeout and no retries."""
+
+    def __init__(self, client: redis.Redis, channel: str) -> None:
+        self._client = client
+        self._channel = channel
+        self._write = client.register_script(WRITE)
+
+    def head(self) -> ConfigHead:
+        with _observed():
+            replies: list[Any] = self._client.mget(VERSION_KEY, CHANGE_KEY, *LEVEL_KEYS.values())
+        version, levels = _version(replies[0]), map(_text, replies[2:])
+        return ConfigHead(version, find_stamp(version, replies[1]), *levels)
+
+    def read(self) -> Values:
+        with _observed(), self._client.pipeline(transaction=True) as pipeline:
+            pipeline.get(VERSION_KEY)
+            pipeline.get(CHANGE_KEY)
+            pipeline.hgetall(VALUES_KEY)
+            version, change, texts = pipeline.execute()
+        number = _version(version)
+        decoded = {key.decode(errors="replace"): text.decode(errors="replace") for key, text in texts.items()}
+        return Values(number, find_stamp(number, change), decoded)
+
+    def write(self, change: Change, texts: Mapping[str, str], expected: int) -> None:
+        message = {"version": change.version, "stamp": change.stamp, "texts": dict(texts)}
+        record, pairs = json.dumps(change._asdict()), [word for pair in texts.items() for word in pair]
+        arguments: list[str | int] = [
+            expected,
+            change.version,
+            record,
+            self._channel,
+            json.dumps(message),
+            *pairs,
+        ]
+        with _observed():
+            version = int(self._write(keys=[VERSION_KEY, CHANGE_KEY, VALUES_KEY], args=arguments))
+        if version != expected:
+            raise Conflict(f"the configuration has version {version}, not {expected}")
+
+    def report(self, report: Report) -> None:
+        with _observed():
+            self._client.set(PROCESS_KEY + report.process, json.dumps(report._asdict()), ex=REPORT_SECONDS)
+
+    def reports(self) -> list[Report]:
+        with _observed():
+            names = list(self._client.scan_iter(match=f"{PROCESS_KEY}*", count=1000))
+            texts: list[Any] = self._client.mget(names) if names else []
+        return [report for text in texts if text is not None and (report := parse_report(text))]
+
+    def set_maintenance(self, level: Level, text: str | None, until: datetime | None) -> None:
+        key = LEVEL_KEYS[level]
+        with _observed(), self._client.pipeline(transaction=True) as pipeline:
+            if text is None:
+                pipeline.delete(key)
+            else:
+                pipeline.set(key, text, pxat=int(until.timestamp() * 1000) if until else None)
+            pipeline.publish(self._channel, key)
+            pipeline.execute()
+
+    @contextmanager
+    def subscribe(self) -> Iterator[RedisSubscription]:
+        pool = self._client.connection_pool
+        with _redis_errors():
+            connection = pool.get_connection()
+        try:
+            with _redis_errors():
+                connection.send_command("SUBSCRIBE", self._channel, check_health=False)  # type: ignore[no-untyped-call]
+                connection.read_response()
+            yield RedisSubscription(connection)
+        finally:
+            # A connection in subscriber mode must not return to the pool alive: it refuses other commands.
+            connection.disconnect()  # type: ignore[no-untyped-call]
+            pool.release(connection)
+
+
+class RedisSubscription:
+    """Subscription on a bare connection.
+
+    redis-py's PubSub reconnects silently. Messages sent meanwhile would be lost unnoticed, so the watcher
+    must learn of each loss: it then polls.
+    """
+
+    def __init__(self, connection: AbstractConnection, silence: float = SILENCE_SECONDS) -> None:
+        self._connection = connection
+        self._silence = silence
+        self._is_ping_sent = False
+        self._next_ping = time.monotonic() + silence
+
+    def next(self, seconds: float) -> Values | Hint | None:
+        self._keep_alive()
+        with _redis_errors():
+            if not self._connection.can_read(timeout=max(seconds, 0.0)):
+                return None
+            reply = self._connection.read_response(disconnect_on_error=False)
+        self._is_ping_sent, self._next_ping = False, time.monotonic() + self._silence
+        if not isinstance(reply, list) or reply[0] != b"message":
+            return None
+        return _parse_message(reply[2])
+
+    def _keep_alive(self) -> None:
+        """Send a PING after a silence. Raises CouldNotAsk when the one before was not answered.
+
+        A frozen server, or a dropped route, leaves the socket open and silent for ever.
+        """
+        if time.monotonic() < self._next_ping:
+            return
+        if self._is_ping_sent:
+            raise CouldNotAsk("no answer to PING")
+        with _redis_errors():
+            self._connection.send_command("PING", check_health=False)  # type: ignore[no-untyped-call]
+        self._is_ping_sent, self._next_ping = True, time.monotonic() + self._silence
+
+
+@contextmanager
+def _observed() -> Iterator[None]:
+    """Record the outcome in the guard of redis-cache, so that requests need not find out.
+
+    The guard never refuses: a process that can reach the server has its configuration within one interval.
+    """
+    with _redis_errors(), redis_cache().observed():
+        yield
+
+
+@contextmanager
+def _redis_errors() -> Iterator[None]:
+    try:
+        yield
+    except (redis.RedisError, OSError) as error:
+        raise CouldNotAsk(problem(error)) from error
+
+
+def _parse_message(message: bytes) -> Values | Hint:
+    try:
+        document = Document.model_validate_json(message)
+    except ValidationError:
+        return Hint(message.decode(errors="replace"))
+    if document.version < 1 or not document.stamp:
+        return Hint(message.decode(errors="replace"))
+    return Values(document.version, document.stamp, document.texts)
+
+
+def _text(reply: bytes | None) -> str | None:
+    return None if reply is None else reply.decode(errors="replace")
+
+
+def _version(reply: bytes | None) -> int:
+    """Return the version as `write.lua` reads it: 0 for anything that is not a number."""
+    return int(reply) if reply and VERSION.fullmatch(reply) else 0

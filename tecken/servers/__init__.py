@@ -1,1 +1,0 @@
-"""What each Redis server must be like, and whether it is."""

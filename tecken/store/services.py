@@ -1,0 +1,57 @@
+"""The page store of this process, and what is counted of its use."""
+
+from __future__ import annotations
+
+import redis
+from django.conf import settings
+from django.core.cache import caches
+
+from tecken.redisclient.guard import RedisGuard
+from tecken.redisclient.services import cache_client, cache_guard, counters_client
+from tecken.services import per_process
+from tecken.store.access_counts import Accesses, Watched
+from tecken.store.hit_counts import Tally
+from tecken.store.memory import MemoryPageStore
+from tecken.store.port import PageStore
+from tecken.store.redis import RedisPageStore
+from tecken.store.redis import store_guard as build_store_guard
+
+DEMO_STORE_BYTES = 128 * 1024 * 1024
+
+
+@per_process
+def store_client() -> redis.Redis:
+    """Return the client of `caches["store"]`, which has the pages."""
+    client: redis.Redis = caches["store"].client.get_client(write=True)  # type: ignore[attr-defined]
+    return client
+
+
+@per_process
+def store_guard() -> RedisGuard:
+    """Return the guard of redis-store. It makes no connection, so that log lines may read it."""
+    return build_store_guard()
+
+
+@per_process
+def page_store() -> PageStore:
+    """Return the store of headers and pages; in demo mode it is in this process's memory."""
+    if settings.DEMO_MODE:
+        return MemoryPageStore(DEMO_STORE_BYTES)
+    return RedisPageStore(store_client(), store_guard())
+
+
+@per_process
+def access_counts() -> Accesses:
+    """Return the sample of the pages that this process requests from the store."""
+    return Accesses(counters_client(), cache_guard())
+
+
+@per_process
+def hit_counts() -> Tally:
+    """Return the counter of hits and misses by module and page."""
+    return Tally(cache_client(), cache_guard())
+
+
+def counted_page_store() -> PageStore:
+    """Return the page store with every request of a page counted."""
+    return Watched(page_store(), access_counts())

@@ -1,0 +1,287 @@
+"""The long-lived objects of symbolication: loader, caches, conversion and what belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from django.conf import settings
+
+from tecken import waiting
+from tecken.errors import CouldNotAsk
+from tecken.jobs import sending
+from tecken.jobs.sending import FIRST, LAST, NEXT, Job
+from tecken.redisclient.services import cache_client, cache_guard
+from tecken.runtimeconfig.current import on_change, options
+from tecken.services import per_process
+from tecken.storage import services as storage_services
+from tecken.storage.backends.uploaded_files import OwnSymbols
+from tecken.storage.port import Stored, SymbolSource
+from tecken.store import services as store_services
+from tecken.store.port import Missing
+from tecken.symbolication.conversion.converter import Adder, Lifetimes, Preparer, Replacer
+from tecken.symbolication.conversion.lock import RedisTurns
+from tecken.symbolication.conversion.page_file_builder import MAX_MEMORY_BYTES, Conversion
+from tecken.symbolication.conversion.queue import CeleryCold, InlineCold, Worker
+from tecken.symbolication.conversion.status import RedisBoard
+from tecken.symbolication.explain import Explainer
+from tecken.symbolication.invalidation import Herald, Listener
+from tecken.symbolication.loader import Library
+from tecken.symbolication.memory_cache import HeaderCache, PageCache
+from tecken.symbolication.page_reader import PageFileReader
+from tecken.symbols.ids import TRY, ObjectId
+
+# Task names are on the wire: jobs of a previous version may be in the queue.
+PREPARE_TASK = "tecken.symbolicate.tasks.prepare"
+CONVERT_TASK = "tecken.symbolicate.tasks.convert"
+# A request waits for seconds, so an older job has no request that waits for it.
+TASK_EXPIRES_SECONDS = 600
+
+
+# Loading of symbols
+
+
+@per_process
+def header_cache() -> HeaderCache:
+    """Return this process's cache of headers."""
+    return HeaderCache(options().process_header_bytes, lambda: options().process_header_seconds)
+
+
+@per_process
+def page_cache() -> PageCache:
+    """Return this process's cache of pages."""
+    return PageCache(options().process_page_bytes)
+
+
+@per_process
+def symbol_loader() -> Library:
+    """Return the loader of headers and pages, which follows the invalidations of all processes."""
+    loader = Library(
+        store_services.counted_page_store(),
+        PageFileReader(storage_services.request_page_files()),
+        header_cache(),
+        page_cache(),
+        store_services.hit_counts().note,
+    )
+    on_change("process_header_bytes", lambda size: header_cache().resize(size))
+    on_change("process_page_bytes", lambda size: page_cache().resize(size))
+    Listener(cache_client(), loader).start()
+    return loader
+
+
+@per_process
+def invalidation_publisher() -> Herald:
+    """Return the publisher of modules whose symbols have changed."""
+    return Herald(cache_client(), cache_guard())
+
+
+# Conversion
+
+
+@per_process
+def conversion_lock() -> RedisTurns:
+    """Return the lock under which one process of the fleet converts a module."""
+    return RedisTurns(cache_client(), cache_guard(), patience=settings.CONVERT_TIME_LIMIT_SECONDS)
+
+
+@per_process
+def page_file_builder() -> Conversion:
+    """Return the builder of page files for commands and uploads."""
+    return Conversion(_symbol_bytes, settings.SPOOL_DIR)
+
+
+@per_process
+def worker_page_file_builder() -> Conversion:
+    """Return the builder for a worker's process, which does one job at a time, so its memory can be limited.
+
+    A demo is one process that does everything, so it has no such limit.
+    """
+    max_memory = None if settings.DEMO_MODE else MAX_MEMORY_BYTES
+    return Conversion(_symbol_bytes, settings.SPOOL_DIR, max_memory)
+
+
+@per_process
+def converter() -> Preparer:
+    """Return the converter of regular modules."""
+    return _converter(storage_services.symbol_search(), storage_services.own_stamp, page_file_builder())
+
+
+@per_process
+def try_converter() -> Preparer:
+    """Return the converter of modules of try builds."""
+    return _converter(_try_symbols(), storage_services.try_stamp, page_file_builder())
+
+
+def _converter(
+    source: SymbolSource, stamp: Callable[[ObjectId], Stored | None], builder: Conversion
+) -> Preparer:
+    return Preparer(
+        source=source,
+        stamp=stamp,
+        page_files=storage_services.page_files(),
+        store=store_services.page_store(),
+        turns=conversion_lock(),
+        conversion=builder,
+        lifetimes=_missing_lifetimes,
+    )
+
+
+def _try_symbols() -> OwnSymbols:
+    return OwnSymbols(storage_services.try_files())
+
+
+def _symbol_bytes() -> int:
+    return options().symbol_max_bytes
+
+
+def _missing_lifetimes() -> Lifetimes:
+    current = options()
+    return Lifetimes(current.absent_seconds, current.malformed_seconds, current.unreachable_seconds)
+
+
+@per_process
+def conversion_tracker() -> RedisBoard:
+    """Return the record of which modules are requested, converted and answered."""
+    return RedisBoard(cache_client(), cache_guard())
+
+
+@per_process
+def conversion_queue() -> CeleryCold:
+    """Return the queue to the workers, for web processes, which never convert."""
+    return CeleryCold(conversion_tracker(), send_prepares, _client_modules, known_absent, sleep=waiting.sleep)
+
+
+def _client_modules() -> int:
+    """Return how many cold modules of one client workers may have at a time."""
+    return options().symbolicate_client_cold_modules
+
+
+def known_absent(modules: Sequence[ObjectId]) -> dict[ObjectId, Missing]:
+    """Return modules that need no job: every source has lately answered that it does not have them.
+
+    The store has the same answer, unless it has evicted it or does not answer.
+    """
+    sources = [source.name for source in storage_services.symbol_search().sources]
+    return storage_services.lookup_log().absent(modules, sources)
+
+
+@per_process
+def inline_conversion() -> InlineCold:
+    """Return the conversion in the calling process, for commands, which need no worker."""
+    return InlineCold(converter())
+
+
+@per_process
+def worker() -> Worker:
+    """Return the worker's side of the conversion of regular modules."""
+    search, stamp = storage_services.symbol_search(), storage_services.own_stamp
+    return Worker(conversion_tracker(), _converter(search, stamp, worker_page_file_builder()))
+
+
+@per_process
+def try_worker() -> Worker:
+    """Return the worker's side of the conversion of modules of try builds."""
+    stamp = storage_services.try_stamp
+    return Worker(conversion_tracker(), _converter(_try_symbols(), stamp, worker_page_file_builder()))
+
+
+def worker_of(module: ObjectId) -> Worker:
+    """Return the worker's side for the scope of `module`."""
+    return try_worker() if module.is_try else worker()
+
+
+@per_process
+def importer() -> Adder:
+    """Return the import of symbol files by a command."""
+    return Adder(
+        files=storage_services.own_files(),
+        page_files=storage_services.page_files(),
+        store=store_services.page_store(),
+        turns=conversion_lock(),
+        conversion=page_file_builder(),
+        tell=invalidation_publisher().tell,
+        changed=storage_services.presence_cache().changed,
+    )
+
+
+# Changed symbol files
+
+
+def replaced(module: ObjectId) -> None:
+    """Make the new symbol file of `module` count; see Replacer.replaced for when to call this.
+
+    Only what was made of the same scope is dropped: a new symbol file of a try build, with `module.in_try()`,
+    leaves the regular module as it is.
+    """
+    # What sources answered before is no longer true, and would keep the module absent without a job.
+    with suppress(CouldNotAsk):
+        storage_services.lookup_log().forget(module)
+    (_eager_replacer() if options().upload_convert_ahead else _lazy_replacer()).replaced(module)
+
+
+def removed(module: ObjectId) -> None:
+    """Drop what was made of a symbol file that was deleted."""
+    _lazy_replacer().replaced(module)
+
+
+@per_process
+def _eager_replacer() -> Replacer:
+    return _replacer(send_convert)
+
+
+@per_process
+def _lazy_replacer() -> Replacer:
+    """Return a replacer that converts nothing ahead of demand."""
+    return _replacer(lambda _module: None)
+
+
+def _replacer(send: Callable[[ObjectId], None]) -> Replacer:
+    return Replacer(
+        page_files=storage_services.page_files(),
+        store=store_services.page_store(),
+        board=conversion_tracker(),
+        tell=invalidation_publisher().tell,
+        send=send,
+    )
+
+
+# Explanations
+
+
+@per_process
+def explainer() -> Explainer:
+    """Return the explanation of where a module's symbols are or why they are missing."""
+    return Explainer(
+        regular=storage_services.own_files(),
+        of_try=storage_services.try_files(),
+        upstreams=storage_services.upstreams(),
+        page_files=storage_services.request_page_files(),
+        store=store_services.page_store(),
+        board=conversion_tracker(),
+        journal=storage_services.lookup_log(),
+        known=storage_services.presence_cache(),
+        # Without `known_absent`: someone who requests another search wants a worker to search.
+        cold=CeleryCold(conversion_tracker(), send_prepares, _client_modules),
+    )
+
+
+# Jobs
+
+
+def send_prepares(modules: Sequence[ObjectId], *, first: bool) -> None:
+    """Send a job for each module, the first one ahead of all others with `first`. Raises CouldNotAsk."""
+    priorities = [FIRST if first else NEXT, *[NEXT] * (len(modules) - 1)]
+    pairs = zip(modules, priorities, strict=True)
+    sending.send_all(
+        [Job(PREPARE_TASK, _arguments(module), TASK_EXPIRES_SECONDS, priority) for module, priority in pairs]
+    )
+
+
+def send_convert(module: ObjectId) -> None:
+    """Send a job ahead of demand, behind every job that a request waits for. Raises CouldNotAsk."""
+    sending.send(CONVERT_TASK, _arguments(module), priority=LAST)
+
+
+def _arguments(module: ObjectId) -> list[str]:
+    names = [module.debug_file, module.debug_id]
+    return [*names, TRY] if module.is_try else names

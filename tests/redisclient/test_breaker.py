@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+
+from tecken.errors import CouldNotAsk, StoreAway
+from tecken.redisclient.breaker import CircuitBreaker
+from tests.support.clock import Clock
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(0.0)
+
+
+@pytest.fixture
+def breaker(clock: Clock) -> CircuitBreaker:
+    return CircuitBreaker("the server", pause=1.0, clock=clock)
+
+
+def test_admits_while_nothing_has_failed(breaker: CircuitBreaker) -> None:
+    breaker.admit()
+    breaker.admit()
+
+
+def test_says_when_to_come_back(breaker: CircuitBreaker, clock: Clock) -> None:
+    breaker.failed()
+    clock.now = 0.75
+    with pytest.raises(CouldNotAsk) as caught:
+        breaker.admit()
+    assert caught.value.retry_after == 0.25
+
+
+def test_admits_one_call_per_pause(breaker: CircuitBreaker, clock: Clock) -> None:
+    breaker.failed()
+    clock.now = 1.0
+    breaker.admit()
+    with pytest.raises(CouldNotAsk):
+        breaker.admit()
+    clock.now = 2.0
+    breaker.admit()
+
+
+def test_closes_with_an_answer(breaker: CircuitBreaker, clock: Clock) -> None:
+    breaker.failed()
+    clock.now = 1.0
+    breaker.admit()
+    breaker.answered()
+    breaker.admit()
+    breaker.admit()
+
+
+def test_opens_with_the_last_of_so_many_failures_in_a_row(clock: Clock) -> None:
+    breaker = CircuitBreaker("the server", failures=2, pause=1.0, clock=clock)
+    breaker.failed()
+    breaker.answered()
+    breaker.failed()
+    breaker.admit()
+    breaker.failed()
+    with pytest.raises(CouldNotAsk):
+        breaker.admit()
+
+
+def test_raises_what_its_owner_promised(clock: Clock) -> None:
+    breaker = CircuitBreaker("the store", clock=clock, raises=StoreAway)
+    breaker.failed()
+    with pytest.raises(StoreAway, match="the store: not asked"):
+        breaker.admit()
