@@ -11,7 +11,7 @@ from typing import Final
 
 from tecken.symbols.filetypes import FileType
 from tecken.symbols.formats import HEAD_BYTES, format_of, identify
-from tecken.symbols.formats.base import ObjectInfo
+from tecken.symbols.formats.base import ObjectInfo, UsabilityCheck
 from tecken.symbols.ids import is_windows_name, is_zero_debug_id, normal_debug_id
 from tecken.symbols.layouts import FileKey
 
@@ -31,11 +31,10 @@ class SymbolText:
         self._check = self._format.usability_check() if self._format else None
 
     def feed(self, chunk: bytes) -> None:
-        if self._check is None:
-            return
-        if len(self._head) < HEAD_BYTES:
+        if self._format and len(self._head) < HEAD_BYTES:
             self._head += chunk[: HEAD_BYTES - len(self._head)]
-        self._check.feed(chunk)
+        if self._check:
+            self._check.feed(chunk)
 
     def info(self) -> ObjectInfo | None:
         """Return what the file says about its object; None when it is of no known format."""
@@ -45,13 +44,23 @@ class SymbolText:
         """Yield each reason why the file is of less use than its sender may think."""
         if is_zero_debug_id(self._key.debug_id):
             yield ZERO_ID
-        if self._format is None or self._check is None:
+        if self._format is None:
             return
-        if (info := self.info()) is None:
-            yield f"no {self._format.identity}: it will not symbolicate"
+        if info := self.info():
+            yield from self._differences(info, self._format.identity)
+        if self._check:
+            yield from self._obstacles(self._check, self._format.identity, info)
+
+    def _obstacles(self, check: UsabilityCheck, identity: str, info: ObjectInfo | None) -> Iterator[str]:
+        """Yield what keeps a file from being converted that otherwise would be."""
+        key = self._key
+        if info is None:
+            yield f"no {identity}: it will not symbolicate"
             return
-        yield from self._differences(info, self._format.identity)
-        if problem := self._check.problem():
+        if not self._has_expected_name():
+            expected = key.file_type.file_name(key.debug_file)
+            yield f"its name is not {expected}, where symbols are looked for: it will not symbolicate"
+        if problem := check.problem():
             yield f"{problem}: it will not symbolicate"
 
     def _differences(self, info: ObjectInfo, identity: str) -> Iterator[str]:
@@ -63,9 +72,6 @@ class SymbolText:
         if _differ(info.debug_file, key.debug_file):
             other = repr(info.debug_file[:NAME_CHARACTERS])
             yield f"its {identity} names {other}: only requests for {key.debug_file} find it"
-        if not self._has_expected_name():
-            expected = key.file_type.file_name(key.debug_file)
-            yield f"its name is not {expected}, where symbols are looked for: it will not symbolicate"
 
     def _has_expected_name(self) -> bool:
         key = self._key

@@ -8,7 +8,8 @@ To add a format:
 
 1. `tecken/symbols/formats/x.py`: a class `X` with `name`, `file_types`, `identity`, `identify(head)` and
    `usability_check()`. `identify` gets the bytes of any upload: for a file of another format it must return
-   None and raise nothing, and it costs no more than one look at the head.
+   None and raise nothing, and it costs no more than one look at the head. `usability_check` returns None as
+   long as files of the format are not converted.
 2. A line in `FORMATS` below. The first format that recognises a file wins: strict ones stand before lax ones.
 3. `tests/symbols/formats/test_x.py`. `test_formats.py` runs its checks over every registered format.
 4. A section in `docs/upload.md`: which files are recognised, and what becomes of them.

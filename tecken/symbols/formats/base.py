@@ -66,6 +66,6 @@ class Format(Protocol):
         """Return what the first `HEAD_BYTES` of a file say; None when they are of another format."""
         ...
 
-    def usability_check(self) -> UsabilityCheck:
-        """Return a check of one file."""
+    def usability_check(self) -> UsabilityCheck | None:
+        """Return a check of one file; None for a format that is only identified, and never converted."""
         ...
