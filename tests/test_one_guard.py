@@ -27,11 +27,11 @@ from tecken.storage.miss_counts import Miss
 from tecken.store import services as store_services
 from tecken.store.port import PageKey
 from tecken.symbolication import services as symbolication_services
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.web.pages.shared_reports import load_report, share_report
 from tests.support.redis_server import MUTE_AFTER, RedisServer
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 CALLER, LIMITS = Caller("192.0.2.1"), [Limit("api", 100, "requests", "hour", "address")]
 
 

@@ -17,7 +17,7 @@ from tecken.redisclient.guard import RedisGuard
 from tecken.store import keys
 from tecken.store.access_sample import PLACES, Access, Chunk, hashed, readable, sampled
 from tecken.store.port import Missing, PageKey, PageStore
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 KEY = "store:accesses"
 CHUNK = 250  # sampled accesses, 3 KB
@@ -99,7 +99,7 @@ class Watched:
         self._store = store
         self._accesses = accesses
 
-    def headers(self, modules: Sequence[ModuleKey]) -> dict[ModuleKey, bytes | Missing]:
+    def headers(self, modules: Sequence[ObjectId]) -> dict[ObjectId, bytes | Missing]:
         found = self._store.headers(modules)
         self._accesses.note(
             (keys.header(module), len(raw)) for module, raw in found.items() if isinstance(raw, bytes)
@@ -111,7 +111,7 @@ class Watched:
         self._accesses.note((keys.page(key), len(raw)) for key, raw in found.items())
         return found
 
-    def put_header(self, module: ModuleKey, raw: bytes) -> None:
+    def put_header(self, module: ObjectId, raw: bytes) -> None:
         self._store.put_header(module, raw)
         self._accesses.note([(keys.header(module), len(raw))])
 
@@ -119,11 +119,11 @@ class Watched:
         self._store.put_pages(pages)
         self._accesses.note((keys.page(key), len(raw)) for key, raw in pages.items())
 
-    def put_missing(self, module: ModuleKey, missing: Missing, seconds: int) -> None:
+    def put_missing(self, module: ObjectId, missing: Missing, seconds: int) -> None:
         self._store.put_missing(module, missing, seconds)
 
-    def missing_seconds(self, module: ModuleKey) -> float | None:
+    def missing_seconds(self, module: ObjectId) -> float | None:
         return self._store.missing_seconds(module)
 
-    def forget(self, module: ModuleKey) -> None:
+    def forget(self, module: ObjectId) -> None:
         self._store.forget(module)

@@ -17,7 +17,7 @@ import redis
 from tecken.errors import CouldNotAsk
 from tecken.redisclient.guard import RedisGuard
 from tecken.store.port import PageKey
-from tecken.symbols.ids import ModuleKey, parsed_key
+from tecken.symbols.ids import ObjectId
 
 HITS, MISSES, PAGES = "store:hits:", "store:misses:", "store:pages:"
 HOUR_SECONDS = 3600
@@ -31,7 +31,7 @@ SENT = 100
 class Row(NamedTuple):
     """Pages of one module that were looked for in the store."""
 
-    module: ModuleKey
+    module: ObjectId
     hits: int
     misses: int
 
@@ -39,7 +39,7 @@ class Row(NamedTuple):
 class PageRow(NamedTuple):
     """`asked`: how often one page was looked for, at least."""
 
-    module: ModuleKey
+    module: ObjectId
     page: int
     asked: int
 
@@ -59,8 +59,8 @@ class Tally:
 
     def _begin(self) -> None:
         self._since = self._clock()
-        self._counts: dict[str, Counter[ModuleKey]] = {HITS: Counter(), MISSES: Counter()}
-        self._pages: Counter[tuple[ModuleKey, int]] = Counter()
+        self._counts: dict[str, Counter[ObjectId]] = {HITS: Counter(), MISSES: Counter()}
+        self._pages: Counter[tuple[ObjectId, int]] = Counter()
 
     def note(self, asked: Iterable[PageKey], found: Container[PageKey]) -> None:
         """Raises nothing."""
@@ -82,11 +82,11 @@ class Tally:
     def _named(self) -> dict[str, dict[str, int]]:
         """As they are called on redis-cache."""
         modules = {
-            kind: {str(module): number for module, number in counts.items()}
+            kind: {module.key: number for module, number in counts.items()}
             for kind, counts in self._counts.items()
         }
         pages = self._pages.most_common(SENT)
-        return modules | {PAGES: {f"{module}/{page}": number for (module, page), number in pages}}
+        return modules | {PAGES: {f"{module.key}/{page}": number for (module, page), number in pages}}
 
     def _send(self, counts: dict[str, dict[str, int]]) -> None:
         hour = int(self._clock() // HOUR_SECONDS)
@@ -111,7 +111,7 @@ def busiest(client: redis.Redis, number: int, now: float) -> list[Row]:
             pipeline.zunion(_keys(kind, now), withscores=True)
         hits, misses = (dict(told) for told in pipeline.execute())
     rows = [
-        Row(parsed_key(name.decode()), int(hits.get(name, 0)), int(misses.get(name, 0)))
+        Row(ObjectId.from_key(name.decode()), int(hits.get(name, 0)), int(misses.get(name, 0)))
         for name in hits | misses
     ]
     return sorted(rows, key=lambda row: (-row.hits, -row.misses, row.module))[:number]
@@ -130,4 +130,4 @@ def _keys(kind: str, now: float) -> list[str]:
 
 def _page(name: bytes, asked: int) -> PageRow:
     module, _, page = name.rpartition(b"/")
-    return PageRow(parsed_key(module.decode()), int(page), asked)
+    return PageRow(ObjectId.from_key(module.decode()), int(page), asked)

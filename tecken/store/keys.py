@@ -1,21 +1,24 @@
-"""Every key of the store. `:1:` is what django-redis writes before a key of version 1."""
+"""Every key of the store; all spellings of a module's name share them.
+
+`:1:` is what django-redis writes before a key of version 1.
+"""
 
 from __future__ import annotations
 
 from tecken.store.port import PageKey
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 
-def header(module: ModuleKey) -> str:
-    return f":1:symbol:{module}"
+def header(module: ObjectId) -> str:
+    return f":1:symbol:{module.key}"
 
 
 def page(key: PageKey) -> str:
-    return f":1:symbol:{key.module}/{key.generation}/{key.page}"
+    return f":1:symbol:{key.module.key}/{key.generation}/{key.page}"
 
 
-def missing(module: ModuleKey) -> str:
-    return f":1:missing:{module}"
+def missing(module: ObjectId) -> str:
+    return f":1:missing:{module.key}"
 
 
 def is_symbol(key: bytes) -> bool:

@@ -16,7 +16,7 @@ from tecken.redisclient.guard import RedisGuard
 from tecken.store import keys
 from tecken.store.port import Missing, MissingKind, PageKey
 from tecken.store.stats import StoreStats, read_stats
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 KEYS_PER_MGET = 1024  # with pages of 5 KB an answer of 5 MB; longer ones would make other clients wait
 BYTES_PER_MSET = 1 << 20
@@ -59,12 +59,12 @@ class RedisPageStore:
         self._guard = guard or store_guard()
         self._cluster = client if isinstance(client, Cluster) else None
 
-    def headers(self, modules: Sequence[ModuleKey]) -> dict[ModuleKey, bytes | Missing]:
+    def headers(self, modules: Sequence[ObjectId]) -> dict[ObjectId, bytes | Missing]:
         values = self._mget([*map(keys.header, modules), *map(keys.missing, modules)])
-        found: dict[ModuleKey, bytes | Missing] = {}
+        found: dict[ObjectId, bytes | Missing] = {}
         n = len(modules)
         for module, header, marker in zip(modules, values[:n], values[n:], strict=True):
-            known = _missing(marker) if header is None else header
+            known = _missing(module, marker) if header is None else header
             if known is not None:
                 found[module] = known
         return found
@@ -73,7 +73,7 @@ class RedisPageStore:
         values = self._mget([keys.page(key) for key in wanted])
         return {key: value for key, value in zip(wanted, values, strict=True) if value is not None}
 
-    def put_header(self, module: ModuleKey, raw: bytes) -> None:
+    def put_header(self, module: ObjectId, raw: bytes) -> None:
         with self._asking(), self._client.pipeline(transaction=False) as pipeline:
             pipeline.set(keys.header(module), raw)
             pipeline.unlink(keys.missing(module))
@@ -84,16 +84,16 @@ class RedisPageStore:
             for some in _portions(pages):
                 self._client.mset(some)
 
-    def put_missing(self, module: ModuleKey, missing: Missing, seconds: int) -> None:
+    def put_missing(self, module: ObjectId, missing: Missing, seconds: int) -> None:
         with self._asking():
-            self._client.set(keys.missing(module), json.dumps(missing._asdict()), ex=seconds)
+            self._client.set(keys.missing(module), _marker(module, missing), ex=seconds)
 
-    def missing_seconds(self, module: ModuleKey) -> float | None:
+    def missing_seconds(self, module: ObjectId) -> float | None:
         with self._asking():
             left = self._client.pttl(keys.missing(module))
         return left / 1000 if left >= 0 else None
 
-    def forget(self, module: ModuleKey) -> None:
+    def forget(self, module: ObjectId) -> None:
         with self._asking():
             self._client.unlink(keys.header(module), keys.missing(module))
 
@@ -116,17 +116,23 @@ class RedisPageStore:
         return self._guard.guarded(admit=self._cluster is None)
 
 
-def _missing(marker: bytes | None) -> Missing | None:
-    """What `put_missing` wrote; anything else counts as not there."""
+def _marker(module: ObjectId, missing: Missing) -> str:
+    spelling = {"spelling": module.debug_file} if missing.is_of_spelling(module) else {}
+    return json.dumps(missing._asdict() | spelling)
+
+
+def _missing(module: ObjectId, marker: bytes | None) -> Missing | None:
+    """Return what `put_missing` wrote; anything else, and what holds for another spelling, is not there."""
     if marker is None:
         return None
     try:
         fields = json.loads(marker)
         missing = Missing(fields["kind"], fields["reason"])
+        spelling = fields.get("spelling", module.debug_file)
     except (ValueError, TypeError, KeyError):
         return None
     right = missing.kind in get_args(MissingKind) and isinstance(missing.reason, str)
-    return missing if right else None
+    return missing if right and spelling == module.debug_file else None
 
 
 def _portions(pages: Mapping[PageKey, bytes]) -> Iterator[dict[str, bytes]]:

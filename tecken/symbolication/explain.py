@@ -13,14 +13,15 @@ from tecken.errors import Absent, CouldNotAsk, MalformedPageFile, Pending, Store
 from tecken.storage import keys
 from tecken.storage.backends.uploaded_files import stored_symbols
 from tecken.storage.lookup_log import Journal, Look
-from tecken.storage.port import FileKey, OwnFiles, PageFiles, Stored, symbol_file
+from tecken.storage.port import OwnFiles, PageFiles, Stored
 from tecken.storage.presence_cache import Known, Remembered
 from tecken.storage.search import Switched
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.status import Board, State
 from tecken.symbolication.loader import Cold
 from tecken.symbolication.page_reader import read_header
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.symbols.pagefile.file import Header, is_header
 
 T = TypeVar("T")
@@ -104,7 +105,7 @@ class Explainer:
         self._seconds = seconds
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="explain")
 
-    def explain(self, module: ModuleKey) -> Explanation:
+    def explain(self, module: ObjectId) -> Explanation:
         """Return the state of every part for `module`. Upstreams are not requested: only workers do that."""
         deadline = time.monotonic() + self._seconds
         regular = self._start(stored_symbols, self._regular, module)
@@ -122,7 +123,7 @@ class Explainer:
             self._wait(cache, deadline),
         )
 
-    def look_again(self, module: ModuleKey) -> None:
+    def look_again(self, module: ObjectId) -> None:
         """Remove every missing marker and have a worker search again. Raises CouldNotAsk.
 
         Any number of calls at the same time causes one search.
@@ -136,18 +137,18 @@ class Explainer:
         if isinstance(outcome, CouldNotAsk) and not isinstance(outcome, Pending):
             raise outcome
 
-    def _find_header(self, module: ModuleKey) -> Header | None:
+    def _find_header(self, module: ObjectId) -> Header | None:
         with suppress(Absent, MalformedPageFile):
             return Header.parse(read_header(self._page_files, module))
         return None
 
-    def _find_entry(self, module: ModuleKey) -> int | Marked | None:
+    def _find_entry(self, module: ObjectId) -> int | Marked | None:
         entry = self._store.headers([module]).get(module)
         if isinstance(entry, Missing):
             return Marked(entry, self._store.missing_seconds(module))
         return len(entry) if entry and is_header(entry) else None
 
-    def _find_cached(self, module: ModuleKey) -> Cached:
+    def _find_cached(self, module: ObjectId) -> Cached:
         (state,) = self._board.look([module])
         last_search = self._journal.last(module)
         return Cached(state, last_search, *self._known.remembered(_presence_keys(module)))
@@ -171,7 +172,7 @@ def _call(call: Callable[[], T]) -> T | CouldNotAsk:
         return error
 
 
-def _presence_keys(module: ModuleKey) -> list[str]:
+def _presence_keys(module: ObjectId) -> list[str]:
     """Return the keys of the module's symbol file in the presence cache."""
     kinds: tuple[Callable[[FileKey], str], ...] = (keys.regular_file, keys.try_file, keys.upstream_file)
     return [key(symbol_file(module)) for key in kinds]

@@ -15,14 +15,14 @@ from tecken.errors import MalformedPageFile
 from tecken.store.port import Missing
 from tecken.symbolication.loader import Modules
 from tecken.symbolication.trace import Trace
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.lookup import Finder, Frame, Hit, frame, name
 from tecken.symbols.pagefile.file import Header, Section
 from tecken.symbols.pagefile.page import Page
 
-Wanted = Mapping[ModuleKey, tuple[Header, Set[int]]]
+Wanted = Mapping[ObjectId, tuple[Header, Set[int]]]
 Hits = Mapping[int, Hit | None]
-PageOf = tuple[ModuleKey, Header, int]
+PageOf = tuple[ObjectId, Header, int]
 T = TypeVar("T")
 
 OFFSET_END = 2**32
@@ -36,10 +36,10 @@ class LookupResult(NamedTuple, Generic[T]):
     frames that were looked up in time.
     """
 
-    frames: dict[ModuleKey, dict[int, T]]
-    failed: dict[ModuleKey, Missing]
-    replaced: set[ModuleKey]
-    late: set[ModuleKey]
+    frames: dict[ObjectId, dict[int, T]]
+    failed: dict[ObjectId, Missing]
+    replaced: set[ObjectId]
+    late: set[ObjectId]
 
 
 class Terms(NamedTuple, Generic[T]):
@@ -60,7 +60,7 @@ def look_up(modules: Modules, wanted: Wanted, trace: Trace, terms: Terms[T]) -> 
     """Return the rendered frames of the wanted offsets. Raises TooMuch, as `terms.render` may."""
     lookup = _Lookup(modules, trace, terms)
     lookup.load(_symbol_pages(wanted))
-    hits: dict[ModuleKey, Hits] = {}
+    hits: dict[ObjectId, Hits] = {}
     for module, (header, offsets) in wanted.items():
         if lookup.has_pages(module):
             with lookup.isolate(module):
@@ -82,9 +82,9 @@ class _Lookup(Generic[T]):
         self._trace = trace
         self._terms = terms
         self._pages: dict[tuple[str, int], Page] = {}
-        self.failed: dict[ModuleKey, Missing] = {}
-        self.replaced: set[ModuleKey] = set()
-        self.late: set[ModuleKey] = set()
+        self.failed: dict[ObjectId, Missing] = {}
+        self.replaced: set[ObjectId] = set()
+        self.late: set[ObjectId] = set()
 
     def load(self, wanted: Iterable[PageOf]) -> None:
         """Load pages of all modules at once."""
@@ -93,19 +93,19 @@ class _Lookup(Generic[T]):
         self.replaced |= pages.replaced
         self.failed |= pages.unreachable
 
-    def has_pages(self, module: ModuleKey) -> bool:
+    def has_pages(self, module: ObjectId) -> bool:
         """Return whether the module's pages were loaded and are valid."""
         return module not in self.failed and module not in self.replaced
 
     @contextmanager
-    def isolate(self, module: ModuleKey) -> Iterator[None]:
+    def isolate(self, module: ObjectId) -> Iterator[None]:
         """Turn a malformed page into a failure of its module alone."""
         try:
             yield
         except MalformedPageFile as error:
             self.failed[module] = Missing("malformed", str(error))
 
-    def find_hits(self, module: ModuleKey, header: Header, offsets: Set[int]) -> Hits:
+    def find_hits(self, module: ObjectId, header: Header, offsets: Set[int]) -> Hits:
         """Return the hit of each offset, None where no symbol covers it. Raises MalformedPageFile."""
         found: dict[int, Hit | None] = {}
         current, finder = -1, None
@@ -122,7 +122,7 @@ class _Lookup(Generic[T]):
             found[offset] = hit if self._terms.has_places else hit and hit.without_places()
         return found
 
-    def render_frames(self, module: ModuleKey, header: Header, hits: Hits) -> dict[int, T]:
+    def render_frames(self, module: ObjectId, header: Header, hits: Hits) -> dict[int, T]:
         """Return the rendered frame of each hit."""
         # Many frames of a module name the same few files, so each name is decoded once.
         files = cache(partial(self._name, header, Section.FILES))
@@ -134,7 +134,7 @@ class _Lookup(Generic[T]):
             rendered[offset] = render(offset, hit and frame(hit, files, origins))
         return rendered
 
-    def _until_late(self, module: ModuleKey, offsets: Iterable[int]) -> Iterator[int]:
+    def _until_late(self, module: ObjectId, offsets: Iterable[int]) -> Iterator[int]:
         """Yield the offsets until the deadline; at the deadline, add the module to the late ones."""
         for offset in offsets:
             if self._terms.is_late():
@@ -159,7 +159,7 @@ def _symbol_pages(wanted: Wanted) -> Iterator[PageOf]:
                 yield module, header, page
 
 
-def _name_pages(wanted: Wanted, hits: Mapping[ModuleKey, Hits]) -> Iterator[PageOf]:
+def _name_pages(wanted: Wanted, hits: Mapping[ObjectId, Hits]) -> Iterator[PageOf]:
     for module, module_hits in hits.items():
         header = wanted[module][0]
         for section, number in _name_numbers(module_hits):

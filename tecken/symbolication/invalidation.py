@@ -19,7 +19,7 @@ import redis
 from tecken.errors import CouldNotAsk
 from tecken.redisclient.guard import RedisGuard
 from tecken.symbolication.conversion import keys
-from tecken.symbols.ids import ModuleKey, parsed_key
+from tecken.symbols.ids import ObjectId
 
 logger = logging.getLogger(__name__)
 
@@ -38,10 +38,10 @@ class Herald:
         self._client = client
         self._guard = guard
 
-    def tell(self, module: ModuleKey) -> None:
+    def tell(self, module: ObjectId) -> None:
         """Publish that `module` has other symbols. Takes one short deadline at most and raises nothing."""
         try:
-            self._guard.call(self._client.publish, keys.REPLACED, str(module))
+            self._guard.call(self._client.publish, keys.REPLACED, module.key)
         except CouldNotAsk as error:
             # An error without a cause comes from the circuit breaker, which has logged the failure already.
             if error.__cause__:
@@ -57,7 +57,7 @@ class Herald:
 class Hearer(Protocol):
     """Cache that follows invalidations."""
 
-    def drop(self, module: ModuleKey) -> None:
+    def drop(self, module: ObjectId) -> None:
         """Drop what is cached of `module`."""
         ...
 
@@ -128,4 +128,4 @@ class Listener:
             hearer.doubt()
             self._pause = FIRST_PAUSE
         elif hearer and message["type"] == "message":
-            hearer.drop(parsed_key(message["data"].decode(errors="replace")))
+            hearer.drop(ObjectId.from_key(message["data"].decode(errors="replace")))

@@ -15,7 +15,7 @@ from tecken.store.port import Missing, PageKey, PageStore
 from tecken.symbolication.memory_cache import HeaderCache, PageCache
 from tecken.symbolication.page_reader import PageBatch, PageFileReader
 from tecken.symbolication.trace import Trace
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header, decoded_bytes
 from tecken.symbols.pagefile.page import Page
 
@@ -28,9 +28,9 @@ class Pages(NamedTuple):
     """
 
     found: dict[tuple[str, int], Page]
-    replaced: set[ModuleKey]
+    replaced: set[ObjectId]
     """Modules that have another page file than the header is from. Load the header again and retry once."""
-    unreachable: dict[ModuleKey, Missing]
+    unreachable: dict[ObjectId, Missing]
     """Modules of which neither the store nor the page file could be read; the kind is "unreachable"."""
 
 
@@ -38,8 +38,8 @@ class Modules(Protocol):
     """Access to headers and pages. A failure of one module is part of the result and raises nothing."""
 
     def headers(
-        self, modules: Iterable[ModuleKey], trace: Trace, most: int | None = None
-    ) -> dict[ModuleKey, Header | Missing]:
+        self, modules: Iterable[ObjectId], trace: Trace, most: int | None = None
+    ) -> dict[ObjectId, Header | Missing]:
         """Return headers and known reasons; a module that is not in the result is cold.
 
         Page files are read for at most `most` modules that are neither in this process nor in the store; the
@@ -47,7 +47,7 @@ class Modules(Protocol):
         """
         ...
 
-    def pages(self, wanted: Iterable[tuple[ModuleKey, Header, int]], trace: Trace) -> Pages:
+    def pages(self, wanted: Iterable[tuple[ObjectId, Header, int]], trace: Trace) -> Pages:
         """Return pages by module, header and page number. Raises TooMuch when they are too large together."""
         ...
 
@@ -56,8 +56,8 @@ class Cold(Protocol):
     """Conversion of cold modules."""
 
     def bring(
-        self, modules: Sequence[ModuleKey], deadline: float, client: str = ""
-    ) -> dict[ModuleKey, Missing | CouldNotAsk]:
+        self, modules: Sequence[ObjectId], deadline: float, client: str = ""
+    ) -> dict[ObjectId, Missing | CouldNotAsk]:
         """Have modules converted and wait for them until `deadline`, a moment of `time.monotonic()`.
 
         `client` names the client that shares workers with others; modules of one client wait for each other.
@@ -74,7 +74,7 @@ MAX_OPEN_BYTES = 512 * 1024 * 1024
 
 TOO_MANY = "more than {} modules of this request are in no cache: ask again, and for fewer at once"
 
-Headers = dict[ModuleKey, Header | Missing]
+Headers = dict[ObjectId, Header | Missing]
 Wanted = dict[PageKey, Header]
 
 
@@ -113,7 +113,7 @@ class Library:
         self._headers = headers
         self._pages = pages
 
-    def headers(self, modules: Iterable[ModuleKey], trace: Trace, most: int | None = None) -> Headers:
+    def headers(self, modules: Iterable[ObjectId], trace: Trace, most: int | None = None) -> Headers:
         """Return headers and known reasons; see `Modules.headers`."""
         found: Headers = {}
         # One lookup and one append per module: this loop runs for every module of every warm request.
@@ -135,7 +135,7 @@ class Library:
             found |= self._headers_from_page_files(rest, trace)
         return found
 
-    def pages(self, wanted: Iterable[tuple[ModuleKey, Header, int]], trace: Trace) -> Pages:
+    def pages(self, wanted: Iterable[tuple[ObjectId, Header, int]], trace: Trace) -> Pages:
         """Return pages, and drop headers of replaced page files from this process and the store.
 
         Raises:
@@ -157,7 +157,7 @@ class Library:
             self._add_pages_of_files(rest, answer, trace)
         return answer
 
-    def drop(self, module: ModuleKey) -> None:
+    def drop(self, module: ObjectId) -> None:
         """Drop the header of a module whose symbols have changed; the next request loads it again."""
         self._headers.drop(module)
 
@@ -165,9 +165,9 @@ class Library:
         """Load every header again when it is needed next, because any module may have changed."""
         self._headers.doubt()
 
-    def _headers_from_store(self, modules: Sequence[ModuleKey], trace: Trace) -> Headers:
+    def _headers_from_store(self, modules: Sequence[ObjectId], trace: Trace) -> Headers:
         start = time.perf_counter()
-        stored: dict[ModuleKey, bytes | Missing] = {}
+        stored: dict[ObjectId, bytes | Missing] = {}
         with suppress(StoreAway):
             stored = self._store.headers(modules)
         trace.store.add(len(modules), len(stored), time.perf_counter() - start)
@@ -179,7 +179,7 @@ class Library:
         trace.headers.store += len(found)
         return found
 
-    def _headers_from_page_files(self, modules: Sequence[ModuleKey], trace: Trace) -> Headers:
+    def _headers_from_page_files(self, modules: Sequence[ObjectId], trace: Trace) -> Headers:
         found: Headers = {}
         for module, raw in zip(modules, self._reader.headers(modules, trace), strict=True):
             if isinstance(raw, CouldNotAsk):
@@ -191,7 +191,7 @@ class Library:
         trace.headers.page_file += len(found)
         return found
 
-    def _parse(self, module: ModuleKey, raw: bytes, trace: Trace) -> Header:
+    def _parse(self, module: ObjectId, raw: bytes, trace: Trace) -> Header:
         start = time.perf_counter()
         header = self._headers.put(module, raw)
         trace.add_parsing(module, time.perf_counter() - start)
@@ -248,7 +248,7 @@ class Library:
         self._pages.put((key.generation, key.page), page)
         answer.found[key.generation, key.page] = page
 
-    def _forget(self, module: ModuleKey) -> None:
+    def _forget(self, module: ObjectId) -> None:
         """Drop the header of a replaced page file, here and in the store."""
         self._headers.drop(module)
         # If the store kept the header, this and every other process would load it again and fail again.
@@ -264,7 +264,7 @@ def _check_size(pages: Iterable[bytes]) -> None:
 
 
 def _batches(wanted: Wanted) -> list[PageBatch]:
-    batches: dict[tuple[ModuleKey, str], PageBatch] = {}
+    batches: dict[tuple[ObjectId, str], PageBatch] = {}
     for key, header in wanted.items():
         batch = batches.setdefault(key[:2], PageBatch(key.module, header, []))
         batch.pages.append(key.page)

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 
 from cachetools import LRUCache
 
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 from tecken.symbols.pagefile.page import Page
 
@@ -59,15 +59,15 @@ class HeaderCache:
         # Reading an LRU cache changes its order, so even `get` needs the lock: without it, two threads would
         # corrupt the linked list. It is never held while a header is parsed.
         self._lock = Lock()
-        self._entries: Bounded[ModuleKey, _Dated] = Bounded(max_bytes, lambda entry: entry.header.size)
+        self._entries: Bounded[ObjectId, _Dated] = Bounded(max_bytes, lambda entry: entry.header.size)
 
-    def get(self, module: ModuleKey) -> Header | None:
+    def get(self, module: ObjectId) -> Header | None:
         """Return the header if it is cached and still trusted."""
         with self._lock:
             entry = self._entries.get(module)
         return entry.header if entry and self._is_trusted(entry) else None
 
-    def put(self, module: ModuleKey, raw: bytes) -> Header:
+    def put(self, module: ObjectId, raw: bytes) -> Header:
         """Store and return the header in `raw`. Raises MalformedPageFile.
 
         The header that is cached is kept when its bytes are the same, with its decompressor.
@@ -79,7 +79,7 @@ class HeaderCache:
             self._entries.keep(module, _Dated(header, self._clock()))
         return header
 
-    def drop(self, module: ModuleKey) -> None:
+    def drop(self, module: ObjectId) -> None:
         """Remove a header."""
         with self._lock:
             self._entries.pop(module, None)

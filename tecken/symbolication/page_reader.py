@@ -12,7 +12,7 @@ from tecken.errors import Absent, CouldNotAsk, MalformedPageFile
 from tecken.storage.port import PageFiles
 from tecken.store.port import PageKey
 from tecken.symbolication.trace import Trace
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import PREFIX, Header, header_bytes
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ T = TypeVar("T")
 class PageBatch(NamedTuple):
     """Some pages of one page file."""
 
-    module: ModuleKey
+    module: ObjectId
     header: Header
     pages: list[int]
 
@@ -37,7 +37,7 @@ class _Result(NamedTuple, Generic[T]):
     seconds: float
 
 
-def read_header(page_files: PageFiles, module: ModuleKey) -> bytes:
+def read_header(page_files: PageFiles, module: ObjectId) -> bytes:
     """Return the bytes of a page file's header.
 
     Raises:
@@ -52,7 +52,7 @@ def read_header(page_files: PageFiles, module: ModuleKey) -> bytes:
     return raw
 
 
-def read_pages(page_files: PageFiles, module: ModuleKey, header: Header, pages: Sequence[int]) -> list[bytes]:
+def read_pages(page_files: PageFiles, module: ObjectId, header: Header, pages: Sequence[int]) -> list[bytes]:
     """Return compressed pages of the page file that `header` is from.
 
     Raises:
@@ -80,7 +80,7 @@ class PageFileReader:
         self._seconds = seconds
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="page-file")
 
-    def headers(self, modules: Sequence[ModuleKey], trace: Trace) -> list[bytes | CouldNotAsk | None]:
+    def headers(self, modules: Sequence[ObjectId], trace: Trace) -> list[bytes | CouldNotAsk | None]:
         """Return each module's header as bytes; None where there is no page file of this format version."""
         results = self._run_all([partial(read_header, self._page_files, module) for module in modules])
         for module, result in zip(modules, results, strict=True):

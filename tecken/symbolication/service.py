@@ -24,7 +24,7 @@ from tecken.symbolication.frame_cache import FrameCache
 from tecken.symbolication.frame_lookup import Terms, look_up
 from tecken.symbolication.loader import Cold, Modules
 from tecken.symbolication.trace import Trace
-from tecken.symbols.ids import ModuleKey, in_try
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.lookup import Frame
 from tecken.symbols.pagefile.file import Header
 
@@ -43,7 +43,7 @@ TRIES = 2
 """Number of times that one request loads a module whose page file is replaced meanwhile."""
 
 
-def _ignore_absent(_modules: Sequence[ModuleKey]) -> None:
+def _ignore_absent(_modules: Sequence[ObjectId]) -> None:
     pass
 
 
@@ -65,7 +65,7 @@ class Parts(NamedTuple):
     client: str = ""
     with_try: bool = False
     """Whether absent modules are looked for among try symbols."""
-    note_absent: Callable[[Sequence[ModuleKey]], None] = _ignore_absent
+    note_absent: Callable[[Sequence[ObjectId]], None] = _ignore_absent
     """Called once per request with the modules that no source has. Must not raise."""
     max_answer_bytes: float = math.inf
 
@@ -120,7 +120,7 @@ class _Reference(NamedTuple):
     `key` is None where a module is not looked up: it has no name or no id, or the address is in no module.
     """
 
-    key: ModuleKey | BadModule | None
+    key: ObjectId | BadModule | None
     offsets: set[int]
 
 
@@ -128,23 +128,23 @@ class _Request:
     """Modules of one request, their outcomes, and the rendered frames of those with symbols."""
 
     def __init__(
-        self, parts: Parts, version: Version, trace: Trace, wanted: Mapping[ModuleKey, set[int]]
+        self, parts: Parts, version: Version, trace: Trace, wanted: Mapping[ObjectId, set[int]]
     ) -> None:
         self._parts = parts
         self._version = version
         self._trace = trace
         self._wanted = wanted
-        self._outcomes: dict[ModuleKey, Outcome] = {}
-        self._fragments: dict[ModuleKey, dict[int, bytes]] = {}
+        self._outcomes: dict[ObjectId, Outcome] = {}
+        self._fragments: dict[ObjectId, dict[int, bytes]] = {}
         # Counted from the start of the request, so that slow reads of headers do not extend the time in which
         # the client waits.
         self._deadline = parts.clock() + parts.seconds
         self._rendered_bytes = 0
-        self._late: set[ModuleKey] = set()
+        self._late: set[ObjectId] = set()
 
     def run(self) -> None:
         """Load every module and render its frames."""
-        remaining: Iterable[ModuleKey] = self._wanted
+        remaining: Iterable[ObjectId] = self._wanted
         # An upload may replace a page file between the reads of its header and of its pages. One retry with
         # the new header is enough; more would let a stream of uploads hold the request.
         for _ in range(TRIES):
@@ -159,7 +159,7 @@ class _Request:
             if isinstance(outcome, Missing)
         }
 
-    def absent_modules(self) -> list[ModuleKey]:
+    def absent_modules(self) -> list[ObjectId]:
         """Return the modules that no source has."""
         return [
             module
@@ -170,14 +170,14 @@ class _Request:
     def search_try_symbols(self) -> None:
         """Resolve absent modules from try symbols, within the same deadline."""
         absent = self.absent_modules()
-        wanted: dict[ModuleKey, set[int]] = {in_try(module): self._wanted[module] for module in absent}
+        wanted: dict[ObjectId, set[int]] = {module.in_try(): self._wanted[module] for module in absent}
         other = _Request(self._parts, self._version, self._trace, wanted)
         other._deadline, other._rendered_bytes = self._deadline, self._rendered_bytes
         other.run()
         for module in absent:
-            self._outcomes[module] = other._outcomes[in_try(module)]
-            self._fragments[module] = other._fragments.get(in_try(module), {})
-        self._late |= {module for module in absent if in_try(module) in other._late}
+            self._outcomes[module] = other._outcomes[module.in_try()]
+            self._fragments[module] = other._fragments.get(module.in_try(), {})
+        self._late |= {module for module in absent if module.in_try() in other._late}
 
     def module(self, reference: _Reference) -> Module:
         """Return one module of a job with its rendered frames."""
@@ -199,7 +199,7 @@ class _Request:
         """Render frames without symbols."""
         return {offset: self._version.fragment(offset, None) for offset in offsets}
 
-    def _load_headers(self, modules: Iterable[ModuleKey]) -> None:
+    def _load_headers(self, modules: Iterable[ObjectId]) -> None:
         """Fill the outcomes, and have cold modules converted."""
         loaded = self._parts.modules.headers(modules, self._trace, self._parts.most_cold)
         self._outcomes |= loaded
@@ -207,18 +207,18 @@ class _Request:
         if cold:
             self._outcomes |= self._convert(cold)
 
-    def _convert(self, cold: Sequence[ModuleKey]) -> dict[ModuleKey, Outcome]:
+    def _convert(self, cold: Sequence[ObjectId]) -> dict[ObjectId, Outcome]:
         parts = self._parts
-        outcomes: dict[ModuleKey, Outcome] = {**parts.cold.bring(cold, self._deadline, parts.client)}
+        outcomes: dict[ObjectId, Outcome] = {**parts.cold.bring(cold, self._deadline, parts.client)}
         ready = [module for module in cold if module not in outcomes]
         if ready:
             outcomes |= dict.fromkeys(ready, Pending("it was prepared and is gone again; try again"))
             outcomes |= parts.modules.headers(ready, self._trace)
         return outcomes
 
-    def _render(self, modules: Iterable[ModuleKey]) -> set[ModuleKey]:
+    def _render(self, modules: Iterable[ObjectId]) -> set[ObjectId]:
         """Fill the fragments and return the modules whose page file was replaced meanwhile."""
-        new: dict[ModuleKey, tuple[Header, set[int]]] = {}
+        new: dict[ObjectId, tuple[Header, set[int]]] = {}
         # A warm request ends here: one lookup in the frame cache per module, under one lock each, and nothing
         # is rendered (bench/throughput.py).
         for module in modules:
@@ -273,12 +273,12 @@ def _references(job: Job) -> dict[int, _Reference]:
     }
 
 
-def _merge_offsets(jobs: Iterable[Mapping[int, _Reference]]) -> dict[ModuleKey, set[int]]:
+def _merge_offsets(jobs: Iterable[Mapping[int, _Reference]]) -> dict[ObjectId, set[int]]:
     """Return all offsets by module, so that a module of two jobs, or of two spellings, is loaded once."""
-    merged: defaultdict[ModuleKey, set[int]] = defaultdict(set)
+    merged: defaultdict[ObjectId, set[int]] = defaultdict(set)
     for references in jobs:
         for reference in references.values():
-            if isinstance(reference.key, ModuleKey):
+            if isinstance(reference.key, ObjectId):
                 merged[reference.key] |= reference.offsets
     return merged
 

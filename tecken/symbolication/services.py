@@ -29,7 +29,7 @@ from tecken.symbolication.invalidation import Herald, Listener
 from tecken.symbolication.loader import Library
 from tecken.symbolication.memory_cache import HeaderCache, PageCache
 from tecken.symbolication.page_reader import PageFileReader
-from tecken.symbols.ids import TRY, ModuleKey, TryModuleKey
+from tecken.symbols.ids import TRY, ObjectId
 
 # Task names are on the wire: jobs of a previous version may be in the queue.
 PREPARE_TASK = "tecken.symbolicate.tasks.prepare"
@@ -114,7 +114,7 @@ def try_converter() -> Preparer:
 
 
 def _converter(
-    source: SymbolSource, stamp: Callable[[ModuleKey], Stored | None], builder: Conversion
+    source: SymbolSource, stamp: Callable[[ObjectId], Stored | None], builder: Conversion
 ) -> Preparer:
     return Preparer(
         source=source,
@@ -159,7 +159,7 @@ def _places_per_client() -> int:
     return options().symbolicate_client_cold_modules
 
 
-def known_absent(modules: Sequence[ModuleKey]) -> dict[ModuleKey, Missing]:
+def known_absent(modules: Sequence[ObjectId]) -> dict[ObjectId, Missing]:
     """Return modules that need no job, because every source has recently answered that it does not have them.
 
     The store has the same result as a missing marker. This is for the case that the store has evicted it or
@@ -189,9 +189,9 @@ def try_worker() -> Worker:
     return Worker(conversion_tracker(), _converter(_try_symbols(), stamp, worker_page_file_builder()))
 
 
-def worker_of(module: ModuleKey) -> Worker:
+def worker_of(module: ObjectId) -> Worker:
     """Return the worker's side for the scope of `module`."""
-    return try_worker() if isinstance(module, TryModuleKey) else worker()
+    return try_worker() if module.is_try else worker()
 
 
 @per_process
@@ -211,10 +211,10 @@ def importer() -> Adder:
 # Changed symbol files
 
 
-def replaced(module: ModuleKey) -> None:
+def replaced(module: ObjectId) -> None:
     """Remove everything derived from former symbols of `module`; see `Replacer.replaced`.
 
-    Regular and try symbols are separate: `in_try(module)` leaves the regular module as it is.
+    Regular and try symbols are separate: `module.in_try()` leaves the regular module as it is.
     """
     # The last search may have ended with "absent", which would keep the module absent without a job.
     with suppress(CouldNotAsk):
@@ -222,7 +222,7 @@ def replaced(module: ModuleKey) -> None:
     (_eager_replacer() if options().upload_convert_ahead else _lazy_replacer()).replaced(module)
 
 
-def removed(module: ModuleKey) -> None:
+def removed(module: ObjectId) -> None:
     """Remove everything derived from a symbol file that was deleted."""
     _lazy_replacer().replaced(module)
 
@@ -238,7 +238,7 @@ def _lazy_replacer() -> Replacer:
     return _replacer(lambda _module: None)
 
 
-def _replacer(send: Callable[[ModuleKey], None]) -> Replacer:
+def _replacer(send: Callable[[ObjectId], None]) -> Replacer:
     return Replacer(
         page_files=storage_services.page_files(),
         store=store_services.page_store(),
@@ -271,7 +271,7 @@ def explainer() -> Explainer:
 # Jobs
 
 
-def send_prepares(modules: Sequence[ModuleKey], *, first: bool) -> None:
+def send_prepares(modules: Sequence[ObjectId], *, first: bool) -> None:
     """Send a job for each module, the first one ahead of all others with `first`. Raises CouldNotAsk."""
     priorities = [FIRST if first else NEXT, *[NEXT] * (len(modules) - 1)]
     pairs = zip(modules, priorities, strict=True)
@@ -283,10 +283,11 @@ def send_prepares(modules: Sequence[ModuleKey], *, first: bool) -> None:
     )
 
 
-def send_convert(module: ModuleKey) -> None:
+def send_convert(module: ObjectId) -> None:
     """Send a job ahead of demand, behind every job that a request waits for. Raises CouldNotAsk."""
     sending.send(CONVERT_TASK, _arguments(module), priority=LAST)
 
 
-def _arguments(module: ModuleKey) -> list[str]:
-    return [*module, TRY] if isinstance(module, TryModuleKey) else [*module]
+def _arguments(module: ObjectId) -> list[str]:
+    names = [module.debug_file, module.debug_id]
+    return [*names, TRY] if module.is_try else names

@@ -7,7 +7,7 @@ from celery import Task, shared_task
 from tecken.jobs.task import pause
 from tecken.store.port import Missing
 from tecken.symbolication import services as symbolication_services
-from tecken.symbols.ids import TRY, in_try, module_key
+from tecken.symbols.ids import TRY, ObjectId
 from tecken.symbols.pagefile.file import Header
 
 # Seconds before the first retry. Even half of it (pauses are spread) is longer than an "unreachable" marker
@@ -45,6 +45,6 @@ def convert(self: Task, debug_file: str, debug_id: str, scope: str = "") -> None
 
 def _convert(debug_file: str, debug_id: str, scope: str) -> Header | Missing:
     """Convert a module of regular builds, or of try builds when `scope` is TRY."""
-    module = module_key(debug_file, debug_id)
-    module = in_try(module) if scope == TRY else module
+    module = ObjectId.parse(debug_file, debug_id)
+    module = module.in_try() if scope == TRY else module
     return symbolication_services.worker_of(module).work(module)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 
 @dataclass(slots=True)
@@ -51,17 +51,17 @@ class Trace:
     headers: Tiers = field(default_factory=Tiers)
     pages: Tiers = field(default_factory=Tiers)
     store: StoreLookups = field(default_factory=StoreLookups)
-    downloads: dict[ModuleKey, Download] = field(default_factory=dict)
-    parse: dict[ModuleKey, float] = field(default_factory=dict)
-    missing: dict[ModuleKey, str] = field(default_factory=dict)
+    downloads: dict[ObjectId, Download] = field(default_factory=dict)
+    parse: dict[ObjectId, float] = field(default_factory=dict)
+    missing: dict[ObjectId, str] = field(default_factory=dict)
 
-    def add_download(self, module: ModuleKey, size: int, seconds: float) -> None:
+    def add_download(self, module: ObjectId, size: int, seconds: float) -> None:
         """Add one read of `size` bytes from the module's page file."""
         download = self.downloads.setdefault(module, Download())
         download.count += 1
         download.size += size
         download.seconds += seconds
 
-    def add_parsing(self, module: ModuleKey, seconds: float) -> None:
+    def add_parsing(self, module: ObjectId, seconds: float) -> None:
         """Add seconds spent on unpacking a header or page of the module."""
         self.parse[module] = self.parse.get(module, 0.0) + seconds

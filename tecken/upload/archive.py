@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from typing import BinaryIO, Final, NamedTuple
 
 from tecken.errors import BadInput, TooMuch
-from tecken.storage.port import FileKey
 from tecken.symbols.ids import MAX_NAME
+from tecken.symbols.layouts import FileKey
 from tecken.upload.member_names import common_directory, file_key, is_ignored, member_name, relative_parts
 
 CHUNK_BYTES: Final = 256 << 10

@@ -19,6 +19,7 @@ from tecken.jobs import sending
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
+from tecken.symbols.layouts import storage_path
 from tecken.upload.archive import (
     ArchiveLimits,
     ArchiveMember,
@@ -31,7 +32,6 @@ from tecken.upload.file_rows import (
     RefusedFile,
     StoredFile,
     StoredRow,
-    path,
     record,
     rows,
     warn_of_native_files,
@@ -169,7 +169,7 @@ def _list_members(archive: ZipFile) -> Listing:
 def _find_remaining(upload: Upload, members: Iterable[ArchiveMember]) -> list[ArchiveMember]:
     """Return the members that an earlier, interrupted run has not stored."""
     done = {*upload.skipped_keys, *upload.files.values_list("key", flat=True)}
-    return [member for member in members if path(member.key) not in done]
+    return [member for member in members if storage_path(member.key) not in done]
 
 
 def _store_members(
@@ -199,7 +199,9 @@ def _store_member(
     upload: Upload, archive: ZipFile, member: ArchiveMember, known: dict[str, list[StoredRow]]
 ) -> StoredFile | RefusedFile:
     read = partial(read_member, archive, member)
-    return store_file(upload, member.key, read, member.info.file_size, known.get(path(member.key), ()))
+    return store_file(
+        upload, member.key, read, member.info.file_size, known.get(storage_path(member.key), ())
+    )
 
 
 def _raise_if_cancelled(upload: Upload) -> None:

@@ -22,14 +22,14 @@ from tecken.errors import Absent, BadInput, NotAllowed
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
-from tecken.storage.port import FileKey, OwnFiles, compressed
+from tecken.storage.port import OwnFiles
 from tecken.symbols.decompression import decoded
+from tecken.symbols.layouts import FileKey, storage_path
 from tecken.upload.archive_upload import raise_if_all_refused
 from tecken.upload.file_rows import (
     RefusedFile,
     StoredFile,
     StoredRow,
-    path,
     record,
     rows,
     warn_of_native_files,
@@ -84,7 +84,7 @@ def begin(
     stored = _find_stored(upload, valid)
     expected = [file for file in valid if file not in stored]
     upload.size = sum(file.size for file in expected)
-    upload.skipped_keys = sorted(path(file.key) for file in stored)
+    upload.skipped_keys = sorted(storage_path(file.key) for file in stored)
     upload.members_total = len(expected)
     upload.completed_at = None if expected else timezone.now()
     # One transaction: an upload without its announcement could never be completed.
@@ -134,7 +134,7 @@ def _find_stored(upload: Upload, files: Sequence[ExpectedFile]) -> set[ExpectedF
     known = rows(upload, [file.key for file in files])
     sizes = {key: {row.content.size for row in some} for key, some in known.items()}
     # Reading a stored file is expensive, and one of another size cannot have the same bytes.
-    candidates = [file for file in files if file.size in sizes.get(path(file.key), ())]
+    candidates = [file for file in files if file.size in sizes.get(storage_path(file.key), ())]
     with ContextThreads(THREADS) as pool:
         results = pool.map(partial(_is_stored, select_storage(upload.try_symbols)), candidates)
         return {file for file, is_stored in zip(candidates, results, strict=True) if is_stored}
@@ -164,7 +164,7 @@ def _build_actions(
 def check_content(sent: Iterable[bytes], file: ExpectedFile) -> Iterator[bytes]:
     """Yield the file's unpacked bytes. Raise BadInput at their end when size or MD5 is another one."""
     digest, size = md5(usedforsecurity=False), 0
-    for chunk in decoded(sent, file.size) if compressed(file.key) else sent:
+    for chunk in decoded(sent, file.size) if file.key.file_type.is_compressed else sent:
         digest.update(chunk)
         size += len(chunk)
         yield chunk
@@ -206,7 +206,7 @@ def receive(signed: str, body: Callable[[int], Iterator[bytes]]) -> None:
 
 def max_body_bytes(file: ExpectedFile) -> int:
     """Return how many bytes a client may send for a file."""
-    return file.size + (GZIP_OVERHEAD if compressed(file.key) else 0)
+    return file.size + (GZIP_OVERHEAD if file.key.file_type.is_compressed else 0)
 
 
 def complete(upload: Upload) -> dict[str, str]:
@@ -231,7 +231,11 @@ def _ingest_files(upload: Upload, files: Sequence[ExpectedFile]) -> dict[str, st
     """Store files in several threads. Rows are written in this thread, which has the database connection."""
     known = rows(upload, [file.key for file in files])
     done = {*upload.files.values_list("key", flat=True), *upload.skipped_keys}
-    slots = {Slot(upload.pk, number): file for number, file in enumerate(files) if path(file.key) not in done}
+    slots = {
+        Slot(upload.pk, number): file
+        for number, file in enumerate(files)
+        if storage_path(file.key) not in done
+    }
     problems = {}
     with ContextThreads(THREADS) as pool:
         outcomes = pool.map(partial(_store_slot, upload, known), slots, slots.values())
@@ -254,7 +258,7 @@ def _store_slot(
                 file.key,
                 lambda: check_content(read_chunks(spool), file),
                 file.size,
-                known.get(path(file.key), ()),
+                known.get(storage_path(file.key), ()),
             )
     except Absent:
         return "it was not sent"

@@ -13,9 +13,11 @@ from django.utils import timezone
 
 from tecken.errors import BadModule, CouldNotAsk
 from tecken.storage import services as storage_services
-from tecken.storage.port import FileKey, Stored, compressed
-from tecken.symbols.formats.breakpad import Module
+from tecken.storage.port import Stored
+from tecken.symbols.filetypes import FileType
+from tecken.symbols.formats.base import ObjectInfo
 from tecken.symbols.ids import code_id
+from tecken.symbols.layouts import FileKey, parse_storage_path, storage_path
 from tecken.upload.models import NAME_CHARACTERS, FileUpload, Upload
 from tecken.upload.usability import NATIVE, SymbolText
 
@@ -59,16 +61,11 @@ class RefusedFile(NamedTuple):
     reason: str
 
 
-def path(key: FileKey) -> str:
-    """Return the path of a file in the database and in responses."""
-    return f"v1/{key}"
-
-
 def rows(upload: Upload, keys: Iterable[FileKey]) -> dict[str, list[StoredRow]]:
     """Return the rows of all files stored under these keys, by path, the newest last."""
     found: dict[str, list[StoredRow]] = {}
     stored = FileUpload.objects.filter(
-        key__in=list(map(path, keys)), bucket_name=upload.bucket_name, completed_at__isnull=False
+        key__in=list(map(storage_path, keys)), bucket_name=upload.bucket_name, completed_at__isnull=False
     )
     columns = (
         "key",
@@ -86,7 +83,7 @@ def rows(upload: Upload, keys: Iterable[FileKey]) -> dict[str, list[StoredRow]]:
 
 def record(upload: Upload, file: StoredFile | RefusedFile) -> None:
     """Write the row and the warnings of a file, and remove its entries from the presence cache."""
-    key = path(file.key)
+    key = storage_path(file.key)
     # One transaction: a row without its warnings or its count in `members_done` would never be corrected.
     with transaction.atomic():
         if isinstance(file, RefusedFile):
@@ -99,7 +96,7 @@ def record(upload: Upload, file: StoredFile | RefusedFile) -> None:
     if isinstance(file, RefusedFile):
         return
     try:
-        storage_services.presence_cache().changed(file.key, *_code(file.text.module()))
+        storage_services.presence_cache().changed(file.key, *_code(file.text.info()))
     except CouldNotAsk as error:
         logger.warning(
             "Cannot remove %s from the presence cache: %s; downloads may answer 404 for a while",
@@ -116,21 +113,21 @@ def warn(upload: Upload, warnings: Iterable[dict[str, Any]]) -> None:
 def warn_of_native_files(upload: Upload) -> None:
     """Add a warning for each native file whose module has no symbol file. Safe to repeat."""
     paths = [*upload.files.values_list("key", flat=True), *upload.skipped_keys]
-    native = [key for key in (FileKey(*text.split("/")[1:]) for text in paths) if not compressed(key)]
+    native = [key for key in (parse_storage_path(text) for text in paths) if not key.file_type.is_compressed]
     if not native:
         return
     symbolicated = _modules_with_symbols(upload, {key.debug_id for key in native})
     known = {(warning["key"], warning["message"]) for warning in upload.warnings}
     for key in native:
         has_symbols = (key.debug_file.lower(), key.debug_id) in symbolicated
-        if not has_symbols and (path(key), NATIVE) not in known:
-            warn(upload, [{"key": path(key), "message": NATIVE}])
+        if not has_symbols and (storage_path(key), NATIVE) not in known:
+            warn(upload, [{"key": storage_path(key), "message": NATIVE}])
     upload.save(update_fields=["warnings"])
 
 
 def _modules_with_symbols(upload: Upload, ids: Collection[str]) -> set[tuple[str, str]]:
     """Return lower-case name and id of each debug file and code file that has a symbol file."""
-    rows = FileUpload.objects.filter(key__endswith=".sym", completed_at__isnull=False)
+    rows = FileUpload.objects.filter(key__endswith=FileType.BREAKPAD.suffix, completed_at__isnull=False)
     if not upload.try_symbols:
         rows = rows.filter(try_symbols=False)
     debug = rows.filter(debug_id__in=ids).values_list("debug_file", "debug_id")
@@ -140,19 +137,24 @@ def _modules_with_symbols(upload: Upload, ids: Collection[str]) -> set[tuple[str
 
 def _write_row(upload: Upload, file: StoredFile) -> None:
     if file.outcome == "skipped":
-        upload.skipped_keys = [*upload.skipped_keys, path(file.key)]
+        upload.skipped_keys = [*upload.skipped_keys, storage_path(file.key)]
         if file.is_adopted:
-            FileUpload.objects.create(key=path(file.key), **_columns(upload, file))
+            FileUpload.objects.create(key=storage_path(file.key), **_columns(upload, file))
         return
     if file.update:
         _mark_replaced(upload, file)
-    FileUpload.objects.update_or_create(upload=upload, key=path(file.key), defaults=_columns(upload, file))
+    FileUpload.objects.update_or_create(
+        upload=upload, key=storage_path(file.key), defaults=_columns(upload, file)
+    )
 
 
 def _mark_replaced(upload: Upload, file: StoredFile) -> None:
     """Set `replaced_by` in the rows of the former file, and log both users."""
     former = FileUpload.objects.filter(
-        key=path(file.key), bucket_name=upload.bucket_name, completed_at__isnull=False, replaced_by=None
+        key=storage_path(file.key),
+        bucket_name=upload.bucket_name,
+        completed_at__isnull=False,
+        replaced_by=None,
     ).exclude(upload=upload)
     newest = former.select_related("upload__user").order_by("-pk").first()
     former.update(replaced_by=upload)
@@ -160,7 +162,7 @@ def _mark_replaced(upload: Upload, file: StoredFile) -> None:
     logger.log(
         logging.INFO if owner and owner.user_id == upload.user_id else logging.WARNING,
         "%s: replaced by upload %s of %s; it was stored by %s",
-        path(file.key),
+        storage_path(file.key),
         upload.pk,
         upload.user.email or upload.user,
         f"upload {owner.pk} of {owner.user.email or owner.user}" if owner else "no upload",
@@ -168,33 +170,33 @@ def _mark_replaced(upload: Upload, file: StoredFile) -> None:
 
 
 def _columns(upload: Upload, file: StoredFile) -> dict[str, object]:
-    module = file.text.module()
-    code_file, code = _code(module)
+    info = file.text.info()
+    code_file, code = _code(info)
     return {
         "bucket_name": upload.bucket_name,
         "debug_file": file.key.debug_file,
         "debug_id": file.key.debug_id,
         "code_file": code_file,
         "code_id": code,
-        "generator": _column(module.generator[:NAME_CHARACTERS]) if module else "",
+        "generator": _column(info.generator[:NAME_CHARACTERS]) if info else "",
         "size": file.stored.size,
         "original_size": file.content.size,
         "content_hash": file.content.digest,
         "etag": file.stored.etag,
-        "compressed": compressed(file.key),
+        "compressed": file.key.file_type.is_compressed,
         "update": file.update,
         "try_symbols": upload.try_symbols,
         "completed_at": timezone.now(),
     }
 
 
-def _code(module: Module | None) -> tuple[str, str]:
+def _code(info: ObjectInfo | None) -> tuple[str, str]:
     """Return code file and code id, each empty when the file does not have it."""
-    if module is None:
+    if info is None:
         return "", ""
-    file = _column(module.code_file) if len(module.code_file) <= NAME_CHARACTERS else ""
+    file = _column(info.code_file) if len(info.code_file) <= NAME_CHARACTERS else ""
     with suppress(BadModule):
-        return file, code_id(module.code_id)
+        return file, code_id(info.code_id)
     return file, ""
 
 

@@ -10,29 +10,28 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import copy_context
 from tempfile import TemporaryFile
 from typing import BinaryIO, ParamSpec, TypeVar
 
 from django.conf import settings
 
-from tecken.errors import Absent, BadInput, BadModule, Conflict
+from tecken.errors import Absent, BadInput, Conflict
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
 from tecken.storage.backends.uploaded_files import gzipped
-from tecken.storage.port import FileKey, OwnFiles, Stored, compressed, symbol_file
+from tecken.storage.port import OwnFiles, Stored
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.decompression import decoded
-from tecken.symbols.ids import ModuleKey, in_try, module_key
+from tecken.symbols.layouts import FileKey, object_of, storage_path
 from tecken.upload.file_rows import (
     FileContent,
     Outcome,
     RefusedFile,
     StoredFile,
     StoredRow,
-    path,
     record,
     rows,
 )
@@ -100,7 +99,7 @@ def ingest_file(upload: Upload, key: FileKey, read: Read, size: int) -> Outcome:
         Conflict: Another file is stored and must stay.
         CouldNotAsk: The storage did not answer.
     """
-    outcome = store_file(upload, key, read, size, rows(upload, [key]).get(path(key), ()))
+    outcome = store_file(upload, key, read, size, rows(upload, [key]).get(storage_path(key), ()))
     record(upload, outcome)
     if isinstance(outcome, RefusedFile):
         raise Conflict(outcome.reason)
@@ -128,15 +127,15 @@ def store_file(
             return RefusedFile(key, reason)
     inspector = _ContentInspector(key)
     chunks = inspector.inspect(read())
-    stored = files.put(key, gzipped(chunks) if compressed(key) else chunks)
+    stored = files.put(key, gzipped(chunks) if key.file_type.is_compressed else chunks)
     _remove_derived(files, key)
     return StoredFile(key, "stored", stored, inspector.content, inspector.text, update=former is not None)
 
 
 def _remove_derived(files: OwnFiles, key: FileKey) -> None:
     """Remove page file, header and cached results of the file that was stored under this key before."""
-    if (module := module_of(key)) is not None:
-        symbolication_services.replaced(in_try(module) if files is storage_services.try_files() else module)
+    if (module := object_of(key)) is not None:
+        symbolication_services.replaced(module.in_try() if files is storage_services.try_files() else module)
 
 
 class _ContentInspector:
@@ -177,12 +176,12 @@ def _read_stored_content(files: OwnFiles, key: FileKey, stored: Stored, size: in
 
     Such a file was added by a command, or by an upload that was killed before it wrote the row.
     """
-    if not compressed(key) and stored.size != size:
+    if not key.file_type.is_compressed and stored.size != size:
         return set()
     inspector = _ContentInspector(key)
     try:
         with files.read(key) as chunks:
-            for _ in inspector.inspect(decoded(chunks, size) if compressed(key) else chunks):
+            for _ in inspector.inspect(decoded(chunks, size) if key.file_type.is_compressed else chunks):
                 pass
     except (Absent, BadInput):
         return set()
@@ -203,11 +202,3 @@ def _stat(files: OwnFiles, key: FileKey) -> Stored | None:
         return files.stat(key)
     except Absent:
         return None
-
-
-def module_of(key: FileKey) -> ModuleKey | None:
-    """Return the module whose symbols are looked up under this key; None for other files."""
-    with suppress(BadModule):
-        module = module_key(key.debug_file, key.debug_id)
-        return module if symbol_file(module) == key else None
-    return None

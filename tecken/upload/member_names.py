@@ -13,8 +13,8 @@ from typing import Final
 from zipfile import ZipInfo
 
 from tecken.errors import BadInput
-from tecken.storage.port import FileKey
 from tecken.symbols.ids import MAX_NAME, normal_debug_id
+from tecken.symbols.layouts import FileKey
 
 UTF8_FLAG: Final = 0x800
 # Systems that made an entry. Unix and macOS write the bytes of the file name, mostly UTF-8.

@@ -22,10 +22,10 @@ from django.utils import timezone
 from tecken.errors import Absent
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
-from tecken.storage.port import FileKey, OwnFiles
+from tecken.storage.port import OwnFiles
 from tecken.symbolication import services as symbolication_services
-from tecken.symbols.ids import in_try
-from tecken.upload.ingest import ContextThreads, module_of, select_storage
+from tecken.symbols.layouts import FileKey, object_of, parse_storage_path
+from tecken.upload.ingest import ContextThreads, select_storage
 from tecken.upload.models import FileUpload, Upload
 
 BATCH = 500
@@ -129,15 +129,15 @@ def _find_renewed(files: OwnFiles, keys: Collection[str], before: datetime) -> s
 
 def _remove_object(files: OwnFiles, row: FileUpload, before: datetime) -> None:
     """Delete an object and everything derived from it. Safe to repeat, and in any thread (no database)."""
-    key = FileKey(*row.key.split("/")[1:])
+    key = parse_storage_path(row.key)
     modified = _get_modified(files, key)
     # A newer object is of an upload that has not written its row yet, or of a command that writes none.
     if modified is not None and modified >= before:
         return
     files.delete(key)
-    module = module_of(key)
+    module = object_of(key)
     if module is not None:
-        symbolication_services.removed(in_try(module) if row.try_symbols else module)
+        symbolication_services.removed(module.in_try() if row.try_symbols else module)
     storage_services.presence_cache().changed(key, row.code_file, row.code_id)
 
 

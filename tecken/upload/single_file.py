@@ -1,4 +1,4 @@
-"""Uploads of one file by Breakpad's `sym_upload`, which sends the file's name in the form or afterwards."""
+"""Uploads of one file by the client `sym_upload`, which sends the file's name in the form or afterwards."""
 
 from __future__ import annotations
 
@@ -13,39 +13,35 @@ from tecken.errors import Absent, BadInput, Conflict, Malformed
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
-from tecken.storage.port import FileKey, symbol_file
 from tecken.symbols.decompression import decoded
-from tecken.symbols.ids import ModuleKey, normal_debug_id
+from tecken.symbols.filetypes import FileType
+from tecken.symbols.ids import ObjectId, normal_debug_id
+from tecken.symbols.layouts import FileKey, file_of
 from tecken.upload.file_rows import Outcome, warn_of_native_files
 from tecken.upload.ingest import ingest_file, open_staged, read_chunks, select_storage
 from tecken.upload.models import Protocol, Upload
 
-BREAKPAD: Final = "BREAKPAD"
-# The suffix that is added to the debug file's name, so that files of one build id do not replace each other.
-NATIVE: Final = {
-    "ELF": "",
-    "PE": "",
-    "MACHO": "",
-    "PDB": "",
-    "DEBUG_ONLY": ".debug",
-    "DWP": ".dwp",
-    "DSYM": ".dSYM",
+# The client's names of types are those of FileType.
+TYPES: Final = {
+    file_type.name: file_type
+    for file_type in (
+        *(FileType.BREAKPAD, FileType.ELF, FileType.PE, FileType.MACHO, FileType.PDB),
+        *(FileType.DEBUG_ONLY, FileType.DWP, FileType.DSYM),
+    )
 }
 LONGEST_RECORD: Final = 4096
 
 
 class NamedFile(NamedTuple):
-    """Module and kind that a client declares for its file."""
+    """Object and type that a client declares for its file."""
 
-    module: ModuleKey
-    kind: str
+    module: ObjectId
+    file_type: FileType
 
     @property
     def key(self) -> FileKey:
         """Return the key under which the file is stored."""
-        if self.kind == BREAKPAD:
-            return symbol_file(self.module)
-        return FileKey(*self.module, self.module.debug_file + NATIVE[self.kind])
+        return file_of(self.module, self.file_type)
 
 
 def begin(user: User, try_symbols: bool, filename: str = "") -> Upload:
@@ -102,7 +98,7 @@ def _ingest_staged(upload: Upload, file: NamedFile, slot: Slot, charge: Callable
 
 
 def _read_content(read: Callable[[], Iterable[bytes]], file: NamedFile) -> Iterator[bytes]:
-    if file.kind == BREAKPAD:
+    if file.file_type is FileType.BREAKPAD:
         return check_module_record(decoded(read(), options().symbol_max_bytes), file)
     return iter(read())
 

@@ -6,11 +6,11 @@ import pytest
 
 from tecken.errors import Absent, CouldNotAsk
 from tecken.storage.factory import chain_for, own_files_for, page_files_for, source_for
-from tecken.storage.port import symbol_file
 from tecken.storage.upstreams.http import HttpSymbols
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import symbol_file
 
-MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+MODULE = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 
 
 def test_chain_for_urls_has_their_names_without_credentials(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_own_files_for_new_directory_creates_the_v1_layout(tmp_path: Path) -> No
     files.put(symbol_file(MODULE), [b"MODULE"])
     pages.write(MODULE, [b"pages"])
     kept = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
-    assert kept == [f"storage/v1/{MODULE}/xul.sym", f"storage/v1/{MODULE}/xul.sym.pages"]
+    assert kept == [f"storage/pages/{MODULE}", f"storage/v1/{MODULE}/xul.sym"]
 
 
 def test_chain_for_invalid_url_raises() -> None:

@@ -13,11 +13,11 @@ from tecken.redisclient.guard import RedisGuard
 from tecken.storage import keys
 from tecken.storage.lookup_log import Answer, Journal
 from tecken.storage.search import Said
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tests.support.redis_server import free_port
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
-NSS = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+NSS = ObjectId("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
 
 
 @pytest.fixture
@@ -106,3 +106,21 @@ def test_lookup_log_absent_after_removal_returns_nothing(journal: Journal) -> No
 def test_lookup_log_absent_without_redis_returns_nothing() -> None:
     with client(f"redis://127.0.0.1:{free_port()}", timeout=1, connect_timeout=1) as refused:
         assert Journal(refused, RedisGuard("redis-cache"), lambda: 600.0).absent([XUL], ["ours"]) == {}
+
+
+def test_absent_in_one_spelling_says_nothing_of_another(journal: Journal) -> None:
+    right, wrong = ObjectId("Xul.pdb", XUL.debug_id), ObjectId("XUL.PDB", XUL.debug_id)
+    journal.note(wrong, [Said("ours", Absent("not there"), 0.5)])
+    assert journal.absent([right], ["ours"]) == {}
+    assert list(journal.absent([wrong], ["ours"])) == [wrong]
+    journal.forget(right)
+    assert journal.absent([wrong], ["ours"]) == {}
+
+
+def test_last_of_a_look_without_a_spelling_is_read(journal: Journal, connection: redis.Redis) -> None:
+    """A former release wrote such."""
+    connection.set(keys.looked(XUL), b'[1790000000.0,["ours","absent","not there",0.5]]')
+    look = journal.last(XUL)
+    assert look is not None
+    assert look.answers == (Answer("ours", "absent", "not there", 0.5),)
+    assert journal.absent([XUL], ["ours"]) == {}

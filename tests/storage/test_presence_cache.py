@@ -10,8 +10,8 @@ from tecken.errors import CouldNotAsk
 from tecken.redisclient import client
 from tecken.redisclient.guard import RedisGuard
 from tecken.storage import keys
-from tecken.storage.port import FileKey
 from tecken.storage.presence_cache import Known, Lifetimes, Remembered, Unknown
+from tecken.symbols.layouts import FileKey
 from tests.support.redis_server import free_port
 
 KEY = FileKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2", "xul.sym")

@@ -7,9 +7,9 @@ import pytest
 from tecken.errors import Absent, CouldNotAsk, Refused, TeckenError, Throttled, TooMuch
 from tecken.storage.backends.memory import MemorySymbols
 from tecken.storage.search import Chain, Said
-from tecken.symbols.ids import ModuleKey, module_key
+from tecken.symbols.ids import ObjectId
 
-MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+MODULE = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 NOWHERE = MemorySymbols(name="nowhere")
 HERE = MemorySymbols({MODULE: b"here"}, name="here")
 THERE = MemorySymbols({MODULE: b"there"}, name="there")
@@ -87,7 +87,7 @@ def test_chain_name_lists_all_sources() -> None:
 def test_chain_open_reports_the_result_of_each_source() -> None:
     told: list[tuple[str, type[TeckenError] | None]] = []
 
-    def hear(module: ModuleKey, said: Sequence[Said]) -> None:
+    def hear(module: ObjectId, said: Sequence[Said]) -> None:
         assert module == MODULE
         told.extend((one.source, type(one.no) if one.no else None) for one in said)
 

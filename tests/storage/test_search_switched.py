@@ -5,9 +5,9 @@ import pytest
 from tecken.errors import Absent, CouldNotAsk, SwitchedOff
 from tecken.storage.backends.memory import MemorySymbols
 from tecken.storage.search import Chain, Switched
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
 
-MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+MODULE = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 URL = "https://user:secret@symbols.example/try/"
 NAME = "https://symbols.example/try/"
 HERE = MemorySymbols({MODULE: b"here"}, name=NAME)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from tecken.symbolication.conversion.page_file_builder import Conversion
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 
 MIB = 1024 * 1024
 
 
-def sym(module: ModuleKey, functions: int = 3, name: str = "work") -> bytes:
+def sym(module: ObjectId, functions: int = 3, name: str = "work") -> bytes:
     """Return a symbol file with functions of 16 bytes from 0x1000 on, named `<name>0`, `<name>1` ..."""
     blocks = [
         f"FUNC {0x1000 + 16 * i:x} 10 0 {name}{i}\n{0x1000 + 16 * i:x} 10 {i + 1} 0\n"
@@ -29,6 +29,6 @@ def of_version_1(file: bytes) -> bytes:
     return file[:8] + b"\1\0" + file[10:]
 
 
-def header_of(module: ModuleKey, functions: int = 3) -> Header:
+def header_of(module: ObjectId, functions: int = 3) -> Header:
     with Conversion(lambda: MIB).of([sym(module, functions)]) as made:
         return made.header

@@ -13,7 +13,7 @@ from tecken.redisclient.guard import RedisGuard
 from tecken.storage import keys
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles, MemorySymbols
 from tecken.storage.lookup_log import Journal
-from tecken.storage.port import FileKey, Stored, symbol_file
+from tecken.storage.port import Stored
 from tecken.storage.presence_cache import Known, Lifetimes, Remembered, Unknown
 from tecken.storage.search import Said, Switched
 from tecken.store.memory import MemoryPageStore
@@ -21,12 +21,13 @@ from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.queue import CeleryCold
 from tecken.symbolication.conversion.status import Ready
 from tecken.symbolication.explain import Cached, Explainer, Marked
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.symbols.pagefile.file import Header
 from tests.symbolication.conversion.memory import MemoryBoard, StoreIsAway
 from tests.symbolication.samples import MIB, header_of, of_version_1
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 ABSENT = Missing("absent", "no source has it")
 URL = "https://symbols.example/"
 
@@ -40,10 +41,10 @@ class Rig:
         self.journal = Journal(connection, guard, lambda: 600.0)
         self.known = Known(connection, guard, lambda: Lifetimes(100, 10, 1))
         self.off: list[str] = []
-        self.sent: list[ModuleKey] = []
+        self.sent: list[ObjectId] = []
         self.queue_away = False
 
-    def send(self, modules: Sequence[ModuleKey], *, first: bool) -> None:
+    def send(self, modules: Sequence[ObjectId], *, first: bool) -> None:
         if self.queue_away:
             raise CouldNotAsk("the queue does not answer")
         self.sent.extend(modules)

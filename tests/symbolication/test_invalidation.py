@@ -13,11 +13,11 @@ from tecken import redisclient
 from tecken.redisclient.guard import RedisGuard
 from tecken.symbolication.conversion import keys
 from tecken.symbolication.invalidation import FIRST_PAUSE, Herald, Listener
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tests.support.redis_server import RedisServer, free_port
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
-ODD = ModuleKey("日本 :.so", "A" * 33)
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+ODD = ObjectId("日本 :.so", "A" * 33)
 SILENCE = 0.2
 DOUBT = "doubt"
 
@@ -26,15 +26,15 @@ class RecordingCache:
     """Cache that records invalidations in a queue."""
 
     def __init__(self) -> None:
-        self.events: SimpleQueue[ModuleKey | str] = SimpleQueue()
+        self.events: SimpleQueue[ObjectId | str] = SimpleQueue()
 
-    def drop(self, module: ModuleKey) -> None:
+    def drop(self, module: ObjectId) -> None:
         self.events.put(module)
 
     def doubt(self) -> None:
         self.events.put(DOUBT)
 
-    def next(self) -> ModuleKey | str:
+    def next(self) -> ObjectId | str:
         return self.events.get(timeout=30)
 
 
@@ -67,7 +67,7 @@ def cache(server: RedisServer, pauses: list[float]) -> RecordingCache:
     return cache
 
 
-def until(cache: RecordingCache, wanted: ModuleKey | str) -> None:
+def until(cache: RecordingCache, wanted: ObjectId | str) -> None:
     while cache.next() != wanted:
         pass
 

@@ -14,14 +14,14 @@ from tecken.symbolication.loader import Library, Pages
 from tecken.symbolication.memory_cache import HeaderCache, PageCache
 from tecken.symbolication.page_reader import PageFileReader
 from tecken.symbolication.trace import Tiers, Trace
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header, Section
 from tests.support.clock import Clock
 from tests.symbolication.conversion.memory import StoreIsAway
 from tests.symbolication.samples import MIB, header_of, of_version_1, page_file, sym
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
-NSS = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+NSS = ObjectId("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
 TRUST = 30.0
 
 
@@ -34,7 +34,7 @@ class Rig:
         self.page_files = MemoryPageFiles()
         self.keep(XUL)
 
-    def keep(self, module: ModuleKey, functions: int = 3) -> None:
+    def keep(self, module: ObjectId, functions: int = 3) -> None:
         self.page_files.files[module] = page_file(sym(module, functions))
 
     def process(self, store: PageStore | None = None, seconds: float = 10) -> Library:
@@ -48,7 +48,7 @@ def rig() -> Rig:
     return Rig()
 
 
-def header(library: Library, module: ModuleKey = XUL) -> Header:
+def header(library: Library, module: ObjectId = XUL) -> Header:
     found = library.headers([module], Trace())[module]
     assert isinstance(found, Header)
     return found
@@ -167,7 +167,7 @@ def test_headers_slow_page_file_fails_alone(rig: Rig) -> None:
     gate = Event()
 
     class Slow(MemoryPageFiles):
-        def read(self, module: ModuleKey, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+        def read(self, module: ObjectId, spans: Sequence[tuple[int, int]]) -> list[bytes]:
             if module == NSS:
                 gate.wait(30)
             return super().read(module, spans)
@@ -251,7 +251,7 @@ def test_headers_over_the_bound_are_unreachable(rig: Rig) -> None:
     library = rig.process()
     header(library)
     rig.keep(NSS)
-    cold = [ModuleKey(f"{i}.so", "0" * 33) for i in range(3)]
+    cold = [ObjectId(f"{i}.so", "0" * 33) for i in range(3)]
     found = library.headers([*cold, NSS, XUL], Trace(), 2)
     assert isinstance(found.pop(XUL), Header)
     assert list(found) == [cold[2], NSS]

@@ -4,13 +4,13 @@ import pytest
 
 from tecken.errors import MalformedPageFile
 from tecken.symbolication.memory_cache import HeaderCache, PageCache
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.page import decode, encode
 from tests.support.clock import Clock
 from tests.symbolication.samples import MIB, header_of
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
-NSS = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+NSS = ObjectId("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
 
 
 def test_header_cache_entry_expires() -> None:

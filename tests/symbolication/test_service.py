@@ -13,14 +13,20 @@ from tecken.symbolication.api.answer import V4, V5, Version
 from tecken.symbolication.api.schema import Job, Limits, Spelling, v5_jobs
 from tecken.symbolication.frame_cache import FrameCache
 from tecken.symbolication.service import Parts, symbolicate
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tests.symbolication.memory import CPP, RUST, SAMPLES, C, MemoryCold, MemoryModules, page_file, sample
 
 # Offset inside a function of the C sample.
 IN_C = 4613
-LIBC = ModuleKey("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")
+LIBC = ObjectId("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")
 ABSENT = Missing("absent", "no source has it")
 FILES = {module: page_file(sample(module)) for module in (C, CPP, RUST)}
+
+
+def job_of(modules: Sequence[ObjectId | Spelling], stacks: list[list[list[int]]]) -> Job:
+    """Return a job whose modules may be objects."""
+    named = ((it.debug_file, it.debug_id) if isinstance(it, ObjectId) else it for it in modules)
+    return Job(list(named), stacks)
 
 
 class Server:
@@ -32,8 +38,8 @@ class Server:
     def ask(self, *jobs: Job, version: Version | None = None, debug: bool = False) -> Any:
         return orjson.loads(symbolicate(self.parts, version or V5(), jobs, debug=debug))
 
-    def v5(self, modules: Sequence[Spelling], *frames: list[int]) -> Any:
-        (result,) = self.ask(Job(list(modules), [list(frames)]))["results"]
+    def v5(self, modules: Sequence[ObjectId | Spelling], *frames: list[int]) -> Any:
+        (result,) = self.ask(job_of(modules, [list(frames)]))["results"]
         return result
 
 
@@ -46,13 +52,13 @@ def functions(result: Any) -> list[str | None]:
     return [frame.get("function") for stack in result["stacks"] for frame in stack]
 
 
-def oracle(module: ModuleKey) -> Any:
+def oracle(module: ObjectId) -> Any:
     path = SAMPLES / module.debug_file / module.debug_id / f"{module.debug_file}.sym"
     return Archive.open(str(path)).get_object(arch="x86_64").make_symcache()
 
 
 @pytest.mark.parametrize("module", [C, CPP, RUST])
-def test_symbolicate_sample_modules_gives_the_frames_of_symbolic(module: ModuleKey, server: Server) -> None:
+def test_symbolicate_sample_modules_gives_the_frames_of_symbolic(module: ObjectId, server: Server) -> None:
     cache = oracle(module)
     offsets = range(0x1000, 0x2400)
     result = server.v5([module], *[[0, offset] for offset in offsets])
@@ -82,7 +88,7 @@ def test_symbolicate_sample_stack_gives_its_known_functions(server: Server) -> N
 
 
 def test_symbolicate_warm_request_reads_headers_only(server: Server) -> None:
-    job = Job([C, CPP, RUST], [[[0, IN_C], [1, 6493], [2, 5665]] * 2])
+    job = job_of([C, CPP, RUST], [[[0, IN_C], [1, 6493], [2, 5665]] * 2])
     first = server.ask(job)
     assert server.modules.trips == ["headers", "pages", "pages"]
     assert server.ask(job) == first
@@ -91,7 +97,7 @@ def test_symbolicate_warm_request_reads_headers_only(server: Server) -> None:
 
 def test_symbolicate_v4_gives_the_functions_of_v5(server: Server) -> None:
     server.cold.answers[LIBC] = ABSENT
-    job = Job(
+    job = job_of(
         [C, CPP, LIBC, RUST], [[[i, offset] for offset in range(0x1100, 0x1400, 7)] for i in (-1, 0, 1, 2)]
     )
     five = server.ask(job)["results"][0]
@@ -107,8 +113,8 @@ def test_symbolicate_v4_gives_the_functions_of_v5(server: Server) -> None:
 
 def test_symbolicate_two_jobs_reports_modules_per_job(server: Server) -> None:
     server.cold.answers[LIBC] = ABSENT
-    first = Job([C, CPP], [[[0, IN_C]]])
-    second = Job([C, LIBC], [[[0, IN_C], [1, 1]]])
+    first = job_of([C, CPP], [[[0, IN_C]]])
+    second = job_of([C, LIBC], [[[0, IN_C], [1, 1]]])
     results = server.ask(first, second)["results"]
     assert [result["found_modules"] for result in results] == [
         {str(C): True, str(CPP): None},
@@ -120,7 +126,7 @@ def test_symbolicate_two_jobs_reports_modules_per_job(server: Server) -> None:
 def test_symbolicate_duplicate_module_in_a_map_is_loaded_once(server: Server) -> None:
     result = server.v5([C, C], [1, IN_C])
     assert result["found_modules"] == {str(C): True}
-    job = Job([C, C], [[[1, IN_C]]])
+    job = job_of([C, C], [[[1, IN_C]]])
     assert server.ask(job, version=V4())["knownModules"] == [True, True]
 
 
@@ -132,7 +138,7 @@ def test_symbolicate_lower_case_debug_id_keeps_its_spelling(server: Server) -> N
 
 
 def test_symbolicate_known_code_file_names_the_module(server: Server) -> None:
-    xul = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+    xul = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
     text = f"MODULE windows x86 {xul.debug_id} xul.pdb\nINFO CODE_ID 5AB380779000 xul.dll\nFUNC 1000 10 0 f\n"
     server.modules.files[xul] = page_file(text.encode())
     result = server.v5([xul, C], [0, 0x1001], [0, 1], [1, IN_C])
@@ -162,7 +168,9 @@ def test_symbolicate_empty_name_or_id_is_not_looked_up(module: Spelling, server:
 
 def test_symbolicate_empty_job_gives_an_empty_result(server: Server) -> None:
     assert server.v5([C])["stacks"] == [[]]
-    assert server.ask(Job([], [])) == {"results": [{"stacks": [], "found_modules": {}, "module_errors": {}}]}
+    assert server.ask(job_of([], [])) == {
+        "results": [{"stacks": [], "found_modules": {}, "module_errors": {}}]
+    }
 
 
 BAD = [
@@ -219,7 +227,7 @@ def test_symbolicate_module_without_symbols_fails_alone(
 def test_symbolicate_all_modules_unavailable_raises(server: Server) -> None:
     server.cold.answers = {LIBC: Throttled("slow down", 60), C: Pending("not yet", 5)}
     server.modules.files.clear()
-    job = Job([LIBC, C, ("", ""), BAD[0]], [[[-1, 1], [0, 1], [1, 1], [2, 1], [3, 1]]])
+    job = job_of([LIBC, C, ("", ""), BAD[0]], [[[-1, 1], [0, 1], [1, 1], [2, 1], [3, 1]]])
     with pytest.raises(CouldNotAsk, match=r"^None of 2 modules could be asked for: slow down$") as caught:
         server.ask(job)
     assert caught.value.retry_after == 5
@@ -279,7 +287,7 @@ def test_symbolicate_page_file_replaced_repeatedly_fails_alone(server: Server) -
 
 def test_symbolicate_debug_reports_the_cost(server: Server) -> None:
     server.cold.answers[LIBC] = ABSENT
-    job = Job([C, LIBC], [[[0, IN_C], [0, 5], [-1, 7]], [[1, 1]]])
+    job = job_of([C, LIBC], [[[0, IN_C], [0, 5], [-1, 7]], [[1, 1]]])
     debug = server.ask(job, debug=True)["debug"]
     assert 0 < debug.pop("time") < 60
     assert debug == {
@@ -295,7 +303,7 @@ def test_symbolicate_debug_reports_the_cost(server: Server) -> None:
     assert "debug" not in server.ask(job)
 
 
-ZERO = ModuleKey("zero.so", "0" * 33)
+ZERO = ObjectId("zero.so", "0" * 33)
 
 
 @pytest.mark.parametrize("debug_id", ["0" * 32, "0" * 33, "0" * 32 + "1A"])
@@ -304,7 +312,7 @@ def test_symbolicate_debug_id_of_zeros_is_not_looked_up(
     server: Server, debug_id: str, version: Version
 ) -> None:
     server.modules.files[ZERO] = page_file(f"MODULE Linux x86 {debug_id} zero.so\nFUNC 10 8 0 f\n".encode())
-    answer = server.ask(Job([("zero.so", debug_id), C], [[[0, 0x10], [1, IN_C]]]), version=version)
+    answer = server.ask(job_of([("zero.so", debug_id), C], [[[0, 0x10], [1, IN_C]]]), version=version)
     result = answer["results"][0] if version.name == "v5" else answer
     assert result["module_errors"] == {
         f"zero.so/{debug_id}": [
@@ -343,7 +351,7 @@ class Ticks:
 def test_symbolicate_offsets_after_the_deadline_have_a_reason(server: Server) -> None:
     server.parts = server.parts._replace(seconds=15.0, clock=Ticks())
     offsets = list(range(IN_C, IN_C + 20))
-    job = Job([C, CPP], [[[0, offset] for offset in offsets] + [[1, 6493]]])
+    job = job_of([C, CPP], [[[0, offset] for offset in offsets] + [[1, 6493]]])
     (result,) = server.ask(job)["results"]
     named = [name for name in functions(result) if name]
     assert 0 <= len(named) < len(offsets)
@@ -358,7 +366,7 @@ def test_symbolicate_offsets_after_the_deadline_have_a_reason(server: Server) ->
 def test_symbolicate_repeated_after_the_deadline_continues(server: Server) -> None:
     clock = Ticks()
     late = server.parts._replace(seconds=15.0, clock=clock)
-    job = Job([C], [[[0, offset] for offset in range(IN_C, IN_C + 9)]])
+    job = job_of([C], [[[0, offset] for offset in range(IN_C, IN_C + 9)]])
     assert orjson.loads(symbolicate(late, V5(), [job]))["results"][0]["found_modules"] == {str(C): False}
     answers = [orjson.loads(symbolicate(late, V5(), [job])) for _ in range(3)]
     assert answers[-1]["results"][0]["found_modules"] == {str(C): True}
@@ -370,7 +378,7 @@ def test_symbolicate_without_waiting_resolves_warm_modules(server: Server) -> No
     assert functions(server.v5([C], [0, IN_C])) == ["by_price"]
 
 
-DEEP = ModuleKey("deep.so", "000000000000000000000000000000AA0")
+DEEP = ObjectId("deep.so", "000000000000000000000000000000AA0")
 
 
 def deep(server: Server) -> None:
@@ -386,20 +394,32 @@ def test_symbolicate_response_over_its_limit_raises(server: Server, offsets: int
     server.parts = server.parts._replace(max_answer_bytes=10_000_000)
     stack = [[0, 0x1000 + i] for i in range(offsets)] * repeats
     with pytest.raises(TooMuch, match="more than 10000000 bytes"):
-        server.ask(Job([DEEP], [stack]))
+        server.ask(job_of([DEEP], [stack]))
     assert functions(server.v5([DEEP], [0, 0x1000])) == ["f"]
 
 
 def test_symbolicate_v4_response_size_excludes_inlined_calls(server: Server) -> None:
     deep(server)
     server.parts = server.parts._replace(max_answer_bytes=10_000)
-    answer = server.ask(Job([DEEP], [[[0, 0x1000]] * 40]), version=V4())
+    answer = server.ask(job_of([DEEP], [[[0, 0x1000]] * 40]), version=V4())
     assert answer["symbolicatedStacks"] == [["f (in deep.so)"] * 40]
 
 
 def test_symbolicate_response_size_includes_module_names(server: Server) -> None:
     server.parts = server.parts._replace(max_answer_bytes=10_000)
-    job = Job([("x" * 1024, "no id")], [[[0, 1]] * 40])
+    job = job_of([("x" * 1024, "no id")], [[[0, 1]] * 40])
     for version in (V4(), V5()):
         with pytest.raises(TooMuch):
             server.ask(job, version=version)
+
+
+def test_symbolicate_two_spellings_of_a_windows_module_are_one_module_with_two_keys(server: Server) -> None:
+    module = ObjectId("Foo.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+    server.modules.files[module] = page_file(sample(C))
+    spellings = [("Foo.pdb", module.debug_id), ("foo.PDB", module.debug_id)]
+    result = server.v5(spellings, [0, IN_C], [1, IN_C])
+    assert result["found_modules"] == {"/".join(spelling): True for spelling in spellings}
+    assert [frame["module"] for frame in result["stacks"][0]] == ["Foo.pdb", "foo.PDB"]
+    first, second = functions(result)
+    assert first is not None
+    assert first == second

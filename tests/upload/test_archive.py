@@ -11,7 +11,7 @@ import zlib
 import pytest
 
 from tecken.errors import BadInput, TooMuch
-from tecken.storage.port import FileKey
+from tecken.symbols.layouts import FileKey
 from tecken.upload.archive import ArchiveLimits, Listing, list_members, open_archive, read_member
 from tecken.upload.member_names import file_key
 from tests.support.symbol_names import ODD_NAMES

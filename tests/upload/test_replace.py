@@ -12,8 +12,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from tecken.storage import services as storage_services
 from tecken.storage.backends.uploaded_files import gzipped
-from tecken.storage.port import FileKey
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey
 from tecken.upload.models import FileUpload, Upload
 from tests.support.options import Override
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, Uploader, stored
@@ -55,7 +55,7 @@ def test_upload_same_bytes_as_an_object_without_row_are_skipped(alice: Uploader)
 def test_upload_after_a_killed_upload_finishes_it(alice: Uploader) -> None:
     """The killed upload stored the file, but neither removed the former page file nor wrote the row."""
     send(alice, {SYM_KEY: OTHER_SYM})
-    module = module_key(*SYM_KEY[:2])
+    module = ObjectId.parse(*SYM_KEY[:2])
     storage_services.page_files().write(module, [b"made of the former file"])
     storage_services.own_files().put(SYM_KEY, gzipped([SYM]))
     for _ in range(2):

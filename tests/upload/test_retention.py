@@ -21,10 +21,10 @@ from tecken.errors import Absent, CouldNotAsk
 from tecken.storage import keys
 from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
-from tecken.storage.port import FileKey
 from tecken.store import services as store_services
 from tecken.symbolication import services as symbolication_services
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.upload.ingest import ingest_file, select_storage
 from tecken.upload.models import FileUpload, Upload
 from tecken.upload.retention import NEVER_COMPLETED, Removed, Retention
@@ -33,9 +33,9 @@ from tests.support.options import Override
 from tests.support.redis_server import free_port
 
 pytestmark = pytest.mark.django_db
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
-SYM = FileKey(*XUL, "xul.sym")
-DLL = FileKey(*XUL, "xul.dl_")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+SYM = symbol_file(XUL)
+DLL = SYM._replace(file_name="xul.dl_")
 TEXT = b"MODULE windows x86_64 44E4EC8C2F41492B9369D6B9A059577C2 xul.pdb\nPUBLIC 1000 0 main\n"
 
 

@@ -21,9 +21,9 @@ from tecken import redisclient, services
 from tecken.errors import Absent
 from tecken.redisclient import services as redis_services
 from tecken.storage import services as storage_services
-from tecken.storage.port import FileKey
 from tecken.symbolication import services as symbolication_services
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey
 from tecken.symbols.pagefile.file import Header
 from tecken.upload import archive_upload
 from tecken.upload.form import Spool
@@ -164,7 +164,7 @@ def test_upload_unusable_symbol_file_is_stored_with_a_warning(
 
 
 def test_upload_of_a_missing_module_is_visible_in_this_process_at_once(builder: Uploader) -> None:
-    module = module_key(*SYM_KEY[:2])
+    module = ObjectId.parse(*SYM_KEY[:2])
     assert not isinstance(symbolication_services.converter().prepare(module), Header)
     send(builder)
     assert isinstance(symbolication_services.converter().prepare(module), Header)

@@ -28,8 +28,8 @@ from tecken.runtimeconfig import current
 from tecken.runtimeconfig.backend import Report
 from tecken.storage import services as storage_services
 from tecken.storage.disk_space import Space
-from tecken.storage.port import FileKey
 from tecken.store import services as store_services
+from tecken.symbols.layouts import FileKey
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from tecken.errors import BadInput, BadModule, TooMuch
-from tecken.symbols.ids import ModuleKey, is_zero_debug_id, module_key
+from tecken.symbols.ids import ObjectId, is_zero_debug_id
 
 Spelling = tuple[str, str]
 """A module as the client has written it: debug file and debug id. Either may be empty or invalid."""
@@ -125,12 +125,12 @@ def _spelling(module: Any) -> Spelling:
     return name if type(name) is str else "", debug_id if type(debug_id) is str else ""
 
 
-def parse_key(module: Spelling) -> ModuleKey | BadModule | None:
+def parse_key(module: Spelling) -> ObjectId | BadModule | None:
     """Return the key of a module, the error of a malformed one, or None where there is nothing to look up."""
     if "" in module:
         return None
     try:
-        key = module_key(*module)
+        key = ObjectId.parse(*module)
     except BadModule as error:
         return error
     if is_zero_debug_id(key.debug_id):

@@ -18,13 +18,14 @@ from tecken.errors import (
 )
 from tecken.metrics import PREPARATION_SECONDS, PREPARATIONS
 from tecken.storage.backends.uploaded_files import gzipped
-from tecken.storage.port import FileKey, OwnFiles, PageFiles, SymbolSource, symbol_file
+from tecken.storage.port import OwnFiles, PageFiles, SymbolSource
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.lock import Turns
 from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbolication.conversion.status import Board
 from tecken.symbolication.page_reader import read_header
-from tecken.symbols.ids import ModuleKey, module_key, normal_debug_id
+from tecken.symbols.ids import ObjectId, normal_debug_id
+from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.symbols.pagefile.file import Header
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class Preparer:
         self,
         *,
         source: SymbolSource,
-        stamp: Callable[[ModuleKey], object],
+        stamp: Callable[[ObjectId], object],
         page_files: PageFiles,
         store: PageStore,
         turns: Turns,
@@ -77,7 +78,7 @@ class Preparer:
         self._conversion = conversion
         self._lifetimes = lifetimes
 
-    def prepare(self, module: ModuleKey) -> Header | Missing:
+    def prepare(self, module: ObjectId) -> Header | Missing:
         """Convert a module in this process and return its header, or the reason why it is missing.
 
         One process of the fleet converts a module at a time. A process that waited for the lock returns the
@@ -89,11 +90,11 @@ class Preparer:
             except CouldNotAsk as error:
                 return self._mark_unreachable(module, error)
 
-    def give_up(self, module: ModuleKey, reason: str) -> Missing:
+    def give_up(self, module: ObjectId, reason: str) -> Missing:
         """Mark the module as malformed."""
         return self._mark(module, Missing("malformed", reason), self._lifetimes().malformed)
 
-    def _find_result(self, module: ModuleKey) -> Header | Missing | None:
+    def _find_result(self, module: ObjectId) -> Header | Missing | None:
         """Return the result of an earlier conversion."""
         with suppress(StoreAway):
             entry = self._store.headers([module]).get(module)
@@ -104,7 +105,7 @@ class Preparer:
             return self._put(module, Header.parse(read_header(self._page_files, module)))
         return None
 
-    def _convert_current(self, module: ModuleKey) -> Header | Missing:
+    def _convert_current(self, module: ObjectId) -> Header | Missing:
         """Convert a module until no upload has replaced its symbol file meanwhile; see the class."""
         for _ in range(TRIES):
             stamp = self._stamp(module)
@@ -117,7 +118,7 @@ class Preparer:
                 self._store.forget(module)
         raise CouldNotAsk(f"{module} is being uploaded again and again")
 
-    def _convert_or_mark(self, module: ModuleKey) -> Header | Missing:
+    def _convert_or_mark(self, module: ObjectId) -> Header | Missing:
         try:
             return self._put(module, self._convert(module))
         except SwitchedOff as error:
@@ -128,7 +129,7 @@ class Preparer:
         except (Malformed, TooMuch) as error:
             return self.give_up(module, str(error))
 
-    def _convert(self, module: ModuleKey) -> Header:
+    def _convert(self, module: ObjectId) -> Header:
         with PREPARATION_SECONDS.time(), self._source.open(module) as chunks:
             with self._conversion.of(chunks) as converted:
                 _check_debug_id(module, converted.header)
@@ -136,16 +137,16 @@ class Preparer:
             PREPARATIONS.labels(result="ready").inc()
             return converted.header
 
-    def _put(self, module: ModuleKey, header: Header) -> Header:
+    def _put(self, module: ObjectId, header: Header) -> Header:
         with suppress(StoreAway):
             self._store.put_header(module, header.raw)
         return header
 
-    def _mark_unreachable(self, module: ModuleKey, error: CouldNotAsk) -> Missing:
+    def _mark_unreachable(self, module: ObjectId, error: CouldNotAsk) -> Missing:
         seconds = min(error.retry_after or self._lifetimes().unreachable, LONGEST_UNREACHABLE)
         return self._mark(module, Missing("unreachable", str(error)), seconds)
 
-    def _mark(self, module: ModuleKey, missing: Missing, seconds: float) -> Missing:
+    def _mark(self, module: ObjectId, missing: Missing, seconds: float) -> Missing:
         logger.info("%s is %s: %s", module, *missing)
         PREPARATIONS.labels(result=missing.kind).inc()
         with suppress(StoreAway):
@@ -153,7 +154,7 @@ class Preparer:
         return missing
 
 
-def _check_debug_id(module: ModuleKey, header: Header) -> None:
+def _check_debug_id(module: ObjectId, header: Header) -> None:
     """Raise Malformed for symbols of another build. A renamed debug file is accepted."""
     debug_id = normal_debug_id(header.metadata.debug_id)
     if debug_id != module.debug_id:
@@ -175,7 +176,7 @@ class Adder:
         store: PageStore,
         turns: Turns,
         conversion: Conversion,
-        tell: Callable[[ModuleKey], None],
+        tell: Callable[[ObjectId], None],
         changed: Callable[[FileKey, str, str], None],
     ) -> None:
         self._files = files
@@ -200,7 +201,7 @@ class Adder:
         """
         with self._conversion.of(read()) as converted:
             header = converted.header
-            module = module_key(header.metadata.debug_file, header.metadata.debug_id)
+            module = ObjectId.parse(header.metadata.debug_file, header.metadata.debug_id)
             # Under the conversion lock: a worker that converts the former file at the same time would write
             # its page file after this one.
             with self._turns.take(module):
@@ -228,8 +229,8 @@ class Replacer:
         page_files: PageFiles,
         store: PageStore,
         board: Board,
-        tell: Callable[[ModuleKey], None],
-        send: Callable[[ModuleKey], None],
+        tell: Callable[[ObjectId], None],
+        send: Callable[[ObjectId], None],
     ) -> None:
         self._page_files = page_files
         self._store = store
@@ -237,7 +238,7 @@ class Replacer:
         self._tell = tell
         self._send = send
 
-    def replaced(self, module: ModuleKey) -> None:
+    def replaced(self, module: ObjectId) -> None:
         """Remove what was derived from the module's former symbols.
 
         Call it after the new symbol file is stored and before the client has its response. It may be

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 REPLACED: Final = "modules:replaced"
-"""Channel of invalidations: `<debug file>/<DEBUG ID>` of a module whose symbols have changed."""
+"""Channel of invalidations: the key of a module whose symbols have changed."""
 
 
-def claim(module: ModuleKey) -> str:
+def claim(module: ObjectId) -> str:
     """Return the key of the claim, which exists while a job for the module is in the queue or being done.
 
     Its value is the key of the client that claimed the module first.
     """
-    return f"cold:asked:{module}"
+    return f"cold:asked:{module.key}"
 
 
 def client(name: str) -> str:
@@ -26,16 +26,16 @@ def client(name: str) -> str:
     return f"cold:client:{name}"
 
 
-def lock(module: ModuleKey) -> str:
+def lock(module: ObjectId) -> str:
     """Return the key of the module's conversion lock."""
-    return f"cold:turn:{module}"
+    return f"cold:turn:{module.key}"
 
 
-def answer(module: ModuleKey) -> str:
+def answer(module: ObjectId) -> str:
     """Return the key of the conversion's result, for the requests that wait."""
-    return f"cold:answer:{module}"
+    return f"cold:answer:{module.key}"
 
 
-def attempts(module: ModuleKey) -> str:
+def attempts(module: ObjectId) -> str:
     """Return the key that counts conversions that began and did not end."""
-    return f"cold:attempts:{module}"
+    return f"cold:attempts:{module.key}"

@@ -15,7 +15,7 @@ from redis.lock import Lock
 from tecken.errors import CouldNotAsk, Pending
 from tecken.redisclient.guard import RedisGuard
 from tecken.symbolication.conversion import keys
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 class Turns(Protocol):
     """Locks by module."""
 
-    def take(self, module: ModuleKey) -> AbstractContextManager[None]:
+    def take(self, module: ObjectId) -> AbstractContextManager[None]:
         """Wait for the module's lock and hold it. Raises Pending when it is held elsewhere for too long."""
         ...
 
@@ -52,7 +52,7 @@ class RedisTurns:
         self._patience = patience
 
     @contextmanager
-    def take(self, module: ModuleKey) -> Iterator[None]:
+    def take(self, module: ObjectId) -> Iterator[None]:
         """Wait for the module's lock and hold it. Raises Pending when it is held elsewhere for too long."""
         lock = Lock(self._client, keys.lock(module), timeout=self._expiry, sleep=0.05, thread_local=False)
         if not self._acquire(lock, module):
@@ -69,7 +69,7 @@ class RedisTurns:
             extender.join()
             self._release(lock, module)
 
-    def _acquire(self, lock: Lock, module: ModuleKey) -> bool:
+    def _acquire(self, lock: Lock, module: ObjectId) -> bool:
         """Return whether the lock is held; False without redis-cache. Raises Pending."""
         try:
             if self._guard.call(lock.acquire, blocking_timeout=self._patience):
@@ -91,7 +91,7 @@ class RedisTurns:
                 cause = error.__cause__ or error
                 logger.warning("%s: cannot extend the conversion lock: %s; trying again", lock.name, cause)
 
-    def _release(self, lock: Lock, module: ModuleKey) -> None:
+    def _release(self, lock: Lock, module: ObjectId) -> None:
         try:
             self._guard.call(lock.release)
         except (CouldNotAsk, LockError) as error:

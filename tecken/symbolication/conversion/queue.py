@@ -15,7 +15,7 @@ from typing import Protocol
 from tecken.errors import CouldNotAsk, Pending
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.status import Board, Places, Ready, State
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 
 # Seconds between two polls. Each pause is half as long again as the one before.
@@ -32,18 +32,18 @@ MAX_ATTEMPTS = 3
 # costs redis-cache no more per poll than a usual one.
 POLLED = 128
 
-Answers = dict[ModuleKey, Missing | CouldNotAsk]
+Answers = dict[ObjectId, Missing | CouldNotAsk]
 
 
 class Send(Protocol):
     """Function that puts jobs into the queue."""
 
-    def __call__(self, modules: Sequence[ModuleKey], *, first: bool) -> None:
+    def __call__(self, modules: Sequence[ObjectId], *, first: bool) -> None:
         """Send a job for each module; with `first`, the first one precedes all others. Raises CouldNotAsk."""
         ...
 
 
-def _no_absent(_modules: Sequence[ModuleKey]) -> Mapping[ModuleKey, Missing]:
+def _no_absent(_modules: Sequence[ObjectId]) -> Mapping[ObjectId, Missing]:
     return {}
 
 
@@ -51,7 +51,7 @@ def _no_absent(_modules: Sequence[ModuleKey]) -> Mapping[ModuleKey, Missing]:
 class _Wait:
     """Modules of one request that have no result yet, in its order, and the results of the others."""
 
-    states: dict[ModuleKey, State]
+    states: dict[ObjectId, State]
     results: Answers
     client: str
     has_claimed: bool = False
@@ -83,7 +83,7 @@ class CeleryCold:
         board: Board,
         send: Send,
         places: Callable[[], int],
-        absent: Callable[[Sequence[ModuleKey]], Mapping[ModuleKey, Missing]] = _no_absent,
+        absent: Callable[[Sequence[ObjectId]], Mapping[ObjectId, Missing]] = _no_absent,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -95,7 +95,7 @@ class CeleryCold:
         self._clock = clock
         self._sleep = sleep
 
-    def bring(self, modules: Sequence[ModuleKey], deadline: float, client: str = "") -> Answers:
+    def bring(self, modules: Sequence[ObjectId], deadline: float, client: str = "") -> Answers:
         """Have modules converted and wait for them; see `loader.Cold`. Polls once even after the deadline."""
         results: Answers = {**self._absent(modules)}
         wait = _Wait({module: "idle" for module in modules if module not in results}, results, client)
@@ -129,7 +129,7 @@ class CeleryCold:
         if idle:
             self._claim(idle, wait)
 
-    def _claim(self, modules: Sequence[ModuleKey], wait: _Wait) -> None:
+    def _claim(self, modules: Sequence[ObjectId], wait: _Wait) -> None:
         first = self._places()
         most = max(1, first // 2)
         places = Places(most, most if wait.has_claimed else first)
@@ -146,7 +146,7 @@ class CeleryCold:
         wait.has_claimed = True
 
 
-def _pending(module: ModuleKey, state: State) -> Pending:
+def _pending(module: ObjectId, state: State) -> Pending:
     reason = {
         "started": "conversion is going on",
         "asked": "no worker has taken it up yet",
@@ -157,11 +157,11 @@ def _pending(module: ModuleKey, state: State) -> Pending:
 class Prepares(Protocol):
     """Converter of single modules."""
 
-    def prepare(self, module: ModuleKey) -> Header | Missing:
+    def prepare(self, module: ObjectId) -> Header | Missing:
         """Convert a module and return its header, or why it is missing. Raises Pending."""
         ...
 
-    def give_up(self, module: ModuleKey, reason: str) -> Missing:
+    def give_up(self, module: ObjectId, reason: str) -> Missing:
         """Mark the module as malformed."""
         ...
 
@@ -173,12 +173,12 @@ class InlineCold:
         self._preparer = preparer
         self._clock = clock
 
-    def bring(self, modules: Sequence[ModuleKey], deadline: float, client: str = "") -> Answers:  # noqa: ARG002
+    def bring(self, modules: Sequence[ObjectId], deadline: float, client: str = "") -> Answers:  # noqa: ARG002
         """Convert modules; see `loader.Cold`."""
         results = {module: self._convert(module, deadline) for module in modules}
         return {module: result for module, result in results.items() if not isinstance(result, Header)}
 
-    def _convert(self, module: ModuleKey, deadline: float) -> Header | Missing | CouldNotAsk:
+    def _convert(self, module: ObjectId, deadline: float) -> Header | Missing | CouldNotAsk:
         if self._clock() >= deadline:
             return Pending(f"{module}: no time was left to convert it", RETRY_AFTER)
         try:
@@ -199,7 +199,7 @@ class Worker:
         self._board = board
         self._preparer = preparer
 
-    def work(self, module: ModuleKey) -> Header | Missing:
+    def work(self, module: ObjectId) -> Header | Missing:
         """Convert a module and publish the result to the requests that wait."""
         attempt = self._board.begin(module)
         if attempt > MAX_ATTEMPTS:

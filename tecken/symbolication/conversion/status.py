@@ -17,7 +17,7 @@ import redis
 from tecken.redisclient.guard import RedisGuard
 from tecken.store.port import Missing
 from tecken.symbolication.conversion import keys
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 # Seconds until another request may claim the module and send another job, in case the job was lost.
 ASKED_SECONDS = 60
@@ -85,11 +85,11 @@ State = Literal["idle", "asked", "started"] | Ready | Missing
 class Board(Protocol):
     """State of conversions. Every method may raise CouldNotAsk, after one short deadline."""
 
-    def look(self, modules: Sequence[ModuleKey]) -> list[State]:
+    def look(self, modules: Sequence[ObjectId]) -> list[State]:
         """Return the state of each module."""
         ...
 
-    def ask(self, modules: Sequence[ModuleKey], client: str, places: Places) -> list[ModuleKey]:
+    def ask(self, modules: Sequence[ObjectId], client: str, places: Places) -> list[ObjectId]:
         """Claim idle modules in their order, as far as the client has places, and return the claimed ones.
 
         The caller sends their jobs. A place is free again when the module has a result or after
@@ -97,19 +97,19 @@ class Board(Protocol):
         """
         ...
 
-    def withdraw(self, modules: Iterable[ModuleKey]) -> None:
+    def withdraw(self, modules: Iterable[ObjectId]) -> None:
         """Release claims whose jobs could not be sent."""
         ...
 
-    def begin(self, module: ModuleKey) -> int:
+    def begin(self, module: ObjectId) -> int:
         """Count an attempt and return its number, from 1. Attempts that have ended are not counted."""
         ...
 
-    def finish(self, module: ModuleKey, answer: Ready | Missing, *, ended: bool) -> None:
+    def finish(self, module: ObjectId, answer: Ready | Missing, *, ended: bool) -> None:
         """Publish the result and release the claim. With `ended`, attempts are counted from 0 again."""
         ...
 
-    def forget(self, module: ModuleKey) -> None:
+    def forget(self, module: ObjectId) -> None:
         """Remove the result and the attempts of a module whose symbols have changed."""
         ...
 
@@ -121,25 +121,29 @@ class RedisBoard:
         self._client = client
         self._guard = guard
 
-    def look(self, modules: Sequence[ModuleKey]) -> list[State]:
+    def look(self, modules: Sequence[ObjectId]) -> list[State]:
         """Return the state of each module, in one round trip."""
         names = [key(module) for module in modules for key in (keys.answer, keys.lock, keys.claim)]
         (values,) = self._run(lambda pipe: pipe.mget(names))
-        return [_state(*values[i : i + 3]) for i in range(0, len(values), 3)]
+        return [_state(module, *values[3 * i : 3 * i + 3]) for i, module in enumerate(modules)]
 
-    def ask(self, modules: Sequence[ModuleKey], client: str, places: Places) -> list[ModuleKey]:
+    def ask(self, modules: Sequence[ObjectId], client: str, places: Places) -> list[ObjectId]:
         """Claim idle modules as far as the client has places, and return the claimed ones."""
         names = [keys.client(client), *map(keys.claim, modules)]
-        arguments = [*places, ASKED_SECONDS, *map(str, modules)]
+        arguments = [*places, ASKED_SECONDS, *(module.key for module in modules)]
         (claimed,) = self._run(lambda pipe: pipe.eval(ASK, len(names), *names, *arguments))
         return [modules[i] for i in claimed]
 
-    def withdraw(self, modules: Iterable[ModuleKey]) -> None:
+    def withdraw(self, modules: Iterable[ObjectId]) -> None:
         """Release claims and their places."""
         names = list(modules)
-        self._run(lambda pipe: pipe.eval(FREE, len(names), *map(keys.claim, names), *map(str, names)))
+        self._run(
+            lambda pipe: pipe.eval(
+                FREE, len(names), *map(keys.claim, names), *(module.key for module in names)
+            )
+        )
 
-    def begin(self, module: ModuleKey) -> int:
+    def begin(self, module: ObjectId) -> int:
         """Count an attempt and return its number."""
 
         def commands(pipe: Any) -> None:
@@ -148,21 +152,21 @@ class RedisBoard:
 
         return int(self._run(commands)[0])
 
-    def finish(self, module: ModuleKey, answer: Ready | Missing, *, ended: bool) -> None:
+    def finish(self, module: ObjectId, answer: Ready | Missing, *, ended: bool) -> None:
         """Publish the result and release the claim, in one transaction.
 
         Separately, a worker that ends between the two would leave the client's place taken until it expires.
         """
 
         def commands(pipe: Any) -> None:
-            pipe.set(keys.answer(module), orjson.dumps(list(answer)), ex=ANSWER_SECONDS)
-            pipe.eval(FREE, 1, keys.claim(module), str(module))
+            pipe.set(keys.answer(module), _dump_answer(module, answer), ex=ANSWER_SECONDS)
+            pipe.eval(FREE, 1, keys.claim(module), module.key)
             if ended:
                 pipe.delete(keys.attempts(module))
 
         self._run(commands)
 
-    def forget(self, module: ModuleKey) -> None:
+    def forget(self, module: ObjectId) -> None:
         """Remove the result and the attempts."""
         self._run(lambda pipe: pipe.delete(keys.answer(module), keys.attempts(module)))
 
@@ -174,10 +178,20 @@ class RedisBoard:
         return values
 
 
-def _state(answer: bytes | None, lock: bytes | None, claim: bytes | None) -> State:
+def _dump_answer(module: ObjectId, answer: Ready | Missing) -> bytes:
+    spelling = [module.debug_file] if isinstance(answer, Missing) and answer.is_of_spelling(module) else []
+    return orjson.dumps([*answer, *spelling])
+
+
+def _state(module: ObjectId, answer: bytes | None, lock: bytes | None, claim: bytes | None) -> State:
+    """Return the state of a module; the result of another spelling does not count, for it may be absent alone."""
     if answer:
         fields = orjson.loads(answer)
-        return Missing(*fields) if fields else Ready()
+        if not fields:
+            return Ready()
+        kind, reason, *spelling = fields
+        if spelling in ([], [module.debug_file]):
+            return Missing(kind, reason)
     if lock:
         return "started"
     return "asked" if claim else "idle"

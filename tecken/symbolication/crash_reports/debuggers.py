@@ -1,7 +1,7 @@
 """Parsers of gdb backtraces with elfutils' list of modules, and of Apple's crash reports before .ips.
 
-Sources: GDB manual, Backtraces; elfutils, eu-unstrip(1) (`-n`); Breakpad, docs/symbol_files.md (a debug id is
-the first 16 bytes of a build id, read as a GUID); Apple, Technical Note TN2123.
+Sources: GDB manual, Backtraces; elfutils, eu-unstrip(1) (`-n`); Apple TN2123; for debug ids (the first 16
+bytes of a build id, read as a GUID) that of `tecken.symbols.formats`.
 """
 
 from __future__ import annotations

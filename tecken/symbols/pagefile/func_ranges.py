@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
-# Largest line number that counts as one: Breakpad has 32 bits for it.
+# The largest line number that is shown. Symbol files have 32 bits for it, and JSON numbers have 64.
 MAX_LINE_NUMBER: Final = (1 << 32) - 1
 
 
@@ -105,7 +105,7 @@ def line_ranges(fields: Sequence[bytes]) -> Iterator[Range]:
 def inline_ranges(record: bytes) -> Iterator[Range]:
     """Yield each range of the INLINE record at the start of `record`, which lacks its first word.
 
-    A malformed range is left out, and so is a record with a depth that Breakpad would spell differently.
+    A range that cannot be read is left out, and so is a record whose depth is not spelt as writers do.
     """
     depth, _, rest = record.partition(b"\n")[0].partition(b" ")
     fields = rest.split()

@@ -12,7 +12,7 @@ an offset that no line covers, parse the block once (`func_ranges`); the results
 a shortcut finds counts only if it covers the offset. So a lookup is fast for records in the usual order and
 right for any order, because well-formed records of one kind and depth never overlap.
 
-Source: Breakpad, docs/symbol_files.md.
+Source: that of `tecken.symbols.formats`.
 """
 
 from __future__ import annotations

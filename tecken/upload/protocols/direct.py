@@ -18,7 +18,6 @@ from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
-from tecken.storage.port import compressed
 from tecken.upload import direct_upload
 from tecken.upload.direct_upload import AnnouncedFile, UploadAction
 from tecken.upload.models import Protocol, Upload
@@ -111,7 +110,7 @@ def _format_action(request: HttpRequest, action: UploadAction) -> dict[str, str 
     return {
         "type": "upload",
         "url": url or build_own_url(request, action.slot, direct_upload.max_body_bytes(action.file)),
-        "content_encoding": "gzip" if compressed(action.file.key) else None,
+        "content_encoding": "gzip" if action.file.key.file_type.is_compressed else None,
     }
 
 

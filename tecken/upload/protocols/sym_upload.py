@@ -25,15 +25,16 @@ from tecken.http.responses import answers_errors, json_reply
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
 from tecken.storage.backends.staging import Slot
-from tecken.storage.port import symbol_file
-from tecken.symbols.ids import module_key
+from tecken.symbols.filetypes import FileType
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import symbol_file
 from tecken.upload import single_file
 from tecken.upload.file_rows import Outcome
 from tecken.upload.form import Spool
 from tecken.upload.ingest import select_storage
 from tecken.upload.models import Protocol, Upload
 from tecken.upload.protocols.direct import UPLOADERS, build_own_url, find_upload, writes_try
-from tecken.upload.single_file import BREAKPAD, NATIVE, NamedFile
+from tecken.upload.single_file import TYPES, NamedFile
 
 MAX_COMPLETION_BYTES = 64 << 10
 FIELDS_BYTES = 64 << 10
@@ -73,7 +74,7 @@ def status(request: HttpRequest, debug_file: str, debug_id: str) -> HttpResponse
     """Return whether the symbol file of a module is stored."""
     grant: Grant = request.auth  # type: ignore[attr-defined]
     try:
-        select_storage(writes_try(grant)).stat(symbol_file(module_key(debug_file, debug_id)))
+        select_storage(writes_try(grant)).stat(symbol_file(ObjectId.parse(debug_file, debug_id)))
     except Absent:
         return json_reply(format_json(status="MISSING"))
     return json_reply(format_json(status="FOUND"))
@@ -136,22 +137,22 @@ def send(request: HttpRequest) -> HttpResponse:
 def parse_form(fields: Mapping[str, str]) -> NamedFile:
     """Return the module in the fields of a protocol v1 form. Raise BadInput."""
     try:
-        return NamedFile(module_key(fields["debug_file"], fields["debug_identifier"]), BREAKPAD)
+        return NamedFile(ObjectId.parse(fields["debug_file"], fields["debug_identifier"]), FileType.BREAKPAD)
     except KeyError as error:
         raise BadInput(f"The form has no field {error.args[0]}") from None
 
 
 def parse_completion(body: bytes) -> NamedFile:
-    """Return module and kind in the body of `:complete` in protocol v2. Raise BadInput."""
+    """Return object and type in the body of `:complete` in protocol v2. Raise BadInput."""
     fields = {
         name.replace("_", "").lower(): value for name, value in FIELD.findall(body.decode(errors="replace"))
     }
-    kind = fields.get("symboluploadtype", BREAKPAD)
-    if kind != BREAKPAD and kind not in NATIVE:
-        raise BadInput(f"symbol_upload_type must be one of {', '.join((BREAKPAD, *NATIVE))}")
+    name = fields.get("symboluploadtype", FileType.BREAKPAD.name)
+    if name not in TYPES:
+        raise BadInput(f"symbol_upload_type must be one of {', '.join(TYPES)}")
     if not {"debugfile", "debugid"} <= fields.keys():
         raise BadInput("The body must have a symbol_id with debug_file and debug_id")
-    return NamedFile(module_key(fields["debugfile"], fields["debugid"]), kind)
+    return NamedFile(ObjectId.parse(fields["debugfile"], fields["debugid"]), TYPES[name])
 
 
 def format_json(**fields: object) -> bytes:

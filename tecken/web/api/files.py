@@ -11,6 +11,7 @@ from ninja import Field, Query, Router, Schema
 
 from tecken.errors import Absent
 from tecken.http.decorators import Grant
+from tecken.symbols.layouts import below_root
 from tecken.upload.models import FileUpload
 from tecken.web.api import filters
 from tecken.web.api.auth import TokenPermission, grant_of
@@ -127,5 +128,5 @@ def visible_to(grant: Grant) -> QuerySet[FileUpload]:
 
 def address_of(file: FileUpload) -> str:
     """Return the path at which the file can be downloaded."""
-    below = file.key.removeprefix("try/").removeprefix("v1/")
+    below = below_root(file.key)
     return f"/{'try/' if file.try_symbols else ''}{quote(below)}"

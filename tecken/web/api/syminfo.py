@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from ninja import Router, Schema
 
 from tecken.errors import Absent, BadModule
+from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import GUID_DIGITS, code_id, debug_ids_of_code_id, is_windows_name
 from tecken.upload.models import FileUpload
 from tecken.web.api.files import address_of
@@ -62,5 +63,7 @@ def _debug_ids(text: str) -> tuple[str, ...]:
 
 def _find_newest(names: Q) -> FileUpload | None:
     """Return the newest regular file, else the newest one of a try build."""
-    stored = FileUpload.objects.filter(names, completed_at__isnull=False, key__endswith=".sym")
+    stored = FileUpload.objects.filter(
+        names, completed_at__isnull=False, key__endswith=FileType.BREAKPAD.suffix
+    )
     return stored.exclude(_IS_ZERO).order_by("try_symbols", "-created_at", "-pk").first()

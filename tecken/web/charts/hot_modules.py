@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from tecken.store.hit_counts import PageRow, Row
 from tecken.store.miss_ratio import Entries
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.web.charts.svg import Tile, treemap
 from tecken.web.formatting import escape_invisible
 
@@ -37,7 +37,7 @@ class HotModule(NamedTuple):
     `pages` are those of its pages that are among the most requested of all.
     """
 
-    module: ModuleKey
+    module: ObjectId
     hits: int
     misses: int
     tile: Tile
@@ -79,7 +79,7 @@ class SizeBar(NamedTuple):
 def draw_modules(rows: Sequence[Row], pages: Sequence[PageRow]) -> list[HotModule]:
     """Return a treemap of modules, the most requested first; its tiles are the largest."""
     tiles = treemap([row.hits + row.misses for row in rows], WIDTH, HEIGHT)
-    pages_of: dict[ModuleKey, list[PageRow]] = defaultdict(list)
+    pages_of: dict[ObjectId, list[PageRow]] = defaultdict(list)
     for page in pages:
         pages_of[page.module].append(page)
     return [_hot_module(rows[tile.item], tile, pages_of[rows[tile.item].module]) for tile in tiles]

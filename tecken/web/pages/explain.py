@@ -21,7 +21,7 @@ from tecken.errors import Absent, BadInput, BadModule
 from tecken.http.ratelimit import spend
 from tecken.limits.port import Cost
 from tecken.symbolication import services as symbolication_services
-from tecken.symbols.ids import ModuleKey, code_id, file_name, module_key
+from tecken.symbols.ids import ObjectId, code_id, file_name
 from tecken.symbols.pagefile.file import Header
 from tecken.upload.models import FileUpload
 from tecken.web.api.uploads import AUDITOR
@@ -88,7 +88,7 @@ def _find_builds(request: HttpRequest, given: dict[str, str]) -> NearMisses | No
         return None
 
 
-def _parse_module(file: str, some_id: str) -> ModuleKey:
+def _parse_module(file: str, some_id: str) -> ObjectId:
     """Return the module that two fields name.
 
     The first field alone may have both names, as a download path or separated by white space. The id may be a
@@ -98,10 +98,10 @@ def _parse_module(file: str, some_id: str) -> ModuleKey:
         match = DOWNLOAD_PATH.fullmatch(unquote(file))
         words = file.rsplit(None, 1)
         file, some_id = match.groups() if match else words if len(words) > 1 else (file, "")
-    return module_key(file, re.sub(r"[{}-]", "", some_id))
+    return ObjectId.parse(file, re.sub(r"[{}-]", "", some_id))
 
 
-def _find_by_code(file: str, some_id: str) -> ModuleKey:
+def _find_by_code(file: str, some_id: str) -> ObjectId:
     """Return the module with this code file and code id.
 
     Raises:
@@ -111,7 +111,7 @@ def _find_by_code(file: str, some_id: str) -> ModuleKey:
     return module_of(file_name(file, "code file name"), code_id(some_id), with_try=True)
 
 
-def module_address(module: ModuleKey) -> str:
+def module_address(module: ObjectId) -> str:
     """Return the address of the page that explains a module."""
     return f"/explain/{quote(module.debug_file, safe='')}/{module.debug_id}/"
 
@@ -120,7 +120,7 @@ def module_address(module: ModuleKey) -> str:
 @require_http_methods(["GET", "HEAD", "POST"])
 def show_module(request: HttpRequest, debug_file: str, debug_id: str) -> HttpResponse:
     """Explain a module, or look for its symbols again."""
-    module = module_key(debug_file, debug_id)
+    module = ObjectId.parse(debug_file, debug_id)
     if request.method == "POST":
         return _look_again(request, module)
     # Each view of this page searches the storage, so it counts against the caller's limit.
@@ -129,12 +129,12 @@ def show_module(request: HttpRequest, debug_file: str, debug_id: str) -> HttpRes
 
 
 @page(*LOOK_AGAIN)
-def _look_again(request: HttpRequest, module: ModuleKey) -> HttpResponse:  # noqa: ARG001 - `page` passes it
+def _look_again(request: HttpRequest, module: ObjectId) -> HttpResponse:  # noqa: ARG001 - `page` passes it
     symbolication_services.explainer().look_again(module)
     return redirect(module_address(module))
 
 
-def _render_module(request: HttpRequest, module: ModuleKey) -> HttpResponse:
+def _render_module(request: HttpRequest, module: ObjectId) -> HttpResponse:
     user, explanation = request.user, symbolication_services.explainer().explain(module)
     # Addresses of storages and texts of errors are for users who operate the site or upload to it.
     shows_names = _has_any(user, *LOOK_AGAIN, *OPERATE)
@@ -165,7 +165,7 @@ def _has_any(user: Reader, *permissions: str) -> bool:
     return any(map(user.has_perm, permissions))
 
 
-def _load_records(module: ModuleKey, user: Reader) -> ModuleRecords:
+def _load_records(module: ObjectId, user: Reader) -> ModuleRecords:
     try:
         return ModuleRecords(_load_uploads(module, user), _count_requests(module))
     except DatabaseError:
@@ -180,7 +180,7 @@ def _load_near_misses(debug_file: str, debug_id: str, user: Reader) -> NearMisse
         return None
 
 
-def _load_uploads(module: ModuleKey, user: Reader) -> list[FileUpload]:
+def _load_uploads(module: ObjectId, user: Reader) -> list[FileUpload]:
     """Return the module's newest files: the user's own, or those of all users for an auditor."""
     files = FileUpload.objects.filter(debug_file=module.debug_file, debug_id=module.debug_id)
     if not user.has_perm(AUDITOR):
@@ -190,7 +190,7 @@ def _load_uploads(module: ModuleKey, user: Reader) -> list[FileUpload]:
     return list(files.select_related("upload__user").order_by("-id")[:NEWEST_UPLOADS])
 
 
-def _count_requests(module: ModuleKey) -> dict[str, object]:
+def _count_requests(module: ObjectId) -> dict[str, object]:
     """Return how often the module was requested and missing, and the time of the last such request."""
     rows = MissingSymbol.objects.filter(debug_id=module.debug_id, debug_file=module.debug_file)
     return rows.aggregate(

@@ -14,7 +14,7 @@ from tecken.storage.presence_cache import Fact, Remembered, Unknown
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.status import State
 from tecken.symbolication.explain import Cached, Explanation, Marked, Own, Upstream
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 from tecken.upload.models import FileUpload
 from tecken.web.formatting import count, size
@@ -41,8 +41,8 @@ class NearMisses(NamedTuple):
     `ages` have the same GUID, `builds` another one. `has_builds` is true also if `builds` may not be listed.
     """
 
-    ages: list[ModuleKey]
-    builds: list[ModuleKey]
+    ages: list[ObjectId]
+    builds: list[ObjectId]
     has_builds: bool
 
 
@@ -116,10 +116,10 @@ def find_near_misses(debug_file: str, debug_id: str, *, shows_ids: bool) -> Near
     )
 
 
-def _list_modules(debug_file: str, files: QuerySet[FileUpload]) -> list[ModuleKey]:
+def _list_modules(debug_file: str, files: QuerySet[FileUpload]) -> list[ObjectId]:
     """Return each module once, the newest first of MAX_ROWS rows: sorting all rows would have no bound."""
     rows = sorted(files.order_by("debug_id").values_list("pk", "debug_id")[:MAX_ROWS], reverse=True)
-    return [ModuleKey(debug_file, debug_id) for debug_id in dict.fromkeys(row[1] for row in rows) if debug_id]
+    return [ObjectId(debug_file, debug_id) for debug_id in dict.fromkeys(row[1] for row in rows) if debug_id]
 
 
 def state_of(explanation: Explanation) -> State | None:

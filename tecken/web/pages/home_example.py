@@ -14,12 +14,12 @@ from tecken import services
 from tecken.errors import BadModule
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.trace import Trace
-from tecken.symbols.ids import ModuleKey, module_key
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header, Section
 from tecken.upload.models import FileUpload, Upload
 
 # tests/data/samples: `make run` and the demo mode store it.
-SAMPLE = module_key("libcrash-cpp.so", "273D63DBA9E83361F8EC5DEE35148BFF0")
+SAMPLE = ObjectId.parse("libcrash-cpp.so", "273D63DBA9E83361F8EC5DEE35148BFF0")
 SAMPLE_OFFSET = 0x195D
 # Each browser with the home page open reloads parts of it every ten seconds.
 SAMPLE_SECONDS = 30.0
@@ -95,7 +95,7 @@ def _newest_modules(user: User) -> list[tuple[str, str]]:
 
 def _read_example(debug_file: str, debug_id: str) -> Example | None:
     try:
-        module = module_key(debug_file, debug_id)
+        module = ObjectId.parse(debug_file, debug_id)
     except BadModule:
         return None
     header = _load_header(module)
@@ -106,5 +106,5 @@ def _read_example(debug_file: str, debug_id: str) -> Example | None:
     return next((Example(debug_file, debug_id, page.keys[0]) for page in pages.values()), None)
 
 
-def _load_header(module: ModuleKey) -> object:
+def _load_header(module: ObjectId) -> object:
     return symbolication_services.symbol_loader().headers([module], Trace()).get(module)

@@ -11,6 +11,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.template.context import Context
 
 from tecken.download.models import MissingSymbol
+from tecken.symbols.layouts import below_root
 from tecken.upload.models import FileUpload
 from tecken.web import formatting
 from tecken.web.api.files import address_of
@@ -85,7 +86,7 @@ def _explanation(debug_file: str, debug_id: str) -> str:
 @register.filter
 def short_key(key: str) -> str:
     """Return the part of a storage key below the prefix: xul.pdb/44E4.../xul.sym."""
-    return key.removeprefix("try/").removeprefix("v1/")
+    return below_root(key)
 
 
 @register.filter

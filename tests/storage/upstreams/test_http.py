@@ -25,12 +25,12 @@ from tecken.storage.upstreams.http import (
     retry_after,
     worth_another_try,
 )
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
 from tests.support.http_upstream import HttpUpstream, Reply
 
 pytest_plugins = ["tests.support.upstreams"]
 
-MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+MODULE = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 PATH = f"/{MODULE}/xul.sym"
 BODY = b"MODULE windows x86_64 44E4EC8C2F41492B9369D6B9A059577C2 xul.pdb\n"
 LONG_BODY = BODY * 20_000

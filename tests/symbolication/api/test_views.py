@@ -22,16 +22,16 @@ from tecken.jobs import keys
 from tecken.redisclient import services as redis_services
 from tecken.storage import services as storage_services
 from tecken.storage.backends.uploaded_files import gzipped
-from tecken.storage.port import symbol_file
 from tecken.store.port import Missing
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.api import views
-from tecken.symbols.ids import ModuleKey, in_try
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import symbol_file
 from tecken.symbols.pagefile.file import Header
 from tests.support.options import Override
 from tests.symbolication.memory import CPP, RUST, SAMPLES, C, sample
 
-LIBC = ModuleKey("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")
+LIBC = ObjectId("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")
 STACK = (SAMPLES / "stack.json").read_bytes()
 JOB = orjson.loads(STACK)["jobs"][0]
 
@@ -238,7 +238,7 @@ def only_in_try(settings: pytest_django.Settings) -> None:
     forget_parts()
     storage_services.try_files().put(symbol_file(C), gzipped([sample(C)]))
     assert isinstance(symbolication_services.converter().prepare(C), Missing)
-    assert isinstance(symbolication_services.try_converter().prepare(in_try(C)), Header)
+    assert isinstance(symbolication_services.try_converter().prepare(C.in_try()), Header)
 
 
 @pytest.mark.usefixtures("only_in_try")
@@ -255,7 +255,7 @@ def test_v5_try_symbols_need_the_try_parameter(version: str) -> None:
 def test_v5_with_try_prefers_regular_symbols() -> None:
     text = sample(C).replace(b"FUNC ", b"FUNC ").replace(b" crash", b" tried")
     storage_services.try_files().put(symbol_file(C), gzipped([text]))
-    assert isinstance(symbolication_services.try_converter().prepare(in_try(C)), Header)
+    assert isinstance(symbolication_services.try_converter().prepare(C.in_try()), Header)
     body = {"memoryMap": [list(C)], "stacks": [[[0, 0x1205]]]}
     assert post("v5?try", body).content == post("v5", body).content
 
@@ -263,6 +263,6 @@ def test_v5_with_try_prefers_regular_symbols() -> None:
 @pytest.mark.usefixtures("only_in_try")
 def test_v5_with_try_unknown_module_is_absent() -> None:
     assert isinstance(symbolication_services.converter().prepare(LIBC), Missing)
-    assert isinstance(symbolication_services.try_converter().prepare(in_try(LIBC)), Missing)
+    assert isinstance(symbolication_services.try_converter().prepare(LIBC.in_try()), Missing)
     reply = post("v5?try", {"memoryMap": [list(LIBC)], "stacks": [[[0, 0x1205]]]})
     assert reply.json()["results"][0]["found_modules"] == {"/".join(LIBC): False}

@@ -7,36 +7,38 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 
 from tecken.errors import CouldNotAsk, TeckenError, Throttled
 from tecken.storage.backends.memory import MemoryPageFiles, MemorySymbols
+from tecken.storage.factory import source_for
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.converter import LONGEST_UNREACHABLE, Lifetimes, Preparer
 from tecken.symbolication.conversion.page_file_builder import Conversion
-from tecken.symbols.ids import ModuleKey, module_key
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import symbol_file
 from tecken.symbols.pagefile.file import Header
 from tests.support.clock import Clock
 from tests.symbolication.conversion.memory import MemoryTurns, StoreIsAway
 from tests.symbolication.samples import MIB, header_of, of_version_1, page_file, sym
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 LIFETIMES = Lifetimes(absent=600, malformed=86_400, unreachable=5)
 
 
 class Rig:
     def __init__(self, spool_dir: Path) -> None:
         self.clock = Clock()
-        self.source = MemorySymbols({XUL: sym(XUL)})
-        self.uploads: Counter[ModuleKey] = Counter()
+        self.source: Any = MemorySymbols({XUL: sym(XUL)})
+        self.uploads: Counter[ObjectId] = Counter()
         self.page_files = MemoryPageFiles()
         self.store = MemoryPageStore(MIB, self.clock)
         self.spool_dir = spool_dir
 
-    def prepare(self, module: ModuleKey = XUL, store: PageStore | None = None) -> Header | Missing:
+    def prepare(self, module: ObjectId = XUL, store: PageStore | None = None) -> Header | Missing:
         preparer = Preparer(
             source=self.source,
             stamp=self.uploads.__getitem__,
@@ -149,14 +151,14 @@ def test_prepare_source_available_again_converts(rig: Rig) -> None:
 
 
 def test_prepare_module_record_of_32_digits_has_age_0(rig: Rig) -> None:
-    without_age = ModuleKey("xul.pdb", XUL.debug_id[:32])
-    module = module_key(*without_age)
+    without_age = ObjectId("xul.pdb", XUL.debug_id[:32])
+    module = ObjectId.parse(*without_age)
     rig.source.files = {module: sym(without_age)}
     assert isinstance(rig.prepare(module), Header)
 
 
 def test_prepare_file_of_another_build_is_malformed(rig: Rig) -> None:
-    rig.source.files[XUL] = sym(ModuleKey("xul.pdb", "0" * 33))
+    rig.source.files[XUL] = sym(ObjectId("xul.pdb", "0" * 33))
     answer = missing(rig.prepare())
     assert answer.kind == "malformed"
     assert "another build" in answer.reason
@@ -165,12 +167,12 @@ def test_prepare_file_of_another_build_is_malformed(rig: Rig) -> None:
 
 
 def test_prepare_lower_case_debug_id_is_the_same_build(rig: Rig) -> None:
-    rig.source.files[XUL] = sym(ModuleKey("xul.pdb", XUL.debug_id.lower()))
+    rig.source.files[XUL] = sym(ObjectId("xul.pdb", XUL.debug_id.lower()))
     assert isinstance(rig.prepare(), Header)
 
 
 def test_prepare_renamed_debug_file_is_the_same_build(rig: Rig) -> None:
-    rig.source.files[XUL] = sym(ModuleKey("xul-stripped.pdb", XUL.debug_id))
+    rig.source.files[XUL] = sym(ObjectId("xul-stripped.pdb", XUL.debug_id))
     assert isinstance(rig.prepare(), Header)
     assert list(rig.page_files.files) == [XUL]
 
@@ -185,7 +187,7 @@ def test_prepare_without_the_store_writes_the_page_file(rig: Rig) -> None:
     assert isinstance(rig.prepare(store=StoreIsAway()), Header)
     assert rig.page_files.files == {XUL: page_file(sym(XUL))}
     del rig.source.files[XUL]
-    other = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
+    other = ObjectId("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
     assert missing(rig.prepare(other, StoreIsAway())).kind == "absent"
 
 
@@ -211,7 +213,7 @@ class Uploading(MemorySymbols):
         self._uploads = uploads
 
     @contextmanager
-    def open(self, module: ModuleKey) -> Iterator[Iterator[bytes]]:
+    def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
         try:
             with super().open(module) as chunks:
                 yield chunks
@@ -285,3 +287,16 @@ def test_builder_over_memory_raises_and_the_next_works() -> None:
         "symbol file needs more than 48 MiB of memory to be converted",
         "30000",
     ]
+
+
+def test_prepare_absent_in_one_spelling_looks_for_another_one(rig: Rig, tmp_path: Path) -> None:
+    """Upstreams compare names exactly: a wrong spelling must not hide the symbols from the right one."""
+    right, wrong = ObjectId("Foo.pdb", XUL.debug_id), ObjectId("FOO.PDB", XUL.debug_id)
+    path = tmp_path / "upstream" / str(symbol_file(right))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(sym(right))
+    rig.source = source_for((tmp_path / "upstream").as_uri())
+    assert missing(rig.prepare(wrong)).kind == "absent"
+    assert isinstance(rig.prepare(right), Header)
+    assert isinstance(rig.prepare(wrong), Header)
+    assert list(rig.page_files.files) == [right]

@@ -8,17 +8,17 @@ import zstandard
 
 from tecken.errors import BadModule, CouldNotAsk, Malformed, TooMuch
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles
-from tecken.storage.port import FileKey, symbol_file
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.converter import Adder
 from tecken.symbolication.conversion.page_file_builder import Conversion
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.symbols.pagefile.file import Header
 from tests.symbolication.conversion.memory import MemoryTurns, StoreIsAway
 from tests.symbolication.samples import MIB, page_file, sym
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 
 
 class Rig:
@@ -26,7 +26,7 @@ class Rig:
         self.files = MemoryFiles()
         self.page_files = MemoryPageFiles()
         self.store = MemoryPageStore(MIB)
-        self.published: list[ModuleKey] = []
+        self.published: list[ObjectId] = []
         self.changed: list[tuple[FileKey, str, str]] = []
         self.cache_away = False
 
@@ -49,7 +49,7 @@ class Rig:
     def add(self, raw: bytes, store: PageStore | None = None) -> Header:
         return self.adder(store).add(lambda: iter([raw]))
 
-    def kept(self, module: ModuleKey) -> bytes:
+    def kept(self, module: ObjectId) -> bytes:
         return gzip.decompress(self.files.files[symbol_file(module)])
 
 
@@ -83,7 +83,7 @@ def test_add_newer_file_replaces_the_older_one(rig: Rig) -> None:
 
 
 def test_add_lower_case_debug_id_is_stored_in_upper_case(rig: Rig) -> None:
-    rig.add(sym(ModuleKey("xul.pdb", XUL.debug_id.lower())))
+    rig.add(sym(ObjectId("xul.pdb", XUL.debug_id.lower())))
     assert list(rig.page_files.files) == [XUL]
     assert list(rig.files.files) == [symbol_file(XUL)]
 
@@ -92,8 +92,8 @@ def test_add_lower_case_debug_id_is_stored_in_upper_case(rig: Rig) -> None:
     ("raw", "error"),
     [
         (b"<html>", Malformed),
-        (sym(ModuleKey("../../etc/passwd", XUL.debug_id)), BadModule),
-        (sym(ModuleKey("xul.pdb", "nonsense")), BadModule),
+        (sym(ObjectId("../../etc/passwd", XUL.debug_id)), BadModule),
+        (sym(ObjectId("xul.pdb", "nonsense")), BadModule),
         (sym(XUL, functions=40_000), TooMuch),
     ],
     ids=["no symbols", "path", "no id", "too large"],

@@ -13,11 +13,11 @@ from tecken.errors import Pending
 from tecken.redisclient.guard import RedisGuard
 from tecken.symbolication.conversion import keys
 from tecken.symbolication.conversion.lock import RedisTurns
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tests.support.redis_server import RedisServer, free_port
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
-NSS = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+NSS = ObjectId("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
 
 
 def test_lock_same_module_is_held_once_at_a_time(cache_client: redis.Redis) -> None:

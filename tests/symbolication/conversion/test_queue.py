@@ -8,14 +8,14 @@ from tecken.errors import CouldNotAsk, Pending
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.queue import MAX_ATTEMPTS, CeleryCold, InlineCold, Worker
 from tecken.symbolication.conversion.status import Ready
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 from tests.support.clock import Clock
 from tests.symbolication.conversion.memory import MemoryBoard
 from tests.symbolication.samples import header_of
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
-NSS = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+NSS = ObjectId("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
 ABSENT = Missing("absent", "no source has it")
 
 
@@ -25,14 +25,14 @@ class Queue:
     def __init__(self) -> None:
         self.board = MemoryBoard()
         self.clock = Clock()
-        self.sent: list[ModuleKey] = []
-        self.ahead: list[ModuleKey] = []
-        self.absent: dict[ModuleKey, Missing] = {}
+        self.sent: list[ObjectId] = []
+        self.ahead: list[ObjectId] = []
+        self.absent: dict[ObjectId, Missing] = {}
         self.on_sleep: Callable[[float], None] = lambda waited: None
         self.broken: CouldNotAsk | None = None
         self._began = self.clock.now
 
-    def send(self, modules: Sequence[ModuleKey], *, first: bool) -> None:
+    def send(self, modules: Sequence[ObjectId], *, first: bool) -> None:
         if self.broken:
             raise self.broken
         self.sent.extend(modules)
@@ -44,8 +44,8 @@ class Queue:
         self.on_sleep(self.clock.now - self._began)
 
     def bring(
-        self, *modules: ModuleKey, seconds: float = 10.0, client: str = "one", places: int = 100
-    ) -> dict[ModuleKey, Missing | CouldNotAsk]:
+        self, *modules: ObjectId, seconds: float = 10.0, client: str = "one", places: int = 100
+    ) -> dict[ObjectId, Missing | CouldNotAsk]:
         cold = CeleryCold(
             self.board,
             self.send,
@@ -140,8 +140,8 @@ def test_bring_after_the_deadline_polls_once(queue: Queue) -> None:
     assert queue.bring(NSS, seconds=-1) == {NSS: ABSENT}
 
 
-def many(count: int) -> list[ModuleKey]:
-    return [ModuleKey(f"{i}.so", "0" * 33) for i in range(count)]
+def many(count: int) -> list[ObjectId]:
+    return [ObjectId(f"{i}.so", "0" * 33) for i in range(count)]
 
 
 def test_bring_many_modules_takes_half_of_the_places(queue: Queue) -> None:
@@ -191,13 +191,13 @@ class Preparations:
         self.answers = list(answers)
         self.given_up: list[str] = []
 
-    def prepare(self, module: ModuleKey) -> Header | Missing:
+    def prepare(self, module: ObjectId) -> Header | Missing:
         answer = self.answers.pop(0)
         if isinstance(answer, BaseException):
             raise answer
         return answer
 
-    def give_up(self, module: ModuleKey, reason: str) -> Missing:
+    def give_up(self, module: ObjectId, reason: str) -> Missing:
         self.given_up.append(reason)
         return Missing("malformed", reason)
 
@@ -209,7 +209,7 @@ class Killed(BaseException):
 def test_inline_bring_converts_each_module() -> None:
     unreachable = CouldNotAsk("storage is away")
     cold = InlineCold(Preparations(header_of(XUL), ABSENT, unreachable), Clock())
-    other = ModuleKey("c.so", "0" * 33)
+    other = ObjectId("c.so", "0" * 33)
     assert cold.bring([XUL, NSS, other], 1001.0) == {NSS: ABSENT, other: unreachable}
 
 

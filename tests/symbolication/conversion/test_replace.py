@@ -8,12 +8,12 @@ from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.converter import Replacer
 from tecken.symbolication.conversion.status import Ready
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tests.symbolication.conversion.memory import MemoryBoard, StoreIsAway
 from tests.symbolication.samples import MIB, header_of
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
-NSS = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+NSS = ObjectId("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
 
 
 class Rig:
@@ -21,8 +21,8 @@ class Rig:
         self.page_files = MemoryPageFiles()
         self.store = MemoryPageStore(MIB)
         self.board = MemoryBoard()
-        self.published: list[ModuleKey] = []
-        self.sent: list[ModuleKey] = []
+        self.published: list[ObjectId] = []
+        self.sent: list[ObjectId] = []
         self.queue_away = False
         for module in (XUL, NSS):
             self.page_files.files[module] = b"pages"
@@ -30,12 +30,12 @@ class Rig:
             self.board.states[module] = Ready()
             self.board.attempts[module] = 2
 
-    def send(self, module: ModuleKey) -> None:
+    def send(self, module: ObjectId) -> None:
         if self.queue_away:
             raise CouldNotAsk("the queue does not answer")
         self.sent.append(module)
 
-    def replaced(self, module: ModuleKey, store: PageStore | None = None) -> None:
+    def replaced(self, module: ObjectId, store: PageStore | None = None) -> None:
         Replacer(
             page_files=self.page_files,
             store=store or self.store,

@@ -8,14 +8,14 @@ from tecken.redisclient.guard import RedisGuard
 from tecken.store.port import Missing
 from tecken.symbolication.conversion import keys
 from tecken.symbolication.conversion.status import Board, Places, Ready, RedisBoard
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tests.support.clock import Clock
 from tests.support.redis_server import MUTE_AFTER, RedisServer
 from tests.symbolication.conversion.memory import MemoryBoard
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
-NSS = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
-OTHERS = [ModuleKey(f"{i}.so", "0" * 33) for i in range(5)]
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+NSS = ObjectId("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
+OTHERS = [ObjectId(f"{i}.so", "0" * 33) for i in range(5)]
 MANY = Places(most=100, first=100)
 
 
@@ -145,3 +145,35 @@ def test_ask_place_without_result_expires(cache_client: redis.Redis) -> None:
     # The state after ASKED_SECONDS.
     cache_client.zadd(keys.client("client"), {str(OTHERS[0]): 0})
     assert board.ask(OTHERS[2:], "client", Places(most=2, first=2)) == [OTHERS[2]]
+
+
+FOO, LOWER = ObjectId("Foo.pdb", "A" * 33), ObjectId("foo.pdb", "A" * 33)
+ABSENT = Missing("absent", "Foo.pdb is not there")
+
+
+def redis_board(cache_client: redis.Redis) -> RedisBoard:
+    return RedisBoard(cache_client, RedisGuard("redis-cache"))
+
+
+def test_ask_for_another_spelling_meanwhile_sends_no_second_job(board: Board) -> None:
+    assert board.ask([FOO], "one", MANY) == [FOO]
+    assert board.ask([LOWER], "other", MANY) == []
+    assert board.look([LOWER]) == ["asked"]
+    board.finish(LOWER, Ready(), ended=True)
+    assert board.look([FOO]) == [Ready()]
+    assert board.ask([OTHERS[0]], "one", Places(1, 1)) == [OTHERS[0]]
+
+
+def test_finish_absent_answers_the_spelling_that_was_looked_for_alone(cache_client: redis.Redis) -> None:
+    board = redis_board(cache_client)
+    board.ask([FOO], "one", MANY)
+    board.finish(FOO, ABSENT, ended=True)
+    assert board.look([FOO, LOWER]) == [ABSENT, "idle"]
+    assert board.ask([LOWER], "other", MANY) == [LOWER]
+
+
+def test_forget_another_spelling_ends_an_answer(cache_client: redis.Redis) -> None:
+    board = redis_board(cache_client)
+    board.finish(FOO, ABSENT, ended=True)
+    board.forget(LOWER)
+    assert board.look([FOO]) == ["idle"]

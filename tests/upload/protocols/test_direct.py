@@ -17,7 +17,7 @@ from tecken import services
 from tecken.errors import Absent
 from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
-from tecken.storage.port import FileKey
+from tecken.symbols.layouts import FileKey
 from tecken.upload.models import Announcement, FileUpload, Upload
 from tests.support.options import Override
 from tests.support.s3_server import S3Bucket

@@ -15,8 +15,9 @@ from django.test import Client
 
 from tecken.errors import BadInput, BadModule
 from tecken.storage import services as storage_services
-from tecken.storage.port import FileKey
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.filetypes import FileType
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey
 from tecken.upload.models import FileUpload, Upload
 from tecken.upload.protocols import sym_upload
 from tecken.upload.single_file import NamedFile
@@ -236,8 +237,8 @@ class TestProtocol2:
 class TestBodies:
     def test_parse_completion_documented_spelling_is_accepted(self) -> None:
         body = b'{symbol_id:{"debugFile":"file_name","debugId":"123123123123123123123123abcdef"}}'
-        module = ModuleKey("file_name", "123123123123123123123123ABCDEF")
-        assert sym_upload.parse_completion(body) == NamedFile(module, "BREAKPAD")
+        module = ObjectId("file_name", "123123123123123123123123ABCDEF")
+        assert sym_upload.parse_completion(body) == NamedFile(module, FileType.BREAKPAD)
 
     @pytest.mark.parametrize(
         ("body", "error", "text"),

@@ -4,12 +4,12 @@ import pytest
 
 from tecken.store.hit_counts import PageRow, Row
 from tecken.store.miss_ratio import Entries
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.web.charts.hot_modules import HEIGHT, WIDTH, SizeBar, draw_modules, size_bars
 
 
 def row(name: str, hits: int, misses: int) -> Row:
-    return Row(ModuleKey(name, "A" * 33), hits, misses)
+    return Row(ObjectId(name, "A" * 33), hits, misses)
 
 
 def test_draw_modules_area_is_number_of_requests() -> None:

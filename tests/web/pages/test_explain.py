@@ -19,13 +19,13 @@ from tecken.jobs import sending
 from tecken.storage import services as storage_services
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles
 from tecken.storage.backends.uploaded_files import gzipped
-from tecken.storage.port import symbol_file
 from tecken.storage.search import Said
 from tecken.store import services as store_services
 from tecken.store.memory import MemoryPageStore
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.conversion.status import Ready
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import symbol_file
 from tests.support.options import Override
 from tests.support.redis_server import free_port
 from tests.symbolication.conversion.memory import StoreIsAway
@@ -34,7 +34,7 @@ from tests.web.api.people import person
 from tests.web.api.rows import file_of, upload_of
 from tests.web.conftest import logged_in
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 PAGE = f"/explain/{XUL}/"
 pytestmark = pytest.mark.django_db
 
@@ -116,7 +116,7 @@ def test_explain_module_of_upstream_shows_it(client: Client, tmp_path: Path) -> 
 
 
 def test_explain_malformed_file_shows_reason(client: Client, tmp_path: Path) -> None:
-    give(tmp_path, sym(ModuleKey("xul.pdb", "F" * 33)))
+    give(tmp_path, sym(ObjectId("xul.pdb", "F" * 33)))
     work()
     page = shown(client)
     assert "Its symbol file cannot be used." in page
@@ -330,10 +330,10 @@ def test_explain_has_few_queries(
         ({"file": f"{XUL}"}, XUL),
         ({"file": f"xul.pdb {XUL.debug_id}"}, XUL),
         ({"file": f"https://symbols.example/try/{symbol_file(XUL)}"}, XUL),
-        ({"file": f"v1/a%20b.so/{XUL.debug_id}/a%20b.so.sym"}, ModuleKey("a b.so", XUL.debug_id)),
+        ({"file": f"v1/a%20b.so/{XUL.debug_id}/a%20b.so.sym"}, ObjectId("a b.so", XUL.debug_id)),
     ],
 )
-def test_form_redirects_to_module(client: Client, query: dict[str, str], found: ModuleKey) -> None:
+def test_form_redirects_to_module(client: Client, query: dict[str, str], found: ObjectId) -> None:
     reply = client.get("/explain/", query)
     assert reply.status_code == 302, reply.content
     assert reply["Location"] == f"/explain/{str(found).replace(' ', '%20')}/"

@@ -20,12 +20,12 @@ from tecken.redisclient import services as redis_services
 from tecken.redisclient.guard import RedisGuard
 from tecken.store.hit_counts import Tally
 from tecken.store.port import PageKey
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tests.support.asked import asked
 from tests.support.redis_server import free_port
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("afresh")]
-XUL = ModuleKey("xul.pdb", "A" * 33)
+XUL = ObjectId("xul.pdb", "A" * 33)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def shown(client: Client, query: str = "") -> str:
     return reply.content.decode()
 
 
-def looked_for(module: ModuleKey, pages: int, found: int) -> None:
+def looked_for(module: ObjectId, pages: int, found: int) -> None:
     keys = [PageKey(module, "0" * 16, number) for number in range(pages)]
     times = chain([0.0], repeat(time()))
     Tally(redis_services.cache_client(), RedisGuard("redis-cache"), clock=times.__next__).note(
@@ -107,7 +107,7 @@ def test_store_charts_show_hits_memory_evictions(client: Client, viewer: User) -
 def test_store_shows_most_requested_modules(client: Client, viewer: User) -> None:
     looked_for(XUL, 100, 99)
     assert "<title>xul.pdb, page 99: 1 request</title>" in shown(client)
-    looked_for(ModuleKey("<script>\u202egnp.exe", "B" * 33), 10, 0)
+    looked_for(ObjectId("<script>\u202egnp.exe", "B" * 33), 10, 0)
     page = shown(client)
     assert f'<a href="/explain/xul.pdb/{"A" * 33}/" aria-label="xul.pdb, 100 pages, 99.0 % hits">' in page
     assert "<script>\u202e" not in page
@@ -163,7 +163,7 @@ def test_store_has_few_queries_and_bytes(
     asked(redis_services.counters_client(), keys=2000, times=2)
     size_store()
     for number in range(60):
-        looked_for(ModuleKey(f"module{number}.pdb", "A" * 33), 30, 20)
+        looked_for(ObjectId(f"module{number}.pdb", "A" * 33), 30, 20)
     taken: list[Any] = [[time() - 30 * n, None, [n, 100, 3, 9 * n, n, n], 0, 0] for n in range(series.KEPT)]
     redis_services.counters_client().rpush(series.KEY, *map(json.dumps, reversed(taken)))
     with django_assert_max_num_queries(10):

@@ -13,7 +13,7 @@ from tecken import services
 from tecken.errors import Absent, TooMuch
 from tecken.redisclient import services as redis_services
 from tecken.symbolication import services as symbolication_services
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
 from tecken.web.pages import shared_reports
 from tecken.web.pages.symbolicate import MAX_CHARACTERS
 from tecken.web.pages.symbolicated_report import SourceLine, find_source
@@ -35,7 +35,7 @@ def _symbols(
     runtime_options(symbolicate_deadline_seconds=0)
     services.discard_all()
     for module in (*[path.parts[-3:-1] for path in SAMPLES.glob("*/*/*.sym")], LIBC):
-        symbolication_services.converter().prepare(module_key(*module))
+        symbolication_services.converter().prepare(ObjectId.parse(*module))
     yield
     services.discard_all()
 

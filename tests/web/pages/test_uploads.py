@@ -19,7 +19,7 @@ from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
 from tecken.store import services as store_services
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.page_file_builder import Conversion
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
 from tecken.upload.models import FileUpload, Upload
 from tecken.upload.tasks import keep_upload
 from tecken.web.api import paging
@@ -190,7 +190,7 @@ def test_upload_page_shows_what_conversion_found(
 ) -> None:
     upload = upload_of(builder)
     file = file_of(upload)
-    module = module_key(file.debug_file, file.debug_id)
+    module = ObjectId.parse(file.debug_file, file.debug_id)
     store_services.page_store().put_missing(module, Missing("malformed", "it has no <FUNC>"), 60)
     assert "cannot be used: it has no &lt;FUNC&gt;" in shown(client, f"/uploads/{upload.pk}/")
     store_services.page_store().forget(module)
