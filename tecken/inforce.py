@@ -9,13 +9,13 @@ from tecken.limits import text
 from tecken.limits.port import Limit, Scope, Without
 from tecken.runtimeconfig.current import on_change, options
 from tecken.storage import presence_cache
-from tecken.storage.port import Patience
+from tecken.storage.port import FetchLimits
 from tecken.symbolication.conversion import converter
 
 
-def patience() -> Patience:
+def patience() -> FetchLimits:
     now = options()
-    return Patience(now.source_timeout_seconds, now.source_deadline_seconds, now.symbol_max_bytes)
+    return FetchLimits(now.source_timeout_seconds, now.source_deadline_seconds, now.symbol_max_bytes)
 
 
 def symbol_bytes() -> int:

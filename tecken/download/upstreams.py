@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 
 from tecken.errors import Absent, CouldNotAsk, SwitchedOff
 from tecken.storage.factory import source_for
-from tecken.storage.port import FileKey, Patience
+from tecken.storage.port import FetchLimits, FileKey
 from tecken.storage.search import Off, Switched
 from tecken.symbols.ids import ModuleKey
 
@@ -32,7 +32,7 @@ class Upstream(NamedTuple):
 class Upstreams:
     """Asked in order. Raises ValueError like `source_for`."""
 
-    def __init__(self, urls: Iterable[str], patience: Callable[[], Patience], off: Off) -> None:
+    def __init__(self, urls: Iterable[str], patience: Callable[[], FetchLimits], off: Off) -> None:
         made = (Upstream(Switched(source_for(url, patience), url, off), _is_public(url)) for url in urls)
         self._by_name = {upstream.source.name: upstream for upstream in made}
 

@@ -133,7 +133,7 @@ class PageFiles(Protocol):
         """Every module with a page file, and when that was written, in no order. Raises CouldNotAsk."""
 
 
-class Patience(NamedTuple):
+class FetchLimits(NamedTuple):
     """Seconds of silence and of one whole request; bytes of one symbol file, unpacked."""
 
     timeout: float = 10.0

@@ -15,7 +15,7 @@ from tecken.storage.backends.bucket import bucket_for
 from tecken.storage.backends.memory import MemoryFiles, MemorySymbols
 from tecken.storage.backends.page_files import ObjectSymbols
 from tecken.storage.backends.uploaded_files import OwnSymbols
-from tecken.storage.port import Patience, SymbolSource, symbol_file
+from tecken.storage.port import FetchLimits, SymbolSource, symbol_file
 from tecken.storage.upstreams.http import HttpSymbols
 from tecken.symbols.ids import ModuleKey, module_key, symbol_file_name
 from tests.support.http_upstream import HttpUpstream, Reply
@@ -26,7 +26,7 @@ pytest_plugins = ["tests.support.upstreams"]
 MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 TEXT = b"MODULE windows x86_64 44E4EC8C2F41492B9369D6B9A059577C2 xul.pdb\n" + b"FUNC 1000 10 0 f\n" * 200_000
 LIMIT = 8 << 20
-LIMITED = partial(Patience, max_bytes=LIMIT)
+LIMITED = partial(FetchLimits, max_bytes=LIMIT)
 
 
 class Place(NamedTuple):

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from tecken.errors import TooMuch
 from tecken.storage.backends.bucket import Bucket
-from tecken.storage.port import Patience, symbol_file
+from tecken.storage.port import FetchLimits, symbol_file
 from tecken.symbols.ids import TRY, ModuleKey, TryModuleKey, in_try
 
 ROOT = "v1"
@@ -22,7 +22,7 @@ SUFFIX = ".pages"
 class ObjectSymbols:
     """An upstream in a bucket, with the bare paths `<debug file>/<DEBUG ID>/<symbol file>`."""
 
-    def __init__(self, bucket: Bucket, patience: Callable[[], Patience] = Patience) -> None:
+    def __init__(self, bucket: Bucket, patience: Callable[[], FetchLimits] = FetchLimits) -> None:
         self.name = bucket.name
         self._bucket = bucket
         self._patience = patience

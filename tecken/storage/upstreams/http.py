@@ -20,7 +20,7 @@ import stamina
 from tecken.breaker import Breaker
 from tecken.errors import Absent, CouldNotAsk, Refused, TeckenError, Throttled, TooMuch
 from tecken.redaction import without_account
-from tecken.storage.port import Patience
+from tecken.storage.port import FetchLimits
 from tecken.storage.statuses import TOO_MANY_REQUESTS, is_refusal
 from tecken.storage.upstreams.deadline import DeadlineBackend
 from tecken.symbols.ids import ModuleKey, symbol_file_name
@@ -57,7 +57,7 @@ class HttpSymbols:
     def __init__(
         self,
         base_url: str,
-        patience: Callable[[], Patience] = Patience,
+        patience: Callable[[], FetchLimits] = FetchLimits,
         *,
         rest: float = REST,
         clock: Callable[[], float] = time.monotonic,
@@ -102,7 +102,7 @@ class HttpSymbols:
         if left > 0:
             raise Throttled(f"{self.name}: not asked, it told us to slow down", retry_after=left)
 
-    def _answer(self, module: ModuleKey, patience: Patience, ends: float) -> httpx.Response:
+    def _answer(self, module: ModuleKey, patience: FetchLimits, ends: float) -> httpx.Response:
         path = f"{module.debug_file}/{module.debug_id}/{symbol_file_name(module.debug_file)}"
         try:
             return _retry(patience.deadline)(self._ask, f"{self._base}/{quote(path)}", patience.timeout, ends)
@@ -156,7 +156,7 @@ class HttpSymbols:
         if encoding not in DECODABLE:
             raise Refused(f"{self.name}: refused: it is encoded as {encoding[:LONGEST_PHRASE]}")
 
-    def _body(self, response: httpx.Response, patience: Patience, ends: float) -> Iterator[bytes]:
+    def _body(self, response: httpx.Response, patience: FetchLimits, ends: float) -> Iterator[bytes]:
         chunks = response.iter_raw()
         taken = 0
         while True:
@@ -168,7 +168,7 @@ class HttpSymbols:
             self._refuse_oversize(taken, patience)
             yield chunk
 
-    def _refuse_oversize(self, size: int, patience: Patience) -> None:
+    def _refuse_oversize(self, size: int, patience: FetchLimits) -> None:
         if size > patience.max_bytes:
             raise TooMuch(f"{self.name}: a symbol file of more than {patience.max_bytes} bytes")
 

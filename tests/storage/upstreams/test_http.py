@@ -14,7 +14,7 @@ import pytest
 import stamina
 
 from tecken.errors import Absent, CouldNotAsk, Refused, Throttled, TooMuch
-from tecken.storage.port import Patience
+from tecken.storage.port import FetchLimits
 from tecken.storage.upstreams.http import (
     ATTEMPTS,
     FAILURES,
@@ -35,12 +35,12 @@ PATH = f"/{MODULE}/xul.sym"
 BODY = b"MODULE windows x86_64 44E4EC8C2F41492B9369D6B9A059577C2 xul.pdb\n"
 LONG_BODY = BODY * 20_000
 FOR_EVER = 3600.0
-DEFAULT = Patience()
+DEFAULT = FetchLimits()
 
 
 class Make(Protocol):
     def __call__(
-        self, url: str = "", patience: Patience = DEFAULT, **settings: float | Callable[[], float]
+        self, url: str = "", limits: FetchLimits = DEFAULT, **settings: float | Callable[[], float]
     ) -> HttpSymbols: ...
 
 
@@ -49,9 +49,9 @@ def make(upstream: HttpUpstream) -> Iterator[Make]:
     with ExitStack() as made:
 
         def make(
-            url: str = "", patience: Patience = DEFAULT, **settings: float | Callable[[], float]
+            url: str = "", limits: FetchLimits = DEFAULT, **settings: float | Callable[[], float]
         ) -> HttpSymbols:
-            source = HttpSymbols(url or upstream.url, lambda: patience, **settings)  # type: ignore[arg-type]
+            source = HttpSymbols(url or upstream.url, lambda: limits, **settings)  # type: ignore[arg-type]
             made.callback(source.close)
             return source
 
@@ -127,7 +127,7 @@ def test_nobody_listens(make: Make) -> None:
 def test_a_mute_upstream_is_given_up(upstream: HttpUpstream, make: Make) -> None:
     upstream.script[PATH] = Reply(mute=True)
     with pytest.raises(CouldNotAsk, match="in time"):
-        whole(make(patience=Patience(timeout=0.05)))
+        whole(make(limits=FetchLimits(timeout=0.05)))
     assert len(upstream.requests) == 1
 
 
@@ -135,7 +135,7 @@ def test_a_mute_upstream_is_given_up(upstream: HttpUpstream, make: Make) -> None
 def test_a_drip_ends_with_the_deadline(upstream: HttpUpstream, make: Make, drip: float) -> None:
     upstream.script[PATH] = Reply(body=b"x" * 1_000_000, drip=drip)
     with pytest.raises(CouldNotAsk, match="in time"):
-        whole(make(patience=Patience(FOR_EVER, deadline=0.3)))
+        whole(make(limits=FetchLimits(FOR_EVER, deadline=0.3)))
 
 
 def test_a_body_cut_short_is_no_answer(upstream: HttpUpstream, make: Make) -> None:
@@ -149,7 +149,7 @@ def test_a_body_cut_short_is_no_answer(upstream: HttpUpstream, make: Make) -> No
 
 def test_an_announced_oversize_is_refused(upstream: HttpUpstream, make: Make) -> None:
     upstream.script[PATH] = Reply(body=b"x" * 1001)
-    with pytest.raises(TooMuch, match="1000"), make(patience=Patience(max_bytes=1000)).open(MODULE):
+    with pytest.raises(TooMuch, match="1000"), make(limits=FetchLimits(max_bytes=1000)).open(MODULE):
         pytest.fail("opened")
 
 
@@ -157,7 +157,7 @@ def test_an_unannounced_oversize_stops_at_the_limit(upstream: HttpUpstream, make
     chunked = b"%x\r\n%s\r\n" % (len(LONG_BODY), LONG_BODY) + b"0\r\n\r\n"
     upstream.script[PATH] = Reply(body=chunked, headers={"Transfer-Encoding": "chunked"}, length=False)
     taken: list[bytes] = []
-    with pytest.raises(TooMuch), make(patience=Patience(max_bytes=500_000)).open(MODULE) as chunks:
+    with pytest.raises(TooMuch), make(limits=FetchLimits(max_bytes=500_000)).open(MODULE) as chunks:
         taken.extend(chunks)
     assert sum(map(len, taken)) <= 500_000
 
@@ -168,7 +168,7 @@ def test_open_unannounced_size_counts_each_byte(
 ) -> None:
     chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
     upstream.script[PATH] = Reply(body=chunked, headers={"Transfer-Encoding": "chunked"}, length=False)
-    source = make(patience=Patience(max_bytes=max_bytes))
+    source = make(limits=FetchLimits(max_bytes=max_bytes))
     if is_accepted:
         assert whole(source) == BODY
     else:
