@@ -30,12 +30,13 @@ from tecken.storage.backends.bucket import bucket_for
 from tecken.storage.backends.staging import Staging
 from tecken.storage.backends.uploaded_files import OwnSymbols, stored_symbols
 from tecken.storage.disk_space import DiskSpace, Volume
-from tecken.storage.factory import own_files_for, page_files_for, source_for
+from tecken.storage.factory import own_files_for, page_files_for, upstreams_for
 from tecken.storage.lookup_log import Journal
 from tecken.storage.miss_counts import Miss, MissCounts
 from tecken.storage.port import OwnFiles, PageFiles, Stored, SymbolSource
 from tecken.storage.presence_cache import Known
-from tecken.storage.search import Chain, Switched
+from tecken.storage.search import Chain, Search
+from tecken.storage.upstreams.switched import Switched
 from tecken.store.access_counts import Accesses, Watched
 from tecken.store.hit_counts import Tally
 from tecken.store.memory import MemoryPageStore
@@ -208,17 +209,30 @@ def disk_space() -> DiskSpace:
 
 @once
 def upstreams() -> tuple[Switched, ...]:
-    """Where symbol files come from that nobody uploaded to us."""
-    return tuple(
-        Switched(source_for(url, inforce.patience), url, inforce.sources_off)
-        for url in settings.SYMBOL_SOURCES
+    """Return the upstreams, in order: the only ones of this process."""
+    return upstreams_for(settings.SYMBOL_SOURCES, inforce.patience, inforce.sources_off)
+
+
+@once
+def search() -> Search:
+    """Return every place where files may be, in order."""
+    # It imports models. Log lines import this module, before Django has loaded its applications.
+    from tecken.storage.codes import module_of  # noqa: PLC0415
+
+    return Search(
+        regular=own_files(),
+        try_files=try_files(),
+        upstreams=upstreams(),
+        presence=known(),
+        find_by_code_id=module_of,
+        record=journal().note,
     )
 
 
 @once
 def source() -> Chain:
-    """Return where symbols of regular modules come from: what was uploaded to us, then upstreams."""
-    return Chain([OwnSymbols(own_files()), *upstreams()], journal().note)
+    """Return where symbols of regular modules come from: our own storage, then upstreams."""
+    return search().symbols
 
 
 @once
@@ -421,16 +435,14 @@ def miss_counts() -> MissCounts:
 
 def count_absent(modules: Sequence[ModuleKey]) -> None:
     """Count modules that a symbolication asked for and no source has, unless one is switched off."""
-    if modules and not any(upstream.is_off for upstream in upstreams()):
+    if modules and not search().has_disabled_upstream:
         miss_counts().count([Miss(*module) for module in modules], by_symbolication=True)
 
 
 @once
 def explainer() -> Explainer:
     return Explainer(
-        regular=own_files(),
-        of_try=try_files(),
-        upstreams=upstreams(),
+        search=search(),
         page_files=page_files_for(settings.STORAGE_URL),
         store=page_store(),
         board=board(),

@@ -13,7 +13,7 @@ import redis
 from tecken.breaker import Breaker
 from tecken.errors import Absent, CouldNotAsk, Refused, SwitchedOff, TeckenError
 from tecken.storage import keys
-from tecken.storage.search import Said
+from tecken.storage.search import SourceResult
 from tecken.store.port import Missing
 from tecken.symbols.ids import ModuleKey
 
@@ -48,9 +48,11 @@ class Journal:
         self._breaker = breaker
         self._seconds = seconds
 
-    def note(self, module: ModuleKey, said: Sequence[Said]) -> None:
+    def note(self, module: ModuleKey, results: Sequence[SourceResult]) -> None:
         """One round trip; raises nothing."""
-        answers = [Answer(one.source, _kind(one.no), str(one.no or ""), one.seconds) for one in said]
+        answers = [
+            Answer(source, _kind(error), str(error or ""), seconds) for source, error, seconds in results
+        ]
         raw = orjson.dumps([datetime.now(UTC).timestamp(), *map(list, answers)])
         try:
             self._breaker.admit()

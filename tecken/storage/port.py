@@ -23,6 +23,17 @@ class SymbolSource(Protocol):
         """
 
 
+class Upstream(SymbolSource, Protocol):
+    """A source that someone else maintains."""
+
+    def public_url(self, module: ModuleKey) -> str | None:
+        """Return a URL from which anyone can read the symbol file, there or not.
+
+        None where there is none, or where reading it needs credentials.
+        """
+        ...
+
+
 class FileKey(NamedTuple):
     """A file as it was uploaded: `xul.pdb/44E4...7C2/xul.sym`; the debug id in upper case."""
 
@@ -134,7 +145,7 @@ class PageFiles(Protocol):
 
 
 class FetchLimits(NamedTuple):
-    """Seconds of silence and of one whole request; bytes of one symbol file, unpacked."""
+    """Limits of one fetch: seconds of silence and of the whole request, bytes of the unpacked symbol file."""
 
     timeout: float = 10.0
     deadline: float = 300.0

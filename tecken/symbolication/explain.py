@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -13,9 +13,9 @@ from tecken.errors import Absent, CouldNotAsk, MalformedPageFile, Pending, Store
 from tecken.storage import keys
 from tecken.storage.backends.uploaded_files import stored_symbols
 from tecken.storage.lookup_log import Journal, Look
-from tecken.storage.port import FileKey, OwnFiles, PageFiles, Stored, symbol_file
+from tecken.storage.port import FileKey, PageFiles, Stored, symbol_file
 from tecken.storage.presence_cache import Known, Remembered
-from tecken.storage.search import Switched
+from tecken.storage.search import Search
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.status import Board, State
 from tecken.symbolication.loader import Cold
@@ -75,9 +75,7 @@ class Explainer:
     def __init__(
         self,
         *,
-        regular: OwnFiles,
-        of_try: OwnFiles,
-        upstreams: Sequence[Switched],
+        search: Search,
         page_files: PageFiles,
         store: PageStore,
         board: Board,
@@ -86,9 +84,7 @@ class Explainer:
         cold: Cold,
         seconds: float = 3.0,
     ) -> None:
-        self._regular = regular
-        self._of_try = of_try
-        self._upstreams = upstreams
+        self._search = search
         self._page_files = page_files
         self._store = store
         self._board = board
@@ -101,16 +97,16 @@ class Explainer:
     def explain(self, module: ModuleKey) -> Explanation:
         """Asks no upstream: that is for workers."""
         until = time.monotonic() + self._seconds
-        regular = self._ask(stored_symbols, self._regular, module)
-        of_try = self._ask(stored_symbols, self._of_try, module)
+        regular = self._ask(stored_symbols, self._search.regular, module)
+        of_try = self._ask(stored_symbols, self._search.try_files, module)
         page_file = self._ask(self._page_file, module)
         store = self._ask(self._stored, module)
         cache = self._ask(self._cached, module)
         return Explanation(
             symbol_file(module),
-            Own(self._regular.name, self._answer(regular, until)),
-            Own(self._of_try.name, self._answer(of_try, until)),
-            tuple(Upstream(one.name, one.is_off) for one in self._upstreams),
+            Own(self._search.regular.name, self._answer(regular, until)),
+            Own(self._search.try_files.name, self._answer(of_try, until)),
+            tuple(Upstream(one.name, one.is_off) for one in self._search.upstreams),
             self._answer(page_file, until),
             self._answer(store, until),
             self._answer(cache, until),

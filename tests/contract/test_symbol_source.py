@@ -13,10 +13,11 @@ import pytest
 from tecken.errors import Absent, TooMuch
 from tecken.storage.backends.bucket import bucket_for
 from tecken.storage.backends.memory import MemoryFiles, MemorySymbols
-from tecken.storage.backends.page_files import ObjectSymbols
 from tecken.storage.backends.uploaded_files import OwnSymbols
 from tecken.storage.port import FetchLimits, SymbolSource, symbol_file
-from tecken.storage.upstreams.http import HttpSymbols
+from tecken.storage.upstreams.breakpad import BreakpadUpstream
+from tecken.storage.upstreams.bucket import BucketUpstream
+from tecken.storage.upstreams.http import HttpTransport
 from tecken.symbols.ids import ModuleKey, module_key, symbol_file_name
 from tests.support.http_upstream import HttpUpstream, Reply
 from tests.support.symbol_names import ODD_NAMES
@@ -53,13 +54,15 @@ def local(tmp_path: Path) -> Place:
         path.parent.mkdir(parents=True)
         path.write_bytes(stored)
 
-    return Place(ObjectSymbols(bucket_for(tmp_path.as_uri(), create=False), LIMITED), put)
+    return Place(BucketUpstream(bucket_for(tmp_path.as_uri(), create=False), LIMITED), put)
 
 
 @pytest.fixture
 def s3(request: pytest.FixtureRequest) -> Place:
     bucket = bucket_for(f"s3://{request.getfixturevalue('s3_bucket').name}/symbols", create=False)
-    return Place(ObjectSymbols(bucket, LIMITED), lambda module, stored: bucket.put(path_of(module), [stored]))
+    return Place(
+        BucketUpstream(bucket, LIMITED), lambda module, stored: bucket.put(path_of(module), [stored])
+    )
 
 
 @pytest.fixture
@@ -67,7 +70,7 @@ def http(upstream: HttpUpstream) -> Iterator[Place]:
     def put(module: ModuleKey, stored: bytes) -> None:
         upstream.script[f"/pre fix/{path_of(module)}"] = Reply(body=stored)
 
-    source = HttpSymbols(f"{upstream.url}pre%20fix/", LIMITED)
+    source = BreakpadUpstream(HttpTransport(f"{upstream.url}pre%20fix/", LIMITED))
     yield Place(source, put)
     source.close()
 

@@ -5,14 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.conf import settings as site_settings
 from django.test import Client
 from pytest_django import Settings
 
 from tecken import wiring
-from tecken.download import services
-from tecken.redaction import without_account
-from tecken.storage.upstreams.http import HttpSymbols
+from tecken.storage.upstreams.breakpad import BreakpadUpstream
 from tests.download.conftest import PATH, TEXT, XUL, Put
 from tests.support.http_upstream import HttpUpstream, Reply
 
@@ -39,10 +36,9 @@ def web(storage: Path, upstream: HttpUpstream, settings: Settings) -> Iterator[H
 
 def forget() -> None:
     """Also closes the connections."""
-    for url in site_settings.SYMBOL_SOURCES:
-        source = services.upstreams().named(without_account(url)).source.source
-        if isinstance(source, HttpSymbols):
-            source.close()
+    for switched in wiring.upstreams():
+        if isinstance(switched.upstream, BreakpadUpstream):
+            switched.upstream.close()
     wiring.forget()
 
 

@@ -8,21 +8,17 @@ from typing import Any
 
 import orjson
 import pytest
-from django.conf import settings as site_settings
 from django.test import Client
 from pytest_django import Settings
 
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import wiring
-from tecken.download import services
 from tecken.errors import Absent, CouldNotAsk, SwitchedOff
-from tecken.redaction import without_account
 from tecken.runtimeconfig.current import overridden
 from tecken.storage import keys as cache_keys
 from tecken.storage.miss_counts import COUNTS
 from tecken.storage.port import symbol_file
-from tecken.storage.search import Switched
-from tecken.storage.upstreams.http import HttpSymbols
+from tecken.storage.upstreams.breakpad import BreakpadUpstream
 from tecken.store import keys as store_keys
 from tecken.store.port import Missing
 from tecken.symbols.ids import ModuleKey
@@ -52,12 +48,9 @@ def web(
 
 def close() -> None:
     """The connections."""
-    upstreams = [
-        services.upstreams().named(without_account(url)).source for url in site_settings.SYMBOL_SOURCES
-    ]
-    for switched in (*upstreams, *wiring.source().sources):
-        if isinstance(switched, Switched) and isinstance(switched.source, HttpSymbols):
-            switched.source.close()
+    for switched in wiring.upstreams():
+        if isinstance(switched.upstream, BreakpadUpstream):
+            switched.upstream.close()
 
 
 def prepared() -> Header | Missing:

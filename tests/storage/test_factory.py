@@ -5,19 +5,24 @@ from pathlib import Path
 import pytest
 
 from tecken.errors import Absent, CouldNotAsk
-from tecken.storage.factory import chain_for, own_files_for, page_files_for, source_for
-from tecken.storage.port import symbol_file
-from tecken.storage.upstreams.http import HttpSymbols
+from tecken.storage.factory import own_files_for, page_files_for, upstream_for, upstreams_for
+from tecken.storage.port import FetchLimits, symbol_file
+from tecken.storage.search import Chain
+from tecken.storage.upstreams.breakpad import BreakpadUpstream
 from tecken.symbols.ids import module_key
 
 MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+
+
+def chain_for(urls: list[str]) -> Chain:
+    return Chain(upstreams_for(urls, FetchLimits, tuple))
 
 
 def test_a_source_is_named_by_its_url(tmp_path: Path) -> None:
     urls = ["https://user:secret@symbols.example/prefix", tmp_path.as_uri(), "gs://bucket/prefix"]
     chain = chain_for(urls)
     assert chain.name == f"https://symbols.example/prefix/, {tmp_path.as_uri()}, gs://bucket/prefix"
-    assert isinstance(source_for(urls[0]), HttpSymbols)
+    assert isinstance(upstream_for(urls[0]), BreakpadUpstream)
 
 
 def test_an_upstream_directory_has_the_bare_paths(tmp_path: Path) -> None:
@@ -29,7 +34,7 @@ def test_an_upstream_directory_has_the_bare_paths(tmp_path: Path) -> None:
 
 
 def test_an_upstream_directory_that_is_missing_is_no_answer(tmp_path: Path) -> None:
-    with pytest.raises(CouldNotAsk), source_for((tmp_path / "absent").as_uri()).open(MODULE):
+    with pytest.raises(CouldNotAsk), upstream_for((tmp_path / "absent").as_uri()).open(MODULE):
         pass
 
 

@@ -12,12 +12,13 @@ from tecken.errors import Absent, CouldNotAsk, Refused, SwitchedOff, TeckenError
 from tecken.redisclient import client
 from tecken.storage import keys
 from tecken.storage.lookup_log import Answer, Journal
-from tecken.storage.search import Said
+from tecken.storage.search import SourceResult
 from tecken.symbols.ids import ModuleKey
 from tests.support.redis_server import free_port
 
 XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 NSS = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
+OURS = SourceResult("ours", Absent("not there"), 0.5)
 
 
 @pytest.fixture
@@ -34,11 +35,11 @@ def journal(connection: redis.Redis) -> Journal:
 
 def test_what_sources_said_is_remembered_for_a_while(journal: Journal, connection: redis.Redis) -> None:
     said = [
-        Said("ours", Absent("not there"), 0.5),
-        Said("first", SwitchedOff("first is switched off"), 0.0),
-        Said("second", CouldNotAsk("second: 500"), 1.5),
-        Said("third", TooMuch("of 9 GB"), 0.25),
-        Said("fourth", None, 2.0),
+        SourceResult("ours", Absent("not there"), 0.5),
+        SourceResult("first", SwitchedOff("first is switched off"), 0.0),
+        SourceResult("second", CouldNotAsk("second: 500"), 1.5),
+        SourceResult("third", TooMuch("of 9 GB"), 0.25),
+        SourceResult("fourth", None, 2.0),
     ]
     assert journal.last(XUL) is None
     journal.note(XUL, said)
@@ -71,7 +72,9 @@ def test_without_redis_cache_nothing_is_written_and_nobody_is_stopped() -> None:
 
 
 def test_absent_when_every_source_answered_so_returns_the_module(journal: Journal) -> None:
-    journal.note(XUL, [Said("ours", Absent("not there"), 0.5), Said("theirs", Absent("404"), 0.5)])
+    journal.note(
+        XUL, [SourceResult("ours", Absent("not there"), 0.5), SourceResult("theirs", Absent("404"), 0.5)]
+    )
     assert list(journal.absent([NSS, XUL], ["ours", "theirs"])) == [XUL]
 
 
@@ -83,22 +86,24 @@ def test_absent_when_every_source_answered_so_returns_the_module(journal: Journa
 def test_absent_when_a_source_answered_otherwise_returns_nothing(
     journal: Journal, answer: TeckenError | None
 ) -> None:
-    journal.note(XUL, [Said("ours", Absent("not there"), 0.5), Said("theirs", answer, 0.5)])
+    journal.note(XUL, [OURS, SourceResult("theirs", answer, 0.5)])
     assert journal.absent([XUL], ["ours", "theirs"]) == {}
 
 
 def test_absent_when_a_source_refused_returns_the_module(journal: Journal) -> None:
-    journal.note(XUL, [Said("ours", Absent("not there"), 0.5), Said("theirs", Refused("403"), 0.5)])
+    journal.note(
+        XUL, [SourceResult("ours", Absent("not there"), 0.5), SourceResult("theirs", Refused("403"), 0.5)]
+    )
     assert list(journal.absent([XUL], ["ours", "theirs"])) == [XUL]
 
 
 def test_absent_with_a_source_that_was_not_asked_returns_nothing(journal: Journal) -> None:
-    journal.note(XUL, [Said("ours", Absent("not there"), 0.5)])
+    journal.note(XUL, [OURS])
     assert journal.absent([XUL], ["ours", "a new one"]) == {}
 
 
 def test_absent_after_forget_returns_nothing(journal: Journal) -> None:
-    journal.note(XUL, [Said("ours", Absent("not there"), 0.5)])
+    journal.note(XUL, [OURS])
     journal.forget(XUL)
     assert journal.absent([XUL], ["ours"]) == {}
 

@@ -6,7 +6,7 @@ import pytest
 
 from tecken.errors import Absent, CouldNotAsk, Refused, TeckenError, Throttled, TooMuch
 from tecken.storage.backends.memory import MemorySymbols
-from tecken.storage.search import Chain, Said
+from tecken.storage.search import Chain, SourceResult
 from tecken.symbols.ids import ModuleKey, module_key
 
 MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
@@ -87,9 +87,9 @@ def test_its_name_has_the_names_of_all() -> None:
 def test_what_each_source_said_is_told() -> None:
     told: list[tuple[str, type[TeckenError] | None]] = []
 
-    def hear(module: ModuleKey, said: Sequence[Said]) -> None:
+    def hear(module: ModuleKey, results: Sequence[SourceResult]) -> None:
         assert module == MODULE
-        told.extend((one.source, type(one.no) if one.no else None) for one in said)
+        told.extend((result.source, type(result.error) if result.error else None) for result in results)
 
     with Chain([NOWHERE, DOWN, HERE, THERE], hear).open(MODULE):
         assert told == [("nowhere", Absent), ("down", CouldNotAsk), ("here", None)]

@@ -15,7 +15,8 @@ from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles, MemoryS
 from tecken.storage.lookup_log import Journal
 from tecken.storage.port import FileKey, Stored, symbol_file
 from tecken.storage.presence_cache import Known, Lifetimes, Remembered, Unknown
-from tecken.storage.search import Said, Switched
+from tecken.storage.search import Search, SourceResult
+from tecken.storage.upstreams.switched import Switched
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.queue import CeleryCold
@@ -29,6 +30,10 @@ from tests.symbolication.samples import MIB, header_of, of_version_1
 XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 ABSENT = Missing("absent", "nobody has it")
 URL = "https://symbols.example/"
+
+
+def no_code_id(code_file: str, code_id: str, *, with_try: bool) -> ModuleKey:
+    raise Absent(f"no upload has {code_file}/{code_id}, with try files: {with_try}")
 
 
 class House:
@@ -50,9 +55,13 @@ class House:
 
     def explainer(self, regular: MemoryFiles | None = None, seconds: float = 30.0) -> Explainer:
         return Explainer(
-            regular=regular or self.regular,
-            of_try=self.of_try,
-            upstreams=[Switched(MemorySymbols(name=URL), URL, lambda: self.off)],
+            search=Search(
+                regular=regular or self.regular,
+                try_files=self.of_try,
+                upstreams=[Switched(MemorySymbols(name=URL), URL, lambda: self.off)],
+                presence=self.known,
+                find_by_code_id=no_code_id,
+            ),
             page_files=self.page_files,
             store=self.store,
             board=self.board,
@@ -104,7 +113,7 @@ def test_explainer_page_file_and_header_of_version_1_are_not_there(house: House)
 
 def test_a_module_that_nobody_has(house: House) -> None:
     house.store.put_missing(XUL, ABSENT, 600)
-    house.journal.note(XUL, [Said(URL, Absent("404"), 0.5)])
+    house.journal.note(XUL, [SourceResult(URL, Absent("404"), 0.5)])
     name = keys.upstream_file(symbol_file(XUL))
     house.known.settle(name, house.known.lease(name), None)
     told = house.explainer().explain(XUL)

@@ -1,4 +1,4 @@
-"""Symbol files of an upstream, and our page files, on object storage.
+"""Page files on object storage.
 
 A page file has the key `v1/<debug file>/<DEBUG ID>/<symbol file>.pages`, beside a symbol file of our own.
 A page file of try symbols has `try/` before that.
@@ -6,34 +6,15 @@ A page file of try symbols has `try/` before that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from tecken.errors import TooMuch
 from tecken.storage.backends.bucket import Bucket
-from tecken.storage.port import FetchLimits, symbol_file
+from tecken.storage.port import symbol_file
 from tecken.symbols.ids import TRY, ModuleKey, TryModuleKey, in_try
 
 ROOT = "v1"
 SUFFIX = ".pages"
-
-
-class ObjectSymbols:
-    """An upstream in a bucket, with the bare paths `<debug file>/<DEBUG ID>/<symbol file>`."""
-
-    def __init__(self, bucket: Bucket, patience: Callable[[], FetchLimits] = FetchLimits) -> None:
-        self.name = bucket.name
-        self._bucket = bucket
-        self._patience = patience
-
-    @contextmanager
-    def open(self, module: ModuleKey) -> Iterator[Iterator[bytes]]:
-        found = self._bucket.get(str(symbol_file(module)))
-        most = self._patience().max_bytes
-        if found.meta["size"] > most:
-            raise TooMuch(f"{self.name}: {module} has more than {most} bytes")
-        yield self._bucket.chunks(found)
 
 
 class ObjectPageFiles:

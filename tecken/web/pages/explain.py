@@ -15,11 +15,11 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from tecken import wiring
-from tecken.download.codes import module_of
 from tecken.download.models import MissingSymbol
 from tecken.errors import Absent, BadInput, BadModule
 from tecken.http.ratelimit import spend
 from tecken.limits.port import Cost
+from tecken.storage.codes import module_of
 from tecken.symbols.ids import ModuleKey, code_id, file_name, module_key
 from tecken.symbols.pagefile.file import Header
 from tecken.upload.models import FileUpload

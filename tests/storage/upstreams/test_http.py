@@ -15,13 +15,14 @@ import stamina
 
 from tecken.errors import Absent, CouldNotAsk, Refused, Throttled, TooMuch
 from tecken.storage.port import FetchLimits
+from tecken.storage.upstreams.breakpad import BreakpadUpstream
 from tecken.storage.upstreams.http import (
     ATTEMPTS,
     FAILURES,
     LONGEST_PAUSE,
     PAUSE,
     USER_AGENT,
-    HttpSymbols,
+    HttpTransport,
     retry_after,
     worth_another_try,
 )
@@ -41,7 +42,7 @@ DEFAULT = FetchLimits()
 class Make(Protocol):
     def __call__(
         self, url: str = "", limits: FetchLimits = DEFAULT, **settings: float | Callable[[], float]
-    ) -> HttpSymbols: ...
+    ) -> BreakpadUpstream: ...
 
 
 @pytest.fixture
@@ -50,10 +51,10 @@ def make(upstream: HttpUpstream) -> Iterator[Make]:
 
         def make(
             url: str = "", limits: FetchLimits = DEFAULT, **settings: float | Callable[[], float]
-        ) -> HttpSymbols:
-            source = HttpSymbols(url or upstream.url, lambda: limits, **settings)  # type: ignore[arg-type]
-            made.callback(source.close)
-            return source
+        ) -> BreakpadUpstream:
+            transport = HttpTransport(url or upstream.url, lambda: limits, **settings)  # type: ignore[arg-type]
+            made.callback(transport.close)
+            return BreakpadUpstream(transport)
 
         yield make
 
@@ -64,7 +65,7 @@ def _no_waiting_between_attempts() -> Iterator[None]:
         yield
 
 
-def whole(source: HttpSymbols) -> bytes:
+def whole(source: BreakpadUpstream) -> bytes:
     with source.open(MODULE) as chunks:
         return b"".join(chunks)
 
@@ -338,7 +339,7 @@ def test_retry_after_has_seconds_or_a_date() -> None:
 )
 def test_a_bad_url_is_named_without_credentials(url: str) -> None:
     with pytest.raises(ValueError, match=r"expected http\(s\)") as told:
-        HttpSymbols(url)
+        HttpTransport(url)
     assert "secret" not in str(told.value)
     assert "sec/ret" not in str(told.value)
 

@@ -18,7 +18,7 @@ from tecken.errors import Absent, CouldNotAsk, Refused
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles
 from tecken.storage.backends.uploaded_files import gzipped
 from tecken.storage.port import symbol_file
-from tecken.storage.search import Said
+from tecken.storage.search import SourceResult
 from tecken.store.memory import MemoryPageStore
 from tecken.symbolication.conversion.status import Ready
 from tecken.symbols.ids import ModuleKey
@@ -145,7 +145,7 @@ def test_what_is_remembered_of_the_last_time_only(
 
 def test_explain_upstream_that_refuses_shows_the_reason(client: Client, tmp_path: Path) -> None:
     name = f"file://{tmp_path}/upstream"
-    wiring.journal().note(XUL, [Said(name, Refused(f"{name}: refused: 403 Forbidden"), 0.1)])
+    wiring.journal().note(XUL, [SourceResult(name, Refused(f"{name}: refused: 403 Forbidden"), 0.1)])
     assert '<span class="no"><bdi>Refused: 403 Forbidden</bdi></span>' in shown(client)
 
 
@@ -244,7 +244,7 @@ def test_explain_symbols_whose_file_is_gone_are_told(client: Client, tmp_path: P
     give(tmp_path, sym(XUL))
     work()
     (tmp_path / "upstream" / str(symbol_file(XUL))).unlink()
-    wiring.journal().note(XUL, [Said(f"file://{tmp_path}/upstream", Absent("it is not there"), 0.1)])
+    wiring.journal().note(XUL, [SourceResult(f"file://{tmp_path}/upstream", Absent("it is not there"), 0.1)])
     page = shown(client)
     assert "Its symbols are here." in page
     assert "No place has its symbol file any more." in page
@@ -407,7 +407,7 @@ def test_without_storage(client: Client, monkeypatch: pytest.MonkeyPatch) -> Non
     page_files, files = MemoryPageFiles(), MemoryFiles("bucket.example")
     page_files.away = files.away = CouldNotAsk("bucket.example is away")
     monkeypatch.setattr(wiring.explainer(), "_page_files", page_files)
-    monkeypatch.setattr(wiring.explainer(), "_regular", files)
+    monkeypatch.setattr(wiring.search(), "regular", files)
     page = shown(client)
     assert "<strong>storage</strong> does not answer" in page
     assert "Could not be asked" in page
