@@ -199,6 +199,7 @@ INSTALLED_APPS = [
     "tecken.download",
     "tecken.limits",
     "tecken.runtimeconfig",
+    "tecken.storage",
     "tecken.accounts",
     "tecken.upload",
     "tecken.web",

@@ -97,5 +97,5 @@ def _reply(request: HttpRequest, wanted: FileRequest, found: Found) -> HttpRespo
 
 def _miss(wanted: FileRequest) -> Miss:
     if wanted.looks_like_debug_id:
-        return Miss(*wanted.module, wanted.code_file, wanted.code_id)
+        return Miss(wanted.key.debug_file, wanted.key.debug_id, wanted.code_file, wanted.code_id)
     return Miss("", "", wanted.key.debug_file, wanted.given_id)

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from tecken import wiring
 from tecken.errors import Absent
+from tecken.storage.models import SymbolFile
 from tecken.storage.port import FileKey, OwnFiles, Stored, symbol_file
 from tecken.symbols.ids import ModuleKey, TryModuleKey
-from tecken.upload.models import FileUpload
 
 
 class Trouble(NamedTuple):
@@ -58,7 +58,7 @@ class Fsck:
 
 def _row_troubles(files: OwnFiles, stored: dict[FileKey, Stored]) -> Iterator[Trouble]:
     """The newest row of a key says what is there. Without its rows the next upload stores the file again."""
-    rows = FileUpload.objects.filter(bucket_name=files.name, completed_at__isnull=False)
+    rows = SymbolFile.objects.filter(bucket_name=files.name, completed_at__isnull=False)
     newest_first = rows.order_by("key", "-completed_at", "-pk").iterator()
     for path, group in groupby(newest_first, attrgetter("key")):
         key, row = FileKey(*path.split("/")[1:]), next(group)
@@ -67,7 +67,7 @@ def _row_troubles(files: OwnFiles, stored: dict[FileKey, Stored]) -> Iterator[Tr
             yield Trouble(f"{files.name}/{path}: {what}", rows.filter(key=path, pk__lte=row.pk).delete)
 
 
-def _differs(row: FileUpload, there: Stored | None) -> bool:
+def _differs(row: SymbolFile, there: Stored | None) -> bool:
     return there is None or (there.size, there.etag) != (row.size, row.etag)
 
 

@@ -1,34 +1,20 @@
-"""Which module a binary belongs to, by its code file and code id, from the files that were uploaded."""
+"""Search of the database for the module of a binary, by its code file and code id."""
 
 from __future__ import annotations
 
-from django.apps import apps
 from django.db import DatabaseError
-from django.db.models import Q, Value
-from django.db.models.functions import Lower
 
 from tecken.errors import Absent, BadModule, CouldNotAsk
-from tecken.symbols.ids import GUID_DIGITS, ModuleKey, is_windows_name, module_key
-
-# The model is found by its name, since no feature imports another.
-UPLOADED = ("upload", "FileUpload")
-# Ids of zeros name no build, so a row that has one does not identify a binary.
-NO_BUILD = "0" * GUID_DIGITS
+from tecken.storage.models import SymbolFile, match_name
+from tecken.symbols.ids import ModuleKey, module_key
 
 
 def module_of(code_file: str, code_id: str, *, with_try: bool) -> ModuleKey:
     """Return the newest module of a binary, a regular one before one of a try build.
 
-    The id is in upper case. Raises Absent, or CouldNotAsk when the database does not answer.
+    The id is in upper case. Raises Absent, or CouldNotAsk when the database does not respond.
     """
-    name = Q(code_file=code_file)
-    if is_windows_name(code_file):
-        name = Q(code_file__lower=Lower(Value(code_file)))
-    rows = (
-        apps.get_model(*UPLOADED)
-        ._default_manager.filter(name, code_id=code_id, completed_at__isnull=False)
-        .exclude(debug_id__startswith=NO_BUILD)
-    )
+    rows = SymbolFile.objects.identifying().filter(match_name("code_file", code_file), code_id=code_id)
     if not with_try:
         rows = rows.filter(try_symbols=False)
     try:

@@ -227,7 +227,7 @@ class Search:
         with_try = request.with_try
         return Place(
             keys.code_file(*names, with_try=with_try),
-            lambda: list(self._find_by_code_id(*names, with_try=with_try)),
+            lambda: _module_names(self._find_by_code_id(*names, with_try=with_try)),
             lambda fact: OtherName(symbol_file(ModuleKey(*fact))),
         )
 
@@ -257,6 +257,10 @@ class Search:
             doubtful = isinstance(error, SwitchedOff | Refused)
         self._presence.settle(place.presence_key, lease, fact, doubtful=doubtful)
         return fact
+
+
+def _module_names(module: ModuleKey) -> list[Any]:
+    return [module.debug_file, module.debug_id]
 
 
 PresenceKey = Callable[[FileKey], str]

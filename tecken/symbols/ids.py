@@ -137,6 +137,16 @@ def debug_ids_of_code_id(some_id: str) -> tuple[str, ...]:
     return (elf, normal_debug_id(some_id)) if len(some_id) == GUID_DIGITS else (elf,)
 
 
+def build_id_of(some_id: str, debug_id: str) -> str:
+    """Return a code id as a build id, in lower case as linkers print it; "" where it is none.
+
+    The debug id of an ELF file derives from its build id. That tells a build id from a PE file's time stamp
+    and size, and from a Mach-O file's UUID.
+    """
+    derived = debug_ids_of_code_id(some_id)[:1]
+    return some_id.lower() if derived == (normal_debug_id(debug_id),) else ""
+
+
 def symbol_file_name(debug_file: str) -> str:
     """`xul.pdb` -> `xul.sym`, `libxul.so` -> `libxul.so.sym`, as Breakpad's symbol supplier asks for them."""
     stem = debug_file[:-4] if debug_file.lower().endswith(".pdb") else debug_file

@@ -17,11 +17,12 @@ from tecken import wiring
 from tecken.errors import Absent, BadInput, Conflict, CouldNotAsk, NotAllowed, TeckenError
 from tecken.runtimeconfig.current import options
 from tecken.storage.backends.staging import Slot
+from tecken.storage.models import NAME_CHARACTERS
 from tecken.upload.archive import Limits, Listing, Member, content, listing, opened
 from tecken.upload.file_rows import Kept, Refused, Row, path, record, rows, warn_of_native_files
 from tecken.upload.form import CHUNK_BYTES, Archive
 from tecken.upload.ingest import storage, store
-from tecken.upload.models import NAME_CHARACTERS, Protocol, Upload
+from tecken.upload.models import Protocol, Upload
 from tecken.upload.staged import staged
 from tecken.upload.threads import submit
 

@@ -13,10 +13,11 @@ from django.utils import timezone
 
 from tecken import wiring
 from tecken.errors import BadModule, CouldNotAsk
+from tecken.storage.models import BREAKPAD_FORMAT, NAME_CHARACTERS, UNKNOWN_FORMAT, Kind, SymbolFile
 from tecken.storage.port import FileKey, Stored, compressed
 from tecken.symbols.formats.breakpad import Module
-from tecken.symbols.ids import code_id
-from tecken.upload.models import NAME_CHARACTERS, FileUpload, Upload
+from tecken.symbols.ids import build_id_of, code_id
+from tecken.upload.models import Upload
 from tecken.upload.usability import NATIVE, SymbolText
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def path(key: FileKey) -> str:
 def rows(upload: Upload, keys: Iterable[FileKey]) -> dict[str, list[Row]]:
     """Return what was ever stored under these keys, by path, the newest last."""
     found: dict[str, list[Row]] = {}
-    stored = FileUpload.objects.filter(
+    stored = SymbolFile.objects.filter(
         key__in=list(map(path, keys)), bucket_name=upload.bucket_name, completed_at__isnull=False
     )
     columns = (
@@ -125,7 +126,7 @@ def warn_of_native_files(upload: Upload) -> None:
 
 def _modules_with_symbols(upload: Upload, ids: Collection[str]) -> set[tuple[str, str]]:
     """Return names in lower case and ids, both of debug files and of code files."""
-    rows = FileUpload.objects.filter(key__endswith=".sym", completed_at__isnull=False)
+    rows = SymbolFile.objects.filter(key__endswith=".sym", completed_at__isnull=False)
     if not upload.try_symbols:
         rows = rows.filter(try_symbols=False)
     debug = rows.filter(debug_id__in=ids).values_list("debug_file", "debug_id")
@@ -137,16 +138,16 @@ def _write_row(upload: Upload, kept: Kept) -> None:
     if kept.outcome == "skipped":
         upload.skipped_keys = [*upload.skipped_keys, path(kept.key)]
         if kept.is_adopted:
-            FileUpload.objects.create(key=path(kept.key), **_columns(upload, kept))
+            SymbolFile.objects.create(key=path(kept.key), **_columns(upload, kept))
         return
     if kept.update:
         _mark_replaced(upload, kept)
-    FileUpload.objects.update_or_create(upload=upload, key=path(kept.key), defaults=_columns(upload, kept))
+    SymbolFile.objects.update_or_create(upload=upload, key=path(kept.key), defaults=_columns(upload, kept))
 
 
 def _mark_replaced(upload: Upload, kept: Kept) -> None:
     """Note in the rows of the former file which upload replaced it, and log who did."""
-    former = FileUpload.objects.filter(
+    former = SymbolFile.objects.filter(
         key=path(kept.key), bucket_name=upload.bucket_name, completed_at__isnull=False, replaced_by=None
     ).exclude(upload=upload)
     newest = former.select_related("upload__user").order_by("-pk").first()
@@ -171,6 +172,7 @@ def _columns(upload: Upload, kept: Kept) -> dict[str, object]:
         "debug_id": kept.key.debug_id,
         "code_file": code_file,
         "code_id": code,
+        **_object_columns(kept.key, module, code),
         "generator": _column(module.generator[:NAME_CHARACTERS]) if module else "",
         "size": kept.stored.size,
         "original_size": kept.content.size,
@@ -180,6 +182,18 @@ def _columns(upload: Upload, kept: Kept) -> dict[str, object]:
         "update": kept.update,
         "try_symbols": upload.try_symbols,
         "completed_at": timezone.now(),
+    }
+
+
+def _object_columns(key: FileKey, module: Module | None, code: str) -> dict[str, object]:
+    """Return what a file is, as far as its name and its head show."""
+    if not compressed(key):
+        return {"kind": Kind.UNKNOWN, "format": UNKNOWN_FORMAT, "build_id": "", "arch": ""}
+    return {
+        "kind": Kind.DEBUG,
+        "format": BREAKPAD_FORMAT,
+        "build_id": build_id_of(code, key.debug_id),
+        "arch": _column(module.arch[:NAME_CHARACTERS]) if module else "",
     }
 
 

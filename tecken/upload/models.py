@@ -2,16 +2,9 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
-from django.db.models.functions import Lower
 from django.utils import timezone
 
-KEY_CHARACTERS = 1024  # the clouds allow as many bytes
-NAME_CHARACTERS = 255
-BEGINNING = ["varchar_pattern_ops"]  # without it PostgreSQL's index serves `=` only, not how a text begins
-UNFINISHED = models.Q(completed_at=None)
-
-# `code_file__lower=...` finds files of Windows, whose names compare without case.
-models.CharField.register_lookup(Lower)
+from tecken.storage.models import BEGINNING, UNFINISHED
 
 
 class Protocol(models.TextChoices):
@@ -21,7 +14,7 @@ class Protocol(models.TextChoices):
 
 
 class Upload(models.Model):
-    """What somebody sent in one go."""
+    """One request, or one direct upload, with which a client sent files."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="uploads")
     filename = models.CharField(max_length=255, blank=True)
@@ -59,54 +52,6 @@ class Upload(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pk} {self.filename}"
-
-
-class FileUpload(models.Model):
-    """A file that was stored; the newest row of a key says what is there now.
-
-    Without `completed_at` it was announced (v2) and is not stored yet.
-    """
-
-    upload = models.ForeignKey(Upload, models.SET_NULL, null=True, blank=True, related_name="files")
-    bucket_name = models.CharField(max_length=255)
-    key = models.CharField(max_length=KEY_CHARACTERS, help_text="v1/<debug file>/<DEBUG ID>/<file name>")
-    debug_file = models.CharField(max_length=KEY_CHARACTERS, blank=True)
-    debug_id = models.CharField(max_length=128, blank=True)
-    code_file = models.CharField(max_length=NAME_CHARACTERS, blank=True)
-    code_id = models.CharField(max_length=128, blank=True)
-    generator = models.CharField(max_length=NAME_CHARACTERS, blank=True)
-    size = models.BigIntegerField(default=0, help_text="bytes, as stored")
-    original_size = models.BigIntegerField(default=0, help_text="bytes, as uploaded and unpacked")
-    content_hash = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the unpacked bytes")
-    etag = models.CharField(max_length=255, blank=True, help_text="the stored object's")
-    compressed = models.BooleanField(default=False)
-    update = models.BooleanField(default=False, help_text="it replaced other content")
-    replaced_by = models.ForeignKey(
-        Upload,
-        models.SET_NULL,
-        null=True,
-        blank=True,
-        related_name="replaced",
-        help_text="with other content",
-    )
-    try_symbols = models.BooleanField(default=False)
-    created_at = models.DateTimeField(default=timezone.now, db_index=True)
-    completed_at = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        constraints = (models.UniqueConstraint(fields=["upload", "key"], name="file_once_per_upload"),)
-        indexes = (
-            models.Index(fields=["key"], opclasses=BEGINNING, name="file_by_key"),
-            models.Index(fields=["debug_file", "debug_id"], name="file_by_debug_id"),
-            models.Index(fields=["code_file", "code_id"], name="file_by_code_id"),
-            models.Index(Lower("code_file"), "code_id", name="file_by_code_id_in_any_case"),
-            models.Index(fields=["try_symbols", "created_at"], name="file_by_age"),
-            models.Index(fields=["size"], name="file_by_size"),
-            models.Index(fields=["created_at"], condition=UNFINISHED, name="file_unfinished"),
-        )
-
-    def __str__(self) -> str:
-        return self.key
 
 
 class Announcement(models.Model):

@@ -23,10 +23,11 @@ from django.utils import timezone
 from tecken import wiring
 from tecken.errors import Absent
 from tecken.runtimeconfig.current import options
+from tecken.storage.models import SymbolFile
 from tecken.storage.port import FileKey, OwnFiles
 from tecken.symbols.ids import in_try
 from tecken.upload.ingest import module_of, storage
-from tecken.upload.models import FileUpload, Upload
+from tecken.upload.models import Upload
 from tecken.upload.threads import each
 
 BATCH = 500
@@ -57,7 +58,7 @@ class Retention:
         now = options()
         for try_symbols, days in ((True, now.keep_try_days), (False, now.keep_regular_days)):
             before = self._now - timedelta(days=days)
-            old = FileUpload.objects.filter(try_symbols=try_symbols, created_at__lt=before)
+            old = SymbolFile.objects.filter(try_symbols=try_symbols, created_at__lt=before)
             for rows in _batches(old):
                 self._remove_files(storage(try_symbols), rows, before)
             uploads = Upload.objects.filter(try_symbols=try_symbols, created_at__lt=before)
@@ -70,21 +71,21 @@ class Retention:
             **{name: getattr(self._removed, name) + number for name, number in more.items()}
         )
 
-    def _remove_files(self, files: OwnFiles, rows: Sequence[FileUpload], before: datetime) -> None:
+    def _remove_files(self, files: OwnFiles, rows: Sequence[SymbolFile], before: datetime) -> None:
         newest = {row.key: row for row in rows if row.bucket_name == files.name}
         going = [row for key, row in newest.items() if key not in _wanted(files, newest, before)]
         self._count(rows=len(rows), files=len(going), bytes=sum(row.size for row in going))
         if self._dry_run:
             return
-        say_so = FileUpload.objects.filter(key__in=[row.key for row in going], bucket_name=files.name)
+        say_so = SymbolFile.objects.filter(key__in=[row.key for row in going], bucket_name=files.name)
         say_so.filter(created_at__lt=before).update(completed_at=None)
         with ThreadPoolExecutor(DELETERS) as pool:
             list(each(pool, lambda row: _remove_object(files, row, before), going))
-        FileUpload.objects.filter(pk__in=[row.pk for row in rows]).delete()
+        SymbolFile.objects.filter(pk__in=[row.pk for row in rows]).delete()
 
     def _remove_uploads(self, uploads: QuerySet[Upload], young: Q) -> None:
         """Those without files; in a dry run those whose files would go, as all but `young` ones do."""
-        files = FileUpload.objects.filter(upload=OuterRef("pk"))
+        files = SymbolFile.objects.filter(upload=OuterRef("pk"))
         if self._dry_run:
             self._count(uploads=uploads.exclude(Exists(files.filter(young))).count())
             return
@@ -106,7 +107,7 @@ class Retention:
                     wiring.staging().delete(slot)
 
 
-def _batches(rows: QuerySet[FileUpload]) -> Iterator[list[FileUpload]]:
+def _batches(rows: QuerySet[SymbolFile]) -> Iterator[list[SymbolFile]]:
     """Oldest first, each row once, whether it is removed meanwhile or not."""
     rows = rows.order_by("created_at", "pk")
     batch = list(rows[:BATCH])
@@ -119,13 +120,13 @@ def _batches(rows: QuerySet[FileUpload]) -> Iterator[list[FileUpload]]:
 
 def _wanted(files: OwnFiles, keys: Collection[str], before: datetime) -> set[str]:
     """Those that were uploaded again since."""
-    younger = FileUpload.objects.filter(
+    younger = SymbolFile.objects.filter(
         key__in=list(keys), bucket_name=files.name, completed_at__isnull=False, created_at__gte=before
     )
     return set(younger.values_list("key", flat=True))
 
 
-def _remove_object(files: OwnFiles, row: FileUpload, before: datetime) -> None:
+def _remove_object(files: OwnFiles, row: SymbolFile, before: datetime) -> None:
     """Needs no database, so any thread may do it. Safe to repeat."""
     key = FileKey(*row.key.split("/")[1:])
     there = _modified(files, key)

@@ -8,9 +8,9 @@ from django.test import Client
 from django.utils import timezone
 
 from tecken import wiring
+from tecken.storage.models import SymbolFile
 from tecken.storage.port import FileKey, symbol_file
 from tecken.symbols.ids import ModuleKey
-from tecken.upload.models import FileUpload
 from tests.download.conftest import XUL
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
@@ -28,7 +28,7 @@ def uploaded() -> Uploaded:
 
     def row(module: ModuleKey, *, of_try: bool = False, complete: bool = True) -> None:
         key: FileKey = symbol_file(module)
-        FileUpload.objects.create(
+        SymbolFile.objects.create(
             key=f"v1/{key}",
             debug_file=module.debug_file,
             debug_id=module.debug_id,

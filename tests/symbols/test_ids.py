@@ -11,6 +11,7 @@ from symbolic.debuginfo import id_from_breakpad, normalize_code_id
 from tecken.errors import BadModule
 from tecken.symbols.ids import (
     MAX_NAME,
+    build_id_of,
     code_id,
     debug_ids_of_code_id,
     in_try,
@@ -144,3 +145,21 @@ def test_parsed_key_text_of_a_module_is_that_module(name: str) -> None:
 )
 def test_debug_ids_of_code_id_are_one_or_two_by_its_length(build_id: str, debug_ids: tuple[str, ...]) -> None:
     assert debug_ids_of_code_id(build_id) == debug_ids
+
+
+@pytest.mark.parametrize(
+    ("some_id", "debug_id", "expected"),
+    [
+        ("6CB9DBDAED91F95812FB09F7F2655E6F992E626C", "DADBB96C91ED58F912FB09F7F2655E6F0", True),
+        ("6CB9DBDAED91F95812FB09F7F2655E6F992E626C", "DADBB96C91ED58F912FB09F7F2655E6F", True),
+        ("6CB9DBDAED91F95812FB09F7F2655E6F992E626C", ID, False),
+        (ID[:32], f"{ID[:32]}0", False),
+        ("5AB38077A0000000", ID, False),
+        ("", ID, False),
+    ],
+    ids=["build id", "no age", "of another build", "UUID", "PE file", "none"],
+)
+def test_build_id_of_code_id_that_yields_the_debug_id_is_a_build_id(
+    some_id: str, debug_id: str, expected: bool
+) -> None:
+    assert build_id_of(some_id, debug_id) == (some_id.lower() if expected else "")

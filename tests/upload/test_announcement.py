@@ -16,8 +16,9 @@ from pytest_django import Settings
 from tecken import wiring
 from tecken.errors import Absent
 from tecken.storage.backends.staging import Slot
+from tecken.storage.models import SymbolFile
 from tecken.storage.port import FileKey
-from tecken.upload.models import Announcement, FileUpload, Upload
+from tecken.upload.models import Announcement, Upload
 from tests.support.options import Override
 from tests.support.s3_server import S3Bucket
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, Uploader, spec, stored
@@ -54,7 +55,7 @@ def test_files_are_announced_sent_and_completed(builder: Uploader) -> None:
     assert reply.status_code == 200, reply.content
     assert reply.json()["upload"]["completed_at"] is not None
     assert (stored(SYM_KEY), stored(DLL_KEY)) == (SYM, DLL)
-    rows = FileUpload.objects.filter(upload=number).order_by("key")
+    rows = SymbolFile.objects.filter(upload=number).order_by("key")
     assert [(row.original_size, row.completed_at is not None) for row in rows] == [
         (len(DLL), True),
         (len(SYM), True),
@@ -76,7 +77,7 @@ def test_nothing_is_visible_before_completion(builder: Uploader) -> None:
     builder.put(urls(answer)[str(SYM_KEY)], SYM)
     with pytest.raises(Absent):
         stored(SYM_KEY)
-    assert not FileUpload.objects.exists()
+    assert not SymbolFile.objects.exists()
 
 
 def test_what_is_stored_already_is_skipped(builder: Uploader) -> None:
@@ -168,7 +169,7 @@ def test_what_was_not_sent_right_is_told_and_can_be_sent_again(builder: Uploader
         builder.put(where[str(key)], content)
     assert builder.complete(answer["id"]).status_code == 200
     assert [stored(key) for key in (short, other, missing, good)] == [b"123456", b"123456", b"1", b"good"]
-    assert FileUpload.objects.filter(upload=answer["id"]).count() == 4
+    assert SymbolFile.objects.filter(upload=answer["id"]).count() == 4
 
 
 def test_completing_twice_is_completing(builder: Uploader) -> None:
@@ -176,7 +177,7 @@ def test_completing_twice_is_completing(builder: Uploader) -> None:
     builder.put(urls(answer)[str(SYM_KEY)], SYM)
     first, second = builder.complete(answer["id"]), builder.complete(answer["id"])
     assert (first.status_code, first.json()) == (second.status_code, second.json())
-    assert FileUpload.objects.count() == 1
+    assert SymbolFile.objects.count() == 1
 
 
 def test_a_completion_that_was_killed_is_finished_by_the_next(builder: Uploader) -> None:

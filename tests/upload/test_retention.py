@@ -20,10 +20,11 @@ from tecken.download.models import MissingSymbol
 from tecken.errors import Absent, CouldNotAsk
 from tecken.storage import keys
 from tecken.storage.backends.staging import Slot
+from tecken.storage.models import SymbolFile
 from tecken.storage.port import FileKey
 from tecken.symbols.ids import ModuleKey
 from tecken.upload.ingest import keep, storage
-from tecken.upload.models import FileUpload, Upload
+from tecken.upload.models import Upload
 from tecken.upload.retention import NEVER_COMPLETED, Removed, Retention
 from tecken.upload.tasks import clean
 from tests.support.options import Override
@@ -97,7 +98,7 @@ def test_each_kind_has_its_age(uploads: Uploads) -> None:
     assert (removed.rows, removed.files, removed.uploads) == (2, 2, 1)
     assert not there(SYM)
     assert not there(DLL)
-    assert (FileUpload.objects.count(), Upload.objects.count()) == (0, 0)
+    assert (SymbolFile.objects.count(), Upload.objects.count()) == (0, 0)
 
 
 def test_what_was_made_of_it_goes_too(uploads: Uploads) -> None:
@@ -127,7 +128,7 @@ def test_a_file_that_was_uploaded_again_stays(uploads: Uploads) -> None:
     removed = Retention(timezone.now()).run()
     assert (removed.rows, removed.files, removed.uploads) == (1, 0, 1)
     assert there(SYM)
-    assert [row.upload for row in FileUpload.objects.all()] == [new]
+    assert [row.upload for row in SymbolFile.objects.all()] == [new]
 
 
 def test_a_file_that_is_being_uploaded_again_stays(uploads: Uploads) -> None:
@@ -143,7 +144,7 @@ def test_a_dry_run_says_the_same_and_removes_nothing(uploads: Uploads) -> None:
     dry = Retention(days_on(731), dry_run=True).run()
     assert (dry.rows, dry.files, dry.staged) == (2, 2, 1)
     assert there(SYM)
-    assert FileUpload.objects.filter(completed_at__isnull=False).count() == 2
+    assert SymbolFile.objects.filter(completed_at__isnull=False).count() == 2
     assert Retention(days_on(731)).run() == dry
 
 
@@ -155,11 +156,11 @@ def test_no_row_points_at_nothing_when_it_ends_in_between(uploads: Uploads, hous
     with pytest.raises(CouldNotAsk):
         Retention(days_on(731)).run()
     assert not there(SYM)
-    assert [row.completed_at for row in FileUpload.objects.all()] == [None]
+    assert [row.completed_at for row in SymbolFile.objects.all()] == [None]
     house.CACHES["default"]["LOCATION"] = url
     wiring.forget()
     Retention(days_on(731)).run()
-    assert FileUpload.objects.count() == 0
+    assert SymbolFile.objects.count() == 0
 
 
 def test_all_rows_of_a_file_stop_saying_so_before_it_goes(
@@ -169,7 +170,7 @@ def test_all_rows_of_a_file_stop_saying_so_before_it_goes(
     uploads(SYM, text=TEXT + b"PUBLIC 2000 0 old\n")
     uploads(SYM)
     removed = Retention(days_on(731)).run()
-    assert (removed.rows, FileUpload.objects.count(), there(SYM)) == (2, 0, False)
+    assert (removed.rows, SymbolFile.objects.count(), there(SYM)) == (2, 0, False)
 
 
 def test_an_upload_that_was_never_completed(uploads: Uploads, user: User) -> None:
@@ -226,4 +227,4 @@ def test_the_command_fails_when_storage_is_away(
 def test_the_task_does_the_same(uploads: Uploads) -> None:
     uploads(SYM, days_ago=800)
     clean()
-    assert FileUpload.objects.count() == 0
+    assert SymbolFile.objects.count() == 0

@@ -19,13 +19,14 @@ from pytest_django import Settings
 
 from tecken import redisclient, wiring
 from tecken.errors import Absent
+from tecken.storage.models import SymbolFile
 from tecken.storage.port import FileKey
 from tecken.symbols.ids import module_key
 from tecken.symbols.pagefile.file import Header
 from tecken.upload import archive_upload
 from tecken.upload.form import Spool
 from tecken.upload.ingest import keep
-from tecken.upload.models import FileUpload, Upload
+from tecken.upload.models import Upload
 from tecken.upload.tasks import keep_upload
 from tests.support.options import Override
 from tests.support.redis_server import free_port
@@ -53,7 +54,7 @@ def send(who: Uploader, archive: bytes = BOTH, name: str = "symbols.zip", query:
 
 
 def rows() -> list[str]:
-    return sorted(FileUpload.objects.values_list("key", flat=True))
+    return sorted(SymbolFile.objects.values_list("key", flat=True))
 
 
 def test_the_answer_comes_when_every_member_is_stored(builder: Uploader) -> None:
@@ -84,7 +85,7 @@ def test_the_answer_comes_when_every_member_is_stored(builder: Uploader) -> None
 
 def test_a_row_tells_what_the_file_says_of_itself(builder: Uploader) -> None:
     send(builder, zipped({str(SYM_KEY).lower().replace("crash-c.sym", "crash-c.sym"): SYM}))
-    row = FileUpload.objects.get()
+    row = SymbolFile.objects.get()
     there = wiring.own_files().stat(SYM_KEY)
     assert (row.debug_file, row.debug_id) == SYM_KEY[:2]
     assert row.generator == "mozilla/dump_syms 2.3.9"
@@ -93,13 +94,24 @@ def test_a_row_tells_what_the_file_says_of_itself(builder: Uploader) -> None:
     assert (row.compressed, row.update, row.try_symbols) == (True, False, False)
 
 
+def test_upload_row_of_each_file_has_what_is_known_of_its_format(builder: Uploader) -> None:
+    send(builder)
+    columns = ("kind", "format", "build_id", "arch")
+    found = {row.pop("key"): tuple(row.values()) for row in SymbolFile.objects.values("key", *columns)}
+    build_id = "6cb9dbdaed91f95812fb09f7f2655e6f992e626c"
+    assert found == {
+        f"v1/{SYM_KEY}": ("debug", "breakpad", build_id, "x86_64"),
+        f"v1/{DLL_KEY}": ("unknown", "unknown", "", ""),
+    }
+
+
 def test_what_is_there_is_skipped_and_what_changed_is_not(builder: Uploader) -> None:
     send(builder)
     other = DLL[:-1] + b"!"
     answer = send(builder, zipped({str(SYM_KEY): SYM, str(DLL_KEY): other})).json()["upload"]
     assert answer["skipped_keys"] == [f"v1/{SYM_KEY}"]
     assert stored(DLL_KEY) == other
-    assert FileUpload.objects.filter(upload=answer["id"]).values_list("key", "update").get() == (
+    assert SymbolFile.objects.filter(upload=answer["id"]).values_list("key", "update").get() == (
         f"v1/{DLL_KEY}",
         True,
     )
@@ -132,7 +144,7 @@ def test_a_try_token_writes_to_try_whatever_it_says(uploader: Makes) -> None:
     assert stored(SYM_KEY, try_symbols=True) == SYM
     with pytest.raises(Absent):
         stored(SYM_KEY)
-    assert set(FileUpload.objects.values_list("try_symbols", flat=True)) == {True}
+    assert set(SymbolFile.objects.values_list("try_symbols", flat=True)) == {True}
 
 
 def test_regular_and_try_files_do_not_know_each_other(uploader: Makes) -> None:
@@ -359,7 +371,7 @@ def test_a_worker_keeps_an_upload_nobody_waits_for(builder: Uploader) -> None:
     assert (upload.members_done, stored(SYM_KEY)) == (2, SYM)
     assert list(wiring.staging().entries()) == []
     keep_upload(upload.pk)
-    assert FileUpload.objects.count() == 2
+    assert SymbolFile.objects.count() == 2
 
 
 def test_a_worker_goes_on_where_another_one_was_killed(builder: Uploader) -> None:

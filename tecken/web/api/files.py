@@ -11,7 +11,7 @@ from ninja import Field, Query, Router, Schema
 
 from tecken.errors import Absent
 from tecken.http.decorators import Grant
-from tecken.upload.models import FileUpload
+from tecken.storage.models import SymbolFile
 from tecken.web.api import filters
 from tecken.web.api.auth import ANY_UPLOAD, Permitted, grant_of
 from tecken.web.api.paging import Paged, Paging, page_of, sort_field
@@ -75,7 +75,7 @@ class FileRow(Schema):
     completed_at: datetime | None
 
     @staticmethod
-    def resolve_url(file: FileUpload) -> str:
+    def resolve_url(file: SymbolFile) -> str:
         return address_of(file)
 
 
@@ -102,15 +102,15 @@ def show_file(request: HttpRequest, file_id: int) -> object:
     return file
 
 
-def seen_by(grant: Grant) -> QuerySet[FileUpload]:
+def seen_by(grant: Grant) -> QuerySet[SymbolFile]:
     return (
-        FileUpload.objects.all()
+        SymbolFile.objects.all()
         if AUDITOR in grant.permissions
-        else FileUpload.objects.filter(upload__user=grant.user)
+        else SymbolFile.objects.filter(upload__user=grant.user)
     )
 
 
-def address_of(file: FileUpload) -> str:
+def address_of(file: SymbolFile) -> str:
     """Return the path at which the file can be downloaded."""
     below = file.key.removeprefix("try/").removeprefix("v1/")
     return f"/{'try/' if file.try_symbols else ''}{quote(below)}"

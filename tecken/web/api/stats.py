@@ -17,7 +17,8 @@ from ninja import Field, Router, Schema
 from redis.exceptions import RedisError
 
 from tecken.accounts.models import Token
-from tecken.upload.models import FileUpload, Upload
+from tecken.storage.models import SymbolFile
+from tecken.upload.models import Upload
 from tecken.web.api import files, uploads
 from tecken.web.api.auth import Permitted, grant_of
 
@@ -77,7 +78,7 @@ def stats(request: HttpRequest) -> object:
     }
 
 
-def _lately(rows: QuerySet[Upload] | QuerySet[FileUpload], whose: str) -> dict[str, object]:
+def _lately(rows: QuerySet[Upload] | QuerySet[SymbolFile], whose: str) -> dict[str, object]:
     now = timezone.now().astimezone(UTC)
     days = [now.date() - timedelta(days=n) for n in range(DAYS)]
     per_day = _per_day(rows, f"stats:{rows.model.__name__}:{whose}", days, now)
@@ -93,7 +94,7 @@ def _sum(amounts: list[Amount]) -> dict[str, int]:
 
 
 def _per_day(
-    rows: QuerySet[Upload] | QuerySet[FileUpload], name: str, days: list[date], now: datetime
+    rows: QuerySet[Upload] | QuerySet[SymbolFile], name: str, days: list[date], now: datetime
 ) -> list[Amount]:
     remembered = _remembered(f"{name}:{day}" for day in days)
     found = {day: Amount(*remembered[key]) for day in days if (key := f"{name}:{day}") in remembered}
@@ -106,7 +107,7 @@ def _per_day(
     return [found[day] for day in days]
 
 
-def _counted(rows: QuerySet[Upload] | QuerySet[FileUpload], first: date) -> dict[date, Amount]:
+def _counted(rows: QuerySet[Upload] | QuerySet[SymbolFile], first: date) -> dict[date, Amount]:
     since = rows.filter(created_at__gte=datetime.combine(first, time(), UTC)).order_by()
     per_day = since.annotate(day=TruncDate("created_at", tzinfo=UTC)).values("day")
     amounts = per_day.annotate(count=Count("pk"), total_size=Sum("size")).values_list(

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from django.db.models import Q, Value
-from django.db.models.functions import Lower
+from django.db.models import Q
 from django.http import HttpRequest
 from ninja import Router, Schema
 
 from tecken.errors import Absent, BadModule
-from tecken.symbols.ids import GUID_DIGITS, code_id, debug_ids_of_code_id, is_windows_name
-from tecken.upload.models import FileUpload
+from tecken.storage.models import SymbolFile, match_name
+from tecken.symbols.ids import code_id, debug_ids_of_code_id
 from tecken.web.api.files import address_of
 from tecken.web.api.filters import debug_identifier, identifier, storable
 
 router = Router(tags=["modules"])
-
-# Such an id names no build, so its row does not describe a module.
-_IS_ZERO = Q(debug_id__startswith="0" * GUID_DIGITS)
 
 
 class SymInfo(Schema):
@@ -32,21 +28,14 @@ class SymInfo(Schema):
 def syminfo(request: HttpRequest, file: str, id: str) -> object:
     file, id = storable("file", file), storable("id", id)
     row = (
-        _newest(_named("debug_file", file) & debug_identifier("debug_id", id))
-        or _newest(_named("code_file", file) & identifier("code_id", id.replace("-", "")))
-        or _newest(_named("debug_file", file) & Q(debug_id__in=_debug_ids(id)))
+        _newest(match_name("debug_file", file) & debug_identifier("debug_id", id))
+        or _newest(match_name("code_file", file) & identifier("code_id", id.replace("-", "")))
+        or _newest(match_name("debug_file", file) & Q(debug_id__in=_debug_ids(id)))
     )
     if row is None:
         raise Absent("Code file / id Not Found")
-    names = {name: getattr(row, name) for name in SymInfo.model_fields if name != "url"}
-    return names | {"url": request.build_absolute_uri(address_of(row))}
-
-
-def _named(field: str, name: str) -> Q:
-    """Match a file's name, without case where Windows compares it so."""
-    if is_windows_name(name):
-        return Q(**{f"{field}__lower": Lower(Value(name))})
-    return Q(**{field: name})
+    fields = {name: getattr(row, name) for name in SymInfo.model_fields if name != "url"}
+    return fields | {"url": request.build_absolute_uri(address_of(row))}
 
 
 def _debug_ids(text: str) -> tuple[str, ...]:
@@ -57,7 +46,7 @@ def _debug_ids(text: str) -> tuple[str, ...]:
         return ()
 
 
-def _newest(named: Q) -> FileUpload | None:
+def _newest(named: Q) -> SymbolFile | None:
     """Return the newest regular file, else the newest one of a try build."""
-    stored = FileUpload.objects.filter(named, completed_at__isnull=False, key__endswith=".sym")
-    return stored.exclude(_IS_ZERO).order_by("try_symbols", "-created_at", "-pk").first()
+    stored = SymbolFile.objects.identifying().filter(named, key__endswith=".sym")
+    return stored.order_by("try_symbols", "-created_at", "-pk").first()

@@ -20,9 +20,9 @@ from tecken.errors import Absent, BadInput, BadModule
 from tecken.http.ratelimit import spend
 from tecken.limits.port import Cost
 from tecken.storage.codes import module_of
+from tecken.storage.models import SymbolFile
 from tecken.symbols.ids import ModuleKey, code_id, file_name, module_key
 from tecken.symbols.pagefile.file import Header
-from tecken.upload.models import FileUpload
 from tecken.web.api.uploads import AUDITOR
 from tecken.web.auth import open_page, page
 from tecken.web.menu import OPERATE, VIEW_UPLOADS
@@ -38,7 +38,7 @@ Person = User | AnonymousUser
 class Database(NamedTuple):
     """None: the database does not answer."""
 
-    files: list[FileUpload] | None
+    files: list[SymbolFile] | None
     asked_for: dict[str, object] | None
 
 
@@ -153,9 +153,9 @@ def _near(debug_file: str, debug_id: str, user: Person) -> NearMisses | None:
         return None
 
 
-def _uploaded(module: ModuleKey, user: Person) -> list[FileUpload]:
+def _uploaded(module: ModuleKey, user: Person) -> list[SymbolFile]:
     """Whoever sees no others' uploads sees their own."""
-    files = FileUpload.objects.filter(debug_file=module.debug_file, debug_id=module.debug_id)
+    files = SymbolFile.objects.filter(debug_file=module.debug_file, debug_id=module.debug_id)
     if not user.has_perm(AUDITOR):
         if not isinstance(user, User):
             return []

@@ -10,13 +10,13 @@ from django.db.models import QuerySet
 
 from tecken.errors import CouldNotAsk
 from tecken.storage.lookup_log import Answer, Kind, Look
+from tecken.storage.models import SymbolFile
 from tecken.storage.presence_cache import Fact, Remembered, Unknown
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.status import State
 from tecken.symbolication.explain import Cached, Explanation, Marked, Own, Upstream
 from tecken.symbols.ids import ModuleKey
 from tecken.symbols.pagefile.file import Header
-from tecken.upload.models import FileUpload
 from tecken.web.templatetags.site import count, size
 
 GUID_DIGITS = 32
@@ -38,7 +38,7 @@ def near_misses(debug_file: str, debug_id: str, *, names: bool) -> NearMisses:
 
     Files are public for those who know their id, so ids with another GUID are listed with `names` only.
     """
-    files = FileUpload.objects.filter(debug_file=debug_file, completed_at__isnull=False, try_symbols=False)
+    files = SymbolFile.objects.filter(debug_file=debug_file, completed_at__isnull=False, try_symbols=False)
     guid = debug_id[:GUID_DIGITS]
     # Behind the GUID there are hex digits, all of which come before a G.
     ages = files.filter(debug_id__gte=guid, debug_id__lt=f"{guid}G") if guid else files.none()
@@ -53,7 +53,7 @@ def near_misses(debug_file: str, debug_id: str, *, names: bool) -> NearMisses:
     )
 
 
-def _modules(debug_file: str, files: QuerySet[FileUpload]) -> list[ModuleKey]:
+def _modules(debug_file: str, files: QuerySet[SymbolFile]) -> list[ModuleKey]:
     """Each once, the newest first of the first ROWS: to sort all rows of a file would have no bound."""
     rows = sorted(files.order_by("debug_id").values_list("pk", "debug_id")[:ROWS], reverse=True)
     return [ModuleKey(debug_file, debug_id) for debug_id in dict.fromkeys(row[1] for row in rows) if debug_id]

@@ -20,12 +20,13 @@ from tecken import wiring
 from tecken.errors import BadInput, CouldNotAsk, MalformedPageFile, NotAllowed, StoreAway
 from tecken.http.decorators import Grant
 from tecken.runtimeconfig import current
+from tecken.storage.models import SymbolFile
 from tecken.storage.port import FileKey
 from tecken.store.port import Missing
 from tecken.symbols.pagefile.file import Header
 from tecken.upload import archive_upload
 from tecken.upload.ingest import module_of
-from tecken.upload.models import FileUpload, Upload
+from tecken.upload.models import Upload
 from tecken.upload.protocols.archive import upload_archive
 from tecken.upload.protocols.direct import REGULAR, UPLOADERS
 from tecken.web.api.uploads import AUDITOR, FILTERS, LONG, SORTS, UploadFilters, one, seen_by
@@ -80,7 +81,7 @@ def grant_of(request: HttpRequest) -> Grant:
     return Grant(user, None, frozenset(user.get_all_permissions()))
 
 
-def _add_problems(files: Iterable[FileUpload]) -> None:
+def _add_problems(files: Iterable[SymbolFile]) -> None:
     """Give each symbol file a `problem`: what its conversion found, if the store still has the result."""
     keys = ((file, FileKey(file.debug_file, file.debug_id, file.key.rpartition("/")[2])) for file in files)
     modules = {module: file for file, key in keys if (module := module_of(key))}

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from django import template
 
-from tecken.upload.models import FileUpload
+from tecken.storage.models import SymbolFile
 from tecken.web.api.files import address_of
 
 register = template.Library()
@@ -14,7 +14,7 @@ register.filter("address", address_of)
 
 
 @register.filter
-def explained(file: FileUpload) -> str:
+def explained(file: SymbolFile) -> str:
     """'' for a file whose module nobody knows."""
     if not file.debug_file or not file.debug_id:
         return ""

@@ -15,10 +15,11 @@ from django.test import Client
 
 from tecken import wiring
 from tecken.errors import BadInput, BadModule
+from tecken.storage.models import SymbolFile
 from tecken.storage.port import FileKey
 from tecken.symbols.ids import ModuleKey
 from tecken.upload import sym_upload
-from tecken.upload.models import FileUpload, Upload
+from tecken.upload.models import Upload
 from tests.support.options import Override
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, stored
 
@@ -71,13 +72,13 @@ class TestProtocol1:
             "crash-c.sym",
             False,
         )
-        row = FileUpload.objects.get()
+        row = SymbolFile.objects.get()
         assert (row.upload, row.debug_file, row.debug_id) == (upload, "crash-c", ID)
 
     def test_the_same_again_is_no_change(self, key: str) -> None:
         send(key, form(FIELDS))
         assert send(key, form(FIELDS)).content == b'{"result": "DUPLICATE_DATA"}'
-        assert FileUpload.objects.count() == 1
+        assert SymbolFile.objects.count() == 1
 
     def test_sym_upload_base_url_with_a_slash_at_its_end_is_served(self, key: str) -> None:
         kind = f"multipart/form-data; boundary={BOUNDARY}"
@@ -132,7 +133,7 @@ class TestProtocol1:
             assert reply.json()["error"].startswith(
                 "The file does not begin with the MODULE record of debug id"
             )
-        assert not FileUpload.objects.exists()
+        assert not SymbolFile.objects.exists()
         assert not Upload.objects.filter(completed_at__isnull=False).exists()
 
     def test_a_name_that_no_module_has(self, key: str) -> None:
@@ -194,7 +195,7 @@ class TestProtocol2:
             program.put(url, SYM)
             assert found('"result": "([^"]+)"', program.complete(upload)) == result
             assert found('"result": "([^"]+)"', program.complete(upload)) == result
-        assert FileUpload.objects.count() == 1
+        assert SymbolFile.objects.count() == 1
 
     @pytest.mark.parametrize(("kind", "name"), [("ELF", "app"), ("PDB", "app"), ("DEBUG_ONLY", "app.debug")])
     def test_other_formats_are_kept_as_they_are(self, key: str, kind: str, name: str) -> None:
