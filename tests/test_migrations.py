@@ -13,7 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from tecken.storage.models import SymbolFile
 
-BEFORE = [("storage", None), ("upload", "0003_replaced_by_and_any_case")]
+BEFORE: list[Any] = [("storage", None), ("upload", "0003_replaced_by_and_any_case")]
 BUILD_ID = "6CB9BBDAED9158F912FB09F7F2655E6F2D5EA5A2"
 OF_BUILD_ID = "DABBB96C91EDF95812FB09F7F2655E6F0"
 OTHER = "44E4EC8C2F41492B9369D6B9A059577C2"

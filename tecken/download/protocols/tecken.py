@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from django.http import QueryDict
@@ -30,7 +31,7 @@ def _parse_code(query: QueryDict) -> tuple[str, str]:
         return "", ""
 
 
-PATTERNS = {
+PATTERNS: dict[str, Callable[..., FileRequest]] = {
     "try/<str:debug_file>/<hex:debug_id>/<str:file_name>": partial(parse, root=TRY_ROOT),
     "<str:debug_file>/<hex:debug_id>/<str:file_name>": parse,
 }

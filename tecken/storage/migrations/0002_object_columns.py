@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    """New columns, with defaults in the database: processes of the previous version still write rows without."""
+    """New columns, with defaults in the database: the previous version still writes rows without them."""
 
     dependencies = [
         ("storage", "0001_symbol_file"),
