@@ -124,6 +124,16 @@ def test_what_is_kept_of_a_file_has_the_same_bound(web: HttpUpstream) -> None:
         assert isinstance(prepared(), Missing)
 
 
+@pytest.mark.django_db
+def test_upstream_that_throttles_downloads_is_not_asked_by_conversion(web: HttpUpstream) -> None:
+    web.script[PATH] = Reply(429, headers={"Retry-After": "77"})
+    assert Client().get(PATH).status_code == 503
+    missing = prepared()
+    assert isinstance(missing, Missing)
+    assert missing.kind == "unreachable"
+    assert len(web.requests) == 1
+
+
 class TestSwitchedOff:
     @pytest.mark.parametrize("named", ["the URL", "a part of it", "the name"])
     def test_a_source_is_not_asked(self, web: HttpUpstream, named: str) -> None:
