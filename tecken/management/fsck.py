@@ -1,7 +1,8 @@
 """Whether storage, database and page files tell the same story, and what to do where they do not.
 
-An upload stores a file, forgets what was made of the former one and writes its row last (tecken.upload.ingest).
-So a file without a row is an upload that never ended, or was added by hand: both are in order.
+An upload stores a file, forgets what was made of the former one and writes its row last
+(tecken.upload.ingest). So a file without a row is an upload that never ended, or was added by hand: both are
+in order.
 """
 
 from __future__ import annotations
