@@ -209,10 +209,11 @@ def one_rush(ours: Site) -> list[object]:
 
 COUNT = """
 import json
-from tecken.upload.models import FileUpload, Upload
+from tecken.storage.models import SymbolFile
+from tecken.upload.models import Upload
 done = {"completed_at__isnull": False}
 uploads = list(Upload.objects.filter(**done).values_list("skipped_keys", flat=True))
-rows = list(FileUpload.objects.filter(**done).values_list("key", flat=True))
+rows = list(SymbolFile.objects.filter(**done).values_list("key", flat=True))
 print(json.dumps([len(uploads), rows, sum(uploads, [])]))
 """
 

@@ -200,6 +200,7 @@ INSTALLED_APPS = [
     "tecken.limits",
     "tecken.monitoring.preflight",
     "tecken.runtimeconfig",
+    "tecken.storage",
     "tecken.accounts",
     "tecken.upload",
     "tecken.web",

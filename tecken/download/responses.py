@@ -13,13 +13,14 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, parse_http_date_safe
 
-from tecken.download.finder import Ours, Theirs
-from tecken.download.upstreams import Upstreams
 from tecken.errors import BadInput, CouldNotAsk, TeckenError
 from tecken.http.compression import accepts_gzip
 from tecken.http.ranges import Span, Unsatisfiable, span
 from tecken.http.responses import error_reply
+from tecken.storage.port import Upstream
+from tecken.storage.search import OwnFile
 from tecken.symbols.decompression import decoded
+from tecken.symbols.ids import ObjectId
 
 # More than this is streamed. It stays in memory until the client has taken it, for each client that does not.
 SMALL_BYTES = 64 << 10
@@ -73,7 +74,7 @@ BINARY = "application/octet-stream"
 Headers = dict[str, str]
 
 
-def own(request: HttpRequest, found: Ours, url_seconds: float, max_bytes: int) -> HttpResponseBase:
+def own(request: HttpRequest, found: OwnFile, url_seconds: float, max_bytes: int) -> HttpResponseBase:
     """Raises Absent or CouldNotAsk when the file is not, or not any more, as `found` has it."""
     if request.method == "GET" and (url := _url(found, url_seconds)):
         return _redirect(url)
@@ -90,18 +91,19 @@ def own(request: HttpRequest, found: Ours, url_seconds: float, max_bytes: int) -
     return _stored(request, headers, found)
 
 
-def theirs(request: HttpRequest, found: Theirs, upstreams: Upstreams, max_bytes: int) -> HttpResponseBase:
-    """Raises Absent or CouldNotAsk when the upstream has it no more."""
+def from_upstream(
+    request: HttpRequest, module: ObjectId, upstream: Upstream, max_bytes: int
+) -> HttpResponseBase:
+    """Return a symbol file of an upstream, or a redirect to it. Raises what `SymbolSource.open` raises."""
     headers = {"Content-Type": TEXT, "Cache-Control": "no-transform"}
-    upstream = upstreams.named(found.upstream)
     if request.method == "HEAD":
         return HttpResponse(headers=headers)
-    if url := upstream.url(found.key):
+    if url := upstream.public_url(module):
         return _redirect(url)
-    return _reply(headers, _text(upstream.open(found.key), max_bytes))
+    return _reply(headers, _text(upstream.open(module), max_bytes))
 
 
-def _url(found: Ours, seconds: float) -> str | None:
+def _url(found: OwnFile, seconds: float) -> str | None:
     """None also when there is nothing to sign with; then the bytes go through us."""
     with suppress(CouldNotAsk):
         return found.files.signed_get(found.key, seconds)
@@ -112,18 +114,18 @@ def _redirect(url: str) -> HttpResponse:
     return HttpResponseRedirect(url, headers={"Cache-Control": "no-transform"})
 
 
-def _stored_headers(found: Ours) -> Headers:
+def _stored_headers(found: OwnFile) -> Headers:
     packed: Headers = {"Content-Encoding": "gzip"} if found.key.file_type.is_compressed else {}
     length = {"Content-Length": str(found.stored.size), "Accept-Ranges": "bytes"}
     return {**_headers(found, found.stored.etag), **packed, **length}
 
 
-def _unpacked_headers(found: Ours) -> Headers:
+def _unpacked_headers(found: OwnFile) -> Headers:
     """The length is not known before; another ETag, since the bytes are others."""
     return {**_headers(found, f"{found.stored.etag}-unpacked"), "Accept-Ranges": "none"}
 
 
-def _headers(found: Ours, etag: str) -> Headers:
+def _headers(found: OwnFile, etag: str) -> Headers:
     headers = {
         "ETag": f'"{etag}"',
         "Last-Modified": http_date(_modified(found)),
@@ -134,11 +136,11 @@ def _headers(found: Ours, etag: str) -> Headers:
     return {**headers, "Content-Type": BINARY}
 
 
-def _modified(found: Ours) -> int:
+def _modified(found: OwnFile) -> int:
     return int(found.stored.modified.timestamp())
 
 
-def _stored(request: HttpRequest, headers: Headers, found: Ours) -> HttpResponseBase:
+def _stored(request: HttpRequest, headers: Headers, found: OwnFile) -> HttpResponseBase:
     size = found.stored.size
     try:
         part = _part(request, headers["ETag"], found)
@@ -153,7 +155,7 @@ def _stored(request: HttpRequest, headers: Headers, found: Ours) -> HttpResponse
     return _reply({**headers, **length, **place}, _read(found, part), HTTPStatus.PARTIAL_CONTENT)
 
 
-def _part(request: HttpRequest, etag: str, found: Ours) -> Span | None:
+def _part(request: HttpRequest, etag: str, found: OwnFile) -> Span | None:
     """None: the whole file, also when If-Range names another one."""
     condition = request.headers.get("If-Range", etag).strip()
     if condition != etag and parse_http_date_safe(condition) != _modified(found):
@@ -162,7 +164,7 @@ def _part(request: HttpRequest, etag: str, found: Ours) -> Span | None:
 
 
 @contextmanager
-def _read(found: Ours, part: Span | None) -> Iterator[Iterator[bytes]]:
+def _read(found: OwnFile, part: Span | None) -> Iterator[Iterator[bytes]]:
     start, end = part or (0, None)
     size = part.end - part.start if part else found.stored.size
     with found.files.read(found.key, start, end) as chunks:

@@ -1,8 +1,9 @@
+"""Downloads of files, whatever protocol they are requested with."""
+
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable
 from urllib.parse import quote
 
 from django.conf import settings
@@ -10,18 +11,21 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
-from tecken.download import responses, services
-from tecken.download.finder import Found, Ours, Theirs
-from tecken.download.protocols.tecken import Wanted, is_expected, is_ignored, wanted
-from tecken.errors import Absent, BadModule, CouldNotAsk
+from tecken.download import responses
+from tecken.errors import Absent, CouldNotAsk
 from tecken.http.decorators import cors, get_only
 from tecken.http.ratelimit import limited
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
+from tecken.storage.file_request import FileRequest
 from tecken.storage.miss_counts import Miss
-from tecken.symbols.ids import code_id
-from tecken.symbols.ids import file_name as valid_name
+from tecken.storage.search import Found, OwnFile, UpstreamFile
+from tecken.symbols.ids import is_zero_debug_id
+from tecken.symbols.layouts import FileKey
 
+Parse = Callable[..., FileRequest]
+# Debuggers request this file from every server; Microsoft's symbol stores have it in place of another file.
+FILE_POINTER = "file.ptr"
 NOT_FOUND = "Symbol Not Found"
 IGNORED = "Symbol Not Found (and ignored)"
 METHODS = "GET, HEAD, OPTIONS"
@@ -31,68 +35,67 @@ READABLE = (
 )
 
 
-def download(prefix: str = "") -> Callable[..., HttpResponseBase]:
-    """The view below `prefix`; with one, files of try builds are looked for too."""
+def download(parse: Parse) -> Callable[..., HttpResponseBase]:
+    """Return the view of one URL pattern; `parse` turns the query and the names of the URL into a request."""
 
     @csrf_exempt
     @cors(METHODS, expose=READABLE)
     def view(request: HttpRequest, **names: str) -> HttpResponseBase:
         began = time.perf_counter()
-        reply = _answered(request, prefix, **names)
+        response = _respond(request, parse, **names)
         if request.headers.get("Debug", "").strip().lower() in YES:
-            reply["Debug-Time"] = f"{time.perf_counter() - began:.6f}"
-        return reply
+            response["Debug-Time"] = f"{time.perf_counter() - began:.6f}"
+        return response
 
     return view
 
 
 @limited("download")
 @get_only
-def _answered(
-    request: HttpRequest, prefix: str, debug_file: str, debug_id: str, file_name: str
-) -> HttpResponseBase:
-    asked = wanted(debug_file, debug_id, file_name)
-    if is_ignored(asked.key):
+def _respond(request: HttpRequest, parse: Parse, **names: str) -> HttpResponseBase:
+    wanted = parse(request.GET, **names)
+    if is_ignored(wanted.key):
         raise Absent(IGNORED)
     try:
-        return _found(request, asked, prefix)
+        return _serve(request, wanted)
     except Absent:
-        if asked.is_symbols and not services.upstreams().some_are_off:
-            storage_services.miss_counts().count([_miss(request, asked)])
-        expected = is_expected(asked.key, settings.DOWNLOAD_EXTENSIONS)
+        if wanted.is_symbols and not storage_services.search().has_disabled_upstream:
+            storage_services.miss_counts().count([_miss(wanted)])
+        expected = is_expected(wanted.key, settings.DOWNLOAD_EXTENSIONS)
         raise Absent(NOT_FOUND if expected else IGNORED) from None
 
 
-def _found(request: HttpRequest, asked: Wanted, prefix: str) -> HttpResponseBase:
-    """What is known may not be true any more; then everybody is asked again."""
-    find = partial(services.finder().find, asked, with_try=bool(prefix) or "try" in request.GET)
-    found = find(fresh="_refresh" in request.GET)
+def is_ignored(key: FileKey) -> bool:
+    """Return whether no search is worth its cost: nothing useful is ever stored under such a name."""
+    return key.file_name.lower() == FILE_POINTER or is_zero_debug_id(key.debug_id)
+
+
+def is_expected(key: FileKey, endings: Iterable[str]) -> bool:
+    """Return whether the file's name is one that symbol servers usually have."""
+    return key.file_name.lower().endswith(tuple(endings))
+
+
+def _serve(request: HttpRequest, wanted: FileRequest) -> HttpResponseBase:
+    # The presence cache may be out of date. When the file is not where it was, every place is searched again.
+    found = storage_services.search().find(wanted, fresh="_refresh" in request.GET)
     try:
-        return _reply(request, found, prefix)
+        return _reply(request, wanted, found)
     except (Absent, CouldNotAsk):
-        return _reply(request, find(fresh=True), prefix)
+        return _reply(request, wanted, storage_services.search().find(wanted, fresh=True))
 
 
-def _reply(request: HttpRequest, found: Found, prefix: str) -> HttpResponseBase:
-    now = options()
-    if isinstance(found, Ours):
-        return responses.own(request, found, now.download_url_seconds, now.symbol_max_bytes)
-    if isinstance(found, Theirs):
-        return responses.theirs(request, found, services.upstreams(), now.symbol_max_bytes)
+def _reply(request: HttpRequest, wanted: FileRequest, found: Found) -> HttpResponseBase:
+    current = options()
+    if isinstance(found, OwnFile):
+        return responses.own(request, found, current.download_url_seconds, current.symbol_max_bytes)
+    if isinstance(found, UpstreamFile):
+        upstream = storage_services.search().upstream(found.upstream)
+        return responses.from_upstream(request, wanted.module, upstream, current.symbol_max_bytes)
     query = request.META.get("QUERY_STRING", "")
-    return HttpResponseRedirect(f"{prefix}/{quote(str(found.key))}{query and '?'}{query}")
+    return HttpResponseRedirect(f"{wanted.root}/{quote(str(found.key))}{query and '?'}{query}")
 
 
-def _miss(request: HttpRequest, asked: Wanted) -> Miss:
-    """Return the miss of a request, with the code file and code id that symbol suppliers add."""
-    code_file, some_code_id = _code(request.GET.get("code_file", ""), request.GET.get("code_id", ""))
-    if asked.looks_like_debug_id:
-        return Miss(asked.key.debug_file, asked.key.debug_id, code_file, some_code_id)
-    return Miss("", "", asked.key.debug_file, asked.given_id)
-
-
-def _code(name: str, some_id: str) -> tuple[str, str]:
-    try:
-        return valid_name(name), code_id(some_id)
-    except BadModule:
-        return "", ""
+def _miss(wanted: FileRequest) -> Miss:
+    if wanted.looks_like_debug_id:
+        return Miss(wanted.key.debug_file, wanted.key.debug_id, wanted.code_file, wanted.code_id)
+    return Miss("", "", wanted.key.debug_file, wanted.given_id)

@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 from tecken.errors import Absent
 from tecken.storage import services as storage_services
+from tecken.storage.models import SymbolFile
 from tecken.storage.port import OwnFiles, Stored
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, object_of, parse_storage_path
-from tecken.upload.models import FileUpload
 
 
 class Trouble(NamedTuple):
@@ -74,7 +74,7 @@ def _newest_symbols(stored: dict[FileKey, Stored]) -> dict[ObjectId, datetime]:
 
 def _row_troubles(files: OwnFiles, stored: dict[FileKey, Stored]) -> Iterator[Trouble]:
     """The newest row of a key says what is there. Without its rows the next upload stores the file again."""
-    rows = FileUpload.objects.filter(bucket_name=files.name, completed_at__isnull=False)
+    rows = SymbolFile.objects.filter(bucket_name=files.name, completed_at__isnull=False)
     newest_first = rows.order_by("key", "-completed_at", "-pk").iterator()
     for path, group in groupby(newest_first, attrgetter("key")):
         key, row = parse_storage_path(path), next(group)
@@ -83,7 +83,7 @@ def _row_troubles(files: OwnFiles, stored: dict[FileKey, Stored]) -> Iterator[Tr
             yield Trouble(f"{files.name}/{path}: {what}", rows.filter(key=path, pk__lte=row.pk).delete)
 
 
-def _differs(row: FileUpload, there: Stored | None) -> bool:
+def _differs(row: SymbolFile, there: Stored | None) -> bool:
     return there is None or (there.size, there.etag) != (row.size, row.etag)
 
 

@@ -1,4 +1,4 @@
-"""What a URL in the settings stands for."""
+"""Storages and upstreams from the URLs of the settings."""
 
 from __future__ import annotations
 
@@ -7,33 +7,43 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from tecken.storage.backends.bucket import bucket_for
-from tecken.storage.backends.page_files import ObjectPageFiles, ObjectSymbols
+from tecken.storage.backends.page_files import ObjectPageFiles
 from tecken.storage.backends.uploaded_files import ObjectFiles
-from tecken.storage.port import OwnFiles, PageFiles, Patience, SymbolSource
-from tecken.storage.search import Chain
-from tecken.storage.upstreams.http import HttpSymbols
+from tecken.storage.port import FetchLimits, OwnFiles, PageFiles, Upstream
+from tecken.storage.upstreams.breakpad import BreakpadUpstream
+from tecken.storage.upstreams.bucket import BucketUpstream
+from tecken.storage.upstreams.http import HttpTransport
+from tecken.storage.upstreams.switched import Off, Switched
 
-Now = Callable[[], Patience]
-PAGE_PATIENCE: Now = partial(Patience, timeout=3.0, deadline=10.0)  # a person waits for pages
-
-
-def source_for(url: str, patience: Now = Patience) -> SymbolSource:
-    """A read-only upstream. Raises ValueError with the URL, without its credentials."""
-    if urlsplit(url).scheme in ("http", "https"):
-        return HttpSymbols(url, patience)
-    return ObjectSymbols(bucket_for(url, patience, create=False), patience)
-
-
-def chain_for(urls: Iterable[str], patience: Now = Patience) -> Chain:
-    """Raises ValueError like `source_for`."""
-    return Chain(source_for(url, patience) for url in urls)
+Limits = Callable[[], FetchLimits]
+PAGE_LIMITS: Limits = partial(FetchLimits, timeout=3.0, deadline=10.0)  # a person waits for pages
+# Keys are what precedes `+http` or `+https` in the scheme of an upstream's URL: `debuginfod+https://host/`.
+PROTOCOLS: dict[str, Callable[[HttpTransport], Upstream]] = {
+    "": BreakpadUpstream,
+}
 
 
-def own_files_for(url: str, patience: Now = Patience) -> OwnFiles:
-    """Uploaded files. Raises ValueError like `source_for`."""
-    return ObjectFiles(bucket_for(url, patience))
+def upstream_for(url: str, limits: Limits = FetchLimits) -> Upstream:
+    """Return the upstream that an entry of SYMBOL_SOURCES names.
+
+    Raises ValueError, without credentials in its text, for a URL that names none.
+    """
+    protocol, plus, scheme = urlsplit(url).scheme.rpartition("+")
+    if scheme in ("http", "https") and protocol in PROTOCOLS:
+        return PROTOCOLS[protocol](HttpTransport(url[len(protocol + plus) :], limits))
+    return BucketUpstream(bucket_for(url, limits, create=False), limits)
 
 
-def page_files_for(url: str, patience: Now = PAGE_PATIENCE) -> PageFiles:
-    """The page files we keep ourselves. Raises ValueError like `source_for`."""
-    return ObjectPageFiles(bucket_for(url, patience))
+def upstreams_for(urls: Iterable[str], limits: Limits, off: Off) -> tuple[Switched, ...]:
+    """Return upstreams that can be disabled, in order. Raises ValueError as `upstream_for` does."""
+    return tuple(Switched(upstream_for(url, limits), url, off) for url in urls)
+
+
+def own_files_for(url: str, limits: Limits = FetchLimits) -> OwnFiles:
+    """Return our storage of uploaded files. Raises ValueError as `upstream_for` does."""
+    return ObjectFiles(bucket_for(url, limits))
+
+
+def page_files_for(url: str, limits: Limits = PAGE_LIMITS) -> PageFiles:
+    """Return our storage of page files. Raises ValueError as `upstream_for` does."""
+    return ObjectPageFiles(bucket_for(url, limits))

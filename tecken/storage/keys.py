@@ -26,11 +26,6 @@ def try_file(key: FileKey) -> str:
     return f"{OF_TRY}{key}"
 
 
-def is_of_try(name: str) -> bool:
-    """Return whether `name` is one of `try_file`, or of another case of one."""
-    return name.removeprefix(CASE).startswith(OF_TRY)
-
-
 def upstream_file(key: FileKey) -> str:
     """Whether an upstream has a file, and which."""
     return f"known:upstream:{key}"

@@ -13,7 +13,7 @@ import redis
 from tecken.errors import Absent, CouldNotAsk, Refused, SwitchedOff, TeckenError
 from tecken.redisclient.guard import RedisGuard
 from tecken.storage import keys
-from tecken.storage.search import Said
+from tecken.storage.search import SourceResult
 from tecken.store.port import Missing
 from tecken.symbols.ids import ObjectId
 
@@ -49,9 +49,11 @@ class Journal:
         self._guard = guard
         self._seconds = seconds
 
-    def note(self, module: ObjectId, said: Sequence[Said]) -> None:
+    def note(self, module: ObjectId, results: Sequence[SourceResult]) -> None:
         """One round trip; raises nothing."""
-        answers = [Answer(one.source, _kind(one.no), str(one.no or ""), one.seconds) for one in said]
+        answers = [
+            Answer(source, _kind(error), str(error or ""), seconds) for source, error, seconds in results
+        ]
         raw = orjson.dumps([datetime.now(UTC).timestamp(), module.debug_file, *map(list, answers)])
         try:
             self._guard.call(self._client.set, keys.looked(module), raw, ex=max(1, round(self._seconds())))

@@ -24,6 +24,17 @@ class SymbolSource(Protocol):
         """
 
 
+class Upstream(SymbolSource, Protocol):
+    """A source that someone else maintains."""
+
+    def public_url(self, module: ObjectId) -> str | None:
+        """Return a URL from which anyone can read the symbol file, there or not.
+
+        None where there is none, or where reading it needs credentials.
+        """
+        ...
+
+
 class Stored(NamedTuple):
     """`size` in bytes as stored; `etag` without quotes, another one for other bytes."""
 
@@ -119,8 +130,8 @@ class PageFiles(Protocol):
         """Delete one of `former`. Raises CouldNotAsk."""
 
 
-class Patience(NamedTuple):
-    """Seconds of silence and of one whole request; bytes of one symbol file, unpacked."""
+class FetchLimits(NamedTuple):
+    """Limits of one fetch: seconds of silence and of the whole request, bytes of the unpacked symbol file."""
 
     timeout: float = 10.0
     deadline: float = 300.0

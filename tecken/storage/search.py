@@ -1,101 +1,299 @@
-"""Upstreams that an operator switches off and on while we run."""
+"""The one order in which places are searched for a file.
+
+    1. regular files of our own storage: under the requested names, then by code id or build id and in
+       another case
+    2. upstreams, in the order of SYMBOL_SOURCES
+    3. try files, in the same ways as regular ones, only when the request includes them
+
+`Search` has the places of one process. Conversion reads the symbol file of a module from `Search.symbols`,
+the chain of places 1 and 2. Downloads call `Search.find`, which consults the presence cache first.
+
+A file is absent only when every place has confirmed it. When one was disabled, the result is SwitchedOff;
+when one did not respond, it is CouldNotAsk, since the file may be there. Refused is about one file: it counts
+as absent, because the same request to the same host has the same result.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 from tecken.errors import Absent, CouldNotAsk, Refused, SwitchedOff, TeckenError, Throttled
-from tecken.storage.port import SymbolSource
-from tecken.symbols.ids import ObjectId
-
-Off = Callable[[], Iterable[str]]
-"""URLs of those that are not asked now, or parts of them."""
-
-
-class Switched:
-    """A source that raises SwitchedOff instead of being asked, while one of `off()` is in its URL or name."""
-
-    def __init__(self, source: SymbolSource, url: str, off: Off) -> None:
-        self.source = source
-        self.name = source.name
-        self._url = url
-        self._off = off
-
-    @property
-    def is_off(self) -> bool:
-        return any(text in self._url or text in self.name for text in self._off() if text)
-
-    @contextmanager
-    def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
-        if self.is_off:
-            raise SwitchedOff(f"{self.name} is switched off")
-        with self.source.open(module) as chunks:
-            yield chunks
+from tecken.storage import keys
+from tecken.storage.backends.uploaded_files import OwnSymbols
+from tecken.storage.file_request import FileRequest
+from tecken.storage.port import OwnFiles, Stored, SymbolSource
+from tecken.storage.presence_cache import Fact, Known, Unknown
+from tecken.storage.upstreams.switched import Switched
+from tecken.symbols.ids import ObjectId, is_windows_name
+from tecken.symbols.layouts import FileKey, symbol_file
 
 
-class Said(NamedTuple):
-    """What a source answered within some seconds: `no` is None where it has the file."""
+class SourceResult(NamedTuple):
+    """The result of one source: `error` is None where it has the file."""
 
     source: str
-    no: TeckenError | None
+    error: TeckenError | None
     seconds: float
 
 
-def _unheard(_module: ObjectId, _said: Sequence[Said]) -> None:
+Record = Callable[[ObjectId, Sequence[SourceResult]], None]
+"""Receives the results of one search; raises nothing."""
+
+
+def _discard(_module: ObjectId, _results: Sequence[SourceResult]) -> None:
     pass
 
 
 class Chain:
-    """The first source that has the module wins. Absent only when every source said so.
+    """Sources of symbol files, searched in order: the first that has the module is used.
 
-    SwitchedOff when those that are not switched off said so. `told` hears what each of them said, and must
-    raise nothing.
+    Raises Absent only when every source has confirmed it, and SwitchedOff when every enabled one has.
     """
 
-    def __init__(
-        self,
-        sources: Iterable[SymbolSource],
-        told: Callable[[ObjectId, Sequence[Said]], None] = _unheard,
-    ) -> None:
+    def __init__(self, sources: Iterable[SymbolSource], record: Record = _discard) -> None:
         self.sources = tuple(sources)
         self.name = ", ".join(source.name for source in self.sources) or "no symbol source"
-        self._told = told
+        self._record = record
 
     @contextmanager
     def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
-        said: list[Said] = []
-        with ExitStack() as opened:
-            try:
-                chunks = self._first(module, opened, said)
-            finally:
-                self._told(module, said)
+        """Read the symbol file from the first source that has it, as `SymbolSource.open` does."""
+        with self._opened(module) as (_source, chunks):
             yield chunks
 
-    def _first(self, module: ObjectId, opened: ExitStack, said: list[Said]) -> Iterator[bytes]:
+    def locate(self, module: ObjectId) -> str:
+        """Return the name of the first source that has the symbol file. Raises what `open` raises."""
+        with self._opened(module) as (source, _chunks):
+            return source
+
+    @contextmanager
+    def _opened(self, module: ObjectId) -> Iterator[tuple[str, Iterator[bytes]]]:
+        results: list[SourceResult] = []
+        with ExitStack() as opened:
+            try:
+                found = self._open_first(module, opened, results)
+            finally:
+                self._record(module, results)
+            yield found
+
+    def _open_first(
+        self, module: ObjectId, opened: ExitStack, results: list[SourceResult]
+    ) -> tuple[str, Iterator[bytes]]:
         for source in self.sources:
-            no: TeckenError | None = None
+            error: TeckenError | None = None
             began = time.monotonic()
             try:
-                return opened.enter_context(source.open(module))
-            except (Absent, CouldNotAsk) as error:
-                no = error
-            except TeckenError as error:
-                no = error
+                return source.name, opened.enter_context(source.open(module))
+            except (Absent, CouldNotAsk) as missing:
+                error = missing
+            except TeckenError as unusable:
+                error = unusable
                 raise
             finally:
-                said.append(Said(source.name, no, time.monotonic() - began))
-        raise self._verdict(module, [one.no for one in said])
+                results.append(SourceResult(source.name, error, time.monotonic() - began))
+        raise self._failure(module, [result.error for result in results])
 
-    def _verdict(self, module: ObjectId, answers: Sequence[TeckenError | None]) -> TeckenError:
-        unasked = [error for error in answers if isinstance(error, CouldNotAsk)]
-        if not unasked:
-            is_off = any(isinstance(error, SwitchedOff) for error in answers)
-            reasons = [str(error) for error in answers if isinstance(error, SwitchedOff | Refused)]
-            text = "; ".join([f"{module} is not in {self.name}", *reasons])
-            return SwitchedOff(text) if is_off else Absent(text)
-        kind = Throttled if all(isinstance(error, Throttled) for error in unasked) else CouldNotAsk
-        waits = [error.retry_after for error in unasked if error.retry_after is not None]
-        return kind("; ".join(map(str, unasked)), retry_after=min(waits, default=None))
+    def _failure(self, module: ObjectId, errors: Sequence[TeckenError | None]) -> TeckenError:
+        unavailable = [error for error in errors if isinstance(error, CouldNotAsk)]
+        if unavailable:
+            return combined(unavailable)
+        is_off = any(isinstance(error, SwitchedOff) for error in errors)
+        reasons = [str(error) for error in errors if isinstance(error, SwitchedOff | Refused)]
+        text = "; ".join([f"{module} is not in {self.name}", *reasons])
+        return SwitchedOff(text) if is_off else Absent(text)
+
+
+def combined(errors: Sequence[CouldNotAsk]) -> CouldNotAsk:
+    """Return one error for places that did not respond: Throttled when all of them were."""
+    kind = Throttled if all(isinstance(error, Throttled) for error in errors) else CouldNotAsk
+    waits = [error.retry_after for error in errors if error.retry_after is not None]
+    return kind("; ".join(map(str, errors)), retry_after=min(waits, default=None))
+
+
+class OwnFile(NamedTuple):
+    """A file in our own storage: regular or of a try build."""
+
+    files: OwnFiles
+    key: FileKey
+    stored: Stored
+
+
+class UpstreamFile(NamedTuple):
+    """A symbol file that only an upstream has; `Search.upstream` takes the name."""
+
+    upstream: str
+    key: FileKey
+
+
+class OtherName(NamedTuple):
+    """The stored name of a file that was requested by code id or build id, or in another case."""
+
+    key: FileKey
+
+
+Found = OwnFile | UpstreamFile | OtherName
+
+
+class Place(NamedTuple):
+    """One place where a requested file may be.
+
+    `locate` raises Absent or CouldNotAsk. It returns what the presence cache keeps under `presence_key`, in
+    JSON's types, and `result` turns that into the result of the search.
+    """
+
+    presence_key: str
+    locate: Callable[[], list[Any]]
+    result: Callable[[list[Any]], Found]
+
+
+class FindByCodeId(Protocol):
+    """Search for a module by its code file and code id; see `tecken.storage.codes.module_of`."""
+
+    def __call__(self, code_file: str, code_id: str, *, with_try: bool) -> ObjectId: ...
+
+
+class Search:
+    """All places of this process where files may be, in order."""
+
+    def __init__(
+        self,
+        *,
+        regular: OwnFiles,
+        try_files: OwnFiles,
+        upstreams: Sequence[Switched],
+        presence: Known,
+        find_by_code_id: FindByCodeId,
+        record: Record = _discard,
+    ) -> None:
+        self.regular = regular
+        self.try_files = try_files
+        self.upstreams = tuple(upstreams)
+        self.symbols = Chain([OwnSymbols(regular), *upstreams], record)
+        self._upstream_symbols = Chain(upstreams)
+        self._presence = presence
+        self._find_by_code_id = find_by_code_id
+
+    @property
+    def has_disabled_upstream(self) -> bool:
+        """Return whether an upstream is disabled, so that no file can be confirmed as missing."""
+        return any(upstream.is_off for upstream in self.upstreams)
+
+    def upstream(self, name: str) -> Switched:
+        """Return the upstream of an UpstreamFile. Raises Absent when it is disabled or was removed."""
+        for upstream in self.upstreams:
+            if upstream.name == name:
+                if upstream.is_off:
+                    raise SwitchedOff(f"{name} is switched off")
+                return upstream
+        raise Absent(f"{name} is no upstream any more")
+
+    def find(self, request: FileRequest, *, fresh: bool = False) -> Found:
+        """Return the first place that has the file, after one round trip when all places are cached.
+
+        `fresh` consults every place again. Raises Absent only when every place has confirmed it, otherwise
+        CouldNotAsk.
+        """
+        places = list(self._places(request))
+        unavailable: list[CouldNotAsk] = []
+        for place, cached in zip(places, self._cached(places, fresh=fresh), strict=True):
+            try:
+                fact = self._locate(place) if isinstance(cached, Unknown) else cached
+            except CouldNotAsk as error:
+                unavailable.append(error)
+                continue
+            if fact is not None:
+                return place.result(fact)
+        if unavailable:
+            raise combined(unavailable)
+        raise Absent("Symbol Not Found")
+
+    def _places(self, request: FileRequest) -> Iterator[Place]:
+        yield from _named(request, self.regular, keys.regular_file)
+        if request.may_be_code_id:
+            yield self._by_code_id(request)
+        yield from _renamed(request, self.regular, keys.regular_file)
+        if self.upstreams and request.is_symbol_file:
+            yield self._upstream_place(request)
+        if request.with_try:
+            yield from _named(request, self.try_files, keys.try_file)
+            yield from _renamed(request, self.try_files, keys.try_file)
+
+    def _by_code_id(self, request: FileRequest) -> Place:
+        names = request.key.debug_file, request.given_id
+        with_try = request.with_try
+        return Place(
+            keys.code_file(*names, with_try=with_try),
+            lambda: _module_names(self._find_by_code_id(*names, with_try=with_try)),
+            lambda fact: OtherName(symbol_file(ObjectId(*fact))),
+        )
+
+    def _upstream_place(self, request: FileRequest) -> Place:
+        return Place(
+            keys.upstream_file(request.key),
+            lambda: [self._upstream_symbols.locate(request.module)],
+            lambda fact: UpstreamFile(fact[0], request.key),
+        )
+
+    def _cached(self, places: Sequence[Place], *, fresh: bool) -> Sequence[Fact | Unknown]:
+        names = [place.presence_key for place in places]
+        if not fresh:
+            return self._presence.look(names)
+        with suppress(CouldNotAsk):
+            self._presence.forget(names)
+        return [Unknown()] * len(names)
+
+    def _locate(self, place: Place) -> Fact:
+        lease = self._presence.lease(place.presence_key)
+        fact: Fact = None
+        doubtful = False
+        try:
+            fact = place.locate()
+        except Absent as error:
+            # A refusal by our own storage may come from wrong permissions, which someone will repair.
+            doubtful = isinstance(error, SwitchedOff | Refused)
+        self._presence.settle(place.presence_key, lease, fact, doubtful=doubtful)
+        return fact
+
+
+def _module_names(module: ObjectId) -> list[Any]:
+    return [module.debug_file, module.debug_id]
+
+
+PresenceKey = Callable[[FileKey], str]
+
+
+def _named(request: FileRequest, files: OwnFiles, presence_key: PresenceKey) -> Iterator[Place]:
+    """Yield the places of the names as requested."""
+    for key in request.keys:
+        yield Place(presence_key(key), partial(_stat, files, key), partial(_own_file, files, key))
+
+
+def _renamed(request: FileRequest, files: OwnFiles, presence_key: PresenceKey) -> Iterator[Place]:
+    """Yield the places of other names that the file may have."""
+    for key in request.build_id_keys:
+        yield Place(presence_key(key), partial(_stat, files, key), partial(_other_name, key))
+    if is_windows_name(request.key.debug_file):
+        yield Place(
+            keys.other_case(presence_key(request.key)),
+            lambda: list(files.other_case(request.key)),
+            lambda fact: OtherName(FileKey(*fact)),
+        )
+
+
+def _stat(files: OwnFiles, key: FileKey) -> list[Any]:
+    stored = files.stat(key)
+    return [stored.size, stored.etag, stored.modified.timestamp()]
+
+
+def _own_file(files: OwnFiles, key: FileKey, fact: list[Any]) -> OwnFile:
+    size, etag, modified = fact
+    return OwnFile(files, key, Stored(size, etag, datetime.fromtimestamp(modified, UTC)))
+
+
+def _other_name(key: FileKey, _fact: list[Any]) -> OtherName:
+    return OtherName(key)

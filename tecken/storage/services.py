@@ -15,20 +15,23 @@ from tecken.services import per_process
 from tecken.storage import presence_cache as presence
 from tecken.storage.backends.bucket import bucket_for
 from tecken.storage.backends.staging import Staging
-from tecken.storage.backends.uploaded_files import OwnSymbols, stored_symbols
+from tecken.storage.backends.uploaded_files import stored_symbols
 from tecken.storage.disk_space import DiskSpace, Volume
-from tecken.storage.factory import own_files_for, page_files_for, source_for
+from tecken.storage.factory import own_files_for, page_files_for, upstreams_for
 from tecken.storage.lookup_log import Journal
 from tecken.storage.miss_counts import Miss, MissCounts
-from tecken.storage.port import OwnFiles, PageFiles, Patience, Stored
-from tecken.storage.search import Chain, Switched
+from tecken.storage.port import FetchLimits, OwnFiles, PageFiles, Stored
+from tecken.storage.search import Chain, Search
+from tecken.storage.upstreams.switched import Switched
 from tecken.symbols.ids import ObjectId
 
 
-def fetch_limits() -> Patience:
+def fetch_limits() -> FetchLimits:
     """Return the deadlines and the size limit of one fetch that are in force."""
     current = options()
-    return Patience(current.source_timeout_seconds, current.source_deadline_seconds, current.symbol_max_bytes)
+    return FetchLimits(
+        current.source_timeout_seconds, current.source_deadline_seconds, current.symbol_max_bytes
+    )
 
 
 def upstreams_off() -> tuple[str, ...]:
@@ -82,16 +85,29 @@ def disk_space() -> DiskSpace:
 
 @per_process
 def upstreams() -> tuple[Switched, ...]:
-    """Return the upstreams in the order in which they are searched."""
-    return tuple(
-        Switched(source_for(url, fetch_limits), url, upstreams_off) for url in settings.SYMBOL_SOURCES
-    )
+    """Return the upstreams in the order in which they are searched: the only ones of this process."""
+    return upstreams_for(settings.SYMBOL_SOURCES, fetch_limits, upstreams_off)
 
 
 @per_process
+def search() -> Search:
+    """Return every place where files may be, in the order in which they are searched."""
+    # Models can be imported only after Django has loaded its applications, and log lines import this earlier.
+    from tecken.storage.codes import module_of  # noqa: PLC0415
+
+    return Search(
+        regular=own_files(),
+        try_files=try_files(),
+        upstreams=upstreams(),
+        presence=presence_cache(),
+        find_by_code_id=module_of,
+        record=lookup_log().note,
+    )
+
+
 def symbol_search() -> Chain:
-    """Return the search for symbols of regular modules: our own storage first, then upstreams."""
-    return Chain([OwnSymbols(own_files()), *upstreams()], lookup_log().note)
+    """Return the sources of symbols of regular modules: our own storage first, then upstreams."""
+    return search().symbols
 
 
 @per_process
@@ -131,7 +147,7 @@ def miss_counts() -> MissCounts:
 
 def count_absent(modules: Sequence[ObjectId]) -> None:
     """Count modules that a symbolication asked for and no source has, unless an upstream is switched off."""
-    if modules and not any(upstream.is_off for upstream in upstreams()):
+    if modules and not search().has_disabled_upstream:
         miss_counts().count(
             [Miss(module.debug_file, module.debug_id) for module in modules], by_symbolication=True
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -13,9 +13,9 @@ from tecken.errors import Absent, CouldNotAsk, MalformedPageFile, Pending, Store
 from tecken.storage import keys
 from tecken.storage.backends.uploaded_files import stored_symbols
 from tecken.storage.lookup_log import Journal, Look
-from tecken.storage.port import OwnFiles, PageFiles, Stored
+from tecken.storage.port import PageFiles, Stored
 from tecken.storage.presence_cache import Known, Remembered
-from tecken.storage.search import Switched
+from tecken.storage.search import Search
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.status import Board, State
 from tecken.symbolication.loader import Cold
@@ -82,9 +82,7 @@ class Explainer:
     def __init__(
         self,
         *,
-        regular: OwnFiles,
-        of_try: OwnFiles,
-        upstreams: Sequence[Switched],
+        search: Search,
         page_files: PageFiles,
         store: PageStore,
         board: Board,
@@ -93,9 +91,7 @@ class Explainer:
         cold: Cold,
         seconds: float = 3.0,
     ) -> None:
-        self._regular = regular
-        self._of_try = of_try
-        self._upstreams = upstreams
+        self._search = search
         self._page_files = page_files
         self._store = store
         self._board = board
@@ -108,16 +104,16 @@ class Explainer:
     def explain(self, module: ObjectId) -> Explanation:
         """Return the state of every part for `module`. Upstreams are not requested: only workers do that."""
         deadline = time.monotonic() + self._seconds
-        regular = self._start(stored_symbols, self._regular, module)
-        of_try = self._start(stored_symbols, self._of_try, module)
+        regular = self._start(stored_symbols, self._search.regular, module)
+        of_try = self._start(stored_symbols, self._search.try_files, module)
         page_file = self._start(self._find_header, module)
         store = self._start(self._find_entry, module)
         cache = self._start(self._find_cached, module)
         return Explanation(
             symbol_file(module),
-            Own(self._regular.name, self._wait(regular, deadline)),
-            Own(self._of_try.name, self._wait(of_try, deadline)),
-            tuple(Upstream(upstream.name, upstream.is_off) for upstream in self._upstreams),
+            Own(self._search.regular.name, self._wait(regular, deadline)),
+            Own(self._search.try_files.name, self._wait(of_try, deadline)),
+            tuple(Upstream(upstream.name, upstream.is_off) for upstream in self._search.upstreams),
             self._wait(page_file, deadline),
             self._wait(store, deadline),
             self._wait(cache, deadline),

@@ -255,9 +255,7 @@ def _replacer(send: Callable[[ObjectId], None]) -> Replacer:
 def explainer() -> Explainer:
     """Return the explanation of where a module's symbols are or why they are missing."""
     return Explainer(
-        regular=storage_services.own_files(),
-        of_try=storage_services.try_files(),
-        upstreams=storage_services.upstreams(),
+        search=storage_services.search(),
         page_files=storage_services.request_page_files(),
         store=store_services.page_store(),
         board=conversion_tracker(),

@@ -162,3 +162,13 @@ def debug_ids_of_code_id(some_id: str) -> tuple[str, ...]:
     start = bytes.fromhex(some_id[:GUID_DIGITS].ljust(GUID_DIGITS, "0"))
     elf = normal_debug_id(uuid.UUID(bytes_le=start).hex)
     return (elf, normal_debug_id(some_id)) if len(some_id) == GUID_DIGITS else (elf,)
+
+
+def build_id_of(some_id: str, debug_id: str) -> str:
+    """Return a code id as a build id, in lower case as linkers print it; "" where it is none.
+
+    The debug id of an ELF file derives from its build id. That tells a build id from a PE file's time stamp
+    and size, and from a Mach-O file's UUID.
+    """
+    derived = debug_ids_of_code_id(some_id)[:1]
+    return some_id.lower() if derived == (normal_debug_id(debug_id),) else ""

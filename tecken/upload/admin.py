@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from tecken.upload.models import FileUpload, Upload
+from tecken.upload.models import Upload
 
 
 @admin.register(Upload)
@@ -16,14 +16,4 @@ class UploadAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     search_fields = ("filename__startswith",)
     raw_id_fields = ("user",)
     # Counting all rows takes seconds on a large table.
-    show_full_result_count = False
-
-
-@admin.register(FileUpload)
-class FileUploadAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Admin page of stored files."""
-
-    list_display = ("key", "size", "try_symbols", "created_at", "completed_at")
-    search_fields = ("key__startswith",)
-    raw_id_fields = ("upload", "replaced_by")
     show_full_result_count = False

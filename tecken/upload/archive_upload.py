@@ -19,6 +19,7 @@ from tecken.jobs import sending
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
+from tecken.storage.models import NAME_CHARACTERS
 from tecken.symbols.layouts import storage_path
 from tecken.upload.archive import (
     ArchiveLimits,
@@ -38,7 +39,7 @@ from tecken.upload.file_rows import (
 )
 from tecken.upload.form import CHUNK_BYTES, Archive
 from tecken.upload.ingest import ContextThreads, open_staged, select_storage, store_file
-from tecken.upload.models import NAME_CHARACTERS, Protocol, Upload
+from tecken.upload.models import Protocol, Upload
 
 TASK: Final = "tecken.upload.tasks.keep_upload"
 

@@ -13,12 +13,13 @@ from django.utils import timezone
 
 from tecken.errors import BadModule, CouldNotAsk
 from tecken.storage import services as storage_services
+from tecken.storage.models import BREAKPAD_FORMAT, NAME_CHARACTERS, UNKNOWN_FORMAT, Kind, SymbolFile
 from tecken.storage.port import Stored
 from tecken.symbols.filetypes import FileType
 from tecken.symbols.formats.base import ObjectInfo
-from tecken.symbols.ids import code_id
+from tecken.symbols.ids import build_id_of, code_id
 from tecken.symbols.layouts import FileKey, parse_storage_path, storage_path
-from tecken.upload.models import NAME_CHARACTERS, FileUpload, Upload
+from tecken.upload.models import Upload
 from tecken.upload.usability import NATIVE, SymbolText
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class RefusedFile(NamedTuple):
 def rows(upload: Upload, keys: Iterable[FileKey]) -> dict[str, list[StoredRow]]:
     """Return the rows of all files stored under these keys, by path, the newest last."""
     found: dict[str, list[StoredRow]] = {}
-    stored = FileUpload.objects.filter(
+    stored = SymbolFile.objects.filter(
         key__in=list(map(storage_path, keys)), bucket_name=upload.bucket_name, completed_at__isnull=False
     )
     columns = (
@@ -127,7 +128,7 @@ def warn_of_native_files(upload: Upload) -> None:
 
 def _modules_with_symbols(upload: Upload, ids: Collection[str]) -> set[tuple[str, str]]:
     """Return lower-case name and id of each debug file and code file that has a symbol file."""
-    rows = FileUpload.objects.filter(key__endswith=FileType.BREAKPAD.suffix, completed_at__isnull=False)
+    rows = SymbolFile.objects.filter(key__endswith=FileType.BREAKPAD.suffix, completed_at__isnull=False)
     if not upload.try_symbols:
         rows = rows.filter(try_symbols=False)
     debug = rows.filter(debug_id__in=ids).values_list("debug_file", "debug_id")
@@ -139,18 +140,18 @@ def _write_row(upload: Upload, file: StoredFile) -> None:
     if file.outcome == "skipped":
         upload.skipped_keys = [*upload.skipped_keys, storage_path(file.key)]
         if file.is_adopted:
-            FileUpload.objects.create(key=storage_path(file.key), **_columns(upload, file))
+            SymbolFile.objects.create(key=storage_path(file.key), **_columns(upload, file))
         return
     if file.update:
         _mark_replaced(upload, file)
-    FileUpload.objects.update_or_create(
+    SymbolFile.objects.update_or_create(
         upload=upload, key=storage_path(file.key), defaults=_columns(upload, file)
     )
 
 
 def _mark_replaced(upload: Upload, file: StoredFile) -> None:
     """Set `replaced_by` in the rows of the former file, and log both users."""
-    former = FileUpload.objects.filter(
+    former = SymbolFile.objects.filter(
         key=storage_path(file.key),
         bucket_name=upload.bucket_name,
         completed_at__isnull=False,
@@ -178,6 +179,7 @@ def _columns(upload: Upload, file: StoredFile) -> dict[str, object]:
         "debug_id": file.key.debug_id,
         "code_file": code_file,
         "code_id": code,
+        **_object_columns(file.key, info, code),
         "generator": _column(info.generator[:NAME_CHARACTERS]) if info else "",
         "size": file.stored.size,
         "original_size": file.content.size,
@@ -187,6 +189,21 @@ def _columns(upload: Upload, file: StoredFile) -> dict[str, object]:
         "update": file.update,
         "try_symbols": upload.try_symbols,
         "completed_at": timezone.now(),
+    }
+
+
+def _object_columns(key: FileKey, info: ObjectInfo | None, code: str) -> dict[str, object]:
+    """Return the columns that describe the object, as far as the file's head shows it."""
+    if info is None:
+        kind, form = (
+            (Kind.DEBUG, BREAKPAD_FORMAT) if key.file_type.is_compressed else (Kind.UNKNOWN, UNKNOWN_FORMAT)
+        )
+        return {"kind": kind, "format": form, "build_id": build_id_of(code, key.debug_id), "arch": ""}
+    return {
+        "kind": info.kind.value,
+        "format": info.format,
+        "build_id": info.build_id or build_id_of(code, key.debug_id),
+        "arch": _column(info.arch[:NAME_CHARACTERS]),
     }
 
 

@@ -22,11 +22,12 @@ from django.utils import timezone
 from tecken.errors import Absent
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
+from tecken.storage.models import SymbolFile
 from tecken.storage.port import OwnFiles
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.layouts import FileKey, object_of, parse_storage_path
 from tecken.upload.ingest import ContextThreads, select_storage
-from tecken.upload.models import FileUpload, Upload
+from tecken.upload.models import Upload
 
 BATCH = 500
 DELETERS = 8
@@ -56,7 +57,7 @@ class Retention:
         config = options()
         for try_symbols, days in ((True, config.keep_try_days), (False, config.keep_regular_days)):
             before = self._now - timedelta(days=days)
-            old = FileUpload.objects.filter(try_symbols=try_symbols, created_at__lt=before)
+            old = SymbolFile.objects.filter(try_symbols=try_symbols, created_at__lt=before)
             for rows in _read_batches(old):
                 self._remove_files(select_storage(try_symbols), rows, before)
             uploads = Upload.objects.filter(try_symbols=try_symbols, created_at__lt=before)
@@ -69,7 +70,7 @@ class Retention:
             **{name: getattr(self._removed, name) + number for name, number in numbers.items()}
         )
 
-    def _remove_files(self, files: OwnFiles, rows: Sequence[FileUpload], before: datetime) -> None:
+    def _remove_files(self, files: OwnFiles, rows: Sequence[SymbolFile], before: datetime) -> None:
         newest = {row.key: row for row in rows if row.bucket_name == files.name}
         renewed = _find_renewed(files, newest, before)
         expired = [row for key, row in newest.items() if key not in renewed]
@@ -77,15 +78,15 @@ class Retention:
         if self._dry_run:
             return
         # All old rows of a file, not only those of this batch: each of them would describe a deleted object.
-        completed = FileUpload.objects.filter(key__in=[row.key for row in expired], bucket_name=files.name)
+        completed = SymbolFile.objects.filter(key__in=[row.key for row in expired], bucket_name=files.name)
         completed.filter(created_at__lt=before).update(completed_at=None)
         with ContextThreads(DELETERS) as pool:
             list(pool.map(lambda row: _remove_object(files, row, before), expired))
-        FileUpload.objects.filter(pk__in=[row.pk for row in rows]).delete()
+        SymbolFile.objects.filter(pk__in=[row.pk for row in rows]).delete()
 
     def _remove_uploads(self, uploads: QuerySet[Upload], young: Q) -> None:
         """Delete uploads without files. A dry run counts those whose files would all be removed."""
-        files = FileUpload.objects.filter(upload=OuterRef("pk"))
+        files = SymbolFile.objects.filter(upload=OuterRef("pk"))
         if self._dry_run:
             self._count(uploads=uploads.exclude(Exists(files.filter(young))).count())
             return
@@ -107,7 +108,7 @@ class Retention:
                     storage_services.staging().delete(slot)
 
 
-def _read_batches(rows: QuerySet[FileUpload]) -> Iterator[list[FileUpload]]:
+def _read_batches(rows: QuerySet[SymbolFile]) -> Iterator[list[SymbolFile]]:
     """Yield rows in batches, the oldest first."""
     # Paged by key, not by offset: removed rows shift offsets, and kept rows would be read for ever.
     rows = rows.order_by("created_at", "pk")
@@ -121,13 +122,13 @@ def _read_batches(rows: QuerySet[FileUpload]) -> Iterator[list[FileUpload]]:
 
 def _find_renewed(files: OwnFiles, keys: Collection[str], before: datetime) -> set[str]:
     """Return the keys that were uploaded again after `before`."""
-    younger = FileUpload.objects.filter(
+    younger = SymbolFile.objects.filter(
         key__in=list(keys), bucket_name=files.name, completed_at__isnull=False, created_at__gte=before
     )
     return set(younger.values_list("key", flat=True))
 
 
-def _remove_object(files: OwnFiles, row: FileUpload, before: datetime) -> None:
+def _remove_object(files: OwnFiles, row: SymbolFile, before: datetime) -> None:
     """Delete an object and everything derived from it. Safe to repeat, and in any thread (no database)."""
     key = parse_storage_path(row.key)
     modified = _get_modified(files, key)

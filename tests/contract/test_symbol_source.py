@@ -13,10 +13,11 @@ import pytest
 from tecken.errors import Absent, TooMuch
 from tecken.storage.backends.bucket import bucket_for
 from tecken.storage.backends.memory import MemoryFiles, MemorySymbols
-from tecken.storage.backends.page_files import ObjectSymbols
 from tecken.storage.backends.uploaded_files import OwnSymbols
-from tecken.storage.port import Patience, SymbolSource
-from tecken.storage.upstreams.http import HttpSymbols
+from tecken.storage.port import FetchLimits, SymbolSource
+from tecken.storage.upstreams.breakpad import BreakpadUpstream
+from tecken.storage.upstreams.bucket import BucketUpstream
+from tecken.storage.upstreams.http import HttpTransport
 from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import symbol_file
@@ -28,7 +29,7 @@ pytest_plugins = ["tests.support.upstreams"]
 MODULE = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 TEXT = b"MODULE windows x86_64 44E4EC8C2F41492B9369D6B9A059577C2 xul.pdb\n" + b"FUNC 1000 10 0 f\n" * 200_000
 LIMIT = 8 << 20
-LIMITED = partial(Patience, max_bytes=LIMIT)
+LIMITED = partial(FetchLimits, max_bytes=LIMIT)
 
 
 class Place(NamedTuple):
@@ -55,13 +56,15 @@ def local(tmp_path: Path) -> Place:
         path.parent.mkdir(parents=True)
         path.write_bytes(stored)
 
-    return Place(ObjectSymbols(bucket_for(tmp_path.as_uri(), create=False), LIMITED), put)
+    return Place(BucketUpstream(bucket_for(tmp_path.as_uri(), create=False), LIMITED), put)
 
 
 @pytest.fixture
 def s3(request: pytest.FixtureRequest) -> Place:
     bucket = bucket_for(f"s3://{request.getfixturevalue('s3_bucket').name}/symbols", create=False)
-    return Place(ObjectSymbols(bucket, LIMITED), lambda module, stored: bucket.put(path_of(module), [stored]))
+    return Place(
+        BucketUpstream(bucket, LIMITED), lambda module, stored: bucket.put(path_of(module), [stored])
+    )
 
 
 @pytest.fixture
@@ -69,7 +72,7 @@ def http(upstream: HttpUpstream) -> Iterator[Place]:
     def put(module: ObjectId, stored: bytes) -> None:
         upstream.script[f"/pre fix/{path_of(module)}"] = Reply(body=stored)
 
-    source = HttpSymbols(f"{upstream.url}pre%20fix/", LIMITED)
+    source = BreakpadUpstream(HttpTransport(f"{upstream.url}pre%20fix/", LIMITED))
     yield Place(source, put)
     source.close()
 

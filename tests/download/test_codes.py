@@ -8,9 +8,9 @@ from django.test import Client
 from django.utils import timezone
 
 from tecken.storage import services as storage_services
+from tecken.storage.models import SymbolFile
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, symbol_file
-from tecken.upload.models import FileUpload
 from tests.download.conftest import XUL
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
@@ -28,7 +28,7 @@ def uploaded() -> Uploaded:
 
     def row(module: ObjectId, *, of_try: bool = False, complete: bool = True) -> None:
         key: FileKey = symbol_file(module)
-        FileUpload.objects.create(
+        SymbolFile.objects.create(
             key=f"v1/{key}",
             debug_file=module.debug_file,
             debug_id=module.debug_id,

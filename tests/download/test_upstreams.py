@@ -5,14 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.conf import settings as site_settings
 from django.test import Client
 from pytest_django import Settings
 
 from tecken import services
-from tecken.download import services as download_services
-from tecken.redaction import without_account
-from tecken.storage.upstreams.http import HttpSymbols
+from tecken.storage import services as storage_services
+from tecken.storage.upstreams.breakpad import BreakpadUpstream
 from tests.download.conftest import PATH, TEXT, XUL, Put
 from tests.support.http_upstream import HttpUpstream, Reply
 
@@ -39,10 +37,9 @@ def web(storage: Path, upstream: HttpUpstream, settings: Settings) -> Iterator[H
 
 def forget() -> None:
     """Also closes the connections."""
-    for url in site_settings.SYMBOL_SOURCES:
-        source = download_services.upstreams().named(without_account(url)).source.source
-        if isinstance(source, HttpSymbols):
-            source.close()
+    for switched in storage_services.upstreams():
+        if isinstance(switched.upstream, BreakpadUpstream):
+            switched.upstream.close()
     services.discard_all()
 
 

@@ -15,7 +15,9 @@ from pytest_django import Settings
 
 from tecken import services
 from tecken.download import urls
+from tecken.download.views import is_expected, is_ignored
 from tecken.storage import services as storage_services
+from tecken.storage.file_request import parse_names
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, symbol_file
 from tests.download.conftest import GZIP, PACKED, PATH, TEXT, XUL, Put
@@ -455,3 +457,25 @@ def test_ours_is_the_last() -> None:
     last = get_resolver().url_patterns[-1]
     assert isinstance(last, URLResolver)
     assert last.urlconf_module is urls
+
+
+@pytest.mark.parametrize(
+    ("some_id", "name", "expected"),
+    [
+        (XUL.debug_id, "file.ptr", True),
+        (XUL.debug_id, "FILE.PTR", True),
+        ("0" * 32, "xul.sym", True),
+        ("0" * 33, "xul.sym", True),
+        ("0" * 32 + "a", "xul.pdb", True),
+        ("0" * 12, "xul.sym", False),
+        (XUL.debug_id, "xul.exe", False),
+        (XUL.debug_id, "xul.sym", False),
+    ],
+)
+def test_is_ignored_pointer_or_zero_id_is_true(some_id: str, name: str, expected: bool) -> None:
+    assert is_ignored(parse_names("xul.pdb", some_id, name).key) is expected
+
+
+@pytest.mark.parametrize(("name", "expected"), [("xul.SYM", True), ("x.tar.bz2", True), ("x.exe", False)])
+def test_is_expected_compares_the_ending_without_case(name: str, expected: bool) -> None:
+    assert is_expected(FileKey("xul.pdb", XUL.debug_id, name), [".sym", ".tar.bz2"]) is expected

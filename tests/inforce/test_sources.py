@@ -8,22 +8,18 @@ from typing import Any
 
 import orjson
 import pytest
-from django.conf import settings as site_settings
 from django.test import Client
 from pytest_django import Settings
 
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import services
-from tecken.download import services as download_services
 from tecken.errors import Absent, CouldNotAsk, SwitchedOff
-from tecken.redaction import without_account
 from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig.current import overridden
 from tecken.storage import keys as cache_keys
 from tecken.storage import services as storage_services
 from tecken.storage.miss_counts import COUNTS
-from tecken.storage.search import Switched
-from tecken.storage.upstreams.http import HttpSymbols
+from tecken.storage.upstreams.breakpad import BreakpadUpstream
 from tecken.store import keys as store_keys
 from tecken.store import services as store_services
 from tecken.store.port import Missing
@@ -56,13 +52,9 @@ def web(
 
 def close() -> None:
     """The connections."""
-    upstreams = [
-        download_services.upstreams().named(without_account(url)).source
-        for url in site_settings.SYMBOL_SOURCES
-    ]
-    for switched in (*upstreams, *storage_services.symbol_search().sources):
-        if isinstance(switched, Switched) and isinstance(switched.source, HttpSymbols):
-            switched.source.close()
+    for switched in storage_services.upstreams():
+        if isinstance(switched.upstream, BreakpadUpstream):
+            switched.upstream.close()
 
 
 def prepared() -> Header | Missing:
@@ -134,6 +126,16 @@ def test_what_is_kept_of_a_file_has_the_same_bound(web: HttpUpstream) -> None:
     assert isinstance(prepared(), Header)
     with overridden(symbol_max_bytes=10):
         assert isinstance(prepared(), Missing)
+
+
+@pytest.mark.django_db
+def test_upstream_that_throttles_downloads_is_not_asked_by_conversion(web: HttpUpstream) -> None:
+    web.script[PATH] = Reply(429, headers={"Retry-After": "77"})
+    assert Client().get(PATH).status_code == 503
+    missing = prepared()
+    assert isinstance(missing, Missing)
+    assert missing.kind == "unreachable"
+    assert len(web.requests) == 1
 
 
 class TestSwitchedOff:

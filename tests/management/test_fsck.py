@@ -14,10 +14,11 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from tecken.storage import services as storage_services
+from tecken.storage.models import SymbolFile
 from tecken.storage.port import OwnFiles
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, symbol_file
-from tecken.upload.models import FileUpload, Upload
+from tecken.upload.models import Upload
 from tests.management.conftest import SAMPLES, Manage
 from tests.symbolication.samples import page_file, sym
 
@@ -32,7 +33,7 @@ def no_upstream(house: Settings) -> None:
     house.SYMBOL_SOURCES = []
 
 
-Store = Callable[..., FileUpload]
+Store = Callable[..., SymbolFile]
 
 
 @pytest.fixture
@@ -40,10 +41,10 @@ def store() -> Store:
     """A file with its row, as an upload leaves them."""
     user = get_user_model().objects.create(username="ada")
 
-    def stored(files: OwnFiles, key: FileKey = SYM, content: bytes = sym(XUL)) -> FileUpload:
+    def stored(files: OwnFiles, key: FileKey = SYM, content: bytes = sym(XUL)) -> SymbolFile:
         upload = Upload.objects.create(user=user, bucket_name=files.name)
         there = files.put(key, [gzip.compress(content)])
-        return FileUpload.objects.create(
+        return SymbolFile.objects.create(
             upload=upload,
             bucket_name=files.name,
             key=f"v1/{key}",
@@ -81,7 +82,7 @@ def test_what_was_uploaded_and_what_was_added_are_in_order(manage: Manage, store
 
 def test_what_was_only_announced_needs_no_file(manage: Manage, store: Store) -> None:
     row = store(storage_services.own_files())
-    FileUpload.objects.filter(pk=row.pk).update(completed_at=None)
+    SymbolFile.objects.filter(pk=row.pk).update(completed_at=None)
     storage_services.own_files().delete(SYM)
     assert told(manage) == ["0 files, 0 page files: 0 troubles"]
 
@@ -92,7 +93,7 @@ def test_a_row_without_its_file_goes(manage: Manage, store: Store, which: str) -
     store(files)
     files.delete(SYM)
     assert fails(manage, "0 files, 0 page files: 1 troubles") == f"{files.name}/v1/{SYM}: a row and no file"
-    assert not FileUpload.objects.exists()
+    assert not SymbolFile.objects.exists()
     assert told(manage) == ["0 files, 0 page files: 0 troubles"]
 
 
@@ -100,7 +101,7 @@ def test_a_row_of_another_file_goes_and_the_file_stays(manage: Manage, store: St
     store(storage_services.own_files())
     storage_services.own_files().put(SYM, [b"the row of this was never written"])
     assert fails(manage, "1 troubles").endswith(": another file than its row says")
-    assert not FileUpload.objects.exists()
+    assert not SymbolFile.objects.exists()
     assert told(manage) == ["1 files, 0 page files: 0 troubles"]
 
 

@@ -5,19 +5,25 @@ from pathlib import Path
 import pytest
 
 from tecken.errors import Absent, CouldNotAsk
-from tecken.storage.factory import chain_for, own_files_for, page_files_for, source_for
-from tecken.storage.upstreams.http import HttpSymbols
+from tecken.storage.factory import own_files_for, page_files_for, upstream_for, upstreams_for
+from tecken.storage.port import FetchLimits
+from tecken.storage.search import Chain
+from tecken.storage.upstreams.breakpad import BreakpadUpstream
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import symbol_file
 
 MODULE = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 
 
+def chain_for(urls: list[str]) -> Chain:
+    return Chain(upstreams_for(urls, FetchLimits, tuple))
+
+
 def test_chain_for_urls_has_their_names_without_credentials(tmp_path: Path) -> None:
     urls = ["https://user:secret@symbols.example/prefix", tmp_path.as_uri(), "gs://bucket/prefix"]
     chain = chain_for(urls)
     assert chain.name == f"https://symbols.example/prefix/, {tmp_path.as_uri()}, gs://bucket/prefix"
-    assert isinstance(source_for(urls[0]), HttpSymbols)
+    assert isinstance(upstream_for(urls[0]), BreakpadUpstream)
 
 
 def test_chain_for_upstream_directory_reads_paths_without_prefix(tmp_path: Path) -> None:
@@ -28,8 +34,8 @@ def test_chain_for_upstream_directory_reads_paths_without_prefix(tmp_path: Path)
         assert list(chunks) == [b"MODULE"]
 
 
-def test_source_for_missing_directory_is_could_not_ask(tmp_path: Path) -> None:
-    with pytest.raises(CouldNotAsk), source_for((tmp_path / "absent").as_uri()).open(MODULE):
+def test_upstream_for_missing_directory_is_could_not_ask(tmp_path: Path) -> None:
+    with pytest.raises(CouldNotAsk), upstream_for((tmp_path / "absent").as_uri()).open(MODULE):
         pass
 
 

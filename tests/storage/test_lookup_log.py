@@ -12,12 +12,13 @@ from tecken.redisclient import client
 from tecken.redisclient.guard import RedisGuard
 from tecken.storage import keys
 from tecken.storage.lookup_log import Answer, Journal
-from tecken.storage.search import Said
+from tecken.storage.search import SourceResult
 from tecken.symbols.ids import ObjectId
 from tests.support.redis_server import free_port
 
 XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 NSS = ObjectId("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
+OURS = SourceResult("ours", Absent("not there"), 0.5)
 
 
 @pytest.fixture
@@ -34,11 +35,11 @@ def journal(connection: redis.Redis) -> Journal:
 
 def test_lookup_log_last_returns_the_result_of_each_source(journal: Journal, connection: redis.Redis) -> None:
     said = [
-        Said("ours", Absent("not there"), 0.5),
-        Said("first", SwitchedOff("first is switched off"), 0.0),
-        Said("second", CouldNotAsk("second: 500"), 1.5),
-        Said("third", TooMuch("of 9 GB"), 0.25),
-        Said("fourth", None, 2.0),
+        SourceResult("ours", Absent("not there"), 0.5),
+        SourceResult("first", SwitchedOff("first is switched off"), 0.0),
+        SourceResult("second", CouldNotAsk("second: 500"), 1.5),
+        SourceResult("third", TooMuch("of 9 GB"), 0.25),
+        SourceResult("fourth", None, 2.0),
     ]
     assert journal.last(XUL) is None
     journal.note(XUL, said)
@@ -71,7 +72,9 @@ def test_lookup_log_note_without_redis_cache_does_not_raise() -> None:
 
 
 def test_lookup_log_absent_with_all_sources_absent_returns_the_module(journal: Journal) -> None:
-    journal.note(XUL, [Said("ours", Absent("not there"), 0.5), Said("theirs", Absent("404"), 0.5)])
+    journal.note(
+        XUL, [SourceResult("ours", Absent("not there"), 0.5), SourceResult("theirs", Absent("404"), 0.5)]
+    )
     assert list(journal.absent([NSS, XUL], ["ours", "theirs"])) == [XUL]
 
 
@@ -83,22 +86,24 @@ def test_lookup_log_absent_with_all_sources_absent_returns_the_module(journal: J
 def test_lookup_log_absent_with_another_result_returns_nothing(
     journal: Journal, answer: TeckenError | None
 ) -> None:
-    journal.note(XUL, [Said("ours", Absent("not there"), 0.5), Said("theirs", answer, 0.5)])
+    journal.note(XUL, [OURS, SourceResult("theirs", answer, 0.5)])
     assert journal.absent([XUL], ["ours", "theirs"]) == {}
 
 
 def test_lookup_log_absent_with_a_refusal_returns_the_module(journal: Journal) -> None:
-    journal.note(XUL, [Said("ours", Absent("not there"), 0.5), Said("theirs", Refused("403"), 0.5)])
+    journal.note(
+        XUL, [SourceResult("ours", Absent("not there"), 0.5), SourceResult("theirs", Refused("403"), 0.5)]
+    )
     assert list(journal.absent([XUL], ["ours", "theirs"])) == [XUL]
 
 
 def test_lookup_log_absent_with_an_unsearched_source_returns_nothing(journal: Journal) -> None:
-    journal.note(XUL, [Said("ours", Absent("not there"), 0.5)])
+    journal.note(XUL, [OURS])
     assert journal.absent([XUL], ["ours", "a new one"]) == {}
 
 
 def test_lookup_log_absent_after_removal_returns_nothing(journal: Journal) -> None:
-    journal.note(XUL, [Said("ours", Absent("not there"), 0.5)])
+    journal.note(XUL, [OURS])
     journal.forget(XUL)
     assert journal.absent([XUL], ["ours"]) == {}
 
@@ -110,7 +115,7 @@ def test_lookup_log_absent_without_redis_returns_nothing() -> None:
 
 def test_absent_in_one_spelling_says_nothing_of_another(journal: Journal) -> None:
     right, wrong = ObjectId("Xul.pdb", XUL.debug_id), ObjectId("XUL.PDB", XUL.debug_id)
-    journal.note(wrong, [Said("ours", Absent("not there"), 0.5)])
+    journal.note(wrong, [SourceResult("ours", Absent("not there"), 0.5)])
     assert journal.absent([right], ["ours"]) == {}
     assert list(journal.absent([wrong], ["ours"])) == [wrong]
     journal.forget(right)

@@ -6,7 +6,7 @@ import pytest
 
 from tecken.errors import Absent, CouldNotAsk, Refused, TeckenError, Throttled, TooMuch
 from tecken.storage.backends.memory import MemorySymbols
-from tecken.storage.search import Chain, Said
+from tecken.storage.search import Chain, SourceResult
 from tecken.symbols.ids import ObjectId
 
 MODULE = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
@@ -87,9 +87,9 @@ def test_chain_name_lists_all_sources() -> None:
 def test_chain_open_reports_the_result_of_each_source() -> None:
     told: list[tuple[str, type[TeckenError] | None]] = []
 
-    def hear(module: ObjectId, said: Sequence[Said]) -> None:
+    def hear(module: ObjectId, results: Sequence[SourceResult]) -> None:
         assert module == MODULE
-        told.extend((one.source, type(one.no) if one.no else None) for one in said)
+        told.extend((result.source, type(result.error) if result.error else None) for result in results)
 
     with Chain([NOWHERE, DOWN, HERE, THERE], hear).open(MODULE):
         assert told == [("nowhere", Absent), ("down", CouldNotAsk), ("here", None)]

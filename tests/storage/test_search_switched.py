@@ -4,7 +4,8 @@ import pytest
 
 from tecken.errors import Absent, CouldNotAsk, SwitchedOff
 from tecken.storage.backends.memory import MemorySymbols
-from tecken.storage.search import Chain, Switched
+from tecken.storage.search import Chain
+from tecken.storage.upstreams.switched import Switched
 from tecken.symbols.ids import ObjectId
 
 MODULE = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")

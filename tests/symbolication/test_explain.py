@@ -15,7 +15,8 @@ from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles, MemoryS
 from tecken.storage.lookup_log import Journal
 from tecken.storage.port import Stored
 from tecken.storage.presence_cache import Known, Lifetimes, Remembered, Unknown
-from tecken.storage.search import Said, Switched
+from tecken.storage.search import Search, SourceResult
+from tecken.storage.upstreams.switched import Switched
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.queue import CeleryCold
@@ -30,6 +31,10 @@ from tests.symbolication.samples import MIB, header_of, of_version_1
 XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 ABSENT = Missing("absent", "no source has it")
 URL = "https://symbols.example/"
+
+
+def no_code_id(code_file: str, code_id: str, *, with_try: bool) -> ObjectId:
+    raise Absent(f"no upload has {code_file}/{code_id}, with try files: {with_try}")
 
 
 class Rig:
@@ -51,9 +56,13 @@ class Rig:
 
     def explainer(self, regular: MemoryFiles | None = None, seconds: float = 30.0) -> Explainer:
         return Explainer(
-            regular=regular or self.regular,
-            of_try=self.of_try,
-            upstreams=[Switched(MemorySymbols(name=URL), URL, lambda: self.off)],
+            search=Search(
+                regular=regular or self.regular,
+                try_files=self.of_try,
+                upstreams=[Switched(MemorySymbols(name=URL), URL, lambda: self.off)],
+                presence=self.known,
+                find_by_code_id=no_code_id,
+            ),
             page_files=self.page_files,
             store=self.store,
             board=self.board,
@@ -105,7 +114,7 @@ def test_explain_version_1_entries_are_not_shown(rig: Rig) -> None:
 
 def test_explain_absent_module_shows_marker_and_search(rig: Rig) -> None:
     rig.store.put_missing(XUL, ABSENT, 600)
-    rig.journal.note(XUL, [Said(URL, Absent("404"), 0.5)])
+    rig.journal.note(XUL, [SourceResult(URL, Absent("404"), 0.5)])
     name = keys.upstream_file(symbol_file(XUL))
     rig.known.settle(name, rig.known.lease(name), None)
     explanation = rig.explainer().explain(XUL)

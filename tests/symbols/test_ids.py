@@ -13,6 +13,7 @@ from tecken.errors import BadModule
 from tecken.symbols.ids import (
     MAX_NAME,
     ObjectId,
+    build_id_of,
     code_id,
     debug_ids_of_code_id,
     is_zero_debug_id,
@@ -167,3 +168,21 @@ def test_object_id_copied_is_the_same_spelling() -> None:
     one = ObjectId.parse("Foo.PDB", ID).in_try()
     copied = copy.deepcopy(one)
     assert (copied, copied.debug_file) == (one, "Foo.PDB")
+
+
+@pytest.mark.parametrize(
+    ("some_id", "debug_id", "expected"),
+    [
+        ("6CB9DBDAED91F95812FB09F7F2655E6F992E626C", "DADBB96C91ED58F912FB09F7F2655E6F0", True),
+        ("6CB9DBDAED91F95812FB09F7F2655E6F992E626C", "DADBB96C91ED58F912FB09F7F2655E6F", True),
+        ("6CB9DBDAED91F95812FB09F7F2655E6F992E626C", ID, False),
+        (ID[:32], f"{ID[:32]}0", False),
+        ("5AB38077A0000000", ID, False),
+        ("", ID, False),
+    ],
+    ids=["build id", "no age", "of another build", "UUID", "PE file", "none"],
+)
+def test_build_id_of_code_id_that_yields_the_debug_id_is_a_build_id(
+    some_id: str, debug_id: str, expected: bool
+) -> None:
+    assert build_id_of(some_id, debug_id) == (some_id.lower() if expected else "")

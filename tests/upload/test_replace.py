@@ -12,9 +12,10 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from tecken.storage import services as storage_services
 from tecken.storage.backends.uploaded_files import gzipped
+from tecken.storage.models import SymbolFile
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey
-from tecken.upload.models import FileUpload, Upload
+from tecken.upload.models import Upload
 from tests.support.options import Override
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, Uploader, stored
 from tests.upload.zips import zipped
@@ -49,7 +50,7 @@ def test_upload_same_bytes_as_an_object_without_row_are_skipped(alice: Uploader)
     upload = send(alice, {SYM_KEY: SYM, NATIVE: b"\x7fELF"}).json()["upload"]
     assert sorted(upload["skipped_keys"]) == [f"v1/{NATIVE}", f"v1/{SYM_KEY}"]
     assert storage_services.own_files().stat(SYM_KEY) == before
-    assert FileUpload.objects.filter(upload=None, debug_file="crash-c").count() == 2
+    assert SymbolFile.objects.filter(upload=None, debug_file="crash-c").count() == 2
 
 
 def test_upload_after_a_killed_upload_finishes_it(alice: Uploader) -> None:
@@ -61,7 +62,7 @@ def test_upload_after_a_killed_upload_finishes_it(alice: Uploader) -> None:
     for _ in range(2):
         assert send(alice, {SYM_KEY: SYM}).json()["upload"]["skipped_keys"] == [f"v1/{SYM_KEY}"]
     assert module not in dict(storage_services.page_files().entries())
-    assert FileUpload.objects.filter(etag=storage_services.own_files().stat(SYM_KEY).etag).count() == 1
+    assert SymbolFile.objects.filter(etag=storage_services.own_files().stat(SYM_KEY).etag).count() == 1
 
 
 @pytest.mark.parametrize("there", [OTHER_SYM, SYM[:-1], b"", SYM[:-2] + b"!\n"])
@@ -87,8 +88,8 @@ def test_upload_replacing_the_file_of_another_user_is_logged_and_noted_in_the_fi
         f"v1/{SYM_KEY}: replaced by upload {second} of bob@example.com; "
         f"it was stored by upload {first} of alice@example.com"
     ]
-    assert FileUpload.objects.get(upload=first).replaced_by_id == second
-    assert FileUpload.objects.get(upload=second).replaced_by_id is None
+    assert SymbolFile.objects.get(upload=first).replaced_by_id == second
+    assert SymbolFile.objects.get(upload=second).replaced_by_id is None
 
 
 def test_upload_replacing_a_file_of_a_user_without_email_is_logged_by_name(

@@ -21,12 +21,13 @@ from tecken.errors import Absent, CouldNotAsk
 from tecken.storage import keys
 from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
+from tecken.storage.models import SymbolFile
 from tecken.store import services as store_services
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.upload.ingest import ingest_file, select_storage
-from tecken.upload.models import FileUpload, Upload
+from tecken.upload.models import Upload
 from tecken.upload.retention import NEVER_COMPLETED, Removed, Retention
 from tecken.upload.tasks import clean
 from tests.support.options import Override
@@ -104,7 +105,7 @@ def test_retention_run_removes_try_and_regular_files_at_their_own_age(uploads: U
     assert (removed.rows, removed.files, removed.uploads) == (2, 2, 1)
     assert not there(SYM)
     assert not there(DLL)
-    assert (FileUpload.objects.count(), Upload.objects.count()) == (0, 0)
+    assert (SymbolFile.objects.count(), Upload.objects.count()) == (0, 0)
 
 
 def test_retention_run_removes_everything_derived_from_a_file(uploads: Uploads) -> None:
@@ -134,7 +135,7 @@ def test_retention_run_leaves_a_file_that_was_uploaded_again(uploads: Uploads) -
     removed = Retention(timezone.now()).run()
     assert (removed.rows, removed.files, removed.uploads) == (1, 0, 1)
     assert there(SYM)
-    assert [row.upload for row in FileUpload.objects.all()] == [new]
+    assert [row.upload for row in SymbolFile.objects.all()] == [new]
 
 
 def test_retention_run_leaves_a_file_that_is_being_uploaded_again(uploads: Uploads) -> None:
@@ -151,7 +152,7 @@ def test_retention_dry_run_returns_the_same_numbers_and_removes_nothing(uploads:
     dry = Retention(days_on(731), dry_run=True).run()
     assert (dry.rows, dry.files, dry.staged) == (2, 2, 1)
     assert there(SYM)
-    assert FileUpload.objects.filter(completed_at__isnull=False).count() == 2
+    assert SymbolFile.objects.filter(completed_at__isnull=False).count() == 2
     assert Retention(days_on(731)).run() == dry
 
 
@@ -165,11 +166,11 @@ def test_retention_interrupted_run_leaves_no_row_of_a_deleted_object_complete(
     with pytest.raises(CouldNotAsk):
         Retention(days_on(731)).run()
     assert not there(SYM)
-    assert [row.completed_at for row in FileUpload.objects.all()] == [None]
+    assert [row.completed_at for row in SymbolFile.objects.all()] == [None]
     house.CACHES["default"]["LOCATION"] = url
     services.discard_all()
     Retention(days_on(731)).run()
-    assert FileUpload.objects.count() == 0
+    assert SymbolFile.objects.count() == 0
 
 
 def test_retention_run_in_small_batches_clears_all_rows_of_a_file(
@@ -179,7 +180,7 @@ def test_retention_run_in_small_batches_clears_all_rows_of_a_file(
     uploads(SYM, text=TEXT + b"PUBLIC 2000 0 old\n")
     uploads(SYM)
     removed = Retention(days_on(731)).run()
-    assert (removed.rows, FileUpload.objects.count(), there(SYM)) == (2, 0, False)
+    assert (removed.rows, SymbolFile.objects.count(), there(SYM)) == (2, 0, False)
 
 
 def test_retention_run_cancels_an_unfinished_upload(uploads: Uploads, user: User) -> None:
@@ -236,4 +237,4 @@ def test_cleanup_command_without_storage_fails(
 def test_clean_task_removes_old_files(uploads: Uploads) -> None:
     uploads(SYM, days_ago=800)
     clean()
-    assert FileUpload.objects.count() == 0
+    assert SymbolFile.objects.count() == 0

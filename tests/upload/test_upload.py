@@ -21,6 +21,7 @@ from tecken import redisclient, services
 from tecken.errors import Absent
 from tecken.redisclient import services as redis_services
 from tecken.storage import services as storage_services
+from tecken.storage.models import SymbolFile
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey
@@ -28,7 +29,7 @@ from tecken.symbols.pagefile.file import Header
 from tecken.upload import archive_upload
 from tecken.upload.form import Spool
 from tecken.upload.ingest import ingest_file
-from tecken.upload.models import FileUpload, Upload
+from tecken.upload.models import Upload
 from tecken.upload.tasks import keep_upload
 from tests.support.options import Override
 from tests.support.redis_server import free_port
@@ -56,7 +57,7 @@ def send(who: Uploader, archive: bytes = BOTH, name: str = "symbols.zip", query:
 
 
 def rows() -> list[str]:
-    return sorted(FileUpload.objects.values_list("key", flat=True))
+    return sorted(SymbolFile.objects.values_list("key", flat=True))
 
 
 def test_upload_archive_stores_every_member_before_the_response(builder: Uploader) -> None:
@@ -87,7 +88,7 @@ def test_upload_archive_stores_every_member_before_the_response(builder: Uploade
 
 def test_upload_symbol_file_row_has_the_fields_of_its_records(builder: Uploader) -> None:
     send(builder, zipped({str(SYM_KEY).lower().replace("crash-c.sym", "crash-c.sym"): SYM}))
-    row = FileUpload.objects.get()
+    row = SymbolFile.objects.get()
     there = storage_services.own_files().stat(SYM_KEY)
     assert (row.debug_file, row.debug_id) == SYM_KEY[:2]
     assert row.generator == "mozilla/dump_syms 2.3.9"
@@ -96,13 +97,24 @@ def test_upload_symbol_file_row_has_the_fields_of_its_records(builder: Uploader)
     assert (row.compressed, row.update, row.try_symbols) == (True, False, False)
 
 
+def test_upload_row_of_each_file_has_what_is_known_of_its_format(builder: Uploader) -> None:
+    send(builder)
+    columns = ("kind", "format", "build_id", "arch")
+    found = {row.pop("key"): tuple(row.values()) for row in SymbolFile.objects.values("key", *columns)}
+    build_id = "6cb9dbdaed91f95812fb09f7f2655e6f992e626c"
+    assert found == {
+        f"v1/{SYM_KEY}": ("debug", "breakpad", build_id, "x86_64"),
+        f"v1/{DLL_KEY}": ("unknown", "unknown", "", ""),
+    }
+
+
 def test_upload_stored_file_is_skipped_and_changed_file_is_stored(builder: Uploader) -> None:
     send(builder)
     other = DLL[:-1] + b"!"
     answer = send(builder, zipped({str(SYM_KEY): SYM, str(DLL_KEY): other})).json()["upload"]
     assert answer["skipped_keys"] == [f"v1/{SYM_KEY}"]
     assert stored(DLL_KEY) == other
-    assert FileUpload.objects.filter(upload=answer["id"]).values_list("key", "update").get() == (
+    assert SymbolFile.objects.filter(upload=answer["id"]).values_list("key", "update").get() == (
         f"v1/{DLL_KEY}",
         True,
     )
@@ -135,7 +147,7 @@ def test_upload_with_try_token_stores_try_symbols(uploader: Makes) -> None:
     assert stored(SYM_KEY, try_symbols=True) == SYM
     with pytest.raises(Absent):
         stored(SYM_KEY)
-    assert set(FileUpload.objects.values_list("try_symbols", flat=True)) == {True}
+    assert set(SymbolFile.objects.values_list("try_symbols", flat=True)) == {True}
 
 
 def test_upload_regular_and_try_files_are_independent(uploader: Makes) -> None:
@@ -360,7 +372,7 @@ def test_upload_async_is_stored_by_a_worker(builder: Uploader) -> None:
     assert (upload.members_done, stored(SYM_KEY)) == (2, SYM)
     assert list(storage_services.staging().entries()) == []
     keep_upload(upload.pk)
-    assert FileUpload.objects.count() == 2
+    assert SymbolFile.objects.count() == 2
 
 
 def test_keep_upload_after_a_killed_worker_stores_the_rest(builder: Uploader) -> None:

@@ -19,7 +19,8 @@ from tecken.download.models import MissingSymbol
 from tecken.jobs.records import DeadLetter, records
 from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import service
-from tecken.upload.models import FileUpload, Upload
+from tecken.storage.models import SymbolFile
+from tecken.upload.models import Upload
 from tecken.web.pages.shared_reports import share_report
 from tecken.web.urls import urlpatterns
 from tests.web.acts import FORMS, FROM_US, PAGES, Act, does, files
@@ -105,7 +106,7 @@ def written(everything: Everything) -> Everything:
     module = {"debug_file": name, "code_file": name, "debug_id": MODULE["debug_id"]}
     Token.objects.update(notes=nasty)
     Upload.objects.update(filename=short, error=nasty, download_url=f"https://example.com/{nasty}")
-    FileUpload.objects.update(key=short, generator=short, **module)
+    SymbolFile.objects.update(key=short, generator=short, **module)
     User.objects.filter(username="superuser@example.com").update(email=short)
     MissingSymbol.objects.create(count=1, last_seen=timezone.now(), **module)
     service.change({"maintenance_message": nasty}, by=short, why=nasty, source="cli")

@@ -1,0 +1,48 @@
+"""Download protocols: each turns the URL of a request into a FileRequest, and does nothing else.
+
+`PATTERNS` is the registry. `tecken.download.views` serves every FileRequest in the same way: rate limit,
+search, redirect or body, ranges and conditional requests, counting of missing symbols.
+
+How to add a protocol (here: SymSrv):
+
+1. `protocols/symsrv.py` with a mapping PATTERNS: from a URL pattern of Django, without the leading slash, to
+   a function that takes the query and the names of the pattern and returns a FileRequest. Names are as the
+   client wrote them; the function raises BadModule, a 400, for those that no file can have. `parse_names` of
+   `tecken.storage.file_request` checks and normalises three of them.
+2. One line in PATTERNS below. The first pattern that matches is used, so specific patterns come first.
+3. `tests/download/protocols/test_symsrv.py`: the function alone, then one request through the site.
+4. A section in `docs/api.md` for each pattern; `tests/web/api/test_site.py` compares the two.
+
+What must never happen: a protocol searches, reads a file or makes a response. A rule about files that only
+one protocol has leads to different results for the same file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from django.urls import register_converter
+
+from tecken.download.protocols import tecken
+from tecken.storage.file_request import FileRequest
+
+
+class Hex:
+    """A path converter for hex digits, in any case."""
+
+    regex = "[0-9A-Fa-f]+"
+
+    def to_python(self, value: str) -> str:
+        """Return the digits as the client wrote them."""
+        return value
+
+    def to_url(self, value: str) -> str:
+        """Return the digits unchanged."""
+        return value
+
+
+register_converter(Hex, "hex")
+
+PATTERNS: Mapping[str, Callable[..., FileRequest]] = {
+    **tecken.PATTERNS,
+}

@@ -20,7 +20,7 @@ from obstore.store import HTTPStore, LocalStore, MemoryStore, ObjectStore, from_
 from tecken.errors import Absent, CouldNotAsk, MalformedPageFile, Refused, Throttled, TooMuch
 from tecken.redaction import redact_text, without_account
 from tecken.storage.backends.temporary_files import give_name, nameless, sweep
-from tecken.storage.port import Patience
+from tecken.storage.port import FetchLimits
 from tecken.storage.statuses import TOO_MANY_REQUESTS, is_refusal
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ def merged(spans: Iterable[Span], gap: int) -> list[Span]:
     return runs
 
 
-def bucket_for(url: str, patience: Callable[[], Patience] = Patience, *, create: bool = True) -> Bucket:
+def bucket_for(url: str, limits: Callable[[], FetchLimits] = FetchLimits, *, create: bool = True) -> Bucket:
     """`file:///dir`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
 
     Credentials, region and endpoint come from the usual variables (`AWS_...`, `GOOGLE_...`, `AZURE_...`;
@@ -271,7 +271,7 @@ def bucket_for(url: str, patience: Callable[[], Patience] = Patience, *, create:
         return Bucket(name, cache(LocalStore), _directory(parts, name), create=create)
     if parts.scheme not in CLOUDS or not parts.netloc:
         raise ValueError(f"{name}: expected file:///directory, or {', '.join(CLOUDS)} with a bucket")
-    store = _cloud(url, patience)
+    store = _cloud(url, limits)
     try:
         store()
     except (BaseError, ValueError) as error:
@@ -279,14 +279,14 @@ def bucket_for(url: str, patience: Callable[[], Patience] = Patience, *, create:
     return Bucket(name, store, create=create)
 
 
-def _cloud(url: str, patience: Callable[[], Patience]) -> Callable[[], ObjectStore]:
+def _cloud(url: str, limits: Callable[[], FetchLimits]) -> Callable[[], ObjectStore]:
     """Its timeouts are those in force: it is made anew, with new connections, when they are others."""
 
     @lru_cache(maxsize=2)
-    def made(now: Patience) -> ObjectStore:
+    def made(now: FetchLimits) -> ObjectStore:
         return from_url(url, client_options=_client(now), retry_config=_retries(now))
 
-    return lambda: made(patience())
+    return lambda: made(limits())
 
 
 def _directory(parts: SplitResult, name: str) -> Path:
@@ -295,19 +295,19 @@ def _directory(parts: SplitResult, name: str) -> Path:
     return Path(os.path.normpath(unquote(parts.path)))
 
 
-def _client(patience: Patience) -> ClientConfig:
+def _client(limits: FetchLimits) -> ClientConfig:
     return {
         "allow_http": True,  # an endpoint on plain http has to be asked for by the operator anyway
-        "connect_timeout": timedelta(seconds=min(5.0, patience.timeout)),
-        "read_timeout": timedelta(seconds=patience.timeout),
-        "timeout": timedelta(seconds=patience.deadline),
+        "connect_timeout": timedelta(seconds=min(5.0, limits.timeout)),
+        "read_timeout": timedelta(seconds=limits.timeout),
+        "timeout": timedelta(seconds=limits.deadline),
     }
 
 
-def _retries(patience: Patience) -> RetryConfig:
+def _retries(limits: FetchLimits) -> RetryConfig:
     backoff = timedelta(milliseconds=100), timedelta(seconds=2)
     return {
         "max_retries": 2,
-        "retry_timeout": timedelta(seconds=patience.deadline),
+        "retry_timeout": timedelta(seconds=limits.deadline),
         "backoff": {"init_backoff": backoff[0], "max_backoff": backoff[1], "base": 2},
     }

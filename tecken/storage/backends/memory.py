@@ -37,6 +37,10 @@ class MemorySymbols:
         stored = found
         yield (stored[at : at + CHUNK_BYTES] for at in range(0, len(stored), CHUNK_BYTES))
 
+    def public_url(self, module: ObjectId) -> str | None:  # noqa: ARG002
+        """Return None: memory has no URLs."""
+        return None
+
 
 class MemoryFiles:
     """An OwnFiles. While `away` holds an error, every method raises it; with a `url` it signs."""

@@ -1,14 +1,11 @@
-"""Symbol files of an upstream, and our page files, on object storage."""
+"""Page files on object storage."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from tecken.errors import TooMuch
 from tecken.storage.backends.bucket import Bucket
-from tecken.storage.port import Patience
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import (
     PAGE_ROOTS,
@@ -16,25 +13,7 @@ from tecken.symbols.layouts import (
     is_former_page_file,
     page_path,
     parse_page_path,
-    symbol_file,
 )
-
-
-class ObjectSymbols:
-    """An upstream in a bucket, with the bare paths `<debug file>/<DEBUG ID>/<symbol file>`."""
-
-    def __init__(self, bucket: Bucket, patience: Callable[[], Patience] = Patience) -> None:
-        self.name = bucket.name
-        self._bucket = bucket
-        self._patience = patience
-
-    @contextmanager
-    def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
-        found = self._bucket.get(str(symbol_file(module)))
-        most = self._patience().max_bytes
-        if found.meta["size"] > most:
-            raise TooMuch(f"{self.name}: {module} has more than {most} bytes")
-        yield self._bucket.chunks(found)
 
 
 class ObjectPageFiles:

@@ -1,0 +1,23 @@
+"""Upstreams: other symbol servers and buckets, searched for files that are not in our own storage.
+
+Each entry of SYMBOL_SOURCES is one upstream. `tecken.storage.factory.upstream_for` makes it from its URL,
+`tecken.storage.search` decides when it is searched.
+
+    http.py       HttpTransport: deadlines, retries, throttling, redirects, circuit breaker, size limit
+    deadline.py   DeadlineBackend: one deadline for a whole HTTP exchange
+    breakpad.py   BreakpadUpstream: which path of an HTTP server has a symbol file
+    bucket.py     BucketUpstream: the same paths in a bucket or directory
+
+How to add an upstream protocol (here: debuginfod):
+
+1. `upstreams/debuginfod.py`: a class with the three members of `tecken.storage.port.Upstream`. It takes an
+   HttpTransport and turns a module into a path; the transport does everything else.
+2. One line in PROTOCOLS of `tecken/storage/factory.py`: the scheme of its URLs, such as `debuginfod+https`.
+   The class receives an HttpTransport for the part after the `+`.
+3. `tests/storage/upstreams/test_debuginfod.py`. Add the class to the parameters of
+   `tests/contract/test_symbol_source.py` too; every source has to pass that contract.
+
+What must never happen: an upstream that does not respond is reported as one that does not have the file, a
+password from its URL appears in a name, log line or error, or one process keeps two objects of one upstream,
+which would count failures and pauses apart.
+"""

@@ -1,4 +1,4 @@
-"""Symbol files from an HTTP upstream, below its prefix (`layouts.symbol_file`).
+"""HTTP for upstreams: deadlines, retries, throttling, redirects. Layouts of URLs are in modules of their own.
 
 httpx takes 0.06 s for a plain file of 180 MB, a twentieth of what converting it takes; urllib3 takes 0.02 s.
 So h11 is no bottleneck, as long as chunks are left as they come off the socket (`iter_raw` with no size).
@@ -20,21 +20,19 @@ import stamina
 from tecken.errors import Absent, CouldNotAsk, Refused, TeckenError, Throttled, TooMuch
 from tecken.redaction import without_account
 from tecken.redisclient.breaker import CircuitBreaker
-from tecken.storage.port import Patience
+from tecken.storage.port import FetchLimits
 from tecken.storage.statuses import TOO_MANY_REQUESTS, is_refusal
 from tecken.storage.upstreams.deadline import DeadlineBackend
-from tecken.symbols.ids import ObjectId
-from tecken.symbols.layouts import symbol_file
 
 USER_AGENT = "tecken/0.1.0"
 MOST_REDIRECTS = 5
 ATTEMPTS = 3
-LONGEST_SLEEP = 5.0  # seconds; a longer Retry-After is the caller's to wait for
-PAUSE = 60.0  # seconds, for an upstream that asked us to slow down and did not say until when
+LONGEST_SLEEP = 5.0  # seconds; a longer Retry-After is left to the caller
+PAUSE = 60.0  # seconds, after a 429 without Retry-After
 LONGEST_PAUSE = 3600.0
 FAILURES = 5  # in a row open the breaker
 REST = 30.0  # seconds it stays open
-LONGEST_PHRASE = 80  # characters of an upstream's own words that errors repeat
+LONGEST_PHRASE = 80  # characters of a reason phrase that errors repeat
 SMALL_BODY = 64 << 10  # bytes; reading the text of a 404 is cheaper than a new connection
 DECODABLE = ("", "identity", "gzip", "x-gzip", "zstd")
 LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=30.0)
@@ -48,26 +46,25 @@ class UpstreamFlaky(UpstreamFailed):
     """No usable answer, but the next attempt may get one."""
 
 
-class HttpSymbols:
-    """`patience` is asked once for one whole `open` with its body; its bytes are counted on the wire.
+class HttpTransport:
+    """Requests to one upstream, with its circuit breaker and its pause after a 429.
 
-    State of the breaker and of throttling is this object's own.
-    Raises ValueError, without credentials in its text, for a URL that is not http or https.
+    `limits` is called once for each `get` and holds until the end of the body; `max_bytes` counts bytes on
+    the wire. Raises ValueError, without credentials in its text, for a URL that is not http or https.
     """
 
     def __init__(
         self,
         base_url: str,
-        patience: Callable[[], Patience] = Patience,
+        limits: Callable[[], FetchLimits] = FetchLimits,
         *,
         rest: float = REST,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         url = _base_url(base_url)
         self._auth = httpx.BasicAuth(url.username, url.password) if url.userinfo else None
-        self._base = str(url.copy_with(username=None, password=None)).rstrip("/")
-        self.name = f"{self._base}/"
-        self._patience = patience
+        self.name = f"{str(url.copy_with(username=None, password=None)).rstrip('/')}/"
+        self._limits = limits
         self._clock = clock
         self._quiet_until = 0.0
         self._backend = DeadlineBackend()
@@ -78,15 +75,16 @@ class HttpSymbols:
         self._breaker = CircuitBreaker(self.name, FAILURES, rest, clock)
 
     @contextmanager
-    def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
+    def get(self, path: str) -> Iterator[Iterator[bytes]]:
+        """Fetch the file at `path` below the base URL, in chunks as `SymbolSource.open` describes them."""
         self._respect_pause()
-        patience = self._patience()
-        ends = time.monotonic() + patience.deadline
+        limits = self._limits()
+        ends = time.monotonic() + limits.deadline
         self._breaker.admit()
         try:
-            with closing(self._answer(module, patience, ends)) as response:
-                self._refuse_oversize(int(response.headers.get("Content-Length", 0)), patience)
-                yield self._body(response, patience, ends)
+            with closing(self._fetch(path, limits, ends)) as response:
+                self._refuse_oversize(int(response.headers.get("Content-Length", 0)), limits)
+                yield self._body(response, limits, ends)
         except UpstreamFailed:
             self._breaker.failed()
             raise
@@ -95,7 +93,12 @@ class HttpSymbols:
             raise
         self._breaker.answered()
 
+    def public_url(self, path: str) -> str | None:
+        """Return a URL from which anyone can read the file; None where that needs credentials."""
+        return None if self._auth else f"{self.name}{quote(path)}"
+
     def close(self) -> None:
+        """Close idle connections."""
         self._client.close()
 
     def _respect_pause(self) -> None:
@@ -103,15 +106,14 @@ class HttpSymbols:
         if left > 0:
             raise Throttled(f"{self.name}: not asked, it told us to slow down", retry_after=left)
 
-    def _answer(self, module: ObjectId, patience: Patience, ends: float) -> httpx.Response:
-        path = str(symbol_file(module))
+    def _fetch(self, path: str, limits: FetchLimits, ends: float) -> httpx.Response:
         try:
-            return _retry(patience.deadline)(self._ask, f"{self._base}/{quote(path)}", patience.timeout, ends)
+            return _retry(limits.deadline)(self._attempt, f"{self.name}{quote(path)}", limits.timeout, ends)
         except Throttled as error:
             self._quiet_until = self._clock() + (PAUSE if error.retry_after is None else error.retry_after)
             raise
 
-    def _ask(self, url: str, timeout: float, ends: float) -> httpx.Response:
+    def _attempt(self, url: str, timeout: float, ends: float) -> httpx.Response:
         waits = httpx.Timeout(timeout, connect=min(5.0, timeout))
         request, auth = self._client.build_request("GET", url, timeout=waits), self._auth
         for _ in range(MOST_REDIRECTS + 1):
@@ -157,7 +159,7 @@ class HttpSymbols:
         if encoding not in DECODABLE:
             raise Refused(f"{self.name}: refused: it is encoded as {encoding[:LONGEST_PHRASE]}")
 
-    def _body(self, response: httpx.Response, patience: Patience, ends: float) -> Iterator[bytes]:
+    def _body(self, response: httpx.Response, limits: FetchLimits, ends: float) -> Iterator[bytes]:
         chunks = response.iter_raw()
         taken = 0
         while True:
@@ -166,12 +168,12 @@ class HttpSymbols:
             if chunk is None:
                 return
             taken += len(chunk)
-            self._refuse_oversize(taken, patience)
+            self._refuse_oversize(taken, limits)
             yield chunk
 
-    def _refuse_oversize(self, size: int, patience: Patience) -> None:
-        if size > patience.max_bytes:
-            raise TooMuch(f"{self.name}: a symbol file of more than {patience.max_bytes} bytes")
+    def _refuse_oversize(self, size: int, limits: FetchLimits) -> None:
+        if size > limits.max_bytes:
+            raise TooMuch(f"{self.name}: a symbol file of more than {limits.max_bytes} bytes")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -195,7 +197,7 @@ def _retry(seconds: float) -> stamina.BoundRetryingCaller:
 
 
 def worth_another_try(error: Exception) -> bool | float:
-    """For stamina: whether, or after how many seconds."""
+    """Return whether, or after how many seconds, stamina makes another attempt."""
     if isinstance(error, Throttled):
         if error.retry_after is None:
             return True
@@ -204,7 +206,7 @@ def worth_another_try(error: Exception) -> bool | float:
 
 
 def retry_after(header: str | None) -> float | None:
-    """Seconds, an hour at the most, from a Retry-After header: seconds or a date (RFC 9110, 10.2.3)."""
+    """Return the seconds, an hour at most, of a Retry-After header: a number or a date (RFC 9110, 10.2.3)."""
     if header is None:
         return None
     if header.strip().isdecimal():
@@ -229,7 +231,7 @@ def _base_url(text: str) -> httpx.URL:
 
 
 def _finish(response: httpx.Response) -> None:
-    """Leaves the connection usable when that is cheap."""
+    """Close a response; leave its connection usable when that is cheap."""
     try:
         if int(response.headers.get("Content-Length", SMALL_BODY + 1)) <= SMALL_BODY:
             for _ in response.iter_raw():

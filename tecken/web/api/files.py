@@ -11,8 +11,8 @@ from ninja import Field, Query, Router, Schema
 
 from tecken.errors import Absent
 from tecken.http.decorators import Grant
+from tecken.storage.models import SymbolFile
 from tecken.symbols.layouts import below_root
-from tecken.upload.models import FileUpload
 from tecken.web.api import filters
 from tecken.web.api.auth import TokenPermission, grant_of
 from tecken.web.api.paging import Paged, Paging, load_page, sort_field
@@ -83,7 +83,7 @@ class ListedFile(Schema):
     completed_at: datetime | None
 
     @staticmethod
-    def resolve_url(file: FileUpload) -> str:
+    def resolve_url(file: SymbolFile) -> str:
         """Return the value of `url`."""
         return address_of(file)
 
@@ -117,16 +117,16 @@ def show_file(request: HttpRequest, file_id: int) -> object:
     return file
 
 
-def visible_to(grant: Grant) -> QuerySet[FileUpload]:
+def visible_to(grant: Grant) -> QuerySet[SymbolFile]:
     """Return the files that the caller may see."""
     return (
-        FileUpload.objects.all()
+        SymbolFile.objects.all()
         if AUDITOR in grant.permissions
-        else FileUpload.objects.filter(upload__user=grant.user)
+        else SymbolFile.objects.filter(upload__user=grant.user)
     )
 
 
-def address_of(file: FileUpload) -> str:
+def address_of(file: SymbolFile) -> str:
     """Return the path at which the file can be downloaded."""
     below = below_root(file.key)
     return f"/{'try/' if file.try_symbols else ''}{quote(below)}"

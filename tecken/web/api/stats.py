@@ -17,7 +17,8 @@ from ninja import Field, Router, Schema
 from redis.exceptions import RedisError
 
 from tecken.accounts.models import Token
-from tecken.upload.models import FileUpload, Upload
+from tecken.storage.models import SymbolFile
+from tecken.upload.models import Upload
 from tecken.web.api import files, uploads
 from tecken.web.api.auth import TokenPermission, grant_of
 
@@ -90,7 +91,7 @@ def show_stats(request: HttpRequest) -> object:
     }
 
 
-def _recent_amounts(rows: QuerySet[Upload] | QuerySet[FileUpload], owner: str) -> dict[str, object]:
+def _recent_amounts(rows: QuerySet[Upload] | QuerySet[SymbolFile], owner: str) -> dict[str, object]:
     now = timezone.now().astimezone(UTC)
     days = [now.date() - timedelta(days=n) for n in range(DAYS)]
     per_day = _count_days(rows, f"stats:{rows.model.__name__}:{owner}", days, now)
@@ -106,7 +107,7 @@ def _total(amounts: list[DayCount]) -> dict[str, int]:
 
 
 def _count_days(
-    rows: QuerySet[Upload] | QuerySet[FileUpload], name: str, days: list[date], now: datetime
+    rows: QuerySet[Upload] | QuerySet[SymbolFile], name: str, days: list[date], now: datetime
 ) -> list[DayCount]:
     cached = _read_cache(f"{name}:{day}" for day in days)
     counts = {day: DayCount(*cached[key]) for day in days if (key := f"{name}:{day}") in cached}
@@ -119,7 +120,7 @@ def _count_days(
     return [counts[day] for day in days]
 
 
-def _count_since(rows: QuerySet[Upload] | QuerySet[FileUpload], first: date) -> dict[date, DayCount]:
+def _count_since(rows: QuerySet[Upload] | QuerySet[SymbolFile], first: date) -> dict[date, DayCount]:
     since = rows.filter(created_at__gte=datetime.combine(first, time(), UTC)).order_by()
     per_day = since.annotate(day=TruncDate("created_at", tzinfo=UTC)).values("day")
     amounts = per_day.annotate(count=Count("pk"), total_size=Sum("size")).values_list(

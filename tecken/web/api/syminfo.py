@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from django.db.models import Q, Value
-from django.db.models.functions import Lower
+from django.db.models import Q
 from django.http import HttpRequest
 from ninja import Router, Schema
 
 from tecken.errors import Absent, BadModule
+from tecken.storage.models import SymbolFile, match_name
 from tecken.symbols.filetypes import FileType
-from tecken.symbols.ids import GUID_DIGITS, code_id, debug_ids_of_code_id, is_windows_name
-from tecken.upload.models import FileUpload
+from tecken.symbols.ids import code_id, debug_ids_of_code_id
 from tecken.web.api.files import address_of
 from tecken.web.api.filters import check_storable, debug_identifier, identifier
 
 router = Router(tags=["modules"])
-
-# An id of zeros names no build, so its row does not describe a module.
-_IS_ZERO = Q(debug_id__startswith="0" * GUID_DIGITS)
 
 
 class SymInfo(Schema):
@@ -36,21 +32,14 @@ def show_syminfo(request: HttpRequest, file: str, id: str) -> object:
     """Return the module with this debug file and debug id, or with this code file and code id."""
     file, id = check_storable("file", file), check_storable("id", id)
     row = (
-        _find_newest(_match_name("debug_file", file) & debug_identifier("debug_id", id))
-        or _find_newest(_match_name("code_file", file) & identifier("code_id", id.replace("-", "")))
-        or _find_newest(_match_name("debug_file", file) & Q(debug_id__in=_debug_ids(id)))
+        _find_newest(match_name("debug_file", file) & debug_identifier("debug_id", id))
+        or _find_newest(match_name("code_file", file) & identifier("code_id", id.replace("-", "")))
+        or _find_newest(match_name("debug_file", file) & Q(debug_id__in=_debug_ids(id)))
     )
     if row is None:
         raise Absent("Code file / id Not Found")
     names = {name: getattr(row, name) for name in SymInfo.model_fields if name != "url"}
     return names | {"url": request.build_absolute_uri(address_of(row))}
-
-
-def _match_name(field: str, name: str) -> Q:
-    """Match a file's name, without case for names of Windows."""
-    if is_windows_name(name):
-        return Q(**{f"{field}__lower": Lower(Value(name))})
-    return Q(**{field: name})
 
 
 def _debug_ids(text: str) -> tuple[str, ...]:
@@ -61,9 +50,7 @@ def _debug_ids(text: str) -> tuple[str, ...]:
         return ()
 
 
-def _find_newest(names: Q) -> FileUpload | None:
+def _find_newest(names: Q) -> SymbolFile | None:
     """Return the newest regular file, else the newest one of a try build."""
-    stored = FileUpload.objects.filter(
-        names, completed_at__isnull=False, key__endswith=FileType.BREAKPAD.suffix
-    )
-    return stored.exclude(_IS_ZERO).order_by("try_symbols", "-created_at", "-pk").first()
+    stored = SymbolFile.objects.identifying().filter(names, key__endswith=FileType.BREAKPAD.suffix)
+    return stored.order_by("try_symbols", "-created_at", "-pk").first()

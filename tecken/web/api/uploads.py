@@ -13,8 +13,9 @@ from ninja import Field, Query, Router, Schema
 
 from tecken.errors import Absent
 from tecken.http.decorators import Grant
+from tecken.storage.models import SymbolFile
 from tecken.upload import archive_upload
-from tecken.upload.models import FileUpload, Protocol, Upload
+from tecken.upload.models import Protocol, Upload
 from tecken.web.api import filters
 from tecken.web.api.auth import TokenPermission, grant_of
 from tecken.web.api.description import error_responses
@@ -125,7 +126,7 @@ class UploadDetails(ListedUpload):
     files_count: int
 
     @staticmethod
-    def resolve_file_uploads(upload: Upload) -> list[FileUpload]:
+    def resolve_file_uploads(upload: Upload) -> list[SymbolFile]:
         """Return the value of `file_uploads`."""
         return list(upload.files.order_by("pk")[:MAX_FILES])
 

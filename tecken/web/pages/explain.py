@@ -15,15 +15,15 @@ from django.shortcuts import redirect, render
 from django.urls import path
 from django.views.decorators.http import require_http_methods, require_safe
 
-from tecken.download.codes import module_of
 from tecken.download.models import MissingSymbol
 from tecken.errors import Absent, BadInput, BadModule
 from tecken.http.ratelimit import spend
 from tecken.limits.port import Cost
+from tecken.storage.codes import module_of
+from tecken.storage.models import SymbolFile
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId, code_id, file_name
 from tecken.symbols.pagefile.file import Header
-from tecken.upload.models import FileUpload
 from tecken.web.api.uploads import AUDITOR
 from tecken.web.auth import open_page, page
 from tecken.web.pages.explanation import (
@@ -46,7 +46,7 @@ Reader = User | AnonymousUser
 class ModuleRecords(NamedTuple):
     """Uploads and requests of a module in the database; None if the database does not respond."""
 
-    files: list[FileUpload] | None
+    files: list[SymbolFile] | None
     requests: dict[str, object] | None
 
 
@@ -180,9 +180,9 @@ def _load_near_misses(debug_file: str, debug_id: str, user: Reader) -> NearMisse
         return None
 
 
-def _load_uploads(module: ObjectId, user: Reader) -> list[FileUpload]:
+def _load_uploads(module: ObjectId, user: Reader) -> list[SymbolFile]:
     """Return the module's newest files: the user's own, or those of all users for an auditor."""
-    files = FileUpload.objects.filter(debug_file=module.debug_file, debug_id=module.debug_id)
+    files = SymbolFile.objects.filter(debug_file=module.debug_file, debug_id=module.debug_id)
     if not user.has_perm(AUDITOR):
         if not isinstance(user, User):
             return []

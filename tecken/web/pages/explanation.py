@@ -10,13 +10,13 @@ from django.db.models import QuerySet
 
 from tecken.errors import CouldNotAsk
 from tecken.storage.lookup_log import Answer, Kind, Look
+from tecken.storage.models import SymbolFile
 from tecken.storage.presence_cache import Fact, Remembered, Unknown
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.status import State
 from tecken.symbolication.explain import Cached, Explanation, Marked, Own, Upstream
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
-from tecken.upload.models import FileUpload
 from tecken.web.formatting import count, size
 
 GUID_DIGITS = 32
@@ -99,7 +99,7 @@ def find_near_misses(debug_file: str, debug_id: str, *, shows_ids: bool) -> Near
     Two queries read at most MAX_ROWS rows of an index each. Everyone who knows the id of a file can download
     it, so ids with another GUID are listed only with `shows_ids`.
     """
-    files = FileUpload.objects.filter(debug_file=debug_file, completed_at__isnull=False, try_symbols=False)
+    files = SymbolFile.objects.filter(debug_file=debug_file, completed_at__isnull=False, try_symbols=False)
     guid = debug_id[:GUID_DIGITS]
     # Hexadecimal digits follow the GUID, and all of them sort before "G".
     ages = files.filter(debug_id__gte=guid, debug_id__lt=f"{guid}G") if guid else files.none()
@@ -116,7 +116,7 @@ def find_near_misses(debug_file: str, debug_id: str, *, shows_ids: bool) -> Near
     )
 
 
-def _list_modules(debug_file: str, files: QuerySet[FileUpload]) -> list[ObjectId]:
+def _list_modules(debug_file: str, files: QuerySet[SymbolFile]) -> list[ObjectId]:
     """Return each module once, the newest first of MAX_ROWS rows: sorting all rows would have no bound."""
     rows = sorted(files.order_by("debug_id").values_list("pk", "debug_id")[:MAX_ROWS], reverse=True)
     return [ObjectId(debug_file, debug_id) for debug_id in dict.fromkeys(row[1] for row in rows) if debug_id]

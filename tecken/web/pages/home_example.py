@@ -12,11 +12,12 @@ from django.db import DatabaseError
 
 from tecken import services
 from tecken.errors import BadModule
+from tecken.storage.models import SymbolFile
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.trace import Trace
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header, Section
-from tecken.upload.models import FileUpload, Upload
+from tecken.upload.models import Upload
 
 # tests/data/samples: `make run` and the demo mode store it.
 SAMPLE = ObjectId.parse("libcrash-cpp.so", "273D63DBA9E83361F8EC5DEE35148BFF0")
@@ -86,7 +87,7 @@ def find_example(user: User | AnonymousUser) -> Example | None:
 
 
 def _newest_modules(user: User) -> list[tuple[str, str]]:
-    files = FileUpload.objects.exclude(completed_at=None).exclude(debug_id="").filter(try_symbols=False)
+    files = SymbolFile.objects.exclude(completed_at=None).exclude(debug_id="").filter(try_symbols=False)
     if not user.has_perm("upload.view_all_uploads"):
         uploads = Upload.objects.filter(user=user).order_by("-created_at").values_list("pk", flat=True)
         files = files.filter(upload__in=list(uploads[:CANDIDATES]))

@@ -20,12 +20,13 @@ from django.views.decorators.http import require_http_methods, require_safe
 from tecken.errors import BadInput, CouldNotAsk, MalformedPageFile, NotAllowed, StoreAway
 from tecken.http.decorators import Grant
 from tecken.runtimeconfig import current
+from tecken.storage.models import SymbolFile
 from tecken.store import services as store_services
 from tecken.store.port import Missing
 from tecken.symbols.layouts import FileKey, object_of
 from tecken.symbols.pagefile.file import Header
 from tecken.upload import archive_upload
-from tecken.upload.models import FileUpload, Upload
+from tecken.upload.models import Upload
 from tecken.upload.protocols.archive import upload_archive
 from tecken.upload.protocols.direct import REGULAR, UPLOADERS
 from tecken.web.api import files as files_api
@@ -107,7 +108,7 @@ def _grant_of(request: HttpRequest) -> Grant:
     return Grant(user, None, frozenset(user.get_all_permissions()))
 
 
-def _add_problems(files: Iterable[FileUpload]) -> None:
+def _add_problems(files: Iterable[SymbolFile]) -> None:
     """Give each symbol file a `problem`: what its conversion found, if the store still has the result."""
     keys = ((file, FileKey(file.debug_file, file.debug_id, file.key.rpartition("/")[2])) for file in files)
     modules = {module: file for file, key in keys if (module := object_of(key))}

@@ -11,8 +11,8 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.template.context import Context
 
 from tecken.download.models import MissingSymbol
+from tecken.storage.models import SymbolFile
 from tecken.symbols.layouts import below_root
-from tecken.upload.models import FileUpload
 from tecken.web import formatting
 from tecken.web.api.files import address_of
 from tecken.web.urls import PAGES
@@ -64,7 +64,7 @@ def login_url(context: Context) -> str:
 
 
 @register.filter
-def file_explanation(file: FileUpload) -> str:
+def file_explanation(file: SymbolFile) -> str:
     """Return the address that explains a file's module, or "" if the module is not known."""
     return _explanation(file.debug_file, file.debug_id) if file.debug_file and file.debug_id else ""
 

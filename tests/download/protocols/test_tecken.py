@@ -1,93 +1,49 @@
 from __future__ import annotations
 
 import pytest
+from django.http import QueryDict
 
-from tecken.download.protocols.tecken import is_expected, is_ignored, wanted
+from tecken.download.protocols.tecken import TRY_ROOT, parse
 from tecken.errors import BadModule
 from tecken.symbols.layouts import FileKey
 
 ID = "44E4EC8C2F41492B9369D6B9A059577C2"
-
-
-def test_ids_are_upper_cased() -> None:
-    assert wanted("xul.pdb", ID.lower(), "xul.sym").key == FileKey("xul.pdb", ID, "xul.sym")
-
-
-@pytest.mark.parametrize("name", ["a\nb", "a\x00b", "a\\b", "..", ".", "", "a" * 1025, "a\x85"])
-def test_bad_names(name: str) -> None:
-    with pytest.raises(BadModule):
-        wanted(name, ID, "xul.sym")
-    with pytest.raises(BadModule):
-        wanted("xul.pdb", ID, name)
-
-
-def test_an_id_of_no_kind() -> None:
-    with pytest.raises(BadModule):
-        wanted("xul.pdb", "A" * 129, "xul.sym")
+NAMES = "xul.pdb", ID.lower(), "xul.sym"
 
 
 @pytest.mark.parametrize(
-    ("some_id", "debug", "code"),
+    ("query", "root", "with_try"),
     [
-        ("5AB38077A000", True, True),  # PE: time stamp and size; PDB 2.0: signature and age
-        ("5AB3", False, True),
-        (ID, True, False),
-        ("8" * 40, True, True),
-        ("8" * 64, False, True),
+        ("", "", False),
+        ("code_id=AB", "", False),
+        ("try", "", True),
+        ("try=0", "", True),
+        ("", TRY_ROOT, True),
     ],
 )
-def test_what_an_id_may_be(some_id: str, debug: bool, code: bool) -> None:
-    asked = wanted("xul", some_id, "xul.sym")
-    assert (asked.may_be_debug_id, asked.may_be_code_id) == (debug, code)
-
-
-def test_only_symbols_are_looked_up_by_code_id() -> None:
-    assert not wanted("xul.dll", "5AB38077A000", "xul.dl_").may_be_code_id
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"), [("xul.sym", True), ("xul.pdb.sym", False), ("xul.pd_", False)]
-)
-def test_what_an_upstream_may_have(name: str, expected: bool) -> None:
-    assert wanted("xul.pdb", ID, name).is_symbol_file is expected
+def test_parse_try_files_are_included_by_path_or_query(query: str, root: str, with_try: bool) -> None:
+    request = parse(QueryDict(query), *NAMES, root=root)
+    assert (request.key, request.with_try, request.root) == (
+        FileKey("xul.pdb", ID, "xul.sym"),
+        with_try,
+        root,
+    )
 
 
 @pytest.mark.parametrize(
-    ("some_id", "name", "expected"),
+    ("query", "code"),
     [
-        (ID, "file.ptr", True),
-        (ID, "FILE.PTR", True),
-        ("0" * 32, "xul.sym", True),
-        ("0" * 33, "xul.sym", True),
-        ("0" * 32 + "a", "xul.pdb", True),
-        ("0" * 12, "xul.sym", False),
-        (ID, "xul.exe", False),
-        (ID, "xul.sym", False),
+        ("", ("", "")),
+        ("code_file=xul.dll&code_id=5ab38077a000", ("xul.dll", "5AB38077A000")),
+        ("code_file=xul.dll&code_id=nonsense", ("", "")),
+        ("code_file=a%2Fb&code_id=5ab38077a000", ("", "")),
     ],
 )
-def test_is_ignored_pointer_or_zero_id_is_true(some_id: str, name: str, expected: bool) -> None:
-    assert is_ignored(wanted("xul.pdb", some_id, name).key) is expected
+def test_parse_code_file_and_id_in_the_query_are_kept_when_valid(query: str, code: tuple[str, str]) -> None:
+    request = parse(QueryDict(query), *NAMES)
+    assert (request.code_file, request.code_id) == code
 
 
-@pytest.mark.parametrize(("name", "expected"), [("xul.SYM", True), ("x.tar.bz2", True), ("x.exe", False)])
-def test_is_expected_compares_the_ending_without_case(name: str, expected: bool) -> None:
-    assert is_expected(FileKey("xul.pdb", ID, name), [".sym", ".tar.bz2"]) is expected
-
-
-def test_wanted_id_of_32_digits_has_age_0_and_keeps_the_older_path() -> None:
-    asked = wanted("libd.so", ID[:32].lower(), "libd.so.sym")
-    assert [key.debug_id for key in asked.keys] == [ID[:32] + "0", ID[:32]]
-    assert asked.given_id == ID[:32]
-
-
-@pytest.mark.parametrize(
-    ("some_id", "debug_ids"),
-    [
-        ("6CB9BBDAED9158F912FB09F7F2655E6F2D5EA5A2", ["DABBB96C91EDF95812FB09F7F2655E6F0"]),
-        ("6CB9BBDAED9158F9", ["DABBB96C91EDF95800000000000000000"]),
-        ("5AB38077A000", []),
-        (ID, []),
-    ],
-)
-def test_build_id_keys_are_under_the_derived_debug_id(some_id: str, debug_ids: list[str]) -> None:
-    assert [key.debug_id for key in wanted("libz.so.1", some_id, "libz.so.1.sym").build_id_keys] == debug_ids
+def test_parse_name_with_a_control_character_is_refused() -> None:
+    with pytest.raises(BadModule):
+        parse(QueryDict(), "a\nb", ID, "xul.sym")

@@ -15,15 +15,15 @@ import pytest
 from tecken.errors import Absent, CouldNotAsk, Refused, Throttled, TooMuch
 from tecken.storage.backends.bucket import Bucket, bucket_for, merged
 from tecken.storage.backends.temporary_files import STALE_SECONDS
-from tecken.storage.port import Patience
+from tecken.storage.port import FetchLimits
 from tests.support.http_upstream import HttpUpstream, Reply
 from tests.support.s3_server import S3Bucket
 
 pytest_plugins = ["tests.support.upstreams"]
 
-QUICK = partial(Patience, timeout=0.05, deadline=0.1)
+QUICK = partial(FetchLimits, timeout=0.05, deadline=0.1)
 # Where the upstream replies, a busy machine must not turn the reply into a timeout.
-PATIENT = partial(Patience, timeout=20, deadline=20)
+GENEROUS = partial(FetchLimits, timeout=20, deadline=20)
 
 
 def get(bucket: Bucket, key: str) -> bytes:
@@ -86,7 +86,7 @@ def test_get_refused_by_an_upstream_bucket_raises_with_the_status(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", upstream.url.rstrip("/"))
     upstream.script["/bucket/a"] = reply
-    bucket = bucket_for("s3://bucket", PATIENT, create=False)
+    bucket = bucket_for("s3://bucket", GENEROUS, create=False)
     with pytest.raises(Refused, match=rf"^s3://bucket: refused: {reply.status}"):
         bucket.get("a")
 
@@ -96,7 +96,7 @@ def test_read_denied_by_our_bucket_is_refused(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", upstream.url.rstrip("/"))
     upstream.script["/bucket/a"] = Reply(403, code("AccessDenied"))
-    bucket = bucket_for("s3://bucket", PATIENT)
+    bucket = bucket_for("s3://bucket", GENEROUS)
     for read in (bucket.get, bucket.head, lambda key: bucket.ranges(key, [(0, 1)])):
         with pytest.raises(Refused, match="refused: 403 Forbidden"):
             read("a")
@@ -108,7 +108,7 @@ def test_read_with_invalid_credentials_is_could_not_ask(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", upstream.url.rstrip("/"))
     upstream.script["/bucket/a"] = Reply(403, code(name))
-    bucket = bucket_for("s3://bucket", PATIENT)
+    bucket = bucket_for("s3://bucket", GENEROUS)
     for read in (bucket.get, bucket.head):
         with pytest.raises(CouldNotAsk, match=name):
             read("a")
@@ -141,7 +141,7 @@ def test_get_from_a_cloud_uses_the_current_timeouts(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", upstream.url.rstrip("/"))
     upstream.script["/bucket/a"] = Reply(mute=True)
-    now = Patience()
+    now = FetchLimits()
     bucket = bucket_for("s3://bucket", lambda: now)
     now = QUICK()
     with pytest.raises(CouldNotAsk, match=r"^s3://bucket: "):

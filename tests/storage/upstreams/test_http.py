@@ -14,14 +14,15 @@ import pytest
 import stamina
 
 from tecken.errors import Absent, CouldNotAsk, Refused, Throttled, TooMuch
-from tecken.storage.port import Patience
+from tecken.storage.port import FetchLimits
+from tecken.storage.upstreams.breakpad import BreakpadUpstream
 from tecken.storage.upstreams.http import (
     ATTEMPTS,
     FAILURES,
     LONGEST_PAUSE,
     PAUSE,
     USER_AGENT,
-    HttpSymbols,
+    HttpTransport,
     retry_after,
     worth_another_try,
 )
@@ -35,13 +36,13 @@ PATH = f"/{MODULE}/xul.sym"
 BODY = b"MODULE windows x86_64 44E4EC8C2F41492B9369D6B9A059577C2 xul.pdb\n"
 LONG_BODY = BODY * 20_000
 FOR_EVER = 3600.0
-DEFAULT = Patience()
+DEFAULT = FetchLimits()
 
 
 class Make(Protocol):
     def __call__(
-        self, url: str = "", patience: Patience = DEFAULT, **settings: float | Callable[[], float]
-    ) -> HttpSymbols: ...
+        self, url: str = "", limits: FetchLimits = DEFAULT, **settings: float | Callable[[], float]
+    ) -> BreakpadUpstream: ...
 
 
 @pytest.fixture
@@ -49,11 +50,11 @@ def make(upstream: HttpUpstream) -> Iterator[Make]:
     with ExitStack() as made:
 
         def make(
-            url: str = "", patience: Patience = DEFAULT, **settings: float | Callable[[], float]
-        ) -> HttpSymbols:
-            source = HttpSymbols(url or upstream.url, lambda: patience, **settings)  # type: ignore[arg-type]
-            made.callback(source.close)
-            return source
+            url: str = "", limits: FetchLimits = DEFAULT, **settings: float | Callable[[], float]
+        ) -> BreakpadUpstream:
+            transport = HttpTransport(url or upstream.url, lambda: limits, **settings)  # type: ignore[arg-type]
+            made.callback(transport.close)
+            return BreakpadUpstream(transport)
 
         yield make
 
@@ -64,7 +65,7 @@ def _no_waiting_between_attempts() -> Iterator[None]:
         yield
 
 
-def whole(source: HttpSymbols) -> bytes:
+def whole(source: BreakpadUpstream) -> bytes:
     with source.open(MODULE) as chunks:
         return b"".join(chunks)
 
@@ -129,7 +130,7 @@ def test_open_unreachable_address_is_could_not_ask(make: Make) -> None:
 def test_open_unresponsive_upstream_is_could_not_ask(upstream: HttpUpstream, make: Make) -> None:
     upstream.script[PATH] = Reply(mute=True)
     with pytest.raises(CouldNotAsk, match="in time"):
-        whole(make(patience=Patience(timeout=0.05)))
+        whole(make(limits=FetchLimits(timeout=0.05)))
     assert len(upstream.requests) == 1
 
 
@@ -137,7 +138,7 @@ def test_open_unresponsive_upstream_is_could_not_ask(upstream: HttpUpstream, mak
 def test_open_slow_response_ends_at_the_deadline(upstream: HttpUpstream, make: Make, drip: float) -> None:
     upstream.script[PATH] = Reply(body=b"x" * 1_000_000, drip=drip)
     with pytest.raises(CouldNotAsk, match="in time"):
-        whole(make(patience=Patience(FOR_EVER, deadline=0.3)))
+        whole(make(limits=FetchLimits(FOR_EVER, deadline=0.3)))
 
 
 def test_open_cut_body_is_could_not_ask(upstream: HttpUpstream, make: Make) -> None:
@@ -151,7 +152,7 @@ def test_open_cut_body_is_could_not_ask(upstream: HttpUpstream, make: Make) -> N
 
 def test_open_announced_size_over_the_limit_is_refused(upstream: HttpUpstream, make: Make) -> None:
     upstream.script[PATH] = Reply(body=b"x" * 1001)
-    with pytest.raises(TooMuch, match="1000"), make(patience=Patience(max_bytes=1000)).open(MODULE):
+    with pytest.raises(TooMuch, match="1000"), make(limits=FetchLimits(max_bytes=1000)).open(MODULE):
         pytest.fail("opened")
 
 
@@ -159,7 +160,7 @@ def test_open_unannounced_size_stops_at_the_limit(upstream: HttpUpstream, make: 
     chunked = b"%x\r\n%s\r\n" % (len(LONG_BODY), LONG_BODY) + b"0\r\n\r\n"
     upstream.script[PATH] = Reply(body=chunked, headers={"Transfer-Encoding": "chunked"}, length=False)
     taken: list[bytes] = []
-    with pytest.raises(TooMuch), make(patience=Patience(max_bytes=500_000)).open(MODULE) as chunks:
+    with pytest.raises(TooMuch), make(limits=FetchLimits(max_bytes=500_000)).open(MODULE) as chunks:
         taken.extend(chunks)
     assert sum(map(len, taken)) <= 500_000
 
@@ -170,7 +171,7 @@ def test_open_unannounced_size_counts_each_byte(
 ) -> None:
     chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
     upstream.script[PATH] = Reply(body=chunked, headers={"Transfer-Encoding": "chunked"}, length=False)
-    source = make(patience=Patience(max_bytes=max_bytes))
+    source = make(limits=FetchLimits(max_bytes=max_bytes))
     if is_accepted:
         assert whole(source) == BODY
     else:
@@ -338,7 +339,7 @@ def test_retry_after_of_seconds_or_a_date_is_parsed() -> None:
 )
 def test_http_symbols_invalid_url_raises_without_credentials(url: str) -> None:
     with pytest.raises(ValueError, match=r"expected http\(s\)") as told:
-        HttpSymbols(url)
+        HttpTransport(url)
     assert "secret" not in str(told.value)
     assert "sec/ret" not in str(told.value)
 

@@ -13,7 +13,7 @@ import pytest
 
 from tecken.errors import CouldNotAsk, TeckenError, Throttled
 from tecken.storage.backends.memory import MemoryPageFiles, MemorySymbols
-from tecken.storage.factory import source_for
+from tecken.storage.factory import upstream_for
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.converter import LONGEST_UNREACHABLE, Lifetimes, Preparer
@@ -295,7 +295,7 @@ def test_prepare_absent_in_one_spelling_looks_for_another_one(rig: Rig, tmp_path
     path = tmp_path / "upstream" / str(symbol_file(right))
     path.parent.mkdir(parents=True)
     path.write_bytes(sym(right))
-    rig.source = source_for((tmp_path / "upstream").as_uri())
+    rig.source = upstream_for((tmp_path / "upstream").as_uri())
     assert missing(rig.prepare(wrong)).kind == "absent"
     assert isinstance(rig.prepare(right), Header)
     assert isinstance(rig.prepare(wrong), Header)

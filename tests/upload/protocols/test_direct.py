@@ -17,8 +17,9 @@ from tecken import services
 from tecken.errors import Absent
 from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
+from tecken.storage.models import SymbolFile
 from tecken.symbols.layouts import FileKey
-from tecken.upload.models import Announcement, FileUpload, Upload
+from tecken.upload.models import Announcement, Upload
 from tests.support.options import Override
 from tests.support.s3_server import S3Bucket
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, Uploader, spec, stored
@@ -55,7 +56,7 @@ def test_direct_upload_of_two_files_stores_both(builder: Uploader) -> None:
     assert reply.status_code == 200, reply.content
     assert reply.json()["upload"]["completed_at"] is not None
     assert (stored(SYM_KEY), stored(DLL_KEY)) == (SYM, DLL)
-    rows = FileUpload.objects.filter(upload=number).order_by("key")
+    rows = SymbolFile.objects.filter(upload=number).order_by("key")
     assert [(row.original_size, row.completed_at is not None) for row in rows] == [
         (len(DLL), True),
         (len(SYM), True),
@@ -77,7 +78,7 @@ def test_put_before_completion_stores_no_file(builder: Uploader) -> None:
     builder.put(urls(answer)[str(SYM_KEY)], SYM)
     with pytest.raises(Absent):
         stored(SYM_KEY)
-    assert not FileUpload.objects.exists()
+    assert not SymbolFile.objects.exists()
 
 
 def test_announce_stored_file_is_skipped(builder: Uploader) -> None:
@@ -169,7 +170,7 @@ def test_complete_with_wrong_files_lists_them_and_they_can_be_sent_again(builder
         builder.put(where[str(key)], content)
     assert builder.complete(answer["id"]).status_code == 200
     assert [stored(key) for key in (short, other, missing, good)] == [b"123456", b"123456", b"1", b"good"]
-    assert FileUpload.objects.filter(upload=answer["id"]).count() == 4
+    assert SymbolFile.objects.filter(upload=answer["id"]).count() == 4
 
 
 def test_complete_twice_returns_the_same_response(builder: Uploader) -> None:
@@ -177,7 +178,7 @@ def test_complete_twice_returns_the_same_response(builder: Uploader) -> None:
     builder.put(urls(answer)[str(SYM_KEY)], SYM)
     first, second = builder.complete(answer["id"]), builder.complete(answer["id"])
     assert (first.status_code, first.json()) == (second.status_code, second.json())
-    assert FileUpload.objects.count() == 1
+    assert SymbolFile.objects.count() == 1
 
 
 def test_complete_after_a_killed_completion_finishes_it(builder: Uploader) -> None:

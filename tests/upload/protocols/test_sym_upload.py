@@ -15,10 +15,11 @@ from django.test import Client
 
 from tecken.errors import BadInput, BadModule
 from tecken.storage import services as storage_services
+from tecken.storage.models import SymbolFile
 from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey
-from tecken.upload.models import FileUpload, Upload
+from tecken.upload.models import Upload
 from tecken.upload.protocols import sym_upload
 from tecken.upload.single_file import NamedFile
 from tests.support.options import Override
@@ -73,13 +74,13 @@ class TestProtocol1:
             "crash-c.sym",
             False,
         )
-        row = FileUpload.objects.get()
+        row = SymbolFile.objects.get()
         assert (row.upload, row.debug_file, row.debug_id) == (upload, "crash-c", ID)
 
     def test_send_same_file_again_is_duplicate(self, key: str) -> None:
         send(key, form(FIELDS))
         assert send(key, form(FIELDS)).content == b'{"result": "DUPLICATE_DATA"}'
-        assert FileUpload.objects.count() == 1
+        assert SymbolFile.objects.count() == 1
 
     def test_send_to_base_url_with_trailing_slash_is_served(self, key: str) -> None:
         kind = f"multipart/form-data; boundary={BOUNDARY}"
@@ -134,7 +135,7 @@ class TestProtocol1:
             assert reply.json()["error"].startswith(
                 "The file does not begin with the MODULE record of debug id"
             )
-        assert not FileUpload.objects.exists()
+        assert not SymbolFile.objects.exists()
         assert not Upload.objects.filter(completed_at__isnull=False).exists()
 
     def test_send_invalid_module_name_is_refused(self, key: str) -> None:
@@ -196,7 +197,7 @@ class TestProtocol2:
             program.put(url, SYM)
             assert found('"result": "([^"]+)"', program.complete(upload)) == result
             assert found('"result": "([^"]+)"', program.complete(upload)) == result
-        assert FileUpload.objects.count() == 1
+        assert SymbolFile.objects.count() == 1
 
     @pytest.mark.parametrize(("kind", "name"), [("ELF", "app"), ("PDB", "app"), ("DEBUG_ONLY", "app.debug")])
     def test_complete_native_file_is_stored_unchanged(self, key: str, kind: str, name: str) -> None:

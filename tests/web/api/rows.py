@@ -7,7 +7,8 @@ from datetime import datetime
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from tecken.upload.models import FileUpload, Upload
+from tecken.storage.models import SymbolFile
+from tecken.upload.models import Upload
 
 
 def upload_of(user: User, **columns: object) -> Upload:
@@ -22,7 +23,7 @@ def upload_of(user: User, **columns: object) -> Upload:
 
 def file_of(
     upload: Upload | None, name: str = "xul", *, at: datetime | None = None, **columns: object
-) -> FileUpload:
+) -> SymbolFile:
     """Of module NAME.pdb."""
     debug_id = "44E4EC8C2F41492B9369D6B9A059577C2"
     defaults = {
@@ -40,4 +41,4 @@ def file_of(
         "created_at": at or timezone.now(),
         "completed_at": at or timezone.now(),
     }
-    return FileUpload.objects.create(**{**defaults, **columns})
+    return SymbolFile.objects.create(**{**defaults, **columns})

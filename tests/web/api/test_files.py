@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from tecken.upload.models import FileUpload
+from tecken.storage.models import SymbolFile
 from tests.web.api.people import key_of, person
 from tests.web.api.rows import file_of, upload_of
 
@@ -106,7 +106,7 @@ def test_syminfo_build_id_uuid_or_other_spelling_is_found(
 ) -> None:
     assert client.get(f"/api/syminfo/{path}").status_code == 404
     name, debug_id = stored
-    FileUpload.objects.create(
+    SymbolFile.objects.create(
         key=f"v1/{name}/{debug_id}/x.sym", debug_file=name, debug_id=debug_id, completed_at=timezone.now()
     )
     reply = client.get(f"/api/syminfo/{path}").json()
@@ -122,7 +122,7 @@ def test_files_filter_debug_id_without_age_means_age_0(client: Client) -> None:
 
 def test_syminfo_zero_id_is_not_found(client: Client) -> None:
     zeros = "0" * 33
-    FileUpload.objects.create(
+    SymbolFile.objects.create(
         key=f"v1/mg.dll/{zeros}/mg.dll.sym", debug_file="mg.dll", debug_id=zeros, completed_at=timezone.now()
     )
     assert client.get(f"/api/syminfo/mg.dll/{zeros}").status_code == 404

@@ -19,7 +19,7 @@ from tecken.jobs import sending
 from tecken.storage import services as storage_services
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles
 from tecken.storage.backends.uploaded_files import gzipped
-from tecken.storage.search import Said
+from tecken.storage.search import SourceResult
 from tecken.store import services as store_services
 from tecken.store.memory import MemoryPageStore
 from tecken.symbolication import services as symbolication_services
@@ -149,7 +149,9 @@ def test_explain_last_search_shows_its_results(
 
 def test_explain_upstream_that_refuses_shows_the_reason(client: Client, tmp_path: Path) -> None:
     name = f"file://{tmp_path}/upstream"
-    storage_services.lookup_log().note(XUL, [Said(name, Refused(f"{name}: refused: 403 Forbidden"), 0.1)])
+    storage_services.lookup_log().note(
+        XUL, [SourceResult(name, Refused(f"{name}: refused: 403 Forbidden"), 0.1)]
+    )
     assert '<span class="no"><bdi>Refused: 403 Forbidden</bdi></span>' in shown(client)
 
 
@@ -251,7 +253,7 @@ def test_explain_symbols_without_file_are_shown(client: Client, tmp_path: Path) 
     work()
     (tmp_path / "upstream" / str(symbol_file(XUL))).unlink()
     storage_services.lookup_log().note(
-        XUL, [Said(f"file://{tmp_path}/upstream", Absent("it is not there"), 0.1)]
+        XUL, [SourceResult(f"file://{tmp_path}/upstream", Absent("it is not there"), 0.1)]
     )
     page = shown(client)
     assert "Its symbols are here." in page
@@ -417,7 +419,7 @@ def test_explain_storage_down_shows_rest(client: Client, monkeypatch: pytest.Mon
     page_files, files = MemoryPageFiles(), MemoryFiles("bucket.example")
     page_files.away = files.away = CouldNotAsk("bucket.example is away")
     monkeypatch.setattr(symbolication_services.explainer(), "_page_files", page_files)
-    monkeypatch.setattr(symbolication_services.explainer(), "_regular", files)
+    monkeypatch.setattr(storage_services.search(), "regular", files)
     page = shown(client)
     assert "<strong>storage</strong> does not answer" in page
     assert "Does not answer" in page

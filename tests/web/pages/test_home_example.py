@@ -18,8 +18,9 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from tecken import services
+from tecken.storage.models import SymbolFile
 from tecken.symbolication import services as symbolication_services
-from tecken.upload.models import FileUpload, Upload
+from tecken.upload.models import Upload
 from tests.web.api.people import person
 
 SAMPLES = Path(__file__).parents[2] / "data" / "samples"
@@ -46,7 +47,7 @@ def store(debug_file: str, debug_id: str, *records: str) -> None:
 def upload(user: User, debug_file: str, debug_id: str = OTHER_ID, **fields: Any) -> None:
     made = Upload.objects.create(user=user, filename="a.zip", bucket_name="b", completed_at=timezone.now())
     row = {"key": f"v1/{debug_file}", "completed_at": timezone.now(), **fields}
-    FileUpload.objects.create(
+    SymbolFile.objects.create(
         upload=made, bucket_name="b", debug_file=debug_file, debug_id=debug_id, size=1, **row
     )
 

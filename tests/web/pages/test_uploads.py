@@ -16,11 +16,12 @@ from pytest_django import Settings
 from tecken import services
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
+from tecken.storage.models import SymbolFile
 from tecken.store import services as store_services
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbols.ids import ObjectId
-from tecken.upload.models import FileUpload, Upload
+from tecken.upload.models import Upload
 from tecken.upload.tasks import keep_upload
 from tecken.web.api import paging
 from tests.support.options import Override
@@ -220,8 +221,8 @@ def test_upload_of_many_files_is_small_page(
     )
     file = file_of(upload)
     file.pk = None
-    FileUpload.objects.bulk_create(
-        FileUpload(upload=upload, bucket_name="ours", key=f"v1/m.pdb/{n:033X}/m.sym") for n in range(500)
+    SymbolFile.objects.bulk_create(
+        SymbolFile(upload=upload, bucket_name="ours", key=f"v1/m.pdb/{n:033X}/m.sym") for n in range(500)
     )
     with django_assert_max_num_queries(10):
         page = shown(client, f"/uploads/{upload.pk}/")

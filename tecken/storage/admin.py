@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from django.contrib import admin
+
+from tecken.storage.models import SymbolFile
+
+
+@admin.register(SymbolFile)
+class FileUploadAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("key", "kind", "format", "size", "try_symbols", "created_at", "completed_at")
+    search_fields = ("key__startswith",)
+    raw_id_fields = ("upload", "replaced_by")
+    show_full_result_count = False

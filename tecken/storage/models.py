@@ -1,0 +1,114 @@
+"""Rows of the files that our storage has."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from django.db import models
+from django.db.models import Q, Value
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from tecken.symbols.ids import GUID_DIGITS, is_windows_name
+
+KEY_CHARACTERS = 1024  # the clouds allow as many bytes
+NAME_CHARACTERS = 255
+BEGINNING = ["varchar_pattern_ops"]  # without it PostgreSQL's index serves `=` only, not how a text begins
+UNFINISHED = models.Q(completed_at=None)
+BREAKPAD_FORMAT = "breakpad"
+UNKNOWN_FORMAT = "unknown"
+
+# `code_file__lower=...` finds files of Windows, whose names compare without case.
+models.CharField.register_lookup(Lower)
+
+
+class Kind(models.TextChoices):
+    """Which part of a module's information a file has."""
+
+    DEBUG = "debug"
+    EXECUTABLE = "executable"
+    SYMBOL_TABLE = "symbol table"
+    COMMON = "common"
+    UNKNOWN = "unknown"
+
+
+class SymbolFileQuerySet(models.QuerySet["SymbolFile"]):
+    """Queries that several packages make."""
+
+    def identifying(self) -> Self:
+        """Keep stored files whose debug id names a build: ids of zeros are shared by many."""
+        return self.filter(completed_at__isnull=False).exclude(debug_id__startswith="0" * GUID_DIGITS)
+
+
+def match_name(field: str, name: str) -> Q:
+    """Return a condition for a debug file or code file, without case where Windows compares it so."""
+    if is_windows_name(name):
+        return Q(**{f"{field}__lower": Lower(Value(name))})
+    return Q(**{field: name})
+
+
+class SymbolFile(models.Model):
+    """A file in our storage; the newest row of a key describes the stored one.
+
+    Without `completed_at` it was announced (v2) and is not stored yet. `kind`, `format`, `build_id` and
+    `arch` are unknown or empty for files whose format no module of `tecken.symbols.formats` reads.
+    """
+
+    upload = models.ForeignKey("upload.Upload", models.SET_NULL, null=True, blank=True, related_name="files")
+    bucket_name = models.CharField(max_length=255)
+    key = models.CharField(max_length=KEY_CHARACTERS, help_text="v1/<debug file>/<DEBUG ID>/<file name>")
+    debug_file = models.CharField(max_length=KEY_CHARACTERS, blank=True)
+    debug_id = models.CharField(max_length=128, blank=True)
+    code_file = models.CharField(max_length=NAME_CHARACTERS, blank=True)
+    code_id = models.CharField(max_length=128, blank=True)
+    kind = models.CharField(
+        max_length=16, choices=Kind.choices, default=Kind.UNKNOWN, db_default=Kind.UNKNOWN
+    )
+    format = models.CharField(
+        max_length=32,
+        default=UNKNOWN_FORMAT,
+        db_default=UNKNOWN_FORMAT,
+        help_text="a format of tecken.symbols.formats",
+    )
+    build_id = models.CharField(
+        max_length=128, blank=True, default="", db_default="", help_text="of an ELF file, in lower case"
+    )
+    arch = models.CharField(
+        max_length=NAME_CHARACTERS, blank=True, default="", db_default="", help_text="as the file spells it"
+    )
+    generator = models.CharField(max_length=NAME_CHARACTERS, blank=True)
+    size = models.BigIntegerField(default=0, help_text="bytes, as stored")
+    original_size = models.BigIntegerField(default=0, help_text="bytes, as uploaded and unpacked")
+    content_hash = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the unpacked bytes")
+    etag = models.CharField(max_length=255, blank=True, help_text="the stored object's")
+    compressed = models.BooleanField(default=False)
+    update = models.BooleanField(default=False, help_text="it replaced other content")
+    replaced_by = models.ForeignKey(
+        "upload.Upload",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="replaced",
+        help_text="with other content",
+    )
+    try_symbols = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = SymbolFileQuerySet.as_manager()
+
+    class Meta:
+        db_table = "upload_fileupload"  # its name before the model moved here
+        constraints = (models.UniqueConstraint(fields=["upload", "key"], name="file_once_per_upload"),)
+        indexes = (
+            models.Index(fields=["key"], opclasses=BEGINNING, name="file_by_key"),
+            models.Index(fields=["debug_file", "debug_id"], name="file_by_debug_id"),
+            models.Index(fields=["code_file", "code_id"], name="file_by_code_id"),
+            models.Index(Lower("code_file"), "code_id", name="file_by_code_id_in_any_case"),
+            models.Index(fields=["try_symbols", "created_at"], name="file_by_age"),
+            models.Index(fields=["size"], name="file_by_size"),
+            models.Index(fields=["created_at"], condition=UNFINISHED, name="file_unfinished"),
+        )
+
+    def __str__(self) -> str:
+        return self.key

@@ -1,0 +1,34 @@
+"""Upstreams in object storage or a directory, with the paths `<debug file>/<DEBUG ID>/<symbol file>`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tecken.errors import TooMuch
+from tecken.storage.backends.bucket import Bucket
+from tecken.storage.port import FetchLimits
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import symbol_file
+
+
+class BucketUpstream:
+    """A bucket that another symbol server fills."""
+
+    def __init__(self, bucket: Bucket, limits: Callable[[], FetchLimits] = FetchLimits) -> None:
+        self.name = bucket.name
+        self._bucket = bucket
+        self._limits = limits
+
+    @contextmanager
+    def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
+        """Read the symbol file of a module, as `SymbolSource.open` does."""
+        found = self._bucket.get(str(symbol_file(module)))
+        max_bytes = self._limits().max_bytes
+        if found.meta["size"] > max_bytes:
+            raise TooMuch(f"{self.name}: {module} has more than {max_bytes} bytes")
+        yield self._bucket.chunks(found)
+
+    def public_url(self, module: ObjectId) -> str | None:  # noqa: ARG002
+        """Return None: clients have no credentials for a bucket."""
+        return None

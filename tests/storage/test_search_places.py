@@ -1,0 +1,134 @@
+"""The order of places, and what the presence cache has to do with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from tecken.errors import Absent, CouldNotAsk, SwitchedOff, Throttled
+from tecken.redisclient import client
+from tecken.redisclient.guard import RedisGuard
+from tecken.storage.backends.memory import MemoryFiles, MemorySymbols
+from tecken.storage.file_request import FileRequest, parse_names
+from tecken.storage.presence_cache import Known, Lifetimes
+from tecken.storage.search import Found, OtherName, OwnFile, Search, UpstreamFile
+from tecken.storage.upstreams.switched import Switched
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey, symbol_file
+
+CODE_ID = "5AB38077A000"
+MODULE = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+KEY = symbol_file(MODULE)
+OTHER_CASE = FileKey("XUL.pdb", KEY.debug_id, "XUL.sym")
+REQUEST = parse_names(*KEY)
+TRY_REQUEST = REQUEST._replace(with_try=True)
+
+
+class Places:
+    """A search whose places a test fills."""
+
+    def __init__(self, connection: redis.Redis) -> None:
+        self.regular, self.try_files = MemoryFiles("regular"), MemoryFiles("try")
+        self.first, self.second = MemorySymbols(name="first"), MemorySymbols(name="second")
+        self.code_ids: dict[str, ObjectId] = {}
+        self.off: list[str] = []
+        self.search = Search(
+            regular=self.regular,
+            try_files=self.try_files,
+            upstreams=[Switched(each, each.name, lambda: self.off) for each in (self.first, self.second)],
+            presence=Known(connection, RedisGuard("redis-cache"), lambda: Lifetimes(100, 50, 1)),
+            find_by_code_id=self._find,
+        )
+
+    def _find(self, code_file: str, code_id: str, *, with_try: bool) -> ObjectId:
+        if code_id not in self.code_ids:
+            raise Absent(f"no {code_file}/{code_id}, with try files: {with_try}")
+        return self.code_ids[code_id]
+
+    def find(self, request: FileRequest = REQUEST) -> Found:
+        return self.search.find(request, fresh=True)
+
+
+@pytest.fixture
+def places() -> Iterator[Places]:
+    with client(f"{os.environ['REDIS_URL']}/0", timeout=5, connect_timeout=5) as connected:
+        connected.flushdb()
+        yield Places(connected)
+
+
+def source_of(found: Found) -> str:
+    match found:
+        case OwnFile():
+            return found.files.name
+        case UpstreamFile():
+            return found.upstream
+    return str(found.key)
+
+
+def test_find_file_in_every_place_regular_upstreams_try_is_the_order(places: Places) -> None:
+    for files in (places.regular, places.try_files):
+        files.put(KEY, [b"text"])
+    for upstream in (places.first, places.second):
+        upstream.files[MODULE] = b"text"
+    order = [source_of(places.find(TRY_REQUEST))]
+    places.regular.delete(KEY)
+    order.append(source_of(places.find(TRY_REQUEST)))
+    del places.first.files[MODULE]
+    order.append(source_of(places.find(TRY_REQUEST)))
+    del places.second.files[MODULE]
+    order.append(source_of(places.find(TRY_REQUEST)))
+    assert order == ["regular", "first", "second", "try"]
+
+
+def test_find_other_names_of_regular_files_precede_upstreams(places: Places) -> None:
+    places.regular.put(OTHER_CASE, [b"text"])
+    places.first.files[MODULE] = b"text"
+    assert places.find() == OtherName(OTHER_CASE)
+
+
+def test_find_code_id_leads_to_the_module(places: Places) -> None:
+    places.code_ids[CODE_ID] = MODULE
+    assert places.find(parse_names("xul.dll", CODE_ID, "xul.sym")) == OtherName(KEY)
+
+
+def test_find_try_file_without_try_in_the_request_is_absent(places: Places) -> None:
+    places.try_files.put(KEY, [b"text"])
+    with pytest.raises(Absent):
+        places.find()
+
+
+def test_find_cached_file_searches_no_place(places: Places) -> None:
+    places.regular.put(KEY, [b"text"])
+    places.find()
+    places.regular.away = CouldNotAsk("not mounted")
+    assert source_of(places.search.find(REQUEST)) == "regular"
+
+
+def test_find_unavailable_place_and_no_file_elsewhere_is_unavailable(places: Places) -> None:
+    places.regular.away = CouldNotAsk("not mounted")
+    with pytest.raises(CouldNotAsk, match="not mounted"):
+        places.find()
+    places.second.files[MODULE] = b"text"
+    assert source_of(places.find()) == "second"
+
+
+def test_find_every_upstream_throttled_has_the_shortest_wait(places: Places) -> None:
+    places.first.files[MODULE] = Throttled("first: 429", retry_after=60)
+    places.second.files[MODULE] = Throttled("second: 429", retry_after=20)
+    with pytest.raises(Throttled) as raised:
+        places.find()
+    assert raised.value.retry_after == 20
+
+
+def test_upstream_disabled_or_removed_is_absent(places: Places) -> None:
+    assert places.search.upstream("first").name == "first"
+    assert not places.search.has_disabled_upstream
+    places.off.append("first")
+    assert places.search.has_disabled_upstream
+    with pytest.raises(SwitchedOff):
+        places.search.upstream("first")
+    with pytest.raises(Absent, match="no upstream"):
+        places.search.upstream("third")
