@@ -141,9 +141,13 @@ def _own(name: str, files: OwnFiles, key: FileKey) -> Place:
 
 
 def _code(code_file: str, code_id: str, with_try: bool) -> Place:
+    def ask() -> list[Any]:
+        found = codes.module_of(code_file, code_id, with_try=with_try)
+        return [found.debug_file, found.debug_id]
+
     return Place(
         keys.code_file(code_file, code_id, with_try=with_try),
-        lambda: list(codes.module_of(code_file, code_id, with_try=with_try)),
+        ask,
         lambda fact: Renamed(symbol_file(ObjectId(*fact))),
     )
 
