@@ -12,7 +12,7 @@ from tecken.symbols.layouts import FileKey
 
 
 class SymbolSource(Protocol):
-    """A place that has `.sym` files."""
+    """A place that has symbol files."""
 
     name: str
     """What errors call it; never with credentials."""
@@ -75,7 +75,7 @@ class OwnFiles(Protocol):
         ...
 
     def put(self, key: FileKey, chunks: Iterable[bytes]) -> Stored:
-        """Keep a file, given as it is to be stored: as gzip when `compressed(key)`.
+        """Keep a file, given as it is to be stored: as gzip when its type is compressed.
 
         Visible whole or not at all; replaces an older one. Raises BadInput, and what `chunks` raises.
         """

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Iterator
 from typing import Final, Self
 
 from tecken.errors import BadModule
@@ -44,7 +45,7 @@ class ObjectId(tuple[str, ...]):
     no influence on regular answers.
 
     The tuple has what is compared: the name, in lower case where case does not count, the debug id, and the
-    scope of a try build. So comparing and hashing cost what they cost of any tuple. Do not unpack it.
+    scope of a try build. So comparing and hashing cost what they cost of any tuple.
     """
 
     debug_file: str
@@ -100,6 +101,14 @@ class ObjectId(tuple[str, ...]):
     def in_try(self) -> Self:
         """Return the object of try builds that has the same names."""
         return type(self)(self.debug_file, self.debug_id, is_try=True)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield debug file and debug id as they were asked for.
+
+        Without this, unpacking would give the name in lower case, and put it into paths and answers.
+        """
+        yield self.debug_file
+        yield self[1]
 
     def __getnewargs_ex__(self) -> tuple[tuple[str, str], dict[str, bool]]:
         """Return what makes a copy, which must have the spelling too."""

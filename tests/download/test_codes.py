@@ -53,6 +53,14 @@ def test_a_code_id_leads_to_the_debug_id(client: Client, uploaded: Uploaded) -> 
         assert client.head(path)["Location"] == f"/{XUL}"
 
 
+def test_download_by_code_id_leads_to_the_spelling_that_was_uploaded(
+    client: Client, uploaded: Uploaded
+) -> None:
+    uploaded(ObjectId("Xul.pdb", REGULAR.debug_id))
+    for _ in ("database", "redis-cache"):
+        assert client.get(PATH)["Location"] == f"/Xul.pdb/{REGULAR.debug_id}/Xul.sym"
+
+
 @pytest.mark.parametrize("query", ["?a=b&c=%C3%A9", "?try", "?try=1&_refresh"])
 def test_the_query_is_kept(client: Client, uploaded: Uploaded, query: str) -> None:
     uploaded(REGULAR)

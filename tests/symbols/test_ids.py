@@ -59,7 +59,7 @@ def test_a_debug_id_of_pdb_2_has_8_digits_and_an_age() -> None:
     assert ObjectId.parse("old.pdb", "3f8a12bc1").debug_id == "3F8A12BC1"
 
 
-def test_module_key_of_32_digits_is_that_with_age_0() -> None:
+def test_parse_of_32_digits_is_that_with_age_0() -> None:
     assert ObjectId.parse("xul.pdb", ID[:32].lower()) == ObjectId.parse("xul.pdb", ID[:32] + "0")
 
 
@@ -113,7 +113,7 @@ def test_in_try_equals_no_regular_module() -> None:
 
 
 @pytest.mark.parametrize("name", ["xul.pdb", "try", "a b~"])
-def test_parsed_key_text_of_a_module_is_that_module(name: str) -> None:
+def test_from_key_text_of_an_object_is_that_object(name: str) -> None:
     module = ObjectId.parse(name, "44E4EC8C2F41492B9369D6B9A059577C2")
     for one in (module, module.in_try()):
         assert ObjectId.from_key(str(one)) == one
@@ -186,3 +186,10 @@ def test_build_id_of_code_id_that_yields_the_debug_id_is_a_build_id(
     some_id: str, debug_id: str, expected: bool
 ) -> None:
     assert build_id_of(some_id, debug_id) == (some_id.lower() if expected else "")
+
+
+def test_object_id_unpacked_has_the_names_that_were_asked_for() -> None:
+    for one in (ObjectId.parse("Foo.PDB", ID), ObjectId.parse("Foo.PDB", ID).in_try()):
+        debug_file, debug_id = one
+        assert [debug_file, debug_id] == [*one] == list(one) == ["Foo.PDB", ID]
+        assert "/".join(one) == f"Foo.PDB/{ID}"
