@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from tecken.redisclient import client
 from tecken.redisclient import services as redis_services
-from tecken.settings import database
+from tecken.redisclient.setting_urls import database_url
 from tecken.store import services as store_services
 from tests.conftest import IMAGES
 from tests.support.cluster import RedisCluster
@@ -154,7 +154,7 @@ def test_a_forked_child_has_connections_of_its_own(clear_redis_store: None) -> N
 @pytest.mark.parametrize("alias", ALIASES)
 def test_behind_sentinels_a_cache_follows_its_master(alias: str) -> None:
     with SentinelPair() as pair:
-        backend = {**settings.CACHES[alias], "LOCATION": database(pair.url, 0)}
+        backend = {**settings.CACHES[alias], "LOCATION": database_url(pair.url, 0)}
         with override_settings(CACHES={**settings.CACHES, alias: backend}):
             caches[alias].set("foo", "bar")
             pair.master.stop()
@@ -165,7 +165,7 @@ def test_behind_sentinels_a_cache_follows_its_master(alias: str) -> None:
 @pytest.fixture
 def clustered() -> Iterator[RedisCluster]:
     with RedisCluster(IMAGES / "redis" / "redis.conf", replicas=1) as cluster:
-        backend = {**settings.CACHES["store"], "LOCATION": database(cluster.url, 0)}
+        backend = {**settings.CACHES["store"], "LOCATION": database_url(cluster.url, 0)}
         with override_settings(CACHES={**settings.CACHES, "store": backend}):
             yield cluster
 
