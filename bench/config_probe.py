@@ -13,7 +13,7 @@ import time
 
 from celery.signals import worker_process_init
 
-from tecken.front.application import Front
+from tecken.front.bridge import Application
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]
@@ -41,11 +41,11 @@ def burn() -> None:
         pass
 
 
-def __getattr__(name: str) -> Front:
-    """Build the web application only in a web process, which asks for `front`."""
+def __getattr__(name: str) -> Application:
+    """Build the web application in a web process only, which imports the name `front`."""
     if name != "front":
         raise AttributeError(name)
-    from tecken.front.site import front  # noqa: PLC0415 - sets Django up
+    from tecken.application import application  # noqa: PLC0415 - sets Django up
 
     watch("web")
-    return front
+    return application
