@@ -8,14 +8,38 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from tecken.settings import BASE_DIR
+from tests.support import style
 from tests.test_settings import load
 
 LONGEST_FUNCTION = 60
+
+
+class Limit(NamedTuple):
+    """`bound` is what the test enforces: the goal, or today's figure until the goal is reached."""
+
+    goal: float
+    bound: float
+
+
+# A bound may only move towards its goal. `python -m tests.support.style` prints the figures of today.
+MAXIMA = {
+    "docstrings_with_function_word": Limit(goal=0.03, bound=0.158),
+    "participle_names": Limit(goal=0.03, bound=0.08),
+    "modules": Limit(goal=200, bound=336),
+    "short_modules": Limit(goal=0.12, bound=0.225),
+    "classes_defined_twice": Limit(goal=15, bound=47),
+    "symbol_format_modules": Limit(goal=8, bound=22),
+    "contract_layers": Limit(goal=10, bound=10),
+    "function_p90_lines": Limit(goal=20, bound=20),
+    "banned_words": Limit(goal=0, bound=192),
+}
+MINIMA = {"comments_per_100_lines": Limit(goal=2.0, bound=0.85)}
 SOURCES = sorted((BASE_DIR / "tecken").rglob("*.py"))
 ROW = re.compile(r"^\| `([A-Z_]+)` \| (?:`(.*?)`)? ?\|", re.MULTILINE)
 
@@ -93,3 +117,63 @@ def test_make_help_shows_every_documented_target() -> None:
 def test_no_function_needs_scrolling(path: Path) -> None:
     long = [f.name for f in functions(path) if (f.end_lineno or 0) - f.lineno >= LONGEST_FUNCTION]
     assert long == []
+
+
+@pytest.fixture(scope="module")
+def figures() -> style.Figures:
+    return style.measure(BASE_DIR)
+
+
+def test_style_limits_bound_every_figure() -> None:
+    assert {*MAXIMA, *MINIMA} == {*style.Figures._fields}
+
+
+@pytest.mark.parametrize("name", MAXIMA)
+def test_style_figure_is_at_most_its_bound(name: str, figures: style.Figures) -> None:
+    assert getattr(figures, name) <= MAXIMA[name].bound, "\n".join(style.find_causes(BASE_DIR, name))
+
+
+@pytest.mark.parametrize("name", MINIMA)
+def test_style_figure_is_at_least_its_bound(name: str, figures: style.Figures) -> None:
+    assert getattr(figures, name) >= MINIMA[name].bound
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Return the states that are known to this process.", []),
+        ("Nobody knows of it, and whoever asks goes away.", ["Nobody", "knows of", "whoever", "goes"]),
+        ("As HTTP has it, mends what somebody broke anew.", ["As HTTP has it", "mends", "somebody", "anew"]),
+    ],
+)
+def test_style_banned_words_of_a_text_are_found(text: str, words: list[str]) -> None:
+    assert [match[0] for match in style.BANNED.finditer(text)] == words
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("told", True), ("wanted", True), ("is_wanted", False), ("need", False), ("find", False)],
+)
+def test_style_participle_is_a_single_word(name: str, expected: bool) -> None:
+    assert style.is_participle(name) is expected
+
+
+def test_style_docstring_with_function_word_is_found() -> None:
+    texts = ("What a request needs.", "Of one module.", "Return one module.", "Cache of modules.")
+    assert [style.begins_with_function_word(text) for text in texts] == [True, True, False, False]
+
+
+def test_style_prose_of_a_module_has_docstrings_comments_and_log_lines(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(
+        '"""First."""\n# Second.\nX = 1  # Third.\n"""Fourth."""\nlogger.warning(f"Fifth {X}: %s", "Sixth")\n'
+    )
+    source = style.Source(path)
+    assert sorted(piece.text for piece in source.prose()) == [
+        "Fifth : %s",
+        "First.",
+        "Fourth.",
+        "Second.",
+        "Third.",
+    ]
+    assert [is_own for _, _, is_own in source.comments] == [True, False]
