@@ -5,7 +5,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from tecken.client.site import Refused, Site, TryLater, retry_after
+from tecken.client.site import Refused, Site, TryLater, parse_retry_after
 from tests.support.redis_server import free_port
 
 
@@ -21,11 +21,11 @@ from tests.support.redis_server import free_port
     ],
 )
 def test_retry_after(header: str | None, seconds: float | None) -> None:
-    assert retry_after(header) == seconds
+    assert parse_retry_after(header) == seconds
 
 
 def test_retry_after_is_a_moment_too() -> None:
-    left = retry_after(format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True))
+    left = parse_retry_after(format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True))
     assert left == pytest.approx(7200, abs=600)
 
 

@@ -25,9 +25,9 @@ FUNCTION_WORDS = frozenset(
     re.findall(
         r"\w+",
         """
-        about after also as at before beside besides by else for from here how if in it like no nobody not nothing
-        of on one over past so that then there they to under until we what when where whether which who whoever
-        whose why with without
+        about after also as at before beside besides by else for from here how if in it like no nobody not
+        nothing of on one over past so that then there they to under until we what when where whether which
+        who whoever whose why with without
         """,
     )
 )
