@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from run.redis_cli import Server, iredis_url, server
+from run.redis_cli import Server, find_server, iredis_url
 from tecken.settings import BASE_DIR
 from tests.support.redis_server import free_port
 from tests.support.sentinel import SentinelPair
@@ -59,21 +59,21 @@ def test_behind_sentinels_it_is_the_master_that_is_asked() -> None:
     with SentinelPair(password="secret") as pair:
         dead = pair.url.replace("@", f"@127.0.0.1:{free_port()},")
         expected = Server("127.0.0.1", pair.master.port, "0", "", "secret", False, "", False)
-        assert server(dead, "") == expected
+        assert find_server(dead, "") == expected
 
 
 def test_sentinels_are_asked_over_tls(trusted: Papers) -> None:
     with TlsSentinelPair(trusted) as pair:
         authority = str(trusted.authority)
-        there = server(pair.secure_url, authority)
+        there = find_server(pair.secure_url, authority)
         assert (there.port, there.tls, there.ca_file) == (pair.master.port, True, authority)
-        with pytest.raises(SystemExit, match="No sentinel says"):
-            server(pair.secure_url, "")
+        with pytest.raises(SystemExit, match="No sentinel names"):
+            find_server(pair.secure_url, "")
 
 
 def test_a_master_that_no_sentinel_knows() -> None:
-    with SentinelPair() as pair, pytest.raises(SystemExit, match="which server other is"):
-        server(pair.url.replace("/tecken/", "/other/"), "")
+    with SentinelPair() as pair, pytest.raises(SystemExit, match="No sentinel names the master other"):
+        find_server(pair.url.replace("/tecken/", "/other/"), "")
 
 
 def test_iredis_has_it_all_in_a_url() -> None:
