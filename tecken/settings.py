@@ -1,4 +1,7 @@
-"""Every deploy-time value, and the only reader of the environment; docs/configuration.md explains each."""
+"""Settings: all values that are decided at deployment. docs/configuration.md explains each.
+
+This is the only module that reads the environment. It imports nothing of the site that needs Django.
+"""
 
 from __future__ import annotations
 
@@ -102,11 +105,13 @@ LOG_FORMAT = env.str("LOG_FORMAT", "line", validate=validate.OneOf(["line", "jso
 OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "")
 SENTRY_DSN = env.str("SENTRY_DSN", "")
 WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", 0)
-PROMETHEUS_MULTIPROC_DIR = env.str("PROMETHEUS_MULTIPROC_DIR", "")  # the library reads it itself, too
+# The library prometheus_client reads the variable itself, too.
+PROMETHEUS_MULTIPROC_DIR = env.str("PROMETHEUS_MULTIPROC_DIR", "")
 
 env.seal()
 
-if DEMO_MODE:  # a configuration in a file is one that commands reach, too
+# Commands are other processes and cannot reach a configuration in memory, so that of a demo is in a file.
+if DEMO_MODE:
     REDIS_URL, REDIS_STORE_URL = "memory://redis-cache", "memory://redis-store"
     RUNTIME_CONFIG_WATCHER = RUNTIME_CONFIG_WATCHER or "file"
     SECRET_KEY = SECRET_KEY or secrets.token_urlsafe(48)
@@ -159,7 +164,8 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "/static/"
-WHITENOISE_USE_FINDERS = True  # read where they are installed, so there is nothing to collect
+# Files are served from where they are installed, so that no `collectstatic` is needed.
+WHITENOISE_USE_FINDERS = True
 ROOT_URLCONF = "tecken.urls"
 WSGI_APPLICATION = "tecken.wsgi.application"
 APPEND_SLASH = False
@@ -167,24 +173,27 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 FILE_UPLOAD_HANDLERS = ["tecken.upload.form.NoFiles"]
-DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * MIB  # of forms and JSON; files and stacks have their own limits
+# Limit of forms and JSON. Files and stacks have their own limits.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * MIB
 DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # Several processes write: each takes its turn before it reads, and readers wait for nobody.
+    # Several processes write. IMMEDIATE takes the write lock before the first read; otherwise two transactions
+    # that read and then write would fail with "database is locked". With WAL, readers never wait for a writer.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 30,
         "init_command": "PRAGMA journal_mode = WAL",
     }
 
-# People log in with a password (the admin's page) or at a provider; programs have tokens.
+# People log in with a password or at an OpenID Connect provider; programs send tokens.
 
 SESSION_ENGINE = "django.contrib.sessions.backends.cache"
 SESSION_COOKIE_AGE = SESSION_SECONDS
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
 CSRF_FAILURE_VIEW = "tecken.web.auth.forged"
 SECURE_SSL_REDIRECT = HTTPS_ONLY
-SECURE_REDIRECT_EXEMPT = [r"^(__\w+__|health(/\w+)?|metrics)$"]  # is asked from inside, beside the proxy
+# Monitoring requests these URLs directly, not through the proxy that adds HTTPS.
+SECURE_REDIRECT_EXEMPT = [r"^(__\w+__|health(/\w+)?|metrics)$"]
 SECURE_HSTS_SECONDS = HSTS_SECONDS if HTTPS_ONLY else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = True
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
@@ -200,7 +209,7 @@ AXES_LOCKOUT_CALLABLE = "tecken.web.error_pages.locked_out"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "tecken.accounts.client_address.address"
 
-# Off unless a client id is set. mozilla-django-oidc reads these, and the OIDC_* ones above, itself.
+# mozilla-django-oidc reads these settings and the OIDC_* ones above. Without a client id it is off.
 
 OIDC_TIMEOUT = 10
 OIDC_USE_PKCE = True
@@ -231,8 +240,8 @@ LOGGING = {
     },
 }
 
-# On redis-cache the cache has database 0, the queue 1, runtime configuration 2, limits and counters 3;
-# redis-store has 0 only. Errors are not ignored: that would turn "don't know" into "no".
+# On redis-cache the cache has database 0, the queue 1, the runtime configuration 2, limits and counters 3;
+# redis-store has 0 only. Cache errors must raise: swallowing them would report an outage as "not found".
 
 RUNTIME_CONFIG_URL = database_url(REDIS_URL, 2, REDIS_CA_FILE)
 REDIS_COUNTERS_URL = database_url(REDIS_URL, 3, REDIS_CA_FILE)
@@ -271,8 +280,10 @@ REDIS_QUEUE_URL = database_url(REDIS_URL, 1, REDIS_CA_FILE)
 CELERY_BROKER_URL = broker_url(REDIS_URL, 1)
 CELERY_BROKER_USE_SSL = broker_tls_options(REDIS_URL, REDIS_CA_FILE)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for Redis as long as it takes
-CELERY_BROKER_CHANNEL_ERROR_RETRY = True  # of a server that is full or has become a replica
+# Without a limit: a worker waits for Redis as long as necessary.
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# These are errors of a server that is full or has become a replica.
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 CELERY_WORKER_CONSUMER = "tecken.jobs.consumer:Consumer"
 CELERY_TASK_SOFT_TIME_LIMIT = CONVERT_TIME_LIMIT_SECONDS
 CELERY_TASK_TIME_LIMIT = CONVERT_TIME_LIMIT_SECONDS + 30
@@ -294,9 +305,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
-CELERY_TASK_REJECT_ON_WORKER_LOST = True  # and tecken.jobs.task counts how often
+# A job that ends its process every time is bounded by tecken.jobs.task, which counts the starts.
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_ACKS_ON_FAILURE = True
-CELERY_TASK_ACKS_ON_TIMEOUT = False  # which ends its process, too
+# A timeout ends the process of the job, too, so that the start counts.
+CELERY_TASK_ACKS_ON_TIMEOUT = False
 CELERY_TASK_QUEUES = {name: {"exchange": name, "routing_key": name} for name in QUEUES}
 CELERY_TASK_DEFAULT_QUEUE = HOUSEKEEPING
 CELERY_TASK_ROUTES = {
