@@ -76,17 +76,17 @@ def routes(patterns: list[URLPattern | URLResolver], prefix: str = "/") -> Itera
             yield route
 
 
-def test_every_setting_is_documented_and_every_documented_setting_is_read() -> None:
+def test_settings_read_are_those_documented() -> None:
     assert sorted(documented_settings()) == sorted(names_read(BASE_DIR / "tecken" / "settings.py"))
 
 
-def test_documented_defaults_are_the_defaults() -> None:
+def test_settings_have_the_documented_defaults() -> None:
     settings = json.loads(load().stdout)
     documented = documented_settings()
     assert {name: spelt(settings[name]) for name in documented} == documented
 
 
-def test_only_the_settings_read_the_environment() -> None:
+def test_environment_is_read_by_settings_only() -> None:
     readers = [path for path in SOURCES if re.search(r"\benviron\b|getenv|import environs", path.read_text())]
     names = {path.relative_to(BASE_DIR / "tecken").as_posix() for path in readers}
     assert names <= {
@@ -97,7 +97,7 @@ def test_only_the_settings_read_the_environment() -> None:
     }
 
 
-def test_every_url_is_documented() -> None:
+def test_urls_are_documented() -> None:
     documented = (BASE_DIR / "docs" / "api.md").read_text()
     heading = r"(GET|POST|PUT) {}(`|$)"
     urls = list(routes(get_resolver().url_patterns))
@@ -114,7 +114,7 @@ def test_make_help_shows_every_documented_target() -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(BASE_DIR).as_posix())
-def test_no_function_needs_scrolling(path: Path) -> None:
+def test_functions_are_short(path: Path) -> None:
     long = [f.name for f in functions(path) if (f.end_lineno or 0) - f.lineno >= LONGEST_FUNCTION]
     assert long == []
 

@@ -38,7 +38,7 @@ def passes(url: str, text: str) -> bool:
         return False
 
 
-def test_behind_sentinels_that_want_a_password_the_queue_follows_its_master() -> None:
+def test_queue_behind_sentinels_with_a_password_uses_the_new_master() -> None:
     with SentinelPair(password="secret") as pair:
         assert passes(pair.url, "before")
         pair.master.kill()
@@ -47,7 +47,7 @@ def test_behind_sentinels_that_want_a_password_the_queue_follows_its_master() ->
 
 
 @pytest.mark.parametrize("kind", [TlsServer, TlsSentinelPair])
-def test_over_tls_the_queue_believes_the_authority(
+def test_queue_over_tls_accepts_the_configured_authority(
     kind: type[TlsServer | TlsSentinelPair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with papers() as trusted, kind(trusted) as secured:
@@ -57,7 +57,7 @@ def test_over_tls_the_queue_believes_the_authority(
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
 @pytest.mark.parametrize("kind", [TlsServer, TlsSentinelPair])
-def test_over_tls_the_queue_believes_nobody_else(
+def test_queue_over_tls_refuses_other_authorities(
     kind: type[TlsServer | TlsSentinelPair], host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another authority, and another host's certificate."""

@@ -105,7 +105,7 @@ def flush_store(site: Site) -> None:
         client.flushall()
 
 
-def test_the_store_is_flushed_stopped_and_muted_under_load(site: Site, answer: Any) -> None:
+def test_store_flushed_stopped_and_muted_under_load_loses_no_request(site: Site, answer: Any) -> None:
     load = Load(site, answer)
     with load.going():
         for _ in range(5):
@@ -123,7 +123,7 @@ def test_the_store_is_flushed_stopped_and_muted_under_load(site: Site, answer: A
     assert load.wrong == []
 
 
-def test_redis_cache_is_stopped_and_muted_under_load(site: Site, answer: Any) -> None:
+def test_redis_cache_stopped_and_muted_under_load_loses_no_warm_request(site: Site, answer: Any) -> None:
     load = Load(site, answer)
     with load.going():
         site.cache.stop()
@@ -154,7 +154,7 @@ def assert_found_soon(site: Site, request: Any) -> None:
     assert reply.json()["results"][0]["found_modules"] == {"/".join(request["memoryMap"][0]): True}
 
 
-def test_a_cold_module_without_a_worker_is_a_503_with_its_reason_until_one_comes(
+def test_cold_module_without_a_worker_is_503_until_one_starts(
     site: Site, upstream: HttpUpstream, symbols: Symbols
 ) -> None:
     path, body, request = renamed(symbols, "late.so")
@@ -168,7 +168,7 @@ def test_a_cold_module_without_a_worker_is_a_503_with_its_reason_until_one_comes
     assert_found_soon(site, request)
 
 
-def test_a_cold_module_without_redis_cache_is_a_503_at_once_and_found_when_it_is_back(
+def test_cold_module_without_redis_cache_is_503_until_it_returns(
     site: Site, upstream: HttpUpstream, symbols: Symbols
 ) -> None:
     path, body, request = renamed(symbols, "later.so")

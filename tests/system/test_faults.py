@@ -43,12 +43,14 @@ def named(fault: Fault) -> str:
 
 @pytest.mark.xdist_group("faults")  # these share a site
 @pytest.mark.parametrize("fault", OF_SINGLE_SERVERS, ids=named)
-def test_a_part_goes_away_and_comes_back(site: FaultySite, token: str, fault: Fault) -> None:
+def test_site_with_a_failed_part_serves_the_rest_and_recovers(
+    site: FaultySite, token: str, fault: Fault
+) -> None:
     survive(site, Load(site.url, token, site.symbols), fault)
 
 
 @pytest.mark.parametrize("fault", OF_OTHERS, ids=named)
-def test_a_part_of_another_site_goes_away(tmp_path: Path, fault: Fault) -> None:
+def test_site_with_a_failed_upstream_serves_the_rest(tmp_path: Path, fault: Fault) -> None:
     with fault.site(tmp_path) as site:
         survive(site, Load(site.url, site.token(), site.symbols), fault)
 

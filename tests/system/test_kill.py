@@ -124,7 +124,7 @@ WAYS = (in_an_archive, one_by_one, with_sym_upload, with_sym_upload_2)
 
 
 @pytest.mark.parametrize("number", range(KILLS))
-def test_a_retry_completes_what_was_killed(
+def test_upload_killed_at_any_moment_is_completed_by_a_retry(
     site: Site, home: Path, client: Callable[[], httpx.Client], number: int
 ) -> None:
     random, way = Random(SEED + number), WAYS[number % len(WAYS)]

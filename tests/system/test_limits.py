@@ -29,7 +29,7 @@ class FourProcesses(Site):
         return statuses
 
 
-def test_four_web_processes_under_load(tmp_path: Path) -> None:
+def test_rate_limit_over_four_processes_is_exact(tmp_path: Path) -> None:
     options = {"limit_symbolicate": f"{LIMIT} requests/month per user"}
     with FourProcesses(tmp_path, options) as site:
         token = site.manage(
