@@ -1,7 +1,7 @@
-"""The site as bench.config_spread starts it: each process says when a change came into force.
+"""Site for bench.config_spread: each process reports when a change has come into force.
 
-A datagram of process kind, process id, value and time.monotonic(), which all processes of a machine share,
-goes to the socket CONFIG_PROBE. CONFIG_BURN=1 gives each process a thread that never rests.
+Each process sends a datagram of process kind, process id, value and time.monotonic(), which all processes of
+a machine share, to the socket CONFIG_PROBE. CONFIG_BURN=1 gives each process a thread that never rests.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def memory(server: str, number: int = 0) -> redis.Redis:
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest) -> str:
-    """One of this test."""
+    """Return the name of a server of this test."""
     return f"server-{request.node.name}"
 
 
@@ -219,5 +219,5 @@ def test_settings_of_a_demo_keep_a_given_secret_key() -> None:
 @pytest.mark.parametrize("demo", [True, False])
 def test_pages_of_a_demo_show_warnings(settings: Settings, demo: bool) -> None:
     settings.DEMO_MODE = demo
-    page = Client().post("/config/").content.decode()  # nobody is logged in
+    page = Client().post("/config/").content.decode()  # no user is logged in
     assert [warning in page for warning in WARNINGS] == [demo, demo]

@@ -62,7 +62,7 @@ def documented_settings() -> dict[str, str]:
 
 
 def spelt(value: object) -> str:
-    """As in a variable and in the document."""
+    """Return the value as the environment and the document write it."""
     text = ",".join(value) if isinstance(value, list) else "" if value is None else str(value)
     return text.replace(str(BASE_DIR), "CHECKOUT")
 

@@ -26,7 +26,7 @@ def connected(url: str) -> Iterator[Connection]:
 
 
 def passes(url: str, text: str) -> bool:
-    """Whether a message that is put in comes out again."""
+    """Return whether a message that is sent is received."""
     try:
         with (
             connected(url) as connection,

@@ -25,7 +25,7 @@ print(json.dumps([sys.argv[1:], os.environ.get("REDISCLI_AUTH")]))
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    """With this one first."""
+    """Return a PATH whose first redis-cli prints its arguments."""
     program = tmp_path / "redis-cli"
     program.write_text(TELLS.format(python=sys.executable))
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""What the screen of `make run` shows of a line."""
+"""Lines on the screen of `make run`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands between the site and who means it no good; docs/security.md says the same."""
+"""Protection of the site against attacks; docs/security.md describes it."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_monitoring_urls_over_http_are_served(settings: LazySettings) -> None:
 
 
 def composed(values: Mapping[str, str]) -> dict[str, str]:
-    """What docker-compose gives the site, whose .env has `values`."""
+    """Return the variables of the site in docker-compose, with `values` in .env."""
     text = (BASE_DIR / "docker-compose.yml").read_text()
     block = text.partition("environment: &environment\n")[2].partition("  volumes:")[0]
     pairs = re.findall(r"^    (\w+): (.*)$", block, re.MULTILINE)
@@ -115,7 +115,7 @@ def composed(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def test_documented_deployment_passes_the_checks_of_django() -> None:
-    """With .env.example as it is, and the secrets that it asks for."""
+    """With .env.example as it is, and the secrets that it requires."""
     lines = (BASE_DIR / ".env.example").read_text().splitlines()
     example = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     values = {**example, "SECRET_KEY": A_SECRET_KEY, "POSTGRES_PASSWORD": "a-password"}
@@ -134,7 +134,7 @@ def test_login_with_many_wrong_passwords_is_locked(settings: LazySettings) -> No
     User.objects.create_superuser(ROOT, password=RIGHT)
     guesses = [login(f"guess {i}").status_code for i in range(3)]
     assert (guesses, login(RIGHT).status_code) == ([200, 200, 429], 429)
-    assert login(RIGHT, REMOTE_ADDR="192.0.2.7").status_code == 302  # nobody is locked out by another
+    assert login(RIGHT, REMOTE_ADDR="192.0.2.7").status_code == 302  # no user is locked out by another
 
 
 @pytest.mark.django_db

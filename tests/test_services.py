@@ -46,7 +46,7 @@ def test_services_are_built_once() -> None:
 
 
 def test_services_in_a_forked_child_are_built_again() -> None:
-    """In a process of its own: nobody should fork one with threads, as this one has."""
+    """Run a process of its own, because a process with threads, such as this one, must not fork."""
     script = """if True:
         import os
         from tecken.symbolication import services
@@ -124,7 +124,7 @@ def until_it_listens() -> None:
 
 @pytest.fixture
 def refused() -> Iterator[None]:
-    """The queue is on a server that is not there."""
+    """Return a queue on a server that does not exist."""
     with Celery(broker=f"redis://127.0.0.1:{free_port()}/1"):
         yield
     app.set_current()

@@ -16,7 +16,7 @@ print(json.dumps({name: value for name, value in vars(settings).items() if name.
 
 
 def load(**environ: str) -> subprocess.CompletedProcess[str]:
-    """Settings are read once per process, so another environment needs another process."""
+    """Read the settings in another process, because they are read once per process."""
     return subprocess.run(
         [sys.executable, "-c", SHOW], env=environ, cwd=BASE_DIR, capture_output=True, text=True, check=False
     )

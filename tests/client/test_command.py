@@ -217,7 +217,7 @@ def test_command_try_token_needs_no_option(server: SymbolServer, sym: Path) -> N
     assert len(server.requests["PUT /slot/2"]) == 1
 
 
-# What goes wrong
+# Failures
 
 
 def test_command_invalid_token_ends_before_any_upload(
@@ -291,7 +291,7 @@ def test_command_refused_connection_exits_as_temporary_failure(sym: Path, capsys
 
 @pytest.fixture
 def ctrl_c_interrupts() -> Iterator[None]:
-    """The disposition of a foreground process: shells start background processes with SIGINT ignored."""
+    """Set the disposition of a foreground process: shells start background processes with SIGINT ignored."""
     inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, inherited)

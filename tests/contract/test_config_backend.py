@@ -142,7 +142,7 @@ def test_backend_maintenance_keeps_the_values(backend: ConfigBackend) -> None:
 
 @pytest.fixture
 def telling(connection: redis.Redis) -> ConfigBackend:
-    """The backend that sends messages; the others are polled."""
+    """Return the backend that sends messages; the others are polled."""
     return RedisBackend(connection, "test:config")
 
 

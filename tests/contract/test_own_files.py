@@ -1,4 +1,4 @@
-"""What every OwnFiles does, and how each storage signs."""
+"""Contract of OwnFiles in every storage, and of its signed URLs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every PageFiles does."""
+"""Contract of PageFiles in every storage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every PageStore does."""
+"""Contract of PageStore in every implementation."""
 
 from __future__ import annotations
 

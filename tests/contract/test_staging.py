@@ -1,4 +1,4 @@
-"""What Staging does on each storage."""
+"""Contract of Staging in every storage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every SymbolSource does."""
+"""Contract of SymbolSource in every implementation."""
 
 from __future__ import annotations
 

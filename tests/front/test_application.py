@@ -1,4 +1,4 @@
-"""What a handler is given, and what becomes of its response."""
+"""The environment of a handler, and the delivery of its response."""
 
 from __future__ import annotations
 

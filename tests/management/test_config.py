@@ -46,7 +46,7 @@ class Terminal(io.StringIO):
 
 
 def config(*args: str, warnings: io.StringIO | None = None, stdout: io.StringIO | None = None) -> str:
-    """What it printed."""
+    """Run the command and return its output."""
     printed = stdout or io.StringIO()
     call_command("config", *args, stdout=printed, stderr=warnings or io.StringIO(), no_color=True)
     return printed.getvalue()

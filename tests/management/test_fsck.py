@@ -36,7 +36,7 @@ Store = Callable[..., FileUpload]
 
 @pytest.fixture
 def store() -> Store:
-    """A file with its row, as an upload leaves them."""
+    """Return a function that stores a file with its row, as an upload does."""
     user = get_user_model().objects.create(username="ada")
 
     def stored(files: OwnFiles, key: FileKey = SYM, content: bytes = sym(XUL)) -> FileUpload:
@@ -59,7 +59,7 @@ def told(manage: Manage, *args: str) -> list[str]:
 
 
 def fails(manage: Manage, match: str) -> str:
-    """What it printed, line by line, before it failed."""
+    """Check that the command fails. Return the first line of its output."""
     with pytest.raises(CommandError, match=match):
         manage("symbols", "fsck")
     return told(manage, "--repair")[0]

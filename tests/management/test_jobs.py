@@ -27,7 +27,7 @@ UNREAD = DeadLetter(id="5a", task="unknown", queue="upload", why="no job can be 
 
 
 def jobs(*arguments: str) -> str:
-    """What it printed. Without the mark django_db a query would fail."""
+    """Run the command and return its output. Without the mark django_db a query would fail."""
     printed = io.StringIO()
     call_command("jobs", *arguments, stdout=printed, stderr=io.StringIO(), no_color=True)
     return printed.getvalue()

@@ -30,7 +30,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> MemoryBackend:
 
 
 def maintenance(*args: str) -> str:
-    """What it printed. Without the mark django_db a query would fail."""
+    """Run the command and return its output. Without the mark django_db a query would fail."""
     printed = io.StringIO()
     call_command("maintenance", *args, stdout=printed, stderr=io.StringIO(), no_color=True)
     return printed.getvalue()
@@ -49,7 +49,7 @@ def test_maintenance_on_status_off_print_the_state(backend: MemoryBackend) -> No
     assert backend.head().maintenance is None
 
 
-def test_maintenance_without_until_ends_with_the_command(backend: MemoryBackend) -> None:
+def test_maintenance_on_without_until_has_no_end(backend: MemoryBackend) -> None:
     assert maintenance("on").splitlines()[0] == "the site is under maintenance until `maintenance off`"
 
 

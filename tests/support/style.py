@@ -66,7 +66,7 @@ class Prose(NamedTuple):
 
 
 class Source:
-    """One Python file."""
+    """Module of the code base."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -38,7 +38,7 @@ def archive() -> bytes:
 
 
 def use(site: Site) -> None:
-    """Uploads, symbolicates cold and warm, downloads, asks how the site is, and changes an option."""
+    """Upload, symbolicate cold and warm, download, read the health, and change an option."""
     token = site.manage(
         "createtoken", "ci@example.com", "--permission", "upload.upload_symbols", "--create-user"
     )

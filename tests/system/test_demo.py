@@ -1,6 +1,6 @@
-"""A demo has every feature in one process, and nobody serves with one.
+"""Features of a demo in one process, and the refusal to serve with one.
 
-One demo serves all tests of this module. Of Redis there is nothing but two URLs where nobody listens.
+One demo serves all tests of this module. Its two Redis URLs lead to closed ports.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ WARNINGS = ("⚠ Using in-memory counters (DEMO_MODE)", "⚠ Using in-memory que
 
 
 class Demo(Site):
-    """As `DEMO_MODE=true make serve` starts it."""
+    """Site started by `DEMO_MODE=true make serve`."""
 
     web = ("-m", "run.web")
 
@@ -88,7 +88,7 @@ class Demo(Site):
         self.__exit__(None, None, None)
 
     def start_another(self, arguments: tuple[str, ...], **more: str) -> tuple[int, str]:
-        """Its exit status, and what it said."""
+        """Start another process. Return its exit status and its output."""
         environment = {**self._environment, "WEB_PORT": str(free_port()), **more}
         done = subprocess.run(
             [sys.executable, *arguments],
@@ -200,7 +200,7 @@ def test_demo_health_details_are_served(demo: Demo) -> None:
 
 
 def test_demo_scheduled_jobs_run(demo: Demo) -> None:
-    """A canary goes through each queue every few seconds."""
+    """A canary runs through each queue every few seconds."""
 
     def told() -> Mapping[str, Any]:
         queue: Mapping[str, Any] = demo.get("/health").json()["queue"]

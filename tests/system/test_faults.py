@@ -1,7 +1,7 @@
-"""Each part goes away while everybody uses the site, and comes back.
+"""Failure and recovery of each part while requests of every kind run.
 
-Whatever goes: no wrong answer, no 500, no hang; who is refused is told so and when to try again; what was
-acknowledged is done. How fast all that is: docs/reliability.md.
+Whichever part fails: no wrong answer, no 500, no hang; a refusal has the time for another attempt;
+acknowledged work is done. docs/reliability.md has the times.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STARTS_WITHIN = 120.0  # seconds, as all of these: upper bounds for a busy machi
 LATE = 120.0
 JOBS_DONE_WITHIN = 150.0
 NEVER_BY_CHANCE = {"warm", "download", "upload"}
-"""Whoever waits for a worker may be told to come back on a busy machine."""
+"""On a busy machine a request that waits for a worker may be refused for the time being."""
 OF_SINGLE_SERVERS = [fault for fault in FAULTS if fault.site is FaultySite]
 OF_OTHERS = [fault for fault in FAULTS if fault.site is not FaultySite]
 

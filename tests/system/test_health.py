@@ -1,4 +1,4 @@
-"""What a real web server says of itself, in production."""
+"""Health of a real web server in production."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SMALL: dict[str, Any] = {"memoryMap": [], "stacks": [[]]}
 
 
 class Production(Site):
-    """As its operator runs it, with `python -m run.web`. A busy machine makes no check late."""
+    """Site started by an operator with `python -m run.web`. Checks have long deadlines for a busy machine."""
 
     def __init__(self, home: Path, **environment: str) -> None:
         fixed = {"ENVIRONMENT": "production", "HEALTH_CHECK_SECONDS": "20"}

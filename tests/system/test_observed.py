@@ -36,7 +36,7 @@ class Collector(NamedTuple):
     arrived: threading.Condition
 
     def wait_for(self, path: str, *words: bytes) -> bytes:
-        """The first body posted to `path` that has all words."""
+        """Return the first body posted to `path` that contains all words."""
 
         def found() -> bytes | None:
             bodies = (body for where, body in self.posts if where.startswith(path))

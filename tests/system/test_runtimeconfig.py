@@ -35,7 +35,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.fixture
 def fleet(running: Fleet) -> Fleet:
-    """With as many jobs as the default allows, and open: known to all."""
+    """Return the fleet, open and with the default number of jobs in every process."""
     running.changed(10)
     running.wait_for_web(lambda seen: not seen["maintenance"], "open again")
     return running
@@ -152,7 +152,7 @@ def test_redis_with_older_values_is_updated_from_the_database(fleet: Fleet, tmp_
 
 
 def cut(configuration: redis.Redis, over: Event) -> None:
-    """Ends every subscription, again and again."""
+    """End every subscription, again and again."""
     while not over.is_set():
         configuration.client_kill_filter(_type="pubsub")
 
@@ -198,13 +198,13 @@ def test_concurrent_changes_of_one_version_have_one_winner(fleet: Fleet) -> None
 
 
 def pages(fleet: Fleet) -> dict[str, int]:
-    """The status of a page, by process."""
+    """Return the status of a page, by process."""
     replies = [httpx.get(f"{url}/missing.pdb/0/x.sym", timeout=10) for url in fleet.urls for _ in range(8)]
     return {reply.headers["X-Process"]: reply.status_code for reply in replies}
 
 
 def all_answer(fleet: Fleet, expected: bool) -> bool:
-    """Whether every web process is, or is not, under maintenance."""
+    """Return whether every web process is, or is not, under maintenance."""
     found = pages(fleet)
     return len(found) == SPAWNED + FORKED and all((code == 503) is expected for code in found.values())
 
@@ -221,7 +221,7 @@ def test_maintenance_key_with_any_value_closes_every_process(fleet: Fleet, text:
 
 
 def consumers(queue: redis.Redis) -> int:
-    """Workers that wait for a job."""
+    """Return the number of workers that wait for a job."""
     return sum("b" in one["flags"] and one["cmd"] == "brpop" for one in queue.client_list())
 
 

@@ -20,7 +20,7 @@ def pair() -> Iterator[SentinelPair]:
 
 
 class FollowingFleet(Fleet):
-    """Its redis-cache is whoever is the master."""
+    """Fleet whose redis-cache is the present master."""
 
     def __init__(self, home: Path, pair: SentinelPair) -> None:
         super().__init__(home, REDIS_URL=pair.url)

@@ -67,7 +67,7 @@ def well(servers: Servers) -> dict[str, str]:
 
 @contextmanager
 def changed(server: RedisServer, *pairs: str) -> Iterator[str]:
-    """The server's URL while CONFIG SET is in force."""
+    """Yield the server's URL while CONFIG SET is in force."""
     with redis.Redis.from_url(server.url) as client:
         before = {name: str(client.config_get(name)[name]) for name in pairs[::2]}
         client.config_set(*pairs)
@@ -80,7 +80,7 @@ def changed(server: RedisServer, *pairs: str) -> Iterator[str]:
 
 @contextmanager
 def account(server: RedisServer, *rules: str) -> Iterator[str]:
-    """The server's URL for a user who may do as `rules` say."""
+    """Yield the server's URL for a user with the permissions in `rules`."""
     with redis.Redis.from_url(server.url) as client:
         client.execute_command("ACL", "SETUSER", "ted", "on", ">s3cret", *rules)
         try:
@@ -98,7 +98,7 @@ def replica() -> Iterator[str]:
 
 @contextmanager
 def secure(server: RedisServer) -> Iterator[str]:
-    """TLS with a certificate of an authority that nobody knows."""
+    """Yield the URL of a TLS server whose authority no client trusts."""
     with papers() as shown, TlsServer(shown) as front:
         yield front.secure_url
 
@@ -124,7 +124,7 @@ def cluster() -> Iterator[str]:
 
 @contextmanager
 def wrong(title: str, servers: Servers) -> Iterator[Settings]:
-    """What is other than `well`."""
+    """Return the settings that differ from `well`."""
     refused = f"redis://:s3cret@127.0.0.1:{free_port()}"
     with ExitStack() as stack:
         enter = stack.enter_context
@@ -212,7 +212,7 @@ def ended(arguments: list[str], settings: Settings) -> subprocess.CompletedProce
 
 
 def named(text: str) -> str:
-    """With the addresses of the document."""
+    """Return the text with the addresses of the document."""
     return re.sub(r"(?<=[/@ ])127\.0\.0\.1:\d+", "redis:6379", text)
 
 
@@ -342,7 +342,7 @@ def of_start(lines: list[str]) -> list[str]:
 
 
 def block(title: str) -> list[str]:
-    """The output that the document shows after `<!-- title -->`."""
+    """Return the output that the document shows after `<!-- title -->`."""
     found = re.search(rf"<!-- {title} -->\n+```\w*\n(?:\$ [^\n]*\n)?(.*?)```", DOCUMENT, re.DOTALL)
     assert found
     return found[1].splitlines()
@@ -354,7 +354,7 @@ def place(home: Path) -> Settings:
 
 @contextmanager
 def started(kind: str, settings: Settings) -> Iterator[Iterator[str]]:
-    """Its lines, as they come; ends it."""
+    """Start a process and yield its lines as they come; end it afterwards."""
     arguments = (
         [*KINDS[kind], "--schedule", settings["DATABASE_URL"][10:] + "-beat"]
         if kind == "beat"

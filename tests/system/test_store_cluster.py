@@ -19,7 +19,7 @@ def keys(server: RedisServer) -> int:
 
 
 def emptied(server: RedisServer) -> bool:
-    """Whether it took that: a replica does not."""
+    """Return whether the node accepted the command, which a replica does not."""
     with redis.Redis.from_url(server.url) as connected:
         return bool(connected.flushall())
 
