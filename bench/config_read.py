@@ -59,7 +59,8 @@ WAYS = (
     ),
     Way(
         "a Redis GET per read",
-        "from tecken.redisclient.services import cache_client; client = cache_client(); client.set('jobs', 10)",
+        "from tecken.redisclient.services import cache_client; "
+        "client = cache_client(); client.set('jobs', 10)",
         "int(client.get('jobs'))",
         2_000,
     ),

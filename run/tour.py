@@ -87,7 +87,7 @@ def show_box(url: str, password: str) -> Iterator[str]:
   Log in    {login}
   Upload    {url}/uploads/ or make manage ARGS="symbols add DIRECTORY"
   Paste     a crash at {url}/symbolicate/
-  Log       {LOG.relative_to(ROOT)} has every line; warnings and errors also appear here
+  Log       {LOG.relative_to(ROOT)} has every line; warnings and errors appear here, too
   Stop      Ctrl-C
 """
 

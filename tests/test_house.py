@@ -29,17 +29,17 @@ class Limit(NamedTuple):
 
 # A bound may only move towards its goal. `python -m tests.support.style` prints the figures of today.
 MAXIMA = {
-    "docstrings_with_function_word": Limit(goal=0.03, bound=0.158),
-    "participle_names": Limit(goal=0.03, bound=0.08),
-    "modules": Limit(goal=200, bound=336),
-    "short_modules": Limit(goal=0.12, bound=0.225),
+    "docstrings_with_function_word": Limit(goal=0.03, bound=0.143),
+    "participle_names": Limit(goal=0.03, bound=0.071),
+    "modules": Limit(goal=200, bound=335),
+    "short_modules": Limit(goal=0.12, bound=0.222),
     "classes_defined_twice": Limit(goal=15, bound=47),
     "symbol_format_modules": Limit(goal=8, bound=22),
     "contract_layers": Limit(goal=10, bound=10),
     "function_p90_lines": Limit(goal=20, bound=20),
-    "banned_words": Limit(goal=0, bound=192),
+    "banned_words": Limit(goal=0, bound=189),
 }
-MINIMA = {"comments_per_100_lines": Limit(goal=2.0, bound=0.85)}
+MINIMA = {"comments_per_100_lines": Limit(goal=2.0, bound=0.92)}
 SOURCES = sorted((BASE_DIR / "tecken").rglob("*.py"))
 ROW = re.compile(r"^\| `([A-Z_]+)` \| (?:`(.*?)`)? ?\|", re.MULTILINE)
 
