@@ -177,8 +177,9 @@ FILE_UPLOAD_HANDLERS = ["tecken.upload.form.NoFiles"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * MIB
 DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # Several processes write. IMMEDIATE takes the write lock before the first read; otherwise two transactions
-    # that read and then write would fail with "database is locked". With WAL, readers never wait for a writer.
+    # Several processes write. IMMEDIATE takes the write lock before the first read; otherwise two
+    # transactions that read and then write would fail with "database is locked". With WAL, readers never wait
+    # for a writer.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 30,
@@ -270,11 +271,11 @@ CACHES: dict[str, dict[str, Any]] = {
     },
 }
 
-# A job that is not acknowledged is delivered again, so every task must be safe to run twice, and the
-# visibility timeout (wanted in three places) is longer than a worker may have a job: until its time has come
-# (tecken.jobs.task.LONGEST_PAUSE), until a process is free, and until it is done. Jobs of a worker that is
-# gone do not wait for it (tecken.jobs.heartbeat). Without a socket timeout a publish to a broker that does
-# not answer would wait for ever; a worker's BRPOP alone may take one second.
+# A job that is not acknowledged is delivered again, so every task must be safe to run twice. The visibility
+# timeout, which Celery reads in three places, is longer than a worker can hold a job: until its time has come
+# (tecken.jobs.task.LONGEST_PAUSE), until a process is free, and until it is done. Jobs of a worker that has
+# died are returned earlier (tecken.jobs.heartbeat). Without a socket timeout, a publish to a broker that does
+# not answer would wait for ever. It is longer than one second, because a worker's BRPOP takes that long.
 
 REDIS_QUEUE_URL = database_url(REDIS_URL, 1, REDIS_CA_FILE)
 CELERY_BROKER_URL = broker_url(REDIS_URL, 1)

@@ -36,8 +36,7 @@ class Job(NamedTuple):
 
 
 class Dispatcher:
-    """Thread pool that runs functions one after the other if they are quick, and up to `threads` if they
-    wait.
+    """Pool of threads that runs quick functions one after the other, and up to `threads` that wait.
 
     One thread, the current one, takes jobs from the queue without a pause, so a quick job costs no switch of
     threads. When its job takes long, the event loop makes another thread the current one; the first one

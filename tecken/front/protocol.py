@@ -139,7 +139,7 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     @property
     def is_reading_body(self) -> bool:
-        """Whether the request's body is incomplete."""
+        """True until the request's body is complete."""
         return self._phase == "body"
 
     def on_response_complete(self) -> None:
