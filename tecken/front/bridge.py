@@ -36,7 +36,7 @@ def wsgi_environ(scope: Scope, body: BinaryIO | Any, size: int | None) -> Enviro
     """
     client, server = scope["client"] or ("", 0), scope["server"] or ("localhost", 80)
     path = scope["raw_path"]
-    environ: Environ = {
+    variables: Environ = {
         "REQUEST_METHOD": scope["method"],
         "SCRIPT_NAME": "",
         "PATH_INFO": (unquote_to_bytes(path) if b"%" in path else path).decode("latin-1"),
@@ -53,13 +53,13 @@ def wsgi_environ(scope: Scope, body: BinaryIO | Any, size: int | None) -> Enviro
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
     }
-    _add_headers(environ, scope["headers"])
+    _add_headers(variables, scope["headers"])
     if size is not None:
-        environ["CONTENT_LENGTH"] = str(size)
-    return environ
+        variables["CONTENT_LENGTH"] = str(size)
+    return variables
 
 
-def _add_headers(environ: Environ, headers: HeaderList) -> None:
+def _add_headers(variables: Environ, headers: HeaderList) -> None:
     """Add the headers, joining repeated ones.
 
     A name with an underscore is dropped: in the environment it could not be told from the one with a dash, so
@@ -70,10 +70,10 @@ def _add_headers(environ: Environ, headers: HeaderList) -> None:
         if key is None:
             continue
         text = value.decode("latin-1")
-        if key in environ:
-            environ[key] += (";" if key == "HTTP_COOKIE" else ",") + text
+        if key in variables:
+            variables[key] += (";" if key == "HTTP_COOKIE" else ",") + text
         else:
-            environ[key] = text
+            variables[key] = text
 
 
 @lru_cache(maxsize=256)
