@@ -1,9 +1,10 @@
 PYTHON ?= python3
 VENV := .venv/bin
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
-UNUSED := SECRET_KEY=unused POSTGRES_PASSWORD=unused  # docker-compose.yml demands them, for services that run
-# How many workers these are: tests/conftest.py. Those that have no tests left take some from others, but tests
-# that share a site stay together, the longest first.
+# docker-compose.yml requires these variables for services that run.
+UNUSED := SECRET_KEY=unused POSTGRES_PASSWORD=unused
+# tests/conftest.py chooses the number of workers. A worker without tests takes some from another, but tests that
+# share a site stay together, the longest first.
 PARALLEL := -n auto --dist worksteal
 PARALLEL_SITES := -n logical --dist loadgroup
 export PORT COMMIT
@@ -26,11 +27,11 @@ worker: python ## start a worker alone, in the same way
 	@$(PYTHON) run/install.py run
 	@exec $(VENV)/python -m celery --quiet -A tecken worker --loglevel info
 
-beat: python ## start beat alone, which sends jobs at their time, in the same way
+beat: python ## start beat alone, which sends the scheduled jobs, in the same way
 	@$(PYTHON) run/install.py run
 	@exec $(VENV)/python -m celery --quiet -A tecken beat --loglevel info
 
-test: python ## run all tests but the slow ones, in parallel (ARGS="-k name", ARGS="-n 0 -x")
+test: python ## run all tests except the slow ones, in parallel (ARGS="-k name", ARGS="-n 0 -x")
 	@$(PYTHON) run/install.py dev
 	@$(VENV)/python -m pytest $(PARALLEL) $(ARGS)
 
@@ -56,7 +57,7 @@ test-often: python ## run the tests 20 times on a busy machine (ARGS="--runs 20 
 	@$(PYTHON) run/install.py dev
 	@$(VENV)/python -m tests.support.often $(ARGS)
 
-mutants: python ## make small faults in a package and see if its tests notice (ARGS="tecken/limits")
+mutants: python ## change code of a package in small ways, and list the changes that its tests miss (ARGS="tecken/limits")
 	@$(PYTHON) run/install.py dev
 	@$(PYTHON) run/install.py mutants
 	@$(VENV)/python -m tests.support.mutants $(ARGS)
@@ -73,18 +74,18 @@ format: python ## format and fix what ruff can fix
 	@$(VENV)/ruff format .
 	@$(VENV)/ruff check --fix .
 
-admin: python ## make the account admin of make run, or give it a new password
+admin: python ## create the account admin of make run, or reset its password
 	@$(PYTHON) run/install.py run
 	@$(VENV)/python -m run.admin
 
-manage: python ## any management command (ARGS="symbols show FILE/ID")
+manage: python ## run a management command (ARGS="symbols show FILE/ID")
 	@$(PYTHON) run/install.py run
 	@$(VENV)/python -m run.manage $(ARGS)
 
-redis-cache-cli: python ## a CLI on redis-cache (ARGS="info memory", or on stdin)
+redis-cache-cli: python ## open a command line on redis-cache (ARGS="info memory", or on stdin)
 	@set -f; $(PYTHON) run/redis_cli.py cache $(ARGS)
 
-redis-store-cli: python ## a CLI on redis-store (ARGS="config get maxmemory", or on stdin)
+redis-store-cli: python ## open a command line on redis-store (ARGS="config get maxmemory", or on stdin)
 	@set -f; $(PYTHON) run/redis_cli.py store $(ARGS)
 
 docker-build: ## build the images of docker-compose.yml
@@ -94,11 +95,11 @@ docker-test: ## run the tests in Docker (ARGS="-k name")
 	@$(UNUSED) $(COMPOSE) build test
 	@$(UNUSED) $(COMPOSE) run --rm --no-deps test $(ARGS)
 
-lock: python ## pin the packages of requirements*.in again, with hashes
+lock: python ## pin the newest packages of requirements*.in, with hashes
 	@$(PYTHON) run/install.py run
 	@$(PYTHON) run/lock.py
 
-clean: ## remove what make run and make test left behind, but not your symbols (var/)
+clean: ## remove the files of make run and make test, but not your symbols (var/)
 	@rm -rf .venv .venv-cli .run .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache version.json
 
 python:

@@ -1,4 +1,6 @@
 #!/usr/bin/env python
+"""Management commands of the site."""
+
 from __future__ import annotations
 
 import os

@@ -1,4 +1,4 @@
-"""What a Redis Cluster costs the page store: `python -m bench.cluster`.
+"""Cost of a Redis Cluster for the page store: `python -m bench.cluster`.
 
 Three primaries on this machine against one server, through our client and through redis-py's; then with one
 node mute (SIGSTOP). Medians of 100 tries, in turns.

@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def one(environment: Mapping[str, str], module: rig.Module, body: bytes) -> tuple[float, float]:
-    """Seconds of the first answer, and of converting."""
+    """Return the seconds of the first response, and of the conversion."""
     forget(module)
     with rig.web(environment, "0-3") as (port, _):
         connection = HTTPConnection("127.0.0.1", port, timeout=120)

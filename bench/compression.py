@@ -64,7 +64,7 @@ def levels(module: rig.Module) -> None:
 
 
 def cpu(compress: Callable[[bytes], bytes], raw: bytes) -> float:
-    """Milliseconds of one compression."""
+    """Return the milliseconds of one compression."""
     rounds, started = 0, time.process_time()
     while time.process_time() - started < LEAST_SECONDS:
         compress(raw)
@@ -73,7 +73,7 @@ def cpu(compress: Callable[[bytes], bytes], raw: bytes) -> float:
 
 
 def requests(module: rig.Module) -> None:
-    """The cost of a whole request of 40 warm frames, which CPU time tells on a busy machine, too."""
+    """Measure a whole request of 40 warm frames in CPU time, which is steady on a busy machine, too."""
     from django.conf import settings  # noqa: PLC0415 - only now is Django set up
     from django.core.handlers.wsgi import WSGIHandler  # noqa: PLC0415
     from django.test import RequestFactory, override_settings  # noqa: PLC0415

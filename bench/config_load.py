@@ -1,5 +1,4 @@
-"""What configuration and maintenance ask of Redis, idle and at full load: `python -m bench.config_load`;
-needs wrk.
+"""Load of the configuration on Redis, idle and at full load: `python -m bench.config_load`. It needs wrk.
 
 Two web processes, and a Celery worker with two; MONITOR shows every command on database 2, which nothing else
 uses.
@@ -33,7 +32,7 @@ CONFIGURATION = 2  # the database
 
 
 class Load(NamedTuple):
-    """Of one stretch. `commands` on the configuration's database, by name; `elsewhere`: on others."""
+    """Commands of one period: `commands` on the configuration's database, by name; `elsewhere` on others."""
 
     seconds: float
     processes: int
@@ -79,7 +78,7 @@ def site(environment: Mapping[str, str]) -> Iterator[int]:
 
 
 def warm(port: int, body: bytes) -> None:
-    """In both web processes, as far as chance has it."""
+    """Warm both web processes up, as far as chance allows."""
     for _ in range(50):
         connection = HTTPConnection("127.0.0.1", port, timeout=60)
         rig.post(connection, body)

@@ -1,7 +1,7 @@
-"""The site as bench.config_spread starts it: each process says when a change came into force.
+"""Site for bench.config_spread: each process reports when a change has come into force.
 
-A datagram of process kind, process id, value and time.monotonic(), which all processes of a machine share,
-goes to the socket CONFIG_PROBE. CONFIG_BURN=1 gives each process a thread that never rests.
+Each process sends a datagram of process kind, process id, value and time.monotonic(), which all processes of
+a machine share, to the socket CONFIG_PROBE. CONFIG_BURN=1 gives each process a thread that never rests.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 
 from celery.signals import worker_process_init
 
-from tecken.front.application import Front
+from tecken.front.bridge import Application
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]
@@ -41,11 +41,11 @@ def burn() -> None:
         pass
 
 
-def __getattr__(name: str) -> Front:
-    """Build the web application only in a web process, which asks for `front`."""
+def __getattr__(name: str) -> Application:
+    """Build the web application in a web process only, which imports the name `front`."""
     if name != "front":
         raise AttributeError(name)
-    from tecken.front.site import front  # noqa: PLC0415 - sets Django up
+    from tecken.application import application  # noqa: PLC0415 - sets Django up
 
     watch("web")
-    return front
+    return application

@@ -1,4 +1,4 @@
-"""One option read, in several ways: `python -m bench.config_read [--rounds 5]`.
+"""Cost of reading one option, in several ways: `python -m bench.config_read [--rounds 5]`.
 
 Each way has processes of its own, which take turns. django-constance (bench/peers.txt) is installed below
 .cache the first time.
@@ -59,7 +59,8 @@ WAYS = (
     ),
     Way(
         "a Redis GET per read",
-        "from tecken.redisclient.services import cache_client; client = cache_client(); client.set('jobs', 10)",
+        "from tecken.redisclient.services import cache_client; "
+        "client = cache_client(); client.set('jobs', 10)",
         "int(client.get('jobs'))",
         2_000,
     ),

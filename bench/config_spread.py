@@ -1,9 +1,9 @@
-"""From a writer's call until a change is in force in 8 web processes and 2 of Celery.
+"""Time from a writer's call until a change is in force in 8 web processes and 2 of Celery.
 
     python -m bench.config_spread [--changes 1000] [--cases idle busy cut deaf]
 
 idle; busy: each process also has a thread that never rests; cut: all subscribers are killed before each
-change; deaf: the processes listen to a channel that nobody publishes on. A process notes the time in
+change; deaf: the processes subscribe to a channel without publisher. A process notes the time in
 `on_change`, in its watcher's thread, after the new values were put in force.
 """
 
@@ -137,7 +137,7 @@ def heard(ear: socket.socket) -> tuple[str, str, int, float]:
 
 
 def one_change(ear: socket.socket, processes: set[str], value: int) -> tuple[list[float], float]:
-    """Seconds until each process has it, and until the call came back."""
+    """Return the seconds until each process has the change, and until the call returned."""
     from tecken.runtimeconfig import service  # noqa: PLC0415
 
     began = time.monotonic()

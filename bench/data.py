@@ -48,7 +48,7 @@ def run(*command: str | Path, cwd: Path | None = None, env: Mapping[str, str] | 
 
 
 def dump_syms(work: Path) -> Path:
-    """With its own debug data, because it is our Rust module too."""
+    """Return the path of dump_syms, built with its debug data, because it is the Rust module, too."""
     profile = {"CARGO_PROFILE_RELEASE_DEBUG": "2", "CARGO_PROFILE_RELEASE_STRIP": "none"}
     version = ["--version", DUMP_SYMS, "--locked"]
     run("cargo", "install", "dump_syms", *version, "--root", work, env={**os.environ, **profile})
@@ -80,7 +80,7 @@ class Apt:
 
 
 def unpacked(module: Module, root: Path) -> list[Path]:
-    """The program, which has the unwind tables, and its debug file where that is separate."""
+    """Return the program, which has the unwind tables, and its debug file where that is separate."""
     apt = Apt(root / "apt", module.suite)
     apt("download", *module.packages)
     for package in apt.folder.glob("*.deb"):

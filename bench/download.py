@@ -118,7 +118,7 @@ def by_hand(case: Case, port: int, seconds: int) -> tuple[str, str]:
 
 
 def ask(case: Case, port: int, seconds: int) -> list[float]:
-    """One connection, one request at a time; the answer has no body."""
+    """Send one request at a time over one connection; the responses have no body."""
     os.sched_setaffinity(0, {1, 2, 3})
     headers = "".join(f"{name}: {value}\r\n" for name, value in case.headers.items())
     request = f"{case.method} {case.path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode()

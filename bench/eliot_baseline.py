@@ -40,7 +40,7 @@ def frame(number: int, module: str, offset: int, calls: Any) -> dict[str, object
 
 
 def make_symcache(symbols: Path, folder: Path) -> None:
-    """Where `application` looks for it."""
+    """Store a symcache where `application` looks for it."""
     archive = Archive.open(str(symbols))
     cache = next(iter(archive.iter_objects())).make_symcache()
     path = folder / symbols.parts[-3] / f"{symbols.parts[-2]}.symc"

@@ -1,8 +1,8 @@
-"""What a site serves while a part of it is away: `python -m bench.faults [NAME...]`.
+"""Service of a site while one of its parts has failed: `python -m bench.faults [NAME...]`.
 
-Real servers, two web processes, two of a worker. Everybody uses the site at once (tests/support/load.py);
-then a part goes away for some seconds and comes back. A request that was not served was refused, with a 503
-that says when to try again, or else it failed.
+Real servers, two web processes, two of a worker. Requests of every kind run at the same time
+(tests/support/load.py); then a part fails for some seconds and recovers. A request that was not served was
+either refused, by a 503 with Retry-After, or it failed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ IN_A_ROW = 10  # answers of each kind, then it has recovered
 
 
 class Span(NamedTuple):
-    """Of the fault, by time.monotonic()."""
+    """Period of the fault, by time.monotonic()."""
 
     begin: float
     end: float
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def measured(fault: Fault, seconds: float) -> Result:
-    """On a site of its own."""
+    """Run the fault on a site of its own and return the measurement."""
     with TemporaryDirectory(prefix="bench-") as home, fault.site(Path(home)) as site:
         load = Load(site.url, site.token(), site.symbols)
         load.warm_up(STARTS_WITHIN)

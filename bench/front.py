@@ -149,7 +149,7 @@ def granian(environment: Mapping[str, str]) -> Iterator[tuple[int, int]]:
 
 
 def wait_until_live(port: int) -> None:
-    """The socket is bound before the web process has imported the site."""
+    """Wait for the web process: its socket is bound before it has imported the site."""
     with socket.create_connection(("127.0.0.1", port), 60) as client:
         client.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         client.recv(100)

@@ -214,7 +214,7 @@ def _run(case: Case, result: dict[str, object]) -> None:
 
 
 def request_for(text: bytes, chance: random.Random) -> bytes:
-    """A request for offsets near the records of a file: a few, or as many as one request may have."""
+    """Return a request for offsets near the records of a file: a few, or as many as a request may have."""
     addresses = [0x1000]
     for line in chance.sample(text.splitlines()[:20_000] or [b""], 1):
         addresses += _addresses(line)
@@ -249,12 +249,12 @@ def _addresses(line: bytes) -> Iterator[int]:
 
 
 def rewritten(text: bytes) -> bytes:
-    """A sample under the key that requests ask for."""
+    """Return a sample under the key that requests use."""
     return HEAD + text.partition(b"\n")[2].partition(b"\nSTACK ")[0] + b"\n"
 
 
 def mutated(text: bytes, chance: random.Random) -> bytes:
-    """One to six changes of lines; the MODULE record stays."""
+    """Return the text with one to six changed lines; the MODULE record stays."""
     lines = text.removeprefix(HEAD).split(b"\n")
     for _ in range(chance.randint(1, 6)):
         at = chance.randrange(len(lines))
@@ -269,7 +269,7 @@ Lines = Sequence[bytes]
 
 
 def _fitting(text: bytes, count: int) -> int:
-    """As many copies of a text as a file may have, at most `count`."""
+    """Return as many copies of a text as a file may have, at most `count`."""
     return min(count, TEXT_BYTES // (len(text) + 1) + 1)
 
 
@@ -278,7 +278,7 @@ def _repeat(lines: Lines, at: int, chance: random.Random) -> Lines:
 
 
 def _count_up(lines: Lines, at: int, chance: random.Random) -> Lines:
-    """The line again and again, one of its numbers growing or falling."""
+    """Repeat the line, with one of its numbers growing or falling."""
     fields = lines[at].split()
     numbers = [i for i, each in enumerate(fields) if _is_hex(each)]
     if not numbers:
@@ -294,7 +294,7 @@ def _count_up(lines: Lines, at: int, chance: random.Random) -> Lines:
 
 
 def _widen(lines: Lines, at: int, chance: random.Random) -> Lines:
-    """One word of the line many times, or a long one."""
+    """Repeat one word of the line many times, or make it long."""
     fields = lines[at].split() or [b"x"]
     place = chance.randrange(len(fields))
     if chance.random() < 0.5:

@@ -1,8 +1,8 @@
-"""Feeds the upload parser what nobody should send: coverage-guided, until a promise is broken or time is up.
+"""Coverage-guided fuzzing of the upload parser, until a promise is broken or the time is up.
 
 names    an archive member's name
 archive  zip archives, built member by member with any field changed, or any bytes at all
-form     multipart bodies, of which the boundary and the parts' headers may be wrong
+form     multipart bodies; the boundary and the parts' headers may be wrong
 view     POST /upload/ with such archives and forms, a database and a storage behind it
 
 Needs `pip install atheris`. What it finds belongs into tests/upload/test_fuzz_findings.py.
@@ -69,14 +69,14 @@ def main() -> None:
 
 
 def beside_servers() -> int:
-    """The same once more with both Redis servers; a fuzzer ends its process without ceremony."""
+    """Run the command again with both Redis servers, because a fuzzer exits without cleaning up."""
     with rig.redis_pair(DATABASE_URL="sqlite://:memory:", SYMBOL_SOURCES="") as environment:
         command = [sys.executable, "-m", "bench.fuzz_upload", *sys.argv[1:]]
         return subprocess.run(command, env=environment, check=False).returncode
 
 
 def noted(check: Callable[[bytes], None], folder: Path) -> Callable[[bytes], None]:
-    """Keeps the first case of each finding in `folder` and goes on."""
+    """Store the first case of each finding in `folder`, and continue."""
     known: set[str] = set()
 
     def keep_on(data: bytes) -> None:
@@ -95,7 +95,7 @@ def noted(check: Callable[[bytes], None], folder: Path) -> Callable[[bytes], Non
 
 
 def enter_site() -> None:
-    """Parsers that are to be watched are imported here for the first time."""
+    """Set Django up. The parsers that are instrumented must be imported here for the first time."""
     import django  # noqa: PLC0415
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tecken.settings")
@@ -114,7 +114,7 @@ def enter_site() -> None:
 
 
 def seeds() -> Iterator[bytes]:
-    """The first byte chooses how the rest is read; see `archive_of` and `form_of`."""
+    """Yield the initial inputs. The first byte selects the reader of the rest: `archive_of` or `form_of`."""
     for names in (NAMES[:1], NAMES[:2], NAMES[:4], NAMES):
         with BytesIO() as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -126,7 +126,7 @@ def seeds() -> Iterator[bytes]:
 
 
 def archive_of(data: bytes) -> bytes:
-    """Bytes as they are, or members with any field changed."""
+    """Return an archive: the bytes as they are, or members with any field changed."""
     if not data or data[0] < 64:
         return data[1:]
     choices = atheris.FuzzedDataProvider(data[1:])
@@ -151,7 +151,7 @@ def archive_of(data: bytes) -> bytes:
 
 
 def member(choices: atheris.FuzzedDataProvider, offset: int) -> tuple[bytes, bytes]:
-    """What lies at `offset`, and its entry in the directory."""
+    """Return a member at `offset`, and its entry in the directory."""
     name = a_name(choices).encode("utf-8", "surrogatepass")
     content = choices.ConsumeBytes(64) * choices.ConsumeIntInRange(0, 100)
     method = odd(choices, choices.PickValueInList([0, 8]), 0xFFFF)
@@ -181,7 +181,7 @@ def a_name(choices: atheris.FuzzedDataProvider) -> str:
 
 
 def odd(choices: atheris.FuzzedDataProvider, usual: int, most: int) -> int:
-    """The right value, mostly."""
+    """Return the right value in most cases."""
     if choices.ConsumeIntInRange(0, 15):
         return min(usual, most)
     return int(

@@ -73,7 +73,7 @@ CONF = ("redis-cache", "redis")
 
 @contextmanager
 def site(wanted: Mapping[str, str], home: Path) -> Iterator[int]:
-    """An empty value in `wanted` is a server that says nothing."""
+    """Run a site. An empty value in `wanted` stands for a server that does not respond."""
     with ExitStack() as running:
         mute = running.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1024)).getsockname()[1]
         hanging = {
@@ -111,7 +111,7 @@ def both(*servers: RedisServer) -> Iterator[None]:
 
 
 def ask(port: int, path: str, rate: int, seconds: int) -> Answers:
-    """One request every 1/RATE seconds, by whichever client is free."""
+    """Send a request every 1/RATE seconds with any free client."""
     begin = time.perf_counter() + 0.5
     turns, answers = count(), Answers([], Counter())
 

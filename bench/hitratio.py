@@ -1,4 +1,4 @@
-"""How much a small store answers: pages against whole modules, both in allkeys-lru Redis of the same memory.
+"""Hit ratio of a small store: pages against whole modules, both in allkeys-lru Redis with the same memory.
 
 The load: modules, and functions within a module, are Zipf-distributed; each request has a stack of 40 frames
 in four modules. Process caches are off: every page is asked of the store, and what it lacks is read from the
@@ -93,7 +93,7 @@ def pages(stacks: Sequence[Stack], memory: int) -> Score:
 
 
 def symbolicated(stack: Stack) -> Score:
-    """The request as the service answers it."""
+    """Symbolicate the request in the way of the service."""
     from tecken.symbolication.api.answer import V5  # noqa: PLC0415
     from tecken.symbolication.api.schema import v5_jobs  # noqa: PLC0415
     from tecken.symbolication.api.views import limits, parts  # noqa: PLC0415

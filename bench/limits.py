@@ -1,4 +1,4 @@
-"""What limits cost: a decision beside throttled-py's, and a symbolication request with and without them.
+"""Cost of limits: a decision compared with throttled-py, and a request with and without them.
 
 Ways take turns. throttled-py (bench/peers.txt) is installed below a temporary directory. Needs wrk, which
 runs on the other cores.
@@ -94,7 +94,7 @@ def ways_of(url: str) -> dict[str, Decide]:
 
 
 def throttled(url: str, key: str, quantity: int = 10**9) -> Callable[[], Any]:
-    """A decision by throttled-py, whose key expires as ours does."""
+    """Measure a decision of throttled-py, with a key that expires like ours."""
     from throttled import RateLimiterType, RedisStore, Throttled, per_hour  # noqa: PLC0415 - just installed
 
     one = Throttled(
@@ -117,7 +117,7 @@ def timed(decide: Decide, calls: int) -> tuple[float, float]:
 
 
 def hot_key(folder: str) -> None:
-    """Processes that all spend from one limit of 1,000 an hour."""
+    """Run processes that all spend from one limit of 1,000 an hour."""
     rows = []
     for name in ("ours", "throttled-py"):
         with RedisServer() as server, ThreadPoolExecutor(PROCESSES) as pool:
@@ -139,7 +139,7 @@ def spender(name: str, url: str, folder: str) -> tuple[float, float]:
 
 
 def spend(name: str, url: str, calls: int = 4000) -> None:
-    """In a process of its own: prints what was allowed, and the decisions per second."""
+    """Print in a process of its own the number of allowed requests, and the decisions per second."""
     limiter = RedisLimiter(redis.Redis.from_url(url), RedisGuard("redis-cache"))
     theirs = throttled(url, "hot", HOT.quantity) if name == "throttled-py" else None
     allowed, start = 0, time.perf_counter()

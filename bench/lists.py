@@ -1,4 +1,4 @@
-"""How long the lists of /api/ take on PostgreSQL with as many rows as a large site has.
+"""Time of the lists of /api/ on PostgreSQL with the number of rows of a large site.
 
     python -m tests.support.postgres python -m bench.lists [--uploads N] [--files N] [--missing N] [--explain]
 
@@ -139,7 +139,7 @@ def fill(options: argparse.Namespace) -> None:
 
 
 def clients() -> Iterator[tuple[str, str]]:
-    """Who asks, and their key."""
+    """Return the users who send requests, and their keys."""
     from django.contrib.auth.models import User  # noqa: PLC0415
 
     from tecken.accounts.groups import named  # noqa: PLC0415
@@ -175,7 +175,7 @@ def measure(explain: bool) -> None:
 
 
 def deep() -> dict[str, tuple[str, dict[str, object]]]:
-    """By position, after nine tenths of all rows."""
+    """Return a position behind nine tenths of all rows."""
     from tecken.download.models import MissingSymbol  # noqa: PLC0415
     from tecken.http.keyset import Order  # noqa: PLC0415
     from tecken.upload.models import Upload  # noqa: PLC0415

@@ -51,7 +51,7 @@ def one(environment: Mapping[str, str], content: bytes) -> dict[str, float]:
 
 
 def measured(content: bytes) -> dict[str, float]:
-    """Milliseconds from request bytes to reply bytes."""
+    """Return the milliseconds from the bytes of a request to those of the response."""
     import tecken.wsgi  # noqa: F401, PLC0415 - as a web process starts
     from tecken.symbolication.api.answer import V5  # noqa: PLC0415
     from tecken.symbolication.api.schema import v5_jobs  # noqa: PLC0415

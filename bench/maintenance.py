@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def begin() -> None:
-    """As an operator with nothing but redis-cli does it."""
+    """Begin maintenance with redis-cli alone."""
     from django.core.management import call_command  # noqa: PLC0415
 
     from tecken.runtimeconfig import current  # noqa: PLC0415
@@ -76,7 +76,7 @@ def begin() -> None:
 
 
 def counted(page: Page) -> Asked:
-    """In the thread that answers, which is this one."""
+    """Count the commands of this thread, which serves the requests."""
     from django.db import connection  # noqa: PLC0415
     from django.test import Client  # noqa: PLC0415
 
@@ -97,7 +97,7 @@ def counted(page: Page) -> Asked:
 
 @contextmanager
 def commands(asked: Counter[str]) -> Iterator[None]:
-    """Counts what this thread sends to any Redis."""
+    """Count the commands that this thread sends to any Redis server."""
     send, here = redis.Connection.send_packed_command, threading.get_ident()
 
     def sending(self: Any, *arguments: Any, **more: Any) -> Any:
@@ -112,7 +112,7 @@ def commands(asked: Counter[str]) -> Iterator[None]:
 
 
 def wrk(port: int, page: Page, seconds: int) -> tuple[float, str]:
-    """Requests a second, and the time that one in a hundred takes longer than."""
+    """Return requests per second, and the 99th percentile of the response time."""
     command = ["taskset", "-c", "1-3", "wrk", "-t2", "-c8", f"-d{seconds}s", "--latency"]
     url = f"http://127.0.0.1:{port}{page.path}"
     told = subprocess.check_output([*command, "-H", f"Accept: {page.accept}", url], text=True)

@@ -42,7 +42,7 @@ def fill() -> None:
 
 
 def measured(place: int) -> float:
-    """Milliseconds for the page that begins after so many rows."""
+    """Return the milliseconds for the page that begins after so many rows."""
     from django.test import Client  # noqa: PLC0415
 
     from tecken.download.missing import cursor_of  # noqa: PLC0415

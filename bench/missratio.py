@@ -1,4 +1,4 @@
-"""How true the miss-ratio curve of /store/ is: a sample against all accesses, and against real servers.
+"""Accuracy of the miss-ratio curve of /store/: a sample against all accesses, and against real servers.
 
 First a recorded trace: the load of bench/hitratio.py through our own library, every access written
 down. Then larger ones that are made up: modules and functions Zipf-distributed, sizes as real ones have them.
@@ -30,7 +30,7 @@ MODULES, PAGES, SHAPE = 1500, 30_000, (4, 1.6)  # a few pages mostly, and tens o
 
 
 class Recorder:
-    """In the place of tecken.store.access_counts.Accesses: keeps every access."""
+    """Replacement of tecken.store.access_counts.Accesses that keeps every access."""
 
     def __init__(self) -> None:
         self.accesses: list[Access] = []
@@ -154,7 +154,7 @@ def found(
 
 
 def overhead(count: int = 20_000) -> float:
-    """Bytes."""
+    """Return the overhead in bytes."""
     with RedisServer(rig.IMAGES / "redis" / "redis.conf") as server:
         client = redis.Redis.from_url(server.url)
         before = client.info("memory")["used_memory"]

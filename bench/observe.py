@@ -1,4 +1,4 @@
-"""What it costs to be watched: requests a second as in bench.throughput, each way in turn with the others.
+"""Cost of telemetry: requests per second as in bench.throughput, with each kind in turn.
 
 One web process on one core, 40 frames of the largest module, warm. Lines go nowhere; spans to a collector
 on the other cores that throws them away. Needs wrk.

@@ -47,7 +47,7 @@ def line_chart(path: Path, title: str, below: str, curves: Sequence[Curve]) -> N
 
 
 def range_chart(path: Path, title: str, ranges: Sequence[Range]) -> None:
-    """A row for each range, on a logarithmic axis from 1 to 10 ** DECADES."""
+    """Return a chart with a row for each range, on a logarithmic axis from 1 to 10 ** DECADES."""
     floor = TOP + ROW * len(ranges)
     marks = [10**decade for decade in range(DECADES + 1)]
     parts = [
@@ -87,7 +87,7 @@ def save(path: Path, height: float, parts: Sequence[str]) -> None:
 
 
 def ceiling(value: float) -> float:
-    """The next round number above."""
+    """Return the next greater round number."""
     step = float("5e" + str(len(str(int(value))) - 2))
     return step * (value // step + 1)
 

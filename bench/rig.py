@@ -1,4 +1,4 @@
-"""What the measurements share: real modules, stacks on them, and servers of their own on free ports."""
+"""Common parts of the measurements: real modules, stacks on them, and private servers on free ports."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def modules(data: Path = DATA) -> list[Module]:
 def frames(
     functions: Sequence[tuple[int, int]], count: int, chance: random.Random, *, by_size: bool = False
 ) -> list[int]:
-    """Offsets in random functions: each function as likely as another, or by its size.
+    """Return offsets in random functions, each function with the same probability or by its size.
 
     By size is the worse case: initialisers of tens of kilobytes, which a crash hardly meets, come up often.
     """
@@ -80,7 +80,7 @@ def request(key: Key, offsets: Sequence[int]) -> bytes:
 
 
 def request_of(stack: Sequence[tuple[Key, int]]) -> bytes:
-    """A /symbolicate/v5 body with one stack."""
+    """Return a /symbolicate/v5 body with one stack."""
     keys = list(dict.fromkeys(key for key, _ in stack))
     frames = [[keys.index(key), offset] for key, offset in stack]
     return orjson.dumps({"memoryMap": keys, "stacks": [frames]})
@@ -108,14 +108,14 @@ def redis_pair(**environment: str) -> Iterator[dict[str, str]]:
 
 
 def configure(environment: Mapping[str, str], **options: object) -> None:
-    """In force before the processes start that are measured."""
+    """Set options before the processes start that are measured."""
     changes = [text for name, value in options.items() for text in (name, str(value))]
     for command in (["migrate", "--verbosity", "0"], ["config", "set", *changes]):
         subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=environment, check=True)
 
 
 def enter(environment: Mapping[str, str]) -> None:
-    """This process becomes one of the site's."""
+    """Make this process one of the site's."""
     import django  # noqa: PLC0415 - reads the environment once
 
     os.environ.update(environment)
@@ -173,7 +173,7 @@ def fleet(count: int, folder: Path) -> list[Member]:
 
 
 def clone(module: Module, number: int, folder: Path) -> Module:
-    """The same symbols under a debug id of their own."""
+    """Return the same symbols under another debug id."""
     name, debug_id = module.key
     another = f"{number:08X}{debug_id[8:]}"
     path = folder / name / another / module.path.name
@@ -187,7 +187,7 @@ def clone(module: Module, number: int, folder: Path) -> Module:
 def process(
     command: Sequence[str], environment: Mapping[str, str], port: int | None = None, *, quiet: bool = False
 ) -> Iterator[int]:
-    """A server in the checkout, ready when PORT accepts; the answer is its process id."""
+    """Run a server in the checkout. Yield its process id when PORT accepts connections."""
     stderr = subprocess.DEVNULL if quiet else None
     running = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=stderr)
     try:

@@ -1,4 +1,4 @@
-"""How long a start takes to look at its servers: `python -m bench.startup`.
+"""Time of the checks at a start: `python -m bench.startup`.
 
 Each row is one way to reach the same two kinds of server. `look` is all that asks them, in a process of its
 own each time, as at a start; `process` is the whole of it up to "→ Application starts", imports and all.
@@ -59,7 +59,7 @@ def behind_sentinels() -> Iterator[Mapping[str, str]]:
 
 
 def once(settings: Mapping[str, str]) -> tuple[float, float]:
-    """Seconds of the look and of the process."""
+    """Return the seconds of the checks and of the whole process."""
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "tecken.settings",

@@ -51,7 +51,7 @@ class Sym(NamedTuple):
 
     @property
     def offset(self) -> int:
-        """Of the first function."""
+        """Return the offset of the first function."""
         found = rig.FUNC.search(self.text)
         assert found
         return int(found[1], 16)
@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def slices(size: int, count: int, salt: int) -> Iterator[Sym]:
-    """Modules of `size` bytes cut from the largest real one, each with a debug id of its own."""
+    """Return modules of `size` bytes cut from the largest real one, each with its own debug id."""
     text = rig.modules()[0].path.read_bytes()
     chance = random.Random(salt)
     names = text[: text.index(b"\nFUNC ") + 1].split(b"\n", 1)[1]
@@ -116,7 +116,7 @@ def packed(syms: Sequence[Sym]) -> bytes:
 
 @contextmanager
 def site(workers: int = 1) -> Iterator[Site]:
-    """Without a Celery worker. DATABASE_URL of the environment, or SQLite."""
+    """Run a site without a worker, on DATABASE_URL of the environment or SQLite."""
     with TemporaryDirectory(prefix="bench-") as home:
         database = os.environ.get("DATABASE_URL", f"sqlite:///{home}/db.sqlite3")
         with rig.redis_pair(DATABASE_URL=database, SYMBOL_SOURCES="") as environment:
@@ -242,7 +242,7 @@ def wait_for_frame(ours: Site, sym: Sym) -> None:
 
 
 def wait_for_missing(ours: Site, sym: Sym) -> None:
-    """So that every process knows that the module is not there."""
+    """Wait until every process has found that the module is absent."""
     assert "function" not in frame(ours, sym)
 
 

@@ -1,10 +1,12 @@
-"""What `make run` leaves in .run for the other commands: its servers, and whether they still run."""
+"""Paths of this checkout, version.json, and the state that `make run` leaves in .run for other commands."""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import os
+import subprocess
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +19,10 @@ LOG = HOME / "tecken.log"
 
 @contextmanager
 def claim(kind: int = fcntl.LOCK_EX) -> Iterator[bool]:
-    """True for the one process that runs the servers; the kernel ends the claim with the process."""
+    """Claim the checkout, and yield whether that succeeded. The kernel ends the claim with the process.
+
+    One process holds the exclusive claim while it runs the servers. Others use a shared one to find out.
+    """
     HOME.mkdir(exist_ok=True)
     with (HOME / "lock").open("w") as lock:
         try:
@@ -28,16 +33,16 @@ def claim(kind: int = fcntl.LOCK_EX) -> Iterator[bool]:
             yield True
 
 
-def running() -> dict[str, str]:
-    """The environment of the servers that `make run` started here; empty when none runs."""
-    with claim(fcntl.LOCK_SH) as nobody_runs:
-        if nobody_runs or not STATE.exists():
+def read_state() -> dict[str, str]:
+    """Return the environment of the servers that `make run` started here; nothing when none runs."""
+    with claim(fcntl.LOCK_SH) as is_free:
+        if is_free or not STATE.exists():
             return {}
     return {str(name): str(value) for name, value in json.loads(STATE.read_text()).items()}
 
 
-def dot_env() -> dict[str, str]:
-    """`NAME=value` lines of .env, which docker-compose reads too."""
+def read_dot_env() -> dict[str, str]:
+    """Return the `NAME=value` lines of .env, which docker-compose reads, too."""
     path = ROOT / ".env"
     lines = path.read_text().splitlines() if path.exists() else []
     pairs = (line.split("=", 1) for line in lines if "=" in line and not line.lstrip().startswith("#"))
@@ -45,5 +50,32 @@ def dot_env() -> dict[str, str]:
 
 
 def environment(servers: dict[str, str]) -> dict[str, str]:
-    """For a process of this checkout: what is exported wins over .env, our own servers over both."""
-    return {**dot_env(), **os.environ, **servers}
+    """Return the environment of a process of this checkout.
+
+    Exported variables override those of .env, and `servers`, those of `make run`, override both.
+    """
+    return {**read_dot_env(), **os.environ, **servers}
+
+
+def write_version() -> None:
+    """Write version.json, which `/__version__` serves."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    document = {
+        "source": "",
+        "version": project["version"],
+        "commit": find_commit(),
+        "build": os.environ.get("BUILD", ""),
+    }
+    (ROOT / "version.json").write_text(json.dumps(document) + "\n")
+
+
+def find_commit() -> str:
+    """Return the commit of the checkout: COMMIT where git is missing, as in an image, or nothing."""
+    if commit := os.environ.get("COMMIT"):
+        return commit
+    try:
+        return subprocess.check_output(
+            ["git", "rev-parse", "HEAD"], cwd=ROOT, text=True, stderr=subprocess.DEVNULL
+        ).strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""

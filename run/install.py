@@ -1,7 +1,7 @@
-"""`python3 run/install.py run|dev|browser|mutants|cli`: packages in .venv (cli: .venv-cli), if need be.
+"""Installation of packages in .venv: `python3 run/install.py run|dev|browser|mutants|cli` (cli: .venv-cli).
 
-The standard library only: nothing is installed yet. Packages come through uv, which downloads them side by
-side; where it cannot be installed or fails, pip installs the same files.
+It installs only what has changed, and imports the standard library only, because nothing else is installed
+yet. uv downloads packages in parallel; where it cannot be installed or fails, pip installs the same files.
 """
 
 from __future__ import annotations
@@ -22,27 +22,29 @@ LOG = ROOT / ".run" / "install.log"
 THIS_PYTHON = f"{sys.executable} {sys.version} in {ROOT}"
 PIP = ("-m", "pip", "install", "--disable-pip-version-check", "--timeout", "30", "--retries", "2")
 NO_NETWORK = ("NewConnectionError", "NameResolutionError", "ConnectTimeout", "Network is unreachable")
-# uv does not read pip's configuration. A machine may reach a mirror only.
-OPTIONS_OF_BOTH = ("index-url", "extra-index-url", "find-links")
+# uv does not read pip's configuration, and some machines can reach a mirror only.
+SHARED_OPTIONS = ("index-url", "extra-index-url", "find-links")
 STEPS = 3
 
 
 class Failed(Exception):
-    """A command ended with an error; its output is in LOG."""
+    """Error of a command whose output is in LOG."""
 
 
 class Progress:
-    """The lines a person reads meanwhile: the steps, and on a terminal how far the present one is."""
+    """Progress on standard error: the steps, and on a terminal the state of the present one."""
 
     def __init__(self) -> None:
         self._steps = 0
         self._is_terminal = sys.stderr.isatty()
 
     def step(self, text: str) -> None:
+        """Print the next step."""
         self._steps += 1
         self.line(f"  [{self._steps}/{STEPS}] {text}")
 
     def line(self, text: str) -> None:
+        """Print a line."""
         print(f"{self._start()}{text}", file=sys.stderr, flush=True)
 
     def follow(self, texts: Iterator[str]) -> None:
@@ -58,15 +60,17 @@ class Progress:
         return "\r\033[K" if self._is_terminal else ""
 
 
-def main(lock: str) -> None:
+def main(name: str) -> None:
+    """Install the packages of `requirements-NAME.txt`."""
     LOG.parent.mkdir(exist_ok=True)
     # Two commands of one checkout must not write to the same environment.
-    with LOG.with_suffix(".lock").open("w") as alone:
-        fcntl.flock(alone, fcntl.LOCK_EX)
-        install(ROOT / f"requirements-{lock}.txt", ROOT / (".venv-cli" if lock == "cli" else ".venv"))
+    with LOG.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        install(ROOT / f"requirements-{name}.txt", ROOT / (".venv-cli" if name == "cli" else ".venv"))
 
 
 def install(requirements: Path, venv: Path) -> None:
+    """Install the packages, unless the same file was installed with the same Python before."""
     made_with, installed = venv / "made-with", venv / f"installed-{requirements.name}"
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()
     is_same_python = made_with.exists() and made_with.read_text() == THIS_PYTHON
@@ -77,7 +81,7 @@ def install(requirements: Path, venv: Path) -> None:
     with LOG.open("w") as log:
         progress.step("Python environment")
         if not is_same_python:
-            progress.follow(output(log, sys.executable, "-m", "venv", "--clear", str(venv)))
+            progress.follow(run(log, sys.executable, "-m", "venv", "--clear", str(venv)))
             made_with.write_text(THIS_PYTHON)
         install_packages(log, progress, venv, requirements)
     installed.write_text(digest)
@@ -85,42 +89,47 @@ def install(requirements: Path, venv: Path) -> None:
 
 
 def install_packages(log: IO[str], progress: Progress, venv: Path, requirements: Path) -> None:
+    """Install the packages with uv, or with pip where uv does not work."""
     python = str(venv / "bin" / "python")
     # Some of them are for other platforms.
-    most = len(re.findall(r"^\S+==", requirements.read_text(), re.MULTILINE))
+    total = len(re.findall(r"^\S+==", requirements.read_text(), re.MULTILINE))
     files = ("--require-hashes", "-r", str(requirements))
     try:
         progress.step("uv, the installer")
         uv_file = str(ROOT / "requirements-uv.txt")
         only_wheels = ("--only-binary", ":all:", "--require-hashes", "-r", uv_file)
-        progress.follow(output(log, python, *PIP, *only_wheels))
-        progress.step(f"packages, {most} at most")
-        uv = (str(venv / "bin" / "uv"), "pip", "install", "--python", python, *options_of_pip(python))
-        progress.follow(downloads(output(log, *uv, *files)))
+        progress.follow(run(log, python, *PIP, *only_wheels))
+        progress.step(f"packages, {total} at most")
+        uv = (str(venv / "bin" / "uv"), "pip", "install", "--python", python, *find_pip_options(python))
+        progress.follow(summarize_uv(run(log, *uv, *files)))
     except Failed:
         if has_no_network():
             raise
-        progress.line(f"        uv does not work here (see {LOG.relative_to(ROOT)}): pip takes its place")
-        progress.follow(collected(output(log, python, *PIP, *files), most))
+        progress.line(f"        uv does not work here (see {LOG.relative_to(ROOT)}); pip is used instead")
+        progress.follow(summarize_pip(run(log, python, *PIP, *files), total))
 
 
-def options_of_pip(python: str) -> Iterator[str]:
-    """Yield what pip is configured with and uv has an option for."""
-    lines = subprocess.run(
+def find_pip_options(python: str) -> Iterator[str]:
+    """Yield uv's options for what pip is configured with."""
+    listing = subprocess.run(
         [python, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
     )
-    for line in lines.stdout.splitlines():
+    for line in listing.stdout.splitlines():
         name, _, value = line.partition("=")
         name = name.rpartition(".")[2]
-        if name in OPTIONS_OF_BOTH:
+        if name in SHARED_OPTIONS:
             for word in value.strip("'").replace("\\n", " ").split():
-                # pip warns of a directory that does not exist, and uv fails.
+                # For a directory that does not exist pip prints a warning, while uv fails.
                 if name != "find-links" or "://" in word or Path(word).exists():
                     yield from (f"--{name}", word)
 
 
-def output(log: IO[str], *command: str) -> Iterator[str]:
-    """Run the command; yield its lines, which are logged. Raises Failed."""
+def run(log: IO[str], *command: str) -> Iterator[str]:
+    """Run the command, log its lines and yield them.
+
+    Raises:
+        Failed: The command ended with an error.
+    """
     environment: Mapping[str, str] = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         command,
@@ -139,8 +148,8 @@ def output(log: IO[str], *command: str) -> Iterator[str]:
         raise Failed
 
 
-def downloads(lines: Iterator[str]) -> Iterator[str]:
-    """Yield how far uv is; it names the large files."""
+def summarize_uv(lines: Iterator[str]) -> Iterator[str]:
+    """Yield the progress of uv, which prints the names of large files."""
     begun, done = 0, 0
     for line in lines:
         begun += line.startswith("Downloading ")
@@ -149,23 +158,25 @@ def downloads(lines: Iterator[str]) -> Iterator[str]:
             yield f"{line} ({done} of {begun} large files)" if begun > done else line
 
 
-def collected(lines: Iterator[str], most: int) -> Iterator[str]:
-    """Yield how far pip is; it names each package first, and installs all of them at the end."""
+def summarize_pip(lines: Iterator[str], total: int) -> Iterator[str]:
+    """Yield the progress of pip, which names each package first and installs all of them at the end."""
     done = 0
     for line in lines:
         if line.startswith("Collecting "):
             done += 1
-            yield f"{done} of {most}: {line.split()[1]}"
+            yield f"{done} of {total}: {line.split()[1]}"
         elif line.startswith("Installing "):
             yield "unpacking"
 
 
 def has_no_network() -> bool:
+    """Return whether the log shows that the package index is unreachable."""
     text = LOG.read_text()
     return any(sign in text for sign in NO_NETWORK)
 
 
-def reason() -> str:
+def find_reason() -> str:
+    """Return why the installation failed, from the log."""
     if has_no_network():
         return "the package index cannot be reached; check the network"
     text = LOG.read_text()
@@ -179,6 +190,6 @@ if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
     except Failed:
-        sys.exit(f"Could not install: {reason()} (the whole output is in {LOG.relative_to(ROOT)})")
+        sys.exit(f"Could not install: {find_reason()} (the whole output is in {LOG.relative_to(ROOT)})")
     except KeyboardInterrupt:
         sys.exit("\nInterrupted; the next `make` continues.")

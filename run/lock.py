@@ -1,4 +1,4 @@
-"""`make lock`: pins requirements*.in with hashes, one version per package over the files of .venv."""
+"""Pinning of requirements*.in with hashes (`make lock`): one version of a package in all files of .venv."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ COMPILE += ["--custom-compile-command", "make lock"]
 
 
 def main() -> None:
+    """Pin all files."""
     pin("requirements-uv")
     pin("requirements-cli")
     pin("requirements-dev")
@@ -31,6 +32,7 @@ def main() -> None:
 
 
 def pin(name: str, *options: str) -> None:
+    """Write `NAME.txt` from `NAME.in`."""
     subprocess.run([*COMPILE, *options, f"{name}.in", "--output-file", f"{name}.txt"], cwd=ROOT, check=True)
 
 

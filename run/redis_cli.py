@@ -1,7 +1,8 @@
-"""`python3 run/redis_cli.py cache|store [COMMAND ...]`: on the server of `make run`, else of REDIS_URL or
-REDIS_STORE_URL (exported, or in .env), else of docker-compose.
+"""Command line for a Redis server: `python3 run/redis_cli.py cache|store [COMMAND ...]`.
 
-Plain standard library: beside containers there may be no .venv.
+The server is that of `make run`, otherwise of REDIS_URL or REDIS_STORE_URL (exported, or in .env), otherwise
+of docker-compose. This module imports the standard library only, because with containers there may be no
+.venv.
 """
 
 from __future__ import annotations
@@ -20,16 +21,18 @@ from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from run.checkout import ROOT, environment, running
+from run.checkout import ROOT, environment, read_state
 
 URL_OF = {"cache": "REDIS_URL", "store": "REDIS_STORE_URL"}
 SENTINEL_SECONDS = 2.0
 
 
 class Server(NamedTuple):
+    """Address of a server. `number` is that of the database."""
+
     host: str
     port: int
-    number: str  # of the database
+    number: str
     user: str
     password: str
     tls: bool
@@ -38,113 +41,128 @@ class Server(NamedTuple):
 
 
 def main(role: str, *words: str) -> NoReturn:
+    """Replace this process by a command line for the server of `role`, which is `cache` or `store`."""
     os.chdir(ROOT)
-    ours = running()
-    known = environment(ours)
-    compose = [] if ours or known.get(URL_OF[role]) else compose_command()
-    if compose and (service := f"redis-{role}") in up(compose):
+    state = read_state()
+    settings = environment(state)
+    compose = [] if state or settings.get(URL_OF[role]) else find_compose()
+    if compose and (service := f"redis-{role}") in list_services(compose):
         terminal = [] if sys.stdin.isatty() else ["-T"]
-        become([*compose, "exec", *terminal, service, "redis-cli", "-h", service, *words])
-    if not known.get(URL_OF[role]):
+        replace_process([*compose, "exec", *terminal, service, "redis-cli", "-h", service, *words])
+    if not settings.get(URL_OF[role]):
         sys.exit("No Redis server of this checkout runs: start it with `make run` or `docker-compose up`.")
-    local(server(known[URL_OF[role]], known.get("REDIS_CA_FILE", "")), words)
+    run_local(find_server(settings[URL_OF[role]], settings.get("REDIS_CA_FILE", "")), words)
 
 
-def server(url: str, ca_file: str) -> Server:
-    """Behind sentinels: the master of now."""
-    named = urlsplit(url)
-    sentinel = named.scheme.startswith("sentinel")
-    account, _, hosts = named.netloc.rpartition("@")
+def find_server(url: str, ca_file: str) -> Server:
+    """Return the server of `url`; behind sentinels, the present master."""
+    parts = urlsplit(url)
+    sentinel = parts.scheme.startswith("sentinel")
+    account, _, hosts = parts.netloc.rpartition("@")
     user, _, password = map(unquote, account.partition(":"))
-    tls = named.scheme.startswith(("rediss", "sentinels"))
-    addresses = [address(host, 26379 if sentinel else 6379) for host in hosts.split(",")]
-    host, port = master(named, addresses, context(ca_file) if tls else None) if sentinel else addresses[0]
-    number = named.path.split("/")[-1] if named.path.count("/") > sentinel else ""
-    return Server(host, port, number or "0", user, password, tls, ca_file, "cluster" in named.scheme)
+    tls = parts.scheme.startswith(("rediss", "sentinels"))
+    addresses = [parse_address(host, 26379 if sentinel else 6379) for host in hosts.split(",")]
+    host, port = addresses[0]
+    if sentinel:
+        context = ssl.create_default_context(cafile=ca_file or None) if tls else None
+        host, port = find_master(parts, addresses, context)
+    number = parts.path.split("/")[-1] if parts.path.count("/") > sentinel else ""
+    return Server(host, port, number or "0", user, password, tls, ca_file, "cluster" in parts.scheme)
 
 
-def address(host: str, port: int) -> tuple[str, int]:
+def parse_address(host: str, port: int) -> tuple[str, int]:
+    """Return host and port of `host[:port]`; `port` is the default."""
     split = urlsplit(f"//{host}")
     return split.hostname or "", split.port or port
 
 
-def context(ca_file: str) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=ca_file or None)
-
-
-def master(
-    named: SplitResult, sentinels: Sequence[tuple[str, int]], tls: ssl.SSLContext | None
+def find_master(
+    parts: SplitResult, sentinels: Sequence[tuple[str, int]], tls: ssl.SSLContext | None
 ) -> tuple[str, int]:
-    query = parse_qs(named.query)
+    """Return the address of the master from the first sentinel that responds."""
+    query = parse_qs(parts.query)
     account = [query[name][0] for name in ("sentinel_username", "sentinel_password") if name in query]
-    name = unquote(named.path.split("/")[1])
+    name = unquote(parts.path.split("/")[1])
     for sentinel in sentinels:
         try:
-            return asked(sentinel, name, account, tls)
+            return query_sentinel(sentinel, name, account, tls)
         except OSError as error:
             print(f"{sentinel[0]}:{sentinel[1]}: {error}", file=sys.stderr)
-    sys.exit(f"No sentinel says which server {name} is.")
+    sys.exit(f"No sentinel names the master {name}.")
 
 
-def asked(
+def query_sentinel(
     sentinel: tuple[str, int], name: str, account: Sequence[str], tls: ssl.SSLContext | None
 ) -> tuple[str, int]:
-    """Raises OSError; also when it knows no such master."""
+    """Return the address of the master that one sentinel names.
+
+    Raises:
+        OSError: The sentinel does not respond, or has no such master.
+    """
     with socket.create_connection(sentinel, SENTINEL_SECONDS) as plain:
-        spoken = tls.wrap_socket(plain, server_hostname=sentinel[0]) if tls else plain
-        with spoken, spoken.makefile("rwb") as stream:
-            if account and (no := answer(stream, "AUTH", *account)) != "+OK":
-                raise OSError(no)
-            if (no := answer(stream, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)) != "*2":
-                raise OSError(f"knows no {name} ({no})")
+        connection = tls.wrap_socket(plain, server_hostname=sentinel[0]) if tls else plain
+        with connection, connection.makefile("rwb") as stream:
+            if account and (reply := call(stream, "AUTH", *account)) != "+OK":
+                raise OSError(reply)
+            if (reply := call(stream, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)) != "*2":
+                raise OSError(f"has no master {name} ({reply})")
             _size, host, _size, port = (stream.readline().decode().strip() for _ in range(4))
     return host, int(port)
 
 
-def answer(stream: Any, *words: str) -> str:
-    """Its first line; <https://redis.io/docs/latest/develop/reference/protocol-spec/>."""
+def call(stream: Any, *words: str) -> str:
+    """Send a command and return the first line of the reply.
+
+    The protocol is <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
+    """
     parts = "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
     stream.write(f"*{len(words)}\r\n{parts}".encode())
     stream.flush()
     return str(stream.readline().decode().strip())
 
 
-def local(there: Server, words: Sequence[str]) -> NoReturn:
-    """Passwords are told in the environment: anybody may read a command line."""
-    if found := shutil.which("redis-cli") or shutil.which("valkey-cli"):
-        os.environ |= {"REDISCLI_AUTH": there.password} if there.password else {}
-        become([found, *redis_cli_options(there), *words])
-    if there.ca_file:
-        os.environ["SSL_CERT_FILE"] = there.ca_file
+def run_local(server: Server, words: Sequence[str]) -> NoReturn:
+    """Run redis-cli, or iredis where it is missing."""
+    if program := shutil.which("redis-cli") or shutil.which("valkey-cli"):
+        # The environment hides the password: every user of the machine can read a command line.
+        os.environ |= {"REDISCLI_AUTH": server.password} if server.password else {}
+        replace_process([program, *redis_cli_options(server), *words])
+    if server.ca_file:
+        os.environ["SSL_CERT_FILE"] = server.ca_file
     subprocess.run([sys.executable, "run/install.py", "cli"], check=True)
-    iredis = [".venv-cli/bin/iredis", "--iredisrc", "run/iredisrc", "--url", iredis_url(there)]
-    if words[:1] == ("-n",):  # the database, as redis-cli takes it
+    iredis = [".venv-cli/bin/iredis", "--iredisrc", "run/iredisrc", "--url", iredis_url(server)]
+    # The database, in the form of redis-cli.
+    if words[:1] == ("-n",):
         iredis, words = [*iredis, *words[:2]], words[2:]
     if not words:
-        become(iredis)
-    # Away from a terminal iredis reads its standard input and no arguments.
+        replace_process(iredis)
+    # Without a terminal, iredis reads its standard input and no arguments.
     sys.exit(subprocess.run(iredis, input=shlex.join(words), text=True, check=False).returncode)
 
 
-def redis_cli_options(there: Server) -> list[str]:
-    options = ["-h", there.host, "-p", str(there.port), "-n", there.number]
-    options += ["--user", there.user] if there.user else []
-    options += ["--tls"] if there.tls else []
-    options += ["--cacert", there.ca_file] if there.tls and there.ca_file else []
-    return options + (["-c"] if there.cluster else [])
+def redis_cli_options(server: Server) -> list[str]:
+    """Return the options of redis-cli for a server, without the password."""
+    options = ["-h", server.host, "-p", str(server.port), "-n", server.number]
+    options += ["--user", server.user] if server.user else []
+    options += ["--tls"] if server.tls else []
+    options += ["--cacert", server.ca_file] if server.tls and server.ca_file else []
+    return options + (["-c"] if server.cluster else [])
 
 
-def iredis_url(there: Server) -> str:
-    scheme = "rediss" if there.tls else "redis"
-    account = f"{quote(there.user)}:{quote(there.password, safe='')}@" if there.password else ""
-    return f"{scheme}://{account}{there.host}:{there.port}/{there.number}"
+def iredis_url(server: Server) -> str:
+    """Return the address of a server for iredis, with the password."""
+    scheme = "rediss" if server.tls else "redis"
+    account = f"{quote(server.user)}:{quote(server.password, safe='')}@" if server.password else ""
+    return f"{scheme}://{account}{server.host}:{server.port}/{server.number}"
 
 
-def become(command: list[str]) -> NoReturn:
+def replace_process(command: list[str]) -> NoReturn:
+    """Run the command in place of this process."""
     os.execvp(command[0], command)
 
 
-def compose_command() -> list[str]:
+def find_compose() -> list[str]:
+    """Return the command of docker-compose, or nothing where it is not installed."""
     for words in (["docker", "compose"], ["docker-compose"]):
         try:
             subprocess.run([*words, "version"], capture_output=True, check=True)
@@ -154,15 +172,16 @@ def compose_command() -> list[str]:
     return []
 
 
-def up(compose: list[str]) -> list[str]:
-    listed = subprocess.run(
+def list_services(compose: list[str]) -> list[str]:
+    """Return the services of docker-compose that run."""
+    listing = subprocess.run(
         [*compose, "ps", "--services", "--filter", "status=running"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    return listed.stdout.split()
+    return listing.stdout.split()
 
 
 if __name__ == "__main__":

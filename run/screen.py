@@ -1,4 +1,4 @@
-"""Output of `make run`: every line in a log file, and on the screen what a person has to read."""
+"""Output of `make run`: every line in a log file, and on the screen those that a person has to read."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from typing import IO
 # Two files of this size: days of a site that one developer uses, and no full disk.
 LOG_BYTES = 8 * 1024 * 1024
 COLOURS = ("36", "33", "32", "35", "34")
-# A line as tecken/monitoring/logs/formats.py writes it. The screen has a time of its own.
+# The form of tecken/monitoring/logs/formats.py. The screen shows its own time.
 LOGGED = re.compile(r"\d{4}-\S+Z (?P<level>[A-Z]+) \S+ \[v\d+\]: (?P<text>.*)")
 SHOWN_LEVELS = ("WARNING", "ERROR", "CRITICAL")
-# What the checks at start and Celery print when all is well.
+# Lines that the preflight and Celery print when all is well.
 ROUTINE = re.compile(r"✓|→ Application starts|worker: Warm shutdown|celery beat v\S+ is starting|\s*$")
 
 
 class Screen:
-    """Lines of all processes, each with its time and the name of its process."""
+    """Screen for the lines of all processes, each with its time and the name of its process."""
 
     def __init__(self, output: IO[str], width: int, stop: Event, log: Path | None = None) -> None:
         self._output, self._width, self._stop = output, width, stop
-        self._log = log_file(log) if log else None
+        self._log = open_log(log) if log else None
         self._lock = Lock()
         self._colours = dict[str, str]()
         self._unused = cycle(COLOURS)
@@ -35,11 +35,12 @@ class Screen:
     def write(self, name: str, line: str) -> None:
         """Log a line, and show it when it is more than routine."""
         self.log(name, line)
-        shown = line if self._log is None else summary(line)
-        if shown is not None:
-            self._show(name, shown)
+        text = line if self._log is None else summarize(line)
+        if text is not None:
+            self._show(name, text)
 
     def log(self, name: str, line: str) -> None:
+        """Write a line to the log file only."""
         if self._log:
             self._log.info("%s | %s", name.ljust(self._width), line)
 
@@ -49,8 +50,8 @@ class Screen:
                 self._output.write(f"{self._prefix(name)} {line}\n")
                 self._output.flush()
             except OSError:
-                # The terminal is closed, or `| head` has read enough: that counts as Ctrl-C. What Python
-                # still has in its buffer would fail again at the end of the process.
+                # The terminal is closed, or `| head` has ended; both mean the same as Ctrl-C. Without the
+                # replaced descriptor, the rest of Python's buffer would fail again at the end of the process.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._output.fileno())
                 self._stop.set()
 
@@ -62,15 +63,15 @@ class Screen:
         return f"\x1b[{colour}m{text}\x1b[0m"
 
 
-def summary(line: str) -> str | None:
-    """Return what the screen shows of a line, None for routine."""
-    if logged := LOGGED.match(line):
-        return f"{logged['level']} {logged['text']}" if logged["level"] in SHOWN_LEVELS else None
+def summarize(line: str) -> str | None:
+    """Return the part of a line that the screen shows, or None for a routine line."""
+    if match := LOGGED.match(line):
+        return f"{match['level']} {match['text']}" if match["level"] in SHOWN_LEVELS else None
     return None if ROUTINE.match(line) else line
 
 
-def log_file(path: Path) -> logging.Logger:
-    """Return a logger that writes to the file alone, unknown to all others."""
+def open_log(path: Path) -> logging.Logger:
+    """Return a logger that writes to the file only, and is not part of the tree of loggers."""
     # A full disk must not fill the screen with tracebacks of the log.
     logging.raiseExceptions = False
     logger = logging.Logger(path.name)

@@ -1,4 +1,4 @@
-"""`make run`: both Redis servers, a worker, beat and the web server of this checkout, until Ctrl-C."""
+"""The site of `make run`: both Redis servers, a worker, beat and the web server, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from run.checkout import HOME, LOG, ROOT, STATE, claim, environment, running
+from run.checkout import HOME, LOG, ROOT, STATE, claim, environment, read_state
 from run.supervisor import Command, supervise
 from run.web import remove_stale_metrics
 from tests.support.redis_server import free_port, server_binary
 
-AS_ROOT = "ignore:You're running the worker with superuser"  # in a throw-away machine often the only user
+# On a temporary machine root is often the only user.
+AS_ROOT = "ignore:You're running the worker with superuser"
 CELERY = ("-m", "celery", "--quiet", "-A", "tecken")
-# Beat is a process of its own: a beat inside a worker closes files that it needs (tecken/celery.py).
+# Beat is a process of its own, because inside a worker it would close files that it needs (tecken/celery.py).
 PROGRAMS = {
     "worker": ("-W", AS_ROOT, *CELERY, "worker", "--loglevel", "warning"),
     "beat": (*CELERY, "beat", "--loglevel", "warning"),
@@ -27,11 +28,14 @@ IMAGES = ROOT / "docker" / "images"
 
 
 def main() -> int:
+    """Run the site. Return the exit status."""
     os.chdir(ROOT)
-    with claim() as first:
-        if not first:
-            sys.exit(f"Tecken runs in this checkout already: {running().get('TECKEN_URL', 'it is starting')}")
-        servers = local_servers(web_port())
+    with claim() as is_first:
+        if not is_first:
+            sys.exit(
+                f"Tecken runs in this checkout already: {read_state().get('TECKEN_URL', 'it is starting')}"
+            )
+        servers = choose_servers(find_port())
         env = environment(servers)
         print("Starting two Redis servers, a worker, beat and the web server ...", flush=True)
         password = prepare(env)
@@ -42,7 +46,8 @@ def main() -> int:
             STATE.unlink()
 
 
-def web_port() -> int:
+def find_port() -> int:
+    """Return the port in PORT. Exit if it is no port or not free."""
     text = os.environ.get("PORT") or "8000"
     try:
         port = int(text)
@@ -56,19 +61,19 @@ def web_port() -> int:
     return port
 
 
-def local_servers(port: int) -> dict[str, str]:
-    """Return settings that win over those of .env: each start has servers of its own."""
+def choose_servers(port: int) -> dict[str, str]:
+    """Return settings that override those of .env, because each start has servers of its own."""
     return {
         "TECKEN_URL": f"http://127.0.0.1:{port}",
         "WEB_PORT": str(port),
         "REDIS_URL": f"redis://127.0.0.1:{free_port()}",
         "REDIS_STORE_URL": f"redis://127.0.0.1:{free_port()}",
-        "SECRET_KEY": secret_key(),
+        "SECRET_KEY": read_secret_key(),
     }
 
 
-def secret_key() -> str:
-    """The same over restarts, so that sessions stay."""
+def read_secret_key() -> str:
+    """Return the key in .run. It stays the same over restarts, so that sessions remain valid."""
     path = HOME / "secret-key"
     if not path.exists():
         path.write_text(secrets.token_urlsafe(48))
@@ -76,8 +81,8 @@ def secret_key() -> str:
 
 
 def prepare(env: dict[str, str]) -> str:
-    """Migrate the database. Return the password of the account `admin` when it was made just now."""
-    command = [sys.executable, "-m", "run.prepare"]
+    """Migrate the database. Return the password of the account `admin` if it was created now."""
+    command = [sys.executable, "-m", "run.admin", "prepare"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no output"]
@@ -88,19 +93,20 @@ def prepare(env: dict[str, str]) -> str:
 
 
 def serve(env: dict[str, str], password: str) -> int:
-    counted = HOME / "metrics"
-    remove_stale_metrics(counted)
-    # The screen shortens lines of this format (run/screen.py), whatever .env wants for other sites.
-    env = {**env, "PROMETHEUS_MULTIPROC_DIR": str(counted), "LOG_FORMAT": "line"}
+    """Run all processes until a signal. Return the exit status."""
+    metrics = HOME / "metrics"
+    remove_stale_metrics(metrics)
+    # The screen can shorten only lines of this format (run/screen.py), so it overrides .env.
+    env = {**env, "PROMETHEUS_MULTIPROC_DIR": str(metrics), "LOG_FORMAT": "line"}
     servers = [
-        Command("redis-cache", redis(IMAGES / "redis-cache", env["REDIS_URL"]), env, quiet=True),
-        Command("redis-store", redis(IMAGES / "redis", env["REDIS_STORE_URL"]), env, quiet=True),
+        Command("redis-cache", redis_command(IMAGES / "redis-cache", env["REDIS_URL"]), env, quiet=True),
+        Command("redis-store", redis_command(IMAGES / "redis", env["REDIS_STORE_URL"]), env, quiet=True),
     ]
     programs = [Command(name, [sys.executable, *arguments], env) for name, arguments in PROGRAMS.items()]
     tour = subprocess.Popen([sys.executable, "-m", "run.tour"], env=env, stdin=subprocess.PIPE, text=True)
     assert tour.stdin
     with tour.stdin:
-        # An argument could be read by every user of the machine.
+        # Every user of the machine could read it in an argument.
         tour.stdin.write(password)
     try:
         return supervise(servers, programs, log=LOG)
@@ -109,7 +115,8 @@ def serve(env: dict[str, str], password: str) -> int:
         tour.wait()
 
 
-def redis(image: Path, url: str) -> list[str]:
+def redis_command(image: Path, url: str) -> list[str]:
+    """Return the command of a Redis server with the configuration of a Docker image and its data in .run."""
     data = HOME / image.name
     data.mkdir(exist_ok=True)
     port = url.rpartition(":")[2]
@@ -121,5 +128,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except (KeyboardInterrupt, BrokenPipeError):
-        # Before the processes run: the supervisor ends them in its own way.
+        # This can happen only before the processes run; afterwards the supervisor handles signals.
         os._exit(0)

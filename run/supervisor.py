@@ -1,7 +1,7 @@
 """Processes of `make run`: started in order, restarted when they end, stopped in reverse order.
 
-A process that ends by itself is started again after a short pause. Otherwise one crash would end the whole
-site. Restarts are bounded, because a process that ends again and again needs a person and not another start.
+A process that ends by itself is started again after a short pause, so that one crash does not end the whole
+site. Restarts are limited, because a process that keeps ending needs a person and not another start.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from typing import IO, NamedTuple
 
 from run.screen import Screen
 
-# Long enough that a port is free again, short enough that a person does not reach for the terminal.
+# Long enough that a port is free again, short enough that a person does not intervene.
 PAUSE_SECONDS = 1.0
 # A process that ends more often does not recover by itself.
-MOST_RESTARTS = 5
+MAX_RESTARTS = 5
 RESTARTS_COUNT_SECONDS = 60.0
-# Worker and web server finish what they have begun; whatever lasts longer is repeated by the next worker.
+# Time for the worker and the web server to finish. The next worker repeats a job that takes longer.
 STOPS_WITHIN_SECONDS = 10.0
-# A reader that has read enough (`make run | head`) is noticed even when no line is written.
-LOOK_SECONDS = 1.0
-# The end of the output of a quiet process, printed when it fails.
+# Interval of the check whether the reader (`make run | head`) has ended, for times without output.
+POLL_SECONDS = 1.0
+# Lines of output of a quiet process that are printed when it fails.
 LAST_LINES = 20
 
 
 class Command(NamedTuple):
-    """One process. The output of a `quiet` one is printed only when it ends unexpectedly."""
+    """Command of one process. The output of a `quiet` one is printed only when it ends unexpectedly."""
 
     name: str
     arguments: Sequence[str]
@@ -44,7 +44,7 @@ class Command(NamedTuple):
 
 
 class Service:
-    """One process and its successors."""
+    """Process that is restarted when it ends."""
 
     def __init__(self, command: Command, screen: Screen, stop: Event) -> None:
         self.name = command.name
@@ -57,13 +57,13 @@ class Service:
         self._watcher.start()
 
     def terminate(self) -> None:
-        """Stop the process for good, gently."""
+        """Ask the process to end, and do not restart it."""
         self._ends.set()
         with suppress(ProcessLookupError):
             self._process.terminate()
 
     def wait(self, deadline: float) -> None:
-        """Wait until the process has ended; at `deadline`, of the monotonic clock, it is killed."""
+        """Wait until the process has ended. Kill it at `deadline` of the monotonic clock."""
         self._watcher.join(max(0.0, deadline - monotonic()))
         if self._watcher.is_alive():
             self._screen.write(self.name, f"has not ended in {STOPS_WITHIN_SECONDS:g} s: killed")
@@ -96,7 +96,7 @@ class Service:
             if self._ends.wait(PAUSE_SECONDS):
                 return
             self._process = self._start()
-            # A stop between the check and the start would miss the new process.
+            # A stop between the check above and the start has sent its signal to the process before.
             if self._ends.is_set():
                 self._process.terminate()
 
@@ -106,7 +106,7 @@ class Service:
         reader = Thread(target=self._copy, args=[process, last])
         reader.start()
         process.wait()
-        # Children that outlive a killed parent would keep its port, its jobs and the pipe of its output.
+        # Children of a killed process would otherwise keep its port, its jobs and the pipe of its output.
         kill_group(process.pid)
         reader.join()
         return list(last)
@@ -127,7 +127,7 @@ class Service:
 
     def _may_restart(self) -> bool:
         """Decide about a restart, and print the reason."""
-        how = described(self._process.returncode)
+        how = describe_status(self._process.returncode)
         if self._process.returncode == os.EX_CONFIG:
             self._screen.write(
                 self.name, f"ended with {how}: not restarted, the configuration must be fixed first"
@@ -136,9 +136,9 @@ class Service:
         now = monotonic()
         while self._restarts and self._restarts[0] <= now - RESTARTS_COUNT_SECONDS:
             self._restarts.popleft()
-        if len(self._restarts) >= MOST_RESTARTS:
+        if len(self._restarts) >= MAX_RESTARTS:
             self._screen.write(
-                self.name, f"ended with {how}: not restarted again after {MOST_RESTARTS} restarts in a minute"
+                self.name, f"ended with {how}: not restarted again after {MAX_RESTARTS} restarts in a minute"
             )
             return False
         self._restarts.append(now)
@@ -155,9 +155,17 @@ def supervise(
 ) -> int:
     """Run all commands until SIGINT, SIGTERM or SIGHUP, or until one of them cannot be restarted.
 
-    Those of `first` are started first and stopped after all others have ended, so that nothing loses a server
-    that it still needs. With `log`, a file that receives every line, the output is short. Return an exit
-    status: 0 after a signal, else that of the process that failed.
+    Those of `first` are started first and stopped after all others have ended, so that no process loses a
+    server that it still needs.
+
+    Args:
+        first: Commands of the servers.
+        then: Commands that need the servers.
+        output: The screen.
+        log: File that receives every line. With it, the output on the screen is short.
+
+    Returns:
+        0 after a signal, otherwise the status of the process that failed.
     """
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -169,7 +177,7 @@ def supervise(
             groups.append([])
             for command in commands:
                 groups[-1].append(Service(command, screen, stop))
-        while not stop.wait(LOOK_SECONDS):
+        while not stop.wait(POLL_SECONDS):
             if has_no_reader(output):
                 stop.set()
         screen.write("all", "stopping")
@@ -180,13 +188,14 @@ def supervise(
 
 
 def has_no_reader(output: IO[str]) -> bool:
-    """Whether the output is a pipe whose other end is closed."""
+    """Return whether the output is a pipe whose other end is closed."""
     poll = select.poll()
     poll.register(output, 0)
     return bool(poll.poll(0))
 
 
 def stop_all(services: Sequence[Service]) -> None:
+    """Stop the services at the same time, and wait for all."""
     for service in services:
         service.terminate()
     deadline = monotonic() + STOPS_WITHIN_SECONDS
@@ -195,13 +204,16 @@ def stop_all(services: Sequence[Service]) -> None:
 
 
 def kill_group(leader: int) -> None:
+    """Kill every process of a group that still runs."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
 
 
 def exit_status(returncode: int) -> int:
+    """Return the status of a process that must not have ended, which is never 0."""
     return returncode if returncode > 0 else 128 - returncode if returncode else 1
 
 
-def described(returncode: int) -> str:
+def describe_status(returncode: int) -> str:
+    """Return the name of the signal that ended a process, or its exit status."""
     return signal.Signals(-returncode).name if returncode < 0 else str(returncode)

@@ -1,0 +1,16 @@
+"""Tecken, a symbols server: it stores debug symbols, serves them to debuggers and symbolicates stacks.
+
+The packages form layers, which `pyproject.toml` lists and `lint-imports` enforces. From the lowest:
+
+    redisclient                        clients of both Redis servers
+    symbols, limits                    formats, ids and page files; rate limits and quotas
+    store, runtimeconfig               pages on redis-store; options that change at run time
+    storage, jobs, accounts            files and upstreams; the queue; tokens and users
+    http                               decorators, errors and responses of views
+    symbolication, download            the two services for clients
+    monitoring                         health, preflight, logs, telemetry
+    upload                             the protocols of uploads
+    web, management, front, client     pages and API; commands; HTTP front; tecken-upload
+
+An import must never point upwards. Each package builds its long-lived objects in its own `services.py`.
+"""

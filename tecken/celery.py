@@ -1,4 +1,4 @@
-"""Entry point of `celery -A tecken worker` and of `celery -A tecken beat`."""
+"""The Celery app: entry point of `celery -A tecken worker` and of `celery -A tecken beat`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ NO_EMBEDDED_BEAT = (
 
 @celeryd_init.connect  # type: ignore[untyped-decorator]
 def refuse_beat(options: Mapping[str, object] | None = None, **_more: object) -> None:
-    """End a worker that was started with a beat inside.
+    """Refuse to start a worker that would run beat, too.
 
     billiard closes the open files of the process that it forks for beat, among them those of the metrics.
-    Such a beat prints tracebacks and never follows the runtime configuration.
+    Such a beat prints tracebacks and never receives changes of the runtime configuration.
     """
     if (options or {}).get("beat"):
         print(NO_EMBEDDED_BEAT, file=sys.stderr, flush=True)
@@ -34,15 +34,20 @@ def refuse_beat(options: Mapping[str, object] | None = None, **_more: object) ->
 
 @celeryd_init.connect  # type: ignore[untyped-decorator]
 @beat_init.connect  # type: ignore[untyped-decorator]
-def enter(**_more: object) -> None:
-    """Before all else that is connected. Of what could be raised here Celery lets only SystemExit through."""
+def run_preflight(**_more: object) -> None:
+    """Run the preflight before the other receivers, which are connected below.
+
+    Celery swallows every exception of a receiver but SystemExit.
+    """
     check_start(web=False)
 
 
-import tecken.jobs.signals  # noqa: E402 - only then the others
-import tecken.jobs.transport  # noqa: E402 - registers the transports
-import tecken.monitoring.logs.context  # noqa: E402 - as above
-import tecken.monitoring.telemetry  # noqa: E402, F401 - as above
+# These modules connect receivers and register transports. Celery calls receivers in the order in which they
+# were connected, so the preflight comes before all of them.
+import tecken.jobs.signals  # noqa: E402
+import tecken.jobs.transport  # noqa: E402
+import tecken.monitoring.logs.context  # noqa: E402
+import tecken.monitoring.telemetry  # noqa: E402, F401
 
 app = Celery("tecken", task_cls="tecken.jobs.task:Job")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -59,4 +64,5 @@ app.autodiscover_tasks(
 )
 app.steps["consumer"].add("tecken.jobs.consumer:Pause")
 app.steps["worker"].add("tecken.jobs.heartbeat:Heartbeat")
-app.set_default()  # `current_app` is per thread: a web server's threads would see another app without this
+# `current_app` is per thread. Without this, a web server's handler threads would send jobs with another app.
+app.set_default()

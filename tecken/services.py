@@ -20,7 +20,7 @@ _discards: list[Callable[[], None]] = []
 
 
 def per_process(build: Callable[[], T]) -> _lru_cache_wrapper[T]:
-    """Decorate a function without arguments: it is called once, and its object is kept for the process."""
+    """Return a decorated function that builds its object once and returns the same one afterwards."""
     cached = cache(build)
     _discards.append(cached.cache_clear)
     return cached

@@ -1,118 +1,45 @@
-"""Every deploy-time value, and the only reader of the environment; docs/configuration.md explains each."""
+"""Settings: all values that are decided at deployment. docs/configuration.md explains each.
+
+This is the only module that reads the environment. It imports nothing of the site that needs Django.
+"""
 
 from __future__ import annotations
 
-import re
 import secrets
-import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
 
 import dj_database_url
-from environs import Env, ValidationError, validate
+from environs import Env, validate
 
-from tecken.jobs.keys import CONVERT, HOUSEKEEPING, QUEUES, UPLOAD
-from tecken.redisclient import sentinels
+from tecken.queues import CONVERT, HOUSEKEEPING, QUEUES, UPLOAD
+from tecken.redisclient.setting_urls import (
+    broker_sentinel_options,
+    broker_tls_options,
+    broker_url,
+    check_cache_url,
+    check_store_url,
+    database_url,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 MIB = 1024 * 1024
-USER, HOST = r"([^@/#?\s'\"<>]*@)?", r"[^@:/#?,\s[\]]+"
-REDIS_URL_SHAPE = re.compile(rf"rediss?://{USER}({HOST}|\[[0-9a-fA-F:.]+\])(:\d{{1,5}})?(/\d*)?")
-CLUSTER = re.compile("rediss?-cluster:")
-CLUSTER_URL_SHAPE = re.compile(rf"rediss?-cluster://{USER}{HOST}(:\d{{1,5}})?(,{HOST}(:\d{{1,5}})?)*/?0?")
-SENTINEL_URL_SHAPE = re.compile(
-    rf"sentinels?://{USER}{HOST}(:\d{{1,5}})?(,{HOST}(:\d{{1,5}})?)*/[\w.-]+(/\d*)?"
-    r"(\?sentinel_(user|pass)[^@/#?&\s]*(&sentinel_(user|pass)[^@/#?&\s]*)?)?"
-)
-SHAPES = {
-    "redis": (REDIS_URL_SHAPE, "redis[s]://[[user]:password@]host[:port][/number]"),
-    "sentinel": (
-        SENTINEL_URL_SHAPE,
-        "sentinel[s]://[[user]:password@]host[:port][,host[:port]...]/master[/number]",
-    ),
-    "cluster": (CLUSTER_URL_SHAPE, "redis[s]-cluster://[[user]:password@]host[:port][,host[:port]...]"),
-}
-MALFORMED: dict[str, str] = {}  # names of variables, and what is wrong with them
+MALFORMED: dict[str, str] = {}
+"""Problems of Redis URLs, by the name of the variable. The preflight reports them."""
 
 
-def well_formed(name: str, url: str, check: Callable[[str], None]) -> str:
-    """`url`, or that of a host that cannot exist: commands need no Redis, and the checks at start say why."""
+def checked_url(name: str, url: str, check: Callable[[str], None]) -> str:
+    """Return `url`, the value of the variable `name`, or one of a host that cannot exist if it is malformed.
+
+    A malformed URL raises nothing here, because commands such as `migrate` need no Redis server.
+    """
     try:
         check(url)
-    except ValidationError as error:
+    except ValueError as error:
         MALFORMED[name] = str(error)
         return "redis://redis-url-is-malformed.invalid"
     return url
-
-
-def redis_url(url: str) -> None:
-    """Raises ValidationError: an unescaped `@`, `#` or `/` in a password would silently name another host."""
-    if CLUSTER.match(url):
-        raise ValidationError(
-            "must not be a cluster: that has database 0 only, and cache, queue, configuration and counters"
-            " have one each. Use one server, or sentinel://. REDIS_STORE_URL may be a cluster"
-        )
-    store_url(url)
-
-
-def store_url(url: str) -> None:
-    """As redis_url; may be a cluster, too."""
-    kind = "cluster" if CLUSTER.match(url) else "sentinel" if url.startswith("sentinel") else "redis"
-    shape, text = SHAPES[kind]
-    if url and not shape.fullmatch(url):
-        raise ValidationError(f"must be {text}, %-encoded")
-
-
-def database(url: str, number: int) -> str:
-    """The same server, database NUMBER. Without a URL: a host that cannot exist and says what is missing.
-
-    Commas are encoded, for django-redis ends a URL there. REDIS_CA_FILE travels in the query.
-    """
-    named = urlsplit(url or "redis://redis-url-is-not-set.invalid")
-    master = f"/{named.path.split('/')[1]}" if named.scheme.startswith("sentinel") else ""
-    return named._replace(
-        netloc=named.netloc.replace(",", "%2C"),
-        path=f"{master}/{number}",
-        query="&".join(filter(None, [named.query, urlencode(trusted(url))])),
-    ).geturl()
-
-
-def trusted(url: str) -> dict[str, str]:
-    """Whose certificates are believed, if not those the machine believes."""
-    tls = url.startswith(("rediss", "sentinels"))
-    return {"ssl_ca_certs": REDIS_CA_FILE} if tls and REDIS_CA_FILE else {}
-
-
-def broker(url: str, number: int) -> str:
-    """The same for the queue, which names each sentinel in a URL of its own."""
-    named = urlsplit(url)
-    if not named.scheme.startswith("sentinel"):
-        return database(url, number).partition("?")[0]
-    user, at, hosts = named.netloc.rpartition("@")
-    return ";".join(f"sentinel://{user}{at}{host}/{number}" for host in hosts.split(","))
-
-
-def broker_sentinels(url: str) -> dict[str, Any]:
-    """What else the queue has to know of them."""
-    named = sentinels(url)
-    if named is None:
-        return {}
-    waits = {
-        "socket_timeout": REDIS_TIMEOUT_SECONDS,
-        "socket_connect_timeout": REDIS_CONNECT_TIMEOUT_SECONDS,
-        "retry": None,  # else each is asked eleven times
-    }
-    sentinel_kwargs = {**named.own_account, **waits, **trusted(url), "ssl": named.tls}
-    return {"master_name": named.master, "sentinel_kwargs": sentinel_kwargs}
-
-
-def broker_tls(url: str) -> dict[str, Any]:
-    """What the queue has to be told to check a certificate: by itself it believes any."""
-    if not url.startswith(("rediss:", "sentinels:")):
-        return {}
-    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **trusted(url)}
 
 
 env = Env(eager=False)
@@ -128,10 +55,10 @@ HSTS_SECONDS = env.int("HSTS_SECONDS", 365 * 86_400)
 SECURE_COOKIES = env.bool("SECURE_COOKIES", HTTPS_ONLY)
 
 DATABASE_URL = env.str("DATABASE_URL", f"sqlite:///{BASE_DIR}/var/tecken.sqlite3")
-REDIS_URL = well_formed("REDIS_URL", env.str("REDIS_URL", ""), redis_url)
+REDIS_URL = checked_url("REDIS_URL", env.str("REDIS_URL", ""), check_cache_url)
 REDIS_TIMEOUT_SECONDS = env.float("REDIS_TIMEOUT_SECONDS", 1.0)
 REDIS_CONNECT_TIMEOUT_SECONDS = env.float("REDIS_CONNECT_TIMEOUT_SECONDS", 1.0)
-REDIS_STORE_URL = well_formed("REDIS_STORE_URL", env.str("REDIS_STORE_URL", ""), store_url)
+REDIS_STORE_URL = checked_url("REDIS_STORE_URL", env.str("REDIS_STORE_URL", ""), check_store_url)
 REDIS_STORE_TIMEOUT_SECONDS = env.float("REDIS_STORE_TIMEOUT_SECONDS", 0.5)
 REDIS_STORE_CONNECT_TIMEOUT_SECONDS = env.float("REDIS_STORE_CONNECT_TIMEOUT_SECONDS", 0.5)
 REDIS_CA_FILE = env.str("REDIS_CA_FILE", "")
@@ -178,11 +105,13 @@ LOG_FORMAT = env.str("LOG_FORMAT", "line", validate=validate.OneOf(["line", "jso
 OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "")
 SENTRY_DSN = env.str("SENTRY_DSN", "")
 WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", 0)
-PROMETHEUS_MULTIPROC_DIR = env.str("PROMETHEUS_MULTIPROC_DIR", "")  # the library reads it itself, too
+# The library prometheus_client reads the variable itself, too.
+PROMETHEUS_MULTIPROC_DIR = env.str("PROMETHEUS_MULTIPROC_DIR", "")
 
 env.seal()
 
-if DEMO_MODE:  # a configuration in a file is one that commands reach, too
+# Commands are other processes and cannot reach a configuration in memory, so that of a demo is in a file.
+if DEMO_MODE:
     REDIS_URL, REDIS_STORE_URL = "memory://redis-cache", "memory://redis-store"
     RUNTIME_CONFIG_WATCHER = RUNTIME_CONFIG_WATCHER or "file"
     SECRET_KEY = SECRET_KEY or secrets.token_urlsafe(48)
@@ -236,7 +165,8 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "/static/"
-WHITENOISE_USE_FINDERS = True  # read where they are installed, so there is nothing to collect
+# Files are served from where they are installed, so that no `collectstatic` is needed.
+WHITENOISE_USE_FINDERS = True
 ROOT_URLCONF = "tecken.urls"
 WSGI_APPLICATION = "tecken.wsgi.application"
 APPEND_SLASH = False
@@ -244,24 +174,28 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 FILE_UPLOAD_HANDLERS = ["tecken.upload.form.NoFiles"]
-DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * MIB  # of forms and JSON; files and stacks have their own limits
+# Limit of forms and JSON. Files and stacks have their own limits.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * MIB
 DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # Several processes write: each takes its turn before it reads, and readers wait for nobody.
+    # Several processes write. IMMEDIATE takes the write lock before the first read; otherwise two
+    # transactions that read and then write would fail with "database is locked". With WAL, readers never wait
+    # for a writer.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 30,
         "init_command": "PRAGMA journal_mode = WAL",
     }
 
-# People log in with a password (the admin's page) or at a provider; programs have tokens.
+# People log in with a password or at an OpenID Connect provider; programs send tokens.
 
 SESSION_ENGINE = "django.contrib.sessions.backends.cache"
 SESSION_COOKIE_AGE = SESSION_SECONDS
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
 CSRF_FAILURE_VIEW = "tecken.web.auth.reject_forgery"
 SECURE_SSL_REDIRECT = HTTPS_ONLY
-SECURE_REDIRECT_EXEMPT = [r"^(__\w+__|health(/\w+)?|metrics)$"]  # is asked from inside, beside the proxy
+# Monitoring requests these URLs directly, not through the proxy that adds HTTPS.
+SECURE_REDIRECT_EXEMPT = [r"^(__\w+__|health(/\w+)?|metrics)$"]
 SECURE_HSTS_SECONDS = HSTS_SECONDS if HTTPS_ONLY else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = True
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
@@ -277,7 +211,7 @@ AXES_LOCKOUT_CALLABLE = "tecken.web.error_pages.reject_login"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "tecken.accounts.client_address.address"
 
-# Off unless a client id is set. mozilla-django-oidc reads these, and the OIDC_* ones above, itself.
+# mozilla-django-oidc reads these settings and the OIDC_* ones above. Without a client id it is off.
 
 OIDC_TIMEOUT = 10
 OIDC_USE_PKCE = True
@@ -308,15 +242,15 @@ LOGGING = {
     },
 }
 
-# On redis-cache the cache has database 0, the queue 1, runtime configuration 2, limits and counters 3;
-# redis-store has 0 only. Errors are not ignored: that would turn "don't know" into "no".
+# On redis-cache the cache has database 0, the queue 1, the runtime configuration 2, limits and counters 3;
+# redis-store has 0 only. Cache errors must raise: swallowing them would report an outage as "not found".
 
-RUNTIME_CONFIG_URL = database(REDIS_URL, 2)
-REDIS_COUNTERS_URL = database(REDIS_URL, 3)
+RUNTIME_CONFIG_URL = database_url(REDIS_URL, 2, REDIS_CA_FILE)
+REDIS_COUNTERS_URL = database_url(REDIS_URL, 3, REDIS_CA_FILE)
 CACHES: dict[str, dict[str, Any]] = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": database(REDIS_URL, 0),
+        "LOCATION": database_url(REDIS_URL, 0, REDIS_CA_FILE),
         "OPTIONS": {
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
             "SOCKET_TIMEOUT": REDIS_TIMEOUT_SECONDS,
@@ -326,7 +260,7 @@ CACHES: dict[str, dict[str, Any]] = {
     },
     "store": {
         "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": database(REDIS_STORE_URL, 0),
+        "LOCATION": database_url(REDIS_STORE_URL, 0, REDIS_CA_FILE),
         "TIMEOUT": None,
         "OPTIONS": {
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
@@ -338,18 +272,20 @@ CACHES: dict[str, dict[str, Any]] = {
     },
 }
 
-# A job that is not acknowledged is delivered again, so every task must be safe to run twice, and the
-# visibility timeout (wanted in three places) is longer than a worker may have a job: until its time has come
-# (tecken.jobs.task.LONGEST_PAUSE), until a process is free, and until it is done. Jobs of a worker that is
-# gone do not wait for it (tecken.jobs.heartbeat). Without a socket timeout a publish to a broker that does
-# not answer would wait for ever; a worker's BRPOP alone may take one second.
+# A job that is not acknowledged is delivered again, so every task must be safe to run twice. The visibility
+# timeout, which Celery reads in three places, is longer than a worker can hold a job: until its time has come
+# (tecken.jobs.task.LONGEST_PAUSE), until a process is free, and until it is done. Jobs of a worker that has
+# died are returned earlier (tecken.jobs.heartbeat). Without a socket timeout, a publish to a broker that does
+# not answer would wait for ever. It is longer than one second, because a worker's BRPOP takes that long.
 
-REDIS_QUEUE_URL = database(REDIS_URL, 1)
-CELERY_BROKER_URL = broker(REDIS_URL, 1)
-CELERY_BROKER_USE_SSL = broker_tls(REDIS_URL)
+REDIS_QUEUE_URL = database_url(REDIS_URL, 1, REDIS_CA_FILE)
+CELERY_BROKER_URL = broker_url(REDIS_URL, 1)
+CELERY_BROKER_USE_SSL = broker_tls_options(REDIS_URL, REDIS_CA_FILE)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for Redis as long as it takes
-CELERY_BROKER_CHANNEL_ERROR_RETRY = True  # of a server that is full or has become a replica
+# Without a limit: a worker waits for Redis as long as necessary.
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# These are errors of a server that is full or has become a replica.
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 CELERY_WORKER_CONSUMER = "tecken.jobs.consumer:Consumer"
 CELERY_TASK_SOFT_TIME_LIMIT = CONVERT_TIME_LIMIT_SECONDS
 CELERY_TASK_TIME_LIMIT = CONVERT_TIME_LIMIT_SECONDS + 30
@@ -361,14 +297,21 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": REDIS_CONNECT_TIMEOUT_SECONDS,
     "socket_keepalive": True,
     "health_check_interval": 25,
-    **broker_sentinels(REDIS_URL),
+    **broker_sentinel_options(
+        REDIS_URL,
+        timeout=REDIS_TIMEOUT_SECONDS,
+        connect_timeout=REDIS_CONNECT_TIMEOUT_SECONDS,
+        ca_file=REDIS_CA_FILE,
+    ),
 }
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
-CELERY_TASK_REJECT_ON_WORKER_LOST = True  # and tecken.jobs.task counts how often
+# A job that ends its process every time is bounded by tecken.jobs.task, which counts the starts.
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_ACKS_ON_FAILURE = True
-CELERY_TASK_ACKS_ON_TIMEOUT = False  # which ends its process, too
+# A timeout ends the process of the job, too, so that the start counts.
+CELERY_TASK_ACKS_ON_TIMEOUT = False
 CELERY_TASK_QUEUES = {name: {"exchange": name, "routing_key": name} for name in QUEUES}
 CELERY_TASK_DEFAULT_QUEUE = HOUSEKEEPING
 CELERY_TASK_ROUTES = {

@@ -1,4 +1,8 @@
-"""The WSGI entry for another web server than ours, which must itself protect the site from slow clients."""
+"""The WSGI entry point for a web server other than `tecken.front`.
+
+Such a server must itself protect the site from slow clients. The preflight runs first in each of its
+processes, because no other process has run it before.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,6 @@ from tecken.monitoring.preflight.startup import check_start
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tecken.settings")
 check_start()
 
-from tecken.application import application  # noqa: E402 - only a site that may start is built
+from tecken.application import application  # noqa: E402 - built only after the preflight has passed
 
 __all__ = ["application"]

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from tecken.redisclient import client
 from tecken.redisclient import services as redis_services
-from tecken.settings import database
+from tecken.redisclient.setting_urls import database_url
 from tecken.store import services as store_services
 from tests.conftest import IMAGES
 from tests.support.cluster import RedisCluster
@@ -44,33 +44,33 @@ def kept(alias: str, key: str, value: str) -> bool:
 @pytest.mark.usefixtures("clear_redis_store")
 @pytest.mark.parametrize("alias", ALIASES)
 @pytest.mark.parametrize("value", ["bar", "different"])
-def test_storage_starts_empty_whatever_the_test_before_left(alias: str, value: str) -> None:
+def test_caches_are_empty_at_the_start_of_a_test(alias: str, value: str) -> None:
     assert not caches[alias].get("foo")
     caches[alias].set("foo", value)
     assert caches[alias].get("foo") == value
 
 
-def test_storage1(clear_redis_store: None) -> None:
+def test_cache_first_test_finds_nothing(clear_redis_store: None) -> None:
     assert not cache.get("foo")
     cache.set("foo", "bar")
 
 
-def test_storage2(clear_redis_store: None) -> None:
+def test_cache_second_test_finds_nothing(clear_redis_store: None) -> None:
     assert not cache.get("foo")
     cache.set("foo", "different")
 
 
-def test_cache_is_the_default_cache(clear_redis_cache: None) -> None:
+def test_cache_is_the_alias_default(clear_redis_cache: None) -> None:
     cache.set("foo", "bar")
     assert caches["default"].get("foo") == "bar"
 
 
-def test_the_two_caches_are_two_servers(clear_redis_store: None) -> None:
+def test_caches_are_two_servers(clear_redis_store: None) -> None:
     run_ids = {get_redis_connection(alias).info("server")["run_id"] for alias in ALIASES}
     assert len(run_ids) == 2
 
 
-def test_no_timeout_means_persistent(clear_redis_cache: None) -> None:
+def test_cache_entry_without_timeout_is_persistent(clear_redis_cache: None) -> None:
     cache.set("kept", "value", timeout=None)
     cache.set("expires", "value")
     server = get_redis_connection("default")
@@ -78,12 +78,12 @@ def test_no_timeout_means_persistent(clear_redis_cache: None) -> None:
     assert 0 < server.ttl(":1:expires") <= 300
 
 
-def test_nothing_in_the_store_expires_by_default(clear_redis_store: None) -> None:
+def test_store_entry_does_not_expire_by_default(clear_redis_store: None) -> None:
     caches["store"].set("kept", "value")
     assert get_redis_connection("store").ttl(":1:kept") == -1
 
 
-def test_sessions_live_in_the_default_cache(clear_redis_store: None) -> None:
+def test_sessions_are_in_the_default_cache(clear_redis_store: None) -> None:
     session = SessionStore()
     session["user"] = "ted"
     session.save()
@@ -92,7 +92,7 @@ def test_sessions_live_in_the_default_cache(clear_redis_store: None) -> None:
 
 
 @pytest.mark.parametrize("alias", ALIASES)
-def test_values_are_readable_and_never_unpickled(alias: str, clear_redis_store: None) -> None:
+def test_cache_values_are_json_and_never_unpickled(alias: str, clear_redis_store: None) -> None:
     caches[alias].set("foo", {"bar": [1, "two", None]})
     assert get_redis_connection(alias).get(":1:foo") == b'{"bar": [1, "two", null]}'
     get_redis_connection(alias).set(":1:pickled", b"\x80\x04N.")  # pickle of None
@@ -100,7 +100,7 @@ def test_values_are_readable_and_never_unpickled(alias: str, clear_redis_store: 
         caches[alias].get("pickled")
 
 
-def test_clearing_the_cache_leaves_the_queue(clear_redis_cache: None) -> None:
+def test_cache_clear_keeps_the_queue(clear_redis_cache: None) -> None:
     with client(settings.CELERY_BROKER_URL, timeout=1, connect_timeout=1) as queue:
         queue.rpush("celery", "job")
         cache.set("foo", "bar")
@@ -119,17 +119,17 @@ def test_clearing_the_cache_leaves_the_queue(clear_redis_cache: None) -> None:
         ),
     ],
 )
-def test_the_conf_files_are_in_force(alias: str, expected: dict[str, str]) -> None:
+def test_servers_use_the_settings_of_their_conf_files(alias: str, expected: dict[str, str]) -> None:
     found = get_redis_connection(alias).config_get(*expected)
     assert found == expected
 
 
-def test_neither_server_grows_without_end() -> None:
+def test_servers_have_a_memory_limit() -> None:
     for alias in ALIASES:
         assert int(get_redis_connection(alias).config_get("maxmemory")["maxmemory"]) > 0
 
 
-def test_config_set_holds_until_a_restart(throwaway_store: RedisServer) -> None:
+def test_config_set_applies_until_a_restart(throwaway_store: RedisServer) -> None:
     with client(throwaway_store.url, timeout=1, connect_timeout=1) as server:
         server.config_set("maxmemory", "100mb")
         assert server.config_get("maxmemory") == {"maxmemory": "104857600"}
@@ -141,20 +141,20 @@ def test_config_set_holds_until_a_restart(throwaway_store: RedisServer) -> None:
 @pytest.mark.parametrize(
     ("alias", "part"), [("default", redis_services.cache_client), ("store", store_services.store_client)]
 )
-def test_parts_share_the_connections_of_their_cache(alias: str, part: Callable[[], redis.Redis]) -> None:
+def test_services_share_the_connections_of_their_cache(alias: str, part: Callable[[], redis.Redis]) -> None:
     assert part().connection_pool is get_redis_connection(alias).connection_pool
 
 
-def test_a_forked_child_has_connections_of_its_own(clear_redis_store: None) -> None:
+def test_forked_child_has_its_own_connections(clear_redis_store: None) -> None:
     program = [sys.executable, "-m", "tests.caches_fork"]
     ran = subprocess.run(program, env=os.environ, capture_output=True, text=True, timeout=60, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("alias", ALIASES)
-def test_behind_sentinels_a_cache_follows_its_master(alias: str) -> None:
+def test_cache_behind_sentinels_uses_the_new_master(alias: str) -> None:
     with SentinelPair() as pair:
-        backend = {**settings.CACHES[alias], "LOCATION": database(pair.url, 0)}
+        backend = {**settings.CACHES[alias], "LOCATION": database_url(pair.url, 0)}
         with override_settings(CACHES={**settings.CACHES, alias: backend}):
             caches[alias].set("foo", "bar")
             pair.master.stop()
@@ -165,12 +165,12 @@ def test_behind_sentinels_a_cache_follows_its_master(alias: str) -> None:
 @pytest.fixture
 def clustered() -> Iterator[RedisCluster]:
     with RedisCluster(IMAGES / "redis" / "redis.conf", replicas=1) as cluster:
-        backend = {**settings.CACHES["store"], "LOCATION": database(cluster.url, 0)}
+        backend = {**settings.CACHES["store"], "LOCATION": database_url(cluster.url, 0)}
         with override_settings(CACHES={**settings.CACHES, "store": backend}):
             yield cluster
 
 
-def test_the_store_may_be_a_cluster(clustered: RedisCluster) -> None:
+def test_store_on_a_cluster_keeps_values(clustered: RedisCluster) -> None:
     store: Any = caches["store"]
     many = {f"key-{number}": number for number in range(30)}
     store.set_many(many)
@@ -190,7 +190,7 @@ def test_the_store_may_be_a_cluster(clustered: RedisCluster) -> None:
     assert store.keys("*") == []
 
 
-def test_in_a_cluster_a_cache_follows_a_node_that_died(clustered: RedisCluster) -> None:
+def test_store_on_a_cluster_uses_the_replacement_of_a_dead_node(clustered: RedisCluster) -> None:
     keys = [f"key-{number}" for number in range(30)]
     assert all(kept("store", key, "bar") for key in keys)
     clustered.servers[0].kill()

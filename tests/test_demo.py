@@ -38,7 +38,7 @@ def memory(server: str, number: int = 0) -> redis.Redis:
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest) -> str:
-    """One of this test."""
+    """Return the name of a server of this test."""
     return f"server-{request.node.name}"
 
 
@@ -47,27 +47,27 @@ def client(server: str) -> redis.Redis:
     return memory(server)
 
 
-def test_clients_of_one_name_and_number_have_the_same_keys(client: redis.Redis, server: str) -> None:
+def test_memory_clients_of_one_name_and_number_share_keys(client: redis.Redis, server: str) -> None:
     client.set("foo", "bar")
     assert memory(server).get("foo") == b"bar"
     assert memory(server, 1).get("foo") is None
     assert memory(f"{server}-2").get("foo") is None
 
 
-def test_keys_expire(client: redis.Redis) -> None:
+def test_memory_key_with_an_expiry_expires(client: redis.Redis) -> None:
     client.set("gone", 1, px=1)
     client.set("kept", 1, ex=100)
     Event().wait(0.01)
     assert client.keys() == [b"kept"]
 
 
-def test_a_lock_is_held_by_one(client: redis.Redis) -> None:
+def test_memory_lock_has_one_holder(client: redis.Redis) -> None:
     with Lock(client, "turn", timeout=100):
         assert not Lock(client, "turn", timeout=100).acquire(blocking=False)
     assert Lock(client, "turn", timeout=100).acquire(blocking=False)
 
 
-def test_the_board(client: redis.Redis) -> None:
+def test_memory_server_runs_the_conversion_tracker(client: redis.Redis) -> None:
     board = RedisBoard(client, RedisGuard("redis-cache"))
     assert board.look([XUL]) == ["idle"]
     assert board.ask([XUL], "one", Places(most=1, first=1)) == [XUL]
@@ -75,7 +75,7 @@ def test_the_board(client: redis.Redis) -> None:
     assert board.look([XUL]) == ["asked"]
 
 
-def test_a_script(client: redis.Redis) -> None:
+def test_memory_server_runs_scripts(client: redis.Redis) -> None:
     known = Known(client, RedisGuard("redis-cache"), lambda: Lifetimes(100, 100, 100))
     lease = known.lease("a file")
     assert lease.lease
@@ -95,7 +95,7 @@ class Hearer:
         self.doubted.set()
 
 
-def test_whoever_listens_is_told(client: redis.Redis) -> None:
+def test_memory_subscriber_receives_messages(client: redis.Redis) -> None:
     hearer = Hearer()
     thread = Listener(client, hearer, silence=0.01).start()
     assert hearer.doubted.wait(LATE)
@@ -106,7 +106,7 @@ def test_whoever_listens_is_told(client: redis.Redis) -> None:
     assert not thread.is_alive()
 
 
-def test_a_listener_waits_for_as_long_as_it_is_told(client: redis.Redis) -> None:
+def test_memory_subscriber_waits_for_its_timeout(client: redis.Redis) -> None:
     """And sends nothing meanwhile: a connection of fakeredis does not note when it was last used."""
     with client.pubsub() as channel:  # type: ignore[no-untyped-call]
         channel.subscribe("channel")
@@ -125,7 +125,7 @@ def queue(server: str) -> Iterator[Any]:
         yield queue
 
 
-def test_jobs_are_taken_by_priority(queue: Any, server: str) -> None:
+def test_demo_queue_jobs_are_taken_by_priority(queue: Any, server: str) -> None:
     queue.put("last", priority=9)
     queue.put("first", priority=0)
     queued = memory(server, 1)
@@ -133,7 +133,7 @@ def test_jobs_are_taken_by_priority(queue: Any, server: str) -> None:
     assert [queue.get(timeout=LATE).payload for _ in range(2)] == ["first", "last"]
 
 
-def test_a_job_is_there_until_it_is_acknowledged(queue: Any, server: str) -> None:
+def test_demo_queue_job_stays_until_it_is_acknowledged(queue: Any, server: str) -> None:
     queue.put("job")
     message = queue.get(timeout=LATE)
     queued = memory(server, 1)
@@ -142,13 +142,13 @@ def test_a_job_is_there_until_it_is_acknowledged(queue: Any, server: str) -> Non
     assert queued.hlen("unacked") == 0
 
 
-def test_a_job_that_is_given_back_is_taken_again(queue: Any) -> None:
+def test_demo_queue_rejected_job_is_taken_again(queue: Any) -> None:
     queue.put("job")
     queue.get(timeout=LATE).requeue()
     assert queue.get(timeout=LATE).payload == "job"
 
 
-def test_no_job_ends_the_wait(queue: Any) -> None:
+def test_demo_queue_without_jobs_ends_the_wait(queue: Any) -> None:
     with pytest.raises(queue.Empty):
         queue.get(timeout=0.01)
 
@@ -169,7 +169,7 @@ def run(code: str, home: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=BASE_DIR, capture_output=True, text=True, check=False)
 
 
-def test_one_process_has_it_until_it_ends(tmp_path: Path) -> None:
+def test_claim_of_a_second_process_fails_until_the_first_ends(tmp_path: Path) -> None:
     home = tmp_path / "home"
     waits = f"{CLAIM}\nsys.stdin.read()"
     command = [sys.executable, "-c", waits, str(home)]
@@ -183,28 +183,28 @@ def test_one_process_has_it_until_it_ends(tmp_path: Path) -> None:
     assert list(home.iterdir()) == []
 
 
-def test_whoever_looks_has_nothing(tmp_path: Path) -> None:
+def test_is_free_does_not_claim(tmp_path: Path) -> None:
     assert run(f"{LOOK}{CLAIM}", tmp_path).stdout == "True\nTrue\n"
     assert run(LOOK, tmp_path / "not there").stdout == "True\n"
 
 
-def test_it_has_it_as_often_as_it_asks(tmp_path: Path) -> None:
+def test_claim_twice_in_one_process_succeeds(tmp_path: Path) -> None:
     assert run(CLAIM * 2, tmp_path).stdout == "True\nTrue\n"
 
 
-def test_what_it_forks_ends_at_once(tmp_path: Path) -> None:
+def test_claim_ends_forked_children_at_once(tmp_path: Path) -> None:
     forks = f"{CLAIM}\nchild = os.fork()\nprint(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
     done = run(forks, tmp_path)
     assert done.stdout == f"True\n{os.EX_CONFIG}\n"
     assert done.stderr.startswith("❌ Demo mode refused: ")
 
 
-def test_commands_that_it_starts_do_not(tmp_path: Path) -> None:
+def test_claim_does_not_end_started_commands(tmp_path: Path) -> None:
     runs = f"{CLAIM}\nimport subprocess\nprint(subprocess.run(['true']).returncode)"
     assert run(runs, tmp_path).stdout == "True\n0\n"
 
 
-def test_settings_of_a_demo() -> None:
+def test_settings_of_a_demo_use_memory() -> None:
     settings = json.loads(load(DEMO_MODE="true", REDIS_URL="redis://somewhere").stdout)
     assert settings["REDIS_URL"] == "memory://redis-cache"
     assert settings["CACHES"]["store"]["LOCATION"] == "memory://redis-store/0"
@@ -212,12 +212,12 @@ def test_settings_of_a_demo() -> None:
     assert len(settings["SECRET_KEY"]) > 50
 
 
-def test_a_key_that_is_set_is_the_key() -> None:
+def test_settings_of_a_demo_keep_a_given_secret_key() -> None:
     assert json.loads(load(DEMO_MODE="true", SECRET_KEY="mine").stdout)["SECRET_KEY"] == "mine"
 
 
 @pytest.mark.parametrize("demo", [True, False])
-def test_pages_say_that_it_is_one(settings: Settings, demo: bool) -> None:
+def test_pages_of_a_demo_show_warnings(settings: Settings, demo: bool) -> None:
     settings.DEMO_MODE = demo
-    page = Client().post("/config/").content.decode()  # nobody is logged in
+    page = Client().post("/config/").content.decode()  # no user is logged in
     assert [warning in page for warning in WARNINGS] == [demo, demo]

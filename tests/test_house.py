@@ -8,14 +8,38 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from tecken.settings import BASE_DIR
+from tests.support import style
 from tests.test_settings import load
 
 LONGEST_FUNCTION = 60
+
+
+class Limit(NamedTuple):
+    """`bound` is what the test enforces: the goal, or today's figure until the goal is reached."""
+
+    goal: float
+    bound: float
+
+
+# A bound may only move towards its goal. `python -m tests.support.style` prints the figures of today.
+MAXIMA = {
+    "docstrings_with_function_word": Limit(goal=0.03, bound=0.143),
+    "participle_names": Limit(goal=0.03, bound=0.071),
+    "modules": Limit(goal=200, bound=335),
+    "short_modules": Limit(goal=0.12, bound=0.222),
+    "classes_defined_twice": Limit(goal=15, bound=47),
+    "symbol_format_modules": Limit(goal=8, bound=22),
+    "contract_layers": Limit(goal=10, bound=10),
+    "function_p90_lines": Limit(goal=20, bound=20),
+    "banned_words": Limit(goal=0, bound=189),
+}
+MINIMA = {"comments_per_100_lines": Limit(goal=2.0, bound=0.92)}
 SOURCES = sorted((BASE_DIR / "tecken").rglob("*.py"))
 ROW = re.compile(r"^\| `([A-Z_]+)` \| (?:`(.*?)`)? ?\|", re.MULTILINE)
 
@@ -38,7 +62,7 @@ def documented_settings() -> dict[str, str]:
 
 
 def spelt(value: object) -> str:
-    """As in a variable and in the document."""
+    """Return the value as the environment and the document write it."""
     text = ",".join(value) if isinstance(value, list) else "" if value is None else str(value)
     return text.replace(str(BASE_DIR), "CHECKOUT")
 
@@ -52,17 +76,17 @@ def routes(patterns: list[URLPattern | URLResolver], prefix: str = "/") -> Itera
             yield route
 
 
-def test_every_setting_is_documented_and_every_documented_setting_is_read() -> None:
+def test_settings_read_are_those_documented() -> None:
     assert sorted(documented_settings()) == sorted(names_read(BASE_DIR / "tecken" / "settings.py"))
 
 
-def test_documented_defaults_are_the_defaults() -> None:
+def test_settings_have_the_documented_defaults() -> None:
     settings = json.loads(load().stdout)
     documented = documented_settings()
     assert {name: spelt(settings[name]) for name in documented} == documented
 
 
-def test_only_the_settings_read_the_environment() -> None:
+def test_environment_is_read_by_settings_only() -> None:
     readers = [path for path in SOURCES if re.search(r"\benviron\b|getenv|import environs", path.read_text())]
     names = {path.relative_to(BASE_DIR / "tecken").as_posix() for path in readers}
     assert names <= {
@@ -73,7 +97,7 @@ def test_only_the_settings_read_the_environment() -> None:
     }
 
 
-def test_every_url_is_documented() -> None:
+def test_urls_are_documented() -> None:
     documented = (BASE_DIR / "docs" / "api.md").read_text()
     heading = r"(GET|POST|PUT) {}(`|$)"
     urls = list(routes(get_resolver().url_patterns))
@@ -90,6 +114,66 @@ def test_make_help_shows_every_documented_target() -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(BASE_DIR).as_posix())
-def test_no_function_needs_scrolling(path: Path) -> None:
+def test_functions_are_short(path: Path) -> None:
     long = [f.name for f in functions(path) if (f.end_lineno or 0) - f.lineno >= LONGEST_FUNCTION]
     assert long == []
+
+
+@pytest.fixture(scope="module")
+def figures() -> style.Figures:
+    return style.measure(BASE_DIR)
+
+
+def test_style_limits_bound_every_figure() -> None:
+    assert {*MAXIMA, *MINIMA} == {*style.Figures._fields}
+
+
+@pytest.mark.parametrize("name", MAXIMA)
+def test_style_figure_is_at_most_its_bound(name: str, figures: style.Figures) -> None:
+    assert getattr(figures, name) <= MAXIMA[name].bound, "\n".join(style.find_causes(BASE_DIR, name))
+
+
+@pytest.mark.parametrize("name", MINIMA)
+def test_style_figure_is_at_least_its_bound(name: str, figures: style.Figures) -> None:
+    assert getattr(figures, name) >= MINIMA[name].bound
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Return the states that are known to this process.", []),
+        ("Nobody knows of it, and whoever asks goes away.", ["Nobody", "knows of", "whoever", "goes"]),
+        ("As HTTP has it, mends what somebody broke anew.", ["As HTTP has it", "mends", "somebody", "anew"]),
+    ],
+)
+def test_style_banned_words_of_a_text_are_found(text: str, words: list[str]) -> None:
+    assert [match[0] for match in style.BANNED.finditer(text)] == words
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("told", True), ("wanted", True), ("is_wanted", False), ("need", False), ("find", False)],
+)
+def test_style_participle_is_a_single_word(name: str, expected: bool) -> None:
+    assert style.is_participle(name) is expected
+
+
+def test_style_docstring_with_function_word_is_found() -> None:
+    texts = ("What a request needs.", "Of one module.", "Return one module.", "Cache of modules.")
+    assert [style.begins_with_function_word(text) for text in texts] == [True, True, False, False]
+
+
+def test_style_prose_of_a_module_has_docstrings_comments_and_log_lines(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(
+        '"""First."""\n# Second.\nX = 1  # Third.\n"""Fourth."""\nlogger.warning(f"Fifth {X}: %s", "Sixth")\n'
+    )
+    source = style.Source(path)
+    assert sorted(piece.text for piece in source.prose()) == [
+        "Fifth : %s",
+        "First.",
+        "Fourth.",
+        "Second.",
+        "Third.",
+    ]
+    assert [is_own for _, _, is_own in source.comments] == [True, False]

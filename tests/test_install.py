@@ -56,7 +56,7 @@ def test_install_without_a_wheel_of_uv_uses_pip_once(checkout: Path) -> None:
     first = installed(checkout)
     assert first.returncode == 0, first.stderr
     assert "[1/3] Python environment" in first.stderr
-    assert "pip takes its place" in first.stderr
+    assert "pip is used instead" in first.stderr
     python = checkout / ".venv" / "bin" / "python"
     assert subprocess.run([python, "-c", "import tiny"], check=False).returncode == 0
     second = installed(checkout)
@@ -70,14 +70,14 @@ def test_options_of_pip_mirror_configured_is_handed_on(
     monkeypatch.setenv("PIP_INDEX_URL", "https://mirror.example/simple")
     monkeypatch.setenv("PIP_FIND_LINKS", f"{tmp_path} {tmp_path}/not-there")
     monkeypatch.setenv("PIP_TIMEOUT", "60")
-    options = list(install.options_of_pip(sys.executable))
+    options = list(install.find_pip_options(sys.executable))
     pairs = set(zip(options[::2], options[1::2], strict=True))
     assert pairs == {("--index-url", "https://mirror.example/simple"), ("--find-links", str(tmp_path))}
 
 
 def test_downloads_large_files_under_way_are_counted() -> None:
     lines = ["Resolved 2 packages", "Downloading a (1MiB)", "Downloading b (2MiB)", " Downloaded a", "+ a==1"]
-    assert list(install.downloads(line.strip() for line in lines)) == [
+    assert list(install.summarize_uv(line.strip() for line in lines)) == [
         "Resolved 2 packages",
         "Downloading a (1MiB) (0 of 1 large files)",
         "Downloading b (2MiB) (0 of 2 large files)",
@@ -87,7 +87,7 @@ def test_downloads_large_files_under_way_are_counted() -> None:
 
 def test_collected_packages_of_pip_are_counted() -> None:
     lines = ["Collecting a==1 (from -r x)", "  Downloading a.whl", "Installing collected packages: a, b"]
-    assert list(install.collected(iter(lines), 2)) == ["1 of 2: a==1", "unpacking"]
+    assert list(install.summarize_pip(iter(lines), 2)) == ["1 of 2: a==1", "unpacking"]
 
 
 def test_install_other_file_than_locked_fails_with_the_reason(checkout: Path) -> None:

@@ -132,7 +132,7 @@ def run_all(first: str) -> float:
     return monotonic() - started
 
 
-# One user of each database: cache, queue, counters; and one that goes through Django's cache.
+# One user of each database: cache, queue, counters; and one that uses Django's cache.
 @pytest.mark.parametrize("first", ["known", "queue", "limiter", "failures"])
 def test_unresponsive_redis_cache_costs_all_users_one_timeout_per_second(site: Site, first: str) -> None:
     current.start()

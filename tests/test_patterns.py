@@ -26,7 +26,7 @@ MADE_AT_RUN_TIME = {
 
 
 def check(found: Found) -> None:
-    """Raises AssertionError for a text at which the steps grow faster than the text."""
+    """Raise AssertionError for a text at which the steps grow faster than the text."""
     matcher = Matcher(found.pattern)
     pairs = zip(worst_texts(matcher, LENGTH), worst_texts(matcher, 2 * LENGTH), strict=True)
     for text, longer in pairs:

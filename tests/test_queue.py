@@ -1,4 +1,4 @@
-"""The queue's own way to its server, which is Celery's and not ours."""
+"""Connections of the queue, which are those of kombu."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 from kombu.simple import SimpleQueue
 
-from tecken import settings
-from tecken.settings import broker, broker_sentinels, broker_tls
+from tecken.redisclient.setting_urls import broker_sentinel_options, broker_tls_options, broker_url
 from tests.support.sentinel import SentinelPair, wait_until
 from tests.support.tls import TlsSentinelPair, TlsServer, papers
 
 
 @contextmanager
-def connected(url: str) -> Iterator[Connection]:
-    options = broker_sentinels(url)
+def connected(url: str, ca_file: str) -> Iterator[Connection]:
+    options = broker_sentinel_options(url, timeout=1.0, connect_timeout=1.0, ca_file=ca_file)
     with Connection(  # type: ignore[no-untyped-call]
-        broker(url, 1), ssl=broker_tls(url) or None, transport_options=options
+        broker_url(url, 1), ssl=broker_tls_options(url, ca_file) or None, transport_options=options
     ) as connection:
         yield connection
 
 
-def passes(url: str, text: str) -> bool:
-    """Whether a message that is put in comes out again."""
+def passes(url: str, text: str, ca_file: str = "") -> bool:
+    """Return whether a message that is sent is received."""
     try:
         with (
-            connected(url) as connection,
+            connected(url, ca_file) as connection,
             SimpleQueue(connection, "tests", no_ack=True) as queue,  # type: ignore[no-untyped-call]
         ):
             queue.put(text)
@@ -38,7 +37,7 @@ def passes(url: str, text: str) -> bool:
         return False
 
 
-def test_behind_sentinels_that_want_a_password_the_queue_follows_its_master() -> None:
+def test_queue_behind_sentinels_with_a_password_uses_the_new_master() -> None:
     with SentinelPair(password="secret") as pair:
         assert passes(pair.url, "before")
         pair.master.kill()
@@ -47,21 +46,17 @@ def test_behind_sentinels_that_want_a_password_the_queue_follows_its_master() ->
 
 
 @pytest.mark.parametrize("kind", [TlsServer, TlsSentinelPair])
-def test_over_tls_the_queue_believes_the_authority(
-    kind: type[TlsServer | TlsSentinelPair], monkeypatch: pytest.MonkeyPatch
+def test_queue_over_tls_accepts_the_configured_authority(
+    kind: type[TlsServer | TlsSentinelPair],
 ) -> None:
     with papers() as trusted, kind(trusted) as secured:
-        monkeypatch.setattr(settings, "REDIS_CA_FILE", str(trusted.authority))
-        assert passes(secured.secure_url, "over TLS")
+        assert passes(secured.secure_url, "over TLS", str(trusted.authority))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
 @pytest.mark.parametrize("kind", [TlsServer, TlsSentinelPair])
-def test_over_tls_the_queue_believes_nobody_else(
-    kind: type[TlsServer | TlsSentinelPair], host: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_queue_over_tls_refuses_other_authorities(kind: type[TlsServer | TlsSentinelPair], host: str) -> None:
     """Another authority, and another host's certificate."""
     with papers(host) as shown, papers() as others, kind(shown) as secured:
-        believed = others if host == "127.0.0.1" else shown
-        monkeypatch.setattr(settings, "REDIS_CA_FILE", str(believed.authority))
-        assert not passes(secured.secure_url, "not believed")
+        trusted = others if host == "127.0.0.1" else shown
+        assert not passes(secured.secure_url, "not trusted", str(trusted.authority))

@@ -3,14 +3,13 @@ from __future__ import annotations
 from urllib.parse import quote
 
 import pytest
-from environs import ValidationError
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tecken.monitoring.logs.masking import mask_secrets
 from tecken.monitoring.preflight.failure import format_address, mask_url
 from tecken.redaction import redact_text, redact_url, without_account
-from tecken.settings import store_url
+from tecken.redisclient.setting_urls import check_store_url
 
 SECRETS = st.text("s3cR€t:@/?#%&=+,;~._- ", min_size=4, max_size=20).map(lambda text: f"hunter2{text}hunter2")
 RAW = st.text("s3cRt%&=+,;~._-", max_size=20).map(lambda text: f"hunter2{text}hunter2")
@@ -64,5 +63,5 @@ def test_redact_url_keeps_what_is_no_secret(url: str, redacted: str, bare: str) 
 
 @pytest.mark.parametrize("character", [" ", "'", '"', "<", ">", "\n"])
 def test_a_redis_url_that_a_log_line_would_cut_is_malformed(character: str) -> None:
-    with pytest.raises(ValidationError, match="%-encoded"):
-        store_url(f"redis://:a{character}b@host")
+    with pytest.raises(ValueError, match="%-encoded"):
+        check_store_url(f"redis://:a{character}b@host")

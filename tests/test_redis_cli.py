@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from run.redis_cli import Server, iredis_url, server
+from run.redis_cli import Server, find_server, iredis_url
 from tecken.settings import BASE_DIR
 from tests.support.redis_server import free_port
 from tests.support.sentinel import SentinelPair
@@ -25,7 +25,7 @@ print(json.dumps([sys.argv[1:], os.environ.get("REDISCLI_AUTH")]))
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    """With this one first."""
+    """Return a PATH whose first redis-cli prints its arguments."""
     program = tmp_path / "redis-cli"
     program.write_text(TELLS.format(python=sys.executable))
     program.chmod(0o755)
@@ -42,7 +42,9 @@ def path(tmp_path: Path) -> str:
         ("rediss-cluster://:p@a/0", "-h a -p 6379 -n 0 --tls --cacert /ca.pem -c", "p"),
     ],
 )
-def test_what_redis_cli_is_told(path: str, url: str, options: str, password: str | None) -> None:
+def test_redis_cli_receives_the_options_of_the_url(
+    path: str, url: str, options: str, password: str | None
+) -> None:
     environ = {"PATH": path, "REDIS_STORE_URL": url, "REDIS_CA_FILE": "/ca.pem"}
     command = [sys.executable, "run/redis_cli.py", "store", "config", "get", "maxmemory"]
     done = subprocess.run(command, env=environ, cwd=BASE_DIR, capture_output=True, text=True, check=True)
@@ -55,27 +57,27 @@ def trusted() -> Iterator[Papers]:
         yield made
 
 
-def test_behind_sentinels_it_is_the_master_that_is_asked() -> None:
+def test_find_server_behind_sentinels_returns_the_master() -> None:
     with SentinelPair(password="secret") as pair:
         dead = pair.url.replace("@", f"@127.0.0.1:{free_port()},")
         expected = Server("127.0.0.1", pair.master.port, "0", "", "secret", False, "", False)
-        assert server(dead, "") == expected
+        assert find_server(dead, "") == expected
 
 
-def test_sentinels_are_asked_over_tls(trusted: Papers) -> None:
+def test_find_server_queries_sentinels_over_tls(trusted: Papers) -> None:
     with TlsSentinelPair(trusted) as pair:
         authority = str(trusted.authority)
-        there = server(pair.secure_url, authority)
+        there = find_server(pair.secure_url, authority)
         assert (there.port, there.tls, there.ca_file) == (pair.master.port, True, authority)
-        with pytest.raises(SystemExit, match="No sentinel says"):
-            server(pair.secure_url, "")
+        with pytest.raises(SystemExit, match="No sentinel names"):
+            find_server(pair.secure_url, "")
 
 
-def test_a_master_that_no_sentinel_knows() -> None:
-    with SentinelPair() as pair, pytest.raises(SystemExit, match="which server other is"):
-        server(pair.url.replace("/tecken/", "/other/"), "")
+def test_find_server_of_an_unknown_master_fails() -> None:
+    with SentinelPair() as pair, pytest.raises(SystemExit, match="No sentinel names the master other"):
+        find_server(pair.url.replace("/tecken/", "/other/"), "")
 
 
-def test_iredis_has_it_all_in_a_url() -> None:
+def test_iredis_url_has_account_and_database() -> None:
     there = Server("h", 6379, "2", "ted", "p@/", True, "", False)
     assert iredis_url(there) == "rediss://ted:p%40%2F@h:6379/2"

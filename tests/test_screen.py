@@ -1,10 +1,10 @@
-"""What the screen of `make run` shows of a line."""
+"""Lines on the screen of `make run`."""
 
 from __future__ import annotations
 
 import pytest
 
-from run.screen import summary
+from run.screen import summarize
 from tecken.settings import BASE_DIR
 
 START = "2026-11-28T16:58:42.178410Z"
@@ -27,10 +27,10 @@ START = "2026-11-28T16:58:42.178410Z"
     ],
 )
 def test_summary_of_a_line(line: str, shown: str | None) -> None:
-    assert summary(line) == shown
+    assert summarize(line) == shown
 
 
 def test_summary_matches_the_lines_that_the_document_shows() -> None:
     text = (BASE_DIR / "docs" / "logs.md").read_text()
     [line] = [line for line in text.splitlines() if line.startswith("2026-") and " WARNING " in line]
-    assert str(summary(line)).startswith("WARNING b.pdb/44E4")
+    assert str(summarize(line)).startswith("WARNING b.pdb/44E4")

@@ -1,4 +1,4 @@
-"""What stands between the site and who means it no good; docs/security.md says the same."""
+"""Protection of the site against attacks; docs/security.md describes it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def afresh() -> None:
         ),
     ],
 )
-def test_every_answer_says_what_a_browser_may_do_with_it(client: Client, path: str) -> None:
+def test_responses_have_security_headers(client: Client, path: str) -> None:
     answer = client.get(path)
     answer.close()
     assert answer["Content-Security-Policy"] == middleware.POLICY
@@ -66,7 +66,7 @@ def test_every_answer_says_what_a_browser_may_do_with_it(client: Client, path: s
     assert answer["Cross-Origin-Opener-Policy"] == "same-origin"
 
 
-def test_so_does_the_page_of_maintenance_which_has_its_style_in_itself(client: Client) -> None:
+def test_maintenance_page_has_security_headers(client: Client) -> None:
     current.backend().set_maintenance("full", format_maintenance(Maintenance()), None)
     try:
         answer = client.get("/", headers={"accept": "text/html"})
@@ -76,14 +76,14 @@ def test_so_does_the_page_of_maintenance_which_has_its_style_in_itself(client: C
     assert f"<style>{middleware.STYLE}</style>" in answer.content.decode()
 
 
-def test_nothing_runs_that_stands_in_a_page() -> None:
+def test_pages_run_no_inline_code() -> None:
     assert "unsafe" not in middleware.POLICY + middleware.MAINTENANCE_POLICY
     templates = (BASE_DIR / "tecken").rglob("*.html")
     odd = [path for path in templates if re.search(r"\sstyle=|\son\w+=|<style|<script>", path.read_text())]
     assert odd == []
 
 
-def test_plain_http_is_sent_to_https(client: Client, settings: LazySettings) -> None:
+def test_plain_http_is_redirected_to_https(client: Client, settings: LazySettings) -> None:
     settings.SECURE_SSL_REDIRECT = True
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     answer = Client().get("/api/docs", headers={"host": "localhost"})
@@ -92,7 +92,7 @@ def test_plain_http_is_sent_to_https(client: Client, settings: LazySettings) -> 
     assert there.status_code == 200
 
 
-def test_what_is_asked_from_inside_needs_no_https(settings: LazySettings) -> None:
+def test_monitoring_urls_over_http_are_served(settings: LazySettings) -> None:
     settings.SECURE_SSL_REDIRECT = True
     assert Client().get("/__lbheartbeat__").status_code == 200
     exempt = [re.compile(pattern) for pattern in settings.SECURE_REDIRECT_EXEMPT]
@@ -103,7 +103,7 @@ def test_what_is_asked_from_inside_needs_no_https(settings: LazySettings) -> Non
 
 
 def composed(values: Mapping[str, str]) -> dict[str, str]:
-    """What docker-compose gives the site, whose .env has `values`."""
+    """Return the variables of the site in docker-compose, with `values` in .env."""
     text = (BASE_DIR / "docker-compose.yml").read_text()
     block = text.partition("environment: &environment\n")[2].partition("  volumes:")[0]
     pairs = re.findall(r"^    (\w+): (.*)$", block, re.MULTILINE)
@@ -114,8 +114,8 @@ def composed(values: Mapping[str, str]) -> dict[str, str]:
     return {name: VARIABLE.sub(filled, value.strip('"')) for name, value in pairs}
 
 
-def test_the_documented_deployment_passes_djangos_checks() -> None:
-    """With .env.example as it is, and the secrets that it asks for."""
+def test_documented_deployment_passes_the_checks_of_django() -> None:
+    """With .env.example as it is, and the secrets that it requires."""
     lines = (BASE_DIR / ".env.example").read_text().splitlines()
     example = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     values = {**example, "SECRET_KEY": A_SECRET_KEY, "POSTGRES_PASSWORD": "a-password"}
@@ -129,17 +129,17 @@ def test_the_documented_deployment_passes_djangos_checks() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("clear_redis_cache")
-def test_who_guesses_passwords_is_stopped(settings: LazySettings) -> None:
+def test_login_with_many_wrong_passwords_is_locked(settings: LazySettings) -> None:
     settings.AXES_FAILURE_LIMIT = 3
     User.objects.create_superuser(ROOT, password=RIGHT)
     guesses = [login(f"guess {i}").status_code for i in range(3)]
     assert (guesses, login(RIGHT).status_code) == ([200, 200, 429], 429)
-    assert login(RIGHT, REMOTE_ADDR="192.0.2.7").status_code == 302  # nobody is locked out by another
+    assert login(RIGHT, REMOTE_ADDR="192.0.2.7").status_code == 302  # no user is locked out by another
 
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("clear_redis_cache")
-def test_passwords_and_tokens_are_in_no_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_log_has_no_passwords_and_tokens(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     User.objects.create_superuser(ROOT, password=RIGHT)
     login("a wrong guess")
@@ -170,7 +170,7 @@ def login(password: str, **meta: str) -> Any:
     ],
 )
 @pytest.mark.parametrize("known", [True, False])
-def test_no_cache_keeps_an_answer_that_depends_on_who_asked(method: str, path: str, known: bool) -> None:
+def test_response_that_depends_on_the_user_is_not_cached(method: str, path: str, known: bool) -> None:
     made = key("upload.upload_symbols", "tokens.manage_tokens") if known else "0" * 64
     body = {"permissions": ["upload.upload_symbols"]}
     reply = getattr(Client(), method)(
@@ -181,6 +181,6 @@ def test_no_cache_keeps_an_answer_that_depends_on_who_asked(method: str, path: s
 
 
 @pytest.mark.django_db
-def test_caches_may_keep_what_is_the_same_for_everybody() -> None:
+def test_response_that_is_the_same_for_all_may_be_cached() -> None:
     for path in ("/api/openapi.json", "/missingsymbols/", "/health"):
         assert "Cache-Control" not in Client().get(path).headers

@@ -41,13 +41,13 @@ def fresh(tmp_path: Path, settings: Settings, clear_redis_store: None) -> None:
     services.discard_all()
 
 
-def test_parts_are_built_once() -> None:
+def test_services_are_built_once() -> None:
     assert symbolication_services.symbol_loader() is symbolication_services.symbol_loader()
     assert symbolication_services.conversion_tracker() is symbolication_services.conversion_tracker()
 
 
-def test_a_forked_child_builds_its_own() -> None:
-    """In a process of its own: nobody should fork one with threads, as this one has."""
+def test_services_in_a_forked_child_are_built_again() -> None:
+    """Run a process of its own, because a process with threads, such as this one, must not fork."""
     script = """if True:
         import os
         from tecken.symbolication import services
@@ -60,7 +60,7 @@ def test_a_forked_child_builds_its_own() -> None:
     subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True, timeout=60)
 
 
-def test_a_task_prepares_a_module_and_tells_those_who_wait() -> None:
+def test_convert_task_converts_a_module_and_wakes_waiting_requests() -> None:
     symbolication_services.conversion_tracker().ask([CRASH_C], "one", Places(most=1, first=1))
     prepare("crash-c", CRASH_C.debug_id.lower())
     assert symbolication_services.conversion_tracker().look([CRASH_C]) == [Ready()]
@@ -68,7 +68,7 @@ def test_a_task_prepares_a_module_and_tells_those_who_wait() -> None:
 
 
 @pytest.mark.parametrize("answered", ["missing", "other symbols"])
-def test_uploaded_symbols_count_at_once_in_a_process_that_had_answered(
+def test_uploaded_symbols_apply_in_a_process_that_has_others_in_memory(
     settings: Settings, answered: str
 ) -> None:
     settings.SYMBOL_SOURCES = [] if answered == "missing" else settings.SYMBOL_SOURCES
@@ -87,7 +87,7 @@ def test_uploaded_symbols_count_at_once_in_a_process_that_had_answered(
     assert made.metadata.symbols == 3
 
 
-def test_source_of_regular_modules_has_no_try_symbols(settings: Settings) -> None:
+def test_search_of_regular_modules_excludes_try_symbols(settings: Settings) -> None:
     settings.SYMBOL_SOURCES = []
     services.discard_all()
     storage_services.try_files().put(symbol_file(CRASH_C), gzipped([sym(CRASH_C)]))
@@ -95,7 +95,7 @@ def test_source_of_regular_modules_has_no_try_symbols(settings: Settings) -> Non
         pytest.fail("opened")
 
 
-def test_replaced_try_symbols_leave_the_regular_page_file() -> None:
+def test_replaced_try_symbols_keep_the_regular_page_file() -> None:
     prepare(*CRASH_C)
     regular = header()
     storage_services.try_files().put(symbol_file(CRASH_C), gzipped([sym(CRASH_C)]))
@@ -107,7 +107,7 @@ def test_replaced_try_symbols_leave_the_regular_page_file() -> None:
     assert {module for module, _ in storage_services.page_files().entries()} == {CRASH_C, CRASH_C.in_try()}
 
 
-def test_files_of_try_builds_lie_apart(tmp_path: Path, settings: Settings) -> None:
+def test_try_files_are_stored_apart(tmp_path: Path, settings: Settings) -> None:
     assert storage_services.try_files().name == f"file://{tmp_path}/storage/try"
     settings.TRY_STORAGE_URL = f"file://{tmp_path}/elsewhere"
     services.discard_all()
@@ -125,26 +125,26 @@ def until_it_listens() -> None:
 
 @pytest.fixture
 def refused() -> Iterator[None]:
-    """The queue is on a server that is not there."""
+    """Return a queue on a server that does not exist."""
     with Celery(broker=f"redis://127.0.0.1:{free_port()}/1"):
         yield
     app.set_current()
 
 
 @pytest.mark.usefixtures("refused")
-def test_a_queue_that_refuses_is_could_not_ask() -> None:
+def test_sending_to_a_queue_that_refuses_is_unavailable() -> None:
     with pytest.raises(CouldNotAsk, match="the queue does not answer"):
         symbolication_services.send_prepares([CRASH_C], first=True)
 
 
-def test_a_task_is_sent_to_the_queue() -> None:
+def test_sending_puts_the_task_into_its_queue() -> None:
     symbolication_services.send_prepares([CRASH_C], first=True)
     with app.connection_for_read() as connection, connection.SimpleQueue("convert") as queue:
         args, _, _ = queue.get_nowait().payload
     assert args == [*CRASH_C]
 
 
-def test_what_somebody_waits_for_comes_before_what_was_uploaded() -> None:
+def test_conversion_for_a_request_precedes_those_of_uploads() -> None:
     symbolication_services.replaced(CRASH_C)
     symbolication_services.send_prepares([CRASH_C], first=True)
     with app.connection_for_read() as connection, connection.SimpleQueue("convert") as queue:
@@ -152,7 +152,7 @@ def test_what_somebody_waits_for_comes_before_what_was_uploaded() -> None:
     assert names == [symbolication_services.PREPARE_TASK, symbolication_services.CONVERT_TASK]
 
 
-def test_send_prepares_first_module_precedes_those_of_earlier_requests() -> None:
+def test_conversion_of_a_first_module_precedes_those_of_earlier_requests() -> None:
     names = [ObjectId(f"{i}.so", "0" * 33) for i in range(4)]
     symbolication_services.send_prepares(names[:3], first=True)
     symbolication_services.send_prepares(names[3:], first=True)
@@ -161,12 +161,12 @@ def test_send_prepares_first_module_precedes_those_of_earlier_requests() -> None
     assert found == [names[0], names[3], names[1], names[2]]
 
 
-def test_an_uploaded_module_is_converted() -> None:
+def test_uploaded_module_is_converted() -> None:
     convert(*CRASH_C)
     assert isinstance(header(), Header)
 
 
-def test_an_uploaded_module_is_tried_again_while_a_source_is_away(tmp_path: Path, settings: Settings) -> None:
+def test_uploaded_module_is_retried_while_a_source_is_unreachable(tmp_path: Path, settings: Settings) -> None:
     settings.SYMBOL_SOURCES = [f"file://{tmp_path}/not/mounted"]
     services.discard_all()
     for retries in range(TRIES_AGAIN):
@@ -182,7 +182,7 @@ def test_an_uploaded_module_is_tried_again_while_a_source_is_away(tmp_path: Path
     convert.pop_request()
 
 
-def test_an_uploaded_module_nobody_has_is_not_tried_again(settings: Settings) -> None:
+def test_uploaded_module_that_is_absent_is_not_retried(settings: Settings) -> None:
     settings.SYMBOL_SOURCES = []
     services.discard_all()
     convert(*CRASH_C)

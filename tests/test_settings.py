@@ -16,17 +16,17 @@ print(json.dumps({name: value for name, value in vars(settings).items() if name.
 
 
 def load(**environ: str) -> subprocess.CompletedProcess[str]:
-    """Settings are read once per process, so another environment needs another process."""
+    """Read the settings in another process, because they are read once per process."""
     return subprocess.run(
         [sys.executable, "-c", SHOW], env=environ, cwd=BASE_DIR, capture_output=True, text=True, check=False
     )
 
 
-def test_nothing_is_required_to_load_them() -> None:
+def test_settings_without_environment_load() -> None:
     assert load().returncode == 0
 
 
-def test_all_problems_are_reported_at_once() -> None:
+def test_settings_with_several_problems_report_all() -> None:
     told = load(FAILED_LOGINS="few", UPLOAD_THREADS="many", DEBUG="yes please").stderr
     assert all(name in told for name in ("FAILED_LOGINS", "UPLOAD_THREADS", "DEBUG"))
 
@@ -52,14 +52,14 @@ def test_all_problems_are_reported_at_once() -> None:
         "redis-cluster://:p@ss@one,two",
     ],
 )
-def test_a_url_that_would_name_another_server_names_none(url: str) -> None:
+def test_redis_url_malformed_names_no_server(url: str) -> None:
     settings = json.loads(load(REDIS_STORE_URL=url).stdout)
     assert settings["MALFORMED"].keys() == {"REDIS_STORE_URL"}
     assert settings["CACHES"]["store"]["LOCATION"] == "redis://redis-url-is-malformed.invalid/0"
 
 
 @pytest.mark.parametrize("url", ["redis://h", "redis://h:1", "redis://h:1/", "redis://h:1/7"])
-def test_each_role_has_its_database_whatever_the_url_says(url: str) -> None:
+def test_redis_url_with_any_number_gives_each_role_its_database(url: str) -> None:
     settings = json.loads(load(REDIS_URL=url, REDIS_STORE_URL=url).stdout)
     server = url.removesuffix("/7").removesuffix("/")
     assert settings["CACHES"]["default"]["LOCATION"] == f"{server}/0"
@@ -67,12 +67,12 @@ def test_each_role_has_its_database_whatever_the_url_says(url: str) -> None:
     assert settings["CELERY_BROKER_URL"] == f"{server}/1"
 
 
-def test_credentials_and_tls_are_kept() -> None:
+def test_redis_url_keeps_account_and_tls() -> None:
     settings = json.loads(load(REDIS_URL="rediss://ted:p%40ss@[::1]:6380/3").stdout)
     assert settings["CELERY_BROKER_URL"] == "rediss://ted:p%40ss@[::1]:6380/1"
 
 
-def test_each_role_has_its_database_behind_sentinels() -> None:
+def test_sentinel_url_gives_each_role_its_database() -> None:
     url = "sentinels://ted:p%2Css@h:1,i/master/7?sentinel_password=p%40"
     settings = json.loads(load(REDIS_URL=url, REDIS_STORE_URL="sentinel://h/other").stdout)
     first = "sentinels://ted:p%2Css@h:1%2Ci/master/0?sentinel_password=p%40"  # django-redis cuts at commas
@@ -81,7 +81,7 @@ def test_each_role_has_its_database_behind_sentinels() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["redis-cluster", "rediss-cluster"])
-def test_only_the_store_may_be_a_cluster(scheme: str) -> None:
+def test_cluster_url_is_allowed_for_the_store_only(scheme: str) -> None:
     url = f"{scheme}://ted:p%40ss@one:7000,two"
     settings = json.loads(load(REDIS_URL=url, REDIS_STORE_URL=url).stdout)
     assert list(settings["MALFORMED"]) == ["REDIS_URL"]
@@ -102,7 +102,7 @@ def test_only_the_store_may_be_a_cluster(scheme: str) -> None:
         ("sentinel://h/m", "sentinel://h/m/0"),
     ],
 )
-def test_an_authority_of_ones_own_is_told_to_whoever_speaks_tls(url: str, location: str) -> None:
+def test_redis_ca_file_is_used_for_tls_urls_only(url: str, location: str) -> None:
     settings = json.loads(load(REDIS_URL=url, REDIS_CA_FILE="/etc/ca.pem").stdout)
     assert settings["CACHES"]["default"]["LOCATION"] == location
     assert "ssl_ca_certs" not in settings["CELERY_BROKER_URL"]
@@ -110,7 +110,7 @@ def test_an_authority_of_ones_own_is_told_to_whoever_speaks_tls(url: str, locati
     assert asked == ("/etc/ca.pem" if "ca.pem" in location else None)
 
 
-def test_the_queue_knows_its_sentinels() -> None:
+def test_sentinel_url_gives_the_queue_its_sentinels() -> None:
     url = "sentinels://ted:p%2Css@h:1,i/master/7?sentinel_password=p%40"
     settings = json.loads(load(REDIS_URL=url).stdout)
     options = settings["CELERY_BROKER_TRANSPORT_OPTIONS"]
@@ -126,24 +126,24 @@ def test_the_queue_knows_its_sentinels() -> None:
 
 
 @pytest.mark.parametrize("url", ["rediss://h", "sentinels://h/master"])
-def test_the_queue_believes_no_certificate_that_it_cannot_check(url: str) -> None:
+def test_tls_url_makes_the_queue_check_certificates(url: str) -> None:
     assert json.loads(load(REDIS_URL=url).stdout)["CELERY_BROKER_USE_SSL"] == {
         "ssl_cert_reqs": ssl.CERT_REQUIRED
     }
 
 
-def test_a_password_may_have_a_comma() -> None:
+def test_redis_url_password_with_a_comma_is_encoded() -> None:
     settings = json.loads(load(REDIS_URL="redis://:a,b@h").stdout)
     assert settings["CACHES"]["default"]["LOCATION"] == "redis://:a%2Cb@h/0"
 
 
-def test_without_a_url_no_server_is_guessed() -> None:
+def test_redis_url_unset_names_no_server() -> None:
     settings = json.loads(load().stdout)
     assert settings["CACHES"]["default"]["LOCATION"] == "redis://redis-url-is-not-set.invalid/0"
     assert settings["CELERY_BROKER_URL"] == "redis://redis-url-is-not-set.invalid/1"
 
 
-def test_a_job_is_not_delivered_again_while_it_may_still_run() -> None:
+def test_visibility_timeout_exceeds_the_time_limit_of_a_job() -> None:
     settings = json.loads(load(CONVERT_TIME_LIMIT_SECONDS="7200").stdout)
     transport, results = (
         settings["CELERY_BROKER_TRANSPORT_OPTIONS"],
@@ -157,14 +157,14 @@ def test_a_job_is_not_delivered_again_while_it_may_still_run() -> None:
     assert min(patience) > settings["CELERY_TASK_TIME_LIMIT"] > settings["CELERY_TASK_SOFT_TIME_LIMIT"]
 
 
-def test_every_redis_wait_is_bounded() -> None:
+def test_redis_connections_have_timeouts() -> None:
     settings = json.loads(load().stdout)
     assert settings["CELERY_BROKER_TRANSPORT_OPTIONS"].keys() >= {"socket_timeout", "socket_connect_timeout"}
     for cache in settings["CACHES"].values():
         assert cache["OPTIONS"].keys() >= {"SOCKET_TIMEOUT", "SOCKET_CONNECT_TIMEOUT"}
 
 
-def test_sqlite_has_its_options_and_no_other_database_does() -> None:
+def test_sqlite_options_are_set_for_sqlite_only() -> None:
     def options(**environ: str) -> dict[str, object]:
         databases: dict[str, dict[str, dict[str, object]]] = json.loads(load(**environ).stdout)["DATABASES"]
         return databases["default"].get("OPTIONS", {})

@@ -1,3 +1,5 @@
+"""Entry point of `python -m tecken.client`."""
+
 from __future__ import annotations
 
 import sys

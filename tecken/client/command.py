@@ -1,4 +1,4 @@
-"""`tecken-upload`: the arguments, what it says, and how it ends."""
+"""The command `tecken-upload`: its arguments, its output and its exit status."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 from tqdm import tqdm
 
 from tecken.client import direct, zipped
+from tecken.client.batch import Outcome
 from tecken.client.files import NATIVE, Found, SymbolFile, find
-from tecken.client.outcome import Outcome
 from tecken.client.site import QUICK, Failed, Refused, Site, TryLater, own_version
 from tecken.symbols.filetypes import FileType
 
 DONE: Final = 0
 SOME_FAILED: Final = 1
 USAGE: Final = 2
-TEMPORARY: Final = 75  # sysexits.h: EX_TEMPFAIL
+# EX_TEMPFAIL of sysexits.h.
+TEMPORARY: Final = 75
 EPILOG: Final = """\
 The token needs the permission upload.upload_symbols or upload.upload_try_symbols. Give it in TECKEN_TOKEN or
-in a file: everybody on the machine can see the arguments of a command.
+in a file: every user of the machine can see the arguments of a command.
 
 exit status:
    0  the server has every file
@@ -36,12 +37,13 @@ exit status:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Find and send the files. Return the exit status."""
     options = _options(arguments)
     found = find(options.paths, options.extensions)
     for problem in found.problems:
-        _say(problem)
+        _print_error(problem)
     if not found.files:
-        _say("no symbol files found")
+        _print_error("no symbol files found")
         return USAGE
     if options.dry_run:
         _print(*(f"{file.key}\t{file.size}\t{file.path}" for file in found.files))
@@ -50,70 +52,71 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _upload(found: Found, options: argparse.Namespace) -> int:
-    set_on_retry_hooks([_say_retry])
+    set_on_retry_hooks([_print_retry])
     try:
         with Site(options.url, options.token) as site:
             outcome = _send(site, found.files, options.protocol, options.to_try)
     except (TryLater, KeyboardInterrupt) as error:
-        _say(f"{str(error) or 'interrupted'}; what was stored stays, so run the same command again")
+        _print_error(f"{str(error) or 'interrupted'}; what was stored stays, so run the same command again")
         return TEMPORARY
     except Refused as error:
-        _say(str(error))
+        _print_error(str(error))
         return USAGE
     except (Failed, OSError) as error:
-        _say(str(error))
+        _print_error(str(error))
         return SOME_FAILED
     for warning in outcome.warnings:
-        _say(f"warning: {warning}")
+        _print_error(f"warning: {warning}")
     for problem in outcome.problems:
-        _say(problem)
+        _print_error(problem)
     _print(_summary(found.files, outcome), *(f"{site.url}uploads/{number}/" for number in outcome.uploads))
     return SOME_FAILED if found.problems or outcome.problems else DONE
 
 
 def _send(site: Site, files: Sequence[SymbolFile], protocol: str, to_try: bool) -> Outcome:
-    told = _who_am_i(site)
-    if to_try and not told.get("try_symbols", True):
+    token_info = _fetch_token_info(site)
+    if to_try and not token_info.get("try_symbols", True):
         raise Refused(
             "--try needs a token that has upload.upload_try_symbols alone; this one is for regular symbols"
         )
     if protocol == "auto":
-        protocol = str(told.get("upload_api_version", 1))
+        protocol = str(token_info.get("upload_api_version", 1))
     return zipped.send(site, files, to_try=to_try) if protocol == "1" else direct.send(site, files)
 
 
-def _who_am_i(site: Site) -> dict[str, Any]:
-    """Asked in any case: a token that is no good shall be told before any work."""
+def _fetch_token_info(site: Site) -> dict[str, Any]:
+    """Return the server's description of the token, so that an invalid one fails before any other work."""
     try:
         return site.post("upload/auth_info/", timeout=QUICK)
     except Refused as error:
         if error.status == HTTPStatus.NOT_FOUND:
-            return {}  # an older server
+            # Older servers have no such URL.
+            return {}
         raise
 
 
 def _summary(files: Sequence[SymbolFile], outcome: Outcome) -> str:
     size = tqdm.format_sizeof(sum(file.size for file in files), "B")
-    told = f"{len(files)} files, {size}: {outcome.stored} stored, {outcome.there_before} there before"
-    told += f", {len(outcome.warnings)} warnings" * bool(outcome.warnings)
-    return told + f", {len(outcome.problems)} failed" * bool(outcome.problems)
+    summary = f"{len(files)} files, {size}: {outcome.stored} stored, {outcome.there_before} there before"
+    summary += f", {len(outcome.warnings)} warnings" * bool(outcome.warnings)
+    return summary + f", {len(outcome.problems)} failed" * bool(outcome.problems)
 
 
 def _print(*lines: str) -> None:
-    """Print to a reader that may have closed its end, as `head` does: the exit status is not about that."""
+    """Print the lines. A reader that has closed its end, such as `head`, does not change the exit status."""
     try:
         print(*lines, sep="\n", flush=True)
     except BrokenPipeError:
-        # Else Python fails once more when it flushes standard output at exit.
+        # Without this, Python would fail again when it flushes standard output at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _say(message: str) -> None:
+def _print_error(message: str) -> None:
     tqdm.write(f"tecken-upload: {message}", file=sys.stderr)
 
 
-def _say_retry(details: RetryDetails) -> None:
-    _say(f"{details.caused_by}; trying again in {details.wait_for:.0f} s")
+def _print_retry(details: RetryDetails) -> None:
+    _print_error(f"{details.caused_by}; trying again in {details.wait_for:.0f} s")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -128,7 +131,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     if not options.dry_run and not options.token:
         parser.error("no token: give TECKEN_TOKEN, --token-file or --token")
     if missing := [str(path) for path in options.paths if not path.exists()]:
-        parser.error(f"not there: {', '.join(missing)}")
+        parser.error(f"no such file or directory: {', '.join(missing)}")
     return options
 
 
@@ -146,29 +149,29 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("paths", nargs="+", type=Path, metavar="PATH", help="a symbol file, or a directory to look through")
+    add("paths", nargs="+", type=Path, metavar="PATH", help="a symbol file, or a directory to search")
     add("--url", default=os.environ.get("TECKEN_URL"), help="the server (default: TECKEN_URL)")
-    add("--token-file", type=Path, metavar="FILE", help="a file that has the token and nothing else")
+    add("--token-file", type=Path, metavar="FILE", help="a file that contains only the token")
     add("--token", help="the token itself (default: TECKEN_TOKEN)")
     add(
         "--try",
         dest="to_try",
         action="store_true",
-        help="symbols of a try build, kept apart from the regular",
+        help="store as symbols of a try build, apart from the regular ones",
     )
     add("--version", action="version", version=f"%(prog)s {own_version()}")
     add(
         "--protocol",
         choices=("1", "2", "auto"),
         default="auto",
-        help="upload as zip archives (1), each file straight to storage (2), or as the server prefers",
+        help="upload zip archives (1), or each file directly to storage (2); auto is what the server prefers",
     )
     add(
         "--extensions",
         type=lambda text: text.split(","),
         metavar=".A,.B",
-        help=f"native files to take from directories beside {FileType.BREAKPAD.suffix} (default: "
+        help=f"native files to take from directories in addition to {FileType.BREAKPAD.suffix} (default: "
         f"{','.join(NATIVE)}, and in symbol stores every file that begins like a native one)",
     )
-    add("--dry-run", action="store_true", help="list what would be sent: key, bytes, path")
+    add("--dry-run", action="store_true", help="list the files that would be sent: key, bytes, path")
     return parser

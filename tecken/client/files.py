@@ -1,8 +1,9 @@
-"""Finds symbol files, and the key under which the server keeps each: `<debug file>/<DEBUG ID>/<file name>`.
+"""Symbol files below the given paths, and the key of each on the server.
 
-A `.sym` file has its own in its MODULE record. A native file (an ELF file, a PDB, ...) has to lie in a
-symbol store, `<debug or code file>/<ID>/<file name>`, as `symstore` and `dump_syms --store` write it. There
-it needs no known ending (`libz.so.1.2`, `firefox`): its first bytes tell what it is.
+A key is `<debug file>/<DEBUG ID>/<file name>`. The key of a `.sym` file comes from its MODULE record. A
+native file (an ELF file, a PDB, ...) has to lie in a symbol store, `<debug or code file>/<ID>/<file name>`,
+as `symstore` and `dump_syms --store` write it. There it needs no particular suffix (`libz.so.1.2`,
+`firefox`), because its first bytes identify it.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import symbol_file
 
 HEAD_BYTES: Final = 64 << 10
-# Plain, as CAB files (symstore /compress), and as build systems pack them.
+# Suffixes of native files: plain, as CAB files (symstore /compress), and as build systems pack them.
 NATIVE: Final = (
     *(".pdb", ".dll", ".exe", ".pd_", ".dl_", ".ex_"),
     *(".so", ".debug", ".dbg", ".dbg.gz", ".dylib", ".dSYM.tar.bz2"),
 )
-# How ELF, PE, PDB and Mach-O files begin, the last in both byte orders, and fat.
+# First bytes of ELF, PE, PDB and Mach-O files; the last in both byte orders, and of universal binaries.
 MAGIC: Final = (
     *(b"\x7fELF", b"MZ", b"Microsoft C/C++ MSF 7.00"),
     *(
@@ -40,60 +41,63 @@ LONGEST_MAGIC: Final = max(map(len, MAGIC))
 
 
 class SymbolFile(NamedTuple):
+    """File with its key and its size in bytes."""
+
     key: str
     path: Path
-    size: int  # bytes
+    size: int
 
 
 class Found(NamedTuple):
+    """Files to send, and a line for each that cannot be sent."""
+
     files: list[SymbolFile]
     problems: list[str]
 
 
-def find(places: Iterable[Path], extensions: Sequence[str] | None = None) -> Found:
-    """Return every file below directories that ends with `.sym` or one of `extensions`, and files as given.
+def find(paths: Iterable[Path], extensions: Sequence[str] | None = None) -> Found:
+    """Return the given files, and those below the given directories that end with `.sym` or an extension.
 
-    Without `extensions` these are NATIVE, and everything in a symbol store that begins like a native file.
-
-    Of two files with one key the first counts; the other is a problem unless it is the same to the byte.
+    Without `extensions` these are NATIVE, and in symbol stores every file that begins like a native one. Of
+    two files with one key the first is used; the other is a problem unless both have the same bytes.
     """
     by_key: dict[str, SymbolFile] = {}
     problems = []
     native = NATIVE if extensions is None else extensions
     endings = tuple(ending.lower() for ending in (*FileType.BREAKPAD.suffixes, *native))
-    for path in (path for place in places for path in _walk(place, endings, by_magic=extensions is None)):
+    for path in (path for root in paths for path in _walk(root, endings, by_magic=extensions is None)):
         try:
-            file = _settle(path)
-            _refuse_another(by_key.setdefault(file.key, file), file)
+            file = _identify(path)
+            _check_same(by_key.setdefault(file.key, file), file)
         except (BadInput, OSError) as error:
             problems.append(f"{path}: {_reason(error)}")
     return Found(list(by_key.values()), problems)
 
 
-def _walk(place: Path, endings: tuple[str, ...], *, by_magic: bool) -> Iterator[Path]:
-    """In the order of names, so that two runs do the same."""
-    if not place.is_dir():
-        yield place
+def _walk(root: Path, endings: tuple[str, ...], *, by_magic: bool) -> Iterator[Path]:
+    """Yield the files in the order of their names, so that two runs do the same."""
+    if not root.is_dir():
+        yield root
         return
-    for folder, below, names in os.walk(place):
-        below.sort()
+    for folder, subfolders, names in os.walk(root):
+        subfolders.sort()
         for path in (Path(folder, name) for name in sorted(names)):
-            is_named_so = path.name.lower().endswith(endings)
-            if (is_named_so or (by_magic and _is_stored_native(path))) and path.is_file():
+            has_ending = path.name.lower().endswith(endings)
+            if (has_ending or (by_magic and _is_stored_native(path))) and path.is_file():
                 yield path
 
 
 def _is_stored_native(path: Path) -> bool:
     """Return whether a file lies in a symbol store and begins like a native file."""
     try:
-        _key_by_place(path)
+        _key_from_path(path)
         with path.open("rb") as file:
             return file.read(LONGEST_MAGIC).startswith(MAGIC)
     except (Malformed, OSError):
         return False
 
 
-def _settle(path: Path) -> SymbolFile:
+def _identify(path: Path) -> SymbolFile:
     size = path.stat().st_size
     if not size:
         raise Malformed("is empty")
@@ -102,12 +106,12 @@ def _settle(path: Path) -> SymbolFile:
 
 def _key(path: Path) -> str:
     if FileType.of_name(path.name) is FileType.BREAKPAD:
-        module = _said_module(path)
+        module = _read_module(path)
         return str(symbol_file(module))
-    return _key_by_place(path)
+    return _key_from_path(path)
 
 
-def _key_by_place(path: Path) -> str:
+def _key_from_path(path: Path) -> str:
     *_, name, debug_id, file_name = ("", "", *path.absolute().parts)
     try:
         return f"{ObjectId.parse(name, debug_id)}/{file_name}"
@@ -115,13 +119,13 @@ def _key_by_place(path: Path) -> str:
         raise Malformed(f"does not lie in a symbol store, <file>/<ID>/{path.name}") from None
 
 
-def _said_module(path: Path) -> ObjectId:
+def _read_module(path: Path) -> ObjectId:
     with path.open("rb") as file:
         module = described(file.read(HEAD_BYTES) + b"\n")
     return ObjectId.parse(module.debug_file, module.debug_id)
 
 
-def _refuse_another(first: SymbolFile, file: SymbolFile) -> None:
+def _check_same(first: SymbolFile, file: SymbolFile) -> None:
     if first.path != file.path and not filecmp.cmp(first.path, file.path, shallow=False):
         raise Malformed(f"is not {first.path}, and both are {file.key}")
 

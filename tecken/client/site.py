@@ -1,10 +1,12 @@
-"""Talks HTTP to the server and to its storage: deadlines, attempts, and answers turned into errors.
+"""HTTP to the server and to its storage: deadlines, retries, and responses turned into errors.
 
-Failed      not this file, or not this archive; trying again changes nothing
-Refused     nothing at all: the URL or the token is wrong
-TryLater    an answer that asks for patience; raised when the attempts are used up
-Unreachable no answer at all. A server that never answered is given up within seconds, since its URL may be
-            wrong; one that did may be restarting, and is tried for two minutes.
+    Failed       this file or archive is not accepted; another attempt would change nothing
+    Refused      nothing is accepted: the URL or the token is wrong
+    TryLater     the response is temporary; raised when the attempts are used up
+    Unreachable  no response at all
+
+A server that has never responded is given up within seconds, because its URL may be wrong. One that has
+responded may be restarting, and is tried for two minutes.
 """
 
 from __future__ import annotations
@@ -22,28 +24,37 @@ import stamina
 
 from tecken.redaction import redact_url
 
-ATTEMPTS: Final = 8  # with pauses of 1, 2, 4 ... seconds: two minutes
-# Attempts to reach a server that never answered.
+# The pauses between them are 1, 2, 4 ... seconds: two minutes in all.
+ATTEMPTS: Final = 8
+# Attempts to reach a server that has never responded.
 FIRST_ATTEMPTS: Final = 3
-LONGEST_PAUSE: Final = 300.0  # seconds; with a longer Retry-After we leave
-# The answer to a zip comes when all of it is stored.
+# Seconds. With a longer Retry-After the program gives up.
+MAX_PAUSE: Final = 300.0
+# The server responds to an archive when all of it is stored.
 TIMEOUT: Final = httpx.Timeout(60.0, connect=5.0, read=900.0)
-# Of a question that costs the server nothing.
+# For a request that costs the server nothing.
 QUICK: Final = httpx.Timeout(10.0, connect=5.0)
 TEMPORARY: Final = (408, 425, 429)
-TOLD: Final = 300  # characters of an answer
+MAX_TEXT: Final = 300
+"""Characters of a response in an error."""
 
 
 class Failed(Exception):
-    """The server or its storage will not take this. `said` is the server's answer."""
+    """Error for a file or archive that the server or its storage does not accept.
 
-    def __init__(self, message: str, said: Mapping[str, Any] | None = None) -> None:
+    `document` is the JSON of the server's response.
+    """
+
+    def __init__(self, message: str, document: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
-        self.said = said or {}
+        self.document = document or {}
 
 
 class Refused(Exception):
-    """The server takes nothing from us, or is none. `status` of its answer, if it gave one."""
+    """Error for a server that accepts nothing, or is none.
+
+    `status` is that of its response, 0 without one.
+    """
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
@@ -51,7 +62,7 @@ class Refused(Exception):
 
 
 class TryLater(Exception):
-    """`retry_after` in seconds, where the server said it."""
+    """Error that may pass by itself. `retry_after` is in seconds, if the server has sent it."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -59,55 +70,66 @@ class TryLater(Exception):
 
 
 class Unreachable(TryLater):
-    """No connection, or one that broke before the answer."""
+    """Error for no connection, or one that broke before the response."""
 
 
 class Site:
-    """A server at `url`; a context manager, since it holds sockets."""
+    """Server at `url`, and its storage. A context manager, because it holds sockets."""
 
     def __init__(self, url: str, token: str, attempts: int = ATTEMPTS) -> None:
         self.url = f"{url.rstrip('/')}/"
         agent = {"User-Agent": f"tecken-upload/{own_version()}"}
         self._server = httpx.Client(headers={**agent, "Auth-Token": token}, timeout=TIMEOUT)
-        self._storage = httpx.Client(headers=agent, timeout=TIMEOUT)  # which must never see the token
-        self._has_answered = False
+        # A client of its own, because the storage must never see the token.
+        self._storage = httpx.Client(headers=agent, timeout=TIMEOUT)
+        self._has_responded = False
         self._failures = 0
         self._retry = stamina.RetryingCaller(
             attempts=attempts, timeout=None, wait_initial=1.0, wait_max=60.0, wait_jitter=1.0
-        ).on(self._is_worth_another_try)
+        ).on(self._should_retry)
 
     def post(self, path: str, **body: Any) -> dict[str, Any]:
-        """`body` as httpx takes it; an opened file in it is sent from its start in each attempt.
+        """Send a request to the server and return the JSON of its response.
 
-        Raises Failed, Refused or TryLater.
+        `body` is in httpx's arguments. An open file in it is sent from its start in each attempt.
+
+        Raises:
+            Failed: The server does not accept it.
+            Refused: The server does not accept the token, or is none.
+            TryLater: All attempts are used up.
         """
-        answer = self._retry(_ask, self._server, "POST", self.url + path, **body)
-        self._has_answered = True
-        if answer.status_code in (401, 403, 404) or answer.has_redirect_location:
-            raise Refused(_told(answer), answer.status_code)
-        if not answer.is_success:
-            raise Failed(_told(answer), _said(answer))
-        if (said := _said(answer)) is None:
-            raise Refused(f"{redact_url(str(answer.url))}: no Tecken server answers there")
-        return said
+        response = self._retry(_request, self._server, "POST", self.url + path, **body)
+        self._has_responded = True
+        if response.status_code in (401, 403, 404) or response.has_redirect_location:
+            raise Refused(_describe(response), response.status_code)
+        if not response.is_success:
+            raise Failed(_describe(response), _read_document(response))
+        if (document := _read_document(response)) is None:
+            raise Refused(f"{redact_url(str(response.url))}: no Tecken server answers there")
+        return document
 
     def put(self, url: str, headers: Mapping[str, str], chunks: Callable[[], Iterable[bytes]]) -> None:
-        """To the storage. `headers` have a Content-Length. Raises Failed or TryLater."""
+        """Send a file to the storage. `headers` have a Content-Length.
+
+        Raises:
+            Failed: The storage does not accept it.
+            TryLater: All attempts are used up.
+        """
 
         def attempt() -> httpx.Response:
-            return _ask(self._storage, "PUT", url, headers=headers, content=chunks())
+            return _request(self._storage, "PUT", url, headers=headers, content=chunks())
 
-        answer = self._retry(attempt)
-        if not answer.is_success:
-            raise Failed(_told(answer))
+        response = self._retry(attempt)
+        if not response.is_success:
+            raise Failed(_describe(response))
 
-    def _is_worth_another_try(self, error: Exception) -> bool | float:
+    def _should_retry(self, error: Exception) -> bool | float:
         """Return for stamina whether to try again, or after how many seconds."""
-        if isinstance(error, Unreachable) and not self._has_answered:
+        if isinstance(error, Unreachable) and not self._has_responded:
             self._failures += 1
             return self._failures < FIRST_ATTEMPTS
-        self._has_answered = True
-        return _worth_another_try(error)
+        self._has_responded = True
+        return _find_pause(error)
 
     def __enter__(self) -> Self:
         return self
@@ -119,57 +141,57 @@ class Site:
         self._storage.close()
 
 
-def _ask(client: httpx.Client, method: str, url: str, **body: Any) -> httpx.Response:
+def _request(client: httpx.Client, method: str, url: str, **body: Any) -> httpx.Response:
     try:
-        answer = client.request(method, url, **body)
+        response = client.request(method, url, **body)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise Refused(f"{redact_url(url)}: {error}") from error
     except httpx.TransportError as error:
         place = redact_url(url).partition("?")[0]
         raise Unreachable(f"{method} {place}: {str(error) or type(error).__name__}") from error
-    if answer.status_code >= 500 or answer.status_code in TEMPORARY:
-        raise TryLater(_told(answer), retry_after(answer.headers.get("Retry-After")))
-    return answer
+    if response.status_code >= 500 or response.status_code in TEMPORARY:
+        raise TryLater(_describe(response), parse_retry_after(response.headers.get("Retry-After")))
+    return response
 
 
-def _told(answer: httpx.Response) -> str:
-    """One line."""
-    url = redact_url(str(answer.url.copy_with(query=None)))
-    place = f"{answer.request.method} {url}: {answer.status_code}"
-    if answer.has_redirect_location:
-        return f"{place} It is now at {redact_url(answer.headers['Location'])}"
-    text = str((_said(answer) or {}).get("error", answer.text))
-    return f"{place} {' '.join(text[:TOLD].split()) or answer.reason_phrase}"
+def _describe(response: httpx.Response) -> str:
+    """Return one line about an error response."""
+    url = redact_url(str(response.url.copy_with(query=None)))
+    place = f"{response.request.method} {url}: {response.status_code}"
+    if response.has_redirect_location:
+        return f"{place} It is now at {redact_url(response.headers['Location'])}"
+    text = str((_read_document(response) or {}).get("error", response.text))
+    return f"{place} {' '.join(text[:MAX_TEXT].split()) or response.reason_phrase}"
 
 
-def _said(answer: httpx.Response) -> dict[str, Any] | None:
-    """The JSON object in it, if it has one."""
+def _read_document(response: httpx.Response) -> dict[str, Any] | None:
+    """Return the JSON object in the response, or None."""
     with suppress(ValueError):
-        said = answer.json()
-        if isinstance(said, dict):
-            return said
+        document = response.json()
+        if isinstance(document, dict):
+            return document
     return None
 
 
-def _worth_another_try(error: Exception) -> bool | float:
-    """For stamina: whether, or after how many seconds."""
+def _find_pause(error: Exception) -> bool | float:
+    """Return for stamina whether to try again, or after how many seconds."""
     if not isinstance(error, TryLater):
         return False
     if error.retry_after is None:
         return True
-    return error.retry_after <= LONGEST_PAUSE and error.retry_after
+    return error.retry_after <= MAX_PAUSE and error.retry_after
 
 
 def own_version() -> str:
-    """Return the version of this program; of a checkout that is not installed there is none."""
+    """Return the version of this program, or `unknown` for a checkout that is not installed."""
     try:
         return metadata.version("tecken")
     except metadata.PackageNotFoundError:
         return "unknown"
 
 
-def retry_after(header: str | None) -> float | None:
-    """Seconds, from a Retry-After header: seconds or a date (RFC 9110, 10.2.3)."""
+def parse_retry_after(header: str | None) -> float | None:
+    """Return the seconds in a Retry-After header, which has seconds or a date (RFC 9110, 10.2.3)."""
     if header is None:
         return None
     if header.strip().isdecimal():

@@ -1,4 +1,4 @@
-"""Upload protocol v1: zip archives, each in a form; the answer comes when every member is stored."""
+"""Upload protocol v1: zip archives, each in a form. The server responds when every member is stored."""
 
 from __future__ import annotations
 
@@ -9,23 +9,30 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 from tqdm.utils import CallbackIOWrapper
 
+from tecken.client.batch import Bar, Outcome, find_numbers, split_warnings
 from tecken.client.files import SymbolFile
-from tecken.client.outcome import Outcome, numbers_of, warnings_of
-from tecken.client.progress import Bar
 from tecken.client.site import Failed, Site
 
-# What one archive may hold, unpacked, if it holds more than one file; so the temporary file is bounded.
-MOST_BYTES: Final = 1 << 30
-MOST_FILES: Final = 1000
-LEVEL: Final = 4  # of deflate, as the server itself stores symbol files
-NOT_APART: Final = (
-    "the server took them as regular symbols: use a token that has only upload.upload_try_symbols"
+# Limits of an archive with more than one file, unpacked. They bound the size of the temporary file.
+MAX_BYTES: Final = 1 << 30
+MAX_FILES: Final = 1000
+DEFLATE_LEVEL: Final = 4
+"""Level with which the server itself stores symbol files."""
+STORED_AS_REGULAR: Final = (
+    "the server stored them as regular symbols: use a token that has only upload.upload_try_symbols"
 )
-ZIP64_FROM: Final = 1 << 30  # a member's size; it may grow while it is packed, and in packing
+ZIP64_FROM: Final = 1 << 30
+"""Size from which a member has 64-bit sizes. A file may grow while it is packed, and by being packed."""
 
 
 def send(site: Site, files: Iterable[SymbolFile], *, to_try: bool) -> Outcome:
-    """An archive that the server refuses fails alone. Raises Refused, TryLater or OSError."""
+    """Send the files in archives. One that the server refuses does not stop the others.
+
+    Raises:
+        Refused: The server does not accept the token, or is none.
+        TryLater: The server did not respond, and all attempts are used up.
+        OSError: A file cannot be read.
+    """
     outcome = Outcome()
     for number, batch in enumerate(batches(files), 1):
         outcome = outcome.plus(_send(site, batch, f"symbols-{number}.zip", to_try))
@@ -33,12 +40,13 @@ def send(site: Site, files: Iterable[SymbolFile], *, to_try: bool) -> Outcome:
 
 
 def batches(
-    files: Iterable[SymbolFile], most_bytes: int = MOST_BYTES, most_files: int = MOST_FILES
+    files: Iterable[SymbolFile], max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES
 ) -> Iterator[list[SymbolFile]]:
+    """Yield the files in batches within both limits; a larger file is a batch of its own."""
     batch: list[SymbolFile] = []
     size = 0
     for file in files:
-        if batch and (len(batch) == most_files or size + file.size > most_bytes):
+        if batch and (len(batch) == max_files or size + file.size > max_bytes):
             yield batch
             batch, size = [], 0
         batch.append(file)
@@ -48,11 +56,11 @@ def batches(
 
 
 def pack(files: Sequence[SymbolFile], archive: IO[bytes], bar: Bar) -> None:
-    """The same files always make the same archive."""
-    with ZipFile(archive, "w", ZIP_DEFLATED, compresslevel=LEVEL) as zipped:
+    """Write the files into an archive. The same files always make the same archive."""
+    with ZipFile(archive, "w", ZIP_DEFLATED, compresslevel=DEFLATE_LEVEL) as zipped:
         for file in files:
             with zipped.open(file.key, "w", force_zip64=file.size > ZIP64_FROM) as out:
-                for chunk in bar.read_path(file.path):
+                for chunk in bar.read(file.path):
                     out.write(chunk)
 
 
@@ -64,21 +72,21 @@ def _send(site: Site, files: Sequence[SymbolFile], name: str, to_try: bool) -> O
             form = {"try": "1"} if to_try else {}
             read = CallbackIOWrapper(bar.move, archive, "read")
             try:
-                answer = site.post("upload/", data=form, files={name: (name, read, "application/zip")})
+                response = site.post("upload/", data=form, files={name: (name, read, "application/zip")})
             except Failed as error:
                 return Outcome(problems=(f"{name} with {len(files)} files, first {files[0].key}: {error}",))
-    return _judged(files, answer.get("upload", {}), to_try)
+    return _read_outcome(files, response.get("upload", {}), to_try)
 
 
-def _judged(files: Sequence[SymbolFile], upload: Mapping[str, Any], to_try: bool) -> Outcome:
+def _read_outcome(files: Sequence[SymbolFile], upload: Mapping[str, Any], to_try: bool) -> Outcome:
     if to_try and not upload.get("try_symbols"):
-        return Outcome(problems=(NOT_APART,))
+        return Outcome(problems=(STORED_AS_REGULAR,))
     before, ignored = upload.get("skipped_keys") or [], upload.get("ignored_keys") or []
-    refused, warnings = warnings_of(upload)
+    refused, warnings = split_warnings(upload)
     return Outcome(
         stored=len(files) - len(before) - len(ignored) - len(refused),
         there_before=len(before),
         problems=(*(f"{key}: the server ignores such files" for key in ignored), *refused),
         warnings=warnings,
-        uploads=tuple(numbers_of(upload)),
+        uploads=tuple(find_numbers(upload)),
     )

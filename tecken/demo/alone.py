@@ -1,4 +1,7 @@
-"""A demo is one process: what it has in memory, no other process would see."""
+"""Claim on the directory of a demo, which keeps the demo to one process.
+
+The memory of this process holds both Redis servers, so another process would see none of their data.
+"""
 
 from __future__ import annotations
 
@@ -7,34 +10,35 @@ import os
 import sys
 from pathlib import Path
 
-_claimed: list[int] = []
+_claims: list[int] = []
+"""The file descriptor that holds the lock. The kernel ends the claim with the process."""
 
 
 def claim(home: Path) -> bool:
-    """Whether no other process has `home`, a directory; until this one ends it is ours then."""
-    if not _claimed:
+    """Claim the directory `home` for this process. Return False if another process has it."""
+    if not _claims:
         home.mkdir(parents=True, exist_ok=True)
         directory = os.open(home, os.O_RDONLY)
-        if not _locked(directory):
+        if not _lock(directory):
             os.close(directory)
             return False
-        _claimed.append(directory)
+        _claims.append(directory)
     return True
 
 
 def is_free(home: Path) -> bool:
-    """Whether `claim` would succeed, for a process that will start another."""
-    if _claimed or not home.exists():
+    """Return whether `claim` would succeed, for a process that will start another."""
+    if _claims or not home.exists():
         return True
     directory = os.open(home, os.O_RDONLY)
     try:
-        return _locked(directory)
+        return _lock(directory)
     finally:
         os.close(directory)
 
 
-def _locked(directory: int) -> bool:
-    """Until it is closed."""
+def _lock(directory: int) -> bool:
+    """Lock the directory until its descriptor is closed. Return False if it is locked already."""
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -43,10 +47,10 @@ def _locked(directory: int) -> bool:
 
 
 def _end_child() -> None:
-    """Nothing else ends a process here: what such a function raises is only printed."""
-    if _claimed:
+    if _claims:
         print("❌ Demo mode refused: a demo is one process, and this one was forked from it", file=sys.stderr)
         sys.stderr.flush()
+        # Python only prints an exception that is raised after a fork, so an exit is the way to end the child.
         os._exit(os.EX_CONFIG)
 
 

@@ -1,6 +1,7 @@
-"""Celery's queue on a server of this process: lists, priorities and what is unacknowledged as on Redis.
+"""Celery transport on a Redis server in memory.
 
-There are no sockets to wait on, so it is looked at every POLL_SECONDS.
+Queues, priorities and unacknowledged jobs are the same as on a real server. There are no sockets to wait on,
+so the transport polls every POLL_SECONDS.
 """
 
 from __future__ import annotations
@@ -10,37 +11,43 @@ from typing import Any
 
 import redis
 from kombu.transport import redis as transport
-from kombu.transport.virtual import Transport as Polling
+from kombu.transport.virtual import Transport as PollingTransport
 from kombu.utils.scheduling import FairCycle
 
-from tecken.demo import servers
+from tecken.redisclient import memory
 
 POLL_SECONDS = 0.02
 
 
-class Turns(FairCycle):
-    """Asks one channel after the other; what a poller of sockets is told besides means nothing here."""
+class ChannelCycle(FairCycle):
+    """Round robin over the channels, with the methods of kombu's socket poller, which do nothing here."""
 
     _in_protected_read = False
 
-    def add(self, channel: Any) -> None: ...
+    def add(self, channel: Any) -> None:
+        """Do nothing."""
 
-    def discard(self, channel: Any) -> None: ...
+    def discard(self, channel: Any) -> None:
+        """Do nothing."""
 
     def _on_connection_disconnect(self, connection: Any) -> None: ...
 
 
 class Channel(transport.Channel):
+    """Channel whose connections lead to a server in memory."""
+
     def _get_pool(self, asynchronous: bool = False) -> redis.ConnectionPool:  # noqa: ARG002 - as kombu calls it
-        asked = self.connection.client
-        return servers.pool(f"memory://{asked.hostname}/{asked.virtual_host}")
+        client = self.connection.client
+        return memory.pool(f"memory://{client.hostname}/{client.virtual_host}")
 
 
 class Transport(transport.Transport):
+    """Transport that polls its channels instead of sockets."""
+
     Channel = Channel
-    implements = Polling.implements
+    implements = PollingTransport.implements
 
     def __init__(self, client: Any, **options: Any) -> None:
         super().__init__(client, **options)  # type: ignore[no-untyped-call]
         self.polling_interval = POLL_SECONDS  # type: ignore[assignment]
-        self.cycle = Turns(self._drain_channel, self.channels, Empty)  # type: ignore[no-untyped-call]
+        self.cycle = ChannelCycle(self._drain_channel, self.channels, Empty)  # type: ignore[no-untyped-call]

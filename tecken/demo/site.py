@@ -1,32 +1,46 @@
-"""Additional work of a demo's web process."""
+"""Additional work of a demo's web process: the database, the samples, and threads for jobs and beat.
+
+The threads have no limits of time and memory: only a process of its own could be ended when it exceeds them.
+"""
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import sys
+import time
 from io import StringIO
 from pathlib import Path
+from threading import Thread
 
 from celery import Celery
+from celery.beat import Scheduler
+from celery.worker import WorkController
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.http import HttpRequest
 
-from tecken.demo import alone, worker
+from tecken.demo import alone
 
 logger = logging.getLogger(__name__)
+
+CONCURRENT_JOBS = 2
 WARNINGS = ("Using in-memory counters (DEMO_MODE)", "Using in-memory queue (DEMO_MODE)")
 
 
 def start(app: Celery, home: Path) -> None:
-    """Raises SystemExit in a second process; `home` is a directory that they share."""
+    """Prepare the site and start its threads. `home` is the directory that a demo claims.
+
+    Raises:
+        SystemExit: Another process has claimed the directory.
+    """
     if not alone.claim(home):
         print(f"❌ Demo mode refused: another process has {home}, and a demo is one process", file=sys.stderr)
         raise SystemExit(os.EX_CONFIG)
     call_command("migrate", verbosity=0)
     add_samples(Path(settings.BASE_DIR) / "tests" / "data" / "samples")
-    worker.start(app)
+    _start_worker(app)
 
 
 def add_samples(directory: Path) -> None:
@@ -41,3 +55,27 @@ def add_samples(directory: Path) -> None:
 def banner(_request: HttpRequest) -> dict[str, tuple[str, ...]]:
     """Return the warnings that every page shows."""
     return {"demo_mode": WARNINGS if settings.DEMO_MODE else ()}
+
+
+def _start_worker(app: Celery) -> None:
+    # Remote control is for other processes, and there are none.
+    app.conf.worker_enable_remote_control = False
+    worker = WorkController(
+        app=app,
+        pool="threads",
+        concurrency=CONCURRENT_JOBS,
+        loglevel="WARNING",
+        without_gossip=True,
+        without_mingle=True,
+    )
+    atexit.register(worker.stop)
+    Thread(target=worker.start, name="demo worker", daemon=True).start()
+    Thread(target=_send_schedule, args=(app,), name="demo beat", daemon=True).start()
+
+
+def _send_schedule(app: Celery) -> None:
+    # Celery logs each job that it sends; several are due in a minute.
+    logging.getLogger("celery.beat").setLevel(logging.WARNING)
+    schedule = Scheduler(app)
+    while True:
+        time.sleep(max(0, schedule.tick()))

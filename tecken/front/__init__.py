@@ -1,17 +1,19 @@
 """The HTTP front: asyncio reads requests and writes responses, Django's handlers run in threads behind it.
 
-A handler thread must never wait for a client. So the front reads the whole body before a handler starts
-(into memory when it is small, else into an unnamed file), and writes the response after the handler has
-returned it. Every wait for a client has a deadline and a minimum rate (`deadlines`); a client that misses one
-is disconnected.
+A handler thread must never wait for a client: a few slow ones would stop the site. So the front reads the
+whole body before a handler starts (into memory when it is small, else into an unnamed file), and writes the
+response after the handler has returned it. Every wait for a client has a deadline and a minimum rate
+(`deadlines`); a client that misses one is disconnected.
 
-    protocol     one connection: uvicorn's HTTP/1.1 protocol plus the deadlines
-    application  one request: body, handler thread, response
-    admission    whether a large body may be read at all: its limit and the caller's permission
-    body         the body while it is read, and the spool file
-    dispatcher   which request runs next in which thread
-    bridge       ASGI scope -> WSGI environment -> response
-    __main__     processes and the listening socket
+    protocol     DeadlineProtocol: one connection, uvicorn's HTTP/1.1 protocol with the deadlines
+    application  Front: one request from its headers to the end of its response
+    admission    the check that a large body must pass before it is read: its limit, the caller's permission
+    body         Body: a request body while it is read, in memory or in its spool file
+    dispatcher   Dispatcher: the order of requests and the threads that run them
+    bridge       ASGI scope -> WSGI environment -> Response
+    sending      the bytes of a response, piece by piece
+    config       the settings of uvicorn
+    __main__     the web processes and the listening socket
 
 HTTP/2 is not offered: a browser or a symbol client gains nothing from it here, and a proxy can add it.
 """

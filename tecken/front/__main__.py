@@ -1,6 +1,7 @@
-"""`python -m tecken.front [APP]`: the web server's processes. `run.web` starts it after its checks.
+"""The web server: `python -m tecken.front [APP]`, which `run.web` starts after the preflight.
 
-APP is `module:front`, by default the site. WEB_HOST, WEB_PORT and WEB_PROCESSES say where and how many.
+APP is the `module:name` of a WSGI application or of a `Front`, by default the site. WEB_HOST and WEB_PORT are
+the address, WEB_PROCESSES is the number of processes.
 """
 
 from __future__ import annotations
@@ -28,18 +29,20 @@ LOGGING: Final[dict[str, Any]] = {
 
 
 class Restarts(logging.Filter):
-    """Passes warnings and the line that reports the end of a web process; uvicorn's others are routine."""
+    """Filter that keeps warnings and the line about a web process that died; other lines are routine."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the line is written."""
         return record.levelno >= logging.WARNING or record.getMessage().endswith(" died")
 
 
 def main() -> int:
+    """Run the web processes until SIGTERM or SIGINT. Return 1 if one of them could not start."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tecken.settings")
     logging.config.dictConfig(LOGGING)
     raise_file_limit()
     config = server_config(
-        sys.argv[1] if len(sys.argv) > 1 else "tecken.front.site:front",
+        sys.argv[1] if len(sys.argv) > 1 else "tecken.application:application",
         host=os.environ.get("WEB_HOST", "127.0.0.1"),
         port=int(os.environ.get("WEB_PORT", "8000")),
         workers=int(os.environ.get("WEB_PROCESSES", "1")),
@@ -50,7 +53,7 @@ def main() -> int:
 
 
 def raise_file_limit() -> None:
-    """Allow as many open files as the system lets us have: each connection is one."""
+    """Raise the limit of open files to the most that the system allows: each connection is one."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 

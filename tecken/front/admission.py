@@ -1,7 +1,8 @@
-"""Decides from the headers alone how much of a body may be read.
+"""Admission of request bodies, decided from the headers alone.
 
-The decorators of a view (`tecken.http.decorators`) leave two attributes on it. `body_limit()` is the largest body it
-takes, in bytes. `admit(request)` raises when the caller may not send a body at all; without it anyone may.
+The decorators of a view (`tecken.http.decorators`) set two attributes on it. `body_limit()` returns the size
+of the largest body that it accepts, in bytes. `admit(request)` raises when the caller may not send a body at
+all; without it, every caller may.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ NO_VIEW_BYTES: Final = 64 << 10
 
 
 class BodyRule(NamedTuple):
-    """What one URL takes: `limit()` in bytes, and the check that a large body must pass first."""
+    """Rule of one URL: `limit()` in bytes, and the check that a large body must pass before it is read."""
 
     limit: Callable[[], int]
     admit: Callable[[HttpRequest], object] | None = None
@@ -36,7 +37,7 @@ class BodyRule(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def rule_for(path: str) -> BodyRule:
-    """Return the rule of a URL path. Views without a limit of their own take a form."""
+    """Return the rule of a URL path. Views without a limit of their own have that of forms."""
     try:
         view, args, kwargs = resolve(SLASHES.sub("/", path))
     except Resolver404:
@@ -46,7 +47,7 @@ def rule_for(path: str) -> BodyRule:
 
 
 def refusal(admit: Callable[[HttpRequest], object], meta: Environ) -> TeckenError | None:
-    """Return the error with which the view's check, or a full disk, refuses the request; else None."""
+    """Return the error of the view's check or of a full disk, or None if the body may be read."""
     close_old_connections()
     try:
         with current.pinned(Subject()):

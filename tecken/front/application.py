@@ -22,18 +22,18 @@ from tecken.http.decorators import REFUSAL
 logger = logging.getLogger(__name__)
 
 LIVE_PATH: Final = "/health/live"
-"""Answered by the event loop, so that no state of the handler threads makes a live process look dead."""
+"""The event loop answers it itself, so that busy handler threads do not make a live process look dead."""
 
 STREAMS: Final = 4
-"""Threads per process that read downloads from storage. They are not those of the handlers: a storage that
-hangs holds up other downloads, and nothing else."""
+"""Threads per process that read downloads from storage. The handlers have others, so a storage that does not
+respond delays downloads only."""
 
 CLOSE: Final = (b"connection", b"close")
 RETRY_AFTER: Final = (b"retry-after", b"5")
 
 
 class Front:
-    """Serves a WSGI application behind uvicorn."""
+    """ASGI application that runs a WSGI application in threads."""
 
     def __init__(self, application: Application, threads: int, deadlines: Deadlines = DEADLINES) -> None:
         self._call = partial(call, application)
@@ -44,21 +44,22 @@ class Front:
         self._budget = SpoolBudget()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
         if scope["path"] == LIVE_PATH and scope["method"] in ("GET", "HEAD"):
             await send_json(send, 200, b'{"status": "alive"}')
             return
         length = _declared_length(scope)
         if length == 0:
-            await self._answer(wsgi_environ(scope, BytesIO(), None), receive, send)
+            await self._respond(wsgi_environ(scope, BytesIO(), None), receive, send)
             return
         if length is not None and length <= MEMORY_BYTES:
             body: Body | None = Body(length)
         else:
-            body = await self._large_body(scope, length, receive, send)
+            body = await self._admit(scope, length, receive, send)
         if body is not None:
             with closing(body):
-                if await self._is_read(body, receive, send):
-                    await self._answer(wsgi_environ(scope, body.file, body.size), receive, send)
+                if await self._fill(body, receive, send):
+                    await self._respond(wsgi_environ(scope, body.file, body.size), receive, send)
 
     @property
     def _dispatcher(self) -> Dispatcher:
@@ -66,10 +67,11 @@ class Front:
             self._started = Dispatcher(self._threads, asyncio.get_running_loop())
         return self._started
 
-    async def _large_body(
-        self, scope: Scope, length: int | None, receive: Receive, send: Send
-    ) -> Body | None:
-        """Return an empty body to be filled. Without reading it, answer a request that must not send one."""
+    async def _admit(self, scope: Scope, length: int | None, receive: Receive, send: Send) -> Body | None:
+        """Return an empty body to be filled.
+
+        A request that may not send a body is answered without reading it; then the result is None.
+        """
         rule = rule_for(scope["path"])
         limit = rule.limit()
         unread = wsgi_environ(scope, UnreadBody(), None)
@@ -79,11 +81,11 @@ class Front:
             unread[REFUSAL] = await self._dispatcher.run(refusal, rule.admit, unread)
             if unread[REFUSAL] is None:
                 return Body(limit, self.deadlines.admitted_seconds)
-        await self._answer(unread, receive, send)
+        await self._respond(unread, receive, send)
         return None
 
-    async def _is_read(self, body: Body, receive: Receive, send: Send) -> bool:
-        """Fill the body. When that fails, answer with the reason if the client is still connected."""
+    async def _fill(self, body: Body, receive: Receive, send: Send) -> bool:
+        """Read the body. On a failure, send the reason if the client is still connected, and return False."""
         try:
             await body.read(receive)
         except Disconnected:
@@ -92,13 +94,13 @@ class Front:
             await send_error(send, 408, "The body took too long", CLOSE)
             return False
         except (SpoolFull, OSError) as error:
-            logger.warning("Cannot keep a request body: %r; answered 503", error)
+            logger.warning("Cannot store a request body: %r; the client receives a 503", error)
             text = "There is no room for a body of this size at the moment; try again later"
             await send_error(send, 503, text, RETRY_AFTER)
             return False
         return True
 
-    async def _answer(self, request: Environ, receive: Receive, send: Send) -> None:
+    async def _respond(self, request: Environ, receive: Receive, send: Send) -> None:
         response = await self._dispatcher.run(self._call, request)
         if response.pieces is None:
             await send_whole(send, response.status, response.headers, response.whole)
@@ -111,28 +113,32 @@ class Front:
             await self._in_stream_thread(response.close)
 
     async def _send_stream(self, receive: Receive, send: Send, pieces: Iterator[bytes]) -> bool:
-        """Read the next piece only after the client has taken the one before. Return whether it took all."""
-        # After a disconnect uvicorn's `send` returns without doing anything, so the loop watches for it.
-        gone = asyncio.ensure_future(_disconnect(receive))
+        """Read each piece only after the client has taken the one before. Return whether it took all."""
+        # After a disconnect, uvicorn's `send` does nothing and returns. Without this task the loop would read
+        # a whole download from storage for a client that has left.
+        disconnect = asyncio.ensure_future(_wait_for_disconnect(receive))
         try:
-            while not gone.done() and (piece := await self._in_stream_thread(next, pieces, None)) is not None:
+            while (
+                not disconnect.done()
+                and (piece := await self._in_stream_thread(next, pieces, None)) is not None
+            ):
                 await send_slices(send, piece)
-            return not gone.done()
+            return not disconnect.done()
         finally:
-            gone.cancel()
+            disconnect.cancel()
 
     async def _in_stream_thread(self, function: Callable[..., Any], *arguments: object) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._streams, function, *arguments)
 
 
-async def _disconnect(receive: Receive) -> None:
-    """Return when the client has left."""
+async def _wait_for_disconnect(receive: Receive) -> None:
+    """Wait until the client has left."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 def _declared_length(scope: Scope) -> int | None:
-    """Return Content-Length, 0 without a body, None for a chunked one. The parser has checked both."""
+    """Return the Content-Length, 0 without a body, None for a chunked one. The parser has checked both."""
     length: int | None = 0
     for name, value in scope["headers"]:
         if name == b"transfer-encoding":

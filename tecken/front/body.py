@@ -1,4 +1,4 @@
-"""A request body: read from the client without a thread, then handed to the handler as a file."""
+"""Request bodies: read from the client without a thread, then passed to the handler as a file."""
 
 from __future__ import annotations
 
@@ -16,31 +16,33 @@ from tecken.front.deadlines import MEMORY_BYTES, SPOOL_BYTES
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 WRITE_BYTES: Final = 1 << 20
-"""A spooled body is written in pieces of this size: fewer thread switches than one per network read."""
+"""Size of the pieces in which a body is written to its file. A write per network read would need more thread
+switches."""
 
 # Writing to a disk may block for seconds when it is busy, so the event loop leaves it to these threads.
 disk_threads = ThreadPoolExecutor(2, "front-disk")
 
 
 class Disconnected(Exception):
-    """The client has left, or has missed a deadline, before its body was complete."""
+    """Error for a client that left, or missed a deadline, before its body was complete."""
 
 
 class SpoolFull(Exception):
-    """The unnamed files of requests that need no permission have reached their limit."""
+    """Error for the limit of all unnamed files of requests that need no permission."""
 
 
 class UnreadBody:
-    """Stands for a body that is not read, because the request will be refused anyway."""
+    """Placeholder for the body of a request that will be refused, which is never read."""
 
     def read(self, _size: int = -1) -> bytes:
+        """Raise OSError."""
         raise OSError("the request was refused before its body was read")
 
     readline = read
 
 
 class SpoolBudget:
-    """Bytes in unnamed files of this process. Used from the event loop only, so without a lock."""
+    """Number of bytes in unnamed files of this process. Only the event loop uses it, so it has no lock."""
 
     def __init__(self, limit: int = SPOOL_BYTES) -> None:
         self._limit = limit
@@ -52,15 +54,22 @@ class SpoolBudget:
             raise SpoolFull
         self._used += size
 
-    def give_back(self, size: int) -> None:
+    def release(self, size: int) -> None:
+        """Subtract the bytes of a file that was closed."""
         self._used -= size
 
 
 class Body:
-    """The bytes of one request, at most `limit` + 1 of them: the one more shows that it is too large."""
+    """Body of one request, up to `limit` + 1 bytes: the additional byte shows that it is too large."""
 
     def __init__(self, limit: int, seconds: float | None = None, budget: SpoolBudget | None = None) -> None:
-        """Without `seconds`, the minimum rate alone bounds the time; without a budget, `limit` the file."""
+        """Create an empty body.
+
+        Args:
+            limit: Largest size in bytes that the view accepts.
+            seconds: Deadline for the whole body. Without it, the minimum rate alone bounds the time.
+            budget: Budget for the unnamed file. Without it, `limit` alone bounds its size.
+        """
         self._limit = limit
         self._seconds = seconds
         self._budget = budget
@@ -102,10 +111,10 @@ class Body:
                 await self._spool()
 
     def close(self) -> None:
-        """Free the file. Its name is gone already, so the kernel frees that of a killed process, too."""
+        """Free the file. It has no name, so the kernel frees that of a killed process, too."""
         self.file.close()
         if self._budget is not None:
-            self._budget.give_back(self._spooled)
+            self._budget.release(self._spooled)
         self._spooled = 0
 
     def _add(self, piece: bytes) -> None:
@@ -116,7 +125,8 @@ class Body:
 
     async def _spool(self) -> None:
         if not self._spooled:
-            self.file = cast(BinaryIO, TemporaryFile(dir=settings.SPOOL_DIR))  # noqa: SIM115 - `close` closes it
+            # `close` closes it.
+            self.file = cast(BinaryIO, TemporaryFile(dir=settings.SPOOL_DIR))  # noqa: SIM115
         if self._budget is not None:
             self._budget.take(self._held)
         self._spooled += self._held

@@ -1,4 +1,4 @@
-"""From an ASGI scope to a WSGI environment, and from a WSGI call to a response."""
+"""Bridge from ASGI to WSGI: the environment of a request, and the response of a handler."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNPREFIXED: Final = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTEN
 
 
 class Response(NamedTuple):
-    """A handler's answer: `whole` has one item, all of the body, or `pieces` makes it when it is asked for.
+    """Response of a handler: either `whole`, a list with the body as its only item, or `pieces` of the body.
 
     The list lets the sender drop the bytes while this tuple is still referenced.
     """
@@ -36,7 +36,7 @@ def wsgi_environ(scope: Scope, body: BinaryIO | Any, size: int | None) -> Enviro
     """
     client, server = scope["client"] or ("", 0), scope["server"] or ("localhost", 80)
     path = scope["raw_path"]
-    made: Environ = {
+    variables: Environ = {
         "REQUEST_METHOD": scope["method"],
         "SCRIPT_NAME": "",
         "PATH_INFO": (unquote_to_bytes(path) if b"%" in path else path).decode("latin-1"),
@@ -53,23 +53,27 @@ def wsgi_environ(scope: Scope, body: BinaryIO | Any, size: int | None) -> Enviro
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
     }
-    _add_headers(made, scope["headers"])
+    _add_headers(variables, scope["headers"])
     if size is not None:
-        made["CONTENT_LENGTH"] = str(size)
-    return made
+        variables["CONTENT_LENGTH"] = str(size)
+    return variables
 
 
-def _add_headers(made: Environ, headers: HeaderList) -> None:
-    """Join repeated headers. A name with an underscore is dropped: it would pass for the one with a dash."""
+def _add_headers(variables: Environ, headers: HeaderList) -> None:
+    """Add the headers, joining repeated ones.
+
+    A name with an underscore is dropped: in the environment it could not be told from the one with a dash, so
+    a client could forge a header that the proxy sets.
+    """
     for name, value in headers:
         key = _key(name)
         if key is None:
             continue
         text = value.decode("latin-1")
-        if key in made:
-            made[key] += (";" if key == "HTTP_COOKIE" else ",") + text
+        if key in variables:
+            variables[key] += (";" if key == "HTTP_COOKIE" else ",") + text
         else:
-            made[key] = text
+            variables[key] = text
 
 
 @lru_cache(maxsize=256)
@@ -87,8 +91,8 @@ def call(application: Application, request: Environ) -> Response:
         started[:] = int(status[:3]), headers
 
     result = application(request, start_response)
-    status, listed = started
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in listed]
+    status, header_texts = started
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in header_texts]
     if getattr(result, "streaming", False):
         return Response(status, headers, [], iter(result), result.close)
     try:

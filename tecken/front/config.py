@@ -1,4 +1,4 @@
-"""uvicorn's settings for the front."""
+"""Settings with which uvicorn runs the front."""
 
 from __future__ import annotations
 
@@ -9,23 +9,34 @@ from contextlib import suppress
 from typing import Any, Final
 
 import uvicorn
+from django.conf import settings
 
 from tecken.front.deadlines import DEADLINES, Deadlines
 
 GRACEFUL_SECONDS: Final = 30
-"""How long requests in progress may still take after SIGTERM."""
+"""Time for requests in progress to end after SIGTERM."""
 
 HEALTH_SECONDS: Final = 30
-"""A web process that has not answered its parent for so long is killed; a busy machine may take seconds."""
+"""The parent kills a web process that has not answered for this long. A busy machine may take seconds."""
 
 
 class FrontConfig(uvicorn.Config):
-    """uvicorn's settings, with an application that is imported before the event loop runs.
+    """Settings of uvicorn, with an application that is imported before the event loop runs.
 
-    Django refuses the database to code inside of a running loop, and the site reads it when it is imported.
+    The site reads the database when it is imported, and Django does not allow that inside a running loop.
     """
 
+    def load(self) -> None:
+        """Import the application, and put a WSGI application behind a `Front`."""
+        super().load()
+        # It imports models, so that it can be imported only after the application has set Django up.
+        from tecken.front.application import Front  # noqa: PLC0415
+
+        if not isinstance(self.loaded_app, Front):
+            self.loaded_app = Front(self.loaded_app, settings.WEB_THREADS)
+
     def get_loop_factory(self) -> Callable[[], AbstractEventLoop] | None:
+        """Import the application, then return uvicorn's factory of event loops."""
         if not self.loaded:
             self.load()
         avoid_preemption()
@@ -33,7 +44,7 @@ class FrontConfig(uvicorn.Config):
 
 
 def avoid_preemption() -> None:
-    """Let no thread of this process interrupt another one when it wakes up, where the system can do so.
+    """Keep a thread that wakes up from interrupting another one of this process, where the system can.
 
     By default Linux gives the processor to a thread that wakes up. Here that is mostly the event loop, which
     then waits for Python's lock, so each request costs two useless switches of threads. Without them a web
@@ -46,14 +57,14 @@ def avoid_preemption() -> None:
 
 
 def server_config(app: Any, deadlines: Deadlines = DEADLINES, **more: Any) -> FrontConfig:
-    """Return the settings for `app`, a Front or the `module:name` of one."""
+    """Return the settings for `app`: a Front, or the `module:name` of one or of a WSGI application."""
     return FrontConfig(
         app,
         http="tecken.front.protocol:DeadlineProtocol",
         interface="asgi3",
         lifespan="off",
         ws="none",
-        # The site itself writes logs and finds the client's address (monitoring.logs, tokens.address).
+        # The site has its own logs (monitoring.logs) and finds client addresses (accounts.client_address).
         log_config=None,
         access_log=False,
         proxy_headers=False,

@@ -1,4 +1,4 @@
-"""Which request runs next, and in which thread."""
+"""Dispatcher of requests: the order in which they run, and the threads that run them."""
 
 from __future__ import annotations
 
@@ -15,30 +15,33 @@ from tecken import waiting
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS: Final = 0.02
-"""A handler that runs for longer is waiting for something itself, so another thread takes the next request.
+SWITCH_SECONDS: Final = 0.02
+"""Time after which another thread takes the next request, because a handler that runs for longer is itself
+waiting for something.
 
 Python runs one thread at a time. Two handlers that compute side by side only slow each other down, and the
 slowest answers take twice as long. So one runs after the other while each takes its usual fraction of a
 millisecond."""
 
 PARKED: Final = 64
-"""Threads that may wait for a cold module at the same time, beside those that run."""
+"""Largest number of threads that wait for a cold module, in addition to those that run."""
 
 
 class Job(NamedTuple):
+    """A function to run, and the future of its result."""
+
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
     future: Future[Any]
 
 
 class Dispatcher:
-    """Runs functions in threads: one after the other if they are quick, up to `threads` if they wait.
+    """Pool of threads that runs quick functions one after the other, and up to `threads` that wait.
 
     One thread, the current one, takes jobs from the queue without a pause, so a quick job costs no switch of
-    threads. When its job takes long, the event loop makes another thread the current one; the former finishes
-    its job and rests. A thread whose handler waits for a worker (`tecken.waiting`) does not count as running;
-    else a few requests for cold modules would stop the site.
+    threads. When its job takes long, the event loop makes another thread the current one; the first one
+    finishes its job and rests. A thread whose handler waits for a worker (`tecken.waiting`) does not count as
+    running; else a few requests for cold modules would stop the site.
 
     The event loop alone changes the attributes, apart from the results (`_done`, `_is_woken`), so they need
     no lock. A thread that reads `_current` a moment too late takes one job more, which does no harm.
@@ -64,7 +67,7 @@ class Dispatcher:
             self._appoint()
         if not self._is_watching:
             self._is_watching = True
-            self._loop.call_later(PATIENCE_SECONDS, self._watch)
+            self._loop.call_later(SWITCH_SECONDS, self._watch)
         result: T = await future
         return result
 
@@ -79,23 +82,25 @@ class Dispatcher:
         thread.appointed.release()
 
     def _watch(self) -> None:
-        """Look for a job that waits behind one that takes long."""
+        """Make another thread the current one if a job waits behind one that takes long."""
         current = self._current
         if self._jobs.empty():
             self._is_watching = False
             return
-        if current is None or time.monotonic() - current.began > PATIENCE_SECONDS:
+        if current is None or time.monotonic() - current.began > SWITCH_SECONDS:
             self._appoint()
-        self._loop.call_later(PATIENCE_SECONDS, self._watch)
+        self._loop.call_later(SWITCH_SECONDS, self._watch)
 
-    def _tell(self, function: Callable[..., object], *arguments: object) -> None:
+    def _call_soon(self, function: Callable[..., object], *arguments: object) -> None:
         """Call `function` in the event loop, unless the process ends and the loop is closed already."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(function, *arguments)
 
     def _settle(self) -> None:
-        """Hand over the results that threads have left."""
-        # Before the first result is taken: a thread that sees the flag set has left its result in time.
+        """Set the futures of all results that threads have left."""
+        # The flag is cleared before the first result is taken. Otherwise a thread could leave a result after
+        # the last one was taken, see the flag still set, and wake no one: its request would never be
+        # answered.
         self._is_woken = False
         while self._done:
             future, result, error = self._done.popleft()
@@ -119,7 +124,7 @@ class Dispatcher:
 
 
 class _Thread(threading.Thread):
-    """Takes jobs while it is the dispatcher's current thread, and rests otherwise."""
+    """Thread that takes jobs while it is the dispatcher's current one, and rests otherwise."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         super().__init__(name="handler", daemon=True)
@@ -129,13 +134,14 @@ class _Thread(threading.Thread):
         self.start()
 
     def run(self) -> None:
+        """Run jobs until the process ends."""
         dispatcher = self._dispatcher
-        waiting.set_parking(lambda change: dispatcher._tell(dispatcher._park, self, change))
+        waiting.set_parking(lambda change: dispatcher._call_soon(dispatcher._park, self, change))
         while True:
             self.appointed.acquire()
             while dispatcher._current is self:
                 self._do(dispatcher._jobs.get())
-            dispatcher._tell(dispatcher._rest, self)
+            dispatcher._call_soon(dispatcher._rest, self)
 
     def _do(self, job: Job) -> None:
         dispatcher = self._dispatcher
@@ -145,8 +151,8 @@ class _Thread(threading.Thread):
         except BaseException as raised:  # noqa: BLE001 - handed to the waiting coroutine
             result, error = None, raised
         dispatcher._done.append((job.future, result, error))
-        # One wake-up for all results since the last one: each one costs a running handler two switches of
-        # threads, because the event loop then waits for Python's lock.
+        # One wake-up serves all results since the last one. Each wake-up costs a running handler two switches
+        # of threads, because the event loop then waits for Python's lock.
         if not dispatcher._is_woken:
             dispatcher._is_woken = True
-            dispatcher._tell(dispatcher._settle)
+            dispatcher._call_soon(dispatcher._settle)

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection with deadlines."""
+"""HTTP/1.1 connections with deadlines."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from uvicorn.server import ServerState
 from tecken.front.deadlines import DEADLINES, MAX_CONNECTIONS, MAX_HEAD_BYTES, Deadlines
 
 SWEEP_SECONDS: Final = 0.25
-MOST_ENDED: Final = 25
-"""Connections that one sweep ends. A thousand that miss the same deadline must not delay other requests: each
-that was sent a file has to be closed, and its file, too."""
+MAX_ENDED: Final = 25
+"""Largest number of connections that one sweep ends. A thousand that miss the same deadline must not delay
+other requests: closing each of them also closes the file of its response."""
 
 REFUSAL_HEADERS: Final = ("Content-Type: application/json", "Connection: close")
 NO_LINGER: Final = struct.pack("ii", 1, 0)
@@ -32,10 +32,10 @@ Phase = Literal["head", "body", "handling", "idle"]
 
 
 class LingeringTransport:
-    """A transport that closes only after the request has been received.
+    """Transport that closes only after the request has been received.
 
-    Closing a socket with unread bytes resets the connection, and many a client then reports the reset instead
-    of the response that it was sent, for example a 403 to a large upload. So the rest is discarded.
+    Closing a socket with unread bytes resets the connection, and many clients then report the reset instead
+    of the response, for example of a 403 to a large upload. So the rest of the request is discarded.
     """
 
     def __init__(self, transport: asyncio.Transport, protocol: DeadlineProtocol) -> None:
@@ -48,6 +48,7 @@ class LingeringTransport:
         return getattr(self._transport, name)
 
     def close(self) -> None:
+        """Close the connection, after the rest of a body that is still being received."""
         if not self._protocol.is_reading_body:
             self._transport.close()
         elif not self._protocol.is_lingering:
@@ -57,10 +58,10 @@ class LingeringTransport:
 
 
 class DeadlineProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which by itself lets a client take any time for headers, body and response.
+    """uvicorn's protocol with deadlines; uvicorn lets a client take any time for headers, body and response.
 
-    It bounds what a connection may hold and for how long. A sweep now and then looks at all connections of
-    the process, so a deadline costs a request two assignments and no timer of its own.
+    It limits the bytes that a connection holds, and the time. A periodic sweep checks all connections of the
+    process, so that a deadline costs a request two assignments and no timer of its own.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         _loop: AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        # uvicorn would put a line together for each request, although no handler takes it.
+        # uvicorn would format a log line for each request, although no log handler uses it.
         self.access_log = False
         self._deadlines: Deadlines = getattr(self.app, "deadlines", DEADLINES)
         self._phase: Phase = "head"
@@ -83,15 +84,17 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._closing_since: float | None = None
         self.is_lingering = False
 
-    # What the transport reports
+    # Events of the transport
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Accept the connection, at the limit by closing another one."""
         super().connection_made(LingeringTransport(transport, self))  # type: ignore[arg-type]
         if len(self.connections) > MAX_CONNECTIONS:
             self._make_room()
         _start_sweeping(self.loop, self.connections)
 
     def data_received(self, data: bytes) -> None:
+        """Count the bytes and parse them. Refuse a malformed or too long head."""
         if self._phase == "idle":
             self._enter("head")
         if self._phase == "head":
@@ -108,21 +111,25 @@ class DeadlineProtocol(HttpToolsProtocol):
             self._refuse(431, f"Request line and headers have more than {MAX_HEAD_BYTES} bytes")
 
     def pause_writing(self) -> None:
+        """Note the time at which the client stopped reading."""
         self._stalled_since = self.loop.time()
         super().pause_writing()
 
     def resume_writing(self) -> None:
+        """Note that the client reads again."""
         self._stalled_since = None
         super().resume_writing()
 
-    # What the parser reports
+    # Events of the parser
 
     def on_headers_complete(self) -> None:
+        """Begin the request, unless it has to be parsed again without its Upgrade header."""
         if not self.parser.should_upgrade():
             self._enter("body")
             super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        """End the body. Close a connection that was kept open only for the rest of it."""
         if self.parser.should_upgrade():
             return
         super().on_message_complete()
@@ -132,18 +139,20 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     @property
     def is_reading_body(self) -> bool:
+        """True until the request's body is complete."""
         return self._phase == "body"
 
     def on_response_complete(self) -> None:
+        """Begin to wait for the next request, or to discard the rest of this one."""
         super().on_response_complete()
         if self._phase == "handling":
             self._enter("idle")
         elif self._phase == "body":
-            # A refused request: the rest of its body is discarded, from now on.
+            # The request was refused, so the rest of its body is discarded. The time for that begins now.
             self._since = self.loop.time()
 
     def _decline_upgrade(self, rest: bytes) -> None:
-        """Parse the request again without its Upgrade header, and `rest`, which followed its headers.
+        """Parse the request again without its Upgrade header, then `rest`, which followed its headers.
 
         llhttp stops at an upgrade and skips the body. Java's HttpClient offers one with every request.
         """
@@ -174,7 +183,7 @@ class DeadlineProtocol(HttpToolsProtocol):
             self._enforce_body(now)
 
     def _enforce_close(self, now: float) -> None:
-        """A closing transport first flushes its buffer, for ever if the client does not read."""
+        """Reset a closing connection whose client does not read: the transport would flush it for ever."""
         if self._closing_since is None:
             self._closing_since = now
         elif now - self._closing_since > self._deadlines.window_seconds:
@@ -183,7 +192,7 @@ class DeadlineProtocol(HttpToolsProtocol):
     def _enforce_body(self, now: float) -> None:
         limits = self._deadlines
         if self.flow.read_paused:
-            # The front is the slow one: it waits for a permission check or for the disk.
+            # The client is not the slow side: the front waits for a permission check or for the disk.
             self._start_window(now)
         elif self.cycle is not None and self.cycle.response_complete:
             if now - self._since > limits.discard_seconds:
@@ -219,7 +228,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _reset(self) -> None:
-        """Drop the connection now, with what the kernel still holds for a client that does not read."""
+        """Drop the connection now, together with the bytes in the kernel that the client has not read."""
         connection = self.transport.get_extra_info("socket")
         if connection is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
@@ -234,8 +243,8 @@ class DeadlineProtocol(HttpToolsProtocol):
 def respond(cycle: RequestResponseCycle, status: int, headers: Iterable[Header], body: bytes) -> None:
     """Send a whole response with one write. `headers` have its length.
 
-    The way of ASGI is two messages, each awaited and each a packet of its own, and checks of every header
-    that Django has made before.
+    ASGI would take two messages, each awaited and each a packet of its own, and a second check of every
+    header that Django has checked already.
     """
     if cycle.disconnected:
         return
@@ -270,7 +279,7 @@ def _start_sweeping(loop: AbstractEventLoop, connections: Set[object]) -> None:
 def _sweep(loop: AbstractEventLoop, connections: Set[object]) -> None:
     now, ended = loop.time(), 0
     for connection in tuple(connections):
-        if isinstance(connection, DeadlineProtocol) and ended < MOST_ENDED:
+        if isinstance(connection, DeadlineProtocol) and ended < MAX_ENDED:
             was_closing = connection.transport.is_closing()
             connection.enforce(now)
             ended += connection.transport.is_closing() != was_closing

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import redis
 
 from tecken.jobs import keys
+from tecken.queues import QUEUES
 
 ALIVE_SECONDS = 20.0
 """A worker without a heartbeat for longer counts as silent; it sends one every 5 seconds."""
@@ -85,7 +86,7 @@ def backlog(client: redis.Redis) -> Backlog:
     pipe.hlen(keys.DEAD)
     pipe.zcard(keys.SCHEDULED)
     pipe.exists(keys.BEAT)
-    for queue in keys.QUEUES:
+    for queue in QUEUES:
         for priority in keys.PRIORITIES:
             pipe.llen(keys.waiting(queue, priority))
             pipe.lindex(keys.waiting(queue, priority), -1)
@@ -96,7 +97,7 @@ def backlog(client: redis.Redis) -> Backlog:
     return Backlog(
         queues=tuple(
             _queue(name, its_replies, canaries.get(name.encode()), now)
-            for name, its_replies in zip(keys.QUEUES, replies, strict=True)
+            for name, its_replies in zip(QUEUES, replies, strict=True)
         ),
         unacknowledged=unacked,
         oldest_unacknowledged_seconds=max(0.0, now - first[0][1]) if first else None,

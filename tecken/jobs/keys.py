@@ -5,7 +5,6 @@ No key of ours that must not be lost has an expiry, since the server may evict a
 
 from __future__ import annotations
 
-CONVERT, UPLOAD, HOUSEKEEPING = QUEUES = ("convert", "upload", "housekeeping")
 # Workers take jobs of priority 0 first.
 PRIORITIES = (0, 3, 6, 9)
 

@@ -19,7 +19,8 @@ from kombu.transport import redis
 from kombu.utils.json import loads
 from redis.commands.core import Script
 
-from tecken.jobs.keys import PRIORITIES, QUEUES, UNACKED, UNACKED_INDEX, waiting
+from tecken.jobs.keys import PRIORITIES, UNACKED, UNACKED_INDEX, waiting
+from tecken.queues import QUEUES
 
 BELL_EXPIRES_SECONDS = 3600
 TAKE_SCRIPT = (Path(__file__).parent / "take.lua").read_text()

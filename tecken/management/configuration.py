@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from tecken.errors import CouldNotAsk
-from tecken.management.times import shown
+from tecken.management.times import format_time
 from tecken.runtimeconfig import current, history
 from tecken.runtimeconfig.backend import ConfigBackend, Report, Values
 from tecken.runtimeconfig.history import database, difference, find_version, newest
@@ -33,36 +33,40 @@ def operator() -> str:
 
 
 class Picture(NamedTuple):
-    """State of the configuration. `setters`: entry -> the change that set it; `troubles`: warnings."""
+    """State of the configuration. `setters` maps an entry to the change that set it."""
 
     snapshot: Snapshot
     recorded: Version
     setters: Mapping[str, Change]
     reports: list[Report]
-    troubles: list[str]
+    warnings: list[str]
 
 
 def read_picture() -> Picture:
-    """Return what the processes read, else what the database has. Raises CouldNotAsk without both."""
-    troubles: list[str] = []
+    """Return the values that the processes read, or those of the database if the backend does not answer.
+
+    Raises:
+        CouldNotAsk: Neither the backend nor the database answers.
+    """
+    warnings: list[str] = []
     reports: list[Report] = []
     try:
         snapshot: Snapshot | None = Snapshot(*current.backend().read())
         reports = [report for report in current.backend().reports() if report.kind != "command"]
     except CouldNotAsk as error:
         snapshot = None
-        troubles.append(f"these are the database's values: {error}")
-    recorded, setters = _recorded(troubles, is_required=snapshot is None)
+        warnings.append(f"these are the database's values: {error}")
+    recorded, setters = _read_recorded(warnings, is_required=snapshot is None)
     snapshot = snapshot or Snapshot(recorded.number, recorded.stamp, recorded.values)
     if setters is not None and (snapshot.version, snapshot.stamp) != (recorded.number, recorded.stamp):
-        troubles.append(
+        warnings.append(
             f"the database has version {recorded.number}, the processes read {snapshot.version}: "
             "they will agree within a minute"
         )
-    return Picture(snapshot, recorded, setters or {}, reports, troubles)
+    return Picture(snapshot, recorded, setters or {}, reports, warnings)
 
 
-def _recorded(troubles: list[str], *, is_required: bool) -> tuple[Version, dict[str, Change] | None]:
+def _read_recorded(warnings: list[str], *, is_required: bool) -> tuple[Version, dict[str, Change] | None]:
     try:
         with database():
             last = newest()
@@ -74,17 +78,19 @@ def _recorded(troubles: list[str], *, is_required: bool) -> tuple[Version, dict[
     except CouldNotAsk as error:
         if is_required:
             raise
-        troubles.append(f"it is unknown who set what: {error}")
+        warnings.append(f"it is unknown who set what: {error}")
         return Version(number=0), None
 
 
 def find_text(snapshot: Snapshot, name: str, now: datetime) -> str:
+    """Return the text of an option that is in force at `now`."""
     key = snapshot.in_force(now).get(name)
     option = CATALOGUE[name]
     return option.default_text if key is None else snapshot.texts[key]
 
 
 def list_lines(picture: Picture, now: datetime) -> Iterator[str]:
+    """Yield the lines of `config list`."""
     yield _version_line(picture)
     group = ""
     for row in build_rows(picture.snapshot, now):
@@ -105,7 +111,7 @@ def _version_line(picture: Picture) -> str:
     if not snapshot.version:
         return "version 0: nothing was ever set"
     is_recorded = (snapshot.version, snapshot.stamp) == (last.number, last.stamp)
-    made = f", made {shown(last.at)} by {_by(last)}" if is_recorded else ""
+    made = f", made {format_time(last.at)} by {_by(last)}" if is_recorded else ""
     if not picture.reports:
         return f"version {snapshot.version}{made}; no process is running"
     having = sum(report.has_applied(snapshot.version, snapshot.stamp) for report in picture.reports)
@@ -126,9 +132,9 @@ def _row_lines(picture: Picture, row: OptionRow, now: datetime) -> Iterator[str]
     for window in row.scheduled:
         is_over = window.end and window.end <= now
         note = f" IGNORED: {window.bad}" if window.bad else " (over)" if is_over else ""
-        until = f" until {shown(window.end)}" if window.end else ""
+        until = f" until {format_time(window.end)}" if window.end else ""
         author = _set_by(picture, window.key)
-        yield f"      {window.text!r} from {shown(window.start)}{until}{author}{note}"
+        yield f"      {window.text!r} from {format_time(window.start)}{until}{author}{note}"
 
 
 def _set_by(picture: Picture, key: str) -> str:
@@ -137,7 +143,7 @@ def _set_by(picture: Picture, key: str) -> str:
         return ""
     version = change.version
     reason = f": {version.why}" if version.why else ""
-    return f" by {_by(version)} at {shown(version.at)}, version {version.number}{reason}"
+    return f" by {_by(version)} at {format_time(version.at)}, version {version.number}{reason}"
 
 
 def _by(version: Version) -> str:
@@ -145,6 +151,7 @@ def _by(version: Version) -> str:
 
 
 def build_json(picture: Picture, now: datetime) -> dict[str, Any]:
+    """Return the document of `config list --json`."""
     snapshot = picture.snapshot
     return {
         "version": snapshot.version,
@@ -152,7 +159,7 @@ def build_json(picture: Picture, now: datetime) -> dict[str, Any]:
         "options": [_row_json(picture, row, now) for row in build_rows(snapshot, now)],
         "unknown": find_unknown(snapshot),
         "processes": [report._asdict() for report in picture.reports],
-        "troubles": picture.troubles,
+        "troubles": picture.warnings,
     }
 
 
@@ -195,6 +202,7 @@ def format_change(key: str, old: str | None, new: str | None) -> str:
 
 
 def format_changes(changed: Mapping[str, tuple[str | None, str | None]]) -> str:
+    """Return several changes in one line."""
     return ", ".join(format_change(key, old, new) for key, (old, new) in changed.items())
 
 
@@ -208,11 +216,12 @@ def _side(key: str, text: str | None) -> str:
 
 
 def history_lines(changes: Iterable[Change]) -> Iterator[str]:
+    """Yield a line for each change."""
     for change in changes:
         version = change.version
         why = f"  # {version.why}" if version.why else ""
         what = format_change(change.entry, change.old, change.new)
-        yield f"{version.number:>5}  {shown(version.at)}  {_by(version)}  {what}{why}"
+        yield f"{version.number:>5}  {format_time(version.at)}  {_by(version)}  {what}{why}"
 
 
 def find_entries(name: str, texts: Iterable[str]) -> list[str]:
@@ -221,6 +230,7 @@ def find_entries(name: str, texts: Iterable[str]) -> list[str]:
 
 
 def window_key(name: str, start: datetime, end: datetime | None) -> str:
+    """Return the key of an option's value from `start` to `end`."""
     return Entry(find_option(name).name, start, end).key
 
 

@@ -1,7 +1,8 @@
-"""Whether storage, database and page files tell the same story, and what to do where they do not.
+"""Check that storage, database and page files agree, and the repair of differences.
 
-An upload stores a file, forgets what was made of the former one and writes its row last. So a file without a
-row is an upload that never ended, or was added by hand: both are in order.
+An upload stores a file, invalidates the symbols of the previous one and writes its row last
+(`tecken.upload.ingest`). So a file without a row is an upload that has not ended, or was added by hand;
+neither is a problem.
 """
 
 from __future__ import annotations
@@ -22,16 +23,18 @@ from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, object_of, parse_storage_path
 
 
-class Trouble(NamedTuple):
-    what: str
+class Problem(NamedTuple):
+    """A difference, and the function that removes the wrong side of it."""
+
+    text: str
     repair: Callable[[], object]
 
 
 class Fsck:
-    """Reads all that is stored when made. That and the rest raise CouldNotAsk.
+    """Comparison of everything that is stored. Its methods raise CouldNotAsk.
 
-    Uploads may go on meanwhile: page files are listed before symbol files, which are there first, and what a
-    row says is compared once more when it seems wrong.
+    Uploads may continue at the same time. Therefore page files are listed before symbol files, which are
+    stored before them, and a row that seems wrong is compared again with the present file.
     """
 
     def __init__(self, *, upstreams: bool) -> None:
@@ -44,23 +47,24 @@ class Fsck:
         }
         self._newest = {name: _newest_symbols(stored) for name, (_, stored) in self.files.items()}
 
-    def troubles(self) -> Iterator[Trouble]:
+    def find_problems(self) -> Iterator[Problem]:
+        """Yield every difference."""
         for files, stored in self.files.values():
-            yield from _row_troubles(files, stored)
+            yield from _find_row_problems(files, stored)
         for module, written in self.page_files.items():
-            yield from self._page_troubles(module, written)
+            yield from self._find_page_problems(module, written)
         for path in self.former:
             repair = partial(storage_services.page_files().delete_former, path)
-            yield Trouble(f"page file {path}: its name is one of a former release, and never read", repair)
+            yield Problem(f"page file {path}: its name is one of a former release, and never read", repair)
 
-    def _page_troubles(self, module: ObjectId, written: datetime) -> Iterator[Trouble]:
+    def _find_page_problems(self, module: ObjectId, written: datetime) -> Iterator[Problem]:
         files = storage_services.try_files() if module.is_try else storage_services.own_files()
         stored = self._newest[files.name].get(ObjectId(module.debug_file, module.debug_id))
         repair = partial(symbolication_services.replaced, module)
         if stored and stored > written:
-            yield Trouble(f"page file of {module}: older than the symbol file", repair)
+            yield Problem(f"page file of {module}: older than the symbol file", repair)
         elif not stored and (module.is_try or not self._upstreams):
-            yield Trouble(f"page file of {module}: there is no symbol file", repair)
+            yield Problem(f"page file of {module}: there is no symbol file", repair)
 
 
 def _newest_symbols(stored: dict[FileKey, Stored]) -> dict[ObjectId, datetime]:
@@ -72,19 +76,22 @@ def _newest_symbols(stored: dict[FileKey, Stored]) -> dict[ObjectId, datetime]:
     return newest
 
 
-def _row_troubles(files: OwnFiles, stored: dict[FileKey, Stored]) -> Iterator[Trouble]:
-    """The newest row of a key says what is there. Without its rows the next upload stores the file again."""
+def _find_row_problems(files: OwnFiles, stored: dict[FileKey, Stored]) -> Iterator[Problem]:
+    """Yield keys whose newest row does not match the stored file.
+
+    The repair deletes the rows, so that the next upload stores the file again.
+    """
     rows = SymbolFile.objects.filter(bucket_name=files.name, completed_at__isnull=False)
     newest_first = rows.order_by("key", "-completed_at", "-pk").iterator()
     for path, group in groupby(newest_first, attrgetter("key")):
         key, row = parse_storage_path(path), next(group)
-        if _differs(row, stored.get(key)) and _differs(row, there := _stat(files, key)):
-            what = "another file than its row says" if there else "a row and no file"
-            yield Trouble(f"{files.name}/{path}: {what}", rows.filter(key=path, pk__lte=row.pk).delete)
+        if _differs(row, stored.get(key)) and _differs(row, present := _stat(files, key)):
+            text = "another file than in its row" if present else "a row and no file"
+            yield Problem(f"{files.name}/{path}: {text}", rows.filter(key=path, pk__lte=row.pk).delete)
 
 
-def _differs(row: SymbolFile, there: Stored | None) -> bool:
-    return there is None or (there.size, there.etag) != (row.size, row.etag)
+def _differs(row: SymbolFile, stored: Stored | None) -> bool:
+    return stored is None or (stored.size, stored.etag) != (row.size, row.etag)
 
 
 def _stat(files: OwnFiles, key: FileKey) -> Stored | None:

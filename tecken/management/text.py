@@ -13,7 +13,10 @@ from tecken.symbols.pagefile.file import Header
 
 
 def stack_lines(results: list[dict[str, Any]]) -> Iterator[str]:
-    """The `results` of a /symbolicate/v5 answer; an inlined call has a line of its own, as in a debugger."""
+    """Yield the `results` of a /symbolicate/v5 response.
+
+    An inlined call has its own line, as in a debugger.
+    """
     for number, stack in enumerate(stack for job in results for stack in job["stacks"]):
         yield f"stack {number}"
         width = max((len(frame["module"]) for frame in stack), default=0)
@@ -21,7 +24,7 @@ def stack_lines(results: list[dict[str, Any]]) -> Iterator[str]:
             yield from _frame_lines(frame, width)
         yield ""
     for job in results:
-        yield from _trouble_lines(job)
+        yield from _problem_lines(job)
 
 
 def _frame_lines(frame: dict[str, Any], width: int) -> Iterator[str]:
@@ -35,35 +38,36 @@ def _frame_lines(frame: dict[str, Any], width: int) -> Iterator[str]:
         yield f"{start}{frame['module_offset']}"
 
 
-def _place(where: dict[str, Any]) -> str:
-    if not where.get("file"):
+def _place(frame: dict[str, Any]) -> str:
+    if not frame.get("file"):
         return ""
-    return f" at {where['file']}:{where['line']}" if where.get("line") else f" at {where['file']}"
+    return f" at {frame['file']}:{frame['line']}" if frame.get("line") else f" at {frame['file']}"
 
 
-def _trouble_lines(job: dict[str, Any]) -> Iterator[str]:
+def _problem_lines(job: dict[str, Any]) -> Iterator[str]:
     for module, found in job["found_modules"].items():
         errors = job["module_errors"].get(module)
         if errors:
             yield f"{module}: {errors[0]['message']}"
         elif found is False:
-            yield f"{module}: nobody has symbols for it"
+            yield f"{module}: no source has symbols for it"
 
 
 def header_lines(module: ObjectId, header: Header) -> Iterator[str]:
-    said = header.metadata
-    dropped = ", ".join(f"{count} {reason}" for reason, count in said.dropped.items())
+    """Yield the metadata and the sizes of a module."""
+    metadata = header.metadata
+    dropped = ", ".join(f"{count} {reason}" for reason, count in metadata.dropped.items())
     rows = {
-        "debug file": said.debug_file,
-        "debug id": said.debug_id,
-        "code file": said.code_file,
-        "code id": said.code_id,
-        "system": f"{said.os} {said.arch}",
-        "generator": said.generator,
-        "symbols": f"{said.symbols:,}",
+        "debug file": metadata.debug_file,
+        "debug id": metadata.debug_id,
+        "code file": metadata.code_file,
+        "code id": metadata.code_id,
+        "system": f"{metadata.os} {metadata.arch}",
+        "generator": metadata.generator,
+        "symbols": f"{metadata.symbols:,}",
         "dropped": dropped,
-        "symbol file": f"{size(said.sym_bytes)} of text",
-        "page file": _pages(header),
+        "symbol file": f"{size(metadata.sym_bytes)} of text",
+        "page file": _describe_pages(header),
         "generation": header.generation,
     }
     yield str(module)
@@ -71,7 +75,7 @@ def header_lines(module: ObjectId, header: Header) -> Iterator[str]:
         yield f"  {name:<12} {value or '-'}"
 
 
-def _pages(header: Header) -> str:
+def _describe_pages(header: Header) -> str:
     count = header.page_count
     pages = header.span(count - 1)[1] - len(header.raw) if count else 0
     average = f", {size(pages / count)} on average" if count else ""
@@ -79,6 +83,7 @@ def _pages(header: Header) -> str:
 
 
 def symbol_lines(offset: int, frame: Frame | None) -> Iterator[str]:
+    """Yield the inlined calls and the function at an offset."""
     if frame is None:
         yield f"{offset:#x}  no symbol"
         return
@@ -87,10 +92,10 @@ def symbol_lines(offset: int, frame: Frame | None) -> Iterator[str]:
     yield f"{offset:#x}  {frame.function} + {offset - frame.entry:#x}{_at(frame)}"
 
 
-def _at(where: Frame | Inline) -> str:
-    return _place({"file": where.file, "line": where.line})
+def _at(call: Frame | Inline) -> str:
+    return _place({"file": call.file, "line": call.line})
 
 
 def size(count: float) -> str:
-    """1234567 -> 1.23MB"""
+    """Return a number of bytes in units, such as 1.23MB for 1234567."""
     return str(tqdm.format_sizeof(count, "B"))

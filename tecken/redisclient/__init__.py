@@ -14,7 +14,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tecken.demo import servers
+from tecken.redisclient import memory
 from tecken.redisclient.cluster import Cluster
 from tecken.redisclient.fanout import ClusterPool
 from tecken.redisclient.pool import Pool
@@ -39,8 +39,8 @@ class Pools:
             "health_check_interval": HEALTH_CHECK_SECONDS,
             "protocol": 2,
         }
-        if servers.is_memory(url):
-            return servers.pool(url, **(ours | options))
+        if memory.is_memory(url):
+            return memory.pool(url, **(ours | options))
         if master := sentinels(url):
             return MasterPool.of(master, ours | options)
         if first := seeds(url):

@@ -14,7 +14,7 @@ MakeSym = Callable[..., Path]
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SymbolServer]:
-    """The one that TECKEN_URL and TECKEN_TOKEN name."""
+    """Return the server that TECKEN_URL and TECKEN_TOKEN name."""
     with SymbolServer().running() as running:
         monkeypatch.setenv("TECKEN_URL", running.url)
         monkeypatch.setenv("TECKEN_TOKEN", "secret-of-ci")
@@ -23,7 +23,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SymbolServer]:
 
 @pytest.fixture
 def no_pauses() -> Iterator[None]:
-    """Attempts follow each other at once; there are three."""
+    """Make three attempts without pauses."""
     stamina.set_testing(True, attempts=3)
     yield
     stamina.set_testing(False)

@@ -46,14 +46,14 @@ class Request(NamedTuple):
         }
 
     def members(self) -> dict[str, bytes]:
-        """Of the zip archive in the form."""
+        """Return the members of the zip archive in the form."""
         (archive,) = (content for name, content in self.form().items() if name.endswith(".zip"))
         with ZipFile(BytesIO(archive)) as zipped:
             return {name: zipped.read(name) for name in zipped.namelist()}
 
 
 class SymbolServer:
-    """`script` maps `<METHOD> <path>` to a reply, or to a list of replies of which the last one stays."""
+    """Server whose `script` maps `<METHOD> <path>` to a reply or a list of replies; the last one stays."""
 
     def __init__(self) -> None:
         self.script: dict[str, Reply | list[Reply]] = {

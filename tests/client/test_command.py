@@ -58,7 +58,9 @@ def upload_to(url: str, encoding: str | None = None) -> dict[str, str | None]:
 # Protocol 1
 
 
-def test_files_go_up_in_a_zip(server: SymbolServer, sym: Path, capsys: Output) -> None:
+def test_command_protocol_1_sends_files_in_an_archive(
+    server: SymbolServer, sym: Path, capsys: Output
+) -> None:
     assert main([str(sym)]) == DONE
     request = server.only(ZIP)
     assert request.members() == {KEY: sym.read_bytes()}
@@ -66,57 +68,61 @@ def test_files_go_up_in_a_zip(server: SymbolServer, sym: Path, capsys: Output) -
     assert capsys.readouterr().out == f"1 files, {sym.stat().st_size:.1f}B: 1 stored, 0 there before\n"
 
 
-def test_the_token_goes_to_the_server_in_a_header(server: SymbolServer, sym: Path) -> None:
+def test_command_token_is_sent_in_a_header(server: SymbolServer, sym: Path) -> None:
     main([str(sym)])
     assert server.only(WHO).headers["Auth-Token"] == "secret-of-ci"
     assert server.only(ZIP).headers["Auth-Token"] == "secret-of-ci"
 
 
-def test_the_token_can_come_from_a_file(server: SymbolServer, sym: Path, tmp_path: Path) -> None:
+def test_command_token_file_is_read(server: SymbolServer, sym: Path, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("of-the-file\n")
     main([str(sym), "--token-file", str(tmp_path / "token")])
     assert server.only(ZIP).headers["Auth-Token"] == "of-the-file"
 
 
-def test_a_url_may_have_a_path(server: SymbolServer, sym: Path) -> None:
+def test_command_url_with_a_path_is_kept(server: SymbolServer, sym: Path) -> None:
     server.script["POST /symbols/upload/auth_info/"] = server.script[WHO]
     server.script["POST /symbols/upload/"] = server.script[ZIP]
     assert main([str(sym), "--url", f"{server.url}/symbols"]) == DONE
 
 
-def test_a_token_for_regular_symbols_is_none_for_try(server: SymbolServer, sym: Path, capsys: Output) -> None:
+def test_command_try_with_a_regular_token_is_refused(server: SymbolServer, sym: Path, capsys: Output) -> None:
     assert main([str(sym), "--try"]) == USAGE
     assert "upload.upload_try_symbols" in capsys.readouterr().err
     assert list(server.requests) == [WHO]
 
 
-def test_symbols_of_a_try_build_are_said_to_be(server: SymbolServer, sym: Path) -> None:
+def test_command_try_marks_the_upload(server: SymbolServer, sym: Path) -> None:
     server.script[WHO] = Reply(said={"upload_api_version": 1, "try_symbols": True})
     server.script[ZIP] = Reply(201, {"upload": {"try_symbols": True}})
     assert main([str(sym), "--try"]) == DONE
     assert server.only(ZIP).form()["try"] == b"1"
 
 
-def test_an_older_server_may_not_keep_them_apart(server: SymbolServer, sym: Path, capsys: Output) -> None:
+def test_command_try_on_a_server_without_it_fails(server: SymbolServer, sym: Path, capsys: Output) -> None:
     del server.script[WHO]
     server.script[ZIP] = Reply(201, {"upload": {"try_symbols": False}})
     assert main([str(sym), "--try"]) == SOME_FAILED
     assert "regular symbols" in capsys.readouterr().err
 
 
-def test_says_what_was_there_before(server: SymbolServer, sym: Path, capsys: Output) -> None:
+def test_command_prints_how_many_files_were_there_before(
+    server: SymbolServer, sym: Path, capsys: Output
+) -> None:
     server.script[ZIP] = Reply(201, {"upload": {"skipped_keys": [KEY], "ignored_keys": []}})
     assert main([str(sym)]) == DONE
     assert capsys.readouterr().out.endswith(": 0 stored, 1 there before\n")
 
 
-def test_a_file_that_the_server_ignores_is_not_there(server: SymbolServer, sym: Path, capsys: Output) -> None:
+def test_command_ignored_file_counts_as_failed(server: SymbolServer, sym: Path, capsys: Output) -> None:
     server.script[ZIP] = Reply(201, {"upload": {"skipped_keys": [], "ignored_keys": [KEY]}})
     assert main([str(sym)]) == SOME_FAILED
     assert KEY in capsys.readouterr().err
 
 
-def test_an_archive_that_the_server_refuses(server: SymbolServer, sym: Path, capsys: Output) -> None:
+def test_command_refused_archive_fails_with_the_reason(
+    server: SymbolServer, sym: Path, capsys: Output
+) -> None:
     server.script[ZIP] = Reply(400, {"error": "Content of archive\nis not allowed"})
     assert main([str(sym)]) == SOME_FAILED
     (line,) = capsys.readouterr().err.splitlines()
@@ -124,7 +130,7 @@ def test_an_archive_that_the_server_refuses(server: SymbolServer, sym: Path, cap
     assert KEY in line
 
 
-def test_an_older_server_says_nothing_of_tokens(server: SymbolServer, sym: Path) -> None:
+def test_command_server_without_token_info_uses_protocol_1(server: SymbolServer, sym: Path) -> None:
     del server.script[WHO]
     assert main([str(sym)]) == DONE
 
@@ -132,7 +138,7 @@ def test_an_older_server_says_nothing_of_tokens(server: SymbolServer, sym: Path)
 # Protocol 2
 
 
-def test_files_go_to_storage_where_the_server_prefers_it(
+def test_command_protocol_2_sends_files_to_storage(
     server: SymbolServer, sym: Path, native: Path, tmp_path: Path, capsys: Output
 ) -> None:
     takes_v2(server, sym=upload_to("/slot/1?signed=yes", "gzip"), native=upload_to(f"{server.url}/slot/2"))
@@ -145,7 +151,7 @@ def test_files_go_to_storage_where_the_server_prefers_it(
     assert ": 2 stored, 0 there before\n" in capsys.readouterr().out
 
 
-def test_files_are_announced_with_size_and_hash(server: SymbolServer, sym: Path) -> None:
+def test_command_protocol_2_announces_size_and_hash(server: SymbolServer, sym: Path) -> None:
     takes_v2(server, sym={"type": "skip"})
     main([str(sym)])
     content = sym.read_bytes()
@@ -153,20 +159,20 @@ def test_files_are_announced_with_size_and_hash(server: SymbolServer, sym: Path)
     assert json.loads(server.only(ANNOUNCE).body) == {"files": [announced]}
 
 
-def test_storage_never_sees_the_token(server: SymbolServer, native: Path) -> None:
+def test_command_token_is_not_sent_to_storage(server: SymbolServer, native: Path) -> None:
     takes_v2(server, native=upload_to("/slot/2"))
     main([str(native)])
     assert "Auth-Token" not in server.only("PUT /slot/2").headers
 
 
-def test_what_is_there_is_not_sent(server: SymbolServer, sym: Path, capsys: Output) -> None:
+def test_command_stored_file_is_not_sent(server: SymbolServer, sym: Path, capsys: Output) -> None:
     takes_v2(server, sym={"type": "skip"})
     assert main([str(sym)]) == DONE
     assert ": 0 stored, 1 there before\n" in capsys.readouterr().out
     assert COMPLETE not in server.requests
 
 
-def test_a_file_that_the_server_refuses_fails_alone(
+def test_command_file_refused_by_the_server_fails_alone(
     server: SymbolServer, sym: Path, native: Path, tmp_path: Path, capsys: Output
 ) -> None:
     takes_v2(server, sym={"type": "error", "msg": "invalid key"}, native=upload_to("/slot/2"))
@@ -176,7 +182,7 @@ def test_a_file_that_the_server_refuses_fails_alone(
     assert ": 1 stored, 0 there before, 1 failed\n" in out
 
 
-def test_a_file_that_storage_refuses_fails_alone(
+def test_command_file_refused_by_storage_fails_alone(
     server: SymbolServer, sym: Path, native: Path, tmp_path: Path, capsys: Output
 ) -> None:
     takes_v2(server, sym=upload_to("/slot/1?signed=yes", "gzip"), native=upload_to("/slot/2"))
@@ -188,7 +194,7 @@ def test_a_file_that_storage_refuses_fails_alone(
     assert ": 1 stored, 0 there before, 1 failed\n" in out
 
 
-def test_a_file_that_arrived_damaged_is_named(server: SymbolServer, sym: Path, capsys: Output) -> None:
+def test_command_damaged_file_is_named(server: SymbolServer, sym: Path, capsys: Output) -> None:
     takes_v2(server, sym=upload_to("/slot/2", "gzip"))
     server.script[COMPLETE] = Reply(
         400, {"error": "1 files", "files": [{"key": KEY, "error": "its MD5 hash"}]}
@@ -197,24 +203,26 @@ def test_a_file_that_arrived_damaged_is_named(server: SymbolServer, sym: Path, c
     assert capsys.readouterr().err == f"tecken-upload: {KEY}: its MD5 hash\n"
 
 
-def test_storage_that_speaks_otherwise(server: SymbolServer, sym: Path, capsys: Output) -> None:
+def test_command_unknown_storage_protocol_is_refused(server: SymbolServer, sym: Path, capsys: Output) -> None:
     takes_v2(server)
     server.script[ANNOUNCE] = Reply(201, {"id": 7, "upload_protocol": "gcs-resumable", "files": []})
     assert main([str(sym)]) == USAGE
     assert "gcs-resumable" in capsys.readouterr().err
 
 
-def test_a_token_for_try_needs_no_word(server: SymbolServer, sym: Path) -> None:
+def test_command_try_token_needs_no_option(server: SymbolServer, sym: Path) -> None:
     takes_v2(server, sym=upload_to("/slot/2"))
     server.script[WHO] = Reply(said={"upload_api_version": 2, "try_symbols": True})
     assert main([str(sym), "--try"]) == DONE
     assert len(server.requests["PUT /slot/2"]) == 1
 
 
-# What goes wrong
+# Failures
 
 
-def test_a_token_that_is_no_good_costs_nothing_more(server: SymbolServer, sym: Path, capsys: Output) -> None:
+def test_command_invalid_token_ends_before_any_upload(
+    server: SymbolServer, sym: Path, capsys: Output
+) -> None:
     server.script[WHO] = Reply(403, {"error": "API Token not matched"})
     assert main([str(sym)]) == USAGE
     assert capsys.readouterr().err.endswith("/upload/auth_info/: 403 API Token not matched\n")
@@ -222,13 +230,15 @@ def test_a_token_that_is_no_good_costs_nothing_more(server: SymbolServer, sym: P
 
 
 @pytest.mark.parametrize("reply", [Reply(200, b"<html>Welcome"), Reply(200, [])])
-def test_a_url_of_something_else(server: SymbolServer, sym: Path, reply: Reply, capsys: Output) -> None:
+def test_command_url_of_another_server_is_refused(
+    server: SymbolServer, sym: Path, reply: Reply, capsys: Output
+) -> None:
     server.script[WHO] = reply
     assert main([str(sym)]) == USAGE
     assert "no Tecken server" in capsys.readouterr().err
 
 
-def test_a_server_that_moved(server: SymbolServer, sym: Path, capsys: Output) -> None:
+def test_command_redirect_names_the_new_address(server: SymbolServer, sym: Path, capsys: Output) -> None:
     server.script[WHO] = Reply(301, headers={"Location": "https://symbols.example.com/upload/auth_info/"})
     assert main([str(sym)]) == USAGE
     assert "https://symbols.example.com/" in capsys.readouterr().err
@@ -236,7 +246,9 @@ def test_a_server_that_moved(server: SymbolServer, sym: Path, capsys: Output) ->
 
 @pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize("reply", [Reply(429), Reply(500), Reply(502, b""), Reply(503), Reply(hang_up=True)])
-def test_a_server_that_recovers(server: SymbolServer, sym: Path, reply: Reply, capsys: Output) -> None:
+def test_command_server_that_recovers_is_retried(
+    server: SymbolServer, sym: Path, reply: Reply, capsys: Output
+) -> None:
     server.script[ZIP] = [reply, reply, Reply(201, {"upload": {}})]
     assert main([str(sym)]) == DONE
     assert [request.members() for request in server.requests[ZIP]] == [{KEY: sym.read_bytes()}] * 3
@@ -244,7 +256,7 @@ def test_a_server_that_recovers(server: SymbolServer, sym: Path, reply: Reply, c
 
 
 @pytest.mark.usefixtures("no_pauses")
-def test_storage_that_recovers_gets_all_of_the_file(server: SymbolServer, native: Path) -> None:
+def test_command_storage_that_recovers_receives_the_whole_file(server: SymbolServer, native: Path) -> None:
     takes_v2(server, native=upload_to("/slot/2"))
     server.script["PUT /slot/2"] = [Reply(503), Reply()]
     assert main([str(native)]) == DONE
@@ -253,7 +265,9 @@ def test_storage_that_recovers_gets_all_of_the_file(server: SymbolServer, native
 
 @pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize("told", [WHO, ZIP])
-def test_a_server_that_stays_away(server: SymbolServer, sym: Path, told: str, capsys: Output) -> None:
+def test_command_server_that_stays_down_exits_as_temporary_failure(
+    server: SymbolServer, sym: Path, told: str, capsys: Output
+) -> None:
     server.script[told] = Reply(503, {"error": "Under maintenance"})
     assert main([str(sym)]) == TEMPORARY
     assert len(server.requests[told]) == 3
@@ -261,21 +275,23 @@ def test_a_server_that_stays_away(server: SymbolServer, sym: Path, told: str, ca
 
 
 @pytest.mark.usefixtures("no_pauses")
-def test_storage_that_stays_away(server: SymbolServer, native: Path) -> None:
+def test_command_storage_that_stays_down_exits_as_temporary_failure(
+    server: SymbolServer, native: Path
+) -> None:
     takes_v2(server, native=upload_to("/slot/2"))
     server.script["PUT /slot/2"] = Reply(503)
     assert main([str(native)]) == TEMPORARY
 
 
 @pytest.mark.usefixtures("no_pauses")
-def test_nobody_listens(sym: Path, capsys: Output) -> None:
+def test_command_refused_connection_exits_as_temporary_failure(sym: Path, capsys: Output) -> None:
     assert main([str(sym), "--url", "http://127.0.0.1:1", "--token", "x"]) == TEMPORARY
     assert "Connection refused" in capsys.readouterr().err
 
 
 @pytest.fixture
 def ctrl_c_interrupts() -> Iterator[None]:
-    """The disposition of a foreground process: shells start background processes with SIGINT ignored."""
+    """Set the disposition of a foreground process: shells start background processes with SIGINT ignored."""
     inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, inherited)
@@ -295,19 +311,19 @@ def test_command_interrupted_by_ctrl_c_exits_as_temporary_failure(
     )
 
 
-def test_waits_as_long_as_the_server_asks(server: SymbolServer, sym: Path, capsys: Output) -> None:
+def test_command_waits_for_retry_after(server: SymbolServer, sym: Path, capsys: Output) -> None:
     server.script[ZIP] = [Reply(429, headers={"Retry-After": "0"}), Reply(201, {"upload": {}})]
     assert main([str(sym)]) == DONE
     assert "trying again in 0 s" in capsys.readouterr().err
 
 
-def test_does_not_wait_for_hours(server: SymbolServer, sym: Path) -> None:
+def test_command_gives_up_on_a_long_retry_after(server: SymbolServer, sym: Path) -> None:
     server.script[ZIP] = Reply(503, headers={"Retry-After": "7200"})
     assert main([str(sym)]) == TEMPORARY
     assert len(server.requests[ZIP]) == 1
 
 
-def test_a_file_that_is_no_symbol_file_does_not_stop_the_others(
+def test_command_invalid_file_does_not_stop_the_others(
     server: SymbolServer, sym: Path, tmp_path: Path, capsys: Output
 ) -> None:
     (tmp_path / "bad.sym").write_text("nothing")
@@ -316,7 +332,9 @@ def test_a_file_that_is_no_symbol_file_does_not_stop_the_others(
     assert "bad.sym: symbol file must begin with MODULE" in capsys.readouterr().err
 
 
-def test_nothing_to_upload_is_a_mistake(server: SymbolServer, tmp_path: Path, capsys: Output) -> None:
+def test_command_without_symbol_files_exits_as_usage_error(
+    server: SymbolServer, tmp_path: Path, capsys: Output
+) -> None:
     assert main([str(tmp_path)]) == USAGE
     assert capsys.readouterr().err == "tecken-upload: no symbol files found\n"
     assert WHO not in server.requests
@@ -332,7 +350,9 @@ def test_nothing_to_upload_is_a_mistake(server: SymbolServer, tmp_path: Path, ca
         (["--protocol", "3"], "--protocol"),
     ],
 )
-def test_usage(server: SymbolServer, sym: Path, arguments: list[str], told: str, capsys: Output) -> None:
+def test_command_invalid_arguments_exit_as_usage_error(
+    server: SymbolServer, sym: Path, arguments: list[str], told: str, capsys: Output
+) -> None:
     with pytest.raises(SystemExit) as left:
         main([str(sym), *arguments])
     assert left.value.code == USAGE
@@ -340,18 +360,18 @@ def test_usage(server: SymbolServer, sym: Path, arguments: list[str], told: str,
 
 
 @pytest.mark.parametrize("url", ["symbols.example.com", "ftp://symbols.example.com", "http://[::1"])
-def test_a_url_that_is_none(sym: Path, url: str, capsys: Output) -> None:
+def test_command_invalid_url_is_refused(sym: Path, url: str, capsys: Output) -> None:
     assert main([str(sym), "--url", url, "--token", "x"]) == USAGE
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_a_dry_run_asks_nobody(server: SymbolServer, sym: Path, capsys: Output) -> None:
+def test_command_dry_run_sends_no_request(server: SymbolServer, sym: Path, capsys: Output) -> None:
     assert main(["--dry-run", str(sym)]) == DONE
     assert capsys.readouterr().out == f"{KEY}\t{sym.stat().st_size}\t{sym}\n"
     assert not server.requests
 
 
-def test_needs_no_django_and_no_redis() -> None:
+def test_command_imports_neither_django_nor_redis() -> None:
     names = "{'django', 'redis', 'celery', 'obstore'} & set(sys.modules)"
     code = f"import sys, tecken.client.command; print(sorted({names}))"
     told = subprocess.run(
@@ -360,7 +380,7 @@ def test_needs_no_django_and_no_redis() -> None:
     assert told.stdout == "[]\n"
 
 
-def test_help_tells_the_exit_statuses() -> None:
+def test_command_help_lists_the_exit_statuses() -> None:
     told = subprocess.run(
         [sys.executable, "-m", "tecken.client", "--help"],
         cwd=BASE_DIR,
@@ -441,7 +461,7 @@ def test_command_server_that_never_answers_is_given_up_after_three_attempts(
     assert capsys.readouterr().err.count("trying again in") == 2
 
 
-def test_command_server_that_goes_after_its_first_answer_is_tried_longer(
+def test_command_server_that_stops_after_its_first_response_is_tried_longer(
     server: SymbolServer, sym: Path, capsys: Output
 ) -> None:
     server.script[ZIP] = [*[Reply(hang_up=True)] * 5, Reply(201, {"upload": {}})]

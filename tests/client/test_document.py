@@ -18,7 +18,7 @@ COMMANDS = re.findall(r"^[ -]*(?:run: )?tecken-upload (.*)$", SECTION, re.MULTIL
 
 
 @pytest.mark.parametrize("arguments", COMMANDS)
-def test_every_command_runs(
+def test_document_commands_succeed(
     arguments: str, server: SymbolServer, make_sym: MakeSym, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_sym("build/symbols/x.sym")
@@ -27,10 +27,10 @@ def test_every_command_runs(
     assert main(shlex.split(arguments)) == DONE
 
 
-def test_a_dry_run_and_three_kinds_of_ci_are_shown() -> None:
+def test_document_shows_a_dry_run_and_three_kinds_of_ci() -> None:
     assert len(COMMANDS) == 5
 
 
-def test_the_exit_statuses_are_those_of_the_program() -> None:
+def test_document_lists_the_exit_statuses_of_the_program() -> None:
     told = re.findall(r"^ *(\d+)  ", EPILOG, re.MULTILINE)
     assert re.findall(r"^\| (\d+) \|", SECTION, re.MULTILINE) == told == ["0", "1", "2", "75"]

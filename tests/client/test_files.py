@@ -17,9 +17,7 @@ def write(path: Path, content: bytes = b"native") -> Path:
     return path
 
 
-def test_a_symbol_file_is_kept_under_the_names_in_its_module_record(
-    make_sym: MakeSym, tmp_path: Path
-) -> None:
+def test_find_symbol_file_has_the_key_of_its_module_record(make_sym: MakeSym, tmp_path: Path) -> None:
     path = make_sym("objdir/any name.sym", "xul.pdb", "44e4ec8c2f41492b9369d6b9a059577c2")
     ((file,), problems) = find([tmp_path])
     assert file == ("xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2/xul.sym", path, path.stat().st_size)
@@ -27,13 +25,13 @@ def test_a_symbol_file_is_kept_under_the_names_in_its_module_record(
 
 
 @pytest.mark.parametrize("name", [name for name in ODD_NAMES if name == name.strip()])
-def test_odd_names_are_names(name: str, make_sym: MakeSym, tmp_path: Path) -> None:
+def test_find_unusual_names_are_kept(name: str, make_sym: MakeSym, tmp_path: Path) -> None:
     make_sym("x.sym", name)
     stem = name.removesuffix(".pdb")
     assert [file.key for file in find([tmp_path]).files] == [f"{name}/{ID}/{stem}.sym"]
 
 
-def test_looks_below_directories_in_the_order_of_names(make_sym: MakeSym, tmp_path: Path) -> None:
+def test_find_directory_lists_files_in_the_order_of_names(make_sym: MakeSym, tmp_path: Path) -> None:
     for place in ("b/2.SYM", "b/1.sym", "a/b/c.sym", "d.sym"):
         make_sym(place, name=place.replace("/", "-"))
     write(tmp_path / "a" / "notes.txt")
@@ -41,7 +39,7 @@ def test_looks_below_directories_in_the_order_of_names(make_sym: MakeSym, tmp_pa
     assert keys == ["d.sym", "a/b/c.sym", "b/1.sym", "b/2.SYM"]
 
 
-def test_a_last_line_needs_no_end(make_sym: MakeSym) -> None:
+def test_find_module_record_without_line_end_is_read(make_sym: MakeSym) -> None:
     assert len(find([make_sym("x.sym", more="")]).files) == 1
     path = make_sym("y.sym", more="")
     path.write_text(path.read_text().strip())
@@ -59,7 +57,7 @@ def test_a_last_line_needs_no_end(make_sym: MakeSym) -> None:
         (b"MODULE" + b" " * 100_000, "MODULE"),
     ],
 )
-def test_what_is_no_symbol_file_is_named_with_a_reason(content: bytes, reason: str, tmp_path: Path) -> None:
+def test_find_invalid_file_is_a_problem_with_a_reason(content: bytes, reason: str, tmp_path: Path) -> None:
     path = write(tmp_path / "bad.sym", content)
     files, (problem,) = find([tmp_path])
     assert files == []
@@ -67,14 +65,14 @@ def test_what_is_no_symbol_file_is_named_with_a_reason(content: bytes, reason: s
     assert reason in problem
 
 
-def test_a_file_that_cannot_be_read_fails_alone(make_sym: MakeSym, tmp_path: Path) -> None:
+def test_find_unreadable_file_does_not_stop_the_others(make_sym: MakeSym, tmp_path: Path) -> None:
     good = make_sym("x.sym")
     files, (problem,) = find([tmp_path / "gone.sym", good])
     assert [file.path for file in files] == [good]
     assert "No such file" in problem
 
 
-def test_the_same_file_twice_is_one(make_sym: MakeSym, tmp_path: Path) -> None:
+def test_find_same_file_twice_is_sent_once(make_sym: MakeSym, tmp_path: Path) -> None:
     first = make_sym("a.sym")
     make_sym("b.sym")
     files, problems = find([first, tmp_path])
@@ -82,7 +80,7 @@ def test_the_same_file_twice_is_one(make_sym: MakeSym, tmp_path: Path) -> None:
     assert problems == []
 
 
-def test_another_file_under_the_same_key_is_a_problem(make_sym: MakeSym, tmp_path: Path) -> None:
+def test_find_another_file_with_the_same_key_is_a_problem(make_sym: MakeSym, tmp_path: Path) -> None:
     make_sym("a.sym")
     make_sym("b.sym", more="PUBLIC 20 0 g\n")
     files, (problem,) = find([tmp_path])
@@ -91,19 +89,19 @@ def test_another_file_under_the_same_key_is_a_problem(make_sym: MakeSym, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["xul.pd_", "XUL.PDB", "libx.so.dbg.gz", "XUL.dSYM.tar.bz2", "libx.so"])
-def test_a_native_file_lies_in_a_symbol_store(name: str, tmp_path: Path) -> None:
+def test_find_native_file_in_a_symbol_store_has_its_key(name: str, tmp_path: Path) -> None:
     write(tmp_path / "xul.dll" / "60b9d9c91d4f000" / name)
     assert [file.key for file in find([tmp_path]).files] == [f"xul.dll/60B9D9C91D4F000/{name}"]
 
 
-def test_a_native_file_elsewhere_is_a_problem(tmp_path: Path) -> None:
+def test_find_native_file_outside_a_symbol_store_is_a_problem(tmp_path: Path) -> None:
     write(tmp_path / "bin" / "tool.exe")
     files, (problem,) = find([tmp_path])
     assert files == []
     assert "symbol store" in problem
 
 
-def test_a_path_from_the_current_directory_has_the_names_above(
+def test_find_relative_path_uses_the_directories_above(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path / "x.so" / ID / "x.so")
@@ -111,7 +109,7 @@ def test_a_path_from_the_current_directory_has_the_names_above(
     assert [file.key for file in find([Path("x.so")]).files] == [f"x.so/{ID}/x.so"]
 
 
-def test_native_files_can_be_left_out(make_sym: MakeSym, tmp_path: Path) -> None:
+def test_find_with_extensions_leaves_out_native_files(make_sym: MakeSym, tmp_path: Path) -> None:
     make_sym("x.sym")
     write(tmp_path / "bin" / "tool.exe")
     assert find([tmp_path], extensions=[".so"]) == find([tmp_path], extensions=[])
@@ -120,7 +118,7 @@ def test_native_files_can_be_left_out(make_sym: MakeSym, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", ["libz.so.1.2", "firefox", "xul.dll.1"])
 @pytest.mark.parametrize("magic", [b"\x7fELF", b"MZ", b"Microsoft C/C++ MSF 7.00", b"\xcf\xfa\xed\xfe"])
-def test_find_native_file_in_a_store_is_known_by_its_first_bytes(
+def test_find_native_file_in_a_store_is_identified_by_its_first_bytes(
     tmp_path: Path, name: str, magic: bytes
 ) -> None:
     path = tmp_path / name / ID / name
@@ -130,7 +128,7 @@ def test_find_native_file_in_a_store_is_known_by_its_first_bytes(
     assert find([tmp_path], [".so"]) == ([], [])
 
 
-def test_find_other_files_without_a_known_ending_are_passed_over(tmp_path: Path) -> None:
+def test_find_other_files_without_a_known_suffix_are_skipped(tmp_path: Path) -> None:
     """An executable outside a symbol store has no id; a text inside one is none that was built."""
     (tmp_path / "firefox").write_bytes(b"\x7fELF")
     note = tmp_path / "store" / ID / "notes"

@@ -64,7 +64,7 @@ def sent() -> dict[str, bytes]:
 
 @pytest.mark.usefixtures("site")
 @pytest.mark.parametrize("version", ["1", "2", "auto"])
-def test_every_file_arrives_as_it_was(version: str, capsys: Output) -> None:
+def test_upload_every_file_is_stored_unchanged(version: str, capsys: Output) -> None:
     assert main([str(SAMPLES), "--protocol", version]) == DONE
     assert stored(storage_services.own_files()) == sent()
     assert f": {len(SYMS)} stored, 0 there before" in capsys.readouterr().out
@@ -73,7 +73,7 @@ def test_every_file_arrives_as_it_was(version: str, capsys: Output) -> None:
 
 @pytest.mark.usefixtures("site")
 @pytest.mark.parametrize("version", ["1", "2"])
-def test_a_second_run_sends_nothing_again(version: str, capsys: Output) -> None:
+def test_upload_second_run_sends_nothing(version: str, capsys: Output) -> None:
     main([str(SAMPLES), "--protocol", version])
     assert main([str(SAMPLES), "--protocol", version]) == DONE
     assert f": 0 stored, {len(SYMS)} there before" in capsys.readouterr().out
@@ -81,7 +81,7 @@ def test_a_second_run_sends_nothing_again(version: str, capsys: Output) -> None:
 
 @pytest.mark.usefixtures("site")
 @pytest.mark.parametrize("version", ["1", "2"])
-def test_a_token_for_try_builds_keeps_them_apart(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_upload_with_a_try_token_stores_try_symbols(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     allow(monkeypatch, "upload_try_symbols")
     assert main([str(SAMPLES), "--try", "--protocol", version]) == DONE
     assert stored(storage_services.try_files()) == sent()
@@ -90,6 +90,6 @@ def test_a_token_for_try_builds_keeps_them_apart(version: str, monkeypatch: pyte
 
 @pytest.mark.usefixtures("site")
 @pytest.mark.parametrize("token", ["0" * 32, "nobody's"])
-def test_a_token_nobody_has(token: str, capsys: Output) -> None:
+def test_upload_with_an_unknown_token_is_refused(token: str, capsys: Output) -> None:
     assert main([str(SAMPLES), "--token", token]) == USAGE
     assert "403 API Token not matched" in capsys.readouterr().err

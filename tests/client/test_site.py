@@ -5,7 +5,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from tecken.client.site import Refused, Site, TryLater, retry_after
+from tecken.client.site import Refused, Site, TryLater, parse_retry_after
 from tests.support.redis_server import free_port
 
 
@@ -20,17 +20,17 @@ from tests.support.redis_server import free_port
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
     ],
 )
-def test_retry_after(header: str | None, seconds: float | None) -> None:
-    assert retry_after(header) == seconds
+def test_retry_after_seconds_are_parsed(header: str | None, seconds: float | None) -> None:
+    assert parse_retry_after(header) == seconds
 
 
-def test_retry_after_is_a_moment_too() -> None:
-    left = retry_after(format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True))
+def test_retry_after_date_is_parsed() -> None:
+    left = parse_retry_after(format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True))
     assert left == pytest.approx(7200, abs=600)
 
 
 @pytest.mark.parametrize("account", ["ted:hunter2@", "hunter2@"])
-def test_an_error_shows_no_password_of_the_url(account: str) -> None:
+def test_site_error_hides_the_password_of_the_url(account: str) -> None:
     with Site(f"http://{account}127.0.0.1:{free_port()}", "token", attempts=1) as away:
         with pytest.raises(TryLater) as refused:
             away.post("upload/v2/")

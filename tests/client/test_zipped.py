@@ -7,8 +7,8 @@ from zipfile import ZipFile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tecken.client.batch import Bar
 from tecken.client.files import SymbolFile, find
-from tecken.client.progress import Bar
 from tecken.client.zipped import batches, pack
 from tests.client.conftest import MakeSym
 
@@ -18,7 +18,7 @@ def files_of(sizes: list[int]) -> list[SymbolFile]:
 
 
 @given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 100), st.integers(1, 10))
-def test_every_file_is_in_one_batch_and_batches_are_bounded(
+def test_batches_have_each_file_once_and_keep_the_limits(
     sizes: list[int], most_bytes: int, most_files: int
 ) -> None:
     files = files_of(sizes)
@@ -29,7 +29,7 @@ def test_every_file_is_in_one_batch_and_batches_are_bounded(
         assert len(batch) == 1 or sum(file.size for file in batch) <= most_bytes
 
 
-def test_an_archive_has_each_file_under_its_key(make_sym: MakeSym, tmp_path: Path) -> None:
+def test_pack_stores_each_file_under_its_key(make_sym: MakeSym, tmp_path: Path) -> None:
     for name in ("a.so", "日本語.pdb"):
         make_sym(f"{name}.sym", name=name)
     files = find([tmp_path]).files
@@ -41,7 +41,7 @@ def test_an_archive_has_each_file_under_its_key(make_sym: MakeSym, tmp_path: Pat
             }
 
 
-def test_the_same_files_make_the_same_archive(make_sym: MakeSym, tmp_path: Path) -> None:
+def test_pack_same_files_makes_the_same_archive(make_sym: MakeSym, tmp_path: Path) -> None:
     make_sym("a.sym")
     archives = []
     for _ in range(2):

@@ -55,7 +55,7 @@ def recorded(name: str) -> Recorded:
 
 @pytest.fixture
 def symbols(uploader: Makes, settings: Any) -> None:
-    """The samples, prepared."""
+    """Convert the samples."""
     settings.SYMBOL_SOURCES = [(Path(__file__).parents[1] / "data" / "samples").as_uri()]
     services.discard_all()
     for module in (C, CPP):

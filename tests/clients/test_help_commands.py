@@ -38,7 +38,7 @@ BLOCKS = [
 
 @pytest.fixture(params=["directory", "bucket"])
 def site(request: pytest.FixtureRequest, live_server: LiveServer, tmp_path: Path, settings: Any) -> Any:
-    """Its address; the samples are there, and the native file that gdb's page names."""
+    """Run a site with the samples and the native file of the page about gdb. Return its address."""
     if request.param == "bucket":
         bucket: S3Bucket = request.getfixturevalue("s3_bucket")
         settings.STORAGE_URL = f"s3://{bucket.name}/symbols"

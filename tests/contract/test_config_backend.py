@@ -46,19 +46,19 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> ConfigBackend:
     return RedisBackend(request.getfixturevalue("connection"), "test:config")
 
 
-def test_nothing_is_there_at_first(backend: ConfigBackend) -> None:
+def test_backend_new_has_version_0(backend: ConfigBackend) -> None:
     assert backend.head() == ConfigHead(0, "", None, None)
     assert backend.read() == Values(0, "", {})
     assert backend.reports() == []
 
 
-def test_what_is_written_is_read(backend: ConfigBackend) -> None:
+def test_backend_read_returns_written_values(backend: ConfigBackend) -> None:
     backend.write(change(1), MANY, expected=0)
     assert backend.head() == ConfigHead(1, "a", None, None)
     assert backend.read() == Values(1, "a", MANY)
 
 
-def test_a_version_replaces_the_whole_of_the_one_before(backend: ConfigBackend) -> None:
+def test_backend_write_replaces_the_whole_version(backend: ConfigBackend) -> None:
     backend.write(change(1), MANY, expected=0)
     backend.write(change(2, "b"), JOBS, expected=1)
     assert backend.read() == Values(2, "b", JOBS)
@@ -66,21 +66,23 @@ def test_a_version_replaces_the_whole_of_the_one_before(backend: ConfigBackend) 
     assert backend.read() == Values(3, "c", {})
 
 
-def test_a_version_may_be_lower_than_the_one_before(backend: ConfigBackend) -> None:
+def test_backend_write_accepts_a_lower_version(backend: ConfigBackend) -> None:
     backend.write(change(8), MANY, expected=0)
     backend.write(change(5, "b"), JOBS, expected=8)
     assert backend.head()[:2] == (5, "b")
 
 
 @pytest.mark.parametrize("expected", [0, 2])
-def test_who_expects_another_version_changes_nothing(backend: ConfigBackend, expected: int) -> None:
+def test_backend_write_with_another_expected_version_changes_nothing(
+    backend: ConfigBackend, expected: int
+) -> None:
     backend.write(change(1), JOBS, expected=0)
     with pytest.raises(Conflict, match=f"has version 1, not {expected}"):
         backend.write(change(9, "z"), MANY, expected=expected)
     assert backend.read() == Values(1, "a", JOBS)
 
 
-def test_of_writers_at_once_one_is_first(backend: ConfigBackend) -> None:
+def test_backend_concurrent_writers_have_one_winner(backend: ConfigBackend) -> None:
     together, won = Barrier(8), SimpleQueue[str]()
 
     def write(stamp: str) -> None:
@@ -101,7 +103,7 @@ def test_of_writers_at_once_one_is_first(backend: ConfigBackend) -> None:
     assert backend.read() == Values(1, stamp, {"full_tracing": stamp})
 
 
-def test_a_report_is_replaced_by_the_next_of_the_same_process(backend: ConfigBackend) -> None:
+def test_backend_report_replaces_the_one_of_the_same_process(backend: ConfigBackend) -> None:
     first = Report("host:1", "web", 1, "a", 0.5, 0)
     second = Report("host:2", "worker", 1, "a", 0.0, 2)
     backend.report(first)
@@ -112,7 +114,7 @@ def test_a_report_is_replaced_by_the_next_of_the_same_process(backend: ConfigBac
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("text", ["", "x", '{"message": "日本"}\nuntil noon'])
-def test_maintenance_is_on_whatever_its_text(backend: ConfigBackend, level: Level, text: str) -> None:
+def test_backend_maintenance_with_any_text_is_on(backend: ConfigBackend, level: Level, text: str) -> None:
     backend.set_maintenance(level, text, None)
     on = (text, None) if level == "full" else (None, text)
     assert backend.head() == ConfigHead(0, "", *on)
@@ -121,7 +123,7 @@ def test_maintenance_is_on_whatever_its_text(backend: ConfigBackend, level: Leve
     backend.set_maintenance(level, None, None)
 
 
-def test_maintenance_ends_by_itself(backend: ConfigBackend) -> None:
+def test_backend_maintenance_with_an_end_expires(backend: ConfigBackend) -> None:
     now = datetime.now(UTC)
     backend.set_maintenance("full", "x", now + LATER)
     assert backend.head().maintenance == "x"
@@ -131,7 +133,7 @@ def test_maintenance_ends_by_itself(backend: ConfigBackend) -> None:
     assert backend.head().maintenance == "y"
 
 
-def test_maintenance_leaves_the_values_alone(backend: ConfigBackend) -> None:
+def test_backend_maintenance_keeps_the_values(backend: ConfigBackend) -> None:
     backend.write(change(1), JOBS, expected=0)
     backend.set_maintenance("uploads", "x", None)
     backend.write(change(2, "b"), JOBS, expected=1)
@@ -140,11 +142,11 @@ def test_maintenance_leaves_the_values_alone(backend: ConfigBackend) -> None:
 
 @pytest.fixture
 def telling(connection: redis.Redis) -> ConfigBackend:
-    """The backend that sends messages; the others are polled."""
+    """Return the backend that sends messages; the others are polled."""
     return RedisBackend(connection, "test:config")
 
 
-def test_whoever_listens_hears_a_whole_version(telling: ConfigBackend) -> None:
+def test_subscription_receives_a_whole_version(telling: ConfigBackend) -> None:
     telling.write(change(1), JOBS, expected=0)
     with telling.subscribe() as subscription:
         telling.write(change(2, "b"), MANY, expected=1)
@@ -154,7 +156,7 @@ def test_whoever_listens_hears_a_whole_version(telling: ConfigBackend) -> None:
         assert subscription.next(0.0) is None
 
 
-def test_whoever_listens_hears_that_maintenance_began_and_ended(telling: ConfigBackend) -> None:
+def test_subscription_receives_begin_and_end_of_maintenance(telling: ConfigBackend) -> None:
     with telling.subscribe() as subscription:
         telling.set_maintenance("full", "x", None)
         telling.set_maintenance("full", None, None)
@@ -162,14 +164,14 @@ def test_whoever_listens_hears_that_maintenance_began_and_ended(telling: ConfigB
         assert isinstance(subscription.next(LONGEST), Hint)
 
 
-def test_what_was_refused_is_not_heard(telling: ConfigBackend) -> None:
+def test_subscription_does_not_receive_a_refused_write(telling: ConfigBackend) -> None:
     with telling.subscribe() as subscription:
         with pytest.raises(Conflict):
             telling.write(change(2), JOBS, expected=1)
         assert subscription.next(0.0) is None
 
 
-def test_nothing_is_heard_where_nothing_happens(backend: ConfigBackend) -> None:
+def test_subscription_without_changes_receives_nothing(backend: ConfigBackend) -> None:
     with backend.subscribe() as subscription:
         assert subscription.next(0.0) is None
         assert subscription.next(-1.0) is None

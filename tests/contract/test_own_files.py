@@ -1,4 +1,4 @@
-"""What every OwnFiles does, and how each storage signs."""
+"""Contract of OwnFiles in every storage, and of its signed URLs."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def whole(files: OwnFiles, key: FileKey, start: int = 0, end: int | None = None)
         return b"".join(chunks)
 
 
-def test_gives_back_what_was_put(files: OwnFiles) -> None:
+def test_files_get_returns_the_stored_bytes(files: OwnFiles) -> None:
     for key, content in ((SYM, gzip.compress(CONTENT)), (DLL, CONTENT)):
         stored = files.put(key, [content[:1000], content[1000:]])
         assert whole(files, key) == content
@@ -64,7 +64,7 @@ def test_gives_back_what_was_put(files: OwnFiles) -> None:
         assert stored.size == len(content)
 
 
-def test_an_empty_file_is_a_file(files: OwnFiles) -> None:
+def test_files_empty_file_is_present(files: OwnFiles) -> None:
     assert files.put(DLL, []).size == 0
     assert whole(files, DLL) == b""
 
@@ -84,12 +84,12 @@ def test_find_symbols_in_any_spelling_gives_the_file_put_last(files: OwnFiles) -
         assert b"".join(decoded(chunks, 100)) == b"Foo.pdb"
 
 
-def test_says_when_it_was_put(files: OwnFiles) -> None:
+def test_files_stat_has_the_time_of_storing(files: OwnFiles) -> None:
     modified = files.put(DLL, [CONTENT]).modified
     assert abs(modified - datetime.now(UTC)) < timedelta(minutes=10)
 
 
-def test_an_etag_stands_for_the_bytes(files: OwnFiles) -> None:
+def test_files_etag_changes_with_the_bytes(files: OwnFiles) -> None:
     first = files.put(DLL, [b"first"]).etag
     assert files.stat(DLL).etag == first
     assert files.put(DLL, [b"other"]).etag != first
@@ -97,7 +97,7 @@ def test_an_etag_stands_for_the_bytes(files: OwnFiles) -> None:
     assert '"' not in first
 
 
-def test_nothing_else_is_there(files: OwnFiles) -> None:
+def test_files_other_key_is_absent(files: OwnFiles) -> None:
     files.put(SYM, [b"x"])
     with pytest.raises(Absent):
         files.stat(DLL)
@@ -111,26 +111,26 @@ def test_nothing_else_is_there(files: OwnFiles) -> None:
     ("start", "end"),
     [(0, 1), (5, 300_000), (1_000_000, None), (len(CONTENT) - 1, None), (10, len(CONTENT) + 10)],
 )
-def test_reads_a_part(files: OwnFiles, start: int, end: int | None) -> None:
+def test_files_range_returns_a_part(files: OwnFiles, start: int, end: int | None) -> None:
     files.put(DLL, [CONTENT])
     assert whole(files, DLL, start, end) == CONTENT[start:end]
 
 
 @pytest.mark.parametrize(("start", "end"), [(-1, 5), (5, 5), (7, 5)])
-def test_no_part_at_all_is_the_callers_mistake(files: OwnFiles, start: int, end: int) -> None:
+def test_files_empty_range_is_invalid_input(files: OwnFiles, start: int, end: int) -> None:
     files.put(DLL, [CONTENT])
     with pytest.raises(ValueError, match=f"{start} to {end}"), files.read(DLL, start, end):
         pass
 
 
 @pytest.mark.parametrize("end", [200, None])
-def test_a_part_past_the_end_is_no_answer(files: OwnFiles, end: int | None) -> None:
+def test_files_range_past_the_end_is_unavailable(files: OwnFiles, end: int | None) -> None:
     files.put(DLL, [b"x" * 100])
     with pytest.raises(CouldNotAsk), files.read(DLL, 100, end):
         pass
 
 
-def test_a_later_file_replaces_an_earlier_one(files: OwnFiles) -> None:
+def test_files_put_replaces_the_earlier_file(files: OwnFiles) -> None:
     files.put(DLL, [b"first and long"])
     files.put(DLL, [b"second"])
     assert whole(files, DLL) == b"second"
@@ -143,7 +143,9 @@ def broken(error: Exception) -> Iterator[bytes]:
     raise error
 
 
-def test_half_a_file_is_not_kept(files: OwnFiles, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_files_interrupted_put_stores_nothing(
+    files: OwnFiles, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     with pytest.raises(RuntimeError, match="reader"):
         files.put(DLL, broken(RuntimeError("reader")))
     with pytest.raises(Absent):
@@ -154,7 +156,7 @@ def test_half_a_file_is_not_kept(files: OwnFiles, tmp_path: Path, request: pytes
         assert bucket.unfinished_uploads() == 0
 
 
-def test_a_failed_put_keeps_the_file_that_was_there(files: OwnFiles) -> None:
+def test_files_failed_put_keeps_the_earlier_file(files: OwnFiles) -> None:
     files.put(DLL, [b"old"])
     with pytest.raises(RuntimeError, match="reader"):
         files.put(DLL, broken(RuntimeError("reader")))
@@ -168,7 +170,7 @@ LOWER = FileKey("xul.pdb", XUL.debug_id, "xul.pd_")
 @pytest.mark.parametrize(
     ("put", "asked"), [(UPPER, LOWER), (LOWER, UPPER), (UPPER, FileKey("Xul.pdb", *UPPER[1:]))]
 )
-def test_other_case_of_a_windows_file_is_found_until_it_is_deleted(
+def test_files_windows_name_in_other_case_is_found_until_deleted(
     files: OwnFiles, put: FileKey, asked: FileKey
 ) -> None:
     files.put(put, [CONTENT])
@@ -181,13 +183,13 @@ def test_other_case_of_a_windows_file_is_found_until_it_is_deleted(
         files.other_case(asked)
 
 
-def test_other_case_of_a_file_of_another_system_is_absent(files: OwnFiles) -> None:
+def test_files_other_name_in_other_case_is_absent(files: OwnFiles) -> None:
     files.put(FileKey("libXUL.so", XUL.debug_id, "libXUL.so"), [CONTENT])
     with pytest.raises(Absent):
         files.other_case(FileKey("libxul.so", XUL.debug_id, "libxul.so"))
 
 
-def test_delete_is_idempotent(files: OwnFiles) -> None:
+def test_files_delete_twice_succeeds(files: OwnFiles) -> None:
     files.delete(DLL)
     files.put(DLL, [CONTENT])
     files.delete(DLL)
@@ -196,7 +198,7 @@ def test_delete_is_idempotent(files: OwnFiles) -> None:
         files.stat(DLL)
 
 
-def test_lists_all_of_them(files: OwnFiles) -> None:
+def test_files_entries_list_every_file(files: OwnFiles) -> None:
     assert list(files.keys()) == []
     keys = {SYM, DLL, *(FileKey(name, "A" * 33, f"{name}.sym") for name in ODD_NAMES)}
     stored = {key: files.put(key, [str(key).encode()]) for key in keys}
@@ -206,7 +208,7 @@ def test_lists_all_of_them(files: OwnFiles) -> None:
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_odd_names(files: OwnFiles, name: str) -> None:
+def test_files_unusual_names_are_stored(files: OwnFiles, name: str) -> None:
     key = FileKey(name, "A" * 33, f"{name}.sym")
     files.put(key, [name.encode()])
     assert whole(files, key) == name.encode()
@@ -227,7 +229,7 @@ def test_odd_names(files: OwnFiles, name: str) -> None:
         FileKey("xul.pdb", XUL.debug_id, "xul.sym#12"),
     ],
 )
-def test_what_is_no_name_of_a_file(files: OwnFiles, key: FileKey) -> None:
+def test_files_invalid_name_is_refused(files: OwnFiles, key: FileKey) -> None:
     with pytest.raises(BadInput, match="no file can have the name"):
         files.put(key, [b"x"])
     with pytest.raises(Absent):
@@ -239,7 +241,7 @@ def test_what_is_no_name_of_a_file(files: OwnFiles, key: FileKey) -> None:
 
 
 @pytest.mark.parametrize("storage", ["local", "s3"])
-def test_a_name_no_storage_allows(request: pytest.FixtureRequest, storage: str) -> None:
+def test_files_name_too_long_for_storage_is_refused(request: pytest.FixtureRequest, storage: str) -> None:
     files: OwnFiles = request.getfixturevalue(storage)
     key = FileKey("x" * 1024, XUL.debug_id, "xul.sym")
     with pytest.raises(BadInput):
@@ -249,7 +251,7 @@ def test_a_name_no_storage_allows(request: pytest.FixtureRequest, storage: str) 
     files.delete(key)
 
 
-def test_page_files_are_not_among_them(tmp_path: Path) -> None:
+def test_files_entries_exclude_page_files(tmp_path: Path) -> None:
     files, pages = own_files_for(tmp_path.as_uri()), page_files_for(tmp_path.as_uri())
     pages.write(XUL, [b"pages"])
     files.put(SYM, [b"x"])
@@ -257,7 +259,7 @@ def test_page_files_are_not_among_them(tmp_path: Path) -> None:
     assert [module for module, _ in pages.entries()] == [XUL]
 
 
-def test_regular_and_try_files_do_not_mix(tmp_path: Path) -> None:
+def test_files_regular_and_try_are_separate(tmp_path: Path) -> None:
     regular, tried = own_files_for(tmp_path.as_uri()), own_files_for(f"{tmp_path.as_uri()}/try")
     tried.put(SYM, [b"tried"])
     assert list(regular.keys()) == []
@@ -265,27 +267,27 @@ def test_regular_and_try_files_do_not_mix(tmp_path: Path) -> None:
     assert (whole(regular, SYM), whole(tried, SYM)) == (b"regular", b"tried")
 
 
-def test_symbol_files_are_stored_compressed() -> None:
+def test_files_symbol_file_is_stored_compressed() -> None:
     assert SYM.file_type.is_compressed
     assert FileKey("a", "B" * 33, "a.SYM").file_type.is_compressed
     assert not DLL.file_type.is_compressed
     assert gzip.decompress(b"".join(gzipped([CONTENT, b"", CONTENT]))) == CONTENT * 2
 
 
-def test_a_directory_has_no_urls(local: OwnFiles) -> None:
+def test_files_in_a_directory_have_no_signed_urls(local: OwnFiles) -> None:
     local.put(SYM, [b"x"])
     assert local.signed_get(SYM, 60) is None
     assert local.signed_put(SYM, 60) is None
 
 
-def test_memory_signs_when_it_has_a_url() -> None:
+def test_files_in_memory_with_a_url_are_signed() -> None:
     signing = MemoryFiles(url="https://storage.example")
     assert signing.signed_get(SYM, 60) == f"https://storage.example/v1/{SYM}?expires=60"
     assert MemoryFiles().signed_put(SYM, 60) is None
 
 
 @pytest.mark.parametrize("name", ["xul.pdb", "a b+%25?#日本.pdb"])
-def test_anybody_reads_and_puts_by_a_signed_url(s3: OwnFiles, name: str) -> None:
+def test_files_signed_url_allows_get_and_put(s3: OwnFiles, name: str) -> None:
     key = FileKey(name, XUL.debug_id, f"{name}.sym")
     text = gzip.compress(b"MODULE")
     to_put, to_get = s3.signed_put(key, 60), s3.signed_get(key, 60)
@@ -300,7 +302,7 @@ def test_anybody_reads_and_puts_by_a_signed_url(s3: OwnFiles, name: str) -> None
         assert answer.headers["Content-Encoding"] == "gzip"
 
 
-def test_whoever_follows_a_url_is_told_of_gzip(s3: OwnFiles) -> None:
+def test_files_signed_url_sends_content_encoding(s3: OwnFiles) -> None:
     s3.put(SYM, gzipped([b"MODULE"]))
     url = s3.signed_get(SYM, 60)
     assert url
@@ -322,7 +324,7 @@ Ask = Callable[[OwnFiles], object]
         lambda files: list(files.keys()),
     ],
 )
-def test_a_storage_that_is_away_is_never_absent(s3: OwnFiles, ask: Ask) -> None:
+def test_files_unreachable_storage_is_not_absent(s3: OwnFiles, ask: Ask) -> None:
     away = MemoryFiles()
     away.away = CouldNotAsk("away")
     with pytest.raises(CouldNotAsk, match="away"):

@@ -1,4 +1,4 @@
-"""What every PageFiles does."""
+"""Contract of PageFiles in every storage."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def broken(error: Exception) -> Iterator[bytes]:
     raise error
 
 
-def test_reads_back_each_span_in_the_order_asked(files: PageFiles) -> None:
+def test_page_files_spans_are_returned_in_order(files: PageFiles) -> None:
     files.write(MODULE, [CONTENT[:1000], CONTENT[1000:]])
     spans = [
         (900_000, 900_100),
@@ -50,17 +50,17 @@ def test_reads_back_each_span_in_the_order_asked(files: PageFiles) -> None:
     assert files.read(MODULE, spans) == [CONTENT[start:end] for start, end in spans]
 
 
-def test_reads_nothing_when_asked_for_nothing(files: PageFiles) -> None:
+def test_page_files_no_spans_read_nothing(files: PageFiles) -> None:
     files.write(MODULE, [CONTENT])
     assert files.read(MODULE, []) == []
 
 
-def test_an_unknown_module_is_absent(files: PageFiles) -> None:
+def test_page_files_unknown_module_is_absent(files: PageFiles) -> None:
     with pytest.raises(Absent, match=r"xul\.pdb"):
         files.read(MODULE, [(0, 1)])
 
 
-def test_try_symbols_have_a_page_file_of_their_own(files: PageFiles) -> None:
+def test_page_files_of_try_symbols_are_separate(files: PageFiles) -> None:
     of_try = MODULE.in_try()
     files.write(MODULE, [b"one"])
     with pytest.raises(Absent):
@@ -71,7 +71,7 @@ def test_try_symbols_have_a_page_file_of_their_own(files: PageFiles) -> None:
     assert files.read(MODULE, [(0, 3)]) == [b"one"]
 
 
-def test_modules_do_not_mix(files: PageFiles) -> None:
+def test_page_files_of_modules_are_separate(files: PageFiles) -> None:
     other = ObjectId(MODULE.debug_file, MODULE.debug_id[:-1] + "3")
     files.write(MODULE, [b"one"])
     with pytest.raises(Absent):
@@ -93,13 +93,15 @@ def test_modules_do_not_mix(files: PageFiles) -> None:
         [(-1, 5)],
     ],
 )
-def test_a_span_outside_the_file_is_malformed(files: PageFiles, spans: list[tuple[int, int]]) -> None:
+def test_page_files_span_outside_the_file_is_malformed(
+    files: PageFiles, spans: list[tuple[int, int]]
+) -> None:
     files.write(MODULE, [b"x" * 100])
     with pytest.raises(MalformedPageFile):
         files.read(MODULE, spans)
 
 
-def test_a_later_write_replaces_the_file(files: PageFiles) -> None:
+def test_page_files_write_replaces_the_earlier_file(files: PageFiles) -> None:
     files.write(MODULE, [b"first and long"])
     files.write(MODULE, [b"second"])
     assert files.read(MODULE, [(0, 6)]) == [b"second"]
@@ -107,14 +109,14 @@ def test_a_later_write_replaces_the_file(files: PageFiles) -> None:
         files.read(MODULE, [(0, 14)])
 
 
-def test_a_failed_write_keeps_the_old_file_and_the_error(files: PageFiles) -> None:
+def test_page_files_failed_write_keeps_the_old_file_and_raises(files: PageFiles) -> None:
     files.write(MODULE, [b"old"])
     with pytest.raises(RuntimeError, match="converter"):
         files.write(MODULE, broken(RuntimeError("converter")))
     assert files.read(MODULE, [(0, 3)]) == [b"old"]
 
 
-def test_a_failed_first_write_leaves_nothing(
+def test_page_files_failed_first_write_stores_nothing(
     files: PageFiles, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     with pytest.raises(RuntimeError):
@@ -127,14 +129,14 @@ def test_a_failed_first_write_leaves_nothing(
         assert bucket.unfinished_uploads() == 0
 
 
-def test_a_file_of_many_parts_comes_back_whole(files: PageFiles) -> None:
+def test_page_files_file_of_many_parts_is_read_whole(files: PageFiles) -> None:
     files.write(MODULE, (bytes([n]) * (1 << 20) for n in range(20)))
     assert files.read(MODULE, [((n << 20) - 1, (n << 20) + 1) for n in range(1, 20)]) == [
         bytes([n - 1, n]) for n in range(1, 20)
     ]
 
 
-def test_delete_is_idempotent(files: PageFiles) -> None:
+def test_page_files_delete_twice_succeeds(files: PageFiles) -> None:
     files.delete(MODULE)
     files.write(MODULE, [CONTENT])
     files.delete(MODULE)
@@ -144,7 +146,7 @@ def test_delete_is_idempotent(files: PageFiles) -> None:
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_odd_names(files: PageFiles, name: str) -> None:
+def test_page_files_unusual_names_are_stored(files: PageFiles, name: str) -> None:
     module = ObjectId.parse(name, "A" * 33)
     files.write(module, [name.encode()])
     assert files.read(module, [(0, len(name.encode()))]) == [name.encode()]
@@ -153,7 +155,7 @@ def test_odd_names(files: PageFiles, name: str) -> None:
         files.read(module, [(0, 1)])
 
 
-def test_a_name_no_storage_allows_is_absent(files: PageFiles) -> None:
+def test_page_files_name_too_long_for_storage_is_absent(files: PageFiles) -> None:
     module = ObjectId.parse("x" * 1024, "A" * 33)
     files.delete(module)
     with pytest.raises(Absent):

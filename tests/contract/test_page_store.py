@@ -1,4 +1,4 @@
-"""What every PageStore does."""
+"""Contract of PageStore in every implementation."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ def page_store(request: pytest.FixtureRequest) -> PageStore:
     return RedisPageStore(request.getfixturevalue(where))
 
 
-def test_an_empty_store_leaves_everything_out(page_store: PageStore) -> None:
+def test_store_empty_returns_nothing(page_store: PageStore) -> None:
     assert page_store.headers([XUL, NTDLL]) == {}
     assert page_store.pages([PageKey(XUL, "0" * 16, 0)]) == {}
 
 
-def test_asking_for_nothing_answers_nothing(page_store: PageStore) -> None:
+def test_store_no_keys_return_nothing(page_store: PageStore) -> None:
     assert page_store.headers([]) == {}
     assert page_store.pages([]) == {}
     page_store.put_pages({})
 
 
-def test_bytes_come_back_as_they_were(page_store: PageStore) -> None:
+def test_store_get_returns_the_stored_bytes(page_store: PageStore) -> None:
     raw = bytes(range(256))
     page = PageKey(XUL, "0123456789abcdef", 7)
     page_store.put_header(XUL, raw)
@@ -76,7 +76,7 @@ def test_bytes_come_back_as_they_were(page_store: PageStore) -> None:
     assert page_store.pages([page]) == {page: raw}
 
 
-def test_empty_bytes_are_there(page_store: PageStore) -> None:
+def test_store_empty_value_is_present(page_store: PageStore) -> None:
     page_store.put_header(XUL, b"")
     assert page_store.headers([XUL]) == {XUL: b""}
 
@@ -84,7 +84,7 @@ def test_empty_bytes_are_there(page_store: PageStore) -> None:
 @pytest.mark.parametrize(
     "name", ["[vdso]", "<unknown>", "{guid}.xpi", "a b~", "*", "符号.pdb", "a:1:symbol:b", "%2e"]
 )
-def test_a_module_may_have_any_name(page_store: PageStore, name: str) -> None:
+def test_store_module_with_any_name_is_stored(page_store: PageStore, name: str) -> None:
     module = ObjectId.parse(name, "A" * 33)
     page = PageKey(module, "f" * 16, 1)
     page_store.put_header(module, b"header")
@@ -93,19 +93,19 @@ def test_a_module_may_have_any_name(page_store: PageStore, name: str) -> None:
     assert page_store.pages([page]) == {page: b"page"}
 
 
-def test_a_module_asked_for_twice_is_answered_once(page_store: PageStore) -> None:
+def test_store_repeated_module_is_returned_once(page_store: PageStore) -> None:
     page_store.put_header(XUL, b"header")
     assert page_store.headers([XUL, NTDLL, XUL]) == {XUL: b"header"}
 
 
-def test_pages_stand_alone(page_store: PageStore) -> None:
+def test_store_pages_need_no_header(page_store: PageStore) -> None:
     there = PageKey(XUL, "a" * 16, 1)
     others = [PageKey(XUL, "b" * 16, 1), PageKey(XUL, "a" * 16, 2), PageKey(NTDLL, "a" * 16, 1)]
     page_store.put_pages({there: b"page"})
     assert page_store.pages([*others, there]) == {there: b"page"}
 
 
-def test_the_last_one_put_counts(page_store: PageStore) -> None:
+def test_store_put_replaces_the_earlier_value(page_store: PageStore) -> None:
     page = PageKey(XUL, "a" * 16, 1)
     for raw in (b"first", b"second"):
         page_store.put_header(XUL, raw)
@@ -114,13 +114,13 @@ def test_the_last_one_put_counts(page_store: PageStore) -> None:
     assert page_store.pages([page]) == {page: b"second"}
 
 
-def test_thousands_of_pages_at_once(page_store: PageStore) -> None:
+def test_store_thousands_of_pages_are_returned(page_store: PageStore) -> None:
     pages = {PageKey(XUL, "a" * 16, number): str(number).encode() * 400 for number in range(3000)}
     page_store.put_pages(pages)
     assert page_store.pages(list(pages)) == pages
 
 
-def test_thousands_of_modules_at_once(page_store: PageStore) -> None:
+def test_store_thousands_of_modules_are_returned(page_store: PageStore) -> None:
     modules = [ObjectId.parse(f"{number}.pdb", "A" * 33) for number in range(3000)]
     for module in modules[::10]:
         page_store.put_header(module, module.debug_file.encode())
@@ -128,18 +128,18 @@ def test_thousands_of_modules_at_once(page_store: PageStore) -> None:
 
 
 @pytest.mark.parametrize("kind", get_args(MissingKind))
-def test_a_missing_module_is_remembered_with_its_reason(page_store: PageStore, kind: MissingKind) -> None:
+def test_store_missing_marker_keeps_its_reason(page_store: PageStore, kind: MissingKind) -> None:
     page_store.put_missing(XUL, Missing(kind, 'it said "n\u00f6"\n\udcff'), seconds=60)
     assert page_store.headers([XUL, NTDLL]) == {XUL: Missing(kind, 'it said "n\u00f6"\n\udcff')}
 
 
-def test_the_last_reason_counts(page_store: PageStore) -> None:
+def test_store_missing_marker_has_the_last_reason(page_store: PageStore) -> None:
     page_store.put_missing(XUL, Missing("unreachable", "no route"), seconds=5)
     page_store.put_missing(XUL, ABSENT, seconds=60)
     assert page_store.headers([XUL]) == {XUL: ABSENT}
 
 
-def test_how_long_a_marker_is_remembered(page_store: PageStore) -> None:
+def test_store_missing_marker_expires(page_store: PageStore) -> None:
     assert page_store.missing_seconds(XUL) is None
     page_store.put_missing(XUL, ABSENT, 600)
     left = page_store.missing_seconds(XUL)
@@ -149,13 +149,13 @@ def test_how_long_a_marker_is_remembered(page_store: PageStore) -> None:
     assert page_store.missing_seconds(XUL) is None
 
 
-def test_a_header_wins_over_a_missing_marker(page_store: PageStore) -> None:
+def test_store_header_overrides_a_missing_marker(page_store: PageStore) -> None:
     page_store.put_header(XUL, b"header")
     page_store.put_missing(XUL, ABSENT, seconds=60)
     assert page_store.headers([XUL]) == {XUL: b"header"}
 
 
-def test_forgetting_removes_header_and_marker_but_not_pages(page_store: PageStore) -> None:
+def test_store_forget_removes_header_and_marker_but_not_pages(page_store: PageStore) -> None:
     page = PageKey(XUL, "a" * 16, 1)
     page_store.put_header(XUL, b"header")
     page_store.put_missing(XUL, ABSENT, seconds=60)
@@ -166,7 +166,7 @@ def test_forgetting_removes_header_and_marker_but_not_pages(page_store: PageStor
     assert page_store.pages([page]) == {page: b"page"}
 
 
-def test_forgetting_what_is_not_there_is_fine(page_store: PageStore) -> None:
+def test_store_forget_unknown_module_succeeds(page_store: PageStore) -> None:
     page_store.forget(XUL)
     assert page_store.headers([XUL]) == {}
 

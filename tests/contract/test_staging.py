@@ -1,4 +1,4 @@
-"""What Staging does on each storage."""
+"""Contract of Staging in every storage."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def whole(staging: Staging, slot: Slot) -> bytes:
         return b"".join(chunks)
 
 
-def test_gives_back_what_was_put_last(staging: Staging) -> None:
+def test_staging_read_returns_the_last_bytes(staging: Staging) -> None:
     staging.put(FIRST, [b"older", b" and longer"])
     staging.put(FIRST, [b"new", b"er"])
     assert whole(staging, FIRST) == b"newer"
 
 
-def test_slots_are_apart_and_no_uploaded_files(staging: Staging, url: str) -> None:
+def test_staging_slots_are_separate_from_uploaded_files(staging: Staging, url: str) -> None:
     staging.put(FIRST, [b"first"])
     assert [slot for slot, _ in staging.entries()] == [FIRST]
     assert list(own_files_for(url).keys()) == []
@@ -50,21 +50,21 @@ def test_slots_are_apart_and_no_uploaded_files(staging: Staging, url: str) -> No
         pass
 
 
-def test_says_when_each_was_written(staging: Staging) -> None:
+def test_staging_entries_have_their_times(staging: Staging) -> None:
     staging.put(SECOND, [b"x"])
     ((slot, written),) = staging.entries()
     assert slot == SECOND
     assert abs(written - datetime.now(UTC)) < timedelta(minutes=10)
 
 
-def test_deleting_twice_is_deleting(staging: Staging) -> None:
+def test_staging_delete_twice_succeeds(staging: Staging) -> None:
     staging.put(FIRST, [b"x"])
     staging.delete(FIRST)
     staging.delete(FIRST)
     assert list(staging.entries()) == []
 
 
-def test_what_breaks_off_leaves_nothing(staging: Staging) -> None:
+def test_staging_interrupted_put_stores_nothing(staging: Staging) -> None:
     def broken() -> Iterator[bytes]:
         yield b"x" * 1000
         raise TooMuch("enough")
@@ -74,12 +74,12 @@ def test_what_breaks_off_leaves_nothing(staging: Staging) -> None:
     assert list(staging.entries()) == []
 
 
-def test_a_directory_has_no_urls(tmp_path: Path) -> None:
+def test_staging_in_a_directory_has_no_signed_urls(tmp_path: Path) -> None:
     assert Staging(bucket_for(tmp_path.as_uri())).signed_put(FIRST, 60) is None
 
 
 @pytest.mark.parametrize("url", ["s3"], indirect=True)
-def test_a_client_puts_to_a_signed_url(staging: Staging) -> None:
+def test_staging_signed_url_allows_put(staging: Staging) -> None:
     signed = staging.signed_put(FIRST, 60)
     assert signed is not None
     headers = {"Content-Type": "application/octet-stream"}  # urllib would call it a form

@@ -1,4 +1,4 @@
-"""What every SymbolSource does."""
+"""Contract of SymbolSource in every implementation."""
 
 from __future__ import annotations
 
@@ -96,14 +96,14 @@ def whole(source: SymbolSource, module: ObjectId) -> bytes:
         return b"".join(chunks)
 
 
-def test_gives_the_bytes_as_stored(place: Place) -> None:
+def test_source_fetch_returns_the_stored_bytes(place: Place) -> None:
     for stored in (TEXT, gzip.compress(TEXT, 1), b""):
         module = ObjectId.parse("xul.pdb", f"{len(stored):033X}")
         place.put(module, stored)
         assert whole(place.source, module) == stored
 
 
-def test_gives_a_large_file_in_pieces(place: Place) -> None:
+def test_source_fetch_returns_a_large_file_in_pieces(place: Place) -> None:
     place.put(MODULE, TEXT)
     with place.source.open(MODULE) as chunks:
         first = next(chunks)
@@ -111,40 +111,40 @@ def test_gives_a_large_file_in_pieces(place: Place) -> None:
         assert 0 < len(first) < len(TEXT)
 
 
-def test_an_unknown_module_is_absent(place: Place) -> None:
+def test_source_unknown_module_is_absent(place: Place) -> None:
     place.put(MODULE, TEXT)
     with pytest.raises(Absent), place.source.open(ObjectId.parse("xul.pdb", "0" * 33)):
         pass
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_odd_names(place: Place, name: str) -> None:
+def test_source_unusual_names_are_found(place: Place, name: str) -> None:
     module = ObjectId.parse(name, "A" * 33)
     place.put(module, name.encode())
     assert whole(place.source, module) == name.encode()
 
 
-def test_a_name_no_storage_allows_is_absent(place: Place) -> None:
+def test_source_name_too_long_for_storage_is_absent(place: Place) -> None:
     place.put(MODULE, TEXT)
     with pytest.raises(Absent), place.source.open(ObjectId.parse("x" * 1024, "A" * 33)):
         pass
 
 
-def test_a_consumer_may_stop_early_and_ask_again(place: Place) -> None:
+def test_source_fetch_stopped_early_can_be_repeated(place: Place) -> None:
     place.put(MODULE, TEXT)
     with place.source.open(MODULE) as chunks:
         next(chunks)
     assert whole(place.source, MODULE) == TEXT
 
 
-def test_an_error_of_the_consumer_passes_through(place: Place) -> None:
+def test_source_error_of_the_consumer_is_raised(place: Place) -> None:
     place.put(MODULE, TEXT)
     with pytest.raises(KeyError, match="mine"), place.source.open(MODULE):
         raise KeyError("mine")
 
 
 @pytest.mark.parametrize("kind", ["local", "s3", "http"])
-def test_a_file_over_the_limit_is_too_much(request: pytest.FixtureRequest, kind: str) -> None:
+def test_source_file_over_the_limit_is_too_large(request: pytest.FixtureRequest, kind: str) -> None:
     place: Place = request.getfixturevalue(kind)
     place.put(MODULE, b"x" * (LIMIT + 1))
     with pytest.raises(TooMuch, match=str(LIMIT)), place.source.open(MODULE):

@@ -1,4 +1,4 @@
-"""What a handler is given, and what becomes of its response."""
+"""The environment of a handler, and the delivery of its response."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import orjson
 import pytest
 
 from tecken.front.admission import rule_for
+from tecken.front.application import Front
 from tecken.front.body import Body, SpoolBudget, SpoolFull
+from tecken.front.config import server_config
 from tecken.front.deadlines import MEMORY_BYTES
 from tests.front.applications import Large, echo
 from tests.front.server import SOON, Server, serving
@@ -139,3 +141,16 @@ def test_spooled_bodies_leave_no_file(server: Server, settings: Any, tmp_path: P
     settings.SPOOL_DIR = str(tmp_path)
     assert seen(server, "POST", "/symbolicate/v5", b"x" * (2 << 20))["body"] == 2 << 20
     assert os.listdir(tmp_path) == []
+
+
+def test_config_load_puts_a_wsgi_application_behind_a_front() -> None:
+    config = server_config("tests.front.applications:echo")
+    config.load()
+    assert isinstance(config.loaded_app, Front)
+
+
+def test_config_load_keeps_a_front() -> None:
+    front = Front(echo, threads=1)
+    config = server_config(front)
+    config.load()
+    assert config.loaded_app is front

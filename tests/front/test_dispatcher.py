@@ -1,4 +1,4 @@
-"""One handler after the other, unless they wait."""
+"""Dispatch of handlers: one after the other, unless they wait."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from tecken.jobs import keys
 from tecken.jobs.backlog import Backlog, Queue, backlog
 from tecken.jobs.records import LONGEST_EXPIRY_SECONDS, DeadLetter, records
 from tecken.jobs.tasks import canary, clean
+from tecken.queues import QUEUES
 from tecken.redisclient import services as redis_services
 from tests.jobs.traced import traced
 from tests.support.redis_server import free_port
@@ -28,7 +29,7 @@ def queue(name: str) -> Queue:
 def test_backlog_empty_server_has_no_jobs() -> None:
     empty = dict.fromkeys(keys.PRIORITIES, 0)
     assert now() == Backlog(
-        queues=tuple(Queue(name, 0, empty, None, None, None) for name in keys.QUEUES),
+        queues=tuple(Queue(name, 0, empty, None, None, None) for name in QUEUES),
         unacknowledged=0,
         oldest_unacknowledged_seconds=None,
         workers=(),
@@ -39,7 +40,7 @@ def test_backlog_empty_server_has_no_jobs() -> None:
 
 
 def test_backlog_counts_all_priorities_and_unacknowledged_jobs() -> None:
-    for name in keys.QUEUES:
+    for name in QUEUES:
         for priority in range(10):
             app.send_task("any", queue=name, priority=priority)
     assert queue("upload").by_priority == {0: 3, 3: 3, 6: 3, 9: 1}

@@ -10,8 +10,9 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from tecken.jobs import beat, heartbeat, keys
+from tecken.jobs import beat, heartbeat
 from tecken.jobs.task import FULL_DISK_PAUSE, TRIES_WITH_FULL_DISK, pause
+from tecken.queues import QUEUES
 from tecken.settings import BASE_DIR
 from tecken.symbolication.tasks import FIRST_PAUSE, TRIES_AGAIN
 
@@ -39,7 +40,7 @@ def test_document_has_the_numbers_of_the_code() -> None:
 
 
 def test_document_lists_all_queues() -> None:
-    assert tuple(re.findall(r"^\| `(\w+)` \|", TEXT, re.MULTILINE)) == keys.QUEUES
+    assert tuple(re.findall(r"^\| `(\w+)` \|", TEXT, re.MULTILINE)) == QUEUES
 
 
 @pytest.mark.usefixtures("clear_redis_cache")

@@ -8,6 +8,7 @@ from redis import Redis
 
 from tecken.celery import app
 from tecken.jobs import keys, reliable_fetch, sending, transport
+from tecken.queues import CONVERT, UPLOAD
 from tecken.redisclient import services as redis_services
 from tests.support.redis_server import RedisServer
 
@@ -47,17 +48,17 @@ def test_send_all_uses_one_batch_and_rings_each_bell_once() -> None:
         assert producer.supports_batch_publish
         with producer.batch():
             for number in range(3):
-                app.send_task("any", [number], queue=keys.CONVERT, priority=sending.LAST, producer=producer)
-            app.send_task("any", [3], queue=keys.UPLOAD, producer=producer)
-            assert client.llen(keys.waiting(keys.CONVERT, sending.LAST)) == 0
-    assert client.llen(keys.waiting(keys.CONVERT, sending.LAST)) == 3
-    assert client.llen(keys.UPLOAD) == 1
-    for queue in (keys.CONVERT, keys.UPLOAD):
+                app.send_task("any", [number], queue=CONVERT, priority=sending.LAST, producer=producer)
+            app.send_task("any", [3], queue=UPLOAD, producer=producer)
+            assert client.llen(keys.waiting(CONVERT, sending.LAST)) == 0
+    assert client.llen(keys.waiting(CONVERT, sending.LAST)) == 3
+    assert client.llen(UPLOAD) == 1
+    for queue in (CONVERT, UPLOAD):
         assert client.llen(reliable_fetch.bell(queue)) == 1
         assert 0 < client.ttl(reliable_fetch.bell(queue)) <= reliable_fetch.BELL_EXPIRES_SECONDS
 
 
 @pytest.mark.usefixtures("clear_redis_cache")
 def test_send_task_without_batch_rings_the_bell() -> None:
-    app.send_task("any", [1], queue=keys.CONVERT)
-    assert redis_services.queue_client().llen(reliable_fetch.bell(keys.CONVERT)) == 1
+    app.send_task("any", [1], queue=CONVERT)
+    assert redis_services.queue_client().llen(reliable_fetch.bell(CONVERT)) == 1

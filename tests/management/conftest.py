@@ -27,7 +27,7 @@ def house(tmp_path: Path, settings: Settings, clear_redis_store: None) -> Iterat
 
 @pytest.fixture
 def manage(house: Settings) -> Manage:
-    """Runs a command and gives what it printed; `stderr` may be a StringIO."""
+    """Return a function that runs a command and returns its output; `stderr` may be a StringIO."""
 
     def run(*args: str, stderr: io.StringIO | None = None) -> str:
         stdout = io.StringIO()

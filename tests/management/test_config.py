@@ -46,13 +46,13 @@ class Terminal(io.StringIO):
 
 
 def config(*args: str, warnings: io.StringIO | None = None, stdout: io.StringIO | None = None) -> str:
-    """What it printed."""
+    """Run the command and return its output."""
     printed = stdout or io.StringIO()
     call_command("config", *args, stdout=printed, stderr=warnings or io.StringIO(), no_color=True)
     return printed.getvalue()
 
 
-def test_set_says_what_it_did(backend: MemoryBackend) -> None:
+def test_set_prints_the_change(backend: MemoryBackend) -> None:
     assert config("set", "symbolicate_max_jobs", "20") == (
         "version 1: symbolicate_max_jobs 10 (default) -> 20; no process is running\n"
     )
@@ -61,7 +61,7 @@ def test_set_says_what_it_did(backend: MemoryBackend) -> None:
     assert (version.by, version.source) == (ME, "cli")
 
 
-def test_several_are_one_version(backend: MemoryBackend) -> None:
+def test_set_several_options_makes_one_version(backend: MemoryBackend) -> None:
     printed = config("set", "symbolicate_max_jobs", "20", "log_level", "DEBUG", "--why", "a crash storm")
     assert printed.startswith(
         "version 1: log_level INFO (default) -> DEBUG, symbolicate_max_jobs 10 (default) -> 20; "
@@ -73,7 +73,7 @@ def report(process: str, version: int, stamp: str) -> Report:
     return Report(process, "web", version, stamp, 0.4, 0)
 
 
-def test_set_says_how_many_have_it(backend: MemoryBackend) -> None:
+def test_set_prints_how_many_processes_have_the_change(backend: MemoryBackend) -> None:
     backend.report(report("a:1", 5, ""))
     backend.report(report("a:2", 5, ""))
     printed = config("set", "symbolicate_max_jobs", "20")
@@ -81,7 +81,9 @@ def test_set_says_how_many_have_it(backend: MemoryBackend) -> None:
     assert printed.endswith(" ms\n")
 
 
-def test_set_names_who_does_not_have_it(backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_set_names_processes_without_the_change(
+    backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tecken.management.commands.config.ROLLOUT_SECONDS", 0.0)
     backend.report(report("a:1", 0, ""))
     terminal = Terminal()
@@ -90,12 +92,12 @@ def test_set_names_who_does_not_have_it(backend: MemoryBackend, monkeypatch: pyt
     assert printed.endswith(" ms, waiting for a:1\n")
 
 
-def test_nothing_to_change(backend: MemoryBackend) -> None:
+def test_set_same_value_makes_no_version(backend: MemoryBackend) -> None:
     config("set", "symbolicate_max_jobs", "20")
     assert config("set", "symbolicate_max_jobs", "20") == "version 1: nothing to change\n"
 
 
-def test_not_delivered_is_a_warning(away: UnreachableBackend) -> None:
+def test_set_undelivered_change_prints_a_warning(away: UnreachableBackend) -> None:
     warnings = io.StringIO()
     printed = config("set", "symbolicate_max_jobs", "20", warnings=warnings)
     assert printed == "version 1: symbolicate_max_jobs 10 (default) -> 20; recorded\n"
@@ -128,19 +130,21 @@ def test_not_delivered_is_a_warning(away: UnreachableBackend) -> None:
         (("import", "/nowhere"), "No such file"),
     ],
 )
-def test_a_mistake_is_one_clear_line(backend: MemoryBackend, args: tuple[str, ...], text: str) -> None:
+def test_config_invalid_arguments_fail_with_one_line(
+    backend: MemoryBackend, args: tuple[str, ...], text: str
+) -> None:
     with pytest.raises(CommandError, match=text.replace("(", r"\(").replace(")", r"\)")):
         config(*args)
     assert not Version.objects.exists()
 
 
-def test_a_conflict_says_who(backend: MemoryBackend) -> None:
+def test_set_after_another_change_names_its_author(backend: MemoryBackend) -> None:
     config("set", "symbolicate_max_jobs", "20")
     with pytest.raises(CommandError, match=rf"newest version is 1, not 0, by {ME} \(cli\)"):
         config("set", "symbolicate_max_jobs", "30", "--expect", "0")
 
 
-def test_a_window(backend: MemoryBackend) -> None:
+def test_set_from_until_makes_a_window(backend: MemoryBackend) -> None:
     config("set", "log_level", "DEBUG", "--from", "2126-01-01 22:00", "--until", "1h")
     assert backend.read().texts == {"log_level@2126-01-01T22:00:00Z/2126-01-01T23:00:00Z": "DEBUG"}
     assert config("get", "log_level") == "INFO\n"
@@ -148,7 +152,7 @@ def test_a_window(backend: MemoryBackend) -> None:
     assert "'DEBUG' from 2126-01-01 22:00:00 UTC until 2126-01-01 23:00:00 UTC by" in listed
 
 
-def test_until_alone_begins_now(backend: MemoryBackend) -> None:
+def test_set_until_alone_begins_now(backend: MemoryBackend) -> None:
     before = timezone.now().replace(microsecond=0)
     config("set", "log_level", "DEBUG", "--until", "10m")
     (key,) = backend.read().texts
@@ -158,7 +162,7 @@ def test_until_alone_begins_now(backend: MemoryBackend) -> None:
     assert config("get", "log_level") == "DEBUG\n"
 
 
-def test_unset_is_all_of_an_option(backend: MemoryBackend) -> None:
+def test_unset_option_removes_its_windows_too(backend: MemoryBackend) -> None:
     config("set", "log_level", "DEBUG")
     config("set", "log_level", "ERROR", "--from", "2126-01-01")
     assert config("unset", "log_level").startswith(
@@ -167,25 +171,25 @@ def test_unset_is_all_of_an_option(backend: MemoryBackend) -> None:
     assert backend.read().texts == {}
 
 
-def test_unset_of_one_window(backend: MemoryBackend) -> None:
+def test_unset_window_keeps_the_others(backend: MemoryBackend) -> None:
     config("set", "log_level", "DEBUG")
     config("set", "log_level", "ERROR", "--from", "2126-01-01")
     assert "ERROR -> not scheduled" in config("unset", "log_level@2126-01-01T00:00:00Z/")
     assert backend.read().texts == {"log_level": "DEBUG"}
 
 
-def test_unset_of_an_unknown_one_set_by_hand(backend: MemoryBackend) -> None:
+def test_unset_unknown_option_set_by_hand_removes_it(backend: MemoryBackend) -> None:
     set_by_hand(backend, nosuch="1")
     assert "nosuch 1 -> not set" in config("unset", "nosuch")
 
 
-def test_get_prints_the_value_alone(backend: MemoryBackend) -> None:
+def test_get_prints_only_the_value(backend: MemoryBackend) -> None:
     assert config("get", "process_page_bytes") == "64MiB\n"
     config("set", "process_page_bytes", "1GiB")
     assert config("get", "process_page_bytes") == "1GiB\n"
 
 
-def test_list_has_every_option_and_who_set_it(backend: MemoryBackend) -> None:
+def test_list_prints_every_option_and_its_author(backend: MemoryBackend) -> None:
     config("set", "symbolicate_max_jobs", "20", "--why", "a crash storm")
     backend.report(report("a:1", 1, backend.read().stamp))
     listed = config("list")
@@ -199,13 +203,13 @@ def test_list_has_every_option_and_who_set_it(backend: MemoryBackend) -> None:
     assert "version 1: a crash storm" in listed
 
 
-def test_list_when_nothing_was_ever_set(backend: MemoryBackend) -> None:
+def test_list_of_version_0_prints_defaults(backend: MemoryBackend) -> None:
     assert config("list").startswith("version 0: nothing was ever set\n\nSymbolication\n")
     config("set", "symbolicate_max_jobs", "20")
     assert config("list").splitlines()[0].endswith("; no process is running")
 
 
-def test_list_shows_what_is_ignored(backend: MemoryBackend) -> None:
+def test_list_shows_ignored_values(backend: MemoryBackend) -> None:
     set_by_hand(backend, symbolicate_max_jobs="many", nosuch="1")
     warnings = io.StringIO()
     listed = config("list", warnings=warnings)
@@ -215,7 +219,7 @@ def test_list_shows_what_is_ignored(backend: MemoryBackend) -> None:
     assert "the database has version 0, the processes read 1" in warnings.getvalue()
 
 
-def test_list_for_programs(backend: MemoryBackend) -> None:
+def test_list_json_has_the_same_options(backend: MemoryBackend) -> None:
     config("set", "symbolicate_max_jobs", "20")
     listed = json.loads(config("list", "--json"))
     assert listed["version"] == 1
@@ -225,14 +229,14 @@ def test_list_for_programs(backend: MemoryBackend) -> None:
     assert (jobs["set"]["by"], jobs["set"]["version"]) == (ME, 1)
 
 
-def test_list_without_a_backend(away: UnreachableBackend) -> None:
+def test_list_without_a_backend_prints_the_recorded_values(away: UnreachableBackend) -> None:
     config("set", "symbolicate_max_jobs", "20")
     warnings = io.StringIO()
     assert "symbolicate_max_jobs = 20\n" in config("list", warnings=warnings)
     assert "these are the database's values: redis-cache does not answer" in warnings.getvalue()
 
 
-def test_list_without_a_database(backend: MemoryBackend) -> None:
+def test_list_without_a_database_prints_the_values_in_use(backend: MemoryBackend) -> None:
     config("set", "symbolicate_max_jobs", "20")
     warnings = io.StringIO()
     with connection.execute_wrapper(refuse):
@@ -246,7 +250,7 @@ def refuse(*_: object) -> None:
     raise OperationalError("connection refused")
 
 
-def test_list_without_either(away: UnreachableBackend) -> None:
+def test_list_without_backend_and_database_fails(away: UnreachableBackend) -> None:
     with (
         connection.execute_wrapper(refuse),
         pytest.raises(CommandError, match="the database does not answer"),
@@ -254,7 +258,7 @@ def test_list_without_either(away: UnreachableBackend) -> None:
         config("list")
 
 
-def test_history_diff_and_rollback(backend: MemoryBackend) -> None:
+def test_rollback_restores_the_values_that_history_and_diff_show(backend: MemoryBackend) -> None:
     config("set", "symbolicate_max_jobs", "20")
     config("set", "symbolicate_max_jobs", "30", "log_level", "DEBUG", "--why", "more")
     lines = config("history").splitlines()
@@ -269,7 +273,7 @@ def test_history_diff_and_rollback(backend: MemoryBackend) -> None:
     assert backend.read().texts == {"symbolicate_max_jobs": "20"}
 
 
-def test_export_is_what_import_reads(backend: MemoryBackend, tmp_path: Path) -> None:
+def test_import_of_an_export_restores_it(backend: MemoryBackend, tmp_path: Path) -> None:
     config("set", "sources_off", "é, b", "log_level", "DEBUG")
     config("set", "log_level", "ERROR", "--from", "2126-01-01")
     before, file = dict(backend.read().texts), tmp_path / "config.json"
@@ -284,7 +288,7 @@ def test_export_is_what_import_reads(backend: MemoryBackend, tmp_path: Path) -> 
     assert config("import", str(file), "--dry-run") == "nothing to change\n"
 
 
-def test_export_leaves_out_what_import_would_refuse(backend: MemoryBackend) -> None:
+def test_export_leaves_out_invalid_values(backend: MemoryBackend) -> None:
     set_by_hand(backend, nosuch="1", log_level="DEBUG")
     warnings = io.StringIO()
     assert json.loads(config("export", warnings=warnings)) == {"log_level": "DEBUG"}
@@ -292,7 +296,7 @@ def test_export_leaves_out_what_import_would_refuse(backend: MemoryBackend) -> N
 
 
 @pytest.mark.parametrize("dry_run", [(), ("--dry-run",)])
-def test_import_is_whole_or_not_at_all(
+def test_import_with_an_invalid_value_changes_nothing(
     backend: MemoryBackend, tmp_path: Path, dry_run: tuple[str, ...]
 ) -> None:
     file = tmp_path / "config.json"
@@ -305,7 +309,7 @@ def test_import_is_whole_or_not_at_all(
     assert backend.read().version == 0
 
 
-def test_import_from_standard_input(backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_dash_reads_standard_input(backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "sys.stdin", io.StringIO('{"symbolicate_max_jobs": 20, "upload_convert_ahead": false}')
     )
@@ -323,7 +327,7 @@ def test_watch_prints_each_change(backend: MemoryBackend) -> None:
     lines.close()
 
 
-def test_watch_goes_on_when_the_shelf_is_back(
+def test_watch_continues_when_the_backend_returns(
     away: UnreachableBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tecken.management.configuration.PAUSE_SECONDS", 0.0)
@@ -334,7 +338,7 @@ def test_watch_goes_on_when_the_shelf_is_back(
     lines.close()
 
 
-def test_help_is_enough(capsys: pytest.CaptureFixture[str]) -> None:
+def test_config_help_explains_every_subcommand(capsys: pytest.CaptureFixture[str]) -> None:
     for args in ([], ["list"], ["set"], ["import"], ["rollback"], ["history"]):
         with pytest.raises(SystemExit, match="0"):
             call_command("config", *args, "--help")

@@ -19,7 +19,7 @@ def create(*arguments: str) -> str:
     return out.getvalue()
 
 
-def test_standard_output_is_the_key_and_nothing_else() -> None:
+def test_createtoken_prints_only_the_token() -> None:
     said = create(
         "ada@example.com", "--permission", UPLOAD, "--create-user", "--days", "2", "--note", "builds"
     )
@@ -30,13 +30,13 @@ def test_standard_output_is_the_key_and_nothing_else() -> None:
     assert (token.expires_at - token.created_at).days in (1, 2)
 
 
-def test_a_made_user_has_no_password_and_is_nobody_special() -> None:
+def test_createtoken_new_user_has_no_password_and_is_not_staff() -> None:
     create("ada@example.com", "--permission", UPLOAD, "--create-user")
     user = User.objects.get(email="ada@example.com")
     assert (user.has_usable_password(), user.is_staff, user.is_superuser) == (False, False, False)
 
 
-def test_a_user_is_made_once() -> None:
+def test_createtoken_twice_creates_one_user() -> None:
     for name, email in ((UPLOAD, "ada@example.com"), ("upload.upload_try_symbols", "Ada@Example.com")):
         assert allowed(find(create(email, "--permission", name, "--create-user").strip())) == {name}
     assert User.objects.count() == 1
@@ -48,7 +48,7 @@ def test_a_user_is_made_once() -> None:
         (["ada@example.com", "--permission", UPLOAD], "There is no user ada@example.com"),
         (["ada@example.com", "--permission", "upload.fly", "--create-user"], "no permission upload.fly"),
         (["ada@example.com", "--permission", "fly", "--create-user"], "no permission fly"),
-        (["ada", "--permission", UPLOAD, "--create-user"], "'ada' is no email address"),
+        (["ada", "--permission", UPLOAD, "--create-user"], "'ada' is not an email address"),
         (["ada@example.com", "--permission", UPLOAD, "--create-user", "--days", "0"], "must expire"),
         (
             [
@@ -63,14 +63,14 @@ def test_a_user_is_made_once() -> None:
         ),
     ],
 )
-def test_what_cannot_be_made_leaves_nothing(arguments: list[str], why: str) -> None:
+def test_createtoken_invalid_arguments_change_nothing(arguments: list[str], why: str) -> None:
     with pytest.raises(CommandError, match=why):
         create(*arguments)
     assert not User.objects.exists()
     assert not Token.objects.exists()
 
 
-def test_who_may_not_upload_gets_no_token_for_it() -> None:
+def test_createtoken_permission_the_user_lacks_fails() -> None:
     User.objects.create_user("ada@example.com", "ada@example.com")
     with pytest.raises(CommandError, match="not a valid permission"):
         create("ada@example.com", "--permission", UPLOAD)

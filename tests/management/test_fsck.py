@@ -38,7 +38,7 @@ Store = Callable[..., SymbolFile]
 
 @pytest.fixture
 def store() -> Store:
-    """A file with its row, as an upload leaves them."""
+    """Return a function that stores a file with its row, as an upload does."""
     user = get_user_model().objects.create(username="ada")
 
     def stored(files: OwnFiles, key: FileKey = SYM, content: bytes = sym(XUL)) -> SymbolFile:
@@ -61,68 +61,68 @@ def told(manage: Manage, *args: str) -> list[str]:
 
 
 def fails(manage: Manage, match: str) -> str:
-    """What it printed, line by line, before it failed."""
+    """Check that the command fails. Return the first line of its output."""
     with pytest.raises(CommandError, match=match):
         manage("symbols", "fsck")
     return told(manage, "--repair")[0]
 
 
-def test_an_empty_house_is_in_order(manage: Manage) -> None:
-    assert told(manage) == ["0 files, 0 page files: 0 troubles"]
+def test_fsck_empty_site_has_no_problems(manage: Manage) -> None:
+    assert told(manage) == ["0 files, 0 page files: 0 problems"]
 
 
-def test_what_was_uploaded_and_what_was_added_are_in_order(manage: Manage, store: Store) -> None:
+def test_fsck_uploaded_and_added_files_have_no_problems(manage: Manage, store: Store) -> None:
     store(storage_services.own_files())
     store(storage_services.own_files())
     store(storage_services.try_files())
     store(storage_services.try_files(), FileKey("xul.pdb", XUL.debug_id, "xul.dll"))
     manage("symbols", "add", str(SAMPLES / "crash-c"))
-    assert told(manage) == ["4 files, 1 page files: 0 troubles"]
+    assert told(manage) == ["4 files, 1 page files: 0 problems"]
 
 
-def test_what_was_only_announced_needs_no_file(manage: Manage, store: Store) -> None:
+def test_fsck_announced_row_needs_no_file(manage: Manage, store: Store) -> None:
     row = store(storage_services.own_files())
     SymbolFile.objects.filter(pk=row.pk).update(completed_at=None)
     storage_services.own_files().delete(SYM)
-    assert told(manage) == ["0 files, 0 page files: 0 troubles"]
+    assert told(manage) == ["0 files, 0 page files: 0 problems"]
 
 
 @pytest.mark.parametrize("which", ["own_files", "try_files"])
-def test_a_row_without_its_file_goes(manage: Manage, store: Store, which: str) -> None:
+def test_fsck_row_without_a_file_is_removed(manage: Manage, store: Store, which: str) -> None:
     files: OwnFiles = getattr(storage_services, which)()
     store(files)
     files.delete(SYM)
-    assert fails(manage, "0 files, 0 page files: 1 troubles") == f"{files.name}/v1/{SYM}: a row and no file"
+    assert fails(manage, "0 files, 0 page files: 1 problems") == f"{files.name}/v1/{SYM}: a row and no file"
     assert not SymbolFile.objects.exists()
-    assert told(manage) == ["0 files, 0 page files: 0 troubles"]
+    assert told(manage) == ["0 files, 0 page files: 0 problems"]
 
 
-def test_a_row_of_another_file_goes_and_the_file_stays(manage: Manage, store: Store) -> None:
+def test_fsck_row_of_another_file_is_removed_and_the_file_stays(manage: Manage, store: Store) -> None:
     store(storage_services.own_files())
     storage_services.own_files().put(SYM, [b"the row of this was never written"])
-    assert fails(manage, "1 troubles").endswith(": another file than its row says")
+    assert fails(manage, "1 problems").endswith(": another file than in its row")
     assert not SymbolFile.objects.exists()
-    assert told(manage) == ["1 files, 0 page files: 0 troubles"]
+    assert told(manage) == ["1 files, 0 page files: 0 problems"]
 
 
-def test_the_newest_row_is_the_one_that_counts(manage: Manage, store: Store) -> None:
+def test_fsck_older_row_is_no_problem(manage: Manage, store: Store) -> None:
     store(storage_services.own_files(), content=b"first")
     store(storage_services.own_files(), content=b"second and longer")
-    assert told(manage) == ["1 files, 0 page files: 0 troubles"]
+    assert told(manage) == ["1 files, 0 page files: 0 problems"]
 
 
-def test_a_page_file_older_than_its_symbols_goes(manage: Manage, tmp_path: Path) -> None:
+def test_fsck_page_file_older_than_its_symbols_is_removed(manage: Manage, tmp_path: Path) -> None:
     manage("symbols", "add", str(SAMPLES / "crash-c"))
     (stored,) = tmp_path.rglob("crash-c.sym")
     os.utime(stored, (time.time() + 60, time.time() + 60))
-    assert fails(manage, "1 troubles") == f"page file of {CRASH_C}: older than the symbol file"
-    assert told(manage) == ["1 files, 0 page files: 0 troubles"]
+    assert fails(manage, "1 problems") == f"page file of {CRASH_C}: older than the symbol file"
+    assert told(manage) == ["1 files, 0 page files: 0 problems"]
 
 
-def test_a_page_file_without_symbols_goes(manage: Manage) -> None:
+def test_fsck_page_file_without_symbols_is_removed(manage: Manage) -> None:
     storage_services.page_files().write(XUL, [page_file(sym(XUL))])
-    assert fails(manage, "1 troubles") == f"page file of {XUL}: there is no symbol file"
-    assert told(manage) == ["0 files, 0 page files: 0 troubles"]
+    assert fails(manage, "1 problems") == f"page file of {XUL}: there is no symbol file"
+    assert told(manage) == ["0 files, 0 page files: 0 problems"]
 
 
 def test_fsck_page_file_of_a_former_release_is_removed(manage: Manage, store: Store, tmp_path: Path) -> None:
@@ -147,16 +147,16 @@ def test_fsck_page_file_of_another_spelling_than_its_symbols_is_in_order(
 def test_fsck_page_file_of_try_symbols_belongs_to_the_try_file(manage: Manage, store: Store) -> None:
     store(storage_services.try_files())
     storage_services.page_files().write(XUL.in_try(), [page_file(sym(XUL))])
-    assert told(manage) == ["1 files, 1 page files: 0 troubles"]
+    assert told(manage) == ["1 files, 1 page files: 0 problems"]
 
 
-def test_symbols_of_a_page_file_may_be_those_of_an_upstream(manage: Manage, house: Settings) -> None:
+def test_fsck_page_file_of_an_upstream_is_no_problem(manage: Manage, house: Settings) -> None:
     storage_services.page_files().write(XUL, [page_file(sym(XUL))])
     house.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
-    assert told(manage) == ["0 files, 1 page files: 0 troubles"]
+    assert told(manage) == ["0 files, 1 page files: 0 problems"]
 
 
-def test_a_storage_that_is_away_is_told(manage: Manage, tmp_path: Path) -> None:
+def test_fsck_unreachable_storage_fails_with_the_reason(manage: Manage, tmp_path: Path) -> None:
     (tmp_path / "storage").write_text("no directory")
     with pytest.raises(CommandError, match="Not a directory"):
         manage("symbols", "fsck", stderr=io.StringIO())

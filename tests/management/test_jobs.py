@@ -27,7 +27,7 @@ UNREAD = DeadLetter(id="5a", task="unknown", queue="upload", why="no job can be 
 
 
 def jobs(*arguments: str) -> str:
-    """What it printed. Without the mark django_db a query would fail."""
+    """Run the command and return its output. Without the mark django_db a query would fail."""
     printed = io.StringIO()
     call_command("jobs", *arguments, stdout=printed, stderr=io.StringIO(), no_color=True)
     return printed.getvalue()
@@ -39,13 +39,13 @@ def letters(clear_redis_cache: None) -> None:
         records().bury(letter)
 
 
-def test_nothing_is_there() -> None:
+def test_jobs_without_jobs_and_workers_prints_none() -> None:
     assert jobs("list") == "0 dead letters\n"
     assert "no worker" in jobs("queues")
 
 
 @pytest.mark.usefixtures("letters")
-def test_list() -> None:
+def test_list_prints_dead_letters_newest_first() -> None:
     newest, *_, last = jobs("list").splitlines()
     first = "4f1c-2  1970-01-01 00:00:03 UTC  tecken.symbolicate.tasks.convert  started 3 times"
     assert (newest, last) == (first, "3 dead letters")
@@ -53,7 +53,7 @@ def test_list() -> None:
 
 
 @pytest.mark.usefixtures("letters")
-def test_show() -> None:
+def test_show_prints_all_details() -> None:
     told = jobs("show", "4f1c-1")
     assert "args     [7]\n" in told
     assert "why      OSError: full\nmore\n" in told
@@ -61,7 +61,7 @@ def test_show() -> None:
 
 
 @pytest.mark.usefixtures("letters")
-def test_an_id_may_be_cut_short_where_it_is_clear() -> None:
+def test_show_shortened_id_finds_the_only_match() -> None:
     assert "unknown" in jobs("show", "5")
     with pytest.raises(CommandError, match="2 dead letters begin with 4f1c"):
         jobs("show", "4f1c")
@@ -70,7 +70,7 @@ def test_an_id_may_be_cut_short_where_it_is_clear() -> None:
 
 
 @pytest.mark.usefixtures("letters")
-def test_retry_puts_it_into_the_queue_of_its_task() -> None:
+def test_retry_puts_the_job_into_the_queue_of_its_task() -> None:
     assert jobs("retry", "4f1c-1") == "1 put back\n"
     with app.connection_for_read() as connection, connection.SimpleQueue("upload") as queue:
         message = queue.get_nowait()
@@ -81,14 +81,14 @@ def test_retry_puts_it_into_the_queue_of_its_task() -> None:
 
 
 @pytest.mark.usefixtures("letters")
-def test_what_cannot_be_read_cannot_be_sent() -> None:
+def test_retry_unreadable_message_fails() -> None:
     with pytest.raises(CommandError, match="5a: its message cannot be read"):
         jobs("retry", "5a")
     assert len(records().letters()) == 3
 
 
 @pytest.mark.usefixtures("letters")
-def test_all_of_one_task() -> None:
+def test_retry_all_of_a_task_leaves_the_others() -> None:
     assert jobs("retry", "--all", "--task", CONVERT.task) == "1 put back\n"
     assert jobs("drop", "--all", "--task", KEEP) == "1 dropped\n"
     assert jobs("drop", "--all") == "1 dropped\n"
@@ -96,12 +96,12 @@ def test_all_of_one_task() -> None:
 
 
 @pytest.mark.parametrize("arguments", [("retry",), ("drop", "1", "--all")])
-def test_one_has_to_say_which(arguments: tuple[str, ...]) -> None:
-    with pytest.raises(CommandError, match="say which"):
+def test_retry_without_id_or_all_fails(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(CommandError, match="expected one ID or more"):
         jobs(*arguments)
 
 
-def test_queues() -> None:
+def test_queues_prints_jobs_workers_and_beat() -> None:
     app.send_task(KEEP, [1])
     app.send_task("any", queue="convert", priority=9)
     redis_services.queue_client().hset(keys.CANARIES, "convert", "0.25 1000")
@@ -123,6 +123,6 @@ def test_queues() -> None:
 
 
 @pytest.mark.parametrize("command", ["list", "queues"])
-def test_a_queue_that_is_away(command: str) -> None:
+def test_jobs_unreachable_queue_fails_with_the_reason(command: str) -> None:
     with queue_away(), pytest.raises(CommandError, match="the queue does not answer"):
         jobs(command)

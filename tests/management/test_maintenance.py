@@ -30,13 +30,13 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> MemoryBackend:
 
 
 def maintenance(*args: str) -> str:
-    """What it printed. Without the mark django_db a query would fail."""
+    """Run the command and return its output. Without the mark django_db a query would fail."""
     printed = io.StringIO()
     call_command("maintenance", *args, stdout=printed, stderr=io.StringIO(), no_color=True)
     return printed.getvalue()
 
 
-def test_on_status_off(backend: MemoryBackend) -> None:
+def test_maintenance_on_status_off_print_the_state(backend: MemoryBackend) -> None:
     assert maintenance("status") == "no maintenance\n"
     printed = maintenance("on", "--message", "New disks.", "--retry-after", "5m", "--until", "2126-01-01")
     lines = printed.splitlines()
@@ -49,11 +49,11 @@ def test_on_status_off(backend: MemoryBackend) -> None:
     assert backend.head().maintenance is None
 
 
-def test_without_an_end(backend: MemoryBackend) -> None:
+def test_maintenance_on_without_until_has_no_end(backend: MemoryBackend) -> None:
     assert maintenance("on").splitlines()[0] == "the site is under maintenance until `maintenance off`"
 
 
-def test_on_once_more_changes_what_it_says(backend: MemoryBackend) -> None:
+def test_maintenance_on_again_changes_the_message(backend: MemoryBackend) -> None:
     maintenance("on", "--until", "10m")
     maintenance("on", "--message", "It takes longer.")
     text = backend.head().maintenance
@@ -61,7 +61,7 @@ def test_on_once_more_changes_what_it_says(backend: MemoryBackend) -> None:
     assert parse_maintenance(text)[:3] == ("It takes longer.", None, None)
 
 
-def test_uploads_only(backend: MemoryBackend) -> None:
+def test_maintenance_uploads_only_closes_uploads(backend: MemoryBackend) -> None:
     printed = maintenance("on", "--uploads-only")
     assert printed.startswith(
         "uploads are closed, downloads and symbolication open until `maintenance off`\n"
@@ -75,7 +75,7 @@ def test_uploads_only(backend: MemoryBackend) -> None:
 
 
 @pytest.mark.parametrize("text", ["x", "", "0"])
-def test_set_by_hand(backend: MemoryBackend, text: str) -> None:
+def test_maintenance_set_by_hand_is_shown_as_such(backend: MemoryBackend, text: str) -> None:
     backend.set_maintenance("full", text, None)
     assert maintenance("status") == ("the site is under maintenance until `maintenance off`\n  set by hand\n")
 
@@ -88,13 +88,15 @@ def test_set_by_hand(backend: MemoryBackend, text: str) -> None:
         (("--retry-after", "soon"), "--retry-after: 'soon' should be a duration"),
     ],
 )
-def test_a_mistake_is_one_clear_line(backend: MemoryBackend, args: tuple[str, ...], text: str) -> None:
+def test_maintenance_invalid_arguments_fail_with_one_line(
+    backend: MemoryBackend, args: tuple[str, ...], text: str
+) -> None:
     with pytest.raises(CommandError, match=text):
         maintenance("on", *args)
     assert backend.head().maintenance is None
 
 
-def test_a_backend_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_maintenance_unreachable_backend_fails_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(current, "backend", UnreachableBackend)
     for command in ("on", "off", "status"):
         with pytest.raises(CommandError, match="does not answer"):
@@ -102,7 +104,9 @@ def test_a_backend_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("watcher", ["redis", "file"])
-def test_no_database_is_needed(tmp_path: Path, clear_redis_cache: None, watcher: str) -> None:
+def test_maintenance_without_a_database_succeeds(
+    tmp_path: Path, clear_redis_cache: None, watcher: str
+) -> None:
     """A whole process, whose database refuses every connection."""
     environment = os.environ | {
         "DATABASE_URL": f"postgres://nobody@127.0.0.1:{free_port()}/none",

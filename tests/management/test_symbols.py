@@ -24,7 +24,7 @@ def text(module: str) -> bytes:
 
 
 @pytest.mark.usefixtures("no_upstream")
-def test_a_directory_is_added_and_answers(manage: Manage) -> None:
+def test_add_directory_stores_files_that_symbolicate(manage: Manage) -> None:
     lines = manage("symbols", "add", str(SAMPLES)).splitlines()
     assert lines[-1] == "3 added, 0 skipped"
     assert any(line.startswith(f"{CRASH_C}: ") and line.endswith(" symbols") for line in lines)
@@ -33,13 +33,15 @@ def test_a_directory_is_added_and_answers(manage: Manage) -> None:
 
 @pytest.mark.usefixtures("no_upstream")
 @pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".zst", zstandard.compress)])
-def test_compressed_files_are_added(manage: Manage, tmp_path: Path, suffix: str, pack: type[bytes]) -> None:
+def test_add_compressed_files_stores_them(
+    manage: Manage, tmp_path: Path, suffix: str, pack: type[bytes]
+) -> None:
     (tmp_path / f"crash-c.sym{suffix}").write_bytes(pack(text(CRASH_C)))
     assert manage("symbols", "add", str(tmp_path)).splitlines()[-1] == "1 added, 0 skipped"
     assert manage("symbols", "show", CRASH_C).startswith(CRASH_C)
 
 
-def test_what_is_skipped_is_told_with_the_reason(manage: Manage, tmp_path: Path) -> None:
+def test_add_invalid_file_skips_it_with_the_reason(manage: Manage, tmp_path: Path) -> None:
     (tmp_path / "good.sym").write_bytes(text(CRASH_C))
     (tmp_path / "bad.sym").write_text("<html>")
     (tmp_path / "notes.txt").write_text("no symbols, and nobody says they were")
@@ -49,7 +51,7 @@ def test_what_is_skipped_is_told_with_the_reason(manage: Manage, tmp_path: Path)
     assert line.startswith(f"skipped {tmp_path}/bad.sym: ")
 
 
-def test_add_file_of_less_use_is_added_with_a_warning(manage: Manage, tmp_path: Path) -> None:
+def test_add_file_of_limited_use_prints_a_warning(manage: Manage, tmp_path: Path) -> None:
     text = f"MODULE windows x86_64 {'0' * 33} mg.dll\nFUNC 1000 20 0 f\nFUNC 140001000 20 0 g\n"
     (tmp_path / "mg.sym").write_text(text)
     stderr = io.StringIO()
@@ -59,7 +61,7 @@ def test_add_file_of_less_use_is_added_with_a_warning(manage: Manage, tmp_path: 
     assert second.endswith("mg.sym: 1 left out: FUNC past 4 GiB")
 
 
-def test_nothing_added_is_a_failure(manage: Manage, tmp_path: Path) -> None:
+def test_add_no_files_fails(manage: Manage, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"no \.sym, "):
         manage("symbols", "add", str(tmp_path))
     (tmp_path / "bad.sym").write_text("<html>")
@@ -70,14 +72,14 @@ def test_nothing_added_is_a_failure(manage: Manage, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_upstream")
-def test_what_is_added_is_missing_no_more(manage: Manage) -> None:
+def test_add_missing_module_makes_it_available(manage: Manage) -> None:
     with pytest.raises(CommandError, match=f"{CRASH_C}: "):
         manage("symbols", "show", CRASH_C)
     manage("symbols", "add", str(SAMPLES / CRASH_C))
     assert manage("symbols", "show", CRASH_C).startswith(CRASH_C)
 
 
-def test_show_tells_what_is_known_of_a_module(manage: Manage) -> None:
+def test_show_module_prints_its_metadata(manage: Manage) -> None:
     lines = manage("symbols", "show", CRASH_C.lower()).splitlines()
     assert lines[0] == CRASH_C
     said = {line[2:14].strip(): line[15:] for line in lines[1:]}
@@ -86,7 +88,7 @@ def test_show_tells_what_is_known_of_a_module(manage: Manage) -> None:
     assert " pages, " in said["page file"]
 
 
-def test_show_tells_what_stands_at_an_offset(manage: Manage) -> None:
+def test_show_offset_prints_the_symbol(manage: Manage) -> None:
     answer = manage("symbols", "show", CRASH_C, "4613")
     inlined, outer = answer.splitlines()
     assert inlined == "0x1205  per_person at /build/crash/src/crash.c:15 (inlined)"
@@ -103,6 +105,6 @@ def test_show_tells_what_stands_at_an_offset(manage: Manage) -> None:
         ((CRASH_C, "here"), "expected a number"),
     ],
 )
-def test_what_names_no_module_or_offset(manage: Manage, args: tuple[str, ...], message: str) -> None:
+def test_show_invalid_module_or_offset_fails(manage: Manage, args: tuple[str, ...], message: str) -> None:
     with pytest.raises(CommandError, match=message):
         manage("symbols", "show", *args)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tecken.management.times import moment, shown, span
+from tecken.management.times import duration, format_time, moment
 
 NOW = datetime(2026, 11, 21, 22, 30, 15, 999, tzinfo=UTC)
 
@@ -25,17 +25,17 @@ NOW = datetime(2026, 11, 21, 22, 30, 15, 999, tzinfo=UTC)
         ("2026-12-01T08:00:00+01:00", "2026-12-01 07:00:00"),
     ],
 )
-def test_a_moment(text: str, when: str) -> None:
-    assert shown(moment(text, NOW)) == f"{when} UTC"
+def test_moment_of_each_form_is_parsed(text: str, when: str) -> None:
+    assert format_time(moment(text, NOW)) == f"{when} UTC"
 
 
 @pytest.mark.parametrize("text", ["", "soon", "25:00", "10", "10 parsecs", "99999999999d", "2026-13-01"])
-def test_no_moment(text: str) -> None:
+def test_moment_of_other_text_fails(text: str) -> None:
     with pytest.raises(ArgumentTypeError, match=r"should be a time \(UTC\) such as 10m"):
         moment(text, NOW)
 
 
-def test_a_span() -> None:
-    assert [span(text) for text in ("30", "90s", "10m", "1.5")] == [30, 90, 600, 1.5]
+def test_duration_of_each_form_is_in_seconds() -> None:
+    assert [duration(text) for text in ("30", "90s", "10m", "1.5")] == [30, 90, 600, 1.5]
     with pytest.raises(ArgumentTypeError, match="a duration such as 30s"):
-        span("soon")
+        duration("soon")

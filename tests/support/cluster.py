@@ -27,7 +27,7 @@ class Node(NamedTuple):
     slots: str
 
     def line(self, myself: Node) -> str:
-        """As nodes.conf has it: https://redis.io/docs/latest/commands/cluster-nodes/"""
+        """Return a line of nodes.conf: https://redis.io/docs/latest/commands/cluster-nodes/"""
         flags = ("myself," if self is myself else "") + ("master" if self.slots else "slave")
         of = "-" if self.slots else self.primary
         address = f"127.0.0.1:{self.server.port}@{self.bus}"
@@ -61,7 +61,7 @@ class RedisCluster:
 
     @property
     def servers(self) -> list[RedisServer]:
-        """The primaries of the beginning."""
+        """Return the initial primaries."""
         return [node.server for node in self.primaries]
 
     @property
@@ -88,20 +88,20 @@ class RedisCluster:
         self._running.close()
 
     def owner(self, slot: int) -> Node:
-        """At the beginning."""
+        """Return the initial owner of a slot."""
         return self.primaries[slot * len(self.primaries) // SLOTS]
 
     def other(self, slot: int) -> Node:
-        """A primary that has not this slot."""
+        """Return a primary that does not have the slot."""
         return next(node for node in self.primaries if node is not self.owner(slot))
 
     def open(self, slot: int, new: Node) -> None:
-        """The slot is on its way to another node: its keys may be at either."""
+        """Begin to move the slot to another node: its keys may be on either."""
         self._set_slot(new, slot, "IMPORTING", self.owner(slot).id)
         self._set_slot(self.owner(slot), slot, "MIGRATING", new.id)
 
     def give(self, slot: int, new: Node) -> None:
-        """The slot, which must be empty, has another node from now on."""
+        """Assign the slot, which must be empty, to another node."""
         for node in (new, *self.primaries):
             self._set_slot(node, slot, "NODE", new.id)
 
@@ -126,7 +126,7 @@ class RedisCluster:
         return "\n".join([*lines, f"vars currentEpoch {len(self.primaries)} lastVoteEpoch 0", ""])
 
     def settled(self) -> bool:
-        """Whether every node knows that all are well."""
+        """Return whether every node regards all as healthy."""
         return all(map(self._knows_all, self._all()))
 
     def _knows_all(self, node: Node) -> bool:

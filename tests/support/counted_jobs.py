@@ -1,4 +1,4 @@
-"""For a worker: `celery -A tecken worker --include tests.support.counted_jobs`.
+"""Count of jobs in a worker: `celery -A tecken worker --include tests.support.counted_jobs`.
 
 The file that JOBS_COUNTED names gets a line for each job that succeeded: its id and its task. A line is
 written whole or not at all.
@@ -24,5 +24,5 @@ def count(task_id: str, task: Any, state: str | None = None, **_more: object) ->
 
 
 def counted(path: Path) -> Counter[str]:
-    """How often each job succeeded, by id."""
+    """Return how often each job succeeded, by id."""
     return Counter(line.split()[0] for line in path.read_text().splitlines()) if path.exists() else Counter()

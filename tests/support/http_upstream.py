@@ -32,7 +32,7 @@ class Request(NamedTuple):
 
 
 class HttpUpstream:
-    """`script` maps an unquoted path to a reply, or to a list of replies of which the last one stays."""
+    """Upstream whose `script` maps an unquoted path to a reply or a list of replies; the last one stays."""
 
     def __init__(self) -> None:
         self.script: dict[str, Reply | list[Reply]] = {}

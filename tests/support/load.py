@@ -1,10 +1,10 @@
-"""Everybody uses a site at once, and what each was answered is remembered.
+"""Load of every kind on a site, with a record of every response.
 
 warm       symbolication of modules that were converted long ago
-cold       symbolication of a module that nobody has asked for before: a worker has to convert it
+cold       symbolication of a new module, which a worker has to convert
 download   a symbol file
-upload     an archive with a module that nobody has seen
-job        the same with `?async=1`: a worker has to keep it
+upload     an archive with a new module
+job        the same with `?async=1`: a worker has to store it
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ def archive(module: Module) -> bytes:
 
 
 class Answer(NamedTuple):
-    """`began` is a moment of time.monotonic(); status 0: there was none within PATIENCE, or no connection.
+    """Response at `began`, of time.monotonic(). Status 0 stands for none within PATIENCE, or no connection.
 
-    Refused is a 503 that says when to try again, or a stack without the modules that could not be asked for.
-    Whatever else is not what was asked for has failed; `said` is what came instead.
+    Refused is a 503 with Retry-After, or a stack without the modules that were unavailable. Every other
+    response without the expected content has failed; `said` is its text.
     """
 
     kind: Kind
@@ -95,7 +95,7 @@ class Load:
         """The same of jobs, by the address that tells how they are."""
 
     def warm_up(self, seconds: float) -> None:
-        """Until each kind has been served."""
+        """Wait until each kind has been served."""
         with self._client() as client:
             for module in (new_module() for _ in range(WARM)):
                 client.post("/upload/", files={"a.zip": archive(module)}).raise_for_status()
@@ -118,7 +118,7 @@ class Load:
                 thread.join()
 
     def wait_for(self, count: int, seconds: float, *, served: bool = False) -> None:
-        """Until each kind has so many answers to what is asked from now on; with `served` in a row."""
+        """Wait until each kind has so many responses to new requests, with `served` all successful."""
         now = monotonic()
 
         def enough() -> bool:
@@ -131,7 +131,7 @@ class Load:
         wait_until(enough, seconds, f"{count} answers of each kind")
 
     def of(self, kind: Kind, since: float = 0.0, until: float = float("inf")) -> list[Answer]:
-        """In the order they came."""
+        """Return the responses of a kind, in the order in which they came."""
         return [one for one in tuple(self.answers) if one.kind == kind and since <= one.began < until]
 
     def jobs_lost(self, seconds: float) -> list[str]:
@@ -249,7 +249,7 @@ def _is_done(client: httpx.Client, url: str) -> bool:
 
 
 def seconds_to_recover(answers: Iterable[Answer], since: float) -> float:
-    """Until the first one was served after the last that was not; 0 when all were."""
+    """Return the time from the last failure to the first success after it; 0 without failures."""
     later = [one for one in answers if one.began >= since]
     bad = [one.ended for one in later if one.outcome != "served"]
     if not bad:

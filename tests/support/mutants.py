@@ -66,7 +66,7 @@ class Mutant(NamedTuple):
 
     @property
     def change(self) -> str:
-        """The same when lines move, and for equal lines of one module."""
+        """Return an id that stays the same when lines move, and for equal lines of one module."""
         return f"{self.module}: {self.old} -> {self.new}"
 
     def __str__(self) -> str:

@@ -29,7 +29,7 @@ front = Front(application, threads=4)
 
 
 def observed() -> dict[str, Any]:
-    """Of this process."""
+    """Return the configuration that is in force in this process."""
     jobs = current.options().symbolicate_max_jobs
     state = current.state()
     return {

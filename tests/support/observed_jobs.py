@@ -1,4 +1,4 @@
-"""For a worker: `celery -A tecken worker --include tests.support.observed_jobs`."""
+"""Record of configuration in a worker: `celery -A tecken worker --include tests.support.observed_jobs`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ from tests.support.observed import observed
 
 @shared_task(name="observe", ignore_result=True)  # type: ignore[untyped-decorator]
 def observe(path: str) -> None:
-    """Appends what this process has in force to a file: a line is written whole or not at all."""
+    """Append the configuration in force in this process to a file. A line is written whole or not at all."""
     with Path(path).open("a") as answers:
         answers.write(json.dumps(observed()) + "\n")

@@ -27,7 +27,7 @@ def new_key() -> RSAPrivateKey:
 
 
 class OidcProvider:
-    """`claims` are what it says of the person; sign with another `signing_key` to be an impostor."""
+    """Provider that states `claims` about a person; with another `signing_key` its signatures are invalid."""
 
     def __init__(self) -> None:
         self.claims: dict[str, Any] = {"email": "ada@example.com", "email_verified": True}
@@ -49,7 +49,7 @@ class OidcProvider:
         }
 
     def authorize(self, location: str) -> str:
-        """What a browser would follow: the site's redirect to us, to the one back to the site."""
+        """Follow the redirects of a login as a browser does, from the site's redirect to the one back."""
         self.asked = {name: values[0] for name, values in parse_qs(urlsplit(location).query).items()}
         return self.asked["redirect_uri"] + "?" + urlencode({"code": "once", "state": self.asked["state"]})
 

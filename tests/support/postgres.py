@@ -26,7 +26,7 @@ FAST_NOT_SAFE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
 def binary(name: str) -> str:
-    """On PATH, else where Debian keeps the newest version. Raises FileNotFoundError."""
+    """Return a program from PATH, or the newest one where Debian keeps them. Raise FileNotFoundError."""
     debian = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
     found = shutil.which(name) or (str(debian[-1]) if debian else None)
     if found is None:
@@ -43,7 +43,7 @@ def _account() -> str | None:
 
 
 class PostgresServer(PrivateServer):
-    """On a port of its own on 127.0.0.1, trusting everyone there; close() removes its data."""
+    """Server on its own port of 127.0.0.1 without passwords; close() removes its data."""
 
     def __init__(self, *settings: str) -> None:
         """`settings` are `name=value`, as in postgresql.conf."""
@@ -66,7 +66,7 @@ class PostgresServer(PrivateServer):
         return self
 
     def restart(self) -> None:
-        """After `kill`, with the data as they were."""
+        """Start the server again after `kill`, with its data."""
         data = Path(self._home.name) / "data"
         with (Path(self._home.name) / "log").open("wb") as log:
             self._process = subprocess.Popen(
@@ -75,7 +75,7 @@ class PostgresServer(PrivateServer):
         self._wait_until_ready(self._process, monotonic() + STARTS_WITHIN)
 
     def kill(self) -> None:
-        """At once, and every connection with it."""
+        """Kill the server with all its connections."""
         if self._process is not None:
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait()

@@ -36,7 +36,7 @@ def fork(server: Server) -> int:
 
 
 def serve(port: int) -> None:
-    """Until SIGTERM, or until the first process ends."""
+    """Run until SIGTERM, or until the first process ends."""
     server = Server(("127.0.0.1", port), Silent)
     server.set_app(application)
     server.socket.setblocking(False)  # all processes hear of a connection, and one gets it

@@ -11,7 +11,7 @@ from tests.support.redis_server import free_port
 
 @contextmanager
 def queue_away() -> Iterator[None]:
-    """Meanwhile parts of this process find nobody where the queue's records are."""
+    """Make the server of the queue's records unreachable in this process."""
     try:
         with override_settings(REDIS_QUEUE_URL=f"redis://127.0.0.1:{free_port()}/1"):
             services.discard_all()

@@ -56,7 +56,7 @@ class RedisServer(PrivateServer):
 
     @property
     def data(self) -> Path:
-        """What it keeps over a restart; a copy of it is what the server knew then."""
+        """Return the directory of the data that survive a restart. A copy of it is a snapshot."""
         return Path(self._home.name)
 
     @property
@@ -70,7 +70,7 @@ class RedisServer(PrivateServer):
         return self
 
     def stop(self) -> None:
-        """Ends the server as an operator would: clients are refused from here on."""
+        """Stop the server in an orderly way: clients are refused from now on."""
         if self._process is None:
             return
         self.resume()

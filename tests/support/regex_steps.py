@@ -36,7 +36,7 @@ class TooManySteps(Exception):
 
 
 class Matcher:
-    """One pattern. Patterns of bytes match text whose characters stand for bytes."""
+    """Matcher of one pattern. Patterns of bytes match text whose characters stand for bytes."""
 
     def __init__(self, pattern: re.Pattern[Any]) -> None:
         self.pattern = pattern

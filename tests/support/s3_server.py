@@ -45,7 +45,7 @@ class S3Bucket(NamedTuple):
 
 @contextmanager
 def s3_server() -> Iterator[str]:
-    """Yields the endpoint's URL."""
+    """Yield the endpoint's URL."""
     with tempfile.TemporaryDirectory(prefix="s3-") as directory, _running(_command(directory)) as server:
         assert server.stdout
         told = (re.search(r"http://127\.0\.0\.1:\d+", line) for line in server.stdout)

@@ -22,7 +22,7 @@ SETTLES_WITHIN = 60.0  # seconds
 
 
 def wait_until(holds: Callable[[], bool], seconds: float, what: str) -> None:
-    """Asks every 20 ms; a server that does not answer counts as no."""
+    """Poll every 20 ms until the condition holds; a server that does not answer counts as no."""
     pause = Event()
     deadline = monotonic() + seconds
     while not _holds(holds):
@@ -39,7 +39,7 @@ def _holds(holds: Callable[[], bool]) -> bool:
 
 
 class SentinelPair:
-    """Use as a context manager. `master` is whoever is it now; `other` follows it.
+    """Context manager of two servers with sentinels. `master` is the present master; `other` replicates it.
 
     Both servers run `conf_path` with `directives`; there are three sentinels, and two of them decide. With a
     `password` all five want it.
@@ -81,13 +81,13 @@ class SentinelPair:
         return self
 
     def failover(self) -> None:
-        """As an operator does it. The master is well: for ten seconds it takes commands as before."""
+        """Start a failover of a healthy master, which accepts commands for another ten seconds."""
         with self._connected(self._ports[0]) as sentinel:
             sentinel.execute_command("SENTINEL", "FAILOVER", NAME)
         self.wait_for_other()
 
     def wait_for_other(self) -> None:
-        """Until every sentinel names the other server as master: it was told to, or the master is away."""
+        """Wait until every sentinel names the other server as master."""
         wait_until(self._other_is_master, SETTLES_WITHIN, "the replica became the master")
         self.master, self.other = self.other, self.master
 
@@ -127,7 +127,7 @@ class SentinelPair:
             return subprocess.Popen([server_binary(), str(conf), "--sentinel"], stdout=log, stderr=log)
 
     def _settings(self, port: int) -> list[str]:
-        """They need not find each other, which takes seconds."""
+        """Return settings that list all sentinels, because discovery would take seconds."""
         peers = sorted(set(self._ports) - {port})
         return [
             f"port {port}",

@@ -41,7 +41,7 @@ class Papers(NamedTuple):
 
 @contextmanager
 def papers(host: str = "127.0.0.1") -> Iterator[Papers]:
-    """An authority, and what it says of `host`."""
+    """Create an authority and a certificate for `host`."""
     with tempfile.TemporaryDirectory(prefix="tls-") as home:
         ours, theirs = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
         authority = _certificate("authority", ours, "authority", ours, None)
@@ -148,7 +148,7 @@ def _serve(client: socket.socket, context: ssl.SSLContext, port: int) -> None:
 
 
 def _pass_on(client: socket.socket, server: socket.socket) -> None:
-    """Until one of them hangs up."""
+    """Forward bytes until one side closes its connection."""
     while True:
         decrypted = isinstance(client, ssl.SSLSocket) and client.pending()
         for ready in [client] if decrypted else select.select([client, server], [], [])[0]:

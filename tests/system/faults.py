@@ -1,4 +1,4 @@
-"""What can happen to the parts of a site, and what is served all the same."""
+"""Faults of the parts of a site, and the requests that are served in spite of each."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def muted(server: RedisServer) -> Iterator[None]:
 
 @contextmanager
 def repeated(act: Callable[[], object], pause: float) -> Iterator[None]:
-    """In a thread of its own, until the end."""
+    """Repeat the action in a thread until the end."""
     over = Event()
 
     def go_on() -> None:
@@ -97,7 +97,7 @@ def drop(client: redis.Redis) -> None:
 
 @contextmanager
 def full(server: RedisServer) -> Iterator[None]:
-    """Of what is never evicted, or of what was asked for later than everything else."""
+    """Fill a server with keys that are never evicted, or that were used later than all others."""
     with redis.Redis.from_url(server.url.removesuffix("0") + str(JUNK)) as client:
         before = client.config_get("maxmemory")["maxmemory"]
         client.config_set("maxmemory", int(client.info("memory")["used_memory"]) + 2**20)
@@ -112,7 +112,7 @@ def full(server: RedisServer) -> Iterator[None]:
 
 @contextmanager
 def password_rotated(server: RedisServer) -> Iterator[None]:
-    """The site has the old one, which is none."""
+    """Change the password, so that the site has an invalid one."""
     with redis.Redis.from_url(server.url) as client:
         client.config_set("requirepass", WRONG)
         drop(client)
@@ -139,7 +139,7 @@ def web_process_killed(site: FaultySite) -> Iterator[None]:
 
 @contextmanager
 def failing_over(pair: SentinelPair) -> Iterator[None]:
-    """The master is killed, and the other one takes its place; at the end the old one follows it."""
+    """Kill the master, so that the other server replaces it. At the end the old one replicates it."""
     pair.master.kill()
     pair.wait_for_other()
     try:

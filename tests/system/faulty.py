@@ -64,7 +64,7 @@ class FaultySite(Site):
 
 
 class FollowingSite(FaultySite):
-    """Behind sentinels: each of its servers is whoever is the master."""
+    """Site behind sentinels: each of its servers is the present master."""
 
     def __init__(self, home: Path) -> None:
         self.cache_pair = SentinelPair(IMAGES / "redis-cache" / "redis.conf")
@@ -97,7 +97,7 @@ class PostgresSite(FaultySite):
 
 
 class S3Site(FaultySite):
-    """With its files in a bucket, for which nobody waits long."""
+    """Site with its files in a bucket and short timeouts for it."""
 
     options = MappingProxyType(
         {**FaultySite.options, "source_timeout_seconds": 2, "source_deadline_seconds": 4}

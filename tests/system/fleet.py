@@ -1,4 +1,4 @@
-"""A site of many processes, each of which is asked what it has in force."""
+"""Site of many processes, each of which reports the configuration in force."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Fleet(Site):
         super().__exit__(*error)
 
     def web_seen(self) -> Seen:
-        """Asks over a few new connections: which process gets one is the kernel's choice."""
+        """Send requests over a few new connections. The kernel chooses the process of each."""
         told = [self._ask(url) for url in self.urls for _ in range(4 * SPAWNED)]
         return {one["pid"]: one for one in told}
 
@@ -99,7 +99,7 @@ class Fleet(Site):
         return self.redis_cache.url.removesuffix("0") + "1"
 
     def wait_for_web(self, holds: Callable[[dict[str, Any]], bool], what: str, seconds: float = SOON) -> None:
-        """Until every web process has answered with something of which `holds` is true."""
+        """Wait until every web process has returned a state for which `holds` is true."""
         last: Seen = {}
 
         def all_hold() -> bool:
@@ -113,19 +113,19 @@ class Fleet(Site):
             raise
 
     def changed(self, jobs: int) -> int:
-        """The version, once every web process has it."""
+        """Return the version when every web process has it."""
         version = self.recorded(jobs)
         self.wait_for_web(lambda seen: (seen["jobs"], seen["version"]) == (jobs, version), f"{jobs} jobs")
         return version
 
     def recorded(self, jobs: int) -> int:
-        """The version, which Redis may not have yet."""
+        """Return the recorded version, which Redis may not have yet."""
         reply = self.change(symbolicate_max_jobs=jobs)
         assert reply.status_code == 200, reply.text
         return int(reply.json()["version"])
 
     def change(self, **values: object) -> httpx.Response:
-        """By the API, whose answer is returned whatever it is."""
+        """Change options by the API. Return the response, whatever its status."""
         texts = {name: None if value is None else str(value) for name, value in values.items()}
         return httpx.patch(
             f"{self.url}/api/config/",
@@ -135,7 +135,7 @@ class Fleet(Site):
         )
 
     def wait_for_value(self, jobs: bytes) -> None:
-        """Until it is in Redis."""
+        """Wait until the value is in Redis."""
         with self.configuration() as configuration:
             wait_until(
                 lambda: configuration.hget("config:values", "symbolicate_max_jobs") == jobs,
@@ -145,7 +145,7 @@ class Fleet(Site):
 
     @contextmanager
     def configuration(self) -> Iterator[redis.Redis]:
-        """As `redis-cli -n 2` has it."""
+        """Return the configuration as `redis-cli -n 2` shows it."""
         with redis.Redis.from_url(self.redis_cache.url.removesuffix("0") + "2") as client:
             yield client
 
@@ -158,7 +158,7 @@ class Fleet(Site):
 
 @contextmanager
 def serving(fleet: Fleet, body: Any = SMALL) -> Iterator[None]:
-    """Meanwhile both web servers answer whoever asks."""
+    """Send requests to both web servers, and check that all are served."""
     requests = Requests(fleet, body)
     with requests.going():
         yield

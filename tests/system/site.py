@@ -121,7 +121,7 @@ class Site:
         end(self._worker)
 
     def manage(self, *arguments: str) -> str:
-        """What a command printed; fails with what it said when its exit status is not 0."""
+        """Run a command and return its output. Fail with its error output if its exit status is not 0."""
         command = [sys.executable, "manage.py", *arguments]
         done = subprocess.run(
             command, cwd=self.code, env=self._environment, capture_output=True, text=True, check=False

@@ -38,7 +38,7 @@ def archive() -> bytes:
 
 
 def use(site: Site) -> None:
-    """Uploads, symbolicates cold and warm, downloads, asks how the site is, and changes an option."""
+    """Upload, symbolicate cold and warm, download, read the health, and change an option."""
     token = site.manage(
         "createtoken", "ci@example.com", "--permission", "upload.upload_symbols", "--create-user"
     )
@@ -54,7 +54,7 @@ def use(site: Site) -> None:
     site.manage("config", "set", "log_level", "WARNING")
 
 
-def test_no_command_is_needed_that_start_up_does_not_check(tmp_path: Path) -> None:
+def test_redis_account_with_checked_commands_only_runs_the_site(tmp_path: Path) -> None:
     with (
         RedisServer(IMAGES / "redis-cache" / "redis.conf") as cache,
         RedisServer(IMAGES / "redis" / "redis.conf") as store,

@@ -72,7 +72,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SiteWithBeat]:
         yield site
 
 
-def test_beat_of_make_run_has_no_traceback_and_follows_the_configuration(site: SiteWithBeat) -> None:
+def test_beat_of_make_run_applies_the_configuration_without_traceback(site: SiteWithBeat) -> None:
     with site.beat():
         wait_until(lambda: "beat" in {row["kind"] for row in site.processes()}, LATE, "beat has a row")
         site.manage("config", "set", "log_level", "DEBUG")
@@ -82,14 +82,14 @@ def test_beat_of_make_run_has_no_traceback_and_follows_the_configuration(site: S
     assert "Traceback" not in site.beat_log.read_text()
 
 
-def test_beat_that_was_stopped_releases_its_lock(site: SiteWithBeat) -> None:
+def test_beat_stopped_releases_its_lock(site: SiteWithBeat) -> None:
     with site.queue() as queue:
         with site.beat():
             wait_until(lambda: bool(queue.exists(BEAT)), LATE, "beat has its lock")
         assert not queue.exists(BEAT)
 
 
-def test_worker_that_was_stopped_is_not_listed(site: SiteWithBeat) -> None:
+def test_worker_stopped_is_not_listed(site: SiteWithBeat) -> None:
     with site.queue() as queue:
         wait_until(lambda: queue.hlen(WORKERS) == 1, LATE, "the worker is listed")
         site.stop_worker()

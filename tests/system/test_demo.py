@@ -1,6 +1,6 @@
-"""A demo has every feature in one process, and nobody serves with one.
+"""Features of a demo in one process, and the refusal to serve with one.
 
-One demo serves all tests of this module. Of Redis there is nothing but two URLs where nobody listens.
+One demo serves all tests of this module. Its two Redis URLs lead to closed ports.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ WARNINGS = ("⚠ Using in-memory counters (DEMO_MODE)", "⚠ Using in-memory que
 
 
 class Demo(Site):
-    """As `DEMO_MODE=true make serve` starts it."""
+    """Site started by `DEMO_MODE=true make serve`."""
 
     web = ("-m", "run.web")
 
@@ -88,7 +88,7 @@ class Demo(Site):
         self.__exit__(None, None, None)
 
     def start_another(self, arguments: tuple[str, ...], **more: str) -> tuple[int, str]:
-        """Its exit status, and what it said."""
+        """Start another process. Return its exit status and its output."""
         environment = {**self._environment, "WEB_PORT": str(free_port()), **more}
         done = subprocess.run(
             [sys.executable, *arguments],
@@ -111,7 +111,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 @pytest.mark.parametrize(
     "way", [roundtrip.by_zip, roundtrip.by_program, roundtrip.by_direct_upload, roundtrip.by_sym_upload]
 )
-def test_what_is_uploaded_is_symbolicated_and_downloaded(
+def test_demo_uploaded_file_is_symbolicated_and_downloaded(
     demo: Demo, tmp_path: Path, way: Callable[[Uploader, Module], None]
 ) -> None:
     module = Module(f"{way.__name__}.so")
@@ -122,7 +122,7 @@ def test_what_is_uploaded_is_symbolicated_and_downloaded(
     assert (reply.status_code, reply.content) == (200, module.text)
 
 
-def test_what_is_asked_for_again_is_answered_alike(demo: Demo, tmp_path: Path) -> None:
+def test_demo_repeated_request_has_the_same_response(demo: Demo, tmp_path: Path) -> None:
     module = Module("warm.so")
     roundtrip.by_zip(Uploader(demo, demo.token, tmp_path), module)
     request = {"memoryMap": [[module.debug_file, roundtrip.DEBUG_ID]], "stacks": [[[0, 0x1180]]]}
@@ -132,19 +132,19 @@ def test_what_is_asked_for_again_is_answered_alike(demo: Demo, tmp_path: Path) -
     assert cold["results"][0]["stacks"][0][0]["function"]
 
 
-def test_example_of_the_home_page_is_answered(demo: Demo) -> None:
+def test_demo_example_of_the_home_page_is_symbolicated(demo: Demo) -> None:
     page = httpx.get(f"{demo.url}/", headers={"Accept": "text/html"}, timeout=30).text
     [body] = re.findall(r"/symbolicate/v5 -d &#x27;(.*?)&#x27;</code>", page, re.DOTALL)
     frame = demo.symbolicate(json.loads(html.unescape(body))).json()["results"][0]["stacks"][0][0]
     assert frame["function"] == "crash_cpp_price"
 
 
-def test_a_file_that_nobody_has(demo: Demo) -> None:
+def test_demo_missing_file_is_404(demo: Demo) -> None:
     name = f"nobody.so/{roundtrip.DEBUG_ID}/nobody.so.sym"
     assert httpx.get(f"{demo.url}/{name}").status_code == 404
 
 
-def test_a_change_of_the_configuration_is_in_force(demo: Demo) -> None:
+def test_demo_option_changed_on_the_page_applies(demo: Demo) -> None:
     two = {"jobs": [SMALL, SMALL]}
     demo.change(symbolicate_max_jobs=1)
     wait_until(lambda: demo.symbolicate(two).status_code == 413, SOON, "one job is the most")
@@ -152,7 +152,7 @@ def test_a_change_of_the_configuration_is_in_force(demo: Demo) -> None:
     wait_until(lambda: demo.symbolicate(two).status_code == 200, SOON, "two jobs are allowed again")
 
 
-def test_a_command_changes_it_too(demo: Demo) -> None:
+def test_demo_option_changed_by_command_applies(demo: Demo) -> None:
     two = {"jobs": [SMALL, SMALL]}
     demo.manage("config", "set", "symbolicate_max_jobs", "1")
     wait_until(lambda: demo.symbolicate(two).status_code == 413, SOON, "one job is the most")
@@ -160,21 +160,21 @@ def test_a_command_changes_it_too(demo: Demo) -> None:
     wait_until(lambda: demo.symbolicate(two).status_code == 200, SOON, "two jobs are allowed again")
 
 
-def test_maintenance(demo: Demo) -> None:
+def test_demo_maintenance_closes_the_site(demo: Demo) -> None:
     demo.manage("maintenance", "on")
     wait_until(lambda: demo.symbolicate(SMALL).status_code == 503, SOON, "it is shut")
     demo.manage("maintenance", "off")
     wait_until(lambda: demo.symbolicate(SMALL).status_code == 200, SOON, "it is open")
 
 
-def test_limits_hold(demo: Demo) -> None:
+def test_demo_rate_limit_refuses_requests(demo: Demo) -> None:
     demo.change(limit_symbolicate="2 requests/hour per address")
     wait_until(lambda: demo.symbolicate(SMALL).status_code == 429, SOON, "there were too many")
     demo.change(limit_symbolicate=None)
     wait_until(lambda: demo.symbolicate(SMALL).status_code == 200, SOON, "there is no limit")
 
 
-def test_what_was_used_is_counted(demo: Demo, tmp_path: Path) -> None:
+def test_demo_usage_is_counted(demo: Demo, tmp_path: Path) -> None:
     roundtrip.by_zip(Uploader(demo, demo.token, tmp_path), Module("counted.so"))
 
     def units() -> set[str]:
@@ -183,7 +183,7 @@ def test_what_was_used_is_counted(demo: Demo, tmp_path: Path) -> None:
     wait_until(lambda: "requests" in units(), SOON, "the request counts")
 
 
-def test_health_says_that_all_is_well_and_in_memory(demo: Demo) -> None:
+def test_demo_health_is_well_and_names_memory(demo: Demo) -> None:
     wait_until(lambda: demo.get("/health").json()["status"] == "healthy", SOON, "it is healthy")
     document = demo.get("/health").json()
     assert (document["demo_mode"], document["environment"], document["problems"]) == (True, "development", [])
@@ -191,7 +191,7 @@ def test_health_says_that_all_is_well_and_in_memory(demo: Demo) -> None:
     assert document["queue"]["queue_depth"] is not None
 
 
-def test_details_of_health(demo: Demo) -> None:
+def test_demo_health_details_are_served(demo: Demo) -> None:
     details = demo.get("/admin/health/redis").json()
     assert details["demo_mode"] is True
     memory = {"status": "connected", "backend": "memory"}
@@ -199,8 +199,8 @@ def test_details_of_health(demo: Demo) -> None:
     assert details["queue_service"].items() >= memory.items()
 
 
-def test_jobs_of_the_schedule_are_done(demo: Demo) -> None:
-    """A canary goes through each queue every few seconds."""
+def test_demo_scheduled_jobs_run(demo: Demo) -> None:
+    """A canary runs through each queue every few seconds."""
 
     def told() -> Mapping[str, Any]:
         queue: Mapping[str, Any] = demo.get("/health").json()["queue"]
@@ -211,12 +211,12 @@ def test_jobs_of_the_schedule_are_done(demo: Demo) -> None:
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/api/stats/", "/api/redis/", "/health/ready"])
-def test_what_else_is_read(demo: Demo, path: str) -> None:
+def test_demo_other_pages_are_served(demo: Demo, path: str) -> None:
     reply = demo.get(path)
     assert reply.status_code == 200, reply.text
 
 
-def test_the_log_warns(demo: Demo) -> None:
+def test_demo_log_warns_of_servers_in_memory(demo: Demo) -> None:
     log = demo.log.read_text()
     assert all(warning in log for warning in WARNINGS)
     assert "Traceback" not in log
@@ -229,25 +229,25 @@ BEAT = ("-m", "celery", "-A", "tecken", "beat", "--schedule", os.devnull)
 
 
 @pytest.mark.parametrize("arguments", [WEB, WORKER, BEAT])
-def test_a_second_process_is_refused(demo: Demo, arguments: tuple[str, ...]) -> None:
+def test_demo_second_process_is_refused(demo: Demo, arguments: tuple[str, ...]) -> None:
     status, said = demo.start_another(arguments)
     assert (status, "validation failed: DEMO_MODE" in said) == (os.EX_CONFIG, True), said
 
 
-def test_so_is_one_of_a_web_server_that_was_started_by_hand(demo: Demo) -> None:
+def test_demo_second_process_of_another_web_server_is_refused(demo: Demo) -> None:
     status, said = demo.start_another(ANY_WEB)
     assert status != 0
     assert "validation failed: DEMO_MODE is for one process" in said
 
 
 @pytest.mark.parametrize("arguments", [WEB, WORKER, BEAT])
-def test_production_is_refused(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_demo_in_production_is_refused(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     with closing(Demo(tmp_path)) as demo:
         status, said = demo.start_another(arguments, ENVIRONMENT="production")
     assert (status, "DEMO_MODE is not for ENVIRONMENT=production" in said) == (os.EX_CONFIG, True), said
 
 
-def test_several_processes_of_one_web_server_are_refused(tmp_path: Path) -> None:
+def test_demo_with_several_web_processes_is_refused(tmp_path: Path) -> None:
     with closing(Demo(tmp_path)) as demo:
         status, said = demo.start_another(WEB, WEB_PROCESSES="2")
     assert (status, "WEB_PROCESSES" in said) == (os.EX_CONFIG, True), said

@@ -1,6 +1,6 @@
-"""Parts of a running site go away in the middle of a load, and come back.
+"""Failure and recovery of parts of a site under load.
 
-Whatever goes: no wrong answer, no 500, no hang, and no restart of the site.
+Whichever part fails: no wrong answer, no 500, no hang, and no restart of the site.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def answer(site: Site) -> Any:
 
 
 def found(reply: Any) -> Any:
-    """An answer without the modules that nobody has, which may be absent or not asked for in time."""
+    """Return a response without the modules that are absent or were not found in time."""
     return [
         (job["stacks"], [module for module, known in job["found_modules"].items() if known])
         for job in reply["results"]
@@ -94,7 +94,7 @@ class Load:
 
 
 def ask(site: Site, answer: Any, times: int = 5) -> None:
-    """Requests one after the other while something is away."""
+    """Send requests one after the other while a part has failed."""
     for _ in range(times):
         reply = site.symbolicate(STACK)
         assert (reply.status_code, found(reply.json())) == (200, answer)
@@ -105,7 +105,7 @@ def flush_store(site: Site) -> None:
         client.flushall()
 
 
-def test_the_store_is_flushed_stopped_and_muted_under_load(site: Site, answer: Any) -> None:
+def test_store_flushed_stopped_and_muted_under_load_loses_no_request(site: Site, answer: Any) -> None:
     load = Load(site, answer)
     with load.going():
         for _ in range(5):
@@ -123,7 +123,7 @@ def test_the_store_is_flushed_stopped_and_muted_under_load(site: Site, answer: A
     assert load.wrong == []
 
 
-def test_redis_cache_is_stopped_and_muted_under_load(site: Site, answer: Any) -> None:
+def test_redis_cache_stopped_and_muted_under_load_loses_no_warm_request(site: Site, answer: Any) -> None:
     load = Load(site, answer)
     with load.going():
         site.cache.stop()
@@ -139,7 +139,7 @@ def test_redis_cache_is_stopped_and_muted_under_load(site: Site, answer: Any) ->
 
 
 def renamed(symbols: Symbols, debug_file: str) -> tuple[str, bytes, Any]:
-    """A module nobody has asked for yet: its path, its symbol file, a request for one frame of it."""
+    """Return a new module: its path, its symbol file, a request for one frame of it."""
     path, body = next((path, body) for path, body in symbols.items() if path.endswith("crash-c.sym"))
     module = [debug_file, path.split("/")[2]]
     request = {"memoryMap": [module], "stacks": [[[0, 0x1180]]]}
@@ -154,7 +154,7 @@ def assert_found_soon(site: Site, request: Any) -> None:
     assert reply.json()["results"][0]["found_modules"] == {"/".join(request["memoryMap"][0]): True}
 
 
-def test_a_cold_module_without_a_worker_is_a_503_with_its_reason_until_one_comes(
+def test_cold_module_without_a_worker_is_503_until_one_starts(
     site: Site, upstream: HttpUpstream, symbols: Symbols
 ) -> None:
     path, body, request = renamed(symbols, "late.so")
@@ -168,7 +168,7 @@ def test_a_cold_module_without_a_worker_is_a_503_with_its_reason_until_one_comes
     assert_found_soon(site, request)
 
 
-def test_a_cold_module_without_redis_cache_is_a_503_at_once_and_found_when_it_is_back(
+def test_cold_module_without_redis_cache_is_503_until_it_returns(
     site: Site, upstream: HttpUpstream, symbols: Symbols
 ) -> None:
     path, body, request = renamed(symbols, "later.so")

@@ -1,7 +1,7 @@
-"""Each part goes away while everybody uses the site, and comes back.
+"""Failure and recovery of each part while requests of every kind run.
 
-Whatever goes: no wrong answer, no 500, no hang; who is refused is told so and when to try again; what was
-acknowledged is done. How fast all that is: docs/reliability.md.
+Whichever part fails: no wrong answer, no 500, no hang; a refusal has the time for another attempt;
+acknowledged work is done. docs/reliability.md has the times.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STARTS_WITHIN = 120.0  # seconds, as all of these: upper bounds for a busy machi
 LATE = 120.0
 JOBS_DONE_WITHIN = 150.0
 NEVER_BY_CHANCE = {"warm", "download", "upload"}
-"""Whoever waits for a worker may be told to come back on a busy machine."""
+"""On a busy machine a request that waits for a worker may be refused for the time being."""
 OF_SINGLE_SERVERS = [fault for fault in FAULTS if fault.site is FaultySite]
 OF_OTHERS = [fault for fault in FAULTS if fault.site is not FaultySite]
 
@@ -43,12 +43,14 @@ def named(fault: Fault) -> str:
 
 @pytest.mark.xdist_group("faults")  # these share a site
 @pytest.mark.parametrize("fault", OF_SINGLE_SERVERS, ids=named)
-def test_a_part_goes_away_and_comes_back(site: FaultySite, token: str, fault: Fault) -> None:
+def test_site_with_a_failed_part_serves_the_rest_and_recovers(
+    site: FaultySite, token: str, fault: Fault
+) -> None:
     survive(site, Load(site.url, token, site.symbols), fault)
 
 
 @pytest.mark.parametrize("fault", OF_OTHERS, ids=named)
-def test_a_part_of_another_site_goes_away(tmp_path: Path, fault: Fault) -> None:
+def test_site_with_a_failed_upstream_serves_the_rest(tmp_path: Path, fault: Fault) -> None:
     with fault.site(tmp_path) as site:
         survive(site, Load(site.url, site.token(), site.symbols), fault)
 

@@ -1,4 +1,4 @@
-"""What a real web server says of itself, in production."""
+"""Health of a real web server in production."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SMALL: dict[str, Any] = {"memoryMap": [], "stacks": [[]]}
 
 
 class Production(Site):
-    """As its operator runs it, with `python -m run.web`. A busy machine makes no check late."""
+    """Site started by an operator with `python -m run.web`. Checks have long deadlines for a busy machine."""
 
     def __init__(self, home: Path, **environment: str) -> None:
         fixed = {"ENVIRONMENT": "production", "HEALTH_CHECK_SECONDS": "20"}
@@ -53,7 +53,7 @@ def site(tmp_path: Path) -> Iterator[Production]:
         yield made
 
 
-def test_each_server_is_taken_away_and_comes_back(site: Production) -> None:
+def test_health_names_each_stopped_server_until_it_returns(site: Production) -> None:
     for away, back in ((RedisServer.pause, RedisServer.resume), (RedisServer.kill, RedisServer.start)):
         away(site.store)
         missed(site, "store", 200)
@@ -80,7 +80,7 @@ def well(site: Production) -> None:
     wait_until(lambda: site.ask("/health").json()["status"] == "healthy", SOON, "all is well")
 
 
-def test_a_server_that_is_told_to_end_is_not_ready_and_serves(tmp_path: Path) -> None:
+def test_ready_while_draining_is_503_and_requests_are_served(tmp_path: Path) -> None:
     with Production(tmp_path, DRAIN_SECONDS="3600") as site:
         assert site.says("/health/ready", 200)
         site.tell_to_end()

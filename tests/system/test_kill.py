@@ -58,7 +58,7 @@ def client(site: Site, token: str) -> Callable[[], httpx.Client]:
 
 
 def build(random: Random, modules: int = MODULES) -> Files:
-    """Symbol files of modules that nobody has seen."""
+    """Return symbol files of new modules."""
     files = {}
     for number in range(modules):
         name, debug_id = f"lib{number}.so", f"{random.getrandbits(128):032X}0"
@@ -124,7 +124,7 @@ WAYS = (in_an_archive, one_by_one, with_sym_upload, with_sym_upload_2)
 
 
 @pytest.mark.parametrize("number", range(KILLS))
-def test_a_retry_completes_what_was_killed(
+def test_upload_killed_at_any_moment_is_completed_by_a_retry(
     site: Site, home: Path, client: Callable[[], httpx.Client], number: int
 ) -> None:
     random, way = Random(SEED + number), WAYS[number % len(WAYS)]
@@ -165,12 +165,12 @@ def assert_symbolicated(site: Site, files: Files) -> None:
 
 
 def pending(reply: httpx.Response) -> bool:
-    """Whoever converted a module when it was killed holds its turn for some seconds more."""
+    """Return whether a conversion lock of a killed process may still be held."""
     return reply.status_code == 503 or '"Pending"' in reply.text
 
 
 def left_behind(home: Path) -> list[str]:
-    """Files of processes that are gone; those of processes that are there have no name."""
+    """Return files of processes that have ended; those of running processes have no name."""
     places = [home / "tmp", home / "spool", home / "storage" / "incoming"]
     found = [file for place in places for file in place.rglob("*") if file.is_file()]
     return [str(file) for file in (*found, *(home / "storage").rglob("*#*"))]

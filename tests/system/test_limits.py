@@ -20,7 +20,7 @@ class FourProcesses(Site):
     web_processes = PROCESSES
 
     def ask(self, token: str) -> Counter[int]:
-        """Over new connections, which the kernel hands to any process."""
+        """Send requests over new connections, which the kernel gives to any process."""
         statuses: Counter[int] = Counter()
         headers = {"Auth-Token": token, "Connection": "close"}
         with httpx.Client(base_url=self.url, headers=headers, timeout=60) as client:
@@ -29,7 +29,7 @@ class FourProcesses(Site):
         return statuses
 
 
-def test_four_web_processes_under_load(tmp_path: Path) -> None:
+def test_rate_limit_over_four_processes_is_exact(tmp_path: Path) -> None:
     options = {"limit_symbolicate": f"{LIMIT} requests/month per user"}
     with FourProcesses(tmp_path, options) as site:
         token = site.manage(
@@ -44,5 +44,5 @@ def test_four_web_processes_under_load(tmp_path: Path) -> None:
 
 
 def served(counters: redis.Redis) -> int:
-    """Of all days, for a test may run over midnight."""
+    """Return the number of all days, because a test may run over midnight."""
     return sum(int(counters.get(day) or 0) for day in counters.scan_iter(match="symbolicationcount:v5:*"))

@@ -36,7 +36,7 @@ class Collector(NamedTuple):
     arrived: threading.Condition
 
     def wait_for(self, path: str, *words: bytes) -> bytes:
-        """The first body posted to `path` that has all words."""
+        """Return the first body posted to `path` that contains all words."""
 
         def found() -> bytes | None:
             bodies = (body for where, body in self.posts if where.startswith(path))
@@ -117,7 +117,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> I
         yield Watched(site, home, port)
 
 
-def test_a_job_is_logged_with_the_request_that_wanted_it(watched: Watched) -> None:
+def test_log_of_a_job_has_the_id_of_its_request(watched: Watched) -> None:
     answer = watched.ask("POST", "/symbolicate/v5", json=COLD)
     assert (answer.status_code, answer.headers["X-Request-Id"]) == (200, ID)
     request = watched.wait_for_line(logger="tecken.requests", path="/symbolicate/v5", request_id=ID)
@@ -131,7 +131,7 @@ def test_a_job_is_logged_with_the_request_that_wanted_it(watched: Watched) -> No
     assert "received" in received["event"]
 
 
-def test_requests_are_traced_into_their_jobs(watched: Watched, collector: Collector) -> None:
+def test_trace_of_a_request_includes_its_jobs(watched: Watched, collector: Collector) -> None:
     watched.ask("POST", "/symbolicate/v5", json=COLD)
     web = collector.wait_for("/v1/traces", b"service.name", b"tecken", b"symbolicate/v5")
     worker = collector.wait_for("/v1/traces", b"run/tecken.symbolicate.tasks.prepare")
@@ -139,7 +139,7 @@ def test_requests_are_traced_into_their_jobs(watched: Watched, collector: Collec
         assert SESSION.encode() not in body
 
 
-def test_mistakes_are_reported_without_secrets(watched: Watched, collector: Collector) -> None:
+def test_error_report_has_no_secrets(watched: Watched, collector: Collector) -> None:
     (watched.home / "tecken.sqlite3").rename(watched.home / "away.sqlite3")
     try:
         headers = {"Auth-Token": TOKEN, "Cookie": f"sessionid={SESSION}", "X-Request-Id": ID}
@@ -156,7 +156,7 @@ def test_mistakes_are_reported_without_secrets(watched: Watched, collector: Coll
     assert re.search("no such table|unable to open", watched.wait_for_line(level="error")["exception"])
 
 
-def test_what_a_worker_counts_is_told(watched: Watched) -> None:
+def test_worker_metrics_are_served_on_their_port(watched: Watched) -> None:
     watched.ask("POST", "/symbolicate/v5", json=COLD)
     watched.wait_for_line(logger="celery.app.trace")
     for url in (f"http://127.0.0.1:{watched.worker_port}/metrics", f"{watched.site.url}/metrics"):

@@ -96,7 +96,9 @@ def described(path: str, content: bytes) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("way", [by_zip, by_program, by_direct_upload, by_sym_upload])
-def test_what_was_missing_a_moment_ago(uploader: Uploader, way: Callable[[Uploader, Module], None]) -> None:
+def test_uploaded_file_that_was_missing_is_served_at_once(
+    uploader: Uploader, way: Callable[[Uploader, Module], None]
+) -> None:
     module = Module(f"{way.__name__}.so")
     assert module.found(uploader.site) is False
     way(uploader, module)

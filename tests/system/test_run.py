@@ -99,7 +99,7 @@ def make(*words: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Without settings of the tests' own site."""
+    """Return the environment without settings of the tests' own site."""
     return {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
 
 
@@ -116,7 +116,7 @@ def run(checkout: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def is_running(checkout: Path) -> bool:
-    """Whether a process of `make run` holds the checkout's lock."""
+    """Return whether a process of `make run` holds the checkout's lock."""
     code = "from run.checkout import claim\nwith claim() as free: print(not free)"
     return subprocess.check_output([sys.executable, "-c", code], cwd=checkout, text=True) == "True\n"
 

@@ -35,19 +35,19 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.fixture
 def fleet(running: Fleet) -> Fleet:
-    """With as many jobs as the default allows, and open: known to all."""
+    """Return the fleet, open and with the default number of jobs in every process."""
     running.changed(10)
     running.wait_for_web(lambda seen: not seen["maintenance"], "open again")
     return running
 
 
-def test_a_change_is_seen_by_every_process(fleet: Fleet) -> None:
+def test_change_reaches_every_process(fleet: Fleet) -> None:
     version = fleet.changed(20)
     workers = fleet.worker_seen().values()
     assert {(seen["jobs"], seen["version"]) for seen in workers} == {(20, version)}
 
 
-def test_a_change_is_what_requests_go_by_and_their_answers_name_its_version(fleet: Fleet) -> None:
+def test_change_applies_to_requests_and_responses_name_its_version(fleet: Fleet) -> None:
     url = f"{fleet.urls[1]}/symbolicate/v5"
     assert httpx.post(url, json=LIMITED).status_code == 413
     version = fleet.changed(20)
@@ -55,7 +55,7 @@ def test_a_change_is_what_requests_go_by_and_their_answers_name_its_version(flee
     assert (reply.status_code, reply.headers["X-Config-Version"]) == (200, str(version))
 
 
-def test_every_process_reports_what_it_has(fleet: Fleet) -> None:
+def test_process_reports_list_every_process(fleet: Fleet) -> None:
     version = fleet.changed(20)
     web = set(fleet.web_seen()) | set(fleet.worker_seen())
 
@@ -67,14 +67,14 @@ def test_every_process_reports_what_it_has(fleet: Fleet) -> None:
     wait_until(reported, LATE, "every process reports the newest version")
 
 
-def test_the_command_line_tells_how_many_have_it(fleet: Fleet) -> None:
+def test_command_set_prints_how_many_processes_have_the_change(fleet: Fleet) -> None:
     told = fleet.manage("config", "set", "symbolicate_max_jobs", "30")
     assert "symbolicate_max_jobs 10 -> 30" in told
     assert "applied by" in told
     fleet.wait_for_web(lambda seen: seen["jobs"] == 30, "30 jobs")
 
 
-def test_what_redis_cli_sets_is_seen_and_recorded(fleet: Fleet) -> None:
+def test_value_set_by_redis_cli_applies_and_is_recorded(fleet: Fleet) -> None:
     with fleet.configuration() as configuration:
         configuration.hset("config:values", "symbolicate_max_jobs", "40")
         configuration.incr("config:version")
@@ -87,7 +87,7 @@ def test_what_redis_cli_sets_is_seen_and_recorded(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize(("name", "text"), WRONG)
-def test_what_redis_cli_sets_wrong_counts_for_nothing_and_is_told(fleet: Fleet, name: str, text: str) -> None:
+def test_invalid_value_set_by_redis_cli_is_ignored_and_reported(fleet: Fleet, name: str, text: str) -> None:
     told = said_of(name, text)
     with fleet.configuration() as configuration:
         configuration.hset("config:values", name, text)
@@ -101,7 +101,7 @@ def test_what_redis_cli_sets_wrong_counts_for_nothing_and_is_told(fleet: Fleet, 
         fleet.wait_for_web(lambda seen: seen["bad"] == {}, "nothing is wrong")
 
 
-def test_redis_is_killed_for_ten_seconds_and_comes_back(fleet: Fleet) -> None:
+def test_redis_killed_for_ten_seconds_keeps_the_values(fleet: Fleet) -> None:
     fleet.changed(20)
     with serving(fleet, LIMITED):
         fleet.cache.kill()
@@ -113,7 +113,7 @@ def test_redis_is_killed_for_ten_seconds_and_comes_back(fleet: Fleet) -> None:
     assert {seen["jobs"] for seen in fleet.worker_seen().values()} == {50}
 
 
-def test_redis_is_frozen_and_goes_on(fleet: Fleet) -> None:
+def test_redis_frozen_keeps_the_values(fleet: Fleet) -> None:
     fleet.changed(20)
     with serving(fleet, LIMITED):
         fleet.cache.pause()
@@ -125,7 +125,7 @@ def test_redis_is_frozen_and_goes_on(fleet: Fleet) -> None:
     assert {seen["jobs"] for seen in fleet.worker_seen().values()} == {60}
 
 
-def test_redis_is_flushed_and_filled_from_the_database(fleet: Fleet) -> None:
+def test_redis_flushed_is_filled_from_the_database(fleet: Fleet) -> None:
     fleet.changed(20)
     with serving(fleet, LIMITED), fleet.configuration() as configuration:
         configuration.flushall()
@@ -134,7 +134,7 @@ def test_redis_is_flushed_and_filled_from_the_database(fleet: Fleet) -> None:
     assert {seen["jobs"] for seen in fleet.worker_seen().values()} == {70}
 
 
-def test_redis_restarts_with_older_values(fleet: Fleet, tmp_path: Path) -> None:
+def test_redis_with_older_values_is_updated_from_the_database(fleet: Fleet, tmp_path: Path) -> None:
     fleet.changed(20)
     fleet.cache.stop()
     shutil.copytree(fleet.cache.data, tmp_path / "older")
@@ -152,12 +152,12 @@ def test_redis_restarts_with_older_values(fleet: Fleet, tmp_path: Path) -> None:
 
 
 def cut(configuration: redis.Redis, over: Event) -> None:
-    """Ends every subscription, again and again."""
+    """End every subscription, again and again."""
     while not over.is_set():
         configuration.client_kill_filter(_type="pubsub")
 
 
-def test_subscriptions_are_cut_exactly_while_a_change_is_made(fleet: Fleet) -> None:
+def test_change_while_subscriptions_are_cut_reaches_every_process(fleet: Fleet) -> None:
     with serving(fleet, SMALL), fleet.configuration() as configuration:
         for jobs in range(100, 100 + ROUNDS):
             over = Event()
@@ -171,7 +171,7 @@ def test_subscriptions_are_cut_exactly_while_a_change_is_made(fleet: Fleet) -> N
     assert {seen["jobs"] for seen in fleet.worker_seen().values()} == {99 + ROUNDS}
 
 
-def test_many_writers_at_once_end_with_one_value_for_all(fleet: Fleet) -> None:
+def test_concurrent_changes_end_with_one_value_in_every_process(fleet: Fleet) -> None:
     with ThreadPoolExecutor(WRITERS) as pool:
         replies = list(
             pool.map(lambda jobs: fleet.change(symbolicate_max_jobs=jobs), range(200, 200 + WRITERS))
@@ -184,7 +184,7 @@ def test_many_writers_at_once_end_with_one_value_for_all(fleet: Fleet) -> None:
     fleet.wait_for_web(lambda seen: (seen["jobs"], seen["version"]) == expected, f"{expected}")
 
 
-def test_of_writers_who_read_the_same_version_one_wins(fleet: Fleet) -> None:
+def test_concurrent_changes_of_one_version_have_one_winner(fleet: Fleet) -> None:
     url, token = f"{fleet.url}/api/config/", {"Auth-Token": fleet.token}
     read = httpx.get(url, headers=token).headers["ETag"]
 
@@ -198,21 +198,19 @@ def test_of_writers_who_read_the_same_version_one_wins(fleet: Fleet) -> None:
 
 
 def pages(fleet: Fleet) -> dict[str, int]:
-    """The status of a page, by process."""
+    """Return the status of a page, by process."""
     replies = [httpx.get(f"{url}/missing.pdb/0/x.sym", timeout=10) for url in fleet.urls for _ in range(8)]
     return {reply.headers["X-Process"]: reply.status_code for reply in replies}
 
 
 def all_answer(fleet: Fleet, expected: bool) -> bool:
-    """Whether every web process is, or is not, under maintenance."""
+    """Return whether every web process is, or is not, under maintenance."""
     found = pages(fleet)
     return len(found) == SPAWNED + FORKED and all((code == 503) is expected for code in found.values())
 
 
 @pytest.mark.parametrize("text", ["x", "", "0"])
-def test_any_value_of_is_under_maintenance_shuts_every_process_until_it_is_deleted(
-    fleet: Fleet, text: str
-) -> None:
+def test_maintenance_key_with_any_value_closes_every_process(fleet: Fleet, text: str) -> None:
     with fleet.configuration() as configuration:
         configuration.set("is-under-maintenance", text)
         try:
@@ -223,11 +221,11 @@ def test_any_value_of_is_under_maintenance_shuts_every_process_until_it_is_delet
 
 
 def consumers(queue: redis.Redis) -> int:
-    """Workers that wait for a job."""
+    """Return the number of workers that wait for a job."""
     return sum("b" in one["flags"] and one["cmd"] == "brpop" for one in queue.client_list())
 
 
-def test_jobs_wait_while_there_is_maintenance_and_are_done_after_it(fleet: Fleet) -> None:
+def test_jobs_during_maintenance_run_after_it(fleet: Fleet) -> None:
     with fleet.configuration() as configuration, redis.Redis.from_url(fleet.broker) as queue:
         configuration.set("is-under-maintenance", "x")
         try:

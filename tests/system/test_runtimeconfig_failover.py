@@ -20,7 +20,7 @@ def pair() -> Iterator[SentinelPair]:
 
 
 class FollowingFleet(Fleet):
-    """Its redis-cache is whoever is the master."""
+    """Fleet whose redis-cache is the present master."""
 
     def __init__(self, home: Path, pair: SentinelPair) -> None:
         super().__init__(home, REDIS_URL=pair.url)
@@ -38,7 +38,7 @@ def fleet(tmp_path: Path, pair: SentinelPair) -> Iterator[Fleet]:
         yield fleet
 
 
-def test_a_master_that_dies(fleet: Fleet, pair: SentinelPair) -> None:
+def test_failover_of_a_killed_master_keeps_the_values(fleet: Fleet, pair: SentinelPair) -> None:
     with serving(fleet, LIMITED):
         pair.master.kill()
         version = fleet.recorded(30)
@@ -48,7 +48,7 @@ def test_a_master_that_dies(fleet: Fleet, pair: SentinelPair) -> None:
     assert {seen["jobs"] for seen in fleet.worker_seen().values()} == {40}
 
 
-def test_a_master_that_is_replaced_while_it_is_well(fleet: Fleet, pair: SentinelPair) -> None:
+def test_failover_of_a_healthy_master_keeps_the_values(fleet: Fleet, pair: SentinelPair) -> None:
     with serving(fleet, LIMITED):
         pair.failover()
         fleet.changed(30)
@@ -56,7 +56,7 @@ def test_a_master_that_is_replaced_while_it_is_well(fleet: Fleet, pair: Sentinel
     assert {seen["jobs"] for seen in fleet.worker_seen().values()} == {40}
 
 
-def test_a_master_that_is_frozen_and_comes_back_as_a_replica(fleet: Fleet, pair: SentinelPair) -> None:
+def test_failover_of_a_frozen_master_keeps_the_values(fleet: Fleet, pair: SentinelPair) -> None:
     with serving(fleet, LIMITED):
         pair.master.pause()
         version = fleet.recorded(30)
@@ -67,7 +67,7 @@ def test_a_master_that_is_frozen_and_comes_back_as_a_replica(fleet: Fleet, pair:
     assert {seen["jobs"] for seen in fleet.worker_seen().values()} == {40}
 
 
-def test_a_replica_that_never_had_the_last_change(fleet: Fleet, pair: SentinelPair) -> None:
+def test_failover_to_a_stale_replica_restores_the_last_change(fleet: Fleet, pair: SentinelPair) -> None:
     with serving(fleet, LIMITED):
         pair.other.pause()
         version = fleet.changed(30)

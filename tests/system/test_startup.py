@@ -67,7 +67,7 @@ def well(servers: Servers) -> dict[str, str]:
 
 @contextmanager
 def changed(server: RedisServer, *pairs: str) -> Iterator[str]:
-    """The server's URL while CONFIG SET is in force."""
+    """Yield the server's URL while CONFIG SET is in force."""
     with redis.Redis.from_url(server.url) as client:
         before = {name: str(client.config_get(name)[name]) for name in pairs[::2]}
         client.config_set(*pairs)
@@ -80,7 +80,7 @@ def changed(server: RedisServer, *pairs: str) -> Iterator[str]:
 
 @contextmanager
 def account(server: RedisServer, *rules: str) -> Iterator[str]:
-    """The server's URL for a user who may do as `rules` say."""
+    """Yield the server's URL for a user with the permissions in `rules`."""
     with redis.Redis.from_url(server.url) as client:
         client.execute_command("ACL", "SETUSER", "ted", "on", ">s3cret", *rules)
         try:
@@ -98,7 +98,7 @@ def replica() -> Iterator[str]:
 
 @contextmanager
 def secure(server: RedisServer) -> Iterator[str]:
-    """TLS with a certificate of an authority that nobody knows."""
+    """Yield the URL of a TLS server whose authority no client trusts."""
     with papers() as shown, TlsServer(shown) as front:
         yield front.secure_url
 
@@ -124,7 +124,7 @@ def cluster() -> Iterator[str]:
 
 @contextmanager
 def wrong(title: str, servers: Servers) -> Iterator[Settings]:
-    """What is other than `well`."""
+    """Return the settings that differ from `well`."""
     refused = f"redis://:s3cret@127.0.0.1:{free_port()}"
     with ExitStack() as stack:
         enter = stack.enter_context
@@ -212,13 +212,13 @@ def ended(arguments: list[str], settings: Settings) -> subprocess.CompletedProce
 
 
 def named(text: str) -> str:
-    """With the addresses of the document."""
+    """Return the text with the addresses of the document."""
     return re.sub(r"(?<=[/@ ])127\.0\.0\.1:\d+", "redis:6379", text)
 
 
 @pytest.mark.parametrize("kind", ["web", "worker"])
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["title"])
-def test_a_wrong_set_up_is_refused(row: dict[str, str], kind: str, servers: Servers) -> None:
+def test_start_with_a_wrong_setup_is_refused(row: dict[str, str], kind: str, servers: Servers) -> None:
     with wrong(row["title"], servers) as settings:
         end = ended(KINDS[kind], {**well(servers), **settings})
     said = named(end.stdout).splitlines()
@@ -228,45 +228,45 @@ def test_a_wrong_set_up_is_refused(row: dict[str, str], kind: str, servers: Serv
     assert "s3cret" not in end.stdout
 
 
-def test_the_document_has_every_set_up() -> None:
+def test_document_lists_every_tested_setup() -> None:
     known = re.findall(r'case "(.+)":', inspect.getsource(wrong))
     assert sorted(known) == sorted(row["title"] for row in ROWS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_all_that_is_wrong_is_said_at_once(kind: str) -> None:
+def test_start_with_several_problems_reports_all(kind: str) -> None:
     end = ended(KINDS[kind], {})
     assert of_start(end.stdout.splitlines()) == block("nothing is set")
     assert end.returncode == 78
 
 
-def test_wsgi_entry_without_redis_is_refused() -> None:
+def test_start_of_the_wsgi_entry_without_redis_is_refused() -> None:
     end = ended(["-c", "import tecken.wsgi"], {})
     assert set(block("nothing is set")) <= set(end.stdout.splitlines())
     assert end.returncode == 78
 
 
-def test_web_with_variables_of_the_former_server_is_refused(servers: Servers) -> None:
+def test_start_of_web_with_variables_of_the_former_server_is_refused(servers: Servers) -> None:
     end = ended(KINDS["web"], {**well(servers), "GRANIAN_PORT": "8000"})
     last = end.stdout.splitlines()[-1]
     assert last.startswith("❌ Configuration validation failed: GRANIAN_PORT: replaced by WEB_HOST")
     assert end.returncode == 78
 
 
-def test_a_setting_that_cannot_be_read_is_named() -> None:
+def test_start_with_an_unreadable_setting_names_it() -> None:
     end = ended(KINDS["web"], {"UPLOAD_THREADS": "many"})
     assert "UPLOAD_THREADS" in end.stdout
     assert end.returncode == 78
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_right_set_up_starts(kind: str, servers: Servers, tmp_path: Path) -> None:
+def test_start_with_a_right_setup_succeeds(kind: str, servers: Servers, tmp_path: Path) -> None:
     with started(kind, {**well(servers), **place(tmp_path)}) as lines:
         said = [named(line) for line in up_to(STARTS, lines)]
     assert of_start(said) == block("all is well")
 
 
-def test_a_demo_warns(tmp_path: Path) -> None:
+def test_start_of_a_demo_prints_warnings(tmp_path: Path) -> None:
     demo = {"DEMO_MODE": "true", "RUNTIME_CONFIG_FILE": f"{tmp_path}/config.json"}
     with started("web", {**demo, **place(tmp_path)}) as lines:
         said = up_to(STARTS, lines)
@@ -290,7 +290,7 @@ def right(title: str) -> Iterator[Settings]:
 
 
 @pytest.mark.parametrize("title", ["sentinels", "a cluster as store", "TLS"])
-def test_servers_may_be_reached_in_other_ways(title: str, servers: Servers) -> None:
+def test_start_with_sentinels_cluster_or_tls_succeeds(title: str, servers: Servers) -> None:
     with right(title) as settings:
         end = ended(["manage.py", "check_redis"], {**well(servers), **settings})
     assert [line for line in end.stdout.splitlines() if "❌" in line] == []
@@ -298,7 +298,7 @@ def test_servers_may_be_reached_in_other_ways(title: str, servers: Servers) -> N
     assert "s3cret" not in end.stdout
 
 
-def test_what_is_not_there_yet_is_waited_for(servers: Servers, tmp_path: Path) -> None:
+def test_start_before_redis_waits_for_it(servers: Servers, tmp_path: Path) -> None:
     late = RedisServer(IMAGES / "redis-cache" / "redis.conf")
     try:
         patient = {"REDIS_URL": late.url, "REDIS_STARTUP_SECONDS": "120"}
@@ -314,12 +314,12 @@ def test_what_is_not_there_yet_is_waited_for(servers: Servers, tmp_path: Path) -
     )
 
 
-def test_lines_are_json_where_logs_are(servers: Servers) -> None:
+def test_start_with_json_logs_prints_json(servers: Servers) -> None:
     end = ended(KINDS["web"], {"LOG_FORMAT": "json"})
     assert all(line.startswith('{"time": ') for line in end.stdout.splitlines())
 
 
-def test_commands_need_no_redis(tmp_path: Path) -> None:
+def test_commands_without_redis_succeed(tmp_path: Path) -> None:
     end = ended(
         ["manage.py", "migrate", "--verbosity", "0"], {**place(tmp_path), "REDIS_URL": "redis://:p@ss#w"}
     )
@@ -328,7 +328,7 @@ def test_commands_need_no_redis(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("row", ROWS[::7], ids=lambda row: row["title"])
-def test_the_command_line_says_the_same(row: dict[str, str], servers: Servers) -> None:
+def test_check_redis_reports_the_problems_of_a_start(row: dict[str, str], servers: Servers) -> None:
     with wrong(row["title"], servers) as settings:
         end = ended(["manage.py", "check_redis"], {**well(servers), **settings})
     text = row["line"].partition("validation failed: ")[2]
@@ -342,7 +342,7 @@ def of_start(lines: list[str]) -> list[str]:
 
 
 def block(title: str) -> list[str]:
-    """The output that the document shows after `<!-- title -->`."""
+    """Return the output that the document shows after `<!-- title -->`."""
     found = re.search(rf"<!-- {title} -->\n+```\w*\n(?:\$ [^\n]*\n)?(.*?)```", DOCUMENT, re.DOTALL)
     assert found
     return found[1].splitlines()
@@ -354,7 +354,7 @@ def place(home: Path) -> Settings:
 
 @contextmanager
 def started(kind: str, settings: Settings) -> Iterator[Iterator[str]]:
-    """Its lines, as they come; ends it."""
+    """Start a process and yield its lines as they come; end it afterwards."""
     arguments = (
         [*KINDS[kind], "--schedule", settings["DATABASE_URL"][10:] + "-beat"]
         if kind == "beat"

@@ -19,12 +19,12 @@ def keys(server: RedisServer) -> int:
 
 
 def emptied(server: RedisServer) -> bool:
-    """Whether it took that: a replica does not."""
+    """Return whether the node accepted the command, which a replica does not."""
     with redis.Redis.from_url(server.url) as connected:
         return bool(connected.flushall())
 
 
-def test_requests_are_answered_all_the_while(tmp_path: Path) -> None:
+def test_requests_while_a_cluster_node_dies_are_answered(tmp_path: Path) -> None:
     with (
         RedisCluster(IMAGES / "redis" / "redis.conf", replicas=3) as cluster,
         Site(tmp_path, REDIS_STORE_URL=cluster.url) as site,

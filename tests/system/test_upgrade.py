@@ -335,7 +335,7 @@ def has_history() -> bool:
 
 @pytest.fixture(scope="session")
 def previous_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The earlier commit in a directory of its own."""
+    """Return a directory with the earlier commit."""
     if not shutil.which("git") or not has_history():
         pytest.skip(f"no commit {PREVIOUS_COMMIT:.7} here: a shallow clone or an archive has no history")
     packed = subprocess.check_output(["git", "archive", PREVIOUS_COMMIT, *PARTS], cwd=ROOT)

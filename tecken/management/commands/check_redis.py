@@ -1,4 +1,4 @@
-"""Command that reports every check of a start."""
+"""Command `check_redis`: report every check of the preflight."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Command `cleanup`: apply the retention rules now."""
+
 from __future__ import annotations
 
 from argparse import ArgumentParser
@@ -11,23 +13,27 @@ from tecken.upload.retention import Retention
 
 
 class Command(BaseCommand):
-    help = "Remove uploads, staged files and missing symbols that are older than they are kept (KEEP_*_DAYS)."
+    """Removal of everything that has been kept for long enough."""
+
+    help = "Remove uploads, staged files and missing symbols past their retention (options keep_*_days)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the arguments of the command."""
         parser.add_argument(
-            "--dry-run", action="store_true", help="say what would be removed, and remove nothing"
+            "--dry-run", action="store_true", help="print what would be removed, and remove nothing"
         )
 
     def handle(self, *, dry_run: bool, **_options: object) -> None:
+        """Remove old data and print the numbers."""
         now = timezone.now()
         try:
             removed = Retention(now, dry_run=dry_run).run()
         except CouldNotAsk as error:
-            raise CommandError(f"{error}; the next run goes on from here") from error
+            raise CommandError(f"{error}; the next run continues from here") from error
         missing = misses.clean(now, dry_run=dry_run)
-        done = "would be removed" if dry_run else "removed"
+        verb = "would be removed" if dry_run else "removed"
         self.stdout.write(
-            f"{done}: {removed.files:,} files of {removed.bytes:,} bytes, "
+            f"{verb}: {removed.files:,} files of {removed.bytes:,} bytes, "
             f"{removed.rows:,} of their rows, {removed.uploads:,} uploads, {removed.staged:,} staged files, "
             f"{missing:,} missing symbols"
         )

@@ -23,7 +23,8 @@ from tecken.runtimeconfig.option import to_text
 from tecken.runtimeconfig.options import find_option
 from tecken.runtimeconfig.snapshot import check_all
 
-ROLLOUT_SECONDS = 5.0  # a watcher that gets no message polls each second
+# A watcher that receives no message polls each second.
+ROLLOUT_SECONDS = 5.0
 CLEAR_LINE = "\r\033[K"
 
 
@@ -41,6 +42,7 @@ A change is validated, recorded in the database as a version, and sent to every 
   config rollback 7"""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the arguments of the command."""
         parser.formatter_class = partial(RawDescriptionHelpFormatter, max_help_position=24)
         commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
         listing = commands.add_parser("list", help="list all options with their values, bounds and authors")
@@ -57,6 +59,7 @@ A change is validated, recorded in the database as a version, and sent to every 
         commands.add_parser("watch", help="print each change until Ctrl-C")
 
     def handle(self, *, command: str, **options: Any) -> None:
+        """Run a subcommand."""
         current.set_kind("command")
         try:
             getattr(self, f"_{command}")(**options)
@@ -65,7 +68,8 @@ A change is validated, recorded in the database as a version, and sent to every 
         except KeyboardInterrupt:
             if command != "watch":
                 raise
-        except BrokenPipeError:  # the reader, such as `head`, has ended
+        except BrokenPipeError:
+            # The reader, such as `head`, has ended. Without this, Python would fail again when it exits.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _list(self, *, as_json: bool, **_options: Any) -> None:
@@ -74,12 +78,12 @@ A change is validated, recorded in the database as a version, and sent to every 
             self.stdout.write(json.dumps(text.build_json(picture, now), cls=DjangoJSONEncoder, indent=2))
             return
         self._print(text.list_lines(picture, now))
-        self._warn(*picture.troubles)
+        self._warn(*picture.warnings)
 
     def _get(self, *, name: str, **_options: Any) -> None:
         option, picture = find_option(name), text.read_picture()
         self.stdout.write(text.find_text(picture.snapshot, option.name, timezone.now()))
-        self._warn(*picture.troubles, picture.snapshot.bad.get(name, ""))
+        self._warn(*picture.warnings, picture.snapshot.bad.get(name, ""))
 
     def _set(self, *, pairs: list[str], start: str | None, end: str | None, **options: Any) -> None:
         names, texts = pairs[::2], pairs[1::2]
@@ -91,7 +95,8 @@ A change is validated, recorded in the database as a version, and sent to every 
         self._change(dict(zip(_keys(names, start, end), texts, strict=True)), **options)
 
     def _unset(self, *, names: list[str], **options: Any) -> None:
-        service.reconcile()  # so that a change by hand a moment ago can be unset too
+        # Record changes that were made by hand a moment ago, so that they can be unset, too.
+        service.reconcile()
         with history.database():
             existing = history.newest().values
         keys = [key for name in names for key in text.find_entries(name, existing)]
@@ -118,7 +123,7 @@ A change is validated, recorded in the database as a version, and sent to every 
         texts, bad = picture.snapshot.texts, picture.snapshot.bad
         usable = {key: given for key, given in texts.items() if key not in bad}
         self.stdout.write(json.dumps(usable, indent=2, sort_keys=True, ensure_ascii=False))
-        self._warn(*picture.troubles, *(f"left out: {problem}" for problem in bad.values()))
+        self._warn(*picture.warnings, *(f"left out: {problem}" for problem in bad.values()))
 
     def _import(self, *, file: str, dry_run: bool, why: str, expected: int | None, **_options: Any) -> None:
         texts = _read(file)
@@ -235,7 +240,11 @@ def _count(digits: str) -> int:
 
 
 def _read(file: str) -> dict[str, str]:
-    """Return the texts in a file. Raises CommandError."""
+    """Return the texts in a file.
+
+    Raises:
+        CommandError: It cannot be read, or is no JSON object.
+    """
     try:
         document = json.loads(sys.stdin.read() if file == "-" else Path(file).read_text())
     except (OSError, ValueError) as error:

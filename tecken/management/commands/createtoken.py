@@ -1,3 +1,5 @@
+"""Command `createtoken`: create an API token."""
+
 from __future__ import annotations
 
 from argparse import ArgumentParser
@@ -16,27 +18,30 @@ from tecken.errors import BadInput
 
 
 class Command(BaseCommand):
-    help = "Make an API token and print it, and nothing else, on standard output. It cannot be shown again."
+    """Creation of a token, and of its user where that is asked for."""
+
+    help = "Create an API token and print only the token on standard output. It cannot be shown again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("email", metavar="EMAIL", help="whose token it will be")
+        """Add the arguments of the command."""
+        parser.add_argument("email", metavar="EMAIL", help="user that the token belongs to")
         parser.add_argument(
             "--permission",
             metavar="APP.NAME",
             dest="permissions",
             action="append",
             required=True,
-            help="what it is for, as upload.upload_symbols; may be given more than once",
+            help="permission of the token, such as upload.upload_symbols; may be repeated",
         )
         parser.add_argument(
             "--create-user",
             action="store_true",
-            help="make the user when there is none, and give the user these permissions",
+            help="create the user if it does not exist, and grant it these permissions",
         )
         parser.add_argument(
-            "--days", type=float, default=365, help="how long it can be used (default %(default)s)"
+            "--days", type=float, default=365, help="days until the token expires (default %(default)s)"
         )
-        parser.add_argument("--note", default="", help="what it is for, in your words")
+        parser.add_argument("--note", default="", help="purpose of the token, in your words")
 
     @transaction.atomic
     def handle(
@@ -49,16 +54,17 @@ class Command(BaseCommand):
         note: str,
         **_options: Any,
     ) -> None:
-        wanted = _permissions(permissions)
-        user = _made(email, wanted) if create_user else _user(email)
+        """Create the token and print it."""
+        granted = _find_permissions(permissions)
+        user = _create_user(email, granted) if create_user else _find_user(email)
         try:
-            _token, key = issue(user, wanted, days, note)
+            _token, key = issue(user, granted, days, note)
         except BadInput as error:
             raise CommandError(str(error)) from None
         self.stdout.write(key)
 
 
-def _permissions(names: Sequence[str]) -> list[Permission]:
+def _find_permissions(names: Sequence[str]) -> list[Permission]:
     found = {spelt(permission): permission for permission in named(name for name in names if "." in name)}
     unknown = sorted(set(names) - set(found))
     if unknown:
@@ -66,19 +72,22 @@ def _permissions(names: Sequence[str]) -> list[Permission]:
     return list(found.values())
 
 
-def _user(email: str) -> User:
+def _find_user(email: str) -> User:
     user = User.objects.filter(email__iexact=email).first()
     if user is None:
-        raise CommandError(f"There is no user {email}: --create-user makes one")
+        raise CommandError(f"There is no user {email}: --create-user creates it")
     return user
 
 
-def _made(email: str, permissions: Sequence[Permission]) -> User:
-    """Without a password: such a user logs in at the OpenID Connect provider, or not at all."""
+def _create_user(email: str, permissions: Sequence[Permission]) -> User:
+    """Return the user, created if necessary, with the permissions.
+
+    A new user has no password, so it can log in only at the OpenID Connect provider.
+    """
     try:
         validate_email(email)
     except ValidationError:
-        raise CommandError(f"{email!r} is no email address") from None
+        raise CommandError(f"{email!r} is not an email address") from None
     user = User.objects.filter(email__iexact=email).first() or User.objects.create_user(email, email)
     user.user_permissions.add(*permissions)
     return user

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from tecken.errors import TeckenError
 from tecken.management.configuration import operator
-from tecken.management.times import FORMS, moment, shown, span
+from tecken.management.times import FORMS, duration, format_time, moment
 from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.backend import ConfigHead, Level
 
@@ -29,9 +29,11 @@ class Command(BaseCommand):
     help = """Close the site, or uploads only, in every process within a second; no database is needed.
 
 With redis-cli alone: `redis-cli -n 2 set is-under-maintenance x`, and `del` ends it. All times are UTC."""
-    requires_system_checks = ()  # the database may be the reason for the maintenance
+    # Checks would need the database, which may be the reason for the maintenance.
+    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the arguments of the command."""
         parser.formatter_class = partial(RawDescriptionHelpFormatter, max_help_position=24)
         commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
         on = commands.add_parser("on", help="begin maintenance, or change its details")
@@ -40,7 +42,7 @@ With redis-cli alone: `redis-cli -n 2 set is-under-maintenance x`, and `del` end
         )
         on.add_argument(
             "--retry-after",
-            type=span,
+            type=duration,
             metavar="TIME",
             help="when clients should retry: 30s (default: at the end, else as configured)",
         )
@@ -51,6 +53,7 @@ With redis-cli alone: `redis-cli -n 2 set is-under-maintenance x`, and `del` end
         commands.add_parser("status", help="print what is closed, since when, by whom, until when")
 
     def handle(self, *, command: str, uploads_only: bool = False, **options: Any) -> None:
+        """Run a subcommand, then print the state."""
         current.set_kind("command")
         try:
             if command == "on":
@@ -71,12 +74,12 @@ def _lines(head: ConfigHead) -> Iterator[str]:
     for level, maintenance in head.levels.items():
         if maintenance is None:
             continue
-        until = shown(maintenance.until) if maintenance.until else "`maintenance off`"
+        until = format_time(maintenance.until) if maintenance.until else "`maintenance off`"
         yield f"{CLOSED[level]} until {until}"
         if maintenance.since is None:
             yield "  set by hand"
             continue
-        yield f"  since {shown(maintenance.since)} by {maintenance.by}"
+        yield f"  since {format_time(maintenance.since)} by {maintenance.by}"
         if maintenance.message:
             yield f"  message: {maintenance.message}"
         if maintenance.retry_after is not None:

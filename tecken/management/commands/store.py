@@ -1,3 +1,5 @@
+"""Command `store`: statistics and sizing of the symbol store."""
+
 from __future__ import annotations
 
 from argparse import ArgumentParser
@@ -18,73 +20,76 @@ SCAN_SECONDS = 2.0
 
 
 class Command(BaseCommand):
-    help = "Look at the symbol store, the LRU Redis."
+    """Subcommands curve and stats."""
+
+    help = "Print statistics of the symbol store, redis-store, or the size that it needs."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the arguments of the command."""
         commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
         commands.add_parser(
             "curve",
-            help="how large the store must be, by what it was asked lately",
-            description="Counts what the page /store/ shows. docs/redis.md says how to read it.",
+            help="print the memory that each hit ratio needs, from recent accesses",
+            description="Print the figures of the page /store/. docs/redis.md explains them.",
         )
         commands.add_parser(
             "stats",
-            help="hit ratio, bytes, keys, evictions, modules",
-            description="Hits, misses and evictions count since the server's start.",
+            help="print hit ratio, bytes, keys, evictions and modules",
+            description="Hits, misses and evictions are counted from the start of the server.",
         )
 
     def handle(self, *, command: str, **_options: Any) -> None:
-        told = _curve() if command == "curve" else _lines(_stats())
-        for line in told:
+        """Run a subcommand."""
+        for line in _curve_lines() if command == "curve" else _stats_lines(_read_stats()):
             self.stdout.write(line)
 
 
-def _stats() -> StoreStats:
+def _read_stats() -> StoreStats:
     try:
         return read_stats(store_services.store_client(), SCAN_SECONDS)
     except (redis.RedisError, OSError) as error:
         raise CommandError(f"the symbol store does not answer: {error}") from error
 
 
-def _curve() -> Iterator[str]:
+def _curve_lines() -> Iterator[str]:
     try:
-        now = compute_sizing(redis_services.counters_client())
+        sizing = compute_sizing(redis_services.counters_client())
     except (redis.RedisError, OSError) as error:
         raise CommandError(f"redis-cache does not answer: {error}") from error
-    return _sizing_lines(now, _maxmemory())
+    return _sizing_lines(sizing, _read_maxmemory())
 
 
-def _maxmemory() -> int | None:
-    """None when the store does not answer, and without a limit."""
+def _read_maxmemory() -> int | None:
+    """Return the limit of the store, or None if it has none or the store does not answer."""
     try:
         return fetch_facts(store_services.store_client()).maxmemory or None
     except (redis.RedisError, OSError):
         return None
 
 
-def _sizing_lines(now: Sizing, maxmemory: int | None) -> Iterator[str]:
-    asked = f"{now.curve.accesses:,} accesses, of which {now.curve.sampled:,} were looked at"
-    if not now.enough:
-        yield f"not enough was asked for yet: {asked}; it takes {ENOUGH:,}"
+def _sizing_lines(sizing: Sizing, maxmemory: int | None) -> Iterator[str]:
+    accesses = f"{sizing.curve.accesses:,} accesses, of which {sizing.curve.sampled:,} were looked at"
+    if not sizing.enough:
+        yield f"too few accesses so far: {accesses}; {ENOUGH:,} are needed"
         return
     yield "hits    memory    estimate of 2014"
-    for ratio, need in zip(RATIOS, now.needs, strict=True):
+    for ratio, need in zip(RATIOS, sizing.needs, strict=True):
         estimate = ESTIMATES_OF_2014.get(ratio)
         row = (f"{ratio:.0%}", size(need) if need else "no size", size(estimate) if estimate else "-")
         yield "{:<8}{:<10}{}".format(*row)
     yield ""
     if maxmemory:
-        yield f"as it is  {now.curve.hit_ratio(maxmemory):.1%} with {size(maxmemory)}"
-    yield f"at most   {now.curve.best:.1%}: the rest was asked for the first time"
-    yield f"all       {size(now.entries.size)} in {now.entries.keys:,} keys"
-    yield f"from      {asked}"
+        yield f"as it is  {sizing.curve.hit_ratio(maxmemory):.1%} with {size(maxmemory)}"
+    yield f"at most   {sizing.curve.best:.1%}: the rest was asked for the first time"
+    yield f"all       {size(sizing.entries.size)} in {sizing.entries.keys:,} keys"
+    yield f"from      {accesses}"
 
 
-def _lines(stats: StoreStats) -> Iterator[str]:
-    asked = stats.hits + stats.misses
-    ratio = f"{stats.hit_ratio:.1%}" if asked else "-"
+def _stats_lines(stats: StoreStats) -> Iterator[str]:
+    lookups = stats.hits + stats.misses
+    ratio = f"{stats.hit_ratio:.1%}" if lookups else "-"
     full = f"{stats.used / stats.maxmemory:.0%} of {size(stats.maxmemory)}" if stats.maxmemory else "no limit"
-    yield f"hit ratio   {ratio} ({stats.hits:,} of {asked:,} keys asked for)"
+    yield f"hit ratio   {ratio} ({stats.hits:,} of {lookups:,} keys asked for)"
     yield f"memory      {size(stats.used)}, {full}, {stats.policy}"
     yield f"keys        {stats.keys:,}"
     yield f"evictions   {stats.evicted:,}"

@@ -1,3 +1,5 @@
+"""Command `symbolicate`: symbolicate stacks in this process."""
+
 from __future__ import annotations
 
 import sys
@@ -23,30 +25,34 @@ UNLIMITED = Limits(jobs=sys.maxsize, frames=sys.maxsize)
 
 
 class Command(BaseCommand):
-    help = """Symbolicate stacks here and now: no web server and no worker is needed.
+    """Symbolication without a web server and a worker."""
+
+    help = """Symbolicate stacks in this process; no web server and no worker is needed.
 
 The request is that of POST /symbolicate/v5: {"jobs": [...]}, or one job as it is,
 {"memoryMap": [["xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2"]], "stacks": [[[0, 11723767]]]}.
-Symbol files are looked for in STORAGE_URL, then in SYMBOL_SOURCES; what is found is kept."""
+Symbol files are searched in STORAGE_URL, then in SYMBOL_SOURCES; their symbols are stored."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the arguments of the command."""
         parser.formatter_class = partial(RawDescriptionHelpFormatter, max_help_position=24)
         parser.add_argument("file", metavar="FILE", help="JSON of the request, or - for standard input")
-        parser.add_argument("--json", action="store_true", help="print the answer of /symbolicate/v5")
+        parser.add_argument("--json", action="store_true", help="print the response of /symbolicate/v5")
 
     def handle(self, *, file: str, json: bool, **_options: Any) -> None:
+        """Symbolicate the stacks and print them."""
         try:
-            answer = symbolicate(_parts(), V5(), v5_jobs(_read(file), UNLIMITED))
+            response = symbolicate(_build_parts(), V5(), v5_jobs(_read(file), UNLIMITED))
         except TeckenError as error:
             raise CommandError(str(error)) from error
         if json:
-            self.stdout.write(answer.decode())
+            self.stdout.write(response.decode())
             return
-        for line in stack_lines(orjson.loads(answer)["results"]):
+        for line in stack_lines(orjson.loads(response)["results"]):
             self.stdout.write(line)
 
 
-def _parts() -> Parts:
+def _build_parts() -> Parts:
     return Parts(
         symbolication_services.symbol_loader(),
         symbolication_services.inline_conversion(),

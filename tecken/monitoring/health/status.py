@@ -9,12 +9,12 @@ from django.conf import settings
 from dockerflow.version import get_version
 
 from tecken.jobs.backlog import Backlog, Worker
-from tecken.jobs.keys import QUEUES
 from tecken.monitoring import canaries, degraded
 from tecken.monitoring.canaries import LATE_SECONDS, PERIOD_SECONDS
 from tecken.monitoring.health.probes import ProbeResult
 from tecken.monitoring.health.snapshot import HealthSnapshot, is_production, take_snapshot
 from tecken.monitoring.preflight.rules import CACHE, STORE
+from tecken.queues import QUEUES
 from tecken.runtimeconfig import current
 from tecken.storage.disk_space import Space
 

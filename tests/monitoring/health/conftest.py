@@ -9,6 +9,7 @@ from pytest_django import Settings
 
 from tecken import services
 from tecken.jobs import keys
+from tecken.queues import QUEUES
 from tecken.redisclient import services as redis_services
 from tests.support.redis_server import RedisServer
 
@@ -41,7 +42,7 @@ def move(settings: Settings) -> Move:
 @pytest.fixture
 def worker() -> None:
     """Record a running worker on redis-cache."""
-    report = {"at": time(), "queues": list(keys.QUEUES), "held": 0, "running": 0}
+    report = {"at": time(), "queues": list(QUEUES), "held": 0, "running": 0}
     redis_services.queue_client().hset(keys.WORKERS, "celery@here", orjson.dumps(report))
 
 

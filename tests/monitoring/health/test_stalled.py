@@ -18,6 +18,7 @@ from tecken.jobs.records import DeadLetter, records
 from tecken.monitoring import canaries, degraded
 from tecken.monitoring.canaries import LATE_SECONDS, CanaryWatch
 from tecken.monitoring.health.checks import probe_runner
+from tecken.queues import QUEUES
 from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
@@ -64,7 +65,7 @@ def send_canaries(age: float = 0.0) -> None:
     """Record canaries that ended so many seconds ago."""
     seconds, micros = redis_services.queue_client().time()
     ended = seconds + micros / 1e6 - age
-    redis_services.queue_client().hset(keys.CANARIES, mapping=dict.fromkeys(keys.QUEUES, f"0.1 {ended}"))
+    redis_services.queue_client().hset(keys.CANARIES, mapping=dict.fromkeys(QUEUES, f"0.1 {ended}"))
 
 
 @pytest.mark.usefixtures("worker", "beat")

@@ -15,7 +15,7 @@ from kombu.connection import Connection
 from pytest_django import Settings
 
 from tecken import services
-from tecken.jobs import keys
+from tecken.queues import QUEUES
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
 from tests.monitoring.health.conftest import Move
@@ -169,7 +169,7 @@ def test_health_without_storage_is_degraded(client: Client, settings: Settings) 
 def test_health_without_worker_is_degraded(client: Client) -> None:
     document = fetch_health(client)
     assert document["status"] == "degraded"
-    expected = {"status": "missing", "workers": 0, "heard_seconds": None, "unserved": list(keys.QUEUES)}
+    expected = {"status": "missing", "workers": 0, "heard_seconds": None, "unserved": list(QUEUES)}
     assert document["worker"] == expected
 
 
@@ -186,7 +186,7 @@ def test_health_under_maintenance_needs_no_worker(client: Client) -> None:
 def test_queue_depth_counts_jobs_of_every_queue_and_priority(client: Client, settings: Settings) -> None:
     broker = Connection(settings.CELERY_BROKER_URL)  # type: ignore[no-untyped-call]
     with broker as connection, connection.channel() as channel:
-        queues = [connection.SimpleQueue(name, channel=channel) for name in keys.QUEUES]
+        queues = [connection.SimpleQueue(name, channel=channel) for name in QUEUES]
         for queue in queues:
             for priority in range(10):
                 queue.put({}, priority=priority)

@@ -19,6 +19,7 @@ from prometheus_client import REGISTRY
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import services
 from tecken.jobs import keys
+from tecken.queues import CONVERT
 from tecken.redisclient import services as redis_services
 from tecken.storage import services as storage_services
 from tecken.storage.backends.uploaded_files import gzipped
@@ -213,10 +214,7 @@ def test_v5_many_unknown_modules_send_few_jobs(runtime_options: Override) -> Non
     stacks = [[[i, 0x1000] for i in range(5000)]]
     reply = post("v5", {"jobs": [{"memoryMap": modules, "stacks": stacks}]})
     assert reply.status_code == 503
-    waiting = [
-        redis_services.queue_client().llen(keys.waiting(keys.CONVERT, priority))
-        for priority in keys.PRIORITIES
-    ]
+    waiting = [redis_services.queue_client().llen(keys.waiting(CONVERT, each)) for each in keys.PRIORITIES]
     assert waiting == [1, 9, 0, 0]
 
 
