@@ -118,7 +118,7 @@ def lookup_log() -> Journal:
 
 @per_process
 def presence_cache() -> presence.Known:
-    """Return the cache of which files exist; call `changed` on it after each file that is stored or deleted."""
+    """Return the cache of which files exist. Call `changed` on it after a file is stored or deleted."""
     return presence.Known(cache_client(), cache_guard(), _presence_lifetimes)
 
 

@@ -184,7 +184,7 @@ def _dump_answer(module: ObjectId, answer: Ready | Missing) -> bytes:
 
 
 def _state(module: ObjectId, answer: bytes | None, lock: bytes | None, claim: bytes | None) -> State:
-    """Return the state of a module; the result of another spelling does not count, for it may be absent alone."""
+    """Return the state of a module. The absence of another spelling does not count: upstreams compare case."""
     if answer:
         fields = orjson.loads(answer)
         if not fields:
