@@ -18,21 +18,21 @@ SECONDS = 30.0
 MOST = 10_000
 
 
-class Who(NamedTuple):
+class TokenOwner(NamedTuple):
     """The numbers of the token and of its owner."""
 
     token: int
     user: str
 
 
-class Seen:
+class TokenOwners:
     """Asks the database once in SECONDS for each token; one that nobody has is nobody's."""
 
     def __init__(self) -> None:
-        self._known: TTLCache[str, Who | None] = TTLCache(MOST, SECONDS)
+        self._known: TTLCache[str, TokenOwner | None] = TTLCache(MOST, SECONDS)
         self._lock = Lock()
 
-    def who(self, key: str) -> Who | None:
+    def who(self, key: str) -> TokenOwner | None:
         try:
             name = tokens.digest(tokens.key_of(key))
         except NotAllowed:
@@ -50,15 +50,15 @@ class Seen:
         return found
 
 
-def _found(key: str) -> Who | None:
+def _found(key: str) -> TokenOwner | None:
     try:
         token = tokens.find(key)
     except NotAllowed:
         return None
     tokens.record_use(token)
-    return Who(token.pk, str(token.user_id))
+    return TokenOwner(token.pk, str(token.user_id))
 
 
 @services.per_process
-def seen() -> Seen:
-    return Seen()
+def seen() -> TokenOwners:
+    return TokenOwners()

@@ -23,18 +23,18 @@ from tecken.runtimeconfig.current import options
 T = TypeVar("T")
 
 
-class Allowed(NamedTuple):
+class FailureLimit(NamedTuple):
     """So many in `seconds`, from the first one on."""
 
     failures: int
     seconds: float
 
 
-class Failures:
+class FailureCounts:
     """Counts of failures of one kind, in a cache that `guard` is for."""
 
     def __init__(
-        self, name: str, counts: BaseCache, guard: RedisGuard, allowed: Callable[[], Allowed]
+        self, name: str, counts: BaseCache, guard: RedisGuard, allowed: Callable[[], FailureLimit]
     ) -> None:
         self._name = name
         self._counts = counts
@@ -66,13 +66,13 @@ class Failures:
 
 
 @services.per_process
-def failed_tokens() -> Failures:
-    return Failures("token", cache, redis_services.cache_guard(), allowed_tokens)
+def failed_tokens() -> FailureCounts:
+    return FailureCounts("token", cache, redis_services.cache_guard(), token_limit)
 
 
-def allowed_tokens() -> Allowed:
+def token_limit() -> FailureLimit:
     now = options()
-    return Allowed(now.failed_tokens, now.failure_seconds)
+    return FailureLimit(now.failed_tokens, now.failure_seconds)
 
 
 def login_pause(request: HttpRequest | None) -> timedelta:  # noqa: ARG001 - as django-axes asks for it

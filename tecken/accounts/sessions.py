@@ -18,7 +18,7 @@ from tecken.redisclient import services as redis_services
 SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 
 
-class Sessions(SessionStore):
+class StrictSessionStore(SessionStore):
     def load(self) -> dict[str, Any]:
         """Django's own takes a cache that does not answer for one that has no such session."""
         data: dict[str, Any] | None = caches[settings.SESSION_CACHE_ALIAS].get(self.cache_key)
@@ -34,7 +34,7 @@ def session_user(request: HttpRequest) -> User | None:
         return None
     if request.method not in SAFE and _another_site(request):
         raise NotAllowed("A page of another site needs an Auth-Token")
-    request.session = Sessions(key)
+    request.session = StrictSessionStore(key)
     try:
         user = redis_services.cache_guard().call(get_user, request)
     except CouldNotAsk:

@@ -27,7 +27,7 @@ ONE_OF = {"upload.upload_symbols", "upload.upload_try_symbols"}
 """They say which store is written to, so a token cannot have both."""
 
 
-class NotMatched(NotAllowed):
+class UnknownToken(NotAllowed):
     """Nobody has this token."""
 
 
@@ -70,7 +70,7 @@ def find(header: str) -> Token:
     wanted = digest(key_of(header))
     token = Token.objects.select_related("user").filter(digest=wanted).first()
     if token is None or not compare_digest(token.digest, wanted):
-        raise NotMatched("API Token not matched")
+        raise UnknownToken("API Token not matched")
     if token.is_expired:
         raise NotAllowed("API Token found but expired")
     if not token.user.is_active:
@@ -79,9 +79,9 @@ def find(header: str) -> Token:
 
 
 def key_of(header: str) -> str:
-    """Return the key in an Auth-Token header, without the comment. Raises NotMatched for a long header."""
+    """Return the key in an Auth-Token header, without the comment. Raises UnknownToken for a long header."""
     if len(header) > LONGEST_HEADER:
-        raise NotMatched("API Token not matched")
+        raise UnknownToken("API Token not matched")
     return header.split("-", 1)[0].strip()
 
 

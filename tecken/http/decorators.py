@@ -127,7 +127,7 @@ def _found(request: HttpRequest, key: str) -> Token:
     """
     try:
         token = tokens.find(key)
-    except tokens.NotMatched:
+    except tokens.UnknownToken:
         failures, caller = failed_tokens(), address(request)
         failures.refuse(caller)
         failures.count(caller)

@@ -15,21 +15,21 @@ from tecken.errors import CouldNotAsk, OverLimit
 from tecken.http.responses import Reply, answers_errors
 from tecken.limits import services as limits_services
 from tecken.limits import text
-from tecken.limits.decision import Decision, policies, states, verdict
-from tecken.limits.port import Caller, Cost, Limit, Scope, Verdict, Without
+from tecken.limits.decision import Evaluation, enforce, policy_header, status_header
+from tecken.limits.port import Caller, Cost, Decision, Limit, Scope, Without
 from tecken.metrics import LIMIT_DECISIONS
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 
 
-class Bill(NamedTuple):
+class Charge(NamedTuple):
     """What a request has spent in one go."""
 
     scope: Scope
     caller: Caller
     cost: Cost
     limits: tuple[Limit, ...]
-    verdict: Verdict
+    verdict: Decision
 
 
 def limited(
@@ -52,8 +52,11 @@ def limited(
         @wraps(view)
         def inner(request: HttpRequest, *args: object, **kwargs: object) -> Reply | HttpResponse:
             reply = counted(request, *args, **kwargs)
-            if standings := getattr(request, "standings", ()):
-                reply["RateLimit-Policy"], reply["RateLimit"] = policies(standings), states(standings)
+            if statuses := getattr(request, "standings", ()):
+                reply["RateLimit-Policy"], reply["RateLimit"] = (
+                    policy_header(statuses),
+                    status_header(statuses),
+                )
             _settle(request, failed=reply.status_code >= HTTPStatus.BAD_REQUEST)
             return reply
 
@@ -82,8 +85,8 @@ def spend(request: HttpRequest, scope: Scope, cost: Cost) -> None:
     limits, caller = limits_in_force(scope), caller_of(request)
     if not cost.requests and not any(cost.of(limit.unit) for limit in limits):
         limits = ()
-    verdict = _decided(request, caller, cost, limits) if limits else Verdict()
-    request.__dict__.setdefault("bills", []).append(Bill(scope, caller, cost, limits, verdict))
+    verdict = _decided(request, caller, cost, limits) if limits else Decision()
+    request.__dict__.setdefault("bills", []).append(Charge(scope, caller, cost, limits, verdict))
 
 
 def charge_request(request: HttpRequest) -> None:
@@ -93,26 +96,26 @@ def charge_request(request: HttpRequest) -> None:
     parsed.
     """
     spend(request, "symbolicate", Cost())
-    standings = getattr(request, "standings", ())
-    refusing = tuple(standing.limit.unit == "frames" and not standing.remaining for standing in standings)
+    statuses = getattr(request, "standings", ())
+    refusing = tuple(standing.limit.unit == "frames" and not standing.remaining for standing in statuses)
     if any(refusing):
         LIMIT_DECISIONS.labels("symbolicate", "refused").inc()
-        verdict(Decision(allowed=False, at=0, standings=standings, refusing=refusing))
+        enforce(Evaluation(allowed=False, at=0, statuses=statuses, refusing=refusing))
 
 
-def _decided(request: HttpRequest, caller: Caller, cost: Cost, limits: tuple[Limit, ...]) -> Verdict:
+def _decided(request: HttpRequest, caller: Caller, cost: Cost, limits: tuple[Limit, ...]) -> Decision:
     count = partial(LIMIT_DECISIONS.labels, limits[0].scope)
     try:
         verdict = limits_services.limiter().spend(caller, cost, limits)
     except OverLimit as error:
-        request.standings = error.standings  # type: ignore[attr-defined]
+        request.statuses = error.statuses  # type: ignore[attr-defined]
         count("refused").inc()
         raise
     except CouldNotAsk:
         count("closed").inc()
         raise
-    request.standings = verdict.standings  # type: ignore[attr-defined]
-    if verdict.standings or verdict.local:
+    request.statuses = verdict.statuses  # type: ignore[attr-defined]
+    if verdict.statuses or verdict.local:
         count("alone" if verdict.local else "allowed").inc()
     return verdict
 

@@ -7,19 +7,19 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from tecken.errors import OverLimit, TooMuch
-from tecken.limits.port import SECONDS, Cost, Limit, Standing, Verdict
+from tecken.limits.port import SECONDS, Cost, Decision, Limit, LimitStatus
 
 UNITS = {"requests": "", "frames": ';qu="frames"', "bytes": ';qu="content-bytes"'}
 
 
-def policies(standings: Iterable[Standing]) -> str:
+def policy_header(statuses: Iterable[LimitStatus]) -> str:
     """`RateLimit-Policy`: `"requests-minute-address";q=600;w=60, ...`"""
-    return ", ".join(map(_policy, (standing.limit for standing in standings)))
+    return ", ".join(map(_policy, (standing.limit for standing in statuses)))
 
 
-def states(standings: Iterable[Standing]) -> str:
+def status_header(statuses: Iterable[LimitStatus]) -> str:
     """`RateLimit`: `"requests-minute-address";r=599;t=1, ...`; `t` in seconds, rounded up."""
-    return ", ".join(f'"{one.limit.name}";r={one.remaining};t={math.ceil(one.reset)}' for one in standings)
+    return ", ".join(f'"{one.limit.name}";r={one.remaining};t={math.ceil(one.reset)}' for one in statuses)
 
 
 def _policy(limit: Limit) -> str:
@@ -29,24 +29,24 @@ def _policy(limit: Limit) -> str:
     return f'"{limit.name}";q={limit.quantity}{window}{UNITS[limit.unit]}'
 
 
-class Decision(NamedTuple):
+class Evaluation(NamedTuple):
     """`refusing` has one of each standing. `at` in microseconds of the epoch."""
 
     allowed: bool
     at: int
-    standings: tuple[Standing, ...]
+    statuses: tuple[LimitStatus, ...]
     refusing: tuple[bool, ...]
 
 
-def verdict(decision: Decision, *, local: bool = False) -> Verdict:
+def enforce(decision: Evaluation, *, local: bool = False) -> Decision:
     """Raises OverLimit."""
     if decision.allowed:
-        return Verdict(decision.standings, local, decision.at)
-    pairs = zip(decision.standings, decision.refusing, strict=True)
+        return Decision(decision.statuses, local, decision.at)
+    pairs = zip(decision.statuses, decision.refusing, strict=True)
     refused = [standing for standing, refuses in pairs if refuses]
     worst = max(refused, key=lambda standing: standing.reset)
     names = tuple(standing.limit.name for standing in refused)
-    raise OverLimit(f"More than {worst.limit}", worst.reset, names, decision.standings)
+    raise OverLimit(f"More than {worst.limit}", worst.reset, names, decision.statuses)
 
 
 def check_size(cost: Cost, limits: Sequence[Limit]) -> None:

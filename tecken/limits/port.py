@@ -65,7 +65,7 @@ class Limit(NamedTuple):
         return f"{self.quantity} {self.unit}/{self.window} per {self.whose}"
 
 
-class Standing(NamedTuple):
+class LimitStatus(NamedTuple):
     """`remaining` in the limit's unit; `reset`: seconds until there is more. That is the end of a quota's
     window; of a rate one more, or, where it refused, as much as was asked for."""
 
@@ -74,10 +74,10 @@ class Standing(NamedTuple):
     reset: float
 
 
-class Verdict(NamedTuple):
+class Decision(NamedTuple):
     """`at` is the moment of the decision, microseconds of the epoch by the clock of whoever decided."""
 
-    standings: tuple[Standing, ...] = ()
+    statuses: tuple[LimitStatus, ...] = ()
     local: bool = False
     at: int = 0
 
@@ -87,13 +87,13 @@ class Limiter(Protocol):
     def local(self) -> bool:
         """Whether this process decides alone, as Redis does not answer."""
 
-    def spend(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> Verdict:
+    def spend(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> Decision:
         """Counts for all limits that apply, or for none. Raises OverLimit; TooMuch for a cost that no waiting
         would allow; CouldNotAsk where a limit is closed without Redis."""
 
-    def refund(self, caller: Caller, cost: Cost, limits: Sequence[Limit], verdict: Verdict) -> None:
+    def refund(self, caller: Caller, cost: Cost, limits: Sequence[Limit], verdict: Decision) -> None:
         """Gives back what `spend` took, from the same windows. Raises nothing."""
 
 
-def applying(limits: Sequence[Limit], caller: Caller) -> list[Limit]:
+def applicable_limits(limits: Sequence[Limit], caller: Caller) -> list[Limit]:
     return [limit for limit in limits if limit.quantity and caller.id(limit.whose)]

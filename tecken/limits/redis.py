@@ -12,9 +12,9 @@ import redis
 
 from tecken.errors import CouldNotAsk
 from tecken.limits import keys
-from tecken.limits.decision import Decision, check_size, verdict
+from tecken.limits.decision import Evaluation, check_size, enforce
 from tecken.limits.memory import MemoryLimiter
-from tecken.limits.port import SECONDS, Caller, Cost, Limit, Standing, Verdict, applying
+from tecken.limits.port import SECONDS, Caller, Cost, Decision, Limit, LimitStatus, applicable_limits
 from tecken.redisclient.guard import RedisGuard
 
 logger = logging.getLogger(__name__)
@@ -43,10 +43,10 @@ class RedisLimiter:
     def local(self) -> bool:
         return self._clock() < self._alone_until
 
-    def spend(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> Verdict:
-        mine = applying(limits, caller)
+    def spend(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> Decision:
+        mine = applicable_limits(limits, caller)
         if not mine:
-            return Verdict()
+            return Decision()
         check_size(cost, mine)
         try:
             decision = self._ask(caller, cost, mine)
@@ -55,10 +55,10 @@ class RedisLimiter:
             if not self.local:
                 logger.warning("cannot count requests: %s", error.__cause__ or error)
             return self._decide_alone(caller, cost, mine)
-        return verdict(decision)
+        return enforce(decision)
 
-    def refund(self, caller: Caller, cost: Cost, limits: Sequence[Limit], verdict: Verdict) -> None:
-        mine = applying(limits, caller)
+    def refund(self, caller: Caller, cost: Cost, limits: Sequence[Limit], verdict: Decision) -> None:
+        mine = applicable_limits(limits, caller)
         back = Cost(*(-amount for amount in cost))
         if not mine:
             return
@@ -70,7 +70,7 @@ class RedisLimiter:
         except CouldNotAsk:
             return
 
-    def _ask(self, caller: Caller, cost: Cost, limits: Sequence[Limit], at: int = 0) -> Decision:
+    def _ask(self, caller: Caller, cost: Cost, limits: Sequence[Limit], at: int = 0) -> Evaluation:
         names = [keys.key(limit, caller) for limit in limits]
         words: list[str | float] = [at]
         for limit in limits:
@@ -79,7 +79,7 @@ class RedisLimiter:
             words += [limit.window, seconds, limit.quantity, cost.of(limit.unit), member]
         return _decision(self._guard.call(self._script, names, words), limits)
 
-    def _decide_alone(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> Verdict:
+    def _decide_alone(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> Decision:
         self._alone_until = self._clock() + LOCAL_SECONDS
         if closed := [limit for limit in limits if limit.without == "closed"]:
             raise CouldNotAsk(f"{closed[0].name} cannot be counted while redis-cache does not answer")
@@ -91,7 +91,7 @@ class RedisLimiter:
         return [limit._replace(quantity=max(1, limit.quantity // among)) for limit in mine]
 
 
-def _decision(answer: list[Any], limits: Sequence[Limit]) -> Decision:
+def _decision(answer: list[Any], limits: Sequence[Limit]) -> Evaluation:
     parts = zip(limits, answer[2::3], answer[3::3], strict=False)
-    standings = tuple(Standing(limit, remaining, wait / 1000) for limit, remaining, wait in parts)
-    return Decision(answer[0] == 1, answer[1], standings, tuple(refuses == 1 for refuses in answer[4::3]))
+    statuses = tuple(LimitStatus(limit, remaining, wait / 1000) for limit, remaining, wait in parts)
+    return Evaluation(answer[0] == 1, answer[1], statuses, tuple(refuses == 1 for refuses in answer[4::3]))

@@ -79,11 +79,11 @@ class MemoryLedger:
         return 1
 
 
-_busy: set[Usage] = set()
+_busy: set[UsageCounter] = set()
 """With something to send: each lives until that is done, whoever forgets it."""
 
 
-class Usage:
+class UsageCounter:
     """`processes`: how many count, as far as one knows."""
 
     processes = 1
@@ -140,7 +140,7 @@ class Usage:
         return time.strftime("%Y%m%d", time.gmtime(self._clock()))
 
 
-def keep_sending(usage: Usage, seconds: float = SECONDS) -> Thread:
+def start_sender(usage: UsageCounter, seconds: float = SECONDS) -> Thread:
     """Each so many seconds and at exit, in a daemon thread that ends when `usage` is gone."""
     one = weakref.ref(usage)
     pause = Event()

@@ -35,7 +35,7 @@ class Command(NamedTuple):
 ASKING = Command(b"", ["ASKING"], {})  # before a command that another node has sent on
 
 
-class Line:
+class NodeBatch:
     """One node's share of a question, and a connection for it."""
 
     def __init__(self, node: redis.Redis, commands: Sequence[Command]) -> None:
@@ -141,7 +141,7 @@ class ClusterPool(Pool):
                 if refusal := self._refusal(address):
                     _put(answers, places, [refusal] * len(places))
                 elif address:
-                    line = Line(self._node(address), [commands[place] for place in places])
+                    line = NodeBatch(self._node(address), [commands[place] for place in places])
                     stack.callback(line.close)
                     line.send()
                     lines.append((address, places, line))

@@ -33,7 +33,7 @@ class MasterPool(ForkSafe, SentinelConnectionPool):
             _manager(named, options),
             ssl=named.tls,
             db=named.number,
-            **_trusted(named),
+            **_tls_options(named),
             **(named.account | {key: value for key, value in options.items() if value is not None}),
         )
 
@@ -50,7 +50,7 @@ class MasterPool(ForkSafe, SentinelConnectionPool):
             self.get_master_address()  # type: ignore[no-untyped-call]
 
 
-class Asked(Sentinel):
+class ExplainingSentinel(Sentinel):
     """Sentinels whose error says why: redis-py's names them all and hides it."""
 
     def discover_master(self, service_name: str) -> Any:
@@ -69,11 +69,11 @@ class Asked(Sentinel):
         return None
 
 
-def _trusted(named: Sentinels) -> dict[str, str]:
+def _tls_options(named: Sentinels) -> dict[str, str]:
     return {"ssl_ca_certs": named.ca_file} if named.ca_file else {}
 
 
-def _manager(named: Sentinels, options: dict[str, Any]) -> Asked:
+def _manager(named: Sentinels, options: dict[str, Any]) -> ExplainingSentinel:
     """The sentinels share one timeout, so that dead ones do not add up."""
     share = {
         name: options[name] / len(named.addresses)
@@ -81,5 +81,5 @@ def _manager(named: Sentinels, options: dict[str, Any]) -> Asked:
         if options.get(name)
     }
     own: dict[str, Any] = {"retry": options["retry"], "protocol": options["protocol"], "ssl": named.tls}
-    own |= share | named.own_account | _trusted(named)
-    return Asked(list(named.addresses), sentinel_kwargs=own)  # type: ignore[no-untyped-call]
+    own |= share | named.own_account | _tls_options(named)
+    return ExplainingSentinel(list(named.addresses), sentinel_kwargs=own)  # type: ignore[no-untyped-call]

@@ -15,7 +15,7 @@ import redis
 from tecken.errors import CouldNotAsk
 from tecken.redisclient.guard import RedisGuard
 from tecken.store import keys
-from tecken.store.access_sample import PLACES, Access, Chunk, hashed, readable, sampled
+from tecken.store.access_sample import PLACES, Access, Chunk, hash_name, is_sampled, unpack_all
 from tecken.store.port import Missing, PageKey, PageStore
 from tecken.symbols.ids import ModuleKey
 
@@ -32,7 +32,7 @@ PER_KEY_BYTES = 150
 """What Redis needs for a page besides its bytes: its name, entry and object (bench/missratio.py)."""
 
 
-class Accesses:
+class AccessSample:
     """Of this process. Holds at most one chunk, and sends it with the request that fills it: one round trip
     a minute. What cannot be sent is forgotten. `clock` gives seconds.
     """
@@ -58,7 +58,7 @@ class Accesses:
         with self._lock:
             for name, size in asked:
                 self._total += 1
-                if sampled(key := hashed(name), self._below):
+                if is_sampled(key := hash_name(name), self._below):
                     self._taken.append(Access(key, size + PER_KEY_BYTES))
             if len(self._taken) >= CHUNK or self._clock() - self._since >= EVERY_SECONDS:
                 full = self._chunk()
@@ -86,16 +86,16 @@ class Accesses:
             pipeline.execute()
 
 
-def recorded(client: redis.Redis) -> list[Chunk]:
+def read_chunks(client: redis.Redis) -> list[Chunk]:
     """Of all processes, oldest first. Raises what redis-py raises."""
     raws: list[bytes] = client.lrange(KEY, 0, -1)  # type: ignore[assignment]
-    return list(readable(raws))
+    return list(unpack_all(raws))
 
 
-class Watched:
+class InstrumentedStore:
     """`store`, as a process uses it that answers: whatever it looks for in vain it puts there."""
 
-    def __init__(self, store: PageStore, accesses: Accesses) -> None:
+    def __init__(self, store: PageStore, accesses: AccessSample) -> None:
         self._store = store
         self._accesses = accesses
 

@@ -22,7 +22,7 @@ class Access(NamedTuple):
     """Bytes."""
 
 
-def hashed(name: str) -> int:
+def hash_name(name: str) -> int:
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
@@ -31,7 +31,7 @@ def threshold(rate: float) -> int:
     return max(1, min(PLACES, round(rate * PLACES)))
 
 
-def sampled(key: int, below: int) -> bool:
+def is_sampled(key: int, below: int) -> bool:
     return key % PLACES < below
 
 
@@ -50,14 +50,16 @@ class Chunk(NamedTuple):
         """As if it had been sampled at a lower rate."""
         if below >= self.below:
             return self
-        return self._replace(below=below, accesses=tuple(a for a in self.accesses if sampled(a.key, below)))
+        return self._replace(
+            below=below, accesses=tuple(a for a in self.accesses if is_sampled(a.key, below))
+        )
 
     def packed(self) -> bytes:
         head = HEAD.pack(VERSION, self.below, self.total)
         return head + b"".join(ACCESS.pack(*access) for access in self.accesses)
 
 
-def unpacked(raw: bytes) -> Chunk:
+def unpack(raw: bytes) -> Chunk:
     """Raises Malformed for what `packed` of this version did not write."""
     body = memoryview(raw)[HEAD.size :]
     if len(raw) < HEAD.size or raw[0] != VERSION or len(body) % ACCESS.size:
@@ -66,10 +68,10 @@ def unpacked(raw: bytes) -> Chunk:
     return Chunk(below, total, tuple(map(Access._make, ACCESS.iter_unpack(body))))
 
 
-def readable(raws: Iterable[bytes]) -> Iterator[Chunk]:
+def unpack_all(raws: Iterable[bytes]) -> Iterator[Chunk]:
     """Those of another version are passed over."""
     for raw in raws:
         try:
-            yield unpacked(raw)
+            yield unpack(raw)
         except Malformed:
             continue

@@ -28,7 +28,7 @@ SENT = 100
 """Pages, each time: the busiest of SEND_SECONDS."""
 
 
-class Row(NamedTuple):
+class ModuleHits(NamedTuple):
     """Pages of one module that were looked for in the store."""
 
     module: ModuleKey
@@ -36,7 +36,7 @@ class Row(NamedTuple):
     misses: int
 
 
-class PageRow(NamedTuple):
+class PageRequests(NamedTuple):
     """`asked`: how often one page was looked for, at least."""
 
     module: ModuleKey
@@ -44,7 +44,7 @@ class PageRow(NamedTuple):
     asked: int
 
 
-class Tally:
+class HitCounts:
     """Of this process. Sends with the request that comes after SEND_SECONDS, in one round trip. `clock` gives
     seconds since 1970."""
 
@@ -104,20 +104,20 @@ class Tally:
             pipeline.execute()
 
 
-def busiest(client: redis.Redis, number: int, now: float) -> list[Row]:
+def busiest(client: redis.Redis, number: int, now: float) -> list[ModuleHits]:
     """Those with the most hits first. `now` in seconds since 1970. Raises what redis-py raises."""
     with client.pipeline(transaction=False) as pipeline:
         for kind in (HITS, MISSES):
             pipeline.zunion(_keys(kind, now), withscores=True)
         hits, misses = (dict(told) for told in pipeline.execute())
     rows = [
-        Row(parsed_key(name.decode()), int(hits.get(name, 0)), int(misses.get(name, 0)))
+        ModuleHits(parsed_key(name.decode()), int(hits.get(name, 0)), int(misses.get(name, 0)))
         for name in hits | misses
     ]
     return sorted(rows, key=lambda row: (-row.hits, -row.misses, row.module))[:number]
 
 
-def busiest_pages(client: redis.Redis, number: int, now: float) -> list[PageRow]:
+def busiest_pages(client: redis.Redis, number: int, now: float) -> list[PageRequests]:
     """As `busiest`. Two generations of a page count as one."""
     told: Sequence[tuple[bytes, float]] = client.zunion(_keys(PAGES, now), withscores=True)  # type: ignore[assignment]
     rows = [_page(name, int(asked)) for name, asked in told]
@@ -128,6 +128,6 @@ def _keys(kind: str, now: float) -> list[str]:
     return [f"{kind}{int(now // HOUR_SECONDS) - ago}" for ago in (0, 1)]
 
 
-def _page(name: bytes, asked: int) -> PageRow:
+def _page(name: bytes, asked: int) -> PageRequests:
     module, _, page = name.rpartition(b"/")
-    return PageRow(parsed_key(module.decode()), int(page), asked)
+    return PageRequests(parsed_key(module.decode()), int(page), asked)

@@ -10,15 +10,17 @@ from django_redis import get_redis_connection
 from django_redis.cache import RedisCache
 
 from tecken.accounts.client_address import address, network
-from tecken.accounts.failures import Allowed, Failures, allowed_tokens, failed_tokens, login_pause
+from tecken.accounts.failures import FailureCounts, FailureLimit, failed_tokens, login_pause, token_limit
 from tecken.errors import CouldNotAsk, TooOften
 from tecken.redisclient.guard import RedisGuard
 from tests.support.options import Override
 from tests.support.redis_server import RedisServer
 
 
-def failures(limit: int = 2) -> Failures:
-    return Failures(str(uuid.uuid4()), cache, RedisGuard("redis-cache"), lambda: Allowed(limit, 300))
+def failures(limit: int = 2) -> FailureCounts:
+    return FailureCounts(
+        str(uuid.uuid4()), cache, RedisGuard("redis-cache"), lambda: FailureLimit(limit, 300)
+    )
 
 
 def test_so_many_and_no_more() -> None:
@@ -49,7 +51,7 @@ def nobody() -> RedisCache:
 
 
 def test_nobody_is_refused_while_the_cache_is_away(nobody: RedisCache) -> None:
-    counted = Failures("token", nobody, RedisGuard("redis-cache"), lambda: Allowed(1, 300))
+    counted = FailureCounts("token", nobody, RedisGuard("redis-cache"), lambda: FailureLimit(1, 300))
     for _ in range(3):
         counted.count("192.0.2.1")
         counted.refuse("192.0.2.1")
@@ -92,7 +94,7 @@ def test_network_of_an_address_is_what_one_subscriber_has(address: str, expected
 
 def test_failures_of_tokens_and_logins_follow_the_options(runtime_options: Override) -> None:
     runtime_options(failed_tokens=7, failure_seconds=42.0)
-    assert allowed_tokens() == Allowed(7, 42.0)
+    assert token_limit() == FailureLimit(7, 42.0)
     assert login_pause(None) == timedelta(seconds=42)
     assert failed_tokens() is failed_tokens()
 
@@ -100,7 +102,7 @@ def test_failures_of_tokens_and_logins_follow_the_options(runtime_options: Overr
 def test_failures_without_cache_ask_it_once_a_second(nobody: RedisCache) -> None:
     """The breaker is open after the first try, so that only one of them waits."""
     guard = RedisGuard("redis-cache")
-    counted = Failures("token", nobody, guard, lambda: Allowed(1, 300))
+    counted = FailureCounts("token", nobody, guard, lambda: FailureLimit(1, 300))
     counted.count("192.0.2.1")
     with pytest.raises(CouldNotAsk):
         guard.breaker.admit()

@@ -6,8 +6,8 @@ import re
 
 import orjson
 
-from tecken.limits.decision import policies, states
-from tecken.limits.port import Standing
+from tecken.limits.decision import policy_header, status_header
+from tecken.limits.port import LimitStatus
 from tecken.limits.text import limit
 from tecken.runtimeconfig.options import CATALOGUE, find_option
 from tecken.settings import BASE_DIR
@@ -34,11 +34,11 @@ def test_every_option_is_there_with_its_default() -> None:
 
 
 def test_its_headers_are_ours() -> None:
-    standings = [
-        Standing(limit("600 requests/minute per address"), 599, 0.1),
-        Standing(limit("2000000 frames/day per token"), 1_999_960, 61_234.5),
+    statuses = [
+        LimitStatus(limit("600 requests/minute per address"), 599, 0.1),
+        LimitStatus(limit("2000000 frames/day per token"), 1_999_960, 61_234.5),
     ]
-    assert f"RateLimit-Policy: {policies(standings)}\nRateLimit: {states(standings)}\n" in TEXT
+    assert f"RateLimit-Policy: {policy_header(statuses)}\nRateLimit: {status_header(statuses)}\n" in TEXT
 
 
 def test_its_json_is_ours() -> None:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tecken.errors import OverLimit, TooMuch
 from tecken.limits import keys
-from tecken.limits.decision import Decision
+from tecken.limits.decision import Evaluation
 from tecken.limits.memory import MemoryLimiter
-from tecken.limits.port import Caller, Cost, Limit, Limiter, Verdict
+from tecken.limits.port import Caller, Cost, Decision, Limit, Limiter
 from tecken.limits.redis import RedisLimiter
 from tecken.redisclient.guard import RedisGuard
 from tests.support.redis_server import RedisServer
@@ -65,12 +65,12 @@ def test_as_many_as_the_limit_says(limiter: Limiter, limit: Limit) -> None:
 
 
 def test_what_is_left(limiter: Limiter) -> None:
-    (standing,) = limiter.spend(ADA, Cost(frames=400), [FRAMES]).standings
-    assert (standing.limit, standing.remaining) == (FRAMES, 600)
-    assert 0 < standing.reset <= 3.6
-    (standing,) = limiter.spend(ADA, Cost(), [DAILY]).standings
-    assert standing.remaining == 4
-    assert 0 < standing.reset <= 86_400
+    (status,) = limiter.spend(ADA, Cost(frames=400), [FRAMES]).statuses
+    assert (status.limit, status.remaining) == (FRAMES, 600)
+    assert 0 < status.reset <= 3.6
+    (status,) = limiter.spend(ADA, Cost(), [DAILY]).statuses
+    assert status.remaining == 4
+    assert 0 < status.reset <= 86_400
 
 
 def test_whoever_is_refused_hears_when_to_come_again(limiter: Limiter) -> None:
@@ -79,20 +79,20 @@ def test_whoever_is_refused_hears_when_to_come_again(limiter: Limiter) -> None:
         limiter.spend(ADA, Cost(frames=500), [FRAMES])
     assert 1700 < refused.value.retry_after <= 1800
     assert refused.value.violated == ("frames-hour-token",)
-    assert [one.remaining for one in refused.value.standings] == [0]
+    assert [one.remaining for one in refused.value.statuses] == [0]
 
 
 def test_all_or_nothing(limiter: Limiter) -> None:
     limits = [DAILY, FRAMES]
     limiter.spend(ADA, Cost(frames=900), limits)
     assert allowed(limiter, ADA, Cost(frames=200), limits, 3) == 0
-    standings = limiter.spend(ADA, Cost(0), limits).standings
-    assert [one.remaining for one in standings] == [4, 100]
+    statuses = limiter.spend(ADA, Cost(0), limits).statuses
+    assert [one.remaining for one in statuses] == [4, 100]
 
 
 def test_looking_costs_nothing(limiter: Limiter, client: redis.Redis) -> None:
     for _ in range(3):
-        assert [one.remaining for one in limiter.spend(ADA, Cost(0), [DAILY]).standings] == [5]
+        assert [one.remaining for one in limiter.spend(ADA, Cost(0), [DAILY]).statuses] == [5]
     assert client.keys() == []
 
 
@@ -104,13 +104,13 @@ def test_a_cost_that_no_waiting_would_allow(limiter: Limiter) -> None:
 def test_what_is_given_back(limiter: Limiter) -> None:
     verdict = limiter.spend(ADA, Cost(frames=1000), [DAILY, FRAMES])
     limiter.refund(ADA, Cost(0, frames=1000), [DAILY, FRAMES], verdict)
-    standings = limiter.spend(ADA, Cost(0), [DAILY, FRAMES]).standings
-    assert [one.remaining for one in standings] == [4, 1000]
+    statuses = limiter.spend(ADA, Cost(0), [DAILY, FRAMES]).statuses
+    assert [one.remaining for one in statuses] == [4, 1000]
 
 
 def test_who_is_known_by_name_does_not_count_for_an_address(limiter: Limiter) -> None:
-    assert limiter.spend(ADA, Cost(), [RATE]) == Verdict()
-    assert limiter.spend(ANYBODY, Cost(), [DAILY, FRAMES, MONTHLY]) == Verdict()
+    assert limiter.spend(ADA, Cost(), [RATE]) == Decision()
+    assert limiter.spend(ANYBODY, Cost(), [DAILY, FRAMES, MONTHLY]) == Decision()
 
 
 def test_callers_and_things_that_are_limited_are_counted_apart(limiter: Limiter) -> None:
@@ -124,7 +124,7 @@ def test_a_limit_is_changed_while_it_counts(limiter: Limiter) -> None:
     assert allowed(limiter, ADA, Cost(), [DAILY._replace(quantity=8)], 6) == 3
     with pytest.raises(OverLimit) as refused:
         limiter.spend(ADA, Cost(), [DAILY._replace(quantity=2)])
-    assert refused.value.standings[0].remaining == 0
+    assert refused.value.statuses[0].remaining == 0
 
 
 def test_memory_limiter_refills_a_rate_by_its_clock() -> None:
@@ -181,14 +181,14 @@ def test_redis_and_memory_agree_at_any_time(client: redis.Redis, begin: int, seq
     limits, caller, at = [*EVERY[1:], RATE._replace(whose="user")], ADA, begin
     for pause, cost in sequence:
         at += pause
-        both: list[Callable[[], Decision]] = [
+        both: list[Callable[[], Evaluation]] = [
             lambda cost=cost, at=at: there._ask(caller, cost, limits, at),  # type: ignore[misc]
             lambda cost=cost, at=at: here._decide(caller, cost, limits, at),  # type: ignore[misc]
         ]
         assert shape(both[0]()) == shape(both[1]())
 
 
-def shape(decision: Decision) -> object:
+def shape(decision: Evaluation) -> object:
     """Without the rounding of the last microseconds."""
-    rows = [(one.limit.name, one.remaining, round(one.reset, 2)) for one in decision.standings]
+    rows = [(one.limit.name, one.remaining, round(one.reset, 2)) for one in decision.statuses]
     return decision.allowed, decision.at, rows, decision.refusing

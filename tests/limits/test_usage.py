@@ -16,7 +16,7 @@ from tecken.limits.daily import Row
 from tecken.limits.models import Usage as Stored
 from tecken.limits.port import Cost
 from tecken.limits.tasks import roll_up
-from tecken.limits.usage import PROCESSES, Field, MemoryLedger, RedisLedger, Usage, keep_sending
+from tecken.limits.usage import PROCESSES, Field, MemoryLedger, RedisLedger, UsageCounter, start_sender
 from tecken.redisclient.guard import RedisGuard
 from tests.support.quiet_usage import quiet_usage
 from tests.support.redis_server import RedisServer, free_port
@@ -34,8 +34,8 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
         yield client
 
 
-def usage_of(ledger: RedisLedger | MemoryLedger) -> Usage:
-    return Usage(ledger, lambda: NOON)
+def usage_of(ledger: RedisLedger | MemoryLedger) -> UsageCounter:
+    return UsageCounter(ledger, lambda: NOON)
 
 
 def test_what_is_counted_and_where(client: redis.Redis) -> None:
@@ -113,7 +113,7 @@ def test_threads_count_side_by_side() -> None:
 def test_it_is_sent_in_the_background_even_when_nobody_remembers_it() -> None:
     ledger = MemoryLedger()
     usage = usage_of(ledger)
-    thread = keep_sending(usage, 0.01)
+    thread = start_sender(usage, 0.01)
     assert thread.daemon  # else it would keep a process from its end
     usage.count("api", Cost())
     gone = weakref.ref(usage)

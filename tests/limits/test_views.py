@@ -316,7 +316,7 @@ def test_a_session_counts_for_its_user(runtime_options: Override) -> None:
     assert caller_of(request)[1:] == (None, str(person.pk))
     runtime_options(limit_api=("5 requests/hour per user",))
     spend(request, "api", Cost())
-    assert request.standings[0].remaining == 4  # type: ignore[attr-defined]
+    assert request.statuses[0].remaining == 4  # type: ignore[attr-defined]
 
 
 def test_counters_have_a_database_of_their_own() -> None:

@@ -55,7 +55,7 @@ def refused(unreachable: redis.Redis, clock: Clock) -> RedisLimiter:
 def test_open(refused: RedisLimiter) -> None:
     for _ in range(20):
         verdict = refused.spend(CALLER, Cost(), [limit("open")])
-        assert (verdict.standings, verdict.local) == ((), True)
+        assert (verdict.statuses, verdict.local) == ((), True)
 
 
 def test_closed(refused: RedisLimiter) -> None:
@@ -67,7 +67,7 @@ def test_closed(refused: RedisLimiter) -> None:
 
 def test_a_share_of_the_limit(refused: RedisLimiter) -> None:
     verdicts = [refused.spend(CALLER, Cost(), [limit("local")]) for _ in range(9 // PROCESSES)]
-    assert [one.remaining for one in verdicts[-1].standings] == [0]
+    assert [one.remaining for one in verdicts[-1].statuses] == [0]
     with pytest.raises(OverLimit):
         refused.spend(CALLER, Cost(), [limit("local")])
 
@@ -76,7 +76,7 @@ def test_limiter_that_knows_no_other_process_allows_the_whole_limit(
     unreachable: redis.Redis, clock: Clock
 ) -> None:
     alone = RedisLimiter(unreachable, RedisGuard("redis-cache", clock=clock), clock=clock)
-    assert alone.spend(CALLER, Cost(9), [limit("local")]).standings[0].remaining == 0
+    assert alone.spend(CALLER, Cost(9), [limit("local")]).statuses[0].remaining == 0
 
 
 def test_limiter_before_its_first_decision_is_not_local(refused: RedisLimiter, clock: Clock) -> None:
@@ -88,7 +88,7 @@ def test_a_share_is_given_back_where_it_was_taken(refused: RedisLimiter) -> None
     cost = Cost(3)
     verdict = refused.spend(CALLER, cost, [limit("local")])
     refused.refund(CALLER, cost, [limit("local")], verdict)
-    assert refused.spend(CALLER, cost, [limit("local")]).standings[0].remaining == 0
+    assert refused.spend(CALLER, cost, [limit("local")]).statuses[0].remaining == 0
 
 
 def test_it_is_asked_once_per_second(refused: RedisLimiter, clock: Clock) -> None:
@@ -122,4 +122,4 @@ def test_a_mute_server_that_comes_back(clock: Clock) -> None:
         clock.now += 1.1
         verdict = limiter.spend(CALLER, Cost(), [limit("local")])
         assert not verdict.local
-        assert verdict.standings[0].remaining in (6, 7)  # whether it heard the one that was given up
+        assert verdict.statuses[0].remaining in (6, 7)  # whether it heard the one that was given up

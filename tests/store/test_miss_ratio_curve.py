@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tecken.errors import Malformed
-from tecken.store.access_sample import PLACES, Access, Chunk, hashed, readable, sampled, threshold, unpacked
+from tecken.store.access_sample import (
+    PLACES,
+    Access,
+    Chunk,
+    hash_name,
+    is_sampled,
+    threshold,
+    unpack,
+    unpack_all,
+)
 from tecken.store.miss_ratio import Curve, curve, reuse_distances
 
 ACCESSES = st.lists(st.integers(0, 12), max_size=80).map(
@@ -61,7 +70,7 @@ def test_a_sample_tells_nearly_what_all_accesses_do() -> None:
     """At one key in ten, within three points; bench/missratio.py has it at one in a hundred."""
     dice = random.Random(5)
     keys = dice.choices(range(20_000), [1 / (rank + 10) for rank in range(20_000)], k=60_000)
-    accesses = [Access(hashed(f"page {key}"), 1000 + key % 7 * 500) for key in keys]
+    accesses = [Access(hash_name(f"page {key}"), 1000 + key % 7 * 500) for key in keys]
     exact, told = curve([whole(accesses)], warm_up=0), curve([of_sample(accesses, 0.1)], warm_up=0)
     for memory in range(1_000_000, 40_000_000, 3_000_000):
         assert told.hit_ratio(memory) == pytest.approx(exact.hit_ratio(memory), abs=0.03)
@@ -69,7 +78,7 @@ def test_a_sample_tells_nearly_what_all_accesses_do() -> None:
 
 def of_sample(accesses: Sequence[Access], rate: float) -> Chunk:
     below = threshold(rate)
-    return Chunk(below, len(accesses), tuple(a for a in accesses if sampled(a.key, below)))
+    return Chunk(below, len(accesses), tuple(a for a in accesses if is_sampled(a.key, below)))
 
 
 def test_what_was_asked_in_the_first_chunks_is_known_and_not_counted() -> None:
@@ -79,7 +88,7 @@ def test_what_was_asked_in_the_first_chunks_is_known_and_not_counted() -> None:
 
 
 def test_chunks_of_two_rates_count_at_the_lower() -> None:
-    accesses = [Access(hashed(str(number % 500)), 100) for number in range(5000)]
+    accesses = [Access(hash_name(str(number % 500)), 100) for number in range(5000)]
     half = of_sample(accesses, 0.5)
     mixed = curve([whole(accesses), half, half, half], warm_up=0)
     assert mixed == curve([half, half, half, half], warm_up=0)
@@ -110,17 +119,17 @@ def test_nothing_was_asked() -> None:
 @given(ACCESSES)
 def test_a_chunk_is_read_as_it_was_written(accesses: list[Access]) -> None:
     chunk = of_sample(accesses, 0.5)
-    assert unpacked(chunk.packed()) == chunk
+    assert unpack(chunk.packed()) == chunk
 
 
 @pytest.mark.parametrize("raw", [b"", b"\x02" + bytes(12), whole([Access(1, 2)]).packed()[:-1]])
 def test_what_is_not_a_chunk(raw: bytes) -> None:
     with pytest.raises(Malformed):
-        unpacked(raw)
-    assert list(readable([raw, whole([]).packed()])) == [whole([])]
+        unpack(raw)
+    assert list(unpack_all([raw, whole([]).packed()])) == [whole([])]
 
 
 def test_keys_are_sampled_evenly() -> None:
     below = threshold(0.25)
-    taken = sum(sampled(hashed(f"xul.pdb/{number}/3"), below) for number in range(20_000))
+    taken = sum(is_sampled(hash_name(f"xul.pdb/{number}/3"), below) for number in range(20_000))
     assert 0.24 < taken / 20_000 < 0.26

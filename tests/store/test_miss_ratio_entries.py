@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tecken.store.access_sample import PLACES, Access, Chunk, hashed, sampled, threshold
+from tecken.store.access_sample import PLACES, Access, Chunk, hash_name, is_sampled, threshold
 from tecken.store.miss_ratio import Entries, entries
 
 
@@ -15,9 +15,9 @@ def test_each_key_counts_once_with_its_last_size() -> None:
 
 
 def test_a_sample_tells_of_all() -> None:
-    every = [Access(hashed(f"page {number}"), 1000) for number in range(20_000)]
+    every = [Access(hash_name(f"page {number}"), 1000) for number in range(20_000)]
     below = threshold(0.1)
-    told = entries([Chunk(below, 20_000, tuple(one for one in every if sampled(one.key, below)))])
+    told = entries([Chunk(below, 20_000, tuple(one for one in every if is_sampled(one.key, below)))])
     assert told.keys == pytest.approx(20_000, rel=0.05)
     assert told.size == pytest.approx(20_000_000, rel=0.05)
     assert [top for top, _count in told.by_size] == [1024]

@@ -123,6 +123,6 @@ def _limits(request: HttpRequest) -> dict[str, object]:
             "remaining": remaining,
             "reset": reset,
         }
-        for limit, remaining, reset in verdict.standings
+        for limit, remaining, reset in verdict.statuses
     ]
     return {"limits": standings, "decided_alone": verdict.local}

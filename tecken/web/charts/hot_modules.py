@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
-from tecken.store.hit_counts import PageRow, Row
+from tecken.store.hit_counts import ModuleHits, PageRequests
 from tecken.store.miss_ratio import Entries
 from tecken.symbols.ids import ModuleKey
 from tecken.web.charts.svg import Tile, treemap
@@ -71,23 +71,23 @@ class Bar(NamedTuple):
     length: float
 
 
-def hottest(rows: Sequence[Row], pages: Sequence[PageRow]) -> list[Hot]:
+def hottest(rows: Sequence[ModuleHits], pages: Sequence[PageRequests]) -> list[Hot]:
     """Those that were asked for most first, which are the largest."""
     tiles = treemap([row.hits + row.misses for row in rows], WIDTH, HEIGHT)
-    of_module: dict[ModuleKey, list[PageRow]] = defaultdict(list)
+    of_module: dict[ModuleKey, list[PageRequests]] = defaultdict(list)
     for page in pages:
         of_module[page.module].append(page)
     return [_hot(rows[tile.item], tile, of_module[rows[tile.item].module]) for tile in tiles]
 
 
-def _hot(row: Row, tile: Tile, pages: Sequence[PageRow]) -> Hot:
+def _hot(row: ModuleHits, tile: Tile, pages: Sequence[PageRequests]) -> Hot:
     asked = row.hits + row.misses
     ratio = row.hits / asked
     does = "good" if ratio >= WARM else "fair" if ratio >= COLD else "bad"
     return Hot(*row, _rounded(tile), does, _within(tile, asked, pages))
 
 
-def _within(tile: Tile, asked: int, pages: Sequence[PageRow]) -> list[HotPage]:
+def _within(tile: Tile, asked: int, pages: Sequence[PageRequests]) -> list[HotPage]:
     """The busiest of its pages, and as much room as all others take; those that can be seen."""
     others = max(0, asked - sum(page.asked for page in pages))
     tiles = treemap([*(page.asked for page in pages), others], tile.width, tile.height)

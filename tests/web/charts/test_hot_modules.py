@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from tecken.store.hit_counts import PageRow, Row
+from tecken.store.hit_counts import ModuleHits, PageRequests
 from tecken.store.miss_ratio import Entries
 from tecken.symbols.ids import ModuleKey
 from tecken.web.charts.hot_modules import HEIGHT, WIDTH, Bar, bars, hottest
 
 
-def row(name: str, hits: int, misses: int) -> Row:
-    return Row(ModuleKey(name, "A" * 33), hits, misses)
+def row(name: str, hits: int, misses: int) -> ModuleHits:
+    return ModuleHits(ModuleKey(name, "A" * 33), hits, misses)
 
 
 def test_area_is_how_often_it_was_asked_for() -> None:
@@ -20,7 +20,7 @@ def test_area_is_how_often_it_was_asked_for() -> None:
 
 def test_the_busiest_pages_lie_in_their_modules() -> None:
     xul, libc = row("xul.pdb", 75, 0), row("libc.so", 25, 0)
-    found, _other = hottest([xul, libc], [PageRow(xul.module, 7, 30), PageRow(xul.module, 9, 15)])
+    found, _other = hottest([xul, libc], [PageRequests(xul.module, 7, 30), PageRequests(xul.module, 9, 15)])
     assert [(page.page, page.asked) for page in found.pages] == [(7, 30), (9, 15)]
     first = found.pages[0].tile
     assert first.width * first.height == pytest.approx(WIDTH * HEIGHT * 30 / 100, rel=0.01)
@@ -32,7 +32,7 @@ def test_the_busiest_pages_lie_in_their_modules() -> None:
 
 
 def test_pages_that_could_not_be_seen_and_those_of_other_modules_are_left_out() -> None:
-    pages = [PageRow(row("other", 1, 0).module, 7, 30), PageRow(row("xul.pdb", 1, 0).module, 9, 1)]
+    pages = [PageRequests(row("other", 1, 0).module, 7, 30), PageRequests(row("xul.pdb", 1, 0).module, 9, 1)]
     (found,) = hottest([row("xul.pdb", 100_000, 0)], pages)
     assert found.pages == []
 
