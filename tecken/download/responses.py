@@ -17,8 +17,7 @@ from tecken.download.finder import Ours, Theirs
 from tecken.download.upstreams import Upstreams
 from tecken.errors import BadInput, CouldNotAsk, TeckenError
 from tecken.http.compression import accepts_gzip
-from tecken.http.ranges import Span, Unsatisfiable, span
-from tecken.http.responses import error_reply
+from tecken.http.responses import Span, Unsatisfiable, error_reply, span
 from tecken.storage.port import compressed
 from tecken.symbols.decompression import decoded
 
