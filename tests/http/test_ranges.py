@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tecken.http.ranges import Unsatisfiable, span
+from tecken.http.responses import Unsatisfiable, span
 
 
 @pytest.mark.parametrize(
