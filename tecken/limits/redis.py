@@ -1,4 +1,4 @@
-"""The limiter of a fleet: one round trip decides all limits of a request, by the server's clock."""
+"""Limiter of a fleet. One round trip decides all limits of a request, by the server's clock."""
 
 from __future__ import annotations
 
@@ -19,11 +19,19 @@ from tecken.redisclient.guard import RedisGuard
 
 logger = logging.getLogger(__name__)
 SPEND = (Path(__file__).parent / "spend.lua").read_text()
-LOCAL_SECONDS = 2.0  # after a decision without Redis
+# A process counts as deciding alone for this long after a decision without Redis.
+LOCAL_SECONDS = 2.0
 
 
 class RedisLimiter:
-    """`processes()` says among how many a limit is shared out while Redis is away."""
+    """Limiter whose levels are on redis-cache.
+
+    Processes of a fleet decide by one script on the server. If each of them read and wrote the levels itself,
+    two of them could both find room for the last request of a limit.
+
+    While redis-cache does not answer, a limit with `local` is divided by the number of processes, which
+    `processes()` returns.
+    """
 
     def __init__(
         self,
@@ -41,43 +49,48 @@ class RedisLimiter:
 
     @property
     def local(self) -> bool:
+        """Return whether this process has just decided alone."""
         return self._clock() < self._alone_until
 
     def spend(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> Decision:
-        mine = applicable_limits(limits, caller)
-        if not mine:
+        """Charge a cost to all limits that apply, or to none. Raises OverLimit, TooMuch, CouldNotAsk."""
+        applicable = applicable_limits(limits, caller)
+        if not applicable:
             return Decision()
-        check_size(cost, mine)
+        check_size(cost, applicable)
         try:
-            decision = self._ask(caller, cost, mine)
+            evaluation = self._evaluate(caller, cost, applicable)
         except CouldNotAsk as error:
-            # A server that is full refuses each request. Only the first decision without it is logged.
+            # A full server refuses every request, so only the first decision without it is logged.
             if not self.local:
-                logger.warning("cannot count requests: %s", error.__cause__ or error)
-            return self._decide_alone(caller, cost, mine)
-        return enforce(decision)
+                logger.warning(
+                    "Cannot count requests: %s; deciding without redis-cache", error.__cause__ or error
+                )
+            return self._decide_alone(caller, cost, applicable)
+        return enforce(evaluation)
 
-    def refund(self, caller: Caller, cost: Cost, limits: Sequence[Limit], verdict: Decision) -> None:
-        mine = applicable_limits(limits, caller)
-        back = Cost(*(-amount for amount in cost))
-        if not mine:
+    def refund(self, caller: Caller, cost: Cost, limits: Sequence[Limit], decision: Decision) -> None:
+        """Refund a cost where it was charged: on redis-cache or in this process."""
+        applicable = applicable_limits(limits, caller)
+        refund = Cost(*(-amount for amount in cost))
+        if not applicable:
             return
-        if verdict.local:
-            self._alone.refund(caller, cost, self._shares(mine), verdict)
+        if decision.local:
+            self._alone.refund(caller, cost, self._shares(applicable), decision)
             return
         try:
-            self._ask(caller, back, mine, verdict.at)
+            self._evaluate(caller, refund, applicable, decision.at)
         except CouldNotAsk:
             return
 
-    def _ask(self, caller: Caller, cost: Cost, limits: Sequence[Limit], at: int = 0) -> Evaluation:
+    def _evaluate(self, caller: Caller, cost: Cost, limits: Sequence[Limit], at: int = 0) -> Evaluation:
         names = [keys.key(limit, caller) for limit in limits]
         words: list[str | float] = [at]
         for limit in limits:
             seconds = SECONDS[limit.window] if limit.is_rate else 0
             member = "" if limit.is_rate else keys.member(limit, caller)
             words += [limit.window, seconds, limit.quantity, cost.of(limit.unit), member]
-        return _decision(self._guard.call(self._script, names, words), limits)
+        return _parse_evaluation(self._guard.call(self._script, names, words), limits)
 
     def _decide_alone(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> Decision:
         self._alone_until = self._clock() + LOCAL_SECONDS
@@ -86,12 +99,12 @@ class RedisLimiter:
         return self._alone.spend(caller, cost, self._shares(limits))._replace(local=True)
 
     def _shares(self, limits: Sequence[Limit]) -> list[Limit]:
-        among = max(1, self._processes())
-        mine = (limit for limit in limits if limit.without == "local")
-        return [limit._replace(quantity=max(1, limit.quantity // among)) for limit in mine]
+        processes = max(1, self._processes())
+        divided = (limit for limit in limits if limit.without == "local")
+        return [limit._replace(quantity=max(1, limit.quantity // processes)) for limit in divided]
 
 
-def _decision(answer: list[Any], limits: Sequence[Limit]) -> Evaluation:
-    parts = zip(limits, answer[2::3], answer[3::3], strict=False)
+def _parse_evaluation(reply: list[Any], limits: Sequence[Limit]) -> Evaluation:
+    parts = zip(limits, reply[2::3], reply[3::3], strict=False)
     statuses = tuple(LimitStatus(limit, remaining, wait / 1000) for limit, remaining, wait in parts)
-    return Evaluation(answer[0] == 1, answer[1], statuses, tuple(refuses == 1 for refuses in answer[4::3]))
+    return Evaluation(reply[0] == 1, reply[1], statuses, tuple(refuses == 1 for refuses in reply[4::3]))

@@ -21,7 +21,7 @@ def limiter() -> Limiter:
 
 
 def limits_are_local() -> bool:
-    """Return whether this process decides limits by itself. Builds no limiter: log lines read this."""
+    """Return whether this process decides limits alone. Builds no limiter, since each log line calls this."""
     return limiter.cache_info().currsize > 0 and limiter().local
 
 

@@ -182,8 +182,8 @@ def test_redis_and_memory_agree_at_any_time(client: redis.Redis, begin: int, seq
     for pause, cost in sequence:
         at += pause
         both: list[Callable[[], Evaluation]] = [
-            lambda cost=cost, at=at: there._ask(caller, cost, limits, at),  # type: ignore[misc]
-            lambda cost=cost, at=at: here._decide(caller, cost, limits, at),  # type: ignore[misc]
+            lambda cost=cost, at=at: there._evaluate(caller, cost, limits, at),  # type: ignore[misc]
+            lambda cost=cost, at=at: here._evaluate(caller, cost, limits, at),  # type: ignore[misc]
         ]
         assert shape(both[0]()) == shape(both[1]())
 
