@@ -1,6 +1,6 @@
-"""Whose pages the store had, whose it had not, and which: of all processes, in this hour and the one before.
+"""Hits and misses of the store by module, and the most requested pages, in this hour and the one before.
 
-Kept on redis-cache, for on the store it would push out pages. What cannot be sent is forgotten.
+The counts of all processes are added up on redis-cache. Counts that cannot be sent are dropped.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ HITS, MISSES, PAGES = "store:hits:", "store:misses:", "store:pages:"
 HOUR_SECONDS = 3600
 SEND_SECONDS = 10.0
 MOST = 1000
-"""Modules, and pages, that a process counts between two sends, and that are kept of an hour: the busiest."""
+"""Modules and pages that a process counts between two sends, and busiest ones that are kept of an hour."""
 SENT = 100
-"""Pages, each time: the busiest of SEND_SECONDS."""
+"""Busiest pages of SEND_SECONDS, which are sent."""
 
 
 class ModuleHits(NamedTuple):
-    """Pages of one module that were looked for in the store."""
+    """Numbers of requested pages of a module that the store had, and had not."""
 
     module: ModuleKey
     hits: int
@@ -37,7 +37,7 @@ class ModuleHits(NamedTuple):
 
 
 class PageRequests(NamedTuple):
-    """`asked`: how often one page was looked for, at least."""
+    """Least number of requests for a page."""
 
     module: ModuleKey
     page: int
@@ -45,8 +45,11 @@ class PageRequests(NamedTuple):
 
 
 class HitCounts:
-    """Of this process. Sends with the request that comes after SEND_SECONDS, in one round trip. `clock` gives
-    seconds since 1970."""
+    """Counts of this process.
+
+    They are sent with the first request after SEND_SECONDS, in one round trip. `clock` returns seconds since
+    1970.
+    """
 
     def __init__(
         self, client: redis.Redis, guard: RedisGuard, clock: Callable[[], float] = time.time
@@ -62,11 +65,12 @@ class HitCounts:
         self._counts: dict[str, Counter[ModuleKey]] = {HITS: Counter(), MISSES: Counter()}
         self._pages: Counter[tuple[ModuleKey, int]] = Counter()
 
-    def note(self, asked: Iterable[PageKey], found: Container[PageKey]) -> None:
-        """Raises nothing."""
+    def note(self, requested: Iterable[PageKey], found: Container[PageKey]) -> None:
+        """Count requested pages, and which of them were found. Raises nothing."""
         full = None
+        # The counts are sent outside the lock, so that other threads do not wait for the network.
         with self._lock:
-            for key in asked:
+            for key in requested:
                 counts = self._counts[HITS if key in found else MISSES]
                 if key.module in counts or len(counts) < MOST:
                     counts[key.module] += 1
@@ -74,13 +78,13 @@ class HitCounts:
                 if page in self._pages or len(self._pages) < MOST:
                     self._pages[page] += 1
             if self._clock() - self._since >= SEND_SECONDS:
-                full = self._named()
+                full = self._by_name()
                 self._begin()
         if full:
             self._send(full)
 
-    def _named(self) -> dict[str, dict[str, int]]:
-        """As they are called on redis-cache."""
+    def _by_name(self) -> dict[str, dict[str, int]]:
+        """Return the counts by their names on redis-cache."""
         modules = {
             kind: {str(module): number for module, number in counts.items()}
             for kind, counts in self._counts.items()
@@ -105,11 +109,11 @@ class HitCounts:
 
 
 def busiest(client: redis.Redis, number: int, now: float) -> list[ModuleHits]:
-    """Those with the most hits first. `now` in seconds since 1970. Raises what redis-py raises."""
+    """Return the modules with the most hits. `now` is in seconds since 1970. Raises what redis-py raises."""
     with client.pipeline(transaction=False) as pipeline:
         for kind in (HITS, MISSES):
             pipeline.zunion(_keys(kind, now), withscores=True)
-        hits, misses = (dict(told) for told in pipeline.execute())
+        hits, misses = map(dict, pipeline.execute())
     rows = [
         ModuleHits(parsed_key(name.decode()), int(hits.get(name, 0)), int(misses.get(name, 0)))
         for name in hits | misses
@@ -118,9 +122,9 @@ def busiest(client: redis.Redis, number: int, now: float) -> list[ModuleHits]:
 
 
 def busiest_pages(client: redis.Redis, number: int, now: float) -> list[PageRequests]:
-    """As `busiest`. Two generations of a page count as one."""
-    told: Sequence[tuple[bytes, float]] = client.zunion(_keys(PAGES, now), withscores=True)  # type: ignore[assignment]
-    rows = [_page(name, int(asked)) for name, asked in told]
+    """Return the most requested pages. Generations of a page are added up. Raises what redis-py raises."""
+    counts: Sequence[tuple[bytes, float]] = client.zunion(_keys(PAGES, now), withscores=True)  # type: ignore[assignment]
+    rows = [_page(name, int(asked)) for name, asked in counts]
     return sorted(rows, key=lambda row: (-row.asked, row.module, row.page))[:number]
 
 

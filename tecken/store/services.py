@@ -1,4 +1,4 @@
-"""The page store of this process, and what is counted of its use."""
+"""The page store of this process, and the counters of its use."""
 
 from __future__ import annotations
 
