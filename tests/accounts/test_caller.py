@@ -25,7 +25,7 @@ def database_away() -> Iterator[None]:
         yield
 
 
-def test_seen_with_a_valid_key_returns_token_and_owner_and_records_the_use() -> None:
+def test_token_owners_of_a_valid_key_have_the_owner_and_record_the_use() -> None:
     made = key()
     token = Token.objects.get()
     assert TokenOwners().who(made) == TokenOwner(token.pk, str(token.user_id))
@@ -33,11 +33,11 @@ def test_seen_with_a_valid_key_returns_token_and_owner_and_records_the_use() -> 
     assert token.last_used_at is not None
 
 
-def test_seen_with_an_unknown_key_returns_nobody() -> None:
+def test_token_owners_of_an_unknown_key_are_none() -> None:
     assert TokenOwners().who(UNKNOWN) is None
 
 
-def test_seen_asked_again_needs_no_query() -> None:
+def test_token_owners_of_a_cached_key_need_no_query() -> None:
     made, known = key(), TokenOwners()
     answers = [known.who(made), known.who(UNKNOWN)]
     with CaptureQueriesContext(connection) as queries:
@@ -45,7 +45,7 @@ def test_seen_asked_again_needs_no_query() -> None:
     assert len(queries) == 0
 
 
-def test_seen_without_database_returns_nobody_and_asks_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_token_owners_without_database_are_none_and_not_cached(caplog: pytest.LogCaptureFixture) -> None:
     made, known = key(), TokenOwners()
     with database_away():
         assert known.who(made) is None
@@ -53,5 +53,5 @@ def test_seen_without_database_returns_nobody_and_asks_again(caplog: pytest.LogC
     assert known.who(made) is not None
 
 
-def test_seen_of_a_process_is_one() -> None:
+def test_token_owners_of_a_process_are_one_object() -> None:
     assert seen() is seen()

@@ -10,7 +10,7 @@ STANDINGS = [
 ]
 
 
-def test_structured_fields() -> None:
+def test_limit_headers_are_structured_fields() -> None:
     assert policy_header(STANDINGS) == (
         '"requests-minute-address";q=600;w=60, "frames-day-token";q=10000;w=86400;qu="frames", '
         '"bytes-month-user";q=2048;qu="content-bytes"'

@@ -48,7 +48,7 @@ def names(count: int, start: int = 0) -> list[tuple[str, int]]:
     return [(f"page {number}", 1000) for number in range(start, start + count)]
 
 
-def test_a_full_chunk_is_sent(accesses: AccessSample, connection: redis.Redis) -> None:
+def test_access_sample_sends_a_full_chunk(accesses: AccessSample, connection: redis.Redis) -> None:
     accesses.note(names(CHUNK - 1))
     assert read_chunks(connection) == []
     accesses.note(names(1))
@@ -57,20 +57,24 @@ def test_a_full_chunk_is_sent(accesses: AccessSample, connection: redis.Redis) -
     assert chunk.accesses[0] == (hash_name("page 0"), 1000 + PER_KEY_BYTES)
 
 
-def test_a_few_are_sent_after_a_minute(accesses: AccessSample, connection: redis.Redis, clock: Clock) -> None:
+def test_access_sample_sends_a_small_chunk_after_a_minute(
+    accesses: AccessSample, connection: redis.Redis, clock: Clock
+) -> None:
     accesses.note(names(2))
     clock.now = 61
     accesses.note(names(1))
     assert [len(chunk.accesses) for chunk in read_chunks(connection)] == [3]
 
 
-def test_nothing_asked_is_nothing_sent(accesses: AccessSample, connection: redis.Redis, clock: Clock) -> None:
+def test_access_sample_without_accesses_sends_nothing(
+    accesses: AccessSample, connection: redis.Redis, clock: Clock
+) -> None:
     clock.now = 61
     accesses.note([])
     assert connection.exists(KEY) == 0
 
 
-def test_a_busy_process_looks_at_fewer_keys_and_a_quiet_one_at_more(
+def test_access_sample_adapts_its_rate_to_the_load(
     accesses: AccessSample, connection: redis.Redis, clock: Clock
 ) -> None:
     for start in range(0, 60_000, 1000):
@@ -84,13 +88,15 @@ def test_a_busy_process_looks_at_fewer_keys_and_a_quiet_one_at_more(
     assert read_chunks(connection)[-1].below == PLACES
 
 
-def test_of_a_few_keys_all_are_looked_at(accesses: AccessSample, connection: redis.Redis) -> None:
+def test_access_sample_of_few_keys_has_all_of_them(accesses: AccessSample, connection: redis.Redis) -> None:
     for _ in range(500):
         accesses.note(names(20))
     assert {chunk.below for chunk in read_chunks(connection)} == {PLACES}
 
 
-def test_what_is_kept_is_bounded(accesses: AccessSample, connection: redis.Redis, clock: Clock) -> None:
+def test_access_samples_on_redis_are_bounded(
+    accesses: AccessSample, connection: redis.Redis, clock: Clock
+) -> None:
     connection.rpush(KEY, *[b"old"] * (CHUNKS + 10))
     clock.now = 61
     accesses.note(names(1))
@@ -98,13 +104,13 @@ def test_what_is_kept_is_bounded(accesses: AccessSample, connection: redis.Redis
     assert len(read_chunks(connection)) == 1  # what cannot be read is passed over
 
 
-def test_a_redis_that_is_away_costs_nobody_anything(away: redis.Redis, clock: Clock) -> None:
+def test_access_sample_without_redis_raises_nothing(away: redis.Redis, clock: Clock) -> None:
     accesses = AccessSample(away, RedisGuard("redis-cache"), clock)
     for start in range(0, 5000, 500):
         accesses.note(names(500, start))
 
 
-def test_hits_and_what_is_put_in_place_of_misses_are_noted(
+def test_instrumented_store_records_hits_and_stored_values(
     accesses: AccessSample, connection: redis.Redis, clock: Clock
 ) -> None:
     store = InstrumentedStore(MemoryPageStore(1 << 20), accesses)
@@ -121,7 +127,7 @@ def test_hits_and_what_is_put_in_place_of_misses_are_noted(
     assert chunk.accesses[0].key == chunk.accesses[3].key == hash_name(f":1:symbol:{XUL}")
 
 
-def test_markers_of_missing_modules_count_for_nothing(
+def test_instrumented_store_does_not_record_markers(
     accesses: AccessSample, connection: redis.Redis, clock: Clock
 ) -> None:
     store = InstrumentedStore(MemoryPageStore(1 << 20), accesses)
@@ -133,7 +139,7 @@ def test_markers_of_missing_modules_count_for_nothing(
     assert read_chunks(connection) == []
 
 
-def test_the_overhead_of_a_key_is_what_a_server_says(connection: redis.Redis) -> None:
+def test_overhead_of_a_key_is_that_of_a_server(connection: redis.Redis) -> None:
     before = connection.info("memory")["used_memory"]
     with connection.pipeline(transaction=False) as pipeline:
         for number in range(5000):

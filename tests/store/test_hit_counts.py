@@ -49,7 +49,7 @@ def pages(module: ModuleKey, count: int) -> list[PageKey]:
     return [PageKey(module, "0" * 16, number) for number in range(count)]
 
 
-def test_all_processes_count_together(client: redis.Redis, clock: Clock) -> None:
+def test_hit_counts_of_several_processes_are_added_up(client: redis.Redis, clock: Clock) -> None:
     one, another = (HitCounts(client, RedisGuard("redis-cache"), clock) for _ in range(2))
     one.note([*pages(XUL, 3), *pages(LIBC, 2)], pages(XUL, 3))
     another.note(pages(XUL, 4), pages(XUL, 1))
@@ -61,7 +61,7 @@ def test_all_processes_count_together(client: redis.Redis, clock: Clock) -> None
     assert busiest(client, 1, clock.now) == [ModuleHits(XUL, 4, 3)]
 
 
-def test_what_is_two_hours_old_is_gone(client: redis.Redis, clock: Clock) -> None:
+def test_hit_counts_expire_after_two_hours(client: redis.Redis, clock: Clock) -> None:
     tally = HitCounts(client, RedisGuard("redis-cache"), clock)
     clock.now += SEND_SECONDS
     tally.note(pages(XUL, 1), pages(XUL, 1))
@@ -70,7 +70,7 @@ def test_what_is_two_hours_old_is_gone(client: redis.Redis, clock: Clock) -> Non
     assert [client.ttl(name) > 0 for name in client.scan_iter()] == [True, True]
 
 
-def test_the_busiest_are_kept(client: redis.Redis, clock: Clock) -> None:
+def test_hit_counts_keep_the_busiest_modules(client: redis.Redis, clock: Clock) -> None:
     tally = HitCounts(client, RedisGuard("redis-cache"), clock)
     clock.now += SEND_SECONDS
     tally.note(pages(XUL, 5), pages(XUL, 5))
@@ -82,7 +82,7 @@ def test_the_busiest_are_kept(client: redis.Redis, clock: Clock) -> None:
     assert (rows[0], len(rows)) == (ModuleHits(XUL, 5, 0), MOST)
 
 
-def test_the_busiest_pages(client: redis.Redis, clock: Clock) -> None:
+def test_busiest_pages_are_sorted_by_requests(client: redis.Redis, clock: Clock) -> None:
     tally = HitCounts(client, RedisGuard("redis-cache"), clock)
     for generation in ("0" * 16, "1" * 16):
         tally.note([PageKey(XUL, generation, 7)], [])
@@ -93,7 +93,7 @@ def test_the_busiest_pages(client: redis.Redis, clock: Clock) -> None:
     assert busiest_pages(client, 1, clock.now) == [PageRequests(XUL, 7, 2)]
 
 
-def test_only_the_busiest_pages_are_sent(client: redis.Redis, clock: Clock) -> None:
+def test_hit_counts_send_only_the_busiest_pages(client: redis.Redis, clock: Clock) -> None:
     tally = HitCounts(client, RedisGuard("redis-cache"), clock)
     tally.note([*pages(XUL, 2 * MOST), PageKey(XUL, "0" * 16, 3)], [])
     clock.now += SEND_SECONDS
@@ -102,7 +102,7 @@ def test_only_the_busiest_pages_are_sent(client: redis.Redis, clock: Clock) -> N
     assert (told[0], len(told)) == (PageRequests(XUL, 3, 2), SENT)
 
 
-def test_a_server_that_is_away_is_not_missed(clock: Clock) -> None:
+def test_hit_counts_without_redis_raise_nothing(clock: Clock) -> None:
     away = redisclient.client(f"redis://127.0.0.1:{free_port()}/0", timeout=1, connect_timeout=1)
     guard = RedisGuard("redis-cache")
     tally = HitCounts(away, guard, clock)
