@@ -83,7 +83,7 @@ class RedisGuard:
     def _record(self, error: Exception) -> None:
         if isinstance(error, redis.ResponseError):
             self.breaker.answered()
-        # A full pool is a state of this process, and says nothing about the server.
+        # A full pool is a state of this process and not of the server.
         elif not isinstance(error, MaxConnectionsError):
             self.breaker.failed()
 

@@ -49,7 +49,7 @@ def test_token_owners_without_database_are_none_and_not_cached(caplog: pytest.Lo
     made, known = key(), TokenOwners()
     with database_away():
         assert known.who(made) is None
-    assert "A token counts for its address: away" in caplog.text
+    assert "Cannot find the owner of a token: away" in caplog.text
     assert known.who(made) is not None
 
 
