@@ -50,7 +50,7 @@ test-browser: python ## run every page and flow in Chromium (ARGS="-k name")
 test-s3: python ## run the storage tests on a real S3 server, built with go (ARGS="-k name")
 	@$(PYTHON) run/install.py dev
 	@GOBIN=$(CURDIR)/.cache/go go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
-	@S3_SERVER=.cache/go/versitygw $(VENV)/python -m pytest tests/contract tests/sources $(ARGS)
+	@S3_SERVER=.cache/go/versitygw $(VENV)/python -m pytest tests/contract tests/storage $(ARGS)
 
 test-often: python ## run the tests 20 times on a busy machine (ARGS="--runs 20 --hogs 2 -- -k name")
 	@$(PYTHON) run/install.py dev

@@ -19,7 +19,7 @@ from redis.retry import Retry
 from tecken.redisclient import client
 from tecken.store.port import PageKey
 from tecken.store.redis import RedisPageStore
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
 from tests.support.cluster import RedisCluster
 from tests.support.redis_server import RedisServer
 
@@ -57,7 +57,7 @@ def main() -> None:
             protocol=2,
         )
         for count in (40, 120, 320):
-            pages = {PageKey(module_key("xul.so", "A" * 33), "a" * 16, n): PAGE for n in range(count)}
+            pages = {PageKey(ObjectId.parse("xul.so", "A" * 33), "a" * 16, n): PAGE for n in range(count)}
             names = [f"key-{n}" for n in range(count)]
             one.put_pages(pages)
             many.put_pages(pages)

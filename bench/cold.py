@@ -75,9 +75,9 @@ def forget(module: rig.Module) -> None:
     from tecken.redisclient import services as redis_services  # noqa: PLC0415
     from tecken.storage import services as storage_services  # noqa: PLC0415
     from tecken.store import services as store_services  # noqa: PLC0415
-    from tecken.symbols.ids import module_key  # noqa: PLC0415
+    from tecken.symbols.ids import ObjectId  # noqa: PLC0415
 
-    key = module_key(*module.key)
+    key = ObjectId.parse(*module.key)
     storage_services.page_files().delete(key)
     store_services.page_store().forget(key)
     redis_services.cache_client().flushdb()

@@ -71,7 +71,7 @@ def store(environment: Mapping[str, str]) -> None:
     from django.core.management import call_command  # noqa: PLC0415
 
     from tecken.storage import services as storage_services  # noqa: PLC0415
-    from tecken.storage.port import FileKey  # noqa: PLC0415
+    from tecken.symbols.layouts import FileKey  # noqa: PLC0415
 
     call_command("migrate", verbosity=0)
     storage_services.own_files().put(FileKey(*FOUND[1:].split("/")), [gzip.compress(SAMPLE.read_bytes())])

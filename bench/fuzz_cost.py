@@ -29,11 +29,11 @@ from tecken.symbolication.api.schema import Limits, v4_job, v5_jobs
 from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbolication.frame_cache import FrameCache
 from tecken.symbolication.service import Parts, symbolicate
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tests.symbolication.memory import MemoryCold, MemoryModules, PageFile
 
 SAMPLES = sorted((Path(__file__).parent.parent / "tests" / "data").glob("samples*/*/*/*.sym"))
-KEY = ModuleKey("fuzz.so", "000000000000000000000000000000AA0")
+KEY = ObjectId("fuzz.so", "000000000000000000000000000000AA0")
 HEAD = f"MODULE Linux x86_64 {KEY.debug_id} {KEY.debug_file}\n".encode()
 MIB = 1 << 20
 TEXT_BYTES = 8 * MIB

@@ -235,7 +235,7 @@ def part(choices: atheris.FuzzedDataProvider) -> bytes:
 
 def names() -> Callable[[bytes], None]:
     from tecken.errors import BadInput  # noqa: PLC0415
-    from tecken.upload.archive import file_key  # noqa: PLC0415
+    from tecken.upload.member_names import file_key  # noqa: PLC0415
 
     def check(data: bytes) -> None:
         made = data[:1] > b"\x40"
@@ -253,18 +253,18 @@ def names() -> Callable[[bytes], None]:
 
 def archive() -> Callable[[bytes], None]:
     from tecken.errors import BadInput  # noqa: PLC0415
-    from tecken.upload.archive import Limits, content, listing, opened  # noqa: PLC0415
+    from tecken.upload.archive import ArchiveLimits, list_members, open_archive, read_member  # noqa: PLC0415
 
-    limits = Limits(unpacked=1 << 20, member=1 << 19, members=5, ratio=50)
+    limits = ArchiveLimits(unpacked=1 << 20, member=1 << 19, members=5, ratio=50)
 
     def check(data: bytes) -> None:
-        with suppress(BadInput), opened(BytesIO(archive_of(data)), limits.members) as archive:
-            found = listing(archive.infolist(), limits, ["qcom"])
+        with suppress(BadInput), open_archive(BytesIO(archive_of(data)), limits.members) as archive:
+            found = list_members(archive.infolist(), limits, ["qcom"])
             keys = [member.key for member in found.members]
             assert len(keys) == len(set(keys)) <= limits.members
             assert len(keys) + len(found.ignored) >= 1
             for member in found.members:
-                size = sum(map(len, content(archive, member)))
+                size = sum(map(len, read_member(archive, member)))
                 assert size <= member.info.file_size <= limits.member
 
     return check
@@ -274,7 +274,7 @@ def form() -> Callable[[bytes], None]:
     from django.test import RequestFactory  # noqa: PLC0415
 
     from tecken.errors import BadInput  # noqa: PLC0415
-    from tecken.upload.form import Archive, received  # noqa: PLC0415
+    from tecken.upload.form import Archive, receive_archive  # noqa: PLC0415
 
     make = RequestFactory()
     before = descriptors()
@@ -282,7 +282,7 @@ def form() -> Callable[[bytes], None]:
     def check(data: bytes) -> None:
         kind, body = form_of(data)
         request = make.generic("POST", "/upload/", body, content_type=kind)
-        with suppress(BadInput), received(request) as found:
+        with suppress(BadInput), receive_archive(request) as found:
             if isinstance(found, Archive):
                 held = found.file.read()
                 assert len(held) == found.size <= len(body)

@@ -179,7 +179,7 @@ def deep() -> dict[str, tuple[str, dict[str, object]]]:
     from tecken.download.models import MissingSymbol  # noqa: PLC0415
     from tecken.http.keyset import Order  # noqa: PLC0415
     from tecken.upload.models import Upload  # noqa: PLC0415
-    from tecken.web.api.paging import cursor_of  # noqa: PLC0415
+    from tecken.web.api.paging import make_cursor  # noqa: PLC0415
 
     asked: dict[str, tuple[str, dict[str, object]]] = {}
     for model, column, path in (
@@ -187,7 +187,7 @@ def deep() -> dict[str, tuple[str, dict[str, object]]]:
         (MissingSymbol, "last_seen", "/api/downloads/missing/"),
     ):
         rows = model.objects.order_by(f"-{column}", "-pk")
-        place = cursor_of(rows[rows.count() * 9 // 10], Order(column, True))
+        place = make_cursor(rows[rows.count() * 9 // 10], Order(column, True))
         asked[f"{path} at nine tenths"] = (path, {"after": place})
     return asked
 

@@ -126,9 +126,9 @@ def convert(module: Module) -> int:
     """Keep the module's page file as a worker would; the answer is the bytes of its pages."""
     from tecken.store.port import Missing  # noqa: PLC0415
     from tecken.symbolication import services as symbolication_services  # noqa: PLC0415
-    from tecken.symbols.ids import module_key  # noqa: PLC0415
+    from tecken.symbols.ids import ObjectId  # noqa: PLC0415
 
-    header = symbolication_services.converter().prepare(module_key(*module.key))
+    header = symbolication_services.converter().prepare(ObjectId.parse(*module.key))
     if isinstance(header, Missing):
         sys.exit(f"{module.path}: {header.kind}, {header.reason}")
     return header.span(header.page_count - 1)[1]
@@ -140,10 +140,10 @@ def fill_store(module: Module) -> None:
     from tecken.store import services as store_services  # noqa: PLC0415
     from tecken.store.port import PageKey  # noqa: PLC0415
     from tecken.symbolication.page_reader import read_header, read_pages  # noqa: PLC0415
-    from tecken.symbols.ids import module_key  # noqa: PLC0415
+    from tecken.symbols.ids import ObjectId  # noqa: PLC0415
     from tecken.symbols.pagefile.file import Header  # noqa: PLC0415
 
-    key, files = module_key(*module.key), storage_services.page_files()
+    key, files = ObjectId.parse(*module.key), storage_services.page_files()
     header = Header.parse(read_header(files, key))
     numbers = range(header.page_count)
     for some in (numbers[i : i + 500] for i in numbers[::500]):

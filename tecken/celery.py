@@ -41,7 +41,7 @@ def enter(**_more: object) -> None:
 
 import tecken.jobs.signals  # noqa: E402 - only then the others
 import tecken.jobs.transport  # noqa: E402 - registers the transports
-import tecken.monitoring.logs.jobs  # noqa: E402 - as above
+import tecken.monitoring.logs.context  # noqa: E402 - as above
 import tecken.monitoring.telemetry  # noqa: E402, F401 - as above
 
 app = Celery("tecken", task_cls="tecken.jobs.task:Job")

@@ -209,11 +209,11 @@ MIDDLEWARE = [
     "tecken.web.middleware.collapse_slashes",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "tecken.web.middleware.content_policy",
-    "tecken.web.middleware.maintenance",
-    "tecken.web.middleware.configured",
+    "tecken.web.middleware.set_policy",
+    "tecken.web.middleware.check_maintenance",
+    "tecken.web.middleware.pin_options",
     "tecken.http.compression.compressed",
-    "tecken.web.error_pages.for_browsers",
+    "tecken.web.error_pages.render_for_browsers",
     "tecken.accounts.middleware.for_people",
 ]
 SILENCED_SYSTEM_CHECKS = [
@@ -258,7 +258,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 SESSION_ENGINE = "django.contrib.sessions.backends.cache"
 SESSION_COOKIE_AGE = SESSION_SECONDS
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
-CSRF_FAILURE_VIEW = "tecken.web.auth.forged"
+CSRF_FAILURE_VIEW = "tecken.web.auth.reject_forgery"
 SECURE_SSL_REDIRECT = HTTPS_ONLY
 SECURE_REDIRECT_EXEMPT = [r"^(__\w+__|health(/\w+)?|metrics)$"]  # is asked from inside, beside the proxy
 SECURE_HSTS_SECONDS = HSTS_SECONDS if HTTPS_ONLY else 0
@@ -272,7 +272,7 @@ AXES_VERBOSE = AXES_ENABLE_ADMIN = False
 AXES_HANDLER = "axes.handlers.cache.AxesCacheHandler"
 AXES_FAILURE_LIMIT = FAILED_LOGINS
 AXES_COOLOFF_TIME = "tecken.accounts.failures.login_pause"
-AXES_LOCKOUT_CALLABLE = "tecken.web.error_pages.locked_out"
+AXES_LOCKOUT_CALLABLE = "tecken.web.error_pages.reject_login"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "tecken.accounts.client_address.address"
 

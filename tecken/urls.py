@@ -17,7 +17,7 @@ from tecken.symbolication.api import views as symbolication
 from tecken.upload.protocols import archive, direct, sym_upload
 
 handler400 = "tecken.web.error_pages.bad_request"
-handler403 = "tecken.web.error_pages.refused"
+handler403 = "tecken.web.error_pages.forbidden"
 handler404 = "tecken.http.responses.not_found"
 handler500 = "tecken.web.error_pages.server_error"
 

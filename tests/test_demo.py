@@ -25,10 +25,10 @@ from tecken.settings import BASE_DIR
 from tecken.storage.presence_cache import Known, Lifetimes, Unknown
 from tecken.symbolication.conversion.status import Places, RedisBoard
 from tecken.symbolication.invalidation import Herald, Listener
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tests.test_settings import load
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 LATE = 60.0  # seconds
 
 
@@ -87,7 +87,7 @@ class Hearer:
     def __init__(self) -> None:
         self.doubted, self.dropped = Event(), Event()
 
-    def drop(self, module: ModuleKey) -> None:
+    def drop(self, module: ObjectId) -> None:
         assert module == XUL
         self.dropped.set()
 

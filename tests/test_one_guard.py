@@ -27,11 +27,11 @@ from tecken.storage.miss_counts import Miss
 from tecken.store import services as store_services
 from tecken.store.port import PageKey
 from tecken.symbolication import services as symbolication_services
-from tecken.symbols.ids import ModuleKey
-from tecken.web.pages.shared_reports import share, shared
+from tecken.symbols.ids import ObjectId
+from tecken.web.pages.shared_reports import load_report, share_report
 from tests.support.redis_server import MUTE_AFTER, RedisServer
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 CALLER, LIMITS = Caller("192.0.2.1"), [Limit("api", 100, "requests", "hour", "address")]
 
 
@@ -70,7 +70,7 @@ def site(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
             "default": {**settings.CACHES["default"], "LOCATION": f"{base}/0"},
         }
         settings.REDIS_QUEUE_URL, settings.REDIS_COUNTERS_URL = f"{base}/1", f"{base}/3"
-        monkeypatch.setattr(redis_services, "cache_guard", lambda: guard)
+        monkeypatch.setattr(redis_services, "redis_cache", lambda: guard)
         services.discard_all()
         with Celery(broker=f"{base}/1") as sender:
             # Without the second that only a worker's BRPOP needs.
@@ -115,8 +115,8 @@ USERS: dict[str, Callable[[], object]] = {
     "usage": lambda: limits_services.usage().flush(),
     "accesses": send_accesses,
     "tally": send_hits,
-    "share": lambda: share(redis_services.counters_client(), redis_services.cache_guard(), "text"),
-    "shared": lambda: shared(redis_services.counters_client(), redis_services.cache_guard(), "name"),
+    "share": lambda: share_report(redis_services.counters_client(), redis_services.cache_guard(), "text"),
+    "shared": lambda: load_report(redis_services.counters_client(), redis_services.cache_guard(), "name"),
     "failures": lambda: failed_tokens().refuse("192.0.2.1"),
     "sessions": read_session,
     "queue": lambda: sending.send("none", []),

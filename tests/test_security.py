@@ -72,12 +72,12 @@ def test_so_does_the_page_of_maintenance_which_has_its_style_in_itself(client: C
         answer = client.get("/", headers={"accept": "text/html"})
     finally:
         current.backend().set_maintenance("full", None, None)
-    assert answer["Content-Security-Policy"] == middleware.POLICY_OF_PAGE
+    assert answer["Content-Security-Policy"] == middleware.MAINTENANCE_POLICY
     assert f"<style>{middleware.STYLE}</style>" in answer.content.decode()
 
 
 def test_nothing_runs_that_stands_in_a_page() -> None:
-    assert "unsafe" not in middleware.POLICY + middleware.POLICY_OF_PAGE
+    assert "unsafe" not in middleware.POLICY + middleware.MAINTENANCE_POLICY
     templates = (BASE_DIR / "tecken").rglob("*.html")
     odd = [path for path in templates if re.search(r"\sstyle=|\son\w+=|<style|<script>", path.read_text())]
     assert odd == []

@@ -13,10 +13,10 @@ from pytest_django import Settings
 from tecken import services
 from tecken.celery import app
 from tecken.errors import Absent, CouldNotAsk
+from tecken.jobs import sending
 from tecken.redisclient import services as redis_services
 from tecken.storage import services as storage_services
 from tecken.storage.backends.uploaded_files import gzipped
-from tecken.storage.port import symbol_file
 from tecken.store import services as store_services
 from tecken.store.port import Missing
 from tecken.symbolication import services as symbolication_services
@@ -24,13 +24,14 @@ from tecken.symbolication.conversion import keys
 from tecken.symbolication.conversion.status import Places, Ready
 from tecken.symbolication.tasks import FIRST_PAUSE, TRIES_AGAIN, convert, prepare
 from tecken.symbolication.trace import Trace
-from tecken.symbols.ids import TRY, ModuleKey, in_try
+from tecken.symbols.ids import TRY, ObjectId
+from tecken.symbols.layouts import symbol_file
 from tecken.symbols.pagefile.file import Header
 from tests.support.redis_server import free_port
 from tests.symbolication.samples import sym
 
 SAMPLES = Path(__file__).parent / "data" / "samples"
-CRASH_C = ModuleKey("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
+CRASH_C = ObjectId("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
 
 
 @pytest.fixture(autouse=True)
@@ -98,12 +99,12 @@ def test_replaced_try_symbols_leave_the_regular_page_file() -> None:
     prepare(*CRASH_C)
     regular = header()
     storage_services.try_files().put(symbol_file(CRASH_C), gzipped([sym(CRASH_C)]))
-    symbolication_services.replaced(in_try(CRASH_C))
+    symbolication_services.replaced(CRASH_C.in_try())
     convert(*CRASH_C, TRY)
     assert isinstance(store_services.page_store().headers([CRASH_C]).get(CRASH_C), bytes)
     store_services.page_store().forget(CRASH_C)
     assert header() == regular
-    assert {module for module, _ in storage_services.page_files().entries()} == {CRASH_C, in_try(CRASH_C)}
+    assert {module for module, _ in storage_services.page_files().entries()} == {CRASH_C, CRASH_C.in_try()}
 
 
 def test_files_of_try_builds_lie_apart(tmp_path: Path, settings: Settings) -> None:
@@ -152,11 +153,11 @@ def test_what_somebody_waits_for_comes_before_what_was_uploaded() -> None:
 
 
 def test_send_prepares_first_module_precedes_those_of_earlier_requests() -> None:
-    names = [ModuleKey(f"{i}.so", "0" * 33) for i in range(4)]
+    names = [ObjectId(f"{i}.so", "0" * 33) for i in range(4)]
     symbolication_services.send_prepares(names[:3], first=True)
     symbolication_services.send_prepares(names[3:], first=True)
     with app.connection_for_read() as connection, connection.SimpleQueue("convert") as queue:
-        found = [ModuleKey(*queue.get_nowait().payload[0]) for _ in range(4)]
+        found = [ObjectId(*queue.get_nowait().payload[0]) for _ in range(4)]
     assert found == [names[0], names[3], names[1], names[2]]
 
 
@@ -188,3 +189,14 @@ def test_an_uploaded_module_nobody_has_is_not_tried_again(settings: Settings) ->
     found = header()
     assert isinstance(found, Missing)
     assert found.kind == "absent"
+
+
+def test_job_of_a_module_has_the_spelling_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Upstreams compare names exactly; jobs of a former release have the same form."""
+    sent: list[sending.JobRequest] = []
+    monkeypatch.setattr(sending, "send_all", sent.extend)
+    module = ObjectId("Foo.PDB", "A" * 33)
+    symbolication_services.send_prepares([module, module.in_try()], first=True)
+    symbolication_services.send_convert(module)
+    names = ["Foo.PDB", "A" * 33]
+    assert [job.arguments for job in sent] == [names, [*names, "try"], names]

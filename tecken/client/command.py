@@ -17,6 +17,7 @@ from tecken.client import direct, zipped
 from tecken.client.files import NATIVE, Found, SymbolFile, find
 from tecken.client.outcome import Outcome
 from tecken.client.site import QUICK, Failed, Refused, Site, TryLater, own_version
+from tecken.symbols.filetypes import FileType
 
 DONE: Final = 0
 SOME_FAILED: Final = 1
@@ -166,8 +167,8 @@ def _parser() -> argparse.ArgumentParser:
         "--extensions",
         type=lambda text: text.split(","),
         metavar=".A,.B",
-        help=f"native files to take from directories beside .sym (default: {','.join(NATIVE)}, and in symbol "
-        "stores every file that begins like a native one)",
+        help=f"native files to take from directories beside {FileType.BREAKPAD.suffix} (default: "
+        f"{','.join(NATIVE)}, and in symbol stores every file that begins like a native one)",
     )
     add("--dry-run", action="store_true", help="list what would be sent: key, bytes, path")
     return parser

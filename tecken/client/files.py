@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tecken.errors import BadInput, Malformed
+from tecken.symbols.filetypes import FileType
 from tecken.symbols.formats.breakpad import described
-from tecken.symbols.ids import ModuleKey, module_key, symbol_file_name
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import symbol_file
 
 HEAD_BYTES: Final = 64 << 10
 # Plain, as CAB files (symstore /compress), and as build systems pack them.
@@ -57,7 +59,8 @@ def find(places: Iterable[Path], extensions: Sequence[str] | None = None) -> Fou
     """
     by_key: dict[str, SymbolFile] = {}
     problems = []
-    endings = tuple(ending.lower() for ending in (".sym", *(NATIVE if extensions is None else extensions)))
+    native = NATIVE if extensions is None else extensions
+    endings = tuple(ending.lower() for ending in (*FileType.BREAKPAD.suffixes, *native))
     for path in (path for place in places for path in _walk(place, endings, by_magic=extensions is None)):
         try:
             file = _settle(path)
@@ -98,24 +101,24 @@ def _settle(path: Path) -> SymbolFile:
 
 
 def _key(path: Path) -> str:
-    if path.name.lower().endswith(".sym"):
+    if FileType.of_name(path.name) is FileType.BREAKPAD:
         module = _said_module(path)
-        return f"{module}/{symbol_file_name(module.debug_file)}"
+        return str(symbol_file(module))
     return _key_by_place(path)
 
 
 def _key_by_place(path: Path) -> str:
     *_, name, debug_id, file_name = ("", "", *path.absolute().parts)
     try:
-        return f"{module_key(name, debug_id)}/{file_name}"
+        return f"{ObjectId.parse(name, debug_id)}/{file_name}"
     except BadInput:
         raise Malformed(f"does not lie in a symbol store, <file>/<ID>/{path.name}") from None
 
 
-def _said_module(path: Path) -> ModuleKey:
+def _said_module(path: Path) -> ObjectId:
     with path.open("rb") as file:
         module = described(file.read(HEAD_BYTES) + b"\n")
-    return module_key(module.debug_file, module.debug_id)
+    return ObjectId.parse(module.debug_file, module.debug_id)
 
 
 def _refuse_another(first: SymbolFile, file: SymbolFile) -> None:

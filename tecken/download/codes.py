@@ -8,7 +8,7 @@ from django.db.models import Q, Value
 from django.db.models.functions import Lower
 
 from tecken.errors import Absent, BadModule, CouldNotAsk
-from tecken.symbols.ids import GUID_DIGITS, ModuleKey, is_windows_name, module_key
+from tecken.symbols.ids import GUID_DIGITS, ObjectId, is_windows_name
 
 # The model is found by its name, since no feature imports another.
 UPLOADED = ("upload", "FileUpload")
@@ -16,7 +16,7 @@ UPLOADED = ("upload", "FileUpload")
 NO_BUILD = "0" * GUID_DIGITS
 
 
-def module_of(code_file: str, code_id: str, *, with_try: bool) -> ModuleKey:
+def module_of(code_file: str, code_id: str, *, with_try: bool) -> ObjectId:
     """Return the newest module of a binary, a regular one before one of a try build.
 
     The id is in upper case. Raises Absent, or CouldNotAsk when the database does not answer.
@@ -38,6 +38,6 @@ def module_of(code_file: str, code_id: str, *, with_try: bool) -> ModuleKey:
     if found is None:
         raise Absent(f"no upload has code file {code_file} with code id {code_id}")
     try:
-        return module_key(*found)
+        return ObjectId.parse(*found)
     except BadModule as error:
         raise Absent(str(error)) from error

@@ -12,9 +12,10 @@ from tecken.download.protocols.tecken import Wanted
 from tecken.download.upstreams import Upstreams
 from tecken.errors import Absent, CouldNotAsk, Refused, SwitchedOff
 from tecken.storage import keys
-from tecken.storage.port import FileKey, OwnFiles, Stored, symbol_file
+from tecken.storage.port import OwnFiles, Stored
 from tecken.storage.presence_cache import Fact, Known, Unknown
-from tecken.symbols.ids import ModuleKey, is_windows_name
+from tecken.symbols.ids import ObjectId, is_windows_name
+from tecken.symbols.layouts import FileKey, symbol_file
 
 
 class Place(NamedTuple):
@@ -143,7 +144,7 @@ def _code(code_file: str, code_id: str, with_try: bool) -> Place:
     return Place(
         keys.code_file(code_file, code_id, with_try=with_try),
         lambda: list(codes.module_of(code_file, code_id, with_try=with_try)),
-        lambda fact: Renamed(symbol_file(ModuleKey(*fact))),
+        lambda fact: Renamed(symbol_file(ObjectId(*fact))),
     )
 
 

@@ -18,7 +18,6 @@ from tecken.download.upstreams import Upstreams
 from tecken.errors import BadInput, CouldNotAsk, TeckenError
 from tecken.http.compression import accepts_gzip
 from tecken.http.responses import Span, Unsatisfiable, error_reply, span
-from tecken.storage.port import compressed
 from tecken.symbols.decompression import decoded
 
 # More than this is streamed. It stays in memory until the client has taken it, for each client that does not.
@@ -77,7 +76,9 @@ def own(request: HttpRequest, found: Ours, url_seconds: float, max_bytes: int) -
     """Raises Absent or CouldNotAsk when the file is not, or not any more, as `found` has it."""
     if request.method == "GET" and (url := _url(found, url_seconds)):
         return _redirect(url)
-    unpacks = compressed(found.key) and not accepts_gzip(request.headers.get("Accept-Encoding", ""))
+    unpacks = found.key.file_type.is_compressed and not accepts_gzip(
+        request.headers.get("Accept-Encoding", "")
+    )
     headers = _unpacked_headers(found) if unpacks else _stored_headers(found)
     whole = HttpResponse(headers=headers)
     judged = get_conditional_response(request, headers["ETag"], _modified(found), whole) or whole
@@ -111,7 +112,7 @@ def _redirect(url: str) -> HttpResponse:
 
 
 def _stored_headers(found: Ours) -> Headers:
-    packed: Headers = {"Content-Encoding": "gzip"} if compressed(found.key) else {}
+    packed: Headers = {"Content-Encoding": "gzip"} if found.key.file_type.is_compressed else {}
     length = {"Content-Length": str(found.stored.size), "Accept-Ranges": "bytes"}
     return {**_headers(found, found.stored.etag), **packed, **length}
 
@@ -127,7 +128,7 @@ def _headers(found: Ours, etag: str) -> Headers:
         "Last-Modified": http_date(_modified(found)),
         "Cache-Control": "no-transform",
     }
-    if compressed(found.key):
+    if found.key.file_type.is_compressed:
         return {**headers, "Content-Type": TEXT, "Vary": "Accept-Encoding"}
     return {**headers, "Content-Type": BINARY}
 

@@ -9,9 +9,10 @@ from urllib.parse import quote, urlsplit
 
 from tecken.errors import Absent, CouldNotAsk, SwitchedOff
 from tecken.storage.factory import source_for
-from tecken.storage.port import FileKey, Patience
+from tecken.storage.port import Patience
 from tecken.storage.search import Off, Switched
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey
 
 
 class Upstream(NamedTuple):
@@ -22,7 +23,7 @@ class Upstream(NamedTuple):
 
     def open(self, key: FileKey) -> AbstractContextManager[Iterator[bytes]]:
         """As SymbolSource.open."""
-        return self.source.open(ModuleKey(key.debug_file, key.debug_id))
+        return self.source.open(ObjectId(key.debug_file, key.debug_id))
 
     def url(self, key: FileKey) -> str | None:
         """None where a client cannot go itself."""

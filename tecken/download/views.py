@@ -84,7 +84,7 @@ def _reply(request: HttpRequest, found: Found, prefix: str) -> HttpResponseBase:
 
 
 def _miss(request: HttpRequest, asked: Wanted) -> Miss:
-    """Breakpad's symbol suppliers add what they know of the binary."""
+    """Return the miss of a request, with the code file and code id that symbol suppliers add."""
     code_file, some_code_id = _code(request.GET.get("code_file", ""), request.GET.get("code_id", ""))
     if asked.looks_like_debug_id:
         return Miss(asked.key.debug_file, asked.key.debug_id, code_file, some_code_id)

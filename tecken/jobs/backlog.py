@@ -45,7 +45,7 @@ class Worker(NamedTuple):
 
 
 class Backlog(NamedTuple):
-    """All queues, and the jobs that have left them.
+    """State of all queues, and of the jobs that have left them.
 
     A worker has the `unacknowledged` jobs: they run, or wait there for a process or for their time. Beat has
     sent the `scheduled` ones, waiting or unacknowledged. `beat` is whether one runs.

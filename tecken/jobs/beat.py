@@ -29,7 +29,8 @@ class OneBeat(Scheduler):  # type: ignore[misc]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.max_interval = RENEW_SECONDS  # regardless of --max-interval
+        # With a longer --max-interval the lock would expire between two renewals.
+        self.max_interval = RENEW_SECONDS
         self._client = redis_services.queue_client()
         self._lock = Lock(self._client, BEAT, timeout=LEASE_SECONDS, thread_local=False)
         self._locked = False

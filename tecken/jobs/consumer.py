@@ -22,7 +22,8 @@ from tecken.runtimeconfig import current
 
 logger = logging.getLogger(__name__)
 RECONNECT_SECONDS = 1.0
-PAUSE_CHECK_SECONDS = 0.25  # reads memory only
+# A check reads memory only.
+PAUSE_CHECK_SECONDS = 0.25
 
 _paused_queues: set[str] = set()
 """Queues that this process has cancelled."""

@@ -12,8 +12,8 @@ from tecken.errors import BadInput, CouldNotAsk
 from tecken.jobs.records import DeadLetter, Records
 
 
-def unreadable(message: Any, why: str) -> DeadLetter:
-    """Return the dead letter of one of kombu's messages that no job can be made of."""
+def build_letter(message: Any, why: str) -> DeadLetter:
+    """Return the dead letter of a message of kombu that is not a valid job."""
     headers = message.headers if isinstance(message.headers, dict) else {}
     args, kwargs = _arguments(message)
     return DeadLetter(

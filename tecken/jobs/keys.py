@@ -6,7 +6,8 @@ No key of ours that must not be lost has an expiry, since the server may evict a
 from __future__ import annotations
 
 CONVERT, UPLOAD, HOUSEKEEPING = QUEUES = ("convert", "upload", "housekeeping")
-PRIORITIES = (0, 3, 6, 9)  # 0 is served first
+# Workers take jobs of priority 0 first.
+PRIORITIES = (0, 3, 6, 9)
 
 UNACKED = "unacked"
 """Hash of the jobs that workers have, by delivery tag: JSON of message, exchange and routing key."""

@@ -21,8 +21,8 @@ BATCH_COMMANDS = 1000
 FIRST, NEXT, LAST = 0, 3, 9
 
 
-class Job(NamedTuple):
-    """A job to send. `expires` is in seconds; None for one that must be done however late."""
+class JobRequest(NamedTuple):
+    """Job to send. `expires` is in seconds; None for one that must be done however late."""
 
     task: str
     arguments: Sequence[object]
@@ -46,16 +46,16 @@ def send_watch() -> SendWatch:
 
 
 def queue_is_down() -> bool:
-    """Return whether a job that is sent now would fail, as far as this process can tell."""
+    """Return whether a job that is sent now would probably fail. Reads memory only."""
     return send_watch().has_failed or cache_guard().breaker.open
 
 
 def send(task: str, arguments: Sequence[object], expires: int | None = None, priority: int = FIRST) -> None:
     """Send one job. Raises CouldNotAsk as `send_all` does."""
-    send_all([Job(task, arguments, expires, priority)])
+    send_all([JobRequest(task, arguments, expires, priority)])
 
 
-def send_all(jobs: Sequence[Job]) -> None:
+def send_all(jobs: Sequence[JobRequest]) -> None:
     """Send jobs in one round trip.
 
     Raises CouldNotAsk after the broker's one short timeout, or at once when it has just failed to answer.
@@ -68,13 +68,13 @@ def send_all(jobs: Sequence[Job]) -> None:
         if not error.__cause__:
             raise CouldNotAsk("the queue: not asked, it has just failed", error.retry_after) from None
         watch.has_failed = True
-        logger.warning("cannot send %s: %s", jobs[0].task, error.__cause__)
+        logger.warning("Cannot send %s: %s; the caller gets an error", jobs[0].task, error.__cause__)
         raise CouldNotAsk("the queue does not answer") from error.__cause__
     watch.has_failed = False
 
 
-def _send_all(jobs: Sequence[Job]) -> None:
-    """Raise redis-py's own error where kombu wraps it, for the guard tells errors by their types."""
+def _send_all(jobs: Sequence[JobRequest]) -> None:
+    """Send jobs. Raise redis-py's own error where kombu wraps it: the guard checks the type of errors."""
     try:
         with current_app.producer_or_acquire() as producer:
             # Without this, kombu tries to connect for six seconds.

@@ -1,8 +1,7 @@
 """Handlers of Celery's signals.
 
 They start the runtime configuration in workers and beat, pin one set of options from a job's first line to
-the log line of its end, add to each message the time it was sent, and keep messages that no job can be made
-of.
+the log line of its end, add to each message the time it was sent, and keep messages that are not valid jobs.
 """
 
 from __future__ import annotations
@@ -78,7 +77,7 @@ def stamp(headers: dict[str, Any], **_more: object) -> None:
 @task_rejected.connect  # type: ignore[untyped-decorator]
 def keep_unreadable(message: Any, exc: Exception | None, **_more: object) -> None:
     """Keep a message of another version or of another program as a dead letter. Celery would drop it."""
-    records().bury(dead_letters.unreadable(message, f"no job can be made of it: {exc!r}"))
+    records().bury(dead_letters.build_letter(message, f"no job can be made of it: {exc!r}"))
 
 
 @task_revoked.connect  # type: ignore[untyped-decorator]

@@ -17,11 +17,14 @@ from tecken.jobs.records import DeadLetter, records
 from tecken.runtimeconfig.current import options
 
 logger = logging.getLogger(__name__)
-LONGEST_PAUSE = 600.0  # seconds; the visibility timeout is longer
-FULL_DISK_PAUSE = 15.0  # seconds, the first one
+# Seconds. The visibility timeout is longer: otherwise a waiting job would be delivered a second time.
+LONGEST_PAUSE = 600.0
+# Seconds before the first retry.
+FULL_DISK_PAUSE = 15.0
 # The last try comes after a quarter of an hour, so that an operator has the time to react.
 TRIES_WITH_FULL_DISK = 6
-LONGEST_TRACE = 8000  # characters
+# Characters.
+LONGEST_TRACE = 8000
 UNCOUNTED = 0
 """Starts of a job while the count cannot be read."""
 

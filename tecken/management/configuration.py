@@ -16,7 +16,7 @@ from tecken.runtimeconfig.backend import ConfigBackend, Report, Values
 from tecken.runtimeconfig.history import database, difference, find_version, newest
 from tecken.runtimeconfig.models import Change, Version
 from tecken.runtimeconfig.options import CATALOGUE, find_option
-from tecken.runtimeconfig.presentation import Row, build_rows, find_unknown
+from tecken.runtimeconfig.presentation import OptionRow, build_rows, find_unknown
 from tecken.runtimeconfig.schedule import Entry
 from tecken.runtimeconfig.snapshot import Snapshot
 
@@ -114,7 +114,7 @@ def _version_line(picture: Picture) -> str:
     return f"version {snapshot.version}{made}; {having_it}, last contact at most {age:.1f} s ago"
 
 
-def _row_lines(picture: Picture, row: Row, now: datetime) -> Iterator[str]:
+def _row_lines(picture: Picture, row: OptionRow, now: datetime) -> Iterator[str]:
     option = row.option
     yield f"  {option.name} = {find_text(picture.snapshot, option.name, now)}"
     yield f"      {option.text}"
@@ -156,7 +156,7 @@ def build_json(picture: Picture, now: datetime) -> dict[str, Any]:
     }
 
 
-def _row_json(picture: Picture, row: Row, now: datetime) -> dict[str, Any]:
+def _row_json(picture: Picture, row: OptionRow, now: datetime) -> dict[str, Any]:
     option = row.option
     return {
         "name": option.name,

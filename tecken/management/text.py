@@ -7,7 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.lookup import Frame, Inline
 from tecken.symbols.pagefile.file import Header
 
@@ -50,7 +50,7 @@ def _trouble_lines(job: dict[str, Any]) -> Iterator[str]:
             yield f"{module}: nobody has symbols for it"
 
 
-def header_lines(module: ModuleKey, header: Header) -> Iterator[str]:
+def header_lines(module: ObjectId, header: Header) -> Iterator[str]:
     said = header.metadata
     dropped = ", ".join(f"{count} {reason}" for reason, count in said.dropped.items())
     rows = {

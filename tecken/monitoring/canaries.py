@@ -14,7 +14,7 @@ LATE_SECONDS = 4 * PERIOD_SECONDS
 
 
 class CanaryWatch:
-    """Memory of when canaries could arrive, and of which queues they are late in.
+    """Memory of the time since which canaries are expected, and of the queues in which they are late.
 
     Nothing is late before canaries had the time to arrive: after a start, after an outage of redis-cache, and
     after maintenance, during which workers take no jobs. The time counts from the latest of them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import redis
 from django.conf import settings
-from django_redis import get_redis_connection
+from django.core.cache import caches
 
 from tecken import redisclient
 from tecken.redisclient.guard import RedisGuard, redis_cache
@@ -14,7 +14,7 @@ from tecken.services import per_process
 @per_process
 def cache_client() -> redis.Redis:
     """Return the client of `caches["default"]`: database 0 of redis-cache."""
-    client: redis.Redis = get_redis_connection("default")
+    client: redis.Redis = caches["default"].client.get_client(write=True)  # type: ignore[attr-defined]
     return client
 
 

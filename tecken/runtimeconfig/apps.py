@@ -13,7 +13,7 @@ class RuntimeConfigConfig(AppConfig):
     verbose_name = "Runtime configuration"
 
     def ready(self) -> None:
-        """Import what reconciles while there is one thread, and hand it to the watcher.
+        """Import the service while there is only one thread, and give its `reconcile` to the watcher.
 
         If a watcher's thread imported it, a child forked meanwhile would inherit the import lock and hang.
         """

@@ -15,13 +15,14 @@ from tecken.runtimeconfig.maintenance import Maintenance, parse_maintenance
 Level = Literal["full", "uploads"]
 # Redis keys and file names; an operator may set them by hand.
 LEVEL_KEYS: dict[Level, str] = {"full": "is-under-maintenance", "uploads": "uploads-closed"}
-REPORT_SECONDS = 15  # how long a report counts
+# A process without a report for longer is not listed.
+REPORT_SECONDS = 15
 
 
 class ConfigHead(NamedTuple):
-    """The little that shows whether anything changed.
+    """Smallest part of the configuration that shows a change.
 
-    Version 0 means that nothing was ever set; an empty stamp, that the version was changed by hand.
+    Version 0 means that nothing was ever set. An empty stamp means that the version was changed by hand.
     """
 
     version: int
@@ -31,13 +32,13 @@ class ConfigHead(NamedTuple):
 
     @property
     def levels(self) -> dict[Level, Maintenance | None]:
-        """Details of what is closed; None for what is open."""
+        """Return the maintenance of each level; None for a level that is open."""
         texts: dict[Level, str | None] = {"full": self.maintenance, "uploads": self.uploads_closed}
         return {level: None if text is None else parse_maintenance(text) for level, text in texts.items()}
 
 
 class Values(NamedTuple):
-    """All texts of one version."""
+    """Texts of one version."""
 
     version: int
     stamp: str
@@ -88,6 +89,7 @@ class PollingSubscription:
     """Subscription of a backend without messages: changes are found by polling."""
 
     def next(self, seconds: float) -> Values | Hint | None:
+        """Wait for `seconds`."""
         time.sleep(max(seconds, 0.0))
         return None
 
@@ -95,26 +97,32 @@ class PollingSubscription:
 class ConfigBackend(Protocol):
     """Shared store. Each method has one short deadline and raises CouldNotAsk when it passes."""
 
-    def head(self) -> ConfigHead: ...
+    def head(self) -> ConfigHead:
+        """Return version, stamp and maintenance, at little cost."""
+        ...
 
-    def read(self) -> Values: ...
+    def read(self) -> Values:
+        """Return the texts of the current version."""
+        ...
 
     def write(self, change: Change, texts: Mapping[str, str], expected: int) -> None:
         """Replace all texts and notify subscribers. Raises Conflict unless the version is `expected`."""
         ...
 
-    def report(self, report: Report) -> None: ...
+    def report(self, report: Report) -> None:
+        """Store the report of this process."""
+        ...
 
     def reports(self) -> list[Report]:
         """Return the reports of the last REPORT_SECONDS."""
         ...
 
     def set_maintenance(self, level: Level, text: str | None, until: datetime | None) -> None:
-        """Begin maintenance, until it ends by itself at `until`; end it when `text` is None."""
+        """Begin maintenance, which ends by itself at `until`; end it when `text` is None."""
         ...
 
     def subscribe(self) -> AbstractContextManager[Subscription]:
-        """Deliver everything that is written from here on, unless the connection is lost."""
+        """Subscribe to all later changes. The subscription raises CouldNotAsk when its connection is lost."""
         ...
 
 
@@ -147,6 +155,7 @@ def find_stamp(version: int, change: str | bytes | None) -> str:
 
 
 def parse_report(text: str | bytes) -> Report | None:
+    """Return the report in JSON; None for any other text."""
     try:
         return REPORT.validate_json(text, strict=True)
     except ValidationError:

@@ -101,13 +101,13 @@ def is_stale() -> bool:
 
 
 def is_shut() -> bool:
-    """Return whether the site is known to be under maintenance. Never polls."""
+    """Return whether this process has seen maintenance. Never polls."""
     return _runtime.process.maintenance is not None
 
 
 @contextmanager
 def pinned(subject: Subject | None = None) -> Iterator[None]:
-    """Keep one set of values until the end; inside another pin, those of the outer one."""
+    """Keep one version until the end; inside another pin, keep the version of that one."""
     with _pinned_to(_pin.get() or _started_process().pin(), subject):
         yield
 
@@ -152,6 +152,7 @@ def overridden(**values: object) -> Iterator[None]:
 
 
 def is_under_maintenance() -> bool:
+    """Return whether the site is under maintenance."""
     return maintenance() is not None
 
 
@@ -161,10 +162,12 @@ def maintenance() -> Maintenance | None:
 
 
 def uploads_closed() -> Maintenance | None:
+    """Return the maintenance of uploads alone."""
     return _started_process().uploads_closed
 
 
 def backend() -> ConfigBackend:
+    """Return the backend of this process."""
     with _runtime.start_lock:
         if _runtime.backend is None:
             _runtime.backend = _create_backend(_watcher_name())
@@ -225,7 +228,7 @@ def _started_process() -> Process:
 
 
 def _start() -> Options:
-    """Poll once and start the watcher. Whether or not the backend answered, there are options afterwards."""
+    """Poll once, start the watcher and return the options, which are the defaults if the backend is down."""
     interval = settings.RUNTIME_CONFIG_INTERVAL_SECONDS
     watcher = Watcher(backend(), _runtime.process, interval, _reconcile, kind=lambda: _runtime.kind)
     _runtime.watcher = watcher

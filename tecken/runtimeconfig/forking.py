@@ -1,4 +1,4 @@
-"""Lock that a fork of the process respects."""
+"""Lock that is safe across a fork."""
 
 from __future__ import annotations
 
@@ -28,11 +28,14 @@ class ForkLock:
         self._lock.release()
 
     def before_fork(self) -> None:
+        """Wait for the lock and keep it during the fork."""
         self._fork.is_locked = self._lock.acquire(timeout=self._seconds)
 
     def after_fork_in_parent(self) -> None:
+        """Release the lock."""
         if self._fork.is_locked:
             self._lock.release()
 
     def after_fork_in_child(self) -> None:
+        """Replace the lock by a free one."""
         self._lock = threading.RLock()

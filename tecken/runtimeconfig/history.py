@@ -1,4 +1,4 @@
-"""Versions in the database: the truth about what is set, by whom, and what was set before."""
+"""Versions in the database, which have precedence over the backend, with their authors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from tecken.runtimeconfig.models import Change, Version
 
 Texts = Mapping[str, str]
 TextsChange = Callable[[Texts], Texts]
-Difference = dict[str, tuple[str | None, str | None]]  # entry -> old and new text
+# Old and new text by entry.
+Difference = dict[str, tuple[str | None, str | None]]
 
 
 class Author(TypedDict, total=False):
@@ -51,6 +52,7 @@ def difference(old: Texts, new: Texts) -> Difference:
 
 
 def merge(texts: Texts, changes: Mapping[str, str | None]) -> Texts:
+    """Return the texts after changes; None unsets an entry."""
     return {key: text for key, text in {**texts, **changes}.items() if text is not None}
 
 
@@ -60,7 +62,7 @@ def newest() -> Version:
 
 
 def find_texts(number: int) -> dict[str, str]:
-    """Return what was set in a version; 0 is before the first one. Raises Absent."""
+    """Return the texts of a version; 0 is the state before the first one. Raises Absent."""
     version = Version.objects.filter(number=number).first()
     if version is None and number != 0:
         raise Absent(f"there is no version {number}; the newest is {newest().number}")
@@ -89,7 +91,9 @@ def append(
     writer was faster: the unique number lets only one of two concurrent transactions commit.
     """
     try:
-        with transaction.atomic(durable=True):  # committed on return, before any process can read it
+        # Durable: the version is committed on return, before the backend distributes it. An outer transaction
+        # that is rolled back later would leave processes with a version that never existed.
+        with transaction.atomic(durable=True):
             last = newest()
             if expected not in (None, last.number):
                 raise Conflict(_describe_conflict(last, expected))

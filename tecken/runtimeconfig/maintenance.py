@@ -1,4 +1,4 @@
-"""Text of the maintenance keys. Any text begins maintenance, so that redis-cli is enough."""
+"""Text of the maintenance keys. Any text begins maintenance, so an operator needs only redis-cli."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Maintenance(NamedTuple):
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended, also when the backend has not been reached since."""
+        """Return whether the end has passed, even if the backend was not reached since."""
         return self.until is not None and self.until <= datetime.now(UTC)
 
 
@@ -42,6 +42,7 @@ def parse_maintenance(text: str) -> Maintenance:
 
 
 def format_maintenance(maintenance: Maintenance) -> str:
+    """Return the text of a maintenance key."""
     return json.dumps(maintenance._asdict(), default=datetime.isoformat)
 
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 
 class Version(models.Model):
-    """All values after one change. `number` orders them; being unique, it decides between two writers."""
+    """Values after one change. The unique `number` orders versions and lets one of two writers succeed."""
 
     number = models.PositiveBigIntegerField(unique=True)
     stamp = models.CharField(max_length=64, help_text="tells two changes of the same number apart")
@@ -34,12 +34,13 @@ class Version(models.Model):
 
 
 class Change(models.Model):
-    """Entry that a version changed. No text: not set, so the default is in force."""
+    """Entry that a version changed."""
 
     version = models.ForeignKey(Version, models.CASCADE, related_name="changes")
     entry = models.TextField(help_text="an option, or option@start/end")
-    old = models.TextField(null=True, blank=True)  # "" is a value too
-    new = models.TextField(null=True, blank=True)  # "" is a value too
+    # NULL means that the entry is not set. An empty text is a value.
+    old = models.TextField(null=True, blank=True)
+    new = models.TextField(null=True, blank=True)
 
     class Meta:
         default_permissions = ()

@@ -1,6 +1,6 @@
 """Options: the one conversion from an operator's text to a value, and back.
 
-Every way in delivers text: `config set symbolicate_max_jobs 20`, a JSON body, a form, Redis.
+All inputs are text: `config set symbolicate_max_jobs 20`, a JSON body, a form, Redis.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LONGEST_QUOTE = 80
 
 
 def parse_seconds(text: object) -> object:
-    """Return the seconds of `90s`, `1.5s`, `10m` or `1h 30m`; pydantic judges anything else."""
+    """Return the seconds of `90s`, `1.5s`, `10m` or `1h 30m`; pydantic checks any other text."""
     if not isinstance(text, str) or not re.fullmatch(rf"(?:{PART.pattern})+", text, re.ASCII):
         return text
     return float(sum(Decimal(number) * UNITS[unit] for number, unit in PART.findall(text)))
@@ -69,7 +69,7 @@ def to_text(value: object) -> str:
 
 
 def format_seconds(value: float) -> str:
-    """Return whole seconds in the largest units that hold them, and parts of one in milliseconds."""
+    """Return whole seconds in the largest units that hold them, and less than one second in milliseconds."""
     milliseconds = Decimal(repr(value)) * 1000
     if 0 < value < 1 and float(milliseconds).is_integer():
         return f"{_format_number(float(milliseconds))}ms"
@@ -89,7 +89,7 @@ def format_size(value: int) -> str:
 
 
 def format_names(value: tuple[str, ...]) -> str:
-    """Return names with commas between them, or JSON where that would be read differently."""
+    """Return names with commas between them, or JSON if that text would be parsed differently."""
     is_ambiguous = any("," in name or not name.isprintable() for name in value)
     if is_ambiguous or "".join(value[:1]).startswith(("[", "{")):
         return json.dumps(value, ensure_ascii=False)
@@ -109,7 +109,7 @@ def _parse_json(text: str) -> object:
 
 
 class Kind(NamedTuple):
-    """Type of options: its words for an operator, and how its values are written."""
+    """Type of options: its description for operators, and the format of its values."""
 
     name: str
     noun: str
@@ -178,15 +178,17 @@ class Option(NamedTuple):
 
     @property
     def kind(self) -> str:
+        """Return the name of the type."""
         return self.type.name
 
     @property
     def allowed(self) -> str:
-        """Words for what the option may be: "a duration from 1s to 1d, such as 90s or 1h 30m"."""
+        """Return the allowed values in words: "a duration from 1s to 1d, such as 90s or 1h 30m"."""
         return " ".join([self.type.noun, *self._limits()]) + self.type.sample
 
     @property
     def default_text(self) -> str:
+        """Return the default as an operator writes it."""
         return self.format(self.default)
 
     def parse(self, text: str) -> Any:

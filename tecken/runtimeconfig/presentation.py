@@ -24,7 +24,7 @@ class Scheduled(NamedTuple):
     bad: str
 
 
-class Row(NamedTuple):
+class OptionRow(NamedTuple):
     """Option with the text that is always set, if any, and the value in force."""
 
     option: Option
@@ -34,11 +34,11 @@ class Row(NamedTuple):
     scheduled: list[Scheduled]
 
 
-def build_rows(snapshot: Snapshot, now: datetime) -> list[Row]:
+def build_rows(snapshot: Snapshot, now: datetime) -> list[OptionRow]:
     """Return all options in the order of declaration."""
     values = snapshot.options(now)
     return [
-        Row(
+        OptionRow(
             option,
             snapshot.texts.get(name),
             getattr(values, name),

@@ -24,7 +24,7 @@ UNSET = object()
 
 
 class Pin(NamedTuple):
-    """Version, instant and age from which a request's options are computed."""
+    """Version, time and age from which the options of a request are computed."""
 
     snapshot: Snapshot
     now: datetime
@@ -61,9 +61,11 @@ class Process:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self.options: Options | None = None  # None until the first poll
+        # None until the first poll.
+        self.options: Options | None = None
         self.snapshot = EMPTY
-        self.is_reachable = False  # whether the backend answered the last poll
+        # Whether the backend answered the last poll.
+        self.is_reachable = False
         self.lock = ForkLock(FORK_SECONDS)
         self._contact_at = clock()
         self._head = ConfigHead(0, "", None, None)
@@ -72,23 +74,27 @@ class Process:
 
     @property
     def age(self) -> float:
-        """Seconds since the last contact to the backend."""
+        """Return the seconds since the last contact to the backend."""
         return self._clock() - self._contact_at
 
     @property
     def maintenance(self) -> Maintenance | None:
+        """Return the maintenance of the site."""
         text = self._head.maintenance
-        return None if text is None else _active(text)
+        return None if text is None else _parse_active(text)
 
     @property
     def uploads_closed(self) -> Maintenance | None:
+        """Return the maintenance of uploads alone."""
         text = self._head.uploads_closed
-        return None if text is None else _active(text)
+        return None if text is None else _parse_active(text)
 
     def pin(self) -> Pin:
+        """Return the current version, for the options of a request."""
         return Pin(self.snapshot, datetime.now(UTC), self.age)
 
     def options_for(self, pin: Pin, subject: Subject | None = None) -> Options:
+        """Return the options of a request or job."""
         options = pin.snapshot.options(pin.now, subject, pin.age)
         return options.model_copy(update=self._overrides) if self._overrides else options
 
@@ -104,6 +110,7 @@ class Process:
             logger.warning("Entry of version %d ignored: %s; the default is in force", values.version, reason)
 
     def record_head(self, head: ConfigHead) -> None:
+        """Record a poll that succeeded."""
         with self.lock:
             self._contact_at = self._clock()
             self.is_reachable = True
@@ -111,22 +118,25 @@ class Process:
             metrics.CONFIG_REFRESHES.labels("look").inc()
 
     def record_failure(self) -> None:
+        """Record a poll that failed."""
         with self.lock:
             self.is_reachable = False
             metrics.CONFIG_REFRESHES.labels("failed").inc()
 
     def record_missed_message(self) -> None:
+        """Count a change whose message did not arrive."""
         with self.lock:
             metrics.CONFIG_MISSED_HINTS.inc()
 
     def refresh(self) -> None:
-        """Compute the options again: windows begin and end, and options reach their greatest age."""
+        """Compute the options again: windows begin and end, and values expire without the backend."""
         with self.lock:
             self.options = self.options_for(self.pin())
             for follower in list(self._followers):
                 follower.notify(self.options)
 
     def follow(self, option: str, function: Callable[[Any], None]) -> None:
+        """Call a function with the value of an option, now and after each change."""
         follower = Follower(find_option(option).name, function)
         with self.lock:
             self._followers.append(follower)
@@ -134,6 +144,7 @@ class Process:
 
     @contextmanager
     def overridden(self, values: Mapping[str, object]) -> Iterator[None]:
+        """Replace values for a test."""
         checked = {name: _check(name, value) for name, value in values.items()}
         with self.lock:
             before, self._overrides = self._overrides, {**self._overrides, **checked}
@@ -160,6 +171,6 @@ def _check(name: str, value: object) -> Any:
         raise BadOption(f"{name}: {error}") from None
 
 
-def _active(text: str) -> Maintenance | None:
+def _parse_active(text: str) -> Maintenance | None:
     maintenance = parse_maintenance(text)
     return None if maintenance.is_over else maintenance

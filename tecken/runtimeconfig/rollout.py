@@ -1,4 +1,4 @@
-"""Rollouts: bool options that are on for some. An id that has one at 10 % keeps it at 20 %, in every process.
+"""Rollouts: bool options that are on for a share of ids. An id with 10 % also has 20 %, in every process.
 
 25%    25% of requests    25% of users    25% of tokens    users a@example.com b@example.com    tokens 12 15
 """
@@ -61,7 +61,7 @@ def parse_rollout(text: str) -> Rollout | None:
 
 
 def position(option: str, member: str) -> float:
-    """Return the place of an id from 0 to below 100: another one per option, the same in every process."""
+    """Return the place of an id from 0 to below 100: different for each option, the same in every process."""
     digest = hashlib.sha256(f"{option} {member}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:6]) * 100 / 2**48
 

@@ -27,7 +27,7 @@ class Entry(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The only spelling, so that two ways to write an instant are one entry."""
+        """Return the normalized key: two ways to write the same time are one entry."""
         if self.start is None:
             return self.option
         return f"{self.option}@{_format(self.start)}/{_format(self.end) if self.end else ''}"
@@ -38,6 +38,7 @@ class Entry(NamedTuple):
         return self.start or MIN, MAX - (self.end or MAX)
 
     def holds(self, now: datetime) -> bool:
+        """Return whether the entry is in force."""
         return (self.start or MIN) <= now and (self.end is None or now < self.end)
 
 

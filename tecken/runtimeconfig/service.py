@@ -24,9 +24,12 @@ from tecken.runtimeconfig.schedule import parse_entry
 from tecken.runtimeconfig.snapshot import Snapshot, check_all
 
 logger = logging.getLogger(__name__)
-LONGEST_REASON = 2000  # characters
-ATTEMPTS = 5  # after as many conflicts, another process has reconciled
-FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.1  # seconds between two reads of the reports
+# Characters.
+LONGEST_REASON = 2000
+# After as many conflicts another process has reconciled.
+ATTEMPTS = 5
+# Seconds between two reads of the reports.
+FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.1
 
 
 class Outcome(NamedTuple):
@@ -61,7 +64,8 @@ def change(
     another writer was faster; CouldNotAsk when the database does not answer.
     """
     if None not in changes.values():
-        check_all(changes)  # without waiting for a database
+        # A wrong text is refused without waiting for the database.
+        check_all(changes)
     with database():
         _try_to_synchronize()
         check_all(changes, existing=history.newest().values)
@@ -153,7 +157,7 @@ def _record(author: Author, change: history.TextsChange, expected: int | None) -
 
 
 def _normalize(texts: Texts, changes: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Return changes with the one spelling of each key, except for entries that are already there."""
+    """Return changes with normalized keys; keys of existing entries stay as they are."""
     return {key if key in texts else parse_entry(key).key: text for key, text in changes.items()}
 
 
@@ -183,7 +187,7 @@ def _synchronize() -> None:
 
 def _synchronize_once() -> None:
     # The backend is read before the database. In the other order a version that is recorded between the two
-    # reads would look like one that the database has lost.
+    # reads would appear as one that the database has lost.
     found, last = current.backend().read(), history.newest()
     if (found.version, found.stamp) == (last.number, last.stamp) and found.texts == last.values:
         return

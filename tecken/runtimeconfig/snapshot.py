@@ -1,4 +1,4 @@
-"""Snapshots: all values of one version, for each time and subject."""
+"""Snapshots: the values of one version, for each time and subject."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Setting(NamedTuple):
 
 
 def parse_setting(key: str, text: str) -> Setting:
-    """Parse and validate a text, for every way in. Raises BadOption."""
+    """Parse and validate a text. All inputs use this function. Raises BadOption."""
     entry = parse_entry(key)
     option = find_option(entry.option)
     value = None
@@ -67,6 +67,7 @@ class Moment:
         self._options: dict[tuple[bool, ...], Options] = {}
 
     def options(self, subject: Subject | None) -> Options:
+        """Return the options of a subject."""
         switches = tuple([rollout.includes(name, subject) for name, rollout in self._rollouts.items()])
         if switches not in self._options:
             values = self._values | dict(zip(self._rollouts, switches, strict=True))

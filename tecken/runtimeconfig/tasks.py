@@ -9,5 +9,5 @@ from tecken.runtimeconfig import service
 
 @shared_task(ignore_result=True)  # type: ignore[untyped-decorator]
 def reconcile() -> None:
-    """Reconcile, for changes that no watcher was there to see. Safe to run twice, and concurrently."""
+    """Reconcile changes that were made while no watcher was running. Safe to run twice, and concurrently."""
     service.reconcile()

@@ -1,7 +1,7 @@
 """Watcher: one daemon thread that keeps a process up to date with a backend.
 
-Messages make it fast, polling makes it certain: whatever was lost, a process that can reach the backend has
-its newest version within one interval.
+Messages make it fast, polling makes it reliable: even if messages are lost, a process that can reach the
+backend has its newest version within one interval.
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ from tecken.runtimeconfig.backend import ConfigBackend, ConfigHead, Hint, Report
 from tecken.runtimeconfig.process import Process
 
 logger = logging.getLogger(__name__)
-REPORT_EACH = 5.0  # seconds; a report counts three times as long
-FIRST_PAUSE = 0.1  # seconds before subscribing again; each pause is twice as long as the one before
+# Seconds. A report is valid three times as long.
+REPORT_EACH = 5.0
+# Seconds before the next attempt to subscribe. Each pause is twice as long as the one before.
+FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 30.0
-RECONCILE_PAUSE = 1.0  # seconds, doubled in the same way
-MOST_WAITING = 1000  # messages that are handled between two polls
+# Seconds, doubled in the same way.
+RECONCILE_PAUSE = 1.0
+# Messages that are handled between two polls.
+MOST_WAITING = 1000
 
 
 class Watcher:
@@ -51,14 +55,17 @@ class Watcher:
         self._next_tick = self._next_report = self._subscribe_at = 0.0
         self._pause = FIRST_PAUSE
         self._has_polled_for_hint = False
-        self._is_refused = False  # whether the backend refused a write
+        # Whether the backend refused a write.
+        self._is_refused = False
 
     def start(self) -> None:
+        """Start the thread."""
         self._reconciler.request()
         self._thread = Thread(target=self._run, name="runtime configuration", daemon=True)
         self._thread.start()
 
     def is_alive(self) -> bool:
+        """Return whether the thread is running."""
         return self._thread is not None and self._thread.is_alive()
 
     def stop(self) -> None:
@@ -107,7 +114,8 @@ class Watcher:
 
     def _follow(self, head: ConfigHead, *, is_subscribed: bool) -> None:
         if head.version and not head.stamp:
-            self._reconciler.request()  # changed by hand: the database does not have it yet
+            # Changed by hand: the database does not have this version yet.
+            self._reconciler.request()
         if not self._is_new(head) or not self._may_follow(head):
             return
         values = self._backend.read()
@@ -126,7 +134,8 @@ class Watcher:
         """
         if head.version >= self._process.snapshot.version:
             return True
-        self._next_report = 0.0  # the reports were lost as well
+        # The reports were lost as well.
+        self._next_report = 0.0
         version = head.version, head.stamp
         if head.version and self._reconciler.confirmed == version:
             return True
@@ -171,9 +180,9 @@ class Watcher:
     def _report(self) -> None:
         """Write the version in force.
 
-        A server that answers but refuses writes (a replica, or a full one) looks healthy to every read. So a
-        refused report is tried again with each poll, and the first success shows that changes which were only
-        recorded can be delivered.
+        A server that answers but refuses writes (a replica, or a full one) appears healthy to every read. So
+        a refused report is tried again with each poll, and the first success shows that changes which were
+        only recorded can be delivered.
         """
         self._next_report = time.monotonic() + REPORT_EACH
         snapshot, age = self._process.snapshot, round(self._process.age, 3)
@@ -214,7 +223,8 @@ class Watcher:
         try:
             with self._backend.subscribe() as subscription:
                 self._pause = FIRST_PAUSE
-                self._tick(subscription)  # finds a version written before the subscription
+                # This poll finds a version that was written before the subscription.
+                self._tick(subscription)
                 while not self._stopped.is_set():
                     message = subscription.next(self._next_tick - time.monotonic())
                     if message is not None:
@@ -247,6 +257,7 @@ class Reconciler:
         self.confirmed: tuple[int, str] | None = None
 
     def request(self, found: tuple[int, str] | None = None) -> None:
+        """Request a run. `found` is an older version in the backend that the database must confirm."""
         self._is_requested = True
         self._found = found or self._found
 
@@ -281,4 +292,5 @@ class Reconciler:
 
 
 def process_name() -> str:
+    """Return host and process id, such as `web-1:4711`."""
     return f"{socket.gethostname()}:{os.getpid()}"

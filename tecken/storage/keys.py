@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from tecken.storage.port import FileKey
-from tecken.symbols.ids import ModuleKey, is_windows_name
+from tecken.symbols.ids import ObjectId, is_windows_name
+from tecken.symbols.layouts import FileKey
 
 CASE: Final = "case:"
 OF_TRY: Final = "known:try:"
 
 
-def looked(module: ModuleKey) -> str:
+def looked(module: ObjectId) -> str:
     """What each source said when it was last asked; see `journal`."""
-    return f"cold:looked:{module}"
+    return f"cold:looked:{module.key}"
 
 
 def regular_file(key: FileKey) -> str:

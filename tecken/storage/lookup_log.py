@@ -15,7 +15,7 @@ from tecken.redisclient.guard import RedisGuard
 from tecken.storage import keys
 from tecken.storage.search import Said
 from tecken.store.port import Missing
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 logger = logging.getLogger(__name__)
 Kind = Literal["there", "absent", "denied", "off", "unreachable", "refused"]
@@ -34,9 +34,10 @@ class Answer(NamedTuple):
 
 
 class Look(NamedTuple):
-    """Sources after one that has the file were not asked."""
+    """Answers of sources to one spelling of a debug file's name, up to the first that has the file."""
 
     at: datetime
+    spelling: str
     answers: tuple[Answer, ...]
 
 
@@ -48,10 +49,10 @@ class Journal:
         self._guard = guard
         self._seconds = seconds
 
-    def note(self, module: ModuleKey, said: Sequence[Said]) -> None:
+    def note(self, module: ObjectId, said: Sequence[Said]) -> None:
         """One round trip; raises nothing."""
         answers = [Answer(one.source, _kind(one.no), str(one.no or ""), one.seconds) for one in said]
-        raw = orjson.dumps([datetime.now(UTC).timestamp(), *map(list, answers)])
+        raw = orjson.dumps([datetime.now(UTC).timestamp(), module.debug_file, *map(list, answers)])
         try:
             self._guard.call(self._client.set, keys.looked(module), raw, ex=max(1, round(self._seconds())))
         except CouldNotAsk as error:
@@ -61,12 +62,12 @@ class Journal:
                     "%s: what sources said is not kept: %s", module, type(error.__cause__).__name__
                 )
 
-    def last(self, module: ModuleKey) -> Look | None:
+    def last(self, module: ObjectId) -> Look | None:
         """Raises CouldNotAsk."""
         raw = cast("bytes | None", self._guard.call(self._client.get, keys.looked(module)))
         return _look(raw) if raw else None
 
-    def absent(self, modules: Sequence[ModuleKey], sources: Sequence[str]) -> dict[ModuleKey, Missing]:
+    def absent(self, modules: Sequence[ObjectId], sources: Sequence[str]) -> dict[ObjectId, Missing]:
         """Return those that every one of `sources` has lately answered "absent" for.
 
         One round trip; raises nothing, since a worker can look again.
@@ -80,17 +81,20 @@ class Journal:
         return {
             module: Missing("absent", f"{module} is not in {', '.join(sources)}")
             for module, look in looks.items()
-            if [answer.source for answer in look.answers if answer.kind in NO] == [*sources]
+            if look.spelling == module.debug_file
+            and [answer.source for answer in look.answers if answer.kind in NO] == [*sources]
         }
 
-    def forget(self, module: ModuleKey) -> None:
+    def forget(self, module: ObjectId) -> None:
         """Drop what sources said before the module's symbols changed. Raises CouldNotAsk."""
         self._guard.call(self._client.delete, keys.looked(module))
 
 
 def _look(raw: bytes) -> Look:
     at, *answers = orjson.loads(raw)
-    return Look(datetime.fromtimestamp(at, UTC), tuple(Answer(*each) for each in answers))
+    # Before objects had one entry for all spellings, there was none in it.
+    spelling = answers.pop(0) if answers and isinstance(answers[0], str) else ""
+    return Look(datetime.fromtimestamp(at, UTC), spelling, tuple(Answer(*each) for each in answers))
 
 
 def _kind(no: TeckenError | None) -> Kind:

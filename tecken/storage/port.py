@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from tecken.symbols.ids import ModuleKey, symbol_file_name
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey
 
 
 class SymbolSource(Protocol):
@@ -16,22 +17,11 @@ class SymbolSource(Protocol):
     name: str
     """What errors call it; never with credentials."""
 
-    def open(self, module: ModuleKey) -> AbstractContextManager[Iterator[bytes]]:
+    def open(self, module: ObjectId) -> AbstractContextManager[Iterator[bytes]]:
         """The symbol file as stored (plain, gzip or zstd), in chunks of any size.
 
         Entering raises Absent, CouldNotAsk or TooMuch; so may the iteration, with the last two.
         """
-
-
-class FileKey(NamedTuple):
-    """A file as it was uploaded: `xul.pdb/44E4...7C2/xul.sym`; the debug id in upper case."""
-
-    debug_file: str
-    debug_id: str
-    file_name: str
-
-    def __str__(self) -> str:
-        return f"{self.debug_file}/{self.debug_id}/{self.file_name}"
 
 
 class Stored(NamedTuple):
@@ -101,36 +91,32 @@ class OwnFiles(Protocol):
         ...
 
 
-def compressed(key: FileKey) -> bool:
-    """Whether the file is stored as gzip, as symbol files are: text of a tenth of its size then."""
-    return key.file_name.lower().endswith(".sym")
-
-
-def symbol_file(module: ModuleKey) -> FileKey:
-    """The symbol file of a module."""
-    return FileKey(*module, symbol_file_name(module.debug_file))
-
-
 class PageFiles(Protocol):
-    """The page file of each module."""
+    """The page file of each module: one for all spellings of its name."""
 
-    def read(self, module: ModuleKey, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+    def read(self, module: ObjectId, spans: Sequence[tuple[int, int]]) -> list[bytes]:
         """The bytes of each [start, end), in the order asked; every span has at least one byte.
 
         Raises Absent, CouldNotAsk, or MalformedPageFile when a span is not wholly in the file.
         """
 
-    def write(self, module: ModuleKey, chunks: Iterable[bytes]) -> None:
+    def write(self, module: ObjectId, chunks: Iterable[bytes]) -> None:
         """Visible whole or not at all; replaces an older one.
 
         Raises CouldNotAsk, TooMuch when the storage allows no name that long, or what `chunks` raises.
         """
 
-    def delete(self, module: ModuleKey) -> None:
+    def delete(self, module: ObjectId) -> None:
         """What is not there is deleted already. Raises CouldNotAsk."""
 
-    def entries(self) -> Iterator[tuple[ModuleKey, datetime]]:
+    def entries(self) -> Iterator[tuple[ObjectId, datetime]]:
         """Every module with a page file, and when that was written, in no order. Raises CouldNotAsk."""
+
+    def former(self) -> Iterator[str]:
+        """Return the paths of page files under names that are no longer read. Raises CouldNotAsk."""
+
+    def delete_former(self, path: str) -> None:
+        """Delete one of `former`. Raises CouldNotAsk."""
 
 
 class Patience(NamedTuple):

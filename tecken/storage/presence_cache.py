@@ -22,8 +22,8 @@ import redis
 from tecken.errors import CouldNotAsk
 from tecken.redisclient.guard import RedisGuard
 from tecken.storage import keys
-from tecken.storage.port import FileKey
 from tecken.symbols.ids import is_windows_name
+from tecken.symbols.layouts import FileKey
 
 LEASE_SECONDS = 60  # longer than anybody waits for a storage
 LEASE = b"?"  # begins no JSON

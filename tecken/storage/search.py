@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tecken.errors import Absent, CouldNotAsk, Refused, SwitchedOff, TeckenError, Throttled
 from tecken.storage.port import SymbolSource
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 Off = Callable[[], Iterable[str]]
 """URLs of those that are not asked now, or parts of them."""
@@ -29,7 +29,7 @@ class Switched:
         return any(text in self._url or text in self.name for text in self._off() if text)
 
     @contextmanager
-    def open(self, module: ModuleKey) -> Iterator[Iterator[bytes]]:
+    def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
         if self.is_off:
             raise SwitchedOff(f"{self.name} is switched off")
         with self.source.open(module) as chunks:
@@ -44,7 +44,7 @@ class Said(NamedTuple):
     seconds: float
 
 
-def _unheard(_module: ModuleKey, _said: Sequence[Said]) -> None:
+def _unheard(_module: ObjectId, _said: Sequence[Said]) -> None:
     pass
 
 
@@ -58,14 +58,14 @@ class Chain:
     def __init__(
         self,
         sources: Iterable[SymbolSource],
-        told: Callable[[ModuleKey, Sequence[Said]], None] = _unheard,
+        told: Callable[[ObjectId, Sequence[Said]], None] = _unheard,
     ) -> None:
         self.sources = tuple(sources)
         self.name = ", ".join(source.name for source in self.sources) or "no symbol source"
         self._told = told
 
     @contextmanager
-    def open(self, module: ModuleKey) -> Iterator[Iterator[bytes]]:
+    def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
         said: list[Said] = []
         with ExitStack() as opened:
             try:
@@ -74,7 +74,7 @@ class Chain:
                 self._told(module, said)
             yield chunks
 
-    def _first(self, module: ModuleKey, opened: ExitStack, said: list[Said]) -> Iterator[bytes]:
+    def _first(self, module: ObjectId, opened: ExitStack, said: list[Said]) -> Iterator[bytes]:
         for source in self.sources:
             no: TeckenError | None = None
             began = time.monotonic()
@@ -89,7 +89,7 @@ class Chain:
                 said.append(Said(source.name, no, time.monotonic() - began))
         raise self._verdict(module, [one.no for one in said])
 
-    def _verdict(self, module: ModuleKey, answers: Sequence[TeckenError | None]) -> TeckenError:
+    def _verdict(self, module: ObjectId, answers: Sequence[TeckenError | None]) -> TeckenError:
         unasked = [error for error in answers if isinstance(error, CouldNotAsk)]
         if not unasked:
             is_off = any(isinstance(error, SwitchedOff) for error in answers)

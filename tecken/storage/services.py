@@ -22,7 +22,7 @@ from tecken.storage.lookup_log import Journal
 from tecken.storage.miss_counts import Miss, MissCounts
 from tecken.storage.port import OwnFiles, PageFiles, Patience, Stored
 from tecken.storage.search import Chain, Switched
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 
 def fetch_limits() -> Patience:
@@ -113,12 +113,12 @@ def _presence_lifetimes() -> presence.Lifetimes:
     )
 
 
-def own_stamp(module: ModuleKey) -> Stored | None:
+def own_stamp(module: ObjectId) -> Stored | None:
     """Return size and etag of the module's regular symbol file; None without one."""
     return stored_symbols(own_files(), module)
 
 
-def try_stamp(module: ModuleKey) -> Stored | None:
+def try_stamp(module: ObjectId) -> Stored | None:
     """Return size and etag of the module's try symbol file; None without one."""
     return stored_symbols(try_files(), module)
 
@@ -129,7 +129,9 @@ def miss_counts() -> MissCounts:
     return MissCounts(cache_client(), cache_guard())
 
 
-def count_absent(modules: Sequence[ModuleKey]) -> None:
+def count_absent(modules: Sequence[ObjectId]) -> None:
     """Count modules that a symbolication asked for and no source has, unless an upstream is switched off."""
     if modules and not any(upstream.is_off for upstream in upstreams()):
-        miss_counts().count([Miss(*module) for module in modules], by_symbolication=True)
+        miss_counts().count(
+            [Miss(module.debug_file, module.debug_id) for module in modules], by_symbolication=True
+        )

@@ -17,7 +17,7 @@ from tecken.redisclient.guard import RedisGuard
 from tecken.store import keys
 from tecken.store.access_sample import PLACES, Access, Chunk, hash_name, is_sampled, unpack_all
 from tecken.store.port import Missing, PageKey, PageStore
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 KEY = "store:accesses"
 # Sampled accesses of a chunk, 3 KB.
@@ -108,7 +108,7 @@ class InstrumentedStore:
         self._store = store
         self._accesses = accesses
 
-    def headers(self, modules: Sequence[ModuleKey]) -> dict[ModuleKey, bytes | Missing]:
+    def headers(self, modules: Sequence[ObjectId]) -> dict[ObjectId, bytes | Missing]:
         """Return headers or missing markers. Unknown modules are left out."""
         found = self._store.headers(modules)
         self._accesses.note(
@@ -122,7 +122,7 @@ class InstrumentedStore:
         self._accesses.note((keys.page(key), len(raw)) for key, raw in found.items())
         return found
 
-    def put_header(self, module: ModuleKey, raw: bytes) -> None:
+    def put_header(self, module: ObjectId, raw: bytes) -> None:
         """Store a header, and delete the missing marker."""
         self._store.put_header(module, raw)
         self._accesses.note([(keys.header(module), len(raw))])
@@ -132,14 +132,14 @@ class InstrumentedStore:
         self._store.put_pages(pages)
         self._accesses.note((keys.page(key), len(raw)) for key, raw in pages.items())
 
-    def put_missing(self, module: ModuleKey, missing: Missing, seconds: int) -> None:
+    def put_missing(self, module: ObjectId, missing: Missing, seconds: int) -> None:
         """Store a missing marker for `seconds`."""
         self._store.put_missing(module, missing, seconds)
 
-    def missing_seconds(self, module: ModuleKey) -> float | None:
+    def missing_seconds(self, module: ObjectId) -> float | None:
         """Return the seconds until a missing marker expires; None without one."""
         return self._store.missing_seconds(module)
 
-    def forget(self, module: ModuleKey) -> None:
+    def forget(self, module: ObjectId) -> None:
         """Delete header and missing marker."""
         self._store.forget(module)

@@ -17,7 +17,7 @@ import redis
 from tecken.errors import CouldNotAsk
 from tecken.redisclient.guard import RedisGuard
 from tecken.store.port import PageKey
-from tecken.symbols.ids import ModuleKey, parsed_key
+from tecken.symbols.ids import ObjectId
 
 HITS, MISSES, PAGES = "store:hits:", "store:misses:", "store:pages:"
 HOUR_SECONDS = 3600
@@ -31,7 +31,7 @@ SENT = 100
 class ModuleHits(NamedTuple):
     """Numbers of requested pages of a module that the store had, and had not."""
 
-    module: ModuleKey
+    module: ObjectId
     hits: int
     misses: int
 
@@ -39,7 +39,7 @@ class ModuleHits(NamedTuple):
 class PageRequests(NamedTuple):
     """Least number of requests for a page."""
 
-    module: ModuleKey
+    module: ObjectId
     page: int
     asked: int
 
@@ -62,8 +62,8 @@ class HitCounts:
 
     def _begin(self) -> None:
         self._since = self._clock()
-        self._counts: dict[str, Counter[ModuleKey]] = {HITS: Counter(), MISSES: Counter()}
-        self._pages: Counter[tuple[ModuleKey, int]] = Counter()
+        self._counts: dict[str, Counter[ObjectId]] = {HITS: Counter(), MISSES: Counter()}
+        self._pages: Counter[tuple[ObjectId, int]] = Counter()
 
     def note(self, requested: Iterable[PageKey], found: Container[PageKey]) -> None:
         """Count requested pages, and which of them were found. Raises nothing."""
@@ -86,11 +86,11 @@ class HitCounts:
     def _by_name(self) -> dict[str, dict[str, int]]:
         """Return the counts by their names on redis-cache."""
         modules = {
-            kind: {str(module): number for module, number in counts.items()}
+            kind: {module.key: number for module, number in counts.items()}
             for kind, counts in self._counts.items()
         }
         pages = self._pages.most_common(SENT)
-        return modules | {PAGES: {f"{module}/{page}": number for (module, page), number in pages}}
+        return modules | {PAGES: {f"{module.key}/{page}": number for (module, page), number in pages}}
 
     def _send(self, counts: dict[str, dict[str, int]]) -> None:
         hour = int(self._clock() // HOUR_SECONDS)
@@ -115,7 +115,7 @@ def busiest(client: redis.Redis, number: int, now: float) -> list[ModuleHits]:
             pipeline.zunion(_keys(kind, now), withscores=True)
         hits, misses = map(dict, pipeline.execute())
     rows = [
-        ModuleHits(parsed_key(name.decode()), int(hits.get(name, 0)), int(misses.get(name, 0)))
+        ModuleHits(ObjectId.from_key(name.decode()), int(hits.get(name, 0)), int(misses.get(name, 0)))
         for name in hits | misses
     ]
     return sorted(rows, key=lambda row: (-row.hits, -row.misses, row.module))[:number]
@@ -134,4 +134,4 @@ def _keys(kind: str, now: float) -> list[str]:
 
 def _page(name: bytes, asked: int) -> PageRequests:
     module, _, page = name.rpartition(b"/")
-    return PageRequests(parsed_key(module.decode()), int(page), asked)
+    return PageRequests(ObjectId.from_key(module.decode()), int(page), asked)

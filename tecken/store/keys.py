@@ -1,24 +1,27 @@
-"""Names of all keys of the store. django-redis writes `:1:` before a key of version 1."""
+"""Names of all keys of the store; all spellings of a module's name share them.
+
+django-redis writes `:1:` before a key of version 1.
+"""
 
 from __future__ import annotations
 
 from tecken.store.port import PageKey
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 
-def header(module: ModuleKey) -> str:
+def header(module: ObjectId) -> str:
     """Return the key of a header."""
-    return f":1:symbol:{module}"
+    return f":1:symbol:{module.key}"
 
 
 def page(key: PageKey) -> str:
     """Return the key of a page."""
-    return f":1:symbol:{key.module}/{key.generation}/{key.page}"
+    return f":1:symbol:{key.module.key}/{key.generation}/{key.page}"
 
 
-def missing(module: ModuleKey) -> str:
+def missing(module: ObjectId) -> str:
     """Return the key of a missing marker."""
-    return f":1:missing:{module}"
+    return f":1:missing:{module.key}"
 
 
 def is_symbol(key: bytes) -> bool:

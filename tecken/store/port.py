@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 MissingKind = Literal["absent", "malformed", "unreachable"]
 
@@ -16,11 +16,19 @@ class Missing(NamedTuple):
     kind: MissingKind
     reason: str
 
+    def is_of_spelling(self, module: ObjectId) -> bool:
+        """Return whether this holds for the spelling of `module` alone.
+
+        Upstreams compare names exactly. If "foo.PDB is absent" answered for `Foo.pdb` too, any client could
+        hide the symbols of a module from all others by requesting it in a wrong spelling.
+        """
+        return self.kind == "absent" and module.ignores_case
+
 
 class PageKey(NamedTuple):
     """Key of a page. `generation` is that of the header, so that pages of another upload are never found."""
 
-    module: ModuleKey
+    module: ObjectId
     generation: str
     page: int
 
@@ -31,7 +39,7 @@ class PageStore(Protocol):
     Every method raises StoreAway after one short deadline when the server does not answer.
     """
 
-    def headers(self, modules: Sequence[ModuleKey]) -> dict[ModuleKey, bytes | Missing]:
+    def headers(self, modules: Sequence[ObjectId]) -> dict[ObjectId, bytes | Missing]:
         """Return headers or missing markers, in one round trip. Unknown modules are left out.
 
         A module with both has a header.
@@ -40,17 +48,17 @@ class PageStore(Protocol):
     def pages(self, wanted: Sequence[PageKey]) -> dict[PageKey, bytes]:
         """Return pages, in one round trip. Evicted pages are left out."""
 
-    def put_header(self, module: ModuleKey, raw: bytes) -> None:
+    def put_header(self, module: ObjectId, raw: bytes) -> None:
         """Store a header, and delete the missing marker."""
 
     def put_pages(self, pages: Mapping[PageKey, bytes]) -> None:
         """Store pages."""
 
-    def put_missing(self, module: ModuleKey, missing: Missing, seconds: int) -> None:
-        """Store a missing marker for `seconds`, at least 1."""
+    def put_missing(self, module: ObjectId, missing: Missing, seconds: int) -> None:
+        """Store a missing marker for `seconds`, at least 1, for the spellings that it holds for."""
 
-    def missing_seconds(self, module: ModuleKey) -> float | None:
+    def missing_seconds(self, module: ObjectId) -> float | None:
         """Return the seconds until a missing marker expires; None without one."""
 
-    def forget(self, module: ModuleKey) -> None:
+    def forget(self, module: ObjectId) -> None:
         """Delete header and missing marker. The pages are evicted in time."""

@@ -16,7 +16,7 @@ from tecken.redisclient.guard import RedisGuard
 from tecken.store import keys
 from tecken.store.port import Missing, MissingKind, PageKey
 from tecken.store.stats import StoreStats, read_stats
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 # With pages of 5 KB this is a reply of 5 MB. Longer ones would make other clients wait.
 KEYS_PER_MGET = 1024
@@ -60,13 +60,13 @@ class RedisPageStore:
         self._guard = guard or store_guard()
         self._cluster = client if isinstance(client, Cluster) else None
 
-    def headers(self, modules: Sequence[ModuleKey]) -> dict[ModuleKey, bytes | Missing]:
+    def headers(self, modules: Sequence[ObjectId]) -> dict[ObjectId, bytes | Missing]:
         """Return headers or missing markers. Unknown modules are left out."""
         values = self._mget([*map(keys.header, modules), *map(keys.missing, modules)])
-        found: dict[ModuleKey, bytes | Missing] = {}
+        found: dict[ObjectId, bytes | Missing] = {}
         n = len(modules)
         for module, header, marker in zip(modules, values[:n], values[n:], strict=True):
-            value = _parse_marker(marker) if header is None else header
+            value = _parse_marker(module, marker) if header is None else header
             if value is not None:
                 found[module] = value
         return found
@@ -76,7 +76,7 @@ class RedisPageStore:
         values = self._mget([keys.page(key) for key in wanted])
         return {key: value for key, value in zip(wanted, values, strict=True) if value is not None}
 
-    def put_header(self, module: ModuleKey, raw: bytes) -> None:
+    def put_header(self, module: ObjectId, raw: bytes) -> None:
         """Store a header, and delete the missing marker."""
         with self._guarded(), self._client.pipeline(transaction=False) as pipeline:
             pipeline.set(keys.header(module), raw)
@@ -89,18 +89,18 @@ class RedisPageStore:
             for part in _portions(pages):
                 self._client.mset(part)
 
-    def put_missing(self, module: ModuleKey, missing: Missing, seconds: int) -> None:
+    def put_missing(self, module: ObjectId, missing: Missing, seconds: int) -> None:
         """Store a missing marker for `seconds`."""
         with self._guarded():
-            self._client.set(keys.missing(module), json.dumps(missing._asdict()), ex=seconds)
+            self._client.set(keys.missing(module), _marker_text(module, missing), ex=seconds)
 
-    def missing_seconds(self, module: ModuleKey) -> float | None:
+    def missing_seconds(self, module: ObjectId) -> float | None:
         """Return the seconds until a missing marker expires; None without one."""
         with self._guarded():
             left = self._client.pttl(keys.missing(module))
         return left / 1000 if left >= 0 else None
 
-    def forget(self, module: ModuleKey) -> None:
+    def forget(self, module: ObjectId) -> None:
         """Delete header and missing marker."""
         with self._guarded():
             self._client.unlink(keys.header(module), keys.missing(module))
@@ -127,17 +127,23 @@ class RedisPageStore:
         return self._guard.guarded(admit=self._cluster is None)
 
 
-def _parse_marker(marker: bytes | None) -> Missing | None:
-    """Return the missing marker in a value; None for a value that `put_missing` did not write."""
+def _marker_text(module: ObjectId, missing: Missing) -> str:
+    spelling = {"spelling": module.debug_file} if missing.is_of_spelling(module) else {}
+    return json.dumps(missing._asdict() | spelling)
+
+
+def _parse_marker(module: ObjectId, marker: bytes | None) -> Missing | None:
+    """Return the missing marker in a value; None for any other value, and for that of another spelling."""
     if marker is None:
         return None
     try:
         fields = json.loads(marker)
         missing = Missing(fields["kind"], fields["reason"])
+        spelling = fields.get("spelling", module.debug_file)
     except (ValueError, TypeError, KeyError):
         return None
     is_valid = missing.kind in get_args(MissingKind) and isinstance(missing.reason, str)
-    return missing if is_valid else None
+    return missing if is_valid and spelling == module.debug_file else None
 
 
 def _portions(pages: Mapping[PageKey, bytes]) -> Iterator[dict[str, bytes]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import redis
 from django.conf import settings
-from django_redis import get_redis_connection
+from django.core.cache import caches
 
 from tecken.redisclient.guard import RedisGuard
 from tecken.redisclient.services import cache_client, cache_guard, counters_client
@@ -22,7 +22,7 @@ DEMO_STORE_BYTES = 128 * 1024 * 1024
 @per_process
 def store_client() -> redis.Redis:
     """Return the client of `caches["store"]`, which has the pages."""
-    client: redis.Redis = get_redis_connection("store")
+    client: redis.Redis = caches["store"].client.get_client(write=True)  # type: ignore[attr-defined]
     return client
 
 

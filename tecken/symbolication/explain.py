@@ -1,4 +1,4 @@
-"""Why a module's symbols are missing, or where they are: what every part says of it, asked side by side."""
+"""Explanation of where a module's symbols are, or why they are missing, from every part of the system."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from tecken.errors import Absent, CouldNotAsk, MalformedPageFile, Pending, Store
 from tecken.storage import keys
 from tecken.storage.backends.uploaded_files import stored_symbols
 from tecken.storage.lookup_log import Journal, Look
-from tecken.storage.port import FileKey, OwnFiles, PageFiles, Stored, symbol_file
+from tecken.storage.port import OwnFiles, PageFiles, Stored
 from tecken.storage.presence_cache import Known, Remembered
 from tecken.storage.search import Switched
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.status import Board, State
 from tecken.symbolication.loader import Cold
 from tecken.symbolication.page_reader import read_header
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.symbols.pagefile.file import Header, is_header
 
 T = TypeVar("T")
@@ -28,26 +29,28 @@ THREADS = 10
 
 
 class Own(NamedTuple):
-    """One of our storages, and its symbol file as it is now."""
+    """One of our storages, and the symbol file in it."""
 
     name: str
     now: Stored | CouldNotAsk | None
 
 
 class Upstream(NamedTuple):
+    """One upstream, and whether an operator has disabled it."""
+
     name: str
     is_off: bool
 
 
 class Marked(NamedTuple):
-    """The store remembers a "no"; None seconds when it expired meanwhile."""
+    """Missing marker in the store and the seconds until it expires; None when it has just expired."""
 
     missing: Missing
     seconds: float | None
 
 
 class Cached(NamedTuple):
-    """On redis-cache: whether a worker is at it, what sources said last, and what downloads are told."""
+    """State on redis-cache: the conversion, the last search, and the presence cache for downloads."""
 
     state: State
     look: Look | None
@@ -57,7 +60,7 @@ class Cached(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """A part that did not answer has its error in place of what it would have said."""
+    """State of each part. A part that did not respond has its error in place of its state."""
 
     key: FileKey
     regular: Own
@@ -65,12 +68,16 @@ class Explanation(NamedTuple):
     upstreams: tuple[Upstream, ...]
     page_file: Header | CouldNotAsk | None
     store: int | Marked | CouldNotAsk | None
-    """Bytes of a header, or a "no"."""
+    """Bytes of the header, or the missing marker."""
     cache: Cached | CouldNotAsk
 
 
 class Explainer:
-    """`seconds` is for all parts together; a slower one keeps its thread until it ends."""
+    """Reader of every part's state, side by side in a pool of threads.
+
+    `seconds` is the time for all parts together. A slower read is abandoned but keeps its thread until it
+    ends.
+    """
 
     def __init__(
         self,
@@ -98,69 +105,74 @@ class Explainer:
         self._seconds = seconds
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="explain")
 
-    def explain(self, module: ModuleKey) -> Explanation:
-        """Asks no upstream: that is for workers."""
-        until = time.monotonic() + self._seconds
-        regular = self._ask(stored_symbols, self._regular, module)
-        of_try = self._ask(stored_symbols, self._of_try, module)
-        page_file = self._ask(self._page_file, module)
-        store = self._ask(self._stored, module)
-        cache = self._ask(self._cached, module)
+    def explain(self, module: ObjectId) -> Explanation:
+        """Return the state of every part for `module`. Upstreams are not requested: only workers do that."""
+        deadline = time.monotonic() + self._seconds
+        regular = self._start(stored_symbols, self._regular, module)
+        of_try = self._start(stored_symbols, self._of_try, module)
+        page_file = self._start(self._find_header, module)
+        store = self._start(self._find_entry, module)
+        cache = self._start(self._find_cached, module)
         return Explanation(
             symbol_file(module),
-            Own(self._regular.name, self._answer(regular, until)),
-            Own(self._of_try.name, self._answer(of_try, until)),
-            tuple(Upstream(one.name, one.is_off) for one in self._upstreams),
-            self._answer(page_file, until),
-            self._answer(store, until),
-            self._answer(cache, until),
+            Own(self._regular.name, self._wait(regular, deadline)),
+            Own(self._of_try.name, self._wait(of_try, deadline)),
+            tuple(Upstream(upstream.name, upstream.is_off) for upstream in self._upstreams),
+            self._wait(page_file, deadline),
+            self._wait(store, deadline),
+            self._wait(cache, deadline),
         )
 
-    def look_again(self, module: ModuleKey) -> None:
-        """Forget every "no", and have a worker look; once, however many ask for it. Raises CouldNotAsk."""
+    def look_again(self, module: ObjectId) -> None:
+        """Remove every missing marker and have a worker search again. Raises CouldNotAsk.
+
+        Any number of calls at the same time causes one search.
+        """
         with suppress(StoreAway):
             self._store.forget(module)
-        self._known.forget(_names(module))
+        self._known.forget(_presence_keys(module))
         self._board.forget(module)
-        answer = self._cold.bring([module], time.monotonic()).get(module)
-        if isinstance(answer, CouldNotAsk) and not isinstance(answer, Pending):
-            raise answer
+        # With a deadline that has passed, this sends the job and does not wait for it.
+        outcome = self._cold.bring([module], time.monotonic()).get(module)
+        if isinstance(outcome, CouldNotAsk) and not isinstance(outcome, Pending):
+            raise outcome
 
-    def _page_file(self, module: ModuleKey) -> Header | None:
+    def _find_header(self, module: ObjectId) -> Header | None:
         with suppress(Absent, MalformedPageFile):
             return Header.parse(read_header(self._page_files, module))
         return None
 
-    def _stored(self, module: ModuleKey) -> int | Marked | None:
-        found = self._store.headers([module]).get(module)
-        if isinstance(found, Missing):
-            return Marked(found, self._store.missing_seconds(module))
-        return len(found) if found and is_header(found) else None
+    def _find_entry(self, module: ObjectId) -> int | Marked | None:
+        entry = self._store.headers([module]).get(module)
+        if isinstance(entry, Missing):
+            return Marked(entry, self._store.missing_seconds(module))
+        return len(entry) if entry and is_header(entry) else None
 
-    def _cached(self, module: ModuleKey) -> Cached:
+    def _find_cached(self, module: ObjectId) -> Cached:
         (state,) = self._board.look([module])
-        look = self._journal.last(module)
-        return Cached(state, look, *self._known.remembered(_names(module)))
+        last_search = self._journal.last(module)
+        return Cached(state, last_search, *self._known.remembered(_presence_keys(module)))
 
-    def _ask(self, call: Callable[..., T], *arguments: object) -> Future[T | CouldNotAsk]:
-        return self._pool.submit(_told, partial(call, *arguments))
+    def _start(self, call: Callable[..., T], *arguments: object) -> Future[T | CouldNotAsk]:
+        return self._pool.submit(_call, partial(call, *arguments))
 
-    def _answer(self, future: Future[T | CouldNotAsk], until: float) -> T | CouldNotAsk:
+    def _wait(self, future: Future[T | CouldNotAsk], deadline: float) -> T | CouldNotAsk:
         try:
-            return future.result(max(0.0, until - time.monotonic()))
+            return future.result(max(0.0, deadline - time.monotonic()))
         except TimeoutError:
             future.cancel()
             return CouldNotAsk(f"no answer in {self._seconds:g} s")
 
 
-def _told(call: Callable[[], T]) -> T | CouldNotAsk:
+def _call(call: Callable[[], T]) -> T | CouldNotAsk:
+    """Return the result of a call, or its CouldNotAsk."""
     try:
         return call()
     except CouldNotAsk as error:
         return error
 
 
-def _names(module: ModuleKey) -> list[str]:
-    """Of what downloads are told of its symbol file."""
+def _presence_keys(module: ObjectId) -> list[str]:
+    """Return the keys of the module's symbol file in the presence cache."""
     kinds: tuple[Callable[[FileKey], str], ...] = (keys.regular_file, keys.try_file, keys.upstream_file)
     return [key(symbol_file(module)) for key in kinds]

@@ -1,4 +1,4 @@
-"""Rendered frames kept in the process: stacks repeat, so most frames of a request were rendered before."""
+"""Cache of rendered frames in the process: stacks repeat, so most frames of a request are in it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,27 @@ from threading import Lock
 
 from tecken.symbolication.memory_cache import Bounded
 
-_ENTRY_BYTES = 300  # the LRU's three dictionaries, the key and the bytes object, measured
+# Bytes of one entry apart from its text: three dictionaries of the LRU cache, the key and the bytes object
+# (measured).
+_ENTRY_BYTES = 300
 
 
 class FrameCache:
-    """JSON bytes by (version, generation, offset); what a generation says never changes."""
+    """Cache of JSON bytes by (version, generation, offset).
+
+    A generation is a hash of the symbols, so an entry is never invalidated; it is evicted when it is not
+    used.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self._lock = Lock()
         self._entries: Bounded[tuple[str, str, int], bytes] = Bounded(max_bytes, _size)
 
     def get(self, version: str, generation: str, offsets: Iterable[int]) -> dict[int, bytes]:
-        """Those offsets that are known."""
+        """Return the rendered frames of those offsets that are cached."""
         found = {}
+        # One lock for all offsets of a module, and the method looked up once: this loop runs for each
+        # distinct frame of every request.
         get = self._entries.get
         with self._lock:
             for offset in offsets:
@@ -29,11 +37,13 @@ class FrameCache:
         return found
 
     def put(self, version: str, generation: str, frames: Mapping[int, bytes]) -> None:
+        """Store rendered frames by offset."""
         with self._lock:
             for offset, rendered in frames.items():
                 self._entries.keep((version, generation, offset), rendered)
 
     def resize(self, max_bytes: int) -> None:
+        """Set the bound in bytes."""
         with self._lock:
             self._entries.resize(max_bytes)
 

@@ -1,4 +1,8 @@
-"""Frames that are not in the process yet: read their pages, look the offsets up, read the names they need."""
+"""Lookup of frames that are not in the frame cache.
+
+Symbol pages are read and offsets are looked up in them; then the pages with the names of files and of inlined
+functions are read. Each of the two rounds reads the pages of all modules together.
+"""
 
 from __future__ import annotations
 
@@ -11,34 +15,40 @@ from tecken.errors import MalformedPageFile
 from tecken.store.port import Missing
 from tecken.symbolication.loader import Modules
 from tecken.symbolication.trace import Trace
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.lookup import Finder, Frame, Hit, frame, name
 from tecken.symbols.pagefile.file import Header, Section
 from tecken.symbols.pagefile.page import Page
 
-Wanted = Mapping[ModuleKey, tuple[Header, Set[int]]]
+Wanted = Mapping[ObjectId, tuple[Header, Set[int]]]
 Hits = Mapping[int, Hit | None]
-PageOf = tuple[ModuleKey, Header, int]
+PageOf = tuple[ObjectId, Header, int]
 T = TypeVar("T")
 
 OFFSET_END = 2**32
-"""Module offsets are 32 bits wide in every symbol file we keep."""
+"""First offset that no symbol file can have: page files have keys of 32 bits."""
 
 
-class Looked(NamedTuple, Generic[T]):
-    """Each module is in one of the first three. Those that are `late` have some of their frames."""
+class LookupResult(NamedTuple, Generic[T]):
+    """Frames by module and offset, and the modules without frames.
 
-    frames: dict[ModuleKey, dict[int, T]]
-    failed: dict[ModuleKey, Missing]
-    replaced: set[ModuleKey]
-    late: set[ModuleKey]
+    Each module is in exactly one of `frames`, `failed` and `replaced`. The modules in `late` have only the
+    frames that were looked up in time.
+    """
+
+    frames: dict[ObjectId, dict[int, T]]
+    failed: dict[ObjectId, Missing]
+    replaced: set[ObjectId]
+    late: set[ObjectId]
 
 
 class Terms(NamedTuple, Generic[T]):
-    """What is made of each frame at once, so that frames need no memory together, and when to stop.
+    """Rendering of frames, and the deadline of a lookup.
 
-    `render` gets None for an offset without a symbol. What it raises ends the look-up. Without `has_places`,
-    frames have no files, lines and inlined calls.
+    `render` is called with None for an offset without a symbol, and what it raises ends the lookup. It is
+    called for each frame as soon as the frame is found, because all parsed frames of a large request would
+    take much more memory than their rendered form. Without `has_places`, frames have no files, lines and
+    inlined calls.
     """
 
     render: Callable[[int, Frame | None], T]
@@ -46,58 +56,62 @@ class Terms(NamedTuple, Generic[T]):
     has_places: bool = True
 
 
-def look_up(modules: Modules, wanted: Wanted, trace: Trace, terms: Terms[T]) -> Looked[T]:
-    """Two rounds of pages, each for all modules together."""
-    reading = _Reading(modules, trace, terms)
-    reading.fetch(_symbol_pages(wanted))
-    hits: dict[ModuleKey, Hits] = {}
+def look_up(modules: Modules, wanted: Wanted, trace: Trace, terms: Terms[T]) -> LookupResult[T]:
+    """Return the rendered frames of the wanted offsets. Raises TooMuch, as `terms.render` may."""
+    lookup = _Lookup(modules, trace, terms)
+    lookup.load(_symbol_pages(wanted))
+    hits: dict[ObjectId, Hits] = {}
     for module, (header, offsets) in wanted.items():
-        if reading.came(module):
-            with reading.alone(module):
-                hits[module] = reading.hits(module, header, offsets)
-    reading.fetch(_name_pages(wanted, hits))
+        if lookup.has_pages(module):
+            with lookup.isolate(module):
+                hits[module] = lookup.find_hits(module, header, offsets)
+    lookup.load(_name_pages(wanted, hits))
     frames = {
-        module: reading.frames(module, wanted[module][0], found)
-        for module, found in hits.items()
-        if reading.came(module)
+        module: lookup.render_frames(module, wanted[module][0], module_hits)
+        for module, module_hits in hits.items()
+        if lookup.has_pages(module)
     }
-    return Looked(frames, reading.failed, reading.replaced, reading.late)
+    return LookupResult(frames, lookup.failed, lookup.replaced, lookup.late)
 
 
-class _Reading(Generic[T]):
-    """The pages of one look-up, and the modules that dropped out on the way."""
+class _Lookup(Generic[T]):
+    """Pages of one lookup, and the modules that failed on the way."""
 
     def __init__(self, modules: Modules, trace: Trace, terms: Terms[T]) -> None:
         self._modules = modules
         self._trace = trace
         self._terms = terms
         self._pages: dict[tuple[str, int], Page] = {}
-        self.failed: dict[ModuleKey, Missing] = {}
-        self.replaced: set[ModuleKey] = set()
-        self.late: set[ModuleKey] = set()
+        self.failed: dict[ObjectId, Missing] = {}
+        self.replaced: set[ObjectId] = set()
+        self.late: set[ObjectId] = set()
 
-    def fetch(self, wanted: Iterable[PageOf]) -> None:
+    def load(self, wanted: Iterable[PageOf]) -> None:
+        """Load pages of all modules at once."""
         pages = self._modules.pages(set(wanted), self._trace)
         self._pages |= pages.found
         self.replaced |= pages.replaced
         self.failed |= pages.unreachable
 
-    def came(self, module: ModuleKey) -> bool:
+    def has_pages(self, module: ObjectId) -> bool:
+        """Return whether the module's pages were loaded and are valid."""
         return module not in self.failed and module not in self.replaced
 
     @contextmanager
-    def alone(self, module: ModuleKey) -> Iterator[None]:
-        """A module whose pages do not make sense drops out, and no other does."""
+    def isolate(self, module: ObjectId) -> Iterator[None]:
+        """Turn a malformed page into a failure of its module alone."""
         try:
             yield
         except MalformedPageFile as error:
             self.failed[module] = Missing("malformed", str(error))
 
-    def hits(self, module: ModuleKey, header: Header, offsets: Set[int]) -> Hits:
-        """In the order of the offsets: one page, and one block of it, is kept parsed at a time."""
+    def find_hits(self, module: ObjectId, header: Header, offsets: Set[int]) -> Hits:
+        """Return the hit of each offset, None where no symbol covers it. Raises MalformedPageFile."""
         found: dict[int, Hit | None] = {}
         current, finder = -1, None
-        for offset in self._in_time(module, sorted(offsets)):
+        # In ascending order, so that each page is searched once and one FUNC block is parsed at a time:
+        # random order would parse a large block again for every offset in it.
+        for offset in self._until_late(module, sorted(offsets)):
             page = _symbol_page(header, offset)
             if page is None:
                 found[offset] = None
@@ -108,18 +122,20 @@ class _Reading(Generic[T]):
             found[offset] = hit if self._terms.has_places else hit and hit.without_places()
         return found
 
-    def frames(self, module: ModuleKey, header: Header, hits: Hits) -> dict[int, T]:
+    def render_frames(self, module: ObjectId, header: Header, hits: Hits) -> dict[int, T]:
+        """Return the rendered frame of each hit."""
+        # Many frames of a module name the same few files, so each name is decoded once.
         files = cache(partial(self._name, header, Section.FILES))
         origins = cache(partial(self._name, header, Section.ORIGINS))
         render = self._terms.render
         rendered = {}
-        for offset in self._in_time(module, hits):
+        for offset in self._until_late(module, hits):
             hit = hits[offset]
             rendered[offset] = render(offset, hit and frame(hit, files, origins))
         return rendered
 
-    def _in_time(self, module: ModuleKey, offsets: Iterable[int]) -> Iterator[int]:
-        """Yield the offsets until it is late."""
+    def _until_late(self, module: ObjectId, offsets: Iterable[int]) -> Iterator[int]:
+        """Yield the offsets until the deadline; at the deadline, add the module to the late ones."""
         for offset in offsets:
             if self._terms.is_late():
                 self.late.add(module)
@@ -143,16 +159,17 @@ def _symbol_pages(wanted: Wanted) -> Iterator[PageOf]:
                 yield module, header, page
 
 
-def _name_pages(wanted: Wanted, hits: Mapping[ModuleKey, Hits]) -> Iterator[PageOf]:
-    for module, found in hits.items():
+def _name_pages(wanted: Wanted, hits: Mapping[ObjectId, Hits]) -> Iterator[PageOf]:
+    for module, module_hits in hits.items():
         header = wanted[module][0]
-        for section, number in _names(found):
+        for section, number in _name_numbers(module_hits):
             page = header.page_for(section, number)
             if page is not None:
                 yield module, header, page
 
 
-def _names(hits: Hits) -> Set[tuple[Section, int]]:
-    mentioned = [hit for hit in hits.values() if hit]
-    files = {(Section.FILES, site.file) for hit in mentioned for site in hit.sites if site.file >= 0}
-    return files | {(Section.ORIGINS, number) for hit in mentioned for number in hit.origins}
+def _name_numbers(hits: Hits) -> Set[tuple[Section, int]]:
+    """Return the numbers of all files and inlined functions in the hits."""
+    symbols = [hit for hit in hits.values() if hit]
+    files = {(Section.FILES, site.file) for hit in symbols for site in hit.sites if site.file >= 0}
+    return files | {(Section.ORIGINS, number) for hit in symbols for number in hit.origins}

@@ -1,7 +1,7 @@
-"""Tells every process at once that a module has other symbols now.
+"""Cache invalidation across processes, sent when a module's symbols change.
 
-Only a hint: without redis-cache, or when a message is lost, a process learns it once it trusts its header no
-longer (HeaderCache).
+A message only shortens the time in which former symbols are used. Without redis-cache, or when a message is
+lost, a process notices the change once it no longer trusts its header (see HeaderCache).
 """
 
 from __future__ import annotations
@@ -19,43 +19,59 @@ import redis
 from tecken.errors import CouldNotAsk
 from tecken.redisclient.guard import RedisGuard
 from tecken.symbolication.conversion import keys
-from tecken.symbols.ids import ModuleKey, parsed_key
+from tecken.symbols.ids import ObjectId
 
 logger = logging.getLogger(__name__)
-SILENCE_SECONDS = 5.0  # then a PING is sent; after another such silence the connection is dead
-FIRST_PAUSE = 0.25  # seconds before connecting again; each pause is twice as long as the one before
+
+# Seconds without a message before a PING is sent. After another such period the connection counts as dead.
+SILENCE_SECONDS = 5.0
+
+# Seconds before connecting again. Each pause is twice as long as the one before.
+FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 30.0
 
 
 class Herald:
+    """Publisher of invalidations on redis-cache."""
+
     def __init__(self, client: redis.Redis, guard: RedisGuard) -> None:
         self._client = client
         self._guard = guard
 
-    def tell(self, module: ModuleKey) -> None:
-        """One short deadline; raises nothing."""
+    def tell(self, module: ObjectId) -> None:
+        """Publish that `module` has other symbols. Takes one short deadline at most and raises nothing."""
         try:
-            self._guard.call(self._client.publish, keys.REPLACED, str(module))
+            self._guard.call(self._client.publish, keys.REPLACED, module.key)
         except CouldNotAsk as error:
-            # Without a cause the server was not asked: it has just failed, and that is logged.
+            # An error without a cause comes from the circuit breaker, which has logged the failure already.
             if error.__cause__:
+                cause = type(error.__cause__).__name__
                 logger.warning(
-                    "%s: other processes were not told: %s", module, type(error.__cause__).__name__
+                    "%s: cannot publish the invalidation: %s; other processes use the former symbols "
+                    "until their headers expire",
+                    module,
+                    cause,
                 )
 
 
 class Hearer(Protocol):
-    def drop(self, module: ModuleKey) -> None: ...
+    """Cache that follows invalidations."""
+
+    def drop(self, module: ObjectId) -> None:
+        """Drop what is cached of `module`."""
+        ...
 
     def doubt(self) -> None:
-        """What was told before now has not been heard."""
+        """Stop trusting every entry, because invalidations may have been missed."""
         ...
 
 
 class Listener:
-    """Passes on to `hearer` what heralds tell, in a daemon thread that ends when the hearer is gone.
+    """Subscriber that passes invalidations to a cache, in a daemon thread.
 
-    A forked child has no such thread: it makes a hearer and a Listener of its own.
+    The thread holds a weak reference and ends when the cache is gone. Threads do not survive a fork, so a
+    child process builds a cache and a Listener of its own; a shared one would leave the child with headers
+    that are never invalidated.
     """
 
     def __init__(
@@ -70,10 +86,12 @@ class Listener:
         self._silence = silence
         self._sleep = sleep
         self._pause = FIRST_PAUSE
-        self._chance = Random()  # noqa: S311 - spreads processes; its own, since it is drawn from in a thread
+        # Spreads the processes that connect again. A generator of its own, because a thread uses it.
+        self._random = Random()  # noqa: S311
 
     def start(self) -> Thread:
-        thread = Thread(target=self._run, name="replaced modules", daemon=True)
+        """Start the thread and return it."""
+        thread = Thread(target=self._run, name="invalidations", daemon=True)
         thread.start()
         return thread
 
@@ -83,28 +101,31 @@ class Listener:
                 self._listen()
             except (redis.RedisError, OSError) as error:
                 if self._pause == FIRST_PAUSE and self._hearer():
-                    logger.warning("not told of replaced modules until redis-cache answers: %s", error)
-                self._sleep(self._pause * self._chance.uniform(0.5, 1.0))
+                    logger.warning("lost the subscription to invalidations: %s; connecting again", error)
+                self._sleep(self._pause * self._random.uniform(0.5, 1.0))
                 self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
     def _listen(self) -> None:
-        silent = False
+        # A connection that a firewall has dropped looks like a quiet channel: without the PING this thread
+        # would wait for ever and the process would miss every invalidation.
+        is_silent = False
         with self._client.pubsub() as channel:  # type: ignore[no-untyped-call]
             channel.subscribe(keys.REPLACED)
             while self._hearer():
                 message = channel.get_message(timeout=self._silence)
                 if message:
-                    self._heard(message)
-                elif silent:
+                    self._handle(message)
+                elif is_silent:
                     raise redis.TimeoutError("no answer to PING")
                 else:
                     channel.ping()
-                silent = not message
+                is_silent = not message
 
-    def _heard(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: dict[str, Any]) -> None:
         hearer = self._hearer()
         if hearer and message["type"] == "subscribe":
+            # Messages published before this moment were not received, so no entry can be trusted.
             hearer.doubt()
             self._pause = FIRST_PAUSE
         elif hearer and message["type"] == "message":
-            hearer.drop(parsed_key(message["data"].decode(errors="replace")))
+            hearer.drop(ObjectId.from_key(message["data"].decode(errors="replace")))

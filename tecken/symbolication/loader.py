@@ -1,4 +1,7 @@
-"""What a feature needs from this package, for type checking and for memory implementations in tests."""
+"""Loader of headers and pages: from this process, from the store, or from page files.
+
+`Modules` and `Cold` are what the rest of the package depends on; tests implement them in memory.
+"""
 
 from __future__ import annotations
 
@@ -10,69 +13,81 @@ from typing import NamedTuple, Protocol
 from tecken.errors import CouldNotAsk, MalformedPageFile, StoreAway, TooMuch
 from tecken.store.port import Missing, PageKey, PageStore
 from tecken.symbolication.memory_cache import HeaderCache, PageCache
-from tecken.symbolication.page_reader import PageFileReader, Shelf
+from tecken.symbolication.page_reader import PageBatch, PageFileReader
 from tecken.symbolication.trace import Trace
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header, decoded_bytes
 from tecken.symbols.pagefile.page import Page
 
 
 class Pages(NamedTuple):
-    """`found` is keyed by (generation, page number); a page left out is of a module in one of the others."""
+    """Pages that were found, and modules whose pages were not.
+
+    `found` is keyed by (generation, page number). A page that is not in it belongs to a module in `replaced`
+    or `unreachable`.
+    """
 
     found: dict[tuple[str, int], Page]
-    replaced: set[ModuleKey]
-    """Another page file took this one's place: ask `headers` again and start over, once."""
-    unreachable: dict[ModuleKey, Missing]
-    """Neither the store nor the page file could be read; kind is "unreachable"."""
+    replaced: set[ObjectId]
+    """Modules that have another page file than the header is from. Load the header again and retry once."""
+    unreachable: dict[ObjectId, Missing]
+    """Modules of which neither the store nor the page file could be read; the kind is "unreachable"."""
 
 
 class Modules(Protocol):
-    """Headers and pages, from wherever they are. Never raises for one module's trouble."""
+    """Access to headers and pages. A failure of one module is part of the result and raises nothing."""
 
     def headers(
-        self, modules: Iterable[ModuleKey], trace: Trace, most: int | None = None
-    ) -> dict[ModuleKey, Header | Missing]:
-        """Left out: cold, there is no page file yet.
+        self, modules: Iterable[ObjectId], trace: Trace, most: int | None = None
+    ) -> dict[ObjectId, Header | Missing]:
+        """Return headers and known reasons; a module that is not in the result is cold.
 
-        Of modules that neither process nor store has, `most` are looked for; further ones are "unreachable".
+        Page files are read for at most `most` modules that are neither in this process nor in the store; the
+        others are "unreachable".
         """
         ...
 
-    def pages(self, wanted: Iterable[tuple[ModuleKey, Header, int]], trace: Trace) -> Pages: ...
+    def pages(self, wanted: Iterable[tuple[ObjectId, Header, int]], trace: Trace) -> Pages:
+        """Return pages by module, header and page number. Raises TooMuch when they are too large together."""
+        ...
 
 
 class Cold(Protocol):
+    """Conversion of cold modules."""
+
     def bring(
-        self, modules: Sequence[ModuleKey], deadline: float, client: str = ""
-    ) -> dict[ModuleKey, Missing | CouldNotAsk]:
-        """Have page files made, and wait until `deadline`, a moment of `time.monotonic()`.
+        self, modules: Sequence[ObjectId], deadline: float, client: str = ""
+    ) -> dict[ObjectId, Missing | CouldNotAsk]:
+        """Have modules converted and wait for them until `deadline`, a moment of `time.monotonic()`.
 
-        `client` names who is served in turn with others; modules of one client wait for each other.
+        `client` names the client that shares workers with others; modules of one client wait for each other.
 
-        A module left out of the answer is ready: ask `headers` again. Pending: not in time, the work goes on.
+        A module that is not in the result is ready: load its header again. Pending means that it was not
+        ready in time; its conversion continues.
         """
         ...
 
 
-# Pages that one request may have in memory, apart from those that the process has. 20,000 frames, each on
-# a page of its own, need 340 MB; a hostile file can have pages of 2 MiB.
+# Bytes of pages that one request may hold in memory, apart from those in the process's cache. 20,000 frames,
+# each on a page of its own, need 340 MB; a hostile file can have pages of 2 MiB.
 MAX_OPEN_BYTES = 512 * 1024 * 1024
 
 TOO_MANY = "more than {} modules of this request are in no cache: ask again, and for fewer at once"
 
-Headers = dict[ModuleKey, Header | Missing]
+Headers = dict[ObjectId, Header | Missing]
 Wanted = dict[PageKey, Header]
 
 
-def _unnoted(_wanted: Collection[PageKey], _found: Collection[PageKey]) -> None:
+def _ignore_lookup(_wanted: Collection[PageKey], _found: Collection[PageKey]) -> None:
     pass
 
 
 class Library:
-    """Each tier is asked once for all that is left, and what a lower tier had is put into those above it.
+    """Loader of headers and pages through three tiers: this process, the store, page files.
 
-    A store that is away costs page-file reads and no errors. Nothing here waits for a conversion.
+    Each tier is read once per call for everything that the tiers above do not have, so the number of round
+    trips does not depend on the number of modules or pages. Items of a lower tier are put into the tiers
+    above. An unavailable store costs page-file reads but raises nothing. No method waits for a conversion.
     """
 
     def __init__(
@@ -81,22 +96,27 @@ class Library:
         reader: PageFileReader,
         headers: HeaderCache,
         pages: PageCache,
-        asked: Callable[[Collection[PageKey], Collection[PageKey]], None] = _unnoted,
+        note_lookup: Callable[[Collection[PageKey], Collection[PageKey]], None] = _ignore_lookup,
     ) -> None:
-        """`asked` hears which pages the store was asked for, and which of them it had."""
+        """Initialize the loader.
+
+        Args:
+            store: Headers and pages on redis-store.
+            reader: Headers and pages in page files.
+            headers: This process's cache of headers.
+            pages: This process's cache of pages.
+            note_lookup: Called with the keys of each lookup in the store and with those that were found.
+        """
         self._store = store
-        self._asked = asked
+        self._note_lookup = note_lookup
         self._reader = reader
         self._headers = headers
         self._pages = pages
 
-    def headers(self, modules: Iterable[ModuleKey], trace: Trace, most: int | None = None) -> Headers:
-        """Return what is known of `modules`; those left out are cold, there is no page file yet.
-
-        Page files are looked for, and cold modules left out, only for the first `most` that process and store
-        do not have. The others are "unreachable".
-        """
+    def headers(self, modules: Iterable[ObjectId], trace: Trace, most: int | None = None) -> Headers:
+        """Return headers and known reasons; see `Modules.headers`."""
         found: Headers = {}
+        # One lookup and one append per module: this loop runs for every module of every warm request.
         rest = []
         for module in modules:
             header = self._headers.get(module)
@@ -106,19 +126,20 @@ class Library:
                 found[module] = header
         trace.headers.process += len(found)
         if rest:
-            found |= self._stored_headers(rest, trace)
+            found |= self._headers_from_store(rest, trace)
         rest = [module for module in rest if module not in found]
         if most is not None and len(rest) > most:
             found |= dict.fromkeys(rest[most:], Missing("unreachable", TOO_MANY.format(most)))
             rest = rest[:most]
         if rest:
-            found |= self._filed_headers(rest, trace)
+            found |= self._headers_from_page_files(rest, trace)
         return found
 
-    def pages(self, wanted: Iterable[tuple[ModuleKey, Header, int]], trace: Trace) -> Pages:
-        """Return the pages; a header that is no longer true is dropped from process and store.
+    def pages(self, wanted: Iterable[tuple[ObjectId, Header, int]], trace: Trace) -> Pages:
+        """Return pages, and drop headers of replaced page files from this process and the store.
 
-        Raises TooMuch when those from the store, or from page files, are more than one request may hold.
+        Raises:
+            TooMuch: The pages from the store, or those from page files, take more than MAX_OPEN_BYTES.
         """
         found: dict[tuple[str, int], Page] = {}
         rest: Wanted = {}
@@ -131,58 +152,60 @@ class Library:
         trace.pages.process += len(found)
         answer = Pages(found, set(), {})
         if rest:
-            self._stored_pages(rest, answer, trace)
+            self._add_stored_pages(rest, answer, trace)
         if rest:
-            self._filed_pages(rest, answer, trace)
+            self._add_pages_of_files(rest, answer, trace)
         return answer
 
-    def drop(self, module: ModuleKey) -> None:
-        """This process asks for the header again: its module has other symbols now."""
+    def drop(self, module: ObjectId) -> None:
+        """Drop the header of a module whose symbols have changed; the next request loads it again."""
         self._headers.drop(module)
 
     def doubt(self) -> None:
-        """This process asks for every header again: some modules may have other symbols now."""
+        """Load every header again when it is needed next, because any module may have changed."""
         self._headers.doubt()
 
-    def _stored_headers(self, modules: Sequence[ModuleKey], trace: Trace) -> Headers:
+    def _headers_from_store(self, modules: Sequence[ObjectId], trace: Trace) -> Headers:
         start = time.perf_counter()
-        stored: dict[ModuleKey, bytes | Missing] = {}
+        stored: dict[ObjectId, bytes | Missing] = {}
         with suppress(StoreAway):
             stored = self._store.headers(modules)
         trace.store.add(len(modules), len(stored), time.perf_counter() - start)
         found: Headers = {}
-        for module, known in stored.items():
+        for module, entry in stored.items():
+            # A header of another format version counts as absent.
             with suppress(MalformedPageFile):
-                found[module] = known if isinstance(known, Missing) else self._parsed(module, known, trace)
+                found[module] = entry if isinstance(entry, Missing) else self._parse(module, entry, trace)
         trace.headers.store += len(found)
         return found
 
-    def _filed_headers(self, modules: Sequence[ModuleKey], trace: Trace) -> Headers:
+    def _headers_from_page_files(self, modules: Sequence[ObjectId], trace: Trace) -> Headers:
         found: Headers = {}
         for module, raw in zip(modules, self._reader.headers(modules, trace), strict=True):
             if isinstance(raw, CouldNotAsk):
                 found[module] = Missing("unreachable", str(raw))
             elif raw is not None:
                 with suppress(MalformedPageFile, StoreAway):
-                    found[module] = self._parsed(module, raw, trace)
+                    found[module] = self._parse(module, raw, trace)
                     self._store.put_header(module, raw)
         trace.headers.page_file += len(found)
         return found
 
-    def _parsed(self, module: ModuleKey, raw: bytes, trace: Trace) -> Header:
+    def _parse(self, module: ObjectId, raw: bytes, trace: Trace) -> Header:
         start = time.perf_counter()
         header = self._headers.put(module, raw)
-        trace.parsed(module, time.perf_counter() - start)
+        trace.add_parsing(module, time.perf_counter() - start)
         return header
 
-    def _stored_pages(self, rest: Wanted, answer: Pages, trace: Trace) -> None:
-        """Moves pages from `rest` to `answer`, as do the next ones."""
+    def _add_stored_pages(self, rest: Wanted, answer: Pages, trace: Trace) -> None:
+        """Move the pages that the store has from `rest` to `answer`."""
         start = time.perf_counter()
         stored: dict[PageKey, bytes] = {}
         with suppress(StoreAway):
             stored = self._store.pages(tuple(rest))
         trace.store.add(len(rest), len(stored), time.perf_counter() - start)
-        self._asked(rest, stored)
+        self._note_lookup(rest, stored)
+        # Compressed pages state their size, so a request that is too large ends before any page is unpacked.
         _check_size(stored.values())
         for key, raw in stored.items():
             with suppress(MalformedPageFile):
@@ -190,28 +213,30 @@ class Library:
                 del rest[key]
                 trace.pages.store += 1
 
-    def _filed_pages(self, rest: Wanted, answer: Pages, trace: Trace) -> None:
-        shelves = _shelves(rest)
-        fresh: dict[PageKey, bytes] = {}
-        read = self._reader.pages(shelves, trace)
-        _check_size(page for pages in read if isinstance(pages, list) for page in pages)
-        for shelf, pages in zip(shelves, read, strict=True):
+    def _add_pages_of_files(self, rest: Wanted, answer: Pages, trace: Trace) -> None:
+        """Add the pages in `rest` to `answer`, from page files, and store them."""
+        batches = _batches(rest)
+        loaded: dict[PageKey, bytes] = {}
+        results = self._reader.pages(batches, trace)
+        _check_size(page for pages in results if isinstance(pages, list) for page in pages)
+        for batch, pages in zip(batches, results, strict=True):
             if isinstance(pages, CouldNotAsk):
-                answer.unreachable[shelf.module] = Missing("unreachable", str(pages))
-            elif pages is None or not self._open_all(shelf, pages, answer, trace):
-                self._forget(shelf.module)
-                answer.replaced.add(shelf.module)
+                answer.unreachable[batch.module] = Missing("unreachable", str(pages))
+            elif pages is None or not self._open_all(batch, pages, answer, trace):
+                self._forget(batch.module)
+                answer.replaced.add(batch.module)
             else:
-                fresh |= zip(shelf.keys(), pages, strict=True)
-        trace.pages.page_file += len(fresh)
+                loaded |= zip(batch.keys(), pages, strict=True)
+        trace.pages.page_file += len(loaded)
         with suppress(StoreAway):
-            if fresh:
-                self._store.put_pages(fresh)
+            if loaded:
+                self._store.put_pages(loaded)
 
-    def _open_all(self, shelf: Shelf, pages: Sequence[bytes], answer: Pages, trace: Trace) -> bool:
+    def _open_all(self, batch: PageBatch, pages: Sequence[bytes], answer: Pages, trace: Trace) -> bool:
+        """Open pages and return whether all of them are valid."""
         try:
-            for key, raw in zip(shelf.keys(), pages, strict=True):
-                self._open(key, shelf.header, raw, answer, trace)
+            for key, raw in zip(batch.keys(), pages, strict=True):
+                self._open(key, batch.header, raw, answer, trace)
         except MalformedPageFile:
             return False
         return True
@@ -219,13 +244,14 @@ class Library:
     def _open(self, key: PageKey, header: Header, raw: bytes, answer: Pages, trace: Trace) -> None:
         start = time.perf_counter()
         page = header.open(raw)
-        trace.parsed(key.module, time.perf_counter() - start)
+        trace.add_parsing(key.module, time.perf_counter() - start)
         self._pages.put((key.generation, key.page), page)
         answer.found[key.generation, key.page] = page
 
-    def _forget(self, module: ModuleKey) -> None:
-        """The store too: else the next process would be told of the page file that is no more."""
+    def _forget(self, module: ObjectId) -> None:
+        """Drop the header of a replaced page file, here and in the store."""
         self._headers.drop(module)
+        # If the store kept the header, this and every other process would load it again and fail again.
         with suppress(StoreAway):
             self._store.forget(module)
 
@@ -237,9 +263,9 @@ def _check_size(pages: Iterable[bytes]) -> None:
         )
 
 
-def _shelves(wanted: Wanted) -> list[Shelf]:
-    shelves: dict[tuple[ModuleKey, str], Shelf] = {}
+def _batches(wanted: Wanted) -> list[PageBatch]:
+    batches: dict[tuple[ObjectId, str], PageBatch] = {}
     for key, header in wanted.items():
-        shelf = shelves.setdefault(key[:2], Shelf(key.module, header, []))
-        shelf.pages.append(key.page)
-    return list(shelves.values())
+        batch = batches.setdefault(key[:2], PageBatch(key.module, header, []))
+        batch.pages.append(key.page)
+    return list(batches.values())

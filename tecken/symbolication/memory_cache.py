@@ -1,4 +1,4 @@
-"""What fits into so many bytes, without what was not used for longest."""
+"""Caches in the process's memory, bounded in bytes; the least recently used entries are evicted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 
 from cachetools import LRUCache
 
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 from tecken.symbols.pagefile.page import Page
 
@@ -19,19 +19,20 @@ V = TypeVar("V")
 
 
 class Bounded(LRUCache[K, V]):
-    """The bound may change while it is in use. Not thread-safe, as its base."""
+    """LRU cache with a bound in bytes that may change while it is in use. Not thread-safe."""
 
     def __init__(self, max_bytes: int, getsizeof: Callable[[V], float]) -> None:
         super().__init__(math.inf, getsizeof)
         self._max_bytes = max_bytes
 
     def keep(self, key: K, value: V) -> None:
-        """Unless it is larger than all together may be."""
+        """Store a value, unless it is larger than the bound."""
         if self.getsizeof(value) <= self._max_bytes:
             self[key] = value
             self._shrink()
 
     def resize(self, max_bytes: int) -> None:
+        """Set the bound and evict what exceeds it."""
         self._max_bytes = max_bytes
         self._shrink()
 
@@ -46,24 +47,31 @@ class _Dated(NamedTuple):
 
 
 class HeaderCache:
-    """Headers, each trusted for `seconds()`: after that somebody must be asked whether it was replaced."""
+    """Cache of headers, each trusted for `seconds()`; after that the store has to confirm it."""
 
     def __init__(
         self, max_bytes: int, seconds: Callable[[], float], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._seconds = seconds
         self._clock = clock
-        self._doubted = -math.inf
+        # Headers older than this moment are not trusted.
+        self._trusted_from = -math.inf
+        # Reading an LRU cache changes its order, so even `get` needs the lock: without it, two threads would
+        # corrupt the linked list. It is never held while a header is parsed.
         self._lock = Lock()
-        self._entries: Bounded[ModuleKey, _Dated] = Bounded(max_bytes, lambda entry: entry.header.size)
+        self._entries: Bounded[ObjectId, _Dated] = Bounded(max_bytes, lambda entry: entry.header.size)
 
-    def get(self, module: ModuleKey) -> Header | None:
+    def get(self, module: ObjectId) -> Header | None:
+        """Return the header if it is cached and still trusted."""
         with self._lock:
             entry = self._entries.get(module)
-        return entry.header if entry and self._trusted(entry) else None
+        return entry.header if entry and self._is_trusted(entry) else None
 
-    def put(self, module: ModuleKey, raw: bytes) -> Header:
-        """Parse `raw`, or keep the parsed header when nothing has changed. Raises MalformedPageFile."""
+    def put(self, module: ObjectId, raw: bytes) -> Header:
+        """Store and return the header in `raw`. Raises MalformedPageFile.
+
+        The header that is cached is kept when its bytes are the same, with its decompressor.
+        """
         with self._lock:
             entry = self._entries.get(module)
         header = entry.header if entry and entry.header.raw == raw else Header.parse(raw)
@@ -71,45 +79,56 @@ class HeaderCache:
             self._entries.keep(module, _Dated(header, self._clock()))
         return header
 
-    def drop(self, module: ModuleKey) -> None:
+    def drop(self, module: ObjectId) -> None:
+        """Remove a header."""
         with self._lock:
             self._entries.pop(module, None)
 
     def doubt(self) -> None:
-        """Trust none of those that are here now."""
-        self._doubted = self._clock()
+        """Stop trusting the headers that are cached now."""
+        self._trusted_from = self._clock()
 
     def resize(self, max_bytes: int) -> None:
+        """Set the bound in bytes."""
         with self._lock:
             self._entries.resize(max_bytes)
 
     @property
     def size(self) -> int:
+        """Bytes held."""
         return int(self._entries.currsize)
 
-    def _trusted(self, entry: _Dated) -> bool:
-        return self._doubted < entry.at and self._clock() < entry.at + self._seconds()
+    def _is_trusted(self, entry: _Dated) -> bool:
+        return self._trusted_from < entry.at and self._clock() < entry.at + self._seconds()
 
 
 class PageCache:
-    """Decoded pages by (generation, page number): what a key holds never changes."""
+    """Cache of decoded pages by (generation, page number).
+
+    A generation is a hash of the content, so an entry is never invalidated; it is evicted when it is not
+    used.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self._lock = Lock()
         self._pages: Bounded[tuple[str, int], Page] = Bounded(max_bytes, lambda page: page.size)
 
     def get(self, key: tuple[str, int]) -> Page | None:
+        """Return the page if it is cached."""
         with self._lock:
             return self._pages.get(key)
 
     def put(self, key: tuple[str, int], page: Page) -> None:
+        """Store a page."""
         with self._lock:
             self._pages.keep(key, page)
 
     def resize(self, max_bytes: int) -> None:
+        """Set the bound in bytes."""
         with self._lock:
             self._pages.resize(max_bytes)
 
     @property
     def size(self) -> int:
+        """Bytes held."""
         return int(self._pages.currsize)

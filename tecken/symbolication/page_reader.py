@@ -1,4 +1,4 @@
-"""Page files of several modules at once, with a deadline, each failing alone."""
+"""Reader of several modules' page files at once, with one deadline; each module fails separately."""
 
 from __future__ import annotations
 
@@ -12,90 +12,110 @@ from tecken.errors import Absent, CouldNotAsk, MalformedPageFile
 from tecken.storage.port import PageFiles
 from tecken.store.port import PageKey
 from tecken.symbolication.trace import Trace
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import PREFIX, Header, header_bytes
 
 T = TypeVar("T")
 
 
-class Shelf(NamedTuple):
+class PageBatch(NamedTuple):
     """Some pages of one page file."""
 
-    module: ModuleKey
+    module: ObjectId
     header: Header
     pages: list[int]
 
     def keys(self) -> list[PageKey]:
+        """Return the pages' keys in the store."""
         return [PageKey(self.module, self.header.generation, page) for page in self.pages]
 
 
-class _Read(NamedTuple, Generic[T]):
-    answer: T | CouldNotAsk | None
+class _Result(NamedTuple, Generic[T]):
+    """Value or failure of one read, None for "no page file", and the time that it took."""
+
+    value: T | CouldNotAsk | None
     seconds: float
 
 
-def read_header(page_files: PageFiles, module: ModuleKey) -> bytes:
-    """Raises Absent, CouldNotAsk, MalformedPageFile.
+def read_header(page_files: PageFiles, module: ObjectId) -> bytes:
+    """Return the bytes of a page file's header.
 
-    The prefix is read again with the rest: between two reads another file may have taken its place.
+    Raises:
+        Absent: There is no page file.
+        CouldNotAsk: The storage does not respond.
+        MalformedPageFile: It is not a page file of this format version.
     """
     (prefix,) = page_files.read(module, [(0, PREFIX)])
+    # The prefix is read again with the rest: another page file may have replaced this one between the reads,
+    # and the first bytes of one with the tables of the other would give wrong functions.
     (raw,) = page_files.read(module, [(0, header_bytes(prefix))])
     return raw
 
 
-def read_pages(page_files: PageFiles, module: ModuleKey, header: Header, pages: Sequence[int]) -> list[bytes]:
-    """Compressed pages. Raises CouldNotAsk, and Absent when this page file is there no more."""
+def read_pages(page_files: PageFiles, module: ObjectId, header: Header, pages: Sequence[int]) -> list[bytes]:
+    """Return compressed pages of the page file that `header` is from.
+
+    Raises:
+        Absent: The page file was deleted or replaced.
+        CouldNotAsk: The storage does not respond.
+    """
     found = page_files.read(module, [header.span(page) for page in pages])
-    (start,) = page_files.read(module, [(0, PREFIX)])  # afterwards: what was read until now is this file's
+    # The generation is checked after the pages are read. Checked before, a page file that is replaced between
+    # the two reads would give pages of the new file for the old header.
+    (start,) = page_files.read(module, [(0, PREFIX)])
     if start != header.raw[:PREFIX]:
         raise Absent(f"{module} has another page file now")
     return found
 
 
 class PageFileReader:
-    """`seconds` is for all modules of one call together; a slower read keeps its thread until it ends."""
+    """Reader of page files in a pool of threads.
+
+    `seconds` is the time for all modules of one call together. A slower read is abandoned but keeps its
+    thread until it ends.
+    """
 
     def __init__(self, page_files: PageFiles, threads: int = 8, seconds: float = 10.0) -> None:
         self._page_files = page_files
         self._seconds = seconds
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="page-file")
 
-    def headers(self, modules: Sequence[ModuleKey], trace: Trace) -> list[bytes | CouldNotAsk | None]:
-        """Raw headers in the order asked for; None where there is no page file of our format version."""
-        reads = [partial(read_header, self._page_files, module) for module in modules]
-        answers = self._each(reads)
-        for module, read in zip(modules, answers, strict=True):
-            trace.downloaded(module, len(read.answer) if isinstance(read.answer, bytes) else 0, read.seconds)
-        return [read.answer for read in answers]
+    def headers(self, modules: Sequence[ObjectId], trace: Trace) -> list[bytes | CouldNotAsk | None]:
+        """Return each module's header as bytes; None where there is no page file of this format version."""
+        results = self._run_all([partial(read_header, self._page_files, module) for module in modules])
+        for module, result in zip(modules, results, strict=True):
+            size = len(result.value) if isinstance(result.value, bytes) else 0
+            trace.add_download(module, size, result.seconds)
+        return [result.value for result in results]
 
-    def pages(self, wanted: Sequence[Shelf], trace: Trace) -> list[list[bytes] | CouldNotAsk | None]:
-        """Compressed pages in the order asked for; None where the page file is another one or gone."""
-        answers = self._each([partial(read_pages, self._page_files, *shelf) for shelf in wanted])
-        for shelf, read in zip(wanted, answers, strict=True):
-            size = sum(map(len, read.answer)) if isinstance(read.answer, list) else 0
-            trace.downloaded(shelf.module, size, read.seconds)
-        return [read.answer for read in answers]
+    def pages(self, wanted: Sequence[PageBatch], trace: Trace) -> list[list[bytes] | CouldNotAsk | None]:
+        """Return the compressed pages of each batch; None where its page file was deleted or replaced."""
+        results = self._run_all([partial(read_pages, self._page_files, *batch) for batch in wanted])
+        for batch, result in zip(wanted, results, strict=True):
+            size = sum(map(len, result.value)) if isinstance(result.value, list) else 0
+            trace.add_download(batch.module, size, result.seconds)
+        return [result.value for result in results]
 
-    def _each(self, reads: Sequence[Callable[[], T]]) -> list[_Read[T]]:
-        futures = [self._pool.submit(_timed, read) for read in reads]
+    def _run_all(self, reads: Sequence[Callable[[], T]]) -> list[_Result[T]]:
+        futures = [self._pool.submit(_time, read) for read in reads]
         wait(futures, self._seconds)
-        return [self._result(future) for future in futures]
+        return [self._collect(future) for future in futures]
 
-    def _result(self, future: Future[_Read[T]]) -> _Read[T]:
+    def _collect(self, future: Future[_Result[T]]) -> _Result[T]:
+        """Return the result of a read, or CouldNotAsk when it has not ended."""
         if future.done():
             return future.result()
         future.cancel()
-        return _Read(CouldNotAsk(f"page file did not come in {self._seconds:g} s"), self._seconds)
+        return _Result(CouldNotAsk(f"page file did not come in {self._seconds:g} s"), self._seconds)
 
 
-def _timed(read: Callable[[], T]) -> _Read[T]:
+def _time(read: Callable[[], T]) -> _Result[T]:
     start = time.perf_counter()
-    answer: T | CouldNotAsk | None
+    value: T | CouldNotAsk | None
     try:
-        answer = read()
+        value = read()
     except (Absent, MalformedPageFile):
-        answer = None
+        value = None
     except CouldNotAsk as error:
-        answer = error
-    return _Read(answer, time.perf_counter() - start)
+        value = error
+    return _Result(value, time.perf_counter() - start)

@@ -1,4 +1,4 @@
-"""What a request cost: for the metrics, and for a client that sent the `Debug` header."""
+"""Cost of a request: for the metrics, the log, and clients that send the `Debug` header (docs/api.md)."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ logger = logging.getLogger("tecken.trace")
 
 
 def debug(resolved: Sequence[Resolved], trace: Trace, seconds: float) -> dict[str, Any]:
-    """Seconds and bytes. `stacks` and `stacks_per_module` count frames, as they always did."""
-    frames = [
-        Counter(index for stack in job.stacks for index, _ in stack) for job in (one.job for one in resolved)
-    ]
+    """Return the `debug` object of a response, in seconds and bytes.
+
+    `stacks` and `stacks_per_module` count frames; the names are part of the wire format.
+    """
+    frames = [Counter(index for stack in entry.job.stacks for index, _ in stack) for entry in resolved]
     per_module: Counter[str] = Counter()
-    # A key is made once a module and not once a frame: a client may give it any length.
-    for one, counts in zip(resolved, frames, strict=True):
+    # The key is built once per module and not once per frame, because a client may give it any length.
+    for entry, counts in zip(resolved, frames, strict=True):
         for index, count in counts.items():
             if index >= 0:
-                per_module[key(one.job.modules[index])] += count
+                per_module[key(entry.job.modules[index])] += count
     downloads = trace.downloads
     return {
         "time": seconds,
@@ -39,29 +40,30 @@ def debug(resolved: Sequence[Resolved], trace: Trace, seconds: float) -> dict[st
             "time": trace.store.seconds,
         },
         "downloads": {
-            "count": sum(spent.count for spent in downloads.values()),
-            "size": sum(spent.size for spent in downloads.values()),
-            "time": sum(spent.seconds for spent in downloads.values()),
-            "size_per_module": {str(module): spent.size for module, spent in downloads.items()},
-            "time_per_module": {str(module): spent.seconds for module, spent in downloads.items()},
+            "count": sum(download.count for download in downloads.values()),
+            "size": sum(download.size for download in downloads.values()),
+            "time": sum(download.seconds for download in downloads.values()),
+            "size_per_module": {str(module): download.size for module, download in downloads.items()},
+            "time_per_module": {str(module): download.seconds for module, download in downloads.items()},
         },
         "parse_sym": {
             "time": sum(trace.parse.values()),
-            "time_per_module": {str(module): spent for module, spent in trace.parse.items()},
+            "time_per_module": {str(module): duration for module, duration in trace.parse.items()},
         },
         "pages": asdict(trace.pages),
         "missing": {str(module): reason for module, reason in trace.missing.items()},
     }
 
 
-def log(version: str, spent: dict[str, Any]) -> None:
-    """One line of JSON."""
-    logger.info("%s", orjson.dumps({"version": version, **spent}).decode())
+def log(version: str, cost: dict[str, Any]) -> None:
+    """Write the cost of a request to the log, as one line of JSON."""
+    logger.info("%s", orjson.dumps({"version": version, **cost}).decode())
 
 
 def count(version: str, resolved: Sequence[Resolved], trace: Trace) -> None:
-    FRAMES.labels(version).inc(sum(len(stack) for one in resolved for stack in one.job.stacks))
-    outcomes = Counter(_outcome(module) for one in resolved for module in one.modules.values())
+    """Add the request's frames, modules and pages to the metrics."""
+    FRAMES.labels(version).inc(sum(len(stack) for entry in resolved for stack in entry.job.stacks))
+    outcomes = Counter(_outcome(module) for entry in resolved for module in entry.modules.values())
     for outcome, modules in outcomes.items():
         MODULES.labels(outcome).inc(modules)
     for origin in ("process", "store", "page_file"):

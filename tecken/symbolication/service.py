@@ -1,7 +1,8 @@
-"""Decides a symbolication request: which modules, which frames are new, what to say of modules that failed.
+"""Symbolication of one request: from jobs to resolved jobs and the JSON of the response.
 
-Knows no Django: what it needs is passed in. A request costs at most three round trips to the store, however
-many modules and frames: headers, pages of symbols, pages of names. A cold module's header is asked for again.
+This module does not import Django; everything it needs is an argument. A request costs at most three round
+trips to the store, whatever the number of modules and frames: headers, pages of symbols, pages of names. The
+header of a module that was cold costs another one.
 """
 
 from __future__ import annotations
@@ -18,40 +19,41 @@ from tecken.errors import BadModule, CouldNotAsk, Pending
 from tecken.store.port import Missing
 from tecken.symbolication import request_cost
 from tecken.symbolication.api.answer import Failure, Module, Resolved, Version, check_answer
-from tecken.symbolication.api.schema import UNKNOWN_MODULE, Job
+from tecken.symbolication.api.schema import UNKNOWN_MODULE, Job, parse_key
 from tecken.symbolication.frame_cache import FrameCache
 from tecken.symbolication.frame_lookup import Terms, look_up
 from tecken.symbolication.loader import Cold, Modules
 from tecken.symbolication.trace import Trace
-from tecken.symbols.ids import ModuleKey, in_try, is_zero_debug_id, module_key
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.lookup import Frame
 from tecken.symbols.pagefile.file import Header
 
 Outcome: TypeAlias = Header | Missing | CouldNotAsk
-"""What came of asking for a module."""
+"""Result of loading a module's header."""
 
 MISSING_NAMES = {"absent": None, "malformed": "Malformed", "unreachable": "CouldNotAsk"}
+"""Names of missing markers in `module_errors`."""
 
 LATE = Pending("its frames were not all looked up before the deadline; try again")
 
 LOOKUP_SECONDS = 5.0
-"""Least time for looking offsets up, where `seconds` says that no request waits for cold modules."""
+"""Minimum time for the lookup of offsets, also where `Parts.seconds` is 0 and no request waits."""
 
 TRIES = 2
-"""How often one request asks for a module whose page file is replaced under its eyes."""
+"""Number of times that one request loads a module whose page file is replaced meanwhile."""
 
 
-def _unnoted(_modules: Sequence[ModuleKey]) -> None:
+def _ignore_absent(_modules: Sequence[ObjectId]) -> None:
     pass
 
 
 class Parts(NamedTuple):
-    """What outlives a request, and its limits.
+    """Objects that outlive a request, and the request's limits.
 
-    `seconds` is how long a request waits for modules that are not prepared, and then for how long it looks
-    offsets up: waiting for one module leaves time for the others.
+    `seconds` is the time to wait for cold modules and, after that, the time for the lookup of offsets. The
+    two are separate, so that waiting for one cold module does not take the time to look up the others.
 
-    `most_cold` bounds its modules that are in no cache, and `client` names who waits for them.
+    `most_cold` bounds the modules that are in no cache. `client` names the client that waits for them.
     """
 
     modules: Modules
@@ -62,218 +64,234 @@ class Parts(NamedTuple):
     most_cold: int | None = None
     client: str = ""
     with_try: bool = False
-    """Whether symbols of try builds answer for modules that are absent otherwise."""
-    note_absent: Callable[[Sequence[ModuleKey]], None] = _unnoted
-    """Called once per request with the modules that no source has; raises nothing."""
+    """Whether absent modules are looked for among try symbols."""
+    note_absent: Callable[[Sequence[ObjectId]], None] = _ignore_absent
+    """Called once per request with the modules that no source has. Must not raise."""
     max_answer_bytes: float = math.inf
 
 
 def symbolicate(
     parts: Parts, version: Version, jobs: Sequence[Job], *, debug: bool = False, log: bool = False
 ) -> bytes:
-    """Return the answer as JSON, with what it cost when `debug` is set; `log` writes that to the log.
+    """Return the response as JSON.
 
-    Raises CouldNotAsk and TooMuch as `resolve` does.
+    With `debug` the response has the cost of the request; with `log` the log has it.
+
+    Raises:
+        CouldNotAsk: Modules were referenced, and not one of them could be looked up.
+        TooMuch: The response would be larger than `parts.max_answer_bytes`.
     """
     start = time.perf_counter()
     trace = Trace()
     resolved = resolve(parts, version, jobs, trace)
     request_cost.count(version.name, resolved, trace)
-    answer = version.answer(resolved, parts.max_answer_bytes)
+    response = version.answer(resolved, parts.max_answer_bytes)
     if debug or log:
-        spent = request_cost.debug(resolved, trace, time.perf_counter() - start)
-        answer += b',"debug":' + orjson.dumps(spent) if debug else b""
+        cost = request_cost.debug(resolved, trace, time.perf_counter() - start)
+        response += b',"debug":' + orjson.dumps(cost) if debug else b""
         if log:
-            request_cost.log(version.name, spent)
-    return answer + b"}"
+            request_cost.log(version.name, cost)
+    return response + b"}"
 
 
 def resolve(parts: Parts, version: Version, jobs: Sequence[Job], trace: Trace) -> list[Resolved]:
     """Return every frame of every job, symbolicated or not.
 
-    Raises CouldNotAsk when modules were referenced and not one of them could be asked for, TooMuch when the
-    frames take more bytes than the answer may have.
+    Raises:
+        CouldNotAsk: Modules were referenced, and not one of them could be looked up.
+        TooMuch: The frames take more bytes than the response may have.
     """
-    asked = [(job, _asked(job)) for job in jobs]
-    request = _Request(parts, version, trace, _wanted(asks for _, asks in asked))
+    references = [(job, _references(job)) for job in jobs]
+    request = _Request(parts, version, trace, _merge_offsets(by_index for _, by_index in references))
     request.run()
     if parts.with_try:
-        request.look_in_try()
-    request.refuse_if_nothing_answered()
-    parts.note_absent(request.absent())
-    return [Resolved(job, {index: request.module(ask) for index, ask in asks.items()}) for job, asks in asked]
+        request.search_try_symbols()
+    request.raise_if_all_failed()
+    parts.note_absent(request.absent_modules())
+    return [
+        Resolved(job, {index: request.module(reference) for index, reference in by_index.items()})
+        for job, by_index in references
+    ]
 
 
-class _Ask(NamedTuple):
-    """One module of one job; `key` is None where there is nothing to ask for."""
+class _Reference(NamedTuple):
+    """Offsets that one job has in one of its modules.
 
-    key: ModuleKey | BadModule | None
+    `key` is None where a module is not looked up: it has no name or no id, or the address is in no module.
+    """
+
+    key: ObjectId | BadModule | None
     offsets: set[int]
 
 
 class _Request:
+    """Modules of one request, their outcomes, and the rendered frames of those with symbols."""
+
     def __init__(
-        self, parts: Parts, version: Version, trace: Trace, wanted: Mapping[ModuleKey, set[int]]
+        self, parts: Parts, version: Version, trace: Trace, wanted: Mapping[ObjectId, set[int]]
     ) -> None:
         self._parts = parts
         self._version = version
         self._trace = trace
         self._wanted = wanted
-        self._outcomes: dict[ModuleKey, Outcome] = {}
-        self._fragments: dict[ModuleKey, dict[int, bytes]] = {}
-        # From the start of the request: reading page files takes of the time to wait for cold modules.
+        self._outcomes: dict[ObjectId, Outcome] = {}
+        self._fragments: dict[ObjectId, dict[int, bytes]] = {}
+        # Counted from the start of the request, so that slow reads of headers do not extend the time in which
+        # the client waits.
         self._deadline = parts.clock() + parts.seconds
         self._rendered_bytes = 0
-        self._late: set[ModuleKey] = set()
+        self._late: set[ObjectId] = set()
 
     def run(self) -> None:
-        left: Iterable[ModuleKey] = self._wanted
+        """Load every module and render its frames."""
+        remaining: Iterable[ObjectId] = self._wanted
+        # An upload may replace a page file between the reads of its header and of its pages. One retry with
+        # the new header is enough; more would let a stream of uploads hold the request.
         for _ in range(TRIES):
-            self._ask(left)
-            left = self._render(left)
-            if not left:
+            self._load_headers(remaining)
+            remaining = self._render(remaining)
+            if not remaining:
                 break
-        self._outcomes |= dict.fromkeys(left, CouldNotAsk("its symbols are being replaced; try again"))
+        self._outcomes |= dict.fromkeys(remaining, CouldNotAsk("its symbols are being replaced; try again"))
         self._trace.missing |= {
             module: outcome.reason
             for module, outcome in self._outcomes.items()
             if isinstance(outcome, Missing)
         }
 
-    def absent(self) -> list[ModuleKey]:
+    def absent_modules(self) -> list[ObjectId]:
+        """Return the modules that no source has."""
         return [
             module
             for module, outcome in self._outcomes.items()
             if isinstance(outcome, Missing) and outcome.kind == "absent"
         ]
 
-    def look_in_try(self) -> None:
-        """Answer absent modules from symbols of try builds, within the same deadline."""
-        absent = self.absent()
-        other = _Request(
-            self._parts,
-            self._version,
-            self._trace,
-            {in_try(module): self._wanted[module] for module in absent},
-        )
+    def search_try_symbols(self) -> None:
+        """Resolve absent modules from try symbols, within the same deadline."""
+        absent = self.absent_modules()
+        wanted: dict[ObjectId, set[int]] = {module.in_try(): self._wanted[module] for module in absent}
+        other = _Request(self._parts, self._version, self._trace, wanted)
         other._deadline, other._rendered_bytes = self._deadline, self._rendered_bytes
         other.run()
         for module in absent:
-            self._outcomes[module] = other._outcomes[in_try(module)]
-            self._fragments[module] = other._fragments.get(in_try(module), {})
-        self._late |= {module for module in absent if in_try(module) in other._late}
+            self._outcomes[module] = other._outcomes[module.in_try()]
+            self._fragments[module] = other._fragments.get(module.in_try(), {})
+        self._late |= {module for module in absent if module.in_try() in other._late}
 
-    def module(self, ask: _Ask) -> Module:
-        """How one module of a job is answered."""
-        if ask.key is None:
-            return Module(self._plain(ask.offsets))
-        if isinstance(ask.key, BadModule):
-            return Module(self._plain(ask.offsets), False, _failure(ask.key))
-        outcome = self._outcomes[ask.key]
+    def module(self, reference: _Reference) -> Module:
+        """Return one module of a job with its rendered frames."""
+        key, offsets = reference
+        if key is None:
+            return Module(self._render_plain(offsets))
+        if isinstance(key, BadModule):
+            return Module(self._render_plain(offsets), False, _failure(key))
+        outcome = self._outcomes[key]
         if isinstance(outcome, Header):
-            fragments, code_file = self._fragments[ask.key], outcome.metadata.code_file
-            if ask.key in self._late:
-                fragments = self._plain(ask.offsets - fragments.keys()) | fragments
+            fragments, code_file = self._fragments[key], outcome.metadata.code_file
+            if key in self._late:
+                fragments = self._render_plain(offsets - fragments.keys()) | fragments
                 return Module(fragments, False, _failure(LATE), code_file)
             return Module(fragments, True, code_file=code_file)
-        return Module(self._plain(ask.offsets), False, _failure(outcome))
+        return Module(self._render_plain(offsets), False, _failure(outcome))
 
-    def _plain(self, offsets: Iterable[int]) -> dict[int, bytes]:
+    def _render_plain(self, offsets: Iterable[int]) -> dict[int, bytes]:
+        """Render frames without symbols."""
         return {offset: self._version.fragment(offset, None) for offset in offsets}
 
-    def _ask(self, modules: Iterable[ModuleKey]) -> None:
-        """Fill the outcomes, bringing in what is cold."""
-        known = self._parts.modules.headers(modules, self._trace, self._parts.most_cold)
-        self._outcomes |= known
-        cold = [module for module in modules if module not in known]
+    def _load_headers(self, modules: Iterable[ObjectId]) -> None:
+        """Fill the outcomes, and have cold modules converted."""
+        loaded = self._parts.modules.headers(modules, self._trace, self._parts.most_cold)
+        self._outcomes |= loaded
+        cold = [module for module in modules if module not in loaded]
         if cold:
-            self._outcomes |= self._bring(cold)
+            self._outcomes |= self._convert(cold)
 
-    def _bring(self, cold: Sequence[ModuleKey]) -> dict[ModuleKey, Outcome]:
+    def _convert(self, cold: Sequence[ObjectId]) -> dict[ObjectId, Outcome]:
         parts = self._parts
-        outcomes: dict[ModuleKey, Outcome] = {**parts.cold.bring(cold, self._deadline, parts.client)}
+        outcomes: dict[ObjectId, Outcome] = {**parts.cold.bring(cold, self._deadline, parts.client)}
         ready = [module for module in cold if module not in outcomes]
         if ready:
             outcomes |= dict.fromkeys(ready, Pending("it was prepared and is gone again; try again"))
             outcomes |= parts.modules.headers(ready, self._trace)
         return outcomes
 
-    def _render(self, modules: Iterable[ModuleKey]) -> set[ModuleKey]:
-        """Fill the fragments; the answer is the modules to start over with."""
-        new: dict[ModuleKey, tuple[Header, set[int]]] = {}
+    def _render(self, modules: Iterable[ObjectId]) -> set[ObjectId]:
+        """Fill the fragments and return the modules whose page file was replaced meanwhile."""
+        new: dict[ObjectId, tuple[Header, set[int]]] = {}
+        # A warm request ends here: one lookup in the frame cache per module, under one lock each, and nothing
+        # is rendered (bench/throughput.py).
         for module in modules:
             header, offsets = self._outcomes[module], self._wanted[module]
             if isinstance(header, Header):
-                known = self._parts.frames.get(self._version.name, header.generation, offsets)
-                self._fragments[module] = known
-                if len(known) < len(offsets):
-                    new[module] = header, offsets.difference(known)
+                cached = self._parts.frames.get(self._version.name, header.generation, offsets)
+                self._fragments[module] = cached
+                if len(cached) < len(offsets):
+                    new[module] = header, offsets.difference(cached)
         if not new:
             return set()
-        until = self._parts.clock() + max(self._parts.seconds, LOOKUP_SECONDS)
-        terms = Terms(self._fragment, lambda: self._parts.clock() > until, self._version.has_places)
-        looked = look_up(self._parts.modules, new, self._trace, terms)
-        for module, fresh in looked.frames.items():
-            self._parts.frames.put(self._version.name, new[module][0].generation, fresh)
-            self._fragments[module] |= fresh
-        self._outcomes |= looked.failed
-        self._late |= looked.late
-        return looked.replaced
+        end = self._parts.clock() + max(self._parts.seconds, LOOKUP_SECONDS)
+        terms = Terms(self._render_frame, lambda: self._parts.clock() > end, self._version.has_places)
+        lookup = look_up(self._parts.modules, new, self._trace, terms)
+        for module, frames in lookup.frames.items():
+            self._parts.frames.put(self._version.name, new[module][0].generation, frames)
+            self._fragments[module] |= frames
+        self._outcomes |= lookup.failed
+        self._late |= lookup.late
+        return lookup.replaced
 
-    def _fragment(self, offset: int, frame: Frame | None) -> bytes:
-        """Render a frame. Raises TooMuch once the new frames alone are more than an answer may have."""
+    def _render_frame(self, offset: int, frame: Frame | None) -> bytes:
+        """Render a frame. Raises TooMuch once the new frames alone are larger than a response may be."""
+        # Checked while frames are rendered: a request with many frames of long inlined calls would otherwise
+        # fill the process's memory before the size of its response is known.
         fragment = self._version.fragment(offset, frame)
         self._rendered_bytes += len(fragment)
         check_answer(self._rendered_bytes, self._parts.max_answer_bytes)
         return fragment
 
-    def refuse_if_nothing_answered(self) -> None:
-        away = [error for outcome in self._outcomes.values() if (error := _away(outcome))]
-        if away and len(away) == len(self._outcomes):
-            waits = [error.retry_after for error in away if error.retry_after is not None]
-            text = f"None of {len(away)} modules could be asked for: {away[0]}"
+    def raise_if_all_failed(self) -> None:
+        """Raise CouldNotAsk if modules were looked up and none of them has a definite result.
+
+        A response without a single symbol would look like "these modules have no symbols".
+        """
+        errors = [error for outcome in self._outcomes.values() if (error := _unavailability(outcome))]
+        if errors and len(errors) == len(self._outcomes):
+            waits = [error.retry_after for error in errors if error.retry_after is not None]
+            text = f"None of {len(errors)} modules could be asked for: {errors[0]}"
             raise CouldNotAsk(text, min(waits, default=None))
 
 
-def _asked(job: Job) -> dict[int, _Ask]:
-    """What the job's stacks ask, by module index."""
+def _references(job: Job) -> dict[int, _Reference]:
+    """Return the distinct offsets of the job's stacks by module index."""
     offsets: defaultdict[int, set[int]] = defaultdict(set)
     for stack in job.stacks:
         for index, offset in stack:
             offsets[index].add(offset)
-    return {index: _Ask(_key(job, index), where) for index, where in offsets.items()}
+    return {
+        index: _Reference(None if index == UNKNOWN_MODULE else parse_key(job.modules[index]), where)
+        for index, where in offsets.items()
+    }
 
 
-def _key(job: Job, index: int) -> ModuleKey | BadModule | None:
-    if index == UNKNOWN_MODULE or "" in job.modules[index]:
-        return None
-    try:
-        key = module_key(*job.modules[index])
-    except BadModule as error:
-        return error
-    if is_zero_debug_id(key.debug_id):
-        return BadModule("a debug id of zeros is shared by many builds and never looked up")
-    return key
+def _merge_offsets(jobs: Iterable[Mapping[int, _Reference]]) -> dict[ObjectId, set[int]]:
+    """Return all offsets by module, so that a module of two jobs, or of two spellings, is loaded once."""
+    merged: defaultdict[ObjectId, set[int]] = defaultdict(set)
+    for references in jobs:
+        for reference in references.values():
+            if isinstance(reference.key, ObjectId):
+                merged[reference.key] |= reference.offsets
+    return merged
 
 
-def _wanted(jobs: Iterable[Mapping[int, _Ask]]) -> dict[ModuleKey, set[int]]:
-    """The same module in two jobs, or in two spellings, is asked for once."""
-    wanted: defaultdict[ModuleKey, set[int]] = defaultdict(set)
-    for asks in jobs:
-        for ask in asks.values():
-            if isinstance(ask.key, ModuleKey):
-                wanted[ask.key] |= ask.offsets
-    return wanted
-
-
-def _away(outcome: Outcome) -> CouldNotAsk | None:
+def _unavailability(outcome: Outcome) -> CouldNotAsk | None:
+    """Return the error of a module whose result is unknown, None for a definite result."""
     if isinstance(outcome, Missing):
         return CouldNotAsk(outcome.reason) if outcome.kind == "unreachable" else None
     return outcome if isinstance(outcome, CouldNotAsk) else None
 
 
 def _failure(outcome: Missing | CouldNotAsk | BadModule) -> Failure | None:
-    """A module that is simply absent is no failure."""
+    """Return the entry for `module_errors`; None for a module that is absent, which is no error."""
     if isinstance(outcome, Missing):
         name = MISSING_NAMES[outcome.kind]
         return Failure(name, outcome.reason) if name else None

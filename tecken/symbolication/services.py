@@ -1,4 +1,4 @@
-"""The long-lived objects of symbolication: loader, caches, conversion and what belongs to it."""
+"""Long-lived objects of symbolication: loader, caches, conversion queue and converters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.conf import settings
 from tecken import waiting
 from tecken.errors import CouldNotAsk
 from tecken.jobs import sending
-from tecken.jobs.sending import FIRST, LAST, NEXT, Job
+from tecken.jobs.sending import FIRST, LAST, NEXT, JobRequest
 from tecken.redisclient.services import cache_client, cache_guard
 from tecken.runtimeconfig.current import on_change, options
 from tecken.services import per_process
@@ -29,7 +29,7 @@ from tecken.symbolication.invalidation import Herald, Listener
 from tecken.symbolication.loader import Library
 from tecken.symbolication.memory_cache import HeaderCache, PageCache
 from tecken.symbolication.page_reader import PageFileReader
-from tecken.symbols.ids import TRY, ModuleKey, TryModuleKey
+from tecken.symbols.ids import TRY, ObjectId
 
 # Task names are on the wire: jobs of a previous version may be in the queue.
 PREPARE_TASK = "tecken.symbolicate.tasks.prepare"
@@ -92,9 +92,10 @@ def page_file_builder() -> Conversion:
 
 @per_process
 def worker_page_file_builder() -> Conversion:
-    """Return the builder for a worker's process, which does one job at a time, so its memory can be limited.
+    """Return the builder for a worker's process.
 
-    A demo is one process that does everything, so it has no such limit.
+    A worker does one job at a time, so its memory can be limited. A demo is one process that does everything,
+    so it has no such limit.
     """
     max_memory = None if settings.DEMO_MODE else MAX_MEMORY_BYTES
     return Conversion(_symbol_bytes, settings.SPOOL_DIR, max_memory)
@@ -113,7 +114,7 @@ def try_converter() -> Preparer:
 
 
 def _converter(
-    source: SymbolSource, stamp: Callable[[ModuleKey], Stored | None], builder: Conversion
+    source: SymbolSource, stamp: Callable[[ObjectId], Stored | None], builder: Conversion
 ) -> Preparer:
     return Preparer(
         source=source,
@@ -135,31 +136,34 @@ def _symbol_bytes() -> int:
 
 
 def _missing_lifetimes() -> Lifetimes:
-    current = options()
-    return Lifetimes(current.absent_seconds, current.malformed_seconds, current.unreachable_seconds)
+    values = options()
+    return Lifetimes(values.absent_seconds, values.malformed_seconds, values.unreachable_seconds)
 
 
 @per_process
 def conversion_tracker() -> RedisBoard:
-    """Return the record of which modules are requested, converted and answered."""
+    """Return the shared state of conversions."""
     return RedisBoard(cache_client(), cache_guard())
 
 
 @per_process
 def conversion_queue() -> CeleryCold:
     """Return the queue to the workers, for web processes, which never convert."""
-    return CeleryCold(conversion_tracker(), send_prepares, _client_modules, known_absent, sleep=waiting.sleep)
+    return CeleryCold(
+        conversion_tracker(), send_prepares, _places_per_client, known_absent, sleep=waiting.sleep
+    )
 
 
-def _client_modules() -> int:
+def _places_per_client() -> int:
     """Return how many cold modules of one client workers may have at a time."""
     return options().symbolicate_client_cold_modules
 
 
-def known_absent(modules: Sequence[ModuleKey]) -> dict[ModuleKey, Missing]:
-    """Return modules that need no job: every source has lately answered that it does not have them.
+def known_absent(modules: Sequence[ObjectId]) -> dict[ObjectId, Missing]:
+    """Return modules that need no job, because every source has recently answered that it does not have them.
 
-    The store has the same answer, unless it has evicted it or does not answer.
+    The store has the same result as a missing marker. This is for the case that the store has evicted it or
+    is unavailable: otherwise each request would send jobs for the same absent modules.
     """
     sources = [source.name for source in storage_services.symbol_search().sources]
     return storage_services.lookup_log().absent(modules, sources)
@@ -185,9 +189,9 @@ def try_worker() -> Worker:
     return Worker(conversion_tracker(), _converter(_try_symbols(), stamp, worker_page_file_builder()))
 
 
-def worker_of(module: ModuleKey) -> Worker:
+def worker_of(module: ObjectId) -> Worker:
     """Return the worker's side for the scope of `module`."""
-    return try_worker() if isinstance(module, TryModuleKey) else worker()
+    return try_worker() if module.is_try else worker()
 
 
 @per_process
@@ -207,20 +211,19 @@ def importer() -> Adder:
 # Changed symbol files
 
 
-def replaced(module: ModuleKey) -> None:
-    """Make the new symbol file of `module` count; see Replacer.replaced for when to call this.
+def replaced(module: ObjectId) -> None:
+    """Remove everything derived from former symbols of `module`; see `Replacer.replaced`.
 
-    Only what was made of the same scope is dropped: a new symbol file of a try build, with `in_try(module)`,
-    leaves the regular module as it is.
+    Regular and try symbols are separate: `module.in_try()` leaves the regular module as it is.
     """
-    # What sources answered before is no longer true, and would keep the module absent without a job.
+    # The last search may have ended with "absent", which would keep the module absent without a job.
     with suppress(CouldNotAsk):
         storage_services.lookup_log().forget(module)
     (_eager_replacer() if options().upload_convert_ahead else _lazy_replacer()).replaced(module)
 
 
-def removed(module: ModuleKey) -> None:
-    """Drop what was made of a symbol file that was deleted."""
+def removed(module: ObjectId) -> None:
+    """Remove everything derived from a symbol file that was deleted."""
     _lazy_replacer().replaced(module)
 
 
@@ -231,11 +234,11 @@ def _eager_replacer() -> Replacer:
 
 @per_process
 def _lazy_replacer() -> Replacer:
-    """Return a replacer that converts nothing ahead of demand."""
+    """Return a replacer that does not convert ahead of demand."""
     return _replacer(lambda _module: None)
 
 
-def _replacer(send: Callable[[ModuleKey], None]) -> Replacer:
+def _replacer(send: Callable[[ObjectId], None]) -> Replacer:
     return Replacer(
         page_files=storage_services.page_files(),
         store=store_services.page_store(),
@@ -260,27 +263,31 @@ def explainer() -> Explainer:
         board=conversion_tracker(),
         journal=storage_services.lookup_log(),
         known=storage_services.presence_cache(),
-        # Without `known_absent`: someone who requests another search wants a worker to search.
-        cold=CeleryCold(conversion_tracker(), send_prepares, _client_modules),
+        # Without `known_absent`, because a user who requests another search wants a worker to search.
+        cold=CeleryCold(conversion_tracker(), send_prepares, _places_per_client),
     )
 
 
 # Jobs
 
 
-def send_prepares(modules: Sequence[ModuleKey], *, first: bool) -> None:
+def send_prepares(modules: Sequence[ObjectId], *, first: bool) -> None:
     """Send a job for each module, the first one ahead of all others with `first`. Raises CouldNotAsk."""
     priorities = [FIRST if first else NEXT, *[NEXT] * (len(modules) - 1)]
     pairs = zip(modules, priorities, strict=True)
     sending.send_all(
-        [Job(PREPARE_TASK, _arguments(module), TASK_EXPIRES_SECONDS, priority) for module, priority in pairs]
+        [
+            JobRequest(PREPARE_TASK, _arguments(module), TASK_EXPIRES_SECONDS, priority)
+            for module, priority in pairs
+        ]
     )
 
 
-def send_convert(module: ModuleKey) -> None:
+def send_convert(module: ObjectId) -> None:
     """Send a job ahead of demand, behind every job that a request waits for. Raises CouldNotAsk."""
     sending.send(CONVERT_TASK, _arguments(module), priority=LAST)
 
 
-def _arguments(module: ModuleKey) -> list[str]:
-    return [*module, TRY] if isinstance(module, TryModuleKey) else [*module]
+def _arguments(module: ObjectId) -> list[str]:
+    names = [module.debug_file, module.debug_id]
+    return [*names, TRY] if module.is_try else names

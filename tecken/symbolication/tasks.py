@@ -1,4 +1,4 @@
-"""What a worker does for a request that waits, and ahead of those that will come."""
+"""Celery tasks that convert modules: for a request that waits, and ahead of demand."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ from celery import Task, shared_task
 from tecken.jobs.task import pause
 from tecken.store.port import Missing
 from tecken.symbolication import services as symbolication_services
-from tecken.symbols.ids import TRY, in_try, module_key
+from tecken.symbols.ids import TRY, ObjectId
 from tecken.symbols.pagefile.file import Header
 
-FIRST_PAUSE = 15.0  # seconds; even half of it is longer than "unreachable" is remembered
+# Seconds before the first retry. Even half of it (pauses are spread) is longer than an "unreachable" marker
+# lives; a retry before that would read the marker and not try.
+FIRST_PAUSE = 15.0
 TRIES_AGAIN = 6
 
 
 @shared_task(name=symbolication_services.PREPARE_TASK, acks_late=True, ignore_result=True)  # type: ignore[untyped-decorator]
 def prepare(debug_file: str, debug_id: str, scope: str = "") -> None:
-    """Find and convert one module. Safe to run twice; not retried, since a request that waits asks again."""
-    _work(debug_file, debug_id, scope)
+    """Find and convert one module for a request that waits.
+
+    It may run twice. It is not retried, because a request that still waits sends another job.
+    """
+    _convert(debug_file, debug_id, scope)
 
 
 @shared_task(  # type: ignore[untyped-decorator]
@@ -28,17 +33,18 @@ def prepare(debug_file: str, debug_id: str, scope: str = "") -> None:
     max_retries=TRIES_AGAIN,
 )
 def convert(self: Task, debug_file: str, debug_id: str, scope: str = "") -> None:
-    """The same for a module that was uploaded. Nobody waits, so it is tried again when a source was away.
+    """Convert an uploaded module ahead of demand, with retries while a source is unavailable.
 
-    What cannot be converted is remembered with its reason; after the last try, whoever needs it asks.
+    A reason why it cannot be converted is stored as a missing marker. After the last retry the module is
+    converted when a request needs it.
     """
-    answer = _work(debug_file, debug_id, scope)
-    if isinstance(answer, Missing) and answer.kind == "unreachable" and self.request.retries < TRIES_AGAIN:
+    outcome = _convert(debug_file, debug_id, scope)
+    if isinstance(outcome, Missing) and outcome.kind == "unreachable" and self.request.retries < TRIES_AGAIN:
         raise self.retry(countdown=pause(FIRST_PAUSE, self.request.retries))
 
 
-def _work(debug_file: str, debug_id: str, scope: str) -> Header | Missing:
-    """`scope` is TRY for a module of try builds."""
-    module = module_key(debug_file, debug_id)
-    module = in_try(module) if scope == TRY else module
+def _convert(debug_file: str, debug_id: str, scope: str) -> Header | Missing:
+    """Convert a module of regular builds, or of try builds when `scope` is TRY."""
+    module = ObjectId.parse(debug_file, debug_id)
+    module = module.in_try() if scope == TRY else module
     return symbolication_services.worker_of(module).work(module)

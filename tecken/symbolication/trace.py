@@ -1,15 +1,15 @@
-"""What one request spent on its modules; the numbers behind `Debug` and the access log."""
+"""Counters of one request's work, for the `Debug` header and the log."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 
 @dataclass(slots=True)
 class Tiers:
-    """How many things came from where."""
+    """Numbers of items found in each tier."""
 
     process: int = 0
     store: int = 0
@@ -18,13 +18,14 @@ class Tiers:
 
 @dataclass(slots=True)
 class StoreLookups:
-    """Keys asked of the store, keys it had, and the seconds all round trips took together."""
+    """Numbers of keys looked up and found in the store, and the seconds of all round trips together."""
 
     count: int = 0
     hits: int = 0
     seconds: float = 0.0
 
     def add(self, count: int, hits: int, seconds: float) -> None:
+        """Add one round trip."""
         self.count += count
         self.hits += hits
         self.seconds += seconds
@@ -32,7 +33,7 @@ class StoreLookups:
 
 @dataclass(slots=True)
 class Download:
-    """Ranged reads of one module's page file."""
+    """Reads of one module's page file: their number, bytes and seconds."""
 
     count: int = 0
     size: int = 0
@@ -41,21 +42,26 @@ class Download:
 
 @dataclass(slots=True)
 class Trace:
-    """One per request, filled by one thread. `parse` is seconds spent on unpacking headers and pages,
-    `missing` why a module has no symbols."""
+    """Counters of one request, filled by one thread.
+
+    `parse` has the seconds spent on unpacking headers and pages, `missing` the reason why a module has no
+    symbols.
+    """
 
     headers: Tiers = field(default_factory=Tiers)
     pages: Tiers = field(default_factory=Tiers)
     store: StoreLookups = field(default_factory=StoreLookups)
-    downloads: dict[ModuleKey, Download] = field(default_factory=dict)
-    parse: dict[ModuleKey, float] = field(default_factory=dict)
-    missing: dict[ModuleKey, str] = field(default_factory=dict)
+    downloads: dict[ObjectId, Download] = field(default_factory=dict)
+    parse: dict[ObjectId, float] = field(default_factory=dict)
+    missing: dict[ObjectId, str] = field(default_factory=dict)
 
-    def downloaded(self, module: ModuleKey, size: int, seconds: float) -> None:
-        spent = self.downloads.setdefault(module, Download())
-        spent.count += 1
-        spent.size += size
-        spent.seconds += seconds
+    def add_download(self, module: ObjectId, size: int, seconds: float) -> None:
+        """Add one read of `size` bytes from the module's page file."""
+        download = self.downloads.setdefault(module, Download())
+        download.count += 1
+        download.size += size
+        download.seconds += seconds
 
-    def parsed(self, module: ModuleKey, seconds: float) -> None:
+    def add_parsing(self, module: ObjectId, seconds: float) -> None:
+        """Add seconds spent on unpacking a header or page of the module."""
         self.parse[module] = self.parse.get(module, 0.0) + seconds

@@ -1,4 +1,4 @@
-"""The text of a symbol file that may be stored compressed."""
+"""Decompression of symbol files: gzip (RFC 1952), zstd (RFC 8878) or plain, by their magic numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tecken.errors import Malformed, TooMuch
 
 
 class _Decompressor(Protocol):
-    """One gzip member or zstd frame."""
+    """Decompressor of one gzip member or zstd frame."""
 
     @property
     def eof(self) -> bool: ...
@@ -30,8 +30,9 @@ def _zstd() -> _Decompressor:
     return zstandard.ZstdDecompressor().decompressobj()
 
 
-# By magic: the name, what decompresses, and bytes to give it at once, so that even the densest input becomes
-# no more than 32 MB of text (deflate makes at most 1,032 bytes of one, a zstd block of 4 bytes 128 KB).
+# Magic number: name, decompressor, and the number of bytes to give it at once. A decompressor returns all
+# text of its input in one object, so the input is bounded: even the densest one gives no more than 32 MB of
+# text (deflate makes at most 1,032 bytes of one byte, a zstd block of 4 bytes 128 KB).
 _FORMATS: Final[dict[bytes, tuple[str, Callable[[], _Decompressor], int]]] = {
     b"\x1f\x8b": ("gzip", _gzip, 32 << 10),
     b"\x28\xb5\x2f\xfd": ("zstd", _zstd, 1 << 10),
@@ -40,42 +41,45 @@ _LONGEST_MAGIC: Final = max(map(len, _FORMATS))
 
 
 def decoded(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
-    """The text in `chunks`, plain or, told by magic, gzip or zstd; piece by piece, in bounded memory.
+    """Yield the text in `chunks`, which are plain, gzip or zstd, in bounded memory.
 
-    Raises TooMuch as soon as the text is longer than `limit` bytes, Malformed when compressed data is broken
-    or ends early.
+    Raises:
+        TooMuch: The text is longer than `limit` bytes; raised as soon as it is.
+        Malformed: Compressed data is broken or ends early.
     """
     total = 0
-    for text in _unpacked(iter(chunks)):
+    for text in _unpack(iter(chunks)):
         total += len(text)
         if total > limit:
             raise TooMuch(f"symbol file is longer than {limit} bytes")
         yield text
 
 
-def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _unpack(chunks: Iterator[bytes]) -> Iterator[bytes]:
     start = b""
+    # The first chunk may be shorter than a magic number.
     while len(start) < _LONGEST_MAGIC and (chunk := next(chunks, None)) is not None:
         start += chunk
-    whole = chain((start,), chunks)
-    for magic, (name, make, piece) in _FORMATS.items():
+    all_chunks = chain((start,), chunks)
+    for magic, (name, make, piece_bytes) in _FORMATS.items():
         if start.startswith(magic):
-            return _decompressed(_pieces(whole, piece), name, make)
-    return whole
+            return _decompress(_split(all_chunks, piece_bytes), name, make)
+    return all_chunks
 
 
-def _pieces(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+def _split(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
     for chunk in chunks:
         for begin in range(0, len(chunk), size):
             yield chunk[begin : begin + size]
 
 
-def _decompressed(pieces: Iterable[bytes], name: str, make: Callable[[], _Decompressor]) -> Iterator[bytes]:
+def _decompress(pieces: Iterable[bytes], name: str, make: Callable[[], _Decompressor]) -> Iterator[bytes]:
     current = make()
     try:
         for piece in pieces:
             data = piece
             while data:
+                # A file may consist of several gzip members or zstd frames.
                 if current.eof:
                     current = make()
                 yield current.decompress(data)

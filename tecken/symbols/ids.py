@@ -1,18 +1,18 @@
-"""Names of modules: debug file and debug id, code file and code id.
+"""Identifiers of objects: debug file and debug id, code file and code id.
 
-A debug id is what Breakpad writes in a MODULE record: a GUID or the start of a build id as 32 hex digits,
-then an age of 1 to 8 hex digits (PDB 2.0: 8 digits, then the age). Ids are normalised here and nowhere
-else. A code id identifies the binary: a PE
-file's timestamp and image size, an ELF file's whole build id, a Mach-O file's UUID.
+A debug id is what symbol files have in their MODULE record: a GUID or the start of a build id as 32 hex
+digits, then an age of 1 to 8 hex digits (PDB 2.0: 8 digits, then the age). A code id identifies the binary:
+a PE file's timestamp and image size, an ELF file's whole build id, a Mach-O file's UUID. Ids are normalised
+here and nowhere else.
 
-Source: Breakpad, docs/symbol_files.md and docs/processor_design.md.
+Source: that of `tecken.symbols.formats`.
 """
 
 from __future__ import annotations
 
 import re
 import uuid
-from typing import Final, NamedTuple
+from typing import Final, Self
 
 from tecken.errors import BadModule
 
@@ -20,9 +20,11 @@ MAX_NAME: Final = 1024
 TRY: Final = "try"
 GUID_DIGITS: Final = 32
 # Windows compares the names of these files without case, and debuggers ask for them in lower case.
-WINDOWS_ENDINGS: Final = (
-    *(".pdb", ".dll", ".exe", ".sys", ".ocx", ".drv", ".cpl", ".scr"),
-    *(".pd_", ".dl_", ".ex_", ".sy_"),
+_WINDOWS_ENDINGS: Final = frozenset(
+    (
+        *(".pdb", ".dll", ".exe", ".sys", ".ocx", ".drv", ".cpl", ".scr"),
+        *(".pd_", ".dl_", ".ex_", ".sy_"),
+    )
 )
 # An ELF build id is at least this long: 8 bytes, as lld writes it with --build-id=fast.
 SHORTEST_BUILD_ID: Final = 16
@@ -31,66 +33,91 @@ _DEBUG_ID: Final = re.compile(r"[0-9A-Fa-f]{9,40}")
 _CODE_ID: Final = re.compile(r"[0-9A-Fa-f]{1,128}")
 
 
-class ModuleKey(NamedTuple):
-    """A module as the whole server knows it; made only by `module_key`."""
+class ObjectId(tuple[str, ...]):
+    """An object that a build produced, by its debug file and debug id, of a regular or of a try build.
+
+    Windows compares the names of its files without case, so ids whose debug files differ in case only are
+    equal: one page file, one cache entry and one conversion serve `Foo.pdb` and `foo.PDB`. `debug_file` has
+    the name as it was asked for, because upstreams compare names exactly and answers repeat it.
+
+    An object of a try build equals no regular object of the same names, so that an upload of try symbols has
+    no influence on regular answers.
+
+    The tuple has what is compared: the name, in lower case where case does not count, the debug id, and the
+    scope of a try build. So comparing and hashing cost what they cost of any tuple. Do not unpack it.
+    """
 
     debug_file: str
-    debug_id: str
+
+    def __new__(cls, debug_file: str, debug_id: str, *, is_try: bool = False) -> Self:
+        name = debug_file.lower() if is_windows_name(debug_file) else debug_file
+        self = tuple.__new__(cls, (name, debug_id, TRY) if is_try else (name, debug_id))
+        self.debug_file = debug_file
+        return self
+
+    @classmethod
+    def parse(cls, debug_file: str, debug_id: str) -> Self:
+        """Return the regular object that a client's spelling names.
+
+        Raises BadModule for an empty, overlong or unprintable name, a path, or an id that is not hex.
+        """
+        file_name(debug_file, "debug file name")
+        if not _DEBUG_ID.fullmatch(debug_id):
+            raise BadModule("debug id must be 9 to 40 hex digits")
+        return cls(debug_file, normal_debug_id(debug_id))
+
+    @classmethod
+    def from_key(cls, text: str) -> Self:
+        """Return the object whose `key` or `str` is `text`; neither of its names has a slash."""
+        names, _, debug_id = text.rpartition("/")
+        scope, _, debug_file = names.rpartition("/")
+        return cls(debug_file, debug_id, is_try=scope == TRY)
+
+    @property
+    def name(self) -> str:
+        """The debug file's name that all spellings share."""
+        return self[0]
+
+    @property
+    def debug_id(self) -> str:
+        return self[1]
+
+    @property
+    def is_try(self) -> bool:
+        return len(self) > 2
+
+    @property
+    def ignores_case(self) -> bool:
+        """Whether other spellings of the debug file name the same object."""
+        return is_windows_name(self[0])
+
+    @property
+    def key(self) -> str:
+        """Text that equal ids share, and no others: what caches and messages use."""
+        text = f"{self[0]}/{self[1]}"
+        return f"{TRY}/{text}" if self.is_try else text
+
+    def in_try(self) -> Self:
+        """Return the object of try builds that has the same names."""
+        return type(self)(self.debug_file, self.debug_id, is_try=True)
+
+    def __getnewargs_ex__(self) -> tuple[tuple[str, str], dict[str, bool]]:
+        """Return what makes a copy, which must have the spelling too."""
+        return (self.debug_file, self.debug_id), {"is_try": self.is_try}
 
     def __str__(self) -> str:
-        return f"{self.debug_file}/{self.debug_id}"
+        """Return the names as they were asked for, for people to read."""
+        text = f"{self.debug_file}/{self[1]}"
+        return f"{TRY}/{text}" if self.is_try else text
 
-
-class TryModuleKey(ModuleKey):
-    """A module as try builds have it, made only by `in_try`.
-
-    It equals no regular module of the same names, so that caches, page files and jobs keep the two apart:
-    an upload of try symbols has no influence on regular answers.
-    """
-
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        return f"{TRY}/{super().__str__()}"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, TryModuleKey) and tuple.__eq__(self, other)
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    def __hash__(self) -> int:
-        return hash((TRY, *self))
-
-
-def in_try(module: ModuleKey) -> TryModuleKey:
-    """Return the same module as try builds have it."""
-    return TryModuleKey(*module)
-
-
-def parsed_key(text: str) -> ModuleKey:
-    """Return the module whose `str` is `text`; neither of its names has a slash."""
-    names, _, debug_id = text.rpartition("/")
-    scope, _, debug_file = names.rpartition("/")
-    module = ModuleKey(debug_file, debug_id)
-    return in_try(module) if scope == TRY else module
-
-
-def module_key(debug_file: str, debug_id: str) -> ModuleKey:
-    """Return the key for a client's spelling of a module.
-
-    Raises BadModule for an empty, overlong or unprintable name, a path, or an id that is not hex.
-    """
-    file_name(debug_file, "debug file name")
-    if not _DEBUG_ID.fullmatch(debug_id):
-        raise BadModule("debug id must be 9 to 40 hex digits")
-    return ModuleKey(debug_file, normal_debug_id(debug_id))
+    def __repr__(self) -> str:
+        return f"ObjectId({str(self)!r})"
 
 
 def normal_debug_id(debug_id: str) -> str:
     """Return a debug id in its one spelling: upper case and with an age.
 
-    Some tools write 32 digits for a module without an age; Breakpad's spelling of that is an age of 0.
+    Some tools write 32 digits for a module without an age; the usual spelling of that is an age of 0.
     """
     return debug_id.upper() + "0" * (len(debug_id) == GUID_DIGITS)
 
@@ -104,7 +131,7 @@ def is_zero_debug_id(debug_id: str) -> bool:
 
 
 def file_name(given: str, what: str = "file name") -> str:
-    """As given. Raises BadModule, in which it is called `what`, like `module_key`."""
+    """As given. Raises BadModule, in which it is called `what`, like `ObjectId.parse`."""
     if not given or len(given) > MAX_NAME:
         raise BadModule(f"{what} must have 1 to {MAX_NAME} characters")
     if not _NAME.fullmatch(given) or given in (".", ".."):
@@ -122,7 +149,7 @@ def code_id(given: str) -> str:
 
 def is_windows_name(name: str) -> bool:
     """Return whether Windows compares this file's name without case."""
-    return name.lower().endswith(WINDOWS_ENDINGS)
+    return name[-4:].lower() in _WINDOWS_ENDINGS
 
 
 def debug_ids_of_code_id(some_id: str) -> tuple[str, ...]:
@@ -135,9 +162,3 @@ def debug_ids_of_code_id(some_id: str) -> tuple[str, ...]:
     start = bytes.fromhex(some_id[:GUID_DIGITS].ljust(GUID_DIGITS, "0"))
     elf = normal_debug_id(uuid.UUID(bytes_le=start).hex)
     return (elf, normal_debug_id(some_id)) if len(some_id) == GUID_DIGITS else (elf,)
-
-
-def symbol_file_name(debug_file: str) -> str:
-    """`xul.pdb` -> `xul.sym`, `libxul.so` -> `libxul.so.sym`, as Breakpad's symbol supplier asks for them."""
-    stem = debug_file[:-4] if debug_file.lower().endswith(".pdb") else debug_file
-    return f"{stem}.sym"

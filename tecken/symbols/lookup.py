@@ -1,4 +1,7 @@
-"""What a lookup answers."""
+"""Lookup of module offsets in pages: from an offset to a function, a place and inlined calls.
+
+Well-formed files give the same frames as the `symbolic` library (tests/symbols/test_oracle.py).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from tecken.symbols.pagefile.page import Page
 
 
 class Inline(NamedTuple):
-    """One inlined call: the function that was inlined, and where execution stands inside it."""
+    """Inlined call: the function that was inlined, and the place in it."""
 
     function: str
     file: str
@@ -19,10 +22,11 @@ class Inline(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """The function at an offset and where execution, or the call of the last of `inlines`, stands in it.
+    """Function at an offset, and the place in it.
 
-    `entry` is the module offset of the function's first instruction and `size` its length; `file` "",
-    `line` 0 and `size` 0 are unknown; `inlines` is deepest call first.
+    The place is that of the offset or, with inlined calls, that of the outermost call. `entry` is the module
+    offset of the function's first instruction and `size` its length in bytes. `file` "", `line` 0 and `size`
+    0 mean unknown. `inlines` has the deepest call first.
     """
 
     function: str
@@ -37,24 +41,25 @@ __all__ = ["Finder", "Hit", "Site", "find", "frame", "name"]
 
 
 class Finder:
-    """Lookups in one page.
+    """Search in one page.
 
-    The page must hold every record between the FUNC that may contain an offset and the offset. Offsets are
-    best given in order: then each record is looked at once, and each block parsed once, for all of them.
+    The page must contain every record between the FUNC record that may cover an offset and the offset.
+    Ascending offsets are fastest: each record is then visited once, and each block is parsed once, for all
+    of them.
     """
 
     def __init__(self, page: Page) -> None:
         self._page = page
-        # The last symbol looked at, and the last FUNC up to it.
+        # Last symbol that was visited, and the last FUNC record up to it.
         self._symbol = self._function = -1
-        # The blocks of the FUNC records at one address, the last one first, and where the last one is.
+        # Blocks of the FUNC records at one address, the last one first, and the number of the last one.
         self._blocks: list[Block] = []
         self._blocks_at = -1
 
     def find(self, offset: int) -> Hit | None:
-        """Return what stands at a module offset of this page; None where no symbol reaches.
+        """Return the hit at a module offset of this page; None where no symbol covers it.
 
-        Raises MalformedPageFile when a record is none.
+        Raises MalformedPageFile for a record that is neither FUNC nor PUBLIC.
         """
         if offset >= ADDRESS_SPACE:
             return None
@@ -68,6 +73,8 @@ class Finder:
         if block is None:
             return public if public and public.entry >= max(block.end for block in blocks) else None
         hit = block.locate(offset)
+        # A PUBLIC record inside a FUNC covers the offsets up to the next line or inlined call, as in
+        # `symbolic`.
         if public and public.entry > block.start:
             boundary = block.boundary(offset)
             if public.entry > boundary or (public.entry == boundary and hit is None):
@@ -76,9 +83,11 @@ class Finder:
 
     def _function_before(self, symbol: int) -> int:
         """Return the last FUNC record up to `symbol`, -1 when there is none."""
-        known = self._symbol if self._symbol <= symbol else -1
-        function = self._function if known >= 0 else -1
-        for i in range(symbol, known, -1):
+        # Searches back only to the symbol of the lookup before. A page may have thousands of PUBLIC records
+        # after one FUNC, and each lookup among them would otherwise visit all of them.
+        visited = self._symbol if self._symbol <= symbol else -1
+        function = self._function if visited >= 0 else -1
+        for i in range(symbol, visited, -1):
             if not self._page.is_public(i):
                 function = i
                 break
@@ -103,14 +112,14 @@ class Finder:
 
 
 def find(page: Page, offset: int) -> Hit | None:
-    """Look one offset up; see `Finder`."""
+    """Return the hit at a single offset; see `Finder.find`."""
     return Finder(page).find(offset)
 
 
 def _chosen(blocks: Sequence[Block], offset: int) -> Block | None:
-    """Return, of the blocks that reach past `offset`, the last that has lines, else the first.
+    """Return the last block with lines that covers `offset`, or else the first that covers it.
 
-    All are at one address, given last first.
+    All blocks are at one address, in reverse order.
     """
     covering = [block for block in blocks if offset < block.end]
     if len(covering) > 1:
@@ -119,7 +128,7 @@ def _chosen(blocks: Sequence[Block], offset: int) -> Block | None:
 
 
 def frame(hit: Hit, file_name: Callable[[int], str], origin_name: Callable[[int], str]) -> Frame:
-    """Give names to the numbers of a hit; the callables answer "" for a number they do not know."""
+    """Return the frame of a hit. The callables return the name of a number, "" for an unknown one."""
     places = [("" if site.file < 0 else file_name(site.file), site.line) for site in hit.sites]
     inlines = (
         Inline(origin_name(origin) or UNKNOWN, *place)
@@ -129,7 +138,10 @@ def frame(hit: Hit, file_name: Callable[[int], str], origin_name: Callable[[int]
 
 
 def name(page: Page, number: int) -> str:
-    """The name of a number in a FILE or INLINE_ORIGIN page, "" when it has none; the last one counts."""
+    """Return the name of a number in a page of FILE or INLINE_ORIGIN records, "" for an unknown number.
+
+    Of several records with the same number, the last one counts.
+    """
     at = bisect_right(page.keys, number) - 1
     if at < 0 or page.keys[at] != number:
         return ""

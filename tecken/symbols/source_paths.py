@@ -1,4 +1,4 @@
-"""Source paths as the `symbolic` library gives them out, Unix or Windows, by their text alone."""
+"""Cleaning of source paths, Unix or Windows, with the same results as the `symbolic` library."""
 
 from __future__ import annotations
 
@@ -10,25 +10,29 @@ _DRIVE = re.compile(r"[A-Za-z]:(?:[/\\]|$)")
 
 
 def clean(path: str) -> str:
-    """Take `.` and `..` out and use one separator.
+    """Return a path without `.` and `..` and with one separator.
 
-    It is a backslash if the path has one, a drive or a `//host`. A name like `<stdin>` loses its directory.
-    Double separators inside stay, and a path that climbs above its root becomes relative.
+    The separator is a backslash if the path has a backslash, a drive or a `//host`. A name like `<stdin>`
+    loses its directory. Double separators inside stay, and a path that leads above its root becomes
+    relative.
     """
     if _is_plain(path):
         return path
     trimmed = path.rstrip(_SEPARATORS) or path
     cut = max(trimmed.rfind("/"), trimmed.rfind("\\"))
-    return _simplified(_joined(trimmed[: max(cut, 1)] if cut >= 0 else "", trimmed[cut + 1 :]))
+    return _simplify(_join(trimmed[: max(cut, 1)] if cut >= 0 else "", trimmed[cut + 1 :]))
 
 
 def _is_plain(path: str) -> bool:
-    """A cheap test that is true only for paths that `clean` leaves as they are."""
-    odd = "\\" in path or "//" in path or "/." in path or path[:1] == "." or path[1:2] == ":"
-    return not odd and path[-1:] not in ("/", ">", ":")
+    """Return whether a path is clean; False where that takes more than a cheap test to decide.
+
+    Nearly all paths of a module are plain, so conversion seldom needs more than this test.
+    """
+    may_change = "\\" in path or "//" in path or "/." in path or path[:1] == "." or path[1:2] == ":"
+    return not may_change and path[-1:] not in ("/", ">", ":")
 
 
-def _joined(directory: str, name: str) -> str:
+def _join(directory: str, name: str) -> str:
     if not directory or (name.startswith("<") and name.endswith(">")) or _DRIVE.match(name):
         return name
     if not name:
@@ -37,27 +41,28 @@ def _joined(directory: str, name: str) -> str:
     return directory.rstrip(_SEPARATORS) + separator + name
 
 
-def _simplified(path: str) -> str:
+def _simplify(path: str) -> str:
+    """Return a path without `.` and `..`."""
     separator = "\\" if _is_windows(path) else "/"
     segments = _SEPARATOR.split(path)
     if not segments[-1]:
         segments.pop()
-    kept: list[str] = []
-    above_root = False
+    result: list[str] = []
+    is_above_root = False
     for segment in segments:
-        if segment == ".." and not above_root:
-            above_root = kept in ([], [""])
-            if above_root:
-                kept = [segment]
+        if segment == ".." and not is_above_root:
+            is_above_root = result in ([], [""])
+            if is_above_root:
+                result = [segment]
             else:
-                _leave(kept)
+                _remove_last(result)
         elif segment != ".":
-            kept.append(segment)
-    return separator.join(kept)
+            result.append(segment)
+    return separator.join(result)
 
 
-def _leave(segments: list[str]) -> None:
-    """Take the last segment off, and the root when it is all that is left."""
+def _remove_last(segments: list[str]) -> None:
+    """Remove the last segment, and the root when nothing else is left."""
     segments.pop()
     if segments == [""]:
         segments.pop()

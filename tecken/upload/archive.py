@@ -1,4 +1,4 @@
-"""Which files an archive may have, and what they are called. Nothing is unpacked to find out.
+"""Rules for the members of a zip archive. They read only the archive's directory and unpack nothing.
 
 Source: PKWARE, APPNOTE.TXT (zip).
 """
@@ -11,23 +11,27 @@ import zipfile
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 from tecken.errors import BadInput, TooMuch
-from tecken.storage.port import FileKey
 from tecken.symbols.ids import MAX_NAME
+from tecken.symbols.layouts import FileKey
 from tecken.upload.member_names import common_directory, file_key, is_ignored, member_name, relative_parts
 
 CHUNK_BYTES: Final = 256 << 10
-ENTRY_BYTES: Final = 1024  # of the archive's directory, on average; the names we allow are shorter
-LOCAL_HEADER_BYTES: Final = 30  # a member's own header, without its name
-ENCRYPTED: Final = 0x41  # flag bits: traditional and strong encryption
-# The system that made an entry: FAT and NTFS have the attributes of Windows in the low bits.
+# The average size of an entry in the archive's directory. Allowed names need less.
+ENTRY_BYTES: Final = 1024
+# A member's own header, without its name.
+LOCAL_HEADER_BYTES: Final = 30
+# Flag bits of traditional and strong encryption.
+ENCRYPTED: Final = 0x41
+# Systems that made an entry: FAT and NTFS have the attributes of Windows in the low bits.
 WINDOWS_SYSTEMS: Final = (0, 10, 11)
 # The attribute of Windows for links and mount points.
 REPARSE_POINT: Final = 0x400
 COMPRESSIONS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-SMALL_BYTES: Final = 1 << 20  # a ratio says nothing of less
+# The compression ratio of smaller files is not checked: a few bytes of text can exceed any ratio.
+SMALL_BYTES: Final = 1 << 20
 PATTERN: Final = (
     "Unrecognized file pattern. Should only be <module>/<hex>/<file> or <name>-symbols.txt and nothing else. "
     "(First unrecognized pattern was {})"
@@ -43,8 +47,8 @@ BROKEN: Final = (
 )
 
 
-class Limits(NamedTuple):
-    """`unpacked` and `member` in bytes; `ratio` is bytes unpacked for one in the archive."""
+class ArchiveLimits(NamedTuple):
+    """Bounds of an archive: unpacked bytes in total and of a member, members, and the compression ratio."""
 
     unpacked: int
     member: int
@@ -52,38 +56,49 @@ class Limits(NamedTuple):
     ratio: int
 
 
-class Member(NamedTuple):
-    """File of an archive; `name` as its maker meant it."""
+class ArchiveMember(NamedTuple):
+    """File of an archive; `name` is decoded the way the archiver encoded it."""
 
     key: FileKey
     name: str
     info: zipfile.ZipInfo
 
 
-class _Entry(NamedTuple):
+class _NamedEntry(NamedTuple):
     name: str
     parts: list[str]
     info: zipfile.ZipInfo
 
 
 class Listing(NamedTuple):
-    members: list[Member]
+    """Members to store, and the names of files that are left out."""
+
+    members: list[ArchiveMember]
     ignored: list[str]
 
 
 @contextmanager
-def opened(file: BinaryIO, members: int) -> Iterator[zipfile.ZipFile]:
-    """Raises BadInput; TooMuch for a directory that `members` entries do not need."""
+def open_archive(file: BinaryIO, members: int) -> Iterator[zipfile.ZipFile]:
+    """Open a zip file whose directory is no larger than `members` entries need.
+
+    Raises:
+        BadInput: The file is not a zip file.
+        TooMuch: The directory is larger.
+    """
     try:
-        archive = zipfile.ZipFile(_Capped(file, members * ENTRY_BYTES))
+        archive = zipfile.ZipFile(_CappedReader(file, members * ENTRY_BYTES))
     except BROKEN:
         raise BadInput("File is not a zip file") from None
     with archive:
         yield archive
 
 
-class _Capped:
-    """zipfile reads an archive's directory at once, whatever size the archive says it has."""
+class _CappedReader:
+    """File that refuses large reads.
+
+    `zipfile` reads an archive's directory in one call, of the size that the archive declares. A forged size
+    would fill the memory before any member is checked.
+    """
 
     def __init__(self, file: BinaryIO, limit: int) -> None:
         self._file = file
@@ -104,8 +119,20 @@ class _Capped:
         return self._file.read(size)
 
 
-def listing(infos: Sequence[zipfile.ZipInfo], limits: Limits, snippets: Collection[str] = ()) -> Listing:
-    """What to keep and what to leave out. Raises BadInput, or TooMuch for what is over a limit."""
+def list_members(
+    infos: Sequence[zipfile.ZipInfo], limits: ArchiveLimits, snippets: Collection[str] = ()
+) -> Listing:
+    """Return the members to store and the names to leave out.
+
+    Args:
+        infos: The entries of the archive's directory.
+        limits: The bounds of the archive.
+        snippets: Texts that no member's name may contain.
+
+    Raises:
+        BadInput: An entry is not allowed.
+        TooMuch: The archive exceeds a limit.
+    """
     if len(infos) > limits.members:
         raise TooMuch(f"The archive has {len(infos)} files, at most {limits.members}")
     # Not is_dir(), which fails for an entry without a name.
@@ -113,21 +140,21 @@ def listing(infos: Sequence[zipfile.ZipInfo], limits: Limits, snippets: Collecti
     if not files:
         raise BadInput("The archive has no files")
     for info in files:
-        _refuse(info, limits, snippets)
-    _refuse_sum(files, limits)
-    _refuse_overlap(infos)
-    return _sorted(list(map(_entry, files)))
+        _check_entry(info, limits, snippets)
+    _check_total_size(files, limits)
+    _check_overlaps(infos)
+    return _sort_out(list(map(_parse_entry, files)))
 
 
-def _entry(info: zipfile.ZipInfo) -> _Entry:
+def _parse_entry(info: zipfile.ZipInfo) -> _NamedEntry:
     name = member_name(info)
     parts = relative_parts(name)
     if parts is None:
         raise BadInput(PATTERN.format(name[:MAX_NAME]))
-    return _Entry(name, parts, info)
+    return _NamedEntry(name, parts, info)
 
 
-def _sorted(entries: Sequence[_Entry]) -> Listing:
+def _sort_out(entries: Sequence[_NamedEntry]) -> Listing:
     top = common_directory([entry.parts for entry in entries])
     members, ignored = [], []
     for name, parts, info in entries:
@@ -135,25 +162,21 @@ def _sorted(entries: Sequence[_Entry]) -> Listing:
         if is_ignored(below) or is_ignored(parts):
             ignored.append(name)
         else:
-            members.append(Member(_key(below, name), name, info))
-    return Listing(_once(members), ignored)
+            members.append(ArchiveMember(_parse_key(below, name), name, info))
+    return Listing(_merge_duplicates(members), ignored)
 
 
-def content(archive: zipfile.ZipFile, member: Member) -> Iterator[bytes]:
-    """A member's bytes, no more than its entry says; any thread may read. Raises BadInput."""
+def read_member(archive: zipfile.ZipFile, member: ArchiveMember) -> Iterator[bytes]:
+    """Yield a member's bytes, at most as many as its entry declares. Raises BadInput; safe in any thread."""
     try:
         with archive.open(member.info) as file:
-            yield from _chunks(file)
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
     except BROKEN as error:
         raise BadInput(f"{member.name} cannot be unpacked: {error}") from None
 
 
-def _chunks(file: IO[bytes]) -> Iterator[bytes]:
-    while chunk := file.read(CHUNK_BYTES):
-        yield chunk
-
-
-def _refuse(info: zipfile.ZipInfo, limits: Limits, snippets: Collection[str]) -> None:
+def _check_entry(info: zipfile.ZipInfo, limits: ArchiveLimits, snippets: Collection[str]) -> None:
     whole_name = member_name(info)
     name, size, packed = whole_name[:MAX_NAME], info.file_size, info.compress_size
     for snippet in snippets:
@@ -167,18 +190,19 @@ def _refuse(info: zipfile.ZipInfo, limits: Limits, snippets: Collection[str]) ->
         raise BadInput(f"The archive has a file that is neither deflated nor stored: {name}")
     if size > limits.member:
         raise TooMuch(f"{name} has {size} bytes, at most {limits.member}")
+    # A zip bomb is a small archive that unpacks to a huge file.
     if size > max(SMALL_BYTES, packed * limits.ratio):
         raise TooMuch(f"{name} unpacks to more than {limits.ratio} times its size")
 
 
-def _refuse_sum(files: Iterable[zipfile.ZipInfo], limits: Limits) -> None:
+def _check_total_size(files: Iterable[zipfile.ZipInfo], limits: ArchiveLimits) -> None:
     total = sum(info.file_size for info in files)
     if total > limits.unpacked:
         raise TooMuch(f"The archive unpacks to {total} bytes, at most {limits.unpacked}")
 
 
-def _refuse_overlap(infos: Iterable[zipfile.ZipInfo]) -> None:
-    """Entries that share bytes multiply them."""
+def _check_overlaps(infos: Iterable[zipfile.ZipInfo]) -> None:
+    """Raise BadInput when entries share bytes: a zip bomb of many entries can use the same packed bytes."""
     end = 0
     for info in sorted(infos, key=lambda info: info.header_offset):
         if info.header_offset < end:
@@ -193,21 +217,21 @@ def _is_regular(info: zipfile.ZipInfo) -> bool:
     return kind in (0, stat.S_IFREG) and not is_reparse_point
 
 
-def _key(parts: Sequence[str], name: str) -> FileKey:
+def _parse_key(parts: Sequence[str], name: str) -> FileKey:
     try:
         return file_key("/".join(parts))
     except BadInput:
         raise BadInput(PATTERN.format(name[:MAX_NAME])) from None
 
 
-def _once(members: Iterable[Member]) -> list[Member]:
-    """The same file twice is one; two files under one name are a mistake."""
-    kept: dict[FileKey, Member] = {}
+def _merge_duplicates(members: Iterable[ArchiveMember]) -> list[ArchiveMember]:
+    """Return one member for each key. Raises BadInput for two different files under one key."""
+    merged: dict[FileKey, ArchiveMember] = {}
     for member in members:
-        first, second = kept.setdefault(member.key, member).info, member.info
+        first, second = merged.setdefault(member.key, member).info, member.info
         both = f"The zipfile buffer contains two files both called {member.name} and they have "
         if first.file_size != second.file_size:
             raise BadInput(f"{both}difference sizes ({first.file_size} != {second.file_size})")
         if first.CRC != second.CRC:
             raise BadInput(f"{both}different content")
-    return list(kept.values())
+    return list(merged.values())

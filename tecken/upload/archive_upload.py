@@ -1,9 +1,9 @@
-"""A whole archive: its members are kept side by side, and written down as they are done."""
+"""Uploads of a zip archive, whose members are stored in parallel."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
 from itertools import islice
 from typing import BinaryIO, Final
@@ -19,91 +19,115 @@ from tecken.jobs import sending
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
-from tecken.upload.archive import Limits, Listing, Member, content, listing, opened
-from tecken.upload.file_rows import Kept, Refused, Row, path, record, rows, warn_of_native_files
+from tecken.symbols.layouts import storage_path
+from tecken.upload.archive import (
+    ArchiveLimits,
+    ArchiveMember,
+    Listing,
+    list_members,
+    open_archive,
+    read_member,
+)
+from tecken.upload.file_rows import (
+    RefusedFile,
+    StoredFile,
+    StoredRow,
+    record,
+    rows,
+    warn_of_native_files,
+)
 from tecken.upload.form import CHUNK_BYTES, Archive
-from tecken.upload.ingest import storage, store
+from tecken.upload.ingest import ContextThreads, open_staged, select_storage, store_file
 from tecken.upload.models import NAME_CHARACTERS, Protocol, Upload
-from tecken.upload.staged import staged
-from tecken.upload.threads import submit
 
 TASK: Final = "tecken.upload.tasks.keep_upload"
 
 
 class Cancelled(BadInput):
-    """Somebody cancelled the upload while it went on."""
+    """Cancellation of an upload whose members are being stored."""
 
 
 @services.per_process
-def threads() -> ThreadPoolExecutor:
-    """Of the whole process: they bound its memory, however many uploads there are at once."""
-    return ThreadPoolExecutor(settings.UPLOAD_THREADS, "upload")
+def upload_threads() -> ContextThreads:
+    """Return the process's threads. One pool for all uploads bounds the memory that their members need."""
+    return ContextThreads(settings.UPLOAD_THREADS, "upload")
 
 
 def begin(user: User, try_symbols: bool, archive: Archive) -> Upload:
-    """Raises BadInput or TooMuch for an archive that we do not take, and writes nothing then."""
-    with opened(archive.file, options().upload_max_members) as opened_archive:
-        found = _listing(opened_archive)
+    """Create the upload of an archive. Raise BadInput or TooMuch for an archive that is not allowed."""
+    # The archive is checked before the row is written, so a refused archive leaves nothing in the database.
+    with open_archive(archive.file, options().upload_max_members) as opened:
+        listing = _list_members(opened)
     return Upload.objects.create(
         user=user,
         filename=archive.name[:NAME_CHARACTERS],
-        bucket_name=storage(try_symbols).name,
+        bucket_name=select_storage(try_symbols).name,
         try_symbols=try_symbols,
         protocol=Protocol.V1,
         size=archive.size,
         content_hash=archive.digest,
         download_url=archive.download_url,
         redirect_urls=list(archive.redirect_urls),
-        ignored_keys=found.ignored,
-        members_total=len(found.members),
+        ignored_keys=listing.ignored,
+        members_total=len(listing.members),
     )
 
 
-def keep_all(upload: Upload, file: BinaryIO) -> None:
-    """Keep every member that this upload has not kept before; the upload is complete then.
+def ingest_all(upload: Upload, file: BinaryIO) -> None:
+    """Store each member that an earlier run has not stored, and complete the upload.
 
-    Raises BadInput for a broken member, Cancelled, CouldNotAsk; what is kept until then stays kept. Raises
-    Conflict when every member was refused.
+    Members that were stored before an error stay stored.
+
+    Raises:
+        BadInput: A member is broken.
+        Cancelled: The user cancelled the upload.
+        Conflict: Every member was refused.
+        CouldNotAsk: Storage did not answer.
     """
     try:
-        with opened(file, options().upload_max_members) as archive:
-            for kept in _stored(upload, archive, _left(upload, _listing(archive).members)):
-                record(upload, kept)
-                _stop_if_cancelled(upload)
-        refuse_if_all_were(upload)
+        with open_archive(file, options().upload_max_members) as archive:
+            remaining = _find_remaining(upload, _list_members(archive).members)
+            for outcome in _store_members(upload, archive, remaining):
+                record(upload, outcome)
+                _raise_if_cancelled(upload)
+        raise_if_all_refused(upload)
         warn_of_native_files(upload)
     except TeckenError as error:
-        _close(upload, error=str(error))
+        _update(upload, error=str(error))
         raise
-    _close(upload, error="", completed_at=timezone.now())
+    _update(upload, error="", completed_at=timezone.now())
 
 
 def stage(upload: Upload, file: BinaryIO) -> None:
-    """Leave the archive to a worker. Raises CouldNotAsk, and then nothing of it stays."""
+    """Copy the archive to staging and send the job that stores its members. Raise CouldNotAsk."""
     file.seek(0)
     try:
         storage_services.staging().put(_slot(upload), iter(partial(file.read, CHUNK_BYTES), b""))
         sending.send(TASK, [upload.pk])
     except CouldNotAsk as error:
-        _close(upload, error=str(error))
+        # Without a job nothing would read the staged archive.
+        _update(upload, error=str(error))
         storage_services.staging().delete(_slot(upload))
         raise
 
 
-def keep_staged(upload: Upload) -> None:
-    """The worker's side; safe to repeat. Raises CouldNotAsk, and then the archive stays for the next try."""
+def ingest_staged(upload: Upload) -> None:
+    """Store the members of a staged archive and delete it. Safe to repeat.
+
+    CouldNotAsk is raised before the archive is deleted, so that the job can be retried.
+    """
     if upload.completed_at is None and upload.cancelled_at is None:
         try:
-            with staged(_slot(upload)) as file:
-                keep_all(upload, file)
+            with open_staged(_slot(upload)) as file:
+                ingest_all(upload, file)
         except (BadInput, Absent, Conflict) as error:
-            _close(upload, error=str(error))
+            _update(upload, error=str(error))
     storage_services.staging().delete(_slot(upload))
 
 
-def refuse_if_all_were(upload: Upload) -> None:
-    """Raise Conflict when nothing of an upload is stored because of `upload_replace`."""
-    refused = [one for one in upload.warnings if one.get("stored") is False]
+def raise_if_all_refused(upload: Upload) -> None:
+    """Raise Conflict when `upload_replace` refused every file of an upload."""
+    refused = [warning for warning in upload.warnings if warning.get("stored") is False]
     if refused and not upload.skipped_keys and not upload.files.exists():
         raise Conflict(
             f"None of {len(refused)} files is stored; {refused[0]['key']}: {refused[0]['message']}"
@@ -111,11 +135,18 @@ def refuse_if_all_were(upload: Upload) -> None:
 
 
 def cancel(upload: Upload, user: User) -> None:
-    """What is stored already stays. Raises NotAllowed for another's upload, BadInput for one that is over."""
+    """Cancel an unfinished upload. Files that are stored stay.
+
+    Raises:
+        NotAllowed: The upload is of another user.
+        BadInput: The upload is complete or cancelled.
+    """
     if upload.user != user:
         raise NotAllowed("Only who began an upload can cancel it")
-    going_on = Upload.objects.filter(pk=upload.pk, completed_at=None, cancelled_at=None)
-    if not going_on.update(cancelled_at=timezone.now()):
+    # One UPDATE with its condition: a worker that completes the upload at the same time cannot be
+    # overwritten.
+    unfinished = Upload.objects.filter(pk=upload.pk, completed_at=None, cancelled_at=None)
+    if not unfinished.update(cancelled_at=timezone.now()):
         raise BadInput("The upload is over")
     upload.refresh_from_db()
 
@@ -124,47 +155,61 @@ def _slot(upload: Upload) -> Slot:
     return Slot(upload.pk, 0)
 
 
-def _listing(archive: ZipFile) -> Listing:
-    now = options()
-    limits = Limits(
-        now.upload_max_unpacked_bytes, now.symbol_max_bytes, now.upload_max_members, now.upload_max_ratio
+def _list_members(archive: ZipFile) -> Listing:
+    config = options()
+    limits = ArchiveLimits(
+        config.upload_max_unpacked_bytes,
+        config.symbol_max_bytes,
+        config.upload_max_members,
+        config.upload_max_ratio,
     )
-    return listing(archive.infolist(), limits, now.upload_forbidden_snippets)
+    return list_members(archive.infolist(), limits, config.upload_forbidden_snippets)
 
 
-def _left(upload: Upload, members: Iterable[Member]) -> list[Member]:
-    """Without what an earlier, interrupted turn has done."""
+def _find_remaining(upload: Upload, members: Iterable[ArchiveMember]) -> list[ArchiveMember]:
+    """Return the members that an earlier, interrupted run has not stored."""
     done = {*upload.skipped_keys, *upload.files.values_list("key", flat=True)}
-    return [member for member in members if path(member.key) not in done]
+    return [member for member in members if storage_path(member.key) not in done]
 
 
-def _stored(upload: Upload, archive: ZipFile, members: list[Member]) -> Iterator[Kept | Refused]:
-    """In the order they are done, largest first, so that none is left to run alone at the end."""
+def _store_members(
+    upload: Upload, archive: ZipFile, members: list[ArchiveMember]
+) -> Iterator[StoredFile | RefusedFile]:
+    """Store members in parallel and yield each result as soon as it is there."""
     known = rows(upload, (member.key for member in members))
+    # Large members start first, so that none of them runs alone at the end.
     waiting = iter(sorted(members, key=lambda member: member.info.file_size, reverse=True))
-    running: set[Future[Kept | Refused]] = set()
+    running: set[Future[StoredFile | RefusedFile]] = set()
     try:
         while True:
+            # No more than the threads can run: after an error or a cancellation nothing is left in the pool's
+            # queue.
             for member in islice(waiting, settings.UPLOAD_THREADS - len(running)):
-                running.add(submit(threads(), _store, upload, archive, member, known))
+                running.add(upload_threads().submit(_store_member, upload, archive, member, known))
             if not running:
                 return
             done, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (each.result() for each in done)
+            yield from (future.result() for future in done)
     finally:
-        wait(running)  # they read the archive, which is closed next
+        # Running tasks read the archive, which the caller closes next.
+        wait(running)
 
 
-def _store(upload: Upload, archive: ZipFile, member: Member, known: dict[str, list[Row]]) -> Kept | Refused:
-    read = partial(content, archive, member)
-    return store(upload, member.key, read, member.info.file_size, known.get(path(member.key), ()))
+def _store_member(
+    upload: Upload, archive: ZipFile, member: ArchiveMember, known: dict[str, list[StoredRow]]
+) -> StoredFile | RefusedFile:
+    read = partial(read_member, archive, member)
+    return store_file(
+        upload, member.key, read, member.info.file_size, known.get(storage_path(member.key), ())
+    )
 
 
-def _stop_if_cancelled(upload: Upload) -> None:
+def _raise_if_cancelled(upload: Upload) -> None:
     if not Upload.objects.filter(pk=upload.pk, cancelled_at=None).exists():
         raise Cancelled("The upload was cancelled")
 
 
-def _close(upload: Upload, **columns: object) -> None:
+def _update(upload: Upload, **columns: object) -> None:
+    # Only these columns: a save of the whole row would undo a cancellation made in the meantime.
     Upload.objects.filter(pk=upload.pk).update(**columns)
     upload.refresh_from_db()

@@ -1,17 +1,17 @@
-"""Uploads whose files a client sends one by one, to storage itself where that has URLs.
+"""Uploads whose files the client sends one by one, to storage itself where that has signed URLs.
 
-Each file has a slot in staging. When all were sent the client says so; then each is read once more, checked,
-and kept as the files of any upload are. Whoever asks again for what is done gets the same answer.
+Each file has a slot in staging. When the client has sent all files, it completes the upload: each staged file
+is read once more, checked and stored. A repeated completion returns the same result.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from hashlib import md5
-from typing import BinaryIO, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from django.contrib.auth.models import User
 from django.core import signing
@@ -22,143 +22,168 @@ from tecken.errors import Absent, BadInput, NotAllowed
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
-from tecken.storage.port import FileKey, OwnFiles, compressed
+from tecken.storage.port import OwnFiles
 from tecken.symbols.decompression import decoded
-from tecken.upload.announcement import MD5, Announced
-from tecken.upload.archive_upload import refuse_if_all_were
-from tecken.upload.file_rows import Kept, Refused, Row, path, record, rows, warn_of_native_files
-from tecken.upload.ingest import storage, store
+from tecken.symbols.layouts import FileKey, storage_path
+from tecken.upload.archive_upload import raise_if_all_refused
+from tecken.upload.file_rows import (
+    RefusedFile,
+    StoredFile,
+    StoredRow,
+    record,
+    rows,
+    warn_of_native_files,
+)
+from tecken.upload.ingest import ContextThreads, open_staged, read_chunks, select_storage, store_file
 from tecken.upload.member_names import file_key
 from tecken.upload.models import Announcement, Protocol, Upload
-from tecken.upload.staged import chunks, staged
-from tecken.upload.threads import each
 
+MD5: Final = re.compile(r"[0-9a-f]{32}")
 SALT: Final = "tecken.upload.direct_upload"
-AT_ONCE: Final = 4
-GZIP_OVERHEAD: Final = 64 << 10  # bytes; what compression may add to a file that it cannot compress
+THREADS: Final = 4
+# Bytes that compression may add to a file that it cannot compress.
+GZIP_OVERHEAD: Final = 64 << 10
 
 
-class Wanted(NamedTuple):
-    """A file to come: its size in bytes and md5 before any compression."""
+class AnnouncedFile(NamedTuple):
+    """File that a client announces: key, size in bytes and MD5 (lower-case hex) before compression."""
+
+    key: str
+    size: int
+    md5_hash: str
+
+
+class ExpectedFile(NamedTuple):
+    """Announced file that passed all checks; size in bytes and MD5 before compression."""
 
     key: FileKey
     size: int
     md5_hash: str
 
 
-class Verdict(NamedTuple):
-    """`wanted` goes to `slot`; without them, there is an `error`, or the same file is stored already."""
+class UploadAction(NamedTuple):
+    """Action for an announced file: send `file` to `slot`, report `error`, or (neither) skip it."""
 
     slot: Slot | None = None
-    wanted: Wanted | None = None
+    file: ExpectedFile | None = None
     error: str = ""
 
 
-def begin(user: User, try_symbols: bool, files: Sequence[Announced]) -> tuple[Upload, list[Verdict]]:
-    """An upload of these files; complete at once when nothing is to be sent. Raises CouldNotAsk."""
+def begin(
+    user: User, try_symbols: bool, announced: Sequence[AnnouncedFile]
+) -> tuple[Upload, list[UploadAction]]:
+    """Create an upload and return it with one action for each announced file. Raise CouldNotAsk.
+
+    The upload is complete at once when no file has to be sent.
+    """
     upload = Upload(
-        user=user, protocol=Protocol.V2, bucket_name=storage(try_symbols).name, try_symbols=try_symbols
+        user=user, protocol=Protocol.V2, bucket_name=select_storage(try_symbols).name, try_symbols=try_symbols
     )
-    judged = _judged(files)
-    stored = _stored(upload, [one for one in judged if isinstance(one, Wanted)])
-    wanted = [one for one in judged if isinstance(one, Wanted) and one not in stored]
-    upload.size = sum(one.size for one in wanted)
-    upload.skipped_keys = sorted(path(one.key) for one in stored)
-    upload.members_total = len(wanted)
-    upload.completed_at = None if wanted else timezone.now()
+    checked = _check_files(announced)
+    valid = [file for file in checked if isinstance(file, ExpectedFile)]
+    stored = _find_stored(upload, valid)
+    expected = [file for file in valid if file not in stored]
+    upload.size = sum(file.size for file in expected)
+    upload.skipped_keys = sorted(storage_path(file.key) for file in stored)
+    upload.members_total = len(expected)
+    upload.completed_at = None if expected else timezone.now()
+    # One transaction: an upload without its announcement could never be completed.
     with transaction.atomic():
         upload.save()
-        if wanted:
-            Announcement.objects.create(upload=upload, files=wanted)
+        if expected:
+            Announcement.objects.create(upload=upload, files=expected)
         else:
             warn_of_native_files(upload)
-    return upload, list(_verdicts(upload, judged, wanted))
+    return upload, list(_build_actions(upload, checked, expected))
 
 
-def _judged(files: Sequence[Announced]) -> list[Wanted | str]:
-    """Of each what is wanted, or what is wrong with it."""
+def _check_files(announced: Sequence[AnnouncedFile]) -> list[ExpectedFile | str]:
+    """Return for each announced file the expected file, or the error text."""
     seen: set[FileKey] = set()
-    judged: list[Wanted | str] = []
-    for file in files:
+    results: list[ExpectedFile | str] = []
+    for file in announced:
         try:
-            judged.append(_wanted(file, seen))
+            results.append(_check_file(file, seen))
         except BadInput as error:
-            judged.append(str(error))
-    return judged
+            results.append(str(error))
+    return results
 
 
-def _wanted(file: Announced, seen: set[FileKey]) -> Wanted:
-    key = _key(file.key)
+def _check_file(file: AnnouncedFile, seen: set[FileKey]) -> ExpectedFile:
+    key = _parse_key(file.key)
     if not MD5.fullmatch(file.md5_hash):
         raise BadInput("invalid MD5 hex digest")
-    most = options().symbol_max_bytes
-    if not 0 <= file.size <= most:
-        raise BadInput(f"invalid size: 0 to {most} bytes")
+    limit = options().symbol_max_bytes
+    if not 0 <= file.size <= limit:
+        raise BadInput(f"invalid size: 0 to {limit} bytes")
     if key in seen:
         raise BadInput("the key is there twice")
     seen.add(key)
-    return Wanted(key, file.size, file.md5_hash)
+    return ExpectedFile(key, file.size, file.md5_hash)
 
 
-def _key(text: str) -> FileKey:
+def _parse_key(text: str) -> FileKey:
     try:
         return file_key(text)
     except BadInput:
         raise BadInput("invalid key") from None
 
 
-def _stored(upload: Upload, wanted: Sequence[Wanted]) -> set[Wanted]:
-    """Those that are there already, byte for byte: only one of the same size is worth reading."""
-    found = rows(upload, [one.key for one in wanted])
-    sizes = {key: {row.content.size for row in some} for key, some in found.items()}
-    likely = [one for one in wanted if one.size in sizes.get(path(one.key), ())]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        same = each(pool, partial(_is_there, storage(upload.try_symbols)), likely)
-        return {one for one, there in zip(likely, same, strict=True) if there}
+def _find_stored(upload: Upload, files: Sequence[ExpectedFile]) -> set[ExpectedFile]:
+    """Return the files that are stored with the same bytes."""
+    known = rows(upload, [file.key for file in files])
+    sizes = {key: {row.content.size for row in some} for key, some in known.items()}
+    # Reading a stored file is expensive, and one of another size cannot have the same bytes.
+    candidates = [file for file in files if file.size in sizes.get(storage_path(file.key), ())]
+    with ContextThreads(THREADS) as pool:
+        results = pool.map(partial(_is_stored, select_storage(upload.try_symbols)), candidates)
+        return {file for file, is_stored in zip(candidates, results, strict=True) if is_stored}
 
 
-def _is_there(files: OwnFiles, wanted: Wanted) -> bool:
+def _is_stored(files: OwnFiles, file: ExpectedFile) -> bool:
     try:
-        with files.read(wanted.key) as stored:
-            for _ in checked(stored, wanted):
+        with files.read(file.key) as stored:
+            for _ in check_content(stored, file):
                 pass
     except (Absent, BadInput):
         return False
     return True
 
 
-def _verdicts(upload: Upload, judged: Sequence[Wanted | str], wanted: Sequence[Wanted]) -> Iterator[Verdict]:
-    slots = {one: Slot(upload.pk, number) for number, one in enumerate(wanted)}
-    for one in judged:
-        if isinstance(one, str):
-            yield Verdict(error=one)
+def _build_actions(
+    upload: Upload, checked: Sequence[ExpectedFile | str], expected: Sequence[ExpectedFile]
+) -> Iterator[UploadAction]:
+    slots = {file: Slot(upload.pk, number) for number, file in enumerate(expected)}
+    for file in checked:
+        if isinstance(file, str):
+            yield UploadAction(error=file)
         else:
-            yield Verdict(slots[one], one) if one in slots else Verdict()
+            yield UploadAction(slots[file], file) if file in slots else UploadAction()
 
 
-def checked(sent: Iterable[bytes], wanted: Wanted) -> Iterator[bytes]:
-    """The file's own bytes; raises BadInput at the end when they are not what was announced."""
+def check_content(sent: Iterable[bytes], file: ExpectedFile) -> Iterator[bytes]:
+    """Yield the file's unpacked bytes. Raise BadInput at their end when size or MD5 is another one."""
     digest, size = md5(usedforsecurity=False), 0
-    for chunk in decoded(sent, wanted.size) if compressed(wanted.key) else sent:
+    for chunk in decoded(sent, file.size) if file.key.file_type.is_compressed else sent:
         digest.update(chunk)
         size += len(chunk)
         yield chunk
-    if size != wanted.size:
-        raise BadInput(f"it has {size} bytes, not {wanted.size}")
-    if digest.hexdigest() != wanted.md5_hash:
-        raise BadInput(f"its MD5 hash is {digest.hexdigest()}, not {wanted.md5_hash}")
+    if size != file.size:
+        raise BadInput(f"it has {size} bytes, not {file.size}")
+    if digest.hexdigest() != file.md5_hash:
+        raise BadInput(f"its MD5 hash is {digest.hexdigest()}, not {file.md5_hash}")
 
 
-def address(slot: Slot, limit: int) -> str:
-    """A key that lets whoever has it send `limit` bytes to `slot`, until the upload is completed."""
+def sign_slot(slot: Slot, limit: int) -> str:
+    """Return a key that allows its holder to send `limit` bytes to `slot` until the upload is complete."""
     return signing.dumps([*slot, limit], salt=SALT)
 
 
-def opened(signed: str) -> tuple[Slot, int]:
-    """Return the slot that an address leads to, and the bytes it takes. Raise NotAllowed."""
-    most_age = timedelta(seconds=options().upload_direct_seconds)
+def open_slot(signed: str) -> tuple[Slot, int]:
+    """Return the slot of a signed key and the bytes that it takes. Raise NotAllowed."""
+    max_age = timedelta(seconds=options().upload_direct_seconds)
     try:
-        upload, number, limit = signing.loads(signed, salt=SALT, max_age=most_age)
+        upload, number, limit = signing.loads(signed, salt=SALT, max_age=max_age)
     except signing.SignatureExpired:
         raise NotAllowed("This address has expired") from None
     except signing.BadSignature:
@@ -169,72 +194,81 @@ def opened(signed: str) -> tuple[Slot, int]:
 
 
 def receive(signed: str, body: Callable[[int], Iterator[bytes]]) -> None:
-    """Keep what `body`, called with the limit, yields. Raise NotAllowed, or what `body` raises."""
-    slot, limit = opened(signed)
+    """Write a body to its slot. Raise NotAllowed, or what `body` raises.
+
+    Args:
+        signed: The key that `sign_slot` returned.
+        body: A function that takes the limit in bytes and returns the chunks.
+    """
+    slot, limit = open_slot(signed)
     storage_services.staging().put(slot, body(limit))
 
 
-def most_bytes(wanted: Wanted) -> int:
-    """Return how many bytes a client may send of it."""
-    return wanted.size + (GZIP_OVERHEAD if compressed(wanted.key) else 0)
+def max_body_bytes(file: ExpectedFile) -> int:
+    """Return how many bytes a client may send for a file."""
+    return file.size + (GZIP_OVERHEAD if file.key.file_type.is_compressed else 0)
 
 
 def complete(upload: Upload) -> dict[str, str]:
-    """Keep what was sent. What is wrong, by key: empty when all is kept, and the upload complete.
+    """Store the files that the client has sent, and return the error text of each other one by its key.
 
-    Raises CouldNotAsk; what was kept by then is not looked at again. Raises Conflict
-    when every file was refused.
+    The result is empty when all files are stored and the upload is complete. Files that an earlier call
+    stored are not read again. Raises CouldNotAsk, and Conflict when every file was refused.
     """
     announcement = Announcement.objects.filter(upload=upload).first()
     if announcement is not None:
-        wanted = [Wanted(FileKey(*key), size, digest) for key, size, digest in announcement.files]
-        problems = _keep_all(upload, wanted) if upload.completed_at is None else {}
+        files = [ExpectedFile(FileKey(*key), size, digest) for key, size, digest in announcement.files]
+        problems = _ingest_files(upload, files) if upload.completed_at is None else {}
         if problems:
             return problems
         warn_of_native_files(upload)
-        _finish(upload, range(len(wanted)))
-    refuse_if_all_were(upload)
+        _finish(upload, range(len(files)))
+    raise_if_all_refused(upload)
     return {}
 
 
-def _keep_all(upload: Upload, wanted: Sequence[Wanted]) -> dict[str, str]:
-    """Read and stored several at once, written down in this thread, which has the database."""
-    found = rows(upload, [one.key for one in wanted])
+def _ingest_files(upload: Upload, files: Sequence[ExpectedFile]) -> dict[str, str]:
+    """Store files in several threads. Rows are written in this thread, which has the database connection."""
+    known = rows(upload, [file.key for file in files])
     done = {*upload.files.values_list("key", flat=True), *upload.skipped_keys}
-    left = {Slot(upload.pk, number): one for number, one in enumerate(wanted) if path(one.key) not in done}
+    slots = {
+        Slot(upload.pk, number): file
+        for number, file in enumerate(files)
+        if storage_path(file.key) not in done
+    }
     problems = {}
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        kept = each(pool, partial(_kept, upload, found), left.items())
-        for one, outcome in zip(left.values(), kept, strict=True):
+    with ContextThreads(THREADS) as pool:
+        outcomes = pool.map(partial(_store_slot, upload, known), slots, slots.values())
+        for file, outcome in zip(slots.values(), outcomes, strict=True):
             if isinstance(outcome, str):
-                problems[str(one.key)] = outcome
+                problems[str(file.key)] = outcome
             else:
                 record(upload, outcome)
     return problems
 
 
-def _kept(
-    upload: Upload, found: Mapping[str, Sequence[Row]], sent: tuple[Slot, Wanted]
-) -> Kept | Refused | str:
-    """Return what became of a file, or what is wrong with it."""
-    slot, wanted = sent
-    known = found.get(path(wanted.key), ())
+def _store_slot(
+    upload: Upload, known: Mapping[str, Sequence[StoredRow]], slot: Slot, file: ExpectedFile
+) -> StoredFile | RefusedFile | str:
+    """Return the result for a staged file, or an error text."""
     try:
-        with staged(slot) as spool:
-            read = partial(_checked_file, spool, wanted)
-            return store(upload, wanted.key, read, wanted.size, known)
+        with open_staged(slot) as spool:
+            return store_file(
+                upload,
+                file.key,
+                lambda: check_content(read_chunks(spool), file),
+                file.size,
+                known.get(storage_path(file.key), ()),
+            )
     except Absent:
         return "it was not sent"
     except BadInput as error:
         return str(error)
 
 
-def _checked_file(spool: BinaryIO, wanted: Wanted) -> Iterator[bytes]:
-    return checked(chunks(spool), wanted)
-
-
 def _finish(upload: Upload, numbers: Iterable[int]) -> None:
-    """In this order, so that a call that was killed anywhere is finished by the next one."""
+    # The announcement is deleted last. A call that is killed before that leaves it, and the next call runs
+    # this again.
     Upload.objects.filter(pk=upload.pk, completed_at=None).update(completed_at=timezone.now())
     for number in numbers:
         storage_services.staging().delete(Slot(upload.pk, number))

@@ -1,8 +1,11 @@
-"""Addresses that a download on behalf of an uploader may connect to: those of the public internet.
+"""Downloads of archives by URL, from the public internet only.
+
+Without the address check an uploader could read servers of our own network through a URL (server-side request
+forgery).
 
 Sources: the IANA registries of special-purpose addresses for IPv4 and IPv6 (RFC 6890), and of IPv6 global
-unicast assignments. Python's `is_global` follows them, but not alike in every version that runs here, and it
-takes the networks below for public.
+unicast assignments. Python's `is_global` follows them, but differently in each supported version, and it
+classifies the networks below as public.
 """
 
 from __future__ import annotations
@@ -37,8 +40,9 @@ IPV4_SPECIAL = tuple(
         ),
     )
 )
-# All of IPv6 that is assigned to hosts of the internet. Outside are ::a.b.c.d (IPv4-compatible, deprecated),
-# 64:ff9b:1::/48 (translation inside of a network), 5f00::/16 (segment routing), and what is private.
+# All IPv6 addresses that are assigned to hosts of the internet. Outside are ::a.b.c.d (IPv4-compatible,
+# deprecated), 64:ff9b:1::/48 (translation inside a network), 5f00::/16 (segment routing), and private
+# networks.
 IPV6_GLOBAL = IPv6Network("2000::/3")
 IPV6_SPECIAL = tuple(
     map(
@@ -56,12 +60,14 @@ NAT64 = IPv6Network("64:ff9b::/96")
 
 
 def is_public(text: str) -> bool:
-    """Return whether everybody reaches the same host under this address."""
+    """Return whether an address leads to the same host from everywhere."""
+    # An address with a zone is valid on one link only.
     if "%" in text:
-        return False  # with a zone it is of one link
+        return False
     address = ip_address(text)
     if isinstance(address, IPv4Address):
         return _is_public_v4(address)
+    # These IPv6 addresses lead to the IPv4 address inside them.
     inner = address.ipv4_mapped or (IPv4Address(address.packed[-4:]) if address in NAT64 else None)
     return _is_public_v4(inner) if inner else _is_public_v6(address)
 
@@ -76,13 +82,13 @@ def _is_public_v6(address: IPv6Address) -> bool:
     return address in IPV6_GLOBAL and address.is_global and not special
 
 
-MOST_REDIRECTS = 5
-PRECISE = {"Accept-Encoding": "identity", "User-Agent": "tecken/0.1.0"}
+MAX_REDIRECTS = 5
+HEADERS = {"Accept-Encoding": "identity", "User-Agent": "tecken/0.1.0"}
 LIMITS = httpx.Limits(max_connections=1, max_keepalive_connections=0)
 
 
-class Rules(NamedTuple):
-    """`limit` in bytes; `timeout` (of each silence) and `deadline` (of everything) in seconds."""
+class DownloadRules(NamedTuple):
+    """Allowed domains, limit in bytes, and seconds for each read (`timeout`) and in total (`deadline`)."""
 
     domains: Sequence[str]
     limit: int
@@ -91,35 +97,48 @@ class Rules(NamedTuple):
     spool_dir: str | None = None
 
 
-def public_address(host: str, port: int) -> str:
-    """Return an address of the host, all of whose addresses are public. Raises BadInput, CouldNotAsk.
+def resolve_public_address(host: str, port: int) -> str:
+    """Return an address of a host whose addresses are all public. Raise BadInput or CouldNotAsk.
 
-    The caller connects to this address and resolves the name no second time, so an answer that changes
-    between the check and the connection (DNS rebinding) changes nothing.
+    The caller connects to this address and does not resolve the name again. Otherwise a name server could
+    return another address between the check and the connection (DNS rebinding).
     """
     try:
-        found = [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        addresses = [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     except (OSError, UnicodeError) as error:
         raise CouldNotAsk(f"{host} cannot be resolved: {error}") from None
-    if not found or not all(map(is_public, found)):
+    if not addresses or not all(map(is_public, addresses)):
         raise BadInput(f"Not an allowed domain ('{host}') to download from.")
-    return found[0]
+    return addresses[0]
 
 
 @contextmanager
-def fetched(
+def fetch_archive(
     url: str,
-    rules: Rules,
-    address: Callable[[str, int], str] = public_address,
+    rules: DownloadRules,
+    resolve: Callable[[str, int], str] = resolve_public_address,
     trust: ssl.SSLContext | None = None,
 ) -> Iterator[Archive]:
-    """Raises BadInput for a URL that we do not follow, TooMuch, CouldNotAsk."""
-    name = posixpath.basename(unquote(_checked(url, rules.domains).path))
+    """Download an archive to a file without a name.
+
+    Args:
+        url: The HTTPS URL of the archive.
+        rules: The allowed domains and the limits.
+        resolve: A function that returns the address of a host and port; tests replace it.
+        trust: The TLS context; tests replace it.
+
+    Raises:
+        BadInput: The URL or a redirect is not allowed.
+        CouldNotAsk: The server did not answer.
+        TooMuch: The archive exceeds the limit.
+    """
+    name = posixpath.basename(unquote(_parse_url(url, rules.domains).path))
     check_name(name)
     backend = DeadlineBackend()
     transport = httpx.HTTPTransport(limits=LIMITS, verify=trust or ssl.create_default_context())
-    transport._pool._network_backend = backend  # httpcore takes one, httpx does not pass it on
-    client = httpx.Client(transport=transport, headers=PRECISE, timeout=rules.timeout, trust_env=False)
+    # httpcore accepts a network backend, but httpx has no parameter for it.
+    transport._pool._network_backend = backend
+    client = httpx.Client(transport=transport, headers=HEADERS, timeout=rules.timeout, trust_env=False)
     with (
         client,
         backend.until(time.monotonic() + rules.deadline),
@@ -127,7 +146,7 @@ def fetched(
     ):
         visited = [url]
         try:
-            digest = _follow(client, visited, rules, address, file)
+            digest = _follow(client, visited, rules, resolve, file)
         except httpx.HTTPError as error:
             raise CouldNotAsk(f"{url} cannot be downloaded: {error}") from error
         size = file.tell()
@@ -138,17 +157,17 @@ def fetched(
 def _follow(
     client: httpx.Client,
     visited: list[str],
-    rules: Rules,
-    address: Callable[[str, int], str],
+    rules: DownloadRules,
+    resolve: Callable[[str, int], str],
     file: BinaryIO,
 ) -> str:
-    """Redirect by redirect into `visited`, the body into `file`; its SHA-256."""
-    while len(visited) <= MOST_REDIRECTS + 1:
-        request = _request(client, visited[-1], rules.domains, address)
+    """Follow redirects, add each URL to `visited`, write the body to `file` and return its SHA-256."""
+    while len(visited) <= MAX_REDIRECTS + 1:
+        request = _build_request(client, visited[-1], rules.domains, resolve)
         response = client.send(request, stream=True)
         try:
             if not response.has_redirect_location:
-                return _body(response, visited[0], rules.limit, file)
+                return _save_body(response, visited[0], rules.limit, file)
             visited.append(str(httpx.URL(visited[-1]).join(response.headers["Location"])))
         except (httpx.InvalidURL, UnicodeError):
             raise BadInput("Insecure URL") from None
@@ -157,21 +176,21 @@ def _follow(
     raise BadInput(f"Too many redirects trying to open {visited[0]}")
 
 
-def _request(
-    client: httpx.Client, text: str, domains: Sequence[str], address: Callable[[str, int], str]
+def _build_request(
+    client: httpx.Client, text: str, domains: Sequence[str], resolve: Callable[[str, int], str]
 ) -> httpx.Request:
-    """To the address that was judged, under the host's own name."""
-    url = _checked(text, domains)
+    """Return a request to the checked address, with the host's name in the header and in TLS."""
+    url = _parse_url(text, domains)
     host = url.raw_host.decode()
     return client.build_request(
         "GET",
-        url.copy_with(host=address(host, url.port or 443)),
+        url.copy_with(host=resolve(host, url.port or 443)),
         headers={"Host": url.netloc.decode()},
         extensions={"sni_hostname": host},
     )
 
 
-def _checked(text: str, domains: Sequence[str]) -> httpx.URL:
+def _parse_url(text: str, domains: Sequence[str]) -> httpx.URL:
     try:
         url = httpx.URL(text)
     except (httpx.InvalidURL, UnicodeError):
@@ -183,7 +202,7 @@ def _checked(text: str, domains: Sequence[str]) -> httpx.URL:
     return url
 
 
-def _body(response: httpx.Response, url: str, limit: int, file: BinaryIO) -> str:
+def _save_body(response: httpx.Response, url: str, limit: int, file: BinaryIO) -> str:
     if response.status_code != httpx.codes.OK:
         raise BadInput(f"non-200 status code when retrieving {url}")
     digest, total = hashlib.sha256(), 0

@@ -1,4 +1,4 @@
-"""What the database has of files that were uploaded: rows of stored files, and warnings of uploads."""
+"""Rows of stored files, and the warnings of uploads."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from django.utils import timezone
 
 from tecken.errors import BadModule, CouldNotAsk
 from tecken.storage import services as storage_services
-from tecken.storage.port import FileKey, Stored, compressed
-from tecken.symbols.formats.breakpad import Module
+from tecken.storage.port import Stored
+from tecken.symbols.filetypes import FileType
+from tecken.symbols.formats.base import ObjectInfo
 from tecken.symbols.ids import code_id
+from tecken.symbols.layouts import FileKey, parse_storage_path, storage_path
 from tecken.upload.models import NAME_CHARACTERS, FileUpload, Upload
 from tecken.upload.usability import NATIVE, SymbolText
 
@@ -23,52 +25,47 @@ logger = logging.getLogger(__name__)
 Outcome = Literal["stored", "skipped"]
 
 
-class Content(NamedTuple):
-    """`size` in bytes and SHA-256 of an unpacked file."""
+class FileContent(NamedTuple):
+    """Size in bytes and SHA-256 of an unpacked file."""
 
     size: int
     digest: str
 
 
-class Row(NamedTuple):
-    """What the database has of an object: who stored these bytes with that etag, in which upload."""
+class StoredRow(NamedTuple):
+    """Row of a stored object: its content and etag, and the upload and user that stored it."""
 
-    content: Content
+    content: FileContent
     etag: str
     upload: int | None
     user: int | None
     email: str
 
 
-class Kept(NamedTuple):
-    """A file that is stored now. `is_adopted`: it was before, and no row describes it yet."""
+class StoredFile(NamedTuple):
+    """File of an upload that is stored. `is_adopted`: it was stored before, and no row describes it yet."""
 
     key: FileKey
     outcome: Outcome
     stored: Stored
-    content: Content
+    content: FileContent
     text: SymbolText
     update: bool = False
     is_adopted: bool = False
 
 
-class Refused(NamedTuple):
-    """A file that is not stored, since another one is and `upload_replace` keeps that."""
+class RefusedFile(NamedTuple):
+    """File that is not stored, because `upload_replace` keeps another file under its key."""
 
     key: FileKey
     reason: str
 
 
-def path(key: FileKey) -> str:
-    """As the database and answers have it."""
-    return f"v1/{key}"
-
-
-def rows(upload: Upload, keys: Iterable[FileKey]) -> dict[str, list[Row]]:
-    """Return what was ever stored under these keys, by path, the newest last."""
-    found: dict[str, list[Row]] = {}
+def rows(upload: Upload, keys: Iterable[FileKey]) -> dict[str, list[StoredRow]]:
+    """Return the rows of all files stored under these keys, by path, the newest last."""
+    found: dict[str, list[StoredRow]] = {}
     stored = FileUpload.objects.filter(
-        key__in=list(map(path, keys)), bucket_name=upload.bucket_name, completed_at__isnull=False
+        key__in=list(map(storage_path, keys)), bucket_name=upload.bucket_name, completed_at__isnull=False
     )
     columns = (
         "key",
@@ -80,27 +77,32 @@ def rows(upload: Upload, keys: Iterable[FileKey]) -> dict[str, list[Row]]:
         "upload__user__email",
     )
     for key, size, digest, *of_row in stored.order_by("pk").values_list(*columns):
-        found.setdefault(key, []).append(Row(Content(size, digest), *of_row))
+        found.setdefault(key, []).append(StoredRow(FileContent(size, digest), *of_row))
     return found
 
 
-def record(upload: Upload, kept: Kept | Refused) -> None:
-    """Write down what became of a file, in the thread that has the transaction."""
-    key = path(kept.key)
+def record(upload: Upload, file: StoredFile | RefusedFile) -> None:
+    """Write the row and the warnings of a file, and remove its entries from the presence cache."""
+    key = storage_path(file.key)
+    # One transaction: a row without its warnings or its count in `members_done` would never be corrected.
     with transaction.atomic():
-        if isinstance(kept, Refused):
-            warn(upload, [{"key": key, "message": kept.reason, "stored": False}])
+        if isinstance(file, RefusedFile):
+            warn(upload, [{"key": key, "message": file.reason, "stored": False}])
         else:
-            _write_row(upload, kept)
-            warn(upload, ({"key": key, "message": text} for text in kept.text.warnings()))
+            _write_row(upload, file)
+            warn(upload, ({"key": key, "message": text} for text in file.text.warnings()))
         upload.save(update_fields=["skipped_keys", "warnings"])
         Upload.objects.filter(pk=upload.pk).update(members_done=F("members_done") + 1)
-    if isinstance(kept, Refused):
+    if isinstance(file, RefusedFile):
         return
     try:
-        storage_services.presence_cache().changed(kept.key, *_code(kept.text.module()))
+        storage_services.presence_cache().changed(file.key, *_code(file.text.info()))
     except CouldNotAsk as error:
-        logger.warning("%s: downloads may answer 404 for a while: %s", kept.key, error)
+        logger.warning(
+            "Cannot remove %s from the presence cache: %s; downloads may answer 404 for a while",
+            file.key,
+            error,
+        )
 
 
 def warn(upload: Upload, warnings: Iterable[dict[str, Any]]) -> None:
@@ -111,21 +113,21 @@ def warn(upload: Upload, warnings: Iterable[dict[str, Any]]) -> None:
 def warn_of_native_files(upload: Upload) -> None:
     """Add a warning for each native file whose module has no symbol file. Safe to repeat."""
     paths = [*upload.files.values_list("key", flat=True), *upload.skipped_keys]
-    native = [key for key in (FileKey(*text.split("/")[1:]) for text in paths) if not compressed(key)]
+    native = [key for key in (parse_storage_path(text) for text in paths) if not key.file_type.is_compressed]
     if not native:
         return
     symbolicated = _modules_with_symbols(upload, {key.debug_id for key in native})
-    known = {(one["key"], one["message"]) for one in upload.warnings}
+    known = {(warning["key"], warning["message"]) for warning in upload.warnings}
     for key in native:
         has_symbols = (key.debug_file.lower(), key.debug_id) in symbolicated
-        if not has_symbols and (path(key), NATIVE) not in known:
-            warn(upload, [{"key": path(key), "message": NATIVE}])
+        if not has_symbols and (storage_path(key), NATIVE) not in known:
+            warn(upload, [{"key": storage_path(key), "message": NATIVE}])
     upload.save(update_fields=["warnings"])
 
 
 def _modules_with_symbols(upload: Upload, ids: Collection[str]) -> set[tuple[str, str]]:
-    """Return names in lower case and ids, both of debug files and of code files."""
-    rows = FileUpload.objects.filter(key__endswith=".sym", completed_at__isnull=False)
+    """Return lower-case name and id of each debug file and code file that has a symbol file."""
+    rows = FileUpload.objects.filter(key__endswith=FileType.BREAKPAD.suffix, completed_at__isnull=False)
     if not upload.try_symbols:
         rows = rows.filter(try_symbols=False)
     debug = rows.filter(debug_id__in=ids).values_list("debug_file", "debug_id")
@@ -133,21 +135,26 @@ def _modules_with_symbols(upload: Upload, ids: Collection[str]) -> set[tuple[str
     return {(name.lower(), some_id) for name, some_id in (*debug, *code)}
 
 
-def _write_row(upload: Upload, kept: Kept) -> None:
-    if kept.outcome == "skipped":
-        upload.skipped_keys = [*upload.skipped_keys, path(kept.key)]
-        if kept.is_adopted:
-            FileUpload.objects.create(key=path(kept.key), **_columns(upload, kept))
+def _write_row(upload: Upload, file: StoredFile) -> None:
+    if file.outcome == "skipped":
+        upload.skipped_keys = [*upload.skipped_keys, storage_path(file.key)]
+        if file.is_adopted:
+            FileUpload.objects.create(key=storage_path(file.key), **_columns(upload, file))
         return
-    if kept.update:
-        _mark_replaced(upload, kept)
-    FileUpload.objects.update_or_create(upload=upload, key=path(kept.key), defaults=_columns(upload, kept))
+    if file.update:
+        _mark_replaced(upload, file)
+    FileUpload.objects.update_or_create(
+        upload=upload, key=storage_path(file.key), defaults=_columns(upload, file)
+    )
 
 
-def _mark_replaced(upload: Upload, kept: Kept) -> None:
-    """Note in the rows of the former file which upload replaced it, and log who did."""
+def _mark_replaced(upload: Upload, file: StoredFile) -> None:
+    """Set `replaced_by` in the rows of the former file, and log both users."""
     former = FileUpload.objects.filter(
-        key=path(kept.key), bucket_name=upload.bucket_name, completed_at__isnull=False, replaced_by=None
+        key=storage_path(file.key),
+        bucket_name=upload.bucket_name,
+        completed_at__isnull=False,
+        replaced_by=None,
     ).exclude(upload=upload)
     newest = former.select_related("upload__user").order_by("-pk").first()
     former.update(replaced_by=upload)
@@ -155,44 +162,44 @@ def _mark_replaced(upload: Upload, kept: Kept) -> None:
     logger.log(
         logging.INFO if owner and owner.user_id == upload.user_id else logging.WARNING,
         "%s: replaced by upload %s of %s; it was stored by %s",
-        path(kept.key),
+        storage_path(file.key),
         upload.pk,
         upload.user.email or upload.user,
         f"upload {owner.pk} of {owner.user.email or owner.user}" if owner else "no upload",
     )
 
 
-def _columns(upload: Upload, kept: Kept) -> dict[str, object]:
-    module = kept.text.module()
-    code_file, code = _code(module)
+def _columns(upload: Upload, file: StoredFile) -> dict[str, object]:
+    info = file.text.info()
+    code_file, code = _code(info)
     return {
         "bucket_name": upload.bucket_name,
-        "debug_file": kept.key.debug_file,
-        "debug_id": kept.key.debug_id,
+        "debug_file": file.key.debug_file,
+        "debug_id": file.key.debug_id,
         "code_file": code_file,
         "code_id": code,
-        "generator": _column(module.generator[:NAME_CHARACTERS]) if module else "",
-        "size": kept.stored.size,
-        "original_size": kept.content.size,
-        "content_hash": kept.content.digest,
-        "etag": kept.stored.etag,
-        "compressed": compressed(kept.key),
-        "update": kept.update,
+        "generator": _column(info.generator[:NAME_CHARACTERS]) if info else "",
+        "size": file.stored.size,
+        "original_size": file.content.size,
+        "content_hash": file.content.digest,
+        "etag": file.stored.etag,
+        "compressed": file.key.file_type.is_compressed,
+        "update": file.update,
         "try_symbols": upload.try_symbols,
         "completed_at": timezone.now(),
     }
 
 
-def _code(module: Module | None) -> tuple[str, str]:
+def _code(info: ObjectInfo | None) -> tuple[str, str]:
     """Return code file and code id, each empty when the file does not have it."""
-    if module is None:
+    if info is None:
         return "", ""
-    file = _column(module.code_file) if len(module.code_file) <= NAME_CHARACTERS else ""
+    file = _column(info.code_file) if len(info.code_file) <= NAME_CHARACTERS else ""
     with suppress(BadModule):
-        return file, code_id(module.code_id)
+        return file, code_id(info.code_id)
     return file, ""
 
 
 def _column(text: str) -> str:
-    """PostgreSQL has no NUL in its text."""
+    """Remove NUL, which PostgreSQL cannot store."""
     return text.replace("\0", "")

@@ -1,4 +1,4 @@
-"""A form as it comes in: its file goes to disk under no name at all, so a killed process leaves nothing."""
+"""Forms with an archive, which is written to a file without a name: a killed process leaves nothing."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ from tecken.symbols.decompression import decoded
 
 NO_FILE = "Must be multipart form data with at least one file"
 CHUNK_BYTES = 1 << 20
-FIELDS_BYTES = 64 << 10  # of a form without a file
+# The limit of a form without a file.
+FIELDS_BYTES = 64 << 10
 ENCODINGS = ("identity", "gzip", "x-gzip", "zstd")
-OWN_NAME = "archive"  # the field of a form that cannot be named as the file that will be chosen
+# The field of an HTML form, which cannot have the name of the chosen file.
+OWN_NAME = "archive"
 
 
 class Archive(NamedTuple):
-    """`size` in bytes; `digest` is its SHA-256; `file` is closed by whoever made it."""
+    """Received zip file with its size in bytes and SHA-256. The code that opened `file` closes it."""
 
     name: str
     file: BinaryIO
@@ -40,45 +42,57 @@ class Archive(NamedTuple):
 
 
 class Spool(FileUploadHandler):
-    """A file on disk without a name: the kernel frees it with its last descriptor."""
+    """Upload handler that writes a file without a name, which the kernel frees with its last descriptor."""
 
     chunk_size = CHUNK_BYTES
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
+        """Open the file."""
         super().new_file(*args, **kwargs)
         self.file = cast(BinaryIO, TemporaryFile(dir=settings.SPOOL_DIR))  # noqa: SIM115 - see close
         self.digest = hashlib.sha256()
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:  # noqa: ARG002
+        """Write a chunk and add it to the digest."""
         self.file.write(raw_data)
         self.digest.update(raw_data)
 
     def file_complete(self, file_size: int) -> UploadedFile[Any]:
+        """Return the file for `request.FILES`."""
         self.size = file_size
         self.file.seek(0)
         return UploadedFile(self.file, self.file_name, self.content_type, file_size, self.charset)
 
     def close(self) -> None:
-        """Free the disk space at once, also of a body that was refused; the parser closes nothing then."""
+        """Close the file, which frees its disk space."""
+        # The parser does not close the file of a body that was refused.
         if hasattr(self, "file"):
             self.file.close()
 
 
 class NoFiles(FileUploadHandler):
-    """What every other form has: else anybody could fill the disk, before it is asked who it is."""
+    """Upload handler that drops files.
+
+    All other forms have it. With Django's own handlers any client could fill the disk before its token is
+    checked.
+    """
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Skip the file."""
         raise SkipFile
 
-    def receive_data_chunk(self, raw_data: bytes, start: int) -> None: ...
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        """Do nothing: every file is skipped."""
 
-    def file_complete(self, file_size: int) -> None: ...
+    def file_complete(self, file_size: int) -> None:
+        """Do nothing: every file is skipped."""
 
 
 class OneArchive(Spool):
-    """Refuses before the file's first byte what can be known then."""
+    """Upload handler that refuses a second file or another extension before the first byte is written."""
 
     def new_file(self, field_name: str, file_name: str, *args: Any, **kwargs: Any) -> None:
+        """Open the file. Raise BadInput."""
         name = file_name if field_name == OWN_NAME else field_name
         if hasattr(self, "file"):
             raise BadInput(f"One archive in each upload: there is {self.field_name} and {name}")
@@ -87,7 +101,7 @@ class OneArchive(Spool):
 
 
 def check_name(name: str) -> None:
-    """Raises BadInput."""
+    """Raise BadInput unless the name is that of a zip file."""
     extension = PurePosixPath(name).suffix
     if extension.lower() != ".zip":
         raise BadInput(f'Unrecognized archive file extension "{extension}"')
@@ -99,25 +113,26 @@ def max_form_bytes() -> int:
 
 
 @contextmanager
-def received(request: HttpRequest) -> Iterator[Archive | str]:
-    """The archive in a form, or the URL in its field `url`. Raises BadInput, TooMuch."""
+def receive_archive(request: HttpRequest) -> Iterator[Archive | str]:
+    """Return the archive of a form, or the URL in its field `url`. Raise BadInput or TooMuch."""
     kind = request.content_type
     if kind == "application/x-www-form-urlencoded":
-        fields = QueryDict(b"".join(_pieces(request, FIELDS_BYTES)))
-        yield _url(fields)
+        fields = QueryDict(b"".join(_read_body(request, FIELDS_BYTES)))
+        yield _get_url(fields)
     elif kind == "multipart/form-data":
-        with _parsed(request) as found:
-            yield found
+        with _parse_multipart(request) as archive_or_url:
+            yield archive_or_url
     else:
         raise BadInput(NO_FILE)
 
 
 @contextmanager
-def _parsed(request: HttpRequest) -> Iterator[Archive | str]:
+def _parse_multipart(request: HttpRequest) -> Iterator[Archive | str]:
     spool = OneArchive(request)
-    # The parser refuses a body without a length. `streamed` bounds what it reads.
+    # Django's parser refuses a body without a length, and a chunked body has none. The real bound is in
+    # `streamed`.
     meta = {**request.META, "CONTENT_LENGTH": "1"}
-    body = _Body(_pieces(request, max_form_bytes()))
+    body = _BodyReader(_read_body(request, max_form_bytes()))
     with closing(spool):
         try:
             fields, files = MultiPartParser(meta, body, [spool]).parse()  # type: ignore[arg-type]
@@ -126,42 +141,42 @@ def _parsed(request: HttpRequest) -> Iterator[Archive | str]:
         if files:
             yield Archive(str(spool.field_name), spool.file, spool.size, spool.digest.hexdigest())
         else:
-            yield _url(fields)
+            yield _get_url(fields)
 
 
-def _pieces(request: HttpRequest, limit: int) -> Iterator[bytes]:
-    """Return the body, unpacked: at most `limit` bytes, as sent and as unpacked."""
+def _read_body(request: HttpRequest, limit: int) -> Iterator[bytes]:
+    """Return the unpacked body. `limit` bounds the bytes as sent and, against zip bombs, as unpacked."""
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ENCODINGS:
         raise UnknownEncoding(f"Content-Encoding must be gzip or zstd, not {encoding!r}")
     sent = streamed(request, limit)
-    return sent if encoding == "identity" else _unpacked(sent, limit)
+    return sent if encoding == "identity" else _decompress(sent, limit)
 
 
-def _unpacked(sent: Iterator[bytes], limit: int) -> Iterator[bytes]:
+def _decompress(sent: Iterator[bytes], limit: int) -> Iterator[bytes]:
     try:
-        # An empty piece is none: to a parser it is the end of the body.
+        # Empty chunks are dropped: to the parser an empty chunk is the end of the body.
         yield from filter(None, decoded(sent, limit))
     except TooMuch:
         raise TooMuch(f"The body is larger than {limit} bytes") from None
 
 
-def _url(fields: QueryDict) -> str:
+def _get_url(fields: QueryDict) -> str:
     url = fields.get("url", "").strip()
     if not url:
         raise BadInput(NO_FILE)
     return url
 
 
-class _Body:
-    """Pieces of any size, read as a file."""
+class _BodyReader:
+    """File whose content is an iterator of chunks."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
         self._rest = memoryview(b"")
 
     def read(self, size: int) -> bytes:
         if not self._rest:
-            self._rest = memoryview(next(self._pieces, b""))
-        given, self._rest = self._rest[:size], self._rest[size:]
-        return bytes(given)
+            self._rest = memoryview(next(self._chunks, b""))
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(data)

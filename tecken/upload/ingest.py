@@ -1,83 +1,152 @@
-"""Keep a file that was uploaded, unless the same file is stored already.
+"""Storage of one uploaded file, unless the same file is stored already.
 
-The file is stored, then what was made of the former one is removed, then its row is written. A row means that
-all of that is done, so whatever was killed in between is finished by the next upload of the same file.
+The order of writes is: store the file, remove everything that was derived from the former file, write the
+row. A row therefore means that all three steps are done. If the process is killed in between, the next upload
+of the same file finds no row with the object's etag and repeats the remaining steps.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
+from tempfile import TemporaryFile
+from typing import BinaryIO, ParamSpec, TypeVar
 
-from tecken.errors import Absent, BadInput, BadModule, Conflict
+from django.conf import settings
+
+from tecken.errors import Absent, BadInput, Conflict
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
+from tecken.storage.backends.staging import Slot
 from tecken.storage.backends.uploaded_files import gzipped
-from tecken.storage.port import FileKey, OwnFiles, Stored, compressed, symbol_file
+from tecken.storage.port import OwnFiles, Stored
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.decompression import decoded
-from tecken.symbols.ids import ModuleKey, in_try, module_key
-from tecken.upload.file_rows import Content, Kept, Outcome, Refused, Row, path, record, rows
+from tecken.symbols.layouts import FileKey, object_of, storage_path
+from tecken.upload.file_rows import (
+    FileContent,
+    Outcome,
+    RefusedFile,
+    StoredFile,
+    StoredRow,
+    record,
+    rows,
+)
 from tecken.upload.models import Upload
 from tecken.upload.usability import SymbolText
 
+CHUNK_BYTES = 1 << 20
 Read = Callable[[], Iterable[bytes]]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def storage(try_symbols: bool) -> OwnFiles:
+class ContextThreads(ThreadPoolExecutor):
+    """Thread pool whose tasks run in the context of the code that submits them.
+
+    A request's runtime options are pinned in its context. In another context, a thread would read options
+    that may change before the request ends.
+    """
+
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """Run a function in a thread. `map` calls this for each item."""
+        # Each task has its own copy, because a context can run in one thread at a time.
+        context = copy_context()
+        return super().submit(lambda: context.run(fn, *args, **kwargs))
+
+
+def select_storage(try_symbols: bool) -> OwnFiles:
+    """Return the storage of regular files or of try symbols."""
     return storage_services.try_files() if try_symbols else storage_services.own_files()
 
 
-def keep(upload: Upload, key: FileKey, read: Read, size: int) -> Outcome:
-    """Store a file of `size` bytes and write its row, or skip what is there already.
+@contextmanager
+def open_staged(slot: Slot) -> Iterator[BinaryIO]:
+    """Copy a staged file to a file without a name. Raise Absent or CouldNotAsk.
 
-    `read` gives the unpacked bytes and may be called twice. Raises CouldNotAsk, BadInput for a name that the
-    storage cannot have, Conflict when another file stays, and what `read` raises; then an upload of the same
-    file starts over.
+    The copy is needed because obstore cannot write one object while it reads another one.
     """
-    kept = store(upload, key, read, size, rows(upload, [key]).get(path(key), ()))
-    record(upload, kept)
-    if isinstance(kept, Refused):
-        raise Conflict(kept.reason)
-    return kept.outcome
+    with TemporaryFile(dir=settings.SPOOL_DIR) as spool:
+        with storage_services.staging().read(slot) as chunks:
+            for chunk in chunks:
+                spool.write(chunk)
+        yield spool
 
 
-def store(upload: Upload, key: FileKey, read: Read, size: int, known: Collection[Row]) -> Kept | Refused:
-    """Do everything but the database's part, so that any thread may. Raises as `keep`, but for Conflict."""
-    files = storage(upload.try_symbols)
-    there = _stat(files, key)
-    if there:
-        its_rows = [row for row in known if row.etag == there.etag]
-        contents = {row.content for row in its_rows} or _stored_content(files, key, there, size)
+def read_chunks(spool: BinaryIO) -> Iterator[bytes]:
+    """Yield a file's content from its start."""
+    spool.seek(0)
+    while chunk := spool.read(CHUNK_BYTES):
+        yield chunk
+
+
+def ingest_file(upload: Upload, key: FileKey, read: Read, size: int) -> Outcome:
+    """Store a file and write its row, or skip it when the same file is stored.
+
+    After an error, an upload of the same file starts over.
+
+    Args:
+        upload: The upload that the file belongs to.
+        key: The key under which the file is stored.
+        read: A function that returns the unpacked bytes. It may be called twice.
+        size: The number of unpacked bytes.
+
+    Raises:
+        BadInput: The storage cannot have this name.
+        Conflict: Another file is stored and must stay.
+        CouldNotAsk: The storage did not answer.
+    """
+    outcome = store_file(upload, key, read, size, rows(upload, [key]).get(storage_path(key), ()))
+    record(upload, outcome)
+    if isinstance(outcome, RefusedFile):
+        raise Conflict(outcome.reason)
+    return outcome.outcome
+
+
+def store_file(
+    upload: Upload, key: FileKey, read: Read, size: int, known: Collection[StoredRow]
+) -> StoredFile | RefusedFile:
+    """Store a file without writing its row. Raise as `ingest_file` does, except Conflict.
+
+    It does not use the database, so any thread may call it.
+    """
+    files = select_storage(upload.try_symbols)
+    former = _stat(files, key)
+    if former:
+        # Rows with another etag describe content that was replaced since.
+        current_rows = [row for row in known if row.etag == former.etag]
+        contents = {row.content for row in current_rows} or _read_stored_content(files, key, former, size)
         if same := _read_if_same(key, read, size, contents):
-            if not its_rows:
-                _forget_former(files, key)
-            return Kept(key, "skipped", there, same.content, same.text, is_adopted=not its_rows)
-        if reason := _refusal(upload, its_rows[-1] if its_rows else None):
-            return Refused(key, reason)
-    seen = _Seen(key)
-    chunks = seen.passing(read())
-    stored = files.put(key, gzipped(chunks) if compressed(key) else chunks)
-    _forget_former(files, key)
-    return Kept(key, "stored", stored, seen.content, seen.text, update=there is not None)
+            if not current_rows:
+                _remove_derived(files, key)
+            return StoredFile(key, "skipped", former, same.content, same.text, is_adopted=not current_rows)
+        if reason := _find_refusal(upload, current_rows[-1] if current_rows else None):
+            return RefusedFile(key, reason)
+    inspector = _ContentInspector(key)
+    chunks = inspector.inspect(read())
+    stored = files.put(key, gzipped(chunks) if key.file_type.is_compressed else chunks)
+    _remove_derived(files, key)
+    return StoredFile(key, "stored", stored, inspector.content, inspector.text, update=former is not None)
 
 
-def _forget_former(files: OwnFiles, key: FileKey) -> None:
-    """Remove what was made of the file that was stored under this key before."""
-    if (module := module_of(key)) is not None:
-        symbolication_services.replaced(in_try(module) if files is storage_services.try_files() else module)
+def _remove_derived(files: OwnFiles, key: FileKey) -> None:
+    """Remove page file, header and cached results of the file that was stored under this key before."""
+    if (module := object_of(key)) is not None:
+        symbolication_services.replaced(module.in_try() if files is storage_services.try_files() else module)
 
 
-class _Seen:
-    """Size, digest and text of what passes."""
+class _ContentInspector:
+    """Size, digest and symbol text of the bytes that pass through."""
 
     def __init__(self, key: FileKey) -> None:
         self.text = SymbolText(key)
         self._size = 0
         self._digest = hashlib.sha256()
 
-    def passing(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    def inspect(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
             self._digest.update(chunk)
             self._size += len(chunk)
@@ -85,39 +154,42 @@ class _Seen:
             yield chunk
 
     @property
-    def content(self) -> Content:
-        return Content(self._size, self._digest.hexdigest())
+    def content(self) -> FileContent:
+        return FileContent(self._size, self._digest.hexdigest())
 
 
-def _read_if_same(key: FileKey, read: Read, size: int, contents: Collection[Content]) -> _Seen | None:
-    """Return what was sent if it has the content that is stored; it is not read where sizes differ."""
+def _read_if_same(
+    key: FileKey, read: Read, size: int, contents: Collection[FileContent]
+) -> _ContentInspector | None:
+    """Inspect the sent bytes and return the result if they equal the stored bytes."""
+    # Bytes of another size need not be read.
     if {content.size for content in contents} != {size}:
         return None
-    seen = _Seen(key)
-    for _ in seen.passing(read()):
+    inspector = _ContentInspector(key)
+    for _ in inspector.inspect(read()):
         pass
-    return seen if contents == {seen.content} else None
+    return inspector if contents == {inspector.content} else None
 
 
-def _stored_content(files: OwnFiles, key: FileKey, there: Stored, size: int) -> set[Content]:
-    """Return size and digest of a stored file that no row describes; empty where it cannot have `size` bytes.
+def _read_stored_content(files: OwnFiles, key: FileKey, stored: Stored, size: int) -> set[FileContent]:
+    """Return size and digest of a stored file that no row describes; nothing if it cannot have `size` bytes.
 
     Such a file was added by a command, or by an upload that was killed before it wrote the row.
     """
-    if not compressed(key) and there.size != size:
+    if not key.file_type.is_compressed and stored.size != size:
         return set()
-    seen = _Seen(key)
+    inspector = _ContentInspector(key)
     try:
         with files.read(key) as chunks:
-            for _ in seen.passing(decoded(chunks, size) if compressed(key) else chunks):
+            for _ in inspector.inspect(decoded(chunks, size) if key.file_type.is_compressed else chunks):
                 pass
     except (Absent, BadInput):
         return set()
-    return {seen.content}
+    return {inspector.content}
 
 
-def _refusal(upload: Upload, row: Row | None) -> str:
-    """Return why the stored file must stay; nothing when it may be replaced."""
+def _find_refusal(upload: Upload, row: StoredRow | None) -> str:
+    """Return why the stored file must stay; an empty text when it may be replaced."""
     policy = options().upload_replace
     if policy == "all" or (policy == "own" and row is not None and row.user == upload.user_id):
         return ""
@@ -130,11 +202,3 @@ def _stat(files: OwnFiles, key: FileKey) -> Stored | None:
         return files.stat(key)
     except Absent:
         return None
-
-
-def module_of(key: FileKey) -> ModuleKey | None:
-    """The module whose symbols are looked up under this key."""
-    with suppress(BadModule):
-        module = module_key(key.debug_file, key.debug_id)
-        return module if symbol_file(module) == key else None
-    return None

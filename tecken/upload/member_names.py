@@ -1,4 +1,4 @@
-"""Names of an archive's members: how their bytes are read, which files they name, and which are left out.
+"""Names of an archive's members: their decoding, the keys that they stand for, and the names to leave out.
 
 Source: PKWARE, APPNOTE.TXT, sections 4.4.2, 4.6.9 and appendix D; Microsoft, "Using SymStore".
 """
@@ -13,15 +13,15 @@ from typing import Final
 from zipfile import ZipInfo
 
 from tecken.errors import BadInput
-from tecken.storage.port import FileKey
 from tecken.symbols.ids import MAX_NAME, normal_debug_id
+from tecken.symbols.layouts import FileKey
 
 UTF8_FLAG: Final = 0x800
-# Systems that made an entry: Unix and macOS write the file name's own bytes, mostly UTF-8.
+# Systems that made an entry. Unix and macOS write the bytes of the file name, mostly UTF-8.
 UNIX_SYSTEMS: Final = (3, 19)
 UNICODE_PATH: Final = 0x7075
 KEY_PARTS: Final = 3
-# What archivers and Microsoft's symstore add; in lower case.
+# Files that archivers and Microsoft's symstore add; in lower case.
 IGNORED_DIRECTORIES: Final = ("__macosx", "000admin")
 IGNORED_FILES: Final = (
     *(".ds_store", "thumbs.db", "desktop.ini"),
@@ -35,7 +35,7 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def file_key(name: str) -> FileKey:
-    """Return the key of `xul.pdb/44e4.../xul.sym`, with the id as debug ids are written. Raises BadInput."""
+    """Return the key of a path such as `xul.pdb/44e4.../xul.sym`, with a normalized id. Raise BadInput."""
     parts = name.split("/")
     if len(parts) != KEY_PARTS or not all(map(_is_usable, parts)) or not _ID.fullmatch(parts[1]):
         raise BadInput(
@@ -45,9 +45,10 @@ def file_key(name: str) -> FileKey:
 
 
 def member_name(info: ZipInfo) -> str:
-    """Return a member's name as its maker meant it; zipfile reads everything without a flag as cp437."""
+    """Return a member's name, decoded the way its archiver encoded it."""
     if info.flag_bits & UTF8_FLAG:
         return info.orig_filename
+    # zipfile decodes every name without the UTF-8 flag as cp437, so this restores the bytes.
     try:
         raw = info.orig_filename.encode("cp437")
         if (path := _unicode_path(info.extra, raw)) is not None:
@@ -60,10 +61,8 @@ def member_name(info: ZipInfo) -> str:
 
 
 def relative_parts(name: str) -> list[str] | None:
-    """Return the parts of a path below the archive's top; None for one that leads elsewhere.
-
-    None also for a NUL: PostgreSQL could not keep the name, not even among those that are ignored.
-    """
+    """Return the parts of a path below the archive's top; None for a path that leads elsewhere."""
+    # PostgreSQL cannot store a NUL, not even in the list of ignored names.
     if "\0" in name:
         return None
     parts = [part for part in name.replace("\\", "/").split("/") if part != "."]
@@ -73,7 +72,7 @@ def relative_parts(name: str) -> list[str] | None:
 
 
 def is_ignored(parts: Sequence[str]) -> bool:
-    """Return whether a file is none that was built: archivers and symbol stores add such files."""
+    """Return whether an archiver or a symbol store added this file."""
     *directories, name = (part.lower() for part in parts)
     return (
         name in IGNORED_FILES
@@ -84,7 +83,7 @@ def is_ignored(parts: Sequence[str]) -> bool:
 
 
 def common_directory(paths: Sequence[Sequence[str]]) -> str | None:
-    """Return the one directory that all modules are in, if an archive was made from above it."""
+    """Return the directory that contains all modules, if the archive has one above them."""
     tops = {path[0] for path in paths if len(path) == KEY_PARTS + 1 and not is_ignored(path)}
     has_others = any(len(path) != KEY_PARTS + 1 and not is_ignored(path[1:] or path) for path in paths)
     return tops.pop() if len(tops) == 1 and not has_others else None
@@ -95,7 +94,7 @@ def _is_usable(part: str) -> bool:
 
 
 def _unicode_path(extra: bytes, raw: bytes) -> bytes | None:
-    """Return the name in UTF-8 from its extra field, unless that has the checksum of another name."""
+    """Return the UTF-8 name from the Unicode path field, unless its checksum is that of another name."""
     for kind, field in _fields(extra):
         if kind == UNICODE_PATH and len(field) >= 5:
             version, checksum = struct.unpack_from("<BL", field)

@@ -1,3 +1,5 @@
+"""Tables of uploads and of the files that they stored."""
+
 from __future__ import annotations
 
 from django.conf import settings
@@ -5,23 +7,27 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-KEY_CHARACTERS = 1024  # the clouds allow as many bytes
+# S3 and GCS allow keys of as many bytes.
+KEY_CHARACTERS = 1024
 NAME_CHARACTERS = 255
-BEGINNING = ["varchar_pattern_ops"]  # without it PostgreSQL's index serves `=` only, not how a text begins
+# Without this operator class, PostgreSQL uses an index for `=` only and not for the beginning of a text.
+BEGINNING = ["varchar_pattern_ops"]
 UNFINISHED = models.Q(completed_at=None)
 
-# `code_file__lower=...` finds files of Windows, whose names compare without case.
+# For `code_file__lower=...`: names of Windows files compare without case.
 models.CharField.register_lookup(Lower)
 
 
 class Protocol(models.TextChoices):
+    """Protocol by which an upload came."""
+
     V1 = "v1"
     V2 = "v2"
     SYM_UPLOAD = "sym_upload"
 
 
 class Upload(models.Model):
-    """What somebody sent in one go."""
+    """Archive, group of announced files, or single file that a user sent in one upload."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="uploads")
     filename = models.CharField(max_length=255, blank=True)
@@ -62,9 +68,9 @@ class Upload(models.Model):
 
 
 class FileUpload(models.Model):
-    """A file that was stored; the newest row of a key says what is there now.
+    """File that an upload stored. The newest row of a key describes the object that is stored now.
 
-    Without `completed_at` it was announced (v2) and is not stored yet.
+    A row without `completed_at` is being removed: its object may no longer exist.
     """
 
     upload = models.ForeignKey(Upload, models.SET_NULL, null=True, blank=True, related_name="files")
@@ -110,7 +116,7 @@ class FileUpload(models.Model):
 
 
 class Announcement(models.Model):
-    """The files of an upload that the client sends straight to storage: there until all were kept."""
+    """List of files that the client of a direct upload has announced. It is deleted when all are stored."""
 
     upload = models.OneToOneField(Upload, models.CASCADE, primary_key=True, related_name="announcement")
     files = models.JSONField(default=list, help_text="[[debug file, DEBUG ID, file name], size, md5] by slot")

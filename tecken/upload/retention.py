@@ -1,19 +1,18 @@
-"""Remove uploads that are older than they are kept: objects, page files and rows.
+"""Retention: removal of old uploads with their objects, page files and rows.
 
-A row with `completed_at` says that its object is there. So of each file
+A row with `completed_at` means that its object exists. Each file is therefore removed in this order:
 
-1. its rows stop saying so,
-2. the object goes, unless somebody has stored it again,
-3. what was made of it goes, and every process forgets it,
-4. its rows go,
+1. `completed_at` of its rows is cleared.
+2. Its object is deleted, unless it was stored again in the meantime.
+3. Its page file and header are deleted, and all processes discard their copies.
+4. Its rows are deleted.
 
-and whoever is killed in between leaves rows that say nothing, which the next run finds and finishes.
+A run that is killed in between leaves rows without `completed_at`. The next run finds and finishes them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -23,12 +22,11 @@ from django.utils import timezone
 from tecken.errors import Absent
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
-from tecken.storage.port import FileKey, OwnFiles
+from tecken.storage.port import OwnFiles
 from tecken.symbolication import services as symbolication_services
-from tecken.symbols.ids import in_try
-from tecken.upload.ingest import module_of, storage
+from tecken.symbols.layouts import FileKey, object_of, parse_storage_path
+from tecken.upload.ingest import ContextThreads, select_storage
 from tecken.upload.models import FileUpload, Upload
-from tecken.upload.threads import each
 
 BATCH = 500
 DELETERS = 8
@@ -36,7 +34,7 @@ NEVER_COMPLETED = "It was never completed"
 
 
 class Removed(NamedTuple):
-    """How many of each; a file that was uploaded again since counts as a row only. Bytes as stored."""
+    """Numbers of removed items. A file that was uploaded again counts as a row only; bytes are as stored."""
 
     rows: int = 0
     files: int = 0
@@ -46,7 +44,7 @@ class Removed(NamedTuple):
 
 
 class Retention:
-    """`run` may be killed, repeated, or go on in two processes at once."""
+    """Removal of old uploads. `run` may be killed, repeated, or run in two processes at once."""
 
     def __init__(self, now: datetime, *, dry_run: bool = False) -> None:
         self._now = now
@@ -54,48 +52,50 @@ class Retention:
         self._removed = Removed()
 
     def run(self) -> Removed:
-        """Raises CouldNotAsk when something does not answer; what was done until then stays done."""
-        now = options()
-        for try_symbols, days in ((True, now.keep_try_days), (False, now.keep_regular_days)):
+        """Remove old uploads and return their numbers. Raise CouldNotAsk when a server does not answer."""
+        config = options()
+        for try_symbols, days in ((True, config.keep_try_days), (False, config.keep_regular_days)):
             before = self._now - timedelta(days=days)
             old = FileUpload.objects.filter(try_symbols=try_symbols, created_at__lt=before)
-            for rows in _batches(old):
-                self._remove_files(storage(try_symbols), rows, before)
+            for rows in _read_batches(old):
+                self._remove_files(select_storage(try_symbols), rows, before)
             uploads = Upload.objects.filter(try_symbols=try_symbols, created_at__lt=before)
             self._remove_uploads(uploads, young=Q(created_at__gte=before))
-        self._end_unfinished(self._now - timedelta(days=now.keep_unfinished_days))
+        self._cancel_unfinished(self._now - timedelta(days=config.keep_unfinished_days))
         return self._removed
 
-    def _count(self, **more: int) -> None:
+    def _count(self, **numbers: int) -> None:
         self._removed = self._removed._replace(
-            **{name: getattr(self._removed, name) + number for name, number in more.items()}
+            **{name: getattr(self._removed, name) + number for name, number in numbers.items()}
         )
 
     def _remove_files(self, files: OwnFiles, rows: Sequence[FileUpload], before: datetime) -> None:
         newest = {row.key: row for row in rows if row.bucket_name == files.name}
-        going = [row for key, row in newest.items() if key not in _wanted(files, newest, before)]
-        self._count(rows=len(rows), files=len(going), bytes=sum(row.size for row in going))
+        renewed = _find_renewed(files, newest, before)
+        expired = [row for key, row in newest.items() if key not in renewed]
+        self._count(rows=len(rows), files=len(expired), bytes=sum(row.size for row in expired))
         if self._dry_run:
             return
-        say_so = FileUpload.objects.filter(key__in=[row.key for row in going], bucket_name=files.name)
-        say_so.filter(created_at__lt=before).update(completed_at=None)
-        with ThreadPoolExecutor(DELETERS) as pool:
-            list(each(pool, lambda row: _remove_object(files, row, before), going))
+        # All old rows of a file, not only those of this batch: each of them would describe a deleted object.
+        completed = FileUpload.objects.filter(key__in=[row.key for row in expired], bucket_name=files.name)
+        completed.filter(created_at__lt=before).update(completed_at=None)
+        with ContextThreads(DELETERS) as pool:
+            list(pool.map(lambda row: _remove_object(files, row, before), expired))
         FileUpload.objects.filter(pk__in=[row.pk for row in rows]).delete()
 
     def _remove_uploads(self, uploads: QuerySet[Upload], young: Q) -> None:
-        """Those without files; in a dry run those whose files would go, as all but `young` ones do."""
+        """Delete uploads without files. A dry run counts those whose files would all be removed."""
         files = FileUpload.objects.filter(upload=OuterRef("pk"))
         if self._dry_run:
             self._count(uploads=uploads.exclude(Exists(files.filter(young))).count())
             return
         empty = uploads.exclude(Exists(files))
-        while some := list(empty.order_by("created_at").values_list("pk", flat=True)[:BATCH]):
-            Upload.objects.filter(pk__in=some).delete()
-            self._count(uploads=len(some))
+        while batch := list(empty.order_by("created_at").values_list("pk", flat=True)[:BATCH]):
+            Upload.objects.filter(pk__in=batch).delete()
+            self._count(uploads=len(batch))
 
-    def _end_unfinished(self, before: datetime) -> None:
-        """Files that one of them has stored stay, and so does its row, which says how it ended."""
+    def _cancel_unfinished(self, before: datetime) -> None:
+        """Cancel old unfinished uploads, and delete those without files and old staged files."""
         unfinished = Upload.objects.filter(completed_at=None, created_at__lt=before)
         if not self._dry_run:
             unfinished.filter(cancelled_at=None).update(cancelled_at=timezone.now(), error=NEVER_COMPLETED)
@@ -107,8 +107,9 @@ class Retention:
                     storage_services.staging().delete(slot)
 
 
-def _batches(rows: QuerySet[FileUpload]) -> Iterator[list[FileUpload]]:
-    """Oldest first, each row once, whether it is removed meanwhile or not."""
+def _read_batches(rows: QuerySet[FileUpload]) -> Iterator[list[FileUpload]]:
+    """Yield rows in batches, the oldest first."""
+    # Paged by key, not by offset: removed rows shift offsets, and kept rows would be read for ever.
     rows = rows.order_by("created_at", "pk")
     batch = list(rows[:BATCH])
     while batch:
@@ -118,8 +119,8 @@ def _batches(rows: QuerySet[FileUpload]) -> Iterator[list[FileUpload]]:
         batch = list(rows.filter(beyond, created_at__gte=last.created_at)[:BATCH])
 
 
-def _wanted(files: OwnFiles, keys: Collection[str], before: datetime) -> set[str]:
-    """Those that were uploaded again since."""
+def _find_renewed(files: OwnFiles, keys: Collection[str], before: datetime) -> set[str]:
+    """Return the keys that were uploaded again after `before`."""
     younger = FileUpload.objects.filter(
         key__in=list(keys), bucket_name=files.name, completed_at__isnull=False, created_at__gte=before
     )
@@ -127,19 +128,20 @@ def _wanted(files: OwnFiles, keys: Collection[str], before: datetime) -> set[str
 
 
 def _remove_object(files: OwnFiles, row: FileUpload, before: datetime) -> None:
-    """Needs no database, so any thread may do it. Safe to repeat."""
-    key = FileKey(*row.key.split("/")[1:])
-    there = _modified(files, key)
-    if there is not None and there >= before:
-        return  # by somebody who has not written a row yet, or writes none
+    """Delete an object and everything derived from it. Safe to repeat, and in any thread (no database)."""
+    key = parse_storage_path(row.key)
+    modified = _get_modified(files, key)
+    # A newer object is of an upload that has not written its row yet, or of a command that writes none.
+    if modified is not None and modified >= before:
+        return
     files.delete(key)
-    module = module_of(key)
+    module = object_of(key)
     if module is not None:
-        symbolication_services.removed(in_try(module) if row.try_symbols else module)
+        symbolication_services.removed(module.in_try() if row.try_symbols else module)
     storage_services.presence_cache().changed(key, row.code_file, row.code_id)
 
 
-def _modified(files: OwnFiles, key: FileKey) -> datetime | None:
+def _get_modified(files: OwnFiles, key: FileKey) -> datetime | None:
     try:
         return files.stat(key).modified
     except Absent:

@@ -1,66 +1,67 @@
-"""Uploads of one file whose name comes with it, or after it: what Breakpad's `sym_upload` sends."""
+"""Uploads of one file by the client `sym_upload`, which sends the file's name in the form or afterwards."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import Final, NamedTuple
 
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from tecken.errors import Absent, BadInput, Conflict
+from tecken.errors import Absent, BadInput, Conflict, Malformed
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
 from tecken.symbols.decompression import decoded
+from tecken.symbols.filetypes import FileType
+from tecken.symbols.ids import ObjectId, normal_debug_id
+from tecken.symbols.layouts import FileKey, file_of
 from tecken.upload.file_rows import Outcome, warn_of_native_files
-from tecken.upload.ingest import keep, storage
+from tecken.upload.ingest import ingest_file, open_staged, read_chunks, select_storage
 from tecken.upload.models import Protocol, Upload
-from tecken.upload.staged import chunks, staged
-from tecken.upload.sym_upload import BREAKPAD, Named, check
+
+# The client's names of types are those of FileType.
+TYPES: Final = {
+    file_type.name: file_type
+    for file_type in (
+        *(FileType.BREAKPAD, FileType.ELF, FileType.PE, FileType.MACHO, FileType.PDB),
+        *(FileType.DEBUG_ONLY, FileType.DWP, FileType.DSYM),
+    )
+}
+LONGEST_RECORD: Final = 4096
+
+
+class NamedFile(NamedTuple):
+    """Object and type that a client declares for its file."""
+
+    module: ObjectId
+    file_type: FileType
+
+    @property
+    def key(self) -> FileKey:
+        """Return the key under which the file is stored."""
+        return file_of(self.module, self.file_type)
 
 
 def begin(user: User, try_symbols: bool, filename: str = "") -> Upload:
+    """Create an upload of one file."""
     return Upload.objects.create(
         user=user,
         protocol=Protocol.SYM_UPLOAD,
         filename=filename,
-        bucket_name=storage(try_symbols).name,
+        bucket_name=select_storage(try_symbols).name,
         try_symbols=try_symbols,
         members_total=1,
     )
 
 
-def take(upload: Upload, named: Named, raw: Callable[[], Iterable[bytes]]) -> Outcome:
-    """Keep a file that came with the request; `raw` may be called three times."""
-    return _keep(upload, named, raw)
-
-
-def complete(upload: Upload, named: Named, pay: Callable[[int], None]) -> Outcome:
-    """Keep what lies in the upload's slot; the same answer when that was done before.
-
-    `pay` is told its size in bytes first. What it raises leaves the slot as it is: complete it again later.
-    """
-    slot = Slot(upload.pk, 0)
-    outcome = _outcome(upload) if upload.completed_at else _keep_staged(upload, named, slot, pay)
-    storage_services.staging().delete(slot)
-    return outcome
-
-
-def _keep_staged(upload: Upload, named: Named, slot: Slot, pay: Callable[[int], None]) -> Outcome:
+def ingest_sent(upload: Upload, file: NamedFile, read: Callable[[], Iterable[bytes]]) -> Outcome:
+    """Store a file and complete its upload. `read` returns the sent bytes and may be called three times."""
+    content = partial(_read_content, read, file)
     try:
-        with staged(slot) as spool:
-            pay(spool.tell())
-            return _keep(upload, named, partial(chunks, spool))
-    except Absent:
-        raise BadInput("The file was not sent") from None
-
-
-def _keep(upload: Upload, named: Named, raw: Callable[[], Iterable[bytes]]) -> Outcome:
-    read = partial(_content, raw, named)
-    try:
-        upload.size = sum(map(len, read()))
-        outcome = keep(upload, named.key, read, upload.size)
+        upload.size = sum(map(len, content()))
+        outcome = ingest_file(upload, file.key, content, upload.size)
         warn_of_native_files(upload)
     except (BadInput, Conflict) as error:
         upload.error = str(error)
@@ -71,11 +72,45 @@ def _keep(upload: Upload, named: Named, raw: Callable[[], Iterable[bytes]]) -> O
     return outcome
 
 
-def _content(raw: Callable[[], Iterable[bytes]], named: Named) -> Iterator[bytes]:
-    if named.kind == BREAKPAD:
-        return check(decoded(raw(), options().symbol_max_bytes), named)
-    return iter(raw())
+def complete(upload: Upload, file: NamedFile, charge: Callable[[int], None]) -> Outcome:
+    """Store the staged file of an upload. A repeated call returns the same result.
+
+    `charge` is called with the file's size in bytes before the file is stored. If it raises an error, the
+    file stays in staging and can be completed later.
+    """
+    slot = Slot(upload.pk, 0)
+    if upload.completed_at:
+        outcome: Outcome = "skipped" if upload.skipped_keys else "stored"
+    else:
+        outcome = _ingest_staged(upload, file, slot, charge)
+    # Also after an earlier call: that one may have been killed before it deleted the staged file.
+    storage_services.staging().delete(slot)
+    return outcome
 
 
-def _outcome(upload: Upload) -> Outcome:
-    return "skipped" if upload.skipped_keys else "stored"
+def _ingest_staged(upload: Upload, file: NamedFile, slot: Slot, charge: Callable[[int], None]) -> Outcome:
+    try:
+        with open_staged(slot) as spool:
+            charge(spool.tell())
+            return ingest_sent(upload, file, partial(read_chunks, spool))
+    except Absent:
+        raise BadInput("The file was not sent") from None
+
+
+def _read_content(read: Callable[[], Iterable[bytes]], file: NamedFile) -> Iterator[bytes]:
+    if file.file_type is FileType.BREAKPAD:
+        return check_module_record(decoded(read(), options().symbol_max_bytes), file)
+    return iter(read())
+
+
+def check_module_record(text: Iterable[bytes], file: NamedFile) -> Iterator[bytes]:
+    """Yield the text of a symbol file. Raise Malformed when its MODULE record has another debug id."""
+    chunks = iter(text)
+    start = b""
+    while b"\n" not in start and len(start) < LONGEST_RECORD and (chunk := next(chunks, None)) is not None:
+        start += chunk
+    record = start.partition(b"\n")[0].decode(errors="replace").split()
+    if record[:1] != ["MODULE"] or list(map(normal_debug_id, record[3:4])) != [file.module.debug_id]:
+        raise Malformed(f"The file does not begin with the MODULE record of debug id {file.module.debug_id}")
+    yield start
+    yield from chunks

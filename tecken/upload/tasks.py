@@ -1,4 +1,4 @@
-"""Uploads that nobody waits for."""
+"""Background jobs of uploads: staged archives, and the removal of old uploads."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from tecken.upload import archive_upload
 from tecken.upload.models import Upload
 from tecken.upload.retention import Retention
 
-FIRST_PAUSE = 8.0  # seconds
+# Seconds before the first retry; each later pause is twice as long.
+FIRST_PAUSE = 8.0
 
 
 @shared_task(name=archive_upload.TASK, bind=True, acks_late=True, ignore_result=True, max_retries=6)  # type: ignore[untyped-decorator]
 def keep_upload(self: Task, number: int) -> None:
     """Store the members of a staged archive. Safe to run twice.
 
-    Without an answer from storage or database, or with a full disk, it is tried again, six times.
+    The job is retried six times when storage or database do not answer, or when the disk is full.
     """
     try:
         upload = Upload.objects.filter(pk=number).first()
         if upload is not None:
-            archive_upload.keep_staged(upload)
+            archive_upload.ingest_staged(upload)
     except (CouldNotAsk, OperationalError, InterfaceError) as error:
         raise self.retry(exc=error, countdown=pause(FIRST_PAUSE, self.request.retries)) from None
     except OSError as error:
@@ -35,5 +36,5 @@ def keep_upload(self: Task, number: int) -> None:
 
 @shared_task(ignore_result=True)  # type: ignore[untyped-decorator]
 def clean() -> None:
-    """Safe to run twice; what one run has no time for, the next one does."""
+    """Remove old uploads. Safe to run twice; the next run finishes an interrupted one."""
     Retention(timezone.now()).run()

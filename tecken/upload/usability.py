@@ -6,95 +6,80 @@ finds the rest; `/explain/` and the page of an upload show its result.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Final
 
-from tecken.errors import Malformed
-from tecken.storage.port import FileKey, compressed
-from tecken.symbols.formats.breakpad import Module, described
-from tecken.symbols.ids import is_windows_name, is_zero_debug_id, normal_debug_id, symbol_file_name
+from tecken.symbols.filetypes import FileType
+from tecken.symbols.formats import HEAD_BYTES, format_of, identify
+from tecken.symbols.formats.base import ObjectInfo, UsabilityCheck
+from tecken.symbols.ids import is_windows_name, is_zero_debug_id, normal_debug_id
+from tecken.symbols.layouts import FileKey
 
-# MODULE and INFO records are in it.
-HEAD_BYTES: Final = 16 << 10
-# Kept of a line that continues in the next chunk; the fields that are checked come first in it.
-LINE_BYTES: Final = 4 << 10
 # The longest name from a file's own records in a warning.
 NAME_CHARACTERS: Final = 255
-NATIVE: Final = "stored, but it will not symbolicate: upload its .sym file too"
+NATIVE: Final = f"stored, but it will not symbolicate: upload its {FileType.BREAKPAD.suffix} file too"
 ZERO_ID: Final = "its debug id is all zeros, which names no build: it is never looked up"
-
-_BEGIN: Final = rb"\n(?:FUNC|PUBLIC) [ \t]*(?:m[ \t]+)?"
-_ADDRESS: Final = rb" [ \t]*(?:m[ \t]+)?0{0,24}[0-9a-fA-F]{1,8}[ \t]+"
-_USABLE: Final = re.compile(
-    rb"\n(?:FUNC" + _ADDRESS + rb"0{0,24}[1-9a-fA-F][0-9a-fA-F]{0,31}[ \t]+[0-9a-fA-F]"
-    rb"|PUBLIC" + _ADDRESS + rb"[0-9a-fA-F])"
-)
-# The first that a file has, of those without a usable record.
-_REASONS: Final = (
-    (re.compile(_BEGIN + rb"0[xX]"), "its addresses begin with 0x, and must be hex digits alone"),
-    (
-        re.compile(_BEGIN + rb"0{0,24}[1-9a-fA-F][0-9a-fA-F]{8,32}[ \t]"),
-        "its addresses are past 4 GiB, and must count from the start of the module",
-    ),
-    (re.compile(rb"\n(?:FUNC|PUBLIC) "), "none of its FUNC and PUBLIC records can be read"),
-)
-_NO_RECORD: Final = "it has no FUNC and no PUBLIC record"
 
 
 class SymbolText:
-    """What passes of a file to be stored under `key`: its head, and whether it has a usable record."""
+    """Head of a file that is being stored under `key`, and whether the file has a usable record."""
 
     def __init__(self, key: FileKey) -> None:
         self._key = key
         self._head = b""
-        self._is_usable = False
-        self._reasons: set[str] = set()
-        self._line = b"\n"
+        self._format = format_of(key.file_type)
+        self._check = self._format.usability_check() if self._format else None
 
     def feed(self, chunk: bytes) -> None:
-        # Nearly every symbol file has a usable record early on, so that nothing more is searched.
-        if self._is_usable or not compressed(self._key):
-            return
-        if len(self._head) < HEAD_BYTES:
+        """Inspect the next bytes of the file."""
+        if self._format and len(self._head) < HEAD_BYTES:
             self._head += chunk[: HEAD_BYTES - len(self._head)]
-        text = self._line + chunk
-        if _USABLE.search(text):
-            self._is_usable = True
-            return
-        self._reasons |= {reason for pattern, reason in _REASONS if pattern.search(text)}
-        begin = text.rfind(b"\n")
-        self._line = text[begin : begin + LINE_BYTES]
+        if self._check:
+            self._check.feed(chunk)
 
-    def module(self) -> Module | None:
-        """Return what the MODULE and INFO records say; None without them."""
-        with suppress(Malformed):
-            return described(self._head)
-        return None
+    def info(self) -> ObjectInfo | None:
+        """Return the identification in the file; None if its format is unknown."""
+        return identify(self._head, self._key.file_type)
 
     def warnings(self) -> Iterator[str]:
-        """Yield each reason why the file is of less use than its sender may think."""
-        key = self._key
-        if is_zero_debug_id(key.debug_id):
+        """Yield each reason why the file will not symbolicate, or only in part."""
+        if is_zero_debug_id(self._key.debug_id):
             yield ZERO_ID
-        if not compressed(key):
+        if self._format is None:
             return
-        module = self.module()
-        if module is None:
-            yield "no MODULE record: it will not symbolicate"
+        if info := self.info():
+            yield from self._differences(info, self._format.identity)
+        if self._check:
+            yield from self._obstacles(self._check, self._format.identity, info)
+
+    def _obstacles(self, check: UsabilityCheck, identity: str, info: ObjectInfo | None) -> Iterator[str]:
+        """Yield each reason why the file cannot be converted."""
+        key = self._key
+        if info is None:
+            yield f"no {identity}: it will not symbolicate"
             return
-        if normal_debug_id(module.debug_id) != key.debug_id:
-            other = module.debug_id[:NAME_CHARACTERS]
-            yield f"its MODULE record is of another build, {other}: it will not symbolicate"
-        if _differ(module.debug_file, key.debug_file):
-            other = repr(module.debug_file[:NAME_CHARACTERS])
-            yield f"its MODULE record names {other}: only requests for {key.debug_file} find it"
-        if _differ(key.file_name, expected := symbol_file_name(key.debug_file)):
+        if not self._has_expected_name():
+            expected = key.file_type.file_name(key.debug_file)
             yield f"its name is not {expected}, where symbols are looked for: it will not symbolicate"
-        if not self._is_usable:
-            reason = next((reason for _, reason in _REASONS if reason in self._reasons), _NO_RECORD)
-            yield f"{reason}: it will not symbolicate"
+        if problem := check.problem():
+            yield f"{problem}: it will not symbolicate"
+
+    def _differences(self, info: ObjectInfo, identity: str) -> Iterator[str]:
+        """Yield each difference between the file's own names and its key."""
+        key = self._key
+        if normal_debug_id(info.debug_id) != key.debug_id:
+            other = info.debug_id[:NAME_CHARACTERS]
+            yield f"its {identity} is of another build, {other}: it will not symbolicate"
+        if _differ(info.debug_file, key.debug_file):
+            other = repr(info.debug_file[:NAME_CHARACTERS])
+            yield f"its {identity} names {other}: only requests for {key.debug_file} find it"
+
+    def _has_expected_name(self) -> bool:
+        key = self._key
+        expected = key.file_type.file_name(key.debug_file)
+        if is_windows_name(key.debug_file):
+            return key.file_name.lower() == expected.lower()
+        return key.file_name == expected
 
 
 def _differ(name: str, other: str) -> bool:

@@ -1,4 +1,4 @@
-"""What stands at the door of a page: login, permission, errors in our style."""
+"""Guards of page views: log-in, permissions, form tokens, and errors as pages."""
 
 from __future__ import annotations
 
@@ -24,23 +24,32 @@ from tecken.http.responses import reply_to
 logger = logging.getLogger(__name__)
 View = Callable[..., HttpResponse]
 
-UNASKED = "_dont_enforce_csrf_checks"  # Django's name for a request that needs no form token
-FORGED = "This form is old, or came from another site. Nothing was changed: go back, reload and try again."
-SESSION_OVER = "Your session is over, and nothing was changed. Log in, go back to the form and send it again."
+# Django's attribute of a request that needs no form token.
+CSRF_EXEMPT = "_dont_enforce_csrf_checks"
+PROGRAM_PATHS = ("/api/", "/symbolicate/v", "/upload/")
+FORGED = (
+    "This form is too old, or came from another site. Nothing was changed. Go back, reload and try again."
+)
+SESSION_OVER = (
+    "Your session has ended, and nothing was changed. Log in, return to the form and send it again."
+)
 
 
 def page(*permissions: str) -> Callable[[View], View]:
-    """For people who have one of these; the view finds them as `request.user`."""
+    """Guard a view for logged-in users who have one of these permissions.
+
+    The view finds the user as `request.user`. Without permissions each logged-in user is admitted.
+    """
 
     def guard(view: View) -> View:
         @wraps(view)
         @never_cache
-        @told
+        @render_errors
         @csrf_protect
         def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
             user = session_user(request)
             if user is None:
-                return _to_login(request)
+                return _redirect_to_login(request)
             request.user = user
             if permissions:
                 need(user, *permissions)
@@ -51,30 +60,31 @@ def page(*permissions: str) -> Callable[[View], View]:
     return guard
 
 
-def streams(view: View) -> View:
-    """Around `page`, for a form whose body the view reads itself, after it is known who sends it.
+def accept_streamed_form(view: View) -> View:
+    """Let a `page` view read the body of its form itself, after the sender is known.
 
-    No form token can be found in it before. Every browser tells with a form which site it is from, and
-    `session_user` hears it.
+    The form token is part of the body, so it cannot be checked before the view has read the body. The origin
+    of the request is checked instead: each browser sends `Origin` or `Sec-Fetch-Site` with a form, and
+    `session_user` rejects a request whose header names another site.
     """
 
     @wraps(view)
     def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        if request.method not in SAFE and not getattr(request, UNASKED, False):
+        if request.method not in SAFE and not getattr(request, CSRF_EXEMPT, False):
             if not {"Origin", "Sec-Fetch-Site"} & set(request.headers):
-                return forged(request)
-            setattr(request, UNASKED, True)
+                return reject_forgery(request)
+            setattr(request, CSRF_EXEMPT, True)
         return view(request, *args, **kwargs)
 
     return inner
 
 
 def open_page(view: View) -> View:
-    """For everybody; `request.user` is whoever is logged in, and nobody while that cannot be asked."""
+    """Guard a view for everyone. `request.user` is anonymous while the session cannot be read."""
 
     @wraps(view)
     @never_cache
-    @told
+    @render_errors
     @csrf_protect
     def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         recognise(request)
@@ -84,72 +94,92 @@ def open_page(view: View) -> View:
 
 
 def recognise(request: HttpRequest) -> None:
-    """Sets `request.user`, on any path. Raises NotAllowed as session_user does."""
+    """Set `request.user` from the session, on any path.
+
+    Raises:
+        NotAllowed: The request comes from another site.
+    """
     try:
         request.user = session_user(request) or AnonymousUser()
     except (CouldNotAsk, DatabaseError):
-        nobody(request)
+        set_anonymous(request)
 
 
-def nobody(request: HttpRequest) -> None:
-    """Who it is may be what cannot be asked, so nothing is asked again."""
+def set_anonymous(request: HttpRequest) -> None:
+    """Make the user of a request anonymous, without a read of the session.
+
+    The session store may be the part that has failed: an error page that tried to read it would fail as well.
+    """
     key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
     request.user, request.session = AnonymousUser(), StrictSessionStore(key)
 
 
 def need(user: User | AnonymousUser, *permissions: str) -> None:
-    """One of these. Raises NotAllowed."""
+    """Raise NotAllowed unless the user has one of these permissions."""
     if not any(map(user.has_perm, permissions)):
         raise NotAllowed(f"This needs the permission {' or '.join(permissions)}")
 
 
-def told(view: View) -> View:
-    """Our errors as pages, with the status they have everywhere."""
+def is_from_program(request: HttpRequest) -> bool:
+    """Return whether a response should be JSON: browsers accept HTML and use other paths."""
+    accepted = request.META.get("HTTP_ACCEPT", "")
+    return "text/html" not in accepted or request.path_info.startswith(PROGRAM_PATHS)
+
+
+def render_errors(view: View) -> View:
+    """Turn the errors that a view raises into pages, with the status they have everywhere."""
 
     @wraps(view)
     def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         try:
             return view(request, *args, **kwargs)
         except TeckenError as error:
-            return _problem(request, error)
+            return _render_error(request, error)
         except DatabaseError:
-            logger.exception("%s %s", request.method, request.path)
-            return _problem(request, CouldNotAsk("The database does not answer"))
+            logger.exception("%s %s failed: database error", request.method, request.path)
+            return _render_error(request, CouldNotAsk("The database does not answer"))
 
     return inner
 
 
-def _problem(request: HttpRequest, error: TeckenError) -> HttpResponse:
+def _render_error(request: HttpRequest, error: TeckenError) -> HttpResponse:
     if type(request.user) is not User:
-        nobody(request)
+        set_anonymous(request)
     plain = reply_to(error, request.path)
     status = HTTPStatus(plain.status_code)
     text = status.phrase if status == HTTPStatus.INTERNAL_SERVER_ERROR else str(error)
     wait = plain.get("Retry-After")
-    reply = problem(request, status, text, wait=int(wait) if wait else None)
+    response = render_problem(request, status, text, wait=int(wait) if wait else None)
     if wait:
-        reply["Retry-After"] = wait
-    return reply
+        response["Retry-After"] = wait
+    return response
 
 
-@requires_csrf_token  # for its form to log out
-def problem(request: HttpRequest, status: HTTPStatus, text: str, **more: object) -> HttpResponse:
-    """`login`: where; `wait`: seconds; `request_id`: what the log calls the request."""
-    told = {"status": int(status), "title": status.phrase, "text": text, **more}
-    reply = render(request, "problem.html", told, status=status)
-    add_never_cache_headers(reply)
-    return reply
+# The page has a form to log out, so it needs a form token even where Django's middleware sets none.
+@requires_csrf_token
+def render_problem(request: HttpRequest, status: HTTPStatus, text: str, **context: object) -> HttpResponse:
+    """Return the page of an error.
+
+    Args:
+        request: Request that failed.
+        status: Status of the response; its phrase is the title.
+        text: Explanation for the reader.
+        context: `login`: address to log in; `wait`: seconds until another attempt can succeed;
+            `request_id`: identifier of the request in the log; `explain`: address of an explanation.
+    """
+    values = {"status": int(status), "title": status.phrase, "text": text, **context}
+    response = render(request, "problem.html", values, status=status)
+    add_never_cache_headers(response)
+    return response
 
 
-def forged(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 - Django's CSRF_FAILURE_VIEW
-    text = (
-        "This form is too old, or came from another site. Nothing was changed. Go back, reload and try again."
-    )
-    return problem(request, HTTPStatus.FORBIDDEN, text)
+def reject_forgery(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 - CSRF_FAILURE_VIEW
+    """Return the page for a form without a valid token; also called by Django."""
+    return render_problem(request, HTTPStatus.FORBIDDEN, FORGED)
 
 
-def _to_login(request: HttpRequest) -> HttpResponse:
-    """A form that was sent would be lost on the way there and back."""
+def _redirect_to_login(request: HttpRequest) -> HttpResponse:
+    # A redirect would lose the content of a form, so its sender keeps the page and logs in beside it.
     if request.method in SAFE:
         return redirect_to_login(request.get_full_path(), settings.LOGIN_URL)
-    return problem(request, HTTPStatus.FORBIDDEN, SESSION_OVER, login=settings.LOGIN_URL)
+    return render_problem(request, HTTPStatus.FORBIDDEN, SESSION_OVER, login=settings.LOGIN_URL)

@@ -1,5 +1,7 @@
-"""Lists for people, with the filters and pages of the API. What was asked for is in the address, so that it
-can be kept, sent on and refreshed."""
+"""Lists on pages, with the filters and the paging of the API.
+
+Filters, order and position are in the address, so that a list can be bookmarked, shared and refreshed.
+"""
 
 from __future__ import annotations
 
@@ -13,94 +15,118 @@ from ninja import Schema
 from pydantic import ValidationError
 
 from tecken.errors import BadInput
-from tecken.web.api.filters import Filter, where
-from tecken.web.api.paging import DEEPEST_PAGE, Page, Paging, page_of
+from tecken.web.api.filters import Filter, combine_filters
+from tecken.web.api.paging import DEEPEST_PAGE, ListPage, Paging, load_page
 
 M = TypeVar("M", bound=Model)
 S = TypeVar("S", bound=Schema)
-ORDER = ("sort", "reverse")
+ORDER_PARAMETERS = ("sort", "reverse")
 
 
-class Sorting(NamedTuple):
-    """A column's heading: the address that sorts by it, and how it is sorted now."""
+class ColumnHeading(NamedTuple):
+    """Heading of a column: the address that sorts by it, and its direction in the present order.
+
+    `direction` is `ascending`, `descending` or `none`.
+    """
 
     address: str
-    now: str
+    direction: str
 
 
-class Listed(NamedTuple, Generic[M]):
-    """A page of a list, or what is wrong with what was asked. Addresses are '' where there is none."""
+class PageList(NamedTuple, Generic[M]):
+    """One page of a list, or the problem with its parameters.
 
-    asked: dict[str, str]
+    `query` has the parameters that were given. `first`, `previous` and `next` are addresses,
+    "" if there is no such page.
+    """
+
+    query: dict[str, str]
     filtered: bool
-    page: Page[M] | None = None
+    page: ListPage[M] | None = None
     problem: str = ""
-    sorting: Mapping[str, Sorting] = {}
+    headings: Mapping[str, ColumnHeading] = {}
     first: str = ""
-    earlier: str = ""
-    later: str = ""
+    previous: str = ""
+    next: str = ""
 
     @property
     def rows(self) -> list[M]:
+        """Rows of this page."""
         return self.page.rows if self.page else []
 
 
-def listed(
+def load_list(
     request: HttpRequest,
     rows: QuerySet[M],
-    wanted: type[Schema],
-    by: Mapping[str, Filter],
+    fields: type[Schema],
+    filters: Mapping[str, Filter],
     sorts: Collection[str],
-) -> Listed[M]:
-    """`wanted` has the form's fields, `by` what each of them filters; of `sorts` the first is the default."""
+) -> PageList[M]:
+    """Return the page of a list that the request's parameters name.
+
+    Args:
+        request: Request with the parameters.
+        rows: All rows that the user may see.
+        fields: Schema of the filter form.
+        filters: Filter of each field.
+        sorts: Columns to sort by; the first is the default.
+    """
     given = {name: str(text) for name, text in request.GET.items() if text}
-    asked = {name: given[name] for name in (*wanted.model_fields, *ORDER) if name in given}
-    filtered = any(name in given for name in by)
+    query = {name: given[name] for name in (*fields.model_fields, *ORDER_PARAMETERS) if name in given}
+    filtered = any(name in given for name in filters)
     try:
-        paging = _read(Paging, given)
-        fields = _read(wanted, given).dict()
-        page = page_of(rows.filter(where(by, fields)), paging, sorts)
+        paging = _parse(Paging, given)
+        values = _parse(fields, given).dict()
+        page = load_page(rows.filter(combine_filters(filters, values)), paging, sorts)
     except BadInput as error:
-        return Listed(asked, filtered, problem=str(error))
-    return Listed(asked, filtered, page, "", _sortings(asked, paging, sorts), *_ways(asked, paging, page))
+        return PageList(query, filtered, problem=str(error))
+    headings = _column_headings(query, paging, sorts)
+    return PageList(query, filtered, page, "", headings, *_neighbours(query, paging, page))
 
 
-def _read(kind: type[S], given: Mapping[str, str]) -> S:
-    """Raises BadInput."""
-    fields = {name: text for name, text in given.items() if name in kind.model_fields}
-    if any("\0" in text for text in fields.values()):  # PostgreSQL takes none
-        raise BadInput("A text with a character that no name has")
+def _parse(schema: type[S], given: Mapping[str, str]) -> S:
+    """Return the parameters that the schema has, or raise BadInput."""
+    fields = {name: text for name, text in given.items() if name in schema.model_fields}
+    # PostgreSQL rejects a NUL in a text, which would end as a server error.
+    if any("\0" in text for text in fields.values()):
+        raise BadInput("A text has a NUL character, which no name contains")
     try:
-        return kind.model_validate(fields)
+        return schema.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         raise BadInput(f"{first['loc'][0]}: {first['msg']}") from None
 
 
-def _sortings(asked: Mapping[str, str], paging: Paging, sorts: Collection[str]) -> dict[str, Sorting]:
+def _column_headings(
+    query: Mapping[str, str], paging: Paging, sorts: Collection[str]
+) -> dict[str, ColumnHeading]:
     column = paging.sort or next(iter(sorts))
     reverse = paging.sort is None if paging.reverse is None else paging.reverse
-    now = "descending" if reverse else "ascending"
+    direction = "descending" if reverse else "ascending"
     return {
-        name: Sorting(
-            _address(asked, sort=name, reverse="false" if reverse and name == column else "true"),
-            now if name == column else "none",
+        name: ColumnHeading(
+            _address(query, sort=name, reverse="false" if reverse and name == column else "true"),
+            direction if name == column else "none",
         )
         for name in sorts
     }
 
 
-def _ways(asked: Mapping[str, str], paging: Paging, page: Page[M]) -> tuple[str, str, str]:
-    """By number as deep as numbers go, so that there is a way back; from there on after the last row."""
-    numbered = not paging.after
-    first = "" if numbered and paging.page == 1 else _address(asked)
-    earlier = _address(asked, page=paging.page - 1) if numbered and paging.page > 1 else ""
+def _neighbours(query: Mapping[str, str], paging: Paging, page: ListPage[M]) -> tuple[str, str, str]:
+    """Return the addresses of the first, the previous and the next page.
+
+    Pages are numbered up to DEEPEST_PAGE, so that there is a way back. Beyond it a page is named by the last
+    row of the page before, because the cost of a numbered page grows with its number.
+    """
+    is_numbered = not paging.after
+    first = "" if is_numbered and paging.page == 1 else _address(query)
+    previous = _address(query, page=paging.page - 1) if is_numbered and paging.page > 1 else ""
     if page.next is None:
-        return first, earlier, ""
-    if numbered and paging.page < DEEPEST_PAGE:
-        return first, earlier, _address(asked, page=paging.page + 1)
-    return first, earlier, _address(asked, after=page.next)
+        return first, previous, ""
+    if is_numbered and paging.page < DEEPEST_PAGE:
+        return first, previous, _address(query, page=paging.page + 1)
+    return first, previous, _address(query, after=page.next)
 
 
-def _address(asked: Mapping[str, str], **more: object) -> str:
-    return f"?{urlencode({**asked, **more})}"
+def _address(query: Mapping[str, str], **parameters: object) -> str:
+    return f"?{urlencode({**query, **parameters})}"

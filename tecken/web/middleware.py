@@ -1,6 +1,7 @@
-"""What every request passes before the URL table is asked: the maintenance door, then one set of options.
+"""Middleware of all requests: path spelling, security headers, maintenance, and one set of runtime options.
 
-The door reads memory and nothing else: neither database, session nor Redis may be there while it is shut.
+The maintenance check reads the memory of this process and nothing else: the database, sessions and Redis may
+be down while the site is closed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
 from http import HTTPStatus
+from pathlib import Path
 from string import Template
 from time import perf_counter
 from typing import NamedTuple
@@ -34,49 +36,27 @@ from tecken.monitoring.logs.requests import log_request
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance
 from tecken.runtimeconfig.rollout import Subject
+from tecken.web.auth import is_from_program
+from tecken.web.urls import PAGES
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
+# Operators need these to end the maintenance, balancers and monitoring to see the state of the site.
 OPEN_PATHS = frozenset({"/__heartbeat__", "/__lbheartbeat__", "/__version__", "/health", "/metrics"})
-OPEN_BELOW = (
-    *("/admin/", "/api/config/", "/api/redis/", "/config/", "/health/", "/login/", "/logout/", "/oidc/"),
-    "/static/",
+OPEN_PREFIXES = (
+    *("/admin/", "/api/config/", "/api/redis/", "/login/", "/logout/", "/oidc/", "/static/"),
+    *(page.path for page in PAGES if page.is_open_under_maintenance),
 )
-PROGRAMS_BELOW = ("/api/", "/symbolicate/v", "/upload/")
 SLASHES = re.compile("/{2,}")
 METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
 CLOSED, UPLOADS_CLOSED = "Under maintenance", "Uploads are closed"
 MAY_OVERRIDE = "runtimeconfig.change_option"
-STYLE = """
-:root { --paper: #fff; --raised: #f6f7f9; --ink: #1b1f24; --soft: #59636e; --line: #d8dde3 }
-@media (prefers-color-scheme: dark) {
-  :root { --paper: #14171b; --raised: #1d2127; --ink: #e6e9ed; --soft: #9aa5b1; --line: #343b44 }
-}
-body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif }
-header { background: var(--raised); border-bottom: 1px solid var(--line); font-weight: 700 }
-header p, main { max-width: 68rem; margin: 0 auto; padding: .7rem 1.25rem }
-.code { margin: 2rem 0 0; color: var(--soft); font: 600 3.5rem/1 ui-monospace, monospace }
-h1 { font-size: 1.6rem; line-height: 1.2; margin: .5rem 0 }
-main p { max-width: 34rem }
-"""
-PAGE = Template(f"""\
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>$title</title>
-<style>{STYLE}</style>
-<header><p>Tecken</p></header>
-<main>
-<p class="code" aria-hidden="true">503</p>
-<h1>$title</h1>
-<p>$message</p>
-$until</main>
-</html>
-""")
+
+# Django's template engine is not used: this page has to appear when other parts of the site fail.
+MAINTENANCE_PAGE = Template(Path(__file__).with_name("maintenance.template").read_text())
+STYLE = MAINTENANCE_PAGE.template.partition("<style>")[2].partition("</style>")[0]
 STYLE_HASH = b64encode(sha256(STYLE.encode()).digest()).decode()
-POLICY_OF_PAGE = f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; frame-ancestors 'none'"
+MAINTENANCE_POLICY = f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; frame-ancestors 'none'"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -86,27 +66,27 @@ POLICY = (
 def collapse_slashes(get_response: Handler) -> Handler:
     """Read `//name/ID/file` as `/name/ID/file`.
 
-    Many clients append a path to a base URL that ends in a slash. This comes before everything that looks at
+    Many clients append a path to a base URL that ends in a slash. This comes before everything that checks
     a path, so that no check is passed by another spelling.
     """
 
-    def answer(request: HttpRequest) -> HttpResponseBase:
+    def middleware(request: HttpRequest) -> HttpResponseBase:
         if "//" in request.path_info:
             request.path_info = SLASHES.sub("/", request.path_info)
             request.path = SLASHES.sub("/", request.path)
         return get_response(request)
 
-    return answer
+    return middleware
 
 
-def content_policy(get_response: Handler) -> Handler:
-    """Add what each answer tells browsers and caches.
+def set_policy(get_response: Handler) -> Handler:
+    """Add the headers with which browsers and caches treat each response safely.
 
-    A browser loads for it what is ours alone, and no inline scripts. No cache keeps an answer that depends on
-    the token or the session that asked, a new token's key among them.
+    A browser loads only our own resources and runs no inline script. No cache stores a response that depends
+    on the token or the session of the request; such a response may contain the key of a new token.
     """
 
-    def answer(request: HttpRequest) -> HttpResponseBase:
+    def middleware(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
         if getattr(request, "is_personal", False):
@@ -114,141 +94,151 @@ def content_policy(get_response: Handler) -> Handler:
             patch_vary_headers(response, ["Auth-Token", "Cookie"])
         return response
 
-    return answer
+    return middleware
 
 
-def maintenance(get_response: Handler) -> Handler:
-    def answer(request: HttpRequest) -> HttpResponseBase:
-        if now := current.maintenance():
-            if not _passes(request):
-                return _away(request, CLOSED, now)
-        elif (now := current.uploads_closed()) and _uploads(request):
-            return _away(request, UPLOADS_CLOSED, now)
+def check_maintenance(get_response: Handler) -> Handler:
+    """Answer 503 while the site, or the upload endpoint, is closed for maintenance."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        if maintenance := current.maintenance():
+            if not _is_open(request):
+                return _reject(request, CLOSED, maintenance)
+        elif (maintenance := current.uploads_closed()) and _is_upload(request):
+            return _reject(request, UPLOADS_CLOSED, maintenance)
         return get_response(request)
 
-    return answer
+    return middleware
 
 
-def _passes(request: HttpRequest) -> bool:
+def _is_open(request: HttpRequest) -> bool:
     path = request.path_info
-    return path in OPEN_PATHS or path.startswith(OPEN_BELOW) or is_staff(request)
+    return path in OPEN_PATHS or path.startswith(OPEN_PREFIXES) or is_staff(request)
 
 
-def _uploads(request: HttpRequest) -> bool:
-    is_upload = request.path_info == "/upload" or request.path_info.startswith("/upload/")
-    return is_upload and request.method in ("POST", "PUT")
+def _is_upload(request: HttpRequest) -> bool:
+    is_upload_path = request.path_info == "/upload" or request.path_info.startswith("/upload/")
+    return is_upload_path and request.method in ("POST", "PUT")
 
 
-def _away(request: HttpRequest, title: str, now: Maintenance) -> HttpResponse:
-    if request.method == "OPTIONS":  # what it asks for gets the 503, and a page of another site reads it
-        return _readable(preflight(METHODS))
-    texts = _texts(title, now.message or current.options().maintenance_message, now.until)
-    content, kind = (texts.json, "application/json") if by_a_program(request) else (texts.html, "text/html")
+def _reject(request: HttpRequest, title: str, maintenance: Maintenance) -> HttpResponse:
+    # A preflight succeeds, so that a page of another site can read the 503 of the request that follows.
+    if request.method == "OPTIONS":
+        return _add_public_headers(preflight(METHODS))
+    message = maintenance.message or current.options().maintenance_message
+    bodies = _render_bodies(title, message, maintenance.until)
+    is_json = is_from_program(request)
+    content = bodies.json if is_json else bodies.html
     headers = {
-        "Content-Type": kind,
+        "Content-Type": "application/json" if is_json else "text/html",
         "Content-Length": str(len(content)),
-        "Retry-After": str(_retry_after(now)),
+        "Retry-After": str(_retry_after(maintenance)),
         "Cache-Control": "no-store",
         "Vary": "Accept",
-        "Content-Security-Policy": POLICY_OF_PAGE,
+        "Content-Security-Policy": MAINTENANCE_POLICY,
     }
-    reply = HttpResponse(content, status=HTTPStatus.SERVICE_UNAVAILABLE, headers=headers)
-    reply._has_been_logged = True  # type: ignore[attr-defined]  # else Django logs an error for each
-    reply["X-Request-Id"] = _id(request)
-    return _readable(reply)
+    response = HttpResponse(content, status=HTTPStatus.SERVICE_UNAVAILABLE, headers=headers)
+    # Otherwise Django logs an error for each of these responses.
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    response["X-Request-Id"] = _request_id(request)
+    return _add_public_headers(response)
 
 
-def _id(request: HttpRequest) -> str:
+def _request_id(request: HttpRequest) -> str:
     return choose_request_id(request.META.get("HTTP_X_REQUEST_ID", ""))
 
 
-def by_a_program(request: HttpRequest) -> bool:
-    """Who asks for pages says so."""
-    wants = request.META.get("HTTP_ACCEPT", "")
-    return "text/html" not in wants or request.path_info.startswith(PROGRAMS_BELOW)
-
-
-def _retry_after(now: Maintenance) -> int:
-    """Seconds."""
-    if now.retry_after is not None:
-        wait = now.retry_after
-    elif now.until is not None:
-        wait = (now.until - datetime.now(UTC)).total_seconds()
+def _retry_after(maintenance: Maintenance) -> int:
+    """Return the seconds after which a client should try again."""
+    if maintenance.retry_after is not None:
+        wait = maintenance.retry_after
+    elif maintenance.until is not None:
+        wait = (maintenance.until - datetime.now(UTC)).total_seconds()
     else:
         wait = current.options().maintenance_retry_after_seconds
     return max(1, math.ceil(wait))
 
 
-class Texts(NamedTuple):
+class MaintenanceBodies(NamedTuple):
+    """Bodies of a maintenance response for browsers and for programs."""
+
     html: bytes
     json: bytes
 
 
 @lru_cache(maxsize=8)
-def _texts(title: str, message: str, until: datetime | None) -> Texts:
+def _render_bodies(title: str, message: str, until: datetime | None) -> MaintenanceBodies:
     time = f"<p>Until {until:%H:%M} UTC.</p>\n" if until else ""
-    html = PAGE.substitute(title=escape(title), message=escape(message), until=time).encode()
-    return Texts(html, orjson.dumps({"error": f"{title}: {message}", "maintenance": True}))
+    html = MAINTENANCE_PAGE.substitute(title=escape(title), message=escape(message), until=time).encode()
+    return MaintenanceBodies(html, orjson.dumps({"error": f"{title}: {message}", "maintenance": True}))
 
 
-def _readable(reply: HttpResponse) -> HttpResponse:
-    """By a page of another site, as what the API answers is."""
-    reply["Access-Control-Allow-Origin"] = "*"
-    reply["Access-Control-Expose-Headers"] = "Retry-After, X-Config-Version"
-    reply["X-Config-Version"] = str(current.version())
-    reply["X-Tecken-State"] = degraded.states_text()
-    return reply
+def _add_public_headers(response: HttpResponse) -> HttpResponse:
+    """Let pages of other sites read the response, as they read those of the API."""
+    response["Access-Control-Allow-Origin"] = "*"
+    response["Access-Control-Expose-Headers"] = "Retry-After, X-Config-Version"
+    response["X-Config-Version"] = str(current.version())
+    response["X-Tecken-State"] = degraded.states_text()
+    return response
 
 
-def configured(get_response: Handler) -> Handler:
-    """One set of options from here to the end of the answer, and its version in a header; beside it, what
-    the process has to do without.
+def pin_options(get_response: Handler) -> Handler:
+    """Keep one snapshot of the runtime options for each request, until its response has been sent.
 
-    `X-Config-Override: symbolicate_max_jobs=2; log_level=DEBUG` has others for this request, for who may
-    change them.
+    The headers of the response have the version of the options, the id of the request, and the degraded
+    states of the process. `X-Config-Override: symbolicate_max_jobs=2; log_level=DEBUG` replaces values for
+    this request, if the caller may change options.
     """
 
     @answers_errors
-    def overridden(request: HttpRequest) -> HttpResponseBase:
+    def run_with_override(request: HttpRequest) -> HttpResponseBase:
         if MAY_OVERRIDE not in granted(request).permissions:
             raise NotAllowed(f"X-Config-Override needs the permission {MAY_OVERRIDE}")
-        with current.request_override(_wanted(request.META["HTTP_X_CONFIG_OVERRIDE"])):
+        with current.request_override(_parse_override(request.META["HTTP_X_CONFIG_OVERRIDE"])):
             current.repin(request.subject)  # type: ignore[attr-defined]
-            return _to_the_end(get_response(request))
+            return _keep_context(get_response(request))
 
-    def answer(request: HttpRequest) -> HttpResponseBase:
-        one, started = Subject(request=_id(request)), perf_counter()
-        request.subject = one  # type: ignore[attr-defined]
-        with log_context(request_id=one.request), current.pinned(one):
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        subject, started = Subject(request=_request_id(request)), perf_counter()
+        request.subject = subject  # type: ignore[attr-defined]
+        with log_context(request_id=subject.request), current.pinned(subject):
             version = current.version()
             if "HTTP_X_CONFIG_OVERRIDE" in request.META:
-                response = overridden(request)
+                response = run_with_override(request)
             else:
-                response = _to_the_end(get_response(request))
+                response = _keep_context(get_response(request))
             log_request(request, response, perf_counter() - started)
-        response.headers["X-Request-Id"] = one.request
+        response.headers["X-Request-Id"] = subject.request
         response.headers["X-Config-Version"] = str(version)
         response.headers["X-Tecken-State"] = degraded.states_text()
         return response
 
-    return answer
+    return middleware
 
 
-def _wanted(header: str) -> dict[str, str]:
-    """`name=value; name=value`. Raises BadOption for a part without `=`; the rest is told when it is used."""
+def _parse_override(header: str) -> dict[str, str]:
+    """Return the options of a header `name=value; name=value`.
+
+    Raises:
+        BadOption: A part has no `=`. Names and values are checked when the override takes effect.
+    """
     pairs = [part.partition("=") for part in header.split(";") if part.strip()]
     if not pairs or not all(sign for _name, sign, _text in pairs):
         raise BadOption(f"X-Config-Override: should be NAME=VALUE; NAME=VALUE, not {header!r}")
     return {name.strip(): text.strip() for name, _sign, text in pairs}
 
 
-def _to_the_end(response: HttpResponseBase) -> HttpResponseBase:
-    """A streamed answer is made after we have returned it: it takes these options along."""
+def _keep_context(response: HttpResponseBase) -> HttpResponseBase:
+    """Run the generator of a streamed response in the present context.
+
+    The web server calls it after the middleware has returned and the options are no longer pinned. In its own
+    context it would read the latest options, so one response could mix two versions.
+    """
     if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse):
-        response.streaming_content = _in_context(copy_context(), iter(response))
+        response.streaming_content = _run_in(copy_context(), iter(response))
     return response
 
 
-def _in_context(context: Context, pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _run_in(context: Context, pieces: Iterator[bytes]) -> Iterator[bytes]:
     while (piece := context.run(next, pieces, None)) is not None:
         yield piece

@@ -1,13 +1,12 @@
-from __future__ import annotations
+"""Collection of all pages, in the order of the menu, and the URL table that follows from it."""
 
-from django.urls import path
+from __future__ import annotations
 
 from tecken.web.pages import (
     api_docs,
     config,
     config_history,
     explain,
-    files,
     health,
     help,
     home,
@@ -20,27 +19,22 @@ from tecken.web.pages import (
     uploads,
 )
 
-urlpatterns = [
-    path("", home.root, name="home"),
-    path("api/docs", api_docs.page, name="api-docs"),
-    path("symbolicate/", symbolicate.page, name="symbolicate"),
-    path("store/", store.store, name="store"),
-    path("shared/<str:name>/", symbolicate.of_share, name="shared"),
-    path("explain/", explain.form, name="explain"),
-    path("explain/<str:debug_file>/<str:debug_id>/", explain.explain, name="explained"),
-    path("missing/", missing.missing, name="missing"),
-    path("uploads/", uploads.uploads, name="uploads"),
-    path("uploads/<int:number>/", uploads.upload, name="upload"),
-    path("files/", files.files, name="files"),
-    path("help/", help.index, name="help"),
-    path("help/<str:name>/", help.topic, name="help-topic"),
-    path("tokens/", tokens.tokens, name="tokens"),
-    path("tokens/<int:number>/", tokens.token, name="token"),
-    path("health/", health.health, name="health"),
-    path("jobs/", jobs.jobs, name="jobs"),
-    path("jobs/<path:number>/", jobs.job, name="job"),
-    path("config/", config.options, name="config"),
-    path("config/history/", config_history.versions, name="config-history"),
-    path("config/versions/<int:number>/", config_history.version, name="config-version"),
-    path("config/maintenance/", maintenance.maintenance, name="maintenance"),
-]
+PAGES = (
+    home.PAGE,
+    symbolicate.PAGE,
+    explain.PAGE,
+    missing.PAGE,
+    uploads.PAGE,
+    uploads.FILES_PAGE,
+    tokens.PAGE,
+    store.PAGE,
+    jobs.PAGE,
+    config.PAGE,
+    config_history.PAGE,
+    maintenance.PAGE,
+    health.PAGE,
+    api_docs.PAGE,
+    help.PAGE,
+)
+
+urlpatterns = [url for page in PAGES for url in page.urls]

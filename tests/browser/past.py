@@ -20,7 +20,7 @@ from tecken.redisclient.guard import RedisGuard
 from tecken.store.access_counts import EVERY_SECONDS, AccessSample
 from tecken.store.hit_counts import SEND_SECONDS, HitCounts
 from tecken.store.port import PageKey
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tests.browser.site import DEVELOPER, GIVEN_UP, OPERATOR, SYM, WRITE_MISSES, BrowsedSite, archive_of
 from tests.support.clock import Clock
 
@@ -138,10 +138,10 @@ def use(cache: redis.Redis, counters: redis.Redis, random: Random) -> None:
     assert SEND_SECONDS < EVERY_SECONDS
 
 
-def module(random: Random) -> ModuleKey:
+def module(random: Random) -> ObjectId:
     """The first ones more often; of each file three versions are about."""
     file = FILES[min(int(random.expovariate(0.22)), len(FILES) - 1)]
-    return ModuleKey(file, f"{Random(f'{file}{random.randrange(3)}').randrange(16**32):032X}1")
+    return ObjectId(file, f"{Random(f'{file}{random.randrange(3)}').randrange(16**32):032X}1")
 
 
 def fill(store: redis.Redis, random: Random) -> None:

@@ -22,7 +22,7 @@ def test_looked_for_again(operator: Tab) -> None:
     operator.open(f"/explain/{LIBC}/")
     operator.page.get_by_role("button", name="Look again").click()
     told = operator.page.get_by_role("status")
-    expect(told).to_contain_text("No place has")
+    expect(told).to_contain_text("No source has")
     expect(operator.page.get_by_role("button", name="Look again")).to_be_enabled()
 
 
@@ -31,9 +31,9 @@ def test_it_was_missing_and_is_there_after_an_upload(site: BrowsedSite, operator
     nobody_has_it = {"memoryMap": [["mine.so", number]], "stacks": [[[0, 0x1000]]]}
     site.symbolicate(nobody_has_it)
     operator.open(f"/explain/mine.so/{number}/")
-    expect(operator.page.get_by_role("status")).to_contain_text("No place has")
+    expect(operator.page.get_by_role("status")).to_contain_text("No source has")
     text = SYM.read_text().replace(f"{SYM.parent.name} crash-c", f"{number} mine.so", 1)
     site.upload(archive_of({f"mine.so/{number}/mine.so.sym": text}))
     site.symbolicate(nobody_has_it)
     operator.open(f"/explain/mine.so/{number}/")
-    expect(operator.page.get_by_role("status")).not_to_contain_text("No place has")
+    expect(operator.page.get_by_role("status")).not_to_contain_text("No source has")

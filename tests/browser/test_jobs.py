@@ -25,7 +25,7 @@ def test_dropped_after_a_question(site: BrowsedSite, operator: Tab) -> None:
     expect(operator.page.get_by_text("No space left on device").first).to_be_visible()
     operator.page.get_by_role("button", name="Drop").click()
     assert operator.barriers() == []
-    operator.page.get_by_role("button", name="Drop for good").click()
+    operator.page.get_by_role("button", name="Drop permanently").click()
     expect(operator.page.get_by_text("1 dropped")).to_be_visible()
 
 

@@ -29,7 +29,7 @@ def test_a_page_for_people_who_are_logged_in_comes_after_the_login(nobody: Tab) 
 def test_the_first_key_leads_to_the_content(nobody: Tab) -> None:
     nobody.open("/symbolicate/")
     nobody.page.keyboard.press("Tab")
-    link = nobody.page.get_by_role("link", name="To the content")
+    link = nobody.page.get_by_role("link", name="Skip to the content")
     expect(link).to_be_focused()
     expect(link).to_be_in_viewport()
 

@@ -21,7 +21,7 @@ def paste(tab: Tab, text: str) -> Page:
 def test_functions_of_a_stack(nobody: Tab) -> None:
     page = paste(nobody, STACK)
     expect(page.get_by_text("crash_report", exact=True).first).to_be_visible()
-    expect(page.get_by_text("Nobody has its symbols").first).to_be_visible()
+    expect(page.get_by_text("No source has its symbols").first).to_be_visible()
     assert nobody.barriers() == []
 
 
@@ -49,7 +49,7 @@ def test_a_file_is_read_into_the_field(nobody: Tab, tmp_path: Path) -> None:
 def test_a_stack_is_shared(nobody: Tab) -> None:
     page = paste(nobody, STACK)
     page.get_by_role("button", name="Share").click()
-    address = page.get_by_label("Whoever has this address")
+    address = page.get_by_label("Everyone who has this address")
     expect(address).to_have_value(page.url)
     nobody.open(page.url)
     expect(page.get_by_text("crash_report", exact=True).first).to_be_visible()

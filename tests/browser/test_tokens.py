@@ -11,7 +11,7 @@ def make(tab: Tab, notes: str) -> None:
     tab.open("/tokens/")
     tab.page.get_by_label("upload.upload_symbols").check()
     tab.page.get_by_label("Notes").fill(notes)
-    tab.page.get_by_role("button", name="Make the token").click()
+    tab.page.get_by_role("button", name="Create token").click()
 
 
 def row(tab: Tab, notes: str) -> Locator:
@@ -52,7 +52,7 @@ def test_extended_and_deleted(developer: Tab) -> None:
     make(developer, notes)
     mine = row(developer, notes)
     mine.get_by_text("Change").click()
-    mine.get_by_label("Days more").fill("700")
+    mine.get_by_label("Additional days").fill("700")
     mine.get_by_role("button", name="Extend").click()
     expect(developer.page.get_by_role("status")).to_contain_text("can be used until")
     mine.get_by_text("Change").click()

@@ -14,8 +14,9 @@ from tecken import services
 from tecken.accounts import tokens
 from tecken.client.command import DONE, USAGE, main
 from tecken.storage import services as storage_services
-from tecken.storage.port import FileKey, OwnFiles
+from tecken.storage.port import OwnFiles
 from tecken.symbols.decompression import decoded
+from tecken.symbols.layouts import FileKey
 from tecken.upload.models import Upload
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"

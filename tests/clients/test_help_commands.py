@@ -17,7 +17,7 @@ from pytest_django.live_server_helper import LiveServer
 from tecken import services
 from tecken.settings import BASE_DIR
 from tecken.storage import services as storage_services
-from tecken.storage.port import FileKey
+from tecken.symbols.layouts import FileKey
 from tests.support.s3_server import S3Bucket
 from tests.web.api.people import key_of, person
 

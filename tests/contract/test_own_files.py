@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,16 +13,18 @@ import pytest
 
 from tecken.errors import Absent, BadInput, CouldNotAsk
 from tecken.storage.backends.memory import MemoryFiles
-from tecken.storage.backends.uploaded_files import gzipped
+from tecken.storage.backends.uploaded_files import OwnSymbols, find_symbols, gzipped
 from tecken.storage.factory import own_files_for, page_files_for
-from tecken.storage.port import FileKey, OwnFiles, compressed, symbol_file
-from tecken.symbols.ids import ModuleKey
+from tecken.storage.port import OwnFiles
+from tecken.symbols.decompression import decoded
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey, symbol_file
 from tests.support.s3_server import S3Bucket
 from tests.support.symbol_names import ODD_NAMES
 
 pytest_plugins = ["tests.support.upstreams"]
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 SYM = symbol_file(XUL)
 DLL = FileKey("xul.pdb", XUL.debug_id, "xul.dl_")
 CONTENT = bytes(range(256)) * 20_000  # more than one chunk
@@ -64,6 +67,21 @@ def test_gives_back_what_was_put(files: OwnFiles) -> None:
 def test_an_empty_file_is_a_file(files: OwnFiles) -> None:
     assert files.put(DLL, []).size == 0
     assert whole(files, DLL) == b""
+
+
+def test_find_symbols_in_any_spelling_gives_the_file_put_last(files: OwnFiles) -> None:
+    spellings = [ObjectId(name, XUL.debug_id) for name in ("Foo.pdb", "foo.pdb", "FOO.PDB")]
+    first, second, third = spellings
+    with pytest.raises(Absent):
+        find_symbols(files, first)
+    for put in (first, second):
+        files.put(symbol_file(put), gzipped([put.debug_file.encode()]))
+        time.sleep(1.1)  # S3 has times in seconds
+        assert {find_symbols(files, asked)[0] for asked in spellings} == {symbol_file(put)}
+    files.delete(symbol_file(second))
+    assert {find_symbols(files, asked)[0] for asked in spellings} == {symbol_file(first)}
+    with OwnSymbols(files).open(third) as chunks:
+        assert b"".join(decoded(chunks, 100)) == b"Foo.pdb"
 
 
 def test_says_when_it_was_put(files: OwnFiles) -> None:
@@ -248,9 +266,9 @@ def test_regular_and_try_files_do_not_mix(tmp_path: Path) -> None:
 
 
 def test_symbol_files_are_stored_compressed() -> None:
-    assert compressed(SYM)
-    assert compressed(FileKey("a", "B" * 33, "a.SYM"))
-    assert not compressed(DLL)
+    assert SYM.file_type.is_compressed
+    assert FileKey("a", "B" * 33, "a.SYM").file_type.is_compressed
+    assert not DLL.file_type.is_compressed
     assert gzip.decompress(b"".join(gzipped([CONTENT, b"", CONTENT]))) == CONTENT * 2
 
 

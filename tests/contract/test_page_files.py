@@ -11,13 +11,13 @@ from tecken.errors import Absent, MalformedPageFile
 from tecken.storage.backends.memory import MemoryPageFiles
 from tecken.storage.factory import page_files_for
 from tecken.storage.port import PageFiles
-from tecken.symbols.ids import ModuleKey, in_try, module_key
+from tecken.symbols.ids import ObjectId
 from tests.support.s3_server import S3Bucket
 from tests.support.symbol_names import ODD_NAMES
 
 pytest_plugins = ["tests.support.upstreams"]
 
-MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+MODULE = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 
 
@@ -61,7 +61,7 @@ def test_an_unknown_module_is_absent(files: PageFiles) -> None:
 
 
 def test_try_symbols_have_a_page_file_of_their_own(files: PageFiles) -> None:
-    of_try = in_try(MODULE)
+    of_try = MODULE.in_try()
     files.write(MODULE, [b"one"])
     with pytest.raises(Absent):
         files.read(of_try, [(0, 3)])
@@ -72,7 +72,7 @@ def test_try_symbols_have_a_page_file_of_their_own(files: PageFiles) -> None:
 
 
 def test_modules_do_not_mix(files: PageFiles) -> None:
-    other = ModuleKey(MODULE.debug_file, MODULE.debug_id[:-1] + "3")
+    other = ObjectId(MODULE.debug_file, MODULE.debug_id[:-1] + "3")
     files.write(MODULE, [b"one"])
     with pytest.raises(Absent):
         files.read(other, [(0, 1)])
@@ -145,7 +145,7 @@ def test_delete_is_idempotent(files: PageFiles) -> None:
 
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_odd_names(files: PageFiles, name: str) -> None:
-    module = module_key(name, "A" * 33)
+    module = ObjectId.parse(name, "A" * 33)
     files.write(module, [name.encode()])
     assert files.read(module, [(0, len(name.encode()))]) == [name.encode()]
     files.delete(module)
@@ -154,7 +154,33 @@ def test_odd_names(files: PageFiles, name: str) -> None:
 
 
 def test_a_name_no_storage_allows_is_absent(files: PageFiles) -> None:
-    module = module_key("x" * 1024, "A" * 33)
+    module = ObjectId.parse("x" * 1024, "A" * 33)
     files.delete(module)
     with pytest.raises(Absent):
         files.read(module, [(0, 1)])
+
+
+def test_write_in_one_spelling_replaces_the_file_of_another(files: PageFiles) -> None:
+    one, other = (ObjectId.parse(name, MODULE.debug_id) for name in ("Foo.pdb", "foo.PDB"))
+    files.write(one, [b"first"])
+    files.write(other, [b"second"])
+    assert files.read(one, [(0, 6)]) == [b"second"]
+    assert [module for module, _ in files.entries()] == [one]
+    files.delete(one)
+    with pytest.raises(Absent):
+        files.read(other, [(0, 1)])
+
+
+@pytest.mark.parametrize("root", ["v1", "try/v1"])
+def test_former_page_file_is_listed_and_deleted_and_never_read(tmp_path: Path, root: str) -> None:
+    path = tmp_path / root / str(MODULE) / "xul.sym.pages"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    (path.parent / "xul.sym").write_bytes(b"MODULE")
+    files = page_files_for(tmp_path.as_uri())
+    assert list(files.entries()) == []
+    (former,) = files.former()
+    assert former == f"{root}/{MODULE}/xul.sym.pages"
+    files.delete_former(former)
+    assert list(files.former()) == []
+    assert (path.parent / "xul.sym").exists()

@@ -15,13 +15,13 @@ from tecken.store.access_counts import AccessSample, InstrumentedStore
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, MissingKind, PageKey, PageStore
 from tecken.store.redis import RedisPageStore
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
 from tests.conftest import IMAGES
 from tests.support.cluster import RedisCluster
 
 STORE_CONF = IMAGES / "redis" / "redis.conf"
-XUL = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
-NTDLL = module_key("wntdll.pdb", "D74F79EB1F8D4A45ABCD2F476CCABACC2")
+XUL = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+NTDLL = ObjectId.parse("wntdll.pdb", "D74F79EB1F8D4A45ABCD2F476CCABACC2")
 ABSENT = Missing("absent", "nobody has it")
 
 
@@ -85,7 +85,7 @@ def test_empty_bytes_are_there(page_store: PageStore) -> None:
     "name", ["[vdso]", "<unknown>", "{guid}.xpi", "a b~", "*", "符号.pdb", "a:1:symbol:b", "%2e"]
 )
 def test_a_module_may_have_any_name(page_store: PageStore, name: str) -> None:
-    module = module_key(name, "A" * 33)
+    module = ObjectId.parse(name, "A" * 33)
     page = PageKey(module, "f" * 16, 1)
     page_store.put_header(module, b"header")
     page_store.put_pages({page: b"page"})
@@ -121,7 +121,7 @@ def test_thousands_of_pages_at_once(page_store: PageStore) -> None:
 
 
 def test_thousands_of_modules_at_once(page_store: PageStore) -> None:
-    modules = [module_key(f"{number}.pdb", "A" * 33) for number in range(3000)]
+    modules = [ObjectId.parse(f"{number}.pdb", "A" * 33) for number in range(3000)]
     for module in modules[::10]:
         page_store.put_header(module, module.debug_file.encode())
     assert page_store.headers(modules) == {module: module.debug_file.encode() for module in modules[::10]}
@@ -169,3 +169,42 @@ def test_forgetting_removes_header_and_marker_but_not_pages(page_store: PageStor
 def test_forgetting_what_is_not_there_is_fine(page_store: PageStore) -> None:
     page_store.forget(XUL)
     assert page_store.headers([XUL]) == {}
+
+
+SPELLINGS = [ObjectId.parse(name, "A" * 33) for name in ("Foo.pdb", "foo.PDB")]
+
+
+def test_headers_and_pages_are_those_of_every_spelling(page_store: PageStore) -> None:
+    one, other = SPELLINGS
+    page_store.put_header(one, b"header")
+    page_store.put_pages({PageKey(one, "a" * 16, 1): b"page"})
+    assert page_store.headers([other]) == {one: b"header"}
+    assert page_store.pages([PageKey(other, "a" * 16, 1)]) == {PageKey(one, "a" * 16, 1): b"page"}
+    page_store.forget(other)
+    assert page_store.headers([one]) == {}
+
+
+def test_put_missing_absent_answers_the_spelling_that_was_asked_for_alone(page_store: PageStore) -> None:
+    one, other = SPELLINGS
+    page_store.put_missing(one, ABSENT, 60)
+    assert page_store.headers([one]) == {one: ABSENT}
+    assert page_store.headers([other]) == {}
+    page_store.put_missing(other, ABSENT, 60)
+    assert page_store.headers([other]) == {one: ABSENT}
+
+
+def test_put_missing_of_what_was_found_answers_every_spelling(page_store: PageStore) -> None:
+    one, other = SPELLINGS
+    malformed = Missing("malformed", "no MODULE record")
+    page_store.put_missing(one, malformed, 60)
+    assert page_store.headers([other]) == {one: malformed}
+
+
+def test_forget_and_put_header_in_one_spelling_end_the_absence_of_another(page_store: PageStore) -> None:
+    one, other = SPELLINGS
+    page_store.put_missing(one, ABSENT, 60)
+    page_store.forget(other)
+    assert page_store.headers([one]) == {}
+    page_store.put_missing(one, ABSENT, 60)
+    page_store.put_header(other, b"header")
+    assert page_store.headers([one]) == {one: b"header"}

@@ -15,15 +15,17 @@ from tecken.storage.backends.bucket import bucket_for
 from tecken.storage.backends.memory import MemoryFiles, MemorySymbols
 from tecken.storage.backends.page_files import ObjectSymbols
 from tecken.storage.backends.uploaded_files import OwnSymbols
-from tecken.storage.port import Patience, SymbolSource, symbol_file
+from tecken.storage.port import Patience, SymbolSource
 from tecken.storage.upstreams.http import HttpSymbols
-from tecken.symbols.ids import ModuleKey, module_key, symbol_file_name
+from tecken.symbols.filetypes import FileType
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import symbol_file
 from tests.support.http_upstream import HttpUpstream, Reply
 from tests.support.symbol_names import ODD_NAMES
 
 pytest_plugins = ["tests.support.upstreams"]
 
-MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+MODULE = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 TEXT = b"MODULE windows x86_64 44E4EC8C2F41492B9369D6B9A059577C2 xul.pdb\n" + b"FUNC 1000 10 0 f\n" * 200_000
 LIMIT = 8 << 20
 LIMITED = partial(Patience, max_bytes=LIMIT)
@@ -33,11 +35,11 @@ class Place(NamedTuple):
     """A source, and how its operator puts a file there."""
 
     source: SymbolSource
-    put: Callable[[ModuleKey, bytes], None]
+    put: Callable[[ObjectId, bytes], None]
 
 
-def path_of(module: ModuleKey) -> str:
-    return f"{module}/{symbol_file_name(module.debug_file)}"
+def path_of(module: ObjectId) -> str:
+    return f"{module}/{FileType.BREAKPAD.file_name(module.debug_file)}"
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def memory() -> Place:
 
 @pytest.fixture
 def local(tmp_path: Path) -> Place:
-    def put(module: ModuleKey, stored: bytes) -> None:
+    def put(module: ObjectId, stored: bytes) -> None:
         path = tmp_path / path_of(module)
         path.parent.mkdir(parents=True)
         path.write_bytes(stored)
@@ -64,7 +66,7 @@ def s3(request: pytest.FixtureRequest) -> Place:
 
 @pytest.fixture
 def http(upstream: HttpUpstream) -> Iterator[Place]:
-    def put(module: ModuleKey, stored: bytes) -> None:
+    def put(module: ObjectId, stored: bytes) -> None:
         upstream.script[f"/pre fix/{path_of(module)}"] = Reply(body=stored)
 
     source = HttpSymbols(f"{upstream.url}pre%20fix/", LIMITED)
@@ -86,14 +88,14 @@ def place(request: pytest.FixtureRequest) -> Place:
     return found
 
 
-def whole(source: SymbolSource, module: ModuleKey) -> bytes:
+def whole(source: SymbolSource, module: ObjectId) -> bytes:
     with source.open(module) as chunks:
         return b"".join(chunks)
 
 
 def test_gives_the_bytes_as_stored(place: Place) -> None:
     for stored in (TEXT, gzip.compress(TEXT, 1), b""):
-        module = module_key("xul.pdb", f"{len(stored):033X}")
+        module = ObjectId.parse("xul.pdb", f"{len(stored):033X}")
         place.put(module, stored)
         assert whole(place.source, module) == stored
 
@@ -108,20 +110,20 @@ def test_gives_a_large_file_in_pieces(place: Place) -> None:
 
 def test_an_unknown_module_is_absent(place: Place) -> None:
     place.put(MODULE, TEXT)
-    with pytest.raises(Absent), place.source.open(module_key("xul.pdb", "0" * 33)):
+    with pytest.raises(Absent), place.source.open(ObjectId.parse("xul.pdb", "0" * 33)):
         pass
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_odd_names(place: Place, name: str) -> None:
-    module = module_key(name, "A" * 33)
+    module = ObjectId.parse(name, "A" * 33)
     place.put(module, name.encode())
     assert whole(place.source, module) == name.encode()
 
 
 def test_a_name_no_storage_allows_is_absent(place: Place) -> None:
     place.put(MODULE, TEXT)
-    with pytest.raises(Absent), place.source.open(module_key("x" * 1024, "A" * 33)):
+    with pytest.raises(Absent), place.source.open(ObjectId.parse("x" * 1024, "A" * 33)):
         pass
 
 

@@ -9,7 +9,7 @@ from pytest_django import Settings
 
 from tecken import services
 from tecken.storage import services as storage_services
-from tecken.storage.port import FileKey
+from tecken.symbols.layouts import FileKey
 
 XUL = FileKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2", "xul.sym")
 PATH = f"/{XUL}"

@@ -8,8 +8,8 @@ from django.test import Client
 from django.utils import timezone
 
 from tecken.storage import services as storage_services
-from tecken.storage.port import FileKey, symbol_file
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.upload.models import FileUpload
 from tests.download.conftest import XUL
 
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
 
 CODE_ID = "5AB38077A000"
 PATH = f"/xul.dll/{CODE_ID}/xul.sym"
-OTHER = ModuleKey("xul.pdb", "F" * 33)
+OTHER = ObjectId("xul.pdb", "F" * 33)
 
 Uploaded = Callable[..., None]
 
@@ -26,7 +26,7 @@ Uploaded = Callable[..., None]
 def uploaded() -> Uploaded:
     """A row as an upload writes it."""
 
-    def row(module: ModuleKey, *, of_try: bool = False, complete: bool = True) -> None:
+    def row(module: ObjectId, *, of_try: bool = False, complete: bool = True) -> None:
         key: FileKey = symbol_file(module)
         FileUpload.objects.create(
             key=f"v1/{key}",
@@ -42,7 +42,7 @@ def uploaded() -> Uploaded:
     return row
 
 
-REGULAR = ModuleKey(XUL.debug_file, XUL.debug_id)
+REGULAR = ObjectId(XUL.debug_file, XUL.debug_id)
 
 
 def test_a_code_id_leads_to_the_debug_id(client: Client, uploaded: Uploaded) -> None:
@@ -60,7 +60,7 @@ def test_the_query_is_kept(client: Client, uploaded: Uploaded, query: str) -> No
 
 
 def test_names_are_quoted(client: Client, uploaded: Uploaded) -> None:
-    uploaded(ModuleKey("a b?#%.pdb", XUL.debug_id))
+    uploaded(ObjectId("a b?#%.pdb", XUL.debug_id))
     assert client.get(PATH)["Location"] == f"/a%20b%3F%23%25.pdb/{XUL.debug_id}/a%20b%3F%23%25.sym"
 
 
@@ -107,7 +107,7 @@ def _away(*_: object) -> None:
 
 
 def test_code_id_of_a_module_with_a_zero_id_is_not_found(client: Client, uploaded: Uploaded) -> None:
-    uploaded(ModuleKey("xul.pdb", "0" * 33))
+    uploaded(ObjectId("xul.pdb", "0" * 33))
     assert client.get(PATH).status_code == 404
 
 

@@ -16,8 +16,8 @@ from pytest_django import Settings
 from tecken import services
 from tecken.download import urls
 from tecken.storage import services as storage_services
-from tecken.storage.port import FileKey, symbol_file
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey, symbol_file
 from tests.download.conftest import GZIP, PACKED, PATH, TEXT, XUL, Put
 from tests.support.redis_server import free_port
 
@@ -100,7 +100,7 @@ def test_the_debug_id_may_be_in_lower_case(client: Client, put: Put) -> None:
     "name", ["[vdso]", "<unknown>", "a b~", "符号.pdb", "🦊", "{guid}.xpi", "50%.pdb", "a;b", "a?b#c"]
 )
 def test_any_name(client: Client, put: Put, name: str) -> None:
-    key = symbol_file(module_key(name, XUL.debug_id))
+    key = symbol_file(ObjectId.parse(name, XUL.debug_id))
     put(key, PACKED)
     assert client.get(f"/{quote(str(key))}").content == TEXT
 

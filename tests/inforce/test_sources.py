@@ -22,20 +22,20 @@ from tecken.runtimeconfig.current import overridden
 from tecken.storage import keys as cache_keys
 from tecken.storage import services as storage_services
 from tecken.storage.miss_counts import COUNTS
-from tecken.storage.port import symbol_file
 from tecken.storage.search import Switched
 from tecken.storage.upstreams.http import HttpSymbols
 from tecken.store import keys as store_keys
 from tecken.store import services as store_services
 from tecken.store.port import Missing
 from tecken.symbolication import services as symbolication_services
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import symbol_file
 from tecken.symbols.pagefile.file import Header
 from tests.support.http_upstream import HttpUpstream, Reply
 
 pytest_plugins = ["tests.support.upstreams"]
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 KEY = symbol_file(XUL)
 PATH = f"/{KEY}"
 TEXT = b"MODULE windows x86_64 44E4EC8C2F41492B9369D6B9A059577C2 xul.pdb\nPUBLIC 1000 0 main\n"

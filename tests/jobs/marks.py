@@ -1,4 +1,4 @@
-"""For a worker: `celery -A tecken worker --include tests.jobs.marks`."""
+"""Tasks for a worker of a test: `celery -A tecken worker --include tests.jobs.marks`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def look() -> None:
 
 @shared_task(name="look twice", ignore_result=True)  # type: ignore[untyped-decorator]
 def look_twice() -> None:
-    """Wait for a word in between."""
+    """Mark, wait for the test, and mark again."""
     first = current.version()
     get_redis_connection("default").lpush(DONE, first)
     wait_for_word("go on")

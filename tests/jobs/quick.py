@@ -1,4 +1,4 @@
-"""For a worker: `--include tests.jobs.quick`. Jobs that end badly, and a heart that beats faster."""
+"""Tasks that fail, and faster heartbeats, for a worker of a test: `--include tests.jobs.quick`."""
 
 from __future__ import annotations
 

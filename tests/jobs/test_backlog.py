@@ -52,7 +52,7 @@ def test_backlog_counts_all_priorities_and_unacknowledged_jobs() -> None:
 
 
 def test_depth_excludes_scheduled_jobs_until_they_end() -> None:
-    """The job that takes the samples for the charts is one of them, and counted itself."""
+    """The job that takes the samples for the charts is a scheduled job. It would count itself."""
     send_scheduled("one", "two")
     app.send_task("any", queue="convert")
     assert (sum(queue.ready for queue in now().queues), now().scheduled, now().depth) == (3, 2, 1)
@@ -86,7 +86,7 @@ def send_scheduled(*ids: str) -> None:
 
 
 def test_canary_age_uses_server_clock() -> None:
-    """Where a worker's clock is wrong, the age would be, too."""
+    """With the worker's clock, a wrong clock would give a wrong age."""
     records().canary("convert", 0.5)
     seconds, _micros = redis_services.queue_client().time()
     _waited, ended = (redis_services.queue_client().hget(keys.CANARIES, "convert") or b"").split()

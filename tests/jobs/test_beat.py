@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("clear_redis_cache")
 
 @pytest.fixture(autouse=True)
 def schedule() -> Iterator[None]:
-    """One job each hour."""
+    """Return a schedule with one job each hour."""
     kept = app.conf.beat_schedule
     app.conf.beat_schedule = {"hourly": {"task": "any", "schedule": 3600.0}}
     yield
@@ -73,7 +73,8 @@ def test_second_beat_continues_the_schedule_of_the_first() -> None:
 def test_beat_that_lost_the_lock_sends_nothing() -> None:
     one, other = beat(), beat()
     ticks(one)
-    redis_services.queue_client().delete(BEAT, LAST)  # it stood still for too long
+    # This is the state after the beat was frozen for longer than its lease.
+    redis_services.queue_client().delete(BEAT, LAST)
     ticks(other)
     assert sent() == 2
     redis_services.queue_client().delete(LAST)
@@ -102,7 +103,7 @@ def test_tick_without_redis_waits() -> None:
 
 
 def test_schedule_entries_have_an_expiry() -> None:
-    """So it does not pile up, and a failure is no dead letter."""
+    """Without an expiry, jobs would accumulate, and each failure would be a dead letter."""
     entries: dict[str, Any] = CELERY_BEAT_SCHEDULE
     assert [name for name, entry in entries.items() if not entry["options"]["expires"]] == []
 

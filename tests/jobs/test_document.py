@@ -45,7 +45,7 @@ def test_document_lists_all_queues() -> None:
 @pytest.mark.usefixtures("clear_redis_cache")
 @pytest.mark.parametrize("line", re.findall(r"^\$ ./manage.py (jobs .+)$", TEXT, re.MULTILINE))
 def test_document_commands_exist(line: str) -> None:
-    """None is misspelt; there is no letter with that id."""
+    """Each command is valid; it reports that the documented id does not exist."""
     try:
         call_command(*line.split(), stdout=io.StringIO())
     except CommandError as error:

@@ -32,12 +32,13 @@ MODULE = [SYM_KEY.debug_file, SYM_KEY.debug_id]
 
 @pytest.fixture
 def arguments(uploader: Makes, settings: Settings) -> dict[str, list[Any]]:
-    """Of the tasks that have some. There is something to do for each."""
+    """Return arguments for each task that has some, and prepare work for each task."""
     settings.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
     settings.DOWNLOAD_EXTENSIONS = [".sym"]
     services.discard_all()
     builder = uploader()
-    builder.client.get("/nobody.so/AB/nobody.sym")  # a miss
+    # This is recorded as a missing symbol.
+    builder.client.get("/nobody.so/AB/nobody.sym")
     archive = io.BytesIO(zipped({str(SYM_KEY): SYM}))
     archive.name = "any"
     builder.client.post("/upload/?async=1", {"symbols.zip": archive})
@@ -50,7 +51,7 @@ def arguments(uploader: Makes, settings: Settings) -> dict[str, list[Any]]:
 
 
 def state() -> dict[str, str | bytes]:
-    """All rows and all stored files."""
+    """Return all rows and all stored files."""
     models = [model for model in apps.get_models() if model.__module__.startswith("tecken.")]
     rows: dict[str, str | bytes] = {
         model.__name__: serializers.serialize("json", model._default_manager.order_by("pk"))

@@ -1,4 +1,4 @@
-"""A job as a worker's process runs it, in this one."""
+"""Runs of a job in this process as in a worker's process."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from tecken.celery import app
 
 
 def traced(task: Any, *arguments: object, **message: Any) -> Any:
-    """What Celery tells the worker: `retval`, and `info.state` unless it succeeded. Its id is `job`."""
+    """Run a task as job `job`. Return Celery's result: `retval`, and `info.state` unless it succeeded."""
     headers = {"id": "job", "delivery_info": {"routing_key": "upload"}, "retries": 0, **message}
     return build_tracer(task.name, task, app=app)("job", arguments, {}, headers)

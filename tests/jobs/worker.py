@@ -20,11 +20,12 @@ from tests.support.redis_server import RedisServer
 from tests.support.sentinel import wait_until
 
 IMAGE = Path(__file__).parents[2] / "docker" / "images" / "redis-cache" / "redis.conf"
-LATE = 60.0  # seconds
+# Seconds.
+LATE = 60.0
 
 
 class Worker:
-    """`raw_queue` answers with bytes."""
+    """Worker with clients of its server; `raw_queue` returns bytes."""
 
     def __init__(self, server: RedisServer, home: Path, pool: str) -> None:
         self.server, self.log, self._home, self._pool = server, home / "log", home, pool
@@ -56,7 +57,7 @@ class Worker:
             )
 
     def kill(self) -> None:
-        """kill -9, of its children too."""
+        """Kill the worker and its children with SIGKILL."""
         assert self._process
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -71,7 +72,7 @@ class Worker:
 
     @contextmanager
     def _connected(self) -> Iterator[tuple[Celery, Any]]:
-        """A new one each time: a pool would keep those that a restart of the server has cut."""
+        """Return a new client: a pool would keep connections that a restart of the server has cut."""
         with (
             Celery(broker=self._url(1), set_as_current=False) as app,
             app.connection_for_write() as connection,
@@ -79,7 +80,7 @@ class Worker:
             yield app, connection
 
     def send(self, task: str, *arguments: object, **options: Any) -> None:
-        """To the queue `housekeeping`, unless `options` name another."""
+        """Send a job to the queue `housekeeping`, unless `options` name another one."""
         with self._connected() as (app, connection):
             app.send_task(task, arguments, connection=connection, **{"queue": HOUSEKEEPING, **options})
 

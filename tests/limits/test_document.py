@@ -11,7 +11,7 @@ from tecken.limits.port import LimitStatus
 from tecken.limits.text import limit
 from tecken.runtimeconfig.options import CATALOGUE, find_option
 from tecken.settings import BASE_DIR
-from tecken.web.api.usage import UsageAnswer
+from tecken.web.api.usage import UsageResponse
 
 TEXT = (BASE_DIR / "docs" / "limits.md").read_text()
 SETS = re.findall(r'^\$ python manage.py config set (\w+) "(.*)"$', TEXT, re.MULTILINE)
@@ -44,7 +44,7 @@ def test_documented_headers_are_those_of_the_site() -> None:
 def test_documented_json_is_that_of_the_site() -> None:
     refused, usage = (orjson.loads(text) for text in re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL))
     assert set(refused) == {"error", "violated-policies"}
-    assert UsageAnswer.model_validate(usage).model_dump(mode="json") == usage
+    assert UsageResponse.model_validate(usage).model_dump(mode="json") == usage
 
 
 def test_documented_tests_exist() -> None:

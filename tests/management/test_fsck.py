@@ -14,15 +14,16 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from tecken.storage import services as storage_services
-from tecken.storage.port import FileKey, OwnFiles, symbol_file
-from tecken.symbols.ids import ModuleKey, in_try
+from tecken.storage.port import OwnFiles
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.upload.models import FileUpload, Upload
 from tests.management.conftest import SAMPLES, Manage
 from tests.symbolication.samples import page_file, sym
 
 pytestmark = pytest.mark.django_db
-CRASH_C = ModuleKey("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+CRASH_C = ObjectId("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 SYM = symbol_file(XUL)
 
 
@@ -123,9 +124,28 @@ def test_a_page_file_without_symbols_goes(manage: Manage) -> None:
     assert told(manage) == ["0 files, 0 page files: 0 troubles"]
 
 
+def test_fsck_page_file_of_a_former_release_is_removed(manage: Manage, store: Store, tmp_path: Path) -> None:
+    store(storage_services.own_files())
+    (stored,) = tmp_path.rglob("xul.sym")
+    stored.with_name("xul.sym.pages").write_bytes(page_file(sym(XUL)))
+    line = f"page file v1/{SYM}.pages: its name is one of a former release, and never read"
+    assert fails(manage, "1 files, 0 page files: 1 troubles") == line
+    assert told(manage) == ["1 files, 0 page files: 0 troubles"]
+    assert stored.exists()
+
+
+def test_fsck_page_file_of_another_spelling_than_its_symbols_is_in_order(
+    manage: Manage, store: Store
+) -> None:
+    other = ObjectId("XUL.pdb", XUL.debug_id)
+    store(storage_services.own_files(), symbol_file(other))
+    storage_services.page_files().write(XUL, [page_file(sym(XUL))])
+    assert told(manage) == ["1 files, 1 page files: 0 troubles"]
+
+
 def test_fsck_page_file_of_try_symbols_belongs_to_the_try_file(manage: Manage, store: Store) -> None:
     store(storage_services.try_files())
-    storage_services.page_files().write(in_try(XUL), [page_file(sym(XUL))])
+    storage_services.page_files().write(XUL.in_try(), [page_file(sym(XUL))])
     assert told(manage) == ["1 files, 1 page files: 0 troubles"]
 
 

@@ -1,4 +1,4 @@
-"""When canaries are late, by a clock of the test."""
+"""Lateness of canaries, with a clock of the test."""
 
 from __future__ import annotations
 

@@ -16,13 +16,13 @@ from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
 from tecken.store import services as store_services
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tests.support.redis_server import free_port
 
 
 @pytest.fixture(autouse=True)
 def redis_away(settings: Settings) -> Iterator[None]:
-    """Both servers; the configuration is in memory."""
+    """Point the clients of both servers at an unreachable port; the configuration is in memory."""
     away = f"redis://127.0.0.1:{free_port()}"
     store = {**settings.CACHES["store"], "LOCATION": f"{away}/0"}
     settings.CACHES = {**settings.CACHES, "store": store}
@@ -49,7 +49,7 @@ def test_states_build_no_client() -> None:
 
 def test_states_after_failures_name_each_of_them() -> None:
     with pytest.raises(StoreAway):
-        store_services.page_store().headers([ModuleKey("a.pdb", "0" * 33)])
+        store_services.page_store().headers([ObjectId("a.pdb", "0" * 33)])
     assert degraded.states_text() == "store-away"
     limits_services.limiter().spend(
         Caller("192.0.2.1"), Cost(), [Limit("api", 1, "requests", "hour", "address")]

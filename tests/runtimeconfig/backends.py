@@ -13,7 +13,7 @@ from tecken.runtimeconfig.backends.memory import MemoryBackend
 
 
 class UnreachableBackend(MemoryBackend):
-    """Does not answer while `away`."""
+    """Backend that raises CouldNotAsk while `away`."""
 
     away = True
 
@@ -33,13 +33,13 @@ def put(backend: MemoryBackend, version: int, stamp: str, texts: Mapping[str, st
 
 
 def set_by_hand(backend: MemoryBackend, **texts: str) -> None:
-    """HSET config:values, then INCR config:version."""
+    """Do what HSET config:values and INCR config:version do."""
     there = backend.read()
     put(backend, there.version + 1, "", {**there.texts, **texts})
 
 
 def close_connection() -> None:
-    """This thread's. Django keeps that of SQLite in memory open."""
+    """Close this thread's connection. Django keeps that of SQLite in memory open."""
     mine = connections["default"]
     mine.close()
     if mine.connection is not None:

@@ -1,4 +1,4 @@
-"""Run by test_fork: processes that fork while the configuration is watched. The argument says how."""
+"""Processes that fork while a watcher runs. test_fork.py runs this with the case as its argument."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sees(wanted: int) -> bool:
 
 
 def fork(child: Callable[[], object]) -> int:
-    """`child` is also given up after a while: what hangs would hang for ever."""
+    """Run `child` in a fork with a time limit: a child that hangs would hang for ever."""
     process = os.fork()
     if process:
         return process
@@ -50,7 +50,7 @@ def change_and_see() -> None:
 
 
 def watched() -> None:
-    """The parent watches, and continues to."""
+    """Fork while the parent has a watcher, which continues."""
     change_by_itself(20)
     wait_until(lambda: sees(20))
     assert well(fork(change_and_see))
@@ -58,7 +58,7 @@ def watched() -> None:
 
 
 def unread() -> None:
-    """Nothing was read before the fork: preload."""
+    """Fork before the first read, as a server with preload does."""
     assert well(fork(change_and_see))
     wait_until(lambda: sees(30))
 
@@ -76,7 +76,7 @@ def grandchildren() -> None:
 
 
 def held() -> None:
-    """Forked while the watcher's thread is in the middle of a change, and stays there."""
+    """Fork while the watcher's thread is in the middle of a change and stays there."""
     busy, go_on = Event(), Event()
 
     def follower(value: int) -> None:
@@ -89,7 +89,8 @@ def held() -> None:
     assert busy.wait(LONGEST)
 
     def child() -> None:
-        go_on.set()  # its own: the parent's thread is where it was
+        # This is the child's copy: the parent's thread still waits.
+        go_on.set()
         change_and_see()
 
     assert well(fork(child))
@@ -98,7 +99,7 @@ def held() -> None:
 
 
 def hail() -> None:
-    """Forked again and again while changes pour in."""
+    """Fork repeatedly during many changes."""
     stop = Event()
 
     def pour() -> None:
@@ -122,7 +123,7 @@ def hail() -> None:
 
 
 def maintained() -> None:
-    """The door is the first that a child asks."""
+    """Let the child read maintenance first."""
     assert not is_under_maintenance()
     current.backend().set_maintenance("full", "x", None)
     assert well(fork(lambda: wait_until(is_under_maintenance)))
@@ -131,7 +132,7 @@ def maintained() -> None:
 
 
 def late() -> None:
-    """The child reads nothing for a while: it has its parent's values, and says how old they are."""
+    """Let the child read late: it has its parent's values and their age."""
     change_by_itself(20)
     wait_until(lambda: sees(20))
 
@@ -145,7 +146,7 @@ def late() -> None:
 
 
 def end() -> None:
-    """The interpreter ends while changes pour in."""
+    """End the interpreter during many changes."""
     until = monotonic() + 0.3
     version = 0
     while monotonic() < until:

@@ -1,4 +1,4 @@
-"""Configuration as a request, a job and a test read it."""
+"""Reads of the configuration by requests, jobs and tests."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def clean_state() -> Iterator[None]:
     current.reset()
 
 
-def test_unset_options_have_their_defaults() -> None:
+def test_options_unset_have_their_defaults() -> None:
     assert options().symbolicate_max_jobs == 10
     assert (current.state().version, current.version(), current.state().stale) == (0, 0, False)
 
 
-def test_a_change_is_in_force_at_once_in_memory() -> None:
+def test_options_after_a_change_in_memory_have_the_new_values() -> None:
     options()
     put(current.backend(), 3, symbolicate_max_jobs="20", log_level="none")
     assert options().symbolicate_max_jobs == 20
@@ -50,7 +50,7 @@ def test_a_change_is_in_force_at_once_in_memory() -> None:
     assert [one.version for one in current.backend().reports()] == [3]
 
 
-def test_a_request_has_one_set_of_values_from_start_to_end() -> None:
+def test_pinned_keeps_one_version_until_its_end() -> None:
     with pinned():
         put(current.backend(), 1, symbolicate_max_jobs="20")
         with pinned():
@@ -60,14 +60,14 @@ def test_a_request_has_one_set_of_values_from_start_to_end() -> None:
     assert (options().symbolicate_max_jobs, current.version()) == (20, 1)
 
 
-def test_a_pin_is_of_its_thread() -> None:
+def test_pinned_in_one_thread_leaves_other_threads_alone() -> None:
     with pinned(), ThreadPoolExecutor() as threads:
         put(current.backend(), 1, symbolicate_max_jobs="20")
         assert threads.submit(lambda: options().symbolicate_max_jobs).result() == 20
         assert options().symbolicate_max_jobs == 10
 
 
-def test_who_a_request_is_for_becomes_known_later() -> None:
+def test_repin_computes_rollouts_of_the_pinned_version() -> None:
     put(current.backend(), 1, full_tracing="users alice@example.com")
     with pinned(Subject("1")):
         assert not options().full_tracing
@@ -81,7 +81,7 @@ def test_who_a_request_is_for_becomes_known_later() -> None:
     assert not options().full_tracing
 
 
-def test_a_pin_inside_another_may_be_for_somebody() -> None:
+def test_pinned_inside_another_pin_may_have_another_subject() -> None:
     put(current.backend(), 1, full_tracing="users alice@example.com")
     with pinned(BOB):
         with pinned(ALICE):
@@ -89,7 +89,7 @@ def test_a_pin_inside_another_may_be_for_somebody() -> None:
         assert not options().full_tracing
 
 
-def test_one_request_may_have_other_values() -> None:
+def test_request_override_replaces_values_and_windows() -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     window = f"symbolicate_max_jobs@{now.isoformat()}/{(now + timedelta(hours=1)).isoformat()}"
     put(current.backend(), 1, **{window: "20", "full_tracing": "users alice@example.com"})
@@ -108,12 +108,12 @@ def test_one_request_may_have_other_values() -> None:
 
 
 @pytest.mark.parametrize("texts", [{"symbolicate_max_jobs": "many"}, {"no_such": "1"}])
-def test_a_request_cannot_have_what_no_operator_could_set(texts: dict[str, str]) -> None:
+def test_request_override_of_invalid_text_raises(texts: dict[str, str]) -> None:
     with pytest.raises(BadOption), current.request_override(texts):
         pass
 
 
-def test_a_test_may_have_other_values_in_all_threads() -> None:
+def test_overridden_replaces_values_in_all_threads() -> None:
     values: list[int] = []
     on_change("symbolicate_max_jobs", values.append)
     with overridden(symbolicate_max_jobs=2, absent_seconds="10m"):
@@ -132,12 +132,12 @@ def test_a_test_may_have_other_values_in_all_threads() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"no_such": 1}, {"symbolicate_max_jobs": "many"}, {"symbolicate_max_jobs": 0}]
 )
-def test_a_test_cannot_have_what_no_operator_could_set(wrong: dict[str, object]) -> None:
+def test_overridden_with_invalid_value_raises(wrong: dict[str, object]) -> None:
     with pytest.raises(BadOption), overridden(**wrong):
         pass
 
 
-def test_whoever_follows_an_option_is_told_now_and_of_each_new_value() -> None:
+def test_on_change_calls_the_function_now_and_for_each_new_value() -> None:
     values: list[str] = []
     on_change("log_level", values.append)
     put(current.backend(), 1, log_level="ERROR")
@@ -146,19 +146,19 @@ def test_whoever_follows_an_option_is_told_now_and_of_each_new_value() -> None:
     assert values == ["INFO", "ERROR", "INFO"]
 
 
-def test_a_follower_may_read_the_new_values() -> None:
+def test_on_change_function_can_read_the_new_values() -> None:
     values: list[int] = []
     on_change("log_level", lambda _: values.append(options().symbolicate_max_jobs))
     put(current.backend(), 1, log_level="ERROR", symbolicate_max_jobs="20")
     assert values == [10, 20]
 
 
-def test_there_is_nothing_to_follow_in_an_option_that_is_not() -> None:
+def test_on_change_of_an_unknown_option_raises() -> None:
     with pytest.raises(BadOption, match="no_such"):
         on_change("no_such", print)
 
 
-def test_any_text_is_maintenance() -> None:
+def test_maintenance_of_any_text_is_in_force() -> None:
     assert not is_under_maintenance()
     current.backend().set_maintenance("full", "", None)
     assert is_under_maintenance()
@@ -168,13 +168,13 @@ def test_any_text_is_maintenance() -> None:
     assert (current.maintenance(), current.uploads_closed()) == (None, Maintenance("Moving house", 90.0))
 
 
-def test_maintenance_is_over_at_its_end_also_when_the_backend_is_not_heard_of() -> None:
+def test_maintenance_past_its_end_is_over_without_a_poll() -> None:
     past = Maintenance(until=datetime.now(UTC) - timedelta(seconds=1))
     current.backend().set_maintenance("full", format_maintenance(past), None)
     assert not is_under_maintenance()
 
 
-def test_a_window_begins_and_ends_by_the_clock(settings: Settings, tmp_path: Path) -> None:
+def test_window_begins_and_ends_on_time(settings: Settings, tmp_path: Path) -> None:
     settings.RUNTIME_CONFIG_WATCHER = "file"
     settings.RUNTIME_CONFIG_FILE = str(tmp_path / "config.json")
     settings.RUNTIME_CONFIG_INTERVAL_SECONDS = 0.05
@@ -186,7 +186,7 @@ def test_a_window_begins_and_ends_by_the_clock(settings: Settings, tmp_path: Pat
     wait_until(lambda: values == [10, 20, 10])
 
 
-def test_a_file_that_cannot_be_read_leaves_the_last_values(settings: Settings, tmp_path: Path) -> None:
+def test_options_with_an_unreadable_file_keep_the_last_values(settings: Settings, tmp_path: Path) -> None:
     path = tmp_path / "new" / "config.json"
     settings.RUNTIME_CONFIG_WATCHER, settings.RUNTIME_CONFIG_FILE = "file", str(path)
     settings.RUNTIME_CONFIG_INTERVAL_SECONDS = 0.05
@@ -202,7 +202,7 @@ def test_a_file_that_cannot_be_read_leaves_the_last_values(settings: Settings, t
 
 
 @pytest.mark.parametrize(("url", "watcher"), [("redis://localhost", "redis"), ("", "file")])
-def test_what_is_watched_unless_it_is_said(
+def test_state_watcher_depends_on_redis_url(
     settings: Settings, tmp_path: Path, url: str, watcher: str
 ) -> None:
     settings.RUNTIME_CONFIG_FILE = str(tmp_path / "config.json")
@@ -222,7 +222,7 @@ def server(settings: Settings) -> Iterator[RedisServer]:
         current.reset()
 
 
-def test_the_key_of_the_book_is_enough(server: RedisServer) -> None:
+def test_maintenance_key_set_by_redis_cli_is_followed(server: RedisServer) -> None:
     assert not is_under_maintenance()
     with client(f"redis://127.0.0.1:{server.port}/2", timeout=5, connect_timeout=5) as raw:
         raw.set("is-under-maintenance", "x")
@@ -231,7 +231,7 @@ def test_the_key_of_the_book_is_enough(server: RedisServer) -> None:
         wait_until(lambda: not is_under_maintenance())
 
 
-def test_reading_asks_nobody(server: RedisServer) -> None:
+def test_options_are_read_without_a_request_to_redis(server: RedisServer) -> None:
     options()
     with client(f"redis://127.0.0.1:{server.port}/2", timeout=5, connect_timeout=5) as raw:
         raw.config_resetstat()
@@ -241,7 +241,7 @@ def test_reading_asks_nobody(server: RedisServer) -> None:
         assert sum(found["calls"] for found in raw.info("commandstats").values()) < 100
 
 
-def test_a_frozen_server_makes_it_stale_and_stops_nobody(server: RedisServer) -> None:
+def test_options_with_a_frozen_server_are_stale_and_readable(server: RedisServer) -> None:
     put(current.backend(), 1, symbolicate_max_jobs="20")
     wait_until(lambda: options().symbolicate_max_jobs == 20)
     assert not current.state().stale
@@ -252,7 +252,7 @@ def test_a_frozen_server_makes_it_stale_and_stops_nobody(server: RedisServer) ->
     wait_until(lambda: not current.state().stale)
 
 
-def test_a_watcher_that_died_does_not_look_well_and_start_makes_another(server: RedisServer) -> None:
+def test_start_replaces_a_watcher_that_has_stopped(server: RedisServer) -> None:
     options()
     current.start()
     watcher = current._runtime.watcher
@@ -263,7 +263,7 @@ def test_a_watcher_that_died_does_not_look_well_and_start_makes_another(server: 
     wait_until(lambda: not current.state().stale)
 
 
-def test_threads_that_read_first_at_once_start_one_watcher(server: RedisServer) -> None:
+def test_options_first_read_by_many_threads_starts_one_watcher(server: RedisServer) -> None:
     threads = [Thread(target=options) for _ in range(16)]
     for thread in threads:
         thread.start()

@@ -19,19 +19,19 @@ def row(option: Option) -> str:
 
 
 def tables() -> str:
-    """One for each group: what the document should have."""
+    """Return the expected tables, one for each group."""
     groups = groupby(CATALOGUE.values(), key=lambda option: option.group)
     return "\n".join(f"### {title}\n\n{HEAD}{''.join(map(row, options))}" for title, options in groups)
 
 
-def test_every_option_is_documented_as_it_is_declared() -> None:
+def test_document_lists_every_option_as_declared() -> None:
     document = (BASE_DIR / "docs" / "runtime-configuration.md").read_text()
     found = re.search(r"^## Every option\n.*?(?=^### )(.*?)(?=^## )", document, re.MULTILINE | re.DOTALL)
     assert found
     assert found[1].strip().splitlines() == tables().strip().splitlines()
 
 
-def test_the_tests_that_it_names_are_there() -> None:
+def test_document_names_existing_tests() -> None:
     document = (BASE_DIR / "docs" / "runtime-configuration.md").read_text()
     tests = "".join(path.read_text() for path in (BASE_DIR / "tests").rglob("test_*.py"))
     named = set(re.findall(r"`(test_\w+)`", document))

@@ -1,4 +1,4 @@
-"""Backend in a file: changes by hand, invalid content, and a lock that is taken."""
+"""Backend in a file: changes by hand, invalid content, and a lock that another process holds."""
 
 from __future__ import annotations
 
@@ -46,26 +46,26 @@ def backend(path: Path) -> FileBackend:
     return FileBackend(path)
 
 
-def test_it_is_created_with_its_directory(tmp_path: Path) -> None:
+def test_head_without_file_creates_file_and_directory(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "config.json"
     FileBackend(path).head()
     assert json.loads(path.read_text()) == {"version": 0, "change": None, "texts": {}}
 
 
-def test_it_is_created_again_when_it_was_removed(backend: FileBackend, path: Path) -> None:
+def test_head_after_removal_creates_the_file_again(backend: FileBackend, path: Path) -> None:
     backend.write(FIRST, JOBS, expected=0)
     path.unlink()
     assert backend.head().version == 0
 
 
-def test_another_process_sees_what_was_written(backend: FileBackend, path: Path) -> None:
+def test_read_in_another_process_has_the_written_values(backend: FileBackend, path: Path) -> None:
     other = FileBackend(path)
     assert other.head().version == 0
     backend.write(FIRST, JOBS, expected=0)
     assert other.read() == Values(1, "a", JOBS)
 
 
-def test_a_change_by_hand_has_no_stamp(backend: FileBackend, path: Path) -> None:
+def test_read_after_a_change_by_hand_has_no_stamp(backend: FileBackend, path: Path) -> None:
     backend.write(FIRST, JOBS, expected=0)
     path.write_text(path.read_text().replace('"version": 1', '"version": 2', 1).replace('"20"', '"30"'))
     assert backend.read() == Values(2, "", {"symbolicate_max_jobs": "30"})
@@ -87,7 +87,9 @@ def test_a_change_by_hand_has_no_stamp(backend: FileBackend, path: Path) -> None
         b"[" * 100_000,
     ],
 )
-def test_garbage_cannot_be_asked(backend: FileBackend, path: Path, garbage: bytes) -> None:
+def test_read_of_invalid_content_raises_could_not_ask(
+    backend: FileBackend, path: Path, garbage: bytes
+) -> None:
     path.write_bytes(garbage)
     for ask in (backend.head, backend.read):
         with pytest.raises(CouldNotAsk, match="config"):
@@ -96,7 +98,7 @@ def test_garbage_cannot_be_asked(backend: FileBackend, path: Path, garbage: byte
     assert backend.read() == Values(3, "", {})
 
 
-def test_a_path_that_cannot_be_used_cannot_be_asked(tmp_path: Path) -> None:
+def test_read_of_unusable_path_raises_could_not_ask(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for path in (tmp_path, tmp_path / "file" / "config.json"):
         with pytest.raises(CouldNotAsk):
@@ -106,7 +108,7 @@ def test_a_path_that_cannot_be_used_cannot_be_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["is-under-maintenance", "uploads-closed"])
-def test_touch_begins_and_rm_ends_it(backend: FileBackend, path: Path, key: str) -> None:
+def test_maintenance_begins_with_touch_and_ends_with_rm(backend: FileBackend, path: Path, key: str) -> None:
     mark = path.with_name("config.json.d") / key
     mark.parent.mkdir()
     mark.touch()
@@ -115,7 +117,7 @@ def test_touch_begins_and_rm_ends_it(backend: FileBackend, path: Path, key: str)
     assert backend.head()[2:] == (None, None)
 
 
-def test_whoever_holds_the_lock_is_not_waited_for_long(
+def test_write_with_a_held_lock_raises_soon(
     backend: FileBackend, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file, "LOCK_SECONDS", 0.0)
@@ -127,7 +129,7 @@ def test_whoever_holds_the_lock_is_not_waited_for_long(
     assert backend.read() == Values(1, "a", JOBS)
 
 
-def test_writers_in_several_processes_lose_nothing(backend: FileBackend, path: Path) -> None:
+def test_write_from_several_processes_loses_nothing(backend: FileBackend, path: Path) -> None:
     names = ["one", "two", "three"]
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, path, name]) for name in names]
     assert [writer.wait(60) for writer in writers] == [0, 0, 0]
@@ -136,7 +138,7 @@ def test_writers_in_several_processes_lose_nothing(backend: FileBackend, path: P
     assert sorted(one.name for one in path.parent.iterdir()) == ["config.json", "config.json.d"]
 
 
-def test_old_reports_are_removed(backend: FileBackend, path: Path) -> None:
+def test_reports_removes_old_files(backend: FileBackend, path: Path) -> None:
     report = Report("host:1", "web", 1, "a", 0.0, 0)
     backend.report(report)
     backend.report(report._replace(process="host:2"))

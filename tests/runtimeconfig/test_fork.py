@@ -1,4 +1,4 @@
-"""Forks, and the end of a process, while the configuration is watched: each case in processes of its own."""
+"""Forks and the end of a process while a watcher runs, each case in processes of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 
 from tests.support.redis_server import RedisServer
 
-QUIET = ["-W", "ignore::DeprecationWarning"]  # from Python 3.12 on a fork beside a thread is one
+# From Python 3.12 on, a fork in a process with threads gives a DeprecationWarning.
+QUIET = ["-W", "ignore::DeprecationWarning"]
 CASES = ["watched", "unread", "grandchildren", "held", "hail", "maintained", "late", "end"]
 
 
@@ -24,7 +25,9 @@ def server() -> Iterator[RedisServer]:
 
 @pytest.mark.parametrize("watcher", ["redis", "file"])
 @pytest.mark.parametrize("case", CASES)
-def test_every_process_keeps_up(server: RedisServer, tmp_path: Path, case: str, watcher: str) -> None:
+def test_fork_every_process_follows_changes(
+    server: RedisServer, tmp_path: Path, case: str, watcher: str
+) -> None:
     environ = {
         **os.environ,
         "REDIS_URL": server.url,

@@ -4,10 +4,11 @@ from threading import Event, Thread
 
 from tecken.runtimeconfig.forking import ForkLock
 
-LONGEST = 30.0  # seconds
+# Seconds.
+LONGEST = 30.0
 
 
-def test_a_fork_waits_for_what_is_done_together() -> None:
+def test_fork_lock_held_delays_a_fork() -> None:
     lock, forked = ForkLock(LONGEST), Event()
 
     def fork() -> None:
@@ -21,11 +22,12 @@ def test_a_fork_waits_for_what_is_done_together() -> None:
         assert not forked.wait(0.05)
     assert forked.wait(LONGEST)
     thread.join(LONGEST)
-    with lock:  # it is free again
+    # The lock is free again.
+    with lock:
         pass
 
 
-def test_what_is_done_together_waits_for_a_fork() -> None:
+def test_fork_lock_during_a_fork_delays_other_threads() -> None:
     lock, done = ForkLock(LONGEST), Event()
 
     def settle() -> None:

@@ -21,7 +21,7 @@ def three_versions(backend: MemoryBackend) -> None:
         service.change(changes, by="alice", source="cli")
 
 
-def test_newest_first() -> None:
+def test_find_changes_lists_the_newest_first() -> None:
     rows = [(one.version.number, one.entry, one.old, one.new) for one in history.find_changes()]
     assert rows == [
         (3, "log_level", "DEBUG", None),
@@ -32,13 +32,13 @@ def test_newest_first() -> None:
     ]
 
 
-def test_of_one_option_and_its_windows() -> None:
+def test_find_changes_of_an_option_includes_its_windows() -> None:
     entries = [change.entry for change in history.find_changes("symbolicate_max_jobs")]
     assert entries == [WINDOW, "symbolicate_max_jobs"]
     assert not history.find_changes("symbolicate").exists()
 
 
-def test_all_values_of_a_version() -> None:
+def test_find_texts_returns_all_texts_of_a_version() -> None:
     assert history.find_texts(0) == {}
     assert history.find_texts(1) == {"log_level": "DEBUG", "symbolicate_max_jobs": "20"}
     assert history.find_texts(3) == {
@@ -50,7 +50,7 @@ def test_all_values_of_a_version() -> None:
         history.find_texts(4)
 
 
-def test_between_any_two_versions() -> None:
+def test_difference_of_two_versions_in_any_order() -> None:
     assert history.difference(history.find_texts(1), history.find_texts(3)) == {
         "log_level": ("DEBUG", None),
         "symbolicate_max_frames": (None, "5"),
@@ -60,5 +60,5 @@ def test_between_any_two_versions() -> None:
     assert history.difference(history.find_texts(2), history.find_texts(2)) == {}
 
 
-def test_an_empty_text_is_not_unset() -> None:
+def test_difference_distinguishes_empty_from_unset() -> None:
     assert difference({"sources_off": ""}, {}) == {"sources_off": ("", None)}

@@ -22,17 +22,17 @@ MOMENTS = st.none() | st.datetimes(timezones=st.just(UTC))
         since=MOMENTS,
     )
 )
-def test_what_is_shown_is_parsed(maintenance: Maintenance) -> None:
+def test_parse_maintenance_of_a_formatted_text_returns_the_same(maintenance: Maintenance) -> None:
     assert parse_maintenance(format_maintenance(maintenance)) == maintenance
 
 
 @given(st.text())
-def test_any_text_is_maintenance(text: str) -> None:
+def test_parse_maintenance_of_any_text_is_maintenance(text: str) -> None:
     assert isinstance(parse_maintenance(text), Maintenance)
 
 
 @pytest.mark.parametrize("text", ["", "x", "0", "false", "no", "null", "[]", "{", "[" * 100_000, '"x"'])
-def test_of_a_text_by_hand_nothing_is_known(text: str) -> None:
+def test_parse_maintenance_of_other_text_has_defaults(text: str) -> None:
     assert parse_maintenance(text) == Maintenance()
 
 
@@ -47,17 +47,17 @@ def test_of_a_text_by_hand_nothing_is_known(text: str) -> None:
         '{"until": "0001-01-01T00:00:00+23:00"}',
     ],
 )
-def test_what_makes_no_sense_is_left_out(text: str) -> None:
+def test_parse_maintenance_omits_invalid_fields(text: str) -> None:
     assert parse_maintenance(text) == Maintenance()
 
 
-def test_some_of_it_may_be_written_by_hand() -> None:
+def test_parse_maintenance_of_some_fields_has_defaults_for_others() -> None:
     text = '{"message": "Moving house", "until": "2026-11-21T13:00:00+01:00"}'
     assert parse_maintenance(text) == Maintenance("Moving house", until=NOON)
     assert parse_maintenance('{"until": "2026-11-21T12:00:00"}') == Maintenance(until=NOON)
 
 
-def test_instants_are_in_utc() -> None:
+def test_parse_maintenance_returns_utc() -> None:
     there = timezone(timedelta(hours=1))
     shown = parse_maintenance(format_maintenance(Maintenance(until=NOON.astimezone(there), since=NOON)))
     assert (shown.until, shown.since) == (NOON, NOON)

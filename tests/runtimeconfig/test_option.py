@@ -25,7 +25,7 @@ declared = group("Sorts")
 
 
 class Sorts(BaseModel):
-    """One option of each kind."""
+    """Options of each kind, one for each."""
 
     switch: bool = declared(False, "A switch.")
     count: int = declared(1, "A count.", ge=0, le=100)
@@ -48,7 +48,7 @@ def bad(name: str, text: str) -> str:
     return str(caught.value)
 
 
-def test_the_registry_says_what_was_declared() -> None:
+def test_catalogue_has_the_declared_details() -> None:
     wait = OPTIONS["wait"]
     assert list(OPTIONS) == list(Sorts.model_fields)
     assert (wait.name, wait.group, wait.kind, wait.default) == ("wait", "Sorts", "duration", 10.0)
@@ -56,7 +56,7 @@ def test_the_registry_says_what_was_declared() -> None:
     assert (OPTIONS["level"].choices, OPTIONS["level"].past) == (("LOW", "HIGH"), None)
 
 
-def test_every_kind_has_its_name() -> None:
+def test_catalogue_kinds_have_their_names() -> None:
     kinds = "bool int int float choice str duration duration size names"
     assert " ".join(option.kind for option in OPTIONS.values()) == kinds
 
@@ -82,7 +82,7 @@ def test_every_kind_has_its_name() -> None:
         *[("some", text, ()) for text in ("", " ", ",", "[]")],
     ],
 )
-def test_text_has_a_value(name: str, text: str, value: object) -> None:
+def test_parse_text_returns_the_value(name: str, text: str, value: object) -> None:
     found = OPTIONS[name].parse(text)
     assert (found, type(found)) == (value, type(value))
 
@@ -119,7 +119,7 @@ def test_text_has_a_value(name: str, text: str, value: object) -> None:
         ("some", "[" * 9000, "some should be names with commas between them"),
     ],
 )
-def test_an_error_says_what_is_allowed_and_what_was_given(name: str, text: str, says: str) -> None:
+def test_parse_invalid_text_names_allowed_values(name: str, text: str, says: str) -> None:
     assert says in bad(name, text)
 
 
@@ -127,16 +127,16 @@ def test_an_error_says_what_is_allowed_and_what_was_given(name: str, text: str, 
     "text", ["1" * 9000, "9" * 5000 + "d", "9" * 400 + "TiB", "\ud800", "x" * 20_000, "\0"]
 )
 @pytest.mark.parametrize("name", ["switch", "count", "ratio", "wait", "room"])
-def test_what_is_far_too_long_or_broken_is_refused_in_few_words(name: str, text: str) -> None:
+def test_parse_long_or_unstorable_text_has_a_short_error(name: str, text: str) -> None:
     assert len(bad(name, text)) < 300
 
 
-def test_text_has_a_longest_length() -> None:
+def test_parse_text_over_the_length_limit_is_refused() -> None:
     assert f"longer than {LONGEST_TEXT} characters" in bad("some", "a" * (LONGEST_TEXT + 1))
 
 
 @given(st.sampled_from(list(OPTIONS.values())), st.text(st.characters()))
-def test_any_text_is_a_value_or_a_clear_error(option: Option, text: str) -> None:
+def test_parse_any_text_returns_a_value_or_bad_option(option: Option, text: str) -> None:
     error = refusal(option.parse, text)
     assert not error or error.startswith(f"{option.name} should be ")
 
@@ -167,7 +167,7 @@ def test_any_text_is_a_value_or_a_clear_error(option: Option, text: str) -> None
         ("some", ("\0",), '["\\u0000"]'),
     ],
 )
-def test_values_are_shown_as_people_write_them(name: str, value: object, shown: str) -> None:
+def test_format_value_is_readable(name: str, value: object, shown: str) -> None:
     assert OPTIONS[name].format(value) == shown
 
 
@@ -182,7 +182,7 @@ def test_values_are_shown_as_people_write_them(name: str, value: object, shown: 
         st.sampled_from(["on", "off", "low"]),
     ),
 )
-def test_what_is_shown_is_understood(option: Option, text: str) -> None:
+def test_format_result_is_parsed_to_the_same_value(option: Option, text: str) -> None:
     try:
         value = option.parse(text)
     except BadOption:
@@ -191,7 +191,7 @@ def test_what_is_shown_is_understood(option: Option, text: str) -> None:
 
 
 @given(st.floats(0, 1e12) | st.integers(0, 2**60).map(float))
-def test_a_duration_is_shown_exactly(value: float) -> None:
+def test_format_seconds_is_exact(value: float) -> None:
     assert OPTIONS["free"].parse(OPTIONS["free"].format(value)) == value
 
 
@@ -208,12 +208,12 @@ def test_a_duration_is_shown_exactly(value: float) -> None:
         ("text", "20", "20"),
     ],
 )
-def test_a_json_body_gives_text(name: str, given: Any, value: object) -> None:
+def test_to_text_of_json_is_parsed(name: str, given: Any, value: object) -> None:
     assert OPTIONS[name].parse(to_text(given)) == value
 
 
 @pytest.mark.parametrize(
     ("name", "given"), [("count", None), ("count", True), ("switch", []), ("some", {"a": 1})]
 )
-def test_a_json_body_of_another_type_is_refused(name: str, given: Any) -> None:
+def test_to_text_of_another_json_type_is_refused(name: str, given: Any) -> None:
     assert json.dumps(given) in bad(name, to_text(given))

@@ -15,14 +15,14 @@ OPTIONS = list(CATALOGUE.values())
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=list(CATALOGUE))
-def test_a_default_is_a_value_that_could_be_set(option: Option) -> None:
+def test_option_default_is_valid(option: Option) -> None:
     found = option.parse(option.format(option.default))
     assert (found, type(found)) == (option.default, type(option.default))
     assert getattr(Options(), option.name) == option.default
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=list(CATALOGUE))
-def test_an_option_says_what_it_is(option: Option) -> None:
+def test_option_has_a_description(option: Option) -> None:
     assert option.text.endswith(".")
     assert option.group
     assert option.allowed
@@ -32,16 +32,16 @@ def test_an_option_says_what_it_is(option: Option) -> None:
 @pytest.mark.parametrize(
     "option", [one for one in OPTIONS if one.kind in ("int", "float", "size", "duration")]
 )
-def test_every_number_has_bounds(option: Option) -> None:
+def test_option_number_has_bounds(option: Option) -> None:
     assert len(option.bounds) == 2
 
 
-def test_values_never_change() -> None:
+def test_options_are_immutable() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Options().symbolicate_max_jobs = 11
 
 
-def test_an_unknown_name_is_told_the_nearest() -> None:
+def test_find_option_unknown_name_suggests_the_most_similar() -> None:
     with pytest.raises(
         BadOption, match=r"no option 'symbolicat_max_job'; did you mean symbolicate_max_jobs\?"
     ):
@@ -53,13 +53,13 @@ def test_an_unknown_name_is_told_the_nearest() -> None:
 
 
 @given(st.text(st.characters()))
-def test_any_name_is_an_option_or_a_clear_error(name: str) -> None:
+def test_find_option_any_name_returns_or_raises_bad_option(name: str) -> None:
     error = refusal(find_option, name)
     assert name in CATALOGUE or error.startswith("there is no option ")
 
 
 @given(st.fixed_dictionaries({}, optional={name: texts_of(option) for name, option in CATALOGUE.items()}))
-def test_a_snapshot_has_what_pydantic_makes_of_the_texts(texts: dict[str, str]) -> None:
+def test_snapshot_options_equal_those_of_pydantic(texts: dict[str, str]) -> None:
     good = {}
     for name, text in texts.items():
         try:
@@ -69,6 +69,6 @@ def test_a_snapshot_has_what_pydantic_makes_of_the_texts(texts: dict[str, str]) 
     assert Snapshot(1, "", texts).options(NOW) == Options.model_validate(good)
 
 
-def test_nothing_set_is_every_default() -> None:
+def test_snapshot_without_texts_has_all_defaults() -> None:
     assert EMPTY.options(NOW) == Options()
     assert EMPTY.options(NOW).model_dump() == Options().model_dump()

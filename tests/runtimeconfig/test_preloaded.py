@@ -18,7 +18,7 @@ print("tecken.runtimeconfig.service" in sys.modules)
 """
 
 
-def test_no_thread_imports_what_a_child_needs(tmp_path: Path) -> None:
+def test_app_ready_imports_everything_before_threads_start(tmp_path: Path) -> None:
     """An import lock that is held during a fork is never released in the child."""
     environment = {
         **os.environ,

@@ -1,4 +1,4 @@
-"""Database and backend say the same again, whatever happened to either of them."""
+"""Reconciliation of database and backend after failures of either of them."""
 
 from __future__ import annotations
 
@@ -37,28 +37,28 @@ def settled(backend: MemoryBackend) -> dict[str, str]:
     return dict(last.values)
 
 
-def test_nothing_was_ever_set(backend: MemoryBackend) -> None:
+def test_reconcile_without_versions_changes_nothing(backend: MemoryBackend) -> None:
     service.reconcile()
     assert backend.read() == (0, "", {})
     assert not Version.objects.exists()
 
 
-def test_both_agree(backend: MemoryBackend) -> None:
+def test_reconcile_equal_backend_and_database_changes_nothing(backend: MemoryBackend) -> None:
     change(log_level="DEBUG")
     before = backend.read()
     service.reconcile()
     assert backend.read() is before
 
 
-def test_an_emptied_backend_is_refilled(backend: MemoryBackend) -> None:
+def test_reconcile_empty_backend_is_refilled(backend: MemoryBackend) -> None:
     change(log_level="DEBUG", symbolicate_max_jobs="20")
     put(backend, 0, "", {})
     assert settled(backend) == {"log_level": "DEBUG", "symbolicate_max_jobs": "20"}
     assert Version.objects.count() == 1
 
 
-def test_an_older_backend_is_brought_up_to_date(backend: MemoryBackend) -> None:
-    """After a failover to a replica without the last change."""
+def test_reconcile_older_backend_is_updated(backend: MemoryBackend) -> None:
+    """A failover to a replica without the last change leaves this state."""
     change(log_level="DEBUG")
     older = backend.read()
     change(log_level="ERROR")
@@ -66,14 +66,14 @@ def test_an_older_backend_is_brought_up_to_date(backend: MemoryBackend) -> None:
     assert settled(backend) == {"log_level": "ERROR"}
 
 
-def test_the_beat_does_it_too(backend: MemoryBackend) -> None:
+def test_reconcile_task_updates_the_backend(backend: MemoryBackend) -> None:
     change(log_level="DEBUG")
     put(backend, 0, "", {})
     reconcile()
     assert backend.read().version == 1
 
 
-def test_what_was_set_by_hand_becomes_a_version(backend: MemoryBackend) -> None:
+def test_reconcile_change_by_hand_becomes_a_version(backend: MemoryBackend) -> None:
     change(log_level="DEBUG")
     set_by_hand(backend, symbolicate_max_jobs="20")
     assert settled(backend) == {"log_level": "DEBUG", "symbolicate_max_jobs": "20"}
@@ -81,7 +81,9 @@ def test_what_was_set_by_hand_becomes_a_version(backend: MemoryBackend) -> None:
     assert list(newest().changes.values_list("entry", "old", "new")) == [("symbolicate_max_jobs", None, "20")]
 
 
-def test_a_file_has_no_redis_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reconcile_change_in_a_file_has_an_editor_as_author(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "config.json"
     file = FileBackend(path)
     monkeypatch.setattr(current, "backend", lambda: file)
@@ -92,13 +94,13 @@ def test_a_file_has_no_redis_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (newest().by, newest().source) == ("an editor", "file")
 
 
-def test_by_hand_before_anybody_set_anything_else(backend: MemoryBackend) -> None:
+def test_reconcile_first_change_by_hand_is_version_1(backend: MemoryBackend) -> None:
     set_by_hand(backend, symbolicate_max_jobs="20")
     assert settled(backend) == {"symbolicate_max_jobs": "20"}
     assert newest().number == 1
 
 
-def test_by_hand_twice_before_anybody_looked(backend: MemoryBackend) -> None:
+def test_reconcile_two_changes_by_hand_become_one_version(backend: MemoryBackend) -> None:
     change(log_level="DEBUG")
     set_by_hand(backend, symbolicate_max_jobs="20")
     set_by_hand(backend, symbolicate_max_frames="5")
@@ -109,7 +111,7 @@ def test_by_hand_twice_before_anybody_looked(backend: MemoryBackend) -> None:
     }
 
 
-def test_by_hand_and_the_version_forgotten(backend: MemoryBackend) -> None:
+def test_reconcile_change_by_hand_without_new_version_is_adopted(backend: MemoryBackend) -> None:
     """HSET alone: no process applies it before the next reconciliation."""
     outcome = change(log_level="DEBUG")
     put(backend, 1, outcome.stamp, {"log_level": "ERROR"})
@@ -117,15 +119,15 @@ def test_by_hand_and_the_version_forgotten(backend: MemoryBackend) -> None:
     assert newest().number == 2
 
 
-def test_by_hand_on_an_emptied_backend_keeps_the_rest(backend: MemoryBackend) -> None:
+def test_reconcile_change_by_hand_on_empty_backend_keeps_other_values(backend: MemoryBackend) -> None:
     change(log_level="DEBUG")
     put(backend, 0, "", {})
     set_by_hand(backend, symbolicate_max_jobs="20")
     assert settled(backend) == {"log_level": "DEBUG", "symbolicate_max_jobs": "20"}
 
 
-def test_by_hand_at_the_moment_of_a_change(backend: MemoryBackend) -> None:
-    """Both count: the hand's is adopted first, then the other one is made."""
+def test_reconcile_change_by_hand_during_a_change_keeps_both(backend: MemoryBackend) -> None:
+    """The change by hand is adopted first, then the other one is recorded."""
     change(log_level="DEBUG")
     set_by_hand(backend, symbolicate_max_jobs="20")
     outcome = change(symbolicate_max_frames="5")
@@ -138,65 +140,67 @@ def test_by_hand_at_the_moment_of_a_change(backend: MemoryBackend) -> None:
     assert [version.by for version in Version.objects.all()] == ["alice", "redis-cli", "alice"]
 
 
-def test_removed_by_hand(backend: MemoryBackend) -> None:
+def test_reconcile_removal_by_hand_becomes_a_version(backend: MemoryBackend) -> None:
     change(log_level="DEBUG", symbolicate_max_jobs="20")
     put(backend, 2, "", {"log_level": "DEBUG"})
     assert settled(backend) == {"log_level": "DEBUG"}
 
 
-def test_a_bad_one_is_recorded_and_said_to_be_ignored(backend: MemoryBackend) -> None:
+def test_reconcile_invalid_text_by_hand_is_recorded_as_ignored(backend: MemoryBackend) -> None:
     set_by_hand(backend, symbolicate_max_jobs="many", log_level="DEBUG")
     assert settled(backend) == {"log_level": "DEBUG", "symbolicate_max_jobs": "many"}
     assert newest().why.startswith("changed by hand; ignored: symbolicate_max_jobs")
     assert change(symbolicate_max_jobs=None).distributed
 
 
-def test_an_unknown_one_can_be_unset(backend: MemoryBackend) -> None:
+def test_reconcile_unknown_entry_by_hand_can_be_unset(backend: MemoryBackend) -> None:
     set_by_hand(backend, nosuch="1")
     assert change(nosuch=None).changed == {"nosuch": ("1", None)}
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\udcff", "x" * 20_000, ""])
-def test_any_text_that_redis_can_hold(backend: MemoryBackend, text: str) -> None:
+def test_reconcile_any_text_in_redis_is_adopted(backend: MemoryBackend, text: str) -> None:
     set_by_hand(backend, **{text: "1", "log_level": text})
     assert len(settled(backend)) == 2
     service.reconcile()
     assert Version.objects.count() == 1
 
 
-def test_only_the_version_was_moved_by_hand(backend: MemoryBackend) -> None:
+def test_reconcile_version_raised_by_hand_adds_no_version(backend: MemoryBackend) -> None:
     change(log_level="DEBUG")
     set_by_hand(backend)
     assert settled(backend) == {"log_level": "DEBUG"}
     assert Version.objects.count() == 1
 
 
-def test_only_the_version_was_moved_and_nothing_was_ever_set(backend: MemoryBackend) -> None:
+def test_reconcile_version_raised_by_hand_without_values_changes_nothing(backend: MemoryBackend) -> None:
     set_by_hand(backend)
     service.reconcile()
     assert not Version.objects.exists()
 
 
-def test_a_database_that_lost_versions_learns_them_again(backend: MemoryBackend) -> None:
+def test_reconcile_version_lost_by_the_database_is_recorded_again(backend: MemoryBackend) -> None:
     put(backend, 9, "nine", {"log_level": "DEBUG"})
     assert settled(backend) == {"log_level": "DEBUG"}
     assert (newest().number, newest().stamp, newest().by) == (9, "nine", "unknown")
 
 
-def test_a_lost_version_without_a_difference(backend: MemoryBackend) -> None:
+def test_reconcile_lost_version_without_difference_is_recorded(backend: MemoryBackend) -> None:
     change(log_level="DEBUG")
     put(backend, 9, "nine", {"log_level": "DEBUG"})
     settled(backend)
     assert newest().number == 9
 
 
-def test_of_two_with_one_number_the_databases_counts(backend: MemoryBackend) -> None:
+def test_reconcile_same_number_prefers_the_database(backend: MemoryBackend) -> None:
     change(log_level="DEBUG")
     put(backend, 1, "another", {"log_level": "ERROR"})
     assert settled(backend) == {"log_level": "DEBUG"}
 
 
-def test_of_many_that_adopt_one_does(backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reconcile_in_many_processes_adopts_once(
+    backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The others had read the backend before the first one recorded it."""
     change(log_level="DEBUG")
     set_by_hand(backend, symbolicate_max_jobs="20")
@@ -208,7 +212,7 @@ def test_of_many_that_adopt_one_does(backend: MemoryBackend, monkeypatch: pytest
     assert Version.objects.count() == 2
 
 
-def test_late_adoption_does_not_undo_what_came_after(
+def test_reconcile_late_adoption_keeps_later_changes(
     backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_by_hand(backend, log_level="DEBUG")
@@ -221,7 +225,7 @@ def test_late_adoption_does_not_undo_what_came_after(
 @pytest.mark.parametrize(
     "error", [OperationalError("server closed the connection"), ProgrammingError("no table")]
 )
-def test_a_database_that_is_away_or_not_migrated_yet(
+def test_reconcile_without_database_is_logged(
     backend: MemoryBackend, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     def refuse(*_: object) -> None:
@@ -234,7 +238,9 @@ def test_a_database_that_is_away_or_not_migrated_yet(
     assert settled(backend) == {"log_level": "DEBUG"}
 
 
-def test_a_backend_that_is_away(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_reconcile_without_backend_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(current, "backend", UnreachableBackend)
     with caplog.at_level(logging.WARNING):
         service.reconcile()
@@ -242,7 +248,7 @@ def test_a_backend_that_is_away(monkeypatch: pytest.MonkeyPatch, caplog: pytest.
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_watchers_thread_keeps_no_connection(
+def test_reconcile_in_a_thread_closes_its_connection(
     backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrapper = type(connections["default"])

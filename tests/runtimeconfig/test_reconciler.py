@@ -1,4 +1,4 @@
-"""When the configuration is compared with a database that fails."""
+"""Pauses of the reconciler while the database fails."""
 
 from __future__ import annotations
 

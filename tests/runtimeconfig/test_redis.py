@@ -36,7 +36,7 @@ def server(running: RedisServer) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def raw(server: RedisServer) -> Iterator[redis.Redis]:
-    """redis-cli."""
+    """Return a client for changes by hand, as with redis-cli."""
     with client(server.url, timeout=5, connect_timeout=5) as connected:
         connected.flushall()
         yield connected
@@ -48,7 +48,7 @@ def backend(server: RedisServer, raw: redis.Redis) -> Iterator[RedisBackend]:
         yield RedisBackend(connected, CHANNEL)
 
 
-def test_a_change_by_hand_has_no_stamp(backend: RedisBackend, raw: redis.Redis) -> None:
+def test_head_after_a_change_by_hand_has_no_stamp(backend: RedisBackend, raw: redis.Redis) -> None:
     backend.write(FIRST, JOBS, expected=0)
     raw.hset(keys.VALUES_KEY, "symbolicate_max_jobs", "30")
     raw.incr(keys.VERSION_KEY)
@@ -59,26 +59,26 @@ def test_a_change_by_hand_has_no_stamp(backend: RedisBackend, raw: redis.Redis) 
 
 
 @pytest.mark.parametrize("text", ["-1", "1.5", "0x10", "1e3", "9" * 30, " 7", "", "x"])
-def test_what_is_no_version_stands_in_nobodys_way(backend: RedisBackend, raw: redis.Redis, text: str) -> None:
+def test_write_over_an_invalid_version_succeeds(backend: RedisBackend, raw: redis.Redis, text: str) -> None:
     raw.set(keys.VERSION_KEY, text)
     assert backend.read().version == backend.head().version == 0
     backend.write(FIRST, JOBS, expected=0)
     assert backend.read() == Values(1, "a", JOBS)
 
 
-def test_the_first_change_may_be_by_hand(backend: RedisBackend, raw: redis.Redis) -> None:
+def test_read_first_change_by_hand_has_no_stamp(backend: RedisBackend, raw: redis.Redis) -> None:
     raw.hset(keys.VALUES_KEY, "symbolicate_max_jobs", "30")
     raw.incr(keys.VERSION_KEY)
     assert backend.read() == Values(1, "", {"symbolicate_max_jobs": "30"})
 
 
 @pytest.mark.parametrize("version", ["", "soon", "-3", "1.5", b"\xff"])
-def test_a_version_that_is_none_is_not_there(backend: RedisBackend, raw: redis.Redis, version: bytes) -> None:
+def test_head_invalid_version_is_0(backend: RedisBackend, raw: redis.Redis, version: bytes) -> None:
     raw.set(keys.VERSION_KEY, version)
     assert backend.head()[:2] == (0, "")
 
 
-def test_a_version_that_is_none_can_be_replaced(backend: RedisBackend, raw: redis.Redis) -> None:
+def test_write_over_a_version_that_is_no_number_succeeds(backend: RedisBackend, raw: redis.Redis) -> None:
     raw.set(keys.VERSION_KEY, "soon")
     backend.write(FIRST, JOBS, expected=0)
     assert backend.read() == Values(1, "a", JOBS)
@@ -87,19 +87,23 @@ def test_a_version_that_is_none_can_be_replaced(backend: RedisBackend, raw: redi
 @pytest.mark.parametrize(
     "garbage", ["", "x", "[]", '{"version": 1}', '{"version": 1, "stamp": 2}', "[" * 100_000]
 )
-def test_a_garbled_change_counts_as_by_hand(backend: RedisBackend, raw: redis.Redis, garbage: str) -> None:
+def test_head_with_invalid_change_has_no_stamp(backend: RedisBackend, raw: redis.Redis, garbage: str) -> None:
     backend.write(FIRST, JOBS, expected=0)
     raw.set(keys.CHANGE_KEY, garbage)
     assert backend.head()[:2] == (1, "")
 
 
-def test_text_that_is_not_utf_8_is_left_for_the_validation(backend: RedisBackend, raw: redis.Redis) -> None:
+def test_read_text_in_another_encoding_has_replacement_characters(
+    backend: RedisBackend, raw: redis.Redis
+) -> None:
     raw.hset(keys.VALUES_KEY, b"log_level", b"\xff")
     raw.incr(keys.VERSION_KEY)
     assert backend.read().texts == {"log_level": "\N{REPLACEMENT CHARACTER}"}
 
 
-def test_values_of_another_type_cannot_be_read_but_replaced(backend: RedisBackend, raw: redis.Redis) -> None:
+def test_read_values_of_another_type_raises_until_the_next_write(
+    backend: RedisBackend, raw: redis.Redis
+) -> None:
     raw.set(keys.VALUES_KEY, "x")
     with pytest.raises(CouldNotAsk, match="redis-cache refuses a command"):
         backend.read()
@@ -125,13 +129,15 @@ def test_values_of_another_type_cannot_be_read_but_replaced(backend: RedisBacken
         b"[" * 100_000,
     ],
 )
-def test_a_malformed_message_is_a_hint(backend: RedisBackend, raw: redis.Redis, message: bytes) -> None:
+def test_subscription_malformed_message_is_a_hint(
+    backend: RedisBackend, raw: redis.Redis, message: bytes
+) -> None:
     with backend.subscribe() as subscription:
         raw.publish(CHANNEL, message)
         assert subscription.next(LONGEST) == Hint(message.decode(errors="replace"))
 
 
-def test_reports_go_by_themselves(backend: RedisBackend, raw: redis.Redis) -> None:
+def test_reports_expire(backend: RedisBackend, raw: redis.Redis) -> None:
     backend.report(Report("host:1", "web", 1, "a", 0.0, 0))
     assert 0 < int(raw.ttl(f"{keys.PROCESS_KEY}host:1")) <= 15
     raw.set(f"{keys.PROCESS_KEY}host:2", "x")
@@ -151,17 +157,18 @@ CALLS: dict[str, Callable[[ConfigBackend], object]] = {
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_a_mute_server_is_given_up(
+def test_call_to_an_unresponsive_server_raises_could_not_ask(
     server: RedisServer, backend: RedisBackend, call: Callable[[ConfigBackend], object]
 ) -> None:
-    backend.head()  # so that there is a connection
+    # This makes the connection.
+    backend.head()
     server.pause()
     with pytest.raises(CouldNotAsk):
         call(backend)
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_a_server_that_is_away_is_said_to_be(call: Callable[[ConfigBackend], object]) -> None:
+def test_call_to_an_unreachable_server_raises_could_not_ask(call: Callable[[ConfigBackend], object]) -> None:
     with RedisServer() as gone, client(gone.url, timeout=1, connect_timeout=1) as connected:
         gone.stop()
         with pytest.raises(CouldNotAsk, match="redis-cache does not answer"):
@@ -169,7 +176,7 @@ def test_a_server_that_is_away_is_said_to_be(call: Callable[[ConfigBackend], obj
 
 
 @pytest.mark.parametrize("how", ["replica", "full"])
-def test_write_to_a_server_that_takes_none_has_our_own_text(
+def test_write_to_a_read_only_server_has_a_clear_error(
     server: RedisServer, backend: RedisBackend, raw: redis.Redis, how: str
 ) -> None:
     raw.replicaof("127.0.0.1", "1") if how == "replica" else raw.config_set("maxmemory", "1")
@@ -179,20 +186,23 @@ def test_write_to_a_server_that_takes_none_has_our_own_text(
     assert str(raised.value) == "redis-cache answers, but takes no writes"
 
 
-def test_a_connection_that_is_cut_is_told(backend: RedisBackend, raw: redis.Redis) -> None:
+def test_subscription_cut_connection_raises_could_not_ask(backend: RedisBackend, raw: redis.Redis) -> None:
     with backend.subscribe() as subscription:
         raw.client_kill_filter(_type="pubsub")
         with pytest.raises(CouldNotAsk):
             subscription.next(LONGEST)
 
 
-def test_silence_on_a_living_connection_is_nothing(server: RedisServer, raw: redis.Redis) -> None:
+def test_subscription_silence_on_a_live_connection_returns_none(
+    server: RedisServer, raw: redis.Redis
+) -> None:
     with client(server.url, timeout=1, connect_timeout=1) as connected:
         connection = connected.connection_pool.get_connection()
         connection.send_command("SUBSCRIBE", CHANNEL)
         connection.read_response()
         subscription = RedisSubscription(connection, silence=0.5)
-        for _ in range(6):  # each second one sends a PING, or hears that it was answered
+        # Each second call sends a PING, each other one reads its answer.
+        for _ in range(6):
             assert subscription.next(0.5) is None
         raw.publish(CHANNEL, "x")
         while (message := subscription.next(LONGEST)) is None:
@@ -200,7 +210,7 @@ def test_silence_on_a_living_connection_is_nothing(server: RedisServer, raw: red
         assert message == Hint("x")
 
 
-def test_silence_on_a_frozen_connection_is_noticed(server: RedisServer, raw: redis.Redis) -> None:
+def test_subscription_silence_on_a_frozen_connection_raises(server: RedisServer, raw: redis.Redis) -> None:
     with client(server.url, timeout=1, connect_timeout=1) as connected:
         connection = connected.connection_pool.get_connection()
         connection.send_command("SUBSCRIBE", CHANNEL)
@@ -211,9 +221,7 @@ def test_silence_on_a_frozen_connection_is_noticed(server: RedisServer, raw: red
             wait_for_ever(subscription)
 
 
-def test_redis_listening_frozen_connection_has_a_silence_to_answer_the_ping(
-    server: RedisServer, raw: redis.Redis
-) -> None:
+def test_subscription_ping_may_be_answered_during_one_silence(server: RedisServer, raw: redis.Redis) -> None:
     with client(server.url, timeout=1, connect_timeout=1) as connected:
         connection = connected.connection_pool.get_connection()
         connection.send_command("SUBSCRIBE", CHANNEL)
@@ -226,7 +234,7 @@ def test_redis_listening_frozen_connection_has_a_silence_to_answer_the_ping(
         assert monotonic() - began >= 2 * 0.2
 
 
-def test_redis_listening_message_puts_off_the_ping(server: RedisServer, raw: redis.Redis) -> None:
+def test_subscription_message_delays_the_ping(server: RedisServer, raw: redis.Redis) -> None:
     with client(server.url, timeout=1, connect_timeout=1) as connected:
         connection = connected.connection_pool.get_connection()
         connection.send_command("SUBSCRIBE", CHANNEL)
@@ -244,7 +252,7 @@ def wait_for_ever(subscription: RedisSubscription, each: float = 0.05) -> None:
         subscription.next(each)
 
 
-def test_the_connection_that_listened_serves_nobody_else(backend: RedisBackend, raw: redis.Redis) -> None:
+def test_subscription_connection_is_not_used_again(backend: RedisBackend, raw: redis.Redis) -> None:
     for _ in range(3):
         with backend.subscribe():
             assert backend.head().version == 0

@@ -36,12 +36,12 @@ def made(text: str) -> Rollout:
         ("tokens 12 015\n0", Rollout("tokens", 0, frozenset({"12", "15", "0"}))),
     ],
 )
-def test_a_rollout_is_for_a_share_or_for_these(text: str, expected: Rollout) -> None:
+def test_parse_rollout_of_share_or_members(text: str, expected: Rollout) -> None:
     assert parse_rollout(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "on", "true", "25", "usersa", "everybody"])
-def test_what_looks_like_something_else_is_none(text: str) -> None:
+def test_parse_rollout_of_other_text_is_none(text: str) -> None:
     assert parse_rollout(text) is None
 
 
@@ -59,19 +59,19 @@ def test_what_looks_like_something_else_is_none(text: str) -> None:
         ("tokens 1²", "by its number"),
     ],
 )
-def test_a_rollout_that_cannot_be(text: str, says: str) -> None:
+def test_parse_rollout_of_invalid_text_raises(text: str, says: str) -> None:
     with pytest.raises(BadOption, match=says):
         parse_rollout(text)
 
 
 @given(st.text(st.characters()))
-def test_any_text_is_one_or_none_or_a_clear_error(text: str) -> None:
+def test_parse_rollout_of_any_text_returns_or_raises_bad_option(text: str) -> None:
     for one in (text, f"users {text}", f"tokens {text}", f"{text}%"):
         assert len(refusal(parse_rollout, one)) < 200
 
 
 @given(st.text(), kinds, shares, shares)
-def test_who_has_it_at_a_share_has_it_at_each_greater_one(one: str, kind: str, a: float, b: float) -> None:
+def test_includes_at_a_share_implies_each_greater_share(one: str, kind: str, a: float, b: float) -> None:
     subject = Subject(one, one, 7)
     less, more = (made(f"{share}% of {kind}") for share in sorted((a, b)))
     assert less.includes(OPTION, subject) <= more.includes(OPTION, subject)
@@ -86,18 +86,21 @@ def test_who_has_it_at_a_share_has_it_at_each_greater_one(one: str, kind: str, a
     ],
 )
 @pytest.mark.parametrize("share", [0, 1, 25, 50, 99, 100])
-def test_a_share_is_that_share(kind: str, subject: Callable[[int], Subject], share: int) -> None:
+def test_includes_is_true_for_the_share_of_ids(
+    kind: str, subject: Callable[[int], Subject], share: int
+) -> None:
     one = made(f"{share}% of {kind}")
     have = 100 * sum(one.includes(OPTION, subject(i)) for i in range(MANY)) / MANY
-    assert abs(have - share) < 3  # the ids are fixed, so this is not a matter of luck
+    # The ids are fixed, so the result is always the same.
+    assert abs(have - share) < 3
 
 
-def test_options_choose_apart_from_each_other() -> None:
+def test_position_of_two_options_is_independent() -> None:
     first, second = ({i for i in range(MANY) if position(option, str(i)) < 50} for option in ("a", "b"))
     assert 0.4 < len(first & second) / len(first) < 0.6
 
 
-def test_a_place_is_the_same_for_ever() -> None:
+def test_position_of_an_id_never_changes() -> None:
     assert [round(position(OPTION, one), 6) for one in ("r1", "alice@example.com", "12")] == [
         13.996882,
         78.543634,
@@ -106,23 +109,23 @@ def test_a_place_is_the_same_for_ever() -> None:
 
 
 @pytest.mark.parametrize("subject", [None, ANONYMOUS, Subject(), ALICE])
-def test_everything_is_every_request_and_what_is_no_request(subject: Subject | None) -> None:
+def test_includes_100_percent_of_requests_is_always_true(subject: Subject | None) -> None:
     assert made("100%").includes(OPTION, subject)
     assert not made("0%").includes(OPTION, subject)
 
 
-def test_outside_a_request_a_share_is_off() -> None:
+def test_includes_outside_a_request_is_false() -> None:
     texts = ["99.99%", "99.99% of users", "100% of users", "100% of tokens", "users a@b.c", "tokens 12"]
     assert [made(text).includes(OPTION, None) for text in texts] == [False] * len(texts)
 
 
-def test_who_has_no_such_id_is_not_in_it() -> None:
+def test_includes_subject_without_an_id_is_false() -> None:
     assert not made("100% of users").includes(OPTION, ANONYMOUS)
     assert not made("100% of tokens").includes(OPTION, ANONYMOUS)
     assert made("100% of tokens").includes(OPTION, Subject(token=0))
 
 
-def test_an_address_is_the_same_in_any_case() -> None:
+def test_includes_email_address_in_any_case_is_the_same() -> None:
     shouting = ALICE._replace(user="ALICE@EXAMPLE.COM")
     assert made("users Alice@example.com").includes(OPTION, shouting)
     for share in range(0, 101, 5):
@@ -130,7 +133,7 @@ def test_an_address_is_the_same_in_any_case() -> None:
         assert one.includes(OPTION, ALICE) == one.includes(OPTION, shouting)
 
 
-def test_members_are_exactly_these() -> None:
+def test_includes_only_listed_members() -> None:
     one = made("tokens 12 15")
     assert [one.includes(OPTION, Subject(token=token)) for token in (12, 15, 1, 5, 125)] == [True, True] + [
         False

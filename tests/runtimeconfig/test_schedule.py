@@ -27,7 +27,7 @@ instants = st.datetimes(timezones=st.just(UTC)).map(lambda instant: instant.repl
         ("a@2026-11-21T23:00:00+01:00/2026-11-21T18:00-05:00", Entry("a", TEN, ELEVEN)),
     ],
 )
-def test_a_key_is_an_option_with_or_without_a_window(key: str, expected: Entry) -> None:
+def test_parse_entry_with_or_without_a_window(key: str, expected: Entry) -> None:
     assert parse_entry(key) == expected
 
 
@@ -48,7 +48,7 @@ def test_a_key_is_an_option_with_or_without_a_window(key: str, expected: Entry) 
         ("a@" + LONGEST_KEY * "2", f"at most {LONGEST_KEY}"),
     ],
 )
-def test_a_window_that_cannot_be(key: str, says: str) -> None:
+def test_parse_entry_invalid_window_raises(key: str, says: str) -> None:
     with pytest.raises(BadOption) as caught:
         parse_entry(key)
     assert says in str(caught.value)
@@ -56,14 +56,14 @@ def test_a_window_that_cannot_be(key: str, says: str) -> None:
 
 
 @given(st.text())
-def test_any_text_is_an_entry_or_a_clear_error(text: str) -> None:
+def test_parse_entry_of_any_text_returns_or_raises_bad_option(text: str) -> None:
     error = refusal(parse_entry, text)
     assert len(error) < 2000
     assert error or "@" in text or parse_entry(text).key == text
 
 
 @given(instants, st.none() | st.integers(1, 10**9), st.integers(-23, 23))
-def test_one_entry_has_one_spelling(start: datetime, length: int | None, hours: int) -> None:
+def test_entry_key_is_normalized(start: datetime, length: int | None, hours: int) -> None:
     try:
         end = None if length is None else start + length * SECOND
         elsewhere = start.astimezone(timezone(timedelta(hours=hours)))
@@ -74,20 +74,20 @@ def test_one_entry_has_one_spelling(start: datetime, length: int | None, hours: 
     assert parse_entry(f"a@{elsewhere.isoformat()}/{end.isoformat() if end else ''}").key == one.key
 
 
-def test_a_window_holds_from_its_start_on_and_before_its_end() -> None:
+def test_entry_holds_from_start_until_before_end() -> None:
     one = parse_entry(KEY)
     moments = [TEN - SECOND, TEN, ELEVEN - SECOND, ELEVEN]
     assert [one.holds(now) for now in moments] == [False, True, True, False]
 
 
-def test_without_a_window_it_always_holds() -> None:
+def test_entry_without_window_always_holds() -> None:
     always, from_ten = Entry("a"), Entry("a", TEN)
     assert always.holds(datetime.min.replace(tzinfo=UTC))
     assert from_ten.holds(datetime.max.replace(tzinfo=UTC))
     assert not from_ten.holds(TEN - SECOND)
 
 
-def test_the_later_start_counts_and_then_the_earlier_end() -> None:
+def test_entry_precedence_is_later_start_then_earlier_end() -> None:
     weakest_first = [
         Entry("a"),
         Entry("a", TEN),

@@ -31,7 +31,7 @@ def change(expected: int | None = None, /, **changes: str | None) -> service.Out
     return service.change(changes, by="alice", source="cli", expected=expected)
 
 
-def test_a_change_is_a_version_in_both_places(backend: MemoryBackend) -> None:
+def test_change_writes_a_version_to_database_and_backend(backend: MemoryBackend) -> None:
     outcome = change(symbolicate_max_jobs="20", log_level="DEBUG")
     assert outcome.version == 1
     assert outcome.changed == {"log_level": (None, "DEBUG"), "symbolicate_max_jobs": (None, "20")}
@@ -42,7 +42,7 @@ def test_a_change_is_a_version_in_both_places(backend: MemoryBackend) -> None:
     assert backend.read().texts == version.values
 
 
-def test_who_when_why_and_from_where(backend: MemoryBackend) -> None:
+def test_change_records_author_time_reason_and_source(backend: MemoryBackend) -> None:
     user = User.objects.create_user("a@example.com", "a@example.com")
     before = datetime.now(UTC)
     service.change(
@@ -60,26 +60,26 @@ def test_who_when_why_and_from_where(backend: MemoryBackend) -> None:
     assert Version.objects.get().by == "a@example.com"
 
 
-def test_unset_is_not_the_default_written(backend: MemoryBackend) -> None:
+def test_change_to_unset_removes_the_entry(backend: MemoryBackend) -> None:
     change(symbolicate_max_jobs="20")
     assert change(symbolicate_max_jobs=None).changed == {"symbolicate_max_jobs": ("20", None)}
     assert backend.read().texts == {}
 
 
-def test_nothing_to_change_is_no_version(backend: MemoryBackend) -> None:
+def test_change_without_difference_adds_no_version(backend: MemoryBackend) -> None:
     first = change(symbolicate_max_jobs="20")
     same = change(symbolicate_max_jobs="20", log_level=None)
     assert (same.version, same.stamp, same.changed) == (1, first.stamp, {})
     assert Version.objects.count() == 1
 
 
-def test_a_reason_that_is_too_long(backend: MemoryBackend) -> None:
+def test_change_with_a_long_reason_is_refused(backend: MemoryBackend) -> None:
     with pytest.raises(BadInput, match=r"a reason should have at most 2000 characters, not 2001"):
         service.change({"symbolicate_max_jobs": "20"}, by="alice", source="cli", why="x" * 2001)
     assert not Version.objects.exists()
 
 
-def test_every_problem_at_once_and_nothing_stored(backend: MemoryBackend) -> None:
+def test_change_with_problems_names_all_and_stores_nothing(backend: MemoryBackend) -> None:
     with pytest.raises(BadOption) as caught:
         change(symbolicate_max_jobs="0", log_level="LOUD", upload_max_members="5", nosuch=None)
     problems = str(caught.value).splitlines()
@@ -91,8 +91,8 @@ def test_every_problem_at_once_and_nothing_stored(backend: MemoryBackend) -> Non
     assert backend.read().version == 0
 
 
-def test_what_no_database_keeps(backend: MemoryBackend) -> None:
-    """An argument that is not UTF-8."""
+def test_change_with_unstorable_characters_is_refused(backend: MemoryBackend) -> None:
+    """An argument of a command that is not UTF-8 has lone surrogates."""
     with pytest.raises(BadOption, match=r"sources_off should be .* that a database cannot store"):
         change(sources_off="\udcff")
     for why in ("\udcff", "\0"):
@@ -101,13 +101,13 @@ def test_what_no_database_keeps(backend: MemoryBackend) -> None:
     assert not Version.objects.exists()
 
 
-def test_one_window_however_it_is_written(backend: MemoryBackend) -> None:
+def test_change_of_a_window_normalizes_its_key(backend: MemoryBackend) -> None:
     change(**{"symbolicate_max_jobs@2026-11-21T22:00:00Z/2026-11-21T23:00:00Z": "20"})
     change(**{"symbolicate_max_jobs@2026-11-21T23:00:00+01:00/2026-11-22T00:00:00+01:00": "30"})
     assert backend.read().texts == {"symbolicate_max_jobs@2026-11-21T22:00:00Z/2026-11-21T23:00:00Z": "30"}
 
 
-def test_a_conflict_says_who_when_and_what(backend: MemoryBackend) -> None:
+def test_change_of_an_old_version_raises_conflict_with_author_and_entries(backend: MemoryBackend) -> None:
     change(symbolicate_max_jobs="20")
     with pytest.raises(
         Conflict, match=r"version is 1, not 0, by alice \(cli\) at .* UTC: symbolicate_max_jobs"
@@ -116,7 +116,7 @@ def test_a_conflict_says_who_when_and_what(backend: MemoryBackend) -> None:
     assert change(1, log_level="DEBUG").version == 2
 
 
-def test_the_second_of_two_at_the_same_moment_is_told(backend: MemoryBackend) -> None:
+def test_change_at_the_same_moment_as_another_raises_conflict(backend: MemoryBackend) -> None:
     def slow(_texts: Texts) -> Texts:
         Version.objects.create(number=1, stamp="rival")
         return {"log_level": "DEBUG"}
@@ -126,7 +126,7 @@ def test_the_second_of_two_at_the_same_moment_is_told(backend: MemoryBackend) ->
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_writers_at_once_make_one_order(backend: MemoryBackend) -> None:
+def test_change_by_many_writers_gives_one_order(backend: MemoryBackend) -> None:
     writers = 6
     barrier, refused = Barrier(writers), []
 
@@ -134,7 +134,8 @@ def test_many_writers_at_once_make_one_order(backend: MemoryBackend) -> None:
         barrier.wait()
         try:
             change(symbolicate_max_jobs=str(number + 1))
-        except (Conflict, CouldNotAsk) as error:  # SQLite in memory does not wait for a lock
+        # CouldNotAsk, because SQLite in memory does not wait for a lock.
+        except (Conflict, CouldNotAsk) as error:
             refused.append(error)
         finally:
             close_connection()
@@ -153,13 +154,13 @@ def test_many_writers_at_once_make_one_order(backend: MemoryBackend) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_change_in_an_open_transaction_could_still_be_taken_back(backend: MemoryBackend) -> None:
+def test_change_in_an_open_transaction_raises(backend: MemoryBackend) -> None:
     with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
         change(symbolicate_max_jobs="20")
     assert backend.read().version == 0
 
 
-def test_a_backend_that_is_away_gets_it_later(away: UnreachableBackend) -> None:
+def test_change_without_backend_is_delivered_later(away: UnreachableBackend) -> None:
     outcome = change(symbolicate_max_jobs="20")
     assert not outcome.distributed
     assert Version.objects.get().values == {"symbolicate_max_jobs": "20"}
@@ -168,14 +169,14 @@ def test_a_backend_that_is_away_gets_it_later(away: UnreachableBackend) -> None:
     assert away.read() == (1, outcome.stamp, {"symbolicate_max_jobs": "20"})
 
 
-def test_the_same_change_again_delivers_it(away: UnreachableBackend) -> None:
+def test_change_repeated_delivers_it(away: UnreachableBackend) -> None:
     change(symbolicate_max_jobs="20")
     away.away = False
     assert change(symbolicate_max_jobs="20").distributed
     assert away.read().version == 1
 
 
-def test_rollback_is_a_new_version_with_the_old_values(backend: MemoryBackend) -> None:
+def test_rollback_adds_a_version_with_the_old_values(backend: MemoryBackend) -> None:
     change(symbolicate_max_jobs="20")
     change(symbolicate_max_jobs="30", log_level="DEBUG")
     outcome = service.rollback(1, by="bob")
@@ -188,18 +189,18 @@ def test_rollback_is_a_new_version_with_the_old_values(backend: MemoryBackend) -
     assert service.rollback(0, by="bob").changed == {"symbolicate_max_jobs": ("20", None)}
 
 
-def test_rollback_leaves_out_what_the_code_cannot_use(backend: MemoryBackend) -> None:
+def test_rollback_omits_unusable_entries(backend: MemoryBackend) -> None:
     Version.objects.create(number=1, stamp="a", values={"long_gone": "1", "log_level": "DEBUG"})
     change(log_level="ERROR", long_gone=None)
     assert service.rollback(1, by="bob").changed == {"log_level": ("ERROR", "DEBUG")}
 
 
-def test_there_is_no_way_back_to_a_version_that_never_was(backend: MemoryBackend) -> None:
+def test_rollback_to_an_unknown_version_raises(backend: MemoryBackend) -> None:
     with pytest.raises(Absent, match="no version 7; the newest is 0"):
         service.rollback(7, by="bob")
 
 
-def test_replace_is_all_that_is_set(backend: MemoryBackend) -> None:
+def test_replace_unsets_all_other_entries(backend: MemoryBackend) -> None:
     change(symbolicate_max_jobs="20", log_level="DEBUG")
     outcome = service.replace({"log_level": "ERROR", "symbolicate_max_frames": "5"}, by="bob")
     assert outcome.changed == {
@@ -216,21 +217,22 @@ def report(process: str, version: int, stamp: str, kind: str = "web") -> Report:
     return Report(process, kind, version, stamp, 0.1, 0)
 
 
-def test_applied_ends_when_every_process_has_it(backend: MemoryBackend) -> None:
+def test_follow_rollout_ends_when_every_process_has_it(backend: MemoryBackend) -> None:
     backend.report(report("a:1", 8, "s"))
     backend.report(report("a:2", 7, "r"))
     backend.report(report("a:3", 7, "r", kind="command"))
     spreads = service.follow_rollout(8, "s", 60)
     first = next(spreads)
     assert (first.applied, first.processes, first.waiting) == (1, 2, ["a:2"])
-    backend.report(report("a:2", 9, "t"))  # a newer version includes 8
+    # A newer version includes version 8.
+    backend.report(report("a:2", 9, "t"))
     last = next(spreads)
     assert (last.applied, last.processes, last.waiting) == (2, 2, [])
     assert list(spreads) == []
     assert last.elapsed > first.elapsed
 
 
-def test_elapsed_counts_from_when_the_backend_was_told(backend: MemoryBackend) -> None:
+def test_follow_rollout_elapsed_counts_from_the_write(backend: MemoryBackend) -> None:
     before = time.monotonic()
     outcome = change(log_level="DEBUG")
     assert before < outcome.sent_at < time.monotonic()
@@ -238,12 +240,13 @@ def test_elapsed_counts_from_when_the_backend_was_told(backend: MemoryBackend) -
     assert spread.elapsed > 100
 
 
-def test_applied_ends_when_time_is_up(backend: MemoryBackend) -> None:
-    backend.report(report("a:1", 8, "other"))  # of a database that was lost
+def test_follow_rollout_ends_after_its_seconds(backend: MemoryBackend) -> None:
+    # The stamp is of a database that was lost.
+    backend.report(report("a:1", 8, "other"))
     assert [spread.waiting for spread in service.follow_rollout(8, "s", 0)] == [["a:1"]]
 
 
-def test_maintenance_needs_no_database(backend: MemoryBackend) -> None:
+def test_begin_maintenance_needs_no_database(backend: MemoryBackend) -> None:
     until = datetime.now(UTC) + timedelta(hours=1)
     with connection.execute_wrapper(_refused):
         service.begin_maintenance("full", "New disks.", 30, until, "alice")
@@ -261,17 +264,17 @@ def _refused(*_: object) -> None:
     raise AssertionError("the database was asked")
 
 
-def test_levels_are_apart(backend: MemoryBackend) -> None:
+def test_begin_maintenance_levels_are_independent(backend: MemoryBackend) -> None:
     service.begin_maintenance("uploads", "", None, None, "alice")
     assert (backend.head().maintenance, backend.head().uploads_closed is None) == (None, False)
 
 
-def test_maintenance_does_not_end_in_the_past(backend: MemoryBackend) -> None:
+def test_begin_maintenance_with_an_end_in_the_past_is_refused(backend: MemoryBackend) -> None:
     with pytest.raises(BadInput, match="in the future, not at 2020-01-01 00:00:00 UTC"):
         service.begin_maintenance("full", "", None, datetime(2020, 1, 1, tzinfo=UTC), "alice")
     assert backend.head().maintenance is None
 
 
-def test_maintenance_without_a_backend_is_an_error(away: UnreachableBackend) -> None:
+def test_begin_maintenance_without_backend_raises(away: UnreachableBackend) -> None:
     with pytest.raises(CouldNotAsk):
         service.begin_maintenance("full", "", None, None, "alice")

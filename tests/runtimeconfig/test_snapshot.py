@@ -45,7 +45,7 @@ def accepted(key: str, text: str) -> bool:
 
 class TestTexts:
     @given(st.dictionaries(keys, texts))
-    def test_a_snapshot_takes_exactly_what_the_check_accepts(self, given: dict[str, str]) -> None:
+    def test_snapshot_bad_has_exactly_the_texts_that_the_check_refuses(self, given: dict[str, str]) -> None:
         one = Snapshot(7, "stamp", given)
         assert (one.version, one.stamp, dict(one.texts)) == (7, "stamp", given)
         assert one.bad.keys() == {key for key, text in given.items() if not accepted(key, text)}
@@ -54,13 +54,13 @@ class TestTexts:
             assert one.in_force(now).keys() <= CATALOGUE.keys()
 
     @given(keys, texts)
-    def test_what_is_accepted_is_what_is_in_force(self, key: str, text: str) -> None:
+    def test_snapshot_accepted_text_is_in_force(self, key: str, text: str) -> None:
         if key in CATALOGUE and accepted(key, text):
             found = getattr(Snapshot(1, "", {key: text}).options(NOW), key)
             some = parse_rollout(text) if CATALOGUE[key].kind == "bool" else None
             assert found == (some.includes(key, None) if some else CATALOGUE[key].parse(text))
 
-    def test_what_is_bad_has_its_error_and_counts_for_nothing(self) -> None:
+    def test_snapshot_invalid_text_has_its_error_and_the_default(self) -> None:
         one = Snapshot(1, "", {JOBS: "ten", "absent_seconds": "5m", "symbolicate_max_job": "3"})
         assert one.options(NOW) == Options(absent_seconds=300)
         assert dict(one.bad) == {
@@ -70,11 +70,11 @@ class TestTexts:
             ),
         }
 
-    def test_a_bad_window_leaves_the_value_around_it(self) -> None:
+    def test_snapshot_invalid_window_keeps_the_surrounding_value(self) -> None:
         one = Snapshot(1, "", {JOBS: "20", window(TEN): "0"})
         assert jobs(one, NOW) == 20
 
-    def test_it_never_changes(self) -> None:
+    def test_snapshot_is_immutable(self) -> None:
         given = {JOBS: "20"}
         one = Snapshot(1, "", given)
         given[JOBS] = "30"
@@ -82,7 +82,7 @@ class TestTexts:
         with pytest.raises(TypeError):
             one.texts[JOBS] = "40"  # type: ignore[index]
 
-    def test_the_same_values_are_the_same_object(self) -> None:
+    def test_snapshot_equal_options_are_one_object(self) -> None:
         one = Snapshot(1, "", {JOBS: "20", window(TEN, TEN + HOUR): "30"})
         assert one.options(TEN) is one.options(TEN + HOUR - SECOND, ALICE)
         assert one.options(TEN - HOUR) is one.options(TEN - SECOND, age=1)
@@ -90,7 +90,7 @@ class TestTexts:
 
 
 class TestCheckAll:
-    def test_every_problem_is_named_on_a_line_of_its_own(self) -> None:
+    def test_check_all_names_each_problem_on_a_line(self) -> None:
         with pytest.raises(BadOption) as caught:
             check_all({JOBS: "ten", "nope": "1", window(TEN): "20", "log_level": "loud", "nada": None})
         assert [line.partition(",")[0] for line in str(caught.value).splitlines()] == [
@@ -100,54 +100,54 @@ class TestCheckAll:
             "there is no option 'nada'",
         ]
 
-    def test_good_ones_pass_and_none_unsets(self) -> None:
+    def test_check_all_accepts_valid_texts_and_none(self) -> None:
         check_all({JOBS: "20", "log_level": None, window(TEN): None})
         check_all({})
 
-    def test_what_is_there_may_be_unset_whatever_it_is(self) -> None:
+    def test_check_all_accepts_none_for_any_existing_entry(self) -> None:
         check_all({"an_option_that_is_no_more": None}, existing={"an_option_that_is_no_more"})
 
     @given(st.dictionaries(keys, texts))
-    def test_it_accepts_what_the_check_accepts_of_each(self, given: dict[str, str]) -> None:
+    def test_check_all_refuses_exactly_the_invalid_texts(self, given: dict[str, str]) -> None:
         bad = sum(not accepted(key, text) for key, text in given.items())
         assert len(refusal(check_all, given).split("\n")) == max(bad, 1)
         assert bool(refusal(check_all, given)) == bool(bad)
 
 
 class TestWindows:
-    def test_it_holds_from_its_start_until_its_end(self) -> None:
+    def test_window_is_in_force_from_start_until_end(self) -> None:
         one = Snapshot(1, "", {JOBS: "20", window(TEN, TEN + HOUR): "30"})
         moments = [TEN - SECOND, TEN, TEN + HOUR - SECOND, TEN + HOUR]
         assert [jobs(one, now) for now in moments] == [20, 30, 30, 20]
 
-    def test_around_it_the_default_holds_where_nothing_else_is_set(self) -> None:
+    def test_window_outside_of_it_the_default_is_in_force(self) -> None:
         one = Snapshot(1, "", {window(TEN, TEN + HOUR): "30"})
         assert [jobs(one, now) for now in (TEN - SECOND, TEN, TEN + HOUR)] == [10, 30, 10]
 
-    def test_an_open_one_holds_on(self) -> None:
+    def test_window_without_end_stays_in_force(self) -> None:
         one = Snapshot(1, "", {window(TEN): "30"})
         assert [jobs(one, now) for now in (TEN - SECOND, TEN, TEN + 1000 * HOUR)] == [10, 30, 30]
 
-    def test_of_two_the_later_start_counts(self) -> None:
+    def test_windows_overlapping_prefer_the_later_start(self) -> None:
         one = Snapshot(1, "", {window(TEN, TEN + 3 * HOUR): "30", window(TEN + HOUR, TEN + 2 * HOUR): "40"})
         assert [jobs(one, TEN + hours * HOUR) for hours in range(4)] == [30, 40, 30, 10]
 
-    def test_of_two_with_one_start_the_earlier_end_counts(self) -> None:
+    def test_windows_with_one_start_prefer_the_earlier_end(self) -> None:
         one = Snapshot(1, "", {window(TEN, TEN + HOUR): "40", window(TEN): "30"})
         assert [jobs(one, TEN + hours * HOUR) for hours in range(2)] == [40, 30]
 
-    def test_two_spellings_of_one_instant_have_one_winner_in_every_process(self) -> None:
+    def test_windows_in_two_spellings_have_one_result_in_any_order(self) -> None:
         one, other = f"{JOBS}@2026-11-21T22:00:00Z/", f"{JOBS}@2026-11-21T23:00:00+01:00/"
         both = {one: "30", other: "40"}
         assert jobs(Snapshot(1, "", both), NOW) == jobs(Snapshot(1, "", dict(reversed(both.items()))), NOW)
 
-    def test_the_entry_in_force_can_be_shown(self) -> None:
+    def test_in_force_returns_the_key_of_each_set_option(self) -> None:
         one = Snapshot(1, "", {JOBS: "20", window(TEN, TEN + HOUR): "30", "log_level": "loud"})
         assert one.in_force(TEN) == {JOBS: window(TEN, TEN + HOUR)}
         assert one.in_force(TEN + HOUR) == {JOBS: JOBS}
 
     @given(st.dictionaries(windows, st.integers(1, 1000), max_size=6), st.integers(-1, 40))
-    def test_windows_are_what_asking_each_of_them_gives(
+    def test_windows_equal_a_search_of_each_of_them(
         self, given: dict[tuple[datetime, datetime | None], int], hours: int
     ) -> None:
         now = TEN + hours * HOUR
@@ -162,13 +162,13 @@ class TestWindows:
 
 
 class TestRollouts:
-    def test_it_is_on_for_whom_it_says(self) -> None:
+    def test_rollout_is_on_for_its_subjects(self) -> None:
         one = Snapshot(1, "", {"full_tracing": "users alice@example.com"})
         bob = Subject("r2", "bob@example.com")
         assert [one.options(NOW, who).full_tracing for who in (ALICE, bob, None)] == [True, False, False]
         assert one.has_rollouts
 
-    def test_each_is_decided_apart_and_remembered(self) -> None:
+    def test_rollouts_are_independent_and_cached(self) -> None:
         one = Snapshot(1, "", {"full_tracing": "tokens 12", "upload_convert_ahead": "tokens 15", JOBS: "20"})
         first, second = one.options(NOW, ALICE), one.options(NOW, Subject("r2", token=15))
         assert (first.full_tracing, first.upload_convert_ahead) == (True, False)
@@ -176,15 +176,15 @@ class TestRollouts:
         assert (first.symbolicate_max_jobs, second.symbolicate_max_jobs) == (20, 20)
         assert one.options(NOW, ALICE._replace(request="r9")) is first
 
-    def test_one_may_hold_in_a_window(self) -> None:
+    def test_rollout_in_a_window_ends_with_it(self) -> None:
         one = Snapshot(1, "", {window(TEN, TEN + HOUR, "full_tracing"): "100%"})
         assert [one.options(now).full_tracing for now in (TEN, TEN + HOUR)] == [True, False]
 
-    def test_where_there_is_none_it_says_so(self) -> None:
+    def test_has_rollouts_without_rollouts_is_false(self) -> None:
         assert not EMPTY.has_rollouts
         assert not Snapshot(1, "", {"full_tracing": "on", JOBS: "25%"}).has_rollouts
 
-    def test_only_a_bool_option_can_have_one(self) -> None:
+    def test_rollout_of_another_option_than_bool_is_refused(self) -> None:
         with pytest.raises(BadOption, match="a whole number from 1 to 1000, not '25%'"):
             parse_setting(JOBS, "25%")
         parse_setting("maintenance_message", "100% of users are waiting")
@@ -193,7 +193,7 @@ class TestRollouts:
         ("text", "why"),
         [("101%", "from 0% to 100%"), ("tokens a", "by its number"), ("users", "the users should")],
     )
-    def test_a_bad_one_is_refused_like_any_value(self, text: str, why: str) -> None:
+    def test_rollout_of_invalid_text_is_refused(self, text: str, why: str) -> None:
         allowed = "full_tracing should be on or off, or for some only, such as 25% of users"
         with pytest.raises(BadOption, match=f"^{allowed}, not '{text}' \\(.*{why}.*\\)$"):
             parse_setting("full_tracing", text)
@@ -202,15 +202,16 @@ class TestRollouts:
 class TestAge:
     PAST = 300.0
 
-    def test_what_must_not_go_on_unheard_of_has_its_default_again(self) -> None:
+    def test_options_past_their_age_have_their_default(self) -> None:
         one = Snapshot(1, "", {"full_tracing": "on", "log_level": "DEBUG", JOBS: "20"})
         assert CATALOGUE["full_tracing"].past == self.PAST
         assert one.options(NOW, age=self.PAST).full_tracing
         stale = one.options(NOW, age=self.PAST + 0.001)
         assert (stale.full_tracing, stale.log_level) == (False, "INFO")
-        assert stale.symbolicate_max_jobs == 20  # everything else holds on
+        # Other options have no age.
+        assert stale.symbolicate_max_jobs == 20
 
-    def test_a_rollout_ends_too_and_all_is_back_with_the_next_word(self) -> None:
+    def test_rollout_past_its_age_returns_after_contact(self) -> None:
         one = Snapshot(1, "", {"full_tracing": "tokens 12"})
         ages = [0.0, self.PAST + 1, 0.0]
         assert [one.options(NOW, ALICE, age).full_tracing for age in ages] == [True, False, True]

@@ -24,11 +24,12 @@ from tests.support.redis_server import MUTE_AFTER, RedisServer
 
 CHANNEL = "test:config"
 INTERVAL = 0.1
-NEVER = 3600.0  # between two looks, where only messages shall tell
+# Seconds between two polls, for tests in which only messages deliver changes.
+NEVER = 3600.0
 
 
 class Database:
-    """What is known there, to reconcile with."""
+    """Database with which the watcher reconciles."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -59,14 +60,14 @@ def server(running: RedisServer) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def raw(server: RedisServer) -> Iterator[redis.Redis]:
-    """redis-cli."""
+    """Return a client for changes by hand, as with redis-cli."""
     with client(server.url, timeout=5, connect_timeout=5) as connected:
         yield connected
 
 
 @pytest.fixture
 def backend(server: RedisServer) -> Iterator[RedisBackend]:
-    """The writers'."""
+    """Return the backend of the writers."""
     with client(server.url, timeout=5, connect_timeout=5) as connected:
         yield RedisBackend(connected, CHANNEL)
 
@@ -86,7 +87,7 @@ Watch = Callable[..., Watcher]
 
 @pytest.fixture
 def watch(server: RedisServer, process: Process, database: Database) -> Iterator[Watch]:
-    """Starts a watcher, and waits until it listens."""
+    """Return a function that starts a watcher and waits until it has subscribed."""
     started: list[Watcher] = []
 
     def start(backend: ConfigBackend | None = None, interval: float = INTERVAL) -> Watcher:
@@ -121,7 +122,7 @@ def counted(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(f"tecken_config_{name}_total", labels) or 0.0
 
 
-def test_a_change_comes_with_its_message(
+def test_watcher_applies_a_change_from_its_message(
     watch: Watch, process: Process, backend: RedisBackend, raw: redis.Redis
 ) -> None:
     watch(interval=NEVER)
@@ -133,7 +134,7 @@ def test_a_change_comes_with_its_message(
     assert counted("refresh", result="message") - before == 100
 
 
-def test_what_was_written_before_it_listened_is_found(
+def test_watcher_finds_a_change_from_before_the_subscription(
     watch: Watch, process: Process, backend: RedisBackend
 ) -> None:
     put(backend, 7, symbolicate_max_jobs="20")
@@ -141,7 +142,7 @@ def test_what_was_written_before_it_listened_is_found(
     assert jobs(process) == 20
 
 
-def test_a_change_of_several_options_is_seen_whole(
+def test_watcher_applies_several_options_at_once(
     watch: Watch, process: Process, backend: RedisBackend, raw: redis.Redis
 ) -> None:
     seen: list[tuple[int, int]] = []
@@ -160,7 +161,7 @@ def test_a_change_of_several_options_is_seen_whole(
     assert all(one == other for one, other in seen[2:])
 
 
-def test_nothing_is_missed_when_subscribers_are_cut_right_at_a_change(
+def test_watcher_cut_during_a_change_misses_nothing(
     watch: Watch, process: Process, backend: RedisBackend, raw: redis.Redis
 ) -> None:
     watch()
@@ -174,7 +175,7 @@ def test_nothing_is_missed_when_subscribers_are_cut_right_at_a_change(
     wait_until(lambda: listeners(raw))
 
 
-def test_a_change_that_no_message_told_of_is_found_and_counted(
+def test_watcher_without_message_finds_and_counts_a_change(
     watch: Watch, process: Process, server: RedisServer, raw: redis.Redis
 ) -> None:
     watch()
@@ -186,7 +187,7 @@ def test_a_change_that_no_message_told_of_is_found_and_counted(
     wait_until(lambda: counted("missed_hints") - missed == 1)
 
 
-def test_a_change_by_hand_is_found_and_the_database_hears_of_it(
+def test_watcher_change_by_hand_is_applied_and_reconciled(
     watch: Watch, process: Process, database: Database, backend: RedisBackend, raw: redis.Redis
 ) -> None:
     put(backend, 7, symbolicate_max_jobs="20")
@@ -204,7 +205,7 @@ def test_a_change_by_hand_is_found_and_the_database_hears_of_it(
     wait_until(lambda: process.snapshot.stamp == "stamp 9")
 
 
-def test_a_frozen_server_is_noticed(
+def test_watcher_frozen_server_is_unreachable(
     watch: Watch, process: Process, server: RedisServer, backend: RedisBackend
 ) -> None:
     put(backend, 1, symbolicate_max_jobs="20")
@@ -218,7 +219,7 @@ def test_a_frozen_server_is_noticed(
     wait_until(lambda: jobs(process) == 30)
 
 
-def test_a_server_that_restarts_empty_is_refilled(
+def test_watcher_empty_server_after_restart_is_refilled(
     watch: Watch,
     process: Process,
     server: RedisServer,
@@ -247,7 +248,7 @@ def test_a_server_that_restarts_empty_is_refilled(
     wait_until(lambda: jobs(process) == 30)
 
 
-def test_flushall_brings_no_defaults_back(
+def test_watcher_after_flushall_keeps_the_values(
     watch: Watch, process: Process, backend: RedisBackend, database: Database, raw: redis.Redis
 ) -> None:
     put(backend, 8, symbolicate_max_jobs="20")
@@ -261,7 +262,7 @@ def test_flushall_brings_no_defaults_back(
     assert (given, process.snapshot.version) == ([20], 8)
 
 
-def test_an_older_version_is_followed_only_when_the_database_knows_no_newer_one(
+def test_watcher_older_version_confirmed_by_the_database_is_applied(
     watch: Watch, process: Process, backend: RedisBackend, database: Database
 ) -> None:
     put(backend, 8, symbolicate_max_jobs="20")
@@ -277,7 +278,7 @@ def test_an_older_version_is_followed_only_when_the_database_knows_no_newer_one(
     assert process.snapshot.version == 5
 
 
-def test_a_database_that_knows_a_newer_version_wins(
+def test_watcher_older_version_with_a_newer_one_in_the_database_is_not_applied(
     watch: Watch, process: Process, backend: RedisBackend, database: Database
 ) -> None:
     put(backend, 8, symbolicate_max_jobs="20")
@@ -299,10 +300,10 @@ def test_a_database_that_knows_a_newer_version_wins(
     assert given == [20, 30]
 
 
-def test_another_change_of_the_same_version_is_followed(
+def test_watcher_same_version_with_another_stamp_is_applied(
     watch: Watch, process: Process, backend: RedisBackend
 ) -> None:
-    """After a failover that lost the one that is in force here."""
+    """A failover that lost the version in force leaves this state."""
     put(backend, 8, "before", symbolicate_max_jobs="20")
     watch()
     put(backend, 8, "after", symbolicate_max_jobs="30")
@@ -318,7 +319,7 @@ def test_another_change_of_the_same_version_is_followed(
     ],
     ids=["malformed", "older", "another"],
 )
-def test_a_message_that_is_not_newer_only_asks_to_look(
+def test_watcher_message_that_is_not_newer_causes_a_poll(
     watch: Watch, process: Process, backend: RedisBackend, raw: redis.Redis, message: str
 ) -> None:
     put(backend, 8, symbolicate_max_jobs="20")
@@ -335,7 +336,7 @@ def test_a_message_that_is_not_newer_only_asks_to_look(
     assert given == [20, 30]
 
 
-def test_a_forged_version_is_gone_at_the_next_look(
+def test_watcher_forged_message_is_undone_by_the_next_poll(
     watch: Watch, process: Process, backend: RedisBackend, raw: redis.Redis
 ) -> None:
     put(backend, 8, symbolicate_max_jobs="20")
@@ -347,7 +348,7 @@ def test_a_forged_version_is_gone_at_the_next_look(
     wait_until(lambda: jobs(process) == 20)
 
 
-def test_maintenance_by_hand_is_seen(watch: Watch, process: Process, raw: redis.Redis) -> None:
+def test_watcher_maintenance_by_hand_is_applied(watch: Watch, process: Process, raw: redis.Redis) -> None:
     watch()
     raw.set("is-under-maintenance", "")
     wait_until(lambda: process.maintenance)
@@ -355,7 +356,7 @@ def test_maintenance_by_hand_is_seen(watch: Watch, process: Process, raw: redis.
     wait_until(lambda: not process.maintenance)
 
 
-def test_maintenance_is_told_at_once(
+def test_watcher_maintenance_is_applied_from_its_message(
     watch: Watch, process: Process, backend: RedisBackend, raw: redis.Redis
 ) -> None:
     watch(interval=NEVER)
@@ -365,7 +366,7 @@ def test_maintenance_is_told_at_once(
     assert process.maintenance is None
 
 
-def test_one_that_starts_while_the_server_is_away_has_defaults_until_it_comes(
+def test_watcher_started_without_server_has_defaults_until_it_responds(
     watch: Watch, process: Process, server: RedisServer, backend: RedisBackend
 ) -> None:
     server.stop()
@@ -376,7 +377,7 @@ def test_one_that_starts_while_the_server_is_away_has_defaults_until_it_comes(
     wait_until(lambda: jobs(process) == 20 and process.is_reachable)
 
 
-def test_what_cannot_be_used_is_counted_and_logged_once(
+def test_watcher_invalid_text_is_counted_and_logged_once(
     watch: Watch, process: Process, backend: RedisBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad = counted("bad_values")
@@ -391,7 +392,7 @@ def test_what_cannot_be_used_is_counted_and_logged_once(
     assert len([one for one in caplog.records if "ignored" in one.message]) == 2
 
 
-def test_it_reports_what_is_in_force(watch: Watch, backend: RedisBackend, raw: redis.Redis) -> None:
+def test_watcher_reports_the_version_in_force(watch: Watch, backend: RedisBackend, raw: redis.Redis) -> None:
     put(backend, 1, symbolicate_max_jobs="many")
     watch()
     wait_until(lambda: listeners(raw))
@@ -401,7 +402,7 @@ def test_it_reports_what_is_in_force(watch: Watch, backend: RedisBackend, raw: r
     assert (report.process, report.kind, report.stamp, report.bad) == (process_name(), "web", "stamp 2", 0)
 
 
-def test_a_look_is_one_command_and_little_else_is_sent(watch: Watch, raw: redis.Redis) -> None:
+def test_watcher_poll_is_one_command(watch: Watch, raw: redis.Redis) -> None:
     raw.config_resetstat()
     looks = counted("refresh", result="look")
     watch(interval=0.02)
@@ -426,7 +427,9 @@ class Odd(MemoryBackend):
         return super().head()
 
 
-def test_nothing_ends_the_thread(watch: Watch, process: Process, caplog: pytest.LogCaptureFixture) -> None:
+def test_watcher_error_does_not_end_the_thread(
+    watch: Watch, process: Process, caplog: pytest.LogCaptureFixture
+) -> None:
     backend = Odd()
     watcher = watch(backend)
     failed = counted("refresh", result="failed")
@@ -440,7 +443,7 @@ def test_nothing_ends_the_thread(watch: Watch, process: Process, caplog: pytest.
     assert watcher.is_alive()
 
 
-def test_a_follower_that_fails_is_logged_and_the_others_are_told(
+def test_watcher_failing_follower_is_logged_and_others_are_called(
     watch: Watch, process: Process, caplog: pytest.LogCaptureFixture
 ) -> None:
     backend = MemoryBackend()
@@ -461,7 +464,7 @@ def test_a_follower_that_fails_is_logged_and_the_others_are_told(
     assert "a follower's mistake" in caplog.text
 
 
-def test_it_says_once_that_the_server_is_away(
+def test_watcher_unreachable_server_is_logged_once(
     watch: Watch, process: Process, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     watch()
@@ -472,8 +475,10 @@ def test_it_says_once_that_the_server_is_away(
     assert len([one for one in warnings if "stays in force" in one]) == 1
 
 
-def test_writes_during_a_look_are_in_order(watch: Watch, process: Process, backend: RedisBackend) -> None:
-    """Messages and looks overlap all the time; no version is followed by one before it."""
+def test_watcher_writes_during_a_poll_are_applied_in_order(
+    watch: Watch, process: Process, backend: RedisBackend
+) -> None:
+    """Messages and polls overlap; no version is followed by an older one."""
     seen: list[int] = []
     watch(interval=0.01)
     process.follow("symbolicate_max_jobs", seen.append)

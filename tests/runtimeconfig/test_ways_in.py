@@ -1,4 +1,4 @@
-"""One validation: whichever way a wrong value comes in, it is refused in the same words.
+"""One validation: each interface refuses an invalid value with the same text.
 
 What is put into Redis by hand cannot be refused: tests/system/test_runtimeconfig.py finds them there.
 """
@@ -50,7 +50,7 @@ def by_page(name: str, text: str) -> str:
 
 @pytest.mark.parametrize("way", [by_command, by_api, by_page])
 @pytest.mark.parametrize(("name", "text"), WRONG)
-def test_a_wrong_value_is_refused_in_the_same_words(
+def test_invalid_value_has_the_same_error_in_every_interface(
     way: Callable[[str, str], str], name: str, text: str, backend: MemoryBackend
 ) -> None:
     assert said_of(name, text) in way(name, text)

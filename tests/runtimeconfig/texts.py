@@ -20,7 +20,7 @@ names = st.lists(st.text(max_size=10), max_size=4).map(", ".join)
 
 
 def refusal(function: Callable[..., object], *args: object) -> str:
-    """Empty when there was none; any other exception comes through."""
+    """Return the text of a BadOption; empty when none was raised."""
     try:
         function(*args)
     except BadOption as error:
@@ -29,7 +29,7 @@ def refusal(function: Callable[..., object], *args: object) -> str:
 
 
 def texts_of(option: Option) -> st.SearchStrategy[str]:
-    """Without rollouts and windows."""
+    """Return texts without rollouts and windows."""
     if option.kind == "bool":
         return st.sampled_from(SWITCHES)
     if option.kind == "names":

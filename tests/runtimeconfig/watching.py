@@ -12,12 +12,13 @@ LONGEST = 30.0
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    """Raises TimeoutError."""
+    """Wait until a condition holds. Raise TimeoutError."""
     deadline, never = monotonic() + LONGEST, Event()
     while not condition():
         if monotonic() > deadline:
             raise TimeoutError
-        never.wait(0.002)  # others need the processor too
+        # Other threads need the processor, too.
+        never.wait(0.002)
 
 
 def put(backend: ConfigBackend, version: int, stamp: str = "", **texts: str) -> None:

@@ -13,7 +13,7 @@ from tecken.storage.disk_space import READING_SECONDS, DiskSpace, Space, Volume,
 GIB = 1 << 30
 
 
-def test_measured_directory_that_is_not_there_yet_reads_its_parent(tmp_path: Path) -> None:
+def test_measured_missing_directory_reads_its_parent(tmp_path: Path) -> None:
     found = measured(Volume("storage", tmp_path / "not" / "there" / "yet"))
     disk = os.statvfs(tmp_path)
     assert found is not None
@@ -24,7 +24,7 @@ def test_measured_directory_that_is_not_there_yet_reads_its_parent(tmp_path: Pat
 @pytest.mark.parametrize(
     ("total", "reserve"), [(24 << 20, int((24 << 20) * 0.05)), (40 * GIB, 2 * GIB), (4096 * GIB, 4 * GIB)]
 )
-def test_reserve_is_a_share_with_an_upper_bound(total: int, reserve: int) -> None:
+def test_reserve_of_disk_is_a_share_with_an_upper_bound(total: int, reserve: int) -> None:
     assert reserve_of(total) == reserve
 
 
@@ -33,7 +33,7 @@ def test_space_below_its_reserve_has_a_reason(free: int, size: int, has_room: bo
     assert (Space("storage", free, 100).why_no_room_for(size) == "") == has_room
 
 
-def test_check_of_more_than_is_free_raises_with_reason_and_retry_after(tmp_path: Path) -> None:
+def test_disk_space_check_of_more_than_is_free_raises_with_retry_after(tmp_path: Path) -> None:
     space = DiskSpace([Volume("temporary_files", tmp_path)])
     space.check()
     with pytest.raises(
@@ -43,7 +43,7 @@ def test_check_of_more_than_is_free_raises_with_reason_and_retry_after(tmp_path:
     assert caught.value.retry_after == 60
 
 
-def test_readings_are_renewed_after_some_seconds(tmp_path: Path) -> None:
+def test_disk_space_readings_are_renewed_after_some_seconds(tmp_path: Path) -> None:
     now = [0.0]
     space = DiskSpace([Volume("storage", tmp_path)], clock=lambda: now[0])
     first = space.readings()

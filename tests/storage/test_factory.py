@@ -6,21 +6,21 @@ import pytest
 
 from tecken.errors import Absent, CouldNotAsk
 from tecken.storage.factory import chain_for, own_files_for, page_files_for, source_for
-from tecken.storage.port import symbol_file
 from tecken.storage.upstreams.http import HttpSymbols
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import symbol_file
 
-MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+MODULE = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 
 
-def test_a_source_is_named_by_its_url(tmp_path: Path) -> None:
+def test_chain_for_urls_has_their_names_without_credentials(tmp_path: Path) -> None:
     urls = ["https://user:secret@symbols.example/prefix", tmp_path.as_uri(), "gs://bucket/prefix"]
     chain = chain_for(urls)
     assert chain.name == f"https://symbols.example/prefix/, {tmp_path.as_uri()}, gs://bucket/prefix"
     assert isinstance(source_for(urls[0]), HttpSymbols)
 
 
-def test_an_upstream_directory_has_the_bare_paths(tmp_path: Path) -> None:
+def test_chain_for_upstream_directory_reads_paths_without_prefix(tmp_path: Path) -> None:
     file = tmp_path / "xul.pdb" / MODULE.debug_id / "xul.sym"
     file.parent.mkdir(parents=True)
     file.write_bytes(b"MODULE")
@@ -28,12 +28,12 @@ def test_an_upstream_directory_has_the_bare_paths(tmp_path: Path) -> None:
         assert list(chunks) == [b"MODULE"]
 
 
-def test_an_upstream_directory_that_is_missing_is_no_answer(tmp_path: Path) -> None:
+def test_source_for_missing_directory_is_could_not_ask(tmp_path: Path) -> None:
     with pytest.raises(CouldNotAsk), source_for((tmp_path / "absent").as_uri()).open(MODULE):
         pass
 
 
-def test_our_own_storage_may_be_empty_and_has_one_layout(tmp_path: Path) -> None:
+def test_own_files_for_new_directory_creates_the_v1_layout(tmp_path: Path) -> None:
     url = (tmp_path / "storage").as_uri()
     files, pages = own_files_for(url), page_files_for(url)
     with pytest.raises(Absent):
@@ -43,9 +43,9 @@ def test_our_own_storage_may_be_empty_and_has_one_layout(tmp_path: Path) -> None
     files.put(symbol_file(MODULE), [b"MODULE"])
     pages.write(MODULE, [b"pages"])
     kept = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
-    assert kept == [f"storage/v1/{MODULE}/xul.sym", f"storage/v1/{MODULE}/xul.sym.pages"]
+    assert kept == [f"storage/pages/{MODULE}", f"storage/v1/{MODULE}/xul.sym"]
 
 
-def test_a_bad_url_stops_the_chain() -> None:
+def test_chain_for_invalid_url_raises() -> None:
     with pytest.raises(ValueError, match="gopher://host/"):
         chain_for(["https://symbols.example/", "gopher://host/"])

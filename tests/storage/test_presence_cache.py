@@ -10,8 +10,8 @@ from tecken.errors import CouldNotAsk
 from tecken.redisclient import client
 from tecken.redisclient.guard import RedisGuard
 from tecken.storage import keys
-from tecken.storage.port import FileKey
 from tecken.storage.presence_cache import Known, Lifetimes, Remembered, Unknown
+from tecken.symbols.layouts import FileKey
 from tests.support.redis_server import free_port
 
 KEY = FileKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2", "xul.sym")
@@ -38,7 +38,7 @@ def away() -> Iterator[Known]:
 
 
 @pytest.mark.parametrize(("fact", "seconds"), [(None, 10), ([12, "etag", 1.5], 100), ([], 100)])
-def test_an_answer_is_remembered(
+def test_presence_cache_result_is_stored_until_it_expires(
     known: Known, connection: redis.Redis, fact: list[object] | None, seconds: int
 ) -> None:
     known.settle(NAME, known.lease(NAME), fact)
@@ -46,14 +46,14 @@ def test_an_answer_is_remembered(
     assert 0 < connection.ttl(NAME) <= seconds
 
 
-def test_what_was_heard_before_an_upload_is_not_written_after_it(known: Known) -> None:
+def test_presence_cache_result_from_before_an_upload_is_not_stored(known: Known) -> None:
     before = known.lease(NAME)
     known.changed(KEY)
     known.settle(NAME, before, None)
     assert known.look([NAME]) == [Unknown()]
 
 
-def test_what_was_heard_before_an_upload_does_not_replace_what_was_heard_after_it(known: Known) -> None:
+def test_presence_cache_result_from_before_an_upload_does_not_replace_a_later_one(known: Known) -> None:
     before = known.lease(NAME)
     known.changed(KEY)
     after = known.lease(NAME)
@@ -62,13 +62,13 @@ def test_what_was_heard_before_an_upload_does_not_replace_what_was_heard_after_i
     assert known.look([NAME]) == [[1]]
 
 
-def test_a_lease_is_no_answer_and_there_is_one(known: Known) -> None:
+def test_presence_cache_second_lease_is_unknown(known: Known) -> None:
     assert known.lease(NAME).lease
     assert known.lease(NAME) == Unknown()
     assert known.look([NAME]) == [Unknown()]
 
 
-def test_how_long_an_answer_is_remembered(known: Known) -> None:
+def test_presence_cache_remembered_has_result_and_remaining_seconds(known: Known) -> None:
     other = keys.try_file(KEY)
     known.settle(NAME, known.lease(NAME), [1])
     known.lease(other)
@@ -79,7 +79,7 @@ def test_how_long_an_answer_is_remembered(known: Known) -> None:
     assert leased == Remembered(Unknown(), None)
 
 
-def test_an_upload_changes_all_that_is_known_of_a_file(known: Known) -> None:
+def test_presence_cache_changed_removes_all_entries_of_a_file(known: Known) -> None:
     code = [keys.code_file("xul.dll", "5AB380779000", with_try=each) for each in (False, True)]
     names = [NAME, keys.try_file(KEY), keys.upstream_file(KEY), *code]
     for name in names:
@@ -89,7 +89,7 @@ def test_an_upload_changes_all_that_is_known_of_a_file(known: Known) -> None:
 
 
 @pytest.mark.parametrize(("debug_file", "is_forgotten"), [("xul.pdb", True), ("libxul.so", False)])
-def test_known_upload_forgets_the_other_case_of_windows_names(
+def test_presence_cache_changed_removes_the_other_case_of_windows_names(
     known: Known, debug_file: str, is_forgotten: bool
 ) -> None:
     key = KEY._replace(debug_file=debug_file)
@@ -100,7 +100,7 @@ def test_known_upload_forgets_the_other_case_of_windows_names(
     assert known.look(names) == [Unknown() if is_forgotten else None] * 2
 
 
-def test_without_redis_cache_nothing_is_known(away: Known) -> None:
+def test_presence_cache_without_redis_cache_is_unknown(away: Known) -> None:
     assert away.look([NAME, NAME]) == [Unknown(), Unknown()]
     assert away.lease(NAME) == Unknown()
     away.settle(NAME, Unknown(b"?lease"), None)
@@ -110,7 +110,8 @@ def test_without_redis_cache_nothing_is_known(away: Known) -> None:
         away.remembered([NAME])
 
 
-def test_a_foreign_value_is_could_not_ask(known: Known, connection: redis.Redis) -> None:
+def test_presence_cache_value_of_another_type_is_could_not_ask(known: Known, connection: redis.Redis) -> None:
     connection.hset(NAME, "a", "b")
-    assert known.look([NAME]) == [Unknown()]  # MGET answers nil for another type
+    # MGET returns nil for a value of another type.
+    assert known.look([NAME]) == [Unknown()]
     known.settle(NAME, Unknown(b"?lease"), None)

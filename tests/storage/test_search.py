@@ -7,9 +7,9 @@ import pytest
 from tecken.errors import Absent, CouldNotAsk, Refused, TeckenError, Throttled, TooMuch
 from tecken.storage.backends.memory import MemorySymbols
 from tecken.storage.search import Chain, Said
-from tecken.symbols.ids import ModuleKey, module_key
+from tecken.symbols.ids import ObjectId
 
-MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+MODULE = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 NOWHERE = MemorySymbols(name="nowhere")
 HERE = MemorySymbols({MODULE: b"here"}, name="here")
 THERE = MemorySymbols({MODULE: b"there"}, name="there")
@@ -31,63 +31,63 @@ def refusal(*sources: MemorySymbols) -> TeckenError:
     return told.value
 
 
-def test_the_first_that_has_it_wins() -> None:
+def test_chain_open_returns_the_file_of_the_first_source_that_has_it() -> None:
     assert whole(NOWHERE, HERE, THERE) == b"here"
 
 
-def test_one_that_cannot_be_asked_is_passed_over() -> None:
+def test_chain_open_skips_unavailable_sources() -> None:
     assert whole(DOWN, throttled("busy", 60), THERE) == b"there"
 
 
-def test_absent_when_all_say_so() -> None:
+def test_chain_open_file_absent_everywhere_is_absent() -> None:
     error = refusal(NOWHERE, MemorySymbols(name="neither"))
     assert isinstance(error, Absent)
     assert "nowhere, neither" in str(error)
 
 
-def test_open_refused_everywhere_is_absent_with_the_reasons() -> None:
+def test_chain_open_refused_file_is_absent_with_the_reasons() -> None:
     refusing = MemorySymbols({MODULE: Refused("theirs: refused: 403 Forbidden")}, name="theirs")
     error = refusal(NOWHERE, refusing)
     assert type(error) is Absent
     assert str(error).endswith("nowhere, theirs; theirs: refused: 403 Forbidden")
 
 
-def test_absent_without_sources() -> None:
+def test_chain_open_without_sources_is_absent() -> None:
     assert isinstance(refusal(), Absent)
 
 
-def test_never_absent_while_one_could_not_be_asked() -> None:
+def test_chain_open_with_an_unavailable_source_is_never_absent() -> None:
     error = refusal(NOWHERE, DOWN, throttled("busy", 60), NOWHERE)
     assert type(error) is CouldNotAsk
     assert str(error) == "down: 500; busy: 429"
     assert error.retry_after == 60
 
 
-def test_throttled_when_nothing_else_is_in_the_way() -> None:
+def test_chain_open_with_throttled_sources_only_is_throttled() -> None:
     error = refusal(NOWHERE, throttled("busy", 60), throttled("busier", 20), throttled("vague", None))
     assert isinstance(error, Throttled)
     assert error.retry_after == 20
 
 
-def test_a_file_over_the_limit_is_not_looked_for_elsewhere() -> None:
+def test_chain_open_file_over_the_limit_ends_the_search() -> None:
     assert isinstance(refusal(MemorySymbols({MODULE: TooMuch("big")}), HERE), TooMuch)
 
 
 @pytest.mark.parametrize("error", [Absent("mine"), CouldNotAsk("mine"), KeyError("mine")])
-def test_an_error_of_the_consumer_does_not_start_the_next_source(error: Exception) -> None:
+def test_chain_open_error_of_the_consumer_does_not_open_the_next_source(error: Exception) -> None:
     with pytest.raises(type(error)) as raised, Chain([HERE, THERE]).open(MODULE):
         raise error
     assert raised.value is error
 
 
-def test_its_name_has_the_names_of_all() -> None:
+def test_chain_name_lists_all_sources() -> None:
     assert Chain([HERE, THERE]).name == "here, there"
 
 
-def test_what_each_source_said_is_told() -> None:
+def test_chain_open_reports_the_result_of_each_source() -> None:
     told: list[tuple[str, type[TeckenError] | None]] = []
 
-    def hear(module: ModuleKey, said: Sequence[Said]) -> None:
+    def hear(module: ObjectId, said: Sequence[Said]) -> None:
         assert module == MODULE
         told.extend((one.source, type(one.no) if one.no else None) for one in said)
 

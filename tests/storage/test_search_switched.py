@@ -5,9 +5,9 @@ import pytest
 from tecken.errors import Absent, CouldNotAsk, SwitchedOff
 from tecken.storage.backends.memory import MemorySymbols
 from tecken.storage.search import Chain, Switched
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
 
-MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+MODULE = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 URL = "https://user:secret@symbols.example/try/"
 NAME = "https://symbols.example/try/"
 HERE = MemorySymbols({MODULE: b"here"}, name=NAME)
@@ -26,11 +26,11 @@ DOWN = MemorySymbols({MODULE: CouldNotAsk("down: 500")}, name="down")
         (("other.example", "symbols.example"), True),
     ],
 )
-def test_a_part_of_the_url_or_of_the_name_is_enough(off: tuple[str, ...], is_off: bool) -> None:
+def test_switched_is_off_for_a_part_of_url_or_name(off: tuple[str, ...], is_off: bool) -> None:
     assert Switched(HERE, URL, lambda: off).is_off == is_off
 
 
-def test_it_is_off_for_as_long_as_it_is_named() -> None:
+def test_switched_open_follows_changes_of_the_option() -> None:
     off: list[str] = []
     source = Switched(HERE, URL, lambda: off)
     with source.open(MODULE) as chunks:
@@ -43,7 +43,7 @@ def test_it_is_off_for_as_long_as_it_is_named() -> None:
         assert b"".join(chunks) == b"here"
 
 
-def test_nobody_has_it_as_far_as_one_knows() -> None:
+def test_chain_open_with_a_disabled_source_is_switched_off() -> None:
     with (
         pytest.raises(SwitchedOff, match=f"is not in {NAME}, nowhere; {NAME} is switched off$"),
         Chain([Switched(HERE, URL, lambda: [NAME]), NOWHERE]).open(MODULE),
@@ -51,12 +51,12 @@ def test_nobody_has_it_as_far_as_one_knows() -> None:
         pytest.fail("opened")
 
 
-def test_the_next_one_is_asked() -> None:
+def test_chain_open_skips_a_disabled_source() -> None:
     with Chain([Switched(HERE, URL, lambda: [NAME]), HERE]).open(MODULE) as chunks:
         assert b"".join(chunks) == b"here"
 
 
-def test_no_answer_of_another_is_no_absence() -> None:
+def test_chain_open_with_disabled_and_unavailable_sources_is_could_not_ask() -> None:
     with pytest.raises(CouldNotAsk) as told, Chain([Switched(HERE, URL, lambda: [NAME]), DOWN]).open(MODULE):
         pytest.fail("opened")
     assert not isinstance(told.value, Absent)

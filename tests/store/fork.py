@@ -8,11 +8,11 @@ import sys
 from tecken.redisclient import client, nodes
 from tecken.store.port import PageKey
 from tecken.store.redis import RedisPageStore
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
 
 connection = client(sys.argv[1], timeout=5, connect_timeout=5)
 store = RedisPageStore(connection)
-module = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+module = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 pages = {PageKey(module, "a" * 16, number): str(number).encode() * 1000 for number in range(100)}
 store.put_pages(pages)
 before = nodes(connection)[0].client_id()

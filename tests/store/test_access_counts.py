@@ -20,11 +20,11 @@ from tecken.store.access_counts import (
 from tecken.store.access_sample import PLACES, hash_name
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageKey
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
 from tests.support.clock import Clock
 from tests.support.redis_server import free_port
 
-XUL = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+XUL = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 PAGE, OTHER = PageKey(XUL, "0" * 16, 0), PageKey(XUL, "0" * 16, 1)
 
 

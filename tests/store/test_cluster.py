@@ -13,12 +13,12 @@ from tecken.redisclient import client, fanout
 from tecken.store import keys
 from tecken.store.port import Missing, PageKey
 from tecken.store.redis import RedisPageStore
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
 from tests.store.conftest import STORE_CONF
 from tests.support.cluster import RedisCluster
 from tests.support.sentinel import wait_until
 
-MODULES = [module_key(f"{number}.pdb", "A" * 33) for number in range(30)]
+MODULES = [ObjectId.parse(f"{number}.pdb", "A" * 33) for number in range(30)]
 PAGES = {PageKey(module, "a" * 16, number): bytes(500) for module in MODULES for number in range(3)}
 
 
@@ -48,7 +48,7 @@ def on_first(key: str) -> bool:
 def test_cluster_stats_are_sums_of_all_nodes(cluster: RedisCluster) -> None:
     with connected(cluster) as store:
         fill(store)
-        store.put_missing(module_key("gone.pdb", "A" * 33), Missing("absent", ""), seconds=60)
+        store.put_missing(ObjectId.parse("gone.pdb", "A" * 33), Missing("absent", ""), seconds=60)
         stats = store.stats()
     assert (stats.keys, stats.modules, stats.modules_exact) == (30 + 90 + 1, 30, True)
     assert (stats.maxmemory, stats.policy, stats.page_size) == (3 * (500 << 20), "allkeys-lru", 500)

@@ -19,11 +19,11 @@ from tecken.store.hit_counts import (
     busiest_pages,
 )
 from tecken.store.port import PageKey
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tests.support.clock import Clock
 from tests.support.redis_server import RedisServer, free_port
 
-XUL, LIBC = ModuleKey("xul.pdb", "A" * 33), ModuleKey("libc.so", "B" * 33)
+XUL, LIBC = ObjectId("xul.pdb", "A" * 33), ObjectId("libc.so", "B" * 33)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def clock() -> Clock:
     return Clock(1_800_000_000.0)
 
 
-def pages(module: ModuleKey, count: int) -> list[PageKey]:
+def pages(module: ObjectId, count: int) -> list[PageKey]:
     return [PageKey(module, "0" * 16, number) for number in range(count)]
 
 
@@ -75,7 +75,7 @@ def test_hit_counts_keep_the_busiest_modules(client: redis.Redis, clock: Clock) 
     clock.now += SEND_SECONDS
     tally.note(pages(XUL, 5), pages(XUL, 5))
     for part in range(2):
-        some = [PageKey(ModuleKey(f"{part}-{n}", "C" * 33), "0" * 16, 0) for n in range(MOST)]
+        some = [PageKey(ObjectId(f"{part}-{n}", "C" * 33), "0" * 16, 0) for n in range(MOST)]
         clock.now += SEND_SECONDS
         tally.note(some, some)
     rows = busiest(client, 10 * MOST, clock.now)

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageKey
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
 from tests.support.clock import Clock
 
-XUL = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+XUL = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 
 
 def test_memory_store_marker_expires() -> None:

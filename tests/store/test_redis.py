@@ -12,11 +12,11 @@ import redis
 from tecken.redisclient import client
 from tecken.store.port import Missing, PageKey
 from tecken.store.redis import RedisPageStore
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
 from tests.support.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[2]
-XUL = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+XUL = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 HEADER = ":1:symbol:xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2"
 MARKER = ":1:missing:xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2"
 ABSENT = Missing("absent", "nobody has it")
@@ -38,7 +38,11 @@ def test_store_keys_have_the_documented_names(page_store: RedisPageStore, connec
     page_store.put_missing(XUL, ABSENT, seconds=60)
     assert connection.keys() == [MARKER.encode()]
     assert 0 < connection.ttl(MARKER) <= 60
-    assert json.loads(connection.get(MARKER) or b"") == {"kind": "absent", "reason": "nobody has it"}
+    assert json.loads(connection.get(MARKER) or b"") == {
+        "kind": "absent",
+        "reason": "nobody has it",
+        "spelling": "xul.pdb",
+    }
     page_store.put_header(XUL, b"header")
     page_store.put_pages({PageKey(XUL, GENERATION, 12): b"page"})
     assert connection.mget(HEADER, f"{HEADER}/{GENERATION}/12") == [b"header", b"page"]
@@ -46,7 +50,7 @@ def test_store_keys_have_the_documented_names(page_store: RedisPageStore, connec
 
 
 def test_store_read_is_one_round_trip(page_store: RedisPageStore, connection: redis.Redis) -> None:
-    modules = [module_key(f"{number}.pdb", "A" * 33) for number in range(40)]
+    modules = [ObjectId.parse(f"{number}.pdb", "A" * 33) for number in range(40)]
     connection.config_resetstat()
     page_store.headers(modules)
     page_store.pages([PageKey(module, GENERATION, 1) for module in modules])

@@ -11,12 +11,12 @@ from tecken.errors import StoreAway
 from tecken.redisclient import client
 from tecken.store.port import Missing, PageKey
 from tecken.store.redis import RedisPageStore, store_guard
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
 from tests.support.clock import Clock
 from tests.support.redis_server import MUTE_AFTER, RedisServer
 from tests.support.scripted_server import ScriptedServer
 
-XUL = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+XUL = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 PAGE = PageKey(XUL, "0123456789abcdef", 0)
 Call = Callable[[RedisPageStore], object]
 CALLS: dict[str, Call] = {

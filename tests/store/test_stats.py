@@ -5,7 +5,7 @@ import redis
 
 from tecken.store.port import Missing, PageKey
 from tecken.store.redis import RedisPageStore
-from tecken.symbols.ids import ModuleKey, module_key
+from tecken.symbols.ids import ObjectId
 
 
 @pytest.fixture
@@ -13,8 +13,8 @@ def page_store(connection: redis.Redis) -> RedisPageStore:
     return RedisPageStore(connection)
 
 
-def put(store: RedisPageStore, modules: int, pages_each: int) -> list[ModuleKey]:
-    made = [module_key(f"{number}.pdb", "A" * 33) for number in range(modules)]
+def put(store: RedisPageStore, modules: int, pages_each: int) -> list[ObjectId]:
+    made = [ObjectId.parse(f"{number}.pdb", "A" * 33) for number in range(modules)]
     for module in made:
         store.put_header(module, b"header")
     store.put_pages({PageKey(m, "a" * 16, n): bytes(1000 * (1 + n)) for m in made for n in range(pages_each)})
@@ -32,7 +32,7 @@ def test_stats_have_the_number_of_modules_and_the_page_size(
     page_store: RedisPageStore, connection: redis.Redis
 ) -> None:
     put(page_store, modules=10, pages_each=3)
-    page_store.put_missing(module_key("gone.pdb", "A" * 33), Missing("absent", ""), seconds=60)
+    page_store.put_missing(ObjectId.parse("gone.pdb", "A" * 33), Missing("absent", ""), seconds=60)
     connection.set(":1:somebody else's", "x")
     connection.rpush(f":1:symbol:0.pdb/{'A' * 33}/{'a' * 16}/9", "not a page")
     stats = page_store.stats()

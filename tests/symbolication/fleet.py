@@ -1,4 +1,4 @@
-"""A process of the fleet, run by test_fleet: some threads prepare one module."""
+"""Program of test_fleet: a process in which some threads convert the same two modules."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tecken.store.redis import RedisPageStore
 from tecken.symbolication.conversion.converter import Lifetimes, Preparer
 from tecken.symbolication.conversion.lock import RedisTurns
 from tecken.symbolication.conversion.page_file_builder import Conversion
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tests.symbolication.samples import MIB, sym
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
-ABSENT = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+ABSENT = ObjectId("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
 
 
 class Logged:
-    """A source that has XUL and writes down each time it is asked."""
+    """Source with the symbols of XUL that logs each request."""
 
     name = "logged"
 
@@ -32,7 +32,7 @@ class Logged:
         self._log = log
 
     @contextmanager
-    def open(self, module: ModuleKey) -> Iterator[Iterator[bytes]]:
+    def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
         with self._log.open("a") as log:
             log.write(f"{module}\n")
         if module != XUL:

@@ -1,4 +1,4 @@
-"""Run by test_herald: a parent and its forked child both trust a header for an hour, until they are told."""
+"""Program of test_invalidation: a process and its forked child trust a header until it is invalidated."""
 
 from __future__ import annotations
 
@@ -18,28 +18,29 @@ from tests.symbolication.samples import header_of  # noqa: E402
 from tests.symbolication.test_invalidation import XUL  # noqa: E402
 
 
-def trusted() -> bool:
+def is_trusted() -> bool:
     return XUL in symbolication_services.symbol_loader().headers([XUL], Trace())
 
 
-def listeners() -> int:
+def count_subscribers() -> int:
     return int(redis_services.cache_client().pubsub_numsub(keys.REPLACED)[0][1])
 
 
 with overridden(process_header_seconds=3600):
     store_services.page_store().put_header(XUL, header_of(XUL).raw)
-    assert trusted()
+    assert is_trusted()
     child = os.fork()
-    while listeners() < 2 or not trusted():
-        assert trusted()
+    while count_subscribers() < 2 or not is_trusted():
+        assert is_trusted()
     if child:
-        os.waitpid(child, 0)  # it has seen both listen, and has told
+        # The child publishes the invalidation after both processes have subscribed.
+        os.waitpid(child, 0)
     else:
         store_services.page_store().forget(XUL)
-        assert trusted()
+        assert is_trusted()
         symbolication_services.invalidation_publisher().tell(XUL)
-    while trusted():
+    while is_trusted():
         pass
-    print("parent heard" if child else "child heard", flush=True)
+    print("parent invalidated" if child else "child invalidated", flush=True)
     if not child:
         os._exit(0)

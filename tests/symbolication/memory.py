@@ -1,4 +1,4 @@
-"""Modules and Cold without a store: page files in a dictionary, and what a test says of the rest."""
+"""In-memory implementations of Modules and Cold, with page files in a dictionary."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tecken.store.port import Missing
 from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbolication.loader import Pages
 from tecken.symbolication.trace import Trace
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 from tecken.symbols.pagefile.page import Page
 
 SAMPLES = Path(__file__).parent.parent / "data" / "samples"
-C = ModuleKey("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
-CPP = ModuleKey("libcrash-cpp.so", "273D63DBA9E83361F8EC5DEE35148BFF0")
-RUST = ModuleKey("libcrash-rs.so", "0CA52D10ECCE1CA78288F3A5C4DD0AB40")
+C = ObjectId("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
+CPP = ObjectId("libcrash-cpp.so", "273D63DBA9E83361F8EC5DEE35148BFF0")
+RUST = ObjectId("libcrash-rs.so", "0CA52D10ECCE1CA78288F3A5C4DD0AB40")
 MIB = 1 << 20
 
 
@@ -31,7 +31,7 @@ class PageFile(NamedTuple):
         return self.header.open(self.raw[start:end])
 
 
-def sample(module: ModuleKey) -> bytes:
+def sample(module: ObjectId) -> bytes:
     return (SAMPLES / module.debug_file / module.debug_id / f"{module.debug_file}.sym").read_bytes()
 
 
@@ -41,23 +41,23 @@ def page_file(text: bytes) -> PageFile:
 
 
 class MemoryModules:
-    """`unreadable` modules have a header and no pages; `replacements` take a file's place when it is read."""
+    """Modules in memory. `unreadable` ones lack pages; `replacements` replace page files during reads."""
 
-    def __init__(self, files: dict[ModuleKey, PageFile]) -> None:
+    def __init__(self, files: dict[ObjectId, PageFile]) -> None:
         self.files = files
-        self.missing: dict[ModuleKey, Missing] = {}
-        self.unreadable: dict[ModuleKey, Missing] = {}
-        self.replacements: dict[ModuleKey, list[PageFile]] = {}
+        self.missing: dict[ObjectId, Missing] = {}
+        self.unreadable: dict[ObjectId, Missing] = {}
+        self.replacements: dict[ObjectId, list[PageFile]] = {}
         self.trips: list[str] = []
 
     def headers(
         self,
-        modules: Iterable[ModuleKey],
+        modules: Iterable[ObjectId],
         trace: Trace,
         most: int | None = None,
-    ) -> dict[ModuleKey, Header | Missing]:
+    ) -> dict[ObjectId, Header | Missing]:
         self.trips.append("headers")
-        found: dict[ModuleKey, Header | Missing] = {}
+        found: dict[ObjectId, Header | Missing] = {}
         for module in modules:
             if module in self.files:
                 found[module] = self.files[module].header
@@ -66,7 +66,7 @@ class MemoryModules:
                 found[module] = self.missing[module]
         return found
 
-    def pages(self, wanted: Iterable[tuple[ModuleKey, Header, int]], trace: Trace) -> Pages:
+    def pages(self, wanted: Iterable[tuple[ObjectId, Header, int]], trace: Trace) -> Pages:
         self.trips.append("pages")
         pages = Pages({}, set(), {})
         for module, header, number in wanted:
@@ -83,20 +83,20 @@ class MemoryModules:
 
 
 class MemoryCold:
-    """`brings` appear in `modules` when they are asked for; the rest is what `answers` says."""
+    """Conversion in memory: `brings` are added to `modules` on demand; `answers` has the other results."""
 
     def __init__(self, modules: MemoryModules) -> None:
         self.modules = modules
-        self.brings: dict[ModuleKey, PageFile] = {}
-        self.answers: dict[ModuleKey, Missing | CouldNotAsk] = {}
+        self.brings: dict[ObjectId, PageFile] = {}
+        self.answers: dict[ObjectId, Missing | CouldNotAsk] = {}
         self.deadlines: list[float] = []
 
     def bring(
         self,
-        modules: Sequence[ModuleKey],
+        modules: Sequence[ObjectId],
         deadline: float,
         client: str = "",
-    ) -> dict[ModuleKey, Missing | CouldNotAsk]:
+    ) -> dict[ObjectId, Missing | CouldNotAsk]:
         self.deadlines.append(deadline)
         self.modules.files |= {module: self.brings[module] for module in modules if module in self.brings}
         return {module: self.answers[module] for module in modules if module in self.answers}

@@ -1,16 +1,16 @@
-"""Small symbol files, and what becomes of them."""
+"""Small symbol files, and page files and headers made from them."""
 
 from __future__ import annotations
 
 from tecken.symbolication.conversion.page_file_builder import Conversion
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 
 MIB = 1024 * 1024
 
 
-def sym(module: ModuleKey, functions: int = 3, name: str = "work") -> bytes:
-    """FUNCs of 16 bytes from 0x1000 on, called `<name>0`, `<name>1` ..."""
+def sym(module: ObjectId, functions: int = 3, name: str = "work") -> bytes:
+    """Return a symbol file with functions of 16 bytes from 0x1000 on, named `<name>0`, `<name>1` ..."""
     blocks = [
         f"FUNC {0x1000 + 16 * i:x} 10 0 {name}{i}\n{0x1000 + 16 * i:x} 10 {i + 1} 0\n"
         for i in range(functions)
@@ -25,10 +25,10 @@ def page_file(text: bytes) -> bytes:
 
 
 def of_version_1(file: bytes) -> bytes:
-    """A header or page file as it was before symbols were bounded: the version is behind 8 bytes of magic."""
+    """Return a header or page file with format version 1; the version follows 8 bytes of magic number."""
     return file[:8] + b"\1\0" + file[10:]
 
 
-def header_of(module: ModuleKey, functions: int = 3) -> Header:
+def header_of(module: ObjectId, functions: int = 3) -> Header:
     with Conversion(lambda: MIB).of([sym(module, functions)]) as made:
         return made.header

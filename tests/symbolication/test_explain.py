@@ -13,7 +13,7 @@ from tecken.redisclient.guard import RedisGuard
 from tecken.storage import keys
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles, MemorySymbols
 from tecken.storage.lookup_log import Journal
-from tecken.storage.port import FileKey, Stored, symbol_file
+from tecken.storage.port import Stored
 from tecken.storage.presence_cache import Known, Lifetimes, Remembered, Unknown
 from tecken.storage.search import Said, Switched
 from tecken.store.memory import MemoryPageStore
@@ -21,17 +21,18 @@ from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.queue import CeleryCold
 from tecken.symbolication.conversion.status import Ready
 from tecken.symbolication.explain import Cached, Explainer, Marked
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.symbols.pagefile.file import Header
 from tests.symbolication.conversion.memory import MemoryBoard, StoreIsAway
 from tests.symbolication.samples import MIB, header_of, of_version_1
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
-ABSENT = Missing("absent", "nobody has it")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+ABSENT = Missing("absent", "no source has it")
 URL = "https://symbols.example/"
 
 
-class House:
+class Rig:
     def __init__(self, connection: redis.Redis) -> None:
         guard = RedisGuard("redis-cache")
         self.regular, self.of_try = MemoryFiles("regular"), MemoryFiles("try")
@@ -40,10 +41,10 @@ class House:
         self.journal = Journal(connection, guard, lambda: 600.0)
         self.known = Known(connection, guard, lambda: Lifetimes(100, 10, 1))
         self.off: list[str] = []
-        self.sent: list[ModuleKey] = []
+        self.sent: list[ObjectId] = []
         self.queue_away = False
 
-    def send(self, modules: Sequence[ModuleKey], *, first: bool) -> None:
+    def send(self, modules: Sequence[ObjectId], *, first: bool) -> None:
         if self.queue_away:
             raise CouldNotAsk("the queue does not answer")
         self.sent.extend(modules)
@@ -64,70 +65,72 @@ class House:
 
 
 @pytest.fixture
-def house() -> Iterator[House]:
+def rig() -> Iterator[Rig]:
     with client(f"{os.environ['REDIS_URL']}/0", timeout=5, connect_timeout=5) as connected:
         connected.flushdb()
-        yield House(connected)
+        yield Rig(connected)
 
 
-def test_a_module_that_nobody_ever_asked_for(house: House) -> None:
-    told = house.explainer().explain(XUL)
-    assert str(told.key) == f"{XUL}/xul.sym"
-    assert (told.regular.name, told.regular.now) == ("regular", None)
-    assert (told.of_try.name, told.of_try.now) == ("try", None)
-    assert told.upstreams == ((URL, False),)
-    assert (told.page_file, told.store) == (None, None)
+def test_explain_unknown_module_has_no_entries(rig: Rig) -> None:
+    explanation = rig.explainer().explain(XUL)
+    assert str(explanation.key) == f"{XUL}/xul.sym"
+    assert (explanation.regular.name, explanation.regular.now) == ("regular", None)
+    assert (explanation.of_try.name, explanation.of_try.now) == ("try", None)
+    assert explanation.upstreams == ((URL, False),)
+    assert (explanation.page_file, explanation.store) == (None, None)
     nothing = Remembered(Unknown(), None)
-    assert told.cache == Cached("idle", None, nothing, nothing, nothing)
+    assert explanation.cache == Cached("idle", None, nothing, nothing, nothing)
 
 
-def test_a_module_that_is_there(house: House) -> None:
+def test_explain_stored_module_shows_every_part(rig: Rig) -> None:
     header = header_of(XUL)
-    house.regular.put(symbol_file(XUL), [b"MODULE"])
-    house.page_files.write(XUL, [header.raw])
-    house.store.put_header(XUL, header.raw)
-    house.off.append(URL)
-    told = house.explainer().explain(XUL)
-    assert isinstance(told.regular.now, Stored)
-    assert isinstance(told.page_file, Header)
-    assert told.store == len(header.raw)
-    assert told.upstreams == ((URL, True),)
+    rig.regular.put(symbol_file(XUL), [b"MODULE"])
+    rig.page_files.write(XUL, [header.raw])
+    rig.store.put_header(XUL, header.raw)
+    rig.off.append(URL)
+    explanation = rig.explainer().explain(XUL)
+    assert isinstance(explanation.regular.now, Stored)
+    assert isinstance(explanation.page_file, Header)
+    assert explanation.store == len(header.raw)
+    assert explanation.upstreams == ((URL, True),)
 
 
-def test_explainer_page_file_and_header_of_version_1_are_not_there(house: House) -> None:
+def test_explain_version_1_entries_are_not_shown(rig: Rig) -> None:
     old = of_version_1(header_of(XUL).raw)
-    house.page_files.write(XUL, [old])
-    house.store.put_header(XUL, old)
-    told = house.explainer().explain(XUL)
-    assert (told.page_file, told.store) == (None, None)
+    rig.page_files.write(XUL, [old])
+    rig.store.put_header(XUL, old)
+    explanation = rig.explainer().explain(XUL)
+    assert (explanation.page_file, explanation.store) == (None, None)
 
 
-def test_a_module_that_nobody_has(house: House) -> None:
-    house.store.put_missing(XUL, ABSENT, 600)
-    house.journal.note(XUL, [Said(URL, Absent("404"), 0.5)])
+def test_explain_absent_module_shows_marker_and_search(rig: Rig) -> None:
+    rig.store.put_missing(XUL, ABSENT, 600)
+    rig.journal.note(XUL, [Said(URL, Absent("404"), 0.5)])
     name = keys.upstream_file(symbol_file(XUL))
-    house.known.settle(name, house.known.lease(name), None)
-    told = house.explainer().explain(XUL)
-    assert isinstance(told.store, Marked)
-    assert told.store.missing == ABSENT
-    assert told.store.seconds is not None
-    assert 0 < told.store.seconds <= 600
-    assert isinstance(told.cache, Cached)
-    assert told.cache.upstream.fact is None
-    assert told.cache.look is not None
-    assert [answer.source for answer in told.cache.look.answers] == [URL]
+    rig.known.settle(name, rig.known.lease(name), None)
+    explanation = rig.explainer().explain(XUL)
+    assert isinstance(explanation.store, Marked)
+    assert explanation.store.missing == ABSENT
+    assert explanation.store.seconds is not None
+    assert 0 < explanation.store.seconds <= 600
+    assert isinstance(explanation.cache, Cached)
+    assert explanation.cache.upstream.fact is None
+    assert explanation.cache.look is not None
+    assert [answer.source for answer in explanation.cache.look.answers] == [URL]
 
 
-def test_each_part_may_be_away_alone(house: House) -> None:
-    house.store = StoreIsAway()
-    house.regular.away = house.page_files.away = house.board.away = CouldNotAsk("away")
-    told = house.explainer().explain(XUL)
-    assert isinstance(told.store, StoreAway)
-    assert [str(part) for part in (told.regular.now, told.page_file, told.cache)] == ["away"] * 3
-    assert told.of_try.now is None
+def test_explain_unavailable_part_does_not_hide_others(rig: Rig) -> None:
+    rig.store = StoreIsAway()
+    rig.regular.away = rig.page_files.away = rig.board.away = CouldNotAsk("away")
+    explanation = rig.explainer().explain(XUL)
+    assert isinstance(explanation.store, StoreAway)
+    assert [str(part) for part in (explanation.regular.now, explanation.page_file, explanation.cache)] == [
+        "away"
+    ] * 3
+    assert explanation.of_try.now is None
 
 
-def test_a_part_that_answers_too_late(house: House) -> None:
+def test_explain_slow_part_is_reported(rig: Rig) -> None:
     done = Event()
 
     class Late(MemoryFiles):
@@ -135,38 +138,38 @@ def test_a_part_that_answers_too_late(house: House) -> None:
             done.wait(30)
             return super().stat(key)
 
-    told = house.explainer(Late(), seconds=0.2).explain(XUL)
+    explanation = rig.explainer(Late(), seconds=0.2).explain(XUL)
     done.set()
-    assert isinstance(told.regular.now, CouldNotAsk)
-    assert str(told.regular.now) == "no answer in 0.2 s"
+    assert isinstance(explanation.regular.now, CouldNotAsk)
+    assert str(explanation.regular.now) == "no answer in 0.2 s"
 
 
-def test_look_again_forgets_each_no_and_asks_a_worker_once(house: House) -> None:
+def test_look_again_removes_markers_and_sends_one_job(rig: Rig) -> None:
     names = [each(symbol_file(XUL)) for each in (keys.regular_file, keys.try_file, keys.upstream_file)]
     for name in names:
-        house.known.settle(name, house.known.lease(name), None)
-    house.store.put_missing(XUL, ABSENT, 600)
-    house.board.states[XUL] = ABSENT
-    house.board.attempts[XUL] = 3
-    explainer = house.explainer()
+        rig.known.settle(name, rig.known.lease(name), None)
+    rig.store.put_missing(XUL, ABSENT, 600)
+    rig.board.states[XUL] = ABSENT
+    rig.board.attempts[XUL] = 3
+    explainer = rig.explainer()
     explainer.look_again(XUL)
     explainer.look_again(XUL)
-    assert house.sent == [XUL]
-    assert house.board.states == {XUL: "asked"}
-    assert not house.board.attempts
-    assert house.store.headers([XUL]) == {}
-    assert house.known.look(names) == [Unknown()] * 3
+    assert rig.sent == [XUL]
+    assert rig.board.states == {XUL: "asked"}
+    assert not rig.board.attempts
+    assert rig.store.headers([XUL]) == {}
+    assert rig.known.look(names) == [Unknown()] * 3
 
 
-def test_look_again_without_a_store(house: House) -> None:
-    house.store = StoreIsAway()
-    house.board.states[XUL] = Ready()
-    house.explainer().look_again(XUL)
-    assert house.sent == [XUL]
+def test_look_again_without_the_store_sends_a_job(rig: Rig) -> None:
+    rig.store = StoreIsAway()
+    rig.board.states[XUL] = Ready()
+    rig.explainer().look_again(XUL)
+    assert rig.sent == [XUL]
 
 
-def test_look_again_says_when_no_worker_can_be_asked(house: House) -> None:
-    house.queue_away = True
+def test_look_again_without_a_queue_raises(rig: Rig) -> None:
+    rig.queue_away = True
     with pytest.raises(CouldNotAsk, match="the queue does not answer"):
-        house.explainer().look_again(XUL)
-    assert house.board.states == {}
+        rig.explainer().look_again(XUL)
+    assert rig.board.states == {}

@@ -13,7 +13,7 @@ PROCESSES = 4
 
 
 @pytest.mark.usefixtures("clear_redis_cache")
-def test_one_conversion_for_all_threads_of_all_processes(tmp_path: Path) -> None:
+def test_prepare_in_many_processes_converts_once(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.symbolication.fleet", os.environ["REDIS_URL"], str(tmp_path)]
     fleet = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(PROCESSES)]
     answers = [process.communicate(timeout=60)[0] for process in fleet]

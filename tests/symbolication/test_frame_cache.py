@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tecken.symbolication.frame_cache import FrameCache
 
 
-def test_knows_what_was_put() -> None:
+def test_frame_cache_returns_stored_frames() -> None:
     cache = FrameCache(10_000)
     cache.put("v5", "g1", {1: b"one", 2: b"two"})
     assert cache.get("v5", "g1", {1, 2, 3}) == {1: b"one", 2: b"two"}
@@ -14,7 +14,7 @@ def test_knows_what_was_put() -> None:
     assert cache.get("v5", "g2", {1}) == {}
 
 
-def test_the_oldest_goes_first() -> None:
+def test_frame_cache_evicts_the_least_recently_used() -> None:
     cache = FrameCache(1000)
     cache.put("v5", "g", {1: b"x" * 200})
     cache.put("v5", "g", {2: b"x" * 100})
@@ -24,14 +24,14 @@ def test_the_oldest_goes_first() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 900))))
-def test_never_holds_more_than_it_may(puts: list[tuple[int, int]]) -> None:
+def test_frame_cache_stays_within_its_bound(puts: list[tuple[int, int]]) -> None:
     cache = FrameCache(1000)
     for offset, length in puts:
         cache.put("v5", "g", {offset: bytes(length)})
         assert cache.size <= 1000
 
 
-def test_less_room_throws_out_at_once() -> None:
+def test_frame_cache_smaller_bound_evicts_at_once() -> None:
     cache = FrameCache(10_000)
     cache.put("v5", "generation", dict.fromkeys(range(10), b"frame"))
     cache.resize(1000)

@@ -4,16 +4,16 @@ import pytest
 
 from tecken.errors import MalformedPageFile
 from tecken.symbolication.memory_cache import HeaderCache, PageCache
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.page import decode, encode
 from tests.support.clock import Clock
 from tests.symbolication.samples import MIB, header_of
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
-NSS = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+NSS = ObjectId("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
 
 
-def test_a_header_is_trusted_for_its_seconds() -> None:
+def test_header_cache_entry_expires() -> None:
     clock = Clock()
     cache = HeaderCache(MIB, lambda: 30, clock)
     header = cache.put(XUL, header_of(XUL).raw)
@@ -23,7 +23,7 @@ def test_a_header_is_trusted_for_its_seconds() -> None:
     assert cache.get(XUL) is None
 
 
-def test_a_header_is_trusted_for_the_seconds_in_force() -> None:
+def test_header_cache_follows_changed_seconds() -> None:
     clock, seconds = Clock(), [3600.0]
     cache = HeaderCache(MIB, lambda: seconds[0], clock)
     cache.put(XUL, header_of(XUL).raw)
@@ -35,7 +35,7 @@ def test_a_header_is_trusted_for_the_seconds_in_force() -> None:
     assert cache.get(XUL) is not None
 
 
-def test_a_doubted_header_stays_so_however_long_headers_are_trusted() -> None:
+def test_header_cache_doubted_entry_is_never_trusted_again() -> None:
     clock, seconds = Clock(), [30.0]
     cache = HeaderCache(MIB, lambda: seconds[0], clock)
     cache.put(XUL, header_of(XUL).raw)
@@ -47,7 +47,7 @@ def test_a_doubted_header_stays_so_however_long_headers_are_trusted() -> None:
     assert cache.get(XUL) is not None
 
 
-def test_a_header_that_did_not_change_is_not_parsed_again() -> None:
+def test_header_cache_same_bytes_are_not_parsed_again() -> None:
     clock = Clock()
     cache = HeaderCache(MIB, lambda: 30, clock)
     header = cache.put(XUL, header_of(XUL).raw)
@@ -57,7 +57,7 @@ def test_a_header_that_did_not_change_is_not_parsed_again() -> None:
     assert cache.put(XUL, header_of(XUL, 5).raw) is not header
 
 
-def test_a_dropped_header_is_gone() -> None:
+def test_header_cache_dropped_entry_is_gone() -> None:
     cache = HeaderCache(MIB, lambda: 30, Clock())
     cache.put(XUL, header_of(XUL).raw)
     cache.drop(XUL)
@@ -66,14 +66,14 @@ def test_a_dropped_header_is_gone() -> None:
     assert cache.size == 0
 
 
-def test_what_is_no_header_is_not_kept() -> None:
+def test_header_cache_malformed_header_is_not_stored() -> None:
     cache = HeaderCache(MIB, lambda: 30, Clock())
     with pytest.raises(MalformedPageFile):
         cache.put(XUL, b"nonsense")
     assert cache.get(XUL) is None
 
 
-def test_headers_are_bounded_by_their_bytes() -> None:
+def test_header_cache_stays_within_its_bound() -> None:
     raw = header_of(XUL).raw
     cache = HeaderCache(header_of(XUL).size, lambda: 30, Clock())
     cache.put(XUL, raw)
@@ -83,13 +83,13 @@ def test_headers_are_bounded_by_their_bytes() -> None:
     assert cache.size == header_of(XUL).size
 
 
-def test_a_header_that_does_not_fit_is_used_and_not_kept() -> None:
+def test_header_cache_too_large_header_is_returned_and_not_stored() -> None:
     cache = HeaderCache(1, lambda: 30, Clock())
     assert cache.put(XUL, header_of(XUL).raw).generation == header_of(XUL).generation
     assert cache.get(XUL) is None
 
 
-def test_pages_are_bounded_by_their_bytes() -> None:
+def test_page_cache_stays_within_its_bound() -> None:
     page = decode(encode([1], [b"x" * 100]))
     cache = PageCache(2 * page.size)
     for number in range(3):
@@ -98,7 +98,7 @@ def test_pages_are_bounded_by_their_bytes() -> None:
     assert cache.size == 2 * page.size
 
 
-def test_a_page_that_does_not_fit_throws_nothing_out() -> None:
+def test_page_cache_too_large_page_evicts_nothing() -> None:
     small, large = decode(encode([1], [b"x"])), decode(encode([1], [b"x" * 10_000]))
     cache = PageCache(small.size)
     cache.put(("generation", 0), small)
@@ -107,7 +107,7 @@ def test_a_page_that_does_not_fit_throws_nothing_out() -> None:
     assert cache.get(("generation", 1)) is None
 
 
-def test_less_room_throws_out_at_once_what_was_not_used_for_longest() -> None:
+def test_page_cache_smaller_bound_evicts_at_once() -> None:
     page = decode(encode([1], [b"x" * 100]))
     cache = PageCache(3 * page.size)
     for number in range(3):
@@ -122,7 +122,7 @@ def test_less_room_throws_out_at_once_what_was_not_used_for_longest() -> None:
     assert cache.size == 0
 
 
-def test_headers_have_the_room_that_they_are_given() -> None:
+def test_header_cache_larger_bound_keeps_more() -> None:
     cache = HeaderCache(MIB, lambda: 30, Clock())
     cache.put(XUL, header_of(XUL).raw)
     cache.resize(1)

@@ -13,13 +13,20 @@ from tecken.symbolication.api.answer import V4, V5, Version
 from tecken.symbolication.api.schema import Job, Limits, Spelling, v5_jobs
 from tecken.symbolication.frame_cache import FrameCache
 from tecken.symbolication.service import Parts, symbolicate
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tests.symbolication.memory import CPP, RUST, SAMPLES, C, MemoryCold, MemoryModules, page_file, sample
 
-IN_C = 4613  # an offset inside a function of the C sample
-LIBC = ModuleKey("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")
-ABSENT = Missing("absent", "nobody has it")
+# Offset inside a function of the C sample.
+IN_C = 4613
+LIBC = ObjectId("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")
+ABSENT = Missing("absent", "no source has it")
 FILES = {module: page_file(sample(module)) for module in (C, CPP, RUST)}
+
+
+def job_of(modules: Sequence[ObjectId | Spelling], stacks: list[list[list[int]]]) -> Job:
+    """Return a job whose modules may be objects."""
+    named = ((it.debug_file, it.debug_id) if isinstance(it, ObjectId) else it for it in modules)
+    return Job(list(named), stacks)
 
 
 class Server:
@@ -31,8 +38,8 @@ class Server:
     def ask(self, *jobs: Job, version: Version | None = None, debug: bool = False) -> Any:
         return orjson.loads(symbolicate(self.parts, version or V5(), jobs, debug=debug))
 
-    def v5(self, modules: Sequence[Spelling], *frames: list[int]) -> Any:
-        (result,) = self.ask(Job(list(modules), [list(frames)]))["results"]
+    def v5(self, modules: Sequence[ObjectId | Spelling], *frames: list[int]) -> Any:
+        (result,) = self.ask(job_of(modules, [list(frames)]))["results"]
         return result
 
 
@@ -45,13 +52,13 @@ def functions(result: Any) -> list[str | None]:
     return [frame.get("function") for stack in result["stacks"] for frame in stack]
 
 
-def oracle(module: ModuleKey) -> Any:
+def oracle(module: ObjectId) -> Any:
     path = SAMPLES / module.debug_file / module.debug_id / f"{module.debug_file}.sym"
     return Archive.open(str(path)).get_object(arch="x86_64").make_symcache()
 
 
 @pytest.mark.parametrize("module", [C, CPP, RUST])
-def test_frames_are_those_of_symbolic(module: ModuleKey, server: Server) -> None:
+def test_symbolicate_sample_modules_gives_the_frames_of_symbolic(module: ObjectId, server: Server) -> None:
     cache = oracle(module)
     offsets = range(0x1000, 0x2400)
     result = server.v5([module], *[[0, offset] for offset in offsets])
@@ -69,7 +76,7 @@ def test_frames_are_those_of_symbolic(module: ModuleKey, server: Server) -> None
         assert calls == [(call.symbol, call.full_path, call.line) for call in inlined]
 
 
-def test_the_sample_stack(server: Server) -> None:
+def test_symbolicate_sample_stack_gives_its_known_functions(server: Server) -> None:
     server.cold.answers[LIBC] = ABSENT
     jobs = v5_jobs((SAMPLES / "stack.json").read_bytes(), Limits(10, 100))
     (result,) = server.ask(*jobs)["results"]
@@ -80,17 +87,17 @@ def test_the_sample_stack(server: Server) -> None:
     assert result["module_errors"] == {}
 
 
-def test_a_warm_answer_is_the_same_and_asks_for_headers_only(server: Server) -> None:
-    job = Job([C, CPP, RUST], [[[0, IN_C], [1, 6493], [2, 5665]] * 2])
+def test_symbolicate_warm_request_reads_headers_only(server: Server) -> None:
+    job = job_of([C, CPP, RUST], [[[0, IN_C], [1, 6493], [2, 5665]] * 2])
     first = server.ask(job)
     assert server.modules.trips == ["headers", "pages", "pages"]
     assert server.ask(job) == first
     assert server.modules.trips == ["headers", "pages", "pages", "headers"]
 
 
-def test_v4_says_what_v5_says(server: Server) -> None:
+def test_symbolicate_v4_gives_the_functions_of_v5(server: Server) -> None:
     server.cold.answers[LIBC] = ABSENT
-    job = Job(
+    job = job_of(
         [C, CPP, LIBC, RUST], [[[i, offset] for offset in range(0x1100, 0x1400, 7)] for i in (-1, 0, 1, 2)]
     )
     five = server.ask(job)["results"][0]
@@ -104,11 +111,11 @@ def test_v4_says_what_v5_says(server: Server) -> None:
     assert four["module_errors"] == {}
 
 
-def test_each_job_says_what_its_own_stacks_used(server: Server) -> None:
+def test_symbolicate_two_jobs_reports_modules_per_job(server: Server) -> None:
     server.cold.answers[LIBC] = ABSENT
-    one = Job([C, CPP], [[[0, IN_C]]])
-    two = Job([C, LIBC], [[[0, IN_C], [1, 1]]])
-    results = server.ask(one, two)["results"]
+    first = job_of([C, CPP], [[[0, IN_C]]])
+    second = job_of([C, LIBC], [[[0, IN_C], [1, 1]]])
+    results = server.ask(first, second)["results"]
     assert [result["found_modules"] for result in results] == [
         {str(C): True, str(CPP): None},
         {str(C): True, str(LIBC): False},
@@ -116,22 +123,22 @@ def test_each_job_says_what_its_own_stacks_used(server: Server) -> None:
     assert results[0]["stacks"][0][0] == results[1]["stacks"][0][0]
 
 
-def test_a_module_twice_in_a_map_is_one_module(server: Server) -> None:
+def test_symbolicate_duplicate_module_in_a_map_is_loaded_once(server: Server) -> None:
     result = server.v5([C, C], [1, IN_C])
     assert result["found_modules"] == {str(C): True}
-    job = Job([C, C], [[[1, IN_C]]])
+    job = job_of([C, C], [[[1, IN_C]]])
     assert server.ask(job, version=V4())["knownModules"] == [True, True]
 
 
-def test_debug_ids_may_be_lower_case_and_come_back_as_they_were(server: Server) -> None:
+def test_symbolicate_lower_case_debug_id_keeps_its_spelling(server: Server) -> None:
     lower = (C.debug_file, C.debug_id.lower())
     result = server.v5([lower, C], [0, IN_C], [1, IN_C])
     assert result["found_modules"] == {"/".join(lower): True, str(C): True}
     assert functions(result) == ["by_price", "by_price"]
 
 
-def test_the_code_file_names_the_module(server: Server) -> None:
-    xul = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+def test_symbolicate_known_code_file_names_the_module(server: Server) -> None:
+    xul = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
     text = f"MODULE windows x86 {xul.debug_id} xul.pdb\nINFO CODE_ID 5AB380779000 xul.dll\nFUNC 1000 10 0 f\n"
     server.modules.files[xul] = page_file(text.encode())
     result = server.v5([xul, C], [0, 0x1001], [0, 1], [1, IN_C])
@@ -139,29 +146,31 @@ def test_the_code_file_names_the_module(server: Server) -> None:
 
 
 @pytest.mark.parametrize("offset", [-1, -(2**63), 2**32, 2**32 + IN_C, 2**64 - 1, 0])
-def test_an_offset_outside_every_function_has_no_function(offset: int, server: Server) -> None:
+def test_symbolicate_offset_outside_functions_has_no_function(offset: int, server: Server) -> None:
     result = server.v5([C], [0, offset])
     assert result["stacks"] == [[{"frame": 0, "module": "crash-c", "module_offset": hex(offset)}]]
     assert result["found_modules"] == {str(C): True}
 
 
-def test_an_address_outside_every_module(server: Server) -> None:
+def test_symbolicate_address_outside_modules_is_unknown(server: Server) -> None:
     result = server.v5([C], [-1, 0x77], [0, IN_C])
     assert result["stacks"][0][0] == {"frame": 0, "module": "<unknown>", "module_offset": "0x77"}
     assert functions(result) == [None, "by_price"]
 
 
 @pytest.mark.parametrize("module", [("", ""), ("foo.pdb", ""), ("", C.debug_id)])
-def test_an_empty_name_or_id_is_not_looked_up(module: Spelling, server: Server) -> None:
+def test_symbolicate_empty_name_or_id_is_not_looked_up(module: Spelling, server: Server) -> None:
     result = server.v5([module], [0, 1])
     assert result["found_modules"] == {"/".join(module): None}
     assert result["module_errors"] == {}
     assert result["stacks"][0][0]["module"] == module[0]
 
 
-def test_nothing_asked_is_nothing_answered(server: Server) -> None:
+def test_symbolicate_empty_job_gives_an_empty_result(server: Server) -> None:
     assert server.v5([C])["stacks"] == [[]]
-    assert server.ask(Job([], [])) == {"results": [{"stacks": [], "found_modules": {}, "module_errors": {}}]}
+    assert server.ask(job_of([], [])) == {
+        "results": [{"stacks": [], "found_modules": {}, "module_errors": {}}]
+    }
 
 
 BAD = [
@@ -177,7 +186,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_a_bad_module_fails_alone(bad: Spelling, server: Server) -> None:
+def test_symbolicate_bad_module_fails_alone(bad: Spelling, server: Server) -> None:
     result = server.v5([bad, C], [0, 1], [1, IN_C])
     assert result["found_modules"] == {"/".join(bad): False, str(C): True}
     ((error,),) = [result["module_errors"].pop("/".join(bad))]
@@ -188,7 +197,7 @@ def test_a_bad_module_fails_alone(bad: Spelling, server: Server) -> None:
     assert server.v5([bad], [0, 1])["found_modules"] == {"/".join(bad): False}
 
 
-def test_bad_modules_that_no_stack_refers_to_do_not_matter(server: Server) -> None:
+def test_symbolicate_unreferenced_bad_module_is_ignored(server: Server) -> None:
     result = server.v5([*BAD, C], [len(BAD), IN_C])
     assert result["module_errors"] == {}
     assert set(result["found_modules"].values()) == {None, True}
@@ -204,7 +213,7 @@ def test_bad_modules_that_no_stack_refers_to_do_not_matter(server: Server) -> No
         (Pending("not yet", 5), [{"name": "Pending", "message": "not yet"}]),
     ],
 )
-def test_a_module_without_symbols_fails_alone(
+def test_symbolicate_module_without_symbols_fails_alone(
     answer: Missing | CouldNotAsk, errors: list[dict[str, str]], server: Server
 ) -> None:
     server.cold.answers[LIBC] = answer
@@ -215,29 +224,29 @@ def test_a_module_without_symbols_fails_alone(
     assert functions(result) == [None, "by_price"]
 
 
-def test_when_no_module_could_be_asked_for_the_request_is_refused(server: Server) -> None:
+def test_symbolicate_all_modules_unavailable_raises(server: Server) -> None:
     server.cold.answers = {LIBC: Throttled("slow down", 60), C: Pending("not yet", 5)}
     server.modules.files.clear()
-    job = Job([LIBC, C, ("", ""), BAD[0]], [[[-1, 1], [0, 1], [1, 1], [2, 1], [3, 1]]])
+    job = job_of([LIBC, C, ("", ""), BAD[0]], [[[-1, 1], [0, 1], [1, 1], [2, 1], [3, 1]]])
     with pytest.raises(CouldNotAsk, match=r"^None of 2 modules could be asked for: slow down$") as caught:
         server.ask(job)
     assert caught.value.retry_after == 5
 
 
 @pytest.mark.parametrize("answer", [ABSENT, Missing("malformed", "no")])
-def test_a_no_is_an_answer(answer: Missing, server: Server) -> None:
+def test_symbolicate_definite_missing_result_does_not_raise(answer: Missing, server: Server) -> None:
     server.cold.answers = {LIBC: answer, C: Pending("not yet")}
     del server.modules.files[C]
     assert server.v5([LIBC, C], [0, 1], [1, 1])["found_modules"] == {str(LIBC): False, str(C): False}
 
 
-def test_a_known_miss_is_not_asked_for_again(server: Server) -> None:
+def test_symbolicate_missing_marker_starts_no_conversion(server: Server) -> None:
     server.modules.missing[LIBC] = ABSENT
     assert server.v5([LIBC], [0, 1])["found_modules"] == {str(LIBC): False}
     assert server.cold.deadlines == []
 
 
-def test_a_cold_module_is_brought_in_before_the_deadline(server: Server) -> None:
+def test_symbolicate_cold_module_is_converted_before_the_deadline(server: Server) -> None:
     server.cold.brings[C] = server.modules.files.pop(C)
     result = server.v5([C, CPP], [0, IN_C], [1, 6493])
     assert result["found_modules"] == {str(C): True, str(CPP): True}
@@ -245,12 +254,12 @@ def test_a_cold_module_is_brought_in_before_the_deadline(server: Server) -> None
     assert server.cold.deadlines == [1015.0]
 
 
-def test_a_cold_module_that_is_gone_again_is_pending(server: Server) -> None:
+def test_symbolicate_converted_module_that_disappears_is_pending(server: Server) -> None:
     result = server.v5([LIBC, C], [0, 1], [1, IN_C])
     assert [error["name"] for error in result["module_errors"][str(LIBC)]] == ["Pending"]
 
 
-def test_unreadable_pages_fail_their_module_only(server: Server) -> None:
+def test_symbolicate_unreadable_pages_fail_their_module_only(server: Server) -> None:
     server.modules.unreadable[CPP] = Missing("unreachable", "no answer in 10 s")
     result = server.v5([C, CPP], [0, IN_C], [1, 6493])
     assert result["found_modules"] == {str(C): True, str(CPP): False}
@@ -260,25 +269,25 @@ def test_unreadable_pages_fail_their_module_only(server: Server) -> None:
         server.v5([CPP], [0, 6493])
 
 
-def changed(name: str) -> Any:
+def file_with_name(name: str) -> Any:
     return page_file(sample(C).replace(b" by_price\n", f" {name}\n".encode()))
 
 
-def test_symbols_replaced_under_a_request_are_read_anew(server: Server) -> None:
-    server.modules.replacements[C] = [changed("newer")]
+def test_symbolicate_page_file_replaced_once_is_read_again(server: Server) -> None:
+    server.modules.replacements[C] = [file_with_name("newer")]
     assert functions(server.v5([C, CPP], [0, IN_C]))[0] == "newer"
 
 
-def test_symbols_replaced_again_and_again_fail_their_module_only(server: Server) -> None:
-    server.modules.replacements[C] = [changed(str(i)) for i in range(9)]
+def test_symbolicate_page_file_replaced_repeatedly_fails_alone(server: Server) -> None:
+    server.modules.replacements[C] = [file_with_name(str(i)) for i in range(9)]
     result = server.v5([C, CPP], [0, IN_C], [1, 6493])
     assert result["found_modules"] == {str(C): False, str(CPP): True}
     assert result["module_errors"][str(C)][0]["name"] == "CouldNotAsk"
 
 
-def test_debug_tells_the_cost(server: Server) -> None:
+def test_symbolicate_debug_reports_the_cost(server: Server) -> None:
     server.cold.answers[LIBC] = ABSENT
-    job = Job([C, LIBC], [[[0, IN_C], [0, 5], [-1, 7]], [[1, 1]]])
+    job = job_of([C, LIBC], [[[0, IN_C], [0, 5], [-1, 7]], [[1, 1]]])
     debug = server.ask(job, debug=True)["debug"]
     assert 0 < debug.pop("time") < 60
     assert debug == {
@@ -294,14 +303,16 @@ def test_debug_tells_the_cost(server: Server) -> None:
     assert "debug" not in server.ask(job)
 
 
-ZERO = ModuleKey("zero.so", "0" * 33)
+ZERO = ObjectId("zero.so", "0" * 33)
 
 
 @pytest.mark.parametrize("debug_id", ["0" * 32, "0" * 33, "0" * 32 + "1A"])
 @pytest.mark.parametrize("version", [V5(), V4()])
-def test_service_debug_id_of_zeros_is_not_looked_up(server: Server, debug_id: str, version: Version) -> None:
+def test_symbolicate_debug_id_of_zeros_is_not_looked_up(
+    server: Server, debug_id: str, version: Version
+) -> None:
     server.modules.files[ZERO] = page_file(f"MODULE Linux x86 {debug_id} zero.so\nFUNC 10 8 0 f\n".encode())
-    answer = server.ask(Job([("zero.so", debug_id), C], [[[0, 0x10], [1, IN_C]]]), version=version)
+    answer = server.ask(job_of([("zero.so", debug_id), C], [[[0, 0x10], [1, IN_C]]]), version=version)
     result = answer["results"][0] if version.name == "v5" else answer
     assert result["module_errors"] == {
         f"zero.so/{debug_id}": [
@@ -319,7 +330,7 @@ def test_service_debug_id_of_zeros_is_not_looked_up(server: Server, debug_id: st
         assert result["knownModules"] == [False, True]
 
 
-def test_service_debug_id_of_32_digits_is_that_with_age_0(server: Server) -> None:
+def test_symbolicate_debug_id_of_32_digits_has_age_0(server: Server) -> None:
     without_age = (C.debug_file, C.debug_id[:-1])
     result = server.v5([without_age], [0, IN_C])
     assert functions(result) == ["by_price"]
@@ -327,20 +338,20 @@ def test_service_debug_id_of_32_digits_is_that_with_age_0(server: Server) -> Non
 
 
 class Ticks:
-    """A clock on which each look takes a second."""
+    """Clock that advances by a second with each call."""
 
     def __init__(self) -> None:
-        self.now = 1000.0
+        self.seconds = 1000.0
 
     def __call__(self) -> float:
-        self.now += 1.0
-        return self.now
+        self.seconds += 1.0
+        return self.seconds
 
 
-def test_service_offsets_left_at_the_deadline_have_no_function_and_a_reason(server: Server) -> None:
+def test_symbolicate_offsets_after_the_deadline_have_a_reason(server: Server) -> None:
     server.parts = server.parts._replace(seconds=15.0, clock=Ticks())
     offsets = list(range(IN_C, IN_C + 20))
-    job = Job([C, CPP], [[[0, offset] for offset in offsets] + [[1, 6493]]])
+    job = job_of([C, CPP], [[[0, offset] for offset in offsets] + [[1, 6493]]])
     (result,) = server.ask(job)["results"]
     named = [name for name in functions(result) if name]
     assert 0 <= len(named) < len(offsets)
@@ -352,51 +363,63 @@ def test_service_offsets_left_at_the_deadline_have_no_function_and_a_reason(serv
     }
 
 
-def test_service_asked_again_after_the_deadline_goes_on(server: Server) -> None:
+def test_symbolicate_repeated_after_the_deadline_continues(server: Server) -> None:
     clock = Ticks()
     late = server.parts._replace(seconds=15.0, clock=clock)
-    job = Job([C], [[[0, offset] for offset in range(IN_C, IN_C + 9)]])
+    job = job_of([C], [[[0, offset] for offset in range(IN_C, IN_C + 9)]])
     assert orjson.loads(symbolicate(late, V5(), [job]))["results"][0]["found_modules"] == {str(C): False}
     answers = [orjson.loads(symbolicate(late, V5(), [job])) for _ in range(3)]
     assert answers[-1]["results"][0]["found_modules"] == {str(C): True}
     assert answers[-1] == server.ask(job)
 
 
-def test_service_that_does_not_wait_for_cold_modules_answers_warm_ones(server: Server) -> None:
+def test_symbolicate_without_waiting_resolves_warm_modules(server: Server) -> None:
     server.parts = server.parts._replace(seconds=0.0)
     assert functions(server.v5([C], [0, IN_C])) == ["by_price"]
 
 
-DEEP = ModuleKey("deep.so", "000000000000000000000000000000AA0")
+DEEP = ObjectId("deep.so", "000000000000000000000000000000AA0")
 
 
 def deep(server: Server) -> None:
-    """Store a module where each offset is in 200 inlined calls with names of 8,000 bytes."""
+    """Return a server with a module where each offset is in 200 inlined calls with names of 8,000 bytes."""
     head = b"MODULE Linux x86 %b deep.so\nINLINE_ORIGIN 0 %b\n" % (DEEP.debug_id.encode(), b"n" * 8000)
     calls = b"".join(b"INLINE %d 1 0 0 1000 100\n" % i for i in range(200))
     server.modules.files[DEEP] = page_file(head + b"FUNC 1000 100 0 f\n" + calls)
 
 
 @pytest.mark.parametrize(("offsets", "repeats"), [(40, 1), (1, 40)])
-def test_service_answer_over_its_limit_is_too_much(server: Server, offsets: int, repeats: int) -> None:
+def test_symbolicate_response_over_its_limit_raises(server: Server, offsets: int, repeats: int) -> None:
     deep(server)
     server.parts = server.parts._replace(max_answer_bytes=10_000_000)
     stack = [[0, 0x1000 + i] for i in range(offsets)] * repeats
     with pytest.raises(TooMuch, match="more than 10000000 bytes"):
-        server.ask(Job([DEEP], [stack]))
+        server.ask(job_of([DEEP], [stack]))
     assert functions(server.v5([DEEP], [0, 0x1000])) == ["f"]
 
 
-def test_service_answer_of_v4_counts_no_inlined_calls(server: Server) -> None:
+def test_symbolicate_v4_response_size_excludes_inlined_calls(server: Server) -> None:
     deep(server)
     server.parts = server.parts._replace(max_answer_bytes=10_000)
-    answer = server.ask(Job([DEEP], [[[0, 0x1000]] * 40]), version=V4())
+    answer = server.ask(job_of([DEEP], [[[0, 0x1000]] * 40]), version=V4())
     assert answer["symbolicatedStacks"] == [["f (in deep.so)"] * 40]
 
 
-def test_service_answer_limit_counts_names_of_modules(server: Server) -> None:
+def test_symbolicate_response_size_includes_module_names(server: Server) -> None:
     server.parts = server.parts._replace(max_answer_bytes=10_000)
-    job = Job([("x" * 1024, "no id")], [[[0, 1]] * 40])
+    job = job_of([("x" * 1024, "no id")], [[[0, 1]] * 40])
     for version in (V4(), V5()):
         with pytest.raises(TooMuch):
             server.ask(job, version=version)
+
+
+def test_symbolicate_two_spellings_of_a_windows_module_are_one_module_with_two_keys(server: Server) -> None:
+    module = ObjectId("Foo.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+    server.modules.files[module] = page_file(sample(C))
+    spellings = [("Foo.pdb", module.debug_id), ("foo.PDB", module.debug_id)]
+    result = server.v5(spellings, [0, IN_C], [1, IN_C])
+    assert result["found_modules"] == {"/".join(spelling): True for spelling in spellings}
+    assert [frame["module"] for frame in result["stacks"][0]] == ["Foo.pdb", "foo.PDB"]
+    first, second = functions(result)
+    assert first is not None
+    assert first == second

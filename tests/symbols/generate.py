@@ -1,4 +1,4 @@
-"""Whole well-formed Breakpad symbol files, odd in every way that the format allows."""
+"""Strategies for well-formed Breakpad symbol files with every variation that the format allows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ NAMES = (
 MODULE = "MODULE Linux x86_64 4FB5EFB2CE6C9F4C7A94D6E3A8C5FFA50 a.out"
 
 _offsets = st.integers(0, 40)
-_numbers = st.integers(0, len(FILES))  # one more than there are
+# Includes a number without a FILE record.
+_numbers = st.integers(0, len(FILES))
 _some = st.integers(0, 3).map(lambda n: n == 0)
 
 
@@ -41,7 +42,7 @@ class Span(NamedTuple):
 
 @st.composite
 def sym_files(draw: Draw) -> bytes:
-    """FUNCs that do not overlap, in any order; lines and inlined calls of one depth that do not overlap."""
+    """Generate FUNC records in any order. Functions, lines, and inlined calls of one depth do not overlap."""
     blocks, end, covered = [], draw(_offsets), 0
     for _ in range(draw(st.integers(0, 4))):
         start = end + draw(st.sampled_from((0, 0, 1, 8)))
@@ -75,7 +76,7 @@ def _block(draw: Draw, start: int, end: int) -> list[str]:
 
 
 def _calls(draw: Draw, start: int, end: int, depth: int) -> Iterator[Span]:
-    """Inlined calls, each inside its caller; neighbours may touch."""
+    """Generate inlined calls, each inside its caller; neighbours may touch."""
     if depth > draw(st.integers(0, 3)):
         return
     for span in _cut(draw, start, end, depth):
@@ -91,7 +92,7 @@ def _cut(draw: Draw, start: int, end: int, depth: int) -> Iterator[Span]:
 
 
 def _groups(draw: Draw, calls: list[Span]) -> Iterator[list[Span]]:
-    """The ranges of each INLINE record: one or more of one depth."""
+    """Generate the ranges of each INLINE record: one or more of one depth."""
     by_depth = sorted(calls, key=lambda span: (span.depth, span.start))
     for _, spans in groupby(by_depth, key=lambda span: (span.depth, draw(st.integers(0, 2)))):
         yield list(spans)
@@ -106,7 +107,7 @@ def _inline(draw: Draw, spans: list[Span], digits: str) -> str:
 
 
 def _merged(spans: list[Span]) -> list[Span]:
-    """One range for neighbours that touch, even when their callers differ: real writers do so."""
+    """Merge neighbours that touch, even with different callers, as real writers do."""
     merged = spans[:1]
     for span in spans[1:]:
         if span.start == merged[-1].end:
@@ -117,6 +118,6 @@ def _merged(spans: list[Span]) -> list[Span]:
 
 
 def _line(draw: Draw, span: Span, digits: str) -> str:
-    """Most reach to the next one, some stop before, some have no size."""
+    """Generate lengths: most reach to the next record, some end before it, some are 0."""
     size = draw(st.sampled_from((span.end - span.start,) * 4 + ((span.end - span.start) // 2, 0)))
     return f"{span.start:{digits}} {size:{digits}} {draw(st.integers(-1, 99))} {draw(_numbers)}"

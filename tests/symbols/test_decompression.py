@@ -29,46 +29,44 @@ def cut(data: bytes, size: int) -> Iterator[bytes]:
 
 @every_way
 @given(text=st.binary(max_size=2000), size=st.integers(1, 50))
-def test_the_text_comes_back_however_it_was_cut(
-    way: Callable[[bytes], bytes], text: bytes, size: int
-) -> None:
+def test_decoded_any_chunks_give_the_text(way: Callable[[bytes], bytes], text: bytes, size: int) -> None:
     text = b"MODULE " + text
     assert b"".join(decoded(cut(way(text), size), LIMIT)) == text
 
 
 @compressed
-def test_several_members_are_one_text(way: Callable[[bytes], bytes]) -> None:
+def test_decoded_several_members_are_one_text(way: Callable[[bytes], bytes]) -> None:
     assert b"".join(decoded([way(b"one ") + way(b"two")], LIMIT)) == b"one two"
 
 
 @every_way
-def test_text_over_the_limit_is_too_much(way: Callable[[bytes], bytes]) -> None:
+def test_decoded_text_over_the_limit_raises(way: Callable[[bytes], bytes]) -> None:
     assert b"".join(decoded([way(b"x" * 1000)], 1000)) == b"x" * 1000
     with pytest.raises(TooMuch, match="longer than 999 bytes"):
         list(decoded([way(b"x" * 1000)], 999))
 
 
 @compressed
-def test_data_that_ends_early_is_malformed(way: Callable[[bytes], bytes]) -> None:
+def test_decoded_truncated_data_is_malformed(way: Callable[[bytes], bytes]) -> None:
     with pytest.raises(Malformed, match="ends early"):
         list(decoded([way(bytes(range(256)) * 9)[:-5]], LIMIT))
 
 
 @compressed
-def test_broken_data_is_malformed(way: Callable[[bytes], bytes]) -> None:
+def test_decoded_broken_data_is_malformed(way: Callable[[bytes], bytes]) -> None:
     data = way(b"some text " * 99)
     with pytest.raises(Malformed, match="broken"):
         list(decoded([data[:4] + b"\xff" * 30 + data[34:]], LIMIT))
 
 
 @compressed
-def test_what_follows_the_data_must_be_more_of_it(way: Callable[[bytes], bytes]) -> None:
+def test_decoded_trailing_garbage_is_malformed(way: Callable[[bytes], bytes]) -> None:
     with pytest.raises(Malformed):
         list(decoded([way(b"text"), b"more"], LIMIT))
 
 
 @compressed
-def test_a_bomb_is_met_piece_by_piece(way: Callable[[bytes], bytes]) -> None:
+def test_decoded_bomb_takes_bounded_memory(way: Callable[[bytes], bytes]) -> None:
     bomb = way(bytes(200 << 20))
     tracemalloc.start()
     try:
@@ -80,5 +78,5 @@ def test_a_bomb_is_met_piece_by_piece(way: Callable[[bytes], bytes]) -> None:
 
 
 @pytest.mark.parametrize("chunks", [[], [b""], [b"", b""]])
-def test_nothing_is_no_text(chunks: list[bytes]) -> None:
+def test_decoded_empty_input_is_empty(chunks: list[bytes]) -> None:
     assert b"".join(decoded(chunks, LIMIT)) == b""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import string
 from collections.abc import Callable
 
@@ -11,14 +12,11 @@ from symbolic.debuginfo import id_from_breakpad, normalize_code_id
 from tecken.errors import BadModule
 from tecken.symbols.ids import (
     MAX_NAME,
+    ObjectId,
     code_id,
     debug_ids_of_code_id,
-    in_try,
     is_zero_debug_id,
-    module_key,
     normal_debug_id,
-    parsed_key,
-    symbol_file_name,
 )
 
 ID = "44E4EC8C2F41492B9369D6B9A059577C2"
@@ -37,7 +35,7 @@ ID = "44E4EC8C2F41492B9369D6B9A059577C2"
     ],
 )
 def test_odd_names_are_legal(name: str) -> None:
-    assert module_key(name, ID).debug_file == name
+    assert ObjectId.parse(name, ID).debug_file == name
 
 
 @pytest.mark.parametrize(
@@ -45,7 +43,7 @@ def test_odd_names_are_legal(name: str) -> None:
 )
 def test_a_path_or_an_unprintable_or_overlong_name_is_refused(name: str) -> None:
     with pytest.raises(BadModule):
-        module_key(name, ID)
+        ObjectId.parse(name, ID)
 
 
 @pytest.mark.parametrize(
@@ -53,15 +51,15 @@ def test_a_path_or_an_unprintable_or_overlong_name_is_refused(name: str) -> None
 )
 def test_a_debug_id_is_hex_and_nothing_else(debug_id: str) -> None:
     with pytest.raises(BadModule):
-        module_key("xul.pdb", debug_id)
+        ObjectId.parse("xul.pdb", debug_id)
 
 
 def test_a_debug_id_of_pdb_2_has_8_digits_and_an_age() -> None:
-    assert module_key("old.pdb", "3f8a12bc1").debug_id == "3F8A12BC1"
+    assert ObjectId.parse("old.pdb", "3f8a12bc1").debug_id == "3F8A12BC1"
 
 
 def test_module_key_of_32_digits_is_that_with_age_0() -> None:
-    assert module_key("xul.pdb", ID[:32].lower()) == module_key("xul.pdb", ID[:32] + "0")
+    assert ObjectId.parse("xul.pdb", ID[:32].lower()) == ObjectId.parse("xul.pdb", ID[:32] + "0")
 
 
 @pytest.mark.parametrize("debug_id", ["3F8A12BC1", ID[:31], ID, ID + "1"])
@@ -81,7 +79,7 @@ def test_is_zero_debug_id_with_any_other_id_is_false(debug_id: str) -> None:
 
 @given(st.text(string.hexdigits, min_size=33, max_size=40))
 def test_a_settled_debug_id_is_the_same_module_to_symbolic(debug_id: str) -> None:
-    settled = module_key("xul.pdb", debug_id).debug_id
+    settled = ObjectId.parse("xul.pdb", debug_id).debug_id
     assert settled == debug_id.upper()
     theirs: Callable[[str], str] = id_from_breakpad
     assert theirs(settled) == theirs(debug_id)
@@ -99,33 +97,25 @@ def test_a_code_id_that_is_not_hex_is_refused(bad: str) -> None:
         code_id(bad)
 
 
-@pytest.mark.parametrize(
-    ("debug_file", "sym"),
-    [("xul.pdb", "xul.sym"), ("XUL.PDB", "XUL.sym"), ("libxul.so", "libxul.so.sym"), ("XUL", "XUL.sym")],
-)
-def test_symbol_file_name(debug_file: str, sym: str) -> None:
-    assert symbol_file_name(debug_file) == sym
-
-
 def test_a_key_reads_as_a_path() -> None:
-    assert str(module_key("xul.pdb", ID.lower())) == f"xul.pdb/{ID}"
+    assert str(ObjectId.parse("xul.pdb", ID.lower())) == f"xul.pdb/{ID}"
 
 
 def test_in_try_equals_no_regular_module() -> None:
-    regular = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
-    of_try = in_try(regular)
+    regular = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+    of_try = regular.in_try()
     assert of_try != regular
     assert regular != of_try
-    assert of_try == in_try(regular)
-    assert len({regular, of_try, in_try(regular)}) == 2
+    assert of_try == regular.in_try()
+    assert len({regular, of_try, regular.in_try()}) == 2
     assert str(of_try) == "try/xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2"
 
 
 @pytest.mark.parametrize("name", ["xul.pdb", "try", "a b~"])
 def test_parsed_key_text_of_a_module_is_that_module(name: str) -> None:
-    module = module_key(name, "44E4EC8C2F41492B9369D6B9A059577C2")
-    for one in (module, in_try(module)):
-        assert parsed_key(str(one)) == one
+    module = ObjectId.parse(name, "44E4EC8C2F41492B9369D6B9A059577C2")
+    for one in (module, module.in_try()):
+        assert ObjectId.from_key(str(one)) == one
 
 
 @pytest.mark.parametrize(
@@ -144,3 +134,36 @@ def test_parsed_key_text_of_a_module_is_that_module(name: str) -> None:
 )
 def test_debug_ids_of_code_id_are_one_or_two_by_its_length(build_id: str, debug_ids: tuple[str, ...]) -> None:
     assert debug_ids_of_code_id(build_id) == debug_ids
+
+
+@pytest.mark.parametrize("spelling", ["Foo.PDB", "foo.pdb", "FOO.pdb"])
+def test_object_id_windows_names_in_other_cases_are_equal(spelling: str) -> None:
+    first, other = ObjectId.parse("Foo.pdb", ID), ObjectId.parse(spelling, ID)
+    assert first == other
+    assert hash(first) == hash(other)
+    assert {first: 1}[other] == 1
+    assert first.key == other.key == f"foo.pdb/{ID}"
+    assert (other.debug_file, str(other)) == (spelling, f"{spelling}/{ID}")
+    assert other.in_try() == first.in_try()
+    assert other.in_try().debug_file == spelling
+
+
+@pytest.mark.parametrize("name", ["libFoo.so", "Foo", "Foo.dylib", "Foo.pdb.so"])
+def test_object_id_other_names_in_another_case_differ(name: str) -> None:
+    assert ObjectId.parse(name, ID) != ObjectId.parse(name.lower(), ID)
+    assert ObjectId.parse(name, ID).key == f"{name}/{ID}"
+
+
+def test_object_id_with_another_debug_id_differs() -> None:
+    assert ObjectId.parse("foo.pdb", ID) != ObjectId.parse("foo.pdb", ID[:-1] + "3")
+
+
+def test_from_key_of_a_key_is_an_equal_object() -> None:
+    for one in (ObjectId.parse("Foo.PDB", ID), ObjectId.parse("Foo.PDB", ID).in_try()):
+        assert ObjectId.from_key(one.key) == one
+
+
+def test_object_id_copied_is_the_same_spelling() -> None:
+    one = ObjectId.parse("Foo.PDB", ID).in_try()
+    copied = copy.deepcopy(one)
+    assert (copied, copied.debug_file) == (one, "Foo.PDB")

@@ -1,4 +1,4 @@
-"""Our answers and the `symbolic` library's are the same at each offset of a well-formed symbol file."""
+"""Comparison with the `symbolic` library at each offset of well-formed symbol files."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SAMPLES = sorted(DATA.glob("samples*/*/*/*.sym"))
 
 @given(sym_files())
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_generated_files(sym: bytes) -> None:
+def test_lookup_generated_files_agree_with_symbolic(sym: bytes) -> None:
     assert not list(islice(differences(sym), 3))
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: str(path.relative_to(DATA)))
-def test_real_files(path: Path) -> None:
+def test_lookup_real_files_agree_with_symbolic(path: Path) -> None:
     assert not list(islice(differences(path.read_bytes()), 3))
 
 
-def test_there_are_real_files_of_three_languages_by_two_writers() -> None:
+def test_samples_include_every_real_file() -> None:
     assert len(SAMPLES) == 6

@@ -27,7 +27,7 @@ PIECES = [
 
 
 def full_paths(paths: list[str]) -> list[str]:
-    """One function of one line per path, asked of the `symbolic` library."""
+    """Return the paths that the `symbolic` library gives for a function in each file."""
     records = ["MODULE Linux x86_64 000000000000000000000000000000000 a"]
     records += [f"FILE {i} {path}" for i, path in enumerate(paths)]
     for i in range(len(paths)):
@@ -43,7 +43,7 @@ def full_paths(paths: list[str]) -> list[str]:
     )
 )
 @settings(deadline=None)
-def test_paths_are_those_of_symbolic(paths: list[str]) -> None:
+def test_clean_generated_paths_agree_with_symbolic(paths: list[str]) -> None:
     assert list(map(clean, paths)) == full_paths(paths)
 
 
@@ -58,7 +58,7 @@ def test_paths_are_those_of_symbolic(paths: list[str]) -> None:
         "",
     ],
 )
-def test_an_ordinary_path_stays(path: str) -> None:
+def test_clean_plain_path_is_unchanged(path: str) -> None:
     assert clean(path) == path
 
 
@@ -75,6 +75,6 @@ def test_an_ordinary_path_stays(path: str) -> None:
         ("/a/../b.c", "b.c"),
     ],
 )
-def test_an_odd_path_is_what_symbolic_makes_of_it(path: str, cleaned: str) -> None:
+def test_clean_unusual_path_agrees_with_symbolic(path: str, cleaned: str) -> None:
     assert clean(path) == cleaned
     assert full_paths([path]) == [cleaned]

@@ -1,4 +1,4 @@
-"""Fixtures of a site that somebody uploads to; for a test module's `pytest_plugins`."""
+"""Fixtures of a site with users who upload; for a test module's `pytest_plugins`."""
 
 from __future__ import annotations
 

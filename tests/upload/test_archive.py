@@ -11,20 +11,20 @@ import zlib
 import pytest
 
 from tecken.errors import BadInput, TooMuch
-from tecken.storage.port import FileKey
-from tecken.upload.archive import Limits, Listing, content, listing, opened
+from tecken.symbols.layouts import FileKey
+from tecken.upload.archive import ArchiveLimits, Listing, list_members, open_archive, read_member
 from tecken.upload.member_names import file_key
 from tests.support.symbol_names import ODD_NAMES
 from tests.upload.zips import corrupted, encrypted, overlapping, without_utf8_flag, zipped, zipped_as
 
-LIMITS = Limits(unpacked=50 << 20, member=20 << 20, members=10, ratio=100)
+LIMITS = ArchiveLimits(unpacked=50 << 20, member=20 << 20, members=10, ratio=100)
 NAME = "xul.pdb/44e4ec8c2f41492b9369d6b9a059577c2/xul.sym"
 KEY = FileKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2", "xul.sym")
 
 
-def listed(archive: bytes, limits: Limits = LIMITS) -> Listing:
-    with opened(io.BytesIO(archive), limits.members) as found:
-        return listing(found.infolist(), limits, ["qcom/proprietary"])
+def list_archive(archive: bytes, limits: ArchiveLimits = LIMITS) -> Listing:
+    with open_archive(io.BytesIO(archive), limits.members) as opened:
+        return list_members(opened.infolist(), limits, ["qcom/proprietary"])
 
 
 def twice(first: bytes, second: bytes, other_name: str = NAME) -> bytes:
@@ -33,18 +33,18 @@ def twice(first: bytes, second: bytes, other_name: str = NAME) -> bytes:
         return zipped([(NAME, first), (other_name, second)])
 
 
-def test_members_get_their_keys_with_ids_in_upper_case() -> None:
-    assert [member.key for member in listed(zipped({NAME: b"x"})).members] == [KEY]
+def test_list_members_debug_id_in_lower_case_is_upper_case_in_the_key() -> None:
+    assert [member.key for member in list_archive(zipped({NAME: b"x"})).members] == [KEY]
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_odd_names_are_names(name: str) -> None:
+def test_file_key_odd_name_is_accepted(name: str) -> None:
     assert file_key(f"{name}/ABCDEF012/{name}.sym") == FileKey(name, "ABCDEF012", f"{name}.sym")
 
 
-def test_what_no_symbol_store_wants_is_ignored() -> None:
+def test_list_members_files_other_than_symbols_are_ignored() -> None:
     ignored = ["firefox-57.0a1-symbols.txt", ".DS_Store", "xul.pdb/.DS_Store"]
-    found = listed(zipped({NAME: b"x", "xul.pdb/": b"", **dict.fromkeys(ignored, b"y")}))
+    found = list_archive(zipped({NAME: b"x", "xul.pdb/": b"", **dict.fromkeys(ignored, b"y")}))
     assert found.ignored == ignored
     assert [member.key for member in found.members] == [KEY]
 
@@ -66,34 +66,34 @@ def test_what_no_symbol_store_wants_is_ignored() -> None:
         "xul.pdb/firefox-symbols.txt",
     ],
 )
-def test_other_names_are_refused(name: str) -> None:
+def test_list_members_other_path_pattern_is_refused(name: str) -> None:
     text = (
         "Unrecognized file pattern. Should only be <module>/<hex>/<file> or <name>-symbols.txt "
         "and nothing else. "
         f"(First unrecognized pattern was {name})"
     )
     with pytest.raises(BadInput, match=f"^{re.escape(text)}$"):
-        listed(zipped({name: b"x"}))
+        list_archive(zipped({name: b"x"}))
 
 
 @pytest.mark.parametrize(
     "kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK, stat.S_IFDIR]
 )
-def test_listing_member_that_is_no_regular_file_is_refused_with_its_name(kind: int) -> None:
+def test_list_members_link_or_special_file_is_refused_with_its_name(kind: int) -> None:
     with pytest.raises(BadInput, match=re.escape(f"a link or special file, send the file itself: {NAME}")):
-        listed(zipped_as([(NAME, kind | 0o644)]))
+        list_archive(zipped_as([(NAME, kind | 0o644)]))
 
 
-def test_listing_windows_link_is_refused() -> None:
+def test_list_members_windows_link_is_refused() -> None:
     entry = zipfile.ZipInfo(NAME)
     entry.create_system, entry.external_attr = 0, 0x420
     with pytest.raises(BadInput, match="a link or special file"):
-        listed(zipped([(entry, b"x")]))
+        list_archive(zipped([(entry, b"x")]))
 
 
 @pytest.mark.parametrize("mode", [0, 0o600, stat.S_IFREG | 0o755])
-def test_listing_regular_file_of_any_mode_is_a_member(mode: int) -> None:
-    assert len(listed(zipped_as([(NAME, mode)])).members) == 1
+def test_list_members_regular_file_of_any_mode_is_a_member(mode: int) -> None:
+    assert len(list_archive(zipped_as([(NAME, mode)])).members) == 1
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_listing_regular_file_of_any_mode_is_a_member(mode: int) -> None:
     ],
 )
 def test_member_name_without_utf8_flag_is_read_by_its_system(system: int, raw: bytes, expected: str) -> None:
-    (member,) = listed(without_utf8_flag(raw, system)).members
+    (member,) = list_archive(without_utf8_flag(raw, system)).members
     assert member.key.debug_file == expected
     assert member.name.startswith(expected)
 
@@ -121,7 +121,7 @@ def test_member_name_unicode_path_field_counts_if_its_checksum_fits(
     field = struct.pack("<BL", 1, checksum) + f"größe.so{tail}".encode()
     entry = zipfile.ZipInfo(f"gr__e.so{tail}")
     entry.extra = struct.pack("<HH", 0x7075, len(field)) + field
-    (member,) = listed(zipped([(entry, b"x")])).members
+    (member,) = list_archive(zipped([(entry, b"x")])).members
     assert member.key.debug_file == expected
 
 
@@ -134,11 +134,11 @@ def test_member_name_unicode_path_field_counts_if_its_checksum_fits(
         "./symbols\\xul.pdb/44e4ec8c2f41492b9369d6b9a059577c2/./xul.sym",
     ],
 )
-def test_listing_other_spellings_of_a_path_are_understood(name: str) -> None:
-    assert [member.key for member in listed(zipped({name: b"x"})).members] == [KEY]
+def test_list_members_other_spellings_of_a_path_are_accepted(name: str) -> None:
+    assert [member.key for member in list_archive(zipped({name: b"x"})).members] == [KEY]
 
 
-def test_listing_files_of_archivers_and_symbol_stores_are_ignored() -> None:
+def test_list_members_files_of_archivers_and_symbol_stores_are_ignored() -> None:
     ignored = [
         "__MACOSX/xul.pdb/ABCDEF012/._xul.sym",
         *("._xul.pdb", "xul.pdb/ABCDEF012/._xul.sym", "xul.pdb/Thumbs.db", "desktop.ini"),
@@ -147,89 +147,91 @@ def test_listing_files_of_archivers_and_symbol_stores_are_ignored() -> None:
     ]
     for top in ("", "store/"):
         names = [top + name for name in ignored]
-        found = listed(zipped({top + NAME: b"x", **dict.fromkeys(names, b"y")}), LIMITS._replace(members=20))
+        found = list_archive(
+            zipped({top + NAME: b"x", **dict.fromkeys(names, b"y")}), LIMITS._replace(members=20)
+        )
         assert found.ignored == names
         assert [member.key for member in found.members] == [KEY]
 
 
-def test_listing_two_top_directories_are_refused() -> None:
+def test_list_members_two_top_directories_are_refused() -> None:
     with pytest.raises(BadInput, match=r"First unrecognized pattern was a/xul\.pdb/"):
-        listed(zipped({f"a/{NAME}": b"x", f"b/{NAME}": b"x"}))
+        list_archive(zipped({f"a/{NAME}": b"x", f"b/{NAME}": b"x"}))
 
 
 @pytest.mark.parametrize(
     "name", [".", "./.", "__MACOSX/../../x", "C:/xul.pdb/ABCDEF012/xul.sym", "\\\\host/a/b"]
 )
-def test_listing_paths_that_lead_elsewhere_are_refused(name: str) -> None:
+def test_list_members_paths_that_lead_elsewhere_are_refused(name: str) -> None:
     with pytest.raises(BadInput, match="Unrecognized file pattern"):
-        listed(zipped({NAME: b"x", name: b"x"}))
+        list_archive(zipped({NAME: b"x", name: b"x"}))
 
 
-def test_listing_ignored_name_with_nul_is_refused() -> None:
+def test_list_members_ignored_name_with_nul_is_refused() -> None:
     archive = zipped({NAME: b"x", "xul.pdb~/.DS_Store": b"x"}).replace(b"xul.pdb~/", b"xul.pdb\0/")
     with pytest.raises(BadInput, match="Unrecognized file pattern"):
-        listed(archive)
+        list_archive(archive)
 
 
 def test_file_key_debug_id_without_age_gets_age_0() -> None:
     assert file_key(f"a.so/{'ab' * 16}/a.so.sym").debug_id == "AB" * 16 + "0"
 
 
-def test_a_name_that_goes_on_after_a_nul_is_refused() -> None:
+def test_list_members_name_with_nul_is_refused() -> None:
     with pytest.raises(BadInput, match="Unrecognized file pattern"):
-        listed(zipped({NAME + "~abc": b"x"}).replace(b"~abc", b"\0abc"))
+        list_archive(zipped({NAME + "~abc": b"x"}).replace(b"~abc", b"\0abc"))
 
 
 @pytest.mark.parametrize("archive", [b"", b"not a zip", zipped({NAME: b"x" * 9})[:-30]])
-def test_what_is_no_zip_is_told_so(archive: bytes) -> None:
+def test_open_archive_other_file_than_zip_is_refused(archive: bytes) -> None:
     with pytest.raises(BadInput, match=r"^File is not a zip file$"):
-        listed(archive)
+        list_archive(archive)
 
 
-def test_an_empty_archive_is_a_mistake() -> None:
+def test_list_members_archive_without_files_is_refused() -> None:
     with pytest.raises(BadInput, match="has no files"):
-        listed(zipped({}))
+        list_archive(zipped({}))
 
 
-def test_two_files_under_one_name() -> None:
+def test_list_members_two_different_files_with_one_name_are_refused() -> None:
     text = (
         f"The zipfile buffer contains two files both called {NAME} and they have difference sizes (24 != 39)"
     )
     with pytest.raises(BadInput, match=f"^{re.escape(text)}$"):
-        listed(twice(b"x" * 24, b"x" * 39))
+        list_archive(twice(b"x" * 24, b"x" * 39))
     with pytest.raises(BadInput, match="different content"):
-        listed(twice(b"x" * 24, b"y" * 24))
+        list_archive(twice(b"x" * 24, b"y" * 24))
 
 
-def test_one_file_twice_is_one() -> None:
-    assert len(listed(twice(b"x", b"x")).members) == 1
+def test_list_members_same_file_twice_is_one_member() -> None:
+    assert len(list_archive(twice(b"x", b"x")).members) == 1
 
 
-def test_ids_in_another_case_are_the_same_name() -> None:
+def test_list_members_debug_ids_differing_in_case_are_one_name() -> None:
     with pytest.raises(BadInput, match="two files both called"):
-        listed(twice(b"x", b"yy", NAME.replace("44e4ec", "44E4EC")))
+        list_archive(twice(b"x", b"yy", NAME.replace("44e4ec", "44E4EC")))
 
 
-def test_forbidden_snippets() -> None:
+def test_list_members_name_with_forbidden_snippet_is_refused() -> None:
     text = "Content of archive file contains the snippet 'qcom/proprietary' which is not allowed"
     with pytest.raises(BadInput, match=f"^{text}$"):
-        listed(zipped({"vendor/qcom/proprietary/xul.sym": b"x"}))
+        list_archive(zipped({"vendor/qcom/proprietary/xul.sym": b"x"}))
 
 
-def test_encrypted_members() -> None:
+def test_list_members_encrypted_member_is_refused() -> None:
     with pytest.raises(BadInput, match="encrypted"):
-        listed(encrypted(zipped({NAME: b"x"})))
+        list_archive(encrypted(zipped({NAME: b"x"})))
 
 
-def test_compressions_that_take_for_ever() -> None:
+def test_list_members_other_compression_than_deflate_is_refused() -> None:
     with pytest.raises(BadInput, match="neither deflated nor stored"):
-        listed(zipped({NAME: b"x"}, zipfile.ZIP_BZIP2))
+        list_archive(zipped({NAME: b"x"}, zipfile.ZIP_BZIP2))
 
 
-def test_members_that_share_bytes() -> None:
+def test_list_members_overlapping_members_are_refused() -> None:
     archive = zipped({NAME: b"x" * 100, NAME.replace("xul.sym", "xul.pd_"): b"x" * 100})
     with pytest.raises(BadInput, match="overlap"):
-        listed(overlapping(archive))
+        list_archive(overlapping(archive))
 
 
 @pytest.mark.parametrize(
@@ -241,29 +243,29 @@ def test_members_that_share_bytes() -> None:
         ({"ratio": 500}, "unpacks to more than 500 times its size"),
     ],
 )
-def test_bombs(limit: dict[str, int], text: str) -> None:
+def test_list_members_archive_over_a_limit_is_refused(limit: dict[str, int], text: str) -> None:
     archive = zipped({NAME: bytes(2_000_000), NAME.replace("xul.sym", "xul.pd_"): bytes(2_000_000)})
     within = LIMITS._replace(members=2, unpacked=4_000_000, member=2_000_000, ratio=2000)
-    assert len(listed(archive, within).members) == 2
+    assert len(list_archive(archive, within).members) == 2
     with pytest.raises(TooMuch, match=text):
-        listed(archive, within._replace(**limit))
+        list_archive(archive, within._replace(**limit))
 
 
-def test_a_directory_that_is_too_large_is_not_read() -> None:
+def test_open_archive_directory_over_the_limit_is_not_read() -> None:
     names = {f"m/{number:032x}/m.sym": b"" for number in range(6000)}
     with pytest.raises(TooMuch, match="directory"):
-        listed(zipped(names, zipfile.ZIP_STORED))
+        list_archive(zipped(names, zipfile.ZIP_STORED))
 
 
-def test_a_member_is_read_as_it_was_written() -> None:
-    with opened(io.BytesIO(zipped({NAME: b"x" * 3_000_000})), 10) as archive:
-        (member,) = listing(archive.infolist(), LIMITS._replace(ratio=2000)).members
-        assert b"".join(content(archive, member)) == b"x" * 3_000_000
+def test_read_member_yields_the_bytes_that_were_packed() -> None:
+    with open_archive(io.BytesIO(zipped({NAME: b"x" * 3_000_000})), 10) as archive:
+        (member,) = list_members(archive.infolist(), LIMITS._replace(ratio=2000)).members
+        assert b"".join(read_member(archive, member)) == b"x" * 3_000_000
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
-def test_a_broken_member_is_told_by_its_name(compression: int) -> None:
-    with opened(io.BytesIO(corrupted(zipped({NAME: b"x" * 99}, compression))), 10) as archive:
-        (member,) = listing(archive.infolist(), LIMITS).members
+def test_read_member_broken_member_raises_with_its_name(compression: int) -> None:
+    with open_archive(io.BytesIO(corrupted(zipped({NAME: b"x" * 99}, compression))), 10) as archive:
+        (member,) = list_members(archive.infolist(), LIMITS).members
         with pytest.raises(BadInput, match=f"^{NAME} cannot be unpacked: Bad CRC-32"):
-            list(content(archive, member))
+            list(read_member(archive, member))

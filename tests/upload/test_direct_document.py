@@ -1,4 +1,4 @@
-"""The commands of docs/upload.md for protocol v2 work as they are written."""
+"""The commands for protocol v2 in docs/upload.md work."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ SECTION = (BASE_DIR / "docs" / "upload.md").read_text().partition("\n## Protocol
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_commands_upload_a_file(live_server: LiveServer, uploader: Makes, tmp_path: Path) -> None:
+def test_upload_document_protocol_v2_commands_upload_a_file(
+    live_server: LiveServer, uploader: Makes, tmp_path: Path
+) -> None:
     block = re.findall(r"```console\n(.*?)```", SECTION, re.DOTALL)[0]
     script = re.sub(r"^\$ ", "", block, flags=re.MULTILINE)
     environment = {"SITE": live_server.url, "TOKEN": uploader().key, "SYMBOLS": str(SAMPLES)}

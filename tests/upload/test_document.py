@@ -1,4 +1,4 @@
-"""docs/upload.md works as it is written."""
+"""The commands in docs/upload.md print the documented output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 
 
 @pytest.mark.django_db(transaction=True, reset_sequences=True)
-def test_every_command_prints_what_is_written(
+def test_upload_document_commands_print_the_documented_output(
     live_server: LiveServer, uploader: Makes, tmp_path: Path
 ) -> None:
     environment = {

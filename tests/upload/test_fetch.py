@@ -1,4 +1,4 @@
-"""Archives from a URL: where we go, and where we do not."""
+"""Downloads of archives by URL: redirects, limits and forbidden addresses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.test import Client
 
 from tecken.errors import BadInput, CouldNotAsk, TooMuch
 from tecken.upload import archive_upload
-from tecken.upload.fetch import Rules, fetched, public_address
+from tecken.upload.fetch import DownloadRules, fetch_archive, resolve_public_address
 from tecken.upload.models import Upload
 from tests.support.http_upstream import HttpUpstream, Reply
 from tests.upload.uploaders import SYM, SYM_KEY, Makes
@@ -29,24 +29,24 @@ ZIP = b"PK" + bytes(200_000)
 
 
 class Site:
-    """Serves both hosts over TLS on loopback."""
+    """TLS server on loopback that is both hosts."""
 
     def __init__(self, upstream: HttpUpstream, trust: ssl.SSLContext) -> None:
         self.upstream = upstream
         self.trust = trust
         self.port = upstream._server.server_port
-        self.asked: list[str] = []
+        self.resolved: list[str] = []
 
     def url(self, path: str, host: str = HOSTS[0]) -> str:
         return f"https://{host}:{self.port}{path}"
 
     def address(self, host: str, port: int) -> str:
-        self.asked.append(host)
+        self.resolved.append(host)
         return "127.0.0.1"
 
     def get(self, url: str, limit: int = 1 << 20, deadline: float = 20) -> tuple[str, bytes, tuple[str, ...]]:
-        rules = Rules(HOSTS, limit, timeout=10, deadline=deadline)
-        with fetched(url, rules, self.address, self.trust) as archive:
+        rules = DownloadRules(HOSTS, limit, timeout=10, deadline=deadline)
+        with fetch_archive(url, rules, self.address, self.trust) as archive:
             assert archive.size == len(ZIP)
             return archive.name, archive.file.read(), archive.redirect_urls
 
@@ -80,18 +80,18 @@ def site(certificate: Path) -> Iterator[Site]:
         yield Site(upstream, ssl.create_default_context(cafile=str(certificate)))
 
 
-def test_an_archive_is_downloaded(site: Site) -> None:
+def test_fetch_archive_returns_name_and_content(site: Site) -> None:
     site.upstream.script["/a/symbols.zip"] = Reply(body=ZIP)
     assert site.get(site.url("/a/symbols.zip")) == ("symbols.zip", ZIP, ())
     assert site.upstream.requests[0].headers["Host"] == f"queue.example:{site.port}"
 
 
-def test_redirects_are_followed_and_told(site: Site) -> None:
+def test_fetch_archive_redirects_are_followed_and_listed(site: Site) -> None:
     target = site.url("/signed/x?key=1", HOSTS[1])
     site.upstream.script["/symbols.zip"] = Reply(302, headers={"Location": target})
     site.upstream.script["/signed/x?key=1"] = Reply(body=ZIP)
     assert site.get(site.url("/symbols.zip")) == ("symbols.zip", ZIP, (target,))
-    assert site.asked == list(HOSTS)
+    assert site.resolved == list(HOSTS)
 
 
 @pytest.mark.parametrize(
@@ -103,14 +103,14 @@ def test_redirects_are_followed_and_told(site: Site) -> None:
         ("file:///etc/passwd", "Insecure URL"),
     ],
 )
-def test_each_redirect_is_judged(site: Site, location: str, text: str) -> None:
+def test_fetch_archive_redirect_to_a_forbidden_url_is_refused(site: Site, location: str, text: str) -> None:
     site.upstream.script["/symbols.zip"] = Reply(302, headers={"Location": location})
     with pytest.raises(BadInput, match=f"^{text}$"):
         site.get(site.url("/symbols.zip"))
     assert len(site.upstream.requests) == 1
 
 
-def test_five_redirects_are_followed_and_no_more(site: Site) -> None:
+def test_fetch_archive_sixth_redirect_is_refused(site: Site) -> None:
     url = site.url("/symbols.zip")
     again = Reply(302, headers={"Location": "/symbols.zip"})
     site.upstream.script["/symbols.zip"] = [*[again] * 5, Reply(body=ZIP)]
@@ -122,38 +122,38 @@ def test_five_redirects_are_followed_and_no_more(site: Site) -> None:
 
 
 @pytest.mark.parametrize("status", [204, 404, 500])
-def test_what_is_not_there(site: Site, status: int) -> None:
+def test_fetch_archive_other_status_than_200_is_refused(site: Site, status: int) -> None:
     url = site.url("/symbols.zip")
     site.upstream.script["/symbols.zip"] = Reply(status)
     with pytest.raises(BadInput, match=f"^non-200 status code when retrieving {url}$"):
         site.get(url)
 
 
-def test_more_than_the_limit(site: Site) -> None:
+def test_fetch_archive_body_over_the_limit_raises_too_much(site: Site) -> None:
     site.upstream.script["/symbols.zip"] = Reply(body=ZIP, length=False, cut=len(ZIP))
     with pytest.raises(TooMuch, match="larger than 100000 bytes"):
         site.get(site.url("/symbols.zip"), limit=100_000)
 
 
 @pytest.mark.parametrize("reply", [Reply(mute=True), Reply(body=ZIP, drip=0.01)])
-def test_a_server_that_takes_for_ever(site: Site, reply: Reply) -> None:
+def test_fetch_archive_slow_server_is_stopped_at_the_deadline(site: Site, reply: Reply) -> None:
     site.upstream.script["/symbols.zip"] = reply
     with pytest.raises(CouldNotAsk, match="cannot be downloaded"):
         site.get(site.url("/symbols.zip"), deadline=0.3)
 
 
-def test_a_body_that_ends_early(site: Site) -> None:
+def test_fetch_archive_cut_body_raises_could_not_ask(site: Site) -> None:
     site.upstream.script["/symbols.zip"] = Reply(body=ZIP, cut=1000)
     with pytest.raises(CouldNotAsk, match="cannot be downloaded"):
         site.get(site.url("/symbols.zip"))
 
 
-def test_a_certificate_of_another_host(site: Site) -> None:
+def test_fetch_archive_certificate_of_another_host_raises_could_not_ask(site: Site) -> None:
     with (
         pytest.raises(CouldNotAsk, match="cannot be downloaded"),
-        fetched(
+        fetch_archive(
             f"https://other.example:{site.port}/a.zip",
-            Rules(["other.example"], 100, timeout=10, deadline=20),
+            DownloadRules(["other.example"], 100, timeout=10, deadline=20),
             site.address,
             site.trust,
         ),
@@ -178,22 +178,22 @@ def test_a_certificate_of_another_host(site: Site) -> None:
         "64:ff9b::a00:1",
     ],
 )
-def test_addresses_of_our_own_network_are_no_address(address: str) -> None:
+def test_resolve_public_address_private_address_is_refused(address: str) -> None:
     assert ip_address(address)
     with pytest.raises(BadInput, match="Not an allowed domain"):
-        public_address(address, 443)
+        resolve_public_address(address, 443)
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111"])
-def test_public_addresses_are(address: str) -> None:
-    assert public_address(address, 443) == address
+def test_resolve_public_address_public_address_is_returned(address: str) -> None:
+    assert resolve_public_address(address, 443) == address
 
 
 @pytest.mark.django_db
-def test_what_came_from_a_url_is_downloaded_byte_for_byte(site: Site, uploader: Makes) -> None:
+def test_upload_from_a_url_is_downloadable_byte_for_byte(site: Site, uploader: Makes) -> None:
     site.upstream.script["/symbols.zip"] = Reply(body=zipped({str(SYM_KEY): SYM}))
-    rules = Rules(HOSTS, 1 << 20, timeout=10, deadline=20)
-    with fetched(site.url("/symbols.zip"), rules, site.address, site.trust) as archive:
-        archive_upload.keep_all(archive_upload.begin(uploader().user, False, archive), archive.file)
+    rules = DownloadRules(HOSTS, 1 << 20, timeout=10, deadline=20)
+    with fetch_archive(site.url("/symbols.zip"), rules, site.address, site.trust) as archive:
+        archive_upload.ingest_all(archive_upload.begin(uploader().user, False, archive), archive.file)
     assert Upload.objects.get().download_url == site.url("/symbols.zip")
     assert Client().get(f"/{SYM_KEY}").getvalue() == SYM

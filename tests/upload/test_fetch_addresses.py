@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tecken.errors import BadInput
-from tecken.upload.fetch import is_public, public_address
+from tecken.upload.fetch import is_public, resolve_public_address
 
 PRIVATE = """
     0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 127.0.0.1 169.254.169.254 172.16.0.1 192.0.0.1 192.0.0.9 192.0.2.1
@@ -52,4 +52,4 @@ def test_is_public_of_a_wrapped_address_is_never_more_than_of_the_address(inner:
 )
 def test_public_address_of_a_host_in_a_special_network_is_refused(host: str) -> None:
     with pytest.raises(BadInput, match="Not an allowed domain"):
-        public_address(host, socket.getservbyname("https"))
+        resolve_public_address(host, socket.getservbyname("https"))

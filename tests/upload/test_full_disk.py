@@ -1,4 +1,4 @@
-"""Every upload door while a disk has little room left."""
+"""Every upload protocol while a disk is nearly full."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `bench/fuzz_upload.py` found, each smaller than it was found."""
+"""Inputs that `bench/fuzz_upload.py` found, reduced."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from io import BytesIO
 import pytest
 
 from tecken.errors import BadInput
-from tecken.upload.archive import Limits, listing, opened
+from tecken.upload.archive import ArchiveLimits, list_members, open_archive
 from tests.upload.zips import zipped
 
-LIMITS = Limits(unpacked=1 << 20, member=1 << 20, members=10, ratio=100)
+LIMITS = ArchiveLimits(unpacked=1 << 20, member=1 << 20, members=10, ratio=100)
 
 
-def test_a_file_without_a_name() -> None:
-    """zipfile's own `is_dir` is an IndexError for it, until Python 3.12."""
+def test_list_members_entry_without_a_name_is_refused() -> None:
+    """Until Python 3.12, `ZipInfo.is_dir` raises IndexError for such an entry."""
     with (
-        opened(BytesIO(zipped({"": b"x"})), LIMITS.members) as archive,
+        open_archive(BytesIO(zipped({"": b"x"})), LIMITS.members) as archive,
         pytest.raises(BadInput, match="pattern"),
     ):
-        listing(archive.infolist(), LIMITS)
+        list_members(archive.infolist(), LIMITS)

@@ -1,4 +1,4 @@
-"""What becomes of a file that is stored already: skipped, replaced, or kept by `upload_replace`."""
+"""Uploads of a file that is stored already: skipped, replaced, or refused by `upload_replace`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from tecken.storage import services as storage_services
 from tecken.storage.backends.uploaded_files import gzipped
-from tecken.storage.port import FileKey
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey
 from tecken.upload.models import FileUpload, Upload
 from tests.support.options import Override
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, Uploader, stored
@@ -42,7 +42,7 @@ def send(who: Uploader, files: dict[FileKey, bytes]) -> Any:
     return who.client.post("/upload/", {"symbols.zip": file})
 
 
-def test_upload_same_bytes_that_no_row_describes_are_skipped(alice: Uploader) -> None:
+def test_upload_same_bytes_as_an_object_without_row_are_skipped(alice: Uploader) -> None:
     storage_services.own_files().put(SYM_KEY, gzipped([SYM]))
     storage_services.own_files().put(NATIVE, [b"\x7fELF"])
     before = storage_services.own_files().stat(SYM_KEY)
@@ -52,10 +52,10 @@ def test_upload_same_bytes_that_no_row_describes_are_skipped(alice: Uploader) ->
     assert FileUpload.objects.filter(upload=None, debug_file="crash-c").count() == 2
 
 
-def test_upload_after_one_that_was_killed_finishes_it(alice: Uploader) -> None:
-    """The killed one had stored the file, and neither removed the former page file nor written its row."""
+def test_upload_after_a_killed_upload_finishes_it(alice: Uploader) -> None:
+    """The killed upload stored the file, but neither removed the former page file nor wrote the row."""
     send(alice, {SYM_KEY: OTHER_SYM})
-    module = module_key(*SYM_KEY[:2])
+    module = ObjectId.parse(*SYM_KEY[:2])
     storage_services.page_files().write(module, [b"made of the former file"])
     storage_services.own_files().put(SYM_KEY, gzipped([SYM]))
     for _ in range(2):
@@ -65,19 +65,19 @@ def test_upload_after_one_that_was_killed_finishes_it(alice: Uploader) -> None:
 
 
 @pytest.mark.parametrize("there", [OTHER_SYM, SYM[:-1], b"", SYM[:-2] + b"!\n"])
-def test_upload_other_bytes_than_those_no_row_describes_are_stored(alice: Uploader, there: bytes) -> None:
+def test_upload_over_an_object_without_row_stores_other_bytes(alice: Uploader, there: bytes) -> None:
     storage_services.own_files().put(SYM_KEY, gzipped([there]))
     assert send(alice, {SYM_KEY: SYM}).json()["upload"]["skipped_keys"] == []
     assert stored(SYM_KEY) == SYM
 
 
-def test_upload_over_a_broken_file_that_no_row_describes_is_stored(alice: Uploader) -> None:
+def test_upload_over_a_broken_object_without_row_is_stored(alice: Uploader) -> None:
     storage_services.own_files().put(SYM_KEY, [b"\x1f\x8bbroken"])
     assert send(alice, {SYM_KEY: SYM}).status_code == 201
     assert stored(SYM_KEY) == SYM
 
 
-def test_upload_replacing_anothers_file_is_logged_and_noted_in_the_first_row(
+def test_upload_replacing_the_file_of_another_user_is_logged_and_noted_in_the_first_row(
     alice: Uploader, bob: Uploader, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = send(alice, {SYM_KEY: SYM}).json()["upload"]["id"]
@@ -102,7 +102,7 @@ def test_upload_replacing_a_file_of_a_user_without_email_is_logged_by_name(
     assert message.endswith(f"it was stored by upload {first} of alice")
 
 
-def test_upload_replacing_ones_own_file_is_no_warning_in_the_log(
+def test_upload_replacing_a_file_of_the_same_user_logs_no_warning(
     alice: Uploader, caplog: pytest.LogCaptureFixture
 ) -> None:
     send(alice, {SYM_KEY: SYM})
@@ -111,7 +111,7 @@ def test_upload_replacing_ones_own_file_is_no_warning_in_the_log(
     assert caplog.messages == []
 
 
-def test_upload_replace_own_keeps_anothers_file_and_takes_the_rest(
+def test_upload_replace_own_keeps_the_file_of_another_user_and_stores_the_rest(
     alice: Uploader, bob: Uploader, runtime_options: Override
 ) -> None:
     runtime_options(upload_replace="own")
@@ -127,16 +127,14 @@ def test_upload_replace_own_keeps_anothers_file_and_takes_the_rest(
     assert stored(SYM_KEY) == OTHER_SYM
 
 
-def test_upload_replace_own_keeps_a_file_that_no_upload_stored(
-    alice: Uploader, runtime_options: Override
-) -> None:
+def test_upload_replace_own_keeps_a_file_without_upload(alice: Uploader, runtime_options: Override) -> None:
     runtime_options(upload_replace="own")
     storage_services.own_files().put(SYM_KEY, gzipped([OTHER_SYM]))
     reply = send(alice, {SYM_KEY: SYM})
     assert (reply.status_code, "by no upload" in reply.json()["error"]) == (409, True)
 
 
-def test_upload_replace_never_refuses_an_archive_of_which_nothing_is_new(
+def test_upload_replace_never_archive_without_new_files_is_409(
     alice: Uploader, runtime_options: Override
 ) -> None:
     runtime_options(upload_replace="never")
@@ -149,7 +147,7 @@ def test_upload_replace_never_refuses_an_archive_of_which_nothing_is_new(
     assert send(alice, {SYM_KEY: SYM}).status_code == 201
 
 
-def test_upload_replace_never_refuses_a_direct_upload_each_time_it_is_completed(
+def test_upload_replace_never_direct_upload_is_409_at_each_completion(
     alice: Uploader, runtime_options: Override
 ) -> None:
     runtime_options(upload_replace="never")
@@ -160,7 +158,7 @@ def test_upload_replace_never_refuses_a_direct_upload_each_time_it_is_completed(
     assert stored(SYM_KEY) == SYM
 
 
-def test_upload_replace_never_refuses_sym_upload(alice: Uploader, runtime_options: Override) -> None:
+def test_upload_replace_never_sym_upload_is_refused(alice: Uploader, runtime_options: Override) -> None:
     runtime_options(upload_replace="never")
     send(alice, {SYM_KEY: SYM})
     fields = {"debug_file": SYM_KEY.debug_file, "debug_identifier": SYM_KEY.debug_id}

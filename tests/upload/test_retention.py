@@ -1,4 +1,4 @@
-"""What is older than it is kept goes, in an order that never leaves a row pointing at nothing."""
+"""Retention removes old uploads, in an order that never leaves a row of a deleted object."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tecken.errors import Absent, CouldNotAsk
 from tecken.storage import keys
 from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
-from tecken.storage.port import FileKey
 from tecken.store import services as store_services
 from tecken.symbolication import services as symbolication_services
-from tecken.symbols.ids import ModuleKey
-from tecken.upload.ingest import keep, storage
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey, symbol_file
+from tecken.upload.ingest import ingest_file, select_storage
 from tecken.upload.models import FileUpload, Upload
 from tecken.upload.retention import NEVER_COMPLETED, Removed, Retention
 from tecken.upload.tasks import clean
@@ -33,9 +33,9 @@ from tests.support.options import Override
 from tests.support.redis_server import free_port
 
 pytestmark = pytest.mark.django_db
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
-SYM = FileKey(*XUL, "xul.sym")
-DLL = FileKey(*XUL, "xul.dl_")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+SYM = symbol_file(XUL)
+DLL = SYM._replace(file_name="xul.dl_")
 TEXT = b"MODULE windows x86_64 44E4EC8C2F41492B9369D6B9A059577C2 xul.pdb\nPUBLIC 1000 0 main\n"
 
 
@@ -59,13 +59,17 @@ Uploads = Callable[..., Upload]
 @pytest.fixture
 def uploads(user: User) -> Uploads:
     def upload(*files: FileKey, text: bytes = TEXT, of_try: bool = False, days_ago: int = 0) -> Upload:
-        """Which was complete DAYS_AGO."""
+        """Create an upload that was completed `days_ago`."""
         at = timezone.now() - timedelta(days=days_ago)
         made = Upload.objects.create(
-            user=user, bucket_name=storage(of_try).name, try_symbols=of_try, created_at=at, completed_at=at
+            user=user,
+            bucket_name=select_storage(of_try).name,
+            try_symbols=of_try,
+            created_at=at,
+            completed_at=at,
         )
         for key in files:
-            keep(made, key, lambda: [text], len(text))
+            ingest_file(made, key, lambda: [text], len(text))
         made.files.update(created_at=at, completed_at=at)
         return made
 
@@ -78,7 +82,7 @@ def days_on(days: float) -> datetime:
 
 def there(key: FileKey, *, of_try: bool = False) -> bool:
     try:
-        storage(of_try).stat(key)
+        select_storage(of_try).stat(key)
     except Absent:
         return False
     return True
@@ -88,7 +92,7 @@ def has_page_file() -> bool:
     return XUL in dict(storage_services.page_files().entries())
 
 
-def test_each_kind_has_its_age(uploads: Uploads) -> None:
+def test_retention_run_removes_try_and_regular_files_at_their_own_age(uploads: Uploads) -> None:
     uploads(SYM, DLL)
     uploads(SYM, of_try=True)
     assert Retention(days_on(29)).run() == Removed()
@@ -103,7 +107,7 @@ def test_each_kind_has_its_age(uploads: Uploads) -> None:
     assert (FileUpload.objects.count(), Upload.objects.count()) == (0, 0)
 
 
-def test_what_was_made_of_it_goes_too(uploads: Uploads) -> None:
+def test_retention_run_removes_everything_derived_from_a_file(uploads: Uploads) -> None:
     uploads(SYM)
     symbolication_services.converter().prepare(XUL)
     name = keys.regular_file(SYM)
@@ -116,7 +120,7 @@ def test_what_was_made_of_it_goes_too(uploads: Uploads) -> None:
     assert known.look([name]) != [["there"]]
 
 
-def test_the_page_file_of_a_regular_file_outlives_that_of_a_try_build(uploads: Uploads) -> None:
+def test_retention_run_of_a_try_file_leaves_the_regular_page_file(uploads: Uploads) -> None:
     uploads(SYM)
     uploads(SYM, of_try=True)
     symbolication_services.converter().prepare(XUL)
@@ -124,7 +128,7 @@ def test_the_page_file_of_a_regular_file_outlives_that_of_a_try_build(uploads: U
     assert has_page_file()
 
 
-def test_a_file_that_was_uploaded_again_stays(uploads: Uploads) -> None:
+def test_retention_run_leaves_a_file_that_was_uploaded_again(uploads: Uploads) -> None:
     uploads(SYM, text=TEXT + b"PUBLIC 2000 0 old\n", days_ago=800)
     new = uploads(SYM)
     removed = Retention(timezone.now()).run()
@@ -133,14 +137,15 @@ def test_a_file_that_was_uploaded_again_stays(uploads: Uploads) -> None:
     assert [row.upload for row in FileUpload.objects.all()] == [new]
 
 
-def test_a_file_that_is_being_uploaded_again_stays(uploads: Uploads) -> None:
-    uploads(SYM, days_ago=800)  # its row is old; the object was written just now
+def test_retention_run_leaves_a_file_that_is_being_uploaded_again(uploads: Uploads) -> None:
+    # The row is old, but the object was written just now.
+    uploads(SYM, days_ago=800)
     removed = Retention(timezone.now()).run()
     assert removed.rows == 1
     assert there(SYM)
 
 
-def test_a_dry_run_says_the_same_and_removes_nothing(uploads: Uploads) -> None:
+def test_retention_dry_run_returns_the_same_numbers_and_removes_nothing(uploads: Uploads) -> None:
     uploads(SYM, DLL)
     storage_services.staging().put(Slot(1, 0), [b"x"])
     dry = Retention(days_on(731), dry_run=True).run()
@@ -150,7 +155,9 @@ def test_a_dry_run_says_the_same_and_removes_nothing(uploads: Uploads) -> None:
     assert Retention(days_on(731)).run() == dry
 
 
-def test_no_row_points_at_nothing_when_it_ends_in_between(uploads: Uploads, house: Settings) -> None:
+def test_retention_interrupted_run_leaves_no_row_of_a_deleted_object_complete(
+    uploads: Uploads, house: Settings
+) -> None:
     uploads(SYM)
     url = house.CACHES["default"]["LOCATION"]
     house.CACHES["default"]["LOCATION"] = f"redis://127.0.0.1:{free_port()}/0"
@@ -165,7 +172,7 @@ def test_no_row_points_at_nothing_when_it_ends_in_between(uploads: Uploads, hous
     assert FileUpload.objects.count() == 0
 
 
-def test_all_rows_of_a_file_stop_saying_so_before_it_goes(
+def test_retention_run_in_small_batches_clears_all_rows_of_a_file(
     uploads: Uploads, monkeypatch: pytest.MonkeyPatch, house: Settings
 ) -> None:
     monkeypatch.setattr("tecken.upload.retention.BATCH", 1)
@@ -175,7 +182,7 @@ def test_all_rows_of_a_file_stop_saying_so_before_it_goes(
     assert (removed.rows, FileUpload.objects.count(), there(SYM)) == (2, 0, False)
 
 
-def test_an_upload_that_was_never_completed(uploads: Uploads, user: User) -> None:
+def test_retention_run_cancels_an_unfinished_upload(uploads: Uploads, user: User) -> None:
     began = uploads(SYM)
     Upload.objects.filter(pk=began.pk).update(completed_at=None)
     nothing = Upload.objects.create(user=user, bucket_name="ours")
@@ -196,7 +203,7 @@ def missing(name: str, days_ago: int) -> None:
     )
 
 
-def test_missing_symbols() -> None:
+def test_clean_removes_old_missing_symbols() -> None:
     missing("old", 31)
     missing("new", 29)
     assert misses.clean(timezone.now(), dry_run=True) == 1
@@ -204,7 +211,7 @@ def test_missing_symbols() -> None:
     assert [row.debug_file for row in MissingSymbol.objects.all()] == ["new"]
 
 
-def test_the_command_tells_what_it_did(uploads: Uploads) -> None:
+def test_cleanup_command_prints_what_it_removed(uploads: Uploads) -> None:
     missing("old", 31)
     uploads(SYM, days_ago=800)
     said = StringIO()
@@ -215,7 +222,7 @@ def test_the_command_tells_what_it_did(uploads: Uploads) -> None:
     assert said.getvalue().endswith("1 of their rows, 1 uploads, 0 staged files, 1 missing symbols\n")
 
 
-def test_the_command_fails_when_storage_is_away(
+def test_cleanup_command_without_storage_fails(
     uploads: Uploads, house: Settings, runtime_options: Override
 ) -> None:
     uploads(SYM, days_ago=800)
@@ -226,7 +233,7 @@ def test_the_command_fails_when_storage_is_away(
         call_command("cleanup")
 
 
-def test_the_task_does_the_same(uploads: Uploads) -> None:
+def test_clean_task_removes_old_files(uploads: Uploads) -> None:
     uploads(SYM, days_ago=800)
     clean()
     assert FileUpload.objects.count() == 0

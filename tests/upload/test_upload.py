@@ -1,4 +1,4 @@
-"""POST /upload/: every text and status, and what is there afterwards."""
+"""POST /upload/: every text and status, and the stored files and rows."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tecken import redisclient, services
 from tecken.errors import Absent
 from tecken.redisclient import services as redis_services
 from tecken.storage import services as storage_services
-from tecken.storage.port import FileKey
 from tecken.symbolication import services as symbolication_services
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey
 from tecken.symbols.pagefile.file import Header
 from tecken.upload import archive_upload
 from tecken.upload.form import Spool
-from tecken.upload.ingest import keep
+from tecken.upload.ingest import ingest_file
 from tecken.upload.models import FileUpload, Upload
 from tecken.upload.tasks import keep_upload
 from tests.support.options import Override
@@ -59,7 +59,7 @@ def rows() -> list[str]:
     return sorted(FileUpload.objects.values_list("key", flat=True))
 
 
-def test_the_answer_comes_when_every_member_is_stored(builder: Uploader) -> None:
+def test_upload_archive_stores_every_member_before_the_response(builder: Uploader) -> None:
     reply = send(builder)
     assert reply.status_code == 201, reply.content
     upload = Upload.objects.get()
@@ -85,7 +85,7 @@ def test_the_answer_comes_when_every_member_is_stored(builder: Uploader) -> None
     assert rows() == [f"v1/{DLL_KEY}", f"v1/{SYM_KEY}"]
 
 
-def test_a_row_tells_what_the_file_says_of_itself(builder: Uploader) -> None:
+def test_upload_symbol_file_row_has_the_fields_of_its_records(builder: Uploader) -> None:
     send(builder, zipped({str(SYM_KEY).lower().replace("crash-c.sym", "crash-c.sym"): SYM}))
     row = FileUpload.objects.get()
     there = storage_services.own_files().stat(SYM_KEY)
@@ -96,7 +96,7 @@ def test_a_row_tells_what_the_file_says_of_itself(builder: Uploader) -> None:
     assert (row.compressed, row.update, row.try_symbols) == (True, False, False)
 
 
-def test_what_is_there_is_skipped_and_what_changed_is_not(builder: Uploader) -> None:
+def test_upload_stored_file_is_skipped_and_changed_file_is_stored(builder: Uploader) -> None:
     send(builder)
     other = DLL[:-1] + b"!"
     answer = send(builder, zipped({str(SYM_KEY): SYM, str(DLL_KEY): other})).json()["upload"]
@@ -108,27 +108,27 @@ def test_what_is_there_is_skipped_and_what_changed_is_not(builder: Uploader) -> 
     )
 
 
-def test_an_object_that_no_row_describes_is_replaced(builder: Uploader) -> None:
+def test_upload_over_an_object_without_row_replaces_it(builder: Uploader) -> None:
     send(builder)
     storage_services.own_files().put(DLL_KEY, [b"x" * len(DLL)])
     assert send(builder).json()["upload"]["skipped_keys"] == [f"v1/{SYM_KEY}"]
     assert stored(DLL_KEY) == DLL
 
 
-def test_an_object_that_was_deleted_comes_back(builder: Uploader) -> None:
+def test_upload_of_a_deleted_object_stores_it_again(builder: Uploader) -> None:
     send(builder)
     storage_services.own_files().delete(SYM_KEY)
     assert send(builder).json()["upload"]["skipped_keys"] == [f"v1/{DLL_KEY}"]
     assert stored(SYM_KEY) == SYM
 
 
-def test_ignored_members_are_told(builder: Uploader) -> None:
+def test_upload_ignored_members_are_listed(builder: Uploader) -> None:
     answer = send(builder, zipped({"firefox-symbols.txt": b"x", str(DLL_KEY): DLL})).json()["upload"]
     assert answer["ignored_keys"] == ["firefox-symbols.txt"]
     assert answer["members_total"] == 1
 
 
-def test_a_try_token_writes_to_try_whatever_it_says(uploader: Makes) -> None:
+def test_upload_with_try_token_stores_try_symbols(uploader: Makes) -> None:
     builder = uploader("upload_try_symbols")
     answer = send(builder, query="?try_symbols=false").json()["upload"]
     assert answer["try_symbols"] is True
@@ -138,7 +138,7 @@ def test_a_try_token_writes_to_try_whatever_it_says(uploader: Makes) -> None:
     assert set(FileUpload.objects.values_list("try_symbols", flat=True)) == {True}
 
 
-def test_regular_and_try_files_do_not_know_each_other(uploader: Makes) -> None:
+def test_upload_regular_and_try_files_are_independent(uploader: Makes) -> None:
     send(uploader("upload_try_symbols", "try@example.com"))
     assert send(uploader()).json()["upload"]["skipped_keys"] == []
 
@@ -154,7 +154,7 @@ def test_regular_and_try_files_do_not_know_each_other(uploader: Makes) -> None:
         (SYM_KEY, b"hello", "no MODULE record"),
     ],
 )
-def test_a_symbol_file_that_will_not_symbolicate_is_stored_and_told(
+def test_upload_unusable_symbol_file_is_stored_with_a_warning(
     builder: Uploader, key: FileKey, content: bytes, text: str
 ) -> None:
     (warning,) = send(builder, zipped({str(key): content})).json()["upload"]["warnings"]
@@ -163,8 +163,8 @@ def test_a_symbol_file_that_will_not_symbolicate_is_stored_and_told(
     assert stored(key) == content
 
 
-def test_a_module_that_was_missing_is_there_in_this_process_at_once(builder: Uploader) -> None:
-    module = module_key(*SYM_KEY[:2])
+def test_upload_of_a_missing_module_is_visible_in_this_process_at_once(builder: Uploader) -> None:
+    module = ObjectId.parse(*SYM_KEY[:2])
     assert not isinstance(symbolication_services.converter().prepare(module), Header)
     send(builder)
     assert isinstance(symbolication_services.converter().prepare(module), Header)
@@ -188,7 +188,7 @@ def test_a_module_that_was_missing_is_there_in_this_process_at_once(builder: Upl
         (zipped({"m/ABC/m.sym": bytes(9 << 20)}), "a.zip", 413, "times its size"),
     ],
 )
-def test_archives_that_we_do_not_take(
+def test_upload_invalid_archive_is_refused(
     builder: Uploader, archive: bytes, name: str, status: int, text: str
 ) -> None:
     reply = send(builder, archive, name)
@@ -196,7 +196,7 @@ def test_archives_that_we_do_not_take(
     assert not Upload.objects.exists()
 
 
-def test_a_broken_member_leaves_what_is_whole(builder: Uploader) -> None:
+def test_upload_with_a_broken_member_stores_the_others(builder: Uploader) -> None:
     reply = send(builder, corrupted(zipped({str(DLL_KEY): DLL})))
     assert reply.status_code == 400
     assert "cannot be unpacked: Bad CRC-32" in reply.json()["error"]
@@ -206,7 +206,7 @@ def test_a_broken_member_leaves_what_is_whole(builder: Uploader) -> None:
     assert list(storage_services.own_files().keys()) == []
 
 
-def test_two_archives_in_one_form(builder: Uploader) -> None:
+def test_upload_two_archives_in_one_form_are_refused(builder: Uploader) -> None:
     files = {"a.zip": io.BytesIO(BOTH), "b.zip": io.BytesIO(BOTH)}
     reply = builder.client.post("/upload/", files)
     assert (reply.status_code, reply.json()) == (
@@ -228,7 +228,7 @@ def test_two_archives_in_one_form(builder: Uploader) -> None:
         (b"urls=1", "application/x-www-form-urlencoded"),
     ],
 )
-def test_a_form_without_an_archive(builder: Uploader, content: bytes, kind: str) -> None:
+def test_upload_form_without_an_archive_is_refused(builder: Uploader, content: bytes, kind: str) -> None:
     reply = builder.client.post("/upload/", content, content_type=kind)
     assert reply.status_code == 400
     assert reply.json()["error"].startswith("Must be multipart form data with at least one file")
@@ -275,9 +275,7 @@ def test_upload_other_spellings_of_the_path_are_served(builder: Uploader, path: 
     assert reply.status_code == 201
 
 
-def test_upload_full_disk_is_told_with_a_time_to_come_back(
-    builder: Uploader, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_upload_full_disk_is_503_with_retry_after(builder: Uploader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tecken.upload.form.TemporaryFile", full_disk)
     reply = send(builder, zipped({str(DLL_KEY): bytes(1 << 20)}, zipfile.ZIP_STORED))
     assert (reply.status_code, reply["Retry-After"]) == (503, "60")
@@ -285,13 +283,11 @@ def test_upload_full_disk_is_told_with_a_time_to_come_back(
     assert not Upload.objects.exists()
 
 
-def test_upload_full_disk_of_a_worker_is_tried_again(
-    builder: Uploader, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_keep_upload_full_disk_is_retried(builder: Uploader, monkeypatch: pytest.MonkeyPatch) -> None:
     send(builder, zipped({str(DLL_KEY): bytes(1 << 20)}, zipfile.ZIP_STORED), query="?async=1")
     upload = Upload.objects.get()
     with monkeypatch.context() as patched:
-        patched.setattr("tecken.upload.staged.TemporaryFile", full_disk)
+        patched.setattr("tecken.upload.ingest.TemporaryFile", full_disk)
         with pytest.raises(Retry):
             keep_upload.apply(args=[upload.pk], throw=True)
     keep_upload(upload.pk)
@@ -300,12 +296,12 @@ def test_upload_full_disk_of_a_worker_is_tried_again(
 
 
 def full_disk(**_: object) -> Any:
-    """A file as on a disk without room."""
+    """Return a file whose writes fail as on a full disk."""
     return open("/dev/full", "r+b", buffering=0)
 
 
 @pytest.mark.parametrize("as_form", [True, False])
-def test_a_url_we_do_not_download_from(builder: Uploader, as_form: bool, settings: Settings) -> None:
+def test_upload_from_a_forbidden_url_is_refused(builder: Uploader, as_form: bool, settings: Settings) -> None:
     settings.ALLOW_UPLOAD_BY_DOWNLOAD_DOMAINS = ["Queue.example"]
 
     def ask(url: str) -> Any:
@@ -322,24 +318,26 @@ def test_a_url_we_do_not_download_from(builder: Uploader, as_form: bool, setting
     assert ask("https://queue.example/a.tar") == (400, 'Unrecognized archive file extension ".tar"')
 
 
-def test_an_archive_over_the_limit(builder: Uploader, runtime_options: Override) -> None:
+def test_upload_archive_over_the_limit_is_413(builder: Uploader, runtime_options: Override) -> None:
     runtime_options(upload_max_bytes=10)
     reply = send(builder, BOTH + bytes(100_000))
     assert reply.status_code == 413
 
 
-def test_who_may_not_upload(uploader: Makes) -> None:
+def test_upload_without_permission_is_403(uploader: Makes) -> None:
     assert Client().post("/upload/").status_code == 403
     assert send(uploader("view_all_uploads")).status_code == 403
 
 
-def test_only_post(builder: Uploader) -> None:
+def test_upload_get_is_405(builder: Uploader) -> None:
     reply = builder.client.get("/upload/")
     assert (reply.status_code, reply["Allow"]) == (405, "POST, OPTIONS")
 
 
-def test_without_redis_cache_everything_is_stored(builder: Uploader, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only what makes it quick is missing: telling other processes, and conversion ahead of demand."""
+def test_upload_without_redis_cache_stores_every_member(
+    builder: Uploader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without redis-cache only the messages to other processes and the early conversion are missing."""
     redis_url = f"redis://127.0.0.1:{free_port()}/"
     monkeypatch.setattr(
         redis_services, "cache_client", lambda: redisclient.client(redis_url, timeout=1, connect_timeout=1)
@@ -350,7 +348,7 @@ def test_without_redis_cache_everything_is_stored(builder: Uploader, monkeypatch
     assert len(rows()) == 2
 
 
-def test_a_worker_keeps_an_upload_nobody_waits_for(builder: Uploader) -> None:
+def test_upload_async_is_stored_by_a_worker(builder: Uploader) -> None:
     reply = send(builder, query="?async=1")
     upload = Upload.objects.get()
     assert reply.status_code == 202
@@ -365,16 +363,16 @@ def test_a_worker_keeps_an_upload_nobody_waits_for(builder: Uploader) -> None:
     assert FileUpload.objects.count() == 2
 
 
-def test_a_worker_goes_on_where_another_one_was_killed(builder: Uploader) -> None:
+def test_keep_upload_after_a_killed_worker_stores_the_rest(builder: Uploader) -> None:
     send(builder, query="?async=1")
     upload = Upload.objects.get()
-    keep(upload, SYM_KEY, lambda: [SYM], len(SYM))
+    ingest_file(upload, SYM_KEY, lambda: [SYM], len(SYM))
     keep_upload(upload.pk)
     upload.refresh_from_db()
     assert (upload.members_done, upload.skipped_keys, len(rows())) == (2, [], 2)
 
 
-def test_a_cancelled_upload_ends(builder: Uploader) -> None:
+def test_keep_upload_cancelled_upload_stores_nothing(builder: Uploader) -> None:
     send(builder, query="?async=1")
     Upload.objects.update(cancelled_at=timezone.now())
     keep_upload(Upload.objects.get().pk)
@@ -382,16 +380,16 @@ def test_a_cancelled_upload_ends(builder: Uploader) -> None:
     assert list(storage_services.staging().entries()) == []
 
 
-def test_cancelled_while_it_goes_on(builder: Uploader) -> None:
+def test_ingest_all_cancelled_meanwhile_raises(builder: Uploader) -> None:
     send(builder, query="?async=1")
     upload = Upload.objects.get()
     Upload.objects.update(cancelled_at=timezone.now())
     with pytest.raises(archive_upload.Cancelled, match="The upload was cancelled"):
-        archive_upload.keep_all(upload, io.BytesIO(BOTH))
+        archive_upload.ingest_all(upload, io.BytesIO(BOTH))
     assert Upload.objects.get().completed_at is None
 
 
-def test_a_worker_says_why_an_upload_failed(builder: Uploader) -> None:
+def test_keep_upload_broken_archive_writes_the_error(builder: Uploader) -> None:
     send(builder, corrupted(zipped({str(DLL_KEY): DLL})), query="?async=1")
     upload = Upload.objects.get()
     keep_upload(upload.pk)
@@ -400,11 +398,11 @@ def test_a_worker_says_why_an_upload_failed(builder: Uploader) -> None:
     assert list(storage_services.staging().entries()) == []
 
 
-def test_an_upload_that_does_not_exist_any_more(uploader: Makes) -> None:
+def test_keep_upload_deleted_upload_is_ignored(uploader: Makes) -> None:
     keep_upload(4711)
 
 
-def test_on_s3(builder: Uploader, settings: Settings, s3_bucket: S3Bucket) -> None:
+def test_upload_on_s3_stores_and_skips(builder: Uploader, settings: Settings, s3_bucket: S3Bucket) -> None:
     settings.STORAGE_URL = f"s3://{s3_bucket.name}"
     services.discard_all()
     assert send(builder, query="?async=1").status_code == 202
@@ -415,7 +413,7 @@ def test_on_s3(builder: Uploader, settings: Settings, s3_bucket: S3Bucket) -> No
     assert s3_bucket.unfinished_uploads() == 0
 
 
-def test_what_comes_in_has_no_name_on_disk(tmp_path: Path, settings: Settings) -> None:
+def test_spool_file_has_no_name_on_disk(tmp_path: Path, settings: Settings) -> None:
     settings.SPOOL_DIR = str(tmp_path)
     spool = Spool()
     spool.new_file("symbols.zip", "any", "application/zip", None)

@@ -1,4 +1,4 @@
-"""Warnings of files that are stored and will not symbolicate, whatever protocol they came by."""
+"""Warnings of stored files that will not symbolicate, in each protocol."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from tecken.storage.port import FileKey
+from tecken.symbols import formats
+from tecken.symbols.filetypes import FileType
+from tecken.symbols.formats.base import Kind, ObjectInfo
+from tecken.symbols.formats.breakpad import SymbolCheck
+from tecken.symbols.layouts import FileKey
 from tecken.upload.models import Upload
 from tecken.upload.usability import NATIVE, SymbolText
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, Uploader
@@ -80,7 +84,8 @@ def test_warnings_file_under_another_name_has_the_reason(key: FileKey, reason: s
 
 def test_warnings_windows_name_in_another_case_has_none() -> None:
     text = USABLE.replace(b"x.so", b"XUL.PDB")
-    assert warnings(text, FileKey("xul.pdb", ID, "xul.sym")) == []
+    for name in ("xul.sym", "Xul.sym"):
+        assert warnings(text, FileKey("xul.pdb", ID, name)) == []
 
 
 def test_warnings_module_record_without_age_has_none() -> None:
@@ -101,8 +106,41 @@ def test_warnings_endless_line_costs_a_bounded_memory() -> None:
     text.feed(MODULE + b"FUNC ")
     for _ in range(64):
         text.feed(b" " * (1 << 16))
-    assert len(text._line) < 1 << 13
+    assert isinstance(text._check, SymbolCheck)
+    assert len(text._check._line) < 1 << 13
     assert len(list(text.warnings())) == 1
+
+
+class Toy:
+    """A format that is identified and never converted, as a native one would be."""
+
+    name = "toy"
+    file_types: tuple[FileType, ...] = (FileType.PDB,)
+    identity = "header"
+
+    def identify(self, head: bytes) -> ObjectInfo | None:
+        kind, _, debug_id = head.partition(b" ")
+        return (
+            ObjectInfo(Kind.DEBUG, self.name, "x86", "x.pdb", debug_id.decode()) if kind == b"TOY" else None
+        )
+
+    def usability_check(self) -> None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"TOY " + ID.encode(), []),
+        (b"TOY " + b"A" * 33, [f"its header is of another build, {'A' * 33}: it will not symbolicate"]),
+        (b"MSCF", []),
+    ],
+)
+def test_warnings_file_of_a_format_that_is_not_converted_are_of_its_id(
+    monkeypatch: pytest.MonkeyPatch, content: bytes, expected: list[str]
+) -> None:
+    monkeypatch.setattr(formats, "FORMATS", (*formats.FORMATS, Toy()))
+    assert warnings(content, FileKey("x.pdb", ID, "x.pd_")) == expected
 
 
 @pytest.fixture

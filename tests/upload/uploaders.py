@@ -1,4 +1,4 @@
-"""Somebody who uploads, to an empty site."""
+"""A client that uploads to an empty site."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tecken.storage import services as storage_services
-from tecken.storage.port import FileKey
 from tecken.symbols.decompression import decoded
+from tecken.symbols.layouts import FileKey
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 SYM_KEY = FileKey("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0", "crash-c.sym")

@@ -1,4 +1,4 @@
-"""Archives as clients send them, and as nobody should."""
+"""Valid and invalid zip archives."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def zipped(
 
 
 def zipped_as(modes: Iterable[tuple[str, int]]) -> bytes:
-    """Members with these modes of Unix; each has one byte."""
+    """Return an archive of one-byte members with these Unix modes."""
     entries = []
     for name, mode in modes:
         entry = zipfile.ZipInfo(name)
@@ -37,7 +37,7 @@ def zipped_as(modes: Iterable[tuple[str, int]]) -> bytes:
 
 
 def without_utf8_flag(debug_file: bytes, system: int) -> bytes:
-    """One member whose name has these bytes, made by a system of this number."""
+    """Return an archive with one member whose name has these bytes, made by a system of this number."""
     stand_in = b"~" * len(debug_file)
     entry = zipfile.ZipInfo(f"{stand_in.decode()}/ABCDEF012/x.sym")
     entry.create_system = system
@@ -45,13 +45,13 @@ def without_utf8_flag(debug_file: bytes, system: int) -> bytes:
 
 
 def encrypted(archive: bytes) -> bytes:
-    """With the flag of the first member set."""
+    """Set the encryption flag of the first member."""
     at = archive.index(DIRECTORY_ENTRY) + 8
     return archive[:at] + struct.pack("<H", 1) + archive[at + 2 :]
 
 
 def corrupted(archive: bytes) -> bytes:
-    """Another checksum of the first member, in its own header and in the directory."""
+    """Change the checksum of the first member, in its own header and in the directory."""
     for marker, offset in ((LOCAL_HEADER, 14), (DIRECTORY_ENTRY, 16)):
         at = archive.index(marker) + offset
         archive = archive[:at] + bytes(4) + archive[at + 4 :]
@@ -59,6 +59,6 @@ def corrupted(archive: bytes) -> bytes:
 
 
 def overlapping(archive: bytes) -> bytes:
-    """The second member of two starts where the first one does."""
+    """Let the second of two members start where the first one does."""
     at = archive.rindex(DIRECTORY_ENTRY) + 42
     return archive[:at] + bytes(4) + archive[at + 4 :]

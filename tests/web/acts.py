@@ -1,4 +1,7 @@
-"""Each page and each thing that can be done on one, and whom it serves. What is not in it fails a test."""
+"""Table of every page and every form, with the users that it serves.
+
+A test fails for a page without an entry.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +29,9 @@ ARCHIVE = zipped({str(SYM_KEY): SYM})
 
 
 class Act(NamedTuple):
-    """A page that is opened or, with `sent`, a form; whom it serves, and for whom it is not there.
+    """Page or, with `sent`, form; the users whom it serves, and those for whom it does not exist.
 
-    Nobody is sent to log in, or told so of a form; everybody else is refused.
+    An anonymous user is redirected to the log-in page, or refused for a form. All others are refused.
     """
 
     page: str
@@ -94,11 +97,11 @@ ACTS = (
 PAGES = [act for act in ACTS if act.sent is None]
 FORMS = [act for act in ACTS if act.sent is not None]
 GONE = {"home": {"POST"}}
-"""Symbolication was there long ago: 410 for everybody."""
+"""Methods that are answered with 410: `/` was the address of symbolication once."""
 
 
 def files(sent: Mapping[str, object]) -> dict[str, object]:
-    """Bytes as a browser sends a file."""
+    """Return the values with bytes as uploaded files."""
     return {
         name: SimpleUploadedFile(f"{name}.zip", value, "application/zip")
         if isinstance(value, bytes)

@@ -1,4 +1,4 @@
-"""A site on which everything goes wrong."""
+"""URL table with views that raise each kind of error."""
 
 from __future__ import annotations
 

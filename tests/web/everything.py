@@ -1,4 +1,4 @@
-"""A site with something to see on every page, and who comes to it."""
+"""Site with content on every page, and the users who visit it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PEOPLE: dict[str, tuple[str, ...]] = {
     "viewer": ("runtimeconfig.view_option",),
     "operator": GROUPS["Operators"],
 }
-"""Besides nobody, who has not logged in, and the superuser."""
+"""Users and their permissions, beside the anonymous one and the superuser."""
 MODULE = {"debug_file": "xul.pdb", "debug_id": "44E4EC8C2F41492B9369D6B9A059577C2"}
 STACK = "{debug_file} {debug_id} 0x10".format(**MODULE)
 ARCHIVE_OF_OWNER, NOTES_OF_OWNER = "archive-of-owner.zip", "notes-of-owner"
@@ -55,7 +55,7 @@ class Everything(NamedTuple):
         return reverse(name, kwargs=known.get(name, {}))
 
     def state(self) -> object:
-        """All that somebody could have changed."""
+        """Return everything that a form can change."""
         return (
             list(Token.objects.order_by("pk").values("pk", "user", "expires_at", "permissions")),
             list(Upload.objects.order_by("pk").values("pk", "cancelled_at", "filename")),

@@ -1,4 +1,4 @@
-"""What a browser without JavaScript makes of a page: its forms, and what they send untouched."""
+"""Forms of a page, and the values that a browser without JavaScript sends."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Form(NamedTuple):
-    """`hidden` is where a field that nobody sees, or that is off, says so."""
+    """Form with the values that a browser sends for it."""
 
     action: str
     fields: dict[str, str]

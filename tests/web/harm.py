@@ -1,4 +1,4 @@
-"""What a page would do in a browser that its author did not mean."""
+"""Check of a page for content that a browser would execute or send elsewhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 TAG = "x-canary"
 MARKUP = f"\"'></textarea></title></script><{TAG} onfocus=alert(1)><script>alert(1)</script>"
 TURNED = "\u202egpj.exe"
-"""Shown as exe.jpg by whoever takes the first character, RIGHT-TO-LEFT OVERRIDE, at its word."""
+"""Text that a browser shows as exe.jpg, because it starts with RIGHT-TO-LEFT OVERRIDE."""
 TURNING = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 ADDRESSES = ("href", "src", "action", "formaction", "hx-get", "hx-post")
 OURS = re.compile(r"(/(?![/\\])|\?|#|$|https?://(testserver|localhost)[/:]|https://|[\w-]+\.\w+$)")
@@ -16,7 +16,7 @@ LONE = ("input", "meta", "link", "br", "img")
 
 
 class Harm(HTMLParser):
-    """`found` is what must not be there."""
+    """Parser that collects harmful content in `found`."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -42,6 +42,6 @@ class Harm(HTMLParser):
             pass
 
     def handle_data(self, data: str) -> None:
-        """A field has what was written into it, as it was."""
+        """Report invisible characters, except in a text area, which has the text of the user."""
         if TURNING.search(data) and "textarea" not in self._inside:
             self.found.append(f"{data!r} turns what follows it")

@@ -18,8 +18,8 @@ from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import service
 from tecken.store import services as store_services
 from tecken.store.port import Missing
-from tecken.symbols.ids import module_key
-from tecken.web.pages.shared_reports import share
+from tecken.symbols.ids import ObjectId
+from tecken.web.pages.shared_reports import share_report
 from tests.support.options import Override
 from tests.web.api.rows import file_of, upload_of
 from tests.web.everything import (
@@ -46,7 +46,7 @@ def everything(
     settings.SYMBOL_SOURCES = []
     runtime_options(symbolicate_deadline_seconds=0)
     services.discard_all()
-    store_services.page_store().put_missing(module_key(**MODULE), Missing("absent", "nobody has it"), 60)
+    store_services.page_store().put_missing(ObjectId.parse(**MODULE), Missing("absent", "nobody has it"), 60)
     jobs: list[object] = []
     monkeypatch.setattr(sending, "send", lambda task, *_arguments, **_how: jobs.append(task))
     people = {who: user_of(who) for who in (*PEOPLE, "superuser")}
@@ -56,6 +56,6 @@ def everything(
     upload = upload_of(people["owner"], filename=ARCHIVE_OF_OWNER, completed_at=None)
     file_of(upload)
     token, _key = issue(people["owner"], list(named(["tokens.manage_tokens"])), 30, NOTES_OF_OWNER)
-    shared = share(redis_services.counters_client(), redis_services.cache_guard(), STACK)
+    shared = share_report(redis_services.counters_client(), redis_services.cache_guard(), STACK)
     yield Everything(upload.pk, token.pk, shared, jobs)
     services.discard_all()

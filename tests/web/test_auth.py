@@ -29,21 +29,21 @@ def changed() -> None:
 
 
 @pytest.mark.parametrize("url", PAGES)
-def test_login_comes_first(client: Client, url: str) -> None:
+def test_page_anonymous_redirects_to_login(client: Client, url: str) -> None:
     reply = client.get(f"{url}?a=b")
     assert (reply.status_code, reply["Location"]) == (302, f"/login/?next={url}%3Fa%3Db")
 
 
 @pytest.mark.parametrize("url", FORMS)
-def test_a_form_that_was_sent_is_not_lost_at_the_login(client: Client, url: str) -> None:
+def test_form_after_session_end_is_not_redirected(client: Client, url: str) -> None:
     reply = client.post(url, {"symbolicate_max_jobs": "40"})
     assert reply.status_code == 403
-    assert "Your session is over, and nothing was changed." in reply.content.decode()
+    assert "Your session has ended, and nothing was changed." in reply.content.decode()
     assert history.find_texts(2) == {"symbolicate_max_jobs": "30"}
 
 
 @pytest.mark.parametrize("url", PAGES)
-def test_then_the_permission(client: Client, url: str) -> None:
+def test_page_without_permission_is_forbidden(client: Client, url: str) -> None:
     client.force_login(person("a@example.com", "upload.upload_symbols"))
     reply = client.get(url)
     assert (reply.status_code, reply["Content-Type"]) == (403, "text/html; charset=utf-8")
@@ -51,21 +51,21 @@ def test_then_the_permission(client: Client, url: str) -> None:
 
 
 @pytest.mark.parametrize("url", PAGES)
-def test_to_look_is_not_to_change(client: Client, viewer: User, url: str) -> None:
+def test_form_of_viewer_is_forbidden(client: Client, viewer: User, url: str) -> None:
     page = client.get(url)
     assert page.status_code == 200
     assert not re.search(r"<button[^>]*main", page.content.decode())
 
 
 @pytest.mark.parametrize("url", FORMS)
-def test_who_may_look_may_not_send(client: Client, viewer: User, url: str) -> None:
+def test_page_of_viewer_has_no_form(client: Client, viewer: User, url: str) -> None:
     reply = client.post(url, {"version": "2", "level": "full", "symbolicate_max_jobs": "40"})
     assert reply.status_code == 403
     assert "This needs the permission runtimeconfig.change_option" in reply.content.decode()
 
 
 @pytest.mark.parametrize("url", FORMS)
-def test_a_form_of_another_site_is_refused(operator: User, url: str) -> None:
+def test_form_of_other_site_is_refused(operator: User, url: str) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(operator)
     reply = client.post(url, {"version": "2", "symbolicate_max_jobs": "40"})
@@ -74,7 +74,7 @@ def test_a_form_of_another_site_is_refused(operator: User, url: str) -> None:
     assert "default-src" in reply["Content-Security-Policy"]
 
 
-def test_our_own_form_is_not(operator: User) -> None:
+def test_form_of_this_site_is_accepted(operator: User) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(operator)
     form = form_of(client.get("/config/").content.decode(), "symbolicate_max_jobs")
@@ -83,7 +83,7 @@ def test_our_own_form_is_not(operator: User) -> None:
 
 
 @pytest.mark.parametrize("url", [*PAGES, "/config/versions/77/"])
-def test_no_script_but_ours_can_run(client: Client, operator: User, url: str) -> None:
+def test_page_policy_forbids_foreign_scripts(client: Client, operator: User, url: str) -> None:
     reply = client.get(url)
     policy = dict(part.split(" ", 1) for part in reply["Content-Security-Policy"].split("; "))
     assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
@@ -94,25 +94,25 @@ def test_no_script_but_ours_can_run(client: Client, operator: User, url: str) ->
 
 
 @pytest.mark.parametrize("url", PAGES)
-def test_nobody_keeps_a_copy(client: Client, operator: User, url: str) -> None:
+def test_page_is_never_cached(client: Client, operator: User, url: str) -> None:
     assert "no-store" in client.get(url)["Cache-Control"]
 
 
-def test_the_style_is_served(client: Client, operator: User) -> None:
+def test_style_sheet_is_served(client: Client, operator: User) -> None:
     [url] = re.findall(r'<link rel="stylesheet" href="([^"]+)"', client.get("/config/").content.decode())
     reply = client.get(url)
     assert (reply.status_code, reply["Content-Type"]) == (200, 'text/css; charset="utf-8"')
     assert b"prefers-color-scheme: dark" in b"".join(reply)
 
 
-def test_there_is_no_such_version(client: Client, operator: User) -> None:
+def test_version_unknown_is_not_found(client: Client, operator: User) -> None:
     reply = client.get("/config/versions/77/")
     assert reply.status_code == 404
     assert "There is no version 77" in reply.content.decode()
 
 
 @pytest.mark.parametrize("url", PAGES)
-def test_sessions_away(client: Client, operator: User, url: str) -> None:
+def test_page_session_store_down_is_unavailable(client: Client, operator: User, url: str) -> None:
     away = settings.CACHES["default"] | {"LOCATION": "redis://127.0.0.1:1/0"}
     with override_settings(CACHES=settings.CACHES | {"default": away}):
         reply = client.get(url)
@@ -121,7 +121,7 @@ def test_sessions_away(client: Client, operator: User, url: str) -> None:
     assert not reply.cookies, "nobody is logged out by that"
 
 
-def test_the_database_away(client: Client, operator: User) -> None:
+def test_page_database_down_is_unavailable(client: Client, operator: User) -> None:
     def refuse(*_: object) -> NoReturn:
         raise OperationalError("the password is swordfish")
 
@@ -132,24 +132,24 @@ def test_the_database_away(client: Client, operator: User) -> None:
     assert "swordfish" not in reply.content.decode()
 
 
-def test_one_logs_out_where_one_logged_in(client: Client, operator: User) -> None:
+def test_logout_uses_login_backend(client: Client, operator: User) -> None:
     page = client.get("/config/").content.decode()
     assert 'action="/logout/"' in page
 
 
 @pytest.mark.urls("tests.accounts.site_with_login")
-def test_also_at_a_provider(client: Client, operator: User) -> None:
+def test_logout_with_provider_uses_provider(client: Client, operator: User) -> None:
     page = client.get("/config/").content.decode()
     assert 'action="/oidc/logout/"' in page
 
 
 @pytest.mark.parametrize("url", PAGES)
-def test_another_method(client: Client, operator: User, url: str) -> None:
+def test_page_wrong_method_is_405(client: Client, operator: User, url: str) -> None:
     assert client.put(url).status_code == 405
 
 
 @override_settings(SPOOL_DIR="/nowhere")
-def test_no_file_of_a_form_reaches_the_disk(client: Client) -> None:
+def test_form_with_file_writes_nothing_to_disk(client: Client) -> None:
     file = SimpleUploadedFile("large.bin", b"x" * 100_000)
     reply = client.post("/symbolicate/", {"text": "no stack", "more": file})
     assert (reply.status_code, "No stack found" in reply.content.decode()) == (400, True)

@@ -109,7 +109,7 @@ def text_of(reply: Any) -> str:
 
 @pytest.mark.parametrize("part", SAYS)
 @pytest.mark.parametrize("who", ["nobody", "superuser"])
-def test_what_a_page_says(
+def test_page_with_server_down_shows_rest(
     client: Client, everything: Everything, settings: LazySettings, part: str, who: str
 ) -> None:
     comes(client, who)
@@ -128,10 +128,10 @@ def test_what_a_page_says(
 
 @pytest.mark.parametrize("part", SAYS)
 @pytest.mark.parametrize("act", FORMS, ids=str)
-def test_a_form_is_answered(
+def test_form_with_server_down_is_answered(
     client: Client, everything: Everything, settings: LazySettings, part: str, act: Act
 ) -> None:
-    """It was done, or somebody is told what is missing."""
+    """The form is executed, or the response names the part that is unavailable."""
     comes(client, "owner" if "owner" in act.served else "superuser")
     path = everything.path(act.page)
     with away(part, settings):

@@ -17,11 +17,11 @@ from tests.web.forms import form_of
 
 HTML = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 BROKEN = {
-    "/help/mistake": (500, "Internal Server Error", "This is a mistake of ours."),
+    "/help/mistake": (500, "Internal Server Error", "An error occurred on this site. It was logged."),
     "/help/database": (503, "Service Unavailable", "The database does not answer"),
     "/help/redis": (503, "Service Unavailable", "Redis does not answer"),
-    "/help/forbidden": (403, "Forbidden", "You may not do this."),
-    "/help/odd": (400, "Bad Request", "cannot be used"),
+    "/help/forbidden": (403, "Forbidden", "You do not have the permission for this."),
+    "/help/odd": (400, "Bad Request", "this site cannot use"),
 }
 
 
@@ -31,7 +31,7 @@ def calm() -> Client:
     return Client(raise_request_exception=False)
 
 
-def test_a_page_that_is_not_there_is_a_page_for_people(client: Client) -> None:
+def test_not_found_for_browser_is_page(client: Client) -> None:
     reply = client.get("/no/<b>such</b>", headers=HTML)
     assert (reply.status_code, reply["Content-Type"]) == (404, "text/html; charset=utf-8")
     page = reply.content.decode()
@@ -40,14 +40,14 @@ def test_a_page_that_is_not_there_is_a_page_for_people(client: Client) -> None:
     assert "no-store" in reply["Cache-Control"]
 
 
-def test_programs_are_told_in_json(client: Client) -> None:
+def test_not_found_for_program_is_json(client: Client) -> None:
     for path, headers in (("/no/such", {}), ("/api/no/such", HTML), ("/upload/no", HTML)):
         reply = client.get(path, headers=headers)
         assert (reply.status_code, reply.json()) == (404, {"error": "Not Found", "path": path})
 
 
 @pytest.mark.django_db
-def test_whoever_is_logged_in_stays_so_there(client: Client) -> None:
+def test_error_page_keeps_session(client: Client) -> None:
     client.force_login(person("me@example.com", "runtimeconfig.view_option"))
     page = client.get("/no/such", headers=HTML).content.decode()
     assert "me@example.com" in page
@@ -55,7 +55,7 @@ def test_whoever_is_logged_in_stays_so_there(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_and_can_log_out_there() -> None:
+def test_error_page_can_log_out() -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(User.objects.create_superuser("root"))
     form = form_of(client.get("/no/such", headers=HTML).content.decode(), "csrfmiddlewaretoken")
@@ -63,7 +63,7 @@ def test_and_can_log_out_there() -> None:
     assert not client.session.keys()
 
 
-def test_a_form_that_is_sent_to_nowhere(client: Client) -> None:
+def test_form_to_unknown_path_is_page(client: Client) -> None:
     for site in ("same-origin", "cross-site"):
         client.cookies[settings.SESSION_COOKIE_NAME] = "a-session"
         reply = client.post("/no/such", {}, headers={**HTML, "sec-fetch-site": site})
@@ -72,8 +72,8 @@ def test_a_form_that_is_sent_to_nowhere(client: Client) -> None:
 
 @pytest.mark.urls("tests.web.broken_site")
 @pytest.mark.parametrize("path", BROKEN)
-def test_people_are_told_on_a_page(calm: Client, path: str) -> None:
-    """And nobody asks who they are: the database may be what is broken."""
+def test_exception_for_browser_is_page(calm: Client, path: str) -> None:
+    """The session is not read: the database may be the part that has failed."""
     calm.cookies[settings.SESSION_COOKIE_NAME] = "a-session"
     reply = calm.get(path, headers=HTML)
     status, title, text = BROKEN[path]
@@ -87,7 +87,7 @@ def test_people_are_told_on_a_page(calm: Client, path: str) -> None:
 
 @pytest.mark.urls("tests.web.broken_site")
 @pytest.mark.parametrize("path", BROKEN)
-def test_programs_are_told_as_much(calm: Client, path: str) -> None:
+def test_exception_for_program_is_json(calm: Client, path: str) -> None:
     reply = calm.get(path)
     assert reply.status_code == BROKEN[path][0]
     assert list(reply.json()) == ["error"]
@@ -95,14 +95,14 @@ def test_programs_are_told_as_much(calm: Client, path: str) -> None:
 
 
 @pytest.mark.urls("tests.web.broken_site")
-def test_a_mistake_has_the_name_that_the_log_has(calm: Client) -> None:
+def test_exception_page_has_request_id_of_log(calm: Client) -> None:
     reply = calm.get("/help/mistake", headers=HTML)
     assert reply["X-Request-Id"] in reply.content.decode()
 
 
 @pytest.mark.urls("tests.web.broken_site")
 @pytest.mark.parametrize("path", ["/help/database", "/help/redis"])
-def test_what_is_away_may_be_back(calm: Client, path: str) -> None:
+def test_unavailable_page_has_retry_after(calm: Client, path: str) -> None:
     assert calm.get(path)["Retry-After"] == "5"
     reply = calm.get(path, headers=HTML)
     assert reply["Retry-After"] == "5"
@@ -111,7 +111,7 @@ def test_what_is_away_may_be_back(calm: Client, path: str) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("clear_redis_store")
-def test_a_symbol_file_that_nobody_has(client: Client, settings: Any, tmp_path: Path) -> None:
+def test_missing_download_page_links_explanation(client: Client, settings: Any, tmp_path: Path) -> None:
     settings.STORAGE_URL = f"file://{tmp_path}"
     services.discard_all()
     path = "/x%3Cb%3E.pdb/44E4EC8C2F41492B9369D6B9A059577C2/x.sym"
@@ -122,7 +122,7 @@ def test_a_symbol_file_that_nobody_has(client: Client, settings: Any, tmp_path: 
     page = shown.content.decode()
     assert "Symbol Not Found" in page
     link = "/explain/x%3Cb%3E.pdb/44E4EC8C2F41492B9369D6B9A059577C2/"
-    assert f'<a href="{link}">What was looked for, and where</a>' in page
+    assert f'<a href="{link}">See which sources were searched</a>' in page
     assert int(shown["Content-Length"]) == len(shown.content)
     assert "no-store" in shown["Cache-Control"]
 
@@ -134,7 +134,7 @@ def test_health_says_the_same_to_everybody(client: Client) -> None:
 @pytest.mark.django_db
 @pytest.mark.usefixtures("clear_redis_cache")
 @override_settings(AXES_FAILURE_LIMIT=1)
-def test_who_guesses_passwords_reads_how_long_to_wait(client: Client) -> None:
+def test_locked_login_page_has_waiting_time(client: Client) -> None:
     User.objects.create_superuser("root", "root@example.com", "secret")
     form = {"username": "root", "password": "wrong"}
     reply = client.post("/admin/login/", form, headers=HTML)

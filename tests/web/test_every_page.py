@@ -24,7 +24,7 @@ FILE = ".sym"
 
 
 @pytest.mark.parametrize("act", PAGES, ids=str)
-def test_it_asks_little_and_weighs_little(
+def test_page_has_few_queries_and_bytes(
     client: Client, everything: Everything, django_assert_max_num_queries: DjangoAssertNumQueries, act: Act
 ) -> None:
     for who in ("nobody", "owner", "superuser"):
@@ -35,7 +35,7 @@ def test_it_asks_little_and_weighs_little(
 
 
 @pytest.mark.parametrize("act", PAGES, ids=str)
-def test_it_has_one_title_and_headings_in_order(client: Client, everything: Everything, act: Act) -> None:
+def test_page_has_one_title_and_ordered_headings(client: Client, everything: Everything, act: Act) -> None:
     comes(client, "superuser")
     page = does(client, act, everything.path(act.page)).content.decode()
     levels = [int(level) for level in re.findall(r"<h([1-6])\b", page)]
@@ -45,7 +45,7 @@ def test_it_has_one_title_and_headings_in_order(client: Client, everything: Ever
 
 
 @pytest.mark.parametrize("act", PAGES, ids=str)
-def test_its_links_lead_somewhere(client: Client, everything: Everything, act: Act) -> None:
+def test_page_links_resolve(client: Client, everything: Everything, act: Act) -> None:
     comes(client, "superuser")
     path = everything.path(act.page)
     page = does(client, act, path).content.decode()

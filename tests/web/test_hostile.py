@@ -1,4 +1,4 @@
-"""Whoever means no good writes into every field and every address, and sends forms from elsewhere."""
+"""Hostile input in every field, address and header, and forms from other sites."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tecken.jobs.records import DeadLetter, records
 from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import service
 from tecken.upload.models import FileUpload, Upload
-from tecken.web.pages.shared_reports import share
+from tecken.web.pages.shared_reports import share_report
 from tecken.web.urls import urlpatterns
 from tests.web.acts import FORMS, FROM_US, PAGES, Act, does, files
 from tests.web.everything import DEAD, MODULE, NAMES, STACK, Everything, comes
@@ -64,7 +64,7 @@ def parameters(page: str) -> set[str]:
 
 
 @pytest.mark.parametrize("act", PAGES, ids=str)
-def test_what_is_asked_for_in_an_address(client: Client, everything: Everything, act: Act) -> None:
+def test_hostile_query_does_no_harm(client: Client, everything: Everything, act: Act) -> None:
     comes(client, "superuser")
     path = everything.path(act.page)
     for name in sorted(parameters(does(client, act, path).content.decode())):
@@ -73,8 +73,8 @@ def test_what_is_asked_for_in_an_address(client: Client, everything: Everything,
 
 
 @pytest.mark.parametrize("act", FORMS, ids=str)
-def test_what_is_written_into_a_form(client: Client, everything: Everything, act: Act) -> None:
-    """Also fields that nobody sees, and buttons."""
+def test_hostile_form_does_no_harm(client: Client, everything: Everything, act: Act) -> None:
+    """Hidden fields and buttons are included."""
     who = "owner" if "owner" in act.served else "superuser"
     comes(client, who)
     path, sent = everything.path(act.page), act.sent or {}
@@ -87,7 +87,7 @@ def test_what_is_written_into_a_form(client: Client, everything: Everything, act
 
 
 @pytest.mark.parametrize("pattern", WITH_ARGUMENTS, ids=lambda pattern: pattern.name)
-def test_what_is_a_part_of_the_path(client: Client, everything: Everything, pattern: Any) -> None:
+def test_hostile_path_does_no_harm(client: Client, everything: Everything, pattern: Any) -> None:
     comes(client, "superuser")
     good = everything.path(pattern.name)
     for part in map(str, resolve(good).kwargs.values()):
@@ -99,7 +99,7 @@ def test_what_is_a_part_of_the_path(client: Client, everything: Everything, patt
 
 @pytest.fixture
 def written(everything: Everything) -> Everything:
-    """Everything that can be kept of somebody has it in it."""
+    """Store a hostile text in everything that a user can write."""
     nasty = f"{MARKUP}{TURNED}"
     short, name = nasty[-100:], re.sub(r"[/\\]", "", nasty)[-100:]
     module = {"debug_file": name, "code_file": name, "debug_id": MODULE["debug_id"]}
@@ -114,20 +114,20 @@ def written(everything: Everything) -> Everything:
     )
     stack = f"{STACK}\n{name} {MODULE['debug_id']} 0x20"
     return everything._replace(
-        shared=share(redis_services.counters_client(), redis_services.cache_guard(), stack)
+        shared=share_report(redis_services.counters_client(), redis_services.cache_guard(), stack)
     )
 
 
 @pytest.mark.parametrize("act", PAGES, ids=str)
-def test_what_somebody_has_written_before(client: Client, written: Everything, act: Act) -> None:
+def test_hostile_stored_text_does_no_harm(client: Client, written: Everything, act: Act) -> None:
     for who in ("owner", "superuser"):
         comes(client, who)
         harmless(does(client, act, written.path(act.page)))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_address_alone_changes_nothing(client: Client, everything: Everything, name: str) -> None:
-    """Whoever follows a link, or loads an image, has sent no form."""
+def test_get_changes_nothing(client: Client, everything: Everything, name: str) -> None:
+    """A GET request must not change anything: a link or an image causes one."""
     before = everything.state()
     sent = {key: str(value) for act in FORMS if act.page == name for key, value in (act.sent or {}).items()}
     for who in ("owner", "superuser"):
@@ -157,7 +157,7 @@ def test_forms_of_other_sites_are_refused(everything: Everything, headers: dict[
 
 
 @pytest.mark.parametrize("path", ["/", "/admin/"])
-def test_nobody_is_sent_elsewhere_by_login(client: Client, everything: Everything, path: str) -> None:
+def test_login_does_not_redirect_to_other_site(client: Client, everything: Everything, path: str) -> None:
     User.objects.create_superuser("root", password=PASSWORD)
     for there in ELSEWHERE:
         query = urlencode({"next": there})
@@ -174,7 +174,7 @@ def test_nobody_is_sent_elsewhere_by_login(client: Client, everything: Everythin
 @pytest.mark.parametrize(
     "path", ["//evil.example/tokens/", "/%5cevil.example/tokens/", "/tokens//evil.example/"]
 )
-def test_nor_by_a_path_that_looks_like_a_host(client: Client, path: str) -> None:
+def test_login_path_like_host_stays_on_site(client: Client, path: str) -> None:
     reply = client.get(path, headers={"Accept": "text/html"})
     assert OWN.match(reply.get("Location", "/"))
     harmless(reply)
@@ -184,13 +184,13 @@ def test_nor_by_a_path_that_looks_like_a_host(client: Client, path: str) -> None
     "name", ["X-Request-Id", "X-Config-Override", "Accept", "Accept-Language", "Referer", "HX-Request"]
 )
 @pytest.mark.parametrize("value", [MARKUP, HEADER, TURNED])
-def test_what_stands_in_a_header(client: Client, everything: Everything, name: str, value: str) -> None:
+def test_hostile_header_does_no_harm(client: Client, everything: Everything, name: str, value: str) -> None:
     comes(client, "superuser")
     for page in ("home", "tokens"):
         harmless(client.get(everything.path(page), headers={"Accept": "text/html", name: value}))
 
 
-def test_a_host_that_is_none(client: Client, everything: Everything) -> None:
+def test_hostile_host_is_400(client: Client, everything: Everything) -> None:
     for act in PAGES:
         path = everything.path(act.page)
         reply = client.get(path, headers={"host": 'evil"><script>alert(1)</script>', "Accept": "text/html"})
@@ -200,12 +200,12 @@ def test_a_host_that_is_none(client: Client, everything: Everything) -> None:
 @pytest.mark.parametrize(
     "page", [MARKUP, TURNED, '<a href="javascript:x">', '<form action="//evil.example">', "<p style='a'>"]
 )
-def test_what_would_do_harm_is_found(page: str) -> None:
+def test_harm_finds_harmful_html(page: str) -> None:
     assert Harm(page).found
 
 
 @pytest.mark.parametrize("page", [f"<p>{escape(MARKUP)}", f"<textarea>{TURNED}</textarea>", '<a href="/a">'])
-def test_what_would_not_is_not(page: str) -> None:
+def test_harm_accepts_harmless_html(page: str) -> None:
     assert Harm(page).found == []
 
 
@@ -227,6 +227,6 @@ def test_what_would_not_is_not(page: str) -> None:
     ],
 )
 @pytest.mark.parametrize("digits", [30, 5000])
-def test_a_number_of_many_digits_is_no_failure_of_ours(path: str, digits: int) -> None:
+def test_number_with_many_digits_is_no_500(path: str, digits: int) -> None:
     """int() refuses more than 4,300 digits, and a database more than 19."""
     assert Client().get(path.format("9" * digits)).status_code < 500

@@ -1,4 +1,4 @@
-"""Each page and each thing that can be done on one, tried by everybody."""
+"""Every page and every form, as each kind of user."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ pytestmark = pytest.mark.django_db
 
 
 def became(reply: Any) -> str:
-    """What a browser is told, in a word."""
+    """Return the outcome of a response in one word."""
     if reply.status_code == 302 and reply["Location"].startswith("/login/"):
         return "login"
     return {200: "served", 201: "served", 302: "served", 403: "forbidden", 404: "absent"}[reply.status_code]
 
 
-def test_every_page_is_in_the_table() -> None:
+def test_acts_include_every_page() -> None:
     assert sorted({act.page for act in ACTS}) == NAMES, "add an Act for whom it serves"
 
 
-def test_everything_that_can_be_sent_is_in_the_table(client: Client, everything: Everything) -> None:
+def test_acts_include_every_method(client: Client, everything: Everything) -> None:
     comes(client, "superuser")
     for name in NAMES:
         reply = client.generic("PUT", everything.path(name), headers=FROM_US)
@@ -37,8 +37,8 @@ def test_everything_that_can_be_sent_is_in_the_table(client: Client, everything:
 
 
 @pytest.mark.parametrize("act", PAGES, ids=str)
-def test_who_sees_what(client: Client, everything: Everything, act: Act) -> None:
-    """Also on a page that they may open, nobody sees what is another's own."""
+def test_page_is_served_to_permitted_users_only(client: Client, everything: Everything, act: Act) -> None:
+    """A page that users may open must not show them data of other users."""
     for who in EVERYBODY:
         comes(client, who)
         reply = does(client, act, everything.path(act.page))
@@ -49,7 +49,7 @@ def test_who_sees_what(client: Client, everything: Everything, act: Act) -> None
 
 
 @pytest.mark.parametrize("act", FORMS, ids=str)
-def test_whoever_may_not_do_it_changes_nothing(client: Client, everything: Everything, act: Act) -> None:
+def test_form_of_other_users_changes_nothing(client: Client, everything: Everything, act: Act) -> None:
     before = everything.state()
     for who in set(EVERYBODY) - set(act.served):
         comes(client, who)
@@ -59,14 +59,16 @@ def test_whoever_may_not_do_it_changes_nothing(client: Client, everything: Every
 
 
 @pytest.mark.parametrize(("act", "who"), [(act, who) for act in FORMS for who in act.served], ids=str)
-def test_whoever_may_do_it_does(client: Client, everything: Everything, act: Act, who: str) -> None:
+def test_form_of_permitted_users_is_served(
+    client: Client, everything: Everything, act: Act, who: str
+) -> None:
     comes(client, who)
     reply = does(client, act, everything.path(act.page))
     assert became(reply) == "served", reply.content
 
 
 @pytest.mark.parametrize("who", EVERYBODY)
-def test_no_button_leads_to_a_refusal(client: Client, everything: Everything, who: str) -> None:
+def test_page_has_no_button_that_is_refused(client: Client, everything: Everything, who: str) -> None:
     comes(client, who)
     refused = {everything.path(act.page) for act in FORMS if who not in act.served}
     for act in PAGES:

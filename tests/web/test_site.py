@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from tecken.web.templatetags.site import ago, count, percent, seconds, size
+from tecken.web.formatting import ago, count, percent, seconds, size
 from tests.web.api.people import person
 
 pytestmark = pytest.mark.django_db
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
     ("number", "text"),
     [(0, "0 B"), (999, "999 B"), (1234, "1.2 KB"), (34_000_000, "34 MB"), (7.2e15, "7200 TB"), (None, "")],
 )
-def test_bytes(number: float | None, text: str) -> None:
+def test_size_formats_bytes(number: float | None, text: str) -> None:
     assert size(number) == text
 
 
@@ -33,15 +33,15 @@ def test_bytes(number: float | None, text: str) -> None:
         (None, ""),
     ],
 )
-def test_seconds(number: float | None, text: str) -> None:
+def test_seconds_formats_durations(number: float | None, text: str) -> None:
     assert seconds(number) == text
 
 
-def test_counts_and_shares() -> None:
+def test_count_and_percent_format_numbers() -> None:
     assert (count(1234567), percent(0.9951), count(None), percent(None)) == ("1,234,567", "99.5 %", "", "")
 
 
-def test_a_time_that_has_passed() -> None:
+def test_ago_shows_elapsed_time() -> None:
     assert ">2 min ago</time>" in ago(timezone.now() - timedelta(minutes=2, milliseconds=200))
     assert ago(None) == ""
 
@@ -62,7 +62,7 @@ def menu_of(client: Client) -> str:
         ),
     ],
 )
-def test_everybody_finds_the_pages_that_they_may_open(
+def test_menu_shows_permitted_pages_only(
     client: Client, permissions: list[str], finds: list[str], finds_not: list[str]
 ) -> None:
     client.force_login(person("somebody@example.com", *permissions))

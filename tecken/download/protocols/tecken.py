@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from tecken.errors import BadModule
-from tecken.storage.port import FileKey
+from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import (
+    ObjectId,
     code_id,
     debug_ids_of_code_id,
     file_name,
     is_zero_debug_id,
-    module_key,
     normal_debug_id,
-    symbol_file_name,
 )
+from tecken.symbols.layouts import FileKey
 
 # Debuggers ask every server for this file, which Microsoft's symbol stores have in place of another.
 FILE_POINTER = "file.ptr"
@@ -48,7 +48,7 @@ class Wanted(NamedTuple):
     @property
     def may_be_debug_id(self) -> bool:
         try:
-            module_key(self.key.debug_file, self.key.debug_id)
+            ObjectId.parse(self.key.debug_file, self.key.debug_id)
         except BadModule:
             return False
         return True
@@ -65,14 +65,14 @@ class Wanted(NamedTuple):
     @property
     def is_symbol_file(self) -> bool:
         """By the name that symbol suppliers ask for, so an upstream may have it."""
-        return self.may_be_debug_id and self.key.file_name == symbol_file_name(self.key.debug_file)
+        return self.may_be_debug_id and self.key.file_name == FileType.BREAKPAD.file_name(self.key.debug_file)
 
 
 def wanted(file: str, some_id: str, name: str) -> Wanted:
     """Return what a path names. Raises BadModule."""
     given = code_id(some_id)
     key = FileKey(file_name(file, "debug file name"), normal_debug_id(given), file_name(name))
-    return Wanted(key, given, name.lower().endswith(".sym"))
+    return Wanted(key, given, key.file_type is FileType.BREAKPAD)
 
 
 def is_ignored(key: FileKey) -> bool:

@@ -20,12 +20,13 @@ from tecken.store.port import Missing
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.frame_lookup import Terms, look_up
 from tecken.symbolication.trace import Trace
-from tecken.symbols.ids import ModuleKey, is_zero_debug_id, module_key
+from tecken.symbols.filetypes import FileType
+from tecken.symbols.ids import ObjectId, is_zero_debug_id
 from tecken.symbols.pagefile.file import Header, Metadata
 from tecken.upload.usability import ZERO_ID
 
-SUFFIXES = (".sym", ".sym.gz", ".sym.zst")
-SUFFIX_LIST = ".sym, .sym.gz or .sym.zst"
+SUFFIXES = tuple(FileType.BREAKPAD.suffix + packed for packed in ("", ".gz", ".zst"))
+SUFFIX_LIST = "{}, {} or {}".format(*SUFFIXES)
 CHUNK_BYTES = 1024 * 1024
 TRIES = 2
 
@@ -38,7 +39,7 @@ class Command(BaseCommand):
         add = commands.add_parser(
             "add",
             help="store and convert symbol files",
-            description="Store Breakpad symbol files and convert them, so that they answer at once. "
+            description="Store symbol files and convert them, so that they answer at once. "
             "A file is kept under the name and id in its MODULE record and replaces an older one.",
         )
         paths = f"a file, or a directory with {SUFFIX_LIST}"
@@ -95,7 +96,7 @@ class Command(BaseCommand):
         else:
             self.stderr.write(f"skipped {path}: {outcome}")
 
-    def _show(self, module: ModuleKey, offset: int | None) -> None:
+    def _show(self, module: ObjectId, offset: int | None) -> None:
         header = _header(module)
         lines = header_lines(module, header) if offset is None else _symbol(module, header, offset)
         for line in lines:
@@ -163,7 +164,7 @@ def _chunks(path: Path, read: Callable[[int], object]) -> Iterator[bytes]:
             yield chunk
 
 
-def _header(module: ModuleKey) -> Header:
+def _header(module: ObjectId) -> Header:
     for _ in range(TRIES):
         found = symbolication_services.symbol_loader().headers([module], Trace()).get(module)
         if isinstance(found, Header):
@@ -174,12 +175,12 @@ def _header(module: ModuleKey) -> Header:
     raise CommandError(f"{module}: it was converted and is gone again")
 
 
-def _brought(module: ModuleKey) -> Missing | CouldNotAsk | None:
+def _brought(module: ObjectId) -> Missing | CouldNotAsk | None:
     deadline = time.monotonic() + settings.CONVERT_TIME_LIMIT_SECONDS
     return symbolication_services.inline_conversion().bring([module], deadline).get(module)
 
 
-def _symbol(module: ModuleKey, header: Header, offset: int) -> Iterator[str]:
+def _symbol(module: ObjectId, header: Header, offset: int) -> Iterator[str]:
     terms = Terms(lambda _, frame: frame, lambda: False)
     looked = look_up(symbolication_services.symbol_loader(), {module: (header, {offset})}, Trace(), terms)
     if module not in looked.frames:
@@ -187,10 +188,10 @@ def _symbol(module: ModuleKey, header: Header, offset: int) -> Iterator[str]:
     return symbol_lines(offset, looked.frames[module][offset])
 
 
-def _module(text: str) -> ModuleKey:
+def _module(text: str) -> ObjectId:
     debug_file, _, debug_id = text.rpartition("/")
     try:
-        return module_key(debug_file, debug_id)
+        return ObjectId.parse(debug_file, debug_id)
     except BadModule as error:
         raise ArgumentTypeError(f"{text}: {error}") from error
 

@@ -1,7 +1,8 @@
 """Functions that test each part of the site, and the probe runner of this process.
 
 They do real work, since a PING succeeds on a read-only replica and on a full server. The guard of a Redis
-server records the outcome, so that requests need not find out that a server is down. A check is never refused.
+server records the outcome, so that requests need not find out that a server is down. A check is never
+refused.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from tecken.runtimeconfig import current
 from tecken.runtimeconfig.backend import Report
 from tecken.storage import services as storage_services
 from tecken.storage.disk_space import Space
-from tecken.storage.port import FileKey
 from tecken.store import services as store_services
+from tecken.symbols.layouts import FileKey
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ HEARTBEAT_KEY, HEARTBEAT_EXPIRY = ":1:heartbeat", timedelta(seconds=1)
 MISSING_FILE = FileKey("health", "0" * 33, "health")
 # Each request costs money where storage is rented.
 STORAGE_INTERVAL_SECONDS = 10.0
-# One late result says little on a busy machine, so the one before it stands in for this long.
+# One late result is normal on a busy machine, so the previous result is used for this long.
 REDIS_GRACE, DATABASE_GRACE, STORAGE_GRACE = 1.0, 3.0, 5.0
 
 

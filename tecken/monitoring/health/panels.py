@@ -1,4 +1,4 @@
-"""Both Redis servers in detail, for operators."""
+"""Details of both Redis servers, for operators."""
 
 from __future__ import annotations
 
@@ -152,7 +152,15 @@ def load_busiest_modules() -> list[dict[str, Any]] | None:
         rows = busiest(redis_services.cache_client(), BUSIEST_MODULES, time.time())
     except redis.RedisError:
         return None
-    return [{**row.module._asdict(), "hits": row.hits, "misses": row.misses} for row in rows]
+    return [
+        {
+            "debug_file": row.module.debug_file,
+            "debug_id": row.module.debug_id,
+            "hits": row.hits,
+            "misses": row.misses,
+        }
+        for row in rows
+    ]
 
 
 def _share(facts: Facts) -> float | None:

@@ -54,6 +54,7 @@ class ProbeResult(NamedTuple):
 
     @property
     def is_well(self) -> bool:
+        """Return whether the part works."""
         return not self.why
 
 
@@ -112,7 +113,7 @@ class ProbeRunner:
         """Return the results of all probes by name, within the deadline; nothing is raised.
 
         One thread at a time runs the probes. The others use the previous results while these are usable, and
-        wait otherwise: however many requests there are, each server is asked once a second.
+        wait otherwise: however many requests there are, each server is probed once a second.
         """
         if self._age() >= FRESH_SECONDS and self._refreshing.acquire(blocking=self._age() >= USABLE_SECONDS):
             try:

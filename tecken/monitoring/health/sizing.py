@@ -37,7 +37,7 @@ class Sizing(NamedTuple):
 
     @property
     def enough(self) -> bool:
-        """Whether the curve has enough accesses to be meaningful."""
+        """Return whether the curve has enough accesses to be meaningful."""
         return self.curve.sampled >= ENOUGH
 
 

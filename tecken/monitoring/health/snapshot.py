@@ -59,18 +59,18 @@ class HealthSnapshot(NamedTuple):
 
     @property
     def backlog(self) -> Backlog | None:
-        """Jobs of all queues; None while the queue does not respond."""
+        """Return the jobs of all queues; None while the queue does not respond."""
         backlog: Backlog | None = self.results["queue"].value
         return backlog
 
     @property
     def spaces(self) -> Sequence[Space]:
-        """Free space of each directory; empty when it is not known."""
+        """Return the free space of each directory; empty when it is not known."""
         return self.results["disk"].value or ()
 
     @property
     def errors(self) -> list[str]:
-        """Texts of the problems that start-up would refuse."""
+        """Return the texts of the problems that prevent a start."""
         return [problem.text for problem in self.problems if problem.level == "error"]
 
 

@@ -146,8 +146,8 @@ def _queue(snapshot: HealthSnapshot) -> Document:
     return {
         **_backend(snapshot, "queue"),
         "queue_depth": backlog.depth,
-        "oldest_seconds": _rounded(max(ages, default=None)),
-        "canary_seconds": _rounded(max(latencies, default=None)),
+        "oldest_seconds": _round(max(ages, default=None)),
+        "canary_seconds": _round(max(latencies, default=None)),
         "dead": backlog.dead,
     }
 
@@ -157,11 +157,11 @@ def _worker(backlog: Backlog | None) -> Document:
     if backlog is None:
         return {"status": "unknown", "workers": None}
     alive = [worker for worker in backlog.workers if worker.alive]
-    unserved = _unserved(alive)
+    unserved = _find_unserved(alive)
     return {
         "status": "missing" if unserved else "alive",
         "workers": len(alive),
-        "heard_seconds": _rounded(min((worker.heard for worker in alive), default=None)),
+        "heard_seconds": _round(min((worker.heard for worker in alive), default=None)),
         "unserved": unserved,
     }
 
@@ -172,11 +172,11 @@ def _beat(backlog: Backlog | None) -> Document:
         return {"status": "unknown", "canary_age_seconds": None}
     ages = [queue.canary_age for queue in backlog.queues]
     known = [age for age in ages if age is not None]
-    oldest = _rounded(max(known)) if len(known) == len(ages) else None
+    oldest = _round(max(known)) if len(known) == len(ages) else None
     if current.is_under_maintenance():
         return {"status": "paused", "canary_age_seconds": oldest}
     if late := canaries.canary_watch().late:
-        return {"status": "stalled", "canary_age_seconds": oldest, "why": _why_stalled(backlog, late)}
+        return {"status": "stalled", "canary_age_seconds": oldest, "why": _explain_stall(backlog, late)}
     return {"status": "alive" if _are_fresh(ages) else "starting", "canary_age_seconds": oldest}
 
 
@@ -184,10 +184,10 @@ def _are_fresh(ages: Sequence[float | None]) -> bool:
     return all(age is not None and age <= LATE_SECONDS for age in ages)
 
 
-def _why_stalled(backlog: Backlog, late: Sequence[str]) -> str:
+def _explain_stall(backlog: Backlog, late: Sequence[str]) -> str:
     """Return the cause that explains most: beat sends the canaries, and workers take them."""
     alive = [worker for worker in backlog.workers if worker.alive]
-    unserved = [queue for queue in _unserved(alive) if queue in late]
+    unserved = [queue for queue in _find_unserved(alive) if queue in late]
     if not backlog.beat and not settings.DEMO_MODE:
         cause = "no beat is running"
     elif unserved:
@@ -201,7 +201,7 @@ def _why_stalled(backlog: Backlog, late: Sequence[str]) -> str:
     return f"{cause}; the last test job came through {last} (expected every {PERIOD_SECONDS:.0f} s)"
 
 
-def _unserved(alive: Sequence[Worker]) -> list[str]:
+def _find_unserved(alive: Sequence[Worker]) -> list[str]:
     served = {queue for worker in alive for queue in worker.queues}
     return [queue for queue in QUEUES if queue not in served]
 
@@ -213,7 +213,7 @@ def _config(processes: ProbeResult) -> Document:
     counted = {"processes": {"applied": applied, "total": len(reports)}} if reports else {}
     return {
         "version": state.version,
-        "age_seconds": _rounded(state.age),
+        "age_seconds": _round(state.age),
         "stale": state.stale,
         "watcher": state.watcher,
         "bad": len(state.bad),
@@ -221,5 +221,5 @@ def _config(processes: ProbeResult) -> Document:
     }
 
 
-def _rounded(seconds: float | None) -> float | None:
+def _round(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)

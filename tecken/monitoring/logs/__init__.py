@@ -1,9 +1,8 @@
-"""Log lines: their fields, their two forms, and what is kept out of them.
+"""Log lines: fields, text and JSON form, and removal of secrets.
 
-    formats     a record becomes a line of text, or one JSON object
-    context     the request and the job that a line is about
-    jobs        the id of a request travels with its jobs
-    masking     passwords, tokens and cookies are removed
+    formats     conversion of a record into a line of text or a JSON object
+    context     the request and the job that a line is about, also across the queue
+    masking     removal of passwords, tokens and cookies
     requests    the line of a request
 
 The project uses `logging`, as its libraries do. docs/logs.md has the fields.

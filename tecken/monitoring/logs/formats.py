@@ -78,11 +78,11 @@ def _is_routine(record: logging.LogRecord) -> bool:
     if str(record.msg).startswith("Scheduler: Sending due task"):
         return True
     data = getattr(record, "data", None)
-    return isinstance(data, dict) and data.get("name") in _scheduled()
+    return isinstance(data, dict) and data.get("name") in _scheduled_tasks()
 
 
 @cache
-def _scheduled() -> frozenset[str]:
+def _scheduled_tasks() -> frozenset[str]:
     return frozenset(str(entry["task"]) for entry in settings.CELERY_BEAT_SCHEDULE.values())
 
 

@@ -70,7 +70,8 @@ def _secrets_pattern() -> re.Pattern[str] | None:
 
 def _secrets() -> Iterator[str]:
     for name in NAMES:
-        with suppress(ImproperlyConfigured):  # raised for a SECRET_KEY that is not set
+        # Django raises this for a SECRET_KEY that is not set.
+        with suppress(ImproperlyConfigured):
             yield str(getattr(settings, name, ""))
     for name in URLS:
         yield from _secrets_in_url(str(getattr(settings, name, "")))

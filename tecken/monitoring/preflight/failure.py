@@ -15,18 +15,18 @@ from tecken.redaction import redact_url
 # Kind of error, id of the problem, its text, and whether it may pass by itself. The first match counts.
 REASONS: tuple[tuple[type[BaseException], str, str, bool], ...] = (
     (exceptions.AuthenticationError, "E03", "it refuses our user name or password", False),
-    (exceptions.AuthenticationWrongNumberOfArgsError, "E03", "it knows no user names", False),
+    (exceptions.AuthenticationWrongNumberOfArgsError, "E03", "it does not support user names", False),
     (exceptions.NoPermissionError, "E03", "our account may not select its databases", False),
     (exceptions.ResponseError, "E08", "it has too few databases; numbers 0 to 3 are used", False),
     (FileNotFoundError, "E12", "the file that REDIS_CA_FILE names is not there", False),
     (PermissionError, "E12", "the file that REDIS_CA_FILE names may not be read", False),
-    (ssl.SSLCertVerificationError, "E12", "its certificate does not hold", False),
+    (ssl.SSLCertVerificationError, "E12", "its certificate is not valid", False),
     (ssl.SSLError, "E12", "TLS failed; does this port speak TLS?", False),
     (socket.gaierror, "E02", "the name cannot be resolved", True),
     (ConnectionRefusedError, "E02", "connection refused", True),
     (exceptions.BusyLoadingError, "E02", "it is still loading its data", True),
     (exceptions.MaxConnectionsError, "E02", "it has no connection left for us", True),
-    (MasterNotFoundError, "E02", "no sentinel answers that knows the master", True),
+    (MasterNotFoundError, "E02", "no sentinel returns the master", True),
 )
 
 
@@ -72,4 +72,4 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _tls_question(url: str) -> str:
     """Return a hint at TLS: when one side uses it, the connection times out or is closed without an error."""
     is_encrypted = url.startswith(("rediss", "sentinels"))
-    return "does this port speak TLS?" if is_encrypted else "does this port want TLS (rediss://)?"
+    return "does this port speak TLS?" if is_encrypted else "does this port require TLS (rediss://)?"

@@ -74,7 +74,7 @@ def _fetch_facts(client: redis.Redis) -> Facts | None:
 
 
 def _info_forbidden(target: Target) -> Problem:
-    text = f"{target.name} does not let us run INFO: nobody knows its policy, its role and what it keeps"
+    text = f"{target.name} does not allow INFO: its eviction policy, role and persistence are unknown"
     return Problem("W03", "warning", target.name, text)
 
 

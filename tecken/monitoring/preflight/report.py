@@ -1,4 +1,4 @@
-"""Every check with its outcome, for `manage.py check_redis`; a start prints problems only."""
+"""Report of each check with its outcome, for `manage.py check_redis`; a start prints problems only."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ CHECKS: dict[str, dict[str, str]] = {
     CACHE: {
         URL: "REDIS_URL is set and well formed",
         "E02": "it answers",
-        "E03": "it knows our account, which may run what we need",
-        "E04": "it takes writes",
-        "E05": "it evicts nothing but what expires",
+        "E03": "it accepts our account, which may run all required commands",
+        "E04": "it accepts writes",
+        "E05": "it evicts only keys with an expiry",
         "E08": "it has databases 0 to 3",
-        "E10": "it is a server of a version that will do",
+        "E10": "its version is supported",
         "W08": "it keeps its data over a restart",
         "W09": "it has room for data and clients",
     },
     STORE: {
         URL: "REDIS_STORE_URL is set and well formed",
         "E02": "it answers",
-        "E03": "it knows our account, which may run what we need",
-        "E04": "it takes writes",
+        "E03": "it accepts our account, which may run all required commands",
+        "E04": "it accepts writes",
         "E06": "it has a limit of memory, and evicts pages",
         "E07": "it is another server than redis-cache",
-        "E10": "it is a server of a version that will do",
+        "E10": "its version is supported",
         "W09": "it has room for clients",
     },
 }

@@ -47,7 +47,7 @@ def _check_any(server: str, facts: Facts) -> Iterator[Problem]:
         yield Problem("E10", "error", server, text)
     if facts.version and facts.version < OLDEST_VERSION:
         actual, oldest = (".".join(map(str, version)) for version in (facts.version, OLDEST_VERSION))
-        text = f"{server} is Redis {actual}; {oldest} is the oldest that will do"
+        text = f"{server} is Redis {actual}; {oldest} is the oldest supported version"
         yield Problem("E10", "error", server, text)
     yield from _check_room(server, facts)
 

@@ -1,4 +1,4 @@
-"""Problems of the settings, some of which only count in production. No text holds a value."""
+"""Problems of the settings. Some count in production only, and no text holds a value."""
 
 from __future__ import annotations
 

@@ -56,13 +56,13 @@ def _check_single_process(web: bool) -> Iterator[Problem]:
 def format_lines(result: PreflightResult) -> Iterator[Line]:
     """Yield the lines of a start: what works, all problems, and whether the process starts."""
     if not result.errors and not settings.DEMO_MODE:
-        yield from _format_connected()
+        yield from _format_connections()
     for problem in result.problems:
         yield _format_problem(problem)
     yield ("error", "→ Application REFUSES to start") if result.errors else ("info", "→ Application starts")
 
 
-def _format_connected() -> Iterator[Line]:
+def _format_connections() -> Iterator[Line]:
     cache, store = format_address(settings.REDIS_URL), format_address(settings.REDIS_STORE_URL)
     yield "info", f"✓ Redis counter backend connected: {cache}"
     yield "info", "✓ Counter backend initialized (Redis)"

@@ -1,4 +1,4 @@
-"""All checks of a start: the settings and both servers, repeated while every error may pass by itself."""
+"""Checks of the settings and both servers before a start, repeated while every error may pass by itself."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ class PreflightResult(NamedTuple):
 
     @property
     def errors(self) -> list[Problem]:
-        """Problems that prevent a start."""
+        """Return the problems that prevent a start."""
         return [problem for problem in self.problems if problem.level == "error"]
 
     @property
     def may_pass(self) -> bool:
-        """Whether every error may pass by itself."""
+        """Return whether every error may pass by itself."""
         return bool(self.errors) and all(problem.transient for problem in self.errors)
 
     @property
     def status(self) -> int:
-        """Exit status: 0, or 75 (EX_TEMPFAIL) when every error may pass by itself, or 78 (EX_CONFIG)."""
+        """Return the exit status: 0; 75 (EX_TEMPFAIL) if each error may pass by itself; 78 (EX_CONFIG)."""
         if not self.errors:
             return 0
         return os.EX_TEMPFAIL if self.may_pass else os.EX_CONFIG

@@ -2,7 +2,7 @@
 
 The file is JSON: {"version": 8, "change": {...}, "texts": {"symbolicate_max_jobs": "20"}}. The directory of
 the same name with the suffix `.d` contains a report per process and the files is-under-maintenance and
-uploads-closed, which count while they exist, whatever they contain: `touch` is enough.
+uploads-closed, which are valid while they exist, with any content: `touch` is enough.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from tecken.runtimeconfig.backend import (
 )
 
 LOCK_SECONDS = 1.0
-UNTIL = "\nuntil "  # before the last line of a maintenance file that has an end
+# The beginning of the last line of a maintenance file that has an end.
+UNTIL = "\nuntil "
 NOTHING: dict[str, object] = {"version": 0, "change": None, "texts": {}}
 
 
@@ -47,10 +48,12 @@ class FileBackend:
         self._cache: tuple[tuple[int, int, int], Values] | None = None
 
     def head(self) -> ConfigHead:
+        """Return version, stamp and maintenance."""
         version, stamp, _texts = self.read()
         return ConfigHead(version, stamp, self._level("full"), self._level("uploads"))
 
     def read(self) -> Values:
+        """Return the texts of the current version."""
         with _file_errors(self._path):
             try:
                 return self._read()
@@ -59,8 +62,10 @@ class FileBackend:
                 return self._read()
 
     def write(self, change: Change, texts: Mapping[str, str], expected: int) -> None:
-        self.read()  # creates the file, which takes the lock
-        with _file_errors(self._path), self._locked():
+        """Replace all texts. Raise Conflict unless the version is `expected`."""
+        # This creates a missing file, which takes the lock: it must come before the lock below.
+        self.read()
+        with _file_errors(self._path), self._lock():
             version = self._read().version
             if version != expected:
                 raise Conflict(f"the configuration has version {version}, not {expected}")
@@ -68,18 +73,21 @@ class FileBackend:
             _replace(self._path, json.dumps(document, indent=2) + "\n")
 
     def report(self, report: Report) -> None:
+        """Store the report of this process."""
         with _file_errors(self._processes):
             self._processes.mkdir(parents=True, exist_ok=True)
             _replace(self._processes / report.process, json.dumps(report._asdict()))
 
     def reports(self) -> list[Report]:
+        """Return the reports of the last REPORT_SECONDS."""
         with _file_errors(self._processes):
             reports = map(_read_report, sorted(self._processes.glob("[!.]*")))
             return [report for report in reports if report is not None]
 
     def set_maintenance(self, level: Level, text: str | None, until: datetime | None) -> None:
+        """Begin maintenance until `until`; end it when `text` is None."""
         path = self._directory / LEVEL_KEYS[level]
-        with _file_errors(path), self._locked():
+        with _file_errors(path), self._lock():
             if text is None:
                 path.unlink(missing_ok=True)
             else:
@@ -87,10 +95,11 @@ class FileBackend:
 
     @contextmanager
     def subscribe(self) -> Iterator[PollingSubscription]:
+        """Return a subscription without messages."""
         yield PollingSubscription()
 
     def _read(self) -> Values:
-        """Parse the file, unless its identity, time and size are those of the last time."""
+        """Return the values, from the cache while inode, time and size of the file are unchanged."""
         status = self._path.stat()
         mark = status.st_ino, status.st_mtime_ns, status.st_size
         if self._cache is None or self._cache[0] != mark:
@@ -98,7 +107,7 @@ class FileBackend:
         return self._cache[1]
 
     def _create(self) -> None:
-        with self._locked():
+        with self._lock():
             if not self._path.exists():
                 _replace(self._path, json.dumps(NOTHING) + "\n")
 
@@ -108,14 +117,14 @@ class FileBackend:
             text, until = _read_maintenance(path)
             if not _is_over(until):
                 return text
-            with self._locked():
-                # Maintenance may have begun again between the first look and the lock.
+            with self._lock():
+                # Maintenance may have begun again between the first read and the lock.
                 if _is_over(_read_maintenance(path)[1]):
                     path.unlink(missing_ok=True)
             return None
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _lock(self) -> Iterator[None]:
         """Exclude the other processes and threads of this host."""
         self._directory.mkdir(parents=True, exist_ok=True)
         deadline = time.monotonic() + LOCK_SECONDS
@@ -180,7 +189,7 @@ def _read_report(path: Path) -> Report | None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write a file so that readers find all of it, or the one before."""
+    """Replace a file in one step: a reader, or a crash, never leaves half of it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         with temporary.open("w") as file:

@@ -31,13 +31,16 @@ class MemoryBackend:
         self._reports: dict[str, tuple[Report, float]] = {}
 
     def head(self) -> ConfigHead:
+        """Return version, stamp and maintenance."""
         version, stamp, _texts = self._values
         return ConfigHead(version, stamp, self._level("full"), self._level("uploads"))
 
     def read(self) -> Values:
+        """Return the texts of the current version."""
         return self._values
 
     def write(self, change: Change, texts: Mapping[str, str], expected: int) -> None:
+        """Replace all texts. Raise Conflict unless the version is `expected`."""
         with self._lock:
             if self._values.version != expected:
                 raise Conflict(f"the configuration has version {self._values.version}, not {expected}")
@@ -45,12 +48,15 @@ class MemoryBackend:
         self._on_write()
 
     def report(self, report: Report) -> None:
+        """Store the report of this process."""
         self._reports[report.process] = report, time.monotonic() + REPORT_SECONDS
 
     def reports(self) -> list[Report]:
+        """Return the reports of the last REPORT_SECONDS."""
         return [report for report, until in [*self._reports.values()] if time.monotonic() < until]
 
     def set_maintenance(self, level: Level, text: str | None, until: datetime | None) -> None:
+        """Begin maintenance until `until`; end it when `text` is None."""
         with self._lock:
             self._levels.pop(level, None)
             if text is not None:
@@ -59,6 +65,7 @@ class MemoryBackend:
 
     @contextmanager
     def subscribe(self) -> Iterator[PollingSubscription]:
+        """Return a subscription without messages."""
         yield PollingSubscription()
 
     def _level(self, level: Level) -> str | None:

@@ -33,10 +33,12 @@ from tecken.runtimeconfig.backend import (
 
 # Operators may use these keys with redis-cli.
 VERSION_KEY, CHANGE_KEY, VALUES_KEY = "config:version", "config:change", "config:values"
-PROCESS_KEY = "config:process:"  # followed by the process of the Report
+# The process of the Report follows.
+PROCESS_KEY = "config:process:"
 WRITE = (Path(__file__).parent / "write.lua").read_text()
 VERSION = re.compile(rb"[0-9]{1,15}")
-SILENCE_SECONDS = 5.0  # until a PING is sent, and then until the connection counts as dead
+# After this silence a PING is sent. After the same time without an answer the connection counts as lost.
+SILENCE_SECONDS = 5.0
 
 
 class RedisBackend:
@@ -48,22 +50,25 @@ class RedisBackend:
         self._write = client.register_script(WRITE)
 
     def head(self) -> ConfigHead:
-        with _observed():
+        """Return version, stamp and maintenance."""
+        with _record_outcome():
             replies: list[Any] = self._client.mget(VERSION_KEY, CHANGE_KEY, *LEVEL_KEYS.values())
-        version, levels = _version(replies[0]), map(_text, replies[2:])
+        version, levels = _parse_version(replies[0]), map(_decode, replies[2:])
         return ConfigHead(version, find_stamp(version, replies[1]), *levels)
 
     def read(self) -> Values:
-        with _observed(), self._client.pipeline(transaction=True) as pipeline:
+        """Return the texts of the current version."""
+        with _record_outcome(), self._client.pipeline(transaction=True) as pipeline:
             pipeline.get(VERSION_KEY)
             pipeline.get(CHANGE_KEY)
             pipeline.hgetall(VALUES_KEY)
             version, change, texts = pipeline.execute()
-        number = _version(version)
+        number = _parse_version(version)
         decoded = {key.decode(errors="replace"): text.decode(errors="replace") for key, text in texts.items()}
         return Values(number, find_stamp(number, change), decoded)
 
     def write(self, change: Change, texts: Mapping[str, str], expected: int) -> None:
+        """Replace all texts. Raise Conflict unless the version is `expected`."""
         message = {"version": change.version, "stamp": change.stamp, "texts": dict(texts)}
         record, pairs = json.dumps(change._asdict()), [word for pair in texts.items() for word in pair]
         arguments: list[str | int] = [
@@ -74,24 +79,27 @@ class RedisBackend:
             json.dumps(message),
             *pairs,
         ]
-        with _observed():
+        with _record_outcome():
             version = int(self._write(keys=[VERSION_KEY, CHANGE_KEY, VALUES_KEY], args=arguments))
         if version != expected:
             raise Conflict(f"the configuration has version {version}, not {expected}")
 
     def report(self, report: Report) -> None:
-        with _observed():
+        """Store the report of this process."""
+        with _record_outcome():
             self._client.set(PROCESS_KEY + report.process, json.dumps(report._asdict()), ex=REPORT_SECONDS)
 
     def reports(self) -> list[Report]:
-        with _observed():
+        """Return the reports of the last REPORT_SECONDS."""
+        with _record_outcome():
             names = list(self._client.scan_iter(match=f"{PROCESS_KEY}*", count=1000))
             texts: list[Any] = self._client.mget(names) if names else []
         return [report for text in texts if text is not None and (report := parse_report(text))]
 
     def set_maintenance(self, level: Level, text: str | None, until: datetime | None) -> None:
+        """Begin maintenance until `until`; end it when `text` is None."""
         key = LEVEL_KEYS[level]
-        with _observed(), self._client.pipeline(transaction=True) as pipeline:
+        with _record_outcome(), self._client.pipeline(transaction=True) as pipeline:
             if text is None:
                 pipeline.delete(key)
             else:
@@ -101,6 +109,7 @@ class RedisBackend:
 
     @contextmanager
     def subscribe(self) -> Iterator[RedisSubscription]:
+        """Subscribe on a connection of its own."""
         pool = self._client.connection_pool
         with _redis_errors():
             connection = pool.get_connection()
@@ -118,8 +127,8 @@ class RedisBackend:
 class RedisSubscription:
     """Subscription on a bare connection.
 
-    redis-py's PubSub reconnects silently. Messages sent meanwhile would be lost unnoticed, so the watcher
-    must learn of each loss: it then polls.
+    redis-py's PubSub reconnects silently, and messages sent meanwhile are lost unnoticed. Here each loss of
+    the connection is an error, after which the watcher polls.
     """
 
     def __init__(self, connection: AbstractConnection, silence: float = SILENCE_SECONDS) -> None:
@@ -129,6 +138,7 @@ class RedisSubscription:
         self._next_ping = time.monotonic() + silence
 
     def next(self, seconds: float) -> Values | Hint | None:
+        """Wait for a message for at most `seconds`. Raise CouldNotAsk when the connection is lost."""
         self._keep_alive()
         with _redis_errors():
             if not self._connection.can_read(timeout=max(seconds, 0.0)):
@@ -154,8 +164,8 @@ class RedisSubscription:
 
 
 @contextmanager
-def _observed() -> Iterator[None]:
-    """Record the outcome in the guard of redis-cache, so that requests need not find out.
+def _record_outcome() -> Iterator[None]:
+    """Record the outcome in the guard of redis-cache, so that requests do not wait for a server that is down.
 
     The guard never refuses: a process that can reach the server has its configuration within one interval.
     """
@@ -181,10 +191,10 @@ def _parse_message(message: bytes) -> Values | Hint:
     return Values(document.version, document.stamp, document.texts)
 
 
-def _text(reply: bytes | None) -> str | None:
+def _decode(reply: bytes | None) -> str | None:
     return None if reply is None else reply.decode(errors="replace")
 
 
-def _version(reply: bytes | None) -> int:
+def _parse_version(reply: bytes | None) -> int:
     """Return the version as `write.lua` reads it: 0 for anything that is not a number."""
     return int(reply) if reply and VERSION.fullmatch(reply) else 0

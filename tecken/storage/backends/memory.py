@@ -10,8 +10,9 @@ from urllib.parse import quote
 
 from tecken.errors import Absent, BadInput, CouldNotAsk, MalformedPageFile, TeckenError
 from tecken.storage.backends.uploaded_files import check_span, refuse_name
-from tecken.storage.port import FileKey, Stored
-from tecken.symbols.ids import ModuleKey, is_windows_name
+from tecken.storage.port import Stored
+from tecken.symbols.ids import ObjectId, is_windows_name
+from tecken.symbols.layouts import FileKey
 
 CHUNK_BYTES = 64 << 10
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -21,13 +22,13 @@ class MemorySymbols:
     """`files` may be changed at any time; an error in it is raised instead of being read."""
 
     def __init__(
-        self, files: Mapping[ModuleKey, bytes | TeckenError] | None = None, name: str = "memory"
+        self, files: Mapping[ObjectId, bytes | TeckenError] | None = None, name: str = "memory"
     ) -> None:
         self.name = name
         self.files = dict(files or {})
 
     @contextmanager
-    def open(self, module: ModuleKey) -> Iterator[Iterator[bytes]]:
+    def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
         found = self.files.get(module)
         if found is None:
             raise Absent(f"{self.name} has no {module}")
@@ -110,11 +111,11 @@ class MemoryPageFiles:
     """While `away` holds an error, every method raises it."""
 
     def __init__(self) -> None:
-        self.files: dict[ModuleKey, bytes] = {}
-        self.written: dict[ModuleKey, datetime] = {}
+        self.files: dict[ObjectId, bytes] = {}
+        self.written: dict[ObjectId, datetime] = {}
         self.away: CouldNotAsk | None = None
 
-    def read(self, module: ModuleKey, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+    def read(self, module: ObjectId, spans: Sequence[tuple[int, int]]) -> list[bytes]:
         self._answer()
         if any(not 0 <= start < end for start, end in spans):
             raise MalformedPageFile(f"no such span in the page file of {module}")
@@ -125,18 +126,26 @@ class MemoryPageFiles:
             raise MalformedPageFile(f"the page file of {module} has only {len(found)} bytes")
         return [found[start:end] for start, end in spans]
 
-    def write(self, module: ModuleKey, chunks: Iterable[bytes]) -> None:
+    def write(self, module: ObjectId, chunks: Iterable[bytes]) -> None:
         self._answer()
         self.files[module] = b"".join(chunks)
         self.written[module] = datetime.now(UTC)
 
-    def delete(self, module: ModuleKey) -> None:
+    def delete(self, module: ObjectId) -> None:
         self._answer()
         self.files.pop(module, None)
 
-    def entries(self) -> Iterator[tuple[ModuleKey, datetime]]:
+    def entries(self) -> Iterator[tuple[ObjectId, datetime]]:
         self._answer()
         yield from [(module, self.written.get(module, EPOCH)) for module in self.files]
+
+    def former(self) -> Iterator[str]:
+        """Return nothing: memory has no page files of a former release."""
+        self._answer()
+        return iter(())
+
+    def delete_former(self, path: str) -> None:  # noqa: ARG002
+        self._answer()
 
     def _answer(self) -> None:
         if self.away:

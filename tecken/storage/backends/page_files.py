@@ -1,8 +1,4 @@
-"""Symbol files of an upstream, and our page files, on object storage.
-
-A page file has the key `v1/<debug file>/<DEBUG ID>/<symbol file>.pages`, beside a symbol file of our own.
-A page file of try symbols has `try/` before that.
-"""
+"""Symbol files of an upstream, and our page files, on object storage."""
 
 from __future__ import annotations
 
@@ -12,11 +8,16 @@ from datetime import datetime
 
 from tecken.errors import TooMuch
 from tecken.storage.backends.bucket import Bucket
-from tecken.storage.port import Patience, symbol_file
-from tecken.symbols.ids import TRY, ModuleKey, TryModuleKey, in_try
-
-ROOT = "v1"
-SUFFIX = ".pages"
+from tecken.storage.port import Patience
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import (
+    PAGE_ROOTS,
+    ROOTS,
+    is_former_page_file,
+    page_path,
+    parse_page_path,
+    symbol_file,
+)
 
 
 class ObjectSymbols:
@@ -28,7 +29,7 @@ class ObjectSymbols:
         self._patience = patience
 
     @contextmanager
-    def open(self, module: ModuleKey) -> Iterator[Iterator[bytes]]:
+    def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
         found = self._bucket.get(str(symbol_file(module)))
         most = self._patience().max_bytes
         if found.meta["size"] > most:
@@ -37,28 +38,30 @@ class ObjectSymbols:
 
 
 class ObjectPageFiles:
+    """A PageFiles in a bucket, under the paths that `tecken.symbols.layouts` has for them."""
+
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
 
-    def read(self, module: ModuleKey, spans: Sequence[tuple[int, int]]) -> list[bytes]:
-        return self._bucket.ranges(_path(module), spans)
+    def read(self, module: ObjectId, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+        return self._bucket.ranges(page_path(module), spans)
 
-    def write(self, module: ModuleKey, chunks: Iterable[bytes]) -> None:
-        self._bucket.put(_path(module), chunks)
+    def write(self, module: ObjectId, chunks: Iterable[bytes]) -> None:
+        self._bucket.put(page_path(module), chunks)
 
-    def delete(self, module: ModuleKey) -> None:
-        self._bucket.delete(_path(module))
+    def delete(self, module: ObjectId) -> None:
+        self._bucket.delete(page_path(module))
 
-    def entries(self) -> Iterator[tuple[ModuleKey, datetime]]:
-        for root in (ROOT, f"{TRY}/{ROOT}"):
+    def entries(self) -> Iterator[tuple[ObjectId, datetime]]:
+        for root in PAGE_ROOTS:
             for path, meta in self._bucket.entries(root):
-                names = path.removeprefix(f"{root}/").split("/")
-                if len(names) == 3:
-                    module = ModuleKey(*names[:2]) if root == ROOT else in_try(ModuleKey(*names[:2]))
-                    if path == _path(module):
-                        yield module, meta["last_modified"]
+                if (module := parse_page_path(path)) is not None:
+                    yield module, meta["last_modified"]
 
+    def former(self) -> Iterator[str]:
+        for root in ROOTS:
+            yield from (path for path, _ in self._bucket.entries(root) if is_former_page_file(path))
 
-def _path(module: ModuleKey) -> str:
-    scope = f"{TRY}/" if isinstance(module, TryModuleKey) else ""
-    return f"{scope}{ROOT}/{symbol_file(module)}{SUFFIX}"
+    def delete_former(self, path: str) -> None:
+        if is_former_page_file(path):
+            self._bucket.delete(path)

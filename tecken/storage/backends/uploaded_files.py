@@ -1,37 +1,40 @@
-"""Uploaded files on object storage, under `v1/<debug file>/<DEBUG ID>/<file name>`.
+"""Uploaded files on object storage.
 
 Windows compares names without case, object storage does not. So a file of a Windows module whose name has
-capitals also has an object `lc/<the same in lower case>`, which holds the name as it was uploaded.
+capitals also has an object with its path in lower case, which holds the name as it was uploaded.
 
 A multipart upload whose process was killed stays invisible; let a lifecycle rule of the bucket remove it.
 """
 
 from __future__ import annotations
 
-import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from tecken.errors import Absent, BadInput
 from tecken.storage.backends.bucket import Bucket
-from tecken.storage.backends.page_files import ROOT, SUFFIX
-from tecken.storage.port import FileKey, OwnFiles, Stored, compressed, symbol_file
-from tecken.symbols.ids import ModuleKey, is_windows_name
+from tecken.storage.port import OwnFiles, Stored
+from tecken.symbols.filetypes import FileType
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import (
+    ROOT,
+    FileKey,
+    is_reserved,
+    lower_case_path,
+    needs_lower_case_path,
+    parse_storage_path,
+    storage_path,
+    symbol_file,
+)
 
 if TYPE_CHECKING:
     from obstore import Attributes, ObjectMeta
 
-# Page files lie beside symbol files; obstore keeps `#<number>` for what is being written.
-RESERVED = re.compile(rf".*({re.escape(SUFFIX)}|#\d+)", re.DOTALL)
 # gzip, because every client that is redirected to the object can decode it.
 GZIP_LEVEL = 4
 GZIP_WINDOW = 31  # zlib's number for a gzip wrapper
-GZIPPED: Attributes = {"Content-Type": "text/plain", "Content-Encoding": "gzip"}
-# As long as ROOT, so that both objects of a file have names that the storage allows.
-LOWER_CASE = "lc"
-BINARY: Attributes = {"Content-Type": "application/octet-stream"}
 
 
 class ObjectFiles:
@@ -51,16 +54,15 @@ class ObjectFiles:
 
     def put(self, key: FileKey, chunks: Iterable[bytes]) -> Stored:
         path = _path(key, BadInput)
-        if lower := _lower_case(key):
+        if needs_lower_case_path(key):
             # It comes first: a file whose other name could not be written is not stored, and is sent again.
-            self._bucket.put(lower, [str(key).encode()])
-        self._bucket.put(path, chunks, GZIPPED if compressed(key) else BINARY)
+            self._bucket.put(lower_case_path(key), [str(key).encode()])
+        self._bucket.put(path, chunks, _attributes(key.file_type))
         return _stored(self._bucket.head(path))
 
     def other_case(self, key: FileKey) -> FileKey:
         _path(key, Absent)
-        found = self._last_spelling(key) or FileKey(*str(key).lower().split("/"))
-        found = found._replace(debug_id=key.debug_id)
+        found = self._last_spelling(key) or key.in_lower_case
         if found == key:
             raise Absent(f"{self.name} has {key} in no other case")
         self.stat(found)
@@ -69,13 +71,12 @@ class ObjectFiles:
     def delete(self, key: FileKey) -> None:
         with suppress(Absent):
             self._bucket.delete(_path(key, Absent))
-            lower = _lower_case(key)
-            if lower and self._last_spelling(key) == key:
-                self._bucket.delete(lower)
+            if needs_lower_case_path(key) and self._last_spelling(key) == key:
+                self._bucket.delete(lower_case_path(key))
 
     def _last_spelling(self, key: FileKey) -> FileKey | None:
         try:
-            found = self._bucket.get(f"{LOWER_CASE}/{str(key).lower()}")
+            found = self._bucket.get(lower_case_path(key))
             return FileKey(*b"".join(self._bucket.chunks(found)).decode().split("/"))
         except Absent:
             return None
@@ -91,9 +92,8 @@ class ObjectFiles:
 
     def entries(self) -> Iterator[tuple[FileKey, Stored]]:
         for path, meta in self._bucket.entries(ROOT):
-            parts = path.split("/")[1:]
-            if len(parts) == 3 and not RESERVED.fullmatch(parts[2]):
-                yield FileKey(*parts), _stored(meta)
+            with suppress(ValueError):
+                yield parse_storage_path(path), _stored(meta)
 
 
 class OwnSymbols:
@@ -104,15 +104,45 @@ class OwnSymbols:
         self._files = files
 
     @contextmanager
-    def open(self, module: ModuleKey) -> Iterator[Iterator[bytes]]:
-        with self._files.read(symbol_file(module)) as chunks:
+    def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
+        key = find_symbols(self._files, module)[0] if module.ignores_case else symbol_file(module)
+        with self._files.read(key) as chunks:
             yield chunks
 
 
-def stored_symbols(files: OwnFiles, module: ModuleKey) -> Stored | None:
-    """None where it is absent. Raises CouldNotAsk."""
+def find_symbols(files: OwnFiles, module: ObjectId) -> tuple[FileKey, Stored]:
+    """Return the symbol file that was stored last under any spelling of the module's name.
+
+    All spellings share one page file. So each must lead to the same symbol file: else a request in one
+    spelling would bring back what an upload in another one has replaced. Raises Absent and CouldNotAsk.
+    """
+    asked = symbol_file(module)
+    if not module.ignores_case:
+        return asked, files.stat(asked)
+    found = [(key, stored) for key in _spellings(files, asked) if (stored := _stat(files, key))]
+    if not found:
+        raise Absent(f"{files.name} has {asked} in no case")
+    return max(found, key=lambda item: (item[1].modified, item[0]))
+
+
+def _spellings(files: OwnFiles, key: FileKey) -> Collection[FileKey]:
+    spellings = {key, key.in_lower_case}
+    with suppress(Absent):
+        spellings.add(files.other_case(key))
+    return spellings
+
+
+def _stat(files: OwnFiles, key: FileKey) -> Stored | None:
     try:
-        return files.stat(symbol_file(module))
+        return files.stat(key)
+    except Absent:
+        return None
+
+
+def stored_symbols(files: OwnFiles, module: ObjectId) -> Stored | None:
+    """Return what `find_symbols` finds; None where it is absent. Raises CouldNotAsk."""
+    try:
+        return find_symbols(files, module)[1]
     except Absent:
         return None
 
@@ -125,7 +155,7 @@ def check_span(start: int, end: int | None) -> None:
 
 def refuse_name(key: FileKey, error: type[Absent | BadInput]) -> None:
     """Raises `error` for a name that no storage of ours has."""
-    if any("/" in part or part in ("", ".", "..") for part in key) or RESERVED.fullmatch(key.file_name):
+    if any("/" in part or part in ("", ".", "..") for part in key) or is_reserved(key.file_name):
         raise error(f"no file can have the name {key}")
 
 
@@ -140,15 +170,12 @@ def gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _path(key: FileKey, error: type[Absent | BadInput]) -> str:
     refuse_name(key, error)
-    return f"{ROOT}/{key}"
+    return storage_path(key)
 
 
-def _lower_case(key: FileKey) -> str | None:
-    """Return the path of the object that has the name as uploaded; None where the file needs none."""
-    names = key.debug_file + key.file_name
-    if not is_windows_name(key.debug_file) or names == names.lower():
-        return None
-    return f"{LOWER_CASE}/{str(key).lower()}"
+def _attributes(file_type: FileType) -> Attributes:
+    encoding: Attributes = {"Content-Encoding": file_type.encoding} if file_type.is_compressed else {}
+    return {"Content-Type": file_type.content_type, **encoding}
 
 
 def _stored(meta: ObjectMeta) -> Stored:

@@ -1,7 +1,8 @@
-"""What a client gets: resolved jobs -> JSON, in the two versions of the API.
+"""Rendering of responses: from resolved jobs to JSON, in both versions of the API (docs/api.md).
 
-A frame is rendered once and kept: its fragment is the part of its JSON that depends on nothing but the
-symbols and the offset. Its number and its module's name come in front (v5) or behind (v4) in each answer.
+A frame is rendered once and cached as a fragment: the part of its JSON that depends only on the symbols and
+the offset. Each response adds the frame's number and its module's name before (v5) or after (v4) the
+fragment, so a warm request joins bytes and serializes no frame (measured by bench/throughput.py).
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ from tecken.symbols.ids import MAX_NAME
 from tecken.symbols.lookup import Frame, Inline
 
 Labels = Mapping[int, bytes]
-"""How the modules of a job are called in its frames, by index: JSON, or its end in a text."""
+"""Names of a job's modules in its frames, by index: JSON in v5, the end of a JSON string in v4."""
 
 
 class Failure(NamedTuple):
-    """Why a module could not be used: the name of an error class, and its text."""
+    """Reason why a module has no symbols: the name of an error class, and its text."""
 
     name: str
     message: str
 
 
 class Module(NamedTuple):
-    """One module of a job: `fragments` has every offset that the job's stacks have in it.
+    """One module of a job, with the fragments of every offset that the job's stacks have in it.
 
-    `found` is None when nobody was asked. `code_file` is empty when unknown.
+    `found` is None when the module was not looked up. `code_file` is empty when it is unknown.
     """
 
     fragments: Mapping[int, bytes]
@@ -42,30 +43,36 @@ class Module(NamedTuple):
 
 
 class Resolved(NamedTuple):
-    """A job with its referenced modules by index; UNKNOWN_MODULE is one of them where a stack has it."""
+    """A job with the modules that its stacks refer to, by index. UNKNOWN_MODULE may be one of them."""
 
     job: Job
     modules: Mapping[int, Module]
 
 
 class Version(Protocol):
-    """One version of the API, as the service sees it."""
+    """One version of the API."""
 
     name: str
     has_places: bool
-    """Whether its frames have files, lines and inlined calls."""
+    """Whether frames have files, lines and inlined calls."""
 
-    def fragment(self, offset: int, frame: Frame | None) -> bytes: ...
+    def fragment(self, offset: int, frame: Frame | None) -> bytes:
+        """Return the cacheable part of a frame's JSON; None is a frame without symbols."""
+        ...
+
     def answer(self, resolved: Sequence[Resolved], max_bytes: float = math.inf) -> bytes:
         """Return the JSON object without its closing brace. Raises TooMuch before making a larger one."""
         ...
 
 
 class V5:
+    """Version 5: several jobs; frames with function, file, line and inlined calls."""
+
     name = "v5"
     has_places = True
 
     def fragment(self, offset: int, frame: Frame | None) -> bytes:
+        """Return a frame's JSON from `module_offset` on, without the brace at its start."""
         fields: dict[str, Any] = {"module_offset": hex(offset)}
         if frame and frame.function:
             fields["function"] = frame.function
@@ -78,7 +85,8 @@ class V5:
         return orjson.dumps(fields)[1:]
 
     def answer(self, resolved: Sequence[Resolved], max_bytes: float = math.inf) -> bytes:
-        labels = [self._labels(each) for each in resolved]
+        """Return the JSON object without its closing brace. Raises TooMuch before making a larger one."""
+        labels = [self._labels(entry) for entry in resolved]
         _check_stacks(resolved, labels, self._FRAME_BYTES, max_bytes)
         return b'{"results":[%b]' % b",".join(map(self._job, resolved, labels))
 
@@ -87,12 +95,14 @@ class V5:
 
     def _labels(self, resolved: Resolved) -> Labels:
         return {
-            index: orjson.dumps(module.code_file or _shown_name(resolved.job, index))
+            index: orjson.dumps(module.code_file or _module_name(resolved.job, index))
             for index, module in resolved.modules.items()
         }
 
     def _job(self, resolved: Resolved, labels: Labels) -> bytes:
         fragments = {index: module.fragments for index, module in resolved.modules.items()}
+        # A list, not a generator, inside join(), and one `%` per frame: this is the innermost loop of a warm
+        # request (bench/throughput.py).
         stacks = [
             b",".join(
                 [
@@ -104,37 +114,43 @@ class V5:
         ]
         return b'{"stacks":%b,"found_modules":%b,"module_errors":%b}' % (
             _lists(stacks),
-            orjson.dumps(_found(resolved)),
+            orjson.dumps(_found_modules(resolved)),
             orjson.dumps(_failures(resolved)),
         )
 
 
 class V4:
+    """Version 4: one job; frames are texts of the form `function (in module)`."""
+
     name = "v4"
     has_places = False
 
     def fragment(self, offset: int, frame: Frame | None) -> bytes:
+        """Return the start of a frame's JSON string, up to the name of its module."""
         return orjson.dumps(frame.function if frame and frame.function else hex(offset))[:-1]
 
     def answer(self, resolved: Sequence[Resolved], max_bytes: float = math.inf) -> bytes:
-        (only,) = resolved
-        fragments = {index: module.fragments for index, module in only.modules.items()}
-        labels = {index: orjson.dumps(f" (in {_shown_name(only.job, index)})")[1:] for index in only.modules}
+        """Return the JSON object without its closing brace. Raises TooMuch before making a larger one."""
+        (entry,) = resolved
+        fragments = {index: module.fragments for index, module in entry.modules.items()}
+        labels = {
+            index: orjson.dumps(f" (in {_module_name(entry.job, index)})")[1:] for index in entry.modules
+        }
         _check_stacks(resolved, [labels], len(","), max_bytes)
         stacks = [
             b",".join([b"%b%b" % (fragments[index][offset], labels[index]) for index, offset in stack])
-            for stack in only.job.stacks
+            for stack in entry.job.stacks
         ]
-        found = _found(only)
+        found = _found_modules(entry)
         return b'{"symbolicatedStacks":%b,"knownModules":%b,"module_errors":%b' % (
             _lists(stacks),
-            orjson.dumps([found[key(module)] for module in only.job.modules]),
-            orjson.dumps(_failures(only)),
+            orjson.dumps([found[key(module)] for module in entry.job.modules]),
+            orjson.dumps(_failures(entry)),
         )
 
 
 def check_answer(size: int, max_bytes: float) -> None:
-    """Raise TooMuch for an answer of more than `max_bytes`."""
+    """Raise TooMuch for a response of more than `max_bytes`."""
     if size > max_bytes:
         raise TooMuch(f"Answer too large: more than {max_bytes} bytes; ask for fewer frames at once")
 
@@ -144,14 +160,15 @@ def _check_stacks(
 ) -> None:
     """Raise TooMuch when the stacks of all jobs take more than `max_bytes`.
 
-    What else is in the answer is in proportion to the request. Nearly every answer is so small that it would
-    be within the limit if each of its frames were as large as the largest, which is found faster.
+    Everything else in the response is in proportion to the request and needs no check.
     """
-    if sum(map(_most_bytes, resolved, labels, repeat(frame_bytes))) > max_bytes:
+    # Nearly every response is within the limit even if each of its frames is as large as the largest one.
+    # That estimate takes one step per distinct frame; the exact size takes one per frame.
+    if sum(map(_upper_bound, resolved, labels, repeat(frame_bytes))) > max_bytes:
         check_answer(sum(map(_stack_bytes, resolved, labels, repeat(frame_bytes))), max_bytes)
 
 
-def _most_bytes(resolved: Resolved, labels: Labels, frame_bytes: int) -> int:
+def _upper_bound(resolved: Resolved, labels: Labels, frame_bytes: int) -> int:
     largest = max(
         (
             len(labels[index]) + max(map(len, module.fragments.values()), default=0)
@@ -174,11 +191,12 @@ def _stack_bytes(resolved: Resolved, labels: Labels, frame_bytes: int) -> int:
 
 
 def key(module: Spelling) -> str:
-    """A module's key in the answer: spelt as the client did, who looks it up by that."""
+    """Return a module's key in the response: its spelling in the request, which the client knows."""
     return "/".join(module)
 
 
-def _shown_name(job: Job, index: int) -> str:
+def _module_name(job: Job, index: int) -> str:
+    """Return the module's name as the client has spelt it, cut to the longest that can be stored."""
     return job.modules[index][0][:MAX_NAME] if index >= 0 else "<unknown>"
 
 
@@ -192,7 +210,8 @@ def _lists(items: Sequence[bytes]) -> bytes:
     return b"[%b]" % b",".join(b"[%b]" % item for item in items)
 
 
-def _found(resolved: Resolved) -> dict[str, bool | None]:
+def _found_modules(resolved: Resolved) -> dict[str, bool | None]:
+    """Return whether each module of the job has symbols; None where it was not looked up."""
     found: dict[str, bool | None] = dict.fromkeys(map(key, resolved.job.modules))
     for index, module in resolved.modules.items():
         if index >= 0:

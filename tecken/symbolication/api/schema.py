@@ -1,4 +1,4 @@
-"""What a client sends, checked: JSON -> jobs. Every text here is part of the wire contract (docs/api.md)."""
+"""Validation of requests: from JSON to jobs. Every error text is part of the wire contract (docs/api.md)."""
 
 from __future__ import annotations
 
@@ -6,31 +6,36 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from tecken.errors import BadInput, TooMuch
+from tecken.errors import BadInput, BadModule, TooMuch
+from tecken.symbols.ids import ObjectId, is_zero_debug_id
 
 Spelling = tuple[str, str]
-"""A module as the client wrote it: debug file and debug id, either may be empty or nonsense."""
+"""A module as the client has written it: debug file and debug id. Either may be empty or invalid."""
 
 UNKNOWN_MODULE = -1
 """The module index of an address outside every module."""
 
 
 class Job(NamedTuple):
-    """`stacks[i][j]` is [module index, module offset]; the index is UNKNOWN_MODULE or one of `modules`."""
+    """One set of stacks with the modules that they refer to.
+
+    `stacks[i][j]` is [module index, module offset]. The index is that of a module in `modules`, or
+    UNKNOWN_MODULE.
+    """
 
     modules: list[Spelling]
     stacks: list[list[list[int]]]
 
 
 class Limits(NamedTuple):
-    """Per request, whatever the number of jobs."""
+    """Largest number of jobs, and of frames in all of them together, in one request."""
 
     jobs: int
     frames: int
 
 
 def v5_jobs(body: bytes, limits: Limits) -> list[Job]:
-    """`{"jobs": [J, ...]}` or a bare J. Raises BadInput, TooMuch."""
+    """Return the jobs of `{"jobs": [J, ...]}` or of a single J. Raises BadInput, TooMuch."""
     payload = _parse(body)
     jobs = [payload] if "stacks" in payload and "memoryMap" in payload else _get(payload, "jobs")
     if not jobs:
@@ -45,7 +50,7 @@ def v5_jobs(body: bytes, limits: Limits) -> list[Job]:
 
 
 def v4_job(body: bytes, limits: Limits) -> Job:
-    """`{"stacks": ..., "memoryMap": ..., "version": 4}`. Raises BadInput, TooMuch."""
+    """Return the job of `{"stacks": ..., "memoryMap": ..., "version": 4}`. Raises BadInput, TooMuch."""
     payload = _parse(body)
     for key in ("stacks", "memoryMap"):
         if type(_get(payload, key)) is not list:
@@ -91,8 +96,10 @@ def _jobs(raw: list[dict[str, Any]], limits: Limits) -> list[Job]:
 
 
 def _check_stacks(stacks: list[Any], modules: int) -> int:
-    """The number of frames. `type() is` and not isinstance(): a JSON boolean is no number."""
+    """Return the number of frames. Raises BadInput."""
     frames = 0
+    # `type() is` and not isinstance(), which would accept a JSON boolean as a number. This loop runs for each
+    # frame of every request (bench/throughput.py).
     for stack in stacks:
         if type(stack) is not list:
             raise BadInput("Must be a list of lists")
@@ -111,8 +118,21 @@ def _check_stacks(stacks: list[Any], modules: int) -> int:
 
 
 def _spelling(module: Any) -> Spelling:
-    """What is no string counts as empty: one odd module must not fail its neighbours."""
+    """Return a module; a part that is not a string counts as empty, so that the other modules do not fail."""
     if type(module) is not list or len(module) != 2:
         raise BadInput("Must be a list of lists of size 2")
     name, debug_id = module
     return name if type(name) is str else "", debug_id if type(debug_id) is str else ""
+
+
+def parse_key(module: Spelling) -> ObjectId | BadModule | None:
+    """Return the key of a module, the error of a malformed one, or None where there is nothing to look up."""
+    if "" in module:
+        return None
+    try:
+        key = ObjectId.parse(*module)
+    except BadModule as error:
+        return error
+    if is_zero_debug_id(key.debug_id):
+        return BadModule("a debug id of zeros is shared by many builds and never looked up")
+    return key

@@ -1,3 +1,5 @@
+"""Endpoints of symbolication, /symbolicate/v5 and /symbolicate/v4 (docs/api.md)."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -27,41 +29,49 @@ YES = ("1", "true", "yes")
 
 @services.per_process
 def frames() -> FrameCache:
+    """Return this process's cache of rendered frames."""
     return FrameCache(options().process_frame_bytes)
 
 
 @services.per_process
 def resize_frames() -> None:
+    """Make the frame cache follow its option, once per process."""
     on_change("process_frame_bytes", lambda size: frames().resize(size))
 
 
 def parts(request: HttpRequest | None = None) -> Parts:
+    """Return the long-lived objects and the limits of one request, or of a call without a request."""
     resize_frames()
-    now = options()
+    # One snapshot for the whole request, so that its limits belong together.
+    values = options()
     return Parts(
         symbolication_services.symbol_loader(),
         symbolication_services.conversion_queue(),
         frames(),
-        now.symbolicate_deadline_seconds,
-        most_cold=now.symbolicate_max_cold_modules,
+        values.symbolicate_deadline_seconds,
+        most_cold=values.symbolicate_max_cold_modules,
         client=_client(request) if request else "",
         with_try=request is not None and "try" in request.GET,
         note_absent=storage_services.count_absent,
-        max_answer_bytes=now.symbolicate_max_answer_bytes,
+        max_answer_bytes=values.symbolicate_max_answer_bytes,
     )
 
 
 def max_body() -> int:
+    """Return the largest body of a request in bytes."""
     return options().symbolicate_max_body_bytes
 
 
 def limits() -> Limits:
-    now = options()
-    return Limits(now.symbolicate_max_jobs, now.symbolicate_max_frames)
+    """Return the largest number of jobs and of frames in one request."""
+    values = options()
+    return Limits(values.symbolicate_max_jobs, values.symbolicate_max_frames)
 
 
-def counted(version: str) -> Callable[[View], View]:
-    def guard(view: View) -> View:
+def count_requests(version: str) -> Callable[[View], View]:
+    """Return a decorator that counts requests by API version and status."""
+
+    def decorate(view: View) -> View:
         @wraps(view)
         def inner(request: HttpRequest) -> HttpResponse:
             reply = view(request)
@@ -70,11 +80,14 @@ def counted(version: str) -> Callable[[View], View]:
 
         return inner
 
-    return guard
+    return decorate
 
 
-def charged(view: View) -> View:
-    """Charge the request before its body is read, and see _reply for its frames."""
+def charge_before_body(view: View) -> View:
+    """Charge the request before its body is read; `_reply` charges its frames.
+
+    A caller over its limit must not cost the process a body of `symbolicate_max_body_bytes`.
+    """
 
     @wraps(view)
     def inner(request: HttpRequest) -> HttpResponse:
@@ -85,24 +98,26 @@ def charged(view: View) -> View:
 
 
 @csrf_exempt
-@counted(V5.name)
+@count_requests(V5.name)
 @cors("POST, OPTIONS")
 @post_only
 @limited("symbolicate", cost=None)
-@charged
+@charge_before_body
 @body(max_body)
 def v5(request: HttpRequest, content: bytes) -> HttpResponse:
+    """Symbolicate one or more jobs, with files, lines and inlined calls."""
     return _reply(request, V5(), v5_jobs(content, limits()))
 
 
 @csrf_exempt
-@counted(V4.name)
+@count_requests(V4.name)
 @cors("POST, OPTIONS")
 @post_only
 @limited("symbolicate", cost=None)
-@charged
+@charge_before_body
 @body(max_body)
 def v4(request: HttpRequest, content: bytes) -> HttpResponse:
+    """Symbolicate one job, with names of functions only."""
     return _reply(request, V4(), [v4_job(content, limits())])
 
 
@@ -110,7 +125,7 @@ def v4(request: HttpRequest, content: bytes) -> HttpResponse:
 @cors("GET, HEAD, POST, OPTIONS")
 @answers_errors
 def root(request: HttpRequest) -> HttpResponse:
-    """Symbolication was here once, and old clients may still knock."""
+    """Answer 410 to symbolication requests at /, where the endpoint of old clients was."""
     if request.method == "POST":
         return error_reply(HTTPStatus.GONE, "Symbolication has moved: POST to /symbolicate/v5")
     if request.method in ("GET", "HEAD"):
@@ -121,7 +136,8 @@ def root(request: HttpRequest) -> HttpResponse:
 
 
 def _reply(request: HttpRequest, version: Version, jobs: Sequence[Job]) -> HttpResponse:
-    """Charge the frames, then look them up."""
+    """Charge the request's frames, then symbolicate them."""
+    # Before the lookup: a request over its limit must not cost any work on the store.
     frames = sum(len(stack) for job in jobs for stack in job.stacks)
     spend(request, "symbolicate", Cost(requests=0, frames=frames))
     limits_services.usage().count_version(version.name)
@@ -130,6 +146,6 @@ def _reply(request: HttpRequest, version: Version, jobs: Sequence[Job]) -> HttpR
 
 
 def _client(request: HttpRequest) -> str:
-    """Name who waits for cold modules in turn with others: a user, or the network of an address."""
+    """Return the name of the client that shares workers with others: a user, or the network of an address."""
     caller = caller_of(request)
     return f"user {caller.user}" if caller.user else caller.address

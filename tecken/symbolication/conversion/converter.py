@@ -1,4 +1,4 @@
-"""Find a module's symbol file, convert it, keep its page file."""
+"""Conversion of modules: on demand, by import, and the cleanup after an upload."""
 
 from __future__ import annotations
 
@@ -18,22 +18,27 @@ from tecken.errors import (
 )
 from tecken.metrics import PREPARATION_SECONDS, PREPARATIONS
 from tecken.storage.backends.uploaded_files import gzipped
-from tecken.storage.port import FileKey, OwnFiles, PageFiles, SymbolSource, symbol_file
+from tecken.storage.port import OwnFiles, PageFiles, SymbolSource
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.lock import Turns
 from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbolication.conversion.status import Board
 from tecken.symbolication.page_reader import read_header
-from tecken.symbols.ids import ModuleKey, module_key, normal_debug_id
+from tecken.symbols.ids import ObjectId, normal_debug_id
+from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.symbols.pagefile.file import Header
 
 logger = logging.getLogger(__name__)
+
+# Conversions of a module in a row whose symbol file is replaced meanwhile.
 TRIES = 3
-LONGEST_UNREACHABLE = 3600  # seconds; a Retry-After of next week is not taken at its word
+
+# Seconds. An upstream may send a Retry-After of a week; the module would be missing for as long.
+LONGEST_UNREACHABLE = 3600
 
 
 class Lifetimes(NamedTuple):
-    """Seconds for which each kind of "no" is remembered."""
+    """Lifetimes of missing markers by kind, in seconds."""
 
     absent: float
     malformed: float
@@ -41,17 +46,24 @@ class Lifetimes(NamedTuple):
 
 
 class Preparer:
-    """`stamp` gives another value once other symbols of the module were uploaded; `lifetimes` those in force.
+    """Converter of modules on demand.
 
-    Whoever uploads stores them first and forgets what was made of the former ones then; whoever converts asks
-    for the stamp last. So nothing that was made of the former symbols stays.
+    `stamp` returns another value after other symbols of the module were uploaded. `lifetimes` returns the
+    present lifetimes of missing markers.
+
+    An upload can arrive during a conversion. The upload stores its file first and then removes the page
+    file, header and markers. The conversion writes these first and then compares the stamp with the one from
+    before (see `_convert_current`). Whichever comes last sees the other's work, so either the upload removes
+    what the conversion has written, or the conversion notices the upload, removes it itself and starts over.
+    If the stamp were compared before the page file is written, an upload in between would leave the page
+    file of the former symbols in storage for ever.
     """
 
     def __init__(
         self,
         *,
         source: SymbolSource,
-        stamp: Callable[[ModuleKey], object],
+        stamp: Callable[[ObjectId], object],
         page_files: PageFiles,
         store: PageStore,
         turns: Turns,
@@ -66,69 +78,75 @@ class Preparer:
         self._conversion = conversion
         self._lifetimes = lifetimes
 
-    def prepare(self, module: ModuleKey) -> Header | Missing:
-        """In the caller's process; one at a time per module, fleet-wide.
+    def prepare(self, module: ObjectId) -> Header | Missing:
+        """Convert a module in this process and return its header, or the reason why it is missing.
 
-        Whoever waited for a turn finds the answer of the one before. Raises Pending when no turn came.
+        One process of the fleet converts a module at a time. A process that waited for the lock returns the
+        result of the former holder. Raises Pending when the lock is held for too long.
         """
         with self._turns.take(module):
             try:
-                return self._answered(module) or self._settled(module)
+                return self._find_result(module) or self._convert_current(module)
             except CouldNotAsk as error:
-                return self._unreachable(module, error)
+                return self._mark_unreachable(module, error)
 
-    def give_up(self, module: ModuleKey, reason: str) -> Missing:
-        """Remember the module as malformed."""
-        return self._remember(module, Missing("malformed", reason), self._lifetimes().malformed)
+    def give_up(self, module: ObjectId, reason: str) -> Missing:
+        """Mark the module as malformed."""
+        return self._mark(module, Missing("malformed", reason), self._lifetimes().malformed)
 
-    def _answered(self, module: ModuleKey) -> Header | Missing | None:
+    def _find_result(self, module: ObjectId) -> Header | Missing | None:
+        """Return the result of an earlier conversion."""
         with suppress(StoreAway):
-            known = self._store.headers([module]).get(module)
-            if isinstance(known, Missing):
-                return known
+            entry = self._store.headers([module]).get(module)
+            if isinstance(entry, Missing):
+                return entry
+        # The page file counts, not a header in the store: the page file may have been deleted since.
         with suppress(Absent, MalformedPageFile):
             return self._put(module, Header.parse(read_header(self._page_files, module)))
         return None
 
-    def _settled(self, module: ModuleKey) -> Header | Missing:
+    def _convert_current(self, module: ObjectId) -> Header | Missing:
+        """Convert a module until no upload has replaced its symbol file meanwhile; see the class."""
         for _ in range(TRIES):
             stamp = self._stamp(module)
-            found = self._found(module)
+            result = self._convert_or_mark(module)
+            # After everything is written, and never before.
             if self._stamp(module) == stamp:
-                return found
+                return result
             self._page_files.delete(module)
             with suppress(StoreAway):
                 self._store.forget(module)
         raise CouldNotAsk(f"{module} is being uploaded again and again")
 
-    def _found(self, module: ModuleKey) -> Header | Missing:
+    def _convert_or_mark(self, module: ObjectId) -> Header | Missing:
         try:
-            return self._put(module, self._converted(module))
-        except SwitchedOff as error:  # it may be switched on any moment
-            return self._remember(module, Missing("absent", str(error)), self._lifetimes().unreachable)
+            return self._put(module, self._convert(module))
+        except SwitchedOff as error:
+            # A short lifetime, because an operator may enable the source at any moment.
+            return self._mark(module, Missing("absent", str(error)), self._lifetimes().unreachable)
         except Absent as error:
-            return self._remember(module, Missing("absent", str(error)), self._lifetimes().absent)
+            return self._mark(module, Missing("absent", str(error)), self._lifetimes().absent)
         except (Malformed, TooMuch) as error:
             return self.give_up(module, str(error))
 
-    def _converted(self, module: ModuleKey) -> Header:
+    def _convert(self, module: ObjectId) -> Header:
         with PREPARATION_SECONDS.time(), self._source.open(module) as chunks:
-            with self._conversion.of(chunks) as made:
-                _same_id(module, made.header)
-                self._page_files.write(module, made.chunks())
+            with self._conversion.of(chunks) as converted:
+                _check_debug_id(module, converted.header)
+                self._page_files.write(module, converted.chunks())
             PREPARATIONS.labels(result="ready").inc()
-            return made.header
+            return converted.header
 
-    def _put(self, module: ModuleKey, header: Header) -> Header:
+    def _put(self, module: ObjectId, header: Header) -> Header:
         with suppress(StoreAway):
             self._store.put_header(module, header.raw)
         return header
 
-    def _unreachable(self, module: ModuleKey, error: CouldNotAsk) -> Missing:
+    def _mark_unreachable(self, module: ObjectId, error: CouldNotAsk) -> Missing:
         seconds = min(error.retry_after or self._lifetimes().unreachable, LONGEST_UNREACHABLE)
-        return self._remember(module, Missing("unreachable", str(error)), seconds)
+        return self._mark(module, Missing("unreachable", str(error)), seconds)
 
-    def _remember(self, module: ModuleKey, missing: Missing, seconds: float) -> Missing:
+    def _mark(self, module: ObjectId, missing: Missing, seconds: float) -> Missing:
         logger.info("%s is %s: %s", module, *missing)
         PREPARATIONS.labels(result=missing.kind).inc()
         with suppress(StoreAway):
@@ -136,15 +154,19 @@ class Preparer:
         return missing
 
 
-def _same_id(module: ModuleKey, header: Header) -> None:
-    """Raise Malformed for another build's symbols; a renamed debug file is no reason."""
-    found = normal_debug_id(header.metadata.debug_id)
-    if found != module.debug_id:
-        raise Malformed(f"the symbol file is of another build: its MODULE record says {found}")
+def _check_debug_id(module: ObjectId, header: Header) -> None:
+    """Raise Malformed for symbols of another build. A renamed debug file is accepted."""
+    debug_id = normal_debug_id(header.metadata.debug_id)
+    if debug_id != module.debug_id:
+        raise Malformed(f"the symbol file is of another build: its MODULE record says {debug_id}")
 
 
 class Adder:
-    """`tell` reaches every process and never raises; `changed` is Known.changed."""
+    """Import of symbol files.
+
+    `tell` publishes an invalidation and never raises. `changed` removes a file's entries from the presence
+    cache.
+    """
 
     def __init__(
         self,
@@ -154,7 +176,7 @@ class Adder:
         store: PageStore,
         turns: Turns,
         conversion: Conversion,
-        tell: Callable[[ModuleKey], None],
+        tell: Callable[[ObjectId], None],
         changed: Callable[[FileKey, str, str], None],
     ) -> None:
         self._files = files
@@ -166,28 +188,40 @@ class Adder:
         self._changed = changed
 
     def add(self, read: Callable[[], Iterable[bytes]]) -> Header:
-        """Keep a symbol file and its page file under the names in its MODULE record; they replace older ones.
+        """Store a symbol file and its page file under the names in its MODULE record, replacing older ones.
 
-        `read` gives the file as it is (plain, gzip or zstd) and is called twice. The new header goes into the
-        store at once, and every process is told. Raises Malformed, TooMuch, BadModule, CouldNotAsk, and what
-        `read` raises.
+        `read` returns the file's bytes (plain, gzip or zstd) and is called twice. The new header is stored at
+        once, and an invalidation is published.
+
+        Raises:
+            Malformed: It is not a symbol file.
+            TooMuch: It exceeds a limit.
+            BadModule: Its MODULE record has names that cannot be stored.
+            CouldNotAsk: The storage does not respond, or the disk is full.
         """
-        with self._conversion.of(read()) as made:
-            header = made.header
-            module = module_key(header.metadata.debug_file, header.metadata.debug_id)
+        with self._conversion.of(read()) as converted:
+            header = converted.header
+            module = ObjectId.parse(header.metadata.debug_file, header.metadata.debug_id)
+            # Under the conversion lock: a worker that converts the former file at the same time would write
+            # its page file after this one.
             with self._turns.take(module):
                 self._files.put(symbol_file(module), gzipped(self._conversion.text(read())))
-                self._page_files.write(module, made.chunks())
+                self._page_files.write(module, converted.chunks())
                 with suppress(StoreAway):
                     self._store.put_header(module, header.raw)
         self._tell(module)
-        with suppress(CouldNotAsk):  # then its download may be missing for as long as such answers are kept
+        # On failure, a download may be answered with 404 until the entries of the presence cache expire.
+        with suppress(CouldNotAsk):
             self._changed(symbol_file(module), header.metadata.code_file, header.metadata.code_id)
         return header
 
 
 class Replacer:
-    """`tell` reaches every process and never raises; `send` puts one task into the queue."""
+    """Removal of everything derived from a module's former symbols, after an upload.
+
+    `tell` publishes an invalidation and never raises. `send` puts a job that converts the module into the
+    queue.
+    """
 
     def __init__(
         self,
@@ -195,8 +229,8 @@ class Replacer:
         page_files: PageFiles,
         store: PageStore,
         board: Board,
-        tell: Callable[[ModuleKey], None],
-        send: Callable[[ModuleKey], None],
+        tell: Callable[[ObjectId], None],
+        send: Callable[[ObjectId], None],
     ) -> None:
         self._page_files = page_files
         self._store = store
@@ -204,12 +238,20 @@ class Replacer:
         self._tell = tell
         self._send = send
 
-    def replaced(self, module: ModuleKey) -> None:
-        """Call it after the new symbol file is stored, and before that is told to anybody. Safe to repeat.
+    def replaced(self, module: ObjectId) -> None:
+        """Remove what was derived from the module's former symbols.
 
-        Only the page file must go; it raises CouldNotAsk when it may still be there. What else cannot be
-        reached expires, and a module nobody converts ahead of demand is converted on demand.
+        Call it after the new symbol file is stored and before the client has its response. It may be
+        repeated.
+
+        Only the deletion of the page file has to succeed: everything else expires, and a module that is not
+        converted ahead of demand is converted on demand.
+
+        Raises:
+            CouldNotAsk: The page file may still exist. The upload must fail, so that the client repeats it.
         """
+        # The page file first, then the header, then the invalidation. In another order a process could load
+        # the former header again from the tier below and trust it for a full `process_header_seconds`.
         self._page_files.delete(module)
         with suppress(StoreAway):
             self._store.forget(module)
@@ -219,4 +261,6 @@ class Replacer:
         try:
             self._send(module)
         except CouldNotAsk as error:
-            logger.warning("%s: not converted ahead of demand: %s", module, error)
+            logger.warning(
+                "%s: cannot queue its conversion: %s; it will be converted on demand", module, error
+            )

@@ -1,38 +1,41 @@
-"""Every key this package has on redis-cache. All expire: losing one costs a conversion, never an answer."""
+"""Keys and the channel of conversions on redis-cache.
+
+All keys expire. A lost key costs one more conversion and never a wrong result.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 REPLACED: Final = "modules:replaced"
-"""A channel: `<debug file>/<DEBUG ID>` of a module whose symbols are other ones now."""
+"""Channel of invalidations: the key of a module whose symbols have changed."""
 
 
-def asked(module: ModuleKey) -> str:
-    """A worker was asked and has not answered; waiting requests see it and do not ask again.
+def claim(module: ObjectId) -> str:
+    """Return the key of the claim, which exists while a job for the module is in the queue or being done.
 
-    Its value is the key of the client that asked first.
+    Its value is the key of the client that claimed the module first.
     """
-    return f"cold:asked:{module}"
+    return f"cold:asked:{module.key}"
 
 
 def client(name: str) -> str:
-    """Modules that one client has asked for and that are not answered; see `board`."""
+    """Return the key of the set of modules that one client has claimed; see `status`."""
     return f"cold:client:{name}"
 
 
-def turn(module: ModuleKey) -> str:
-    """Held by the one who converts the module now."""
-    return f"cold:turn:{module}"
+def lock(module: ObjectId) -> str:
+    """Return the key of the module's conversion lock."""
+    return f"cold:turn:{module.key}"
 
 
-def answer(module: ModuleKey) -> str:
-    """What came of it, for those who wait."""
-    return f"cold:answer:{module}"
+def answer(module: ObjectId) -> str:
+    """Return the key of the conversion's result, for the requests that wait."""
+    return f"cold:answer:{module.key}"
 
 
-def attempts(module: ModuleKey) -> str:
-    """Conversions that were begun and did not end."""
-    return f"cold:attempts:{module}"
+def attempts(module: ObjectId) -> str:
+    """Return the key that counts conversions that began and did not end."""
+    return f"cold:attempts:{module.key}"

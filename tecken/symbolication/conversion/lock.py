@@ -1,4 +1,4 @@
-"""One at a time per module, for all processes on all hosts."""
+"""Conversion lock: one process of the fleet converts a module at a time."""
 
 from __future__ import annotations
 
@@ -15,24 +15,32 @@ from redis.lock import Lock
 from tecken.errors import CouldNotAsk, Pending
 from tecken.redisclient.guard import RedisGuard
 from tecken.symbolication.conversion import keys
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 logger = logging.getLogger(__name__)
 
 
 class Turns(Protocol):
-    def take(self, module: ModuleKey) -> AbstractContextManager[None]:
-        """Waits for one's turn. Raises Pending when somebody else keeps it for too long."""
+    """Locks by module."""
+
+    def take(self, module: ObjectId) -> AbstractContextManager[None]:
+        """Wait for the module's lock and hold it. Raises Pending when it is held elsewhere for too long."""
         ...
 
 
 class RedisTurns:
-    """A lock with a token on redis-cache, extended by a thread of the holder for as long as the holder lives.
+    """Locks with a token on redis-cache, each extended by a thread of its holder.
 
-    A short expiry that is extended beats one above the longest conversion: when a holder is killed, the next
-    one waits `expiry` seconds and not ten minutes. It is a thread that extends, since one read from a slow
-    source may take longer than that. When redis-cache is away the work is done without a turn: to convert
-    twice gives the same page file twice.
+    The expiry is short and extended, not longer than the longest conversion: when a holder is killed, the
+    next process waits `expiry` seconds and not ten minutes. A thread extends it, because a single read from
+    a slow source may take longer than `expiry`; without the thread a second process would convert the same
+    module meanwhile. The token prevents a holder whose lock has expired from releasing the lock of the next
+    holder.
+
+    Without redis-cache the conversion runs without a lock. That is safe: two conversions of the same text
+    write the same page file.
+
+    `patience` is the longest time to wait for another holder, in seconds.
     """
 
     def __init__(
@@ -44,27 +52,31 @@ class RedisTurns:
         self._patience = patience
 
     @contextmanager
-    def take(self, module: ModuleKey) -> Iterator[None]:
-        lock = Lock(self._client, keys.turn(module), timeout=self._expiry, sleep=0.05, thread_local=False)
-        if not self._acquired(lock, module):
+    def take(self, module: ObjectId) -> Iterator[None]:
+        """Wait for the module's lock and hold it. Raises Pending when it is held elsewhere for too long."""
+        lock = Lock(self._client, keys.lock(module), timeout=self._expiry, sleep=0.05, thread_local=False)
+        if not self._acquire(lock, module):
             yield
             return
         stop = Event()
-        beat = Thread(target=self._extend, args=(lock, stop), name=f"turn {module}", daemon=True)
-        beat.start()
+        extender = Thread(target=self._extend, args=(lock, stop), name=f"lock {module}", daemon=True)
+        extender.start()
         try:
             yield
         finally:
+            # The thread ends before the lock is released, so that it never extends a lock that is not held.
             stop.set()
-            beat.join()
+            extender.join()
             self._release(lock, module)
 
-    def _acquired(self, lock: Lock, module: ModuleKey) -> bool:
+    def _acquire(self, lock: Lock, module: ObjectId) -> bool:
+        """Return whether the lock is held; False without redis-cache. Raises Pending."""
         try:
             if self._guard.call(lock.acquire, blocking_timeout=self._patience):
                 return True
         except CouldNotAsk as error:
-            logger.warning("%s: converting without a turn: %s", module, error.__cause__ or error)
+            cause = error.__cause__ or error
+            logger.warning("%s: cannot acquire the conversion lock: %s; converting without it", module, cause)
             return False
         raise Pending(f"{module} has been converted elsewhere for over {self._patience:g} s")
 
@@ -73,12 +85,15 @@ class RedisTurns:
             try:
                 self._guard.call(lock.reacquire)
             except LockError:
+                # The lock has expired and may have another holder.
                 return
             except CouldNotAsk as error:
-                logger.warning("%s: not extended: %s", lock.name, error.__cause__ or error)
+                cause = error.__cause__ or error
+                logger.warning("%s: cannot extend the conversion lock: %s; trying again", lock.name, cause)
 
-    def _release(self, lock: Lock, module: ModuleKey) -> None:
+    def _release(self, lock: Lock, module: ObjectId) -> None:
         try:
             self._guard.call(lock.release)
         except (CouldNotAsk, LockError) as error:
-            logger.warning("%s: turn was not given back: %s", module, error.__cause__ or error)
+            cause = error.__cause__ or error
+            logger.warning("%s: cannot release the conversion lock: %s; it will expire", module, cause)

@@ -1,4 +1,4 @@
-"""A limit on the address space that a piece of work may add to its process."""
+"""Construction of one page file in this process, within limits of disk and memory."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from tecken.errors import CouldNotAsk, TooMuch
 from tecken.symbols.pagefile.convert import Converter, decoded
 from tecken.symbols.pagefile.file import Header
 
+# Memory of this process in pages; the first number is its address space (proc_pid_statm(5)).
 _STATM = Path("/proc/self/statm")
 
 
 @contextmanager
 def added_memory(limit: int | None) -> Iterator[None]:
-    """Let the process have `limit` bytes of address space more than now; beyond that is a MemoryError.
+    """Limit the address space that the process may add to `limit` bytes; beyond that is a MemoryError.
 
-    The limit is one of the whole process: it is for processes that do one job at a time. None, and a system
-    without /proc, mean no limit. A lower limit that is already set stays.
+    The limit applies to the whole process, so it is for processes that do one job at a time. None, and a
+    system without /proc, mean no limit. A lower limit that is already set stays.
     """
     if limit is None or not _STATM.exists():
         yield
@@ -42,29 +43,31 @@ def added_memory(limit: int | None) -> Iterator[None]:
 
 COPY_BYTES = 1024 * 1024
 
-# Address space that one conversion may add to a worker. The costliest file that the bounds of
-# `tecken.symbols` allow takes less than 400 MiB (three kinds of records, 4 M of each, none in order); a real
-# library of 50 MB takes 45. The rest is for stacks and heaps of the threads that compress, which are reserved
-# and hardly used.
+# Address space that one conversion may add to a worker. The most expensive file that the bounds of
+# `tecken.symbols` allow takes less than 400 MiB (three kinds of records, 4 million of each, none in order); a
+# real library of 50 MB takes 45. The rest is for stacks and heaps of the threads that compress: they are
+# reserved and hardly used.
 MAX_MEMORY_BYTES = 1024 * 1024 * 1024
 
 
 class Converted(NamedTuple):
+    """Result of a conversion: the header, and a temporary file with the compressed pages."""
+
     header: Header
     pages: BinaryIO
 
     def chunks(self) -> Iterator[bytes]:
-        """The page file."""
+        """Return the bytes of the page file."""
         self.pages.seek(0)
         return chain([self.header.raw], iter(partial(self.pages.read, COPY_BYTES), b""))
 
 
 class Conversion:
-    """Conversions in this process.
+    """Builder of page files in this process.
 
-    `max_bytes()` bounds one symbol file, unpacked, and so each of two nameless files in `spool_dir`.
-    `max_memory` bounds the address space that a conversion adds to the process, which must then convert one
-    file at a time.
+    `max_bytes()` limits one symbol file, unpacked, and so each of two temporary files in `spool_dir`. They
+    have no name, so that a killed process leaves none behind. `max_memory` limits the address space that a
+    conversion adds to the process, which must then convert one file at a time.
     """
 
     def __init__(
@@ -75,51 +78,60 @@ class Conversion:
         self._max_memory = max_memory
 
     def text(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Unpacked, from plain, gzip or zstd. Raises Malformed, TooMuch, and what `chunks` raises."""
+        """Yield the unpacked text of plain, gzip or zstd bytes. Raises Malformed, TooMuch."""
         return decoded(chunks, self._max_bytes())
 
     @contextmanager
     def of(self, chunks: Iterable[bytes]) -> Iterator[Converted]:
-        """Raises Malformed, TooMuch, CouldNotAsk when the disk is full, and what `chunks` raises."""
-        with self._file() as spool, self._file() as pages:
-            yield Converted(self._converted(chunks, spool, pages), pages)
+        """Convert a symbol file and give its page file for the time of the context.
 
-    def _converted(self, chunks: Iterable[bytes], spool: BinaryIO, pages: BinaryIO) -> Header:
+        Raises:
+            Malformed: It is not a symbol file.
+            TooMuch: It exceeds a limit.
+            CouldNotAsk: The disk is full.
+        """
+        with self._open_temporary_file() as spool, self._open_temporary_file() as pages:
+            yield Converted(self._convert(chunks, spool, pages), pages)
+
+    def _convert(self, chunks: Iterable[bytes], spool: BinaryIO, pages: BinaryIO) -> Header:
         try:
             with added_memory(self._max_memory):
-                return _convert(self.text(chunks), spool, pages)
+                return _write_pages(self.text(chunks), spool, pages)
         except MemoryError:
             limit = (self._max_memory or 0) >> 20
             raise TooMuch(f"symbol file needs more than {limit} MiB of memory to be converted") from None
 
     @contextmanager
-    def _file(self) -> Iterator[BinaryIO]:
-        with _room():
+    def _open_temporary_file(self) -> Iterator[BinaryIO]:
+        with _disk_errors():
             file = cast(BinaryIO, TemporaryFile(dir=self._spool_dir))  # noqa: SIM115 - closed below
         try:
             yield file
         finally:
-            # On a full disk the rest of a buffer fails once more, which must not hide the first error.
+            # On a full disk, writing the rest of the buffer fails again, which must not hide the first error.
             with suppress(OSError):
                 file.close()
 
 
-def _convert(text: Iterable[bytes], spool: BinaryIO, pages: BinaryIO) -> Header:
+def _write_pages(text: Iterable[bytes], spool: BinaryIO, pages: BinaryIO) -> Header:
+    """Write the pages of a symbol file to `pages` and return their header."""
     converter = Converter(spool, pages)
     for chunk in text:
-        with _room():
+        with _disk_errors():
             converter.feed(chunk)
-        if converter.complete:  # what follows is for unwinders: it need not even be fetched
+        # The rest is call frame information, which is not even fetched.
+        if converter.complete:
             break
-    with _room():
+    with _disk_errors():
         header = converter.finish()
-        # Else a full disk would be met only when the pages are read, and count as a fault of this program.
+        # Without it, a full disk would fail only when the pages are read, as an unhandled OSError.
         pages.flush()
     return header
 
 
 @contextmanager
-def _room() -> Iterator[None]:
+def _disk_errors() -> Iterator[None]:
+    """Turn an error of the disk into CouldNotAsk."""
     try:
         yield
     except OSError as error:

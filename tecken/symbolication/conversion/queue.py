@@ -1,4 +1,7 @@
-"""Cold modules: have a worker convert them and wait, or convert them here."""
+"""Conversion of cold modules: by workers, for requests that wait, or in the calling process.
+
+`CeleryCold` is the web process's side of the queue and `Worker` the worker's.
+"""
 
 from __future__ import annotations
 
@@ -12,54 +15,67 @@ from typing import Protocol
 from tecken.errors import CouldNotAsk, Pending
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.status import Board, Places, Ready, State
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 
-FIRST_PAUSE = 0.02  # seconds between two polls; each pause is half as long again as the one before
+# Seconds between two polls. Each pause is half as long again as the one before.
+FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 0.25
+
+# Seconds for the Retry-After header of a response with pending modules.
 RETRY_AFTER = 5.0
+
+# Conversions of one module that may end with their process.
 MAX_ATTEMPTS = 3
 
-# Modules that one poll looks at: enough to keep a client's places taken, and few enough that a request with
-# many modules costs the server no more per poll than a usual one.
+# Modules in one poll. Enough to keep a client's places in use, and so few that a request with many modules
+# costs redis-cache no more per poll than a usual one.
 POLLED = 128
 
-Answers = dict[ModuleKey, Missing | CouldNotAsk]
+Answers = dict[ObjectId, Missing | CouldNotAsk]
 
 
 class Send(Protocol):
-    def __call__(self, modules: Sequence[ModuleKey], *, first: bool) -> None:
-        """Put a job for each of them into the queue; with `first` the first one precedes all others."""
+    """Function that puts jobs into the queue."""
+
+    def __call__(self, modules: Sequence[ObjectId], *, first: bool) -> None:
+        """Send a job for each module; with `first`, the first one precedes all others. Raises CouldNotAsk."""
         ...
 
 
-def _nothing_known(_modules: Sequence[ModuleKey]) -> Mapping[ModuleKey, Missing]:
+def _no_absent(_modules: Sequence[ObjectId]) -> Mapping[ObjectId, Missing]:
     return {}
 
 
 @dataclass
 class _Wait:
-    """One request's modules that have no answer yet, in its order, and the answers of the others."""
+    """Modules of one request that have no result yet, in its order, and the results of the others."""
 
-    states: dict[ModuleKey, State]
-    answers: Answers
+    states: dict[ObjectId, State]
+    results: Answers
     client: str
-    has_asked: bool = False
+    has_claimed: bool = False
 
 
 class CeleryCold:
-    """Client of the workers: has them make page files, and polls the board for the answers.
+    """Client of the workers: claims modules, sends their jobs, and polls for the results.
 
-    `send` puts the jobs of several modules into the queue in one round trip and raises CouldNotAsk. `places`
-    is how many modules of one client workers may have at a time, `absent` what needs no job to be absent.
+    Of all requests that wait for a module, only the one that claims it sends a job. A claim expires, so a
+    lost job is sent again: the next poll finds the module idle and claims it.
 
-    Only the first of all requests that wait for a module sends a job; when the trace of a job is lost, the
-    next poll finds the module idle and asks again.
+    Workers take jobs in the order of the queue. A request with hundreds of modules would therefore delay
+    every module that other clients need after it. To prevent this, each client has a number of places, and
+    its other modules wait here, not in the queue. Half of the places are reserved for the first module of a
+    request, whose job precedes all others: a small request does not wait for a large one, not even for one
+    of the same client.
 
-    The queue is served in its order, so one request with hundreds of modules would delay every module that
-    others ask for after it. Therefore a client's modules wait here, not in the queue, for free places.
-    Half of the places are for the first module of a request, whose job precedes all others: so small requests
-    do not wait for a large one, not even for one of the same client.
+    Args:
+        board: The shared state of conversions.
+        send: Puts the jobs of several modules into the queue in one round trip.
+        places: Returns how many modules of one client workers may have at a time.
+        absent: Returns the modules that are known to be absent and need no job.
+        clock: Seconds; replaced in tests.
+        sleep: Replaced in tests, and by a sleep that ends when the process stops.
     """
 
     def __init__(
@@ -67,7 +83,7 @@ class CeleryCold:
         board: Board,
         send: Send,
         places: Callable[[], int],
-        absent: Callable[[Sequence[ModuleKey]], Mapping[ModuleKey, Missing]] = _nothing_known,
+        absent: Callable[[Sequence[ObjectId]], Mapping[ObjectId, Missing]] = _no_absent,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -79,25 +95,27 @@ class CeleryCold:
         self._clock = clock
         self._sleep = sleep
 
-    def bring(self, modules: Sequence[ModuleKey], deadline: float, client: str = "") -> Answers:
-        answers: Answers = {**self._absent(modules)}
-        wait = _Wait({module: "idle" for module in modules if module not in answers}, answers, client)
+    def bring(self, modules: Sequence[ObjectId], deadline: float, client: str = "") -> Answers:
+        """Have modules converted and wait for them; see `loader.Cold`. Polls once even after the deadline."""
+        results: Answers = {**self._absent(modules)}
+        wait = _Wait({module: "idle" for module in modules if module not in results}, results, client)
         pause = FIRST_PAUSE
         try:
             while True:
                 before = len(wait.states)
-                self._look(wait)
+                self._poll(wait)
                 left = deadline - self._clock()
                 if not wait.states or left <= 0:
                     break
                 pause = FIRST_PAUSE if len(wait.states) < before else min(pause * 1.5, LONGEST_PAUSE)
-                self._sleep(min(left, pause * random.uniform(0.8, 1.2)))  # noqa: S311 - spreads polls
+                # Spread, so that requests that started together do not poll together.
+                self._sleep(min(left, pause * random.uniform(0.8, 1.2)))  # noqa: S311
         except CouldNotAsk as error:
-            return answers | dict.fromkeys(wait.states, error)
-        return answers | {module: _pending(module, state) for module, state in wait.states.items()}
+            return results | dict.fromkeys(wait.states, error)
+        return results | {module: _pending(module, state) for module, state in wait.states.items()}
 
-    def _look(self, wait: _Wait) -> None:
-        """Move answered modules from states to answers, and ask for idle ones."""
+    def _poll(self, wait: _Wait) -> None:
+        """Move modules with a result from `wait.states` to `wait.results`, and claim idle ones."""
         modules = tuple(islice(wait.states, POLLED))
         if not modules:
             return
@@ -106,55 +124,61 @@ class CeleryCold:
             if isinstance(state, (Ready, Missing)):
                 del wait.states[module]
             if isinstance(state, Missing):
-                wait.answers[module] = state
+                wait.results[module] = state
         idle = [module for module in modules if wait.states.get(module) == "idle"]
         if idle:
-            self._ask(idle, wait)
+            self._claim(idle, wait)
 
-    def _ask(self, modules: Sequence[ModuleKey], wait: _Wait) -> None:
+    def _claim(self, modules: Sequence[ObjectId], wait: _Wait) -> None:
         first = self._places()
         most = max(1, first // 2)
-        places = Places(most, most if wait.has_asked else first)
-        fresh = self._board.ask(modules, wait.client, places)
-        if not fresh:
+        places = Places(most, most if wait.has_claimed else first)
+        claimed = self._board.ask(modules, wait.client, places)
+        if not claimed:
             return
         try:
-            self._send(fresh, first=not wait.has_asked)
+            self._send(claimed, first=not wait.has_claimed)
         except CouldNotAsk:
-            self._board.withdraw(fresh)
+            # Without a job the claims would make every other request wait until they expire.
+            self._board.withdraw(claimed)
             raise
-        wait.states |= dict.fromkeys(fresh, "asked")
-        wait.has_asked = True
+        wait.states |= dict.fromkeys(claimed, "asked")
+        wait.has_claimed = True
 
 
-def _pending(module: ModuleKey, state: State) -> Pending:
-    why = {
+def _pending(module: ObjectId, state: State) -> Pending:
+    reason = {
         "started": "conversion is going on",
         "asked": "no worker has taken it up yet",
     }.get(str(state), "workers are busy with other modules of the same client")
-    return Pending(f"{module}: {why}", RETRY_AFTER)
+    return Pending(f"{module}: {reason}", RETRY_AFTER)
 
 
 class Prepares(Protocol):
-    def prepare(self, module: ModuleKey) -> Header | Missing: ...
+    """Converter of single modules."""
 
-    def give_up(self, module: ModuleKey, reason: str) -> Missing:
-        """Remember the module as malformed."""
+    def prepare(self, module: ObjectId) -> Header | Missing:
+        """Convert a module and return its header, or why it is missing. Raises Pending."""
+        ...
+
+    def give_up(self, module: ObjectId, reason: str) -> Missing:
+        """Mark the module as malformed."""
         ...
 
 
 class InlineCold:
-    """Converts in the caller's process, one module after the other; past `deadline` none is begun."""
+    """Conversion in the calling process, one module after the other; none is begun after the deadline."""
 
     def __init__(self, preparer: Prepares, clock: Callable[[], float] = time.monotonic) -> None:
         self._preparer = preparer
         self._clock = clock
 
-    def bring(self, modules: Sequence[ModuleKey], deadline: float, client: str = "") -> Answers:  # noqa: ARG002
-        found = {module: self._one(module, deadline) for module in modules}
-        return {module: answer for module, answer in found.items() if not isinstance(answer, Header)}
+    def bring(self, modules: Sequence[ObjectId], deadline: float, client: str = "") -> Answers:  # noqa: ARG002
+        """Convert modules; see `loader.Cold`."""
+        results = {module: self._convert(module, deadline) for module in modules}
+        return {module: result for module, result in results.items() if not isinstance(result, Header)}
 
-    def _one(self, module: ModuleKey, deadline: float) -> Header | Missing | CouldNotAsk:
+    def _convert(self, module: ObjectId, deadline: float) -> Header | Missing | CouldNotAsk:
         if self._clock() >= deadline:
             return Pending(f"{module}: no time was left to convert it", RETRY_AFTER)
         try:
@@ -164,17 +188,19 @@ class InlineCold:
 
 
 class Worker:
-    """The other side of CeleryCold. A task may run twice, and may end with its process.
+    """Worker's side of the queue. A job may run twice, and may end with its process.
 
-    Such an end leaves its attempt counted. After MAX_ATTEMPTS of them the module is remembered as malformed,
-    else every request for it would kill another worker.
+    Each conversion is counted before it begins, and the count is removed when it ends. A conversion that
+    kills its process leaves its count. After MAX_ATTEMPTS such counts the module is marked as malformed;
+    otherwise every request for it would kill another worker.
     """
 
     def __init__(self, board: Board, preparer: Prepares) -> None:
         self._board = board
         self._preparer = preparer
 
-    def work(self, module: ModuleKey) -> Header | Missing:
+    def work(self, module: ObjectId) -> Header | Missing:
+        """Convert a module and publish the result to the requests that wait."""
         attempt = self._board.begin(module)
         if attempt > MAX_ATTEMPTS:
             reason = f"conversion failed {MAX_ATTEMPTS} times"
@@ -182,12 +208,12 @@ class Worker:
             self._board.finish(module, given_up, ended=True)
             return given_up
         try:
-            made = self._preparer.prepare(module)
+            result = self._preparer.prepare(module)
         except CouldNotAsk as error:
-            made = Missing("unreachable", str(error))
+            result = Missing("unreachable", str(error))
         except Exception as error:
-            failed = Missing("unreachable", f"conversion failed: {type(error).__name__}")
-            self._board.finish(module, failed, ended=False)
+            failure = Missing("unreachable", f"conversion failed: {type(error).__name__}")
+            self._board.finish(module, failure, ended=False)
             raise
-        self._board.finish(module, made if isinstance(made, Missing) else Ready(), ended=True)
-        return made
+        self._board.finish(module, result if isinstance(result, Missing) else Ready(), ended=True)
+        return result

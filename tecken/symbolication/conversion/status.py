@@ -1,9 +1,9 @@
-"""What those who wait for a cold module and those who convert it tell each other, on redis-cache.
+"""State of conversions on redis-cache, shared by the requests that wait and the workers.
 
-    idle ── ask ──> asked ── a worker takes its turn ──> started ── finish ──> answered ── expiry ──> idle
+    idle ── ask ──> asked ── a worker has the lock ──> started ── finish ──> answered ── expiry ──> idle
 
-A few small keys are read per poll, whatever the size of a header, and they tell "nobody has taken it up" from
-"conversion is going on". They also carry the answer when the store, which would remember it longer, is away.
+A poll reads three small keys per module, whatever the size of its header. They distinguish "no worker has
+started" from "a worker converts it". They also carry the result while the store is unavailable.
 """
 
 from __future__ import annotations
@@ -17,14 +17,21 @@ import redis
 from tecken.redisclient.guard import RedisGuard
 from tecken.store.port import Missing
 from tecken.symbolication.conversion import keys
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
-ASKED_SECONDS = 60  # then somebody asks again, in case the message was lost
-ANSWER_SECONDS = 5  # longer than the pause between two polls
+# Seconds until another request may claim the module and send another job, in case the job was lost.
+ASKED_SECONDS = 60
+
+# Seconds for which a result is kept: longer than the longest pause between two polls.
+ANSWER_SECONDS = 5
 ATTEMPTS_SECONDS = 3600
-# The modules that a client has workers look for are a sorted set, by the moment at which each place is free
-# again at the latest. A module's own key has the name of that set, so that a worker, which knows no client,
-# can free the place. One script, so that requests side by side never take more places than there are.
+
+# The modules that a client has claimed are members of a sorted set; the score is the time at which the place
+# expires. A module's own key holds the name of that set, so that a worker, which does not have the client's
+# name, can free the place.
+#
+# It has to be one script: if the count and the claims were separate commands, requests of one client at the
+# same time would each see a free place and together take more places than there are.
 ASK = """
 local now = tonumber(redis.call('TIME')[1])
 local most, first, seconds = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -45,6 +52,8 @@ if #fresh > 0 then
 end
 return fresh
 """
+# Removes a claim and its place together. In two commands, a process that ends between them would leave the
+# client with a place less until the place expires.
 FREE = """
 for i, key in ipairs(KEYS) do
   local client = redis.call('GET', key)
@@ -57,13 +66,13 @@ end
 
 
 class Ready(NamedTuple):
-    """The page file is in place."""
+    """Result of a conversion that succeeded: the page file is in storage."""
 
 
 class Places(NamedTuple):
-    """How many modules of one client workers may have to look for at a time.
+    """Number of modules of one client that workers may have at a time.
 
-    `first` bounds the first module of a call to `ask`, `most` each further one.
+    `first` applies to the first module of a call to `ask`, `most` to each further one.
     """
 
     most: int
@@ -74,86 +83,115 @@ State = Literal["idle", "asked", "started"] | Ready | Missing
 
 
 class Board(Protocol):
-    """Every method raises CouldNotAsk, after one short deadline, when redis-cache does not answer."""
+    """State of conversions. Every method may raise CouldNotAsk, after one short deadline."""
 
-    def look(self, modules: Sequence[ModuleKey]) -> list[State]: ...
+    def look(self, modules: Sequence[ObjectId]) -> list[State]:
+        """Return the state of each module."""
+        ...
 
-    def ask(self, modules: Sequence[ModuleKey], client: str, places: Places) -> list[ModuleKey]:
-        """Take places for modules that are not asked for yet, in their order; return these modules.
+    def ask(self, modules: Sequence[ObjectId], client: str, places: Places) -> list[ObjectId]:
+        """Claim idle modules in their order, as far as the client has places, and return the claimed ones.
 
-        The caller sends their jobs. A place is free again when the module is answered or ASKED_SECONDS are
-        over.
+        The caller sends their jobs. A place is free again when the module has a result or after
+        ASKED_SECONDS.
         """
         ...
 
-    def withdraw(self, modules: Iterable[ModuleKey]) -> None:
-        """Asking came to nothing."""
+    def withdraw(self, modules: Iterable[ObjectId]) -> None:
+        """Release claims whose jobs could not be sent."""
         ...
 
-    def begin(self, module: ModuleKey) -> int:
-        """The number of this attempt, from 1; those that ended with an answer are not counted."""
+    def begin(self, module: ObjectId) -> int:
+        """Count an attempt and return its number, from 1. Attempts that have ended are not counted."""
         ...
 
-    def finish(self, module: ModuleKey, answer: Ready | Missing, *, ended: bool) -> None:
-        """Tell those who wait. The attempt is not counted when it `ended` on its own."""
+    def finish(self, module: ObjectId, answer: Ready | Missing, *, ended: bool) -> None:
+        """Publish the result and release the claim. With `ended`, attempts are counted from 0 again."""
         ...
 
-    def forget(self, module: ModuleKey) -> None:
-        """What came of it is true no more, and neither do attempts count: its symbols are other ones now."""
+    def forget(self, module: ObjectId) -> None:
+        """Remove the result and the attempts of a module whose symbols have changed."""
         ...
 
 
 class RedisBoard:
+    """State of conversions on redis-cache; see `Board` for its methods."""
+
     def __init__(self, client: redis.Redis, guard: RedisGuard) -> None:
         self._client = client
         self._guard = guard
 
-    def look(self, modules: Sequence[ModuleKey]) -> list[State]:
-        names = [key(module) for module in modules for key in (keys.answer, keys.turn, keys.asked)]
+    def look(self, modules: Sequence[ObjectId]) -> list[State]:
+        """Return the state of each module, in one round trip."""
+        names = [key(module) for module in modules for key in (keys.answer, keys.lock, keys.claim)]
         (values,) = self._run(lambda pipe: pipe.mget(names))
-        return [_state(*values[i : i + 3]) for i in range(0, len(values), 3)]
+        return [_state(module, *values[3 * i : 3 * i + 3]) for i, module in enumerate(modules)]
 
-    def ask(self, modules: Sequence[ModuleKey], client: str, places: Places) -> list[ModuleKey]:
-        names = [keys.client(client), *map(keys.asked, modules)]
-        words = [*places, ASKED_SECONDS, *map(str, modules)]
-        (fresh,) = self._run(lambda pipe: pipe.eval(ASK, len(names), *names, *words))
-        return [modules[i] for i in fresh]
+    def ask(self, modules: Sequence[ObjectId], client: str, places: Places) -> list[ObjectId]:
+        """Claim idle modules as far as the client has places, and return the claimed ones."""
+        names = [keys.client(client), *map(keys.claim, modules)]
+        arguments = [*places, ASKED_SECONDS, *(module.key for module in modules)]
+        (claimed,) = self._run(lambda pipe: pipe.eval(ASK, len(names), *names, *arguments))
+        return [modules[i] for i in claimed]
 
-    def withdraw(self, modules: Iterable[ModuleKey]) -> None:
+    def withdraw(self, modules: Iterable[ObjectId]) -> None:
+        """Release claims and their places."""
         names = list(modules)
-        self._run(lambda pipe: pipe.eval(FREE, len(names), *map(keys.asked, names), *map(str, names)))
+        self._run(
+            lambda pipe: pipe.eval(
+                FREE, len(names), *map(keys.claim, names), *(module.key for module in names)
+            )
+        )
 
-    def begin(self, module: ModuleKey) -> int:
+    def begin(self, module: ObjectId) -> int:
+        """Count an attempt and return its number."""
+
         def commands(pipe: Any) -> None:
             pipe.incr(keys.attempts(module))
             pipe.expire(keys.attempts(module), ATTEMPTS_SECONDS)
 
         return int(self._run(commands)[0])
 
-    def finish(self, module: ModuleKey, answer: Ready | Missing, *, ended: bool) -> None:
+    def finish(self, module: ObjectId, answer: Ready | Missing, *, ended: bool) -> None:
+        """Publish the result and release the claim, in one transaction.
+
+        Separately, a worker that ends between the two would leave the client's place taken until it expires.
+        """
+
         def commands(pipe: Any) -> None:
-            pipe.set(keys.answer(module), orjson.dumps(list(answer)), ex=ANSWER_SECONDS)
-            pipe.eval(FREE, 1, keys.asked(module), str(module))
+            pipe.set(keys.answer(module), _dump_answer(module, answer), ex=ANSWER_SECONDS)
+            pipe.eval(FREE, 1, keys.claim(module), module.key)
             if ended:
                 pipe.delete(keys.attempts(module))
 
         self._run(commands)
 
-    def forget(self, module: ModuleKey) -> None:
+    def forget(self, module: ObjectId) -> None:
+        """Remove the result and the attempts."""
         self._run(lambda pipe: pipe.delete(keys.answer(module), keys.attempts(module)))
 
     def _run(self, commands: Any) -> list[Any]:
-        """Return the answers of one transaction, which is one round trip."""
+        """Return the replies of one transaction, which is one round trip."""
         with self._guard.guarded(), self._client.pipeline() as pipe:
             commands(pipe)
             values: list[Any] = pipe.execute()
         return values
 
 
-def _state(answer: bytes | None, turn: bytes | None, asked: bytes | None) -> State:
+def _dump_answer(module: ObjectId, answer: Ready | Missing) -> bytes:
+    spelling = [module.debug_file] if isinstance(answer, Missing) and answer.is_of_spelling(module) else []
+    return orjson.dumps([*answer, *spelling])
+
+
+def _state(module: ObjectId, answer: bytes | None, lock: bytes | None, claim: bytes | None) -> State:
+    """Return the state of a module; the result of another spelling does not count, for it may be absent alone."""
     if answer:
         fields = orjson.loads(answer)
-        return Missing(*fields) if fields else Ready()
-    if turn:
+        if not fields:
+            return Ready()
+        kind, reason, *spelling = fields
+        if spelling in ([], [module.debug_file]):
+            return Missing(kind, reason)
+    if lock:
         return "started"
-    return "asked" if asked else "idle"
+    return "asked" if claim else "idle"

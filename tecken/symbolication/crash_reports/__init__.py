@@ -1,0 +1,12 @@
+"""Parsers of crash reports: texts with modules and stacks that people paste or tools write.
+
+`parse.read` tries each parser and returns a `Paste`: modules, threads and frames with module offsets.
+`json_reports` reads JSON, `stackwalk` the output of Breakpad's minidump_stackwalk, `debuggers` that of gdb
+and of Apple's crash reporter, and `parse` itself lists of module and offset.
+
+What must never happen:
+
+* A text makes a parser raise anything but `BadInput` or `TooMuch`.
+* A parser takes more than linear time: every regular expression is safe from backtracking (a test checks it).
+* A malformed part of a report hides the parts that can be read.
+"""

@@ -1,7 +1,7 @@
-"""Lines of `module id offset`, in any of the ways in which people write them.
+"""Recognition of crash reports, and the parser of lists of module, id and offset.
 
-`xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2+0x1f4a`, the same with spaces, commas or bars, or `xul.pdb+0x1f4a`
-when another line has its id: `xul.pdb 44E4EC8C2F41492B9369D6B9A059577C2`.
+A line of a list is `xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2+0x1f4a`, the same with spaces, commas or bars,
+or `xul.pdb+0x1f4a` if another line has the id: `xul.pdb 44E4EC8C2F41492B9369D6B9A059577C2`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ NAMED = re.compile(rf"{NUMBER}{NAME}\s*\+\s*{OFFSET}\s*")
 DECLARED = re.compile(rf"\s*{NAME}{BETWEEN}{ID}\s*")
 
 
-def listed(text: str) -> Paste | None:
+def offset_list(text: str) -> Paste | None:
+    """Return the report in a list of modules and offsets."""
     lines = [line for line in text.splitlines() if line.strip()]
-    ids = {found[1]: _id(found[2]) for found in map(DECLARED.fullmatch, lines) if found}
+    ids = {match[1]: _debug_id(match[2]) for match in map(DECLARED.fullmatch, lines) if match}
     modules = Modules()
     frames = tuple(_frames(lines, ids, modules))
     if not modules():
@@ -38,27 +39,29 @@ def listed(text: str) -> Paste | None:
 
 def _frames(lines: list[str], ids: dict[str, str], modules: Modules) -> Iterator[Frame]:
     for line in lines:
-        if found := WHOLE.fullmatch(line):
-            yield Frame(modules.number(Module(found[1], _id(found[2]))), int(found[3], 16))
-        elif found := NAMED.fullmatch(line):
-            yield Frame(modules.number(Module(found[1], ids.get(found[1], ""))), int(found[2], 16))
+        if match := WHOLE.fullmatch(line):
+            yield Frame(modules.number(Module(match[1], _debug_id(match[2]))), int(match[3], 16))
+        elif match := NAMED.fullmatch(line):
+            yield Frame(modules.number(Module(match[1], ids.get(match[1], ""))), int(match[2], 16))
         elif not DECLARED.fullmatch(line):
             yield Frame(None, 0, line.strip())
 
 
-def _id(text: str) -> str:
-    """A bare GUID has no age, which is 0 nearly always."""
+def _debug_id(text: str) -> str:
+    """Return the debug id in any of its spellings."""
     digits = re.sub(r"[^0-9A-Fa-f]", "", text).upper()
+    # A GUID without an age; the age is nearly always 0.
     return f"{digits}0" if len(digits) == 32 else digits
 
 
-FORMS: tuple[Callable[[str], Paste | None], ...] = (
+# In this order: the list comes last, because it accepts almost every line.
+PARSERS: tuple[Callable[[str], Paste | None], ...] = (
     json_reports.report,
     stackwalk.machine,
     stackwalk.human,
     debuggers.mac,
     debuggers.gdb,
-    listed,
+    offset_list,
 )
 KNOWN = (
     "a symbolication request (v4 or v5), what minidump_stackwalk prints (also with -m or --json), "
@@ -68,18 +71,19 @@ KNOWN = (
 
 
 def read(text: str, most_frames: int) -> Paste:
-    """Raises BadInput for what is none of these, TooMuch for more frames than `most_frames`."""
-    for form in FORMS:
-        paste = form(text)
+    """Return the report in a text of any known kind.
+
+    Raises:
+        BadInput: It is no known kind of report.
+        TooMuch: It has more frames than `most_frames`.
+    """
+    for parse in PARSERS:
+        paste = parse(text)
         if paste and any(
             frame.module is not None or frame.given for thread in paste.threads for frame in thread.frames
         ):
-            return _bounded(paste, most_frames)
+            frames = sum(len(thread.frames) for thread in paste.threads)
+            if frames > most_frames:
+                raise TooMuch(f"Too many frames: {frames}, at most {most_frames} at a time")
+            return paste
     raise BadInput(f"No stack found in this text. It can be {KNOWN}.")
-
-
-def _bounded(paste: Paste, most: int) -> Paste:
-    frames = sum(len(thread.frames) for thread in paste.threads)
-    if frames > most:
-        raise TooMuch(f"Too many frames: {frames}, at most {most} at a time")
-    return paste

@@ -1,4 +1,4 @@
-"""What a pasted text says, whatever wrote it."""
+"""Parsed crash reports: modules, threads and frames, whatever program has written the text."""
 
 from __future__ import annotations
 
@@ -7,48 +7,55 @@ from collections.abc import Iterable
 from operator import attrgetter
 from typing import NamedTuple
 
-# Larger numbers are no addresses, and each further use of them would cost what their digits cost.
+# Addresses have at most 64 bits. Larger numbers are refused, because Python's integers have no limit and each
+# use of a number costs time in proportion to its digits.
 ADDRESSES = 1 << 64
 ADDRESS_CHARACTERS = len("0x") + 16
 PER_CALLER = 1
-"""A caller's frame has the address to return to, which may be in the next line: look before it."""
+"""Bytes before a return address. The address itself may belong to the next line, or to the next function."""
 
 
 class Module(NamedTuple):
-    """Either may be empty: nobody can look such a module up."""
+    """Module of a report. Either part may be empty; such a module cannot be looked up."""
 
     debug_file: str
     debug_id: str
 
 
 class Frame(NamedTuple):
+    """Frame of a thread."""
+
     module: int | None
-    """Of `Paste.modules`. None: not in any, or the text does not say where in it."""
+    """Index in `Paste.modules`. None: in no module, or the text does not give the place in it."""
     offset: int
-    """To look up in the module; an address without one."""
+    """Offset to look up in the module; the address where there is no module."""
     given: str = ""
-    """What the text says of this frame already: a function, perhaps with its file."""
+    """Description in the text: a function, perhaps with its file."""
 
 
 class Thread(NamedTuple):
+    """Thread with its frames, the innermost first."""
+
     name: str
     frames: tuple[Frame, ...]
     crashed: bool = False
 
 
 class Paste(NamedTuple):
+    """Parsed report."""
+
     kind: str
-    """What it was taken for."""
+    """Recognized kind of text."""
     modules: tuple[Module, ...]
     threads: tuple[Thread, ...]
     reason: str = ""
-    """Why the program ended."""
+    """Reason why the program ended."""
     remarks: tuple[str, ...] = ()
-    """What is missing in it, and how one gets it."""
+    """Missing information, and the way to get it."""
 
 
 class Span(NamedTuple):
-    """Where a module lies in memory; `end` is the first address after it, 0 when nobody said."""
+    """Address range of a module. `end` is the first address after it, 0 where the text does not give it."""
 
     start: int
     end: int
@@ -56,38 +63,42 @@ class Span(NamedTuple):
 
 
 class Modules:
-    """Numbers modules as they turn up, and knows which lies where."""
+    """Modules of a report, numbered in the order in which frames refer to them, with their address ranges."""
 
     def __init__(self, spans: Iterable[Span] = ()) -> None:
         self.spans = sorted(spans)
         self._numbers: dict[Module, int] = {}
 
     def __call__(self) -> tuple[Module, ...]:
+        """Return the numbered modules in order."""
         return tuple(self._numbers)
 
     def number(self, module: Module) -> int:
+        """Return the number of a module; a new module gets the next one."""
         return self._numbers.setdefault(module, len(self._numbers))
 
     def frame(self, address: int, given: str = "", before: int = 0) -> Frame:
-        """Return the frame of an absolute address, looked up `before` bytes earlier in its module."""
-        found = bisect_right(self.spans, address, key=attrgetter("start"))
-        span = self.spans[found - 1] if found else None
+        """Return the frame of an absolute address, to be looked up `before` bytes earlier in its module."""
+        index = bisect_right(self.spans, address, key=attrgetter("start"))
+        span = self.spans[index - 1] if index else None
         if span is None or (span.end and address >= span.end):
             return Frame(None, address, given)
         return Frame(self.number(span.module), max(0, address - span.start - before), given)
 
 
 class Threads:
-    """Threads in the order of the text, each with the frames that follow its title."""
+    """Builder of threads, in the order of the text; frames belong to the title before them."""
 
     def __init__(self) -> None:
         self._titles: list[tuple[str, bool]] = []
         self._frames: list[list[Frame]] = []
 
     def __bool__(self) -> bool:
+        """Return whether a thread was started."""
         return bool(self._titles)
 
     def start(self, name: str, crashed: bool = False) -> None:
+        """Start the next thread."""
         self._titles.append((name, crashed))
         self._frames.append([])
 
@@ -101,16 +112,16 @@ class Threads:
         return tuple(Thread(name, tuple(frames), crashed) for (name, crashed), frames in pairs if frames)
 
 
-def before(number: int) -> int:
-    """How far before its address a frame is looked up; the innermost is number 0."""
+def bytes_before(number: int) -> int:
+    """Return how many bytes before its address a frame is looked up; the innermost frame is number 0."""
     return PER_CALLER if number else 0
 
 
-def whole(text: object) -> int:
+def parse_address(value: object) -> int:
     """Return the address in `0x1f`, `1f` or 31. Raises ValueError for anything else."""
-    if isinstance(text, str) and len(text) > ADDRESS_CHARACTERS:
+    if isinstance(value, str) and len(value) > ADDRESS_CHARACTERS:
         raise ValueError("not an address: too many digits")
-    found = int(text, 16) if isinstance(text, str) else text
-    if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found < ADDRESSES:
+    address = int(value, 16) if isinstance(value, str) else value
+    if isinstance(address, bool) or not isinstance(address, int) or not 0 <= address < ADDRESSES:
         raise ValueError("not an address")
-    return found
+    return address

@@ -1,6 +1,6 @@
-"""Breakpad's `minidump_stackwalk`, for machines (`-m`) and for people.
+"""Parsers of the output of Breakpad's `minidump_stackwalk`: machine-readable (`-m`) and human-readable.
 
-Source: Breakpad, src/processor/stackwalk_common.cc. Only frames without symbols come with a module offset.
+Source: Breakpad, src/processor/stackwalk_common.cc. Only frames without symbols have a module offset.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from tecken.symbolication.crash_reports.parsed_report import (
     Paste,
     Thread,
     Threads,
-    before,
-    whole,
+    bytes_before,
+    parse_address,
 )
 
 MODULE_LINE = re.compile(r"^Module\|", re.MULTILINE)
@@ -26,13 +26,13 @@ FRAME_LINE = re.compile(
 )
 CRASH_LINE = re.compile(r"^Crash\|([^|\n]*)\|([^|\n]*)\|(\d*)", re.MULTILINE)
 
-# Each is matched against a line without the spaces at its end.
+# Each expression is matched against a line without the spaces at its end.
 THREAD_TITLE = re.compile(r"Thread (\d+)(?: \((.*)\))?")
 FRAME_TITLE = re.compile(r" ?(\d{1,9})  (\S.*)")
 PLAIN = re.compile(r"(.*) \+ (0x[0-9a-f]{1,16})")
 MODULE_SPAN = re.compile(r"0x[0-9a-f]+ - 0x[0-9a-f]+  ")
 NO_SYMBOLS = "(WARNING: No symbols, "
-ITS_ID = re.compile(r"(.+), ([0-9A-Fa-f]+)\)")
+MODULE_ID = re.compile(r"(.+), ([0-9A-Fa-f]+)\)")
 REASON = re.compile(r"^Crash reason:  (.*)$", re.MULTILINE)
 HAVE_NO_ID = (
     "Only modules of which the text says `WARNING: No symbols` can be looked up; `-m` names them all."
@@ -40,24 +40,25 @@ HAVE_NO_ID = (
 
 
 def machine(text: str) -> Paste | None:
+    """Return the report in the output of `minidump_stackwalk -m`."""
     if not MODULE_LINE.search(text) or not FRAME_LINE.search(text):
         return None
-    known = dict(_modules(text))
+    by_name = dict(_modules(text))
     modules = Modules()
-    threads: dict[str, list[Frame]] = {}
-    for thread, number, name, function, file, line, offset in FRAME_LINE.findall(text):
-        given = _given(function, file, line)
-        if name in known and not function:
-            at = max(0, whole(offset) - before(int(number)))
-            frame = Frame(modules.number(known[name]), at)
+    frames_of: dict[str, list[Frame]] = {}
+    for thread, number, name, function, file, line, address in FRAME_LINE.findall(text):
+        given = _description(function, file, line)
+        if name in by_name and not function:
+            offset = max(0, parse_address(address) - bytes_before(int(number)))
+            frame = Frame(modules.number(by_name[name]), offset)
         else:
-            frame = Frame(None, whole(offset), f"{name}!{given}" if given else name)
-        threads.setdefault(thread, []).append(frame)
+            frame = Frame(None, parse_address(address), f"{name}!{given}" if given else name)
+        frames_of.setdefault(thread, []).append(frame)
     crash = CRASH_LINE.search(text)
-    crashed = crash[3] if crash else ""
-    named = tuple(Thread(f"Thread {n}", tuple(frames), n == crashed) for n, frames in threads.items())
+    crashing = crash[3] if crash else ""
+    threads = tuple(Thread(f"Thread {n}", tuple(frames), n == crashing) for n, frames in frames_of.items())
     reason = f"{crash[1]} at {crash[2]}" if crash and crash[2] else ""
-    return Paste("minidump_stackwalk -m", modules(), named, reason)
+    return Paste("minidump_stackwalk -m", modules(), threads, reason)
 
 
 def _modules(text: str) -> Iterator[tuple[str, Module]]:
@@ -67,41 +68,42 @@ def _modules(text: str) -> Iterator[tuple[str, Module]]:
             yield fields[1], Module(fields[3], fields[4])
 
 
-def _given(function: str, file: str, line: str) -> str:
+def _description(function: str, file: str, line: str) -> str:
     return f"{function} [{file}:{line}]" if file else function
 
 
 def human(text: str) -> Paste | None:
+    """Return the report in the output of `minidump_stackwalk` without options."""
     if "Loaded modules:" not in text or not re.search(r"^Thread \d", text, re.MULTILINE):
         return None
-    known = dict(_without_symbols(text))
+    by_name = dict(_modules_without_symbols(text))
     modules, threads = Modules(), Threads()
     for line in map(str.rstrip, text.partition("Loaded modules:")[0].splitlines()):
         if title := THREAD_TITLE.fullmatch(line):
             threads.start(f"Thread {title[1]}", "crashed" in (title[2] or ""))
-        elif threads and (found := FRAME_TITLE.fullmatch(line)):
-            threads.add(_frame(known, modules, int(found[1]), found[2]))
+        elif threads and (match := FRAME_TITLE.fullmatch(line)):
+            threads.add(_frame(by_name, modules, int(match[1]), match[2]))
     reason = REASON.search(text)
-    remarks = () if known else (HAVE_NO_ID,)
-    named = threads.with_frames()
-    return Paste("minidump_stackwalk", modules(), named, reason[1] if reason else "", remarks)
+    remarks = () if by_name else (HAVE_NO_ID,)
+    return Paste("minidump_stackwalk", modules(), threads.with_frames(), reason[1] if reason else "", remarks)
 
 
-def _without_symbols(text: str) -> Iterator[tuple[str, Module]]:
-    """Yield the modules that the text gives an id for, each under the name that frames use.
+def _modules_without_symbols(text: str) -> Iterator[tuple[str, Module]]:
+    """Yield the modules with an id, each with its name in frames. Only a warning about symbols has the id.
 
     `0x1000 - 0x1fff  libc.so.6  ???  (WARNING: No symbols, libc.so.6, EC61AC938E5A39B16F9FBD350E3169A50)`
     """
     for line in text.splitlines():
         start, warning, rest = line.rpartition(NO_SYMBOLS)
-        span, identity = MODULE_SPAN.match(start), ITS_ID.match(rest)
+        span, identity = MODULE_SPAN.match(start), MODULE_ID.match(rest)
         if warning and span and identity:
             name = start[span.end() :].partition("  ")[0]
             yield name, Module(identity[1], identity[2])
 
 
-def _frame(known: dict[str, Module], modules: Modules, number: int, told: str) -> Frame:
-    plain = PLAIN.fullmatch(told)
-    if plain and plain[1] in known:
-        return Frame(modules.number(known[plain[1]]), max(0, whole(plain[2]) - before(number)))
-    return Frame(None, 0, told)
+def _frame(by_name: dict[str, Module], modules: Modules, number: int, text: str) -> Frame:
+    plain = PLAIN.fullmatch(text)
+    if plain and plain[1] in by_name:
+        offset = max(0, parse_address(plain[2]) - bytes_before(number))
+        return Frame(modules.number(by_name[plain[1]]), offset)
+    return Frame(None, 0, text)

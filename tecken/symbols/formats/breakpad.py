@@ -1,7 +1,8 @@
-"""Finds the records of a Breakpad symbol file without parsing what is inside them.
+"""Symbol files of Breakpad: their object, and their records without parsing what is inside them.
 
-Source: Breakpad, docs/symbol_files.md. Where that page is silent we do what the `symbolic` library does: a
-record is known by its first word and one space, and nothing counts from the first STACK record on.
+Sources: Breakpad, docs/symbol_files.md and docs/processor_design.md. Where these are silent we do what the
+`symbolic` library does: a record is known by its first word and one space, and nothing counts from the first
+STACK record on.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import accumulate, islice
 from operator import add, eq, gt
 from typing import Final, NamedTuple
 
 from tecken.errors import Malformed, TooMuch
+from tecken.symbols.filetypes import FileType
+from tecken.symbols.formats.base import Kind, ObjectInfo
 from tecken.symbols.ids import MAX_NAME
 from tecken.symbols.pagefile.bounds import MAX_BLOCK, MAX_EQUAL, MAX_NAME_BYTES
 
@@ -341,3 +345,81 @@ def _module(text: bytes) -> Module:
 
 def _text(raw: bytes) -> str:
     return raw.decode(errors="replace").strip()
+
+
+# Systems whose modules have an ELF build id as their code id.
+_ELF_SYSTEMS: Final = ("linux", "android")
+
+
+class Breakpad:
+    """The format of symbol files."""
+
+    name = "breakpad"
+    file_types: tuple[FileType, ...] = (FileType.BREAKPAD,)
+    identity = "MODULE record"
+
+    def identify(self, head: bytes) -> ObjectInfo | None:
+        """Return what the MODULE and INFO records say; None without them."""
+        with suppress(Malformed):
+            module = described(head)
+            return ObjectInfo(
+                Kind.DEBUG,
+                self.name,
+                module.arch,
+                module.debug_file,
+                module.debug_id,
+                module.code_file,
+                module.code_id,
+                module.code_id if module.os.lower() in _ELF_SYSTEMS else "",
+                module.generator,
+            )
+        return None
+
+    def usability_check(self) -> SymbolCheck:
+        return SymbolCheck()
+
+
+# Kept of a line that continues in the next chunk; the fields that are checked come first in it.
+LINE_BYTES: Final = 4 << 10
+_BEGIN: Final = rb"\n(?:FUNC|PUBLIC) [ \t]*(?:m[ \t]+)?"
+_SHORT_ADDRESS: Final = rb" [ \t]*(?:m[ \t]+)?0{0,24}[0-9a-fA-F]{1,8}[ \t]+"
+_USABLE: Final = re.compile(
+    rb"\n(?:FUNC" + _SHORT_ADDRESS + rb"0{0,24}[1-9a-fA-F][0-9a-fA-F]{0,31}[ \t]+[0-9a-fA-F]"
+    rb"|PUBLIC" + _SHORT_ADDRESS + rb"[0-9a-fA-F])"
+)
+# The first that a file has, of those without a usable record.
+_REASONS: Final = (
+    (re.compile(_BEGIN + rb"0[xX]"), "its addresses begin with 0x, and must be hex digits alone"),
+    (
+        re.compile(_BEGIN + rb"0{0,24}[1-9a-fA-F][0-9a-fA-F]{8,32}[ \t]"),
+        "its addresses are past 4 GiB, and must count from the start of the module",
+    ),
+    (re.compile(rb"\n(?:FUNC|PUBLIC) "), "none of its FUNC and PUBLIC records can be read"),
+)
+_NO_RECORD: Final = "it has no FUNC and no PUBLIC record"
+
+
+class SymbolCheck:
+    """The search for one FUNC or PUBLIC record that can be used, or for the reason why there is none."""
+
+    def __init__(self) -> None:
+        self._is_usable = False
+        self._reasons: set[str] = set()
+        self._line = b"\n"
+
+    def feed(self, chunk: bytes) -> None:
+        # Nearly every symbol file has a usable record early on, so that nothing more is searched.
+        if self._is_usable:
+            return
+        text = self._line + chunk
+        if _USABLE.search(text):
+            self._is_usable = True
+            return
+        self._reasons |= {reason for pattern, reason in _REASONS if pattern.search(text)}
+        begin = text.rfind(b"\n")
+        self._line = text[begin : begin + LINE_BYTES]
+
+    def problem(self) -> str:
+        if self._is_usable:
+            return ""
+        return next((reason for _, reason in _REASONS if reason in self._reasons), _NO_RECORD)

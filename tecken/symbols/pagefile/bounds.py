@@ -1,8 +1,8 @@
-"""Bounds on what one symbol of a page holds, applied when a symbol file is converted.
+"""Bounds on the records of a symbol, applied when a symbol file is converted.
 
-Each step of a lookup takes time in proportion to the text of one FUNC block, or less. So bounds on that text,
-its words, the depth of inlined calls and the length of names bound what one looked-up offset costs, whatever
-the file. What is left out is counted with a reason; the function keeps its name where that is possible.
+A lookup takes at most time in proportion to the text of one FUNC block. Bounds on that text, its words, the
+depth of inlined calls and the length of names therefore bound the cost of one offset, whatever the file.
+Records that are left out are counted with a reason; the function keeps its name where that is possible.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from tecken.symbols.pagefile.func_record import head
 MAX_BLOCK: Final = 2 << 20
 MAX_WORDS: Final = 256 << 10
 
-# Inlined calls that one offset can be in. The most seen in the same files are 29.
+# Inlined calls that one offset can be in. The largest number seen in the same files is 29.
 MAX_DEPTH: Final = 256
 
 # Bytes of the name of a function or a file. The longest seen in the same files has 2,272.
 MAX_NAME_BYTES: Final = 8 << 10
 
-# FUNC and PUBLIC records at one address. Writers merge them: the most seen in the same files is 1.
+# FUNC and PUBLIC records at one address. Writers merge them: the largest number seen in the same files is 1.
 MAX_EQUAL: Final = 256
 
 # Words of an INLINE record without a call file and with one range.
@@ -33,13 +33,14 @@ OLD_WORDS: Final = 6
 
 _INLINE: Final = re.compile(rb"\nINLINE ([^ \n]*)[^\n]*")
 
-# A call of that depth counts only inside calls of each depth before; a record takes at least so many bytes.
+# A call of MAX_DEPTH counts only inside calls of each lower depth, and a record has at least _LEAST_DEEP
+# bytes. So nearly every block is accepted by its length alone, without a search in its text.
 _DEEP: Final = b"\nINLINE %d " % MAX_DEPTH
 _LEAST_DEEP: Final = MAX_DEPTH * len(b"\nINLINE 0 0 0 0 0 1")
 
 
 def bounded_block(block: bytes, dropped: Counter[str]) -> bytes:
-    """Return a FUNC block within the bounds; what it loses is counted in `dropped`."""
+    """Return a FUNC block within the bounds; records that it loses are counted in `dropped`."""
     if len(block) > MAX_BLOCK or (len(block) > 2 * MAX_WORDS and len(block.split()) > MAX_WORDS):
         dropped[f"lines of a FUNC of more than {MAX_BLOCK} bytes or {MAX_WORDS} words"] += 1
         block = block.partition(b"\n")[0]
@@ -75,9 +76,10 @@ def bounded_name(name: bytes, dropped: Counter[str]) -> bytes:
 
 
 def has_old_calls(block: bytes) -> bool | None:
-    """Return whether the first INLINE record has no call file, as early writers left it out; None: no INLINE.
+    """Return whether the first INLINE record has no call file; None for a block without INLINE records.
 
-    With it, a record has an odd number of words: its first one, four numbers, and two for each range.
+    Early versions of dump_syms left the call file out. With it, a record has an odd number of words:
+    `INLINE`, four numbers, and two for each range.
     """
     start = block.find(b"\nINLINE ")
     if start < 0:
@@ -95,10 +97,10 @@ def without_calls(block: bytes, dropped: Counter[str]) -> bytes:
 
 
 def _without_deep_calls(block: bytes, dropped: Counter[str]) -> bytes:
-    def kept(record: re.Match[bytes]) -> bytes:
+    def replacement(record: re.Match[bytes]) -> bytes:
         if not record[1].isdigit() or int(record[1][:18]) < MAX_DEPTH:
             return record[0]
         dropped[f"INLINE of a depth of {MAX_DEPTH} or more"] += 1
         return b""
 
-    return _INLINE.sub(kept, block)
+    return _INLINE.sub(replacement, block)

@@ -1,4 +1,4 @@
-"""Compresses pages on all cores, in order, with one dictionary for the module."""
+"""Compression of pages on all cores, in order, with one zstd dictionary for the module (RFC 8878)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from typing import Final
 
 import zstandard
 
-BATCH: Final = 1 << 20  # bytes of pages that one thread compresses in one call
+# Bytes of pages that one thread compresses in one call.
+BATCH: Final = 1 << 20
 THREADS: Final = min(4, os.cpu_count() or 1)
+
+# Tables for pages of 16 KB: those of zstd's levels are for larger inputs. The dictionary's id is left out: it
+# is the same for all pages of a module and would cost each page up to four bytes.
 PARAMETERS: Final = zstandard.ZstdCompressionParameters(
     window_log=17,
     chain_log=14,
@@ -22,11 +26,12 @@ PARAMETERS: Final = zstandard.ZstdCompressionParameters(
     strategy=zstandard.STRATEGY_LAZY2,
     write_dict_id=False,
 )
-Piece = bytes | bytearray | memoryview  # what zstandard takes
+Piece = bytes | bytearray | memoryview
+"""Types that zstandard accepts."""
 
 
 def train(samples: list[Piece], size: int) -> bytes:
-    """A dictionary of at most `size` bytes; empty when the samples are too few to make one."""
+    """Return a dictionary of at most `size` bytes; empty when there are too few samples for one."""
     try:
         trained = zstandard.train_dictionary(size, samples, k=256, d=8, f=20, steps=1, accel=10, threads=1)
     except zstandard.ZstdError:
@@ -34,35 +39,40 @@ def train(samples: list[Piece], size: int) -> bytes:
     return trained.as_bytes()
 
 
-def press(pages: Iterable[bytes], dictionary: bytes) -> Iterator[bytes]:
-    """Each page compressed, in order. A few megabytes of pages are in flight."""
+def compress(pages: Iterable[bytes], dictionary: bytes) -> Iterator[bytes]:
+    """Yield each page compressed, in order. A few megabytes of pages are in memory at a time."""
     trained = zstandard.ZstdCompressionDict(dictionary) if dictionary else None
     if trained:
         trained.precompute_compress(compression_params=PARAMETERS)
 
-    def work(batch: list[Piece]) -> list[bytes]:
+    def compress_batch(batch: list[Piece]) -> list[bytes]:
+        # A zstd context serves one thread at a time, so each batch has its own.
         compressor = zstandard.ZstdCompressor(compression_params=PARAMETERS, dict_data=trained)
-        done = compressor.multi_compress_to_buffer(batch)  # without the GIL, for the whole batch
-        return [done[i].tobytes() for i in range(len(done))]
+        # One call for the whole batch releases the GIL once, so the threads run on several cores while the
+        # main thread makes the next batch.
+        compressed = compressor.multi_compress_to_buffer(batch)
+        return [compressed[i].tobytes() for i in range(len(compressed))]
 
     with ThreadPoolExecutor(THREADS) as pool:
-        flying: deque[Future[list[bytes]]] = deque()
+        # Results are taken in order, and the number of batches in the pool is bounded: an unbounded queue
+        # would hold all pages of a large module in memory.
+        pending: deque[Future[list[bytes]]] = deque()
         for batch in _batches(pages):
-            flying.append(pool.submit(work, batch))
-            if len(flying) > THREADS:
-                yield from flying.popleft().result()
-        while flying:
-            yield from flying.popleft().result()
+            pending.append(pool.submit(compress_batch, batch))
+            if len(pending) > THREADS:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
 
 
 def _batches(pages: Iterable[bytes]) -> Iterator[list[Piece]]:
     batch: list[Piece] = []
-    held = 0
+    size = 0
     for page in pages:
         batch.append(page)
-        held += len(page)
-        if held >= BATCH:
+        size += len(page)
+        if size >= BATCH:
             yield batch
-            batch, held = [], 0
+            batch, size = [], 0
     if batch:
         yield batch

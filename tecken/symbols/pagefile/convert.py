@@ -1,8 +1,10 @@
-"""Turns the text of a Breakpad symbol file into pages.
+"""Conversion of the text of a Breakpad symbol file to pages.
 
-The text is not parsed but cut: at FUNC and PUBLIC records, into pages of some 16 KB, each compressed on its
-own with one dictionary for the module. Memory does not grow with the text: it waits in a spool file, and a
-few megabytes of pages are in flight.
+The text is not parsed but cut, at FUNC and PUBLIC records, into pages of about 16 KB. Each page is
+compressed on its own, with one dictionary for the module. Memory does not grow with the text, because the
+text is written to a spool file and only a few megabytes of pages are in memory at a time.
+
+Source: Breakpad, docs/symbol_files.md.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from tecken.symbols.pagefile.bounds import (
     has_old_calls,
     without_calls,
 )
-from tecken.symbols.pagefile.compression import press, train
+from tecken.symbols.pagefile.compression import compress, train
 from tecken.symbols.pagefile.file import Header, Metadata, PageWriter, Section
 from tecken.symbols.pagefile.line_runs import join
 from tecken.symbols.pagefile.page import encode
@@ -31,15 +33,23 @@ from tecken.symbols.source_paths import clean
 __all__ = ["Converter", "decoded"]
 
 PAGE_SIZE: Final = 16 << 10
-WINDOW: Final = 1 << 20  # text scanned, or read back, at once
-GAP: Final = 64  # bytes between two texts that are cheaper read than skipped
+
+# Bytes of text that are scanned, or read back, at once.
+WINDOW: Final = 1 << 20
+
+# Bytes between two texts that are cheaper to read than to skip.
+GAP: Final = 64
 DICTIONARY_SIZE: Final = 64 << 10
-DICTIONARY_FROM: Final = 8 << 20  # bytes of text; a smaller module gains less than the dictionary takes
-SAMPLE: Final = 2 << 20  # bytes of text that the dictionary is trained on
+
+# Bytes of text. In a smaller module, a dictionary takes more than it saves.
+DICTIONARY_FROM: Final = 8 << 20
+
+# Bytes of text on which the dictionary is trained.
+SAMPLE: Final = 2 << 20
 
 
 class _Cut(NamedTuple):
-    """One page to be: records `begin` to `end` of a table."""
+    """Records of one page: those from `begin` to `end` of a table."""
 
     section: Section
     table: Table
@@ -52,48 +62,58 @@ class _Cut(NamedTuple):
 
 
 class Converter:
-    """One module. `spool` is a seekable file that the caller made and removes; the pages go to `pages`.
+    """Conversion of one module.
 
-    The page file is `header.raw` followed by what was written to `pages`; the same text gives the same bytes,
-    however it was cut into chunks.
+    `spool` is a seekable file that the caller creates and removes; the pages are written to `pages`. The
+    page file is `header.raw` followed by the content of `pages`. The same text gives the same bytes,
+    whatever the chunks in which it is fed.
     """
 
     def __init__(self, spool: BinaryIO, pages: BinaryIO) -> None:
         self._spool = _Spool(spool)
         self._writer = PageWriter(pages)
         self._scanner = Scanner()
-        self._waiting: list[bytes] = []
-        self._held = 0
+        self._chunks: list[bytes] = []
+        self._chunk_bytes = 0
         self._dropped: Counter[str] = Counter()
-        # A file is of one writer, so its first INLINE record shows the form of all; None: not seen yet.
+        # One program has written the file, so its first INLINE record has the form of all others. None: no
+        # INLINE record was found yet.
         self._has_old_calls: bool | None = None
 
     @property
     def complete(self) -> bool:
-        """Whether the rest of the text no longer matters: its first STACK record was seen."""
+        """Whether a STACK record was found: it and the rest of the text are not needed."""
         return self._scanner.end is not None
 
     def feed(self, chunk: bytes) -> None:
-        """Decoded text, any cut. Raises Malformed, and TooMuch for millions of records."""
-        self._waiting.append(chunk)
-        self._held += len(chunk)
-        if self._held >= WINDOW and not self.complete:
-            text = b"".join(self._waiting)
-            whole = len(text) - len(text) % WINDOW
-            for begin in range(0, whole, WINDOW):
+        """Add unpacked text. Raises Malformed, and TooMuch for millions of records."""
+        self._chunks.append(chunk)
+        self._chunk_bytes += len(chunk)
+        # Windows of one size: the scanner's regular expressions then run on long texts, and the result does
+        # not depend on the chunks of the source.
+        if self._chunk_bytes >= WINDOW and not self.complete:
+            text = b"".join(self._chunks)
+            end = len(text) - len(text) % WINDOW
+            for begin in range(0, end, WINDOW):
                 self._scan(text[begin : begin + WINDOW])
-            self._waiting, self._held = [text[whole:]], len(text) - whole
+            self._chunks, self._chunk_bytes = [text[end:]], len(text) - end
 
     def finish(self) -> Header:
-        """Cut and compress. Raises Malformed for what is no symbol file, TooMuch past 4 GiB of pages."""
-        self._scan(b"".join(self._waiting))
-        self._waiting = []
+        """Write the pages and return their header.
+
+        Raises:
+            Malformed: The text is not a symbol file.
+            TooMuch: The pages take more than 4 GiB.
+        """
+        self._scan(b"".join(self._chunks))
+        self._chunks = []
         self._scanner.finish()
         cuts = list(self._cuts())
         dictionary = self._dictionary(cuts)
-        # The pages that the dictionary was trained on are made again.
+        # The pages on which the dictionary was trained are made again, and their dropped records counted
+        # again.
         self._dropped.clear()
-        compressed = press(map(self._page, cuts), dictionary)
+        compressed = compress(map(self._page, cuts), dictionary)
         for cut, page in zip(cuts, compressed, strict=True):
             self._writer.add(cut.section, cut.first_key, page)
         return self._writer.header(self._metadata(), dictionary)
@@ -103,8 +123,8 @@ class Converter:
         self._scanner.feed(text)
 
     def _cuts(self) -> Iterator[_Cut]:
-        found = self._scanner
-        for section, table in zip(Section, (found.symbols, found.files, found.origins), strict=True):
+        tables = (self._scanner.symbols, self._scanner.files, self._scanner.origins)
+        for section, table in zip(Section, tables, strict=True):
             for begin, end in table.cuts(PAGE_SIZE):
                 yield _Cut(section, table, begin, end)
 
@@ -114,7 +134,7 @@ class Converter:
         if cut.section is Section.SYMBOLS:
             texts = join(list(map(self._symbol, texts)))
         elif cut.section is Section.FILES:
-            texts = [_cleaned(bounded_name(text, self._dropped)) for text in texts]
+            texts = [_clean_path(bounded_name(text, self._dropped)) for text in texts]
         else:
             texts = [bounded_name(text, self._dropped) for text in texts]
         return encode(cut.table.keys[records], texts)
@@ -140,31 +160,32 @@ class Converter:
         return train([self._page(cut) for cut in cuts[::step]], DICTIONARY_SIZE)
 
     def _metadata(self) -> Metadata:
-        found = self._scanner
-        assert found.module is not None
+        scanner = self._scanner
+        assert scanner.module is not None
         return Metadata(
-            **found.module._asdict(),
-            symbols=len(found.symbols),
-            sym_bytes=found.length,
-            dropped=dict(found.dropped + self._dropped),
+            **scanner.module._asdict(),
+            symbols=len(scanner.symbols),
+            sym_bytes=scanner.length,
+            dropped=dict(scanner.dropped + self._dropped),
         )
 
 
-def _cleaned(path: bytes) -> bytes:
-    """Return a source path as answers have it, so that no lookup needs to clean it."""
+def _clean_path(path: bytes) -> bytes:
+    """Return a source path in the form of responses, so that lookups do not have to clean it."""
     text = path.decode(errors="surrogateescape").strip()
     cleaned = clean(text)
     return path if cleaned == text else cleaned.encode(errors="surrogateescape")
 
 
 class _Spool:
-    """Text written once, then read back mostly in order."""
+    """Temporary file for the text, written once and then read mostly in order."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._held = b""
-        self._held_at = 0
-        self._last = 0
+        # Text that was read ahead, and its place in the file.
+        self._buffer = b""
+        self._buffer_start = 0
+        self._last_end = 0
 
     def append(self, text: bytes) -> None:
         self._file.write(text)
@@ -177,13 +198,14 @@ class _Spool:
         return [text[s - low : s - low + n] for s, n in zip(starts, lengths, strict=True)]
 
     def _read(self, start: int, end: int) -> bytes:
-        """Reads ahead when `start` follows on what was read before."""
-        follows = 0 <= start - self._last <= GAP
-        self._last = end
-        if not self._held_at <= start <= end <= self._held_at + len(self._held):
+        is_next = 0 <= start - self._last_end <= GAP
+        self._last_end = end
+        if not self._buffer_start <= start <= end <= self._buffer_start + len(self._buffer):
             self._file.seek(start)
-            if not follows:
+            # Reads ahead only where records follow on each other. In a file with records in random order,
+            # each record would otherwise cost a read of a whole window.
+            if not is_next:
                 return self._file.read(end - start)
-            self._held = self._file.read(max(WINDOW, end - start))
-            self._held_at = start
-        return self._held[start - self._held_at : end - self._held_at]
+            self._buffer = self._file.read(max(WINDOW, end - start))
+            self._buffer_start = start
+        return self._buffer[start - self._buffer_start : end - self._buffer_start]

@@ -6,8 +6,8 @@ of SYMBOLS first, then FILES, then ORIGINS.
     magic 8s | format version u16 | codec u16 | header bytes u32 | pages u32[3] | metadata bytes u32
     | dictionary bytes u32 | generation 8s | first key u32[n] | end u32[n] | metadata (JSON) | dictionary
 
-`end` counts from the end of the header. A header is enough to know which page answers for a key and which
-bytes of the page file to ask for.
+`end` counts from the end of the header. The header alone shows which page covers a key, and which bytes of
+the page file that page is.
 """
 
 from __future__ import annotations
@@ -32,28 +32,32 @@ from tecken.symbols.pagefile.page import U32, Page, decode, table, words
 
 MAGIC: Final = b"TKNPAGES"
 
-# Version 2 holds symbols within the bounds of `bounds`, and source paths that are cleaned. A page file of
-# another version counts as absent and is made again of its symbol file when it is asked for.
+# Version 2 has symbols within the limits of `bounds` and cleaned source paths. A page file of another version
+# counts as absent and is made again from its symbol file on demand.
 FORMAT_VERSION: Final = 2
 CODEC_ZSTD: Final = 1
 
-# Conversion makes pages of some 16 KB; one with two FUNCs of the largest size at one address has 4.3 MiB.
+# Conversion makes pages of about 16 KB; one with two FUNC blocks of the largest size at one address has 4.3
+# MiB.
 MAX_PAGE_BYTES: Final = 8 << 20
 _PREFIX: Final = struct.Struct("<8sHHI3III8s")
 PREFIX: Final = _PREFIX.size
 
 
 class Section(IntEnum):
+    """Kind of pages. The values are the order of the sections in a page file."""
+
     SYMBOLS = 0
     FILES = 1
     ORIGINS = 2
 
 
 class Metadata(NamedTuple):
-    """What a symbol file says of its module. `sym_bytes` is the text up to the first STACK record.
+    """Facts about a module from its symbol file.
 
-    `symbols` counts the FUNC and PUBLIC records kept, `dropped` those left out, by reason. `code_file`,
-    `code_id` and `generator` are empty when the file does not say.
+    `sym_bytes` is the length of the text up to the first STACK record. `symbols` is the number of FUNC and
+    PUBLIC records in the page file, `dropped` the number of those left out, by reason. `code_file`,
+    `code_id` and `generator` are empty where the symbol file does not have them.
     """
 
     debug_file: str
@@ -84,7 +88,7 @@ class Header:
 
     @classmethod
     def parse(cls, raw: bytes) -> Header:
-        """Raises MalformedPageFile when `raw` is not exactly one header of this format version."""
+        """Return the header in `raw`. Raises MalformedPageFile unless it is one header of this version."""
         size = header_bytes(raw)
         if len(raw) != size:
             raise MalformedPageFile(f"header has {len(raw)} bytes and says {size}")
@@ -100,20 +104,21 @@ class Header:
 
     @property
     def page_count(self) -> int:
+        """Number of pages in all sections."""
         return self._bounds[-1]
 
     def pages(self, section: Section) -> range:
-        """The numbers of a section's pages."""
+        """Return the numbers of a section's pages."""
         return range(self._bounds[section], self._bounds[section + 1])
 
     def page_for(self, section: Section, key: int) -> int | None:
-        """The only page that may answer for `key`; None before the section's first key."""
+        """Return the only page that may cover `key`; None before the section's first key."""
         pages = self.pages(section)
         page = bisect_right(self._first_keys, key, pages.start, pages.stop) - 1
         return page if page in pages else None
 
     def span(self, page: int) -> tuple[int, int]:
-        """The byte range [start, end) of a page in the page file."""
+        """Return the byte range [start, end) of a page in the page file."""
         start = self._ends[page - 1] if page else 0
         return len(self.raw) + start, len(self.raw) + self._ends[page]
 
@@ -122,7 +127,9 @@ class Header:
         try:
             if not 0 < zstandard.frame_content_size(page_bytes) <= MAX_PAGE_BYTES:
                 raise MalformedPageFile("page does not say a likely size")
-            with self._lock:  # a zstd context serves one thread at a time
+            # Headers are shared by all threads of a process, and a zstd context serves one thread at a time:
+            # two calls at once would mix the contents of two pages.
+            with self._lock:
                 raw = self._decompressor.decompress(page_bytes)
         except zstandard.ZstdError as error:
             raise MalformedPageFile(f"page cannot be decompressed: {error}") from error
@@ -142,7 +149,7 @@ def _metadata(raw: bytes) -> Metadata:
 
 
 def header_bytes(prefix: bytes) -> int:
-    """Bytes of the whole header, from its first PREFIX bytes. Raises MalformedPageFile."""
+    """Return the length of a header from its first PREFIX bytes. Raises MalformedPageFile."""
     if len(prefix) < PREFIX:
         raise MalformedPageFile("page file is truncated")
     magic, version, codec, size, *_ = _PREFIX.unpack_from(prefix)
@@ -154,7 +161,7 @@ def header_bytes(prefix: bytes) -> int:
 
 
 def decoded_bytes(page_bytes: bytes) -> int:
-    """Return how long a compressed page is when it is opened, 0 for what is no page."""
+    """Return the unpacked length of a compressed page, 0 for bytes that are not a page."""
     try:
         return max(0, zstandard.frame_content_size(page_bytes))
     except zstandard.ZstdError:
@@ -162,14 +169,14 @@ def decoded_bytes(page_bytes: bytes) -> int:
 
 
 def is_header(raw: bytes) -> bool:
-    """Return whether `raw` is as long as the header of this format version that it begins with."""
+    """Return whether `raw` has the length of the header of this format version at its start."""
     with suppress(MalformedPageFile):
         return header_bytes(raw) == len(raw)
     return False
 
 
 class PageWriter:
-    """Writes compressed pages to `out`, section by section, and then knows their header."""
+    """Writer of compressed pages, section by section. The header comes last, with the places of the pages."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
@@ -180,7 +187,7 @@ class PageWriter:
         self._hash = hashlib.sha256()
 
     def add(self, section: Section, first_key: int, page: bytes | memoryview) -> None:
-        """Raises TooMuch when the pages would pass 4 GiB."""
+        """Write one page. Raises TooMuch for more than 4 GiB of pages."""
         self._written += len(page)
         if self._written >= 1 << 32:
             raise TooMuch("the pages of one module may not pass 4 GiB")
@@ -191,11 +198,13 @@ class PageWriter:
         self._sections[section] += 1
 
     def header(self, metadata: Metadata, dictionary: bytes) -> Header:
-        said = orjson.dumps(metadata._asdict(), option=orjson.OPT_SORT_KEYS)
+        """Return the header of the pages that were written."""
+        # Sorted keys, because the same symbols must give the same generation.
+        facts = orjson.dumps(metadata._asdict(), option=orjson.OPT_SORT_KEYS)
         tables = words(self._first_keys) + words(self._ends)
-        self._hash.update(tables + said + dictionary)
+        self._hash.update(tables + facts + dictionary)
         generation = self._hash.digest()[:8]
-        size = PREFIX + len(tables) + len(said) + len(dictionary)
-        sizes = (size, *self._sections, len(said), len(dictionary))
+        size = PREFIX + len(tables) + len(facts) + len(dictionary)
+        sizes = (size, *self._sections, len(facts), len(dictionary))
         prefix = _PREFIX.pack(MAGIC, FORMAT_VERSION, CODEC_ZSTD, *sizes, generation)
-        return Header.parse(prefix + tables + said + dictionary)
+        return Header.parse(prefix + tables + facts + dictionary)

@@ -1,4 +1,7 @@
-"""Ranges of module offsets in a FUNC block: line records and inlined calls."""
+"""Parsed form of a FUNC block: the ranges of module offsets of line records and inlined calls.
+
+Source: Breakpad, docs/symbol_files.md.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,12 @@ from heapq import heappop, heappush
 from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
-# The largest line number that is shown. Breakpad has 32 bits for it, and JSON numbers have 64.
+# The largest line number that is shown. Symbol files have 32 bits for it, and JSON numbers have 64.
 MAX_LINE_NUMBER: Final = (1 << 32) - 1
 
 
 class Site(NamedTuple):
-    """A place in source code: the number of a FILE record (-1: none) and a line (0: unknown)."""
+    """Place in source code: the number of a FILE record (-1: none) and a line (0: unknown)."""
 
     file: int
     line: int
@@ -25,7 +28,7 @@ NOWHERE = Site(-1, 0)
 
 
 class Range(NamedTuple):
-    """Module offsets, `end` excluded, of a line record, or of an inlined call and the place of the call."""
+    """Module offsets [start, end) of a line record, or of an inlined call; `site` is the line or the call."""
 
     start: int
     end: int
@@ -35,10 +38,10 @@ class Range(NamedTuple):
 
 
 class Cover:
-    """Ranges that can be searched by offset. Where some overlap, the last one given counts.
+    """Index of ranges by offset. Where ranges overlap, the last one given counts.
 
-    Building takes n log n steps and a search log n, whatever the overlaps: a linear search would make each
-    lookup in a large block cost as much as parsing it.
+    Construction takes n log n steps and a search log n, whatever the overlaps. With a linear search, each
+    lookup in a large block would cost as much as parsing it.
     """
 
     __slots__ = ("_ranges", "_starts")
@@ -46,11 +49,11 @@ class Cover:
     def __init__(self, ranges: Sequence[Range]) -> None:
         pieces: Sequence[tuple[int, Range]]
         if all(first.end <= second.start for first, second in pairwise(ranges)):
-            pieces = [(found.start, found) for found in ranges]
+            pieces = [(item.start, item) for item in ranges]
         else:
             pieces = list(_pieces(ranges))
         self._starts = [start for start, _ in pieces]
-        self._ranges = [found for _, found in pieces]
+        self._ranges = [item for _, item in pieces]
 
     def at(self, offset: int) -> Range | None:
         """Return the range that covers `offset`."""
@@ -61,15 +64,19 @@ class Cover:
 
 
 def _pieces(ranges: Sequence[Range]) -> Iterator[tuple[int, Range]]:
-    """Yield from where on which range counts, in order. A range ends a piece by its own end."""
+    """Yield the start of each piece and the range that counts in it, in order.
+
+    A piece ends at the next one, or at the end of its range.
+    """
     order = sorted(range(len(ranges)), key=lambda i: ranges[i].start)
-    edges = sorted({edge for found in ranges for edge in (found.start, found.end)})
+    edges = sorted({edge for item in ranges for edge in (item.start, item.end)})
+    # A heap of negative positions: its first item is the last given of the ranges that are open at the edge.
     open_ranges: list[int] = []
-    next_one = 0
+    opened = 0
     for edge in edges:
-        while next_one < len(order) and ranges[order[next_one]].start <= edge:
-            heappush(open_ranges, -order[next_one])
-            next_one += 1
+        while opened < len(order) and ranges[order[opened]].start <= edge:
+            heappush(open_ranges, -order[opened])
+            opened += 1
         while open_ranges and ranges[-open_ranges[0]].end <= edge:
             heappop(open_ranges)
         if open_ranges:
@@ -77,13 +84,13 @@ def _pieces(ranges: Sequence[Range]) -> Iterator[tuple[int, Range]]:
 
 
 def site_of(file: bytes, line: bytes) -> Site:
-    """Raise ValueError for what is no number. A line below 0 or above 32 bits is unknown."""
+    """Return the place in two fields. A line below 0 or above 32 bits is unknown. Raises ValueError."""
     number = int(line)
     return Site(int(file), number if 0 < number <= MAX_LINE_NUMBER else 0)
 
 
 def line_ranges(fields: Sequence[bytes]) -> Iterator[Range]:
-    """Yield each line record of those that follow on each other; none when they are something else."""
+    """Yield the line records in the fields of a run (see `line_runs`), none when it is something else."""
     if len(fields) % 3 != 1:
         return
     try:
@@ -96,9 +103,9 @@ def line_ranges(fields: Sequence[bytes]) -> Iterator[Range]:
 
 
 def inline_ranges(record: bytes) -> Iterator[Range]:
-    """Yield each range of the INLINE record that `record` begins with, given without its first word.
+    """Yield each range of the INLINE record at the start of `record`, which lacks its first word.
 
-    A range that cannot be read is left out, and so is a record whose depth is not spelt as Breakpad does.
+    A range that cannot be read is left out, and so is a record whose depth is not spelt as writers do.
     """
     depth, _, rest = record.partition(b"\n")[0].partition(b" ")
     fields = rest.split()
@@ -117,7 +124,7 @@ def inline_ranges(record: bytes) -> Iterator[Range]:
 
 
 class ParsedBlock:
-    """The records of the block [start, end). Those of no size, or that start outside it, do not exist."""
+    """Records of the block [start, end). Those of size 0, or that start outside the block, are ignored."""
 
     def __init__(self, text: bytes, start: int, end: int) -> None:
         self._text = text
@@ -126,7 +133,7 @@ class ParsedBlock:
 
     @cached_property
     def lines(self) -> list[Range]:
-        """The line records in order, none past the end of the block."""
+        """Line records in order, cut at the end of the block."""
         records = (line for run in self._text.split(b"\n")[1:] for line in line_ranges(run.split()))
         inside = [line for line in records if self._start <= line.start < min(line.end, self._end)]
         return sorted(line._replace(end=min(line.end, self._end)) for line in inside)
@@ -146,9 +153,9 @@ class ParsedBlock:
         return calls
 
     def site_in_gap(self, offset: int) -> Site | None:
-        """Return where execution stands when neither a line nor an inlined call covers `offset`.
+        """Return the place of an offset that neither a line nor an inlined call covers.
 
-        None: an inlined call ended since the line before `offset` did, so what follows is unknown.
+        It is that of the line before. None: an inlined call ended after that line, so the place is unknown.
         """
         line = bisect_right(self._line_starts, offset) - 1
         call = bisect_right(self._outer_starts, offset) - 1
@@ -161,13 +168,13 @@ class ParsedBlock:
         return before.site if before else NOWHERE
 
     def boundary(self, offset: int) -> int:
-        """Return the last place up to `offset` where a line or a call starts, or hands back to its caller."""
+        """Return the last offset up to `offset` where a line or call starts, or returns to its caller."""
         place = bisect_right(self._boundaries, offset) - 1
         return self._boundaries[place] if place >= 0 else self._start
 
     @cached_property
     def _inlines(self) -> list[Range]:
-        """The ranges of inlined calls, in the order of the text."""
+        """Ranges of inlined calls, in the order of the text."""
         return [
             inline
             for record in self._text.split(b"\nINLINE ")[1:]
@@ -183,7 +190,7 @@ class ParsedBlock:
         return list(self._covers(by_depth))
 
     def _covers(self, by_depth: dict[int, list[Range]]) -> Iterator[Cover]:
-        """Yield the cover of each depth from 0 on, up to the first that has none."""
+        """Yield the index of each depth from 0 on, up to the first depth without calls."""
         depth = 0
         while depth in by_depth:
             yield Cover(by_depth[depth])
@@ -199,7 +206,7 @@ class ParsedBlock:
 
     @cached_property
     def _outer(self) -> list[Range]:
-        """The inlined calls of depth 0, in order."""
+        """Inlined calls of depth 0, in order."""
         return sorted(inline for inline in self._inlines if inline.depth == 0)
 
     @cached_property
@@ -208,12 +215,12 @@ class ParsedBlock:
 
     @cached_property
     def _outer_ends(self) -> list[int]:
-        """How far the calls up to each one reach."""
+        """Largest end of the outer calls up to each one."""
         return list(accumulate((call.end for call in self._outer), max))
 
     @cached_property
     def _calls_have_content(self) -> bool:
-        """Whether any inlined call has a line or another call in it."""
+        """Whether any inlined call contains a line or another call."""
         for inline in self._inlines:
             last = bisect_left(self._line_starts, inline.end) - 1
             if inline.depth or (last >= 0 and self.lines[last].end > inline.start):

@@ -1,16 +1,18 @@
-"""One FUNC block of a page: the text of a Breakpad FUNC record, and the lookup of an offset in it.
+"""Lookup of an offset in one FUNC block: the text of a Breakpad FUNC record with its lines and inlined calls.
 
     FUNC [m] address size parameter_size name
     INLINE depth call_line call_file origin (address size)+
     address (size line file)+
 
-Addresses and sizes are hex, all other numbers decimal. In a symbol file a line record has one size, line and
-file; a page joins records that follow on each other. The first lookups read only the records they need out of
-the text. Later ones, and those of an offset that no line covers, parse the block once; the answers are the
-same. What a shortcut finds counts only when it covers the offset: it is fast when records are in the usual
-order and right in any, since well-formed records of one kind and depth never overlap.
+Addresses and sizes are hexadecimal, all other numbers decimal. In a symbol file a line record has one size,
+line and file; a page joins records that follow on each other (see `line_runs`).
 
-Source: Breakpad, docs/symbol_files.md.
+The first lookups in a block read only the records that they need from the text. Later lookups, and those of
+an offset that no line covers, parse the block once (`func_ranges`); the results are the same. A record that
+a shortcut finds counts only if it covers the offset. So a lookup is fast for records in the usual order and
+right for any order, because well-formed records of one kind and depth never overlap.
+
+Source: that of `tecken.symbols.formats`.
 """
 
 from __future__ import annotations
@@ -27,20 +29,24 @@ __all__ = ["NOWHERE", "UNKNOWN", "Block", "Hit", "Site", "head"]
 UNKNOWN = "<unknown>"
 ADDRESS_SPACE: Final = 1 << 32
 
-# Lookups in one block that read its text. Parsing all inlined calls takes about as long as four of them.
+# Lookups in one block that read its text. Parsing all inlined calls takes about as long as four such lookups.
 TEXT_LOOKUPS: Final = 4
 
-# The longest text of joined line records that is searched as it is: conversion joins up to 16 of them. A
-# symbol file can have a line of a megabyte in that form, which the parsed block searches faster.
+# Longest run of line records that is searched as text: conversion joins up to 16 records. A symbol file can
+# have a line of a megabyte in that form, in which the parsed block is faster to search.
 MAX_RUN_TEXT: Final = 1024
+
+# The longest block whose text is searched. A search reads to the end of a record, so one in a block of 1 MiB
+# takes half a millisecond, and 20,000 of them ten seconds. No function of a real program is as long.
+MAX_SEARCHED_TEXT: Final = 128 << 10
 
 
 class Hit(NamedTuple):
-    """A function at an offset and the calls inlined there, names still by number.
+    """Function at an offset and the calls inlined there, with names by number.
 
-    `entry` is the module offset of the function and `size` its length, 0 where that is unknown. `sites[0]` is
-    where execution stands; `sites[i + 1]` is the call of `origins[i]`, an INLINE_ORIGIN number;
-    `len(sites) == len(origins) + 1`.
+    `entry` is the module offset of the function and `size` its length, 0 where it is unknown. `sites[0]` is
+    the place of the offset; `sites[i + 1]` is the call of `origins[i]`, an INLINE_ORIGIN number. `len(sites)
+    == len(origins) + 1`.
     """
 
     function: str
@@ -50,12 +56,12 @@ class Hit(NamedTuple):
     size: int = 0
 
     def without_places(self) -> Hit:
-        """Return the function alone, which needs no names of files and of inlined calls."""
+        """Return the function alone, which needs no names of files and inlined calls."""
         return Hit(self.function, self.entry, (NOWHERE,), (), self.size)
 
 
 class Block:
-    """One FUNC record. Raises MalformedPageFile when the text does not start with one."""
+    """FUNC record with its lines and inlined calls. Raises MalformedPageFile for text that is none."""
 
     def __init__(self, text: bytes) -> None:
         (self.start, size), self.function = head(text.partition(b"\n")[0], numbers=2)
@@ -69,10 +75,11 @@ class Block:
 
     @property
     def has_lines(self) -> bool:
+        """Whether the block has line records."""
         return bool(self._parsed.lines)
 
     def locate(self, offset: int) -> Hit | None:
-        """Return what stands at `offset`, which lies in the block; None in a gap after an inlined call."""
+        """Return the hit of an offset in the block; None in a gap after an inlined call."""
         self._lookups += 1
         is_first = self._lookups <= TEXT_LOOKUPS
         calls = self._calls_at(offset) if is_first else self._parsed.calls_at(offset)
@@ -82,16 +89,19 @@ class Block:
             if site is None:
                 return None
         calls.reverse()
+        # Lists inside the tuples: for the few items here, a generator expression takes longer to set up.
         sites = (site, *[call.site for call in calls])
         origins = tuple([call.origin for call in calls])
         return Hit(self.function, self.start, sites, origins, self.end - self.start)
 
     def boundary(self, offset: int) -> int:
-        """Return the last boundary up to `offset`. It hides each PUBLIC record before it."""
+        """Return the last boundary up to `offset`. A PUBLIC record before it is hidden."""
         return self._parsed.boundary(offset)
 
     def _calls_at(self, offset: int) -> list[Range]:
-        """Return what `ParsedBlock.calls_at` does, from the text."""
+        """Return the result of `ParsedBlock.calls_at` from the text."""
+        # rfind() and one split() run in C over the whole block; only the records of one depth at a time are
+        # then split into fields.
         last = self._text.rfind(b"\nINLINE ")
         end = self._text.find(b"\n", last + 1)
         by_depth: defaultdict[bytes, list[bytes]] = defaultdict(list)
@@ -105,15 +115,16 @@ class Block:
         return calls
 
     def _bound(self, offset: int) -> bytes:
-        """Return text that no start up to `offset` exceeds: most other starts do, and need not be parsed.
+        """Return text that no address up to `offset` exceeds as text.
 
-        Hex numbers of one width compare like their text; upper case and leading zeros only make text smaller.
+        Most other addresses exceed it and are skipped without being parsed as numbers. Hexadecimal numbers
+        of one width compare like their text; upper case and leading zeros only make the text smaller.
         """
         digits = b"%x" % offset
         return digits if len(digits) == len(b"%x" % self.start) else b"g"
 
     def _covering(self, records: list[bytes], offset: int, bound: bytes) -> Range | None:
-        """Return the last that covers `offset` of the INLINE records of one depth, each without it."""
+        """Return the last range that covers `offset`, of INLINE records of one depth without their depth."""
         for record in reversed(records):
             fields = record.partition(b"\n")[0].split()
             i, count = 3, len(fields) - 1
@@ -129,15 +140,17 @@ class Block:
         return None
 
     def _site_at(self, offset: int) -> Site | None:
-        run = self._bisect(offset)
-        found = self._site_in(run, offset) if len(run) <= MAX_RUN_TEXT else None
+        found = None
+        if len(self._text) <= MAX_SEARCHED_TEXT:
+            begin, end = self._bisect(offset)
+            found = self._site_in(self._text[begin:end], offset) if end - begin <= MAX_RUN_TEXT else None
         if found is None:
             line = self._parsed.line_at(offset)
             found = line.site if line else None
         return found
 
     def _site_in(self, run: bytes, offset: int) -> Site | None:
-        """Return the line that covers `offset` in line records that follow on each other from before it."""
+        """Return the place of `offset` in a run of line records."""
         fields = run.split()
         try:
             end = int(fields[0], 16)
@@ -149,29 +162,35 @@ class Block:
             pass
         return None
 
-    def _bisect(self, offset: int) -> bytes:
-        """Return the last line record up to `offset`, if INLINE records come first and lines are sorted."""
-        text, found = self._text, b""
+    def _bisect(self, offset: int) -> tuple[int, int]:
+        """Return begin and end of the last line record up to `offset`.
+
+        For records in another order than INLINE first and lines sorted the result may be wrong. Callers check
+        that it covers the offset. Nothing but the first number of a record is copied out of the text.
+        """
+        text, found = self._text, (0, 0)
         low, high = text.find(b"\n") + 1 or len(text), len(text)
         while low < high:
             begin = text.rfind(b"\n", low, (low + high) // 2) + 1 or low
             end = text.find(b"\n", begin)
-            record = text[begin:] if end < 0 else text[begin:end]
+            end = len(text) if end < 0 else end
+            space = text.find(b" ", begin, end)
             try:
-                before = record.startswith(b"INLINE ") or int(record.partition(b" ")[0], 16) <= offset
+                number = text[begin : end if space < 0 else space]
+                before = text.startswith(b"INLINE ", begin) or int(number, 16) <= offset
             except ValueError:
-                return b""
+                return (0, 0)
             if before:
-                found, low = record, begin + len(record) + 1
+                found, low = (begin, end), end + 1
             else:
                 high = begin
         return found
 
 
 def head(record: bytes, numbers: int) -> tuple[list[int], str]:
-    """Return the first hex numbers of a FUNC or PUBLIC record, and its name.
+    """Return the first hexadecimal numbers of a FUNC or PUBLIC record, and its name.
 
-    Raises MalformedPageFile when the numbers are not there.
+    Raises MalformedPageFile when there are fewer numbers.
     """
     fields = record.split(None, numbers + 2)
     if fields[1:2] == [b"m"]:

@@ -1,4 +1,4 @@
-"""One page: sorted 32-bit keys and the text that belongs to each.
+"""Layout of one page: sorted 32-bit keys and the text of each.
 
 A page has the same layout in each section of a page file, all integers little-endian:
 
@@ -17,12 +17,18 @@ from itertools import accumulate
 
 from tecken.errors import MalformedPageFile
 
+# Bytes of a number.
 U32 = 4
-_OBJECT_BYTES = 400  # the Page itself and its two memoryviews
+
+# Bytes of a Page object and its two memoryviews.
+_OBJECT_BYTES = 400
 
 
 class Page:
-    """A decoded page. It keeps the bytes it was decoded from and copies only the texts asked for.
+    """Decoded page. It keeps its bytes and copies single texts out of them.
+
+    Nothing is parsed in advance: a process has many pages in its cache, and a lookup needs a few
+    records of one. `__slots__` saves a dictionary per page.
 
     `keys` are module offsets of FUNC and PUBLIC records, or numbers of FILE or INLINE_ORIGIN records.
     """
@@ -36,12 +42,13 @@ class Page:
         self._start = start
 
     def text(self, i: int) -> bytes:
-        """The i-th record's text: a whole FUNC block, one PUBLIC line, or one name."""
+        """Return the i-th record's text: a whole FUNC block, one PUBLIC line, or one name."""
         begin = self._start + (self._ends[i - 1] if i else 0)
         return self._raw[begin : self._start + self._ends[i]]
 
     def is_public(self, i: int) -> bool:
-        """Return whether the i-th record is a PUBLIC record; reads no more than its first word."""
+        """Return whether the i-th record is a PUBLIC record."""
+        # startswith() with a position copies nothing; `text` would copy a FUNC block of up to 2 MiB.
         return self._raw.startswith(b"PUBLIC", self._start + (self._ends[i - 1] if i else 0))
 
     @property
@@ -51,13 +58,13 @@ class Page:
 
 
 def encode(keys: Sequence[int], texts: Sequence[bytes]) -> bytes:
-    """One page, not compressed. `keys` ascend and fit 32 bits."""
+    """Return the bytes of a page, not compressed. `keys` ascend and have at most 32 bits."""
     ends = accumulate(map(len, texts))
     return b"".join((words([len(keys)]), words(keys), words(list(ends)), *texts))
 
 
 def decode(raw: bytes) -> Page:
-    """Read what `encode` wrote; the keys are read in place. Raises MalformedPageFile."""
+    """Return the page in `raw`, whose numbers are read in place. Raises MalformedPageFile."""
     if len(raw) < U32:
         raise MalformedPageFile("page is too short")
     count = int.from_bytes(raw[:U32], "little")
@@ -72,7 +79,7 @@ def decode(raw: bytes) -> Page:
 
 
 def words(numbers: Sequence[int]) -> bytes:
-    """Numbers below 2**32 as little-endian u32."""
+    """Return numbers below 2**32 as little-endian u32."""
     packed = array("I", numbers)
     if sys.byteorder == "big":
         packed.byteswap()
@@ -80,10 +87,8 @@ def words(numbers: Sequence[int]) -> bytes:
 
 
 def table(raw: memoryview) -> memoryview[int]:
-    """Little-endian u32 numbers, in place where the host is little-endian.
-
-    memoryview copies each item out with memcpy, so `raw` may start anywhere: no alignment is needed.
-    """
+    """Return the little-endian u32 numbers in `raw`, without a copy where the host is little-endian."""
+    # memoryview reads each item with memcpy, so `raw` may start at any address.
     if sys.byteorder == "little":
         return raw.cast("I")
     swapped = array("I", raw.tobytes())

@@ -1,4 +1,4 @@
-"""`POST /upload/`: an archive in a form, or the URL of one."""
+"""`POST /upload/`: a zip archive in a form, or the URL of one."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from tecken.http.responses import answers_errors, json_reply
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
 from tecken.upload import archive_upload
-from tecken.upload.fetch import Rules, fetched
-from tecken.upload.form import Archive, max_form_bytes, received
+from tecken.upload.fetch import DownloadRules, fetch_archive
+from tecken.upload.form import Archive, max_form_bytes, receive_archive
 from tecken.upload.models import Upload
-from tecken.upload.presentation import upload_fields
-from tecken.upload.protocols.direct import UPLOADERS, writes_try
+from tecken.upload.protocols.direct import UPLOADERS, upload_fields, writes_try
 
 PROGRESS = "/api/uploads/upload/{}"
 
@@ -31,40 +30,41 @@ PROGRESS = "/api/uploads/upload/{}"
 @limited("upload", upload_cost)
 @takes_body(max_form_bytes)
 def upload_archive(request: HttpRequest) -> HttpResponse:
-    """201 when every member is kept; with `?async=1` 202 at once."""
+    """Store the members of an archive: 201. With `?async=1` leave them to a worker: 202."""
     grant: Grant = request.auth  # type: ignore[attr-defined]
-    with _archive(request) as archive:
+    with _get_archive(request) as archive:
         upload = archive_upload.begin(grant.user, writes_try(grant), archive)
         if request.GET.get("async", "").lower() in ("1", "true", "yes"):
             archive_upload.stage(upload, archive.file)
-            return _accepted(request, upload)
-        archive_upload.keep_all(upload, archive.file)
+            return _accept(request, upload)
+        archive_upload.ingest_all(upload, archive.file)
     return json_reply(orjson.dumps({"upload": upload_fields(upload)}), HTTPStatus.CREATED)
 
 
 @contextmanager
-def _archive(request: HttpRequest) -> Iterator[Archive]:
-    with received(request) as found:
-        if isinstance(found, Archive):
-            yield found
+def _get_archive(request: HttpRequest) -> Iterator[Archive]:
+    with receive_archive(request) as archive_or_url:
+        if isinstance(archive_or_url, Archive):
+            yield archive_or_url
             return
-        with fetched(found, _rules()) as archive:
+        with fetch_archive(archive_or_url, _build_rules()) as archive:
+            # The limit counted the request's own body, which was only the URL.
             spend(request, "upload", Cost(0, 0, archive.size))
             yield archive
 
 
-def _rules() -> Rules:
-    now = options()
-    return Rules(
+def _build_rules() -> DownloadRules:
+    config = options()
+    return DownloadRules(
         [domain.lower() for domain in settings.ALLOW_UPLOAD_BY_DOWNLOAD_DOMAINS],
-        now.upload_max_bytes,
-        now.source_timeout_seconds,
-        now.source_deadline_seconds,
+        config.upload_max_bytes,
+        config.source_timeout_seconds,
+        config.source_deadline_seconds,
         settings.SPOOL_DIR,
     )
 
 
-def _accepted(request: HttpRequest, upload: Upload) -> HttpResponse:
+def _accept(request: HttpRequest, upload: Upload) -> HttpResponse:
     url = request.build_absolute_uri(PROGRESS.format(upload.pk))
     reply = json_reply(orjson.dumps({"upload": upload_fields(upload), "url": url}), HTTPStatus.ACCEPTED)
     reply["Location"] = url

@@ -1,4 +1,4 @@
-"""Who may ask: tecken.http.decorators' answer, in the words of django-ninja (so that the description tells it too)."""
+"""Authentication of API operations by token or session, in the form that django-ninja documents."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from ninja.security import APIKeyHeader
 from tecken.errors import NotAllowed
 from tecken.http.decorators import Grant, granted
 
-ANY_UPLOAD = ("upload.upload_symbols", "upload.upload_try_symbols", "upload.view_all_uploads")
 
-
-class Permitted(APIKeyHeader):
-    """For whoever has one of these permissions; without any, for whoever we know."""
+class TokenPermission(APIKeyHeader):
+    """Requirement of one of these permissions, or of any valid token or session if none is given."""
 
     param_name = "Auth-Token"
 
@@ -22,7 +20,12 @@ class Permitted(APIKeyHeader):
         super().__init__()
         self.permissions = permissions
 
-    def authenticate(self, request: HttpRequest, key: str | None) -> Grant:  # noqa: ARG002 - the guard reads it
+    def authenticate(self, request: HttpRequest, key: str | None) -> Grant:  # noqa: ARG002 - granted() reads it
+        """Return the grant of the request.
+
+        Raises:
+            NotAllowed: The token is not valid, or has none of the permissions.
+        """
         grant = granted(request)
         if self.permissions and not grant.permissions.intersection(self.permissions):
             raise NotAllowed(f"This needs the permission {' or '.join(self.permissions)}")
@@ -30,4 +33,5 @@ class Permitted(APIKeyHeader):
 
 
 def grant_of(request: HttpRequest) -> Grant:
+    """Return the grant that `TokenPermission` has found."""
     return cast(Grant, request.auth)  # type: ignore[attr-defined]

@@ -21,10 +21,10 @@ from tecken.runtimeconfig.models import Version
 from tecken.runtimeconfig.option import to_text
 from tecken.runtimeconfig.presentation import build_rows, find_unknown, list_processes
 from tecken.runtimeconfig.snapshot import Snapshot, find_problems
-from tecken.web.api.auth import Permitted, grant_of
-from tecken.web.api.description import may_answer
-from tecken.web.api.filters import storable
-from tecken.web.api.paging import Paged, Paging, page_of, sort_field
+from tecken.web.api.auth import TokenPermission, grant_of
+from tecken.web.api.description import error_responses
+from tecken.web.api.filters import check_storable
+from tecken.web.api.paging import Paged, Paging, load_page, sort_field
 
 CHANGE, VIEW = "runtimeconfig.change_option", "runtimeconfig.view_option"
 SORTS = ("id",)
@@ -32,8 +32,8 @@ SOURCES: list[JsonValue] = ["cli", "api", "page", "redis", "file", "rollback", "
 
 Reason = Annotated[str, Field(max_length=service.LONGEST_REASON, description="for the history")]
 
-router = Router(tags=["configuration"], auth=Permitted(CHANGE, VIEW))
-changing = Permitted(CHANGE)
+router = Router(tags=["configuration"], auth=TokenPermission(CHANGE, VIEW))
+changing = TokenPermission(CHANGE)
 
 
 class ScheduledEntry(Schema):
@@ -198,7 +198,7 @@ def show_configuration(request: HttpRequest, response: HttpResponse) -> object:
     response=Changed,
     auth=changing,
     summary="Change options, all or none",
-    openapi_extra=may_answer(HTTPStatus.CONFLICT),
+    openapi_extra=error_responses(HTTPStatus.CONFLICT),
 )
 def change_configuration(request: HttpRequest, payload: Changes) -> object:
     changes = {key: None if value is None else to_text(value) for key, value in payload.changes.items()}
@@ -213,8 +213,8 @@ def change_configuration(request: HttpRequest, payload: Changes) -> object:
 
 @router.get("history/", response=History, summary="Who changed what")
 def list_history(request: HttpRequest, paging: Query[HistoryPaging], option: str | None = None) -> object:
-    changes = history.find_changes(None if option is None else storable("option", option))
-    return page_of(changes, paging, SORTS).shown_as("changes")
+    changes = history.find_changes(None if option is None else check_storable("option", option))
+    return load_page(changes, paging, SORTS).to_response("changes")
 
 
 @router.get("versions/{int:number}/", response=WholeVersion, summary="One version")
@@ -230,7 +230,7 @@ def show_version(request: HttpRequest, number: int) -> object:
     response=Changed,
     auth=changing,
     summary="Make all values what they were",
-    openapi_extra=may_answer(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+    openapi_extra=error_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
 )
 def roll_back(request: HttpRequest, payload: Rollback) -> object:
     """A new version with the values of an old one: history only grows."""

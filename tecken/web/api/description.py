@@ -1,4 +1,4 @@
-"""The OpenAPI document: django-ninja's, with symbolication and with the errors of each operation.
+"""OpenAPI document: that of django-ninja, with symbolication and with the errors of each operation.
 
 https://spec.openapis.org/oas/v3.1.0
 """
@@ -26,7 +26,7 @@ RETRY_AFTER: Json = {
 ERROR: Json = {
     "title": "Error",
     "type": "object",
-    "properties": {"error": {"type": "string", "description": "what is wrong, in a sentence"}},
+    "properties": {"error": {"type": "string", "description": "description of the error"}},
     "required": ["error"],
 }
 NOT_FOUND: Json = {
@@ -36,28 +36,29 @@ NOT_FOUND: Json = {
     "required": ["error", "path"],
 }
 ERRORS = {
-    HTTPStatus.BAD_REQUEST: "A parameter or the body is wrong, and the text names it",
+    HTTPStatus.BAD_REQUEST: "A parameter or the body is wrong; the text names it",
     HTTPStatus.FORBIDDEN: "No token, an unknown one, or one without the permission",
-    HTTPStatus.NOT_FOUND: "Nothing of yours has this name or number",
-    HTTPStatus.CONFLICT: "A newer version exists, and nothing was changed",
+    HTTPStatus.NOT_FOUND: "The caller has nothing of this name or number",
+    HTTPStatus.CONFLICT: "A newer version exists; nothing was changed",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large",
-    HTTPStatus.TOO_MANY_REQUESTS: "More than a limit allows",
+    HTTPStatus.TOO_MANY_REQUESTS: "A limit is exceeded",
     HTTPStatus.SERVICE_UNAVAILABLE: "The site is under maintenance, or a server behind it does not answer",
 }
 RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-def may_answer(*statuses: HTTPStatus) -> Json:
-    """Return the `openapi_extra` of an operation with errors that its parameters do not tell."""
+def error_responses(*statuses: HTTPStatus) -> Json:
+    """Return the `openapi_extra` of an operation with errors that do not follow from its parameters."""
     return {"responses": {int(status): _reference(status) for status in statuses}}
 
 
 class DescribedAPI(NinjaAPI):
-    """An API whose OpenAPI document is valid and has the errors of each operation."""
+    """API whose OpenAPI document is valid and has the errors of each operation."""
 
     def get_openapi_schema(
         self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
     ) -> OpenAPISchema:
+        """Return the OpenAPI document."""
         document = super().get_openapi_schema(path_prefix=path_prefix, path_params=path_params)
         document["paths"] = {**deepcopy(symbolication.PATHS), **document["paths"]}
         for path, methods in document["paths"].items():
@@ -69,17 +70,18 @@ class DescribedAPI(NinjaAPI):
 
 
 def _complete(path: str, operation: Json) -> None:
+    """Add the errors to an operation."""
     for parameter in operation["parameters"]:
         _correct(parameter)
-    added = {int(status): _reference(status) for status in _errors(path, operation)}
+    added = {int(status): _reference(status) for status in _error_statuses(path, operation)}
     operation["responses"] = {**operation["responses"], **added}
 
 
 def _correct(parameter: Json) -> None:
-    """Remove what is wrong in OpenAPI 3.1.
+    """Remove the parts of a parameter that OpenAPI 3.1 forbids.
 
-    Examples of a parameter are a mapping there, while those of its schema are a list, as ours. And a query
-    has no null: a parameter that is not given is left out.
+    Examples of a parameter are a mapping there; django-ninja writes a list. And a query has no null: a
+    parameter without a value is left out.
     """
     parameter.pop("examples", None)
     schema = parameter["schema"]
@@ -89,17 +91,18 @@ def _correct(parameter: Json) -> None:
         schema |= kinds[0]
 
 
-def _errors(path: str, operation: Json) -> list[HTTPStatus]:
-    found = list(RETRIED)
+def _error_statuses(path: str, operation: Json) -> list[HTTPStatus]:
+    """Return the errors that follow from the parameters of an operation."""
+    statuses = list(RETRIED)
     if operation["parameters"] or "requestBody" in operation:
-        found.append(HTTPStatus.BAD_REQUEST)
+        statuses.append(HTTPStatus.BAD_REQUEST)
     if "security" in operation:
-        found.append(HTTPStatus.FORBIDDEN)
+        statuses.append(HTTPStatus.FORBIDDEN)
     if "{" in path:
-        found.append(HTTPStatus.NOT_FOUND)
+        statuses.append(HTTPStatus.NOT_FOUND)
     if "requestBody" in operation:
-        found.append(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-    return sorted(found)
+        statuses.append(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    return sorted(statuses)
 
 
 def _name(status: HTTPStatus) -> str:

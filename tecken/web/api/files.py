@@ -1,4 +1,4 @@
-"""The files of uploads: your own, and everybody's for an auditor."""
+"""Operations for the files of uploads: the caller's own, or those of all users for an auditor."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from ninja import Field, Query, Router, Schema
 
 from tecken.errors import Absent
 from tecken.http.decorators import Grant
+from tecken.symbols.layouts import below_root
 from tecken.upload.models import FileUpload
 from tecken.web.api import filters
-from tecken.web.api.auth import ANY_UPLOAD, Permitted, grant_of
-from tecken.web.api.paging import Paged, Paging, page_of, sort_field
-from tecken.web.api.uploads import AUDITOR, UploadRow
+from tecken.web.api.auth import TokenPermission, grant_of
+from tecken.web.api.paging import Paged, Paging, load_page, sort_field
+from tecken.web.api.uploads import AUDITOR, ListedUpload
+from tecken.web.registration import VIEW_UPLOADS
 
 SORTS = ("created_at", "size")
 FILTERS: dict[str, filters.Filter] = {
@@ -32,15 +34,19 @@ FILTERS: dict[str, filters.Filter] = {
     "upload": filters.number,
 }
 
-router = Router(tags=["files"], auth=Permitted(*ANY_UPLOAD))
+router = Router(tags=["files"], auth=TokenPermission(*VIEW_UPLOADS))
 
 
 class FilePaging(Paging):
+    """Paging of files."""
+
     sort: str | None = sort_field(SORTS)
 
 
 class FileFilters(Schema):
-    key: str | None = Field(None, description="how it begins", examples=["v1/xul.pdb/"])
+    """Filters of files."""
+
+    key: str | None = Field(None, description="beginning of the key", examples=["v1/xul.pdb/"])
     debug_file: str | None = None
     debug_id: str | None = None
     code_file: str | None = None
@@ -53,7 +59,9 @@ class FileFilters(Schema):
     upload: int | None = Field(None, description="the id of an upload")
 
 
-class FileRow(Schema):
+class ListedFile(Schema):
+    """File of an upload."""
+
     id: int
     upload_id: int | None
     key: str
@@ -67,42 +75,50 @@ class FileRow(Schema):
     original_size: int = Field(description="bytes, unpacked")
     content_hash: str = Field(description="SHA-256 of the unpacked bytes")
     compressed: bool
-    update: bool = Field(description="it replaced other content")
-    replaced_by_id: int | None = Field(description="the upload that has replaced it with other content")
+    update: bool = Field(description="whether it replaced other content")
+    replaced_by_id: int | None = Field(description="id of the upload that replaced it with other content")
     try_symbols: bool
-    url: str = Field(description="where it can be downloaded")
+    url: str = Field(description="path of the download")
     created_at: datetime
     completed_at: datetime | None
 
     @staticmethod
     def resolve_url(file: FileUpload) -> str:
+        """Return the value of `url`."""
         return address_of(file)
 
 
-class Files(Paged):
-    files: list[FileRow]
+class FileList(Paged):
+    """Page of files."""
+
+    files: list[ListedFile]
 
 
-class WholeFile(FileRow):
-    upload: UploadRow | None
+class FileDetails(ListedFile):
+    """File with its upload."""
+
+    upload: ListedUpload | None
 
 
-@router.get("", response=Files, summary="List files")
-def list_files(request: HttpRequest, paging: Query[FilePaging], wanted: Query[FileFilters]) -> object:
-    files = seen_by(grant_of(request)).filter(filters.where(FILTERS, wanted.dict()))
-    return page_of(files, paging, SORTS).shown_as("files")
+@router.get("", response=FileList, summary="List files")
+def list_files(request: HttpRequest, paging: Query[FilePaging], values: Query[FileFilters]) -> object:
+    """Return a page of the files that the caller may see."""
+    files = visible_to(grant_of(request)).filter(filters.combine_filters(FILTERS, values.dict()))
+    return load_page(files, paging, SORTS).to_response("files")
 
 
-@router.get("file/{int:file_id}", response=WholeFile, summary="One file and the upload it came in")
+@router.get("file/{int:file_id}", response=FileDetails, summary="Show a file and its upload")
 def show_file(request: HttpRequest, file_id: int) -> object:
-    files = seen_by(grant_of(request)).select_related("upload__user")
+    """Return one file. A file of another user counts as absent."""
+    files = visible_to(grant_of(request)).select_related("upload__user")
     file = files.filter(pk=file_id).first()
     if file is None:
         raise Absent("File not found")
     return file
 
 
-def seen_by(grant: Grant) -> QuerySet[FileUpload]:
+def visible_to(grant: Grant) -> QuerySet[FileUpload]:
+    """Return the files that the caller may see."""
     return (
         FileUpload.objects.all()
         if AUDITOR in grant.permissions
@@ -112,5 +128,5 @@ def seen_by(grant: Grant) -> QuerySet[FileUpload]:
 
 def address_of(file: FileUpload) -> str:
     """Return the path at which the file can be downloaded."""
-    below = file.key.removeprefix("try/").removeprefix("v1/")
+    below = below_root(file.key)
     return f"/{'try/' if file.try_symbols else ''}{quote(below)}"

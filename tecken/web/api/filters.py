@@ -1,4 +1,4 @@
-"""What the lists can be filtered by: each filter turns a query parameter's text into a Q.
+"""Filters of lists: each turns the text of a query parameter into a Q.
 
 A size or number: `>=10MB`, `10kb`, `>1000,<=2gb` (all must hold; a KB is 1024 bytes).
 A date or time, in UTC: `2026-01-31` (that day), `<2026-01-31T12:00:00`, `today`, `>=yesterday`, `null`.
@@ -17,8 +17,8 @@ from django.utils import timezone
 from tecken.errors import BadInput
 from tecken.symbols.ids import normal_debug_id
 
+# (field, text) -> Q. Raises BadInput, whose text names the expected form.
 Filter = Callable[[str, str], Q]
-"""(field, text) -> Q. Raises BadInput, whose text says what was expected."""
 
 LOOKUPS = {">=": "gte", ">": "gt", "<=": "lte", "<": "lt", "=": "exact", "": "exact"}
 OPERATOR = re.compile(r">=|<=|>|<|=|")
@@ -31,16 +31,20 @@ NONE = ("null", "incomplete")
 DATES = "2026-01-31, >=2026-01-31T12:00:00, today, >=yesterday"
 
 
-def where(filters: Mapping[str, Filter], texts: Mapping[str, object]) -> Q:
-    """All of them; parameters that were not given, or are empty, filter nothing."""
+def combine_filters(filters: Mapping[str, Filter], texts: Mapping[str, object]) -> Q:
+    """Return the condition that all filters hold. Absent and empty parameters are ignored."""
     given = ((field, texts.get(field)) for field in filters)
     return Q(
-        *(filters[field](field, storable(field, text)) for field, text in given if text not in (None, ""))
+        *(
+            filters[field](field, check_storable(field, text))
+            for field, text in given
+            if text not in (None, "")
+        )
     )
 
 
-def storable(name: str, value: object) -> str:
-    """Return the text of a parameter. Raises BadInput for what PostgreSQL cannot compare with."""
+def check_storable(name: str, value: object) -> str:
+    """Return the text of a parameter. Raises BadInput for a NUL, which PostgreSQL rejects."""
     text = str(value)
     if "\0" in text:
         raise BadInput(f"{name}: a NUL character is in no name")
@@ -48,30 +52,33 @@ def storable(name: str, value: object) -> str:
 
 
 def size(field: str, text: str) -> Q:
-    return Q(*(_compared(field, part, _bytes) for part in text.split(",")))
+    """Compare with sizes."""
+    return Q(*(_compare(field, part, _parse_bytes) for part in text.split(",")))
 
 
 def number(field: str, text: str) -> Q:
-    return Q(*(_compared(field, part, _integer) for part in text.split(",")))
+    """Compare with whole numbers."""
+    return Q(*(_compare(field, part, _parse_integer) for part in text.split(",")))
 
 
 def moment(field: str, text: str) -> Q:
+    """Compare with dates or times."""
     today = timezone.now().astimezone(UTC).date()
-    return Q(*(_when(field, part, today) for part in text.split(",")))
+    return Q(*(_compare_time(field, part, today) for part in text.split(",")))
 
 
 def start(field: str, text: str) -> Q:
-    """Starts with the text, which an index can answer."""
+    """Match a text that starts with this one, which an index supports."""
     return Q(**{f"{field}__startswith": text})
 
 
 def exact(field: str, text: str) -> Q:
-    """The text itself; `!text` is everything else."""
+    """Match the text itself, or with `!text` every other text."""
     return ~Q(**{field: text[1:]}) if text.startswith("!") else Q(**{field: text})
 
 
 def identifier(field: str, text: str) -> Q:
-    """A debug id or code id, in whatever case it was written down."""
+    """Match a debug id or code id in any case."""
     return Q(**{f"{field}__in": sorted({text, text.upper(), text.lower()})})
 
 
@@ -80,37 +87,37 @@ def debug_identifier(field: str, text: str) -> Q:
     return identifier(field, text) | Q(**{field: normal_debug_id(text)})
 
 
-def _compared(field: str, text: str, value: Callable[[str, str], int]) -> Q:
-    sign, operand = _parts(text)
+def _compare(field: str, text: str, value: Callable[[str, str], int]) -> Q:
+    sign, operand = _split_operator(text)
     return Q(**{f"{field}__{LOOKUPS[sign]}": value(field, operand)})
 
 
-def _parts(text: str) -> tuple[str, str]:
-    """Return the operator and what is compared with it."""
+def _split_operator(text: str) -> tuple[str, str]:
+    """Return the operator and its operand."""
     text = text.strip()
     match = OPERATOR.match(text)
-    assert match is not None, "it matches everything"
+    assert match is not None, "every text matches"
     return match[0], text[match.end() :].lstrip()
 
 
-def _bytes(field: str, text: str) -> int:
+def _parse_bytes(field: str, text: str) -> int:
     match = SIZE.fullmatch(text)
     if not match:
         raise BadInput(f"{field}: {text!r} is not a size; sizes look like 512, 10kb, >=1.5MB")
     return min(int(Decimal(match[1]) * 1024 ** POWERS[match[2].lower()]), BIGGEST)
 
 
-def _integer(field: str, text: str) -> int:
+def _parse_integer(field: str, text: str) -> int:
     if not NUMBER.fullmatch(text):
         raise BadInput(f"{field}: {text!r} is not a number; numbers look like 10, >=10")
     return int(text)
 
 
-def _when(field: str, text: str, today: date) -> Q:
-    sign, operand = _parts(text)
+def _compare_time(field: str, text: str, today: date) -> Q:
+    sign, operand = _split_operator(text)
     if operand in NONE and sign in ("", "="):
         return Q(**{f"{field}__isnull": True})
-    begin, end = span(field, operand, today)
+    begin, end = parse_period(field, operand, today)
     match sign:
         case ">=":
             return Q(**{f"{field}__gte": begin})
@@ -123,8 +130,8 @@ def _when(field: str, text: str, today: date) -> Q:
     return Q(**{f"{field}__gte": begin, f"{field}__lt": end})
 
 
-def span(field: str, text: str, today: date) -> tuple[datetime, datetime]:
-    """A day from midnight to midnight; of a time, its smallest unit. The end is not part of it."""
+def parse_period(field: str, text: str, today: date) -> tuple[datetime, datetime]:
+    """Return the begin and the end of a day, or of the microsecond of a time. The end is exclusive."""
     words = {"today": today, "yesterday": today - DAY}
     try:
         day = words.get(text) or (date.fromisoformat(text) if len(text) <= 10 else None)

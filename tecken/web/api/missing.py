@@ -1,4 +1,4 @@
-"""Symbol files that were asked for and nobody had: the most wanted, the latest, or those of one name."""
+"""Operation that lists missing symbols: requested files that no source has."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from ninja import Field, Query, Router, Schema
 
 from tecken.download.models import INDEXED_CHARACTERS, MissingSymbol
 from tecken.web.api import filters
-from tecken.web.api.auth import ANY_UPLOAD, Permitted
-from tecken.web.api.paging import Paged, Paging, page_of, sort_field
+from tecken.web.api.auth import TokenPermission
+from tecken.web.api.paging import Paged, Paging, load_page, sort_field
+from tecken.web.registration import VIEW_UPLOADS
 
 SORTS = ("last_seen", "count")
-router = Router(tags=["missing symbols"], auth=Permitted(*ANY_UPLOAD))
+router = Router(tags=["missing symbols"], auth=TokenPermission(*VIEW_UPLOADS))
 
 
 def long_name(field: str, text: str) -> Q:
-    """The name's beginning is what the index has: whole names may be too long for one."""
+    """Match a file name. The index has the beginnings of names only: whole names may be too long for one."""
     beginning = Exact(Left(field, INDEXED_CHARACTERS), text[:INDEXED_CHARACTERS])
     return Q(beginning, **{field: text})
 
@@ -37,10 +38,14 @@ FILTERS: dict[str, filters.Filter] = {
 
 
 class MissingPaging(Paging):
+    """Paging of missing symbols."""
+
     sort: str | None = sort_field(SORTS)
 
 
 class MissingFilters(Schema):
+    """Filters of missing symbols."""
+
     debug_file: str | None = None
     debug_id: str | None = None
     code_file: str | None = None
@@ -50,21 +55,26 @@ class MissingFilters(Schema):
     last_seen: str | None = Field(None, examples=["today"])
 
 
-class MissingRow(Schema):
+class MissingFile(Schema):
+    """Missing symbol file."""
+
     debug_file: str
     debug_id: str
     code_file: str
     code_id: str
-    count: int = Field(description="how often it was asked for")
-    symbolications: int = Field(description="how many of these requests were symbolications, not downloads")
+    count: int = Field(description="number of requests")
+    symbolications: int = Field(description="requests for symbolication among them; the others are downloads")
     last_seen: datetime
 
 
-class MissingRows(Paged):
-    missing: list[MissingRow]
+class MissingList(Paged):
+    """Page of missing symbols."""
+
+    missing: list[MissingFile]
 
 
-@router.get("", response=MissingRows, summary="List symbol files that nobody had")
-def list_missing(request: HttpRequest, paging: Query[MissingPaging], wanted: Query[MissingFilters]) -> object:  # noqa: ARG001
-    rows = MissingSymbol.objects.filter(filters.where(FILTERS, wanted.dict()))
-    return page_of(rows, paging, SORTS).shown_as("missing")
+@router.get("", response=MissingList, summary="List requested symbol files that no source has")
+def list_missing(request: HttpRequest, paging: Query[MissingPaging], values: Query[MissingFilters]) -> object:  # noqa: ARG001
+    """Return a page of missing symbols."""
+    rows = MissingSymbol.objects.filter(filters.combine_filters(FILTERS, values.dict()))
+    return load_page(rows, paging, SORTS).to_response("missing")

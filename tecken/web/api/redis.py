@@ -1,4 +1,4 @@
-"""Both Redis servers, for operators."""
+"""Operation that shows the state of both Redis servers to operators."""
 
 from __future__ import annotations
 
@@ -11,80 +11,96 @@ from ninja import Field, Router, Schema
 from tecken.errors import NotAllowed
 from tecken.monitoring.health.panels import load_busiest_modules, load_panels
 from tecken.monitoring.health.snapshot import take_snapshot
-from tecken.web.api.auth import Permitted, grant_of
+from tecken.web.api.auth import TokenPermission, grant_of
 
 VIEW = "runtimeconfig.view_option"
 
-router = Router(tags=["redis"], auth=Permitted())
+router = Router(tags=["redis"], auth=TokenPermission())
 
 
-class Slow(Schema):
+class SlowRedisCommand(Schema):
+    """Entry of a server's slow log."""
+
     at: datetime
     seconds: float
     command: str = Field(description="without its arguments")
 
 
-class Rates(Schema):
-    seconds: float = Field(description="the stretch that these are of")
+class RedisRates(Schema):
+    """Rates between two measurements."""
+
+    seconds: float = Field(description="time between the measurements")
     evictions_per_second: float
     commands_per_second: float
     hit_ratio: float | None
 
 
-class Memory(Schema):
+class RedisMemory(Schema):
+    """Memory of a server."""
+
     used: int = Field(description="bytes")
     maximum: int = Field(description="bytes; 0: no limit")
     share: float | None
 
 
-class Panel(Schema):
+class RedisPanel(Schema):
+    """Measurements of a server."""
+
     role: str
     version: str
     policy: str
     persistent: bool
-    memory: Memory
+    memory: RedisMemory
     clients: int
     maxclients: int
     hits: int
     misses: int
-    hit_ratio: float | None = Field(description="since the server's start; null: nothing was looked up")
-    evicted: int = Field(description="keys that went to make room, since the server's start")
-    rates: Rates | None = Field(description="null until the process that answers has looked twice")
-    slow: list[Slow] | None = Field(description="the newest first; null: the server does not say")
+    hit_ratio: float | None = Field(description="since the server's start; null without look-ups")
+    evicted: int = Field(description="evicted keys since the server's start")
+    rates: RedisRates | None = Field(description="null until this process has measured twice")
+    slow: list[SlowRedisCommand] | None = Field(description="the newest first; null: not available")
 
 
-class Server(Schema):
+class RedisState(Schema):
+    """State of a server."""
+
     server: str
-    why: str = Field(description="why it does not do its work; mostly empty")
-    panel: Panel | None = Field(description="null: it does not answer")
+    why: str = Field(description="why it does not work; empty if it does")
+    panel: RedisPanel | None = Field(description="null: the server does not answer")
 
 
-class Problem(Schema):
+class RedisProblem(Schema):
+    """Problem of a server."""
+
     id: str
     level: Literal["error", "warning"]
     server: str
     text: str
 
 
-class Module(Schema):
+class ModuleHits(Schema):
+    """Requests for pages of a module."""
+
     debug_file: str
     debug_id: str
     hits: int
     misses: int
 
 
-class Servers(Schema):
-    servers: list[Server]
-    changes: list[str] = Field(description="what a server has become since this process first saw it")
-    problems: list[Problem] = Field(description="what is wrong with them now")
-    modules: list[Module] | None = Field(
-        description="whose pages the store had most often, in this hour and the one before; null: not known"
+class RedisServers(Schema):
+    """State of both servers."""
+
+    servers: list[RedisState]
+    changes: list[str] = Field(description="changes of a server since this process started")
+    problems: list[RedisProblem] = Field(description="present problems of the servers")
+    modules: list[ModuleHits] | None = Field(
+        description="most requested modules of this hour and the previous one; null: not known"
     )
 
 
-@router.get("", response=Servers, summary="Memory, hits, evictions, clients and slow commands")
+@router.get("", response=RedisServers, summary="Show memory, hits, evictions, clients and slow commands")
 def show_servers(request: HttpRequest) -> object:
-    """For users with the staff flag, and for whoever has `runtimeconfig.view_option`."""
+    """Return both servers, for users with the staff flag or `runtimeconfig.view_option`."""
     grant = grant_of(request)
     if VIEW not in grant.permissions and not (grant.token is None and grant.user.is_staff):
         raise NotAllowed(f"This needs the permission {VIEW}, or the staff flag")

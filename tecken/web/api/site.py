@@ -1,4 +1,4 @@
-"""The API as a whole: its parts, its errors, its description."""
+"""Assembly of the API: its routers, and its errors as JSON."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ logger = logging.getLogger(__name__)
 
 
 class ObjectParser(Parser):
-    """Parser of bodies that are JSON objects, as those of all our operations are.
+    """Parser of bodies that are JSON objects, which all our operations have.
 
-    From a text or a list django-ninja would read no field at all, and continue with the defaults of each.
+    From a text or a list django-ninja would read no field, and continue with the default of each.
     """
 
     def parse_body(self, request: HttpRequest) -> dict[str, Any]:
@@ -40,7 +40,8 @@ api = DescribedAPI(
     version="1",
     description="Tokens, uploads, files, missing symbols, configuration and state of a symbols server.",
     urls_namespace="api",
-    docs_url=None,  # tecken.web has the page
+    # tecken.web.pages.api_docs has the page.
+    docs_url=None,
     parser=ObjectParser(),
 )
 api.add_decorator(vary_on_headers("Auth-Token", "Cookie"), mode="view")
@@ -59,13 +60,14 @@ for prefix, router in {
 
 
 @api.exception_handler(TeckenError)
-def told(request: HttpRequest, error: TeckenError) -> HttpResponse:
+def handle_error(request: HttpRequest, error: TeckenError) -> HttpResponse:
+    """Return one of our errors."""
     return reply_to(error, request.path)
 
 
 @api.exception_handler(ValidationError)
-def misshapen(request: HttpRequest, error: ValidationError) -> HttpResponse:  # noqa: ARG001 - ninja's handler
-    """One sentence for the first thing that is wrong: where it is, and what was expected."""
+def handle_validation_error(request: HttpRequest, error: ValidationError) -> HttpResponse:  # noqa: ARG001 - ninja's handler
+    """Return the first invalid value: its place, and the expected form."""
     first = error.errors[0]
     names = [
         str(part)
@@ -76,25 +78,27 @@ def misshapen(request: HttpRequest, error: ValidationError) -> HttpResponse:  # 
 
 
 @api.exception_handler(HttpError)
-def refused(request: HttpRequest, error: HttpError) -> HttpResponse:  # noqa: ARG001 - ninja's handler
-    """A body that is no JSON."""
+def handle_http_error(request: HttpRequest, error: HttpError) -> HttpResponse:  # noqa: ARG001 - ninja's handler
+    """Return the error for a body that is not JSON."""
     return error_reply(error.status_code, str(error))
 
 
 @api.exception_handler(Http404)
-def absent(request: HttpRequest, error: Http404) -> HttpResponse:
+def handle_not_found(request: HttpRequest, error: Http404) -> HttpResponse:
+    """Return the error for a path that names nothing."""
     return not_found(request, error)
 
 
 @api.exception_handler(RequestDataTooBig)
-def body_too_large(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:  # noqa: ARG001 - ninja's handler
+def handle_large_body(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:  # noqa: ARG001 - ninja's
+    """Return the error for a body that is too large."""
     limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     return reply_to(TooMuch(f"The body is larger than {limit} bytes"), request.path)
 
 
 @api.exception_handler(Exception)
-def unforeseen(request: HttpRequest, error: Exception) -> HttpResponse:
-    """Its text is logged only."""
-    logger.error("%s %s", request.method, request.path, exc_info=error)
+def handle_exception(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Return a 500. The text of the exception may have secrets, so it is only logged."""
+    logger.error("%s %s failed", request.method, request.path, exc_info=error)
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     return error_reply(status, status.phrase)

@@ -1,4 +1,4 @@
-"""How much was uploaded lately. Days that are over are counted once, and remembered in the default cache."""
+"""Operation that counts recent uploads. Counts of past days are kept in the general cache."""
 
 from __future__ import annotations
 
@@ -19,112 +19,125 @@ from redis.exceptions import RedisError
 from tecken.accounts.models import Token
 from tecken.upload.models import FileUpload, Upload
 from tecken.web.api import files, uploads
-from tecken.web.api.auth import Permitted, grant_of
+from tecken.web.api.auth import TokenPermission, grant_of
 
 DAYS = 30
-LATE_SECONDS = 3600  # a transaction that began before midnight may end after it
-REMEMBERED_SECONDS = 40 * 86_400
-AWAY = (ConnectionInterrupted, RedisError)
+# A transaction that began before midnight may end after it, so a day is final an hour later.
+LATE_SECONDS = 3600
+CACHED_SECONDS = 40 * 86_400
+CACHE_ERRORS = (ConnectionInterrupted, RedisError)
 
 logger = logging.getLogger(__name__)
-router = Router(tags=["stats"], auth=Permitted())
+router = Router(tags=["stats"], auth=TokenPermission())
 
 
-class Amount(NamedTuple):
+class DayCount(NamedTuple):
+    """Rows of a day and the sum of their sizes."""
+
     rows: int
     size: int
 
 
-class Amounts(Schema):
+class UploadAmount(Schema):
+    """Number and size of uploads or files."""
+
     count: int
     total_size: int = Field(description="bytes")
 
 
-class Lately(Schema):
-    today: Amounts
-    yesterday: Amounts
-    last_30_days: Amounts
+class RecentAmounts(Schema):
+    """Amounts of recent periods."""
+
+    today: UploadAmount
+    yesterday: UploadAmount
+    last_30_days: UploadAmount
 
 
 class TokenCounts(Schema):
+    """Numbers of tokens."""
+
     all: int
     expired: int
 
 
 class Stats(Schema):
-    uploads: Lately
-    files: Lately
-    tokens: TokenCounts = Field(description="your own")
+    """Recent uploads and files, and the caller's tokens."""
+
+    uploads: RecentAmounts
+    files: RecentAmounts
+    tokens: TokenCounts = Field(description="the caller's own")
 
 
-class StatsAnswer(Schema):
+class StatsResponse(Schema):
+    """Response of the operation."""
+
     stats: Stats
 
 
-@router.get("", response=StatsAnswer, summary="What was uploaded today, yesterday and in the last 30 days")
-def stats(request: HttpRequest) -> object:
-    """Your own uploads, or everybody's for who may see them. Days are those of UTC."""
+@router.get("", response=StatsResponse, summary="Count uploads of today, yesterday and the last 30 days")
+def show_stats(request: HttpRequest) -> object:
+    """Return the caller's own uploads, or those of all users for an auditor. Days are those of UTC."""
     grant = grant_of(request)
-    whose = "all" if uploads.AUDITOR in grant.permissions else str(grant.user.pk)
+    owner = "all" if uploads.AUDITOR in grant.permissions else str(grant.user.pk)
     tokens = Token.objects.filter(user=grant.user)
     expired = Count("pk", filter=Q(expires_at__lt=timezone.now()))
     return {
         "stats": {
-            "uploads": _lately(uploads.seen_by(grant), whose),
-            "files": _lately(files.seen_by(grant), whose),
+            "uploads": _recent_amounts(uploads.visible_to(grant), owner),
+            "files": _recent_amounts(files.visible_to(grant), owner),
             "tokens": tokens.aggregate(all=Count("pk"), expired=expired),
         }
     }
 
 
-def _lately(rows: QuerySet[Upload] | QuerySet[FileUpload], whose: str) -> dict[str, object]:
+def _recent_amounts(rows: QuerySet[Upload] | QuerySet[FileUpload], owner: str) -> dict[str, object]:
     now = timezone.now().astimezone(UTC)
     days = [now.date() - timedelta(days=n) for n in range(DAYS)]
-    per_day = _per_day(rows, f"stats:{rows.model.__name__}:{whose}", days, now)
+    per_day = _count_days(rows, f"stats:{rows.model.__name__}:{owner}", days, now)
     return {
-        "today": _sum(per_day[:1]),
-        "yesterday": _sum(per_day[1:2]),
-        "last_30_days": _sum(per_day),
+        "today": _total(per_day[:1]),
+        "yesterday": _total(per_day[1:2]),
+        "last_30_days": _total(per_day),
     }
 
 
-def _sum(amounts: list[Amount]) -> dict[str, int]:
+def _total(amounts: list[DayCount]) -> dict[str, int]:
     return {"count": sum(n.rows for n in amounts), "total_size": sum(n.size for n in amounts)}
 
 
-def _per_day(
+def _count_days(
     rows: QuerySet[Upload] | QuerySet[FileUpload], name: str, days: list[date], now: datetime
-) -> list[Amount]:
-    remembered = _remembered(f"{name}:{day}" for day in days)
-    found = {day: Amount(*remembered[key]) for day in days if (key := f"{name}:{day}") in remembered}
-    if missing := [day for day in days if day not in found]:
-        counted = _counted(rows, min(missing))
-        fresh = {day: counted.get(day, Amount(0, 0)) for day in missing}
-        over = (now - timedelta(seconds=LATE_SECONDS)).date()
-        _remember({f"{name}:{day}": list(amount) for day, amount in fresh.items() if day < over})
-        found |= fresh
-    return [found[day] for day in days]
+) -> list[DayCount]:
+    cached = _read_cache(f"{name}:{day}" for day in days)
+    counts = {day: DayCount(*cached[key]) for day in days if (key := f"{name}:{day}") in cached}
+    if missing := [day for day in days if day not in counts]:
+        counted = _count_since(rows, min(missing))
+        fresh = {day: counted.get(day, DayCount(0, 0)) for day in missing}
+        last_final = (now - timedelta(seconds=LATE_SECONDS)).date()
+        _write_cache({f"{name}:{day}": list(amount) for day, amount in fresh.items() if day < last_final})
+        counts |= fresh
+    return [counts[day] for day in days]
 
 
-def _counted(rows: QuerySet[Upload] | QuerySet[FileUpload], first: date) -> dict[date, Amount]:
+def _count_since(rows: QuerySet[Upload] | QuerySet[FileUpload], first: date) -> dict[date, DayCount]:
     since = rows.filter(created_at__gte=datetime.combine(first, time(), UTC)).order_by()
     per_day = since.annotate(day=TruncDate("created_at", tzinfo=UTC)).values("day")
     amounts = per_day.annotate(count=Count("pk"), total_size=Sum("size")).values_list(
         "day", "count", "total_size"
     )
-    return {day: Amount(count, total_size) for day, count, total_size in amounts}
+    return {day: DayCount(count, total_size) for day, count, total_size in amounts}
 
 
-def _remembered(names: Iterable[str]) -> dict[str, list[int]]:
+def _read_cache(names: Iterable[str]) -> dict[str, list[int]]:
     try:
         return cache.get_many(list(names))
-    except AWAY as error:
-        logger.warning("Counting all days anew: %s", error)
+    except CACHE_ERRORS as error:
+        logger.warning("Cannot read counts of past days from the cache: %s; counting all days", error)
         return {}
 
 
-def _remember(amounts: dict[str, list[int]]) -> None:
+def _write_cache(amounts: dict[str, list[int]]) -> None:
     try:
-        cache.set_many(amounts, REMEMBERED_SECONDS)
-    except AWAY as error:
-        logger.warning("Counts of days are not remembered: %s", error)
+        cache.set_many(amounts, CACHED_SECONDS)
+    except CACHE_ERRORS as error:
+        logger.warning("Cannot cache counts of past days: %s; the next request counts them again", error)

@@ -1,4 +1,7 @@
-"""The OpenAPI description of symbolication, whose views do without django-ninja: they are called most."""
+"""OpenAPI description of symbolication.
+
+Its views do not use django-ninja, because they get the most requests, so their description is written here.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,14 @@ def _pair(first: Json, second: Json) -> Json:
 
 
 def _object(title: str, required: Json, optional: Json | None = None) -> Json:
-    """Return the schema of an object that has the first properties always and the others sometimes."""
+    """Return the schema of an object with required and optional properties."""
     properties = {**required, **(optional or {})}
     return {"title": title, "type": "object", "required": list(required), "properties": properties}
 
 
 STRING: Json = {"type": "string"}
 INTEGER_64: Json = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
-NAME: Json = {"description": "a text; anything else, and an empty one, is not looked up"}
+NAME: Json = {"description": "a text; an empty one, or another type, is not looked up"}
 JOB: Json = {
     "memoryMap": {
         "type": "array",
@@ -37,14 +40,14 @@ JOB: Json = {
     },
     "stacks": {
         "type": "array",
-        "description": "lists of frames: a module's number in memoryMap, or -1, and an offset in it",
+        "description": "lists of frames: the index of a module in memoryMap, or -1, and an offset",
         "items": _array(_pair({"type": "integer", "minimum": -1}, INTEGER_64)),
         "examples": [[[[0, 4613]]]],
     },
 }
 PLACE: Json = {
-    "file": {**STRING, "description": "left out where it is unknown"},
-    "line": {"type": "integer", "minimum": 1, "description": "as `file`"},
+    "file": {**STRING, "description": "absent if it is not known"},
+    "line": {"type": "integer", "minimum": 1, "description": "absent if it is not known"},
 }
 FRAME: Json = {
     "frame": {"type": "integer", "minimum": 0, "description": "its number in the stack"},
@@ -52,12 +55,12 @@ FRAME: Json = {
     "module_offset": {**STRING, "description": "hexadecimal, such as 0x1205"},
 }
 SYMBOL: Json = {
-    "function": {**STRING, "description": "left out where no symbol covers the offset"},
+    "function": {**STRING, "description": "absent if no symbol covers the offset"},
     "function_offset": {**STRING, "description": "from its first instruction"},
     **PLACE,
     "inlines": {
         **_array(_schema("Inline")),
-        "description": "calls that were inlined there, the deepest first",
+        "description": "inlined calls at this offset, the deepest first",
     },
 }
 FOUND: Json = {
@@ -71,7 +74,7 @@ MODULE_ERROR: Json = {
 }
 MODULE_ERRORS: Json = {
     "type": "object",
-    "description": "why a module is false for another reason than that there are no symbols",
+    "description": "why a module is false for another reason than missing symbols",
     "additionalProperties": _array(MODULE_ERROR),
 }
 FOUND_MODULES: Json = {"type": "object", "additionalProperties": FOUND}
@@ -104,7 +107,7 @@ SCHEMAS: Json = {
 }
 
 
-def _operation(version: str, summary: str, body: Json, answer: str) -> Json:
+def _operation(version: str, summary: str, body: Json, response: str) -> Json:
     return {
         "operationId": f"symbolicate_{version}",
         "summary": summary,
@@ -112,7 +115,7 @@ def _operation(version: str, summary: str, body: Json, answer: str) -> Json:
         "parameters": [],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": {
-            200: {"description": "OK", "content": {"application/json": {"schema": _schema(answer)}}}
+            200: {"description": "OK", "content": {"application/json": {"schema": _schema(response)}}}
         },
     }
 
@@ -120,7 +123,7 @@ def _operation(version: str, summary: str, body: Json, answer: str) -> Json:
 V5_BODY = {"anyOf": [_schema("Job"), _schema("Jobs")]}
 PATHS: Json = {
     "/symbolicate/v5": {
-        "post": _operation("v5", "Functions, files, lines and inlined calls", V5_BODY, "Symbolicated")
+        "post": _operation("v5", "Find functions, files, lines and inlined calls", V5_BODY, "Symbolicated")
     },
-    "/symbolicate/v4": {"post": _operation("v4", "Functions alone", _schema("JobV4"), "SymbolicatedV4")},
+    "/symbolicate/v4": {"post": _operation("v4", "Find functions", _schema("JobV4"), "SymbolicatedV4")},
 }

@@ -1,4 +1,4 @@
-"""What we know of a module, by its debug file and debug id or by its code file and code id. Public."""
+"""Public operation that finds the names of a module by its debug or code identifiers."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from django.http import HttpRequest
 from ninja import Router, Schema
 
 from tecken.errors import Absent, BadModule
+from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import GUID_DIGITS, code_id, debug_ids_of_code_id, is_windows_name
 from tecken.upload.models import FileUpload
 from tecken.web.api.files import address_of
-from tecken.web.api.filters import debug_identifier, identifier, storable
+from tecken.web.api.filters import check_storable, debug_identifier, identifier
 
 router = Router(tags=["modules"])
 
-# Such an id names no build, so its row does not describe a module.
+# An id of zeros names no build, so its row does not describe a module.
 _IS_ZERO = Q(debug_id__startswith="0" * GUID_DIGITS)
 
 
 class SymInfo(Schema):
+    """Names of a module and the address of its symbol file."""
+
     debug_file: str
     debug_id: str
     code_file: str
@@ -28,13 +31,14 @@ class SymInfo(Schema):
     url: str
 
 
-@router.get("{str:file}/{str:id}", response=SymInfo, summary="A module's names and its symbol file")
-def syminfo(request: HttpRequest, file: str, id: str) -> object:
-    file, id = storable("file", file), storable("id", id)
+@router.get("{str:file}/{str:id}", response=SymInfo, summary="Find a module's names and its symbol file")
+def show_syminfo(request: HttpRequest, file: str, id: str) -> object:
+    """Return the module with this debug file and debug id, or with this code file and code id."""
+    file, id = check_storable("file", file), check_storable("id", id)
     row = (
-        _newest(_named("debug_file", file) & debug_identifier("debug_id", id))
-        or _newest(_named("code_file", file) & identifier("code_id", id.replace("-", "")))
-        or _newest(_named("debug_file", file) & Q(debug_id__in=_debug_ids(id)))
+        _find_newest(_match_name("debug_file", file) & debug_identifier("debug_id", id))
+        or _find_newest(_match_name("code_file", file) & identifier("code_id", id.replace("-", "")))
+        or _find_newest(_match_name("debug_file", file) & Q(debug_id__in=_debug_ids(id)))
     )
     if row is None:
         raise Absent("Code file / id Not Found")
@@ -42,8 +46,8 @@ def syminfo(request: HttpRequest, file: str, id: str) -> object:
     return names | {"url": request.build_absolute_uri(address_of(row))}
 
 
-def _named(field: str, name: str) -> Q:
-    """Match a file's name, without case where Windows compares it so."""
+def _match_name(field: str, name: str) -> Q:
+    """Match a file's name, without case for names of Windows."""
     if is_windows_name(name):
         return Q(**{f"{field}__lower": Lower(Value(name))})
     return Q(**{field: name})
@@ -57,7 +61,9 @@ def _debug_ids(text: str) -> tuple[str, ...]:
         return ()
 
 
-def _newest(named: Q) -> FileUpload | None:
+def _find_newest(names: Q) -> FileUpload | None:
     """Return the newest regular file, else the newest one of a try build."""
-    stored = FileUpload.objects.filter(named, completed_at__isnull=False, key__endswith=".sym")
+    stored = FileUpload.objects.filter(
+        names, completed_at__isnull=False, key__endswith=FileType.BREAKPAD.suffix
+    )
     return stored.exclude(_IS_ZERO).order_by("try_symbols", "-created_at", "-pk").first()

@@ -1,4 +1,4 @@
-"""Your own API tokens."""
+"""Operations for the caller's own API tokens."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ from tecken.accounts.tokens import (
     token_of,
     tokens_of,
 )
-from tecken.web.api.auth import Permitted, grant_of
+from tecken.web.api.auth import TokenPermission, grant_of
 
-router = Router(tags=["tokens"], auth=Permitted(MANAGE))
+router = Router(tags=["tokens"], auth=TokenPermission(MANAGE))
 
 
-class TokenRow(Schema):
+class TokenInfo(Schema):
+    """Token without its key."""
+
     id: int
     hint: str = Field(description="the first characters of the key")
     permissions: list[str]
@@ -42,22 +44,29 @@ class TokenRow(Schema):
 
     @staticmethod
     def resolve_permissions(token: Token) -> list[str]:
+        """Return the value of `permissions`."""
         return sorted(map(spelt, token.permissions.all()))
 
 
-class Totals(Schema):
+class TokenTotals(Schema):
+    """Numbers of tokens by state."""
+
     all: int
     active: int
     expired: int
 
 
-class Tokens(Schema):
-    tokens: list[TokenRow]
-    permissions: list[str] = Field(description="what a new token of yours may carry")
-    totals: Totals
+class TokenList(Schema):
+    """List of tokens."""
+
+    tokens: list[TokenInfo]
+    permissions: list[str] = Field(description="permissions that a new token may have")
+    totals: TokenTotals
 
 
 class NewToken(Schema):
+    """Body of a request for a token."""
+
     permissions: list[Annotated[str, Field(json_schema_extra={"enum": GIVEN})]] = Field(
         min_length=1, examples=[["upload.upload_symbols"]]
     )
@@ -66,21 +75,26 @@ class NewToken(Schema):
 
 
 class IssuedToken(Schema):
-    token: TokenRow
-    key: str = Field(description="shown now and never again")
+    """New token with its key."""
+
+    token: TokenInfo
+    key: str = Field(description="only this response contains it")
 
 
-class MoreDays(Schema):
+class TokenExtension(Schema):
+    """Body of a request to extend a token."""
+
     days: int = Field(DAYS, ge=1, le=MOST_DAYS)
 
 
-@router.get("", response=Tokens, summary="List your tokens")
+@router.get("", response=TokenList, summary="List your tokens")
 def list_tokens(request: HttpRequest, state: Literal["active", "expired", "all"] = "active") -> object:
+    """Return the caller's tokens."""
     tokens = tokens_of(grant_of(request).user)
     expired = Q(expires_at__lt=timezone.now())
-    shown = {"active": tokens.exclude(expired), "expired": tokens.filter(expired), "all": tokens}[state]
+    selected = {"active": tokens.exclude(expired), "expired": tokens.filter(expired), "all": tokens}[state]
     return {
-        "tokens": shown.prefetch_related("permissions__content_type").order_by("-created_at", "-pk"),
+        "tokens": selected.prefetch_related("permissions__content_type").order_by("-created_at", "-pk"),
         "permissions": sorted(grant_of(request).permissions.intersection(GIVEN)),
         "totals": tokens.aggregate(
             all=Count("pk"), active=Count("pk", filter=~expired), expired=Count("pk", filter=expired)
@@ -89,10 +103,10 @@ def list_tokens(request: HttpRequest, state: Literal["active", "expired", "all"]
 
 
 @router.post(
-    "", response={HTTPStatus.CREATED: IssuedToken}, summary="Make a token; its key is told this once"
+    "", response={HTTPStatus.CREATED: IssuedToken}, summary="Create a token; only the response has its key"
 )
 def create_token(request: HttpRequest, response: HttpResponse, payload: NewToken) -> object:
-    """A token cannot make one that may do more than itself."""
+    """Create a token, with no more permissions than the caller has."""
     grant = grant_of(request)
     permissions = carried(payload.permissions, grant.permissions)
     token, key = issue(grant.user, permissions, payload.days, payload.notes)
@@ -100,15 +114,16 @@ def create_token(request: HttpRequest, response: HttpResponse, payload: NewToken
     return Status(HTTPStatus.CREATED, {"token": token, "key": key})
 
 
-@router.post("token/{int:token_id}/extend", response=TokenRow, summary="Let a token live longer")
-def extend_token(request: HttpRequest, token_id: int, payload: MoreDays) -> object:
-    """`days` count from its expiry, or from now where that is past."""
+@router.post("token/{int:token_id}/extend", response=TokenInfo, summary="Extend a token")
+def extend_token(request: HttpRequest, token_id: int, payload: TokenExtension) -> object:
+    """Extend a token by `days` from its expiry, or from now if it has expired."""
     token = token_of(grant_of(request).user, token_id)
     extend(token, payload.days)
     return token
 
 
-@router.delete("token/{int:token_id}", response={HTTPStatus.NO_CONTENT: None}, summary="End a token now")
+@router.delete("token/{int:token_id}", response={HTTPStatus.NO_CONTENT: None}, summary="Delete a token")
 def delete_token(request: HttpRequest, token_id: int) -> object:
+    """Delete a token, which cannot be used from then on."""
     token_of(grant_of(request).user, token_id).delete()
     return Status(HTTPStatus.NO_CONTENT, None)

@@ -1,4 +1,4 @@
-"""What was uploaded: your own uploads, and everybody's for an auditor."""
+"""Operations for uploads: the caller's own, or those of all users for an auditor."""
 
 from __future__ import annotations
 
@@ -16,22 +16,28 @@ from tecken.http.decorators import Grant
 from tecken.upload import archive_upload
 from tecken.upload.models import FileUpload, Protocol, Upload
 from tecken.web.api import filters
-from tecken.web.api.auth import ANY_UPLOAD, Permitted, grant_of
-from tecken.web.api.description import may_answer
-from tecken.web.api.paging import Paged, Paging, page_of, sort_field
+from tecken.web.api.auth import TokenPermission, grant_of
+from tecken.web.api.description import error_responses
+from tecken.web.api.paging import Paged, Paging, load_page, sort_field
+from tecken.web.registration import VIEW_UPLOADS
 
 AUDITOR = "upload.view_all_uploads"
 SORTS = ("created_at", "size")
-FILES_SHOWN = 1000
-LONG = ("skipped_keys", "ignored_keys", "redirect_urls", "warnings")
+MAX_FILES = 1000
+# Lists of names that may be long and that no list of uploads shows.
+LONG_COLUMNS = ("skipped_keys", "ignored_keys", "redirect_urls", "warnings")
 
-router = Router(tags=["uploads"], auth=Permitted(*ANY_UPLOAD))
+router = Router(tags=["uploads"], auth=TokenPermission(*VIEW_UPLOADS))
 
 
-def of_user(field: str, text: str) -> Q:
-    """Their ids are asked for first: with a join the planner knows nothing of how many rows they have."""
-    people = User.objects.filter(Q(email__iexact=text) | Q(username=text))
-    return Q(**{f"{field}__in": list(people.values_list("pk", flat=True))})
+def match_user(field: str, text: str) -> Q:
+    """Match uploads of the users with this email address or name.
+
+    Their ids are read first: with a join PostgreSQL misjudges the number of rows, and
+    chooses a slow plan.
+    """
+    users = User.objects.filter(Q(email__iexact=text) | Q(username=text))
+    return Q(**{f"{field}__in": list(users.values_list("pk", flat=True))})
 
 
 FILTERS: dict[str, filters.Filter] = {
@@ -41,25 +47,31 @@ FILTERS: dict[str, filters.Filter] = {
     "filename": filters.start,
     "bucket_name": filters.exact,
     "try_symbols": filters.exact,
-    "user": of_user,
+    "user": match_user,
 }
 
 
 class UploadPaging(Paging):
+    """Paging of uploads."""
+
     sort: str | None = sort_field(SORTS)
 
 
 class UploadFilters(Schema):
+    """Filters of uploads."""
+
     size: str | None = Field(None, examples=[">=10MB"])
     created_at: str | None = Field(None, examples=["today"])
     completed_at: str | None = Field(None, examples=["null"])
-    filename: str | None = Field(None, description="how it begins")
+    filename: str | None = Field(None, description="beginning of the name")
     bucket_name: str | None = Field(None, description="`!name` for all others")
     try_symbols: bool | None = None
-    user: str | None = Field(None, description="an email address; for who may see all uploads")
+    user: str | None = Field(None, description="an email address; for auditors")
 
 
-class UploadRow(Schema):
+class ListedUpload(Schema):
+    """Upload."""
+
     id: int
     user: str
     filename: str
@@ -77,74 +89,91 @@ class UploadRow(Schema):
 
     @staticmethod
     def resolve_user(upload: Upload) -> str:
+        """Return the value of `user`."""
         return upload.user.email or upload.user.get_username()
 
 
-class Uploads(Paged):
-    uploads: list[UploadRow]
+class UploadList(Paged):
+    """Page of uploads."""
+
+    uploads: list[ListedUpload]
 
 
-class FileOfUpload(Schema):
+class UploadedFile(Schema):
+    """File in the details of its upload."""
+
     id: int
     key: str
     size: int = Field(description="bytes, as stored")
     original_size: int = Field(description="bytes, unpacked")
-    update: bool = Field(description="it replaced other content")
-    replaced_by_id: int | None = Field(description="the upload that has replaced it with other content")
+    update: bool = Field(description="whether it replaced other content")
+    replaced_by_id: int | None = Field(description="id of the upload that replaced it with other content")
     compressed: bool
     created_at: datetime
     completed_at: datetime | None
 
 
-class WholeUpload(UploadRow):
+class UploadDetails(ListedUpload):
+    """Upload with its files and warnings."""
+
     redirect_urls: list[str]
     skipped_keys: list[str]
     ignored_keys: list[str]
     warnings: list[Any] = Field(description="`key`, `message`; `stored: false` for a refused file")
     content_hash: str
-    file_uploads: list[FileOfUpload] = Field(description=f"the first {FILES_SHOWN}")
+    file_uploads: list[UploadedFile] = Field(description=f"the first {MAX_FILES}")
     files_count: int
 
     @staticmethod
     def resolve_file_uploads(upload: Upload) -> list[FileUpload]:
-        return list(upload.files.order_by("pk")[:FILES_SHOWN])
+        """Return the value of `file_uploads`."""
+        return list(upload.files.order_by("pk")[:MAX_FILES])
 
     @staticmethod
     def resolve_files_count(upload: Upload) -> int:
+        """Return the value of `files_count`."""
         return upload.files.count()
 
 
-@router.get("", response=Uploads, summary="List uploads")
-def list_uploads(request: HttpRequest, paging: Query[UploadPaging], wanted: Query[UploadFilters]) -> object:
-    uploads = seen_by(grant_of(request)).filter(filters.where(FILTERS, wanted.dict()))
-    return page_of(uploads.defer(*LONG).select_related("user"), paging, SORTS).shown_as("uploads")
+@router.get("", response=UploadList, summary="List uploads")
+def list_uploads(request: HttpRequest, paging: Query[UploadPaging], values: Query[UploadFilters]) -> object:
+    """Return a page of the uploads that the caller may see."""
+    uploads = visible_to(grant_of(request)).filter(filters.combine_filters(FILTERS, values.dict()))
+    rows = uploads.defer(*LONG_COLUMNS).select_related("user")
+    return load_page(rows, paging, SORTS).to_response("uploads")
 
 
-@router.get("upload/{int:upload_id}", response=WholeUpload, summary="One upload and its files")
+@router.get("upload/{int:upload_id}", response=UploadDetails, summary="Show an upload and its files")
 def show_upload(request: HttpRequest, upload_id: int) -> object:
-    return one(grant_of(request), upload_id)
+    """Return one upload."""
+    return find_upload(grant_of(request), upload_id)
 
 
 @router.post(
     "upload/{int:upload_id}/cancel",
-    response=UploadRow,
-    summary="Stop an upload of yours",
-    openapi_extra=may_answer(HTTPStatus.BAD_REQUEST),
+    response=ListedUpload,
+    summary="Cancel one of your uploads",
+    openapi_extra=error_responses(HTTPStatus.BAD_REQUEST),
 )
 def cancel_upload(request: HttpRequest, upload_id: int) -> object:
-    """Files that are stored already stay."""
-    upload = one(grant_of(request), upload_id)
+    """Cancel an upload. Files that are stored already stay."""
+    upload = find_upload(grant_of(request), upload_id)
     archive_upload.cancel(upload, grant_of(request).user)
     return upload
 
 
-def seen_by(grant: Grant) -> QuerySet[Upload]:
+def visible_to(grant: Grant) -> QuerySet[Upload]:
+    """Return the uploads that the caller may see."""
     return Upload.objects.all() if AUDITOR in grant.permissions else Upload.objects.filter(user=grant.user)
 
 
-def one(grant: Grant, upload_id: int) -> Upload:
-    """Another's upload is as absent as none."""
-    upload = seen_by(grant).select_related("user").filter(pk=upload_id).first()
+def find_upload(grant: Grant, upload_id: int) -> Upload:
+    """Return an upload.
+
+    Raises:
+        Absent: There is none of this id, or it is another user's, whose existence must not be revealed.
+    """
+    upload = visible_to(grant).select_related("user").filter(pk=upload_id).first()
     if upload is None:
         raise Absent("Upload not found")
     return upload

@@ -1,3 +1,5 @@
+"""URL table of the API: django-ninja's, with rate limits, HEAD, and JSON for a wrong method."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -14,28 +16,28 @@ from tecken.http.ratelimit import limited
 from tecken.http.responses import error_reply
 from tecken.web.api.site import api
 
-PUBLIC = ("syminfo",)
+PUBLIC = ("show_syminfo",)
 patterns, application, namespace = api.urls
 
 
-def _in_json(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """A method that the URL does not have is told as our other errors are."""
+def _convert_405(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Return the view with a JSON error for a method that the URL does not have."""
 
     @wraps(view)
     def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        reply = view(request, *args, **kwargs)
-        if reply.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
-            return reply
-        methods = sorted(reply["Allow"].split(", "))
-        told = error_reply(reply.status_code, f"Must use HTTP {' or '.join(methods)}")
-        told["Allow"] = ", ".join(methods)
-        return told
+        response = view(request, *args, **kwargs)
+        if response.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
+            return response
+        methods = sorted(response["Allow"].split(", "))
+        error = error_reply(response.status_code, f"Must use HTTP {' or '.join(methods)}")
+        error["Allow"] = ", ".join(methods)
+        return error
 
     return inner
 
 
-def _head_as_get(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Return the view with HEAD, which the web server answers without the body of GET.
+def _add_head(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Return the view with HEAD, for which the web server leaves out the body of GET.
 
     django-ninja runs an operation for its own methods only. HEAD is no operation of its own, because the
     OpenAPI document would list each one twice.
@@ -54,15 +56,16 @@ def _head_as_get(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespons
     return inner
 
 
-def _entrance(name: str | None, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponseBase]:
+def _wrap(name: str | None, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponseBase]:
+    """Return the view of an operation with its rate limit, and for public ones with CORS headers."""
     if name == "api-root":
         return RedirectView.as_view(url="/api/docs")
-    counted = limited("api")(_in_json(_head_as_get(view)))
-    return cors("GET, OPTIONS")(counted) if name in PUBLIC else counted
+    limited_view = limited("api")(_convert_405(_add_head(view)))
+    return cors("GET, OPTIONS")(limited_view) if name in PUBLIC else limited_view
 
 
 for pattern in patterns:
     assert isinstance(pattern, URLPattern)
-    pattern.callback = _entrance(pattern.name, pattern.callback)
+    pattern.callback = _wrap(pattern.name, pattern.callback)
 
 urlpatterns = [path("api/", (patterns, application, namespace))]

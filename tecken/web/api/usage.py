@@ -1,4 +1,4 @@
-"""What was used, day by day, and how the caller's limits stand."""
+"""Operation that shows daily usage, and the state of the caller's limits."""
 
 from __future__ import annotations
 
@@ -21,98 +21,110 @@ from tecken.limits.daily import Row
 from tecken.limits.models import Usage
 from tecken.limits.port import Cost, Scope, Unit, Whose, Window
 from tecken.redisclient import services as redis_services
-from tecken.web.api.auth import Permitted, grant_of
+from tecken.web.api.auth import TokenPermission, grant_of
 
 VIEW = "limits.view_usage"
 SCOPES: tuple[Scope, ...] = ("symbolicate", "download", "upload", "api")
-LONGEST_DAYS = 366
+MAX_DAYS = 366
 
 logger = logging.getLogger(__name__)
-router = Router(tags=["usage"], auth=Permitted())
+router = Router(tags=["usage"], auth=TokenPermission())
 
 
-class Days(Schema):
-    first: date | None = Field(None, description="of UTC; without it 30 days back")
-    last: date | None = Field(None, description="without it today")
-    token: int | None = Field(None, description="only that of the token with this number")
+class UsagePeriod(Schema):
+    """Days and token to show."""
+
+    first: date | None = Field(None, description="day of UTC; default 30 days before `last`")
+    last: date | None = Field(None, description="default today")
+    token: int | None = Field(None, description="id of the only token to show")
 
 
-class Amount(Schema):
+class UsageAmount(Schema):
+    """Usage of one day."""
+
     day: date
     what: str = Field(
         description="`v4`, `v5`: requests of that version of symbolication",
         json_schema_extra={"enum": [*SCOPES, "v4", "v5"]},
     )
     unit: Unit
-    token: int = Field(description="its number; 0: all who showed none")
+    token: int = Field(description="id of the token; 0: requests without a token")
     amount: int
 
 
-class Standing(Schema):
+class LimitState(Schema):
+    """State of a limit."""
+
     scope: Scope
-    policy: str = Field(description="its name in the header RateLimit-Policy")
+    policy: str = Field(description="name in the header RateLimit-Policy")
     unit: Unit
     quantity: int
-    window: Window = Field(description="day and month are those of UTC")
+    window: Window = Field(description="days and months of UTC")
     whose: Whose
     remaining: int
-    reset: float = Field(description="seconds until there is more")
+    reset: float = Field(description="seconds until more is available")
 
 
-class UsageAnswer(Schema):
-    usage: list[Amount]
-    complete: bool = Field(description="false: redis-cache did not answer, so the latest hours are not there")
-    limits: list[Standing] = Field(description="yours, in force now")
-    decided_alone: bool = Field(description="true: redis-cache does not answer, and they hold per process")
+class UsageResponse(Schema):
+    """Response of the operation."""
+
+    usage: list[UsageAmount]
+    complete: bool = Field(description="false: redis-cache does not answer, so the latest hours are missing")
+    limits: list[LimitState] = Field(description="present limits of the caller")
+    decided_alone: bool = Field(description="true: redis-cache does not answer; limits hold per process")
 
 
-@router.get("", response=UsageAnswer, summary="What your tokens have used, and what is left")
-def show_usage(request: HttpRequest, days: Query[Days]) -> object:
-    """Everybody's for who has `limits.view_usage`. A process sends what it counts each second."""
-    last = days.last or daily.utc_today()
-    first = days.first or last - timedelta(30)
-    if not timedelta(0) <= last - first <= timedelta(LONGEST_DAYS):
-        raise BadInput(f"first and last: at most {LONGEST_DAYS} days, in this order")
+@router.get("", response=UsageResponse, summary="Show the usage of your tokens, and the remaining limits")
+def show_usage(request: HttpRequest, period: Query[UsagePeriod]) -> object:
+    """Return the usage of the caller's tokens, or with `limits.view_usage` that of all.
+
+    Each process sends its counts once a second.
+    """
+    last = period.last or daily.utc_today()
+    first = period.first or last - timedelta(30)
+    if not timedelta(0) <= last - first <= timedelta(MAX_DAYS):
+        raise BadInput(f"first and last: at most {MAX_DAYS} days, in this order")
     grant = grant_of(request)
-    recent = _recent()
-    rows = _rows(grant, days.token, first, last, recent or [])
-    return {"usage": rows, "complete": recent is not None, **_limits(request)}
+    recent = _load_recent()
+    rows = _load_rows(grant, period.token, first, last, recent or [])
+    return {"usage": rows, "complete": recent is not None, **_limit_states(request)}
 
 
-def _recent() -> list[Row] | None:
-    """None: redis-cache does not answer."""
+def _load_recent() -> list[Row] | None:
+    """Return usage that is not in the database yet, or None if redis-cache does not respond."""
     try:
         return daily.live(redis_services.counters_client())
     except redis.RedisError as error:
-        logger.warning("usage of the latest hours: %s", error)
+        logger.warning("Cannot read the usage of the latest hours: %s; it is left out", error)
         return None
 
 
-def _rows(grant: Grant, token: int | None, first: date, last: date, recent: list[Row]) -> list[Row]:
-    mine = None if VIEW in grant.permissions else set(_tokens(grant))
-    whose = Q() if mine is None else Q(token__in=mine)
-    one = Q() if token is None else Q(token=token)
-    found = Usage.objects.filter(whose, one, day__range=(first, last))
-    merged = {row[:4]: Row(*row) for row in found.values_list(*Row._fields)}
+def _load_rows(grant: Grant, token: int | None, first: date, last: date, recent: list[Row]) -> list[Row]:
+    own_tokens = None if VIEW in grant.permissions else set(_token_ids(grant))
+    is_visible = Q() if own_tokens is None else Q(token__in=own_tokens)
+    is_selected = Q() if token is None else Q(token=token)
+    stored = Usage.objects.filter(is_visible, is_selected, day__range=(first, last))
+    merged = {row[:4]: Row(*row) for row in stored.values_list(*Row._fields)}
+    # A job copies counts from redis-cache to the database, so one of both may lag: the larger is right.
     for row in recent:
-        seen = (mine is None or row.token in mine) and token in (None, row.token)
-        if seen and first <= row.day <= last:
+        is_shown = (own_tokens is None or row.token in own_tokens) and token in (None, row.token)
+        if is_shown and first <= row.day <= last:
             merged[row[:4]] = max(row, merged.get(row[:4], row))
     return [merged[name] for name in sorted(merged)]
 
 
-def _tokens(grant: Grant) -> list[int]:
+def _token_ids(grant: Grant) -> list[int]:
     return list(Token.objects.filter(user=grant.user).values_list("pk", flat=True))
 
 
-def _limits(request: HttpRequest) -> dict[str, object]:
-    """All in one round trip; looking costs nothing."""
+def _limit_states(request: HttpRequest) -> dict[str, object]:
+    """Return the state of all limits, in one round trip. A cost of 0 spends nothing."""
     limits = [limit for scope in SCOPES for limit in ratelimit.limits_in_force(scope)]
     try:
-        verdict = limits_services.limiter().spend(caller_of(request), Cost(0), limits)
+        decision = limits_services.limiter().spend(caller_of(request), Cost(0), limits)
     except (CouldNotAsk, TooMuch):
         return {"limits": [], "decided_alone": True}
-    standings = [
+    states = [
         {
             "scope": limit.scope,
             "policy": limit.name,
@@ -123,6 +135,6 @@ def _limits(request: HttpRequest) -> dict[str, object]:
             "remaining": remaining,
             "reset": reset,
         }
-        for limit, remaining, reset in verdict.statuses
+        for limit, remaining, reset in decision.statuses
     ]
-    return {"limits": standings, "decided_alone": verdict.local}
+    return {"limits": states, "decided_alone": decision.local}

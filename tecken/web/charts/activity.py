@@ -1,4 +1,4 @@
-"""What the site did in the last hour, as two small pictures and a table."""
+"""Charts of the home page: requests and hit ratio in the last hour."""
 
 from __future__ import annotations
 
@@ -9,70 +9,82 @@ from typing import NamedTuple
 
 from tecken.monitoring.health.series import EVERY_SECONDS, Rate, compute_rates, load_samples
 from tecken.redisclient import services as redis_services
-from tecken.web.charts.svg import Axis, Frame, Point, axis
+from tecken.web.charts.svg import Axis, ChartFrame, Point, round_axis
 
 HOUR = 3600
 SAMPLES = int(HOUR / EVERY_SECONDS) + 1
-ROW_EVERY = 10  # rates, so five minutes
+# The table has every tenth rate, one for each five minutes.
+ROW_STEP = 10
 WIDTH, HEIGHT = 480.0, 90.0
 
-Known = tuple[float, float | None]
+Reading = tuple[float, float | None]
 
 
-class Curve(NamedTuple):
-    """`now` is the last value that is known. A picture has a part for each stretch of known values."""
+class ActivityCurve(NamedTuple):
+    """Chart of one value, with a path for each stretch of known values.
 
-    now: float | None
+    `latest` is the last known value, `top` the value at the upper edge.
+    """
+
+    latest: float | None
     top: float
     lines: tuple[str, ...]
     areas: tuple[str, ...]
 
 
-class Row(NamedTuple):
+class ActivityRow(NamedTuple):
+    """Row of the table with the same numbers."""
+
     at: datetime
     requests: float | None
     hit_ratio: float | None
 
 
-class Pulse(NamedTuple):
-    """Symbolication requests a second, and the share of pages that the store had."""
+class ActivityCharts(NamedTuple):
+    """Symbolication requests per second, and the share of pages that the store had."""
 
-    requests: Curve
-    hits: Curve
-    rows: tuple[Row, ...]
+    requests: ActivityCurve
+    hits: ActivityCurve
+    rows: tuple[ActivityRow, ...]
 
 
-def pulse() -> Pulse | None:
-    """None before there are two samples. Raises redis.RedisError."""
-    found = list(compute_rates(load_samples(redis_services.counters_client(), SAMPLES)))
-    if not found:
+def load_activity() -> ActivityCharts | None:
+    """Return the charts of the last hour, or None before there are two samples.
+
+    Raises:
+        redis.RedisError: redis-cache, which has the samples, does not respond.
+    """
+    measured = list(compute_rates(load_samples(redis_services.counters_client(), SAMPLES)))
+    if not measured:
         return None
-    end = found[-1].at
-    requests, hits = [(one.at, one.requests) for one in found], [(one.at, one.hit_ratio) for one in found]
-    return Pulse(_curve(requests, end), _curve(hits, end, Axis(0, 1, ())), _rows(found))
+    end = measured[-1].at
+    requests = _draw([(rate.at, rate.requests) for rate in measured], end)
+    hits = _draw([(rate.at, rate.hit_ratio) for rate in measured], end, Axis(0, 1, ()))
+    return ActivityCharts(requests, hits, _table(measured))
 
 
-def _curve(points: Sequence[Known], end: float, y: Axis | None = None) -> Curve:
-    known = [value for _at, value in points if value is not None]
-    y = y or axis(0, max(known, default=0))
-    frame = Frame(Axis(end - HOUR, end, ()), y, WIDTH, HEIGHT)
-    stretches = list(_stretches([point for point in points if point[0] >= end - HOUR]))
-    return Curve(
+def _draw(readings: Sequence[Reading], end: float, y: Axis | None = None) -> ActivityCurve:
+    known = [value for _at, value in readings if value is not None]
+    y = y or round_axis(0, max(known, default=0))
+    frame = ChartFrame(Axis(end - HOUR, end, ()), y, WIDTH, HEIGHT)
+    stretches = list(_stretches([reading for reading in readings if reading[0] >= end - HOUR]))
+    return ActivityCurve(
         known[-1] if known else None,
         y.high,
-        tuple(f"{frame.line(stretch)} h.01" for stretch in stretches),  # so that a single value is a dot
+        # The short horizontal line makes a single value visible as a dot.
+        tuple(f"{frame.line(stretch)} h.01" for stretch in stretches),
         tuple(frame.area(stretch) for stretch in stretches),
     )
 
 
-def _stretches(points: Sequence[Known]) -> list[list[Point]]:
-    runs = groupby(points, key=lambda point: point[1] is not None)
-    return [[(at, value or 0.0) for at, value in run] for known, run in runs if known]
+def _stretches(readings: Sequence[Reading]) -> list[list[Point]]:
+    runs = groupby(readings, key=lambda reading: reading[1] is not None)
+    return [[(at, value or 0.0) for at, value in run] for is_known, run in runs if is_known]
 
 
-def _rows(found: Sequence[Rate]) -> tuple[Row, ...]:
-    """The latest first."""
+def _table(measured: Sequence[Rate]) -> tuple[ActivityRow, ...]:
+    """Return rows for the table, the latest first."""
     return tuple(
-        Row(datetime.fromtimestamp(one.at, UTC), one.requests, one.hit_ratio)
-        for one in list(found)[::-1][::ROW_EVERY]
+        ActivityRow(datetime.fromtimestamp(rate.at, UTC), rate.requests, rate.hit_ratio)
+        for rate in list(measured)[::-1][::ROW_STEP]
     )

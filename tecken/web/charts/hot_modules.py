@@ -1,4 +1,4 @@
-"""Whose pages are asked for, and how large they are."""
+"""Charts of the store: a treemap of the most requested modules, and the sizes of pages."""
 
 from __future__ import annotations
 
@@ -9,103 +9,109 @@ from urllib.parse import quote
 
 from tecken.store.hit_counts import ModuleHits, PageRequests
 from tecken.store.miss_ratio import Entries
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.web.charts.svg import Tile, treemap
-from tecken.web.templatetags.texts import visible
+from tecken.web.formatting import escape_invisible
 
 WIDTH, HEIGHT = 640, 300
-WARM, COLD = 0.95, 0.8
-CHARACTER, LINES = 5.2, 28
-"""How wide and how high text is, in the picture's units."""
-LEAST = 5
-SEEN = 3
+# Hit ratios from which a module counts as good, and as fair.
+GOOD_RATIO, FAIR_RATIO = 0.95, 0.8
+# Width of a character and height of two lines of text, in units of the chart.
+CHARACTER_WIDTH, TEXT_HEIGHT = 5.2, 28
+MIN_LABEL_CHARACTERS = 5
+# Smaller tiles of pages are left out, because they cannot be seen.
+MIN_TILE = 3
 
 
 class HotPage(NamedTuple):
-    """`tile` is where it lies in the module's."""
+    """Page of a module. `tile` lies inside the tile of the module."""
 
     page: int
-    asked: int
+    requests: int
     tile: Tile
 
 
-class Hot(NamedTuple):
-    """A module, where it lies in the picture, and how well the store does for it: good, fair, bad.
+class HotModule(NamedTuple):
+    """Module in the treemap, coloured by its hit ratio: `grade` is `good`, `fair` or `bad`.
 
-    `pages` are those of its pages that are among the busiest of all.
+    `pages` are those of its pages that are among the most requested of all.
     """
 
-    module: ModuleKey
+    module: ObjectId
     hits: int
     misses: int
     tile: Tile
-    does: str
+    grade: str
     pages: Sequence[HotPage]
 
     @property
-    def asked(self) -> int:
+    def requests(self) -> int:
+        """Requests for pages of the module."""
         return self.hits + self.misses
 
     @property
     def ratio(self) -> float:
-        return self.hits / self.asked
+        """Share of the requests that the store had."""
+        return self.hits / self.requests
 
     @property
     def label(self) -> str:
-        """As much of the name as there is room for; empty when that is too little."""
-        name, room = visible(self.module.debug_file), int((self.tile.width - 8) / CHARACTER)
-        if room < LEAST or self.tile.height < LINES:
+        """Name of the module, cut to the width of the tile, or "" if the tile is too small."""
+        name, room = escape_invisible(self.module.debug_file), int((self.tile.width - 8) / CHARACTER_WIDTH)
+        if room < MIN_LABEL_CHARACTERS or self.tile.height < TEXT_HEIGHT:
             return ""
         return name if len(name) <= room else f"{name[: room - 1]}…"
 
     @property
     def explain(self) -> str:
+        """Address of the page that explains the module."""
         return f"/explain/{quote(self.module.debug_file, safe='')}/{quote(self.module.debug_id, safe='')}/"
 
 
-class Bar(NamedTuple):
-    """Keys of less than `top` bytes, and their share of the fullest bar, 0 to 100."""
+class SizeBar(NamedTuple):
+    """Bar of the number of keys smaller than `top`. `length` is a percentage of the longest bar."""
 
     top: str
     keys: int
     length: float
 
 
-def hottest(rows: Sequence[ModuleHits], pages: Sequence[PageRequests]) -> list[Hot]:
-    """Those that were asked for most first, which are the largest."""
+def draw_modules(rows: Sequence[ModuleHits], pages: Sequence[PageRequests]) -> list[HotModule]:
+    """Return a treemap of modules, the most requested first; its tiles are the largest."""
     tiles = treemap([row.hits + row.misses for row in rows], WIDTH, HEIGHT)
-    of_module: dict[ModuleKey, list[PageRequests]] = defaultdict(list)
+    pages_of: dict[ObjectId, list[PageRequests]] = defaultdict(list)
     for page in pages:
-        of_module[page.module].append(page)
-    return [_hot(rows[tile.item], tile, of_module[rows[tile.item].module]) for tile in tiles]
+        pages_of[page.module].append(page)
+    return [_hot_module(rows[tile.item], tile, pages_of[rows[tile.item].module]) for tile in tiles]
 
 
-def _hot(row: ModuleHits, tile: Tile, pages: Sequence[PageRequests]) -> Hot:
-    asked = row.hits + row.misses
-    ratio = row.hits / asked
-    does = "good" if ratio >= WARM else "fair" if ratio >= COLD else "bad"
-    return Hot(*row, _rounded(tile), does, _within(tile, asked, pages))
+def _hot_module(row: ModuleHits, tile: Tile, pages: Sequence[PageRequests]) -> HotModule:
+    requests = row.hits + row.misses
+    ratio = row.hits / requests
+    grade = "good" if ratio >= GOOD_RATIO else "fair" if ratio >= FAIR_RATIO else "bad"
+    return HotModule(*row, _round_tile(tile), grade, _page_tiles(tile, requests, pages))
 
 
-def _within(tile: Tile, asked: int, pages: Sequence[PageRequests]) -> list[HotPage]:
-    """The busiest of its pages, and as much room as all others take; those that can be seen."""
-    others = max(0, asked - sum(page.asked for page in pages))
+def _page_tiles(tile: Tile, requests: int, pages: Sequence[PageRequests]) -> list[HotPage]:
+    """Return the tiles of the most requested pages. One tile stands for all others, and is not drawn."""
+    others = max(0, requests - sum(page.asked for page in pages))
     tiles = treemap([*(page.asked for page in pages), others], tile.width, tile.height)
     return [
-        HotPage(pages[each.item].page, pages[each.item].asked, _rounded(each))
-        for each in tiles
-        if each.item < len(pages) and min(each.width, each.height) >= SEEN
+        HotPage(pages[part.item].page, pages[part.item].asked, _round_tile(part))
+        for part in tiles
+        if part.item < len(pages) and min(part.width, part.height) >= MIN_TILE
     ]
 
 
-def _rounded(tile: Tile) -> Tile:
+def _round_tile(tile: Tile) -> Tile:
     return Tile(tile.item, *(round(length, 1) for length in tile[1:]))
 
 
-def bars(entries: Entries) -> list[Bar]:
+def size_bars(entries: Entries) -> list[SizeBar]:
+    """Return a bar for each range of sizes of keys."""
     most = max((keys for _top, keys in entries.by_size), default=0) or 1
-    return [Bar(_binary(top), keys, round(100 * keys / most, 1)) for top, keys in entries.by_size]
+    return [SizeBar(_format_bytes(top), keys, round(100 * keys / most, 1)) for top, keys in entries.by_size]
 
 
-def _binary(top: int) -> str:
+def _format_bytes(top: int) -> str:
     return f"{top} B" if top < 1024 else f"{top >> 10} KiB" if top < 1 << 20 else f"{top >> 20} MiB"

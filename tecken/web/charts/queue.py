@@ -1,4 +1,4 @@
-"""The queue over time, drawn from the samples that beat has taken."""
+"""Charts of the queue: unfinished jobs, and the latency of the slowest queue, from the samples of beat."""
 
 from __future__ import annotations
 
@@ -11,73 +11,77 @@ import redis
 
 from tecken.monitoring.health.series import EVERY_SECONDS, Sample, load_samples
 from tecken.redisclient import services as redis_services
-from tecken.web.charts.timeline import MARKS, Reading, Timeline, timeline
-from tecken.web.templatetags.site import seconds
+from tecken.web.charts.timeline import MARKS, Reading, Timeline, draw_timeline
+from tecken.web.formatting import seconds
 
 HOURS = tuple(MARKS)
-FEW, SHORT = 4, 0.1
-"""An axis goes up to so many jobs, or seconds, at least: one job should not look like many."""
+# An axis ends at this many jobs or seconds at least: a single job should not look like a long queue.
+MIN_JOBS, MIN_SECONDS = 4, 0.1
 ROWS = 12
 
 
-class Row(NamedTuple):
-    """The most in one of ROWS stretches, which began `at`. None: nobody could tell."""
+class QueueRow(NamedTuple):
+    """Maximum of each value in one of ROWS periods, which began `at`. None: not known."""
 
     at: datetime
     queued: float | None
     canary: float | None
 
 
-class Pictures(NamedTuple):
-    """Jobs that have not ended, and for how long the slowest queue's wait."""
+class QueueCharts(NamedTuple):
+    """Unfinished jobs, and the test-job latency of the slowest queue."""
 
     queued: Timeline
     canary: Timeline
-    rows: Sequence[Row]
+    rows: Sequence[QueueRow]
 
 
-def hours_in(text: str) -> int:
+def parse_hours(text: str) -> int:
+    """Return the period that a query parameter names, or the default."""
     return int(text) if text in map(str, HOURS) else HOURS[0]
 
 
-def drawn(hours: int) -> Pictures | None:
-    """None when redis-cache, which has the samples, does not answer."""
+def load_charts(hours: int) -> QueueCharts | None:
+    """Return the charts, or None if redis-cache, which has the samples, does not respond."""
     try:
         taken = load_samples(redis_services.counters_client(), round(hours * 3600 / EVERY_SECONDS))
     except redis.RedisError:
         return None
-    return pictures(taken, hours, time.time())
+    return draw_charts(taken, hours, time.time())
 
 
-def pictures(taken: Sequence[Sample], hours: int, now: float) -> Pictures:
-    queued = [(one.at, one.queued) for one in taken]
-    canary = [(one.at, one.canary) for one in taken]
-    return Pictures(
-        _timeline(queued, hours, now, _jobs, FEW),
-        _timeline(canary, hours, now, seconds, SHORT),
-        list(_rows(queued, canary, hours * 3600 / ROWS, now)),
+def draw_charts(taken: Sequence[Sample], hours: int, now: float) -> QueueCharts:
+    """Return the charts of these samples."""
+    queued = [(sample.at, sample.queued) for sample in taken]
+    canary = [(sample.at, sample.canary) for sample in taken]
+    return QueueCharts(
+        _draw(queued, hours, now, _format_jobs, MIN_JOBS),
+        _draw(canary, hours, now, seconds, MIN_SECONDS),
+        list(_table(queued, canary, hours * 3600 / ROWS, now)),
     )
 
 
-def _timeline(
+def _draw(
     readings: Sequence[Reading], hours: int, now: float, label: Callable[[float], str], least: float
 ) -> Timeline:
-    small = all(value is None or value <= least for _at, value in readings)
-    return timeline(readings, hours, now, label, most=least if small else None)
+    is_small = all(value is None or value <= least for _at, value in readings)
+    return draw_timeline(readings, hours, now, label, most=least if is_small else None)
 
 
-def _jobs(number: float) -> str:
+def _format_jobs(number: float) -> str:
     return f"{number:,.0f}"
 
 
-def _rows(queued: Sequence[Reading], canary: Sequence[Reading], stretch: float, now: float) -> Iterator[Row]:
-    """The latest first."""
+def _table(
+    queued: Sequence[Reading], canary: Sequence[Reading], period: float, now: float
+) -> Iterator[QueueRow]:
+    """Yield rows for the table, the latest first."""
     for number in range(ROWS):
-        start = now - (number + 1) * stretch
-        most = [_most(readings, start, start + stretch) for readings in (queued, canary)]
-        yield Row(datetime.fromtimestamp(start, UTC), *most)
+        start = now - (number + 1) * period
+        maxima = [_maximum(readings, start, start + period) for readings in (queued, canary)]
+        yield QueueRow(datetime.fromtimestamp(start, UTC), *maxima)
 
 
-def _most(readings: Sequence[Reading], start: float, end: float) -> float | None:
+def _maximum(readings: Sequence[Reading], start: float, end: float) -> float | None:
     known = (value for at, value in readings if value is not None and start <= at < end)
     return max(known, default=None)

@@ -1,4 +1,4 @@
-"""Pictures as SVG, drawn on the server: no script, and the same in print. Lengths are in its own units."""
+"""Geometry of SVG charts: axes, frames and treemaps. Lengths are units of the chart's view box."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ Point = tuple[float, float]
 
 
 class Axis(NamedTuple):
-    """From `low` to `high`, with a mark at each of `marks`."""
+    """Axis from `low` to `high`, with a tick at each of `marks`."""
 
     low: float
     high: float
     marks: tuple[float, ...]
 
 
-def axis(low: float, high: float, marks: int = 5) -> Axis:
-    """Round numbers at and around the ends."""
+def round_axis(low: float, high: float, marks: int = 5) -> Axis:
+    """Return an axis that includes both values, with about so many ticks at round numbers."""
     if high <= low:
         high = low + 1
-    step = _round((high - low) / marks)
+    step = _round_up((high - low) / marks)
     first, last = math.floor(low / step), math.ceil(high / step)
     return Axis(first * step, last * step, tuple(n * step for n in range(first, last + 1)))
 
 
-def _round(step: float) -> float:
-    """The next of 1, 2, 5, 10, ... times a power of ten."""
+def _round_up(step: float) -> float:
+    """Return the next of 1, 2, 5, 10, ... times a power of ten."""
     power = 10.0 ** math.floor(math.log10(step))
+    # Without the tolerance a step of 0.1, computed as 0.10000000000000001, would become 0.2.
     return next(m * power for m in (1, 2, 5, 10) if m * power >= step * 0.999)
 
 
-class Frame(NamedTuple):
-    """Where the values of two axes lie in a picture of `width` times `height`."""
+class ChartFrame(NamedTuple):
+    """Area of `width` times `height` units in which the values of two axes are drawn."""
 
     x: Axis
     y: Axis
@@ -44,18 +45,19 @@ class Frame(NamedTuple):
     height: float = 200
 
     def place(self, point: Point) -> Point:
+        """Return the position of a point. Vertical positions of SVG count from the upper edge."""
         across = (point[0] - self.x.low) / (self.x.high - self.x.low)
         up = (point[1] - self.y.low) / (self.y.high - self.y.low)
         return round(across * self.width, 1), round((1 - up) * self.height, 1)
 
     def line(self, points: Sequence[Point]) -> str:
-        """The `d` of a path from point to point."""
+        """Return the path data of a line through these points."""
         return " ".join(
             f"{'L' if number else 'M'}{x} {y}" for number, (x, y) in enumerate(map(self.place, points))
         )
 
     def steps(self, points: Sequence[Point]) -> str:
-        """The same for a value that holds until the next point."""
+        """Return the path data of a line in which each value holds until the next point."""
         held = [(later[0], earlier[1]) for earlier, later in pairwise(points)]
         corners = (
             [corner for pair in zip(points, [*held, points[-1]], strict=True) for corner in pair]
@@ -65,7 +67,7 @@ class Frame(NamedTuple):
         return self.line(corners)
 
     def area(self, points: Sequence[Point]) -> str:
-        """Closed along the lower edge."""
+        """Return the path data of the area between a line and the lower edge."""
         if not points:
             return ""
         (left, _), (right, _) = self.place(points[0]), self.place(points[-1])
@@ -73,7 +75,7 @@ class Frame(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """A rectangle for the item of that number."""
+    """Rectangle of a treemap. `item` is the index of its size."""
 
     item: int
     x: float

@@ -1,4 +1,4 @@
-"""A value over time, with gaps where nobody could tell."""
+"""Chart of a value over time, with gaps where the value is not known."""
 
 from __future__ import annotations
 
@@ -9,25 +9,30 @@ from itertools import groupby
 from statistics import fmean
 from typing import NamedTuple
 
-from tecken.web.charts.svg import Axis, Frame, Point, axis
+from tecken.web.charts.svg import Axis, ChartFrame, Point, round_axis
 
+# Seconds since 1970, and the value at that time.
 Reading = tuple[float, float | None]
-"""When, in seconds since 1970, and what."""
 WIDTH, HEIGHT = 320, 110
 COLUMNS = 120
-NEWS_SECONDS = 120
-"""What is older does not tell how it is now."""
+# An older reading is not shown as the present value.
+FRESH_SECONDS = 120
+# Hours that a chart can show, and the seconds between two ticks of its axis.
 MARKS = {1: 900, 6: 7200, 24: 21_600}
-"""Hours that a picture may show, and seconds between two marks of its axis."""
 
 
 class Tick(NamedTuple):
+    """Labelled position on an axis."""
+
     at: float
     label: str
 
 
 class Timeline(NamedTuple):
-    """`lines` and `areas` are SVG path data, one for each stretch without a gap. `limit` is a height."""
+    """Chart with a path in `lines` and in `areas` for each stretch without a gap.
+
+    `limit` is the height of a horizontal line; `latest` is the present value, "" if it is not known.
+    """
 
     lines: Sequence[str]
     areas: Sequence[str]
@@ -35,10 +40,9 @@ class Timeline(NamedTuple):
     up: Sequence[Tick]
     limit: float | None
     latest: str
-    """Empty when nobody can tell."""
 
 
-def timeline(
+def draw_timeline(
     readings: Sequence[Reading],
     hours: int,
     now: float,
@@ -47,16 +51,25 @@ def timeline(
     limit: float | None = None,
     most: float | None = None,
 ) -> Timeline:
-    """Of the last `hours`, one of MARKS. The axis goes from 0 to `most`, or as far as it must."""
+    """Return the chart of the last hours.
+
+    Args:
+        readings: Values in the order of time.
+        hours: Period, one of MARKS.
+        now: Time at the right edge.
+        label: Function that formats a value.
+        limit: Value to draw as a horizontal line.
+        most: Value at the upper edge. Without it the axis includes all values.
+    """
     start = now - hours * 3600
     stretches = list(_stretches(_columns(readings, start, now)))
     highest = max([value for stretch in stretches for _at, value in stretch] + [limit or 0])
-    up = Axis(0, most, (0, most / 2, most)) if most else axis(0, highest, 3)
-    frame = Frame(Axis(start, now, _times(start, now, MARKS[hours])), up, WIDTH, HEIGHT)
-    latest = readings[-1][1] if readings and readings[-1][0] >= now - NEWS_SECONDS else None
+    up = Axis(0, most, (0, most / 2, most)) if most else round_axis(0, highest, 3)
+    frame = ChartFrame(Axis(start, now, _tick_times(start, now, MARKS[hours])), up, WIDTH, HEIGHT)
+    latest = readings[-1][1] if readings and readings[-1][0] >= now - FRESH_SECONDS else None
     return Timeline(
-        [frame.line(_wide(stretch)) for stretch in stretches],
-        [frame.area(_wide(stretch)) for stretch in stretches],
+        [frame.line(_widen(stretch)) for stretch in stretches],
+        [frame.area(_widen(stretch)) for stretch in stretches],
         [Tick(frame.place((at, 0))[0], time.strftime("%H:%M", time.gmtime(at))) for at in frame.x.marks],
         [Tick(frame.place((start, value))[1], label(value)) for value in up.marks],
         frame.place((start, limit))[1] if limit else None,
@@ -65,7 +78,7 @@ def timeline(
 
 
 def _columns(readings: Sequence[Reading], start: float, now: float) -> Iterator[tuple[int, Point]]:
-    """The mean of each column that has a value, with its number."""
+    """Yield the number and the mean of each column that has a value."""
     width = (now - start) / COLUMNS
     known = ((at, value) for at, value in readings if value is not None and start <= at <= now)
     for number, column in groupby(known, key=lambda reading: int((reading[0] - start) // width)):
@@ -74,7 +87,7 @@ def _columns(readings: Sequence[Reading], start: float, now: float) -> Iterator[
 
 
 def _stretches(columns: Iterator[tuple[int, Point]]) -> Iterator[list[Point]]:
-    """One column may be empty: samples are not that punctual."""
+    """Yield the points of each stretch. A single empty column is no gap: samples are not punctual."""
     stretch: list[Point] = []
     last = -math.inf
     for number, point in columns:
@@ -87,11 +100,11 @@ def _stretches(columns: Iterator[tuple[int, Point]]) -> Iterator[list[Point]]:
         yield stretch
 
 
-def _wide(stretch: Sequence[Point]) -> Sequence[Point]:
-    """A single point is made a line that can be seen."""
-    (at, value), *more = stretch
-    return stretch if more else [(at - 1, value), (at + 1, value)]
+def _widen(stretch: Sequence[Point]) -> Sequence[Point]:
+    """Return the stretch, with a single point made a short line that can be seen."""
+    (at, value), *others = stretch
+    return stretch if others else [(at - 1, value), (at + 1, value)]
 
 
-def _times(start: float, now: float, step: int) -> tuple[float, ...]:
+def _tick_times(start: float, now: float, step: int) -> tuple[float, ...]:
     return tuple(float(at) for at in range(math.ceil(start / step) * step, int(now) + 1, step))

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import path
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
@@ -22,8 +23,9 @@ from tecken.runtimeconfig.options import CATALOGUE
 from tecken.runtimeconfig.presentation import build_rows, find_unknown, list_processes
 from tecken.runtimeconfig.snapshot import Snapshot, find_problems
 from tecken.web.auth import need, page
+from tecken.web.formatting import escape_invisible
 from tecken.web.pages.config_form import WINDOW, Edits, build_fields, read_edits
-from tecken.web.templatetags.texts import visible
+from tecken.web.registration import SitePage
 
 CHANGE, VIEW = "runtimeconfig.change_option", "runtimeconfig.view_option"
 WAIT_SECONDS = 1.0  # for all processes to have a change; one that takes longer is stuck
@@ -178,9 +180,18 @@ def _wait_for_rollout(outcome: service.Outcome) -> tuple[bool, str]:
 
 
 def _quote(text: str | None) -> str:
-    return "default" if text is None else visible(shorten(text)) or "(empty)"
+    return "default" if text is None else escape_invisible(shorten(text)) or "(empty)"
 
 
 def _list(names: list[str]) -> str:
     rest = len(names) - MOST_LISTED
     return ", ".join(names[:MOST_LISTED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+PAGE = SitePage(
+    title="Configuration",
+    about="Change options while the site runs.",
+    urls=[path("config/", options, name="config")],
+    permissions=(VIEW, CHANGE),
+    is_open_under_maintenance=True,
+)

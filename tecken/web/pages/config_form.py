@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tecken.errors import BadInput
 from tecken.runtimeconfig.models import Change
-from tecken.runtimeconfig.presentation import Row
+from tecken.runtimeconfig.presentation import OptionRow
 from tecken.runtimeconfig.schedule import Entry
 
 SEVERAL_LINES = ("str", "names")
@@ -26,7 +26,7 @@ class Edits(NamedTuple):
 class Field(NamedTuple):
     """Field of an option; `last` is its newest change."""
 
-    row: Row
+    row: OptionRow
     edits: Edits
     last: Change | None
 
@@ -56,7 +56,7 @@ class Field(NamedTuple):
 
 
 def read_edits(
-    form: Mapping[str, str], rows: Iterable[Row], texts: Mapping[str, str], now: datetime
+    form: Mapping[str, str], rows: Iterable[OptionRow], texts: Mapping[str, str], now: datetime
 ) -> Edits:
     """Return what differs from the rows that the form was made from, and what to unset of `texts`."""
     changes: dict[str, str | None] = {}
@@ -71,7 +71,7 @@ def read_edits(
         return Edits(changes, {"window": str(error)})
 
 
-def saved_text(row: Row) -> str:
+def saved_text(row: OptionRow) -> str:
     return row.option.default_text if row.text is None else row.text
 
 
@@ -87,14 +87,14 @@ def parse_instant(text: str) -> datetime | None:
 
 
 def build_fields(
-    rows: Iterable[Row], edits: Edits, last: Mapping[str, Change]
+    rows: Iterable[OptionRow], edits: Edits, last: Mapping[str, Change]
 ) -> list[tuple[str, list[Field]]]:
     """Return the fields by group."""
     fields = (Field(row, edits, last.get(row.option.name)) for row in rows)
     return [(title, list(group)) for title, group in groupby(fields, lambda field: field.row.option.group)]
 
 
-def _visible(row: Row, text: str) -> str:
+def _visible(row: OptionRow, text: str) -> str:
     """Return what a browser preserves: it changes line ends and drops what it cannot show."""
     line_end = "\n" if row.option.kind in SEVERAL_LINES else ""
     return "".join(character for character in text if character.isprintable() or character in line_end)

@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import path
 from django.views.decorators.http import require_http_methods, require_safe
 
 from tecken.errors import Absent, Conflict
@@ -13,7 +14,9 @@ from tecken.runtimeconfig import history, service
 from tecken.runtimeconfig.models import Version
 from tecken.runtimeconfig.options import CATALOGUE
 from tecken.web.auth import need, page
+from tecken.web.pages import config
 from tecken.web.pages.config import CHANGE, PLACE, VIEW, author, parse_version, show_outcome, user_of
+from tecken.web.registration import SitePage
 
 VERSIONS_SHOWN = 25
 
@@ -83,3 +86,13 @@ def _render(
         "may_change": user_of(request).has_perm(CHANGE),
     }
     return render(request, "config/version.html", context, status=status)
+
+
+PAGE = SitePage(
+    title="History of the configuration",
+    part_of=config.PAGE,
+    urls=[
+        path("config/history/", versions, name="config-history"),
+        path("config/versions/<int:number>/", version, name="config-version"),
+    ],
+)

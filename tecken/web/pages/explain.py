@@ -1,4 +1,4 @@
-"""Why are a module's symbols missing? Where they were looked for, and looking again."""
+"""Pages that explain why a module's symbols are missing, with a button to look for them again."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from django.db import DatabaseError
 from django.db.models import Max, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import path
 from django.views.decorators.http import require_http_methods, require_safe
 
 from tecken.download.codes import module_of
@@ -20,113 +21,139 @@ from tecken.errors import Absent, BadInput, BadModule
 from tecken.http.ratelimit import spend
 from tecken.limits.port import Cost
 from tecken.symbolication import services as symbolication_services
-from tecken.symbols.ids import ModuleKey, code_id, file_name, module_key
+from tecken.symbols.ids import ObjectId, code_id, file_name
 from tecken.symbols.pagefile.file import Header
 from tecken.upload.models import FileUpload
 from tecken.web.api.uploads import AUDITOR
 from tecken.web.auth import open_page, page
-from tecken.web.menu import OPERATE, VIEW_UPLOADS
-from tecken.web.pages.explanation import NearMisses, asked, away, is_looking, memories, near_misses, verdict
+from tecken.web.pages.explanation import (
+    NearMisses,
+    decide,
+    failed_parts,
+    find_near_misses,
+    is_looking,
+    list_remembered,
+    list_sources,
+)
+from tecken.web.registration import OPERATE, VIEW_UPLOADS, SitePage
 
-PLACE = {"section": "explain"}
 LOOK_AGAIN = (*VIEW_UPLOADS, "runtimeconfig.change_option")
-PATH = re.compile(r"(?:.*/)?([^/]+)/([0-9A-Fa-f]{9,40})(?:/[^/]*)?")
+DOWNLOAD_PATH = re.compile(r"(?:.*/)?([^/]+)/([0-9A-Fa-f]{9,40})(?:/[^/]*)?")
 NEWEST_UPLOADS = 20
-Person = User | AnonymousUser
+Reader = User | AnonymousUser
 
 
-class Database(NamedTuple):
-    """None: the database does not answer."""
+class ModuleRecords(NamedTuple):
+    """Uploads and requests of a module in the database; None if the database does not respond."""
 
     files: list[FileUpload] | None
-    asked_for: dict[str, object] | None
+    requests: dict[str, object] | None
 
 
 @open_page
 @require_safe
-def form(request: HttpRequest) -> HttpResponse:
+def show_form(request: HttpRequest) -> HttpResponse:
+    """Show the form, or redirect to the page of the module that its fields name."""
     given = {name: request.GET.get(name, "").strip() for name in ("file", "id", "code_file", "code_id")}
     try:
         if given["code_file"] or given["code_id"]:
-            return redirect(address(_by_code(given["code_file"], given["code_id"])))
+            return redirect(module_address(_find_by_code(given["code_file"], given["code_id"])))
         if given["file"] or given["id"]:
-            return redirect(address(_by_debug(given["file"], given["id"])))
+            return redirect(module_address(_parse_module(given["file"], given["id"])))
     except Absent as error:
-        return _form(request, given, HTTPStatus.NOT_FOUND, str(error))
+        return _render_form(request, given, HTTPStatus.NOT_FOUND, str(error))
     except BadInput as error:
-        return _form(request, given, HTTPStatus.BAD_REQUEST, str(error))
-    return _form(request, given)
+        return _render_form(request, given, HTTPStatus.BAD_REQUEST, str(error))
+    return _render_form(request, given)
 
 
-def _form(
+def _render_form(
     request: HttpRequest, given: dict[str, str], status: HTTPStatus = HTTPStatus.OK, problem: str = ""
 ) -> HttpResponse:
-    near = _builds(request, given) if problem and given["file"] else None
-    context = {**PLACE, "given": given, "problem": problem, "near": near, "name": given["file"]}
+    near = _find_builds(request, given) if problem and given["file"] else None
+    context = {"given": given, "problem": problem, "near": near, "name": given["file"]}
     return render(request, "explain/form.html", context, status=status)
 
 
-def _builds(request: HttpRequest, given: dict[str, str]) -> NearMisses | None:
-    """Find those of a debug file whose id is wrong, or was left out. Raises OverLimit."""
+def _find_builds(request: HttpRequest, given: dict[str, str]) -> NearMisses | None:
+    """Return the stored builds of a debug file whose id is wrong or was left out.
+
+    Raises:
+        OverLimit: The caller has made too many requests. Database queries make this page worth a limit.
+    """
     spend(request, "api", Cost())
     try:
-        return _near(file_name(given["file"]), "", request.user)
+        return _load_near_misses(file_name(given["file"]), "", request.user)
     except BadModule:
         return None
 
 
-def _by_debug(file: str, some_id: str) -> ModuleKey:
-    """Also of a text that has both, as an address of the file does, and of a GUID with its dashes."""
+def _parse_module(file: str, some_id: str) -> ObjectId:
+    """Return the module that two fields name.
+
+    The first field alone may have both names, as a download path or separated by white space. The id may be a
+    GUID with braces and dashes.
+    """
     if not some_id:
-        path = PATH.fullmatch(unquote(file))
+        match = DOWNLOAD_PATH.fullmatch(unquote(file))
         words = file.rsplit(None, 1)
-        file, some_id = path.groups() if path else words if len(words) > 1 else (file, "")
-    return module_key(file, re.sub(r"[{}-]", "", some_id))
+        file, some_id = match.groups() if match else words if len(words) > 1 else (file, "")
+    return ObjectId.parse(file, re.sub(r"[{}-]", "", some_id))
 
 
-def _by_code(file: str, some_id: str) -> ModuleKey:
-    """Raises Absent, or CouldNotAsk when the database does not answer."""
+def _find_by_code(file: str, some_id: str) -> ObjectId:
+    """Return the module with this code file and code id.
+
+    Raises:
+        Absent: No uploaded file has these names.
+        CouldNotAsk: The database does not respond.
+    """
     return module_of(file_name(file, "code file name"), code_id(some_id), with_try=True)
 
 
-def address(module: ModuleKey) -> str:
+def module_address(module: ObjectId) -> str:
+    """Return the address of the page that explains a module."""
     return f"/explain/{quote(module.debug_file, safe='')}/{module.debug_id}/"
 
 
 @open_page
 @require_http_methods(["GET", "HEAD", "POST"])
-def explain(request: HttpRequest, debug_file: str, debug_id: str) -> HttpResponse:
-    module = module_key(debug_file, debug_id)
+def show_module(request: HttpRequest, debug_file: str, debug_id: str) -> HttpResponse:
+    """Explain a module, or look for its symbols again."""
+    module = ObjectId.parse(debug_file, debug_id)
     if request.method == "POST":
         return _look_again(request, module)
+    # Each view of this page searches the storage, so it counts against the caller's limit.
     spend(request, "api", Cost())
-    return _explained(request, module)
+    return _render_module(request, module)
 
 
 @page(*LOOK_AGAIN)
-def _look_again(request: HttpRequest, module: ModuleKey) -> HttpResponse:  # noqa: ARG001 - as a page is called
+def _look_again(request: HttpRequest, module: ObjectId) -> HttpResponse:  # noqa: ARG001 - `page` passes it
     symbolication_services.explainer().look_again(module)
-    return redirect(address(module))
+    return redirect(module_address(module))
 
 
-def _explained(request: HttpRequest, module: ModuleKey) -> HttpResponse:
-    user, told = request.user, symbolication_services.explainer().explain(module)
-    names = _has_any(user, *LOOK_AGAIN, *OPERATE)
-    found, places = _database(module, user), list(asked(told, names=names))
-    decision = verdict(told, places)
+def _render_module(request: HttpRequest, module: ObjectId) -> HttpResponse:
+    user, explanation = request.user, symbolication_services.explainer().explain(module)
+    # Addresses of storages and texts of errors are for users who operate the site or upload to it.
+    shows_names = _has_any(user, *LOOK_AGAIN, *OPERATE)
+    sources = list(list_sources(explanation, shows_names=shows_names))
+    conclusion, records = decide(explanation, sources), _load_records(module, user)
+    is_found = conclusion.kind == "success"
+    header = explanation.page_file if isinstance(explanation.page_file, Header) else None
     context = {
-        **PLACE,
         "module": module,
-        "key": told.key,
-        "verdict": decision,
-        "looking": is_looking(told),
-        "asked": places,
-        "memories": list(memories(told, names=names)),
-        "away": away(told, names=names),
-        "about": told.page_file.metadata if isinstance(told.page_file, Header) else None,
-        "database": found,
-        "near": None if decision.kind == "success" else _near(module.debug_file, module.debug_id, user),
-        "newest": found.files[0] if found.files else None,
+        "key": explanation.key,
+        "conclusion": conclusion,
+        "looking": is_looking(explanation),
+        "sources": sources,
+        "remembered": list(list_remembered(explanation, shows_names=shows_names)),
+        "failed_parts": failed_parts(explanation, shows_names=shows_names),
+        "about": header.metadata if header else None,
+        "database": records,
+        "near": None if is_found else _load_near_misses(module.debug_file, module.debug_id, user),
+        "newest": records.files[0] if records.files else None,
         "may_look": _has_any(user, *LOOK_AGAIN),
         "sees_uploads": _has_any(user, *VIEW_UPLOADS),
         "sees_all": user.has_perm(AUDITOR),
@@ -134,27 +161,27 @@ def _explained(request: HttpRequest, module: ModuleKey) -> HttpResponse:
     return render(request, "explain/module.html", context)
 
 
-def _has_any(user: Person, *permissions: str) -> bool:
+def _has_any(user: Reader, *permissions: str) -> bool:
     return any(map(user.has_perm, permissions))
 
 
-def _database(module: ModuleKey, user: Person) -> Database:
+def _load_records(module: ObjectId, user: Reader) -> ModuleRecords:
     try:
-        return Database(_uploaded(module, user), _asked_for(module))
+        return ModuleRecords(_load_uploads(module, user), _count_requests(module))
     except DatabaseError:
-        return Database(None, None)
+        return ModuleRecords(None, None)
 
 
-def _near(debug_file: str, debug_id: str, user: Person) -> NearMisses | None:
-    """None: the database does not answer."""
+def _load_near_misses(debug_file: str, debug_id: str, user: Reader) -> NearMisses | None:
+    """Return near misses, or None if the database does not respond."""
     try:
-        return near_misses(debug_file, debug_id, names=_has_any(user, *LOOK_AGAIN, *OPERATE))
+        return find_near_misses(debug_file, debug_id, shows_ids=_has_any(user, *LOOK_AGAIN, *OPERATE))
     except DatabaseError:
         return None
 
 
-def _uploaded(module: ModuleKey, user: Person) -> list[FileUpload]:
-    """Whoever sees no others' uploads sees their own."""
+def _load_uploads(module: ObjectId, user: Reader) -> list[FileUpload]:
+    """Return the module's newest files: the user's own, or those of all users for an auditor."""
     files = FileUpload.objects.filter(debug_file=module.debug_file, debug_id=module.debug_id)
     if not user.has_perm(AUDITOR):
         if not isinstance(user, User):
@@ -163,9 +190,19 @@ def _uploaded(module: ModuleKey, user: Person) -> list[FileUpload]:
     return list(files.select_related("upload__user").order_by("-id")[:NEWEST_UPLOADS])
 
 
-def _asked_for(module: ModuleKey) -> dict[str, object]:
-    """How often in vain, and when last."""
+def _count_requests(module: ObjectId) -> dict[str, object]:
+    """Return how often the module was requested and missing, and the time of the last such request."""
     rows = MissingSymbol.objects.filter(debug_id=module.debug_id, debug_file=module.debug_file)
     return rows.aggregate(
         count=Sum("count"), symbolications=Sum("symbolications"), last_seen=Max("last_seen")
     )
+
+
+PAGE = SitePage(
+    title="Explain",
+    about="See why a module has no symbols.",
+    urls=[
+        path("explain/", show_form, name="explain"),
+        path("explain/<str:debug_file>/<str:debug_id>/", show_module, name="explained"),
+    ],
+)

@@ -1,4 +1,4 @@
-"""Near misses of a module: other builds of its debug file that are stored."""
+"""Presentation of a module's explanation: the conclusion, the sources, remembered results, near misses."""
 
 from __future__ import annotations
 
@@ -14,283 +14,318 @@ from tecken.storage.presence_cache import Fact, Remembered, Unknown
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.status import State
 from tecken.symbolication.explain import Cached, Explanation, Marked, Own, Upstream
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 from tecken.upload.models import FileUpload
-from tecken.web.templatetags.site import count, size
+from tecken.web.formatting import count, size
 
 GUID_DIGITS = 32
 # A build may have several files, and may have been uploaded more than once.
-ROWS = 100
-SHOWN = 5
+MAX_ROWS = 100
+MAX_NEAR_MISSES = 5
+
+TRY_FILES = "Uploaded files of try builds"
+NOT_SEARCHED = "Not searched: an earlier source had the file"
+NO_RECENT_SEARCH = "Not searched recently"
+SEARCHES_AGAIN = "The next request searches all sources again."
+LOOK_AGAIN = "Choose “Look again” to use it now."
+PART_FAILED = "A part of the site does not answer."
+UNREACHABLE = "Does not answer"
+
+IS_FOUND = {"there": True, "absent": False, "denied": False}
 
 
 class NearMisses(NamedTuple):
-    """`ages` have the same GUID, `builds` another one; `has_builds` tells of unlisted ones, too."""
+    """Other stored builds of a debug file.
 
-    ages: list[ModuleKey]
-    builds: list[ModuleKey]
+    `ages` have the same GUID, `builds` another one. `has_builds` is true also if `builds` may not be listed.
+    """
+
+    ages: list[ObjectId]
+    builds: list[ObjectId]
     has_builds: bool
 
 
-def near_misses(debug_file: str, debug_id: str, *, names: bool) -> NearMisses:
-    """Find regular builds in two queries of at most ROWS rows of an index, the last uploaded first.
-
-    Files are public for those who know their id, so ids with another GUID are listed with `names` only.
-    """
-    files = FileUpload.objects.filter(debug_file=debug_file, completed_at__isnull=False, try_symbols=False)
-    guid = debug_id[:GUID_DIGITS]
-    # Behind the GUID there are hex digits, all of which come before a G.
-    ages = files.filter(debug_id__gte=guid, debug_id__lt=f"{guid}G") if guid else files.none()
-    same = _modules(debug_file, ages)
-    others = [
-        module for module in _modules(debug_file, files) if not guid or not module.debug_id.startswith(guid)
-    ]
-    return NearMisses(
-        [module for module in same if module.debug_id != debug_id][:SHOWN],
-        others[:SHOWN] if names else [],
-        bool(others),
-    )
-
-
-def _modules(debug_file: str, files: QuerySet[FileUpload]) -> list[ModuleKey]:
-    """Each once, the newest first of the first ROWS: to sort all rows of a file would have no bound."""
-    rows = sorted(files.order_by("debug_id").values_list("pk", "debug_id")[:ROWS], reverse=True)
-    return [ModuleKey(debug_file, debug_id) for debug_id in dict.fromkeys(row[1] for row in rows) if debug_id]
-
-
-OF_TRY = "Uploaded files of try builds"
-NOT_ASKED = "Not asked: an earlier one had it"
-LATELY = "Not asked lately"
-ANEW = "The next request asks all of them again."
-NOT_YET = "Look again to use it now."
-UNKNOWN = "A part of the site does not answer."
-
-FOUND = {"there": True, "absent": False, "denied": False}
-
-
-class Verdict(NamedTuple):
-    """`kind` is one of the style sheet's."""
+class Conclusion(NamedTuple):
+    """First sentence of the explanation. `kind` is a class of notes in the style sheet, or ""."""
 
     kind: str
     text: str
     why: str = ""
 
 
-class Place(NamedTuple):
-    """A place where symbol files are, in the order in which they are asked. `at` None: this very moment."""
+class SourceState(NamedTuple):
+    """Result of one source, in the order of the search. `at` is None for a result of this moment."""
 
     title: str
     name: str
     kind: Kind | Literal["not asked"]
-    answer: str
+    result: str
     at: datetime | None
     seconds: float | None
 
     @property
     def found(self) -> bool | None:
-        return FOUND.get(self.kind)
+        """Whether the source has the file, None if that is not known."""
+        return IS_FOUND.get(self.kind)
 
 
-class Memory(NamedTuple):
-    """`answer` is empty where nothing is; `seconds` are left of it, else it lasts until what `until` says."""
+class RememberedResult(NamedTuple):
+    """Result that a cache or the storage holds; `result` is empty if there is none.
+
+    It holds for so many `seconds` more, or until the event that `until` names.
+    """
 
     what: str
     where: str
-    answer: str
+    result: str
     seconds: float | None = None
     until: str = ""
 
 
-class Away(NamedTuple):
+class FailedPart(NamedTuple):
+    """Part of the site that did not respond."""
+
     part: str
     why: str
 
 
-ONLY_TRY = Verdict("warning", "Only try builds have its symbols.", "They answer requests with ?try.")
+ONLY_TRY = Conclusion("warning", "Only try builds have its symbols.", "Requests with ?try use them.")
 
 
-def state_of(told: Explanation) -> State | None:
-    return told.cache.state if isinstance(told.cache, Cached) else None
+def find_near_misses(debug_file: str, debug_id: str, *, shows_ids: bool) -> NearMisses:
+    """Return other regular builds of a debug file, the last uploaded first.
+
+    Two queries read at most MAX_ROWS rows of an index each. Everyone who knows the id of a file can download
+    it, so ids with another GUID are listed only with `shows_ids`.
+    """
+    files = FileUpload.objects.filter(debug_file=debug_file, completed_at__isnull=False, try_symbols=False)
+    guid = debug_id[:GUID_DIGITS]
+    # Hexadecimal digits follow the GUID, and all of them sort before "G".
+    ages = files.filter(debug_id__gte=guid, debug_id__lt=f"{guid}G") if guid else files.none()
+    same_guid = _list_modules(debug_file, ages)
+    other_guid = [
+        module
+        for module in _list_modules(debug_file, files)
+        if not guid or not module.debug_id.startswith(guid)
+    ]
+    return NearMisses(
+        [module for module in same_guid if module.debug_id != debug_id][:MAX_NEAR_MISSES],
+        other_guid[:MAX_NEAR_MISSES] if shows_ids else [],
+        bool(other_guid),
+    )
 
 
-def is_looking(told: Explanation) -> bool:
-    return state_of(told) in ("asked", "started")
+def _list_modules(debug_file: str, files: QuerySet[FileUpload]) -> list[ObjectId]:
+    """Return each module once, the newest first of MAX_ROWS rows: sorting all rows would have no bound."""
+    rows = sorted(files.order_by("debug_id").values_list("pk", "debug_id")[:MAX_ROWS], reverse=True)
+    return [ObjectId(debug_file, debug_id) for debug_id in dict.fromkeys(row[1] for row in rows) if debug_id]
 
 
-def verdict(told: Explanation, places: Sequence[Place]) -> Verdict:
-    """Decide from what the page shows below: the newest of a worker's state, the symbols, the places."""
-    state = state_of(told)
+def state_of(explanation: Explanation) -> State | None:
+    """Return the state of the module's conversion, or None if redis-cache does not respond."""
+    return explanation.cache.state if isinstance(explanation.cache, Cached) else None
+
+
+def is_looking(explanation: Explanation) -> bool:
+    """Return whether a worker is converting the module, or a job for it is queued."""
+    return state_of(explanation) in ("asked", "started")
+
+
+def decide(explanation: Explanation, sources: Sequence[SourceState]) -> Conclusion:
+    """Return the conclusion from the newest of: the conversion's state, stored symbols, the sources."""
+    state = state_of(explanation)
     if state == "started":
-        return Verdict("", "A worker is looking for it now.")
+        return Conclusion("", "A worker is looking for it now.")
     if state == "asked":
-        return Verdict("", "A worker has been asked to look for it.", "None has started yet.")
-    if isinstance(told.page_file, Header):
-        return Verdict("success", "Its symbols are here.", f"{_contents(told.page_file)}{_gone(places)}")
-    if isinstance(told.store, int):
-        return Verdict("success", "Its symbols are here.", f"redis-store has them.{_gone(places)}")
-    no = told.store.missing if isinstance(told.store, Marked) else state
-    others = [place for place in places if place.title != OF_TRY]
-    if _only_in_try(places, others) and not (isinstance(no, Missing) and no.kind != "absent"):
+        return Conclusion("", "A job to look for it is queued.", "No worker has started it yet.")
+    return _conclude_stored(explanation, sources) or _conclude_not_stored(explanation, state, sources)
+
+
+def _conclude_stored(explanation: Explanation, sources: Sequence[SourceState]) -> Conclusion | None:
+    if isinstance(explanation.page_file, Header):
+        text = f"{_describe(explanation.page_file)}{_describe_removal(sources)}"
+        return Conclusion("success", "Its symbols are here.", text)
+    if isinstance(explanation.store, int):
+        text = f"redis-store has them.{_describe_removal(sources)}"
+        return Conclusion("success", "Its symbols are here.", text)
+    return None
+
+
+def _conclude_not_stored(
+    explanation: Explanation, state: State | None, sources: Sequence[SourceState]
+) -> Conclusion:
+    missing = explanation.store.missing if isinstance(explanation.store, Marked) else state
+    others = [source for source in sources if source.title != TRY_FILES]
+    is_refused = isinstance(missing, Missing) and missing.kind != "absent"
+    if _is_only_in_try(sources, others) and not is_refused:
         return ONLY_TRY
-    return _no(no, others) if isinstance(no, Missing) else _open(told, others)
+    if isinstance(missing, Missing):
+        return _conclude_missing(missing, others)
+    return _conclude_unknown(explanation, others)
 
 
-def _only_in_try(places: Sequence[Place], others: Sequence[Place]) -> bool:
-    return any(place.found for place in places) and not any(place.found for place in others)
+def _is_only_in_try(sources: Sequence[SourceState], others: Sequence[SourceState]) -> bool:
+    return any(source.found for source in sources) and not any(source.found for source in others)
 
 
-def _gone(places: Sequence[Place]) -> str:
-    """Why no place below has it although its symbols are here."""
-    if all(place.found is False for place in places):
-        return " No place has its symbol file any more."
+def _describe_removal(sources: Sequence[SourceState]) -> str:
+    """Return the reason why no source has a file whose symbols are here."""
+    if all(source.found is False for source in sources):
+        return " Its symbol file has been removed from all sources."
     return ""
 
 
-def _no(missing: Missing, places: Sequence[Place]) -> Verdict:
-    """A remembered "no", which the places may contradict by now."""
-    kinds = {place.kind for place in places}
+def _conclude_missing(missing: Missing, sources: Sequence[SourceState]) -> Conclusion:
+    """Return the conclusion from a remembered failure, which the sources may contradict by now."""
+    kinds = {source.kind for source in sources}
     if missing.kind == "malformed":
-        return Verdict("error", "Its symbol file cannot be used.", missing.reason)
+        return Conclusion("error", "Its symbol file cannot be used.", missing.reason)
     if "there" in kinds:
-        return Verdict("warning", "Its symbol file is here, and its absence is still remembered.", NOT_YET)
+        return Conclusion("warning", "Its symbol file is here, but remembered as missing.", LOOK_AGAIN)
     if missing.kind == "unreachable":
-        return Verdict("error", "It could not be looked for everywhere.", "It is soon tried again.")
+        text = "The next attempt follows soon."
+        return Conclusion("error", "Not all sources could be searched.", text)
     if "unreachable" in kinds:
-        return Verdict("warning", "No place had its symbols, the last time.", UNKNOWN)
-    return Verdict("warning", "No place has its symbols.")
+        return Conclusion("warning", "In the last search no source had its symbols.", PART_FAILED)
+    return Conclusion("warning", "No source has its symbols.")
 
 
-def _open(told: Explanation, places: Sequence[Place]) -> Verdict:
-    """No answer is remembered; at most what was said when it was last looked for."""
-    now = {place.kind for place in places if place.at is None}
-    then = {place.kind for place in places if place.at is not None}
-    if "there" in now:
-        return Verdict("", "Its symbol file is here.", "It is converted at the first request.")
-    if away(told, names=False):
-        return Verdict("error", "It cannot be told now.", UNKNOWN)
-    if not then:
-        return Verdict("", "There was no request for it lately.", "So nothing is known of it.")
-    if "unreachable" in then:
-        return Verdict("error", "It could not be looked for everywhere, the last time.", ANEW)
-    if "there" in then or "refused" in then:
-        return Verdict("", "A place had its symbols, the last time.", ANEW)
-    return Verdict("warning", "No place had its symbols, the last time.", ANEW)
+def _conclude_unknown(explanation: Explanation, sources: Sequence[SourceState]) -> Conclusion:
+    """Return the conclusion if no result is remembered, except that of the last search."""
+    present = {source.kind for source in sources if source.at is None}
+    last = {source.kind for source in sources if source.at is not None}
+    if "there" in present:
+        return Conclusion("", "Its symbol file is here.", "The first request converts it.")
+    if failed_parts(explanation, shows_names=False):
+        return Conclusion("error", "Its state is not known now.", PART_FAILED)
+    if not last:
+        return Conclusion("", "It was not requested recently.", "So there is no result of a search.")
+    if "unreachable" in last:
+        return Conclusion("error", "In the last search not all sources could be searched.", SEARCHES_AGAIN)
+    if "there" in last or "refused" in last:
+        return Conclusion("", "In the last search a source had its symbols.", SEARCHES_AGAIN)
+    return Conclusion("warning", "In the last search no source had its symbols.", SEARCHES_AGAIN)
 
 
-def _contents(header: Header) -> str:
-    pages, said = header.page_count, header.metadata
+def _describe(header: Header) -> str:
+    pages, symbols = header.page_count, header.metadata.symbols
     paged = f"{count(pages)} page{'s' if pages != 1 else ''}"
-    symbols = f"{count(said.symbols)} symbol{'s' if said.symbols != 1 else ''}"
-    return f"{symbols} in {paged}, {size(_size(header))}."
+    return f"{count(symbols)} symbol{'s' if symbols != 1 else ''} in {paged}, {size(_file_size(header))}."
 
 
-def _size(header: Header) -> int:
-    """Bytes of the whole page file."""
+def _file_size(header: Header) -> int:
+    """Return the bytes of the whole page file."""
     return header.span(header.page_count - 1)[1] if header.page_count else len(header.raw)
 
 
-def asked(told: Explanation, *, names: bool) -> Iterator[Place]:
-    """`names` tells storages' addresses too."""
-    yield _own("Uploaded files", told.regular, names)
-    yield _own(OF_TRY, told.of_try, names)
-    look = told.cache.look if isinstance(told.cache, Cached) else None
-    for upstream in told.upstreams:
-        yield _upstream(upstream, look, told.cache, names)
+def list_sources(explanation: Explanation, *, shows_names: bool) -> Iterator[SourceState]:
+    """Yield the result of each source in the order of the search, with `shows_names` its address too."""
+    yield _storage_state("Uploaded files", explanation.regular, shows_names)
+    yield _storage_state(TRY_FILES, explanation.of_try, shows_names)
+    for upstream in explanation.upstreams:
+        yield _upstream_state(upstream, explanation.cache, shows_names)
 
 
-def _own(title: str, own: Own, names: bool) -> Place:
-    name = own.name if names else ""
-    if isinstance(own.now, CouldNotAsk):
-        return Place(title, name, "unreachable", _error(own.now, names), None, None)
-    if own.now is None:
-        return Place(title, name, "absent", "Not there", None, None)
-    return Place(title, name, "there", f"There, {size(own.now.size)}", None, None)
+def _storage_state(title: str, storage: Own, shows_names: bool) -> SourceState:
+    name = storage.name if shows_names else ""
+    if isinstance(storage.now, CouldNotAsk):
+        error = str(storage.now) if shows_names else UNREACHABLE
+        return SourceState(title, name, "unreachable", error, None, None)
+    if storage.now is None:
+        return SourceState(title, name, "absent", "Not there", None, None)
+    return SourceState(title, name, "there", f"There, {size(storage.now.size)}", None, None)
 
 
-def _upstream(upstream: Upstream, look: Look | None, cache: Cached | CouldNotAsk, names: bool) -> Place:
-    name = upstream.name if names or upstream.name.startswith(("http:", "https:")) else ""
+def _upstream_state(upstream: Upstream, cache: Cached | CouldNotAsk, shows_names: bool) -> SourceState:
+    # Addresses of public servers are no secret; those of buckets and directories are.
+    is_public = upstream.name.startswith(("http:", "https:"))
+    name = upstream.name if shows_names or is_public else ""
+    look: Look | None = cache.look if isinstance(cache, Cached) else None
     if upstream.is_off:
-        return Place("Upstream", name, "off", "Switched off by an operator", None, None)
-    if isinstance(cache, CouldNotAsk) or look is None:
-        return Place("Upstream", name, "not asked", LATELY, None, None)
+        return SourceState("Upstream", name, "off", "Disabled by an operator", None, None)
+    if look is None:
+        return SourceState("Upstream", name, "not asked", NO_RECENT_SEARCH, None, None)
     for answer in look.answers:
         if answer.source == upstream.name:
-            return Place("Upstream", name, answer.kind, _said(answer, names), look.at, answer.seconds)
-    return Place("Upstream", name, "not asked", NOT_ASKED, look.at, None)
+            result = _describe_result(answer, shows_names)
+            return SourceState("Upstream", name, answer.kind, result, look.at, answer.seconds)
+    return SourceState("Upstream", name, "not asked", NOT_SEARCHED, look.at, None)
 
 
-def _said(answer: Answer, names: bool) -> str:
+def _describe_result(answer: Answer, shows_names: bool) -> str:
     match answer.kind:
         case "there":
             return "There"
         case "absent":
             return "Not there"
         case "denied":
-            return answer.text if names else f"Refused: {answer.text.rpartition('refused: ')[2]}"
+            return answer.text if shows_names else f"Refused: {answer.text.rpartition('refused: ')[2]}"
         case "off":
-            return "Was switched off"
+            return "Was disabled"
         case "refused":
-            return answer.text if names else "There, but too large"
-    return answer.text if names else "Could not be asked"
+            return answer.text if shows_names else "There, but too large"
+    return answer.text if shows_names else UNREACHABLE
 
 
-def _error(error: CouldNotAsk, names: bool) -> str:
-    return str(error) if names else "Could not be asked"
+def list_remembered(explanation: Explanation, *, shows_names: bool) -> Iterator[RememberedResult]:
+    """Yield the results that are stored, for which requests do not search the sources."""
+    if not isinstance(explanation.page_file, CouldNotAsk):
+        yield _page_file_result(explanation.page_file)
+    if not isinstance(explanation.store, CouldNotAsk):
+        yield _store_result(explanation.store, shows_names)
+    if isinstance(explanation.cache, Cached):
+        yield from _download_results(explanation.cache)
 
 
-def memories(told: Explanation, *, names: bool) -> Iterator[Memory]:
-    """What is remembered, so that nobody needs to be asked."""
-    if not isinstance(told.page_file, CouldNotAsk):
-        yield _page_file(told.page_file)
-    if not isinstance(told.store, CouldNotAsk):
-        yield _in_store(told.store, names)
-    if isinstance(told.cache, Cached):
-        yield from _of_downloads(told.cache)
-
-
-def _page_file(header: Header | None) -> Memory:
+def _page_file_result(header: Header | None) -> RememberedResult:
     if header is None:
-        return Memory("Page file", "storage", "")
-    return Memory("Page file", "storage", _contents(header), until="until other symbols are uploaded")
+        return RememberedResult("Page file", "storage", "")
+    text = "until other symbols are uploaded"
+    return RememberedResult("Page file", "storage", _describe(header), until=text)
 
 
-def _in_store(found: int | Marked | None, names: bool) -> Memory:
-    if isinstance(found, int):
-        return Memory(
+def _store_result(entry: int | Marked | None, shows_names: bool) -> RememberedResult:
+    if isinstance(entry, int):
+        return RememberedResult(
             "For symbolication",
             "redis-store",
-            f"There: a header, {size(found)}",
-            until="until memory is needed",
+            f"There: a header, {size(entry)}",
+            until="until it is evicted",
         )
-    if found is None:
-        return Memory("For symbolication", "redis-store", "")
-    kind, reason = found.missing
-    answer = f"{kind.capitalize()}: {reason}" if names or kind == "malformed" else kind.capitalize()
-    return Memory("For symbolication", "redis-store", answer, found.seconds)
+    if entry is None:
+        return RememberedResult("For symbolication", "redis-store", "")
+    kind, reason = entry.missing
+    shows_reason = shows_names or kind == "malformed"
+    result = f"{kind.capitalize()}: {reason}" if shows_reason else kind.capitalize()
+    return RememberedResult("For symbolication", "redis-store", result, entry.seconds)
 
 
-def _of_downloads(cache: Cached) -> Iterator[Memory]:
-    for title, one in (
+def _download_results(cache: Cached) -> Iterator[RememberedResult]:
+    for title, entry in (
         ("uploaded files", cache.regular),
         ("files of try builds", cache.of_try),
         ("upstreams", cache.upstream),
     ):
-        yield Memory(f"For downloads: {title}", "redis-cache", _fact(one), one.seconds)
+        yield RememberedResult(f"For downloads: {title}", "redis-cache", _presence(entry), entry.seconds)
 
 
-def _fact(one: Remembered) -> str:
-    fact: Fact | Unknown = one.fact
+def _presence(entry: Remembered) -> str:
+    fact: Fact | Unknown = entry.fact
     if isinstance(fact, Unknown):
         return ""
     return "Not there" if fact is None else "There"
 
 
-def away(told: Explanation, *, names: bool) -> list[Away]:
-    """Parts that did not answer."""
-    parts = {"storage": told.page_file, "redis-store": told.store, "redis-cache": told.cache}
+def failed_parts(explanation: Explanation, *, shows_names: bool) -> list[FailedPart]:
+    """Return the parts that did not respond, with `shows_names` the errors too."""
+    parts = {
+        "storage": explanation.page_file,
+        "redis-store": explanation.store,
+        "redis-cache": explanation.cache,
+    }
     return [
-        Away(part, str(error) if names else "")
+        FailedPart(part, str(error) if shows_names else "")
         for part, error in parts.items()
         if isinstance(error, CouldNotAsk)
     ]

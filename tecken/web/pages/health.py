@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import path
 from django.views.decorators.http import require_safe
 
 from tecken.monitoring.degraded import State
@@ -18,9 +19,9 @@ from tecken.monitoring.preflight.rules import CACHE, STORE
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.presentation import list_processes
 from tecken.web.auth import open_page
-from tecken.web.charts.queue import HOURS, drawn, hours_in
-from tecken.web.menu import OPERATE
-from tecken.web.templatetags.site import count, seconds, size
+from tecken.web.charts.queue import HOURS, load_charts, parse_hours
+from tecken.web.formatting import count, seconds, size
+from tecken.web.registration import OPERATE, SitePage
 
 HEADLINES: Mapping[str, str] = {
     "healthy": "All is well",
@@ -86,15 +87,14 @@ class Server(NamedTuple):
 def health(request: HttpRequest) -> HttpResponse:
     """Show the page, with `?hours=` of the chart."""
     document, _code = status.health()
-    hours = hours_in(request.GET.get("hours", ""))
+    hours = parse_hours(request.GET.get("hours", ""))
     context = {
-        "section": "health",
         "status": document["status"],
         "headline": headline(document),
         "document": document,
         "states": [(state, STATES[state]) for state in document["state"] if state in STATES],
         "parts": list(_parts(document)),
-        "pictures": None if document["redis"]["status"] != "connected" else drawn(hours),
+        "charts": None if document["redis"]["status"] != "connected" else load_charts(hours),
         "hours": hours,
         "choices": HOURS,
     }
@@ -199,3 +199,11 @@ def _configuration(config: Document) -> Part:
     fleet = config.get("processes")
     spread = f"applied in {fleet['applied']} of {fleet['total']} processes" if fleet else ""
     return Part("Configuration", not problems, f"version {config['version']}", "; ".join(problems) or spread)
+
+
+PAGE = SitePage(
+    title="Health",
+    about="See the state of each part of the site.",
+    urls=[path("health/", health, name="health")],
+    is_open_under_maintenance=True,
+)

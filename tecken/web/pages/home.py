@@ -1,4 +1,4 @@
-"""What this is, how it is, and where to go from here."""
+"""Home page: introduction, state of the site, the user's uploads and tokens, links to all pages."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from django.db.models import Count, Min
 from django.http import HttpRequest
 from django.http.response import HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.urls import path
 from django.utils import timezone
 from django.views.decorators.vary import vary_on_headers
 
@@ -20,16 +21,15 @@ from tecken.monitoring.health.status import Document, health
 from tecken.runtimeconfig import current
 from tecken.symbolication.api import views
 from tecken.upload.models import Upload
-from tecken.web.auth import open_page
-from tecken.web.charts.activity import pulse
-from tecken.web.menu import VIEW_UPLOADS, menu
-from tecken.web.middleware import by_a_program
+from tecken.web.auth import is_from_program, open_page
+from tecken.web.charts.activity import load_activity
 from tecken.web.pages.health import headline
-from tecken.web.pages.help import address_of_site
-from tecken.web.pages.home_example import example_for
-from tecken.web.pages.uploads import state
+from tecken.web.pages.help import site_address
+from tecken.web.pages.home_example import find_example
+from tecken.web.pages.uploads import state_of
+from tecken.web.registration import VIEW_UPLOADS, SitePage
 
-LATEST = 5
+LATEST_UPLOADS = 5
 PARTS = {
     "redis": "redis-cache",
     "queue": "Queue",
@@ -40,43 +40,31 @@ PARTS = {
     "worker": "Workers",
     "beat": "Beat",
 }
-SAYS = {
+STATUS_TEXTS = {
     "connected": "works",
-    "alive": "at work",
+    "alive": "running",
     "free": "has room",
     "full": "full",
     "starting": "starting",
     "paused": "paused",
     "stalled": "stalled",
     "disconnected": "does not answer",
-    "missing": "not there",
+    "missing": "none running",
     "unknown": "not known",
 }
-WELL = ("connected", "alive", "free", "starting", "paused")
-ABOUT = {
-    "symbolicate": "Paste a crash, read functions, files and lines.",
-    "explain": "Why has a module no symbols?",
-    "missing": "What was asked for and nobody had.",
-    "uploads": "Send symbols, and see what became of them.",
-    "files": "Find a symbol file.",
-    "tokens": "Keys for your programs.",
-    "store": "Memory, hits, and how much would be enough.",
-    "jobs": "Queues, workers, and what failed.",
-    "config": "Change options while the site runs.",
-    "health": "Each part of the site, drawn.",
-    "api": "Every operation, for programs.",
-    "help": "Upload from CI, point debuggers here.",
-}
+GOOD_STATUSES = ("connected", "alive", "free", "starting", "paused")
 
 
-class Part(NamedTuple):
+class PartState(NamedTuple):
+    """State of one part of the site, such as redis-store."""
+
     name: str
-    well: bool
-    says: str
+    is_good: bool
+    text: str
 
 
-class Own(NamedTuple):
-    """What somebody has here: the latest uploads, each with its state. `expires`: when a token ends first."""
+class Account(NamedTuple):
+    """Latest uploads of a user with their states, number of tokens, and the first expiry of a token."""
 
     uploads: list[tuple[Upload, str]]
     tokens: int
@@ -84,66 +72,69 @@ class Own(NamedTuple):
 
 
 @vary_on_headers("Accept")
-def root(request: HttpRequest) -> HttpResponseBase:
-    """A page for people; for programs what it was before there was one."""
-    if request.method in ("GET", "HEAD") and not by_a_program(request):
-        return page(request)
+def show_root(request: HttpRequest) -> HttpResponseBase:
+    """Show the home page to browsers.
+
+    Other clients get the response that `/` had before there was a page: it was once the address of
+    symbolication.
+    """
+    if request.method in ("GET", "HEAD") and not is_from_program(request):
+        return show_home(request)
     return views.root(request)
 
 
 @open_page
-def page(request: HttpRequest) -> HttpResponse:
-    told = {
-        "section": "home",
-        "site": address_of_site(request),
-        "example": example_for(user_of(request)),
-        "cards": [(entry, ABOUT[entry.section]) for entry in menu(user_of(request))],
-        **_state(),
-        **_pulse(),
-        **_own(user_of(request)),
+def show_home(request: HttpRequest) -> HttpResponse:
+    """Show the home page."""
+    user = request.user if isinstance(request.user, User) else AnonymousUser()
+    context = {
+        "site": site_address(request),
+        "example": find_example(user),
+        **_site_state(),
+        **_activity(),
+        **_account(user),
     }
-    return render(request, "home/page.html", told)
+    return render(request, "home/page.html", context)
 
 
-def user_of(request: HttpRequest) -> User | AnonymousUser:
-    return request.user if isinstance(request.user, User) else AnonymousUser()
-
-
-def _state() -> dict[str, object]:
+def _site_state() -> dict[str, object]:
     document, _status = health()
     return {
         "status": document["status"],
         "headline": headline(document),
         "closed": current.maintenance(),
         "uploads_closed": current.uploads_closed(),
-        "parts": [_part(document[key], name) for key, name in PARTS.items()],
+        "parts": [_part_state(document[key], name) for key, name in PARTS.items()],
     }
 
 
-def _part(document: Document, name: str) -> Part:
+def _part_state(document: Document, name: str) -> PartState:
     status = document["status"]
     number = f"{document['workers']} " if document.get("workers") and status == "alive" else ""
-    return Part(name, status in WELL, number + SAYS[status])
+    return PartState(name, status in GOOD_STATUSES, number + STATUS_TEXTS[status])
 
 
-def _pulse() -> dict[str, object]:
+def _activity() -> dict[str, object]:
     try:
-        return {"pulse": pulse()}
+        return {"activity": load_activity()}
     except redis.RedisError:
-        return {"pulse_away": True}
+        return {"is_activity_unknown": True}
 
 
-def _own(user: User | AnonymousUser) -> dict[str, object]:
+def _account(user: User | AnonymousUser) -> dict[str, object]:
     if isinstance(user, AnonymousUser):
         return {}
     try:
-        return {"own": _of(user), "may_upload": any(map(user.has_perm, VIEW_UPLOADS))}
+        return {"account": _load_account(user), "may_upload": any(map(user.has_perm, VIEW_UPLOADS))}
     except DatabaseError:
-        return {"own_away": True}
+        return {"is_account_unknown": True}
 
 
-def _of(user: User) -> Own:
-    alive = Token.objects.filter(user=user, expires_at__gt=timezone.now())
-    told = alive.aggregate(tokens=Count("pk"), expires=Min("expires_at"))
-    latest = Upload.objects.filter(user=user).order_by("-created_at")[:LATEST]
-    return Own([(upload, state(upload)) for upload in latest], **told)
+def _load_account(user: User) -> Account:
+    valid = Token.objects.filter(user=user, expires_at__gt=timezone.now())
+    totals = valid.aggregate(tokens=Count("pk"), expires=Min("expires_at"))
+    latest = Upload.objects.filter(user=user).order_by("-created_at")[:LATEST_UPLOADS]
+    return Account([(upload, state_of(upload)) for upload in latest], **totals)
+
+
+PAGE = SitePage(title="Home", urls=[path("", show_root, name="home")], is_in_menu=False)

@@ -1,4 +1,4 @@
-"""A module and an offset that this very site can symbolicate, for the examples of the home page."""
+"""Example of the home page: a module and an offset that this site can symbolicate."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from tecken import services
 from tecken.errors import BadModule
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.trace import Trace
-from tecken.symbols.ids import ModuleKey, module_key
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header, Section
 from tecken.upload.models import FileUpload, Upload
 
 # tests/data/samples: `make run` and the demo mode store it.
-SAMPLE = module_key("libcrash-cpp.so", "273D63DBA9E83361F8EC5DEE35148BFF0")
+SAMPLE = ObjectId.parse("libcrash-cpp.so", "273D63DBA9E83361F8EC5DEE35148BFF0")
 SAMPLE_OFFSET = 0x195D
-# The home page asks for itself every ten seconds in each open browser.
+# Each browser with the home page open reloads parts of it every ten seconds.
 SAMPLE_SECONDS = 30.0
-# Files that symbolicate nothing must not cost a page more than these look-ups.
+# Bounds the look-ups of a request when the newest files have no symbols.
 CANDIDATES = 3
 
 
 class Example(NamedTuple):
-    """One frame."""
+    """Frame that can be symbolicated."""
 
     debug_file: str
     debug_id: str
@@ -36,12 +36,12 @@ class Example(NamedTuple):
 
     @property
     def line(self) -> str:
-        """The frame as people paste it."""
+        """Frame in the form in which a user can paste it."""
         return f"{self.debug_file} {self.debug_id} +{self.offset:#x}"
 
     @property
     def body(self) -> str:
-        """The request of the API, quoted for a shell."""
+        """Request body for the API, quoted for a shell."""
         name = json.dumps(self.debug_file)
         return shlex.quote(
             f'{{\n  "memoryMap": [[{name},\n    "{self.debug_id}"]],\n  "stacks": [[[0, {self.offset}]]]}}'
@@ -49,41 +49,43 @@ class Example(NamedTuple):
 
 
 class _SampleCheck:
-    """Whether the sample is stored, looked up now and then."""
+    """Cached result of the check whether the sample is stored."""
 
     def __init__(self) -> None:
         self._is_stored, self._until = False, 0.0
 
     def is_stored(self) -> bool:
+        """Return whether the sample is stored, as of at most SAMPLE_SECONDS ago."""
         now = time.monotonic()
         if now >= self._until:
-            self._is_stored = isinstance(_header(SAMPLE), Header)
+            self._is_stored = isinstance(_load_header(SAMPLE), Header)
             self._until = now + SAMPLE_SECONDS
         return self._is_stored
 
 
 @services.per_process
 def sample_check() -> _SampleCheck:
+    """Return the check of this process."""
     return _SampleCheck()
 
 
-def example_for(user: User | AnonymousUser) -> Example | None:
-    """Return the sample where it is stored, else one of the user's own modules, the newest first.
+def find_example(user: User | AnonymousUser) -> Example | None:
+    """Return the sample if it is stored, else the newest of the user's own modules that has symbols.
 
-    Others see none: to know a module's id is enough to download its symbols.
+    Other modules are never shown: the id of a module is enough to download its symbols.
     """
     if sample_check().is_stored():
         return Example(SAMPLE.debug_file, SAMPLE.debug_id, SAMPLE_OFFSET)
     if isinstance(user, AnonymousUser):
         return None
     try:
-        examples = [_example(*names) for names in _newest(user)]
+        examples = [_read_example(*names) for names in _newest_modules(user)]
     except DatabaseError:
         return None
     return next(filter(None, examples), None)
 
 
-def _newest(user: User) -> list[tuple[str, str]]:
+def _newest_modules(user: User) -> list[tuple[str, str]]:
     files = FileUpload.objects.exclude(completed_at=None).exclude(debug_id="").filter(try_symbols=False)
     if not user.has_perm("upload.view_all_uploads"):
         uploads = Upload.objects.filter(user=user).order_by("-created_at").values_list("pk", flat=True)
@@ -91,18 +93,18 @@ def _newest(user: User) -> list[tuple[str, str]]:
     return list(files.order_by("-created_at").values_list("debug_file", "debug_id")[:CANDIDATES])
 
 
-def _example(debug_file: str, debug_id: str) -> Example | None:
+def _read_example(debug_file: str, debug_id: str) -> Example | None:
     try:
-        module = module_key(debug_file, debug_id)
+        module = ObjectId.parse(debug_file, debug_id)
     except BadModule:
         return None
-    header = _header(module)
+    header = _load_header(module)
     if not isinstance(header, Header) or not header.pages(Section.SYMBOLS):
         return None
     page = (module, header, header.pages(Section.SYMBOLS).start)
-    found = symbolication_services.symbol_loader().pages([page], Trace()).found
-    return next((Example(debug_file, debug_id, page.keys[0]) for page in found.values()), None)
+    pages = symbolication_services.symbol_loader().pages([page], Trace()).found
+    return next((Example(debug_file, debug_id, page.keys[0]) for page in pages.values()), None)
 
 
-def _header(module: ModuleKey) -> object:
+def _load_header(module: ObjectId) -> object:
     return symbolication_services.symbol_loader().headers([module], Trace()).get(module)

@@ -1,4 +1,4 @@
-"""What waits, what runs, who is there to do it, and what was given up."""
+"""Pages of jobs: queues, workers and dead letters, with forms to retry or drop dead letters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
+from django.urls import path, reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from tecken.errors import Absent, BadInput, CouldNotAsk
@@ -25,19 +25,19 @@ from tecken.jobs.dead_letters import send_again
 from tecken.jobs.records import DeadLetter, records
 from tecken.redisclient import services as redis_services
 from tecken.web.auth import need, page
-from tecken.web.charts.queue import HOURS, drawn, hours_in
+from tecken.web.charts.queue import HOURS, load_charts, parse_hours
 from tecken.web.pages.config import CHANGE, VIEW, user_of
+from tecken.web.registration import OPERATE, SitePage
 
 logger = logging.getLogger(__name__)
-PLACE = {"section": "jobs"}
-LOOKED_AT = 1000
-"""Of more dead letters not all are read for a page."""
-ON_A_PAGE = 50
-MOST_TOLD = 5
+# Bounds the dead letters that one request reads.
+MAX_READ = 1000
+PAGE_LETTERS = 50
+MAX_MESSAGES = 5
 
 
-class Shown(NamedTuple):
-    """A dead letter. `why` is its first line."""
+class ListedLetter(NamedTuple):
+    """Dead letter in the list. `why` is the first line of its reason."""
 
     letter: DeadLetter
     why: str
@@ -47,95 +47,97 @@ class Shown(NamedTuple):
 
 @page(CHANGE, VIEW)
 @require_http_methods(["GET", "HEAD", "POST"])
-def jobs(request: HttpRequest) -> HttpResponse:
-    """`?task=` of dead letters, `?page=` of them, `?hours=` of the pictures. When it is sent: see _act."""
+def show_jobs(request: HttpRequest) -> HttpResponse:
+    """Show queues, workers and dead letters, or retry or drop dead letters.
+
+    `?task=` and `?page=` select dead letters, `?hours=` the period of the charts.
+    """
     if request.method == "POST":
         need(user_of(request), CHANGE)
-        return _act(request)
-    hours = hours_in(request.GET.get("hours", ""))
+        return _run_action(request)
+    hours = parse_hours(request.GET.get("hours", ""))
     context = {
-        **PLACE,
         "hours": hours,
         "choices": HOURS,
         "may_change": user_of(request).has_perm(CHANGE),
-        **_queue(request, hours),
+        **_load_context(request, hours),
     }
     return render(request, "jobs/page.html", context)
 
 
 @page(CHANGE, VIEW)
 @require_safe
-def job(request: HttpRequest, number: str) -> HttpResponse:
-    """All that is known of one that was given up."""
-    with _asked():
+def show_dead_letter(request: HttpRequest, number: str) -> HttpResponse:
+    """Show everything that is recorded of one dead letter."""
+    with _raise_unavailable():
         letter = records().letter(number)
     if letter is None:
-        raise Absent("Nobody has given up a job of this number, or somebody has retried or dropped it.")
-    told = json.dumps({"args": letter.args, "kwargs": letter.kwargs}, indent=2, ensure_ascii=False)
+        raise Absent("There is no dead letter of this number, or it has been retried or dropped.")
+    arguments = {"args": letter.args, "kwargs": letter.kwargs}
     context = {
-        **PLACE,
-        "shown": _shown(letter),
-        "told": told,
+        "listed": _listed_letter(letter),
+        "arguments": json.dumps(arguments, indent=2, ensure_ascii=False),
         "may_change": user_of(request).has_perm(CHANGE),
     }
     return render(request, "jobs/job.html", context)
 
 
-def _queue(request: HttpRequest, hours: int) -> dict[str, Any]:
+def _load_context(request: HttpRequest, hours: int) -> dict[str, Any]:
     try:
-        now = backlog(redis_services.queue_client())
-        letters = records().letters(LOOKED_AT)
+        state = backlog(redis_services.queue_client())
+        letters = records().letters(MAX_READ)
     except redis.RedisError as error:
-        return {"away": type(error).__name__}
+        return {"failure": type(error).__name__}
     task = request.GET.get("task", "")
-    found = [letter for letter in letters if task in ("", letter.task)]
-    listed = Paginator(found, ON_A_PAGE).get_page(request.GET.get("page"))
+    matching = [letter for letter in letters if task in ("", letter.task)]
+    letter_page = Paginator(matching, PAGE_LETTERS).get_page(request.GET.get("page"))
     return {
-        "now": now,
-        "pictures": drawn(hours),
+        "backlog": state,
+        "charts": load_charts(hours),
         "task": task,
         "tasks": sorted(Counter(letter.task for letter in letters).items()),
-        "listed": listed,
-        "letters": [_shown(letter) for letter in listed],
-        "looked_at": len(letters) if len(letters) < now.dead else None,
+        "letter_page": letter_page,
+        "letters": [_listed_letter(letter) for letter in letter_page],
+        "letters_read": len(letters) if len(letters) < state.dead else None,
     }
 
 
-def _shown(letter: DeadLetter) -> Shown:
-    first = next(iter(letter.why.splitlines()), "")
-    return Shown(letter, first, _time(letter.died), None if letter.sent is None else _time(letter.sent))
+def _listed_letter(letter: DeadLetter) -> ListedLetter:
+    first_line = next(iter(letter.why.splitlines()), "")
+    sent = None if letter.sent is None else datetime.fromtimestamp(letter.sent, UTC)
+    return ListedLetter(letter, first_line, datetime.fromtimestamp(letter.died, UTC), sent)
 
 
-def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+def _run_action(request: HttpRequest) -> HttpResponse:
+    """Retry or drop dead letters.
 
-
-def _act(request: HttpRequest) -> HttpResponse:
-    """`do`: `retry`, `drop`, which asks first, or `forget`: of each `job`, or, with `every`, each `shown`."""
-    act = ACTS.get(request.POST.get("do", ""))
-    if act is None:
+    `do` is `retry`, `drop`, which shows a page to confirm, or `forget`, which that page sends. It applies to
+    each `job`, or with `every` to each letter that the page had `shown`.
+    """
+    action = ACTIONS.get(request.POST.get("do", ""))
+    if action is None:
         raise BadInput("do: should be retry, drop or forget")
-    chosen = request.POST.getlist("shown" if "every" in request.POST else "job")[:ON_A_PAGE]
+    chosen = request.POST.getlist("shown" if "every" in request.POST else "job")[:PAGE_LETTERS]
     if not chosen:
         messages.info(request, "No job was chosen.")
-        return _back(request)
-    return act(request, chosen)
+        return _redirect_to_jobs(request)
+    return action(request, chosen)
 
 
 def _retry(request: HttpRequest, chosen: Sequence[str]) -> HttpResponse:
-    with _asked():
-        letters = [letter for one in chosen if (letter := records().letter(one))]
-        refused = [told for letter in letters if (told := _sent_again(letter))]
-    done = len(letters) - len(refused)
-    logger.info("%s has put back %d of %d dead letters", user_of(request).get_username(), done, len(chosen))
-    for told in refused[:MOST_TOLD]:
-        messages.error(request, told)
-    _tell(request, done, "put back into the queue", len(chosen) - len(letters))
-    return _back(request)
+    with _raise_unavailable():
+        letters = [letter for number in chosen if (letter := records().letter(number))]
+        refusals = [refusal for letter in letters if (refusal := _send_again(letter))]
+    done = len(letters) - len(refusals)
+    logger.info("%s has retried %d of %d dead letters", user_of(request).get_username(), done, len(chosen))
+    for refusal in refusals[:MAX_MESSAGES]:
+        messages.error(request, refusal)
+    _add_messages(request, done, "put back into the queue", len(chosen) - len(letters))
+    return _redirect_to_jobs(request)
 
 
-def _sent_again(letter: DeadLetter) -> str:
-    """Why not; mostly empty."""
+def _send_again(letter: DeadLetter) -> str:
+    """Put a job back into its queue. Return the reason if that is refused, else ""."""
     try:
         send_again(letter, records())
     except BadInput as error:
@@ -143,39 +145,50 @@ def _sent_again(letter: DeadLetter) -> str:
     return ""
 
 
-def _ask_first(request: HttpRequest, chosen: Sequence[str]) -> HttpResponse:
-    return render(
-        request, "jobs/drop.html", {**PLACE, "chosen": chosen, "task": request.POST.get("task", "")}
-    )
+def _confirm_drop(request: HttpRequest, chosen: Sequence[str]) -> HttpResponse:
+    return render(request, "jobs/drop.html", {"chosen": chosen, "task": request.POST.get("task", "")})
 
 
-def _forget(request: HttpRequest, chosen: Sequence[str]) -> HttpResponse:
-    with _asked():
+def _drop(request: HttpRequest, chosen: Sequence[str]) -> HttpResponse:
+    with _raise_unavailable():
         done = records().drop(chosen)
     logger.info("%s has dropped %d of %d dead letters", user_of(request).get_username(), done, len(chosen))
-    _tell(request, done, "dropped", len(chosen) - done)
-    return _back(request)
+    _add_messages(request, done, "dropped", len(chosen) - done)
+    return _redirect_to_jobs(request)
 
 
-Act = Callable[[HttpRequest, Sequence[str]], HttpResponse]
-ACTS: dict[str, Act] = {"retry": _retry, "drop": _ask_first, "forget": _forget}
+Action = Callable[[HttpRequest, Sequence[str]], HttpResponse]
+ACTIONS: dict[str, Action] = {"retry": _retry, "drop": _confirm_drop, "forget": _drop}
 
 
-def _tell(request: HttpRequest, done: int, what: str, gone: int) -> None:
+def _add_messages(request: HttpRequest, done: int, result: str, absent: int) -> None:
     if done:
-        messages.success(request, f"{done:,} {what}.")
-    if gone:
-        messages.warning(request, f"{gone:,} had been retried or dropped already.")
+        messages.success(request, f"{done:,} {result}.")
+    if absent:
+        messages.warning(request, f"{absent:,} had been retried or dropped already.")
 
 
 @contextmanager
-def _asked() -> Iterator[None]:
+def _raise_unavailable() -> Iterator[None]:
+    """Translate errors of Redis. A command may have taken effect although its reply was lost."""
     try:
         yield
     except redis.RedisError as error:
-        raise CouldNotAsk("The queue does not answer. Look again in a moment what was done.") from error
+        text = "The queue does not answer. Reload in a moment to see which jobs were changed."
+        raise CouldNotAsk(text) from error
 
 
-def _back(request: HttpRequest) -> HttpResponse:
+def _redirect_to_jobs(request: HttpRequest) -> HttpResponse:
     task = request.POST.get("task", "")
     return redirect(reverse("jobs") + (f"?{urlencode({'task': task})}" if task else ""))
+
+
+PAGE = SitePage(
+    title="Jobs",
+    about="See queues, workers, and the jobs that failed.",
+    urls=[
+        path("jobs/", show_jobs, name="jobs"),
+        path("jobs/<path:number>/", show_dead_letter, name="job"),
+    ],
+    permissions=OPERATE,
+)

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import path
 from django.views.decorators.http import require_http_methods
 
 from tecken.errors import BadInput
@@ -14,8 +15,10 @@ from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.backend import Level
 from tecken.runtimeconfig.options import find_option
 from tecken.web.auth import need, page
+from tecken.web.pages import config
 from tecken.web.pages.config import CHANGE, PLACE, VIEW, author, user_of
 from tecken.web.pages.config_form import parse_instant
+from tecken.web.registration import SitePage
 
 LEVELS: dict[str, Level] = {"full": "full", "uploads": "uploads"}
 TITLES = {"full": "The whole site", "uploads": "Uploads"}
@@ -69,3 +72,10 @@ def _render(request: HttpRequest, problem: str = "", status: HTTPStatus = HTTPSt
         "may_change": user_of(request).has_perm(CHANGE),
     }
     return render(request, "config/maintenance.html", context, status=status)
+
+
+PAGE = SitePage(
+    title="Maintenance",
+    part_of=config.PAGE,
+    urls=[path("config/maintenance/", maintenance, name="maintenance")],
+)

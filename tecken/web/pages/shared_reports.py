@@ -1,4 +1,4 @@
-"""Pasted texts under addresses that cannot be guessed, for whoever has one: on redis-cache, for a month."""
+"""Crash reports that users share by a secret address, on redis-cache for 30 days."""
 
 from __future__ import annotations
 
@@ -11,47 +11,59 @@ import zstandard
 from tecken.errors import Absent, CouldNotAsk, TooMuch
 from tecken.redisclient.guard import RedisGuard
 
-TEXT, INDEX = "shared:", "shared"
-KEPT_SECONDS = 30 * 86_400
-MOST = 1000
-"""Texts; with the next one the oldest goes."""
-MOST_BYTES = 64 * 1024
-"""Of one, compressed: some 500 KB of a crash report."""
-LONGEST = 10 * 1024 * 1024
+TEXT_PREFIX, INDEX_KEY = "shared:", "shared"
+LIFETIME_SECONDS = 30 * 86_400
+# redis-cache evicts only keys with an expiry, so these two bound its memory: at most 64 MB.
+MAX_REPORTS = 1000
+# Compressed; about 500 KB of a crash report.
+MAX_BYTES = 64 * 1024
+# Bounds the memory that a crafted value can take when it is decompressed.
+MAX_TEXT_BYTES = 10 * 1024 * 1024
 
 
-def share(client: redis.Redis, guard: RedisGuard, text: str) -> str:
-    """Store a text and return its id. Raises TooMuch, CouldNotAsk."""
+def share_report(client: redis.Redis, guard: RedisGuard, text: str) -> str:
+    """Store a crash report and return its name. The oldest report is removed when there are too many.
+
+    Raises:
+        TooMuch: The text is too long.
+        CouldNotAsk: redis-cache does not respond.
+    """
     raw = zstandard.compress(text.encode(errors="replace"))
-    if len(raw) > MOST_BYTES:
+    if len(raw) > MAX_BYTES:
         raise TooMuch("This text is too long to be shared; it can be symbolicated all the same")
+    # 128 random bits: the name is the only protection of the report.
     name = secrets.token_urlsafe(16)
     try:
         with guard.guarded():
-            _keep(client, name, raw)
+            _store(client, name, raw)
     except CouldNotAsk as error:
         raise CouldNotAsk("It cannot be shared now: redis-cache does not answer") from error.__cause__
     return name
 
 
-def _keep(client: redis.Redis, name: str, raw: bytes) -> None:
+def _store(client: redis.Redis, name: str, raw: bytes) -> None:
     with client.pipeline() as pipeline:
-        pipeline.set(TEXT + name, raw, ex=KEPT_SECONDS)
-        pipeline.zadd(INDEX, {name: time.time()})
-        pipeline.zrange(INDEX, 0, -MOST - 1)
-        pipeline.zremrangebyrank(INDEX, 0, -MOST - 1)
-        *_others, old, _removed = pipeline.execute()
-    if old:
-        client.unlink(*(TEXT.encode() + each for each in old))
+        pipeline.set(TEXT_PREFIX + name, raw, ex=LIFETIME_SECONDS)
+        pipeline.zadd(INDEX_KEY, {name: time.time()})
+        pipeline.zrange(INDEX_KEY, 0, -MAX_REPORTS - 1)
+        pipeline.zremrangebyrank(INDEX_KEY, 0, -MAX_REPORTS - 1)
+        *_others, oldest, _removed = pipeline.execute()
+    if oldest:
+        client.unlink(*(TEXT_PREFIX.encode() + old_name for old_name in oldest))
 
 
-def shared(client: redis.Redis, guard: RedisGuard, name: str) -> str:
-    """Return the text with the id `name`. Raises Absent, CouldNotAsk."""
+def load_report(client: redis.Redis, guard: RedisGuard, name: str) -> str:
+    """Return the text of a shared crash report.
+
+    Raises:
+        Absent: No report has this name, or it has expired.
+        CouldNotAsk: redis-cache does not respond.
+    """
     try:
-        raw = guard.call(client.get, TEXT + name)
+        raw = guard.call(client.get, TEXT_PREFIX + name)
     except CouldNotAsk as error:
         raise CouldNotAsk("It cannot be read now: redis-cache does not answer") from error.__cause__
     if raw is None:
         raise Absent("Nothing is shared here, or no longer: a text is kept for 30 days")
     assert isinstance(raw, bytes)
-    return zstandard.ZstdDecompressor().decompress(raw, max_output_size=LONGEST).decode()
+    return zstandard.ZstdDecompressor().decompress(raw, max_output_size=MAX_TEXT_BYTES).decode()

@@ -1,4 +1,4 @@
-"""The symbol store, for whoever has to know whether it is large enough."""
+"""Page of the store: its use of memory, its hit ratio, and the memory that a higher ratio would need."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import path
 from django.views.decorators.http import require_http_methods
 
 from tecken.jobs import sending
@@ -24,20 +25,21 @@ from tecken.redisclient import services as redis_services
 from tecken.store import services as store_services
 from tecken.store.hit_counts import ModuleHits, PageRequests, busiest, busiest_pages
 from tecken.web.auth import need, page
-from tecken.web.charts.hot_modules import bars, hottest
-from tecken.web.charts.miss_ratio import picture, rows
-from tecken.web.charts.timeline import MARKS, Timeline, timeline
+from tecken.web.charts.hot_modules import draw_modules, size_bars
+from tecken.web.charts.miss_ratio import draw_curve, sizing_rows
+from tecken.web.charts.timeline import MARKS, Timeline, draw_timeline
+from tecken.web.formatting import percent, size
 from tecken.web.pages.config import CHANGE, VIEW, user_of
-from tecken.web.templatetags.site import percent, size
+from tecken.web.registration import OPERATE, SitePage
 
-MODULES, PAGES, LISTED = 40, 100, 20
-DAY = 24
+MAX_MODULES, MAX_PAGES, LISTED_PAGES = 40, 100, 20
+DEFAULT_HOURS = 24
 COUNT_TASK = "tecken.health.tasks.size_store"
 COUNT_EXPIRES_SECONDS = 60
 
 
-class Kept(NamedTuple):
-    """What redis-cache has of the store."""
+class StoreMeasurements(NamedTuple):
+    """Measurements of the store, which redis-cache holds."""
 
     samples: Sequence[Sample]
     sizing: Sizing | None
@@ -47,88 +49,102 @@ class Kept(NamedTuple):
 
 @page(CHANGE, VIEW)
 @require_http_methods(["GET", "HEAD", "POST"])
-def store(request: HttpRequest) -> HttpResponse:
-    """`?hours=` of the pictures. When it is sent, a worker counts anew how large the store must be."""
+def show_store(request: HttpRequest) -> HttpResponse:
+    """Show the store, or have a worker compute its sizing again. `?hours=` is the period of the charts."""
     if request.method == "POST":
         need(user_of(request), CHANGE)
         sending.send(COUNT_TASK, [], COUNT_EXPIRES_SECONDS)
-        messages.success(request, "A worker counts anew. Reload in a few seconds.")
+        messages.success(request, "A worker counts again. Reload in a few seconds.")
         return redirect("store")
-    hours = _hours(request.GET.get("hours", ""))
-    context = {"section": "store", "hours": hours, "choices": list(MARKS), **_shown(hours)}
+    hours = _parse_hours(request.GET.get("hours", ""))
+    context = {"hours": hours, "choices": list(MARKS), **_load_context(hours)}
     return render(request, "store/page.html", {**context, "may_change": user_of(request).has_perm(CHANGE)})
 
 
-def _hours(text: str) -> int:
-    return int(text) if text in map(str, MARKS) else DAY
+def _parse_hours(text: str) -> int:
+    return int(text) if text in map(str, MARKS) else DEFAULT_HOURS
 
 
-def _shown(hours: int) -> dict[str, Any]:
-    servers, found = load_panels(), _kept(hours)
-    maxmemory = _maxmemory(servers, found.samples if found else ())
+def _load_context(hours: int) -> dict[str, Any]:
+    servers, measured = load_panels(), _load_measurements(hours)
+    maxmemory = _maxmemory(servers, measured.samples if measured else ())
+    has_charts = measured and not settings.DEMO_MODE
     return {
         "servers": servers,
-        "store": next(one for one in servers if one.server == STORE),
+        "store": next(server for server in servers if server.server == STORE),
         "problems": [problem for problem in take_snapshot().problems if problem.server == STORE],
         "maxmemory": maxmemory,
-        "kept": found is not None,
-        "pictures": _pictures(found.samples, hours, maxmemory) if found and not settings.DEMO_MODE else (),
-        "pages": found.pages[:LISTED] if found else (),
-        "hottest": hottest(found.modules, found.pages) if found else (),
-        **_sizing(found.sizing if found else None, maxmemory),
+        "has_measurements": measured is not None,
+        "charts": _charts(measured.samples, hours, maxmemory) if measured and has_charts else (),
+        "pages": measured.pages[:LISTED_PAGES] if measured else (),
+        "modules": draw_modules(measured.modules, measured.pages) if measured else (),
+        **_sizing_context(measured.sizing if measured else None, maxmemory),
     }
 
 
-def _kept(hours: int) -> Kept | None:
-    """None when redis-cache does not answer."""
+def _load_measurements(hours: int) -> StoreMeasurements | None:
+    """Return the measurements, or None if redis-cache does not respond."""
     counters, cache, now = redis_services.counters_client(), redis_services.cache_client(), time.time()
     try:
-        return Kept(
+        return StoreMeasurements(
             load_samples(counters, int(hours * 3600 / EVERY_SECONDS) + 1),
             load_sizing(counters),
-            busiest(cache, MODULES, now),
-            busiest_pages(cache, PAGES, now),
+            busiest(cache, MAX_MODULES, now),
+            busiest_pages(cache, MAX_PAGES, now),
         )
     except redis.RedisError:
         return None
 
 
 def _maxmemory(servers: Sequence[ServerPanel], taken: Sequence[Sample]) -> int | None:
-    """As it is, or was when the store was last heard of. None: no limit, or nobody knows."""
+    """Return the memory limit of redis-store in bytes, or None if there is none or it is not known.
+
+    While the server does not respond, the newest sample has its last known limit.
+    """
     if settings.DEMO_MODE:
         return store_services.DEMO_STORE_BYTES
-    now = [one.panel.memory.maximum for one in servers if one.server == STORE and one.panel]
-    before = [one.store.maxmemory for one in reversed(taken) if one.store]
-    return next(iter([*now, *before]), 0) or None
+    present = [server.panel.memory.maximum for server in servers if server.server == STORE and server.panel]
+    sampled = [sample.store.maxmemory for sample in reversed(taken) if sample.store]
+    return next(iter([*present, *sampled]), 0) or None
 
 
-def _pictures(taken: Sequence[Sample], hours: int, maxmemory: int | None) -> dict[str, Timeline]:
+def _charts(taken: Sequence[Sample], hours: int, maxmemory: int | None) -> dict[str, Timeline]:
     now, changes = time.time(), list(compute_rates(taken))
-    used = [(one.at, float(one.store.used) if one.store else None) for one in taken]
+    used = [(sample.at, float(sample.store.used) if sample.store else None) for sample in taken]
+    hits = [(rate.at, rate.hit_ratio) for rate in changes]
+    evictions = [(rate.at, rate.evictions) for rate in changes]
     return {
-        "hits": timeline([(one.at, one.hit_ratio) for one in changes], hours, now, _percent, most=1),
-        "memory": timeline(used, hours, now, size, limit=maxmemory),
-        "evictions": timeline([(one.at, one.evictions) for one in changes], hours, now, _per_second),
+        "hits": draw_timeline(hits, hours, now, _format_percent, most=1),
+        "memory": draw_timeline(used, hours, now, size, limit=maxmemory),
+        "evictions": draw_timeline(evictions, hours, now, _format_rate),
     }
 
 
-def _percent(share: float) -> str:
+def _format_percent(share: float) -> str:
     return percent(share).replace(".0 ", " ")
 
 
-def _per_second(number: float) -> str:
+def _format_rate(number: float) -> str:
     return f"{number:.3g}/s"
 
 
-def _sizing(told: Sizing | None, maxmemory: int | None) -> dict[str, Any]:
-    if told is None:
+def _sizing_context(sizing: Sizing | None, maxmemory: int | None) -> dict[str, Any]:
+    if sizing is None:
         return {"sizing": None}
     return {
-        "sizing": told,
+        "sizing": sizing,
         "enough": ENOUGH,
-        "counted": datetime.fromtimestamp(told.at, UTC),
-        "curve": picture(told, maxmemory) if told.enough else None,
-        "rows": rows(told),
-        "now_ratio": told.curve.hit_ratio(maxmemory) if maxmemory else None,
-        "bars": bars(told.entries),
+        "counted": datetime.fromtimestamp(sizing.at, UTC),
+        "curve": draw_curve(sizing, maxmemory) if sizing.enough else None,
+        "rows": sizing_rows(sizing),
+        "present_ratio": sizing.curve.hit_ratio(maxmemory) if maxmemory else None,
+        "bars": size_bars(sizing.entries),
     }
+
+
+PAGE = SitePage(
+    title="Store",
+    about="See memory and hit ratio, and how much memory is enough.",
+    urls=[path("store/", show_store, name="store")],
+    permissions=OPERATE,
+)

@@ -1,4 +1,4 @@
-"""Paste a stack in any of its forms, and read functions."""
+"""Page that symbolicates a pasted crash report, and the page of a shared report."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from http import HTTPStatus
 import orjson
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import path
 from django.views.decorators.http import require_http_methods
 
 from tecken.errors import BadInput, CouldNotAsk, TooMuch
@@ -20,19 +21,18 @@ from tecken.runtimeconfig.current import options
 from tecken.symbolication.api.views import parts
 from tecken.symbolication.crash_reports.parse import read
 from tecken.symbolication.crash_reports.parsed_report import Paste
-from tecken.web.auth import View, open_page, told
-from tecken.web.pages.shared_reports import share, shared
-from tecken.web.pages.symbolicated_report import Answer, as_text, symbolicated
+from tecken.web.auth import View, open_page, render_errors
+from tecken.web.pages.shared_reports import load_report, share_report
+from tecken.web.pages.symbolicated_report import SymbolicatedReport, format_text, symbolicate_report
+from tecken.web.registration import SitePage
 
-PLACE = {"section": "symbolicate"}
+# About ten times a long crash report. The time to parse a text grows with its length: 0.3 s at this one.
+MAX_CHARACTERS = 1024 * 1024
+JSON_HEADERS = {"Content-Disposition": 'attachment; filename="stack.json"'}
 
 
-# Some ten times a long crash report. A text takes time in proportion to its length: about 0.3 s at this one.
-MOST_CHARACTERS = 1024 * 1024
-
-
-def charged(view: View) -> View:
-    """Charge what is posted before it is read: the form, and with it the text, is parsed for its token."""
+def charge_post(view: View) -> View:
+    """Charge a POST before its body is read: the check of the form token parses the whole form."""
 
     @wraps(view)
     def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
@@ -43,82 +43,89 @@ def charged(view: View) -> View:
     return inner
 
 
-@told
-@charged
+@render_errors
+@charge_post
 @open_page
 @require_http_methods(["GET", "HEAD", "POST"])
-def page(request: HttpRequest) -> HttpResponse:
+def show_symbolicate(request: HttpRequest) -> HttpResponse:
+    """Show the form, or symbolicate or share the text in it."""
     if request.method != "POST":
-        return _form(request, "")
+        return _render_page(request, "")
     text = request.POST.get("text", "")
-    if len(text) > MOST_CHARACTERS:
+    if len(text) > MAX_CHARACTERS:
         raise TooMuch(
-            f"The text is longer than {MOST_CHARACTERS} characters: paste the stacks and the modules only"
+            f"The text is longer than {MAX_CHARACTERS} characters: paste the stacks and the modules only"
         )
     if request.POST.get("do") == "share":
+        # Only a text with stacks is shared, so that the site cannot be used to store other texts.
         read(text, options().symbolicate_max_frames)
-        return redirect(
-            "shared", name=share(redis_services.counters_client(), redis_services.cache_guard(), text)
-        )
-    return _answered(request, text)
+        client, guard = redis_services.counters_client(), redis_services.cache_guard()
+        return redirect("shared", name=share_report(client, guard, text))
+    return _symbolicate(request, text)
 
 
 @open_page
 @require_http_methods(["GET", "HEAD"])
-def of_share(request: HttpRequest, name: str) -> HttpResponse:
+def show_shared(request: HttpRequest, name: str) -> HttpResponse:
+    """Symbolicate a shared report again, with the symbols that are stored by now."""
     charge_request(request)
-    return _answered(
-        request,
-        shared(redis_services.counters_client(), redis_services.cache_guard(), name),
-        link=request.build_absolute_uri(request.path),
-    )
+    text = load_report(redis_services.counters_client(), redis_services.cache_guard(), name)
+    return _symbolicate(request, text, link=request.build_absolute_uri(request.path))
 
 
-def _answered(request: HttpRequest, text: str, link: str = "") -> HttpResponse:
+def _symbolicate(request: HttpRequest, text: str, link: str = "") -> HttpResponse:
     try:
         paste = read(text, options().symbolicate_max_frames)
     except BadInput as error:
-        return _form(request, text, HTTPStatus.BAD_REQUEST, problem=str(error))
+        return _render_page(request, text, HTTPStatus.BAD_REQUEST, problem=str(error))
     frames = sum(len(thread.frames) for thread in paste.threads)
     spend(request, "symbolicate", Cost(requests=0, frames=frames))
     limits_services.usage().count("symbolicate", Cost(frames=frames))
     try:
-        answer = symbolicated(parts(request), paste)
+        report = symbolicate_report(parts(request), paste)
     except CouldNotAsk as error:
-        reply = _form(
-            request, text, HTTPStatus.SERVICE_UNAVAILABLE, problem=f"{error}. Try again in a moment."
-        )
-        reply["Retry-After"] = reply_to(error, request.path)["Retry-After"]
-        return reply
+        problem = f"{error}. Try again in a moment."
+        response = _render_page(request, text, HTTPStatus.SERVICE_UNAVAILABLE, problem=problem)
+        response["Retry-After"] = reply_to(error, request.path)["Retry-After"]
+        return response
     if request.POST.get("do") == "json":
-        return HttpResponse(_json(paste, answer), content_type="application/json", headers=DOWNLOAD)
-    return _form(request, text, paste=paste, answer=answer, plain=as_text(answer.threads), link=link)
+        content = _format_json(paste, report)
+        return HttpResponse(content, content_type="application/json", headers=JSON_HEADERS)
+    plain = format_text(report.threads)
+    return _render_page(request, text, paste=paste, report=report, plain=plain, link=link)
 
 
-DOWNLOAD = {"Content-Disposition": 'attachment; filename="stack.json"'}
-
-
-def _json(paste: Paste, answer: Answer) -> bytes:
-    told = {
+def _format_json(paste: Paste, report: SymbolicatedReport) -> bytes:
+    document = {
         "kind": paste.kind,
         "reason": paste.reason,
-        "threads": [_dict(thread) for thread in answer.threads],
+        "threads": [_to_json(thread) for thread in report.threads],
         "modules": [
-            {"debug_file": one.module.debug_file, "debug_id": one.module.debug_id, "why_not": one.why}
-            for one in answer.modules
+            {"debug_file": use.module.debug_file, "debug_id": use.module.debug_id, "why_not": use.why}
+            for use in report.modules
         ],
     }
-    return orjson.dumps(told, option=orjson.OPT_INDENT_2)
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2)
 
 
-def _dict(value: object) -> object:
-    """Named tuples as JSON has them."""
+def _to_json(value: object) -> object:
+    """Return named tuples as dictionaries, at any depth."""
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {name: _dict(part) for name, part in value._asdict().items()}
-    return [_dict(part) for part in value] if isinstance(value, tuple) else value
+        return {name: _to_json(part) for name, part in value._asdict().items()}
+    return [_to_json(part) for part in value] if isinstance(value, tuple) else value
 
 
-def _form(
-    request: HttpRequest, text: str, status: HTTPStatus = HTTPStatus.OK, **more: object
+def _render_page(
+    request: HttpRequest, text: str, status: HTTPStatus = HTTPStatus.OK, **context: object
 ) -> HttpResponse:
-    return render(request, "symbolicate/page.html", {**PLACE, "text": text, **more}, status=status)
+    return render(request, "symbolicate/page.html", {"text": text, **context}, status=status)
+
+
+PAGE = SitePage(
+    title="Symbolicate",
+    about="Paste a crash report, and read functions, files and lines.",
+    urls=[
+        path("symbolicate/", show_symbolicate, name="symbolicate"),
+        path("shared/<str:name>/", show_shared, name="shared"),
+    ],
+)

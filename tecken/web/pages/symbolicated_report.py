@@ -1,8 +1,4 @@
-"""Where a source file can be read: builds under version control say it in FILE records, and so does Rust.
-
-`hg:hg.mozilla.org/mozilla-central:dom/File.cpp:0123abc`, `git:github.com/rust-lang/rust:lib.rs:0123abc`.
-Source: Mozilla, toolkit/crashreporter/tools/symbolstore.py.
-"""
+"""Symbolicated crash report, in the form in which the page and the downloads show it."""
 
 from __future__ import annotations
 
@@ -19,52 +15,42 @@ from tecken.symbolication.api.schema import Job
 from tecken.symbolication.crash_reports.parsed_report import Frame, Module, Paste, Thread
 from tecken.symbolication.service import Parts, symbolicate
 
-RUST = re.compile(r"/rustc/([0-9a-f]{40})/(.+)")
-SPELLING = re.compile(r"(hg|git):([\w.-]+(?::\d+)?)/([^:\s]+):([^:]+):([0-9A-Za-z._-]+)")
-FORMS = {
+NO_SYMBOLS = "No source has its symbols."
+NO_DEBUG_ID = "The text does not contain its debug id."
+
+# Builds under version control and Rust write the place of a source file into FILE records:
+# `hg:hg.mozilla.org/mozilla-central:dom/File.cpp:0123abc`, `git:github.com/rust-lang/rust:lib.rs:0123abc`.
+# Source: Mozilla, toolkit/crashreporter/tools/symbolstore.py.
+RUST_PATH = re.compile(r"/rustc/([0-9a-f]{40})/(.+)")
+REPOSITORY_PATH = re.compile(r"(hg|git):([\w.-]+(?::\d+)?)/([^:\s]+):([^:]+):([0-9A-Za-z._-]+)")
+REPOSITORY_URLS = {
     "hg": "https://{host}/{repository}/file/{revision}/{path}#l{line}",
     "github.com": "https://{host}/{repository}/blob/{revision}/{path}#L{line}",
     "gitlab.com": "https://{host}/{repository}/-/blob/{revision}/{path}#L{line}",
 }
 
 
-class Place(NamedTuple):
-    """`file` is the part that people read; `url` is empty where none is known."""
+class SourceLine(NamedTuple):
+    """Line of a source file. `file` is the part that users read; `url` is empty if no repository is known."""
 
     file: str
     line: int | None
     url: str = ""
 
 
-def place(file: str, line: int | None) -> Place:
-    if rust := RUST.fullmatch(file):
-        file = f"git:github.com/rust-lang/rust:{rust[2]}:{rust[1]}"
-    found = SPELLING.fullmatch(file)
-    if found is None:
-        return Place(file, line)
-    kind, host, repository, path, revision = found.groups()
-    form = FORMS.get("hg" if kind == "hg" else host)
-    if form is None:
-        return Place(path, line)
-    parts = {"host": host, "repository": quote(repository), "revision": quote(revision), "path": quote(path)}
-    return Place(path, line, form.format(line=line or 1, **parts))
-
-
-ABSENT = "Nobody has its symbols."
-NO_ID = "The text does not say its debug id."
-NOT_SO = "No symbol covers this offset."
-
-
 class Call(NamedTuple):
-    """One function: a frame's own, or one that was inlined into it."""
+    """Function of a frame, or one that was inlined into it."""
 
     function: str
-    at: Place | None
+    at: SourceLine | None
 
 
-class Row(NamedTuple):
-    """A frame. `inlines` are the calls inlined into `call`, the deepest first; without a function `given` is
-    what the text said, or an address."""
+class StackRow(NamedTuple):
+    """Frame of a stack.
+
+    `inlines` are the calls inlined into `call`, the deepest first. If no function was found, `given` is the
+    text of the frame in the report, or its address.
+    """
 
     number: int
     module: str
@@ -74,16 +60,16 @@ class Row(NamedTuple):
     given: str
 
 
-class Shown(NamedTuple):
-    """A thread."""
+class SymbolicatedThread(NamedTuple):
+    """Thread with its frames."""
 
     name: str
     crashed: bool
-    rows: tuple[Row, ...]
+    rows: tuple[StackRow, ...]
 
 
-class Told(NamedTuple):
-    """A module: `why` it has no functions, "" when it has. Seconds and bytes of this request."""
+class ModuleUse(NamedTuple):
+    """Module of the report. `why` it has no functions, or ""; seconds and bytes are those of this request."""
 
     module: Module
     frames: int
@@ -94,111 +80,128 @@ class Told(NamedTuple):
     explain: str
 
 
-class Answer(NamedTuple):
-    threads: tuple[Shown, ...]
-    modules: tuple[Told, ...]
+class SymbolicatedReport(NamedTuple):
+    """Threads and modules of a crash report, and the time that symbolication took."""
+
+    threads: tuple[SymbolicatedThread, ...]
+    modules: tuple[ModuleUse, ...]
     seconds: float
 
 
-def job_of(paste: Paste) -> Job:
-    """A stack for each thread, of the frames that can be looked up."""
+def find_source(file: str, line: int | None) -> SourceLine:
+    """Return a line of a source file, with its address in a public repository if the file name has one."""
+    if rust := RUST_PATH.fullmatch(file):
+        file = f"git:github.com/rust-lang/rust:{rust[2]}:{rust[1]}"
+    match = REPOSITORY_PATH.fullmatch(file)
+    if match is None:
+        return SourceLine(file, line)
+    kind, host, repository, path, revision = match.groups()
+    url = REPOSITORY_URLS.get("hg" if kind == "hg" else host)
+    if url is None:
+        return SourceLine(path, line)
+    parts = {"host": host, "repository": quote(repository), "revision": quote(revision), "path": quote(path)}
+    return SourceLine(path, line, url.format(line=line or 1, **parts))
+
+
+def symbolicate_report(parts: Parts, paste: Paste) -> SymbolicatedReport:
+    """Return a crash report with the functions of its frames.
+
+    Raises:
+        CouldNotAsk: No module could be looked up.
+    """
+    if not paste.modules:
+        threads = (_symbolicated_thread(paste, thread, iter(())) for thread in paste.threads)
+        return SymbolicatedReport(tuple(threads), (), 0.0)
+    response = orjson.loads(symbolicate(parts, V5(), [_make_job(paste)], debug=True))
+    result, debug = response["results"][0], response["debug"]
+    stacks = zip(paste.threads, result["stacks"], strict=True)
+    return SymbolicatedReport(
+        tuple(_symbolicated_thread(paste, thread, iter(frames)) for thread, frames in stacks),
+        tuple(_module_uses(paste, result, debug)),
+        debug["time"],
+    )
+
+
+def _make_job(paste: Paste) -> Job:
+    """Return a job that has a stack for each thread, without the frames that have no module."""
     return Job(
         [(module.debug_file, module.debug_id) for module in paste.modules],
-        [list(map(list, _known(thread))) for thread in paste.threads],
+        [
+            [[frame.module, frame.offset] for frame in thread.frames if frame.module is not None]
+            for thread in paste.threads
+        ],
     )
 
 
-def _known(thread: Thread) -> Iterator[tuple[int, int]]:
-    return ((frame.module, frame.offset) for frame in thread.frames if frame.module is not None)
-
-
-def symbolicated(parts: Parts, paste: Paste) -> Answer:
-    """Raises CouldNotAsk when no module could be asked for."""
-    if not paste.modules:
-        return Answer(tuple(_thread(paste, thread, iter(())) for thread in paste.threads), (), 0.0)
-    told = orjson.loads(symbolicate(parts, V5(), [job_of(paste)], debug=True))
-    result, spent = told["results"][0], told["debug"]
-    threads = zip(paste.threads, result["stacks"], strict=True)
-    return Answer(
-        tuple(_thread(paste, thread, iter(frames)) for thread, frames in threads),
-        tuple(_modules(paste, result, spent)),
-        spent["time"],
-    )
-
-
-def _thread(paste: Paste, thread: Thread, answers: Iterator[dict[str, Any]]) -> Shown:
+def _symbolicated_thread(
+    paste: Paste, thread: Thread, results: Iterator[dict[str, Any]]
+) -> SymbolicatedThread:
     rows = (
-        _row(paste, number, frame, next(answers) if frame.module is not None else {})
+        _stack_row(paste, number, frame, next(results) if frame.module is not None else {})
         for number, frame in enumerate(thread.frames)
     )
-    return Shown(thread.name, thread.crashed, tuple(rows))
+    return SymbolicatedThread(thread.name, thread.crashed, tuple(rows))
 
 
-def _row(paste: Paste, number: int, frame: Frame, answer: dict[str, Any]) -> Row:
+def _stack_row(paste: Paste, number: int, frame: Frame, result: dict[str, Any]) -> StackRow:
     module = paste.modules[frame.module].debug_file if frame.module is not None else ""
-    call = _call(answer) if "function" in answer else None
-    inlines = tuple(map(_call, answer.get("inlines", ())))
-    return Row(
-        number,
-        module,
-        hex(frame.offset),
-        call,
-        inlines,
-        frame.given or (hex(frame.offset) if not module else ""),
-    )
+    call = _read_call(result) if "function" in result else None
+    inlines = tuple(map(_read_call, result.get("inlines", ())))
+    given = frame.given or (hex(frame.offset) if not module else "")
+    return StackRow(number, module, hex(frame.offset), call, inlines, given)
 
 
-def _call(answer: dict[str, Any]) -> Call:
-    file = answer.get("file")
-    return Call(answer.get("function") or "?", place(file, answer.get("line")) if file else None)
+def _read_call(result: dict[str, Any]) -> Call:
+    file = result.get("file")
+    return Call(result.get("function") or "?", find_source(file, result.get("line")) if file else None)
 
 
-def _modules(paste: Paste, result: dict[str, Any], spent: dict[str, Any]) -> Iterator[Told]:
+def _module_uses(paste: Paste, result: dict[str, Any], debug: dict[str, Any]) -> Iterator[ModuleUse]:
     frames = Counter(frame.module for thread in paste.threads for frame in thread.frames)
-    downloads, parse = spent["downloads"], spent["parse_sym"]["time_per_module"]
+    downloads, parse = debug["downloads"], debug["parse_sym"]["time_per_module"]
     for number, module in enumerate(paste.modules):
         key = "/".join(module)
-        settled = f"{module.debug_file}/{module.debug_id.upper()}"
-        yield Told(
+        # The debug part of a response names modules by their normalised ids.
+        debug_key = f"{module.debug_file}/{module.debug_id.upper()}"
+        explain = f"/explain/{quote(module.debug_file, safe='')}/{quote(module.debug_id, safe='')}/"
+        yield ModuleUse(
             module,
             frames[number],
-            _why(module, result["found_modules"].get(key), result["module_errors"].get(key, ())),
-            downloads["time_per_module"].get(settled, 0.0),
-            downloads["size_per_module"].get(settled, 0),
-            parse.get(settled, 0.0),
-            f"/explain/{quote(module.debug_file, safe='')}/{quote(module.debug_id, safe='')}/"
-            if all(module)
-            else "",
+            _why_not(module, result["found_modules"].get(key), result["module_errors"].get(key, ())),
+            downloads["time_per_module"].get(debug_key, 0.0),
+            downloads["size_per_module"].get(debug_key, 0),
+            parse.get(debug_key, 0.0),
+            explain if all(module) else "",
         )
 
 
-def _why(module: Module, found: bool | None, errors: Sequence[dict[str, str]]) -> str:
+def _why_not(module: Module, found: bool | None, errors: Sequence[dict[str, str]]) -> str:
     if errors:
         return f"{errors[0]['name']}: {errors[0]['message']}"
     if not module.debug_id or not module.debug_file:
-        return NO_ID
-    return "" if found else ABSENT
+        return NO_DEBUG_ID
+    return "" if found else NO_SYMBOLS
 
 
-def as_text(threads: Iterable[Shown]) -> str:
-    """As one mails it: a line for each call, inlined ones marked."""
-    return "\n".join(line for thread in threads for line in (*_lines(thread), ""))
+def format_text(threads: Iterable[SymbolicatedThread]) -> str:
+    """Return the stacks as plain text for a mail: a line for each call, inlined ones marked."""
+    return "\n".join(line for thread in threads for line in (*_text_lines(thread), ""))
 
 
-def _lines(thread: Shown) -> Iterator[str]:
+def _text_lines(thread: SymbolicatedThread) -> Iterator[str]:
     yield f"{thread.name}{' (crashed)' if thread.crashed else ''}"
     for row in thread.rows:
         for call in row.inlines:
-            yield f"{row.number:>3}  {row.module}!{_spelt(call)} (inlined)"
-        yield f"{row.number:>3}  {_frame(row)}"
+            yield f"{row.number:>3}  {row.module}!{_format_call(call)} (inlined)"
+        yield f"{row.number:>3}  {_format_row(row)}"
 
 
-def _frame(row: Row) -> str:
+def _format_row(row: StackRow) -> str:
     if row.call:
-        return f"{row.module}!{_spelt(row.call)}"
+        return f"{row.module}!{_format_call(row.call)}"
     place = f"{row.module}+{row.offset}" if row.module else ""
     return "  ".join(filter(None, (place, row.given)))
 
 
-def _spelt(call: Call) -> str:
+def _format_call(call: Call) -> str:
     return f"{call.function} [{call.at.file}:{call.at.line or 0}]" if call.at else call.function

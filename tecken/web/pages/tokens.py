@@ -1,4 +1,4 @@
-"""One's own API tokens: to make, to see, to extend, to revoke, to delete."""
+"""Page of the user's own API tokens: create, extend, revoke and delete them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.contrib.auth.models import Permission, User
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
+from django.urls import path
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -30,22 +31,26 @@ from tecken.accounts.tokens import (
     tokens_of,
 )
 from tecken.errors import BadInput, NotAllowed
-from tecken.web.api.paging import Paging, page_of
+from tecken.web.api.paging import Paging, load_page
 from tecken.web.auth import need, page
 from tecken.web.pages.config import user_of
+from tecken.web.registration import SitePage
 
-PLACE = {"section": "tokens"}
-SOON = timedelta(days=14)
+# The page highlights tokens that expire within this time.
+EXPIRES_SOON = timedelta(days=14)
 
 
-class Row(NamedTuple):
+class ListedToken(NamedTuple):
+    """Token in the list. `state` is `expired`, `soon` or ""."""
+
     token: Token
     permissions: list[str]
     state: str
-    """`expired`, `soon` or ''."""
 
 
-class Choice(NamedTuple):
+class PermissionChoice(NamedTuple):
+    """Permission that a new token may carry."""
+
     name: str
     permission: Permission
     chosen: bool
@@ -53,90 +58,104 @@ class Choice(NamedTuple):
 
 @page()
 @require_http_methods(["GET", "HEAD", "POST"])
-def tokens(request: HttpRequest) -> HttpResponse:
-    """`?after=` is the page that follows."""
+def show_tokens(request: HttpRequest) -> HttpResponse:
+    """Show the user's tokens, or create one. `?after=` names the page that follows."""
     if request.method != "POST":
-        return _page(request)
+        return _render_list(request)
     user = user_of(request)
     need(user, MANAGE)
     try:
-        token, key = issue(user, _permissions(request), _days(request), _notes(request))
+        token, key = issue(user, _read_permissions(request), _read_days(request), _read_notes(request))
     except NotAllowed:
         raise
     except BadInput as error:
-        return _page(request, HTTPStatus.BAD_REQUEST, problem=str(error))
-    return _page(request, HTTPStatus.CREATED, token=token, key=key)
+        return _render_list(request, HTTPStatus.BAD_REQUEST, problem=str(error))
+    # The key is shown in this response only: a redirect would need a place where it is stored.
+    return _render_list(request, HTTPStatus.CREATED, token=token, key=key)
 
 
 @page(MANAGE)
 @require_POST
-def token(request: HttpRequest, number: int) -> HttpResponse:
-    """What is done with one of them."""
-    one = token_of(user_of(request), number)
+def change_token(request: HttpRequest, number: int) -> HttpResponse:
+    """Extend, revoke or delete one of the user's tokens."""
+    token = token_of(user_of(request), number)
     match request.POST.get("do"):
         case "extend":
-            extend(one, _days(request))
-            messages.success(request, f"Token {one} can be used until {one.expires_at:%Y-%m-%d}.")
+            extend(token, _read_days(request))
+            messages.success(request, f"Token {token} can be used until {token.expires_at:%Y-%m-%d}.")
         case "revoke":
-            revoke(one)
-            messages.success(request, f"Token {one} is revoked: it cannot be used from now on.")
+            revoke(token)
+            messages.success(request, f"Token {token} is revoked: it cannot be used from now on.")
         case "delete":
-            one.delete()
-            messages.success(request, f"Token {one} is deleted.")
+            token.delete()
+            messages.success(request, f"Token {token} is deleted.")
         case _:
             raise BadInput("do: should be extend, revoke or delete")
     return redirect("tokens")
 
 
-def _permissions(request: HttpRequest) -> list[Permission]:
+def _read_permissions(request: HttpRequest) -> list[Permission]:
     names = request.POST.getlist("permission")
     if not names:
-        raise BadInput("Choose what the token may do")
+        raise BadInput("Choose at least one permission for the token")
     return carried(names, user_of(request).get_all_permissions())
 
 
-def _days(request: HttpRequest) -> int:
+def _read_days(request: HttpRequest) -> int:
     text = request.POST.get("days", "").strip()
+    # int() alone accepts signs, other scripts' digits, and texts so long that parsing them takes seconds.
     days = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(MOST_DAYS)) else 0
     if not 1 <= days <= MOST_DAYS:
         raise BadInput(f"Days should be a whole number from 1 to {MOST_DAYS}")
     return days
 
 
-def _notes(request: HttpRequest) -> str:
+def _read_notes(request: HttpRequest) -> str:
     notes = request.POST.get("notes", "").strip()
     if len(notes) > MOST_NOTES:
         raise BadInput(f"Notes have at most {MOST_NOTES} characters")
     return notes
 
 
-def _page(request: HttpRequest, status: HTTPStatus = HTTPStatus.OK, **more: object) -> HttpResponse:
-    user, sent = user_of(request), QueryDict() if "key" in more else request.POST
-    mine = tokens_of(user).prefetch_related("permissions__content_type")
-    found = page_of(mine, Paging.model_validate({"after": request.GET.get("after")}), ["created_at"])
+def _render_list(request: HttpRequest, status: HTTPStatus = HTTPStatus.OK, **extra: object) -> HttpResponse:
+    # After a token was created its form is empty again; after an error it has what the user sent.
+    user, sent = user_of(request), QueryDict() if "key" in extra else request.POST
+    tokens = tokens_of(user).prefetch_related("permissions__content_type")
+    listed = load_page(tokens, Paging.model_validate({"after": request.GET.get("after")}), ["created_at"])
     context = {
-        **PLACE,
-        "rows": [_row(one) for one in found.rows],
-        "next": found.next,
+        "rows": [_listed_token(token) for token in listed.rows],
+        "next": listed.next,
         "after": request.GET.get("after"),
         "may_manage": user.has_perm(MANAGE),
-        "choices": _choices(user, sent.getlist("permission")),
+        "choices": _permission_choices(user, sent.getlist("permission")),
         "days": sent.get("days", DAYS),
         "notes": sent.get("notes", ""),
         "most_days": MOST_DAYS,
         "most_notes": MOST_NOTES,
-        **more,
+        **extra,
     }
     return render(request, "tokens/page.html", context, status=status)
 
 
-def _row(token: Token) -> Row:
-    soon = token.expires_at < timezone.now() + SOON
+def _listed_token(token: Token) -> ListedToken:
+    soon = token.expires_at < timezone.now() + EXPIRES_SOON
     state = "expired" if token.is_expired else "soon" if soon else ""
-    return Row(token, sorted(map(spelt, token.permissions.all())), state)
+    return ListedToken(token, sorted(map(spelt, token.permissions.all())), state)
 
 
-def _choices(user: User, chosen: list[str]) -> list[Choice]:
-    """What a token of theirs may carry."""
-    may = user.get_all_permissions() & set(GIVEN)
-    return [Choice(spelt(one), one, spelt(one) in chosen) for one in named(sorted(may)).order_by("name")]
+def _permission_choices(user: User, chosen: list[str]) -> list[PermissionChoice]:
+    allowed = named(sorted(user.get_all_permissions() & set(GIVEN))).order_by("name")
+    return [
+        PermissionChoice(spelt(permission), permission, spelt(permission) in chosen) for permission in allowed
+    ]
+
+
+PAGE = SitePage(
+    title="Tokens",
+    about="Manage the API tokens of your programs.",
+    urls=[
+        path("tokens/", show_tokens, name="tokens"),
+        path("tokens/<int:number>/", change_token, name="token"),
+    ],
+    needs_login=True,
+)

@@ -1,4 +1,4 @@
-"""What was uploaded and what became of it; and uploading by hand."""
+"""Pages of uploads and their files, with a form to upload an archive by hand."""
 
 from __future__ import annotations
 
@@ -13,69 +13,96 @@ from django.contrib.auth.models import User
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import path
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from tecken.errors import BadInput, CouldNotAsk, MalformedPageFile, NotAllowed, StoreAway
 from tecken.http.decorators import Grant
 from tecken.runtimeconfig import current
-from tecken.storage.port import FileKey
 from tecken.store import services as store_services
 from tecken.store.port import Missing
+from tecken.symbols.layouts import FileKey, object_of
 from tecken.symbols.pagefile.file import Header
 from tecken.upload import archive_upload
-from tecken.upload.ingest import module_of
 from tecken.upload.models import FileUpload, Upload
 from tecken.upload.protocols.archive import upload_archive
 from tecken.upload.protocols.direct import REGULAR, UPLOADERS
-from tecken.web.api.uploads import AUDITOR, FILTERS, LONG, SORTS, UploadFilters, one, seen_by
-from tecken.web.auth import need, page, streams
-from tecken.web.lists import listed
-from tecken.web.menu import VIEW_UPLOADS
+from tecken.web.api import files as files_api
+from tecken.web.api.uploads import (
+    AUDITOR,
+    FILTERS,
+    LONG_COLUMNS,
+    SORTS,
+    UploadFilters,
+    find_upload,
+    visible_to,
+)
+from tecken.web.auth import accept_streamed_form, need, page
+from tecken.web.lists import load_list
 from tecken.web.pages.config import user_of
+from tecken.web.registration import VIEW_UPLOADS, SitePage
 
-PLACE = {"section": "uploads"}
-WATCHED = timedelta(hours=1)  # what is unfinished then has been given up by its client
-SHOWN = 100  # of each kind, the rest is in the list of files or in the API
+# The client of an upload that is older and unfinished has given up, so its page is not refreshed.
+REFRESH_PERIOD = timedelta(hours=1)
+# Items of each kind on an upload's page; the list of files and the API have all of them.
+MAX_SHOWN = 100
+# Filters of files that are visible at first; the others are behind "More".
+BASIC_FILTERS = ("debug_file", "debug_id", "created_at")
 
 
-@streams
+@accept_streamed_form
 @page(*VIEW_UPLOADS)
 @require_http_methods(["GET", "HEAD", "POST"])
-def uploads(request: HttpRequest) -> HttpResponse:
+def show_uploads(request: HttpRequest) -> HttpResponse:
+    """Show the list of uploads, or receive an archive."""
     if request.method == "POST":
         need(user_of(request), *UPLOADERS)
-        return _send(request)
-    return _list(request)
+        return _receive(request)
+    return _render_list(request)
 
 
 @page(*VIEW_UPLOADS)
 @require_http_methods(["GET", "HEAD", "POST"])
-def upload(request: HttpRequest, number: int) -> HttpResponse:
-    found = one(grant_of(request), number)
+def show_upload(request: HttpRequest, number: int) -> HttpResponse:
+    """Show one upload, or cancel it."""
+    upload = find_upload(_grant_of(request), number)
     if request.method == "POST":
-        return _cancel(request, found)
-    shown = found.files.order_by("pk").select_related("replaced_by__user")
-    files = list(shown[:SHOWN])
+        return _cancel(request, upload)
+    stored = upload.files.order_by("pk").select_related("replaced_by__user")
+    files = list(stored[:MAX_SHOWN])
     _add_problems(files)
-    found.warned = bool(found.warnings)  # type: ignore[attr-defined]
+    upload.warned = bool(upload.warnings)  # type: ignore[attr-defined]
     context = {
-        **PLACE,
-        "upload": found,
-        "state": state(found),
-        "live": _moves(found),
+        "upload": upload,
+        "state": state_of(upload),
+        "live": _is_in_progress(upload),
         "files": files,
-        "files_count": shown.count(),
-        "skipped": found.skipped_keys[:SHOWN],
-        "ignored": found.ignored_keys[:SHOWN],
-        "warnings": found.warnings[:SHOWN],
-        "most": SHOWN,
-        "mine": found.user == request.user,
+        "files_count": stored.count(),
+        "skipped": upload.skipped_keys[:MAX_SHOWN],
+        "ignored": upload.ignored_keys[:MAX_SHOWN],
+        "warnings": upload.warnings[:MAX_SHOWN],
+        "most": MAX_SHOWN,
+        "mine": upload.user == request.user,
     }
     return render(request, "uploads/upload.html", context)
 
 
-def grant_of(request: HttpRequest) -> Grant:
+@page(*VIEW_UPLOADS)
+@require_safe
+def show_files(request: HttpRequest) -> HttpResponse:
+    """Show the list of files of all uploads that the user may see."""
+    files = files_api.visible_to(_grant_of(request))
+    file_list = load_list(request, files, files_api.FileFilters, files_api.FILTERS, files_api.SORTS)
+    context = {
+        "list": file_list,
+        "more": any(name in file_list.query for name in files_api.FILTERS if name not in BASIC_FILTERS),
+    }
+    status = HTTPStatus.BAD_REQUEST if file_list.problem else HTTPStatus.OK
+    return render(request, "files/list.html", context, status=status)
+
+
+def _grant_of(request: HttpRequest) -> Grant:
     user = user_of(request)
     return Grant(user, None, frozenset(user.get_all_permissions()))
 
@@ -83,13 +110,13 @@ def grant_of(request: HttpRequest) -> Grant:
 def _add_problems(files: Iterable[FileUpload]) -> None:
     """Give each symbol file a `problem`: what its conversion found, if the store still has the result."""
     keys = ((file, FileKey(file.debug_file, file.debug_id, file.key.rpartition("/")[2])) for file in files)
-    modules = {module: file for file, key in keys if (module := module_of(key))}
+    modules = {module: file for file, key in keys if (module := object_of(key))}
     with suppress(StoreAway):
         for module, result in store_services.page_store().headers(list(modules)).items():
-            modules[module].problem = _problem(result)  # type: ignore[attr-defined]
+            modules[module].problem = _describe_problem(result)  # type: ignore[attr-defined]
 
 
-def _problem(result: Missing | bytes) -> str:
+def _describe_problem(result: Missing | bytes) -> str:
     if isinstance(result, Missing):
         return f"cannot be used: {result.reason}" if result.kind == "malformed" else ""
     with suppress(MalformedPageFile):
@@ -98,7 +125,8 @@ def _problem(result: Missing | bytes) -> str:
     return ""
 
 
-def state(upload: Upload) -> str:
+def state_of(upload: Upload) -> str:
+    """Return `complete`, `cancelled`, `failed` or `unfinished`."""
     if upload.completed_at:
         return "complete"
     if upload.cancelled_at:
@@ -106,58 +134,74 @@ def state(upload: Upload) -> str:
     return "failed" if upload.error else "unfinished"
 
 
-def _moves(upload: Upload) -> bool:
-    return state(upload) == "unfinished" and timezone.now() - upload.created_at < WATCHED
+def _is_in_progress(upload: Upload) -> bool:
+    return state_of(upload) == "unfinished" and timezone.now() - upload.created_at < REFRESH_PERIOD
 
 
-def _send(request: HttpRequest) -> HttpResponse:
-    """As a program's upload, answered with pages."""
+def _receive(request: HttpRequest) -> HttpResponse:
+    """Receive an archive as the upload endpoint does, and respond with a page."""
     if current.uploads_closed():
         raise CouldNotAsk("Uploads are closed")
-    reply = upload_archive(request)
-    told = orjson.loads(reply.content)
-    if reply.status_code >= HTTPStatus.BAD_REQUEST:
-        shown = _list(request, HTTPStatus(reply.status_code), told["error"])
-        if "Retry-After" in reply:
-            shown["Retry-After"] = reply["Retry-After"]
-        return shown
-    return redirect("upload", told["upload"]["id"])
+    response = upload_archive(request)
+    document = orjson.loads(response.content)
+    if response.status_code < HTTPStatus.BAD_REQUEST:
+        return redirect("upload", document["upload"]["id"])
+    rendered = _render_list(request, HTTPStatus(response.status_code), document["error"])
+    if "Retry-After" in response:
+        rendered["Retry-After"] = response["Retry-After"]
+    return rendered
 
 
-def _cancel(request: HttpRequest, found: Upload) -> HttpResponse:
+def _cancel(request: HttpRequest, upload: Upload) -> HttpResponse:
     try:
-        archive_upload.cancel(found, user_of(request))
-        messages.success(request, "Cancelled. What was stored already stays.")
+        archive_upload.cancel(upload, user_of(request))
+        messages.success(request, "Cancelled. Files that are stored already stay.")
     except NotAllowed:
         raise
     except BadInput as error:
         messages.error(request, str(error))
-    return redirect("upload", found.pk)
+    return redirect("upload", upload.pk)
 
 
-def _list(request: HttpRequest, status: HTTPStatus = HTTPStatus.OK, problem: str = "") -> HttpResponse:
-    grant, user = grant_of(request), user_of(request)
+def _render_list(request: HttpRequest, status: HTTPStatus = HTTPStatus.OK, problem: str = "") -> HttpResponse:
+    grant, user = _grant_of(request), user_of(request)
     has_warnings = ExpressionWrapper(~Q(warnings=[]), BooleanField())
-    rows = seen_by(grant).defer(*LONG).select_related("user").annotate(warned=has_warnings)
-    found = listed(request, rows, UploadFilters, FILTERS, SORTS)
-    if found.problem and status == HTTPStatus.OK:
+    rows = visible_to(grant).defer(*LONG_COLUMNS).select_related("user").annotate(warned=has_warnings)
+    upload_list = load_list(request, rows, UploadFilters, FILTERS, SORTS)
+    if upload_list.problem and status == HTTPStatus.OK:
         status = HTTPStatus.BAD_REQUEST
     context = {
-        **PLACE,
-        "list": found,
-        "rows": [(row, state(row)) for row in found.rows],
-        "live": any(map(_moves, found.rows)),
-        "everybody": AUDITOR in grant.permissions,
+        "list": upload_list,
+        "rows": [(row, state_of(row)) for row in upload_list.rows],
+        "live": any(map(_is_in_progress, upload_list.rows)),
+        "shows_all_users": AUDITOR in grant.permissions,
         "problem": problem,
         "closed": current.uploads_closed(),
-        **_sending(user),
+        **_form_context(user),
     }
     return render(request, "uploads/list.html", context, status=status)
 
 
-def _sending(user: User) -> dict[str, object]:
+def _form_context(user: User) -> dict[str, object]:
     return {
         "may_send": any(map(user.has_perm, UPLOADERS)),
         "to_try": not user.has_perm(REGULAR),
         "most_bytes": current.options().upload_max_bytes,
     }
+
+
+PAGE = SitePage(
+    title="Uploads",
+    about="Upload symbols, and see the result of each upload.",
+    urls=[
+        path("uploads/", show_uploads, name="uploads"),
+        path("uploads/<int:number>/", show_upload, name="upload"),
+    ],
+    permissions=VIEW_UPLOADS,
+)
+FILES_PAGE = SitePage(
+    title="Files",
+    about="Find a symbol file.",
+    urls=[path("files/", show_files, name="files")],
+    permissions=VIEW_UPLOADS,
+)

@@ -1,86 +1,101 @@
-"""What every page has at its top, and numbers as people read them."""
+"""Tags and filters of all templates: the menu, formatted values, addresses of files and modules."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from urllib.parse import urlencode
+from typing import NamedTuple
+from urllib.parse import quote, urlencode
 
 from django import template
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, User
 from django.template.context import Context
-from django.utils import timezone
-from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
 
-from tecken.web.menu import Entry, menu
+from tecken.download.models import MissingSymbol
+from tecken.symbols.layouts import below_root
+from tecken.upload.models import FileUpload
+from tecken.web import formatting
+from tecken.web.api.files import address_of
+from tecken.web.urls import PAGES
 
 register = template.Library()
-UNITS = ("B", "KB", "MB", "GB", "TB")
+register.filter("ago", formatting.ago)
+register.filter("count", formatting.count)
+register.filter("moment", formatting.moment)
+register.filter("percent", formatting.percent)
+register.filter("quoted", formatting.quote_option)
+register.filter("seconds", formatting.seconds)
+register.filter("size", formatting.size)
+register.filter("visible", formatting.escape_invisible)
+register.filter("address", address_of)
+
+
+class MenuEntry(NamedTuple):
+    """Entry of the menu. `is_current`: the page that is shown belongs to it."""
+
+    title: str
+    about: str
+    path: str
+    is_current: bool
 
 
 @register.simple_tag(takes_context=True)
-def entries(context: Context) -> list[Entry]:
-    """The menu of whoever reads the page."""
-    user: User | AnonymousUser = getattr(context.get("request"), "user", None) or AnonymousUser()
-    return menu(user)
+def site_menu(context: Context) -> list[MenuEntry]:
+    """Return the menu of the user who reads the page."""
+    request = context.get("request")
+    user: User | AnonymousUser = getattr(request, "user", None) or AnonymousUser()
+    match = getattr(request, "resolver_match", None)
+    # Other applications have names of their own, such as `index` of the admin site.
+    name = match.url_name if match and not match.namespaces else None
+    shown = next((page for page in PAGES if page.has_url(name)), None)
+    current = shown and (shown.part_of or shown)
+    return [
+        MenuEntry(page.title, page.about, page.path, page is current)
+        for page in PAGES
+        if page.is_offered_to(user)
+    ]
 
 
 @register.simple_tag(takes_context=True)
 def login_url(context: Context) -> str:
-    """And back to the page."""
+    """Return the address to log in, from which the browser returns to this page."""
     request = context.get("request")
     back = request.get_full_path() if request else "/"
     return f"{settings.LOGIN_URL}?{urlencode({'next': back})}"
 
 
 @register.filter
-def size(number: float | None) -> str:
-    """Bytes: 950 B, 1.2 KB, 34 MB; powers of a thousand."""
-    if number is None:
-        return ""
-    value = float(number)
-    for unit in UNITS:
-        if abs(value) < 999.5 or unit == UNITS[-1]:
-            break
-        value /= 1000
-    return f"{value:.0f} {unit}" if value >= 10 or unit == "B" else f"{value:.1f} {unit}"
+def file_explanation(file: FileUpload) -> str:
+    """Return the address that explains a file's module, or "" if the module is not known."""
+    return _explanation(file.debug_file, file.debug_id) if file.debug_file and file.debug_id else ""
 
 
 @register.filter
-def count(number: int | None) -> str:
-    """1,234,567."""
-    return "" if number is None else f"{number:,}"
+def missing_explanation(row: MissingSymbol) -> str:
+    """Return the address that explains a missing module by its debug id or code id, or "" without either."""
+    if row.debug_file and row.debug_id:
+        return _explanation(row.debug_file, row.debug_id)
+    if row.code_file and row.code_id:
+        return f"/explain/?{urlencode({'code_file': row.code_file, 'code_id': row.code_id})}"
+    return ""
+
+
+def _explanation(debug_file: str, debug_id: str) -> str:
+    return f"/explain/{quote(debug_file, safe='')}/{quote(debug_id, safe='')}/"
 
 
 @register.filter
-def percent(share: float | None) -> str:
-    """0.9951 is 99.5 %."""
-    return "" if share is None else f"{share * 100:.1f} %"
+def short_key(key: str) -> str:
+    """Return the part of a storage key below the prefix: xul.pdb/44E4.../xul.sym."""
+    return below_root(key)
 
 
 @register.filter
-def seconds(number: float | None) -> str:
-    """0.0123 is 12 ms, 75 is 1 min 15 s."""
-    if number is None:
-        return ""
-    if number < 1:
-        return f"{number * 1000:.0f} ms"
-    if number < 60:
-        return f"{number:.1f} s" if number < 10 else f"{number:.0f} s"
-    minutes, rest = divmod(round(number), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} days"
+def file_name(key: str) -> str:
+    """Return the file name at the end of a storage key."""
+    return key.rpartition("/")[2]
 
 
 @register.filter
-def ago(at: datetime | None) -> SafeString:
-    """How long since, with the time itself at hand."""
-    if at is None:
-        return mark_safe("")
-    since = seconds(max(0.0, (timezone.now() - at).total_seconds()))
-    return format_html(
-        '<time datetime="{}" title="{}">{} ago</time>', at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S} UTC", since
-    )
+def module_path(key: str) -> str:
+    """Return the part of a storage key that names the module: xul.pdb/44E4...."""
+    return short_key(key).rpartition("/")[0]

@@ -4,7 +4,7 @@ import pytest
 
 from tecken.download.protocols.tecken import is_expected, is_ignored, wanted
 from tecken.errors import BadModule
-from tecken.storage.port import FileKey
+from tecken.symbols.layouts import FileKey
 
 ID = "44E4EC8C2F41492B9369D6B9A059577C2"
 

@@ -1,4 +1,4 @@
-"""Canaries that do not get through, full disks and dead letters: what /health and the pages say."""
+"""Canaries that do not get through, full disks and dead letters, in /health and on the pages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PAGES = ("/health/", "/")
 
 
 def status(client: Client) -> dict[str, Any]:
-    """Look anew."""
+    """Return a new health document."""
     probe_runner.cache_clear()
     document: dict[str, Any] = client.get("/health").json()
     return document
@@ -56,7 +56,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 @pytest.fixture
 def beat() -> None:
-    """A beat is running, as far as redis-cache knows."""
+    """Record a running beat on redis-cache."""
     redis_services.queue_client().set(keys.BEAT, "token")
 
 
@@ -147,7 +147,7 @@ def test_health_with_dead_letters_is_degraded(client: Client) -> None:
 
 @pytest.fixture
 def disk(tmp_path: Path, settings: Settings) -> Iterator[SmallDisk]:
-    """The disk of the storage."""
+    """Provide a small disk for the storage."""
     with small_disk(tmp_path / "small") as disk:
         settings.STORAGE_URL = disk.directory.as_uri()
         services.discard_all()

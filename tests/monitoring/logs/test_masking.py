@@ -1,4 +1,4 @@
-"""What must never stand in a log, in the ways in which it would get there."""
+"""Secrets that must never be in a log, in the forms in which they would get there."""
 
 from __future__ import annotations
 

@@ -8,8 +8,12 @@ import pytest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import Client, RequestFactory
 
-from tecken.monitoring.logs.context import choose_request_id, current_request_id, log_context
-from tecken.monitoring.logs.jobs import add_request_id
+from tecken.monitoring.logs.context import (
+    add_request_id,
+    choose_request_id,
+    current_request_id,
+    log_context,
+)
 from tecken.runtimeconfig import current
 from tecken.web import middleware
 
@@ -45,7 +49,7 @@ def test_request_id_is_the_subject_of_rollouts() -> None:
         return HttpResponse(f"{request.subject.request} {current_request_id()}")  # type: ignore[attr-defined]
 
     request = RequestFactory().get("/", headers={"x-request-id": "r1"})
-    assert middleware.configured(view)(request).getvalue() == b"r1 r1"
+    assert middleware.pin_options(view)(request).getvalue() == b"r1 r1"
     assert current_request_id() == ""
 
 
@@ -54,7 +58,7 @@ def test_streamed_response_keeps_the_log_context() -> None:
         return StreamingHttpResponse(current_request_id().encode() for _ in range(2))
 
     request = RequestFactory().get("/", headers={"x-request-id": "r1"})
-    assert b"".join(middleware.configured(view)(request)) == b"r1r1"
+    assert b"".join(middleware.pin_options(view)(request)) == b"r1r1"
 
 
 def test_request_is_logged_only_with_the_option(
@@ -74,13 +78,13 @@ def test_request_is_logged_only_with_the_option(
 
 @pytest.mark.parametrize("status", [500, 502, 503])
 def test_server_error_is_always_logged(caplog: pytest.LogCaptureFixture, status: int) -> None:
-    middleware.configured(lambda _: HttpResponse(status=status))(RequestFactory().get("/a"))
+    middleware.pin_options(lambda _: HttpResponse(status=status))(RequestFactory().get("/a"))
     (line,) = lines(caplog)
     assert (line.levelname, line.getMessage()) == ("ERROR", f"GET /a {status}")
 
 
 def test_client_error_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    middleware.configured(lambda _: HttpResponse(status=404))(RequestFactory().get("/a"))
+    middleware.pin_options(lambda _: HttpResponse(status=404))(RequestFactory().get("/a"))
     assert lines(caplog) == []
 
 

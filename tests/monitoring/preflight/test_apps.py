@@ -1,4 +1,4 @@
-"""The check that `manage.py check --deploy` makes of the settings."""
+"""Check of the settings by `manage.py check --deploy`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What docs/redis-mandatory.md shows besides the set-ups that are refused (tests/system/test_startup.py)."""
+"""Examples in docs/redis-mandatory.md, except refused set-ups (tests/system/test_startup.py)."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_documented_variables_have_their_defaults() -> None:
 
 
 def test_documented_warnings_are_in_the_code() -> None:
-    """Without names and figures, which are filled in."""
+    """Return a text without names and figures."""
     shown = re.findall(r"^\| `⚠ (.+)` \| ", DOCUMENT, re.MULTILINE)
     assert len(shown) == len(re.findall(r'Problem\("(?:W(?!14)|E07)', SOURCES))
     for line in shown:

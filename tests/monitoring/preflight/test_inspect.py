@@ -174,7 +174,7 @@ def test_inspection_of_a_server_that_closes_suggests_tls() -> None:
     with ScriptedServer() as rude:
         [(number, text)] = problems(inspect_url(f"redis://127.0.0.1:{rude.port}/3"))
     assert number == "E02"
-    assert text.endswith("does this port want TLS (rediss://)?")
+    assert text.endswith("does this port require TLS (rediss://)?")
 
 
 def test_inspection_of_an_unresponsive_server_times_out(server: RedisServer) -> None:

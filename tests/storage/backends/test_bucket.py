@@ -1,4 +1,4 @@
-"""Object storage that is missing, misnamed, in the way, or left by a killed writer."""
+"""Object storage that is missing, misnamed or unavailable, and files of killed writers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def get(bucket: Bucket, key: str) -> bytes:
     return b"".join(bucket.chunks(bucket.get(key)))
 
 
-def test_a_directory_appears_with_the_first_write(tmp_path: Path) -> None:
+def test_put_first_file_creates_the_directory(tmp_path: Path) -> None:
     root = tmp_path / "storage"
     bucket = bucket_for(root.as_uri())
     with pytest.raises(Absent):
@@ -41,12 +41,12 @@ def test_a_directory_appears_with_the_first_write(tmp_path: Path) -> None:
     assert get(bucket, "v1/a") == b"x"
 
 
-def test_a_missing_upstream_directory_is_no_answer(tmp_path: Path) -> None:
+def test_get_from_a_missing_upstream_directory_is_could_not_ask(tmp_path: Path) -> None:
     with pytest.raises(CouldNotAsk, match="gone"):
         bucket_for((tmp_path / "gone").as_uri(), create=False).get("a")
 
 
-def test_a_file_where_the_directory_should_be_is_no_answer(tmp_path: Path) -> None:
+def test_bucket_url_of_a_file_is_could_not_ask(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     bucket = bucket_for((tmp_path / "file").as_uri())
     with pytest.raises(CouldNotAsk, match="Not a directory"):
@@ -57,7 +57,7 @@ def test_a_file_where_the_directory_should_be_is_no_answer(tmp_path: Path) -> No
         bucket.ranges("a/b", [(0, 1)])
 
 
-def test_a_missing_cloud_bucket_is_no_answer(s3_bucket: S3Bucket) -> None:
+def test_missing_s3_bucket_is_could_not_ask(s3_bucket: S3Bucket) -> None:
     bucket = bucket_for("s3://nobody-made-this")
     with pytest.raises(CouldNotAsk, match="no such bucket"):
         bucket.get("a")
@@ -81,7 +81,7 @@ REFUSALS = (
 
 
 @pytest.mark.parametrize("reply", REFUSALS, ids=lambda reply: str(reply.status))
-def test_get_refused_by_an_upstream_bucket_is_absent_with_the_status(
+def test_get_refused_by_an_upstream_bucket_raises_with_the_status(
     upstream: HttpUpstream, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch, reply: Reply
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", upstream.url.rstrip("/"))
@@ -91,7 +91,7 @@ def test_get_refused_by_an_upstream_bucket_is_absent_with_the_status(
         bucket.get("a")
 
 
-def test_read_from_our_bucket_that_may_not_be_listed_is_absent(
+def test_read_denied_by_our_bucket_is_refused(
     upstream: HttpUpstream, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", upstream.url.rstrip("/"))
@@ -103,7 +103,7 @@ def test_read_from_our_bucket_that_may_not_be_listed_is_absent(
 
 
 @pytest.mark.parametrize("name", ["InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed"])
-def test_read_from_our_bucket_with_broken_credentials_is_no_answer(
+def test_read_with_invalid_credentials_is_could_not_ask(
     upstream: HttpUpstream, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", upstream.url.rstrip("/"))
@@ -114,7 +114,7 @@ def test_read_from_our_bucket_with_broken_credentials_is_no_answer(
             read("a")
 
 
-def test_get_from_a_bucket_that_throttles_is_throttled(
+def test_get_status_429_is_throttled(
     upstream: HttpUpstream, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", upstream.url.rstrip("/"))
@@ -124,7 +124,7 @@ def test_get_from_a_bucket_that_throttles_is_throttled(
 
 
 @pytest.mark.parametrize("reply", [Reply(403), Reply(500), Reply(mute=True), Reply(hang_up=True)])
-def test_a_cloud_that_does_not_answer(
+def test_get_from_an_unavailable_cloud_is_could_not_ask(
     upstream: HttpUpstream, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch, reply: Reply
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", upstream.url.rstrip("/"))
@@ -136,7 +136,7 @@ def test_a_cloud_that_does_not_answer(
         bucket.ranges("range", [(0, 1)])
 
 
-def test_a_cloud_has_the_patience_in_force(
+def test_get_from_a_cloud_uses_the_current_timeouts(
     upstream: HttpUpstream, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", upstream.url.rstrip("/"))
@@ -148,7 +148,7 @@ def test_a_cloud_has_the_patience_in_force(
         bucket.get("a")
 
 
-def test_a_cloud_body_cut_short_is_no_answer(
+def test_get_cut_body_is_could_not_ask(
     upstream: HttpUpstream, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", upstream.url.rstrip("/"))
@@ -158,13 +158,13 @@ def test_a_cloud_body_cut_short_is_no_answer(
         get(bucket_for("s3://bucket", QUICK), "a")
 
 
-def test_a_name_no_storage_allows_cannot_be_written(tmp_path: Path, s3_bucket: S3Bucket) -> None:
+def test_put_too_long_name_is_refused(tmp_path: Path, s3_bucket: S3Bucket) -> None:
     for bucket in (bucket_for(tmp_path.as_uri()), bucket_for(f"s3://{s3_bucket.name}")):
         with pytest.raises(TooMuch, match="xxx"):
             bucket.put("x" * 1025, [b"x"])
 
 
-def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path: Path) -> None:
+def test_put_removes_old_files_of_killed_writers(tmp_path: Path) -> None:
     bucket = bucket_for(tmp_path.as_uri())
     old, young, whole = tmp_path / "[a]#1", tmp_path / "[a]#2", tmp_path / "#a"
     for file in (old, young, whole):
@@ -175,7 +175,7 @@ def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path: Path) -> N
     assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "[a]", young, whole])
 
 
-def test_a_killed_writer_leaves_nothing(tmp_path: Path) -> None:
+def test_put_killed_writer_leaves_no_file(tmp_path: Path) -> None:
     program = f"""
 import os
 from tecken.storage.backends.bucket import bucket_for
@@ -190,7 +190,9 @@ bucket.put("a/b", chunks())
     assert [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()] == [b"old"]
 
 
-def test_where_every_file_has_a_name_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_put_without_nameless_files_replaces_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delattr(os, "O_TMPFILE")
     bucket = bucket_for(tmp_path.as_uri())
     for content in (b"old", b"new"):
@@ -199,7 +201,7 @@ def test_where_every_file_has_a_name_from_the_start(tmp_path: Path, monkeypatch:
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
 
 
-def test_readers_see_one_whole_file_or_the_other(tmp_path: Path) -> None:
+def test_put_while_reading_shows_one_complete_file(tmp_path: Path) -> None:
     bucket = bucket_for(tmp_path.as_uri())
     bucket.put("a", [b"0" * 100_000])
     with ThreadPoolExecutor(4) as pool:
@@ -210,7 +212,7 @@ def test_readers_see_one_whole_file_or_the_other(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
-def test_a_forked_child_is_told_instead_of_hanging(tmp_path: Path) -> None:
+def test_get_in_a_forked_child_raises_instead_of_hanging(tmp_path: Path) -> None:
     program = f"""
 import os
 from tecken.errors import CouldNotAsk
@@ -231,17 +233,17 @@ os.wait()
     assert "forked" in ran.stdout
 
 
-def test_an_s3_prefix_is_part_of_the_key(s3_bucket: S3Bucket) -> None:
+def test_put_with_an_s3_prefix_adds_it_to_the_key(s3_bucket: S3Bucket) -> None:
     bucket_for(f"s3://{s3_bucket.name}/some/prefix/").put("v1/a", [b"x"])
     assert get(bucket_for(f"s3://{s3_bucket.name}"), "some/prefix/v1/a") == b"x"
 
 
-def test_a_directory_may_have_any_name(tmp_path: Path) -> None:
+def test_put_into_a_directory_with_special_characters(tmp_path: Path) -> None:
     bucket_for((tmp_path / "a b%20#?").as_uri()).put("k", [b"x"])
     assert (tmp_path / "a b%20#?" / "k").read_bytes() == b"x"
 
 
-def test_other_clouds_need_no_connection_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bucket_for_other_clouds_makes_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
     assert bucket_for("gs://bucket/prefix").name == "gs://bucket/prefix"
     assert bucket_for("az://container/prefix").name == "az://container/prefix"
@@ -264,14 +266,14 @@ def test_other_clouds_need_no_connection_to_be_named(monkeypatch: pytest.MonkeyP
         "az://container-without-account",
     ],
 )
-def test_a_bad_url_is_named_without_credentials(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bucket_for_invalid_url_raises_without_credentials(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
     with pytest.raises(ValueError, match=": ") as told:
         bucket_for(url)
     assert "secret" not in str(told.value)
 
 
-def test_merged_covers_every_span_and_joins_near_ones() -> None:
+def test_merged_spans_are_covered_and_near_ones_joined() -> None:
     assert merged([], 5) == []
     assert merged([(20, 30), (0, 10), (2, 4), (36, 40), (15, 16)], 5) == [(0, 30), (36, 40)]
     assert merged([(0, 10), (10, 20), (0, 5)], 0) == [(0, 20)]

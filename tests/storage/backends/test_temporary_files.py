@@ -21,7 +21,7 @@ def fail_to_open(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL])
-def test_nameless_file_system_without_such_files_returns_none(
+def test_nameless_unsupported_by_the_file_system_returns_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     with monkeypatch.context() as patched:
@@ -31,7 +31,7 @@ def test_nameless_file_system_without_such_files_returns_none(
     assert (tmp_path / "new").is_dir()
 
 
-def test_nameless_full_disk_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nameless_full_disk_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         fail_to_open(patched, errno.ENOSPC)
         with pytest.raises(OSError, match="No space left"):

@@ -1,4 +1,4 @@
-"""What an HTTP upstream can do to us."""
+"""HTTP upstreams: responses, failures, limits and retries."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tecken.storage.upstreams.http import (
     retry_after,
     worth_another_try,
 )
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
 from tests.support.http_upstream import HttpUpstream, Reply
 
 pytest_plugins = ["tests.support.upstreams"]
 
-MODULE = module_key("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+MODULE = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 PATH = f"/{MODULE}/xul.sym"
 BODY = b"MODULE windows x86_64 44E4EC8C2F41492B9369D6B9A059577C2 xul.pdb\n"
 LONG_BODY = BODY * 20_000
@@ -70,20 +70,22 @@ def whole(source: HttpSymbols) -> bytes:
 
 
 @pytest.mark.parametrize("status", [404, 410])
-def test_not_found_and_gone_are_absent(upstream: HttpUpstream, make: Make, status: int) -> None:
+def test_open_status_404_or_410_is_absent(upstream: HttpUpstream, make: Make, status: int) -> None:
     upstream.script[PATH] = Reply(status)
     with pytest.raises(Absent, match=str(status)):
         whole(make())
 
 
 @pytest.mark.parametrize("status", [204, 206, 304, 400, 401, 402, 403, 405, 409, 414, 416, 418, 451, 499])
-def test_open_refused_file_is_absent_with_the_status(upstream: HttpUpstream, make: Make, status: int) -> None:
+def test_open_other_client_error_is_refused_with_the_status(
+    upstream: HttpUpstream, make: Make, status: int
+) -> None:
     upstream.script[PATH] = Reply(status)
     with pytest.raises(Refused, match=f"{upstream.url}: refused: {status}"):
         whole(make())
 
 
-def test_open_refusals_leave_the_breaker_closed(upstream: HttpUpstream, make: Make) -> None:
+def test_open_after_refusals_breaker_stays_closed(upstream: HttpUpstream, make: Make) -> None:
     source = make(rest=FOR_EVER)
     statuses = (204, 400, 401, 403, 404, 410, 414)
     for status in statuses * FAILURES:
@@ -95,36 +97,36 @@ def test_open_refusals_leave_the_breaker_closed(upstream: HttpUpstream, make: Ma
 
 
 @pytest.mark.parametrize("status", [408, 425, 500, 501, 502, 503, 504])
-def test_open_temporary_status_is_no_answer(upstream: HttpUpstream, make: Make, status: int) -> None:
+def test_open_temporary_status_is_could_not_ask(upstream: HttpUpstream, make: Make, status: int) -> None:
     upstream.script[PATH] = Reply(status)
     with pytest.raises(CouldNotAsk, match=f"{upstream.url}: {status}"):
         whole(make())
 
 
-def test_a_server_error_is_tried_again(upstream: HttpUpstream, make: Make) -> None:
+def test_open_server_error_is_retried(upstream: HttpUpstream, make: Make) -> None:
     upstream.script[PATH] = [Reply(500), Reply(503), Reply(body=BODY)]
     assert whole(make()) == BODY
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_a_refusal_is_not_tried_again(upstream: HttpUpstream, make: Make, status: int) -> None:
+def test_open_refusal_is_not_retried(upstream: HttpUpstream, make: Make, status: int) -> None:
     upstream.script[PATH] = [Reply(status), Reply(body=BODY)]
     with pytest.raises(Absent):
         whole(make())
     assert len(upstream.requests) == 1
 
 
-def test_a_connection_lost_before_the_answer_is_tried_again(upstream: HttpUpstream, make: Make) -> None:
+def test_open_lost_connection_is_retried(upstream: HttpUpstream, make: Make) -> None:
     upstream.script[PATH] = [Reply(hang_up=True), Reply(hang_up=True), Reply(body=BODY)]
     assert whole(make()) == BODY
 
 
-def test_nobody_listens(make: Make) -> None:
+def test_open_unreachable_address_is_could_not_ask(make: Make) -> None:
     with pytest.raises(CouldNotAsk, match="refused"):
         whole(make("http://127.0.0.1:1/"))
 
 
-def test_a_mute_upstream_is_given_up(upstream: HttpUpstream, make: Make) -> None:
+def test_open_unresponsive_upstream_is_could_not_ask(upstream: HttpUpstream, make: Make) -> None:
     upstream.script[PATH] = Reply(mute=True)
     with pytest.raises(CouldNotAsk, match="in time"):
         whole(make(patience=Patience(timeout=0.05)))
@@ -132,13 +134,13 @@ def test_a_mute_upstream_is_given_up(upstream: HttpUpstream, make: Make) -> None
 
 
 @pytest.mark.parametrize("drip", [0.1, 0.001], ids=["in the head", "in the body"])
-def test_a_drip_ends_with_the_deadline(upstream: HttpUpstream, make: Make, drip: float) -> None:
+def test_open_slow_response_ends_at_the_deadline(upstream: HttpUpstream, make: Make, drip: float) -> None:
     upstream.script[PATH] = Reply(body=b"x" * 1_000_000, drip=drip)
     with pytest.raises(CouldNotAsk, match="in time"):
         whole(make(patience=Patience(FOR_EVER, deadline=0.3)))
 
 
-def test_a_body_cut_short_is_no_answer(upstream: HttpUpstream, make: Make) -> None:
+def test_open_cut_body_is_could_not_ask(upstream: HttpUpstream, make: Make) -> None:
     upstream.script[PATH] = Reply(body=LONG_BODY, cut=len(LONG_BODY) - 1)
     taken: list[bytes] = []
     with pytest.raises(CouldNotAsk), make().open(MODULE) as chunks:
@@ -147,13 +149,13 @@ def test_a_body_cut_short_is_no_answer(upstream: HttpUpstream, make: Make) -> No
     assert len(upstream.requests) == 1
 
 
-def test_an_announced_oversize_is_refused(upstream: HttpUpstream, make: Make) -> None:
+def test_open_announced_size_over_the_limit_is_refused(upstream: HttpUpstream, make: Make) -> None:
     upstream.script[PATH] = Reply(body=b"x" * 1001)
     with pytest.raises(TooMuch, match="1000"), make(patience=Patience(max_bytes=1000)).open(MODULE):
         pytest.fail("opened")
 
 
-def test_an_unannounced_oversize_stops_at_the_limit(upstream: HttpUpstream, make: Make) -> None:
+def test_open_unannounced_size_stops_at_the_limit(upstream: HttpUpstream, make: Make) -> None:
     chunked = b"%x\r\n%s\r\n" % (len(LONG_BODY), LONG_BODY) + b"0\r\n\r\n"
     upstream.script[PATH] = Reply(body=chunked, headers={"Transfer-Encoding": "chunked"}, length=False)
     taken: list[bytes] = []
@@ -176,9 +178,7 @@ def test_open_unannounced_size_counts_each_byte(
             whole(source)
 
 
-def test_gives_compressed_bytes_as_they_are_and_says_what_it_takes(
-    upstream: HttpUpstream, make: Make
-) -> None:
+def test_open_compressed_body_is_returned_unchanged(upstream: HttpUpstream, make: Make) -> None:
     upstream.script[PATH] = Reply(body=b"\x1f\x8b not unpacked here", headers={"Content-Encoding": "gzip"})
     assert whole(make()) == b"\x1f\x8b not unpacked here"
     sent = upstream.requests[0].headers
@@ -191,13 +191,13 @@ def test_open_unknown_encoding_is_refused(upstream: HttpUpstream, make: Make) ->
         whole(make())
 
 
-def test_open_long_encoding_is_cut_in_the_error(upstream: HttpUpstream, make: Make) -> None:
+def test_open_long_encoding_is_shortened_in_the_error(upstream: HttpUpstream, make: Make) -> None:
     upstream.script[PATH] = Reply(body=b"?", headers={"Content-Encoding": "x" * 100})
     with pytest.raises(Refused, match=f"encoded as {'x' * 80}$"):
         whole(make())
 
 
-def test_follows_redirects(upstream: HttpUpstream, make: Make) -> None:
+def test_open_redirects_are_followed(upstream: HttpUpstream, make: Make) -> None:
     upstream.script[PATH] = Reply(302, headers={"Location": "/1"})
     for n in range(1, 5):
         upstream.script[f"/{n}"] = Reply(307, headers={"Location": f"/{n + 1}"})
@@ -206,19 +206,19 @@ def test_follows_redirects(upstream: HttpUpstream, make: Make) -> None:
 
 
 @pytest.mark.parametrize("location", [PATH, "http://127.0.0.1:port/", "ftp://127.0.0.1/", ""])
-def test_open_redirect_to_nowhere_is_refused(upstream: HttpUpstream, make: Make, location: str) -> None:
+def test_open_invalid_redirect_is_refused(upstream: HttpUpstream, make: Make, location: str) -> None:
     upstream.script[PATH] = Reply(302, headers={"Location": location})
     with pytest.raises(Refused):
         whole(make())
 
 
-def test_open_redirect_to_a_host_that_is_down_is_no_answer(upstream: HttpUpstream, make: Make) -> None:
+def test_open_redirect_to_an_unreachable_host_is_could_not_ask(upstream: HttpUpstream, make: Make) -> None:
     upstream.script[PATH] = Reply(302, headers={"Location": "http://127.0.0.1:1/"})
     with pytest.raises(CouldNotAsk):
         whole(make())
 
 
-def test_credentials_go_to_their_host_only(upstream: HttpUpstream, make: Make) -> None:
+def test_open_redirect_to_another_host_sends_no_credentials(upstream: HttpUpstream, make: Make) -> None:
     with HttpUpstream().running() as other:
         upstream.script[PATH] = Reply(302, headers={"Location": f"{other.url}elsewhere"})
         other.script["/elsewhere"] = Reply(body=BODY)
@@ -230,7 +230,7 @@ def test_credentials_go_to_their_host_only(upstream: HttpUpstream, make: Make) -
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_throttled_upstream_is_left_alone_until_it_said(
+def test_open_throttled_upstream_is_not_contacted_before_retry_after(
     upstream: HttpUpstream, make: Make, status: int
 ) -> None:
     now = [1000.0]
@@ -248,7 +248,7 @@ def test_a_throttled_upstream_is_left_alone_until_it_said(
     assert whole(source) == BODY
 
 
-def test_throttled_until_who_knows_when(upstream: HttpUpstream, make: Make) -> None:
+def test_open_throttled_without_retry_after_pauses(upstream: HttpUpstream, make: Make) -> None:
     now = [1000.0]
     upstream.script[PATH] = Reply(429)
     source = make(clock=lambda: now[0])
@@ -260,14 +260,14 @@ def test_throttled_until_who_knows_when(upstream: HttpUpstream, make: Make) -> N
     assert still.value.retry_after == PAUSE
 
 
-def test_a_short_retry_after_is_waited_for(upstream: HttpUpstream, make: Make) -> None:
+def test_open_short_retry_after_is_retried(upstream: HttpUpstream, make: Make) -> None:
     upstream.script[PATH] = [Reply(429, headers={"Retry-After": "2"}), Reply(body=BODY)]
     assert whole(make()) == BODY
     assert worth_another_try(Throttled("", retry_after=2.0)) == 2.0
     assert worth_another_try(Throttled("", retry_after=60.0)) is False
 
 
-def test_the_breaker_opens_and_closes_again(upstream: HttpUpstream, make: Make) -> None:
+def test_open_after_failures_opens_and_closes_the_breaker(upstream: HttpUpstream, make: Make) -> None:
     upstream.script[PATH] = Reply(500)
     source, patient = make(rest=FOR_EVER), make(rest=0)
     for opened in (source, patient):
@@ -284,7 +284,7 @@ def test_the_breaker_opens_and_closes_again(upstream: HttpUpstream, make: Make) 
     assert whole(patient) == BODY
 
 
-def test_cut_bodies_open_the_breaker_too(upstream: HttpUpstream, make: Make) -> None:
+def test_open_cut_bodies_open_the_breaker(upstream: HttpUpstream, make: Make) -> None:
     upstream.script[PATH] = Reply(body=BODY, cut=5)
     source = make(rest=FOR_EVER)
     for _ in range(FAILURES):
@@ -295,7 +295,7 @@ def test_cut_bodies_open_the_breaker_too(upstream: HttpUpstream, make: Make) -> 
 
 
 @pytest.mark.parametrize("error", [Absent("not there"), CouldNotAsk("storage is full"), KeyError("mine")])
-def test_what_goes_wrong_elsewhere_is_not_the_upstreams_fault(
+def test_open_error_of_the_consumer_leaves_the_breaker_closed(
     upstream: HttpUpstream, make: Make, error: Exception
 ) -> None:
     upstream.script[PATH] = Reply(body=BODY)
@@ -307,7 +307,7 @@ def test_what_goes_wrong_elsewhere_is_not_the_upstreams_fault(
     assert whole(source) == BODY
 
 
-def test_misses_keep_the_connection(upstream: HttpUpstream, make: Make) -> None:
+def test_open_absent_files_reuses_the_connection(upstream: HttpUpstream, make: Make) -> None:
     source = make()
     for _ in range(3):
         with pytest.raises(Absent):
@@ -315,7 +315,7 @@ def test_misses_keep_the_connection(upstream: HttpUpstream, make: Make) -> None:
     assert len({request.port for request in upstream.requests}) == 1
 
 
-def test_retry_after_has_seconds_or_a_date() -> None:
+def test_retry_after_of_seconds_or_a_date_is_parsed() -> None:
     at = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
     assert 90 < (retry_after(at) or 0) <= 100
     assert retry_after("7") == 7
@@ -336,13 +336,13 @@ def test_retry_after_has_seconds_or_a_date() -> None:
         "gopher://u:secret@host/",
     ],
 )
-def test_a_bad_url_is_named_without_credentials(url: str) -> None:
+def test_http_symbols_invalid_url_raises_without_credentials(url: str) -> None:
     with pytest.raises(ValueError, match=r"expected http\(s\)") as told:
         HttpSymbols(url)
     assert "secret" not in str(told.value)
     assert "sec/ret" not in str(told.value)
 
 
-def test_the_user_agent_has_our_version() -> None:
+def test_user_agent_has_the_version() -> None:
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
     assert f"{project['name']}/{project['version']}" == USER_AGENT

@@ -1,4 +1,4 @@
-"""Bytes a client gets, from values alone."""
+"""Rendering of responses from values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def v5_fields(frame: Frame | None, offset: int = 0xB2E3F7) -> object:
     return orjson.loads(b"{" + V5().fragment(offset, frame))
 
 
-def test_a_v5_frame_has_all_that_is_known() -> None:
+def test_v5_fragment_full_frame_has_all_fields() -> None:
     assert V5().fragment(0xB2E3F7, MAIN) == (
         b'"module_offset":"0xb2e3f7","function":"XREMain::XRE_mainRun()","function_offset":"0x7",'
         b'"file":"toolkit/xre/nsAppRunner.cpp","line":4724,'
@@ -43,16 +43,16 @@ def test_a_v5_frame_has_all_that_is_known() -> None:
         (Frame("f", 0xB2E3F7, "a.c", 0), {"function": "f", "function_offset": "0x0", "file": "a.c"}),
     ],
 )
-def test_what_is_unknown_is_left_out(frame: Frame | None, known: dict[str, object]) -> None:
+def test_v5_fragment_unknown_fields_are_left_out(frame: Frame | None, known: dict[str, object]) -> None:
     assert v5_fields(frame) == {"module_offset": "0xb2e3f7"} | known
 
 
 @pytest.mark.parametrize(("offset", "text"), [(-5, "-0x5"), (0, "0x0"), (2**64 - 1, "0xffffffffffffffff")])
-def test_offsets_are_hex(offset: int, text: str) -> None:
+def test_v5_fragment_offset_is_hexadecimal(offset: int, text: str) -> None:
     assert v5_fields(None, offset) == {"module_offset": text}
 
 
-def test_v5_fragment_function_size_is_hex_after_the_offset() -> None:
+def test_v5_fragment_function_size_follows_the_offset() -> None:
     assert V5().fragment(0x17, Frame("f", 0x10, "a.c", 7, size=0x9A)) == (
         b'"module_offset":"0x17","function":"f","function_offset":"0x7","function_size":"0x9a",'
         b'"file":"a.c","line":7}'
@@ -60,14 +60,14 @@ def test_v5_fragment_function_size_is_hex_after_the_offset() -> None:
 
 
 @pytest.mark.parametrize("version", [V4(), V5()])
-def test_answer_is_bounded_by_its_exact_size(version: Version) -> None:
+def test_answer_limit_is_its_exact_size(version: Version) -> None:
     answer = version.answer([resolved(version)])
     assert version.answer([resolved(version)], len(answer)) == answer
     with pytest.raises(TooMuch, match="more than 50 bytes"):
         version.answer([resolved(version)], 50)
 
 
-def test_a_v4_frame_is_its_function_or_its_offset() -> None:
+def test_v4_fragment_is_the_function_or_the_offset() -> None:
     assert V4().fragment(0x1010A, None) == b'"0x1010a'
     assert V4().fragment(0xB2E3F7, MAIN) == b'"XREMain::XRE_mainRun()'
 
@@ -87,7 +87,7 @@ def resolved(version: Version) -> Resolved:
     return Resolved(job, modules)
 
 
-def test_v5() -> None:
+def test_v5_answer_two_jobs_has_results_in_order() -> None:
     answer = orjson.loads(V5().answer([resolved(V5())] * 2) + b"}")
     assert len(answer["results"]) == 2
     result = answer["results"][1]
@@ -113,7 +113,7 @@ def test_v5() -> None:
     assert second[1] == {"frame": 1, "module": "", "module_offset": "0x1"}
 
 
-def test_v4() -> None:
+def test_v4_answer_one_job_has_stacks_and_modules() -> None:
     assert orjson.loads(V4().answer([resolved(V4())]) + b"}") == {
         "symbolicatedStacks": [
             ["XREMain::XRE_mainRun() (in xul.pdb)", "0x5 (in <unknown>)", "0x1010a (in wntdll.pdb)"],
@@ -125,7 +125,7 @@ def test_v4() -> None:
     }
 
 
-def test_an_overlong_name_is_shown_cut_and_reported_whole() -> None:
+def test_answer_overlong_name_is_cut_in_frames_only() -> None:
     name = "x" * 5000
     job = Job([(name, "AB")], [[[0, 1]]])
     answer = orjson.loads(

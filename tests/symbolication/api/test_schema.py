@@ -1,4 +1,4 @@
-"""The texts are what clients of earlier systems see and match on."""
+"""Validation of requests, with the error texts that clients of earlier systems match on."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ FRAMES = [
 
 
 @pytest.mark.parametrize(("stacks", "text"), FRAMES)
-def test_bad_frames(stacks: Any, text: str) -> None:
+def test_v5_jobs_bad_frames_are_refused(stacks: Any, text: str) -> None:
     for check in (
         lambda: v5({"jobs": [job(), job(stacks=stacks)]}),
         lambda: v4(job(stacks=stacks, version=4)),
@@ -59,7 +59,7 @@ def test_bad_frames(stacks: Any, text: str) -> None:
 
 
 @pytest.mark.parametrize("module", [5, "ab", {}, [], ["xul.pdb"], [*XUL, "third"]])
-def test_a_module_is_a_list_of_two(module: Any) -> None:
+def test_v5_jobs_module_must_be_a_pair(module: Any) -> None:
     for check in (
         lambda: v5(job(memoryMap=[XUL, module])),
         lambda: v4(job(memoryMap=[XUL, module], version=4)),
@@ -70,14 +70,14 @@ def test_a_module_is_a_list_of_two(module: Any) -> None:
 
 @pytest.mark.parametrize("read", [v5_jobs, v4_job])
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"NaN", b'{"jobs": NaN}', b"[" * 5000, b'"\\ud800"'])
-def test_no_json(read: Any, body: bytes) -> None:
+def test_jobs_invalid_json_is_refused(read: Any, body: bytes) -> None:
     with pytest.raises(BadInput, match=r"^Invalid JSON passed in$"):
         read(body, LIMITS)
 
 
 @pytest.mark.parametrize("read", [v5_jobs, v4_job])
 @pytest.mark.parametrize("body", [b"[]", b"1", b'"jobs"', b"null"])
-def test_no_dict(read: Any, body: bytes) -> None:
+def test_jobs_other_than_object_is_refused(read: Any, body: bytes) -> None:
     with pytest.raises(BadInput, match=r"^Not a dict$"):
         read(body, LIMITS)
 
@@ -99,7 +99,7 @@ def test_no_dict(read: Any, body: bytes) -> None:
         (job(stacks=1), "Wrong type of value (Stack number 1 is 'stacks' not a list)"),
     ],
 )
-def test_bad_v5(payload: Any, text: str) -> None:
+def test_v5_jobs_bad_document_is_refused(payload: Any, text: str) -> None:
     with pytest.raises(BadInput) as caught:
         v5(payload)
     assert str(caught.value) == text
@@ -117,37 +117,37 @@ def test_bad_v5(payload: Any, text: str) -> None:
         (job(version="4"), "Expect version==4"),
     ],
 )
-def test_bad_v4(payload: Any, text: str) -> None:
+def test_v4_job_bad_document_is_refused(payload: Any, text: str) -> None:
     with pytest.raises(BadInput) as caught:
         v4(payload)
     assert str(caught.value) == text
 
 
-def test_a_bare_job_is_a_list_of_one() -> None:
+def test_v5_jobs_bare_job_is_a_list_of_one() -> None:
     assert v5(job(version=5)) == v5({"jobs": [job()]}) == [Job([("xul.pdb", XUL[1])], [[[0, 1]]])]
 
 
-def test_version_is_ignored_in_v5() -> None:
+def test_v5_jobs_version_is_ignored() -> None:
     assert len(v5({"jobs": [job(version=4), job(version="x")], "version": 3})) == 2
 
 
-def test_nothing_to_do_is_fine() -> None:
+def test_jobs_without_stacks_are_accepted() -> None:
     assert v5(job(memoryMap=[], stacks=[])) == [Job([], [])]
     assert v5(job(memoryMap=[], stacks=[[], []])) == [Job([], [[], []])]
 
 
-def test_offsets_of_64_bits_and_below_zero_are_numbers() -> None:
+def test_v5_jobs_extreme_offsets_are_accepted() -> None:
     frames = [[-1, 2**64 - 1], [0, -(2**63)], [0, 2**32]]
     assert v5(job(stacks=[frames]))[0].stacks == [frames]
 
 
-def test_what_is_no_string_counts_as_empty() -> None:
+def test_v5_jobs_non_string_name_counts_as_empty() -> None:
     odd = [[None, None], ["foo.so", 5], [{}, "AB"], [True, []], ["", ""]]
     (read,) = v5(job(memoryMap=odd, stacks=[]))
     assert read.modules == [("", ""), ("foo.so", ""), ("", "AB"), ("", ""), ("", "")]
 
 
-def test_limits_name_their_number() -> None:
+def test_jobs_over_a_limit_name_the_limit() -> None:
     with pytest.raises(TooMuch, match=r"^Too many jobs: 11, at most 10 in one request$"):
         v5({"jobs": [job()] * 11})
     stack = [[0, 1]] * 51
@@ -168,7 +168,7 @@ NEARLY_JOBS = st.fixed_dictionaries(
 
 
 @given(JSON | NEARLY_JOBS | st.lists(NEARLY_JOBS).map(lambda jobs: {"jobs": jobs}))
-def test_any_json_is_read_or_refused(payload: Any) -> None:
+def test_jobs_arbitrary_json_is_accepted_or_refused(payload: Any) -> None:
     for read in (v5_jobs, v4_job):
         with suppress(BadInput):
             read(orjson.dumps(payload), LIMITS)

@@ -1,4 +1,4 @@
-"""The whole house: URL to page file, with both Redis servers and a directory for storage. No worker runs."""
+"""Symbolication over HTTP, with both Redis servers and a directory as storage. No worker runs."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from tecken.jobs import keys
 from tecken.redisclient import services as redis_services
 from tecken.storage import services as storage_services
 from tecken.storage.backends.uploaded_files import gzipped
-from tecken.storage.port import symbol_file
 from tecken.store.port import Missing
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.api import views
-from tecken.symbols.ids import ModuleKey, in_try
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import symbol_file
 from tecken.symbols.pagefile.file import Header
 from tests.support.options import Override
 from tests.symbolication.memory import CPP, RUST, SAMPLES, C, sample
 
-LIBC = ModuleKey("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")
+LIBC = ObjectId("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")
 STACK = (SAMPLES / "stack.json").read_bytes()
 JOB = orjson.loads(STACK)["jobs"][0]
 
@@ -54,7 +54,7 @@ def _storage(
 
 
 @pytest.fixture
-def prepared() -> None:
+def warm_modules() -> None:
     for module in (C, CPP, RUST):
         assert isinstance(symbolication_services.converter().prepare(module), Header)
     assert isinstance(symbolication_services.converter().prepare(LIBC), Missing)
@@ -74,8 +74,8 @@ def ask(version: str, body: Any, **headers: str) -> Any:
     return orjson.loads(reply.content)
 
 
-@pytest.mark.usefixtures("prepared")
-def test_v5() -> None:
+@pytest.mark.usefixtures("warm_modules")
+def test_v5_request_returns_frames() -> None:
     answer = ask("v5", STACK)
     assert list(answer) == ["results"]
     (result,) = answer["results"]
@@ -86,32 +86,32 @@ def test_v5() -> None:
     assert ask("v5", JOB) == answer
 
 
-@pytest.mark.usefixtures("prepared")
-def test_v4() -> None:
+@pytest.mark.usefixtures("warm_modules")
+def test_v4_request_returns_frames() -> None:
     answer = ask("v4", JOB | {"version": 4})
     assert answer["knownModules"] == [True, True, True, False]
     assert [len(stack) for stack in answer["symbolicatedStacks"]] == [12]
 
 
-@pytest.mark.usefixtures("prepared")
+@pytest.mark.usefixtures("warm_modules")
 @pytest.mark.parametrize("value", ["1", "true", "YES"])
-def test_debug(value: str) -> None:
+def test_v5_debug_header_adds_the_cost(value: str) -> None:
     assert ask("v5", STACK, Debug=value)["debug"]["stacks"] == {"count": 12, "real": 12}
     assert ask("v4", JOB | {"version": 4}, Debug=value)["debug"]["modules"]["count"] == 4
 
 
-@pytest.mark.usefixtures("prepared")
+@pytest.mark.usefixtures("warm_modules")
 @pytest.mark.parametrize("value", ["0", "no", ""])
-def test_no_debug(value: str) -> None:
+def test_v5_other_debug_values_add_nothing(value: str) -> None:
     assert "debug" not in ask("v5", STACK, Debug=value)
 
 
-@pytest.mark.usefixtures("prepared")
-def test_a_compressed_body() -> None:
+@pytest.mark.usefixtures("warm_modules")
+def test_v5_compressed_body_is_unpacked() -> None:
     assert ask("v5", gzip.compress(STACK), **{"Content-Encoding": "gzip"}) == ask("v5", STACK)
 
 
-def test_cold_modules_are_pending_past_the_deadline() -> None:
+def test_v5_cold_modules_are_pending_after_the_deadline() -> None:
     reply = post("v5", STACK)
     assert reply.status_code == 503
     assert int(reply["Retry-After"]) > 0
@@ -119,7 +119,7 @@ def test_cold_modules_are_pending_past_the_deadline() -> None:
     assert reply["Access-Control-Allow-Origin"] == "*"
 
 
-def test_one_prepared_module_makes_it_a_partial_answer() -> None:
+def test_v5_one_warm_module_gives_a_partial_response() -> None:
     symbolication_services.converter().prepare(C)
     (result,) = ask("v5", STACK)["results"]
     assert result["found_modules"] == {str(RUST): False, str(CPP): False, str(C): True, str(LIBC): False}
@@ -128,7 +128,7 @@ def test_one_prepared_module_makes_it_a_partial_answer() -> None:
 
 
 @pytest.mark.parametrize("version", ["v4", "v5"])
-def test_refusals(version: str, runtime_options: Override) -> None:
+def test_v5_bad_requests_have_contract_errors(version: str, runtime_options: Override) -> None:
     runtime_options(symbolicate_max_body_bytes=100)
     replies = [post(version, b"{"), post(version, b"[]"), post(version, bytes(101))]
     assert [reply.status_code for reply in replies] == [400, 400, 413]
@@ -140,7 +140,7 @@ def test_refusals(version: str, runtime_options: Override) -> None:
     assert {reply["Access-Control-Allow-Origin"] for reply in replies} == {"*"}
 
 
-def test_limits(runtime_options: Override) -> None:
+def test_v5_request_over_a_limit_is_413(runtime_options: Override) -> None:
     runtime_options(symbolicate_max_jobs=1, symbolicate_max_frames=11)
     assert post("v5", {"jobs": [JOB, JOB]}).status_code == 413
     assert post("v5", JOB).status_code == 413
@@ -148,7 +148,7 @@ def test_limits(runtime_options: Override) -> None:
 
 
 @pytest.mark.parametrize("path", ["/symbolicate/v4", "/symbolicate/v5"])
-def test_methods(path: str) -> None:
+def test_v5_other_methods_are_405(path: str) -> None:
     for reply in (Client().get(path), Client().head(path), Client().put(path)):
         assert (reply.status_code, reply["Allow"]) == (405, "POST, OPTIONS")
         assert reply["Access-Control-Allow-Origin"] == "*"
@@ -158,7 +158,7 @@ def test_methods(path: str) -> None:
     assert preflight["Access-Control-Allow-Origin"] == "*"
 
 
-def test_root() -> None:
+def test_root_answers_by_method() -> None:
     gone = Client(enforce_csrf_checks=True).post("/", STACK, content_type="application/json")
     assert gone.status_code == 410
     assert gone.json().keys() == {"error"}
@@ -168,15 +168,15 @@ def test_root() -> None:
     assert Client().options("/").status_code == 200
 
 
-def test_requests_are_counted_by_status() -> None:
-    def counted(status: str) -> float:
+def test_requests_metric_counts_by_status() -> None:
+    def request_count(status: str) -> float:
         labels = {"version": "v5", "status": status}
         return REGISTRY.get_sample_value("tecken_symbolicate_requests_total", labels) or 0
 
-    before = counted("400"), counted("405")
+    before = request_count("400"), request_count("405")
     post("v5", b"{")
     Client().get("/symbolicate/v5")
-    assert (counted("400"), counted("405")) == (before[0] + 1, before[1] + 1)
+    assert (request_count("400"), request_count("405")) == (before[0] + 1, before[1] + 1)
 
 
 OFFSETS = st.integers(-(2**63), 2**64 - 1) | st.integers(0, 10_000)
@@ -192,10 +192,10 @@ JOBS = st.fixed_dictionaries(
 )
 
 
-@pytest.mark.usefixtures("prepared")
+@pytest.mark.usefixtures("warm_modules")
 @hypothesis(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(JOBS)
-def test_no_request_is_a_500_and_each_frame_is_answered(job: dict[str, Any]) -> None:
+def test_v5_arbitrary_request_is_never_500(job: dict[str, Any]) -> None:
     for version in ("v4", "v5"):
         reply = post(version, job)
         answer = orjson.loads(reply.content)
@@ -207,20 +207,21 @@ def test_no_request_is_a_500_and_each_frame_is_answered(job: dict[str, Any]) -> 
         assert [len(stack) for stack in stacks] == [len(stack) for stack in job["stacks"]]
 
 
-def test_symbolicate_many_unknown_modules_sends_few_jobs(runtime_options: Override) -> None:
+def test_v5_many_unknown_modules_send_few_jobs(runtime_options: Override) -> None:
     runtime_options(symbolicate_max_cold_modules=300, symbolicate_client_cold_modules=20)
     modules = [[f"unknown{i}.so", f"{i:033X}"] for i in range(5000)]
     stacks = [[[i, 0x1000] for i in range(5000)]]
     reply = post("v5", {"jobs": [{"memoryMap": modules, "stacks": stacks}]})
     assert reply.status_code == 503
     waiting = [
-        redis_services.queue_client().llen(keys.waiting(keys.CONVERT, each)) for each in keys.PRIORITIES
+        redis_services.queue_client().llen(keys.waiting(keys.CONVERT, priority))
+        for priority in keys.PRIORITIES
     ]
     assert waiting == [1, 9, 0, 0]
 
 
-@pytest.mark.usefixtures("prepared")
-def test_symbolicate_more_cold_modules_than_allowed_names_the_number(runtime_options: Override) -> None:
+@pytest.mark.usefixtures("warm_modules")
+def test_v5_too_many_cold_modules_names_the_limit(runtime_options: Override) -> None:
     runtime_options(symbolicate_max_cold_modules=3)
     modules = [[*C], *([f"unknown{i}.so", f"{i + 1:032X}0"] for i in range(5))]
     reply = post("v5", {"memoryMap": modules, "stacks": [[[i, 0x1205] for i in range(6)]]})
@@ -237,12 +238,12 @@ def only_in_try(settings: pytest_django.Settings) -> None:
     forget_parts()
     storage_services.try_files().put(symbol_file(C), gzipped([sample(C)]))
     assert isinstance(symbolication_services.converter().prepare(C), Missing)
-    assert isinstance(symbolication_services.try_converter().prepare(in_try(C)), Header)
+    assert isinstance(symbolication_services.try_converter().prepare(C.in_try()), Header)
 
 
 @pytest.mark.usefixtures("only_in_try")
 @pytest.mark.parametrize("version", ["v4", "v5"])
-def test_symbolicate_try_symbols_answer_only_requests_that_ask_for_them(version: str) -> None:
+def test_v5_try_symbols_need_the_try_parameter(version: str) -> None:
     body = {"memoryMap": [list(C)], "stacks": [[[0, 0x1205]]], "version": 4}
     assert b"crash" not in post(version, body).content.replace(b"crash-c", b"")
     found = post(f"{version}?try", body).json()
@@ -250,18 +251,18 @@ def test_symbolicate_try_symbols_answer_only_requests_that_ask_for_them(version:
     assert found["found_modules" if version == "v5" else "knownModules"] in ([True], {"/".join(C): True})
 
 
-@pytest.mark.usefixtures("prepared")
-def test_symbolicate_with_try_prefers_regular_symbols() -> None:
+@pytest.mark.usefixtures("warm_modules")
+def test_v5_with_try_prefers_regular_symbols() -> None:
     text = sample(C).replace(b"FUNC ", b"FUNC ").replace(b" crash", b" tried")
     storage_services.try_files().put(symbol_file(C), gzipped([text]))
-    assert isinstance(symbolication_services.try_converter().prepare(in_try(C)), Header)
+    assert isinstance(symbolication_services.try_converter().prepare(C.in_try()), Header)
     body = {"memoryMap": [list(C)], "stacks": [[[0, 0x1205]]]}
     assert post("v5?try", body).content == post("v5", body).content
 
 
 @pytest.mark.usefixtures("only_in_try")
-def test_symbolicate_with_try_of_a_module_that_is_nowhere_is_absent() -> None:
+def test_v5_with_try_unknown_module_is_absent() -> None:
     assert isinstance(symbolication_services.converter().prepare(LIBC), Missing)
-    assert isinstance(symbolication_services.try_converter().prepare(in_try(LIBC)), Missing)
+    assert isinstance(symbolication_services.try_converter().prepare(LIBC.in_try()), Missing)
     reply = post("v5?try", {"memoryMap": [list(LIBC)], "stacks": [[[0, 0x1205]]]})
     assert reply.json()["results"][0]["found_modules"] == {"/".join(LIBC): False}

@@ -1,4 +1,4 @@
-"""The ports of tecken.modules without a server."""
+"""In-memory implementations of the lock, the state of conversions and an unavailable store."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from threading import Lock
 from tecken.errors import CouldNotAsk, StoreAway
 from tecken.store.port import Missing, PageKey
 from tecken.symbolication.conversion.status import Places, Ready, State
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 
 
 class MemoryTurns:
     def __init__(self) -> None:
-        self._locks: defaultdict[ModuleKey, Lock] = defaultdict(Lock)
+        self._locks: defaultdict[ObjectId, Lock] = defaultdict(Lock)
 
     @contextmanager
-    def take(self, module: ModuleKey) -> Iterator[None]:
+    def take(self, module: ObjectId) -> Iterator[None]:
         with self._locks[module]:
             yield
 
 
 class MemoryBoard:
-    """While `away` holds an error, every method raises it. Nothing expires but what a test removes."""
+    """State of conversions in memory. Every method raises the error in `away`; nothing expires."""
 
     def __init__(self) -> None:
-        self.states: dict[ModuleKey, State] = {}
-        self.attempts: Counter[ModuleKey] = Counter()
-        self.clients: defaultdict[str, set[ModuleKey]] = defaultdict(set)
+        self.states: dict[ObjectId, State] = {}
+        self.attempts: Counter[ObjectId] = Counter()
+        self.clients: defaultdict[str, set[ObjectId]] = defaultdict(set)
         self.away: CouldNotAsk | None = None
 
-    def look(self, modules: Sequence[ModuleKey]) -> list[State]:
+    def look(self, modules: Sequence[ObjectId]) -> list[State]:
         self._answer()
         return [self.states.get(module, "idle") for module in modules]
 
-    def ask(self, modules: Sequence[ModuleKey], client: str, places: Places) -> list[ModuleKey]:
+    def ask(self, modules: Sequence[ObjectId], client: str, places: Places) -> list[ObjectId]:
         self._answer()
-        fresh: list[ModuleKey] = []
+        fresh: list[ObjectId] = []
         for module in modules:
             if len(self.clients[client]) >= (places.most if fresh else places.first):
                 break
@@ -48,31 +48,31 @@ class MemoryBoard:
                 fresh.append(module)
         return fresh
 
-    def withdraw(self, modules: Iterable[ModuleKey]) -> None:
+    def withdraw(self, modules: Iterable[ObjectId]) -> None:
         self._answer()
         for module in modules:
             del self.states[module]
             self._free(module)
 
-    def begin(self, module: ModuleKey) -> int:
+    def begin(self, module: ObjectId) -> int:
         self._answer()
         self.attempts[module] += 1
         return self.attempts[module]
 
-    def finish(self, module: ModuleKey, answer: Ready | Missing, *, ended: bool) -> None:
+    def finish(self, module: ObjectId, answer: Ready | Missing, *, ended: bool) -> None:
         self._answer()
         self.states[module] = answer
         self._free(module)
         if ended:
             del self.attempts[module]
 
-    def forget(self, module: ModuleKey) -> None:
+    def forget(self, module: ObjectId) -> None:
         self._answer()
         if isinstance(self.states.get(module), Ready | Missing):
             del self.states[module]
         self.attempts.pop(module, None)
 
-    def _free(self, module: ModuleKey) -> None:
+    def _free(self, module: ObjectId) -> None:
         for taken in self.clients.values():
             taken.discard(module)
 
@@ -82,25 +82,25 @@ class MemoryBoard:
 
 
 class StoreIsAway:
-    """A PageStore whose server does not answer."""
+    """Page store whose server does not respond."""
 
-    def headers(self, modules: Sequence[ModuleKey]) -> dict[ModuleKey, bytes | Missing]:
+    def headers(self, modules: Sequence[ObjectId]) -> dict[ObjectId, bytes | Missing]:
         raise StoreAway("the symbol store is away")
 
     def pages(self, wanted: Sequence[PageKey]) -> dict[PageKey, bytes]:
         raise StoreAway("the symbol store is away")
 
-    def put_header(self, module: ModuleKey, raw: bytes) -> None:
+    def put_header(self, module: ObjectId, raw: bytes) -> None:
         raise StoreAway("the symbol store is away")
 
     def put_pages(self, pages: Mapping[PageKey, bytes]) -> None:
         raise StoreAway("the symbol store is away")
 
-    def put_missing(self, module: ModuleKey, missing: Missing, seconds: int) -> None:
+    def put_missing(self, module: ObjectId, missing: Missing, seconds: int) -> None:
         raise StoreAway("the symbol store is away")
 
-    def missing_seconds(self, module: ModuleKey) -> float | None:
+    def missing_seconds(self, module: ObjectId) -> float | None:
         raise StoreAway("the symbol store is away")
 
-    def forget(self, module: ModuleKey) -> None:
+    def forget(self, module: ObjectId) -> None:
         raise StoreAway("the symbol store is away")

@@ -13,14 +13,14 @@ from tecken.errors import Pending
 from tecken.redisclient.guard import RedisGuard
 from tecken.symbolication.conversion import keys
 from tecken.symbolication.conversion.lock import RedisTurns
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tests.support.redis_server import RedisServer, free_port
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
-NSS = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+NSS = ObjectId("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
 
 
-def test_one_at_a_time(cache_client: redis.Redis) -> None:
+def test_lock_same_module_is_held_once_at_a_time(cache_client: redis.Redis) -> None:
     turns = RedisTurns(cache_client, RedisGuard("redis-cache"), expiry=30)
     inside: list[int] = []
     most = []
@@ -37,19 +37,19 @@ def test_one_at_a_time(cache_client: redis.Redis) -> None:
     assert most == [1] * 8
 
 
-def test_modules_do_not_wait_for_each_other(cache_client: redis.Redis) -> None:
+def test_lock_other_module_does_not_wait(cache_client: redis.Redis) -> None:
     turns = RedisTurns(cache_client, RedisGuard("redis-cache"), patience=0)
     with turns.take(XUL), turns.take(NSS):
         pass
 
 
-def test_patience_ends(cache_client: redis.Redis) -> None:
+def test_lock_held_for_too_long_raises_pending(cache_client: redis.Redis) -> None:
     turns = RedisTurns(cache_client, RedisGuard("redis-cache"), patience=0)
     with turns.take(XUL), pytest.raises(Pending, match=r"xul\.pdb"), turns.take(XUL):
         pass
 
 
-def test_a_turn_ends_with_an_exception(cache_client: redis.Redis) -> None:
+def test_lock_exception_releases_it(cache_client: redis.Redis) -> None:
     turns = RedisTurns(cache_client, RedisGuard("redis-cache"), patience=0)
     with pytest.raises(ZeroDivisionError), turns.take(XUL):
         raise ZeroDivisionError
@@ -57,38 +57,38 @@ def test_a_turn_ends_with_an_exception(cache_client: redis.Redis) -> None:
         pass
 
 
-def test_a_living_holder_keeps_its_turn(cache_client: redis.Redis) -> None:
+def test_lock_long_conversion_is_extended(cache_client: redis.Redis) -> None:
     with RedisTurns(cache_client, RedisGuard("redis-cache"), expiry=0.3).take(XUL):
-        was = cache_client.pttl(keys.turn(XUL))
+        before = cache_client.pttl(keys.lock(XUL))
         give_up = monotonic() + 10
-        while (now := cache_client.pttl(keys.turn(XUL))) <= was and monotonic() < give_up:
-            was = now
-        assert now > was
+        while (remaining := cache_client.pttl(keys.lock(XUL))) <= before and monotonic() < give_up:
+            before = remaining
+        assert remaining > before
 
 
-def test_the_turn_of_a_dead_holder_expires(cache_client: redis.Redis) -> None:
-    cache_client.set(keys.turn(XUL), "killed", px=50)
+def test_lock_of_a_dead_holder_expires(cache_client: redis.Redis) -> None:
+    cache_client.set(keys.lock(XUL), "killed", px=50)
     with RedisTurns(cache_client, RedisGuard("redis-cache"), patience=30).take(XUL):
-        assert cache_client.get(keys.turn(XUL)) != b"killed"
+        assert cache_client.get(keys.lock(XUL)) != b"killed"
 
 
-def test_somebody_elses_turn_is_not_given_back(cache_client: redis.Redis) -> None:
+def test_lock_of_another_holder_is_not_released(cache_client: redis.Redis) -> None:
     with RedisTurns(cache_client, RedisGuard("redis-cache")).take(XUL):
-        cache_client.set(keys.turn(XUL), "another")
-    assert cache_client.get(keys.turn(XUL)) == b"another"
+        cache_client.set(keys.lock(XUL), "another")
+    assert cache_client.get(keys.lock(XUL)) == b"another"
 
 
-def test_turns_lost_turn_is_extended_no_more(cache_client: redis.Redis) -> None:
+def test_lock_lost_by_its_holder_is_not_extended(cache_client: redis.Redis) -> None:
     with RedisTurns(cache_client, RedisGuard("redis-cache"), expiry=0.3).take(XUL):
-        (beat,) = (thread for thread in enumerate_threads() if thread.name == f"turn {XUL}")
-        cache_client.set(keys.turn(XUL), "another")
-        beat.join(10)
-        assert not beat.is_alive()
-    assert cache_client.get(keys.turn(XUL)) == b"another"
-    assert cache_client.pttl(keys.turn(XUL)) == -1
+        (extender,) = (thread for thread in enumerate_threads() if thread.name == f"lock {XUL}")
+        cache_client.set(keys.lock(XUL), "another")
+        extender.join(10)
+        assert not extender.is_alive()
+    assert cache_client.get(keys.lock(XUL)) == b"another"
+    assert cache_client.pttl(keys.lock(XUL)) == -1
 
 
-def test_without_redis_the_work_is_done_all_the_same() -> None:
+def test_lock_without_redis_runs_the_conversion() -> None:
     with closing(
         redisclient.client(f"redis://127.0.0.1:{free_port()}", timeout=1, connect_timeout=1)
     ) as client:
@@ -98,7 +98,7 @@ def test_without_redis_the_work_is_done_all_the_same() -> None:
         assert done == [XUL]
 
 
-def test_a_server_that_ends_meanwhile_is_no_failure() -> None:
+def test_lock_server_stopping_meanwhile_is_no_failure() -> None:
     with (
         RedisServer() as server,
         closing(redisclient.client(server.url, timeout=1, connect_timeout=1)) as client,

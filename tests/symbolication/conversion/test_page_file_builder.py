@@ -1,4 +1,4 @@
-"""Conversions on a disk that runs full."""
+"""Conversions on a full disk."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ FUNCTIONS = [f"FUNC {number:x}0 10 0 function_{number}\n".encode() for number in
 
 
 @pytest.mark.parametrize("leave", [0, 64 << 10, 1056 << 10, 1152 << 10])
-def test_conversion_with_full_disk_has_no_answer_wherever_it_fails(tmp_path: Path, leave: int) -> None:
-    """At the first write, in the middle, or when the last buffers are written at the end."""
+def test_builder_full_disk_raises_unavailable_at_any_write(tmp_path: Path, leave: int) -> None:
+    """Fill the disk at the first write, in the middle, or when the last buffers are written."""
     with small_disk(tmp_path / "small") as disk:
         conversion = Conversion(lambda: 1 << 30, str(disk.directory))
         disk.fill(leave)

@@ -8,31 +8,31 @@ from tecken.errors import CouldNotAsk, Pending
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.queue import MAX_ATTEMPTS, CeleryCold, InlineCold, Worker
 from tecken.symbolication.conversion.status import Ready
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 from tests.support.clock import Clock
 from tests.symbolication.conversion.memory import MemoryBoard
 from tests.symbolication.samples import header_of
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
-NSS = ModuleKey("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
-ABSENT = Missing("absent", "nobody has it")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+NSS = ObjectId("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
+ABSENT = Missing("absent", "no source has it")
 
 
 class Queue:
-    """What was sent; `on_sleep` happens while a request waits, with the seconds it has waited so far."""
+    """Queue that records jobs. `on_sleep` is called while a request waits, with the seconds waited."""
 
     def __init__(self) -> None:
         self.board = MemoryBoard()
         self.clock = Clock()
-        self.sent: list[ModuleKey] = []
-        self.ahead: list[ModuleKey] = []
-        self.absent: dict[ModuleKey, Missing] = {}
+        self.sent: list[ObjectId] = []
+        self.ahead: list[ObjectId] = []
+        self.absent: dict[ObjectId, Missing] = {}
         self.on_sleep: Callable[[float], None] = lambda waited: None
         self.broken: CouldNotAsk | None = None
         self._began = self.clock.now
 
-    def send(self, modules: Sequence[ModuleKey], *, first: bool) -> None:
+    def send(self, modules: Sequence[ObjectId], *, first: bool) -> None:
         if self.broken:
             raise self.broken
         self.sent.extend(modules)
@@ -44,8 +44,8 @@ class Queue:
         self.on_sleep(self.clock.now - self._began)
 
     def bring(
-        self, *modules: ModuleKey, seconds: float = 10.0, client: str = "one", places: int = 100
-    ) -> dict[ModuleKey, Missing | CouldNotAsk]:
+        self, *modules: ObjectId, seconds: float = 10.0, client: str = "one", places: int = 100
+    ) -> dict[ObjectId, Missing | CouldNotAsk]:
         cold = CeleryCold(
             self.board,
             self.send,
@@ -62,7 +62,7 @@ def queue() -> Queue:
     return Queue()
 
 
-def test_a_worker_that_never_comes_is_pending_at_the_deadline(queue: Queue) -> None:
+def test_bring_without_workers_is_pending_at_the_deadline(queue: Queue) -> None:
     answer = queue.bring(XUL, seconds=10.0)
     assert isinstance(answer[XUL], Pending)
     assert "no worker has taken it up" in str(answer[XUL])
@@ -70,14 +70,14 @@ def test_a_worker_that_never_comes_is_pending_at_the_deadline(queue: Queue) -> N
     assert queue.sent == [XUL]
 
 
-def test_a_conversion_that_takes_longer_says_so(queue: Queue) -> None:
+def test_bring_long_conversion_reports_that_it_continues(queue: Queue) -> None:
     queue.on_sleep = lambda waited: queue.board.states.update({XUL: "started"})
     answer = queue.bring(XUL)
     assert isinstance(answer[XUL], Pending)
     assert "conversion is going on" in str(answer[XUL])
 
 
-def test_ready_is_left_out_and_missing_is_told_as_soon_as_it_is_known(queue: Queue) -> None:
+def test_bring_returns_as_soon_as_all_have_results(queue: Queue) -> None:
     def work(waited: float) -> None:
         if waited > 1:
             queue.board.states.update({XUL: Ready(), NSS: ABSENT})
@@ -87,20 +87,20 @@ def test_ready_is_left_out_and_missing_is_told_as_soon_as_it_is_known(queue: Que
     assert queue.clock.now < 1002
 
 
-def test_one_module_does_not_hold_back_what_is_known_of_another(queue: Queue) -> None:
+def test_bring_pending_module_keeps_results_of_others(queue: Queue) -> None:
     queue.board.states[NSS] = ABSENT
     answer = queue.bring(XUL, NSS)
     assert answer[NSS] == ABSENT
     assert isinstance(answer[XUL], Pending)
 
 
-def test_many_who_wait_ask_once(queue: Queue) -> None:
+def test_bring_concurrent_requests_send_one_job(queue: Queue) -> None:
     for _ in range(5):
         queue.bring(XUL, NSS, seconds=1.0)
     assert queue.sent == [XUL, NSS]
 
 
-def test_a_message_that_was_lost_is_sent_again(queue: Queue) -> None:
+def test_bring_lost_job_is_sent_again(queue: Queue) -> None:
     def forget(waited: float) -> None:
         if waited > 5 and len(queue.sent) == 1:
             queue.board.states.clear()
@@ -110,41 +110,41 @@ def test_a_message_that_was_lost_is_sent_again(queue: Queue) -> None:
     assert queue.sent == [XUL, XUL]
 
 
-def test_a_queue_that_takes_nothing_leaves_nobody_waiting_for_it(queue: Queue) -> None:
+def test_bring_failing_queue_releases_its_claims(queue: Queue) -> None:
     queue.broken = CouldNotAsk("the queue does not answer")
     assert queue.bring(XUL, NSS) == {XUL: queue.broken, NSS: queue.broken}
     assert queue.board.states == {}
     assert queue.clock.now == 1000.0
 
 
-def test_a_board_that_is_away_is_told_at_once(queue: Queue) -> None:
+def test_bring_unavailable_board_returns_at_once(queue: Queue) -> None:
     queue.board.away = CouldNotAsk("redis-cache does not answer")
     assert queue.bring(XUL) == {XUL: queue.board.away}
     assert queue.clock.now == 1000.0
 
 
-def test_a_board_that_goes_away_keeps_the_answers_that_were_there(queue: Queue) -> None:
+def test_bring_board_failing_later_keeps_earlier_results(queue: Queue) -> None:
     away = CouldNotAsk("redis-cache does not answer")
     queue.board.states[NSS] = ABSENT
     queue.on_sleep = lambda waited: setattr(queue.board, "away", away)
     assert queue.bring(XUL, NSS) == {NSS: ABSENT, XUL: away}
 
 
-def test_nothing_cold_asks_nobody(queue: Queue) -> None:
+def test_bring_no_modules_makes_no_calls(queue: Queue) -> None:
     queue.board.away = CouldNotAsk("redis-cache does not answer")
     assert queue.bring() == {}
 
 
-def test_a_deadline_that_has_passed_still_looks_once(queue: Queue) -> None:
+def test_bring_after_the_deadline_polls_once(queue: Queue) -> None:
     queue.board.states[NSS] = ABSENT
     assert queue.bring(NSS, seconds=-1) == {NSS: ABSENT}
 
 
-def many(count: int) -> list[ModuleKey]:
-    return [ModuleKey(f"{i}.so", "0" * 33) for i in range(count)]
+def many(count: int) -> list[ObjectId]:
+    return [ObjectId(f"{i}.so", "0" * 33) for i in range(count)]
 
 
-def test_bring_many_modules_of_one_client_takes_half_of_its_places(queue: Queue) -> None:
+def test_bring_many_modules_takes_half_of_the_places(queue: Queue) -> None:
     answer = queue.bring(*many(20_000), places=8)
     assert queue.sent == many(4)
     assert queue.ahead == many(1)
@@ -152,7 +152,7 @@ def test_bring_many_modules_of_one_client_takes_half_of_its_places(queue: Queue)
     assert "workers are busy with other modules of the same client" in str(answer[many(5)[4]])
 
 
-def test_bring_with_free_places_asks_for_the_next_modules(queue: Queue) -> None:
+def test_bring_freed_places_claim_the_next_modules(queue: Queue) -> None:
     def work(waited: float) -> None:
         for module in list(queue.sent):
             if queue.board.states[module] == "asked":
@@ -165,55 +165,55 @@ def test_bring_with_free_places_asks_for_the_next_modules(queue: Queue) -> None:
     assert queue.clock.now < 1003
 
 
-def test_bring_one_module_precedes_the_many_of_the_same_client(queue: Queue) -> None:
+def test_bring_single_module_precedes_a_large_request(queue: Queue) -> None:
     queue.bring(*many(100), places=8)
     queue.bring(XUL, places=8)
     assert queue.sent[-1] == XUL
     assert queue.ahead == [many(1)[0], XUL]
 
 
-def test_bring_requests_with_one_module_each_are_bounded_too(queue: Queue) -> None:
+def test_bring_many_single_module_requests_are_bounded(queue: Queue) -> None:
     for module in many(100):
         queue.bring(module, places=8, seconds=0)
     assert queue.sent == many(8)
 
 
-def test_bring_module_known_to_be_absent_sends_no_job(queue: Queue) -> None:
+def test_bring_known_absent_module_sends_no_job(queue: Queue) -> None:
     queue.absent = {XUL: ABSENT}
     assert queue.bring(XUL) == {XUL: ABSENT}
     assert not queue.sent
 
 
 class Preparations:
-    """Answers in turn; an exception is raised."""
+    """Converter that returns the given results in order; an exception is raised."""
 
     def __init__(self, *answers: Header | Missing | BaseException) -> None:
         self.answers = list(answers)
         self.given_up: list[str] = []
 
-    def prepare(self, module: ModuleKey) -> Header | Missing:
+    def prepare(self, module: ObjectId) -> Header | Missing:
         answer = self.answers.pop(0)
         if isinstance(answer, BaseException):
             raise answer
         return answer
 
-    def give_up(self, module: ModuleKey, reason: str) -> Missing:
+    def give_up(self, module: ObjectId, reason: str) -> Missing:
         self.given_up.append(reason)
         return Missing("malformed", reason)
 
 
 class Killed(BaseException):
-    """The process ends: nothing after this runs."""
+    """Stand-in for the end of the process."""
 
 
-def test_inline_converts_what_it_can() -> None:
+def test_inline_bring_converts_each_module() -> None:
     unreachable = CouldNotAsk("storage is away")
     cold = InlineCold(Preparations(header_of(XUL), ABSENT, unreachable), Clock())
-    other = ModuleKey("c.so", "0" * 33)
+    other = ObjectId("c.so", "0" * 33)
     assert cold.bring([XUL, NSS, other], 1001.0) == {NSS: ABSENT, other: unreachable}
 
 
-def test_inline_begins_nothing_past_the_deadline() -> None:
+def test_inline_bring_after_the_deadline_converts_nothing() -> None:
     preparations = Preparations(ABSENT)
     answer = InlineCold(preparations, Clock()).bring([XUL], 1000.0)
     assert isinstance(answer[XUL], Pending)
@@ -221,7 +221,7 @@ def test_inline_begins_nothing_past_the_deadline() -> None:
 
 
 @pytest.mark.parametrize(
-    ("made", "told"),
+    ("result", "state"),
     [
         (header_of(XUL), Ready()),
         (ABSENT, ABSENT),
@@ -229,15 +229,15 @@ def test_inline_begins_nothing_past_the_deadline() -> None:
     ],
     ids=["ready", "absent", "pending"],
 )
-def test_a_worker_tells_what_came_of_it(
-    queue: Queue, made: Header | Missing | CouldNotAsk, told: Ready | Missing
+def test_worker_conversion_publishes_its_result(
+    queue: Queue, result: Header | Missing | CouldNotAsk, state: Ready | Missing
 ) -> None:
-    Worker(queue.board, Preparations(made)).work(XUL)
-    assert queue.board.states == {XUL: told}
+    Worker(queue.board, Preparations(result)).work(XUL)
+    assert queue.board.states == {XUL: state}
     assert not queue.board.attempts
 
 
-def test_a_conversion_that_kills_its_worker_is_given_up(queue: Queue) -> None:
+def test_worker_repeated_deaths_give_the_module_up(queue: Queue) -> None:
     preparations = Preparations(*[Killed()] * MAX_ATTEMPTS)
     worker = Worker(queue.board, preparations)
     for _ in range(MAX_ATTEMPTS):
@@ -248,14 +248,14 @@ def test_a_conversion_that_kills_its_worker_is_given_up(queue: Queue) -> None:
     assert not queue.board.attempts
 
 
-def test_a_conversion_that_breaks_is_told_and_counted(queue: Queue) -> None:
+def test_worker_exception_is_published_and_counted(queue: Queue) -> None:
     with pytest.raises(ZeroDivisionError):
         Worker(queue.board, Preparations(ZeroDivisionError())).work(XUL)
     assert queue.board.states == {XUL: Missing("unreachable", "conversion failed: ZeroDivisionError")}
     assert queue.board.attempts[XUL] == 1
 
 
-def test_attempts_that_end_are_not_held_against_a_module(queue: Queue) -> None:
+def test_worker_ended_attempts_are_not_counted(queue: Queue) -> None:
     worker = Worker(queue.board, Preparations(*[ABSENT] * 2 * MAX_ATTEMPTS))
     for _ in range(2 * MAX_ATTEMPTS):
         worker.work(XUL)

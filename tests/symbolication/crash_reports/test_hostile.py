@@ -1,4 +1,4 @@
-"""Texts that are made to take long, or to overflow."""
+"""Texts that are crafted to take long or to overflow."""
 
 from __future__ import annotations
 
@@ -11,14 +11,21 @@ import pytest
 
 from tecken.errors import BadInput, TooMuch
 from tecken.symbolication.crash_reports.parse import read
-from tecken.symbolication.crash_reports.parsed_report import ADDRESSES, Frame, Module, Modules, Span, whole
+from tecken.symbolication.crash_reports.parsed_report import (
+    ADDRESSES,
+    Frame,
+    Module,
+    Modules,
+    Span,
+    parse_address,
+)
 
 GUID = "44E4EC8C2F41492B9369D6B9A059577C2"
 BUILD_ID = "1" * 32
 MOST = 20_000
 SHORT, LONG = 100_000, 400_000
 GROWTH = 8
-"""Four times the text may take less than so many times the processor time: 4 is linear, 16 quadratic."""
+"""Largest factor in processor time for four times the text: 4 is linear, 16 is quadratic."""
 IMAGE = f"0x1 - 0x2 a <{BUILD_ID}> /b\nThread 0:\n"
 WARNING = "(WARNING: No symbols, b, "
 
@@ -67,7 +74,7 @@ def seconds(text: str) -> float:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_read_of_a_text_takes_time_in_proportion_to_its_length(name: str) -> None:
+def test_read_hostile_text_takes_linear_time(name: str) -> None:
     short, long = TEXTS[name](SHORT), TEXTS[name](LONG)
     for _attempt in range(5):
         least = min(seconds(short) for _ in range(3))
@@ -89,28 +96,28 @@ def test_read_of_a_text_takes_time_in_proportion_to_its_length(name: str) -> Non
         '{"memoryMap": [["a", "1"]], "stacks": [7, {"a": 1}, null]}',
     ],
 )
-def test_read_of_numbers_nothing_can_have_is_refused(text: str) -> None:
+def test_read_impossible_numbers_is_refused(text: str) -> None:
     with pytest.raises(BadInput):
         read(text, MOST)
 
 
 @pytest.mark.parametrize("offset", ["-5", "true", "36893488147419103232", '"0x1ffffffffffffffff"'])
-def test_read_of_an_offset_that_is_no_address_takes_it_as_0(offset: str) -> None:
+def test_read_invalid_offset_counts_as_0(offset: str) -> None:
     text = f'{{"memoryMap": [["a", "{GUID}"]], "stacks": [[[0, {offset}], [0, 16]]]}}'
     assert read(text, MOST).threads[0].frames == (Frame(0, 0), Frame(0, 16))
 
 
 @pytest.mark.parametrize("text", ["0x" + "f" * 17, -1, ADDRESSES, True, None, 1.5, "", "x"])
-def test_whole_of_no_address_raises_value_error(text: object) -> None:
+def test_parse_address_invalid_value_raises(text: object) -> None:
     with pytest.raises(ValueError, match=r"not an address|invalid literal"):
-        whole(text)
+        parse_address(text)
 
 
-def test_whole_of_the_last_address_is_that_address() -> None:
-    assert whole("0x" + "f" * 16) == ADDRESSES - 1
+def test_parse_address_largest_value_is_accepted() -> None:
+    assert parse_address("0x" + "f" * 16) == ADDRESSES - 1
 
 
-def test_frame_of_an_address_is_in_the_last_module_that_starts_before_it() -> None:
+def test_frame_address_is_in_the_nearest_module_before_it() -> None:
     low, high = Module("low", "1"), Module("high", "2")
     modules = Modules([Span(0x100, 0, low), Span(0x200, 0x300, high)])
     assert [modules.frame(at) for at in (0xFF, 0x100, 0x1FF, 0x200, 0x2FF, 0x300)] == [

@@ -30,7 +30,7 @@ def first(paste: Paste) -> tuple[Frame, ...]:
         {"memoryMap": [[*XUL], [*LIBC]], "stacks": [[[1, 16], [0, 32], [-1, 7]]], "version": 4},
     ],
 )
-def test_a_symbolication_request(document: dict[str, Any]) -> None:
+def test_read_symbolication_request_gives_its_frames(document: dict[str, Any]) -> None:
     paste = read(json.dumps(document), MOST)
     assert (paste.kind, paste.modules) == ("symbolication request", (LIBC, XUL))
     assert first(paste) == (Frame(0, 16), Frame(1, 32), Frame(None, 7))
@@ -52,7 +52,7 @@ Module|libc.so.6||libc.so.6|EC61AC938E5A39B16F9FBD350E3169A50|0x7f0000000000|0x7
 """
 
 
-def test_minidump_stackwalk_for_machines() -> None:
+def test_read_stackwalk_machine_output_gives_its_frames() -> None:
     paste = read(MACHINE, MOST)
     assert paste.modules == (LIBC, APP)
     assert [(thread.name, thread.crashed) for thread in paste.threads] == [
@@ -62,7 +62,8 @@ def test_minidump_stackwalk_for_machines() -> None:
     assert paste.threads[1].frames == (
         Frame(1, 0x1205),
         Frame(None, 5, "crash-c!main [crash.c:56]"),
-        Frame(0, 0x2724A - 1),  # a caller: the call is before the address to return to
+        # A caller: the call is before its return address.
+        Frame(0, 0x2724A - 1),
         Frame(None, 0x7FFC0000),
     )
     assert paste.reason == "SIGSEGV at 0x0"
@@ -92,7 +93,7 @@ Loaded modules:
 """  # noqa: E501
 
 
-def test_minidump_stackwalk_for_people() -> None:
+def test_read_stackwalk_human_output_gives_its_frames() -> None:
     paste = read(HUMAN, MOST)
     assert (paste.kind, paste.reason) == ("minidump_stackwalk", "SIGSEGV /SEGV_MAPERR")
     assert [(thread.name, thread.crashed) for thread in paste.threads] == [
@@ -107,7 +108,7 @@ def test_minidump_stackwalk_for_people() -> None:
     assert paste.modules == (APP, LIBC)
 
 
-def test_one_whose_modules_all_had_symbols_says_what_to_do() -> None:
+def test_read_stackwalk_without_ids_has_a_remark() -> None:
     paste = read(HUMAN.replace("No symbols", "Corrupt symbols"), MOST)
     assert paste.modules == ()
     assert "-m" in paste.remarks[0]
@@ -135,7 +136,7 @@ DUMP: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("document", [DUMP, {"json_dump": DUMP, "uuid": "1"}])
-def test_a_crash_report(document: dict[str, Any]) -> None:
+def test_read_socorro_crash_gives_its_frames(document: dict[str, Any]) -> None:
     paste = read(json.dumps(document), MOST)
     assert (paste.kind, paste.reason) == ("crash report", "SIGSEGV at 0x0")
     assert paste.threads[0].name == "Thread 0 main"
@@ -148,7 +149,7 @@ def test_a_crash_report(document: dict[str, Any]) -> None:
     )
 
 
-def test_a_crash_ping() -> None:
+def test_read_crash_ping_gives_its_frames() -> None:
     traces = {
         "crash_info": {"type": "SIGSEGV", "address": "0x0", "crashing_thread": 0},
         "modules": [
@@ -189,7 +190,7 @@ IPS = {
 @pytest.mark.parametrize(
     "text", [json.dumps(IPS), json.dumps({"app_name": "shop"}) + "\n" + json.dumps(IPS, indent=2)]
 )
-def test_an_apple_report_as_json(text: str) -> None:
+def test_read_apple_json_gives_its_frames(text: str) -> None:
     paste = read(text, MOST)
     assert paste.modules == (Module("shop", "3D3A1B2C0000111122223333444455550"),)
     assert first(paste) == (Frame(0, 100), Frame(0, 199, "main"))
@@ -213,7 +214,7 @@ Binary Images:
 """  # noqa: E501
 
 
-def test_an_apple_report_as_text() -> None:
+def test_read_apple_text_gives_its_frames() -> None:
     paste = read(APPLE.replace("0x104397fff", "0x104399fff"), MOST)
     assert [thread.name for thread in paste.threads] == [
         "Thread 0 Dispatch queue: com.apple.main-thread",
@@ -236,7 +237,7 @@ UNSTRIP = """\
 """  # noqa: E501
 
 
-def test_a_gdb_backtrace_with_the_modules() -> None:
+def test_read_gdb_backtrace_with_modules_gives_its_frames() -> None:
     paste = read(GDB + UNSTRIP, MOST)
     assert paste.modules == (APP, LIBC)
     assert first(paste) == (
@@ -247,20 +248,21 @@ def test_a_gdb_backtrace_with_the_modules() -> None:
     assert paste.remarks == ()
 
 
-def test_a_gdb_backtrace_alone_says_how_to_get_the_build_ids() -> None:
+def test_read_gdb_backtrace_alone_has_a_remark() -> None:
     shared = "0x00007ffff7fd0100  0x00007ffff7ff2684  Yes (*)     /lib64/ld-linux-x86-64.so.2\n"
     paste = read(shared + GDB, MOST)
     assert paste.modules == ()
     assert "eu-unstrip" in paste.remarks[0]
 
 
-def test_threads_of_gdb() -> None:
+def test_read_gdb_threads_are_separate() -> None:
     text = "Thread 2 (Thread 0x7f (LWP 8)):\n" + GDB + "\nThread 1 (LWP 7):\n" + GDB
     assert [thread.name for thread in read(text + UNSTRIP, MOST).threads] == ["Thread 2", "Thread 1"]
 
 
-def test_a_build_id_becomes_the_debug_id_that_dump_syms_writes() -> None:
-    assert elf_id("6cb9dbdaed91f95812fb09f7f2655e6f992e626c") == APP.debug_id  # as in tests/data/samples
+def test_elf_id_build_id_gives_the_debug_id_of_dump_syms() -> None:
+    # Both ids are those of a sample in tests/data/samples.
+    assert elf_id("6cb9dbdaed91f95812fb09f7f2655e6f992e626c") == APP.debug_id
 
 
 @pytest.mark.parametrize(
@@ -273,18 +275,18 @@ def test_a_build_id_becomes_the_debug_id_that_dump_syms_writes() -> None:
         " 3: xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2 + 0x1f4a",
     ],
 )
-def test_a_list(line: str) -> None:
+def test_read_offset_list_gives_its_frames(line: str) -> None:
     assert (read(line, MOST).modules, first(read(line, MOST))) == ((XUL,), (Frame(0, 0x1F4A),))
 
 
-def test_a_list_whose_ids_are_said_once() -> None:
+def test_read_offset_list_with_separate_ids_gives_its_frames() -> None:
     paste = read("xul.pdb 44E4EC8C2F41492B9369D6B9A059577C2\nxul.pdb+0x10\nfoo.so + 0x20\n(inlined)\n", MOST)
     assert paste.modules == (XUL, Module("foo.so", ""))
     assert first(paste) == (Frame(0, 16), Frame(1, 32), Frame(None, 0, "(inlined)"))
     assert paste.remarks == ("No debug id for foo.so: write it once, as `foo.so ID`.",)
 
 
-def test_a_guid_without_an_age_has_age_0() -> None:
+def test_read_guid_without_age_has_age_0() -> None:
     paste = read("shop 3D3A1B2C-0000-1111-2222-333344445555 0x10", MOST)
     assert paste.modules == (Module("shop", "3D3A1B2C0000111122223333444455550"),)
 
@@ -292,12 +294,12 @@ def test_a_guid_without_an_age_has_age_0() -> None:
 @pytest.mark.parametrize(
     "text", ["", " \n", "hello", "{}", "[1, 2]", '{"jobs": 3}', "0|0|x", "<script>alert(1)</script>"]
 )
-def test_what_is_no_stack_is_told_what_would_be(text: str) -> None:
+def test_read_unknown_text_lists_the_known_kinds(text: str) -> None:
     with pytest.raises(BadInput, match="It can be a symbolication request"):
         read(text, MOST)
 
 
-def test_too_many_frames() -> None:
+def test_read_too_many_frames_raises() -> None:
     with pytest.raises(TooMuch, match="Too many frames: 5, at most 4"):
         read(MACHINE, 4)
 
@@ -330,8 +332,8 @@ LINES = [line for text in (MACHINE, HUMAN, APPLE, GDB, UNSTRIP) for line in text
 
 
 @given(JSON)
-def test_no_document_is_too_odd(document: Any) -> None:
-    """It is read, or refused as ours are."""
+def test_read_arbitrary_json_never_fails_otherwise(document: Any) -> None:
+    """Check that the text is parsed, or refused with an expected error."""
     try:
         paste = read(json.dumps(document), MOST)
     except BadInput:
@@ -341,7 +343,7 @@ def test_no_document_is_too_odd(document: Any) -> None:
 
 
 @given(st.lists(st.sampled_from(LINES) | st.text(max_size=20), max_size=25))
-def test_no_text_is_too_odd(lines: list[str]) -> None:
+def test_read_arbitrary_text_never_fails_otherwise(lines: list[str]) -> None:
     try:
         read("\n".join(lines), MOST)
     except BadInput:

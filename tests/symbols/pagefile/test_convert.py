@@ -1,4 +1,4 @@
-"""One test for each rule of conversion; where a file is odd, a test's name says what we chose."""
+"""Rules of conversion, one test each. For malformed files the name of the test states the decision."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ def symbols(text: bytes) -> Records:
 
 
 def lines(count: int, start: int = 0x1000) -> bytes:
-    """Line records that do not follow on each other, so that they stay as they are."""
+    """Return line records with gaps between them, which conversion does not join."""
     return b"".join(b"%x 1 %d 0\n" % (start + 2 * i, i) for i in range(count))
 
 
-# What must come first
+# The first record
 
 
 @pytest.mark.parametrize("text", [b"", b"\n", b"\r\n\n"])
-def test_an_empty_file_is_malformed(text: bytes) -> None:
+def test_converter_empty_file_is_malformed(text: bytes) -> None:
     with pytest.raises(Malformed, match="empty"):
         Converted(text)
 
@@ -68,27 +68,27 @@ def test_an_empty_file_is_malformed(text: bytes) -> None:
 @pytest.mark.parametrize(
     "text", [b"FUNC 1 1 0 f\n", b"MODULE Linux x86_64\n", b"<html>", b"\n" + MODULE, b"\0" * 99]
 )
-def test_a_file_must_begin_with_module(text: bytes) -> None:
+def test_converter_without_module_record_is_malformed(text: bytes) -> None:
     with pytest.raises(Malformed, match="must begin with MODULE"):
         Converted(text)
 
 
-def test_a_header_alone_is_malformed() -> None:
+def test_converter_module_record_alone_is_malformed() -> None:
     with pytest.raises(Malformed, match="no FUNC and no PUBLIC"):
         Converted(MODULE + FILES)
 
 
-def test_a_file_with_nothing_but_stack_records_has_no_symbols() -> None:
+def test_converter_stack_records_alone_give_no_symbols() -> None:
     assert symbols(b"STACK CFI INIT 1 2 .cfa: $rsp 8 +\n") == []
 
 
-def test_a_file_that_is_wrong_from_the_start_is_refused_before_its_end() -> None:
+def test_converter_wrong_start_is_refused_at_once() -> None:
     converter = Converter(io.BytesIO(), io.BytesIO())
     with pytest.raises(Malformed, match="must begin with MODULE"):
         converter.feed(b"x" * 100 + b"\n" * convert.WINDOW)
 
 
-def test_an_endless_line_is_malformed() -> None:
+def test_converter_endless_line_is_malformed() -> None:
     with pytest.raises(Malformed, match="line of more than"):
         Converted(MODULE, *[b"x" * convert.WINDOW] * 6)
 
@@ -99,14 +99,14 @@ def test_converter_line_of_almost_four_mebibytes_is_accepted() -> None:
     assert Converted(MODULE, *line, b"\nPUBLIC 1 0 p\n").records(Section.SYMBOLS) == [(1, b"PUBLIC 1 0 p")]
 
 
-def test_too_many_records_are_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_converter_too_many_records_raise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(breakpad, "MAX_RECORDS", 10)
     assert len(symbols(b"PUBLIC 1 0 p\n" * 10)) == 10
     with pytest.raises(TooMuch, match="more than 10 records"):
         converted(b"PUBLIC 1 0 p\n" * 12)
 
 
-def test_metadata() -> None:
+def test_converter_metadata_has_every_field() -> None:
     info = b"INFO CODE_ID 5CF2591C6859000 crash.exe\nINFO GENERATOR mozilla/dump_syms 2.3.9\nINFO URL x\n"
     text = (
         b"MODULE windows x86 3249D99D0C4049318610F4E4FB0B69361 crash two.pdb\r\n" + info + b"PUBLIC 10 0 p\n"
@@ -125,7 +125,7 @@ def test_metadata() -> None:
     )
 
 
-def test_metadata_left_out_is_empty() -> None:
+def test_converter_missing_metadata_is_empty() -> None:
     metadata = Converted(b"MODULE mac arm64 A1 \xff\nPUBLIC 10 0 p").header.metadata
     assert (metadata.debug_file, metadata.code_file, metadata.code_id, metadata.generator) == (
         "\ufffd",
@@ -138,18 +138,18 @@ def test_metadata_left_out_is_empty() -> None:
 # FILE and INLINE_ORIGIN
 
 
-def test_names_by_number() -> None:
+def test_converter_names_are_found_by_number() -> None:
     module = converted(FILES + b"PUBLIC 10 0 p\n")
     assert module.records(Section.FILES) == [(2, b"b.c"), (3, b"c d.c"), (7, b"a.c")]
     assert module.records(Section.ORIGINS) == [(1, b"h"), (9, b"g()")]
 
 
-def test_of_one_number_twice_the_last_name_counts() -> None:
+def test_converter_duplicate_number_keeps_the_last_name() -> None:
     module = converted(b"FILE 1 a\nFILE 2 b\nFILE 1 c\nPUBLIC 10 0 p\nFILE 2 d\n")
     assert module.records(Section.FILES) == [(1, b"c"), (2, b"d")]
 
 
-def test_names_may_come_late_and_a_block_goes_on_after_them() -> None:
+def test_converter_names_inside_a_block_do_not_end_it() -> None:
     module = converted(b"FUNC 10 8 0 f\n10 4 1 0\nINLINE_ORIGIN 4 late\nFILE 0 x\n20 4 2 0\nFUNC 30 8 0 g\n")
     assert module.records(Section.ORIGINS) == [(4, b"late")]
     assert module.records(Section.FILES) == [(0, b"x")]
@@ -159,13 +159,13 @@ def test_names_may_come_late_and_a_block_goes_on_after_them() -> None:
     ]
 
 
-def test_a_number_past_32_bits_is_dropped() -> None:
+def test_converter_number_over_32_bits_is_dropped() -> None:
     module = converted(b"FILE 4294967296 a\nFILE 4294967295 b\nPUBLIC 10 0 p\n")
     assert module.records(Section.FILES) == [(4294967295, b"b")]
     assert module.dropped == {"FILE or INLINE_ORIGIN number past 2**32": 1}
 
 
-def test_names_that_are_no_utf8_and_empty_ones_are_kept() -> None:
+def test_converter_invalid_utf8_and_empty_names_are_kept() -> None:
     module = converted(b"FILE 1 \xff\xfe\nFILE 2 \nFILE 3\nFILE x y\nPUBLIC 10 0 p\n")
     assert module.records(Section.FILES) == [(1, b"\xff\xfe"), (2, b""), (3, b"")]
 
@@ -173,7 +173,7 @@ def test_names_that_are_no_utf8_and_empty_ones_are_kept() -> None:
 # FUNC and PUBLIC
 
 
-def test_a_block_ends_at_the_next_func_public_or_stack() -> None:
+def test_converter_block_ends_at_the_next_record() -> None:
     text = b"FUNC 10 8 0 f\n10 4 1 0\nFUNC m 20 8 0 g\nPUBLIC m 40 0 p\nPUBLIC 50 0 q\n"
     text += b"FUNC 60 8 0 h\n60 1 1 1\nSTACK CFI\n"
     assert symbols(text) == [
@@ -185,13 +185,13 @@ def test_a_block_ends_at_the_next_func_public_or_stack() -> None:
     ]
 
 
-def test_nothing_counts_from_the_first_stack_record_on() -> None:
+def test_converter_text_after_the_first_stack_record_is_ignored() -> None:
     module = converted(b"PUBLIC 10 0 p\nSTACK WIN 4 1\nFUNC 20 8 0 f\nFILE 1 a\n")
     assert module.records(Section.SYMBOLS) == [(0x10, b"PUBLIC 10 0 p")]
     assert module.records(Section.FILES) == []
 
 
-def test_a_reader_can_stop_at_the_first_stack_record() -> None:
+def test_converter_first_stack_record_makes_it_complete() -> None:
     text = MODULE + b"PUBLIC 10 0 p\nSTACK CFI\n" + b"x\n" * convert.WINDOW
     converter = Converter(spool := io.BytesIO(), io.BytesIO())
     fed = 0
@@ -204,7 +204,7 @@ def test_a_reader_can_stop_at_the_first_stack_record() -> None:
     assert converter.finish().metadata.sym_bytes == text.index(b"\nSTACK")
 
 
-def test_unsorted_records_are_sorted_by_address_and_equal_ones_stay_in_order() -> None:
+def test_converter_unsorted_records_are_sorted_stably() -> None:
     text = b"FUNC 30 8 0 c\nFUNC 10 8 0 a\n10 4 1 0\nPUBLIC 30 0 p\nFUNC 30 8 0 d\nPUBLIC 20 0 b\n"
     found = symbols(text)
     assert [key for key, _ in found] == [0x10, 0x20, 0x30, 0x30, 0x30]
@@ -224,7 +224,7 @@ def test_unsorted_records_are_sorted_by_address_and_equal_ones_stay_in_order() -
         (b"PUBLIC m", "PUBLIC unreadable"),
     ],
 )
-def test_what_cannot_be_used_is_dropped_with_its_lines_and_counted(record: bytes, reason: str) -> None:
+def test_converter_unusable_record_is_dropped_and_counted(record: bytes, reason: str) -> None:
     module = converted(b"FUNC 1 1 0 a\n" + record + b"\n10 4 1 0\nPUBLIC 90 0 kept\n")
     assert module.records(Section.SYMBOLS) == [(1, b"FUNC 1 1 0 a"), (0x90, b"PUBLIC 90 0 kept")]
     assert module.dropped == {reason: 1}
@@ -248,7 +248,7 @@ def test_converter_func_with_too_many_names_among_its_lines_keeps_its_name() -> 
     assert module.dropped == {"lines of a FUNC of more than 2097152 bytes or 262144 words": 1}
 
 
-def test_converter_inlined_calls_too_deep_are_left_out() -> None:
+def test_converter_too_deep_inlined_calls_are_dropped() -> None:
     calls = b"".join(b"INLINE %d 1 1 1 10 8\n" % depth for depth in range(bounds.MAX_DEPTH + 3))
     module = converted(b"FUNC 10 8 0 f\n" + calls + b"10 8 1 0\n")
     ((_, block),) = module.records(Section.SYMBOLS)
@@ -315,7 +315,7 @@ def test_converter_hex_prefixes_are_the_reason_of_the_error(record: bytes) -> No
 
 
 @pytest.mark.parametrize("limit", [0, 1 << 20])
-def test_converter_sorts_alike_whatever_the_number_of_records(
+def test_converter_sorting_is_the_same_for_any_number_of_records(
     monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
     monkeypatch.setattr(breakpad, "SORTED_AT_ONCE", limit)
@@ -352,7 +352,7 @@ def test_converter_source_paths_are_stored_clean() -> None:
     assert [path for _, path in module.records(Section.FILES)] == [b"a/b.c", b"C:\\y.c", b"z.c"]
 
 
-def test_line_ends_of_windows_are_tolerated() -> None:
+def test_converter_windows_line_ends_are_accepted() -> None:
     text = (MODULE + FILES + b"FUNC 10 8 0 f\n10 4 1 0\n20 4 1 0\nPUBLIC 40 0 p\n").replace(b"\n", b"\r\n")
     module = Converted(text)
     assert [text.split() for _, text in module.records(Section.SYMBOLS)] == [
@@ -362,12 +362,12 @@ def test_line_ends_of_windows_are_tolerated() -> None:
     assert [text.strip() for _, text in module.records(Section.FILES)] == [b"b.c", b"c d.c", b"a.c"]
 
 
-def test_a_last_line_without_its_end_is_tolerated() -> None:
+def test_converter_last_line_without_end_is_accepted() -> None:
     assert symbols(b"FUNC 10 8 0 f\n10 4 1") == [(0x10, b"FUNC 10 8 0 f\n10 4 1")]
     assert symbols(b"PUBLIC 10 0 p\nFUNC 20") == [(0x10, b"PUBLIC 10 0 p")]
 
 
-def test_foreign_lines_stay_in_their_block() -> None:
+def test_converter_unknown_lines_stay_in_their_block() -> None:
     assert symbols(b"FUNC 10 8 0 f\nwhat is this\n\n10 4 1 0\n") == [
         (0x10, b"FUNC 10 8 0 f\nwhat is this\n\n10 4 1 0")
     ]
@@ -381,26 +381,27 @@ def pages_of(text: bytes) -> list[list[int]]:
     return [list(module.page(number).keys) for number in module.header.pages(Section.SYMBOLS)]
 
 
-def test_a_page_is_cut_when_its_text_is_long_enough() -> None:
-    block = lines(convert.PAGE_SIZE // 20)  # over half a page
+def test_converter_page_is_cut_at_its_size() -> None:
+    # More than half a page.
+    block = lines(convert.PAGE_SIZE // 20)
     text = b"".join(b"FUNC %x 100 0 f\n" % (0x1000 * i) + block for i in range(5))
     assert pages_of(text) == [[0, 0x1000], [0x2000, 0x3000], [0x4000]]
 
 
-def test_a_page_holds_the_publics_inside_its_last_func() -> None:
+def test_converter_page_includes_publics_of_its_last_func() -> None:
     text = b"FUNC 10 100 0 f\n" + lines(convert.PAGE_SIZE // 10)
     text += b"PUBLIC 20 0 p\nPUBLIC 10f 0 q\nPUBLIC 110 0 r\nFUNC 200 10 0 g\n"
     assert pages_of(text) == [[0x10, 0x20, 0x10F], [0x110, 0x200]]
 
 
-def test_equal_addresses_share_a_page() -> None:
+def test_converter_equal_addresses_share_a_page() -> None:
     text = (
         b"FUNC 10 1 0 f\n" + lines(convert.PAGE_SIZE // 10) + b"FUNC 10 1 0 g\nPUBLIC 10 0 p\nFUNC 11 1 0 h\n"
     )
     assert pages_of(text) == [[0x10, 0x10, 0x10], [0x11]]
 
 
-def test_a_func_over_the_whole_module_does_not_make_one_page_of_it() -> None:
+def test_converter_func_over_the_whole_module_has_many_pages() -> None:
     text = b"FUNC 0 ffffffff 0 f\n" + b"".join(b"PUBLIC %x 0 %s\n" % (i, b"p" * 2000) for i in range(1, 2000))
     assert max(map(len, pages_of(text))) * 2000 < 2 * breakpad.MAX_PAGE
 
@@ -414,12 +415,12 @@ def test_converter_page_inside_one_func_has_256_kib_more_at_most() -> None:
 
 
 def test_converter_pages_have_16_kib_of_text() -> None:
-    # Without its end each record has 32 bytes.
+    # Each record has 32 bytes, without its line end.
     text = b"".join(b"PUBLIC %08x 0 %s\n" % (i, b"p" * 14) for i in range(2000))
     assert list(map(len, pages_of(text))) == [512, 512, 512, 464]
 
 
-def test_a_large_module_has_a_dictionary_and_its_pages_can_be_read() -> None:
+def test_converter_large_module_has_a_dictionary() -> None:
     blocks = (b"FUNC %x 40 0 name::of<%d>(int)\n%s" % (64 * i, i, lines(20, 64 * i)) for i in range(30_000))
     text = b"".join(blocks)
     assert len(text) > convert.DICTIONARY_FROM
@@ -429,17 +430,17 @@ def test_a_large_module_has_a_dictionary_and_its_pages_can_be_read() -> None:
     assert b"".join(block + b"\n" for _, block in module.records(Section.SYMBOLS)) == text
 
 
-def test_text_without_variety_has_no_dictionary() -> None:
+def test_converter_uniform_text_has_no_dictionary() -> None:
     module = converted(b"FUNC 10 10 0 f\n" + b"\n" * convert.DICTIONARY_FROM)
     assert len(module.header.raw) < 1000
     assert len(module.records(Section.SYMBOLS)) == 1
 
 
-# For every file
+# Properties of every file
 
 
 def every_symbol(sym: bytes) -> Records:
-    """By a simpler way: line by line."""
+    """Return the symbols of a file, read line by line."""
     found: Records = []
     for line in re.split(rb"\r?\n", sym.partition(b"\nSTACK ")[0].rstrip(b"\r")):
         if line.startswith((b"FUNC ", b"PUBLIC ")):
@@ -450,7 +451,7 @@ def every_symbol(sym: bytes) -> Records:
 
 @given(sym_files())
 @settings(deadline=None)
-def test_each_symbol_is_in_the_page_for_its_address_and_in_no_other(sym: bytes) -> None:
+def test_converter_symbol_is_only_in_the_page_for_its_address(sym: bytes) -> None:
     module = Converted(sym)
     kept = [
         (key, line) for key, line in every_symbol(sym) if not re.match(rb"(?i)FUNC (m )?[0-9a-f]+ 0 ", line)
@@ -466,7 +467,7 @@ def test_each_symbol_is_in_the_page_for_its_address_and_in_no_other(sym: bytes) 
 
 @given(sym_files(), st.lists(st.integers(1, 400), min_size=1))
 @settings(deadline=None)
-def test_the_cut_of_chunks_does_not_matter(sym: bytes, sizes: list[int]) -> None:
+def test_converter_any_chunks_give_the_same_page_file(sym: bytes, sizes: list[int]) -> None:
     chunks: list[bytes] = []
     begin = 0
     while begin < len(sym):
@@ -477,7 +478,7 @@ def test_the_cut_of_chunks_does_not_matter(sym: bytes, sizes: list[int]) -> None
 
 
 @pytest.mark.parametrize("window", [16, 100, 4096])
-def test_a_record_split_over_windows_is_found(monkeypatch: pytest.MonkeyPatch, window: int) -> None:
+def test_converter_record_across_windows_is_found(monkeypatch: pytest.MonkeyPatch, window: int) -> None:
     text = (
         FILES
         + b"".join(b"FUNC %x 10 0 f%d\n%s" % (16 * i, i, lines(5)) for i in range(300))
@@ -495,7 +496,7 @@ WORDS = st.sampled_from(PARTS)
 
 @given(st.lists(WORDS).map(b"".join) | st.binary())
 @settings(deadline=None, max_examples=500)
-def test_whatever_follows_module_is_converted_or_malformed(text: bytes) -> None:
+def test_converter_arbitrary_text_is_converted_or_malformed(text: bytes) -> None:
     try:
         module = converted(text)
     except Malformed:

@@ -40,14 +40,14 @@ def written(dictionary: bytes = b"", last: bytes = b"i") -> tuple[Header, bytes]
     return header, header.raw + out.getvalue()
 
 
-def test_decoded_bytes_are_zero_without_a_size_or_a_page() -> None:
+def test_decoded_bytes_without_size_are_zero() -> None:
     raw = encode([1], [b"f"])
     assert decoded_bytes(zstandard.compress(raw)) == len(raw)
     assert decoded_bytes(zstandard.ZstdCompressor(write_content_size=False).compress(raw)) == 0
     assert decoded_bytes(b"no page") == 0
 
 
-def test_what_was_written_comes_back() -> None:
+def test_header_written_parts_are_parsed() -> None:
     header, _ = written(b"dictionary")
     again = Header.parse(header.raw)
     assert again.metadata == METADATA
@@ -57,7 +57,7 @@ def test_what_was_written_comes_back() -> None:
     assert again.size >= len(header.raw)
 
 
-def test_the_page_for_a_key() -> None:
+def test_page_for_key_is_the_page_that_covers_it() -> None:
     header, _ = written()
     symbols = [header.page_for(Section.SYMBOLS, key) for key in (0, 0xFFF, 0x1000, 0x1FFF, 0x2000, 2**40)]
     assert symbols == [None, None, 0, 0, 1, 1]
@@ -65,26 +65,26 @@ def test_the_page_for_a_key() -> None:
     assert [header.page_for(Section.ORIGINS, number) for number in (4, 5, 6)] == [None, 2, 2]
 
 
-def test_a_page_is_read_by_its_span() -> None:
+def test_span_of_a_page_has_its_bytes() -> None:
     header, file = written()
     texts = [header.open(file[slice(*header.span(number))]).text(0) for number in range(3)]
     assert texts == [b"f", b"g", b"i"]
     assert header.span(2)[1] == len(file)
 
 
-def test_the_prefix_says_how_long_the_header_is() -> None:
+def test_header_bytes_of_a_prefix_is_the_length() -> None:
     header, file = written(b"dictionary")
     assert header_bytes(file[:PREFIX]) == len(header.raw)
 
 
-def test_the_generation_is_a_hash_of_the_content() -> None:
+def test_generation_differs_with_the_content() -> None:
     assert written()[0].generation == written()[0].generation
     assert written()[0].generation != written(last=b"j")[0].generation
     assert len(written()[0].generation) == 16
 
 
 @pytest.mark.parametrize("cut", [0, 1, PREFIX - 1, PREFIX, -1])
-def test_a_truncated_header_is_malformed(cut: int) -> None:
+def test_header_truncated_is_malformed(cut: int) -> None:
     header, _ = written(b"dictionary")
     with pytest.raises(MalformedPageFile):
         Header.parse(header.raw[:cut])
@@ -94,20 +94,20 @@ def test_a_truncated_header_is_malformed(cut: int) -> None:
     ("at", "value", "says"),
     [(0, b"X", "not a page file"), (8, b"\xff", "unknown format version 255"), (10, b"\7", "codec 7")],
 )
-def test_a_foreign_header_is_malformed(at: int, value: bytes, says: str) -> None:
+def test_header_of_another_format_is_malformed(at: int, value: bytes, says: str) -> None:
     header, _ = written()
     with pytest.raises(MalformedPageFile, match=says):
         header_bytes(header.raw[:at] + value + header.raw[at + 1 :])
 
 
-def test_a_header_whose_parts_do_not_add_up_is_malformed() -> None:
+def test_header_with_inconsistent_sizes_is_malformed() -> None:
     header, _ = written()
     raw = header.raw[:16] + struct.pack("<I", 10**9) + header.raw[20:]
     with pytest.raises(MalformedPageFile, match="add up"):
         Header.parse(raw)
 
 
-def test_metadata_that_is_not_ours_is_malformed() -> None:
+def test_header_with_invalid_metadata_is_malformed() -> None:
     header, _ = written()
     raw = header.raw.replace(b'"arch"', b'"bark"')
     with pytest.raises(MalformedPageFile, match="metadata"):
@@ -115,13 +115,13 @@ def test_metadata_that_is_not_ours_is_malformed() -> None:
 
 
 @given(st.binary(max_size=100))
-def test_arbitrary_page_bytes_are_malformed(raw: bytes) -> None:
+def test_open_arbitrary_bytes_is_malformed(raw: bytes) -> None:
     header, _ = written()
     with pytest.raises(MalformedPageFile):
         header.open(raw)
 
 
-def test_a_damaged_page_is_malformed() -> None:
+def test_open_damaged_page_is_malformed() -> None:
     header, file = written()
     damaged = bytearray(file[slice(*header.span(0))])
     damaged[5:9] = b"\xff" * 4
@@ -129,13 +129,13 @@ def test_a_damaged_page_is_malformed() -> None:
         header.open(bytes(damaged))
 
 
-def test_a_page_that_would_grow_beyond_measure_is_malformed() -> None:
+def test_open_page_over_its_bound_is_malformed() -> None:
     header, _ = written()
     with pytest.raises(MalformedPageFile, match="likely size"):
         header.open(zstandard.compress(bytes(MAX_PAGE_BYTES + 1)))
 
 
-def test_pages_past_4_gib_are_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_writer_over_4_gib_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     writer = PageWriter(io.BytesIO())
     monkeypatch.setattr(writer, "_written", 2**32 - 10)
     with pytest.raises(TooMuch, match="4 GiB"):

@@ -1,4 +1,4 @@
-"""One FUNC block. Where a malformed block makes the answer arguable, a test's name says what we chose."""
+"""Lookups in one FUNC block. For malformed blocks the name of the test states the decision."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tecken.errors import MalformedPageFile
-from tecken.symbols.pagefile.func_record import NOWHERE, Block, Hit, Site
+from tecken.symbols.pagefile.func_record import MAX_SEARCHED_TEXT, NOWHERE, Block, Hit, Site
 
 GAPS = b"""\
 FUNC 1000 100 0 outer
@@ -21,7 +21,7 @@ INLINE 1 8 2 6 1028 8
 
 
 def locate(text: bytes, offset: int) -> Hit | None:
-    """Without the size, which each hit in a block has alike."""
+    """Return a hit without its size, which all hits of a block share."""
     hit = Block(text).locate(offset)
     return hit and hit._replace(size=0)
 
@@ -31,62 +31,62 @@ def site(text: bytes, offset: int) -> Site | None:
     return hit.sites[0] if hit else None
 
 
-def test_before_all_lines_there_is_the_function_alone() -> None:
+def test_block_before_its_lines_gives_the_function() -> None:
     assert locate(GAPS, 0x1000) == Hit("outer", 0x1000, (NOWHERE,))
 
 
-def test_a_line_of_the_outer_function() -> None:
+def test_block_line_gives_its_place() -> None:
     assert locate(GAPS, 0x1017) == Hit("outer", 0x1000, (Site(0, 1),))
 
 
-def test_a_line_goes_on_through_the_gap_after_it() -> None:
+def test_block_gap_after_a_line_belongs_to_it() -> None:
     assert site(GAPS, 0x1018) == site(GAPS, 0x101F) == Site(0, 1)
     assert site(GAPS, 0x10FF) == Site(0, 4)
 
 
-def test_each_inlined_call_adds_the_place_it_is_called_from() -> None:
+def test_block_inlined_calls_add_their_places() -> None:
     assert locate(GAPS, 0x1020) == Hit("outer", 0x1000, (Site(1, 2), Site(1, 7)), (5,))
     assert locate(GAPS, 0x1028) == Hit("outer", 0x1000, (Site(2, 3), Site(2, 8), Site(1, 7)), (6, 5))
 
 
-def test_without_a_line_execution_stands_at_the_deepest_call() -> None:
+def test_block_without_line_gives_the_deepest_call() -> None:
     assert locate(GAPS, 0x102C) == Hit("outer", 0x1000, (Site(2, 8), Site(1, 7)), (5,))
     assert locate(GAPS, 0x1030) == Hit("outer", 0x1000, (Site(1, 7),))
 
 
-def test_nothing_is_left_in_the_gap_after_an_inlined_call() -> None:
+def test_block_gap_after_an_inlined_call_is_none() -> None:
     assert locate(GAPS, 0x1040) is None
     assert locate(GAPS, 0x104F) is None
 
 
-def test_the_place_of_a_call_goes_on_when_no_inlined_call_of_the_function_has_a_line() -> None:
+def test_block_gap_after_calls_without_lines_belongs_to_them() -> None:
     assert site(b"FUNC 0 40 0 f\nINLINE 0 7 1 5 10 10\n0 8 1 0", 0x30) == Site(1, 7)
 
 
-def test_a_nested_call_is_content_even_without_a_line() -> None:
+def test_block_nested_call_without_line_is_content() -> None:
     assert locate(b"FUNC 0 40 0 f\nINLINE 0 7 1 5 10 10\nINLINE 1 8 1 5 10 4", 0x30) is None
 
 
-def test_boundaries() -> None:
+def test_block_boundaries_are_starts_and_returns() -> None:
     block = Block(GAPS)
     places = sorted({block.boundary(offset) for offset in range(block.start, block.end)})
     assert places == [0x1000, 0x1010, 0x1020, 0x1028, 0x102C, 0x1030, 0x1040, 0x1050]
 
 
-def test_an_inlined_call_may_extend_over_several_callers() -> None:
+def test_block_inlined_call_over_several_callers_is_found() -> None:
     text = b"FUNC 0 20 0 f\nINLINE 0 1 0 1 0 10\nINLINE 1 9 0 3 8 10\nINLINE 0 2 0 2 10 10\n0 20 5 0"
     assert locate(text, 0xC) == Hit("f", 0, (Site(0, 5), Site(0, 9), Site(0, 1)), (3, 1))
     assert locate(text, 0x10) == Hit("f", 0, (Site(0, 5), Site(0, 9), Site(0, 2)), (3, 2))
 
 
-def test_more_than_a_hundred_depths() -> None:
+def test_block_more_than_a_hundred_depths_are_found() -> None:
     calls = b"".join(b"\nINLINE %d %d 0 %d 0 10" % (depth, depth, depth) for depth in range(120))
     hit = locate(b"FUNC 0 10 0 f" + calls + b"\n0 10 5 0", 3)
     assert hit is not None
     assert hit.origins == tuple(range(119, -1, -1))
 
 
-def test_line_records_that_the_page_has_joined() -> None:
+def test_block_joined_line_records_are_found() -> None:
     text = b"FUNC 0 20 0 f\n0 4 1 0 4 2 9 c -3 1\n14 1 4 0 2 5 0"
     assert [site(text, offset) for offset in (3, 4, 0x13, 0x15)] == [
         Site(0, 1),
@@ -96,7 +96,7 @@ def test_line_records_that_the_page_has_joined() -> None:
     ]
 
 
-def test_records_in_any_order() -> None:
+def test_block_records_in_any_order_are_found() -> None:
     head, *records = GAPS.splitlines()
     for i in range(len(records)):
         text = b"\n".join([head, *records[i:], *reversed(records[:i])])
@@ -117,62 +117,62 @@ def test_records_in_any_order() -> None:
         (b"FUNC 1f 10 0 not \xff UTF-8", "not \ufffd UTF-8", 0x2F),
     ],
 )
-def test_heads(head: bytes, function: str, end: int) -> None:
+def test_block_head_gives_function_and_end(head: bytes, function: str, end: int) -> None:
     block = Block(head)
     assert (block.function, block.start, block.end) == (function, 0x1F, end)
 
 
 @pytest.mark.parametrize("text", [b"", b"FUNC", b"FUNC m", b"FUNC 10", b"FUNC xyz 10 0 f", b"FUNC 10 - 0 f"])
-def test_text_without_a_func_record_is_malformed(text: bytes) -> None:
+def test_block_without_func_record_is_malformed(text: bytes) -> None:
     with pytest.raises(MalformedPageFile):
         Block(text)
 
 
-def test_crlf_upper_case_hex_and_a_negative_line() -> None:
+def test_block_unusual_spelling_is_accepted() -> None:
     text = b"FUNC ABC 20 0 f\r\nINLINE 0 1 2 3 ABC 8\r\nABC 8 -5 1\r\n\r\nAC4 8 6 1\r\n"
     assert locate(text, 0xABF) == Hit("f", 0xABC, (Site(1, 0), Site(2, 1)), (3,))
     assert site(text, 0xACB) == Site(1, 6)
 
 
-def test_addresses_that_grow_by_a_digit_inside_the_block() -> None:
+def test_block_addresses_with_one_digit_more_are_found() -> None:
     text = b"FUNC ff0 40 0 f\nINLINE 0 1 2 3 ff8 20\nff0 8 4 0\nff8 20 5 0\n1018 8 6 0"
     assert locate(text, 0x1010) == Hit("f", 0xFF0, (Site(0, 5), Site(2, 1)), (3,))
 
 
-def test_records_without_size_say_nothing() -> None:
+def test_block_records_of_size_0_are_ignored() -> None:
     assert site(b"FUNC 0 10 0 f\nINLINE 0 1 2 3 4 0\n0 4 1 0\n4 0 9 0\n4 4 2 0", 5) == Site(0, 2)
 
 
-def test_a_line_past_the_end_of_the_function_is_clipped() -> None:
+def test_block_line_over_the_end_is_cut() -> None:
     assert Block(b"FUNC 0 10 0 f\n8 100 1 0").boundary(0xF) == 8
     assert site(b"FUNC 0 10 0 f\n8 100 1 0", 0xF) == Site(0, 1)
 
 
-def test_records_that_start_before_the_function_are_dropped() -> None:
+def test_block_records_before_its_start_are_ignored() -> None:
     assert locate(b"FUNC 10 10 0 f\nINLINE 0 1 2 3 0 20\n0 20 1 0", 0x18) == Hit("f", 0x10, (NOWHERE,))
 
 
-def test_junk_among_the_records_is_skipped() -> None:
+def test_block_unknown_lines_are_skipped() -> None:
     junk = b"\nINLINE\nINLINE 0\nINLINE 0 x 1 2 0 40\nINLINE 0 1 2 3 zz 40\nhello\n\n0 zz 1 1\n0 40 1\n\xff"
     assert site(b"FUNC 0 40 0 f" + junk + b"\n0 8 1 0" + junk + b"\n8 8 2 0" + junk, 9) == Site(0, 2)
 
 
-def test_where_lines_overlap_the_one_that_starts_last_counts() -> None:
+def test_block_overlapping_lines_give_the_last_start() -> None:
     text = b"FUNC 0 40 0 f\n0 40 1 0\n10 8 2 0"
     assert [site(text, offset) for offset in (8, 0x14, 0x20)] == [Site(0, 1), Site(0, 2), Site(0, 1)]
 
 
-def test_where_inlined_calls_of_one_depth_overlap_the_last_in_the_file_counts() -> None:
+def test_block_overlapping_calls_give_the_last_record() -> None:
     hit = locate(b"FUNC 0 40 0 f\nINLINE 0 1 0 1 0 20\nINLINE 0 2 0 2 10 20\n0 40 3 0", 0x18)
     assert hit is not None
     assert hit.origins == (2,)
 
 
-def test_an_inlined_call_without_its_caller_is_left_out() -> None:
+def test_block_inlined_call_without_caller_is_ignored() -> None:
     assert locate(b"FUNC 0 40 0 f\nINLINE 1 1 0 1 0 20\n0 40 3 0", 8) == Hit("f", 0, (Site(0, 3),))
 
 
-def test_an_inlined_call_that_starts_before_its_caller_counts_inside_it() -> None:
+def test_block_inlined_call_starting_early_counts_in_its_caller() -> None:
     hit = locate(b"FUNC 0 40 0 f\nINLINE 1 1 0 1 0 20\nINLINE 0 2 0 2 10 20\n0 40 3 0", 0x18)
     assert hit is not None
     assert hit.origins == (1, 2)
@@ -184,7 +184,7 @@ RECORD_BYTES = st.sampled_from(
 
 
 @given(st.lists(RECORD_BYTES, max_size=60).map(b"".join), st.integers(0, 0x3F))
-def test_no_text_after_the_head_raises(text: bytes, offset: int) -> None:
+def test_block_arbitrary_text_never_raises(text: bytes, offset: int) -> None:
     block = Block(b"FUNC 0 40 0 f\n" + text)
     hit = block.locate(offset)
     assert hit is None or len(hit.sites) == len(hit.origins) + 1
@@ -192,7 +192,7 @@ def test_no_text_after_the_head_raises(text: bytes, offset: int) -> None:
 
 
 @given(st.lists(RECORD_BYTES, max_size=80).map(b"".join), st.lists(st.integers(0, 0x3F), min_size=6))
-def test_block_answers_alike_however_often_it_is_asked(text: bytes, offsets: list[int]) -> None:
+def test_block_repeated_lookups_give_the_same_hits(text: bytes, offsets: list[int]) -> None:
     block = Block(b"FUNC 0 40 0 f\n" + text)
     for offset in offsets:
         assert block.locate(offset) == Block(b"FUNC 0 40 0 f\n" + text).locate(offset)
@@ -206,7 +206,7 @@ LINE = st.tuples(WORDS, WORDS, st.integers(1, 9)).map(lambda line: b"%b %b %d 0"
 
 
 @given(st.lists(CALL | LINE, max_size=12), st.integers(0, 0x3F))
-def test_parsed_block_of_overlapping_records_answers_as_the_text_does(records: list[bytes], at: int) -> None:
+def test_parsed_block_agrees_with_the_text(records: list[bytes], at: int) -> None:
     block = Block(b"\n".join([b"FUNC 0 40 0 f", *records]))
     expected = block.locate(at)
     for offset in range(0x40):
@@ -231,3 +231,9 @@ def test_block_hit_has_the_size_of_the_function() -> None:
     assert hit is not None
     assert hit.size == 0x9A
     assert hit.without_places() == Hit("f", 0x10, (NOWHERE,), (), 0x9A)
+
+
+def test_block_longer_than_any_function_is_parsed_and_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(Block, "_bisect")
+    text = b"FUNC 0 100000 0 f\n0" + b" 1 7 7" * (MAX_SEARCHED_TEXT // 6)
+    assert Block(text).locate(19_999) == Hit("f", 0, (Site(7, 7),), (), 0x100000)

@@ -15,7 +15,7 @@ def joined(lines: bytes) -> bytes:
 
 
 def split(block: bytes) -> list[tuple[bytes, ...]]:
-    """Each line record of a block, as numbers where it has four."""
+    """Return each line record of a block, as numbers where it has four."""
     records: list[tuple[bytes, ...]] = []
     for line in block.split(b"\n")[1:]:
         address, *fields = line.split() or [b""]
@@ -25,7 +25,7 @@ def split(block: bytes) -> list[tuple[bytes, ...]]:
     return records
 
 
-def test_lines_that_follow_on_each_other_are_joined() -> None:
+def test_join_adjacent_lines_become_one_run() -> None:
     assert (
         joined(b"4cbb7f 4 138 83\n4cbb83 5 139 83\n4cbb88 2 138 83") == b"4cbb7f 4 138 83 5 139 83 2 138 83"
     )
@@ -34,20 +34,20 @@ def test_lines_that_follow_on_each_other_are_joined() -> None:
 @pytest.mark.parametrize(
     "second", [b"12 4 2 0", b"15 4 2 0", b"f 4 2 0"], ids=["overlap", "gap", "step back"]
 )
-def test_a_line_that_does_not_follow_begins_a_run(second: bytes) -> None:
+def test_join_line_after_a_gap_begins_a_run(second: bytes) -> None:
     assert joined(b"10 4 1 0\n" + second) == b"10 4 1 0\n" + second
 
 
-def test_a_run_has_a_limit() -> None:
+def test_join_run_has_at_most_16_lines() -> None:
     lines = b"\n".join(b"%x 1 7 0" % i for i in range(0x100, 0x100 + 2 * RUN))
     assert joined(lines) == b"100" + b" 1 7 0" * RUN + b"\n%x" % (0x100 + RUN) + b" 1 7 0" * RUN
 
 
-def test_addresses_of_different_width_are_joined() -> None:
+def test_join_addresses_of_different_width_are_joined() -> None:
     assert joined(b"ff 1 1 0\n100 8 2 0\n00108 1 3 0") == b"ff 1 1 0 8 2 0 1 3 0"
 
 
-def test_blocks_are_joined_apart() -> None:
+def test_join_blocks_stay_separate() -> None:
     blocks = [
         b"FUNC 10 4 0 f\n10 4 1 0",
         b"PUBLIC 14 0 p",
@@ -57,7 +57,7 @@ def test_blocks_are_joined_apart() -> None:
     assert join(blocks) == [*blocks[:2], b"FUNC 14 4 0 g\n14 2 1 0 2 2 0", blocks[3]]
 
 
-def test_inline_records_stay() -> None:
+def test_join_inline_records_are_unchanged() -> None:
     inline = b"INLINE 0 156 21 38 4cbaa1 4 4cbaa8 73\nINLINE 1 103 21 39 4cbaa1 4\n"
     assert joined(inline + b"10 4 1 0\n14 4 2 0") == inline + b"10 4 1 0 4 2 0"
 
@@ -77,7 +77,7 @@ def test_inline_records_stay() -> None:
         b"what is this line\n14 4 2 0",
     ],
 )
-def test_a_block_with_anything_unusual_stays_as_it_is(lines: bytes) -> None:
+def test_join_unusual_block_is_unchanged(lines: bytes) -> None:
     usual = b"FUNC 10 8 0 f\n10 4 1 0\n14 4 2 0"
     shorter = b"FUNC 10 8 0 f\n10 4 1 0 4 2 0"
     assert join([usual, HEAD + b"\n" + lines, usual]) == [shorter, HEAD + b"\n" + lines, shorter]
@@ -87,7 +87,9 @@ LINES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 0x2000), st.integer
 
 
 @given(st.lists(st.tuples(st.integers(0, 2**33), LINES), max_size=5))
-def test_the_records_stay_the_same(functions: list[tuple[int, list[tuple[int, int, int, int]]]]) -> None:
+def test_join_generated_blocks_keep_their_records(
+    functions: list[tuple[int, list[tuple[int, int, int, int]]]],
+) -> None:
     blocks = []
     for address, lines in functions:
         block, place = [b"FUNC %x 8 0 f" % address], address

@@ -1,6 +1,6 @@
 """Breakpad's `sym_upload`, both protocols.
 
-What is replayed here was recorded from the program itself; docs/upload.md says how to run it.
+The requests were recorded from the program itself; docs/upload.md describes how to run it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from django.test import Client
 
 from tecken.errors import BadInput, BadModule
 from tecken.storage import services as storage_services
-from tecken.storage.port import FileKey
-from tecken.symbols.ids import ModuleKey
-from tecken.upload import sym_upload
+from tecken.symbols.filetypes import FileType
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileKey
 from tecken.upload.models import FileUpload, Upload
+from tecken.upload.protocols import sym_upload
+from tecken.upload.single_file import NamedFile
 from tests.support.options import Override
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, stored
 
@@ -38,7 +40,7 @@ FIELDS = {
 
 
 def form(fields: dict[str, str], symbols: bytes | None = SYM) -> bytes:
-    """As libcurl lays it out."""
+    """Return a form in the layout of libcurl."""
     parts = [f'form-data; name="{name}"\r\n\r\n{value}'.encode() for name, value in fields.items()]
     if symbols is not None:
         file = (
@@ -61,7 +63,7 @@ def send(key: str, body: bytes) -> Any:
 
 
 class TestProtocol1:
-    def test_a_form_is_a_module(self, key: str) -> None:
+    def test_send_form_stores_a_symbol_file(self, key: str) -> None:
         reply = send(key, form(FIELDS))
         assert (reply.status_code, reply.content) == (200, b'{"result": "OK"}')
         assert stored(SYM_KEY) == SYM
@@ -74,58 +76,58 @@ class TestProtocol1:
         row = FileUpload.objects.get()
         assert (row.upload, row.debug_file, row.debug_id) == (upload, "crash-c", ID)
 
-    def test_the_same_again_is_no_change(self, key: str) -> None:
+    def test_send_same_file_again_is_duplicate(self, key: str) -> None:
         send(key, form(FIELDS))
         assert send(key, form(FIELDS)).content == b'{"result": "DUPLICATE_DATA"}'
         assert FileUpload.objects.count() == 1
 
-    def test_sym_upload_base_url_with_a_slash_at_its_end_is_served(self, key: str) -> None:
+    def test_send_to_base_url_with_trailing_slash_is_served(self, key: str) -> None:
         kind = f"multipart/form-data; boundary={BOUNDARY}"
         reply = Client().post(f"/upload/sym_upload/?key={key}", form(FIELDS), content_type=kind)
         assert reply.status_code == 200
         status = f"/upload/sym_upload//v1/symbols/{SYM_KEY.debug_file}/{SYM_KEY.debug_id}:checkStatus"
         assert Client().get(f"{status}?key={key}").content == b'{"status": "FOUND"}'
 
-    def test_sym_upload_module_record_without_age_is_the_module(self, key: str) -> None:
+    def test_send_module_record_without_age_is_accepted(self, key: str) -> None:
         short = SYM.replace(SYM_KEY.debug_id.encode(), SYM_KEY.debug_id[:32].lower().encode(), 1)
         fields = {**FIELDS, "debug_identifier": SYM_KEY.debug_id[:32]}
         assert send(key, form(fields, short)).content == b'{"result": "OK"}'
         assert stored(SYM_KEY) == short
 
-    def test_the_token_may_be_a_header(self, key: str) -> None:
+    def test_send_with_token_in_header_is_accepted(self, key: str) -> None:
         client = Client(headers={"Auth-Token": key})
         content_type = f"multipart/form-data; boundary={BOUNDARY}"
         assert client.post("/upload/sym_upload", form(FIELDS), content_type).status_code == 200
 
-    def test_a_bad_token_stores_nothing(self, uploader: Makes) -> None:
+    def test_send_with_invalid_token_stores_nothing(self, uploader: Makes) -> None:
         reply = send("0" * 64, form(FIELDS))
         assert (reply.status_code, reply.json()) == (403, {"error": "API Token not matched"})
         assert not Upload.objects.exists()
 
     @pytest.mark.parametrize("field", ["debug_file", "debug_identifier"])
-    def test_a_field_is_missing(self, key: str, field: str) -> None:
+    def test_send_form_without_a_field_is_400(self, key: str, field: str) -> None:
         reply = send(key, form({name: value for name, value in FIELDS.items() if name != field}))
         assert (reply.status_code, reply.json()) == (400, {"error": f"The form has no field {field}"})
 
-    def test_the_file_is_missing(self, key: str) -> None:
+    def test_send_form_without_the_file_is_400(self, key: str) -> None:
         reply = send(key, form(FIELDS, None))
         assert (reply.status_code, reply.json()) == (400, {"error": "The form has no file symbol_file"})
 
-    def test_the_file_is_too_large(self, key: str, runtime_options: Override) -> None:
+    def test_send_file_over_the_limit_is_413(self, key: str, runtime_options: Override) -> None:
         runtime_options(symbol_max_bytes=1)
         reply = send(key, form(FIELDS, SYM + bytes(64 << 10)))
         assert reply.status_code == 413
         assert not Upload.objects.exists()
 
-    def test_sym_upload_form_of_the_largest_file_is_stored(self, key: str, runtime_options: Override) -> None:
+    def test_send_largest_allowed_file_is_stored(self, key: str, runtime_options: Override) -> None:
         runtime_options(symbol_max_bytes=len(SYM))
         assert send(key, form(FIELDS)).content == b'{"result": "OK"}'
 
-    def test_sym_upload_form_without_a_post_is_refused(self, key: str) -> None:
+    def test_send_with_get_is_405(self, key: str) -> None:
         reply = Client().get(f"/upload/sym_upload?key={key}")
         assert (reply.status_code, reply["Allow"]) == (405, "POST, OPTIONS")
 
-    def test_the_file_is_of_another_module(self, key: str) -> None:
+    def test_send_file_of_another_module_is_refused(self, key: str) -> None:
         for symbols in (SYM.replace(ID.encode(), b"1" * 33), b"", b"PK\3\4"):
             reply = send(key, form(FIELDS, symbols))
             assert reply.status_code == 400
@@ -135,13 +137,13 @@ class TestProtocol1:
         assert not FileUpload.objects.exists()
         assert not Upload.objects.filter(completed_at__isnull=False).exists()
 
-    def test_a_name_that_no_module_has(self, key: str) -> None:
+    def test_send_invalid_module_name_is_refused(self, key: str) -> None:
         reply = send(key, form(FIELDS | {"debug_identifier": "nothing"}))
         assert (reply.status_code, reply.json()) == (400, {"error": "debug id must be 9 to 40 hex digits"})
 
 
 class Client2:
-    """What the program does in protocol v2, with its own regular expressions."""
+    """Requests of the program in protocol v2, with its own regular expressions."""
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -158,7 +160,7 @@ class Client2:
         return found('"uploadUrl": "([^"]+)"', reply), found('"uploadKey": "([^"]+)"', reply)
 
     def put(self, url: str, content: bytes) -> int:
-        """Chunked: without a length, from a stream that the server ends."""
+        """Send a chunked body: without a length, from a stream that the server ends."""
         chunked: Any = {"wsgi.input": BytesIO(content), "wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
         return self.client.generic("PUT", urlsplit(url).path, **chunked).status_code
 
@@ -176,7 +178,7 @@ def found(pattern: str, reply: Any) -> str:
 
 
 class TestProtocol2:
-    def test_a_module_is_missing_sent_and_found(self, key: str) -> None:
+    def test_sym_upload_v2_stores_a_missing_module(self, key: str) -> None:
         program = Client2(key)
         assert program.status() == "MISSING"
         url, upload = program.create()
@@ -187,7 +189,7 @@ class TestProtocol2:
         assert stored(SYM_KEY) == SYM
         assert list(storage_services.staging().entries()) == []
 
-    def test_the_same_by_force_is_no_change(self, key: str) -> None:
+    def test_complete_same_file_is_duplicate(self, key: str) -> None:
         program = Client2(key)
         for result in ("OK", "DUPLICATE_DATA"):
             url, upload = program.create()
@@ -197,20 +199,20 @@ class TestProtocol2:
         assert FileUpload.objects.count() == 1
 
     @pytest.mark.parametrize(("kind", "name"), [("ELF", "app"), ("PDB", "app"), ("DEBUG_ONLY", "app.debug")])
-    def test_other_formats_are_kept_as_they_are(self, key: str, kind: str, name: str) -> None:
+    def test_complete_native_file_is_stored_unchanged(self, key: str, kind: str, name: str) -> None:
         program = Client2(key)
         url, upload = program.create()
         program.put(url, b"\x7fELF...")
         assert found('"result": "([^"]+)"', program.complete(upload, "app", kind)) == "OK"
         assert stored(FileKey("app", ID, name)) == b"\x7fELF..."
 
-    def test_completing_what_was_not_sent(self, key: str) -> None:
+    def test_complete_without_a_file_is_400(self, key: str) -> None:
         program = Client2(key)
         _, upload = program.create()
         reply = program.complete(upload)
         assert (reply.status_code, reply.json()) == (400, {"error": "The file was not sent"})
 
-    def test_sending_another_module_than_said_can_be_mended(self, key: str) -> None:
+    def test_complete_other_module_is_refused_and_can_be_sent_again(self, key: str) -> None:
         program = Client2(key)
         url, upload = program.create()
         program.put(url, SYM.replace(ID.encode(), b"1" * 33))
@@ -219,12 +221,12 @@ class TestProtocol2:
         program.put(url, SYM)
         assert found('"result": "([^"]+)"', program.complete(upload)) == "OK"
 
-    def test_nobody_completes_the_upload_of_another(self, key: str, uploader: Makes) -> None:
+    def test_complete_upload_of_another_user_is_404(self, key: str, uploader: Makes) -> None:
         _, upload = Client2(key).create()
         other = Client2(uploader(email="else@example.com").key)
         assert other.complete(upload).status_code == 404
 
-    def test_a_bad_token_is_a_403_everywhere(self, key: str) -> None:
+    def test_sym_upload_v2_with_invalid_token_is_403(self, key: str) -> None:
         bad = Client2("0" * 64)
         for path in (f"symbols/crash-c/{ID}:checkStatus", "uploads:create", "uploads/1:complete"):
             send = bad.client.get if path.startswith("symbols") else bad.client.post
@@ -232,11 +234,11 @@ class TestProtocol2:
             assert (reply.status_code, reply.json()["error"]) == (403, "API Token not matched")
 
 
-class TestWords:
-    def test_the_documents_spelling_is_understood(self) -> None:
+class TestBodies:
+    def test_parse_completion_documented_spelling_is_accepted(self) -> None:
         body = b'{symbol_id:{"debugFile":"file_name","debugId":"123123123123123123123123abcdef"}}'
-        module = ModuleKey("file_name", "123123123123123123123123ABCDEF")
-        assert sym_upload.from_completion(body) == sym_upload.Named(module, "BREAKPAD")
+        module = ObjectId("file_name", "123123123123123123123123ABCDEF")
+        assert sym_upload.parse_completion(body) == NamedFile(module, FileType.BREAKPAD)
 
     @pytest.mark.parametrize(
         ("body", "error", "text"),
@@ -248,9 +250,11 @@ class TestWords:
             (b'{symbol_upload_type: "MAP"}', BadInput, "must be one of BREAKPAD, ELF, PE, MACHO, PDB"),
         ],
     )
-    def test_other_bodies_are_refused(self, body: bytes, error: type[BadInput], text: str) -> None:
+    def test_parse_completion_invalid_body_is_refused(
+        self, body: bytes, error: type[BadInput], text: str
+    ) -> None:
         with pytest.raises(error, match=text):
-            sym_upload.from_completion(body)
+            sym_upload.parse_completion(body)
 
-    def test_a_space_after_each_colon(self) -> None:
-        assert sym_upload.spoken(status="FOUND", more='"') == b'{"status": "FOUND", "more": "\\""}'
+    def test_format_json_has_a_space_after_each_colon(self) -> None:
+        assert sym_upload.format_json(status="FOUND", more='"') == b'{"status": "FOUND", "more": "\\""}'

@@ -21,7 +21,7 @@ def listed(client: Client, auth: str, /, **query: str | int) -> list[int]:
     return [row["id"] for row in reply.json()["files"]]
 
 
-def test_own_files_and_everybodys(client: Client) -> None:
+def test_files_of_others_are_for_auditors(client: Client) -> None:
     builder = person("build@example.com", "upload.upload_symbols")
     mine = file_of(upload_of(builder))
     other = file_of(upload_of(person("other@example.com")))
@@ -31,7 +31,7 @@ def test_own_files_and_everybodys(client: Client) -> None:
     assert listed(client, auditor) == [nobodys.pk, other.pk, mine.pk]
 
 
-def test_filters_and_sorts(client: Client) -> None:
+def test_files_filters_and_sorts_select_rows(client: Client) -> None:
     key = key_of(person("audit@example.com", "upload.view_all_uploads"))
     upload = upload_of(person("build@example.com"))
     xul = file_of(upload, "xul", size=5000)
@@ -46,7 +46,7 @@ def test_filters_and_sorts(client: Client) -> None:
     assert listed(client, key, sort="size", reverse="true") == [xul.pk, nss.pk]
 
 
-def test_one_file_with_its_upload(client: Client) -> None:
+def test_file_details_have_upload(client: Client) -> None:
     builder = person("build@example.com", "upload.upload_try_symbols")
     upload = upload_of(builder)
     file = file_of(upload, "libx 1", try_symbols=True)
@@ -64,7 +64,7 @@ def test_one_file_with_its_upload(client: Client) -> None:
     "name",
     [f"xul.pdb/{DEBUG_ID}", f"xul.pdb/{DEBUG_ID.lower()}", "xul.dll/5C2E3F4A1000", "xul.dll/5c2e3f4a1000"],
 )
-def test_syminfo_by_either_name(client: Client, name: str) -> None:
+def test_syminfo_by_debug_or_code_id_is_found(client: Client, name: str) -> None:
     file_of(None, generator="of a try build", try_symbols=True)
     file_of(None)
     file_of(None, key=f"v1/xul.pdb/{DEBUG_ID}/xul.pd_", generator="")
@@ -81,7 +81,7 @@ def test_syminfo_by_either_name(client: Client, name: str) -> None:
     assert reply["Access-Control-Allow-Origin"] == "*"
 
 
-def test_syminfo_of_nothing(client: Client) -> None:
+def test_syminfo_unknown_is_not_found(client: Client) -> None:
     file_of(None, completed_at=None)
     path = f"/api/syminfo/xul.pdb/{DEBUG_ID}"
     reply = client.get(path)
@@ -113,7 +113,7 @@ def test_syminfo_build_id_uuid_or_other_spelling_is_found(
     assert (reply["debug_file"], reply["debug_id"]) == stored
 
 
-def test_files_filtered_by_a_debug_id_without_age_are_those_of_age_0(client: Client) -> None:
+def test_files_filter_debug_id_without_age_means_age_0(client: Client) -> None:
     auth = key_of(person("audit@example.com", AUDITOR), AUDITOR)
     zero_age = file_of(None, debug_id=f"{DEBUG_ID[:32]}0")
     file_of(None)

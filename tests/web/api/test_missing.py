@@ -49,12 +49,14 @@ def listed(client: Client, **query: str) -> list[str]:
         ({"debug_id": "44e4ec8c2f41492b9369d6b9a059577c2", "last_seen": "<today"}, [LONG + "1", LONG + "2"]),
     ],
 )
-def test_filters_and_sorts(client: Client, query: dict[str, str], found: list[str]) -> None:
+def test_missing_filters_and_sorts_select_rows(
+    client: Client, query: dict[str, str], found: list[str]
+) -> None:
     missing("a.pdb", count=1, days=0, code_id="5C2E")
     missing(LONG + "1", count=2, days=2)
     missing(LONG + "2", count=3, days=3)
     assert listed(client, **query) == found
 
 
-def test_it_is_for_who_uploads(client: Client) -> None:
+def test_missing_is_for_uploaders(client: Client) -> None:
     assert client.get("/api/downloads/missing/").status_code == 403

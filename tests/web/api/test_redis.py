@@ -17,7 +17,7 @@ from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
 from tecken.store.hit_counts import HitCounts
 from tecken.store.port import PageKey
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tests.accounts.people import key, user
 from tests.support.redis_server import free_port
 
@@ -46,7 +46,7 @@ def panel(document: dict[str, Any], server: str) -> dict[str, Any]:
     return its
 
 
-def test_what_an_operator_wants_to_see(client: Client) -> None:
+def test_redis_shows_state_of_both_servers(client: Client) -> None:
     store = panel(shown(client), "redis-store")
     assert list(store) == [
         *("role", "version", "policy", "persistent", "memory", "clients", "maxclients"),
@@ -58,7 +58,7 @@ def test_what_an_operator_wants_to_see(client: Client) -> None:
     assert panel(shown(client), "redis-cache")["persistent"] is True
 
 
-def test_slow_commands_are_shown_without_what_they_were_about(client: Client, settings: Settings) -> None:
+def test_slow_commands_have_no_arguments(client: Client, settings: Settings) -> None:
     with redis.Redis.from_url(settings.CACHES["store"]["LOCATION"]) as operator:
         before = operator.config_get("slowlog-log-slower-than")["slowlog-log-slower-than"]
         operator.slowlog_reset()
@@ -70,7 +70,7 @@ def test_slow_commands_are_shown_without_what_they_were_about(client: Client, se
     assert "secret" not in str(slow)
 
 
-def test_a_server_that_is_away_has_no_panel(client: Client, settings: Settings) -> None:
+def test_server_down_has_no_panel(client: Client, settings: Settings) -> None:
     away = {**settings.CACHES["store"], "LOCATION": f"redis://127.0.0.1:{free_port()}/0"}
     settings.CACHES = {**settings.CACHES, "store": away}
     services.discard_all()
@@ -79,7 +79,7 @@ def test_a_server_that_is_away_has_no_panel(client: Client, settings: Settings) 
     services.discard_all()
 
 
-def test_for_staff_and_for_who_may_see_options(client: Client) -> None:
+def test_redis_is_for_staff_and_viewers(client: Client) -> None:
     assert client.get("/api/redis/").status_code == 403
     assert client.get("/api/redis/", headers={"Auth-Token": key()}).status_code == 403
     client.force_login(user())
@@ -88,8 +88,8 @@ def test_for_staff_and_for_who_may_see_options(client: Client) -> None:
     assert client.get("/api/redis/").status_code == 200
 
 
-def test_whose_pages_the_store_had(client: Client) -> None:
-    asked = [PageKey(ModuleKey("xul.pdb", "A" * 33), "0" * 16, number) for number in range(3)]
+def test_modules_are_most_requested_first(client: Client) -> None:
+    asked = [PageKey(ObjectId("xul.pdb", "A" * 33), "0" * 16, number) for number in range(3)]
     times = chain([0.0], repeat(time()))
     tally = HitCounts(redis_services.cache_client(), RedisGuard("redis-cache"), clock=times.__next__)
     tally.note(asked, asked[:2])
@@ -97,7 +97,7 @@ def test_whose_pages_the_store_had(client: Client) -> None:
     assert shown(client)["modules"] == [expected]
 
 
-def test_operators_look_under_maintenance_too(client: Client) -> None:
+def test_redis_under_maintenance_stays_open(client: Client) -> None:
     current.backend().set_maintenance("full", format_maintenance(Maintenance()), None)
     try:
         assert client.get("/api/redis/").status_code == 403

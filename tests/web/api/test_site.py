@@ -15,7 +15,7 @@ from tecken.web.api.site import api
 from tests.web.api.people import key_of, person
 
 
-def test_the_description_tells_every_operation(client: Client) -> None:
+def test_openapi_document_has_every_operation(client: Client) -> None:
     told = client.get("/api/openapi.json").json()
     assert set(told["paths"]["/api/tokens/"]) == {"get", "post"}
     assert "/api/uploads/upload/{upload_id}/cancel" in told["paths"]
@@ -23,23 +23,23 @@ def test_the_description_tells_every_operation(client: Client) -> None:
     assert {"page", "after", "sort", "reverse", "size", "created_at"} <= {
         p["name"] for p in listing["parameters"]
     }
-    assert listing["security"] == [{"Permitted": []}]
-    assert told["components"]["securitySchemes"]["Permitted"]["name"] == "Auth-Token"
+    assert listing["security"] == [{"TokenPermission": []}]
+    assert told["components"]["securitySchemes"]["TokenPermission"]["name"] == "Auth-Token"
     assert "security" not in told["paths"]["/api/syminfo/{file}/{id}"]["get"]
 
 
-def test_the_root_leads_to_that_page(client: Client) -> None:
+def test_api_root_redirects_to_docs(client: Client) -> None:
     assert client.get("/api/")["Location"] == "/api/docs"
 
 
-def test_another_method_is_told_in_json(client: Client) -> None:
+def test_api_wrong_method_is_json_405(client: Client) -> None:
     reply = client.put("/api/tokens/")
     assert (reply.status_code, reply.json()) == (405, {"error": "Must use HTTP GET or POST"})
     assert reply["Allow"] == "GET, POST"
 
 
 @pytest.mark.django_db
-def test_head_of_a_list_has_the_headers_of_get_and_no_body(client: Client) -> None:
+def test_head_of_list_has_headers_of_get_without_body(client: Client) -> None:
     headers = {"Auth-Token": key_of(person("a@example.com", "tokens.manage_tokens"))}
     got, head = (method("/api/tokens/", headers=headers) for method in (client.get, client.head))
     assert (head.status_code, head.content) == (200, b"")
@@ -48,16 +48,16 @@ def test_head_of_a_list_has_the_headers_of_get_and_no_body(client: Client) -> No
 
 
 @pytest.mark.django_db
-def test_head_without_a_token_is_a_403(client: Client) -> None:
+def test_head_without_token_is_403(client: Client) -> None:
     assert client.head("/api/tokens/").status_code == 403
 
 
-def test_head_where_get_is_not_allowed_is_a_405(client: Client) -> None:
+def test_head_without_get_is_405(client: Client) -> None:
     reply = client.head("/api/config/rollback/")
     assert (reply.status_code, reply["Allow"]) == (405, "POST")
 
 
-def test_every_operation_is_documented(client: Client) -> None:
+def test_operations_are_in_docs(client: Client) -> None:
     documented = (BASE_DIR / "docs" / "api.md").read_text()
     paths = client.get("/api/openapi.json").json()["paths"]
     for path, operations in paths.items():
@@ -67,7 +67,7 @@ def test_every_operation_is_documented(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_a_body_that_is_no_json(client: Client) -> None:
+def test_body_that_is_not_json_is_400(client: Client) -> None:
     key = key_of(person("a@example.com", "tokens.manage_tokens"))
     reply = client.post("/api/tokens/", "{", content_type="application/json", headers={"Auth-Token": key})
     assert (reply.status_code, reply.json()) == (400, {"error": "Cannot parse request body"})
@@ -75,7 +75,7 @@ def test_a_body_that_is_no_json(client: Client) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("body", ['"full"', "[]", "null", "7"])
-def test_body_that_is_no_object_is_refused(client: Client, body: str) -> None:
+def test_body_that_is_not_an_object_is_400(client: Client, body: str) -> None:
     """A text was read as an object without fields, and maintenance began with the defaults."""
     key = key_of(person("a@example.com", "runtimeconfig.change_option"))
     for method, path in (("put", "/api/config/maintenance/"), ("post", "/api/config/rollback/")):
@@ -87,7 +87,7 @@ def test_body_that_is_no_object_is_refused(client: Client, body: str) -> None:
 
 
 @pytest.mark.django_db
-def test_body_that_is_too_large_is_a_413(client: Client, settings: Any) -> None:
+def test_body_too_large_is_413(client: Client, settings: Any) -> None:
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
     key = key_of(person("a@example.com", "tokens.manage_tokens"))
     reply = client.post(
@@ -97,7 +97,7 @@ def test_body_that_is_too_large_is_a_413(client: Client, settings: Any) -> None:
 
 
 @pytest.mark.django_db
-def test_nul_character_in_a_parameter_is_a_400(client: Client) -> None:
+def test_parameter_with_nul_is_400(client: Client) -> None:
     """PostgreSQL refuses it, which was a 500."""
     key = key_of(person("a@example.com", "upload.view_all_uploads", "runtimeconfig.view_option"))
     for address in (
@@ -109,7 +109,7 @@ def test_nul_character_in_a_parameter_is_a_400(client: Client) -> None:
         assert reply.json()["error"].endswith(": a NUL character is in no name")
 
 
-def test_schemas_have_one_name_each() -> None:
+def test_schemas_have_unique_names() -> None:
     """Of two classes with one name the description has only one, for the operations of both."""
     kinds: list[type[Schema]] = [Schema]
     for kind in kinds:
@@ -118,6 +118,6 @@ def test_schemas_have_one_name_each() -> None:
     assert sorted(names) == sorted(set(names))
 
 
-def test_a_mistake_of_ours_is_a_500_that_tells_no_secrets(rf: RequestFactory) -> None:
+def test_exception_is_500_without_secrets(rf: RequestFactory) -> None:
     reply = api.on_exception(rf.get("/api/stats/"), RuntimeError("the password is swordfish"))
     assert (reply.status_code, json.loads(reply.content)) == (500, {"error": "Internal Server Error"})

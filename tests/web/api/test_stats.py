@@ -20,7 +20,7 @@ def stats(client: Client, key: str) -> dict[str, dict[str, object]]:
     return found
 
 
-def test_own_and_everybodys(client: Client) -> None:
+def test_stats_of_others_are_for_auditors(client: Client) -> None:
     now = timezone.now()
     builder = person("build@example.com", "upload.upload_symbols")
     upload = upload_of(builder, size=10)
@@ -42,7 +42,7 @@ def test_own_and_everybodys(client: Client) -> None:
     assert everybodys["uploads"]["today"] == {"count": 2, "total_size": 15}
 
 
-def test_days_that_are_over_are_remembered_and_today_is_not(client: Client) -> None:
+def test_stats_cache_past_days_only(client: Client) -> None:
     now = timezone.now()
     builder = person("build@example.com", "upload.upload_symbols")
     key = key_of(builder)

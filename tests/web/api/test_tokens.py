@@ -23,7 +23,7 @@ def asks(key: str) -> dict[str, str]:
     return {"Auth-Token": key}
 
 
-def test_a_new_token_tells_its_key_once_and_works(client: Client) -> None:
+def test_token_new_shows_key_once_and_works(client: Client) -> None:
     headers = asks(key_of(person("a@example.com", *ALL)))
     wanted = {"permissions": ["upload.upload_symbols"], "days": 10, "notes": "nightly"}
     reply = client.post("/api/tokens/", wanted, content_type="application/json", headers=headers)
@@ -59,7 +59,7 @@ def test_tokens_are_listed_by_state(client: Client, state: str, shown: list[bool
     assert listed["permissions"] == ["tokens.manage_tokens"], "a token gives no more than it has"
 
 
-def test_an_extension_counts_from_the_expiry(client: Client) -> None:
+def test_extend_counts_from_expiry(client: Client) -> None:
     user = person("a@example.com", *ALL)
     token, key = issue(user, list(named(["tokens.manage_tokens"])), days=10)
     url = f"/api/tokens/token/{token.pk}/extend"
@@ -68,7 +68,7 @@ def test_an_extension_counts_from_the_expiry(client: Client) -> None:
     assert Token.objects.get(pk=token.pk).expires_at == token.expires_at + timedelta(days=5)
 
 
-def test_an_extension_of_an_expired_token_counts_from_now(client: Client) -> None:
+def test_extend_expired_counts_from_now(client: Client) -> None:
     user = person("a@example.com", *ALL)
     headers = asks(key_of(user))
     token, key = issue(user, list(named(["upload.upload_symbols"])), days=10)
@@ -77,7 +77,7 @@ def test_an_extension_of_an_expired_token_counts_from_now(client: Client) -> Non
     assert find(key).expires_at > timezone.now() + timedelta(days=364)
 
 
-def test_a_deleted_token_ends_at_once(client: Client) -> None:
+def test_token_deleted_is_rejected_at_once(client: Client) -> None:
     user = person("a@example.com", *ALL)
     token, key = issue(user, list(named(["tokens.manage_tokens"])), days=10)
     assert client.delete(f"/api/tokens/token/{token.pk}", headers=asks(key)).status_code == 204
@@ -86,7 +86,7 @@ def test_a_deleted_token_ends_at_once(client: Client) -> None:
 
 
 @pytest.mark.parametrize("method", ["post", "delete"])
-def test_the_token_of_another_is_not_there(client: Client, method: str) -> None:
+def test_token_of_other_user_is_not_found(client: Client, method: str) -> None:
     other = issue(person("b@example.com", *ALL), [], days=10)[0]
     url = f"/api/tokens/token/{other.pk}" + ("/extend" if method == "post" else "")
     headers = asks(key_of(person("a@example.com", *ALL)))
@@ -114,7 +114,7 @@ def test_the_token_of_another_is_not_there(client: Client, method: str) -> None:
         ),
     ],
 )
-def test_what_a_new_token_cannot_be(client: Client, wanted: object, status: int, text: str) -> None:
+def test_token_with_invalid_fields_is_400(client: Client, wanted: object, status: int, text: str) -> None:
     user = person("a@example.com", "upload.view_all_uploads", "tokens.manage_tokens")
     headers = asks(key_of(user, "tokens.manage_tokens"))
     reply = client.post("/api/tokens/", wanted, content_type="application/json", headers=headers)
@@ -122,7 +122,7 @@ def test_what_a_new_token_cannot_be(client: Client, wanted: object, status: int,
     assert reply.json()["error"].startswith(text)
 
 
-def test_both_stores_are_too_many(client: Client) -> None:
+def test_token_for_regular_and_try_is_400(client: Client) -> None:
     uploads = ["upload.upload_symbols", "upload.upload_try_symbols"]
     user = person("a@example.com", "tokens.manage_tokens", *uploads)
     client.force_login(user)
@@ -130,7 +130,7 @@ def test_both_stores_are_too_many(client: Client) -> None:
     assert (reply.status_code, reply.json()["error"]) == (400, "Invalid combination of permissions")
 
 
-def test_it_needs_its_permission(client: Client) -> None:
+def test_tokens_without_permission_are_forbidden(client: Client) -> None:
     headers = asks(key_of(person("a@example.com", "upload.upload_symbols")))
     reply = client.get("/api/tokens/", headers=headers)
     assert (reply.status_code, reply.json()) == (
@@ -140,7 +140,7 @@ def test_it_needs_its_permission(client: Client) -> None:
     assert {"Auth-Token", "Cookie"} <= {name.strip() for name in reply["Vary"].split(",")}
 
 
-def test_no_token_is_told_so(client: Client) -> None:
+def test_tokens_without_token_are_forbidden(client: Client) -> None:
     reply = client.get("/api/tokens/")
     assert reply.status_code == 403
     assert reply.json() == {"error": "This requires an Auth-Token to authenticate the request"}

@@ -1,4 +1,4 @@
-"""/api/uploads/: one's own, or everybody's for an auditor."""
+"""Tests of /api/uploads/: own uploads, or those of all users for an auditor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from tecken.upload.models import Upload
-from tecken.web.api.paging import COUNTED, DEEPEST_PAGE, PAGE_ROWS
+from tecken.web.api.paging import DEEPEST_PAGE, MAX_COUNTED, PAGE_ROWS
 from tests.web.api.people import key_of, person
 from tests.web.api.rows import file_of, upload_of
 
@@ -45,7 +45,7 @@ def refused(client: Client, asks: User, /, **query: str | int) -> str:
     return str(reply.json()["error"])
 
 
-def test_a_row(client: Client, builder: User) -> None:
+def test_upload_row_has_all_fields(client: Client, builder: User) -> None:
     upload = upload_of(builder, members_total=3, members_done=3)
     found = answer(client, builder)
     assert found == {
@@ -76,7 +76,7 @@ def test_a_row(client: Client, builder: User) -> None:
     }
 
 
-def test_others_are_for_auditors(client: Client, builder: User, auditor: User) -> None:
+def test_uploads_of_others_are_for_auditors(client: Client, builder: User, auditor: User) -> None:
     mine, other = upload_of(builder), upload_of(person("other@example.com"))
     assert listed(client, builder) == [mine.pk]
     assert listed(client, auditor) == [other.pk, mine.pk]
@@ -84,7 +84,7 @@ def test_others_are_for_auditors(client: Client, builder: User, auditor: User) -
     assert listed(client, builder, user="other@example.com") == []
 
 
-def test_filters(client: Client, builder: User) -> None:
+def test_uploads_filters_select_rows(client: Client, builder: User) -> None:
     now = timezone.now()
     small = upload_of(
         builder, size=MIB, filename="a.zip", created_at=now - timedelta(days=1), try_symbols=True
@@ -101,7 +101,7 @@ def test_filters(client: Client, builder: User) -> None:
     assert listed(client, builder, try_symbols="true", size=">10mb") == []
 
 
-def test_sorts(client: Client, builder: User) -> None:
+def test_uploads_sort_by_column(client: Client, builder: User) -> None:
     rows = [upload_of(builder, size=size, filename=name).pk for size, name in ((2, "b"), (1, "c"), (3, "a"))]
     b, c, a = rows
     assert listed(client, builder) == [a, c, b], "the latest first"
@@ -111,7 +111,7 @@ def test_sorts(client: Client, builder: User) -> None:
 
 
 @pytest.mark.parametrize("sort", [{}, {"sort": "size"}, {"sort": "size", "reverse": "true"}])
-def test_pages_by_number_and_by_place_have_each_row_once(
+def test_pages_by_number_and_cursor_have_each_row_once(
     client: Client, builder: User, sort: dict[str, str]
 ) -> None:
     for number in range(2 * PAGE_ROWS + 1):
@@ -128,14 +128,14 @@ def test_pages_by_number_and_by_place_have_each_row_once(
     assert len(set(placed)) == 2 * PAGE_ROWS + 1
 
 
-def test_a_place_stays_when_rows_come(client: Client, builder: User) -> None:
+def test_cursor_with_new_rows_keeps_its_place(client: Client, builder: User) -> None:
     old = [upload_of(builder).pk for _ in range(PAGE_ROWS + 1)]
     after = answer(client, builder)["next"]
     upload_of(builder)
     assert listed(client, builder, after=after) == [old[0]]
 
 
-def test_what_is_refused(client: Client, builder: User) -> None:
+def test_uploads_with_invalid_parameters_are_400(client: Client, builder: User) -> None:
     upload_of(builder)
     assert refused(client, builder, size="big").startswith("size: 'big' is not a size")
     assert refused(client, builder, created_at="soon").startswith("created_at: 'soon' is not a date")
@@ -148,13 +148,13 @@ def test_what_is_refused(client: Client, builder: User) -> None:
     assert refused(client, builder, after="WzEsMiwzLDRd").startswith("after: not the `next`")
 
 
-def test_the_count_stops_where_it_would_cost(client: Client, auditor: User) -> None:
-    Upload.objects.bulk_create(Upload(user=auditor, bucket_name="ours") for _ in range(COUNTED + 1))
+def test_total_beyond_bound_is_not_exact(client: Client, auditor: User) -> None:
+    Upload.objects.bulk_create(Upload(user=auditor, bucket_name="ours") for _ in range(MAX_COUNTED + 1))
     found = answer(client, auditor)
-    assert (found["total"], found["total_is_exact"]) == (COUNTED, False)
+    assert (found["total"], found["total_is_exact"]) == (MAX_COUNTED, False)
 
 
-def test_one_upload_with_its_files(client: Client, builder: User) -> None:
+def test_upload_details_have_files(client: Client, builder: User) -> None:
     upload = upload_of(builder, skipped_keys=["v1/a"], ignored_keys=["x.txt"], redirect_urls=["https://a/b"])
     file = file_of(upload)
     shown = client.get(f"/api/uploads/upload/{upload.pk}", headers={"Auth-Token": key_of(builder)}).json()
@@ -164,14 +164,14 @@ def test_one_upload_with_its_files(client: Client, builder: User) -> None:
     assert (shown["files_count"], shown["user"]) == (1, "build@example.com")
 
 
-def test_the_upload_of_another_is_not_there(client: Client, builder: User, auditor: User) -> None:
+def test_upload_of_other_user_is_not_found(client: Client, builder: User, auditor: User) -> None:
     url = f"/api/uploads/upload/{upload_of(person('other@example.com')).pk}"
     reply = client.get(url, headers={"Auth-Token": key_of(builder)})
     assert (reply.status_code, reply.json()) == (404, {"error": "Upload not found", "path": url})
     assert client.get(url, headers={"Auth-Token": key_of(auditor)}).status_code == 200
 
 
-def test_cancel(client: Client, builder: User, auditor: User) -> None:
+def test_cancel_stops_upload(client: Client, builder: User, auditor: User) -> None:
     upload = upload_of(builder, completed_at=None)
     url = f"/api/uploads/upload/{upload.pk}/cancel"
     reply = client.post(url, headers={"Auth-Token": key_of(auditor)})

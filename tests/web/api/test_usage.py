@@ -38,7 +38,7 @@ def rows(reply: Any) -> list[tuple[str, str, int, int]]:
     return [(row["what"], row["unit"], row["token"], row["amount"]) for row in reply.json()["usage"]]
 
 
-def test_stored_and_recent_days_of_your_own_tokens(counters: redis.Redis) -> None:
+def test_usage_merges_stored_and_recent_days(counters: redis.Redis) -> None:
     ada, eve = person("ada@example.com"), person("eve@example.com")
     keys = [key_of(ada), key_of(eve)]
     mine, other = (Token.objects.get(user=one).pk for one in (ada, eve))
@@ -59,14 +59,14 @@ def test_stored_and_recent_days_of_your_own_tokens(counters: redis.Redis) -> Non
     assert rows(usage(keys[0], last=today - timedelta(1))) == [("download", "requests", mine, 2)]
 
 
-def test_everybodys(counters: redis.Redis) -> None:
+def test_usage_with_permission_shows_all_tokens(counters: redis.Redis) -> None:
     counters.set(f"symbolicationcount:v5:{utc_today():%Y%m%d}", 4)
     auditor = key_of(person("op@example.com", "limits.view_usage"))
     assert ("v5", "requests", 0, 4) in rows(usage(auditor))
     assert rows(usage(key_of(person("ada@example.com")))) == []
 
 
-def test_how_your_limits_stand(runtime_options: Override) -> None:
+def test_limits_show_remaining_quantities(runtime_options: Override) -> None:
     runtime_options(limit_symbolicate=("10 frames/hour per token",), limit_upload=("2 KiB/month per user",))
     standings = usage(key_of(person("ada@example.com"))).json()["limits"]
     assert [one.pop("reset") >= 0 for one in standings] == [True, True]
@@ -83,7 +83,7 @@ def test_how_your_limits_stand(runtime_options: Override) -> None:
     assert (size["window"], size["quantity"], size["remaining"]) == ("month", 2048, 2048)
 
 
-def test_without_redis(settings: pytest_django.Settings, runtime_options: Override) -> None:
+def test_usage_redis_down_is_incomplete(settings: pytest_django.Settings, runtime_options: Override) -> None:
     runtime_options(limit_upload=("2 KiB/month per user",))
     settings.REDIS_COUNTERS_URL = f"redis://127.0.0.1:{free_port()}/3"
     services.discard_all()
@@ -92,11 +92,11 @@ def test_without_redis(settings: pytest_django.Settings, runtime_options: Overri
 
 
 @pytest.mark.parametrize(("first", "last"), [("2026-01-02", "2026-01-01"), ("2024-01-01", "2026-01-01")])
-def test_days_in_the_wrong_order_or_too_many(first: str, last: str) -> None:
+def test_usage_with_invalid_period_is_400(first: str, last: str) -> None:
     reply = usage(key_of(person("ada@example.com")), first=first, last=last)
     assert reply.status_code == 400
     assert reply.json() == {"error": "first and last: at most 366 days, in this order"}
 
 
-def test_nobody_without_a_token() -> None:
+def test_usage_without_token_is_forbidden() -> None:
     assert Client().get("/api/usage/").status_code == 403

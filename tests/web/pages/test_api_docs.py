@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils.html import escape
 
 from tecken.accounts.tokens import GIVEN
-from tecken.web.pages.api_description import Description, Operation
+from tecken.web.pages.api_docs import Description, Operation
 from tests.web.api.people import key_of, person
 
 
@@ -24,7 +24,11 @@ def told(client: Client) -> Any:
 @pytest.fixture
 def operations(told: Any) -> dict[str, Operation]:
     groups = Description(told, "https://symbols.example.com").groups()
-    return {f"{one.method} {one.path}": one for group in groups for one in group.operations}
+    return {
+        f"{operation.method} {operation.path}": operation
+        for group in groups
+        for operation in group.operations
+    }
 
 
 def page(client: Client) -> str:
@@ -33,7 +37,7 @@ def page(client: Client) -> str:
     return reply.content.decode()
 
 
-def test_every_operation_is_on_the_page(client: Client, told: Any) -> None:
+def test_api_docs_has_every_operation(client: Client, told: Any) -> None:
     text = page(client)
     for path, methods in told["paths"].items():
         for method, operation in methods.items():
@@ -43,7 +47,7 @@ def test_every_operation_is_on_the_page(client: Client, told: Any) -> None:
                 assert f"<code>{parameter['name']}</code>" in text
 
 
-def test_it_is_one_of_our_pages(client: Client) -> None:
+def test_api_docs_is_in_menu_and_small(client: Client) -> None:
     text = page(client)
     assert '<a href="/api/docs" aria-current="true">API</a>' in text
     assert set(re.findall(r'<script src="([^"]+)"', text)) == {"/static/web/site.js"}
@@ -52,48 +56,48 @@ def test_it_is_one_of_our_pages(client: Client) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_links_into_the_reference_find_their_headings(client: Client) -> None:
+def test_api_docs_links_find_headings_of_reference(client: Client) -> None:
     reference = client.get("/help/api/").content.decode()
     anchors = re.findall(r'href="/help/api/#([^"]+)"', page(client))
     assert anchors
     assert [anchor for anchor in anchors if f' id="{anchor}"' not in reference] == []
 
 
-def test_an_operation(operations: dict[str, Operation]) -> None:
-    made = operations["POST /api/tokens/"]
-    assert made.status == 201
-    assert not made.open_to_all
-    assert not made.opens
-    assert [(f.name, f.place, f.kind, f.required) for f in made.fields] == [
+def test_operation_has_fields_and_response(operations: dict[str, Operation]) -> None:
+    operation = operations["POST /api/tokens/"]
+    assert operation.status == 201
+    assert not operation.is_public
+    assert not operation.is_link
+    assert [(f.name, f.place, f.kind, f.required) for f in operation.parameters] == [
         ("permissions", "body", f"list of {' or '.join(map(json.dumps, GIVEN))}", True),
         ("days", "body", "integer", False),
         ("notes", "body", "text", False),
     ]
-    assert made.fields[1].about == "at least 1; at most 3650; by default <code>365</code>"
-    assert '"key": text,  # shown now and never again' in made.answer
-    assert operations["DELETE /api/tokens/token/{token_id}"].answer == ""
-    assert operations["GET /api/syminfo/{file}/{id}"].open_to_all
+    assert operation.parameters[1].about == "at least 1; at most 3650; default <code>365</code>"
+    assert '"key": text,  # only this response contains it' in operation.response
+    assert operations["DELETE /api/tokens/token/{token_id}"].response == ""
+    assert operations["GET /api/syminfo/{file}/{id}"].is_public
 
 
-def test_a_filter_says_how_it_is_written(operations: dict[str, Operation]) -> None:
-    fields = {field.name: field for field in operations["GET /api/uploads/"].fields}
+def test_operation_parameters_have_examples(operations: dict[str, Operation]) -> None:
+    fields = {field.name: field for field in operations["GET /api/uploads/"].parameters}
     assert fields["size"].about == "such as <code>&gt;=10MB</code>"
     assert fields["try_symbols"].kind == "true or false"
-    assert '"active" or "expired" or "all"' in {f.kind for f in operations["GET /api/tokens/"].fields}
+    assert '"active" or "expired" or "all"' in {f.kind for f in operations["GET /api/tokens/"].parameters}
 
 
-def test_each_command_is_one(operations: dict[str, Operation]) -> None:
-    for one in operations.values():
-        words = shlex.split(one.curl)
+def test_operation_curl_is_one_command(operations: dict[str, Operation]) -> None:
+    for operation in operations.values():
+        words = shlex.split(operation.curl)
         assert words[0] == "curl"
-        assert ("Auth-Token: $TECKEN_TOKEN" in words) == (not one.open_to_all)
-        assert ("-X" in words) == (one.method != "GET")
+        assert ("Auth-Token: $TECKEN_TOKEN" in words) == (not operation.is_public)
+        assert ("-X" in words) == (operation.method != "GET")
         if "-d" in words:
             assert isinstance(json.loads(words[words.index("-d") + 1]), dict)
 
 
 @pytest.mark.django_db
-def test_the_command_that_makes_a_token_works(client: Client, operations: dict[str, Operation]) -> None:
+def test_operation_curl_of_new_token_works(client: Client, operations: dict[str, Operation]) -> None:
     words = shlex.split(operations["POST /api/tokens/"].curl)
     key = key_of(person("me@example.com", "tokens.manage_tokens", "upload.upload_symbols"))
     body = words[words.index("-d") + 1]
@@ -102,9 +106,9 @@ def test_the_command_that_makes_a_token_works(client: Client, operations: dict[s
 
 
 @pytest.mark.django_db
-def test_what_can_be_opened_opens(client: Client, operations: dict[str, Operation]) -> None:
+def test_operation_links_open(client: Client, operations: dict[str, Operation]) -> None:
     client.force_login(person("me@example.com", "upload.view_all_uploads"))
-    opened = [one.path for one in operations.values() if one.opens]
+    opened = [operation.path for operation in operations.values() if operation.is_link]
     assert "/api/uploads/" in opened
     for path in opened:
         assert client.get(path).status_code in (200, 403)

@@ -1,4 +1,4 @@
-"""Why a module is missing, told from a real worker's look, and looking again."""
+"""Tests of the pages that explain a module, with a real worker."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tecken.jobs import sending
 from tecken.storage import services as storage_services
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles
 from tecken.storage.backends.uploaded_files import gzipped
-from tecken.storage.port import symbol_file
 from tecken.storage.search import Said
 from tecken.store import services as store_services
 from tecken.store.memory import MemoryPageStore
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.conversion.status import Ready
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import symbol_file
 from tests.support.options import Override
 from tests.support.redis_server import free_port
 from tests.symbolication.conversion.memory import StoreIsAway
@@ -34,7 +34,7 @@ from tests.web.api.people import person
 from tests.web.api.rows import file_of, upload_of
 from tests.web.conftest import logged_in
 
-XUL = ModuleKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 PAGE = f"/explain/{XUL}/"
 pytestmark = pytest.mark.django_db
 
@@ -77,67 +77,67 @@ def shown(client: Client, path: str = PAGE) -> str:
     return reply.content.decode()
 
 
-def test_a_module_that_nobody_asked_for(client: Client) -> None:
+def test_explain_unrequested_module_shows_text(client: Client) -> None:
     page = shown(client)
-    assert "There was no request for it lately." in page
-    assert "Not asked lately" in page
+    assert "It was not requested recently." in page
+    assert "Not searched recently" in page
     assert "xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2/xul.sym" in page
-    assert "Log in</a> to have it looked for again." in page
+    assert "Log in</a> to search for it again." in page
     assert "Look again" not in page
 
 
-def test_a_module_that_nobody_has(client: Client, builder: User, tmp_path: Path) -> None:
+def test_explain_missing_module_shows_sources(client: Client, builder: User, tmp_path: Path) -> None:
     work()
     page = shown(client)
-    assert "No place has its symbols." in page
+    assert "No source has its symbols." in page
     assert f"{tmp_path}/upstream" in page
     assert page.count("Not there") == 3  # both of ours now, and the upstream then
     assert "Absent: " in page
     assert re.search(r"<td>(10 min|9 min \d+ s) more</td>", page)
 
 
-def test_addresses_of_storages_are_not_for_everybody(client: Client, tmp_path: Path) -> None:
+def test_explain_hides_storage_addresses_from_public(client: Client, tmp_path: Path) -> None:
     work()
     page = shown(client)
-    assert "No place has its symbols." in page
+    assert "No source has its symbols." in page
     assert "<bdi>Absent</bdi>" in page
     assert str(tmp_path) not in page
 
 
-def test_a_module_that_an_upstream_had(client: Client, tmp_path: Path) -> None:
+def test_explain_module_of_upstream_shows_it(client: Client, tmp_path: Path) -> None:
     give(tmp_path, sym(XUL))
     work()
     page = shown(client)
     assert "Its symbols are here." in page
     assert "3 symbols in " in page
     assert "until other symbols are uploaded" in page
-    assert "until memory is needed" in page
+    assert "until it is evicted" in page
     assert '<span class="yes"><bdi>There</bdi></span>' in page
 
 
-def test_a_symbol_file_that_cannot_be_read(client: Client, tmp_path: Path) -> None:
-    give(tmp_path, sym(ModuleKey("xul.pdb", "F" * 33)))
+def test_explain_malformed_file_shows_reason(client: Client, tmp_path: Path) -> None:
+    give(tmp_path, sym(ObjectId("xul.pdb", "F" * 33)))
     work()
     page = shown(client)
     assert "Its symbol file cannot be used." in page
     assert "of another build" in page
 
 
-def test_a_file_of_ours_that_nobody_has_asked_for_yet(client: Client) -> None:
+def test_explain_stored_file_awaits_first_request(client: Client) -> None:
     storage_services.own_files().put(symbol_file(XUL), [b"gzip"])
     page = shown(client)
-    assert "It is converted at the first request." in page
+    assert "The first request converts it." in page
     assert "There, 4 B" in page
 
 
 @pytest.mark.parametrize(
     ("text", "verdict"),
     [
-        (None, "No place had its symbols, the last time."),
-        (sym(XUL), "A place had its symbols, the last time."),
+        (None, "In the last search no source had its symbols."),
+        (sym(XUL), "In the last search a source had its symbols."),
     ],
 )
-def test_what_is_remembered_of_the_last_time_only(
+def test_explain_last_search_shows_its_results(
     client: Client, tmp_path: Path, text: bytes | None, verdict: str
 ) -> None:
     if text:
@@ -158,27 +158,27 @@ def test_explain_module_of_try_builds_names_how_to_ask_for_it(client: Client) ->
     work()
     page = shown(client)
     assert "Only try builds have its symbols." in page
-    assert "Nobody has its symbols." not in page
+    assert "No source has its symbols." not in page
 
 
-def test_an_upstream_that_is_switched_off(client: Client, runtime_options: Override) -> None:
+def test_explain_disabled_upstream_shows_it(client: Client, runtime_options: Override) -> None:
     runtime_options(sources_off=("upstream",))
-    assert "Switched off by an operator" in shown(client)
+    assert "Disabled by an operator" in shown(client)
 
 
-def test_look_again_and_the_answer_that_comes(
+def test_look_again_queues_job_and_shows_result(
     client: Client, builder: User, tmp_path: Path, sent: list[list[str]]
 ) -> None:
     work()
     symbolication_services.conversion_tracker().forget(XUL)
     give(tmp_path, sym(XUL))
-    assert "No place has its symbols." in shown(client)
+    assert "No source has its symbols." in shown(client)
     for _ in range(2):
         reply = client.post(PAGE)
         assert (reply.status_code, reply["Location"]) == (302, PAGE)
     assert sent == [list(XUL)]
     page = shown(client)
-    assert "None has started yet." in page
+    assert "No worker has started it yet." in page
     assert f'hx-get="{PAGE}"' in page
     work()
     page = shown(client)
@@ -186,7 +186,7 @@ def test_look_again_and_the_answer_that_comes(
     assert "hx-get" not in page
 
 
-def test_a_worker_is_looking(client: Client) -> None:
+def test_explain_started_job_shows_it(client: Client) -> None:
     with symbolication_services.conversion_lock().take(XUL):
         assert "A worker is looking for it now." in shown(client)
 
@@ -200,31 +200,33 @@ def test_a_worker_is_looking(client: Client) -> None:
         ("runtimeconfig.view_option", 403),
     ],
 )
-def test_who_may_look_again(client: Client, permission: str, status: int, sent: list[list[str]]) -> None:
+def test_look_again_is_for_uploaders_and_operators(
+    client: Client, permission: str, status: int, sent: list[list[str]]
+) -> None:
     logged_in(client, "somebody@example.com", permission)
     assert client.post(PAGE).status_code == status
     assert len(sent) == (status == 302)
     assert ("Look again" in shown(client)) == (status == 302)
 
 
-def test_nobody_may_not(client: Client, sent: list[list[str]]) -> None:
+def test_look_again_anonymous_is_refused(client: Client, sent: list[list[str]]) -> None:
     assert client.post(PAGE).status_code == 403
     assert sent == []
 
 
-def test_a_forged_form_does_nothing(builder: User, sent: list[list[str]]) -> None:
+def test_look_again_forged_is_refused(builder: User, sent: list[list[str]]) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(builder)
     assert client.post(PAGE).status_code == 403
     assert sent == []
 
 
-def test_who_uploaded_it(client: Client, builder: User) -> None:
+def test_explain_shows_own_uploads(client: Client, builder: User) -> None:
     mine = upload_of(builder)
     file_of(mine)
     file_of(upload_of(person("other@example.com")))
     page = shown(client)
-    assert "build@example.com" in page.partition("Who uploaded it")[2]
+    assert "build@example.com" in page.partition("Uploads</h2>")[2]
     assert f'href="/uploads/{mine.pk}/"' in page
     assert "other@example.com" not in page
     assert "5C2E3F4A1000" in page
@@ -234,17 +236,17 @@ def test_who_uploaded_it(client: Client, builder: User) -> None:
     assert "other@example.com" in shown(client)
 
 
-def test_explain_absence_that_a_place_contradicts_is_told(client: Client) -> None:
-    """The banner said "Nobody has its symbols." above a table in which they were."""
+def test_explain_stored_but_remembered_missing_is_shown(client: Client) -> None:
+    """The banner said "No source has its symbols." above a table in which they were."""
     work()
     storage_services.own_files().put(symbol_file(XUL), [b"gzip"])
     page = shown(client)
-    assert "Its symbol file is here, and its absence is still remembered." in page
+    assert "Its symbol file is here, but remembered as missing." in page
     assert "There, 4 B" in page
     assert "No place has" not in page
 
 
-def test_explain_symbols_whose_file_is_gone_are_told(client: Client, tmp_path: Path) -> None:
+def test_explain_symbols_without_file_are_shown(client: Client, tmp_path: Path) -> None:
     give(tmp_path, sym(XUL))
     work()
     (tmp_path / "upstream" / str(symbol_file(XUL))).unlink()
@@ -253,7 +255,7 @@ def test_explain_symbols_whose_file_is_gone_are_told(client: Client, tmp_path: P
     )
     page = shown(client)
     assert "Its symbols are here." in page
-    assert "No place has its symbol file any more." in page
+    assert "Its symbol file has been removed from all sources." in page
 
 
 GUID = XUL.debug_id[:32]
@@ -274,7 +276,7 @@ def builds() -> None:
 def test_explain_wrong_age_names_the_right_one(client: Client) -> None:
     page = shown(client)
     assert f'<a href="/explain/xul.pdb/{GUID}1/">' in page
-    assert "Other builds of <bdi>xul.pdb</bdi> are here." in page
+    assert "Other builds of <bdi>xul.pdb</bdi> are stored." in page
     assert OTHER not in page
 
 
@@ -298,7 +300,7 @@ def test_explain_of_another_file_has_no_near_miss(client: Client, builder: User)
     assert "Near misses" not in shown(client, f"/explain/nss.pdb/{XUL.debug_id}/")
 
 
-def test_how_often_it_was_asked_for(client: Client) -> None:
+def test_explain_shows_number_of_requests(client: Client) -> None:
     for number in (1, 2):
         MissingSymbol.objects.create(
             digest=str(number),
@@ -308,10 +310,10 @@ def test_how_often_it_was_asked_for(client: Client) -> None:
             symbolications=number * 100,
             last_seen="2026-01-31T12:00:00Z",
         )
-    assert "3,000 requests, 300 of them for stacks, last" in shown(client)
+    assert "3,000 requests, 300 of them for symbolication, last" in shown(client)
 
 
-def test_few_queries(
+def test_explain_has_few_queries(
     client: Client, builder: User, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     for number in range(5):
@@ -328,17 +330,17 @@ def test_few_queries(
         ({"file": f"{XUL}"}, XUL),
         ({"file": f"xul.pdb {XUL.debug_id}"}, XUL),
         ({"file": f"https://symbols.example/try/{symbol_file(XUL)}"}, XUL),
-        ({"file": f"v1/a%20b.so/{XUL.debug_id}/a%20b.so.sym"}, ModuleKey("a b.so", XUL.debug_id)),
+        ({"file": f"v1/a%20b.so/{XUL.debug_id}/a%20b.so.sym"}, ObjectId("a b.so", XUL.debug_id)),
     ],
 )
-def test_finding_a_module(client: Client, query: dict[str, str], found: ModuleKey) -> None:
+def test_form_redirects_to_module(client: Client, query: dict[str, str], found: ObjectId) -> None:
     reply = client.get("/explain/", query)
     assert reply.status_code == 302, reply.content
     assert reply["Location"] == f"/explain/{str(found).replace(' ', '%20')}/"
     assert client.get(reply["Location"]).status_code == 200
 
 
-def test_finding_a_module_by_its_code_id(client: Client) -> None:
+def test_form_with_code_id_redirects_to_module(client: Client) -> None:
     file_of(None)
     reply = client.get("/explain/", {"code_file": "xul.dll", "code_id": "5c2e3f4a1000"})
     assert reply["Location"] == PAGE
@@ -358,7 +360,7 @@ def test_finding_a_module_by_its_code_id(client: Client) -> None:
         {"file": "//evil.example/", "id": XUL.debug_id},
     ],
 )
-def test_what_names_no_module(client: Client, query: dict[str, str]) -> None:
+def test_form_without_module_is_400(client: Client, query: dict[str, str]) -> None:
     reply = client.get("/explain/", query)
     assert reply.status_code == 400
     page = reply.content.decode()
@@ -366,36 +368,38 @@ def test_what_names_no_module(client: Client, query: dict[str, str]) -> None:
     assert "<script>alert" not in page
 
 
-def test_the_form(client: Client) -> None:
+def test_form_is_public(client: Client) -> None:
     page = shown(client, "/explain/")
     assert "Why is this module missing?" in page
     assert 'href="/missing/"' in page
 
 
-def test_a_name_that_is_hostile(client: Client) -> None:
+def test_explain_escapes_names(client: Client) -> None:
     page = shown(client, f"/explain/%3Cimg%20src=x%20onerror=alert(1)%3E\u202egnp.exe/{XUL.debug_id}/")
     assert "<img" not in page
     assert "\u202e" not in page
     assert "&lt;img src=x onerror=alert(1)&gt;\\u202egnp.exe" in page
 
 
-def test_an_id_that_is_none(client: Client) -> None:
+def test_explain_invalid_id_is_400(client: Client) -> None:
     reply = client.get("/explain/xul.pdb/xyz/")
     assert reply.status_code == 400
     assert "debug id must be" in reply.content.decode()
 
 
-def test_without_redis_store(client: Client, builder: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_explain_redis_store_down_shows_rest(
+    client: Client, builder: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     work()
     symbolication_services.conversion_tracker().forget(XUL)
     monkeypatch.setattr(symbolication_services.explainer(), "_store", StoreIsAway())
     page = shown(client)
     assert "<strong>redis-store</strong> does not answer" in page
     assert "Not there" in page
-    assert "It cannot be told now." in page
+    assert "Its state is not known now." in page
 
 
-def test_without_redis_cache(
+def test_explain_redis_cache_down_shows_rest(
     client: Client, settings: Settings, sent: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = f"redis://127.0.0.1:{free_port()}"
@@ -404,10 +408,10 @@ def test_without_redis_cache(
     monkeypatch.setattr(store_services, "page_store", lambda: MemoryPageStore(1000))
     page = shown(client)
     assert "<strong>redis-cache</strong> does not answer" in page
-    assert "It cannot be told now." in page
+    assert "Its state is not known now." in page
 
 
-def test_without_storage(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_explain_storage_down_shows_rest(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     work()
     symbolication_services.conversion_tracker().forget(XUL)
     page_files, files = MemoryPageFiles(), MemoryFiles("bucket.example")
@@ -416,13 +420,13 @@ def test_without_storage(client: Client, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(symbolication_services.explainer(), "_regular", files)
     page = shown(client)
     assert "<strong>storage</strong> does not answer" in page
-    assert "Could not be asked" in page
-    assert "No place had its symbols, the last time." in page
-    assert "No place has its symbols." not in page
+    assert "Does not answer" in page
+    assert "In the last search no source had its symbols." in page
+    assert "No source has its symbols." not in page
     assert "bucket.example" not in page
 
 
-def test_without_the_database(client: Client) -> None:
+def test_explain_database_down_shows_rest(client: Client) -> None:
     def refuse(*_query: object) -> None:
         raise OperationalError("the server has gone away")
 
@@ -430,20 +434,20 @@ def test_without_the_database(client: Client) -> None:
         page = shown(client)
         reply = client.get("/missing/")
     assert "<strong>The database</strong> does not answer" in page
-    assert "There was no request for it lately." in page
+    assert "It was not requested recently." in page
     assert reply.status_code == 503
     assert "The database does not answer" in reply.content.decode()
 
 
-def test_a_worker_that_answered_without_a_store(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_explain_result_without_store_is_shown(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(symbolication_services.explainer(), "_store", StoreIsAway())
     work()
     assert symbolication_services.conversion_tracker().look([XUL]) != [Ready()]
-    assert "No place has its symbols." in shown(client)
+    assert "No source has its symbols." in shown(client)
 
 
 @pytest.mark.parametrize("path", [PAGE, "/explain/?file=xul.pdb"])
-def test_no_more_often_than_the_api(client: Client, runtime_options: Override, path: str) -> None:
+def test_explain_over_limit_is_429(client: Client, runtime_options: Override, path: str) -> None:
     runtime_options(limit_api=("1 requests/hour per address",))
     assert client.get(path).status_code in (200, 400)
     assert client.get(path).status_code == 429

@@ -28,7 +28,7 @@ def shown(client: Client, query: str = "", status: int = 200) -> str:
     return reply.content.decode()
 
 
-def test_ones_own_files(client: Client, builder: User) -> None:
+def test_files_shows_own_files(client: Client, builder: User) -> None:
     upload = upload_of(builder)
     file = file_of(upload)
     file_of(upload_of(person("other@example.com")), name="theirs")
@@ -39,7 +39,7 @@ def test_ones_own_files(client: Client, builder: User) -> None:
     assert "theirs" not in page
 
 
-def test_everybodys_for_auditors(client: Client) -> None:
+def test_files_of_all_for_auditor(client: Client) -> None:
     logged_in(client, "audit@example.com", "upload.view_all_uploads")
     file_of(upload_of(person("other@example.com")), name="theirs")
     file_of(None, name="orphan", try_symbols=True, key="try/v1/orphan.pdb/AB/orphan.sym")
@@ -48,7 +48,7 @@ def test_everybodys_for_auditors(client: Client) -> None:
     assert 'href="/try/orphan.pdb/AB/orphan.sym"' in page
 
 
-def test_filters(client: Client, builder: User) -> None:
+def test_files_filters_select_rows(client: Client, builder: User) -> None:
     upload = upload_of(builder)
     for name, size in (("small", 10), ("large", 20_000_000)):
         file_of(upload, name=name, size=size)
@@ -57,16 +57,16 @@ def test_filters(client: Client, builder: User) -> None:
     assert "small.pdb" not in page
     assert "<details open>" in page
     assert "small.pdb/" not in shown(client, "?debug_file=large.pdb")
-    assert "No file is like that." in shown(client, "?debug_file=none.pdb")
+    assert "No file matches these filters." in shown(client, "?debug_file=none.pdb")
     assert "2 files" in shown(client, f"?upload={upload.pk}")
 
 
 @pytest.mark.parametrize("query", ["?upload=x", "?size=big", "?key=%00", "?after=x"])
-def test_a_filter_that_cannot_be_read_is_told(client: Client, builder: User, query: str) -> None:
+def test_files_invalid_filter_is_400(client: Client, builder: User, query: str) -> None:
     assert 'class="note error"' in shown(client, query, 400)
 
 
-def test_pages_at_any_depth(
+def test_files_has_pages_at_any_depth(
     client: Client,
     builder: User,
     monkeypatch: pytest.MonkeyPatch,
@@ -86,7 +86,7 @@ def test_pages_at_any_depth(
     assert len(seen) == 3 * paging.PAGE_ROWS + 1
 
 
-def test_names_are_shown_harmlessly(client: Client, builder: User) -> None:
+def test_files_escapes_names(client: Client, builder: User) -> None:
     file_of(upload_of(builder), name="<img src=x>\u202e", generator="<script>alert(1)</script>")
     page = shown(client)
     assert "&lt;img src=x&gt;\\u202e" in page
@@ -94,6 +94,6 @@ def test_names_are_shown_harmlessly(client: Client, builder: User) -> None:
     assert "<script>alert" not in page
 
 
-def test_who_may_not_see_any(client: Client) -> None:
+def test_files_without_permission_is_forbidden(client: Client) -> None:
     client.force_login(person("nobody@example.com"))
     assert "This needs the permission" in shown(client, status=403)

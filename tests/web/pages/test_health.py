@@ -17,7 +17,7 @@ from tecken.monitoring.health.series import Sample, take_sample
 from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig.backend import Report
 from tecken.runtimeconfig.backends.memory import MemoryBackend
-from tecken.web.charts.queue import pictures
+from tecken.web.charts.queue import draw_charts
 from tests.monitoring.health.conftest import move, patient, redis_cache, redis_store, worker
 from tests.support.redis_server import RedisServer
 
@@ -108,7 +108,7 @@ def test_it_asks_the_database_little(
 def test_the_queue_is_drawn(client: Client) -> None:
     redis_services.queue_client().lpush("convert", *["{}"] * 3)
     take_sample()
-    assert "Jobs to be done 3 " in text(shown(client))
+    assert "Unfinished jobs 3 " in text(shown(client))
 
 
 @pytest.mark.parametrize("hours", ["", "6", "24", "7", "-1", "x", "²"])
@@ -123,7 +123,7 @@ def test_a_row_has_the_most_of_its_time() -> None:
         Sample(3600 - 200, None, None, 0, 7, None),
         Sample(3600 - 400, None, None, 0, None, None),
     ]
-    first, second, *_ = pictures(taken, 1, 3600).rows
+    first, second, *_ = draw_charts(taken, 1, 3600).rows
     assert (first.queued, first.canary) == (7, 0.2)
     assert (second.queued, second.canary) == (None, None)
 

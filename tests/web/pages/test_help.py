@@ -13,7 +13,7 @@ from django.urls import Resolver404, resolve
 from django.utils.html import escape
 
 from tecken.settings import BASE_DIR
-from tecken.web.pages.help_texts import EXAMPLE, NAMES, topics
+from tecken.web.pages.help import EXAMPLE, NAMES, topics
 from tests.web.api.people import key_of, person
 
 HELP = BASE_DIR / "docs" / "help"
@@ -29,11 +29,11 @@ def text_of(name: str) -> str:
     return (HELP / f"{name}.md").read_text()
 
 
-def test_every_document_has_a_page() -> None:
+def test_help_has_every_document() -> None:
     assert sorted(path.stem for path in HELP.glob("*.md")) == sorted(NAMES)
 
 
-def test_the_index_leads_to_each_topic(client: Client) -> None:
+def test_help_index_links_each_topic(client: Client) -> None:
     page = client.get("/help/").content.decode()
     for topic in topics().values():
         assert f'<a href="/help/{topic.name}/">{topic.title}</a>' in page
@@ -41,7 +41,7 @@ def test_the_index_leads_to_each_topic(client: Client) -> None:
 
 
 @pytest.mark.parametrize("name", topics())
-def test_a_topic(client: Client, name: str) -> None:
+def test_help_topic_is_rendered(client: Client, name: str) -> None:
     page = page_of(client, name)
     assert f"<h1>{topics()[name].title}</h1>" in page
     assert EXAMPLE not in page
@@ -53,7 +53,7 @@ def test_a_topic(client: Client, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", topics())
-def test_links_lead_somewhere(client: Client, name: str) -> None:
+def test_help_links_resolve(client: Client, name: str) -> None:
     page = page_of(client, name)
     for href in set(re.findall(r'<a [^>]*href="(/[^"]*)"', page)):
         try:
@@ -64,7 +64,7 @@ def test_links_lead_somewhere(client: Client, name: str) -> None:
         assert f'id="{anchor}"' in page
 
 
-def test_a_link_into_the_reference_finds_its_heading() -> None:
+def test_help_links_find_headings_of_reference() -> None:
     ids = set(re.findall(r' id="([^"]+)"', topics()["api"].html))
     wanted = {
         anchor for topic in topics().values() for anchor in re.findall(r'/help/api/#([^"]+)', topic.html)
@@ -72,12 +72,12 @@ def test_a_link_into_the_reference_finds_its_heading() -> None:
     assert wanted <= ids
 
 
-def test_examples_have_the_address_of_this_site(client: Client) -> None:
+def test_help_examples_have_address_of_site(client: Client) -> None:
     page = client.get("/help/upload/", headers={"host": "localhost"}).content.decode()
     assert "TECKEN_URL: http://localhost\n" in page
 
 
-def test_the_address_is_never_one_that_is_not_ours(client: Client, settings: Any) -> None:
+def test_help_with_foreign_host_is_refused(client: Client, settings: Any) -> None:
     settings.ALLOWED_HOSTS = ["symbols.example.org"]
     for host in ("evil.example", '"><script>alert(1)</script>', "symbols.example.org\r\nx: y"):
         reply = client.get("/help/upload/", headers={"host": host, "accept": "text/html"})
@@ -86,19 +86,19 @@ def test_the_address_is_never_one_that_is_not_ours(client: Client, settings: Any
         assert "evil.example" not in reply.content.decode()
 
 
-def test_no_other_topic(client: Client) -> None:
+def test_help_unknown_topic_is_not_found(client: Client) -> None:
     reply = client.get("/help/nothing/")
     assert (reply.status_code, reply["Content-Type"]) == (404, "text/html; charset=utf-8")
 
 
-def test_programs_that_are_named_are_spelt_as_in_the_documents_that_are_tested() -> None:
+def test_help_commands_are_those_of_tested_documents() -> None:
     """docs/upload.md and docs/download.md are."""
     tested = (BASE_DIR / "docs" / "upload.md").read_text()
     for block in re.findall(r"```yaml\n(.*?)```", text_of("upload"), re.DOTALL)[1:]:
         assert block in tested
 
 
-def test_the_stack_of_the_example_is_one(client: Client) -> None:
+def test_help_example_stack_is_valid(client: Client) -> None:
     [stack] = re.findall(r"/symbolicate/v5 -d '(.*?)'", text_of("symbolicate"), re.DOTALL)
     assert set(json.loads(stack)) == {"memoryMap", "stacks"}
     [answer] = re.findall(r"```json\n(.*?)```", text_of("symbolicate"), re.DOTALL)
@@ -106,7 +106,7 @@ def test_the_stack_of_the_example_is_one(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_a_token_can_be_tried(client: Client) -> None:
+def test_help_command_checks_token(client: Client) -> None:
     [command] = re.findall(r"^curl .*auth_info.*$", text_of("tokens"), re.MULTILINE)
     url = next(word for word in shlex.split(command) if word.startswith(EXAMPLE))
     key = key_of(person("me@example.com", "upload.upload_symbols"))
@@ -114,8 +114,8 @@ def test_a_token_can_be_tried(client: Client) -> None:
     assert (reply.status_code, reply.json()["email"]) == (200, "me@example.com")
 
 
-def test_refusals_are_spelt_as_they_are_told() -> None:
+def test_help_refusals_have_texts_of_code() -> None:
     refusals = re.findall(r"^\| 403 \| `(API[^`]+)`", text_of("tokens"), re.MULTILINE)
-    source = (BASE_DIR / "tecken" / "tokens" / "service.py").read_text()
+    source = (BASE_DIR / "tecken" / "accounts" / "tokens.py").read_text()
     assert len(refusals) == 3
     assert [text for text in refusals if text not in source] == []

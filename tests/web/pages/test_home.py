@@ -22,9 +22,7 @@ from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
 from tecken.upload.models import Upload
-from tecken.web.charts.activity import pulse
-from tecken.web.menu import ENTRIES
-from tecken.web.pages.home import ABOUT
+from tecken.web.charts.activity import load_activity
 from tests.web.api.people import person
 
 HTML = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -52,7 +50,7 @@ def took(seconds: float, hits: int, misses: int, requests: int | None) -> None:
     redis_services.counters_client().rpush(KEY, json.dumps([time.time() - seconds, None, store, requests, 0]))
 
 
-def test_programs_read_what_they_always_read(client: Client) -> None:
+def test_home_for_programs_is_unchanged(client: Client) -> None:
     reply = client.get("/")
     assert (reply["Content-Type"], reply.content) == (
         "text/plain",
@@ -65,10 +63,10 @@ def test_programs_read_what_they_always_read(client: Client) -> None:
         assert client.put("/", headers=headers).status_code == 405
 
 
-def test_a_newcomer_reads_what_it_is_and_can_try_it(client: Client) -> None:
+def test_home_anonymous_shows_introduction(client: Client) -> None:
     reply = client.get("/", headers=HTML)
     page = reply.content.decode()
-    assert "Tecken keeps the debug symbols of your builds." in page
+    assert "Tecken stores the debug symbols of your builds." in page
     assert '<form method="post" action="/symbolicate/"' in page
     assert "Accept" in reply["Vary"]
     assert len(page) < 50_000
@@ -77,7 +75,7 @@ def test_a_newcomer_reads_what_it_is_and_can_try_it(client: Client) -> None:
     assert ">Tokens</a>" not in cards
 
 
-def test_whoever_is_logged_in_finds_their_own(client: Client, django_assert_max_num_queries: Any) -> None:
+def test_home_logged_in_shows_own_uploads(client: Client, django_assert_max_num_queries: Any) -> None:
     me, other = person("me@example.com", "upload.upload_symbols"), person("other@example.com")
     client.force_login(me)
     assert "You have no token." in home(client)
@@ -91,33 +89,29 @@ def test_whoever_is_logged_in_finds_their_own(client: Client, django_assert_max_
     assert "me@example.com" in page
     assert "&lt;script&gt;\\u202e.zip" in page
     assert "theirs.zip" not in page
-    assert re.search(r">1 token</a>, the first ends in 4.weeks", page)
-    assert "Tecken keeps the debug symbols" not in page
+    assert re.search(r">1 token</a>, the first expires in 4.weeks", page)
+    assert "Tecken stores the debug symbols" not in page
 
 
-def test_who_may_not_upload_is_not_told_of_uploads(client: Client) -> None:
+def test_home_without_permission_has_no_uploads(client: Client) -> None:
     client.force_login(person("me@example.com"))
     assert "Your latest uploads" not in home(client)
 
 
-def test_every_page_has_words() -> None:
-    assert set(ABOUT) == {entry.section for entry in ENTRIES}
-
-
-def test_parts_and_their_state(client: Client) -> None:
+def test_home_shows_state_of_parts(client: Client) -> None:
     page = home(client)
     assert '<li class="well"><b>redis-store</b> <span>works</span></li>' in page
-    assert '<li class="ill"><b>Workers</b> <span>not there</span></li>' in page
+    assert '<li class="ill"><b>Workers</b> <span>none running</span></li>' in page
     assert "Something needs attention" in page
 
 
-def test_nothing_was_measured(client: Client) -> None:
+def test_home_without_samples_shows_text(client: Client) -> None:
     took(0, 1, 1, 1)
-    assert pulse() is None
-    assert "Nothing is measured yet" in home(client)
+    assert load_activity() is None
+    assert "There are no measurements yet" in home(client)
 
 
-def test_the_picture_of_the_last_hour(client: Client) -> None:
+def test_home_draws_last_hour(client: Client) -> None:
     for ago, hits, misses, requests in (
         (90, 0, 0, 0),
         (60, 90, 10, 300),
@@ -125,28 +119,28 @@ def test_the_picture_of_the_last_hour(client: Client) -> None:
         (0, 180, 20, None),
     ):
         took(ago, hits, misses, requests)
-    seen = pulse()
-    assert seen
-    assert seen.requests.now == 0
-    assert seen.requests.top == pytest.approx(10, abs=0.1)
-    assert seen.hits.now == pytest.approx(0.9)
-    assert len(seen.hits.lines) == 2, "no page was asked for in between"
+    charts = load_activity()
+    assert charts
+    assert charts.requests.latest == 0
+    assert charts.requests.top == pytest.approx(10, abs=0.1)
+    assert charts.hits.latest == pytest.approx(0.9)
+    assert len(charts.hits.lines) == 2, "no page was asked for in between"
     page = home(client)
     assert page.count('<svg class="curve"') == 2
     assert "<b>90.0 %</b> of pages were in the store" in page
     assert '<td class="number">90.0 %</td>' in page
 
 
-def test_what_is_older_than_an_hour_is_not_drawn() -> None:
+def test_load_activity_omits_older_samples() -> None:
     took(4000, 0, 0, 0)
     took(3900, 9, 1, 30)
     took(10, 9, 1, 30)
-    seen = pulse()
-    assert seen
-    assert len(seen.requests.lines) == 1
+    charts = load_activity()
+    assert charts
+    assert len(charts.requests.lines) == 1
 
 
-def test_the_part_that_moves_asks_for_itself_alone(client: Client) -> None:
+def test_home_refreshes_one_section(client: Client) -> None:
     [tag] = re.findall(r'<section id="now"[^>]*>', home(client))
     assert 'hx-get="/"' in tag
     assert 'hx-select="#now"' in tag
@@ -160,7 +154,7 @@ def test_the_part_that_moves_asks_for_itself_alone(client: Client) -> None:
         ("store", '<li class="ill"><b>redis-store</b> <span>does not answer</span></li>'),
     ],
 )
-def test_a_redis_server_away(client: Client, settings: Any, alias: str, says: str) -> None:
+def test_home_redis_down_shows_rest(client: Client, settings: Any, alias: str, says: str) -> None:
     client.force_login(person("me@example.com"))
     settings.CACHES = {**settings.CACHES, alias: {**settings.CACHES[alias], "LOCATION": NOWHERE}}
     if alias == "default":
@@ -168,10 +162,10 @@ def test_a_redis_server_away(client: Client, settings: Any, alias: str, says: st
     services.discard_all()
     page = home(client)
     assert says in page
-    assert ("redis-cache does not answer, so there is no picture" in page) == (alias == "default")
+    assert ("redis-cache does not answer, so there is no chart" in page) == (alias == "default")
 
 
-def test_the_database_away(client: Client) -> None:
+def test_home_database_down_shows_rest(client: Client) -> None:
     client.force_login(person("me@example.com"))
     User.objects.get()
 
@@ -181,11 +175,11 @@ def test_the_database_away(client: Client) -> None:
     with connection.execute_wrapper(refuse):
         page = home(client)
     assert "swordfish" not in page
-    assert "Tecken keeps the debug symbols of your builds." in page
+    assert "Tecken stores the debug symbols of your builds." in page
 
 
 @pytest.mark.parametrize("table", ["tokens_token", "upload_upload"])
-def test_the_database_going_away_in_between(client: Client, table: str) -> None:
+def test_home_database_fails_meanwhile_shows_rest(client: Client, table: str) -> None:
     client.force_login(person("me@example.com", "upload.upload_symbols"))
 
     def refuse(execute: Any, sql: str, *more: Any) -> Any:
@@ -198,7 +192,7 @@ def test_the_database_going_away_in_between(client: Client, table: str) -> None:
     assert "your uploads and tokens cannot be shown" in page
 
 
-def test_closed_uploads_are_told(client: Client) -> None:
+def test_home_uploads_closed_shows_text(client: Client) -> None:
     until = timezone.now() + timedelta(hours=1)
     current.backend().set_maintenance(
         "uploads", format_maintenance(Maintenance(message="The <disk> is full", until=until)), None

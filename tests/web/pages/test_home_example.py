@@ -71,7 +71,7 @@ def test_example_sample_stored_is_the_sample(client: Client) -> None:
     assert f"libcrash-cpp.so {SAMPLE.parent.name} +0x195d" in home(client)
 
 
-def test_example_nothing_stored_is_the_upload_command(client: Client) -> None:
+def test_example_without_symbols_is_upload_command(client: Client) -> None:
     page = home(client)
     assert "libcrash-cpp.so" not in page
     assert "curl --fail http://testserver/upload/" in page
@@ -99,7 +99,7 @@ def test_example_module_of_others_is_not_shown(client: Client) -> None:
     assert answer(client)["function"] == "main"
 
 
-def test_example_module_without_symbols_is_passed_over(client: Client) -> None:
+def test_example_module_without_symbols_is_skipped(client: Client) -> None:
     user = person("me@example.com")
     store("full.so", OTHER_ID, "PUBLIC 2000 0 start")
     store("empty.so", OTHER_ID, "STACK CFI INIT 1000 10 .cfa: $rsp 8 +")

@@ -66,25 +66,25 @@ def done(client: Client, **fields: str | list[str]) -> str:
     return text(client.post("/jobs/", fields, follow=True).content.decode())
 
 
-def test_nothing_is_there(client: Client, viewer: User) -> None:
+def test_jobs_empty_shows_text(client: Client, viewer: User) -> None:
     page = text(shown(client))
-    assert "0 to be done" in page
-    assert "None: every job was done, or will be." in page
-    assert "No worker: jobs wait." in page
+    assert "0 unfinished" in page
+    assert "No job has failed for good." in page
+    assert "No worker is running: jobs wait." in page
 
 
 @pytest.mark.usefixtures("worker")
-def test_queues_and_workers(client: Client, viewer: User) -> None:
+def test_jobs_shows_queues_and_workers(client: Client, viewer: User) -> None:
     redis_services.queue_client().lpush(keys.waiting("convert", 9), "{}", "{}")
     records().canary("convert", 0.25)
     page = text(shown(client))
-    assert "2 to be done" in page
+    assert "2 unfinished" in page
     assert re.search(r"convert 2 0 0 0 2 250 ms \S+ m?s ago", page)
     assert "upload 0 0 0 0 0 never" in page
     assert "celery@here alive 0 0" in page
 
 
-def test_what_was_given_up(client: Client, viewer: User) -> None:
+def test_jobs_lists_dead_letters(client: Client, viewer: User) -> None:
     bury(LETTER, OTHER)
     page = shown(client)
     assert re.findall(r'<a href="/jobs/(.+?)/">', page) == ["5a", "4f1c-1"], "the newest first"
@@ -92,15 +92,15 @@ def test_what_was_given_up(client: Client, viewer: User) -> None:
     assert "and more" not in page
     page = shown(client, "/jobs/?task=tecken.jobs.tasks.clean")
     assert re.findall(r'<a href="/jobs/(.+?)/">', page) == ["5a"]
-    assert "None of this task." in text(shown(client, "/jobs/?task=other"))
+    assert "No failed job of this task." in text(shown(client, "/jobs/?task=other"))
 
 
-def test_all_that_is_known_of_one(client: Client, viewer: User) -> None:
+def test_job_shows_dead_letter(client: Client, viewer: User) -> None:
     bury(LETTER)
     page = shown(client, "/jobs/4f1c-1/")
     for said in (
         "2023-11-14 22:15:00 UTC",
-        "2, after 1 retry",
+        "2, with 1 retry",
         "Traceback: in keep_upload",
         "and more",
         "17",
@@ -110,13 +110,13 @@ def test_all_that_is_known_of_one(client: Client, viewer: User) -> None:
     assert "\\u202egnp" in page
 
 
-def test_one_that_is_not_there(client: Client, viewer: User) -> None:
+def test_job_unknown_is_not_found(client: Client, viewer: User) -> None:
     reply = client.get("/jobs/none/")
     assert reply.status_code == 404
-    assert "somebody has retried or dropped it" in reply.content.decode()
+    assert "it has been retried or dropped" in reply.content.decode()
 
 
-def test_names_of_strangers_are_shown_harmlessly(client: Client, operator: User) -> None:
+def test_jobs_escapes_names(client: Client, operator: User) -> None:
     hostile = DeadLetter(HOSTILE, HOSTILE, HOSTILE, HOSTILE, 1.0)
     bury(hostile, replace(hostile, id="two\nlines"))
     for url in ("/jobs/", f"/jobs/{HOSTILE}/"):
@@ -128,7 +128,7 @@ def test_names_of_strangers_are_shown_harmlessly(client: Client, operator: User)
     assert "<script>" not in page
 
 
-def test_retry(client: Client, operator: User) -> None:
+def test_retry_puts_jobs_back(client: Client, operator: User) -> None:
     bury(LETTER, OTHER)
     page = done(client, do="retry", job="4f1c-1")
     assert "1 put back into the queue." in page
@@ -137,7 +137,7 @@ def test_retry(client: Client, operator: User) -> None:
     assert queues == {"convert": 0, "upload": 1, "housekeeping": 0}
 
 
-def test_all_that_are_listed(client: Client, operator: User) -> None:
+def test_retry_with_every_takes_listed_jobs(client: Client, operator: User) -> None:
     bury(LETTER, OTHER)
     form = form_of(shown(client, f"/jobs/?task={OTHER.task}"), "shown")
     bury(replace(OTHER, id="came-meanwhile"))
@@ -146,7 +146,7 @@ def test_all_that_are_listed(client: Client, operator: User) -> None:
     assert sorted(left()) == ["4f1c-1", "came-meanwhile"]
 
 
-def test_a_message_that_cannot_be_read_stays(client: Client, operator: User) -> None:
+def test_retry_unreadable_job_stays(client: Client, operator: User) -> None:
     bury(LETTER, UNREAD)
     page = done(client, do="retry", job=["6b", "4f1c-1"])
     assert "1 put back into the queue." in page
@@ -155,7 +155,7 @@ def test_a_message_that_cannot_be_read_stays(client: Client, operator: User) -> 
     assert "cannot be retried" in shown(client, "/jobs/6b/")
 
 
-def test_to_drop_asks_first(client: Client, operator: User) -> None:
+def test_drop_asks_for_confirmation(client: Client, operator: User) -> None:
     bury(LETTER, OTHER)
     reply = client.post("/jobs/", {"do": "drop", "job": ["4f1c-1", "5a"]})
     page = reply.content.decode()
@@ -166,18 +166,18 @@ def test_to_drop_asks_first(client: Client, operator: User) -> None:
     assert left() == ["4f1c-1"]
 
 
-def test_what_somebody_else_has_done_meanwhile(client: Client, operator: User) -> None:
+def test_action_on_absent_job_shows_warning(client: Client, operator: User) -> None:
     for do in ("retry", "forget"):
         assert "1 had been retried or dropped already." in done(client, do=do, job="gone")
     assert "No job was chosen." in done(client, do="retry")
 
 
-def test_what_cannot_be_done(client: Client, operator: User) -> None:
+def test_unknown_action_is_400(client: Client, operator: User) -> None:
     assert client.post("/jobs/", {"do": "explode", "job": "4f1c-1"}).status_code == 400
 
 
 @pytest.mark.parametrize("do", ["retry", "drop", "forget"])
-def test_to_look_is_not_to_act(client: Client, viewer: User, do: str) -> None:
+def test_action_of_viewer_is_forbidden(client: Client, viewer: User, do: str) -> None:
     bury(LETTER)
     for url in ("/jobs/", "/jobs/4f1c-1/"):
         assert "Retry" not in re.findall(r"<button[^>]*>(.*?)</button>", shown(client, url))
@@ -185,25 +185,25 @@ def test_to_look_is_not_to_act(client: Client, viewer: User, do: str) -> None:
     assert left() == ["4f1c-1"]
 
 
-def test_pages_of_many(
+def test_jobs_of_many_has_pages(
     client: Client,
     viewer: User,
     monkeypatch: pytest.MonkeyPatch,
     django_assert_max_num_queries: Callable[[int], Any],
 ) -> None:
-    monkeypatch.setattr(jobs, "LOOKED_AT", 60)
+    monkeypatch.setattr(jobs, "MAX_READ", 60)
     bury(*[replace(LETTER, id=f"{number}", died=1e9 + number) for number in range(70)])
     with django_assert_max_num_queries(10):
         page = shown(client)
     assert len(re.findall(r'<a href="/jobs/\d+/">', page)) == 50
     assert "page 1 of 2" in page
-    assert "There are 70; these are " in page
+    assert "60 of 70 failed jobs are listed." in page
     assert len(page) < 60_000
     assert "page 2 of 2" in shown(client, "/jobs/?page=2")
     assert "page 2 of 2" in shown(client, "/jobs/?page=99")
 
 
-def test_the_queue_is_away(client: Client, operator: User) -> None:
+def test_jobs_queue_down_shows_text(client: Client, operator: User) -> None:
     with queue_away():
         page = shown(client)
         assert "The queue, on redis-cache, does not answer (ConnectionError)" in text(page)

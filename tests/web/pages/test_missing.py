@@ -1,4 +1,4 @@
-"""What nobody had."""
+"""Tests of the page of missing symbols."""
 
 from __future__ import annotations
 
@@ -41,38 +41,38 @@ def rows(client: Client, query: str = "") -> list[list[str]]:
     return list(csv.reader(io.StringIO(reply.content.decode())))[1:]
 
 
-def test_nothing_yet(client: Client) -> None:
-    assert "Nothing has been missing yet." in shown(client)
+def test_missing_empty_shows_text(client: Client) -> None:
+    assert "No missing file has been requested yet." in shown(client)
 
 
-def test_most_wanted_first_or_latest_first(client: Client) -> None:
+def test_missing_sorts_by_count_or_time(client: Client) -> None:
     missing("rare.pdb", 1, days=0)
     missing("wanted.pdb", 1_234_567, days=3)
     page = shown(client)
     assert page.index("wanted.pdb") < page.index("rare.pdb")
     assert "1,234,567" in page
     assert f'href="/explain/wanted.pdb/{ID}/"' in page
-    assert '<a href="?sort=count&amp;reverse=true" aria-current="page">Most wanted</a>' in page
+    assert '<a href="?sort=count&amp;reverse=true" aria-current="page">Most requested</a>' in page
     latest = shown(client, "?sort=last_seen&reverse=true")
     assert latest.index("rare.pdb") < latest.index("wanted.pdb")
     assert '<a href="?sort=last_seen&amp;reverse=true" aria-current="page">Latest</a>' in latest
 
 
-def test_filters(client: Client) -> None:
+def test_missing_filters_select_rows(client: Client) -> None:
     missing("a.pdb", 1, days=0)
     missing("b.pdb", 10, days=3)
     assert "b.pdb" not in shown(client, "?debug_file=a.pdb").partition("<tbody")[2]
     assert "a.pdb" not in shown(client, "?count=%3E%3D10").partition("<tbody")[2]
     assert "b.pdb" not in shown(client, "?last_seen=today").partition("<tbody")[2]
-    assert "Nothing is like that." in shown(client, "?debug_file=c.pdb")
+    assert "No missing file matches these filters." in shown(client, "?debug_file=c.pdb")
 
 
-def test_a_file_that_was_asked_for_by_its_code_id(client: Client) -> None:
+def test_missing_by_code_id_links_explanation(client: Client) -> None:
     missing("", 5, debug_id="", code_file="xul.dll", code_id="5AB380779000")
     assert 'href="/explain/?code_file=xul.dll&amp;code_id=5AB380779000"' in shown(client)
 
 
-def test_pages(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_has_pages(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paging, "PAGE_ROWS", 2)
     for number in range(3):
         missing(f"{number}.pdb", number)
@@ -83,12 +83,12 @@ def test_pages(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("query", ["?count=many", "?last_seen=soon", "?page=0", "?sort=digest", "?after=x"])
-def test_what_cannot_be_asked(client: Client, query: str) -> None:
+def test_missing_invalid_filter_is_400(client: Client, query: str) -> None:
     assert 'role="alert"' in shown(client, query, 400)
     assert 'role="alert"' in shown(client, f"{query}&format=csv", 400)
 
 
-def test_as_csv_in_the_same_order_with_the_same_filters(client: Client) -> None:
+def test_missing_csv_keeps_order_and_filters(client: Client) -> None:
     missing("a.pdb", 1, code_file="a.dll")
     missing("b.pdb", 10)
     missing("c.pdb", 100)
@@ -97,12 +97,12 @@ def test_as_csv_in_the_same_order_with_the_same_filters(client: Client) -> None:
     assert [row[0] for row in rows(client, "&sort=count")] == ["a.pdb", "b.pdb", "c.pdb"]
 
 
-def test_no_spreadsheet_runs_what_somebody_asked_for(client: Client) -> None:
+def test_missing_csv_defuses_formulas(client: Client) -> None:
     missing("=HYPERLINK(1)", 1)
     assert [row[0] for row in rows(client)] == ["'=HYPERLINK(1)"]
 
 
-def test_hostile_names(client: Client) -> None:
+def test_missing_escapes_names(client: Client) -> None:
     missing("<script>alert(1)</script>\u202egnp.exe", 1, code_file='"><img src=x>')
     page = shown(client)
     assert "<script>alert" not in page
@@ -110,7 +110,9 @@ def test_hostile_names(client: Client) -> None:
     assert "\u202e" not in page
 
 
-def test_few_queries(client: Client, django_assert_max_num_queries: DjangoAssertNumQueries) -> None:
+def test_missing_has_few_queries(
+    client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
     for number in range(20):
         missing(f"{number}.pdb", number)
     with django_assert_max_num_queries(4):

@@ -20,12 +20,12 @@ from tecken.redisclient import services as redis_services
 from tecken.redisclient.guard import RedisGuard
 from tecken.store.hit_counts import HitCounts
 from tecken.store.port import PageKey
-from tecken.symbols.ids import ModuleKey
+from tecken.symbols.ids import ObjectId
 from tests.support.asked import asked
 from tests.support.redis_server import free_port
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("afresh")]
-XUL = ModuleKey("xul.pdb", "A" * 33)
+XUL = ObjectId("xul.pdb", "A" * 33)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def shown(client: Client, query: str = "") -> str:
     return reply.content.decode()
 
 
-def looked_for(module: ModuleKey, pages: int, found: int) -> None:
+def looked_for(module: ObjectId, pages: int, found: int) -> None:
     keys = [PageKey(module, "0" * 16, number) for number in range(pages)]
     times = chain([0.0], repeat(time()))
     HitCounts(redis_services.cache_client(), RedisGuard("redis-cache"), clock=times.__next__).note(
@@ -56,58 +56,58 @@ def sample(ago: float, store: list[int] | None, now: float | None = None) -> Non
     redis_services.counters_client().rpush(series.KEY, json.dumps([taken, None, store, 0, 0]))
 
 
-def test_a_store_that_nobody_has_asked_yet(client: Client, viewer: User) -> None:
+def test_store_unused_shows_text(client: Client, viewer: User) -> None:
     page = shown(client)
     assert "of 524 MB" in page
-    assert "Not counted yet: a worker does so every five minutes." in page
-    assert "No page was looked for" in page
+    assert "Not computed yet: a worker does so every five minutes." in page
+    assert "No page was requested" in page
     assert "<strong>not known</strong>" in page
 
 
-def test_few_accesses_are_not_enough(client: Client, viewer: User) -> None:
+def test_store_few_accesses_has_no_sizing(client: Client, viewer: User) -> None:
     asked(redis_services.counters_client(), keys=100, times=8)
     size_store()
     page = shown(client)
-    assert "Not enough was asked for yet: 600 of the 1,000 accesses that it takes." in page
+    assert "Not enough accesses yet: 600 of 1,000 required." in page
     assert 'class="chart missratio"' not in page
 
 
-def test_how_large_it_must_be(client: Client, viewer: User) -> None:
+def test_store_shows_required_memory(client: Client, viewer: User) -> None:
     asked(redis_services.counters_client(), keys=100, times=40)
     size_store()
     page = shown(client)
-    assert "With 524 MB, as it is, <strong>100.0 %</strong>" in page
+    assert "With the present 524 MB the hit ratio is <strong>100.0 %</strong>" in page
     assert 'class="chart missratio"' in page
     row = '<th scope="row">95.0 %</th><td>100 KB</td><td>2.0 GB</td>'
     assert row in page
     assert '<th scope="row">1 KiB</th><td>100</td>' in page
-    assert "3,000 accesses, 3,000 looked at" in page
+    assert "3,000 accesses, 3,000 sampled" in page
 
 
-def test_keys_that_are_asked_for_once_have_no_curve(client: Client, viewer: User) -> None:
+def test_store_single_accesses_have_no_curve(client: Client, viewer: User) -> None:
     asked(redis_services.counters_client(), keys=4000, times=1)
     size_store()
     page = shown(client)
-    assert "no size will do" in page
+    assert "no size is enough" in page
     assert 'class="chart missratio"' not in page
 
 
-def test_hits_memory_and_evictions_over_time(client: Client, viewer: User) -> None:
+def test_store_charts_show_hits_memory_evictions(client: Client, viewer: User) -> None:
     now = time()  # exactly 30 seconds between the two, also on a busy machine
     sample(60, [100_000_000, 524_288_000, 3, 0, 0, 0], now)
     sample(30, [200_000_000, 524_288_000, 3, 90, 10, 60], now)
     page = shown(client, "?hours=1")
-    assert "Hits <strong>90 %</strong>" in page
+    assert "Hit ratio <strong>90 %</strong>" in page
     assert "Memory <strong>200 MB</strong>" in page
     assert "Evictions <strong>2/s</strong>" in page
     assert '<a id="hours-1" href="?hours=1" aria-current="true">1 hour</a>' in page
-    assert "Hits <strong>90 %</strong>" in shown(client, "?hours=1000")  # which is a day
+    assert "Hit ratio <strong>90 %</strong>" in shown(client, "?hours=1000")  # which is a day
 
 
-def test_the_hottest_modules(client: Client, viewer: User) -> None:
+def test_store_shows_most_requested_modules(client: Client, viewer: User) -> None:
     looked_for(XUL, 100, 99)
-    assert "<title>xul.pdb, page 99: 1 time</title>" in shown(client)
-    looked_for(ModuleKey("<script>\u202egnp.exe", "B" * 33), 10, 0)
+    assert "<title>xul.pdb, page 99: 1 request</title>" in shown(client)
+    looked_for(ObjectId("<script>\u202egnp.exe", "B" * 33), 10, 0)
     page = shown(client)
     assert f'<a href="/explain/xul.pdb/{"A" * 33}/" aria-label="xul.pdb, 100 pages, 99.0 % hits">' in page
     assert "<script>\u202e" not in page
@@ -115,8 +115,8 @@ def test_the_hottest_modules(client: Client, viewer: User) -> None:
     assert "&lt;script&gt;\\u202egnp.exe" in page
 
 
-def test_an_operator_has_it_counted_anew(client: Client, operator: User) -> None:
-    assert "Count again now" in shown(client)
+def test_store_operator_can_compute_sizing(client: Client, operator: User) -> None:
+    assert "Compute now" in shown(client)
     reply = client.post("/store/")
     assert (reply.status_code, reply["Location"]) == (302, "/store/")
     queue = redis_services.queue_client()
@@ -124,18 +124,18 @@ def test_an_operator_has_it_counted_anew(client: Client, operator: User) -> None
     assert job["headers"]["task"] == "tecken.health.tasks.size_store"
 
 
-def test_who_may_only_look_may_not_have_it_counted(client: Client, viewer: User) -> None:
-    assert "Count again now" not in shown(client)
+def test_store_viewer_cannot_compute_sizing(client: Client, viewer: User) -> None:
+    assert "Compute now" not in shown(client)
     assert client.post("/store/").status_code == 403
 
 
-def test_nobody_else_sees_it(client: Client) -> None:
+def test_store_without_permission_is_forbidden(client: Client) -> None:
     assert client.get("/store/").status_code == 302
     client.force_login(User.objects.create(username="somebody"))
     assert client.get("/store/").status_code == 403
 
 
-def test_without_the_store_the_rest_stands(client: Client, viewer: User, settings: Settings) -> None:
+def test_store_redis_store_down_shows_rest(client: Client, viewer: User, settings: Settings) -> None:
     asked(redis_services.counters_client(), keys=100, times=40)
     size_store()
     move(settings, "store")
@@ -145,27 +145,25 @@ def test_without_the_store_the_rest_stands(client: Client, viewer: User, setting
     assert 'class="chart missratio"' in page
     assert "as it is" not in page
     sample(30, [200_000_000, 300_000_000, 3, 90, 10, 60])
-    assert "With 300 MB, as it is," in shown(client)
+    assert "With the present 300 MB" in shown(client)
 
 
-def test_without_what_is_counted_the_servers_are_shown(
-    client: Client, viewer: User, settings: Settings
-) -> None:
+def test_store_redis_cache_down_shows_servers(client: Client, viewer: User, settings: Settings) -> None:
     """Sessions are on another database of redis-cache: who logs in needs that."""
     settings.REDIS_COUNTERS_URL = "redis://127.0.0.1:1/3"  # where nobody ever listens
     services.discard_all()
     page = shown(client)
-    assert "redis-cache does not answer: what was counted of the store is not known now." in page
+    assert "redis-cache does not answer: measurements of the store are not available." in page
     assert "of 524 MB" in page
 
 
-def test_few_queries_and_little_weight(
+def test_store_has_few_queries_and_bytes(
     client: Client, viewer: User, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     asked(redis_services.counters_client(), keys=2000, times=2)
     size_store()
     for number in range(60):
-        looked_for(ModuleKey(f"module{number}.pdb", "A" * 33), 30, 20)
+        looked_for(ObjectId(f"module{number}.pdb", "A" * 33), 30, 20)
     taken: list[Any] = [[time() - 30 * n, None, [n, 100, 3, 9 * n, n, n], 0, 0] for n in range(series.KEPT)]
     redis_services.counters_client().rpush(series.KEY, *map(json.dumps, reversed(taken)))
     with django_assert_max_num_queries(10):
@@ -180,10 +178,10 @@ def move(settings: Settings, alias: str) -> None:
     services.discard_all()
 
 
-def test_a_demo_has_no_servers(client: Client, viewer: User, settings: Settings) -> None:
+def test_store_demo_has_no_servers(client: Client, viewer: User, settings: Settings) -> None:
     settings.DEMO_MODE = True
     services.discard_all()
     page = shown(client)
-    assert "at most 134 MB, least recently used first out" in page
+    assert "at most 134 MB; the least recently used keys are evicted" in page
     assert "Both servers" not in page
     assert "Evictions" not in page

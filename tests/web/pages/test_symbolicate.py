@@ -13,10 +13,10 @@ from tecken import services
 from tecken.errors import Absent, TooMuch
 from tecken.redisclient import services as redis_services
 from tecken.symbolication import services as symbolication_services
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
 from tecken.web.pages import shared_reports
-from tecken.web.pages.symbolicate import MOST_CHARACTERS
-from tecken.web.pages.symbolicated_report import Place, place
+from tecken.web.pages.symbolicate import MAX_CHARACTERS
+from tecken.web.pages.symbolicated_report import SourceLine, find_source
 from tests.support.options import Override
 
 SAMPLES = Path(__file__).parents[2] / "data" / "samples"
@@ -35,7 +35,7 @@ def _symbols(
     runtime_options(symbolicate_deadline_seconds=0)
     services.discard_all()
     for module in (*[path.parts[-3:-1] for path in SAMPLES.glob("*/*/*.sym")], LIBC):
-        symbolication_services.converter().prepare(module_key(*module))
+        symbolication_services.converter().prepare(ObjectId.parse(*module))
     yield
     services.discard_all()
 
@@ -46,27 +46,27 @@ def post(client: Client, text: str, **more: str) -> str:
     return reply.content.decode()
 
 
-def test_the_form_is_there_for_everybody(client: Client) -> None:
+def test_symbolicate_form_is_public(client: Client) -> None:
     reply = client.get("/symbolicate/")
     assert reply.status_code == 200
     assert '<textarea id="text" name="text"' in reply.content.decode()
 
 
-def test_a_stack_with_inlined_calls_and_a_module_that_nobody_has(client: Client) -> None:
+def test_symbolicate_shows_inlines_and_missing_module(client: Client) -> None:
     page = post(client, PASTE)
     assert '<bdi class="function">crash_report</bdi>' in page
     assert re.search(r"\d+ inlined", page)
-    assert "Nobody has its symbols." in page  # libc.so.6
+    assert "No source has its symbols." in page  # libc.so.6
     assert 'href="/explain/libc.so.6/EC61AC938E5A39B16F9FBD350E3169A50/"' in page
 
 
-def test_what_is_copied_as_text(client: Client) -> None:
+def test_symbolicate_text_has_line_per_call(client: Client) -> None:
     page = post(client, " ".join(CRASH_C) + " 0x1205")
     plain = page.partition('<textarea id="plain"')[2].partition("</textarea>")[0]
     assert re.search(r"  0  crash-c!\w+ \[\S+crash\.c:\d+\]", plain)
 
 
-def test_what_is_downloaded_as_json(client: Client) -> None:
+def test_symbolicate_json_has_threads_and_modules(client: Client) -> None:
     reply = client.post("/symbolicate/", {"text": " ".join(CRASH_C) + " 0x1205", "do": "json"})
     told = json.loads(reply.content)
     assert reply["Content-Disposition"] == 'attachment; filename="stack.json"'
@@ -74,7 +74,7 @@ def test_what_is_downloaded_as_json(client: Client) -> None:
     assert told["modules"] == [{"debug_file": CRASH_C[0], "debug_id": CRASH_C[1], "why_not": ""}]
 
 
-def test_what_nobody_has_prepared_is_told_and_the_text_is_kept(client: Client) -> None:
+def test_symbolicate_unavailable_keeps_text(client: Client) -> None:
     line = "xul.pdb 44E4EC8C2F41492B9369D6B9A059577C2 0x10"
     reply = client.post("/symbolicate/", {"text": line})
     assert reply.status_code == 503
@@ -82,7 +82,7 @@ def test_what_nobody_has_prepared_is_told_and_the_text_is_kept(client: Client) -
     assert line in reply.content.decode()
 
 
-def test_a_text_that_is_no_stack(client: Client) -> None:
+def test_symbolicate_text_without_stack_is_400(client: Client) -> None:
     reply = client.post("/symbolicate/", {"text": "hello <script>alert(1)</script>"})
     page = reply.content.decode()
     assert reply.status_code == 400
@@ -91,7 +91,7 @@ def test_a_text_that_is_no_stack(client: Client) -> None:
     assert "<script>alert" not in page
 
 
-def test_names_of_a_crash_are_shown_harmlessly(client: Client) -> None:
+def test_symbolicate_escapes_names(client: Client) -> None:
     hostile = "<img src=x onerror=alert(1)>\u202egnp.exe"
     page = post(
         client,
@@ -118,7 +118,7 @@ def test_names_of_a_crash_are_shown_harmlessly(client: Client) -> None:
     assert "<img" not in page
 
 
-def test_a_link_to_share(client: Client) -> None:
+def test_share_creates_link(client: Client) -> None:
     reply = client.post("/symbolicate/", {"text": PASTE, "do": "share"})
     assert reply.status_code == 302
     page = Client().get(reply["Location"]).content.decode()
@@ -126,34 +126,32 @@ def test_a_link_to_share(client: Client) -> None:
     assert f"http://testserver{reply['Location']}" in page
 
 
-def test_a_link_that_was_never_made(client: Client) -> None:
+def test_shared_unknown_is_not_found(client: Client) -> None:
     reply = client.get("/shared/nothing/")
     assert reply.status_code == 404
     assert "no longer" in reply.content.decode()
 
 
-def test_limits_hold_here_too(client: Client, runtime_options: Override) -> None:
+def test_symbolicate_over_limit_is_429(client: Client, runtime_options: Override) -> None:
     runtime_options(symbolicate_max_frames=2)
     reply = client.post("/symbolicate/", {"text": PASTE})
     assert reply.status_code == 400
     assert "Too many frames" in reply.content.decode()
 
 
-def test_shared_texts_are_bounded_in_number_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_reports, "MOST", 2)
-    client = redis_services.counters_client()
-    first, *others = [
-        shared_reports.share(client, redis_services.cache_guard(), f"text {number}") for number in range(3)
-    ]
-    assert [shared_reports.shared(client, redis_services.cache_guard(), name) for name in others] == [
+def test_share_bounds_number_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_reports, "MAX_REPORTS", 2)
+    client, guard = redis_services.counters_client(), redis_services.cache_guard()
+    first, *others = [shared_reports.share_report(client, guard, f"text {number}") for number in range(3)]
+    assert [shared_reports.load_report(client, guard, name) for name in others] == [
         "text 1",
         "text 2",
     ]
-    assert client.zcard(shared_reports.INDEX) == 2
+    assert client.zcard(shared_reports.INDEX_KEY) == 2
     with pytest.raises(Absent):
-        shared_reports.shared(client, redis_services.cache_guard(), first)
+        shared_reports.load_report(client, guard, first)
     with pytest.raises(TooMuch):
-        shared_reports.share(client, redis_services.cache_guard(), "".join(map(str, range(200_000))))
+        shared_reports.share_report(client, guard, "".join(map(str, range(200_000))))
 
 
 @pytest.mark.parametrize(
@@ -161,7 +159,7 @@ def test_shared_texts_are_bounded_in_number_and_size(monkeypatch: pytest.MonkeyP
     [
         (
             "hg:hg.mozilla.org/releases/mozilla-beta:dom/base/File.cpp:0123abc",
-            Place(
+            SourceLine(
                 "dom/base/File.cpp",
                 7,
                 "https://hg.mozilla.org/releases/mozilla-beta/file/0123abc/dom/base/File.cpp#l7",
@@ -169,7 +167,7 @@ def test_shared_texts_are_bounded_in_number_and_size(monkeypatch: pytest.MonkeyP
         ),
         (
             "git:github.com/rust-lang/rust:library/std/src/lib.rs:0123abc",
-            Place(
+            SourceLine(
                 "library/std/src/lib.rs",
                 7,
                 "https://github.com/rust-lang/rust/blob/0123abc/library/std/src/lib.rs#L7",
@@ -177,36 +175,34 @@ def test_shared_texts_are_bounded_in_number_and_size(monkeypatch: pytest.MonkeyP
         ),
         (
             f"/rustc/{'5' * 40}/library/core/src/panicking.rs",
-            Place(
+            SourceLine(
                 "library/core/src/panicking.rs",
                 7,
                 f"https://github.com/rust-lang/rust/blob/{'5' * 40}/library/core/src/panicking.rs#L7",
             ),
         ),
-        ("git:git.example.com/a/b:src/main.c:0123abc", Place("src/main.c", 7)),
-        ("/build/src/main.c", Place("/build/src/main.c", 7)),
-        ("C:\\src\\main.c", Place("C:\\src\\main.c", 7)),
-        ("hg:javascript:alert(1)/x:y:z", Place("hg:javascript:alert(1)/x:y:z", 7)),
+        ("git:git.example.com/a/b:src/main.c:0123abc", SourceLine("src/main.c", 7)),
+        ("/build/src/main.c", SourceLine("/build/src/main.c", 7)),
+        ("C:\\src\\main.c", SourceLine("C:\\src\\main.c", 7)),
+        ("hg:javascript:alert(1)/x:y:z", SourceLine("hg:javascript:alert(1)/x:y:z", 7)),
     ],
 )
-def test_source_files_under_version_control_are_linked(file: str, shown: Place) -> None:
-    assert place(file, 7) == shown
+def test_find_source_links_repositories(file: str, shown: SourceLine) -> None:
+    assert find_source(file, 7) == shown
 
 
-def test_symbolicate_of_a_text_that_is_too_long_is_a_413_with_the_number(client: Client) -> None:
-    reply = client.post("/symbolicate/", {"text": "\n" * (MOST_CHARACTERS + 1)})
+def test_symbolicate_text_too_long_is_413(client: Client) -> None:
+    reply = client.post("/symbolicate/", {"text": "\n" * (MAX_CHARACTERS + 1)})
     assert reply.status_code == 413
-    assert f"longer than {MOST_CHARACTERS} characters" in reply.content.decode()
-    assert client.post("/symbolicate/", {"text": "\n" * (MOST_CHARACTERS - 1) + "x"}).status_code == 400
+    assert f"longer than {MAX_CHARACTERS} characters" in reply.content.decode()
+    assert client.post("/symbolicate/", {"text": "\n" * (MAX_CHARACTERS - 1) + "x"}).status_code == 400
 
 
-def test_symbolicate_of_a_number_of_5000_digits_is_a_400(client: Client) -> None:
+def test_symbolicate_number_of_5000_digits_is_400(client: Client) -> None:
     assert client.post("/symbolicate/", {"text": "#" + "9" * 5000 + " 0x1 in a"}).status_code == 400
 
 
-def test_symbolicate_charges_a_request_before_the_text_is_read(
-    client: Client, runtime_options: Override
-) -> None:
+def test_symbolicate_charges_before_reading_text(client: Client, runtime_options: Override) -> None:
     runtime_options(limit_symbolicate=("2 requests/hour per address",))
     statuses = [client.post("/symbolicate/", {"text": "no stack"}).status_code for _ in range(3)]
     assert statuses == [400, 400, 429]

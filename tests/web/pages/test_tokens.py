@@ -50,7 +50,7 @@ def made(client: Client, **wanted: object) -> tuple[int, str]:
     return reply.status_code, html.unescape(reply.content.decode())
 
 
-def test_a_new_token_tells_its_key_once_and_works(client: Client, owner: User) -> None:
+def test_new_token_shows_key_once_and_works(client: Client, owner: User) -> None:
     status, page = made(client, days="10", notes="nightly")
     assert status == 201
     [key] = re.findall(r'<input id="key" readonly value="(\w{64})"', page)
@@ -67,7 +67,7 @@ def test_a_new_token_tells_its_key_once_and_works(client: Client, owner: User) -
 @pytest.mark.parametrize(
     ("wanted", "text"),
     [
-        ({"permission": []}, "Choose what the token may do"),
+        ({"permission": []}, "Choose at least one permission for the token"),
         ({"permission": UPLOADS}, "Invalid combination of permissions"),
         ({"permission": "auth.add_user"}, "No such permission: 'auth.add_user'"),
         ({"days": "0"}, "Days should be a whole number from 1 to 3650"),
@@ -77,26 +77,28 @@ def test_a_new_token_tells_its_key_once_and_works(client: Client, owner: User) -
         ({"notes": "a\0b"}, "Notes are text, without a NUL character"),
     ],
 )
-def test_what_cannot_be(client: Client, owner: User, wanted: dict[str, object], text: str) -> None:
+def test_new_token_with_invalid_fields_is_400(
+    client: Client, owner: User, wanted: dict[str, object], text: str
+) -> None:
     status, page = made(client, **wanted)
     assert (status, Token.objects.count()) == (400, 0)
     assert text in page
 
 
-def test_what_was_chosen_is_still_there_after_a_mistake(client: Client, owner: User) -> None:
+def test_new_token_error_keeps_form_values(client: Client, owner: User) -> None:
     _status, page = made(client, days="0", notes="nightly")
     fields = form_of(page, "notes").fields
     assert fields.items() >= {"permission": UPLOADS[0], "days": "0", "notes": "nightly"}.items()
 
 
-def test_nobody_gives_more_than_they_have(client: Client, owner: User) -> None:
+def test_new_token_beyond_own_permissions_is_refused(client: Client, owner: User) -> None:
     assert "upload.view_all_uploads" not in page_of(client)
     status, page = made(client, permission="upload.view_all_uploads")
     assert (status, Token.objects.count()) == (403, 0)
     assert "upload.view_all_uploads not a valid permission" in page
 
 
-def test_one_that_is_extended_counts_from_its_expiry(client: Client, owner: User) -> None:
+def test_extend_counts_from_expiry(client: Client, owner: User) -> None:
     token, _key = made_by(owner, days=10)
     form = form_of(page_of(client).partition("<table")[2], "days")
     reply = client.post(form.action, form.fields | {"days": "5", "do": "extend"}, follow=True)
@@ -104,14 +106,14 @@ def test_one_that_is_extended_counts_from_its_expiry(client: Client, owner: User
     assert Token.objects.get().expires_at == token.expires_at + timedelta(days=5)
 
 
-def test_nothing_lives_for_more_than_ten_years(client: Client, owner: User) -> None:
+def test_extend_beyond_ten_years_is_refused(client: Client, owner: User) -> None:
     token, _key = made_by(owner, days=10)
     reply = client.post(f"{URL}{token.pk}/", {"do": "extend", "days": "3650"})
     assert reply.status_code == 400
     assert "A token can be extended to 3650 days from now" in reply.content.decode()
 
 
-def test_a_revoked_one_ends_at_once_and_stays_to_be_seen(client: Client, owner: User) -> None:
+def test_revoke_ends_token_and_keeps_it_listed(client: Client, owner: User) -> None:
     token, key = made_by(owner)
     client.post(f"{URL}{token.pk}/", {"do": "revoke"})
     with pytest.raises(NotAllowed, match="expired"):
@@ -124,7 +126,7 @@ def test_a_revoked_one_ends_at_once_and_stays_to_be_seen(client: Client, owner: 
     assert Token.objects.get().expires_at == ended
 
 
-def test_a_deleted_one_is_gone(client: Client, owner: User) -> None:
+def test_delete_removes_token(client: Client, owner: User) -> None:
     token, _key = made_by(owner)
     page = client.post(f"{URL}{token.pk}/", {"do": "delete"}, follow=True).content.decode()
     assert f"Token {token} is deleted." in page
@@ -132,7 +134,7 @@ def test_a_deleted_one_is_gone(client: Client, owner: User) -> None:
 
 
 @pytest.mark.parametrize("do", ["extend", "revoke", "delete"])
-def test_the_token_of_another_is_not_there(client: Client, owner: User, do: str) -> None:
+def test_token_of_other_user_is_not_found(client: Client, owner: User, do: str) -> None:
     other, _key = made_by(person("b@example.com", *UPLOADS))
     reply = client.post(f"{URL}{other.pk}/", {"do": do, "days": "5"})
     assert reply.status_code == 404
@@ -140,12 +142,12 @@ def test_the_token_of_another_is_not_there(client: Client, owner: User, do: str)
     assert str(other) not in page_of(client)
 
 
-def test_no_such_thing_to_do(client: Client, owner: User) -> None:
+def test_unknown_action_is_400(client: Client, owner: User) -> None:
     token, _key = made_by(owner)
     assert client.post(f"{URL}{token.pk}/", {"do": "sell"}).status_code == 400
 
 
-def test_when_it_was_used(client: Client, owner: User) -> None:
+def test_list_shows_last_use(client: Client, owner: User) -> None:
     made_by(owner)
     assert ">never<" in page_of(client)
     Token.objects.update(last_used_at=timezone.now() - timedelta(minutes=2))
@@ -153,29 +155,29 @@ def test_when_it_was_used(client: Client, owner: User) -> None:
 
 
 @pytest.mark.parametrize(("days", "marked"), [(13, True), (20, False)])
-def test_one_that_soon_expires_is_marked(client: Client, owner: User, days: int, marked: bool) -> None:
+def test_list_marks_token_that_expires_soon(client: Client, owner: User, days: int, marked: bool) -> None:
     made_by(owner, days)
     assert ('class="late"' in page_of(client)) == marked
 
 
-def test_without_the_permission_one_may_look(client: Client) -> None:
+def test_list_without_permission_has_no_form(client: Client) -> None:
     user = person("a@example.com", *UPLOADS)
     client.force_login(user)
     token, _key = made_by(user)
     page = page_of(client)
     assert str(token) in page
-    assert "To make tokens you need the permission" in page
+    assert "To create tokens you need the permission" in page
     assert [form for form in Forms(page).forms if "logout" not in form.action] == []
 
 
-def test_notes_are_shown_harmlessly(client: Client, owner: User) -> None:
+def test_list_escapes_notes(client: Client, owner: User) -> None:
     made_by(owner, notes="<script>alert(1)</script>\u202eexe")
     page = page_of(client)
     assert "&lt;script&gt;alert(1)&lt;/script&gt;\\u202eexe" in page
     assert "<script>" not in page
 
 
-def test_many_are_cut_into_pages_and_few_queries(
+def test_list_of_many_has_pages_and_few_queries(
     client: Client, owner: User, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     for number in range(51):

@@ -19,7 +19,7 @@ from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
 from tecken.store import services as store_services
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.page_file_builder import Conversion
-from tecken.symbols.ids import module_key
+from tecken.symbols.ids import ObjectId
 from tecken.upload.models import FileUpload, Upload
 from tecken.upload.tasks import keep_upload
 from tecken.web.api import paging
@@ -55,18 +55,18 @@ def post(
     return client.post("/uploads/?async=1", {"archive": file}, headers=headers)
 
 
-def test_whoever_is_not_logged_in_is_sent_to_log_in(client: Client) -> None:
+def test_uploads_anonymous_redirects_to_login(client: Client) -> None:
     reply = client.get("/uploads/?size=1")
     assert (reply.status_code, reply["Location"].partition("?")[2]) == (302, "next=/uploads/%3Fsize%3D1")
 
 
-def test_without_a_permission_there_is_nothing_to_see(client: Client) -> None:
+def test_uploads_without_permission_is_forbidden(client: Client) -> None:
     client.force_login(person("nobody@example.com"))
     assert "This needs the permission" in shown(client, "/uploads/", 403)
     assert "This needs the permission" in shown(client, "/uploads/1/", 403)
 
 
-def test_ones_own_uploads(client: Client, builder: User) -> None:
+def test_uploads_shows_own_uploads(client: Client, builder: User) -> None:
     upload_of(builder, filename="mine.zip", members_total=2, members_done=2)
     upload_of(builder, filename="later.zip", completed_at=None, members_total=12, members_done=3)
     upload_of(person("other@example.com"), filename="theirs.zip")
@@ -78,18 +78,18 @@ def test_ones_own_uploads(client: Client, builder: User) -> None:
     assert 'name="user"' not in page
 
 
-def test_everybodys_for_auditors_who_cannot_send(client: Client) -> None:
+def test_uploads_of_all_for_auditor_without_form(client: Client) -> None:
     logged_in(client, "audit@example.com", "upload.view_all_uploads")
     upload_of(person("other@example.com"), filename="theirs.zip")
     page = shown(client)
     assert "theirs.zip" in page
     assert "other@example.com" in page
     assert 'type="file"' not in page
-    assert "No upload is like that." in shown(client, "/uploads/?user=nobody@example.com")
+    assert "No upload matches these filters." in shown(client, "/uploads/?user=nobody@example.com")
     assert post(client).status_code == 403
 
 
-def test_what_is_asked_stays_in_the_form_and_the_links(
+def test_uploads_keeps_filters_in_form_and_links(
     client: Client, builder: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(paging.PAGE_ROWS + 1):
@@ -102,7 +102,7 @@ def test_what_is_asked_stays_in_the_form_and_the_links(
     assert shown(client, "/uploads/?filename=night&page=2").count("nightly.zip") == 1
 
 
-def test_headings_sort(client: Client, builder: User) -> None:
+def test_uploads_headings_sort(client: Client, builder: User) -> None:
     for number in (2, 1, 3):
         upload_of(builder, filename=f"{number}.zip", size=number)
     page = shown(client, "/uploads/?sort=size&reverse=false")
@@ -121,17 +121,17 @@ def test_headings_sort(client: Client, builder: User) -> None:
         ("page=0", "page: Input should be greater than or equal to 1"),
         ("after=x", "not the `next` of a page"),
         ("sort=user", "is none of created_at, size"),
-        ("filename=%00", "no name has"),
+        ("filename=%00", "no name contains"),
     ],
 )
-def test_a_filter_that_cannot_be_read_is_told(client: Client, builder: User, query: str, text: str) -> None:
+def test_uploads_invalid_filter_is_400(client: Client, builder: User, query: str, text: str) -> None:
     upload_of(builder)
     page = shown(client, f"/uploads/?{query}", 400)
     assert text in page.replace("&#x27;", "'")
     assert "symbols.zip" not in page
 
 
-def test_names_are_shown_harmlessly(client: Client, builder: User) -> None:
+def test_uploads_escapes_names(client: Client, builder: User) -> None:
     upload = upload_of(builder, filename=HOSTILE, error=HOSTILE, completed_at=None, skipped_keys=[HOSTILE])
     file_of(upload, name="<img src=x>\u202e")
     for page in (shown(client), shown(client, f"/uploads/{upload.pk}/")):
@@ -141,7 +141,7 @@ def test_names_are_shown_harmlessly(client: Client, builder: User) -> None:
         assert "\u202e" not in page
 
 
-def test_one_upload_tells_what_became_of_each_file(client: Client, builder: User) -> None:
+def test_upload_shows_result_of_each_file(client: Client, builder: User) -> None:
     upload = upload_of(
         builder,
         skipped_keys=["v1/same.pdb/AB1/same.sym"],
@@ -154,7 +154,7 @@ def test_one_upload_tells_what_became_of_each_file(client: Client, builder: User
     page = shown(client, f"/uploads/{upload.pk}/")
     assert f'href="/xul.pdb/{file.debug_id}/xul.sym"' in page
     assert f'href="/explain/xul.pdb/{file.debug_id}/"' in page
-    assert "replaced another content" in page
+    assert "replaced other content" in page
     assert 'href="/same.pdb/AB1/same.sym"' in page
     for text in (
         "firefox-symbols.txt",
@@ -165,7 +165,7 @@ def test_one_upload_tells_what_became_of_each_file(client: Client, builder: User
     assert "hx-trigger" not in page
 
 
-def test_upload_with_warnings_is_not_shown_as_merely_complete(client: Client, builder: User) -> None:
+def test_upload_with_warnings_shows_them(client: Client, builder: User) -> None:
     good = upload_of(builder, filename="good.zip")
     warned = upload_of(builder, filename="odd.zip", warnings=[{"key": "v1/a/AB/a.sym", "message": "odd"}])
     page = shown(client)
@@ -190,7 +190,7 @@ def test_upload_page_shows_what_conversion_found(
 ) -> None:
     upload = upload_of(builder)
     file = file_of(upload)
-    module = module_key(file.debug_file, file.debug_id)
+    module = ObjectId.parse(file.debug_file, file.debug_id)
     store_services.page_store().put_missing(module, Missing("malformed", "it has no <FUNC>"), 60)
     assert "cannot be used: it has no &lt;FUNC&gt;" in shown(client, f"/uploads/{upload.pk}/")
     store_services.page_store().forget(module)
@@ -204,7 +204,7 @@ def header_of(text: list[bytes]) -> bytes:
         return made.header.raw
 
 
-def test_the_upload_of_another_is_not_there(client: Client, builder: User) -> None:
+def test_upload_of_other_user_is_not_found(client: Client, builder: User) -> None:
     theirs = upload_of(person("other@example.com"), completed_at=None)
     for asked in (client.get, client.post):
         assert asked(f"/uploads/{theirs.pk}/").status_code == 404
@@ -212,7 +212,7 @@ def test_the_upload_of_another_is_not_there(client: Client, builder: User) -> No
     assert theirs.cancelled_at is None
 
 
-def test_a_large_upload_is_a_small_page(
+def test_upload_of_many_files_is_small_page(
     client: Client, builder: User, django_assert_max_num_queries: Callable[[int], Any]
 ) -> None:
     upload = upload_of(
@@ -229,7 +229,7 @@ def test_a_large_upload_is_a_small_page(
     assert f'href="/files/?upload={upload.pk}">All 501 files' in page
 
 
-def test_a_list_asks_the_database_few_questions(
+def test_uploads_has_few_queries(
     client: Client, builder: User, django_assert_max_num_queries: Callable[[int], Any]
 ) -> None:
     for _ in range(20):
@@ -239,7 +239,7 @@ def test_a_list_asks_the_database_few_questions(
     assert len(page) < 150_000
 
 
-def test_a_form_without_a_script(client: Client, uploader: Makes) -> None:
+def test_form_without_script_uploads_archive(client: Client, uploader: Makes) -> None:
     client.force_login(uploader().user)
     assert 'action="/uploads/?async=1"' in shown(client)
     reply = post(client, name="nightly.zip")
@@ -247,7 +247,7 @@ def test_a_form_without_a_script(client: Client, uploader: Makes) -> None:
     assert (reply.status_code, reply["Location"]) == (302, f"/uploads/{upload.pk}/")
     assert upload.filename == "nightly.zip"
     page = shown(client, f"/uploads/{upload.pk}/")
-    assert "0 of 1 files are done" in page
+    assert "0 of 1 files stored" in page
     assert 'hx-trigger="every 2s"' in page
     keep_upload(upload.pk)
     page = shown(client, f"/uploads/{upload.pk}/")
@@ -263,7 +263,7 @@ def test_a_form_without_a_script(client: Client, uploader: Makes) -> None:
         (zipped({"odd": b""}), "a.zip", "Unrecognized file pattern."),
     ],
 )
-def test_what_is_refused_is_told_above_the_form(
+def test_form_refused_shows_error(
     client: Client, uploader: Makes, content: bytes, name: str, text: str
 ) -> None:
     client.force_login(uploader().user)
@@ -275,7 +275,7 @@ def test_what_is_refused_is_told_above_the_form(
     assert "csrftoken" in reply.cookies
 
 
-def test_a_form_of_another_site_is_refused_unread(uploader: Makes) -> None:
+def test_form_of_other_site_is_refused_unread(uploader: Makes) -> None:
     careful = Client(enforce_csrf_checks=True)
     careful.force_login(uploader().user)
     for headers in ({}, {"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
@@ -284,13 +284,13 @@ def test_a_form_of_another_site_is_refused_unread(uploader: Makes) -> None:
     assert careful.post("/uploads/?async=1", headers=FROM_US).status_code == 400, "ours needs no token"
 
 
-def test_without_a_session_the_form_is_refused(client: Client) -> None:
+def test_form_without_session_is_refused(client: Client) -> None:
     reply = post(client)
     assert reply.status_code == 403
-    assert "Your session is over" in reply.content.decode()
+    assert "Your session has ended" in reply.content.decode()
 
 
-def test_without_storage_the_form_says_so(client: Client, uploader: Makes, settings: Settings) -> None:
+def test_form_storage_down_shows_error(client: Client, uploader: Makes, settings: Settings) -> None:
     client.force_login(uploader().user)
     settings.STORAGE_URL = "file:///dev/null"
     services.discard_all()
@@ -300,24 +300,24 @@ def test_without_storage_the_form_says_so(client: Client, uploader: Makes, setti
     assert 'class="state failed"' in shown(client)
 
 
-def test_too_large(client: Client, uploader: Makes, runtime_options: Override) -> None:
+def test_form_too_large_is_413(client: Client, uploader: Makes, runtime_options: Override) -> None:
     runtime_options(upload_max_bytes=1024)
     client.force_login(uploader().user)
     assert post(client, bytes(200_000)).status_code == 413
     assert 'data-most="1024"' in shown(client)
 
 
-def test_cancel(client: Client, builder: User) -> None:
+def test_cancel_stops_upload(client: Client, builder: User) -> None:
     upload = upload_of(builder, completed_at=None)
     path = f"/uploads/{upload.pk}/"
     assert "Cancel the upload" in shown(client, path)
     page = client.post(path, follow=True).content.decode()
-    assert "Cancelled. What was stored already stays." in page
+    assert "Cancelled. Files that are stored already stay." in page
     assert "Cancel the upload" not in page
     assert "The upload is over" in client.post(path, follow=True).content.decode()
 
 
-def test_only_ones_own_is_cancelled(client: Client) -> None:
+def test_cancel_of_other_user_is_refused(client: Client) -> None:
     logged_in(client, "audit@example.com", "upload.view_all_uploads")
     theirs = upload_of(person("other@example.com"), completed_at=None)
     assert "Cancel the upload" not in shown(client, f"/uploads/{theirs.pk}/")
@@ -326,13 +326,13 @@ def test_only_ones_own_is_cancelled(client: Client) -> None:
     assert theirs.cancelled_at is None
 
 
-def test_what_was_given_up_is_no_longer_watched(client: Client, builder: User) -> None:
+def test_upload_abandoned_is_not_refreshed(client: Client, builder: User) -> None:
     upload = upload_of(builder, completed_at=None, created_at=timezone.now() - timedelta(hours=2))
     assert "every 5s" not in shown(client)
     assert "every 2s" not in shown(client, f"/uploads/{upload.pk}/")
 
 
-def test_closed_uploads(client: Client, builder: User) -> None:
+def test_uploads_closed_has_no_form(client: Client, builder: User) -> None:
     current.backend().set_maintenance("uploads", format_maintenance(Maintenance("The disk is full.")), None)
     current.reset()  # what was read before, for nothing watches a backend in memory
     page = shown(client)

@@ -1,9 +1,9 @@
 "use strict";
-// Pages that ask for themselves anew: what was opened stays open, nothing is asked behind other tabs, and
-// a page that is no longer up to date says so.
+// Pages that refresh themselves: opened details stay open, hidden tabs send no requests, and a page that cannot
+// be refreshed shows a warning.
 
 const late = document.getElementById("late");
-let open = [];
+let openIds = [];
 
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (document.hidden) event.preventDefault();
@@ -11,14 +11,15 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { xhr, target } = event.detail;
-  const elsewhere = new URL(xhr.responseURL).pathname !== location.pathname;  // to log in
-  late.hidden = xhr.status < 400 && !elsewhere;
-  if (elsewhere) event.detail.shouldSwap = false;
-  open = [...target.querySelectorAll("details[open][id]")].map((one) => one.id);
+  // After a session has ended, the request is redirected to the log-in page.
+  const isRedirected = new URL(xhr.responseURL).pathname !== location.pathname;
+  late.hidden = xhr.status < 400 && !isRedirected;
+  if (isRedirected) event.detail.shouldSwap = false;
+  openIds = [...target.querySelectorAll("details[open][id]")].map((details) => details.id);
 });
 
 document.addEventListener("htmx:afterSwap", () => {
-  for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+  for (const id of openIds) document.getElementById(id)?.setAttribute("open", "");
 });
 
 for (const name of ["htmx:sendError", "htmx:timeout"]) {

@@ -1,15 +1,16 @@
 "use strict";
-// What a page can do besides, where scripts run: copy a field, read a file into one.
+// Additions to pages that work without scripts: copy the text of an element, read a file into a field.
 
 for (const button of document.querySelectorAll("[data-copy]")) {
-  button.hidden = !navigator.clipboard; // which is there over HTTPS and on one's own machine
+  // Browsers offer the clipboard over HTTPS and on localhost only.
+  button.hidden = !navigator.clipboard;
 }
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;
-  const from = document.getElementById(button.dataset.copy);
-  navigator.clipboard.writeText(from.value ?? from.textContent).then(() => {
+  const source = document.getElementById(button.dataset.copy);
+  navigator.clipboard.writeText(source.value ?? source.textContent).then(() => {
     const label = button.textContent;
     button.textContent = "Copied";
     setTimeout(() => { button.textContent = label; }, 1500);

@@ -1,20 +1,21 @@
 "use strict";
-// Uploads by hand: bytes as they are sent, one archive after the other; then files as they are kept.
+// Uploads by hand: archives are sent one after the other, with the progress of their bytes; then the progress of
+// their files is polled.
 
 const form = document.getElementById("send");
-const SLOWEST = 5000; // milliseconds between two questions
+const MAX_PAUSE = 5000; // milliseconds between two polls
 
 if (form) {
   const field = form.elements.archive;
   field.multiple = true;
   form.querySelector(".hint [hidden]").hidden = false;
-  let turn = Promise.resolve();
+  let queue = Promise.resolve();
   let sending = 0;
 
   const enqueue = (files) => {
     for (const file of files) {
-      const row = new Row(file);
-      turn = turn.then(() => row.send());
+      const row = new UploadRow(file);
+      queue = queue.then(() => row.send());
     }
   };
 
@@ -39,58 +40,58 @@ if (form) {
   });
   window.addEventListener("beforeunload", (event) => { if (sending) event.preventDefault(); });
 
-  class Row {
+  class UploadRow {
     constructor(file) {
       this.file = file;
       const row = form.querySelector("template").content.firstElementChild.cloneNode(true);
-      [this.bar, this.told, this.button] = ["progress", "span", "button"].map((name) => row.querySelector(name));
+      [this.bar, this.text, this.button] = ["progress", "span", "button"].map((name) => row.querySelector(name));
       this.name = row.querySelector("bdi");
       this.name.textContent = file.name;
       this.bar.setAttribute("aria-label", file.name);
       this.button.setAttribute("aria-label", `Cancel ${file.name}`);
       this.button.onclick = () => this.cancel();
-      this.told.textContent = "waits";
+      this.text.textContent = "waiting";
       form.querySelector(".sent").append(row);
       this.row = row;
     }
 
-    // Done when its bytes are sent, or never will be.
+    // Resolves when the bytes are sent or the upload has failed.
     send() {
-      if (this.over) return undefined;
+      if (this.isOver) return undefined;
       if (!this.file.name.toLowerCase().endsWith(".zip")) return this.fail("not a .zip file");
       if (this.file.size > Number(form.dataset.most)) return this.fail(`larger than ${size(Number(form.dataset.most))}`);
       const body = new FormData();
       body.append(this.file.name, this.file);
       this.request = new XMLHttpRequest();
-      this.request.upload.onprogress = (event) => this.sent(event.loaded, event.total);
-      say(`Uploading ${this.file.name}`);
+      this.request.upload.onprogress = (event) => this.showSent(event.loaded, event.total);
+      announce(`Uploading ${this.file.name}`);
       sending += 1;
       return new Promise((done) => {
-        this.request.onloadend = () => { sending -= 1; this.answered(); done(); };
+        this.request.onloadend = () => { sending -= 1; this.handleResponse(); done(); };
         this.request.open("POST", form.dataset.to);
         this.request.send(body);
       });
     }
 
-    sent(bytes, all) {
-      this.show(bytes, all, bytes < all ? `${size(bytes)} of ${size(all)} sent` : "sent, being looked at");
+    showSent(bytes, all) {
+      this.show(bytes, all, bytes < all ? `${size(bytes)} of ${size(all)} sent` : "sent, checking");
     }
 
-    answered() {
-      if (this.over) return;
+    handleResponse() {
+      if (this.isOver) return;
       const { status, response } = this.request;
-      const told = parsed(response);
+      const result = parse(response);
       if (status === 202) {
-        this.upload = told.upload.id;
-        link(this.name, `${form.dataset.page}${this.upload}/`);
-        changed();
-        this.watch(told.upload, 250);
-      } else this.fail(reason(status, told.error), !status || status === 429 || status >= 500);
+        this.upload = result.upload.id;
+        addLink(this.name, `${form.dataset.page}${this.upload}/`);
+        refreshList();
+        this.watch(result.upload, 250);
+      } else this.fail(explainFailure(status, result.error), !status || status === 429 || status >= 500);
     }
 
     async watch(upload, pause) {
-      if (this.over) return;
-      if (upload) this.show(upload.members_done, upload.members_total, `${upload.members_done} of ${upload.members_total} files done`);
+      if (this.isOver) return;
+      if (upload) this.show(upload.members_done, upload.members_total, `${upload.members_done} of ${upload.members_total} files stored`);
       if (upload?.error) this.fail(upload.error);
       else if (upload?.cancelled_at) this.end("cancelled");
       else if (upload?.completed_at) {
@@ -99,17 +100,17 @@ if (form) {
       }
       else {
         await new Promise((done) => { setTimeout(done, pause); });
-        this.watch(await this.ask(), Math.min(pause * 1.5, SLOWEST));
+        this.watch(await this.poll(), Math.min(pause * 1.5, MAX_PAUSE));
       }
     }
 
-    async ask() {
+    async poll() {
       try {
         const reply = await fetch(`${form.dataset.progress}${this.upload}`);
         if (reply.ok) return await reply.json();
-        this.told.textContent = "no answer, asking again";
+        this.text.textContent = "no response, trying again";
       } catch {
-        this.told.textContent = "no answer, asking again";
+        this.text.textContent = "no response, trying again";
       }
       return undefined;
     }
@@ -121,16 +122,16 @@ if (form) {
         return;
       }
       const reply = await fetch(`${form.dataset.progress}${this.upload}/cancel`, { method: "POST" }).catch(() => undefined);
-      if (reply?.ok) this.end("cancelled; what was stored already stays");
+      if (reply?.ok) this.end("cancelled; files that are stored already stay");
     }
 
     show(done, all, text) {
       this.bar.max = all || 1;
       this.bar.value = done;
-      this.told.textContent = text;
+      this.text.textContent = text;
     }
 
-    offer() {
+    offerRetry() {
       this.button.textContent = "Try again";
       this.button.setAttribute("aria-label", `Try ${this.file.name} again`);
       this.button.onclick = () => { this.row.remove(); enqueue([this.file]); };
@@ -142,35 +143,35 @@ if (form) {
     }
 
     end(text, again = false) {
-      this.over = true;
-      this.told.textContent = text;
+      this.isOver = true;
+      this.text.textContent = text;
       this.bar.remove();
-      if (again) this.offer();
+      if (again) this.offerRetry();
       else this.button.remove();
-      say(`${this.file.name}: ${text}`);
-      changed();
+      announce(`${this.file.name}: ${text}`);
+      refreshList();
     }
   }
 }
 
-function reason(status, text) {
-  if (status === 0) return "the connection broke";
-  if (status === 403) return `${text}. Is your session over? Reload the page`;
-  return text || `the server said ${status}`;
+function explainFailure(status, text) {
+  if (status === 0) return "the connection failed";
+  if (status === 403) return `${text}. Your session may have ended: reload the page`;
+  return text || `the server responded with status ${status}`;
 }
 
-function say(text) { form.querySelector("[role=status]").textContent = text; }
+function announce(text) { form.querySelector("[role=status]").textContent = text; }
 
-function changed() { document.body.dispatchEvent(new Event("uploaded")); }
+function refreshList() { document.body.dispatchEvent(new Event("uploaded")); }
 
-function link(name, address) {
-  const made = document.createElement("a");
-  made.href = address;
-  name.replaceWith(made);
-  made.append(name);
+function addLink(name, address) {
+  const anchor = document.createElement("a");
+  anchor.href = address;
+  name.replaceWith(anchor);
+  anchor.append(name);
 }
 
-function parsed(text) {
+function parse(text) {
   try { return JSON.parse(text); } catch { return {}; }
 }
 

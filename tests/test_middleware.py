@@ -20,7 +20,7 @@ from redis.connection import AbstractConnection
 
 from tecken.accounts.staff import COOKIE, SALT
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.backend import Change, Level
+from tecken.runtimeconfig.backend import Change, ConfigBackend, Level
 from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
 from tecken.web import middleware
 from tests.accounts.people import key
@@ -33,8 +33,13 @@ OVERRIDE = "runtimeconfig.change_option"
 
 
 @pytest.fixture(autouse=True)
-def afresh() -> None:
+def backend() -> ConfigBackend:
+    """Return the backend of this process, which refreshes the snapshot with each change.
+
+    The fixture of the same name in conftest.py replaces it by one that the watcher polls.
+    """
     current.reset()
+    return current.backend()
 
 
 @pytest.fixture
@@ -67,7 +72,7 @@ def write() -> Iterator[Callable[..., int]]:
 
 
 @pytest.mark.parametrize("path", ["/symbolicate/v5", "/upload/", "/api/tokens/", "/a.pdb/AB/a.sym", "/"])
-def test_programs_are_told_in_json(client: Client, shut: Shut, path: str) -> None:
+def test_maintenance_response_to_programs_is_json(client: Client, shut: Shut, path: str) -> None:
     shut()
     for ask in (client.get, client.post, client.put, client.delete):
         answer = ask(path)
@@ -75,7 +80,7 @@ def test_programs_are_told_in_json(client: Client, shut: Shut, path: str) -> Non
         assert answer["Content-Type"] == "application/json"
 
 
-def test_people_are_told_in_html(client: Client, shut: Shut) -> None:
+def test_maintenance_response_to_browsers_is_html(client: Client, shut: Shut) -> None:
     shut(message="Back after <lunch>")
     for path in ("/", "/uploads/", "/xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2/xul.sym"):
         answer = client.get(path, headers=HTML)
@@ -86,7 +91,7 @@ def test_people_are_told_in_html(client: Client, shut: Shut) -> None:
     assert client.get("/api/stats/", headers=HTML).json()["error"] == "Under maintenance: Back after <lunch>"
 
 
-def test_head_is_told_as_much(client: Client, shut: Shut) -> None:
+def test_maintenance_head_has_headers_of_get(client: Client, shut: Shut) -> None:
     shut()
     for headers in (HTML, {}):
         there, head = client.get("/", headers=headers), client.head("/", headers=headers)
@@ -95,7 +100,7 @@ def test_head_is_told_as_much(client: Client, shut: Shut) -> None:
         assert {**head.headers, **of_each} == {**there.headers, **of_each}
 
 
-def test_clients_hear_when_to_ask_again(client: Client, shut: Shut, runtime_options: Any) -> None:
+def test_maintenance_sets_retry_after(client: Client, shut: Shut, runtime_options: Any) -> None:
     shut()
     assert client.get("/")["Retry-After"] == "60"
     runtime_options(maintenance_retry_after_seconds=90, maintenance_message="Later.")
@@ -109,7 +114,7 @@ def test_clients_hear_when_to_ask_again(client: Client, shut: Shut, runtime_opti
     assert client.get("/")["Retry-After"] == "5"
 
 
-def test_when_it_ends_all_is_as_before(client: Client, shut: Shut) -> None:
+def test_maintenance_end_restores_responses(client: Client, shut: Shut) -> None:
     before = client.get("/").content
     shut()
     assert client.get("/").status_code == 503
@@ -117,14 +122,14 @@ def test_when_it_ends_all_is_as_before(client: Client, shut: Shut) -> None:
     assert client.get("/").content == before
 
 
-def test_anything_at_all_begins_it(client: Client, shut: Shut) -> None:
+def test_maintenance_with_invalid_text_closes_site(client: Client, shut: Shut) -> None:
     for text in ("", "x", "[]", '{"message": 1}', "\ud800", "0"):
         current.backend().set_maintenance("full", text, None)
         assert client.get("/").json() == DEFAULT
         shut()
 
 
-def test_pages_of_other_sites_can_read_it(client: Client, shut: Shut) -> None:
+def test_maintenance_response_has_cors_headers(client: Client, shut: Shut) -> None:
     shut()
     answer = client.post("/symbolicate/v5", {}, headers={"origin": "https://elsewhere.example"})
     assert answer["Access-Control-Allow-Origin"] == "*"
@@ -134,14 +139,16 @@ def test_pages_of_other_sites_can_read_it(client: Client, shut: Shut) -> None:
     assert preflight["Access-Control-Allow-Headers"] == "*"
 
 
-def test_it_is_no_event(client: Client, shut: Shut, caplog: pytest.LogCaptureFixture) -> None:
+def test_maintenance_response_is_not_logged_as_error(
+    client: Client, shut: Shut, caplog: pytest.LogCaptureFixture
+) -> None:
     """At thousands of requests a second the log would be all that the server does."""
     shut()
     client.get("/")
     assert caplog.records == []
 
 
-def test_nobody_else_keeps_it(client: Client, shut: Shut) -> None:
+def test_maintenance_response_is_not_cached(client: Client, shut: Shut) -> None:
     shut()
     assert client.get("/")["Cache-Control"] == "no-store"
 
@@ -160,14 +167,14 @@ def test_nobody_else_keeps_it(client: Client, shut: Shut) -> None:
         "/static/admin/css/base.css",
     ],
 )
-def test_what_operators_need_stays_open(client: Client, shut: Shut, path: str) -> None:
+def test_maintenance_keeps_operator_paths_open(client: Client, shut: Shut, path: str) -> None:
     shut()
     answer = client.get(path)
     answer.close()
     assert answer.status_code == 200
 
 
-def test_a_debug_file_may_be_called_health(client: Client, shut: Shut) -> None:
+def test_maintenance_closes_download_named_health(client: Client, shut: Shut) -> None:
     shut()
     for name in ("health.pdb", "__init__", "metrics", "admin.pdb"):
         assert client.get(f"/{name}/44E4EC8C2F41492B9369D6B9A059577C2/a.sym").status_code == 503
@@ -204,7 +211,7 @@ def test_maintenance_response_needs_neither_database_nor_session_nor_redis(
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("clear_redis_cache")
-def test_staff_pass_once_they_were_seen(client: Client, shut: Shut) -> None:
+def test_maintenance_lets_staff_cookie_pass(client: Client, shut: Shut) -> None:
     client.force_login(User.objects.create_superuser("root"))
     shut()
     assert client.get("/").status_code == 503
@@ -217,7 +224,9 @@ def test_staff_pass_once_they_were_seen(client: Client, shut: Shut) -> None:
     assert client.get("/").status_code == 503
 
 
-def test_a_forged_cookie_does_not_pass(client: Client, shut: Shut, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_maintenance_rejects_forged_cookie(
+    client: Client, shut: Shut, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shut()
     monkeypatch.setattr("django.core.signing.time.time", lambda: 1_000_000_000.0)
     old = signing.dumps(1, salt=SALT)
@@ -246,7 +255,7 @@ UPLOADS = [
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("clear_redis_store")
-def test_uploads_alone_can_be_closed(client: Client, shut: Shut) -> None:
+def test_maintenance_of_uploads_closes_uploads_only(client: Client, shut: Shut) -> None:
     shut("uploads", message="The disk is full.", retry_after=7)
     for method, path in UPLOADS:
         answer = getattr(client, method)(path)
@@ -262,16 +271,16 @@ def test_uploads_alone_can_be_closed(client: Client, shut: Shut) -> None:
 
 
 def answered(view: Callable[[HttpRequest], Any], **headers: str) -> Any:
-    return middleware.configured(view)(RequestFactory().get("/", headers=headers))
+    return middleware.pin_options(view)(RequestFactory().get("/", headers=headers))
 
 
 @pytest.mark.parametrize("path", ["/upload/", "/upload", "//upload/", "/upload//v2/"])
-def test_uploads_closed_is_closed_for_every_spelling(client: Client, shut: Shut, path: str) -> None:
+def test_maintenance_of_uploads_closes_every_spelling(client: Client, shut: Shut, path: str) -> None:
     shut("uploads")
     assert client.post("/", PATH_INFO=path).status_code == 503
 
 
-def test_every_answer_tells_the_version(client: Client, write: Callable[..., int], shut: Shut) -> None:
+def test_responses_have_config_version(client: Client, write: Callable[..., int], shut: Shut) -> None:
     version = str(write(symbolicate_max_jobs="2"))
     for path in ("/", "/no/such", "/__lbheartbeat__"):
         assert client.get(path)["X-Config-Version"] == version
@@ -280,14 +289,14 @@ def test_every_answer_tells_the_version(client: Client, write: Callable[..., int
     assert client.get("/")["X-Config-Version"] == version
 
 
-def test_a_mistake_of_ours_tells_it_too(client: Client, write: Callable[..., int]) -> None:
+def test_exception_response_has_config_version(client: Client, write: Callable[..., int]) -> None:
     client.raise_request_exception = False
     version = write()
     answer = client.post("/upload/", {"a": "b"})  # no database in this test
     assert (answer.status_code, answer["X-Config-Version"]) == (403, str(version))
 
 
-def test_a_request_sees_one_version_whatever_happens(write: Callable[..., int]) -> None:
+def test_request_keeps_one_version(write: Callable[..., int]) -> None:
     version = write(symbolicate_max_jobs="2")
 
     def view(_request: HttpRequest) -> HttpResponse:
@@ -299,7 +308,7 @@ def test_a_request_sees_one_version_whatever_happens(write: Callable[..., int]) 
     assert current.options().symbolicate_max_jobs == 3
 
 
-def test_so_does_an_answer_that_is_streamed(write: Callable[..., int]) -> None:
+def test_streamed_response_keeps_one_version(write: Callable[..., int]) -> None:
     version = write(symbolicate_max_jobs="2")
 
     def lines() -> Iterator[bytes]:
@@ -313,7 +322,7 @@ def test_so_does_an_answer_that_is_streamed(write: Callable[..., int]) -> None:
 
 
 @pytest.mark.django_db
-def test_a_stream_that_nobody_reads_to_the_end_is_closed() -> None:
+def test_stream_closed_early_ends_generator() -> None:
     ended = []
 
     def lines() -> Iterator[bytes]:
@@ -333,14 +342,14 @@ def tracing(_request: HttpRequest) -> HttpResponse:
     return HttpResponse(str(current.options().full_tracing))
 
 
-def test_some_requests_have_it(write: Callable[..., int]) -> None:
+def test_rollout_of_half_reaches_some_requests(write: Callable[..., int]) -> None:
     write(full_tracing="50%")
     assert {answered(tracing).content for _ in range(200)} == {b"True", b"False"}
 
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("clear_redis_cache")
-def test_some_users_have_it(client: Client, write: Callable[..., int]) -> None:
+def test_rollout_to_user_reaches_only_that_user(client: Client, write: Callable[..., int]) -> None:
     from tecken.http.decorators import granted  # noqa: PLC0415 - only here
 
     def view(request: HttpRequest) -> HttpResponse:
@@ -367,7 +376,7 @@ def symbolicate(client: Client, jobs: int, **headers: str) -> Any:
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("clear_redis_store")
-def test_who_may_change_options_may_have_others_for_one_request(client: Client) -> None:
+def test_override_with_permission_changes_one_request(client: Client) -> None:
     token = key(OVERRIDE)
     override = {"X-Config-Override": "symbolicate_max_jobs=2; symbolicate_max_frames = 5;"}
     assert symbolicate(client, 3).status_code == 200
@@ -381,7 +390,7 @@ def test_who_may_change_options_may_have_others_for_one_request(client: Client) 
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("clear_redis_store")
-def test_nobody_else_may(client: Client) -> None:
+def test_override_without_permission_is_forbidden(client: Client) -> None:
     override = {"X-Config-Override": "symbolicate_max_jobs=2"}
     for token in ({}, {"Auth-Token": "f" * 64}, {"Auth-Token": key("tokens.manage_tokens")}):
         answer = symbolicate(client, 1, **override, **token)
@@ -402,7 +411,7 @@ def test_nobody_else_may(client: Client) -> None:
         ("", "NAME=VALUE"),
     ],
 )
-def test_a_bad_override_is_told(client: Client, header: str, told: str) -> None:
+def test_override_invalid_is_400(client: Client, header: str, told: str) -> None:
     answer = symbolicate(client, 1, **{"X-Config-Override": header, "Auth-Token": key(OVERRIDE)})
     assert answer.status_code == 400
     assert told in answer.json()["error"]

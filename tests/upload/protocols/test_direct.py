@@ -17,7 +17,7 @@ from tecken import services
 from tecken.errors import Absent
 from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
-from tecken.storage.port import FileKey
+from tecken.symbols.layouts import FileKey
 from tecken.upload.models import Announcement, FileUpload, Upload
 from tests.support.options import Override
 from tests.support.s3_server import S3Bucket
@@ -39,7 +39,7 @@ def urls(answer: Any) -> dict[str, str]:
     return {file["key"]: file["action"]["url"] for file in answer["files"]}
 
 
-def test_files_are_announced_sent_and_completed(builder: Uploader) -> None:
+def test_direct_upload_of_two_files_stores_both(builder: Uploader) -> None:
     answer = builder.announce({SYM_KEY: SYM, DLL_KEY: DLL})
     assert abs(answer.pop("created_at") - datetime.now(UTC).timestamp()) < 600
     files = answer.pop("files")
@@ -65,14 +65,14 @@ def test_files_are_announced_sent_and_completed(builder: Uploader) -> None:
     assert not Announcement.objects.exists()
 
 
-def test_a_symbol_file_may_also_be_sent_as_it_is(builder: Uploader) -> None:
+def test_put_uncompressed_symbol_file_is_stored(builder: Uploader) -> None:
     answer = builder.announce({SYM_KEY: SYM})
     builder.put(urls(answer)[str(SYM_KEY)], SYM)
     assert builder.complete(answer["id"]).status_code == 200
     assert stored(SYM_KEY) == SYM
 
 
-def test_nothing_is_visible_before_completion(builder: Uploader) -> None:
+def test_put_before_completion_stores_no_file(builder: Uploader) -> None:
     answer = builder.announce({SYM_KEY: SYM})
     builder.put(urls(answer)[str(SYM_KEY)], SYM)
     with pytest.raises(Absent):
@@ -80,7 +80,7 @@ def test_nothing_is_visible_before_completion(builder: Uploader) -> None:
     assert not FileUpload.objects.exists()
 
 
-def test_what_is_stored_already_is_skipped(builder: Uploader) -> None:
+def test_announce_stored_file_is_skipped(builder: Uploader) -> None:
     answer = builder.announce({SYM_KEY: SYM})
     builder.put(urls(answer)[str(SYM_KEY)], SYM)
     builder.complete(answer["id"])
@@ -92,7 +92,7 @@ def test_what_is_stored_already_is_skipped(builder: Uploader) -> None:
     assert builder.complete(again["id"]).status_code == 200
 
 
-def test_same_size_and_other_content_is_uploaded(builder: Uploader) -> None:
+def test_announce_other_content_of_same_size_is_uploaded(builder: Uploader) -> None:
     answer = builder.announce({DLL_KEY: DLL})
     builder.put(urls(answer)[str(DLL_KEY)], DLL)
     builder.complete(answer["id"])
@@ -103,7 +103,7 @@ def test_same_size_and_other_content_is_uploaded(builder: Uploader) -> None:
     assert stored(DLL_KEY) == other
 
 
-def test_each_bad_file_fails_alone(builder: Uploader) -> None:
+def test_announce_invalid_files_have_errors_and_the_valid_file_a_url(builder: Uploader) -> None:
     good = spec(str(SYM_KEY), SYM)
     bad = [
         (good | {"key": "xul.so/1A2B3G4E/xul.sym"}, "invalid key"),
@@ -136,18 +136,18 @@ def test_each_bad_file_fails_alone(builder: Uploader) -> None:
         b'{"files": [{"key": "a/b/c", "size": 1e3, "md5_hash": "0"}]}',
     ],
 )
-def test_a_body_of_another_shape_is_a_400(builder: Uploader, body: bytes) -> None:
+def test_announce_body_of_another_structure_is_400(builder: Uploader, body: bytes) -> None:
     reply = builder.post("/upload/v2/", body)
     assert (reply.status_code, reply.json()) == (400, {"error": "malformed JSON request body"})
 
 
-def test_too_many_files_are_a_400(builder: Uploader, runtime_options: Override) -> None:
+def test_announce_too_many_files_is_400(builder: Uploader, runtime_options: Override) -> None:
     runtime_options(upload_direct_max_files=1)
     reply = builder.post("/upload/v2/", {"files": [spec("a", b""), spec("b", b"")]})
     assert (reply.status_code, reply.json()) == (400, {"error": "too many files"})
 
 
-def test_what_was_not_sent_right_is_told_and_can_be_sent_again(builder: Uploader) -> None:
+def test_complete_with_wrong_files_lists_them_and_they_can_be_sent_again(builder: Uploader) -> None:
     good_hash, bad_hash = (md5(content).hexdigest() for content in (b"123456", b"654321"))
     short, other, missing, good = (FileKey("a", "1" * 33, f"{n}.dl_") for n in range(4))
     answer = builder.announce({short: b"123456", other: b"123456", missing: b"1", good: b"good"})
@@ -172,7 +172,7 @@ def test_what_was_not_sent_right_is_told_and_can_be_sent_again(builder: Uploader
     assert FileUpload.objects.filter(upload=answer["id"]).count() == 4
 
 
-def test_completing_twice_is_completing(builder: Uploader) -> None:
+def test_complete_twice_returns_the_same_response(builder: Uploader) -> None:
     answer = builder.announce({SYM_KEY: SYM})
     builder.put(urls(answer)[str(SYM_KEY)], SYM)
     first, second = builder.complete(answer["id"]), builder.complete(answer["id"])
@@ -180,27 +180,28 @@ def test_completing_twice_is_completing(builder: Uploader) -> None:
     assert FileUpload.objects.count() == 1
 
 
-def test_a_completion_that_was_killed_is_finished_by_the_next(builder: Uploader) -> None:
+def test_complete_after_a_killed_completion_finishes_it(builder: Uploader) -> None:
     answer = builder.announce({SYM_KEY: SYM})
     slot = Slot(answer["id"], 0)
     builder.put(urls(answer)[str(SYM_KEY)], SYM)
     left = Announcement.objects.get()
     builder.complete(answer["id"])
-    left.save(force_insert=True)  # as if it had been killed right after the upload was complete
+    # This is the state after a call that was killed right after it completed the upload.
+    left.save(force_insert=True)
     storage_services.staging().put(slot, [SYM])
     assert builder.complete(answer["id"]).status_code == 200
     assert list(storage_services.staging().entries()) == []
     assert not Announcement.objects.exists()
 
 
-def test_nobody_completes_the_upload_of_another(builder: Uploader, uploader: Makes) -> None:
+def test_complete_upload_of_another_user_is_404(builder: Uploader, uploader: Makes) -> None:
     answer = builder.announce({SYM_KEY: SYM})
     for other in (uploader(email="else@example.com"), uploader("upload_try_symbols")):
         reply = other.complete(answer["id"])
         assert (reply.status_code, reply.json()["error"]) == (404, "You have no such upload")
 
 
-def test_a_try_token_writes_to_the_try_store(uploader: Makes) -> None:
+def test_direct_upload_with_try_token_stores_try_symbols(uploader: Makes) -> None:
     builder = uploader("upload_try_symbols")
     answer = builder.announce({SYM_KEY: SYM})
     assert answer["try_symbols"] is True
@@ -211,8 +212,8 @@ def test_a_try_token_writes_to_the_try_store(uploader: Makes) -> None:
         stored(SYM_KEY)
 
 
-class TestAddress:
-    def test_takes_no_more_than_was_announced(self, builder: Uploader) -> None:
+class TestSignedUrl:
+    def test_put_more_bytes_than_announced_is_413(self, builder: Uploader) -> None:
         url = urls(builder.announce({DLL_KEY: DLL}))[str(DLL_KEY)]
         reply = builder.put(url, DLL + b"!")
         assert (reply.status_code, reply.json()) == (
@@ -221,18 +222,18 @@ class TestAddress:
         )
         assert list(storage_services.staging().entries()) == []
 
-    def test_cannot_be_changed(self, builder: Uploader) -> None:
+    def test_put_to_a_changed_url_is_403(self, builder: Uploader) -> None:
         url = urls(builder.announce({DLL_KEY: DLL}))[str(DLL_KEY)]
         reply = builder.put(url[:-1] + ("x" if url[-1] != "x" else "y"), DLL)
         assert (reply.status_code, reply.json()) == (403, {"error": "Nobody was given this address"})
 
-    def test_expires(self, builder: Uploader, runtime_options: Override) -> None:
+    def test_put_to_an_expired_url_is_403(self, builder: Uploader, runtime_options: Override) -> None:
         url = urls(builder.announce({DLL_KEY: DLL}))[str(DLL_KEY)]
         runtime_options(upload_direct_seconds=1e-6)
         reply = builder.put(url, DLL)
         assert (reply.status_code, reply.json()) == (403, {"error": "This address has expired"})
 
-    def test_ends_with_its_upload(self, builder: Uploader) -> None:
+    def test_put_after_completion_is_403(self, builder: Uploader) -> None:
         answer = builder.announce({DLL_KEY: DLL})
         url = urls(answer)[str(DLL_KEY)]
         builder.put(url, DLL)
@@ -240,14 +241,16 @@ class TestAddress:
         reply = builder.put(url, DLL)
         assert (reply.status_code, reply.json()) == (403, {"error": "This upload takes no more files"})
 
-    def test_needs_no_token_and_takes_only_put(self, builder: Uploader) -> None:
+    def test_signed_url_without_token_accepts_only_put(self, builder: Uploader) -> None:
         path = urlsplit(urls(builder.announce({DLL_KEY: DLL}))[str(DLL_KEY)]).path
         assert Client().put(path, DLL, content_type="application/octet-stream").status_code == 200
         reply = Client().get(path)
         assert (reply.status_code, reply["Allow"]) == (405, "PUT")
 
 
-def test_s3_takes_the_files_itself(uploader: Makes, s3_bucket: S3Bucket, settings: Settings) -> None:
+def test_direct_upload_on_s3_sends_files_to_the_bucket(
+    uploader: Makes, s3_bucket: S3Bucket, settings: Settings
+) -> None:
     settings.STORAGE_URL = f"s3://{s3_bucket.name}/symbols"
     services.discard_all()
     builder = uploader()
@@ -262,7 +265,7 @@ def test_s3_takes_the_files_itself(uploader: Makes, s3_bucket: S3Bucket, setting
 
 
 @pytest.mark.parametrize("permission", ["upload_symbols", "upload_try_symbols"])
-def test_auth_info_says_what_a_token_may_do(uploader: Makes, permission: str) -> None:
+def test_auth_info_returns_user_and_permission(uploader: Makes, permission: str) -> None:
     builder = uploader(permission)
     reply = builder.post("/upload/auth_info/")
     assert reply.status_code == 200
@@ -278,6 +281,6 @@ def test_auth_info_says_what_a_token_may_do(uploader: Makes, permission: str) ->
 
 
 @pytest.mark.parametrize("path", ["/upload/auth_info/", "/upload/v2/", "/upload/v2/1/complete"])
-def test_needs_a_token_and_post(path: str, builder: Uploader) -> None:
+def test_upload_v2_without_token_is_403_and_with_get_405(path: str, builder: Uploader) -> None:
     assert Client().post(path, b"", "application/json").status_code == 403
     assert builder.client.get(path).status_code == 405

@@ -1,0 +1,141 @@
+"""Paths of files in every directory layout in use: `(ObjectId, FileType)` to a path, and back.
+
+| layout   | path                              | used by                                             |
+|----------|-----------------------------------|-----------------------------------------------------|
+| breakpad | `xul.pdb/44E4...7C2/xul.sym`      | upstreams, URLs of downloads, members of archives   |
+| tecken   | `v1/` and the same                | uploaded files; `lc/` has an index of Windows names |
+| pages    | `pages/` or `try/pages/`, and the | page files                                          |
+|          | folded `xul.pdb/44E4...7C2`       |                                                     |
+
+A new layout (symstore, ssqp, debuginfod, unified) gets a section here with two functions: one from an object
+and a file type to a path, one back, and a row in the table.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from tecken.errors import BadModule
+from tecken.symbols.filetypes import FileType
+from tecken.symbols.ids import TRY, ObjectId, is_windows_name
+
+# Breakpad: upstreams, downloads, members of archives.
+
+
+class FileKey(NamedTuple):
+    """A file as it was uploaded: `xul.pdb/44E4...7C2/xul.sym`; the debug id in upper case.
+
+    Any file may be stored beside its object's others, so its name need not follow from the object.
+    """
+
+    debug_file: str
+    debug_id: str
+    file_name: str
+
+    def __str__(self) -> str:
+        return f"{self.debug_file}/{self.debug_id}/{self.file_name}"
+
+    @property
+    def file_type(self) -> FileType:
+        return FileType.of_name(self.file_name)
+
+    @property
+    def in_lower_case(self) -> FileKey:
+        """The same key as Windows compares it; ids have no case."""
+        return FileKey(self.debug_file.lower(), self.debug_id, self.file_name.lower())
+
+
+def file_of(object_id: ObjectId, file_type: FileType) -> FileKey:
+    """Return the key of an object's file, in the spelling that was asked for."""
+    name = object_id.debug_file
+    return FileKey(name, object_id.debug_id, file_type.file_name(name))
+
+
+def symbol_file(object_id: ObjectId) -> FileKey:
+    """Return the key of an object's symbol file."""
+    return file_of(object_id, FileType.BREAKPAD)
+
+
+def object_of(key: FileKey) -> ObjectId | None:
+    """Return the regular object whose symbols are looked up under a key; None for any other file."""
+    with suppress(BadModule):
+        object_id = ObjectId.parse(key.debug_file, key.debug_id)
+        expected = symbol_file(object_id)
+        if key == expected:
+            return object_id
+        if object_id.ignores_case and key.in_lower_case == expected.in_lower_case:
+            return object_id
+    return None
+
+
+# Tecken: our own storage.
+
+ROOT: Final = "v1"
+ROOTS: Final = (ROOT, f"{TRY}/{ROOT}")
+# As long as ROOT, so that both objects of a file have names that the storage allows.
+LOWER_CASE: Final = "lc"
+# Page files once had this suffix, beside symbol files. A local storage keeps `#<number>` for itself.
+FORMER_PAGES: Final = ".pages"
+_RESERVED: Final = re.compile(rf".*({re.escape(FORMER_PAGES)}|#\d+)", re.DOTALL)
+_KEY_PARTS: Final = 3
+
+
+def storage_path(key: FileKey) -> str:
+    return f"{ROOT}/{key}"
+
+
+def parse_storage_path(path: str) -> FileKey:
+    """Return the key of an uploaded file. Raise ValueError for any other path."""
+    root, *parts = path.split("/")
+    if root != ROOT or len(parts) != _KEY_PARTS or is_reserved(parts[2]):
+        raise ValueError(f"{path} is not {ROOT}/<debug file>/<DEBUG ID>/<file name>")
+    return FileKey(*parts)
+
+
+def below_root(path: str) -> str:
+    """Return a storage path as URLs and people have it: without the roots of storage."""
+    return path.removeprefix(f"{TRY}/").removeprefix(f"{ROOT}/")
+
+
+def is_reserved(file_name: str) -> bool:
+    """Return whether no upload can have this file name."""
+    return bool(_RESERVED.fullmatch(file_name))
+
+
+def is_former_page_file(path: str) -> bool:
+    """Return whether a path below ROOT is one that page files had before they were named by their object."""
+    return path.endswith(FORMER_PAGES)
+
+
+def lower_case_path(key: FileKey) -> str:
+    """Return the path of the object that names the file which was put last in any case."""
+    return f"{LOWER_CASE}/{str(key).lower()}"
+
+
+def needs_lower_case_path(key: FileKey) -> bool:
+    """Return whether other spellings of a file's name find it only by its lower-case path."""
+    names = key.debug_file + key.file_name
+    return is_windows_name(key.debug_file) and names != names.lower()
+
+
+# Page files: one for every spelling of an object's name, and outside of the roots that uploads have.
+
+PAGES: Final = "pages"
+PAGE_ROOTS: Final = (PAGES, f"{TRY}/{PAGES}")
+
+
+def page_path(object_id: ObjectId) -> str:
+    scope = f"{TRY}/" if object_id.is_try else ""
+    return f"{scope}{PAGES}/{object_id.name}/{object_id.debug_id}"
+
+
+def parse_page_path(path: str) -> ObjectId | None:
+    """Return the object of a page file; None for any other path."""
+    parts = path.split("/")
+    is_try = parts[0] == TRY
+    if len(parts) != _KEY_PARTS + is_try or parts[-_KEY_PARTS] != PAGES:
+        return None
+    object_id = ObjectId(parts[-2], parts[-1], is_try=is_try)
+    return object_id if page_path(object_id) == path else None
