@@ -19,7 +19,7 @@ from typing import Any
 import redis
 
 from bench import hitratio, rig
-from tecken.store.access_sample import Access, Chunk, hashed, sampled, threshold
+from tecken.store.access_sample import Access, Chunk, hash_name, is_sampled, threshold
 from tecken.store.miss_ratio import Curve, curve
 from tests.support.redis_server import RedisServer
 
@@ -36,7 +36,7 @@ class Recorder:
         self.accesses: list[Access] = []
 
     def note(self, asked: Iterable[tuple[str, int]]) -> None:
-        self.accesses += (Access(hashed(name), size + 150) for name, size in asked)
+        self.accesses += (Access(hash_name(name), size + 150) for name, size in asked)
 
 
 def main() -> None:
@@ -87,7 +87,7 @@ def judged(name: str, accesses: Sequence[Access], rates: Sequence[float]) -> Ite
 def chunks(accesses: Sequence[Access], rate: float) -> list[Chunk]:
     below, length = threshold(rate), -(-len(accesses) // CHUNKS)
     parts = (accesses[start : start + length] for start in range(0, len(accesses), length))
-    return [Chunk(below, len(part), tuple(a for a in part if sampled(a.key, below))) for part in parts]
+    return [Chunk(below, len(part), tuple(a for a in part if is_sampled(a.key, below))) for part in parts]
 
 
 def differences(told: Curve, exact: Curve) -> Iterator[float]:
@@ -122,11 +122,11 @@ def hits(score: hitratio.Score) -> float:
 
 def watch() -> Recorder:
     from tecken.store import services as store_services  # noqa: PLC0415 - only now is Django set up
-    from tecken.store.access_counts import Watched  # noqa: PLC0415
+    from tecken.store.access_counts import InstrumentedStore  # noqa: PLC0415
     from tecken.symbolication import services as symbolication_services  # noqa: PLC0415 - only now is Django set up
 
     recorder: Any = Recorder()
-    symbolication_services.symbol_loader()._store = Watched(store_services.page_store(), recorder)
+    symbolication_services.symbol_loader()._store = InstrumentedStore(store_services.page_store(), recorder)
     return recorder  # type: ignore[no-any-return]
 
 
@@ -149,7 +149,7 @@ def found(
     """Page 0 is the header, some four bytes for each page."""
     if key not in known:
         size = 200 + 4 * pages if key[1] == 0 else int(chance.lognormvariate(8.2, 0.6))
-        known[key] = Access(hashed(f"{key[0]}/{key[1]}"), size + 150)
+        known[key] = Access(hash_name(f"{key[0]}/{key[1]}"), size + 150)
     return known[key]
 
 

@@ -1,59 +1,71 @@
-"""Every error the project raises on purpose.
+"""Errors that the project raises on purpose.
 
     TeckenError
-    ├── BadInput                 the caller's fault: 400
-    │   ├── BadModule            a debug file name or debug id nobody can look up
-    │   ├── BadOption            an unknown option, or a value it cannot have
-    │   ├── NotAllowed           no token, a bad one, or one without the permission: 403
-    │   ├── TooOften             failed too often, and may try again later: 429
-    │   │   └── OverLimit            asked more often, or for more, than a rate or quota allows
-    │   ├── TooMuch              over a limit: 413
-    │   ├── UnknownEncoding      a body compressed in a way that is not supported: 415
-    │   └── Malformed            bytes that are not what their name says
-    │       └── MalformedPageFile    foreign, truncated or of another version: counts as absent
-    ├── Conflict                 somebody else was first: look again (409)
-    ├── Absent                   asked, and it is not there
-    │   ├── SwitchedOff          a source that might have it is switched off
-    │   └── Refused              a host that is up does not give this file
-    └── CouldNotAsk              no answer: say so, try later, remember nothing for long
-        ├── Throttled            an upstream asked us to slow down
-        ├── Pending              work goes on; the answer was not ready in time
-        └── StoreAway            the LRU store does not answer
+    ├── BadInput: the request cannot be served as it is (400)
+    │   ├── BadModule: a debug file or debug id that cannot name a module
+    │   ├── BadOption: an unknown runtime option, or a value that it cannot have
+    │   ├── NotAllowed: no token, a bad token, or one without the permission (403)
+    │   ├── TooOften: too many failures from this address (429)
+    │   │   └── OverLimit: more than a rate limit or quota allows
+    │   ├── TooMuch: over a size limit (413)
+    │   ├── UnknownEncoding: a body in an encoding that is not supported (415)
+    │   └── Malformed: bytes that are not of the expected format
+    │       └── MalformedPageFile: a page file that is foreign, truncated or of another version
+    ├── Conflict: the state has changed since the client read it (409)
+    ├── Absent: every source answered that it does not have the file (404)
+    │   ├── SwitchedOff: a source that may have the file is switched off
+    │   └── Refused: a host refuses to give this file
+    └── CouldNotAsk: no answer, so the result is unknown (503)
+        ├── Throttled: an upstream limits the rate of requests
+        ├── Pending: the result was not ready before the deadline
+        └── StoreAway: redis-store does not answer
 
-"Absent" and "CouldNotAsk" are different answers and never share a base below TeckenError.
+An absent file and an unavailable source are different results. They share no base below `TeckenError`, so
+that no handler can report an outage as "not found".
 """
 
 from __future__ import annotations
 
 import errno
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-# Of an OSError: no space left on the device, or none left for this user.
+# Reasons of an OSError: no space left on the device, or the quota of this user is used up.
 DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class TeckenError(Exception):
-    """Base of the tree."""
+    """Base of all errors that are raised on purpose.
+
+    `wire_name` is the name that clients read in `module_errors`. It is part of the contract and stays when a
+    class gets another name.
+    """
+
+    wire_name: ClassVar[str] = "TeckenError"
+
+    def __init_subclass__(cls) -> None:
+        """Name a class that has no wire name of its own after itself, not after its base."""
+        super().__init_subclass__()
+        cls.wire_name = cls.__dict__.get("wire_name", cls.__name__)
 
 
 class BadInput(TeckenError):
-    """What was given cannot be used, whoever tries."""
+    """Input that cannot be used, no matter who sends it."""
 
 
 class BadModule(BadInput):
-    """A debug file name or debug id that cannot name a module."""
+    """Debug file or debug id that cannot name a module."""
 
 
 class BadOption(BadInput):
-    """An unknown option of the runtime configuration, or a value that it cannot have; the text says which."""
+    """Unknown runtime option, or a value that it cannot have. The text names it."""
 
 
 class NotAllowed(BadInput):
-    """Whoever asks may not do it; the text says why."""
+    """Request that the caller may not make. The text has the reason."""
 
 
 class TooOften(BadInput):
-    """Failed too often. `retry_after` is in seconds."""
+    """Too many failures; `retry_after` is in seconds."""
 
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
@@ -61,50 +73,55 @@ class TooOften(BadInput):
 
 
 class OverLimit(TooOften):
-    """More than a rate or quota allows. `violated` names limits, `standings` are those of tecken.limits."""
+    """More than a rate limit or quota allows.
+
+    `violated` has the names of the limits, and `statuses` is a tuple of `tecken.limits.port.LimitStatus`.
+    """
 
     def __init__(
-        self, message: str, retry_after: float, violated: tuple[str, ...], standings: tuple[Any, ...]
+        self, message: str, retry_after: float, violated: tuple[str, ...], statuses: tuple[Any, ...]
     ) -> None:
         super().__init__(message, retry_after)
         self.violated = violated
-        self.standings = standings
+        self.statuses = statuses
 
 
 class TooMuch(BadInput):
-    """Over a limit; the text names the limit."""
+    """Input over a size limit. The text names the limit."""
 
 
 class UnknownEncoding(BadInput):
-    """A body whose Content-Encoding is not supported; the text names those that are."""
+    """Body with an unsupported Content-Encoding. The text names the supported ones."""
 
 
 class Malformed(BadInput):
-    """Bytes that are not what their name says."""
+    """Bytes that are not of the expected format."""
 
 
 class MalformedPageFile(Malformed):
-    """A page file that is foreign, truncated or of another format version."""
+    """Page file that is foreign, truncated or of another format version."""
 
 
 class Conflict(TeckenError):
-    """What was to be changed has changed meanwhile; the text says by whom."""
+    """Change of a state that has changed meanwhile. The text names the other change."""
 
 
 class Absent(TeckenError):
-    """Asked, and it is not there."""
+    """File or row that does not exist. Every source has answered."""
 
 
 class SwitchedOff(Absent):
-    """Absent as far as one knows: an operator has switched a source off that might have it."""
+    """File that no enabled source has. An operator has switched off a source that may have it."""
 
 
 class Refused(Absent):
-    """Absent because a host that is up refuses the file (HTTP 400, 401, 403 ...); the text has the reason."""
+    """File that a working host refuses to give (HTTP 400, 401, 403 ...). The text has the reason."""
 
 
 class CouldNotAsk(TeckenError):
-    """No answer. `retry_after` is in seconds, when something told us."""
+    """Missing answer. `retry_after` is in seconds, or None when the waiting time is unknown."""
+
+    wire_name = "CouldNotAsk"
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -112,17 +129,19 @@ class CouldNotAsk(TeckenError):
 
 
 class Throttled(CouldNotAsk):
-    """An upstream asked us to slow down (HTTP 429, or 503 with Retry-After)."""
+    """Upstream that limits the rate of requests (HTTP 429, or 503 with Retry-After)."""
 
 
 class Pending(CouldNotAsk):
-    """The work goes on, but no answer was ready before the deadline."""
+    """Result that was not ready before the deadline. The work continues."""
 
 
 class StoreAway(CouldNotAsk):
-    """The LRU store does not answer."""
+    """Failure of redis-store to answer."""
+
+    wire_name = "StoreAway"
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Return whether the disk has no room, which passes when an operator or a cleanup makes some."""
+    """Return whether the disk has no room. The error is temporary: an operator or a cleanup frees space."""
     return isinstance(error, OSError) and error.errno in DISK_FULL

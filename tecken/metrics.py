@@ -1,5 +1,8 @@
-"""Every metric of the project, in one list: nothing else imports prometheus_client, and what is not listed
-is not counted. docs/metrics.md says the same, and how figures of several processes come together."""
+"""The one list of metrics, and the only module that imports prometheus_client.
+
+A metric that is not in `LIST` fails the tests. docs/metrics.md has the same list, and explains how the values
+of several processes are merged.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +27,13 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 Kind = Literal["counter", "gauge", "histogram"]
 Source = Literal["web", "worker", "web, worker", "process", "site"]
-"""Who counts it: web processes, workers, both. `process`: looked up in the process that answers, and true for
-it alone; `site`: looked up there, and the same for whoever looks."""
+"""Processes that count the metric: web processes, workers, or both. A metric of `process` is read during the
+scrape and is valid for the process that answers; one of `site` is the same in every process."""
 
 
 class Metric(NamedTuple):
+    """Entry of the list: `source` names the processes that count it, `text` is its HELP line."""
+
     name: str
     kind: Kind
     labels: tuple[str, ...]
@@ -66,7 +71,7 @@ LIST = (
         "counter",
         ("origin",),
         "web",
-        "Symbol pages read, by where they were: process, store or page_file.",
+        "Symbol pages read, by their place: process, store or page_file.",
     ),
     Metric(
         "tecken_preparations_total",
@@ -87,36 +92,38 @@ LIST = (
         "counter",
         ("result",),
         "web, worker",
-        "How a process kept up with the runtime configuration: look (asked for the version), read and "
-        "message (another version came into force), failed (no answer).",
+        "Refreshes of the runtime configuration in a process: look (the version was read), read and message "
+        "(another version came into force), failed (no answer).",
     ),
     Metric(
         "tecken_config_missed_hints_total",
         "counter",
         (),
         "web, worker",
-        "Versions that a look found before any message told of them.",
+        "Versions that a process read before it received their message.",
     ),
     Metric(
         "tecken_config_bad_values_total",
         "counter",
         (),
         "web, worker",
-        "Entries that counted for nothing when a version came into force.",
+        "Entries that were ignored when a version came into force.",
     ),
     Metric(
         "tecken_limit_decisions_total",
         "counter",
         ("scope", "outcome"),
         "web",
-        "Requests that have a limit: allowed, refused (429); without redis-cache alone (open, or within a "
-        "process' share) and closed (503).",
+        "Requests that have a limit: allowed, refused (429); without redis-cache: alone (open, or within the "
+        "share of the process) and closed (503).",
     ),
     Metric("tecken_config_version", "gauge", (), "process", "Version in force."),
-    Metric("tecken_config_age_seconds", "gauge", (), "process", "Since it was last heard of."),
-    Metric("tecken_config_stale", "gauge", (), "process", "1 while the last look failed."),
+    Metric(
+        "tecken_config_age_seconds", "gauge", (), "process", "Seconds since the last contact to the backend."
+    ),
+    Metric("tecken_config_stale", "gauge", (), "process", "1 while the last refresh failed."),
     Metric("tecken_config_bad", "gauge", (), "process", "Entries that cannot be used."),
-    Metric("tecken_maintenance", "gauge", ("level",), "process", "1 while it is on."),
+    Metric("tecken_maintenance", "gauge", ("level",), "process", "1 while maintenance is on."),
     Metric(
         "tecken_config_processes",
         "gauge",
@@ -124,8 +131,14 @@ LIST = (
         "site",
         "Processes by the version that they have in force.",
     ),
-    Metric("tecken_up", "gauge", ("part",), "site", "1 while the part does its work."),
-    Metric("tecken_state", "gauge", ("state",), "process", "1 for each state of the process that answers."),
+    Metric("tecken_up", "gauge", ("part",), "site", "1 while the part works."),
+    Metric(
+        "tecken_state",
+        "gauge",
+        ("state",),
+        "process",
+        "1 for each degraded state of the process that answers.",
+    ),
     Metric("tecken_redis_memory_bytes", "gauge", ("server",), "site", "Memory in use."),
     Metric(
         "tecken_redis_maxmemory_bytes", "gauge", ("server",), "site", "Memory that may be used; 0: no limit."
@@ -137,30 +150,32 @@ LIST = (
         "counter",
         ("server",),
         "site",
-        "Keys that were looked up and there, since the server's start.",
+        "Lookups of keys that exist, since the server's start.",
     ),
-    Metric(
-        "tecken_redis_misses_total", "counter", ("server",), "site", "Keys that were looked up and not there."
-    ),
-    Metric("tecken_redis_evicted_keys_total", "counter", ("server",), "site", "Keys that went to make room."),
+    Metric("tecken_redis_misses_total", "counter", ("server",), "site", "Lookups of keys that do not exist."),
+    Metric("tecken_redis_evicted_keys_total", "counter", ("server",), "site", "Keys that were evicted."),
     Metric("tecken_redis_commands_total", "counter", ("server",), "site", "Commands carried out."),
     Metric("tecken_queue_ready", "gauge", ("queue", "priority"), "site", "Jobs that wait for a worker."),
-    Metric("tecken_queue_unacknowledged", "gauge", (), "site", "Jobs that are with a worker."),
+    Metric("tecken_queue_unacknowledged", "gauge", (), "site", "Jobs that a worker has taken."),
     Metric(
         "tecken_queue_oldest_seconds",
         "gauge",
         ("queue",),
         "site",
-        "How long the job that is next has waited.",
+        "Waiting time of the next job.",
     ),
     Metric(
-        "tecken_queue_canary_seconds", "gauge", ("queue",), "site", "How long the last canary job waited."
+        "tecken_queue_canary_seconds", "gauge", ("queue",), "site", "Waiting time of the last canary job."
     ),
     Metric(
-        "tecken_queue_canary_age_seconds", "gauge", ("queue",), "site", "Since the last canary job ended."
+        "tecken_queue_canary_age_seconds",
+        "gauge",
+        ("queue",),
+        "site",
+        "Seconds since the last canary job ended.",
     ),
-    Metric("tecken_queue_dead", "gauge", (), "site", "Jobs that were given up."),
-    Metric("tecken_workers", "gauge", (), "site", "Workers that are there."),
+    Metric("tecken_queue_dead", "gauge", (), "site", "Dead letters."),
+    Metric("tecken_workers", "gauge", (), "site", "Workers with a recent heartbeat."),
     Metric("tecken_disk_free_bytes", "gauge", ("directory",), "process", "Free space of a directory."),
     Metric(
         "tecken_disk_reserve_bytes",
@@ -195,47 +210,54 @@ LIMIT_DECISIONS = _counter("tecken_limit_decisions_total")
 
 
 class Figure(NamedTuple):
-    """What is looked up when somebody asks: a value for each set of labels."""
+    """Values of one metric that are read during a scrape, one for each set of labels."""
 
     name: str
     samples: Sequence[tuple[Mapping[str, str], float]]
 
 
 class _Figures(Collector):
+    """Collector of values that are read during the scrape."""
+
     def __init__(self, figures: Iterable[Figure]) -> None:
         self._figures = figures
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """Yield a family for each listed figure."""
         for figure in self._figures:
-            listed = METRICS.get(figure.name)
-            if listed is None:  # a mistake of ours, and no reason to tell nothing at all
+            metric = METRICS.get(figure.name)
+            if metric is None:
+                # A mistake in the code. The other metrics are still exposed.
                 warnings.warn(f"{figure.name} is not listed", stacklevel=2)
                 continue
-            yield _family(listed, figure)
+            yield _family(metric, figure)
 
 
-def _family(listed: Metric, figure: Figure) -> CounterMetricFamily | GaugeMetricFamily:
-    made = CounterMetricFamily if listed.kind == "counter" else GaugeMetricFamily
-    family = made(listed.name, listed.text, labels=listed.labels)
+def _family(metric: Metric, figure: Figure) -> CounterMetricFamily | GaugeMetricFamily:
+    family_class = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+    family = family_class(metric.name, metric.text, labels=metric.labels)
     for labels, value in figure.samples:
-        family.add_metric([labels[name] for name in listed.labels], value)
+        family.add_metric([labels[name] for name in metric.labels], value)
     return family
 
 
 def exposition(figures: Iterable[Figure], directory: str) -> bytes:
-    """Prometheus' text format: `figures`, and what is counted. That is of every process that writes to
-    `directory` (PROMETHEUS_MULTIPROC_DIR), or of this process when that is empty."""
-    registry = _counted(directory)
+    """Return Prometheus' text format with `figures` and all counters.
+
+    Counters are those of every process that writes to `directory` (PROMETHEUS_MULTIPROC_DIR), or of this
+    process when it is empty.
+    """
+    registry = _counter_registry(directory)
     registry.register(_Figures(figures))
     return generate_latest(registry)
 
 
 def serve(port: int, directory: str) -> None:
-    """What is counted, on a port of its own: for a process that answers no requests. Raises OSError."""
-    start_http_server(port, registry=_counted(directory))
+    """Serve the counters on a port, for a process that answers no requests. Raises OSError."""
+    start_http_server(port, registry=_counter_registry(directory))
 
 
-def _counted(directory: str) -> CollectorRegistry:
+def _counter_registry(directory: str) -> CollectorRegistry:
     registry = CollectorRegistry()
     if directory:
         MultiProcessCollector(registry, directory)  # type: ignore[no-untyped-call]

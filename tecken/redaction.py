@@ -1,4 +1,4 @@
-"""URLs and texts without the secrets in their URLs. The only place that knows where a URL has secrets."""
+"""Redaction of secrets in URLs. No other module knows which parts of a URL are secret."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def redact_url(url: str) -> str:
 
 def redact_text(text: str) -> str:
     """Return a text in which each URL is redacted."""
-    return IN_TEXT.sub(lambda found: "://" + _redact(found[0][3:]), text)
+    return IN_TEXT.sub(lambda match: "://" + _redact(match[0][3:]), text)
 
 
 def without_account(url: str) -> str:
@@ -31,10 +31,10 @@ def without_account(url: str) -> str:
 
 
 def _redact(rest: str) -> str:
-    account, at, place = rest.rpartition("@")
+    account, at, location = rest.rpartition("@")
     if "?" in account or "#" in account:
         return MASK
-    path, question, _query = place.partition("#")[0].partition("?")
+    path, question, _query = location.partition("#")[0].partition("?")
     user, colon, _password = account.partition(":")
-    shown = f"{user}:" if colon and "/" not in user else ""
-    return (f"{shown}{MASK}@" if at else "") + path + (f"?{MASK}" if question else "")
+    name = f"{user}:" if colon and "/" not in user else ""
+    return (f"{name}{MASK}@" if at else "") + path + (f"?{MASK}" if question else "")

@@ -133,7 +133,7 @@ INSTALLED_APPS = [
     "tecken.accounts",
     "tecken.upload",
     "tecken.web",
-    "tecken.accounts.site.SiteConfig",
+    "tecken.accounts.apps.SiteConfig",
 ]
 MIDDLEWARE = [
     "tecken.web.middleware.collapse_slashes",

@@ -1,4 +1,9 @@
-"""A handler that waits for a worker lets its web process run other requests meanwhile."""
+"""Sleep that frees the handler's place.
+
+A web process runs a limited number of handlers at a time. A handler that waits for a worker uses no CPU, so
+the front admits another request meanwhile. Without this, a few requests for cold modules would occupy every
+place of a process and delay the warm ones.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ from collections.abc import Callable
 
 
 class _ThisThread(threading.local):
-    """`park(1)` before a wait and `park(-1)` after it; None in a thread that runs no handler."""
+    """Hook of the calling thread: `park(1)` before a wait, `park(-1)` after it. None outside handlers."""
 
     park: Callable[[int], object] | None = None
 

@@ -17,13 +17,13 @@ from tecken.settings import BASE_DIR
 from tests.support.redis_server import free_port
 
 
-def test_metrics_are_listed_in_one_place() -> None:
+def test_prometheus_is_imported_by_the_metrics_module_only() -> None:
     root = Path(tecken.__file__).parent
     importers = {path.name for path in root.rglob("*.py") if "prometheus_client" in path.read_text()}
     assert importers <= {"metrics.py"}
 
 
-def test_figures_stand_beside_what_is_counted() -> None:
+def test_exposition_has_figures_and_counters() -> None:
     metrics.REQUESTS.labels("v5", 200).inc(0)
     levels = [({"level": "full"}, 1), ({"level": "uploads"}, True)]
     told = shown([Figure("tecken_maintenance", levels)])
@@ -31,24 +31,24 @@ def test_figures_stand_beside_what_is_counted() -> None:
     assert 'tecken_symbolicate_requests_total{status="200",version="v5"}' in told
 
 
-def test_what_is_not_listed_is_a_mistake() -> None:
+def test_exposition_with_an_unlisted_figure_warns() -> None:
     with pytest.raises(UserWarning, match="tecken_x is not listed"):
         shown([Figure("tecken_x", [({}, 1)])])
 
 
-def test_all_that_is_counted_is_listed() -> None:
+def test_registered_metrics_are_in_the_list() -> None:
     counted = [family for family in REGISTRY.collect() if family.name.startswith("tecken_")]
     full = {"counter": "_total"}
     listed = {metric.name: metric.kind for metric in metrics.LIST if metric.source not in ("process", "site")}
     assert {family.name + full.get(family.type, ""): family.type for family in counted} == listed
 
 
-def test_the_document_is_the_list() -> None:
+def test_documented_table_is_the_list() -> None:
     """Also how it is written: `python -c "from tests.test_metrics import table; print(table())"`."""
     assert table() in (BASE_DIR / "docs" / "metrics.md").read_text()
 
 
-def test_names_say_what_they_are() -> None:
+def test_metric_names_have_prefix_and_suffix() -> None:
     for metric in metrics.LIST:
         assert metric.name.startswith("tecken_")
         assert metric.name.endswith("_total") == (metric.kind == "counter")
@@ -63,14 +63,14 @@ def table() -> str:
     return "\n".join("| " + " | ".join(row).replace("|  |", "| |") + " |" for row in rows)
 
 
-def test_a_process_without_requests_tells_on_a_port_of_its_own() -> None:
+def test_serve_exposes_metrics_on_its_own_port() -> None:
     port = free_port()
     metrics.serve(port, "")
     told = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
     assert "# TYPE tecken_preparations_total counter" in told
 
 
-def test_processes_are_counted_together(tmp_path: Path) -> None:
+def test_exposition_adds_up_counters_of_processes(tmp_path: Path) -> None:
     """Two that wrote to the directory; the one that answers has counted nothing."""
     script = "from tecken.metrics import REQUESTS; REQUESTS.labels('v4', 418).inc()"
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}

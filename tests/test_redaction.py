@@ -34,7 +34,7 @@ def urls(draw: st.DrawFn) -> str:
 
 
 @given(urls())
-def test_no_secret_of_a_url_survives(url: str) -> None:
+def test_redact_url_removes_every_secret(url: str) -> None:
     texts = redact_text(f"cannot reach {url}: refused"), mask_secrets(f"{url} does not answer")
     for shown in (redact_url(url), mask_url(url), *texts):
         assert "hunter2" not in shown
@@ -57,11 +57,11 @@ def test_no_secret_of_a_url_survives(url: str) -> None:
         ("", "", ""),
     ],
 )
-def test_redact_url_keeps_what_is_no_secret(url: str, redacted: str, bare: str) -> None:
+def test_redact_url_keeps_other_parts(url: str, redacted: str, bare: str) -> None:
     assert (redact_url(url), without_account(url)) == (redacted, bare)
 
 
 @pytest.mark.parametrize("character", [" ", "'", '"', "<", ">", "\n"])
-def test_a_redis_url_that_a_log_line_would_cut_is_malformed(character: str) -> None:
+def test_redis_url_with_a_separator_of_log_lines_is_invalid(character: str) -> None:
     with pytest.raises(ValueError, match="%-encoded"):
         check_store_url(f"redis://:a{character}b@host")

@@ -1,0 +1,21 @@
+"""Accounts: who sends a request, and what the sender may do.
+
+A program identifies itself with a token, a person with a session. Sessions begin with a password or at an
+OpenID provider. Staff get a signed cookie besides, with which they can use the site during maintenance.
+
+Main modules:
+
+* `tokens`: issues tokens, finds the token of a header, and returns what it permits now.
+* `sessions`: the user of a session cookie.
+* `staff`: the signed cookie of staff.
+* `caller`: the owner of a token, for counting only.
+* `failures`: bounds the attempts with unknown tokens.
+* `client_address`: the client's address behind trusted proxies.
+
+What must never happen:
+
+* A key is stored, logged or shown a second time. The database has its digest only.
+* A token permits more than its owner may do at that moment.
+* A client chooses its own address. Only entries of trusted proxies count.
+* The owner that `caller` returns decides about access. It may be 30 seconds old.
+"""

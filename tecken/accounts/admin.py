@@ -1,3 +1,5 @@
+"""Tokens on the pages of Django's admin."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -7,15 +9,16 @@ from django.http import HttpRequest
 
 from tecken.accounts.models import Token
 
+# The class is generic for the type checker only.
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Token]
 else:
-    ModelAdmin = admin.ModelAdmin  # generic for the type checker only
+    ModelAdmin = admin.ModelAdmin
 
 
 @admin.register(Token)
 class TokenAdmin(ModelAdmin):
-    """To look at, to note, to end earlier or later, to delete. Its owner or `createtoken` makes one."""
+    """Form to annotate, extend, end or delete a token. Its owner or `createtoken` creates it."""
 
     list_display = ("hint", "user", "expires_at", "last_used_at", "notes")
     list_filter = ("permissions", "expires_at")
@@ -26,4 +29,5 @@ class TokenAdmin(ModelAdmin):
     readonly_fields = ("hint", "user", "permissions", "created_at", "last_used_at")
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 - Django's signature
+        """Return False: the key is shown once, which this form cannot do."""
         return False

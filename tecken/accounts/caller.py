@@ -1,4 +1,4 @@
-"""Whose a token is, for counting only: it says nothing of what the token may do."""
+"""Owners of tokens, for counting requests. They decide nothing about access."""
 
 from __future__ import annotations
 
@@ -18,47 +18,54 @@ SECONDS = 30.0
 MOST = 10_000
 
 
-class Who(NamedTuple):
-    """The numbers of the token and of its owner."""
+class TokenOwner(NamedTuple):
+    """Numbers of a token and of its owner."""
 
     token: int
     user: str
 
 
-class Seen:
-    """Asks the database once in SECONDS for each token; one that nobody has is nobody's."""
+class TokenOwners:
+    """Cache of the owners of tokens.
+
+    It queries the database once in SECONDS for each token, and remembers unknown tokens as well. Otherwise a
+    client with an unknown token would cost one query per request.
+    """
 
     def __init__(self) -> None:
-        self._known: TTLCache[str, Who | None] = TTLCache(MOST, SECONDS)
+        self._owners: TTLCache[str, TokenOwner | None] = TTLCache(MOST, SECONDS)
         self._lock = Lock()
 
-    def who(self, key: str) -> Who | None:
+    def who(self, key: str) -> TokenOwner | None:
+        """Return the owner of a key; None for an unknown key, and while the database does not answer."""
         try:
             name = tokens.digest(tokens.key_of(key))
         except NotAllowed:
             return None
         with self._lock:
-            if name in self._known:
-                return self._known[name]
+            if name in self._owners:
+                return self._owners[name]
+        # The query runs outside the lock: a slow database must not stop requests with cached owners.
         try:
-            found = _found(key)
+            owner = _find_owner(key)
         except DatabaseError as error:
-            logger.warning("A token counts for its address: %s", error)
+            logger.warning("Cannot find the owner of a token: %s; it counts for its address", error)
             return None
         with self._lock:
-            self._known[name] = found
-        return found
+            self._owners[name] = owner
+        return owner
 
 
-def _found(key: str) -> Who | None:
+def _find_owner(key: str) -> TokenOwner | None:
     try:
         token = tokens.find(key)
     except NotAllowed:
         return None
     tokens.record_use(token)
-    return Who(token.pk, str(token.user_id))
+    return TokenOwner(token.pk, str(token.user_id))
 
 
 @services.per_process
-def seen() -> Seen:
-    return Seen()
+def seen() -> TokenOwners:
+    """Return the cache of this process."""
+    return TokenOwners()

@@ -1,3 +1,5 @@
+"""Addresses of clients, behind proxies or not."""
+
 from __future__ import annotations
 
 from ipaddress import AddressValueError, IPv6Address, IPv6Network
@@ -7,16 +9,21 @@ from django.http import HttpRequest
 
 
 def address(request: HttpRequest) -> str:
-    """The client's: each trusted proxy appended the address that it saw; what is before was only claimed."""
+    """Return the client's address.
+
+    Each trusted proxy appends the address that it received the request from. Earlier entries of the header
+    come from the client, who can write anything there.
+    """
     proxies: int = settings.TRUSTED_PROXIES
-    seen = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",") if part.strip()]
-    if proxies and seen:
-        return seen[-min(proxies, len(seen))]
+    parts = (part.strip() for part in request.headers.get("X-Forwarded-For", "").split(","))
+    addresses = [part for part in parts if part]
+    if proxies and addresses:
+        return addresses[-min(proxies, len(addresses))]
     return str(request.META.get("REMOTE_ADDR", ""))
 
 
 def network(address: str) -> str:
-    """What one subscriber has: of IPv6 the first 64 bits."""
+    """Return the network of one subscriber: the first 64 bits of an IPv6 address, a whole IPv4 address."""
     if ":" not in address:
         return address
     try:

@@ -1,7 +1,7 @@
 """Counts of failures per client address, in `caches["default"]`.
 
-Without the cache nobody is refused: a key has 256 random bits, so the limit spares the database and the log,
-and is not what keeps guessers out.
+Without the cache every caller is admitted. A key has 256 random bits and cannot be guessed: the limit
+protects the database and the log, not the tokens.
 """
 
 from __future__ import annotations
@@ -23,57 +23,62 @@ from tecken.runtimeconfig.current import options
 T = TypeVar("T")
 
 
-class Allowed(NamedTuple):
-    """So many in `seconds`, from the first one on."""
+class FailureLimit(NamedTuple):
+    """Number of failures that are allowed within `seconds` of the first one."""
 
     failures: int
     seconds: float
 
 
-class Failures:
-    """Counts of failures of one kind, in a cache that `guard` is for."""
+class FailureCounts:
+    """Counts of failures of one kind, in a cache whose server has the guard `guard`."""
 
     def __init__(
-        self, name: str, counts: BaseCache, guard: RedisGuard, allowed: Callable[[], Allowed]
+        self, name: str, counts: BaseCache, guard: RedisGuard, limit: Callable[[], FailureLimit]
     ) -> None:
         self._name = name
         self._counts = counts
-        self._allowed = allowed
+        self._limit = limit
         self._guard = guard
 
     def refuse(self, caller: str) -> None:
-        """Refuse a caller after an unknown token. Raises TooOften when it has sent too many of them."""
-        allowed = self._allowed()
-        if self._ask(lambda: self._counts.get(self._key(caller), 0), 0) >= allowed.failures:
-            raise TooOften(f"Too many failures from {caller}", allowed.seconds)
+        """Raise TooOften if a caller has sent too many unknown tokens."""
+        limit = self._limit()
+        if self._call(lambda: self._counts.get(self._key(caller), 0), 0) >= limit.failures:
+            raise TooOften(f"Too many failures from {caller}", limit.seconds)
 
     def count(self, caller: str) -> None:
-        self._ask(lambda: self._add(self._key(caller)), None)
+        """Count a failure of a caller."""
+        self._call(lambda: self._add(self._key(caller)), None)
 
     def _add(self, key: str) -> None:
-        if not self._counts.add(key, 1, self._allowed().seconds):
-            with suppress(ValueError):  # it has just expired
+        if not self._counts.add(key, 1, self._limit().seconds):
+            # The count may expire between the two commands. Then the failure was the last of its period.
+            with suppress(ValueError):
                 self._counts.incr(key)
 
     def _key(self, caller: str) -> str:
         return f"failures:{self._name}:{caller}"
 
-    def _ask(self, command: Callable[[], T], otherwise: T) -> T:
+    def _call(self, command: Callable[[], T], default: T) -> T:
         try:
             return self._guard.call(command)
         except CouldNotAsk:
-            return otherwise
+            return default
 
 
 @services.per_process
-def failed_tokens() -> Failures:
-    return Failures("token", cache, redis_services.cache_guard(), allowed_tokens)
+def failed_tokens() -> FailureCounts:
+    """Return the counts of unknown tokens."""
+    return FailureCounts("token", cache, redis_services.cache_guard(), token_limit)
 
 
-def allowed_tokens() -> Allowed:
-    now = options()
-    return Allowed(now.failed_tokens, now.failure_seconds)
+def token_limit() -> FailureLimit:
+    """Return the limit of unknown tokens that is in force."""
+    current = options()
+    return FailureLimit(current.failed_tokens, current.failure_seconds)
 
 
-def login_pause(request: HttpRequest | None) -> timedelta:  # noqa: ARG001 - as django-axes asks for it
+def login_pause(request: HttpRequest | None) -> timedelta:  # noqa: ARG001 - the signature of AXES_COOLOFF_TIME
+    """Return for how long django-axes refuses logins after too many failures."""
     return timedelta(seconds=options().failure_seconds)

@@ -1,4 +1,4 @@
-"""The groups that an installation starts with; what an administrator makes of them later is left alone."""
+"""Groups of a new installation. Later changes by an administrator are kept."""
 
 from __future__ import annotations
 
@@ -16,17 +16,21 @@ GROUPS = {
 
 
 def make_groups(using: str = "default", **_signal: object) -> None:
-    """Runs after each app's migrations; a group is made when the last of its permissions is there."""
-    for name, wanted in GROUPS.items():
-        found = list(named(wanted, using))
-        if len(found) == len(wanted):
-            group, made = Group.objects.using(using).get_or_create(name=name)
-            if made:
-                group.permissions.set(found)
+    """Create the groups that do not exist and whose permissions all exist.
+
+    Django calls this after the migrations of each application, so a group is created after those of the last
+    application that it has a permission of.
+    """
+    for name, names in GROUPS.items():
+        permissions = list(named(names, using))
+        if len(permissions) == len(names):
+            group, is_new = Group.objects.using(using).get_or_create(name=name)
+            if is_new:
+                group.permissions.set(permissions)
 
 
 def named(names: Iterable[str], using: str = "default") -> QuerySet[Permission]:
-    """Permissions by `app.codename`, with their content types; names that nobody knows are left out."""
-    spelling = Concat(F("content_type__app_label"), Value("."), F("codename"))
-    every = Permission.objects.using(using).select_related("content_type")
-    return every.alias(spelling=spelling).filter(spelling__in=list(names))
+    """Return permissions by `app.codename`, with their content types. Unknown names are left out."""
+    full_name = Concat(F("content_type__app_label"), Value("."), F("codename"))
+    permissions = Permission.objects.using(using).select_related("content_type")
+    return permissions.alias(full_name=full_name).filter(full_name__in=list(names))

@@ -1,4 +1,4 @@
-"""The page that asks for a name and a password."""
+"""Login page with name and password."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from django.db import DatabaseError
 
 
 class Login(LoginView):
-    """On a site without accounts it shows the command that makes one."""
+    """Login page. On a site without accounts it shows the command that creates one."""
 
     template_name = "login.html"
     redirect_authenticated_user = True
 
     def get_context_data(self, **more: Any) -> dict[str, Any]:
+        """Return the context of the template; `is_empty` is True when no account can log in."""
         try:
             is_empty = not is_login_possible()
         except DatabaseError:
@@ -25,6 +26,6 @@ class Login(LoginView):
 
 
 def is_login_possible() -> bool:
-    """Whether an account has a password. Those that only own tokens have none."""
+    """Return whether an account has a password. Accounts that only own tokens have none."""
     users = User.objects.filter(is_active=True).exclude(password__startswith=UNUSABLE_PASSWORD_PREFIX)
     return users.exists()

@@ -1,7 +1,8 @@
-"""What only pages for people need: sessions, the user, messages, locked-out logins, staff, static files.
+"""Middleware of pages for people: sessions, the user, messages, locked-out logins, staff, static files.
 
-Symbolication and downloads are asked thousands of times a second and need none of it. A view that asks for a
-permission opens the session itself (`tecken.http.decorators.permitted`); the admin's views check forms themselves.
+Symbolication and downloads get thousands of requests per second and use none of it, so their requests skip
+these layers. A view that requires a permission opens the session itself (`tecken.http.decorators.permitted`),
+and the views of the admin check their forms themselves.
 """
 
 from __future__ import annotations
@@ -38,10 +39,11 @@ INNERMOST_FIRST: tuple[Callable[[Any], Any], ...] = (
 
 
 def for_people(get_response: Handler) -> Handler:
-    with_all = reduce(lambda inner, layer: layer(inner), INNERMOST_FIRST, get_response)
+    """Wrap requests for pages in all layers, and pass other requests on."""
+    get_page = reduce(lambda inner, layer: layer(inner), INNERMOST_FIRST, get_response)
 
-    def answer(request: HttpRequest) -> HttpResponseBase:
+    def respond(request: HttpRequest) -> HttpResponseBase:
         path = request.path_info
-        return with_all(request) if path in PAGES or path.startswith(BELOW) else get_response(request)
+        return get_page(request) if path in PAGES or path.startswith(BELOW) else get_response(request)
 
-    return answer
+    return respond

@@ -1,3 +1,5 @@
+"""The table of tokens."""
+
 from __future__ import annotations
 
 from django.conf import settings
@@ -7,7 +9,10 @@ from django.utils import timezone
 
 
 class Token(models.Model):
-    """A key that acts for its owner; who has the key has the permissions, so only its digest is kept."""
+    """Token of a program, which acts for its owner.
+
+    The bearer of a key has the permissions, so the table has a digest and not the key.
+    """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="tokens")
     digest = models.CharField(max_length=64, unique=True)
@@ -19,6 +24,8 @@ class Token(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        """Permission to manage one's own tokens."""
+
         permissions = (("manage_tokens", "Manage Your API Tokens"),)
 
     def __str__(self) -> str:
@@ -26,4 +33,5 @@ class Token(models.Model):
 
     @property
     def is_expired(self) -> bool:
+        """Return whether the token has ended."""
         return self.expires_at < timezone.now()

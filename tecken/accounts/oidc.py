@@ -1,3 +1,8 @@
+"""Users of an OpenID provider.
+
+This module is apart from `login`, because its library is imported only on sites that have a provider.
+"""
+
 from __future__ import annotations
 
 from typing import Any
@@ -6,11 +11,15 @@ from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 
 
 class Backend(OIDCAuthenticationBackend):  # type: ignore[misc]
-    """Whoever the provider vouches for is a user, known by email address, who may do nothing at first."""
+    """Authentication by a provider. Users are identified by email address; a new one has no permission."""
 
     def verify_claims(self, claims: dict[str, Any]) -> bool:
-        """An address that the provider has not verified may be somebody else's."""
+        """Return whether the provider has verified the email address.
+
+        An address that is not verified may belong to another person, whose account the user would get.
+        """
         return bool(claims.get("email")) and claims.get("email_verified", True) in (True, "true")
 
     def get_username(self, claims: dict[str, Any]) -> str:
+        """Return the email address, which is the user name as well."""
         return str(claims["email"])

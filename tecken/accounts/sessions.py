@@ -1,4 +1,4 @@
-"""Whose session a request's cookie belongs to."""
+"""The user of a session cookie."""
 
 from __future__ import annotations
 
@@ -18,9 +18,15 @@ from tecken.redisclient import services as redis_services
 SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 
 
-class Sessions(SessionStore):
+class StrictSessionStore(SessionStore):
+    """Sessions in the cache, whose outage is an error."""
+
     def load(self) -> dict[str, Any]:
-        """Django's own takes a cache that does not answer for one that has no such session."""
+        """Return the data of the session.
+
+        Django's own method reports an outage of the cache as an unknown session, which would log everybody
+        out.
+        """
         data: dict[str, Any] | None = caches[settings.SESSION_CACHE_ALIAS].get(self.cache_key)
         if data is None:
             self._session_key = None
@@ -28,13 +34,18 @@ class Sessions(SessionStore):
 
 
 def session_user(request: HttpRequest) -> User | None:
-    """Raises NotAllowed when another site's page made the browser ask, CouldNotAsk when sessions are away."""
+    """Return the active user of the session cookie; None without one.
+
+    Raises:
+        NotAllowed: A page of another site made the browser send the request.
+        CouldNotAsk: redis-cache does not answer.
+    """
     key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
     if not key:
         return None
-    if request.method not in SAFE and _another_site(request):
+    if request.method not in SAFE and _is_cross_site(request):
         raise NotAllowed("A page of another site needs an Auth-Token")
-    request.session = Sessions(key)
+    request.session = StrictSessionStore(key)
     try:
         user = redis_services.cache_guard().call(get_user, request)
     except CouldNotAsk:
@@ -42,9 +53,9 @@ def session_user(request: HttpRequest) -> User | None:
     return None if isinstance(user, AnonymousUser) or not user.is_active else user
 
 
-def _another_site(request: HttpRequest) -> bool:
-    """What every browser tells of itself. A form token would be in the body, which is not read yet; and a
-    program that sends neither header has no cookie that it was not given."""
+def _is_cross_site(request: HttpRequest) -> bool:
+    # Every browser sends one of these headers. A form token would be in the body, which is not read yet. A
+    # program that sends neither has a cookie only if its user has given it one.
     fetch = request.headers.get("Sec-Fetch-Site")
     if fetch is not None:
         return fetch not in ("same-origin", "none")

@@ -1,6 +1,7 @@
-"""A signed cookie that says "staff", for the door of a site under maintenance: it is read without a back end.
+"""Signed cookie of staff, with which they can use the site during maintenance.
 
-It opens that door and nothing else: what its bearer may do there, session and permissions say as ever.
+It is verified without Redis and the database, which may be down then. It lets its bearer past the maintenance
+page and grants nothing else: session and permissions decide as usual.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from django.http.response import HttpResponseBase
 
 COOKIE = "staff"
 SALT = "tecken.accounts.staff"
-SECONDS = 12 * 3600  # each visit to a page for people begins them anew
+# The period begins again with each page that the user opens.
+SECONDS = 12 * 3600
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
 
 def is_staff(request: HttpRequest) -> bool:
-    """Whether the cookie is ours and fresh. Neither session nor database is asked."""
+    """Return whether the request has a valid cookie. Uses neither the session nor the database."""
     value = request.COOKIES.get(COOKIE)
     if not value:
         return False
@@ -32,18 +34,19 @@ def is_staff(request: HttpRequest) -> bool:
 
 
 def remembers_staff(get_response: Handler) -> Handler:
-    """Stands inside sessions and authentication: staff are given the cookie, all others lose it."""
+    """Set the cookie for staff, and delete it for others. Runs inside sessions and authentication."""
 
-    def answer(request: HttpRequest) -> HttpResponseBase:
+    def respond(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
-        if request.session.accessed:  # else nobody had to know who asks
-            _give_or_take(request, response)
+        # Otherwise the view has not used the session, and reading the user would cost a round trip.
+        if request.session.accessed:
+            _set_or_delete(request, response)
         return response
 
-    return answer
+    return respond
 
 
-def _give_or_take(request: HttpRequest, response: HttpResponseBase) -> None:
+def _set_or_delete(request: HttpRequest, response: HttpResponseBase) -> None:
     if request.user.is_active and request.user.is_staff:
         response.set_cookie(
             COOKIE,

@@ -1,4 +1,4 @@
-"""What can be done with tokens: issue one, find whose it is, and say what it may do now."""
+"""Tokens: issue, find, extend and revoke them, and compute what they permit."""
 
 from __future__ import annotations
 
@@ -19,32 +19,35 @@ from tecken.accounts.models import Token
 from tecken.errors import Absent, BadInput, NotAllowed
 
 KEY_BYTES = 32
-# A key has 64 characters, and the rest is for a comment. What is longer is not hashed.
+# A key has 64 characters, and a comment may follow it. A longer header is refused without hashing it.
 LONGEST_HEADER = 512
 HINT_CHARACTERS = 8
 USE_RECORDED_EVERY = timedelta(minutes=5)
 ONE_OF = {"upload.upload_symbols", "upload.upload_try_symbols"}
-"""They say which store is written to, so a token cannot have both."""
+"""Permissions that select the storage to write to. A token cannot have both."""
 
 
-class NotMatched(NotAllowed):
-    """Nobody has this token."""
+class UnknownToken(NotAllowed):
+    """Token that does not exist."""
 
 
 logger = logging.getLogger(__name__)
 
 
 def issue(user: User, permissions: Collection[Permission], days: float, notes: str = "") -> tuple[Token, str]:
-    """A new token and its key, which is kept nowhere: tell it now.
+    """Create a token, and return it with its key. The key is not stored: show it now.
 
-    Raises BadInput for permissions that exclude each other, NotAllowed for one that the user has not.
+    Raises:
+        BadInput: The permissions exclude each other, the token would be expired, or the notes have a NUL.
+        NotAllowed: The user does not have one of the permissions.
     """
     names = {spelt(permission) for permission in permissions}
     if names >= ONE_OF:
         raise BadInput("Invalid combination of permissions")
     if days <= 0:
         raise BadInput("A token must expire in the future")
-    if "\0" in notes:  # PostgreSQL takes none
+    # PostgreSQL cannot store NUL in a text.
+    if "\0" in notes:
         raise BadInput("Notes are text, without a NUL character")
     for permission in permissions:
         if not user.has_perm(spelt(permission)):
@@ -65,12 +68,12 @@ def issue(user: User, permissions: Collection[Permission], days: float, notes: s
 def find(header: str) -> Token:
     """Return the token of an Auth-Token header, with its user. Raises NotAllowed.
 
-    One hash of a short text and one query by a unique index, also for a token that does not exist.
+    The cost is one hash of a short text and one query by a unique index, for an unknown token as well.
     """
-    wanted = digest(key_of(header))
-    token = Token.objects.select_related("user").filter(digest=wanted).first()
-    if token is None or not compare_digest(token.digest, wanted):
-        raise NotMatched("API Token not matched")
+    key_digest = digest(key_of(header))
+    token = Token.objects.select_related("user").filter(digest=key_digest).first()
+    if token is None or not compare_digest(token.digest, key_digest):
+        raise UnknownToken("API Token not matched")
     if token.is_expired:
         raise NotAllowed("API Token found but expired")
     if not token.user.is_active:
@@ -79,39 +82,42 @@ def find(header: str) -> Token:
 
 
 def key_of(header: str) -> str:
-    """Return the key in an Auth-Token header, without the comment. Raises NotMatched for a long header."""
+    """Return the key in an Auth-Token header, without the comment. Raises UnknownToken for a long header."""
     if len(header) > LONGEST_HEADER:
-        raise NotMatched("API Token not matched")
+        raise UnknownToken("API Token not matched")
     return header.split("-", 1)[0].strip()
 
 
 def allowed(token: Token) -> frozenset[str]:
-    """As `app.codename`: what the token was given and its owner still has."""
-    given = token.permissions.select_related("content_type")
-    return frozenset(map(spelt, given)) & frozenset(token.user.get_all_permissions())
+    """Return the permissions of the token that its owner still has, as `app.codename`."""
+    permissions = token.permissions.select_related("content_type")
+    return frozenset(map(spelt, permissions)) & frozenset(token.user.get_all_permissions())
 
 
 def record_use(token: Token) -> None:
-    """Written once in some minutes and token, however many processes see it; losing it fails no request."""
+    """Record that a token was used, at most once in USE_RECORDED_EVERY. A failure is logged only."""
     now = timezone.now()
-    long_ago = now - USE_RECORDED_EVERY
-    if token.last_used_at is not None and token.last_used_at > long_ago:
+    limit = now - USE_RECORDED_EVERY
+    if token.last_used_at is not None and token.last_used_at > limit:
         return
-    due = Q(last_used_at=None) | Q(last_used_at__lte=long_ago)
+    # The database compares once more, so that of several processes only the first one writes.
+    is_due = Q(last_used_at=None) | Q(last_used_at__lte=limit)
     try:
-        Token.objects.filter(due, pk=token.pk).update(last_used_at=now)
+        Token.objects.filter(is_due, pk=token.pk).update(last_used_at=now)
     except DatabaseError:
-        logger.warning("The use of token %s was not recorded", token, exc_info=True)
+        logger.warning("Cannot record the use of token %s; it shows an older date", token, exc_info=True)
 
 
 def spelt(permission: Permission) -> str:
+    """Return `app.codename`."""
     return f"{permission.content_type.app_label}.{permission.codename}"
 
 
 def digest(key: str) -> str:
-    """Slow hashes are for passwords that can be guessed. A key has 256 random bits: nobody tries them all,
-    and who reads the database cannot get back from a digest to its key. Nor does the time that a lookup takes
-    tell anything: a caller who changes a key changes the digest in a way that he cannot foresee."""
+    """Return the digest under which a key is stored."""
+    # Slow hashes protect passwords, which can be guessed. A key has 256 random bits, so trying them all is
+    # impossible, and a digest does not lead back to its key. The time that a lookup takes reveals nothing:
+    # a caller cannot foresee how a change of the key changes its digest.
     return sha256(key.encode()).hexdigest()
 
 
@@ -123,11 +129,12 @@ MOST_NOTES = 2000
 
 
 def tokens_of(user: User) -> QuerySet[Token]:
+    """Return the tokens of a user."""
     return Token.objects.filter(user=user)
 
 
 def token_of(user: User, number: int) -> Token:
-    """Another's token is as absent as none. Raises Absent."""
+    """Return a token of the user. Raises Absent, also for a token of another user."""
     token = tokens_of(user).filter(pk=number).first()
     if token is None:
         raise Absent("Token not found")
@@ -135,18 +142,26 @@ def token_of(user: User, number: int) -> Token:
 
 
 def carried(names: Iterable[str], granted: Collection[str]) -> list[Permission]:
-    """What a new token of somebody with `granted` may carry. Raises BadInput, NotAllowed."""
-    wanted = list(names)
-    for name in wanted:
+    """Return the permissions with these names, for a new token of a user who has `granted`.
+
+    Raises:
+        BadInput: A token cannot carry the permission.
+        NotAllowed: The user does not have it.
+    """
+    selected = list(names)
+    for name in selected:
         if name not in GIVEN:
             raise BadInput(f"No such permission: {name!r}; there are {', '.join(GIVEN)}")
         if name not in granted:
             raise NotAllowed(f"{name} not a valid permission")
-    return list(named(wanted))
+    return list(named(selected))
 
 
 def extend(token: Token, days: int) -> None:
-    """From its expiry, or from now where that is past. Raises BadInput beyond MOST_DAYS from now."""
+    """Extend a token by some days, from its end or, if it is over, from now.
+
+    Raises BadInput when it would end later than MOST_DAYS from now.
+    """
     now = timezone.now()
     until = max(token.expires_at, now) + timedelta(days=days)
     if until > now + timedelta(days=MOST_DAYS):
@@ -156,6 +171,6 @@ def extend(token: Token, days: int) -> None:
 
 
 def revoke(token: Token) -> None:
-    """It ends now, and stays to be seen; what has ended already keeps its time."""
+    """End a token now. Its row stays; a token that has ended keeps its time."""
     token.expires_at = min(token.expires_at, timezone.now())
     token.save(update_fields=["expires_at"])

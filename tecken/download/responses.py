@@ -15,8 +15,7 @@ from django.utils.http import http_date, parse_http_date_safe
 
 from tecken.errors import BadInput, CouldNotAsk, TeckenError
 from tecken.http.compression import accepts_gzip
-from tecken.http.ranges import Span, Unsatisfiable, span
-from tecken.http.responses import error_reply
+from tecken.http.responses import Span, Unsatisfiable, error_reply, span
 from tecken.storage.port import Upstream
 from tecken.storage.search import OwnFile
 from tecken.symbols.decompression import decoded

@@ -1,8 +1,8 @@
-"""Compression of answers, as the client's Accept-Encoding allows (RFC 9110, sections 8.4 and 12.5.3).
+"""Compression of responses, as the client's Accept-Encoding allows (RFC 9110, sections 8.4 and 12.5.3).
 
-Compressed lengths can leak a secret that stands in one answer with text of an attacker's choice (BREACH). The
-attack needs a browser that adds credentials by itself, so a request with a session gets its answer as it is.
-docs/security.md has the whole argument.
+The length of a compressed response can leak a secret that it contains beside text of an attacker's choice
+(BREACH). The attack needs a browser that adds credentials by itself, so a response to a request with a
+session is not compressed. docs/security.md has the whole argument.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ WEIGHT = re.compile(r"\s*q=([01](?:\.\d{0,3})?)\s*")
 
 
 def compressed(get_response: Handler) -> Handler:
-    """Compress what is worth it. Files, streams and parts have been encoded for the client already."""
+    """Compress large texts. Files, streams and ranges have been encoded for the client already."""
 
-    def answer(request: HttpRequest) -> HttpResponseBase:
+    def respond(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
         if isinstance(response, HttpResponse) and _is_worth_it(response):
             _vary(response)
@@ -42,11 +42,11 @@ def compressed(get_response: Handler) -> Handler:
                 _compress(response, coding)
         return response
 
-    return answer
+    return respond
 
 
 def _vary(response: HttpResponse) -> None:
-    """Tell caches that there are other representations, also beside the one without a coding."""
+    """Tell caches that the response depends on Accept-Encoding, even if it is not compressed."""
     if "Vary" in response.headers:
         patch_vary_headers(response, ("Accept-Encoding",))
     else:
@@ -65,7 +65,10 @@ def _is_worth_it(response: HttpResponse) -> bool:
 
 
 def _may_leak(request: HttpRequest, response: HttpResponse) -> bool:
-    """A session may be abused by another site's page; JSON that nobody may store has a secret in it."""
+    """Return whether an attacker may learn a secret from the compressed length.
+
+    A page of another site may use the session. JSON with no-store contains a secret.
+    """
     return settings.SESSION_COOKIE_NAME in request.COOKIES or (
         "no-store" in response.headers.get("Cache-Control", "")
         and response.headers["Content-Type"].startswith("application/json")
@@ -82,13 +85,13 @@ def _compress(response: HttpResponse, coding: Coding) -> None:
     response.headers["Content-Length"] = str(len(response.content))
     etag = response.headers.get("ETag", "")
     if etag.startswith('"'):
-        # The bytes are others, and mean the same.
+        # The bytes differ from those of the original, and have the same meaning: a weak validator.
         response.headers["ETag"] = f"W/{etag}"
 
 
 @lru_cache(maxsize=64)
 def preferred(header: str) -> Coding | None:
-    """Return the coding that the client prefers, zstd of two equal ones; None for no coding."""
+    """Return the coding that the client prefers; zstd if it prefers neither, None for no coding."""
     weights = codings(header)
     best: Coding = max(("zstd", "gzip"), key=lambda coding: _weight(weights, coding))
     weight = _weight(weights, best)
@@ -98,18 +101,18 @@ def preferred(header: str) -> Coding | None:
 def accepts_gzip(header: str) -> bool:
     """Return whether a client can unpack gzip.
 
-    One that sends no header cannot (curl, wget, debuggers), whatever RFC 9110 allows to be sent to it.
+    A client without the header (curl, wget, debuggers) cannot, although RFC 9110 allows any coding then.
     """
     return _weight(codings(header), "gzip") > 0
 
 
 def codings(header: str) -> Mapping[str, float]:
-    """Return the weight of each coding in an Accept-Encoding header; 1.0 where it cannot be read."""
+    """Return the weight of each coding in an Accept-Encoding header; 1.0 for a malformed weight."""
     weights = {}
     for item in header.lower().split(","):
         coding, _, weight = item.partition(";")
-        found = WEIGHT.fullmatch(weight)
-        weights[coding.strip()] = float(found[1]) if found else 1.0
+        match = WEIGHT.fullmatch(weight)
+        weights[coding.strip()] = float(match[1]) if match else 1.0
     return weights
 
 

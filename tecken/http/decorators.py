@@ -1,4 +1,4 @@
-"""What stands at a view's door: CORS, method, permission, body. Each guard is a decorator."""
+"""Decorators that check a request before its view runs: CORS, method, permission, body."""
 
 from __future__ import annotations
 
@@ -28,13 +28,17 @@ V = TypeVar("V", bound=Callable[..., Any])
 ENCODINGS = ("gzip", "zstd")
 PIECE_BYTES = 1 << 20
 REFUSAL = "tecken.refusal"
-"""Key in the WSGI environment: the error with which `admit` of the view has refused the request."""
+"""Key in the WSGI environment: the error that the view's `admit` raised in the front, before the body was
+read."""
 
 
 def cors(
     methods: str, expose: str = "RateLimit, RateLimit-Policy, Retry-After"
 ) -> Callable[[Callable[..., Reply]], Callable[..., Reply | HttpResponse]]:
-    """Any page may call, and read errors and the headers `expose` too; a preflight is answered here."""
+    """Let pages of any site call the view and read its errors and the headers `expose`.
+
+    A preflight request is answered here.
+    """
 
     def guard(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResponse]:
         @wraps(view)
@@ -50,6 +54,7 @@ def cors(
 
 
 def preflight(methods: str) -> HttpResponse:
+    """Return the answer to a preflight request."""
     headers = {
         "Access-Control-Allow-Methods": methods,
         "Access-Control-Allow-Headers": "*",
@@ -60,6 +65,8 @@ def preflight(methods: str) -> HttpResponse:
 
 
 def post_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Answer other methods than POST with 405."""
+
     @wraps(view)
     def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         if request.method == "POST":
@@ -72,6 +79,8 @@ def post_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
 
 
 def get_only(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResponse]:
+    """Answer other methods than GET and HEAD with 405."""
+
     @wraps(view)
     def inner(request: HttpRequest, *args: object, **kwargs: object) -> Reply | HttpResponse:
         if request.method in ("GET", "HEAD"):
@@ -84,11 +93,15 @@ def get_only(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResponse]:
 
 
 class Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
+    """Source of a body."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes; none at the end."""
+        ...
 
 
 class Grant(NamedTuple):
-    """Who asks and what they may do now, as `app.codename`. Without a token: a person with a session."""
+    """Identity of the caller, and permissions as `app.codename`. A person with a session has no token."""
 
     user: User
     token: Token | None
@@ -96,23 +109,28 @@ class Grant(NamedTuple):
 
 
 def granted(request: HttpRequest) -> Grant:
-    """From the Auth-Token header, else from the session. Raises NotAllowed, or CouldNotAsk without Redis.
+    """Return the grant of the Auth-Token header, else of the session.
 
-    From here on an option that is on for some users or tokens is on for these, and no cache keeps the answer.
+    Afterwards options apply that are set for this user or token, and no cache may store the response.
+
+    Raises:
+        NotAllowed: There is no valid token and no session.
+        TooOften: The address has sent too many unknown tokens.
+        CouldNotAsk: redis-cache does not answer.
     """
     request.is_personal = True  # type: ignore[attr-defined]
     grant = _grant(request)
-    one = getattr(request, "subject", Subject())
-    one = one._replace(user=grant.user.email, token=grant.token.pk if grant.token else None)
-    request.subject = one  # type: ignore[attr-defined]
-    current.repin(one)
+    subject = getattr(request, "subject", Subject())
+    subject = subject._replace(user=grant.user.email, token=grant.token.pk if grant.token else None)
+    request.subject = subject  # type: ignore[attr-defined]
+    current.repin(subject)
     return grant
 
 
 def _grant(request: HttpRequest) -> Grant:
     key = request.headers.get("Auth-Token")
     if key:
-        token = _found(request, key)
+        token = _find_token(request, key)
         return Grant(token.user, token, tokens.allowed(token))
     user = session_user(request)
     if user is None:
@@ -120,14 +138,14 @@ def _grant(request: HttpRequest) -> Grant:
     return Grant(user, None, frozenset(user.get_all_permissions()))
 
 
-def _found(request: HttpRequest, key: str) -> Token:
-    """Return the token, whatever others at the same address have tried. Raises NotAllowed, TooOften.
+def _find_token(request: HttpRequest, key: str) -> Token:
+    """Return the token of a key. Raises NotAllowed, TooOften.
 
-    Only unknown tokens are counted and refused: behind one address may be a whole company.
+    Only unknown tokens are counted and refused: one address may serve a whole company.
     """
     try:
         token = tokens.find(key)
-    except tokens.NotMatched:
+    except tokens.UnknownToken:
         failures, caller = failed_tokens(), address(request)
         failures.refuse(caller)
         failures.count(caller)
@@ -137,7 +155,7 @@ def _found(request: HttpRequest, key: str) -> Token:
 
 
 def permitted(*permissions: str) -> Callable[[Callable[..., Reply]], Callable[..., Reply | HttpResponse]]:
-    """Allow a caller who has one of these; the view finds `request.user` and the Grant as `request.auth`.
+    """Let callers pass who have one of the permissions, and set `request.user` and `request.auth` (a Grant).
 
     The front makes the same check, as `admit`, before it reads a large body.
     """
@@ -175,7 +193,7 @@ def raise_refusal(request: HttpRequest) -> None:
 
 
 def body(limit: Callable[[], int]) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
-    """Hand the view its body after the request, at most `limit()` bytes as sent and as unpacked."""
+    """Pass the unpacked body to the view. It may have `limit()` bytes, as sent and as unpacked."""
 
     def guard(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         @takes_body(limit)
@@ -196,7 +214,7 @@ def body(limit: Callable[[], int]) -> Callable[[Callable[..., HttpResponse]], Ca
 
 
 def takes_body(limit: Callable[[], int]) -> Callable[[V], V]:
-    """Declare to the front how large a body the view takes, in bytes. The decorators outside keep this."""
+    """Declare to the front how many bytes of a body the view accepts. Outer decorators keep the mark."""
 
     def mark(view: V) -> V:
         view.body_limit = limit  # type: ignore[attr-defined]
@@ -213,7 +231,12 @@ def _unknown_encoding(encoding: str) -> HttpResponse:
 
 
 def streamed(request: HttpRequest, limit: int) -> Iterator[bytes]:
-    """Yield the body as sent, in pieces. Raise TooMuch past `limit` bytes, BadInput when it ends early."""
+    """Yield the body as sent, in pieces.
+
+    Raises:
+        TooMuch: The body has more than `limit` bytes.
+        BadInput: The body ends early.
+    """
     if int(request.META.get("CONTENT_LENGTH") or 0) > limit:
         raise _too_large(limit)
     source, total = _source(request), 0
@@ -225,7 +248,7 @@ def streamed(request: HttpRequest, limit: int) -> Iterator[bytes]:
 
 
 def _source(request: HttpRequest) -> Readable:
-    """Return where the body is read from. A chunked one has no length behind another web server than ours."""
+    # Behind another web server than ours, a chunked body has no Content-Length, so Django would read nothing.
     source: Readable = request.META["wsgi.input"] if request.META.get("wsgi.input_terminated") else request
     return source
 

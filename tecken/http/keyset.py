@@ -1,6 +1,6 @@
 """Pages of a list that start after the last row of another page, and cost the same at any depth.
 
-Rows that are equal in the column of an order come in the order of their ids. The column must not be null.
+Rows with equal values in the order's column are sorted by their ids. The column must not be null.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ M = TypeVar("M", bound=Model)
 
 
 class Order(NamedTuple):
-    """The column that a list is sorted by, and its direction."""
+    """Column that a list is sorted by, and its direction."""
 
     column: str
     reverse: bool
 
     @property
     def terms(self) -> tuple[str, str]:
+        """Return the arguments of `order_by`."""
         sign = "-" if self.reverse else ""
         return f"{sign}{self.column}", f"{sign}pk"
 
 
 class Position(NamedTuple):
-    """The place of a row in an order: its value in the order's column, and its id."""
+    """Position of a row in an order: its value in the order's column, and its id."""
 
     value: Any
     pk: int
@@ -36,8 +37,8 @@ def page_after(
 ) -> tuple[list[M], bool]:
     """Return up to `size` rows after the position, without the first `skipped`, and whether more follow."""
     following = rows.filter(_beyond(order, after)) if after else rows
-    found = list(following.order_by(*order.terms)[skipped : skipped + size + 1])
-    return found[:size], len(found) > size
+    page = list(following.order_by(*order.terms)[skipped : skipped + size + 1])
+    return page[:size], len(page) > size
 
 
 def _beyond(order: Order, position: Position) -> Q:

@@ -1,4 +1,4 @@
-"""What a request costs whoever asks, and what its answer says of that; tecken.limits decides."""
+"""Charges of requests to their callers. `tecken.limits` decides whether a caller may go on."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from tecken.errors import CouldNotAsk, OverLimit
 from tecken.http.responses import Reply, answers_errors
 from tecken.limits import services as limits_services
 from tecken.limits import text
-from tecken.limits.decision import Decision, policies, states, verdict
-from tecken.limits.port import Caller, Cost, Limit, Scope, Verdict, Without
+from tecken.limits.decision import Evaluation, enforce, policy_header, status_header
+from tecken.limits.port import Caller, Cost, Decision, Limit, Scope, Without
 from tecken.metrics import LIMIT_DECISIONS
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 
 
-class Bill(NamedTuple):
-    """What a request has spent in one go."""
+class Charge(NamedTuple):
+    """Amount that a request spends of its limits in one step, and the decision about it."""
 
     scope: Scope
     caller: Caller
     cost: Cost
     limits: tuple[Limit, ...]
-    verdict: Verdict
+    decision: Decision
 
 
 def limited(
     scope: Scope, cost: Callable[[HttpRequest], Cost] | None = lambda _request: Cost()
 ) -> Callable[[Callable[..., Reply]], Callable[..., Reply | HttpResponse]]:
-    """Counts what `cost` says before the view is called; with None the view calls `spend` itself.
+    """Charge `cost` before the view is called. With None the view calls `spend` itself.
 
-    An answer says how its limits stand. When it fails, bytes that it cost are given back.
+    The response has the state of the limits in its headers. If the request fails, its bytes are refunded.
     """
 
     def guard(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResponse]:
         @answers_errors
-        def counted(request: HttpRequest, *args: object, **kwargs: object) -> Reply:
+        def charged(request: HttpRequest, *args: object, **kwargs: object) -> Reply:
             if scope == "upload":
                 check_disk_space(request)
             if cost is not None:
@@ -51,9 +51,12 @@ def limited(
 
         @wraps(view)
         def inner(request: HttpRequest, *args: object, **kwargs: object) -> Reply | HttpResponse:
-            reply = counted(request, *args, **kwargs)
-            if standings := getattr(request, "standings", ()):
-                reply["RateLimit-Policy"], reply["RateLimit"] = policies(standings), states(standings)
+            reply = charged(request, *args, **kwargs)
+            if statuses := getattr(request, "statuses", ()):
+                reply["RateLimit-Policy"], reply["RateLimit"] = (
+                    policy_header(statuses),
+                    status_header(statuses),
+                )
             _settle(request, failed=reply.status_code >= HTTPStatus.BAD_REQUEST)
             return reply
 
@@ -63,62 +66,66 @@ def limited(
 
 
 def check_disk_space(request: HttpRequest) -> None:
-    """Raise CouldNotAsk when the body of an upload would fill a disk. Nothing of the body is read before."""
+    """Raise CouldNotAsk if the body of an upload would fill a disk. No part of the body is read before."""
     length = int(request.META.get("CONTENT_LENGTH") or 0)
-    # A body over the limit gets its 413, however full the disk is.
+    # A body over the limit gets 413, no matter how full the disk is.
     storage_services.disk_space().check(min(length, options().upload_max_bytes))
 
 
 def upload_cost(request: HttpRequest) -> Cost:
-    """Return what a body costs; the front has set Content-Length for a chunked one, too."""
+    """Return the cost of a body. The front has set Content-Length for a chunked body as well."""
     return Cost(bytes=int(request.META.get("CONTENT_LENGTH") or 0))
 
 
 def spend(request: HttpRequest, scope: Scope, cost: Cost) -> None:
-    """Charge the caller. Raises OverLimit, TooMuch, CouldNotAsk, as a Limiter does.
+    """Charge the caller.
 
-    What is charged after the request itself costs no decision when no limit counts it.
+    No decision is made for a later charge of a request that no limit counts.
+
+    Raises:
+        OverLimit: A limit is reached.
+        TooMuch: The cost alone is more than a limit allows.
+        CouldNotAsk: redis-cache does not answer, and a limit is closed without it.
     """
     limits, caller = limits_in_force(scope), caller_of(request)
     if not cost.requests and not any(cost.of(limit.unit) for limit in limits):
         limits = ()
-    verdict = _decided(request, caller, cost, limits) if limits else Verdict()
-    request.__dict__.setdefault("bills", []).append(Bill(scope, caller, cost, limits, verdict))
+    decision = _decide(request, caller, cost, limits) if limits else Decision()
+    request.__dict__.setdefault("charges", []).append(Charge(scope, caller, cost, limits, decision))
 
 
 def charge_request(request: HttpRequest) -> None:
     """Charge a symbolication request before its body is read. Raises OverLimit, CouldNotAsk.
 
-    Its frames are not known yet, so a caller who has none left is refused here, and the text of one is not
-    parsed.
+    The number of frames is not known yet. A caller without frames is refused here, before the body is parsed.
     """
     spend(request, "symbolicate", Cost())
-    standings = getattr(request, "standings", ())
-    refusing = tuple(standing.limit.unit == "frames" and not standing.remaining for standing in standings)
+    statuses = getattr(request, "statuses", ())
+    refusing = tuple(status.limit.unit == "frames" and not status.remaining for status in statuses)
     if any(refusing):
         LIMIT_DECISIONS.labels("symbolicate", "refused").inc()
-        verdict(Decision(allowed=False, at=0, standings=standings, refusing=refusing))
+        enforce(Evaluation(allowed=False, at=0, statuses=statuses, refusing=refusing))
 
 
-def _decided(request: HttpRequest, caller: Caller, cost: Cost, limits: tuple[Limit, ...]) -> Verdict:
+def _decide(request: HttpRequest, caller: Caller, cost: Cost, limits: tuple[Limit, ...]) -> Decision:
     count = partial(LIMIT_DECISIONS.labels, limits[0].scope)
     try:
-        verdict = limits_services.limiter().spend(caller, cost, limits)
+        decision = limits_services.limiter().spend(caller, cost, limits)
     except OverLimit as error:
-        request.standings = error.standings  # type: ignore[attr-defined]
+        request.statuses = error.statuses  # type: ignore[attr-defined]
         count("refused").inc()
         raise
     except CouldNotAsk:
         count("closed").inc()
         raise
-    request.standings = verdict.standings  # type: ignore[attr-defined]
-    if verdict.standings or verdict.local:
-        count("alone" if verdict.local else "allowed").inc()
-    return verdict
+    request.statuses = decision.statuses  # type: ignore[attr-defined]
+    if decision.statuses or decision.local:
+        count("alone" if decision.local else "allowed").inc()
+    return decision
 
 
 def caller_of(request: HttpRequest) -> Caller:
-    """Whom it counts for. With a token that nobody has it counts for its address."""
+    """Return the caller that a request counts for. With an unknown token that is its address alone."""
     where, grant = network(address(request)), getattr(request, "auth", None)
     if grant is not None:
         return Caller(where, grant.token.pk if grant.token else None, str(grant.user.pk))
@@ -128,23 +135,23 @@ def caller_of(request: HttpRequest) -> Caller:
 
 
 def _settle(request: HttpRequest, failed: bool) -> None:
-    """Usage is what was served: of what failed the bytes are given back."""
-    for bill in getattr(request, "bills", ()):
-        cost: Cost = bill.cost
+    """Count the usage of a request, and refund the bytes of a failed one."""
+    for item in getattr(request, "charges", ()):
+        cost: Cost = item.cost
         if failed and cost.bytes:
-            limits_services.limiter().refund(bill.caller, Cost(0, 0, cost.bytes), bill.limits, bill.verdict)
+            limits_services.limiter().refund(item.caller, Cost(0, 0, cost.bytes), item.limits, item.decision)
             cost = cost._replace(bytes=0)
-        limits_services.usage().count(bill.scope, cost, bill.caller.token)
+        limits_services.usage().count(item.scope, cost, item.caller.token)
 
 
 def limits_in_force(scope: Scope) -> tuple[Limit, ...]:
-    """Return the limits of a scope that the live options set."""
+    """Return the limits of a scope that the options in force set."""
     current = options()
-    return _parsed(
+    return _parse_limits(
         scope, getattr(current, f"limit_{scope}"), getattr(current, f"limit_{scope}_without_redis")
     )
 
 
 @lru_cache(maxsize=64)
-def _parsed(scope: Scope, texts: tuple[str, ...], without: Without) -> tuple[Limit, ...]:
+def _parse_limits(scope: Scope, texts: tuple[str, ...], without: Without) -> tuple[Limit, ...]:
     return tuple(text.limit(item, scope, without) for item in texts)

@@ -1,13 +1,14 @@
-"""Answers: JSON replies, and the one table from our errors to HTTP statuses."""
+"""Replies: JSON, the one table from errors to HTTP statuses, and ranges of bytes."""
 
 from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import orjson
 from django.db import DatabaseError, InterfaceError, OperationalError
@@ -42,24 +43,27 @@ STATUS: dict[type[errors.TeckenError], HTTPStatus] = {
     errors.StoreAway: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 RETRY_AFTER_SECONDS = 5
-"""What a 503 says when nobody told us how long to wait."""
+"""Retry-After of a 503 whose error has no waiting time."""
 DISK_FULL = "The server's disk for temporary files is full: nothing was stored, send it again later"
-# Longer than after other failures: an operator or the nightly cleanup has to make room.
+# Longer than after other failures: an operator or the nightly cleanup has to free space.
 DISK_FULL_SECONDS = 60
+
+ONE_RANGE = re.compile(r"bytes=\s*(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))\s*", re.IGNORECASE)
 
 
 def json_reply(body: bytes, status: int = HTTPStatus.OK) -> HttpResponse:
-    """`body` is JSON already."""
+    """Return a reply whose body is JSON already."""
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
     return HttpResponse(body, status=status, headers=headers)
 
 
 def error_reply(status: int, text: str, **more: object) -> HttpResponse:
+    """Return a JSON object with the text as `error`, and with the other members."""
     return json_reply(orjson.dumps({"error": text, **more}), status)
 
 
 def reply_to(error: errors.TeckenError, path: str) -> HttpResponse:
-    """The reply for an error raised on purpose: its text, unless it is a 500."""
+    """Return the reply for an error that was raised on purpose: its text, except for a 500."""
     status = _status(type(error))
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("%s: %s", path, error, exc_info=error)
@@ -77,11 +81,15 @@ def reply_to(error: errors.TeckenError, path: str) -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - Django's handler404
+    """Return the reply for a path without a view."""
     return error_reply(HTTPStatus.NOT_FOUND, HTTPStatus.NOT_FOUND.phrase, path=request.path)
 
 
 def answers_errors(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResponse]:
-    """Whatever a view raises becomes a JSON reply; the text of a foreign exception is logged only."""
+    """Decorate a view so that each exception becomes a JSON reply.
+
+    The text of an exception that was not raised on purpose is logged only.
+    """
 
     @wraps(view)
     def inner(request: HttpRequest, *args: object, **kwargs: object) -> Reply | HttpResponse:
@@ -102,8 +110,39 @@ def answers_errors(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResp
     return inner
 
 
-def _status(kind: type[errors.TeckenError]) -> HTTPStatus:
-    return next(STATUS[cls] for cls in kind.__mro__ if cls in STATUS)
+class Span(NamedTuple):
+    """Bytes from `start` up to, not including, `end`."""
+
+    start: int
+    end: int
+
+
+class Unsatisfiable(errors.BadInput):
+    """Range that begins behind the end of the file."""
+
+
+def span(header: str, size: int) -> Span | None:
+    """Return the range that a Range header names (RFC 9110, section 14). Raises Unsatisfiable.
+
+    Several ranges, other units and malformed headers are to be ignored: None.
+    """
+    match = ONE_RANGE.fullmatch(header)
+    if not match:
+        return None
+    first, last, suffix = match.groups()
+    if suffix is not None:
+        requested = Span(max(0, size - int(suffix)), size)
+    else:
+        if last and int(last) < int(first):
+            return None
+        requested = Span(int(first), min(int(last) + 1, size) if last else size)
+    if requested.start >= requested.end:
+        raise Unsatisfiable(f"There are only {size} bytes")
+    return requested
+
+
+def _status(error_class: type[errors.TeckenError]) -> HTTPStatus:
+    return next(STATUS[cls] for cls in error_class.__mro__ if cls in STATUS)
 
 
 def _whole_seconds(retry_after: float | None) -> int:

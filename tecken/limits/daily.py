@@ -1,4 +1,4 @@
-"""Usage by days: read from redis-cache, written to the database, and deleted there once its day is over."""
+"""Usage by days: copied from redis-cache to the database, and deleted there when its day is over."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from tecken.limits.keys import QUOTA
 from tecken.limits.models import NOBODY
 from tecken.limits.usage import DAY, VERSION
 
-KEPT_DAYS = 2  # a batch may come late
+# A batch may arrive late, so yesterday is kept as well.
+KEPT_DAYS = 2
 SCANNED = 1000
 WRITE = """
 INSERT INTO limits_usage (day, what, unit, token, amount) VALUES (%s, %s, %s, %s, %s)
@@ -23,7 +24,7 @@ SET amount = CASE WHEN excluded.amount > limits_usage.amount THEN excluded.amoun
 
 
 class Row(NamedTuple):
-    """As the model Usage. The `what` of a version is `v5`."""
+    """Row of the model Usage. `what` is a scope, or a version of the API such as `v5`."""
 
     day: date
     what: str
@@ -33,15 +34,15 @@ class Row(NamedTuple):
 
 
 def live(client: redis.Redis) -> list[Row]:
-    """What is on redis-cache. Raises redis.RedisError."""
+    """Return the usage on redis-cache. Raises redis.RedisError."""
     return [row for name in _names(client) for row in _rows(client, name)]
 
 
 def roll_up(client: redis.Redis, today: date) -> int:
-    """Writes every day that is there; the answer is the number of rows.
+    """Write every day on redis-cache to the database, and return the number of rows.
 
-    Safe to run twice, and side by side: a row never becomes less, so neither a second write nor a Redis that
-    was emptied takes anything away.
+    Safe to run twice, also at the same time: an amount never decreases, so neither a second write nor an
+    emptied Redis takes anything away.
 
     Raises DatabaseError, redis.RedisError.
     """
@@ -57,6 +58,7 @@ def roll_up(client: redis.Redis, today: date) -> int:
 
 
 def utc_today() -> date:
+    """Return the present day in UTC."""
     return datetime.now(UTC).date()
 
 
@@ -90,7 +92,7 @@ def _write(rows: Iterable[Row]) -> None:
 
 
 def _delete_quotas(client: redis.Redis, over: date) -> None:
-    """Their windows ended before the day `over`."""
+    """Delete the quotas whose windows ended before the day `over`."""
     ended = {"day": f"{over:%Y%m%d}", "month": f"{over:%Y%m}"}
     for window, name in ended.items():
         for key in client.scan_iter(match=f"{QUOTA}{window}:*", count=SCANNED):

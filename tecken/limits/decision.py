@@ -1,4 +1,4 @@
-"""What an answer says of limits: draft-ietf-httpapi-ratelimit-headers, structured fields."""
+"""Decisions about limits, and their headers (draft-ietf-httpapi-ratelimit-headers, structured fields)."""
 
 from __future__ import annotations
 
@@ -7,50 +7,55 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from tecken.errors import OverLimit, TooMuch
-from tecken.limits.port import SECONDS, Cost, Limit, Standing, Verdict
+from tecken.limits.port import SECONDS, Cost, Decision, Limit, LimitStatus
 
 UNITS = {"requests": "", "frames": ';qu="frames"', "bytes": ';qu="content-bytes"'}
 
 
-def policies(standings: Iterable[Standing]) -> str:
-    """`RateLimit-Policy`: `"requests-minute-address";q=600;w=60, ...`"""
-    return ", ".join(map(_policy, (standing.limit for standing in standings)))
+def policy_header(statuses: Iterable[LimitStatus]) -> str:
+    """Return the value of RateLimit-Policy: `"requests-minute-address";q=600;w=60, ...`."""
+    return ", ".join(map(_policy, (status.limit for status in statuses)))
 
 
-def states(standings: Iterable[Standing]) -> str:
-    """`RateLimit`: `"requests-minute-address";r=599;t=1, ...`; `t` in seconds, rounded up."""
-    return ", ".join(f'"{one.limit.name}";r={one.remaining};t={math.ceil(one.reset)}' for one in standings)
+def status_header(statuses: Iterable[LimitStatus]) -> str:
+    """Return the value of RateLimit: `"requests-minute-address";r=599;t=1, ...`. `t` is in whole seconds."""
+    return ", ".join(
+        f'"{status.limit.name}";r={status.remaining};t={math.ceil(status.reset)}' for status in statuses
+    )
 
 
 def _policy(limit: Limit) -> str:
-    """A month has no number of seconds."""
+    # A month has no fixed number of seconds, so its policy has no window.
     seconds = SECONDS.get(limit.window)
     window = f";w={seconds:.0f}" if seconds else ""
     return f'"{limit.name}";q={limit.quantity}{window}{UNITS[limit.unit]}'
 
 
-class Decision(NamedTuple):
-    """`refusing` has one of each standing. `at` in microseconds of the epoch."""
+class Evaluation(NamedTuple):
+    """Result of one check: whether each limit refuses the cost.
+
+    `refusing` has one value for each status. `at` is in microseconds since the epoch.
+    """
 
     allowed: bool
     at: int
-    standings: tuple[Standing, ...]
+    statuses: tuple[LimitStatus, ...]
     refusing: tuple[bool, ...]
 
 
-def verdict(decision: Decision, *, local: bool = False) -> Verdict:
-    """Raises OverLimit."""
-    if decision.allowed:
-        return Verdict(decision.standings, local, decision.at)
-    pairs = zip(decision.standings, decision.refusing, strict=True)
-    refused = [standing for standing, refuses in pairs if refuses]
-    worst = max(refused, key=lambda standing: standing.reset)
-    names = tuple(standing.limit.name for standing in refused)
-    raise OverLimit(f"More than {worst.limit}", worst.reset, names, decision.standings)
+def enforce(evaluation: Evaluation, *, local: bool = False) -> Decision:
+    """Return the decision of an evaluation that allows the cost. Raise OverLimit otherwise."""
+    if evaluation.allowed:
+        return Decision(evaluation.statuses, local, evaluation.at)
+    pairs = zip(evaluation.statuses, evaluation.refusing, strict=True)
+    refused = [status for status, refuses in pairs if refuses]
+    worst = max(refused, key=lambda status: status.reset)
+    names = tuple(status.limit.name for status in refused)
+    raise OverLimit(f"More than {worst.limit}", worst.reset, names, evaluation.statuses)
 
 
 def check_size(cost: Cost, limits: Sequence[Limit]) -> None:
-    """Raises TooMuch for what no waiting would allow."""
+    """Raise TooMuch for a cost that no waiting would allow."""
     for limit in limits:
         if cost.of(limit.unit) > limit.quantity:
             raise TooMuch(f"{cost.of(limit.unit)} {limit.unit} at once are more than {limit}")

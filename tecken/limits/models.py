@@ -1,3 +1,5 @@
+"""The table of daily usage."""
+
 from __future__ import annotations
 
 from django.db import models
@@ -6,7 +8,10 @@ NOBODY = 0
 
 
 class Usage(models.Model):
-    """What was used on one day of UTC. Not a foreign key: what a token used stays when it is deleted."""
+    """Amount that a token used on one day of UTC.
+
+    `token` is no foreign key, so that the usage of a deleted token stays.
+    """
 
     day = models.DateField()
     what = models.CharField(max_length=32)
@@ -15,6 +20,8 @@ class Usage(models.Model):
     amount = models.BigIntegerField()
 
     class Meta:
+        """One row for each day, subject, unit and token."""
+
         constraints = (models.UniqueConstraint(fields=("day", "what", "unit", "token"), name="usage_once"),)
         indexes = (models.Index(fields=("token", "-day"), name="usage_of_token"),)
 

@@ -1,4 +1,4 @@
-"""How often, how much, and by whom: what callers of a limiter know. Pure."""
+"""Interface of limiters: callers, costs, limits and decisions. Pure."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ Whose = Literal["address", "token", "user"]
 Without = Literal["open", "closed", "local"]
 
 SECONDS: dict[Window, float] = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
-"""A month has no such number."""
+"""Length of each window that has a fixed one. A month has none."""
 CALENDAR: tuple[Window, ...] = ("day", "month")
 
 
 class Caller(NamedTuple):
-    """`address` as people write it, `token` and `user` by their numbers; '' for nobody."""
+    """Client that a request counts for: its network address, and the numbers of token and user, if known."""
 
     address: str = ""
     token: int | None = None
     user: str = ""
 
     def id(self, whose: Whose) -> str:
-        """Empty where there is none; whoever is known by name does not count for an address."""
+        """Return the id that a limit counts by; empty if the caller has none.
+
+        A known user does not count for an address, which may be that of a whole company.
+        """
         if whose == "address":
             return "" if self.user else self.address
         if whose == "user":
@@ -33,18 +36,24 @@ class Caller(NamedTuple):
 
 
 class Cost(NamedTuple):
+    """Amounts that a request spends."""
+
     requests: int = 1
     frames: int = 0
     bytes: int = 0
 
     def of(self, unit: Unit) -> int:
+        """Return the amount in a unit."""
         amount: int = getattr(self, unit)
         return amount
 
 
 class Limit(NamedTuple):
-    """So many in a window: seconds to hours are rates (all at once, then as they refill), day and month are
-    quotas of the calendar in UTC. `without` is what holds while Redis is away."""
+    """Quantity of a unit that is allowed in a window.
+
+    Windows of seconds to hours are rates: the quantity may be spent at once, and refills evenly. Day and
+    month are quotas of the calendar, in UTC. `without` is the rule while redis-cache does not answer.
+    """
 
     scope: Scope
     quantity: int
@@ -55,45 +64,61 @@ class Limit(NamedTuple):
 
     @property
     def name(self) -> str:
+        """Return the name in headers and errors."""
         return f"{self.unit}-{self.window}-{self.whose}"
 
     @property
     def is_rate(self) -> bool:
+        """Return whether the window slides, unlike those of the calendar."""
         return self.window not in CALENDAR
 
     def __str__(self) -> str:
         return f"{self.quantity} {self.unit}/{self.window} per {self.whose}"
 
 
-class Standing(NamedTuple):
-    """`remaining` in the limit's unit; `reset`: seconds until there is more. That is the end of a quota's
-    window; of a rate one more, or, where it refused, as much as was asked for."""
+class LimitStatus(NamedTuple):
+    """State of a limit for a caller: `remaining` in the limit's unit, `reset` in seconds.
+
+    `reset` is the time until the end of a quota's window. For a rate it is the time until one more is
+    available, or, if the rate refused a cost, until the whole cost is.
+    """
 
     limit: Limit
     remaining: int
     reset: float
 
 
-class Verdict(NamedTuple):
-    """`at` is the moment of the decision, microseconds of the epoch by the clock of whoever decided."""
+class Decision(NamedTuple):
+    """Decision that allows a cost. `at` is in microseconds since the epoch, by the clock that decided.
 
-    standings: tuple[Standing, ...] = ()
+    `local` is True when the process decided alone.
+    """
+
+    statuses: tuple[LimitStatus, ...] = ()
     local: bool = False
     at: int = 0
 
 
 class Limiter(Protocol):
+    """Counter of all limits."""
+
     @property
     def local(self) -> bool:
-        """Whether this process decides alone, as Redis does not answer."""
+        """Return whether this process decides alone, because redis-cache does not answer."""
 
-    def spend(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> Verdict:
-        """Counts for all limits that apply, or for none. Raises OverLimit; TooMuch for a cost that no waiting
-        would allow; CouldNotAsk where a limit is closed without Redis."""
+    def spend(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> Decision:
+        """Charge a cost to all limits that apply, or to none.
 
-    def refund(self, caller: Caller, cost: Cost, limits: Sequence[Limit], verdict: Verdict) -> None:
-        """Gives back what `spend` took, from the same windows. Raises nothing."""
+        Raises:
+            OverLimit: A limit is reached.
+            TooMuch: The cost is more than a limit allows, so waiting does not help.
+            CouldNotAsk: redis-cache does not answer, and a limit is closed without it.
+        """
+
+    def refund(self, caller: Caller, cost: Cost, limits: Sequence[Limit], decision: Decision) -> None:
+        """Refund a cost that `spend` charged, in the same windows. Raises nothing."""
 
 
-def applying(limits: Sequence[Limit], caller: Caller) -> list[Limit]:
+def applicable_limits(limits: Sequence[Limit], caller: Caller) -> list[Limit]:
+    """Return the limits that count a caller."""
     return [limit for limit in limits if limit.quantity and caller.id(limit.whose)]

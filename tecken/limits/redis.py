@@ -1,4 +1,4 @@
-"""The limiter of a fleet: one round trip decides all limits of a request, by the server's clock."""
+"""Limiter of a fleet. One round trip decides all limits of a request, by the server's clock."""
 
 from __future__ import annotations
 
@@ -12,18 +12,26 @@ import redis
 
 from tecken.errors import CouldNotAsk
 from tecken.limits import keys
-from tecken.limits.decision import Decision, check_size, verdict
+from tecken.limits.decision import Evaluation, check_size, enforce
 from tecken.limits.memory import MemoryLimiter
-from tecken.limits.port import SECONDS, Caller, Cost, Limit, Standing, Verdict, applying
+from tecken.limits.port import SECONDS, Caller, Cost, Decision, Limit, LimitStatus, applicable_limits
 from tecken.redisclient.guard import RedisGuard
 
 logger = logging.getLogger(__name__)
 SPEND = (Path(__file__).parent / "spend.lua").read_text()
-LOCAL_SECONDS = 2.0  # after a decision without Redis
+# A process counts as deciding alone for this long after a decision without Redis.
+LOCAL_SECONDS = 2.0
 
 
 class RedisLimiter:
-    """`processes()` says among how many a limit is shared out while Redis is away."""
+    """Limiter whose levels are on redis-cache.
+
+    Processes of a fleet decide by one script on the server. If each of them read and wrote the levels itself,
+    two of them could both find room for the last request of a limit.
+
+    While redis-cache does not answer, a limit with `local` is divided by the number of processes, which
+    `processes()` returns.
+    """
 
     def __init__(
         self,
@@ -41,57 +49,62 @@ class RedisLimiter:
 
     @property
     def local(self) -> bool:
+        """Return whether this process has just decided alone."""
         return self._clock() < self._alone_until
 
-    def spend(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> Verdict:
-        mine = applying(limits, caller)
-        if not mine:
-            return Verdict()
-        check_size(cost, mine)
+    def spend(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> Decision:
+        """Charge a cost to all limits that apply, or to none. Raises OverLimit, TooMuch, CouldNotAsk."""
+        applicable = applicable_limits(limits, caller)
+        if not applicable:
+            return Decision()
+        check_size(cost, applicable)
         try:
-            decision = self._ask(caller, cost, mine)
+            evaluation = self._evaluate(caller, cost, applicable)
         except CouldNotAsk as error:
-            # A server that is full refuses each request. Only the first decision without it is logged.
+            # A full server refuses every request, so only the first decision without it is logged.
             if not self.local:
-                logger.warning("cannot count requests: %s", error.__cause__ or error)
-            return self._decide_alone(caller, cost, mine)
-        return verdict(decision)
+                logger.warning(
+                    "Cannot count requests: %s; deciding without redis-cache", error.__cause__ or error
+                )
+            return self._decide_alone(caller, cost, applicable)
+        return enforce(evaluation)
 
-    def refund(self, caller: Caller, cost: Cost, limits: Sequence[Limit], verdict: Verdict) -> None:
-        mine = applying(limits, caller)
-        back = Cost(*(-amount for amount in cost))
-        if not mine:
+    def refund(self, caller: Caller, cost: Cost, limits: Sequence[Limit], decision: Decision) -> None:
+        """Refund a cost where it was charged: on redis-cache or in this process."""
+        applicable = applicable_limits(limits, caller)
+        refund = Cost(*(-amount for amount in cost))
+        if not applicable:
             return
-        if verdict.local:
-            self._alone.refund(caller, cost, self._shares(mine), verdict)
+        if decision.local:
+            self._alone.refund(caller, cost, self._shares(applicable), decision)
             return
         try:
-            self._ask(caller, back, mine, verdict.at)
+            self._evaluate(caller, refund, applicable, decision.at)
         except CouldNotAsk:
             return
 
-    def _ask(self, caller: Caller, cost: Cost, limits: Sequence[Limit], at: int = 0) -> Decision:
+    def _evaluate(self, caller: Caller, cost: Cost, limits: Sequence[Limit], at: int = 0) -> Evaluation:
         names = [keys.key(limit, caller) for limit in limits]
         words: list[str | float] = [at]
         for limit in limits:
             seconds = SECONDS[limit.window] if limit.is_rate else 0
             member = "" if limit.is_rate else keys.member(limit, caller)
             words += [limit.window, seconds, limit.quantity, cost.of(limit.unit), member]
-        return _decision(self._guard.call(self._script, names, words), limits)
+        return _parse_evaluation(self._guard.call(self._script, names, words), limits)
 
-    def _decide_alone(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> Verdict:
+    def _decide_alone(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> Decision:
         self._alone_until = self._clock() + LOCAL_SECONDS
         if closed := [limit for limit in limits if limit.without == "closed"]:
             raise CouldNotAsk(f"{closed[0].name} cannot be counted while redis-cache does not answer")
         return self._alone.spend(caller, cost, self._shares(limits))._replace(local=True)
 
     def _shares(self, limits: Sequence[Limit]) -> list[Limit]:
-        among = max(1, self._processes())
-        mine = (limit for limit in limits if limit.without == "local")
-        return [limit._replace(quantity=max(1, limit.quantity // among)) for limit in mine]
+        processes = max(1, self._processes())
+        divided = (limit for limit in limits if limit.without == "local")
+        return [limit._replace(quantity=max(1, limit.quantity // processes)) for limit in divided]
 
 
-def _decision(answer: list[Any], limits: Sequence[Limit]) -> Decision:
-    parts = zip(limits, answer[2::3], answer[3::3], strict=False)
-    standings = tuple(Standing(limit, remaining, wait / 1000) for limit, remaining, wait in parts)
-    return Decision(answer[0] == 1, answer[1], standings, tuple(refuses == 1 for refuses in answer[4::3]))
+def _parse_evaluation(reply: list[Any], limits: Sequence[Limit]) -> Evaluation:
+    parts = zip(limits, reply[2::3], reply[3::3], strict=False)
+    statuses = tuple(LimitStatus(limit, remaining, wait / 1000) for limit, remaining, wait in parts)
+    return Evaluation(reply[0] == 1, reply[1], statuses, tuple(refuses == 1 for refuses in reply[4::3]))

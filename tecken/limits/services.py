@@ -7,7 +7,7 @@ from django.conf import settings
 from tecken.limits.memory import MemoryLimiter
 from tecken.limits.port import Limiter
 from tecken.limits.redis import RedisLimiter
-from tecken.limits.usage import RedisLedger, Usage, keep_sending
+from tecken.limits.usage import RedisLedger, UsageCounter, start_sender
 from tecken.redisclient.services import cache_guard, counters_client
 from tecken.services import per_process
 
@@ -21,13 +21,13 @@ def limiter() -> Limiter:
 
 
 def limits_are_local() -> bool:
-    """Return whether this process decides limits by itself. Builds no limiter: log lines read this."""
+    """Return whether this process decides limits alone. Builds no limiter, since each log line calls this."""
     return limiter.cache_info().currsize > 0 and limiter().local
 
 
 @per_process
-def usage() -> Usage:
+def usage() -> UsageCounter:
     """Return the counter of used requests, frames and bytes, which sends its counts every second."""
-    counter = Usage(RedisLedger(counters_client(), cache_guard()))
-    keep_sending(counter)
+    counter = UsageCounter(RedisLedger(counters_client(), cache_guard()))
+    start_sender(counter)
     return counter

@@ -1,3 +1,5 @@
+"""Scheduled jobs of limits."""
+
 from __future__ import annotations
 
 from celery import shared_task
@@ -9,7 +11,7 @@ from tecken.limits import daily
 
 @shared_task(ignore_result=True)  # type: ignore[untyped-decorator]
 def roll_up() -> None:
-    """Safe to run twice, and while another one runs."""
+    """Write the usage of each day to the database. Safe to run twice, also at the same time."""
     client = redisclient.client(
         settings.REDIS_COUNTERS_URL,
         timeout=settings.REDIS_TIMEOUT_SECONDS,

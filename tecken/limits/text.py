@@ -1,4 +1,4 @@
-"""Limits as an operator writes them: `600 requests/minute per address`, `20 GiB/month per user`."""
+"""Limits as text: `600 requests/minute per address`, `20 GiB/month per user`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHAPE = re.compile(
 
 
 def limit(text: str, scope: Scope = "api", without: Without = "open") -> Limit:
-    """Raises ValueError, with a sentence."""
+    """Return the limit that a text describes. Raises ValueError with a sentence for the operator."""
     match = SHAPE.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not like 600 requests/minute per address")
@@ -37,11 +37,11 @@ def limit(text: str, scope: Scope = "api", without: Without = "open") -> Limit:
 
 
 def check(texts: Sequence[str], units: Collection[Unit]) -> None:
-    """Raises ValueError for a limit that cannot be, is given twice, or counts what is not counted there."""
+    """Raise ValueError for a malformed or repeated limit, or a unit that its scope does not count."""
     names = set()
-    for one in map(limit, texts):
-        if one.unit not in units:
-            raise ValueError(f"only {' and '.join(units)} are counted there, no {one.unit}")
-        if one.name in names:
-            raise ValueError(f"{one.unit}/{one.window} per {one.whose} is given twice")
-        names.add(one.name)
+    for item in map(limit, texts):
+        if item.unit not in units:
+            raise ValueError(f"only {' and '.join(units)} are counted there, no {item.unit}")
+        if item.name in names:
+            raise ValueError(f"{item.unit}/{item.window} per {item.whose} is given twice")
+        names.add(item.name)

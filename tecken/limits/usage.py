@@ -1,10 +1,11 @@
-"""What was used: counted in this process, and sent to redis-cache each second.
+"""Usage: counted in each process, and sent to redis-cache each second.
 
     symbolicationcount:v5:20261121    requests
     usage:20261121                    a hash, <what>:<unit>:<token, or nothing> -> number
 
-A batch has a name and is sent until it is acknowledged, so an answer that was lost counts nothing twice. A
-process that is killed takes along what it had not sent, a second's at most. Days are those of UTC.
+A batch has a name and is sent until it is acknowledged. The server ignores a name that it has seen, so a lost
+answer counts nothing twice. A process that is killed loses its unsent counts, those of a second at most. Days
+are in UTC.
 """
 
 from __future__ import annotations
@@ -39,24 +40,29 @@ GONE_SECONDS = 15
 REMEMBERED_SECONDS = 86_400
 
 Field = tuple[str, str]
-"""A key, and a field where that is a hash."""
+"""Key, and the field in it; the field of a plain number is empty."""
 
 
 class Ledger(Protocol):
-    def add(self, batch: str, counts: Mapping[Field, int], *, is_last: bool = False) -> int:
-        """Add a batch, once, and return how many processes did so lately. Raise CouldNotAsk.
+    """Place where batches of counts are added up."""
 
-        The last batches of a process are tried even when the server has just failed to answer.
+    def add(self, batch: str, counts: Mapping[Field, int], *, is_last: bool = False) -> int:
+        """Add a batch once, and return how many processes have sent one lately. Raise CouldNotAsk.
+
+        The last batches of a process are sent even if the server has just failed to answer.
         """
 
 
 class RedisLedger:
+    """Counts on redis-cache."""
+
     def __init__(self, client: redis.Redis, guard: RedisGuard) -> None:
         self._guard = guard
         self._script = client.register_script(ADD)
         self._process = f"{socket.gethostname()}:{os.getpid()}"
 
     def add(self, batch: str, counts: Mapping[Field, int], *, is_last: bool = False) -> int:
+        """Add a batch once, and return the number of processes. Raises CouldNotAsk."""
         keys = [BATCH + batch, PROCESSES, *(key for key, _ in counts)]
         words: list[str | int] = [self._process, GONE_SECONDS, REMEMBERED_SECONDS]
         for (_, field), number in counts.items():
@@ -66,25 +72,27 @@ class RedisLedger:
 
 
 class MemoryLedger:
-    """The same in memory, for tests."""
+    """Counts in memory, for tests."""
 
     def __init__(self) -> None:
         self.counts: Counter[Field] = Counter()
         self._batches: set[str] = set()
 
     def add(self, batch: str, counts: Mapping[Field, int], *, is_last: bool = False) -> int:  # noqa: ARG002
+        """Add a batch once, and return 1."""
         if batch not in self._batches:
             self.counts.update(counts)
         self._batches = {batch}
         return 1
 
 
-_busy: set[Usage] = set()
-"""With something to send: each lives until that is done, whoever forgets it."""
+# Counters with unsent counts. The thread that sends holds a weak reference only, so a counter that is dropped
+# with unsent counts would be collected and its counts lost. It stays in this set until they are sent.
+_busy: set[UsageCounter] = set()
 
 
-class Usage:
-    """`processes`: how many count, as far as one knows."""
+class UsageCounter:
+    """Counts of this process. `processes` is the last known number of processes that send counts."""
 
     processes = 1
 
@@ -92,44 +100,47 @@ class Usage:
         self._ledger = ledger
         self._clock = clock
         self._lock = Lock()
-        self._turn = Lock()
+        # Flushes run one after the other. A second flush would send the same batch, or replace one that is
+        # not acknowledged yet. It is apart from `_lock`, so that requests do not wait for the network.
+        self._flush_lock = Lock()
         self._counts: Counter[Field] = Counter()
         self._unsent: tuple[str, Counter[Field]] | None = None
 
     def count(self, what: str, cost: Cost, token: int | None = None) -> None:
-        """In memory only."""
+        """Count the cost of a request, in memory."""
         key = f"{DAY}{self._today()}"
-        whose = "" if token is None else str(token)
+        owner = "" if token is None else str(token)
         with self._lock:
             _busy.add(self)
             for unit, amount in cost._asdict().items():
                 if amount:
-                    self._counts[key, f"{what}:{unit}:{whose}"] += amount
+                    self._counts[key, f"{what}:{unit}:{owner}"] += amount
 
     def count_version(self, version: str) -> None:
+        """Count a symbolication request of a version of the API, in memory."""
         key = f"{VERSION}{version}:{self._today()}"
         with self._lock:
             _busy.add(self)
             self._counts[key, ""] += 1
 
     def flush(self, *, is_last: bool = False) -> None:
-        """Send one batch in one round trip. Raises nothing; a batch that failed is sent again next time."""
-        with self._turn:
+        """Send one batch in one round trip. Raises nothing; a batch that failed is sent again."""
+        with self._flush_lock:
             try:
-                self.processes = self._ledger.add(*self._next(), is_last=is_last)
+                self.processes = self._ledger.add(*self._next_batch(), is_last=is_last)
             except CouldNotAsk as error:
-                logger.debug("usage is sent later: %s", error)
+                logger.debug("Cannot send usage: %s; it is sent again", error)
             else:
                 self._unsent = None
-                self._rest()
+                self._release_if_empty()
 
-    def _rest(self) -> None:
+    def _release_if_empty(self) -> None:
         with self._lock:
             if not self._counts:
                 _busy.discard(self)
 
-    def _next(self) -> tuple[str, Counter[Field]]:
-        """The batch that is not acknowledged yet, else a new one."""
+    def _next_batch(self) -> tuple[str, Counter[Field]]:
+        """Return the batch that is not acknowledged yet, else a new one."""
         if self._unsent is None:
             with self._lock:
                 counts, self._counts = self._counts, Counter()
@@ -140,25 +151,27 @@ class Usage:
         return time.strftime("%Y%m%d", time.gmtime(self._clock()))
 
 
-def keep_sending(usage: Usage, seconds: float = SECONDS) -> Thread:
-    """Each so many seconds and at exit, in a daemon thread that ends when `usage` is gone."""
-    one = weakref.ref(usage)
+def start_sender(usage: UsageCounter, seconds: float = SECONDS) -> Thread:
+    """Send the counts regularly and at exit, in a daemon thread that ends with `usage`."""
+    # A strong reference would keep the counter alive for ever, and with it this thread.
+    counter = weakref.ref(usage)
     pause = Event()
 
     def run() -> None:
         while not pause.wait(seconds):
-            if (still := one()) is None:
+            if (alive := counter()) is None:
                 return
-            still.flush()
-            del still
+            alive.flush()
+            del alive
 
-    def last() -> None:
-        if still := one():
-            # The batch that was not acknowledged, then what was counted since.
-            still.flush(is_last=True)
-            still.flush(is_last=True)
+    def send_rest() -> None:
+        if alive := counter():
+            # The batch that was not acknowledged, then the counts since.
+            alive.flush(is_last=True)
+            alive.flush(is_last=True)
 
-    Finalize(None, last, exitpriority=0)  # unlike atexit it runs in a forked process, too
+    # Unlike atexit, a finalizer of multiprocessing runs in forked processes as well.
+    Finalize(None, send_rest, exitpriority=0)
     thread = Thread(target=run, name="usage", daemon=True)
     thread.start()
     return thread

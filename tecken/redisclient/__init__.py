@@ -1,9 +1,24 @@
-"""The one factory of raw Redis clients. Stands beside `metrics` and `errors`: a word everyone may use.
+"""Clients of Redis: one server, Sentinel, a cluster, or memory. The only module that creates them.
 
-redis-py's two constructors differ: `Redis()` tries a refused port eleven times, `Redis.from_url()` once.
-A client made here never waits longer than it was told and asks once, because a command that timed out
-may have been carried out: an INCR that is sent again counts twice. It may be made before a fork and
-shared by threads: its pool sees that the process id changed and opens connections of its own.
+redis-py's two constructors differ: `Redis()` tries a refused port eleven times, `Redis.from_url()` once. A
+client of this package sends each command once and waits no longer than its timeout. It may be created before
+a fork and shared by threads: the pool notices that the process id has changed, and opens connections of its
+own.
+
+Main names:
+
+* `client`: creates a client from a URL. `Pools` does so for django-redis.
+* `guard.RedisGuard`: the one guard of a server, with a `breaker.CircuitBreaker`, for all its clients.
+* `Cluster` and `fanout.ClusterPool`: a cluster whose nodes are read side by side, within one timeout.
+* `MasterPool`: connections to the master that sentinels name.
+* `services`: the clients and the guard of redis-cache in this process.
+
+What must never happen:
+
+* A command is sent twice. One that timed out may have been carried out, and a repeated INCR counts twice.
+* A connection whose reply was not read is used again: the next command would get that reply.
+* An unresponsive server costs a process more than one timeout per second.
+* An error text of Redis reaches a client: it may quote a command, and with it a password.
 """
 
 from __future__ import annotations
@@ -23,16 +38,17 @@ from tecken.redisclient.urls import seeds, sentinels
 
 __all__ = ["Cluster", "MasterPool", "Pools", "client", "client_of", "nodes", "seeds", "sentinels"]
 
-HEALTH_CHECK_SECONDS = 25  # a connection idle for longer is tried with PING first
+# A connection that was idle for longer is checked with PING first.
+HEALTH_CHECK_SECONDS = 25
 
 
 class Pools:
-    """Makes pools of connections; django-redis knows it by name (CONNECTION_POOL_CLASS)."""
+    """Factory of connection pools; the setting CONNECTION_POOL_CLASS of django-redis names it."""
 
     @staticmethod
     def from_url(url: str, **options: Any) -> redis.ConnectionPool:
-        """`options` are a connection's. RESP2, since nothing of ours needs RESP3 and its maintenance notices
-        may stretch a timeout to ten seconds. Raises ValueError for another scheme."""
+        """Return a pool for a URL, with options of a connection. Raises ValueError for another scheme."""
+        # RESP2, because maintenance notices of RESP3 may extend a timeout to ten seconds.
         ours: dict[str, Any] = {
             "socket_keepalive": True,
             "retry": Retry(NoBackoff(), 0),
@@ -49,12 +65,13 @@ class Pools:
 
 
 def client(url: str, *, timeout: float, connect_timeout: float, retry: Retry | None = None) -> redis.Redis:
-    """A client of `redis[s]://`, `sentinel[s]://`, `redis[s]-cluster://` or `unix://`; answers are bytes.
+    """Return a client for a URL, whose replies are bytes.
 
-    Connects with the first command. `timeout` and `connect_timeout` are seconds; without `retry` nothing is
-    sent twice. Raises ValueError for another scheme.
+    The URL begins with `redis[s]://`, `sentinel[s]://`, `redis[s]-cluster://` or `unix://`. The client
+    connects with the first command. `timeout` and `connect_timeout` are in seconds. Without `retry` no
+    command is sent twice. Raises ValueError for another scheme.
     """
-    made = client_of(
+    new_client = client_of(
         Pools.from_url(
             url,
             socket_timeout=timeout,
@@ -62,18 +79,21 @@ def client(url: str, *, timeout: float, connect_timeout: float, retry: Retry | N
             retry=retry or Retry(NoBackoff(), 0),
         )
     )
-    made.auto_close_connection_pool = True
-    return made
+    new_client.auto_close_connection_pool = True
+    return new_client
 
 
 def client_of(connection_pool: redis.ConnectionPool) -> redis.Redis:
-    """Of a pool that others may share; django-redis knows it by name (REDIS_CLIENT_CLASS)."""
+    """Return a client of a shared pool; REDIS_CLIENT_CLASS of django-redis names this function."""
     if isinstance(connection_pool, ClusterPool):
         return Cluster(connection_pool)
     return redis.Redis(connection_pool=connection_pool)
 
 
 def nodes(client: redis.Redis) -> list[redis.Redis]:
-    """One client for each server that has a share of the keys: for INFO, CONFIG and the like, which a whole
-    cluster has no answer to. Raises what redis-py raises."""
+    """Return one client for each server with a share of the keys.
+
+    INFO, CONFIG and other commands are about one server, and a cluster refuses them. Raises what redis-py
+    raises.
+    """
     return client.nodes() if isinstance(client, Cluster) else [client]

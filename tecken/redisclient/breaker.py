@@ -1,4 +1,4 @@
-"""A circuit breaker: while a service does not answer, one call per pause tries it, the others fail."""
+"""Circuit breaker: while a service does not answer, one call per pause tries it, the others fail."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from tecken.errors import CouldNotAsk
 
 
 class CircuitBreaker:
-    """A breaker that opens after `failures` in a row and then admits one call per `pause` seconds.
+    """Breaker that opens after `failures` in a row, and then admits one call per `pause` seconds.
 
-    The first answer closes it. It holds no lock, so that calls run in parallel and a forked child cannot
-    inherit a locked one. A race costs one more try.
+    The first answer closes it. Without a breaker, each request to a mute server would hold its thread for one
+    timeout, and soon all threads of a process would wait.
+
+    It has no lock: a child forked while another thread held it could never take it. A race costs one more
+    try.
     """
 
     def __init__(
@@ -37,7 +40,7 @@ class CircuitBreaker:
         return self._in_a_row >= self._failures
 
     def admit(self) -> None:
-        """Return if a call may be tried now. Raise `raises` otherwise."""
+        """Return if a call may be tried now; raise the error of the breaker otherwise."""
         if not self.open:
             return
         now = self._clock()

@@ -1,4 +1,4 @@
-"""A Redis Cluster as one client."""
+"""Client of a whole Redis Cluster."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ T = TypeVar("T")
 
 
 class Cluster(redis.Redis):
-    """What is asked of a key goes to the node that has it; of several keys, to all their nodes side by side,
-    and not as one step. A node that is away is an error, also when others have answered: `mget_reachable`
-    is for those who need no more than what can be had. There is database 0 only, as in every cluster.
+    """Client that sends each command to the node of its key.
+
+    A command with several keys is split and sent to all their nodes side by side. It is not atomic. A node
+    that does not answer is an error, even if others have answered; `mget_reachable` returns the other values
+    then. A cluster has database 0 only.
     """
 
     connection_pool: ClusterPool
@@ -32,103 +34,119 @@ class Cluster(redis.Redis):
     def __init__(self, connection_pool: ClusterPool) -> None:
         super().__init__(connection_pool=connection_pool)
 
-    def execute_command(self, *words: Any, **options: Any) -> Any:
-        return self._each([(words, options)])[0]
+    def execute_command(self, *arguments: Any, **options: Any) -> Any:
+        """Run a command with one key."""
+        return self._each([(arguments, options)])[0]
 
     def pipeline(self, transaction: bool = False, shard_hint: None = None) -> Batch:  # noqa: ARG002
-        """Never a transaction: its commands are for several nodes."""
+        """Return a batch, which is no transaction: its commands are for several nodes."""
         return Batch(self)
 
     def ask(self, commands: Iterable[tuple[Sequence[Any], dict[str, Any]]]) -> list[Any]:
-        """As ClusterPool.ask."""
+        """Return the replies to commands, as `ClusterPool.ask` does."""
         encoder: Any = self.get_encoder()
-        named = [Command(encoder.encode(_key(words)), words, options) for words, options in commands]
+        named = [
+            Command(encoder.encode(_key(arguments)), arguments, options) for arguments, options in commands
+        ]
         return self.connection_pool.ask(named)
 
     def nodes(self) -> list[redis.Redis]:
+        """Return a client of each node with slots."""
         return self.connection_pool.nodes()
 
     def mget(self, keys: Any, *more: Any) -> list[Any]:
+        """Return values. Raises the error of the first node that failed."""
         names = list_or_args(keys, more)
         return [value for (value,) in self._each((["MGET", name], {}) for name in names)]
 
     def mget_reachable(self, keys: Sequence[str]) -> list[bytes | None]:
-        """Of a node that is away: None. Raises only when all are."""
-        answers = self.ask((["MGET", key], {}) for key in keys)
-        if all(isinstance(answer, Exception) for answer in answers):
-            _raise_first(answers)
-        return [None if isinstance(answer, Exception) else answer[0] for answer in answers]
+        """Return values, None for those of failed nodes. Raises only if all nodes failed."""
+        replies = self.ask((["MGET", key], {}) for key in keys)
+        if all(isinstance(reply, Exception) for reply in replies):
+            _raise_first(replies)
+        return [None if isinstance(reply, Exception) else reply[0] for reply in replies]
 
     def mset(self, mapping: Mapping[Any, Any]) -> bool:
+        """Set values; not in one step."""
         return all(self._each((["SET", key, value], {}) for key, value in mapping.items()))
 
     def delete(self, *names: Any) -> int:
+        """Delete keys, and return how many there were."""
         return self._count("DEL", names)
 
     def unlink(self, *names: Any) -> int:
+        """Unlink keys, and return how many there were."""
         return self._count("UNLINK", names)
 
     def exists(self, *names: Any) -> int:
+        """Return how many of the keys exist."""
         return self._count("EXISTS", names)
 
     def flushdb(self, asynchronous: bool = False, **options: Any) -> bool:
+        """Empty every node."""
         return all(self._everywhere(lambda node: node.flushdb(asynchronous, **options)))
 
     def flushall(self, asynchronous: bool = False, **options: Any) -> bool:
+        """Empty every node."""
         return all(self._everywhere(lambda node: node.flushall(asynchronous, **options)))
 
     def dbsize(self, **options: Any) -> int:
+        """Return the number of keys of all nodes."""
         return sum(self._everywhere(lambda node: node.dbsize(**options)))
 
     def keys(self, pattern: Any = "*", **options: Any) -> list[Any]:
+        """Return the matching keys of all nodes."""
         return list(chain.from_iterable(self._everywhere(lambda node: node.keys(pattern, **options))))
 
     def scan_iter(self, *arguments: Any, **options: Any) -> Iterator[Any]:
+        """Yield the keys of all nodes."""
         for node in self.nodes():
             yield from node.scan_iter(*arguments, **options)
 
     def ping(self, **options: Any) -> bool:
+        """Return whether every node answers."""
         return all(self._everywhere(lambda node: node.ping(**options)))
 
     def _count(self, word: str, names: Sequence[Any]) -> int:
         return sum(self._each(([word, name], {}) for name in names))
 
     def _each(self, commands: Iterable[tuple[Sequence[Any], dict[str, Any]]]) -> list[Any]:
-        answers = self.ask(commands)
-        _raise_first(answers)
-        return answers
+        replies = self.ask(commands)
+        _raise_first(replies)
+        return replies
 
     def _everywhere(self, call: Callable[[redis.Redis], T]) -> list[T]:
         return [call(node) for node in self.nodes()]
 
 
 class Batch(Pipeline):
-    """The pipeline of a Cluster."""
+    """Pipeline of a Cluster."""
 
     def __init__(self, cluster: Cluster) -> None:
         super().__init__(cluster.connection_pool, cluster.response_callbacks, False, None)
         self._cluster = cluster
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:
+        """Send all commands, and return their replies in order."""
         stack, self.command_stack = self.command_stack, []
-        answers = self._cluster.ask(stack)
+        replies = self._cluster.ask(stack)
         if raise_on_error:
-            _raise_first(answers)
-        return answers
+            _raise_first(replies)
+        return replies
 
 
-def _key(words: Sequence[Any]) -> Any:
-    """Raises DataError for a command that no key tells the node of."""
-    name = str(words[0]).upper()
+def _key(arguments: Sequence[Any]) -> Any:
+    """Return the key of a command. Raises DataError for a command without one."""
+    name = str(arguments[0]).upper()
     if FOR_ONE_SERVER.fullmatch(name):
         raise redis.DataError(f"{name} is a question for one server: ask each of nodes(client)")
     at = 3 if name in SCRIPTS else 1
-    if len(words) <= at or (at == 3 and not int(words[2])):
+    if len(arguments) <= at or (at == 3 and not int(arguments[2])):
         raise redis.DataError(f"{name} without a key: a cluster cannot tell which node to ask")
-    return words[at]
+    return arguments[at]
 
 
-def _raise_first(answers: Iterable[Any]) -> None:
-    for answer in answers:
-        if isinstance(answer, Exception):
-            raise answer
+def _raise_first(replies: Iterable[Any]) -> None:
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply

@@ -1,8 +1,8 @@
-"""A pool of connections for each node of a cluster, and which of them has which slot.
+"""Connection pools of the nodes of a cluster, and the map from slots to nodes.
 
-redis-py's own cluster client keeps no deadline: while a node is mute, a pipeline asks for each of its keys
-in turn, one timeout each. Here all nodes are asked side by side for one timeout, and a node that cost one is
-passed over for PAUSE seconds.
+redis-py's own cluster client keeps no deadline: while a node does not answer, a pipeline tries each of its
+keys in turn, one timeout each. Here commands are sent to all nodes before any reply is read, so that all
+together take one timeout at most. A node that has failed is skipped for PAUSE seconds.
 
 Cluster specification: https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/
 """
@@ -22,21 +22,25 @@ from redis.exceptions import AskError, ClusterDownError, MaxConnectionsError, Mo
 from tecken.redisclient.pool import Pool
 from tecken.redisclient.urls import Address, Seeds
 
-PAUSE = 1.0  # seconds
+# Seconds for which a failed node is skipped.
+PAUSE = 1.0
 AWAY = (redis.ConnectionError, redis.TimeoutError)
 
 
 class Command(NamedTuple):
+    """Command with the key that determines its node."""
+
     key: bytes
     words: Sequence[Any]
     options: dict[str, Any]
 
 
-ASKING = Command(b"", ["ASKING"], {})  # before a command that another node has sent on
+# Precedes a command that another node has redirected.
+ASKING = Command(b"", ["ASKING"], {})
 
 
-class Line:
-    """One node's share of a question, and a connection for it."""
+class NodeBatch:
+    """Commands for one node, and a connection for them."""
 
     def __init__(self, node: redis.Redis, commands: Sequence[Command]) -> None:
         self._node = node
@@ -46,6 +50,7 @@ class Line:
         self.failure: redis.RedisError | None = None
 
     def send(self) -> None:
+        """Send all commands. A failure is recorded in `failure`."""
         try:
             self._connection = self._node.connection_pool.get_connection()
             self._unread = True
@@ -55,7 +60,7 @@ class Line:
             self.failure = error
 
     def read(self, deadline: float) -> list[Any]:
-        """What answers were errors are in their places; after a failure all are."""
+        """Return the replies in order, errors included. After a failure, each of them is that failure."""
         if not self.failure:
             try:
                 return self._read(deadline)
@@ -64,7 +69,8 @@ class Line:
         return [self.failure] * len(self._commands)
 
     def close(self) -> None:
-        """What nobody has read would be the answer to the next question."""
+        """Release the connection."""
+        # The next command on this connection would get the replies that are not read.
         if self._unread:
             self._connection.disconnect()
         if self._connection:
@@ -73,11 +79,11 @@ class Line:
     def _read(self, deadline: float) -> list[Any]:
         if not self._connection.can_read(timeout=max(0.0, deadline - monotonic())):
             raise redis.TimeoutError("no answer in time")
-        answers = [self._answer(command) for command in self._commands]
+        replies = [self._parse_reply(command) for command in self._commands]
         self._unread = False
-        return answers
+        return replies
 
-    def _answer(self, command: Command) -> Any:
+    def _parse_reply(self, command: Command) -> Any:
         try:
             name, options = command.words[0], command.options
             return self._node.parse_response(self._connection, name, **options)  # type: ignore[no-untyped-call]
@@ -86,8 +92,11 @@ class Line:
 
 
 class ClusterPool(Pool):
-    """It holds no lock: questions go on side by side, and no fork can leave one taken. A race costs one more
-    question for the slots, or one more try of a node that is away."""
+    """Pool of a cluster.
+
+    It has no lock. Commands of several threads run side by side, and a child forked while another thread held
+    a lock could never take it. A race costs one more query for the slots, or one more try of a failed node.
+    """
 
     def __init__(self, seeds: Seeds, options: dict[str, Any]) -> None:
         self._options = options | seeds.account
@@ -97,139 +106,148 @@ class ClusterPool(Pool):
         self._timeout: float = options["socket_timeout"]
         self._seeds = seeds.addresses
         self._nodes: dict[Address, redis.Redis] = {}
-        self._owners: list[Address | None] = []  # by slot; empty while nobody has told
+        # By slot; empty until a node has answered.
+        self._owners: list[Address | None] = []
         self._primaries: list[Address] = []
-        self._away: dict[Address, float] = {}  # until when
-        self._doubtful = False
-        self._look_at = 0.0
+        # Failed nodes, and the time until which each is skipped.
+        self._failed_until: dict[Address, float] = {}
+        self._is_outdated = False
+        self._refresh_at = 0.0
 
     def ask(self, commands: Sequence[Command]) -> list[Any]:
-        """The answer to each, in its place; an error is one, too.
+        """Return the replies in order. Errors are items.
 
-        Raises what redis-py raises while no node has told who has the slots.
+        Raises what redis-py raises while no node has returned the slots.
         """
         if not commands:
             return []
-        self._look_when_due()
-        answers = self._asked([self._owners[key_slot(command.key)] for command in commands], commands)
-        sent_on = [place for place, answer in enumerate(answers) if isinstance(answer, AskError)]
-        if sent_on:
-            redirected = self._redirected([(answers[place], commands[place]) for place in sent_on])
-            for place, answer in zip(sent_on, redirected, strict=True):
-                answers[place] = answer
-        self._doubtful |= any(isinstance(answer, ClusterDownError) for answer in answers)
-        return answers
+        self._refresh_if_due()
+        replies = self._send_and_read([self._owners[key_slot(command.key)] for command in commands], commands)
+        redirected_places = [place for place, reply in enumerate(replies) if isinstance(reply, AskError)]
+        if redirected_places:
+            second = self._redirect([(replies[place], commands[place]) for place in redirected_places])
+            for place, reply in zip(redirected_places, second, strict=True):
+                replies[place] = reply
+        self._is_outdated |= any(isinstance(reply, ClusterDownError) for reply in replies)
+        return replies
 
     def nodes(self) -> list[redis.Redis]:
-        """Of every node that has slots. Raises as `ask` does."""
-        self._look_when_due()
+        """Return a client of each node with slots. Raises as `ask` does."""
+        self._refresh_if_due()
         return [self._node(address) for address in self._primaries]
 
     def disconnect(self, inuse_connections: bool = True) -> None:
+        """Close the connections to all nodes."""
         for node in list(self._nodes.values()):
             node.connection_pool.disconnect(inuse_connections)
 
-    def _asked(self, addresses: Sequence[Address | None], commands: Sequence[Command]) -> list[Any]:
-        """Everything is sent before anything is read."""
+    def _send_and_read(self, addresses: Sequence[Address | None], commands: Sequence[Command]) -> list[Any]:
+        """Send all commands, then read all replies, so that nodes work at the same time."""
         shares: dict[Address | None, list[int]] = {}
         for place, address in enumerate(addresses):
             shares.setdefault(address, []).append(place)
-        answers: list[Any] = [None] * len(commands)
+        replies: list[Any] = [None] * len(commands)
         with ExitStack() as stack:
-            lines = []
+            batches = []
             for address, places in shares.items():
                 if refusal := self._refusal(address):
-                    _put(answers, places, [refusal] * len(places))
+                    _put(replies, places, [refusal] * len(places))
                 elif address:
-                    line = Line(self._node(address), [commands[place] for place in places])
-                    stack.callback(line.close)
-                    line.send()
-                    lines.append((address, places, line))
+                    batch = NodeBatch(self._node(address), [commands[place] for place in places])
+                    stack.callback(batch.close)
+                    batch.send()
+                    batches.append((address, places, batch))
             deadline = monotonic() + self._timeout
-            for address, places, line in lines:
-                _put(answers, places, line.read(deadline))
-                self._note(address, line.failure)
-        return answers
+            for address, places, batch in batches:
+                _put(replies, places, batch.read(deadline))
+                self._record(address, batch.failure)
+        return replies
 
-    def _redirected(self, sent_on: Sequence[tuple[AskError, Command]]) -> list[Any]:
-        """ASK names who has one key of a slot that is on its way, MOVED who has the slot from now on."""
+    def _redirect(self, redirected: Sequence[tuple[AskError, Command]]) -> list[Any]:
+        """Repeat redirected commands.
+
+        ASK names the node that has one key of a moving slot, MOVED the new node of the slot.
+        """
         addresses: list[Address] = []
         commands: list[Command] = []
-        for error, command in sent_on:
+        for error, command in redirected:
             address = error.host, error.port
             addresses += [address, address]
             commands += [ASKING, command]
             if isinstance(error, MovedError):
                 self._owners[error.slot_id] = address
-                self._doubtful = True
-        return self._asked(addresses, commands)[1::2]
+                self._is_outdated = True
+        return self._send_and_read(addresses, commands)[1::2]
 
     def _refusal(self, address: Address | None) -> redis.RedisError | None:
-        """None: may be asked. After the pause one caller may."""
+        """Return the error for a node that is skipped. After the pause, one caller may try it."""
         if address is None:
             return ClusterDownError("no node has this slot")
         now = monotonic()
-        until = self._away.get(address)
+        until = self._failed_until.get(address)
         if until is None:
             return None
         if now < until:
             return redis.ConnectionError("{}:{} is not asked, it has just failed".format(*address))
-        self._away[address] = now + PAUSE
+        self._failed_until[address] = now + PAUSE
         return None
 
-    def _note(self, address: Address, failure: redis.RedisError | None) -> None:
+    def _record(self, address: Address, failure: redis.RedisError | None) -> None:
         if failure is None:
-            self._away.pop(address, None)
+            self._failed_until.pop(address, None)
         elif not isinstance(failure, MaxConnectionsError):
-            self._away[address] = monotonic() + PAUSE
+            self._failed_until[address] = monotonic() + PAUSE
 
-    def _look_when_due(self) -> None:
-        """Another node may have taken the place of one that is away."""
+    def _refresh_if_due(self) -> None:
+        """Query the slots once per PAUSE while a node has failed: another node may have replaced it."""
         now = monotonic()
-        if self._owners and not ((self._doubtful or self._away) and now > self._look_at):
+        if self._owners and not ((self._is_outdated or self._failed_until) and now > self._refresh_at):
             return
-        self._look_at = now + PAUSE  # for the other threads
-        self._look(now + self._timeout)
+        # Set before the query, so that other threads do not query as well.
+        self._refresh_at = now + PAUSE
+        self._refresh(now + self._timeout)
 
-    def _look(self, deadline: float) -> None:
-        """Asks one node after the other who has which slot, until one has answered or the time is over."""
+    def _refresh(self, deadline: float) -> None:
+        """Query one node after the other for the slots, until one has answered or the deadline has passed."""
         failure: redis.RedisError | None = redis.ConnectionError("every node has just failed: none is asked")
         for address in self._candidates():
-            failure = self._look_at_node(address)
+            failure = self._query_slots(address)
             if failure is None or monotonic() > deadline:
                 break
         if failure and not self._owners:
             raise failure
 
-    def _look_at_node(self, address: Address) -> redis.RedisError | None:
+    def _query_slots(self, address: Address) -> redis.RedisError | None:
         try:
             ranges = self._node(address).execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
         except redis.RedisError as error:
-            self._note(address, error)
+            self._record(address, error)
             return error
-        self._learn(ranges, address)
+        self._store_slots(ranges, address)
         return None
 
     def _candidates(self) -> list[Address]:
-        """Those that were away come last."""
+        """Return the nodes to query in random order. Those that have failed are last."""
         now = monotonic()
         known = random.sample(self._primaries, len(self._primaries))
-        free = [each for each in (*known, *self._seeds) if self._away.get(each, 0.0) <= now]
-        return sorted(dict.fromkeys(free), key=self._away.__contains__)
+        free = [item for item in (*known, *self._seeds) if self._failed_until.get(item, 0.0) <= now]
+        return sorted(dict.fromkeys(free), key=self._failed_until.__contains__)
 
-    def _learn(self, ranges: Sequence[Any], asked: Address) -> None:
-        """`ranges` as CLUSTER SLOTS has them; a node that knows no address of its own is the one asked."""
+    def _store_slots(self, ranges: Sequence[Any], source: Address) -> None:
+        """Store the reply of CLUSTER SLOTS. A node without an address in it is the one that answered."""
         owners: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         primaries = []
         for first, last, (host, port, *_), *_replicas in ranges:
-            address = host.decode() if host else asked[0], port
+            address = host.decode() if host else source[0], port
             owners[first : last + 1] = [address] * (last + 1 - first)
             primaries.append(address)
         self._owners = owners
         self._primaries = list(dict.fromkeys(primaries))
-        self._nodes = {each: node for each, node in self._nodes.items() if each in self._primaries}
-        self._away = {each: until for each, until in self._away.items() if each in self._primaries}
-        self._doubtful = False
+        self._nodes = {item: node for item, node in self._nodes.items() if item in self._primaries}
+        self._failed_until = {
+            item: until for item, until in self._failed_until.items() if item in self._primaries
+        }
+        self._is_outdated = False
 
     def _node(self, address: Address) -> redis.Redis:
         node = self._nodes.get(address)
@@ -240,6 +258,6 @@ class ClusterPool(Pool):
         return node
 
 
-def _put(answers: list[Any], places: Sequence[int], values: Sequence[Any]) -> None:
+def _put(replies: list[Any], places: Sequence[int], values: Sequence[Any]) -> None:
     for place, value in zip(places, values, strict=True):
-        answers[place] = value
+        replies[place] = value

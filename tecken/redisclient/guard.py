@@ -1,4 +1,4 @@
-"""The guard that all users of one Redis server share."""
+"""The guard of a Redis server, which all its users in a process share."""
 
 from __future__ import annotations
 
@@ -17,12 +17,17 @@ from tecken.services import per_process
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# Beginnings of the errors of a server that answers and cannot store: its disk is full, or its replicas are
+# gone.
+_CANNOT_STORE = ("MISCONF", "NOREPLICAS")
+
 
 class RedisGuard:
-    """The guard of one Redis server, whatever the number of its clients and databases.
+    """Guard of one Redis server, for any number of clients and databases.
 
     A process has one for each server. While the server does not answer, all its users together wait for one
-    timeout per second: one call tries, the others raise `error` at once. An answer to any of them ends that.
+    timeout per second: one call tries, and the others raise `error` at once. With a guard for each user, each
+    of them would wait for a timeout of its own. An answer to any call ends this state.
 
     An error reply counts as an answer. It costs one round trip, and a server that is full, or is a replica,
     refuses writes and serves reads.
@@ -39,11 +44,11 @@ class RedisGuard:
         self.breaker = CircuitBreaker(name, clock=clock, raises=error)
         self._name = name
         self._error = error
-        self._describe = describe or self._sentence
+        self._describe = describe or self._default_text
 
     @contextmanager
     def guarded(self, *, admit: bool = True) -> Iterator[None]:
-        """Guard the commands of the block. Raise `error` instead of what redis-py raises.
+        """Guard the commands of the block. Raise `error` instead of an error of redis-py.
 
         With `admit` false the block always runs, and only its outcome is recorded. A LockError passes: it is
         about a lock and not about the server.
@@ -78,12 +83,12 @@ class RedisGuard:
     def _record(self, error: Exception) -> None:
         if isinstance(error, redis.ResponseError):
             self.breaker.answered()
-        # That one is about the connections of this process.
+        # A full pool is a state of this process and not of the server.
         elif not isinstance(error, MaxConnectionsError):
             self.breaker.failed()
 
-    def _sentence(self, error: Exception) -> str:
-        # Never the error's own text: it may quote a command, and with it a password.
+    def _default_text(self, error: Exception) -> str:
+        # Not the text of the error, which may quote a command, and with it a password.
         if isinstance(error, redis.ResponseError):
             return f"{self._name} answered with {type(error).__name__}"
         return f"{self._name} does not answer"
@@ -91,5 +96,16 @@ class RedisGuard:
 
 @per_process
 def redis_cache() -> RedisGuard:
-    """Return the guard of redis-cache, which has the cache, queue, configuration and counters."""
+    """Return the guard of redis-cache, which holds cache, queue, configuration and counters."""
     return RedisGuard("redis-cache")
+
+
+def problem(error: Exception, server: str = "redis-cache") -> str:
+    """Return a sentence about a failed command, in our own words; the text of `error` belongs in the log."""
+    if isinstance(error, redis.ReadOnlyError | redis.exceptions.OutOfMemoryError) or (
+        isinstance(error, redis.ResponseError) and any(code in str(error) for code in _CANNOT_STORE)
+    ):
+        return f"{server} answers, but takes no writes"
+    if isinstance(error, redis.ResponseError):
+        return f"{server} refuses a command"
+    return f"{server} does not answer"

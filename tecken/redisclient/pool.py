@@ -1,4 +1,4 @@
-"""Connection pools that a forked child may go on using."""
+"""Connection pools that a forked child can use."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import redis
 
 
 class ForkSafe:
-    """A pool that survives a fork while another thread of the parent uses it.
+    """Pool that survives a fork while another thread of the parent uses it.
 
-    redis-py sees in the child that the process id has changed, and then resets the pool under its lock. A
-    thread that held the lock at the moment of the fork does not exist in the child, which would wait for it
-    for ever.
+    In the child, redis-py notices that the process id has changed, and resets the pool under its lock. A
+    thread of the parent that held the lock during the fork does not exist in the child, which would wait for
+    ever. So the child gets a new lock.
     """
 
     pid: int
 
     def reset(self) -> None:
         """Drop all connections."""
-        # redis-py sets `pid` at the end of the first reset.
+        # redis-py sets `pid` at the end of the first reset, so the first one has no `pid` yet.
         if getattr(self, "pid", os.getpid()) != os.getpid():
             self._lock = RLock()
         super().reset()  # type: ignore[misc]
 
 
 class Pool(ForkSafe, redis.ConnectionPool):
-    """Connections to one server."""
+    """Pool of connections to one server."""

@@ -31,7 +31,7 @@ def counters_client() -> redis.Redis:
 
 
 def cache_guard() -> RedisGuard:
-    """Return the guard of redis-cache. It makes no connection, so that log lines may read it."""
+    """Return the guard of redis-cache. Opens no connection, since each log line reads its state."""
     return redis_cache()
 
 

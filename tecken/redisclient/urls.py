@@ -1,4 +1,4 @@
-"""What the URLs say that redis-py does not know: sentinels, and nodes of a cluster."""
+"""URLs that redis-py does not have: those of sentinels and clusters."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ Address = tuple[str, int]
 
 
 class Sentinels(NamedTuple):
-    """Who knows which server is the master. `account` is for that server, `own_account` for the sentinels:
-    `username` and `password`, where there are any."""
+    """Sentinels of a master.
+
+    `account` is for the master, `own_account` for the sentinels. Each may have `username` and `password`.
+    """
 
     addresses: tuple[Address, ...]
     master: str
@@ -25,7 +27,7 @@ class Sentinels(NamedTuple):
 
 
 class Seeds(NamedTuple):
-    """Nodes of a cluster, any of which knows the others."""
+    """Nodes of a cluster, through which the others are found."""
 
     addresses: tuple[Address, ...]
     account: dict[str, str]
@@ -34,9 +36,9 @@ class Seeds(NamedTuple):
 
 
 def sentinels(url: str) -> Sentinels | None:
-    """What `sentinel[s]://[[user]:password@]host[:port][,host[:port]...]/master[/number]` says.
+    """Return the sentinels of `sentinel[s]://[[user]:password@]host[:port][,host[:port]...]/master[/number]`.
 
-    None for another scheme. The sentinels' own account is in the query: `?sentinel_password=...`.
+    Returns None for another scheme. The sentinels' own account is in the query: `?sentinel_password=...`.
     """
     split = urlsplit(url)
     if split.scheme not in ("sentinel", "sentinels"):
@@ -47,16 +49,18 @@ def sentinels(url: str) -> Sentinels | None:
         master=unquote(master),
         number=int(number or 0),
         account=_account(split),
-        own_account=_named(_asked(split, "sentinel_username"), _asked(split, "sentinel_password")),
+        own_account=_credentials(
+            _query_value(split, "sentinel_username"), _query_value(split, "sentinel_password")
+        ),
         tls=split.scheme == "sentinels",
-        ca_file=_asked(split, "ssl_ca_certs"),
+        ca_file=_query_value(split, "ssl_ca_certs"),
     )
 
 
 def seeds(url: str) -> Seeds | None:
-    """What `redis[s]-cluster://[[user]:password@]host[:port][,host[:port]...]` says.
+    """Return the seeds of `redis[s]-cluster://[[user]:password@]host[:port][,host[:port]...]`.
 
-    None for another scheme.
+    Returns None for another scheme.
     """
     split = urlsplit(url)
     if split.scheme not in ("redis-cluster", "rediss-cluster"):
@@ -65,24 +69,24 @@ def seeds(url: str) -> Seeds | None:
         addresses=_addresses(split, PORT),
         account=_account(split),
         tls=split.scheme == "rediss-cluster",
-        ca_file=_asked(split, "ssl_ca_certs"),
+        ca_file=_query_value(split, "ssl_ca_certs"),
     )
 
 
 def _addresses(split: SplitResult, port: int) -> tuple[Address, ...]:
     hosts = split.netloc.rpartition("@")[2]
-    named = [urlsplit(f"//{host}") for host in unquote(hosts).split(",")]
-    return tuple((each.hostname or "", each.port or port) for each in named)
+    parts = [urlsplit(f"//{host}") for host in unquote(hosts).split(",")]
+    return tuple((part.hostname or "", part.port or port) for part in parts)
 
 
 def _account(split: SplitResult) -> dict[str, str]:
     name, _, password = split.netloc.rpartition("@")[0].partition(":")
-    return _named(unquote(name), unquote(password))
+    return _credentials(unquote(name), unquote(password))
 
 
-def _asked(split: SplitResult, name: str) -> str:
+def _query_value(split: SplitResult, name: str) -> str:
     return parse_qs(split.query).get(name, [""])[0]
 
 
-def _named(username: str, password: str) -> dict[str, str]:
+def _credentials(username: str, password: str) -> dict[str, str]:
     return {key: value for key, value in (("username", username), ("password", password)) if value}

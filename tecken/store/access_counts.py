@@ -1,6 +1,6 @@
-"""What the store was asked for lately, by all processes: a sample of bounded size, kept on redis-cache.
+"""Sample of the accesses of all processes to the store, of bounded size, on redis-cache.
 
-Not on the store, whose own contents it would push out.
+On redis-store it would push out pages.
 """
 
 from __future__ import annotations
@@ -15,26 +15,30 @@ import redis
 from tecken.errors import CouldNotAsk
 from tecken.redisclient.guard import RedisGuard
 from tecken.store import keys
-from tecken.store.access_sample import PLACES, Access, Chunk, hashed, readable, sampled
+from tecken.store.access_sample import PLACES, Access, Chunk, hash_name, is_sampled, unpack_all
 from tecken.store.port import Missing, PageKey, PageStore
 from tecken.symbols.ids import ObjectId
 
 KEY = "store:accesses"
-CHUNK = 250  # sampled accesses, 3 KB
-CHUNKS = 2000  # kept: at most 6 MB
+# Sampled accesses of a chunk, 3 KB.
+CHUNK = 250
+# Chunks that are kept, at most 6 MB.
+CHUNKS = 2000
 EVERY_SECONDS = 60.0
-"""A process whose chunk is full earlier looks at fewer keys, one whose chunk is not half full by then at
-more: all chunks together are 2,000 minutes of one process."""
+"""Time for which a chunk should last. A process whose chunk is full earlier samples fewer keys, one whose
+chunk is not half full by then samples more. So all chunks together are 2,000 minutes of one process."""
 LOWEST = PLACES // 1024
 FEWEST = 50
-"""Keys of a full chunk; half as many would be no sample."""
+"""Least number of distinct keys of a chunk; with half as many the sample would mean nothing."""
 PER_KEY_BYTES = 150
-"""What Redis needs for a page besides its bytes: its name, entry and object (bench/missratio.py)."""
+"""Memory that Redis needs for a page besides its bytes: name, entry and object (bench/missratio.py)."""
 
 
-class Accesses:
-    """Of this process. Holds at most one chunk, and sends it with the request that fills it: one round trip
-    a minute. What cannot be sent is forgotten. `clock` gives seconds.
+class AccessSample:
+    """Sample of the accesses of this process.
+
+    It holds at most one chunk, and sends it with the request that fills it: one round trip a minute. A chunk
+    that cannot be sent is dropped. `clock` returns seconds.
     """
 
     def __init__(
@@ -50,27 +54,28 @@ class Accesses:
     def _begin(self) -> None:
         self._since = self._clock()
         self._total = 0
-        self._taken: list[Access] = []
+        self._sampled: list[Access] = []
 
-    def note(self, asked: Iterable[tuple[str, int]]) -> None:
-        """Names of keys, and the bytes that were found there. Raises nothing."""
+    def note(self, accesses: Iterable[tuple[str, int]]) -> None:
+        """Record accesses: names of keys, and the sizes of their values. Raises nothing."""
         full = None
+        # The chunk is sent outside the lock, so that other threads do not wait for the network.
         with self._lock:
-            for name, size in asked:
+            for name, size in accesses:
                 self._total += 1
-                if sampled(key := hashed(name), self._below):
-                    self._taken.append(Access(key, size + PER_KEY_BYTES))
-            if len(self._taken) >= CHUNK or self._clock() - self._since >= EVERY_SECONDS:
-                full = self._chunk()
+                if is_sampled(key := hash_name(name), self._below):
+                    self._sampled.append(Access(key, size + PER_KEY_BYTES))
+            if len(self._sampled) >= CHUNK or self._clock() - self._since >= EVERY_SECONDS:
+                full = self._close_chunk()
         if full and full.total:
             self._send(full)
 
-    def _chunk(self) -> Chunk:
-        chunk = Chunk(self._below, self._total, tuple(self._taken))
-        took = self._clock() - self._since
-        if took < EVERY_SECONDS and len({access.key for access in self._taken}) > FEWEST:
+    def _close_chunk(self) -> Chunk:
+        chunk = Chunk(self._below, self._total, tuple(self._sampled))
+        seconds = self._clock() - self._since
+        if seconds < EVERY_SECONDS and len({access.key for access in self._sampled}) > FEWEST:
             self._below = max(LOWEST, self._below // 2)
-        elif len(self._taken) < CHUNK // 2:
+        elif len(self._sampled) < CHUNK // 2:
             self._below = min(PLACES, self._below * 2)
         self._begin()
         return chunk
@@ -86,20 +91,25 @@ class Accesses:
             pipeline.execute()
 
 
-def recorded(client: redis.Redis) -> list[Chunk]:
-    """Of all processes, oldest first. Raises what redis-py raises."""
+def read_chunks(client: redis.Redis) -> list[Chunk]:
+    """Return the chunks of all processes, oldest first. Raises what redis-py raises."""
     raws: list[bytes] = client.lrange(KEY, 0, -1)  # type: ignore[assignment]
-    return list(readable(raws))
+    return list(unpack_all(raws))
 
 
-class Watched:
-    """`store`, as a process uses it that answers: whatever it looks for in vain it puts there."""
+class InstrumentedStore:
+    """Page store that records its accesses.
 
-    def __init__(self, store: PageStore, accesses: Accesses) -> None:
+    A miss is recorded when its value is put into the store, with the size of the value. So it is for
+    processes that store every value that they did not find.
+    """
+
+    def __init__(self, store: PageStore, accesses: AccessSample) -> None:
         self._store = store
         self._accesses = accesses
 
     def headers(self, modules: Sequence[ObjectId]) -> dict[ObjectId, bytes | Missing]:
+        """Return headers or missing markers. Unknown modules are left out."""
         found = self._store.headers(modules)
         self._accesses.note(
             (keys.header(module), len(raw)) for module, raw in found.items() if isinstance(raw, bytes)
@@ -107,23 +117,29 @@ class Watched:
         return found
 
     def pages(self, wanted: Sequence[PageKey]) -> dict[PageKey, bytes]:
+        """Return pages. Evicted pages are left out."""
         found = self._store.pages(wanted)
         self._accesses.note((keys.page(key), len(raw)) for key, raw in found.items())
         return found
 
     def put_header(self, module: ObjectId, raw: bytes) -> None:
+        """Store a header, and delete the missing marker."""
         self._store.put_header(module, raw)
         self._accesses.note([(keys.header(module), len(raw))])
 
     def put_pages(self, pages: Mapping[PageKey, bytes]) -> None:
+        """Store pages."""
         self._store.put_pages(pages)
         self._accesses.note((keys.page(key), len(raw)) for key, raw in pages.items())
 
     def put_missing(self, module: ObjectId, missing: Missing, seconds: int) -> None:
+        """Store a missing marker for `seconds`."""
         self._store.put_missing(module, missing, seconds)
 
     def missing_seconds(self, module: ObjectId) -> float | None:
+        """Return the seconds until a missing marker expires; None without one."""
         return self._store.missing_seconds(module)
 
     def forget(self, module: ObjectId) -> None:
+        """Delete header and missing marker."""
         self._store.forget(module)

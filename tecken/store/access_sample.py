@@ -1,4 +1,7 @@
-"""Which accesses are looked at, and how they are written down."""
+"""Sampling of accesses to the store, and the binary form of a sample (SHARDS).
+
+A key is sampled by its hash, so all accesses to it are sampled or none, and distances between them stay true.
+"""
 
 from __future__ import annotations
 
@@ -9,34 +12,39 @@ from typing import NamedTuple, Self
 
 from tecken.errors import Malformed
 
-PLACES = 1 << 24  # the paper's P: a rate is a multiple of one in so many
+# The paper's P: a rate is a multiple of 1 / PLACES.
+PLACES = 1 << 24
 VERSION = 1
-HEAD = Struct("<BIQ")  # version, threshold, accesses altogether
-ACCESS = Struct("<QI")  # the key's hash, bytes in memory
+# Version, threshold, number of all accesses.
+HEAD = Struct("<BIQ")
+# Hash of the key, bytes in memory.
+ACCESS = Struct("<QI")
 
 
 class Access(NamedTuple):
+    """Access to a key: 64 bits of its hash, of which the last 24 decide about sampling, and its bytes."""
+
     key: int
-    """64 bits of a hash; the last 24 say whether it is sampled."""
     size: int
-    """Bytes."""
 
 
-def hashed(name: str) -> int:
+def hash_name(name: str) -> int:
+    """Return 64 bits of a hash of a key's name."""
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
 def threshold(rate: float) -> int:
-    """Of a rate above 0, up to 1."""
+    """Return the threshold for a rate above 0, up to 1."""
     return max(1, min(PLACES, round(rate * PLACES)))
 
 
-def sampled(key: int, below: int) -> bool:
+def is_sampled(key: int, below: int) -> bool:
+    """Return whether a hash is below the threshold."""
     return key % PLACES < below
 
 
 class Chunk(NamedTuple):
-    """Some consecutive accesses: the sampled ones, and how many there were altogether."""
+    """Consecutive accesses: the sampled ones, and the number of all."""
 
     below: int
     total: int
@@ -44,21 +52,25 @@ class Chunk(NamedTuple):
 
     @property
     def rate(self) -> float:
+        """Return the share of keys that are sampled."""
         return self.below / PLACES
 
     def thinned(self, below: int) -> Self:
-        """As if it had been sampled at a lower rate."""
+        """Return the chunk as if it had been sampled with a lower threshold."""
         if below >= self.below:
             return self
-        return self._replace(below=below, accesses=tuple(a for a in self.accesses if sampled(a.key, below)))
+        return self._replace(
+            below=below, accesses=tuple(a for a in self.accesses if is_sampled(a.key, below))
+        )
 
     def packed(self) -> bytes:
+        """Return the binary form."""
         head = HEAD.pack(VERSION, self.below, self.total)
         return head + b"".join(ACCESS.pack(*access) for access in self.accesses)
 
 
-def unpacked(raw: bytes) -> Chunk:
-    """Raises Malformed for what `packed` of this version did not write."""
+def unpack(raw: bytes) -> Chunk:
+    """Return the chunk in a binary form of this version. Raises Malformed for any other bytes."""
     body = memoryview(raw)[HEAD.size :]
     if len(raw) < HEAD.size or raw[0] != VERSION or len(body) % ACCESS.size:
         raise Malformed("not a chunk of accesses")
@@ -66,10 +78,10 @@ def unpacked(raw: bytes) -> Chunk:
     return Chunk(below, total, tuple(map(Access._make, ACCESS.iter_unpack(body))))
 
 
-def readable(raws: Iterable[bytes]) -> Iterator[Chunk]:
-    """Those of another version are passed over."""
+def unpack_all(raws: Iterable[bytes]) -> Iterator[Chunk]:
+    """Yield the chunks of this version, and skip those of others."""
     for raw in raws:
         try:
-            yield unpacked(raw)
+            yield unpack(raw)
         except Malformed:
             continue

@@ -1,6 +1,6 @@
-"""Whose pages the store had, whose it had not, and which: of all processes, in this hour and the one before.
+"""Hits and misses of the store by module, and the most requested pages, in this hour and the one before.
 
-Kept on redis-cache, for on the store it would push out pages. What cannot be sent is forgotten.
+The counts of all processes are added up on redis-cache. Counts that cannot be sent are dropped.
 """
 
 from __future__ import annotations
@@ -23,30 +23,33 @@ HITS, MISSES, PAGES = "store:hits:", "store:misses:", "store:pages:"
 HOUR_SECONDS = 3600
 SEND_SECONDS = 10.0
 MOST = 1000
-"""Modules, and pages, that a process counts between two sends, and that are kept of an hour: the busiest."""
+"""Modules and pages that a process counts between two sends, and busiest ones that are kept of an hour."""
 SENT = 100
-"""Pages, each time: the busiest of SEND_SECONDS."""
+"""Busiest pages of SEND_SECONDS, which are sent."""
 
 
-class Row(NamedTuple):
-    """Pages of one module that were looked for in the store."""
+class ModuleHits(NamedTuple):
+    """Numbers of requested pages of a module that the store had, and had not."""
 
     module: ObjectId
     hits: int
     misses: int
 
 
-class PageRow(NamedTuple):
-    """`asked`: how often one page was looked for, at least."""
+class PageRequests(NamedTuple):
+    """Least number of requests for a page."""
 
     module: ObjectId
     page: int
     asked: int
 
 
-class Tally:
-    """Of this process. Sends with the request that comes after SEND_SECONDS, in one round trip. `clock` gives
-    seconds since 1970."""
+class HitCounts:
+    """Counts of this process.
+
+    They are sent with the first request after SEND_SECONDS, in one round trip. `clock` returns seconds since
+    1970.
+    """
 
     def __init__(
         self, client: redis.Redis, guard: RedisGuard, clock: Callable[[], float] = time.time
@@ -62,11 +65,12 @@ class Tally:
         self._counts: dict[str, Counter[ObjectId]] = {HITS: Counter(), MISSES: Counter()}
         self._pages: Counter[tuple[ObjectId, int]] = Counter()
 
-    def note(self, asked: Iterable[PageKey], found: Container[PageKey]) -> None:
-        """Raises nothing."""
+    def note(self, requested: Iterable[PageKey], found: Container[PageKey]) -> None:
+        """Count requested pages, and which of them were found. Raises nothing."""
         full = None
+        # The counts are sent outside the lock, so that other threads do not wait for the network.
         with self._lock:
-            for key in asked:
+            for key in requested:
                 counts = self._counts[HITS if key in found else MISSES]
                 if key.module in counts or len(counts) < MOST:
                     counts[key.module] += 1
@@ -74,13 +78,13 @@ class Tally:
                 if page in self._pages or len(self._pages) < MOST:
                     self._pages[page] += 1
             if self._clock() - self._since >= SEND_SECONDS:
-                full = self._named()
+                full = self._by_name()
                 self._begin()
         if full:
             self._send(full)
 
-    def _named(self) -> dict[str, dict[str, int]]:
-        """As they are called on redis-cache."""
+    def _by_name(self) -> dict[str, dict[str, int]]:
+        """Return the counts by their names on redis-cache."""
         modules = {
             kind: {module.key: number for module, number in counts.items()}
             for kind, counts in self._counts.items()
@@ -104,23 +108,23 @@ class Tally:
             pipeline.execute()
 
 
-def busiest(client: redis.Redis, number: int, now: float) -> list[Row]:
-    """Those with the most hits first. `now` in seconds since 1970. Raises what redis-py raises."""
+def busiest(client: redis.Redis, number: int, now: float) -> list[ModuleHits]:
+    """Return the modules with the most hits. `now` is in seconds since 1970. Raises what redis-py raises."""
     with client.pipeline(transaction=False) as pipeline:
         for kind in (HITS, MISSES):
             pipeline.zunion(_keys(kind, now), withscores=True)
-        hits, misses = (dict(told) for told in pipeline.execute())
+        hits, misses = map(dict, pipeline.execute())
     rows = [
-        Row(ObjectId.from_key(name.decode()), int(hits.get(name, 0)), int(misses.get(name, 0)))
+        ModuleHits(ObjectId.from_key(name.decode()), int(hits.get(name, 0)), int(misses.get(name, 0)))
         for name in hits | misses
     ]
     return sorted(rows, key=lambda row: (-row.hits, -row.misses, row.module))[:number]
 
 
-def busiest_pages(client: redis.Redis, number: int, now: float) -> list[PageRow]:
-    """As `busiest`. Two generations of a page count as one."""
-    told: Sequence[tuple[bytes, float]] = client.zunion(_keys(PAGES, now), withscores=True)  # type: ignore[assignment]
-    rows = [_page(name, int(asked)) for name, asked in told]
+def busiest_pages(client: redis.Redis, number: int, now: float) -> list[PageRequests]:
+    """Return the most requested pages. Generations of a page are added up. Raises what redis-py raises."""
+    counts: Sequence[tuple[bytes, float]] = client.zunion(_keys(PAGES, now), withscores=True)  # type: ignore[assignment]
+    rows = [_page(name, int(asked)) for name, asked in counts]
     return sorted(rows, key=lambda row: (-row.asked, row.module, row.page))[:number]
 
 
@@ -128,6 +132,6 @@ def _keys(kind: str, now: float) -> list[str]:
     return [f"{kind}{int(now // HOUR_SECONDS) - ago}" for ago in (0, 1)]
 
 
-def _page(name: bytes, asked: int) -> PageRow:
+def _page(name: bytes, asked: int) -> PageRequests:
     module, _, page = name.rpartition(b"/")
-    return PageRow(ObjectId.from_key(module.decode()), int(page), asked)
+    return PageRequests(ObjectId.from_key(module.decode()), int(page), asked)

@@ -1,4 +1,4 @@
-"""The page store without a server: for the demo mode and for tests."""
+"""Page store in memory, for the demo mode and for tests."""
 
 from __future__ import annotations
 
@@ -26,52 +26,59 @@ def _expires(_module: ObjectId, marker: _Marker, _now: float) -> float:
 
 
 class MemoryPageStore:
-    """Holds `max_bytes` of headers and pages, least recently used ones first out, and up to MARKERS misses.
+    """Store of at most `max_bytes` of headers and pages, and of MARKERS missing markers.
 
-    `clock` gives seconds. Never raises StoreAway.
+    The least recently used ones are evicted. `clock` returns seconds. No method raises StoreAway.
     """
 
     def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._lock = threading.Lock()
         self._clock = clock
-        self._kept: LRUCache[ObjectId | PageKey, bytes] = LRUCache(max_bytes, getsizeof=len)
+        self._values: LRUCache[ObjectId | PageKey, bytes] = LRUCache(max_bytes, getsizeof=len)
         self._missing: TLRUCache[ObjectId, _Marker] = TLRUCache(MARKERS, ttu=_expires, timer=clock)
 
     def headers(self, modules: Sequence[ObjectId]) -> dict[ObjectId, bytes | Missing]:
+        """Return headers or missing markers. Unknown modules are left out."""
         with self._lock:
-            found = {module: self._known(module) for module in modules}
-        return {module: known for module, known in found.items() if known is not None}
+            found = {module: self._find(module) for module in modules}
+        return {module: value for module, value in found.items() if value is not None}
 
     def pages(self, wanted: Sequence[PageKey]) -> dict[PageKey, bytes]:
+        """Return pages. Evicted pages are left out."""
         with self._lock:
-            return {key: self._kept[key] for key in wanted if key in self._kept}
+            return {key: self._values[key] for key in wanted if key in self._values}
 
     def put_header(self, module: ObjectId, raw: bytes) -> None:
+        """Store a header, and delete the missing marker."""
         with self._lock:
             self._missing.pop(module, None)
             self._keep(module, raw)
 
     def put_pages(self, pages: Mapping[PageKey, bytes]) -> None:
+        """Store pages."""
         with self._lock:
             for key, raw in pages.items():
                 self._keep(key, raw)
 
     def put_missing(self, module: ObjectId, missing: Missing, seconds: int) -> None:
+        """Store a missing marker for `seconds`."""
         with self._lock:
             self._missing[module] = _Marker(missing, self._clock() + seconds, module.debug_file)
 
     def missing_seconds(self, module: ObjectId) -> float | None:
+        """Return the seconds until a missing marker expires; None without one."""
         with self._lock:
             marker = self._missing.get(module)
             return marker.expires - self._clock() if marker else None
 
     def forget(self, module: ObjectId) -> None:
+        """Delete header and missing marker."""
         with self._lock:
-            self._kept.pop(module, None)
+            self._values.pop(module, None)
             self._missing.pop(module, None)
 
-    def _known(self, module: ObjectId) -> bytes | Missing | None:
-        raw = self._kept.get(module)
+    def _find(self, module: ObjectId) -> bytes | Missing | None:
+        raw = self._values.get(module)
         if raw is not None:
             return raw
         marker = self._missing.get(module)
@@ -81,6 +88,6 @@ class MemoryPageStore:
         return None if is_other else marker.missing
 
     def _keep(self, key: ObjectId | PageKey, raw: bytes) -> None:
-        self._kept.pop(key, None)
-        if len(raw) <= self._kept.maxsize:
-            self._kept[key] = raw
+        self._values.pop(key, None)
+        if len(raw) <= self._values.maxsize:
+            self._values[key] = raw

@@ -1,4 +1,4 @@
-"""What was asked for, each key once."""
+"""Miss-ratio curve of the store, and sizes of its keys, estimated from a sample (SHARDS). Pure."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from tecken.store.access_sample import Access, Chunk
 
 
 class Entries(NamedTuple):
-    """Estimated where only some keys were looked at. Sizes are bytes."""
+    """Number and sizes in bytes of the keys that were accessed, estimated from a sample."""
 
     keys: int
     size: int
     by_size: tuple[tuple[int, int], ...]
-    """Keys by powers of two, ascending and without gaps: each counts those below it that are not below the
-    one before."""
+    """Pairs of a power of two and the number of keys below it that are not below the previous one.
+
+    Ascending and without gaps.
+    """
 
 
 def entries(chunks: Sequence[Chunk]) -> Entries:
-    """Of each key the size that it had last."""
+    """Return the entries of a sample. A key counts with its last size."""
     below = min((chunk.below for chunk in chunks), default=1)
     thin = [chunk.thinned(below) for chunk in chunks]
     sizes = {access.key: access.size for chunk in thin for access in chunk.accesses}
@@ -35,35 +37,36 @@ def entries(chunks: Sequence[Chunk]) -> Entries:
     return Entries(round(len(sizes) / rate), round(sum(sizes.values()) / rate), by_size)
 
 
-WARM_UP = 0.25  # of the chunks: they say what was asked before, and are not counted
+# Share of the chunks that only show which keys were accessed before. Their own hits are not counted.
+WARM_UP = 0.25
 
 
 class Curve(NamedTuple):
-    """Hits of an LRU store by its size. `accesses` were counted, `sampled` of them looked at."""
+    """Hit ratio of an LRU store by its size, from `sampled` of all `accesses`."""
 
     sizes: tuple[int, ...]
-    """Bytes, ascending: at each of them the ratio changes."""
+    """Sizes in bytes at which the ratio changes, ascending."""
     ratios: tuple[float, ...]
-    """Of accesses that hit a store of that size, 0 to 1, ascending."""
+    """Share of accesses that hit a store of that size, 0 to 1, ascending."""
     accesses: int
     sampled: int
 
     @property
     def best(self) -> float:
-        """Of a store that forgets nothing: the rest was asked for the first time."""
+        """Return the ratio of a store without evictions. Its misses are first accesses."""
         return self.ratios[-1] if self.ratios else 0.0
 
     def hit_ratio(self, size: int) -> float:
-        """Of a store of `size` bytes."""
+        """Return the ratio of a store of `size` bytes."""
         at = bisect_right(self.sizes, size)
         return self.ratios[at - 1] if at else 0.0
 
     def size_for(self, ratio: float) -> int | None:
-        """Bytes of the smallest store that hits as often. None: no size does, too many keys are new."""
+        """Return the size of the smallest store with that ratio; None if too many keys are new for it."""
         return next((size for size, hit in zip(self.sizes, self.ratios, strict=True) if hit >= ratio), None)
 
     def thinned(self, points: int) -> Curve:
-        """At most so many of its steps, the last one among them."""
+        """Return the curve with at most `points` of its steps, the last one among them."""
         step = -(-len(self.sizes) // points) or 1
         chosen = range(len(self.sizes) - 1, -1, -step)[::-1]
         sizes, ratios = tuple(self.sizes[at] for at in chosen), tuple(self.ratios[at] for at in chosen)
@@ -71,7 +74,7 @@ class Curve(NamedTuple):
 
 
 def curve(chunks: Sequence[Chunk], warm_up: float = WARM_UP) -> Curve:
-    """Of all accesses in their order; chunks of different rates count at the lowest."""
+    """Return the curve of chunks in their order. All are thinned to the lowest rate."""
     below = min((chunk.below for chunk in chunks), default=1)
     thin = [chunk.thinned(below) for chunk in chunks]
     warming = round(len(thin) * warm_up)
@@ -84,7 +87,8 @@ def curve(chunks: Sequence[Chunk], warm_up: float = WARM_UP) -> Curve:
 
 
 def _curve(distances: list[int], sampled: int, total: int, rate: float) -> Curve:
-    """The paper's SHARDS-adj: accesses that the sample lacks, or has too many of, are of very hot keys."""
+    # The paper's SHARDS-adj: if the sample has fewer accesses than expected, or more, those are of very hot
+    # keys.
     if total == 0:
         return Curve((), (), 0, 0)
     expected = total * rate
@@ -102,10 +106,10 @@ def _curve(distances: list[int], sampled: int, total: int, rate: float) -> Curve
 
 
 def reuse_distances(accesses: Iterable[Access]) -> Iterator[int | None]:
-    """Bytes of all keys asked for since the same key was, itself included. None for the first time.
+    """Yield the bytes of all keys accessed since the last access to the same key, itself included.
 
-    Mattson's stack in a tree of partial sums over time: Bennett, Kruskal: LRU Stack Processing, IBM
-    Journal of Research and Development 19 (1975).
+    The first access to a key has no distance: None. Mattson's stack in a tree of partial sums over time:
+    Bennett, Kruskal: LRU Stack Processing, IBM Journal of Research and Development 19 (1975).
     """
     sequence = list(accesses)
     since = Sums(len(sequence))
@@ -123,7 +127,7 @@ def reuse_distances(accesses: Iterable[Access]) -> Iterator[int | None]:
 
 
 class Sums:
-    """Fenwick's tree: a number for each of `length` places, and sums of the first few, in logarithmic time.
+    """Fenwick's tree: a number for each of `length` places, and prefix sums in logarithmic time.
 
     Fenwick: A new data structure for cumulative frequency tables, Software: Practice and Experience 24
     (1994).
@@ -134,6 +138,7 @@ class Sums:
         self.total = 0
 
     def add(self, place: int, amount: int) -> None:
+        """Add an amount to the number of a place."""
         self.total += amount
         tree, at = self._tree, place + 1
         while at < len(tree):
@@ -141,7 +146,7 @@ class Sums:
             at += at & -at
 
     def up_to(self, place: int) -> int:
-        """Of places 0 to `place`, that included."""
+        """Return the sum of places 0 to `place`, inclusive."""
         tree, at, found = self._tree, place + 1, 0
         while at:
             found += tree[at]

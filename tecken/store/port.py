@@ -1,4 +1,4 @@
-"""What the rest of the house asks of a page store; it moves bytes and knows nothing of what is in them."""
+"""Interface of page stores, which move bytes and do not read them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MissingKind = Literal["absent", "malformed", "unreachable"]
 
 
 class Missing(NamedTuple):
-    """Why a module has no pages: nobody has it, nobody can read it, or nobody could be asked."""
+    """Missing marker: the reason why a module has no pages."""
 
     kind: MissingKind
     reason: str
@@ -20,13 +20,13 @@ class Missing(NamedTuple):
         """Return whether this holds for the spelling of `module` alone.
 
         Upstreams compare names exactly. If "foo.PDB is absent" answered for `Foo.pdb` too, any client could
-        hide the symbols of a module from all others by asking for it in a wrong spelling.
+        hide the symbols of a module from all others by requesting it in a wrong spelling.
         """
         return self.kind == "absent" and module.ignores_case
 
 
 class PageKey(NamedTuple):
-    """`generation` is the header's, so that pages of another upload are never found."""
+    """Key of a page. `generation` is that of the header, so that pages of another upload are never found."""
 
     module: ObjectId
     generation: str
@@ -34,27 +34,31 @@ class PageKey(NamedTuple):
 
 
 class PageStore(Protocol):
-    """May forget anything at any time, one page apart from the next.
+    """Store of headers and pages, each of which may be evicted at any time.
 
     Every method raises StoreAway after one short deadline when the server does not answer.
     """
 
     def headers(self, modules: Sequence[ObjectId]) -> dict[ObjectId, bytes | Missing]:
-        """One round trip. Unknown modules are left out; a header wins over a missing marker."""
+        """Return headers or missing markers, in one round trip. Unknown modules are left out.
+
+        A module with both has a header.
+        """
 
     def pages(self, wanted: Sequence[PageKey]) -> dict[PageKey, bytes]:
-        """One round trip. Pages that are not there are left out."""
+        """Return pages, in one round trip. Evicted pages are left out."""
 
     def put_header(self, module: ObjectId, raw: bytes) -> None:
-        """Also removes a missing marker."""
+        """Store a header, and delete the missing marker."""
 
-    def put_pages(self, pages: Mapping[PageKey, bytes]) -> None: ...
+    def put_pages(self, pages: Mapping[PageKey, bytes]) -> None:
+        """Store pages."""
 
     def put_missing(self, module: ObjectId, missing: Missing, seconds: int) -> None:
-        """Remember it for `seconds`, at least 1; see Missing.is_of_spelling for whom it answers."""
+        """Store a missing marker for `seconds`, at least 1, for the spellings that it holds for."""
 
     def missing_seconds(self, module: ObjectId) -> float | None:
-        """How much longer a missing marker is remembered; None without one."""
+        """Return the seconds until a missing marker expires; None without one."""
 
     def forget(self, module: ObjectId) -> None:
-        """Removes header and missing marker; the pages age out."""
+        """Delete header and missing marker. The pages are evicted in time."""

@@ -1,4 +1,4 @@
-"""The page store of this process, and what is counted of its use."""
+"""The page store of this process, and the counters of its use."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from django.core.cache import caches
 from tecken.redisclient.guard import RedisGuard
 from tecken.redisclient.services import cache_client, cache_guard, counters_client
 from tecken.services import per_process
-from tecken.store.access_counts import Accesses, Watched
-from tecken.store.hit_counts import Tally
+from tecken.store.access_counts import AccessSample, InstrumentedStore
+from tecken.store.hit_counts import HitCounts
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import PageStore
 from tecken.store.redis import RedisPageStore
@@ -41,17 +41,17 @@ def page_store() -> PageStore:
 
 
 @per_process
-def access_counts() -> Accesses:
+def access_counts() -> AccessSample:
     """Return the sample of the pages that this process requests from the store."""
-    return Accesses(counters_client(), cache_guard())
+    return AccessSample(counters_client(), cache_guard())
 
 
 @per_process
-def hit_counts() -> Tally:
+def hit_counts() -> HitCounts:
     """Return the counter of hits and misses by module and page."""
-    return Tally(cache_client(), cache_guard())
+    return HitCounts(cache_client(), cache_guard())
 
 
 def counted_page_store() -> PageStore:
     """Return the page store with every request of a page counted."""
-    return Watched(page_store(), access_counts())
+    return InstrumentedStore(page_store(), access_counts())

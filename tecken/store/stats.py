@@ -1,4 +1,4 @@
-"""What an operator wants to know of the store."""
+"""Figures about the store, for operators."""
 
 from __future__ import annotations
 
@@ -18,59 +18,64 @@ PAGES_SAMPLED = 200
 
 
 class StoreStats(NamedTuple):
-    """Sizes in bytes. Hits, misses and evictions count since the server's start. A cluster's nodes are
-    added up.
+    """Figures about the store: sizes in bytes; hits, misses and evictions since the start of the server.
 
-    The server counts keys: asking for a module that is there is one hit, for its header, and one miss,
-    for its missing marker.
+    Those of a cluster are the sums over its nodes. The server counts keys, so a request for a module in the
+    store is one hit, for its header, and one miss, for its missing marker.
     """
 
     keys: int
     used: int
-    maxmemory: int  # 0: no limit
+    maxmemory: int
+    """0: no limit."""
     policy: str
     evicted: int
     hits: int
     misses: int
     modules: int
-    modules_exact: bool  # False: the scan ran out of time, and `modules` is an estimate from what it saw
-    page_size: int  # average of a sample; 0 without pages
+    modules_exact: bool
+    """False: the scan ran out of time, and `modules` is an estimate."""
+    page_size: int
+    """Average of a sample; 0 without pages."""
 
     @property
     def hit_ratio(self) -> float:
+        """Return the share of lookups that found a key."""
         return self.hits / max(1, self.hits + self.misses)
 
 
 class _Census(NamedTuple):
+    """Result of a scan; `pages` has keys of a sample."""
+
     seen: int
     modules: int
-    pages: list[bytes]  # keys, a sample
+    pages: list[bytes]
     complete: bool
 
 
 def read_stats(client: Redis, scan_seconds: float) -> StoreStats:
-    """Raises what redis-py raises."""
+    """Return the figures of a server or cluster. Raises what redis-py raises."""
     servers = nodes(client)
-    return _together([_of_server(server, scan_seconds / len(servers)) for server in servers])
+    return _merge([_read_server(server, scan_seconds / len(servers)) for server in servers])
 
 
-def _together(stats: Sequence[StoreStats]) -> StoreStats:
-    sizes = [each.page_size for each in stats if each.page_size]
+def _merge(stats: Sequence[StoreStats]) -> StoreStats:
+    sizes = [item.page_size for item in stats if item.page_size]
     return StoreStats(
-        keys=sum(each.keys for each in stats),
-        used=sum(each.used for each in stats),
-        maxmemory=sum(each.maxmemory for each in stats),
-        policy=", ".join(dict.fromkeys(each.policy for each in stats)),
-        evicted=sum(each.evicted for each in stats),
-        hits=sum(each.hits for each in stats),
-        misses=sum(each.misses for each in stats),
-        modules=sum(each.modules for each in stats),
-        modules_exact=all(each.modules_exact for each in stats),
+        keys=sum(item.keys for item in stats),
+        used=sum(item.used for item in stats),
+        maxmemory=sum(item.maxmemory for item in stats),
+        policy=", ".join(dict.fromkeys(item.policy for item in stats)),
+        evicted=sum(item.evicted for item in stats),
+        hits=sum(item.hits for item in stats),
+        misses=sum(item.misses for item in stats),
+        modules=sum(item.modules for item in stats),
+        modules_exact=all(item.modules_exact for item in stats),
         page_size=round(statistics.fmean(sizes)) if sizes else 0,
     )
 
 
-def _of_server(client: Redis, scan_seconds: float) -> StoreStats:
+def _read_server(client: Redis, scan_seconds: float) -> StoreStats:
     with client.pipeline(transaction=False) as pipeline:
         pipeline.info()
         pipeline.dbsize()
@@ -92,7 +97,7 @@ def _of_server(client: Redis, scan_seconds: float) -> StoreStats:
 
 
 def _census(client: Redis, deadline: float) -> _Census:
-    """SCAN walks the keys in the order of their hashes, so what it saw by the deadline is a fair sample."""
+    """Scan keys until the deadline. SCAN visits them in the order of hashes, so they are a fair sample."""
     seen = modules = cursor = 0
     pages: list[bytes] = []
     while True:

@@ -295,4 +295,4 @@ def _failure(outcome: Missing | CouldNotAsk | BadModule) -> Failure | None:
     if isinstance(outcome, Missing):
         name = MISSING_NAMES[outcome.kind]
         return Failure(name, outcome.reason) if name else None
-    return Failure(type(outcome).__name__, str(outcome))
+    return Failure(outcome.wire_name, str(outcome))

@@ -17,7 +17,7 @@ from django.utils.cache import add_never_cache_headers
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect, requires_csrf_token
 
-from tecken.accounts.sessions import SAFE, Sessions, session_user
+from tecken.accounts.sessions import SAFE, StrictSessionStore, session_user
 from tecken.errors import CouldNotAsk, NotAllowed, TeckenError
 from tecken.http.responses import reply_to
 
@@ -111,7 +111,7 @@ def set_anonymous(request: HttpRequest) -> None:
     The session store may be the part that has failed: an error page that tried to read it would fail as well.
     """
     key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
-    request.user, request.session = AnonymousUser(), Sessions(key)
+    request.user, request.session = AnonymousUser(), StrictSessionStore(key)
 
 
 def need(user: User | AnonymousUser, *permissions: str) -> None:

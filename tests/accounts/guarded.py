@@ -1,4 +1,4 @@
-"""One view behind `permitted`, for a real web server: `python -m tecken.front tests.accounts.guarded:front`."""
+"""View behind `permitted`, on a real server: `python -m tecken.front tests.accounts.guarded:front`."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from tecken.accounts.caller import Seen, Who, seen
+from tecken.accounts.caller import TokenOwner, TokenOwners, seen
 from tecken.accounts.models import Token
 from tests.accounts.people import key
 
@@ -25,33 +25,33 @@ def database_away() -> Iterator[None]:
         yield
 
 
-def test_seen_with_a_valid_key_returns_token_and_owner_and_records_the_use() -> None:
+def test_token_owners_of_a_valid_key_have_the_owner_and_record_the_use() -> None:
     made = key()
     token = Token.objects.get()
-    assert Seen().who(made) == Who(token.pk, str(token.user_id))
+    assert TokenOwners().who(made) == TokenOwner(token.pk, str(token.user_id))
     token.refresh_from_db()
     assert token.last_used_at is not None
 
 
-def test_seen_with_an_unknown_key_returns_nobody() -> None:
-    assert Seen().who(UNKNOWN) is None
+def test_token_owners_of_an_unknown_key_are_none() -> None:
+    assert TokenOwners().who(UNKNOWN) is None
 
 
-def test_seen_asked_again_needs_no_query() -> None:
-    made, known = key(), Seen()
+def test_token_owners_of_a_cached_key_need_no_query() -> None:
+    made, known = key(), TokenOwners()
     answers = [known.who(made), known.who(UNKNOWN)]
     with CaptureQueriesContext(connection) as queries:
         assert [known.who(made), known.who(UNKNOWN)] == answers
     assert len(queries) == 0
 
 
-def test_seen_without_database_returns_nobody_and_asks_again(caplog: pytest.LogCaptureFixture) -> None:
-    made, known = key(), Seen()
+def test_token_owners_without_database_are_none_and_not_cached(caplog: pytest.LogCaptureFixture) -> None:
+    made, known = key(), TokenOwners()
     with database_away():
         assert known.who(made) is None
-    assert "A token counts for its address: away" in caplog.text
+    assert "Cannot find the owner of a token: away" in caplog.text
     assert known.who(made) is not None
 
 
-def test_seen_of_a_process_is_one() -> None:
+def test_token_owners_of_a_process_are_one_object() -> None:
     assert seen() is seen()

@@ -34,7 +34,7 @@ def run(database: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_the_commands_run(tmp_path: Path) -> None:
+def test_documented_commands_succeed(tmp_path: Path) -> None:
     database = tmp_path / "db"
     run(database, "manage.py", "migrate", "--verbosity", "0")
     create_token, create_superuser = map(shlex.split, COMMANDS)
@@ -43,7 +43,7 @@ def test_the_commands_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_token_says_what_it_may_do(live_server: LiveServer) -> None:
+def test_documented_request_returns_the_permission_of_the_token(live_server: LiveServer) -> None:
     (command,) = re.findall(r"^\$ (curl .*)$", TEXT, re.MULTILINE)
     token = people.key("upload.upload_symbols", email="build@example.com")
     script = command.replace("http://localhost:8000", live_server.url)
@@ -53,7 +53,7 @@ def test_the_token_says_what_it_may_do(live_server: LiveServer) -> None:
 
 
 @pytest.mark.django_db
-def test_the_permissions_are_ours() -> None:
+def test_documented_permissions_and_groups_exist() -> None:
     documented = set(re.findall(r"^\| `(\w+\.\w+)` \|", TEXT, re.MULTILINE))
     assert documented <= set(map(spelt, Permission.objects.select_related("content_type")))
     for group in Group.objects.all():

@@ -10,18 +10,20 @@ from django_redis import get_redis_connection
 from django_redis.cache import RedisCache
 
 from tecken.accounts.client_address import address, network
-from tecken.accounts.failures import Allowed, Failures, allowed_tokens, failed_tokens, login_pause
+from tecken.accounts.failures import FailureCounts, FailureLimit, failed_tokens, login_pause, token_limit
 from tecken.errors import CouldNotAsk, TooOften
 from tecken.redisclient.guard import RedisGuard
 from tests.support.options import Override
 from tests.support.redis_server import RedisServer
 
 
-def failures(limit: int = 2) -> Failures:
-    return Failures(str(uuid.uuid4()), cache, RedisGuard("redis-cache"), lambda: Allowed(limit, 300))
+def failures(limit: int = 2) -> FailureCounts:
+    return FailureCounts(
+        str(uuid.uuid4()), cache, RedisGuard("redis-cache"), lambda: FailureLimit(limit, 300)
+    )
 
 
-def test_so_many_and_no_more() -> None:
+def test_refuse_after_the_allowed_failures_raises() -> None:
     counted = failures(limit=2)
     for _ in range(2):
         counted.refuse("192.0.2.1")
@@ -32,7 +34,7 @@ def test_so_many_and_no_more() -> None:
     counted.refuse("192.0.2.2")
 
 
-def test_a_count_ends(clear_redis_cache: None) -> None:
+def test_count_of_failures_expires(clear_redis_cache: None) -> None:
     counted = failures()
     for _ in range(2):
         counted.count("2001:db8::1")
@@ -48,8 +50,8 @@ def nobody() -> RedisCache:
     return RedisCache(url, {"OPTIONS": {"SOCKET_TIMEOUT": 1, "SOCKET_CONNECT_TIMEOUT": 1}})
 
 
-def test_nobody_is_refused_while_the_cache_is_away(nobody: RedisCache) -> None:
-    counted = Failures("token", nobody, RedisGuard("redis-cache"), lambda: Allowed(1, 300))
+def test_refuse_without_cache_admits_everyone(nobody: RedisCache) -> None:
+    counted = FailureCounts("token", nobody, RedisGuard("redis-cache"), lambda: FailureLimit(1, 300))
     for _ in range(3):
         counted.count("192.0.2.1")
         counted.refuse("192.0.2.1")
@@ -66,7 +68,7 @@ def test_nobody_is_refused_while_the_cache_is_away(nobody: RedisCache) -> None:
         (2, "203.0.113.9", "203.0.113.9"),
     ],
 )
-def test_an_address_is_one_that_a_trusted_proxy_saw(
+def test_address_behind_proxies_is_the_one_that_a_trusted_proxy_saw(
     settings: object, proxies: int, forwarded: str, found: str
 ) -> None:
     settings.TRUSTED_PROXIES = proxies  # type: ignore[attr-defined]
@@ -86,21 +88,21 @@ def test_an_address_is_one_that_a_trusted_proxy_saw(
         ("", ""),
     ],
 )
-def test_network_of_an_address_is_what_one_subscriber_has(address: str, expected: str) -> None:
+def test_network_of_an_address_is_that_of_one_subscriber(address: str, expected: str) -> None:
     assert network(address) == expected
 
 
-def test_failures_of_tokens_and_logins_follow_the_options(runtime_options: Override) -> None:
+def test_failure_limits_follow_the_options(runtime_options: Override) -> None:
     runtime_options(failed_tokens=7, failure_seconds=42.0)
-    assert allowed_tokens() == Allowed(7, 42.0)
+    assert token_limit() == FailureLimit(7, 42.0)
     assert login_pause(None) == timedelta(seconds=42)
     assert failed_tokens() is failed_tokens()
 
 
-def test_failures_without_cache_ask_it_once_a_second(nobody: RedisCache) -> None:
+def test_failure_counts_without_cache_try_it_once_per_second(nobody: RedisCache) -> None:
     """The breaker is open after the first try, so that only one of them waits."""
     guard = RedisGuard("redis-cache")
-    counted = Failures("token", nobody, guard, lambda: Allowed(1, 300))
+    counted = FailureCounts("token", nobody, guard, lambda: FailureLimit(1, 300))
     counted.count("192.0.2.1")
     with pytest.raises(CouldNotAsk):
         guard.breaker.admit()

@@ -17,11 +17,11 @@ pytestmark = pytest.mark.django_db
         ("Operators", {"runtimeconfig.change_option", "runtimeconfig.view_option", "tokens.manage_tokens"}),
     ],
 )
-def test_an_installation_starts_with_three(name: str, permissions: set[str]) -> None:
+def test_new_installation_has_three_groups(name: str, permissions: set[str]) -> None:
     assert set(map(spelt, Group.objects.get(name=name).permissions.all())) == permissions
 
 
-def test_what_an_administrator_took_away_stays_away() -> None:
+def test_make_groups_again_keeps_changes_of_an_administrator() -> None:
     group = Group.objects.get(name="Uploaders")
     group.permissions.clear()
     call_command("migrate", verbosity=0)

@@ -49,7 +49,7 @@ def session_user(client: Client) -> str | None:
     return User.objects.get(pk=user_id).email if user_id else None
 
 
-def test_whoever_the_provider_vouches_for_becomes_a_user_who_may_do_nothing(
+def test_oidc_login_of_a_new_user_creates_one_without_permissions(
     client: Client, provider: OidcProvider
 ) -> None:
     assert log_in(client, provider)["Location"] == "/admin/"
@@ -58,14 +58,14 @@ def test_whoever_the_provider_vouches_for_becomes_a_user_who_may_do_nothing(
     assert (user.username, user.is_staff, user.get_all_permissions()) == ("ada@example.com", False, set())
 
 
-def test_a_user_is_known_by_email(client: Client, provider: OidcProvider) -> None:
+def test_oidc_login_of_a_known_email_finds_the_user(client: Client, provider: OidcProvider) -> None:
     known = User.objects.create_user("ada", "Ada@example.com")
     log_in(client, provider)
     assert client.session["_auth_user_id"] == str(known.pk)
 
 
 @pytest.mark.parametrize("claims", [{}, {"email": ""}, {"email": "ada@example.com", "email_verified": False}])
-def test_an_address_must_be_there_and_verified(
+def test_oidc_login_without_a_verified_address_is_refused(
     client: Client, provider: OidcProvider, claims: dict[str, Any]
 ) -> None:
     provider.claims = {"sub": "1", **claims}
@@ -74,7 +74,7 @@ def test_an_address_must_be_there_and_verified(
 
 
 @pytest.mark.parametrize("verified", [{}, {"email_verified": True}, {"email_verified": "true"}])
-def test_login_of_a_provider_that_verified_the_address_or_says_nothing_of_it_succeeds(
+def test_oidc_login_with_a_verified_or_unmarked_address_succeeds(
     client: Client, provider: OidcProvider, verified: dict[str, Any]
 ) -> None:
     provider.claims = {"sub": "1", "email": "ada@example.com", **verified}
@@ -82,37 +82,37 @@ def test_login_of_a_provider_that_verified_the_address_or_says_nothing_of_it_suc
     assert session_user(client) == "ada@example.com"
 
 
-def test_nobody_else_can_sign(client: Client, provider: OidcProvider) -> None:
+def test_oidc_login_with_a_foreign_signature_is_refused(client: Client, provider: OidcProvider) -> None:
     provider.signing_key = new_key()
     assert log_in(client, provider).status_code == 400
     assert session_user(client) is None
 
 
-def test_an_answer_to_a_question_that_nobody_asked(client: Client, provider: OidcProvider) -> None:
+def test_oidc_login_with_an_unknown_state_is_refused(client: Client, provider: OidcProvider) -> None:
     client.get("/oidc/authenticate/")
     assert client.get("/oidc/callback/?code=once&state=forged").status_code == 400
     assert session_user(client) is None
 
 
-def test_a_user_who_was_shut_out_stays_out(client: Client, provider: OidcProvider) -> None:
+def test_oidc_login_of_an_inactive_user_is_refused(client: Client, provider: OidcProvider) -> None:
     User.objects.create_user("ada", "ada@example.com", is_active=False)
     log_in(client, provider)
     assert session_user(client) is None
 
 
-def test_it_is_off_unless_configured() -> None:
+def test_oidc_without_configuration_is_off() -> None:
     off, on = (json.loads(load(**told).stdout) for told in ({}, configured()))
     assert BACKEND not in off["AUTHENTICATION_BACKENDS"]
     assert BACKEND in on["AUTHENTICATION_BACKENDS"]
     assert on["LOGIN_URL"] == "/oidc/authenticate/"
 
 
-def test_half_a_configuration_is_none() -> None:
+def test_oidc_with_half_a_configuration_fails_at_start() -> None:
     told = load(OIDC_RP_CLIENT_ID="tecken").stderr
     assert all(name in told for name in configured() if name != "OIDC_RP_CLIENT_ID")
 
 
-def test_the_site_has_its_urls_when_configured() -> None:
+def test_oidc_with_configuration_has_its_urls() -> None:
     environment = {**configured(), "DJANGO_SETTINGS_MODULE": "tecken.settings", "SECRET_KEY": "tests"}
     done = subprocess.run(
         [sys.executable, "-c", RESOLVE],

@@ -25,7 +25,7 @@ def ends_in(found: Token) -> timedelta:
     return found.expires_at - timezone.now()
 
 
-def test_tokens_of_a_user_are_no_other_users() -> None:
+def test_tokens_of_a_user_exclude_those_of_others() -> None:
     mine = token()
     key(email="bob@example.com")
     assert list(tokens_of(mine.user)) == [mine]
@@ -35,19 +35,19 @@ def test_tokens_of_a_user_are_no_other_users() -> None:
             token_of(mine.user, number)
 
 
-def test_carried_with_granted_names_returns_their_permissions() -> None:
+def test_selection_of_granted_names_returns_their_permissions() -> None:
     assert {permission.codename for permission in carried([UPLOAD, MANAGE], {UPLOAD, MANAGE})} == {
         "upload_symbols",
         "manage_tokens",
     }
 
 
-def test_carried_with_a_name_that_is_not_granted_is_refused() -> None:
+def test_selection_of_a_name_that_is_not_granted_is_refused() -> None:
     with pytest.raises(NotAllowed, match=r"^upload.upload_symbols not a valid permission$"):
         carried([MANAGE, UPLOAD], {MANAGE})
 
 
-def test_carried_with_an_unknown_name_is_bad_input() -> None:
+def test_selection_of_an_unknown_name_is_invalid() -> None:
     with pytest.raises(BadInput, match=r"^No such permission: 'auth.add_user'; there are "):
         carried(["auth.add_user"], {"auth.add_user"})
 
@@ -65,7 +65,7 @@ def test_extension_of_an_expired_token_counts_from_now() -> None:
     assert timedelta(5) - MINUTE < ends_in(mine) <= timedelta(5)
 
 
-def test_extension_beyond_the_longest_is_bad_input_and_changes_nothing() -> None:
+def test_extension_beyond_the_longest_is_invalid_and_changes_nothing() -> None:
     mine = token(days=10)
     with pytest.raises(BadInput, match=f"to {MOST_DAYS} days from now"):
         extend(mine, MOST_DAYS - 9)
@@ -84,5 +84,5 @@ def test_revoked_token_ends_now_and_an_expired_one_keeps_its_time() -> None:
     assert mine.expires_at == long_ago
 
 
-def test_user_without_permissions_can_carry_none() -> None:
+def test_selection_of_a_user_without_permissions_is_refused() -> None:
     assert carried([], user().get_all_permissions()) == []

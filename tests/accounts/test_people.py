@@ -29,7 +29,7 @@ def shown(client: Client, path: str) -> str:
     return reply.content.decode()
 
 
-def test_an_administrator_sees_tokens_and_no_digest(admin: Client) -> None:
+def test_admin_page_of_a_token_has_the_hint_and_no_digest(admin: Client) -> None:
     key("tokens.manage_tokens")
     token = Token.objects.get()
     for page in ("/admin/tokens/token/", f"/admin/tokens/token/{token.pk}/change/"):
@@ -38,7 +38,7 @@ def test_an_administrator_sees_tokens_and_no_digest(admin: Client) -> None:
         assert token.digest not in text
 
 
-def test_an_administrator_can_end_a_token_and_make_none(admin: Client) -> None:
+def test_admin_can_end_a_token_and_not_create_one(admin: Client) -> None:
     key("tokens.manage_tokens")
     token = Token.objects.get()
     assert admin.get("/admin/tokens/token/add/").status_code == 403
@@ -48,23 +48,23 @@ def test_an_administrator_can_end_a_token_and_make_none(admin: Client) -> None:
     assert (token.is_expired, token.notes) == (True, "ended")
 
 
-def test_users_and_groups_are_there(admin: Client) -> None:
+def test_admin_has_users_and_groups(admin: Client) -> None:
     assert "root@example.com" in shown(admin, "/admin/auth/user/")
     assert "Groups" in shown(admin, "/admin/auth/group/")
 
 
-def test_nobody_else_sees_them(client: Client) -> None:
+def test_admin_page_for_another_user_redirects(client: Client) -> None:
     client.force_login(User.objects.create_user("ada"))
     assert client.get("/admin/tokens/token/").status_code == 302
 
 
-def test_the_admins_files_are_served_without_being_collected(client: Client) -> None:
+def test_static_file_of_the_admin_is_served_uncollected(client: Client) -> None:
     reply: Any = client.get("/static/admin/css/base.css")
     assert (reply.status_code, reply["Content-Type"].split(";")[0]) == (200, "text/css")
     assert b"".join(reply.streaming_content)
 
 
-def test_wrong_passwords_are_counted_for_user_and_address(client: Client, settings: Any) -> None:
+def test_login_after_too_many_wrong_passwords_is_429_for_this_address(client: Client, settings: Any) -> None:
     User.objects.create_superuser("root", "root@example.com", "secret")
     for _ in range(settings.AXES_FAILURE_LIMIT):
         log_in(client, "wrong")
@@ -76,16 +76,16 @@ def log_in(client: Client, password: str, **more: Any) -> Any:
     return client.post("/admin/login/", {"username": "root", "password": password}, **more)
 
 
-def test_forms_of_other_sites_are_refused() -> None:
+def test_admin_login_without_form_token_is_refused() -> None:
     form = {"username": "root", "password": "secret"}
     assert Client(enforce_csrf_checks=True).post("/admin/login/", form).status_code == 403
 
 
-def test_other_sites_cannot_frame_these_pages(client: Client) -> None:
+def test_admin_login_page_denies_frames(client: Client) -> None:
     assert client.get("/admin/login/")["X-Frame-Options"] == "DENY"
 
 
-def test_a_cookie_costs_symbolication_nothing(admin: Client) -> None:
+def test_symbolication_with_a_session_cookie_needs_no_query(admin: Client) -> None:
     with CaptureQueriesContext(connection) as queries:
         reply = admin.post(
             "/symbolicate/v5", {"stacks": [], "memoryMap": []}, content_type="application/json"
@@ -94,11 +94,11 @@ def test_a_cookie_costs_symbolication_nothing(admin: Client) -> None:
     assert len(queries) == 0
 
 
-def test_a_debug_file_may_be_called_admin(client: Client) -> None:
+def test_download_of_a_debug_file_called_admin_is_404(client: Client) -> None:
     assert client.get("/admin/44E4EC8C2F41492B9369D6B9A059577C2/admin.sym").status_code == 404
 
 
-def test_whoever_is_no_staff_logs_in_and_out_too(client: Client) -> None:
+def test_login_and_logout_of_a_user_who_is_not_staff_succeed(client: Client) -> None:
     User.objects.create_user("me", "me@example.com", "secret")
     refused = client.post("/login/", {"username": "me", "password": "wrong"})
     assert refused.status_code == 200
@@ -110,7 +110,7 @@ def test_whoever_is_no_staff_logs_in_and_out_too(client: Client) -> None:
     assert client.get("/tokens/").status_code == 302
 
 
-def test_its_form_is_guarded_as_the_admins(client: Client, settings: Any) -> None:
+def test_login_form_has_the_protections_of_the_admin(client: Client, settings: Any) -> None:
     form = {"username": "root", "password": "secret"}
     assert Client(enforce_csrf_checks=True).post("/login/", form).status_code == 403
     User.objects.create_superuser("root", "root@example.com", "secret")

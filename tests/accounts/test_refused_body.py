@@ -47,25 +47,25 @@ def answer(port: int, head: str, pieces: list[bytes]) -> bytes:
         return b"".join(iter(lambda: connection.recv(1 << 16), b""))
 
 
-def test_a_client_that_sends_on_reads_the_403(port: int) -> None:
+def test_refused_client_that_sends_its_body_reads_the_403(port: int) -> None:
     said = answer(port, f"Content-Length: {PIECES * len(PIECE)}\r\n", [PIECE] * PIECES)
     assert said.startswith(b"HTTP/1.1 403")
     assert said.endswith(b'{"error":"API Token not matched"}')
 
 
-def test_so_does_one_that_does_not_say_how_much_it_sends(port: int) -> None:
+def test_refused_client_with_a_chunked_body_reads_the_403(port: int) -> None:
     chunk = b"%x\r\n%s\r\n" % (len(PIECE), PIECE)
     said = answer(port, "Transfer-Encoding: chunked\r\n", [*[chunk] * PIECES, b"0\r\n\r\n"])
     assert said.startswith(b"HTTP/1.1 403")
     assert said.endswith(b'{"error":"API Token not matched"}')
 
 
-def test_one_that_asks_first_need_not_send(port: int) -> None:
+def test_refused_client_that_expects_100_reads_the_403_without_sending(port: int) -> None:
     said = answer(port, "Expect: 100-continue\r\nContent-Length: 30000000\r\n", [])
     assert said.startswith(b"HTTP/1.1 403")
 
 
-def test_a_client_that_goes_away_holds_nobody_up(port: int) -> None:
+def test_refused_client_that_disconnects_delays_no_other(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(f"{HEAD}Content-Length: 30000000\r\n\r\n".encode())
     assert httpx.get(f"http://127.0.0.1:{port}/", timeout=STARTS_WITHIN).status_code == 403

@@ -33,12 +33,12 @@ def passes(value: str) -> bool:
     return is_staff(request)
 
 
-def test_a_visit_makes_one_known(browser: Client) -> None:
+def test_page_for_staff_sets_the_cookie(browser: Client) -> None:
     assert passes(browser.cookies[COOKIE].value)
 
 
 @pytest.mark.parametrize("secure", [True, False])
-def test_scripts_and_other_sites_cannot_use_it(browser: Client, settings: Settings, secure: bool) -> None:
+def test_staff_cookie_is_http_only_and_same_site(browser: Client, settings: Settings, secure: bool) -> None:
     settings.SECURE_COOKIES = secure
     cookie: Any = browser.get("/admin/").cookies[COOKIE]
     assert cookie["httponly"]
@@ -47,30 +47,30 @@ def test_scripts_and_other_sites_cannot_use_it(browser: Client, settings: Settin
     assert cookie["max-age"] == 12 * 3600
 
 
-def test_logging_out_takes_it_away(browser: Client) -> None:
+def test_logout_deletes_the_staff_cookie(browser: Client) -> None:
     browser.post("/admin/logout/")
     assert browser.cookies[COOKIE].value == ""
 
 
-def test_so_does_a_visit_by_one_who_is_staff_no_more(browser: Client, person: User) -> None:
+def test_page_for_a_former_staff_member_deletes_the_cookie(browser: Client, person: User) -> None:
     User.objects.filter(pk=person.pk).update(is_staff=False)
     browser.get("/admin/")
     assert browser.cookies[COOKIE].value == ""
 
 
-def test_nobody_else_has_it(client: Client) -> None:
+def test_page_for_other_users_sets_no_staff_cookie(client: Client) -> None:
     client.force_login(User.objects.create_user("ada"))
     client.get("/admin/")
     client.get("/static/admin/css/base.css").close()
     assert COOKIE not in client.cookies
 
 
-def test_a_forged_one_is_none() -> None:
+def test_forged_staff_cookie_is_invalid() -> None:
     for forged in ("", "1", "yes", signing.dumps(1), signing.dumps(1, key="another", salt=SALT)):
         assert not passes(forged)
 
 
-def test_an_old_one_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expired_staff_cookie_is_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("django.core.signing.time.time", lambda: 1_000_000_000.0)
     old = signing.dumps(1, salt=SALT)
     assert passes(old)

@@ -19,19 +19,19 @@ MANAGE = "tokens.manage_tokens"
 REGULAR, TRY = "upload.upload_symbols", "upload.upload_try_symbols"
 
 
-def test_a_key_finds_its_token() -> None:
+def test_find_with_a_key_returns_its_token() -> None:
     token, made = issue(user(MANAGE), list(named([MANAGE])), days=1, notes="builds")
     assert find(made) == token
     assert (token.notes, token.permissions.get().codename) == ("builds", "manage_tokens")
     assert timedelta(hours=23) < token.expires_at - datetime.now(UTC) <= timedelta(days=1)
 
 
-def test_what_follows_a_dash_is_a_comment() -> None:
+def test_find_with_a_comment_after_the_key_ignores_it() -> None:
     made = key(MANAGE)
     assert find(f"{made}-the build-machine") == find(made)
 
 
-def test_only_the_digest_of_a_key_is_kept() -> None:
+def test_issue_stores_only_the_digest_of_the_key() -> None:
     made = key(MANAGE)
     token = Token.objects.get()
     assert (len(made), token.hint) == (64, made[:8])
@@ -39,39 +39,39 @@ def test_only_the_digest_of_a_key_is_kept() -> None:
     assert made not in str(vars(token))
 
 
-def test_no_two_keys_are_the_same() -> None:
+def test_issue_twice_returns_different_keys() -> None:
     assert key(MANAGE) != key(MANAGE)
 
 
 @pytest.mark.parametrize("wrong", ["", "-", "0" * 64, "no key at all", "ключ", "\x00"])
-def test_a_key_that_nobody_has(wrong: str) -> None:
+def test_find_with_an_unknown_key_is_refused(wrong: str) -> None:
     made = key(MANAGE)
     for text in (wrong, made[:-1], made + "0", Token.objects.get().digest):
         with pytest.raises(NotAllowed, match=r"^API Token not matched$"):
             find(text)
 
 
-def test_an_expired_token() -> None:
+def test_find_with_an_expired_token_is_refused() -> None:
     made = key(MANAGE)
     Token.objects.update(expires_at=datetime.now(UTC))
     with pytest.raises(NotAllowed, match=r"^API Token found but expired$"):
         find(made)
 
 
-def test_a_user_who_was_shut_out() -> None:
+def test_find_with_the_token_of_an_inactive_user_is_refused() -> None:
     made = key(MANAGE)
     User.objects.update(is_active=False)
     with pytest.raises(NotAllowed, match=r"^API Token matched but user not active$"):
         find(made)
 
 
-def test_a_token_may_do_what_it_was_given() -> None:
+def test_allowed_of_a_token_returns_its_permissions() -> None:
     made = key(REGULAR)
     user(MANAGE)
     assert allowed(find(made)) == {REGULAR}
 
 
-def test_and_never_more_than_its_owner_may_now() -> None:
+def test_allowed_after_the_owner_lost_a_permission_omits_it() -> None:
     made = key(MANAGE)
     owner = User.objects.get()
     owner.user_permissions.clear()
@@ -84,30 +84,30 @@ def test_and_never_more_than_its_owner_may_now() -> None:
     assert allowed(find(made)) == set()
 
 
-def test_a_superusers_token_may_do_what_it_was_given_and_no_more() -> None:
+def test_allowed_of_a_superusers_token_returns_only_its_permissions() -> None:
     owner = User.objects.create_superuser("root@example.com")
     _token, made = issue(owner, list(named([TRY])), days=1)
     assert allowed(find(made)) == {TRY}
 
 
-def test_nobody_gives_what_he_has_not() -> None:
+def test_issue_with_a_permission_that_the_user_has_not_is_refused() -> None:
     permission = Permission.objects.get(codename="manage_tokens")
     with pytest.raises(NotAllowed, match=r"^Manage Your API Tokens not a valid permission$"):
         issue(user(), [permission], days=1)
 
 
-def test_a_token_writes_to_one_store() -> None:
+def test_issue_with_both_upload_permissions_is_invalid() -> None:
     with pytest.raises(BadInput, match=r"^Invalid combination of permissions$"):
         issue(user(REGULAR, TRY), list(named([REGULAR, TRY])), days=1)
 
 
 @pytest.mark.parametrize("days", [0, -1])
-def test_a_token_has_a_future(days: int) -> None:
+def test_issue_of_an_expired_token_is_invalid(days: int) -> None:
     with pytest.raises(BadInput, match="expire"):
         issue(user(), [], days=days)
 
 
-def test_the_last_use_is_written_once_in_a_while() -> None:
+def test_record_use_within_some_minutes_writes_once() -> None:
     assert timedelta(minutes=5) == USE_RECORDED_EVERY  # docs/tokens.md
     made = key(MANAGE)
     record_use(find(made))
@@ -121,7 +121,7 @@ def test_the_last_use_is_written_once_in_a_while() -> None:
     assert first <= (Token.objects.get().last_used_at or first - USE_RECORDED_EVERY)
 
 
-def test_of_many_processes_one_writes_the_last_use() -> None:
+def test_record_use_in_several_processes_writes_once() -> None:
     made = key(MANAGE)
     seen = [find(made), find(made)]
     for token in seen:
@@ -132,7 +132,7 @@ def test_of_many_processes_one_writes_the_last_use() -> None:
     assert "last_used_at" in queries[0]["sql"].split("WHERE")[1]
 
 
-def test_a_lookup_costs_few_queries() -> None:
+def test_find_needs_few_queries() -> None:
     made = key(MANAGE)
     with CaptureQueriesContext(connection) as queries:
         allowed(find(made))

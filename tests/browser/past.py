@@ -17,8 +17,8 @@ from tecken.monitoring.health import series, sizing
 from tecken.monitoring.health.series import Sample, ServerSample
 from tecken.queues import QUEUES
 from tecken.redisclient.guard import RedisGuard
-from tecken.store.access_counts import EVERY_SECONDS, Accesses
-from tecken.store.hit_counts import SEND_SECONDS, Tally
+from tecken.store.access_counts import EVERY_SECONDS, AccessSample
+from tecken.store.hit_counts import SEND_SECONDS, HitCounts
 from tecken.store.port import PageKey
 from tecken.symbols.ids import ObjectId
 from tests.browser.site import DEVELOPER, GIVEN_UP, OPERATOR, SYM, WRITE_MISSES, BrowsedSite, archive_of
@@ -125,7 +125,7 @@ def _after(at: float, event: float, seconds: float) -> float:
 def use(cache: redis.Redis, counters: redis.Redis, random: Random) -> None:
     """Few pages are asked for often, most now and then."""
     clock, guard = Clock(), RedisGuard("redis-cache")
-    tally, accesses = Tally(cache, guard, clock), Accesses(counters, guard, clock)
+    tally, accesses = HitCounts(cache, guard, clock), AccessSample(counters, guard, clock)
     pages = [PageKey(module(random), "0123456789abcdef", number) for number in range(PAGES)]
     sizes = [int(random.lognormvariate(10.4, 0.7)) for _ in pages]
     weights = list(accumulate(1 / (rank + 8) ** 0.95 for rank in range(PAGES)))

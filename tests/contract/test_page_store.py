@@ -11,7 +11,7 @@ import redis
 
 from tecken.redisclient import client
 from tecken.redisclient.guard import RedisGuard
-from tecken.store.access_counts import Accesses, Watched
+from tecken.store.access_counts import AccessSample, InstrumentedStore
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, MissingKind, PageKey, PageStore
 from tecken.store.redis import RedisPageStore
@@ -50,8 +50,8 @@ def page_store(request: pytest.FixtureRequest) -> PageStore:
     if request.param == "memory":
         return MemoryPageStore(1 << 24)
     if request.param == "watched":
-        accesses = Accesses(request.getfixturevalue("connection"), RedisGuard("redis-cache"))
-        return Watched(MemoryPageStore(1 << 24), accesses)
+        accesses = AccessSample(request.getfixturevalue("connection"), RedisGuard("redis-cache"))
+        return InstrumentedStore(MemoryPageStore(1 << 24), accesses)
     where = "cluster_connection" if request.param == "cluster" else "connection"
     return RedisPageStore(request.getfixturevalue(where))
 

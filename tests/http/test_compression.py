@@ -31,7 +31,7 @@ TEXT = b'{"name": "value"}' * 1000
         *[("identity, gzip;q=0.5", None), ("identity;q=0.5, gzip", "gzip"), ("gzip;q=nonsense", "gzip")],
     ],
 )
-def test_preferred_coding_follows_the_weights(header: str, coding: str | None) -> None:
+def test_choice_of_a_coding_follows_the_weights(header: str, coding: str | None) -> None:
     assert preferred(header) == coding
 
 
@@ -39,7 +39,7 @@ def test_preferred_coding_follows_the_weights(header: str, coding: str | None) -
     ("header", "accepted"),
     [("gzip", True), ("*", True), ("gzip;q=0, *", False), ("", False), ("br", False), ("gzip;q=0.001", True)],
 )
-def test_accepts_gzip_reads_the_header(header: str, accepted: bool) -> None:
+def test_accepts_gzip_follows_the_header(header: str, accepted: bool) -> None:
     assert accepts_gzip(header) is accepted
 
 
@@ -56,7 +56,7 @@ def answer(
     ("coding", "unpack"),
     [("gzip", gzip.decompress), ("zstd", lambda raw: zstandard.ZstdDecompressor().decompress(raw))],
 )
-def test_large_answer_is_compressed(rf: RequestFactory, coding: str, unpack: Any) -> None:
+def test_large_response_is_compressed(rf: RequestFactory, coding: str, unpack: Any) -> None:
     reply = answer(rf, coding, {"ETag": '"8"', "Vary": "Cookie"})
     assert unpack(reply.content) == TEXT
     assert reply["Content-Encoding"] == coding
@@ -65,7 +65,7 @@ def test_large_answer_is_compressed(rf: RequestFactory, coding: str, unpack: Any
     assert reply["ETag"] == 'W/"8"'
 
 
-def test_large_answer_without_accept_encoding_varies(rf: RequestFactory) -> None:
+def test_large_response_without_accept_encoding_varies(rf: RequestFactory) -> None:
     reply = answer(rf, "", {"ETag": '"8"'})
     assert (reply.content, reply["Vary"], reply["ETag"]) == (TEXT, "Accept-Encoding", '"8"')
     assert "Content-Encoding" not in reply
@@ -80,7 +80,7 @@ def test_large_answer_without_accept_encoding_varies(rf: RequestFactory) -> None
         {"Content-Type": "application/octet-stream"},
     ],
 )
-def test_encoded_partial_and_binary_answers_stay_as_they_are(
+def test_encoded_partial_and_binary_responses_are_not_compressed(
     rf: RequestFactory, headers: dict[str, str]
 ) -> None:
     reply = answer(rf, "gzip", headers)
@@ -88,23 +88,23 @@ def test_encoded_partial_and_binary_answers_stay_as_they_are(
     assert "Vary" not in reply
 
 
-def test_small_answer_stays_as_it_is(rf: RequestFactory) -> None:
+def test_small_response_is_not_compressed(rf: RequestFactory) -> None:
     assert "Content-Encoding" not in answer(rf, "gzip", body=b"x" * (SMALLEST_BYTES - 1))
     assert "Content-Encoding" in answer(rf, "gzip", body=b"x" * SMALLEST_BYTES)
 
 
-def test_streamed_answer_stays_as_it_is(rf: RequestFactory) -> None:
+def test_streamed_response_is_not_compressed(rf: RequestFactory) -> None:
     response = StreamingHttpResponse([TEXT], headers={"Content-Type": "text/csv"})
     assert compressed(lambda _request: response)(rf.get("/", headers={"Accept-Encoding": "gzip"})) is response
     assert "Content-Encoding" not in response
 
 
-def test_json_that_nobody_may_store_stays_as_it_is(rf: RequestFactory) -> None:
+def test_json_with_no_store_is_not_compressed(rf: RequestFactory) -> None:
     assert "Content-Encoding" not in answer(rf, "gzip", {"Cache-Control": "no-store"})
 
 
 @pytest.mark.django_db
-def test_new_token_is_answered_as_it_is(client: Client) -> None:
+def test_response_with_a_new_token_is_not_compressed(client: Client) -> None:
     """Together with a note of any length, from which its key could be guessed (BREACH)."""
     key = key_of(person("a@example.com", "tokens.manage_tokens", "upload.upload_symbols"))
     reply = client.post(
@@ -118,7 +118,7 @@ def test_new_token_is_answered_as_it_is(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_page_with_a_session_is_answered_as_it_is(client: Client) -> None:
+def test_page_for_a_session_is_not_compressed(client: Client) -> None:
     packed = {"Accept-Encoding": "gzip"}
     assert client.get("/help/api/", headers=packed)["Content-Encoding"] == "gzip"
     client.force_login(person("a@example.com"))
@@ -135,7 +135,7 @@ def test_head_has_the_headers_of_get(client: Client, address: str) -> None:
     assert abs(int(head["Content-Length"]) - int(get["Content-Length"])) < 200
 
 
-def test_symbolication_is_compressed(client: Client, clear_redis_store: None) -> None:
+def test_symbolication_response_is_compressed(client: Client, clear_redis_store: None) -> None:
     body = json.dumps({"memoryMap": [], "stacks": [[[-1, offset] for offset in range(1000)]]})
     replies = [
         client.post("/symbolicate/v5", body, content_type="text/plain", headers={"Accept-Encoding": coding})

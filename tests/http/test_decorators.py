@@ -51,7 +51,7 @@ def error(reply: HttpResponse) -> str:
 
 
 @pytest.mark.parametrize("method", ["get", "head", "put", "delete", "patch"])
-def test_only_post(method: str) -> None:
+def test_post_only_for_other_methods_is_405(method: str) -> None:
     reply = echo(getattr(RequestFactory(), method)("/"))
     assert reply.status_code == 405
     assert reply["Allow"] == "POST, OPTIONS"
@@ -59,7 +59,7 @@ def test_only_post(method: str) -> None:
     assert error(reply) == "Must use HTTP POST"
 
 
-def test_a_preflight_is_answered_at_the_door() -> None:
+def test_cors_answers_a_preflight_without_the_view() -> None:
     reply = echo(RequestFactory().options("/", headers={"Access-Control-Request-Method": "POST"}))
     assert (reply.status_code, reply.content) == (200, b"")
     assert reply["Access-Control-Allow-Origin"] == "*"
@@ -68,7 +68,7 @@ def test_a_preflight_is_answered_at_the_door() -> None:
 
 
 @pytest.mark.parametrize("content", [TEXT, b"refuse", bytes(LIMIT + 1)])
-def test_any_page_may_read_answers_and_errors(content: bytes) -> None:
+def test_cors_allows_every_origin_to_read_replies_and_errors(content: bytes) -> None:
     reply = post(content)
     assert reply["Access-Control-Allow-Origin"] == "*"
     assert "Retry-After" in reply["Access-Control-Expose-Headers"]
@@ -78,24 +78,24 @@ PACK: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zstd": zsta
 
 
 @pytest.mark.parametrize("encoding", PACK)
-def test_a_body_is_unpacked(encoding: str) -> None:
+def test_body_in_a_supported_encoding_is_unpacked(encoding: str) -> None:
     packed = PACK[encoding](TEXT)
     assert post(packed, **{"Content-Encoding": encoding}).content == TEXT
     assert post(packed, **{"Content-Encoding": encoding.upper()}).content == TEXT
 
 
-def test_identity_is_no_encoding() -> None:
+def test_body_with_identity_encoding_is_accepted() -> None:
     assert post(TEXT, **{"Content-Encoding": "identity"}).content == TEXT
 
 
-def test_an_encoding_nobody_knows() -> None:
+def test_body_in_an_unknown_encoding_is_415() -> None:
     reply = post(zlib.compress(TEXT), **{"Content-Encoding": "deflate"})
     assert reply.status_code == 415
     assert reply["Accept-Encoding"] == "gzip, zstd"
     assert error(reply) == "Content-Encoding must be gzip or zstd, not 'deflate'"
 
 
-def test_a_body_has_a_limit() -> None:
+def test_body_over_the_limit_is_413() -> None:
     assert post(bytes(LIMIT)).content == bytes(LIMIT)
     reply = post(bytes(LIMIT + 1))
     assert (reply.status_code, error(reply)) == (413, "The body is larger than 1000 bytes")
@@ -103,14 +103,14 @@ def test_a_body_has_a_limit() -> None:
 
 @pytest.mark.parametrize("encoding", PACK)
 @pytest.mark.parametrize("length", [LIMIT + 1, 10_000_000])
-def test_an_unpacked_body_has_the_same_limit(encoding: str, length: int) -> None:
+def test_body_over_the_limit_when_unpacked_is_413(encoding: str, length: int) -> None:
     reply = post(PACK[encoding](bytes(length)), **{"Content-Encoding": encoding})
     assert (reply.status_code, error(reply)) == (413, "The body is larger than 1000 bytes")
     assert post(PACK[encoding](bytes(LIMIT)), **{"Content-Encoding": encoding}).content == bytes(LIMIT)
 
 
 @pytest.mark.parametrize("encoding", PACK)
-def test_a_body_that_cannot_be_unpacked(encoding: str) -> None:
+def test_body_that_cannot_be_unpacked_is_400(encoding: str) -> None:
     packed = PACK[encoding](TEXT)
     for broken in (packed[:-9], packed[:6] + bytes(40)):
         reply = post(broken, **{"Content-Encoding": encoding})
@@ -125,7 +125,7 @@ def chunked(content: bytes) -> HttpRequest:
     return request
 
 
-def test_a_chunked_body_has_no_length_and_the_same_limit() -> None:
+def test_chunked_body_over_the_limit_is_413() -> None:
     assert echo(chunked(TEXT)).content == TEXT
     assert echo(chunked(bytes(LIMIT + 1))).status_code == 413
 
@@ -135,14 +135,14 @@ class Broken(io.RawIOBase):
         raise OSError("connection reset")
 
 
-def test_a_body_that_ends_early() -> None:
+def test_body_that_ends_early_is_400() -> None:
     request = chunked(b"")
     request.META["wsgi.input"] = Broken()
     reply = echo(request)
     assert (reply.status_code, error(reply)) == (400, "The body ended early")
 
 
-def test_a_view_keeps_the_arguments_of_its_path() -> None:
+def test_body_view_gets_the_arguments_of_its_path() -> None:
     @post_only
     @body(lambda: LIMIT)
     def view(request: HttpRequest, content: bytes, number: int) -> HttpResponse:
@@ -151,7 +151,7 @@ def test_a_view_keeps_the_arguments_of_its_path() -> None:
     assert view(RequestFactory().post("/", b"ab", "text/plain"), number=3).content == b"ababab"
 
 
-def test_a_body_is_streamed_in_pieces_and_never_past_its_limit() -> None:
+def test_stream_of_a_body_is_in_pieces_and_never_past_the_limit() -> None:
     content = bytes(PIECE_BYTES + 5)
     request = RequestFactory().put("/", content)
     assert list(map(len, streamed(request, len(content)))) == [PIECE_BYTES, 5]
@@ -183,7 +183,7 @@ def session(user: User) -> str:
 
 
 @pytest.mark.django_db
-def test_who_has_one_of_the_permissions_may_pass() -> None:
+def test_permission_check_with_one_of_the_permissions_passes() -> None:
     made = key(MANAGE)
     reply = who(RequestFactory().post("/", headers={"Auth-Token": made}), name="x")
     assert reply.content.decode() == f"x ada@example.com {made[:8]}... ['{MANAGE}']"
@@ -199,7 +199,9 @@ def test_who_has_one_of_the_permissions_may_pass() -> None:
         ({"user__is_active": False}, "API Token matched but user not active"),
     ],
 )
-def test_a_bad_token_is_told_why(clear_redis_cache: None, change: dict[str, Any], text: str) -> None:
+def test_permission_check_with_a_bad_token_is_403_with_the_reason(
+    clear_redis_cache: None, change: dict[str, Any], text: str
+) -> None:
     made = key(MANAGE)
     if "user__is_active" in change:
         User.objects.update(is_active=False)
@@ -212,7 +214,7 @@ def test_a_bad_token_is_told_why(clear_redis_cache: None, change: dict[str, Any]
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("headers", [{}, {"Auth-Token": ""}])
-def test_a_token_is_wanted(headers: dict[str, str]) -> None:
+def test_permission_check_without_a_token_is_403(headers: dict[str, str]) -> None:
     reply = ask(headers)
     assert (reply.status_code, error(reply)) == (
         403,
@@ -222,13 +224,13 @@ def test_a_token_is_wanted(headers: dict[str, str]) -> None:
 
 
 @pytest.mark.django_db
-def test_another_permission_does_not_do() -> None:
+def test_permission_check_with_another_permission_is_403() -> None:
     reply = ask({"Auth-Token": key("upload.view_all_uploads")})
     assert (reply.status_code, error(reply)) == (403, f"This needs the permission {MANAGE} or {UPLOAD}")
 
 
 @pytest.mark.django_db
-def test_what_the_owner_loses_the_token_loses_at_once() -> None:
+def test_permission_check_after_the_owner_lost_it_is_403() -> None:
     made = key(MANAGE)
     assert ask({"Auth-Token": made}).status_code == 200
     User.objects.get().user_permissions.clear()
@@ -236,7 +238,7 @@ def test_what_the_owner_loses_the_token_loses_at_once() -> None:
 
 
 @pytest.mark.django_db
-def test_guesses_are_told_to_wait() -> None:
+def test_unknown_tokens_beyond_the_limit_are_429() -> None:
     def reply_to(token: str) -> HttpResponse:
         headers = {"Auth-Token": token}
         return who(RequestFactory().post("/", headers=headers, REMOTE_ADDR="192.0.2.99"))
@@ -248,7 +250,7 @@ def test_guesses_are_told_to_wait() -> None:
 
 
 @pytest.mark.django_db
-def test_a_valid_token_from_an_address_that_guesses_is_accepted(
+def test_valid_token_from_an_address_with_many_failures_is_accepted(
     clear_redis_cache: None, runtime_options: Override
 ) -> None:
     runtime_options(failed_tokens=2)
@@ -260,7 +262,7 @@ def test_a_valid_token_from_an_address_that_guesses_is_accepted(
 
 
 @pytest.mark.django_db
-def test_a_token_header_that_is_too_long_is_refused_without_a_lookup(
+def test_token_header_that_is_too_long_is_refused_without_a_query(
     clear_redis_cache: None, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     made = key(MANAGE)
@@ -271,7 +273,7 @@ def test_a_token_header_that_is_too_long_is_refused_without_a_lookup(
 
 
 @pytest.mark.django_db
-def test_a_person_has_a_session(clear_redis_cache: None) -> None:
+def test_permission_check_with_a_session_passes(clear_redis_cache: None) -> None:
     cookie = session(user(MANAGE))
     assert ask(method="get", cookie=cookie).content.decode() == f"ada@example.com None ['{MANAGE}']"
     User.objects.update(is_active=False)
@@ -292,14 +294,14 @@ def test_a_person_has_a_session(clear_redis_cache: None) -> None:
         ({"Origin": "null"}, 403),
     ],
 )
-def test_another_sites_page_cannot_use_the_session(
+def test_session_used_by_a_page_of_another_site_is_403(
     clear_redis_cache: None, headers: dict[str, str], status: int
 ) -> None:
     assert ask(headers, cookie=session(user(MANAGE))).status_code == status
 
 
 @pytest.mark.django_db
-def test_another_sites_page_may_use_a_token_it_was_given() -> None:
+def test_token_used_by_a_page_of_another_site_is_accepted() -> None:
     made = key(MANAGE)
     assert ask({"Auth-Token": made, "Sec-Fetch-Site": "cross-site"}).status_code == 200
 
@@ -310,14 +312,14 @@ class Unread:
 
 
 @pytest.mark.django_db
-def test_a_body_that_waits_to_be_asked_for_is_not_read() -> None:
+def test_body_of_a_refused_request_that_expects_100_is_not_read() -> None:
     request = RequestFactory().post("/", headers={"Expect": "100-continue"})
     request._stream = Unread()  # type: ignore[assignment]
     assert who(request).status_code == 403
 
 
 @pytest.mark.django_db
-def test_sessions_that_cannot_be_asked_for_are_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_session_check_without_redis_is_503(monkeypatch: pytest.MonkeyPatch) -> None:
     cookie = session(user(MANAGE))
     with RedisServer() as server:
         url = server.url

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tecken.http.ranges import Unsatisfiable, span
+from tecken.http.responses import Unsatisfiable, span
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from tecken.http.ranges import Unsatisfiable, span
         ("Bytes= 9-9 ", (9, 10)),
     ],
 )
-def test_one_range(header: str, expected: tuple[int, int]) -> None:
+def test_parse_range_of_one_range_returns_it(header: str, expected: tuple[int, int]) -> None:
     assert span(header, 10) == expected
 
 
@@ -25,17 +25,17 @@ def test_one_range(header: str, expected: tuple[int, int]) -> None:
     "header",
     ["", "bytes", "bytes=", "bytes=-", "bytes=a-b", "bytes=5-2", "items=0-1", "bytes=0-1,3-4", "bytes=1-2-3"],
 )
-def test_others_are_ignored(header: str) -> None:
+def test_parse_range_of_other_headers_is_none(header: str) -> None:
     assert span(header, 10) is None
 
 
 @pytest.mark.parametrize(
     ("header", "size"), [("bytes=10-", 10), ("bytes=99-100", 10), ("bytes=-0", 10), ("bytes=0-", 0)]
 )
-def test_behind_the_end(header: str, size: int) -> None:
+def test_parse_range_behind_the_end_raises(header: str, size: int) -> None:
     with pytest.raises(Unsatisfiable):
         span(header, size)
 
 
-def test_a_number_without_end_is_ignored() -> None:
+def test_parse_range_of_an_endless_number_is_none() -> None:
     assert span(f"bytes={'9' * 5000}-", 10) is None

@@ -6,8 +6,8 @@ import re
 
 import orjson
 
-from tecken.limits.decision import policies, states
-from tecken.limits.port import Standing
+from tecken.limits.decision import policy_header, status_header
+from tecken.limits.port import LimitStatus
 from tecken.limits.text import limit
 from tecken.runtimeconfig.options import CATALOGUE, find_option
 from tecken.settings import BASE_DIR
@@ -17,13 +17,13 @@ TEXT = (BASE_DIR / "docs" / "limits.md").read_text()
 SETS = re.findall(r'^\$ python manage.py config set (\w+) "(.*)"$', TEXT, re.MULTILINE)
 
 
-def test_its_commands_are_understood() -> None:
+def test_documented_limits_are_valid() -> None:
     assert len(SETS) == 3
     for option, text in SETS:
         assert find_option(option).parse(text)
 
 
-def test_every_option_is_there_with_its_default() -> None:
+def test_documented_options_have_their_defaults() -> None:
     options = [option for option in CATALOGUE.values() if option.group == "Limits"]
     for option in options:
         if not option.name.endswith("_without_redis"):
@@ -33,20 +33,20 @@ def test_every_option_is_there_with_its_default() -> None:
     assert defaults["limit_upload_without_redis"] == "closed"
 
 
-def test_its_headers_are_ours() -> None:
-    standings = [
-        Standing(limit("600 requests/minute per address"), 599, 0.1),
-        Standing(limit("2000000 frames/day per token"), 1_999_960, 61_234.5),
+def test_documented_headers_are_those_of_the_site() -> None:
+    statuses = [
+        LimitStatus(limit("600 requests/minute per address"), 599, 0.1),
+        LimitStatus(limit("2000000 frames/day per token"), 1_999_960, 61_234.5),
     ]
-    assert f"RateLimit-Policy: {policies(standings)}\nRateLimit: {states(standings)}\n" in TEXT
+    assert f"RateLimit-Policy: {policy_header(statuses)}\nRateLimit: {status_header(statuses)}\n" in TEXT
 
 
-def test_its_json_is_ours() -> None:
+def test_documented_json_is_that_of_the_site() -> None:
     refused, usage = (orjson.loads(text) for text in re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL))
     assert set(refused) == {"error", "violated-policies"}
     assert UsageResponse.model_validate(usage).model_dump(mode="json") == usage
 
 
-def test_the_tests_that_it_names_are_there() -> None:
+def test_documented_tests_exist() -> None:
     tests = "".join(path.read_text() for path in (BASE_DIR / "tests").rglob("test_*.py"))
     assert {name for name in re.findall(r"`(test_\w+)`", TEXT) if f"def {name}(" not in tests} == set()

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tecken.errors import OverLimit, TooMuch
 from tecken.limits import keys
-from tecken.limits.decision import Decision
+from tecken.limits.decision import Evaluation
 from tecken.limits.memory import MemoryLimiter
-from tecken.limits.port import Caller, Cost, Limit, Limiter, Verdict
+from tecken.limits.port import Caller, Cost, Decision, Limit, Limiter
 from tecken.limits.redis import RedisLimiter
 from tecken.redisclient.guard import RedisGuard
 from tests.support.redis_server import RedisServer
@@ -59,72 +59,72 @@ def allowed(limiter: Limiter, caller: Caller, cost: Cost, limits: Sequence[Limit
 
 
 @pytest.mark.parametrize("limit", [RATE, DAILY], ids=str)
-def test_as_many_as_the_limit_says(limiter: Limiter, limit: Limit) -> None:
+def test_limiter_allows_exactly_the_limit(limiter: Limiter, limit: Limit) -> None:
     caller = ANYBODY if limit.whose == "address" else ADA
     assert allowed(limiter, caller, Cost(), [limit], 12) == 5
 
 
-def test_what_is_left(limiter: Limiter) -> None:
-    (standing,) = limiter.spend(ADA, Cost(frames=400), [FRAMES]).standings
-    assert (standing.limit, standing.remaining) == (FRAMES, 600)
-    assert 0 < standing.reset <= 3.6
-    (standing,) = limiter.spend(ADA, Cost(), [DAILY]).standings
-    assert standing.remaining == 4
-    assert 0 < standing.reset <= 86_400
+def test_limiter_returns_what_remains(limiter: Limiter) -> None:
+    (status,) = limiter.spend(ADA, Cost(frames=400), [FRAMES]).statuses
+    assert (status.limit, status.remaining) == (FRAMES, 600)
+    assert 0 < status.reset <= 3.6
+    (status,) = limiter.spend(ADA, Cost(), [DAILY]).statuses
+    assert status.remaining == 4
+    assert 0 < status.reset <= 86_400
 
 
-def test_whoever_is_refused_hears_when_to_come_again(limiter: Limiter) -> None:
+def test_limiter_refusal_has_the_waiting_time(limiter: Limiter) -> None:
     limiter.spend(ADA, Cost(frames=1000), [FRAMES])
     with pytest.raises(OverLimit, match=r"^More than 1000 frames/hour per token$") as refused:
         limiter.spend(ADA, Cost(frames=500), [FRAMES])
     assert 1700 < refused.value.retry_after <= 1800
     assert refused.value.violated == ("frames-hour-token",)
-    assert [one.remaining for one in refused.value.standings] == [0]
+    assert [one.remaining for one in refused.value.statuses] == [0]
 
 
-def test_all_or_nothing(limiter: Limiter) -> None:
+def test_limiter_with_one_refusing_limit_charges_none(limiter: Limiter) -> None:
     limits = [DAILY, FRAMES]
     limiter.spend(ADA, Cost(frames=900), limits)
     assert allowed(limiter, ADA, Cost(frames=200), limits, 3) == 0
-    standings = limiter.spend(ADA, Cost(0), limits).standings
-    assert [one.remaining for one in standings] == [4, 100]
+    statuses = limiter.spend(ADA, Cost(0), limits).statuses
+    assert [one.remaining for one in statuses] == [4, 100]
 
 
-def test_looking_costs_nothing(limiter: Limiter, client: redis.Redis) -> None:
+def test_limiter_with_a_cost_of_zero_charges_nothing(limiter: Limiter, client: redis.Redis) -> None:
     for _ in range(3):
-        assert [one.remaining for one in limiter.spend(ADA, Cost(0), [DAILY]).standings] == [5]
+        assert [one.remaining for one in limiter.spend(ADA, Cost(0), [DAILY]).statuses] == [5]
     assert client.keys() == []
 
 
-def test_a_cost_that_no_waiting_would_allow(limiter: Limiter) -> None:
+def test_limiter_with_a_cost_above_the_limit_raises_too_large(limiter: Limiter) -> None:
     with pytest.raises(TooMuch, match=r"^1001 frames at once are more than 1000 frames/hour per token$"):
         limiter.spend(ADA, Cost(frames=1001), [FRAMES])
 
 
-def test_what_is_given_back(limiter: Limiter) -> None:
+def test_refund_restores_what_was_charged(limiter: Limiter) -> None:
     verdict = limiter.spend(ADA, Cost(frames=1000), [DAILY, FRAMES])
     limiter.refund(ADA, Cost(0, frames=1000), [DAILY, FRAMES], verdict)
-    standings = limiter.spend(ADA, Cost(0), [DAILY, FRAMES]).standings
-    assert [one.remaining for one in standings] == [4, 1000]
+    statuses = limiter.spend(ADA, Cost(0), [DAILY, FRAMES]).statuses
+    assert [one.remaining for one in statuses] == [4, 1000]
 
 
-def test_who_is_known_by_name_does_not_count_for_an_address(limiter: Limiter) -> None:
-    assert limiter.spend(ADA, Cost(), [RATE]) == Verdict()
-    assert limiter.spend(ANYBODY, Cost(), [DAILY, FRAMES, MONTHLY]) == Verdict()
+def test_limiter_with_a_known_user_does_not_count_the_address(limiter: Limiter) -> None:
+    assert limiter.spend(ADA, Cost(), [RATE]) == Decision()
+    assert limiter.spend(ANYBODY, Cost(), [DAILY, FRAMES, MONTHLY]) == Decision()
 
 
-def test_callers_and_things_that_are_limited_are_counted_apart(limiter: Limiter) -> None:
+def test_limiter_counts_callers_and_scopes_separately(limiter: Limiter) -> None:
     for other in (Caller("192.0.2.2"), ANYBODY):
         assert allowed(limiter, other, Cost(), [RATE], 6) == 5
     assert allowed(limiter, ANYBODY, Cost(), [RATE._replace(scope="download")], 6) == 5
 
 
-def test_a_limit_is_changed_while_it_counts(limiter: Limiter) -> None:
+def test_limiter_after_a_change_of_the_limit_keeps_the_level(limiter: Limiter) -> None:
     assert allowed(limiter, ADA, Cost(), [DAILY], 6) == 5
     assert allowed(limiter, ADA, Cost(), [DAILY._replace(quantity=8)], 6) == 3
     with pytest.raises(OverLimit) as refused:
         limiter.spend(ADA, Cost(), [DAILY._replace(quantity=2)])
-    assert refused.value.standings[0].remaining == 0
+    assert refused.value.statuses[0].remaining == 0
 
 
 def test_memory_limiter_refills_a_rate_by_its_clock() -> None:
@@ -135,7 +135,7 @@ def test_memory_limiter_refills_a_rate_by_its_clock() -> None:
     assert allowed(limiter, ANYBODY, Cost(), [RATE], 6) == 1
 
 
-def test_keys_in_redis(client: redis.Redis) -> None:
+def test_limiter_keys_have_the_documented_names(client: redis.Redis) -> None:
     limiter = RedisLimiter(client, RedisGuard("redis-cache"))
     limiter.spend(ANYBODY, Cost(), [RATE])
     at = limiter.spend(ADA, Cost(1, 10, 100), EVERY).at
@@ -175,20 +175,20 @@ steps = st.lists(
 )
 @example(begin=moment("2026-12-31T23:59:59"), sequence=[(0, Cost(5, 0, 7)), (1_000_000, Cost(1, 0, 7))])
 @example(begin=moment("2027-02-28T12:00:00"), sequence=[(0, Cost(5, 0, 7)), (43_200_000_000, Cost(5, 0, 7))])
-def test_redis_and_memory_agree_at_any_time(client: redis.Redis, begin: int, sequence: list[Step]) -> None:
+def test_limiters_in_redis_and_memory_agree(client: redis.Redis, begin: int, sequence: list[Step]) -> None:
     client.flushall()
     there, here = RedisLimiter(client, RedisGuard("redis-cache")), MemoryLimiter()
     limits, caller, at = [*EVERY[1:], RATE._replace(whose="user")], ADA, begin
     for pause, cost in sequence:
         at += pause
-        both: list[Callable[[], Decision]] = [
-            lambda cost=cost, at=at: there._ask(caller, cost, limits, at),  # type: ignore[misc]
-            lambda cost=cost, at=at: here._decide(caller, cost, limits, at),  # type: ignore[misc]
+        both: list[Callable[[], Evaluation]] = [
+            lambda cost=cost, at=at: there._evaluate(caller, cost, limits, at),  # type: ignore[misc]
+            lambda cost=cost, at=at: here._evaluate(caller, cost, limits, at),  # type: ignore[misc]
         ]
         assert shape(both[0]()) == shape(both[1]())
 
 
-def shape(decision: Decision) -> object:
+def shape(decision: Evaluation) -> object:
     """Without the rounding of the last microseconds."""
-    rows = [(one.limit.name, one.remaining, round(one.reset, 2)) for one in decision.standings]
+    rows = [(one.limit.name, one.remaining, round(one.reset, 2)) for one in decision.statuses]
     return decision.allowed, decision.at, rows, decision.refusing

@@ -20,7 +20,7 @@ MIB = 1024 * 1024
         ("7 bytes/hour per user", Limit("api", 7, "bytes", "hour", "user")),
     ],
 )
-def test_limits_as_people_write_them(text: str, expected: Limit) -> None:
+def test_limit_of_a_valid_text_is_parsed(text: str, expected: Limit) -> None:
     assert limit(text) == expected
 
 
@@ -37,7 +37,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_one_sentence_says_what_is_wrong(text: str) -> None:
+def test_limit_of_a_malformed_text_raises_a_sentence(text: str) -> None:
     with pytest.raises(BadOption, match=r"^limit_symbolicate should be limits with commas.*") as refused:
         find_option("limit_symbolicate").parse(text)
     assert WRONG[text] in str(refused.value)
@@ -52,13 +52,13 @@ def test_one_sentence_says_what_is_wrong(text: str) -> None:
         ("limit_api", ""),
     ],
 )
-def test_what_is_shown_is_read_again_as_it_is(option: str, text: str) -> None:
+def test_limit_as_text_is_parsed_to_the_same_limit(option: str, text: str) -> None:
     value = find_option(option).parse(text)
     assert find_option(option).format(value) == text
     assert find_option(option).parse(find_option(option).format(value)) == value
 
 
 @pytest.mark.parametrize("option", ["limit_download", "limit_api"])
-def test_only_what_is_counted_there(option: str) -> None:
+def test_check_of_a_unit_that_is_not_counted_raises(option: str) -> None:
     with pytest.raises(BadOption, match="only requests are counted there, no frames"):
         find_option(option).parse("5 frames/minute per address")

@@ -16,7 +16,7 @@ from tecken.limits.daily import Row
 from tecken.limits.models import Usage as Stored
 from tecken.limits.port import Cost
 from tecken.limits.tasks import roll_up
-from tecken.limits.usage import PROCESSES, Field, MemoryLedger, RedisLedger, Usage, keep_sending
+from tecken.limits.usage import PROCESSES, Field, MemoryLedger, RedisLedger, UsageCounter, start_sender
 from tecken.redisclient.guard import RedisGuard
 from tests.support.quiet_usage import quiet_usage
 from tests.support.redis_server import RedisServer, free_port
@@ -34,11 +34,11 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
         yield client
 
 
-def usage_of(ledger: RedisLedger | MemoryLedger) -> Usage:
-    return Usage(ledger, lambda: NOON)
+def usage_of(ledger: RedisLedger | MemoryLedger) -> UsageCounter:
+    return UsageCounter(ledger, lambda: NOON)
 
 
-def test_what_is_counted_and_where(client: redis.Redis) -> None:
+def test_usage_counter_sends_counts_to_their_keys(client: redis.Redis) -> None:
     usage = usage_of(RedisLedger(client, RedisGuard("redis-cache")))
     usage.count("symbolicate", Cost(frames=40))
     usage.count("symbolicate", Cost(frames=2), 7)
@@ -60,7 +60,7 @@ def test_what_is_counted_and_where(client: redis.Redis) -> None:
     assert usage.processes == client.zcard(PROCESSES) == 1
 
 
-def test_a_batch_that_is_sent_again_counts_once(client: redis.Redis) -> None:
+def test_ledger_with_a_repeated_batch_counts_it_once(client: redis.Redis) -> None:
     ledger = RedisLedger(client, RedisGuard("redis-cache"))
     for _ in range(3):
         ledger.add("one", {(KEY, "api:requests:"): 5})
@@ -81,7 +81,7 @@ class Unlucky(MemoryLedger):
         return done
 
 
-def test_a_lost_answer_neither_loses_nor_doubles() -> None:
+def test_usage_after_a_lost_reply_is_exact() -> None:
     ledger = Unlucky()
     usage = usage_of(ledger)
     for number in range(10):
@@ -93,7 +93,7 @@ def test_a_lost_answer_neither_loses_nor_doubles() -> None:
     assert ledger.counts == {(KEY, "api:requests:"): 10}
 
 
-def test_threads_count_side_by_side() -> None:
+def test_usage_counted_by_threads_is_exact() -> None:
     ledger = MemoryLedger()
     usage = usage_of(ledger)
 
@@ -110,10 +110,10 @@ def test_threads_count_side_by_side() -> None:
     assert ledger.counts == {(KEY, "api:requests:"): 8000}
 
 
-def test_it_is_sent_in_the_background_even_when_nobody_remembers_it() -> None:
+def test_usage_of_a_dropped_counter_is_sent() -> None:
     ledger = MemoryLedger()
     usage = usage_of(ledger)
-    thread = keep_sending(usage, 0.01)
+    thread = start_sender(usage, 0.01)
     assert thread.daemon  # else it would keep a process from its end
     usage.count("api", Cost())
     gone = weakref.ref(usage)
@@ -125,7 +125,7 @@ def test_it_is_sent_in_the_background_even_when_nobody_remembers_it() -> None:
 
 
 @pytest.mark.django_db
-def test_days_are_rolled_up_once_however_often(client: redis.Redis) -> None:
+def test_roll_up_run_twice_has_the_same_rows(client: redis.Redis) -> None:
     client.hset(KEY, "symbolicate:frames:", 40)
     client.hset(KEY, "symbolicate:frames:7", 2)
     client.set("symbolicationcount:v5:20261121", 3)
@@ -141,7 +141,7 @@ def test_days_are_rolled_up_once_however_often(client: redis.Redis) -> None:
 
 
 @pytest.mark.django_db
-def test_what_is_over_is_deleted(client: redis.Redis) -> None:
+def test_roll_up_deletes_days_that_are_over(client: redis.Redis) -> None:
     client.hset(KEY, "api:requests:", 1)
     for name in ("day:20261120", "day:20261122", "month:202610", "month:202611"):
         client.hset(f"limits:quota:{name}", "api:user:3:requests", 1)
@@ -156,7 +156,7 @@ def test_what_is_over_is_deleted(client: redis.Redis) -> None:
 
 
 @pytest.mark.django_db
-def test_a_redis_that_was_emptied_takes_nothing_away(client: redis.Redis) -> None:
+def test_roll_up_after_redis_was_emptied_keeps_the_amounts(client: redis.Redis) -> None:
     client.hset(KEY, "api:requests:", 10)
     daily.roll_up(client, DAY)
     client.hset(KEY, "api:requests:", 4)
@@ -177,7 +177,7 @@ def rows() -> list[tuple[object, ...]]:
     return list(found.values_list("day", "what", "unit", "token", "amount"))
 
 
-def test_redis_away() -> None:
+def test_usage_counter_without_redis_keeps_its_counts() -> None:
     with RedisServer() as server, redis.Redis.from_url(server.url, socket_timeout=5) as counting:
         now = 0.0
         usage = usage_of(RedisLedger(counting, RedisGuard("redis-cache", clock=lambda: now)))

@@ -56,14 +56,14 @@ def post(body: bytes = TWO_FRAMES, token: str = "") -> Any:
     return Client().post(V5, body, "application/json", headers=headers)
 
 
-def test_without_limits_nothing_is_asked_and_nothing_said(settings: pytest_django.Settings) -> None:
+def test_request_without_limits_needs_no_redis_and_has_no_headers(settings: pytest_django.Settings) -> None:
     settings.REDIS_COUNTERS_URL = f"redis://127.0.0.1:{free_port()}/3"
     reply = post()
     assert reply.status_code == 200
     assert "RateLimit" not in reply
 
 
-def test_every_answer_that_was_counted_says_what_is_left(runtime_options: Override) -> None:
+def test_response_to_a_charged_request_has_the_remaining_amount(runtime_options: Override) -> None:
     runtime_options(limit_symbolicate=("3 requests/hour per address", "100 frames/hour per address"))
     reply = post()
     assert reply.status_code == 200
@@ -75,7 +75,7 @@ def test_every_answer_that_was_counted_says_what_is_left(runtime_options: Overri
     assert "RateLimit" in reply["Access-Control-Expose-Headers"]
 
 
-def test_one_more_is_a_429(runtime_options: Override) -> None:
+def test_request_over_the_limit_is_429(runtime_options: Override) -> None:
     runtime_options(limit_symbolicate=("2 requests/hour per address",))
     assert [post().status_code for _ in range(3)] == [200, 200, 429]
     reply = post()
@@ -90,12 +90,12 @@ def test_one_more_is_a_429(runtime_options: Override) -> None:
     assert reply["Access-Control-Allow-Origin"] == "*"
 
 
-def test_a_malformed_body_costs_a_request(runtime_options: Override) -> None:
+def test_request_with_a_malformed_body_is_charged(runtime_options: Override) -> None:
     runtime_options(limit_symbolicate=("2 requests/hour per address",))
     assert [post(b"{").status_code for _ in range(3)] == [400, 400, 429]
 
 
-def test_a_caller_without_frames_left_is_refused_before_the_body_is_read(runtime_options: Override) -> None:
+def test_request_without_remaining_frames_is_refused_before_its_body(runtime_options: Override) -> None:
     runtime_options(limit_symbolicate=("4 frames/hour per address", "9 requests/hour per address"))
     assert [post().status_code for _ in range(2)] == [200, 200]
     reply = post(b"{")
@@ -107,13 +107,13 @@ def test_a_caller_without_frames_left_is_refused_before_the_body_is_read(runtime
     assert '"requests-hour-address";r=6' in reply["RateLimit"]
 
 
-def test_another_method_costs_nothing(runtime_options: Override) -> None:
+def test_request_with_another_method_is_not_charged(runtime_options: Override) -> None:
     runtime_options(limit_symbolicate=("1 requests/hour per address",))
     assert Client().get("/symbolicate/v5").status_code == 405
     assert post().status_code == 200
 
 
-def test_frames_are_counted_once_they_are_known(runtime_options: Override) -> None:
+def test_request_is_charged_its_frames_after_parsing(runtime_options: Override) -> None:
     runtime_options(limit_symbolicate=("5 frames/hour per address",))
     assert post(b"{").status_code == 400  # costs no frames
     assert [post().status_code for _ in range(3)] == [200, 200, 429]
@@ -125,7 +125,7 @@ def test_frames_are_counted_once_they_are_known(runtime_options: Override) -> No
     }
 
 
-def test_a_token_counts_instead_of_the_address(runtime_options: Override) -> None:
+def test_request_with_a_token_does_not_count_the_address(runtime_options: Override) -> None:
     runtime_options(limit_symbolicate=("1 requests/hour per address", "3 requests/hour per token"))
     mine = key()
     assert [post().status_code for _ in range(2)] == [200, 429]
@@ -134,13 +134,13 @@ def test_a_token_counts_instead_of_the_address(runtime_options: Override) -> Non
     assert post(token="nobody's").status_code == 429
 
 
-def test_tokens_of_one_user_share_what_is_the_users(runtime_options: Override) -> None:
+def test_tokens_of_one_user_share_the_limit_of_the_user(runtime_options: Override) -> None:
     runtime_options(limit_symbolicate=("2 requests/day per user",))
     tokens = [key(), key(), key(email="eve@example.com")]
     assert [post(token=one).status_code for one in (*tokens, tokens[0])] == [200, 200, 200, 429]
 
 
-def test_a_token_is_looked_up_once_in_a_while(
+def test_token_of_repeated_requests_is_looked_up_once(
     django_assert_num_queries: pytest_django.DjangoAssertNumQueries,
 ) -> None:
     mine = key()
@@ -149,7 +149,7 @@ def test_a_token_is_looked_up_once_in_a_while(
         assert post(token=mine).status_code == 200
 
 
-def test_downloads_count_also_when_nobody_has_it(runtime_options: Override) -> None:
+def test_download_of_a_missing_file_is_charged(runtime_options: Override) -> None:
     runtime_options(limit_download=("2 requests/hour per address",))
     replies = [Client().get(f"/xul.pdb/{DEBUG_ID}/xul.sym") for _ in range(3)]
     assert [reply.status_code for reply in replies] == [404, 404, 429]
@@ -159,7 +159,7 @@ def test_downloads_count_also_when_nobody_has_it(runtime_options: Override) -> N
     assert "RateLimit-Policy" in replies[0]["Access-Control-Expose-Headers"]
 
 
-def test_the_api(runtime_options: Override) -> None:
+def test_api_request_is_charged(runtime_options: Override) -> None:
     runtime_options(limit_api=("2 requests/hour per token",))
     mine = key()
     replies = [Client().get("/api/stats/", headers={"Auth-Token": mine}) for _ in range(3)]
@@ -167,7 +167,7 @@ def test_the_api(runtime_options: Override) -> None:
     assert "RateLimit" in replies[0]
 
 
-def test_while_redis_is_away_reading_is_open_and_uploads_are_closed(
+def test_requests_without_redis_are_open_and_uploads_closed(
     runtime_options: Override, settings: pytest_django.Settings
 ) -> None:
     runtime_options(limit_symbolicate=("1 requests/hour per address",), limit_upload=("1 GiB/day per user",))
@@ -198,7 +198,7 @@ def upload(archive: bytes, mine: str = "") -> Any:
         ("", [200, 200, 429], {"allowed": 2, "refused": 1}),
     ],
 )
-def test_decisions_are_counted(
+def test_limit_decisions_are_counted_in_metrics(
     runtime_options: Override,
     settings: pytest_django.Settings,
     without: str,
@@ -229,7 +229,7 @@ def left(reply: Any) -> int:
     return int(reply["RateLimit"].partition("r=")[2].partition(";")[0])
 
 
-def test_an_upload_costs_its_length_and_nothing_when_it_fails(runtime_options: Override) -> None:
+def test_upload_is_charged_its_length_and_refunded_on_failure(runtime_options: Override) -> None:
     runtime_options(limit_upload=("1000000 bytes/day per user",))
     good = upload(zipped({f"xul/{DEBUG_ID}/xul.sym": SYMBOLS}))
     assert good.status_code == 201, good.content
@@ -241,7 +241,7 @@ def test_an_upload_costs_its_length_and_nothing_when_it_fails(runtime_options: O
     assert left(again) == left(good) - sent
 
 
-def test_chunked_upload_costs_its_length(runtime_options: Override) -> None:
+def test_chunked_upload_is_charged_its_length(runtime_options: Override) -> None:
     runtime_options(limit_upload=("10000 bytes/hour per address",))
 
     @limited("upload", upload_cost)
@@ -263,7 +263,7 @@ def chunked(size: int) -> HttpRequest:
     return WSGIRequest(environ)
 
 
-def test_what_is_announced_for_storage_is_counted(runtime_options: Override) -> None:
+def test_direct_upload_is_charged_the_announced_bytes(runtime_options: Override) -> None:
     runtime_options(limit_upload=("1000 bytes/day per token",))
     mine = key(UPLOAD)
     files = [{"key": f"xul/{DEBUG_ID}/xul.sym", "size": 600, "md5_hash": "0" * 32}]
@@ -274,7 +274,7 @@ def test_what_is_announced_for_storage_is_counted(runtime_options: Override) -> 
     assert [reply.status_code for reply in replies] == [201, 429]
 
 
-def test_usage_is_what_was_served(parts: redis.Redis, runtime_options: Override) -> None:
+def test_usage_counts_what_was_served(parts: redis.Redis, runtime_options: Override) -> None:
     runtime_options(limit_symbolicate=("2 requests/hour per address",))
     for _ in range(3):
         post()
@@ -306,18 +306,18 @@ def test_usage_is_what_was_served(parts: redis.Redis, runtime_options: Override)
         ("no:address", "no:address"),
     ],
 )
-def test_of_an_ipv6_address_the_first_64_bits_count(address: str, counted: str) -> None:
+def test_ipv6_address_counts_by_its_first_64_bits(address: str, counted: str) -> None:
     assert caller_of(RequestFactory(REMOTE_ADDR=address).get("/")).address == counted
 
 
-def test_a_session_counts_for_its_user(runtime_options: Override) -> None:
+def test_request_with_a_session_counts_for_the_user(runtime_options: Override) -> None:
     person, request = user(), RequestFactory().get("/")
     request.auth = type("Grant", (), {"user": person, "token": None})()  # type: ignore[attr-defined]
     assert caller_of(request)[1:] == (None, str(person.pk))
     runtime_options(limit_api=("5 requests/hour per user",))
     spend(request, "api", Cost())
-    assert request.standings[0].remaining == 4  # type: ignore[attr-defined]
+    assert request.statuses[0].remaining == 4  # type: ignore[attr-defined]
 
 
-def test_counters_have_a_database_of_their_own() -> None:
+def test_counters_are_in_their_own_database() -> None:
     assert site.REDIS_COUNTERS_URL.endswith("/3")

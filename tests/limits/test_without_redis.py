@@ -52,31 +52,29 @@ def refused(unreachable: redis.Redis, clock: Clock) -> RedisLimiter:
     return RedisLimiter(unreachable, RedisGuard("redis-cache", clock=clock), lambda: PROCESSES, clock)
 
 
-def test_open(refused: RedisLimiter) -> None:
+def test_open_limit_without_redis_allows_everything(refused: RedisLimiter) -> None:
     for _ in range(20):
         verdict = refused.spend(CALLER, Cost(), [limit("open")])
-        assert (verdict.standings, verdict.local) == ((), True)
+        assert (verdict.statuses, verdict.local) == ((), True)
 
 
-def test_closed(refused: RedisLimiter) -> None:
+def test_closed_limit_without_redis_is_unavailable(refused: RedisLimiter) -> None:
     with pytest.raises(CouldNotAsk, match="requests-day-token cannot be counted while redis-cache"):
         refused.spend(
             CALLER, Cost(), [limit("closed"), limit("closed")._replace(unit="frames"), limit("open")]
         )
 
 
-def test_a_share_of_the_limit(refused: RedisLimiter) -> None:
+def test_local_limit_without_redis_is_divided_by_the_processes(refused: RedisLimiter) -> None:
     verdicts = [refused.spend(CALLER, Cost(), [limit("local")]) for _ in range(9 // PROCESSES)]
-    assert [one.remaining for one in verdicts[-1].standings] == [0]
+    assert [one.remaining for one in verdicts[-1].statuses] == [0]
     with pytest.raises(OverLimit):
         refused.spend(CALLER, Cost(), [limit("local")])
 
 
-def test_limiter_that_knows_no_other_process_allows_the_whole_limit(
-    unreachable: redis.Redis, clock: Clock
-) -> None:
+def test_local_limit_of_a_single_process_is_undivided(unreachable: redis.Redis, clock: Clock) -> None:
     alone = RedisLimiter(unreachable, RedisGuard("redis-cache", clock=clock), clock=clock)
-    assert alone.spend(CALLER, Cost(9), [limit("local")]).standings[0].remaining == 0
+    assert alone.spend(CALLER, Cost(9), [limit("local")]).statuses[0].remaining == 0
 
 
 def test_limiter_before_its_first_decision_is_not_local(refused: RedisLimiter, clock: Clock) -> None:
@@ -84,14 +82,14 @@ def test_limiter_before_its_first_decision_is_not_local(refused: RedisLimiter, c
     assert not refused.local
 
 
-def test_a_share_is_given_back_where_it_was_taken(refused: RedisLimiter) -> None:
+def test_refund_of_a_local_decision_is_local(refused: RedisLimiter) -> None:
     cost = Cost(3)
     verdict = refused.spend(CALLER, cost, [limit("local")])
     refused.refund(CALLER, cost, [limit("local")], verdict)
-    assert refused.spend(CALLER, cost, [limit("local")]).standings[0].remaining == 0
+    assert refused.spend(CALLER, cost, [limit("local")]).statuses[0].remaining == 0
 
 
-def test_it_is_asked_once_per_second(refused: RedisLimiter, clock: Clock) -> None:
+def test_limiter_without_redis_tries_it_once_per_second(refused: RedisLimiter, clock: Clock) -> None:
     for _ in range(50):
         refused.spend(CALLER, Cost(), [limit("open")])
     assert Counted.tries == 1
@@ -101,7 +99,7 @@ def test_it_is_asked_once_per_second(refused: RedisLimiter, clock: Clock) -> Non
     assert Counted.tries == 2
 
 
-def test_it_says_that_it_decides_alone(refused: RedisLimiter, clock: Clock) -> None:
+def test_limiter_without_redis_is_local(refused: RedisLimiter, clock: Clock) -> None:
     assert not refused.local
     refused.spend(CALLER, Cost(), [limit("open")])
     assert refused.local
@@ -109,7 +107,7 @@ def test_it_says_that_it_decides_alone(refused: RedisLimiter, clock: Clock) -> N
     assert not refused.local
 
 
-def test_a_mute_server_that_comes_back(clock: Clock) -> None:
+def test_limiter_after_a_mute_server_returned_uses_it(clock: Clock) -> None:
     with (
         RedisServer() as server,
         redisclient.client(server.url, timeout=MUTE_AFTER, connect_timeout=MUTE_AFTER) as client,
@@ -122,4 +120,4 @@ def test_a_mute_server_that_comes_back(clock: Clock) -> None:
         clock.now += 1.1
         verdict = limiter.spend(CALLER, Cost(), [limit("local")])
         assert not verdict.local
-        assert verdict.standings[0].remaining in (6, 7)  # whether it heard the one that was given up
+        assert verdict.statuses[0].remaining in (6, 7)  # whether it heard the one that was given up

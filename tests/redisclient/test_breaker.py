@@ -17,12 +17,12 @@ def breaker(clock: Clock) -> CircuitBreaker:
     return CircuitBreaker("the server", pause=1.0, clock=clock)
 
 
-def test_admits_while_nothing_has_failed(breaker: CircuitBreaker) -> None:
+def test_breaker_without_failures_admits_calls(breaker: CircuitBreaker) -> None:
     breaker.admit()
     breaker.admit()
 
 
-def test_says_when_to_come_back(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_breaker_refusal_has_the_waiting_time(breaker: CircuitBreaker, clock: Clock) -> None:
     breaker.failed()
     clock.now = 0.75
     with pytest.raises(CouldNotAsk) as caught:
@@ -30,7 +30,7 @@ def test_says_when_to_come_back(breaker: CircuitBreaker, clock: Clock) -> None:
     assert caught.value.retry_after == 0.25
 
 
-def test_admits_one_call_per_pause(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_breaker_when_open_admits_one_call_per_pause(breaker: CircuitBreaker, clock: Clock) -> None:
     breaker.failed()
     clock.now = 1.0
     breaker.admit()
@@ -40,7 +40,7 @@ def test_admits_one_call_per_pause(breaker: CircuitBreaker, clock: Clock) -> Non
     breaker.admit()
 
 
-def test_closes_with_an_answer(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_breaker_after_an_answer_is_closed(breaker: CircuitBreaker, clock: Clock) -> None:
     breaker.failed()
     clock.now = 1.0
     breaker.admit()
@@ -49,7 +49,7 @@ def test_closes_with_an_answer(breaker: CircuitBreaker, clock: Clock) -> None:
     breaker.admit()
 
 
-def test_opens_with_the_last_of_so_many_failures_in_a_row(clock: Clock) -> None:
+def test_breaker_opens_after_the_failures_in_a_row(clock: Clock) -> None:
     breaker = CircuitBreaker("the server", failures=2, pause=1.0, clock=clock)
     breaker.failed()
     breaker.answered()
@@ -60,7 +60,7 @@ def test_opens_with_the_last_of_so_many_failures_in_a_row(clock: Clock) -> None:
         breaker.admit()
 
 
-def test_raises_what_its_owner_promised(clock: Clock) -> None:
+def test_breaker_raises_the_error_of_its_owner(clock: Clock) -> None:
     breaker = CircuitBreaker("the store", clock=clock, raises=StoreAway)
     breaker.failed()
     with pytest.raises(StoreAway, match="the store: not asked"):

@@ -8,26 +8,26 @@ from tests.support.redis_server import RedisServer, free_port
 from tests.support.scripted_server import ScriptedServer
 
 
-def test_answers_are_bytes() -> None:
+def test_client_returns_bytes() -> None:
     with RedisServer() as server, client(server.url, timeout=5, connect_timeout=5) as connected:
         connected.set("key", "value")
         assert connected.get("key") == b"value"
 
 
-def test_a_refused_port_fails() -> None:
+def test_client_of_a_refused_port_raises() -> None:
     refused = client(f"redis://127.0.0.1:{free_port()}/0", timeout=5, connect_timeout=5)
     with refused, pytest.raises(redis.ConnectionError):
         refused.ping()
 
 
-def test_a_mute_server_fails_with_the_timeout() -> None:
+def test_client_of_a_mute_server_raises_after_the_timeout() -> None:
     with RedisServer() as server, client(server.url, timeout=0.05, connect_timeout=0.05) as connected:
         server.pause()
         with pytest.raises(redis.TimeoutError):
             connected.ping()
 
 
-def test_nothing_is_sent_twice() -> None:
+def test_client_after_a_timeout_sends_nothing_again() -> None:
     with ScriptedServer() as server:
         url = f"redis://127.0.0.1:{server.port}/0"
         with client(url, timeout=5, connect_timeout=5) as connected, pytest.raises(redis.ConnectionError):
@@ -35,7 +35,7 @@ def test_nothing_is_sent_twice() -> None:
         assert len(server.received) == 1
 
 
-def test_two_databases_of_one_server() -> None:
+def test_clients_of_two_databases_are_separate() -> None:
     with RedisServer() as server:
         zeroth = client(server.url, timeout=5, connect_timeout=5)
         second = client(server.url.removesuffix("0") + "2", timeout=5, connect_timeout=5)
@@ -44,6 +44,6 @@ def test_two_databases_of_one_server() -> None:
             assert zeroth.get("key") is None
 
 
-def test_another_scheme_is_refused() -> None:
+def test_client_with_another_scheme_raises() -> None:
     with pytest.raises(ValueError, match="scheme"):
         client("http://127.0.0.1", timeout=5, connect_timeout=5)

@@ -40,7 +40,7 @@ def reads(connected: Cluster) -> list[int]:
     return [int(node.info("stats")["total_reads_processed"]) for node in nodes(connected)]
 
 
-def test_keys_lie_on_all_nodes(connected: Cluster) -> None:
+def test_cluster_spreads_keys_over_all_nodes(connected: Cluster) -> None:
     assert connected.mset(VALUES)
     assert [node.dbsize() for node in nodes(connected)] == [len(of(server)) for server in range(3)]
     assert connected.mget([*NAMES, "none"]) == [*VALUES.values(), None]
@@ -48,13 +48,13 @@ def test_keys_lie_on_all_nodes(connected: Cluster) -> None:
     assert all(connected.get(name) == value for name, value in VALUES.items())
 
 
-def test_a_question_is_one_trip_to_each_node(connected: Cluster) -> None:
+def test_cluster_read_is_one_round_trip_per_node(connected: Cluster) -> None:
     before = reads(connected)
     connected.mget(NAMES)
     assert [after - first for first, after in zip(before, reads(connected), strict=True)] == [1 + 1] * 3
 
 
-def test_what_concerns_all_nodes(connected: Cluster) -> None:
+def test_cluster_command_without_key_runs_on_all_nodes(connected: Cluster) -> None:
     connected.mset(VALUES)
     assert connected.dbsize() == len(NAMES)
     assert sorted(connected.keys("key-*")) == sorted(VALUES.values())
@@ -67,7 +67,7 @@ def test_what_concerns_all_nodes(connected: Cluster) -> None:
     assert connected.dbsize() == 0
 
 
-def test_a_pipeline_answers_in_its_order(connected: Cluster) -> None:
+def test_cluster_pipeline_returns_replies_in_order(connected: Cluster) -> None:
     with connected.pipeline() as pipeline:
         for name in NAMES:
             pipeline.set(name, name, ex=60)
@@ -82,7 +82,7 @@ def test_a_pipeline_answers_in_its_order(connected: Cluster) -> None:
             pipeline.execute()
 
 
-def test_a_script_goes_to_its_key(connected: Cluster) -> None:
+def test_cluster_script_runs_on_the_node_of_its_key(connected: Cluster) -> None:
     for name in NAMES:
         assert connected.eval("return redis.call('SET', KEYS[1], ARGV[1])", 1, name, "set") == b"OK"
     assert connected.mget(NAMES) == [b"set"] * len(NAMES)
@@ -100,44 +100,46 @@ def test_a_script_goes_to_its_key(connected: Cluster) -> None:
         lambda client: client.eval("return 1", 0),
     ],
 )
-def test_what_is_for_one_server_is_refused(connected: Cluster, ask: Callable[[Cluster], object]) -> None:
+def test_cluster_command_for_one_server_is_refused(
+    connected: Cluster, ask: Callable[[Cluster], object]
+) -> None:
     with pytest.raises(redis.DataError, match=r"one server|without a key"):
         ask(connected)
 
 
-def test_an_empty_question_is_not_asked() -> None:
+def test_cluster_without_commands_sends_nothing() -> None:
     with client(f"redis-cluster://127.0.0.1:{free_port()}", timeout=5, connect_timeout=5) as nobody:
         assert isinstance(nobody, Cluster)
         assert nobody.mget([]) == []
 
 
-def test_one_node_is_enough_to_find_the_others(shared: RedisCluster) -> None:
+def test_cluster_finds_its_nodes_through_one_seed(shared: RedisCluster) -> None:
     url = f"redis-cluster://127.0.0.1:{free_port()},127.0.0.1:{shared.servers[2].port}"
     with client(url, timeout=5, connect_timeout=5) as connected:
         assert connected.mset(VALUES)
         assert len(nodes(connected)) == 3
 
 
-def test_when_no_node_answers() -> None:
+def test_cluster_without_any_node_raises_in_time() -> None:
     with client(f"redis-cluster://127.0.0.1:{free_port()}", timeout=5, connect_timeout=5) as nobody:
         for _ in range(2):
             with pytest.raises(redis.ConnectionError):
                 nobody.get("key")
 
 
-def test_a_server_that_is_no_cluster() -> None:
+def test_cluster_client_of_a_plain_server_raises() -> None:
     with RedisServer() as server:
         url = f"redis-cluster://127.0.0.1:{server.port}"
         with client(url, timeout=5, connect_timeout=5) as alone, pytest.raises(redis.ResponseError):
             alone.get("key")
 
 
-def test_of_one_server_it_is_the_only_node() -> None:
+def test_nodes_of_a_plain_server_are_its_client() -> None:
     with RedisServer() as server, client(server.url, timeout=5, connect_timeout=5) as connected:
         assert nodes(connected) == [connected]
 
 
-def test_threads_share_a_client(connected: Cluster) -> None:
+def test_cluster_used_by_threads_returns_their_own_replies(connected: Cluster) -> None:
     connected.mset(VALUES)
     shares = [NAMES[thread::8] for thread in range(8)] * 20
     with ThreadPoolExecutor(8) as threads:
@@ -145,14 +147,16 @@ def test_threads_share_a_client(connected: Cluster) -> None:
     assert found == [[VALUES[name] for name in share] for share in shares]
 
 
-def test_a_forked_process_has_connections_of_its_own(shared: RedisCluster, connected: Cluster) -> None:
+def test_cluster_in_a_forked_process_opens_its_own_connections(
+    shared: RedisCluster, connected: Cluster
+) -> None:
     """In a fresh interpreter, because this one has threads."""
     command = [sys.executable, "-m", "tests.store.fork", shared.url]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_slot_that_has_moved_is_followed(cluster: RedisCluster) -> None:
+def test_cluster_follows_a_moved_slot(cluster: RedisCluster) -> None:
     name, slot = NAMES[0], key_slot(NAMES[0].encode())
     with connect(cluster) as connected:
         connected.set("elsewhere", "value")
@@ -165,7 +169,7 @@ def test_a_slot_that_has_moved_is_followed(cluster: RedisCluster) -> None:
         assert connected.mget(NAMES[:3]) == [b"moved", None, None]
 
 
-def test_a_slot_that_is_on_its_way_is_asked_for_at_both_ends(cluster: RedisCluster) -> None:
+def test_cluster_follows_a_moving_slot(cluster: RedisCluster) -> None:
     tag = "{tag}"
     here, there = f"{tag}here", f"{tag}there"
     slot = key_slot(tag.encode())
@@ -179,7 +183,7 @@ def test_a_slot_that_is_on_its_way_is_asked_for_at_both_ends(cluster: RedisClust
             assert node.dbsize() == 1
 
 
-def test_a_mute_node_costs_its_own_keys_only(patient: RedisCluster) -> None:
+def test_cluster_with_a_mute_node_fails_for_its_keys_only(patient: RedisCluster) -> None:
     with connect(patient, timeout=MUTE_SECONDS) as connected:
         connected.mset(VALUES)
         patient.servers[1].pause()
@@ -193,7 +197,7 @@ def test_a_mute_node_costs_its_own_keys_only(patient: RedisCluster) -> None:
         assert connected.set(of(2)[0], of(2)[0])
 
 
-def test_when_every_node_is_mute(patient: RedisCluster) -> None:
+def test_cluster_with_mute_nodes_costs_one_timeout(patient: RedisCluster) -> None:
     with connect(patient, timeout=MUTE_SECONDS) as connected:
         connected.mset(VALUES)
         for server in patient.servers:
@@ -204,7 +208,7 @@ def test_when_every_node_is_mute(patient: RedisCluster) -> None:
             connected.mget_reachable(NAMES)
 
 
-def test_a_node_that_was_mute_is_asked_again(shared: RedisCluster) -> None:
+def test_cluster_tries_a_mute_node_again(shared: RedisCluster) -> None:
     with connect(shared, timeout=MUTE_SECONDS) as connected:
         connected.mset(VALUES)
         shared.servers[1].pause()
@@ -213,7 +217,7 @@ def test_a_node_that_was_mute_is_asked_again(shared: RedisCluster) -> None:
         wait_until(lambda: connected.mget(NAMES) == list(VALUES.values()), 30, "all nodes answer again")
 
 
-def test_a_restart_between_two_questions_goes_unnoticed() -> None:
+def test_cluster_restarted_between_two_commands_raises_nothing() -> None:
     with RedisCluster(primaries=1) as single, connect(single) as connected:
         connected.set("key", "value")
         single.servers[0].stop()
@@ -221,7 +225,7 @@ def test_a_restart_between_two_questions_goes_unnoticed() -> None:
         wait_until(lambda: connected.get("key") is None, 30, "the node serves again")
 
 
-def test_a_node_that_died_is_followed_by_its_replica(cluster: RedisCluster) -> None:
+def test_cluster_follows_the_replica_of_a_dead_node(cluster: RedisCluster) -> None:
     with connect(cluster, timeout=5) as connected:
         connected.mset(VALUES)
         cluster.servers[0].kill()

@@ -34,12 +34,12 @@ def failing(error: Exception) -> Callable[[], None]:
     return command
 
 
-def test_call_returns_the_answer(guard: RedisGuard) -> None:
+def test_guard_call_returns_the_reply(guard: RedisGuard) -> None:
     assert guard.call(divmod, 7, 2) == (3, 1)
 
 
 @pytest.mark.parametrize("error", [redis.ConnectionError("x"), redis.TimeoutError("x"), OSError("x")])
-def test_call_after_a_failure_raises_without_a_try_until_the_pause_is_over(
+def test_guard_after_a_failure_raises_without_a_try_until_the_pause_ends(
     guard: RedisGuard, clock: Clock, error: Exception
 ) -> None:
     with pytest.raises(CouldNotAsk, match=r"^redis-cache does not answer$") as caught:
@@ -53,7 +53,7 @@ def test_call_after_a_failure_raises_without_a_try_until_the_pause_is_over(
     assert not guard.breaker.open
 
 
-def test_error_reply_is_an_answer(guard: RedisGuard) -> None:
+def test_guard_treats_an_error_reply_as_an_answer(guard: RedisGuard) -> None:
     guard.breaker.failed()
     with (
         pytest.raises(CouldNotAsk, match=r"^redis-cache answered with OutOfMemoryError$"),
@@ -63,26 +63,26 @@ def test_error_reply_is_an_answer(guard: RedisGuard) -> None:
     assert not guard.breaker.open
 
 
-def test_lost_lock_passes_and_is_an_answer(guard: RedisGuard) -> None:
+def test_guard_passes_a_lost_lock_on(guard: RedisGuard) -> None:
     guard.breaker.failed()
     with pytest.raises(LockError), guard.guarded(admit=False):
         raise LockError("not owned")
     assert not guard.breaker.open
 
 
-def test_full_pool_of_this_process_does_not_open_the_guard(guard: RedisGuard) -> None:
+def test_guard_with_a_full_pool_stays_closed(guard: RedisGuard) -> None:
     with pytest.raises(CouldNotAsk):
         guard.call(failing(MaxConnectionsError("x")))
     assert not guard.breaker.open
 
 
-def test_error_of_another_kind_passes(guard: RedisGuard) -> None:
+def test_guard_passes_other_errors_on(guard: RedisGuard) -> None:
     with pytest.raises(KeyError):
         guard.call(failing(KeyError("x")))
     assert not guard.breaker.open
 
 
-def test_observed_block_always_runs_and_keeps_its_error(guard: RedisGuard) -> None:
+def test_guard_observed_block_always_runs_and_keeps_its_error(guard: RedisGuard) -> None:
     for _ in range(2):
         with pytest.raises(redis.TimeoutError), guard.observed():
             raise redis.TimeoutError("x")

@@ -11,7 +11,7 @@ from tests.support.redis_server import RedisServer
 
 
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
-def test_child_forked_while_a_thread_holds_the_pool_gets_a_connection() -> None:
+def test_pool_of_a_child_forked_while_a_thread_holds_it_connects() -> None:
     with RedisServer() as server, client(server.url, timeout=5, connect_timeout=5) as connected:
         ours = connected.client_id()
         held, done = Event(), Event()

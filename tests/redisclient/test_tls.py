@@ -39,14 +39,14 @@ def believing(made: Papers, url: str) -> AbstractContextManager[redis.Redis]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_the_authority_says_is_believed(kind: str, trusted: Papers) -> None:
+def test_tls_with_a_certificate_of_the_authority_connects(kind: str, trusted: Papers) -> None:
     with KINDS[kind](trusted) as secured, believing(trusted, secured.secure_url) as connected:
         assert connected.mset({"one": "1", "two": "2", "three": "3"})
         assert connected.mget("one", "two", "three") == [b"1", b"2", b"3"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_the_authority_nothing_is_believed(kind: str, trusted: Papers) -> None:
+def test_tls_without_the_authority_fails(kind: str, trusted: Papers) -> None:
     with (
         KINDS[kind](trusted) as secured,
         client(secured.secure_url, timeout=5, connect_timeout=5) as stranger,
@@ -57,7 +57,7 @@ def test_without_the_authority_nothing_is_believed(kind: str, trusted: Papers) -
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_certificate_for_another_host_is_not_believed(kind: str) -> None:
+def test_tls_with_a_certificate_for_another_host_fails(kind: str) -> None:
     with (
         papers("127.0.0.2") as other,
         KINDS[kind](other) as secured,
@@ -68,7 +68,7 @@ def test_a_certificate_for_another_host_is_not_believed(kind: str) -> None:
     assert any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes(told.value))
 
 
-def test_a_master_is_followed_over_tls(trusted: Papers) -> None:
+def test_tls_master_of_sentinels_is_reached(trusted: Papers) -> None:
     with TlsSentinelPair(trusted) as pair, believing(trusted, pair.secure_url) as connected:
         connected.set("key", "value")
         pair.master.kill()
@@ -76,7 +76,7 @@ def test_a_master_is_followed_over_tls(trusted: Papers) -> None:
         wait_until(lambda: bool(connected.set("key", "another")), 30, "a write to the new master")
 
 
-def test_a_node_is_followed_over_tls(trusted: Papers) -> None:
+def test_tls_node_of_a_cluster_is_reached(trusted: Papers) -> None:
     names = [f"key-{number}" for number in range(30)]
     with TlsCluster(trusted, replicas=1) as cluster, believing(trusted, cluster.secure_url) as connected:
         connected.mset(dict.fromkeys(names, "value"))
@@ -84,7 +84,7 @@ def test_a_node_is_followed_over_tls(trusted: Papers) -> None:
         wait_until(lambda: bool(connected.mset(dict.fromkeys(names, "value"))), 60, "writes to all nodes")
 
 
-def test_nodes_may_be_called_by_their_names() -> None:
+def test_tls_nodes_with_names_are_reached() -> None:
     names = [f"key-{number}" for number in range(30)]
     by_name = {"cluster_announce_hostname": "localhost", "cluster_preferred_endpoint_type": "hostname"}
     with papers("localhost") as shown, TlsCluster(shown, **by_name) as cluster:
@@ -94,7 +94,7 @@ def test_nodes_may_be_called_by_their_names() -> None:
             assert connected.mget(names) == [b"value"] * len(names)
 
 
-def test_a_master_may_be_called_by_its_name() -> None:
+def test_tls_master_with_a_name_is_reached() -> None:
     with (
         papers("localhost") as shown,
         TlsSentinelPair(shown, host="localhost") as pair,

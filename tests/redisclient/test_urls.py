@@ -26,7 +26,7 @@ from tecken.redisclient.urls import Seeds, Sentinels
         ),
     ],
 )
-def test_what_a_sentinel_url_says(url: str, expected: Sentinels) -> None:
+def test_sentinels_of_a_url_are_parsed(url: str, expected: Sentinels) -> None:
     assert sentinels(url) == expected
 
 
@@ -42,11 +42,11 @@ def test_what_a_sentinel_url_says(url: str, expected: Sentinels) -> None:
         ),
     ],
 )
-def test_what_the_url_of_a_cluster_says(url: str, expected: Seeds) -> None:
+def test_seeds_of_a_url_are_parsed(url: str, expected: Seeds) -> None:
     assert seeds(url) == expected
 
 
 @pytest.mark.parametrize("url", ["redis://a:1/0", "rediss://a", "unix:///tmp/redis"])
-def test_another_url_names_neither(url: str) -> None:
+def test_url_of_another_scheme_has_neither(url: str) -> None:
     assert sentinels(url) is None
     assert seeds(url) is None

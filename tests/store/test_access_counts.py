@@ -7,8 +7,17 @@ import redis
 
 from tecken.redisclient import client
 from tecken.redisclient.guard import RedisGuard
-from tecken.store.access_counts import CHUNK, CHUNKS, KEY, LOWEST, PER_KEY_BYTES, Accesses, Watched, recorded
-from tecken.store.access_sample import PLACES, hashed
+from tecken.store.access_counts import (
+    CHUNK,
+    CHUNKS,
+    KEY,
+    LOWEST,
+    PER_KEY_BYTES,
+    AccessSample,
+    InstrumentedStore,
+    read_chunks,
+)
+from tecken.store.access_sample import PLACES, hash_name
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageKey
 from tecken.symbols.ids import ObjectId
@@ -25,8 +34,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def accesses(connection: redis.Redis, clock: Clock) -> Accesses:
-    return Accesses(connection, RedisGuard("redis-cache"), clock)
+def accesses(connection: redis.Redis, clock: Clock) -> AccessSample:
+    return AccessSample(connection, RedisGuard("redis-cache"), clock)
 
 
 @pytest.fixture
@@ -39,66 +48,72 @@ def names(count: int, start: int = 0) -> list[tuple[str, int]]:
     return [(f"page {number}", 1000) for number in range(start, start + count)]
 
 
-def test_a_full_chunk_is_sent(accesses: Accesses, connection: redis.Redis) -> None:
+def test_access_sample_sends_a_full_chunk(accesses: AccessSample, connection: redis.Redis) -> None:
     accesses.note(names(CHUNK - 1))
-    assert recorded(connection) == []
+    assert read_chunks(connection) == []
     accesses.note(names(1))
-    (chunk,) = recorded(connection)
+    (chunk,) = read_chunks(connection)
     assert (chunk.below, chunk.total, len(chunk.accesses)) == (PLACES, CHUNK, CHUNK)
-    assert chunk.accesses[0] == (hashed("page 0"), 1000 + PER_KEY_BYTES)
+    assert chunk.accesses[0] == (hash_name("page 0"), 1000 + PER_KEY_BYTES)
 
 
-def test_a_few_are_sent_after_a_minute(accesses: Accesses, connection: redis.Redis, clock: Clock) -> None:
+def test_access_sample_sends_a_small_chunk_after_a_minute(
+    accesses: AccessSample, connection: redis.Redis, clock: Clock
+) -> None:
     accesses.note(names(2))
     clock.now = 61
     accesses.note(names(1))
-    assert [len(chunk.accesses) for chunk in recorded(connection)] == [3]
+    assert [len(chunk.accesses) for chunk in read_chunks(connection)] == [3]
 
 
-def test_nothing_asked_is_nothing_sent(accesses: Accesses, connection: redis.Redis, clock: Clock) -> None:
+def test_access_sample_without_accesses_sends_nothing(
+    accesses: AccessSample, connection: redis.Redis, clock: Clock
+) -> None:
     clock.now = 61
     accesses.note([])
     assert connection.exists(KEY) == 0
 
 
-def test_a_busy_process_looks_at_fewer_keys_and_a_quiet_one_at_more(
-    accesses: Accesses, connection: redis.Redis, clock: Clock
+def test_access_sample_adapts_its_rate_to_the_load(
+    accesses: AccessSample, connection: redis.Redis, clock: Clock
 ) -> None:
     for start in range(0, 60_000, 1000):
         accesses.note(names(1000, start))
-    busy = recorded(connection)[-1]
+    busy = read_chunks(connection)[-1]
     assert LOWEST <= busy.below < PLACES // 4
     assert busy.total > len(busy.accesses)
     for _ in range(20):
         clock.now += 61
         accesses.note(names(1))
-    assert recorded(connection)[-1].below == PLACES
+    assert read_chunks(connection)[-1].below == PLACES
 
 
-def test_of_a_few_keys_all_are_looked_at(accesses: Accesses, connection: redis.Redis) -> None:
+def test_access_sample_of_few_keys_has_all_of_them(accesses: AccessSample, connection: redis.Redis) -> None:
     for _ in range(500):
         accesses.note(names(20))
-    assert {chunk.below for chunk in recorded(connection)} == {PLACES}
+    assert {chunk.below for chunk in read_chunks(connection)} == {PLACES}
 
 
-def test_what_is_kept_is_bounded(accesses: Accesses, connection: redis.Redis, clock: Clock) -> None:
+def test_access_samples_on_redis_are_bounded(
+    accesses: AccessSample, connection: redis.Redis, clock: Clock
+) -> None:
     connection.rpush(KEY, *[b"old"] * (CHUNKS + 10))
     clock.now = 61
     accesses.note(names(1))
     assert connection.llen(KEY) == CHUNKS
-    assert len(recorded(connection)) == 1  # what cannot be read is passed over
+    assert len(read_chunks(connection)) == 1  # what cannot be read is passed over
 
 
-def test_a_redis_that_is_away_costs_nobody_anything(away: redis.Redis, clock: Clock) -> None:
-    accesses = Accesses(away, RedisGuard("redis-cache"), clock)
+def test_access_sample_without_redis_raises_nothing(away: redis.Redis, clock: Clock) -> None:
+    accesses = AccessSample(away, RedisGuard("redis-cache"), clock)
     for start in range(0, 5000, 500):
         accesses.note(names(500, start))
 
 
-def test_hits_and_what_is_put_in_place_of_misses_are_noted(
-    accesses: Accesses, connection: redis.Redis, clock: Clock
+def test_instrumented_store_records_hits_and_stored_values(
+    accesses: AccessSample, connection: redis.Redis, clock: Clock
 ) -> None:
-    store = Watched(MemoryPageStore(1 << 20), accesses)
+    store = InstrumentedStore(MemoryPageStore(1 << 20), accesses)
     assert store.headers([XUL]) == {}
     store.put_header(XUL, b"header")
     assert store.pages([PAGE, OTHER]) == {}
@@ -107,24 +122,24 @@ def test_hits_and_what_is_put_in_place_of_misses_are_noted(
     store.pages([PAGE])
     clock.now = 61
     accesses.note([])
-    (chunk,) = recorded(connection)
+    (chunk,) = read_chunks(connection)
     assert [access.size - PER_KEY_BYTES for access in chunk.accesses] == [6, 5, 6, 6, 5]
-    assert chunk.accesses[0].key == chunk.accesses[3].key == hashed(f":1:symbol:{XUL}")
+    assert chunk.accesses[0].key == chunk.accesses[3].key == hash_name(f":1:symbol:{XUL}")
 
 
-def test_markers_of_missing_modules_count_for_nothing(
-    accesses: Accesses, connection: redis.Redis, clock: Clock
+def test_instrumented_store_does_not_record_markers(
+    accesses: AccessSample, connection: redis.Redis, clock: Clock
 ) -> None:
-    store = Watched(MemoryPageStore(1 << 20), accesses)
+    store = InstrumentedStore(MemoryPageStore(1 << 20), accesses)
     store.put_missing(XUL, Missing("absent", "nobody has it"), 60)
     store.headers([XUL])
     store.forget(XUL)
     clock.now = 61
     accesses.note([])
-    assert recorded(connection) == []
+    assert read_chunks(connection) == []
 
 
-def test_the_overhead_of_a_key_is_what_a_server_says(connection: redis.Redis) -> None:
+def test_overhead_of_a_key_is_that_of_a_server(connection: redis.Redis) -> None:
     before = connection.info("memory")["used_memory"]
     with connection.pipeline(transaction=False) as pipeline:
         for number in range(5000):

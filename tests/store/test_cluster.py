@@ -45,7 +45,7 @@ def on_first(key: str) -> bool:
     return key_slot(key.encode()) * 3 // 16384 == 0
 
 
-def test_stats_are_those_of_all_nodes(cluster: RedisCluster) -> None:
+def test_cluster_stats_are_sums_of_all_nodes(cluster: RedisCluster) -> None:
     with connected(cluster) as store:
         fill(store)
         store.put_missing(ObjectId.parse("gone.pdb", "A" * 33), Missing("absent", ""), seconds=60)
@@ -54,7 +54,7 @@ def test_stats_are_those_of_all_nodes(cluster: RedisCluster) -> None:
     assert (stats.maxmemory, stats.policy, stats.page_size) == (3 * (500 << 20), "allkeys-lru", 500)
 
 
-def test_what_a_mute_node_has_is_left_out(cluster: RedisCluster) -> None:
+def test_cluster_read_omits_keys_of_a_mute_node(cluster: RedisCluster) -> None:
     with connected(cluster, timeout=2) as store:
         fill(store)
         cluster.servers[0].pause()
@@ -64,7 +64,7 @@ def test_what_a_mute_node_has_is_left_out(cluster: RedisCluster) -> None:
     assert pages == {key: raw for key, raw in PAGES.items() if not on_first(keys.page(key))}
 
 
-def test_a_write_to_a_mute_node_fails_and_reads_go_on(
+def test_cluster_write_to_a_mute_node_fails_and_reads_succeed(
     cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fanout, "PAUSE", 600.0)
@@ -79,7 +79,7 @@ def test_a_write_to_a_mute_node_fails_and_reads_go_on(
         cluster.servers[0].resume()
 
 
-def test_pages_of_a_node_that_died_are_written_to_its_replica() -> None:
+def test_cluster_write_after_a_node_died_reaches_its_replica() -> None:
     def all_there() -> bool:
         try:
             store.put_pages(PAGES)
@@ -93,7 +93,7 @@ def test_pages_of_a_node_that_died_are_written_to_its_replica() -> None:
         wait_until(all_there, 60, "every page is written and read")
 
 
-def test_when_every_node_is_away(cluster: RedisCluster) -> None:
+def test_cluster_read_without_any_node_is_unavailable(cluster: RedisCluster) -> None:
     with connected(cluster) as store:
         fill(store)
         for server in cluster.servers:

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tecken.errors import Malformed
-from tecken.store.access_sample import PLACES, Access, Chunk, hashed, readable, sampled, threshold, unpacked
+from tecken.store.access_sample import (
+    PLACES,
+    Access,
+    Chunk,
+    hash_name,
+    is_sampled,
+    threshold,
+    unpack,
+    unpack_all,
+)
 from tecken.store.miss_ratio import Curve, curve, reuse_distances
 
 ACCESSES = st.lists(st.integers(0, 12), max_size=80).map(
@@ -38,17 +47,17 @@ def whole(accesses: Sequence[Access]) -> Chunk:
 
 
 @given(ACCESSES, st.integers(0, 1000))
-def test_without_sampling_it_is_what_a_store_of_that_size_does(accesses: list[Access], memory: int) -> None:
+def test_curve_without_sampling_is_that_of_an_lru_store(accesses: list[Access], memory: int) -> None:
     of = curve([whole(accesses)], warm_up=0)
     assert round(of.hit_ratio(memory) * len(accesses)) == hits_of_lru(accesses, memory)
 
 
-def test_a_distance_is_in_bytes_of_other_keys_and_its_own() -> None:
+def test_reuse_distance_counts_bytes_of_other_keys_and_the_key() -> None:
     a, b, c = Access(1, 100), Access(2, 20), Access(3, 3)
     assert list(reuse_distances([a, b, c, b, a, a])) == [None, None, None, 23, 123, 100]
 
 
-def test_a_key_whose_size_changed_counts_as_it_is_now() -> None:
+def test_reuse_distance_uses_the_last_size_of_a_key() -> None:
     assert list(reuse_distances([Access(1, 100), Access(2, 5), Access(2, 7), Access(1, 100)])) == [
         None,
         None,
@@ -57,11 +66,11 @@ def test_a_key_whose_size_changed_counts_as_it_is_now() -> None:
     ]
 
 
-def test_a_sample_tells_nearly_what_all_accesses_do() -> None:
+def test_curve_of_a_sample_is_close_to_that_of_all_accesses() -> None:
     """At one key in ten, within three points; bench/missratio.py has it at one in a hundred."""
     dice = random.Random(5)
     keys = dice.choices(range(20_000), [1 / (rank + 10) for rank in range(20_000)], k=60_000)
-    accesses = [Access(hashed(f"page {key}"), 1000 + key % 7 * 500) for key in keys]
+    accesses = [Access(hash_name(f"page {key}"), 1000 + key % 7 * 500) for key in keys]
     exact, told = curve([whole(accesses)], warm_up=0), curve([of_sample(accesses, 0.1)], warm_up=0)
     for memory in range(1_000_000, 40_000_000, 3_000_000):
         assert told.hit_ratio(memory) == pytest.approx(exact.hit_ratio(memory), abs=0.03)
@@ -69,30 +78,30 @@ def test_a_sample_tells_nearly_what_all_accesses_do() -> None:
 
 def of_sample(accesses: Sequence[Access], rate: float) -> Chunk:
     below = threshold(rate)
-    return Chunk(below, len(accesses), tuple(a for a in accesses if sampled(a.key, below)))
+    return Chunk(below, len(accesses), tuple(a for a in accesses if is_sampled(a.key, below)))
 
 
-def test_what_was_asked_in_the_first_chunks_is_known_and_not_counted() -> None:
+def test_curve_does_not_count_the_first_chunks() -> None:
     a, b = Access(1, 10), Access(2, 10)
     told = curve([whole([a, b]), whole([a, b]), whole([a, b]), whole([a, b])], warm_up=0.25)
     assert (told.accesses, told.hit_ratio(20), told.hit_ratio(19)) == (6, 1.0, 0.0)
 
 
-def test_chunks_of_two_rates_count_at_the_lower() -> None:
-    accesses = [Access(hashed(str(number % 500)), 100) for number in range(5000)]
+def test_curve_of_chunks_with_two_rates_uses_the_lower() -> None:
+    accesses = [Access(hash_name(str(number % 500)), 100) for number in range(5000)]
     half = of_sample(accesses, 0.5)
     mixed = curve([whole(accesses), half, half, half], warm_up=0)
     assert mixed == curve([half, half, half, half], warm_up=0)
 
 
-def test_memory_is_read_off_for_a_ratio() -> None:
+def test_curve_returns_the_size_for_a_ratio() -> None:
     told = Curve((100, 200, 300), (0.5, 0.9, 0.95), 1000, 10)
     assert [told.size_for(ratio) for ratio in (0.4, 0.9, 0.91, 0.99)] == [100, 200, 300, None]
     assert told.best == 0.95
     assert [told.hit_ratio(size) for size in (99, 100, 250, 10**9)] == [0.0, 0.5, 0.9, 0.95]
 
 
-def test_it_is_drawn_with_fewer_points_and_the_same_end() -> None:
+def test_curve_thinned_keeps_its_end() -> None:
     told = Curve(tuple(range(1000)), tuple(n / 1000 for n in range(1000)), 1000, 1000)
     thin = told.thinned(10)
     assert len(thin.sizes) == 10
@@ -100,7 +109,7 @@ def test_it_is_drawn_with_fewer_points_and_the_same_end() -> None:
     assert told.thinned(5000) == told
 
 
-def test_nothing_was_asked() -> None:
+def test_curve_without_accesses_is_empty() -> None:
     assert curve([]) == Curve((), (), 0, 0)
     assert curve([]).size_for(0.9) is None
     assert curve([]).best == 0
@@ -108,19 +117,19 @@ def test_nothing_was_asked() -> None:
 
 
 @given(ACCESSES)
-def test_a_chunk_is_read_as_it_was_written(accesses: list[Access]) -> None:
+def test_chunk_packed_and_unpacked_is_the_same(accesses: list[Access]) -> None:
     chunk = of_sample(accesses, 0.5)
-    assert unpacked(chunk.packed()) == chunk
+    assert unpack(chunk.packed()) == chunk
 
 
 @pytest.mark.parametrize("raw", [b"", b"\x02" + bytes(12), whole([Access(1, 2)]).packed()[:-1]])
-def test_what_is_not_a_chunk(raw: bytes) -> None:
+def test_unpack_of_other_bytes_raises(raw: bytes) -> None:
     with pytest.raises(Malformed):
-        unpacked(raw)
-    assert list(readable([raw, whole([]).packed()])) == [whole([])]
+        unpack(raw)
+    assert list(unpack_all([raw, whole([]).packed()])) == [whole([])]
 
 
-def test_keys_are_sampled_evenly() -> None:
+def test_sampling_selects_the_expected_share_of_keys() -> None:
     below = threshold(0.25)
-    taken = sum(sampled(hashed(f"xul.pdb/{number}/3"), below) for number in range(20_000))
+    taken = sum(is_sampled(hash_name(f"xul.pdb/{number}/3"), below) for number in range(20_000))
     assert 0.24 < taken / 20_000 < 0.26

@@ -34,7 +34,7 @@ def commands(connection: redis.Redis) -> dict[str, int]:
     return {name.removeprefix("cmdstat_"): int(entry["calls"]) for name, entry in stats.items()}
 
 
-def test_keys_are_as_operators_know_them(page_store: RedisPageStore, connection: redis.Redis) -> None:
+def test_store_keys_have_the_documented_names(page_store: RedisPageStore, connection: redis.Redis) -> None:
     page_store.put_missing(XUL, ABSENT, seconds=60)
     assert connection.keys() == [MARKER.encode()]
     assert 0 < connection.ttl(MARKER) <= 60
@@ -49,7 +49,7 @@ def test_keys_are_as_operators_know_them(page_store: RedisPageStore, connection:
     assert connection.dbsize() == 2, "the header replaces the marker"
 
 
-def test_a_request_costs_one_round_trip_each(page_store: RedisPageStore, connection: redis.Redis) -> None:
+def test_store_read_is_one_round_trip(page_store: RedisPageStore, connection: redis.Redis) -> None:
     modules = [ObjectId.parse(f"{number}.pdb", "A" * 33) for number in range(40)]
     connection.config_resetstat()
     page_store.headers(modules)
@@ -57,9 +57,7 @@ def test_a_request_costs_one_round_trip_each(page_store: RedisPageStore, connect
     assert commands(connection)["mget"] == 2
 
 
-def test_no_command_carries_more_than_a_few_megabytes(
-    page_store: RedisPageStore, connection: redis.Redis
-) -> None:
+def test_store_commands_are_limited_in_size(page_store: RedisPageStore, connection: redis.Redis) -> None:
     pages = {PageKey(XUL, GENERATION, number): bytes(100_000) for number in range(40)}
     connection.config_resetstat()
     page_store.put_pages(pages)
@@ -81,14 +79,14 @@ def test_no_command_carries_more_than_a_few_megabytes(
         b'{"kind": "absent", "reason": null}',
     ],
 )
-def test_a_marker_nobody_can_read_counts_as_not_there(
+def test_store_with_an_unreadable_marker_returns_nothing(
     page_store: RedisPageStore, connection: redis.Redis, junk: bytes
 ) -> None:
     connection.set(MARKER, junk)
     assert page_store.headers([XUL]) == {}
 
 
-def test_a_key_of_another_type_counts_as_not_there(
+def test_store_with_a_key_of_another_type_returns_nothing(
     page_store: RedisPageStore, connection: redis.Redis
 ) -> None:
     page = PageKey(XUL, GENERATION, 0)
@@ -105,7 +103,7 @@ def test_a_key_of_another_type_counts_as_not_there(
     assert page_store.pages([page]) == {page: b"page"}
 
 
-def test_pages_are_evicted_one_by_one(page_store: RedisPageStore, connection: redis.Redis) -> None:
+def test_store_evicts_single_pages(page_store: RedisPageStore, connection: redis.Redis) -> None:
     connection.config_set("maxmemory", connection.info("memory")["used_memory"] + 5_000_000)
     pages = {PageKey(XUL, GENERATION, number): str(number).encode() * 2000 for number in range(2000)}
     page_store.put_pages(pages)
@@ -116,7 +114,7 @@ def test_pages_are_evicted_one_by_one(page_store: RedisPageStore, connection: re
     assert page_store.headers([XUL]) == {XUL: b"header"}
 
 
-def test_threads_share_a_store(page_store: RedisPageStore) -> None:
+def test_store_used_by_threads_returns_their_own_pages(page_store: RedisPageStore) -> None:
     pages = {PageKey(XUL, GENERATION, number): str(number).encode() * 500 for number in range(400)}
     page_store.put_pages(pages)
     shares = [dict(list(pages.items())[thread::8]) for thread in range(8)] * 10
@@ -124,14 +122,14 @@ def test_threads_share_a_store(page_store: RedisPageStore) -> None:
         assert list(threads.map(page_store.pages, map(list, shares))) == shares
 
 
-def test_a_forked_process_has_connections_of_its_own(server: RedisServer) -> None:
+def test_store_in_a_forked_process_opens_its_own_connections(server: RedisServer) -> None:
     """In a fresh interpreter, because this one has threads."""
     command = [sys.executable, "-m", "tests.store.fork", server.url]
     done = subprocess.run(command, check=False, capture_output=True, cwd=ROOT, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_url_may_name_another_database(server: RedisServer, connection: redis.Redis) -> None:
+def test_store_uses_the_database_of_its_url(server: RedisServer, connection: redis.Redis) -> None:
     with client(server.url.removesuffix("0") + "3", timeout=5, connect_timeout=5) as third:
         RedisPageStore(third).put_header(XUL, b"header")
     assert connection.dbsize() == 0

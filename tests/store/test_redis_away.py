@@ -47,27 +47,31 @@ def impatient(server: RedisServer, clock: Clock) -> Iterator[RedisPageStore]:
         yield RedisPageStore(connected, store_guard(clock))
 
 
-def test_asking_for_nothing_needs_no_server(server: RedisServer, page_store: RedisPageStore) -> None:
+def test_store_read_of_no_keys_needs_no_server(server: RedisServer, page_store: RedisPageStore) -> None:
     server.stop()
     assert page_store.headers([]) == {}
     assert page_store.pages([]) == {}
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_refused(server: RedisServer, page_store: RedisPageStore, call: Call) -> None:
+def test_store_with_a_refused_port_is_unavailable(
+    server: RedisServer, page_store: RedisPageStore, call: Call
+) -> None:
     server.stop()
     with pytest.raises(StoreAway, match="cannot be reached"):
         call(page_store)
 
 
 @pytest.mark.parametrize("call", ["headers", "put_header", "put_pages"])
-def test_mute(server: RedisServer, impatient: RedisPageStore, call: str) -> None:
+def test_store_with_a_mute_server_is_unavailable_in_time(
+    server: RedisServer, impatient: RedisPageStore, call: str
+) -> None:
     server.pause()
     with pytest.raises(StoreAway, match="did not answer in time"):
         CALLS[call](impatient)
 
 
-def test_a_connection_that_goes_mute_never_gives_the_answer_to_another_question(
+def test_store_after_a_timeout_never_reads_a_late_reply(
     server: RedisServer, impatient: RedisPageStore, clock: Clock
 ) -> None:
     impatient.put_header(XUL, b"header")
@@ -79,7 +83,7 @@ def test_a_connection_that_goes_mute_never_gives_the_answer_to_another_question(
     assert impatient.pages([PAGE]) == {}
 
 
-def test_after_a_failure_nobody_is_asked_until_the_pause_is_over(
+def test_store_after_a_failure_is_not_tried_until_the_pause_ends(
     server: RedisServer, impatient: RedisPageStore, clock: Clock
 ) -> None:
     server.pause()
@@ -93,7 +97,7 @@ def test_after_a_failure_nobody_is_asked_until_the_pause_is_over(
     assert impatient.pages([PAGE]) == {}
 
 
-def test_recovers_from_a_restart(server: RedisServer, page_store: RedisPageStore, clock: Clock) -> None:
+def test_store_after_a_restart_works(server: RedisServer, page_store: RedisPageStore, clock: Clock) -> None:
     page_store.put_header(XUL, b"header")
     server.stop()
     with pytest.raises(StoreAway):
@@ -103,7 +107,9 @@ def test_recovers_from_a_restart(server: RedisServer, page_store: RedisPageStore
     assert page_store.headers([XUL]) == {}
 
 
-def test_a_restart_between_two_calls_goes_unnoticed(server: RedisServer, page_store: RedisPageStore) -> None:
+def test_store_restarted_between_two_calls_raises_nothing(
+    server: RedisServer, page_store: RedisPageStore
+) -> None:
     page_store.put_header(XUL, b"header")
     server.stop()
     server.start()
@@ -111,7 +117,7 @@ def test_a_restart_between_two_calls_goes_unnoticed(server: RedisServer, page_st
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_a_full_server_still_serves_reads(
+def test_store_on_a_full_server_still_reads(
     connection: redis.Redis, page_store: RedisPageStore, write: str
 ) -> None:
     page_store.put_header(XUL, b"header")
@@ -123,7 +129,7 @@ def test_a_full_server_still_serves_reads(
 
 
 @pytest.mark.parametrize("write", [*WRITES, "forget"])
-def test_a_read_only_server_still_serves_reads(
+def test_store_on_a_read_only_server_still_reads(
     connection: redis.Redis, page_store: RedisPageStore, write: str
 ) -> None:
     page_store.put_header(XUL, b"header")
@@ -133,7 +139,7 @@ def test_a_read_only_server_still_serves_reads(
     assert page_store.headers([XUL]) == {XUL: b"header"}
 
 
-def test_no_permission_to_write_still_reads(server: RedisServer, connection: redis.Redis) -> None:
+def test_store_without_permission_to_write_still_reads(server: RedisServer, connection: redis.Redis) -> None:
     connection.acl_setuser("reader", enabled=True, passwords="+word", keys=["*"], categories=["+@read"])
     with client(server.url.replace("//", "//reader:word@"), timeout=5, connect_timeout=5) as connected:
         store = RedisPageStore(connected)
@@ -143,7 +149,9 @@ def test_no_permission_to_write_still_reads(server: RedisServer, connection: red
 
 
 @pytest.mark.parametrize("userinfo", ["", ":wr0ng@", "nobody:wr0ng@"])
-def test_a_wrong_password(server: RedisServer, connection: redis.Redis, userinfo: str) -> None:
+def test_store_with_a_wrong_password_is_unavailable(
+    server: RedisServer, connection: redis.Redis, userinfo: str
+) -> None:
     connection.config_set("requirepass", "r1ght")
     with client(server.url.replace("//", f"//{userinfo}"), timeout=5, connect_timeout=5) as connected:
         with pytest.raises(StoreAway, match="refuses our password") as caught:
@@ -163,7 +171,7 @@ def test_a_wrong_password(server: RedisServer, connection: redis.Redis, userinfo
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "answered with InvalidResponse"),
     ],
 )
-def test_every_other_answer(reply: bytes, text: str) -> None:
+def test_store_with_any_error_reply_is_unavailable(reply: bytes, text: str) -> None:
     with ScriptedServer(reply) as server:
         url = f"redis://:s3cret@127.0.0.1:{server.port}/0"
         with client(url, timeout=5, connect_timeout=5) as connected:

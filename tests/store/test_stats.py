@@ -21,14 +21,16 @@ def put(store: RedisPageStore, modules: int, pages_each: int) -> list[ObjectId]:
     return made
 
 
-def test_of_an_empty_store(page_store: RedisPageStore) -> None:
+def test_stats_of_an_empty_store_are_zero(page_store: RedisPageStore) -> None:
     stats = page_store.stats()
     assert (stats.keys, stats.modules, stats.modules_exact, stats.page_size) == (0, 0, True, 0)
     assert (stats.maxmemory, stats.policy, stats.evicted) == (500 << 20, "allkeys-lru", 0)
     assert stats.hit_ratio == 0
 
 
-def test_counts_modules_and_weighs_pages(page_store: RedisPageStore, connection: redis.Redis) -> None:
+def test_stats_have_the_number_of_modules_and_the_page_size(
+    page_store: RedisPageStore, connection: redis.Redis
+) -> None:
     put(page_store, modules=10, pages_each=3)
     page_store.put_missing(ObjectId.parse("gone.pdb", "A" * 33), Missing("absent", ""), seconds=60)
     connection.set(":1:somebody else's", "x")
@@ -39,7 +41,7 @@ def test_counts_modules_and_weighs_pages(page_store: RedisPageStore, connection:
     assert stats.used > 10 * 6000
 
 
-def test_hits_are_what_the_server_counts(page_store: RedisPageStore, connection: redis.Redis) -> None:
+def test_stats_have_the_hits_of_the_server(page_store: RedisPageStore, connection: redis.Redis) -> None:
     module, *_ = put(page_store, modules=1, pages_each=3)
     connection.config_resetstat()
     page_store.pages([PageKey(module, "a" * 16, number) for number in range(4)])
@@ -48,7 +50,7 @@ def test_hits_are_what_the_server_counts(page_store: RedisPageStore, connection:
     assert stats.hit_ratio == 0.75
 
 
-def test_a_store_too_large_to_walk_is_estimated(page_store: RedisPageStore) -> None:
+def test_stats_of_a_large_store_are_estimated(page_store: RedisPageStore) -> None:
     put(page_store, modules=500, pages_each=7)
     stats = page_store.stats(scan_seconds=0)
     assert not stats.modules_exact

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import redis
 
 from tecken.redisclient import services as redis_services
-from tecken.store.access_counts import recorded
+from tecken.store.access_counts import read_chunks
 from tecken.store.miss_ratio import Curve, Entries, curve, entries
 
 KEY = "store:curve"
@@ -43,7 +43,7 @@ class Sizing(NamedTuple):
 
 def compute_sizing(client: redis.Redis) -> Sizing:
     """Compute the curve, in about a second for 300,000 sampled accesses. Raise redis.RedisError."""
-    chunks = recorded(client)
+    chunks = read_chunks(client)
     whole = curve(chunks)
     needs = tuple(map(whole.size_for, RATIOS))
     return Sizing(time.time(), whole.thinned(POINTS), needs, entries(chunks))

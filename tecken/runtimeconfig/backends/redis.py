@@ -16,8 +16,7 @@ from pydantic import ValidationError
 from redis.connection import AbstractConnection
 
 from tecken.errors import Conflict, CouldNotAsk
-from tecken.redisclient.guard import redis_cache
-from tecken.redisclient.problems import problem
+from tecken.redisclient.guard import problem, redis_cache
 from tecken.runtimeconfig.backend import (
     LEVEL_KEYS,
     REPORT_SECONDS,

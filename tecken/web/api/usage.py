@@ -135,6 +135,6 @@ def _limit_states(request: HttpRequest) -> dict[str, object]:
             "remaining": remaining,
             "reset": reset,
         }
-        for limit, remaining, reset in decision.standings
+        for limit, remaining, reset in decision.statuses
     ]
     return {"limits": states, "decided_alone": decision.local}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
-from tecken.store.hit_counts import PageRow, Row
+from tecken.store.hit_counts import ModuleHits, PageRequests
 from tecken.store.miss_ratio import Entries
 from tecken.symbols.ids import ObjectId
 from tecken.web.charts.svg import Tile, treemap
@@ -76,23 +76,23 @@ class SizeBar(NamedTuple):
     length: float
 
 
-def draw_modules(rows: Sequence[Row], pages: Sequence[PageRow]) -> list[HotModule]:
+def draw_modules(rows: Sequence[ModuleHits], pages: Sequence[PageRequests]) -> list[HotModule]:
     """Return a treemap of modules, the most requested first; its tiles are the largest."""
     tiles = treemap([row.hits + row.misses for row in rows], WIDTH, HEIGHT)
-    pages_of: dict[ObjectId, list[PageRow]] = defaultdict(list)
+    pages_of: dict[ObjectId, list[PageRequests]] = defaultdict(list)
     for page in pages:
         pages_of[page.module].append(page)
     return [_hot_module(rows[tile.item], tile, pages_of[rows[tile.item].module]) for tile in tiles]
 
 
-def _hot_module(row: Row, tile: Tile, pages: Sequence[PageRow]) -> HotModule:
+def _hot_module(row: ModuleHits, tile: Tile, pages: Sequence[PageRequests]) -> HotModule:
     requests = row.hits + row.misses
     ratio = row.hits / requests
     grade = "good" if ratio >= GOOD_RATIO else "fair" if ratio >= FAIR_RATIO else "bad"
     return HotModule(*row, _round_tile(tile), grade, _page_tiles(tile, requests, pages))
 
 
-def _page_tiles(tile: Tile, requests: int, pages: Sequence[PageRow]) -> list[HotPage]:
+def _page_tiles(tile: Tile, requests: int, pages: Sequence[PageRequests]) -> list[HotPage]:
     """Return the tiles of the most requested pages. One tile stands for all others, and is not drawn."""
     others = max(0, requests - sum(page.asked for page in pages))
     tiles = treemap([*(page.asked for page in pages), others], tile.width, tile.height)

@@ -15,7 +15,7 @@ from tecken.redisclient import services as redis_services
 from tecken.redisclient.guard import RedisGuard
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
-from tecken.store.hit_counts import Tally
+from tecken.store.hit_counts import HitCounts
 from tecken.store.port import PageKey
 from tecken.symbols.ids import ObjectId
 from tests.accounts.people import key, user
@@ -91,7 +91,7 @@ def test_redis_is_for_staff_and_viewers(client: Client) -> None:
 def test_modules_are_most_requested_first(client: Client) -> None:
     asked = [PageKey(ObjectId("xul.pdb", "A" * 33), "0" * 16, number) for number in range(3)]
     times = chain([0.0], repeat(time()))
-    tally = Tally(redis_services.cache_client(), RedisGuard("redis-cache"), clock=times.__next__)
+    tally = HitCounts(redis_services.cache_client(), RedisGuard("redis-cache"), clock=times.__next__)
     tally.note(asked, asked[:2])
     expected = {"debug_file": "xul.pdb", "debug_id": "A" * 33, "hits": 2, "misses": 1}
     assert shown(client)["modules"] == [expected]

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from tecken.store.hit_counts import PageRow, Row
+from tecken.store.hit_counts import ModuleHits, PageRequests
 from tecken.store.miss_ratio import Entries
 from tecken.symbols.ids import ObjectId
 from tecken.web.charts.hot_modules import HEIGHT, WIDTH, SizeBar, draw_modules, size_bars
 
 
-def row(name: str, hits: int, misses: int) -> Row:
-    return Row(ObjectId(name, "A" * 33), hits, misses)
+def row(name: str, hits: int, misses: int) -> ModuleHits:
+    return ModuleHits(ObjectId(name, "A" * 33), hits, misses)
 
 
 def test_draw_modules_area_is_number_of_requests() -> None:
@@ -20,7 +20,9 @@ def test_draw_modules_area_is_number_of_requests() -> None:
 
 def test_draw_modules_places_pages_in_modules() -> None:
     xul, libc = row("xul.pdb", 75, 0), row("libc.so", 25, 0)
-    module, _other = draw_modules([xul, libc], [PageRow(xul.module, 7, 30), PageRow(xul.module, 9, 15)])
+    module, _other = draw_modules(
+        [xul, libc], [PageRequests(xul.module, 7, 30), PageRequests(xul.module, 9, 15)]
+    )
     assert [(page.page, page.requests) for page in module.pages] == [(7, 30), (9, 15)]
     first = module.pages[0].tile
     assert first.width * first.height == pytest.approx(WIDTH * HEIGHT * 30 / 100, rel=0.01)
@@ -32,7 +34,7 @@ def test_draw_modules_places_pages_in_modules() -> None:
 
 
 def test_draw_modules_omits_small_and_foreign_pages() -> None:
-    pages = [PageRow(row("other", 1, 0).module, 7, 30), PageRow(row("xul.pdb", 1, 0).module, 9, 1)]
+    pages = [PageRequests(row("other", 1, 0).module, 7, 30), PageRequests(row("xul.pdb", 1, 0).module, 9, 1)]
     (module,) = draw_modules([row("xul.pdb", 100_000, 0)], pages)
     assert module.pages == []
 

@@ -18,7 +18,7 @@ from tecken.monitoring.health.tasks import size_store
 from tecken.queues import HOUSEKEEPING
 from tecken.redisclient import services as redis_services
 from tecken.redisclient.guard import RedisGuard
-from tecken.store.hit_counts import Tally
+from tecken.store.hit_counts import HitCounts
 from tecken.store.port import PageKey
 from tecken.symbols.ids import ObjectId
 from tests.support.asked import asked
@@ -45,7 +45,7 @@ def shown(client: Client, query: str = "") -> str:
 def looked_for(module: ObjectId, pages: int, found: int) -> None:
     keys = [PageKey(module, "0" * 16, number) for number in range(pages)]
     times = chain([0.0], repeat(time()))
-    Tally(redis_services.cache_client(), RedisGuard("redis-cache"), clock=times.__next__).note(
+    HitCounts(redis_services.cache_client(), RedisGuard("redis-cache"), clock=times.__next__).note(
         keys, keys[:found]
     )
 
