@@ -22,14 +22,14 @@ from typing import BinaryIO
 from symbolic.debuginfo import Archive
 from symbolic.symcache import SymCache
 
-from tecken.symbols.pagefile.convert import WINDOW, Converter
+from tecken.symbols.pagefile.convert import WINDOW, PageFileWriter
 
 COLUMNS = ("wall s", "cpu s", "peak MB", "output MB", "of .sym %")
 
 
 def pages(path: Path, scratch: Path, out: BinaryIO) -> int:
     with path.open("rb", buffering=0) as text, tempfile.TemporaryFile(dir=scratch) as spool:
-        converter = Converter(spool, out)
+        converter = PageFileWriter(spool, out)
         while not converter.complete and (chunk := text.read(WINDOW)):
             converter.feed(chunk)
         return len(converter.finish().raw)

@@ -24,13 +24,13 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from tecken.errors import TeckenError
-from tecken.symbolication.api.answer import V4, V5, Version
-from tecken.symbolication.api.schema import Limits, v4_job, v5_jobs
+from tecken.symbolication.api.answer import V4, V5, ApiVersion
+from tecken.symbolication.api.schema import RequestLimits, v4_job, v5_jobs
 from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbolication.frame_cache import FrameCache
 from tecken.symbolication.service import Parts, symbolicate
 from tecken.symbols.ids import ObjectId
-from tests.symbolication.memory import MemoryCold, MemoryModules, PageFile
+from tests.symbolication.memory import MemoryConversionQueue, MemoryModules, PageFile
 
 SAMPLES = sorted((Path(__file__).parent.parent / "tests" / "data").glob("samples*/*/*/*.sym"))
 KEY = ObjectId("fuzz.so", "000000000000000000000000000000AA0")
@@ -194,17 +194,17 @@ def _run(case: Case, result: dict[str, object]) -> None:
     modules = MemoryModules({KEY: file})
     parts = Parts(
         modules,
-        MemoryCold(modules),
+        MemoryConversionQueue(modules),
         FrameCache(64 * MIB),
         DEADLINE_SECONDS,
         max_answer_bytes=ANSWER_BYTES,
     )
     start = time.process_time()
     try:
-        limits = Limits(10, 20_000)
+        limits = RequestLimits(10, 20_000)
         is_v4 = b'"version"' in case.request
         jobs = [v4_job(case.request, limits)] if is_v4 else v5_jobs(case.request, limits)
-        version: Version = V4() if is_v4 else V5()
+        version: ApiVersion = V4() if is_v4 else V5()
         result["answer_bytes"] = len(symbolicate(parts, version, jobs, debug=True))
     finally:
         result["lookup_ms"] = 1000 * (time.process_time() - start)

@@ -234,13 +234,13 @@ def part(choices: atheris.FuzzedDataProvider) -> bytes:
 
 
 def names() -> Callable[[bytes], None]:
-    from tecken.errors import BadInput  # noqa: PLC0415
+    from tecken.errors import InvalidInput  # noqa: PLC0415
     from tecken.upload.member_names import file_key  # noqa: PLC0415
 
     def check(data: bytes) -> None:
         made = data[:1] > b"\x40"
         name = a_name(atheris.FuzzedDataProvider(data[1:])) if made else data.decode("latin-1")
-        with suppress(BadInput):
+        with suppress(InvalidInput):
             key = file_key(name)
             assert str(key).count("/") == 2
             assert str(key).upper() == name.upper()
@@ -252,13 +252,13 @@ def names() -> Callable[[bytes], None]:
 
 
 def archive() -> Callable[[bytes], None]:
-    from tecken.errors import BadInput  # noqa: PLC0415
+    from tecken.errors import InvalidInput  # noqa: PLC0415
     from tecken.upload.archive import ArchiveLimits, list_members, open_archive, read_member  # noqa: PLC0415
 
     limits = ArchiveLimits(unpacked=1 << 20, member=1 << 19, members=5, ratio=50)
 
     def check(data: bytes) -> None:
-        with suppress(BadInput), open_archive(BytesIO(archive_of(data)), limits.members) as archive:
+        with suppress(InvalidInput), open_archive(BytesIO(archive_of(data)), limits.members) as archive:
             found = list_members(archive.infolist(), limits, ["qcom"])
             keys = [member.key for member in found.members]
             assert len(keys) == len(set(keys)) <= limits.members
@@ -273,7 +273,7 @@ def archive() -> Callable[[bytes], None]:
 def form() -> Callable[[bytes], None]:
     from django.test import RequestFactory  # noqa: PLC0415
 
-    from tecken.errors import BadInput  # noqa: PLC0415
+    from tecken.errors import InvalidInput  # noqa: PLC0415
     from tecken.upload.form import Archive, receive_archive  # noqa: PLC0415
 
     make = RequestFactory()
@@ -282,7 +282,7 @@ def form() -> Callable[[bytes], None]:
     def check(data: bytes) -> None:
         kind, body = form_of(data)
         request = make.generic("POST", "/upload/", body, content_type=kind)
-        with suppress(BadInput), receive_archive(request) as found:
+        with suppress(InvalidInput), receive_archive(request) as found:
             if isinstance(found, Archive):
                 held = found.file.read()
                 assert len(held) == found.size <= len(body)

@@ -22,7 +22,7 @@ import redis
 
 from bench import rig
 from bench.throughput import Rate, measured, wrk_script
-from tecken.errors import OverLimit
+from tecken.errors import RateLimited
 from tecken.limits.port import Caller, Cost, Limit
 from tecken.limits.redis import RedisLimiter
 from tecken.redisclient.guard import RedisGuard
@@ -86,9 +86,9 @@ def ways_of(url: str) -> dict[str, Decide]:
     theirs = [throttled(url, f"{number}") for number in range(len(ALL))]
     return {
         "PING": client.ping,
-        "ours, one rate": lambda: limiter.spend(CALLER, Cost(), ALL[:1]),
+        "ours, one rate": lambda: limiter.charge(CALLER, Cost(), ALL[:1]),
         "throttled-py GCRA, one rate": theirs[0],
-        "ours, two rates and four quotas": lambda: limiter.spend(CALLER, Cost(frames=40), ALL),
+        "ours, two rates and four quotas": lambda: limiter.charge(CALLER, Cost(frames=40), ALL),
         "throttled-py GCRA, six rates": lambda: [decide() for decide in theirs],
     }
 
@@ -147,8 +147,8 @@ def spend(name: str, url: str, calls: int = 4000) -> None:
         if theirs is not None:
             allowed += not theirs().limited
             continue
-        with suppress(OverLimit):
-            limiter.spend(CALLER, Cost(), [HOT])
+        with suppress(RateLimited):
+            limiter.charge(CALLER, Cost(), [HOT])
             allowed += 1
     print(allowed, calls / (time.perf_counter() - start))
 

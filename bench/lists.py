@@ -142,7 +142,7 @@ def clients() -> Iterator[tuple[str, str]]:
     """Return the users who send requests, and their keys."""
     from django.contrib.auth.models import User  # noqa: PLC0415
 
-    from tecken.accounts.groups import named  # noqa: PLC0415
+    from tecken.accounts.groups import find_permissions  # noqa: PLC0415
     from tecken.accounts.tokens import issue  # noqa: PLC0415
 
     auditor = User.objects.create_user("auditor@example.com")
@@ -152,8 +152,8 @@ def clients() -> Iterator[tuple[str, str]]:
         (" (own, many)", busy, "upload.upload_symbols"),
         (" (own, few)", rare, "upload.upload_symbols"),
     ):
-        user.user_permissions.set(named([permission]))
-        yield who, issue(User.objects.get(pk=user.pk), list(named([permission])), days=1)[1]
+        user.user_permissions.set(find_permissions([permission]))
+        yield who, issue(User.objects.get(pk=user.pk), list(find_permissions([permission])), days=1)[1]
 
 
 def measure(explain: bool) -> None:

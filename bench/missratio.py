@@ -20,7 +20,7 @@ import redis
 
 from bench import hitratio, rig
 from tecken.store.access_sample import Access, Chunk, hash_name, is_sampled, threshold
-from tecken.store.miss_ratio import Curve, curve
+from tecken.store.miss_ratio import MissRatioCurve, curve
 from tests.support.redis_server import RedisServer
 
 CHUNKS = 40
@@ -90,13 +90,13 @@ def chunks(accesses: Sequence[Access], rate: float) -> list[Chunk]:
     return [Chunk(below, len(part), tuple(a for a in part if is_sampled(a.key, below))) for part in parts]
 
 
-def differences(told: Curve, exact: Curve) -> Iterator[float]:
+def differences(told: MissRatioCurve, exact: MissRatioCurve) -> Iterator[float]:
     for step in range(1, SIZES + 1):
         size = exact.sizes[-1] * step // SIZES
         yield abs(told.hit_ratio(size) - exact.hit_ratio(size))
 
 
-def memory(of: Curve) -> str:
+def memory(of: MissRatioCurve) -> str:
     sizes = [of.size_for(ratio) for ratio in RATIOS]
     return ", ".join("-" if size is None else f"{size / 1e6:.0f}" for size in sizes)
 

@@ -128,7 +128,7 @@ def convert(module: Module) -> int:
     from tecken.symbolication import services as symbolication_services  # noqa: PLC0415
     from tecken.symbols.ids import ObjectId  # noqa: PLC0415
 
-    header = symbolication_services.converter().prepare(ObjectId.parse(*module.key))
+    header = symbolication_services.converter().convert(ObjectId.parse(*module.key))
     if isinstance(header, Missing):
         sys.exit(f"{module.path}: {header.kind}, {header.reason}")
     return header.span(header.page_count - 1)[1]

@@ -1,24 +1,24 @@
 """Errors that the project raises on purpose.
 
     TeckenError
-    ├── BadInput: the request cannot be served as it is (400)
+    ├── InvalidInput: the request cannot be served as it is (400)
     │   ├── BadModule: a debug file or debug id that cannot name a module
     │   ├── BadOption: an unknown runtime option, or a value that it cannot have
-    │   ├── NotAllowed: no token, a bad token, or one without the permission (403)
-    │   ├── TooOften: too many failures from this address (429)
-    │   │   └── OverLimit: more than a rate limit or quota allows
-    │   ├── TooMuch: over a size limit (413)
+    │   ├── Forbidden: no token, a bad token, or one without the permission (403)
+    │   ├── LockedOut: too many failures from this address (429)
+    │   │   └── RateLimited: more than a rate limit or quota allows
+    │   ├── TooLarge: over a size limit (413)
     │   ├── UnknownEncoding: a body in an encoding that is not supported (415)
     │   └── Malformed: bytes that are not of the expected format
     │       └── MalformedPageFile: a page file that is foreign, truncated or of another version
     ├── Conflict: the state has changed since the client read it (409)
-    ├── Absent: every source answered that it does not have the file (404)
-    │   ├── SwitchedOff: a source that may have the file is switched off
-    │   └── Refused: a host refuses to give this file
-    └── CouldNotAsk: no answer, so the result is unknown (503)
+    ├── NotFound: every source answered that it does not have the file (404)
+    │   ├── SourceDisabled: a source that may have the file is switched off
+    │   └── AccessDenied: a host refuses to give this file
+    └── Unavailable: no answer, so the result is unknown (503)
         ├── Throttled: an upstream limits the rate of requests
         ├── Pending: the result was not ready before the deadline
-        └── StoreAway: redis-store does not answer
+        └── StoreUnavailable: redis-store does not answer
 
 An absent file and an unavailable source are different results. They share no base below `TeckenError`, so
 that no handler can report an outage as "not found".
@@ -48,23 +48,23 @@ class TeckenError(Exception):
         cls.wire_name = cls.__dict__.get("wire_name", cls.__name__)
 
 
-class BadInput(TeckenError):
+class InvalidInput(TeckenError):
     """Input that cannot be used, no matter who sends it."""
 
 
-class BadModule(BadInput):
+class BadModule(InvalidInput):
     """Debug file or debug id that cannot name a module."""
 
 
-class BadOption(BadInput):
+class BadOption(InvalidInput):
     """Unknown runtime option, or a value that it cannot have. The text names it."""
 
 
-class NotAllowed(BadInput):
+class Forbidden(InvalidInput):
     """Request that the caller may not make. The text has the reason."""
 
 
-class TooOften(BadInput):
+class LockedOut(InvalidInput):
     """Too many failures; `retry_after` is in seconds."""
 
     def __init__(self, message: str, retry_after: float) -> None:
@@ -72,7 +72,7 @@ class TooOften(BadInput):
         self.retry_after = retry_after
 
 
-class OverLimit(TooOften):
+class RateLimited(LockedOut):
     """More than a rate limit or quota allows.
 
     `violated` has the names of the limits, and `statuses` is a tuple of `tecken.limits.port.LimitStatus`.
@@ -86,15 +86,15 @@ class OverLimit(TooOften):
         self.statuses = statuses
 
 
-class TooMuch(BadInput):
+class TooLarge(InvalidInput):
     """Input over a size limit. The text names the limit."""
 
 
-class UnknownEncoding(BadInput):
+class UnknownEncoding(InvalidInput):
     """Body with an unsupported Content-Encoding. The text names the supported ones."""
 
 
-class Malformed(BadInput):
+class Malformed(InvalidInput):
     """Bytes that are not of the expected format."""
 
 
@@ -106,19 +106,19 @@ class Conflict(TeckenError):
     """Change of a state that has changed meanwhile. The text names the other change."""
 
 
-class Absent(TeckenError):
+class NotFound(TeckenError):
     """File or row that does not exist. Every source has answered."""
 
 
-class SwitchedOff(Absent):
+class SourceDisabled(NotFound):
     """File that no enabled source has. An operator has switched off a source that may have it."""
 
 
-class Refused(Absent):
+class AccessDenied(NotFound):
     """File that a working host refuses to give (HTTP 400, 401, 403 ...). The text has the reason."""
 
 
-class CouldNotAsk(TeckenError):
+class Unavailable(TeckenError):
     """Missing answer. `retry_after` is in seconds, or None when the waiting time is unknown."""
 
     wire_name = "CouldNotAsk"
@@ -128,15 +128,15 @@ class CouldNotAsk(TeckenError):
         self.retry_after = retry_after
 
 
-class Throttled(CouldNotAsk):
+class Throttled(Unavailable):
     """Upstream that limits the rate of requests (HTTP 429, or 503 with Retry-After)."""
 
 
-class Pending(CouldNotAsk):
+class Pending(Unavailable):
     """Result that was not ready before the deadline. The work continues."""
 
 
-class StoreAway(CouldNotAsk):
+class StoreUnavailable(Unavailable):
     """Failure of redis-store to answer."""
 
     wire_name = "StoreAway"

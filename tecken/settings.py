@@ -115,7 +115,7 @@ if DEMO_MODE:
     REDIS_URL, REDIS_STORE_URL = "memory://redis-cache", "memory://redis-store"
     RUNTIME_CONFIG_WATCHER = RUNTIME_CONFIG_WATCHER or "file"
     SECRET_KEY = SECRET_KEY or secrets.token_urlsafe(48)
-    CELERY_BROKER_TRANSPORT = "tecken.demo.queue:Transport"
+    CELERY_BROKER_TRANSPORT = "tecken.demo.queue:MemoryTransport"
 
 INSTALLED_APPS = [
     "django.contrib.contenttypes",
@@ -142,9 +142,9 @@ MIDDLEWARE = [
     "tecken.web.middleware.set_policy",
     "tecken.web.middleware.check_maintenance",
     "tecken.web.middleware.pin_options",
-    "tecken.http.compression.compressed",
+    "tecken.http.compression.compression_middleware",
     "tecken.web.error_pages.render_for_browsers",
-    "tecken.accounts.middleware.for_people",
+    "tecken.accounts.middleware.people_middleware",
 ]
 SILENCED_SYSTEM_CHECKS = [
     *("admin.E408", "admin.E409", "admin.E410", "axes.W002"),  # for_people has them all

@@ -22,9 +22,9 @@ from tecken import redisclient
 from tecken.demo.site import WARNINGS
 from tecken.redisclient.guard import RedisGuard
 from tecken.settings import BASE_DIR
-from tecken.storage.presence_cache import Known, Lifetimes, Unknown
-from tecken.symbolication.conversion.status import Places, RedisBoard
-from tecken.symbolication.invalidation import Herald, Listener
+from tecken.storage.presence_cache import PresenceCache, PresenceLifetimes, Unknown
+from tecken.symbolication.conversion.status import ClientPlaces, RedisConversionTracker
+from tecken.symbolication.invalidation import InvalidationPublisher, InvalidationSubscriber
 from tecken.symbols.ids import ObjectId
 from tests.test_settings import load
 
@@ -68,19 +68,19 @@ def test_memory_lock_has_one_holder(client: redis.Redis) -> None:
 
 
 def test_memory_server_runs_the_conversion_tracker(client: redis.Redis) -> None:
-    board = RedisBoard(client, RedisGuard("redis-cache"))
-    assert board.look([XUL]) == ["idle"]
-    assert board.ask([XUL], "one", Places(most=1, first=1)) == [XUL]
-    assert board.ask([XUL], "one", Places(most=1, first=1)) == []
-    assert board.look([XUL]) == ["asked"]
+    tracker = RedisConversionTracker(client, RedisGuard("redis-cache"))
+    assert tracker.get([XUL]) == ["idle"]
+    assert tracker.claim([XUL], "one", ClientPlaces(most=1, first=1)) == [XUL]
+    assert tracker.claim([XUL], "one", ClientPlaces(most=1, first=1)) == []
+    assert tracker.get([XUL]) == ["asked"]
 
 
 def test_memory_server_runs_scripts(client: redis.Redis) -> None:
-    known = Known(client, RedisGuard("redis-cache"), lambda: Lifetimes(100, 100, 100))
+    known = PresenceCache(client, RedisGuard("redis-cache"), lambda: PresenceLifetimes(100, 100, 100))
     lease = known.lease("a file")
     assert lease.lease
-    known.settle("a file", lease, None)
-    assert known.look(["a file", "another"]) == [None, Unknown()]
+    known.store("a file", lease, None)
+    assert known.get(["a file", "another"]) == [None, Unknown()]
 
 
 class Hearer:
@@ -91,15 +91,15 @@ class Hearer:
         assert module == XUL
         self.dropped.set()
 
-    def doubt(self) -> None:
+    def invalidate_all(self) -> None:
         self.doubted.set()
 
 
 def test_memory_subscriber_receives_messages(client: redis.Redis) -> None:
     hearer = Hearer()
-    thread = Listener(client, hearer, silence=0.01).start()
+    thread = InvalidationSubscriber(client, hearer, silence=0.01).start()
     assert hearer.doubted.wait(LATE)
-    Herald(client, RedisGuard("redis-cache")).tell(XUL)
+    InvalidationPublisher(client, RedisGuard("redis-cache")).publish(XUL)
     assert hearer.dropped.wait(LATE)
     del hearer
     thread.join(LATE)
@@ -119,7 +119,7 @@ def test_memory_subscriber_waits_for_its_timeout(client: redis.Redis) -> None:
 def queue(server: str) -> Iterator[Any]:
     untyped: Any = Connection
     with (
-        untyped(f"memory://{server}/1", transport="tecken.demo.queue:Transport") as connection,
+        untyped(f"memory://{server}/1", transport="tecken.demo.queue:MemoryTransport") as connection,
         connection.SimpleQueue("jobs") as queue,
     ):
         yield queue

@@ -350,11 +350,11 @@ def test_rollout_of_half_reaches_some_requests(write: Callable[..., int]) -> Non
 @pytest.mark.django_db
 @pytest.mark.usefixtures("clear_redis_cache")
 def test_rollout_to_user_reaches_only_that_user(client: Client, write: Callable[..., int]) -> None:
-    from tecken.http.decorators import granted  # noqa: PLC0415 - only here
+    from tecken.http.decorators import authenticate  # noqa: PLC0415 - only here
 
     def view(request: HttpRequest) -> HttpResponse:
         before = current.options().full_tracing
-        granted(request)
+        authenticate(request)
         return HttpResponse(f"{before} {current.options().full_tracing}")
 
     token = key("tokens.manage_tokens", email="ada@example.com")

@@ -15,7 +15,7 @@ from tecken import services
 from tecken.accounts.failures import failed_tokens
 from tecken.accounts.sessions import session_user
 from tecken.celery import app
-from tecken.errors import Absent, CouldNotAsk
+from tecken.errors import NotFound, Unavailable
 from tecken.jobs import sending
 from tecken.limits import services as limits_services
 from tecken.limits.port import Caller, Cost, Limit
@@ -85,7 +85,7 @@ def site(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 def take_a_turn() -> None:
-    with symbolication_services.conversion_lock().take(XUL):
+    with symbolication_services.conversion_lock().hold(XUL):
         pass
 
 
@@ -105,13 +105,13 @@ def read_session() -> None:
 
 
 USERS: dict[str, Callable[[], object]] = {
-    "known": lambda: storage_services.presence_cache().look(["file"]),
+    "known": lambda: storage_services.presence_cache().get(["file"]),
     "journal": lambda: storage_services.lookup_log().absent([XUL], []),
-    "board": lambda: symbolication_services.conversion_tracker().look([XUL]),
+    "board": lambda: symbolication_services.conversion_tracker().get([XUL]),
     "misses": lambda: storage_services.miss_counts().count([Miss("xul.pdb", "44E4")]),
-    "herald": lambda: symbolication_services.invalidation_publisher().tell(XUL),
+    "herald": lambda: symbolication_services.invalidation_publisher().publish(XUL),
     "turns": take_a_turn,
-    "limiter": lambda: limits_services.limiter().spend(CALLER, Cost(), LIMITS),
+    "limiter": lambda: limits_services.limiter().charge(CALLER, Cost(), LIMITS),
     "usage": lambda: limits_services.usage().flush(),
     "accesses": send_accesses,
     "tally": send_hits,
@@ -127,7 +127,7 @@ def run_all(first: str) -> float:
     """Return the seconds that one call of every user takes, `first` before all others."""
     started = monotonic()
     for name in sorted(USERS, key=lambda name: name != first):
-        with suppress(CouldNotAsk, Absent):
+        with suppress(Unavailable, NotFound):
             USERS[name]()
     return monotonic() - started
 
@@ -150,7 +150,7 @@ def test_redis_cache_that_answers_again_serves_all_users(site: Site) -> None:
     run_all("board")
     site.server.resume()
     site.clock.now += 1.0
-    assert symbolication_services.conversion_tracker().look([XUL]) == ["idle"]
+    assert symbolication_services.conversion_tracker().get([XUL]) == ["idle"]
     run_all("board")
     assert (site.failures, site.guard.breaker.open) == (1, False)
-    assert limits_services.limiter().spend(CALLER, Cost(), LIMITS).local is False
+    assert limits_services.limiter().charge(CALLER, Cost(), LIMITS).local is False

@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from tecken import services
 from tecken.celery import app
-from tecken.errors import Absent, CouldNotAsk
+from tecken.errors import NotFound, Unavailable
 from tecken.jobs import sending
 from tecken.redisclient import services as redis_services
 from tecken.storage import services as storage_services
@@ -21,7 +21,7 @@ from tecken.store import services as store_services
 from tecken.store.port import Missing
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.conversion import keys
-from tecken.symbolication.conversion.status import Places, Ready
+from tecken.symbolication.conversion.status import ClientPlaces, Ready
 from tecken.symbolication.tasks import FIRST_PAUSE, TRIES_AGAIN, convert, prepare
 from tecken.symbolication.trace import Trace
 from tecken.symbols.ids import TRY, ObjectId
@@ -61,9 +61,9 @@ def test_services_in_a_forked_child_are_built_again() -> None:
 
 
 def test_convert_task_converts_a_module_and_wakes_waiting_requests() -> None:
-    symbolication_services.conversion_tracker().ask([CRASH_C], "one", Places(most=1, first=1))
+    symbolication_services.conversion_tracker().claim([CRASH_C], "one", ClientPlaces(most=1, first=1))
     prepare("crash-c", CRASH_C.debug_id.lower())
-    assert symbolication_services.conversion_tracker().look([CRASH_C]) == [Ready()]
+    assert symbolication_services.conversion_tracker().get([CRASH_C]) == [Ready()]
     assert isinstance(symbolication_services.symbol_loader().headers([CRASH_C], Trace())[CRASH_C], Header)
 
 
@@ -79,7 +79,7 @@ def test_uploaded_symbols_apply_in_a_process_that_has_others_in_memory(
     assert isinstance(first, Missing if answered == "missing" else Header)
     until_it_listens()
     storage_services.own_files().put(symbol_file(CRASH_C), gzipped([sym(CRASH_C)]))
-    symbolication_services.replaced(CRASH_C)
+    symbolication_services.invalidate_module(CRASH_C)
     prepare(*CRASH_C)
     while (made := header()) == first:
         pass  # the message is on its way
@@ -91,7 +91,7 @@ def test_search_of_regular_modules_excludes_try_symbols(settings: Settings) -> N
     settings.SYMBOL_SOURCES = []
     services.discard_all()
     storage_services.try_files().put(symbol_file(CRASH_C), gzipped([sym(CRASH_C)]))
-    with pytest.raises(Absent), storage_services.symbol_search().open(CRASH_C):
+    with pytest.raises(NotFound), storage_services.symbol_search().open(CRASH_C):
         pytest.fail("opened")
 
 
@@ -99,7 +99,7 @@ def test_replaced_try_symbols_keep_the_regular_page_file() -> None:
     prepare(*CRASH_C)
     regular = header()
     storage_services.try_files().put(symbol_file(CRASH_C), gzipped([sym(CRASH_C)]))
-    symbolication_services.replaced(CRASH_C.in_try())
+    symbolication_services.invalidate_module(CRASH_C.in_try())
     convert(*CRASH_C, TRY)
     assert isinstance(store_services.page_store().headers([CRASH_C]).get(CRASH_C), bytes)
     store_services.page_store().forget(CRASH_C)
@@ -133,7 +133,7 @@ def refused() -> Iterator[None]:
 
 @pytest.mark.usefixtures("refused")
 def test_sending_to_a_queue_that_refuses_is_unavailable() -> None:
-    with pytest.raises(CouldNotAsk, match="the queue does not answer"):
+    with pytest.raises(Unavailable, match="the queue does not answer"):
         symbolication_services.send_prepares([CRASH_C], first=True)
 
 
@@ -145,7 +145,7 @@ def test_sending_puts_the_task_into_its_queue() -> None:
 
 
 def test_conversion_for_a_request_precedes_those_of_uploads() -> None:
-    symbolication_services.replaced(CRASH_C)
+    symbolication_services.invalidate_module(CRASH_C)
     symbolication_services.send_prepares([CRASH_C], first=True)
     with app.connection_for_read() as connection, connection.SimpleQueue("convert") as queue:
         names = [queue.get_nowait().headers["task"] for _ in range(2)]

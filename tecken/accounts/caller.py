@@ -11,7 +11,7 @@ from django.db import DatabaseError
 
 from tecken import services
 from tecken.accounts import tokens
-from tecken.errors import NotAllowed
+from tecken.errors import Forbidden
 
 logger = logging.getLogger(__name__)
 SECONDS = 30.0
@@ -40,7 +40,7 @@ class TokenOwners:
         """Return the owner of a key; None for an unknown key, and while the database does not answer."""
         try:
             name = tokens.digest(tokens.key_of(key))
-        except NotAllowed:
+        except Forbidden:
             return None
         with self._lock:
             if name in self._owners:
@@ -59,13 +59,13 @@ class TokenOwners:
 def _find_owner(key: str) -> TokenOwner | None:
     try:
         token = tokens.find(key)
-    except NotAllowed:
+    except Forbidden:
         return None
     tokens.record_use(token)
     return TokenOwner(token.pk, str(token.user_id))
 
 
 @services.per_process
-def seen() -> TokenOwners:
+def token_owners() -> TokenOwners:
     """Return the cache of this process."""
     return TokenOwners()

@@ -15,7 +15,7 @@ from django.core.cache import BaseCache, cache
 from django.http import HttpRequest
 
 from tecken import services
-from tecken.errors import CouldNotAsk, TooOften
+from tecken.errors import LockedOut, Unavailable
 from tecken.redisclient import services as redis_services
 from tecken.redisclient.guard import RedisGuard
 from tecken.runtimeconfig.current import options
@@ -42,10 +42,10 @@ class FailureCounts:
         self._guard = guard
 
     def refuse(self, caller: str) -> None:
-        """Raise TooOften if a caller has sent too many unknown tokens."""
+        """Raise LockedOut if a caller has sent too many unknown tokens."""
         limit = self._limit()
         if self._call(lambda: self._counts.get(self._key(caller), 0), 0) >= limit.failures:
-            raise TooOften(f"Too many failures from {caller}", limit.seconds)
+            raise LockedOut(f"Too many failures from {caller}", limit.seconds)
 
     def count(self, caller: str) -> None:
         """Count a failure of a caller."""
@@ -63,7 +63,7 @@ class FailureCounts:
     def _call(self, command: Callable[[], T], default: T) -> T:
         try:
             return self._guard.call(command)
-        except CouldNotAsk:
+        except Unavailable:
             return default
 
 

@@ -22,14 +22,14 @@ def make_groups(using: str = "default", **_signal: object) -> None:
     application that it has a permission of.
     """
     for name, names in GROUPS.items():
-        permissions = list(named(names, using))
+        permissions = list(find_permissions(names, using))
         if len(permissions) == len(names):
             group, is_new = Group.objects.using(using).get_or_create(name=name)
             if is_new:
                 group.permissions.set(permissions)
 
 
-def named(names: Iterable[str], using: str = "default") -> QuerySet[Permission]:
+def find_permissions(names: Iterable[str], using: str = "default") -> QuerySet[Permission]:
     """Return permissions by `app.codename`, with their content types. Unknown names are left out."""
     full_name = Concat(F("content_type__app_label"), Value("."), F("codename"))
     permissions = Permission.objects.using(using).select_related("content_type")

@@ -19,7 +19,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from whitenoise.middleware import WhiteNoiseMiddleware
 
-from tecken.accounts.staff import remembers_staff
+from tecken.accounts.staff import staff_cookie_middleware
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
@@ -31,14 +31,14 @@ BELOW = (
 INNERMOST_FIRST: tuple[Callable[[Any], Any], ...] = (
     AxesMiddleware,
     MessageMiddleware,
-    remembers_staff,
+    staff_cookie_middleware,
     AuthenticationMiddleware,
     SessionMiddleware,
     WhiteNoiseMiddleware,
 )
 
 
-def for_people(get_response: Handler) -> Handler:
+def people_middleware(get_response: Handler) -> Handler:
     """Wrap requests for pages in all layers, and pass other requests on."""
     get_page = reduce(lambda inner, layer: layer(inner), INNERMOST_FIRST, get_response)
 

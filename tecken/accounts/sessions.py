@@ -12,7 +12,7 @@ from django.contrib.sessions.backends.cache import SessionStore
 from django.core.cache import caches
 from django.http import HttpRequest
 
-from tecken.errors import CouldNotAsk, NotAllowed
+from tecken.errors import Forbidden, Unavailable
 from tecken.redisclient import services as redis_services
 
 SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
@@ -37,19 +37,19 @@ def session_user(request: HttpRequest) -> User | None:
     """Return the active user of the session cookie; None without one.
 
     Raises:
-        NotAllowed: A page of another site made the browser send the request.
-        CouldNotAsk: redis-cache does not answer.
+        Forbidden: A page of another site made the browser send the request.
+        Unavailable: redis-cache does not answer.
     """
     key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
     if not key:
         return None
     if request.method not in SAFE and _is_cross_site(request):
-        raise NotAllowed("A page of another site needs an Auth-Token")
+        raise Forbidden("A page of another site needs an Auth-Token")
     request.session = StrictSessionStore(key)
     try:
         user = redis_services.cache_guard().call(get_user, request)
-    except CouldNotAsk:
-        raise CouldNotAsk("Sessions cannot be read") from None
+    except Unavailable:
+        raise Unavailable("Sessions cannot be read") from None
     return None if isinstance(user, AnonymousUser) or not user.is_active else user
 
 

@@ -33,7 +33,7 @@ def is_staff(request: HttpRequest) -> bool:
     return True
 
 
-def remembers_staff(get_response: Handler) -> Handler:
+def staff_cookie_middleware(get_response: Handler) -> Handler:
     """Set the cookie for staff, and delete it for others. Runs inside sessions and authentication."""
 
     def respond(request: HttpRequest) -> HttpResponseBase:

@@ -14,9 +14,9 @@ from django.db import DatabaseError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from tecken.accounts.groups import GROUPS, named
+from tecken.accounts.groups import GROUPS, find_permissions
 from tecken.accounts.models import Token
-from tecken.errors import Absent, BadInput, NotAllowed
+from tecken.errors import Forbidden, InvalidInput, NotFound
 
 KEY_BYTES = 32
 # A key has 64 characters, and a comment may follow it. A longer header is refused without hashing it.
@@ -27,7 +27,7 @@ ONE_OF = {"upload.upload_symbols", "upload.upload_try_symbols"}
 """Permissions that select the storage to write to. A token cannot have both."""
 
 
-class UnknownToken(NotAllowed):
+class UnknownToken(Forbidden):
     """Token that does not exist."""
 
 
@@ -38,20 +38,20 @@ def issue(user: User, permissions: Collection[Permission], days: float, notes: s
     """Create a token, and return it with its key. The key is not stored: show it now.
 
     Raises:
-        BadInput: The permissions exclude each other, the token would be expired, or the notes have a NUL.
-        NotAllowed: The user does not have one of the permissions.
+        InvalidInput: The permissions exclude each other, the token would be expired, or the notes have a NUL.
+        Forbidden: The user does not have one of the permissions.
     """
-    names = {spelt(permission) for permission in permissions}
+    names = {permission_name(permission) for permission in permissions}
     if names >= ONE_OF:
-        raise BadInput("Invalid combination of permissions")
+        raise InvalidInput("Invalid combination of permissions")
     if days <= 0:
-        raise BadInput("A token must expire in the future")
+        raise InvalidInput("A token must expire in the future")
     # PostgreSQL cannot store NUL in a text.
     if "\0" in notes:
-        raise BadInput("Notes are text, without a NUL character")
+        raise InvalidInput("Notes are text, without a NUL character")
     for permission in permissions:
-        if not user.has_perm(spelt(permission)):
-            raise NotAllowed(f"{permission.name} not a valid permission")
+        if not user.has_perm(permission_name(permission)):
+            raise Forbidden(f"{permission.name} not a valid permission")
     key = token_hex(KEY_BYTES)
     with transaction.atomic():
         token = Token.objects.create(
@@ -66,7 +66,7 @@ def issue(user: User, permissions: Collection[Permission], days: float, notes: s
 
 
 def find(header: str) -> Token:
-    """Return the token of an Auth-Token header, with its user. Raises NotAllowed.
+    """Return the token of an Auth-Token header, with its user. Raises Forbidden.
 
     The cost is one hash of a short text and one query by a unique index, for an unknown token as well.
     """
@@ -75,9 +75,9 @@ def find(header: str) -> Token:
     if token is None or not compare_digest(token.digest, key_digest):
         raise UnknownToken("API Token not matched")
     if token.is_expired:
-        raise NotAllowed("API Token found but expired")
+        raise Forbidden("API Token found but expired")
     if not token.user.is_active:
-        raise NotAllowed("API Token matched but user not active")
+        raise Forbidden("API Token matched but user not active")
     return token
 
 
@@ -88,10 +88,10 @@ def key_of(header: str) -> str:
     return header.split("-", 1)[0].strip()
 
 
-def allowed(token: Token) -> frozenset[str]:
+def effective_permissions(token: Token) -> frozenset[str]:
     """Return the permissions of the token that its owner still has, as `app.codename`."""
     permissions = token.permissions.select_related("content_type")
-    return frozenset(map(spelt, permissions)) & frozenset(token.user.get_all_permissions())
+    return frozenset(map(permission_name, permissions)) & frozenset(token.user.get_all_permissions())
 
 
 def record_use(token: Token) -> None:
@@ -108,7 +108,7 @@ def record_use(token: Token) -> None:
         logger.warning("Cannot record the use of token %s; it shows an older date", token, exc_info=True)
 
 
-def spelt(permission: Permission) -> str:
+def permission_name(permission: Permission) -> str:
     """Return `app.codename`."""
     return f"{permission.content_type.app_label}.{permission.codename}"
 
@@ -122,7 +122,7 @@ def digest(key: str) -> str:
 
 
 MANAGE = "tokens.manage_tokens"
-GIVEN = sorted({permission for permissions in GROUPS.values() for permission in permissions})
+TOKEN_PERMISSIONS = sorted({permission for permissions in GROUPS.values() for permission in permissions})
 """Permissions that a token can carry."""
 DAYS, MOST_DAYS = 365, 3650
 MOST_NOTES = 2000
@@ -134,38 +134,38 @@ def tokens_of(user: User) -> QuerySet[Token]:
 
 
 def token_of(user: User, number: int) -> Token:
-    """Return a token of the user. Raises Absent, also for a token of another user."""
+    """Return a token of the user. Raises NotFound, also for a token of another user."""
     token = tokens_of(user).filter(pk=number).first()
     if token is None:
-        raise Absent("Token not found")
+        raise NotFound("Token not found")
     return token
 
 
-def carried(names: Iterable[str], granted: Collection[str]) -> list[Permission]:
+def select_permissions(names: Iterable[str], granted: Collection[str]) -> list[Permission]:
     """Return the permissions with these names, for a new token of a user who has `granted`.
 
     Raises:
-        BadInput: A token cannot carry the permission.
-        NotAllowed: The user does not have it.
+        InvalidInput: A token cannot carry the permission.
+        Forbidden: The user does not have it.
     """
     selected = list(names)
     for name in selected:
-        if name not in GIVEN:
-            raise BadInput(f"No such permission: {name!r}; there are {', '.join(GIVEN)}")
+        if name not in TOKEN_PERMISSIONS:
+            raise InvalidInput(f"No such permission: {name!r}; there are {', '.join(TOKEN_PERMISSIONS)}")
         if name not in granted:
-            raise NotAllowed(f"{name} not a valid permission")
-    return list(named(selected))
+            raise Forbidden(f"{name} not a valid permission")
+    return list(find_permissions(selected))
 
 
 def extend(token: Token, days: int) -> None:
     """Extend a token by some days, from its end or, if it is over, from now.
 
-    Raises BadInput when it would end later than MOST_DAYS from now.
+    Raises InvalidInput when it would end later than MOST_DAYS from now.
     """
     now = timezone.now()
     until = max(token.expires_at, now) + timedelta(days=days)
     if until > now + timedelta(days=MOST_DAYS):
-        raise BadInput(f"A token can be extended to {MOST_DAYS} days from now")
+        raise InvalidInput(f"A token can be extended to {MOST_DAYS} days from now")
     token.expires_at = until
     token.save(update_fields=["expires_at"])
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from tecken.client import direct, zipped
 from tecken.client.batch import Outcome
 from tecken.client.files import NATIVE, Found, SymbolFile, find
-from tecken.client.site import QUICK, Failed, Refused, Site, TryLater, own_version
+from tecken.client.site import QUICK, Failed, RequestRefused, Site, TryLater, own_version
 from tecken.symbols.filetypes import FileType
 
 DONE: Final = 0
@@ -59,7 +59,7 @@ def _upload(found: Found, options: argparse.Namespace) -> int:
     except (TryLater, KeyboardInterrupt) as error:
         _print_error(f"{str(error) or 'interrupted'}; what was stored stays, so run the same command again")
         return TEMPORARY
-    except Refused as error:
+    except RequestRefused as error:
         _print_error(str(error))
         return USAGE
     except (Failed, OSError) as error:
@@ -76,7 +76,7 @@ def _upload(found: Found, options: argparse.Namespace) -> int:
 def _send(site: Site, files: Sequence[SymbolFile], protocol: str, to_try: bool) -> Outcome:
     token_info = _fetch_token_info(site)
     if to_try and not token_info.get("try_symbols", True):
-        raise Refused(
+        raise RequestRefused(
             "--try needs a token that has upload.upload_try_symbols alone; this one is for regular symbols"
         )
     if protocol == "auto":
@@ -88,7 +88,7 @@ def _fetch_token_info(site: Site) -> dict[str, Any]:
     """Return the server's description of the token, so that an invalid one fails before any other work."""
     try:
         return site.post("upload/auth_info/", timeout=QUICK)
-    except Refused as error:
+    except RequestRefused as error:
         if error.status == HTTPStatus.NOT_FOUND:
             # Older servers have no such URL.
             return {}

@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 
 from tecken.client.batch import CHUNK_BYTES, Bar, Outcome, find_numbers, split_warnings
 from tecken.client.files import SymbolFile
-from tecken.client.site import Failed, Refused, Site
+from tecken.client.site import Failed, RequestRefused, Site
 
 PROTOCOL: Final = "http-put"
 MAX_FILES: Final = 1024
@@ -34,7 +34,7 @@ def send(site: Site, files: Sequence[SymbolFile]) -> Outcome:
 
     Raises:
         Failed: The server does not accept the announcement.
-        Refused: The server does not accept the token, or is none.
+        RequestRefused: The server does not accept the token, or is none.
         TryLater: The server or its storage did not respond, and all attempts are used up.
         OSError: A file cannot be read.
     """
@@ -78,7 +78,7 @@ def _read_keys(upload: Mapping[str, Any], name: str) -> Iterator[str]:
 def _read_actions(response: Mapping[str, Any]) -> dict[str, Action]:
     if response.get("upload_protocol") != PROTOCOL:
         protocol = response.get("upload_protocol")
-        raise Refused(f"the server's storage takes {protocol}, which is not known here")
+        raise RequestRefused(f"the server's storage takes {protocol}, which is not known here")
     return {entry["key"]: entry["action"] for entry in response["files"]}
 
 

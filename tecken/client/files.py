@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tecken.errors import BadInput, Malformed
+from tecken.errors import InvalidInput, Malformed
 from tecken.symbols.filetypes import FileType
 from tecken.symbols.formats.breakpad import described
 from tecken.symbols.ids import ObjectId
@@ -69,7 +69,7 @@ def find(paths: Iterable[Path], extensions: Sequence[str] | None = None) -> Foun
         try:
             file = _identify(path)
             _check_same(by_key.setdefault(file.key, file), file)
-        except (BadInput, OSError) as error:
+        except (InvalidInput, OSError) as error:
             problems.append(f"{path}: {_reason(error)}")
     return Found(list(by_key.values()), problems)
 
@@ -115,7 +115,7 @@ def _key_from_path(path: Path) -> str:
     *_, name, debug_id, file_name = ("", "", *path.absolute().parts)
     try:
         return f"{ObjectId.parse(name, debug_id)}/{file_name}"
-    except BadInput:
+    except InvalidInput:
         raise Malformed(f"does not lie in a symbol store, <file>/<ID>/{path.name}") from None
 
 
@@ -130,5 +130,5 @@ def _check_same(first: SymbolFile, file: SymbolFile) -> None:
         raise Malformed(f"is not {first.path}, and both are {file.key}")
 
 
-def _reason(error: BadInput | OSError) -> str:
+def _reason(error: InvalidInput | OSError) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error)

@@ -1,7 +1,7 @@
 """HTTP to the server and to its storage: deadlines, retries, and responses turned into errors.
 
     Failed       this file or archive is not accepted; another attempt would change nothing
-    Refused      nothing is accepted: the URL or the token is wrong
+    RequestRefused      nothing is accepted: the URL or the token is wrong
     TryLater     the response is temporary; raised when the attempts are used up
     Unreachable  no response at all
 
@@ -50,7 +50,7 @@ class Failed(Exception):
         self.document = document or {}
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """Error for a server that accepts nothing, or is none.
 
     `status` is that of its response, 0 without one.
@@ -95,17 +95,17 @@ class Site:
 
         Raises:
             Failed: The server does not accept it.
-            Refused: The server does not accept the token, or is none.
+            RequestRefused: The server does not accept the token, or is none.
             TryLater: All attempts are used up.
         """
         response = self._retry(_request, self._server, "POST", self.url + path, **body)
         self._has_responded = True
         if response.status_code in (401, 403, 404) or response.has_redirect_location:
-            raise Refused(_describe(response), response.status_code)
+            raise RequestRefused(_describe(response), response.status_code)
         if not response.is_success:
             raise Failed(_describe(response), _read_document(response))
         if (document := _read_document(response)) is None:
-            raise Refused(f"{redact_url(str(response.url))}: no Tecken server answers there")
+            raise RequestRefused(f"{redact_url(str(response.url))}: no Tecken server answers there")
         return document
 
     def put(self, url: str, headers: Mapping[str, str], chunks: Callable[[], Iterable[bytes]]) -> None:
@@ -145,7 +145,7 @@ def _request(client: httpx.Client, method: str, url: str, **body: Any) -> httpx.
     try:
         response = client.request(method, url, **body)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        raise Refused(f"{redact_url(url)}: {error}") from error
+        raise RequestRefused(f"{redact_url(url)}: {error}") from error
     except httpx.TransportError as error:
         place = redact_url(url).partition("?")[0]
         raise Unreachable(f"{method} {place}: {str(error) or type(error).__name__}") from error

@@ -29,7 +29,7 @@ def send(site: Site, files: Iterable[SymbolFile], *, to_try: bool) -> Outcome:
     """Send the files in archives. One that the server refuses does not stop the others.
 
     Raises:
-        Refused: The server does not accept the token, or is none.
+        RequestRefused: The server does not accept the token, or is none.
         TryLater: The server did not respond, and all attempts are used up.
         OSError: A file cannot be read.
     """

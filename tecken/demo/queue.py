@@ -33,7 +33,7 @@ class ChannelCycle(FairCycle):
     def _on_connection_disconnect(self, connection: Any) -> None: ...
 
 
-class Channel(transport.Channel):
+class MemoryChannel(transport.Channel):
     """Channel whose connections lead to a server in memory."""
 
     def _get_pool(self, asynchronous: bool = False) -> redis.ConnectionPool:  # noqa: ARG002 - as kombu calls it
@@ -41,10 +41,10 @@ class Channel(transport.Channel):
         return memory.pool(f"memory://{client.hostname}/{client.virtual_host}")
 
 
-class Transport(transport.Transport):
+class MemoryTransport(transport.Transport):
     """Transport that polls its channels instead of sockets."""
 
-    Channel = Channel
+    Channel = MemoryChannel
     implements = PollingTransport.implements
 
     def __init__(self, client: Any, **options: Any) -> None:

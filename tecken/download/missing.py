@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from redis.lock import Lock
 
 from tecken.download.models import MissingSymbol
-from tecken.errors import BadInput
+from tecken.errors import InvalidInput
 from tecken.http.keyset import Order, Position, page_after
 from tecken.storage.miss_counts import COUNTS
 
@@ -95,16 +95,16 @@ def harmless_cell(text: str) -> str:
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
-class Page(NamedTuple):
+class MissingPage(NamedTuple):
     rows: list[MissingSymbol]
     next: str | None
 
 
-def page(after: str | None) -> Page:
-    """Return the rows after the `next` of another page. Raises BadInput."""
+def page(after: str | None) -> MissingPage:
+    """Return the rows after the `next` of another page. Raises InvalidInput."""
     position = position_of(after) if after else None
     rows, has_next = page_after(MissingSymbol.objects.all(), NEWEST, position, PAGE_ROWS)
-    return Page(rows, cursor_of(rows[-1]) if has_next else None)
+    return MissingPage(rows, cursor_of(rows[-1]) if has_next else None)
 
 
 def cursor_of(row: MissingSymbol) -> str:
@@ -113,10 +113,10 @@ def cursor_of(row: MissingSymbol) -> str:
 
 
 def position_of(cursor: str) -> Position:
-    """Return the position of a row from its cursor. Raises BadInput."""
+    """Return the position of a row from its cursor. Raises InvalidInput."""
     found = CURSOR.fullmatch(cursor)
     if not found:
-        raise BadInput("after must be what next says on the page before")
+        raise InvalidInput("after must be what next says on the page before")
     return Position(EPOCH + timedelta(microseconds=int(found[1])), int(found[2]))
 
 

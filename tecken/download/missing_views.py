@@ -12,14 +12,14 @@ from django.utils import timezone
 from tecken.download import missing
 from tecken.download.models import MissingSymbol
 from tecken.http.decorators import cors, get_only
-from tecken.http.responses import answers_errors, json_reply
+from tecken.http.responses import json_reply, render_errors
 
 METHODS = "GET, HEAD, OPTIONS"
 COLUMNS = ("debug_file", "debug_id", "code_file", "code_id")
 ROWS_AT_ONCE = 2_000
 
 
-class Line:
+class CsvLine:
     """What csv.writer writes to: the line is what it returns."""
 
     def write(self, line: str) -> str:
@@ -27,7 +27,7 @@ class Line:
 
 
 @cors(METHODS)
-@answers_errors
+@render_errors
 @get_only
 def as_csv(request: HttpRequest) -> HttpResponseBase:
     headers = {"Content-Type": "text/csv; charset=utf-8"}
@@ -37,7 +37,7 @@ def as_csv(request: HttpRequest) -> HttpResponseBase:
 
 
 @cors(METHODS)
-@answers_errors
+@render_errors
 @get_only
 def as_json(request: HttpRequest) -> HttpResponse:
     rows, following = missing.page(request.GET.get("after"))
@@ -52,7 +52,7 @@ def _from(today: str) -> datetime:
 
 
 def _lines(moment: datetime) -> Iterator[str]:
-    writer = csv.writer(Line())
+    writer = csv.writer(CsvLine())
     yield writer.writerow(COLUMNS)
     rows = missing.since(moment).values_list(*COLUMNS)
     for names in rows.iterator(ROWS_AT_ONCE):

@@ -13,9 +13,9 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, parse_http_date_safe
 
-from tecken.errors import BadInput, CouldNotAsk, TeckenError
+from tecken.errors import InvalidInput, TeckenError, Unavailable
 from tecken.http.compression import accepts_gzip
-from tecken.http.responses import Span, Unsatisfiable, error_reply, span
+from tecken.http.responses import ByteRange, Unsatisfiable, error_reply, parse_range
 from tecken.storage.port import Upstream
 from tecken.storage.search import OwnFile
 from tecken.symbols.decompression import decoded
@@ -56,7 +56,7 @@ def content(opening: AbstractContextManager[Iterable[bytes]]) -> bytes | Stream:
 
 
 def exactly(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """Raises CouldNotAsk when there are more bytes or fewer: the file was replaced meanwhile."""
+    """Raises Unavailable when there are more bytes or fewer: the file was replaced meanwhile."""
     left = size
     for chunk in chunks:
         left -= len(chunk)
@@ -64,7 +64,7 @@ def exactly(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
             break
         yield chunk
     if left:
-        raise CouldNotAsk("the file was replaced while it was read")
+        raise Unavailable("the file was replaced while it was read")
 
 
 TEXT = "text/plain; charset=utf-8"
@@ -74,7 +74,7 @@ Headers = dict[str, str]
 
 
 def own(request: HttpRequest, found: OwnFile, url_seconds: float, max_bytes: int) -> HttpResponseBase:
-    """Raises Absent or CouldNotAsk when the file is not, or not any more, as `found` has it."""
+    """Raises NotFound or Unavailable when the file is not, or not any more, as `found` has it."""
     if request.method == "GET" and (url := _url(found, url_seconds)):
         return _redirect(url)
     unpacks = found.key.file_type.is_compressed and not accepts_gzip(
@@ -104,7 +104,7 @@ def from_upstream(
 
 def _url(found: OwnFile, seconds: float) -> str | None:
     """None also when there is nothing to sign with; then the bytes go through us."""
-    with suppress(CouldNotAsk):
+    with suppress(Unavailable):
         return found.files.signed_get(found.key, seconds)
     return None
 
@@ -154,16 +154,16 @@ def _stored(request: HttpRequest, headers: Headers, found: OwnFile) -> HttpRespo
     return _reply({**headers, **length, **place}, _read(found, part), HTTPStatus.PARTIAL_CONTENT)
 
 
-def _part(request: HttpRequest, etag: str, found: OwnFile) -> Span | None:
+def _part(request: HttpRequest, etag: str, found: OwnFile) -> ByteRange | None:
     """None: the whole file, also when If-Range names another one."""
     condition = request.headers.get("If-Range", etag).strip()
     if condition != etag and parse_http_date_safe(condition) != _modified(found):
         return None
-    return span(request.headers.get("Range", ""), found.stored.size)
+    return parse_range(request.headers.get("Range", ""), found.stored.size)
 
 
 @contextmanager
-def _read(found: OwnFile, part: Span | None) -> Iterator[Iterator[bytes]]:
+def _read(found: OwnFile, part: ByteRange | None) -> Iterator[Iterator[bytes]]:
     start, end = part or (0, None)
     size = part.end - part.start if part else found.stored.size
     with found.files.read(found.key, start, end) as chunks:
@@ -180,7 +180,7 @@ def _sound(text: Iterator[bytes]) -> Iterator[bytes]:
     """What is wrong with a file of ours is not the caller's fault."""
     try:
         yield from text
-    except BadInput as error:
+    except InvalidInput as error:
         raise TeckenError(str(error)) from error
 
 

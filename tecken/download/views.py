@@ -12,9 +12,9 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from tecken.download import responses
-from tecken.errors import Absent, CouldNotAsk
+from tecken.errors import NotFound, Unavailable
 from tecken.http.decorators import cors, get_only
-from tecken.http.ratelimit import limited
+from tecken.http.ratelimit import rate_limited
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.file_request import FileRequest
@@ -50,19 +50,19 @@ def download(parse: Parse) -> Callable[..., HttpResponseBase]:
     return view
 
 
-@limited("download")
+@rate_limited("download")
 @get_only
 def _respond(request: HttpRequest, parse: Parse, **names: str) -> HttpResponseBase:
     wanted = parse(request.GET, **names)
     if is_ignored(wanted.key):
-        raise Absent(IGNORED)
+        raise NotFound(IGNORED)
     try:
         return _serve(request, wanted)
-    except Absent:
+    except NotFound:
         if wanted.is_symbols and not storage_services.search().has_disabled_upstream:
             storage_services.miss_counts().count([_miss(wanted)])
         expected = is_expected(wanted.key, settings.DOWNLOAD_EXTENSIONS)
-        raise Absent(NOT_FOUND if expected else IGNORED) from None
+        raise NotFound(NOT_FOUND if expected else IGNORED) from None
 
 
 def is_ignored(key: FileKey) -> bool:
@@ -80,7 +80,7 @@ def _serve(request: HttpRequest, wanted: FileRequest) -> HttpResponseBase:
     found = storage_services.search().find(wanted, fresh="_refresh" in request.GET)
     try:
         return _reply(request, wanted, found)
-    except (Absent, CouldNotAsk):
+    except (NotFound, Unavailable):
         return _reply(request, wanted, storage_services.search().find(wanted, fresh=True))
 
 

@@ -17,7 +17,7 @@ from django.db import DatabaseError, close_old_connections
 from django.http import HttpRequest
 from django.urls import Resolver404, resolve
 
-from tecken.errors import CouldNotAsk, TeckenError
+from tecken.errors import TeckenError, Unavailable
 from tecken.front.bridge import Environ
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.rollout import Subject
@@ -56,7 +56,7 @@ def refusal(admit: Callable[[HttpRequest], object], meta: Environ) -> TeckenErro
     except TeckenError as error:
         return error
     except DatabaseError:
-        return CouldNotAsk("The database does not answer")
+        return Unavailable("The database does not answer")
     finally:
         close_old_connections()
     return None

@@ -27,7 +27,7 @@ PARKED: Final = 64
 """Largest number of threads that wait for a cold module, in addition to those that run."""
 
 
-class Job(NamedTuple):
+class QueuedRequest(NamedTuple):
     """A function to run, and the future of its result."""
 
     function: Callable[..., Any]
@@ -50,7 +50,7 @@ class Dispatcher:
     def __init__(self, threads: int, loop: AbstractEventLoop) -> None:
         self._limit = threads
         self._loop = loop
-        self._jobs: SimpleQueue[Job] = SimpleQueue()
+        self._jobs: SimpleQueue[QueuedRequest] = SimpleQueue()
         self._resting: list[_Thread] = []
         self._busy: set[_Thread] = set()
         self._parked = 0
@@ -62,7 +62,7 @@ class Dispatcher:
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Return what `function` returns, raise what it raises."""
         future = self._loop.create_future()
-        self._jobs.put(Job(function, arguments, future))
+        self._jobs.put(QueuedRequest(function, arguments, future))
         if self._current is None:
             self._appoint()
         if not self._is_watching:
@@ -143,7 +143,7 @@ class _Thread(threading.Thread):
                 self._do(dispatcher._jobs.get())
             dispatcher._call_soon(dispatcher._rest, self)
 
-    def _do(self, job: Job) -> None:
+    def _do(self, job: QueuedRequest) -> None:
         dispatcher = self._dispatcher
         self.began = time.monotonic()
         try:

@@ -30,14 +30,14 @@ TYPES = ("application/json", "text/html", "text/plain", "text/csv")
 WEIGHT = re.compile(r"\s*q=([01](?:\.\d{0,3})?)\s*")
 
 
-def compressed(get_response: Handler) -> Handler:
+def compression_middleware(get_response: Handler) -> Handler:
     """Compress large texts. Files, streams and ranges have been encoded for the client already."""
 
     def respond(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
         if isinstance(response, HttpResponse) and _is_worth_it(response):
             _vary(response)
-            coding = preferred(request.META.get("HTTP_ACCEPT_ENCODING", ""))
+            coding = choose_coding(request.META.get("HTTP_ACCEPT_ENCODING", ""))
             if coding and not _may_leak(request, response):
                 _compress(response, coding)
         return response
@@ -90,7 +90,7 @@ def _compress(response: HttpResponse, coding: Coding) -> None:
 
 
 @lru_cache(maxsize=64)
-def preferred(header: str) -> Coding | None:
+def choose_coding(header: str) -> Coding | None:
     """Return the coding that the client prefers; zstd if it prefers neither, None for no coding."""
     weights = codings(header)
     best: Coding = max(("zstd", "gzip"), key=lambda coding: _weight(weights, coding))

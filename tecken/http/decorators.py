@@ -16,8 +16,8 @@ from tecken.accounts.client_address import address
 from tecken.accounts.failures import failed_tokens
 from tecken.accounts.models import Token
 from tecken.accounts.sessions import session_user
-from tecken.errors import BadInput, NotAllowed, TooMuch
-from tecken.http.responses import Reply, answers_errors, error_reply
+from tecken.errors import Forbidden, InvalidInput, TooLarge
+from tecken.http.responses import Reply, error_reply, render_errors
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.rollout import Subject
 from tecken.symbols.decompression import decoded
@@ -108,15 +108,15 @@ class Grant(NamedTuple):
     permissions: frozenset[str]
 
 
-def granted(request: HttpRequest) -> Grant:
+def authenticate(request: HttpRequest) -> Grant:
     """Return the grant of the Auth-Token header, else of the session.
 
     Afterwards options apply that are set for this user or token, and no cache may store the response.
 
     Raises:
-        NotAllowed: There is no valid token and no session.
-        TooOften: The address has sent too many unknown tokens.
-        CouldNotAsk: redis-cache does not answer.
+        Forbidden: There is no valid token and no session.
+        LockedOut: The address has sent too many unknown tokens.
+        Unavailable: redis-cache does not answer.
     """
     request.is_personal = True  # type: ignore[attr-defined]
     grant = _grant(request)
@@ -131,15 +131,15 @@ def _grant(request: HttpRequest) -> Grant:
     key = request.headers.get("Auth-Token")
     if key:
         token = _find_token(request, key)
-        return Grant(token.user, token, tokens.allowed(token))
+        return Grant(token.user, token, tokens.effective_permissions(token))
     user = session_user(request)
     if user is None:
-        raise NotAllowed("This requires an Auth-Token to authenticate the request")
+        raise Forbidden("This requires an Auth-Token to authenticate the request")
     return Grant(user, None, frozenset(user.get_all_permissions()))
 
 
 def _find_token(request: HttpRequest, key: str) -> Token:
-    """Return the token of a key. Raises NotAllowed, TooOften.
+    """Return the token of a key. Raises Forbidden, LockedOut.
 
     Only unknown tokens are counted and refused: one address may serve a whole company.
     """
@@ -154,20 +154,22 @@ def _find_token(request: HttpRequest, key: str) -> Token:
     return token
 
 
-def permitted(*permissions: str) -> Callable[[Callable[..., Reply]], Callable[..., Reply | HttpResponse]]:
+def require_permission(
+    *permissions: str,
+) -> Callable[[Callable[..., Reply]], Callable[..., Reply | HttpResponse]]:
     """Let callers pass who have one of the permissions, and set `request.user` and `request.auth` (a Grant).
 
     The front makes the same check, as `admit`, before it reads a large body.
     """
 
     def admit(request: HttpRequest, *_args: object, **_kwargs: object) -> Grant:
-        grant = granted(request)
+        grant = authenticate(request)
         if grant.permissions.isdisjoint(permissions):
-            raise NotAllowed(f"This needs the permission {' or '.join(permissions)}")
+            raise Forbidden(f"This needs the permission {' or '.join(permissions)}")
         return grant
 
     def guard(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResponse]:
-        @answers_errors
+        @render_errors
         def checked(request: HttpRequest, *args: object, **kwargs: object) -> Reply:
             raise_refusal(request)
             grant = admit(request)
@@ -196,7 +198,7 @@ def body(limit: Callable[[], int]) -> Callable[[Callable[..., HttpResponse]], Ca
     """Pass the unpacked body to the view. It may have `limit()` bytes, as sent and as unpacked."""
 
     def guard(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-        @takes_body(limit)
+        @accept_body(limit)
         @wraps(view)
         def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
             encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
@@ -204,7 +206,7 @@ def body(limit: Callable[[], int]) -> Callable[[Callable[..., HttpResponse]], Ca
             encoding = encoding.removeprefix("x-")
             if encoding not in ("identity", *ENCODINGS):
                 return _unknown_encoding(encoding)
-            raw = b"".join(streamed(request, limit()))
+            raw = b"".join(stream_body(request, limit()))
             content = raw if encoding == "identity" else _unpacked(raw, limit())
             return view(request, content, *args, **kwargs)
 
@@ -213,7 +215,7 @@ def body(limit: Callable[[], int]) -> Callable[[Callable[..., HttpResponse]], Ca
     return guard
 
 
-def takes_body(limit: Callable[[], int]) -> Callable[[V], V]:
+def accept_body(limit: Callable[[], int]) -> Callable[[V], V]:
     """Declare to the front how many bytes of a body the view accepts. Outer decorators keep the mark."""
 
     def mark(view: V) -> V:
@@ -230,12 +232,12 @@ def _unknown_encoding(encoding: str) -> HttpResponse:
     return reply
 
 
-def streamed(request: HttpRequest, limit: int) -> Iterator[bytes]:
+def stream_body(request: HttpRequest, limit: int) -> Iterator[bytes]:
     """Yield the body as sent, in pieces.
 
     Raises:
-        TooMuch: The body has more than `limit` bytes.
-        BadInput: The body ends early.
+        TooLarge: The body has more than `limit` bytes.
+        InvalidInput: The body ends early.
     """
     if int(request.META.get("CONTENT_LENGTH") or 0) > limit:
         raise _too_large(limit)
@@ -257,15 +259,15 @@ def _piece(source: Readable) -> bytes:
     try:
         return source.read(PIECE_BYTES)
     except OSError:
-        raise BadInput("The body ended early") from None
+        raise InvalidInput("The body ended early") from None
 
 
 def _unpacked(raw: bytes, limit: int) -> bytes:
     try:
         return b"".join(decoded([raw], limit))
-    except TooMuch:
+    except TooLarge:
         raise _too_large(limit) from None
 
 
-def _too_large(limit: int) -> TooMuch:
-    return TooMuch(f"The body is larger than {limit} bytes")
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The body is larger than {limit} bytes")

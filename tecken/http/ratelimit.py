@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from django.http import HttpRequest, HttpResponse
 
-from tecken.accounts.caller import seen
+from tecken.accounts.caller import token_owners
 from tecken.accounts.client_address import address, network
-from tecken.errors import CouldNotAsk, OverLimit
-from tecken.http.responses import Reply, answers_errors
+from tecken.errors import RateLimited, Unavailable
+from tecken.http.responses import Reply, render_errors
 from tecken.limits import services as limits_services
 from tecken.limits import text
 from tecken.limits.decision import Evaluation, enforce, policy_header, status_header
@@ -32,21 +32,21 @@ class Charge(NamedTuple):
     decision: Decision
 
 
-def limited(
+def rate_limited(
     scope: Scope, cost: Callable[[HttpRequest], Cost] | None = lambda _request: Cost()
 ) -> Callable[[Callable[..., Reply]], Callable[..., Reply | HttpResponse]]:
-    """Charge `cost` before the view is called. With None the view calls `spend` itself.
+    """Charge `cost` before the view is called. With None the view calls `charge` itself.
 
     The response has the state of the limits in its headers. If the request fails, its bytes are refunded.
     """
 
     def guard(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResponse]:
-        @answers_errors
+        @render_errors
         def charged(request: HttpRequest, *args: object, **kwargs: object) -> Reply:
             if scope == "upload":
                 check_disk_space(request)
             if cost is not None:
-                spend(request, scope, cost(request))
+                charge(request, scope, cost(request))
             return view(request, *args, **kwargs)
 
         @wraps(view)
@@ -66,7 +66,7 @@ def limited(
 
 
 def check_disk_space(request: HttpRequest) -> None:
-    """Raise CouldNotAsk if the body of an upload would fill a disk. No part of the body is read before."""
+    """Raise Unavailable if the body of an upload would fill a disk. No part of the body is read before."""
     length = int(request.META.get("CONTENT_LENGTH") or 0)
     # A body over the limit gets 413, no matter how full the disk is.
     storage_services.disk_space().check(min(length, options().upload_max_bytes))
@@ -77,15 +77,15 @@ def upload_cost(request: HttpRequest) -> Cost:
     return Cost(bytes=int(request.META.get("CONTENT_LENGTH") or 0))
 
 
-def spend(request: HttpRequest, scope: Scope, cost: Cost) -> None:
+def charge(request: HttpRequest, scope: Scope, cost: Cost) -> None:
     """Charge the caller.
 
     No decision is made for a later charge of a request that no limit counts.
 
     Raises:
-        OverLimit: A limit is reached.
-        TooMuch: The cost alone is more than a limit allows.
-        CouldNotAsk: redis-cache does not answer, and a limit is closed without it.
+        RateLimited: A limit is reached.
+        TooLarge: The cost alone is more than a limit allows.
+        Unavailable: redis-cache does not answer, and a limit is closed without it.
     """
     limits, caller = limits_in_force(scope), caller_of(request)
     if not cost.requests and not any(cost.of(limit.unit) for limit in limits):
@@ -95,11 +95,11 @@ def spend(request: HttpRequest, scope: Scope, cost: Cost) -> None:
 
 
 def charge_request(request: HttpRequest) -> None:
-    """Charge a symbolication request before its body is read. Raises OverLimit, CouldNotAsk.
+    """Charge a symbolication request before its body is read. Raises RateLimited, Unavailable.
 
     The number of frames is not known yet. A caller without frames is refused here, before the body is parsed.
     """
-    spend(request, "symbolicate", Cost())
+    charge(request, "symbolicate", Cost())
     statuses = getattr(request, "statuses", ())
     refusing = tuple(status.limit.unit == "frames" and not status.remaining for status in statuses)
     if any(refusing):
@@ -110,12 +110,12 @@ def charge_request(request: HttpRequest) -> None:
 def _decide(request: HttpRequest, caller: Caller, cost: Cost, limits: tuple[Limit, ...]) -> Decision:
     count = partial(LIMIT_DECISIONS.labels, limits[0].scope)
     try:
-        decision = limits_services.limiter().spend(caller, cost, limits)
-    except OverLimit as error:
+        decision = limits_services.limiter().charge(caller, cost, limits)
+    except RateLimited as error:
         request.statuses = error.statuses  # type: ignore[attr-defined]
         count("refused").inc()
         raise
-    except CouldNotAsk:
+    except Unavailable:
         count("closed").inc()
         raise
     request.statuses = decision.statuses  # type: ignore[attr-defined]
@@ -130,7 +130,7 @@ def caller_of(request: HttpRequest) -> Caller:
     if grant is not None:
         return Caller(where, grant.token.pk if grant.token else None, str(grant.user.pk))
     key = request.META.get("HTTP_AUTH_TOKEN")
-    who = seen().who(key) if key else None
+    who = token_owners().who(key) if key else None
     return Caller(where, *who) if who else Caller(where)
 
 

@@ -23,24 +23,24 @@ Reply = TypeVar("Reply", bound=HttpResponseBase)
 
 STATUS: dict[type[errors.TeckenError], HTTPStatus] = {
     errors.TeckenError: HTTPStatus.INTERNAL_SERVER_ERROR,
-    errors.BadInput: HTTPStatus.BAD_REQUEST,
+    errors.InvalidInput: HTTPStatus.BAD_REQUEST,
     errors.BadModule: HTTPStatus.BAD_REQUEST,
     errors.BadOption: HTTPStatus.BAD_REQUEST,
-    errors.NotAllowed: HTTPStatus.FORBIDDEN,
-    errors.TooOften: HTTPStatus.TOO_MANY_REQUESTS,
-    errors.OverLimit: HTTPStatus.TOO_MANY_REQUESTS,
-    errors.TooMuch: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.Forbidden: HTTPStatus.FORBIDDEN,
+    errors.LockedOut: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UnknownEncoding: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.Malformed: HTTPStatus.BAD_REQUEST,
     errors.MalformedPageFile: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.Conflict: HTTPStatus.CONFLICT,
-    errors.Absent: HTTPStatus.NOT_FOUND,
-    errors.SwitchedOff: HTTPStatus.NOT_FOUND,
-    errors.Refused: HTTPStatus.NOT_FOUND,
-    errors.CouldNotAsk: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.SourceDisabled: HTTPStatus.NOT_FOUND,
+    errors.AccessDenied: HTTPStatus.NOT_FOUND,
+    errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Throttled: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Pending: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.StoreAway: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 RETRY_AFTER_SECONDS = 5
 """Retry-After of a 503 whose error has no waiting time."""
@@ -73,9 +73,9 @@ def reply_to(error: errors.TeckenError, path: str) -> HttpResponse:
     if isinstance(error.__cause__, RedisError | DatabaseError | InterfaceError):
         # The reply has our own words, since the cause may quote a command or a statement.
         logger.warning("%s: %s: %s", path, error, error.__cause__)
-    more = {"violated-policies": error.violated} if isinstance(error, errors.OverLimit) else {}
+    more = {"violated-policies": error.violated} if isinstance(error, errors.RateLimited) else {}
     reply = error_reply(status, str(error), **more)
-    if isinstance(error, errors.CouldNotAsk | errors.TooOften):
+    if isinstance(error, errors.Unavailable | errors.LockedOut):
         reply["Retry-After"] = str(_whole_seconds(error.retry_after))
     return reply
 
@@ -85,7 +85,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # no
     return error_reply(HTTPStatus.NOT_FOUND, HTTPStatus.NOT_FOUND.phrase, path=request.path)
 
 
-def answers_errors(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResponse]:
+def render_errors(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResponse]:
     """Decorate a view so that each exception becomes a JSON reply.
 
     The text of an exception that was not raised on purpose is logged only.
@@ -99,29 +99,29 @@ def answers_errors(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResp
             return reply_to(error, request.path)
         except (OperationalError, InterfaceError):
             logger.exception("%s %s", request.method, request.path)
-            return reply_to(errors.CouldNotAsk("The database does not answer"), request.path)
+            return reply_to(errors.Unavailable("The database does not answer"), request.path)
         except Exception as error:
             logger.exception("%s %s", request.method, request.path)
             if errors.is_disk_full(error):
-                return reply_to(errors.CouldNotAsk(DISK_FULL, DISK_FULL_SECONDS), request.path)
+                return reply_to(errors.Unavailable(DISK_FULL, DISK_FULL_SECONDS), request.path)
             status = HTTPStatus.INTERNAL_SERVER_ERROR
             return error_reply(status, status.phrase)
 
     return inner
 
 
-class Span(NamedTuple):
+class ByteRange(NamedTuple):
     """Bytes from `start` up to, not including, `end`."""
 
     start: int
     end: int
 
 
-class Unsatisfiable(errors.BadInput):
+class Unsatisfiable(errors.InvalidInput):
     """Range that begins behind the end of the file."""
 
 
-def span(header: str, size: int) -> Span | None:
+def parse_range(header: str, size: int) -> ByteRange | None:
     """Return the range that a Range header names (RFC 9110, section 14). Raises Unsatisfiable.
 
     Several ranges, other units and malformed headers are to be ignored: None.
@@ -131,11 +131,11 @@ def span(header: str, size: int) -> Span | None:
         return None
     first, last, suffix = match.groups()
     if suffix is not None:
-        requested = Span(max(0, size - int(suffix)), size)
+        requested = ByteRange(max(0, size - int(suffix)), size)
     else:
         if last and int(last) < int(first):
             return None
-        requested = Span(int(first), min(int(last) + 1, size) if last else size)
+        requested = ByteRange(int(first), min(int(last) + 1, size) if last else size)
     if requested.start >= requested.end:
         raise Unsatisfiable(f"There are only {size} bytes")
     return requested

@@ -8,7 +8,7 @@ from typing import Any
 from celery import current_app
 from kombu.exceptions import KombuError
 
-from tecken.errors import BadInput, CouldNotAsk
+from tecken.errors import InvalidInput, Unavailable
 from tecken.jobs.records import DeadLetter, Records
 
 
@@ -40,14 +40,14 @@ def send_again(letter: DeadLetter, records: Records) -> None:
     """Send a job under the same id into its task's current queue, without an expiry.
 
     The letter is dropped last, so a crash leaves the job in the queue and among the dead letters. Raises
-    BadInput, CouldNotAsk.
+    InvalidInput, Unavailable.
     """
     if letter.args is None:
-        raise BadInput(f"{letter.id}: its message cannot be read, so it cannot be sent")
+        raise InvalidInput(f"{letter.id}: its message cannot be read, so it cannot be sent")
     try:
         current_app.send_task(
             letter.task, args=letter.args, kwargs=letter.kwargs, task_id=letter.id, retry=False
         )
     except (KombuError, OSError) as error:
-        raise CouldNotAsk("the queue does not answer") from error
+        raise Unavailable("the queue does not answer") from error
     records.drop([letter.id])

@@ -10,7 +10,7 @@ import redis
 from celery import current_app
 from kombu.exceptions import KombuError
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.redisclient.services import cache_guard
 from tecken.services import per_process
 
@@ -51,25 +51,25 @@ def queue_is_down() -> bool:
 
 
 def send(task: str, arguments: Sequence[object], expires: int | None = None, priority: int = FIRST) -> None:
-    """Send one job. Raises CouldNotAsk as `send_all` does."""
+    """Send one job. Raises Unavailable as `send_all` does."""
     send_all([JobRequest(task, arguments, expires, priority)])
 
 
 def send_all(jobs: Sequence[JobRequest]) -> None:
     """Send jobs in one round trip.
 
-    Raises CouldNotAsk after the broker's one short timeout, or at once when it has just failed to answer.
+    Raises Unavailable after the broker's one short timeout, or at once when it has just failed to answer.
     Some of the jobs may have been sent then.
     """
     watch = send_watch()
     try:
         cache_guard().call(_send_all, jobs)
-    except CouldNotAsk as error:
+    except Unavailable as error:
         if not error.__cause__:
-            raise CouldNotAsk("the queue: not asked, it has just failed", error.retry_after) from None
+            raise Unavailable("the queue: not asked, it has just failed", error.retry_after) from None
         watch.has_failed = True
         logger.warning("Cannot send %s: %s; the caller gets an error", jobs[0].task, error.__cause__)
-        raise CouldNotAsk("the queue does not answer") from error.__cause__
+        raise Unavailable("the queue does not answer") from error.__cause__
     watch.has_failed = False
 
 

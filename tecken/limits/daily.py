@@ -10,7 +10,7 @@ import redis
 from django.db import connection, transaction
 
 from tecken.limits.keys import QUOTA
-from tecken.limits.models import NOBODY
+from tecken.limits.models import NO_TOKEN
 from tecken.limits.usage import DAY, VERSION
 
 # A batch may arrive late, so yesterday is kept as well.
@@ -23,7 +23,7 @@ SET amount = CASE WHEN excluded.amount > limits_usage.amount THEN excluded.amoun
 """
 
 
-class Row(NamedTuple):
+class DailyUsage(NamedTuple):
     """Row of the model Usage. `what` is a scope, or a version of the API such as `v5`."""
 
     day: date
@@ -33,7 +33,7 @@ class Row(NamedTuple):
     amount: int
 
 
-def live(client: redis.Redis) -> list[Row]:
+def read_days(client: redis.Redis) -> list[DailyUsage]:
     """Return the usage on redis-cache. Raises redis.RedisError."""
     return [row for name in _names(client) for row in _rows(client, name)]
 
@@ -68,25 +68,25 @@ def _names(client: redis.Redis) -> Iterator[str]:
             yield cast("bytes", name).decode()
 
 
-def _rows(client: redis.Redis, name: str) -> list[Row]:
+def _rows(client: redis.Redis, name: str) -> list[DailyUsage]:
     day = _day(name)
     if name.startswith(VERSION):
         amount = cast("bytes | None", client.get(name)) or 0
-        return [Row(day, name.split(":")[1], "requests", NOBODY, int(amount))]
+        return [DailyUsage(day, name.split(":")[1], "requests", NO_TOKEN, int(amount))]
     fields = cast("dict[bytes, bytes]", client.hgetall(name))
     return [_row(day, field.decode(), int(amount)) for field, amount in sorted(fields.items())]
 
 
-def _row(day: date, field: str, amount: int) -> Row:
+def _row(day: date, field: str, amount: int) -> DailyUsage:
     what, unit, token = field.split(":")
-    return Row(day, what, unit, int(token or NOBODY), amount)
+    return DailyUsage(day, what, unit, int(token or NO_TOKEN), amount)
 
 
 def _day(name: str) -> date:
     return datetime.strptime(name.rpartition(":")[2], "%Y%m%d").replace(tzinfo=UTC).date()
 
 
-def _write(rows: Iterable[Row]) -> None:
+def _write(rows: Iterable[DailyUsage]) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.executemany(WRITE, [(row.day.isoformat(), *row[1:]) for row in rows])
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from tecken.errors import OverLimit, TooMuch
+from tecken.errors import RateLimited, TooLarge
 from tecken.limits.port import SECONDS, Cost, Decision, Limit, LimitStatus
 
 UNITS = {"requests": "", "frames": ';qu="frames"', "bytes": ';qu="content-bytes"'}
@@ -44,18 +44,18 @@ class Evaluation(NamedTuple):
 
 
 def enforce(evaluation: Evaluation, *, local: bool = False) -> Decision:
-    """Return the decision of an evaluation that allows the cost. Raise OverLimit otherwise."""
+    """Return the decision of an evaluation that allows the cost. Raise RateLimited otherwise."""
     if evaluation.allowed:
         return Decision(evaluation.statuses, local, evaluation.at)
     pairs = zip(evaluation.statuses, evaluation.refusing, strict=True)
     refused = [status for status, refuses in pairs if refuses]
     worst = max(refused, key=lambda status: status.reset)
     names = tuple(status.limit.name for status in refused)
-    raise OverLimit(f"More than {worst.limit}", worst.reset, names, evaluation.statuses)
+    raise RateLimited(f"More than {worst.limit}", worst.reset, names, evaluation.statuses)
 
 
 def check_size(cost: Cost, limits: Sequence[Limit]) -> None:
-    """Raise TooMuch for a cost that no waiting would allow."""
+    """Raise TooLarge for a cost that no waiting would allow."""
     for limit in limits:
         if cost.of(limit.unit) > limit.quantity:
-            raise TooMuch(f"{cost.of(limit.unit)} {limit.unit} at once are more than {limit}")
+            raise TooLarge(f"{cost.of(limit.unit)} {limit.unit} at once are more than {limit}")

@@ -53,8 +53,8 @@ class MemoryLimiter:
         self._levels: MutableMapping[str, _Level] = LRUCache(MOST_KEYS)
         self._lock = Lock()
 
-    def spend(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> Decision:
-        """Charge a cost to all limits that apply, or to none. Raises OverLimit, TooMuch."""
+    def charge(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> Decision:
+        """Charge a cost to all limits that apply, or to none. Raises RateLimited, TooLarge."""
         applicable = applicable_limits(limits, caller)
         if not applicable:
             return Decision()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
-NOBODY = 0
+NO_TOKEN = 0
 
 
 class Usage(models.Model):
@@ -16,7 +16,7 @@ class Usage(models.Model):
     day = models.DateField()
     what = models.CharField(max_length=32)
     unit = models.CharField(max_length=16)
-    token = models.BigIntegerField(help_text=f"its number; {NOBODY}: all who showed none")
+    token = models.BigIntegerField(help_text=f"its number; {NO_TOKEN}: all who showed none")
     amount = models.BigIntegerField()
 
     class Meta:

@@ -106,13 +106,13 @@ class Limiter(Protocol):
     def local(self) -> bool:
         """Return whether this process decides alone, because redis-cache does not answer."""
 
-    def spend(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> Decision:
+    def charge(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> Decision:
         """Charge a cost to all limits that apply, or to none.
 
         Raises:
-            OverLimit: A limit is reached.
-            TooMuch: The cost is more than a limit allows, so waiting does not help.
-            CouldNotAsk: redis-cache does not answer, and a limit is closed without it.
+            RateLimited: A limit is reached.
+            TooLarge: The cost is more than a limit allows, so waiting does not help.
+            Unavailable: redis-cache does not answer, and a limit is closed without it.
         """
 
     def refund(self, caller: Caller, cost: Cost, limits: Sequence[Limit], decision: Decision) -> None:

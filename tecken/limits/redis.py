@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.limits import keys
 from tecken.limits.decision import Evaluation, check_size, enforce
 from tecken.limits.memory import MemoryLimiter
@@ -52,15 +52,15 @@ class RedisLimiter:
         """Return whether this process has just decided alone."""
         return self._clock() < self._alone_until
 
-    def spend(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> Decision:
-        """Charge a cost to all limits that apply, or to none. Raises OverLimit, TooMuch, CouldNotAsk."""
+    def charge(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> Decision:
+        """Charge a cost to all limits that apply, or to none. Raises RateLimited, TooLarge, Unavailable."""
         applicable = applicable_limits(limits, caller)
         if not applicable:
             return Decision()
         check_size(cost, applicable)
         try:
             evaluation = self._evaluate(caller, cost, applicable)
-        except CouldNotAsk as error:
+        except Unavailable as error:
             # A full server refuses every request, so only the first decision without it is logged.
             if not self.local:
                 logger.warning(
@@ -80,7 +80,7 @@ class RedisLimiter:
             return
         try:
             self._evaluate(caller, refund, applicable, decision.at)
-        except CouldNotAsk:
+        except Unavailable:
             return
 
     def _evaluate(self, caller: Caller, cost: Cost, limits: Sequence[Limit], at: int = 0) -> Evaluation:
@@ -95,8 +95,8 @@ class RedisLimiter:
     def _decide_alone(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> Decision:
         self._alone_until = self._clock() + LOCAL_SECONDS
         if closed := [limit for limit in limits if limit.without == "closed"]:
-            raise CouldNotAsk(f"{closed[0].name} cannot be counted while redis-cache does not answer")
-        return self._alone.spend(caller, cost, self._shares(limits))._replace(local=True)
+            raise Unavailable(f"{closed[0].name} cannot be counted while redis-cache does not answer")
+        return self._alone.charge(caller, cost, self._shares(limits))._replace(local=True)
 
     def _shares(self, limits: Sequence[Limit]) -> list[Limit]:
         processes = max(1, self._processes())

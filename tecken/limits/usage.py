@@ -25,7 +25,7 @@ from uuid import uuid4
 
 import redis
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.limits.port import Cost
 from tecken.redisclient.guard import RedisGuard
 
@@ -47,7 +47,7 @@ class Ledger(Protocol):
     """Place where batches of counts are added up."""
 
     def add(self, batch: str, counts: Mapping[Field, int], *, is_last: bool = False) -> int:
-        """Add a batch once, and return how many processes have sent one lately. Raise CouldNotAsk.
+        """Add a batch once, and return how many processes have sent one lately. Raise Unavailable.
 
         The last batches of a process are sent even if the server has just failed to answer.
         """
@@ -62,7 +62,7 @@ class RedisLedger:
         self._process = f"{socket.gethostname()}:{os.getpid()}"
 
     def add(self, batch: str, counts: Mapping[Field, int], *, is_last: bool = False) -> int:
-        """Add a batch once, and return the number of processes. Raises CouldNotAsk."""
+        """Add a batch once, and return the number of processes. Raises Unavailable."""
         keys = [BATCH + batch, PROCESSES, *(key for key, _ in counts)]
         words: list[str | int] = [self._process, GONE_SECONDS, REMEMBERED_SECONDS]
         for (_, field), number in counts.items():
@@ -128,7 +128,7 @@ class UsageCounter:
         with self._flush_lock:
             try:
                 self.processes = self._ledger.add(*self._next_batch(), is_last=is_last)
-            except CouldNotAsk as error:
+            except Unavailable as error:
                 logger.debug("Cannot send usage: %s; it is sent again", error)
             else:
                 self._unsent = None

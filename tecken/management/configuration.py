@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.management.times import format_time
 from tecken.runtimeconfig import current, history
 from tecken.runtimeconfig.backend import ConfigBackend, Report, Values
@@ -32,7 +32,7 @@ def operator() -> str:
         return f"uid {os.getuid()}"
 
 
-class Picture(NamedTuple):
+class ConfigOverview(NamedTuple):
     """State of the configuration. `setters` maps an entry to the change that set it."""
 
     snapshot: Snapshot
@@ -42,18 +42,18 @@ class Picture(NamedTuple):
     warnings: list[str]
 
 
-def read_picture() -> Picture:
+def read_picture() -> ConfigOverview:
     """Return the values that the processes read, or those of the database if the backend does not answer.
 
     Raises:
-        CouldNotAsk: Neither the backend nor the database answers.
+        Unavailable: Neither the backend nor the database answers.
     """
     warnings: list[str] = []
     reports: list[Report] = []
     try:
         snapshot: Snapshot | None = Snapshot(*current.backend().read())
         reports = [report for report in current.backend().reports() if report.kind != "command"]
-    except CouldNotAsk as error:
+    except Unavailable as error:
         snapshot = None
         warnings.append(f"these are the database's values: {error}")
     recorded, setters = _read_recorded(warnings, is_required=snapshot is None)
@@ -63,7 +63,7 @@ def read_picture() -> Picture:
             f"the database has version {recorded.number}, the processes read {snapshot.version}: "
             "they will agree within a minute"
         )
-    return Picture(snapshot, recorded, setters or {}, reports, warnings)
+    return ConfigOverview(snapshot, recorded, setters or {}, reports, warnings)
 
 
 def _read_recorded(warnings: list[str], *, is_required: bool) -> tuple[Version, dict[str, Change] | None]:
@@ -75,7 +75,7 @@ def _read_recorded(warnings: list[str], *, is_required: bool) -> tuple[Version, 
             for change in newest_first:
                 setters.setdefault(change.entry, change)
             return last, setters
-    except CouldNotAsk as error:
+    except Unavailable as error:
         if is_required:
             raise
         warnings.append(f"it is unknown who set what: {error}")
@@ -89,7 +89,7 @@ def find_text(snapshot: Snapshot, name: str, now: datetime) -> str:
     return option.default_text if key is None else snapshot.texts[key]
 
 
-def list_lines(picture: Picture, now: datetime) -> Iterator[str]:
+def list_lines(picture: ConfigOverview, now: datetime) -> Iterator[str]:
     """Yield the lines of `config list`."""
     yield _version_line(picture)
     group = ""
@@ -106,7 +106,7 @@ def list_lines(picture: Picture, now: datetime) -> Iterator[str]:
             yield f"      IGNORED: {picture.snapshot.bad[key]}"
 
 
-def _version_line(picture: Picture) -> str:
+def _version_line(picture: ConfigOverview) -> str:
     snapshot, last = picture.snapshot, picture.recorded
     if not snapshot.version:
         return "version 0: nothing was ever set"
@@ -120,7 +120,7 @@ def _version_line(picture: Picture) -> str:
     return f"version {snapshot.version}{made}; {having_it}, last contact at most {age:.1f} s ago"
 
 
-def _row_lines(picture: Picture, row: OptionRow, now: datetime) -> Iterator[str]:
+def _row_lines(picture: ConfigOverview, row: OptionRow, now: datetime) -> Iterator[str]:
     option = row.option
     yield f"  {option.name} = {find_text(picture.snapshot, option.name, now)}"
     yield f"      {option.text}"
@@ -137,7 +137,7 @@ def _row_lines(picture: Picture, row: OptionRow, now: datetime) -> Iterator[str]
         yield f"      {window.text!r} from {format_time(window.start)}{until}{author}{note}"
 
 
-def _set_by(picture: Picture, key: str) -> str:
+def _set_by(picture: ConfigOverview, key: str) -> str:
     change = picture.setters.get(key)
     if change is None or change.new != picture.snapshot.texts.get(key):
         return ""
@@ -150,7 +150,7 @@ def _by(version: Version) -> str:
     return f"{version.by} ({version.source})"
 
 
-def build_json(picture: Picture, now: datetime) -> dict[str, Any]:
+def build_json(picture: ConfigOverview, now: datetime) -> dict[str, Any]:
     """Return the document of `config list --json`."""
     snapshot = picture.snapshot
     return {
@@ -163,7 +163,7 @@ def build_json(picture: Picture, now: datetime) -> dict[str, Any]:
     }
 
 
-def _row_json(picture: Picture, row: OptionRow, now: datetime) -> dict[str, Any]:
+def _row_json(picture: ConfigOverview, row: OptionRow, now: datetime) -> dict[str, Any]:
     option = row.option
     return {
         "name": option.name,
@@ -182,7 +182,7 @@ def _row_json(picture: Picture, row: OptionRow, now: datetime) -> dict[str, Any]
     }
 
 
-def _setter(picture: Picture, key: str) -> dict[str, Any] | None:
+def _setter(picture: ConfigOverview, key: str) -> dict[str, Any] | None:
     change = picture.setters.get(key)
     if change is None:
         return None
@@ -244,7 +244,7 @@ def watch_lines(backend: ConfigBackend) -> Generator[str]:
                 is_reachable = True
                 yield _line(last, values)
                 last = values
-        except CouldNotAsk as error:
+        except Unavailable as error:
             if is_reachable:
                 yield f"{_clock()} {error}; waiting"
             is_reachable = False
@@ -274,7 +274,7 @@ def _author(values: Values) -> str:
     try:
         with database():
             version = find_version(values.version, values.stamp) if values.stamp else None
-    except CouldNotAsk:
+    except Unavailable:
         return ""
     if version is None:
         return ""

@@ -14,7 +14,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from tecken.errors import Absent
+from tecken.errors import NotFound
 from tecken.storage import services as storage_services
 from tecken.storage.models import SymbolFile
 from tecken.storage.port import OwnFiles, Stored
@@ -31,7 +31,7 @@ class Problem(NamedTuple):
 
 
 class Fsck:
-    """Comparison of everything that is stored. Its methods raise CouldNotAsk.
+    """Comparison of everything that is stored. Its methods raise Unavailable.
 
     Uploads may continue at the same time. Therefore page files are listed before symbol files, which are
     stored before them, and a row that seems wrong is compared again with the present file.
@@ -60,7 +60,7 @@ class Fsck:
     def _find_page_problems(self, module: ObjectId, written: datetime) -> Iterator[Problem]:
         files = storage_services.try_files() if module.is_try else storage_services.own_files()
         stored = self._newest[files.name].get(ObjectId(module.debug_file, module.debug_id))
-        repair = partial(symbolication_services.replaced, module)
+        repair = partial(symbolication_services.invalidate_module, module)
         if stored and stored > written:
             yield Problem(f"page file of {module}: older than the symbol file", repair)
         elif not stored and (module.is_try or not self._upstreams):
@@ -97,5 +97,5 @@ def _differs(row: SymbolFile, stored: Stored | None) -> bool:
 def _stat(files: OwnFiles, key: FileKey) -> Stored | None:
     try:
         return files.stat(key)
-    except Absent:
+    except NotFound:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 
 
 class CircuitBreaker:
@@ -24,7 +24,7 @@ class CircuitBreaker:
         failures: int = 1,
         pause: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
-        raises: type[CouldNotAsk] = CouldNotAsk,
+        raises: type[Unavailable] = Unavailable,
     ) -> None:
         self._name = name
         self._failures = failures

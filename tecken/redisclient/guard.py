@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 import redis
 from redis.exceptions import LockError, MaxConnectionsError
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.redisclient.breaker import CircuitBreaker
 from tecken.services import per_process
 
@@ -37,7 +37,7 @@ class RedisGuard:
         self,
         name: str,
         *,
-        error: type[CouldNotAsk] = CouldNotAsk,
+        error: type[Unavailable] = Unavailable,
         describe: Callable[[Exception], str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

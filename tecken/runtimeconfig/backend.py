@@ -81,7 +81,7 @@ class Subscription(Protocol):
     """Messages about changes."""
 
     def next(self, seconds: float) -> Values | Hint | None:
-        """Wait for at most `seconds`. Raises CouldNotAsk when the connection is lost."""
+        """Wait for at most `seconds`. Raises Unavailable when the connection is lost."""
         ...
 
 
@@ -95,7 +95,7 @@ class PollingSubscription:
 
 
 class ConfigBackend(Protocol):
-    """Shared store. Each method has one short deadline and raises CouldNotAsk when it passes."""
+    """Shared store. Each method has one short deadline and raises Unavailable when it passes."""
 
     def head(self) -> ConfigHead:
         """Return version, stamp and maintenance, at little cost."""
@@ -122,7 +122,7 @@ class ConfigBackend(Protocol):
         ...
 
     def subscribe(self) -> AbstractContextManager[Subscription]:
-        """Subscribe to all later changes. The subscription raises CouldNotAsk when its connection is lost."""
+        """Subscribe to all later changes. The subscription raises Unavailable when its connection is lost."""
         ...
 
 

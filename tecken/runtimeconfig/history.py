@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db import Error, IntegrityError, connection, transaction
 from django.db.models import Q, QuerySet
 
-from tecken.errors import Absent, Conflict, CouldNotAsk
+from tecken.errors import Conflict, NotFound, Unavailable
 from tecken.runtimeconfig.models import Change, Version
 
 Texts = Mapping[str, str]
@@ -31,7 +31,7 @@ class Author(TypedDict, total=False):
 
 @contextmanager
 def database() -> Iterator[None]:
-    """Raise CouldNotAsk when the database does not answer, and close a connection that was opened inside.
+    """Raise Unavailable when the database does not answer, and close a connection that was opened inside.
 
     Watcher threads live as long as the process; each would otherwise keep a connection for ever.
     """
@@ -39,7 +39,7 @@ def database() -> Iterator[None]:
     try:
         yield
     except Error as error:
-        raise CouldNotAsk("the database does not answer, or `migrate` was not run") from error
+        raise Unavailable("the database does not answer, or `migrate` was not run") from error
     finally:
         if not was_open:
             connection.close()
@@ -62,10 +62,10 @@ def newest() -> Version:
 
 
 def find_texts(number: int) -> dict[str, str]:
-    """Return the texts of a version; 0 is the state before the first one. Raises Absent."""
+    """Return the texts of a version; 0 is the state before the first one. Raises NotFound."""
     version = Version.objects.filter(number=number).first()
     if version is None and number != 0:
-        raise Absent(f"there is no version {number}; the newest is {newest().number}")
+        raise NotFound(f"there is no version {number}; the newest is {newest().number}")
     return dict(version.values) if version else {}
 
 

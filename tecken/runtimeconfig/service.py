@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple, Unpack
 
-from tecken.errors import BadInput, Conflict, CouldNotAsk
+from tecken.errors import Conflict, InvalidInput, Unavailable
 from tecken.runtimeconfig import current, history
 from tecken.runtimeconfig.backend import Change, Level, Values
 from tecken.runtimeconfig.backends.file import FileBackend
@@ -61,7 +61,7 @@ def change(
     """Record all changes (None unsets) in one version, or none of them.
 
     Raises BadOption, which names every problem; Conflict when the newest version is not `expected`, or when
-    another writer was faster; CouldNotAsk when the database does not answer.
+    another writer was faster; Unavailable when the database does not answer.
     """
     if None not in changes.values():
         # A wrong text is refused without waiting for the database.
@@ -84,7 +84,7 @@ def replace(texts: Texts, *, expected: int | None = None, **author: Unpack[Autho
 def rollback(number: int, *, expected: int | None = None, **author: Unpack[Author]) -> Outcome:
     """Record a version with the texts of an old one, except those that this code cannot use.
 
-    Raises Absent, Conflict and CouldNotAsk.
+    Raises NotFound, Conflict and Unavailable.
     """
     author["why"] = author.get("why") or f"back to version {number}"
     author.setdefault("source", "rollback")
@@ -103,7 +103,7 @@ def reconcile() -> None:
     try:
         with database():
             _synchronize()
-    except CouldNotAsk as error:
+    except Unavailable as error:
         logger.warning("Configuration not compared with the database: %s (%s)", error, error.__cause__)
 
 
@@ -112,7 +112,7 @@ def follow_rollout(
 ) -> Iterator[RolloutProgress]:
     """Yield the progress until every process has the version or a newer one, or `seconds` are over.
 
-    Processes of commands do not count. `sent_at` is an Outcome's. Raises CouldNotAsk.
+    Processes of commands do not count. `sent_at` is an Outcome's. Raises Unavailable.
     """
     start, pause = time.monotonic() if sent_at is None else sent_at, FIRST_PAUSE
     while True:
@@ -129,17 +129,17 @@ def follow_rollout(
 def begin_maintenance(
     level: Level, message: str, retry_after: float | None, until: datetime | None, by: str
 ) -> None:
-    """Begin maintenance, without the database. Raises BadInput and CouldNotAsk."""
+    """Begin maintenance, without the database. Raises InvalidInput and Unavailable."""
     now = datetime.now(UTC)
     if until is not None and until <= now:
-        raise BadInput(f"maintenance should end in the future, not at {until:%Y-%m-%d %H:%M:%S} UTC")
+        raise InvalidInput(f"maintenance should end in the future, not at {until:%Y-%m-%d %H:%M:%S} UTC")
     text = format_maintenance(Maintenance(message, retry_after, until, by, now))
     current.backend().set_maintenance(level, text, until)
     logger.warning("Maintenance (%s) begun by %s", level, by)
 
 
 def end_maintenance(level: Level) -> None:
-    """End maintenance, without the database. Raises CouldNotAsk."""
+    """End maintenance, without the database. Raises Unavailable."""
     current.backend().set_maintenance(level, None, None)
     logger.warning("Maintenance (%s) ended", level)
 
@@ -148,9 +148,9 @@ def _record(author: Author, change: history.TextsChange, expected: int | None) -
     reason = author.get("why", "")
     # Subscribers get the reason with each change, so it is short.
     if len(reason) > LONGEST_REASON:
-        raise BadInput(f"a reason should have at most {LONGEST_REASON} characters, not {len(reason)}")
+        raise InvalidInput(f"a reason should have at most {LONGEST_REASON} characters, not {len(reason)}")
     if reason != replace_unstorable(reason):
-        raise BadInput(f"the reason {shorten(reason)!r} has characters that a database cannot store")
+        raise InvalidInput(f"the reason {shorten(reason)!r} has characters that a database cannot store")
     version, changed = history.append(author, change, expected=expected)
     sent_at = time.monotonic()
     return Outcome(version.number, version.stamp, changed, _try_to_synchronize(), sent_at)
@@ -169,7 +169,7 @@ def _try_to_synchronize() -> bool:
     try:
         with database():
             _synchronize()
-    except CouldNotAsk as error:
+    except Unavailable as error:
         logger.warning("Configuration not delivered: %s (%s); retrying", error, error.__cause__)
         current.reconcile_soon()
         return False
@@ -182,7 +182,7 @@ def _synchronize() -> None:
             return _synchronize_once()
         except Conflict:
             continue
-    raise CouldNotAsk(f"other processes changed it {ATTEMPTS} times meanwhile")
+    raise Unavailable(f"other processes changed it {ATTEMPTS} times meanwhile")
 
 
 def _synchronize_once() -> None:

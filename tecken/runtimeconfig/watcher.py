@@ -14,7 +14,7 @@ from collections.abc import Callable
 from random import Random
 from threading import Event, RLock, Thread
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.runtimeconfig.backend import ConfigBackend, ConfigHead, Hint, Report, Subscription, Values
 from tecken.runtimeconfig.process import Process
 
@@ -75,12 +75,12 @@ class Watcher:
     def poll(self, subscription: Subscription | None = None) -> bool:
         """Read the head, and the values if they are new. Return False when the backend does not answer.
 
-        Raises CouldNotAsk when `subscription` is lost.
+        Raises Unavailable when `subscription` is lost.
         """
         with self._poll_lock:
             try:
                 head = self._backend.head()
-            except CouldNotAsk as error:
+            except Unavailable as error:
                 return self._fail(error)
             if not self._process.is_reachable:
                 self._reconciler.request_now()
@@ -90,7 +90,7 @@ class Watcher:
                 return True
             try:
                 self._follow(head, is_subscribed=subscription is not None)
-            except CouldNotAsk as error:
+            except Unavailable as error:
                 return self._fail(error)
             self._process.refresh()
             return True
@@ -100,7 +100,7 @@ class Watcher:
         self._is_refused = True
         self._next_report = 0.0
 
-    def _fail(self, error: CouldNotAsk) -> bool:
+    def _fail(self, error: Unavailable) -> bool:
         if self._process.is_reachable or self._process.options is None:
             reason = error.__cause__
             logger.warning("Configuration not polled: %s (%s); the last one stays in force", error, reason)
@@ -191,7 +191,7 @@ class Watcher:
         )
         try:
             self._backend.report(report)
-        except CouldNotAsk:
+        except Unavailable:
             self.reconcile_soon()
             return
         if self._is_refused:
@@ -231,7 +231,7 @@ class Watcher:
                         self._handle(message)
                     if time.monotonic() >= self._next_tick:
                         self._tick(subscription)
-        except CouldNotAsk as error:
+        except Unavailable as error:
             if self._pause == FIRST_PAUSE:
                 logger.info("Subscription lost: %s; changes are found by polling", error)
             self._next_tick = 0.0

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 
 # What a file system keeps for root by default, and what most monitors warn of.
 RESERVE_SHARE = 0.05
@@ -69,11 +69,11 @@ class DiskSpace:
         """Check that `size` bytes more can be accepted.
 
         Raises:
-            CouldNotAsk: with the reason and `retry_after`.
+            Unavailable: with the reason and `retry_after`.
         """
         for space in self.readings():
             if why := space.why_no_room_for(size):
-                raise CouldNotAsk(why, RETRY_AFTER_SECONDS)
+                raise Unavailable(why, RETRY_AFTER_SECONDS)
 
     def readings(self) -> tuple[Space, ...]:
         """Return the free space of each volume that can be read."""

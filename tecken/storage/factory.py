@@ -13,7 +13,7 @@ from tecken.storage.port import FetchLimits, OwnFiles, PageFiles, Upstream
 from tecken.storage.upstreams.breakpad import BreakpadUpstream
 from tecken.storage.upstreams.bucket import BucketUpstream
 from tecken.storage.upstreams.http import HttpTransport
-from tecken.storage.upstreams.switched import Off, Switched
+from tecken.storage.upstreams.switched import Off, SwitchableSource
 
 Limits = Callable[[], FetchLimits]
 PAGE_LIMITS: Limits = partial(FetchLimits, timeout=3.0, deadline=10.0)  # a person waits for pages
@@ -34,9 +34,9 @@ def upstream_for(url: str, limits: Limits = FetchLimits) -> Upstream:
     return BucketUpstream(bucket_for(url, limits, create=False), limits)
 
 
-def upstreams_for(urls: Iterable[str], limits: Limits, off: Off) -> tuple[Switched, ...]:
+def upstreams_for(urls: Iterable[str], limits: Limits, off: Off) -> tuple[SwitchableSource, ...]:
     """Return upstreams that can be disabled, in order. Raises ValueError as `upstream_for` does."""
-    return tuple(Switched(upstream_for(url, limits), url, off) for url in urls)
+    return tuple(SwitchableSource(upstream_for(url, limits), url, off) for url in urls)
 
 
 def own_files_for(url: str, limits: Limits = FetchLimits) -> OwnFiles:

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, cast
 import orjson
 import redis
 
-from tecken.errors import Absent, CouldNotAsk, Refused, SwitchedOff, TeckenError
+from tecken.errors import AccessDenied, NotFound, SourceDisabled, TeckenError, Unavailable
 from tecken.redisclient.guard import RedisGuard
 from tecken.storage import keys
 from tecken.storage.search import SourceResult
@@ -24,7 +24,7 @@ Kind = Literal["there", "absent", "denied", "off", "unreachable", "refused"]
 NO = ("absent", "denied")
 
 
-class Answer(NamedTuple):
+class RecordedResult(NamedTuple):
     """`text` is the error's, and empty where the source has the file."""
 
     source: str
@@ -33,15 +33,15 @@ class Answer(NamedTuple):
     seconds: float
 
 
-class Look(NamedTuple):
+class LookupRecord(NamedTuple):
     """Answers of sources to one spelling of a debug file's name, up to the first that has the file."""
 
     at: datetime
     spelling: str
-    answers: tuple[Answer, ...]
+    answers: tuple[RecordedResult, ...]
 
 
-class Journal:
+class LookupLog:
     """`seconds` says for how long a look is remembered."""
 
     def __init__(self, client: redis.Redis, guard: RedisGuard, seconds: Callable[[], float]) -> None:
@@ -52,20 +52,21 @@ class Journal:
     def note(self, module: ObjectId, results: Sequence[SourceResult]) -> None:
         """One round trip; raises nothing."""
         answers = [
-            Answer(source, _kind(error), str(error or ""), seconds) for source, error, seconds in results
+            RecordedResult(source, _kind(error), str(error or ""), seconds)
+            for source, error, seconds in results
         ]
         raw = orjson.dumps([datetime.now(UTC).timestamp(), module.debug_file, *map(list, answers)])
         try:
             self._guard.call(self._client.set, keys.looked(module), raw, ex=max(1, round(self._seconds())))
-        except CouldNotAsk as error:
+        except Unavailable as error:
             # Without a cause the server was not asked: it has just failed, and that is logged.
             if error.__cause__:
                 logger.warning(
                     "%s: what sources said is not kept: %s", module, type(error.__cause__).__name__
                 )
 
-    def last(self, module: ObjectId) -> Look | None:
-        """Raises CouldNotAsk."""
+    def last(self, module: ObjectId) -> LookupRecord | None:
+        """Raises Unavailable."""
         raw = cast("bytes | None", self._guard.call(self._client.get, keys.looked(module)))
         return _look(raw) if raw else None
 
@@ -77,7 +78,7 @@ class Journal:
         try:
             names = [*map(keys.looked, modules)]
             found = cast("list[bytes | None]", self._guard.call(self._client.mget, names))
-        except CouldNotAsk:
+        except Unavailable:
             return {}
         looks = {module: _look(raw) for module, raw in zip(modules, found, strict=True) if raw}
         return {
@@ -88,27 +89,29 @@ class Journal:
         }
 
     def forget(self, module: ObjectId) -> None:
-        """Drop what sources said before the module's symbols changed. Raises CouldNotAsk."""
+        """Drop what sources said before the module's symbols changed. Raises Unavailable."""
         self._guard.call(self._client.delete, keys.looked(module))
 
 
-def _look(raw: bytes) -> Look:
+def _look(raw: bytes) -> LookupRecord:
     at, *answers = orjson.loads(raw)
     # Before objects had one entry for all spellings, there was none in it.
     spelling = answers.pop(0) if answers and isinstance(answers[0], str) else ""
-    return Look(datetime.fromtimestamp(at, UTC), spelling, tuple(Answer(*each) for each in answers))
+    return LookupRecord(
+        datetime.fromtimestamp(at, UTC), spelling, tuple(RecordedResult(*each) for each in answers)
+    )
 
 
 def _kind(no: TeckenError | None) -> Kind:
     match no:
         case None:
             return "there"
-        case SwitchedOff():
+        case SourceDisabled():
             return "off"
-        case Refused():
+        case AccessDenied():
             return "denied"
-        case Absent():
+        case NotFound():
             return "absent"
-        case CouldNotAsk():
+        case Unavailable():
             return "unreachable"
     return "refused"

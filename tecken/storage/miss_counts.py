@@ -12,7 +12,7 @@ from typing import NamedTuple
 import orjson
 import redis
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.redisclient.guard import RedisGuard
 
 COUNTS = "missing:counts"
@@ -59,7 +59,7 @@ class MissCounts:
         ]
         if not names:
             return
-        with suppress(CouldNotAsk):
+        with suppress(Unavailable):
             self._guard.call(self._count, [COUNTS], [MOST, KEPT_SECONDS, *names])
 
 

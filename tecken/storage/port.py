@@ -20,7 +20,7 @@ class SymbolSource(Protocol):
     def open(self, module: ObjectId) -> AbstractContextManager[Iterator[bytes]]:
         """The symbol file as stored (plain, gzip or zstd), in chunks of any size.
 
-        Entering raises Absent, CouldNotAsk or TooMuch; so may the iteration, with the last two.
+        Entering raises NotFound, Unavailable or TooLarge; so may the iteration, with the last two.
         """
 
 
@@ -46,15 +46,15 @@ class Stored(NamedTuple):
 class OwnFiles(Protocol):
     """Files of any kind that were uploaded to us: the regular ones, or those of try builds.
 
-    Every method raises CouldNotAsk when the storage does not answer. A name that the storage cannot have
-    is Absent when asked for and BadInput when written.
+    Every method raises Unavailable when the storage does not answer. A name that the storage cannot have
+    is NotFound when asked for and InvalidInput when written.
     """
 
     name: str
     """What errors call it; never with credentials."""
 
     def stat(self, key: FileKey) -> Stored:
-        """Raises Absent."""
+        """Raises NotFound."""
         ...
 
     def read(
@@ -62,7 +62,7 @@ class OwnFiles(Protocol):
     ) -> AbstractContextManager[Iterator[bytes]]:
         """Bytes `start` to `end` as stored, in chunks of any size; an `end` past the file's is the file's.
 
-        Entering raises Absent, or ValueError unless 0 <= start < end; CouldNotAsk when nothing of it is
+        Entering raises NotFound, or ValueError unless 0 <= start < end; Unavailable when nothing of it is
         in the file, which must have been replaced since its `stat`.
         """
         ...
@@ -70,14 +70,14 @@ class OwnFiles(Protocol):
     def other_case(self, key: FileKey) -> FileKey:
         """Return the file of a Windows module that was put last under this name in another case.
 
-        It may have been deleted since. Raises Absent, also when `key` is the only spelling.
+        It may have been deleted since. Raises NotFound, also when `key` is the only spelling.
         """
         ...
 
     def put(self, key: FileKey, chunks: Iterable[bytes]) -> Stored:
         """Keep a file, given as it is to be stored: as gzip when its type is compressed.
 
-        Visible whole or not at all; replaces an older one. Raises BadInput, and what `chunks` raises.
+        Visible whole or not at all; replaces an older one. Raises InvalidInput, and what `chunks` raises.
         """
         ...
 
@@ -108,26 +108,26 @@ class PageFiles(Protocol):
     def read(self, module: ObjectId, spans: Sequence[tuple[int, int]]) -> list[bytes]:
         """The bytes of each [start, end), in the order asked; every span has at least one byte.
 
-        Raises Absent, CouldNotAsk, or MalformedPageFile when a span is not wholly in the file.
+        Raises NotFound, Unavailable, or MalformedPageFile when a span is not wholly in the file.
         """
 
     def write(self, module: ObjectId, chunks: Iterable[bytes]) -> None:
         """Visible whole or not at all; replaces an older one.
 
-        Raises CouldNotAsk, TooMuch when the storage allows no name that long, or what `chunks` raises.
+        Raises Unavailable, TooLarge when the storage allows no name that long, or what `chunks` raises.
         """
 
     def delete(self, module: ObjectId) -> None:
-        """What is not there is deleted already. Raises CouldNotAsk."""
+        """What is not there is deleted already. Raises Unavailable."""
 
     def entries(self) -> Iterator[tuple[ObjectId, datetime]]:
-        """Every module with a page file, and when that was written, in no order. Raises CouldNotAsk."""
+        """Every module with a page file, and when that was written, in no order. Raises Unavailable."""
 
     def former(self) -> Iterator[str]:
-        """Return the paths of page files under names that are no longer read. Raises CouldNotAsk."""
+        """Return the paths of page files under names that are no longer read. Raises Unavailable."""
 
     def delete_former(self, path: str) -> None:
-        """Delete one of `former`. Raises CouldNotAsk."""
+        """Delete one of `former`. Raises Unavailable."""
 
 
 class FetchLimits(NamedTuple):

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, cast
 import orjson
 import redis
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.redisclient.guard import RedisGuard
 from tecken.storage import keys
 from tecken.symbols.ids import is_windows_name
@@ -50,7 +50,7 @@ class Remembered(NamedTuple):
     seconds: float | None
 
 
-class Lifetimes(NamedTuple):
+class PresenceLifetimes(NamedTuple):
     """Seconds for which each answer is remembered; `doubtful` is an absence that not everybody confirmed."""
 
     there: float
@@ -58,28 +58,30 @@ class Lifetimes(NamedTuple):
     doubtful: float
 
 
-class Known:
+class PresenceCache:
     """`lifetimes` is asked for each answer; names are those of `keys`.
 
     Reading and remembering raise nothing: without redis-cache nothing is known.
     """
 
-    def __init__(self, client: redis.Redis, guard: RedisGuard, lifetimes: Callable[[], Lifetimes]) -> None:
+    def __init__(
+        self, client: redis.Redis, guard: RedisGuard, lifetimes: Callable[[], PresenceLifetimes]
+    ) -> None:
         self._client = client
         self._guard = guard
         self._lifetimes = lifetimes
         self._settle = client.register_script(SETTLE)
 
-    def look(self, names: Sequence[str]) -> list[Fact | Unknown]:
+    def get(self, names: Sequence[str]) -> list[Fact | Unknown]:
         """In one round trip."""
         try:
             values = cast("list[bytes | None]", self._guard.call(self._client.mget, names))
-        except CouldNotAsk:
+        except Unavailable:
             return [Unknown() for _ in names]
         return [_fact(value) for value in values]
 
-    def remembered(self, names: Sequence[str]) -> list[Remembered]:
-        """In one round trip. Raises CouldNotAsk."""
+    def describe(self, names: Sequence[str]) -> list[Remembered]:
+        """In one round trip. Raises Unavailable."""
         with self._client.pipeline() as pipeline:
             pipeline.mget(names)
             for name in names:
@@ -90,29 +92,29 @@ class Known:
     def lease(self, name: str) -> Unknown:
         """Without a lease when somebody else has it, or something is known meanwhile."""
         token = LEASE + secrets.token_bytes(12)
-        with suppress(CouldNotAsk):
+        with suppress(Unavailable):
             if self._guard.call(self._client.set, name, token, nx=True, ex=LEASE_SECONDS):
                 return Unknown(token)
         return Unknown()
 
-    def settle(self, name: str, unknown: Unknown, fact: Fact, *, doubtful: bool = False) -> None:
+    def store(self, name: str, unknown: Unknown, fact: Fact, *, doubtful: bool = False) -> None:
         """Without effect when the lease was taken away."""
         if not unknown.lease:
             return
         lifetimes = self._lifetimes()
         absent = lifetimes.doubtful if doubtful else lifetimes.absent
         seconds = max(1, round(absent if fact is None else lifetimes.there))
-        with suppress(CouldNotAsk):
+        with suppress(Unavailable):
             self._guard.call(self._settle, [name], [unknown.lease, orjson.dumps(fact), seconds])
 
     def forget(self, names: Iterable[str]) -> None:
-        """Raises CouldNotAsk."""
+        """Raises Unavailable."""
         self._guard.call(self._client.delete, *names)
 
     def changed(self, key: FileKey, code_file: str = "", code_id: str = "") -> None:
         """A file was stored or deleted, regular or from try, and its rows are committed.
 
-        Whoever asks from now on is told so. Raises CouldNotAsk: until `absent_seconds` have passed somebody
+        Whoever asks from now on is told so. Raises Unavailable: until `absent_seconds` have passed somebody
         may be told that a new file is not there.
         """
         names = [keys.regular_file(key), keys.try_file(key), keys.upstream_file(key)]

@@ -8,8 +8,8 @@
 `Search` has the places of one process. Conversion reads the symbol file of a module from `Search.symbols`,
 the chain of places 1 and 2. Downloads call `Search.find`, which consults the presence cache first.
 
-A file is absent only when every place has confirmed it. When one was disabled, the result is SwitchedOff;
-when one did not respond, it is CouldNotAsk, since the file may be there. Refused is about one file: it counts
+A file is absent only when every place has confirmed it. When one was disabled, the result is SourceDisabled;
+when one did not respond, it is Unavailable, since the file may be there. Refused is about one file: it counts
 as absent, because the same request to the same host has the same result.
 """
 
@@ -22,13 +22,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-from tecken.errors import Absent, CouldNotAsk, Refused, SwitchedOff, TeckenError, Throttled
+from tecken.errors import AccessDenied, NotFound, SourceDisabled, TeckenError, Throttled, Unavailable
 from tecken.storage import keys
 from tecken.storage.backends.uploaded_files import OwnSymbols
 from tecken.storage.file_request import FileRequest
 from tecken.storage.port import OwnFiles, Stored, SymbolSource
-from tecken.storage.presence_cache import Fact, Known, Unknown
-from tecken.storage.upstreams.switched import Switched
+from tecken.storage.presence_cache import Fact, PresenceCache, Unknown
+from tecken.storage.upstreams.switched import SwitchableSource
 from tecken.symbols.ids import ObjectId, is_windows_name
 from tecken.symbols.layouts import FileKey, symbol_file
 
@@ -49,10 +49,10 @@ def _discard(_module: ObjectId, _results: Sequence[SourceResult]) -> None:
     pass
 
 
-class Chain:
+class SourceChain:
     """Sources of symbol files, searched in order: the first that has the module is used.
 
-    Raises Absent only when every source has confirmed it, and SwitchedOff when every enabled one has.
+    Raises NotFound only when every source has confirmed it, and SourceDisabled when every enabled one has.
     """
 
     def __init__(self, sources: Iterable[SymbolSource], record: Record = _discard) -> None:
@@ -89,7 +89,7 @@ class Chain:
             began = time.monotonic()
             try:
                 return source.name, opened.enter_context(source.open(module))
-            except (Absent, CouldNotAsk) as missing:
+            except (NotFound, Unavailable) as missing:
                 error = missing
             except TeckenError as unusable:
                 error = unusable
@@ -99,18 +99,18 @@ class Chain:
         raise self._failure(module, [result.error for result in results])
 
     def _failure(self, module: ObjectId, errors: Sequence[TeckenError | None]) -> TeckenError:
-        unavailable = [error for error in errors if isinstance(error, CouldNotAsk)]
+        unavailable = [error for error in errors if isinstance(error, Unavailable)]
         if unavailable:
             return combined(unavailable)
-        is_off = any(isinstance(error, SwitchedOff) for error in errors)
-        reasons = [str(error) for error in errors if isinstance(error, SwitchedOff | Refused)]
+        is_off = any(isinstance(error, SourceDisabled) for error in errors)
+        reasons = [str(error) for error in errors if isinstance(error, SourceDisabled | AccessDenied)]
         text = "; ".join([f"{module} is not in {self.name}", *reasons])
-        return SwitchedOff(text) if is_off else Absent(text)
+        return SourceDisabled(text) if is_off else NotFound(text)
 
 
-def combined(errors: Sequence[CouldNotAsk]) -> CouldNotAsk:
+def combined(errors: Sequence[Unavailable]) -> Unavailable:
     """Return one error for places that did not respond: Throttled when all of them were."""
-    kind = Throttled if all(isinstance(error, Throttled) for error in errors) else CouldNotAsk
+    kind = Throttled if all(isinstance(error, Throttled) for error in errors) else Unavailable
     waits = [error.retry_after for error in errors if error.retry_after is not None]
     return kind("; ".join(map(str, errors)), retry_after=min(waits, default=None))
 
@@ -139,10 +139,10 @@ class OtherName(NamedTuple):
 Found = OwnFile | UpstreamFile | OtherName
 
 
-class Place(NamedTuple):
+class SearchPlace(NamedTuple):
     """One place where a requested file may be.
 
-    `locate` raises Absent or CouldNotAsk. It returns what the presence cache keeps under `presence_key`, in
+    `locate` raises NotFound or Unavailable. It returns what the presence cache keeps under `presence_key`, in
     JSON's types, and `result` turns that into the result of the search.
     """
 
@@ -165,16 +165,16 @@ class Search:
         *,
         regular: OwnFiles,
         try_files: OwnFiles,
-        upstreams: Sequence[Switched],
-        presence: Known,
+        upstreams: Sequence[SwitchableSource],
+        presence: PresenceCache,
         find_by_code_id: FindByCodeId,
         record: Record = _discard,
     ) -> None:
         self.regular = regular
         self.try_files = try_files
         self.upstreams = tuple(upstreams)
-        self.symbols = Chain([OwnSymbols(regular), *upstreams], record)
-        self._upstream_symbols = Chain(upstreams)
+        self.symbols = SourceChain([OwnSymbols(regular), *upstreams], record)
+        self._upstream_symbols = SourceChain(upstreams)
         self._presence = presence
         self._find_by_code_id = find_by_code_id
 
@@ -183,36 +183,36 @@ class Search:
         """Return whether an upstream is disabled, so that no file can be confirmed as missing."""
         return any(upstream.is_off for upstream in self.upstreams)
 
-    def upstream(self, name: str) -> Switched:
-        """Return the upstream of an UpstreamFile. Raises Absent when it is disabled or was removed."""
+    def upstream(self, name: str) -> SwitchableSource:
+        """Return the upstream of an UpstreamFile. Raises NotFound when it is disabled or was removed."""
         for upstream in self.upstreams:
             if upstream.name == name:
                 if upstream.is_off:
-                    raise SwitchedOff(f"{name} is switched off")
+                    raise SourceDisabled(f"{name} is switched off")
                 return upstream
-        raise Absent(f"{name} is no upstream any more")
+        raise NotFound(f"{name} is no upstream any more")
 
     def find(self, request: FileRequest, *, fresh: bool = False) -> Found:
         """Return the first place that has the file, after one round trip when all places are cached.
 
-        `fresh` consults every place again. Raises Absent only when every place has confirmed it, otherwise
-        CouldNotAsk.
+        `fresh` consults every place again. Raises NotFound only when every place has confirmed it, otherwise
+        Unavailable.
         """
         places = list(self._places(request))
-        unavailable: list[CouldNotAsk] = []
+        unavailable: list[Unavailable] = []
         for place, cached in zip(places, self._cached(places, fresh=fresh), strict=True):
             try:
                 fact = self._locate(place) if isinstance(cached, Unknown) else cached
-            except CouldNotAsk as error:
+            except Unavailable as error:
                 unavailable.append(error)
                 continue
             if fact is not None:
                 return place.result(fact)
         if unavailable:
             raise combined(unavailable)
-        raise Absent("Symbol Not Found")
+        raise NotFound("Symbol Not Found")
 
-    def _places(self, request: FileRequest) -> Iterator[Place]:
+    def _places(self, request: FileRequest) -> Iterator[SearchPlace]:
         yield from _named(request, self.regular, keys.regular_file)
         if request.may_be_code_id:
             yield self._by_code_id(request)
@@ -223,40 +223,40 @@ class Search:
             yield from _named(request, self.try_files, keys.try_file)
             yield from _renamed(request, self.try_files, keys.try_file)
 
-    def _by_code_id(self, request: FileRequest) -> Place:
+    def _by_code_id(self, request: FileRequest) -> SearchPlace:
         names = request.key.debug_file, request.given_id
         with_try = request.with_try
-        return Place(
+        return SearchPlace(
             keys.code_file(*names, with_try=with_try),
             lambda: _module_names(self._find_by_code_id(*names, with_try=with_try)),
             lambda fact: OtherName(symbol_file(ObjectId(*fact))),
         )
 
-    def _upstream_place(self, request: FileRequest) -> Place:
-        return Place(
+    def _upstream_place(self, request: FileRequest) -> SearchPlace:
+        return SearchPlace(
             keys.upstream_file(request.key),
             lambda: [self._upstream_symbols.locate(request.module)],
             lambda fact: UpstreamFile(fact[0], request.key),
         )
 
-    def _cached(self, places: Sequence[Place], *, fresh: bool) -> Sequence[Fact | Unknown]:
+    def _cached(self, places: Sequence[SearchPlace], *, fresh: bool) -> Sequence[Fact | Unknown]:
         names = [place.presence_key for place in places]
         if not fresh:
-            return self._presence.look(names)
-        with suppress(CouldNotAsk):
+            return self._presence.get(names)
+        with suppress(Unavailable):
             self._presence.forget(names)
         return [Unknown()] * len(names)
 
-    def _locate(self, place: Place) -> Fact:
+    def _locate(self, place: SearchPlace) -> Fact:
         lease = self._presence.lease(place.presence_key)
         fact: Fact = None
         doubtful = False
         try:
             fact = place.locate()
-        except Absent as error:
+        except NotFound as error:
             # A refusal by our own storage may come from wrong permissions, which someone will repair.
-            doubtful = isinstance(error, SwitchedOff | Refused)
-        self._presence.settle(place.presence_key, lease, fact, doubtful=doubtful)
+            doubtful = isinstance(error, SourceDisabled | AccessDenied)
+        self._presence.store(place.presence_key, lease, fact, doubtful=doubtful)
         return fact
 
 
@@ -267,18 +267,18 @@ def _module_names(module: ObjectId) -> list[Any]:
 PresenceKey = Callable[[FileKey], str]
 
 
-def _named(request: FileRequest, files: OwnFiles, presence_key: PresenceKey) -> Iterator[Place]:
+def _named(request: FileRequest, files: OwnFiles, presence_key: PresenceKey) -> Iterator[SearchPlace]:
     """Yield the places of the names as requested."""
     for key in request.keys:
-        yield Place(presence_key(key), partial(_stat, files, key), partial(_own_file, files, key))
+        yield SearchPlace(presence_key(key), partial(_stat, files, key), partial(_own_file, files, key))
 
 
-def _renamed(request: FileRequest, files: OwnFiles, presence_key: PresenceKey) -> Iterator[Place]:
+def _renamed(request: FileRequest, files: OwnFiles, presence_key: PresenceKey) -> Iterator[SearchPlace]:
     """Yield the places of other names that the file may have."""
     for key in request.build_id_keys:
-        yield Place(presence_key(key), partial(_stat, files, key), partial(_other_name, key))
+        yield SearchPlace(presence_key(key), partial(_stat, files, key), partial(_other_name, key))
     if is_windows_name(request.key.debug_file):
-        yield Place(
+        yield SearchPlace(
             keys.other_case(presence_key(request.key)),
             lambda: list(files.other_case(request.key)),
             lambda fact: OtherName(FileKey(*fact)),

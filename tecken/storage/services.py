@@ -18,11 +18,11 @@ from tecken.storage.backends.staging import Staging
 from tecken.storage.backends.uploaded_files import stored_symbols
 from tecken.storage.disk_space import DiskSpace, Volume
 from tecken.storage.factory import own_files_for, page_files_for, upstreams_for
-from tecken.storage.lookup_log import Journal
+from tecken.storage.lookup_log import LookupLog
 from tecken.storage.miss_counts import Miss, MissCounts
 from tecken.storage.port import FetchLimits, OwnFiles, PageFiles, Stored
-from tecken.storage.search import Chain, Search
-from tecken.storage.upstreams.switched import Switched
+from tecken.storage.search import Search, SourceChain
+from tecken.storage.upstreams.switched import SwitchableSource
 from tecken.symbols.ids import ObjectId
 
 
@@ -84,7 +84,7 @@ def disk_space() -> DiskSpace:
 
 
 @per_process
-def upstreams() -> tuple[Switched, ...]:
+def upstreams() -> tuple[SwitchableSource, ...]:
     """Return the upstreams in the order in which they are searched: the only ones of this process."""
     return upstreams_for(settings.SYMBOL_SOURCES, fetch_limits, upstreams_off)
 
@@ -105,26 +105,26 @@ def search() -> Search:
     )
 
 
-def symbol_search() -> Chain:
+def symbol_search() -> SourceChain:
     """Return the sources of symbols of regular modules: our own storage first, then upstreams."""
     return search().symbols
 
 
 @per_process
-def lookup_log() -> Journal:
+def lookup_log() -> LookupLog:
     """Return the log of what each source answered, kept as long as the absence of a module."""
-    return Journal(cache_client(), cache_guard(), lambda: options().absent_seconds)
+    return LookupLog(cache_client(), cache_guard(), lambda: options().absent_seconds)
 
 
 @per_process
-def presence_cache() -> presence.Known:
+def presence_cache() -> presence.PresenceCache:
     """Return the cache of which files exist. Call `changed` on it after a file is stored or deleted."""
-    return presence.Known(cache_client(), cache_guard(), _presence_lifetimes)
+    return presence.PresenceCache(cache_client(), cache_guard(), _presence_lifetimes)
 
 
-def _presence_lifetimes() -> presence.Lifetimes:
+def _presence_lifetimes() -> presence.PresenceLifetimes:
     current = options()
-    return presence.Lifetimes(
+    return presence.PresenceLifetimes(
         current.download_known_seconds, current.absent_seconds, current.unreachable_seconds
     )
 

@@ -12,7 +12,7 @@ from threading import Lock
 
 import redis
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.redisclient.guard import RedisGuard
 from tecken.store import keys
 from tecken.store.access_sample import PLACES, Access, Chunk, hash_name, is_sampled, unpack_all
@@ -82,7 +82,7 @@ class AccessSample:
 
     def _send(self, chunk: Chunk) -> None:
         with (
-            suppress(CouldNotAsk),
+            suppress(Unavailable),
             self._guard.guarded(),
             self._client.pipeline(transaction=False) as pipeline,
         ):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import redis
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.redisclient.guard import RedisGuard
 from tecken.store.port import PageKey
 from tecken.symbols.ids import ObjectId
@@ -95,7 +95,7 @@ class HitCounts:
     def _send(self, counts: dict[str, dict[str, int]]) -> None:
         hour = int(self._clock() // HOUR_SECONDS)
         with (
-            suppress(CouldNotAsk),
+            suppress(Unavailable),
             self._guard.guarded(),
             self._client.pipeline(transaction=False) as pipeline,
         ):

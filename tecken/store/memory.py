@@ -28,7 +28,7 @@ def _expires(_module: ObjectId, marker: _Marker, _now: float) -> float:
 class MemoryPageStore:
     """Store of at most `max_bytes` of headers and pages, and of MARKERS missing markers.
 
-    The least recently used ones are evicted. `clock` returns seconds. No method raises StoreAway.
+    The least recently used ones are evicted. `clock` returns seconds. No method raises StoreUnavailable.
     """
 
     def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:

@@ -41,7 +41,7 @@ def entries(chunks: Sequence[Chunk]) -> Entries:
 WARM_UP = 0.25
 
 
-class Curve(NamedTuple):
+class MissRatioCurve(NamedTuple):
     """Hit ratio of an LRU store by its size, from `sampled` of all `accesses`."""
 
     sizes: tuple[int, ...]
@@ -65,7 +65,7 @@ class Curve(NamedTuple):
         """Return the size of the smallest store with that ratio; None if too many keys are new for it."""
         return next((size for size, hit in zip(self.sizes, self.ratios, strict=True) if hit >= ratio), None)
 
-    def thinned(self, points: int) -> Curve:
+    def thinned(self, points: int) -> MissRatioCurve:
         """Return the curve with at most `points` of its steps, the last one among them."""
         step = -(-len(self.sizes) // points) or 1
         chosen = range(len(self.sizes) - 1, -1, -step)[::-1]
@@ -73,7 +73,7 @@ class Curve(NamedTuple):
         return self._replace(sizes=sizes, ratios=ratios)
 
 
-def curve(chunks: Sequence[Chunk], warm_up: float = WARM_UP) -> Curve:
+def curve(chunks: Sequence[Chunk], warm_up: float = WARM_UP) -> MissRatioCurve:
     """Return the curve of chunks in their order. All are thinned to the lowest rate."""
     below = min((chunk.below for chunk in chunks), default=1)
     thin = [chunk.thinned(below) for chunk in chunks]
@@ -86,11 +86,11 @@ def curve(chunks: Sequence[Chunk], warm_up: float = WARM_UP) -> Curve:
     return _curve([d for d in distances if d is not None], len(distances), total, rate)
 
 
-def _curve(distances: list[int], sampled: int, total: int, rate: float) -> Curve:
+def _curve(distances: list[int], sampled: int, total: int, rate: float) -> MissRatioCurve:
     # The paper's SHARDS-adj: if the sample has fewer accesses than expected, or more, those are of very hot
     # keys.
     if total == 0:
-        return Curve((), (), 0, 0)
+        return MissRatioCurve((), (), 0, 0)
     expected = total * rate
     lacking = expected - sampled
     sizes: list[int] = []
@@ -102,7 +102,7 @@ def _curve(distances: list[int], sampled: int, total: int, rate: float) -> Curve
         else:
             sizes.append(round(distance / rate))
             ratios.append(ratio)
-    return Curve(tuple(sizes), tuple(accumulate(ratios, max)), total, sampled)
+    return MissRatioCurve(tuple(sizes), tuple(accumulate(ratios, max)), total, sampled)
 
 
 def reuse_distances(accesses: Iterable[Access]) -> Iterator[int | None]:

@@ -36,7 +36,7 @@ class PageKey(NamedTuple):
 class PageStore(Protocol):
     """Store of headers and pages, each of which may be evicted at any time.
 
-    Every method raises StoreAway after one short deadline when the server does not answer.
+    Every method raises StoreUnavailable after one short deadline when the server does not answer.
     """
 
     def headers(self, modules: Sequence[ObjectId]) -> dict[ObjectId, bytes | Missing]:

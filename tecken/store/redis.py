@@ -10,7 +10,7 @@ from typing import cast, get_args
 
 from redis import Redis, exceptions
 
-from tecken.errors import StoreAway
+from tecken.errors import StoreUnavailable
 from tecken.redisclient import Cluster
 from tecken.redisclient.guard import RedisGuard
 from tecken.store import keys
@@ -42,8 +42,8 @@ def _describe(error: Exception) -> str:
 
 
 def store_guard(clock: Callable[[], float] = time.monotonic) -> RedisGuard:
-    """Return a guard of redis-store, which raises StoreAway."""
-    return RedisGuard("the symbol store", error=StoreAway, describe=_describe, clock=clock)
+    """Return a guard of redis-store, which raises StoreUnavailable."""
+    return RedisGuard("the symbol store", error=StoreUnavailable, describe=_describe, clock=clock)
 
 
 class RedisPageStore:

@@ -9,16 +9,16 @@ from contextlib import suppress
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from tecken.errors import Absent, CouldNotAsk, MalformedPageFile, Pending, StoreAway
+from tecken.errors import MalformedPageFile, NotFound, Pending, StoreUnavailable, Unavailable
 from tecken.storage import keys
 from tecken.storage.backends.uploaded_files import stored_symbols
-from tecken.storage.lookup_log import Journal, Look
+from tecken.storage.lookup_log import LookupLog, LookupRecord
 from tecken.storage.port import PageFiles, Stored
-from tecken.storage.presence_cache import Known, Remembered
+from tecken.storage.presence_cache import PresenceCache, Remembered
 from tecken.storage.search import Search
 from tecken.store.port import Missing, PageStore
-from tecken.symbolication.conversion.status import Board, State
-from tecken.symbolication.loader import Cold
+from tecken.symbolication.conversion.status import ConversionTracker, State
+from tecken.symbolication.loader import ConversionQueue
 from tecken.symbolication.page_reader import read_header
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, symbol_file
@@ -28,14 +28,14 @@ T = TypeVar("T")
 THREADS = 10
 
 
-class Own(NamedTuple):
+class OwnStorage(NamedTuple):
     """One of our storages, and the symbol file in it."""
 
     name: str
-    now: Stored | CouldNotAsk | None
+    now: Stored | Unavailable | None
 
 
-class Upstream(NamedTuple):
+class UpstreamResult(NamedTuple):
     """One upstream, and whether an operator has disabled it."""
 
     name: str
@@ -53,7 +53,7 @@ class Cached(NamedTuple):
     """State on redis-cache: the conversion, the last search, and the presence cache for downloads."""
 
     state: State
-    look: Look | None
+    look: LookupRecord | None
     regular: Remembered
     of_try: Remembered
     upstream: Remembered
@@ -63,13 +63,13 @@ class Explanation(NamedTuple):
     """State of each part. A part that did not respond has its error in place of its state."""
 
     key: FileKey
-    regular: Own
-    of_try: Own
-    upstreams: tuple[Upstream, ...]
-    page_file: Header | CouldNotAsk | None
-    store: int | Marked | CouldNotAsk | None
+    regular: OwnStorage
+    of_try: OwnStorage
+    upstreams: tuple[UpstreamResult, ...]
+    page_file: Header | Unavailable | None
+    store: int | Marked | Unavailable | None
     """Bytes of the header, or the missing marker."""
-    cache: Cached | CouldNotAsk
+    cache: Cached | Unavailable
 
 
 class Explainer:
@@ -85,16 +85,16 @@ class Explainer:
         search: Search,
         page_files: PageFiles,
         store: PageStore,
-        board: Board,
-        journal: Journal,
-        known: Known,
-        cold: Cold,
+        tracker: ConversionTracker,
+        journal: LookupLog,
+        known: PresenceCache,
+        cold: ConversionQueue,
         seconds: float = 3.0,
     ) -> None:
         self._search = search
         self._page_files = page_files
         self._store = store
-        self._board = board
+        self._tracker = tracker
         self._journal = journal
         self._known = known
         self._cold = cold
@@ -111,30 +111,30 @@ class Explainer:
         cache = self._start(self._find_cached, module)
         return Explanation(
             symbol_file(module),
-            Own(self._search.regular.name, self._wait(regular, deadline)),
-            Own(self._search.try_files.name, self._wait(of_try, deadline)),
-            tuple(Upstream(upstream.name, upstream.is_off) for upstream in self._search.upstreams),
+            OwnStorage(self._search.regular.name, self._wait(regular, deadline)),
+            OwnStorage(self._search.try_files.name, self._wait(of_try, deadline)),
+            tuple(UpstreamResult(upstream.name, upstream.is_off) for upstream in self._search.upstreams),
             self._wait(page_file, deadline),
             self._wait(store, deadline),
             self._wait(cache, deadline),
         )
 
     def look_again(self, module: ObjectId) -> None:
-        """Remove every missing marker and have a worker search again. Raises CouldNotAsk.
+        """Remove every missing marker and have a worker search again. Raises Unavailable.
 
         Any number of calls at the same time causes one search.
         """
-        with suppress(StoreAway):
+        with suppress(StoreUnavailable):
             self._store.forget(module)
         self._known.forget(_presence_keys(module))
-        self._board.forget(module)
+        self._tracker.forget(module)
         # With a deadline that has passed, this sends the job and does not wait for it.
-        outcome = self._cold.bring([module], time.monotonic()).get(module)
-        if isinstance(outcome, CouldNotAsk) and not isinstance(outcome, Pending):
+        outcome = self._cold.convert_and_wait([module], time.monotonic()).get(module)
+        if isinstance(outcome, Unavailable) and not isinstance(outcome, Pending):
             raise outcome
 
     def _find_header(self, module: ObjectId) -> Header | None:
-        with suppress(Absent, MalformedPageFile):
+        with suppress(NotFound, MalformedPageFile):
             return Header.parse(read_header(self._page_files, module))
         return None
 
@@ -145,26 +145,26 @@ class Explainer:
         return len(entry) if entry and is_header(entry) else None
 
     def _find_cached(self, module: ObjectId) -> Cached:
-        (state,) = self._board.look([module])
+        (state,) = self._tracker.get([module])
         last_search = self._journal.last(module)
-        return Cached(state, last_search, *self._known.remembered(_presence_keys(module)))
+        return Cached(state, last_search, *self._known.describe(_presence_keys(module)))
 
-    def _start(self, call: Callable[..., T], *arguments: object) -> Future[T | CouldNotAsk]:
+    def _start(self, call: Callable[..., T], *arguments: object) -> Future[T | Unavailable]:
         return self._pool.submit(_call, partial(call, *arguments))
 
-    def _wait(self, future: Future[T | CouldNotAsk], deadline: float) -> T | CouldNotAsk:
+    def _wait(self, future: Future[T | Unavailable], deadline: float) -> T | Unavailable:
         try:
             return future.result(max(0.0, deadline - time.monotonic()))
         except TimeoutError:
             future.cancel()
-            return CouldNotAsk(f"no answer in {self._seconds:g} s")
+            return Unavailable(f"no answer in {self._seconds:g} s")
 
 
-def _call(call: Callable[[], T]) -> T | CouldNotAsk:
-    """Return the result of a call, or its CouldNotAsk."""
+def _call(call: Callable[[], T]) -> T | Unavailable:
+    """Return the result of a call, or its Unavailable."""
     try:
         return call()
-    except CouldNotAsk as error:
+    except Unavailable as error:
         return error
 
 

@@ -13,10 +13,10 @@ from typing import Generic, NamedTuple, TypeVar
 
 from tecken.errors import MalformedPageFile
 from tecken.store.port import Missing
-from tecken.symbolication.loader import Modules
+from tecken.symbolication.loader import ModuleSource
 from tecken.symbolication.trace import Trace
 from tecken.symbols.ids import ObjectId
-from tecken.symbols.lookup import Finder, Frame, Hit, frame, name
+from tecken.symbols.lookup import Frame, Hit, PageLookup, frame, name
 from tecken.symbols.pagefile.file import Header, Section
 from tecken.symbols.pagefile.page import Page
 
@@ -56,8 +56,8 @@ class Terms(NamedTuple, Generic[T]):
     has_places: bool = True
 
 
-def look_up(modules: Modules, wanted: Wanted, trace: Trace, terms: Terms[T]) -> LookupResult[T]:
-    """Return the rendered frames of the wanted offsets. Raises TooMuch, as `terms.render` may."""
+def look_up(modules: ModuleSource, wanted: Wanted, trace: Trace, terms: Terms[T]) -> LookupResult[T]:
+    """Return the rendered frames of the wanted offsets. Raises TooLarge, as `terms.render` may."""
     lookup = _Lookup(modules, trace, terms)
     lookup.load(_symbol_pages(wanted))
     hits: dict[ObjectId, Hits] = {}
@@ -77,7 +77,7 @@ def look_up(modules: Modules, wanted: Wanted, trace: Trace, terms: Terms[T]) -> 
 class _Lookup(Generic[T]):
     """Pages of one lookup, and the modules that failed on the way."""
 
-    def __init__(self, modules: Modules, trace: Trace, terms: Terms[T]) -> None:
+    def __init__(self, modules: ModuleSource, trace: Trace, terms: Terms[T]) -> None:
         self._modules = modules
         self._trace = trace
         self._terms = terms
@@ -117,7 +117,7 @@ class _Lookup(Generic[T]):
                 found[offset] = None
                 continue
             if finder is None or page != current:
-                current, finder = page, Finder(self._pages[header.generation, page])
+                current, finder = page, PageLookup(self._pages[header.generation, page])
             hit = finder.find(offset)
             found[offset] = hit if self._terms.has_places else hit and hit.without_places()
         return found

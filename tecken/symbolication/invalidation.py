@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import redis
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.redisclient.guard import RedisGuard
 from tecken.symbolication.conversion import keys
 from tecken.symbols.ids import ObjectId
@@ -31,18 +31,18 @@ FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 30.0
 
 
-class Herald:
+class InvalidationPublisher:
     """Publisher of invalidations on redis-cache."""
 
     def __init__(self, client: redis.Redis, guard: RedisGuard) -> None:
         self._client = client
         self._guard = guard
 
-    def tell(self, module: ObjectId) -> None:
+    def publish(self, module: ObjectId) -> None:
         """Publish that `module` has other symbols. Takes one short deadline at most and raises nothing."""
         try:
             self._guard.call(self._client.publish, keys.REPLACED, module.key)
-        except CouldNotAsk as error:
+        except Unavailable as error:
             # An error without a cause comes from the circuit breaker, which has logged the failure already.
             if error.__cause__:
                 cause = type(error.__cause__).__name__
@@ -54,35 +54,35 @@ class Herald:
                 )
 
 
-class Hearer(Protocol):
+class Invalidatable(Protocol):
     """Cache that follows invalidations."""
 
     def drop(self, module: ObjectId) -> None:
         """Drop what is cached of `module`."""
         ...
 
-    def doubt(self) -> None:
+    def invalidate_all(self) -> None:
         """Stop trusting every entry, because invalidations may have been missed."""
         ...
 
 
-class Listener:
+class InvalidationSubscriber:
     """Subscriber that passes invalidations to a cache, in a daemon thread.
 
     The thread holds a weak reference and ends when the cache is gone. Threads do not survive a fork, so a
-    child process builds a cache and a Listener of its own; a shared one would leave the child with headers
-    that are never invalidated.
+    child process builds a cache and an InvalidationSubscriber of its own; a shared one would leave the child
+    with headers that are never invalidated.
     """
 
     def __init__(
         self,
         client: redis.Redis,
-        hearer: Hearer,
+        target: Invalidatable,
         silence: float = SILENCE_SECONDS,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client = client
-        self._hearer = weakref.ref(hearer)
+        self._target = weakref.ref(target)
         self._silence = silence
         self._sleep = sleep
         self._pause = FIRST_PAUSE
@@ -96,11 +96,11 @@ class Listener:
         return thread
 
     def _run(self) -> None:
-        while self._hearer():
+        while self._target():
             try:
                 self._listen()
             except (redis.RedisError, OSError) as error:
-                if self._pause == FIRST_PAUSE and self._hearer():
+                if self._pause == FIRST_PAUSE and self._target():
                     logger.warning("lost the subscription to invalidations: %s; connecting again", error)
                 self._sleep(self._pause * self._random.uniform(0.5, 1.0))
                 self._pause = min(self._pause * 2, LONGEST_PAUSE)
@@ -111,7 +111,7 @@ class Listener:
         is_silent = False
         with self._client.pubsub() as channel:  # type: ignore[no-untyped-call]
             channel.subscribe(keys.REPLACED)
-            while self._hearer():
+            while self._target():
                 message = channel.get_message(timeout=self._silence)
                 if message:
                     self._handle(message)
@@ -122,10 +122,10 @@ class Listener:
                 is_silent = not message
 
     def _handle(self, message: dict[str, Any]) -> None:
-        hearer = self._hearer()
-        if hearer and message["type"] == "subscribe":
+        target = self._target()
+        if target and message["type"] == "subscribe":
             # Messages published before this moment were not received, so no entry can be trusted.
-            hearer.doubt()
+            target.invalidate_all()
             self._pause = FIRST_PAUSE
-        elif hearer and message["type"] == "message":
-            hearer.drop(ObjectId.from_key(message["data"].decode(errors="replace")))
+        elif target and message["type"] == "message":
+            target.drop(ObjectId.from_key(message["data"].decode(errors="replace")))

@@ -1,6 +1,6 @@
 """Loader of headers and pages: from this process, from the store, or from page files.
 
-`Modules` and `Cold` are what the rest of the package depends on; tests implement them in memory.
+The rest of the package depends on `ModuleSource` and `ConversionQueue`; tests implement them in memory.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
-from tecken.errors import CouldNotAsk, MalformedPageFile, StoreAway, TooMuch
+from tecken.errors import MalformedPageFile, StoreUnavailable, TooLarge, Unavailable
 from tecken.store.port import Missing, PageKey, PageStore
 from tecken.symbolication.memory_cache import HeaderCache, PageCache
 from tecken.symbolication.page_reader import PageBatch, PageFileReader
@@ -34,7 +34,7 @@ class Pages(NamedTuple):
     """Modules of which neither the store nor the page file could be read; the kind is "unreachable"."""
 
 
-class Modules(Protocol):
+class ModuleSource(Protocol):
     """Access to headers and pages. A failure of one module is part of the result and raises nothing."""
 
     def headers(
@@ -48,16 +48,19 @@ class Modules(Protocol):
         ...
 
     def pages(self, wanted: Iterable[tuple[ObjectId, Header, int]], trace: Trace) -> Pages:
-        """Return pages by module, header and page number. Raises TooMuch when they are too large together."""
+        """Return pages by module, header and page number.
+
+        Raises TooLarge when they are too large together.
+        """
         ...
 
 
-class Cold(Protocol):
+class ConversionQueue(Protocol):
     """Conversion of cold modules."""
 
-    def bring(
+    def convert_and_wait(
         self, modules: Sequence[ObjectId], deadline: float, client: str = ""
-    ) -> dict[ObjectId, Missing | CouldNotAsk]:
+    ) -> dict[ObjectId, Missing | Unavailable]:
         """Have modules converted and wait for them until `deadline`, a moment of `time.monotonic()`.
 
         `client` names the client that shares workers with others; modules of one client wait for each other.
@@ -82,7 +85,7 @@ def _ignore_lookup(_wanted: Collection[PageKey], _found: Collection[PageKey]) ->
     pass
 
 
-class Library:
+class SymbolLoader:
     """Loader of headers and pages through three tiers: this process, the store, page files.
 
     Each tier is read once per call for everything that the tiers above do not have, so the number of round
@@ -114,7 +117,7 @@ class Library:
         self._pages = pages
 
     def headers(self, modules: Iterable[ObjectId], trace: Trace, most: int | None = None) -> Headers:
-        """Return headers and known reasons; see `Modules.headers`."""
+        """Return headers and known reasons; see `ModuleSource.headers`."""
         found: Headers = {}
         # One lookup and one append per module: this loop runs for every module of every warm request.
         rest = []
@@ -139,7 +142,7 @@ class Library:
         """Return pages, and drop headers of replaced page files from this process and the store.
 
         Raises:
-            TooMuch: The pages from the store, or those from page files, take more than MAX_OPEN_BYTES.
+            TooLarge: The pages from the store, or those from page files, take more than MAX_OPEN_BYTES.
         """
         found: dict[tuple[str, int], Page] = {}
         rest: Wanted = {}
@@ -161,14 +164,14 @@ class Library:
         """Drop the header of a module whose symbols have changed; the next request loads it again."""
         self._headers.drop(module)
 
-    def doubt(self) -> None:
+    def invalidate_all(self) -> None:
         """Load every header again when it is needed next, because any module may have changed."""
-        self._headers.doubt()
+        self._headers.invalidate_all()
 
     def _headers_from_store(self, modules: Sequence[ObjectId], trace: Trace) -> Headers:
         start = time.perf_counter()
         stored: dict[ObjectId, bytes | Missing] = {}
-        with suppress(StoreAway):
+        with suppress(StoreUnavailable):
             stored = self._store.headers(modules)
         trace.store.add(len(modules), len(stored), time.perf_counter() - start)
         found: Headers = {}
@@ -182,10 +185,10 @@ class Library:
     def _headers_from_page_files(self, modules: Sequence[ObjectId], trace: Trace) -> Headers:
         found: Headers = {}
         for module, raw in zip(modules, self._reader.headers(modules, trace), strict=True):
-            if isinstance(raw, CouldNotAsk):
+            if isinstance(raw, Unavailable):
                 found[module] = Missing("unreachable", str(raw))
             elif raw is not None:
-                with suppress(MalformedPageFile, StoreAway):
+                with suppress(MalformedPageFile, StoreUnavailable):
                     found[module] = self._parse(module, raw, trace)
                     self._store.put_header(module, raw)
         trace.headers.page_file += len(found)
@@ -201,7 +204,7 @@ class Library:
         """Move the pages that the store has from `rest` to `answer`."""
         start = time.perf_counter()
         stored: dict[PageKey, bytes] = {}
-        with suppress(StoreAway):
+        with suppress(StoreUnavailable):
             stored = self._store.pages(tuple(rest))
         trace.store.add(len(rest), len(stored), time.perf_counter() - start)
         self._note_lookup(rest, stored)
@@ -220,7 +223,7 @@ class Library:
         results = self._reader.pages(batches, trace)
         _check_size(page for pages in results if isinstance(pages, list) for page in pages)
         for batch, pages in zip(batches, results, strict=True):
-            if isinstance(pages, CouldNotAsk):
+            if isinstance(pages, Unavailable):
                 answer.unreachable[batch.module] = Missing("unreachable", str(pages))
             elif pages is None or not self._open_all(batch, pages, answer, trace):
                 self._forget(batch.module)
@@ -228,7 +231,7 @@ class Library:
             else:
                 loaded |= zip(batch.keys(), pages, strict=True)
         trace.pages.page_file += len(loaded)
-        with suppress(StoreAway):
+        with suppress(StoreUnavailable):
             if loaded:
                 self._store.put_pages(loaded)
 
@@ -252,13 +255,13 @@ class Library:
         """Drop the header of a replaced page file, here and in the store."""
         self._headers.drop(module)
         # If the store kept the header, this and every other process would load it again and fail again.
-        with suppress(StoreAway):
+        with suppress(StoreUnavailable):
             self._store.forget(module)
 
 
 def _check_size(pages: Iterable[bytes]) -> None:
     if sum(map(decoded_bytes, pages)) > MAX_OPEN_BYTES:
-        raise TooMuch(
+        raise TooLarge(
             f"The symbols of these frames take more than {MAX_OPEN_BYTES} bytes; ask for fewer frames at once"
         )
 

@@ -84,7 +84,7 @@ class HeaderCache:
         with self._lock:
             self._entries.pop(module, None)
 
-    def doubt(self) -> None:
+    def invalidate_all(self) -> None:
         """Stop trusting the headers that are cached now."""
         self._trusted_from = self._clock()
 

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
-from tecken.errors import Absent, CouldNotAsk, MalformedPageFile
+from tecken.errors import MalformedPageFile, NotFound, Unavailable
 from tecken.storage.port import PageFiles
 from tecken.store.port import PageKey
 from tecken.symbolication.trace import Trace
@@ -33,7 +33,7 @@ class PageBatch(NamedTuple):
 class _Result(NamedTuple, Generic[T]):
     """Value or failure of one read, None for "no page file", and the time that it took."""
 
-    value: T | CouldNotAsk | None
+    value: T | Unavailable | None
     seconds: float
 
 
@@ -41,8 +41,8 @@ def read_header(page_files: PageFiles, module: ObjectId) -> bytes:
     """Return the bytes of a page file's header.
 
     Raises:
-        Absent: There is no page file.
-        CouldNotAsk: The storage does not respond.
+        NotFound: There is no page file.
+        Unavailable: The storage does not respond.
         MalformedPageFile: It is not a page file of this format version.
     """
     (prefix,) = page_files.read(module, [(0, PREFIX)])
@@ -56,15 +56,15 @@ def read_pages(page_files: PageFiles, module: ObjectId, header: Header, pages: S
     """Return compressed pages of the page file that `header` is from.
 
     Raises:
-        Absent: The page file was deleted or replaced.
-        CouldNotAsk: The storage does not respond.
+        NotFound: The page file was deleted or replaced.
+        Unavailable: The storage does not respond.
     """
     found = page_files.read(module, [header.span(page) for page in pages])
     # The generation is checked after the pages are read. Checked before, a page file that is replaced between
     # the two reads would give pages of the new file for the old header.
     (start,) = page_files.read(module, [(0, PREFIX)])
     if start != header.raw[:PREFIX]:
-        raise Absent(f"{module} has another page file now")
+        raise NotFound(f"{module} has another page file now")
     return found
 
 
@@ -80,7 +80,7 @@ class PageFileReader:
         self._seconds = seconds
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="page-file")
 
-    def headers(self, modules: Sequence[ObjectId], trace: Trace) -> list[bytes | CouldNotAsk | None]:
+    def headers(self, modules: Sequence[ObjectId], trace: Trace) -> list[bytes | Unavailable | None]:
         """Return each module's header as bytes; None where there is no page file of this format version."""
         results = self._run_all([partial(read_header, self._page_files, module) for module in modules])
         for module, result in zip(modules, results, strict=True):
@@ -88,7 +88,7 @@ class PageFileReader:
             trace.add_download(module, size, result.seconds)
         return [result.value for result in results]
 
-    def pages(self, wanted: Sequence[PageBatch], trace: Trace) -> list[list[bytes] | CouldNotAsk | None]:
+    def pages(self, wanted: Sequence[PageBatch], trace: Trace) -> list[list[bytes] | Unavailable | None]:
         """Return the compressed pages of each batch; None where its page file was deleted or replaced."""
         results = self._run_all([partial(read_pages, self._page_files, *batch) for batch in wanted])
         for batch, result in zip(wanted, results, strict=True):
@@ -102,20 +102,20 @@ class PageFileReader:
         return [self._collect(future) for future in futures]
 
     def _collect(self, future: Future[_Result[T]]) -> _Result[T]:
-        """Return the result of a read, or CouldNotAsk when it has not ended."""
+        """Return the result of a read, or Unavailable when it has not ended."""
         if future.done():
             return future.result()
         future.cancel()
-        return _Result(CouldNotAsk(f"page file did not come in {self._seconds:g} s"), self._seconds)
+        return _Result(Unavailable(f"page file did not come in {self._seconds:g} s"), self._seconds)
 
 
 def _time(read: Callable[[], T]) -> _Result[T]:
     start = time.perf_counter()
-    value: T | CouldNotAsk | None
+    value: T | Unavailable | None
     try:
         value = read()
-    except (Absent, MalformedPageFile):
+    except (NotFound, MalformedPageFile):
         value = None
-    except CouldNotAsk as error:
+    except Unavailable as error:
         value = error
     return _Result(value, time.perf_counter() - start)

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from tecken.metrics import FRAMES, MODULES, PAGES
-from tecken.symbolication.api.answer import Module, Resolved, key
+from tecken.symbolication.api.answer import JobModule, Resolved, key
 from tecken.symbolication.trace import Trace
 
 logger = logging.getLogger("tecken.trace")
@@ -71,7 +71,7 @@ def count(version: str, resolved: Sequence[Resolved], trace: Trace) -> None:
             PAGES.labels(origin).inc(pages)
 
 
-def _outcome(module: Module) -> str:
+def _outcome(module: JobModule) -> str:
     if module.found is None:
         return "not_asked"
     if module.failure:

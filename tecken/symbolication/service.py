@@ -15,20 +15,20 @@ from typing import NamedTuple, TypeAlias
 
 import orjson
 
-from tecken.errors import BadModule, CouldNotAsk, Pending
+from tecken.errors import BadModule, Pending, Unavailable
 from tecken.store.port import Missing
 from tecken.symbolication import request_cost
-from tecken.symbolication.api.answer import Failure, Module, Resolved, Version, check_answer
+from tecken.symbolication.api.answer import ApiVersion, Failure, JobModule, Resolved, check_answer
 from tecken.symbolication.api.schema import UNKNOWN_MODULE, Job, parse_key
 from tecken.symbolication.frame_cache import FrameCache
 from tecken.symbolication.frame_lookup import Terms, look_up
-from tecken.symbolication.loader import Cold, Modules
+from tecken.symbolication.loader import ConversionQueue, ModuleSource
 from tecken.symbolication.trace import Trace
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.lookup import Frame
 from tecken.symbols.pagefile.file import Header
 
-Outcome: TypeAlias = Header | Missing | CouldNotAsk
+Outcome: TypeAlias = Header | Missing | Unavailable
 """Result of loading a module's header."""
 
 MISSING_NAMES = {"absent": None, "malformed": "Malformed", "unreachable": "CouldNotAsk"}
@@ -56,8 +56,8 @@ class Parts(NamedTuple):
     `most_cold` bounds the modules that are in no cache. `client` names the client that waits for them.
     """
 
-    modules: Modules
-    cold: Cold
+    modules: ModuleSource
+    cold: ConversionQueue
     frames: FrameCache
     seconds: float
     clock: Callable[[], float] = time.monotonic
@@ -71,15 +71,15 @@ class Parts(NamedTuple):
 
 
 def symbolicate(
-    parts: Parts, version: Version, jobs: Sequence[Job], *, debug: bool = False, log: bool = False
+    parts: Parts, version: ApiVersion, jobs: Sequence[Job], *, debug: bool = False, log: bool = False
 ) -> bytes:
     """Return the response as JSON.
 
     With `debug` the response has the cost of the request; with `log` the log has it.
 
     Raises:
-        CouldNotAsk: Modules were referenced, and not one of them could be looked up.
-        TooMuch: The response would be larger than `parts.max_answer_bytes`.
+        Unavailable: Modules were referenced, and not one of them could be looked up.
+        TooLarge: The response would be larger than `parts.max_answer_bytes`.
     """
     start = time.perf_counter()
     trace = Trace()
@@ -94,12 +94,12 @@ def symbolicate(
     return response + b"}"
 
 
-def resolve(parts: Parts, version: Version, jobs: Sequence[Job], trace: Trace) -> list[Resolved]:
+def resolve(parts: Parts, version: ApiVersion, jobs: Sequence[Job], trace: Trace) -> list[Resolved]:
     """Return every frame of every job, symbolicated or not.
 
     Raises:
-        CouldNotAsk: Modules were referenced, and not one of them could be looked up.
-        TooMuch: The frames take more bytes than the response may have.
+        Unavailable: Modules were referenced, and not one of them could be looked up.
+        TooLarge: The frames take more bytes than the response may have.
     """
     references = [(job, _references(job)) for job in jobs]
     request = _Request(parts, version, trace, _merge_offsets(by_index for _, by_index in references))
@@ -128,7 +128,7 @@ class _Request:
     """Modules of one request, their outcomes, and the rendered frames of those with symbols."""
 
     def __init__(
-        self, parts: Parts, version: Version, trace: Trace, wanted: Mapping[ObjectId, set[int]]
+        self, parts: Parts, version: ApiVersion, trace: Trace, wanted: Mapping[ObjectId, set[int]]
     ) -> None:
         self._parts = parts
         self._version = version
@@ -152,7 +152,7 @@ class _Request:
             remaining = self._render(remaining)
             if not remaining:
                 break
-        self._outcomes |= dict.fromkeys(remaining, CouldNotAsk("its symbols are being replaced; try again"))
+        self._outcomes |= dict.fromkeys(remaining, Unavailable("its symbols are being replaced; try again"))
         self._trace.missing |= {
             module: outcome.reason
             for module, outcome in self._outcomes.items()
@@ -179,21 +179,21 @@ class _Request:
             self._fragments[module] = other._fragments.get(module.in_try(), {})
         self._late |= {module for module in absent if module.in_try() in other._late}
 
-    def module(self, reference: _Reference) -> Module:
+    def module(self, reference: _Reference) -> JobModule:
         """Return one module of a job with its rendered frames."""
         key, offsets = reference
         if key is None:
-            return Module(self._render_plain(offsets))
+            return JobModule(self._render_plain(offsets))
         if isinstance(key, BadModule):
-            return Module(self._render_plain(offsets), False, _failure(key))
+            return JobModule(self._render_plain(offsets), False, _failure(key))
         outcome = self._outcomes[key]
         if isinstance(outcome, Header):
             fragments, code_file = self._fragments[key], outcome.metadata.code_file
             if key in self._late:
                 fragments = self._render_plain(offsets - fragments.keys()) | fragments
-                return Module(fragments, False, _failure(LATE), code_file)
-            return Module(fragments, True, code_file=code_file)
-        return Module(self._render_plain(offsets), False, _failure(outcome))
+                return JobModule(fragments, False, _failure(LATE), code_file)
+            return JobModule(fragments, True, code_file=code_file)
+        return JobModule(self._render_plain(offsets), False, _failure(outcome))
 
     def _render_plain(self, offsets: Iterable[int]) -> dict[int, bytes]:
         """Render frames without symbols."""
@@ -209,7 +209,9 @@ class _Request:
 
     def _convert(self, cold: Sequence[ObjectId]) -> dict[ObjectId, Outcome]:
         parts = self._parts
-        outcomes: dict[ObjectId, Outcome] = {**parts.cold.bring(cold, self._deadline, parts.client)}
+        outcomes: dict[ObjectId, Outcome] = {
+            **parts.cold.convert_and_wait(cold, self._deadline, parts.client)
+        }
         ready = [module for module in cold if module not in outcomes]
         if ready:
             outcomes |= dict.fromkeys(ready, Pending("it was prepared and is gone again; try again"))
@@ -241,7 +243,7 @@ class _Request:
         return lookup.replaced
 
     def _render_frame(self, offset: int, frame: Frame | None) -> bytes:
-        """Render a frame. Raises TooMuch once the new frames alone are larger than a response may be."""
+        """Render a frame. Raises TooLarge once the new frames alone are larger than a response may be."""
         # Checked while frames are rendered: a request with many frames of long inlined calls would otherwise
         # fill the process's memory before the size of its response is known.
         fragment = self._version.fragment(offset, frame)
@@ -250,7 +252,7 @@ class _Request:
         return fragment
 
     def raise_if_all_failed(self) -> None:
-        """Raise CouldNotAsk if modules were looked up and none of them has a definite result.
+        """Raise Unavailable if modules were looked up and none of them has a definite result.
 
         A response without a single symbol would look like "these modules have no symbols".
         """
@@ -258,7 +260,7 @@ class _Request:
         if errors and len(errors) == len(self._outcomes):
             waits = [error.retry_after for error in errors if error.retry_after is not None]
             text = f"None of {len(errors)} modules could be asked for: {errors[0]}"
-            raise CouldNotAsk(text, min(waits, default=None))
+            raise Unavailable(text, min(waits, default=None))
 
 
 def _references(job: Job) -> dict[int, _Reference]:
@@ -283,14 +285,14 @@ def _merge_offsets(jobs: Iterable[Mapping[int, _Reference]]) -> dict[ObjectId, s
     return merged
 
 
-def _unavailability(outcome: Outcome) -> CouldNotAsk | None:
+def _unavailability(outcome: Outcome) -> Unavailable | None:
     """Return the error of a module whose result is unknown, None for a definite result."""
     if isinstance(outcome, Missing):
-        return CouldNotAsk(outcome.reason) if outcome.kind == "unreachable" else None
-    return outcome if isinstance(outcome, CouldNotAsk) else None
+        return Unavailable(outcome.reason) if outcome.kind == "unreachable" else None
+    return outcome if isinstance(outcome, Unavailable) else None
 
 
-def _failure(outcome: Missing | CouldNotAsk | BadModule) -> Failure | None:
+def _failure(outcome: Missing | Unavailable | BadModule) -> Failure | None:
     """Return the entry for `module_errors`; None for a module that is absent, which is no error."""
     if isinstance(outcome, Missing):
         name = MISSING_NAMES[outcome.kind]

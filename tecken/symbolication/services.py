@@ -8,7 +8,7 @@ from contextlib import suppress
 from django.conf import settings
 
 from tecken import waiting
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.jobs import sending
 from tecken.jobs.sending import FIRST, LAST, NEXT, JobRequest
 from tecken.redisclient.services import cache_client, cache_guard
@@ -19,14 +19,18 @@ from tecken.storage.backends.uploaded_files import OwnSymbols
 from tecken.storage.port import Stored, SymbolSource
 from tecken.store import services as store_services
 from tecken.store.port import Missing
-from tecken.symbolication.conversion.converter import Adder, Lifetimes, Preparer, Replacer
-from tecken.symbolication.conversion.lock import RedisTurns
+from tecken.symbolication.conversion.converter import Converter, Importer, MissingLifetimes, ModuleInvalidator
+from tecken.symbolication.conversion.lock import RedisConversionLock
 from tecken.symbolication.conversion.page_file_builder import MAX_MEMORY_BYTES, Conversion
-from tecken.symbolication.conversion.queue import CeleryCold, InlineCold, Worker
-from tecken.symbolication.conversion.status import RedisBoard
+from tecken.symbolication.conversion.queue import (
+    CeleryConversionQueue,
+    ConversionWorker,
+    InlineConversionQueue,
+)
+from tecken.symbolication.conversion.status import RedisConversionTracker
 from tecken.symbolication.explain import Explainer
-from tecken.symbolication.invalidation import Herald, Listener
-from tecken.symbolication.loader import Library
+from tecken.symbolication.invalidation import InvalidationPublisher, InvalidationSubscriber
+from tecken.symbolication.loader import SymbolLoader
 from tecken.symbolication.memory_cache import HeaderCache, PageCache
 from tecken.symbolication.page_reader import PageFileReader
 from tecken.symbols.ids import TRY, ObjectId
@@ -54,9 +58,9 @@ def page_cache() -> PageCache:
 
 
 @per_process
-def symbol_loader() -> Library:
+def symbol_loader() -> SymbolLoader:
     """Return the loader of headers and pages, which follows the invalidations of all processes."""
-    loader = Library(
+    loader = SymbolLoader(
         store_services.counted_page_store(),
         PageFileReader(storage_services.request_page_files()),
         header_cache(),
@@ -65,23 +69,23 @@ def symbol_loader() -> Library:
     )
     on_change("process_header_bytes", lambda size: header_cache().resize(size))
     on_change("process_page_bytes", lambda size: page_cache().resize(size))
-    Listener(cache_client(), loader).start()
+    InvalidationSubscriber(cache_client(), loader).start()
     return loader
 
 
 @per_process
-def invalidation_publisher() -> Herald:
+def invalidation_publisher() -> InvalidationPublisher:
     """Return the publisher of modules whose symbols have changed."""
-    return Herald(cache_client(), cache_guard())
+    return InvalidationPublisher(cache_client(), cache_guard())
 
 
 # Conversion
 
 
 @per_process
-def conversion_lock() -> RedisTurns:
+def conversion_lock() -> RedisConversionLock:
     """Return the lock under which one process of the fleet converts a module."""
-    return RedisTurns(cache_client(), cache_guard(), patience=settings.CONVERT_TIME_LIMIT_SECONDS)
+    return RedisConversionLock(cache_client(), cache_guard(), patience=settings.CONVERT_TIME_LIMIT_SECONDS)
 
 
 @per_process
@@ -102,26 +106,26 @@ def worker_page_file_builder() -> Conversion:
 
 
 @per_process
-def converter() -> Preparer:
+def converter() -> Converter:
     """Return the converter of regular modules."""
     return _converter(storage_services.symbol_search(), storage_services.own_stamp, page_file_builder())
 
 
 @per_process
-def try_converter() -> Preparer:
+def try_converter() -> Converter:
     """Return the converter of modules of try builds."""
     return _converter(_try_symbols(), storage_services.try_stamp, page_file_builder())
 
 
 def _converter(
     source: SymbolSource, stamp: Callable[[ObjectId], Stored | None], builder: Conversion
-) -> Preparer:
-    return Preparer(
+) -> Converter:
+    return Converter(
         source=source,
         stamp=stamp,
         page_files=storage_services.page_files(),
         store=store_services.page_store(),
-        turns=conversion_lock(),
+        lock=conversion_lock(),
         conversion=builder,
         lifetimes=_missing_lifetimes,
     )
@@ -135,21 +139,21 @@ def _symbol_bytes() -> int:
     return options().symbol_max_bytes
 
 
-def _missing_lifetimes() -> Lifetimes:
+def _missing_lifetimes() -> MissingLifetimes:
     values = options()
-    return Lifetimes(values.absent_seconds, values.malformed_seconds, values.unreachable_seconds)
+    return MissingLifetimes(values.absent_seconds, values.malformed_seconds, values.unreachable_seconds)
 
 
 @per_process
-def conversion_tracker() -> RedisBoard:
+def conversion_tracker() -> RedisConversionTracker:
     """Return the shared state of conversions."""
-    return RedisBoard(cache_client(), cache_guard())
+    return RedisConversionTracker(cache_client(), cache_guard())
 
 
 @per_process
-def conversion_queue() -> CeleryCold:
+def conversion_queue() -> CeleryConversionQueue:
     """Return the queue to the workers, for web processes, which never convert."""
-    return CeleryCold(
+    return CeleryConversionQueue(
         conversion_tracker(), send_prepares, _places_per_client, known_absent, sleep=waiting.sleep
     )
 
@@ -170,40 +174,42 @@ def known_absent(modules: Sequence[ObjectId]) -> dict[ObjectId, Missing]:
 
 
 @per_process
-def inline_conversion() -> InlineCold:
+def inline_conversion() -> InlineConversionQueue:
     """Return the conversion in the calling process, for commands, which need no worker."""
-    return InlineCold(converter())
+    return InlineConversionQueue(converter())
 
 
 @per_process
-def worker() -> Worker:
+def worker() -> ConversionWorker:
     """Return the worker's side of the conversion of regular modules."""
     search, stamp = storage_services.symbol_search(), storage_services.own_stamp
-    return Worker(conversion_tracker(), _converter(search, stamp, worker_page_file_builder()))
+    return ConversionWorker(conversion_tracker(), _converter(search, stamp, worker_page_file_builder()))
 
 
 @per_process
-def try_worker() -> Worker:
+def try_worker() -> ConversionWorker:
     """Return the worker's side of the conversion of modules of try builds."""
     stamp = storage_services.try_stamp
-    return Worker(conversion_tracker(), _converter(_try_symbols(), stamp, worker_page_file_builder()))
+    return ConversionWorker(
+        conversion_tracker(), _converter(_try_symbols(), stamp, worker_page_file_builder())
+    )
 
 
-def worker_of(module: ObjectId) -> Worker:
+def worker_of(module: ObjectId) -> ConversionWorker:
     """Return the worker's side for the scope of `module`."""
     return try_worker() if module.is_try else worker()
 
 
 @per_process
-def importer() -> Adder:
+def importer() -> Importer:
     """Return the import of symbol files by a command."""
-    return Adder(
+    return Importer(
         files=storage_services.own_files(),
         page_files=storage_services.page_files(),
         store=store_services.page_store(),
-        turns=conversion_lock(),
+        lock=conversion_lock(),
         conversion=page_file_builder(),
-        tell=invalidation_publisher().tell,
+        tell=invalidation_publisher().publish,
         changed=storage_services.presence_cache().changed,
     )
 
@@ -211,39 +217,39 @@ def importer() -> Adder:
 # Changed symbol files
 
 
-def replaced(module: ObjectId) -> None:
-    """Remove everything derived from former symbols of `module`; see `Replacer.replaced`.
+def invalidate_module(module: ObjectId) -> None:
+    """Remove everything derived from former symbols of `module`; see `ModuleInvalidator.replaced`.
 
     Regular and try symbols are separate: `module.in_try()` leaves the regular module as it is.
     """
     # The last search may have ended with "absent", which would keep the module absent without a job.
-    with suppress(CouldNotAsk):
+    with suppress(Unavailable):
         storage_services.lookup_log().forget(module)
-    (_eager_replacer() if options().upload_convert_ahead else _lazy_replacer()).replaced(module)
+    (_eager_replacer() if options().upload_convert_ahead else _lazy_replacer()).invalidate(module)
 
 
 def removed(module: ObjectId) -> None:
     """Remove everything derived from a symbol file that was deleted."""
-    _lazy_replacer().replaced(module)
+    _lazy_replacer().invalidate(module)
 
 
 @per_process
-def _eager_replacer() -> Replacer:
+def _eager_replacer() -> ModuleInvalidator:
     return _replacer(send_convert)
 
 
 @per_process
-def _lazy_replacer() -> Replacer:
+def _lazy_replacer() -> ModuleInvalidator:
     """Return a replacer that does not convert ahead of demand."""
     return _replacer(lambda _module: None)
 
 
-def _replacer(send: Callable[[ObjectId], None]) -> Replacer:
-    return Replacer(
+def _replacer(send: Callable[[ObjectId], None]) -> ModuleInvalidator:
+    return ModuleInvalidator(
         page_files=storage_services.page_files(),
         store=store_services.page_store(),
-        board=conversion_tracker(),
-        tell=invalidation_publisher().tell,
+        tracker=conversion_tracker(),
+        tell=invalidation_publisher().publish,
         send=send,
     )
 
@@ -258,11 +264,11 @@ def explainer() -> Explainer:
         search=storage_services.search(),
         page_files=storage_services.request_page_files(),
         store=store_services.page_store(),
-        board=conversion_tracker(),
+        tracker=conversion_tracker(),
         journal=storage_services.lookup_log(),
         known=storage_services.presence_cache(),
         # Without `known_absent`, because a user who requests another search wants a worker to search.
-        cold=CeleryCold(conversion_tracker(), send_prepares, _places_per_client),
+        cold=CeleryConversionQueue(conversion_tracker(), send_prepares, _places_per_client),
     )
 
 
@@ -270,7 +276,7 @@ def explainer() -> Explainer:
 
 
 def send_prepares(modules: Sequence[ObjectId], *, first: bool) -> None:
-    """Send a job for each module, the first one ahead of all others with `first`. Raises CouldNotAsk."""
+    """Send a job for each module, the first one ahead of all others with `first`. Raises Unavailable."""
     priorities = [FIRST if first else NEXT, *[NEXT] * (len(modules) - 1)]
     pairs = zip(modules, priorities, strict=True)
     sending.send_all(
@@ -282,7 +288,7 @@ def send_prepares(modules: Sequence[ObjectId], *, first: bool) -> None:
 
 
 def send_convert(module: ObjectId) -> None:
-    """Send a job ahead of demand, behind every job that a request waits for. Raises CouldNotAsk."""
+    """Send a job ahead of demand, behind every job that a request waits for. Raises Unavailable."""
     sending.send(CONVERT_TASK, _arguments(module), priority=LAST)
 
 

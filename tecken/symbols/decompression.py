@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 import zstandard
 
-from tecken.errors import Malformed, TooMuch
+from tecken.errors import Malformed, TooLarge
 
 
 class _Decompressor(Protocol):
@@ -44,14 +44,14 @@ def decoded(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
     """Yield the text in `chunks`, which are plain, gzip or zstd, in bounded memory.
 
     Raises:
-        TooMuch: The text is longer than `limit` bytes; raised as soon as it is.
+        TooLarge: The text is longer than `limit` bytes; raised as soon as it is.
         Malformed: Compressed data is broken or ends early.
     """
     total = 0
     for text in _unpack(iter(chunks)):
         total += len(text)
         if total > limit:
-            raise TooMuch(f"symbol file is longer than {limit} bytes")
+            raise TooLarge(f"symbol file is longer than {limit} bytes")
         yield text
 
 

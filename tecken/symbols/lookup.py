@@ -9,7 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tecken.symbols.pagefile.func_record import ADDRESS_SPACE, NOWHERE, UNKNOWN, Block, Hit, Site, head
+from tecken.symbols.pagefile.func_record import ADDRESS_SPACE, NOWHERE, UNKNOWN, Block, Hit, SourcePlace, head
 from tecken.symbols.pagefile.page import Page
 
 
@@ -37,10 +37,10 @@ class Frame(NamedTuple):
     size: int = 0
 
 
-__all__ = ["Finder", "Hit", "Site", "find", "frame", "name"]
+__all__ = ["Hit", "PageLookup", "SourcePlace", "find", "frame", "name"]
 
 
-class Finder:
+class PageLookup:
     """Search in one page.
 
     The page must contain every record between the FUNC record that may cover an offset and the offset.
@@ -112,8 +112,8 @@ class Finder:
 
 
 def find(page: Page, offset: int) -> Hit | None:
-    """Return the hit at a single offset; see `Finder.find`."""
-    return Finder(page).find(offset)
+    """Return the hit at a single offset; see `PageLookup.find`."""
+    return PageLookup(page).find(offset)
 
 
 def _chosen(blocks: Sequence[Block], offset: int) -> Block | None:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO, Final, NamedTuple
 
-from tecken.errors import BadInput, TooMuch
+from tecken.errors import InvalidInput, TooLarge
 from tecken.symbols.ids import MAX_NAME
 from tecken.symbols.layouts import FileKey
 from tecken.upload.member_names import common_directory, file_key, is_ignored, member_name, relative_parts
@@ -82,13 +82,13 @@ def open_archive(file: BinaryIO, members: int) -> Iterator[zipfile.ZipFile]:
     """Open a zip file whose directory is no larger than `members` entries need.
 
     Raises:
-        BadInput: The file is not a zip file.
-        TooMuch: The directory is larger.
+        InvalidInput: The file is not a zip file.
+        TooLarge: The directory is larger.
     """
     try:
         archive = zipfile.ZipFile(_CappedReader(file, members * ENTRY_BYTES))
     except BROKEN:
-        raise BadInput("File is not a zip file") from None
+        raise InvalidInput("File is not a zip file") from None
     with archive:
         yield archive
 
@@ -115,7 +115,7 @@ class _CappedReader:
 
     def read(self, size: int = -1, /) -> bytes:
         if size > self._limit:
-            raise TooMuch(f"The archive's directory has {size} bytes, at most {self._limit}")
+            raise TooLarge(f"The archive's directory has {size} bytes, at most {self._limit}")
         return self._file.read(size)
 
 
@@ -130,15 +130,15 @@ def list_members(
         snippets: Texts that no member's name may contain.
 
     Raises:
-        BadInput: An entry is not allowed.
-        TooMuch: The archive exceeds a limit.
+        InvalidInput: An entry is not allowed.
+        TooLarge: The archive exceeds a limit.
     """
     if len(infos) > limits.members:
-        raise TooMuch(f"The archive has {len(infos)} files, at most {limits.members}")
+        raise TooLarge(f"The archive has {len(infos)} files, at most {limits.members}")
     # Not is_dir(), which fails for an entry without a name.
     files = [info for info in infos if not info.filename.endswith(("/", "\\"))]
     if not files:
-        raise BadInput("The archive has no files")
+        raise InvalidInput("The archive has no files")
     for info in files:
         _check_entry(info, limits, snippets)
     _check_total_size(files, limits)
@@ -150,7 +150,7 @@ def _parse_entry(info: zipfile.ZipInfo) -> _NamedEntry:
     name = member_name(info)
     parts = relative_parts(name)
     if parts is None:
-        raise BadInput(PATTERN.format(name[:MAX_NAME]))
+        raise InvalidInput(PATTERN.format(name[:MAX_NAME]))
     return _NamedEntry(name, parts, info)
 
 
@@ -167,13 +167,16 @@ def _sort_out(entries: Sequence[_NamedEntry]) -> Listing:
 
 
 def read_member(archive: zipfile.ZipFile, member: ArchiveMember) -> Iterator[bytes]:
-    """Yield a member's bytes, at most as many as its entry declares. Raises BadInput; safe in any thread."""
+    """Yield a member's bytes, at most as many as its entry declares.
+
+    Raises InvalidInput; safe in any thread.
+    """
     try:
         with archive.open(member.info) as file:
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk
     except BROKEN as error:
-        raise BadInput(f"{member.name} cannot be unpacked: {error}") from None
+        raise InvalidInput(f"{member.name} cannot be unpacked: {error}") from None
 
 
 def _check_entry(info: zipfile.ZipInfo, limits: ArchiveLimits, snippets: Collection[str]) -> None:
@@ -181,32 +184,34 @@ def _check_entry(info: zipfile.ZipInfo, limits: ArchiveLimits, snippets: Collect
     name, size, packed = whole_name[:MAX_NAME], info.file_size, info.compress_size
     for snippet in snippets:
         if snippet in whole_name.replace("\\", "/"):
-            raise BadInput(f"Content of archive file contains the snippet '{snippet}' which is not allowed")
+            raise InvalidInput(
+                f"Content of archive file contains the snippet '{snippet}' which is not allowed"
+            )
     if info.flag_bits & ENCRYPTED:
-        raise BadInput(f"The archive has an encrypted file: {name}")
+        raise InvalidInput(f"The archive has an encrypted file: {name}")
     if not _is_regular(info):
-        raise BadInput(f"The archive has a link or special file, send the file itself: {name}")
+        raise InvalidInput(f"The archive has a link or special file, send the file itself: {name}")
     if info.compress_type not in COMPRESSIONS:
-        raise BadInput(f"The archive has a file that is neither deflated nor stored: {name}")
+        raise InvalidInput(f"The archive has a file that is neither deflated nor stored: {name}")
     if size > limits.member:
-        raise TooMuch(f"{name} has {size} bytes, at most {limits.member}")
+        raise TooLarge(f"{name} has {size} bytes, at most {limits.member}")
     # A zip bomb is a small archive that unpacks to a huge file.
     if size > max(SMALL_BYTES, packed * limits.ratio):
-        raise TooMuch(f"{name} unpacks to more than {limits.ratio} times its size")
+        raise TooLarge(f"{name} unpacks to more than {limits.ratio} times its size")
 
 
 def _check_total_size(files: Iterable[zipfile.ZipInfo], limits: ArchiveLimits) -> None:
     total = sum(info.file_size for info in files)
     if total > limits.unpacked:
-        raise TooMuch(f"The archive unpacks to {total} bytes, at most {limits.unpacked}")
+        raise TooLarge(f"The archive unpacks to {total} bytes, at most {limits.unpacked}")
 
 
 def _check_overlaps(infos: Iterable[zipfile.ZipInfo]) -> None:
-    """Raise BadInput when entries share bytes: a zip bomb of many entries can use the same packed bytes."""
+    """Raise InvalidInput when entries share packed bytes, as those of a zip bomb do."""
     end = 0
     for info in sorted(infos, key=lambda info: info.header_offset):
         if info.header_offset < end:
-            raise BadInput(f"The archive's files overlap: {info.filename[:MAX_NAME]}")
+            raise InvalidInput(f"The archive's files overlap: {info.filename[:MAX_NAME]}")
         end = info.header_offset + LOCAL_HEADER_BYTES + info.compress_size
 
 
@@ -220,18 +225,18 @@ def _is_regular(info: zipfile.ZipInfo) -> bool:
 def _parse_key(parts: Sequence[str], name: str) -> FileKey:
     try:
         return file_key("/".join(parts))
-    except BadInput:
-        raise BadInput(PATTERN.format(name[:MAX_NAME])) from None
+    except InvalidInput:
+        raise InvalidInput(PATTERN.format(name[:MAX_NAME])) from None
 
 
 def _merge_duplicates(members: Iterable[ArchiveMember]) -> list[ArchiveMember]:
-    """Return one member for each key. Raises BadInput for two different files under one key."""
+    """Return one member for each key. Raises InvalidInput for two different files under one key."""
     merged: dict[FileKey, ArchiveMember] = {}
     for member in members:
         first, second = merged.setdefault(member.key, member).info, member.info
         both = f"The zipfile buffer contains two files both called {member.name} and they have "
         if first.file_size != second.file_size:
-            raise BadInput(f"{both}difference sizes ({first.file_size} != {second.file_size})")
+            raise InvalidInput(f"{both}difference sizes ({first.file_size} != {second.file_size})")
         if first.CRC != second.CRC:
-            raise BadInput(f"{both}different content")
+            raise InvalidInput(f"{both}different content")
     return list(merged.values())

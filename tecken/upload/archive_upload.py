@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from tecken import services
-from tecken.errors import Absent, BadInput, Conflict, CouldNotAsk, NotAllowed, TeckenError
+from tecken.errors import Conflict, Forbidden, InvalidInput, NotFound, TeckenError, Unavailable
 from tecken.jobs import sending
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
@@ -44,7 +44,7 @@ from tecken.upload.models import Protocol, Upload
 TASK: Final = "tecken.upload.tasks.keep_upload"
 
 
-class Cancelled(BadInput):
+class Cancelled(InvalidInput):
     """Cancellation of an upload whose members are being stored."""
 
 
@@ -55,7 +55,7 @@ def upload_threads() -> ContextThreads:
 
 
 def begin(user: User, try_symbols: bool, archive: Archive) -> Upload:
-    """Create the upload of an archive. Raise BadInput or TooMuch for an archive that is not allowed."""
+    """Create the upload of an archive. Raise InvalidInput or TooLarge for an archive that is not allowed."""
     # The archive is checked before the row is written, so a refused archive leaves nothing in the database.
     with open_archive(archive.file, options().upload_max_members) as opened:
         listing = _list_members(opened)
@@ -80,10 +80,10 @@ def ingest_all(upload: Upload, file: BinaryIO) -> None:
     Members that were stored before an error stay stored.
 
     Raises:
-        BadInput: A member is broken.
+        InvalidInput: A member is broken.
         Cancelled: The user cancelled the upload.
         Conflict: Every member was refused.
-        CouldNotAsk: Storage did not answer.
+        Unavailable: Storage did not answer.
     """
     try:
         with open_archive(file, options().upload_max_members) as archive:
@@ -100,12 +100,12 @@ def ingest_all(upload: Upload, file: BinaryIO) -> None:
 
 
 def stage(upload: Upload, file: BinaryIO) -> None:
-    """Copy the archive to staging and send the job that stores its members. Raise CouldNotAsk."""
+    """Copy the archive to staging and send the job that stores its members. Raise Unavailable."""
     file.seek(0)
     try:
         storage_services.staging().put(_slot(upload), iter(partial(file.read, CHUNK_BYTES), b""))
         sending.send(TASK, [upload.pk])
-    except CouldNotAsk as error:
+    except Unavailable as error:
         # Without a job nothing would read the staged archive.
         _update(upload, error=str(error))
         storage_services.staging().delete(_slot(upload))
@@ -115,13 +115,13 @@ def stage(upload: Upload, file: BinaryIO) -> None:
 def ingest_staged(upload: Upload) -> None:
     """Store the members of a staged archive and delete it. Safe to repeat.
 
-    CouldNotAsk is raised before the archive is deleted, so that the job can be retried.
+    Unavailable is raised before the archive is deleted, so that the job can be retried.
     """
     if upload.completed_at is None and upload.cancelled_at is None:
         try:
             with open_staged(_slot(upload)) as file:
                 ingest_all(upload, file)
-        except (BadInput, Absent, Conflict) as error:
+        except (InvalidInput, NotFound, Conflict) as error:
             _update(upload, error=str(error))
     storage_services.staging().delete(_slot(upload))
 
@@ -139,16 +139,16 @@ def cancel(upload: Upload, user: User) -> None:
     """Cancel an unfinished upload. Files that are stored stay.
 
     Raises:
-        NotAllowed: The upload is of another user.
-        BadInput: The upload is complete or cancelled.
+        Forbidden: The upload is of another user.
+        InvalidInput: The upload is complete or cancelled.
     """
     if upload.user != user:
-        raise NotAllowed("Only who began an upload can cancel it")
+        raise Forbidden("Only who began an upload can cancel it")
     # One UPDATE with its condition: a worker that completes the upload at the same time cannot be
     # overwritten.
     unfinished = Upload.objects.filter(pk=upload.pk, completed_at=None, cancelled_at=None)
     if not unfinished.update(cancelled_at=timezone.now()):
-        raise BadInput("The upload is over")
+        raise InvalidInput("The upload is over")
     upload.refresh_from_db()
 
 

@@ -18,7 +18,7 @@ from django.core import signing
 from django.db import transaction
 from django.utils import timezone
 
-from tecken.errors import Absent, BadInput, NotAllowed
+from tecken.errors import Forbidden, InvalidInput, NotFound
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
@@ -72,7 +72,7 @@ class UploadAction(NamedTuple):
 def begin(
     user: User, try_symbols: bool, announced: Sequence[AnnouncedFile]
 ) -> tuple[Upload, list[UploadAction]]:
-    """Create an upload and return it with one action for each announced file. Raise CouldNotAsk.
+    """Create an upload and return it with one action for each announced file. Raise Unavailable.
 
     The upload is complete at once when no file has to be sent.
     """
@@ -104,7 +104,7 @@ def _check_files(announced: Sequence[AnnouncedFile]) -> list[ExpectedFile | str]
     for file in announced:
         try:
             results.append(_check_file(file, seen))
-        except BadInput as error:
+        except InvalidInput as error:
             results.append(str(error))
     return results
 
@@ -112,12 +112,12 @@ def _check_files(announced: Sequence[AnnouncedFile]) -> list[ExpectedFile | str]
 def _check_file(file: AnnouncedFile, seen: set[FileKey]) -> ExpectedFile:
     key = _parse_key(file.key)
     if not MD5.fullmatch(file.md5_hash):
-        raise BadInput("invalid MD5 hex digest")
+        raise InvalidInput("invalid MD5 hex digest")
     limit = options().symbol_max_bytes
     if not 0 <= file.size <= limit:
-        raise BadInput(f"invalid size: 0 to {limit} bytes")
+        raise InvalidInput(f"invalid size: 0 to {limit} bytes")
     if key in seen:
-        raise BadInput("the key is there twice")
+        raise InvalidInput("the key is there twice")
     seen.add(key)
     return ExpectedFile(key, file.size, file.md5_hash)
 
@@ -125,8 +125,8 @@ def _check_file(file: AnnouncedFile, seen: set[FileKey]) -> ExpectedFile:
 def _parse_key(text: str) -> FileKey:
     try:
         return file_key(text)
-    except BadInput:
-        raise BadInput("invalid key") from None
+    except InvalidInput:
+        raise InvalidInput("invalid key") from None
 
 
 def _find_stored(upload: Upload, files: Sequence[ExpectedFile]) -> set[ExpectedFile]:
@@ -145,7 +145,7 @@ def _is_stored(files: OwnFiles, file: ExpectedFile) -> bool:
         with files.read(file.key) as stored:
             for _ in check_content(stored, file):
                 pass
-    except (Absent, BadInput):
+    except (NotFound, InvalidInput):
         return False
     return True
 
@@ -162,16 +162,16 @@ def _build_actions(
 
 
 def check_content(sent: Iterable[bytes], file: ExpectedFile) -> Iterator[bytes]:
-    """Yield the file's unpacked bytes. Raise BadInput at their end when size or MD5 is another one."""
+    """Yield the file's unpacked bytes. Raise InvalidInput at their end when size or MD5 is another one."""
     digest, size = md5(usedforsecurity=False), 0
     for chunk in decoded(sent, file.size) if file.key.file_type.is_compressed else sent:
         digest.update(chunk)
         size += len(chunk)
         yield chunk
     if size != file.size:
-        raise BadInput(f"it has {size} bytes, not {file.size}")
+        raise InvalidInput(f"it has {size} bytes, not {file.size}")
     if digest.hexdigest() != file.md5_hash:
-        raise BadInput(f"its MD5 hash is {digest.hexdigest()}, not {file.md5_hash}")
+        raise InvalidInput(f"its MD5 hash is {digest.hexdigest()}, not {file.md5_hash}")
 
 
 def sign_slot(slot: Slot, limit: int) -> str:
@@ -180,21 +180,21 @@ def sign_slot(slot: Slot, limit: int) -> str:
 
 
 def open_slot(signed: str) -> tuple[Slot, int]:
-    """Return the slot of a signed key and the bytes that it takes. Raise NotAllowed."""
+    """Return the slot of a signed key and the bytes that it takes. Raise Forbidden."""
     max_age = timedelta(seconds=options().upload_direct_seconds)
     try:
         upload, number, limit = signing.loads(signed, salt=SALT, max_age=max_age)
     except signing.SignatureExpired:
-        raise NotAllowed("This address has expired") from None
+        raise Forbidden("This address has expired") from None
     except signing.BadSignature:
-        raise NotAllowed("Nobody was given this address") from None
+        raise Forbidden("Nobody was given this address") from None
     if not Upload.objects.filter(pk=upload, completed_at=None, cancelled_at=None).exists():
-        raise NotAllowed("This upload takes no more files")
+        raise Forbidden("This upload takes no more files")
     return Slot(upload, number), limit
 
 
 def receive(signed: str, body: Callable[[int], Iterator[bytes]]) -> None:
-    """Write a body to its slot. Raise NotAllowed, or what `body` raises.
+    """Write a body to its slot. Raise Forbidden, or what `body` raises.
 
     Args:
         signed: The key that `sign_slot` returned.
@@ -213,7 +213,7 @@ def complete(upload: Upload) -> dict[str, str]:
     """Store the files that the client has sent, and return the error text of each other one by its key.
 
     The result is empty when all files are stored and the upload is complete. Files that an earlier call
-    stored are not read again. Raises CouldNotAsk, and Conflict when every file was refused.
+    stored are not read again. Raises Unavailable, and Conflict when every file was refused.
     """
     announcement = Announcement.objects.filter(upload=upload).first()
     if announcement is not None:
@@ -260,9 +260,9 @@ def _store_slot(
                 file.size,
                 known.get(storage_path(file.key), ()),
             )
-    except Absent:
+    except NotFound:
         return "it was not sent"
-    except BadInput as error:
+    except InvalidInput as error:
         return str(error)
 
 

@@ -24,7 +24,7 @@ from urllib.parse import unquote
 
 import httpx
 
-from tecken.errors import BadInput, CouldNotAsk, TooMuch
+from tecken.errors import InvalidInput, TooLarge, Unavailable
 from tecken.storage.upstreams.deadline import DeadlineBackend
 from tecken.upload.form import Archive, check_name
 
@@ -98,7 +98,7 @@ class DownloadRules(NamedTuple):
 
 
 def resolve_public_address(host: str, port: int) -> str:
-    """Return an address of a host whose addresses are all public. Raise BadInput or CouldNotAsk.
+    """Return an address of a host whose addresses are all public. Raise InvalidInput or Unavailable.
 
     The caller connects to this address and does not resolve the name again. Otherwise a name server could
     return another address between the check and the connection (DNS rebinding).
@@ -106,9 +106,9 @@ def resolve_public_address(host: str, port: int) -> str:
     try:
         addresses = [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     except (OSError, UnicodeError) as error:
-        raise CouldNotAsk(f"{host} cannot be resolved: {error}") from None
+        raise Unavailable(f"{host} cannot be resolved: {error}") from None
     if not addresses or not all(map(is_public, addresses)):
-        raise BadInput(f"Not an allowed domain ('{host}') to download from.")
+        raise InvalidInput(f"Not an allowed domain ('{host}') to download from.")
     return addresses[0]
 
 
@@ -128,9 +128,9 @@ def fetch_archive(
         trust: The TLS context; tests replace it.
 
     Raises:
-        BadInput: The URL or a redirect is not allowed.
-        CouldNotAsk: The server did not answer.
-        TooMuch: The archive exceeds the limit.
+        InvalidInput: The URL or a redirect is not allowed.
+        Unavailable: The server did not answer.
+        TooLarge: The archive exceeds the limit.
     """
     name = posixpath.basename(unquote(_parse_url(url, rules.domains).path))
     check_name(name)
@@ -148,7 +148,7 @@ def fetch_archive(
         try:
             digest = _follow(client, visited, rules, resolve, file)
         except httpx.HTTPError as error:
-            raise CouldNotAsk(f"{url} cannot be downloaded: {error}") from error
+            raise Unavailable(f"{url} cannot be downloaded: {error}") from error
         size = file.tell()
         file.seek(0)
         yield Archive(name, file, size, digest, url, tuple(visited[1:]))
@@ -170,10 +170,10 @@ def _follow(
                 return _save_body(response, visited[0], rules.limit, file)
             visited.append(str(httpx.URL(visited[-1]).join(response.headers["Location"])))
         except (httpx.InvalidURL, UnicodeError):
-            raise BadInput("Insecure URL") from None
+            raise InvalidInput("Insecure URL") from None
         finally:
             response.close()
-    raise BadInput(f"Too many redirects trying to open {visited[0]}")
+    raise InvalidInput(f"Too many redirects trying to open {visited[0]}")
 
 
 def _build_request(
@@ -194,22 +194,22 @@ def _parse_url(text: str, domains: Sequence[str]) -> httpx.URL:
     try:
         url = httpx.URL(text)
     except (httpx.InvalidURL, UnicodeError):
-        raise BadInput("Insecure URL") from None
+        raise InvalidInput("Insecure URL") from None
     if url.scheme != "https" or not url.host or url.userinfo:
-        raise BadInput("Insecure URL")
+        raise InvalidInput("Insecure URL")
     if url.host.lower() not in domains:
-        raise BadInput(f"Not an allowed domain ('{url.host}') to download from.")
+        raise InvalidInput(f"Not an allowed domain ('{url.host}') to download from.")
     return url
 
 
 def _save_body(response: httpx.Response, url: str, limit: int, file: BinaryIO) -> str:
     if response.status_code != httpx.codes.OK:
-        raise BadInput(f"non-200 status code when retrieving {url}")
+        raise InvalidInput(f"non-200 status code when retrieving {url}")
     digest, total = hashlib.sha256(), 0
     for chunk in response.iter_raw():
         total += len(chunk)
         if total > limit:
-            raise TooMuch(f"The archive is larger than {limit} bytes")
+            raise TooLarge(f"The archive is larger than {limit} bytes")
         digest.update(chunk)
         file.write(chunk)
     return digest.hexdigest()

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from tecken.errors import BadModule, CouldNotAsk
+from tecken.errors import BadModule, Unavailable
 from tecken.storage import services as storage_services
 from tecken.storage.models import BREAKPAD_FORMAT, NAME_CHARACTERS, UNKNOWN_FORMAT, Kind, SymbolFile
 from tecken.storage.port import Stored
@@ -98,7 +98,7 @@ def record(upload: Upload, file: StoredFile | RefusedFile) -> None:
         return
     try:
         storage_services.presence_cache().changed(file.key, *_code(file.text.info()))
-    except CouldNotAsk as error:
+    except Unavailable as error:
         logger.warning(
             "Cannot remove %s from the presence cache: %s; downloads may answer 404 for a while",
             file.key,

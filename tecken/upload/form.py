@@ -16,8 +16,8 @@ from django.core.files.uploadhandler import FileUploadHandler, SkipFile
 from django.http import HttpRequest, QueryDict
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 
-from tecken.errors import BadInput, TooMuch, UnknownEncoding
-from tecken.http.decorators import streamed
+from tecken.errors import InvalidInput, TooLarge, UnknownEncoding
+from tecken.http.decorators import stream_body
 from tecken.runtimeconfig.current import options
 from tecken.symbols.decompression import decoded
 
@@ -92,19 +92,19 @@ class OneArchive(Spool):
     """Upload handler that refuses a second file or another extension before the first byte is written."""
 
     def new_file(self, field_name: str, file_name: str, *args: Any, **kwargs: Any) -> None:
-        """Open the file. Raise BadInput."""
+        """Open the file. Raise InvalidInput."""
         name = file_name if field_name == OWN_NAME else field_name
         if hasattr(self, "file"):
-            raise BadInput(f"One archive in each upload: there is {self.field_name} and {name}")
+            raise InvalidInput(f"One archive in each upload: there is {self.field_name} and {name}")
         check_name(name)
         super().new_file(name, file_name, *args, **kwargs)
 
 
 def check_name(name: str) -> None:
-    """Raise BadInput unless the name is that of a zip file."""
+    """Raise InvalidInput unless the name is that of a zip file."""
     extension = PurePosixPath(name).suffix
     if extension.lower() != ".zip":
-        raise BadInput(f'Unrecognized archive file extension "{extension}"')
+        raise InvalidInput(f'Unrecognized archive file extension "{extension}"')
 
 
 def max_form_bytes() -> int:
@@ -114,7 +114,7 @@ def max_form_bytes() -> int:
 
 @contextmanager
 def receive_archive(request: HttpRequest) -> Iterator[Archive | str]:
-    """Return the archive of a form, or the URL in its field `url`. Raise BadInput or TooMuch."""
+    """Return the archive of a form, or the URL in its field `url`. Raise InvalidInput or TooLarge."""
     kind = request.content_type
     if kind == "application/x-www-form-urlencoded":
         fields = QueryDict(b"".join(_read_body(request, FIELDS_BYTES)))
@@ -123,21 +123,21 @@ def receive_archive(request: HttpRequest) -> Iterator[Archive | str]:
         with _parse_multipart(request) as archive_or_url:
             yield archive_or_url
     else:
-        raise BadInput(NO_FILE)
+        raise InvalidInput(NO_FILE)
 
 
 @contextmanager
 def _parse_multipart(request: HttpRequest) -> Iterator[Archive | str]:
     spool = OneArchive(request)
     # Django's parser refuses a body without a length, and a chunked body has none. The real bound is in
-    # `streamed`.
+    # `stream_body`.
     meta = {**request.META, "CONTENT_LENGTH": "1"}
     body = _BodyReader(_read_body(request, max_form_bytes()))
     with closing(spool):
         try:
             fields, files = MultiPartParser(meta, body, [spool]).parse()  # type: ignore[arg-type]
         except (MultiPartParserError, SuspiciousOperation) as error:
-            raise BadInput(f"{NO_FILE}: {error}") from None
+            raise InvalidInput(f"{NO_FILE}: {error}") from None
         if files:
             yield Archive(str(spool.field_name), spool.file, spool.size, spool.digest.hexdigest())
         else:
@@ -149,7 +149,7 @@ def _read_body(request: HttpRequest, limit: int) -> Iterator[bytes]:
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ENCODINGS:
         raise UnknownEncoding(f"Content-Encoding must be gzip or zstd, not {encoding!r}")
-    sent = streamed(request, limit)
+    sent = stream_body(request, limit)
     return sent if encoding == "identity" else _decompress(sent, limit)
 
 
@@ -157,14 +157,14 @@ def _decompress(sent: Iterator[bytes], limit: int) -> Iterator[bytes]:
     try:
         # Empty chunks are dropped: to the parser an empty chunk is the end of the body.
         yield from filter(None, decoded(sent, limit))
-    except TooMuch:
-        raise TooMuch(f"The body is larger than {limit} bytes") from None
+    except TooLarge:
+        raise TooLarge(f"The body is larger than {limit} bytes") from None
 
 
 def _get_url(fields: QueryDict) -> str:
     url = fields.get("url", "").strip()
     if not url:
-        raise BadInput(NO_FILE)
+        raise InvalidInput(NO_FILE)
     return url
 
 

@@ -17,7 +17,7 @@ from typing import BinaryIO, ParamSpec, TypeVar
 
 from django.conf import settings
 
-from tecken.errors import Absent, BadInput, Conflict
+from tecken.errors import Conflict, InvalidInput, NotFound
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
@@ -65,7 +65,7 @@ def select_storage(try_symbols: bool) -> OwnFiles:
 
 @contextmanager
 def open_staged(slot: Slot) -> Iterator[BinaryIO]:
-    """Copy a staged file to a file without a name. Raise Absent or CouldNotAsk.
+    """Copy a staged file to a file without a name. Raise NotFound or Unavailable.
 
     The copy is needed because obstore cannot write one object while it reads another one.
     """
@@ -95,9 +95,9 @@ def ingest_file(upload: Upload, key: FileKey, read: Read, size: int) -> Outcome:
         size: The number of unpacked bytes.
 
     Raises:
-        BadInput: The storage cannot have this name.
+        InvalidInput: The storage cannot have this name.
         Conflict: Another file is stored and must stay.
-        CouldNotAsk: The storage did not answer.
+        Unavailable: The storage did not answer.
     """
     outcome = store_file(upload, key, read, size, rows(upload, [key]).get(storage_path(key), ()))
     record(upload, outcome)
@@ -135,7 +135,9 @@ def store_file(
 def _remove_derived(files: OwnFiles, key: FileKey) -> None:
     """Remove page file, header and cached results of the file that was stored under this key before."""
     if (module := object_of(key)) is not None:
-        symbolication_services.replaced(module.in_try() if files is storage_services.try_files() else module)
+        symbolication_services.invalidate_module(
+            module.in_try() if files is storage_services.try_files() else module
+        )
 
 
 class _ContentInspector:
@@ -183,7 +185,7 @@ def _read_stored_content(files: OwnFiles, key: FileKey, stored: Stored, size: in
         with files.read(key) as chunks:
             for _ in inspector.inspect(decoded(chunks, size) if key.file_type.is_compressed else chunks):
                 pass
-    except (Absent, BadInput):
+    except (NotFound, InvalidInput):
         return set()
     return {inspector.content}
 
@@ -200,5 +202,5 @@ def _find_refusal(upload: Upload, row: StoredRow | None) -> str:
 def _stat(files: OwnFiles, key: FileKey) -> Stored | None:
     try:
         return files.stat(key)
-    except Absent:
+    except NotFound:
         return None

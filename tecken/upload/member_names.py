@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 from zipfile import ZipInfo
 
-from tecken.errors import BadInput
+from tecken.errors import InvalidInput
 from tecken.symbols.ids import MAX_NAME, normal_debug_id
 from tecken.symbols.layouts import FileKey
 
@@ -35,10 +35,13 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def file_key(name: str) -> FileKey:
-    """Return the key of a path such as `xul.pdb/44e4.../xul.sym`, with a normalized id. Raise BadInput."""
+    """Return the key of a path such as `xul.pdb/44e4.../xul.sym`, with a normalized id.
+
+    Raise InvalidInput.
+    """
     parts = name.split("/")
     if len(parts) != KEY_PARTS or not all(map(_is_usable, parts)) or not _ID.fullmatch(parts[1]):
-        raise BadInput(
+        raise InvalidInput(
             f"Unrecognized file pattern. Should only be <module>/<hex>/<file>, not {name[:MAX_NAME]}"
         )
     return FileKey(parts[0], normal_debug_id(parts[1]), parts[2])

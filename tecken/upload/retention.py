@@ -19,7 +19,7 @@ from typing import NamedTuple
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from tecken.errors import Absent
+from tecken.errors import NotFound
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.models import SymbolFile
@@ -53,7 +53,7 @@ class Retention:
         self._removed = Removed()
 
     def run(self) -> Removed:
-        """Remove old uploads and return their numbers. Raise CouldNotAsk when a server does not answer."""
+        """Remove old uploads and return their numbers. Raise Unavailable when a server does not answer."""
         config = options()
         for try_symbols, days in ((True, config.keep_try_days), (False, config.keep_regular_days)):
             before = self._now - timedelta(days=days)
@@ -145,5 +145,5 @@ def _remove_object(files: OwnFiles, row: SymbolFile, before: datetime) -> None:
 def _get_modified(files: OwnFiles, key: FileKey) -> datetime | None:
     try:
         return files.stat(key).modified
-    except Absent:
+    except NotFound:
         return None

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from tecken.errors import Absent, BadInput, Conflict, Malformed
+from tecken.errors import Conflict, InvalidInput, Malformed, NotFound
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
@@ -63,7 +63,7 @@ def ingest_sent(upload: Upload, file: NamedFile, read: Callable[[], Iterable[byt
         upload.size = sum(map(len, content()))
         outcome = ingest_file(upload, file.key, content, upload.size)
         warn_of_native_files(upload)
-    except (BadInput, Conflict) as error:
+    except (InvalidInput, Conflict) as error:
         upload.error = str(error)
         upload.save(update_fields=["error"])
         raise
@@ -93,8 +93,8 @@ def _ingest_staged(upload: Upload, file: NamedFile, slot: Slot, charge: Callable
         with open_staged(slot) as spool:
             charge(spool.tell())
             return ingest_sent(upload, file, partial(read_chunks, spool))
-    except Absent:
-        raise BadInput("The file was not sent") from None
+    except NotFound:
+        raise InvalidInput("The file was not sent") from None
 
 
 def _read_content(read: Callable[[], Iterable[bytes]], file: NamedFile) -> Iterator[bytes]:

@@ -6,7 +6,7 @@ from celery import Task, shared_task
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
-from tecken.errors import CouldNotAsk, is_disk_full
+from tecken.errors import Unavailable, is_disk_full
 from tecken.jobs.task import pause
 from tecken.upload import archive_upload
 from tecken.upload.models import Upload
@@ -26,7 +26,7 @@ def keep_upload(self: Task, number: int) -> None:
         upload = Upload.objects.filter(pk=number).first()
         if upload is not None:
             archive_upload.ingest_staged(upload)
-    except (CouldNotAsk, OperationalError, InterfaceError) as error:
+    except (Unavailable, OperationalError, InterfaceError) as error:
         raise self.retry(exc=error, countdown=pause(FIRST_PAUSE, self.request.retries)) from None
     except OSError as error:
         if not is_disk_full(error):

@@ -18,7 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect, requires_csrf_token
 
 from tecken.accounts.sessions import SAFE, StrictSessionStore, session_user
-from tecken.errors import CouldNotAsk, NotAllowed, TeckenError
+from tecken.errors import Forbidden, TeckenError, Unavailable
 from tecken.http.responses import reply_to
 
 logger = logging.getLogger(__name__)
@@ -97,11 +97,11 @@ def recognise(request: HttpRequest) -> None:
     """Set `request.user` from the session, on any path.
 
     Raises:
-        NotAllowed: The request comes from another site.
+        Forbidden: The request comes from another site.
     """
     try:
         request.user = session_user(request) or AnonymousUser()
-    except (CouldNotAsk, DatabaseError):
+    except (Unavailable, DatabaseError):
         set_anonymous(request)
 
 
@@ -115,9 +115,9 @@ def set_anonymous(request: HttpRequest) -> None:
 
 
 def need(user: User | AnonymousUser, *permissions: str) -> None:
-    """Raise NotAllowed unless the user has one of these permissions."""
+    """Raise Forbidden unless the user has one of these permissions."""
     if not any(map(user.has_perm, permissions)):
-        raise NotAllowed(f"This needs the permission {' or '.join(permissions)}")
+        raise Forbidden(f"This needs the permission {' or '.join(permissions)}")
 
 
 def is_from_program(request: HttpRequest) -> bool:
@@ -137,7 +137,7 @@ def render_errors(view: View) -> View:
             return _render_error(request, error)
         except DatabaseError:
             logger.exception("%s %s failed: database error", request.method, request.path)
-            return _render_error(request, CouldNotAsk("The database does not answer"))
+            return _render_error(request, Unavailable("The database does not answer"))
 
     return inner
 

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from tecken.accounts.failures import login_pause
 from tecken.accounts.sessions import SAFE
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.http.responses import error_reply, reply_to
 from tecken.web.auth import is_from_program, recognise, render_problem, set_anonymous
 from tecken.web.formatting import escape_invisible
@@ -51,7 +51,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """Return the response for an unhandled exception, which Django is handling meanwhile."""
     error = sys.exc_info()[1]
     if text := next((text for kind, text in SERVER_FAILURES.items() if isinstance(error, kind)), None):
-        return reply_to(CouldNotAsk(text), request.path)
+        return reply_to(Unavailable(text), request.path)
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     return error_reply(status, status.phrase)
 

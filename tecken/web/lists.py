@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from ninja import Schema
 from pydantic import ValidationError
 
-from tecken.errors import BadInput
+from tecken.errors import InvalidInput
 from tecken.web.api.filters import Filter, combine_filters
 from tecken.web.api.paging import DEEPEST_PAGE, ListPage, Paging, load_page
 
@@ -78,23 +78,23 @@ def load_list(
         paging = _parse(Paging, given)
         values = _parse(fields, given).dict()
         page = load_page(rows.filter(combine_filters(filters, values)), paging, sorts)
-    except BadInput as error:
+    except InvalidInput as error:
         return PageList(query, filtered, problem=str(error))
     headings = _column_headings(query, paging, sorts)
     return PageList(query, filtered, page, "", headings, *_neighbours(query, paging, page))
 
 
 def _parse(schema: type[S], given: Mapping[str, str]) -> S:
-    """Return the parameters that the schema has, or raise BadInput."""
+    """Return the parameters that the schema has, or raise InvalidInput."""
     fields = {name: text for name, text in given.items() if name in schema.model_fields}
     # PostgreSQL rejects a NUL in a text, which would end as a server error.
     if any("\0" in text for text in fields.values()):
-        raise BadInput("A text has a NUL character, which no name contains")
+        raise InvalidInput("A text has a NUL character, which no name contains")
     try:
         return schema.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
-        raise BadInput(f"{first['loc'][0]}: {first['msg']}") from None
+        raise InvalidInput(f"{first['loc'][0]}: {first['msg']}") from None
 
 
 def _column_headings(

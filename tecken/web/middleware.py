@@ -27,9 +27,9 @@ from django.utils.cache import patch_vary_headers
 from django.utils.html import escape
 
 from tecken.accounts.staff import is_staff
-from tecken.errors import BadOption, NotAllowed
-from tecken.http.decorators import granted, preflight
-from tecken.http.responses import answers_errors
+from tecken.errors import BadOption, Forbidden
+from tecken.http.decorators import authenticate, preflight
+from tecken.http.responses import render_errors
 from tecken.monitoring import degraded
 from tecken.monitoring.logs.context import choose_request_id, log_context
 from tecken.monitoring.logs.requests import log_request
@@ -190,10 +190,10 @@ def pin_options(get_response: Handler) -> Handler:
     this request, if the caller may change options.
     """
 
-    @answers_errors
+    @render_errors
     def run_with_override(request: HttpRequest) -> HttpResponseBase:
-        if MAY_OVERRIDE not in granted(request).permissions:
-            raise NotAllowed(f"X-Config-Override needs the permission {MAY_OVERRIDE}")
+        if MAY_OVERRIDE not in authenticate(request).permissions:
+            raise Forbidden(f"X-Config-Override needs the permission {MAY_OVERRIDE}")
         with current.request_override(_parse_override(request.META["HTTP_X_CONFIG_OVERRIDE"])):
             current.repin(request.subject)  # type: ignore[attr-defined]
             return _keep_context(get_response(request))

@@ -1,4 +1,4 @@
-"""View behind `permitted`, on a real server: `python -m tecken.front tests.accounts.guarded:front`."""
+"""One guarded view for a real web server: `python -m tecken.front tests.accounts.guarded:front`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ settings.ROOT_URLCONF = __name__
 application = get_wsgi_application()
 
 from tecken.front.application import Front  # noqa: E402 - models exist only now
-from tecken.http.decorators import permitted  # noqa: E402 - as above
+from tecken.http.decorators import require_permission  # noqa: E402 - as above
 
 front = Front(application, threads=2)
 
 
 @csrf_exempt
-@permitted("tokens.manage_tokens")
+@require_permission("tokens.manage_tokens")
 def view(request: HttpRequest) -> HttpResponse:
     return HttpResponse(str(len(request.read())))
 

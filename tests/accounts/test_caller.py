@@ -8,7 +8,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from tecken.accounts.caller import TokenOwner, TokenOwners, seen
+from tecken.accounts.caller import TokenOwner, TokenOwners, token_owners
 from tecken.accounts.models import Token
 from tests.accounts.people import key
 
@@ -54,4 +54,4 @@ def test_token_owners_without_database_are_none_and_not_cached(caplog: pytest.Lo
 
 
 def test_token_owners_of_a_process_are_one_object() -> None:
-    assert seen() is seen()
+    assert token_owners() is token_owners()

@@ -14,7 +14,7 @@ import pytest
 from django.contrib.auth.models import Group, Permission
 from pytest_django.live_server_helper import LiveServer
 
-from tecken.accounts.tokens import spelt
+from tecken.accounts.tokens import permission_name
 from tecken.settings import BASE_DIR
 from tests.accounts import people
 
@@ -55,7 +55,7 @@ def test_documented_request_returns_the_permission_of_the_token(live_server: Liv
 @pytest.mark.django_db
 def test_documented_permissions_and_groups_exist() -> None:
     documented = set(re.findall(r"^\| `(\w+\.\w+)` \|", TEXT, re.MULTILINE))
-    assert documented <= set(map(spelt, Permission.objects.select_related("content_type")))
+    assert documented <= set(map(permission_name, Permission.objects.select_related("content_type")))
     for group in Group.objects.all():
         assert f"**{group.name}**" in TEXT
-        assert set(map(spelt, group.permissions.all())) <= documented
+        assert set(map(permission_name, group.permissions.all())) <= documented

@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import Group
 from django.core.management import call_command
 
-from tecken.accounts.tokens import spelt
+from tecken.accounts.tokens import permission_name
 
 pytestmark = pytest.mark.django_db
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
     ],
 )
 def test_new_installation_has_three_groups(name: str, permissions: set[str]) -> None:
-    assert set(map(spelt, Group.objects.get(name=name).permissions.all())) == permissions
+    assert set(map(permission_name, Group.objects.get(name=name).permissions.all())) == permissions
 
 
 def test_make_groups_again_keeps_changes_of_an_administrator() -> None:

@@ -6,8 +6,8 @@ import pytest
 from django.utils import timezone
 
 from tecken.accounts.models import Token
-from tecken.accounts.tokens import MOST_DAYS, carried, extend, revoke, token_of, tokens_of
-from tecken.errors import Absent, BadInput, NotAllowed
+from tecken.accounts.tokens import MOST_DAYS, extend, revoke, select_permissions, token_of, tokens_of
+from tecken.errors import Forbidden, InvalidInput, NotFound
 from tests.accounts.people import key, user
 
 pytestmark = pytest.mark.django_db
@@ -31,25 +31,25 @@ def test_tokens_of_a_user_exclude_those_of_others() -> None:
     assert list(tokens_of(mine.user)) == [mine]
     assert token_of(mine.user, mine.pk) == mine
     for number in (mine.pk + 1, 0):
-        with pytest.raises(Absent, match=r"^Token not found$"):
+        with pytest.raises(NotFound, match=r"^Token not found$"):
             token_of(mine.user, number)
 
 
 def test_selection_of_granted_names_returns_their_permissions() -> None:
-    assert {permission.codename for permission in carried([UPLOAD, MANAGE], {UPLOAD, MANAGE})} == {
+    assert {permission.codename for permission in select_permissions([UPLOAD, MANAGE], {UPLOAD, MANAGE})} == {
         "upload_symbols",
         "manage_tokens",
     }
 
 
 def test_selection_of_a_name_that_is_not_granted_is_refused() -> None:
-    with pytest.raises(NotAllowed, match=r"^upload.upload_symbols not a valid permission$"):
-        carried([MANAGE, UPLOAD], {MANAGE})
+    with pytest.raises(Forbidden, match=r"^upload.upload_symbols not a valid permission$"):
+        select_permissions([MANAGE, UPLOAD], {MANAGE})
 
 
 def test_selection_of_an_unknown_name_is_invalid() -> None:
-    with pytest.raises(BadInput, match=r"^No such permission: 'auth.add_user'; there are "):
-        carried(["auth.add_user"], {"auth.add_user"})
+    with pytest.raises(InvalidInput, match=r"^No such permission: 'auth.add_user'; there are "):
+        select_permissions(["auth.add_user"], {"auth.add_user"})
 
 
 def test_extension_of_a_valid_token_counts_from_its_expiry() -> None:
@@ -67,7 +67,7 @@ def test_extension_of_an_expired_token_counts_from_now() -> None:
 
 def test_extension_beyond_the_longest_is_invalid_and_changes_nothing() -> None:
     mine = token(days=10)
-    with pytest.raises(BadInput, match=f"to {MOST_DAYS} days from now"):
+    with pytest.raises(InvalidInput, match=f"to {MOST_DAYS} days from now"):
         extend(mine, MOST_DAYS - 9)
     assert ends_in(mine) <= timedelta(10)
     extend(mine, MOST_DAYS - 10)
@@ -85,4 +85,4 @@ def test_revoked_token_ends_now_and_an_expired_one_keeps_its_time() -> None:
 
 
 def test_selection_of_a_user_without_permissions_is_refused() -> None:
-    assert carried([], user().get_all_permissions()) == []
+    assert select_permissions([], user().get_all_permissions()) == []

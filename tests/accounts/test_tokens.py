@@ -8,10 +8,10 @@ from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tecken.accounts.groups import named
+from tecken.accounts.groups import find_permissions
 from tecken.accounts.models import Token
-from tecken.accounts.tokens import USE_RECORDED_EVERY, allowed, find, issue, record_use
-from tecken.errors import BadInput, NotAllowed
+from tecken.accounts.tokens import USE_RECORDED_EVERY, effective_permissions, find, issue, record_use
+from tecken.errors import Forbidden, InvalidInput
 from tests.accounts.people import key, user
 
 pytestmark = pytest.mark.django_db
@@ -20,7 +20,7 @@ REGULAR, TRY = "upload.upload_symbols", "upload.upload_try_symbols"
 
 
 def test_find_with_a_key_returns_its_token() -> None:
-    token, made = issue(user(MANAGE), list(named([MANAGE])), days=1, notes="builds")
+    token, made = issue(user(MANAGE), list(find_permissions([MANAGE])), days=1, notes="builds")
     assert find(made) == token
     assert (token.notes, token.permissions.get().codename) == ("builds", "manage_tokens")
     assert timedelta(hours=23) < token.expires_at - datetime.now(UTC) <= timedelta(days=1)
@@ -47,63 +47,63 @@ def test_issue_twice_returns_different_keys() -> None:
 def test_find_with_an_unknown_key_is_refused(wrong: str) -> None:
     made = key(MANAGE)
     for text in (wrong, made[:-1], made + "0", Token.objects.get().digest):
-        with pytest.raises(NotAllowed, match=r"^API Token not matched$"):
+        with pytest.raises(Forbidden, match=r"^API Token not matched$"):
             find(text)
 
 
 def test_find_with_an_expired_token_is_refused() -> None:
     made = key(MANAGE)
     Token.objects.update(expires_at=datetime.now(UTC))
-    with pytest.raises(NotAllowed, match=r"^API Token found but expired$"):
+    with pytest.raises(Forbidden, match=r"^API Token found but expired$"):
         find(made)
 
 
 def test_find_with_the_token_of_an_inactive_user_is_refused() -> None:
     made = key(MANAGE)
     User.objects.update(is_active=False)
-    with pytest.raises(NotAllowed, match=r"^API Token matched but user not active$"):
+    with pytest.raises(Forbidden, match=r"^API Token matched but user not active$"):
         find(made)
 
 
 def test_allowed_of_a_token_returns_its_permissions() -> None:
     made = key(REGULAR)
     user(MANAGE)
-    assert allowed(find(made)) == {REGULAR}
+    assert effective_permissions(find(made)) == {REGULAR}
 
 
 def test_allowed_after_the_owner_lost_a_permission_omits_it() -> None:
     made = key(MANAGE)
     owner = User.objects.get()
     owner.user_permissions.clear()
-    assert allowed(find(made)) == set()
+    assert effective_permissions(find(made)) == set()
     group = Group.objects.create(name="managers")
-    group.permissions.set(named([MANAGE]))
+    group.permissions.set(find_permissions([MANAGE]))
     owner.groups.add(group)
-    assert allowed(find(made)) == {MANAGE}
+    assert effective_permissions(find(made)) == {MANAGE}
     group.permissions.clear()
-    assert allowed(find(made)) == set()
+    assert effective_permissions(find(made)) == set()
 
 
 def test_allowed_of_a_superusers_token_returns_only_its_permissions() -> None:
     owner = User.objects.create_superuser("root@example.com")
-    _token, made = issue(owner, list(named([TRY])), days=1)
-    assert allowed(find(made)) == {TRY}
+    _token, made = issue(owner, list(find_permissions([TRY])), days=1)
+    assert effective_permissions(find(made)) == {TRY}
 
 
 def test_issue_with_a_permission_that_the_user_has_not_is_refused() -> None:
     permission = Permission.objects.get(codename="manage_tokens")
-    with pytest.raises(NotAllowed, match=r"^Manage Your API Tokens not a valid permission$"):
+    with pytest.raises(Forbidden, match=r"^Manage Your API Tokens not a valid permission$"):
         issue(user(), [permission], days=1)
 
 
 def test_issue_with_both_upload_permissions_is_invalid() -> None:
-    with pytest.raises(BadInput, match=r"^Invalid combination of permissions$"):
-        issue(user(REGULAR, TRY), list(named([REGULAR, TRY])), days=1)
+    with pytest.raises(InvalidInput, match=r"^Invalid combination of permissions$"):
+        issue(user(REGULAR, TRY), list(find_permissions([REGULAR, TRY])), days=1)
 
 
 @pytest.mark.parametrize("days", [0, -1])
 def test_issue_of_an_expired_token_is_invalid(days: int) -> None:
-    with pytest.raises(BadInput, match="expire"):
+    with pytest.raises(InvalidInput, match="expire"):
         issue(user(), [], days=days)
 
 
@@ -135,5 +135,5 @@ def test_record_use_in_several_processes_writes_once() -> None:
 def test_find_needs_few_queries() -> None:
     made = key(MANAGE)
     with CaptureQueriesContext(connection) as queries:
-        allowed(find(made))
+        effective_permissions(find(made))
     assert len(queries) <= 4

@@ -5,7 +5,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from tecken.client.site import Refused, Site, TryLater, parse_retry_after
+from tecken.client.site import RequestRefused, Site, TryLater, parse_retry_after
 from tests.support.redis_server import free_port
 
 
@@ -35,6 +35,6 @@ def test_site_error_hides_the_password_of_the_url(account: str) -> None:
         with pytest.raises(TryLater) as refused:
             away.post("upload/v2/")
         assert "hunter2" not in str(refused.value)
-    with Site(f"ftp://{account}host", "token") as odd, pytest.raises(Refused) as unsupported:
+    with Site(f"ftp://{account}host", "token") as odd, pytest.raises(RequestRefused) as unsupported:
         odd.post("upload/v2/")
     assert "hunter2" not in str(unsupported.value)

@@ -59,7 +59,7 @@ def symbols(uploader: Makes, settings: Any) -> None:
     settings.SYMBOL_SOURCES = [(Path(__file__).parents[1] / "data" / "samples").as_uri()]
     services.discard_all()
     for module in (C, CPP):
-        assert isinstance(symbolication_services.converter().prepare(module), Header)
+        assert isinstance(symbolication_services.converter().convert(module), Header)
 
 
 def test_firefox_profiler_large_library_fits_one_request(symbols: None) -> None:

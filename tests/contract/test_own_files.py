@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tecken.errors import Absent, BadInput, CouldNotAsk
+from tecken.errors import InvalidInput, NotFound, Unavailable
 from tecken.storage.backends.memory import MemoryFiles
 from tecken.storage.backends.uploaded_files import OwnSymbols, find_symbols, gzipped
 from tecken.storage.factory import own_files_for, page_files_for
@@ -72,7 +72,7 @@ def test_files_empty_file_is_present(files: OwnFiles) -> None:
 def test_find_symbols_in_any_spelling_gives_the_file_put_last(files: OwnFiles) -> None:
     spellings = [ObjectId(name, XUL.debug_id) for name in ("Foo.pdb", "foo.pdb", "FOO.PDB")]
     first, second, third = spellings
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         find_symbols(files, first)
     for put in (first, second):
         files.put(symbol_file(put), gzipped([put.debug_file.encode()]))
@@ -99,11 +99,11 @@ def test_files_etag_changes_with_the_bytes(files: OwnFiles) -> None:
 
 def test_files_other_key_is_absent(files: OwnFiles) -> None:
     files.put(SYM, [b"x"])
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         files.stat(DLL)
-    with pytest.raises(Absent), files.read(DLL):
+    with pytest.raises(NotFound), files.read(DLL):
         pass
-    with pytest.raises(Absent), files.read(DLL, 1, 2):
+    with pytest.raises(NotFound), files.read(DLL, 1, 2):
         pass
 
 
@@ -126,7 +126,7 @@ def test_files_empty_range_is_invalid_input(files: OwnFiles, start: int, end: in
 @pytest.mark.parametrize("end", [200, None])
 def test_files_range_past_the_end_is_unavailable(files: OwnFiles, end: int | None) -> None:
     files.put(DLL, [b"x" * 100])
-    with pytest.raises(CouldNotAsk), files.read(DLL, 100, end):
+    with pytest.raises(Unavailable), files.read(DLL, 100, end):
         pass
 
 
@@ -148,7 +148,7 @@ def test_files_interrupted_put_stores_nothing(
 ) -> None:
     with pytest.raises(RuntimeError, match="reader"):
         files.put(DLL, broken(RuntimeError("reader")))
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         files.stat(DLL)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     if "s3_bucket" in request.fixturenames:
@@ -176,16 +176,16 @@ def test_files_windows_name_in_other_case_is_found_until_deleted(
     files.put(put, [CONTENT])
     assert files.other_case(asked) == put
     assert list(files.keys()) == [put]
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         files.other_case(put)
     files.delete(put)
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         files.other_case(asked)
 
 
 def test_files_other_name_in_other_case_is_absent(files: OwnFiles) -> None:
     files.put(FileKey("libXUL.so", XUL.debug_id, "libXUL.so"), [CONTENT])
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         files.other_case(FileKey("libxul.so", XUL.debug_id, "libxul.so"))
 
 
@@ -194,7 +194,7 @@ def test_files_delete_twice_succeeds(files: OwnFiles) -> None:
     files.put(DLL, [CONTENT])
     files.delete(DLL)
     files.delete(DLL)
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         files.stat(DLL)
 
 
@@ -213,7 +213,7 @@ def test_files_unusual_names_are_stored(files: OwnFiles, name: str) -> None:
     files.put(key, [name.encode()])
     assert whole(files, key) == name.encode()
     files.delete(key)
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         files.stat(key)
 
 
@@ -230,11 +230,11 @@ def test_files_unusual_names_are_stored(files: OwnFiles, name: str) -> None:
     ],
 )
 def test_files_invalid_name_is_refused(files: OwnFiles, key: FileKey) -> None:
-    with pytest.raises(BadInput, match="no file can have the name"):
+    with pytest.raises(InvalidInput, match="no file can have the name"):
         files.put(key, [b"x"])
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         files.stat(key)
-    with pytest.raises(Absent), files.read(key):
+    with pytest.raises(NotFound), files.read(key):
         pass
     files.delete(key)
     assert list(files.keys()) == []
@@ -244,9 +244,9 @@ def test_files_invalid_name_is_refused(files: OwnFiles, key: FileKey) -> None:
 def test_files_name_too_long_for_storage_is_refused(request: pytest.FixtureRequest, storage: str) -> None:
     files: OwnFiles = request.getfixturevalue(storage)
     key = FileKey("x" * 1024, XUL.debug_id, "xul.sym")
-    with pytest.raises(BadInput):
+    with pytest.raises(InvalidInput):
         files.put(key, [b"x"])
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         files.stat(key)
     files.delete(key)
 
@@ -326,8 +326,8 @@ Ask = Callable[[OwnFiles], object]
 )
 def test_files_unreachable_storage_is_not_absent(s3: OwnFiles, ask: Ask) -> None:
     away = MemoryFiles()
-    away.away = CouldNotAsk("away")
-    with pytest.raises(CouldNotAsk, match="away"):
+    away.away = Unavailable("away")
+    with pytest.raises(Unavailable, match="away"):
         ask(away)
-    with pytest.raises(CouldNotAsk, match="nobody-made-this"):
+    with pytest.raises(Unavailable, match="nobody-made-this"):
         ask(own_files_for("s3://nobody-made-this"))

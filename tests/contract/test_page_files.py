@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tecken.errors import Absent, MalformedPageFile
+from tecken.errors import MalformedPageFile, NotFound
 from tecken.storage.backends.memory import MemoryPageFiles
 from tecken.storage.factory import page_files_for
 from tecken.storage.port import PageFiles
@@ -56,14 +56,14 @@ def test_page_files_no_spans_read_nothing(files: PageFiles) -> None:
 
 
 def test_page_files_unknown_module_is_absent(files: PageFiles) -> None:
-    with pytest.raises(Absent, match=r"xul\.pdb"):
+    with pytest.raises(NotFound, match=r"xul\.pdb"):
         files.read(MODULE, [(0, 1)])
 
 
 def test_page_files_of_try_symbols_are_separate(files: PageFiles) -> None:
     of_try = MODULE.in_try()
     files.write(MODULE, [b"one"])
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         files.read(of_try, [(0, 3)])
     files.write(of_try, [b"two"])
     assert {module for module, _ in files.entries()} == {MODULE, of_try}
@@ -74,7 +74,7 @@ def test_page_files_of_try_symbols_are_separate(files: PageFiles) -> None:
 def test_page_files_of_modules_are_separate(files: PageFiles) -> None:
     other = ObjectId(MODULE.debug_file, MODULE.debug_id[:-1] + "3")
     files.write(MODULE, [b"one"])
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         files.read(other, [(0, 1)])
     files.write(other, [b"two"])
     assert (files.read(MODULE, [(0, 3)]), files.read(other, [(0, 3)])) == ([b"one"], [b"two"])
@@ -121,7 +121,7 @@ def test_page_files_failed_first_write_stores_nothing(
 ) -> None:
     with pytest.raises(RuntimeError):
         files.write(MODULE, broken(RuntimeError("converter")))
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         files.read(MODULE, [(0, 1)])
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     if "s3_bucket" in request.fixturenames:
@@ -141,7 +141,7 @@ def test_page_files_delete_twice_succeeds(files: PageFiles) -> None:
     files.write(MODULE, [CONTENT])
     files.delete(MODULE)
     files.delete(MODULE)
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         files.read(MODULE, [(0, 1)])
 
 
@@ -151,14 +151,14 @@ def test_page_files_unusual_names_are_stored(files: PageFiles, name: str) -> Non
     files.write(module, [name.encode()])
     assert files.read(module, [(0, len(name.encode()))]) == [name.encode()]
     files.delete(module)
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         files.read(module, [(0, 1)])
 
 
 def test_page_files_name_too_long_for_storage_is_absent(files: PageFiles) -> None:
     module = ObjectId.parse("x" * 1024, "A" * 33)
     files.delete(module)
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         files.read(module, [(0, 1)])
 
 
@@ -169,7 +169,7 @@ def test_write_in_one_spelling_replaces_the_file_of_another(files: PageFiles) ->
     assert files.read(one, [(0, 6)]) == [b"second"]
     assert [module for module, _ in files.entries()] == [one]
     files.delete(one)
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         files.read(other, [(0, 1)])
 
 

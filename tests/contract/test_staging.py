@@ -9,7 +9,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tecken.errors import Absent, TooMuch
+from tecken.errors import NotFound, TooLarge
 from tecken.storage.backends.bucket import bucket_for
 from tecken.storage.backends.staging import Slot, Staging
 from tecken.storage.factory import own_files_for
@@ -46,7 +46,7 @@ def test_staging_slots_are_separate_from_uploaded_files(staging: Staging, url: s
     staging.put(FIRST, [b"first"])
     assert [slot for slot, _ in staging.entries()] == [FIRST]
     assert list(own_files_for(url).keys()) == []
-    with pytest.raises(Absent), staging.read(SECOND):
+    with pytest.raises(NotFound), staging.read(SECOND):
         pass
 
 
@@ -67,9 +67,9 @@ def test_staging_delete_twice_succeeds(staging: Staging) -> None:
 def test_staging_interrupted_put_stores_nothing(staging: Staging) -> None:
     def broken() -> Iterator[bytes]:
         yield b"x" * 1000
-        raise TooMuch("enough")
+        raise TooLarge("enough")
 
-    with pytest.raises(TooMuch, match="enough"):
+    with pytest.raises(TooLarge, match="enough"):
         staging.put(FIRST, broken())
     assert list(staging.entries()) == []
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tecken.errors import Absent, TooMuch
+from tecken.errors import NotFound, TooLarge
 from tecken.storage.backends.bucket import bucket_for
 from tecken.storage.backends.memory import MemoryFiles, MemorySymbols
 from tecken.storage.backends.uploaded_files import OwnSymbols
@@ -113,7 +113,7 @@ def test_source_fetch_returns_a_large_file_in_pieces(place: Place) -> None:
 
 def test_source_unknown_module_is_absent(place: Place) -> None:
     place.put(MODULE, TEXT)
-    with pytest.raises(Absent), place.source.open(ObjectId.parse("xul.pdb", "0" * 33)):
+    with pytest.raises(NotFound), place.source.open(ObjectId.parse("xul.pdb", "0" * 33)):
         pass
 
 
@@ -126,7 +126,7 @@ def test_source_unusual_names_are_found(place: Place, name: str) -> None:
 
 def test_source_name_too_long_for_storage_is_absent(place: Place) -> None:
     place.put(MODULE, TEXT)
-    with pytest.raises(Absent), place.source.open(ObjectId.parse("x" * 1024, "A" * 33)):
+    with pytest.raises(NotFound), place.source.open(ObjectId.parse("x" * 1024, "A" * 33)):
         pass
 
 
@@ -147,5 +147,5 @@ def test_source_error_of_the_consumer_is_raised(place: Place) -> None:
 def test_source_file_over_the_limit_is_too_large(request: pytest.FixtureRequest, kind: str) -> None:
     place: Place = request.getfixturevalue(kind)
     place.put(MODULE, b"x" * (LIMIT + 1))
-    with pytest.raises(TooMuch, match=str(LIMIT)), place.source.open(MODULE):
+    with pytest.raises(TooLarge, match=str(LIMIT)), place.source.open(MODULE):
         pass

@@ -153,7 +153,7 @@ def test_count_symbolication_and_download_share_a_row(counts: Counts) -> None:
 
 
 def test_symbolicate_absent_modules_are_counted_once_a_request(client: Client) -> None:
-    symbolication_services.converter().prepare(ObjectId(XUL.debug_file, XUL.debug_id))
+    symbolication_services.converter().convert(ObjectId(XUL.debug_file, XUL.debug_id))
     job = {"memoryMap": [[XUL.debug_file, XUL.debug_id]], "stacks": [[[0, 1], [0, 2]], [[0, 3]]]}
     for _ in range(2):
         assert client.post("/symbolicate/v5", {"jobs": [job, job]}, "application/json").status_code == 200

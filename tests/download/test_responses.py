@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from tecken.download.responses import SMALL_BYTES, Stream, content, exactly
-from tecken.errors import Absent, CouldNotAsk
+from tecken.errors import NotFound, Unavailable
 
 
 class Opened:
@@ -47,15 +47,15 @@ def test_a_stream_that_nobody_reads_is_closed_too() -> None:
 def test_errors_of_opening_come_before_any_answer() -> None:
     @contextmanager
     def absent() -> Iterator[Iterator[bytes]]:
-        raise Absent("gone")
+        raise NotFound("gone")
         yield
 
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         content(absent())
 
 
 def test_exactly_so_many_bytes() -> None:
     assert list(exactly([b"ab", b"c"], 3)) == [b"ab", b"c"]
     for size in (2, 4):
-        with pytest.raises(CouldNotAsk, match="replaced"):
+        with pytest.raises(Unavailable, match="replaced"):
             list(exactly([b"ab", b"c"], size))

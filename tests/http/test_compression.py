@@ -11,7 +11,7 @@ import zstandard
 from django.http import HttpResponse, StreamingHttpResponse
 from django.test import Client, RequestFactory
 
-from tecken.http.compression import SMALLEST_BYTES, accepts_gzip, compressed, preferred
+from tecken.http.compression import SMALLEST_BYTES, accepts_gzip, choose_coding, compression_middleware
 from tests.web.api.people import key_of, person
 
 TEXT = b'{"name": "value"}' * 1000
@@ -32,7 +32,7 @@ TEXT = b'{"name": "value"}' * 1000
     ],
 )
 def test_choice_of_a_coding_follows_the_weights(header: str, coding: str | None) -> None:
-    assert preferred(header) == coding
+    assert choose_coding(header) == coding
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,9 @@ def answer(
     rf: RequestFactory, coding: str, headers: dict[str, str] | None = None, body: bytes = TEXT
 ) -> HttpResponse:
     response = HttpResponse(body, headers={"Content-Type": "application/json", **(headers or {})})
-    reply = compressed(lambda _request: response)(rf.get("/", headers={"Accept-Encoding": coding}))
+    reply = compression_middleware(lambda _request: response)(
+        rf.get("/", headers={"Accept-Encoding": coding})
+    )
     assert isinstance(reply, HttpResponse)
     return reply
 
@@ -95,7 +97,10 @@ def test_small_response_is_not_compressed(rf: RequestFactory) -> None:
 
 def test_streamed_response_is_not_compressed(rf: RequestFactory) -> None:
     response = StreamingHttpResponse([TEXT], headers={"Content-Type": "text/csv"})
-    assert compressed(lambda _request: response)(rf.get("/", headers={"Accept-Encoding": "gzip"})) is response
+    assert (
+        compression_middleware(lambda _request: response)(rf.get("/", headers={"Accept-Encoding": "gzip"}))
+        is response
+    )
     assert "Content-Encoding" not in response
 
 

@@ -19,9 +19,18 @@ from django_redis.cache import RedisCache
 from pytest_django import DjangoAssertNumQueries
 
 from tecken.accounts.models import Token
-from tecken.errors import BadInput, TooMuch
-from tecken.http.decorators import PIECE_BYTES, Grant, body, cors, get_only, permitted, post_only, streamed
-from tecken.http.responses import answers_errors
+from tecken.errors import InvalidInput, TooLarge
+from tecken.http.decorators import (
+    PIECE_BYTES,
+    Grant,
+    body,
+    cors,
+    get_only,
+    post_only,
+    require_permission,
+    stream_body,
+)
+from tecken.http.responses import render_errors
 from tecken.runtimeconfig.current import options
 from tests.accounts.people import key, user
 from tests.support.options import Override
@@ -32,12 +41,12 @@ TEXT = b'{"jobs": []}'
 
 
 @cors("POST, OPTIONS")
-@answers_errors
+@render_errors
 @post_only
 @body(lambda: LIMIT)
 def echo(request: HttpRequest, content: bytes) -> HttpResponse:
     if content == b"refuse":
-        raise BadInput("refused")
+        raise InvalidInput("refused")
     return HttpResponse(content)
 
 
@@ -154,15 +163,15 @@ def test_body_view_gets_the_arguments_of_its_path() -> None:
 def test_stream_of_a_body_is_in_pieces_and_never_past_the_limit() -> None:
     content = bytes(PIECE_BYTES + 5)
     request = RequestFactory().put("/", content)
-    assert list(map(len, streamed(request, len(content)))) == [PIECE_BYTES, 5]
-    with pytest.raises(TooMuch, match="larger than 1000 bytes"):
-        list(streamed(RequestFactory().put("/", content), 1000))
+    assert list(map(len, stream_body(request, len(content)))) == [PIECE_BYTES, 5]
+    with pytest.raises(TooLarge, match="larger than 1000 bytes"):
+        list(stream_body(RequestFactory().put("/", content), 1000))
 
 
 MANAGE, UPLOAD = "tokens.manage_tokens", "upload.upload_symbols"
 
 
-@permitted(MANAGE, UPLOAD)
+@require_permission(MANAGE, UPLOAD)
 def who(request: HttpRequest, name: str = "") -> HttpResponse:
     grant: Grant = request.auth  # type: ignore[attr-defined]
     assert request.user == grant.user
@@ -346,7 +355,9 @@ def test_get_only_for_other_methods_is_405(method: str) -> None:
     assert error(reply) == "Must use HTTP GET"
 
 
-@pytest.mark.parametrize("guard", [cors("POST"), post_only, get_only, permitted("a.b"), body(lambda: LIMIT)])
+@pytest.mark.parametrize(
+    "guard", [cors("POST"), post_only, get_only, require_permission("a.b"), body(lambda: LIMIT)]
+)
 def test_guard_around_a_view_keeps_its_name_and_marks(guard: Callable[..., Any]) -> None:
     """Django reads marks such as `csrf_exempt` from the outermost function."""
 

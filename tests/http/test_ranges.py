@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tecken.http.responses import Unsatisfiable, span
+from tecken.http.responses import Unsatisfiable, parse_range
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from tecken.http.responses import Unsatisfiable, span
     ],
 )
 def test_parse_range_of_one_range_returns_it(header: str, expected: tuple[int, int]) -> None:
-    assert span(header, 10) == expected
+    assert parse_range(header, 10) == expected
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_parse_range_of_one_range_returns_it(header: str, expected: tuple[int, i
     ["", "bytes", "bytes=", "bytes=-", "bytes=a-b", "bytes=5-2", "items=0-1", "bytes=0-1,3-4", "bytes=1-2-3"],
 )
 def test_parse_range_of_other_headers_is_none(header: str) -> None:
-    assert span(header, 10) is None
+    assert parse_range(header, 10) is None
 
 
 @pytest.mark.parametrize(
@@ -34,8 +34,8 @@ def test_parse_range_of_other_headers_is_none(header: str) -> None:
 )
 def test_parse_range_behind_the_end_raises(header: str, size: int) -> None:
     with pytest.raises(Unsatisfiable):
-        span(header, size)
+        parse_range(header, size)
 
 
 def test_parse_range_of_an_endless_number_is_none() -> None:
-    assert span(f"bytes={'9' * 5000}-", 10) is None
+    assert parse_range(f"bytes={'9' * 5000}-", 10) is None

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 
 from tecken import errors
-from tecken.http.responses import STATUS, answers_errors, error_reply, json_reply, not_found, reply_to
+from tecken.http.responses import STATUS, error_reply, json_reply, not_found, render_errors, reply_to
 
 
 def tree(error: type[errors.TeckenError]) -> Iterator[type[errors.TeckenError]]:
@@ -28,10 +28,10 @@ def test_reply_status_of_each_error_is_in_the_table() -> None:
     ("error", "status"),
     [
         (errors.BadModule("bad"), 400),
-        (errors.NotAllowed("not allowed"), 403),
-        (errors.TooMuch("too much"), 413),
-        (errors.Absent("absent"), 404),
-        (errors.StoreAway("away"), 503),
+        (errors.Forbidden("not allowed"), 403),
+        (errors.TooLarge("too much"), 413),
+        (errors.NotFound("absent"), 404),
+        (errors.StoreUnavailable("away"), 503),
     ],
 )
 def test_reply_to_an_error_has_its_text(error: errors.TeckenError, status: int) -> None:
@@ -42,7 +42,7 @@ def test_reply_to_an_error_has_its_text(error: errors.TeckenError, status: int) 
 
 
 def test_reply_404_has_the_path() -> None:
-    assert orjson.loads(reply_to(errors.Absent("Symbol Not Found"), "/a/b").content) == {
+    assert orjson.loads(reply_to(errors.NotFound("Symbol Not Found"), "/a/b").content) == {
         "error": "Symbol Not Found",
         "path": "/a/b",
     }
@@ -64,7 +64,7 @@ def test_reply_503_has_retry_after(told: float | None, said: str) -> None:
 
 
 def test_reply_429_has_retry_after() -> None:
-    reply = reply_to(errors.TooOften("too often", 300), "/")
+    reply = reply_to(errors.LockedOut("too often", 300), "/")
     assert (reply.status_code, reply["Retry-After"]) == (429, "300")
 
 
@@ -72,7 +72,7 @@ def test_error_reply_with_more_members_has_them() -> None:
     assert orjson.loads(error_reply(400, "no", limit=3).content) == {"error": "no", "limit": 3}
 
 
-@answers_errors
+@render_errors
 def view(request: HttpRequest, error: Exception) -> HttpResponse:
     raise error
 
@@ -100,7 +100,7 @@ def test_database_failure_is_503(error: Exception, caplog: pytest.LogCaptureFixt
 
 
 def test_error_raised_on_purpose_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    assert view(RequestFactory().get("/x"), errors.BadInput("no")).status_code == 400
+    assert view(RequestFactory().get("/x"), errors.InvalidInput("no")).status_code == 400
     assert caplog.text == ""
 
 

@@ -13,7 +13,7 @@ from pytest_django import Settings
 
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import services
-from tecken.errors import Absent, CouldNotAsk, SwitchedOff
+from tecken.errors import NotFound, SourceDisabled, Unavailable
 from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig.current import overridden
 from tecken.storage import keys as cache_keys
@@ -60,7 +60,7 @@ def close() -> None:
 def prepared() -> Header | Missing:
     store_services.page_store().forget(XUL)
     storage_services.page_files().delete(XUL)
-    return symbolication_services.converter().prepare(XUL)
+    return symbolication_services.converter().convert(XUL)
 
 
 def remembered() -> int:
@@ -201,8 +201,8 @@ class TestSwitchedOff:
         services.discard_all()
         with overridden(sources_off=(web.url,)):
             assert Client().get(PATH).status_code == 503
-            with pytest.raises(CouldNotAsk), storage_services.symbol_search().open(XUL):
+            with pytest.raises(Unavailable), storage_services.symbol_search().open(XUL):
                 pytest.fail("opened")
 
     def test_it_is_a_kind_of_absence(self) -> None:
-        assert issubclass(SwitchedOff, Absent)
+        assert issubclass(SourceDisabled, NotFound)

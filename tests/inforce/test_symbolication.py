@@ -37,7 +37,7 @@ def _site(tmp_path: Path, settings: Settings, clear_redis_store: None) -> Iterat
     settings.STORAGE_URL = f"file://{tmp_path}"
     settings.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
     services.discard_all()
-    assert isinstance(symbolication_services.converter().prepare(C), Header)
+    assert isinstance(symbolication_services.converter().convert(C), Header)
     yield
     services.discard_all()
 

@@ -9,7 +9,7 @@ import sys
 
 import redis
 
-from tecken.errors import OverLimit
+from tecken.errors import RateLimited
 from tecken.limits.port import Caller, Cost, Limit
 from tecken.limits.redis import RedisLimiter
 from tecken.redisclient.guard import RedisGuard
@@ -25,8 +25,8 @@ def main(url: str, calls: int) -> int:
     allowed = 0
     for _ in range(calls):
         try:
-            limiter.spend(CALLER, EACH, [QUOTA, FRAMES])
-        except OverLimit:
+            limiter.charge(CALLER, EACH, [QUOTA, FRAMES])
+        except RateLimited:
             continue
         allowed += 1
     return allowed

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from tecken.errors import OverLimit, TooMuch
+from tecken.errors import RateLimited, TooLarge
 from tecken.limits import keys
 from tecken.limits.decision import Evaluation
 from tecken.limits.memory import MemoryLimiter
@@ -51,8 +51,8 @@ def allowed(limiter: Limiter, caller: Caller, cost: Cost, limits: Sequence[Limit
     count = 0
     for _ in range(times):
         try:
-            limiter.spend(caller, cost, limits)
-        except OverLimit:
+            limiter.charge(caller, cost, limits)
+        except RateLimited:
             continue
         count += 1
     return count
@@ -65,18 +65,18 @@ def test_limiter_allows_exactly_the_limit(limiter: Limiter, limit: Limit) -> Non
 
 
 def test_limiter_returns_what_remains(limiter: Limiter) -> None:
-    (status,) = limiter.spend(ADA, Cost(frames=400), [FRAMES]).statuses
+    (status,) = limiter.charge(ADA, Cost(frames=400), [FRAMES]).statuses
     assert (status.limit, status.remaining) == (FRAMES, 600)
     assert 0 < status.reset <= 3.6
-    (status,) = limiter.spend(ADA, Cost(), [DAILY]).statuses
+    (status,) = limiter.charge(ADA, Cost(), [DAILY]).statuses
     assert status.remaining == 4
     assert 0 < status.reset <= 86_400
 
 
 def test_limiter_refusal_has_the_waiting_time(limiter: Limiter) -> None:
-    limiter.spend(ADA, Cost(frames=1000), [FRAMES])
-    with pytest.raises(OverLimit, match=r"^More than 1000 frames/hour per token$") as refused:
-        limiter.spend(ADA, Cost(frames=500), [FRAMES])
+    limiter.charge(ADA, Cost(frames=1000), [FRAMES])
+    with pytest.raises(RateLimited, match=r"^More than 1000 frames/hour per token$") as refused:
+        limiter.charge(ADA, Cost(frames=500), [FRAMES])
     assert 1700 < refused.value.retry_after <= 1800
     assert refused.value.violated == ("frames-hour-token",)
     assert [one.remaining for one in refused.value.statuses] == [0]
@@ -84,33 +84,33 @@ def test_limiter_refusal_has_the_waiting_time(limiter: Limiter) -> None:
 
 def test_limiter_with_one_refusing_limit_charges_none(limiter: Limiter) -> None:
     limits = [DAILY, FRAMES]
-    limiter.spend(ADA, Cost(frames=900), limits)
+    limiter.charge(ADA, Cost(frames=900), limits)
     assert allowed(limiter, ADA, Cost(frames=200), limits, 3) == 0
-    statuses = limiter.spend(ADA, Cost(0), limits).statuses
+    statuses = limiter.charge(ADA, Cost(0), limits).statuses
     assert [one.remaining for one in statuses] == [4, 100]
 
 
 def test_limiter_with_a_cost_of_zero_charges_nothing(limiter: Limiter, client: redis.Redis) -> None:
     for _ in range(3):
-        assert [one.remaining for one in limiter.spend(ADA, Cost(0), [DAILY]).statuses] == [5]
+        assert [one.remaining for one in limiter.charge(ADA, Cost(0), [DAILY]).statuses] == [5]
     assert client.keys() == []
 
 
 def test_limiter_with_a_cost_above_the_limit_raises_too_large(limiter: Limiter) -> None:
-    with pytest.raises(TooMuch, match=r"^1001 frames at once are more than 1000 frames/hour per token$"):
-        limiter.spend(ADA, Cost(frames=1001), [FRAMES])
+    with pytest.raises(TooLarge, match=r"^1001 frames at once are more than 1000 frames/hour per token$"):
+        limiter.charge(ADA, Cost(frames=1001), [FRAMES])
 
 
 def test_refund_restores_what_was_charged(limiter: Limiter) -> None:
-    verdict = limiter.spend(ADA, Cost(frames=1000), [DAILY, FRAMES])
+    verdict = limiter.charge(ADA, Cost(frames=1000), [DAILY, FRAMES])
     limiter.refund(ADA, Cost(0, frames=1000), [DAILY, FRAMES], verdict)
-    statuses = limiter.spend(ADA, Cost(0), [DAILY, FRAMES]).statuses
+    statuses = limiter.charge(ADA, Cost(0), [DAILY, FRAMES]).statuses
     assert [one.remaining for one in statuses] == [4, 1000]
 
 
 def test_limiter_with_a_known_user_does_not_count_the_address(limiter: Limiter) -> None:
-    assert limiter.spend(ADA, Cost(), [RATE]) == Decision()
-    assert limiter.spend(ANYBODY, Cost(), [DAILY, FRAMES, MONTHLY]) == Decision()
+    assert limiter.charge(ADA, Cost(), [RATE]) == Decision()
+    assert limiter.charge(ANYBODY, Cost(), [DAILY, FRAMES, MONTHLY]) == Decision()
 
 
 def test_limiter_counts_callers_and_scopes_separately(limiter: Limiter) -> None:
@@ -122,8 +122,8 @@ def test_limiter_counts_callers_and_scopes_separately(limiter: Limiter) -> None:
 def test_limiter_after_a_change_of_the_limit_keeps_the_level(limiter: Limiter) -> None:
     assert allowed(limiter, ADA, Cost(), [DAILY], 6) == 5
     assert allowed(limiter, ADA, Cost(), [DAILY._replace(quantity=8)], 6) == 3
-    with pytest.raises(OverLimit) as refused:
-        limiter.spend(ADA, Cost(), [DAILY._replace(quantity=2)])
+    with pytest.raises(RateLimited) as refused:
+        limiter.charge(ADA, Cost(), [DAILY._replace(quantity=2)])
     assert refused.value.statuses[0].remaining == 0
 
 
@@ -137,8 +137,8 @@ def test_memory_limiter_refills_a_rate_by_its_clock() -> None:
 
 def test_limiter_keys_have_the_documented_names(client: redis.Redis) -> None:
     limiter = RedisLimiter(client, RedisGuard("redis-cache"))
-    limiter.spend(ANYBODY, Cost(), [RATE])
-    at = limiter.spend(ADA, Cost(1, 10, 100), EVERY).at
+    limiter.charge(ANYBODY, Cost(), [RATE])
+    at = limiter.charge(ADA, Cost(1, 10, 100), EVERY).at
     day = datetime.fromtimestamp(at / 1e6, UTC)
     rates = {keys.key(RATE, ANYBODY), keys.key(FRAMES, ADA)}
     quotas = {f"limits:quota:day:{day:%Y%m%d}", f"limits:quota:month:{day:%Y%m}"}

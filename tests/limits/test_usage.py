@@ -10,9 +10,9 @@ import redis
 from celery import current_app
 from django.conf import settings
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.limits import daily
-from tecken.limits.daily import Row
+from tecken.limits.daily import DailyUsage
 from tecken.limits.models import Usage as Stored
 from tecken.limits.port import Cost
 from tecken.limits.tasks import roll_up
@@ -77,7 +77,7 @@ class Unlucky(MemoryLedger):
         done = super().add(batch, counts)
         if self.lost:
             self.lost -= 1
-            raise CouldNotAsk("lost")
+            raise Unavailable("lost")
         return done
 
 
@@ -137,7 +137,7 @@ def test_roll_up_run_twice_has_the_same_rows(client: redis.Redis) -> None:
     for _ in range(3):
         assert daily.roll_up(client, DAY) == 3
     assert rows() == expected
-    assert daily.live(client) == [Row(*row) for row in expected]
+    assert daily.read_days(client) == [DailyUsage(*row) for row in expected]
 
 
 @pytest.mark.django_db
@@ -196,5 +196,5 @@ def test_usage_counter_without_redis_keeps_its_counts() -> None:
 def test_ledger_without_redis_raises_with_the_cause() -> None:
     with redis.Redis.from_url(f"redis://127.0.0.1:{free_port()}") as refused:
         ledger = RedisLedger(refused, RedisGuard("redis-cache"))
-        with pytest.raises(CouldNotAsk, match=r"^redis-cache does not answer$"):
+        with pytest.raises(Unavailable, match=r"^redis-cache does not answer$"):
             ledger.add("one", {(KEY, "api:requests:"): 1})

@@ -18,10 +18,10 @@ from django.test import Client, RequestFactory
 from prometheus_client import REGISTRY
 
 from tecken import services
-from tecken.accounts.caller import seen
+from tecken.accounts.caller import token_owners
 from tecken.accounts.models import Token
-from tecken.http.decorators import streamed
-from tecken.http.ratelimit import caller_of, limited, spend, upload_cost
+from tecken.http.decorators import stream_body
+from tecken.http.ratelimit import caller_of, charge, rate_limited, upload_cost
 from tecken.limits import services as limits_services
 from tecken.limits.port import Cost
 from tecken.redisclient import services as redis_services
@@ -144,7 +144,7 @@ def test_token_of_repeated_requests_is_looked_up_once(
     django_assert_num_queries: pytest_django.DjangoAssertNumQueries,
 ) -> None:
     mine = key()
-    seen().who(mine)
+    token_owners().who(mine)
     with django_assert_num_queries(0):
         assert post(token=mine).status_code == 200
 
@@ -244,9 +244,9 @@ def test_upload_is_charged_its_length_and_refunded_on_failure(runtime_options: O
 def test_chunked_upload_is_charged_its_length(runtime_options: Override) -> None:
     runtime_options(limit_upload=("10000 bytes/hour per address",))
 
-    @limited("upload", upload_cost)
+    @rate_limited("upload", upload_cost)
     def receive(request: HttpRequest) -> HttpResponse:
-        return HttpResponse(str(sum(map(len, streamed(request, 100_000)))))
+        return HttpResponse(str(sum(map(len, stream_body(request, 100_000)))))
 
     reply = receive(chunked(6000))
     assert (reply.content, left(reply)) == (b"6000", 4000)
@@ -315,7 +315,7 @@ def test_request_with_a_session_counts_for_the_user(runtime_options: Override) -
     request.auth = type("Grant", (), {"user": person, "token": None})()  # type: ignore[attr-defined]
     assert caller_of(request)[1:] == (None, str(person.pk))
     runtime_options(limit_api=("5 requests/hour per user",))
-    spend(request, "api", Cost())
+    charge(request, "api", Cost())
     assert request.statuses[0].remaining == 4  # type: ignore[attr-defined]
 
 

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from tecken import redisclient
-from tecken.errors import CouldNotAsk, OverLimit
+from tecken.errors import RateLimited, Unavailable
 from tecken.limits.port import Caller, Cost, Limit, Without
 from tecken.limits.redis import LOCAL_SECONDS, RedisLimiter
 from tecken.redisclient.guard import RedisGuard
@@ -54,27 +54,27 @@ def refused(unreachable: redis.Redis, clock: Clock) -> RedisLimiter:
 
 def test_open_limit_without_redis_allows_everything(refused: RedisLimiter) -> None:
     for _ in range(20):
-        verdict = refused.spend(CALLER, Cost(), [limit("open")])
+        verdict = refused.charge(CALLER, Cost(), [limit("open")])
         assert (verdict.statuses, verdict.local) == ((), True)
 
 
 def test_closed_limit_without_redis_is_unavailable(refused: RedisLimiter) -> None:
-    with pytest.raises(CouldNotAsk, match="requests-day-token cannot be counted while redis-cache"):
-        refused.spend(
+    with pytest.raises(Unavailable, match="requests-day-token cannot be counted while redis-cache"):
+        refused.charge(
             CALLER, Cost(), [limit("closed"), limit("closed")._replace(unit="frames"), limit("open")]
         )
 
 
 def test_local_limit_without_redis_is_divided_by_the_processes(refused: RedisLimiter) -> None:
-    verdicts = [refused.spend(CALLER, Cost(), [limit("local")]) for _ in range(9 // PROCESSES)]
+    verdicts = [refused.charge(CALLER, Cost(), [limit("local")]) for _ in range(9 // PROCESSES)]
     assert [one.remaining for one in verdicts[-1].statuses] == [0]
-    with pytest.raises(OverLimit):
-        refused.spend(CALLER, Cost(), [limit("local")])
+    with pytest.raises(RateLimited):
+        refused.charge(CALLER, Cost(), [limit("local")])
 
 
 def test_local_limit_of_a_single_process_is_undivided(unreachable: redis.Redis, clock: Clock) -> None:
     alone = RedisLimiter(unreachable, RedisGuard("redis-cache", clock=clock), clock=clock)
-    assert alone.spend(CALLER, Cost(9), [limit("local")]).statuses[0].remaining == 0
+    assert alone.charge(CALLER, Cost(9), [limit("local")]).statuses[0].remaining == 0
 
 
 def test_limiter_before_its_first_decision_is_not_local(refused: RedisLimiter, clock: Clock) -> None:
@@ -84,24 +84,24 @@ def test_limiter_before_its_first_decision_is_not_local(refused: RedisLimiter, c
 
 def test_refund_of_a_local_decision_is_local(refused: RedisLimiter) -> None:
     cost = Cost(3)
-    verdict = refused.spend(CALLER, cost, [limit("local")])
+    verdict = refused.charge(CALLER, cost, [limit("local")])
     refused.refund(CALLER, cost, [limit("local")], verdict)
-    assert refused.spend(CALLER, cost, [limit("local")]).statuses[0].remaining == 0
+    assert refused.charge(CALLER, cost, [limit("local")]).statuses[0].remaining == 0
 
 
 def test_limiter_without_redis_tries_it_once_per_second(refused: RedisLimiter, clock: Clock) -> None:
     for _ in range(50):
-        refused.spend(CALLER, Cost(), [limit("open")])
+        refused.charge(CALLER, Cost(), [limit("open")])
     assert Counted.tries == 1
     clock.now += 1.1
     for _ in range(50):
-        refused.spend(CALLER, Cost(), [limit("open")])
+        refused.charge(CALLER, Cost(), [limit("open")])
     assert Counted.tries == 2
 
 
 def test_limiter_without_redis_is_local(refused: RedisLimiter, clock: Clock) -> None:
     assert not refused.local
-    refused.spend(CALLER, Cost(), [limit("open")])
+    refused.charge(CALLER, Cost(), [limit("open")])
     assert refused.local
     clock.now += LOCAL_SECONDS
     assert not refused.local
@@ -113,11 +113,11 @@ def test_limiter_after_a_mute_server_returned_uses_it(clock: Clock) -> None:
         redisclient.client(server.url, timeout=MUTE_AFTER, connect_timeout=MUTE_AFTER) as client,
     ):
         limiter = RedisLimiter(client, RedisGuard("redis-cache", clock=clock), clock=clock)
-        assert not limiter.spend(CALLER, Cost(), [limit("local")]).local
+        assert not limiter.charge(CALLER, Cost(), [limit("local")]).local
         server.pause()
-        assert limiter.spend(CALLER, Cost(), [limit("local")]).local
+        assert limiter.charge(CALLER, Cost(), [limit("local")]).local
         server.resume()
         clock.now += 1.1
-        verdict = limiter.spend(CALLER, Cost(), [limit("local")])
+        verdict = limiter.charge(CALLER, Cost(), [limit("local")])
         assert not verdict.local
         assert verdict.statuses[0].remaining in (6, 7)  # whether it heard the one that was given up

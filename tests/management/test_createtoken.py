@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
 from tecken.accounts.models import Token
-from tecken.accounts.tokens import allowed, find
+from tecken.accounts.tokens import effective_permissions, find
 
 pytestmark = pytest.mark.django_db
 UPLOAD = "upload.upload_symbols"
@@ -25,7 +25,7 @@ def test_createtoken_prints_only_the_token() -> None:
     )
     assert said.endswith("\n")
     token = find(said.removesuffix("\n"))
-    assert allowed(token) == {UPLOAD}
+    assert effective_permissions(token) == {UPLOAD}
     assert (token.user.email, token.notes) == ("ada@example.com", "builds")
     assert (token.expires_at - token.created_at).days in (1, 2)
 
@@ -38,7 +38,9 @@ def test_createtoken_new_user_has_no_password_and_is_not_staff() -> None:
 
 def test_createtoken_twice_creates_one_user() -> None:
     for name, email in ((UPLOAD, "ada@example.com"), ("upload.upload_try_symbols", "Ada@Example.com")):
-        assert allowed(find(create(email, "--permission", name, "--create-user").strip())) == {name}
+        assert effective_permissions(find(create(email, "--permission", name, "--create-user").strip())) == {
+            name
+        }
     assert User.objects.count() == 1
 
 

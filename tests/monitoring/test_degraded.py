@@ -7,7 +7,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from tecken import services
-from tecken.errors import CouldNotAsk, StoreAway
+from tecken.errors import StoreUnavailable, Unavailable
 from tecken.jobs import sending
 from tecken.limits import services as limits_services
 from tecken.limits.port import Caller, Cost, Limit
@@ -48,15 +48,15 @@ def test_states_build_no_client() -> None:
 
 
 def test_states_after_failures_name_each_of_them() -> None:
-    with pytest.raises(StoreAway):
+    with pytest.raises(StoreUnavailable):
         store_services.page_store().headers([ObjectId("a.pdb", "0" * 33)])
     assert degraded.states_text() == "store-away"
-    limits_services.limiter().spend(
+    limits_services.limiter().charge(
         Caller("192.0.2.1"), Cost(), [Limit("api", 1, "requests", "hour", "address")]
     )
     # The counters and the queue are on one server, so no job can be sent either.
     assert degraded.states_text() == "store-away,local-limits,queue-down"
-    with pytest.raises(CouldNotAsk):
+    with pytest.raises(Unavailable):
         sending.send("none", [])
     redis_services.cache_guard().breaker.answered()
     assert degraded.states_text() == "store-away,local-limits"

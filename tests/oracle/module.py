@@ -6,7 +6,7 @@ from functools import lru_cache
 from io import BytesIO
 
 from tecken.symbols.lookup import Frame, find, frame, name
-from tecken.symbols.pagefile.convert import Converter
+from tecken.symbols.pagefile.convert import PageFileWriter
 from tecken.symbols.pagefile.file import Section
 from tecken.symbols.pagefile.page import Page
 
@@ -14,7 +14,7 @@ from tecken.symbols.pagefile.page import Page
 class PagedModule:
     def __init__(self, sym: bytes) -> None:
         pages = BytesIO()
-        converter = Converter(BytesIO(), pages)
+        converter = PageFileWriter(BytesIO(), pages)
         converter.feed(sym)
         self.header = converter.finish()
         self._file = self.header.raw + pages.getvalue()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tecken.errors import CouldNotAsk, StoreAway
+from tecken.errors import StoreUnavailable, Unavailable
 from tecken.redisclient.breaker import CircuitBreaker
 from tests.support.clock import Clock
 
@@ -25,7 +25,7 @@ def test_breaker_without_failures_admits_calls(breaker: CircuitBreaker) -> None:
 def test_breaker_refusal_has_the_waiting_time(breaker: CircuitBreaker, clock: Clock) -> None:
     breaker.failed()
     clock.now = 0.75
-    with pytest.raises(CouldNotAsk) as caught:
+    with pytest.raises(Unavailable) as caught:
         breaker.admit()
     assert caught.value.retry_after == 0.25
 
@@ -34,7 +34,7 @@ def test_breaker_when_open_admits_one_call_per_pause(breaker: CircuitBreaker, cl
     breaker.failed()
     clock.now = 1.0
     breaker.admit()
-    with pytest.raises(CouldNotAsk):
+    with pytest.raises(Unavailable):
         breaker.admit()
     clock.now = 2.0
     breaker.admit()
@@ -56,12 +56,12 @@ def test_breaker_opens_after_the_failures_in_a_row(clock: Clock) -> None:
     breaker.failed()
     breaker.admit()
     breaker.failed()
-    with pytest.raises(CouldNotAsk):
+    with pytest.raises(Unavailable):
         breaker.admit()
 
 
 def test_breaker_raises_the_error_of_its_owner(clock: Clock) -> None:
-    breaker = CircuitBreaker("the store", clock=clock, raises=StoreAway)
+    breaker = CircuitBreaker("the store", clock=clock, raises=StoreUnavailable)
     breaker.failed()
-    with pytest.raises(StoreAway, match="the store: not asked"):
+    with pytest.raises(StoreUnavailable, match="the store: not asked"):
         breaker.admit()

@@ -6,7 +6,7 @@ import pytest
 import redis
 from redis.exceptions import LockError, MaxConnectionsError
 
-from tecken.errors import CouldNotAsk, StoreAway
+from tecken.errors import StoreUnavailable, Unavailable
 from tecken.redisclient.guard import RedisGuard
 
 
@@ -42,10 +42,10 @@ def test_guard_call_returns_the_reply(guard: RedisGuard) -> None:
 def test_guard_after_a_failure_raises_without_a_try_until_the_pause_ends(
     guard: RedisGuard, clock: Clock, error: Exception
 ) -> None:
-    with pytest.raises(CouldNotAsk, match=r"^redis-cache does not answer$") as caught:
+    with pytest.raises(Unavailable, match=r"^redis-cache does not answer$") as caught:
         guard.call(failing(error))
     assert caught.value.__cause__ is error
-    with pytest.raises(CouldNotAsk, match="not asked") as caught:
+    with pytest.raises(Unavailable, match="not asked") as caught:
         guard.call(pytest.fail, "tried")
     assert (caught.value.__cause__, caught.value.retry_after) == (None, 1.0)
     clock.now = 1.0
@@ -56,7 +56,7 @@ def test_guard_after_a_failure_raises_without_a_try_until_the_pause_ends(
 def test_guard_treats_an_error_reply_as_an_answer(guard: RedisGuard) -> None:
     guard.breaker.failed()
     with (
-        pytest.raises(CouldNotAsk, match=r"^redis-cache answered with OutOfMemoryError$"),
+        pytest.raises(Unavailable, match=r"^redis-cache answered with OutOfMemoryError$"),
         guard.guarded(admit=False),
     ):
         raise redis.exceptions.OutOfMemoryError("SET password")
@@ -71,7 +71,7 @@ def test_guard_passes_a_lost_lock_on(guard: RedisGuard) -> None:
 
 
 def test_guard_with_a_full_pool_stays_closed(guard: RedisGuard) -> None:
-    with pytest.raises(CouldNotAsk):
+    with pytest.raises(Unavailable):
         guard.call(failing(MaxConnectionsError("x")))
     assert not guard.breaker.open
 
@@ -93,8 +93,10 @@ def test_guard_observed_block_always_runs_and_keeps_its_error(guard: RedisGuard)
 
 
 def test_guard_raises_the_errors_of_its_server(clock: Clock) -> None:
-    guard = RedisGuard("the store", error=StoreAway, describe=lambda error: str(error).upper(), clock=clock)
-    with pytest.raises(StoreAway, match=r"^MUTE$"):
+    guard = RedisGuard(
+        "the store", error=StoreUnavailable, describe=lambda error: str(error).upper(), clock=clock
+    )
+    with pytest.raises(StoreUnavailable, match=r"^MUTE$"):
         guard.call(failing(redis.TimeoutError("mute")))
-    with pytest.raises(StoreAway, match=r"^the store: not asked"):
+    with pytest.raises(StoreUnavailable, match=r"^the store: not asked"):
         guard.call(pytest.fail, "tried")

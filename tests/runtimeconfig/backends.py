@@ -7,13 +7,13 @@ from typing import NoReturn
 
 from django.db import connections
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.runtimeconfig.backend import Change
 from tecken.runtimeconfig.backends.memory import MemoryBackend
 
 
 class UnreachableBackend(MemoryBackend):
-    """Backend that raises CouldNotAsk while `away`."""
+    """Backend that raises Unavailable while `away`."""
 
     away = True
 
@@ -24,7 +24,7 @@ class UnreachableBackend(MemoryBackend):
 
 
 def _no_answer(*_: object, **__: object) -> NoReturn:
-    raise CouldNotAsk("redis-cache does not answer")
+    raise Unavailable("redis-cache does not answer")
 
 
 def put(backend: MemoryBackend, version: int, stamp: str, texts: Mapping[str, str]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.runtimeconfig.backend import REPORT_SECONDS, Change, Report, Values
 from tecken.runtimeconfig.backends import file
 from tecken.runtimeconfig.backends.file import FileBackend
@@ -92,7 +92,7 @@ def test_read_of_invalid_content_raises_could_not_ask(
 ) -> None:
     path.write_bytes(garbage)
     for ask in (backend.head, backend.read):
-        with pytest.raises(CouldNotAsk, match="config"):
+        with pytest.raises(Unavailable, match="config"):
             ask()
     path.write_text('{"version": 3, "texts": {}}')
     assert backend.read() == Values(3, "", {})
@@ -101,9 +101,9 @@ def test_read_of_invalid_content_raises_could_not_ask(
 def test_read_of_unusable_path_raises_could_not_ask(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for path in (tmp_path, tmp_path / "file" / "config.json"):
-        with pytest.raises(CouldNotAsk):
+        with pytest.raises(Unavailable):
             FileBackend(path).head()
-        with pytest.raises(CouldNotAsk):
+        with pytest.raises(Unavailable):
             FileBackend(path).write(FIRST, JOBS, expected=0)
 
 
@@ -124,7 +124,7 @@ def test_write_with_a_held_lock_raises_soon(
     backend.write(FIRST, JOBS, expected=0)
     with (path.with_name("config.json.d") / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(CouldNotAsk, match="locked"):
+        with pytest.raises(Unavailable, match="locked"):
             backend.write(FIRST._replace(version=2), {}, expected=1)
     assert backend.read() == Values(1, "a", JOBS)
 

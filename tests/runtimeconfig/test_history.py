@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tecken.errors import Absent
+from tecken.errors import NotFound
 from tecken.runtimeconfig import history, service
 from tecken.runtimeconfig.backends.memory import MemoryBackend
 from tecken.runtimeconfig.history import difference
@@ -46,7 +46,7 @@ def test_find_texts_returns_all_texts_of_a_version() -> None:
         "symbolicate_max_jobs": "20",
         WINDOW: "30",
     }
-    with pytest.raises(Absent, match="no version 4; the newest is 3"):
+    with pytest.raises(NotFound, match="no version 4; the newest is 3"):
         history.find_texts(4)
 
 

@@ -9,7 +9,7 @@ from time import monotonic
 import pytest
 import redis
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.redisclient import client
 from tecken.runtimeconfig.backend import Change, ConfigBackend, Hint, Report, Values
 from tecken.runtimeconfig.backends import redis as keys
@@ -105,7 +105,7 @@ def test_read_values_of_another_type_raises_until_the_next_write(
     backend: RedisBackend, raw: redis.Redis
 ) -> None:
     raw.set(keys.VALUES_KEY, "x")
-    with pytest.raises(CouldNotAsk, match="redis-cache refuses a command"):
+    with pytest.raises(Unavailable, match="redis-cache refuses a command"):
         backend.read()
     backend.write(FIRST, JOBS, expected=0)
     assert backend.read().texts == JOBS
@@ -163,7 +163,7 @@ def test_call_to_an_unresponsive_server_raises_could_not_ask(
     # This makes the connection.
     backend.head()
     server.pause()
-    with pytest.raises(CouldNotAsk):
+    with pytest.raises(Unavailable):
         call(backend)
 
 
@@ -171,7 +171,7 @@ def test_call_to_an_unresponsive_server_raises_could_not_ask(
 def test_call_to_an_unreachable_server_raises_could_not_ask(call: Callable[[ConfigBackend], object]) -> None:
     with RedisServer() as gone, client(gone.url, timeout=1, connect_timeout=1) as connected:
         gone.stop()
-        with pytest.raises(CouldNotAsk, match="redis-cache does not answer"):
+        with pytest.raises(Unavailable, match="redis-cache does not answer"):
             call(RedisBackend(connected, CHANNEL))
 
 
@@ -180,7 +180,7 @@ def test_write_to_a_read_only_server_has_a_clear_error(
     server: RedisServer, backend: RedisBackend, raw: redis.Redis, how: str
 ) -> None:
     raw.replicaof("127.0.0.1", "1") if how == "replica" else raw.config_set("maxmemory", "1")
-    with pytest.raises(CouldNotAsk) as raised:
+    with pytest.raises(Unavailable) as raised:
         backend.set_maintenance("full", "text", None)
     raw.replicaof("NO", "ONE") if how == "replica" else raw.config_set("maxmemory", "0")
     assert str(raised.value) == "redis-cache answers, but takes no writes"
@@ -189,7 +189,7 @@ def test_write_to_a_read_only_server_has_a_clear_error(
 def test_subscription_cut_connection_raises_could_not_ask(backend: RedisBackend, raw: redis.Redis) -> None:
     with backend.subscribe() as subscription:
         raw.client_kill_filter(_type="pubsub")
-        with pytest.raises(CouldNotAsk):
+        with pytest.raises(Unavailable):
             subscription.next(LONGEST)
 
 
@@ -217,7 +217,7 @@ def test_subscription_silence_on_a_frozen_connection_raises(server: RedisServer,
         connection.read_response()
         subscription = RedisSubscription(connection, silence=0.05)
         server.pause()
-        with pytest.raises(CouldNotAsk, match="no answer to PING"):
+        with pytest.raises(Unavailable, match="no answer to PING"):
             wait_for_ever(subscription)
 
 
@@ -229,7 +229,7 @@ def test_subscription_ping_may_be_answered_during_one_silence(server: RedisServe
         server.pause()
         began = monotonic()
         subscription = RedisSubscription(connection, silence=0.2)
-        with pytest.raises(CouldNotAsk, match="no answer to PING"):
+        with pytest.raises(Unavailable, match="no answer to PING"):
             wait_for_ever(subscription, each=0.01)
         assert monotonic() - began >= 2 * 0.2
 

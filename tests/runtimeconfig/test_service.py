@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 
-from tecken.errors import Absent, BadInput, BadOption, Conflict, CouldNotAsk
+from tecken.errors import BadOption, Conflict, InvalidInput, NotFound, Unavailable
 from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.backend import Report
 from tecken.runtimeconfig.backends.memory import MemoryBackend
@@ -74,7 +74,7 @@ def test_change_without_difference_adds_no_version(backend: MemoryBackend) -> No
 
 
 def test_change_with_a_long_reason_is_refused(backend: MemoryBackend) -> None:
-    with pytest.raises(BadInput, match=r"a reason should have at most 2000 characters, not 2001"):
+    with pytest.raises(InvalidInput, match=r"a reason should have at most 2000 characters, not 2001"):
         service.change({"symbolicate_max_jobs": "20"}, by="alice", source="cli", why="x" * 2001)
     assert not Version.objects.exists()
 
@@ -96,7 +96,7 @@ def test_change_with_unstorable_characters_is_refused(backend: MemoryBackend) ->
     with pytest.raises(BadOption, match=r"sources_off should be .* that a database cannot store"):
         change(sources_off="\udcff")
     for why in ("\udcff", "\0"):
-        with pytest.raises(BadInput, match="that a database cannot store"):
+        with pytest.raises(InvalidInput, match="that a database cannot store"):
             service.change({"log_level": "DEBUG"}, by="alice", why=why, source="cli")
     assert not Version.objects.exists()
 
@@ -134,8 +134,8 @@ def test_change_by_many_writers_gives_one_order(backend: MemoryBackend) -> None:
         barrier.wait()
         try:
             change(symbolicate_max_jobs=str(number + 1))
-        # CouldNotAsk, because SQLite in memory does not wait for a lock.
-        except (Conflict, CouldNotAsk) as error:
+        # Unavailable, because SQLite in memory does not wait for a lock.
+        except (Conflict, Unavailable) as error:
             refused.append(error)
         finally:
             close_connection()
@@ -196,7 +196,7 @@ def test_rollback_omits_unusable_entries(backend: MemoryBackend) -> None:
 
 
 def test_rollback_to_an_unknown_version_raises(backend: MemoryBackend) -> None:
-    with pytest.raises(Absent, match="no version 7; the newest is 0"):
+    with pytest.raises(NotFound, match="no version 7; the newest is 0"):
         service.rollback(7, by="bob")
 
 
@@ -270,11 +270,11 @@ def test_begin_maintenance_levels_are_independent(backend: MemoryBackend) -> Non
 
 
 def test_begin_maintenance_with_an_end_in_the_past_is_refused(backend: MemoryBackend) -> None:
-    with pytest.raises(BadInput, match="in the future, not at 2020-01-01 00:00:00 UTC"):
+    with pytest.raises(InvalidInput, match="in the future, not at 2020-01-01 00:00:00 UTC"):
         service.begin_maintenance("full", "", None, datetime(2020, 1, 1, tzinfo=UTC), "alice")
     assert backend.head().maintenance is None
 
 
 def test_begin_maintenance_without_backend_raises(away: UnreachableBackend) -> None:
-    with pytest.raises(CouldNotAsk):
+    with pytest.raises(Unavailable):
         service.begin_maintenance("full", "", None, None, "alice")

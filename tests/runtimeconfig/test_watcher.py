@@ -11,7 +11,7 @@ import pytest
 import redis
 from prometheus_client import REGISTRY
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.redisclient import client
 from tecken.runtimeconfig.backend import Change, ConfigBackend, ConfigHead
 from tecken.runtimeconfig.backends import redis as keys
@@ -435,7 +435,7 @@ def test_watcher_error_does_not_end_the_thread(
     failed = counted("refresh", result="failed")
     backend.odd = {"": RuntimeError("a mistake of ours")}
     wait_until(lambda: "a mistake of ours" in caplog.text)
-    backend.odd = {"": CouldNotAsk("away")}
+    backend.odd = {"": Unavailable("away")}
     wait_until(lambda: counted("refresh", result="failed") > failed)
     backend.odd = {}
     put(backend, 1, symbolicate_max_jobs="20")

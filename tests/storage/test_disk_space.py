@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.storage.disk_space import READING_SECONDS, DiskSpace, Space, Volume, measured, reserve_of
 
 GIB = 1 << 30
@@ -37,7 +37,7 @@ def test_disk_space_check_of_more_than_is_free_raises_with_retry_after(tmp_path:
     space = DiskSpace([Volume("temporary_files", tmp_path)])
     space.check()
     with pytest.raises(
-        CouldNotAsk, match=r"the disk of temporary files is full: [\d,]+ bytes are free"
+        Unavailable, match=r"the disk of temporary files is full: [\d,]+ bytes are free"
     ) as caught:
         space.check(1 << 62)
     assert caught.value.retry_after == 60

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tecken.errors import Absent, CouldNotAsk
+from tecken.errors import NotFound, Unavailable
 from tecken.storage.factory import own_files_for, page_files_for, upstream_for, upstreams_for
 from tecken.storage.port import FetchLimits
-from tecken.storage.search import Chain
+from tecken.storage.search import SourceChain
 from tecken.storage.upstreams.breakpad import BreakpadUpstream
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import symbol_file
@@ -15,8 +15,8 @@ from tecken.symbols.layouts import symbol_file
 MODULE = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 
 
-def chain_for(urls: list[str]) -> Chain:
-    return Chain(upstreams_for(urls, FetchLimits, tuple))
+def chain_for(urls: list[str]) -> SourceChain:
+    return SourceChain(upstreams_for(urls, FetchLimits, tuple))
 
 
 def test_chain_for_urls_has_their_names_without_credentials(tmp_path: Path) -> None:
@@ -35,16 +35,16 @@ def test_chain_for_upstream_directory_reads_paths_without_prefix(tmp_path: Path)
 
 
 def test_upstream_for_missing_directory_is_could_not_ask(tmp_path: Path) -> None:
-    with pytest.raises(CouldNotAsk), upstream_for((tmp_path / "absent").as_uri()).open(MODULE):
+    with pytest.raises(Unavailable), upstream_for((tmp_path / "absent").as_uri()).open(MODULE):
         pass
 
 
 def test_own_files_for_new_directory_creates_the_v1_layout(tmp_path: Path) -> None:
     url = (tmp_path / "storage").as_uri()
     files, pages = own_files_for(url), page_files_for(url)
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         files.stat(symbol_file(MODULE))
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         pages.read(MODULE, [(0, 1)])
     files.put(symbol_file(MODULE), [b"MODULE"])
     pages.write(MODULE, [b"pages"])

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.redisclient import client
 from tecken.redisclient.guard import RedisGuard
 from tecken.storage import keys
-from tecken.storage.presence_cache import Known, Lifetimes, Remembered, Unknown
+from tecken.storage.presence_cache import PresenceCache, PresenceLifetimes, Remembered, Unknown
 from tecken.symbols.layouts import FileKey
 from tests.support.redis_server import free_port
 
 KEY = FileKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2", "xul.sym")
 NAME = keys.regular_file(KEY)
-LIFETIMES = Lifetimes(there=100, absent=10, doubtful=1)
+LIFETIMES = PresenceLifetimes(there=100, absent=10, doubtful=1)
 
 
 @pytest.fixture
@@ -27,91 +27,95 @@ def connection() -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def known(connection: redis.Redis) -> Known:
-    return Known(connection, RedisGuard("redis-cache"), lambda: LIFETIMES)
+def known(connection: redis.Redis) -> PresenceCache:
+    return PresenceCache(connection, RedisGuard("redis-cache"), lambda: LIFETIMES)
 
 
 @pytest.fixture
-def away() -> Iterator[Known]:
+def away() -> Iterator[PresenceCache]:
     with client(f"redis://127.0.0.1:{free_port()}", timeout=1, connect_timeout=1) as refused:
-        yield Known(refused, RedisGuard("redis-cache"), lambda: LIFETIMES)
+        yield PresenceCache(refused, RedisGuard("redis-cache"), lambda: LIFETIMES)
 
 
 @pytest.mark.parametrize(("fact", "seconds"), [(None, 10), ([12, "etag", 1.5], 100), ([], 100)])
 def test_presence_cache_result_is_stored_until_it_expires(
-    known: Known, connection: redis.Redis, fact: list[object] | None, seconds: int
+    known: PresenceCache, connection: redis.Redis, fact: list[object] | None, seconds: int
 ) -> None:
-    known.settle(NAME, known.lease(NAME), fact)
-    assert known.look([NAME, "known:other"]) == [fact, Unknown()]
+    known.store(NAME, known.lease(NAME), fact)
+    assert known.get([NAME, "known:other"]) == [fact, Unknown()]
     assert 0 < connection.ttl(NAME) <= seconds
 
 
-def test_presence_cache_result_from_before_an_upload_is_not_stored(known: Known) -> None:
+def test_presence_cache_result_from_before_an_upload_is_not_stored(known: PresenceCache) -> None:
     before = known.lease(NAME)
     known.changed(KEY)
-    known.settle(NAME, before, None)
-    assert known.look([NAME]) == [Unknown()]
+    known.store(NAME, before, None)
+    assert known.get([NAME]) == [Unknown()]
 
 
-def test_presence_cache_result_from_before_an_upload_does_not_replace_a_later_one(known: Known) -> None:
+def test_presence_cache_result_from_before_an_upload_does_not_replace_a_later_one(
+    known: PresenceCache,
+) -> None:
     before = known.lease(NAME)
     known.changed(KEY)
     after = known.lease(NAME)
-    known.settle(NAME, before, None)
-    known.settle(NAME, after, [1])
-    assert known.look([NAME]) == [[1]]
+    known.store(NAME, before, None)
+    known.store(NAME, after, [1])
+    assert known.get([NAME]) == [[1]]
 
 
-def test_presence_cache_second_lease_is_unknown(known: Known) -> None:
+def test_presence_cache_second_lease_is_unknown(known: PresenceCache) -> None:
     assert known.lease(NAME).lease
     assert known.lease(NAME) == Unknown()
-    assert known.look([NAME]) == [Unknown()]
+    assert known.get([NAME]) == [Unknown()]
 
 
-def test_presence_cache_remembered_has_result_and_remaining_seconds(known: Known) -> None:
+def test_presence_cache_remembered_has_result_and_remaining_seconds(known: PresenceCache) -> None:
     other = keys.try_file(KEY)
-    known.settle(NAME, known.lease(NAME), [1])
+    known.store(NAME, known.lease(NAME), [1])
     known.lease(other)
-    there, leased = known.remembered([NAME, other])
+    there, leased = known.describe([NAME, other])
     assert there.fact == [1]
     assert there.seconds is not None
     assert 0 < there.seconds <= LIFETIMES.there
     assert leased == Remembered(Unknown(), None)
 
 
-def test_presence_cache_changed_removes_all_entries_of_a_file(known: Known) -> None:
+def test_presence_cache_changed_removes_all_entries_of_a_file(known: PresenceCache) -> None:
     code = [keys.code_file("xul.dll", "5AB380779000", with_try=each) for each in (False, True)]
     names = [NAME, keys.try_file(KEY), keys.upstream_file(KEY), *code]
     for name in names:
-        known.settle(name, known.lease(name), None)
+        known.store(name, known.lease(name), None)
     known.changed(KEY, "xul.dll", "5ab380779000")
-    assert known.look(names) == [Unknown()] * 5
+    assert known.get(names) == [Unknown()] * 5
 
 
 @pytest.mark.parametrize(("debug_file", "is_forgotten"), [("xul.pdb", True), ("libxul.so", False)])
 def test_presence_cache_changed_removes_the_other_case_of_windows_names(
-    known: Known, debug_file: str, is_forgotten: bool
+    known: PresenceCache, debug_file: str, is_forgotten: bool
 ) -> None:
     key = KEY._replace(debug_file=debug_file)
     names = [keys.other_case(keys.regular_file(key)), keys.other_case(keys.try_file(key))]
     for name in names:
-        known.settle(name, known.lease(name), None)
+        known.store(name, known.lease(name), None)
     known.changed(key)
-    assert known.look(names) == [Unknown() if is_forgotten else None] * 2
+    assert known.get(names) == [Unknown() if is_forgotten else None] * 2
 
 
-def test_presence_cache_without_redis_cache_is_unknown(away: Known) -> None:
-    assert away.look([NAME, NAME]) == [Unknown(), Unknown()]
+def test_presence_cache_without_redis_cache_is_unknown(away: PresenceCache) -> None:
+    assert away.get([NAME, NAME]) == [Unknown(), Unknown()]
     assert away.lease(NAME) == Unknown()
-    away.settle(NAME, Unknown(b"?lease"), None)
-    with pytest.raises(CouldNotAsk):
+    away.store(NAME, Unknown(b"?lease"), None)
+    with pytest.raises(Unavailable):
         away.changed(KEY)
-    with pytest.raises(CouldNotAsk):
-        away.remembered([NAME])
+    with pytest.raises(Unavailable):
+        away.describe([NAME])
 
 
-def test_presence_cache_value_of_another_type_is_could_not_ask(known: Known, connection: redis.Redis) -> None:
+def test_presence_cache_value_of_another_type_is_could_not_ask(
+    known: PresenceCache, connection: redis.Redis
+) -> None:
     connection.hset(NAME, "a", "b")
     # MGET returns nil for a value of another type.
-    assert known.look([NAME]) == [Unknown()]
-    known.settle(NAME, Unknown(b"?lease"), None)
+    assert known.get([NAME]) == [Unknown()]
+    known.store(NAME, Unknown(b"?lease"), None)

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 
 import pytest
 
-from tecken.errors import Absent, CouldNotAsk, Refused, TeckenError, Throttled, TooMuch
+from tecken.errors import AccessDenied, NotFound, TeckenError, Throttled, TooLarge, Unavailable
 from tecken.storage.backends.memory import MemorySymbols
-from tecken.storage.search import Chain, SourceResult
+from tecken.storage.search import SourceChain, SourceResult
 from tecken.symbols.ids import ObjectId
 
 MODULE = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 NOWHERE = MemorySymbols(name="nowhere")
 HERE = MemorySymbols({MODULE: b"here"}, name="here")
 THERE = MemorySymbols({MODULE: b"there"}, name="there")
-DOWN = MemorySymbols({MODULE: CouldNotAsk("down: 500")}, name="down")
+DOWN = MemorySymbols({MODULE: Unavailable("down: 500")}, name="down")
 
 
 def throttled(name: str, seconds: float | None) -> MemorySymbols:
@@ -21,7 +21,7 @@ def throttled(name: str, seconds: float | None) -> MemorySymbols:
 
 
 def whole(*sources: MemorySymbols) -> bytes:
-    with Chain(sources).open(MODULE) as chunks:
+    with SourceChain(sources).open(MODULE) as chunks:
         return b"".join(chunks)
 
 
@@ -41,24 +41,24 @@ def test_chain_open_skips_unavailable_sources() -> None:
 
 def test_chain_open_file_absent_everywhere_is_absent() -> None:
     error = refusal(NOWHERE, MemorySymbols(name="neither"))
-    assert isinstance(error, Absent)
+    assert isinstance(error, NotFound)
     assert "nowhere, neither" in str(error)
 
 
 def test_chain_open_refused_file_is_absent_with_the_reasons() -> None:
-    refusing = MemorySymbols({MODULE: Refused("theirs: refused: 403 Forbidden")}, name="theirs")
+    refusing = MemorySymbols({MODULE: AccessDenied("theirs: refused: 403 Forbidden")}, name="theirs")
     error = refusal(NOWHERE, refusing)
-    assert type(error) is Absent
+    assert type(error) is NotFound
     assert str(error).endswith("nowhere, theirs; theirs: refused: 403 Forbidden")
 
 
 def test_chain_open_without_sources_is_absent() -> None:
-    assert isinstance(refusal(), Absent)
+    assert isinstance(refusal(), NotFound)
 
 
 def test_chain_open_with_an_unavailable_source_is_never_absent() -> None:
     error = refusal(NOWHERE, DOWN, throttled("busy", 60), NOWHERE)
-    assert type(error) is CouldNotAsk
+    assert type(error) is Unavailable
     assert str(error) == "down: 500; busy: 429"
     assert error.retry_after == 60
 
@@ -70,18 +70,18 @@ def test_chain_open_with_throttled_sources_only_is_throttled() -> None:
 
 
 def test_chain_open_file_over_the_limit_ends_the_search() -> None:
-    assert isinstance(refusal(MemorySymbols({MODULE: TooMuch("big")}), HERE), TooMuch)
+    assert isinstance(refusal(MemorySymbols({MODULE: TooLarge("big")}), HERE), TooLarge)
 
 
-@pytest.mark.parametrize("error", [Absent("mine"), CouldNotAsk("mine"), KeyError("mine")])
+@pytest.mark.parametrize("error", [NotFound("mine"), Unavailable("mine"), KeyError("mine")])
 def test_chain_open_error_of_the_consumer_does_not_open_the_next_source(error: Exception) -> None:
-    with pytest.raises(type(error)) as raised, Chain([HERE, THERE]).open(MODULE):
+    with pytest.raises(type(error)) as raised, SourceChain([HERE, THERE]).open(MODULE):
         raise error
     assert raised.value is error
 
 
 def test_chain_name_lists_all_sources() -> None:
-    assert Chain([HERE, THERE]).name == "here, there"
+    assert SourceChain([HERE, THERE]).name == "here, there"
 
 
 def test_chain_open_reports_the_result_of_each_source() -> None:
@@ -91,10 +91,10 @@ def test_chain_open_reports_the_result_of_each_source() -> None:
         assert module == MODULE
         told.extend((result.source, type(result.error) if result.error else None) for result in results)
 
-    with Chain([NOWHERE, DOWN, HERE, THERE], hear).open(MODULE):
-        assert told == [("nowhere", Absent), ("down", CouldNotAsk), ("here", None)]
+    with SourceChain([NOWHERE, DOWN, HERE, THERE], hear).open(MODULE):
+        assert told == [("nowhere", NotFound), ("down", Unavailable), ("here", None)]
     told.clear()
-    too_much = MemorySymbols({MODULE: TooMuch("of 9 GB")}, name="large")
-    with pytest.raises(TooMuch), Chain([NOWHERE, too_much, HERE], hear).open(MODULE):
+    too_much = MemorySymbols({MODULE: TooLarge("of 9 GB")}, name="large")
+    with pytest.raises(TooLarge), SourceChain([NOWHERE, too_much, HERE], hear).open(MODULE):
         pass
-    assert told == [("nowhere", Absent), ("large", TooMuch)]
+    assert told == [("nowhere", NotFound), ("large", TooLarge)]

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from tecken.errors import Absent, CouldNotAsk, SwitchedOff, Throttled
+from tecken.errors import NotFound, SourceDisabled, Throttled, Unavailable
 from tecken.redisclient import client
 from tecken.redisclient.guard import RedisGuard
 from tecken.storage.backends.memory import MemoryFiles, MemorySymbols
 from tecken.storage.file_request import FileRequest, parse_names
-from tecken.storage.presence_cache import Known, Lifetimes
+from tecken.storage.presence_cache import PresenceCache, PresenceLifetimes
 from tecken.storage.search import Found, OtherName, OwnFile, Search, UpstreamFile
-from tecken.storage.upstreams.switched import Switched
+from tecken.storage.upstreams.switched import SwitchableSource
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, symbol_file
 
@@ -38,14 +38,18 @@ class Places:
         self.search = Search(
             regular=self.regular,
             try_files=self.try_files,
-            upstreams=[Switched(each, each.name, lambda: self.off) for each in (self.first, self.second)],
-            presence=Known(connection, RedisGuard("redis-cache"), lambda: Lifetimes(100, 50, 1)),
+            upstreams=[
+                SwitchableSource(each, each.name, lambda: self.off) for each in (self.first, self.second)
+            ],
+            presence=PresenceCache(
+                connection, RedisGuard("redis-cache"), lambda: PresenceLifetimes(100, 50, 1)
+            ),
             find_by_code_id=self._find,
         )
 
     def _find(self, code_file: str, code_id: str, *, with_try: bool) -> ObjectId:
         if code_id not in self.code_ids:
-            raise Absent(f"no {code_file}/{code_id}, with try files: {with_try}")
+            raise NotFound(f"no {code_file}/{code_id}, with try files: {with_try}")
         return self.code_ids[code_id]
 
     def find(self, request: FileRequest = REQUEST) -> Found:
@@ -96,20 +100,20 @@ def test_find_code_id_leads_to_the_module(places: Places) -> None:
 
 def test_find_try_file_without_try_in_the_request_is_absent(places: Places) -> None:
     places.try_files.put(KEY, [b"text"])
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         places.find()
 
 
 def test_find_cached_file_searches_no_place(places: Places) -> None:
     places.regular.put(KEY, [b"text"])
     places.find()
-    places.regular.away = CouldNotAsk("not mounted")
+    places.regular.away = Unavailable("not mounted")
     assert source_of(places.search.find(REQUEST)) == "regular"
 
 
 def test_find_unavailable_place_and_no_file_elsewhere_is_unavailable(places: Places) -> None:
-    places.regular.away = CouldNotAsk("not mounted")
-    with pytest.raises(CouldNotAsk, match="not mounted"):
+    places.regular.away = Unavailable("not mounted")
+    with pytest.raises(Unavailable, match="not mounted"):
         places.find()
     places.second.files[MODULE] = b"text"
     assert source_of(places.find()) == "second"
@@ -128,7 +132,7 @@ def test_upstream_disabled_or_removed_is_absent(places: Places) -> None:
     assert not places.search.has_disabled_upstream
     places.off.append("first")
     assert places.search.has_disabled_upstream
-    with pytest.raises(SwitchedOff):
+    with pytest.raises(SourceDisabled):
         places.search.upstream("first")
-    with pytest.raises(Absent, match="no upstream"):
+    with pytest.raises(NotFound, match="no upstream"):
         places.search.upstream("third")

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from tecken.errors import Absent, CouldNotAsk, SwitchedOff
+from tecken.errors import NotFound, SourceDisabled, Unavailable
 from tecken.storage.backends.memory import MemorySymbols
-from tecken.storage.search import Chain
-from tecken.storage.upstreams.switched import Switched
+from tecken.storage.search import SourceChain
+from tecken.storage.upstreams.switched import SwitchableSource
 from tecken.symbols.ids import ObjectId
 
 MODULE = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
@@ -13,7 +13,7 @@ URL = "https://user:secret@symbols.example/try/"
 NAME = "https://symbols.example/try/"
 HERE = MemorySymbols({MODULE: b"here"}, name=NAME)
 NOWHERE = MemorySymbols(name="nowhere")
-DOWN = MemorySymbols({MODULE: CouldNotAsk("down: 500")}, name="down")
+DOWN = MemorySymbols({MODULE: Unavailable("down: 500")}, name="down")
 
 
 @pytest.mark.parametrize(
@@ -28,16 +28,16 @@ DOWN = MemorySymbols({MODULE: CouldNotAsk("down: 500")}, name="down")
     ],
 )
 def test_switched_is_off_for_a_part_of_url_or_name(off: tuple[str, ...], is_off: bool) -> None:
-    assert Switched(HERE, URL, lambda: off).is_off == is_off
+    assert SwitchableSource(HERE, URL, lambda: off).is_off == is_off
 
 
 def test_switched_open_follows_changes_of_the_option() -> None:
     off: list[str] = []
-    source = Switched(HERE, URL, lambda: off)
+    source = SwitchableSource(HERE, URL, lambda: off)
     with source.open(MODULE) as chunks:
         assert b"".join(chunks) == b"here"
     off.append(NAME)
-    with pytest.raises(SwitchedOff, match=f"^{NAME} is switched off$"), source.open(MODULE):
+    with pytest.raises(SourceDisabled, match=f"^{NAME} is switched off$"), source.open(MODULE):
         pytest.fail("opened")
     off.clear()
     with source.open(MODULE) as chunks:
@@ -46,18 +46,21 @@ def test_switched_open_follows_changes_of_the_option() -> None:
 
 def test_chain_open_with_a_disabled_source_is_switched_off() -> None:
     with (
-        pytest.raises(SwitchedOff, match=f"is not in {NAME}, nowhere; {NAME} is switched off$"),
-        Chain([Switched(HERE, URL, lambda: [NAME]), NOWHERE]).open(MODULE),
+        pytest.raises(SourceDisabled, match=f"is not in {NAME}, nowhere; {NAME} is switched off$"),
+        SourceChain([SwitchableSource(HERE, URL, lambda: [NAME]), NOWHERE]).open(MODULE),
     ):
         pytest.fail("opened")
 
 
 def test_chain_open_skips_a_disabled_source() -> None:
-    with Chain([Switched(HERE, URL, lambda: [NAME]), HERE]).open(MODULE) as chunks:
+    with SourceChain([SwitchableSource(HERE, URL, lambda: [NAME]), HERE]).open(MODULE) as chunks:
         assert b"".join(chunks) == b"here"
 
 
 def test_chain_open_with_disabled_and_unavailable_sources_is_could_not_ask() -> None:
-    with pytest.raises(CouldNotAsk) as told, Chain([Switched(HERE, URL, lambda: [NAME]), DOWN]).open(MODULE):
+    with (
+        pytest.raises(Unavailable) as told,
+        SourceChain([SwitchableSource(HERE, URL, lambda: [NAME]), DOWN]).open(MODULE),
+    ):
         pytest.fail("opened")
-    assert not isinstance(told.value, Absent)
+    assert not isinstance(told.value, NotFound)

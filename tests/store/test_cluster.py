@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from redis.crc import key_slot
 
-from tecken.errors import StoreAway
+from tecken.errors import StoreUnavailable
 from tecken.redisclient import client, fanout
 from tecken.store import keys
 from tecken.store.port import Missing, PageKey
@@ -71,9 +71,9 @@ def test_cluster_write_to_a_mute_node_fails_and_reads_succeed(
     with connected(cluster, timeout=2) as store:
         fill(store)
         cluster.servers[0].pause()
-        with pytest.raises(StoreAway, match="did not answer in time"):
+        with pytest.raises(StoreUnavailable, match="did not answer in time"):
             store.put_pages(PAGES)
-        with pytest.raises(StoreAway, match="cannot be reached"):
+        with pytest.raises(StoreUnavailable, match="cannot be reached"):
             store.put_pages(PAGES)
         assert store.pages(list(PAGES))
         cluster.servers[0].resume()
@@ -84,7 +84,7 @@ def test_cluster_write_after_a_node_died_reaches_its_replica() -> None:
         try:
             store.put_pages(PAGES)
             return store.pages(list(PAGES)) == PAGES
-        except StoreAway:
+        except StoreUnavailable:
             return False
 
     with RedisCluster(STORE_CONF, replicas=1) as cluster, connected(cluster) as store:
@@ -98,5 +98,5 @@ def test_cluster_read_without_any_node_is_unavailable(cluster: RedisCluster) -> 
         fill(store)
         for server in cluster.servers:
             server.kill()
-        with pytest.raises(StoreAway, match="cannot be reached"):
+        with pytest.raises(StoreUnavailable, match="cannot be reached"):
             store.headers(MODULES)

@@ -19,7 +19,7 @@ from tecken.store.access_sample import (
     unpack,
     unpack_all,
 )
-from tecken.store.miss_ratio import Curve, curve, reuse_distances
+from tecken.store.miss_ratio import MissRatioCurve, curve, reuse_distances
 
 ACCESSES = st.lists(st.integers(0, 12), max_size=80).map(
     lambda keys: [Access(key, 10 + key * 7) for key in keys]
@@ -95,14 +95,14 @@ def test_curve_of_chunks_with_two_rates_uses_the_lower() -> None:
 
 
 def test_curve_returns_the_size_for_a_ratio() -> None:
-    told = Curve((100, 200, 300), (0.5, 0.9, 0.95), 1000, 10)
+    told = MissRatioCurve((100, 200, 300), (0.5, 0.9, 0.95), 1000, 10)
     assert [told.size_for(ratio) for ratio in (0.4, 0.9, 0.91, 0.99)] == [100, 200, 300, None]
     assert told.best == 0.95
     assert [told.hit_ratio(size) for size in (99, 100, 250, 10**9)] == [0.0, 0.5, 0.9, 0.95]
 
 
 def test_curve_thinned_keeps_its_end() -> None:
-    told = Curve(tuple(range(1000)), tuple(n / 1000 for n in range(1000)), 1000, 1000)
+    told = MissRatioCurve(tuple(range(1000)), tuple(n / 1000 for n in range(1000)), 1000, 1000)
     thin = told.thinned(10)
     assert len(thin.sizes) == 10
     assert (thin.sizes[-1], thin.ratios[-1]) == (999, 0.999)
@@ -110,10 +110,10 @@ def test_curve_thinned_keeps_its_end() -> None:
 
 
 def test_curve_without_accesses_is_empty() -> None:
-    assert curve([]) == Curve((), (), 0, 0)
+    assert curve([]) == MissRatioCurve((), (), 0, 0)
     assert curve([]).size_for(0.9) is None
     assert curve([]).best == 0
-    assert curve([]).thinned(100) == Curve((), (), 0, 0)
+    assert curve([]).thinned(100) == MissRatioCurve((), (), 0, 0)
 
 
 @given(ACCESSES)

@@ -1,4 +1,4 @@
-"""The server refuses, is mute, full, read-only or foreign: StoreAway, and a timeout is paid once."""
+"""The server refuses, is mute, full, read-only or foreign: StoreUnavailable, and a timeout is paid once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
-from tecken.errors import StoreAway
+from tecken.errors import StoreUnavailable
 from tecken.redisclient import client
 from tecken.store.port import Missing, PageKey
 from tecken.store.redis import RedisPageStore, store_guard
@@ -58,7 +58,7 @@ def test_store_with_a_refused_port_is_unavailable(
     server: RedisServer, page_store: RedisPageStore, call: Call
 ) -> None:
     server.stop()
-    with pytest.raises(StoreAway, match="cannot be reached"):
+    with pytest.raises(StoreUnavailable, match="cannot be reached"):
         call(page_store)
 
 
@@ -67,7 +67,7 @@ def test_store_with_a_mute_server_is_unavailable_in_time(
     server: RedisServer, impatient: RedisPageStore, call: str
 ) -> None:
     server.pause()
-    with pytest.raises(StoreAway, match="did not answer in time"):
+    with pytest.raises(StoreUnavailable, match="did not answer in time"):
         CALLS[call](impatient)
 
 
@@ -76,7 +76,7 @@ def test_store_after_a_timeout_never_reads_a_late_reply(
 ) -> None:
     impatient.put_header(XUL, b"header")
     server.pause()
-    with pytest.raises(StoreAway):
+    with pytest.raises(StoreUnavailable):
         impatient.headers([XUL])
     server.resume()
     clock.now += 1
@@ -87,10 +87,10 @@ def test_store_after_a_failure_is_not_tried_until_the_pause_ends(
     server: RedisServer, impatient: RedisPageStore, clock: Clock
 ) -> None:
     server.pause()
-    with pytest.raises(StoreAway):
+    with pytest.raises(StoreUnavailable):
         impatient.headers([XUL])
     server.resume()
-    with pytest.raises(StoreAway, match="not asked"):
+    with pytest.raises(StoreUnavailable, match="not asked"):
         impatient.pages([PAGE])
     clock.now += 1
     assert impatient.headers([XUL]) == {}
@@ -100,7 +100,7 @@ def test_store_after_a_failure_is_not_tried_until_the_pause_ends(
 def test_store_after_a_restart_works(server: RedisServer, page_store: RedisPageStore, clock: Clock) -> None:
     page_store.put_header(XUL, b"header")
     server.stop()
-    with pytest.raises(StoreAway):
+    with pytest.raises(StoreUnavailable):
         page_store.headers([XUL])
     server.start()
     clock.now += 1
@@ -123,7 +123,7 @@ def test_store_on_a_full_server_still_reads(
     page_store.put_header(XUL, b"header")
     connection.config_set("maxmemory-policy", "noeviction")
     connection.config_set("maxmemory", 1)
-    with pytest.raises(StoreAway, match="is out of memory"):
+    with pytest.raises(StoreUnavailable, match="is out of memory"):
         CALLS[write](page_store)
     assert page_store.headers([XUL]) == {XUL: b"header"}
 
@@ -134,7 +134,7 @@ def test_store_on_a_read_only_server_still_reads(
 ) -> None:
     page_store.put_header(XUL, b"header")
     connection.replicaof("127.0.0.1", "1")
-    with pytest.raises(StoreAway, match="is read-only"):
+    with pytest.raises(StoreUnavailable, match="is read-only"):
         CALLS[write](page_store)
     assert page_store.headers([XUL]) == {XUL: b"header"}
 
@@ -143,7 +143,7 @@ def test_store_without_permission_to_write_still_reads(server: RedisServer, conn
     connection.acl_setuser("reader", enabled=True, passwords="+word", keys=["*"], categories=["+@read"])
     with client(server.url.replace("//", "//reader:word@"), timeout=5, connect_timeout=5) as connected:
         store = RedisPageStore(connected)
-        with pytest.raises(StoreAway, match="NoPermissionError"):
+        with pytest.raises(StoreUnavailable, match="NoPermissionError"):
             store.put_header(XUL, b"header")
         assert store.headers([XUL]) == {}
 
@@ -154,7 +154,7 @@ def test_store_with_a_wrong_password_is_unavailable(
 ) -> None:
     connection.config_set("requirepass", "r1ght")
     with client(server.url.replace("//", f"//{userinfo}"), timeout=5, connect_timeout=5) as connected:
-        with pytest.raises(StoreAway, match="refuses our password") as caught:
+        with pytest.raises(StoreUnavailable, match="refuses our password") as caught:
             RedisPageStore(connected).headers([XUL])
         assert "wr0ng" not in str(caught.value)
 
@@ -175,6 +175,6 @@ def test_store_with_any_error_reply_is_unavailable(reply: bytes, text: str) -> N
     with ScriptedServer(reply) as server:
         url = f"redis://:s3cret@127.0.0.1:{server.port}/0"
         with client(url, timeout=5, connect_timeout=5) as connected:
-            with pytest.raises(StoreAway, match=text) as caught:
+            with pytest.raises(StoreUnavailable, match=text) as caught:
                 RedisPageStore(connected).headers([XUL])
             assert "s3cret" not in str(caught.value)

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tecken import redisclient
-from tecken.errors import Absent
+from tecken.errors import NotFound
 from tecken.redisclient.guard import RedisGuard
 from tecken.storage.factory import page_files_for
 from tecken.store.redis import RedisPageStore
-from tecken.symbolication.conversion.converter import Lifetimes, Preparer
-from tecken.symbolication.conversion.lock import RedisTurns
+from tecken.symbolication.conversion.converter import Converter, MissingLifetimes
+from tecken.symbolication.conversion.lock import RedisConversionLock
 from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbols.ids import ObjectId
 from tests.symbolication.samples import MIB, sym
@@ -36,25 +36,25 @@ class Logged:
         with self._log.open("a") as log:
             log.write(f"{module}\n")
         if module != XUL:
-            raise Absent(f"logged has no {module}")
+            raise NotFound(f"logged has no {module}")
         yield iter([sym(module)])
 
 
-def preparer(url: str, directory: Path) -> Preparer:
+def converter(url: str, directory: Path) -> Converter:
     client = redisclient.client(url, timeout=5, connect_timeout=5)
-    return Preparer(
+    return Converter(
         source=Logged(directory / "log"),
         stamp=str,
         page_files=page_files_for(f"file://{directory}/storage"),
         store=RedisPageStore(client),
-        turns=RedisTurns(client, RedisGuard("redis-cache")),
+        lock=RedisConversionLock(client, RedisGuard("redis-cache")),
         conversion=Conversion(lambda: MIB),
-        lifetimes=lambda: Lifetimes(600, 600, 600),
+        lifetimes=lambda: MissingLifetimes(600, 600, 600),
     )
 
 
 if __name__ == "__main__":
-    ours = preparer(sys.argv[1], Path(sys.argv[2]))
+    ours = converter(sys.argv[1], Path(sys.argv[2]))
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(ours.prepare, [XUL, ABSENT] * 4))
+        answers = list(pool.map(ours.convert, [XUL, ABSENT] * 4))
     print(len(answers))

@@ -38,7 +38,7 @@ with overridden(process_header_seconds=3600):
     else:
         store_services.page_store().forget(XUL)
         assert is_trusted()
-        symbolication_services.invalidation_publisher().tell(XUL)
+        symbolication_services.invalidation_publisher().publish(XUL)
     while is_trusted():
         pass
     print("parent invalidated" if child else "child invalidated", flush=True)

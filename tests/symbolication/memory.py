@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbolication.loader import Pages
@@ -82,21 +82,21 @@ class MemoryModules:
         return pages
 
 
-class MemoryCold:
+class MemoryConversionQueue:
     """Conversion in memory: `brings` are added to `modules` on demand; `answers` has the other results."""
 
     def __init__(self, modules: MemoryModules) -> None:
         self.modules = modules
         self.brings: dict[ObjectId, PageFile] = {}
-        self.answers: dict[ObjectId, Missing | CouldNotAsk] = {}
+        self.answers: dict[ObjectId, Missing | Unavailable] = {}
         self.deadlines: list[float] = []
 
-    def bring(
+    def convert_and_wait(
         self,
         modules: Sequence[ObjectId],
         deadline: float,
         client: str = "",
-    ) -> dict[ObjectId, Missing | CouldNotAsk]:
+    ) -> dict[ObjectId, Missing | Unavailable]:
         self.deadlines.append(deadline)
         self.modules.files |= {module: self.brings[module] for module in modules if module in self.brings}
         return {module: self.answers[module] for module in modules if module in self.answers}

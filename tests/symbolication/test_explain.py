@@ -7,25 +7,25 @@ from threading import Event
 import pytest
 import redis
 
-from tecken.errors import Absent, CouldNotAsk, StoreAway
+from tecken.errors import NotFound, StoreUnavailable, Unavailable
 from tecken.redisclient import client
 from tecken.redisclient.guard import RedisGuard
 from tecken.storage import keys
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles, MemorySymbols
-from tecken.storage.lookup_log import Journal
+from tecken.storage.lookup_log import LookupLog
 from tecken.storage.port import Stored
-from tecken.storage.presence_cache import Known, Lifetimes, Remembered, Unknown
+from tecken.storage.presence_cache import PresenceCache, PresenceLifetimes, Remembered, Unknown
 from tecken.storage.search import Search, SourceResult
-from tecken.storage.upstreams.switched import Switched
+from tecken.storage.upstreams.switched import SwitchableSource
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
-from tecken.symbolication.conversion.queue import CeleryCold
+from tecken.symbolication.conversion.queue import CeleryConversionQueue
 from tecken.symbolication.conversion.status import Ready
 from tecken.symbolication.explain import Cached, Explainer, Marked
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.symbols.pagefile.file import Header
-from tests.symbolication.conversion.memory import MemoryBoard, StoreIsAway
+from tests.symbolication.conversion.memory import MemoryConversionTracker, StoreIsAway
 from tests.symbolication.samples import MIB, header_of, of_version_1
 
 XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
@@ -34,24 +34,24 @@ URL = "https://symbols.example/"
 
 
 def no_code_id(code_file: str, code_id: str, *, with_try: bool) -> ObjectId:
-    raise Absent(f"no upload has {code_file}/{code_id}, with try files: {with_try}")
+    raise NotFound(f"no upload has {code_file}/{code_id}, with try files: {with_try}")
 
 
 class Rig:
     def __init__(self, connection: redis.Redis) -> None:
         guard = RedisGuard("redis-cache")
         self.regular, self.of_try = MemoryFiles("regular"), MemoryFiles("try")
-        self.page_files, self.board = MemoryPageFiles(), MemoryBoard()
+        self.page_files, self.tracker = MemoryPageFiles(), MemoryConversionTracker()
         self.store: PageStore = MemoryPageStore(MIB)
-        self.journal = Journal(connection, guard, lambda: 600.0)
-        self.known = Known(connection, guard, lambda: Lifetimes(100, 10, 1))
+        self.journal = LookupLog(connection, guard, lambda: 600.0)
+        self.known = PresenceCache(connection, guard, lambda: PresenceLifetimes(100, 10, 1))
         self.off: list[str] = []
         self.sent: list[ObjectId] = []
         self.queue_away = False
 
     def send(self, modules: Sequence[ObjectId], *, first: bool) -> None:
         if self.queue_away:
-            raise CouldNotAsk("the queue does not answer")
+            raise Unavailable("the queue does not answer")
         self.sent.extend(modules)
 
     def explainer(self, regular: MemoryFiles | None = None, seconds: float = 30.0) -> Explainer:
@@ -59,16 +59,16 @@ class Rig:
             search=Search(
                 regular=regular or self.regular,
                 try_files=self.of_try,
-                upstreams=[Switched(MemorySymbols(name=URL), URL, lambda: self.off)],
+                upstreams=[SwitchableSource(MemorySymbols(name=URL), URL, lambda: self.off)],
                 presence=self.known,
                 find_by_code_id=no_code_id,
             ),
             page_files=self.page_files,
             store=self.store,
-            board=self.board,
+            tracker=self.tracker,
             journal=self.journal,
             known=self.known,
-            cold=CeleryCold(self.board, self.send, lambda: 64),
+            cold=CeleryConversionQueue(self.tracker, self.send, lambda: 64),
             seconds=seconds,
         )
 
@@ -114,9 +114,9 @@ def test_explain_version_1_entries_are_not_shown(rig: Rig) -> None:
 
 def test_explain_absent_module_shows_marker_and_search(rig: Rig) -> None:
     rig.store.put_missing(XUL, ABSENT, 600)
-    rig.journal.note(XUL, [SourceResult(URL, Absent("404"), 0.5)])
+    rig.journal.note(XUL, [SourceResult(URL, NotFound("404"), 0.5)])
     name = keys.upstream_file(symbol_file(XUL))
-    rig.known.settle(name, rig.known.lease(name), None)
+    rig.known.store(name, rig.known.lease(name), None)
     explanation = rig.explainer().explain(XUL)
     assert isinstance(explanation.store, Marked)
     assert explanation.store.missing == ABSENT
@@ -130,9 +130,9 @@ def test_explain_absent_module_shows_marker_and_search(rig: Rig) -> None:
 
 def test_explain_unavailable_part_does_not_hide_others(rig: Rig) -> None:
     rig.store = StoreIsAway()
-    rig.regular.away = rig.page_files.away = rig.board.away = CouldNotAsk("away")
+    rig.regular.away = rig.page_files.away = rig.tracker.away = Unavailable("away")
     explanation = rig.explainer().explain(XUL)
-    assert isinstance(explanation.store, StoreAway)
+    assert isinstance(explanation.store, StoreUnavailable)
     assert [str(part) for part in (explanation.regular.now, explanation.page_file, explanation.cache)] == [
         "away"
     ] * 3
@@ -149,36 +149,36 @@ def test_explain_slow_part_is_reported(rig: Rig) -> None:
 
     explanation = rig.explainer(Late(), seconds=0.2).explain(XUL)
     done.set()
-    assert isinstance(explanation.regular.now, CouldNotAsk)
+    assert isinstance(explanation.regular.now, Unavailable)
     assert str(explanation.regular.now) == "no answer in 0.2 s"
 
 
 def test_look_again_removes_markers_and_sends_one_job(rig: Rig) -> None:
     names = [each(symbol_file(XUL)) for each in (keys.regular_file, keys.try_file, keys.upstream_file)]
     for name in names:
-        rig.known.settle(name, rig.known.lease(name), None)
+        rig.known.store(name, rig.known.lease(name), None)
     rig.store.put_missing(XUL, ABSENT, 600)
-    rig.board.states[XUL] = ABSENT
-    rig.board.attempts[XUL] = 3
+    rig.tracker.states[XUL] = ABSENT
+    rig.tracker.attempts[XUL] = 3
     explainer = rig.explainer()
     explainer.look_again(XUL)
     explainer.look_again(XUL)
     assert rig.sent == [XUL]
-    assert rig.board.states == {XUL: "asked"}
-    assert not rig.board.attempts
+    assert rig.tracker.states == {XUL: "asked"}
+    assert not rig.tracker.attempts
     assert rig.store.headers([XUL]) == {}
-    assert rig.known.look(names) == [Unknown()] * 3
+    assert rig.known.get(names) == [Unknown()] * 3
 
 
 def test_look_again_without_the_store_sends_a_job(rig: Rig) -> None:
     rig.store = StoreIsAway()
-    rig.board.states[XUL] = Ready()
+    rig.tracker.states[XUL] = Ready()
     rig.explainer().look_again(XUL)
     assert rig.sent == [XUL]
 
 
 def test_look_again_without_a_queue_raises(rig: Rig) -> None:
     rig.queue_away = True
-    with pytest.raises(CouldNotAsk, match="the queue does not answer"):
+    with pytest.raises(Unavailable, match="the queue does not answer"):
         rig.explainer().look_again(XUL)
-    assert rig.board.states == {}
+    assert rig.tracker.states == {}

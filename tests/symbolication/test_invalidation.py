@@ -12,7 +12,7 @@ import redis
 from tecken import redisclient
 from tecken.redisclient.guard import RedisGuard
 from tecken.symbolication.conversion import keys
-from tecken.symbolication.invalidation import FIRST_PAUSE, Herald, Listener
+from tecken.symbolication.invalidation import FIRST_PAUSE, InvalidationPublisher, InvalidationSubscriber
 from tecken.symbols.ids import ObjectId
 from tests.support.redis_server import RedisServer, free_port
 
@@ -31,7 +31,7 @@ class RecordingCache:
     def drop(self, module: ObjectId) -> None:
         self.events.put(module)
 
-    def doubt(self) -> None:
+    def invalidate_all(self) -> None:
         self.events.put(DOUBT)
 
     def next(self) -> ObjectId | str:
@@ -62,7 +62,7 @@ def cache(server: RedisServer, pauses: list[float]) -> RecordingCache:
         pauses.append(seconds)
         events.put("pause")
 
-    Listener(client(server.url), cache, SILENCE, sleep).start()
+    InvalidationSubscriber(client(server.url), cache, SILENCE, sleep).start()
     assert cache.next() == DOUBT
     return cache
 
@@ -74,11 +74,11 @@ def until(cache: RecordingCache, wanted: ObjectId | str) -> None:
 
 def test_publish_reaches_every_subscriber(server: RedisServer, cache: RecordingCache) -> None:
     other = RecordingCache()
-    Listener(client(server.url), other, SILENCE).start()
+    InvalidationSubscriber(client(server.url), other, SILENCE).start()
     assert other.next() == DOUBT
-    herald = Herald(client(server.url), RedisGuard("redis-cache"))
+    publisher = InvalidationPublisher(client(server.url), RedisGuard("redis-cache"))
     for module in (XUL, ODD):
-        herald.tell(module)
+        publisher.publish(module)
         assert (cache.next(), other.next()) == (module, module)
 
 
@@ -87,7 +87,7 @@ def test_subscriber_quiet_channel_keeps_the_cache(server: RedisServer, cache: Re
         pings = 0
         while pings < 3:
             pings = asking.info("commandstats").get("cmdstat_ping", {}).get("calls", 0)
-    Herald(client(server.url), RedisGuard("redis-cache")).tell(XUL)
+    InvalidationPublisher(client(server.url), RedisGuard("redis-cache")).publish(XUL)
     assert cache.next() == XUL
 
 
@@ -97,7 +97,7 @@ def test_subscriber_lost_connection_invalidates_everything(
     with client(server.url) as asking:
         asking.client_kill_filter(_type="pubsub")
     until(cache, DOUBT)
-    Herald(client(server.url), RedisGuard("redis-cache")).tell(XUL)
+    InvalidationPublisher(client(server.url), RedisGuard("redis-cache")).publish(XUL)
     assert cache.next() == XUL
 
 
@@ -109,7 +109,7 @@ def test_subscriber_restarted_server_is_followed_again(
         cache.next()
     server.start()
     until(cache, DOUBT)
-    Herald(client(server.url), RedisGuard("redis-cache")).tell(XUL)
+    InvalidationPublisher(client(server.url), RedisGuard("redis-cache")).publish(XUL)
     assert cache.next() == XUL
     assert FIRST_PAUSE / 2 <= pauses[0] <= FIRST_PAUSE
     assert pauses[3] >= FIRST_PAUSE * 4
@@ -135,13 +135,13 @@ def test_subscriber_unresponsive_server_is_noticed(server: RedisServer, cache: R
 def test_subscriber_malformed_message_is_ignored(server: RedisServer, cache: RecordingCache) -> None:
     with client(server.url) as asking:
         asking.publish(keys.REPLACED, b"\xff\x00")
-    Herald(client(server.url), RedisGuard("redis-cache")).tell(XUL)
+    InvalidationPublisher(client(server.url), RedisGuard("redis-cache")).publish(XUL)
     until(cache, XUL)
 
 
 def test_subscriber_thread_ends_with_its_cache(server: RedisServer) -> None:
     cache = RecordingCache()
-    thread = Listener(client(server.url), cache, SILENCE).start()
+    thread = InvalidationSubscriber(client(server.url), cache, SILENCE).start()
     assert cache.next() == DOUBT
     del cache
     thread.join(30)
@@ -149,9 +149,9 @@ def test_subscriber_thread_ends_with_its_cache(server: RedisServer) -> None:
 
 
 def test_publish_without_redis_takes_one_attempt() -> None:
-    herald = Herald(client(f"redis://127.0.0.1:{free_port()}"), RedisGuard("redis-cache"))
-    herald.tell(XUL)
-    herald.tell(XUL)
+    publisher = InvalidationPublisher(client(f"redis://127.0.0.1:{free_port()}"), RedisGuard("redis-cache"))
+    publisher.publish(XUL)
+    publisher.publish(XUL)
 
 
 @pytest.mark.usefixtures("clear_redis_store")

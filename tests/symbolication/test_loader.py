@@ -5,12 +5,12 @@ from threading import Event
 
 import pytest
 
-from tecken.errors import CouldNotAsk, TooMuch
+from tecken.errors import TooLarge, Unavailable
 from tecken.storage.backends.memory import MemoryPageFiles
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageKey, PageStore
 from tecken.symbolication import loader as library_module
-from tecken.symbolication.loader import Library, Pages
+from tecken.symbolication.loader import Pages, SymbolLoader
 from tecken.symbolication.memory_cache import HeaderCache, PageCache
 from tecken.symbolication.page_reader import PageFileReader
 from tecken.symbolication.trace import Tiers, Trace
@@ -37,10 +37,10 @@ class Rig:
     def keep(self, module: ObjectId, functions: int = 3) -> None:
         self.page_files.files[module] = page_file(sym(module, functions))
 
-    def process(self, store: PageStore | None = None, seconds: float = 10) -> Library:
+    def process(self, store: PageStore | None = None, seconds: float = 10) -> SymbolLoader:
         reader = PageFileReader(self.page_files, seconds=seconds)
         headers = HeaderCache(MIB, lambda: TRUST, self.clock)
-        return Library(store or self.store, reader, headers, PageCache(MIB))
+        return SymbolLoader(store or self.store, reader, headers, PageCache(MIB))
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def rig() -> Rig:
     return Rig()
 
 
-def header(library: Library, module: ObjectId = XUL) -> Header:
+def header(library: SymbolLoader, module: ObjectId = XUL) -> Header:
     found = library.headers([module], Trace())[module]
     assert isinstance(found, Header)
     return found
@@ -60,7 +60,7 @@ def page(found: Header, offset: int = 0x1000) -> int:
     return number
 
 
-def pages(library: Library, found: Header, trace: Trace | None = None) -> Pages:
+def pages(library: SymbolLoader, found: Header, trace: Trace | None = None) -> Pages:
     return library.pages([(XUL, found, page(found))], trace or Trace())
 
 
@@ -147,7 +147,7 @@ def test_loader_without_the_store_reads_page_files(rig: Rig) -> None:
 
 def test_headers_unavailable_page_file_fails_alone(rig: Rig) -> None:
     header(rig.process())
-    rig.page_files.away = CouldNotAsk("storage is away")
+    rig.page_files.away = Unavailable("storage is away")
     found = rig.process().headers([XUL, NSS], Trace())
     assert isinstance(found[XUL], Header)
     assert found[NSS] == Missing("unreachable", "storage is away")
@@ -156,7 +156,7 @@ def test_headers_unavailable_page_file_fails_alone(rig: Rig) -> None:
 def test_pages_unreadable_keep_the_header(rig: Rig) -> None:
     library = rig.process()
     found = header(library)
-    rig.page_files.away = CouldNotAsk("storage is away")
+    rig.page_files.away = Unavailable("storage is away")
     assert pages(library, found) == Pages({}, set(), {XUL: Missing("unreachable", "storage is away")})
     rig.page_files.away = None
     assert header(library) is found
@@ -263,11 +263,11 @@ def test_pages_over_the_memory_bound_raise(rig: Rig, monkeypatch: pytest.MonkeyP
     filed = rig.process()
     found = header(filed)
     monkeypatch.setattr(library_module, "MAX_OPEN_BYTES", 50)
-    with pytest.raises(TooMuch, match="more than 50 bytes"):
+    with pytest.raises(TooLarge, match="more than 50 bytes"):
         pages(filed, found)
     monkeypatch.undo()
     pages(filed, found)
     monkeypatch.setattr(library_module, "MAX_OPEN_BYTES", 50)
     assert symbol_text(pages(filed, found), found)
-    with pytest.raises(TooMuch, match="more than 50 bytes"):
+    with pytest.raises(TooLarge, match="more than 50 bytes"):
         pages(rig.process(), found)

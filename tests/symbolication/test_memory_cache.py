@@ -39,7 +39,7 @@ def test_header_cache_doubted_entry_is_never_trusted_again() -> None:
     clock, seconds = Clock(), [30.0]
     cache = HeaderCache(MIB, lambda: seconds[0], clock)
     cache.put(XUL, header_of(XUL).raw)
-    cache.doubt()
+    cache.invalidate_all()
     seconds[0] = 3600
     clock.sleep(1)
     assert cache.get(XUL) is None

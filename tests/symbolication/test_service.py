@@ -7,14 +7,23 @@ import orjson
 import pytest
 from symbolic.debuginfo import Archive
 
-from tecken.errors import CouldNotAsk, Pending, Throttled, TooMuch
+from tecken.errors import Pending, Throttled, TooLarge, Unavailable
 from tecken.store.port import Missing
-from tecken.symbolication.api.answer import V4, V5, Version
-from tecken.symbolication.api.schema import Job, Limits, Spelling, v5_jobs
+from tecken.symbolication.api.answer import V4, V5, ApiVersion
+from tecken.symbolication.api.schema import Job, RequestLimits, Spelling, v5_jobs
 from tecken.symbolication.frame_cache import FrameCache
 from tecken.symbolication.service import Parts, symbolicate
 from tecken.symbols.ids import ObjectId
-from tests.symbolication.memory import CPP, RUST, SAMPLES, C, MemoryCold, MemoryModules, page_file, sample
+from tests.symbolication.memory import (
+    CPP,
+    RUST,
+    SAMPLES,
+    C,
+    MemoryConversionQueue,
+    MemoryModules,
+    page_file,
+    sample,
+)
 
 # Offset inside a function of the C sample.
 IN_C = 4613
@@ -32,10 +41,10 @@ def job_of(modules: Sequence[ObjectId | Spelling], stacks: list[list[list[int]]]
 class Server:
     def __init__(self) -> None:
         self.modules = MemoryModules(dict(FILES))
-        self.cold = MemoryCold(self.modules)
+        self.cold = MemoryConversionQueue(self.modules)
         self.parts = Parts(self.modules, self.cold, FrameCache(1 << 20), 15.0, lambda: 1000.0)
 
-    def ask(self, *jobs: Job, version: Version | None = None, debug: bool = False) -> Any:
+    def ask(self, *jobs: Job, version: ApiVersion | None = None, debug: bool = False) -> Any:
         return orjson.loads(symbolicate(self.parts, version or V5(), jobs, debug=debug))
 
     def v5(self, modules: Sequence[ObjectId | Spelling], *frames: list[int]) -> Any:
@@ -78,7 +87,7 @@ def test_symbolicate_sample_modules_gives_the_frames_of_symbolic(module: ObjectI
 
 def test_symbolicate_sample_stack_gives_its_known_functions(server: Server) -> None:
     server.cold.answers[LIBC] = ABSENT
-    jobs = v5_jobs((SAMPLES / "stack.json").read_bytes(), Limits(10, 100))
+    jobs = v5_jobs((SAMPLES / "stack.json").read_bytes(), RequestLimits(10, 100))
     (result,) = server.ask(*jobs)["results"]
     (stack,) = result["stacks"]
     assert [frame["frame"] for frame in stack] == list(range(12))
@@ -214,7 +223,7 @@ def test_symbolicate_unreferenced_bad_module_is_ignored(server: Server) -> None:
     ],
 )
 def test_symbolicate_module_without_symbols_fails_alone(
-    answer: Missing | CouldNotAsk, errors: list[dict[str, str]], server: Server
+    answer: Missing | Unavailable, errors: list[dict[str, str]], server: Server
 ) -> None:
     server.cold.answers[LIBC] = answer
     result = server.v5([C, LIBC], [1, 260848], [0, IN_C])
@@ -228,7 +237,7 @@ def test_symbolicate_all_modules_unavailable_raises(server: Server) -> None:
     server.cold.answers = {LIBC: Throttled("slow down", 60), C: Pending("not yet", 5)}
     server.modules.files.clear()
     job = job_of([LIBC, C, ("", ""), BAD[0]], [[[-1, 1], [0, 1], [1, 1], [2, 1], [3, 1]]])
-    with pytest.raises(CouldNotAsk, match=r"^None of 2 modules could be asked for: slow down$") as caught:
+    with pytest.raises(Unavailable, match=r"^None of 2 modules could be asked for: slow down$") as caught:
         server.ask(job)
     assert caught.value.retry_after == 5
 
@@ -265,7 +274,7 @@ def test_symbolicate_unreadable_pages_fail_their_module_only(server: Server) -> 
     assert result["found_modules"] == {str(C): True, str(CPP): False}
     assert result["module_errors"] == {str(CPP): [{"name": "CouldNotAsk", "message": "no answer in 10 s"}]}
     assert functions(result) == ["by_price", None]
-    with pytest.raises(CouldNotAsk, match="no answer in 10 s"):
+    with pytest.raises(Unavailable, match="no answer in 10 s"):
         server.v5([CPP], [0, 6493])
 
 
@@ -309,7 +318,7 @@ ZERO = ObjectId("zero.so", "0" * 33)
 @pytest.mark.parametrize("debug_id", ["0" * 32, "0" * 33, "0" * 32 + "1A"])
 @pytest.mark.parametrize("version", [V5(), V4()])
 def test_symbolicate_debug_id_of_zeros_is_not_looked_up(
-    server: Server, debug_id: str, version: Version
+    server: Server, debug_id: str, version: ApiVersion
 ) -> None:
     server.modules.files[ZERO] = page_file(f"MODULE Linux x86 {debug_id} zero.so\nFUNC 10 8 0 f\n".encode())
     answer = server.ask(job_of([("zero.so", debug_id), C], [[[0, 0x10], [1, IN_C]]]), version=version)
@@ -393,7 +402,7 @@ def test_symbolicate_response_over_its_limit_raises(server: Server, offsets: int
     deep(server)
     server.parts = server.parts._replace(max_answer_bytes=10_000_000)
     stack = [[0, 0x1000 + i] for i in range(offsets)] * repeats
-    with pytest.raises(TooMuch, match="more than 10000000 bytes"):
+    with pytest.raises(TooLarge, match="more than 10000000 bytes"):
         server.ask(job_of([DEEP], [stack]))
     assert functions(server.v5([DEEP], [0, 0x1000])) == ["f"]
 
@@ -409,7 +418,7 @@ def test_symbolicate_response_size_includes_module_names(server: Server) -> None
     server.parts = server.parts._replace(max_answer_bytes=10_000)
     job = job_of([("x" * 1024, "no id")], [[[0, 1]] * 40])
     for version in (V4(), V5()):
-        with pytest.raises(TooMuch):
+        with pytest.raises(TooLarge):
             server.ask(job, version=version)
 
 

@@ -9,7 +9,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tecken.errors import Malformed, TooMuch
+from tecken.errors import Malformed, TooLarge
 from tecken.symbols.pagefile.convert import decoded
 
 WAYS: dict[str, Callable[[bytes], bytes]] = {
@@ -42,7 +42,7 @@ def test_decoded_several_members_are_one_text(way: Callable[[bytes], bytes]) -> 
 @every_way
 def test_decoded_text_over_the_limit_raises(way: Callable[[bytes], bytes]) -> None:
     assert b"".join(decoded([way(b"x" * 1000)], 1000)) == b"x" * 1000
-    with pytest.raises(TooMuch, match="longer than 999 bytes"):
+    with pytest.raises(TooLarge, match="longer than 999 bytes"):
         list(decoded([way(b"x" * 1000)], 999))
 
 

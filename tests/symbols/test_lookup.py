@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tecken.errors import MalformedPageFile
-from tecken.symbols.lookup import Finder, Frame, Hit, Inline, Site, find, frame, name
+from tecken.symbols.lookup import Frame, Hit, Inline, PageLookup, SourcePlace, find, frame, name
 from tecken.symbols.pagefile.func_record import NOWHERE
 from tecken.symbols.pagefile.page import Page, decode, encode
 
@@ -110,7 +110,7 @@ def test_find_unknown_record_is_malformed() -> None:
 
 
 def test_frame_hit_with_calls_has_all_names() -> None:
-    hit = Hit("outer", 0x10, (Site(1, 11), Site(2, 22), Site(3, 33)), (7, 8))
+    hit = Hit("outer", 0x10, (SourcePlace(1, 11), SourcePlace(2, 22), SourcePlace(3, 33)), (7, 8))
     files = {1: "a/deep.h", 2: "middle.h", 3: "outer.c"}
     origins = {7: "deep", 8: "middle"}
     assert frame(hit, files.__getitem__, origins.__getitem__) == Frame(
@@ -150,7 +150,7 @@ def test_find_public_in_the_longest_func_ends_with_it() -> None:
 
 
 def test_frame_call_without_name_is_unknown() -> None:
-    hit = Hit("outer", 0x10, (Site(1, 11), Site(2, 22)), (7,))
+    hit = Hit("outer", 0x10, (SourcePlace(1, 11), SourcePlace(2, 22)), (7,))
     names = {1: "a.c", 2: "b.c", 7: ""}
     assert frame(hit, names.__getitem__, names.__getitem__).inlines == (Inline("<unknown>", "a.c", 11),)
 
@@ -168,6 +168,6 @@ def test_finder_any_order_of_offsets_gives_the_same_hits(offsets: list[int], cha
         b"PUBLIC 24 0 e",
     )
     chance.shuffle(offsets)
-    finder = Finder(symbols)
+    finder = PageLookup(symbols)
     for offset in offsets:
         assert finder.find(offset) == find(symbols, offset)

@@ -10,7 +10,7 @@ import zlib
 
 import pytest
 
-from tecken.errors import BadInput, TooMuch
+from tecken.errors import InvalidInput, TooLarge
 from tecken.symbols.layouts import FileKey
 from tecken.upload.archive import ArchiveLimits, Listing, list_members, open_archive, read_member
 from tecken.upload.member_names import file_key
@@ -72,7 +72,7 @@ def test_list_members_other_path_pattern_is_refused(name: str) -> None:
         "and nothing else. "
         f"(First unrecognized pattern was {name})"
     )
-    with pytest.raises(BadInput, match=f"^{re.escape(text)}$"):
+    with pytest.raises(InvalidInput, match=f"^{re.escape(text)}$"):
         list_archive(zipped({name: b"x"}))
 
 
@@ -80,14 +80,16 @@ def test_list_members_other_path_pattern_is_refused(name: str) -> None:
     "kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK, stat.S_IFDIR]
 )
 def test_list_members_link_or_special_file_is_refused_with_its_name(kind: int) -> None:
-    with pytest.raises(BadInput, match=re.escape(f"a link or special file, send the file itself: {NAME}")):
+    with pytest.raises(
+        InvalidInput, match=re.escape(f"a link or special file, send the file itself: {NAME}")
+    ):
         list_archive(zipped_as([(NAME, kind | 0o644)]))
 
 
 def test_list_members_windows_link_is_refused() -> None:
     entry = zipfile.ZipInfo(NAME)
     entry.create_system, entry.external_attr = 0, 0x420
-    with pytest.raises(BadInput, match="a link or special file"):
+    with pytest.raises(InvalidInput, match="a link or special file"):
         list_archive(zipped([(entry, b"x")]))
 
 
@@ -155,7 +157,7 @@ def test_list_members_files_of_archivers_and_symbol_stores_are_ignored() -> None
 
 
 def test_list_members_two_top_directories_are_refused() -> None:
-    with pytest.raises(BadInput, match=r"First unrecognized pattern was a/xul\.pdb/"):
+    with pytest.raises(InvalidInput, match=r"First unrecognized pattern was a/xul\.pdb/"):
         list_archive(zipped({f"a/{NAME}": b"x", f"b/{NAME}": b"x"}))
 
 
@@ -163,13 +165,13 @@ def test_list_members_two_top_directories_are_refused() -> None:
     "name", [".", "./.", "__MACOSX/../../x", "C:/xul.pdb/ABCDEF012/xul.sym", "\\\\host/a/b"]
 )
 def test_list_members_paths_that_lead_elsewhere_are_refused(name: str) -> None:
-    with pytest.raises(BadInput, match="Unrecognized file pattern"):
+    with pytest.raises(InvalidInput, match="Unrecognized file pattern"):
         list_archive(zipped({NAME: b"x", name: b"x"}))
 
 
 def test_list_members_ignored_name_with_nul_is_refused() -> None:
     archive = zipped({NAME: b"x", "xul.pdb~/.DS_Store": b"x"}).replace(b"xul.pdb~/", b"xul.pdb\0/")
-    with pytest.raises(BadInput, match="Unrecognized file pattern"):
+    with pytest.raises(InvalidInput, match="Unrecognized file pattern"):
         list_archive(archive)
 
 
@@ -178,18 +180,18 @@ def test_file_key_debug_id_without_age_gets_age_0() -> None:
 
 
 def test_list_members_name_with_nul_is_refused() -> None:
-    with pytest.raises(BadInput, match="Unrecognized file pattern"):
+    with pytest.raises(InvalidInput, match="Unrecognized file pattern"):
         list_archive(zipped({NAME + "~abc": b"x"}).replace(b"~abc", b"\0abc"))
 
 
 @pytest.mark.parametrize("archive", [b"", b"not a zip", zipped({NAME: b"x" * 9})[:-30]])
 def test_open_archive_other_file_than_zip_is_refused(archive: bytes) -> None:
-    with pytest.raises(BadInput, match=r"^File is not a zip file$"):
+    with pytest.raises(InvalidInput, match=r"^File is not a zip file$"):
         list_archive(archive)
 
 
 def test_list_members_archive_without_files_is_refused() -> None:
-    with pytest.raises(BadInput, match="has no files"):
+    with pytest.raises(InvalidInput, match="has no files"):
         list_archive(zipped({}))
 
 
@@ -197,9 +199,9 @@ def test_list_members_two_different_files_with_one_name_are_refused() -> None:
     text = (
         f"The zipfile buffer contains two files both called {NAME} and they have difference sizes (24 != 39)"
     )
-    with pytest.raises(BadInput, match=f"^{re.escape(text)}$"):
+    with pytest.raises(InvalidInput, match=f"^{re.escape(text)}$"):
         list_archive(twice(b"x" * 24, b"x" * 39))
-    with pytest.raises(BadInput, match="different content"):
+    with pytest.raises(InvalidInput, match="different content"):
         list_archive(twice(b"x" * 24, b"y" * 24))
 
 
@@ -208,29 +210,29 @@ def test_list_members_same_file_twice_is_one_member() -> None:
 
 
 def test_list_members_debug_ids_differing_in_case_are_one_name() -> None:
-    with pytest.raises(BadInput, match="two files both called"):
+    with pytest.raises(InvalidInput, match="two files both called"):
         list_archive(twice(b"x", b"yy", NAME.replace("44e4ec", "44E4EC")))
 
 
 def test_list_members_name_with_forbidden_snippet_is_refused() -> None:
     text = "Content of archive file contains the snippet 'qcom/proprietary' which is not allowed"
-    with pytest.raises(BadInput, match=f"^{text}$"):
+    with pytest.raises(InvalidInput, match=f"^{text}$"):
         list_archive(zipped({"vendor/qcom/proprietary/xul.sym": b"x"}))
 
 
 def test_list_members_encrypted_member_is_refused() -> None:
-    with pytest.raises(BadInput, match="encrypted"):
+    with pytest.raises(InvalidInput, match="encrypted"):
         list_archive(encrypted(zipped({NAME: b"x"})))
 
 
 def test_list_members_other_compression_than_deflate_is_refused() -> None:
-    with pytest.raises(BadInput, match="neither deflated nor stored"):
+    with pytest.raises(InvalidInput, match="neither deflated nor stored"):
         list_archive(zipped({NAME: b"x"}, zipfile.ZIP_BZIP2))
 
 
 def test_list_members_overlapping_members_are_refused() -> None:
     archive = zipped({NAME: b"x" * 100, NAME.replace("xul.sym", "xul.pd_"): b"x" * 100})
-    with pytest.raises(BadInput, match="overlap"):
+    with pytest.raises(InvalidInput, match="overlap"):
         list_archive(overlapping(archive))
 
 
@@ -247,13 +249,13 @@ def test_list_members_archive_over_a_limit_is_refused(limit: dict[str, int], tex
     archive = zipped({NAME: bytes(2_000_000), NAME.replace("xul.sym", "xul.pd_"): bytes(2_000_000)})
     within = LIMITS._replace(members=2, unpacked=4_000_000, member=2_000_000, ratio=2000)
     assert len(list_archive(archive, within).members) == 2
-    with pytest.raises(TooMuch, match=text):
+    with pytest.raises(TooLarge, match=text):
         list_archive(archive, within._replace(**limit))
 
 
 def test_open_archive_directory_over_the_limit_is_not_read() -> None:
     names = {f"m/{number:032x}/m.sym": b"" for number in range(6000)}
-    with pytest.raises(TooMuch, match="directory"):
+    with pytest.raises(TooLarge, match="directory"):
         list_archive(zipped(names, zipfile.ZIP_STORED))
 
 
@@ -267,5 +269,5 @@ def test_read_member_yields_the_bytes_that_were_packed() -> None:
 def test_read_member_broken_member_raises_with_its_name(compression: int) -> None:
     with open_archive(io.BytesIO(corrupted(zipped({NAME: b"x" * 99}, compression))), 10) as archive:
         (member,) = list_members(archive.infolist(), LIMITS).members
-        with pytest.raises(BadInput, match=f"^{NAME} cannot be unpacked: Bad CRC-32"):
+        with pytest.raises(InvalidInput, match=f"^{NAME} cannot be unpacked: Bad CRC-32"):
             list(read_member(archive, member))

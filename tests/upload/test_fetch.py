@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from django.test import Client
 
-from tecken.errors import BadInput, CouldNotAsk, TooMuch
+from tecken.errors import InvalidInput, TooLarge, Unavailable
 from tecken.upload import archive_upload
 from tecken.upload.fetch import DownloadRules, fetch_archive, resolve_public_address
 from tecken.upload.models import Upload
@@ -105,7 +105,7 @@ def test_fetch_archive_redirects_are_followed_and_listed(site: Site) -> None:
 )
 def test_fetch_archive_redirect_to_a_forbidden_url_is_refused(site: Site, location: str, text: str) -> None:
     site.upstream.script["/symbols.zip"] = Reply(302, headers={"Location": location})
-    with pytest.raises(BadInput, match=f"^{text}$"):
+    with pytest.raises(InvalidInput, match=f"^{text}$"):
         site.get(site.url("/symbols.zip"))
     assert len(site.upstream.requests) == 1
 
@@ -116,7 +116,7 @@ def test_fetch_archive_sixth_redirect_is_refused(site: Site) -> None:
     site.upstream.script["/symbols.zip"] = [*[again] * 5, Reply(body=ZIP)]
     assert site.get(url)[1] == ZIP
     site.upstream.script["/symbols.zip"] = again
-    with pytest.raises(BadInput, match=f"^Too many redirects trying to open {url}$"):
+    with pytest.raises(InvalidInput, match=f"^Too many redirects trying to open {url}$"):
         site.get(url)
     assert len(site.upstream.requests) == 12
 
@@ -125,32 +125,32 @@ def test_fetch_archive_sixth_redirect_is_refused(site: Site) -> None:
 def test_fetch_archive_other_status_than_200_is_refused(site: Site, status: int) -> None:
     url = site.url("/symbols.zip")
     site.upstream.script["/symbols.zip"] = Reply(status)
-    with pytest.raises(BadInput, match=f"^non-200 status code when retrieving {url}$"):
+    with pytest.raises(InvalidInput, match=f"^non-200 status code when retrieving {url}$"):
         site.get(url)
 
 
 def test_fetch_archive_body_over_the_limit_raises_too_much(site: Site) -> None:
     site.upstream.script["/symbols.zip"] = Reply(body=ZIP, length=False, cut=len(ZIP))
-    with pytest.raises(TooMuch, match="larger than 100000 bytes"):
+    with pytest.raises(TooLarge, match="larger than 100000 bytes"):
         site.get(site.url("/symbols.zip"), limit=100_000)
 
 
 @pytest.mark.parametrize("reply", [Reply(mute=True), Reply(body=ZIP, drip=0.01)])
 def test_fetch_archive_slow_server_is_stopped_at_the_deadline(site: Site, reply: Reply) -> None:
     site.upstream.script["/symbols.zip"] = reply
-    with pytest.raises(CouldNotAsk, match="cannot be downloaded"):
+    with pytest.raises(Unavailable, match="cannot be downloaded"):
         site.get(site.url("/symbols.zip"), deadline=0.3)
 
 
 def test_fetch_archive_cut_body_raises_could_not_ask(site: Site) -> None:
     site.upstream.script["/symbols.zip"] = Reply(body=ZIP, cut=1000)
-    with pytest.raises(CouldNotAsk, match="cannot be downloaded"):
+    with pytest.raises(Unavailable, match="cannot be downloaded"):
         site.get(site.url("/symbols.zip"))
 
 
 def test_fetch_archive_certificate_of_another_host_raises_could_not_ask(site: Site) -> None:
     with (
-        pytest.raises(CouldNotAsk, match="cannot be downloaded"),
+        pytest.raises(Unavailable, match="cannot be downloaded"),
         fetch_archive(
             f"https://other.example:{site.port}/a.zip",
             DownloadRules(["other.example"], 100, timeout=10, deadline=20),
@@ -180,7 +180,7 @@ def test_fetch_archive_certificate_of_another_host_raises_could_not_ask(site: Si
 )
 def test_resolve_public_address_private_address_is_refused(address: str) -> None:
     assert ip_address(address)
-    with pytest.raises(BadInput, match="Not an allowed domain"):
+    with pytest.raises(InvalidInput, match="Not an allowed domain"):
         resolve_public_address(address, 443)
 
 

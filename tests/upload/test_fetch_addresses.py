@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tecken.errors import BadInput
+from tecken.errors import InvalidInput
 from tecken.upload.fetch import is_public, resolve_public_address
 
 PRIVATE = """
@@ -51,5 +51,5 @@ def test_is_public_of_a_wrapped_address_is_never_more_than_of_the_address(inner:
     "host", ["127.0.0.1", "::1", "64:ff9b:1::7f00:1", "::127.0.0.1", "192.88.99.1", "5f00::1"]
 )
 def test_public_address_of_a_host_in_a_special_network_is_refused(host: str) -> None:
-    with pytest.raises(BadInput, match="Not an allowed domain"):
+    with pytest.raises(InvalidInput, match="Not an allowed domain"):
         resolve_public_address(host, socket.getservbyname("https"))

@@ -12,7 +12,7 @@ from django.test import RequestFactory
 from pytest_django import Settings
 
 from tecken import services
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.http.ratelimit import check_disk_space
 from tests.support.options import Override
 from tests.support.small_disk import SmallDisk, small_disk
@@ -88,7 +88,7 @@ def announcing(size: int) -> HttpRequest:
 
 def test_check_disk_space_of_more_than_the_disk_has_raises(runtime_options: Override) -> None:
     runtime_options(upload_max_bytes=TIB)
-    with pytest.raises(CouldNotAsk, match=f"and {TIB:,} are needed"):
+    with pytest.raises(Unavailable, match=f"and {TIB:,} are needed"):
         check_disk_space(announcing(TIB))
 
 

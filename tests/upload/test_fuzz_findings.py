@@ -6,7 +6,7 @@ from io import BytesIO
 
 import pytest
 
-from tecken.errors import BadInput
+from tecken.errors import InvalidInput
 from tecken.upload.archive import ArchiveLimits, list_members, open_archive
 from tests.upload.zips import zipped
 
@@ -17,6 +17,6 @@ def test_list_members_entry_without_a_name_is_refused() -> None:
     """Until Python 3.12, `ZipInfo.is_dir` raises IndexError for such an entry."""
     with (
         open_archive(BytesIO(zipped({"": b"x"})), LIMITS.members) as archive,
-        pytest.raises(BadInput, match="pattern"),
+        pytest.raises(InvalidInput, match="pattern"),
     ):
         list_members(archive.infolist(), LIMITS)

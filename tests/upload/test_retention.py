@@ -17,7 +17,7 @@ import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import services
 from tecken.download import retention as misses
 from tecken.download.models import MissingSymbol
-from tecken.errors import Absent, CouldNotAsk
+from tecken.errors import NotFound, Unavailable
 from tecken.storage import keys
 from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
@@ -84,7 +84,7 @@ def days_on(days: float) -> datetime:
 def there(key: FileKey, *, of_try: bool = False) -> bool:
     try:
         select_storage(of_try).stat(key)
-    except Absent:
+    except NotFound:
         return False
     return True
 
@@ -110,21 +110,21 @@ def test_retention_run_removes_try_and_regular_files_at_their_own_age(uploads: U
 
 def test_retention_run_removes_everything_derived_from_a_file(uploads: Uploads) -> None:
     uploads(SYM)
-    symbolication_services.converter().prepare(XUL)
+    symbolication_services.converter().convert(XUL)
     name = keys.regular_file(SYM)
     known = storage_services.presence_cache()
-    known.settle(name, known.lease(name), ["there"])
-    assert (has_page_file(), known.look([name])) == (True, [["there"]])
+    known.store(name, known.lease(name), ["there"])
+    assert (has_page_file(), known.get([name])) == (True, [["there"]])
     Retention(days_on(731)).run()
     assert not has_page_file()
     assert store_services.page_store().headers([XUL]) == {}
-    assert known.look([name]) != [["there"]]
+    assert known.get([name]) != [["there"]]
 
 
 def test_retention_run_of_a_try_file_leaves_the_regular_page_file(uploads: Uploads) -> None:
     uploads(SYM)
     uploads(SYM, of_try=True)
-    symbolication_services.converter().prepare(XUL)
+    symbolication_services.converter().convert(XUL)
     Retention(days_on(31)).run()
     assert has_page_file()
 
@@ -163,7 +163,7 @@ def test_retention_interrupted_run_leaves_no_row_of_a_deleted_object_complete(
     url = house.CACHES["default"]["LOCATION"]
     house.CACHES["default"]["LOCATION"] = f"redis://127.0.0.1:{free_port()}/0"
     services.discard_all()
-    with pytest.raises(CouldNotAsk):
+    with pytest.raises(Unavailable):
         Retention(days_on(731)).run()
     assert not there(SYM)
     assert [row.completed_at for row in SymbolFile.objects.all()] == [None]

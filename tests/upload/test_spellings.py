@@ -99,7 +99,7 @@ def test_prepare_of_any_spelling_converts_the_file_stored_last(
         upload(sender, symbol_file(module), sym(module, name="last" if module is last else "former"))
     if last is FOO:  # its first upload was the same file, so it was not stored again
         storage_services.own_files().delete(symbol_file(LOWER))
-        symbolication_services.replaced(LOWER)
+        symbolication_services.invalidate_module(LOWER)
     prepare(asked, ID)
     assert settles(asked, "last0")
 

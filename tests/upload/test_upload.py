@@ -18,7 +18,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from tecken import redisclient, services
-from tecken.errors import Absent
+from tecken.errors import NotFound
 from tecken.redisclient import services as redis_services
 from tecken.storage import services as storage_services
 from tecken.storage.models import SymbolFile
@@ -145,7 +145,7 @@ def test_upload_with_try_token_stores_try_symbols(uploader: Makes) -> None:
     answer = send(builder, query="?try_symbols=false").json()["upload"]
     assert answer["try_symbols"] is True
     assert stored(SYM_KEY, try_symbols=True) == SYM
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         stored(SYM_KEY)
     assert set(SymbolFile.objects.values_list("try_symbols", flat=True)) == {True}
 
@@ -177,9 +177,9 @@ def test_upload_unusable_symbol_file_is_stored_with_a_warning(
 
 def test_upload_of_a_missing_module_is_visible_in_this_process_at_once(builder: Uploader) -> None:
     module = ObjectId.parse(*SYM_KEY[:2])
-    assert not isinstance(symbolication_services.converter().prepare(module), Header)
+    assert not isinstance(symbolication_services.converter().convert(module), Header)
     send(builder)
-    assert isinstance(symbolication_services.converter().prepare(module), Header)
+    assert isinstance(symbolication_services.converter().convert(module), Header)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pytest_django import Settings
 
 import tecken.celery  # noqa: F401 - jobs are sent by the current app
 from tecken import services
-from tecken.accounts.groups import named
+from tecken.accounts.groups import find_permissions
 from tecken.accounts.tokens import issue
 from tecken.jobs import sending
 from tecken.jobs.records import records
@@ -55,7 +55,7 @@ def everything(
     records().bury(DEAD)
     upload = upload_of(people["owner"], filename=ARCHIVE_OF_OWNER, completed_at=None)
     file_of(upload)
-    token, _key = issue(people["owner"], list(named(["tokens.manage_tokens"])), 30, NOTES_OF_OWNER)
+    token, _key = issue(people["owner"], list(find_permissions(["tokens.manage_tokens"])), 30, NOTES_OF_OWNER)
     shared = share_report(redis_services.counters_client(), redis_services.cache_guard(), STACK)
     yield Everything(upload.pk, token.pk, shared, jobs)
     services.discard_all()

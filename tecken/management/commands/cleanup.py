@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from tecken.download import retention as misses
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.upload.retention import Retention
 
 
@@ -28,7 +28,7 @@ class Command(BaseCommand):
         now = timezone.now()
         try:
             removed = Retention(now, dry_run=dry_run).run()
-        except CouldNotAsk as error:
+        except Unavailable as error:
             raise CommandError(f"{error}; the next run continues from here") from error
         missing = misses.clean(now, dry_run=dry_run)
         verb = "would be removed" if dry_run else "removed"

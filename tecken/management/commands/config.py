@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 
-from tecken.errors import CouldNotAsk, TeckenError
+from tecken.errors import TeckenError, Unavailable
 from tecken.management import configuration as text
 from tecken.management.times import FORMS, moment
 from tecken.runtimeconfig import current, history, service
@@ -167,7 +167,7 @@ A change is validated, recorded in the database as a version, and sent to every 
                     count = f"{CLEAR_LINE}{progress.applied} of {progress.processes}"
                     self.stdout.write(count, ending="")
                     self.stdout.flush()
-        except CouldNotAsk as error:
+        except Unavailable as error:
             return f"it is unknown which processes have it: {error}"
         finally:
             if is_terminal:

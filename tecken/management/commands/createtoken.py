@@ -12,9 +12,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_email
 from django.db import transaction
 
-from tecken.accounts.groups import named
-from tecken.accounts.tokens import issue, spelt
-from tecken.errors import BadInput
+from tecken.accounts.groups import find_permissions
+from tecken.accounts.tokens import issue, permission_name
+from tecken.errors import InvalidInput
 
 
 class Command(BaseCommand):
@@ -59,13 +59,16 @@ class Command(BaseCommand):
         user = _create_user(email, granted) if create_user else _find_user(email)
         try:
             _token, key = issue(user, granted, days, note)
-        except BadInput as error:
+        except InvalidInput as error:
             raise CommandError(str(error)) from None
         self.stdout.write(key)
 
 
 def _find_permissions(names: Sequence[str]) -> list[Permission]:
-    found = {spelt(permission): permission for permission in named(name for name in names if "." in name)}
+    found = {
+        permission_name(permission): permission
+        for permission in find_permissions(name for name in names if "." in name)
+    }
     unknown = sorted(set(names) - set(found))
     if unknown:
         raise CommandError(f"There is no permission {', '.join(unknown)}")

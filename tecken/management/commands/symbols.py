@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from tecken.errors import BadModule, CouldNotAsk, TeckenError
+from tecken.errors import BadModule, TeckenError, Unavailable
 from tecken.management.fsck import Fsck
 from tecken.management.text import header_lines, symbol_lines
 from tecken.store.port import Missing
@@ -122,7 +122,7 @@ class Command(BaseCommand):
                 self.stdout.write(problem.text)
                 if repair:
                     problem.repair()
-        except CouldNotAsk as error:
+        except Unavailable as error:
             raise CommandError(str(error)) from error
         files = sum(len(stored) for _, stored in check.files.values())
         summary = f"{files} files, {len(check.page_files)} page files: {len(problems)} problems"
@@ -167,7 +167,7 @@ def _add_all(files: list[Path]) -> Iterator[tuple[Path, Header | Exception]]:
 
 def _add_one(path: Path, read: Callable[[int], object]) -> Header | Exception:
     try:
-        return symbolication_services.importer().add(partial(_read_chunks, path, read))
+        return symbolication_services.importer().import_file(partial(_read_chunks, path, read))
     except (TeckenError, OSError) as error:
         return error
 
@@ -191,9 +191,9 @@ def _load_header(module: ObjectId) -> Header:
     raise CommandError(f"{module}: its symbols were evicted right after the conversion; try again")
 
 
-def _convert(module: ObjectId) -> Missing | CouldNotAsk | None:
+def _convert(module: ObjectId) -> Missing | Unavailable | None:
     deadline = time.monotonic() + settings.CONVERT_TIME_LIMIT_SECONDS
-    return symbolication_services.inline_conversion().bring([module], deadline).get(module)
+    return symbolication_services.inline_conversion().convert_and_wait([module], deadline).get(module)
 
 
 def _find_symbol(module: ObjectId, header: Header, offset: int) -> Iterator[str]:

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 
 from tecken import services
-from tecken.errors import Absent, CouldNotAsk, Refused
+from tecken.errors import AccessDenied, NotFound, Unavailable
 from tecken.jobs import sending
 from tecken.jobs.backlog import Backlog, backlog
 from tecken.monitoring import canaries
@@ -101,19 +101,19 @@ def storage() -> None:
     """Look up a file that is not there.
 
     Raises:
-        CouldNotAsk: Storage does not work. The text of the cause, which may name a bucket, is logged only.
+        Unavailable: Storage does not work. The text of the cause, which may name a bucket, is logged only.
     """
     try:
         storage_services.own_files().stat(MISSING_FILE)
-    except Refused as error:
+    except AccessDenied as error:
         # Missing files would still be reported as missing, but so would files that may not be read.
         logger.warning("Storage refused access: %s; grant reading and listing of the bucket", error)
-        raise CouldNotAsk("it refuses access") from error
-    except Absent:
+        raise Unavailable("it refuses access") from error
+    except NotFound:
         return
-    except CouldNotAsk as error:
+    except Unavailable as error:
         logger.warning("Storage check failed: %s", error)
-        raise CouldNotAsk("it does not answer") from error
+        raise Unavailable("it does not answer") from error
 
 
 def disk() -> tuple[Space, ...]:
@@ -122,7 +122,7 @@ def disk() -> tuple[Space, ...]:
 
 
 def processes() -> list[Report]:
-    """Return the configuration version in use in each process. Raise CouldNotAsk when it is not known."""
+    """Return the configuration version in use in each process. Raise Unavailable when it is not known."""
     return current.backend().reports()
 
 

@@ -10,7 +10,7 @@ import redis
 
 from tecken.redisclient import services as redis_services
 from tecken.store.access_counts import read_chunks
-from tecken.store.miss_ratio import Curve, Entries, curve, entries
+from tecken.store.miss_ratio import Entries, MissRatioCurve, curve, entries
 
 KEY = "store:curve"
 # The interval in CELERY_BEAT_SCHEDULE.
@@ -31,7 +31,7 @@ class Sizing(NamedTuple):
     """
 
     at: float
-    curve: Curve
+    curve: MissRatioCurve
     needs: tuple[int | None, ...]
     entries: Entries
 
@@ -63,7 +63,7 @@ def load_sizing(client: redis.Redis) -> Sizing | None:
     at, (sizes, ratios, accesses, sampled), needs, (keys, size, by_size) = json.loads(raw)
     return Sizing(
         at,
-        Curve(tuple(sizes), tuple(ratios), accesses, sampled),
+        MissRatioCurve(tuple(sizes), tuple(ratios), accesses, sampled),
         tuple(needs),
         Entries(keys, size, tuple((top, count) for top, count in by_size)),
     )

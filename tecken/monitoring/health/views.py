@@ -9,9 +9,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from dockerflow import checks
 
 from tecken import metrics
-from tecken.errors import NotAllowed
-from tecken.http.decorators import get_only, granted
-from tecken.http.responses import answers_errors
+from tecken.errors import Forbidden
+from tecken.http.decorators import authenticate, get_only
+from tecken.http.responses import render_errors
 from tecken.monitoring.health import status
 from tecken.monitoring.health.figures import read_figures
 from tecken.monitoring.health.snapshot import take_snapshot
@@ -61,13 +61,13 @@ def ready(_request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ready"})
 
 
-@answers_errors
+@render_errors
 @get_only
 def redis(request: HttpRequest) -> JsonResponse:
     """Return both servers and the queue, for users with the staff flag or a token."""
-    grant = granted(request)
+    grant = authenticate(request)
     if grant.token is None and not grant.user.is_staff:
-        raise NotAllowed("This needs a token, or the staff flag")
+        raise Forbidden("This needs a token, or the staff flag")
     return JsonResponse(status.redis_details())
 
 

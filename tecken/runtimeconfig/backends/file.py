@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tecken.errors import Conflict, CouldNotAsk
+from tecken.errors import Conflict, Unavailable
 from tecken.runtimeconfig.backend import (
     LEVEL_KEYS,
     REPORT_SECONDS,
@@ -39,7 +39,7 @@ NOTHING: dict[str, object] = {"version": 0, "change": None, "texts": {}}
 
 
 class FileBackend:
-    """Backend that raises CouldNotAsk when its path cannot be read or contains anything else."""
+    """Backend that raises Unavailable when its path cannot be read or contains anything else."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -135,7 +135,7 @@ class FileBackend:
                     break
                 except BlockingIOError:
                     if time.monotonic() > deadline:
-                        raise CouldNotAsk(f"{self._path}: locked by another process") from None
+                        raise Unavailable(f"{self._path}: locked by another process") from None
                     time.sleep(0.01)
             try:
                 yield
@@ -149,7 +149,7 @@ def _file_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        raise CouldNotAsk(f"{path}: {error}") from error
+        raise Unavailable(f"{path}: {error}") from error
 
 
 def _parse(text: bytes) -> Values:

@@ -15,7 +15,7 @@ import redis
 from pydantic import ValidationError
 from redis.connection import AbstractConnection
 
-from tecken.errors import Conflict, CouldNotAsk
+from tecken.errors import Conflict, Unavailable
 from tecken.redisclient.guard import problem, redis_cache
 from tecken.runtimeconfig.backend import (
     LEVEL_KEYS,
@@ -138,7 +138,7 @@ class RedisSubscription:
         self._next_ping = time.monotonic() + silence
 
     def next(self, seconds: float) -> Values | Hint | None:
-        """Wait for a message for at most `seconds`. Raise CouldNotAsk when the connection is lost."""
+        """Wait for a message for at most `seconds`. Raise Unavailable when the connection is lost."""
         self._keep_alive()
         with _redis_errors():
             if not self._connection.can_read(timeout=max(seconds, 0.0)):
@@ -150,14 +150,14 @@ class RedisSubscription:
         return _parse_message(reply[2])
 
     def _keep_alive(self) -> None:
-        """Send a PING after a silence. Raises CouldNotAsk when the one before was not answered.
+        """Send a PING after a silence. Raises Unavailable when the one before was not answered.
 
         A frozen server, or a dropped route, leaves the socket open and silent for ever.
         """
         if time.monotonic() < self._next_ping:
             return
         if self._is_ping_sent:
-            raise CouldNotAsk("no answer to PING")
+            raise Unavailable("no answer to PING")
         with _redis_errors():
             self._connection.send_command("PING", check_health=False)  # type: ignore[no-untyped-call]
         self._is_ping_sent, self._next_ping = True, time.monotonic() + self._silence
@@ -178,7 +178,7 @@ def _redis_errors() -> Iterator[None]:
     try:
         yield
     except (redis.RedisError, OSError) as error:
-        raise CouldNotAsk(problem(error)) from error
+        raise Unavailable(problem(error)) from error
 
 
 def _parse_message(message: bytes) -> Values | Hint:

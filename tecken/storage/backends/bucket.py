@@ -17,7 +17,7 @@ import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError
 from obstore.store import HTTPStore, LocalStore, MemoryStore, ObjectStore, from_url
 
-from tecken.errors import Absent, CouldNotAsk, MalformedPageFile, Refused, Throttled, TooMuch
+from tecken.errors import AccessDenied, MalformedPageFile, NotFound, Throttled, TooLarge, Unavailable
 from tecken.redaction import redact_text, without_account
 from tecken.storage.backends.temporary_files import give_name, nameless, sweep
 from tecken.storage.port import FetchLimits
@@ -73,8 +73,8 @@ class Bucket:
         return self._made()
 
     def get(self, key: str, start: int = 0, end: int | None = None) -> GetResult:
-        """Raises Absent or CouldNotAsk; read the body with `chunks`. A span must begin before the end."""
-        self._refuse_long(key, Absent)
+        """Raises NotFound or Unavailable; read the body with `chunks`. A span must begin before the end."""
+        self._refuse_long(key, NotFound)
         options: GetOptions = {}
         if start or end is not None:
             options["range"] = {"offset": start} if end is None else (start, end)
@@ -82,8 +82,8 @@ class Bucket:
             return obstore.get(self._store, self._path(key), options=options)
 
     def head(self, key: str) -> ObjectMeta:
-        """Raises Absent or CouldNotAsk."""
-        self._refuse_long(key, Absent)
+        """Raises NotFound or Unavailable."""
+        self._refuse_long(key, NotFound)
         with self._errors_of(key, reading=True):
             try:
                 return obstore.head(self._store, self._path(key))
@@ -97,25 +97,25 @@ class Bucket:
                 yield bytes(chunk)
 
     def ranges(self, key: str, spans: Sequence[Span]) -> list[bytes]:
-        """Raises Absent, CouldNotAsk, or MalformedPageFile for a span that is not wholly in the object."""
+        """Raises NotFound, Unavailable, or MalformedPageFile for a span that is not wholly in the object."""
         if any(not 0 <= start < end for start, end in spans):
             raise MalformedPageFile(f"{self.name}: no such span in {key}")
-        self._refuse_long(key, Absent)
+        self._refuse_long(key, NotFound)
         runs = merged(spans, MERGE_GAP)
         starts, ends = [start for start, _ in runs], [end for _, end in runs]
         try:
             with self._errors_of(key, reading=True):
                 # Merged by us: obstore's own merging panics when a span starts past the end of the object.
                 read = obstore.get_ranges(self._store, self._path(key), starts=starts, ends=ends, coalesce=0)
-        except CouldNotAsk as error:
+        except Unavailable as error:
             if "range" in str(error).lower():  # 416 from a cloud, an InvalidRange from a directory
                 self._refuse_past_end(key, max(ends))
             raise
         return [self._cut(key, read, starts, span) for span in spans]
 
     def put(self, key: str, chunks: Iterable[bytes], attributes: Attributes | None = None) -> None:
-        """Streams `chunks`; whatever they raise, nothing of them stays. Raises CouldNotAsk or TooMuch."""
-        self._refuse_long(key, TooMuch)
+        """Streams `chunks`; whatever they raise, nothing of them stays. Raises Unavailable or TooLarge."""
+        self._refuse_long(key, TooLarge)
         if self._directory and self._put_file(self._directory / key, chunks):
             return
         with self._errors_of(key, writing=True):
@@ -147,24 +147,24 @@ class Bucket:
 
     def delete(self, key: str) -> None:
         try:
-            self._refuse_long(key, Absent)
+            self._refuse_long(key, NotFound)
             with self._errors_of(key):
                 obstore.delete(self._store, self._path(key))
-        except Absent:
+        except NotFound:
             return
 
     def entries(self, prefix: str) -> Iterator[tuple[str, ObjectMeta]]:
-        """All objects below `prefix`, a path without a slash at its end, by key. Raises CouldNotAsk."""
+        """All objects below `prefix`, a path without a slash at its end, by key. Raises Unavailable."""
         skip = len(self._path(""))
         try:
             with self._errors_of(prefix):
                 for batch in obstore.list(self._store, self._path(prefix)):
                     yield from ((found["path"][skip:], found) for found in batch)
-        except Absent:
+        except NotFound:
             return
 
     def sign(self, method: Literal["GET", "PUT"], key: str, seconds: float) -> str | None:
-        """A URL good for `seconds`; None for a directory. Raises CouldNotAsk without a key to sign with."""
+        """A URL good for `seconds`; None for a directory. Raises Unavailable without a key to sign with."""
         if isinstance(self._store, LocalStore | MemoryStore | HTTPStore):
             return None
         with self._errors_of(key):
@@ -173,7 +173,7 @@ class Bucket:
     def _path(self, key: str) -> str:
         return f"{self._directory}/{key}".lstrip("/") if self._directory else key
 
-    def _refuse_long(self, key: str, error: type[Absent | TooMuch]) -> None:
+    def _refuse_long(self, key: str, error: type[NotFound | TooLarge]) -> None:
         parts = key.split("/") if self.is_local else [key]
         longest = LONGEST_SEGMENT if self.is_local else LONGEST_KEY
         if any(len(part.encode()) > longest for part in parts):
@@ -186,17 +186,17 @@ class Bucket:
             yield
         except FileNotFoundError as error:
             if self._nowhere(error):
-                raise CouldNotAsk(f"{self.name}: no such bucket or directory") from error
+                raise Unavailable(f"{self.name}: no such bucket or directory") from error
             if writing:
                 self._no_answer(error)
-            raise Absent(f"{self.name} has no {key}") from None
+            raise NotFound(f"{self.name} has no {key}") from None
         except (BaseError, OSError) as error:
             if reading:
                 self._raise_refusal(key, str(error))
             self._no_answer(error)
 
     def _raise_refusal(self, key: str, text: str) -> None:
-        """Raise Refused when the storage is up and does not give this one object.
+        """Raise AccessDenied when the storage is up and does not give this one object.
 
         Of an upstream's bucket any refusal counts. Our own storage must give every object of ours, so there
         only "403 AccessDenied" counts, which also means "missing" where the bucket may not be listed: broken
@@ -206,7 +206,7 @@ class Bucket:
         if found is None or not is_refusal(int(found[1])) or found[1] == "416":
             return
         if not self._create or NOT_LISTED.search(text):
-            raise Refused(f"{self.name}: refused: {found[1]} {found[2]} for {key}") from None
+            raise AccessDenied(f"{self.name}: refused: {found[1]} {found[2]} for {key}") from None
 
     def _nowhere(self, error: FileNotFoundError) -> bool:
         """The bucket or directory itself is missing, which says nothing of what would be in it."""
@@ -218,7 +218,7 @@ class Bucket:
         text = redact_text(str(error).partition("\n")[0])  # a signed query is a secret
         status = STATUS.search(str(error))
         is_throttled = status is not None and int(status[1]) == TOO_MANY_REQUESTS
-        raise (Throttled if is_throttled else CouldNotAsk)(f"{self.name}: {text}") from error
+        raise (Throttled if is_throttled else Unavailable)(f"{self.name}: {text}") from error
 
     def _refuse_past_end(self, key: str, end: int) -> None:
         with self._errors_of(key):
@@ -238,7 +238,7 @@ class Bucket:
 def refuse_after_fork() -> None:
     """obstore's threads do not survive a fork: a child whose parent used it would wait for ever."""
     if _RUNTIME_OWNER.setdefault("pid", os.getpid()) != os.getpid():
-        raise CouldNotAsk("object storage was used before this process was forked; use it only in children")
+        raise Unavailable("object storage was used before this process was forked; use it only in children")
 
 
 def merged(spans: Iterable[Span], gap: int) -> list[Span]:
@@ -257,8 +257,8 @@ def bucket_for(url: str, limits: Callable[[], FetchLimits] = FetchLimits, *, cre
 
     Credentials, region and endpoint come from the usual variables (`AWS_...`, `GOOGLE_...`, `AZURE_...`;
     `AWS_ENDPOINT_URL` for what speaks S3). A directory appears with the first write. With `create=False` the
-    bucket is an upstream's: a missing directory is CouldNotAsk, and any refusal of a file is Refused. Raises
-    ValueError, without credentials in its text.
+    bucket is an upstream's: a missing directory is Unavailable, and any refusal of a file is AccessDenied.
+    Raises ValueError, without credentials in its text.
     """
     name = without_account(url)
     try:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from urllib.parse import quote
 
-from tecken.errors import Absent, BadInput, CouldNotAsk, MalformedPageFile, TeckenError
+from tecken.errors import InvalidInput, MalformedPageFile, NotFound, TeckenError, Unavailable
 from tecken.storage.backends.uploaded_files import check_span, refuse_name
 from tecken.storage.port import Stored
 from tecken.symbols.ids import ObjectId, is_windows_name
@@ -31,7 +31,7 @@ class MemorySymbols:
     def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
         found = self.files.get(module)
         if found is None:
-            raise Absent(f"{self.name} has no {module}")
+            raise NotFound(f"{self.name} has no {module}")
         if isinstance(found, TeckenError):
             raise found
         stored = found
@@ -49,7 +49,7 @@ class MemoryFiles:
         self.name = name
         self.files: dict[FileKey, bytes] = {}
         self.written: dict[FileKey, datetime] = {}
-        self.away: CouldNotAsk | None = None
+        self.away: Unavailable | None = None
         self._url = url
 
     def stat(self, key: FileKey) -> Stored:
@@ -61,7 +61,7 @@ class MemoryFiles:
         check_span(start, end)
         found = self._found(key)
         if (start or end is not None) and start >= len(found):
-            raise CouldNotAsk(f"{self.name}: {key} has only {len(found)} bytes")
+            raise Unavailable(f"{self.name}: {key} has only {len(found)} bytes")
         wanted = found[start:end]
         yield (wanted[at : at + CHUNK_BYTES] for at in range(0, len(wanted), CHUNK_BYTES))
 
@@ -70,11 +70,11 @@ class MemoryFiles:
         for found in reversed(self.files):
             if found != key and is_windows_name(key.debug_file) and str(found).lower() == str(key).lower():
                 return found
-        raise Absent(f"{self.name} has {key} in no other case")
+        raise NotFound(f"{self.name} has {key} in no other case")
 
     def put(self, key: FileKey, chunks: Iterable[bytes]) -> Stored:
         self._answer()
-        refuse_name(key, BadInput)
+        refuse_name(key, InvalidInput)
         self.files[key] = b"".join(chunks)
         self.written[key] = datetime.now(UTC)
         return self.stat(key)
@@ -99,7 +99,7 @@ class MemoryFiles:
     def _found(self, key: FileKey) -> bytes:
         self._answer()
         if key not in self.files:
-            raise Absent(f"{self.name} has no {key}")
+            raise NotFound(f"{self.name} has no {key}")
         return self.files[key]
 
     def _signed(self, key: FileKey, seconds: float) -> str | None:
@@ -117,14 +117,14 @@ class MemoryPageFiles:
     def __init__(self) -> None:
         self.files: dict[ObjectId, bytes] = {}
         self.written: dict[ObjectId, datetime] = {}
-        self.away: CouldNotAsk | None = None
+        self.away: Unavailable | None = None
 
     def read(self, module: ObjectId, spans: Sequence[tuple[int, int]]) -> list[bytes]:
         self._answer()
         if any(not 0 <= start < end for start, end in spans):
             raise MalformedPageFile(f"no such span in the page file of {module}")
         if module not in self.files:
-            raise Absent(f"no page file of {module}")
+            raise NotFound(f"no page file of {module}")
         found = self.files[module]
         if any(end > len(found) for _, end in spans):
             raise MalformedPageFile(f"the page file of {module} has only {len(found)} bytes")

@@ -31,12 +31,12 @@ class Staging:
         self._bucket = bucket
 
     def put(self, slot: Slot, chunks: Iterable[bytes]) -> None:
-        """Whole or not at all; replaces an older one. Raises CouldNotAsk, or what `chunks` raises."""
+        """Whole or not at all; replaces an older one. Raises Unavailable, or what `chunks` raises."""
         self._bucket.put(str(slot), chunks)
 
     @contextmanager
     def read(self, slot: Slot) -> Iterator[Iterator[bytes]]:
-        """Raises Absent or CouldNotAsk."""
+        """Raises NotFound or Unavailable."""
         yield self._bucket.chunks(self._bucket.get(str(slot)))
 
     def signed_put(self, slot: Slot, seconds: float) -> str | None:
@@ -44,11 +44,11 @@ class Staging:
         return self._bucket.sign("PUT", str(slot), seconds)
 
     def delete(self, slot: Slot) -> None:
-        """What is not there is deleted already. Raises CouldNotAsk."""
+        """What is not there is deleted already. Raises Unavailable."""
         self._bucket.delete(str(slot))
 
     def entries(self) -> Iterator[tuple[Slot, datetime]]:
-        """All of them, with the time each was written. Raises CouldNotAsk."""
+        """All of them, with the time each was written. Raises Unavailable."""
         for name, meta in self._bucket.entries(ROOT):
             if found := NAME.fullmatch(name):
                 yield Slot(*map(int, found.groups())), meta["last_modified"]

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from tecken.errors import Absent, BadInput
+from tecken.errors import InvalidInput, NotFound
 from tecken.storage.backends.bucket import Bucket
 from tecken.storage.port import OwnFiles, Stored
 from tecken.symbols.filetypes import FileType
@@ -45,15 +45,15 @@ class ObjectFiles:
         self._bucket = bucket
 
     def stat(self, key: FileKey) -> Stored:
-        return _stored(self._bucket.head(_path(key, Absent)))
+        return _stored(self._bucket.head(_path(key, NotFound)))
 
     @contextmanager
     def read(self, key: FileKey, start: int = 0, end: int | None = None) -> Iterator[Iterator[bytes]]:
         check_span(start, end)
-        yield self._bucket.chunks(self._bucket.get(_path(key, Absent), start, end))
+        yield self._bucket.chunks(self._bucket.get(_path(key, NotFound), start, end))
 
     def put(self, key: FileKey, chunks: Iterable[bytes]) -> Stored:
-        path = _path(key, BadInput)
+        path = _path(key, InvalidInput)
         if needs_lower_case_path(key):
             # It comes first: a file whose other name could not be written is not stored, and is sent again.
             self._bucket.put(lower_case_path(key), [str(key).encode()])
@@ -61,16 +61,16 @@ class ObjectFiles:
         return _stored(self._bucket.head(path))
 
     def other_case(self, key: FileKey) -> FileKey:
-        _path(key, Absent)
+        _path(key, NotFound)
         found = self._last_spelling(key) or key.in_lower_case
         if found == key:
-            raise Absent(f"{self.name} has {key} in no other case")
+            raise NotFound(f"{self.name} has {key} in no other case")
         self.stat(found)
         return found
 
     def delete(self, key: FileKey) -> None:
-        with suppress(Absent):
-            self._bucket.delete(_path(key, Absent))
+        with suppress(NotFound):
+            self._bucket.delete(_path(key, NotFound))
             if needs_lower_case_path(key) and self._last_spelling(key) == key:
                 self._bucket.delete(lower_case_path(key))
 
@@ -78,14 +78,14 @@ class ObjectFiles:
         try:
             found = self._bucket.get(lower_case_path(key))
             return FileKey(*b"".join(self._bucket.chunks(found)).decode().split("/"))
-        except Absent:
+        except NotFound:
             return None
 
     def signed_get(self, key: FileKey, seconds: float) -> str | None:
-        return self._bucket.sign("GET", _path(key, Absent), seconds)
+        return self._bucket.sign("GET", _path(key, NotFound), seconds)
 
     def signed_put(self, key: FileKey, seconds: float) -> str | None:
-        return self._bucket.sign("PUT", _path(key, BadInput), seconds)
+        return self._bucket.sign("PUT", _path(key, InvalidInput), seconds)
 
     def keys(self) -> Iterator[FileKey]:
         return (key for key, _ in self.entries())
@@ -114,20 +114,20 @@ def find_symbols(files: OwnFiles, module: ObjectId) -> tuple[FileKey, Stored]:
     """Return the symbol file that was stored last under any spelling of the module's name.
 
     All spellings share one page file. So each must lead to the same symbol file: else a request in one
-    spelling would bring back what an upload in another one has replaced. Raises Absent and CouldNotAsk.
+    spelling would bring back what an upload in another one has replaced. Raises NotFound and Unavailable.
     """
     asked = symbol_file(module)
     if not module.ignores_case:
         return asked, files.stat(asked)
     found = [(key, stored) for key in _spellings(files, asked) if (stored := _stat(files, key))]
     if not found:
-        raise Absent(f"{files.name} has {asked} in no case")
+        raise NotFound(f"{files.name} has {asked} in no case")
     return max(found, key=lambda item: (item[1].modified, item[0]))
 
 
 def _spellings(files: OwnFiles, key: FileKey) -> Collection[FileKey]:
     spellings = {key, key.in_lower_case}
-    with suppress(Absent):
+    with suppress(NotFound):
         spellings.add(files.other_case(key))
     return spellings
 
@@ -135,15 +135,15 @@ def _spellings(files: OwnFiles, key: FileKey) -> Collection[FileKey]:
 def _stat(files: OwnFiles, key: FileKey) -> Stored | None:
     try:
         return files.stat(key)
-    except Absent:
+    except NotFound:
         return None
 
 
 def stored_symbols(files: OwnFiles, module: ObjectId) -> Stored | None:
-    """Return what `find_symbols` finds; None where it is absent. Raises CouldNotAsk."""
+    """Return what `find_symbols` finds; None where it is absent. Raises Unavailable."""
     try:
         return find_symbols(files, module)[1]
-    except Absent:
+    except NotFound:
         return None
 
 
@@ -153,7 +153,7 @@ def check_span(start: int, end: int | None) -> None:
         raise ValueError(f"no bytes from {start} to {end}")
 
 
-def refuse_name(key: FileKey, error: type[Absent | BadInput]) -> None:
+def refuse_name(key: FileKey, error: type[NotFound | InvalidInput]) -> None:
     """Raises `error` for a name that no storage of ours has."""
     if any("/" in part or part in ("", ".", "..") for part in key) or is_reserved(key.file_name):
         raise error(f"no file can have the name {key}")
@@ -168,7 +168,7 @@ def gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield compressor.flush()
 
 
-def _path(key: FileKey, error: type[Absent | BadInput]) -> str:
+def _path(key: FileKey, error: type[NotFound | InvalidInput]) -> str:
     refuse_name(key, error)
     return storage_path(key)
 

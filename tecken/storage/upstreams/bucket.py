@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tecken.errors import TooMuch
+from tecken.errors import TooLarge
 from tecken.storage.backends.bucket import Bucket
 from tecken.storage.port import FetchLimits
 from tecken.symbols.ids import ObjectId
@@ -26,7 +26,7 @@ class BucketUpstream:
         found = self._bucket.get(str(symbol_file(module)))
         max_bytes = self._limits().max_bytes
         if found.meta["size"] > max_bytes:
-            raise TooMuch(f"{self.name}: {module} has more than {max_bytes} bytes")
+            raise TooLarge(f"{self.name}: {module} has more than {max_bytes} bytes")
         yield self._bucket.chunks(found)
 
     def public_url(self, module: ObjectId) -> str | None:  # noqa: ARG002

@@ -17,7 +17,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 import stamina
 
-from tecken.errors import Absent, CouldNotAsk, Refused, TeckenError, Throttled, TooMuch
+from tecken.errors import AccessDenied, NotFound, TeckenError, Throttled, TooLarge, Unavailable
 from tecken.redaction import without_account
 from tecken.redisclient.breaker import CircuitBreaker
 from tecken.storage.port import FetchLimits
@@ -38,7 +38,7 @@ DECODABLE = ("", "identity", "gzip", "x-gzip", "zstd")
 LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=30.0)
 
 
-class UpstreamFailed(CouldNotAsk):
+class UpstreamFailed(Unavailable):
     """No usable answer; counts towards the upstream's breaker."""
 
 
@@ -88,7 +88,7 @@ class HttpTransport:
         except UpstreamFailed:
             self._breaker.failed()
             raise
-        except Absent:
+        except NotFound:
             self._breaker.answered()
             raise
         self._breaker.answered()
@@ -123,10 +123,10 @@ class HttpTransport:
                 return response
             response.close()
             if request.url.scheme == "https" and following.url.scheme != "https":
-                raise Refused(f"{self.name}: refused: redirected from https to {following.url.scheme}")
+                raise AccessDenied(f"{self.name}: refused: redirected from https to {following.url.scheme}")
             # httpx has taken the credentials off a request to another host; do not put them on again
             request, auth = following, None
-        raise Refused(f"{self.name}: refused: more than {MOST_REDIRECTS} redirects")
+        raise AccessDenied(f"{self.name}: refused: more than {MOST_REDIRECTS} redirects")
 
     def _send(self, request: httpx.Request, auth: httpx.Auth | None, ends: float) -> httpx.Response:
         with self._errors(), self._backend.until(ends):
@@ -147,17 +147,17 @@ class HttpTransport:
         status = response.status_code
         phrase = f"{status} {response.reason_phrase[:LONGEST_PHRASE]}".rstrip()
         if status in (404, 410):
-            raise Absent(f"{self.name}: {phrase}")
+            raise NotFound(f"{self.name}: {phrase}")
         if status == TOO_MANY_REQUESTS or (status == 503 and "Retry-After" in response.headers):
             wait = retry_after(response.headers.get("Retry-After"))
             raise Throttled(f"{self.name}: {phrase}", retry_after=wait)
         if status >= 500 or (status >= 400 and not is_refusal(status)):
             raise UpstreamFlaky(f"{self.name}: {phrase}")
         if status != 200 and response.next_request is None:
-            raise Refused(f"{self.name}: refused: {phrase}")
+            raise AccessDenied(f"{self.name}: refused: {phrase}")
         encoding = response.headers.get("Content-Encoding", "").lower()
         if encoding not in DECODABLE:
-            raise Refused(f"{self.name}: refused: it is encoded as {encoding[:LONGEST_PHRASE]}")
+            raise AccessDenied(f"{self.name}: refused: it is encoded as {encoding[:LONGEST_PHRASE]}")
 
     def _body(self, response: httpx.Response, limits: FetchLimits, ends: float) -> Iterator[bytes]:
         chunks = response.iter_raw()
@@ -173,7 +173,7 @@ class HttpTransport:
 
     def _refuse_oversize(self, size: int, limits: FetchLimits) -> None:
         if size > limits.max_bytes:
-            raise TooMuch(f"{self.name}: a symbol file of more than {limits.max_bytes} bytes")
+            raise TooLarge(f"{self.name}: a symbol file of more than {limits.max_bytes} bytes")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -182,11 +182,13 @@ class HttpTransport:
         except (httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout) as error:
             raise UpstreamFailed(f"{self.name}: no answer in time") from error
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            raise Refused(f"{self.name}: refused: redirected to a URL that cannot be fetched") from error
+            raise AccessDenied(f"{self.name}: refused: redirected to a URL that cannot be fetched") from error
         except httpx.HTTPError as error:
             # httpx has no class of its own for a response whose redirect it cannot read.
             if str(error).startswith("Invalid URL in location header"):
-                raise Refused(f"{self.name}: refused: redirected to a URL that cannot be read") from error
+                raise AccessDenied(
+                    f"{self.name}: refused: redirected to a URL that cannot be read"
+                ) from error
             raise UpstreamFlaky(f"{self.name}: {error}") from error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from tecken.errors import SwitchedOff
+from tecken.errors import SourceDisabled
 from tecken.storage.port import Upstream
 from tecken.symbols.ids import ObjectId
 
@@ -13,8 +13,8 @@ Off = Callable[[], Iterable[str]]
 """Returns URLs of disabled upstreams, or parts of them."""
 
 
-class Switched:
-    """An upstream that raises SwitchedOff while one of the texts of `off()` is in its URL or name."""
+class SwitchableSource:
+    """An upstream that raises SourceDisabled while one of the texts of `off()` is in its URL or name."""
 
     def __init__(self, upstream: Upstream, url: str, off: Off) -> None:
         self.upstream = upstream
@@ -29,9 +29,9 @@ class Switched:
 
     @contextmanager
     def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
-        """Fetch the symbol file of a module, as `SymbolSource.open` does. Raises SwitchedOff."""
+        """Fetch the symbol file of a module, as `SymbolSource.open` does. Raises SourceDisabled."""
         if self.is_off:
-            raise SwitchedOff(f"{self.name} is switched off")
+            raise SourceDisabled(f"{self.name} is switched off")
         with self.upstream.open(module) as chunks:
             yield chunks
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
-from tecken.errors import TooMuch
+from tecken.errors import TooLarge
 from tecken.symbolication.api.schema import Job, Spelling
 from tecken.symbols.ids import MAX_NAME
 from tecken.symbols.lookup import Frame, Inline
@@ -30,7 +30,7 @@ class Failure(NamedTuple):
     message: str
 
 
-class Module(NamedTuple):
+class JobModule(NamedTuple):
     """One module of a job, with the fragments of every offset that the job's stacks have in it.
 
     `found` is None when the module was not looked up. `code_file` is empty when it is unknown.
@@ -46,10 +46,10 @@ class Resolved(NamedTuple):
     """A job with the modules that its stacks refer to, by index. UNKNOWN_MODULE may be one of them."""
 
     job: Job
-    modules: Mapping[int, Module]
+    modules: Mapping[int, JobModule]
 
 
-class Version(Protocol):
+class ApiVersion(Protocol):
     """One version of the API."""
 
     name: str
@@ -61,7 +61,7 @@ class Version(Protocol):
         ...
 
     def answer(self, resolved: Sequence[Resolved], max_bytes: float = math.inf) -> bytes:
-        """Return the JSON object without its closing brace. Raises TooMuch before making a larger one."""
+        """Return the JSON object without its closing brace. Raises TooLarge before making a larger one."""
         ...
 
 
@@ -85,7 +85,7 @@ class V5:
         return orjson.dumps(fields)[1:]
 
     def answer(self, resolved: Sequence[Resolved], max_bytes: float = math.inf) -> bytes:
-        """Return the JSON object without its closing brace. Raises TooMuch before making a larger one."""
+        """Return the JSON object without its closing brace. Raises TooLarge before making a larger one."""
         labels = [self._labels(entry) for entry in resolved]
         _check_stacks(resolved, labels, self._FRAME_BYTES, max_bytes)
         return b'{"results":[%b]' % b",".join(map(self._job, resolved, labels))
@@ -130,7 +130,7 @@ class V4:
         return orjson.dumps(frame.function if frame and frame.function else hex(offset))[:-1]
 
     def answer(self, resolved: Sequence[Resolved], max_bytes: float = math.inf) -> bytes:
-        """Return the JSON object without its closing brace. Raises TooMuch before making a larger one."""
+        """Return the JSON object without its closing brace. Raises TooLarge before making a larger one."""
         (entry,) = resolved
         fragments = {index: module.fragments for index, module in entry.modules.items()}
         labels = {
@@ -150,15 +150,15 @@ class V4:
 
 
 def check_answer(size: int, max_bytes: float) -> None:
-    """Raise TooMuch for a response of more than `max_bytes`."""
+    """Raise TooLarge for a response of more than `max_bytes`."""
     if size > max_bytes:
-        raise TooMuch(f"Answer too large: more than {max_bytes} bytes; ask for fewer frames at once")
+        raise TooLarge(f"Answer too large: more than {max_bytes} bytes; ask for fewer frames at once")
 
 
 def _check_stacks(
     resolved: Sequence[Resolved], labels: Sequence[Labels], frame_bytes: int, max_bytes: float
 ) -> None:
-    """Raise TooMuch when the stacks of all jobs take more than `max_bytes`.
+    """Raise TooLarge when the stacks of all jobs take more than `max_bytes`.
 
     Everything else in the response is in proportion to the request and needs no check.
     """

@@ -11,16 +11,16 @@ from django.views.decorators.csrf import csrf_exempt
 
 from tecken import services
 from tecken.http.decorators import View, body, cors, post_only
-from tecken.http.ratelimit import caller_of, charge_request, limited, spend
-from tecken.http.responses import answers_errors, error_reply, json_reply
+from tecken.http.ratelimit import caller_of, charge, charge_request, rate_limited
+from tecken.http.responses import error_reply, json_reply, render_errors
 from tecken.limits import services as limits_services
 from tecken.limits.port import Cost
 from tecken.metrics import REQUESTS
 from tecken.runtimeconfig.current import on_change, options
 from tecken.storage import services as storage_services
 from tecken.symbolication import services as symbolication_services
-from tecken.symbolication.api.answer import V4, V5, Version
-from tecken.symbolication.api.schema import Job, Limits, v4_job, v5_jobs
+from tecken.symbolication.api.answer import V4, V5, ApiVersion
+from tecken.symbolication.api.schema import Job, RequestLimits, v4_job, v5_jobs
 from tecken.symbolication.frame_cache import FrameCache
 from tecken.symbolication.service import Parts, symbolicate
 
@@ -62,10 +62,10 @@ def max_body() -> int:
     return options().symbolicate_max_body_bytes
 
 
-def limits() -> Limits:
+def limits() -> RequestLimits:
     """Return the largest number of jobs and of frames in one request."""
     values = options()
-    return Limits(values.symbolicate_max_jobs, values.symbolicate_max_frames)
+    return RequestLimits(values.symbolicate_max_jobs, values.symbolicate_max_frames)
 
 
 def count_requests(version: str) -> Callable[[View], View]:
@@ -101,7 +101,7 @@ def charge_before_body(view: View) -> View:
 @count_requests(V5.name)
 @cors("POST, OPTIONS")
 @post_only
-@limited("symbolicate", cost=None)
+@rate_limited("symbolicate", cost=None)
 @charge_before_body
 @body(max_body)
 def v5(request: HttpRequest, content: bytes) -> HttpResponse:
@@ -113,7 +113,7 @@ def v5(request: HttpRequest, content: bytes) -> HttpResponse:
 @count_requests(V4.name)
 @cors("POST, OPTIONS")
 @post_only
-@limited("symbolicate", cost=None)
+@rate_limited("symbolicate", cost=None)
 @charge_before_body
 @body(max_body)
 def v4(request: HttpRequest, content: bytes) -> HttpResponse:
@@ -123,7 +123,7 @@ def v4(request: HttpRequest, content: bytes) -> HttpResponse:
 
 @csrf_exempt
 @cors("GET, HEAD, POST, OPTIONS")
-@answers_errors
+@render_errors
 def root(request: HttpRequest) -> HttpResponse:
     """Answer 410 to symbolication requests at /, where the endpoint of old clients was."""
     if request.method == "POST":
@@ -135,11 +135,11 @@ def root(request: HttpRequest) -> HttpResponse:
     return reply
 
 
-def _reply(request: HttpRequest, version: Version, jobs: Sequence[Job]) -> HttpResponse:
+def _reply(request: HttpRequest, version: ApiVersion, jobs: Sequence[Job]) -> HttpResponse:
     """Charge the request's frames, then symbolicate them."""
     # Before the lookup: a request over its limit must not cost any work on the store.
     frames = sum(len(stack) for job in jobs for stack in job.stacks)
-    spend(request, "symbolicate", Cost(requests=0, frames=frames))
+    charge(request, "symbolicate", Cost(requests=0, frames=frames))
     limits_services.usage().count_version(version.name)
     debug = request.headers.get("Debug", "").strip().lower() in YES
     return json_reply(symbolicate(parts(request), version, jobs, debug=debug, log=options().full_tracing))

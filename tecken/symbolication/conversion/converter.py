@@ -8,21 +8,21 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from tecken.errors import (
-    Absent,
-    CouldNotAsk,
     Malformed,
     MalformedPageFile,
-    StoreAway,
-    SwitchedOff,
-    TooMuch,
+    NotFound,
+    SourceDisabled,
+    StoreUnavailable,
+    TooLarge,
+    Unavailable,
 )
 from tecken.metrics import PREPARATION_SECONDS, PREPARATIONS
 from tecken.storage.backends.uploaded_files import gzipped
 from tecken.storage.port import OwnFiles, PageFiles, SymbolSource
 from tecken.store.port import Missing, PageStore
-from tecken.symbolication.conversion.lock import Turns
+from tecken.symbolication.conversion.lock import ConversionLock
 from tecken.symbolication.conversion.page_file_builder import Conversion
-from tecken.symbolication.conversion.status import Board
+from tecken.symbolication.conversion.status import ConversionTracker
 from tecken.symbolication.page_reader import read_header
 from tecken.symbols.ids import ObjectId, normal_debug_id
 from tecken.symbols.layouts import FileKey, symbol_file
@@ -37,7 +37,7 @@ TRIES = 3
 LONGEST_UNREACHABLE = 3600
 
 
-class Lifetimes(NamedTuple):
+class MissingLifetimes(NamedTuple):
     """Lifetimes of missing markers by kind, in seconds."""
 
     absent: float
@@ -45,7 +45,7 @@ class Lifetimes(NamedTuple):
     unreachable: float
 
 
-class Preparer:
+class Converter:
     """Converter of modules on demand.
 
     `stamp` returns another value after other symbols of the module were uploaded. `lifetimes` returns the
@@ -66,28 +66,28 @@ class Preparer:
         stamp: Callable[[ObjectId], object],
         page_files: PageFiles,
         store: PageStore,
-        turns: Turns,
+        lock: ConversionLock,
         conversion: Conversion,
-        lifetimes: Callable[[], Lifetimes],
+        lifetimes: Callable[[], MissingLifetimes],
     ) -> None:
         self._source = source
         self._stamp = stamp
         self._page_files = page_files
         self._store = store
-        self._turns = turns
+        self._lock = lock
         self._conversion = conversion
         self._lifetimes = lifetimes
 
-    def prepare(self, module: ObjectId) -> Header | Missing:
+    def convert(self, module: ObjectId) -> Header | Missing:
         """Convert a module in this process and return its header, or the reason why it is missing.
 
         One process of the fleet converts a module at a time. A process that waited for the lock returns the
         result of the former holder. Raises Pending when the lock is held for too long.
         """
-        with self._turns.take(module):
+        with self._lock.hold(module):
             try:
                 return self._find_result(module) or self._convert_current(module)
-            except CouldNotAsk as error:
+            except Unavailable as error:
                 return self._mark_unreachable(module, error)
 
     def give_up(self, module: ObjectId, reason: str) -> Missing:
@@ -96,12 +96,12 @@ class Preparer:
 
     def _find_result(self, module: ObjectId) -> Header | Missing | None:
         """Return the result of an earlier conversion."""
-        with suppress(StoreAway):
+        with suppress(StoreUnavailable):
             entry = self._store.headers([module]).get(module)
             if isinstance(entry, Missing):
                 return entry
         # The page file counts, not a header in the store: the page file may have been deleted since.
-        with suppress(Absent, MalformedPageFile):
+        with suppress(NotFound, MalformedPageFile):
             return self._put(module, Header.parse(read_header(self._page_files, module)))
         return None
 
@@ -114,19 +114,19 @@ class Preparer:
             if self._stamp(module) == stamp:
                 return result
             self._page_files.delete(module)
-            with suppress(StoreAway):
+            with suppress(StoreUnavailable):
                 self._store.forget(module)
-        raise CouldNotAsk(f"{module} is being uploaded again and again")
+        raise Unavailable(f"{module} is being uploaded again and again")
 
     def _convert_or_mark(self, module: ObjectId) -> Header | Missing:
         try:
             return self._put(module, self._convert(module))
-        except SwitchedOff as error:
+        except SourceDisabled as error:
             # A short lifetime, because an operator may enable the source at any moment.
             return self._mark(module, Missing("absent", str(error)), self._lifetimes().unreachable)
-        except Absent as error:
+        except NotFound as error:
             return self._mark(module, Missing("absent", str(error)), self._lifetimes().absent)
-        except (Malformed, TooMuch) as error:
+        except (Malformed, TooLarge) as error:
             return self.give_up(module, str(error))
 
     def _convert(self, module: ObjectId) -> Header:
@@ -138,18 +138,18 @@ class Preparer:
             return converted.header
 
     def _put(self, module: ObjectId, header: Header) -> Header:
-        with suppress(StoreAway):
+        with suppress(StoreUnavailable):
             self._store.put_header(module, header.raw)
         return header
 
-    def _mark_unreachable(self, module: ObjectId, error: CouldNotAsk) -> Missing:
+    def _mark_unreachable(self, module: ObjectId, error: Unavailable) -> Missing:
         seconds = min(error.retry_after or self._lifetimes().unreachable, LONGEST_UNREACHABLE)
         return self._mark(module, Missing("unreachable", str(error)), seconds)
 
     def _mark(self, module: ObjectId, missing: Missing, seconds: float) -> Missing:
         logger.info("%s is %s: %s", module, *missing)
         PREPARATIONS.labels(result=missing.kind).inc()
-        with suppress(StoreAway):
+        with suppress(StoreUnavailable):
             self._store.put_missing(module, missing, max(1, round(seconds)))
         return missing
 
@@ -161,7 +161,7 @@ def _check_debug_id(module: ObjectId, header: Header) -> None:
         raise Malformed(f"the symbol file is of another build: its MODULE record says {debug_id}")
 
 
-class Adder:
+class Importer:
     """Import of symbol files.
 
     `tell` publishes an invalidation and never raises. `changed` removes a file's entries from the presence
@@ -174,7 +174,7 @@ class Adder:
         files: OwnFiles,
         page_files: PageFiles,
         store: PageStore,
-        turns: Turns,
+        lock: ConversionLock,
         conversion: Conversion,
         tell: Callable[[ObjectId], None],
         changed: Callable[[FileKey, str, str], None],
@@ -182,12 +182,12 @@ class Adder:
         self._files = files
         self._page_files = page_files
         self._store = store
-        self._turns = turns
+        self._lock = lock
         self._conversion = conversion
         self._tell = tell
         self._changed = changed
 
-    def add(self, read: Callable[[], Iterable[bytes]]) -> Header:
+    def import_file(self, read: Callable[[], Iterable[bytes]]) -> Header:
         """Store a symbol file and its page file under the names in its MODULE record, replacing older ones.
 
         `read` returns the file's bytes (plain, gzip or zstd) and is called twice. The new header is stored at
@@ -195,28 +195,28 @@ class Adder:
 
         Raises:
             Malformed: It is not a symbol file.
-            TooMuch: It exceeds a limit.
+            TooLarge: It exceeds a limit.
             BadModule: Its MODULE record has names that cannot be stored.
-            CouldNotAsk: The storage does not respond, or the disk is full.
+            Unavailable: The storage does not respond, or the disk is full.
         """
         with self._conversion.of(read()) as converted:
             header = converted.header
             module = ObjectId.parse(header.metadata.debug_file, header.metadata.debug_id)
             # Under the conversion lock: a worker that converts the former file at the same time would write
             # its page file after this one.
-            with self._turns.take(module):
+            with self._lock.hold(module):
                 self._files.put(symbol_file(module), gzipped(self._conversion.text(read())))
                 self._page_files.write(module, converted.chunks())
-                with suppress(StoreAway):
+                with suppress(StoreUnavailable):
                     self._store.put_header(module, header.raw)
         self._tell(module)
         # On failure, a download may be answered with 404 until the entries of the presence cache expire.
-        with suppress(CouldNotAsk):
+        with suppress(Unavailable):
             self._changed(symbol_file(module), header.metadata.code_file, header.metadata.code_id)
         return header
 
 
-class Replacer:
+class ModuleInvalidator:
     """Removal of everything derived from a module's former symbols, after an upload.
 
     `tell` publishes an invalidation and never raises. `send` puts a job that converts the module into the
@@ -228,17 +228,17 @@ class Replacer:
         *,
         page_files: PageFiles,
         store: PageStore,
-        board: Board,
+        tracker: ConversionTracker,
         tell: Callable[[ObjectId], None],
         send: Callable[[ObjectId], None],
     ) -> None:
         self._page_files = page_files
         self._store = store
-        self._board = board
+        self._tracker = tracker
         self._tell = tell
         self._send = send
 
-    def replaced(self, module: ObjectId) -> None:
+    def invalidate(self, module: ObjectId) -> None:
         """Remove what was derived from the module's former symbols.
 
         Call it after the new symbol file is stored and before the client has its response. It may be
@@ -248,19 +248,19 @@ class Replacer:
         converted ahead of demand is converted on demand.
 
         Raises:
-            CouldNotAsk: The page file may still exist. The upload must fail, so that the client repeats it.
+            Unavailable: The page file may still exist. The upload must fail, so that the client repeats it.
         """
         # The page file first, then the header, then the invalidation. In another order a process could load
         # the former header again from the tier below and trust it for a full `process_header_seconds`.
         self._page_files.delete(module)
-        with suppress(StoreAway):
+        with suppress(StoreUnavailable):
             self._store.forget(module)
-        with suppress(CouldNotAsk):
-            self._board.forget(module)
+        with suppress(Unavailable):
+            self._tracker.forget(module)
         self._tell(module)
         try:
             self._send(module)
-        except CouldNotAsk as error:
+        except Unavailable as error:
             logger.warning(
                 "%s: cannot queue its conversion: %s; it will be converted on demand", module, error
             )

@@ -12,7 +12,7 @@ import redis
 from redis.exceptions import LockError
 from redis.lock import Lock
 
-from tecken.errors import CouldNotAsk, Pending
+from tecken.errors import Pending, Unavailable
 from tecken.redisclient.guard import RedisGuard
 from tecken.symbolication.conversion import keys
 from tecken.symbols.ids import ObjectId
@@ -20,15 +20,15 @@ from tecken.symbols.ids import ObjectId
 logger = logging.getLogger(__name__)
 
 
-class Turns(Protocol):
+class ConversionLock(Protocol):
     """Locks by module."""
 
-    def take(self, module: ObjectId) -> AbstractContextManager[None]:
+    def hold(self, module: ObjectId) -> AbstractContextManager[None]:
         """Wait for the module's lock and hold it. Raises Pending when it is held elsewhere for too long."""
         ...
 
 
-class RedisTurns:
+class RedisConversionLock:
     """Locks with a token on redis-cache, each extended by a thread of its holder.
 
     The expiry is short and extended, not longer than the longest conversion: when a holder is killed, the
@@ -52,7 +52,7 @@ class RedisTurns:
         self._patience = patience
 
     @contextmanager
-    def take(self, module: ObjectId) -> Iterator[None]:
+    def hold(self, module: ObjectId) -> Iterator[None]:
         """Wait for the module's lock and hold it. Raises Pending when it is held elsewhere for too long."""
         lock = Lock(self._client, keys.lock(module), timeout=self._expiry, sleep=0.05, thread_local=False)
         if not self._acquire(lock, module):
@@ -74,7 +74,7 @@ class RedisTurns:
         try:
             if self._guard.call(lock.acquire, blocking_timeout=self._patience):
                 return True
-        except CouldNotAsk as error:
+        except Unavailable as error:
             cause = error.__cause__ or error
             logger.warning("%s: cannot acquire the conversion lock: %s; converting without it", module, cause)
             return False
@@ -87,13 +87,13 @@ class RedisTurns:
             except LockError:
                 # The lock has expired and may have another holder.
                 return
-            except CouldNotAsk as error:
+            except Unavailable as error:
                 cause = error.__cause__ or error
                 logger.warning("%s: cannot extend the conversion lock: %s; trying again", lock.name, cause)
 
     def _release(self, lock: Lock, module: ObjectId) -> None:
         try:
             self._guard.call(lock.release)
-        except (CouldNotAsk, LockError) as error:
+        except (Unavailable, LockError) as error:
             cause = error.__cause__ or error
             logger.warning("%s: cannot release the conversion lock: %s; it will expire", module, cause)

@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO, NamedTuple, cast
 
-from tecken.errors import CouldNotAsk, TooMuch
-from tecken.symbols.pagefile.convert import Converter, decoded
+from tecken.errors import TooLarge, Unavailable
+from tecken.symbols.pagefile.convert import PageFileWriter, decoded
 from tecken.symbols.pagefile.file import Header
 
 # Memory of this process in pages; the first number is its address space (proc_pid_statm(5)).
@@ -78,7 +78,7 @@ class Conversion:
         self._max_memory = max_memory
 
     def text(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the unpacked text of plain, gzip or zstd bytes. Raises Malformed, TooMuch."""
+        """Yield the unpacked text of plain, gzip or zstd bytes. Raises Malformed, TooLarge."""
         return decoded(chunks, self._max_bytes())
 
     @contextmanager
@@ -87,8 +87,8 @@ class Conversion:
 
         Raises:
             Malformed: It is not a symbol file.
-            TooMuch: It exceeds a limit.
-            CouldNotAsk: The disk is full.
+            TooLarge: It exceeds a limit.
+            Unavailable: The disk is full.
         """
         with self._open_temporary_file() as spool, self._open_temporary_file() as pages:
             yield Converted(self._convert(chunks, spool, pages), pages)
@@ -99,7 +99,7 @@ class Conversion:
                 return _write_pages(self.text(chunks), spool, pages)
         except MemoryError:
             limit = (self._max_memory or 0) >> 20
-            raise TooMuch(f"symbol file needs more than {limit} MiB of memory to be converted") from None
+            raise TooLarge(f"symbol file needs more than {limit} MiB of memory to be converted") from None
 
     @contextmanager
     def _open_temporary_file(self) -> Iterator[BinaryIO]:
@@ -115,7 +115,7 @@ class Conversion:
 
 def _write_pages(text: Iterable[bytes], spool: BinaryIO, pages: BinaryIO) -> Header:
     """Write the pages of a symbol file to `pages` and return their header."""
-    converter = Converter(spool, pages)
+    converter = PageFileWriter(spool, pages)
     for chunk in text:
         with _disk_errors():
             converter.feed(chunk)
@@ -131,8 +131,8 @@ def _write_pages(text: Iterable[bytes], spool: BinaryIO, pages: BinaryIO) -> Hea
 
 @contextmanager
 def _disk_errors() -> Iterator[None]:
-    """Turn an error of the disk into CouldNotAsk."""
+    """Turn an error of the disk into Unavailable."""
     try:
         yield
     except OSError as error:
-        raise CouldNotAsk(f"no room to convert in: {error}") from error
+        raise Unavailable(f"no room to convert in: {error}") from error

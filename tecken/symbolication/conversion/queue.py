@@ -1,6 +1,6 @@
 """Conversion of cold modules: by workers, for requests that wait, or in the calling process.
 
-`CeleryCold` is the web process's side of the queue and `Worker` the worker's.
+`CeleryConversionQueue` is the web process's side of the queue and `ConversionWorker` the worker's.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
-from tecken.errors import CouldNotAsk, Pending
+from tecken.errors import Pending, Unavailable
 from tecken.store.port import Missing
-from tecken.symbolication.conversion.status import Board, Places, Ready, State
+from tecken.symbolication.conversion.status import ClientPlaces, ConversionTracker, Ready, State
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 
@@ -32,14 +32,14 @@ MAX_ATTEMPTS = 3
 # costs redis-cache no more per poll than a usual one.
 POLLED = 128
 
-Answers = dict[ObjectId, Missing | CouldNotAsk]
+Answers = dict[ObjectId, Missing | Unavailable]
 
 
 class Send(Protocol):
     """Function that puts jobs into the queue."""
 
     def __call__(self, modules: Sequence[ObjectId], *, first: bool) -> None:
-        """Send a job for each module; with `first`, the first one precedes all others. Raises CouldNotAsk."""
+        """Send a job for each module; with `first`, the first one precedes all others. Raises Unavailable."""
         ...
 
 
@@ -57,7 +57,7 @@ class _Wait:
     has_claimed: bool = False
 
 
-class CeleryCold:
+class CeleryConversionQueue:
     """Client of the workers: claims modules, sends their jobs, and polls for the results.
 
     Of all requests that wait for a module, only the one that claims it sends a job. A claim expires, so a
@@ -80,7 +80,7 @@ class CeleryCold:
 
     def __init__(
         self,
-        board: Board,
+        tracker: ConversionTracker,
         send: Send,
         places: Callable[[], int],
         absent: Callable[[Sequence[ObjectId]], Mapping[ObjectId, Missing]] = _no_absent,
@@ -88,14 +88,14 @@ class CeleryCold:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._board = board
+        self._tracker = tracker
         self._send = send
         self._places = places
         self._absent = absent
         self._clock = clock
         self._sleep = sleep
 
-    def bring(self, modules: Sequence[ObjectId], deadline: float, client: str = "") -> Answers:
+    def convert_and_wait(self, modules: Sequence[ObjectId], deadline: float, client: str = "") -> Answers:
         """Have modules converted and wait for them; see `loader.Cold`. Polls once even after the deadline."""
         results: Answers = {**self._absent(modules)}
         wait = _Wait({module: "idle" for module in modules if module not in results}, results, client)
@@ -110,7 +110,7 @@ class CeleryCold:
                 pause = FIRST_PAUSE if len(wait.states) < before else min(pause * 1.5, LONGEST_PAUSE)
                 # Spread, so that requests that started together do not poll together.
                 self._sleep(min(left, pause * random.uniform(0.8, 1.2)))  # noqa: S311
-        except CouldNotAsk as error:
+        except Unavailable as error:
             return results | dict.fromkeys(wait.states, error)
         return results | {module: _pending(module, state) for module, state in wait.states.items()}
 
@@ -119,7 +119,7 @@ class CeleryCold:
         modules = tuple(islice(wait.states, POLLED))
         if not modules:
             return
-        for module, state in zip(modules, self._board.look(modules), strict=True):
+        for module, state in zip(modules, self._tracker.get(modules), strict=True):
             wait.states[module] = state
             if isinstance(state, (Ready, Missing)):
                 del wait.states[module]
@@ -132,15 +132,15 @@ class CeleryCold:
     def _claim(self, modules: Sequence[ObjectId], wait: _Wait) -> None:
         first = self._places()
         most = max(1, first // 2)
-        places = Places(most, most if wait.has_claimed else first)
-        claimed = self._board.ask(modules, wait.client, places)
+        places = ClientPlaces(most, most if wait.has_claimed else first)
+        claimed = self._tracker.claim(modules, wait.client, places)
         if not claimed:
             return
         try:
             self._send(claimed, first=not wait.has_claimed)
-        except CouldNotAsk:
+        except Unavailable:
             # Without a job the claims would make every other request wait until they expire.
-            self._board.withdraw(claimed)
+            self._tracker.release(claimed)
             raise
         wait.states |= dict.fromkeys(claimed, "asked")
         wait.has_claimed = True
@@ -154,10 +154,10 @@ def _pending(module: ObjectId, state: State) -> Pending:
     return Pending(f"{module}: {reason}", RETRY_AFTER)
 
 
-class Prepares(Protocol):
+class ModuleConverter(Protocol):
     """Converter of single modules."""
 
-    def prepare(self, module: ObjectId) -> Header | Missing:
+    def convert(self, module: ObjectId) -> Header | Missing:
         """Convert a module and return its header, or why it is missing. Raises Pending."""
         ...
 
@@ -166,28 +166,28 @@ class Prepares(Protocol):
         ...
 
 
-class InlineCold:
+class InlineConversionQueue:
     """Conversion in the calling process, one module after the other; none is begun after the deadline."""
 
-    def __init__(self, preparer: Prepares, clock: Callable[[], float] = time.monotonic) -> None:
-        self._preparer = preparer
+    def __init__(self, converter: ModuleConverter, clock: Callable[[], float] = time.monotonic) -> None:
+        self._converter = converter
         self._clock = clock
 
-    def bring(self, modules: Sequence[ObjectId], deadline: float, client: str = "") -> Answers:  # noqa: ARG002
+    def convert_and_wait(self, modules: Sequence[ObjectId], deadline: float, client: str = "") -> Answers:  # noqa: ARG002
         """Convert modules; see `loader.Cold`."""
         results = {module: self._convert(module, deadline) for module in modules}
         return {module: result for module, result in results.items() if not isinstance(result, Header)}
 
-    def _convert(self, module: ObjectId, deadline: float) -> Header | Missing | CouldNotAsk:
+    def _convert(self, module: ObjectId, deadline: float) -> Header | Missing | Unavailable:
         if self._clock() >= deadline:
             return Pending(f"{module}: no time was left to convert it", RETRY_AFTER)
         try:
-            return self._preparer.prepare(module)
-        except CouldNotAsk as error:
+            return self._converter.convert(module)
+        except Unavailable as error:
             return error
 
 
-class Worker:
+class ConversionWorker:
     """Worker's side of the queue. A job may run twice, and may end with its process.
 
     Each conversion is counted before it begins, and the count is removed when it ends. A conversion that
@@ -195,25 +195,25 @@ class Worker:
     otherwise every request for it would kill another worker.
     """
 
-    def __init__(self, board: Board, preparer: Prepares) -> None:
-        self._board = board
-        self._preparer = preparer
+    def __init__(self, tracker: ConversionTracker, converter: ModuleConverter) -> None:
+        self._tracker = tracker
+        self._converter = converter
 
     def work(self, module: ObjectId) -> Header | Missing:
         """Convert a module and publish the result to the requests that wait."""
-        attempt = self._board.begin(module)
+        attempt = self._tracker.begin(module)
         if attempt > MAX_ATTEMPTS:
             reason = f"conversion failed {MAX_ATTEMPTS} times"
-            given_up = self._preparer.give_up(module, reason)
-            self._board.finish(module, given_up, ended=True)
+            given_up = self._converter.give_up(module, reason)
+            self._tracker.finish(module, given_up, ended=True)
             return given_up
         try:
-            result = self._preparer.prepare(module)
-        except CouldNotAsk as error:
+            result = self._converter.convert(module)
+        except Unavailable as error:
             result = Missing("unreachable", str(error))
         except Exception as error:
             failure = Missing("unreachable", f"conversion failed: {type(error).__name__}")
-            self._board.finish(module, failure, ended=False)
+            self._tracker.finish(module, failure, ended=False)
             raise
-        self._board.finish(module, result if isinstance(result, Missing) else Ready(), ended=True)
+        self._tracker.finish(module, result if isinstance(result, Missing) else Ready(), ended=True)
         return result

@@ -69,7 +69,7 @@ class Ready(NamedTuple):
     """Result of a conversion that succeeded: the page file is in storage."""
 
 
-class Places(NamedTuple):
+class ClientPlaces(NamedTuple):
     """Number of modules of one client that workers may have at a time.
 
     `first` applies to the first module of a call to `ask`, `most` to each further one.
@@ -82,14 +82,14 @@ class Places(NamedTuple):
 State = Literal["idle", "asked", "started"] | Ready | Missing
 
 
-class Board(Protocol):
-    """State of conversions. Every method may raise CouldNotAsk, after one short deadline."""
+class ConversionTracker(Protocol):
+    """State of conversions. Every method may raise Unavailable, after one short deadline."""
 
-    def look(self, modules: Sequence[ObjectId]) -> list[State]:
+    def get(self, modules: Sequence[ObjectId]) -> list[State]:
         """Return the state of each module."""
         ...
 
-    def ask(self, modules: Sequence[ObjectId], client: str, places: Places) -> list[ObjectId]:
+    def claim(self, modules: Sequence[ObjectId], client: str, places: ClientPlaces) -> list[ObjectId]:
         """Claim idle modules in their order, as far as the client has places, and return the claimed ones.
 
         The caller sends their jobs. A place is free again when the module has a result or after
@@ -97,7 +97,7 @@ class Board(Protocol):
         """
         ...
 
-    def withdraw(self, modules: Iterable[ObjectId]) -> None:
+    def release(self, modules: Iterable[ObjectId]) -> None:
         """Release claims whose jobs could not be sent."""
         ...
 
@@ -114,27 +114,27 @@ class Board(Protocol):
         ...
 
 
-class RedisBoard:
-    """State of conversions on redis-cache; see `Board` for its methods."""
+class RedisConversionTracker:
+    """State of conversions on redis-cache; see `ConversionTracker` for its methods."""
 
     def __init__(self, client: redis.Redis, guard: RedisGuard) -> None:
         self._client = client
         self._guard = guard
 
-    def look(self, modules: Sequence[ObjectId]) -> list[State]:
+    def get(self, modules: Sequence[ObjectId]) -> list[State]:
         """Return the state of each module, in one round trip."""
         names = [key(module) for module in modules for key in (keys.answer, keys.lock, keys.claim)]
         (values,) = self._run(lambda pipe: pipe.mget(names))
         return [_state(module, *values[3 * i : 3 * i + 3]) for i, module in enumerate(modules)]
 
-    def ask(self, modules: Sequence[ObjectId], client: str, places: Places) -> list[ObjectId]:
+    def claim(self, modules: Sequence[ObjectId], client: str, places: ClientPlaces) -> list[ObjectId]:
         """Claim idle modules as far as the client has places, and return the claimed ones."""
         names = [keys.client(client), *map(keys.claim, modules)]
         arguments = [*places, ASKED_SECONDS, *(module.key for module in modules)]
         (claimed,) = self._run(lambda pipe: pipe.eval(ASK, len(names), *names, *arguments))
         return [modules[i] for i in claimed]
 
-    def withdraw(self, modules: Iterable[ObjectId]) -> None:
+    def release(self, modules: Iterable[ObjectId]) -> None:
         """Release claims and their places."""
         names = list(modules)
         self._run(
@@ -184,7 +184,10 @@ def _dump_answer(module: ObjectId, answer: Ready | Missing) -> bytes:
 
 
 def _state(module: ObjectId, answer: bytes | None, lock: bytes | None, claim: bytes | None) -> State:
-    """Return the state of a module. The absence of another spelling does not count: upstreams compare case."""
+    """Return the state of a module.
+
+    The absence of another spelling does not count: upstreams compare case.
+    """
     if answer:
         fields = orjson.loads(answer)
         if not fields:

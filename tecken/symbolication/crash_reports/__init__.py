@@ -6,7 +6,7 @@ and of Apple's crash reporter, and `parse` itself lists of module and offset.
 
 What must never happen:
 
-* A text makes a parser raise anything but `BadInput` or `TooMuch`.
+* A text makes a parser raise anything but `InvalidInput` or `TooLarge`.
 * A parser takes more than linear time: every regular expression is safe from backtracking (a test checks it).
 * A malformed part of a report hides the parts that can be read.
 """

@@ -13,11 +13,11 @@ from pathlib import PurePosixPath
 
 from tecken.symbolication.crash_reports.json_reports import apple_id
 from tecken.symbolication.crash_reports.parsed_report import (
-    Frame,
-    Module,
-    Modules,
+    ModuleRange,
+    ModuleTable,
     Paste,
-    Span,
+    ReportFrame,
+    ReportModule,
     Threads,
     bytes_before,
 )
@@ -48,7 +48,7 @@ def gdb(text: str) -> Paste | None:
     lines = [line.rstrip() for line in text.splitlines()]
     if not any(match[2] for match in map(GDB_FRAME.fullmatch, lines) if match):
         return None
-    modules, threads = Modules(_elf_spans(lines)), Threads()
+    modules, threads = ModuleTable(_elf_spans(lines)), Threads()
     threads.start("Backtrace")
     for line in lines:
         if title := GDB_THREAD.fullmatch(line):
@@ -60,22 +60,24 @@ def gdb(text: str) -> Paste | None:
     return Paste(kind, modules(), threads.with_frames(), "", remarks)
 
 
-def _gdb_frame(modules: Modules, match: re.Match[str]) -> Frame:
+def _gdb_frame(modules: ModuleTable, match: re.Match[str]) -> ReportFrame:
     number, address, text = match.groups()
     given = "" if text.startswith("??") else text
     # gdb leaves the innermost frame's address out when it is the first of its source line.
     if not address:
-        return Frame(None, 0, given)
+        return ReportFrame(None, 0, given)
     return modules.frame(int(address, 16), given, bytes_before(int(number)))
 
 
-def _elf_spans(lines: Iterable[str]) -> Iterator[Span]:
+def _elf_spans(lines: Iterable[str]) -> Iterator[ModuleRange]:
     for match in filter(None, map(ELF_MODULE.match, lines)):
         start, length, build_id, file, name = match.groups()
         first = int(start, 16)
         # `.` is the file in memory, `-` no file (eu-unstrip(1)).
         path = name if file in (".", "-") else file
-        yield Span(first, first + int(length, 16), Module(PurePosixPath(path).name, elf_id(build_id)))
+        yield ModuleRange(
+            first, first + int(length, 16), ReportModule(PurePosixPath(path).name, elf_id(build_id))
+        )
 
 
 def elf_id(build_id: str) -> str:
@@ -91,7 +93,7 @@ def mac(text: str) -> Paste | None:
     spans = list(_mac_spans(lines))
     if not spans:
         return None
-    modules, threads = Modules(spans), Threads()
+    modules, threads = ModuleTable(spans), Threads()
     for line in lines:
         if title := MAC_THREAD.fullmatch(line):
             threads.start(f"{title[1]} {title[3]}".strip(), bool(title[2]))
@@ -101,15 +103,15 @@ def mac(text: str) -> Paste | None:
     return Paste("Apple crash report", modules(), threads.with_frames(), reason[1].rstrip() if reason else "")
 
 
-def _mac_frame(modules: Modules, match: re.Match[str]) -> Frame:
+def _mac_frame(modules: ModuleTable, match: re.Match[str]) -> ReportFrame:
     number, _image, address, text = match.groups()
     given = "" if NO_NAME.match(text) else text.partition(" + ")[0]
     return modules.frame(int(address, 16), given, bytes_before(int(number)))
 
 
-def _mac_spans(lines: Iterable[str]) -> Iterator[Span]:
+def _mac_spans(lines: Iterable[str]) -> Iterator[ModuleRange]:
     """Yield the images. The end in the text is the image's last address, not the first one after it."""
     for match in filter(None, map(MAC_IMAGE.fullmatch, lines)):
         start, last, identity, path = match.groups()
-        module = Module(PurePosixPath(path).name, apple_id(identity))
-        yield Span(int(start, 16), int(last, 16) + 1, module)
+        module = ReportModule(PurePosixPath(path).name, apple_id(identity))
+        yield ModuleRange(int(start, 16), int(last, 16) + 1, module)

@@ -13,11 +13,11 @@ from typing import Any
 import orjson
 
 from tecken.symbolication.crash_reports.parsed_report import (
-    Frame,
-    Module,
-    Modules,
+    ModuleRange,
+    ModuleTable,
     Paste,
-    Span,
+    ReportFrame,
+    ReportModule,
     Thread,
     bytes_before,
     parse_address,
@@ -77,7 +77,7 @@ def _request(document: Json) -> Paste | None:
     jobs = [document] if "memoryMap" in document else _dicts(document, "jobs")
     if not any("stacks" in job for job in jobs):
         return None
-    modules = Modules()
+    modules = ModuleTable()
     threads: list[Thread] = []
     for job in jobs:
         job_modules = [_requested_module(entry) for entry in _list(job, "memoryMap")]
@@ -88,17 +88,17 @@ def _request(document: Json) -> Paste | None:
     return Paste("symbolication request", modules(), tuple(threads))
 
 
-def _requested_module(entry: Any) -> Module:
+def _requested_module(entry: Any) -> ReportModule:
     pair = entry if isinstance(entry, list) and len(entry) == 2 else ["", ""]
-    return Module(*(part if isinstance(part, str) else "" for part in pair))
+    return ReportModule(*(part if isinstance(part, str) else "" for part in pair))
 
 
-def _requested_frame(modules: Modules, job_modules: list[Module], pair: Any) -> Frame:
+def _requested_frame(modules: ModuleTable, job_modules: list[ReportModule], pair: Any) -> ReportFrame:
     index, value = pair if isinstance(pair, list) and len(pair) == 2 else (-1, 0)
     offset = _number({"offset": value}, "offset") or 0
     if isinstance(index, int) and 0 <= index < len(job_modules):
-        return Frame(modules.number(job_modules[index]), offset)
-    return Frame(None, offset)
+        return ReportFrame(modules.number(job_modules[index]), offset)
+    return ReportFrame(None, offset)
 
 
 def _crash(document: Json) -> Paste | None:
@@ -108,7 +108,7 @@ def _crash(document: Json) -> Paste | None:
     if not entries or not _list(dump, "threads"):
         return None
     by_name = {_text(entry, "filename"): _module(entry) for entry in entries}
-    modules, info = Modules(_spans(entries)), dump.get("crash_info")
+    modules, info = ModuleTable(_spans(entries)), dump.get("crash_info")
     crashing = _crashing_thread(info, dump)
     threads = tuple(
         Thread(
@@ -137,23 +137,23 @@ def _reason(info: Any) -> str:
     )
 
 
-def _module(entry: Json) -> Module:
-    return Module(_text(entry, "debug_file"), _text(entry, "debug_id"))
+def _module(entry: Json) -> ReportModule:
+    return ReportModule(_text(entry, "debug_file"), _text(entry, "debug_id"))
 
 
-def _spans(entries: list[Json]) -> Iterator[Span]:
+def _spans(entries: list[Json]) -> Iterator[ModuleRange]:
     for entry in entries:
         start, end = _number(entry, "base_addr"), _number(entry, "end_addr")
         if start is not None:
-            yield Span(start, end or 0, _module(entry))
+            yield ModuleRange(start, end or 0, _module(entry))
 
 
-def _crash_frame(modules: Modules, by_name: dict[str, Module], frame: Json) -> Frame:
+def _crash_frame(modules: ModuleTable, by_name: dict[str, ReportModule], frame: Json) -> ReportFrame:
     given, module = _text(frame, "function"), by_name.get(_text(frame, "module"))
     # No `bytes_before`: these stackwalkers write the address of the call, not the return address.
     offset = _number(frame, "module_offset")
     if module is not None and offset is not None:
-        return Frame(modules.number(module), offset, given)
+        return ReportFrame(modules.number(module), offset, given)
     return modules.frame(_number(frame, "offset") or 0, given)
 
 
@@ -163,7 +163,7 @@ def _ping(document: Json) -> Paste | None:
     traces = payload.get("stackTraces", payload.get("stack_traces")) if isinstance(payload, dict) else None
     if not isinstance(traces, dict) or not (entries := _dicts(traces, "modules")):
         return None
-    modules, info = Modules(_spans(entries)), traces.get("crash_info")
+    modules, info = ModuleTable(_spans(entries)), traces.get("crash_info")
     crashing = _crashing_thread(info, {})
     threads = tuple(
         Thread(
@@ -181,7 +181,7 @@ def _apple(document: Json) -> Paste | None:
     images = [_image(entry) for entry in _dicts(document, "usedImages")]
     if not images:
         return None
-    modules, faulting = Modules(), document.get("faultingThread")
+    modules, faulting = ModuleTable(), document.get("faultingThread")
     threads = tuple(
         Thread(
             f"Thread {number} {_text(thread, 'name', 'queue')}".strip(),
@@ -198,8 +198,8 @@ def _apple(document: Json) -> Paste | None:
     return Paste("Apple crash report", modules(), threads, reason)
 
 
-def _image(entry: Json) -> Module:
-    return Module(_text(entry, "name"), apple_id(_text(entry, "uuid")))
+def _image(entry: Json) -> ReportModule:
+    return ReportModule(_text(entry, "name"), apple_id(_text(entry, "uuid")))
 
 
 def apple_id(uuid: str) -> str:
@@ -207,8 +207,10 @@ def apple_id(uuid: str) -> str:
     return f"{uuid.replace('-', '').upper()}0" if uuid else ""
 
 
-def _apple_frame(modules: Modules, images: list[Module], depth: int, frame: Json) -> Frame:
+def _apple_frame(modules: ModuleTable, images: list[ReportModule], depth: int, frame: Json) -> ReportFrame:
     index, offset = frame.get("imageIndex"), _number(frame, "imageOffset")
     if not isinstance(index, int) or offset is None or not 0 <= index < len(images):
-        return Frame(None, offset or 0, _text(frame, "symbol"))
-    return Frame(modules.number(images[index]), max(0, offset - bytes_before(depth)), _text(frame, "symbol"))
+        return ReportFrame(None, offset or 0, _text(frame, "symbol"))
+    return ReportFrame(
+        modules.number(images[index]), max(0, offset - bytes_before(depth)), _text(frame, "symbol")
+    )

@@ -9,9 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from tecken.errors import BadInput, TooMuch
+from tecken.errors import InvalidInput, TooLarge
 from tecken.symbolication.crash_reports import debuggers, json_reports, stackwalk
-from tecken.symbolication.crash_reports.parsed_report import Frame, Module, Modules, Paste, Thread
+from tecken.symbolication.crash_reports.parsed_report import (
+    ModuleTable,
+    Paste,
+    ReportFrame,
+    ReportModule,
+    Thread,
+)
 
 NAME, BETWEEN = r"([^\s|/,+]+)", r"[\s|/,]+"
 ID = r"\{?([0-9A-Fa-f]{8}-?(?:[0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}\}?-?[0-9A-Fa-f]{0,8}|[0-9A-Fa-f]{9,40})"
@@ -26,7 +32,7 @@ def offset_list(text: str) -> Paste | None:
     """Return the report in a list of modules and offsets."""
     lines = [line for line in text.splitlines() if line.strip()]
     ids = {match[1]: _debug_id(match[2]) for match in map(DECLARED.fullmatch, lines) if match}
-    modules = Modules()
+    modules = ModuleTable()
     frames = tuple(_frames(lines, ids, modules))
     if not modules():
         return None
@@ -37,14 +43,16 @@ def offset_list(text: str) -> Paste | None:
     return Paste("list of modules and offsets", modules(), (Thread("Frames", frames),), "", remarks)
 
 
-def _frames(lines: list[str], ids: dict[str, str], modules: Modules) -> Iterator[Frame]:
+def _frames(lines: list[str], ids: dict[str, str], modules: ModuleTable) -> Iterator[ReportFrame]:
     for line in lines:
         if match := WHOLE.fullmatch(line):
-            yield Frame(modules.number(Module(match[1], _debug_id(match[2]))), int(match[3], 16))
+            yield ReportFrame(modules.number(ReportModule(match[1], _debug_id(match[2]))), int(match[3], 16))
         elif match := NAMED.fullmatch(line):
-            yield Frame(modules.number(Module(match[1], ids.get(match[1], ""))), int(match[2], 16))
+            yield ReportFrame(
+                modules.number(ReportModule(match[1], ids.get(match[1], ""))), int(match[2], 16)
+            )
         elif not DECLARED.fullmatch(line):
-            yield Frame(None, 0, line.strip())
+            yield ReportFrame(None, 0, line.strip())
 
 
 def _debug_id(text: str) -> str:
@@ -74,8 +82,8 @@ def read(text: str, most_frames: int) -> Paste:
     """Return the report in a text of any known kind.
 
     Raises:
-        BadInput: It is no known kind of report.
-        TooMuch: It has more frames than `most_frames`.
+        InvalidInput: It is no known kind of report.
+        TooLarge: It has more frames than `most_frames`.
     """
     for parse in PARSERS:
         paste = parse(text)
@@ -84,6 +92,6 @@ def read(text: str, most_frames: int) -> Paste:
         ):
             frames = sum(len(thread.frames) for thread in paste.threads)
             if frames > most_frames:
-                raise TooMuch(f"Too many frames: {frames}, at most {most_frames} at a time")
+                raise TooLarge(f"Too many frames: {frames}, at most {most_frames} at a time")
             return paste
-    raise BadInput(f"No stack found in this text. It can be {KNOWN}.")
+    raise InvalidInput(f"No stack found in this text. It can be {KNOWN}.")

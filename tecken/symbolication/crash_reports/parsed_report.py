@@ -15,14 +15,14 @@ PER_CALLER = 1
 """Bytes before a return address. The address itself may belong to the next line, or to the next function."""
 
 
-class Module(NamedTuple):
+class ReportModule(NamedTuple):
     """Module of a report. Either part may be empty; such a module cannot be looked up."""
 
     debug_file: str
     debug_id: str
 
 
-class Frame(NamedTuple):
+class ReportFrame(NamedTuple):
     """Frame of a thread."""
 
     module: int | None
@@ -37,7 +37,7 @@ class Thread(NamedTuple):
     """Thread with its frames, the innermost first."""
 
     name: str
-    frames: tuple[Frame, ...]
+    frames: tuple[ReportFrame, ...]
     crashed: bool = False
 
 
@@ -46,7 +46,7 @@ class Paste(NamedTuple):
 
     kind: str
     """Recognized kind of text."""
-    modules: tuple[Module, ...]
+    modules: tuple[ReportModule, ...]
     threads: tuple[Thread, ...]
     reason: str = ""
     """Reason why the program ended."""
@@ -54,36 +54,36 @@ class Paste(NamedTuple):
     """Missing information, and the way to get it."""
 
 
-class Span(NamedTuple):
+class ModuleRange(NamedTuple):
     """Address range of a module. `end` is the first address after it, 0 where the text does not give it."""
 
     start: int
     end: int
-    module: Module
+    module: ReportModule
 
 
-class Modules:
+class ModuleTable:
     """Modules of a report, numbered in the order in which frames refer to them, with their address ranges."""
 
-    def __init__(self, spans: Iterable[Span] = ()) -> None:
+    def __init__(self, spans: Iterable[ModuleRange] = ()) -> None:
         self.spans = sorted(spans)
-        self._numbers: dict[Module, int] = {}
+        self._numbers: dict[ReportModule, int] = {}
 
-    def __call__(self) -> tuple[Module, ...]:
+    def __call__(self) -> tuple[ReportModule, ...]:
         """Return the numbered modules in order."""
         return tuple(self._numbers)
 
-    def number(self, module: Module) -> int:
+    def number(self, module: ReportModule) -> int:
         """Return the number of a module; a new module gets the next one."""
         return self._numbers.setdefault(module, len(self._numbers))
 
-    def frame(self, address: int, given: str = "", before: int = 0) -> Frame:
+    def frame(self, address: int, given: str = "", before: int = 0) -> ReportFrame:
         """Return the frame of an absolute address, to be looked up `before` bytes earlier in its module."""
         index = bisect_right(self.spans, address, key=attrgetter("start"))
         span = self.spans[index - 1] if index else None
         if span is None or (span.end and address >= span.end):
-            return Frame(None, address, given)
-        return Frame(self.number(span.module), max(0, address - span.start - before), given)
+            return ReportFrame(None, address, given)
+        return ReportFrame(self.number(span.module), max(0, address - span.start - before), given)
 
 
 class Threads:
@@ -91,7 +91,7 @@ class Threads:
 
     def __init__(self) -> None:
         self._titles: list[tuple[str, bool]] = []
-        self._frames: list[list[Frame]] = []
+        self._frames: list[list[ReportFrame]] = []
 
     def __bool__(self) -> bool:
         """Return whether a thread was started."""
@@ -102,7 +102,7 @@ class Threads:
         self._titles.append((name, crashed))
         self._frames.append([])
 
-    def add(self, frame: Frame) -> None:
+    def add(self, frame: ReportFrame) -> None:
         """Append a frame to the thread that was started last."""
         self._frames[-1].append(frame)
 

@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator
 
 from tecken.symbolication.crash_reports.parsed_report import (
-    Frame,
-    Module,
-    Modules,
+    ModuleTable,
     Paste,
+    ReportFrame,
+    ReportModule,
     Thread,
     Threads,
     bytes_before,
@@ -44,15 +44,15 @@ def machine(text: str) -> Paste | None:
     if not MODULE_LINE.search(text) or not FRAME_LINE.search(text):
         return None
     by_name = dict(_modules(text))
-    modules = Modules()
-    frames_of: dict[str, list[Frame]] = {}
+    modules = ModuleTable()
+    frames_of: dict[str, list[ReportFrame]] = {}
     for thread, number, name, function, file, line, address in FRAME_LINE.findall(text):
         given = _description(function, file, line)
         if name in by_name and not function:
             offset = max(0, parse_address(address) - bytes_before(int(number)))
-            frame = Frame(modules.number(by_name[name]), offset)
+            frame = ReportFrame(modules.number(by_name[name]), offset)
         else:
-            frame = Frame(None, parse_address(address), f"{name}!{given}" if given else name)
+            frame = ReportFrame(None, parse_address(address), f"{name}!{given}" if given else name)
         frames_of.setdefault(thread, []).append(frame)
     crash = CRASH_LINE.search(text)
     crashing = crash[3] if crash else ""
@@ -61,11 +61,11 @@ def machine(text: str) -> Paste | None:
     return Paste("minidump_stackwalk -m", modules(), threads, reason)
 
 
-def _modules(text: str) -> Iterator[tuple[str, Module]]:
+def _modules(text: str) -> Iterator[tuple[str, ReportModule]]:
     for line in text.splitlines():
         fields = line.split("|")
         if fields[0] == "Module" and len(fields) >= 5:
-            yield fields[1], Module(fields[3], fields[4])
+            yield fields[1], ReportModule(fields[3], fields[4])
 
 
 def _description(function: str, file: str, line: str) -> str:
@@ -77,7 +77,7 @@ def human(text: str) -> Paste | None:
     if "Loaded modules:" not in text or not re.search(r"^Thread \d", text, re.MULTILINE):
         return None
     by_name = dict(_modules_without_symbols(text))
-    modules, threads = Modules(), Threads()
+    modules, threads = ModuleTable(), Threads()
     for line in map(str.rstrip, text.partition("Loaded modules:")[0].splitlines()):
         if title := THREAD_TITLE.fullmatch(line):
             threads.start(f"Thread {title[1]}", "crashed" in (title[2] or ""))
@@ -88,7 +88,7 @@ def human(text: str) -> Paste | None:
     return Paste("minidump_stackwalk", modules(), threads.with_frames(), reason[1] if reason else "", remarks)
 
 
-def _modules_without_symbols(text: str) -> Iterator[tuple[str, Module]]:
+def _modules_without_symbols(text: str) -> Iterator[tuple[str, ReportModule]]:
     """Yield the modules with an id, each with its name in frames. Only a warning about symbols has the id.
 
     `0x1000 - 0x1fff  libc.so.6  ???  (WARNING: No symbols, libc.so.6, EC61AC938E5A39B16F9FBD350E3169A50)`
@@ -98,12 +98,12 @@ def _modules_without_symbols(text: str) -> Iterator[tuple[str, Module]]:
         span, identity = MODULE_SPAN.match(start), MODULE_ID.match(rest)
         if warning and span and identity:
             name = start[span.end() :].partition("  ")[0]
-            yield name, Module(identity[1], identity[2])
+            yield name, ReportModule(identity[1], identity[2])
 
 
-def _frame(by_name: dict[str, Module], modules: Modules, number: int, text: str) -> Frame:
+def _frame(by_name: dict[str, ReportModule], modules: ModuleTable, number: int, text: str) -> ReportFrame:
     plain = PLAIN.fullmatch(text)
     if plain and plain[1] in by_name:
         offset = max(0, parse_address(plain[2]) - bytes_before(number))
-        return Frame(modules.number(by_name[plain[1]]), offset)
-    return Frame(None, 0, text)
+        return ReportFrame(modules.number(by_name[plain[1]]), offset)
+    return ReportFrame(None, 0, text)

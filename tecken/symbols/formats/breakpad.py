@@ -16,7 +16,7 @@ from itertools import accumulate, islice
 from operator import add, eq, gt
 from typing import Final, NamedTuple
 
-from tecken.errors import Malformed, TooMuch
+from tecken.errors import Malformed, TooLarge
 from tecken.symbols.filetypes import FileType
 from tecken.symbols.formats.base import Kind, ObjectInfo
 from tecken.symbols.ids import MAX_NAME
@@ -65,7 +65,7 @@ _CAUSES: Final = {
 }
 
 
-class Module(NamedTuple):
+class ModuleRecord(NamedTuple):
     os: str
     arch: str
     debug_id: str
@@ -185,7 +185,7 @@ class Scanner:
         self.files = Table()
         self.origins = Table()
         self.dropped: Counter[str] = Counter()
-        self.module: Module | None = None
+        self.module: ModuleRecord | None = None
         self.mixed = False  # FILE or INLINE_ORIGIN records lie among the FUNC blocks
         self.end: int | None = None  # where the first STACK record begins
         self._tail = b"\n"  # the line not yet ended, and the newline before it
@@ -198,7 +198,7 @@ class Scanner:
         return self._base if self.end is None else self.end
 
     def feed(self, text: bytes) -> None:
-        """Raises Malformed for text without MODULE at its begin or with an endless line, TooMuch."""
+        """Raises Malformed for text without MODULE at its begin or with an endless line, TooLarge."""
         text = self._tail + text
         whole = text.rfind(b"\n")
         if len(text) - whole > MAX_LINE:
@@ -227,7 +227,7 @@ class Scanner:
 
     def _refuse_too_many(self) -> None:
         if max(map(len, (self.symbols, self.files, self.origins))) > MAX_RECORDS:
-            raise TooMuch(f"symbol file has more than {MAX_RECORDS} records of one kind")
+            raise TooLarge(f"symbol file has more than {MAX_RECORDS} records of one kind")
 
     def _refuse_unusable(self) -> None:
         """Raise Malformed with the cause, except for a file with STACK records alone: unwinders use it."""
@@ -312,7 +312,7 @@ class Scanner:
         self._open = None
 
 
-def described(head: bytes) -> Module:
+def described(head: bytes) -> ModuleRecord:
     """What the first bytes of a symbol file say of its module; a line cut short does not count.
 
     Raises Malformed.
@@ -320,7 +320,7 @@ def described(head: bytes) -> Module:
     return _module(b"\n" + head[: head.rfind(b"\n") + 1])
 
 
-def _module(text: bytes) -> Module:
+def _module(text: bytes) -> ModuleRecord:
     """From the first lines: MODULE, and the INFO records right after it."""
     first = _MODULE.match(text)
     if not first:
@@ -338,7 +338,7 @@ def _module(text: bytes) -> Module:
     os, arch, debug_id, debug_file = map(_text, first.groups())
     code_id, _, code_file = _text(said.get(b"CODE_ID", b"")).partition(" ")
     generator = _text(said.get(b"GENERATOR", b""))
-    return Module(
+    return ModuleRecord(
         os, arch, debug_id, debug_file, code_id[:MAX_NAME], code_file[:MAX_NAME], generator[:MAX_NAME]
     )
 

@@ -30,7 +30,7 @@ from tecken.symbols.pagefile.line_runs import join
 from tecken.symbols.pagefile.page import encode
 from tecken.symbols.source_paths import clean
 
-__all__ = ["Converter", "decoded"]
+__all__ = ["PageFileWriter", "decoded"]
 
 PAGE_SIZE: Final = 16 << 10
 
@@ -61,7 +61,7 @@ class _Cut(NamedTuple):
         return self.table.keys[self.begin]
 
 
-class Converter:
+class PageFileWriter:
     """Conversion of one module.
 
     `spool` is a seekable file that the caller creates and removes; the pages are written to `pages`. The
@@ -86,7 +86,7 @@ class Converter:
         return self._scanner.end is not None
 
     def feed(self, chunk: bytes) -> None:
-        """Add unpacked text. Raises Malformed, and TooMuch for millions of records."""
+        """Add unpacked text. Raises Malformed, and TooLarge for millions of records."""
         self._chunks.append(chunk)
         self._chunk_bytes += len(chunk)
         # Windows of one size: the scanner's regular expressions then run on long texts, and the result does
@@ -103,7 +103,7 @@ class Converter:
 
         Raises:
             Malformed: The text is not a symbol file.
-            TooMuch: The pages take more than 4 GiB.
+            TooLarge: The pages take more than 4 GiB.
         """
         self._scan(b"".join(self._chunks))
         self._chunks = []

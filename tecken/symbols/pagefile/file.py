@@ -27,7 +27,7 @@ from typing import BinaryIO, Final, NamedTuple
 import orjson
 import zstandard
 
-from tecken.errors import MalformedPageFile, TooMuch
+from tecken.errors import MalformedPageFile, TooLarge
 from tecken.symbols.pagefile.page import U32, Page, decode, table, words
 
 MAGIC: Final = b"TKNPAGES"
@@ -187,10 +187,10 @@ class PageWriter:
         self._hash = hashlib.sha256()
 
     def add(self, section: Section, first_key: int, page: bytes | memoryview) -> None:
-        """Write one page. Raises TooMuch for more than 4 GiB of pages."""
+        """Write one page. Raises TooLarge for more than 4 GiB of pages."""
         self._written += len(page)
         if self._written >= 1 << 32:
-            raise TooMuch("the pages of one module may not pass 4 GiB")
+            raise TooLarge("the pages of one module may not pass 4 GiB")
         self._out.write(page)
         self._hash.update(page)
         self._first_keys.append(first_key)

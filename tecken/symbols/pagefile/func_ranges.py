@@ -17,14 +17,14 @@ from typing import Final, NamedTuple
 MAX_LINE_NUMBER: Final = (1 << 32) - 1
 
 
-class Site(NamedTuple):
+class SourcePlace(NamedTuple):
     """Place in source code: the number of a FILE record (-1: none) and a line (0: unknown)."""
 
     file: int
     line: int
 
 
-NOWHERE = Site(-1, 0)
+NOWHERE = SourcePlace(-1, 0)
 
 
 class Range(NamedTuple):
@@ -32,7 +32,7 @@ class Range(NamedTuple):
 
     start: int
     end: int
-    site: Site
+    site: SourcePlace
     origin: int = -1
     depth: int = -1
 
@@ -83,10 +83,10 @@ def _pieces(ranges: Sequence[Range]) -> Iterator[tuple[int, Range]]:
             yield edge, ranges[-open_ranges[0]]
 
 
-def site_of(file: bytes, line: bytes) -> Site:
+def site_of(file: bytes, line: bytes) -> SourcePlace:
     """Return the place in two fields. A line below 0 or above 32 bits is unknown. Raises ValueError."""
     number = int(line)
-    return Site(int(file), number if 0 < number <= MAX_LINE_NUMBER else 0)
+    return SourcePlace(int(file), number if 0 < number <= MAX_LINE_NUMBER else 0)
 
 
 def line_ranges(fields: Sequence[bytes]) -> Iterator[Range]:
@@ -152,7 +152,7 @@ class ParsedBlock:
             calls.append(call)
         return calls
 
-    def site_in_gap(self, offset: int) -> Site | None:
+    def site_in_gap(self, offset: int) -> SourcePlace | None:
         """Return the place of an offset that neither a line nor an inlined call covers.
 
         It is that of the line before. None: an inlined call ended after that line, so the place is unknown.

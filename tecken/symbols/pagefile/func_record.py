@@ -22,9 +22,9 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 from tecken.errors import MalformedPageFile
-from tecken.symbols.pagefile.func_ranges import NOWHERE, ParsedBlock, Range, Site, site_of
+from tecken.symbols.pagefile.func_ranges import NOWHERE, ParsedBlock, Range, SourcePlace, site_of
 
-__all__ = ["NOWHERE", "UNKNOWN", "Block", "Hit", "Site", "head"]
+__all__ = ["NOWHERE", "UNKNOWN", "Block", "Hit", "SourcePlace", "head"]
 
 UNKNOWN = "<unknown>"
 ADDRESS_SPACE: Final = 1 << 32
@@ -51,7 +51,7 @@ class Hit(NamedTuple):
 
     function: str
     entry: int
-    sites: tuple[Site, ...]
+    sites: tuple[SourcePlace, ...]
     origins: tuple[int, ...] = ()
     size: int = 0
 
@@ -139,7 +139,7 @@ class Block:
                 i += 2
         return None
 
-    def _site_at(self, offset: int) -> Site | None:
+    def _site_at(self, offset: int) -> SourcePlace | None:
         found = None
         if len(self._text) <= MAX_SEARCHED_TEXT:
             begin, end = self._bisect(offset)
@@ -149,7 +149,7 @@ class Block:
             found = line.site if line else None
         return found
 
-    def _site_in(self, run: bytes, offset: int) -> Site | None:
+    def _site_in(self, run: bytes, offset: int) -> SourcePlace | None:
         """Return the place of `offset` in a run of line records."""
         fields = run.split()
         try:

@@ -10,9 +10,9 @@ import orjson
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from tecken.http.decorators import Grant, permitted, post_only, takes_body
-from tecken.http.ratelimit import limited, spend, upload_cost
-from tecken.http.responses import answers_errors, json_reply
+from tecken.http.decorators import Grant, accept_body, post_only, require_permission
+from tecken.http.ratelimit import charge, rate_limited, upload_cost
+from tecken.http.responses import json_reply, render_errors
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
 from tecken.upload import archive_upload
@@ -24,11 +24,11 @@ from tecken.upload.protocols.direct import UPLOADERS, upload_fields, writes_try
 PROGRESS = "/api/uploads/upload/{}"
 
 
-@answers_errors
+@render_errors
 @post_only
-@permitted(*UPLOADERS)
-@limited("upload", upload_cost)
-@takes_body(max_form_bytes)
+@require_permission(*UPLOADERS)
+@rate_limited("upload", upload_cost)
+@accept_body(max_form_bytes)
 def upload_archive(request: HttpRequest) -> HttpResponse:
     """Store the members of an archive: 201. With `?async=1` leave them to a worker: 202."""
     grant: Grant = request.auth  # type: ignore[attr-defined]
@@ -49,7 +49,7 @@ def _get_archive(request: HttpRequest) -> Iterator[Archive]:
             return
         with fetch_archive(archive_or_url, _build_rules()) as archive:
             # The limit counted the request's own body, which was only the URL.
-            spend(request, "upload", Cost(0, 0, archive.size))
+            charge(request, "upload", Cost(0, 0, archive.size))
             yield archive
 
 

@@ -10,10 +10,18 @@ import orjson
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-from tecken.errors import Absent, BadInput
-from tecken.http.decorators import Grant, body, permitted, post_only, raise_refusal, streamed, takes_body
-from tecken.http.ratelimit import check_disk_space, limited, spend
-from tecken.http.responses import answers_errors, error_reply, json_reply
+from tecken.errors import InvalidInput, NotFound
+from tecken.http.decorators import (
+    Grant,
+    accept_body,
+    body,
+    post_only,
+    raise_refusal,
+    require_permission,
+    stream_body,
+)
+from tecken.http.ratelimit import charge, check_disk_space, rate_limited
+from tecken.http.responses import error_reply, json_reply, render_errors
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
@@ -29,9 +37,9 @@ PROTOCOL: Final = "http-put"
 ANNOUNCED_TYPES: Final = {"key": str, "size": int, "md5_hash": str}
 
 
-@answers_errors
+@render_errors
 @post_only
-@permitted(*UPLOADERS)
+@require_permission(*UPLOADERS)
 def auth_info(request: HttpRequest) -> HttpResponse:
     """Return user and permission of the token, and the upload protocol to use."""
     grant: Grant = request.auth  # type: ignore[attr-defined]
@@ -53,17 +61,17 @@ def writes_try(grant: Grant) -> bool:
     return REGULAR not in grant.permissions
 
 
-@answers_errors
+@render_errors
 @post_only
-@permitted(*UPLOADERS)
-@limited("upload", cost=None)
+@require_permission(*UPLOADERS)
+@rate_limited("upload", cost=None)
 @body(lambda: MAX_BODY_BYTES)
 def announce(request: HttpRequest, content: bytes) -> HttpResponse:
     """Create an upload of announced files and return an action for each of them."""
     grant: Grant = request.auth  # type: ignore[attr-defined]
     files = parse_announcement(content, options().upload_direct_max_files)
     # The announced bytes are counted, because clients may send the files to the bucket itself.
-    spend(request, "upload", Cost(bytes=sum(max(0, file.size) for file in files)))
+    charge(request, "upload", Cost(bytes=sum(max(0, file.size) for file in files)))
     upload, actions = direct_upload.begin(grant.user, writes_try(grant), files)
     response = {
         "id": upload.pk,
@@ -80,16 +88,16 @@ def announce(request: HttpRequest, content: bytes) -> HttpResponse:
 
 
 def parse_announcement(body: bytes, limit: int) -> list[AnnouncedFile]:
-    """Return at most `limit` announced files. Raise BadInput for more files or another JSON structure."""
+    """Return at most `limit` announced files. Raise InvalidInput for more files or another JSON structure."""
     try:
         entries = orjson.loads(body)["files"]
         files = [_parse_file(entry) for entry in entries]
     except (ValueError, KeyError, TypeError):
-        raise BadInput("malformed JSON request body") from None
+        raise InvalidInput("malformed JSON request body") from None
     if not isinstance(entries, list):
-        raise BadInput("malformed JSON request body")
+        raise InvalidInput("malformed JSON request body")
     if len(files) > limit:
-        raise BadInput("too many files")
+        raise InvalidInput("too many files")
     return files
 
 
@@ -124,8 +132,8 @@ def max_sent_bytes() -> int:
     return options().symbol_max_bytes + direct_upload.GZIP_OVERHEAD
 
 
-@answers_errors
-@takes_body(max_sent_bytes)
+@render_errors
+@accept_body(max_sent_bytes)
 def receive(request: HttpRequest, signed: str) -> HttpResponse:
     """Write the body of a PUT to the slot of its signed URL."""
     if request.method != "PUT":
@@ -136,7 +144,7 @@ def receive(request: HttpRequest, signed: str) -> HttpResponse:
 
     def read(limit: int) -> Iterator[bytes]:
         check_disk_space(request)
-        return streamed(request, limit)
+        return stream_body(request, limit)
 
     direct_upload.receive(signed, read)
     return json_reply(b"{}")
@@ -150,9 +158,9 @@ def admit_sender(_request: HttpRequest, signed: str) -> None:
 receive.admit = admit_sender  # type: ignore[attr-defined]
 
 
-@answers_errors
+@render_errors
 @post_only
-@permitted(*UPLOADERS)
+@require_permission(*UPLOADERS)
 def complete(request: HttpRequest, number: int) -> HttpResponse:
     """Store the files that were sent, and return the upload or the files that are missing."""
     upload = find_upload(request, number, Protocol.V2)
@@ -166,14 +174,14 @@ def complete(request: HttpRequest, number: int) -> HttpResponse:
 
 
 def find_upload(request: HttpRequest, number: int, protocol: Protocol) -> Upload:
-    """Return an upload that the token may continue. Raise Absent."""
+    """Return an upload that the token may continue. Raise NotFound."""
     grant: Grant = request.auth  # type: ignore[attr-defined]
     uploads = Upload.objects.select_related("user").filter(
         pk=number, user=grant.user, try_symbols=writes_try(grant), protocol=protocol, cancelled_at=None
     )
     if upload := uploads.first():
         return upload
-    raise Absent("You have no such upload")
+    raise NotFound("You have no such upload")
 
 
 def upload_fields(upload: Upload) -> dict[str, Any]:

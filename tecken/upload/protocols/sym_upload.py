@@ -18,10 +18,10 @@ from typing import Final
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse
 
-from tecken.errors import Absent, BadInput, TooMuch
-from tecken.http.decorators import Grant, body, permitted, post_only, takes_body
-from tecken.http.ratelimit import limited, spend, upload_cost
-from tecken.http.responses import answers_errors, json_reply
+from tecken.errors import InvalidInput, NotFound, TooLarge
+from tecken.http.decorators import Grant, accept_body, body, post_only, require_permission
+from tecken.http.ratelimit import charge, rate_limited, upload_cost
+from tecken.http.responses import json_reply, render_errors
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
 from tecken.storage.backends.staging import Slot
@@ -46,10 +46,10 @@ FIELD: Final = re.compile(r'\b(debug_?[Ff]ile|debug_?[Ii]d|symbol_upload_type)"?
 
 def uploader(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """Require a permission to upload, by a token in the header or in the URL."""
-    guarded = permitted(*UPLOADERS)(view)
+    guarded = require_permission(*UPLOADERS)(view)
 
     @wraps(view)
-    @answers_errors
+    @render_errors
     def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         _move_key_to_header(request)
         return guarded(request, *args, **kwargs)
@@ -75,14 +75,14 @@ def status(request: HttpRequest, debug_file: str, debug_id: str) -> HttpResponse
     grant: Grant = request.auth  # type: ignore[attr-defined]
     try:
         select_storage(writes_try(grant)).stat(symbol_file(ObjectId.parse(debug_file, debug_id)))
-    except Absent:
+    except NotFound:
         return json_reply(format_json(status="MISSING"))
     return json_reply(format_json(status="FOUND"))
 
 
 @post_only
 @uploader
-@limited("upload")
+@rate_limited("upload")
 def create(request: HttpRequest) -> HttpResponse:
     """Create an upload and return its URL."""
     grant: Grant = request.auth  # type: ignore[attr-defined]
@@ -94,7 +94,7 @@ def create(request: HttpRequest) -> HttpResponse:
 
 @post_only
 @uploader
-@limited("upload", cost=None)
+@rate_limited("upload", cost=None)
 @body(lambda: MAX_COMPLETION_BYTES)
 def complete(request: HttpRequest, content: bytes, number: int) -> HttpResponse:
     """Store the file that was sent to an upload's URL."""
@@ -103,7 +103,7 @@ def complete(request: HttpRequest, content: bytes, number: int) -> HttpResponse:
     outcome = single_file.complete(
         upload,
         parse_completion(content),
-        lambda size: spend(request, "upload", Cost(0, 0, size)),
+        lambda size: charge(request, "upload", Cost(0, 0, size)),
     )
     return _format_result(outcome, upload)
 
@@ -115,43 +115,43 @@ def _format_result(outcome: Outcome, upload: Upload) -> HttpResponse:
 
 @post_only
 @uploader
-@limited("upload", upload_cost)
-@takes_body(lambda: options().symbol_max_bytes + FIELDS_BYTES)
+@rate_limited("upload", upload_cost)
+@accept_body(lambda: options().symbol_max_bytes + FIELDS_BYTES)
 def send(request: HttpRequest) -> HttpResponse:
     """Store the file of a form. The status is 200, because the client treats 201 as a failure."""
     grant: Grant = request.auth  # type: ignore[attr-defined]
     limit = options().symbol_max_bytes
     if int(request.META.get("CONTENT_LENGTH") or 0) > limit + FIELDS_BYTES:
-        raise TooMuch(f"The symbol file is larger than {limit} bytes")
+        raise TooLarge(f"The symbol file is larger than {limit} bytes")
     spool = Spool(request)
     request.upload_handlers = [spool]
     with closing(spool):
         file = request.FILES.get("symbol_file")
         if not isinstance(file, UploadedFile):
-            raise BadInput("The form has no file symbol_file")
+            raise InvalidInput("The form has no file symbol_file")
         named = parse_form(request.POST)
         upload = single_file.begin(grant.user, writes_try(grant), file.name or "")
         return _format_result(single_file.ingest_sent(upload, named, file.chunks), upload)
 
 
 def parse_form(fields: Mapping[str, str]) -> NamedFile:
-    """Return the module in the fields of a protocol v1 form. Raise BadInput."""
+    """Return the module in the fields of a protocol v1 form. Raise InvalidInput."""
     try:
         return NamedFile(ObjectId.parse(fields["debug_file"], fields["debug_identifier"]), FileType.BREAKPAD)
     except KeyError as error:
-        raise BadInput(f"The form has no field {error.args[0]}") from None
+        raise InvalidInput(f"The form has no field {error.args[0]}") from None
 
 
 def parse_completion(body: bytes) -> NamedFile:
-    """Return object and type in the body of `:complete` in protocol v2. Raise BadInput."""
+    """Return object and type in the body of `:complete` in protocol v2. Raise InvalidInput."""
     fields = {
         name.replace("_", "").lower(): value for name, value in FIELD.findall(body.decode(errors="replace"))
     }
     name = fields.get("symboluploadtype", FileType.BREAKPAD.name)
     if name not in TYPES:
-        raise BadInput(f"symbol_upload_type must be one of {', '.join(TYPES)}")
+        raise InvalidInput(f"symbol_upload_type must be one of {', '.join(TYPES)}")
     if not {"debugfile", "debugid"} <= fields.keys():
-        raise BadInput("The body must have a symbol_id with debug_file and debug_id")
+        raise InvalidInput("The body must have a symbol_id with debug_file and debug_id")
     return NamedFile(ObjectId.parse(fields["debugfile"], fields["debugid"]), TYPES[name])
 
 

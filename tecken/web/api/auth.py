@@ -7,8 +7,8 @@ from typing import cast
 from django.http import HttpRequest
 from ninja.security import APIKeyHeader
 
-from tecken.errors import NotAllowed
-from tecken.http.decorators import Grant, granted
+from tecken.errors import Forbidden
+from tecken.http.decorators import Grant, authenticate
 
 
 class TokenPermission(APIKeyHeader):
@@ -24,11 +24,11 @@ class TokenPermission(APIKeyHeader):
         """Return the grant of the request.
 
         Raises:
-            NotAllowed: The token is not valid, or has none of the permissions.
+            Forbidden: The token is not valid, or has none of the permissions.
         """
-        grant = granted(request)
+        grant = authenticate(request)
         if self.permissions and not grant.permissions.intersection(self.permissions):
-            raise NotAllowed(f"This needs the permission {' or '.join(self.permissions)}")
+            raise Forbidden(f"This needs the permission {' or '.join(self.permissions)}")
         return grant
 
 

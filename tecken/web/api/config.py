@@ -14,7 +14,7 @@ from django.utils import timezone
 from ninja import Field, Query, Router, Schema, Status
 from pydantic import AwareDatetime, JsonValue
 
-from tecken.errors import Absent, BadInput, BadOption
+from tecken.errors import BadOption, InvalidInput, NotFound
 from tecken.http.responses import error_reply
 from tecken.runtimeconfig import current, history, service
 from tecken.runtimeconfig.models import Version
@@ -221,7 +221,7 @@ def list_history(request: HttpRequest, paging: Query[HistoryPaging], option: str
 def show_version(request: HttpRequest, number: int) -> object:
     version = Version.objects.filter(number=number).first()
     if version is None:
-        raise Absent(f"There is no version {number}")
+        raise NotFound(f"There is no version {number}")
     return version
 
 
@@ -296,7 +296,7 @@ def _expected(request: HttpRequest, version: int | None) -> int | None:
         return version
     digits = tag.removeprefix("W/").strip('"')
     if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
-        raise BadInput(f'If-Match: should be such as "8", not {tag!r}')
+        raise InvalidInput(f'If-Match: should be such as "8", not {tag!r}')
     if version not in (None, int(digits)):
-        raise BadInput(f"version: {version} and If-Match {tag} are two versions")
+        raise InvalidInput(f"version: {version} and If-Match {tag} are two versions")
     return int(digits)

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from ninja import Field, Query, Router, Schema
 
-from tecken.errors import Absent
+from tecken.errors import NotFound
 from tecken.http.decorators import Grant
 from tecken.storage.models import SymbolFile
 from tecken.symbols.layouts import below_root
@@ -113,7 +113,7 @@ def show_file(request: HttpRequest, file_id: int) -> object:
     files = visible_to(grant_of(request)).select_related("upload__user")
     file = files.filter(pk=file_id).first()
     if file is None:
-        raise Absent("File not found")
+        raise NotFound("File not found")
     return file
 
 

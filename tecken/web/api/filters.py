@@ -14,10 +14,10 @@ from decimal import Decimal
 from django.db.models import Q
 from django.utils import timezone
 
-from tecken.errors import BadInput
+from tecken.errors import InvalidInput
 from tecken.symbols.ids import normal_debug_id
 
-# (field, text) -> Q. Raises BadInput, whose text names the expected form.
+# (field, text) -> Q. Raises InvalidInput, whose text names the expected form.
 Filter = Callable[[str, str], Q]
 
 LOOKUPS = {">=": "gte", ">": "gt", "<=": "lte", "<": "lt", "=": "exact", "": "exact"}
@@ -44,10 +44,10 @@ def combine_filters(filters: Mapping[str, Filter], texts: Mapping[str, object]) 
 
 
 def check_storable(name: str, value: object) -> str:
-    """Return the text of a parameter. Raises BadInput for a NUL, which PostgreSQL rejects."""
+    """Return the text of a parameter. Raises InvalidInput for a NUL, which PostgreSQL rejects."""
     text = str(value)
     if "\0" in text:
-        raise BadInput(f"{name}: a NUL character is in no name")
+        raise InvalidInput(f"{name}: a NUL character is in no name")
     return text
 
 
@@ -103,13 +103,13 @@ def _split_operator(text: str) -> tuple[str, str]:
 def _parse_bytes(field: str, text: str) -> int:
     match = SIZE.fullmatch(text)
     if not match:
-        raise BadInput(f"{field}: {text!r} is not a size; sizes look like 512, 10kb, >=1.5MB")
+        raise InvalidInput(f"{field}: {text!r} is not a size; sizes look like 512, 10kb, >=1.5MB")
     return min(int(Decimal(match[1]) * 1024 ** POWERS[match[2].lower()]), BIGGEST)
 
 
 def _parse_integer(field: str, text: str) -> int:
     if not NUMBER.fullmatch(text):
-        raise BadInput(f"{field}: {text!r} is not a number; numbers look like 10, >=10")
+        raise InvalidInput(f"{field}: {text!r} is not a number; numbers look like 10, >=10")
     return int(text)
 
 
@@ -142,4 +142,4 @@ def parse_period(field: str, text: str, today: date) -> tuple[datetime, datetime
         at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
         return at, at + timedelta(microseconds=1)
     except (ValueError, OverflowError):
-        raise BadInput(f"{field}: {text!r} is not a date; dates look like {DATES}") from None
+        raise InvalidInput(f"{field}: {text!r} is not a date; dates look like {DATES}") from None

@@ -16,7 +16,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from ninja import Field, Schema
 
-from tecken.errors import BadInput
+from tecken.errors import InvalidInput
 from tecken.http.keyset import M, Order, Position, page_after
 
 PAGE_ROWS = 50
@@ -82,7 +82,7 @@ def load_page(rows: QuerySet[M], paging: Paging, sorts: Collection[str]) -> List
         sorts: Columns to sort by, without nulls; the first is the default.
 
     Raises:
-        BadInput: The column or the position is not one of this list.
+        InvalidInput: The column or the position is not one of this list.
     """
     order = _parse_order(paging, sorts)
     after = _parse_position(rows.model, order, paging.after) if paging.after else None
@@ -96,7 +96,7 @@ def load_page(rows: QuerySet[M], paging: Paging, sorts: Collection[str]) -> List
 def _parse_order(paging: Paging, sorts: Collection[str]) -> Order:
     column = paging.sort or next(iter(sorts))
     if column not in sorts:
-        raise BadInput(f"sort: {column!r} is none of {', '.join(sorts)}")
+        raise InvalidInput(f"sort: {column!r} is none of {', '.join(sorts)}")
     return Order(column, paging.sort is None if paging.reverse is None else paging.reverse)
 
 
@@ -114,4 +114,4 @@ def _parse_position(model: type[Model], order: Order, cursor: str) -> Position:
             return Position(model._meta.get_field(column).to_python(text), pk)  # type: ignore[union-attr]
     except (binascii.Error, ValueError, TypeError, ValidationError):
         pass
-    raise BadInput("after: not the `next` of a page of this list in this order")
+    raise InvalidInput("after: not the `next` of a page of this list in this order")

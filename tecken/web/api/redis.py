@@ -8,7 +8,7 @@ from typing import Literal
 from django.http import HttpRequest
 from ninja import Field, Router, Schema
 
-from tecken.errors import NotAllowed
+from tecken.errors import Forbidden
 from tecken.monitoring.health.panels import load_busiest_modules, load_panels
 from tecken.monitoring.health.snapshot import take_snapshot
 from tecken.web.api.auth import TokenPermission, grant_of
@@ -103,7 +103,7 @@ def show_servers(request: HttpRequest) -> object:
     """Return both servers, for users with the staff flag or `runtimeconfig.view_option`."""
     grant = grant_of(request)
     if VIEW not in grant.permissions and not (grant.token is None and grant.user.is_staff):
-        raise NotAllowed(f"This needs the permission {VIEW}, or the staff flag")
+        raise Forbidden(f"This needs the permission {VIEW}, or the staff flag")
     snapshot = take_snapshot()
     return {
         "servers": load_panels(),

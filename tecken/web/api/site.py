@@ -13,7 +13,7 @@ from django.views.decorators.vary import vary_on_headers
 from ninja.errors import HttpError, ValidationError
 from ninja.parser import Parser
 
-from tecken.errors import TeckenError, TooMuch
+from tecken.errors import TeckenError, TooLarge
 from tecken.http.responses import error_reply, not_found, reply_to
 from tecken.web.api import config, files, missing, redis, stats, syminfo, tokens, uploads, usage
 from tecken.web.api.description import DescribedAPI
@@ -93,7 +93,7 @@ def handle_not_found(request: HttpRequest, error: Http404) -> HttpResponse:
 def handle_large_body(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:  # noqa: ARG001 - ninja's
     """Return the error for a body that is too large."""
     limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-    return reply_to(TooMuch(f"The body is larger than {limit} bytes"), request.path)
+    return reply_to(TooLarge(f"The body is larger than {limit} bytes"), request.path)
 
 
 @api.exception_handler(Exception)

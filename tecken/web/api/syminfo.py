@@ -6,7 +6,7 @@ from django.db.models import Q
 from django.http import HttpRequest
 from ninja import Router, Schema
 
-from tecken.errors import Absent, BadModule
+from tecken.errors import BadModule, NotFound
 from tecken.storage.models import SymbolFile, match_name
 from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import code_id, debug_ids_of_code_id
@@ -37,7 +37,7 @@ def show_syminfo(request: HttpRequest, file: str, id: str) -> object:
         or _find_newest(match_name("debug_file", file) & Q(debug_id__in=_debug_ids(id)))
     )
     if row is None:
-        raise Absent("Code file / id Not Found")
+        raise NotFound("Code file / id Not Found")
     names = {name: getattr(row, name) for name in SymInfo.model_fields if name != "url"}
     return names | {"url": request.build_absolute_uri(address_of(row))}
 

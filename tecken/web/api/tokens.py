@@ -14,14 +14,14 @@ from ninja import Field, Router, Schema, Status
 from tecken.accounts.models import Token
 from tecken.accounts.tokens import (
     DAYS,
-    GIVEN,
     MANAGE,
     MOST_DAYS,
     MOST_NOTES,
-    carried,
+    TOKEN_PERMISSIONS,
     extend,
     issue,
-    spelt,
+    permission_name,
+    select_permissions,
     token_of,
     tokens_of,
 )
@@ -45,7 +45,7 @@ class TokenInfo(Schema):
     @staticmethod
     def resolve_permissions(token: Token) -> list[str]:
         """Return the value of `permissions`."""
-        return sorted(map(spelt, token.permissions.all()))
+        return sorted(map(permission_name, token.permissions.all()))
 
 
 class TokenTotals(Schema):
@@ -67,7 +67,7 @@ class TokenList(Schema):
 class NewToken(Schema):
     """Body of a request for a token."""
 
-    permissions: list[Annotated[str, Field(json_schema_extra={"enum": GIVEN})]] = Field(
+    permissions: list[Annotated[str, Field(json_schema_extra={"enum": TOKEN_PERMISSIONS})]] = Field(
         min_length=1, examples=[["upload.upload_symbols"]]
     )
     days: int = Field(DAYS, ge=1, le=MOST_DAYS)
@@ -95,7 +95,7 @@ def list_tokens(request: HttpRequest, state: Literal["active", "expired", "all"]
     selected = {"active": tokens.exclude(expired), "expired": tokens.filter(expired), "all": tokens}[state]
     return {
         "tokens": selected.prefetch_related("permissions__content_type").order_by("-created_at", "-pk"),
-        "permissions": sorted(grant_of(request).permissions.intersection(GIVEN)),
+        "permissions": sorted(grant_of(request).permissions.intersection(TOKEN_PERMISSIONS)),
         "totals": tokens.aggregate(
             all=Count("pk"), active=Count("pk", filter=~expired), expired=Count("pk", filter=expired)
         ),
@@ -108,7 +108,7 @@ def list_tokens(request: HttpRequest, state: Literal["active", "expired", "all"]
 def create_token(request: HttpRequest, response: HttpResponse, payload: NewToken) -> object:
     """Create a token, with no more permissions than the caller has."""
     grant = grant_of(request)
-    permissions = carried(payload.permissions, grant.permissions)
+    permissions = select_permissions(payload.permissions, grant.permissions)
     token, key = issue(grant.user, permissions, payload.days, payload.notes)
     response["Cache-Control"] = "no-store"
     return Status(HTTPStatus.CREATED, {"token": token, "key": key})

@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from ninja import Field, Query, Router, Schema
 
-from tecken.errors import Absent
+from tecken.errors import NotFound
 from tecken.http.decorators import Grant
 from tecken.storage.models import SymbolFile
 from tecken.upload import archive_upload
@@ -172,9 +172,9 @@ def find_upload(grant: Grant, upload_id: int) -> Upload:
     """Return an upload.
 
     Raises:
-        Absent: There is none of this id, or it is another user's, whose existence must not be revealed.
+        NotFound: There is none of this id, or it is another user's, whose existence must not be revealed.
     """
     upload = visible_to(grant).select_related("user").filter(pk=upload_id).first()
     if upload is None:
-        raise Absent("Upload not found")
+        raise NotFound("Upload not found")
     return upload

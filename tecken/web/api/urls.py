@@ -12,7 +12,7 @@ from django.urls import URLPattern, path
 from django.views.generic import RedirectView
 
 from tecken.http.decorators import cors
-from tecken.http.ratelimit import limited
+from tecken.http.ratelimit import rate_limited
 from tecken.http.responses import error_reply
 from tecken.web.api.site import api
 
@@ -60,7 +60,7 @@ def _wrap(name: str | None, view: Callable[..., HttpResponse]) -> Callable[..., 
     """Return the view of an operation with its rate limit, and for public ones with CORS headers."""
     if name == "api-root":
         return RedirectView.as_view(url="/api/docs")
-    limited_view = limited("api")(_convert_405(_add_head(view)))
+    limited_view = rate_limited("api")(_convert_405(_add_head(view)))
     return cors("GET, OPTIONS")(limited_view) if name in PUBLIC else limited_view
 
 

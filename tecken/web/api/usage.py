@@ -11,13 +11,13 @@ from django.http import HttpRequest
 from ninja import Field, Query, Router, Schema
 
 from tecken.accounts.models import Token
-from tecken.errors import BadInput, CouldNotAsk, TooMuch
+from tecken.errors import InvalidInput, TooLarge, Unavailable
 from tecken.http import ratelimit
 from tecken.http.decorators import Grant
 from tecken.http.ratelimit import caller_of
 from tecken.limits import daily
 from tecken.limits import services as limits_services
-from tecken.limits.daily import Row
+from tecken.limits.daily import DailyUsage
 from tecken.limits.models import Usage
 from tecken.limits.port import Cost, Scope, Unit, Whose, Window
 from tecken.redisclient import services as redis_services
@@ -83,28 +83,30 @@ def show_usage(request: HttpRequest, period: Query[UsagePeriod]) -> object:
     last = period.last or daily.utc_today()
     first = period.first or last - timedelta(30)
     if not timedelta(0) <= last - first <= timedelta(MAX_DAYS):
-        raise BadInput(f"first and last: at most {MAX_DAYS} days, in this order")
+        raise InvalidInput(f"first and last: at most {MAX_DAYS} days, in this order")
     grant = grant_of(request)
     recent = _load_recent()
     rows = _load_rows(grant, period.token, first, last, recent or [])
     return {"usage": rows, "complete": recent is not None, **_limit_states(request)}
 
 
-def _load_recent() -> list[Row] | None:
+def _load_recent() -> list[DailyUsage] | None:
     """Return usage that is not in the database yet, or None if redis-cache does not respond."""
     try:
-        return daily.live(redis_services.counters_client())
+        return daily.read_days(redis_services.counters_client())
     except redis.RedisError as error:
         logger.warning("Cannot read the usage of the latest hours: %s; it is left out", error)
         return None
 
 
-def _load_rows(grant: Grant, token: int | None, first: date, last: date, recent: list[Row]) -> list[Row]:
+def _load_rows(
+    grant: Grant, token: int | None, first: date, last: date, recent: list[DailyUsage]
+) -> list[DailyUsage]:
     own_tokens = None if VIEW in grant.permissions else set(_token_ids(grant))
     is_visible = Q() if own_tokens is None else Q(token__in=own_tokens)
     is_selected = Q() if token is None else Q(token=token)
     stored = Usage.objects.filter(is_visible, is_selected, day__range=(first, last))
-    merged = {row[:4]: Row(*row) for row in stored.values_list(*Row._fields)}
+    merged = {row[:4]: DailyUsage(*row) for row in stored.values_list(*DailyUsage._fields)}
     # A job copies counts from redis-cache to the database, so one of both may lag: the larger is right.
     for row in recent:
         is_shown = (own_tokens is None or row.token in own_tokens) and token in (None, row.token)
@@ -121,8 +123,8 @@ def _limit_states(request: HttpRequest) -> dict[str, object]:
     """Return the state of all limits, in one round trip. A cost of 0 spends nothing."""
     limits = [limit for scope in SCOPES for limit in ratelimit.limits_in_force(scope)]
     try:
-        decision = limits_services.limiter().spend(caller_of(request), Cost(0), limits)
-    except (CouldNotAsk, TooMuch):
+        decision = limits_services.limiter().charge(caller_of(request), Cost(0), limits)
+    except (Unavailable, TooLarge):
         return {"limits": [], "decided_alone": True}
     states = [
         {

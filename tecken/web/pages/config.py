@@ -14,7 +14,7 @@ from django.urls import path
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from tecken.errors import BadOption, Conflict, CouldNotAsk
+from tecken.errors import BadOption, Conflict, Unavailable
 from tecken.runtimeconfig import current, history, service
 from tecken.runtimeconfig.backend import Report
 from tecken.runtimeconfig.models import Change, Version
@@ -133,7 +133,7 @@ def _find_last_changes() -> dict[str, Change]:
 def find_fleet(newest: Version) -> Fleet:
     try:
         return Fleet(list_processes(current.backend().reports(), newest.number, newest.stamp))
-    except CouldNotAsk:
+    except Unavailable:
         return Fleet(None)
 
 
@@ -170,7 +170,7 @@ def _wait_for_rollout(outcome: service.Outcome) -> tuple[bool, str]:
         return False, "recorded, but Redis does not answer: the processes get it when it does"
     try:
         *_, progress = service.follow_rollout(outcome.version, outcome.stamp, WAIT_SECONDS, outcome.sent_at)
-    except CouldNotAsk:
+    except Unavailable:
         return False, "Redis does not answer, so it is unknown which processes have it"
     if not progress.processes:
         return True, "no process has reported yet"

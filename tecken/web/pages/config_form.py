@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import NamedTuple
 
-from tecken.errors import BadInput
+from tecken.errors import InvalidInput
 from tecken.runtimeconfig.models import Change
 from tecken.runtimeconfig.presentation import OptionRow
 from tecken.runtimeconfig.schedule import Entry
@@ -67,7 +67,7 @@ def read_edits(
     changes |= {key: None for key in texts if f"unset:{key}" in form}
     try:
         return Edits(changes | dict(_read_window(form, now)), {})
-    except BadInput as error:
+    except InvalidInput as error:
         return Edits(changes, {"window": str(error)})
 
 
@@ -76,14 +76,14 @@ def saved_text(row: OptionRow) -> str:
 
 
 def parse_instant(text: str) -> datetime | None:
-    """Return the instant of a browser's field for date and time, in UTC. Raises BadInput."""
+    """Return the instant of a browser's field for date and time, in UTC. Raises InvalidInput."""
     if not text:
         return None
     try:
         instant = datetime.fromisoformat(text)
         return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise BadInput(f"A time should be such as 2026-11-21 22:00, not {text[:80]!r}") from None
+        raise InvalidInput(f"A time should be such as 2026-11-21 22:00, not {text[:80]!r}") from None
 
 
 def build_fields(
@@ -106,4 +106,4 @@ def _read_window(form: Mapping[str, str], now: datetime) -> Iterator[tuple[str, 
         begin = parse_instant(start) or now.replace(microsecond=0)
         yield Entry(option, begin, parse_instant(end)).key, text
     elif text or start or end:
-        raise BadInput("Choose an option for this value.")
+        raise InvalidInput("Choose an option for this value.")

@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from django.urls import path
 from django.views.decorators.http import require_http_methods, require_safe
 
-from tecken.errors import Absent, Conflict
+from tecken.errors import Conflict, NotFound
 from tecken.runtimeconfig import history, service
 from tecken.runtimeconfig.models import Version
 from tecken.runtimeconfig.options import CATALOGUE
@@ -71,7 +71,7 @@ def _render(
 ) -> HttpResponse:
     version = Version.objects.filter(number=number).first()
     if version is None:
-        raise Absent(f"There is no version {number}")
+        raise NotFound(f"There is no version {number}")
     newest = history.newest()
     since = history.difference(newest.values, version.values)
     context = {

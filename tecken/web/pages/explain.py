@@ -16,8 +16,8 @@ from django.urls import path
 from django.views.decorators.http import require_http_methods, require_safe
 
 from tecken.download.models import MissingSymbol
-from tecken.errors import Absent, BadInput, BadModule
-from tecken.http.ratelimit import spend
+from tecken.errors import BadModule, InvalidInput, NotFound
+from tecken.http.ratelimit import charge
 from tecken.limits.port import Cost
 from tecken.storage.codes import module_of
 from tecken.storage.models import SymbolFile
@@ -60,9 +60,9 @@ def show_form(request: HttpRequest) -> HttpResponse:
             return redirect(module_address(_find_by_code(given["code_file"], given["code_id"])))
         if given["file"] or given["id"]:
             return redirect(module_address(_parse_module(given["file"], given["id"])))
-    except Absent as error:
+    except NotFound as error:
         return _render_form(request, given, HTTPStatus.NOT_FOUND, str(error))
-    except BadInput as error:
+    except InvalidInput as error:
         return _render_form(request, given, HTTPStatus.BAD_REQUEST, str(error))
     return _render_form(request, given)
 
@@ -79,9 +79,9 @@ def _find_builds(request: HttpRequest, given: dict[str, str]) -> NearMisses | No
     """Return the stored builds of a debug file whose id is wrong or was left out.
 
     Raises:
-        OverLimit: The caller has made too many requests. Database queries make this page worth a limit.
+        RateLimited: The caller has made too many requests. Database queries make this page worth a limit.
     """
-    spend(request, "api", Cost())
+    charge(request, "api", Cost())
     try:
         return _load_near_misses(file_name(given["file"]), "", request.user)
     except BadModule:
@@ -105,8 +105,8 @@ def _find_by_code(file: str, some_id: str) -> ObjectId:
     """Return the module with this code file and code id.
 
     Raises:
-        Absent: No uploaded file has these names.
-        CouldNotAsk: The database does not respond.
+        NotFound: No uploaded file has these names.
+        Unavailable: The database does not respond.
     """
     return module_of(file_name(file, "code file name"), code_id(some_id), with_try=True)
 
@@ -124,7 +124,7 @@ def show_module(request: HttpRequest, debug_file: str, debug_id: str) -> HttpRes
     if request.method == "POST":
         return _look_again(request, module)
     # Each view of this page searches the storage, so it counts against the caller's limit.
-    spend(request, "api", Cost())
+    charge(request, "api", Cost())
     return _render_module(request, module)
 
 

@@ -8,13 +8,13 @@ from typing import Literal, NamedTuple
 
 from django.db.models import QuerySet
 
-from tecken.errors import CouldNotAsk
-from tecken.storage.lookup_log import Answer, Kind, Look
+from tecken.errors import Unavailable
+from tecken.storage.lookup_log import Kind, LookupRecord, RecordedResult
 from tecken.storage.models import SymbolFile
 from tecken.storage.presence_cache import Fact, Remembered, Unknown
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.status import State
-from tecken.symbolication.explain import Cached, Explanation, Marked, Own, Upstream
+from tecken.symbolication.explain import Cached, Explanation, Marked, OwnStorage, UpstreamResult
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 from tecken.web.formatting import count, size
@@ -227,9 +227,9 @@ def list_sources(explanation: Explanation, *, shows_names: bool) -> Iterator[Sou
         yield _upstream_state(upstream, explanation.cache, shows_names)
 
 
-def _storage_state(title: str, storage: Own, shows_names: bool) -> SourceState:
+def _storage_state(title: str, storage: OwnStorage, shows_names: bool) -> SourceState:
     name = storage.name if shows_names else ""
-    if isinstance(storage.now, CouldNotAsk):
+    if isinstance(storage.now, Unavailable):
         error = str(storage.now) if shows_names else UNREACHABLE
         return SourceState(title, name, "unreachable", error, None, None)
     if storage.now is None:
@@ -237,11 +237,11 @@ def _storage_state(title: str, storage: Own, shows_names: bool) -> SourceState:
     return SourceState(title, name, "there", f"There, {size(storage.now.size)}", None, None)
 
 
-def _upstream_state(upstream: Upstream, cache: Cached | CouldNotAsk, shows_names: bool) -> SourceState:
+def _upstream_state(upstream: UpstreamResult, cache: Cached | Unavailable, shows_names: bool) -> SourceState:
     # Addresses of public servers are no secret; those of buckets and directories are.
     is_public = upstream.name.startswith(("http:", "https:"))
     name = upstream.name if shows_names or is_public else ""
-    look: Look | None = cache.look if isinstance(cache, Cached) else None
+    look: LookupRecord | None = cache.look if isinstance(cache, Cached) else None
     if upstream.is_off:
         return SourceState("Upstream", name, "off", "Disabled by an operator", None, None)
     if look is None:
@@ -253,7 +253,7 @@ def _upstream_state(upstream: Upstream, cache: Cached | CouldNotAsk, shows_names
     return SourceState("Upstream", name, "not asked", NOT_SEARCHED, look.at, None)
 
 
-def _describe_result(answer: Answer, shows_names: bool) -> str:
+def _describe_result(answer: RecordedResult, shows_names: bool) -> str:
     match answer.kind:
         case "there":
             return "There"
@@ -270,9 +270,9 @@ def _describe_result(answer: Answer, shows_names: bool) -> str:
 
 def list_remembered(explanation: Explanation, *, shows_names: bool) -> Iterator[RememberedResult]:
     """Yield the results that are stored, for which requests do not search the sources."""
-    if not isinstance(explanation.page_file, CouldNotAsk):
+    if not isinstance(explanation.page_file, Unavailable):
         yield _page_file_result(explanation.page_file)
-    if not isinstance(explanation.store, CouldNotAsk):
+    if not isinstance(explanation.store, Unavailable):
         yield _store_result(explanation.store, shows_names)
     if isinstance(explanation.cache, Cached):
         yield from _download_results(explanation.cache)
@@ -327,5 +327,5 @@ def failed_parts(explanation: Explanation, *, shows_names: bool) -> list[FailedP
     return [
         FailedPart(part, str(error) if shows_names else "")
         for part, error in parts.items()
-        if isinstance(error, CouldNotAsk)
+        if isinstance(error, Unavailable)
     ]

@@ -18,7 +18,7 @@ from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererProtocol
 from markdown_it.token import Token
 
-from tecken.errors import Absent
+from tecken.errors import NotFound
 from tecken.web.auth import open_page
 from tecken.web.registration import SitePage
 
@@ -58,10 +58,10 @@ def show_topic(request: HttpRequest, name: str) -> HttpResponse:
     """Show one help page.
 
     Raises:
-        Absent: There is no page of this name.
+        NotFound: There is no page of this name.
     """
     if name not in topics():
-        raise Absent("There is no such help page")
+        raise NotFound("There is no such help page")
     topic = topics()[name]
     html = topic.render_for(site_address(request))
     return render(request, "help/topic.html", {"topic": topic, "html": html, "topics": topics().values()})

@@ -19,7 +19,7 @@ from django.shortcuts import redirect, render
 from django.urls import path, reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
-from tecken.errors import Absent, BadInput, CouldNotAsk
+from tecken.errors import InvalidInput, NotFound, Unavailable
 from tecken.jobs.backlog import backlog
 from tecken.jobs.dead_letters import send_again
 from tecken.jobs.records import DeadLetter, records
@@ -72,7 +72,7 @@ def show_dead_letter(request: HttpRequest, number: str) -> HttpResponse:
     with _raise_unavailable():
         letter = records().letter(number)
     if letter is None:
-        raise Absent("There is no dead letter of this number, or it has been retried or dropped.")
+        raise NotFound("There is no dead letter of this number, or it has been retried or dropped.")
     arguments = {"args": letter.args, "kwargs": letter.kwargs}
     context = {
         "listed": _listed_letter(letter),
@@ -116,7 +116,7 @@ def _run_action(request: HttpRequest) -> HttpResponse:
     """
     action = ACTIONS.get(request.POST.get("do", ""))
     if action is None:
-        raise BadInput("do: should be retry, drop or forget")
+        raise InvalidInput("do: should be retry, drop or forget")
     chosen = request.POST.getlist("shown" if "every" in request.POST else "job")[:PAGE_LETTERS]
     if not chosen:
         messages.info(request, "No job was chosen.")
@@ -140,7 +140,7 @@ def _send_again(letter: DeadLetter) -> str:
     """Put a job back into its queue. Return the reason if that is refused, else ""."""
     try:
         send_again(letter, records())
-    except BadInput as error:
+    except InvalidInput as error:
         return str(error)
     return ""
 
@@ -175,7 +175,7 @@ def _raise_unavailable() -> Iterator[None]:
         yield
     except redis.RedisError as error:
         text = "The queue does not answer. Reload in a moment to see which jobs were changed."
-        raise CouldNotAsk(text) from error
+        raise Unavailable(text) from error
 
 
 def _redirect_to_jobs(request: HttpRequest) -> HttpResponse:

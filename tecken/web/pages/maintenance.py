@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.urls import path
 from django.views.decorators.http import require_http_methods
 
-from tecken.errors import BadInput
+from tecken.errors import InvalidInput
 from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.backend import Level
 from tecken.runtimeconfig.options import find_option
@@ -33,14 +33,14 @@ def maintenance(request: HttpRequest) -> HttpResponse:
     need(user_of(request), CHANGE)
     level = LEVELS.get(request.POST.get("level", ""))
     if level is None:
-        raise BadInput("level: should be full or uploads")
+        raise InvalidInput("level: should be full or uploads")
     if request.POST.get("action") == "end":
         service.end_maintenance(level)
         messages.success(request, "The site is open." if level == "full" else "Uploads are open.")
         return redirect("maintenance")
     try:
         _begin(request, level)
-    except BadInput as error:
+    except InvalidInput as error:
         return _render(request, str(error), HTTPStatus.BAD_REQUEST)
     text = "The site is under maintenance" if level == "full" else "Uploads are closed"
     messages.warning(request, f"{text}: every process applies this within a second.")

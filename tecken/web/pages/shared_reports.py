@@ -8,7 +8,7 @@ import time
 import redis
 import zstandard
 
-from tecken.errors import Absent, CouldNotAsk, TooMuch
+from tecken.errors import NotFound, TooLarge, Unavailable
 from tecken.redisclient.guard import RedisGuard
 
 TEXT_PREFIX, INDEX_KEY = "shared:", "shared"
@@ -25,19 +25,19 @@ def share_report(client: redis.Redis, guard: RedisGuard, text: str) -> str:
     """Store a crash report and return its name. The oldest report is removed when there are too many.
 
     Raises:
-        TooMuch: The text is too long.
-        CouldNotAsk: redis-cache does not respond.
+        TooLarge: The text is too long.
+        Unavailable: redis-cache does not respond.
     """
     raw = zstandard.compress(text.encode(errors="replace"))
     if len(raw) > MAX_BYTES:
-        raise TooMuch("This text is too long to be shared; it can be symbolicated all the same")
+        raise TooLarge("This text is too long to be shared; it can be symbolicated all the same")
     # 128 random bits: the name is the only protection of the report.
     name = secrets.token_urlsafe(16)
     try:
         with guard.guarded():
             _store(client, name, raw)
-    except CouldNotAsk as error:
-        raise CouldNotAsk("It cannot be shared now: redis-cache does not answer") from error.__cause__
+    except Unavailable as error:
+        raise Unavailable("It cannot be shared now: redis-cache does not answer") from error.__cause__
     return name
 
 
@@ -56,14 +56,14 @@ def load_report(client: redis.Redis, guard: RedisGuard, name: str) -> str:
     """Return the text of a shared crash report.
 
     Raises:
-        Absent: No report has this name, or it has expired.
-        CouldNotAsk: redis-cache does not respond.
+        NotFound: No report has this name, or it has expired.
+        Unavailable: redis-cache does not respond.
     """
     try:
         raw = guard.call(client.get, TEXT_PREFIX + name)
-    except CouldNotAsk as error:
-        raise CouldNotAsk("It cannot be read now: redis-cache does not answer") from error.__cause__
+    except Unavailable as error:
+        raise Unavailable("It cannot be read now: redis-cache does not answer") from error.__cause__
     if raw is None:
-        raise Absent("Nothing is shared here, or no longer: a text is kept for 30 days")
+        raise NotFound("Nothing is shared here, or no longer: a text is kept for 30 days")
     assert isinstance(raw, bytes)
     return zstandard.ZstdDecompressor().decompress(raw, max_output_size=MAX_TEXT_BYTES).decode()

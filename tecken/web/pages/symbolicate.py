@@ -11,8 +11,8 @@ from django.shortcuts import redirect, render
 from django.urls import path
 from django.views.decorators.http import require_http_methods
 
-from tecken.errors import BadInput, CouldNotAsk, TooMuch
-from tecken.http.ratelimit import charge_request, spend
+from tecken.errors import InvalidInput, TooLarge, Unavailable
+from tecken.http.ratelimit import charge, charge_request
 from tecken.http.responses import reply_to
 from tecken.limits import services as limits_services
 from tecken.limits.port import Cost
@@ -53,7 +53,7 @@ def show_symbolicate(request: HttpRequest) -> HttpResponse:
         return _render_page(request, "")
     text = request.POST.get("text", "")
     if len(text) > MAX_CHARACTERS:
-        raise TooMuch(
+        raise TooLarge(
             f"The text is longer than {MAX_CHARACTERS} characters: paste the stacks and the modules only"
         )
     if request.POST.get("do") == "share":
@@ -76,14 +76,14 @@ def show_shared(request: HttpRequest, name: str) -> HttpResponse:
 def _symbolicate(request: HttpRequest, text: str, link: str = "") -> HttpResponse:
     try:
         paste = read(text, options().symbolicate_max_frames)
-    except BadInput as error:
+    except InvalidInput as error:
         return _render_page(request, text, HTTPStatus.BAD_REQUEST, problem=str(error))
     frames = sum(len(thread.frames) for thread in paste.threads)
-    spend(request, "symbolicate", Cost(requests=0, frames=frames))
+    charge(request, "symbolicate", Cost(requests=0, frames=frames))
     limits_services.usage().count("symbolicate", Cost(frames=frames))
     try:
         report = symbolicate_report(parts(request), paste)
-    except CouldNotAsk as error:
+    except Unavailable as error:
         problem = f"{error}. Try again in a moment."
         response = _render_page(request, text, HTTPStatus.SERVICE_UNAVAILABLE, problem=problem)
         response["Retry-After"] = reply_to(error, request.path)["Retry-After"]

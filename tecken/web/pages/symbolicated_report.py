@@ -12,7 +12,7 @@ import orjson
 
 from tecken.symbolication.api.answer import V5
 from tecken.symbolication.api.schema import Job
-from tecken.symbolication.crash_reports.parsed_report import Frame, Module, Paste, Thread
+from tecken.symbolication.crash_reports.parsed_report import Paste, ReportFrame, ReportModule, Thread
 from tecken.symbolication.service import Parts, symbolicate
 
 NO_SYMBOLS = "No source has its symbols."
@@ -71,7 +71,7 @@ class SymbolicatedThread(NamedTuple):
 class ModuleUse(NamedTuple):
     """Module of the report. `why` it has no functions, or ""; seconds and bytes are those of this request."""
 
-    module: Module
+    module: ReportModule
     frames: int
     why: str
     fetched: float
@@ -107,7 +107,7 @@ def symbolicate_report(parts: Parts, paste: Paste) -> SymbolicatedReport:
     """Return a crash report with the functions of its frames.
 
     Raises:
-        CouldNotAsk: No module could be looked up.
+        Unavailable: No module could be looked up.
     """
     if not paste.modules:
         threads = (_symbolicated_thread(paste, thread, iter(())) for thread in paste.threads)
@@ -143,7 +143,7 @@ def _symbolicated_thread(
     return SymbolicatedThread(thread.name, thread.crashed, tuple(rows))
 
 
-def _stack_row(paste: Paste, number: int, frame: Frame, result: dict[str, Any]) -> StackRow:
+def _stack_row(paste: Paste, number: int, frame: ReportFrame, result: dict[str, Any]) -> StackRow:
     module = paste.modules[frame.module].debug_file if frame.module is not None else ""
     call = _read_call(result) if "function" in result else None
     inlines = tuple(map(_read_call, result.get("inlines", ())))
@@ -175,7 +175,7 @@ def _module_uses(paste: Paste, result: dict[str, Any], debug: dict[str, Any]) ->
         )
 
 
-def _why_not(module: Module, found: bool | None, errors: Sequence[dict[str, str]]) -> str:
+def _why_not(module: ReportModule, found: bool | None, errors: Sequence[dict[str, str]]) -> str:
     if errors:
         return f"{errors[0]['name']}: {errors[0]['message']}"
     if not module.debug_id or not module.debug_file:

@@ -14,23 +14,23 @@ from django.urls import path
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
-from tecken.accounts.groups import named
+from tecken.accounts.groups import find_permissions
 from tecken.accounts.models import Token
 from tecken.accounts.tokens import (
     DAYS,
-    GIVEN,
     MANAGE,
     MOST_DAYS,
     MOST_NOTES,
-    carried,
+    TOKEN_PERMISSIONS,
     extend,
     issue,
+    permission_name,
     revoke,
-    spelt,
+    select_permissions,
     token_of,
     tokens_of,
 )
-from tecken.errors import BadInput, NotAllowed
+from tecken.errors import Forbidden, InvalidInput
 from tecken.web.api.paging import Paging, load_page
 from tecken.web.auth import need, page
 from tecken.web.pages.config import user_of
@@ -66,9 +66,9 @@ def show_tokens(request: HttpRequest) -> HttpResponse:
     need(user, MANAGE)
     try:
         token, key = issue(user, _read_permissions(request), _read_days(request), _read_notes(request))
-    except NotAllowed:
+    except Forbidden:
         raise
-    except BadInput as error:
+    except InvalidInput as error:
         return _render_list(request, HTTPStatus.BAD_REQUEST, problem=str(error))
     # The key is shown in this response only: a redirect would need a place where it is stored.
     return _render_list(request, HTTPStatus.CREATED, token=token, key=key)
@@ -90,15 +90,15 @@ def change_token(request: HttpRequest, number: int) -> HttpResponse:
             token.delete()
             messages.success(request, f"Token {token} is deleted.")
         case _:
-            raise BadInput("do: should be extend, revoke or delete")
+            raise InvalidInput("do: should be extend, revoke or delete")
     return redirect("tokens")
 
 
 def _read_permissions(request: HttpRequest) -> list[Permission]:
     names = request.POST.getlist("permission")
     if not names:
-        raise BadInput("Choose at least one permission for the token")
-    return carried(names, user_of(request).get_all_permissions())
+        raise InvalidInput("Choose at least one permission for the token")
+    return select_permissions(names, user_of(request).get_all_permissions())
 
 
 def _read_days(request: HttpRequest) -> int:
@@ -106,14 +106,14 @@ def _read_days(request: HttpRequest) -> int:
     # int() alone accepts signs, other scripts' digits, and texts so long that parsing them takes seconds.
     days = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(MOST_DAYS)) else 0
     if not 1 <= days <= MOST_DAYS:
-        raise BadInput(f"Days should be a whole number from 1 to {MOST_DAYS}")
+        raise InvalidInput(f"Days should be a whole number from 1 to {MOST_DAYS}")
     return days
 
 
 def _read_notes(request: HttpRequest) -> str:
     notes = request.POST.get("notes", "").strip()
     if len(notes) > MOST_NOTES:
-        raise BadInput(f"Notes have at most {MOST_NOTES} characters")
+        raise InvalidInput(f"Notes have at most {MOST_NOTES} characters")
     return notes
 
 
@@ -140,13 +140,14 @@ def _render_list(request: HttpRequest, status: HTTPStatus = HTTPStatus.OK, **ext
 def _listed_token(token: Token) -> ListedToken:
     soon = token.expires_at < timezone.now() + EXPIRES_SOON
     state = "expired" if token.is_expired else "soon" if soon else ""
-    return ListedToken(token, sorted(map(spelt, token.permissions.all())), state)
+    return ListedToken(token, sorted(map(permission_name, token.permissions.all())), state)
 
 
 def _permission_choices(user: User, chosen: list[str]) -> list[PermissionChoice]:
-    allowed = named(sorted(user.get_all_permissions() & set(GIVEN))).order_by("name")
+    allowed = find_permissions(sorted(user.get_all_permissions() & set(TOKEN_PERMISSIONS))).order_by("name")
     return [
-        PermissionChoice(spelt(permission), permission, spelt(permission) in chosen) for permission in allowed
+        PermissionChoice(permission_name(permission), permission, permission_name(permission) in chosen)
+        for permission in allowed
     ]
 
 

@@ -17,7 +17,7 @@ from django.urls import path
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from tecken.errors import BadInput, CouldNotAsk, MalformedPageFile, NotAllowed, StoreAway
+from tecken.errors import Forbidden, InvalidInput, MalformedPageFile, StoreUnavailable, Unavailable
 from tecken.http.decorators import Grant
 from tecken.runtimeconfig import current
 from tecken.storage.models import SymbolFile
@@ -112,7 +112,7 @@ def _add_problems(files: Iterable[SymbolFile]) -> None:
     """Give each symbol file a `problem`: what its conversion found, if the store still has the result."""
     keys = ((file, FileKey(file.debug_file, file.debug_id, file.key.rpartition("/")[2])) for file in files)
     modules = {module: file for file, key in keys if (module := object_of(key))}
-    with suppress(StoreAway):
+    with suppress(StoreUnavailable):
         for module, result in store_services.page_store().headers(list(modules)).items():
             modules[module].problem = _describe_problem(result)  # type: ignore[attr-defined]
 
@@ -142,7 +142,7 @@ def _is_in_progress(upload: Upload) -> bool:
 def _receive(request: HttpRequest) -> HttpResponse:
     """Receive an archive as the upload endpoint does, and respond with a page."""
     if current.uploads_closed():
-        raise CouldNotAsk("Uploads are closed")
+        raise Unavailable("Uploads are closed")
     response = upload_archive(request)
     document = orjson.loads(response.content)
     if response.status_code < HTTPStatus.BAD_REQUEST:
@@ -157,9 +157,9 @@ def _cancel(request: HttpRequest, upload: Upload) -> HttpResponse:
     try:
         archive_upload.cancel(upload, user_of(request))
         messages.success(request, "Cancelled. Files that are stored already stay.")
-    except NotAllowed:
+    except Forbidden:
         raise
-    except BadInput as error:
+    except InvalidInput as error:
         messages.error(request, str(error))
     return redirect("upload", upload.pk)
 

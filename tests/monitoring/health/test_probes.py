@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.monitoring.health.probes import FRESH_SECONDS, USABLE_SECONDS, Probe, ProbeRunner
 from tecken.settings import BASE_DIR
 from tests.support.clock import Clock
@@ -135,7 +135,7 @@ def test_probe_that_failed_runs_at_each_refresh(clock: Clock) -> None:
 
     def fail() -> None:
         runs.append(None)
-        raise CouldNotAsk("storage: 503")
+        raise Unavailable("storage: 503")
 
     runner = ProbeRunner([Probe("part", fail, every=10)], PATIENT, clock)
     for _ in range(3):
@@ -146,7 +146,7 @@ def test_probe_that_failed_runs_at_each_refresh(clock: Clock) -> None:
 
 @pytest.mark.parametrize(
     ("error", "reason"),
-    [(CouldNotAsk("storage: 503"), "storage: 503"), (ValueError("redis://:secret@host"), "ValueError")],
+    [(Unavailable("storage: 503"), "storage: 503"), (ValueError("redis://:secret@host"), "ValueError")],
 )
 def test_probe_that_raises_has_a_reason_without_secrets(clock: Clock, error: Exception, reason: str) -> None:
     def fail() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tecken.errors import Absent, CouldNotAsk, Refused, Throttled, TooMuch
+from tecken.errors import AccessDenied, NotFound, Throttled, TooLarge, Unavailable
 from tecken.storage.backends.bucket import Bucket, bucket_for, merged
 from tecken.storage.backends.temporary_files import STALE_SECONDS
 from tecken.storage.port import FetchLimits
@@ -33,7 +33,7 @@ def get(bucket: Bucket, key: str) -> bytes:
 def test_put_first_file_creates_the_directory(tmp_path: Path) -> None:
     root = tmp_path / "storage"
     bucket = bucket_for(root.as_uri())
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         bucket.get("v1/a")
     bucket.delete("v1/a")
     assert not root.exists()
@@ -42,28 +42,28 @@ def test_put_first_file_creates_the_directory(tmp_path: Path) -> None:
 
 
 def test_get_from_a_missing_upstream_directory_is_could_not_ask(tmp_path: Path) -> None:
-    with pytest.raises(CouldNotAsk, match="gone"):
+    with pytest.raises(Unavailable, match="gone"):
         bucket_for((tmp_path / "gone").as_uri(), create=False).get("a")
 
 
 def test_bucket_url_of_a_file_is_could_not_ask(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     bucket = bucket_for((tmp_path / "file").as_uri())
-    with pytest.raises(CouldNotAsk, match="Not a directory"):
+    with pytest.raises(Unavailable, match="Not a directory"):
         bucket.put("a/b", [b"x"])
-    with pytest.raises(CouldNotAsk, match="Not a directory"):
+    with pytest.raises(Unavailable, match="Not a directory"):
         bucket.get("a/b")
-    with pytest.raises(CouldNotAsk, match="Not a directory"):
+    with pytest.raises(Unavailable, match="Not a directory"):
         bucket.ranges("a/b", [(0, 1)])
 
 
 def test_missing_s3_bucket_is_could_not_ask(s3_bucket: S3Bucket) -> None:
     bucket = bucket_for("s3://nobody-made-this")
-    with pytest.raises(CouldNotAsk, match="no such bucket"):
+    with pytest.raises(Unavailable, match="no such bucket"):
         bucket.get("a")
-    with pytest.raises(CouldNotAsk, match="no such bucket"):
+    with pytest.raises(Unavailable, match="no such bucket"):
         bucket.ranges("a", [(0, 1)])
-    with pytest.raises(CouldNotAsk, match="no such bucket"):
+    with pytest.raises(Unavailable, match="no such bucket"):
         bucket.put("a", [b"x"])
 
 
@@ -87,7 +87,7 @@ def test_get_refused_by_an_upstream_bucket_raises_with_the_status(
     monkeypatch.setenv("AWS_ENDPOINT_URL", upstream.url.rstrip("/"))
     upstream.script["/bucket/a"] = reply
     bucket = bucket_for("s3://bucket", GENEROUS, create=False)
-    with pytest.raises(Refused, match=rf"^s3://bucket: refused: {reply.status}"):
+    with pytest.raises(AccessDenied, match=rf"^s3://bucket: refused: {reply.status}"):
         bucket.get("a")
 
 
@@ -98,7 +98,7 @@ def test_read_denied_by_our_bucket_is_refused(
     upstream.script["/bucket/a"] = Reply(403, code("AccessDenied"))
     bucket = bucket_for("s3://bucket", GENEROUS)
     for read in (bucket.get, bucket.head, lambda key: bucket.ranges(key, [(0, 1)])):
-        with pytest.raises(Refused, match="refused: 403 Forbidden"):
+        with pytest.raises(AccessDenied, match="refused: 403 Forbidden"):
             read("a")
 
 
@@ -110,7 +110,7 @@ def test_read_with_invalid_credentials_is_could_not_ask(
     upstream.script["/bucket/a"] = Reply(403, code(name))
     bucket = bucket_for("s3://bucket", GENEROUS)
     for read in (bucket.get, bucket.head):
-        with pytest.raises(CouldNotAsk, match=name):
+        with pytest.raises(Unavailable, match=name):
             read("a")
 
 
@@ -130,9 +130,9 @@ def test_get_from_an_unavailable_cloud_is_could_not_ask(
     monkeypatch.setenv("AWS_ENDPOINT_URL", upstream.url.rstrip("/"))
     upstream.script["/bucket/range"] = reply
     bucket = bucket_for("s3://bucket", QUICK)
-    with pytest.raises(CouldNotAsk, match=r"^s3://bucket: "):
+    with pytest.raises(Unavailable, match=r"^s3://bucket: "):
         bucket.get("range")
-    with pytest.raises(CouldNotAsk, match=r"^s3://bucket: "):
+    with pytest.raises(Unavailable, match=r"^s3://bucket: "):
         bucket.ranges("range", [(0, 1)])
 
 
@@ -144,7 +144,7 @@ def test_get_from_a_cloud_uses_the_current_timeouts(
     now = FetchLimits()
     bucket = bucket_for("s3://bucket", lambda: now)
     now = QUICK()
-    with pytest.raises(CouldNotAsk, match=r"^s3://bucket: "):
+    with pytest.raises(Unavailable, match=r"^s3://bucket: "):
         bucket.get("a")
 
 
@@ -154,13 +154,13 @@ def test_get_cut_body_is_could_not_ask(
     monkeypatch.setenv("AWS_ENDPOINT_URL", upstream.url.rstrip("/"))
     dated = {"Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT", "ETag": '"1"'}
     upstream.script["/bucket/a"] = Reply(body=b"x" * 5_000_000, headers=dated, cut=3_000_000)
-    with pytest.raises(CouldNotAsk, match=r"^s3://bucket: "):
+    with pytest.raises(Unavailable, match=r"^s3://bucket: "):
         get(bucket_for("s3://bucket", QUICK), "a")
 
 
 def test_put_too_long_name_is_refused(tmp_path: Path, s3_bucket: S3Bucket) -> None:
     for bucket in (bucket_for(tmp_path.as_uri()), bucket_for(f"s3://{s3_bucket.name}")):
-        with pytest.raises(TooMuch, match="xxx"):
+        with pytest.raises(TooLarge, match="xxx"):
             bucket.put("x" * 1025, [b"x"])
 
 
@@ -215,14 +215,14 @@ def test_put_while_reading_shows_one_complete_file(tmp_path: Path) -> None:
 def test_get_in_a_forked_child_raises_instead_of_hanging(tmp_path: Path) -> None:
     program = f"""
 import os
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.storage.backends.bucket import bucket_for
 bucket = bucket_for({tmp_path.as_uri()!r})
 bucket.put("a", [b"x"])
 if os.fork() == 0:
     try:
         bucket.get("a")
-    except CouldNotAsk as told:
+    except Unavailable as told:
         print(told, flush=True)
     os._exit(0)
 os.wait()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from tecken.errors import TooMuch
-from tecken.symbolication.api.answer import V4, V5, Failure, Module, Resolved, Version
+from tecken.errors import TooLarge
+from tecken.symbolication.api.answer import V4, V5, ApiVersion, Failure, JobModule, Resolved
 from tecken.symbolication.api.schema import Job
 from tecken.symbols.lookup import Frame, Inline
 
@@ -60,10 +60,10 @@ def test_v5_fragment_function_size_follows_the_offset() -> None:
 
 
 @pytest.mark.parametrize("version", [V4(), V5()])
-def test_answer_limit_is_its_exact_size(version: Version) -> None:
+def test_answer_limit_is_its_exact_size(version: ApiVersion) -> None:
     answer = version.answer([resolved(version)])
     assert version.answer([resolved(version)], len(answer)) == answer
-    with pytest.raises(TooMuch, match="more than 50 bytes"):
+    with pytest.raises(TooLarge, match="more than 50 bytes"):
         version.answer([resolved(version)], 50)
 
 
@@ -72,17 +72,17 @@ def test_v4_fragment_is_the_function_or_the_offset() -> None:
     assert V4().fragment(0xB2E3F7, MAIN) == b'"XREMain::XRE_mainRun()'
 
 
-def resolved(version: Version) -> Resolved:
+def resolved(version: ApiVersion) -> Resolved:
     job = Job(
         [XUL, ("wntdll.pdb", "D74F"), ("unused.so", "AB"), ("", "")],
         [[[0, 0xB2E3F7], [-1, 5], [1, 0x1010A]], [], [[0, 0xB2E3F7], [3, 1]]],
     )
     failure = Failure("Throttled", "asked too often")
     modules = {
-        0: Module({0xB2E3F7: version.fragment(0xB2E3F7, MAIN)}, True, code_file='x"ul.dll'),
-        -1: Module({5: version.fragment(5, None)}),
-        1: Module({0x1010A: version.fragment(0x1010A, None)}, False, failure),
-        3: Module({1: version.fragment(1, None)}),
+        0: JobModule({0xB2E3F7: version.fragment(0xB2E3F7, MAIN)}, True, code_file='x"ul.dll'),
+        -1: JobModule({5: version.fragment(5, None)}),
+        1: JobModule({0x1010A: version.fragment(0x1010A, None)}, False, failure),
+        3: JobModule({1: version.fragment(1, None)}),
     }
     return Resolved(job, modules)
 
@@ -129,7 +129,7 @@ def test_answer_overlong_name_is_cut_in_frames_only() -> None:
     name = "x" * 5000
     job = Job([(name, "AB")], [[[0, 1]]])
     answer = orjson.loads(
-        V5().answer([Resolved(job, {0: Module({1: V5().fragment(1, None)}, False)})]) + b"}"
+        V5().answer([Resolved(job, {0: JobModule({1: V5().fragment(1, None)}, False)})]) + b"}"
     )
     (result,) = answer["results"]
     assert result["stacks"][0][0]["module"] == "x" * 1024

@@ -18,7 +18,7 @@ from tecken.symbolication.service import MISSING_NAMES
 DOC = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
 
 
-@pytest.mark.parametrize("text", re.findall(r'BadInput\("([^"]+)"\)', getsource(schema)))
+@pytest.mark.parametrize("text", re.findall(r'InvalidInput\("([^"]+)"\)', getsource(schema)))
 def test_api_document_contains_every_error_text(text: str) -> None:
     assert f"`{text}`" in DOC
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tecken.errors import BadInput, TooMuch
-from tecken.symbolication.api.schema import Job, Limits, v4_job, v5_jobs
+from tecken.errors import InvalidInput, TooLarge
+from tecken.symbolication.api.schema import Job, RequestLimits, v4_job, v5_jobs
 
-LIMITS = Limits(jobs=10, frames=100)
+LIMITS = RequestLimits(jobs=10, frames=100)
 XUL = ["xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2"]
 
 
@@ -53,7 +53,7 @@ def test_v5_jobs_bad_frames_are_refused(stacks: Any, text: str) -> None:
         lambda: v5({"jobs": [job(), job(stacks=stacks)]}),
         lambda: v4(job(stacks=stacks, version=4)),
     ):
-        with pytest.raises(BadInput) as caught:
+        with pytest.raises(InvalidInput) as caught:
             check()
         assert str(caught.value) == text
 
@@ -64,21 +64,21 @@ def test_v5_jobs_module_must_be_a_pair(module: Any) -> None:
         lambda: v5(job(memoryMap=[XUL, module])),
         lambda: v4(job(memoryMap=[XUL, module], version=4)),
     ):
-        with pytest.raises(BadInput, match=r"^Must be a list of lists of size 2$"):
+        with pytest.raises(InvalidInput, match=r"^Must be a list of lists of size 2$"):
             check()
 
 
 @pytest.mark.parametrize("read", [v5_jobs, v4_job])
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"NaN", b'{"jobs": NaN}', b"[" * 5000, b'"\\ud800"'])
 def test_jobs_invalid_json_is_refused(read: Any, body: bytes) -> None:
-    with pytest.raises(BadInput, match=r"^Invalid JSON passed in$"):
+    with pytest.raises(InvalidInput, match=r"^Invalid JSON passed in$"):
         read(body, LIMITS)
 
 
 @pytest.mark.parametrize("read", [v5_jobs, v4_job])
 @pytest.mark.parametrize("body", [b"[]", b"1", b'"jobs"', b"null"])
 def test_jobs_other_than_object_is_refused(read: Any, body: bytes) -> None:
-    with pytest.raises(BadInput, match=r"^Not a dict$"):
+    with pytest.raises(InvalidInput, match=r"^Not a dict$"):
         read(body, LIMITS)
 
 
@@ -100,7 +100,7 @@ def test_jobs_other_than_object_is_refused(read: Any, body: bytes) -> None:
     ],
 )
 def test_v5_jobs_bad_document_is_refused(payload: Any, text: str) -> None:
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(InvalidInput) as caught:
         v5(payload)
     assert str(caught.value) == text
 
@@ -118,7 +118,7 @@ def test_v5_jobs_bad_document_is_refused(payload: Any, text: str) -> None:
     ],
 )
 def test_v4_job_bad_document_is_refused(payload: Any, text: str) -> None:
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(InvalidInput) as caught:
         v4(payload)
     assert str(caught.value) == text
 
@@ -148,10 +148,10 @@ def test_v5_jobs_non_string_name_counts_as_empty() -> None:
 
 
 def test_jobs_over_a_limit_name_the_limit() -> None:
-    with pytest.raises(TooMuch, match=r"^Too many jobs: 11, at most 10 in one request$"):
+    with pytest.raises(TooLarge, match=r"^Too many jobs: 11, at most 10 in one request$"):
         v5({"jobs": [job()] * 11})
     stack = [[0, 1]] * 51
-    with pytest.raises(TooMuch, match=r"^Too many frames: 102, at most 100 in one request$"):
+    with pytest.raises(TooLarge, match=r"^Too many frames: 102, at most 100 in one request$"):
         v5({"jobs": [job(stacks=[stack]), job(stacks=[stack])]})
     assert v5({"jobs": [job(stacks=[[[0, 1]] * 10])] * 10})
 
@@ -170,5 +170,5 @@ NEARLY_JOBS = st.fixed_dictionaries(
 @given(JSON | NEARLY_JOBS | st.lists(NEARLY_JOBS).map(lambda jobs: {"jobs": jobs}))
 def test_jobs_arbitrary_json_is_accepted_or_refused(payload: Any) -> None:
     for read in (v5_jobs, v4_job):
-        with suppress(BadInput):
+        with suppress(InvalidInput):
             read(orjson.dumps(payload), LIMITS)

@@ -57,8 +57,8 @@ def _storage(
 @pytest.fixture
 def warm_modules() -> None:
     for module in (C, CPP, RUST):
-        assert isinstance(symbolication_services.converter().prepare(module), Header)
-    assert isinstance(symbolication_services.converter().prepare(LIBC), Missing)
+        assert isinstance(symbolication_services.converter().convert(module), Header)
+    assert isinstance(symbolication_services.converter().convert(LIBC), Missing)
 
 
 def post(version: str, body: Any, **headers: str) -> Any:
@@ -121,7 +121,7 @@ def test_v5_cold_modules_are_pending_after_the_deadline() -> None:
 
 
 def test_v5_one_warm_module_gives_a_partial_response() -> None:
-    symbolication_services.converter().prepare(C)
+    symbolication_services.converter().convert(C)
     (result,) = ask("v5", STACK)["results"]
     assert result["found_modules"] == {str(RUST): False, str(CPP): False, str(C): True, str(LIBC): False}
     assert [errors[0]["name"] for errors in result["module_errors"].values()] == ["Pending"] * 3, result
@@ -235,8 +235,8 @@ def only_in_try(settings: pytest_django.Settings) -> None:
     settings.SYMBOL_SOURCES = []
     forget_parts()
     storage_services.try_files().put(symbol_file(C), gzipped([sample(C)]))
-    assert isinstance(symbolication_services.converter().prepare(C), Missing)
-    assert isinstance(symbolication_services.try_converter().prepare(C.in_try()), Header)
+    assert isinstance(symbolication_services.converter().convert(C), Missing)
+    assert isinstance(symbolication_services.try_converter().convert(C.in_try()), Header)
 
 
 @pytest.mark.usefixtures("only_in_try")
@@ -253,14 +253,14 @@ def test_v5_try_symbols_need_the_try_parameter(version: str) -> None:
 def test_v5_with_try_prefers_regular_symbols() -> None:
     text = sample(C).replace(b"FUNC ", b"FUNC ").replace(b" crash", b" tried")
     storage_services.try_files().put(symbol_file(C), gzipped([text]))
-    assert isinstance(symbolication_services.try_converter().prepare(C.in_try()), Header)
+    assert isinstance(symbolication_services.try_converter().convert(C.in_try()), Header)
     body = {"memoryMap": [list(C)], "stacks": [[[0, 0x1205]]]}
     assert post("v5?try", body).content == post("v5", body).content
 
 
 @pytest.mark.usefixtures("only_in_try")
 def test_v5_with_try_unknown_module_is_absent() -> None:
-    assert isinstance(symbolication_services.converter().prepare(LIBC), Missing)
-    assert isinstance(symbolication_services.try_converter().prepare(LIBC.in_try()), Missing)
+    assert isinstance(symbolication_services.converter().convert(LIBC), Missing)
+    assert isinstance(symbolication_services.try_converter().convert(LIBC.in_try()), Missing)
     reply = post("v5?try", {"memoryMap": [list(LIBC)], "stacks": [[[0, 0x1205]]]})
     assert reply.json()["results"][0]["found_modules"] == {"/".join(LIBC): False}

@@ -7,36 +7,36 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Lock
 
-from tecken.errors import CouldNotAsk, StoreAway
+from tecken.errors import StoreUnavailable, Unavailable
 from tecken.store.port import Missing, PageKey
-from tecken.symbolication.conversion.status import Places, Ready, State
+from tecken.symbolication.conversion.status import ClientPlaces, Ready, State
 from tecken.symbols.ids import ObjectId
 
 
-class MemoryTurns:
+class MemoryConversionLock:
     def __init__(self) -> None:
         self._locks: defaultdict[ObjectId, Lock] = defaultdict(Lock)
 
     @contextmanager
-    def take(self, module: ObjectId) -> Iterator[None]:
+    def hold(self, module: ObjectId) -> Iterator[None]:
         with self._locks[module]:
             yield
 
 
-class MemoryBoard:
+class MemoryConversionTracker:
     """State of conversions in memory. Every method raises the error in `away`; nothing expires."""
 
     def __init__(self) -> None:
         self.states: dict[ObjectId, State] = {}
         self.attempts: Counter[ObjectId] = Counter()
         self.clients: defaultdict[str, set[ObjectId]] = defaultdict(set)
-        self.away: CouldNotAsk | None = None
+        self.away: Unavailable | None = None
 
-    def look(self, modules: Sequence[ObjectId]) -> list[State]:
+    def get(self, modules: Sequence[ObjectId]) -> list[State]:
         self._answer()
         return [self.states.get(module, "idle") for module in modules]
 
-    def ask(self, modules: Sequence[ObjectId], client: str, places: Places) -> list[ObjectId]:
+    def claim(self, modules: Sequence[ObjectId], client: str, places: ClientPlaces) -> list[ObjectId]:
         self._answer()
         fresh: list[ObjectId] = []
         for module in modules:
@@ -48,7 +48,7 @@ class MemoryBoard:
                 fresh.append(module)
         return fresh
 
-    def withdraw(self, modules: Iterable[ObjectId]) -> None:
+    def release(self, modules: Iterable[ObjectId]) -> None:
         self._answer()
         for module in modules:
             del self.states[module]
@@ -85,22 +85,22 @@ class StoreIsAway:
     """Page store whose server does not respond."""
 
     def headers(self, modules: Sequence[ObjectId]) -> dict[ObjectId, bytes | Missing]:
-        raise StoreAway("the symbol store is away")
+        raise StoreUnavailable("the symbol store is away")
 
     def pages(self, wanted: Sequence[PageKey]) -> dict[PageKey, bytes]:
-        raise StoreAway("the symbol store is away")
+        raise StoreUnavailable("the symbol store is away")
 
     def put_header(self, module: ObjectId, raw: bytes) -> None:
-        raise StoreAway("the symbol store is away")
+        raise StoreUnavailable("the symbol store is away")
 
     def put_pages(self, pages: Mapping[PageKey, bytes]) -> None:
-        raise StoreAway("the symbol store is away")
+        raise StoreUnavailable("the symbol store is away")
 
     def put_missing(self, module: ObjectId, missing: Missing, seconds: int) -> None:
-        raise StoreAway("the symbol store is away")
+        raise StoreUnavailable("the symbol store is away")
 
     def missing_seconds(self, module: ObjectId) -> float | None:
-        raise StoreAway("the symbol store is away")
+        raise StoreUnavailable("the symbol store is away")
 
     def forget(self, module: ObjectId) -> None:
-        raise StoreAway("the symbol store is away")
+        raise StoreUnavailable("the symbol store is away")

@@ -11,22 +11,22 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from tecken.errors import CouldNotAsk, TeckenError, Throttled
+from tecken.errors import TeckenError, Throttled, Unavailable
 from tecken.storage.backends.memory import MemoryPageFiles, MemorySymbols
 from tecken.storage.factory import upstream_for
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
-from tecken.symbolication.conversion.converter import LONGEST_UNREACHABLE, Lifetimes, Preparer
+from tecken.symbolication.conversion.converter import LONGEST_UNREACHABLE, Converter, MissingLifetimes
 from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import symbol_file
 from tecken.symbols.pagefile.file import Header
 from tests.support.clock import Clock
-from tests.symbolication.conversion.memory import MemoryTurns, StoreIsAway
+from tests.symbolication.conversion.memory import MemoryConversionLock, StoreIsAway
 from tests.symbolication.samples import MIB, header_of, of_version_1, page_file, sym
 
 XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
-LIFETIMES = Lifetimes(absent=600, malformed=86_400, unreachable=5)
+LIFETIMES = MissingLifetimes(absent=600, malformed=86_400, unreachable=5)
 
 
 class Rig:
@@ -39,16 +39,16 @@ class Rig:
         self.spool_dir = spool_dir
 
     def prepare(self, module: ObjectId = XUL, store: PageStore | None = None) -> Header | Missing:
-        preparer = Preparer(
+        converter = Converter(
             source=self.source,
             stamp=self.uploads.__getitem__,
             page_files=self.page_files,
             store=store or self.store,
-            turns=MemoryTurns(),
+            lock=MemoryConversionLock(),
             conversion=Conversion(lambda: MIB, str(self.spool_dir)),
             lifetimes=lambda: LIFETIMES,
         )
-        return preparer.prepare(module)
+        return converter.convert(module)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_prepare_stack_records_are_not_fetched(rig: Rig) -> None:
 
 def test_prepare_existing_page_file_fetches_nothing(rig: Rig) -> None:
     rig.page_files.files[XUL] = page_file(sym(XUL))
-    rig.source.files[XUL] = CouldNotAsk("not to be asked")
+    rig.source.files[XUL] = Unavailable("not to be asked")
     answer = rig.prepare()
     assert isinstance(answer, Header)
     assert rig.store.headers([XUL]) == {XUL: answer.raw}
@@ -116,7 +116,7 @@ def test_prepare_version_1_entries_converts_again(rig: Rig) -> None:
         (b"<html>not found</html>", "malformed", "", 86_400),
         (gzip.compress(sym(XUL))[:-12], "malformed", "", 86_400),
         (sym(XUL, functions=40_000), "malformed", "", 86_400),
-        (CouldNotAsk("connection refused"), "unreachable", "connection refused", 5),
+        (Unavailable("connection refused"), "unreachable", "connection refused", 5),
         (Throttled("slow down", retry_after=77.2), "unreachable", "slow down", 77),
         (Throttled("slow down", retry_after=0.001), "unreachable", "slow down", 1),
         (Throttled("slow down", retry_after=1e9), "unreachable", "slow down", LONGEST_UNREACHABLE),
@@ -142,7 +142,7 @@ def test_prepare_failure_stores_a_marker_for_its_lifetime(
 
 
 def test_prepare_source_available_again_converts(rig: Rig) -> None:
-    rig.source.files[XUL] = CouldNotAsk("connection refused")
+    rig.source.files[XUL] = Unavailable("connection refused")
     assert missing(rig.prepare()).kind == "unreachable"
     rig.source.files[XUL] = sym(XUL)
     assert missing(rig.prepare()).kind == "unreachable"
@@ -178,7 +178,7 @@ def test_prepare_renamed_debug_file_is_the_same_build(rig: Rig) -> None:
 
 
 def test_prepare_unavailable_page_files_skips_the_download(rig: Rig) -> None:
-    rig.page_files.away = CouldNotAsk("storage is away")
+    rig.page_files.away = Unavailable("storage is away")
     del rig.source.files[XUL]
     assert missing(rig.prepare()) == Missing("unreachable", "storage is away")
 
@@ -261,7 +261,7 @@ def test_prepare_full_disk_is_unreachable_until_later(rig: Rig, monkeypatch: pyt
 
 
 HUNGRY = """
-from tecken.errors import TooMuch
+from tecken.errors import TooLarge
 from tecken.symbolication.conversion.page_file_builder import Conversion
 
 def text(records):
@@ -274,7 +274,7 @@ for records in (3_000_000, 30_000):
     try:
         with conversion.of(text(records)) as made:
             print(made.header.metadata.symbols)
-    except TooMuch as error:
+    except TooLarge as error:
         print(error)
 """
 

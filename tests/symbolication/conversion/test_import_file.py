@@ -6,16 +6,16 @@ from collections.abc import Iterator
 import pytest
 import zstandard
 
-from tecken.errors import BadModule, CouldNotAsk, Malformed, TooMuch
+from tecken.errors import BadModule, Malformed, TooLarge, Unavailable
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
-from tecken.symbolication.conversion.converter import Adder
+from tecken.symbolication.conversion.converter import Importer
 from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.symbols.pagefile.file import Header
-from tests.symbolication.conversion.memory import MemoryTurns, StoreIsAway
+from tests.symbolication.conversion.memory import MemoryConversionLock, StoreIsAway
 from tests.symbolication.samples import MIB, page_file, sym
 
 XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
@@ -30,12 +30,12 @@ class Rig:
         self.changed: list[tuple[FileKey, str, str]] = []
         self.cache_away = False
 
-    def adder(self, store: PageStore | None = None) -> Adder:
-        return Adder(
+    def adder(self, store: PageStore | None = None) -> Importer:
+        return Importer(
             files=self.files,
             page_files=self.page_files,
             store=store or self.store,
-            turns=MemoryTurns(),
+            lock=MemoryConversionLock(),
             conversion=Conversion(lambda: MIB),
             tell=self.published.append,
             changed=self.change,
@@ -43,11 +43,11 @@ class Rig:
 
     def change(self, key: FileKey, code_file: str, code_id: str) -> None:
         if self.cache_away:
-            raise CouldNotAsk("redis-cache does not answer")
+            raise Unavailable("redis-cache does not answer")
         self.changed.append((key, code_file, code_id))
 
     def add(self, raw: bytes, store: PageStore | None = None) -> Header:
-        return self.adder(store).add(lambda: iter([raw]))
+        return self.adder(store).import_file(lambda: iter([raw]))
 
     def kept(self, module: ObjectId) -> bytes:
         return gzip.decompress(self.files.files[symbol_file(module)])
@@ -94,7 +94,7 @@ def test_add_lower_case_debug_id_is_stored_in_upper_case(rig: Rig) -> None:
         (b"<html>", Malformed),
         (sym(ObjectId("../../etc/passwd", XUL.debug_id)), BadModule),
         (sym(ObjectId("xul.pdb", "nonsense")), BadModule),
-        (sym(XUL, functions=40_000), TooMuch),
+        (sym(XUL, functions=40_000), TooLarge),
     ],
     ids=["no symbols", "path", "no id", "too large"],
 )
@@ -106,8 +106,8 @@ def test_add_unusable_file_stores_nothing(rig: Rig, raw: bytes, error: type[Exce
 
 
 def test_add_unavailable_storage_raises(rig: Rig) -> None:
-    rig.page_files.away = CouldNotAsk("storage is away")
-    with pytest.raises(CouldNotAsk, match="storage is away"):
+    rig.page_files.away = Unavailable("storage is away")
+    with pytest.raises(Unavailable, match="storage is away"):
         rig.add(sym(XUL))
     assert rig.store.headers([XUL]) == {}
 
@@ -135,5 +135,5 @@ def test_add_failing_read_raises_its_error(rig: Rig) -> None:
         raise PermissionError("not yours")
 
     with pytest.raises(PermissionError, match="not yours"):
-        rig.adder().add(broken)
+        rig.adder().import_file(broken)
     assert rig.page_files.files == {}

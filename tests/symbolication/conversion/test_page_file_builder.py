@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.symbolication.conversion.page_file_builder import Conversion
 from tests.support.small_disk import small_disk
 
@@ -20,5 +20,5 @@ def test_builder_full_disk_raises_unavailable_at_any_write(tmp_path: Path, leave
     with small_disk(tmp_path / "small") as disk:
         conversion = Conversion(lambda: 1 << 30, str(disk.directory))
         disk.fill(leave)
-        with pytest.raises(CouldNotAsk, match="no room to convert in"), conversion.of([HEAD, *FUNCTIONS]):
+        with pytest.raises(Unavailable, match="no room to convert in"), conversion.of([HEAD, *FUNCTIONS]):
             pass

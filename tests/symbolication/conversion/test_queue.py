@@ -4,14 +4,19 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from tecken.errors import CouldNotAsk, Pending
+from tecken.errors import Pending, Unavailable
 from tecken.store.port import Missing
-from tecken.symbolication.conversion.queue import MAX_ATTEMPTS, CeleryCold, InlineCold, Worker
+from tecken.symbolication.conversion.queue import (
+    MAX_ATTEMPTS,
+    CeleryConversionQueue,
+    ConversionWorker,
+    InlineConversionQueue,
+)
 from tecken.symbolication.conversion.status import Ready
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 from tests.support.clock import Clock
-from tests.symbolication.conversion.memory import MemoryBoard
+from tests.symbolication.conversion.memory import MemoryConversionTracker
 from tests.symbolication.samples import header_of
 
 XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
@@ -23,13 +28,13 @@ class Queue:
     """Queue that records jobs. `on_sleep` is called while a request waits, with the seconds waited."""
 
     def __init__(self) -> None:
-        self.board = MemoryBoard()
+        self.tracker = MemoryConversionTracker()
         self.clock = Clock()
         self.sent: list[ObjectId] = []
         self.ahead: list[ObjectId] = []
         self.absent: dict[ObjectId, Missing] = {}
         self.on_sleep: Callable[[float], None] = lambda waited: None
-        self.broken: CouldNotAsk | None = None
+        self.broken: Unavailable | None = None
         self._began = self.clock.now
 
     def send(self, modules: Sequence[ObjectId], *, first: bool) -> None:
@@ -43,18 +48,18 @@ class Queue:
         self.clock.sleep(seconds)
         self.on_sleep(self.clock.now - self._began)
 
-    def bring(
+    def convert_and_wait(
         self, *modules: ObjectId, seconds: float = 10.0, client: str = "one", places: int = 100
-    ) -> dict[ObjectId, Missing | CouldNotAsk]:
-        cold = CeleryCold(
-            self.board,
+    ) -> dict[ObjectId, Missing | Unavailable]:
+        cold = CeleryConversionQueue(
+            self.tracker,
             self.send,
             lambda: places,
             lambda _: self.absent,
             clock=self.clock,
             sleep=self.sleep,
         )
-        return cold.bring(modules, self.clock.now + seconds, client)
+        return cold.convert_and_wait(modules, self.clock.now + seconds, client)
 
 
 @pytest.fixture
@@ -63,7 +68,7 @@ def queue() -> Queue:
 
 
 def test_bring_without_workers_is_pending_at_the_deadline(queue: Queue) -> None:
-    answer = queue.bring(XUL, seconds=10.0)
+    answer = queue.convert_and_wait(XUL, seconds=10.0)
     assert isinstance(answer[XUL], Pending)
     assert "no worker has taken it up" in str(answer[XUL])
     assert queue.clock.now == pytest.approx(1010.0)
@@ -71,8 +76,8 @@ def test_bring_without_workers_is_pending_at_the_deadline(queue: Queue) -> None:
 
 
 def test_bring_long_conversion_reports_that_it_continues(queue: Queue) -> None:
-    queue.on_sleep = lambda waited: queue.board.states.update({XUL: "started"})
-    answer = queue.bring(XUL)
+    queue.on_sleep = lambda waited: queue.tracker.states.update({XUL: "started"})
+    answer = queue.convert_and_wait(XUL)
     assert isinstance(answer[XUL], Pending)
     assert "conversion is going on" in str(answer[XUL])
 
@@ -80,64 +85,64 @@ def test_bring_long_conversion_reports_that_it_continues(queue: Queue) -> None:
 def test_bring_returns_as_soon_as_all_have_results(queue: Queue) -> None:
     def work(waited: float) -> None:
         if waited > 1:
-            queue.board.states.update({XUL: Ready(), NSS: ABSENT})
+            queue.tracker.states.update({XUL: Ready(), NSS: ABSENT})
 
     queue.on_sleep = work
-    assert queue.bring(XUL, NSS) == {NSS: ABSENT}
+    assert queue.convert_and_wait(XUL, NSS) == {NSS: ABSENT}
     assert queue.clock.now < 1002
 
 
 def test_bring_pending_module_keeps_results_of_others(queue: Queue) -> None:
-    queue.board.states[NSS] = ABSENT
-    answer = queue.bring(XUL, NSS)
+    queue.tracker.states[NSS] = ABSENT
+    answer = queue.convert_and_wait(XUL, NSS)
     assert answer[NSS] == ABSENT
     assert isinstance(answer[XUL], Pending)
 
 
 def test_bring_concurrent_requests_send_one_job(queue: Queue) -> None:
     for _ in range(5):
-        queue.bring(XUL, NSS, seconds=1.0)
+        queue.convert_and_wait(XUL, NSS, seconds=1.0)
     assert queue.sent == [XUL, NSS]
 
 
 def test_bring_lost_job_is_sent_again(queue: Queue) -> None:
     def forget(waited: float) -> None:
         if waited > 5 and len(queue.sent) == 1:
-            queue.board.states.clear()
+            queue.tracker.states.clear()
 
     queue.on_sleep = forget
-    queue.bring(XUL)
+    queue.convert_and_wait(XUL)
     assert queue.sent == [XUL, XUL]
 
 
 def test_bring_failing_queue_releases_its_claims(queue: Queue) -> None:
-    queue.broken = CouldNotAsk("the queue does not answer")
-    assert queue.bring(XUL, NSS) == {XUL: queue.broken, NSS: queue.broken}
-    assert queue.board.states == {}
+    queue.broken = Unavailable("the queue does not answer")
+    assert queue.convert_and_wait(XUL, NSS) == {XUL: queue.broken, NSS: queue.broken}
+    assert queue.tracker.states == {}
     assert queue.clock.now == 1000.0
 
 
 def test_bring_unavailable_board_returns_at_once(queue: Queue) -> None:
-    queue.board.away = CouldNotAsk("redis-cache does not answer")
-    assert queue.bring(XUL) == {XUL: queue.board.away}
+    queue.tracker.away = Unavailable("redis-cache does not answer")
+    assert queue.convert_and_wait(XUL) == {XUL: queue.tracker.away}
     assert queue.clock.now == 1000.0
 
 
 def test_bring_board_failing_later_keeps_earlier_results(queue: Queue) -> None:
-    away = CouldNotAsk("redis-cache does not answer")
-    queue.board.states[NSS] = ABSENT
-    queue.on_sleep = lambda waited: setattr(queue.board, "away", away)
-    assert queue.bring(XUL, NSS) == {NSS: ABSENT, XUL: away}
+    away = Unavailable("redis-cache does not answer")
+    queue.tracker.states[NSS] = ABSENT
+    queue.on_sleep = lambda waited: setattr(queue.tracker, "away", away)
+    assert queue.convert_and_wait(XUL, NSS) == {NSS: ABSENT, XUL: away}
 
 
 def test_bring_no_modules_makes_no_calls(queue: Queue) -> None:
-    queue.board.away = CouldNotAsk("redis-cache does not answer")
-    assert queue.bring() == {}
+    queue.tracker.away = Unavailable("redis-cache does not answer")
+    assert queue.convert_and_wait() == {}
 
 
 def test_bring_after_the_deadline_polls_once(queue: Queue) -> None:
-    queue.board.states[NSS] = ABSENT
-    assert queue.bring(NSS, seconds=-1) == {NSS: ABSENT}
+    queue.tracker.states[NSS] = ABSENT
+    assert queue.convert_and_wait(NSS, seconds=-1) == {NSS: ABSENT}
 
 
 def many(count: int) -> list[ObjectId]:
@@ -145,7 +150,7 @@ def many(count: int) -> list[ObjectId]:
 
 
 def test_bring_many_modules_takes_half_of_the_places(queue: Queue) -> None:
-    answer = queue.bring(*many(20_000), places=8)
+    answer = queue.convert_and_wait(*many(20_000), places=8)
     assert queue.sent == many(4)
     assert queue.ahead == many(1)
     assert len(answer) == 20_000
@@ -155,32 +160,32 @@ def test_bring_many_modules_takes_half_of_the_places(queue: Queue) -> None:
 def test_bring_freed_places_claim_the_next_modules(queue: Queue) -> None:
     def work(waited: float) -> None:
         for module in list(queue.sent):
-            if queue.board.states[module] == "asked":
-                queue.board.begin(module)
-                queue.board.finish(module, ABSENT, ended=True)
+            if queue.tracker.states[module] == "asked":
+                queue.tracker.begin(module)
+                queue.tracker.finish(module, ABSENT, ended=True)
 
     queue.on_sleep = work
-    assert queue.bring(*many(300), places=8) == dict.fromkeys(many(300), ABSENT)
+    assert queue.convert_and_wait(*many(300), places=8) == dict.fromkeys(many(300), ABSENT)
     assert queue.sent == many(300)
     assert queue.clock.now < 1003
 
 
 def test_bring_single_module_precedes_a_large_request(queue: Queue) -> None:
-    queue.bring(*many(100), places=8)
-    queue.bring(XUL, places=8)
+    queue.convert_and_wait(*many(100), places=8)
+    queue.convert_and_wait(XUL, places=8)
     assert queue.sent[-1] == XUL
     assert queue.ahead == [many(1)[0], XUL]
 
 
 def test_bring_many_single_module_requests_are_bounded(queue: Queue) -> None:
     for module in many(100):
-        queue.bring(module, places=8, seconds=0)
+        queue.convert_and_wait(module, places=8, seconds=0)
     assert queue.sent == many(8)
 
 
 def test_bring_known_absent_module_sends_no_job(queue: Queue) -> None:
     queue.absent = {XUL: ABSENT}
-    assert queue.bring(XUL) == {XUL: ABSENT}
+    assert queue.convert_and_wait(XUL) == {XUL: ABSENT}
     assert not queue.sent
 
 
@@ -191,7 +196,7 @@ class Preparations:
         self.answers = list(answers)
         self.given_up: list[str] = []
 
-    def prepare(self, module: ObjectId) -> Header | Missing:
+    def convert(self, module: ObjectId) -> Header | Missing:
         answer = self.answers.pop(0)
         if isinstance(answer, BaseException):
             raise answer
@@ -207,15 +212,15 @@ class Killed(BaseException):
 
 
 def test_inline_bring_converts_each_module() -> None:
-    unreachable = CouldNotAsk("storage is away")
-    cold = InlineCold(Preparations(header_of(XUL), ABSENT, unreachable), Clock())
+    unreachable = Unavailable("storage is away")
+    cold = InlineConversionQueue(Preparations(header_of(XUL), ABSENT, unreachable), Clock())
     other = ObjectId("c.so", "0" * 33)
-    assert cold.bring([XUL, NSS, other], 1001.0) == {NSS: ABSENT, other: unreachable}
+    assert cold.convert_and_wait([XUL, NSS, other], 1001.0) == {NSS: ABSENT, other: unreachable}
 
 
 def test_inline_bring_after_the_deadline_converts_nothing() -> None:
     preparations = Preparations(ABSENT)
-    answer = InlineCold(preparations, Clock()).bring([XUL], 1000.0)
+    answer = InlineConversionQueue(preparations, Clock()).convert_and_wait([XUL], 1000.0)
     assert isinstance(answer[XUL], Pending)
     assert preparations.answers == [ABSENT]
 
@@ -230,33 +235,33 @@ def test_inline_bring_after_the_deadline_converts_nothing() -> None:
     ids=["ready", "absent", "pending"],
 )
 def test_worker_conversion_publishes_its_result(
-    queue: Queue, result: Header | Missing | CouldNotAsk, state: Ready | Missing
+    queue: Queue, result: Header | Missing | Unavailable, state: Ready | Missing
 ) -> None:
-    Worker(queue.board, Preparations(result)).work(XUL)
-    assert queue.board.states == {XUL: state}
-    assert not queue.board.attempts
+    ConversionWorker(queue.tracker, Preparations(result)).work(XUL)
+    assert queue.tracker.states == {XUL: state}
+    assert not queue.tracker.attempts
 
 
 def test_worker_repeated_deaths_give_the_module_up(queue: Queue) -> None:
     preparations = Preparations(*[Killed()] * MAX_ATTEMPTS)
-    worker = Worker(queue.board, preparations)
+    worker = ConversionWorker(queue.tracker, preparations)
     for _ in range(MAX_ATTEMPTS):
         with pytest.raises(Killed):
             worker.work(XUL)
     worker.work(XUL)
-    assert queue.board.states == {XUL: Missing("malformed", f"conversion failed {MAX_ATTEMPTS} times")}
-    assert not queue.board.attempts
+    assert queue.tracker.states == {XUL: Missing("malformed", f"conversion failed {MAX_ATTEMPTS} times")}
+    assert not queue.tracker.attempts
 
 
 def test_worker_exception_is_published_and_counted(queue: Queue) -> None:
     with pytest.raises(ZeroDivisionError):
-        Worker(queue.board, Preparations(ZeroDivisionError())).work(XUL)
-    assert queue.board.states == {XUL: Missing("unreachable", "conversion failed: ZeroDivisionError")}
-    assert queue.board.attempts[XUL] == 1
+        ConversionWorker(queue.tracker, Preparations(ZeroDivisionError())).work(XUL)
+    assert queue.tracker.states == {XUL: Missing("unreachable", "conversion failed: ZeroDivisionError")}
+    assert queue.tracker.attempts[XUL] == 1
 
 
 def test_worker_ended_attempts_are_not_counted(queue: Queue) -> None:
-    worker = Worker(queue.board, Preparations(*[ABSENT] * 2 * MAX_ATTEMPTS))
+    worker = ConversionWorker(queue.tracker, Preparations(*[ABSENT] * 2 * MAX_ATTEMPTS))
     for _ in range(2 * MAX_ATTEMPTS):
         worker.work(XUL)
-    assert queue.board.states == {XUL: ABSENT}
+    assert queue.tracker.states == {XUL: ABSENT}

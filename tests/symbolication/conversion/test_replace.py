@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.storage.backends.memory import MemoryPageFiles
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
-from tecken.symbolication.conversion.converter import Replacer
+from tecken.symbolication.conversion.converter import ModuleInvalidator
 from tecken.symbolication.conversion.status import Ready
 from tecken.symbols.ids import ObjectId
-from tests.symbolication.conversion.memory import MemoryBoard, StoreIsAway
+from tests.symbolication.conversion.memory import MemoryConversionTracker, StoreIsAway
 from tests.symbolication.samples import MIB, header_of
 
 XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
@@ -20,29 +20,29 @@ class Rig:
     def __init__(self) -> None:
         self.page_files = MemoryPageFiles()
         self.store = MemoryPageStore(MIB)
-        self.board = MemoryBoard()
+        self.tracker = MemoryConversionTracker()
         self.published: list[ObjectId] = []
         self.sent: list[ObjectId] = []
         self.queue_away = False
         for module in (XUL, NSS):
             self.page_files.files[module] = b"pages"
             self.store.put_header(module, header_of(module).raw)
-            self.board.states[module] = Ready()
-            self.board.attempts[module] = 2
+            self.tracker.states[module] = Ready()
+            self.tracker.attempts[module] = 2
 
     def send(self, module: ObjectId) -> None:
         if self.queue_away:
-            raise CouldNotAsk("the queue does not answer")
+            raise Unavailable("the queue does not answer")
         self.sent.append(module)
 
     def replaced(self, module: ObjectId, store: PageStore | None = None) -> None:
-        Replacer(
+        ModuleInvalidator(
             page_files=self.page_files,
             store=store or self.store,
-            board=self.board,
+            tracker=self.tracker,
             tell=self.published.append,
             send=self.send,
-        ).replaced(module)
+        ).invalidate(module)
 
 
 @pytest.fixture
@@ -54,8 +54,8 @@ def test_replacer_new_symbol_file_removes_page_file_and_header(rig: Rig) -> None
     rig.replaced(XUL)
     assert list(rig.page_files.files) == [NSS]
     assert list(rig.store.headers([XUL, NSS])) == [NSS]
-    assert rig.board.look([XUL, NSS]) == ["idle", Ready()]
-    assert dict(rig.board.attempts) == {NSS: 2}
+    assert rig.tracker.get([XUL, NSS]) == ["idle", Ready()]
+    assert dict(rig.tracker.attempts) == {NSS: 2}
 
 
 def test_replacer_new_symbol_file_publishes_and_sends_a_job(rig: Rig) -> None:
@@ -67,20 +67,20 @@ def test_replacer_new_symbol_file_publishes_and_sends_a_job(rig: Rig) -> None:
 def test_replacer_missing_module_loses_its_marker(rig: Rig) -> None:
     rig.page_files.delete(XUL)
     rig.store.put_missing(XUL, Missing("absent", "no source has it"), 600)
-    rig.board.states[XUL] = Missing("absent", "no source has it")
+    rig.tracker.states[XUL] = Missing("absent", "no source has it")
     rig.replaced(XUL)
     assert rig.store.headers([XUL]) == {}
-    assert rig.board.look([XUL]) == ["idle"]
+    assert rig.tracker.get([XUL]) == ["idle"]
 
 
 def test_replacer_during_a_conversion_keeps_its_claim(rig: Rig) -> None:
-    rig.board.states[XUL] = "started"
+    rig.tracker.states[XUL] = "started"
     rig.replaced(XUL)
-    assert rig.board.look([XUL]) == ["started"]
+    assert rig.tracker.get([XUL]) == ["started"]
 
 
 def test_replacer_without_redis_succeeds(rig: Rig) -> None:
-    rig.board.away = CouldNotAsk("redis-cache does not answer")
+    rig.tracker.away = Unavailable("redis-cache does not answer")
     rig.queue_away = True
     rig.replaced(XUL, StoreIsAway())
     assert list(rig.page_files.files) == [NSS]
@@ -88,7 +88,7 @@ def test_replacer_without_redis_succeeds(rig: Rig) -> None:
 
 
 def test_replacer_undeletable_page_file_raises(rig: Rig) -> None:
-    rig.page_files.away = CouldNotAsk("storage is away")
-    with pytest.raises(CouldNotAsk, match="storage is away"):
+    rig.page_files.away = Unavailable("storage is away")
+    with pytest.raises(Unavailable, match="storage is away"):
         rig.replaced(XUL)
     assert rig.sent == []

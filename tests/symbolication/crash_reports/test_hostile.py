@@ -9,14 +9,14 @@ from contextlib import suppress
 
 import pytest
 
-from tecken.errors import BadInput, TooMuch
+from tecken.errors import InvalidInput, TooLarge
 from tecken.symbolication.crash_reports.parse import read
 from tecken.symbolication.crash_reports.parsed_report import (
     ADDRESSES,
-    Frame,
-    Module,
-    Modules,
-    Span,
+    ModuleRange,
+    ModuleTable,
+    ReportFrame,
+    ReportModule,
     parse_address,
 )
 
@@ -68,7 +68,7 @@ TEXTS: dict[str, Callable[[int], str]] = {
 def seconds(text: str) -> float:
     """Return the processor time of this thread for one reading."""
     began = time.thread_time()
-    with suppress(BadInput, TooMuch):
+    with suppress(InvalidInput, TooLarge):
         read(text, MOST)
     return time.thread_time() - began
 
@@ -97,14 +97,14 @@ def test_read_hostile_text_takes_linear_time(name: str) -> None:
     ],
 )
 def test_read_impossible_numbers_is_refused(text: str) -> None:
-    with pytest.raises(BadInput):
+    with pytest.raises(InvalidInput):
         read(text, MOST)
 
 
 @pytest.mark.parametrize("offset", ["-5", "true", "36893488147419103232", '"0x1ffffffffffffffff"'])
 def test_read_invalid_offset_counts_as_0(offset: str) -> None:
     text = f'{{"memoryMap": [["a", "{GUID}"]], "stacks": [[[0, {offset}], [0, 16]]]}}'
-    assert read(text, MOST).threads[0].frames == (Frame(0, 0), Frame(0, 16))
+    assert read(text, MOST).threads[0].frames == (ReportFrame(0, 0), ReportFrame(0, 16))
 
 
 @pytest.mark.parametrize("text", ["0x" + "f" * 17, -1, ADDRESSES, True, None, 1.5, "", "x"])
@@ -118,13 +118,13 @@ def test_parse_address_largest_value_is_accepted() -> None:
 
 
 def test_frame_address_is_in_the_nearest_module_before_it() -> None:
-    low, high = Module("low", "1"), Module("high", "2")
-    modules = Modules([Span(0x100, 0, low), Span(0x200, 0x300, high)])
+    low, high = ReportModule("low", "1"), ReportModule("high", "2")
+    modules = ModuleTable([ModuleRange(0x100, 0, low), ModuleRange(0x200, 0x300, high)])
     assert [modules.frame(at) for at in (0xFF, 0x100, 0x1FF, 0x200, 0x2FF, 0x300)] == [
-        Frame(None, 0xFF),
-        Frame(0, 0),
-        Frame(0, 0xFF),
-        Frame(1, 0),
-        Frame(1, 0xFF),
-        Frame(None, 0x300),
+        ReportFrame(None, 0xFF),
+        ReportFrame(0, 0),
+        ReportFrame(0, 0xFF),
+        ReportFrame(1, 0),
+        ReportFrame(1, 0xFF),
+        ReportFrame(None, 0x300),
     ]

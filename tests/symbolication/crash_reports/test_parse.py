@@ -7,18 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tecken.errors import BadInput, TooMuch
+from tecken.errors import InvalidInput, TooLarge
 from tecken.symbolication.crash_reports.debuggers import elf_id
 from tecken.symbolication.crash_reports.parse import read
-from tecken.symbolication.crash_reports.parsed_report import Frame, Module, Paste
+from tecken.symbolication.crash_reports.parsed_report import Paste, ReportFrame, ReportModule
 
-XUL = Module("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
-APP = Module("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
-LIBC = Module("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")
+XUL = ReportModule("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+APP = ReportModule("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
+LIBC = ReportModule("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")
 MOST = 1000
 
 
-def first(paste: Paste) -> tuple[Frame, ...]:
+def first(paste: Paste) -> tuple[ReportFrame, ...]:
     return paste.threads[0].frames
 
 
@@ -33,7 +33,7 @@ def first(paste: Paste) -> tuple[Frame, ...]:
 def test_read_symbolication_request_gives_its_frames(document: dict[str, Any]) -> None:
     paste = read(json.dumps(document), MOST)
     assert (paste.kind, paste.modules) == ("symbolication request", (LIBC, XUL))
-    assert first(paste) == (Frame(0, 16), Frame(1, 32), Frame(None, 7))
+    assert first(paste) == (ReportFrame(0, 16), ReportFrame(1, 32), ReportFrame(None, 7))
 
 
 MACHINE = """\
@@ -60,11 +60,11 @@ def test_read_stackwalk_machine_output_gives_its_frames() -> None:
         ("Thread 1", True),
     ]
     assert paste.threads[1].frames == (
-        Frame(1, 0x1205),
-        Frame(None, 5, "crash-c!main [crash.c:56]"),
+        ReportFrame(1, 0x1205),
+        ReportFrame(None, 5, "crash-c!main [crash.c:56]"),
         # A caller: the call is before its return address.
-        Frame(0, 0x2724A - 1),
-        Frame(None, 0x7FFC0000),
+        ReportFrame(0, 0x2724A - 1),
+        ReportFrame(None, 0x7FFC0000),
     )
     assert paste.reason == "SIGSEGV at 0x0"
 
@@ -101,9 +101,9 @@ def test_read_stackwalk_human_output_gives_its_frames() -> None:
         ("Thread 1", False),
     ]
     assert first(paste) == (
-        Frame(0, 0x1205),
-        Frame(None, 0, "libfoo.so!foo(int) [foo.cpp : 12 + 0x5]"),
-        Frame(1, 0x2724A - 1),
+        ReportFrame(0, 0x1205),
+        ReportFrame(None, 0, "libfoo.so!foo(int) [foo.cpp : 12 + 0x5]"),
+        ReportFrame(1, 0x2724A - 1),
     )
     assert paste.modules == (APP, LIBC)
 
@@ -142,10 +142,10 @@ def test_read_socorro_crash_gives_its_frames(document: dict[str, Any]) -> None:
     assert paste.threads[0].name == "Thread 0 main"
     assert paste.threads[0].crashed
     assert first(paste) == (
-        Frame(0, 0x1205, "crash"),
-        Frame(1, 0x10),
-        Frame(None, 0x900000),
-        Frame(None, 0),
+        ReportFrame(0, 0x1205, "crash"),
+        ReportFrame(1, 0x10),
+        ReportFrame(None, 0x900000),
+        ReportFrame(None, 0),
     )
 
 
@@ -168,7 +168,7 @@ def test_read_crash_ping_gives_its_frames() -> None:
     assert (paste.kind, paste.modules, first(paste)) == (
         "crash ping",
         (APP,),
-        (Frame(0, 0x1205), Frame(None, 0x405000)),
+        (ReportFrame(0, 0x1205), ReportFrame(None, 0x405000)),
     )
 
 
@@ -192,8 +192,8 @@ IPS = {
 )
 def test_read_apple_json_gives_its_frames(text: str) -> None:
     paste = read(text, MOST)
-    assert paste.modules == (Module("shop", "3D3A1B2C0000111122223333444455550"),)
-    assert first(paste) == (Frame(0, 100), Frame(0, 199, "main"))
+    assert paste.modules == (ReportModule("shop", "3D3A1B2C0000111122223333444455550"),)
+    assert first(paste) == (ReportFrame(0, 100), ReportFrame(0, 199, "main"))
     assert (paste.threads[0].crashed, paste.reason) == (True, "EXC_BAD_ACCESS")
 
 
@@ -220,8 +220,8 @@ def test_read_apple_text_gives_its_frames() -> None:
         "Thread 0 Dispatch queue: com.apple.main-thread",
         "Thread 1",
     ]
-    assert paste.modules[1] == Module("shop", "3D3A1B2C0000111122223333444455550")
-    assert first(paste) == (Frame(0, 0x792E, "__pthread_kill"), Frame(1, 16483))
+    assert paste.modules[1] == ReportModule("shop", "3D3A1B2C0000111122223333444455550")
+    assert first(paste) == (ReportFrame(0, 0x792E, "__pthread_kill"), ReportFrame(1, 16483))
     assert paste.reason == "EXC_CRASH (SIGABRT)"
 
 
@@ -241,9 +241,9 @@ def test_read_gdb_backtrace_with_modules_gives_its_frames() -> None:
     paste = read(GDB + UNSTRIP, MOST)
     assert paste.modules == (APP, LIBC)
     assert first(paste) == (
-        Frame(0, 0x120A),
-        Frame(1, 0x30D09, "__libc_start_main () from /lib/x86_64-linux-gnu/libc.so.6"),
-        Frame(None, 0, "main (argc=1) at crash.c:56"),
+        ReportFrame(0, 0x120A),
+        ReportFrame(1, 0x30D09, "__libc_start_main () from /lib/x86_64-linux-gnu/libc.so.6"),
+        ReportFrame(None, 0, "main (argc=1) at crash.c:56"),
     )
     assert paste.remarks == ()
 
@@ -276,31 +276,31 @@ def test_elf_id_build_id_gives_the_debug_id_of_dump_syms() -> None:
     ],
 )
 def test_read_offset_list_gives_its_frames(line: str) -> None:
-    assert (read(line, MOST).modules, first(read(line, MOST))) == ((XUL,), (Frame(0, 0x1F4A),))
+    assert (read(line, MOST).modules, first(read(line, MOST))) == ((XUL,), (ReportFrame(0, 0x1F4A),))
 
 
 def test_read_offset_list_with_separate_ids_gives_its_frames() -> None:
     paste = read("xul.pdb 44E4EC8C2F41492B9369D6B9A059577C2\nxul.pdb+0x10\nfoo.so + 0x20\n(inlined)\n", MOST)
-    assert paste.modules == (XUL, Module("foo.so", ""))
-    assert first(paste) == (Frame(0, 16), Frame(1, 32), Frame(None, 0, "(inlined)"))
+    assert paste.modules == (XUL, ReportModule("foo.so", ""))
+    assert first(paste) == (ReportFrame(0, 16), ReportFrame(1, 32), ReportFrame(None, 0, "(inlined)"))
     assert paste.remarks == ("No debug id for foo.so: write it once, as `foo.so ID`.",)
 
 
 def test_read_guid_without_age_has_age_0() -> None:
     paste = read("shop 3D3A1B2C-0000-1111-2222-333344445555 0x10", MOST)
-    assert paste.modules == (Module("shop", "3D3A1B2C0000111122223333444455550"),)
+    assert paste.modules == (ReportModule("shop", "3D3A1B2C0000111122223333444455550"),)
 
 
 @pytest.mark.parametrize(
     "text", ["", " \n", "hello", "{}", "[1, 2]", '{"jobs": 3}', "0|0|x", "<script>alert(1)</script>"]
 )
 def test_read_unknown_text_lists_the_known_kinds(text: str) -> None:
-    with pytest.raises(BadInput, match="It can be a symbolication request"):
+    with pytest.raises(InvalidInput, match="It can be a symbolication request"):
         read(text, MOST)
 
 
 def test_read_too_many_frames_raises() -> None:
-    with pytest.raises(TooMuch, match="Too many frames: 5, at most 4"):
+    with pytest.raises(TooLarge, match="Too many frames: 5, at most 4"):
         read(MACHINE, 4)
 
 
@@ -336,7 +336,7 @@ def test_read_arbitrary_json_never_fails_otherwise(document: Any) -> None:
     """Check that the text is parsed, or refused with an expected error."""
     try:
         paste = read(json.dumps(document), MOST)
-    except BadInput:
+    except InvalidInput:
         return
     for thread in paste.threads:
         assert all(frame.module is None or frame.module < len(paste.modules) for frame in thread.frames)
@@ -346,5 +346,5 @@ def test_read_arbitrary_json_never_fails_otherwise(document: Any) -> None:
 def test_read_arbitrary_text_never_fails_otherwise(lines: list[str]) -> None:
     try:
         read("\n".join(lines), MOST)
-    except BadInput:
+    except InvalidInput:
         return

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tecken.errors import Malformed, TooMuch
+from tecken.errors import Malformed, TooLarge
 from tecken.symbols.formats import breakpad
 from tecken.symbols.pagefile import bounds, convert
-from tecken.symbols.pagefile.convert import Converter
+from tecken.symbols.pagefile.convert import PageFileWriter
 from tecken.symbols.pagefile.file import Metadata, Section
 from tecken.symbols.pagefile.page import Page
 from tests.symbols.generate import sym_files
@@ -27,7 +27,7 @@ Records = list[tuple[int, bytes]]
 class Converted:
     def __init__(self, *chunks: bytes) -> None:
         pages = io.BytesIO()
-        converter = Converter(io.BytesIO(), pages)
+        converter = PageFileWriter(io.BytesIO(), pages)
         for chunk in chunks:
             converter.feed(chunk)
         self.complete = converter.complete
@@ -83,7 +83,7 @@ def test_converter_stack_records_alone_give_no_symbols() -> None:
 
 
 def test_converter_wrong_start_is_refused_at_once() -> None:
-    converter = Converter(io.BytesIO(), io.BytesIO())
+    converter = PageFileWriter(io.BytesIO(), io.BytesIO())
     with pytest.raises(Malformed, match="must begin with MODULE"):
         converter.feed(b"x" * 100 + b"\n" * convert.WINDOW)
 
@@ -102,7 +102,7 @@ def test_converter_line_of_almost_four_mebibytes_is_accepted() -> None:
 def test_converter_too_many_records_raise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(breakpad, "MAX_RECORDS", 10)
     assert len(symbols(b"PUBLIC 1 0 p\n" * 10)) == 10
-    with pytest.raises(TooMuch, match="more than 10 records"):
+    with pytest.raises(TooLarge, match="more than 10 records"):
         converted(b"PUBLIC 1 0 p\n" * 12)
 
 
@@ -193,7 +193,7 @@ def test_converter_text_after_the_first_stack_record_is_ignored() -> None:
 
 def test_converter_first_stack_record_makes_it_complete() -> None:
     text = MODULE + b"PUBLIC 10 0 p\nSTACK CFI\n" + b"x\n" * convert.WINDOW
-    converter = Converter(spool := io.BytesIO(), io.BytesIO())
+    converter = PageFileWriter(spool := io.BytesIO(), io.BytesIO())
     fed = 0
     while not converter.complete:
         converter.feed(text[fed : fed + 4096])

@@ -8,7 +8,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tecken.errors import MalformedPageFile, TooMuch
+from tecken.errors import MalformedPageFile, TooLarge
 from tecken.symbols.pagefile.file import (
     MAX_PAGE_BYTES,
     PREFIX,
@@ -138,5 +138,5 @@ def test_open_page_over_its_bound_is_malformed() -> None:
 def test_page_writer_over_4_gib_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     writer = PageWriter(io.BytesIO())
     monkeypatch.setattr(writer, "_written", 2**32 - 10)
-    with pytest.raises(TooMuch, match="4 GiB"):
+    with pytest.raises(TooLarge, match="4 GiB"):
         writer.add(Section.SYMBOLS, 0, bytes(10))

@@ -14,7 +14,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from tecken import services
-from tecken.errors import Absent
+from tecken.errors import NotFound
 from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
 from tecken.storage.models import SymbolFile
@@ -76,7 +76,7 @@ def test_put_uncompressed_symbol_file_is_stored(builder: Uploader) -> None:
 def test_put_before_completion_stores_no_file(builder: Uploader) -> None:
     answer = builder.announce({SYM_KEY: SYM})
     builder.put(urls(answer)[str(SYM_KEY)], SYM)
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         stored(SYM_KEY)
     assert not SymbolFile.objects.exists()
 
@@ -209,7 +209,7 @@ def test_direct_upload_with_try_token_stores_try_symbols(uploader: Makes) -> Non
     builder.put(urls(answer)[str(SYM_KEY)], SYM)
     assert builder.complete(answer["id"]).status_code == 200
     assert stored(SYM_KEY, try_symbols=True) == SYM
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         stored(SYM_KEY)
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.test import Client
 
-from tecken.errors import BadInput, BadModule
+from tecken.errors import BadModule, InvalidInput
 from tecken.storage import services as storage_services
 from tecken.storage.models import SymbolFile
 from tecken.symbols.filetypes import FileType
@@ -244,15 +244,15 @@ class TestBodies:
     @pytest.mark.parametrize(
         ("body", "error", "text"),
         [
-            (b"", BadInput, "must have a symbol_id with debug_file and debug_id"),
-            (b"\xff{", BadInput, "must have a symbol_id with debug_file and debug_id"),
+            (b"", InvalidInput, "must have a symbol_id with debug_file and debug_id"),
+            (b"\xff{", InvalidInput, "must have a symbol_id with debug_file and debug_id"),
             (b'{debug_file: "x", debug_id: "no"}', BadModule, "debug id must be 9 to 40 hex digits"),
             (b'{debug_file: "..", debug_id: "1234567890"}', BadModule, "path separator"),
-            (b'{symbol_upload_type: "MAP"}', BadInput, "must be one of BREAKPAD, ELF, PE, MACHO, PDB"),
+            (b'{symbol_upload_type: "MAP"}', InvalidInput, "must be one of BREAKPAD, ELF, PE, MACHO, PDB"),
         ],
     )
     def test_parse_completion_invalid_body_is_refused(
-        self, body: bytes, error: type[BadInput], text: str
+        self, body: bytes, error: type[InvalidInput], text: str
     ) -> None:
         with pytest.raises(error, match=text):
             sym_upload.parse_completion(body)

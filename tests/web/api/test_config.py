@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.test import Client
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.backend import Report, Values
 from tecken.runtimeconfig.backends.memory import MemoryBackend
@@ -348,7 +348,7 @@ def test_who_has_applied_what(client: Client, viewer: dict[str, str], backend: M
 
 class Away(MemoryBackend):
     def read(self) -> Values:
-        raise CouldNotAsk("Redis does not answer")
+        raise Unavailable("Redis does not answer")
 
 
 def test_it_is_recorded_while_redis_is_away(

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 import pytest
 from django.db.models import Q
 
-from tecken.errors import BadInput
+from tecken.errors import InvalidInput
 from tecken.web.api import filters
 
 MIB = 1024 * 1024
@@ -33,13 +33,13 @@ def test_size_combines_all_parts() -> None:
 
 @pytest.mark.parametrize("text", ["big", "10 XB", ">=", "-1", "1,,2", "1e3", "٣", "1.5.5", "=>1", "1\n2"])
 def test_size_invalid_raises(text: str) -> None:
-    with pytest.raises(BadInput, match=r"size: .* is not a size; sizes look like"):
+    with pytest.raises(InvalidInput, match=r"size: .* is not a size; sizes look like"):
         filters.size("size", text)
 
 
 def test_number_parses_operators() -> None:
     assert filters.number("count", ">=10") == Q(Q(count__gte=10))
-    with pytest.raises(BadInput, match="count: '1kb' is not a number"):
+    with pytest.raises(InvalidInput, match="count: '1kb' is not a number"):
         filters.number("count", "1kb")
 
 
@@ -84,7 +84,7 @@ def test_moment_compares_periods(text: str, expected: dict[str, object]) -> None
     "text", ["tomorrow", "2026-02-30", ">=null", "1", "9999-12-31", "2026-01-31T25:00", ""]
 )
 def test_moment_invalid_raises(text: str) -> None:
-    with pytest.raises(BadInput, match=r"at: .* is not a date; dates look like"):
+    with pytest.raises(InvalidInput, match=r"at: .* is not a date; dates look like"):
         filters.moment("at", text)
 
 

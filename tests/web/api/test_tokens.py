@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from tecken.accounts.groups import named
+from tecken.accounts.groups import find_permissions
 from tecken.accounts.models import Token
 from tecken.accounts.tokens import find, issue
 from tests.web.api.people import key_of, person
@@ -50,7 +50,7 @@ def test_token_new_shows_key_once_and_works(client: Client) -> None:
 def test_tokens_are_listed_by_state(client: Client, state: str, shown: list[bool]) -> None:
     user = person("a@example.com", *ALL)
     headers = asks(key_of(user, "tokens.manage_tokens"))
-    old, _key = issue(user, list(named(["upload.upload_symbols"])), days=1)
+    old, _key = issue(user, list(find_permissions(["upload.upload_symbols"])), days=1)
     Token.objects.filter(pk=old.pk).update(expires_at=timezone.now() - timedelta(days=1))
     key_of(person("b@example.com", *ALL))
     listed = client.get("/api/tokens/", {"state": state}, headers=headers).json()
@@ -61,7 +61,7 @@ def test_tokens_are_listed_by_state(client: Client, state: str, shown: list[bool
 
 def test_extend_counts_from_expiry(client: Client) -> None:
     user = person("a@example.com", *ALL)
-    token, key = issue(user, list(named(["tokens.manage_tokens"])), days=10)
+    token, key = issue(user, list(find_permissions(["tokens.manage_tokens"])), days=10)
     url = f"/api/tokens/token/{token.pk}/extend"
     reply = client.post(url, {"days": 5}, content_type="application/json", headers=asks(key))
     assert reply.status_code == 200
@@ -71,7 +71,7 @@ def test_extend_counts_from_expiry(client: Client) -> None:
 def test_extend_expired_counts_from_now(client: Client) -> None:
     user = person("a@example.com", *ALL)
     headers = asks(key_of(user))
-    token, key = issue(user, list(named(["upload.upload_symbols"])), days=10)
+    token, key = issue(user, list(find_permissions(["upload.upload_symbols"])), days=10)
     Token.objects.filter(pk=token.pk).update(expires_at=timezone.now() - timedelta(days=100))
     client.post(f"/api/tokens/token/{token.pk}/extend", {}, content_type="application/json", headers=headers)
     assert find(key).expires_at > timezone.now() + timedelta(days=364)
@@ -79,7 +79,7 @@ def test_extend_expired_counts_from_now(client: Client) -> None:
 
 def test_token_deleted_is_rejected_at_once(client: Client) -> None:
     user = person("a@example.com", *ALL)
-    token, key = issue(user, list(named(["tokens.manage_tokens"])), days=10)
+    token, key = issue(user, list(find_permissions(["tokens.manage_tokens"])), days=10)
     assert client.delete(f"/api/tokens/token/{token.pk}", headers=asks(key)).status_code == 204
     reply = client.get("/api/tokens/", headers=asks(key))
     assert (reply.status_code, reply.json()["error"]) == (403, "API Token not matched")

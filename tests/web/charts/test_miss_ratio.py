@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from tecken.monitoring.health.sizing import Sizing
-from tecken.store.miss_ratio import Curve, Entries
+from tecken.store.miss_ratio import Entries, MissRatioCurve
 from tecken.web.charts.miss_ratio import HEIGHT, WIDTH, draw_curve, sizing_rows
 
 MB, GB = 10**6, 10**9
-CURVE = Curve((10 * MB, 100 * MB, GB, 3 * GB), (0.2, 0.6, 0.92, 0.97), 50_000, 5000)
+CURVE = MissRatioCurve((10 * MB, 100 * MB, GB, 3 * GB), (0.2, 0.6, 0.92, 0.97), 50_000, 5000)
 SIZING = Sizing(0, CURVE, (GB, 3 * GB, None), Entries(0, 0, ()))
 
 
@@ -26,7 +26,7 @@ def test_draw_curve_marks_are_inside() -> None:
 
 
 def test_draw_curve_short_axis_has_marks_between() -> None:
-    curve = Curve((40 * MB, 90 * MB), (0.5, 0.96), 50_000, 5000)
+    curve = MissRatioCurve((40 * MB, 90 * MB), (0.5, 0.96), 50_000, 5000)
     chart = draw_curve(SIZING._replace(curve=curve), None)
     assert chart
     assert chart.present is None
@@ -34,14 +34,14 @@ def test_draw_curve_short_axis_has_marks_between() -> None:
 
 
 def test_draw_curve_omits_distant_estimates() -> None:
-    curve = Curve((4 * MB, 90 * MB), (0.5, 0.96), 50_000, 5000)
+    curve = MissRatioCurve((4 * MB, 90 * MB), (0.5, 0.96), 50_000, 5000)
     small = draw_curve(SIZING._replace(curve=curve), 100 * MB)
     assert small
     assert small.estimates == []
 
 
 def test_draw_curve_with_huge_limit_includes_it() -> None:
-    chart = draw_curve(SIZING._replace(curve=Curve((1000,), (0.9,), 5000, 5000)), 64 * GB)
+    chart = draw_curve(SIZING._replace(curve=MissRatioCurve((1000,), (0.9,), 5000, 5000)), 64 * GB)
     assert chart
     assert chart.present
     assert chart.present.x > WIDTH * 0.9
@@ -49,4 +49,4 @@ def test_draw_curve_with_huge_limit_includes_it() -> None:
 
 
 def test_draw_curve_without_points_is_none() -> None:
-    assert draw_curve(SIZING._replace(curve=Curve((), (), 5000, 5000)), GB) is None
+    assert draw_curve(SIZING._replace(curve=MissRatioCurve((), (), 5000, 5000)), GB) is None

@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 from django.utils.html import escape
 
-from tecken.accounts.tokens import GIVEN
+from tecken.accounts.tokens import TOKEN_PERMISSIONS
 from tecken.web.pages.api_docs import Description, Operation
 from tests.web.api.people import key_of, person
 
@@ -69,7 +69,7 @@ def test_operation_has_fields_and_response(operations: dict[str, Operation]) -> 
     assert not operation.is_public
     assert not operation.is_link
     assert [(f.name, f.place, f.kind, f.required) for f in operation.parameters] == [
-        ("permissions", "body", f"list of {' or '.join(map(json.dumps, GIVEN))}", True),
+        ("permissions", "body", f"list of {' or '.join(map(json.dumps, TOKEN_PERMISSIONS))}", True),
         ("days", "body", "integer", False),
         ("notes", "body", "text", False),
     ]

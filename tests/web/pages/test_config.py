@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tecken.errors import BadOption, CouldNotAsk
+from tecken.errors import BadOption, Unavailable
 from tecken.runtimeconfig import current, history, service
 from tecken.runtimeconfig.backend import Change, Report, Values
 from tecken.runtimeconfig.backends.memory import MemoryBackend
@@ -291,10 +291,10 @@ def test_what_a_database_cannot_hold(client: Client, operator: User, field: str)
 def test_redis_away(client: Client, operator: User, monkeypatch: pytest.MonkeyPatch) -> None:
     class Away(MemoryBackend):
         def read(self) -> Values:
-            raise CouldNotAsk("Redis does not answer")
+            raise Unavailable("Redis does not answer")
 
         def reports(self) -> list[Report]:
-            raise CouldNotAsk("Redis does not answer")
+            raise Unavailable("Redis does not answer")
 
     monkeypatch.setattr(current, "backend", Away)
     page = client.post(

@@ -14,7 +14,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from tecken import services
 from tecken.download.models import MissingSymbol
-from tecken.errors import Absent, CouldNotAsk, Refused
+from tecken.errors import AccessDenied, NotFound, Unavailable
 from tecken.jobs import sending
 from tecken.storage import services as storage_services
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles
@@ -150,7 +150,7 @@ def test_explain_last_search_shows_its_results(
 def test_explain_upstream_that_refuses_shows_the_reason(client: Client, tmp_path: Path) -> None:
     name = f"file://{tmp_path}/upstream"
     storage_services.lookup_log().note(
-        XUL, [SourceResult(name, Refused(f"{name}: refused: 403 Forbidden"), 0.1)]
+        XUL, [SourceResult(name, AccessDenied(f"{name}: refused: 403 Forbidden"), 0.1)]
     )
     assert '<span class="no"><bdi>Refused: 403 Forbidden</bdi></span>' in shown(client)
 
@@ -189,7 +189,7 @@ def test_look_again_queues_job_and_shows_result(
 
 
 def test_explain_started_job_shows_it(client: Client) -> None:
-    with symbolication_services.conversion_lock().take(XUL):
+    with symbolication_services.conversion_lock().hold(XUL):
         assert "A worker is looking for it now." in shown(client)
 
 
@@ -253,7 +253,7 @@ def test_explain_symbols_without_file_are_shown(client: Client, tmp_path: Path) 
     work()
     (tmp_path / "upstream" / str(symbol_file(XUL))).unlink()
     storage_services.lookup_log().note(
-        XUL, [SourceResult(f"file://{tmp_path}/upstream", Absent("it is not there"), 0.1)]
+        XUL, [SourceResult(f"file://{tmp_path}/upstream", NotFound("it is not there"), 0.1)]
     )
     page = shown(client)
     assert "Its symbols are here." in page
@@ -417,7 +417,7 @@ def test_explain_storage_down_shows_rest(client: Client, monkeypatch: pytest.Mon
     work()
     symbolication_services.conversion_tracker().forget(XUL)
     page_files, files = MemoryPageFiles(), MemoryFiles("bucket.example")
-    page_files.away = files.away = CouldNotAsk("bucket.example is away")
+    page_files.away = files.away = Unavailable("bucket.example is away")
     monkeypatch.setattr(symbolication_services.explainer(), "_page_files", page_files)
     monkeypatch.setattr(storage_services.search(), "regular", files)
     page = shown(client)
@@ -444,7 +444,7 @@ def test_explain_database_down_shows_rest(client: Client) -> None:
 def test_explain_result_without_store_is_shown(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(symbolication_services.explainer(), "_store", StoreIsAway())
     work()
-    assert symbolication_services.conversion_tracker().look([XUL]) != [Ready()]
+    assert symbolication_services.conversion_tracker().get([XUL]) != [Ready()]
     assert "No source has its symbols." in shown(client)
 
 

@@ -41,7 +41,7 @@ def empty_site(tmp_path: Path, settings: Settings, clear_redis_store: None) -> I
 
 def store(debug_file: str, debug_id: str, *records: str) -> None:
     text = "\n".join([f"MODULE Linux x86_64 {debug_id} {debug_file}", *records, ""])
-    symbolication_services.importer().add(lambda: iter([text.encode()]))
+    symbolication_services.importer().import_file(lambda: iter([text.encode()]))
 
 
 def upload(user: User, debug_file: str, debug_id: str = OTHER_ID, **fields: Any) -> None:
@@ -67,7 +67,7 @@ def answer(client: Client) -> dict[str, Any]:
 
 
 def test_example_sample_stored_is_the_sample(client: Client) -> None:
-    symbolication_services.importer().add(lambda: iter([SAMPLE.read_bytes()]))
+    symbolication_services.importer().import_file(lambda: iter([SAMPLE.read_bytes()]))
     assert answer(client)["function"] == "crash_cpp_price"
     assert f"libcrash-cpp.so {SAMPLE.parent.name} +0x195d" in home(client)
 

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tecken.errors import CouldNotAsk
+from tecken.errors import Unavailable
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.backend import ConfigHead
 from tecken.runtimeconfig.backends.memory import MemoryBackend
@@ -77,7 +77,7 @@ def test_by_hand(client: Client, viewer: User, backend: MemoryBackend) -> None:
 def test_redis_away(client: Client, operator: User, monkeypatch: pytest.MonkeyPatch) -> None:
     class Away(MemoryBackend):
         def head(self) -> ConfigHead:
-            raise CouldNotAsk("Redis does not answer")
+            raise Unavailable("Redis does not answer")
 
     monkeypatch.setattr(current, "backend", Away)
     reply = client.get(URL)

@@ -10,7 +10,7 @@ import pytest_django
 from django.test import Client
 
 from tecken import services
-from tecken.errors import Absent, TooMuch
+from tecken.errors import NotFound, TooLarge
 from tecken.redisclient import services as redis_services
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
@@ -35,7 +35,7 @@ def _symbols(
     runtime_options(symbolicate_deadline_seconds=0)
     services.discard_all()
     for module in (*[path.parts[-3:-1] for path in SAMPLES.glob("*/*/*.sym")], LIBC):
-        symbolication_services.converter().prepare(ObjectId.parse(*module))
+        symbolication_services.converter().convert(ObjectId.parse(*module))
     yield
     services.discard_all()
 
@@ -148,9 +148,9 @@ def test_share_bounds_number_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
         "text 2",
     ]
     assert client.zcard(shared_reports.INDEX_KEY) == 2
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         shared_reports.load_report(client, guard, first)
-    with pytest.raises(TooMuch):
+    with pytest.raises(TooLarge):
         shared_reports.share_report(client, guard, "".join(map(str, range(200_000))))
 
 

@@ -13,10 +13,10 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from tecken.accounts import tokens
-from tecken.accounts.groups import named
+from tecken.accounts.groups import find_permissions
 from tecken.accounts.models import Token
-from tecken.accounts.tokens import allowed, find, issue
-from tecken.errors import NotAllowed
+from tecken.accounts.tokens import effective_permissions, find, issue
+from tecken.errors import Forbidden
 from tests.web.api.people import person
 from tests.web.forms import Forms, form_of
 
@@ -34,7 +34,7 @@ def owner(client: Client) -> User:
 
 
 def made_by(user: User, days: float = 30, notes: str = "") -> tuple[Token, str]:
-    return issue(user, list(named(UPLOADS[:1])), days, notes)
+    return issue(user, list(find_permissions(UPLOADS[:1])), days, notes)
 
 
 def page_of(client: Client, query: str = "") -> str:
@@ -55,7 +55,11 @@ def test_new_token_shows_key_once_and_works(client: Client, owner: User) -> None
     assert status == 201
     [key] = re.findall(r'<input id="key" readonly value="(\w{64})"', page)
     token = find(key)
-    assert (token.user, token.notes, allowed(token)) == (owner, "nightly", frozenset(UPLOADS[:1]))
+    assert (token.user, token.notes, effective_permissions(token)) == (
+        owner,
+        "nightly",
+        frozenset(UPLOADS[:1]),
+    )
     assert timedelta(days=9) < token.expires_at - timezone.now() <= timedelta(days=10)
     assert form_of(page, "notes").fields["notes"] == "", "the next one is another"
     later = page_of(client)
@@ -116,7 +120,7 @@ def test_extend_beyond_ten_years_is_refused(client: Client, owner: User) -> None
 def test_revoke_ends_token_and_keeps_it_listed(client: Client, owner: User) -> None:
     token, key = made_by(owner)
     client.post(f"{URL}{token.pk}/", {"do": "revoke"})
-    with pytest.raises(NotAllowed, match="expired"):
+    with pytest.raises(Forbidden, match="expired"):
         find(key)
     page = page_of(client)
     assert "expired</span>" in page
