@@ -27,7 +27,7 @@ from tecken.errors import TeckenError
 from tecken.symbolication.api.answer import V4, V5, ApiVersion
 from tecken.symbolication.api.schema import RequestLimits, v4_job, v5_jobs
 from tecken.symbolication.conversion.page_file_builder import Conversion
-from tecken.symbolication.frame_cache import FrameCache
+from tecken.symbolication.memory_cache import FrameCache
 from tecken.symbolication.service import Parts, symbolicate
 from tecken.symbols.ids import ObjectId
 from tests.symbolication.memory import MemoryConversionQueue, MemoryModules, PageFile

@@ -142,8 +142,7 @@ def clients() -> Iterator[tuple[str, str]]:
     """Return the users who send requests, and their keys."""
     from django.contrib.auth.models import User  # noqa: PLC0415
 
-    from tecken.accounts.groups import find_permissions  # noqa: PLC0415
-    from tecken.accounts.tokens import issue  # noqa: PLC0415
+    from tecken.accounts.tokens import find_permissions, issue  # noqa: PLC0415
 
     auditor = User.objects.create_user("auditor@example.com")
     busy, rare = (User.objects.get(username=f"user{n}@example.com") for n in (1, PEOPLE))

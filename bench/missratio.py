@@ -19,8 +19,7 @@ from typing import Any
 import redis
 
 from bench import hitratio, rig
-from tecken.store.access_sample import Access, Chunk, hash_name, is_sampled, threshold
-from tecken.store.miss_ratio import MissRatioCurve, curve
+from tecken.store.miss_ratio import Access, Chunk, MissRatioCurve, curve, hash_name, is_sampled, threshold
 from tests.support.redis_server import RedisServer
 
 CHUNKS = 40

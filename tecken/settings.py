@@ -14,7 +14,7 @@ import dj_database_url
 from environs import Env, validate
 
 from tecken.queues import CONVERT, HOUSEKEEPING, QUEUES, UPLOAD
-from tecken.redisclient.setting_urls import (
+from tecken.redisclient.urls import (
     broker_sentinel_options,
     broker_tls_options,
     broker_url,
@@ -144,7 +144,7 @@ MIDDLEWARE = [
     "tecken.web.middleware.pin_options",
     "tecken.http.compression.compression_middleware",
     "tecken.web.error_pages.render_for_browsers",
-    "tecken.accounts.middleware.people_middleware",
+    "tecken.accounts.sessions.people_middleware",
 ]
 SILENCED_SYSTEM_CHECKS = [
     *("admin.E408", "admin.E409", "admin.E410", "axes.W002"),  # for_people has them all
@@ -209,7 +209,7 @@ AXES_FAILURE_LIMIT = FAILED_LOGINS
 AXES_COOLOFF_TIME = "tecken.accounts.failures.login_pause"
 AXES_LOCKOUT_CALLABLE = "tecken.web.error_pages.reject_login"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_CLIENT_IP_CALLABLE = "tecken.accounts.client_address.address"
+AXES_CLIENT_IP_CALLABLE = "tecken.accounts.caller.address"
 
 # mozilla-django-oidc reads these settings and the OIDC_* ones above. Without a client id it is off.
 

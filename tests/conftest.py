@@ -81,11 +81,11 @@ def django_db_setup(django_db_setup: None) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def same_process_for_each_test() -> Iterator[None]:
     """Undo what a test leaves in its process: a worker's name, missed canaries, and a server given up."""
-    from tecken.monitoring import canaries  # noqa: PLC0415 - only now is Django set up
+    from tecken.monitoring import degraded  # noqa: PLC0415 - only now is Django set up
     from tecken.redisclient.guard import redis_cache  # noqa: PLC0415 - as above
     from tecken.runtimeconfig import current  # noqa: PLC0415 - as above
 
-    forget_canaries = canaries.canary_watch.cache_clear
+    forget_canaries = degraded.canary_watch.cache_clear
     yield
     current.set_kind("command")
     forget_canaries()

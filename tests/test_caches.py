@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from tecken.redisclient import client
 from tecken.redisclient import services as redis_services
-from tecken.redisclient.setting_urls import database_url
+from tecken.redisclient.urls import database_url
 from tecken.store import services as store_services
 from tests.conftest import IMAGES
 from tests.support.cluster import RedisCluster

@@ -10,7 +10,7 @@ from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 from kombu.simple import SimpleQueue
 
-from tecken.redisclient.setting_urls import broker_sentinel_options, broker_tls_options, broker_url
+from tecken.redisclient.urls import broker_sentinel_options, broker_tls_options, broker_url
 from tests.support.sentinel import SentinelPair, wait_until
 from tests.support.tls import TlsSentinelPair, TlsServer, papers
 

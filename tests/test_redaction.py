@@ -7,9 +7,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tecken.monitoring.logs.masking import mask_secrets
-from tecken.monitoring.preflight.failure import format_address, mask_url
+from tecken.monitoring.preflight.inspect import format_address, mask_url
 from tecken.redaction import redact_text, redact_url, without_account
-from tecken.redisclient.setting_urls import check_store_url
+from tecken.redisclient.urls import check_store_url
 
 SECRETS = st.text("s3cR€t:@/?#%&=+,;~._- ", min_size=4, max_size=20).map(lambda text: f"hunter2{text}hunter2")
 RAW = st.text("s3cRt%&=+,;~._-", max_size=20).map(lambda text: f"hunter2{text}hunter2")

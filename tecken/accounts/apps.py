@@ -20,7 +20,7 @@ class TokensConfig(AppConfig):
     def ready(self) -> None:
         """Have the groups created after migrations."""
         # Models cannot be imported before all applications are loaded.
-        from tecken.accounts.groups import make_groups  # noqa: PLC0415
+        from tecken.accounts.tokens import make_groups  # noqa: PLC0415
 
         post_migrate.connect(make_groups)
 

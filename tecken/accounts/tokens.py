@@ -1,4 +1,4 @@
-"""Tokens: issue, find, extend and revoke them, and compute what they permit."""
+"""API tokens and the permissions that they carry: creation, lookup, effective permissions, revocation."""
 
 from __future__ import annotations
 
@@ -9,14 +9,42 @@ from hashlib import sha256
 from hmac import compare_digest
 from secrets import token_hex
 
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from django.db import DatabaseError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet, Value
+from django.db.models.functions import Concat
 from django.utils import timezone
 
-from tecken.accounts.groups import GROUPS, find_permissions
 from tecken.accounts.models import Token
 from tecken.errors import Forbidden, InvalidInput, NotFound
+
+GROUPS = {
+    "Uploaders": ("upload.upload_symbols", "upload.upload_try_symbols", "tokens.manage_tokens"),
+    "Upload Auditors": ("upload.view_all_uploads", "tokens.manage_tokens"),
+    "Operators": ("runtimeconfig.change_option", "runtimeconfig.view_option", "tokens.manage_tokens"),
+}
+
+
+def make_groups(using: str = "default", **_signal: object) -> None:
+    """Create the groups that do not exist and whose permissions all exist.
+
+    Django calls this after the migrations of each application, so a group is created after those of the last
+    application that it has a permission of.
+    """
+    for name, names in GROUPS.items():
+        permissions = list(find_permissions(names, using))
+        if len(permissions) == len(names):
+            group, is_new = Group.objects.using(using).get_or_create(name=name)
+            if is_new:
+                group.permissions.set(permissions)
+
+
+def find_permissions(names: Iterable[str], using: str = "default") -> QuerySet[Permission]:
+    """Return permissions by `app.codename`, with their content types. Unknown names are left out."""
+    full_name = Concat(F("content_type__app_label"), Value("."), F("codename"))
+    permissions = Permission.objects.using(using).select_related("content_type")
+    return permissions.alias(full_name=full_name).filter(full_name__in=list(names))
+
 
 KEY_BYTES = 32
 # A key has 64 characters, and a comment may follow it. A longer header is refused without hashing it.

@@ -1,17 +1,28 @@
+"""Celery tasks of downloads, and the writer of missing files that they use."""
+
 from __future__ import annotations
 
 from celery import shared_task
 from django.utils import timezone
 from redis.exceptions import LockError
 
-from tecken.download import retention, services
+from tecken.download import retention
+from tecken.download.missing import MissWriter
+from tecken.redisclient.services import cache_client
+from tecken.services import per_process
+
+
+@per_process
+def miss_writer() -> MissWriter:
+    """Return the writer that moves counts of missing files from redis-cache into the database."""
+    return MissWriter(cache_client())
 
 
 @shared_task(ignore_result=True)  # type: ignore[untyped-decorator]
 def write_misses() -> None:
     """Safe to run twice, and while another one runs."""
     try:
-        services.miss_writer().write()
+        miss_writer().write()
     except LockError:
         return
     retention.trim()

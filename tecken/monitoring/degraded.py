@@ -12,14 +12,53 @@ ok              none of these
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Mapping
 from typing import Literal, get_args
 
 from tecken.jobs import sending
 from tecken.limits import services as limits_services
-from tecken.monitoring import canaries
 from tecken.runtimeconfig import current
+from tecken.services import per_process
 from tecken.storage import services as storage_services
 from tecken.store import services as store_services
+
+# CELERY_BEAT_SCHEDULE sends one into each queue as often.
+PERIOD_SECONDS = 15.0
+# One may be late because beat was restarted or a worker was busy; four in a row are no accident.
+LATE_SECONDS = 4 * PERIOD_SECONDS
+
+
+class CanaryWatch:
+    """Memory of the time since which canaries are expected, and of the queues in which they are late.
+
+    Nothing is late before canaries had the time to arrive: after a start, after an outage of redis-cache, and
+    after maintenance, during which workers take no jobs. The time counts from the latest of them.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._expected_since = clock()
+        self.late: tuple[str, ...] = ()
+
+    def judge(self, ages: Mapping[str, float | None]) -> None:
+        """Judge the seconds since the last canary of each queue; None for a queue that never had one."""
+        if self._clock() - self._expected_since < LATE_SECONDS:
+            self.late = ()
+        else:
+            self.late = tuple(name for name, age in ages.items() if age is None or age > LATE_SECONDS)
+
+    def excuse(self) -> None:
+        """Expect no canary before LATE_SECONDS from now."""
+        self._expected_since = self._clock()
+        self.late = ()
+
+
+@per_process
+def canary_watch() -> CanaryWatch:
+    """Return the judgement of the last health check. Builds nothing else: log lines read it."""
+    return CanaryWatch()
+
 
 State = Literal[
     "ok",
@@ -41,7 +80,7 @@ def degraded_states() -> tuple[State, ...]:
         "store-away": store_services.store_guard().breaker.open,
         "local-limits": limits_services.limits_are_local(),
         "queue-down": sending.queue_is_down(),
-        "jobs-stalled": bool(canaries.canary_watch().late),
+        "jobs-stalled": bool(canary_watch().late),
         "disk-full": any(space.why_not for space in storage_services.disk_space().last()),
         "maintenance": current.is_shut(),
     }

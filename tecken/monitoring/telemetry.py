@@ -14,7 +14,7 @@ from django.conf import settings
 from structlog.contextvars import get_contextvars
 
 from tecken import metrics
-from tecken.monitoring.logs import requests
+from tecken.monitoring.logs import context
 from tecken.monitoring.logs.masking import mask_deeply
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def report_errors() -> None:
         auto_session_tracking=False,
     )
     # The line of a failed request: its cause has a line of its own.
-    ignore_logger(requests.logger.name)
+    ignore_logger(context.logger.name)
 
 
 def _without_secrets(event: Any, _hint: object) -> Any:

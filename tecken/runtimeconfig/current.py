@@ -23,10 +23,9 @@ from tecken.runtimeconfig.backend import ConfigBackend
 from tecken.runtimeconfig.backends.file import FileBackend
 from tecken.runtimeconfig.backends.memory import MemoryBackend
 from tecken.runtimeconfig.backends.redis import RedisBackend
-from tecken.runtimeconfig.forking import ForkLock
 from tecken.runtimeconfig.maintenance import Maintenance
 from tecken.runtimeconfig.options import Options
-from tecken.runtimeconfig.process import Pin, Process
+from tecken.runtimeconfig.process import ForkLock, Pin, Process
 from tecken.runtimeconfig.rollout import Subject
 from tecken.runtimeconfig.snapshot import Snapshot, check_all
 from tecken.runtimeconfig.watcher import Watcher, process_name

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Self
 
-from django.db import models
+from django.db import DatabaseError, models
 from django.db.models import Q, Value
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from tecken.symbols.ids import GUID_DIGITS, is_windows_name
+from tecken.errors import BadModule, NotFound, Unavailable
+from tecken.symbols.ids import GUID_DIGITS, ObjectId, is_windows_name
 
 KEY_CHARACTERS = 1024  # the clouds allow as many bytes
 NAME_CHARACTERS = 255
@@ -112,3 +113,23 @@ class SymbolFile(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+def module_of(code_file: str, code_id: str, *, with_try: bool) -> ObjectId:
+    """Return the newest module of a binary, a regular one before one of a try build.
+
+    The id is in upper case. Raises NotFound, or Unavailable when the database does not respond.
+    """
+    rows = SymbolFile.objects.identifying().filter(match_name("code_file", code_file), code_id=code_id)
+    if not with_try:
+        rows = rows.filter(try_symbols=False)
+    try:
+        found = rows.order_by("try_symbols", "-id").values_list("debug_file", "debug_id").first()
+    except DatabaseError as error:
+        raise Unavailable("the database does not answer") from error
+    if found is None:
+        raise NotFound(f"no upload has code file {code_file} with code id {code_id}")
+    try:
+        return ObjectId.parse(*found)
+    except BadModule as error:
+        raise NotFound(str(error)) from error

@@ -152,7 +152,7 @@ class SearchPlace(NamedTuple):
 
 
 class FindByCodeId(Protocol):
-    """Search for a module by its code file and code id; see `tecken.storage.codes.module_of`."""
+    """Search for a module by its code file and code id; see `tecken.storage.models.module_of`."""
 
     def __call__(self, code_file: str, code_id: str, *, with_try: bool) -> ObjectId: ...
 

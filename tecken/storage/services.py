@@ -93,7 +93,7 @@ def upstreams() -> tuple[SwitchableSource, ...]:
 def search() -> Search:
     """Return every place where files may be, in the order in which they are searched."""
     # Models can be imported only after Django has loaded its applications, and log lines import this earlier.
-    from tecken.storage.codes import module_of  # noqa: PLC0415
+    from tecken.storage.models import module_of  # noqa: PLC0415
 
     return Search(
         regular=own_files(),

@@ -15,7 +15,7 @@ import redis
 from tecken.errors import Unavailable
 from tecken.redisclient.guard import RedisGuard
 from tecken.store import keys
-from tecken.store.access_sample import PLACES, Access, Chunk, hash_name, is_sampled, unpack_all
+from tecken.store.miss_ratio import PLACES, Access, Chunk, hash_name, is_sampled, unpack_all
 from tecken.store.port import Missing, PageKey, PageStore
 from tecken.symbols.ids import ObjectId
 

@@ -20,9 +20,9 @@ from tecken.store.port import Missing
 from tecken.symbolication import request_cost
 from tecken.symbolication.api.answer import ApiVersion, Failure, JobModule, Resolved, check_answer
 from tecken.symbolication.api.schema import UNKNOWN_MODULE, Job, parse_key
-from tecken.symbolication.frame_cache import FrameCache
 from tecken.symbolication.frame_lookup import Terms, look_up
 from tecken.symbolication.loader import ConversionQueue, ModuleSource
+from tecken.symbolication.memory_cache import FrameCache
 from tecken.symbolication.trace import Trace
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.lookup import Frame

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from django.contrib.auth.models import User
 
-from tecken.accounts.groups import find_permissions
-from tecken.accounts.tokens import issue
+from tecken.accounts.tokens import find_permissions, issue
 
 
 def user(*permissions: str, email: str = "ada@example.com") -> User:

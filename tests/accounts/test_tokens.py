@@ -8,9 +8,15 @@ from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tecken.accounts.groups import find_permissions
 from tecken.accounts.models import Token
-from tecken.accounts.tokens import USE_RECORDED_EVERY, effective_permissions, find, issue, record_use
+from tecken.accounts.tokens import (
+    USE_RECORDED_EVERY,
+    effective_permissions,
+    find,
+    find_permissions,
+    issue,
+    record_use,
+)
 from tecken.errors import Forbidden, InvalidInput
 from tests.accounts.people import key, user
 

@@ -35,7 +35,7 @@ GIVEN_UP = DeadLetter(
 )
 PEOPLE = f"""
 from django.contrib.auth.models import User
-from tecken.accounts.groups import find_permissions
+from tecken.accounts.tokens import find_permissions
 User.objects.create_superuser({OPERATOR!r}, {OPERATOR!r}, {PASSWORD!r})
 developer = User.objects.create_user({DEVELOPER!r}, {DEVELOPER!r}, {PASSWORD!r}, is_staff=True)
 developer.user_permissions.set(find_permissions(["upload.upload_symbols", "tokens.manage_tokens"]))

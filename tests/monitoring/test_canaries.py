@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tecken.monitoring.canaries import LATE_SECONDS, PERIOD_SECONDS, CanaryWatch
+from tecken.monitoring.degraded import LATE_SECONDS, PERIOD_SECONDS, CanaryWatch
 from tecken.queues import QUEUES
 from tecken.settings import CELERY_BEAT_SCHEDULE
 from tests.support.clock import Clock

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tecken.errors import StoreUnavailable, Unavailable
-from tecken.redisclient.breaker import CircuitBreaker
+from tecken.redisclient.guard import CircuitBreaker
 from tests.support.clock import Clock
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from threading import Event, Thread
 
-from tecken.runtimeconfig.forking import ForkLock
+from tecken.runtimeconfig.process import ForkLock
 
 # Seconds.
 LONGEST = 30.0

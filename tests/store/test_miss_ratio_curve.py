@@ -9,17 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tecken.errors import Malformed
-from tecken.store.access_sample import (
+from tecken.store.miss_ratio import (
     PLACES,
     Access,
     Chunk,
+    MissRatioCurve,
+    curve,
     hash_name,
     is_sampled,
+    reuse_distances,
     threshold,
     unpack,
     unpack_all,
 )
-from tecken.store.miss_ratio import MissRatioCurve, curve, reuse_distances
 
 ACCESSES = st.lists(st.integers(0, 12), max_size=80).map(
     lambda keys: [Access(key, 10 + key * 7) for key in keys]

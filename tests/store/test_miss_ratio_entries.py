@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tecken.store.access_sample import PLACES, Access, Chunk, hash_name, is_sampled, threshold
-from tecken.store.miss_ratio import Entries, entries
+from tecken.store.miss_ratio import PLACES, Access, Chunk, Entries, entries, hash_name, is_sampled, threshold
 
 
 def test_entries_count_each_key_with_its_last_size() -> None:

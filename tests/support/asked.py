@@ -5,7 +5,7 @@ from __future__ import annotations
 import redis
 
 from tecken.store.access_counts import KEY
-from tecken.store.access_sample import PLACES, Access, Chunk, hash_name
+from tecken.store.miss_ratio import PLACES, Access, Chunk, hash_name
 
 
 def asked(client: redis.Redis, keys: int, times: int, size: int = 1000) -> None:

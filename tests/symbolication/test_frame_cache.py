@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tecken.symbolication.frame_cache import FrameCache
+from tecken.symbolication.memory_cache import FrameCache
 
 
 def test_frame_cache_returns_stored_frames() -> None:

@@ -9,8 +9,8 @@ from django.test import Client
 from django.urls import reverse
 
 import tecken.celery  # noqa: F401 - jobs are sent by the current app
-from tecken.accounts.groups import GROUPS
 from tecken.accounts.models import Token
+from tecken.accounts.tokens import GROUPS
 from tecken.jobs.records import DeadLetter, records
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.models import Version

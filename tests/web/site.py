@@ -10,8 +10,7 @@ from pytest_django import Settings
 
 import tecken.celery  # noqa: F401 - jobs are sent by the current app
 from tecken import services
-from tecken.accounts.groups import find_permissions
-from tecken.accounts.tokens import issue
+from tecken.accounts.tokens import find_permissions, issue
 from tecken.jobs import sending
 from tecken.jobs.records import records
 from tecken.redisclient import services as redis_services
@@ -19,7 +18,7 @@ from tecken.runtimeconfig import service
 from tecken.store import services as store_services
 from tecken.store.port import Missing
 from tecken.symbols.ids import ObjectId
-from tecken.web.pages.shared_reports import share_report
+from tecken.web.pages.symbolicate import share_report
 from tests.support.options import Override
 from tests.web.api.rows import file_of, upload_of
 from tests.web.everything import (

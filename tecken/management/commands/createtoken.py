@@ -12,8 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_email
 from django.db import transaction
 
-from tecken.accounts.groups import find_permissions
-from tecken.accounts.tokens import issue, permission_name
+from tecken.accounts.tokens import find_permissions, issue, permission_name
 from tecken.errors import InvalidInput
 
 

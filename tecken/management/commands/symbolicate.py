@@ -18,7 +18,7 @@ from tecken.runtimeconfig.current import options
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.api.answer import V5
 from tecken.symbolication.api.schema import RequestLimits, v5_jobs
-from tecken.symbolication.frame_cache import FrameCache
+from tecken.symbolication.memory_cache import FrameCache
 from tecken.symbolication.service import Parts, symbolicate
 
 UNLIMITED = RequestLimits(jobs=sys.maxsize, frames=sys.maxsize)

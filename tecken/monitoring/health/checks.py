@@ -19,7 +19,7 @@ from tecken import services
 from tecken.errors import AccessDenied, NotFound, Unavailable
 from tecken.jobs import sending
 from tecken.jobs.backlog import Backlog, backlog
-from tecken.monitoring import canaries
+from tecken.monitoring import degraded
 from tecken.monitoring.health.probes import Probe, ProbeRunner
 from tecken.monitoring.preflight.facts import Facts, fetch_facts, parse_info
 from tecken.monitoring.preflight.inspect import why_no_writes
@@ -73,7 +73,7 @@ def _check_server(client: redis.Redis) -> Server:
 
 def queue() -> Backlog:
     """Return the backlog of all queues, and judge whether their canaries are late."""
-    watch = canaries.canary_watch()
+    watch = degraded.canary_watch()
     try:
         with redis_services.cache_guard().observed():
             jobs = backlog(redis_services.queue_client())

@@ -9,8 +9,8 @@ from django.conf import settings
 from dockerflow.version import get_version
 
 from tecken.jobs.backlog import Backlog, Worker
-from tecken.monitoring import canaries, degraded
-from tecken.monitoring.canaries import LATE_SECONDS, PERIOD_SECONDS
+from tecken.monitoring import degraded
+from tecken.monitoring.degraded import LATE_SECONDS, PERIOD_SECONDS
 from tecken.monitoring.health.probes import ProbeResult
 from tecken.monitoring.health.snapshot import HealthSnapshot, is_production, take_snapshot
 from tecken.monitoring.preflight.rules import CACHE, STORE
@@ -175,7 +175,7 @@ def _beat(backlog: Backlog | None) -> Document:
     oldest = _round(max(known)) if len(known) == len(ages) else None
     if current.is_under_maintenance():
         return {"status": "paused", "canary_age_seconds": oldest}
-    if late := canaries.canary_watch().late:
+    if late := degraded.canary_watch().late:
         return {"status": "stalled", "canary_age_seconds": oldest, "why": _explain_stall(backlog, late)}
     return {"status": "alive" if _are_fresh(ages) else "starting", "canary_age_seconds": oldest}
 

@@ -6,14 +6,21 @@ led to it.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from os import urandom
 from typing import Any
 
 from celery.signals import before_task_publish, setup_logging, task_postrun, task_prerun
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from structlog.contextvars import bind_contextvars, get_contextvars, reset_contextvars
+
+from tecken.accounts.caller import address
+from tecken.runtimeconfig.current import options
 
 PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:=+/-]{0,59}")
 HEADER = "request_id"
@@ -64,3 +71,30 @@ def enter_context(task_id: str, task: Any, **_more: object) -> None:
 def exit_context(task: Any, **_more: object) -> None:
     """End the log context of a job."""
     task.request.log_context.__exit__(None, None, None)
+
+
+logger = logging.getLogger("tecken.requests")
+
+
+def log_request(request: HttpRequest, response: HttpResponseBase, seconds: float) -> None:
+    """Log a request. `seconds` passed until the head of the response; the query is not logged."""
+    is_failed = response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
+    if is_failed or options().log_requests:
+        level = logging.ERROR if is_failed else logging.INFO
+        arguments = (request.method, request.path, response.status_code)
+        logger.log(level, "%s %s %d", *arguments, extra=_fields(request, response, seconds))
+
+
+def _fields(request: HttpRequest, response: HttpResponseBase, seconds: float) -> dict[str, object]:
+    length = response.headers.get("Content-Length")
+    token = getattr(request, "subject", None) and request.subject.token  # type: ignore[attr-defined]
+    fields = {
+        "method": request.method,
+        "path": request.path,
+        "status": response.status_code,
+        "seconds": round(seconds, 6),
+        "bytes": int(length) if length else None,
+        "address": address(request),
+        "token": token,
+    }
+    return {name: value for name, value in fields.items() if value is not None}

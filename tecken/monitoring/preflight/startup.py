@@ -14,7 +14,7 @@ from django.conf import settings
 from environs import EnvValidationError
 
 from tecken.demo import alone
-from tecken.monitoring.preflight.failure import format_address
+from tecken.monitoring.preflight.inspect import format_address
 from tecken.monitoring.preflight.rules import Problem
 from tecken.monitoring.preflight.site_settings import SITE
 from tecken.monitoring.preflight.verify import PreflightResult, run_preflight

@@ -1,4 +1,4 @@
-"""Checks of the settings and both servers before a start, repeated while every error may pass by itself."""
+"""Verification of both Redis servers before a process starts, and the waiting for servers that start."""
 
 from __future__ import annotations
 
@@ -11,10 +11,47 @@ from typing import NamedTuple
 
 from django.conf import settings
 
-from tecken.monitoring.preflight.inspect import Inspection, inspect_server
+from tecken import redisclient
+from tecken.monitoring.preflight import commands
+from tecken.monitoring.preflight.inspect import Inspection, Target, inspect_server
 from tecken.monitoring.preflight.rules import CACHE, STORE, Problem, find_problems
 from tecken.monitoring.preflight.site_settings import find_setting_problems
-from tecken.monitoring.preflight.targets import find_targets
+
+
+def find_targets() -> list[Target]:
+    """Return the servers whose URLs can be used, each with a client that its inspection closes."""
+    targets = []
+    if _is_usable("REDIS_URL"):
+        targets.append(_cache_target(settings.CACHES["default"]["LOCATION"]))
+    if _is_usable("REDIS_STORE_URL"):
+        targets.append(_store_target(settings.CACHES["store"]["LOCATION"]))
+    return targets
+
+
+def _is_usable(variable: str) -> bool:
+    return bool(getattr(settings, variable)) and variable not in settings.MALFORMED
+
+
+def _cache_target(url: str) -> Target:
+    # The client uses the last of the databases: a server that has this one has the others.
+    client = redisclient.client(
+        settings.REDIS_COUNTERS_URL,
+        timeout=settings.REDIS_TIMEOUT_SECONDS,
+        connect_timeout=settings.REDIS_CONNECT_TIMEOUT_SECONDS,
+    )
+    channel = settings.RUNTIME_CONFIG_CHANNEL
+    outside = [tuple(word.format(channel) for word in command) for command in commands.CACHE_OUTSIDE]
+    return Target(CACHE, url, client, commands.CACHE, outside)
+
+
+def _store_target(url: str) -> Target:
+    client = redisclient.client(
+        url,
+        timeout=settings.REDIS_STORE_TIMEOUT_SECONDS,
+        connect_timeout=settings.REDIS_STORE_CONNECT_TIMEOUT_SECONDS,
+    )
+    return Target(STORE, url, client, commands.STORE)
+
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
 

@@ -19,9 +19,8 @@ import stamina
 
 from tecken.errors import AccessDenied, NotFound, TeckenError, Throttled, TooLarge, Unavailable
 from tecken.redaction import without_account
-from tecken.redisclient.breaker import CircuitBreaker
-from tecken.storage.port import FetchLimits
-from tecken.storage.statuses import TOO_MANY_REQUESTS, is_refusal
+from tecken.redisclient.guard import CircuitBreaker
+from tecken.storage.port import TOO_MANY_REQUESTS, FetchLimits, is_refusal
 from tecken.storage.upstreams.deadline import DeadlineBackend
 
 USER_AGENT = "tecken/0.1.0"

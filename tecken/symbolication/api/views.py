@@ -21,7 +21,7 @@ from tecken.storage import services as storage_services
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.api.answer import V4, V5, ApiVersion
 from tecken.symbolication.api.schema import Job, RequestLimits, v4_job, v5_jobs
-from tecken.symbolication.frame_cache import FrameCache
+from tecken.symbolication.memory_cache import FrameCache
 from tecken.symbolication.service import Parts, symbolicate
 
 YES = ("1", "true", "yes")

@@ -19,8 +19,7 @@ from tecken.download.models import MissingSymbol
 from tecken.errors import BadModule, InvalidInput, NotFound
 from tecken.http.ratelimit import charge
 from tecken.limits.port import Cost
-from tecken.storage.codes import module_of
-from tecken.storage.models import SymbolFile
+from tecken.storage.models import SymbolFile, module_of
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId, code_id, file_name
 from tecken.symbols.pagefile.file import Header

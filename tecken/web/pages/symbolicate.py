@@ -1,30 +1,92 @@
-"""Page that symbolicates a pasted crash report, and the page of a shared report."""
+"""Page that symbolicates a pasted crash report, and reports that users share by a secret address."""
 
 from __future__ import annotations
 
+import secrets
+import time
 from functools import wraps
 from http import HTTPStatus
 
 import orjson
+import redis
+import zstandard
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path
 from django.views.decorators.http import require_http_methods
 
-from tecken.errors import InvalidInput, TooLarge, Unavailable
+from tecken.errors import InvalidInput, NotFound, TooLarge, Unavailable
 from tecken.http.ratelimit import charge, charge_request
 from tecken.http.responses import reply_to
 from tecken.limits import services as limits_services
 from tecken.limits.port import Cost
 from tecken.redisclient import services as redis_services
+from tecken.redisclient.guard import RedisGuard
 from tecken.runtimeconfig.current import options
 from tecken.symbolication.api.views import parts
 from tecken.symbolication.crash_reports.parse import read
 from tecken.symbolication.crash_reports.parsed_report import Paste
 from tecken.web.auth import View, open_page, render_errors
-from tecken.web.pages.shared_reports import load_report, share_report
 from tecken.web.pages.symbolicated_report import SymbolicatedReport, format_text, symbolicate_report
 from tecken.web.registration import SitePage
+
+TEXT_PREFIX, INDEX_KEY = "shared:", "shared"
+LIFETIME_SECONDS = 30 * 86_400
+# redis-cache evicts only keys with an expiry, so these two bound its memory: at most 64 MB.
+MAX_REPORTS = 1000
+# Compressed; about 500 KB of a crash report.
+MAX_BYTES = 64 * 1024
+# Bounds the memory that a crafted value can take when it is decompressed.
+MAX_TEXT_BYTES = 10 * 1024 * 1024
+
+
+def share_report(client: redis.Redis, guard: RedisGuard, text: str) -> str:
+    """Store a crash report and return its name. The oldest report is removed when there are too many.
+
+    Raises:
+        TooLarge: The text is too long.
+        Unavailable: redis-cache does not respond.
+    """
+    raw = zstandard.compress(text.encode(errors="replace"))
+    if len(raw) > MAX_BYTES:
+        raise TooLarge("This text is too long to be shared; it can be symbolicated all the same")
+    # 128 random bits: the name is the only protection of the report.
+    name = secrets.token_urlsafe(16)
+    try:
+        with guard.guarded():
+            _store(client, name, raw)
+    except Unavailable as error:
+        raise Unavailable("It cannot be shared now: redis-cache does not answer") from error.__cause__
+    return name
+
+
+def _store(client: redis.Redis, name: str, raw: bytes) -> None:
+    with client.pipeline() as pipeline:
+        pipeline.set(TEXT_PREFIX + name, raw, ex=LIFETIME_SECONDS)
+        pipeline.zadd(INDEX_KEY, {name: time.time()})
+        pipeline.zrange(INDEX_KEY, 0, -MAX_REPORTS - 1)
+        pipeline.zremrangebyrank(INDEX_KEY, 0, -MAX_REPORTS - 1)
+        *_others, oldest, _removed = pipeline.execute()
+    if oldest:
+        client.unlink(*(TEXT_PREFIX.encode() + old_name for old_name in oldest))
+
+
+def load_report(client: redis.Redis, guard: RedisGuard, name: str) -> str:
+    """Return the text of a shared crash report.
+
+    Raises:
+        NotFound: No report has this name, or it has expired.
+        Unavailable: redis-cache does not respond.
+    """
+    try:
+        raw = guard.call(client.get, TEXT_PREFIX + name)
+    except Unavailable as error:
+        raise Unavailable("It cannot be read now: redis-cache does not answer") from error.__cause__
+    if raw is None:
+        raise NotFound("Nothing is shared here, or no longer: a text is kept for 30 days")
+    assert isinstance(raw, bytes)
+    return zstandard.ZstdDecompressor().decompress(raw, max_output_size=MAX_TEXT_BYTES).decode()
+
 
 # About ten times a long crash report. The time to parse a text grows with its length: 0.3 s at this one.
 MAX_CHARACTERS = 1024 * 1024

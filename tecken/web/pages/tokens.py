@@ -14,7 +14,6 @@ from django.urls import path
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
-from tecken.accounts.groups import find_permissions
 from tecken.accounts.models import Token
 from tecken.accounts.tokens import (
     DAYS,
@@ -23,6 +22,7 @@ from tecken.accounts.tokens import (
     MOST_NOTES,
     TOKEN_PERMISSIONS,
     extend,
+    find_permissions,
     issue,
     permission_name,
     revoke,

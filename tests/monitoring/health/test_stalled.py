@@ -15,8 +15,8 @@ from pytest_django import Settings
 from tecken import services
 from tecken.jobs import keys
 from tecken.jobs.records import DeadLetter, records
-from tecken.monitoring import canaries, degraded
-from tecken.monitoring.canaries import LATE_SECONDS, CanaryWatch
+from tecken.monitoring import degraded
+from tecken.monitoring.degraded import LATE_SECONDS, CanaryWatch
 from tecken.monitoring.health.checks import probe_runner
 from tecken.queues import QUEUES
 from tecken.redisclient import services as redis_services
@@ -47,7 +47,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     now = [0.0]
     watch = CanaryWatch(lambda: now[0])
     # A watch with a clock of the test instead of the one that the process has built.
-    monkeypatch.setattr(canaries, "canary_watch", lambda: watch)
+    monkeypatch.setattr(degraded, "canary_watch", lambda: watch)
 
     def jump() -> None:
         now[0] += LATE_SECONDS

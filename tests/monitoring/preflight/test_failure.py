@@ -7,7 +7,7 @@ import pytest
 from redis import exceptions
 from redis.sentinel import MasterNotFoundError
 
-from tecken.monitoring.preflight.failure import describe_failure, format_address, mask_url
+from tecken.monitoring.preflight.inspect import describe_failure, format_address, mask_url
 
 URL = "redis://ted:s3cret@host:6379/0"
 

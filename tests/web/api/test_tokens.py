@@ -9,9 +9,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from tecken.accounts.groups import find_permissions
 from tecken.accounts.models import Token
-from tecken.accounts.tokens import find, issue
+from tecken.accounts.tokens import find, find_permissions, issue
 from tests.web.api.people import key_of, person
 
 pytestmark = pytest.mark.django_db

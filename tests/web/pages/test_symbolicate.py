@@ -14,7 +14,7 @@ from tecken.errors import NotFound, TooLarge
 from tecken.redisclient import services as redis_services
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
-from tecken.web.pages import shared_reports
+from tecken.web.pages import symbolicate
 from tecken.web.pages.symbolicate import MAX_CHARACTERS
 from tecken.web.pages.symbolicated_report import SourceLine, find_source
 from tests.support.options import Override
@@ -140,18 +140,18 @@ def test_symbolicate_over_limit_is_429(client: Client, runtime_options: Override
 
 
 def test_share_bounds_number_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_reports, "MAX_REPORTS", 2)
+    monkeypatch.setattr(symbolicate, "MAX_REPORTS", 2)
     client, guard = redis_services.counters_client(), redis_services.cache_guard()
-    first, *others = [shared_reports.share_report(client, guard, f"text {number}") for number in range(3)]
-    assert [shared_reports.load_report(client, guard, name) for name in others] == [
+    first, *others = [symbolicate.share_report(client, guard, f"text {number}") for number in range(3)]
+    assert [symbolicate.load_report(client, guard, name) for name in others] == [
         "text 1",
         "text 2",
     ]
-    assert client.zcard(shared_reports.INDEX_KEY) == 2
+    assert client.zcard(symbolicate.INDEX_KEY) == 2
     with pytest.raises(NotFound):
-        shared_reports.load_report(client, guard, first)
+        symbolicate.load_report(client, guard, first)
     with pytest.raises(TooLarge):
-        shared_reports.share_report(client, guard, "".join(map(str, range(200_000))))
+        symbolicate.share_report(client, guard, "".join(map(str, range(200_000))))
 
 
 @pytest.mark.parametrize(

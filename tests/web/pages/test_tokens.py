@@ -13,9 +13,8 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from tecken.accounts import tokens
-from tecken.accounts.groups import find_permissions
 from tecken.accounts.models import Token
-from tecken.accounts.tokens import effective_permissions, find, issue
+from tecken.accounts.tokens import effective_permissions, find, find_permissions, issue
 from tecken.errors import Forbidden
 from tests.web.api.people import person
 from tests.web.forms import Forms, form_of
