@@ -38,10 +38,16 @@ def format_of(file_type: FileType) -> Format | None:
     return next((known for known in FORMATS if file_type in known.file_types), None)
 
 
-def identify(head: bytes, file_type: FileType | None = None) -> ObjectInfo | None:
-    """Return what the first bytes of a file say about its object; None for a file of no known format.
+def recognise(head: bytes, file_type: FileType | None = None) -> tuple[Format, ObjectInfo] | None:
+    """Return the format of a file's first bytes, and what they say about its object; None if none is known.
 
     With a `file_type` only the formats are tried that files of this type can be in.
     """
     formats = (known for known in FORMATS if file_type is None or file_type in known.file_types)
-    return next((info for known in formats if (info := known.identify(head)) is not None), None)
+    return next(((known, info) for known in formats if (info := known.identify(head)) is not None), None)
+
+
+def identify(head: bytes, file_type: FileType | None = None) -> ObjectInfo | None:
+    """Return what the first bytes of a file say about its object, as `recognise` does."""
+    found = recognise(head, file_type)
+    return found[1] if found else None
