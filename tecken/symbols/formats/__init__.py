@@ -12,11 +12,13 @@ To add a format:
    long as files of the format are not converted.
 2. A line in `FORMATS` below. The first format that recognises a file wins: strict ones stand before lax ones.
 3. `tests/symbols/formats/test_x.py`. `test_formats.py` runs its checks over every registered format.
-4. A section in `docs/upload.md`: which files are recognised, and what becomes of them.
+4. A row in the table "File formats" of `docs/upload.md`.
 
 The types of its files are in `tecken.symbols.filetypes` already, and their paths follow from them
-(`layouts.file_of`). Uploads then record ids, architecture and generator of such files, and warn of one that
-lies under another object's id.
+(`layouts.file_of`); files without a suffix of their own are `FileType.OTHER`. Several formats may share a
+type. Uploads then record kind, format, code file, code id, build id, architecture and generator of such
+files. The debug file and the debug id of a row are those of the path, and an upload warns if the file has
+others.
 """
 
 from __future__ import annotations
