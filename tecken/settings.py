@@ -144,7 +144,7 @@ MIDDLEWARE = [
     "tecken.web.middleware.pin_options",
     "tecken.http.compression.compression_middleware",
     "tecken.web.error_pages.render_for_browsers",
-    "tecken.accounts.sessions.people_middleware",
+    "tecken.web.middleware.people_middleware",
 ]
 SILENCED_SYSTEM_CHECKS = [
     *("admin.E408", "admin.E409", "admin.E410", "axes.W002"),  # for_people has them all

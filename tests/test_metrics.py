@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,8 +20,9 @@ from tests.support.redis_server import free_port
 
 def test_prometheus_is_imported_by_the_metrics_module_only() -> None:
     root = Path(tecken.__file__).parent
-    importers = {path.name for path in root.rglob("*.py") if "prometheus_client" in path.read_text()}
-    assert importers <= {"metrics.py"}
+    imports = re.compile(r"^\s*(from|import) prometheus_client\b", re.MULTILINE)
+    importers = {path.name for path in root.rglob("*.py") if imports.search(path.read_text())}
+    assert importers == {"metrics.py"}
 
 
 def test_exposition_has_figures_and_counters() -> None:

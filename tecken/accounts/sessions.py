@@ -1,26 +1,17 @@
-"""Sessions of pages for people: the user of a session cookie, and the middleware that only pages need."""
+"""Sessions of pages for people: the user of a session cookie."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import reduce
 from typing import Any
 from urllib.parse import urlsplit
 
-from axes.middleware import AxesMiddleware
 from django.conf import settings
 from django.contrib.auth import get_user
-from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.auth.models import AnonymousUser, User
-from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.backends.cache import SessionStore
-from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.cache import caches
 from django.http import HttpRequest
-from django.http.response import HttpResponseBase
-from whitenoise.middleware import WhiteNoiseMiddleware
 
-from tecken.accounts.staff import staff_cookie_middleware
 from tecken.errors import Forbidden, Unavailable
 from tecken.redisclient import services as redis_services
 
@@ -70,31 +61,3 @@ def _is_cross_site(request: HttpRequest) -> bool:
         return fetch not in ("same-origin", "none")
     origin = request.headers.get("Origin")
     return origin is not None and urlsplit(origin).netloc != request.get_host()
-
-
-Handler = Callable[[HttpRequest], HttpResponseBase]
-
-PAGES = frozenset({"/", "/health/", "/jobs/", "/missing/", "/store/", "/symbolicate/", "/tokens/"})
-BELOW = (
-    *("/admin/", "/config/", "/explain/", "/files/", "/help/", "/jobs/", "/login/", "/logout/", "/oidc/"),
-    *("/shared/", "/static/", "/tokens/", "/uploads/"),
-)
-INNERMOST_FIRST: tuple[Callable[[Any], Any], ...] = (
-    AxesMiddleware,
-    MessageMiddleware,
-    staff_cookie_middleware,
-    AuthenticationMiddleware,
-    SessionMiddleware,
-    WhiteNoiseMiddleware,
-)
-
-
-def people_middleware(get_response: Handler) -> Handler:
-    """Wrap requests for pages in all layers, and pass other requests on."""
-    get_page = reduce(lambda inner, layer: layer(inner), INNERMOST_FIRST, get_response)
-
-    def respond(request: HttpRequest) -> HttpResponseBase:
-        path = request.path_info
-        return get_page(request) if path in PAGES or path.startswith(BELOW) else get_response(request)
-
-    return respond

@@ -17,9 +17,9 @@ class FileRequest(NamedTuple):
     """A file of a module, requested by a debug id or a code id: 40 digits may be either.
 
     `key` has the id as a debug id, `given_id` as the client wrote it, in upper case. `with_try` includes try
-    files in the search. `root` is the path below which the server offers the files of this request; redirects
-    lead there. `code_file` and `code_id` are what the client added about the binary, for the list of missing
-    symbols.
+    files in the search. `root` is the path below which Tecken's own protocol offers the files of this
+    request, "" or "/try"; redirects lead there, whatever protocol the request has. `code_file` and `code_id`
+    are what the client added about the binary, for the list of missing symbols.
     """
 
     key: FileKey

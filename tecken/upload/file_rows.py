@@ -202,9 +202,16 @@ def _object_columns(key: FileKey, info: ObjectInfo | None, code: str) -> dict[st
     return {
         "kind": info.kind.value,
         "format": info.format,
-        "build_id": info.build_id.lower() or build_id_of(code, key.debug_id),
+        "build_id": _build_id(info) or build_id_of(code, key.debug_id),
         "arch": _column(info.arch[:NAME_CHARACTERS]),
     }
+
+
+def _build_id(info: ObjectInfo) -> str:
+    """Return the build id in lower case; empty when the file has none, or one that is not hex."""
+    with suppress(BadModule):
+        return code_id(info.build_id).lower()
+    return ""
 
 
 def _code(info: ObjectInfo | None) -> tuple[str, str]:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from tecken.symbols.filetypes import FileType
-from tecken.symbols.formats import HEAD_BYTES, format_of, identify
-from tecken.symbols.formats.base import ObjectInfo, UsabilityCheck
+from tecken.symbols.formats import HEAD_BYTES, format_of, recognise
+from tecken.symbols.formats.base import Format, ObjectInfo, UsabilityCheck
 from tecken.symbols.ids import is_windows_name, is_zero_debug_id, normal_debug_id
 from tecken.symbols.layouts import FileKey
 
@@ -39,7 +39,11 @@ class SymbolText:
 
     def info(self) -> ObjectInfo | None:
         """Return the identification in the file; None if its format is unknown."""
-        return identify(self._head, self._key.file_type)
+        found = self._recognise()
+        return found[1] if found else None
+
+    def _recognise(self) -> tuple[Format, ObjectInfo] | None:
+        return recognise(self._head, self._key.file_type)
 
     def warnings(self) -> Iterator[str]:
         """Yield each reason why the file will not symbolicate, or only in part."""
@@ -47,10 +51,12 @@ class SymbolText:
             yield ZERO_ID
         if self._format is None:
             return
-        if info := self.info():
-            yield from self._differences(info, self._format.identity)
+        # Several formats may share a type of file, so the first one of the type need not be the file's own.
+        known, info = self._recognise() or (self._format, None)
+        if info:
+            yield from self._differences(info, known.identity)
         if self._check:
-            yield from self._obstacles(self._check, self._format.identity, info)
+            yield from self._obstacles(self._check, known.identity, info)
 
     def _obstacles(self, check: UsabilityCheck, identity: str, info: ObjectInfo | None) -> Iterator[str]:
         """Yield each reason why the file cannot be converted."""
@@ -65,13 +71,21 @@ class SymbolText:
             yield f"{problem}: it will not symbolicate"
 
     def _differences(self, info: ObjectInfo, identity: str) -> Iterator[str]:
-        """Yield each difference between the file's own names and its key."""
+        """Yield each difference between the file's own names and its key.
+
+        Many native files have no debug file or debug id in them, and symbol stores have executables below
+        their code file and code id.
+        """
         key = self._key
-        if normal_debug_id(info.debug_id) != key.debug_id:
-            other = info.debug_id[:NAME_CHARACTERS]
+        is_below_code_id = self._check is None and normal_debug_id(info.code_id) == key.debug_id
+        name, some_id = (
+            (info.code_file, info.code_id) if is_below_code_id else (info.debug_file, info.debug_id)
+        )
+        if some_id and normal_debug_id(some_id) != key.debug_id:
+            other = some_id[:NAME_CHARACTERS]
             yield f"its {identity} is of another build, {other}: it will not symbolicate"
-        if _differ(info.debug_file, key.debug_file):
-            other = repr(info.debug_file[:NAME_CHARACTERS])
+        if name and _differ(name, key.debug_file):
+            other = repr(name[:NAME_CHARACTERS])
             yield f"its {identity} names {other}: only requests for {key.debug_file} find it"
 
     def _has_expected_name(self) -> bool:

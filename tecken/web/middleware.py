@@ -1,5 +1,7 @@
 """Middleware of all requests: path spelling, security headers, maintenance, and one set of runtime options.
 
+`people_middleware` adds what only pages for people need, such as sessions.
+
 The maintenance check reads the memory of this process and nothing else: the database, sessions and Redis may
 be down while the site is closed.
 """
@@ -12,21 +14,26 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextvars import Context, copy_context
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, reduce
 from hashlib import sha256
 from http import HTTPStatus
 from pathlib import Path
 from string import Template
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
+from axes.middleware import AxesMiddleware
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.html import escape
+from whitenoise.middleware import WhiteNoiseMiddleware
 
-from tecken.accounts.staff import is_staff
+from tecken.accounts.staff import is_staff, staff_cookie_middleware
 from tecken.errors import BadOption, Forbidden
 from tecken.http.decorators import authenticate, preflight
 from tecken.http.responses import render_errors
@@ -45,6 +52,20 @@ OPEN_PATHS = frozenset({"/__heartbeat__", "/__lbheartbeat__", "/__version__", "/
 OPEN_PREFIXES = (
     *("/admin/", "/api/config/", "/api/redis/", "/login/", "/logout/", "/oidc/", "/static/"),
     *(page.path for page in PAGES if page.is_open_under_maintenance),
+)
+ROUTES = tuple(f"/{url.pattern}" for page in PAGES for url in page.urls)
+PEOPLE_PATHS = frozenset(route for route in ROUTES if "<" not in route)
+PEOPLE_PREFIXES = (
+    *("/admin/", "/login/", "/logout/", "/oidc/", "/static/"),
+    *(route.partition("<")[0] for route in ROUTES if "<" in route),
+)
+INNERMOST_FIRST: tuple[Callable[[Any], Any], ...] = (
+    AxesMiddleware,
+    MessageMiddleware,
+    staff_cookie_middleware,
+    AuthenticationMiddleware,
+    SessionMiddleware,
+    WhiteNoiseMiddleware,
 )
 SLASHES = re.compile("/{2,}")
 METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
@@ -241,3 +262,18 @@ def _keep_context(response: HttpResponseBase) -> HttpResponseBase:
 def _run_in(context: Context, pieces: Iterator[bytes]) -> Iterator[bytes]:
     while (piece := context.run(next, pieces, None)) is not None:
         yield piece
+
+
+def people_middleware(get_response: Handler) -> Handler:
+    """Wrap requests for pages in all layers, and pass other requests on."""
+    get_page = reduce(lambda inner, layer: layer(inner), INNERMOST_FIRST, get_response)
+
+    def respond(request: HttpRequest) -> HttpResponseBase:
+        return get_page(request) if is_for_people(request.path_info) else get_response(request)
+
+    return respond
+
+
+def is_for_people(path: str) -> bool:
+    """Return whether a path is one of a page, or below one that has further pages."""
+    return path in PEOPLE_PATHS or path.startswith(PEOPLE_PREFIXES)

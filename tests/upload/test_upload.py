@@ -108,6 +108,18 @@ def test_upload_row_of_each_file_has_what_is_known_of_its_format(builder: Upload
     }
 
 
+@pytest.mark.parametrize(
+    ("written", "build_id"), [("ABCD1234" * 5, "abcd1234" * 5), ("A" * 129, ""), ("nonsense", "")]
+)
+def test_upload_row_has_the_build_id_in_lower_case_if_it_is_hex(
+    builder: Uploader, written: str, build_id: str
+) -> None:
+    """PostgreSQL refuses a longer text than the column holds."""
+    text = f"MODULE Linux x86_64 {SYM_KEY.debug_id} crash-c\nINFO CODE_ID {written}\nFUNC 1000 20 0 f\n"
+    assert send(builder, zipped({str(SYM_KEY): text.encode()})).status_code == 201
+    assert SymbolFile.objects.get().build_id == build_id
+
+
 def test_upload_stored_file_is_skipped_and_changed_file_is_stored(builder: Uploader) -> None:
     send(builder)
     other = DLL[:-1] + b"!"

@@ -114,33 +114,49 @@ def test_warnings_endless_line_costs_a_bounded_memory() -> None:
 class Toy:
     """A format that is identified and never converted, as a native one would be."""
 
-    name = "toy"
     file_types: tuple[FileType, ...] = (FileType.PDB,)
-    identity = "header"
+
+    def __init__(self, name: str, info: ObjectInfo) -> None:
+        self.name = name
+        self.identity = f"{name} header"
+        self._info = info
 
     def identify(self, head: bytes) -> ObjectInfo | None:
-        kind, _, debug_id = head.partition(b" ")
-        return (
-            ObjectInfo(Kind.DEBUG, self.name, "x86", "x.pdb", debug_id.decode()) if kind == b"TOY" else None
-        )
+        return self._info if head.startswith(self.name.encode()) else None
 
     def usability_check(self) -> None:
         return None
 
 
+CODE_ID = "5AB38077A000"
+INFO = ObjectInfo(Kind.DEBUG, "toy", "x86", "x.pdb", ID, "x.dll", CODE_ID)
+OTHER = "A" * 33
+OTHER_BUILD = [f"its toy header is of another build, {OTHER}: it will not symbolicate"]
+TOY_KEY = FileKey("x.pdb", ID, "x.pd_")
+
+
 @pytest.mark.parametrize(
-    ("content", "expected"),
+    ("info", "key", "expected"),
     [
-        (b"TOY " + ID.encode(), []),
-        (b"TOY " + b"A" * 33, [f"its header is of another build, {'A' * 33}: it will not symbolicate"]),
-        (b"MSCF", []),
+        (INFO, TOY_KEY, []),
+        (INFO, FileKey("X.DLL", CODE_ID, "x.pd_"), []),
+        (
+            INFO,
+            FileKey("y.dll", CODE_ID, "x.pd_"),
+            ["its toy header names 'x.dll': only requests for y.dll find it"],
+        ),
+        (INFO._replace(debug_id=OTHER), TOY_KEY, OTHER_BUILD),
+        (INFO._replace(debug_file="", debug_id=""), TOY_KEY, []),
+        (INFO._replace(debug_file="", debug_id=OTHER), TOY_KEY, OTHER_BUILD),
     ],
 )
-def test_warnings_file_of_a_format_that_is_not_converted_are_of_its_id(
-    monkeypatch: pytest.MonkeyPatch, content: bytes, expected: list[str]
+def test_warnings_file_of_a_format_that_is_not_converted_are_of_its_ids(
+    monkeypatch: pytest.MonkeyPatch, info: ObjectInfo, key: FileKey, expected: list[str]
 ) -> None:
-    monkeypatch.setattr(formats, "FORMATS", (*formats.FORMATS, Toy()))
-    assert warnings(content, FileKey("x.pdb", ID, "x.pd_")) == expected
+    """The first format can be in a file of this type too, and does not recognise it."""
+    monkeypatch.setattr(formats, "FORMATS", (Toy("other", INFO), Toy("toy", info)))
+    assert warnings(b"toy", key) == expected
+    assert warnings(b"MSCF", key) == []
 
 
 @pytest.fixture

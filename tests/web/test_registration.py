@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.urls import URLPattern, path
 
-from tecken.web.middleware import OPEN_PREFIXES
+from tecken.web.middleware import OPEN_PREFIXES, is_for_people
 from tecken.web.registration import SitePage
 from tecken.web.urls import PAGES, urlpatterns
 
@@ -27,6 +30,22 @@ def test_pages_in_menu_have_about_text() -> None:
 def test_pages_open_under_maintenance_are_configuration_and_health() -> None:
     assert [page.path for page in PAGES if page.is_open_under_maintenance] == ["/config/", "/health/"]
     assert {"/config/", "/health/"} < set(OPEN_PREFIXES)
+
+
+def test_every_page_has_a_session() -> None:
+    addresses = [re.sub("<.*?>", "1", f"/{url.pattern}") for page in PAGES for url in page.urls]
+    assert [address for address in addresses if not is_for_people(address)] == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/health", "/health/live", "/symbolicate/v5", "/upload/", "/api/tokens/", "/metrics"),
+        "/xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2/xul.sym",
+    ],
+)
+def test_path_of_programs_has_no_session(path: str) -> None:
+    assert not is_for_people(path)
 
 
 def test_path_is_first_address() -> None:

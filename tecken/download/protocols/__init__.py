@@ -8,10 +8,12 @@ How to add a protocol (here: SymSrv):
 1. `protocols/symsrv.py` with a mapping PATTERNS: from a URL pattern of Django, without the leading slash, to
    a function that takes the query and the names of the pattern and returns a FileRequest. Names are as the
    client wrote them; the function raises BadModule, a 400, for those that no file can have. `parse_names` of
-   `tecken.storage.file_request` checks and normalises three of them.
-2. One line in PATTERNS below. The first pattern that matches is used, so specific patterns come first.
+   `tecken.storage.file_request` checks and normalises three of them, and `FileType.file_name` makes the name
+   of an object's file where the URL has none.
+2. One line in PATTERNS below, before that of `tecken`: the first pattern that matches is used, and Tecken's
+   match any three names. So a prefix such as `symsrv/` hides the modules that have it as their debug file.
 3. `tests/download/protocols/test_symsrv.py`: the function alone, then one request through the site.
-4. A section in `docs/api.md` for each pattern; `tests/web/api/test_site.py` compares the two.
+4. A section in `docs/api.md` for each pattern; `tests/test_house.py` compares the two.
 
 What must never happen: a protocol searches, reads a file or makes a response. A rule about files that only
 one protocol has leads to different results for the same file.

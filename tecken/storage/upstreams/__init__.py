@@ -16,6 +16,7 @@ How to add an upstream protocol (here: debuginfod):
    The class receives an HttpTransport for the part after the `+`.
 3. `tests/storage/upstreams/test_debuginfod.py`. Add the class to the parameters of
    `tests/contract/test_symbol_source.py` too; every source has to pass that contract.
+4. The URL in the row of SYMBOL_SOURCES in `docs/configuration.md`.
 
 What must never happen: an upstream that does not respond is reported as one that does not have the file, a
 password from its URL appears in a name, log line or error, or one process keeps two objects of one upstream,

@@ -12,11 +12,13 @@ To add a format:
    long as files of the format are not converted.
 2. A line in `FORMATS` below. The first format that recognises a file wins: strict ones stand before lax ones.
 3. `tests/symbols/formats/test_x.py`. `test_formats.py` runs its checks over every registered format.
-4. A section in `docs/upload.md`: which files are recognised, and what becomes of them.
+4. A row in the table "File formats" of `docs/upload.md`.
 
 The types of its files are in `tecken.symbols.filetypes` already, and their paths follow from them
-(`layouts.file_of`). Uploads then record ids, architecture and generator of such files, and warn of one that
-lies under another object's id.
+(`layouts.file_of`); files without a suffix of their own are `FileType.OTHER`. Several formats may share a
+type. Uploads then record kind, format, code file, code id, build id, architecture and generator of such
+files. The debug file and the debug id of a row are those of the path, and an upload warns if the file has
+others.
 """
 
 from __future__ import annotations
@@ -38,10 +40,16 @@ def format_of(file_type: FileType) -> Format | None:
     return next((known for known in FORMATS if file_type in known.file_types), None)
 
 
-def identify(head: bytes, file_type: FileType | None = None) -> ObjectInfo | None:
-    """Return what the first bytes of a file say about its object; None for a file of no known format.
+def recognise(head: bytes, file_type: FileType | None = None) -> tuple[Format, ObjectInfo] | None:
+    """Return the format of a file's first bytes, and what they say about its object; None if none is known.
 
     With a `file_type` only the formats are tried that files of this type can be in.
     """
     formats = (known for known in FORMATS if file_type is None or file_type in known.file_types)
-    return next((info for known in formats if (info := known.identify(head)) is not None), None)
+    return next(((known, info) for known in formats if (info := known.identify(head)) is not None), None)
+
+
+def identify(head: bytes, file_type: FileType | None = None) -> ObjectInfo | None:
+    """Return what the first bytes of a file say about its object, as `recognise` does."""
+    found = recognise(head, file_type)
+    return found[1] if found else None

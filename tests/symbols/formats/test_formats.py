@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tecken.symbols import formats
 from tecken.symbols.filetypes import FileType
 from tecken.symbols.formats import FORMATS, HEAD_BYTES, format_of, identify
 from tecken.symbols.formats.base import Format
+from tecken.symbols.formats.breakpad import Breakpad
 
 HEADS = (
     *(b"", b"\0" * 100, b"\x7fELF\x02\x01\x01", b"MZ\x90\0", b"Microsoft C/C++ MSF 7.00\r\n\x1aDS\0\0\0"),
@@ -40,7 +42,8 @@ def test_usability_check_of_an_empty_file_has_a_problem(known: Format) -> None:
         assert check.problem()
 
 
-def test_format_of_a_type_that_is_only_stored_is_none() -> None:
+def test_format_of_a_type_that_is_only_stored_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "FORMATS", (Breakpad(),))
     assert format_of(FileType.OTHER) is None
 
 
