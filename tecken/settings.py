@@ -105,7 +105,7 @@ LOG_FORMAT = env.str("LOG_FORMAT", "line", validate=validate.OneOf(["line", "jso
 OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "")
 SENTRY_DSN = env.str("SENTRY_DSN", "")
 WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", 0)
-# The library prometheus_client reads the variable itself, too.
+# The metrics library reads the variable itself, too.
 PROMETHEUS_MULTIPROC_DIR = env.str("PROMETHEUS_MULTIPROC_DIR", "")
 
 env.seal()
@@ -209,7 +209,7 @@ AXES_FAILURE_LIMIT = FAILED_LOGINS
 AXES_COOLOFF_TIME = "tecken.accounts.failures.login_pause"
 AXES_LOCKOUT_CALLABLE = "tecken.web.error_pages.reject_login"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_CLIENT_IP_CALLABLE = "tecken.accounts.caller.address"
+AXES_CLIENT_IP_CALLABLE = "tecken.accounts.client_address.address"
 
 # mozilla-django-oidc reads these settings and the OIDC_* ones above. Without a client id it is off.
 

@@ -202,7 +202,7 @@ def _object_columns(key: FileKey, info: ObjectInfo | None, code: str) -> dict[st
     return {
         "kind": info.kind.value,
         "format": info.format,
-        "build_id": info.build_id or build_id_of(code, key.debug_id),
+        "build_id": info.build_id.lower() or build_id_of(code, key.debug_id),
         "arch": _column(info.arch[:NAME_CHARACTERS]),
     }
 

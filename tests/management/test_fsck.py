@@ -130,8 +130,8 @@ def test_fsck_page_file_of_a_former_release_is_removed(manage: Manage, store: St
     (stored,) = tmp_path.rglob("xul.sym")
     stored.with_name("xul.sym.pages").write_bytes(page_file(sym(XUL)))
     line = f"page file v1/{SYM}.pages: its name is one of a former release, and never read"
-    assert fails(manage, "1 files, 0 page files: 1 troubles") == line
-    assert told(manage) == ["1 files, 0 page files: 0 troubles"]
+    assert fails(manage, "1 files, 0 page files: 1 problems") == line
+    assert told(manage) == ["1 files, 0 page files: 0 problems"]
     assert stored.exists()
 
 
@@ -141,7 +141,7 @@ def test_fsck_page_file_of_another_spelling_than_its_symbols_is_in_order(
     other = ObjectId("XUL.pdb", XUL.debug_id)
     store(storage_services.own_files(), symbol_file(other))
     storage_services.page_files().write(XUL, [page_file(sym(XUL))])
-    assert told(manage) == ["1 files, 1 page files: 0 troubles"]
+    assert told(manage) == ["1 files, 1 page files: 0 problems"]
 
 
 def test_fsck_page_file_of_try_symbols_belongs_to_the_try_file(manage: Manage, store: Store) -> None:
