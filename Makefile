@@ -13,7 +13,7 @@ export PORT COMMIT
 .PHONY: help run serve worker beat test test-system test-browser test-postgres test-s3 test-often mutants check format admin manage redis-cache-cli redis-store-cli docker-build docker-test lock clean python
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: python ## start everything, load the samples, show where to look (PORT=8000)
 	@$(PYTHON) run/install.py run

@@ -15,6 +15,12 @@ RECORDS = BASE_DIR / "docs" / "adr"
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 ELSEWHERE = ("http", "mailto", "/")  # other sites, and paths of this site
+FOLDERS = ("tecken", "tests", "run", "bench", "docs", "docker")
+PATH = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[^`\s]*)`")
+FILE = re.compile(r"`([\w/]+\.(?:py|lua))`")
+PLACEHOLDER = re.compile(r"[<>*]|/(test_)?x\.")
+TEST = re.compile(r"`(test_\w+)`")
+TESTS_OF_EXAMPLES = {"test_it_is_told", "test_upload_without_token_returns_403"}
 
 
 def prose(document: Path) -> str:
@@ -43,6 +49,41 @@ def is_dead(link: str, document: Path) -> bool:
 def test_links_of_a_document_lead_to_existing_headings(document: Path) -> None:
     links = [link for link in LINK.findall(prose(document)) if not link.startswith(ELSEWHERE)]
     assert [link for link in links if is_dead(link, document)] == []
+
+
+@pytest.fixture(scope="module")
+def files() -> list[str]:
+    """Paths of all files that documents may name."""
+    return [
+        f"/{path.relative_to(BASE_DIR).as_posix()}"
+        for folder in FOLDERS
+        for path in (BASE_DIR / folder).rglob("*.*")
+    ]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(BASE_DIR).as_posix())
+def test_paths_that_a_document_names_exist(document: Path) -> None:
+    paths = [path for path in PATH.findall(document.read_text()) if not PLACEHOLDER.search(path)]
+    assert [path for path in paths if not (BASE_DIR / path).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(BASE_DIR).as_posix())
+def test_files_that_a_document_names_without_folder_exist(document: Path, files: list[str]) -> None:
+    names = [name for name in FILE.findall(document.read_text()) if not PLACEHOLDER.search(name)]
+    assert [name for name in names if not any(file.endswith(f"/{name}") for file in files)] == []
+
+
+def test_files_in_diagrams_of_the_architecture_exist(files: list[str]) -> None:
+    diagrams = "".join(FENCED.findall((BASE_DIR / "docs" / "architecture.md").read_text()))
+    names = re.findall(r"[\w/]+\.(?:py|lua)\b", diagrams)
+    assert len(names) > 20
+    assert [name for name in names if not any(file.endswith(f"/{name}") for file in files)] == []
+
+
+def test_tests_that_documents_name_exist() -> None:
+    code = "".join(path.read_text() for path in (BASE_DIR / "tests").rglob("test_*.py"))
+    named = {name for path in DOCUMENTS for name in TEST.findall(path.read_text())} - TESTS_OF_EXAMPLES
+    assert sorted(name for name in named if f"def {name}(" not in code) == []
 
 
 def test_index_of_decision_records_lists_every_record() -> None:

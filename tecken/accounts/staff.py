@@ -14,7 +14,8 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 COOKIE = "staff"
-SALT = "tecken.accounts.staff"
+# Part of the data: a cookie outlives an upgrade.
+SALT = "tecken.tokens.staff"
 # The period begins again with each page that the user opens.
 SECONDS = 12 * 3600
 

@@ -39,7 +39,8 @@ from tecken.upload.member_names import file_key
 from tecken.upload.models import Announcement, Protocol, Upload
 
 MD5: Final = re.compile(r"[0-9a-f]{32}")
-SALT: Final = "tecken.upload.direct_upload"
+# Part of the data: a signed address outlives an upgrade.
+SALT: Final = "tecken.upload.direct"
 THREADS: Final = 4
 # Bytes that compression may add to a file that it cannot compress.
 GZIP_OVERHEAD: Final = 64 << 10
