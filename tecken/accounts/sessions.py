@@ -79,6 +79,8 @@ BELOW = (
     *("/admin/", "/config/", "/explain/", "/files/", "/help/", "/jobs/", "/login/", "/logout/", "/oidc/"),
     *("/shared/", "/static/", "/tokens/", "/uploads/"),
 )
+# A layer uses what those around it have set: authentication reads the session, and the cookie of staff
+# depends on the user.
 INNERMOST_FIRST: tuple[Callable[[Any], Any], ...] = (
     AxesMiddleware,
     MessageMiddleware,
