@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOG = ROOT / ".run" / "install.log"
 # The interpreter outside of any virtual environment. `.venv/bin/python run/install.py` would otherwise take
 # itself for another Python than the one that made .venv, and empty the environment that it runs from.
-BASE_PYTHON = str(Path(sys._base_executable).resolve())
+BASE_PYTHON = str(Path(getattr(sys, "_base_executable", sys.executable)).resolve())
 THIS_PYTHON = f"{BASE_PYTHON} {sys.version} in {ROOT}"
 PIP = ("-m", "pip", "install", "--disable-pip-version-check", "--timeout", "30", "--retries", "2")
 NO_NETWORK = ("NewConnectionError", "NameResolutionError", "ConnectTimeout", "Network is unreachable")
