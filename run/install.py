@@ -19,7 +19,10 @@ from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 LOG = ROOT / ".run" / "install.log"
-THIS_PYTHON = f"{sys.executable} {sys.version} in {ROOT}"
+# The interpreter outside of any virtual environment. `.venv/bin/python run/install.py` would otherwise take
+# itself for another Python than the one that made .venv, and empty the environment that it runs from.
+BASE_PYTHON = str(Path(getattr(sys, "_base_executable", sys.executable)).resolve())
+THIS_PYTHON = f"{BASE_PYTHON} {sys.version} in {ROOT}"
 PIP = ("-m", "pip", "install", "--disable-pip-version-check", "--timeout", "30", "--retries", "2")
 NO_NETWORK = ("NewConnectionError", "NameResolutionError", "ConnectTimeout", "Network is unreachable")
 # uv does not read pip's configuration, and some machines can reach a mirror only.
@@ -81,9 +84,10 @@ def install(requirements: Path, venv: Path) -> None:
     with LOG.open("w") as log:
         progress.step("Python environment")
         if not is_same_python:
-            progress.follow(run(log, sys.executable, "-m", "venv", "--clear", str(venv)))
+            progress.follow(run(log, BASE_PYTHON, "-m", "venv", "--clear", str(venv)))
             made_with.write_text(THIS_PYTHON)
         install_packages(log, progress, venv, requirements)
+    # Written last: after an interruption the next command installs the rest.
     installed.write_text(digest)
     progress.line(f"Installed in {time.monotonic() - start:.0f} s")
 

@@ -43,6 +43,7 @@ def _is_running(pid: str) -> bool:
     except (ProcessLookupError, OverflowError, ValueError):
         return False
     except PermissionError:
+        # The process exists, and belongs to another user.
         pass
     return True
 

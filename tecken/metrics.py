@@ -258,6 +258,7 @@ def serve(port: int, directory: str) -> None:
 
 
 def _counter_registry(directory: str) -> CollectorRegistry:
+    # A new one for each scrape: its collector reads the files of all processes, those of ended ones included.
     registry = CollectorRegistry()
     if directory:
         MultiProcessCollector(registry, directory)  # type: ignore[no-untyped-call]

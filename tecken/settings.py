@@ -147,8 +147,10 @@ MIDDLEWARE = [
     "tecken.web.middleware.people_middleware",
 ]
 SILENCED_SYSTEM_CHECKS = [
-    *("admin.E408", "admin.E409", "admin.E410", "axes.W002"),  # for_people has them all
-    *("security.W003", "security.W021"),  # docs/security.md says why
+    # `people_middleware` applies the middleware that these checks miss in MIDDLEWARE.
+    *("admin.E408", "admin.E409", "admin.E410", "axes.W002"),
+    # docs/security.md explains both.
+    *("security.W003", "security.W021"),
 ]
 TEMPLATES = [
     {
@@ -169,6 +171,7 @@ STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True
 ROOT_URLCONF = "tecken.urls"
 WSGI_APPLICATION = "tecken.wsgi.application"
+# A redirect to the path with a slash would turn a POST into a GET.
 APPEND_SLASH = False
 TIME_ZONE = "UTC"
 USE_TZ = True
@@ -198,6 +201,7 @@ SECURE_SSL_REDIRECT = HTTPS_ONLY
 SECURE_REDIRECT_EXEMPT = [r"^(__\w+__|health(/\w+)?|metrics)$"]
 SECURE_HSTS_SECONDS = HSTS_SECONDS if HTTPS_ONLY else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+# Without a trusted proxy, any client could send this header.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
@@ -208,6 +212,7 @@ AXES_HANDLER = "axes.handlers.cache.AxesCacheHandler"
 AXES_FAILURE_LIMIT = FAILED_LOGINS
 AXES_COOLOFF_TIME = "tecken.accounts.failures.login_pause"
 AXES_LOCKOUT_CALLABLE = "tecken.web.error_pages.reject_login"
+# Only both together are locked out: otherwise anyone could lock out a user, or a whole company's address.
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "tecken.accounts.client_address.address"
 
@@ -226,14 +231,14 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"ours": {"()": "tecken.monitoring.logs.formats.formatter"}},
     "filters": {
-        "only_mistakes": {"()": "tecken.monitoring.logs.formats.OnlyMistakes"},
+        "only_tracebacks": {"()": "tecken.monitoring.logs.formats.OnlyTracebacks"},
         "routine": {"()": "tecken.monitoring.logs.formats.Routine"},
         "without_traceback": {"()": "tecken.monitoring.logs.formats.WithoutTraceback"},
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "ours"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
-        "django.request": {"level": "ERROR", "filters": ["only_mistakes"]},
+        "django.request": {"level": "ERROR", "filters": ["only_tracebacks"]},
         "django.security.DisallowedHost": {"filters": ["without_traceback"]},
         "uvicorn": {"level": "WARNING"},
         "celery.app.trace": {"filters": ["routine"]},
@@ -304,6 +309,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
         ca_file=REDIS_CA_FILE,
     ),
 }
+# A request must not wait for kombu's attempts; its client gets an error at once.
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
@@ -370,7 +376,9 @@ CELERY_BEAT_SCHEDULE = {
         for queue in QUEUES
     },
 }
+# A worker that takes more jobs than it runs would keep them from idle workers.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_MAX_TASKS_PER_CHILD = WORKER_MAX_TASKS
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = WORKER_MAX_MEMORY_KIB
+# Celery would otherwise replace the handlers of LOGGING, which mask secrets.
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False

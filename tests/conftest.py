@@ -89,7 +89,7 @@ def same_process_for_each_test() -> Iterator[None]:
     yield
     current.set_kind("command")
     forget_canaries()
-    redis_cache().breaker.answered()
+    redis_cache().breaker.record_answer()
 
 
 @pytest.fixture

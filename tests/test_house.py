@@ -29,17 +29,19 @@ class Limit(NamedTuple):
 
 # A bound may only move towards its goal. `python -m tests.support.style` prints the figures of today.
 MAXIMA = {
-    "docstrings_with_function_word": Limit(goal=0.03, bound=0.143),
-    "participle_names": Limit(goal=0.03, bound=0.071),
-    "modules": Limit(goal=200, bound=335),
-    "short_modules": Limit(goal=0.12, bound=0.222),
-    "classes_defined_twice": Limit(goal=15, bound=47),
-    "symbol_format_modules": Limit(goal=8, bound=22),
+    "docstrings_with_function_word": Limit(goal=0.03, bound=0.03),
+    "participle_names": Limit(goal=0.03, bound=0.03),
+    # An `__init__.py` with nothing but a docstring is documentation: every package has one, so that its
+    # purpose stands next to the code. Neither of the next two figures counts it.
+    "modules": Limit(goal=200, bound=295),
+    "short_modules": Limit(goal=0.12, bound=0.12),
+    "classes_defined_twice": Limit(goal=15, bound=15),
+    "symbol_format_modules": Limit(goal=8, bound=16),
     "contract_layers": Limit(goal=10, bound=10),
     "function_p90_lines": Limit(goal=20, bound=20),
-    "banned_words": Limit(goal=0, bound=189),
+    "banned_words": Limit(goal=0, bound=39),
 }
-MINIMA = {"comments_per_100_lines": Limit(goal=2.0, bound=0.92)}
+MINIMA = {"comments_per_100_lines": Limit(goal=2.0, bound=2.0)}
 SOURCES = sorted((BASE_DIR / "tecken").rglob("*.py"))
 ROW = re.compile(r"^\| `([A-Z_]+)` \| (?:`(.*?)`)? ?\|", re.MULTILINE)
 
@@ -161,6 +163,22 @@ def test_style_participle_is_a_single_word(name: str, expected: bool) -> None:
 def test_style_docstring_with_function_word_is_found() -> None:
     texts = ("What a request needs.", "Of one module.", "Return one module.", "Cache of modules.")
     assert [style.begins_with_function_word(text) for text in texts] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("__init__.py", '"""Package of symbols."""\n', True),
+        ("__init__.py", '"""Package of symbols."""\nX = 1\n', False),
+        ("module.py", '"""Module of symbols."""\n', False),
+    ],
+)
+def test_style_package_docstring_is_an_init_without_code(
+    tmp_path: Path, name: str, text: str, expected: bool
+) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    assert style.Source(path).is_package_docstring is expected
 
 
 def test_style_prose_of_a_module_has_docstrings_comments_and_log_lines(tmp_path: Path) -> None:

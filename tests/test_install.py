@@ -30,7 +30,7 @@ def tiny_wheel(directory: Path) -> str:
     return f"tiny==1.0 --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
 
 
-def installed(checkout: Path) -> subprocess.CompletedProcess[str]:
+def installed(checkout: Path, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
     variables = {
         "PATH": os.environ["PATH"],
         "PIP_NO_INDEX": "1",
@@ -38,7 +38,7 @@ def installed(checkout: Path) -> subprocess.CompletedProcess[str]:
         "PIP_CONFIG_FILE": os.devnull,
         "UV_OFFLINE": "1",
     }
-    command = [sys.executable, "run/install.py", "tiny"]
+    command = [python, "run/install.py", "tiny"]
     return subprocess.run(command, cwd=checkout, env=variables, capture_output=True, text=True, check=False)
 
 
@@ -61,6 +61,19 @@ def test_install_without_a_wheel_of_uv_uses_pip_once(checkout: Path) -> None:
     assert subprocess.run([python, "-c", "import tiny"], check=False).returncode == 0
     second = installed(checkout)
     assert (second.returncode, second.stderr) == (0, "")
+
+
+def test_install_with_the_python_of_the_environment_keeps_the_environment(checkout: Path) -> None:
+    assert installed(checkout).returncode == 0
+    own_file = checkout / ".venv" / "own-file"
+    own_file.touch()
+    again = installed(checkout, str(checkout / ".venv" / "bin" / "python"))
+    assert (again.returncode, again.stderr) == (0, "")
+    requirements = checkout / "requirements-tiny.txt"
+    requirements.write_text(f"{requirements.read_text()}\n")
+    changed = installed(checkout, str(checkout / ".venv" / "bin" / "python"))
+    assert changed.returncode == 0, changed.stderr
+    assert own_file.exists()
 
 
 def test_options_of_pip_mirror_configured_is_handed_on(

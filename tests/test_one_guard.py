@@ -48,13 +48,13 @@ class Site:
     def __init__(self, server: RedisServer, clock: Clock, guard: RedisGuard) -> None:
         self.server, self.clock, self.guard = server, clock, guard
         self.failures = 0
-        failed = guard.breaker.failed
+        failed = guard.breaker.record_failure
 
         def count() -> None:
             self.failures += 1
             failed()
 
-        guard.breaker.failed = count  # type: ignore[method-assign]
+        guard.breaker.record_failure = count  # type: ignore[method-assign]
 
 
 @pytest.fixture

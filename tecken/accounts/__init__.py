@@ -8,9 +8,8 @@ Main modules:
 * `tokens`: issues tokens, finds the token of a header, and returns what it permits now.
 * `sessions`: the user of a session cookie.
 * `staff`: the signed cookie of staff.
-* `caller`: the owner of a token, for counting only.
+* `caller`: the address behind trusted proxies, and the owner of a token for counting only.
 * `failures`: bounds the attempts with unknown tokens.
-* `client_address`: the client's address behind trusted proxies.
 
 What must never happen:
 

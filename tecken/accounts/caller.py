@@ -36,7 +36,7 @@ class TokenOwners:
         self._owners: TTLCache[str, TokenOwner | None] = TTLCache(MOST, SECONDS)
         self._lock = Lock()
 
-    def who(self, key: str) -> TokenOwner | None:
+    def find(self, key: str) -> TokenOwner | None:
         """Return the owner of a key; None for an unknown key, and while the database does not answer."""
         try:
             name = tokens.digest(tokens.key_of(key))

@@ -21,6 +21,7 @@ class Login(LoginView):
         try:
             is_empty = not is_login_possible()
         except DatabaseError:
+            # The form appears during an outage of the database, too; an attempt shows the error.
             is_empty = False
         return super().get_context_data(is_empty=is_empty, **more)
 

@@ -18,6 +18,8 @@ class Backend(OIDCAuthenticationBackend):  # type: ignore[misc]
 
         An address that is not verified may belong to another person, whose account the user would get.
         """
+        # Some providers send the claim as a text. One that does not send it has no addresses that are not
+        # verified.
         return bool(claims.get("email")) and claims.get("email_verified", True) in (True, "true")
 
     def get_username(self, claims: dict[str, Any]) -> str:

@@ -49,6 +49,7 @@ def staff_cookie_middleware(get_response: Handler) -> Handler:
 
 def _set_or_delete(request: HttpRequest, response: HttpResponseBase) -> None:
     if request.user.is_active and request.user.is_staff:
+        # No script needs the cookie, and a POST from another site must not carry it.
         response.set_cookie(
             COOKIE,
             signing.dumps(request.user.pk, salt=SALT),

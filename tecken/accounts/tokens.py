@@ -100,6 +100,7 @@ def find(header: str) -> Token:
     """
     key_digest = digest(key_of(header))
     token = Token.objects.select_related("user").filter(digest=key_digest).first()
+    # A database may compare texts regardless of case, so the digests are compared once more.
     if token is None or not compare_digest(token.digest, key_digest):
         raise UnknownToken("API Token not matched")
     if token.is_expired:
@@ -152,8 +153,8 @@ def digest(key: str) -> str:
 MANAGE = "tokens.manage_tokens"
 TOKEN_PERMISSIONS = sorted({permission for permissions in GROUPS.values() for permission in permissions})
 """Permissions that a token can carry."""
-DAYS, MOST_DAYS = 365, 3650
-MOST_NOTES = 2000
+DAYS, MAX_DAYS = 365, 3650
+MAX_NOTES = 2000
 
 
 def tokens_of(user: User) -> QuerySet[Token]:
@@ -188,12 +189,12 @@ def select_permissions(names: Iterable[str], granted: Collection[str]) -> list[P
 def extend(token: Token, days: int) -> None:
     """Extend a token by some days, from its end or, if it is over, from now.
 
-    Raises InvalidInput when it would end later than MOST_DAYS from now.
+    Raises InvalidInput when it would end later than MAX_DAYS from now.
     """
     now = timezone.now()
     until = max(token.expires_at, now) + timedelta(days=days)
-    if until > now + timedelta(days=MOST_DAYS):
-        raise InvalidInput(f"A token can be extended to {MOST_DAYS} days from now")
+    if until > now + timedelta(days=MAX_DAYS):
+        raise InvalidInput(f"A token can be extended to {MAX_DAYS} days from now")
     token.expires_at = until
     token.save(update_fields=["expires_at"])
 

@@ -68,6 +68,7 @@ def _start_worker(app: Celery) -> None:
         without_gossip=True,
         without_mingle=True,
     )
+    # A daemon thread ends with the process, without returning the jobs that it has.
     atexit.register(worker.stop)
     Thread(target=worker.start, name="demo worker", daemon=True).start()
     Thread(target=_send_schedule, args=(app,), name="demo beat", daemon=True).start()

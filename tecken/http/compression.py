@@ -80,6 +80,7 @@ def _compress(response: HttpResponse, coding: Coding) -> None:
     if coding == "zstd":
         response.content = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(content)
     else:
+        # Without a time stamp, equal contents have equal bytes.
         response.content = gzip.compress(content, GZIP_LEVEL, mtime=0)
     response.headers["Content-Encoding"] = coding
     response.headers["Content-Length"] = str(len(response.content))
@@ -92,7 +93,7 @@ def _compress(response: HttpResponse, coding: Coding) -> None:
 @lru_cache(maxsize=64)
 def choose_coding(header: str) -> Coding | None:
     """Return the coding that the client prefers; zstd if it prefers neither, None for no coding."""
-    weights = codings(header)
+    weights = parse_codings(header)
     best: Coding = max(("zstd", "gzip"), key=lambda coding: _weight(weights, coding))
     weight = _weight(weights, best)
     return best if weight > 0 and weight >= weights.get("identity", 0.0) else None
@@ -103,10 +104,10 @@ def accepts_gzip(header: str) -> bool:
 
     A client without the header (curl, wget, debuggers) cannot, although RFC 9110 allows any coding then.
     """
-    return _weight(codings(header), "gzip") > 0
+    return _weight(parse_codings(header), "gzip") > 0
 
 
-def codings(header: str) -> Mapping[str, float]:
+def parse_codings(header: str) -> Mapping[str, float]:
     """Return the weight of each coding in an Accept-Encoding header; 1.0 for a malformed weight."""
     weights = {}
     for item in header.lower().split(","):

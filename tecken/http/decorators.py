@@ -207,7 +207,7 @@ def body(limit: Callable[[], int]) -> Callable[[Callable[..., HttpResponse]], Ca
             if encoding not in ("identity", *ENCODINGS):
                 return _unknown_encoding(encoding)
             raw = b"".join(stream_body(request, limit()))
-            content = raw if encoding == "identity" else _unpacked(raw, limit())
+            content = raw if encoding == "identity" else _unpack_body(raw, limit())
             return view(request, content, *args, **kwargs)
 
         return inner
@@ -241,28 +241,29 @@ def stream_body(request: HttpRequest, limit: int) -> Iterator[bytes]:
     """
     if int(request.META.get("CONTENT_LENGTH") or 0) > limit:
         raise _too_large(limit)
-    source, total = _source(request), 0
-    while piece := _piece(source):
+    # A chunked body has no length in advance, so the bytes are counted as well.
+    source, total = _body_source(request), 0
+    while piece := _read_piece(source):
         total += len(piece)
         if total > limit:
             raise _too_large(limit)
         yield piece
 
 
-def _source(request: HttpRequest) -> Readable:
+def _body_source(request: HttpRequest) -> Readable:
     # Behind another web server than ours, a chunked body has no Content-Length, so Django would read nothing.
     source: Readable = request.META["wsgi.input"] if request.META.get("wsgi.input_terminated") else request
     return source
 
 
-def _piece(source: Readable) -> bytes:
+def _read_piece(source: Readable) -> bytes:
     try:
         return source.read(PIECE_BYTES)
     except OSError:
         raise InvalidInput("The body ended early") from None
 
 
-def _unpacked(raw: bytes, limit: int) -> bytes:
+def _unpack_body(raw: bytes, limit: int) -> bytes:
     try:
         return b"".join(decoded([raw], limit))
     except TooLarge:

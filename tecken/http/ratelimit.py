@@ -130,7 +130,7 @@ def caller_of(request: HttpRequest) -> Caller:
     if grant is not None:
         return Caller(where, grant.token.pk if grant.token else None, str(grant.user.pk))
     key = request.META.get("HTTP_AUTH_TOKEN")
-    who = token_owners().who(key) if key else None
+    who = token_owners().find(key) if key else None
     return Caller(where, *who) if who else Caller(where)
 
 

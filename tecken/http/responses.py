@@ -48,6 +48,7 @@ DISK_FULL = "The server's disk for temporary files is full: nothing was stored, 
 # Longer than after other failures: an operator or the nightly cleanup has to free space.
 DISK_FULL_SECONDS = 60
 
+# More digits are no position in a file, and a long number takes long to convert.
 ONE_RANGE = re.compile(r"bytes=\s*(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))\s*", re.IGNORECASE)
 
 

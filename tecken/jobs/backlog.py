@@ -77,6 +77,7 @@ def backlog(client: redis.Redis) -> Backlog:
 
     `client` is connected to the queue's database.
     """
+    # No transaction: these are figures for people, and a transaction would stop the server's other clients.
     pipe = client.pipeline(transaction=False)
     pipe.time()
     pipe.hlen(keys.UNACKED)
@@ -89,6 +90,7 @@ def backlog(client: redis.Redis) -> Backlog:
     for queue in QUEUES:
         for priority in keys.PRIORITIES:
             pipe.llen(keys.waiting(queue, priority))
+            # Jobs are taken from the right, so the last element is the oldest.
             pipe.lindex(keys.waiting(queue, priority), -1)
     (seconds, micros), unacked, first, workers, canaries, dead, scheduled, beat, *lists = pipe.execute()
     now = seconds + micros / 1e6

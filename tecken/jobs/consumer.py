@@ -68,6 +68,7 @@ class Pause(StartStopStep):  # type: ignore[misc]
     def start(self, consumer: Consumer) -> None:
         """Apply the state of maintenance to a new connection, before its first message is fetched."""
         self._apply(consumer)
+        # The timer may have a thread of its own, and only the consumer's loop may change its queues.
         self._timer = consumer.timer.call_repeatedly(
             PAUSE_CHECK_SECONDS, consumer.call_soon, (self._apply, consumer)
         )

@@ -41,7 +41,7 @@ class HeldJobs(NamedTuple):
     running: int
 
 
-class Heart:
+class WorkerHeartbeat:
     """Heartbeat of one worker.
 
     Args:
@@ -121,7 +121,7 @@ def _server_time(client: redis.Redis) -> float:
 
 
 class Heartbeat(StartStopStep):  # type: ignore[misc]
-    """Step of the worker that runs a `Heart` in a thread of the main process.
+    """Step of the worker that runs a `WorkerHeartbeat` in a thread of the main process.
 
     The event loop would not do: it stands still while a job of the solo pool runs.
     """
@@ -142,7 +142,7 @@ class Heartbeat(StartStopStep):  # type: ignore[misc]
     def start(self, worker: Any) -> None:
         """Start the thread."""
         name = f"{worker.hostname} {os.getpid()}"
-        heart = Heart(
+        heart = WorkerHeartbeat(
             redis_services.queue_client(),
             name,
             lambda: held_jobs(worker),
@@ -159,7 +159,7 @@ class Heartbeat(StartStopStep):  # type: ignore[misc]
 
     terminate = stop
 
-    def _run(self, heart: Heart) -> None:
+    def _run(self, heart: WorkerHeartbeat) -> None:
         while True:
             self._try(heart.beat)
             if self._stopped.wait(INTERVAL_SECONDS):

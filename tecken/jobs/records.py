@@ -61,7 +61,7 @@ class Records:
         pipe.hdel(keys.DEAD, job)
         pipe.execute()
 
-    def bury(self, letter: DeadLetter) -> None:
+    def store_letter(self, letter: DeadLetter) -> None:
         """Store a dead letter, and remove the other records of its job."""
         pipe = self._client.pipeline()
         pipe.hset(keys.DEAD, letter.id, json.dumps(asdict(letter), default=repr))

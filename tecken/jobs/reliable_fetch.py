@@ -91,6 +91,8 @@ class ReliableFetch(redis.Channel):
 
     def _put(self: Any, queue: str, message: Any, **options: Any) -> None:
         """Put a message into a queue and ring its bell, in kombu's batch if there is one."""
+        # The bell rings after the message is in the list. Before it, a worker could wake up, find no job and
+        # wait.
         super()._put(queue, message, **options)  # type: ignore[no-untyped-call]
         if queue not in QUEUES:
             return

@@ -86,6 +86,7 @@ def _send_all(jobs: Sequence[JobRequest]) -> None:
                         args=job.arguments,
                         expires=job.expires,
                         priority=job.priority,
+                        # The caller waits for this: it gets an error at once, and kombu tries nothing again.
                         retry=False,
                         producer=producer,
                     )

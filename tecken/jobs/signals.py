@@ -54,6 +54,7 @@ def start_beat(**_more: object) -> None:
 def pin(task: Any, **_more: object) -> None:
     """Give the job one set of options until its end."""
     task.request.pinned = current.pinned()
+    # The start and the end of a job are two signals, so no `with` block can surround it.
     task.request.pinned.__enter__()
 
 
@@ -77,7 +78,7 @@ def stamp(headers: dict[str, Any], **_more: object) -> None:
 @task_rejected.connect  # type: ignore[untyped-decorator]
 def keep_unreadable(message: Any, exc: Exception | None, **_more: object) -> None:
     """Keep a message of another version or of another program as a dead letter. Celery would drop it."""
-    records().bury(dead_letters.build_letter(message, f"no job can be made of it: {exc!r}"))
+    records().store_letter(dead_letters.build_letter(message, f"no job can be made of it: {exc!r}"))
 
 
 @task_revoked.connect  # type: ignore[untyped-decorator]

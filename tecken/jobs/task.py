@@ -47,11 +47,12 @@ class Job(Task):  # type: ignore[misc]
         starts = self._begin()
         if starts > options().jobs_max_starts:
             why = f"started {starts - 1} times, and never came to an end"
-            self._bury(self._letter(why, starts - 1))
+            self._store_letter(self._letter(why, starts - 1))
             raise Ignore
         try:
             result = self.run(*args, **kwargs)
         except (Retry, Ignore, Reject):
+            # These end the start as planned. A retry is another message, with starts of its own.
             self._end()
             raise
         except Exception as error:
@@ -96,12 +97,12 @@ class Job(Task):  # type: ignore[misc]
             self._end()
             return
         why = f"{type(error).__name__}: {error}"
-        self._bury(self._letter(why, starts, "".join(traceback.format_exception(error))))
+        self._store_letter(self._letter(why, starts, "".join(traceback.format_exception(error))))
 
-    def _bury(self, letter: DeadLetter) -> None:
+    def _store_letter(self, letter: DeadLetter) -> None:
         """Store a dead letter. Raises Reject when it cannot be stored: the message is delivered again."""
         try:
-            records().bury(letter)
+            records().store_letter(letter)
         except redis.RedisError as error:
             raise Reject(f"cannot store its dead letter: {type(error).__name__}", requeue=True) from error
         logger.error("%s is a dead letter (%s): %s", letter.id, letter.task, letter.why)

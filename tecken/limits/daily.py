@@ -16,6 +16,7 @@ from tecken.limits.usage import DAY, VERSION
 # A batch may arrive late, so yesterday is kept as well.
 KEPT_DAYS = 2
 SCANNED = 1000
+# PostgreSQL and SQLite have no common function for the larger of two numbers, hence CASE.
 WRITE = """
 INSERT INTO limits_usage (day, what, unit, token, amount) VALUES (%s, %s, %s, %s, %s)
 ON CONFLICT (day, what, unit, token) DO UPDATE

@@ -15,7 +15,7 @@ from tecken.limits import keys
 from tecken.limits.decision import Evaluation, check_size, enforce
 from tecken.limits.port import SECONDS, Caller, Cost, Decision, Limit, LimitStatus, applicable_limits
 
-MOST_KEYS = 100_000
+MAX_KEYS = 100_000
 # Rounding errors of a level are smaller than this.
 SLACK = 1e-6
 
@@ -43,14 +43,14 @@ class _Check(NamedTuple):
 class MemoryLimiter:
     """Limiter that keeps its levels in memory. `clock` returns seconds since the epoch.
 
-    Beyond MOST_KEYS the level that was not used for the longest time is dropped.
+    Beyond MAX_KEYS the level that was not used for the longest time is dropped.
     """
 
     local = False
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._levels: MutableMapping[str, _Level] = LRUCache(MOST_KEYS)
+        self._levels: MutableMapping[str, _Level] = LRUCache(MAX_KEYS)
         self._lock = Lock()
 
     def charge(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> Decision:

@@ -116,7 +116,7 @@ class Limiter(Protocol):
         """
 
     def refund(self, caller: Caller, cost: Cost, limits: Sequence[Limit], decision: Decision) -> None:
-        """Refund a cost that `spend` charged, in the same windows. Raises nothing."""
+        """Refund a cost that `charge` charged, in the same windows. Raises nothing."""
 
 
 def applicable_limits(limits: Sequence[Limit], caller: Caller) -> list[Limit]:

@@ -81,6 +81,7 @@ class RedisLimiter:
         try:
             self._evaluate(caller, refund, applicable, decision.at)
         except Unavailable:
+            # The response has been sent. The caller keeps the charge until the window moves on.
             return
 
     def _evaluate(self, caller: Caller, cost: Cost, limits: Sequence[Limit], at: int = 0) -> Evaluation:
@@ -100,11 +101,14 @@ class RedisLimiter:
 
     def _shares(self, limits: Sequence[Limit]) -> list[Limit]:
         processes = max(1, self._processes())
+        # Limits that are open without redis-cache are not counted here.
         divided = (limit for limit in limits if limit.without == "local")
         return [limit._replace(quantity=max(1, limit.quantity // processes)) for limit in divided]
 
 
 def _parse_evaluation(reply: list[Any], limits: Sequence[Limit]) -> Evaluation:
+    # The script returns whether all limits allow the cost, the time, and for each limit what remains, the
+    # milliseconds until more is available, and whether it refuses.
     parts = zip(limits, reply[2::3], reply[3::3], strict=False)
     statuses = tuple(LimitStatus(limit, remaining, wait / 1000) for limit, remaining, wait in parts)
     return Evaluation(reply[0] == 1, reply[1], statuses, tuple(refuses == 1 for refuses in reply[4::3]))

@@ -36,6 +36,7 @@ VERSION = "symbolicationcount:"
 BATCH = "limits:batch:"
 PROCESSES = "limits:processes"
 SECONDS = 1.0
+# A process that has sent no batch for longer does not count in the shares of a limit.
 GONE_SECONDS = 15
 REMEMBERED_SECONDS = 86_400
 

@@ -41,14 +41,14 @@ class CanaryWatch:
         self._expected_since = clock()
         self.late: tuple[str, ...] = ()
 
-    def judge(self, ages: Mapping[str, float | None]) -> None:
-        """Judge the seconds since the last canary of each queue; None for a queue that never had one."""
+    def update(self, ages: Mapping[str, float | None]) -> None:
+        """Set the late queues from the seconds since each queue's last canary; None: it never had one."""
         if self._clock() - self._expected_since < LATE_SECONDS:
             self.late = ()
         else:
             self.late = tuple(name for name, age in ages.items() if age is None or age > LATE_SECONDS)
 
-    def excuse(self) -> None:
+    def postpone(self) -> None:
         """Expect no canary before LATE_SECONDS from now."""
         self._expected_since = self._clock()
         self.late = ()
@@ -56,7 +56,7 @@ class CanaryWatch:
 
 @per_process
 def canary_watch() -> CanaryWatch:
-    """Return the judgement of the last health check. Builds nothing else: log lines read it."""
+    """Return the watch of this process. Builds nothing else: log lines read it."""
     return CanaryWatch()
 
 
@@ -75,6 +75,7 @@ STATES: tuple[State, ...] = get_args(State)
 
 def degraded_states() -> tuple[State, ...]:
     """Return the degraded states that are known to this process. Reads memory only."""
+    # Each of these reads memory. A log line of a failed call must not call again.
     holds: dict[State, bool] = {
         "stale-config": current.is_stale(),
         "store-away": store_services.store_guard().breaker.open,

@@ -44,6 +44,7 @@ def report_errors() -> None:
     sentry_sdk.init(
         dsn=settings.SENTRY_DSN,
         environment=settings.ENVIRONMENT,
+        # The default integrations patch libraries and add data of requests, which may hold secrets.
         default_integrations=False,
         integrations=[
             LoggingIntegration(level=None, event_level=logging.ERROR),
@@ -51,7 +52,8 @@ def report_errors() -> None:
             DedupeIntegration(),
             ExcepthookIntegration(),
         ],
-        before_send=_without_secrets,
+        before_send=_mask_event,
+        # Local variables hold keys and passwords in forms that no mask recognises.
         include_local_variables=False,
         auto_session_tracking=False,
     )
@@ -59,7 +61,7 @@ def report_errors() -> None:
     ignore_logger(context.logger.name)
 
 
-def _without_secrets(event: Any, _hint: object) -> Any:
+def _mask_event(event: Any, _hint: object) -> Any:
     return {**mask_deeply(event), "tags": get_contextvars()}
 
 

@@ -139,7 +139,7 @@ def _key(arguments: Sequence[Any]) -> Any:
     """Return the key of a command. Raises DataError for a command without one."""
     name = str(arguments[0]).upper()
     if FOR_ONE_SERVER.fullmatch(name):
-        raise redis.DataError(f"{name} is a question for one server: ask each of nodes(client)")
+        raise redis.DataError(f"{name} is a command for one server: send it to each of nodes(client)")
     at = 3 if name in SCRIPTS else 1
     if len(arguments) <= at or (at == 3 and not int(arguments[2])):
         raise redis.DataError(f"{name} without a key: a cluster cannot tell which node to ask")

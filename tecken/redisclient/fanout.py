@@ -24,7 +24,7 @@ from tecken.redisclient.urls import Address, Seeds
 
 # Seconds for which a failed node is skipped.
 PAUSE = 1.0
-AWAY = (redis.ConnectionError, redis.TimeoutError)
+NO_ANSWER = (redis.ConnectionError, redis.TimeoutError)
 
 
 class Command(NamedTuple):
@@ -56,7 +56,7 @@ class NodeBatch:
             self._unread = True
             words = [command.words for command in self._commands]
             self._connection.send_packed_command(self._connection.pack_commands(words))
-        except AWAY as error:
+        except NO_ANSWER as error:
             self.failure = error
 
     def read(self, deadline: float) -> list[Any]:
@@ -64,7 +64,7 @@ class NodeBatch:
         if not self.failure:
             try:
                 return self._read(deadline)
-            except AWAY as error:
+            except NO_ANSWER as error:
                 self.failure = error
         return [self.failure] * len(self._commands)
 
@@ -177,6 +177,7 @@ class ClusterPool(Pool):
             if isinstance(error, MovedError):
                 self._owners[error.slot_id] = address
                 self._is_outdated = True
+        # The others are the replies to ASKING.
         return self._send_and_read(addresses, commands)[1::2]
 
     def _refusal(self, address: Address | None) -> redis.RedisError | None:
@@ -229,6 +230,7 @@ class ClusterPool(Pool):
     def _candidates(self) -> list[Address]:
         """Return the nodes to query in random order. Those that have failed are last."""
         now = monotonic()
+        # Random, so that the processes of a fleet do not all query the same node.
         known = random.sample(self._primaries, len(self._primaries))
         free = [item for item in (*known, *self._seeds) if self._failed_until.get(item, 0.0) <= now]
         return sorted(dict.fromkeys(free), key=self._failed_until.__contains__)

@@ -54,12 +54,12 @@ class CircuitBreaker:
             raise self._raises(f"{self._name}: not asked, it has just failed", self._next_try - now)
         self._next_try = now + self._pause
 
-    def failed(self) -> None:
+    def record_failure(self) -> None:
         """Record a call that got no answer."""
         self._in_a_row += 1
         self._next_try = self._clock() + self._pause
 
-    def answered(self) -> None:
+    def record_answer(self) -> None:
         """Record an answer, and close."""
         self._in_a_row = 0
 
@@ -108,12 +108,12 @@ class RedisGuard:
         try:
             yield
         except LockError:
-            self.breaker.answered()
+            self.breaker.record_answer()
             raise
         except (redis.RedisError, OSError) as error:
             self._record(error)
             raise self._error(self._describe(error)) from error
-        self.breaker.answered()
+        self.breaker.record_answer()
 
     @contextmanager
     def observed(self) -> Iterator[None]:
@@ -123,7 +123,7 @@ class RedisGuard:
         except (redis.RedisError, OSError) as error:
             self._record(error)
             raise
-        self.breaker.answered()
+        self.breaker.record_answer()
 
     def call(self, command: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
         """Return the result of one guarded command."""
@@ -132,10 +132,10 @@ class RedisGuard:
 
     def _record(self, error: Exception) -> None:
         if isinstance(error, redis.ResponseError):
-            self.breaker.answered()
+            self.breaker.record_answer()
         # A full pool is a state of this process and not of the server.
         elif not isinstance(error, MaxConnectionsError):
-            self.breaker.failed()
+            self.breaker.record_failure()
 
     def _default_text(self, error: Exception) -> str:
         # Not the text of the error, which may quote a command, and with it a password.

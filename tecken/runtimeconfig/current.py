@@ -267,6 +267,7 @@ def _reconcile() -> None:
 
 
 def _before_fork() -> None:
+    # The outer lock first, as in a reconciliation. In the other order both could wait for each other.
     _runtime.reconcile_lock.before_fork()
     _runtime.process.lock.before_fork()
 
@@ -281,6 +282,7 @@ def _after_fork_in_child() -> None:
     _runtime.start_lock = threading.RLock()
     _runtime.reconcile_lock.after_fork_in_child()
     _runtime.watcher = None
+    # A backend in memory has no connection, and its values exist nowhere else.
     if not isinstance(_runtime.backend, MemoryBackend):
         _runtime.backend = None
     _runtime.process.after_fork_in_child()

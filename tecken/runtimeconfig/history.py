@@ -106,6 +106,7 @@ def append(
 def _insert(author: Author, last: Version, changed: Difference, identity: dict[str, Any]) -> Version:
     values = merge(last.values, {entry: new for entry, (_old, new) in changed.items()})
     identity = {"number": last.number + 1, "stamp": uuid4().hex} | identity
+    # The unique number makes one of two concurrent writers fail, and nothing has to be locked.
     version = Version.objects.create(values=dict(sorted(values.items())), **author, **identity)
     Change.objects.bulk_create(
         Change(version=version, entry=entry, old=old, new=new) for entry, (old, new) in changed.items()

@@ -19,6 +19,7 @@ from tecken.limits import text as limit_text
 from tecken.limits.port import Unit
 
 UNITS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86_400)}
+# Possessive quantifiers never backtrack, so that the time to match grows linearly with the text.
 PART = re.compile(r"(?<![\d.])(\d++(?:\.\d++)?)\s*+(ms|s|m|h|d)\s*+", re.ASCII)
 SIZES = {"B": 1} | {f"{letter}iB": 1024**power for power, letter in enumerate("KMGT", 1)}
 SIZE_UNITS = {unit.lower(): size for unit, size in SIZES.items()} | {

@@ -143,6 +143,7 @@ class Process:
             self.refresh()
             metrics.CONFIG_REFRESHES.labels(source).inc()
             metrics.CONFIG_BAD_VALUES.inc(len(self.snapshot.bad))
+        # Outside the lock: a handler of logs may be slow, and a fork waits for the lock.
         for reason in self.snapshot.bad.values():
             logger.warning("Entry of version %d ignored: %s; the default is in force", values.version, reason)
 

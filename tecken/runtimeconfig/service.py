@@ -68,6 +68,7 @@ def change(
         check_all(changes)
     with database():
         _try_to_synchronize()
+        # Changes by hand were recorded above, so that this one is compared with the values in force.
         check_all(changes, existing=history.newest().values)
         return _record(author, lambda texts: merge(texts, _normalize(texts, changes)), expected)
 

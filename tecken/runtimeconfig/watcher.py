@@ -27,7 +27,7 @@ LONGEST_PAUSE = 30.0
 # Seconds, doubled in the same way.
 RECONCILE_PAUSE = 1.0
 # Messages that are handled between two polls.
-MOST_WAITING = 1000
+MAX_WAITING = 1000
 
 
 class Watcher:
@@ -162,7 +162,7 @@ class Watcher:
         Without this, a poll that overtakes a message would count the message as missed, and read what it has.
         """
         before = self._process.snapshot
-        for _ in range(MOST_WAITING):
+        for _ in range(MAX_WAITING):
             message = subscription.next(0.0)
             if message is None:
                 break
@@ -170,6 +170,7 @@ class Watcher:
         return self._process.snapshot is not before and self._process.snapshot.version >= head.version
 
     def _tick(self, subscription: Subscription | None = None) -> None:
+        # Set before the poll: one that fails or is slow must not be repeated at once.
         self._next_tick = time.monotonic() + self._interval * self._random.uniform(0.8, 0.95)
         self._has_polled_for_hint = False
         is_reachable = self.poll(subscription)

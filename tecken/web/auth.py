@@ -42,6 +42,7 @@ def page(*permissions: str) -> Callable[[View], View]:
     """
 
     def guard(view: View) -> View:
+        # `never_cache` surrounds `render_errors`, so that no cache keeps an error page either.
         @wraps(view)
         @never_cache
         @render_errors
@@ -143,6 +144,7 @@ def render_errors(view: View) -> View:
 
 
 def _render_error(request: HttpRequest, error: TeckenError) -> HttpResponse:
+    # A user that is loaded when it is first used would read the session, which may be the part that failed.
     if type(request.user) is not User:
         set_anonymous(request)
     plain = reply_to(error, request.path)

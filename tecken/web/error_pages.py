@@ -79,6 +79,7 @@ def render_for_browsers(get_response: Handler) -> Handler:
 
 
 def _error_text(response: HttpResponseBase) -> str | None:
+    # A streamed response has no content yet, and reading it here would use it up.
     if not isinstance(response, HttpResponse) or response.get("Content-Type") != "application/json":
         return None
     document: Any = orjson.loads(response.content)
@@ -105,6 +106,7 @@ def _make_page(request: HttpRequest, response: HttpResponse, error: str) -> None
     for name in ("Content-Type", "Cache-Control", "Expires"):
         response[name] = page[name]
     response["Content-Length"] = str(len(page.content))
+    # The page's form to log out needs the cookie that belongs to its form token.
     response.cookies.update(page.cookies)
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from urllib.parse import quote
 
 from django.utils import timezone
 from django.utils.html import format_html
@@ -85,6 +86,11 @@ def quote_option(text: str | None) -> SafeString:
         return mark_safe('<i class="none">empty</i>')
     # <bdi> keeps a text that is written from right to left from reordering the words around it.
     return format_html("<bdi><code>{}</code></bdi>", escape_invisible(text).replace("\n", _escape("\n")))
+
+
+def explanation_address(debug_file: str, debug_id: str) -> str:
+    """Return the address of the page that explains a module. A name may contain any character."""
+    return f"/explain/{quote(debug_file, safe='')}/{quote(debug_id, safe='')}/"
 
 
 def _escape(character: str) -> str:

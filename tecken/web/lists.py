@@ -118,6 +118,7 @@ def _neighbours(query: Mapping[str, str], paging: Paging, page: ListPage[M]) -> 
     Pages are numbered up to DEEPEST_PAGE, so that there is a way back. Beyond it a page is named by the last
     row of the page before, because the cost of a numbered page grows with its number.
     """
+    # A page that is named by a row does not know how many pages are before it.
     is_numbered = not paging.after
     first = "" if is_numbered and paging.page == 1 else _address(query)
     previous = _address(query, page=paging.page - 1) if is_numbered and paging.page > 1 else ""

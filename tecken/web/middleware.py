@@ -75,6 +75,7 @@ MAY_OVERRIDE = "runtimeconfig.change_option"
 # Django's template engine is not used: this page has to appear when other parts of the site fail.
 MAINTENANCE_PAGE = Template(Path(__file__).with_name("maintenance.template").read_text())
 STYLE = MAINTENANCE_PAGE.template.partition("<style>")[2].partition("</style>")[0]
+# The policy of this page allows its one style sheet by its hash; inline styles are forbidden otherwise.
 STYLE_HASH = b64encode(sha256(STYLE.encode()).digest()).decode()
 MAINTENANCE_POLICY = f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; frame-ancestors 'none'"
 POLICY = (
@@ -186,6 +187,7 @@ class MaintenanceBodies(NamedTuple):
     json: bytes
 
 
+# A closed site may get its whole traffic here, so the bodies are not made again for each response.
 @lru_cache(maxsize=8)
 def _render_bodies(title: str, message: str, until: datetime | None) -> MaintenanceBodies:
     time = f"<p>Until {until:%H:%M} UTC.</p>\n" if until else ""
@@ -254,6 +256,7 @@ def _keep_context(response: HttpResponseBase) -> HttpResponseBase:
     The web server calls it after the middleware has returned and the options are no longer pinned. In its own
     context it would read the latest options, so one response could mix two versions.
     """
+    # A file has no code that reads options, and as a plain iterator it would be copied through Python.
     if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse):
         response.streaming_content = _run_in(copy_context(), iter(response))
     return response

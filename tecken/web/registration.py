@@ -19,7 +19,7 @@ OPERATE = ("runtimeconfig.view_option", "runtimeconfig.change_option")
 
 @dataclass(frozen=True)
 class SitePage:
-    """SitePage of the site.
+    """Page of the site.
 
     The first of `urls` is the address in the menu. `about` is the text of the page's card on the home page.
     A page that is `part_of` another has no entry in the menu; the other's entry stands for it.

@@ -28,29 +28,29 @@ def database_away() -> Iterator[None]:
 def test_token_owners_of_a_valid_key_have_the_owner_and_record_the_use() -> None:
     made = key()
     token = Token.objects.get()
-    assert TokenOwners().who(made) == TokenOwner(token.pk, str(token.user_id))
+    assert TokenOwners().find(made) == TokenOwner(token.pk, str(token.user_id))
     token.refresh_from_db()
     assert token.last_used_at is not None
 
 
 def test_token_owners_of_an_unknown_key_are_none() -> None:
-    assert TokenOwners().who(UNKNOWN) is None
+    assert TokenOwners().find(UNKNOWN) is None
 
 
 def test_token_owners_of_a_cached_key_need_no_query() -> None:
     made, known = key(), TokenOwners()
-    answers = [known.who(made), known.who(UNKNOWN)]
+    answers = [known.find(made), known.find(UNKNOWN)]
     with CaptureQueriesContext(connection) as queries:
-        assert [known.who(made), known.who(UNKNOWN)] == answers
+        assert [known.find(made), known.find(UNKNOWN)] == answers
     assert len(queries) == 0
 
 
 def test_token_owners_without_database_are_none_and_not_cached(caplog: pytest.LogCaptureFixture) -> None:
     made, known = key(), TokenOwners()
     with database_away():
-        assert known.who(made) is None
+        assert known.find(made) is None
     assert "Cannot find the owner of a token: away" in caplog.text
-    assert known.who(made) is not None
+    assert known.find(made) is not None
 
 
 def test_token_owners_of_a_process_are_one_object() -> None:

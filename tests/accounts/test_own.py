@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from tecken.accounts.models import Token
-from tecken.accounts.tokens import MOST_DAYS, extend, revoke, select_permissions, token_of, tokens_of
+from tecken.accounts.tokens import MAX_DAYS, extend, revoke, select_permissions, token_of, tokens_of
 from tecken.errors import Forbidden, InvalidInput, NotFound
 from tests.accounts.people import key, user
 
@@ -67,11 +67,11 @@ def test_extension_of_an_expired_token_counts_from_now() -> None:
 
 def test_extension_beyond_the_longest_is_invalid_and_changes_nothing() -> None:
     mine = token(days=10)
-    with pytest.raises(InvalidInput, match=f"to {MOST_DAYS} days from now"):
-        extend(mine, MOST_DAYS - 9)
+    with pytest.raises(InvalidInput, match=f"to {MAX_DAYS} days from now"):
+        extend(mine, MAX_DAYS - 9)
     assert ends_in(mine) <= timedelta(10)
-    extend(mine, MOST_DAYS - 10)
-    assert ends_in(mine) > timedelta(MOST_DAYS) - MINUTE
+    extend(mine, MAX_DAYS - 10)
+    assert ends_in(mine) > timedelta(MAX_DAYS) - MINUTE
 
 
 def test_revoked_token_ends_now_and_an_expired_one_keeps_its_time() -> None:

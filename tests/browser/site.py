@@ -90,7 +90,7 @@ class BrowsedSite(Site):
 
     def bury(self, letter: DeadLetter) -> None:
         with redis.Redis.from_url(self.cache.url.removesuffix("0") + "1") as queue:
-            Records(queue).bury(letter)
+            Records(queue).store_letter(letter)
 
     def token(self, person: str) -> str:
         """The same one each time."""

@@ -113,7 +113,7 @@ def test_canary_job_records_its_wait() -> None:
 
 
 def test_backlog_counts_dead_letters() -> None:
-    records().bury(DeadLetter("1", "any", "upload", "because", 1.0))
+    records().store_letter(DeadLetter("1", "any", "upload", "because", 1.0))
     assert now().dead == 1
 
 

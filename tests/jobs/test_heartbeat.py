@@ -6,7 +6,14 @@ import redis
 from tecken.celery import app
 from tecken.jobs import keys
 from tecken.jobs.backlog import ALIVE_SECONDS, backlog
-from tecken.jobs.heartbeat import INTERVAL_SECONDS, LOST_SECONDS, REMOVE_SECONDS, Heart, HeldJobs, restore
+from tecken.jobs.heartbeat import (
+    INTERVAL_SECONDS,
+    LOST_SECONDS,
+    REMOVE_SECONDS,
+    HeldJobs,
+    WorkerHeartbeat,
+    restore,
+)
 from tecken.redisclient import services as redis_services
 
 pytestmark = pytest.mark.usefixtures("clear_redis_cache")
@@ -20,8 +27,8 @@ class Fleet:
         self.restored: list[str] = []
         self.has: dict[str, set[str]] = {}
 
-    def heart(self, name: str, client: redis.Redis | None = None) -> Heart:
-        return Heart(
+    def heart(self, name: str, client: redis.Redis | None = None) -> WorkerHeartbeat:
+        return WorkerHeartbeat(
             client or redis_services.queue_client(),
             name,
             lambda: HeldJobs(["convert"], self.has.get(name, set()), 0),
@@ -29,7 +36,7 @@ class Fleet:
             lambda client: self.now if client.ping() else 0.0,
         )
 
-    def beat(self, *hearts: Heart, seconds: float = 0.0) -> None:
+    def beat(self, *hearts: WorkerHeartbeat, seconds: float = 0.0) -> None:
         """Let each heart beat every INTERVAL_SECONDS for so many seconds."""
         until = self.now + seconds
         while True:
@@ -98,7 +105,7 @@ def test_heartbeat_lists_workers_and_removes_silent_ones_later(fleet: Fleet) -> 
 
 
 def test_heartbeat_uses_server_clock(fleet: Fleet) -> None:
-    Heart(
+    WorkerHeartbeat(
         redis_services.queue_client(), "a", lambda: HeldJobs(["upload"], {"1"}, 1), fleet.restored.append
     ).beat()
     (worker,) = backlog(redis_services.queue_client()).workers

@@ -122,7 +122,7 @@ def test_job_started_too_often_becomes_a_dead_letter(run: Run, runtime_options: 
 
 def test_dead_letter_of_second_start_is_removed_when_the_first_ends(run: Run) -> None:
     def slow(_self: object) -> None:
-        records().bury(DeadLetter("job", "slow", "convert", "given up", 1.0))
+        records().store_letter(DeadLetter("job", "slow", "convert", "given up", 1.0))
 
     run(slow)
     assert records().letters() == []

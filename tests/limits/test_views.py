@@ -144,7 +144,7 @@ def test_token_of_repeated_requests_is_looked_up_once(
     django_assert_num_queries: pytest_django.DjangoAssertNumQueries,
 ) -> None:
     mine = key()
-    token_owners().who(mine)
+    token_owners().find(mine)
     with django_assert_num_queries(0):
         assert post(token=mine).status_code == 200
 

@@ -36,7 +36,7 @@ def jobs(*arguments: str) -> str:
 @pytest.fixture
 def letters(clear_redis_cache: None) -> None:
     for letter in (UPLOAD, CONVERT, UNREAD):
-        records().bury(letter)
+        records().store_letter(letter)
 
 
 def test_jobs_without_jobs_and_workers_prints_none() -> None:

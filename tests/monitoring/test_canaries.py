@@ -31,7 +31,7 @@ def late(watch: CanaryWatch) -> list[str]:
 @pytest.mark.parametrize("age", [None, 86_400.0])
 def test_watch_after_start_expects_nothing(watch: CanaryWatch, clock: Clock, age: float | None) -> None:
     clock.now += LATE_SECONDS - 1
-    watch.judge({"convert": age})
+    watch.update({"convert": age})
     assert late(watch) == []
 
 
@@ -40,22 +40,22 @@ def test_watch_after_four_periods_finds_queues_that_are_late(
     watch: CanaryWatch, clock: Clock, age: float | None
 ) -> None:
     clock.now += LATE_SECONDS
-    watch.judge({"convert": age, "upload": LATE_SECONDS})
+    watch.update({"convert": age, "upload": LATE_SECONDS})
     assert late(watch) == ["convert"]
-    watch.judge({"convert": 0.0, "upload": 0.0})
+    watch.update({"convert": 0.0, "upload": 0.0})
     assert late(watch) == []
 
 
 def test_watch_excused_expects_nothing_for_four_periods(watch: CanaryWatch, clock: Clock) -> None:
     clock.now += LATE_SECONDS
-    watch.judge({"convert": None})
-    watch.excuse()
+    watch.update({"convert": None})
+    watch.postpone()
     assert late(watch) == []
     clock.now += LATE_SECONDS - 1
-    watch.judge({"convert": None})
+    watch.update({"convert": None})
     assert late(watch) == []
     clock.now += 1
-    watch.judge({"convert": None})
+    watch.update({"convert": None})
     assert late(watch) == ["convert"]
 
 

@@ -58,12 +58,12 @@ def test_states_after_failures_name_each_of_them() -> None:
     assert degraded.states_text() == "store-away,local-limits,queue-down"
     with pytest.raises(Unavailable):
         sending.send("none", [])
-    redis_services.cache_guard().breaker.answered()
+    redis_services.cache_guard().breaker.record_answer()
     assert degraded.states_text() == "store-away,local-limits"
     sending.send_watch().has_failed = True
     assert degraded.states_text() == "store-away,local-limits,queue-down"
     sending.send_watch().has_failed = False
-    store_services.store_guard().breaker.answered()
+    store_services.store_guard().breaker.record_answer()
     assert degraded.states_text() == "local-limits"
 
 
@@ -87,7 +87,7 @@ def test_states_without_configuration_server_are_stale(settings: Settings) -> No
 
 def test_responses_have_the_states_in_a_header(client: Client) -> None:
     assert client.get("/health/live")["X-Tecken-State"] == "ok"
-    store_services.store_guard().breaker.failed()
+    store_services.store_guard().breaker.record_failure()
     assert client.get("/nothing.pdb")["X-Tecken-State"] == "store-away"
     current.backend().set_maintenance("full", format_maintenance(Maintenance()), None)
     assert client.post("/symbolicate/v5")["X-Tecken-State"] == "store-away,maintenance"

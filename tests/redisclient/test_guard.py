@@ -54,7 +54,7 @@ def test_guard_after_a_failure_raises_without_a_try_until_the_pause_ends(
 
 
 def test_guard_treats_an_error_reply_as_an_answer(guard: RedisGuard) -> None:
-    guard.breaker.failed()
+    guard.breaker.record_failure()
     with (
         pytest.raises(Unavailable, match=r"^redis-cache answered with OutOfMemoryError$"),
         guard.guarded(admit=False),
@@ -64,7 +64,7 @@ def test_guard_treats_an_error_reply_as_an_answer(guard: RedisGuard) -> None:
 
 
 def test_guard_passes_a_lost_lock_on(guard: RedisGuard) -> None:
-    guard.breaker.failed()
+    guard.breaker.record_failure()
     with pytest.raises(LockError), guard.guarded(admit=False):
         raise LockError("not owned")
     assert not guard.breaker.open

@@ -1,7 +1,8 @@
 """Figures of readability, which tests/test_house.py limits and `python -m tests.support.style` prints.
 
-Code is measured in `tecken` and `run`, without migrations and empty files. Prose is every docstring, comment
-and log line there, the templates, the README and the documents. With `--words` every banned word is listed.
+Code is measured in `tecken` and `run`, without migrations and empty files. An `__init__.py` with nothing but
+a docstring documents its package, and is not counted as a module. Prose is every docstring, comment and log
+line there, the templates, the README and the documents. With `--words` every banned word is listed.
 """
 
 from __future__ import annotations
@@ -80,6 +81,13 @@ class Source:
     def nodes(self) -> list[ast.AST]:
         return list(ast.walk(ast.parse(self.text)))
 
+    @property
+    def is_package_docstring(self) -> bool:
+        """Whether this is an `__init__.py` without code."""
+        return self.path.name == "__init__.py" and all(
+            isinstance(node, ast.Expr) and _is_text(node.value) for node in ast.parse(self.text).body
+        )
+
     @cached_property
     def comments(self) -> list[tuple[int, str, bool]]:
         """Number and text of each comment, and whether it stands on a line of its own."""
@@ -129,6 +137,7 @@ class Figures(NamedTuple):
 def measure(root: Path) -> Figures:
     """Return the figures of the checkout at `root`."""
     sources = list(find_sources(root))
+    modules = [source for source in sources if not source.is_package_docstring]
     functions = [function for source in sources for function in source.functions]
     docstrings = [text for source in sources for text in source.docstrings]
     names = [
@@ -140,8 +149,8 @@ def measure(root: Path) -> Figures:
         docstrings_with_function_word=_share(map(begins_with_function_word, docstrings)),
         participle_names=_share(map(is_participle, names)),
         comments_per_100_lines=round(100 * own_lines / lines, 2),
-        modules=len(sources),
-        short_modules=_share(source.lines < SHORT_MODULE_LINES for source in sources),
+        modules=len(modules),
+        short_modules=_share(source.lines < SHORT_MODULE_LINES for source in modules),
         classes_defined_twice=len(find_repeated_classes(sources)),
         symbol_format_modules=sum(_has_symbol_format(source) for source in sources),
         contract_layers=_count_layers(root / "pyproject.toml"),

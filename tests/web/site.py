@@ -51,7 +51,7 @@ def everything(
     people = {who: user_of(who) for who in (*PEOPLE, "superuser")}
     for value in ("20", "30"):
         service.change({"symbolicate_max_jobs": value}, by="somebody@example.com", source="cli")
-    records().bury(DEAD)
+    records().store_letter(DEAD)
     upload = upload_of(people["owner"], filename=ARCHIVE_OF_OWNER, completed_at=None)
     file_of(upload)
     token, _key = issue(people["owner"], list(find_permissions(["tokens.manage_tokens"])), 30, NOTES_OF_OWNER)

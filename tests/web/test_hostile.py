@@ -110,7 +110,7 @@ def written(everything: Everything) -> Everything:
     User.objects.filter(username="superuser@example.com").update(email=short)
     MissingSymbol.objects.create(count=1, last_seen=timezone.now(), **module)
     service.change({"maintenance_message": nasty}, by=short, why=nasty, source="cli")
-    records().bury(
+    records().store_letter(
         DeadLetter(DEAD.id, nasty, nasty, nasty, 1.0, args=[nasty], kwargs={nasty: nasty}, trace=nasty)
     )
     stack = f"{STACK}\n{name} {MODULE['debug_id']} 0x20"

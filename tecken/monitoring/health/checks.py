@@ -72,18 +72,18 @@ def _check_server(client: redis.Redis) -> Server:
 
 
 def queue() -> Backlog:
-    """Return the backlog of all queues, and judge whether their canaries are late."""
+    """Return the backlog of all queues, and update the watch of their canaries."""
     watch = degraded.canary_watch()
     try:
         with redis_services.cache_guard().observed():
             jobs = backlog(redis_services.queue_client())
         sending.send_watch().has_failed = False
     except redis.RedisError:
-        watch.excuse()
+        watch.postpone()
         raise
     if current.is_under_maintenance():
-        watch.excuse()
-    watch.judge({queue.name: queue.canary_age for queue in jobs.queues})
+        watch.postpone()
+    watch.update({queue.name: queue.canary_age for queue in jobs.queues})
     return jobs
 
 
@@ -93,6 +93,7 @@ def database() -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except DatabaseError:
+        # A broken connection would fail in every later run, too. The next run opens another one.
         connection.close()
         raise
 

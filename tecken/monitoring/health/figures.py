@@ -23,6 +23,7 @@ def read_figures() -> Iterator[Figure]:
     yield Figure("tecken_up", [({"part": part}, not snapshot.why_not(part)) for part in PARTS])
     yield Figure("tecken_state", [({"state": state}, state in states) for state in degraded.STATES])
     yield from _configuration(snapshot)
+    # An unknown server has no sample: zeros would look like an empty server.
     yield from _redis({name: server.facts for name in (CACHE, STORE) if (server := snapshot.server(name))})
     yield Figure(
         "tecken_disk_free_bytes", [({"directory": space.name}, space.free) for space in snapshot.spaces]
@@ -71,12 +72,12 @@ def _queue(backlog: Backlog) -> Iterator[Figure]:
     ]
     yield Figure("tecken_queue_ready", ready)
     yield Figure("tecken_queue_unacknowledged", [({}, backlog.unacknowledged)])
-    yield _without_unknown("tecken_queue_oldest_seconds", {q.name: q.oldest_seconds for q in backlog.queues})
-    yield _without_unknown("tecken_queue_canary_seconds", {q.name: q.canary_seconds for q in backlog.queues})
-    yield _without_unknown("tecken_queue_canary_age_seconds", {q.name: q.canary_age for q in backlog.queues})
+    yield _queue_figure("tecken_queue_oldest_seconds", {q.name: q.oldest_seconds for q in backlog.queues})
+    yield _queue_figure("tecken_queue_canary_seconds", {q.name: q.canary_seconds for q in backlog.queues})
+    yield _queue_figure("tecken_queue_canary_age_seconds", {q.name: q.canary_age for q in backlog.queues})
     yield Figure("tecken_queue_dead", [({}, backlog.dead)])
     yield Figure("tecken_workers", [({}, sum(worker.alive for worker in backlog.workers))])
 
 
-def _without_unknown(name: str, values: dict[str, float | None]) -> Figure:
+def _queue_figure(name: str, values: dict[str, float | None]) -> Figure:
     return Figure(name, [({"queue": queue}, value) for queue, value in values.items() if value is not None])

@@ -125,6 +125,7 @@ class ProbeRunner:
         return self._results
 
     def _refresh(self) -> None:
+        # This returns at the deadline, even if a run has not ended; `result` has a stand-in for it then.
         wait([run for thread in self._threads.values() for run in thread.start()], self._deadline)
         self._results = {name: thread.result() for name, thread in self._threads.items()}
         self._refreshed_at = self._clock()

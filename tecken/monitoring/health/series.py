@@ -69,6 +69,7 @@ def take_sample() -> None:
     row = json.dumps([time.time(), *servers, _count_requests(), *_sample_queue()])
     with redis_services.counters_client().pipeline(transaction=False) as pipeline:
         pipeline.rpush(KEY, row)
+        # The list has no expiry, so each sample drops the oldest one.
         pipeline.ltrim(KEY, -KEPT, -1)
         pipeline.execute()
 
@@ -126,6 +127,7 @@ def _parse_sample(at: float, cache: list[int] | None, store: list[int] | None, *
 def compute_rates(samples: Sequence[Sample]) -> Iterator[Rate]:
     """Yield the rates of the store. There is none where a counter begins again, at a restart or a new day."""
     for earlier, later in pairwise(samples):
+        # Two samples that were taken at nearly the same time would make a peak that never happened.
         seconds = max(1.0, later.at - earlier.at)
         yield Rate(
             later.at,

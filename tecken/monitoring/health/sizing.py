@@ -46,6 +46,7 @@ def compute_sizing(client: redis.Redis) -> Sizing:
     chunks = read_chunks(client)
     whole = curve(chunks)
     needs = tuple(map(whole.size_for, RATIOS))
+    # The whole curve may have hundreds of thousands of points, and a chart is a few hundred pixels wide.
     return Sizing(time.time(), whole.thinned(POINTS), needs, entries(chunks))
 
 

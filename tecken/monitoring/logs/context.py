@@ -64,6 +64,7 @@ def enter_context(task_id: str, task: Any, **_more: object) -> None:
     request_id = task.request.get(HEADER)
     ids = {HEADER: request_id} if request_id else {}
     task.request.log_context = log_context(task_id=task_id, **ids)
+    # The start and the end of a job are two signals, so no `with` block can surround it.
     task.request.log_context.__enter__()
 
 

@@ -33,19 +33,19 @@ def formatter(shape: str = "") -> logging.Formatter:
             add_logger_name,
             merge_contextvars,
             ExtraAdder(REQUEST_FIELDS),
-            _of_the_job,
-            _of_the_process,
+            _add_job_id,
+            _add_process_state,
             format_exc_info,
         ],
         processors=[
             ProcessorFormatter.remove_processors_meta,
-            _without_secrets,
+            _mask_event,
             SHAPES[shape or settings.LOG_FORMAT],
         ],
     )
 
 
-class OnlyMistakes(logging.Filter):
+class OnlyTracebacks(logging.Filter):
     """Filter that keeps tracebacks of Django's lines on requests; the status is in our own line."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -86,7 +86,7 @@ def _scheduled_tasks() -> frozenset[str]:
     return frozenset(str(entry["task"]) for entry in settings.CELERY_BEAT_SCHEDULE.values())
 
 
-def _of_the_job(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+def _add_job_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     # Celery also logs jobs in processes that do not run them.
     data = getattr(event["_record"], "data", None)
     if isinstance(data, dict) and "id" in data:
@@ -94,21 +94,21 @@ def _of_the_job(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
     return event
 
 
-def _of_the_process(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+def _add_process_state(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     event.update(config_version=current.version(), state=degraded.states_text(), pid=os.getpid())
     return event
 
 
-def _without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+def _mask_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     return {key: mask_secrets(value) if key in FOREIGN else value for key, value in event.items()}
 
 
-def _json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+def _format_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     first = {key: event.pop(key) for key in FIRST if key in event}
     return orjson.dumps({**first, **event}, default=str).decode()
 
 
-def _line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+def _format_line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     # Control characters are escaped, so that text of a request cannot forge a line.
     text = str(event["event"])
     if not text.isprintable():
@@ -119,4 +119,4 @@ def _line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     return f"{start}{text}{ids}{trace}"
 
 
-SHAPES: dict[str, Processor] = {"line": _line, "json": _json}
+SHAPES: dict[str, Processor] = {"line": _format_line, "json": _format_json}

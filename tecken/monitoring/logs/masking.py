@@ -20,6 +20,7 @@ MIN_SECRET_CHARACTERS = 8
 NAMES = ("SECRET_KEY", "OIDC_RP_CLIENT_SECRET")
 URLS = ("DATABASE_URL", "REDIS_URL", "REDIS_STORE_URL", "STORAGE_URL", "TRY_STORAGE_URL", "SENTRY_DSN")
 SECRET_NAME = re.compile(r"(?i)pass|secret|key|token|sig")
+# Possessive quantifiers (`*+`, `++`) never backtrack, so a client cannot send a text that takes long to mask.
 SHAPES = (
     # A token. Pages show its first eight characters too.
     (re.compile(r"\b([0-9a-f]{8})[0-9a-f]{56}\b"), rf"\1{MASK}"),

@@ -74,6 +74,7 @@ def _find_reason(url: str, error: Exception) -> tuple[str, str, bool]:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    # redis-py wraps the errors of sockets and of TLS, which have the reason.
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -115,6 +115,7 @@ def _check_once() -> PreflightResult:
         return PreflightResult(tuple(problems))
     inspections = _inspect_servers()
     problems += [problem for inspection in inspections.values() for problem in inspection.problems]
+    # An inspection has found some of the same problems already, with the server's own reason.
     reported = {(problem.id, problem.server) for problem in problems}
     cache, store = (inspections[name].facts if name in inspections else None for name in (CACHE, STORE))
     by_facts = find_problems(cache, store, settings.ENVIRONMENT == "production")

@@ -100,6 +100,8 @@ class FileBackend:
 
     def _read(self) -> Values:
         """Return the values, from the cache while inode, time and size of the file are unchanged."""
+        # The mark is read before the content. If the file is replaced in between, the next poll reads it
+        # again; the other order would keep the old content under the new mark.
         status = self._path.stat()
         mark = status.st_ino, status.st_mtime_ns, status.st_size
         if self._cache is None or self._cache[0] != mark:

@@ -53,6 +53,7 @@ class MemoryBackend:
 
     def reports(self) -> list[Report]:
         """Return the reports of the last REPORT_SECONDS."""
+        # A copy, because other threads report meanwhile.
         return [report for report, until in [*self._reports.values()] if time.monotonic() < until]
 
     def set_maintenance(self, level: Level, text: str | None, until: datetime | None) -> None:

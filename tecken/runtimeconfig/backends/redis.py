@@ -47,11 +47,14 @@ class RedisBackend:
     def __init__(self, client: redis.Redis, channel: str) -> None:
         self._client = client
         self._channel = channel
+        # The script compares the version and writes in one step. Two commands would let two writers both find
+        # the expected version, and one of them would overwrite the other.
         self._write = client.register_script(WRITE)
 
     def head(self) -> ConfigHead:
         """Return version, stamp and maintenance."""
         with _record_outcome():
+            # One command, so that version, stamp and maintenance belong to the same moment.
             replies: list[Any] = self._client.mget(VERSION_KEY, CHANGE_KEY, *LEVEL_KEYS.values())
         version, levels = _parse_version(replies[0]), map(_decode, replies[2:])
         return ConfigHead(version, find_stamp(version, replies[1]), *levels)

@@ -85,12 +85,12 @@ class HttpTransport:
                 self._refuse_oversize(int(response.headers.get("Content-Length", 0)), limits)
                 yield self._body(response, limits, ends)
         except UpstreamFailed:
-            self._breaker.failed()
+            self._breaker.record_failure()
             raise
         except NotFound:
-            self._breaker.answered()
+            self._breaker.record_answer()
             raise
-        self._breaker.answered()
+        self._breaker.record_answer()
 
     def public_url(self, path: str) -> str | None:
         """Return a URL from which anyone can read the file; None where that needs credentials."""

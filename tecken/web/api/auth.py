@@ -26,6 +26,8 @@ class TokenPermission(APIKeyHeader):
         Raises:
             Forbidden: The token is not valid, or has none of the permissions.
         """
+        # The header is not read from `key`: the guard of all views also accepts a session, and counts unknown
+        # tokens.
         grant = authenticate(request)
         if self.permissions and not grant.permissions.intersection(self.permissions):
             raise Forbidden(f"This needs the permission {' or '.join(self.permissions)}")

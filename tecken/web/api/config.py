@@ -1,4 +1,4 @@
-"""Runtime configuration: what is set, who set it, and which processes have it."""
+"""Operations for the runtime configuration: values, their history, maintenance and processes."""
 
 # ruff: noqa: ARG001 - ninja passes the request to each operation
 
@@ -37,6 +37,8 @@ changing = TokenPermission(CHANGE)
 
 
 class ScheduledEntry(Schema):
+    """Text of an option for a window of time."""
+
     entry: str = Field(alias="key", description="change or unset it by this name")
     start: datetime | None
     end: datetime | None
@@ -45,6 +47,8 @@ class ScheduledEntry(Schema):
 
 
 class OptionRow(Schema):
+    """Option with its text and its value in force."""
+
     name: str = Field(alias="option.name")
     group: str = Field(alias="option.group")
     kind: str = Field(alias="option.kind")
@@ -61,6 +65,8 @@ class OptionRow(Schema):
 
 
 class Configuration(Schema):
+    """Options, and the state of the process that responds."""
+
     version: int
     stamp: str
     age: float = Field(description="seconds since the process that responds last reached the configuration")
@@ -71,6 +77,8 @@ class Configuration(Schema):
 
 
 class Changes(Schema):
+    """Body of a request to change options."""
+
     changes: dict[str, Any] = Field(
         min_length=1, examples=[{"symbolicate_max_jobs": 20, "log_level": None}], description="null unsets"
     )
@@ -81,11 +89,15 @@ class Changes(Schema):
 
 
 class Difference(Schema):
+    """Text of an entry before and after. Null: it is not set."""
+
     old: str | None
     new: str | None
 
 
 class Changed(Schema):
+    """Result of a change."""
+
     version: int
     stamp: str
     changed: dict[str, Difference]
@@ -93,10 +105,13 @@ class Changed(Schema):
 
     @staticmethod
     def resolve_changed(outcome: service.Outcome) -> dict[str, dict[str, str | None]]:
+        """Return the value of `changed`."""
         return _differences((key, *texts) for key, texts in outcome.changed.items())
 
 
 class ChangeRow(Schema):
+    """Change of one entry."""
+
     id: int
     version: int = Field(alias="version.number")
     entry: str
@@ -109,14 +124,20 @@ class ChangeRow(Schema):
 
 
 class HistoryPaging(Paging):
+    """Paging of changes."""
+
     sort: str | None = sort_field(SORTS)
 
 
 class History(Paged):
+    """Page of changes."""
+
     changes: list[ChangeRow]
 
 
 class WholeVersion(Schema):
+    """Version with all its texts."""
+
     version: int = Field(alias="number")
     stamp: str
     at: datetime
@@ -129,20 +150,26 @@ class WholeVersion(Schema):
 
     @staticmethod
     def resolve_changed(version: Version) -> dict[str, dict[str, str | None]]:
+        """Return the value of `changed`."""
         return _differences(version.changes.values_list("entry", "old", "new"))
 
     @staticmethod
     def resolve_since(version: Version) -> dict[str, dict[str, str | None]]:
+        """Return the value of `since`."""
         since = history.difference(version.values, history.newest().values)
         return _differences((key, *texts) for key, texts in since.items())
 
 
 class Rollback(Schema):
+    """Body of a request to roll back."""
+
     to: int = Field(ge=0, alias="version")
     why: Reason = ""
 
 
 class State(Schema):
+    """State of maintenance."""
+
     message: str
     retry_after: float | None
     until: datetime | None
@@ -151,11 +178,15 @@ class State(Schema):
 
 
 class MaintenanceState(Schema):
+    """Maintenance of both levels. Null: the level is open."""
+
     full: State | None
     uploads: State | None = Field(description="uploads are closed, downloads and symbolication open")
 
 
 class NewMaintenance(Schema):
+    """Body of a request to begin maintenance."""
+
     level: Literal["full", "uploads"] = "full"
     message: str = Field("", max_length=500)
     retry_after: float | None = Field(None, ge=1, le=86_400, description="seconds")
@@ -163,6 +194,8 @@ class NewMaintenance(Schema):
 
 
 class Process(Schema):
+    """Configuration of one process."""
+
     process: str = Field(description="host:pid")
     kind: str
     version: int
@@ -172,6 +205,8 @@ class Process(Schema):
 
 
 class Processes(Schema):
+    """Configuration of all processes."""
+
     version: int
     stamp: str
     applied: int
@@ -180,7 +215,9 @@ class Processes(Schema):
 
 @router.get("", response=Configuration, summary="Every option")
 def show_configuration(request: HttpRequest, response: HttpResponse) -> object:
+    """Return all options with their texts, values and bounds."""
     snapshot, state = _newest(), current.state()
+    # A change that sends this tag in `If-Match` fails if another one was made after this response.
     response["ETag"] = f'"{snapshot.version}"'
     return {
         "version": snapshot.version,
@@ -201,24 +238,28 @@ def show_configuration(request: HttpRequest, response: HttpResponse) -> object:
     openapi_extra=error_responses(HTTPStatus.CONFLICT),
 )
 def change_configuration(request: HttpRequest, payload: Changes) -> object:
+    """Change options in one version, or none of them."""
     changes = {key: None if value is None else to_text(value) for key, value in payload.changes.items()}
     expected, author = _expected(request, payload.version), _author(request, "api", payload.why)
     try:
         return service.change(changes, expected=expected, **author)
     except BadOption as error:
         problems = find_problems(changes, _newest().texts)
+        # A JSON body may hold a lone surrogate, which cannot be part of a response.
         printable = {key.encode(errors="backslashreplace").decode(): text for key, text in problems.items()}
         return error_reply(HTTPStatus.BAD_REQUEST, str(error), problems=printable)
 
 
 @router.get("history/", response=History, summary="Who changed what")
 def list_history(request: HttpRequest, paging: Query[HistoryPaging], option: str | None = None) -> object:
+    """Return a page of the changes of all options, or of one."""
     changes = history.find_changes(None if option is None else check_storable("option", option))
     return load_page(changes, paging, SORTS).to_response("changes")
 
 
 @router.get("versions/{int:number}/", response=WholeVersion, summary="One version")
 def show_version(request: HttpRequest, number: int) -> object:
+    """Return one version, and its differences to the present values."""
     version = Version.objects.filter(number=number).first()
     if version is None:
         raise NotFound(f"There is no version {number}")
@@ -233,18 +274,20 @@ def show_version(request: HttpRequest, number: int) -> object:
     openapi_extra=error_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
 )
 def roll_back(request: HttpRequest, payload: Rollback) -> object:
-    """A new version with the values of an old one: history only grows."""
+    """Record a new version with the values of an old one."""
     expected = _expected(request, None)
     return service.rollback(payload.to, expected=expected, **_author(request, "rollback", payload.why))
 
 
 @router.get("maintenance/", response=MaintenanceState, summary="Is the site under maintenance?")
 def show_maintenance(request: HttpRequest) -> object:
+    """Return the maintenance of the site and of uploads."""
     return current.backend().head().levels
 
 
 @router.put("maintenance/", response=MaintenanceState, auth=changing, summary="Begin maintenance")
 def begin_maintenance(request: HttpRequest, payload: NewMaintenance) -> object:
+    """Close the site, or uploads only. Every process applies it within a second."""
     author = _author(request, "api")["by"]
     service.begin_maintenance(payload.level, payload.message, payload.retry_after, payload.until, author)
     return show_maintenance(request)
@@ -254,6 +297,7 @@ def begin_maintenance(request: HttpRequest, payload: NewMaintenance) -> object:
     "maintenance/", response={HTTPStatus.NO_CONTENT: None}, auth=changing, summary="End maintenance"
 )
 def end_maintenance(request: HttpRequest, level: Literal["full", "uploads"] = "full") -> object:
+    """Open the site, or uploads."""
     service.end_maintenance(level)
     return Status(HTTPStatus.NO_CONTENT, None)
 
@@ -265,6 +309,7 @@ def end_maintenance(request: HttpRequest, level: Literal["full", "uploads"] = "f
     operation_id="tecken_api_config_list_processes",
 )
 def show_processes(request: HttpRequest) -> object:
+    """Return the version that each process applies."""
     snapshot = _newest()
     processes = list_processes(current.backend().reports(), snapshot.version, snapshot.stamp)
     return {
@@ -295,6 +340,7 @@ def _expected(request: HttpRequest, version: int | None) -> int | None:
     if tag == "*":
         return version
     digits = tag.removeprefix("W/").strip('"')
+    # More digits do not fit into the column, and the database would refuse the query.
     if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
         raise InvalidInput(f'If-Match: should be such as "8", not {tag!r}')
     if version not in (None, int(digits)):

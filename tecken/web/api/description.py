@@ -60,6 +60,7 @@ class DescribedAPI(NinjaAPI):
     ) -> OpenAPISchema:
         """Return the OpenAPI document."""
         document = super().get_openapi_schema(path_prefix=path_prefix, path_params=path_params)
+        # A copy, because the errors are added to it each time that the document is made.
         document["paths"] = {**deepcopy(symbolication.PATHS), **document["paths"]}
         for path, methods in document["paths"].items():
             for operation in methods.values():

@@ -22,9 +22,11 @@ Filter = Callable[[str, str], Q]
 
 LOOKUPS = {">=": "gte", ">": "gt", "<=": "lte", "<": "lt", "=": "exact", "": "exact"}
 OPERATOR = re.compile(r">=|<=|>|<|=|")
+# The numbers of digits have a bound: the time to convert a number grows with the square of its length.
 SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([kmgt]?)b?", re.IGNORECASE | re.ASCII)
 NUMBER = re.compile(r"\d{1,15}", re.ASCII)
 POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+# The largest value of a column. PostgreSQL refuses a comparison with a larger one.
 BIGGEST = 2**63 - 1
 DAY = timedelta(days=1)
 NONE = ("null", "incomplete")
@@ -79,6 +81,7 @@ def exact(field: str, text: str) -> Q:
 
 def identifier(field: str, text: str) -> Q:
     """Match a debug id or code id in any case."""
+    # Three exact values can use the index of the column. A comparison that ignores case cannot.
     return Q(**{f"{field}__in": sorted({text, text.upper(), text.lower()})})
 
 

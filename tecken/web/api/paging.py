@@ -20,6 +20,7 @@ from tecken.errors import InvalidInput
 from tecken.http.keyset import M, Order, Position, page_after
 
 PAGE_ROWS = 50
+# The database reads the rows of all pages before a numbered one, so deep pages are named by a row instead.
 DEEPEST_PAGE = 200
 MAX_COUNTED = 1_000
 
@@ -108,6 +109,7 @@ def make_cursor(row: Model, order: Order) -> str:
 
 
 def _parse_position(model: type[Model], order: Order, cursor: str) -> Position:
+    # The text comes from the client, so no part of it reaches the query unchecked.
     try:
         column, reverse, text, pk = orjson.loads(base64.urlsafe_b64decode(cursor))
         if (column, reverse) == order and isinstance(text, str) and type(pk) is int:

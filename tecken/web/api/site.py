@@ -44,6 +44,7 @@ api = DescribedAPI(
     docs_url=None,
     parser=ObjectParser(),
 )
+# A cache between client and site must not give the response of one caller to another.
 api.add_decorator(vary_on_headers("Auth-Token", "Cookie"), mode="view")
 for prefix, router in {
     "tokens/": tokens.router,
@@ -69,6 +70,8 @@ def handle_error(request: HttpRequest, error: TeckenError) -> HttpResponse:
 def handle_validation_error(request: HttpRequest, error: ValidationError) -> HttpResponse:  # noqa: ARG001 - ninja's handler
     """Return the first invalid value: its place, and the expected form."""
     first = error.errors[0]
+    # django-ninja puts the name of the function's parameter before that of the field, which clients do not
+    # know.
     names = [
         str(part)
         for part in first["loc"]

@@ -112,8 +112,10 @@ def _count_days(
     cached = _read_cache(f"{name}:{day}" for day in days)
     counts = {day: DayCount(*cached[key]) for day in days if (key := f"{name}:{day}") in cached}
     if missing := [day for day in days if day not in counts]:
+        # One query counts all days from the first one that is not cached.
         counted = _count_since(rows, min(missing))
         fresh = {day: counted.get(day, DayCount(0, 0)) for day in missing}
+        # The count of a day that is not over would be wrong for as long as it is cached.
         last_final = (now - timedelta(seconds=LATE_SECONDS)).date()
         _write_cache({f"{name}:{day}": list(amount) for day, amount in fresh.items() if day < last_final})
         counts |= fresh

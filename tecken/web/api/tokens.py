@@ -15,8 +15,8 @@ from tecken.accounts.models import Token
 from tecken.accounts.tokens import (
     DAYS,
     MANAGE,
-    MOST_DAYS,
-    MOST_NOTES,
+    MAX_DAYS,
+    MAX_NOTES,
     TOKEN_PERMISSIONS,
     extend,
     issue,
@@ -70,8 +70,8 @@ class NewToken(Schema):
     permissions: list[Annotated[str, Field(json_schema_extra={"enum": TOKEN_PERMISSIONS})]] = Field(
         min_length=1, examples=[["upload.upload_symbols"]]
     )
-    days: int = Field(DAYS, ge=1, le=MOST_DAYS)
-    notes: str = Field("", max_length=MOST_NOTES)
+    days: int = Field(DAYS, ge=1, le=MAX_DAYS)
+    notes: str = Field("", max_length=MAX_NOTES)
 
 
 class IssuedToken(Schema):
@@ -84,7 +84,7 @@ class IssuedToken(Schema):
 class TokenExtension(Schema):
     """Body of a request to extend a token."""
 
-    days: int = Field(DAYS, ge=1, le=MOST_DAYS)
+    days: int = Field(DAYS, ge=1, le=MAX_DAYS)
 
 
 @router.get("", response=TokenList, summary="List your tokens")

@@ -64,6 +64,7 @@ def _wrap(name: str | None, view: Callable[..., HttpResponse]) -> Callable[..., 
     return cors("GET, OPTIONS")(limited_view) if name in PUBLIC else limited_view
 
 
+# django-ninja has no decorator that also surrounds the check of the method, so its patterns are changed.
 for pattern in patterns:
     assert isinstance(pattern, URLPattern)
     pattern.callback = _wrap(pattern.name, pattern.callback)

@@ -25,6 +25,7 @@ from tecken.web.api.auth import TokenPermission, grant_of
 
 VIEW = "limits.view_usage"
 SCOPES: tuple[Scope, ...] = ("symbolicate", "download", "upload", "api")
+# Bounds the rows of a response: each day has several for each token.
 MAX_DAYS = 366
 
 logger = logging.getLogger(__name__)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
-from urllib.parse import quote
 
 from tecken.store.hit_counts import ModuleHits, PageRequests
 from tecken.store.miss_ratio import Entries
 from tecken.symbols.ids import ObjectId
 from tecken.web.charts.svg import Tile, treemap
-from tecken.web.formatting import escape_invisible
+from tecken.web.formatting import escape_invisible, explanation_address
 
 WIDTH, HEIGHT = 640, 300
 # Hit ratios from which a module counts as good, and as fair.
@@ -65,7 +64,7 @@ class HotModule(NamedTuple):
     @property
     def explain(self) -> str:
         """Address of the page that explains the module."""
-        return f"/explain/{quote(self.module.debug_file, safe='')}/{quote(self.module.debug_id, safe='')}/"
+        return explanation_address(self.module.debug_file, self.module.debug_id)
 
 
 class SizeBar(NamedTuple):

@@ -28,10 +28,11 @@ from tecken.web.pages.config_form import WINDOW, Edits, build_fields, read_edits
 from tecken.web.registration import SitePage
 
 CHANGE, VIEW = "runtimeconfig.change_option", "runtimeconfig.view_option"
-WAIT_SECONDS = 1.0  # for all processes to have a change; one that takes longer is stuck
-MOST_LISTED = 5
-MOST_DIGITS = 18
-PLACE = {"section": "config"}
+# Time for all processes to apply a change. One that takes longer is stuck.
+WAIT_SECONDS = 1.0
+MAX_LISTED = 5
+# A longer number does not fit into the column of versions.
+MAX_DIGITS = 18
 
 
 class Fleet(NamedTuple):
@@ -41,17 +42,18 @@ class Fleet(NamedTuple):
 
     @property
     def applied(self) -> int:
+        """Number of processes that have the newest version."""
         return sum(applied for _report, applied in self.reports or [])
 
 
 @page(CHANGE, VIEW)
 @require_http_methods(["GET", "HEAD", "POST"])
-def options(request: HttpRequest) -> HttpResponse:
-    """Show or save the form; with `?told=`, tell an open form about versions after that one."""
+def show_options(request: HttpRequest) -> HttpResponse:
+    """Show or save the form. With `?known=`, return a notice if there is a newer version than that one."""
     if request.method == "POST":
         need(user_of(request), CHANGE)
         return _save(request)
-    known = request.GET.get("told")
+    known = request.GET.get("known")
     return _render_form(request, Edits({}, {})) if known is None else _render_news(request, known)
 
 
@@ -71,6 +73,8 @@ def _save(request: HttpRequest) -> HttpResponse:
     number, now = parse_version(request.POST.get("version", "")), timezone.now()
     texts = history.find_texts(number) if number else {}
     form = {name: str(text) for name, text in request.POST.items()}
+    # The form is compared with the version that it shows, not with the newest one. Otherwise a field that the
+    # user left alone would undo the change that another user has made meanwhile.
     edits = read_edits(form, build_rows(Snapshot(number, "", texts), now), texts, now)
     if "look" in form:
         return _render_form(request, edits, is_comparison=True)
@@ -102,7 +106,6 @@ def _render_form(
     snapshot = Snapshot(newest.number, newest.stamp, newest.values)
     window_problems = [problem for key, problem in edits.problems.items() if "@" in key or key == "window"]
     context = {
-        **PLACE,
         "tab": "options",
         "newest": newest,
         "state": current.state(),
@@ -131,6 +134,7 @@ def _find_last_changes() -> dict[str, Change]:
 
 
 def find_fleet(newest: Version) -> Fleet:
+    """Return the processes that have reported their version."""
     try:
         return Fleet(list_processes(current.backend().reports(), newest.number, newest.stamp))
     except Unavailable:
@@ -138,6 +142,7 @@ def find_fleet(newest: Version) -> Fleet:
 
 
 def user_of(request: HttpRequest) -> User:
+    """Return the user of a page that requires a log-in."""
     assert isinstance(request.user, User), "pages require a user"
     return request.user
 
@@ -151,7 +156,7 @@ def author(request: HttpRequest, source: str) -> history.Author:
 
 def parse_version(text: str) -> int:
     """Return the version number; 0, before the first one, for any other text."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else 0
 
 
 def show_outcome(request: HttpRequest, outcome: service.Outcome) -> None:
@@ -169,6 +174,7 @@ def _wait_for_rollout(outcome: service.Outcome) -> tuple[bool, str]:
     if not outcome.distributed:
         return False, "recorded, but Redis does not answer: the processes get it when it does"
     try:
+        # The last report counts: by then all processes have the version, or the time is over.
         *_, progress = service.follow_rollout(outcome.version, outcome.stamp, WAIT_SECONDS, outcome.sent_at)
     except Unavailable:
         return False, "Redis does not answer, so it is unknown which processes have it"
@@ -184,14 +190,14 @@ def _quote(text: str | None) -> str:
 
 
 def _list(names: list[str]) -> str:
-    rest = len(names) - MOST_LISTED
-    return ", ".join(names[:MOST_LISTED]) + (f" and {rest} more" if rest > 0 else "")
+    rest = len(names) - MAX_LISTED
+    return ", ".join(names[:MAX_LISTED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 PAGE = SitePage(
     title="Configuration",
     about="Change options while the site runs.",
-    urls=[path("config/", options, name="config")],
+    urls=[path("config/", show_options, name="config")],
     permissions=(VIEW, CHANGE),
     is_open_under_maintenance=True,
 )

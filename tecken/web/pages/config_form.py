@@ -32,15 +32,17 @@ class Field(NamedTuple):
 
     @property
     def has_several_lines(self) -> bool:
+        """Whether the text may have several lines."""
         return self.row.option.kind in SEVERAL_LINES
 
     @property
     def is_changed(self) -> bool:
+        """Whether the user has changed the text."""
         return self.row.option.name in self.edits.changes
 
     @property
     def text(self) -> str:
-        """What the user typed, else what is set."""
+        """Text that the user typed, or else the saved one."""
         edited = self.edits.changes.get(self.row.option.name)
         return saved_text(self.row) if edited is None else edited
 
@@ -52,6 +54,7 @@ class Field(NamedTuple):
 
     @property
     def problem(self) -> str:
+        """Reason why the text cannot be used; empty for a valid one."""
         return self.edits.problems.get(self.row.option.name, self.row.bad)
 
 
@@ -72,6 +75,7 @@ def read_edits(
 
 
 def saved_text(row: OptionRow) -> str:
+    """Return the text that is set, or that of the default."""
     return row.option.default_text if row.text is None else row.text
 
 

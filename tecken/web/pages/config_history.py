@@ -15,7 +15,7 @@ from tecken.runtimeconfig.models import Version
 from tecken.runtimeconfig.options import CATALOGUE
 from tecken.web.auth import need, page
 from tecken.web.pages import config
-from tecken.web.pages.config import CHANGE, PLACE, VIEW, author, parse_version, show_outcome, user_of
+from tecken.web.pages.config import CHANGE, VIEW, author, parse_version, show_outcome, user_of
 from tecken.web.registration import SitePage
 
 VERSIONS_SHOWN = 25
@@ -23,10 +23,11 @@ VERSIONS_SHOWN = 25
 
 @page(CHANGE, VIEW)
 @require_safe
-def versions(request: HttpRequest) -> HttpResponse:
+def show_versions(request: HttpRequest) -> HttpResponse:
     """List versions, newest first: those of `?option=`, and those before `?before=`."""
     found = Version.objects.order_by("-number").prefetch_related("changes")
-    option = request.GET.get("option", "").replace("\0", "")  # PostgreSQL refuses it
+    # PostgreSQL refuses a NUL.
+    option = request.GET.get("option", "").replace("\0", "")
     if option:
         found = found.filter(pk__in=history.find_changes(option).values("version"))
     before = parse_version(request.GET.get("before", ""))
@@ -34,7 +35,6 @@ def versions(request: HttpRequest) -> HttpResponse:
         found = found.filter(number__lt=before)
     rows = list(found[: VERSIONS_SHOWN + 1])
     context = {
-        **PLACE,
         "tab": "history",
         "versions": [(version, _list_changes(version)) for version in rows[:VERSIONS_SHOWN]],
         "before": rows[VERSIONS_SHOWN - 1].number if len(rows) > VERSIONS_SHOWN else None,
@@ -48,7 +48,7 @@ def versions(request: HttpRequest) -> HttpResponse:
 
 @page(CHANGE, VIEW)
 @require_http_methods(["GET", "HEAD", "POST"])
-def version(request: HttpRequest, number: int) -> HttpResponse:
+def show_version(request: HttpRequest, number: int) -> HttpResponse:
     """Show a version and what changed since; roll back to it."""
     if request.method != "POST":
         return _render(request, number)
@@ -75,12 +75,11 @@ def _render(
     newest = history.newest()
     since = history.difference(newest.values, version.values)
     context = {
-        **PLACE,
         "tab": "history",
         "version": version,
         "changed": _list_changes(version),
         "newest": newest,
-        "since": [(key, now, then) for key, (now, then) in since.items()],
+        "since": [(key, present, former) for key, (present, former) in since.items()],
         "conflict": conflict,
         "why": request.POST.get("why", ""),
         "may_change": user_of(request).has_perm(CHANGE),
@@ -92,7 +91,7 @@ PAGE = SitePage(
     title="History of the configuration",
     part_of=config.PAGE,
     urls=[
-        path("config/history/", versions, name="config-history"),
-        path("config/versions/<int:number>/", version, name="config-version"),
+        path("config/history/", show_versions, name="config-history"),
+        path("config/versions/<int:number>/", show_version, name="config-version"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 from typing import NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import DatabaseError
@@ -25,6 +25,7 @@ from tecken.symbols.ids import ObjectId, code_id, file_name
 from tecken.symbols.pagefile.file import Header
 from tecken.web.api.uploads import AUDITOR
 from tecken.web.auth import open_page, page
+from tecken.web.formatting import explanation_address
 from tecken.web.pages.explanation import (
     NearMisses,
     decide,
@@ -112,7 +113,7 @@ def _find_by_code(file: str, some_id: str) -> ObjectId:
 
 def module_address(module: ObjectId) -> str:
     """Return the address of the page that explains a module."""
-    return f"/explain/{quote(module.debug_file, safe='')}/{module.debug_id}/"
+    return explanation_address(module.debug_file, module.debug_id)
 
 
 @open_page

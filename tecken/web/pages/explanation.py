@@ -171,6 +171,7 @@ def _is_only_in_try(sources: Sequence[SourceState], others: Sequence[SourceState
 
 def _describe_removal(sources: Sequence[SourceState]) -> str:
     """Return the reason why no source has a file whose symbols are here."""
+    # An unknown result (None) does not count: the file may still be there.
     if all(source.found is False for source in sources):
         return " Its symbol file has been removed from all sources."
     return ""

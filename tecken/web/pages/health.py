@@ -84,7 +84,7 @@ class Server(NamedTuple):
 
 @open_page
 @require_safe
-def health(request: HttpRequest) -> HttpResponse:
+def show_health(request: HttpRequest) -> HttpResponse:
     """Show the page, with `?hours=` of the chart."""
     document, _code = status.health()
     hours = parse_hours(request.GET.get("hours", ""))
@@ -94,6 +94,7 @@ def health(request: HttpRequest) -> HttpResponse:
         "document": document,
         "states": [(state, STATES[state]) for state in document["state"] if state in STATES],
         "parts": list(_parts(document)),
+        # While redis-cache is down, loading the charts would cost another timeout.
         "charts": None if document["redis"]["status"] != "connected" else load_charts(hours),
         "hours": hours,
         "choices": HOURS,
@@ -147,7 +148,7 @@ def _parts(document: Document) -> Iterator[Part]:
 
 
 def _queue(queue: Document) -> str:
-    dead = f", {count(queue['dead'])} given up" if queue["dead"] else ""
+    dead = f", {count(queue['dead'])} failed" if queue["dead"] else ""
     oldest = queue["oldest_seconds"]
     waits = f", the oldest waits for {seconds(oldest)}" if oldest is not None else ""
     return f"{count(queue['queue_depth'])} unfinished job{'s' * (queue['queue_depth'] != 1)}{waits}{dead}"
@@ -204,6 +205,6 @@ def _configuration(config: Document) -> Part:
 PAGE = SitePage(
     title="Health",
     about="See the state of each part of the site.",
-    urls=[path("health/", health, name="health")],
+    urls=[path("health/", show_health, name="health")],
     is_open_under_maintenance=True,
 )

@@ -93,6 +93,7 @@ def _read_topic(name: str, file: Path) -> Topic:
             texts.append(token.content)
             token.children = _convert_links(token.children or [])
     title, lead, *_rest = texts
+    # The first three tokens are the title, which the template shows.
     html = markdown.renderer.render(tokens[3:], markdown.options, {})
     return Topic(name, title, _first_sentence(lead), html)
 

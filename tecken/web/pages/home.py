@@ -87,6 +87,7 @@ def show_root(request: HttpRequest) -> HttpResponseBase:
 def show_home(request: HttpRequest) -> HttpResponse:
     """Show the home page."""
     user = request.user if isinstance(request.user, User) else AnonymousUser()
+    # Each part has its own failure: the page appears without the database and without Redis.
     context = {
         "site": site_address(request),
         "example": find_example(user),

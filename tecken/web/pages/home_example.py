@@ -99,6 +99,7 @@ def _read_example(debug_file: str, debug_id: str) -> Example | None:
         module = ObjectId.parse(debug_file, debug_id)
     except BadModule:
         return None
+    # The loader reads memory, the store and page files. It converts nothing for an example.
     header = _load_header(module)
     if not isinstance(header, Header) or not header.pages(Section.SYMBOLS):
         return None

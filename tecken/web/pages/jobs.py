@@ -126,6 +126,7 @@ def _run_action(request: HttpRequest) -> HttpResponse:
 
 def _retry(request: HttpRequest, chosen: Sequence[str]) -> HttpResponse:
     with _raise_unavailable():
+        # Each job is sent alone, so that one that is refused does not keep the others.
         letters = [letter for number in chosen if (letter := records().letter(number))]
         refusals = [refusal for letter in letters if (refusal := _send_again(letter))]
     done = len(letters) - len(refusals)

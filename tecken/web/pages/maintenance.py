@@ -16,7 +16,7 @@ from tecken.runtimeconfig.backend import Level
 from tecken.runtimeconfig.options import find_option
 from tecken.web.auth import need, page
 from tecken.web.pages import config
-from tecken.web.pages.config import CHANGE, PLACE, VIEW, author, user_of
+from tecken.web.pages.config import CHANGE, VIEW, author, user_of
 from tecken.web.pages.config_form import parse_instant
 from tecken.web.registration import SitePage
 
@@ -27,7 +27,8 @@ FIELDS = ("level", "message", "retry_after", "until")
 
 @page(CHANGE, VIEW)
 @require_http_methods(["GET", "HEAD", "POST"])
-def maintenance(request: HttpRequest) -> HttpResponse:
+def show_maintenance(request: HttpRequest) -> HttpResponse:
+    """Show both levels, or begin or end one."""
     if request.method != "POST":
         return _render(request)
     need(user_of(request), CHANGE)
@@ -62,7 +63,6 @@ def _render(request: HttpRequest, problem: str = "", status: HTTPStatus = HTTPSt
     levels, options = current.backend().head().levels, current.options()
     retry_after = find_option("maintenance_retry_after_seconds")
     context = {
-        **PLACE,
         "tab": "maintenance",
         "levels": [(level, TITLES[level], state) for level, state in levels.items()],
         "problem": problem,
@@ -77,5 +77,5 @@ def _render(request: HttpRequest, problem: str = "", status: HTTPStatus = HTTPSt
 PAGE = SitePage(
     title="Maintenance",
     part_of=config.PAGE,
-    urls=[path("config/maintenance/", maintenance, name="maintenance")],
+    urls=[path("config/maintenance/", show_maintenance, name="maintenance")],
 )

@@ -34,8 +34,8 @@ from tecken.web.registration import OPERATE, SitePage
 
 MAX_MODULES, MAX_PAGES, LISTED_PAGES = 40, 100, 20
 DEFAULT_HOURS = 24
-COUNT_TASK = "tecken.health.tasks.size_store"
-COUNT_EXPIRES_SECONDS = 60
+SIZING_TASK = "tecken.health.tasks.size_store"
+SIZING_EXPIRES_SECONDS = 60
 
 
 class StoreMeasurements(NamedTuple):
@@ -53,8 +53,8 @@ def show_store(request: HttpRequest) -> HttpResponse:
     """Show the store, or have a worker compute its sizing again. `?hours=` is the period of the charts."""
     if request.method == "POST":
         need(user_of(request), CHANGE)
-        sending.send(COUNT_TASK, [], COUNT_EXPIRES_SECONDS)
-        messages.success(request, "A worker counts again. Reload in a few seconds.")
+        sending.send(SIZING_TASK, [], SIZING_EXPIRES_SECONDS)
+        messages.success(request, "A worker computes the sizes again. Reload in a few seconds.")
         return redirect("store")
     hours = _parse_hours(request.GET.get("hours", ""))
     context = {"hours": hours, "choices": list(MARKS), **_load_context(hours)}

@@ -61,6 +61,7 @@ def share_report(client: redis.Redis, guard: RedisGuard, text: str) -> str:
 
 
 def _store(client: redis.Redis, name: str, raw: bytes) -> None:
+    # One transaction: a report without its entry in the index would never count as the oldest.
     with client.pipeline() as pipeline:
         pipeline.set(TEXT_PREFIX + name, raw, ex=LIFETIME_SECONDS)
         pipeline.zadd(INDEX_KEY, {name: time.time()})
@@ -141,6 +142,7 @@ def _symbolicate(request: HttpRequest, text: str, link: str = "") -> HttpRespons
     except InvalidInput as error:
         return _render_page(request, text, HTTPStatus.BAD_REQUEST, problem=str(error))
     frames = sum(len(thread.frames) for thread in paste.threads)
+    # The request was charged before its body was read. Its frames are known only now.
     charge(request, "symbolicate", Cost(requests=0, frames=frames))
     limits_services.usage().count("symbolicate", Cost(frames=frames))
     try:

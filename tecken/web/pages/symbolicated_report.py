@@ -14,6 +14,7 @@ from tecken.symbolication.api.answer import V5
 from tecken.symbolication.api.schema import Job
 from tecken.symbolication.crash_reports.parsed_report import Paste, ReportFrame, ReportModule, Thread
 from tecken.symbolication.service import Parts, symbolicate
+from tecken.web.formatting import explanation_address
 
 NO_SYMBOLS = "No source has its symbols."
 NO_DEBUG_ID = "The text does not contain its debug id."
@@ -163,7 +164,7 @@ def _module_uses(paste: Paste, result: dict[str, Any], debug: dict[str, Any]) ->
         key = "/".join(module)
         # The debug part of a response names modules by their normalised ids.
         debug_key = f"{module.debug_file}/{module.debug_id.upper()}"
-        explain = f"/explain/{quote(module.debug_file, safe='')}/{quote(module.debug_id, safe='')}/"
+        explain = explanation_address(module.debug_file, module.debug_id)
         yield ModuleUse(
             module,
             frames[number],

@@ -18,8 +18,8 @@ from tecken.accounts.models import Token
 from tecken.accounts.tokens import (
     DAYS,
     MANAGE,
-    MOST_DAYS,
-    MOST_NOTES,
+    MAX_DAYS,
+    MAX_NOTES,
     TOKEN_PERMISSIONS,
     extend,
     find_permissions,
@@ -67,6 +67,7 @@ def show_tokens(request: HttpRequest) -> HttpResponse:
     try:
         token, key = issue(user, _read_permissions(request), _read_days(request), _read_notes(request))
     except Forbidden:
+        # Forbidden is also an InvalidInput. Its page has the status 403, and not the form.
         raise
     except InvalidInput as error:
         return _render_list(request, HTTPStatus.BAD_REQUEST, problem=str(error))
@@ -104,16 +105,16 @@ def _read_permissions(request: HttpRequest) -> list[Permission]:
 def _read_days(request: HttpRequest) -> int:
     text = request.POST.get("days", "").strip()
     # int() alone accepts signs, other scripts' digits, and texts so long that parsing them takes seconds.
-    days = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(MOST_DAYS)) else 0
-    if not 1 <= days <= MOST_DAYS:
-        raise InvalidInput(f"Days should be a whole number from 1 to {MOST_DAYS}")
+    days = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(MAX_DAYS)) else 0
+    if not 1 <= days <= MAX_DAYS:
+        raise InvalidInput(f"Days should be a whole number from 1 to {MAX_DAYS}")
     return days
 
 
 def _read_notes(request: HttpRequest) -> str:
     notes = request.POST.get("notes", "").strip()
-    if len(notes) > MOST_NOTES:
-        raise InvalidInput(f"Notes have at most {MOST_NOTES} characters")
+    if len(notes) > MAX_NOTES:
+        raise InvalidInput(f"Notes have at most {MAX_NOTES} characters")
     return notes
 
 
@@ -130,8 +131,8 @@ def _render_list(request: HttpRequest, status: HTTPStatus = HTTPStatus.OK, **ext
         "choices": _permission_choices(user, sent.getlist("permission")),
         "days": sent.get("days", DAYS),
         "notes": sent.get("notes", ""),
-        "most_days": MOST_DAYS,
-        "most_notes": MOST_NOTES,
+        "most_days": MAX_DAYS,
+        "most_notes": MAX_NOTES,
         **extra,
     }
     return render(request, "tokens/page.html", context, status=status)

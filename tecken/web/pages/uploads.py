@@ -141,6 +141,7 @@ def _is_in_progress(upload: Upload) -> bool:
 
 def _receive(request: HttpRequest) -> HttpResponse:
     """Receive an archive as the upload endpoint does, and respond with a page."""
+    # The middleware closes the path of the endpoint only, and this page has another one.
     if current.uploads_closed():
         raise Unavailable("Uploads are closed")
     response = upload_archive(request)

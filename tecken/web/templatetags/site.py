@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import NamedTuple
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from django import template
 from django.conf import settings
@@ -66,21 +66,21 @@ def login_url(context: Context) -> str:
 @register.filter
 def file_explanation(file: SymbolFile) -> str:
     """Return the address that explains a file's module, or "" if the module is not known."""
-    return _explanation(file.debug_file, file.debug_id) if file.debug_file and file.debug_id else ""
+    return (
+        formatting.explanation_address(file.debug_file, file.debug_id)
+        if file.debug_file and file.debug_id
+        else ""
+    )
 
 
 @register.filter
 def missing_explanation(row: MissingSymbol) -> str:
     """Return the address that explains a missing module by its debug id or code id, or "" without either."""
     if row.debug_file and row.debug_id:
-        return _explanation(row.debug_file, row.debug_id)
+        return formatting.explanation_address(row.debug_file, row.debug_id)
     if row.code_file and row.code_id:
         return f"/explain/?{urlencode({'code_file': row.code_file, 'code_id': row.code_id})}"
     return ""
-
-
-def _explanation(debug_file: str, debug_id: str) -> str:
-    return f"/explain/{quote(debug_file, safe='')}/{quote(debug_id, safe='')}/"
 
 
 @register.filter

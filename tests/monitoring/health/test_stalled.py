@@ -138,7 +138,7 @@ def test_health_under_maintenance_expects_no_canary(client: Client, later: Calla
 
 @pytest.mark.usefixtures("worker")
 def test_health_with_dead_letters_is_degraded(client: Client) -> None:
-    records().bury(DeadLetter("1", "any", "upload", "No space left on device", 1.0))
+    records().store_letter(DeadLetter("1", "any", "upload", "No space left on device", 1.0))
     document = status(client)
     assert document["status"] == "degraded"
     assert document["problems"] == ["1 job was given up: read the reasons in /jobs/, then retry or drop"]

@@ -12,7 +12,7 @@ import pytest
 from django.test import Client
 
 from tecken.monitoring.logs.context import log_context
-from tecken.monitoring.logs.formats import OnlyMistakes, Routine, formatter
+from tecken.monitoring.logs.formats import OnlyTracebacks, Routine, formatter
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.backend import Change
 from tecken.settings import BASE_DIR
@@ -112,9 +112,9 @@ def test_line_omits_unknown_fields_of_a_record(written: io.StringIO) -> None:
 
 def test_only_mistakes_keeps_records_with_tracebacks() -> None:
     record = logging.makeLogRecord({})
-    assert not OnlyMistakes().filter(record)
+    assert not OnlyTracebacks().filter(record)
     record.exc_info = (ValueError, ValueError(), None)
-    assert OnlyMistakes().filter(record)
+    assert OnlyTracebacks().filter(record)
 
 
 @pytest.mark.django_db

@@ -306,23 +306,23 @@ def test_redis_away(client: Client, operator: User, monkeypatch: pytest.MonkeyPa
 
 
 def test_an_open_form_is_told_of_another_version(client: Client, viewer: User) -> None:
-    assert 'hx-get="/config/?told=0"' in client.get("/config/").content.decode()
-    assert client.get("/config/?told=0").status_code == 204
+    assert 'hx-get="/config/?known=0"' in client.get("/config/").content.decode()
+    assert client.get("/config/?known=0").status_code == 204
     service.change({"symbolicate_max_jobs": "20"}, by=HOSTILE, why=HOSTILE, source="cli")
-    news = client.get("/config/?told=0").content.decode()
+    news = client.get("/config/?known=0").content.decode()
     assert "Version 1 by" in news
     assert "<code>symbolicate_max_jobs</code>" in news
     assert "Reload" in news
     assert "<script>" not in news
     assert "\u202e" not in news
-    assert 'hx-get="/config/?told=1"' in news
-    assert client.get("/config/?told=1").status_code == 204
+    assert 'hx-get="/config/?known=1"' in news
+    assert client.get("/config/?known=1").status_code == 204
 
 
 def test_the_new_ones_beside_mine(client: Client, operator: User) -> None:
     form = opened(client)
     change(symbolicate_max_jobs="20", log_level="DEBUG")
-    assert 'form="options" name="look"' in client.get("/config/?told=0").content.decode()
+    assert 'form="options" name="look"' in client.get("/config/?known=0").content.decode()
     reply = sent(client, form, symbolicate_max_jobs="30", why="my reason", look="on")
     page = reply.content.decode()
     assert reply.status_code == 200

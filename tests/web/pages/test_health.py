@@ -79,7 +79,7 @@ def test_the_store_is_away(client: Client, viewer: User, redis_store: RedisServe
     assert "redis-store unavailable" in page
     assert "Without it pages are read from their files" in page
     assert "store-away pages are read" in page
-    assert "redis-store does not respond" in page
+    assert "redis-store does not answer" in page
 
 
 def test_redis_cache_is_away(client: Client, redis_cache: RedisServer) -> None:
@@ -87,7 +87,7 @@ def test_redis_cache_is_away(client: Client, redis_cache: RedisServer) -> None:
     page = text(shown(client))
     assert "Does not work as it should unhealthy" in page
     assert "Workers unknown" in page
-    assert "Unknown: redis-cache does not respond." in page
+    assert "Unknown: redis-cache does not answer." in page
 
 
 def test_who_is_logged_in_with_redis_cache_away(

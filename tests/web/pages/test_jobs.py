@@ -45,7 +45,7 @@ UNREAD = replace(LETTER, id="6b", args=None, died=1_700_000_050.0)
 
 def bury(*letters: DeadLetter) -> None:
     for letter in letters:
-        records().bury(letter)
+        records().store_letter(letter)
 
 
 def left() -> list[str]:
