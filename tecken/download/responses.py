@@ -18,7 +18,7 @@ from tecken.http.compression import accepts_gzip
 from tecken.http.responses import ByteRange, Unsatisfiable, error_reply, parse_range
 from tecken.storage.port import Upstream
 from tecken.storage.search import OwnFile
-from tecken.symbols.decompression import decoded
+from tecken.symbols.decompression import decompress
 from tecken.symbols.ids import ObjectId
 
 # More than this is streamed. It stays in memory until the client has taken it, for each client that does not.
@@ -173,7 +173,7 @@ def _read(found: OwnFile, part: ByteRange | None) -> Iterator[Iterator[bytes]]:
 @contextmanager
 def _text(opening: AbstractContextManager[Iterator[bytes]], max_bytes: int) -> Iterator[Iterator[bytes]]:
     with opening as chunks:
-        yield _sound(decoded(chunks, max_bytes))
+        yield _sound(decompress(chunks, max_bytes))
 
 
 def _sound(text: Iterator[bytes]) -> Iterator[bytes]:

@@ -24,7 +24,7 @@ from tecken.storage.backends.staging import Slot
 from tecken.storage.backends.uploaded_files import gzipped
 from tecken.storage.port import OwnFiles, Stored
 from tecken.symbolication import services as symbolication_services
-from tecken.symbols.decompression import decoded
+from tecken.symbols.decompression import decompress
 from tecken.symbols.layouts import FileKey, object_of, storage_path
 from tecken.upload.file_rows import (
     FileContent,
@@ -183,7 +183,7 @@ def _read_stored_content(files: OwnFiles, key: FileKey, stored: Stored, size: in
     inspector = _ContentInspector(key)
     try:
         with files.read(key) as chunks:
-            for _ in inspector.inspect(decoded(chunks, size) if key.file_type.is_compressed else chunks):
+            for _ in inspector.inspect(decompress(chunks, size) if key.file_type.is_compressed else chunks):
                 pass
     except (NotFound, InvalidInput):
         return set()

@@ -16,7 +16,7 @@ from tecken.storage.backends.memory import MemoryFiles
 from tecken.storage.backends.uploaded_files import OwnSymbols, find_symbols, gzipped
 from tecken.storage.factory import own_files_for, page_files_for
 from tecken.storage.port import OwnFiles
-from tecken.symbols.decompression import decoded
+from tecken.symbols.decompression import decompress
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, symbol_file
 from tests.support.s3_server import S3Bucket
@@ -81,7 +81,7 @@ def test_find_symbols_in_any_spelling_gives_the_file_put_last(files: OwnFiles) -
     files.delete(symbol_file(second))
     assert {find_symbols(files, asked)[0] for asked in spellings} == {symbol_file(first)}
     with OwnSymbols(files).open(third) as chunks:
-        assert b"".join(decoded(chunks, 100)) == b"Foo.pdb"
+        assert b"".join(decompress(chunks, 100)) == b"Foo.pdb"
 
 
 def test_files_stat_has_the_time_of_storing(files: OwnFiles) -> None:
