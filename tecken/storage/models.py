@@ -16,7 +16,6 @@ KEY_CHARACTERS = 1024  # the clouds allow as many bytes
 NAME_CHARACTERS = 255
 BEGINNING = ["varchar_pattern_ops"]  # without it PostgreSQL's index serves `=` only, not how a text begins
 UNFINISHED = models.Q(completed_at=None)
-BREAKPAD_FORMAT = "breakpad"
 UNKNOWN_FORMAT = "unknown"
 
 # `code_file__lower=...` finds files of Windows, whose names compare without case.
