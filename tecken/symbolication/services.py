@@ -210,7 +210,7 @@ def importer() -> Importer:
         lock=conversion_lock(),
         conversion=page_file_builder(),
         tell=invalidation_publisher().publish,
-        changed=storage_services.presence_cache().changed,
+        changed=storage_services.presence_cache().forget_file,
     )
 
 

@@ -98,7 +98,7 @@ def record(upload: Upload, file: StoredFile | RefusedFile) -> None:
     if isinstance(file, RefusedFile):
         return
     try:
-        storage_services.presence_cache().changed(file.key, *_code(file.text.info()))
+        storage_services.presence_cache().forget_file(file.key, *_code(file.text.info()))
     except Unavailable as error:
         logger.warning(
             "Cannot remove %s from the presence cache: %s; downloads may answer 404 for a while",

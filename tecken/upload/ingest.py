@@ -21,7 +21,7 @@ from tecken.errors import Conflict, InvalidInput, NotFound
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
-from tecken.storage.backends.uploaded_files import gzipped
+from tecken.storage.backends.uploaded_files import gzip_chunks
 from tecken.storage.port import OwnFiles, Stored
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.decompression import decompress
@@ -127,7 +127,7 @@ def store_file(
             return RefusedFile(key, reason)
     inspector = _ContentInspector(key)
     chunks = inspector.inspect(read())
-    stored = files.put(key, gzipped(chunks) if key.file_type.is_compressed else chunks)
+    stored = files.put(key, gzip_chunks(chunks) if key.file_type.is_compressed else chunks)
     _remove_derived(files, key)
     return StoredFile(key, "stored", stored, inspector.content, inspector.text, update=former is not None)
 

@@ -139,7 +139,7 @@ def _remove_object(files: OwnFiles, row: SymbolFile, before: datetime) -> None:
     module = object_of(key)
     if module is not None:
         symbolication_services.removed(module.in_try() if row.try_symbols else module)
-    storage_services.presence_cache().changed(key, row.code_file, row.code_id)
+    storage_services.presence_cache().forget_file(key, row.code_file, row.code_id)
 
 
 def _get_modified(files: OwnFiles, key: FileKey) -> datetime | None:

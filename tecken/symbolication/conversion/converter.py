@@ -17,7 +17,7 @@ from tecken.errors import (
     Unavailable,
 )
 from tecken.metrics import PREPARATION_SECONDS, PREPARATIONS
-from tecken.storage.backends.uploaded_files import gzipped
+from tecken.storage.backends.uploaded_files import gzip_chunks
 from tecken.storage.port import OwnFiles, PageFiles, SymbolSource
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.lock import ConversionLock
@@ -205,7 +205,7 @@ class Importer:
             # Under the conversion lock: a worker that converts the former file at the same time would write
             # its page file after this one.
             with self._lock.hold(module):
-                self._files.put(symbol_file(module), gzipped(self._conversion.text(read())))
+                self._files.put(symbol_file(module), gzip_chunks(self._conversion.text(read())))
                 self._page_files.write(module, converted.chunks())
                 with suppress(StoreUnavailable):
                     self._store.put_header(module, header.raw)

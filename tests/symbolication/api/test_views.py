@@ -22,7 +22,7 @@ from tecken.jobs import keys
 from tecken.queues import CONVERT
 from tecken.redisclient import services as redis_services
 from tecken.storage import services as storage_services
-from tecken.storage.backends.uploaded_files import gzipped
+from tecken.storage.backends.uploaded_files import gzip_chunks
 from tecken.store.port import Missing
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.api import views
@@ -234,7 +234,7 @@ def test_v5_too_many_cold_modules_names_the_limit(runtime_options: Override) -> 
 def only_in_try(settings: pytest_django.Settings) -> None:
     settings.SYMBOL_SOURCES = []
     forget_parts()
-    storage_services.try_files().put(symbol_file(C), gzipped([sample(C)]))
+    storage_services.try_files().put(symbol_file(C), gzip_chunks([sample(C)]))
     assert isinstance(symbolication_services.converter().convert(C), Missing)
     assert isinstance(symbolication_services.try_converter().convert(C.in_try()), Header)
 
@@ -252,7 +252,7 @@ def test_v5_try_symbols_need_the_try_parameter(version: str) -> None:
 @pytest.mark.usefixtures("warm_modules")
 def test_v5_with_try_prefers_regular_symbols() -> None:
     text = sample(C).replace(b"FUNC ", b"FUNC ").replace(b" crash", b" tried")
-    storage_services.try_files().put(symbol_file(C), gzipped([text]))
+    storage_services.try_files().put(symbol_file(C), gzip_chunks([text]))
     assert isinstance(symbolication_services.try_converter().convert(C.in_try()), Header)
     body = {"memoryMap": [list(C)], "stacks": [[[0, 0x1205]]]}
     assert post("v5?try", body).content == post("v5", body).content
