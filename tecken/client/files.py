@@ -1,9 +1,9 @@
 """Symbol files below the given paths, and the key of each on the server.
 
-A key is `<debug file>/<DEBUG ID>/<file name>`. The key of a symbol file comes from its MODULE record. A native
-file (an ELF file, a PDB, ...) has to lie in a symbol store, `<debug or code file>/<ID>/<file name>`, as
-`symstore` and `dump_syms --store` write it. There it needs no particular suffix (`libz.so.1.2`, `firefox`),
-because its first bytes identify it.
+A key is `<debug file>/<DEBUG ID>/<file name>`. The key of a symbol file comes from its MODULE record. Native
+files (ELF files, PDBs, ...) have to lie in a symbol store, `<debug or code file>/<ID>/<file name>`, as
+`symstore` and `dump_syms --store` write it. There they need no particular suffix (`libz.so.1.2`, `firefox`),
+because their first bytes identify them.
 """
 
 from __future__ import annotations

@@ -66,9 +66,9 @@ class Rig:
             page_files=self.page_files,
             store=self.store,
             tracker=self.tracker,
-            journal=self.journal,
-            known=self.known,
-            cold=CeleryConversionQueue(self.tracker, self.send, lambda: 64),
+            lookup_log=self.journal,
+            presence_cache=self.known,
+            queue=CeleryConversionQueue(self.tracker, self.send, lambda: 64),
             seconds=seconds,
         )
 

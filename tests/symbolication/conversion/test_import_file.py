@@ -37,8 +37,8 @@ class Rig:
             store=store or self.store,
             lock=MemoryConversionLock(),
             conversion=Conversion(lambda: MIB),
-            tell=self.published.append,
-            changed=self.change,
+            publish=self.published.append,
+            forget_file=self.change,
         )
 
     def change(self, key: FileKey, code_file: str, code_id: str) -> None:

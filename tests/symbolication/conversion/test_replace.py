@@ -40,7 +40,7 @@ class Rig:
             page_files=self.page_files,
             store=store or self.store,
             tracker=self.tracker,
-            tell=self.published.append,
+            publish=self.published.append,
             send=self.send,
         ).invalidate(module)
 

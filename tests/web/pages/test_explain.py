@@ -143,7 +143,7 @@ def test_explain_last_search_shows_its_results(
     if text:
         give(tmp_path, text)
     work()
-    symbolication_services.removed(XUL)
+    symbolication_services.remove_derived(XUL)
     assert verdict in shown(client)
 
 
