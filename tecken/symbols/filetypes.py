@@ -61,8 +61,8 @@ class FileType(Enum):
     @property
     def encoding(self) -> Encoding:
         """Encoding in which files of this type are stored."""
-        # Symbol files are text, which gzip reduces to a tenth. The other types are compressed already or are
-        # read by debuggers, many of which send no Accept-Encoding.
+        # Symbol files are text, which gzip reduces to a tenth. Other types are stored as sent: build systems
+        # often have packed them already (`.pd_`, `.dbg.gz`).
         return "gzip" if self is FileType.SYMBOL_FILE else "identity"
 
     @property

@@ -140,5 +140,6 @@ def parse_page_path(path: str) -> ObjectId | None:
     is_try = parts[0] == TRY
     if len(parts) != _KEY_PARTS + is_try or parts[-_KEY_PARTS] != PAGES:
         return None
+    # Only the folded spelling is a page file's: any other path must not be taken for one and deleted.
     object_id = ObjectId(parts[-2], parts[-1], is_try=is_try)
     return object_id if page_path(object_id) == path else None

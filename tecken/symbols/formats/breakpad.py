@@ -44,7 +44,8 @@ _RECORD: Final = re.compile(
     rb"|PUBLIC (?:" + _ADDRESS + rb"[0-9a-fA-F])?[^\n]*"
     rb"|FILE " + _NAMED + rb"|INLINE_ORIGIN " + _NAMED + rb"|STACK )"
 )
-_FUNC, _PUBLIC, _FILE, _ORIGIN = 2, 3, 5, 7  # the last group of each alternative
+# Number of the last group of each alternative in _RECORD, by which a match shows its kind.
+_FUNC, _PUBLIC, _FILE, _ORIGIN = 2, 3, 5, 7
 _MODULE: Final = re.compile(rb"\nMODULE[ \t]+(\S+)[ \t]+(\S+)[ \t]+([0-9a-fA-F]+)[ \t]+(\S[^\r\n]*)")
 _INFO: Final = re.compile(rb"\s*\nINFO[ \t]+(\S+)[ \t]*([^\r\n]*)")
 _PREFIXED: Final = re.compile(rb"\n(?:FUNC|PUBLIC) [ \t]*(?:m[ \t]+)?(?:[0-9a-fA-F]{1,32}[ \t]+)?0[xX]")
