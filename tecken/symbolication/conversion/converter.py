@@ -149,6 +149,7 @@ class Converter:
     def _mark(self, module: ObjectId, missing: Missing, seconds: float) -> Missing:
         logger.info("%s is %s: %s", module, *missing)
         PREPARATIONS.labels(result=missing.kind).inc()
+        # The marker only saves work. Without the store, each request gets the result from the queue again.
         with suppress(StoreUnavailable):
             self._store.put_missing(module, missing, max(1, round(seconds)))
         return missing
@@ -239,7 +240,7 @@ class ModuleInvalidator:
         self._send = send
 
     def invalidate(self, module: ObjectId) -> None:
-        """Remove what was derived from the module's former symbols.
+        """Remove everything derived from the module's former symbols.
 
         Call it after the new symbol file is stored and before the client has its response. It may be
         repeated.
