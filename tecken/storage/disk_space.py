@@ -81,6 +81,7 @@ class DiskSpace:
         """Return the free space of each volume that can be read."""
         if self._is_old() and self._lock.acquire(blocking=not self._readings):
             # One thread reads: a network file system may hang, and the others use the reading before.
+            # Another thread may have read while this one waited for the lock.
             try:
                 if self._is_old():
                     self._readings = tuple(space for space in map(measure, self._volumes) if space)

@@ -210,6 +210,7 @@ class Search:
                 continue
             if fact is not None:
                 return place.result(fact)
+        # One place that did not respond is enough to leave the result open: it may have the file.
         if unavailable:
             raise combined(unavailable)
         raise NotFound("Symbol Not Found")

@@ -129,6 +129,7 @@ class Bucket:
 
         Raises Unavailable or TooLarge.
         """
+        # Refused before any chunk is read: the storage would refuse the name only after the whole upload.
         self._refuse_long(key, TooLarge)
         if self._directory and self._put_file(self._directory / key, chunks):
             return

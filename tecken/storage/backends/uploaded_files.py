@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 # gzip, because every client that is redirected to the object can decode it.
 GZIP_LEVEL = 4
-GZIP_WINDOW = 31  # zlib's number for a gzip wrapper
+# zlib's number for the largest window with a gzip wrapper.
+GZIP_WINDOW = 31
 
 
 class ObjectFiles:

@@ -84,6 +84,8 @@ class HttpTransport:
         self._respect_pause()
         limits = self._limits()
         ends = time.monotonic() + limits.deadline
+        # The breaker covers the body too: a server that sends headers and then stalls is as broken as one
+        # that does not respond.
         self._breaker.admit()
         try:
             with closing(self._fetch(path, limits, ends)) as response:
@@ -165,14 +167,15 @@ class HttpTransport:
     def _body(self, response: httpx.Response, limits: FetchLimits, ends: float) -> Iterator[bytes]:
         # Undecoded and of any size: re-chunking would copy every byte once more.
         chunks = response.iter_raw()
-        taken = 0
+        size = 0
         while True:
             with self._errors(), self._backend.until(ends):
                 chunk = next(chunks, None)
             if chunk is None:
                 return
-            taken += len(chunk)
-            self._refuse_oversize(taken, limits)
+            # Counted while it arrives, because a response need not have a Content-Length.
+            size += len(chunk)
+            self._refuse_oversize(size, limits)
             yield chunk
 
     def _refuse_oversize(self, size: int, limits: FetchLimits) -> None:
