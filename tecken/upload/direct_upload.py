@@ -188,6 +188,7 @@ def open_slot(signed: str) -> tuple[Slot, int]:
         raise Forbidden("This address has expired") from None
     except signing.BadSignature:
         raise Forbidden("Nobody was given this address") from None
+    # A signed address stays valid until it expires, so the state of the upload is checked as well.
     if not Upload.objects.filter(pk=upload, completed_at=None, cancelled_at=None).exists():
         raise Forbidden("This upload takes no more files")
     return Slot(upload, number), limit

@@ -125,6 +125,7 @@ def store_file(
             return StoredFile(key, "skipped", former, same.content, same.text, is_adopted=not current_rows)
         if reason := _find_refusal(upload, current_rows[-1] if current_rows else None):
             return RefusedFile(key, reason)
+    # The bytes are hashed while they are stored, so that a file of gigabytes is read once.
     inspector = _ContentInspector(key)
     chunks = inspector.inspect(read())
     stored = files.put(key, gzip_chunks(chunks) if key.file_type.is_compressed else chunks)

@@ -51,6 +51,8 @@ def begin(user: User, try_symbols: bool, filename: str = "") -> Upload:
 def ingest_sent(upload: Upload, file: NamedFile, read: Callable[[], Iterable[bytes]]) -> Outcome:
     """Store a file and complete its upload. `read` returns the sent bytes and may be called three times."""
     content = partial(_read_content, read, file)
+    # Read once before it is stored: a file whose MODULE record names another module must not replace the
+    # stored one.
     try:
         upload.size = sum(map(len, content()))
         outcome = ingest_file(upload, file.key, content, upload.size)
