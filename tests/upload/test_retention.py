@@ -230,7 +230,7 @@ def test_cleanup_command_without_storage_fails(
     house.STORAGE_URL = "s3://nowhere"
     runtime_options(source_timeout_seconds=0.1)
     services.discard_all()
-    with pytest.raises(CommandError, match="the next run goes on from here"):
+    with pytest.raises(CommandError, match="the next run continues from here"):
         call_command("cleanup")
 
 
