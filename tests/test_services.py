@@ -16,7 +16,7 @@ from tecken.errors import NotFound, Unavailable
 from tecken.jobs import sending
 from tecken.redisclient import services as redis_services
 from tecken.storage import services as storage_services
-from tecken.storage.backends.uploaded_files import gzipped
+from tecken.storage.backends.uploaded_files import gzip_chunks
 from tecken.store import services as store_services
 from tecken.store.port import Missing
 from tecken.symbolication import services as symbolication_services
@@ -78,7 +78,7 @@ def test_uploaded_symbols_apply_in_a_process_that_has_others_in_memory(
     first = header()
     assert isinstance(first, Missing if answered == "missing" else Header)
     until_it_listens()
-    storage_services.own_files().put(symbol_file(CRASH_C), gzipped([sym(CRASH_C)]))
+    storage_services.own_files().put(symbol_file(CRASH_C), gzip_chunks([sym(CRASH_C)]))
     symbolication_services.invalidate_module(CRASH_C)
     prepare(*CRASH_C)
     while (made := header()) == first:
@@ -90,7 +90,7 @@ def test_uploaded_symbols_apply_in_a_process_that_has_others_in_memory(
 def test_search_of_regular_modules_excludes_try_symbols(settings: Settings) -> None:
     settings.SYMBOL_SOURCES = []
     services.discard_all()
-    storage_services.try_files().put(symbol_file(CRASH_C), gzipped([sym(CRASH_C)]))
+    storage_services.try_files().put(symbol_file(CRASH_C), gzip_chunks([sym(CRASH_C)]))
     with pytest.raises(NotFound), storage_services.symbol_search().open(CRASH_C):
         pytest.fail("opened")
 
@@ -98,7 +98,7 @@ def test_search_of_regular_modules_excludes_try_symbols(settings: Settings) -> N
 def test_replaced_try_symbols_keep_the_regular_page_file() -> None:
     prepare(*CRASH_C)
     regular = header()
-    storage_services.try_files().put(symbol_file(CRASH_C), gzipped([sym(CRASH_C)]))
+    storage_services.try_files().put(symbol_file(CRASH_C), gzip_chunks([sym(CRASH_C)]))
     symbolication_services.invalidate_module(CRASH_C.in_try())
     convert(*CRASH_C, TRY)
     assert isinstance(store_services.page_store().headers([CRASH_C]).get(CRASH_C), bytes)

@@ -170,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
         "--extensions",
         type=lambda text: text.split(","),
         metavar=".A,.B",
-        help=f"native files to take from directories in addition to {FileType.BREAKPAD.suffix} (default: "
+        help=f"native files to take from directories in addition to {FileType.SYMBOL_FILE.suffix} (default: "
         f"{','.join(NATIVE)}, and in symbol stores every file that begins like a native one)",
     )
     add("--dry-run", action="store_true", help="list the files that would be sent: key, bytes, path")

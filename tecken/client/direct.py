@@ -102,6 +102,7 @@ def _put(site: Site, file: SymbolFile, action: Action, bar: Bar) -> str:
     with _open_body(file, encoding) as body:
         size = body.seek(0, SEEK_END)
 
+        # A function, because each attempt has to send the file from its start.
         def chunks() -> Iterator[bytes]:
             body.seek(0)
             while chunk := body.read(CHUNK_BYTES):

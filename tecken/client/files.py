@@ -1,9 +1,9 @@
 """Symbol files below the given paths, and the key of each on the server.
 
-A key is `<debug file>/<DEBUG ID>/<file name>`. The key of a `.sym` file comes from its MODULE record. A
-native file (an ELF file, a PDB, ...) has to lie in a symbol store, `<debug or code file>/<ID>/<file name>`,
-as `symstore` and `dump_syms --store` write it. There it needs no particular suffix (`libz.so.1.2`,
-`firefox`), because its first bytes identify it.
+A key is `<debug file>/<DEBUG ID>/<file name>`. The key of a symbol file comes from its MODULE record. Native
+files (ELF files, PDBs, ...) have to lie in a symbol store, `<debug or code file>/<ID>/<file name>`, as
+`symstore` and `dump_syms --store` write it. There they need no particular suffix (`libz.so.1.2`, `firefox`),
+because their first bytes identify them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from tecken.errors import InvalidInput, Malformed
 from tecken.symbols.filetypes import FileType
-from tecken.symbols.formats.breakpad import described
+from tecken.symbols.formats import parse_module
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import symbol_file
 
@@ -56,7 +56,7 @@ class Found(NamedTuple):
 
 
 def find(paths: Iterable[Path], extensions: Sequence[str] | None = None) -> Found:
-    """Return the given files, and those below the given directories that end with `.sym` or an extension.
+    """Return the given files, and below the given directories the symbol files and those with an extension.
 
     Without `extensions` these are NATIVE, and in symbol stores every file that begins like a native one. Of
     two files with one key the first is used; the other is a problem unless both have the same bytes.
@@ -64,7 +64,7 @@ def find(paths: Iterable[Path], extensions: Sequence[str] | None = None) -> Foun
     by_key: dict[str, SymbolFile] = {}
     problems = []
     native = NATIVE if extensions is None else extensions
-    endings = tuple(ending.lower() for ending in (*FileType.BREAKPAD.suffixes, *native))
+    endings = tuple(ending.lower() for ending in (*FileType.SYMBOL_FILE.suffixes, *native))
     for path in (path for root in paths for path in _walk(root, endings, by_magic=extensions is None)):
         try:
             file = _identify(path)
@@ -105,7 +105,7 @@ def _identify(path: Path) -> SymbolFile:
 
 
 def _key(path: Path) -> str:
-    if FileType.of_name(path.name) is FileType.BREAKPAD:
+    if FileType.of_name(path.name) is FileType.SYMBOL_FILE:
         module = _read_module(path)
         return str(symbol_file(module))
     return _key_from_path(path)
@@ -121,7 +121,7 @@ def _key_from_path(path: Path) -> str:
 
 def _read_module(path: Path) -> ObjectId:
     with path.open("rb") as file:
-        module = described(file.read(HEAD_BYTES) + b"\n")
+        module = parse_module(file.read(HEAD_BYTES) + b"\n")
     return ObjectId.parse(module.debug_file, module.debug_id)
 
 

@@ -33,6 +33,7 @@ def send(site: Site, files: Iterable[SymbolFile], *, to_try: bool) -> Outcome:
         TryLater: The server did not respond, and all attempts are used up.
         OSError: A file cannot be read.
     """
+    # One archive after the other, so that the temporary files never take more than one archive's space.
     outcome = Outcome()
     for number, batch in enumerate(batches(files), 1):
         outcome = outcome.plus(_send(site, batch, f"symbols-{number}.zip", to_try))

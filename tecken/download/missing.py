@@ -20,7 +20,7 @@ from tecken.http.keyset import Order, Position, page_after
 from tecken.storage.miss_counts import COUNTS
 
 TAKEN = "missing:taken"
-"""What was counted before a write began; it goes as it is written."""
+"""Key of the counts from before a write began; each is deleted after it is written."""
 TURN = "missing:turn"
 TURN_SECONDS = 300
 BATCH = 500
@@ -36,19 +36,20 @@ SET count = download_missingsymbol.count + excluded.count,
 
 
 class MissWriter:
-    """What `tecken.storage.miss_counts` counts, written to the database."""
+    """Writer of the counts of `tecken.storage.miss_counts` into the database."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
 
     def write(self) -> int:
-        """Move all counts into the database; the answer is the number of different misses.
+        """Move all counts into the database and return the number of different misses.
 
-        When it is killed between the two, at most BATCH misses are counted twice. Raises DatabaseError or
-        redis.RedisError; that is a LockError while somebody else writes.
+        Raises DatabaseError or redis.RedisError, which is a LockError while another process writes.
         """
         with Lock(self._client, TURN, timeout=TURN_SECONDS, blocking=False):
-            written = self._drain()  # what somebody left who was killed
+            # A process that was killed may have left some.
+            written = self._drain()
+            # RENAME is atomic: requests count into a new hash from here on, and none of their counts is lost.
             if self._client.exists(COUNTS):
                 self._client.rename(COUNTS, TAKEN)
                 written += self._drain()
@@ -56,13 +57,14 @@ class MissWriter:
 
     def _drain(self) -> int:
         written = 0
-        while batch := self._some():
+        while batch := self._read_batch():
             add(batch)
+            # After the commit, so that a killed process counts at most BATCH misses twice and loses none.
             self._client.hdel(TAKEN, *(name for name, _ in batch))
             written += len(batch)
         return written
 
-    def _some(self) -> list[tuple[bytes, int]]:
+    def _read_batch(self) -> list[tuple[bytes, int]]:
         pairs: Any = self._client.hrandfield(TAKEN, BATCH, withvalues=True) or []
         return [(name, int(count)) for name, count in zip(pairs[::2], pairs[1::2], strict=True)]
 
@@ -71,12 +73,14 @@ def add(counts: Iterable[tuple[bytes, int]]) -> None:
     """Write counts by field, as `tecken.storage.miss_counts.field` makes it, in one transaction."""
     now = connection.ops.adapt_datetimefield_value(datetime.now(UTC))
     rows = [_row(orjson.loads(field), count, now) for field, count in counts]
+    # Sorted, so that two writers lock the rows in the same order and cannot deadlock.
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.executemany(ADD, sorted(rows))
 
 
 def _row(field: list[Any], count: int, now: Any) -> tuple[Any, ...]:
-    """A fifth item marks a count of symbolication requests; one row has the counts of both kinds."""
+    """Return the columns of a row, which has the counts of both kinds of requests."""
+    # A fifth item marks a count of symbolication requests.
     names = field[:4]
     digest = hashlib.blake2b(orjson.dumps(names), digest_size=16).hexdigest()
     return (digest, *names, count, count if len(field) > 4 else 0, now)
@@ -85,7 +89,7 @@ def _row(field: list[Any], count: int, now: Any) -> tuple[Any, ...]:
 PAGE_ROWS = 100
 NEWEST = Order("last_seen", reverse=True)
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - spreadsheets read these too
-"""How a cell begins that a spreadsheet takes for a formula. Source: OWASP, CSV Injection."""
+"""Beginnings of cells that spreadsheets run as a formula. Source: OWASP, CSV Injection."""
 CURSOR = re.compile(r"(\d{1,17})-(\d{1,18})")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -96,6 +100,8 @@ def harmless_cell(text: str) -> str:
 
 
 class MissingPage(NamedTuple):
+    """Rows of one page, and the cursor of the page after it."""
+
     rows: list[MissingSymbol]
     next: str | None
 
@@ -121,4 +127,5 @@ def position_of(cursor: str) -> Position:
 
 
 def since(moment: datetime) -> QuerySet[MissingSymbol]:
+    """Return the rows that were requested after a moment, newest first."""
     return MissingSymbol.objects.filter(last_seen__gte=moment).order_by(*NEWEST.terms)

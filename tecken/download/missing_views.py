@@ -1,3 +1,5 @@
+"""Endpoints that list missing symbols, as CSV and as JSON (docs/api.md)."""
+
 from __future__ import annotations
 
 import csv
@@ -20,9 +22,10 @@ ROWS_AT_ONCE = 2_000
 
 
 class CsvLine:
-    """What csv.writer writes to: the line is what it returns."""
+    """File for csv.writer, whose `writerow` returns the result of `write`: the line itself."""
 
     def write(self, line: str) -> str:
+        """Return the line."""
         return line
 
 
@@ -30,6 +33,7 @@ class CsvLine:
 @render_errors
 @get_only
 def as_csv(request: HttpRequest) -> HttpResponseBase:
+    """Return the symbols that were requested since yesterday, or with `?today=1` since midnight, as CSV."""
     headers = {"Content-Type": "text/csv; charset=utf-8"}
     if request.method == "HEAD":
         return HttpResponse(headers=headers)
@@ -40,14 +44,16 @@ def as_csv(request: HttpRequest) -> HttpResponseBase:
 @render_errors
 @get_only
 def as_json(request: HttpRequest) -> HttpResponse:
+    """Return one page of missing symbols as JSON, with the URL of the next page."""
     rows, following = missing.page(request.GET.get("after"))
     url = f"/missingsymbols/?after={following}" if following else None
     return json_reply(orjson.dumps({"missing_symbols": [_row(row) for row in rows], "next": url}))
 
 
 def _from(today: str) -> datetime:
-    """Midnight in UTC: of today, or of yesterday, so that who asks once a day at any hour gets all."""
+    """Return midnight in UTC, of today or of yesterday."""
     midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    # Yesterday is included, so that a client that reads the list once a day at any hour misses none.
     return midnight if today else midnight - timedelta(days=1)
 
 

@@ -1,13 +1,16 @@
+"""Table of missing symbols."""
+
 from __future__ import annotations
 
 from django.db import models
 from django.db.models.functions import Left
 
-INDEXED_CHARACTERS = 64  # of a name that may be longer than an index can hold
+# A name may be longer than an index can hold, so only its start is indexed.
+INDEXED_CHARACTERS = 64
 
 
 class MissingSymbol(models.Model):
-    """A symbol file that was asked for and nobody had; '' where the client did not tell."""
+    """Requested symbol file that no source has. A name that the client did not send is empty."""
 
     digest = models.CharField(max_length=32, help_text="of the four names, too long for an index")
     debug_file = models.CharField(max_length=1024)

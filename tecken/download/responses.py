@@ -1,4 +1,4 @@
-"""A body: in one piece when it is small, else streamed."""
+"""Responses with a file: small bodies in one piece, others streamed; ranges and conditional requests."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tecken.http.compression import accepts_gzip
 from tecken.http.responses import ByteRange, Unsatisfiable, error_reply, parse_range
 from tecken.storage.port import Upstream
 from tecken.storage.search import OwnFile
-from tecken.symbols.decompression import decoded
+from tecken.symbols.decompression import decompress
 from tecken.symbols.ids import ObjectId
 
-# More than this is streamed. It stays in memory until the client has taken it, for each client that does not.
+# Larger bodies are streamed. A body in memory stays there until its client has read it, however slow it is.
 SMALL_BYTES = 64 << 10
 
 
 class Stream:
-    """An iterator that holds something open until it is closed, read or not."""
+    """Iterator of chunks that keeps their source open until it is closed, read or not."""
 
     def __init__(self, chunks: Iterator[bytes], opened: ExitStack) -> None:
         self._chunks = chunks
@@ -39,24 +39,29 @@ class Stream:
         return next(self._chunks)
 
     def close(self) -> None:
+        """Close the source."""
         self._opened.close()
 
 
-def content(opening: AbstractContextManager[Iterable[bytes]]) -> bytes | Stream:
-    """Whatever opening and the first bytes raise is raised here, before anything has been answered."""
+def read_content(opening: AbstractContextManager[Iterable[bytes]]) -> bytes | Stream:
+    """Return a small body whole, a larger one as a stream. Raises the errors of the source."""
+    # The first bytes are read here: an error of the source can become a status only before the response has
+    # begun.
     with ExitStack() as opened:
         chunks = iter(opened.enter_context(opening))
-        begun, size = [], 0
+        start, size = [], 0
         for chunk in chunks:
-            begun.append(chunk)
+            start.append(chunk)
             size += len(chunk)
             if size > SMALL_BYTES:
-                return Stream(chain(begun, chunks), opened.pop_all())
-        return b"".join(begun)
+                return Stream(chain(start, chunks), opened.pop_all())
+        return b"".join(start)
 
 
-def exactly(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """Raises Unavailable when there are more bytes or fewer: the file was replaced meanwhile."""
+def check_length(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Yield the chunks. Raises Unavailable when they have more or fewer bytes than `size`."""
+    # Content-Length is sent before the body. A file that was replaced meanwhile must break the connection,
+    # because a client would otherwise take a mixture for the file.
     left = size
     for chunk in chunks:
         left -= len(chunk)
@@ -73,24 +78,27 @@ BINARY = "application/octet-stream"
 Headers = dict[str, str]
 
 
-def own(request: HttpRequest, found: OwnFile, url_seconds: float, max_bytes: int) -> HttpResponseBase:
-    """Raises NotFound or Unavailable when the file is not, or not any more, as `found` has it."""
-    if request.method == "GET" and (url := _url(found, url_seconds)):
+def send_own(request: HttpRequest, found: OwnFile, url_seconds: float, max_bytes: int) -> HttpResponseBase:
+    """Return a file of our storage, or a redirect to it.
+
+    Raises NotFound or Unavailable when the file was deleted or replaced since it was found.
+    """
+    if request.method == "GET" and (url := _sign_url(found, url_seconds)):
         return _redirect(url)
     unpacks = found.key.file_type.is_compressed and not accepts_gzip(
         request.headers.get("Accept-Encoding", "")
     )
     headers = _unpacked_headers(found) if unpacks else _stored_headers(found)
-    whole = HttpResponse(headers=headers)
-    judged = get_conditional_response(request, headers["ETag"], _modified(found), whole) or whole
-    if judged is not whole or request.method == "HEAD":
-        return judged
+    complete = HttpResponse(headers=headers)
+    response = get_conditional_response(request, headers["ETag"], _modified(found), complete) or complete
+    if response is not complete or request.method == "HEAD":
+        return response
     if unpacks:
-        return _reply(headers, _text(_read(found, None), max_bytes))
-    return _stored(request, headers, found)
+        return _reply(headers, _unpack(_read(found, None), max_bytes))
+    return _send_stored(request, headers, found)
 
 
-def from_upstream(
+def send_from_upstream(
     request: HttpRequest, module: ObjectId, upstream: Upstream, max_bytes: int
 ) -> HttpResponseBase:
     """Return a symbol file of an upstream, or a redirect to it. Raises what `SymbolSource.open` raises."""
@@ -99,11 +107,11 @@ def from_upstream(
         return HttpResponse(headers=headers)
     if url := upstream.public_url(module):
         return _redirect(url)
-    return _reply(headers, _text(upstream.open(module), max_bytes))
+    return _reply(headers, _unpack(upstream.open(module), max_bytes))
 
 
-def _url(found: OwnFile, seconds: float) -> str | None:
-    """None also when there is nothing to sign with; then the bytes go through us."""
+def _sign_url(found: OwnFile, seconds: float) -> str | None:
+    """Return a signed URL; None without a key to sign with, when this process sends the bytes itself."""
     with suppress(Unavailable):
         return found.files.signed_get(found.key, seconds)
     return None
@@ -120,7 +128,8 @@ def _stored_headers(found: OwnFile) -> Headers:
 
 
 def _unpacked_headers(found: OwnFile) -> Headers:
-    """The length is not known before; another ETag, since the bytes are others."""
+    """Return the headers of an unpacked file, whose length is unknown until it is unpacked."""
+    # Another ETag than that of the stored bytes: a range of one form must never complete the other.
     return {**_headers(found, f"{found.stored.etag}-unpacked"), "Accept-Ranges": "none"}
 
 
@@ -139,10 +148,11 @@ def _modified(found: OwnFile) -> int:
     return int(found.stored.modified.timestamp())
 
 
-def _stored(request: HttpRequest, headers: Headers, found: OwnFile) -> HttpResponseBase:
+def _send_stored(request: HttpRequest, headers: Headers, found: OwnFile) -> HttpResponseBase:
+    """Return the file as stored: all of it, or the requested range."""
     size = found.stored.size
     try:
-        part = _part(request, headers["ETag"], found)
+        part = _parse_part(request, headers["ETag"], found)
     except Unsatisfiable as error:
         reply = error_reply(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, str(error))
         reply["Content-Range"] = f"bytes */{size}"
@@ -154,8 +164,8 @@ def _stored(request: HttpRequest, headers: Headers, found: OwnFile) -> HttpRespo
     return _reply({**headers, **length, **place}, _read(found, part), HTTPStatus.PARTIAL_CONTENT)
 
 
-def _part(request: HttpRequest, etag: str, found: OwnFile) -> ByteRange | None:
-    """None: the whole file, also when If-Range names another one."""
+def _parse_part(request: HttpRequest, etag: str, found: OwnFile) -> ByteRange | None:
+    """Return the requested range; None for the whole file, also when If-Range names another one."""
     condition = request.headers.get("If-Range", etag).strip()
     if condition != etag and parse_http_date_safe(condition) != _modified(found):
         return None
@@ -167,17 +177,17 @@ def _read(found: OwnFile, part: ByteRange | None) -> Iterator[Iterator[bytes]]:
     start, end = part or (0, None)
     size = part.end - part.start if part else found.stored.size
     with found.files.read(found.key, start, end) as chunks:
-        yield exactly(chunks, size)
+        yield check_length(chunks, size)
 
 
 @contextmanager
-def _text(opening: AbstractContextManager[Iterator[bytes]], max_bytes: int) -> Iterator[Iterator[bytes]]:
+def _unpack(opening: AbstractContextManager[Iterator[bytes]], max_bytes: int) -> Iterator[Iterator[bytes]]:
     with opening as chunks:
-        yield _sound(decoded(chunks, max_bytes))
+        yield _translate_errors(decompress(chunks, max_bytes))
 
 
-def _sound(text: Iterator[bytes]) -> Iterator[bytes]:
-    """What is wrong with a file of ours is not the caller's fault."""
+def _translate_errors(text: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the text. Turn errors of input into errors of the server: the file is ours, not the client's."""
     try:
         yield from text
     except InvalidInput as error:
@@ -187,7 +197,7 @@ def _sound(text: Iterator[bytes]) -> Iterator[bytes]:
 def _reply(
     headers: Headers, opening: AbstractContextManager[Iterator[bytes]], status: int = HTTPStatus.OK
 ) -> HttpResponseBase:
-    body = content(opening)
+    body = read_content(opening)
     if isinstance(body, Stream):
         return StreamingHttpResponse(body, status=status, headers=headers)
     return HttpResponse(body, status=status, headers={**headers, "Content-Length": str(len(body))})

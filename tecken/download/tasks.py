@@ -20,7 +20,7 @@ def miss_writer() -> MissWriter:
 
 @shared_task(ignore_result=True)  # type: ignore[untyped-decorator]
 def write_misses() -> None:
-    """Safe to run twice, and while another one runs."""
+    """Move counts into the database, unless another worker does. Safe to run twice."""
     try:
         miss_writer().write()
     except LockError:
@@ -30,6 +30,6 @@ def write_misses() -> None:
 
 @shared_task(ignore_result=True)  # type: ignore[untyped-decorator]
 def clean() -> None:
-    """Safe to run twice."""
+    """Remove old and excess missing symbols. Safe to run twice."""
     retention.clean(timezone.now())
     retention.trim()

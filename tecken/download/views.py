@@ -76,7 +76,7 @@ def is_expected(key: FileKey, endings: Iterable[str]) -> bool:
 
 
 def _serve(request: HttpRequest, wanted: FileRequest) -> HttpResponseBase:
-    # The presence cache may be out of date. When the file is not where it was, every place is searched again.
+    # The presence cache may be outdated. When the file is not in its place any more, all places are searched.
     found = storage_services.search().find(wanted, fresh="_refresh" in request.GET)
     try:
         return _reply(request, wanted, found)
@@ -87,10 +87,10 @@ def _serve(request: HttpRequest, wanted: FileRequest) -> HttpResponseBase:
 def _reply(request: HttpRequest, wanted: FileRequest, found: Found) -> HttpResponseBase:
     current = options()
     if isinstance(found, OwnFile):
-        return responses.own(request, found, current.download_url_seconds, current.symbol_max_bytes)
+        return responses.send_own(request, found, current.download_url_seconds, current.symbol_max_bytes)
     if isinstance(found, UpstreamFile):
         upstream = storage_services.search().upstream(found.upstream)
-        return responses.from_upstream(request, wanted.module, upstream, current.symbol_max_bytes)
+        return responses.send_from_upstream(request, wanted.module, upstream, current.symbol_max_bytes)
     query = request.META.get("QUERY_STRING", "")
     return HttpResponseRedirect(f"{wanted.root}/{quote(str(found.key))}{query and '?'}{query}")
 

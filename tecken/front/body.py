@@ -118,6 +118,7 @@ class Body:
         self._spooled = 0
 
     def _add(self, piece: bytes) -> None:
+        # One byte past the limit is enough to refuse the body; the rest would only take memory.
         piece = piece[: self._limit + 1 - self.size]
         self._pieces.append(piece)
         self._held += len(piece)

@@ -92,6 +92,7 @@ def call(application: Application, request: Environ) -> Response:
 
     result = application(request, start_response)
     status, header_texts = started
+    # HTTP headers are bytes that WSGI passes as Latin-1 text (PEP 3333), so this restores them.
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in header_texts]
     if getattr(result, "streaming", False):
         return Response(status, headers, [], iter(result), result.close)

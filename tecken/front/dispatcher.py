@@ -76,6 +76,7 @@ class Dispatcher:
         if len(self._busy) - self._parked >= self._limit or len(self._busy) >= self._limit + PARKED:
             self._current = None
             return
+        # The thread that rested last: its stack and its database connection are most likely still warm.
         thread = self._resting.pop() if self._resting else _Thread(self)
         self._busy.add(thread)
         self._current = thread

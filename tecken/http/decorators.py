@@ -20,7 +20,7 @@ from tecken.errors import Forbidden, InvalidInput, TooLarge
 from tecken.http.responses import Reply, error_reply, render_errors
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.rollout import Subject
-from tecken.symbols.decompression import decoded
+from tecken.symbols.decompression import decompress
 
 View = Callable[[HttpRequest], HttpResponse]
 V = TypeVar("V", bound=Callable[..., Any])
@@ -265,7 +265,7 @@ def _read_piece(source: Readable) -> bytes:
 
 def _unpack_body(raw: bytes, limit: int) -> bytes:
     try:
-        return b"".join(decoded([raw], limit))
+        return b"".join(decompress([raw], limit))
     except TooLarge:
         raise _too_large(limit) from None
 

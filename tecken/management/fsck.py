@@ -85,6 +85,7 @@ def _find_row_problems(files: OwnFiles, stored: dict[FileKey, Stored]) -> Iterat
     newest_first = rows.order_by("key", "-completed_at", "-pk").iterator()
     for path, group in groupby(newest_first, attrgetter("key")):
         key, row = parse_storage_path(path), next(group)
+        # The list may be outdated, because uploads continue, so a difference is checked against the storage.
         if _differs(row, stored.get(key)) and _differs(row, present := _stat(files, key)):
             text = "another file than in its row" if present else "a row and no file"
             yield Problem(f"{files.name}/{path}: {text}", rows.filter(key=path, pk__lte=row.pk).delete)

@@ -1,3 +1,5 @@
+"""Admin page of stored files."""
+
 from __future__ import annotations
 
 from django.contrib import admin
@@ -7,7 +9,10 @@ from tecken.storage.models import SymbolFile
 
 @admin.register(SymbolFile)
 class FileUploadAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Admin page of stored files."""
+
     list_display = ("key", "kind", "format", "size", "try_symbols", "created_at", "completed_at")
     search_fields = ("key__startswith",)
     raw_id_fields = ("upload", "replaced_by")
+    # Counting all rows takes seconds on a large table.
     show_full_result_count = False

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from tecken.errors import Unavailable
 
-# What a file system keeps for root by default, and what most monitors warn of.
+# File systems keep this share for root by default, and most monitors warn of less.
 RESERVE_SHARE = 0.05
-# Page files, journals and temporary files of what was accepted before. More would be wasted on large disks.
+# Enough for page files, journals and temporary files of accepted uploads. More would waste large disks.
 RESERVE_MOST_BYTES = 4 << 30
 # A disk that is written to at 500 MB/s loses less than half of the largest reserve in this time.
 READING_SECONDS = 2.0
@@ -26,14 +26,14 @@ RETRY_AFTER_SECONDS = 60.0
 
 
 class Volume(NamedTuple):
-    """A directory, which need not exist yet. Its name is that of what it is for, with underscores."""
+    """Directory, which need not exist yet. Its name states its purpose, with underscores."""
 
     name: str
     directory: Path
 
 
 class Space(NamedTuple):
-    """One reading, in bytes."""
+    """Reading of one volume, in bytes."""
 
     name: str
     free: int
@@ -41,6 +41,7 @@ class Space(NamedTuple):
 
     @property
     def title(self) -> str:
+        """Return the name of the volume for people."""
         return self.name.replace("_", " ")
 
     @property
@@ -49,6 +50,7 @@ class Space(NamedTuple):
         return self.why_no_room_for(0)
 
     def why_no_room_for(self, size: int) -> str:
+        """Return why `size` bytes more should not be written here; empty while there is room."""
         if self.free - size >= self.reserve:
             return ""
         needed = f"{self.reserve:,} are kept free" + (f", and {size:,} are needed" if size else "")
@@ -79,9 +81,10 @@ class DiskSpace:
         """Return the free space of each volume that can be read."""
         if self._is_old() and self._lock.acquire(blocking=not self._readings):
             # One thread reads: a network file system may hang, and the others use the reading before.
+            # Another thread may have read while this one waited for the lock.
             try:
                 if self._is_old():
-                    self._readings = tuple(space for space in map(measured, self._volumes) if space)
+                    self._readings = tuple(space for space in map(measure, self._volumes) if space)
                     self._read_at = self._clock()
             finally:
                 self._lock.release()
@@ -95,24 +98,25 @@ class DiskSpace:
         return self._clock() - self._read_at >= READING_SECONDS
 
 
-def measured(volume: Volume) -> Space | None:
-    """Return the free space of `volume`, or None when its file system does not tell."""
+def measure(volume: Volume) -> Space | None:
+    """Return the free space of `volume`, or None when its file system does not report it."""
     try:
-        found = os.statvfs(existing(volume.directory))
+        status = os.statvfs(find_existing(volume.directory))
     except OSError:
         return None
     # Some network file systems have no sizes at all.
-    if not found.f_blocks:
+    if not status.f_blocks:
         return None
-    # What an unprivileged process may use, which is less than what is free.
-    free, total = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+    # An unprivileged process may use `f_bavail` blocks, which is less than `f_bfree`.
+    free, total = status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize
     return Space(volume.name, free, reserve_of(total))
 
 
 def reserve_of(total: int) -> int:
+    """Return the bytes that are kept free on a disk of `total` bytes."""
     return min(int(total * RESERVE_SHARE), RESERVE_MOST_BYTES)
 
 
-def existing(directory: Path) -> Path:
+def find_existing(directory: Path) -> Path:
     """Return `directory` or its nearest parent that exists: storage appears with the first write."""
     return next((path for path in (directory, *directory.parents) if path.exists()), Path("/"))

@@ -10,17 +10,14 @@ from tecken.storage.backends.bucket import bucket_for
 from tecken.storage.backends.page_files import ObjectPageFiles
 from tecken.storage.backends.uploaded_files import ObjectFiles
 from tecken.storage.port import FetchLimits, OwnFiles, PageFiles, Upstream
-from tecken.storage.upstreams.breakpad import BreakpadUpstream
+from tecken.storage.upstreams import PROTOCOLS
 from tecken.storage.upstreams.bucket import BucketUpstream
 from tecken.storage.upstreams.http import HttpTransport
 from tecken.storage.upstreams.switched import Off, SwitchableSource
 
 Limits = Callable[[], FetchLimits]
-PAGE_LIMITS: Limits = partial(FetchLimits, timeout=3.0, deadline=10.0)  # a person waits for pages
-# Keys are what precedes `+http` or `+https` in the scheme of an upstream's URL: `debuginfod+https://host/`.
-PROTOCOLS: dict[str, Callable[[HttpTransport], Upstream]] = {
-    "": BreakpadUpstream,
-}
+# A person waits for pages, so these deadlines are short.
+PAGE_LIMITS: Limits = partial(FetchLimits, timeout=3.0, deadline=10.0)
 
 
 def upstream_for(url: str, limits: Limits = FetchLimits) -> Upstream:

@@ -73,7 +73,9 @@ class FileRequest(NamedTuple):
     @property
     def is_symbol_file(self) -> bool:
         """Return whether the name is the one that symbol suppliers use, so that an upstream may have it."""
-        return self.may_be_debug_id and self.key.file_name == FileType.BREAKPAD.file_name(self.key.debug_file)
+        return self.may_be_debug_id and self.key.file_name == FileType.SYMBOL_FILE.file_name(
+            self.key.debug_file
+        )
 
 
 def parse_names(file: str, some_id: str, name: str) -> FileRequest:

@@ -1,4 +1,4 @@
-"""What each source said when a module was last looked for, on redis-cache."""
+"""Log of lookups: the result of each source when a module was last searched for, on redis-cache."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from tecken.symbols.ids import ObjectId
 
 logger = logging.getLogger(__name__)
 Kind = Literal["there", "absent", "denied", "off", "unreachable", "refused"]
-"""A source that "denied" a file does not give it to us; one that has a file too large is "refused"."""
+"""A source that "denied" a file does not give it to us; a file that is too large was "refused"."""
 
-NO = ("absent", "denied")
+# Kinds of results that confirm that a source does not have the file for us.
+NEGATIVE = ("absent", "denied")
 
 
 class RecordedResult(NamedTuple):
-    """`text` is the error's, and empty where the source has the file."""
+    """Result of one source. `text` is that of the error, and empty where the source has the file."""
 
     source: str
     kind: Kind
@@ -34,15 +35,15 @@ class RecordedResult(NamedTuple):
 
 
 class LookupRecord(NamedTuple):
-    """Answers of sources to one spelling of a debug file's name, up to the first that has the file."""
+    """Results of sources for one spelling of a debug file's name, up to the first that has the file."""
 
     at: datetime
     spelling: str
-    answers: tuple[RecordedResult, ...]
+    results: tuple[RecordedResult, ...]
 
 
 class LookupLog:
-    """`seconds` says for how long a look is remembered."""
+    """Log of the last search for each module. `seconds()` is the lifetime of a record."""
 
     def __init__(self, client: redis.Redis, guard: RedisGuard, seconds: Callable[[], float]) -> None:
         self._client = client
@@ -50,60 +51,59 @@ class LookupLog:
         self._seconds = seconds
 
     def note(self, module: ObjectId, results: Sequence[SourceResult]) -> None:
-        """One round trip; raises nothing."""
-        answers = [
+        """Record the results of a search, in one round trip. Raises nothing."""
+        recorded = [
             RecordedResult(source, _kind(error), str(error or ""), seconds)
             for source, error, seconds in results
         ]
-        raw = orjson.dumps([datetime.now(UTC).timestamp(), module.debug_file, *map(list, answers)])
+        raw = orjson.dumps([datetime.now(UTC).timestamp(), module.debug_file, *map(list, recorded)])
         try:
-            self._guard.call(self._client.set, keys.looked(module), raw, ex=max(1, round(self._seconds())))
+            self._guard.call(self._client.set, keys.lookup(module), raw, ex=max(1, round(self._seconds())))
         except Unavailable as error:
-            # Without a cause the server was not asked: it has just failed, and that is logged.
+            # An error without a cause comes from the circuit breaker, which has logged the failure already.
             if error.__cause__:
-                logger.warning(
-                    "%s: what sources said is not kept: %s", module, type(error.__cause__).__name__
-                )
+                cause = type(error.__cause__).__name__
+                logger.warning("%s: cannot record the results of its search: %s", module, cause)
 
     def last(self, module: ObjectId) -> LookupRecord | None:
-        """Raises Unavailable."""
-        raw = cast("bytes | None", self._guard.call(self._client.get, keys.looked(module)))
-        return _look(raw) if raw else None
+        """Return the record of the last search. Raises Unavailable."""
+        raw = cast("bytes | None", self._guard.call(self._client.get, keys.lookup(module)))
+        return _parse(raw) if raw else None
 
     def absent(self, modules: Sequence[ObjectId], sources: Sequence[str]) -> dict[ObjectId, Missing]:
-        """Return those that every one of `sources` has lately answered "absent" for.
+        """Return the modules that each of `sources` has recently confirmed as absent, in one round trip.
 
-        One round trip; raises nothing, since a worker can look again.
+        Raises nothing, since a worker can search again.
         """
         try:
-            names = [*map(keys.looked, modules)]
-            found = cast("list[bytes | None]", self._guard.call(self._client.mget, names))
+            names = [*map(keys.lookup, modules)]
+            values = cast("list[bytes | None]", self._guard.call(self._client.mget, names))
         except Unavailable:
             return {}
-        looks = {module: _look(raw) for module, raw in zip(modules, found, strict=True) if raw}
+        records = {module: _parse(raw) for module, raw in zip(modules, values, strict=True) if raw}
+        # Upstreams compare case, so the absence of one spelling says nothing about another one.
         return {
             module: Missing("absent", f"{module} is not in {', '.join(sources)}")
-            for module, look in looks.items()
-            if look.spelling == module.debug_file
-            and [answer.source for answer in look.answers if answer.kind in NO] == [*sources]
+            for module, record in records.items()
+            if record.spelling == module.debug_file
+            and [result.source for result in record.results if result.kind in NEGATIVE] == [*sources]
         }
 
     def forget(self, module: ObjectId) -> None:
-        """Drop what sources said before the module's symbols changed. Raises Unavailable."""
-        self._guard.call(self._client.delete, keys.looked(module))
+        """Delete the record of a search from before the module's symbols changed. Raises Unavailable."""
+        self._guard.call(self._client.delete, keys.lookup(module))
 
 
-def _look(raw: bytes) -> LookupRecord:
-    at, *answers = orjson.loads(raw)
-    # Before objects had one entry for all spellings, there was none in it.
-    spelling = answers.pop(0) if answers and isinstance(answers[0], str) else ""
-    return LookupRecord(
-        datetime.fromtimestamp(at, UTC), spelling, tuple(RecordedResult(*each) for each in answers)
-    )
+def _parse(raw: bytes) -> LookupRecord:
+    at, *fields = orjson.loads(raw)
+    # Records of a former release have no spelling.
+    spelling = fields.pop(0) if fields and isinstance(fields[0], str) else ""
+    results = tuple(RecordedResult(*values) for values in fields)
+    return LookupRecord(datetime.fromtimestamp(at, UTC), spelling, results)
 
 
-def _kind(no: TeckenError | None) -> Kind:
-    match no:
+def _kind(error: TeckenError | None) -> Kind:
+    match error:
         case None:
             return "there"
         case SourceDisabled():

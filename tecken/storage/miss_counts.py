@@ -1,4 +1,4 @@
-"""Counts of symbol files that were asked for and that no source has, on redis-cache.
+"""Counts of requested symbol files that no source has, on redis-cache.
 
 Requests only count, in one round trip; `tecken.download.missing` moves the counts into the database.
 """
@@ -19,11 +19,13 @@ COUNTS = "missing:counts"
 # Different files that are counted between two writes. With the longest names they are some 40 MB, which Redis
 # and the worker that moves them can spare; a further file is counted after the next write.
 MOST = 20_000
-# Characters of a name that is recorded. No file system has longer names, so a longer one is no file's.
+# Characters of a name that is recorded. No file system has longer names, so no file has a longer one.
 LONGEST_NAME = 255
 # Modules of one request that are counted: a round trip with as many takes some milliseconds.
 MOST_AT_ONCE = 1000
 KEPT_SECONDS = 86_400
+# One script: the size of the hash is checked together with the increment, so that requests at the same time
+# do not pass the bound together.
 COUNT = """
 for i = 3, #ARGV do
   if redis.call('HEXISTS', KEYS[1], ARGV[i]) == 1 or redis.call('HLEN', KEYS[1]) < tonumber(ARGV[1]) then
@@ -35,7 +37,7 @@ redis.call('EXPIRE', KEYS[1], ARGV[2])
 
 
 class Miss(NamedTuple):
-    """Either pair may be empty."""
+    """Names of a missing file: debug file and id, code file and id. Either pair may be empty."""
 
     debug_file: str
     debug_id: str
@@ -44,7 +46,7 @@ class Miss(NamedTuple):
 
 
 class MissCounts:
-    """Every method raises nothing: a miss that is not counted is no reason to fail a request."""
+    """Counter of misses. It raises nothing: a miss that is not counted is no reason to fail a request."""
 
     def __init__(self, client: redis.Redis, guard: RedisGuard) -> None:
         self._guard = guard

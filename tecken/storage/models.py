@@ -12,11 +12,12 @@ from django.utils import timezone
 from tecken.errors import BadModule, NotFound, Unavailable
 from tecken.symbols.ids import GUID_DIGITS, ObjectId, is_windows_name
 
-KEY_CHARACTERS = 1024  # the clouds allow as many bytes
+# S3, GCS and Azure allow as many bytes.
+KEY_CHARACTERS = 1024
 NAME_CHARACTERS = 255
-BEGINNING = ["varchar_pattern_ops"]  # without it PostgreSQL's index serves `=` only, not how a text begins
+# Without this class, PostgreSQL uses an index for `=` only, not for the beginning of a text.
+BEGINNING = ["varchar_pattern_ops"]
 UNFINISHED = models.Q(completed_at=None)
-BREAKPAD_FORMAT = "breakpad"
 UNKNOWN_FORMAT = "unknown"
 
 # `code_file__lower=...` finds files of Windows, whose names compare without case.
@@ -24,7 +25,7 @@ models.CharField.register_lookup(Lower)
 
 
 class Kind(models.TextChoices):
-    """Which part of a module's information a file has."""
+    """Part of a module's information that a file has."""
 
     DEBUG = "debug"
     EXECUTABLE = "executable"
@@ -99,7 +100,8 @@ class SymbolFile(models.Model):
     objects = SymbolFileQuerySet.as_manager()
 
     class Meta:
-        db_table = "upload_fileupload"  # its name before the model moved here
+        # The table's name from before the model moved here.
+        db_table = "upload_fileupload"
         constraints = (models.UniqueConstraint(fields=["upload", "key"], name="file_once_per_upload"),)
         indexes = (
             models.Index(fields=["key"], opclasses=BEGINNING, name="file_by_key"),

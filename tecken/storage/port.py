@@ -1,4 +1,4 @@
-"""Where symbol files come from, and where our page files live."""
+"""Interfaces of sources of symbol files, of uploaded files and of page files."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from tecken.symbols.layouts import FileKey
 
 
 class SymbolSource(Protocol):
-    """A place that has symbol files."""
+    """Place that has symbol files."""
 
     name: str
-    """What errors call it; never with credentials."""
+    """Name in errors; never with credentials."""
 
     def open(self, module: ObjectId) -> AbstractContextManager[Iterator[bytes]]:
-        """The symbol file as stored (plain, gzip or zstd), in chunks of any size.
+        """Read the symbol file as stored (plain, gzip or zstd), in chunks of any size.
 
         Entering raises NotFound, Unavailable or TooLarge; so may the iteration, with the last two.
         """
 
 
 class Upstream(SymbolSource, Protocol):
-    """A source that someone else maintains."""
+    """Source that someone else maintains."""
 
     def public_url(self, module: ObjectId) -> str | None:
         """Return a URL from which anyone can read the symbol file, there or not.
@@ -36,7 +36,7 @@ class Upstream(SymbolSource, Protocol):
 
 
 class Stored(NamedTuple):
-    """`size` in bytes as stored; `etag` without quotes, another one for other bytes."""
+    """Facts about a stored file: its size in bytes as stored, and an etag that differs for other bytes."""
 
     size: int
     etag: str
@@ -46,24 +46,25 @@ class Stored(NamedTuple):
 class OwnFiles(Protocol):
     """Files of any kind that were uploaded to us: the regular ones, or those of try builds.
 
-    Every method raises Unavailable when the storage does not answer. A name that the storage cannot have
-    is NotFound when asked for and InvalidInput when written.
+    Every method raises Unavailable when the storage does not respond. A name that the storage cannot have
+    is NotFound when it is read and InvalidInput when it is written.
     """
 
     name: str
-    """What errors call it; never with credentials."""
+    """Name in errors; never with credentials."""
 
     def stat(self, key: FileKey) -> Stored:
-        """Raises NotFound."""
+        """Return size, etag and time of a file. Raises NotFound."""
         ...
 
     def read(
         self, key: FileKey, start: int = 0, end: int | None = None
     ) -> AbstractContextManager[Iterator[bytes]]:
-        """Bytes `start` to `end` as stored, in chunks of any size; an `end` past the file's is the file's.
+        """Read the bytes from `start` to `end` as stored, in chunks of any size.
 
-        Entering raises NotFound, or ValueError unless 0 <= start < end; Unavailable when nothing of it is
-        in the file, which must have been replaced since its `stat`.
+        An `end` past the end of the file is the end of the file. Entering raises NotFound, or ValueError
+        unless 0 <= start < end. It raises Unavailable when the file ends before `start`: the file must have
+        been replaced since its `stat`.
         """
         ...
 
@@ -75,53 +76,55 @@ class OwnFiles(Protocol):
         ...
 
     def put(self, key: FileKey, chunks: Iterable[bytes]) -> Stored:
-        """Keep a file, given as it is to be stored: as gzip when its type is compressed.
+        """Store a file in the form of its type: as gzip when the type is compressed.
 
-        Visible whole or not at all; replaces an older one. Raises InvalidInput, and what `chunks` raises.
+        The file is visible only when it is complete; it replaces an older one. Raises InvalidInput, and the
+        errors of `chunks`.
         """
         ...
 
     def delete(self, key: FileKey) -> None:
-        """Also when it is not there."""
+        """Delete a file, if it exists."""
         ...
 
     def signed_get(self, key: FileKey, seconds: float) -> str | None:
-        """A URL from which anybody can read the file, there or not; None where the storage has no URLs."""
+        """Return a URL from which anyone can read the file, there or not; None where there are no URLs."""
         ...
 
     def signed_put(self, key: FileKey, seconds: float) -> str | None:
-        """A URL to which anybody can PUT the file; None where the storage has no URLs."""
+        """Return a URL to which anyone can PUT the file; None where there are no URLs."""
         ...
 
     def keys(self) -> Iterator[FileKey]:
-        """All of them, in no order."""
+        """Yield all keys, in no order."""
         ...
 
     def entries(self) -> Iterator[tuple[FileKey, Stored]]:
-        """All of them with their `stat`, at the cost of `keys`."""
+        """Yield all keys with their `stat`, at the cost of `keys`."""
         ...
 
 
 class PageFiles(Protocol):
-    """The page file of each module: one for all spellings of its name."""
+    """Page files: one for each module, in all spellings of its name."""
 
     def read(self, module: ObjectId, spans: Sequence[tuple[int, int]]) -> list[bytes]:
-        """The bytes of each [start, end), in the order asked; every span has at least one byte.
+        """Return the bytes of each [start, end), in their order; every span has at least one byte.
 
         Raises NotFound, Unavailable, or MalformedPageFile when a span is not wholly in the file.
         """
 
     def write(self, module: ObjectId, chunks: Iterable[bytes]) -> None:
-        """Visible whole or not at all; replaces an older one.
+        """Store a page file, which is visible only when it is complete, in place of an older one.
 
-        Raises Unavailable, TooLarge when the storage allows no name that long, or what `chunks` raises.
+        Raises Unavailable, TooLarge when the storage allows no name of this length, and the errors of
+        `chunks`.
         """
 
     def delete(self, module: ObjectId) -> None:
-        """What is not there is deleted already. Raises Unavailable."""
+        """Delete a page file, if it exists. Raises Unavailable."""
 
     def entries(self) -> Iterator[tuple[ObjectId, datetime]]:
-        """Every module with a page file, and when that was written, in no order. Raises Unavailable."""
+        """Yield each module with the time of its page file, in no order. Raises Unavailable."""
 
     def former(self) -> Iterator[str]:
         """Return the paths of page files under names that are no longer read. Raises Unavailable."""
@@ -144,5 +147,5 @@ _TEMPORARY = (408, 425, TOO_MANY_REQUESTS)
 
 
 def is_refusal(status: int) -> bool:
-    """Return whether a host that is up refuses this one file, so that asking again brings the same answer."""
+    """Return whether a host that is up refuses this one file, so that a retry would have the same result."""
     return 400 <= status < 500 and status not in _TEMPORARY

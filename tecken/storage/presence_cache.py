@@ -1,12 +1,13 @@
-"""Which files are there and which are not, as last asked, on redis-cache for all processes.
+"""Cache of the presence of files, on redis-cache for all processes.
 
-An answer is written only under a lease, which whoever is about to ask takes first:
+A fact about a file is written only under a lease, which a process takes before it consults the storage:
 
-    unknown ── lease ──> leased ── settle ──> known ── expiry, forget ──> unknown
+    unknown ── lease ──> leased ── store ──> known ── expiry, forget ──> unknown
                             └─── expiry, forget ──> unknown
 
-`forget` takes the lease away with the answer. So what a process was told of a file before an upload can never
-be written after it, and whoever asks after `forget` is told of the upload.
+An upload calls `forget`, which deletes the fact and the lease. A process that consulted the storage before
+the upload can then no longer write its outdated fact, and every process that reads after the upload consults
+the storage again.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ from tecken.storage import keys
 from tecken.symbols.ids import is_windows_name
 from tecken.symbols.layouts import FileKey
 
-LEASE_SECONDS = 60  # longer than anybody waits for a storage
-LEASE = b"?"  # begins no JSON
+# Longer than any deadline of a storage.
+LEASE_SECONDS = 60
+# First byte of a lease. No JSON begins with it.
+LEASE = b"?"
+# One script: if the lease were compared in a command of its own, `forget` could come between the comparison
+# and the write, and the outdated fact would be stored.
 SETTLE = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
@@ -34,24 +39,24 @@ end
 """
 
 Fact = list[Any] | None
-"""What is known of a file, in JSON's types; None: it is not there."""
+"""Known fact about a file, in JSON's types; None: the file is absent."""
 
 
 class Unknown(NamedTuple):
-    """Nobody has asked lately. What one asks with a `lease` may be settled."""
+    """Nothing is known about a file. With a `lease`, the process may store a fact."""
 
     lease: bytes = b""
 
 
 class Remembered(NamedTuple):
-    """`seconds` are left of it; None where nothing is known."""
+    """Cached fact and the seconds until it expires; None where nothing is known."""
 
     fact: Fact | Unknown
     seconds: float | None
 
 
 class PresenceLifetimes(NamedTuple):
-    """Seconds for which each answer is remembered; `doubtful` is an absence that not everybody confirmed."""
+    """Lifetimes of facts in seconds; `doubtful` is for an absence that not every place has confirmed."""
 
     there: float
     absent: float
@@ -59,9 +64,9 @@ class PresenceLifetimes(NamedTuple):
 
 
 class PresenceCache:
-    """`lifetimes` is asked for each answer; names are those of `keys`.
+    """Cache of facts under the names of `keys`. `lifetimes()` is called for each fact.
 
-    Reading and remembering raise nothing: without redis-cache nothing is known.
+    Reading, leasing and storing raise nothing: without redis-cache nothing is known.
     """
 
     def __init__(
@@ -73,7 +78,7 @@ class PresenceCache:
         self._settle = client.register_script(SETTLE)
 
     def get(self, names: Sequence[str]) -> list[Fact | Unknown]:
-        """In one round trip."""
+        """Return the facts under these names, in one round trip."""
         try:
             values = cast("list[bytes | None]", self._guard.call(self._client.mget, names))
         except Unavailable:
@@ -81,16 +86,16 @@ class PresenceCache:
         return [_fact(value) for value in values]
 
     def describe(self, names: Sequence[str]) -> list[Remembered]:
-        """In one round trip. Raises Unavailable."""
+        """Return the facts under these names with their lifetimes, in one round trip. Raises Unavailable."""
         with self._client.pipeline() as pipeline:
             pipeline.mget(names)
             for name in names:
                 pipeline.pttl(name)
             values, *left = self._guard.call(pipeline.execute)
-        return [_remembered(*each) for each in zip(values, left, strict=True)]
+        return [_remembered(value, milliseconds) for value, milliseconds in zip(values, left, strict=True)]
 
     def lease(self, name: str) -> Unknown:
-        """Without a lease when somebody else has it, or something is known meanwhile."""
+        """Take the lease of a name; return none when another process has it or has stored a fact."""
         token = LEASE + secrets.token_bytes(12)
         with suppress(Unavailable):
             if self._guard.call(self._client.set, name, token, nx=True, ex=LEASE_SECONDS):
@@ -98,7 +103,7 @@ class PresenceCache:
         return Unknown()
 
     def store(self, name: str, unknown: Unknown, fact: Fact, *, doubtful: bool = False) -> None:
-        """Without effect when the lease was taken away."""
+        """Store a fact, unless its lease was removed meanwhile."""
         if not unknown.lease:
             return
         lifetimes = self._lifetimes()
@@ -108,18 +113,18 @@ class PresenceCache:
             self._guard.call(self._settle, [name], [unknown.lease, orjson.dumps(fact), seconds])
 
     def forget(self, names: Iterable[str]) -> None:
-        """Raises Unavailable."""
+        """Remove facts and leases. Raises Unavailable."""
         self._guard.call(self._client.delete, *names)
 
-    def changed(self, key: FileKey, code_file: str = "", code_id: str = "") -> None:
-        """A file was stored or deleted, regular or from try, and its rows are committed.
+    def forget_file(self, key: FileKey, code_file: str = "", code_id: str = "") -> None:
+        """Remove everything about a file that was stored or deleted, regular or of a try build.
 
-        Whoever asks from now on is told so. Raises Unavailable: until `absent_seconds` have passed somebody
-        may be told that a new file is not there.
+        Call it after the file's rows are committed. Raises Unavailable: until `absent_seconds` have passed, a
+        new file may be reported as absent.
         """
         names = [keys.regular_file(key), keys.try_file(key), keys.upstream_file(key)]
         if code_file and code_id:
-            names += [keys.code_file(code_file, code_id, with_try=each) for each in (False, True)]
+            names += [keys.code_file(code_file, code_id, with_try=with_try) for with_try in (False, True)]
         if is_windows_name(key.debug_file):
             names += [keys.other_case(keys.regular_file(key)), keys.other_case(keys.try_file(key))]
         self.forget(names)

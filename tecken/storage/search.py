@@ -154,7 +154,9 @@ class SearchPlace(NamedTuple):
 class FindByCodeId(Protocol):
     """Search for a module by its code file and code id; see `tecken.storage.models.module_of`."""
 
-    def __call__(self, code_file: str, code_id: str, *, with_try: bool) -> ObjectId: ...
+    def __call__(self, code_file: str, code_id: str, *, with_try: bool) -> ObjectId:
+        """Return the module. Raises NotFound or Unavailable."""
+        ...
 
 
 class Search:
@@ -208,11 +210,13 @@ class Search:
                 continue
             if fact is not None:
                 return place.result(fact)
+        # One place that did not respond is enough to leave the result open: it may have the file.
         if unavailable:
             raise combined(unavailable)
         raise NotFound("Symbol Not Found")
 
     def _places(self, request: FileRequest) -> Iterator[SearchPlace]:
+        """Yield the places where the file may be, in the order of the module's docstring."""
         yield from _named(request, self.regular, keys.regular_file)
         if request.may_be_code_id:
             yield self._by_code_id(request)
@@ -248,6 +252,8 @@ class Search:
         return [Unknown()] * len(names)
 
     def _locate(self, place: SearchPlace) -> Fact:
+        # The lease comes before the search of the place. Taken afterwards, it would allow storing a fact from
+        # before an upload that came in between.
         lease = self._presence.lease(place.presence_key)
         fact: Fact = None
         doubtful = False

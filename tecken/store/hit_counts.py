@@ -72,6 +72,7 @@ class HitCounts:
         with self._lock:
             for key in requested:
                 counts = self._counts[HITS if key in found else MISSES]
+                # Bounded: a client that requests many unknown modules must not fill this process's memory.
                 if key.module in counts or len(counts) < MOST:
                     counts[key.module] += 1
                 page = (key.module, key.page)
@@ -103,6 +104,7 @@ class HitCounts:
                 name = f"{kind}{hour}"
                 for what, number in numbers.items():
                     pipeline.zincrby(name, number, what)
+                # Only the busiest ones are kept, so that the set does not grow with the number of modules.
                 pipeline.zremrangebyrank(name, 0, -MOST - 1)
                 pipeline.expire(name, 2 * HOUR_SECONDS)
             pipeline.execute()

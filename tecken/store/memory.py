@@ -88,6 +88,7 @@ class MemoryPageStore:
         return None if is_other else marker.missing
 
     def _keep(self, key: ObjectId | PageKey, raw: bytes) -> None:
+        # The old value is removed first, also when the new one is too large: it must not stay in its place.
         self._values.pop(key, None)
         if len(raw) <= self._values.maxsize:
             self._values[key] = raw

@@ -22,7 +22,7 @@ ACCESS = Struct("<QI")
 
 
 class Access(NamedTuple):
-    """Access to a key: 64 bits of its hash, of which the last 24 decide about sampling, and its bytes."""
+    """Access to a key: 64 bits of its hash, whose last 24 decide about sampling, and its bytes."""
 
     key: int
     size: int
@@ -151,6 +151,7 @@ class MissRatioCurve(NamedTuple):
 
 def curve(chunks: Sequence[Chunk], warm_up: float = WARM_UP) -> MissRatioCurve:
     """Return the curve of chunks in their order. All are thinned to the lowest rate."""
+    # A sample is valid at one rate only, so all chunks are thinned to the lowest one.
     below = min((chunk.below for chunk in chunks), default=1)
     thin = [chunk.thinned(below) for chunk in chunks]
     warming = round(len(thin) * warm_up)

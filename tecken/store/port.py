@@ -34,7 +34,7 @@ class PageKey(NamedTuple):
 
 
 class PageStore(Protocol):
-    """Store of headers and pages, each of which may be evicted at any time.
+    """Store of headers and pages. Any of them may be evicted at any time.
 
     Every method raises StoreUnavailable after one short deadline when the server does not answer.
     """

@@ -78,6 +78,8 @@ class RedisPageStore:
 
     def put_header(self, module: ObjectId, raw: bytes) -> None:
         """Store a header, and delete the missing marker."""
+        # Without a transaction: the two keys may lie on different nodes of a cluster. The header is written
+        # first, because a reader prefers it to a marker.
         with self._guarded(), self._client.pipeline(transaction=False) as pipeline:
             pipeline.set(keys.header(module), raw)
             pipeline.unlink(keys.missing(module))

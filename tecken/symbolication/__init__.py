@@ -5,9 +5,9 @@ A request is parsed (`api.schema`), resolved (`service`) and rendered (`api.answ
 the frames in them. A module without a page file is converted by a worker (`conversion`); the request waits
 for it until its deadline.
 
-Main names: `service.symbolicate`, `loader.Library`, `conversion.queue.CeleryCold`,
-`conversion.converter.Preparer`, `invalidation.Herald` and `Listener`, `explain.Explainer`. `services` builds
-the long-lived objects of a process.
+Main names: `service.symbolicate`, `loader.SymbolLoader`, `conversion.queue.CeleryConversionQueue`,
+`conversion.converter.Converter`, `invalidation.InvalidationPublisher` and `InvalidationSubscriber`,
+`explain.Explainer`. `services` builds the long-lived objects of a process.
 
 What must never happen:
 

@@ -86,18 +86,18 @@ class Explainer:
         page_files: PageFiles,
         store: PageStore,
         tracker: ConversionTracker,
-        journal: LookupLog,
-        known: PresenceCache,
-        cold: ConversionQueue,
+        lookup_log: LookupLog,
+        presence_cache: PresenceCache,
+        queue: ConversionQueue,
         seconds: float = 3.0,
     ) -> None:
         self._search = search
         self._page_files = page_files
         self._store = store
         self._tracker = tracker
-        self._journal = journal
-        self._known = known
-        self._cold = cold
+        self._lookup_log = lookup_log
+        self._presence_cache = presence_cache
+        self._queue = queue
         self._seconds = seconds
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="explain")
 
@@ -126,10 +126,10 @@ class Explainer:
         """
         with suppress(StoreUnavailable):
             self._store.forget(module)
-        self._known.forget(_presence_keys(module))
+        self._presence_cache.forget(_presence_keys(module))
         self._tracker.forget(module)
-        # With a deadline that has passed, this sends the job and does not wait for it.
-        outcome = self._cold.convert_and_wait([module], time.monotonic()).get(module)
+        # The deadline has passed already, so this sends the job and does not wait for it.
+        outcome = self._queue.convert_and_wait([module], time.monotonic()).get(module)
         if isinstance(outcome, Unavailable) and not isinstance(outcome, Pending):
             raise outcome
 
@@ -146,8 +146,8 @@ class Explainer:
 
     def _find_cached(self, module: ObjectId) -> Cached:
         (state,) = self._tracker.get([module])
-        last_search = self._journal.last(module)
-        return Cached(state, last_search, *self._known.describe(_presence_keys(module)))
+        last_search = self._lookup_log.last(module)
+        return Cached(state, last_search, *self._presence_cache.describe(_presence_keys(module)))
 
     def _start(self, call: Callable[..., T], *arguments: object) -> Future[T | Unavailable]:
         return self._pool.submit(_call, partial(call, *arguments))

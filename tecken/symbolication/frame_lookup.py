@@ -132,10 +132,12 @@ class _Lookup(Generic[T]):
         for offset in self._until_late(module, hits):
             hit = hits[offset]
             rendered[offset] = render(offset, hit and frame(hit, files, origins))
+        self._trace.rendered += len(rendered)
         return rendered
 
     def _until_late(self, module: ObjectId, offsets: Iterable[int]) -> Iterator[int]:
         """Yield the offsets until the deadline; at the deadline, add the module to the late ones."""
+        # The clock is read for each offset: a single offset in the largest block allowed takes half a second.
         for offset in offsets:
             if self._terms.is_late():
                 self.late.add(module)

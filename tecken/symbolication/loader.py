@@ -31,7 +31,7 @@ class Pages(NamedTuple):
     replaced: set[ObjectId]
     """Modules that have another page file than the header is from. Load the header again and retry once."""
     unreachable: dict[ObjectId, Missing]
-    """Modules of which neither the store nor the page file could be read; the kind is "unreachable"."""
+    """Modules whose pages could be read neither from the store nor from the page file: "unreachable"."""
 
 
 class ModuleSource(Protocol):
@@ -220,6 +220,7 @@ class SymbolLoader:
         """Add the pages in `rest` to `answer`, from page files, and store them."""
         batches = _batches(rest)
         loaded: dict[PageKey, bytes] = {}
+        # All page files are read at once: slow modules then cost the request one deadline and not several.
         results = self._reader.pages(batches, trace)
         _check_size(page for pages in results if isinstance(pages, list) for page in pages)
         for batch, pages in zip(batches, results, strict=True):

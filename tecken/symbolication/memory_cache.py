@@ -72,6 +72,8 @@ class HeaderCache:
 
         The header that is cached is kept when its bytes are the same, with its decompressor.
         """
+        # Parsed outside the lock: two threads may parse the same header, which costs less than making every
+        # other thread wait.
         with self._lock:
             entry = self._entries.get(module)
         header = entry.header if entry and entry.header.raw == raw else Header.parse(raw)

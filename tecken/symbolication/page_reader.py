@@ -98,6 +98,7 @@ class PageFileReader:
 
     def _run_all(self, reads: Sequence[Callable[[], T]]) -> list[_Result[T]]:
         futures = [self._pool.submit(_time, read) for read in reads]
+        # One deadline for all: waiting for each in turn would add up the time of every slow read.
         wait(futures, self._seconds)
         return [self._collect(future) for future in futures]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from tecken.metrics import FRAMES, MODULES, PAGES
+from tecken.metrics import FRAMES, MODULES, PAGES, RENDERED
 from tecken.symbolication.api.answer import JobModule, Resolved, key
 from tecken.symbolication.trace import Trace
 
@@ -63,6 +63,7 @@ def log(version: str, cost: dict[str, Any]) -> None:
 def count(version: str, resolved: Sequence[Resolved], trace: Trace) -> None:
     """Add the request's frames, modules and pages to the metrics."""
     FRAMES.labels(version).inc(sum(len(stack) for entry in resolved for stack in entry.job.stacks))
+    RENDERED.labels(version).inc(trace.rendered)
     outcomes = Counter(_outcome(module) for entry in resolved for module in entry.modules.values())
     for outcome, modules in outcomes.items():
         MODULES.labels(outcome).inc(modules)

@@ -60,6 +60,7 @@ def page_cache() -> PageCache:
 @per_process
 def symbol_loader() -> SymbolLoader:
     """Return the loader of headers and pages, which follows the invalidations of all processes."""
+    # `per_process` builds another one after a fork: the subscriber's thread exists in the parent only.
     loader = SymbolLoader(
         store_services.counted_page_store(),
         PageFileReader(storage_services.request_page_files()),
@@ -108,16 +109,16 @@ def worker_page_file_builder() -> Conversion:
 @per_process
 def converter() -> Converter:
     """Return the converter of regular modules."""
-    return _converter(storage_services.symbol_search(), storage_services.own_stamp, page_file_builder())
+    return _build_converter(storage_services.symbol_search(), storage_services.own_stamp, page_file_builder())
 
 
 @per_process
 def try_converter() -> Converter:
     """Return the converter of modules of try builds."""
-    return _converter(_try_symbols(), storage_services.try_stamp, page_file_builder())
+    return _build_converter(_try_symbols(), storage_services.try_stamp, page_file_builder())
 
 
-def _converter(
+def _build_converter(
     source: SymbolSource, stamp: Callable[[ObjectId], Stored | None], builder: Conversion
 ) -> Converter:
     return Converter(
@@ -183,7 +184,7 @@ def inline_conversion() -> InlineConversionQueue:
 def worker() -> ConversionWorker:
     """Return the worker's side of the conversion of regular modules."""
     search, stamp = storage_services.symbol_search(), storage_services.own_stamp
-    return ConversionWorker(conversion_tracker(), _converter(search, stamp, worker_page_file_builder()))
+    return ConversionWorker(conversion_tracker(), _build_converter(search, stamp, worker_page_file_builder()))
 
 
 @per_process
@@ -191,7 +192,7 @@ def try_worker() -> ConversionWorker:
     """Return the worker's side of the conversion of modules of try builds."""
     stamp = storage_services.try_stamp
     return ConversionWorker(
-        conversion_tracker(), _converter(_try_symbols(), stamp, worker_page_file_builder())
+        conversion_tracker(), _build_converter(_try_symbols(), stamp, worker_page_file_builder())
     )
 
 
@@ -202,15 +203,15 @@ def worker_of(module: ObjectId) -> ConversionWorker:
 
 @per_process
 def importer() -> Importer:
-    """Return the import of symbol files by a command."""
+    """Return the importer of symbol files for commands."""
     return Importer(
         files=storage_services.own_files(),
         page_files=storage_services.page_files(),
         store=store_services.page_store(),
         lock=conversion_lock(),
         conversion=page_file_builder(),
-        tell=invalidation_publisher().publish,
-        changed=storage_services.presence_cache().changed,
+        publish=invalidation_publisher().publish,
+        forget_file=storage_services.presence_cache().forget_file,
     )
 
 
@@ -218,38 +219,38 @@ def importer() -> Importer:
 
 
 def invalidate_module(module: ObjectId) -> None:
-    """Remove everything derived from former symbols of `module`; see `ModuleInvalidator.replaced`.
+    """Remove everything derived from former symbols of `module`; see `ModuleInvalidator.invalidate`.
 
     Regular and try symbols are separate: `module.in_try()` leaves the regular module as it is.
     """
     # The last search may have ended with "absent", which would keep the module absent without a job.
     with suppress(Unavailable):
         storage_services.lookup_log().forget(module)
-    (_eager_replacer() if options().upload_convert_ahead else _lazy_replacer()).invalidate(module)
+    (_eager_invalidator() if options().upload_convert_ahead else _lazy_invalidator()).invalidate(module)
 
 
-def removed(module: ObjectId) -> None:
+def remove_derived(module: ObjectId) -> None:
     """Remove everything derived from a symbol file that was deleted."""
-    _lazy_replacer().invalidate(module)
+    _lazy_invalidator().invalidate(module)
 
 
 @per_process
-def _eager_replacer() -> ModuleInvalidator:
-    return _replacer(send_convert)
+def _eager_invalidator() -> ModuleInvalidator:
+    return _build_invalidator(send_convert)
 
 
 @per_process
-def _lazy_replacer() -> ModuleInvalidator:
-    """Return a replacer that does not convert ahead of demand."""
-    return _replacer(lambda _module: None)
+def _lazy_invalidator() -> ModuleInvalidator:
+    """Return an invalidator that does not convert ahead of demand."""
+    return _build_invalidator(lambda _module: None)
 
 
-def _replacer(send: Callable[[ObjectId], None]) -> ModuleInvalidator:
+def _build_invalidator(send: Callable[[ObjectId], None]) -> ModuleInvalidator:
     return ModuleInvalidator(
         page_files=storage_services.page_files(),
         store=store_services.page_store(),
         tracker=conversion_tracker(),
-        tell=invalidation_publisher().publish,
+        publish=invalidation_publisher().publish,
         send=send,
     )
 
@@ -265,10 +266,10 @@ def explainer() -> Explainer:
         page_files=storage_services.request_page_files(),
         store=store_services.page_store(),
         tracker=conversion_tracker(),
-        journal=storage_services.lookup_log(),
-        known=storage_services.presence_cache(),
+        lookup_log=storage_services.lookup_log(),
+        presence_cache=storage_services.presence_cache(),
         # Without `known_absent`, because a user who requests another search wants a worker to search.
-        cold=CeleryConversionQueue(conversion_tracker(), send_prepares, _places_per_client),
+        queue=CeleryConversionQueue(conversion_tracker(), send_prepares, _places_per_client),
     )
 
 

@@ -45,7 +45,7 @@ class Trace:
     """Counters of one request, filled by one thread.
 
     `parse` has the seconds spent on unpacking headers and pages, `missing` the reason why a module has no
-    symbols.
+    symbols, `rendered` the number of frames that were not in the frame cache.
     """
 
     headers: Tiers = field(default_factory=Tiers)
@@ -54,6 +54,7 @@ class Trace:
     downloads: dict[ObjectId, Download] = field(default_factory=dict)
     parse: dict[ObjectId, float] = field(default_factory=dict)
     missing: dict[ObjectId, str] = field(default_factory=dict)
+    rendered: int = 0
 
     def add_download(self, module: ObjectId, size: int, seconds: float) -> None:
         """Add one read of `size` bytes from the module's page file."""

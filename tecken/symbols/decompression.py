@@ -40,7 +40,7 @@ _FORMATS: Final[dict[bytes, tuple[str, Callable[[], _Decompressor], int]]] = {
 _LONGEST_MAGIC: Final = max(map(len, _FORMATS))
 
 
-def decoded(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
+def decompress(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
     """Yield the text in `chunks`, which are plain, gzip or zstd, in bounded memory.
 
     Raises:

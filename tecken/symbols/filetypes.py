@@ -17,13 +17,13 @@ _PDB_SUFFIX: Final = ".pdb"
 
 
 class FileType(Enum):
-    """Types in their order of preference: of an object's files, the first symbolicates best.
+    """Types of files in their order of preference: the first of an object's files symbolicates best.
 
     A type is (suffixes of its files, in lower case; what is added to the debug file's name when a file is
     named after its object).
     """
 
-    BREAKPAD = ((".sym",), ".sym")
+    SYMBOL_FILE = ((".sym",), ".sym")
     PDB = ((_PDB_SUFFIX, ".pd_"), "")
     DEBUG_ONLY = ((".debug", ".dbg", ".dbg.gz"), ".debug")
     DSYM = ((".dsym", ".dsym.tar.bz2"), ".dSYM")
@@ -47,26 +47,30 @@ class FileType(Enum):
         """Return the name of an object's file of this type.
 
         Symbol files replace `.pdb` and are added to everything else: `xul.pdb` has `xul.sym`, and `libxul.so`
-        has `libxul.so.sym`, as symbol suppliers ask for them.
+        has `libxul.so.sym`. Symbol suppliers request them by these names.
         """
-        if self is FileType.BREAKPAD and debug_file.lower().endswith(_PDB_SUFFIX):
+        if self is FileType.SYMBOL_FILE and debug_file.lower().endswith(_PDB_SUFFIX):
             return debug_file[: -len(_PDB_SUFFIX)] + self._addition
         return debug_file + self._addition
 
     @property
     def suffix(self) -> str:
-        """The suffix that people know the type by; "" for a type without one."""
+        """Most common suffix of the type; "" for a type without one."""
         return next(iter(self.suffixes), "")
 
     @property
     def encoding(self) -> Encoding:
-        """How files of this type are stored; symbol files are text of a tenth of its size then."""
-        return "gzip" if self is FileType.BREAKPAD else "identity"
+        """Encoding in which files of this type are stored."""
+        # Symbol files are text, which gzip reduces to a tenth. Other types are stored as sent: build systems
+        # often have packed them already (`.pd_`, `.dbg.gz`).
+        return "gzip" if self is FileType.SYMBOL_FILE else "identity"
 
     @property
     def is_compressed(self) -> bool:
+        """Return whether files of this type are stored compressed."""
         return self.encoding == "gzip"
 
     @property
     def content_type(self) -> str:
-        return TEXT if self is FileType.BREAKPAD else BINARY
+        """Media type of files of this type."""
+        return TEXT if self is FileType.SYMBOL_FILE else BINARY

@@ -1,7 +1,7 @@
 """Identifiers of objects: debug file and debug id, code file and code id.
 
-A debug id is what symbol files have in their MODULE record: a GUID or the start of a build id as 32 hex
-digits, then an age of 1 to 8 hex digits (PDB 2.0: 8 digits, then the age). A code id identifies the binary:
+The MODULE record of a symbol file has its debug id: a GUID or the start of a build id as 32 hex digits, then
+an age of 1 to 8 hex digits (PDB 2.0: 8 digits, then the age). A code id identifies the binary:
 a PE file's timestamp and image size, an ELF file's whole build id, a Mach-O file's UUID. Ids are normalised
 here and nowhere else.
 
@@ -20,7 +20,7 @@ from tecken.errors import BadModule
 MAX_NAME: Final = 1024
 TRY: Final = "try"
 GUID_DIGITS: Final = 32
-# Windows compares the names of these files without case, and debuggers ask for them in lower case.
+# Windows compares the names of these files without case, and debuggers request them in lower case.
 _WINDOWS_ENDINGS: Final = frozenset(
     (
         *(".pdb", ".dll", ".exe", ".sys", ".ocx", ".drv", ".cpl", ".scr"),
@@ -35,22 +35,23 @@ _CODE_ID: Final = re.compile(r"[0-9A-Fa-f]{1,128}")
 
 
 class ObjectId(tuple[str, ...]):
-    """An object that a build produced, by its debug file and debug id, of a regular or of a try build.
+    """Object of a regular build or of a try build, by its debug file and debug id.
 
     Windows compares the names of its files without case, so ids whose debug files differ in case only are
     equal: one page file, one cache entry and one conversion serve `Foo.pdb` and `foo.PDB`. `debug_file` has
-    the name as it was asked for, because upstreams compare names exactly and answers repeat it.
+    the name as the client wrote it, because upstreams compare names exactly and responses repeat it.
 
     An object of a try build equals no regular object of the same names, so that an upload of try symbols has
-    no influence on regular answers.
+    no influence on regular responses.
 
-    The tuple has what is compared: the name, in lower case where case does not count, the debug id, and the
-    scope of a try build. So comparing and hashing cost what they cost of any tuple.
+    The tuple has the parts that are compared: the name, in lower case where case does not count, the debug
+    id, and the scope of a try build. Hashing and comparing it runs in C, for every module of every request.
     """
 
     debug_file: str
 
     def __new__(cls, debug_file: str, debug_id: str, *, is_try: bool = False) -> Self:
+        """Return the object of a debug id that is normalized already; `parse` checks the names of clients."""
         name = debug_file.lower() if is_windows_name(debug_file) else debug_file
         self = tuple.__new__(cls, (name, debug_id, TRY) if is_try else (name, debug_id))
         self.debug_file = debug_file
@@ -76,25 +77,27 @@ class ObjectId(tuple[str, ...]):
 
     @property
     def name(self) -> str:
-        """The debug file's name that all spellings share."""
+        """Name of the debug file that all spellings share."""
         return self[0]
 
     @property
     def debug_id(self) -> str:
+        """Debug id in upper case, with an age."""
         return self[1]
 
     @property
     def is_try(self) -> bool:
+        """Return whether the object is of a try build."""
         return len(self) > 2
 
     @property
     def ignores_case(self) -> bool:
-        """Whether other spellings of the debug file name the same object."""
+        """Return whether other spellings of the debug file name the same object."""
         return is_windows_name(self[0])
 
     @property
     def key(self) -> str:
-        """Text that equal ids share, and no others: what caches and messages use."""
+        """Text that equal ids share, and no others, for the keys of caches and for messages."""
         text = f"{self[0]}/{self[1]}"
         return f"{TRY}/{text}" if self.is_try else text
 
@@ -103,19 +106,17 @@ class ObjectId(tuple[str, ...]):
         return type(self)(self.debug_file, self.debug_id, is_try=True)
 
     def __iter__(self) -> Iterator[str]:
-        """Yield debug file and debug id as they were asked for.
-
-        Without this, unpacking would give the name in lower case, and put it into paths and answers.
-        """
+        """Yield debug file and debug id as the client wrote them."""
+        # Without this, unpacking would give the name in lower case, and put it into paths and responses.
         yield self.debug_file
         yield self[1]
 
     def __getnewargs_ex__(self) -> tuple[tuple[str, str], dict[str, bool]]:
-        """Return what makes a copy, which must have the spelling too."""
+        """Return the arguments of `__new__` for a copy, which must have the spelling too."""
         return (self.debug_file, self.debug_id), {"is_try": self.is_try}
 
     def __str__(self) -> str:
-        """Return the names as they were asked for, for people to read."""
+        """Return the names as the client wrote them, for people to read."""
         text = f"{self.debug_file}/{self[1]}"
         return f"{TRY}/{text}" if self.is_try else text
 
@@ -140,7 +141,7 @@ def is_zero_debug_id(debug_id: str) -> bool:
 
 
 def file_name(given: str, what: str = "file name") -> str:
-    """As given. Raises BadModule, in which it is called `what`, like `ObjectId.parse`."""
+    """Return a valid name unchanged. Raises BadModule, as `ObjectId.parse` does, with a text about `what`."""
     if not given or len(given) > MAX_NAME:
         raise BadModule(f"{what} must have 1 to {MAX_NAME} characters")
     if not _NAME.fullmatch(given) or given in (".", ".."):
@@ -149,7 +150,7 @@ def file_name(given: str, what: str = "file name") -> str:
 
 
 def code_id(given: str) -> str:
-    """Upper-cased, without the dashes of a GUID. Raises BadModule when the rest is not hex."""
+    """Return a code id in upper case, without the dashes of a GUID. Raises BadModule for other characters."""
     digits = given.replace("-", "")
     if not _CODE_ID.fullmatch(digits):
         raise BadModule("code id must be 1 to 128 hex digits")

@@ -25,7 +25,7 @@ from tecken.symbols.ids import TRY, ObjectId, is_windows_name
 
 
 class FileKey(NamedTuple):
-    """A file as it was uploaded: `xul.pdb/44E4...7C2/xul.sym`; the debug id in upper case.
+    """Key of an uploaded file: `xul.pdb/44E4...7C2/xul.sym`, with the debug id in upper case.
 
     Any file may be stored beside its object's others, so its name need not follow from the object.
     """
@@ -39,23 +39,24 @@ class FileKey(NamedTuple):
 
     @property
     def file_type(self) -> FileType:
+        """Type that the file's name shows."""
         return FileType.of_name(self.file_name)
 
     @property
     def in_lower_case(self) -> FileKey:
-        """The same key as Windows compares it; ids have no case."""
+        """Same key in the form in which Windows compares it; ids have no case."""
         return FileKey(self.debug_file.lower(), self.debug_id, self.file_name.lower())
 
 
 def file_of(object_id: ObjectId, file_type: FileType) -> FileKey:
-    """Return the key of an object's file, in the spelling that was asked for."""
+    """Return the key of an object's file, in the spelling of the client."""
     name = object_id.debug_file
     return FileKey(name, object_id.debug_id, file_type.file_name(name))
 
 
 def symbol_file(object_id: ObjectId) -> FileKey:
     """Return the key of an object's symbol file."""
-    return file_of(object_id, FileType.BREAKPAD)
+    return file_of(object_id, FileType.SYMBOL_FILE)
 
 
 def object_of(key: FileKey) -> ObjectId | None:
@@ -83,6 +84,7 @@ _KEY_PARTS: Final = 3
 
 
 def storage_path(key: FileKey) -> str:
+    """Return the path of an uploaded file in storage."""
     return f"{ROOT}/{key}"
 
 
@@ -95,7 +97,7 @@ def parse_storage_path(path: str) -> FileKey:
 
 
 def below_root(path: str) -> str:
-    """Return a storage path as URLs and people have it: without the roots of storage."""
+    """Return a storage path without the roots of storage, in the form that URLs and pages show."""
     return path.removeprefix(f"{TRY}/").removeprefix(f"{ROOT}/")
 
 
@@ -127,6 +129,7 @@ PAGE_ROOTS: Final = (PAGES, f"{TRY}/{PAGES}")
 
 
 def page_path(object_id: ObjectId) -> str:
+    """Return the path of an object's page file in storage."""
     scope = f"{TRY}/" if object_id.is_try else ""
     return f"{scope}{PAGES}/{object_id.name}/{object_id.debug_id}"
 
@@ -137,5 +140,6 @@ def parse_page_path(path: str) -> ObjectId | None:
     is_try = parts[0] == TRY
     if len(parts) != _KEY_PARTS + is_try or parts[-_KEY_PARTS] != PAGES:
         return None
+    # Only the folded spelling is a page file's: any other path must not be taken for one and deleted.
     object_id = ObjectId(parts[-2], parts[-1], is_try=is_try)
     return object_id if page_path(object_id) == path else None

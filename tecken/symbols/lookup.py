@@ -91,6 +91,7 @@ class PageLookup:
             if not self._page.is_public(i):
                 function = i
                 break
+        # The next lookup starts here, as offsets usually ascend.
         self._symbol, self._function = symbol, function
         return function
 

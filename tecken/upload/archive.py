@@ -208,6 +208,7 @@ def _check_total_size(files: Iterable[zipfile.ZipInfo], limits: ArchiveLimits) -
 
 def _check_overlaps(infos: Iterable[zipfile.ZipInfo]) -> None:
     """Raise InvalidInput when entries share packed bytes, as those of a zip bomb do."""
+    # Sorted by their places, so that each entry has to be compared with the one before only.
     end = 0
     for info in sorted(infos, key=lambda info: info.header_offset):
         if info.header_offset < end:

@@ -23,7 +23,7 @@ from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
 from tecken.storage.port import OwnFiles
-from tecken.symbols.decompression import decoded
+from tecken.symbols.decompression import decompress
 from tecken.symbols.layouts import FileKey, storage_path
 from tecken.upload.archive_upload import raise_if_all_refused
 from tecken.upload.file_rows import (
@@ -165,7 +165,7 @@ def _build_actions(
 def check_content(sent: Iterable[bytes], file: ExpectedFile) -> Iterator[bytes]:
     """Yield the file's unpacked bytes. Raise InvalidInput at their end when size or MD5 is another one."""
     digest, size = md5(usedforsecurity=False), 0
-    for chunk in decoded(sent, file.size) if file.key.file_type.is_compressed else sent:
+    for chunk in decompress(sent, file.size) if file.key.file_type.is_compressed else sent:
         digest.update(chunk)
         size += len(chunk)
         yield chunk
@@ -189,6 +189,7 @@ def open_slot(signed: str) -> tuple[Slot, int]:
         raise Forbidden("This address has expired") from None
     except signing.BadSignature:
         raise Forbidden("Nobody was given this address") from None
+    # A signed address stays valid until it expires, so the state of the upload is checked as well.
     if not Upload.objects.filter(pk=upload, completed_at=None, cancelled_at=None).exists():
         raise Forbidden("This upload takes no more files")
     return Slot(upload, number), limit

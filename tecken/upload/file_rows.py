@@ -13,9 +13,10 @@ from django.utils import timezone
 
 from tecken.errors import BadModule, Unavailable
 from tecken.storage import services as storage_services
-from tecken.storage.models import BREAKPAD_FORMAT, NAME_CHARACTERS, UNKNOWN_FORMAT, Kind, SymbolFile
+from tecken.storage.models import NAME_CHARACTERS, UNKNOWN_FORMAT, Kind, SymbolFile
 from tecken.storage.port import Stored
 from tecken.symbols.filetypes import FileType
+from tecken.symbols.formats import format_of
 from tecken.symbols.formats.base import ObjectInfo
 from tecken.symbols.ids import build_id_of, code_id
 from tecken.symbols.layouts import FileKey, parse_storage_path, storage_path
@@ -97,7 +98,7 @@ def record(upload: Upload, file: StoredFile | RefusedFile) -> None:
     if isinstance(file, RefusedFile):
         return
     try:
-        storage_services.presence_cache().changed(file.key, *_code(file.text.info()))
+        storage_services.presence_cache().forget_file(file.key, *_code(file.text.info()))
     except Unavailable as error:
         logger.warning(
             "Cannot remove %s from the presence cache: %s; downloads may answer 404 for a while",
@@ -128,7 +129,7 @@ def warn_of_native_files(upload: Upload) -> None:
 
 def _modules_with_symbols(upload: Upload, ids: Collection[str]) -> set[tuple[str, str]]:
     """Return lower-case name and id of each debug file and code file that has a symbol file."""
-    rows = SymbolFile.objects.filter(key__endswith=FileType.BREAKPAD.suffix, completed_at__isnull=False)
+    rows = SymbolFile.objects.filter(key__endswith=FileType.SYMBOL_FILE.suffix, completed_at__isnull=False)
     if not upload.try_symbols:
         rows = rows.filter(try_symbols=False)
     debug = rows.filter(debug_id__in=ids).values_list("debug_file", "debug_id")
@@ -195,10 +196,10 @@ def _columns(upload: Upload, file: StoredFile) -> dict[str, object]:
 def _object_columns(key: FileKey, info: ObjectInfo | None, code: str) -> dict[str, object]:
     """Return the columns that describe the object, as far as the file's head shows it."""
     if info is None:
-        kind, form = (
-            (Kind.DEBUG, BREAKPAD_FORMAT) if key.file_type.is_compressed else (Kind.UNKNOWN, UNKNOWN_FORMAT)
-        )
-        return {"kind": kind, "format": form, "build_id": build_id_of(code, key.debug_id), "arch": ""}
+        # A symbol file whose head does not identify it still has the format that its name shows.
+        form = format_of(key.file_type) if key.file_type.is_compressed else None
+        kind, name = (Kind.DEBUG, form.name) if form else (Kind.UNKNOWN, UNKNOWN_FORMAT)
+        return {"kind": kind, "format": name, "build_id": build_id_of(code, key.debug_id), "arch": ""}
     return {
         "kind": info.kind.value,
         "format": info.format,

@@ -19,7 +19,7 @@ from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from tecken.errors import InvalidInput, TooLarge, UnknownEncoding
 from tecken.http.decorators import stream_body
 from tecken.runtimeconfig.current import options
-from tecken.symbols.decompression import decoded
+from tecken.symbols.decompression import decompress
 
 NO_FILE = "Must be multipart form data with at least one file"
 CHUNK_BYTES = 1 << 20
@@ -156,7 +156,7 @@ def _read_body(request: HttpRequest, limit: int) -> Iterator[bytes]:
 def _decompress(sent: Iterator[bytes], limit: int) -> Iterator[bytes]:
     try:
         # Empty chunks are dropped: to the parser an empty chunk is the end of the body.
-        yield from filter(None, decoded(sent, limit))
+        yield from filter(None, decompress(sent, limit))
     except TooLarge:
         raise TooLarge(f"The body is larger than {limit} bytes") from None
 

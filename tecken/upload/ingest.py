@@ -21,10 +21,10 @@ from tecken.errors import Conflict, InvalidInput, NotFound
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
-from tecken.storage.backends.uploaded_files import gzipped
+from tecken.storage.backends.uploaded_files import gzip_chunks
 from tecken.storage.port import OwnFiles, Stored
 from tecken.symbolication import services as symbolication_services
-from tecken.symbols.decompression import decoded
+from tecken.symbols.decompression import decompress
 from tecken.symbols.layouts import FileKey, object_of, storage_path
 from tecken.upload.file_rows import (
     FileContent,
@@ -125,9 +125,10 @@ def store_file(
             return StoredFile(key, "skipped", former, same.content, same.text, is_adopted=not current_rows)
         if reason := _find_refusal(upload, current_rows[-1] if current_rows else None):
             return RefusedFile(key, reason)
+    # The bytes are hashed while they are stored, so that a file of gigabytes is read once.
     inspector = _ContentInspector(key)
     chunks = inspector.inspect(read())
-    stored = files.put(key, gzipped(chunks) if key.file_type.is_compressed else chunks)
+    stored = files.put(key, gzip_chunks(chunks) if key.file_type.is_compressed else chunks)
     _remove_derived(files, key)
     return StoredFile(key, "stored", stored, inspector.content, inspector.text, update=former is not None)
 
@@ -183,7 +184,7 @@ def _read_stored_content(files: OwnFiles, key: FileKey, stored: Stored, size: in
     inspector = _ContentInspector(key)
     try:
         with files.read(key) as chunks:
-            for _ in inspector.inspect(decoded(chunks, size) if key.file_type.is_compressed else chunks):
+            for _ in inspector.inspect(decompress(chunks, size) if key.file_type.is_compressed else chunks):
                 pass
     except (NotFound, InvalidInput):
         return set()

@@ -35,10 +35,7 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def file_key(name: str) -> FileKey:
-    """Return the key of a path such as `xul.pdb/44e4.../xul.sym`, with a normalized id.
-
-    Raise InvalidInput.
-    """
+    """Return the key of a path `<debug file>/<id>/<file name>`, with a normalized id. Raise InvalidInput."""
     parts = name.split("/")
     if len(parts) != KEY_PARTS or not all(map(_is_usable, parts)) or not _ID.fullmatch(parts[1]):
         raise InvalidInput(

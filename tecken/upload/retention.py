@@ -138,8 +138,8 @@ def _remove_object(files: OwnFiles, row: SymbolFile, before: datetime) -> None:
     files.delete(key)
     module = object_of(key)
     if module is not None:
-        symbolication_services.removed(module.in_try() if row.try_symbols else module)
-    storage_services.presence_cache().changed(key, row.code_file, row.code_id)
+        symbolication_services.remove_derived(module.in_try() if row.try_symbols else module)
+    storage_services.presence_cache().forget_file(key, row.code_file, row.code_id)
 
 
 def _get_modified(files: OwnFiles, key: FileKey) -> datetime | None:

@@ -13,7 +13,7 @@ from tecken.errors import Conflict, InvalidInput, Malformed, NotFound
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.backends.staging import Slot
-from tecken.symbols.decompression import decoded
+from tecken.symbols.decompression import decompress
 from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import ObjectId, normal_debug_id
 from tecken.symbols.layouts import FileKey, file_of
@@ -21,14 +21,6 @@ from tecken.upload.file_rows import Outcome, warn_of_native_files
 from tecken.upload.ingest import ingest_file, open_staged, read_chunks, select_storage
 from tecken.upload.models import Protocol, Upload
 
-# The client's names of types are those of FileType.
-TYPES: Final = {
-    file_type.name: file_type
-    for file_type in (
-        *(FileType.BREAKPAD, FileType.ELF, FileType.PE, FileType.MACHO, FileType.PDB),
-        *(FileType.DEBUG_ONLY, FileType.DWP, FileType.DSYM),
-    )
-}
 LONGEST_RECORD: Final = 4096
 
 
@@ -59,6 +51,8 @@ def begin(user: User, try_symbols: bool, filename: str = "") -> Upload:
 def ingest_sent(upload: Upload, file: NamedFile, read: Callable[[], Iterable[bytes]]) -> Outcome:
     """Store a file and complete its upload. `read` returns the sent bytes and may be called three times."""
     content = partial(_read_content, read, file)
+    # Read once before it is stored: a file whose MODULE record names another module must not replace the
+    # stored one.
     try:
         upload.size = sum(map(len, content()))
         outcome = ingest_file(upload, file.key, content, upload.size)
@@ -98,8 +92,8 @@ def _ingest_staged(upload: Upload, file: NamedFile, slot: Slot, charge: Callable
 
 
 def _read_content(read: Callable[[], Iterable[bytes]], file: NamedFile) -> Iterator[bytes]:
-    if file.file_type is FileType.BREAKPAD:
-        return check_module_record(decoded(read(), options().symbol_max_bytes), file)
+    if file.file_type is FileType.SYMBOL_FILE:
+        return check_module_record(decompress(read(), options().symbol_max_bytes), file)
     return iter(read())
 
 

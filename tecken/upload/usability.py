@@ -17,7 +17,7 @@ from tecken.symbols.layouts import FileKey
 
 # The longest name from a file's own records in a warning.
 NAME_CHARACTERS: Final = 255
-NATIVE: Final = f"stored, but it will not symbolicate: upload its {FileType.BREAKPAD.suffix} file too"
+NATIVE: Final = f"stored, but it will not symbolicate: upload its {FileType.SYMBOL_FILE.suffix} file too"
 ZERO_ID: Final = "its debug id is all zeros, which names no build: it is never looked up"
 
 

@@ -15,7 +15,7 @@ from tecken.accounts import tokens
 from tecken.client.command import DONE, USAGE, main
 from tecken.storage import services as storage_services
 from tecken.storage.port import OwnFiles
-from tecken.symbols.decompression import decoded
+from tecken.symbols.decompression import decompress
 from tecken.symbols.layouts import FileKey
 from tecken.upload.models import Upload
 
@@ -50,7 +50,7 @@ def allow(monkeypatch: pytest.MonkeyPatch, codename: str) -> None:
 
 
 def stored(files: OwnFiles) -> dict[str, bytes]:
-    return {str(key): b"".join(decoded(read(files, key), 1 << 20)) for key in files.keys()}  # noqa: SIM118 - no dict
+    return {str(key): b"".join(decompress(read(files, key), 1 << 20)) for key in files.keys()}  # noqa: SIM118 - no dict
 
 
 def read(files: OwnFiles, key: FileKey) -> list[bytes]:

@@ -13,10 +13,10 @@ import pytest
 
 from tecken.errors import InvalidInput, NotFound, Unavailable
 from tecken.storage.backends.memory import MemoryFiles
-from tecken.storage.backends.uploaded_files import OwnSymbols, find_symbols, gzipped
+from tecken.storage.backends.uploaded_files import OwnSymbols, find_symbols, gzip_chunks
 from tecken.storage.factory import own_files_for, page_files_for
 from tecken.storage.port import OwnFiles
-from tecken.symbols.decompression import decoded
+from tecken.symbols.decompression import decompress
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, symbol_file
 from tests.support.s3_server import S3Bucket
@@ -75,13 +75,13 @@ def test_find_symbols_in_any_spelling_gives_the_file_put_last(files: OwnFiles) -
     with pytest.raises(NotFound):
         find_symbols(files, first)
     for put in (first, second):
-        files.put(symbol_file(put), gzipped([put.debug_file.encode()]))
+        files.put(symbol_file(put), gzip_chunks([put.debug_file.encode()]))
         time.sleep(1.1)  # S3 has times in seconds
         assert {find_symbols(files, asked)[0] for asked in spellings} == {symbol_file(put)}
     files.delete(symbol_file(second))
     assert {find_symbols(files, asked)[0] for asked in spellings} == {symbol_file(first)}
     with OwnSymbols(files).open(third) as chunks:
-        assert b"".join(decoded(chunks, 100)) == b"Foo.pdb"
+        assert b"".join(decompress(chunks, 100)) == b"Foo.pdb"
 
 
 def test_files_stat_has_the_time_of_storing(files: OwnFiles) -> None:
@@ -271,7 +271,7 @@ def test_files_symbol_file_is_stored_compressed() -> None:
     assert SYM.file_type.is_compressed
     assert FileKey("a", "B" * 33, "a.SYM").file_type.is_compressed
     assert not DLL.file_type.is_compressed
-    assert gzip.decompress(b"".join(gzipped([CONTENT, b"", CONTENT]))) == CONTENT * 2
+    assert gzip.decompress(b"".join(gzip_chunks([CONTENT, b"", CONTENT]))) == CONTENT * 2
 
 
 def test_files_in_a_directory_have_no_signed_urls(local: OwnFiles) -> None:
@@ -303,7 +303,7 @@ def test_files_signed_url_allows_get_and_put(s3: OwnFiles, name: str) -> None:
 
 
 def test_files_signed_url_sends_content_encoding(s3: OwnFiles) -> None:
-    s3.put(SYM, gzipped([b"MODULE"]))
+    s3.put(SYM, gzip_chunks([b"MODULE"]))
     url = s3.signed_get(SYM, 60)
     assert url
     with urlopen(url, timeout=10) as answer:
@@ -326,7 +326,7 @@ Ask = Callable[[OwnFiles], object]
 )
 def test_files_unreachable_storage_is_not_absent(s3: OwnFiles, ask: Ask) -> None:
     away = MemoryFiles()
-    away.away = Unavailable("away")
+    away.outage = Unavailable("away")
     with pytest.raises(Unavailable, match="away"):
         ask(away)
     with pytest.raises(Unavailable, match="nobody-made-this"):

@@ -40,7 +40,7 @@ class Place(NamedTuple):
 
 
 def path_of(module: ObjectId) -> str:
-    return f"{module}/{FileType.BREAKPAD.file_name(module.debug_file)}"
+    return f"{module}/{FileType.SYMBOL_FILE.file_name(module.debug_file)}"
 
 
 @pytest.fixture

@@ -35,6 +35,6 @@ def put(storage: Path) -> Put:
 
     def put(key: FileKey, content: bytes, *, of_try: bool = False) -> None:
         (storage_services.try_files() if of_try else storage_services.own_files()).put(key, [content])
-        storage_services.presence_cache().changed(key)
+        storage_services.presence_cache().forget_file(key)
 
     return put

@@ -37,7 +37,7 @@ def uploaded() -> Uploaded:
             try_symbols=of_try,
             completed_at=timezone.now() if complete else None,
         )
-        storage_services.presence_cache().changed(key, "xul.dll", CODE_ID)
+        storage_services.presence_cache().forget_file(key, "xul.dll", CODE_ID)
 
     return row
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tecken.download.responses import SMALL_BYTES, Stream, content, exactly
+from tecken.download.responses import SMALL_BYTES, Stream, check_length, read_content
 from tecken.errors import NotFound, Unavailable
 
 
@@ -22,13 +22,13 @@ class Opened:
 
 def test_what_is_small_comes_at_once() -> None:
     source = Opened(b"a", b"", b"b")
-    assert content(source.opening()) == b"ab"
+    assert read_content(source.opening()) == b"ab"
     assert source.closed
 
 
 def test_what_is_large_is_streamed_and_stays_open() -> None:
     source = Opened(b"a" * SMALL_BYTES, b"b", b"c")
-    body = content(source.opening())
+    body = read_content(source.opening())
     assert isinstance(body, Stream)
     assert not source.closed
     assert b"".join(body) == b"a" * SMALL_BYTES + b"bc"
@@ -38,7 +38,7 @@ def test_what_is_large_is_streamed_and_stays_open() -> None:
 
 def test_a_stream_that_nobody_reads_is_closed_too() -> None:
     source = Opened(b"a" * SMALL_BYTES, b"b")
-    body = content(source.opening())
+    body = read_content(source.opening())
     assert isinstance(body, Stream)
     body.close()
     assert source.closed
@@ -51,11 +51,11 @@ def test_errors_of_opening_come_before_any_answer() -> None:
         yield
 
     with pytest.raises(NotFound):
-        content(absent())
+        read_content(absent())
 
 
 def test_exactly_so_many_bytes() -> None:
-    assert list(exactly([b"ab", b"c"], 3)) == [b"ab", b"c"]
+    assert list(check_length([b"ab", b"c"], 3)) == [b"ab", b"c"]
     for size in (2, 4):
         with pytest.raises(Unavailable, match="replaced"):
-            list(exactly([b"ab", b"c"], size))
+            list(check_length([b"ab", b"c"], size))

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from tecken.errors import Unavailable
-from tecken.storage.disk_space import READING_SECONDS, DiskSpace, Space, Volume, measured, reserve_of
+from tecken.storage.disk_space import READING_SECONDS, DiskSpace, Space, Volume, measure, reserve_of
 
 GIB = 1 << 30
 
 
 def test_measured_missing_directory_reads_its_parent(tmp_path: Path) -> None:
-    found = measured(Volume("storage", tmp_path / "not" / "there" / "yet"))
+    found = measure(Volume("storage", tmp_path / "not" / "there" / "yet"))
     disk = os.statvfs(tmp_path)
     assert found is not None
     assert 0 < found.free <= disk.f_blocks * disk.f_frsize

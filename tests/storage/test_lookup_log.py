@@ -48,20 +48,20 @@ def test_lookup_log_last_returns_the_result_of_each_source(
     look = journal.last(XUL)
     assert look is not None
     assert datetime.now(UTC) - look.at < timedelta(minutes=1)
-    assert look.answers == (
+    assert look.results == (
         RecordedResult("ours", "absent", "not there", 0.5),
         RecordedResult("first", "off", "first is switched off", 0.0),
         RecordedResult("second", "unreachable", "second: 500", 1.5),
         RecordedResult("third", "refused", "of 9 GB", 0.25),
         RecordedResult("fourth", "there", "", 2.0),
     )
-    assert 0 < connection.ttl(keys.looked(XUL)) <= 600
+    assert 0 < connection.ttl(keys.lookup(XUL)) <= 600
 
 
 def test_lookup_log_value_of_another_type_is_could_not_ask(
     journal: LookupLog, connection: redis.Redis
 ) -> None:
-    connection.hset(keys.looked(XUL), "a", "b")
+    connection.hset(keys.lookup(XUL), "a", "b")
     with pytest.raises(Unavailable, match="answered with"):
         journal.last(XUL)
 
@@ -129,8 +129,8 @@ def test_absent_in_one_spelling_says_nothing_of_another(journal: LookupLog) -> N
 
 def test_last_of_a_look_without_a_spelling_is_read(journal: LookupLog, connection: redis.Redis) -> None:
     """A former release wrote such."""
-    connection.set(keys.looked(XUL), b'[1790000000.0,["ours","absent","not there",0.5]]')
+    connection.set(keys.lookup(XUL), b'[1790000000.0,["ours","absent","not there",0.5]]')
     look = journal.last(XUL)
     assert look is not None
-    assert look.answers == (RecordedResult("ours", "absent", "not there", 0.5),)
+    assert look.results == (RecordedResult("ours", "absent", "not there", 0.5),)
     assert journal.absent([XUL], ["ours"]) == {}

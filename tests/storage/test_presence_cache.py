@@ -48,7 +48,7 @@ def test_presence_cache_result_is_stored_until_it_expires(
 
 def test_presence_cache_result_from_before_an_upload_is_not_stored(known: PresenceCache) -> None:
     before = known.lease(NAME)
-    known.changed(KEY)
+    known.forget_file(KEY)
     known.store(NAME, before, None)
     assert known.get([NAME]) == [Unknown()]
 
@@ -57,7 +57,7 @@ def test_presence_cache_result_from_before_an_upload_does_not_replace_a_later_on
     known: PresenceCache,
 ) -> None:
     before = known.lease(NAME)
-    known.changed(KEY)
+    known.forget_file(KEY)
     after = known.lease(NAME)
     known.store(NAME, before, None)
     known.store(NAME, after, [1])
@@ -86,7 +86,7 @@ def test_presence_cache_changed_removes_all_entries_of_a_file(known: PresenceCac
     names = [NAME, keys.try_file(KEY), keys.upstream_file(KEY), *code]
     for name in names:
         known.store(name, known.lease(name), None)
-    known.changed(KEY, "xul.dll", "5ab380779000")
+    known.forget_file(KEY, "xul.dll", "5ab380779000")
     assert known.get(names) == [Unknown()] * 5
 
 
@@ -98,7 +98,7 @@ def test_presence_cache_changed_removes_the_other_case_of_windows_names(
     names = [keys.other_case(keys.regular_file(key)), keys.other_case(keys.try_file(key))]
     for name in names:
         known.store(name, known.lease(name), None)
-    known.changed(key)
+    known.forget_file(key)
     assert known.get(names) == [Unknown() if is_forgotten else None] * 2
 
 
@@ -107,7 +107,7 @@ def test_presence_cache_without_redis_cache_is_unknown(away: PresenceCache) -> N
     assert away.lease(NAME) == Unknown()
     away.store(NAME, Unknown(b"?lease"), None)
     with pytest.raises(Unavailable):
-        away.changed(KEY)
+        away.forget_file(KEY)
     with pytest.raises(Unavailable):
         away.describe([NAME])
 

@@ -107,12 +107,12 @@ def test_find_try_file_without_try_in_the_request_is_absent(places: Places) -> N
 def test_find_cached_file_searches_no_place(places: Places) -> None:
     places.regular.put(KEY, [b"text"])
     places.find()
-    places.regular.away = Unavailable("not mounted")
+    places.regular.outage = Unavailable("not mounted")
     assert source_of(places.search.find(REQUEST)) == "regular"
 
 
 def test_find_unavailable_place_and_no_file_elsewhere_is_unavailable(places: Places) -> None:
-    places.regular.away = Unavailable("not mounted")
+    places.regular.outage = Unavailable("not mounted")
     with pytest.raises(Unavailable, match="not mounted"):
         places.find()
     places.second.files[MODULE] = b"text"

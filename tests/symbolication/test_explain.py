@@ -66,9 +66,9 @@ class Rig:
             page_files=self.page_files,
             store=self.store,
             tracker=self.tracker,
-            journal=self.journal,
-            known=self.known,
-            cold=CeleryConversionQueue(self.tracker, self.send, lambda: 64),
+            lookup_log=self.journal,
+            presence_cache=self.known,
+            queue=CeleryConversionQueue(self.tracker, self.send, lambda: 64),
             seconds=seconds,
         )
 
@@ -125,12 +125,12 @@ def test_explain_absent_module_shows_marker_and_search(rig: Rig) -> None:
     assert isinstance(explanation.cache, Cached)
     assert explanation.cache.upstream.fact is None
     assert explanation.cache.look is not None
-    assert [answer.source for answer in explanation.cache.look.answers] == [URL]
+    assert [answer.source for answer in explanation.cache.look.results] == [URL]
 
 
 def test_explain_unavailable_part_does_not_hide_others(rig: Rig) -> None:
     rig.store = StoreIsAway()
-    rig.regular.away = rig.page_files.away = rig.tracker.away = Unavailable("away")
+    rig.regular.outage = rig.page_files.outage = rig.tracker.away = Unavailable("away")
     explanation = rig.explainer().explain(XUL)
     assert isinstance(explanation.store, StoreUnavailable)
     assert [str(part) for part in (explanation.regular.now, explanation.page_file, explanation.cache)] == [

@@ -147,7 +147,7 @@ def test_loader_without_the_store_reads_page_files(rig: Rig) -> None:
 
 def test_headers_unavailable_page_file_fails_alone(rig: Rig) -> None:
     header(rig.process())
-    rig.page_files.away = Unavailable("storage is away")
+    rig.page_files.outage = Unavailable("storage is away")
     found = rig.process().headers([XUL, NSS], Trace())
     assert isinstance(found[XUL], Header)
     assert found[NSS] == Missing("unreachable", "storage is away")
@@ -156,9 +156,9 @@ def test_headers_unavailable_page_file_fails_alone(rig: Rig) -> None:
 def test_pages_unreadable_keep_the_header(rig: Rig) -> None:
     library = rig.process()
     found = header(library)
-    rig.page_files.away = Unavailable("storage is away")
+    rig.page_files.outage = Unavailable("storage is away")
     assert pages(library, found) == Pages({}, set(), {XUL: Missing("unreachable", "storage is away")})
-    rig.page_files.away = None
+    rig.page_files.outage = None
     assert header(library) is found
     assert symbol_text(pages(library, found), found)
 

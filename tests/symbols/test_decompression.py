@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tecken.errors import Malformed, TooLarge
-from tecken.symbols.pagefile.convert import decoded
+from tecken.symbols.pagefile.convert import decompress
 
 WAYS: dict[str, Callable[[bytes], bytes]] = {
     "plain": bytes,
@@ -31,38 +31,38 @@ def cut(data: bytes, size: int) -> Iterator[bytes]:
 @given(text=st.binary(max_size=2000), size=st.integers(1, 50))
 def test_decoded_any_chunks_give_the_text(way: Callable[[bytes], bytes], text: bytes, size: int) -> None:
     text = b"MODULE " + text
-    assert b"".join(decoded(cut(way(text), size), LIMIT)) == text
+    assert b"".join(decompress(cut(way(text), size), LIMIT)) == text
 
 
 @compressed
 def test_decoded_several_members_are_one_text(way: Callable[[bytes], bytes]) -> None:
-    assert b"".join(decoded([way(b"one ") + way(b"two")], LIMIT)) == b"one two"
+    assert b"".join(decompress([way(b"one ") + way(b"two")], LIMIT)) == b"one two"
 
 
 @every_way
 def test_decoded_text_over_the_limit_raises(way: Callable[[bytes], bytes]) -> None:
-    assert b"".join(decoded([way(b"x" * 1000)], 1000)) == b"x" * 1000
+    assert b"".join(decompress([way(b"x" * 1000)], 1000)) == b"x" * 1000
     with pytest.raises(TooLarge, match="longer than 999 bytes"):
-        list(decoded([way(b"x" * 1000)], 999))
+        list(decompress([way(b"x" * 1000)], 999))
 
 
 @compressed
 def test_decoded_truncated_data_is_malformed(way: Callable[[bytes], bytes]) -> None:
     with pytest.raises(Malformed, match="ends early"):
-        list(decoded([way(bytes(range(256)) * 9)[:-5]], LIMIT))
+        list(decompress([way(bytes(range(256)) * 9)[:-5]], LIMIT))
 
 
 @compressed
 def test_decoded_broken_data_is_malformed(way: Callable[[bytes], bytes]) -> None:
     data = way(b"some text " * 99)
     with pytest.raises(Malformed, match="broken"):
-        list(decoded([data[:4] + b"\xff" * 30 + data[34:]], LIMIT))
+        list(decompress([data[:4] + b"\xff" * 30 + data[34:]], LIMIT))
 
 
 @compressed
 def test_decoded_trailing_garbage_is_malformed(way: Callable[[bytes], bytes]) -> None:
     with pytest.raises(Malformed):
-        list(decoded([way(b"text"), b"more"], LIMIT))
+        list(decompress([way(b"text"), b"more"], LIMIT))
 
 
 @compressed
@@ -70,7 +70,7 @@ def test_decoded_bomb_takes_bounded_memory(way: Callable[[bytes], bytes]) -> Non
     bomb = way(bytes(200 << 20))
     tracemalloc.start()
     try:
-        assert max(map(len, decoded([bomb], LIMIT))) <= 40 << 20
+        assert max(map(len, decompress([bomb], LIMIT))) <= 40 << 20
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -79,4 +79,4 @@ def test_decoded_bomb_takes_bounded_memory(way: Callable[[bytes], bytes]) -> Non
 
 @pytest.mark.parametrize("chunks", [[], [b""], [b"", b""]])
 def test_decoded_empty_input_is_empty(chunks: list[bytes]) -> None:
-    assert b"".join(decoded(chunks, LIMIT)) == b""
+    assert b"".join(decompress(chunks, LIMIT)) == b""

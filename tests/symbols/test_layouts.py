@@ -28,7 +28,7 @@ XUL = ObjectId("Xul.pdb", ID)
 
 
 def test_file_of_each_type_has_its_name() -> None:
-    assert str(file_of(XUL, FileType.BREAKPAD)) == f"Xul.pdb/{ID}/Xul.sym"
+    assert str(file_of(XUL, FileType.SYMBOL_FILE)) == f"Xul.pdb/{ID}/Xul.sym"
     assert str(file_of(XUL, FileType.PDB)) == f"Xul.pdb/{ID}/Xul.pdb"
 
 

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from tecken.storage import services as storage_services
-from tecken.storage.backends.uploaded_files import gzipped
+from tecken.storage.backends.uploaded_files import gzip_chunks
 from tecken.storage.models import SymbolFile
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey
@@ -44,7 +44,7 @@ def send(who: Uploader, files: dict[FileKey, bytes]) -> Any:
 
 
 def test_upload_same_bytes_as_an_object_without_row_are_skipped(alice: Uploader) -> None:
-    storage_services.own_files().put(SYM_KEY, gzipped([SYM]))
+    storage_services.own_files().put(SYM_KEY, gzip_chunks([SYM]))
     storage_services.own_files().put(NATIVE, [b"\x7fELF"])
     before = storage_services.own_files().stat(SYM_KEY)
     upload = send(alice, {SYM_KEY: SYM, NATIVE: b"\x7fELF"}).json()["upload"]
@@ -58,7 +58,7 @@ def test_upload_after_a_killed_upload_finishes_it(alice: Uploader) -> None:
     send(alice, {SYM_KEY: OTHER_SYM})
     module = ObjectId.parse(*SYM_KEY[:2])
     storage_services.page_files().write(module, [b"made of the former file"])
-    storage_services.own_files().put(SYM_KEY, gzipped([SYM]))
+    storage_services.own_files().put(SYM_KEY, gzip_chunks([SYM]))
     for _ in range(2):
         assert send(alice, {SYM_KEY: SYM}).json()["upload"]["skipped_keys"] == [f"v1/{SYM_KEY}"]
     assert module not in dict(storage_services.page_files().entries())
@@ -67,7 +67,7 @@ def test_upload_after_a_killed_upload_finishes_it(alice: Uploader) -> None:
 
 @pytest.mark.parametrize("there", [OTHER_SYM, SYM[:-1], b"", SYM[:-2] + b"!\n"])
 def test_upload_over_an_object_without_row_stores_other_bytes(alice: Uploader, there: bytes) -> None:
-    storage_services.own_files().put(SYM_KEY, gzipped([there]))
+    storage_services.own_files().put(SYM_KEY, gzip_chunks([there]))
     assert send(alice, {SYM_KEY: SYM}).json()["upload"]["skipped_keys"] == []
     assert stored(SYM_KEY) == SYM
 
@@ -130,7 +130,7 @@ def test_upload_replace_own_keeps_the_file_of_another_user_and_stores_the_rest(
 
 def test_upload_replace_own_keeps_a_file_without_upload(alice: Uploader, runtime_options: Override) -> None:
     runtime_options(upload_replace="own")
-    storage_services.own_files().put(SYM_KEY, gzipped([OTHER_SYM]))
+    storage_services.own_files().put(SYM_KEY, gzip_chunks([OTHER_SYM]))
     reply = send(alice, {SYM_KEY: SYM})
     assert (reply.status_code, "by no upload" in reply.json()["error"]) == (409, True)
 

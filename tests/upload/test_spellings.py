@@ -118,6 +118,6 @@ def test_removed_file_leaves_the_other_spelling_answering(sender: Uploader) -> N
     convert("foo.pdb", ID)
     assert settles("FOO.PDB", "second0")
     storage_services.own_files().delete(symbol_file(LOWER))
-    symbolication_services.removed(LOWER)
+    symbolication_services.remove_derived(LOWER)
     convert("foo.pdb", ID)
     assert all(settles(name, "first0") for name in NAMES)

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tecken.storage import services as storage_services
-from tecken.symbols.decompression import decoded
+from tecken.symbols.decompression import decompress
 from tecken.symbols.layouts import FileKey
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
@@ -51,4 +51,4 @@ Makes = Callable[..., Uploader]
 def stored(key: FileKey, *, try_symbols: bool = False) -> bytes:
     files = storage_services.try_files() if try_symbols else storage_services.own_files()
     with files.read(key) as chunks:
-        return b"".join(decoded(chunks, 1 << 30) if key.file_name.endswith(".sym") else chunks)
+        return b"".join(decompress(chunks, 1 << 30) if key.file_name.endswith(".sym") else chunks)

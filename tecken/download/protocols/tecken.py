@@ -1,4 +1,7 @@
-"""Tecken's own protocol, which is Breakpad's too: `/<debug file>/<id>/<file name>`, with `/try` before it."""
+"""Tecken's own protocol, which most symbol servers share: `/<debug file>/<id>/<file name>`.
+
+Below `/try`, try files are included in the search.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ def parse(query: QueryDict, debug_file: str, debug_id: str, file_name: str, *, r
 
 
 def _parse_code(query: QueryDict) -> tuple[str, str]:
-    """Return code file and code id, which Breakpad's symbol suppliers add; both empty if one is invalid."""
+    """Return code file and code id, which stackwalkers add; both empty if one is invalid."""
     try:
         return valid_name(query.get("code_file", "")), normal_code_id(query.get("code_id", ""))
     except BadModule:

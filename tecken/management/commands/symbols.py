@@ -27,7 +27,7 @@ from tecken.symbols.ids import ObjectId, is_zero_debug_id
 from tecken.symbols.pagefile.file import Header, Metadata
 from tecken.upload.usability import ZERO_ID
 
-SUFFIXES = tuple(FileType.BREAKPAD.suffix + packed for packed in ("", ".gz", ".zst"))
+SUFFIXES = tuple(FileType.SYMBOL_FILE.suffix + packed for packed in ("", ".gz", ".zst"))
 SUFFIX_LIST = "{}, {} or {}".format(*SUFFIXES)
 CHUNK_BYTES = 1024 * 1024
 TRIES = 2

@@ -1,4 +1,4 @@
-"""Objects under a URL: a local directory, S3, GCS or Azure, with obstore's errors told apart."""
+"""Objects below a URL: in a local directory, S3, GCS or Azure, with obstore's errors translated."""
 
 from __future__ import annotations
 
@@ -31,9 +31,12 @@ PART_BYTES = 8 << 20
 PARTS_AT_ONCE = 3
 # A client that does not read a download keeps one chunk of it in memory.
 CHUNK_BYTES = 256 << 10
-MERGE_GAP = 128 << 10  # bytes; reading over a gap this long is cheaper than one more request
-LONGEST_SEGMENT = 255  # bytes; NAME_MAX of the usual file systems
-LONGEST_KEY = 1024  # bytes; S3, GCS and Azure agree
+# Bytes between two spans that are cheaper to read than to skip with one more request.
+MERGE_GAP = 128 << 10
+# Bytes of a path segment: NAME_MAX of the usual file systems.
+LONGEST_SEGMENT = 255
+# Bytes of a key in S3, GCS and Azure.
+LONGEST_KEY = 1024
 NO_CONTAINER = ("NoSuchBucket", "ContainerNotFound")
 # obstore's errors have the status in their text only.
 STATUS = re.compile(r"status code: (\d{3}) ([^:\n]{0,40})")
@@ -48,7 +51,7 @@ Span = tuple[int, int]
 
 
 class Bucket:
-    """Keys are relative paths with `/`; names in them need no quoting."""
+    """Objects of one bucket or directory. Keys are relative paths with `/`; names in them need no quoting."""
 
     def __init__(
         self,
@@ -59,20 +62,24 @@ class Bucket:
         create: bool = True,
     ) -> None:
         self.name = name
-        self._made = store
+        self._build_store = store
         self._directory = directory
         self._create = create
 
     @property
     def is_local(self) -> bool:
+        """Return whether the objects are files of a directory."""
         return self._directory is not None
 
     @property
     def _store(self) -> ObjectStore:
-        return self._made()
+        return self._build_store()
 
     def get(self, key: str, start: int = 0, end: int | None = None) -> GetResult:
-        """Raises NotFound or Unavailable; read the body with `chunks`. A span must begin before the end."""
+        """Open an object, whose body `chunks` reads. A span must begin before the object's end.
+
+        Raises NotFound or Unavailable.
+        """
         self._refuse_long(key, NotFound)
         options: GetOptions = {}
         if start or end is not None:
@@ -81,39 +88,48 @@ class Bucket:
             return obstore.get(self._store, self._path(key), options=options)
 
     def head(self, key: str) -> ObjectMeta:
-        """Raises NotFound or Unavailable."""
+        """Return the size, etag and time of an object. Raises NotFound or Unavailable."""
         self._refuse_long(key, NotFound)
         with self._errors_of(key, reading=True):
             try:
                 return obstore.head(self._store, self._path(key))
             except (FileNotFoundError, PermissionDeniedError):
-                # Only the response to GET has a body, which tells a missing bucket and broken credentials.
+                # Only the response to GET has a body, which shows a missing bucket and broken credentials.
                 return obstore.get(self._store, self._path(key)).meta
 
-    def chunks(self, found: GetResult) -> Iterator[bytes]:
-        with self._errors_of(found.meta["path"]):
-            for chunk in found.stream(CHUNK_BYTES):
+    def chunks(self, result: GetResult) -> Iterator[bytes]:
+        """Yield the body of an open object. Raises Unavailable."""
+        with self._errors_of(result.meta["path"]):
+            for chunk in result.stream(CHUNK_BYTES):
                 yield bytes(chunk)
 
     def ranges(self, key: str, spans: Sequence[Span]) -> list[bytes]:
-        """Raises NotFound, Unavailable, or MalformedPageFile for a span that is not wholly in the object."""
+        """Return the bytes of each span of an object.
+
+        Raises NotFound, Unavailable, or MalformedPageFile for a span that is not wholly in the object.
+        """
         if any(not 0 <= start < end for start, end in spans):
             raise MalformedPageFile(f"{self.name}: no such span in {key}")
         self._refuse_long(key, NotFound)
-        runs = merged(spans, MERGE_GAP)
+        runs = merge_spans(spans, MERGE_GAP)
         starts, ends = [start for start, _ in runs], [end for _, end in runs]
         try:
             with self._errors_of(key, reading=True):
                 # Merged by us: obstore's own merging panics when a span starts past the end of the object.
                 read = obstore.get_ranges(self._store, self._path(key), starts=starts, ends=ends, coalesce=0)
         except Unavailable as error:
-            if "range" in str(error).lower():  # 416 from a cloud, an InvalidRange from a directory
+            # A cloud responds with status 416, a directory with an InvalidRange.
+            if "range" in str(error).lower():
                 self._refuse_past_end(key, max(ends))
             raise
         return [self._cut(key, read, starts, span) for span in spans]
 
     def put(self, key: str, chunks: Iterable[bytes], attributes: Attributes | None = None) -> None:
-        """Streams `chunks`; whatever they raise, nothing of them stays. Raises Unavailable or TooLarge."""
+        """Write an object from `chunks`; when they raise an error, nothing of them stays.
+
+        Raises Unavailable or TooLarge.
+        """
+        # Refused before any chunk is read: the storage would refuse the name only after the whole upload.
         self._refuse_long(key, TooLarge)
         if self._directory and self._put_file(self._directory / key, chunks):
             return
@@ -129,7 +145,7 @@ class Bucket:
             )
 
     def _put_file(self, path: Path, chunks: Iterable[bytes]) -> bool:
-        """Whether it was possible without a name that a killed writer would leave behind."""
+        """Write a file that has no name until it is complete; return False where the system has none."""
         errors = partial(self._errors_of, path.name, writing=True)
         with errors():
             sweep(path.parent)
@@ -145,6 +161,7 @@ class Bucket:
         return True
 
     def delete(self, key: str) -> None:
+        """Delete an object, if it exists. Raises Unavailable."""
         try:
             self._refuse_long(key, NotFound)
             with self._errors_of(key):
@@ -153,17 +170,17 @@ class Bucket:
             return
 
     def entries(self, prefix: str) -> Iterator[tuple[str, ObjectMeta]]:
-        """All objects below `prefix`, a path without a slash at its end, by key. Raises Unavailable."""
+        """Yield all objects below `prefix`, a path without a slash at its end. Raises Unavailable."""
         skip = len(self._path(""))
         try:
             with self._errors_of(prefix):
                 for batch in obstore.list(self._store, self._path(prefix)):
-                    yield from ((found["path"][skip:], found) for found in batch)
+                    yield from ((meta["path"][skip:], meta) for meta in batch)
         except NotFound:
             return
 
     def sign(self, method: Literal["GET", "PUT"], key: str, seconds: float) -> str | None:
-        """A URL good for `seconds`; None for a directory. Raises Unavailable without a key to sign with."""
+        """Return a URL that is valid for `seconds`; None for a directory. Raises Unavailable."""
         if isinstance(self._store, LocalStore | MemoryStore | HTTPStore):
             return None
         with self._errors_of(key):
@@ -180,41 +197,42 @@ class Bucket:
 
     @contextmanager
     def _errors_of(self, key: str, *, writing: bool = False, reading: bool = False) -> Iterator[None]:
+        """Translate errors of obstore and of the file system."""
         refuse_after_fork()
         try:
             yield
         except FileNotFoundError as error:
-            if self._nowhere(error):
+            # A missing bucket must not look like a missing file: clients would cache each file as absent.
+            if self._is_missing(error):
                 raise Unavailable(f"{self.name}: no such bucket or directory") from error
             if writing:
-                self._no_answer(error)
+                self._raise_unavailable(error)
             raise NotFound(f"{self.name} has no {key}") from None
         except (BaseError, OSError) as error:
             if reading:
                 self._raise_refusal(key, str(error))
-            self._no_answer(error)
+            self._raise_unavailable(error)
 
     def _raise_refusal(self, key: str, text: str) -> None:
-        """Raise AccessDenied when the storage is up and does not give this one object.
-
-        Of an upstream's bucket any refusal counts. Our own storage must give every object of ours, so there
-        only "403 AccessDenied" counts, which also means "missing" where the bucket may not be listed: broken
-        credentials must not make every file look absent. Health reports either.
-        """
-        found = STATUS.search(text)
-        if found is None or not is_refusal(int(found[1])) or found[1] == "416":
+        """Raise AccessDenied when the storage is up and does not give this one object."""
+        status = STATUS.search(text)
+        if status is None or not is_refusal(int(status[1])) or status[1] == "416":
             return
+        # Any refusal of an upstream's bucket counts. Our own storage must give every object of ours, so there
+        # only "403 AccessDenied" counts, which also means "missing" where the bucket may not be listed:
+        # broken credentials must not make every file look absent. Health reports both.
         if not self._create or NOT_LISTED.search(text):
-            raise AccessDenied(f"{self.name}: refused: {found[1]} {found[2]} for {key}") from None
+            raise AccessDenied(f"{self.name}: refused: {status[1]} {status[2]} for {key}") from None
 
-    def _nowhere(self, error: FileNotFoundError) -> bool:
-        """The bucket or directory itself is missing, which says nothing of what would be in it."""
+    def _is_missing(self, error: FileNotFoundError) -> bool:
+        """Return whether the bucket or directory itself is missing, so that its objects are unknown."""
         if self._directory is None:
             return any(code in str(error) for code in NO_CONTAINER)
         return not self._create and not self._directory.is_dir()
 
-    def _no_answer(self, error: Exception) -> NoReturn:
-        text = redact_text(str(error).partition("\n")[0])  # a signed query is a secret
+    def _raise_unavailable(self, error: Exception) -> NoReturn:
+        # The text may have a signed URL, whose query is a secret.
+        text = redact_text(str(error).partition("\n")[0])
         status = STATUS.search(str(error))
         is_throttled = status is not None and int(status[1]) == TOO_MANY_REQUESTS
         raise (Throttled if is_throttled else Unavailable)(f"{self.name}: {text}") from error
@@ -235,13 +253,16 @@ class Bucket:
 
 
 def refuse_after_fork() -> None:
-    """obstore's threads do not survive a fork: a child whose parent used it would wait for ever."""
+    """Raise Unavailable in a child of a process that has used object storage.
+
+    obstore's threads do not survive a fork, so the child would wait for ever.
+    """
     if _RUNTIME_OWNER.setdefault("pid", os.getpid()) != os.getpid():
         raise Unavailable("object storage was used before this process was forked; use it only in children")
 
 
-def merged(spans: Iterable[Span], gap: int) -> list[Span]:
-    """Sorted spans that cover `spans`, more than `gap` bytes apart."""
+def merge_spans(spans: Iterable[Span], gap: int) -> list[Span]:
+    """Return sorted spans that cover `spans` and are more than `gap` bytes apart."""
     runs: list[Span] = []
     for start, end in sorted(spans):
         if runs and start - runs[-1][1] <= gap:
@@ -252,12 +273,13 @@ def merged(spans: Iterable[Span], gap: int) -> list[Span]:
 
 
 def bucket_for(url: str, limits: Callable[[], FetchLimits] = FetchLimits, *, create: bool = True) -> Bucket:
-    """`file:///dir`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
+    """Return the bucket of a URL.
 
+    The forms are `file:///dir`, `s3://bucket/prefix`, `gs://bucket/prefix` and `az://container/prefix`.
     Credentials, region and endpoint come from the usual variables (`AWS_...`, `GOOGLE_...`, `AZURE_...`;
-    `AWS_ENDPOINT_URL` for what speaks S3). A directory appears with the first write. With `create=False` the
-    bucket is an upstream's: a missing directory is Unavailable, and any refusal of a file is AccessDenied.
-    Raises ValueError, without credentials in its text.
+    `AWS_ENDPOINT_URL` for servers that are compatible with S3). The first write creates a directory. With
+    `create=False` the bucket is an upstream's: a missing directory is Unavailable, and any refusal of a file
+    is AccessDenied. Raises ValueError, without credentials in its text.
     """
     name = without_account(url)
     try:
@@ -279,13 +301,15 @@ def bucket_for(url: str, limits: Callable[[], FetchLimits] = FetchLimits, *, cre
 
 
 def _cloud(url: str, limits: Callable[[], FetchLimits]) -> Callable[[], ObjectStore]:
-    """Its timeouts are those in force: it is made anew, with new connections, when they are others."""
+    """Return a function that returns the store with the timeouts in force."""
 
+    # Timeouts belong to obstore's client, so other timeouts need another client with new connections. Two
+    # are kept, because a change reaches the threads of a process one after the other.
     @lru_cache(maxsize=2)
-    def made(now: FetchLimits) -> ObjectStore:
-        return from_url(url, client_options=_client(now), retry_config=_retries(now))
+    def build(current: FetchLimits) -> ObjectStore:
+        return from_url(url, client_options=_client(current), retry_config=_retries(current))
 
-    return lambda: made(limits())
+    return lambda: build(limits())
 
 
 def _directory(parts: SplitResult, name: str) -> Path:
@@ -296,7 +320,8 @@ def _directory(parts: SplitResult, name: str) -> Path:
 
 def _client(limits: FetchLimits) -> ClientConfig:
     return {
-        "allow_http": True,  # an endpoint on plain http has to be asked for by the operator anyway
+        # An endpoint on plain http is used only when the operator has configured it.
+        "allow_http": True,
         "connect_timeout": timedelta(seconds=min(5.0, limits.timeout)),
         "read_timeout": timedelta(seconds=limits.timeout),
         "timeout": timedelta(seconds=limits.deadline),

@@ -19,7 +19,7 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class MemorySymbols:
-    """`files` may be changed at any time; an error in it is raised instead of being read."""
+    """Symbol source in memory. Tests may change `files` at any time; an error in it is raised."""
 
     def __init__(
         self, files: Mapping[ObjectId, bytes | TeckenError] | None = None, name: str = "memory"
@@ -29,13 +29,13 @@ class MemorySymbols:
 
     @contextmanager
     def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
-        found = self.files.get(module)
-        if found is None:
+        """Read a symbol file, or raise its error."""
+        stored = self.files.get(module)
+        if stored is None:
             raise NotFound(f"{self.name} has no {module}")
-        if isinstance(found, TeckenError):
-            raise found
-        stored = found
-        yield (stored[at : at + CHUNK_BYTES] for at in range(0, len(stored), CHUNK_BYTES))
+        if isinstance(stored, TeckenError):
+            raise stored
+        yield _split(stored)
 
     def public_url(self, module: ObjectId) -> str | None:  # noqa: ARG002
         """Return None: memory has no URLs."""
@@ -43,114 +43,131 @@ class MemorySymbols:
 
 
 class MemoryFiles:
-    """An OwnFiles. While `away` holds an error, every method raises it; with a `url` it signs."""
+    """Uploaded files in memory. Every method raises the error in `outage`; with a `url` URLs are signed."""
 
     def __init__(self, name: str = "memory", url: str | None = None) -> None:
         self.name = name
         self.files: dict[FileKey, bytes] = {}
         self.written: dict[FileKey, datetime] = {}
-        self.away: Unavailable | None = None
+        self.outage: Unavailable | None = None
         self._url = url
 
     def stat(self, key: FileKey) -> Stored:
-        found = self._found(key)
-        return Stored(len(found), sha256(found).hexdigest()[:16], self.written.get(key, EPOCH))
+        """Return size, etag and time of a file."""
+        content = self._find(key)
+        return Stored(len(content), sha256(content).hexdigest()[:16], self.written.get(key, EPOCH))
 
     @contextmanager
     def read(self, key: FileKey, start: int = 0, end: int | None = None) -> Iterator[Iterator[bytes]]:
+        """Read a part of a file."""
         check_span(start, end)
-        found = self._found(key)
-        if (start or end is not None) and start >= len(found):
-            raise Unavailable(f"{self.name}: {key} has only {len(found)} bytes")
-        wanted = found[start:end]
-        yield (wanted[at : at + CHUNK_BYTES] for at in range(0, len(wanted), CHUNK_BYTES))
+        content = self._find(key)
+        if (start or end is not None) and start >= len(content):
+            raise Unavailable(f"{self.name}: {key} has only {len(content)} bytes")
+        yield _split(content[start:end])
 
     def other_case(self, key: FileKey) -> FileKey:
-        self._answer()
-        for found in reversed(self.files):
-            if found != key and is_windows_name(key.debug_file) and str(found).lower() == str(key).lower():
-                return found
+        """Return the key that was put last and differs in case only."""
+        self._raise_outage()
+        for other in reversed(self.files):
+            if other != key and is_windows_name(key.debug_file) and str(other).lower() == str(key).lower():
+                return other
         raise NotFound(f"{self.name} has {key} in no other case")
 
     def put(self, key: FileKey, chunks: Iterable[bytes]) -> Stored:
-        self._answer()
+        """Store a file."""
+        self._raise_outage()
         refuse_name(key, InvalidInput)
         self.files[key] = b"".join(chunks)
         self.written[key] = datetime.now(UTC)
         return self.stat(key)
 
     def delete(self, key: FileKey) -> None:
-        self._answer()
+        """Delete a file, if it exists."""
+        self._raise_outage()
         self.files.pop(key, None)
 
     def signed_get(self, key: FileKey, seconds: float) -> str | None:
-        return self._signed(key, seconds)
+        """Return a URL for reading; None without a `url`."""
+        return self._sign(key, seconds)
 
     def signed_put(self, key: FileKey, seconds: float) -> str | None:
-        return self._signed(key, seconds)
+        """Return a URL for writing; None without a `url`."""
+        return self._sign(key, seconds)
 
     def keys(self) -> Iterator[FileKey]:
+        """Yield all keys."""
         return (key for key, _ in self.entries())
 
     def entries(self) -> Iterator[tuple[FileKey, Stored]]:
-        self._answer()
+        """Yield all files with their `stat`."""
+        self._raise_outage()
         yield from [(key, self.stat(key)) for key in self.files]
 
-    def _found(self, key: FileKey) -> bytes:
-        self._answer()
+    def _find(self, key: FileKey) -> bytes:
+        self._raise_outage()
         if key not in self.files:
             raise NotFound(f"{self.name} has no {key}")
         return self.files[key]
 
-    def _signed(self, key: FileKey, seconds: float) -> str | None:
-        self._answer()
+    def _sign(self, key: FileKey, seconds: float) -> str | None:
+        self._raise_outage()
         return self._url and f"{self._url}/v1/{quote(str(key))}?expires={seconds}"
 
-    def _answer(self) -> None:
-        if self.away:
-            raise self.away
+    def _raise_outage(self) -> None:
+        if self.outage:
+            raise self.outage
 
 
 class MemoryPageFiles:
-    """While `away` holds an error, every method raises it."""
+    """Page files in memory. Every method raises the error in `outage`."""
 
     def __init__(self) -> None:
         self.files: dict[ObjectId, bytes] = {}
         self.written: dict[ObjectId, datetime] = {}
-        self.away: Unavailable | None = None
+        self.outage: Unavailable | None = None
 
     def read(self, module: ObjectId, spans: Sequence[tuple[int, int]]) -> list[bytes]:
-        self._answer()
+        """Return the bytes of each span."""
+        self._raise_outage()
         if any(not 0 <= start < end for start, end in spans):
             raise MalformedPageFile(f"no such span in the page file of {module}")
         if module not in self.files:
             raise NotFound(f"no page file of {module}")
-        found = self.files[module]
-        if any(end > len(found) for _, end in spans):
-            raise MalformedPageFile(f"the page file of {module} has only {len(found)} bytes")
-        return [found[start:end] for start, end in spans]
+        content = self.files[module]
+        if any(end > len(content) for _, end in spans):
+            raise MalformedPageFile(f"the page file of {module} has only {len(content)} bytes")
+        return [content[start:end] for start, end in spans]
 
     def write(self, module: ObjectId, chunks: Iterable[bytes]) -> None:
-        self._answer()
+        """Store a page file."""
+        self._raise_outage()
         self.files[module] = b"".join(chunks)
         self.written[module] = datetime.now(UTC)
 
     def delete(self, module: ObjectId) -> None:
-        self._answer()
+        """Delete a page file, if it exists."""
+        self._raise_outage()
         self.files.pop(module, None)
 
     def entries(self) -> Iterator[tuple[ObjectId, datetime]]:
-        self._answer()
+        """Yield all modules with the times of their page files."""
+        self._raise_outage()
         yield from [(module, self.written.get(module, EPOCH)) for module in self.files]
 
     def former(self) -> Iterator[str]:
         """Return nothing: memory has no page files of a former release."""
-        self._answer()
+        self._raise_outage()
         return iter(())
 
     def delete_former(self, path: str) -> None:  # noqa: ARG002
-        self._answer()
+        """Do nothing: memory has no page files of a former release."""
+        self._raise_outage()
 
-    def _answer(self) -> None:
-        if self.away:
-            raise self.away
+    def _raise_outage(self) -> None:
+        if self.outage:
+            raise self.outage
+
+
+def _split(content: bytes) -> Iterator[bytes]:
+    return (content[at : at + CHUNK_BYTES] for at in range(0, len(content), CHUNK_BYTES))

@@ -1,4 +1,4 @@
-"""What clients send: seen by nobody until its upload is completed, checked and kept elsewhere."""
+"""Staging of sent files, which are not served until their upload is completed, checked and stored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAME = re.compile(rf"{ROOT}/(\d+)\.(\d+)")
 
 
 class Slot(NamedTuple):
-    """One file of one upload."""
+    """Place of one file of one upload."""
 
     upload: int
     number: int
@@ -31,24 +31,27 @@ class Staging:
         self._bucket = bucket
 
     def put(self, slot: Slot, chunks: Iterable[bytes]) -> None:
-        """Whole or not at all; replaces an older one. Raises Unavailable, or what `chunks` raises."""
+        """Store a file, all of it or nothing, in place of an older one.
+
+        Raises Unavailable, and the errors of `chunks`.
+        """
         self._bucket.put(str(slot), chunks)
 
     @contextmanager
     def read(self, slot: Slot) -> Iterator[Iterator[bytes]]:
-        """Raises NotFound or Unavailable."""
+        """Read a file in chunks. Raises NotFound or Unavailable."""
         yield self._bucket.chunks(self._bucket.get(str(slot)))
 
     def signed_put(self, slot: Slot, seconds: float) -> str | None:
-        """None where the storage has no URLs."""
+        """Return a URL to which the file can be sent for `seconds`; None where the storage has no URLs."""
         return self._bucket.sign("PUT", str(slot), seconds)
 
     def delete(self, slot: Slot) -> None:
-        """What is not there is deleted already. Raises Unavailable."""
+        """Delete a file, if it exists. Raises Unavailable."""
         self._bucket.delete(str(slot))
 
     def entries(self) -> Iterator[tuple[Slot, datetime]]:
-        """All of them, with the time each was written. Raises Unavailable."""
+        """Yield all files with the times at which they were written. Raises Unavailable."""
         for name, meta in self._bucket.entries(ROOT):
-            if found := NAME.fullmatch(name):
-                yield Slot(*map(int, found.groups())), meta["last_modified"]
+            if match := NAME.fullmatch(name):
+                yield Slot(*map(int, match.groups())), meta["last_modified"]

@@ -34,41 +34,48 @@ if TYPE_CHECKING:
 
 # gzip, because every client that is redirected to the object can decode it.
 GZIP_LEVEL = 4
-GZIP_WINDOW = 31  # zlib's number for a gzip wrapper
+# zlib's number for the largest window with a gzip wrapper.
+GZIP_WINDOW = 31
 
 
 class ObjectFiles:
-    """An OwnFiles in a bucket."""
+    """Uploaded files in a bucket; see `OwnFiles` for the methods."""
 
     def __init__(self, bucket: Bucket) -> None:
         self.name = bucket.name
         self._bucket = bucket
 
     def stat(self, key: FileKey) -> Stored:
+        """Return size, etag and time of a file."""
         return _stored(self._bucket.head(_path(key, NotFound)))
 
     @contextmanager
     def read(self, key: FileKey, start: int = 0, end: int | None = None) -> Iterator[Iterator[bytes]]:
+        """Read a part of a file."""
         check_span(start, end)
         yield self._bucket.chunks(self._bucket.get(_path(key, NotFound), start, end))
 
     def put(self, key: FileKey, chunks: Iterable[bytes]) -> Stored:
+        """Store a file and, where its name needs one, its lower-case path."""
         path = _path(key, InvalidInput)
         if needs_lower_case_path(key):
-            # It comes first: a file whose other name could not be written is not stored, and is sent again.
+            # The lower-case path comes first: when it cannot be written, the file is not stored, and the
+            # client sends it again. In the other order, a stored file could not be found in lower case.
             self._bucket.put(lower_case_path(key), [str(key).encode()])
         self._bucket.put(path, chunks, _attributes(key.file_type))
         return _stored(self._bucket.head(path))
 
     def other_case(self, key: FileKey) -> FileKey:
+        """Return the key that was put last and differs in case only."""
         _path(key, NotFound)
-        found = self._last_spelling(key) or key.in_lower_case
-        if found == key:
+        other = self._last_spelling(key) or key.in_lower_case
+        if other == key:
             raise NotFound(f"{self.name} has {key} in no other case")
-        self.stat(found)
-        return found
+        self.stat(other)
+        return other
 
     def delete(self, key: FileKey) -> None:
+        """Delete a file, if it exists, and its lower-case path."""
         with suppress(NotFound):
             self._bucket.delete(_path(key, NotFound))
             if needs_lower_case_path(key) and self._last_spelling(key) == key:
@@ -76,28 +83,32 @@ class ObjectFiles:
 
     def _last_spelling(self, key: FileKey) -> FileKey | None:
         try:
-            found = self._bucket.get(lower_case_path(key))
-            return FileKey(*b"".join(self._bucket.chunks(found)).decode().split("/"))
+            index = self._bucket.get(lower_case_path(key))
+            return FileKey(*b"".join(self._bucket.chunks(index)).decode().split("/"))
         except NotFound:
             return None
 
     def signed_get(self, key: FileKey, seconds: float) -> str | None:
+        """Return a URL for reading; None where the storage has no URLs."""
         return self._bucket.sign("GET", _path(key, NotFound), seconds)
 
     def signed_put(self, key: FileKey, seconds: float) -> str | None:
+        """Return a URL for writing; None where the storage has no URLs."""
         return self._bucket.sign("PUT", _path(key, InvalidInput), seconds)
 
     def keys(self) -> Iterator[FileKey]:
+        """Yield all keys."""
         return (key for key, _ in self.entries())
 
     def entries(self) -> Iterator[tuple[FileKey, Stored]]:
+        """Yield all files with their `stat`."""
         for path, meta in self._bucket.entries(ROOT):
             with suppress(ValueError):
                 yield parse_storage_path(path), _stored(meta)
 
 
 class OwnSymbols:
-    """The symbol files among uploaded files, as a SymbolSource."""
+    """Symbol source of the uploaded files."""
 
     def __init__(self, files: OwnFiles) -> None:
         self.name = files.name
@@ -105,6 +116,7 @@ class OwnSymbols:
 
     @contextmanager
     def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
+        """Read the symbol file of a module, as `SymbolSource.open` does."""
         key = find_symbols(self._files, module)[0] if module.ignores_case else symbol_file(module)
         with self._files.read(key) as chunks:
             yield chunks
@@ -113,15 +125,16 @@ class OwnSymbols:
 def find_symbols(files: OwnFiles, module: ObjectId) -> tuple[FileKey, Stored]:
     """Return the symbol file that was stored last under any spelling of the module's name.
 
-    All spellings share one page file. So each must lead to the same symbol file: else a request in one
-    spelling would bring back what an upload in another one has replaced. Raises NotFound and Unavailable.
+    Raises NotFound and Unavailable.
     """
-    asked = symbol_file(module)
+    requested = symbol_file(module)
     if not module.ignores_case:
-        return asked, files.stat(asked)
-    found = [(key, stored) for key in _spellings(files, asked) if (stored := _stat(files, key))]
+        return requested, files.stat(requested)
+    # All spellings share one page file, so each must lead to the same symbol file. Otherwise a request in one
+    # spelling would bring back symbols that an upload in another one has replaced.
+    found = [(key, stored) for key in _spellings(files, requested) if (stored := _stat(files, key))]
     if not found:
-        raise NotFound(f"{files.name} has {asked} in no case")
+        raise NotFound(f"{files.name} has {requested} in no case")
     return max(found, key=lambda item: (item[1].modified, item[0]))
 
 
@@ -140,7 +153,7 @@ def _stat(files: OwnFiles, key: FileKey) -> Stored | None:
 
 
 def stored_symbols(files: OwnFiles, module: ObjectId) -> Stored | None:
-    """Return what `find_symbols` finds; None where it is absent. Raises Unavailable."""
+    """Return size, etag and time of the module's symbol file; None where it is absent. Raises Unavailable."""
     try:
         return find_symbols(files, module)[1]
     except NotFound:
@@ -148,21 +161,22 @@ def stored_symbols(files: OwnFiles, module: ObjectId) -> Stored | None:
 
 
 def check_span(start: int, end: int | None) -> None:
-    """Raises ValueError."""
+    """Raise ValueError unless the span has at least one byte."""
     if not 0 <= start < (start + 1 if end is None else end):
         raise ValueError(f"no bytes from {start} to {end}")
 
 
 def refuse_name(key: FileKey, error: type[NotFound | InvalidInput]) -> None:
-    """Raises `error` for a name that no storage of ours has."""
+    """Raise `error` for a name that no storage of ours can have."""
     if any("/" in part or part in ("", ".", "..") for part in key) or is_reserved(key.file_name):
         raise error(f"no file can have the name {key}")
 
 
-def gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """What `put` wants of a file that is stored compressed."""
+def gzip_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the gzip form in which `put` expects a file that is stored compressed."""
     compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_WINDOW)
     for chunk in chunks:
+        # Most calls return nothing, because zlib collects input; an empty chunk would only cost a write.
         if packed := compressor.compress(chunk):
             yield packed
     yield compressor.flush()

@@ -12,8 +12,8 @@ How to add an upstream protocol (here: debuginfod):
 
 1. `upstreams/debuginfod.py`: a class with the three members of `tecken.storage.port.Upstream`. It takes an
    HttpTransport and turns a module into a path; the transport does everything else.
-2. One line in PROTOCOLS of `tecken/storage/factory.py`: the scheme of its URLs, such as `debuginfod+https`.
-   The class receives an HttpTransport for the part after the `+`.
+2. One line in PROTOCOLS below: the scheme of its URLs before `+http` or `+https`, such as `debuginfod`. The
+   class receives an HttpTransport for the part after the `+`.
 3. `tests/storage/upstreams/test_debuginfod.py`. Add the class to the parameters of
    `tests/contract/test_symbol_source.py` too; every source has to pass that contract.
 4. The URL in the row of SYMBOL_SOURCES in `docs/configuration.md`.
@@ -22,3 +22,16 @@ What must never happen: an upstream that does not respond is reported as one tha
 password from its URL appears in a name, log line or error, or one process keeps two objects of one upstream,
 which would count failures and pauses apart.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tecken.storage.port import Upstream
+from tecken.storage.upstreams.breakpad import BreakpadUpstream
+from tecken.storage.upstreams.http import HttpTransport
+
+# An upstream's URL such as `debuginfod+https://host/` has the key `debuginfod`, one without a `+` the key "".
+PROTOCOLS: Mapping[str, Callable[[HttpTransport], Upstream]] = {
+    "": BreakpadUpstream,
+}

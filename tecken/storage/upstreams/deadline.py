@@ -1,4 +1,4 @@
-"""A deadline for a whole HTTP exchange: httpx' own timeouts start again with each byte that drips in."""
+"""Deadline for a whole HTTP exchange: httpx's own timeouts start again with each byte that arrives."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class _Stream(httpcore.NetworkStream):
 
 
 class DeadlineBackend(httpcore.NetworkBackend):
-    """Each connect, read and write of the calling thread ends with its `until` block (a time.monotonic())."""
+    """Network backend of httpcore whose operations end at the deadline of the calling thread."""
 
     def __init__(self) -> None:
         self._sockets = httpcore.SyncBackend()
@@ -59,6 +59,7 @@ class DeadlineBackend(httpcore.NetworkBackend):
 
     @contextmanager
     def until(self, at: float) -> Iterator[None]:
+        """Set the deadline of this thread for a block, in the seconds of `time.monotonic()`."""
         before, self._ends.at = self._ends.at, at
         try:
             yield
@@ -73,10 +74,13 @@ class DeadlineBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
+        """Connect to a host before the deadline."""
         left = self._ends.left(timeout)
         return _Stream(self._sockets.connect_tcp(host, port, left, local_address, socket_options), self._ends)
 
     def transport(self, limits: httpx.Limits, proxy: str | None) -> httpx.HTTPTransport:
+        """Return a transport that uses this backend."""
         transport = httpx.HTTPTransport(limits=limits, proxy=proxy)
-        transport._pool._network_backend = self  # httpcore takes one, httpx does not pass it on
+        # httpcore accepts a network backend, but httpx has no parameter for it.
+        transport._pool._network_backend = self
         return transport

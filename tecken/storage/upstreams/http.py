@@ -1,4 +1,4 @@
-"""HTTP for upstreams: deadlines, retries, throttling, redirects. Layouts of URLs are in modules of their own.
+"""HTTP for upstreams: deadlines, retries, throttling, redirects.
 
 httpx takes 0.06 s for a plain file of 180 MB, a twentieth of what converting it takes; urllib3 takes 0.02 s.
 So h11 is no bottleneck, as long as chunks are left as they come off the socket (`iter_raw` with no size).
@@ -26,23 +26,28 @@ from tecken.storage.upstreams.deadline import DeadlineBackend
 USER_AGENT = "tecken/0.1.0"
 MOST_REDIRECTS = 5
 ATTEMPTS = 3
-LONGEST_SLEEP = 5.0  # seconds; a longer Retry-After is left to the caller
-PAUSE = 60.0  # seconds, after a 429 without Retry-After
+# Seconds. A longer Retry-After is left to the caller.
+LONGEST_SLEEP = 5.0
+# Seconds without requests after a 429 without Retry-After.
+PAUSE = 60.0
 LONGEST_PAUSE = 3600.0
-FAILURES = 5  # in a row open the breaker
-REST = 30.0  # seconds it stays open
-LONGEST_PHRASE = 80  # characters of a reason phrase that errors repeat
-SMALL_BODY = 64 << 10  # bytes; reading the text of a 404 is cheaper than a new connection
+# Failures in a row that open the circuit breaker, and the seconds for which it stays open.
+FAILURES = 5
+REST = 30.0
+# Characters of a reason phrase that errors repeat.
+LONGEST_PHRASE = 80
+# Bytes. Reading the text of a 404 up to this size is cheaper than a new connection.
+SMALL_BODY = 64 << 10
 DECODABLE = ("", "identity", "gzip", "x-gzip", "zstd")
 LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=30.0)
 
 
 class UpstreamFailed(Unavailable):
-    """No usable answer; counts towards the upstream's breaker."""
+    """Failure to get a usable response; it counts towards the upstream's circuit breaker."""
 
 
 class UpstreamFlaky(UpstreamFailed):
-    """No usable answer, but the next attempt may get one."""
+    """Failure that the next attempt may not have."""
 
 
 class HttpTransport:
@@ -79,6 +84,8 @@ class HttpTransport:
         self._respect_pause()
         limits = self._limits()
         ends = time.monotonic() + limits.deadline
+        # The breaker covers the body too: a server that sends headers and then stalls is as broken as one
+        # that does not respond.
         self._breaker.admit()
         try:
             with closing(self._fetch(path, limits, ends)) as response:
@@ -88,6 +95,7 @@ class HttpTransport:
             self._breaker.record_failure()
             raise
         except NotFound:
+            # An absent file is a sound response, which closes the breaker.
             self._breaker.record_answer()
             raise
         self._breaker.record_answer()
@@ -123,7 +131,7 @@ class HttpTransport:
             response.close()
             if request.url.scheme == "https" and following.url.scheme != "https":
                 raise AccessDenied(f"{self.name}: refused: redirected from https to {following.url.scheme}")
-            # httpx has taken the credentials off a request to another host; do not put them on again
+            # httpx removes the credentials from a request to another host; they must not be added again.
             request, auth = following, None
         raise AccessDenied(f"{self.name}: refused: more than {MOST_REDIRECTS} redirects")
 
@@ -131,18 +139,16 @@ class HttpTransport:
         with self._errors(), self._backend.until(ends):
             response = self._client.send(request, auth=auth, stream=True)
             try:
-                self._judge(response)
+                self._check(response)
             except TeckenError:
                 _finish(response)
                 raise
             return response
 
-    def _judge(self, response: httpx.Response) -> None:
-        """Raise unless the response has the file or leads to it.
-
-        A status that is about the file comes from a host that is up: it must not count towards the breaker,
-        else some odd names would switch the upstream off for everybody.
-        """
+    def _check(self, response: httpx.Response) -> None:
+        """Raise unless the response has the file or leads to it."""
+        # A status about the file comes from a host that is up and must not count towards the breaker: a few
+        # odd names would otherwise disable the upstream for all clients.
         status = response.status_code
         phrase = f"{status} {response.reason_phrase[:LONGEST_PHRASE]}".rstrip()
         if status in (404, 410):
@@ -159,15 +165,17 @@ class HttpTransport:
             raise AccessDenied(f"{self.name}: refused: it is encoded as {encoding[:LONGEST_PHRASE]}")
 
     def _body(self, response: httpx.Response, limits: FetchLimits, ends: float) -> Iterator[bytes]:
+        # Undecoded and of any size: re-chunking would copy every byte once more.
         chunks = response.iter_raw()
-        taken = 0
+        size = 0
         while True:
             with self._errors(), self._backend.until(ends):
                 chunk = next(chunks, None)
             if chunk is None:
                 return
-            taken += len(chunk)
-            self._refuse_oversize(taken, limits)
+            # Counted while it arrives, because a response need not have a Content-Length.
+            size += len(chunk)
+            self._refuse_oversize(size, limits)
             yield chunk
 
     def _refuse_oversize(self, size: int, limits: FetchLimits) -> None:

@@ -30,6 +30,7 @@ class SwitchableSource:
     @contextmanager
     def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
         """Fetch the symbol file of a module, as `SymbolSource.open` does. Raises SourceDisabled."""
+        # An error and not an empty result: the file may exist, so its absence must not be cached for long.
         if self.is_off:
             raise SourceDisabled(f"{self.name} is switched off")
         with self.upstream.open(module) as chunks:

@@ -1,10 +1,11 @@
 """Conversion of symbol files to page files, once per module in the whole fleet.
 
-A web process claims cold modules and polls for their results (`queue.CeleryCold`). A worker converts them
-(`queue.Worker`, `converter.Preparer`) under the conversion lock (`lock.RedisTurns`). Both sides share small
-keys on redis-cache (`status.RedisBoard`, `keys`). `converter.Adder` imports a symbol file for a command,
-`converter.Replacer` drops everything derived from a module's former symbols, and
-`page_file_builder.Conversion` makes one page file within bounds of disk and memory.
+A web process claims cold modules and polls for their results (`queue.CeleryConversionQueue`). A worker
+converts them (`queue.ConversionWorker`, `converter.Converter`) under the conversion lock
+(`lock.RedisConversionLock`). Both sides share small keys on redis-cache (`status.RedisConversionTracker`,
+`keys`). `converter.Importer` imports a symbol file for a command, `converter.ModuleInvalidator` removes
+everything derived from a module's former symbols, and `page_file_builder.Conversion` makes one page file
+within bounds of disk and memory.
 
 What must never happen:
 

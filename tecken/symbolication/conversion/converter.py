@@ -17,7 +17,7 @@ from tecken.errors import (
     Unavailable,
 )
 from tecken.metrics import PREPARATION_SECONDS, PREPARATIONS
-from tecken.storage.backends.uploaded_files import gzipped
+from tecken.storage.backends.uploaded_files import gzip_chunks
 from tecken.storage.port import OwnFiles, PageFiles, SymbolSource
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.lock import ConversionLock
@@ -149,6 +149,7 @@ class Converter:
     def _mark(self, module: ObjectId, missing: Missing, seconds: float) -> Missing:
         logger.info("%s is %s: %s", module, *missing)
         PREPARATIONS.labels(result=missing.kind).inc()
+        # The marker only saves work. Without the store, each request gets the result from the queue again.
         with suppress(StoreUnavailable):
             self._store.put_missing(module, missing, max(1, round(seconds)))
         return missing
@@ -164,7 +165,7 @@ def _check_debug_id(module: ObjectId, header: Header) -> None:
 class Importer:
     """Import of symbol files.
 
-    `tell` publishes an invalidation and never raises. `changed` removes a file's entries from the presence
+    `publish` sends an invalidation and never raises. `forget_file` removes a file's entries from the presence
     cache.
     """
 
@@ -176,16 +177,16 @@ class Importer:
         store: PageStore,
         lock: ConversionLock,
         conversion: Conversion,
-        tell: Callable[[ObjectId], None],
-        changed: Callable[[FileKey, str, str], None],
+        publish: Callable[[ObjectId], None],
+        forget_file: Callable[[FileKey, str, str], None],
     ) -> None:
         self._files = files
         self._page_files = page_files
         self._store = store
         self._lock = lock
         self._conversion = conversion
-        self._tell = tell
-        self._changed = changed
+        self._publish = publish
+        self._forget_file = forget_file
 
     def import_file(self, read: Callable[[], Iterable[bytes]]) -> Header:
         """Store a symbol file and its page file under the names in its MODULE record, replacing older ones.
@@ -205,21 +206,21 @@ class Importer:
             # Under the conversion lock: a worker that converts the former file at the same time would write
             # its page file after this one.
             with self._lock.hold(module):
-                self._files.put(symbol_file(module), gzipped(self._conversion.text(read())))
+                self._files.put(symbol_file(module), gzip_chunks(self._conversion.text(read())))
                 self._page_files.write(module, converted.chunks())
                 with suppress(StoreUnavailable):
                     self._store.put_header(module, header.raw)
-        self._tell(module)
+        self._publish(module)
         # On failure, a download may be answered with 404 until the entries of the presence cache expire.
         with suppress(Unavailable):
-            self._changed(symbol_file(module), header.metadata.code_file, header.metadata.code_id)
+            self._forget_file(symbol_file(module), header.metadata.code_file, header.metadata.code_id)
         return header
 
 
 class ModuleInvalidator:
     """Removal of everything derived from a module's former symbols, after an upload.
 
-    `tell` publishes an invalidation and never raises. `send` puts a job that converts the module into the
+    `publish` sends an invalidation and never raises. `send` puts a job that converts the module into the
     queue.
     """
 
@@ -229,17 +230,17 @@ class ModuleInvalidator:
         page_files: PageFiles,
         store: PageStore,
         tracker: ConversionTracker,
-        tell: Callable[[ObjectId], None],
+        publish: Callable[[ObjectId], None],
         send: Callable[[ObjectId], None],
     ) -> None:
         self._page_files = page_files
         self._store = store
         self._tracker = tracker
-        self._tell = tell
+        self._publish = publish
         self._send = send
 
     def invalidate(self, module: ObjectId) -> None:
-        """Remove what was derived from the module's former symbols.
+        """Remove everything derived from the module's former symbols.
 
         Call it after the new symbol file is stored and before the client has its response. It may be
         repeated.
@@ -257,7 +258,7 @@ class ModuleInvalidator:
             self._store.forget(module)
         with suppress(Unavailable):
             self._tracker.forget(module)
-        self._tell(module)
+        self._publish(module)
         try:
             self._send(module)
         except Unavailable as error:

@@ -12,7 +12,7 @@ from tempfile import TemporaryFile
 from typing import BinaryIO, NamedTuple, cast
 
 from tecken.errors import TooLarge, Unavailable
-from tecken.symbols.pagefile.convert import PageFileWriter, decoded
+from tecken.symbols.pagefile.convert import PageFileWriter, decompress
 from tecken.symbols.pagefile.file import Header
 
 # Memory of this process in pages; the first number is its address space (proc_pid_statm(5)).
@@ -79,7 +79,7 @@ class Conversion:
 
     def text(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Yield the unpacked text of plain, gzip or zstd bytes. Raises Malformed, TooLarge."""
-        return decoded(chunks, self._max_bytes())
+        return decompress(chunks, self._max_bytes())
 
     @contextmanager
     def of(self, chunks: Iterable[bytes]) -> Iterator[Converted]:

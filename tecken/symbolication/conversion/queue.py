@@ -70,7 +70,7 @@ class CeleryConversionQueue:
     of the same client.
 
     Args:
-        board: The shared state of conversions.
+        tracker: The shared state of conversions.
         send: Puts the jobs of several modules into the queue in one round trip.
         places: Returns how many modules of one client workers may have at a time.
         absent: Returns the modules that are known to be absent and need no job.
@@ -96,7 +96,10 @@ class CeleryConversionQueue:
         self._sleep = sleep
 
     def convert_and_wait(self, modules: Sequence[ObjectId], deadline: float, client: str = "") -> Answers:
-        """Have modules converted and wait for them; see `loader.Cold`. Polls once even after the deadline."""
+        """Have modules converted and wait for them; see `loader.ConversionQueue`.
+
+        Polls once even after the deadline.
+        """
         results: Answers = {**self._absent(modules)}
         wait = _Wait({module: "idle" for module in modules if module not in results}, results, client)
         pause = FIRST_PAUSE
@@ -174,7 +177,7 @@ class InlineConversionQueue:
         self._clock = clock
 
     def convert_and_wait(self, modules: Sequence[ObjectId], deadline: float, client: str = "") -> Answers:  # noqa: ARG002
-        """Convert modules; see `loader.Cold`."""
+        """Convert modules; see `loader.ConversionQueue`."""
         results = {module: self._convert(module, deadline) for module in modules}
         return {module: result for module, result in results.items() if not isinstance(result, Header)}
 
@@ -204,14 +207,16 @@ class ConversionWorker:
         attempt = self._tracker.begin(module)
         if attempt > MAX_ATTEMPTS:
             reason = f"conversion failed {MAX_ATTEMPTS} times"
-            given_up = self._converter.give_up(module, reason)
-            self._tracker.finish(module, given_up, ended=True)
-            return given_up
+            failure = self._converter.give_up(module, reason)
+            self._tracker.finish(module, failure, ended=True)
+            return failure
         try:
             result = self._converter.convert(module)
         except Unavailable as error:
             result = Missing("unreachable", str(error))
         except Exception as error:
+            # The attempt stays counted: a file that makes the converter fail in an unexpected way is tried a
+            # few times only.
             failure = Missing("unreachable", f"conversion failed: {type(error).__name__}")
             self._tracker.finish(module, failure, ended=False)
             raise

@@ -1,6 +1,6 @@
 """State of conversions on redis-cache, shared by the requests that wait and the workers.
 
-    idle ── ask ──> asked ── a worker has the lock ──> started ── finish ──> answered ── expiry ──> idle
+    idle ── claim ──> asked ── a worker has the lock ──> started ── finish ──> answered ── expiry ──> idle
 
 A poll reads three small keys per module, whatever the size of its header. They distinguish "no worker has
 started" from "a worker converts it". They also carry the result while the store is unavailable.
@@ -72,7 +72,7 @@ class Ready(NamedTuple):
 class ClientPlaces(NamedTuple):
     """Number of modules of one client that workers may have at a time.
 
-    `first` applies to the first module of a call to `ask`, `most` to each further one.
+    `first` applies to the first module of a call to `claim`, `most` to each further one.
     """
 
     most: int
@@ -188,6 +188,7 @@ def _state(module: ObjectId, answer: bytes | None, lock: bytes | None, claim: by
 
     The absence of another spelling does not count: upstreams compare case.
     """
+    # The result comes first: another job for the same module may hold the lock already.
     if answer:
         fields = orjson.loads(answer)
         if not fields:

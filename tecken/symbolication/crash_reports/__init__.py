@@ -1,8 +1,8 @@
 """Parsers of crash reports: texts with modules and stacks that people paste or tools write.
 
-`parse.read` tries each parser and returns a `Paste`: modules, threads and frames with module offsets.
-`json_reports` reads JSON, `stackwalk` the output of Breakpad's minidump_stackwalk, `debuggers` that of gdb
-and of Apple's crash reporter, and `parse` itself lists of module and offset.
+`parse.parse_report` tries each parser and returns a `ParsedReport`: modules, threads and frames with module
+offsets. `json_reports` reads JSON, `stackwalk` the output of minidump_stackwalk, `debuggers` that of gdb and
+of Apple's crash reporter, and `parse` itself lists of module and offset.
 
 What must never happen:
 

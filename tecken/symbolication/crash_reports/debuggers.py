@@ -15,7 +15,7 @@ from tecken.symbolication.crash_reports.json_reports import apple_id
 from tecken.symbolication.crash_reports.parsed_report import (
     ModuleRange,
     ModuleTable,
-    Paste,
+    ParsedReport,
     ReportFrame,
     ReportModule,
     Threads,
@@ -41,7 +41,7 @@ MAC_REASON = re.compile(r"^Exception Type:[ \t]+(.*)$", re.MULTILINE)
 NO_NAME = re.compile(r"0x[0-9a-f]+ \+ ")
 
 
-def gdb(text: str) -> Paste | None:
+def gdb(text: str) -> ParsedReport | None:
     """Return the report in a gdb backtrace, with or without eu-unstrip's list of modules."""
     if "#" not in text:
         return None
@@ -57,7 +57,7 @@ def gdb(text: str) -> Paste | None:
             threads.add(_gdb_frame(modules, match))
     kind = "gdb backtrace and list of modules" if modules.spans else "gdb backtrace"
     remarks = () if modules.spans else (NO_BUILD_IDS,)
-    return Paste(kind, modules(), threads.with_frames(), "", remarks)
+    return ParsedReport(kind, modules(), threads.with_frames(), "", remarks)
 
 
 def _gdb_frame(modules: ModuleTable, match: re.Match[str]) -> ReportFrame:
@@ -85,7 +85,7 @@ def elf_id(build_id: str) -> str:
     return f"{uuid.UUID(bytes_le=bytes.fromhex(build_id[:32])).hex.upper()}0"
 
 
-def mac(text: str) -> Paste | None:
+def mac(text: str) -> ParsedReport | None:
     """Return the report in an Apple crash report in text form."""
     if " - " not in text:
         return None
@@ -100,7 +100,9 @@ def mac(text: str) -> Paste | None:
         elif threads and (match := MAC_FRAME.fullmatch(line)):
             threads.add(_mac_frame(modules, match))
     reason = MAC_REASON.search(text)
-    return Paste("Apple crash report", modules(), threads.with_frames(), reason[1].rstrip() if reason else "")
+    return ParsedReport(
+        "Apple crash report", modules(), threads.with_frames(), reason[1].rstrip() if reason else ""
+    )
 
 
 def _mac_frame(modules: ModuleTable, match: re.Match[str]) -> ReportFrame:

@@ -15,7 +15,7 @@ import orjson
 from tecken.symbolication.crash_reports.parsed_report import (
     ModuleRange,
     ModuleTable,
-    Paste,
+    ParsedReport,
     ReportFrame,
     ReportModule,
     Thread,
@@ -26,7 +26,7 @@ from tecken.symbolication.crash_reports.parsed_report import (
 Json = dict[str, Any]
 
 
-def report(text: str) -> Paste | None:
+def report(text: str) -> ParsedReport | None:
     """Return the report in a JSON document of any known kind."""
     for document in _documents(text):
         for parse in (_request, _crash, _ping, _apple):
@@ -73,7 +73,7 @@ def _number(owner: Json, *names: str) -> int | None:
     return None
 
 
-def _request(document: Json) -> Paste | None:
+def _request(document: Json) -> ParsedReport | None:
     jobs = [document] if "memoryMap" in document else _dicts(document, "jobs")
     if not any("stacks" in job for job in jobs):
         return None
@@ -85,7 +85,7 @@ def _request(document: Json) -> Paste | None:
             pairs = stack if isinstance(stack, list) else ()
             frames = tuple(_requested_frame(modules, job_modules, pair) for pair in pairs)
             threads.append(Thread(f"Stack {len(threads) + 1}", frames))
-    return Paste("symbolication request", modules(), tuple(threads))
+    return ParsedReport("symbolication request", modules(), tuple(threads))
 
 
 def _requested_module(entry: Any) -> ReportModule:
@@ -101,7 +101,7 @@ def _requested_frame(modules: ModuleTable, job_modules: list[ReportModule], pair
     return ReportFrame(None, offset)
 
 
-def _crash(document: Json) -> Paste | None:
+def _crash(document: Json) -> ParsedReport | None:
     """Return the report in Socorro's processed crash, or in the output of minidump-stackwalk --json."""
     dump = document.get("json_dump", document)
     entries = _dicts(dump, "modules")
@@ -118,7 +118,7 @@ def _crash(document: Json) -> Paste | None:
         )
         for number, thread in enumerate(_dicts(dump, "threads"))
     )
-    return Paste("crash report", modules(), threads, _reason(info))
+    return ParsedReport("crash report", modules(), threads, _reason(info))
 
 
 def _crashing_thread(info: Any, dump: Json) -> int | None:
@@ -157,7 +157,7 @@ def _crash_frame(modules: ModuleTable, by_name: dict[str, ReportModule], frame: 
     return modules.frame(_number(frame, "offset") or 0, given)
 
 
-def _ping(document: Json) -> Paste | None:
+def _ping(document: Json) -> ParsedReport | None:
     """Return the report in a Firefox crash ping."""
     payload = document.get("payload", document)
     traces = payload.get("stackTraces", payload.get("stack_traces")) if isinstance(payload, dict) else None
@@ -173,10 +173,10 @@ def _ping(document: Json) -> Paste | None:
         )
         for number, thread in enumerate(_dicts(traces, "threads"))
     )
-    return Paste("crash ping", modules(), threads, _reason(info))
+    return ParsedReport("crash ping", modules(), threads, _reason(info))
 
 
-def _apple(document: Json) -> Paste | None:
+def _apple(document: Json) -> ParsedReport | None:
     """Return the report in an Apple .ips document."""
     images = [_image(entry) for entry in _dicts(document, "usedImages")]
     if not images:
@@ -195,7 +195,7 @@ def _apple(document: Json) -> Paste | None:
     )
     exception = document.get("exception")
     reason = _text(exception, "type", "signal") if isinstance(exception, dict) else ""
-    return Paste("Apple crash report", modules(), threads, reason)
+    return ParsedReport("Apple crash report", modules(), threads, reason)
 
 
 def _image(entry: Json) -> ReportModule:

@@ -13,7 +13,7 @@ from tecken.errors import InvalidInput, TooLarge
 from tecken.symbolication.crash_reports import debuggers, json_reports, stackwalk
 from tecken.symbolication.crash_reports.parsed_report import (
     ModuleTable,
-    Paste,
+    ParsedReport,
     ReportFrame,
     ReportModule,
     Thread,
@@ -28,7 +28,7 @@ NAMED = re.compile(rf"{NUMBER}{NAME}\s*\+\s*{OFFSET}\s*")
 DECLARED = re.compile(rf"\s*{NAME}{BETWEEN}{ID}\s*")
 
 
-def offset_list(text: str) -> Paste | None:
+def offset_list(text: str) -> ParsedReport | None:
     """Return the report in a list of modules and offsets."""
     lines = [line for line in text.splitlines() if line.strip()]
     ids = {match[1]: _debug_id(match[2]) for match in map(DECLARED.fullmatch, lines) if match}
@@ -40,7 +40,7 @@ def offset_list(text: str) -> Paste | None:
     remarks = (
         (f"No debug id for {', '.join(missing)}: write it once, as `{missing[0]} ID`.",) if missing else ()
     )
-    return Paste("list of modules and offsets", modules(), (Thread("Frames", frames),), "", remarks)
+    return ParsedReport("list of modules and offsets", modules(), (Thread("Frames", frames),), "", remarks)
 
 
 def _frames(lines: list[str], ids: dict[str, str], modules: ModuleTable) -> Iterator[ReportFrame]:
@@ -63,7 +63,7 @@ def _debug_id(text: str) -> str:
 
 
 # In this order: the list comes last, because it accepts almost every line.
-PARSERS: tuple[Callable[[str], Paste | None], ...] = (
+PARSERS: tuple[Callable[[str], ParsedReport | None], ...] = (
     json_reports.report,
     stackwalk.machine,
     stackwalk.human,
@@ -78,7 +78,7 @@ KNOWN = (
 )
 
 
-def read(text: str, most_frames: int) -> Paste:
+def parse_report(text: str, most_frames: int) -> ParsedReport:
     """Return the report in a text of any known kind.
 
     Raises:
@@ -86,12 +86,12 @@ def read(text: str, most_frames: int) -> Paste:
         TooLarge: It has more frames than `most_frames`.
     """
     for parse in PARSERS:
-        paste = parse(text)
-        if paste and any(
-            frame.module is not None or frame.given for thread in paste.threads for frame in thread.frames
+        report = parse(text)
+        if report and any(
+            frame.module is not None or frame.given for thread in report.threads for frame in thread.frames
         ):
-            frames = sum(len(thread.frames) for thread in paste.threads)
+            frames = sum(len(thread.frames) for thread in report.threads)
             if frames > most_frames:
                 raise TooLarge(f"Too many frames: {frames}, at most {most_frames} at a time")
-            return paste
+            return report
     raise InvalidInput(f"No stack found in this text. It can be {KNOWN}.")

@@ -26,7 +26,7 @@ class ReportFrame(NamedTuple):
     """Frame of a thread."""
 
     module: int | None
-    """Index in `Paste.modules`. None: in no module, or the text does not give the place in it."""
+    """Index in `ParsedReport.modules`. None: in no module, or the text does not give the place in it."""
     offset: int
     """Offset to look up in the module; the address where there is no module."""
     given: str = ""
@@ -41,7 +41,7 @@ class Thread(NamedTuple):
     crashed: bool = False
 
 
-class Paste(NamedTuple):
+class ParsedReport(NamedTuple):
     """Parsed report."""
 
     kind: str

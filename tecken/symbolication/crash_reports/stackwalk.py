@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from tecken.symbolication.crash_reports.parsed_report import (
     ModuleTable,
-    Paste,
+    ParsedReport,
     ReportFrame,
     ReportModule,
     Thread,
@@ -39,7 +39,7 @@ HAVE_NO_ID = (
 )
 
 
-def machine(text: str) -> Paste | None:
+def machine(text: str) -> ParsedReport | None:
     """Return the report in the output of `minidump_stackwalk -m`."""
     if not MODULE_LINE.search(text) or not FRAME_LINE.search(text):
         return None
@@ -58,7 +58,7 @@ def machine(text: str) -> Paste | None:
     crashing = crash[3] if crash else ""
     threads = tuple(Thread(f"Thread {n}", tuple(frames), n == crashing) for n, frames in frames_of.items())
     reason = f"{crash[1]} at {crash[2]}" if crash and crash[2] else ""
-    return Paste("minidump_stackwalk -m", modules(), threads, reason)
+    return ParsedReport("minidump_stackwalk -m", modules(), threads, reason)
 
 
 def _modules(text: str) -> Iterator[tuple[str, ReportModule]]:
@@ -72,7 +72,7 @@ def _description(function: str, file: str, line: str) -> str:
     return f"{function} [{file}:{line}]" if file else function
 
 
-def human(text: str) -> Paste | None:
+def human(text: str) -> ParsedReport | None:
     """Return the report in the output of `minidump_stackwalk` without options."""
     if "Loaded modules:" not in text or not re.search(r"^Thread \d", text, re.MULTILINE):
         return None
@@ -85,7 +85,9 @@ def human(text: str) -> Paste | None:
             threads.add(_frame(by_name, modules, int(match[1]), match[2]))
     reason = REASON.search(text)
     remarks = () if by_name else (HAVE_NO_ID,)
-    return Paste("minidump_stackwalk", modules(), threads.with_frames(), reason[1] if reason else "", remarks)
+    return ParsedReport(
+        "minidump_stackwalk", modules(), threads.with_frames(), reason[1] if reason else "", remarks
+    )
 
 
 def _modules_without_symbols(text: str) -> Iterator[tuple[str, ReportModule]]:

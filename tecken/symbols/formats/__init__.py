@@ -27,26 +27,28 @@ from typing import Final
 
 from tecken.symbols.filetypes import FileType
 from tecken.symbols.formats.base import Format, ObjectInfo
-from tecken.symbols.formats.breakpad import Breakpad
+from tecken.symbols.formats.breakpad import Breakpad, parse_module
+
+__all__ = ["FORMATS", "HEAD_BYTES", "format_of", "identify", "parse_module"]
 
 FORMATS: Final[tuple[Format, ...]] = (Breakpad(),)
 
 HEAD_BYTES: Final = 16 << 10
-"""What a format needs of a file to identify it."""
+"""Bytes from the start of a file that a format receives to identify it."""
 
 
 def format_of(file_type: FileType) -> Format | None:
     """Return the first format that files of a type can be in; None for a type that is only stored."""
-    return next((known for known in FORMATS if file_type in known.file_types), None)
+    return next((entry for entry in FORMATS if file_type in entry.file_types), None)
 
 
 def recognise(head: bytes, file_type: FileType | None = None) -> tuple[Format, ObjectInfo] | None:
-    """Return the format of a file's first bytes, and what they say about its object; None if none is known.
+    """Return the format of a file's first bytes, and what they say about its object; None if no format does.
 
     With a `file_type` only the formats are tried that files of this type can be in.
     """
-    formats = (known for known in FORMATS if file_type is None or file_type in known.file_types)
-    return next(((known, info) for known in formats if (info := known.identify(head)) is not None), None)
+    formats = (entry for entry in FORMATS if file_type is None or file_type in entry.file_types)
+    return next(((entry, info) for entry in formats if (info := entry.identify(head)) is not None), None)
 
 
 def identify(head: bytes, file_type: FileType | None = None) -> ObjectInfo | None:

@@ -9,7 +9,7 @@ from tecken.symbols.filetypes import FileType
 
 
 class Kind(Enum):
-    """What a file is good for, the most useful first."""
+    """Information that a file has, the most useful first."""
 
     DEBUG = "debug"
     """Functions, lines and inlined calls."""
@@ -22,9 +22,9 @@ class Kind(Enum):
 
 
 class ObjectInfo(NamedTuple):
-    """What the first bytes of a file say about the object it belongs to.
+    """Object that a file belongs to, according to the first bytes of the file.
 
-    Names and ids are as the file has them, and "" where it has none; `tecken.symbols.ids` normalises them.
+    Names and ids are spelt as in the file, and "" where it has none; `tecken.symbols.ids` normalises them.
     """
 
     kind: Kind
@@ -39,13 +39,13 @@ class ObjectInfo(NamedTuple):
 
 
 class UsabilityCheck(Protocol):
-    """A search for symbols that can be used, in a file that passes on its way into storage.
+    """Search for symbols that can be used, in a file that passes on its way into storage.
 
     It must cost little, in bounded memory: conversion, which runs later in a worker, finds the rest.
     """
 
     def feed(self, chunk: bytes) -> None:
-        """Look at the next bytes of the unpacked file."""
+        """Search the next bytes of the unpacked file."""
         ...
 
     def problem(self) -> str:
@@ -60,10 +60,10 @@ class Format(Protocol):
     file_types: tuple[FileType, ...]
     """Types of files that can be in this format."""
     identity: str
-    """The part of a file that identifies its object, as warnings call it."""
+    """Name in warnings of the part of a file that identifies its object."""
 
     def identify(self, head: bytes) -> ObjectInfo | None:
-        """Return what the first `HEAD_BYTES` of a file say; None when they are of another format."""
+        """Return the object in the first `HEAD_BYTES` of a file; None when they are of another format."""
         ...
 
     def usability_check(self) -> UsabilityCheck | None:

@@ -1,8 +1,8 @@
-"""Symbol files of Breakpad: their object, and their records without parsing what is inside them.
+"""Breakpad symbol files: the object that they belong to, and the places of their records in the text.
 
 Sources: Breakpad, docs/symbol_files.md and docs/processor_design.md. Where these are silent we do what the
-`symbolic` library does: a record is known by its first word and one space, and nothing counts from the first
-STACK record on.
+`symbolic` library does: the first word and one space decide the kind of a record, and nothing counts from the
+first STACK record on.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ _RECORD: Final = re.compile(
     rb"|PUBLIC (?:" + _ADDRESS + rb"[0-9a-fA-F])?[^\n]*"
     rb"|FILE " + _NAMED + rb"|INLINE_ORIGIN " + _NAMED + rb"|STACK )"
 )
-_FUNC, _PUBLIC, _FILE, _ORIGIN = 2, 3, 5, 7  # the last group of each alternative
+# Number of the last group of each alternative in _RECORD, by which a match shows its kind.
+_FUNC, _PUBLIC, _FILE, _ORIGIN = 2, 3, 5, 7
 _MODULE: Final = re.compile(rb"\nMODULE[ \t]+(\S+)[ \t]+(\S+)[ \t]+([0-9a-fA-F]+)[ \t]+(\S[^\r\n]*)")
 _INFO: Final = re.compile(rb"\s*\nINFO[ \t]+(\S+)[ \t]*([^\r\n]*)")
 _PREFIXED: Final = re.compile(rb"\n(?:FUNC|PUBLIC) [ \t]*(?:m[ \t]+)?(?:[0-9a-fA-F]{1,32}[ \t]+)?0[xX]")
@@ -66,6 +67,8 @@ _CAUSES: Final = {
 
 
 class ModuleRecord(NamedTuple):
+    """Module of a symbol file: the fields of its MODULE record and of the INFO records after it."""
+
     os: str
     arch: str
     debug_id: str
@@ -76,12 +79,14 @@ class ModuleRecord(NamedTuple):
 
 
 class Table:
-    """Records of one section: `keys` and where in the text each lies.
+    """Records of one section: the key of each, and its place in the text.
 
-    `sizes` is what a FUNC covers in the module; 0 for every other record.
+    `sizes` has the bytes that a FUNC record covers in the module; 0 for every other record.
     """
 
     def __init__(self) -> None:
+        # Arrays instead of objects: a large library has millions of records, and a tuple of four numbers for
+        # each would take ten times the memory.
         self.keys = array("I")
         self.starts = array("Q")
         self.lengths = array("I")
@@ -91,6 +96,7 @@ class Table:
         return len(self.keys)
 
     def append(self, key: int, start: int, length: int, size: int = 0) -> None:
+        """Add a record: its key, and the start and length of its text."""
         self.keys.append(key)
         self.starts.append(start)
         self.lengths.append(length)
@@ -102,7 +108,7 @@ class Table:
             self._keep(_order(self.keys))
 
     def keep_first(self, count: int) -> int:
-        """Keep the first `count` of equal keys, sorted before. Return how many records are left out."""
+        """Keep the first `count` of equal keys of a sorted table. Return how many records are left out."""
         keys = self.keys
         if not any(map(eq, keys, islice(keys, count, None))):
             return 0
@@ -111,16 +117,16 @@ class Table:
         return before - len(self)
 
     def keep_last(self) -> None:
-        """Of equal keys, keep the last; sorted before."""
+        """Keep the last of equal keys; the table must be sorted."""
         if any(map(eq, self.keys, islice(self.keys, 1, None))):
             last = len(self) - 1
             self._keep(array("I", (i for i, k in enumerate(self.keys) if i == last or self.keys[i + 1] != k)))
 
     def cuts(self, page_size: int) -> Iterator[tuple[int, int]]:
-        """Ranges of records that make a page: `page_size` bytes of text or a little more.
+        """Yield the range of records of each page, which has `page_size` bytes of text or a little more.
 
-        A page answers for its addresses alone, so equal keys stay together, and so do a FUNC and the PUBLIC
-        records inside it; a file that stretches a page by MAX_PAGE in this way loses that for the rest.
+        A lookup reads one page, so equal keys stay together, and so do a FUNC and the PUBLIC records inside
+        it. In a file that extends a page by MAX_PAGE in this way, the rest is cut off into the next page.
         """
         keys, sizes, begin = self.keys, self.sizes, 0
         while begin < len(self):
@@ -136,11 +142,11 @@ class Table:
             begin = end
 
     def _fill(self, begin: int, page_size: int) -> int:
-        """Return where `page_size` bytes of text from `begin` on are full."""
-        held = 0
+        """Return the end of the records from `begin` on that have `page_size` bytes of text together."""
+        size = 0
         for i in range(begin, len(self)):
-            held += self.lengths[i]
-            if held >= page_size:
+            size += self.lengths[i]
+            if size >= page_size:
                 return i + 1
         return len(self)
 
@@ -151,10 +157,9 @@ class Table:
 
 
 def _order(keys: array[int]) -> array[int]:
-    """Return the positions of `keys` in the order of their values; equal ones stay in order.
-
-    Many are sorted by their upper and lower halves, which takes longer and no memory for Python's integers.
-    """
+    """Return the positions of `keys` in the order of their values; equal keys stay in order."""
+    # Many keys are sorted by their lower and then by their upper halves. That takes longer than sorted(), but
+    # no memory for Python's integers, which would exceed the limit of a worker.
     if len(keys) <= SORTED_AT_ONCE:
         return array("I", sorted(range(len(keys)), key=keys.__getitem__))
     order = array("I", range(len(keys)))
@@ -178,7 +183,7 @@ def _order_by_digit(keys: array[int], order: array[int], shift: int) -> array[in
 
 
 class Scanner:
-    """Finds records in text given piece by piece; offsets count from the start of the text."""
+    """Search for records in text that is given piece by piece; offsets count from the start of the text."""
 
     def __init__(self) -> None:
         self.symbols = Table()
@@ -186,11 +191,15 @@ class Scanner:
         self.origins = Table()
         self.dropped: Counter[str] = Counter()
         self.module: ModuleRecord | None = None
-        self.mixed = False  # FILE or INLINE_ORIGIN records lie among the FUNC blocks
-        self.end: int | None = None  # where the first STACK record begins
-        self._tail = b"\n"  # the line not yet ended, and the newline before it
-        self._base = -1  # where the tail begins
-        self._open: int | None = None  # start of the FUNC block not yet ended
+        # Whether FILE or INLINE_ORIGIN records lie among the FUNC blocks.
+        self.mixed = False
+        # Start of the first STACK record.
+        self.end: int | None = None
+        # Line that has not ended yet, with the newline before it, and its start in the text.
+        self._tail = b"\n"
+        self._base = -1
+        # Start of the FUNC block that has not ended yet.
+        self._open: int | None = None
 
     @property
     def length(self) -> int:
@@ -198,17 +207,22 @@ class Scanner:
         return self._base if self.end is None else self.end
 
     def feed(self, text: bytes) -> None:
-        """Raises Malformed for text without MODULE at its begin or with an endless line, TooLarge."""
+        """Scan the next piece of text.
+
+        Raises:
+            Malformed: The text does not begin with a MODULE record, or a line has more than MAX_LINE bytes.
+            TooLarge: The text has more than MAX_RECORDS records of one kind.
+        """
         text = self._tail + text
-        whole = text.rfind(b"\n")
-        if len(text) - whole > MAX_LINE:
+        last_newline = text.rfind(b"\n")
+        if len(text) - last_newline > MAX_LINE:
             raise Malformed(f"symbol file has a line of more than {MAX_LINE} bytes")
-        self._scan(text, whole)
-        self._tail = text[whole:]
+        self._scan(text, last_newline)
+        self._tail = text[last_newline:]
         self._refuse_too_many()
 
     def finish(self) -> None:
-        """Raise Malformed when this was no symbol file, or none of its symbols can be used."""
+        """Sort the records. Raise Malformed for text that is no symbol file, or has no symbol to use."""
         last_line_ended = self._tail == b"\n"
         self._scan(self._tail, len(self._tail))
         self._refuse_too_many()
@@ -239,27 +253,26 @@ class Scanner:
             raise Malformed("symbol file has no FUNC and no PUBLIC record")
 
     def without_names(self, block: bytes) -> bytes:
-        """A FUNC block goes on after an INLINE_ORIGIN record inside it."""
+        """Return a FUNC block without the FILE and INLINE_ORIGIN records inside it, which do not end it."""
         return _NAMES.sub(b"", block) if self.mixed else block
 
     def _scan(self, text: bytes, end: int) -> None:
-        """`text` up to `end` is whole lines, each with the newline before it."""
+        """Add the records of the text up to `end`: complete lines, each with the newline before it."""
         if self.module is None and text[:end].strip():
-            self.module = _module(text[:end])
+            self.module = _parse_module(text[:end])
         if self.end is None:
-            for found in _RECORD.finditer(text, 0, end):
-                kind = found.lastindex
+            # One regular expression finds all records, and the lines in between, which are most of the text,
+            # are skipped in C (bench/convert.py).
+            for match in _RECORD.finditer(text, 0, end):
+                kind = match.lastindex
                 if kind in (_ORIGIN, _FILE):
-                    self._name(
-                        self.origins if kind == _ORIGIN else self.files,
-                        int(found[kind - 1]),
-                        found.span(kind),
-                    )
-                elif self._symbol(found, kind):
+                    names = self.origins if kind == _ORIGIN else self.files
+                    self._add_name(names, int(match[kind - 1]), match.span(kind))
+                elif self._add_symbol(match, kind):
                     break
         self._base += end
 
-    def _name(self, names: Table, number: int, span: tuple[int, int]) -> None:
+    def _add_name(self, names: Table, number: int, span: tuple[int, int]) -> None:
         if self.symbols.keys:
             self.mixed = True
         if number < 1 << 32:
@@ -267,26 +280,26 @@ class Scanner:
         else:
             self.dropped["FILE or INLINE_ORIGIN number past 2**32"] += 1
 
-    def _symbol(self, found: re.Match[bytes], kind: int | None) -> bool:
-        """Whether it is a STACK record, and with it the end."""
-        start = self._base + found.start() + 1
+    def _add_symbol(self, match: re.Match[bytes], kind: int | None) -> bool:
+        """Add a FUNC or PUBLIC record. Return whether the record is a STACK record, which ends the scan."""
+        start = self._base + match.start() + 1
         self._close(start - 1)
-        if kind and found.end(kind) - found.start() > MAX_NUMBERS:
+        if kind and match.end(kind) - match.start() > MAX_NUMBERS:
             kind = None
         if kind == _FUNC:
-            self._func(start, int(found[1], 16), int(found[2], 16))
+            self._add_func(start, int(match[1], 16), int(match[2], 16))
         elif kind == _PUBLIC:
-            self._public(start, int(found[3], 16), found.end() - found.start() - 1)
-        elif found[0] == b"\nSTACK ":
+            self._add_public(start, int(match[3], 16), match.end() - match.start() - 1)
+        elif match[0] == b"\nSTACK ":
             self.end = start - 1
             return True
-        elif _PREFIXED.match(found.string, found.start()):
+        elif _PREFIXED.match(match.string, match.start()):
             self.dropped[PREFIXED] += 1
         else:
-            self.dropped[f"{found[0][1:].split(None, 1)[0].decode()} unreadable"] += 1
+            self.dropped[f"{match[0][1:].split(None, 1)[0].decode()} unreadable"] += 1
         return False
 
-    def _func(self, start: int, address: int, size: int) -> None:
+    def _add_func(self, start: int, address: int, size: int) -> None:
         if address >= 1 << 32:
             self.dropped["FUNC past 4 GiB"] += 1
         elif not size:
@@ -295,33 +308,29 @@ class Scanner:
             self.symbols.append(address, start, 0, min(size, (1 << 32) - 1))
             self._open = start
 
-    def _public(self, start: int, address: int, length: int) -> None:
+    def _add_public(self, start: int, address: int, length: int) -> None:
         if address < 1 << 32:
             self.symbols.append(address, start, min(length, MAX_TEXT))
         else:
             self.dropped["PUBLIC past 4 GiB"] += 1
 
     def _close(self, end: int) -> None:
-        """End the FUNC block, if one is open, which is the last symbol of the table.
-
-        One that is too long keeps enough bytes to show it.
-        """
+        """End the FUNC block that is open, if any; it is the last symbol of the table."""
         if self._open is None:
             return
+        # One byte more than the limit, so that conversion sees that the block is too long.
         self.symbols.lengths[-1] = min(end - self._open, MAX_BLOCK + 1)
         self._open = None
 
 
-def described(head: bytes) -> ModuleRecord:
-    """What the first bytes of a symbol file say of its module; a line cut short does not count.
-
-    Raises Malformed.
-    """
-    return _module(b"\n" + head[: head.rfind(b"\n") + 1])
+def parse_module(head: bytes) -> ModuleRecord:
+    """Return the module in the first bytes of a symbol file. Raises Malformed."""
+    # The last line may be cut short, so it does not count.
+    return _parse_module(b"\n" + head[: head.rfind(b"\n") + 1])
 
 
-def _module(text: bytes) -> ModuleRecord:
-    """From the first lines: MODULE, and the INFO records right after it."""
+def _parse_module(text: bytes) -> ModuleRecord:
+    """Return the module in the first lines: MODULE, and the INFO records right after it."""
     first = _MODULE.match(text)
     if not first:
         if not text.strip():
@@ -330,14 +339,14 @@ def _module(text: bytes) -> ModuleRecord:
         raise Malformed(f"symbol file must begin with MODULE <os> <arch> <id> <name>, not {line!r}")
     if len(first[0]) > MAX_MODULE_BYTES:
         raise Malformed(f"symbol file has a MODULE record of more than {MAX_MODULE_BYTES} bytes")
-    said: dict[bytes, bytes] = {}
+    fields: dict[bytes, bytes] = {}
     position = first.end()
     while info := _INFO.match(text, position):
-        said.setdefault(info[1], info[2])
+        fields.setdefault(info[1], info[2])
         position = info.end()
     os, arch, debug_id, debug_file = map(_text, first.groups())
-    code_id, _, code_file = _text(said.get(b"CODE_ID", b"")).partition(" ")
-    generator = _text(said.get(b"GENERATOR", b""))
+    code_id, _, code_file = _text(fields.get(b"CODE_ID", b"")).partition(" ")
+    generator = _text(fields.get(b"GENERATOR", b""))
     return ModuleRecord(
         os, arch, debug_id, debug_file, code_id[:MAX_NAME], code_file[:MAX_NAME], generator[:MAX_NAME]
     )
@@ -352,16 +361,16 @@ _ELF_SYSTEMS: Final = ("linux", "android")
 
 
 class Breakpad:
-    """The format of symbol files."""
+    """Format of symbol files."""
 
     name = "breakpad"
-    file_types: tuple[FileType, ...] = (FileType.BREAKPAD,)
+    file_types: tuple[FileType, ...] = (FileType.SYMBOL_FILE,)
     identity = "MODULE record"
 
     def identify(self, head: bytes) -> ObjectInfo | None:
-        """Return what the MODULE and INFO records say; None without them."""
+        """Return the object in the MODULE and INFO records; None without them."""
         with suppress(Malformed):
-            module = described(head)
+            module = parse_module(head)
             return ObjectInfo(
                 Kind.DEBUG,
                 self.name,
@@ -376,10 +385,11 @@ class Breakpad:
         return None
 
     def usability_check(self) -> SymbolCheck:
+        """Return a check of one symbol file."""
         return SymbolCheck()
 
 
-# Kept of a line that continues in the next chunk; the fields that are checked come first in it.
+# Bytes kept of a line that continues in the next chunk; the fields that are checked are its first ones.
 LINE_BYTES: Final = 4 << 10
 _BEGIN: Final = rb"\n(?:FUNC|PUBLIC) [ \t]*(?:m[ \t]+)?"
 _SHORT_ADDRESS: Final = rb" [ \t]*(?:m[ \t]+)?0{0,24}[0-9a-fA-F]{1,8}[ \t]+"
@@ -387,7 +397,7 @@ _USABLE: Final = re.compile(
     rb"\n(?:FUNC" + _SHORT_ADDRESS + rb"0{0,24}[1-9a-fA-F][0-9a-fA-F]{0,31}[ \t]+[0-9a-fA-F]"
     rb"|PUBLIC" + _SHORT_ADDRESS + rb"[0-9a-fA-F])"
 )
-# The first that a file has, of those without a usable record.
+# Reasons why a file has no usable record, in the order in which they are reported.
 _REASONS: Final = (
     (re.compile(_BEGIN + rb"0[xX]"), "its addresses begin with 0x, and must be hex digits alone"),
     (
@@ -400,7 +410,7 @@ _NO_RECORD: Final = "it has no FUNC and no PUBLIC record"
 
 
 class SymbolCheck:
-    """The search for one FUNC or PUBLIC record that can be used, or for the reason why there is none."""
+    """Search for one FUNC or PUBLIC record that can be used, or for the reason why there is none."""
 
     def __init__(self) -> None:
         self._is_usable = False
@@ -408,6 +418,7 @@ class SymbolCheck:
         self._line = b"\n"
 
     def feed(self, chunk: bytes) -> None:
+        """Search the next bytes of the unpacked file."""
         # Nearly every symbol file has a usable record early on, so that nothing more is searched.
         if self._is_usable:
             return
@@ -420,6 +431,7 @@ class SymbolCheck:
         self._line = text[begin : begin + LINE_BYTES]
 
     def problem(self) -> str:
+        """Return why no symbol of the file can be used; "" when some can."""
         if self._is_usable:
             return ""
         return next((reason for _, reason in _REASONS if reason in self._reasons), _NO_RECORD)

@@ -1,6 +1,6 @@
 """Page files: one module's symbols as a header and small compressed pages.
 
-`convert.Converter` cuts the text of a Breakpad symbol file into pages; `file.Header` finds the page that
+`convert.PageFileWriter` cuts the text of a symbol file into pages; `file.Header` finds the page that
 covers an offset and opens it; `page.Page` gives the text of each record; `func_record.Block` looks an offset
 up in the text of one FUNC record. `bounds` limits a record, `line_runs` shortens line records, `compression`
 compresses pages on all cores, `func_ranges` is the parsed form of a FUNC block.

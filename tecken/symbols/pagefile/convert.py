@@ -4,7 +4,7 @@ The text is not parsed but cut, at FUNC and PUBLIC records, into pages of about 
 compressed on its own, with one dictionary for the module. Memory does not grow with the text, because the
 text is written to a spool file and only a few megabytes of pages are in memory at a time.
 
-Source: Breakpad, docs/symbol_files.md.
+Source: see `tecken.symbols.formats.breakpad`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from operator import add
 from typing import BinaryIO, Final, NamedTuple
 
-from tecken.symbols.decompression import decoded
+from tecken.symbols.decompression import decompress
 from tecken.symbols.formats.breakpad import Scanner, Table
 from tecken.symbols.pagefile.bounds import (
     MAX_BLOCK,
@@ -30,7 +30,7 @@ from tecken.symbols.pagefile.line_runs import join
 from tecken.symbols.pagefile.page import encode
 from tecken.symbols.source_paths import clean
 
-__all__ = ["PageFileWriter", "decoded"]
+__all__ = ["PageFileWriter", "decompress"]
 
 PAGE_SIZE: Final = 16 << 10
 

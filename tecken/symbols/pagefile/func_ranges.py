@@ -1,6 +1,6 @@
 """Parsed form of a FUNC block: the ranges of module offsets of line records and inlined calls.
 
-Source: Breakpad, docs/symbol_files.md.
+Source: that of `tecken.symbols.formats`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Lookup of an offset in one FUNC block: the text of a Breakpad FUNC record with its lines and inlined calls.
+"""Lookup of an offset in one FUNC block: the text of a FUNC record with its lines and inlined calls.
 
     FUNC [m] address size parameter_size name
     INLINE depth call_line call_file origin (address size)+

@@ -55,6 +55,7 @@ def _join(texts: list[bytes], counts: list[int]) -> list[bytes]:
     addresses = fields[0::4]
     firsts = list(accumulate(counts, initial=0))
     try:
+        _check_count(fields, firsts[-1])
         begins = _begins(_numbers(addresses), _sizes(fields[1::4]), firsts)
     except (ValueError, OverflowError):
         # Some block has malformed numbers. Each block is tried alone, and the malformed one stays as it is.
@@ -66,6 +67,12 @@ def _join(texts: list[bytes], counts: list[int]) -> list[bytes]:
     for first in firsts[:-1]:
         fields[3 * first] = b"\n" + fields[3 * first]
     return b" ".join(fields).replace(b" \n", b"\n")[2:].split(b"\n\n")
+
+
+def _check_count(fields: Sequence[bytes], records: int) -> None:
+    # A line with spaces side by side has fewer fields, which would shift those of all lines after it.
+    if len(fields) != 4 * records:
+        raise ValueError("a line record without four fields")
 
 
 def _begins(starts: array[int], sizes: Sequence[int], firsts: Sequence[int]) -> set[int]:

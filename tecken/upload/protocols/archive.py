@@ -43,6 +43,7 @@ def upload_archive(request: HttpRequest) -> HttpResponse:
 
 @contextmanager
 def _get_archive(request: HttpRequest) -> Iterator[Archive]:
+    # Within the `with` blocks: the unnamed file of the archive exists as long as they do.
     with receive_archive(request) as archive_or_url:
         if isinstance(archive_or_url, Archive):
             yield archive_or_url

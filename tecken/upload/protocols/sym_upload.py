@@ -34,11 +34,21 @@ from tecken.upload.form import Spool
 from tecken.upload.ingest import select_storage
 from tecken.upload.models import Protocol, Upload
 from tecken.upload.protocols.direct import UPLOADERS, build_own_url, find_upload, writes_try
-from tecken.upload.single_file import TYPES, NamedFile
+from tecken.upload.single_file import NamedFile
 
 MAX_COMPLETION_BYTES = 64 << 10
 FIELDS_BYTES = 64 << 10
 RESULTS: Final = {"stored": "OK", "skipped": "DUPLICATE_DATA"}
+# The client's name of each type. A completion without one is about a symbol file.
+SYMBOL_FILE_TYPE: Final = "BREAKPAD"
+NATIVE_TYPES: Final = (
+    *(FileType.ELF, FileType.PE, FileType.MACHO, FileType.PDB),
+    *(FileType.DEBUG_ONLY, FileType.DWP, FileType.DSYM),
+)
+TYPES: Final = {
+    SYMBOL_FILE_TYPE: FileType.SYMBOL_FILE,
+    **{file_type.name: file_type for file_type in NATIVE_TYPES},
+}
 # Not JSON: the client sends `{ symbol_id: {debug_file: "x", debug_id: "Y" }, symbol_upload_type: "ELF" }` and
 # escapes nothing; the protocol's document has quoted names in another spelling.
 FIELD: Final = re.compile(r'\b(debug_?[Ff]ile|debug_?[Ii]d|symbol_upload_type)"?\s*:\s*"([^"]*)"')
@@ -137,9 +147,10 @@ def send(request: HttpRequest) -> HttpResponse:
 def parse_form(fields: Mapping[str, str]) -> NamedFile:
     """Return the module in the fields of a protocol v1 form. Raise InvalidInput."""
     try:
-        return NamedFile(ObjectId.parse(fields["debug_file"], fields["debug_identifier"]), FileType.BREAKPAD)
+        module = ObjectId.parse(fields["debug_file"], fields["debug_identifier"])
     except KeyError as error:
         raise InvalidInput(f"The form has no field {error.args[0]}") from None
+    return NamedFile(module, FileType.SYMBOL_FILE)
 
 
 def parse_completion(body: bytes) -> NamedFile:
@@ -147,7 +158,7 @@ def parse_completion(body: bytes) -> NamedFile:
     fields = {
         name.replace("_", "").lower(): value for name, value in FIELD.findall(body.decode(errors="replace"))
     }
-    name = fields.get("symboluploadtype", FileType.BREAKPAD.name)
+    name = fields.get("symboluploadtype", SYMBOL_FILE_TYPE)
     if name not in TYPES:
         raise InvalidInput(f"symbol_upload_type must be one of {', '.join(TYPES)}")
     if not {"debugfile", "debugid"} <= fields.keys():

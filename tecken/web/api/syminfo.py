@@ -52,5 +52,5 @@ def _debug_ids(text: str) -> tuple[str, ...]:
 
 def _find_newest(names: Q) -> SymbolFile | None:
     """Return the newest regular file, else the newest one of a try build."""
-    stored = SymbolFile.objects.identifying().filter(names, key__endswith=FileType.BREAKPAD.suffix)
+    stored = SymbolFile.objects.identifying().filter(names, key__endswith=FileType.SYMBOL_FILE.suffix)
     return stored.order_by("try_symbols", "-created_at", "-pk").first()

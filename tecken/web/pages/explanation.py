@@ -247,7 +247,7 @@ def _upstream_state(upstream: UpstreamResult, cache: Cached | Unavailable, shows
         return SourceState("Upstream", name, "off", "Disabled by an operator", None, None)
     if look is None:
         return SourceState("Upstream", name, "not asked", NO_RECENT_SEARCH, None, None)
-    for answer in look.answers:
+    for answer in look.results:
         if answer.source == upstream.name:
             result = _describe_result(answer, shows_names)
             return SourceState("Upstream", name, answer.kind, result, look.at, answer.seconds)

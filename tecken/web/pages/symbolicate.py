@@ -24,8 +24,8 @@ from tecken.redisclient import services as redis_services
 from tecken.redisclient.guard import RedisGuard
 from tecken.runtimeconfig.current import options
 from tecken.symbolication.api.views import parts
-from tecken.symbolication.crash_reports.parse import read
-from tecken.symbolication.crash_reports.parsed_report import Paste
+from tecken.symbolication.crash_reports.parse import parse_report
+from tecken.symbolication.crash_reports.parsed_report import ParsedReport
 from tecken.web.auth import View, open_page, render_errors
 from tecken.web.pages.symbolicated_report import SymbolicatedReport, format_text, symbolicate_report
 from tecken.web.registration import SitePage
@@ -121,7 +121,7 @@ def show_symbolicate(request: HttpRequest) -> HttpResponse:
         )
     if request.POST.get("do") == "share":
         # Only a text with stacks is shared, so that the site cannot be used to store other texts.
-        read(text, options().symbolicate_max_frames)
+        parse_report(text, options().symbolicate_max_frames)
         client, guard = redis_services.counters_client(), redis_services.cache_guard()
         return redirect("shared", name=share_report(client, guard, text))
     return _symbolicate(request, text)
@@ -138,7 +138,7 @@ def show_shared(request: HttpRequest, name: str) -> HttpResponse:
 
 def _symbolicate(request: HttpRequest, text: str, link: str = "") -> HttpResponse:
     try:
-        paste = read(text, options().symbolicate_max_frames)
+        paste = parse_report(text, options().symbolicate_max_frames)
     except InvalidInput as error:
         return _render_page(request, text, HTTPStatus.BAD_REQUEST, problem=str(error))
     frames = sum(len(thread.frames) for thread in paste.threads)
@@ -159,7 +159,7 @@ def _symbolicate(request: HttpRequest, text: str, link: str = "") -> HttpRespons
     return _render_page(request, text, paste=paste, report=report, plain=plain, link=link)
 
 
-def _format_json(paste: Paste, report: SymbolicatedReport) -> bytes:
+def _format_json(paste: ParsedReport, report: SymbolicatedReport) -> bytes:
     document = {
         "kind": paste.kind,
         "reason": paste.reason,

@@ -12,7 +12,7 @@ import orjson
 
 from tecken.symbolication.api.answer import V5
 from tecken.symbolication.api.schema import Job
-from tecken.symbolication.crash_reports.parsed_report import Paste, ReportFrame, ReportModule, Thread
+from tecken.symbolication.crash_reports.parsed_report import ParsedReport, ReportFrame, ReportModule, Thread
 from tecken.symbolication.service import Parts, symbolicate
 from tecken.web.formatting import explanation_address
 
@@ -104,7 +104,7 @@ def find_source(file: str, line: int | None) -> SourceLine:
     return SourceLine(path, line, url.format(line=line or 1, **parts))
 
 
-def symbolicate_report(parts: Parts, paste: Paste) -> SymbolicatedReport:
+def symbolicate_report(parts: Parts, paste: ParsedReport) -> SymbolicatedReport:
     """Return a crash report with the functions of its frames.
 
     Raises:
@@ -123,7 +123,7 @@ def symbolicate_report(parts: Parts, paste: Paste) -> SymbolicatedReport:
     )
 
 
-def _make_job(paste: Paste) -> Job:
+def _make_job(paste: ParsedReport) -> Job:
     """Return a job that has a stack for each thread, without the frames that have no module."""
     return Job(
         [(module.debug_file, module.debug_id) for module in paste.modules],
@@ -135,7 +135,7 @@ def _make_job(paste: Paste) -> Job:
 
 
 def _symbolicated_thread(
-    paste: Paste, thread: Thread, results: Iterator[dict[str, Any]]
+    paste: ParsedReport, thread: Thread, results: Iterator[dict[str, Any]]
 ) -> SymbolicatedThread:
     rows = (
         _stack_row(paste, number, frame, next(results) if frame.module is not None else {})
@@ -144,7 +144,7 @@ def _symbolicated_thread(
     return SymbolicatedThread(thread.name, thread.crashed, tuple(rows))
 
 
-def _stack_row(paste: Paste, number: int, frame: ReportFrame, result: dict[str, Any]) -> StackRow:
+def _stack_row(paste: ParsedReport, number: int, frame: ReportFrame, result: dict[str, Any]) -> StackRow:
     module = paste.modules[frame.module].debug_file if frame.module is not None else ""
     call = _read_call(result) if "function" in result else None
     inlines = tuple(map(_read_call, result.get("inlines", ())))
@@ -157,7 +157,7 @@ def _read_call(result: dict[str, Any]) -> Call:
     return Call(result.get("function") or "?", find_source(file, result.get("line")) if file else None)
 
 
-def _module_uses(paste: Paste, result: dict[str, Any], debug: dict[str, Any]) -> Iterator[ModuleUse]:
+def _module_uses(paste: ParsedReport, result: dict[str, Any], debug: dict[str, Any]) -> Iterator[ModuleUse]:
     frames = Counter(frame.module for thread in paste.threads for frame in thread.frames)
     downloads, parse = debug["downloads"], debug["parse_sym"]["time_per_module"]
     for number, module in enumerate(paste.modules):

@@ -85,7 +85,7 @@ def missing_explanation(row: MissingSymbol) -> str:
 
 @register.filter
 def short_key(key: str) -> str:
-    """Return the part of a storage key below the prefix: xul.pdb/44E4.../xul.sym."""
+    """Return the part of a storage key below the prefix: `<debug file>/<DEBUG ID>/<file name>`."""
     return below_root(key)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tecken.errors import AccessDenied, NotFound, Throttled, TooLarge, Unavailable
-from tecken.storage.backends.bucket import Bucket, bucket_for, merged
+from tecken.storage.backends.bucket import Bucket, bucket_for, merge_spans
 from tecken.storage.backends.temporary_files import STALE_SECONDS
 from tecken.storage.port import FetchLimits
 from tests.support.http_upstream import HttpUpstream, Reply
@@ -274,6 +274,6 @@ def test_bucket_for_invalid_url_raises_without_credentials(url: str, monkeypatch
 
 
 def test_merged_spans_are_covered_and_near_ones_joined() -> None:
-    assert merged([], 5) == []
-    assert merged([(20, 30), (0, 10), (2, 4), (36, 40), (15, 16)], 5) == [(0, 30), (36, 40)]
-    assert merged([(0, 10), (10, 20), (0, 5)], 0) == [(0, 20)]
+    assert merge_spans([], 5) == []
+    assert merge_spans([(20, 30), (0, 10), (2, 4), (36, 40), (15, 16)], 5) == [(0, 30), (36, 40)]
+    assert merge_spans([(0, 10), (10, 20), (0, 5)], 0) == [(0, 20)]

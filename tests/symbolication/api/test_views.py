@@ -19,10 +19,11 @@ from prometheus_client import REGISTRY
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import services
 from tecken.jobs import keys
+from tecken.metrics import RENDERED
 from tecken.queues import CONVERT
 from tecken.redisclient import services as redis_services
 from tecken.storage import services as storage_services
-from tecken.storage.backends.uploaded_files import gzipped
+from tecken.storage.backends.uploaded_files import gzip_chunks
 from tecken.store.port import Missing
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.api import views
@@ -181,6 +182,19 @@ def test_requests_metric_counts_by_status() -> None:
 
 
 OFFSETS = st.integers(-(2**63), 2**64 - 1) | st.integers(0, 10_000)
+
+
+@pytest.mark.usefixtures("warm_modules")
+def test_v5_request_sent_twice_counts_its_rendered_frames_once() -> None:
+    counter = RENDERED.labels("v5")
+    before = counter._value.get()
+    ask("v5", STACK)
+    rendered = counter._value.get() - before
+    ask("v5", STACK)
+    assert 0 < rendered <= 12
+    assert counter._value.get() - before == rendered
+
+
 FRAMES = st.lists(st.tuples(st.integers(-1, 3), OFFSETS), max_size=4)
 NAMES = st.sampled_from([C.debug_file, LIBC.debug_file, "", "a/b", "\x01"]) | st.text(max_size=9) | st.none()
 IDS = st.sampled_from([C.debug_id, C.debug_id.lower(), LIBC.debug_id, "", "x"]) | st.text(max_size=9)
@@ -234,7 +248,7 @@ def test_v5_too_many_cold_modules_names_the_limit(runtime_options: Override) -> 
 def only_in_try(settings: pytest_django.Settings) -> None:
     settings.SYMBOL_SOURCES = []
     forget_parts()
-    storage_services.try_files().put(symbol_file(C), gzipped([sample(C)]))
+    storage_services.try_files().put(symbol_file(C), gzip_chunks([sample(C)]))
     assert isinstance(symbolication_services.converter().convert(C), Missing)
     assert isinstance(symbolication_services.try_converter().convert(C.in_try()), Header)
 
@@ -252,7 +266,7 @@ def test_v5_try_symbols_need_the_try_parameter(version: str) -> None:
 @pytest.mark.usefixtures("warm_modules")
 def test_v5_with_try_prefers_regular_symbols() -> None:
     text = sample(C).replace(b"FUNC ", b"FUNC ").replace(b" crash", b" tried")
-    storage_services.try_files().put(symbol_file(C), gzipped([text]))
+    storage_services.try_files().put(symbol_file(C), gzip_chunks([text]))
     assert isinstance(symbolication_services.try_converter().convert(C.in_try()), Header)
     body = {"memoryMap": [list(C)], "stacks": [[[0, 0x1205]]]}
     assert post("v5?try", body).content == post("v5", body).content

@@ -178,7 +178,7 @@ def test_prepare_renamed_debug_file_is_the_same_build(rig: Rig) -> None:
 
 
 def test_prepare_unavailable_page_files_skips_the_download(rig: Rig) -> None:
-    rig.page_files.away = Unavailable("storage is away")
+    rig.page_files.outage = Unavailable("storage is away")
     del rig.source.files[XUL]
     assert missing(rig.prepare()) == Missing("unreachable", "storage is away")
 

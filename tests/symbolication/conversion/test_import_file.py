@@ -37,8 +37,8 @@ class Rig:
             store=store or self.store,
             lock=MemoryConversionLock(),
             conversion=Conversion(lambda: MIB),
-            tell=self.published.append,
-            changed=self.change,
+            publish=self.published.append,
+            forget_file=self.change,
         )
 
     def change(self, key: FileKey, code_file: str, code_id: str) -> None:
@@ -106,7 +106,7 @@ def test_add_unusable_file_stores_nothing(rig: Rig, raw: bytes, error: type[Exce
 
 
 def test_add_unavailable_storage_raises(rig: Rig) -> None:
-    rig.page_files.away = Unavailable("storage is away")
+    rig.page_files.outage = Unavailable("storage is away")
     with pytest.raises(Unavailable, match="storage is away"):
         rig.add(sym(XUL))
     assert rig.store.headers([XUL]) == {}

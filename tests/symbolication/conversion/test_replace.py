@@ -40,7 +40,7 @@ class Rig:
             page_files=self.page_files,
             store=store or self.store,
             tracker=self.tracker,
-            tell=self.published.append,
+            publish=self.published.append,
             send=self.send,
         ).invalidate(module)
 
@@ -88,7 +88,7 @@ def test_replacer_without_redis_succeeds(rig: Rig) -> None:
 
 
 def test_replacer_undeletable_page_file_raises(rig: Rig) -> None:
-    rig.page_files.away = Unavailable("storage is away")
+    rig.page_files.outage = Unavailable("storage is away")
     with pytest.raises(Unavailable, match="storage is away"):
         rig.replaced(XUL)
     assert rig.sent == []

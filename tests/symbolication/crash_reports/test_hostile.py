@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from tecken.errors import InvalidInput, TooLarge
-from tecken.symbolication.crash_reports.parse import read
+from tecken.symbolication.crash_reports.parse import parse_report
 from tecken.symbolication.crash_reports.parsed_report import (
     ADDRESSES,
     ModuleRange,
@@ -69,7 +69,7 @@ def seconds(text: str) -> float:
     """Return the processor time of this thread for one reading."""
     began = time.thread_time()
     with suppress(InvalidInput, TooLarge):
-        read(text, MOST)
+        parse_report(text, MOST)
     return time.thread_time() - began
 
 
@@ -98,13 +98,13 @@ def test_read_hostile_text_takes_linear_time(name: str) -> None:
 )
 def test_read_impossible_numbers_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput):
-        read(text, MOST)
+        parse_report(text, MOST)
 
 
 @pytest.mark.parametrize("offset", ["-5", "true", "36893488147419103232", '"0x1ffffffffffffffff"'])
 def test_read_invalid_offset_counts_as_0(offset: str) -> None:
     text = f'{{"memoryMap": [["a", "{GUID}"]], "stacks": [[[0, {offset}], [0, 16]]]}}'
-    assert read(text, MOST).threads[0].frames == (ReportFrame(0, 0), ReportFrame(0, 16))
+    assert parse_report(text, MOST).threads[0].frames == (ReportFrame(0, 0), ReportFrame(0, 16))
 
 
 @pytest.mark.parametrize("text", ["0x" + "f" * 17, -1, ADDRESSES, True, None, 1.5, "", "x"])

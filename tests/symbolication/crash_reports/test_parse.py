@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tecken.errors import InvalidInput, TooLarge
 from tecken.symbolication.crash_reports.debuggers import elf_id
-from tecken.symbolication.crash_reports.parse import read
-from tecken.symbolication.crash_reports.parsed_report import Paste, ReportFrame, ReportModule
+from tecken.symbolication.crash_reports.parse import parse_report
+from tecken.symbolication.crash_reports.parsed_report import ParsedReport, ReportFrame, ReportModule
 
 XUL = ReportModule("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 APP = ReportModule("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
@@ -18,7 +18,7 @@ LIBC = ReportModule("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")
 MOST = 1000
 
 
-def first(paste: Paste) -> tuple[ReportFrame, ...]:
+def first(paste: ParsedReport) -> tuple[ReportFrame, ...]:
     return paste.threads[0].frames
 
 
@@ -31,7 +31,7 @@ def first(paste: Paste) -> tuple[ReportFrame, ...]:
     ],
 )
 def test_read_symbolication_request_gives_its_frames(document: dict[str, Any]) -> None:
-    paste = read(json.dumps(document), MOST)
+    paste = parse_report(json.dumps(document), MOST)
     assert (paste.kind, paste.modules) == ("symbolication request", (LIBC, XUL))
     assert first(paste) == (ReportFrame(0, 16), ReportFrame(1, 32), ReportFrame(None, 7))
 
@@ -53,7 +53,7 @@ Module|libc.so.6||libc.so.6|EC61AC938E5A39B16F9FBD350E3169A50|0x7f0000000000|0x7
 
 
 def test_read_stackwalk_machine_output_gives_its_frames() -> None:
-    paste = read(MACHINE, MOST)
+    paste = parse_report(MACHINE, MOST)
     assert paste.modules == (LIBC, APP)
     assert [(thread.name, thread.crashed) for thread in paste.threads] == [
         ("Thread 0", False),
@@ -94,7 +94,7 @@ Loaded modules:
 
 
 def test_read_stackwalk_human_output_gives_its_frames() -> None:
-    paste = read(HUMAN, MOST)
+    paste = parse_report(HUMAN, MOST)
     assert (paste.kind, paste.reason) == ("minidump_stackwalk", "SIGSEGV /SEGV_MAPERR")
     assert [(thread.name, thread.crashed) for thread in paste.threads] == [
         ("Thread 0", True),
@@ -109,7 +109,7 @@ def test_read_stackwalk_human_output_gives_its_frames() -> None:
 
 
 def test_read_stackwalk_without_ids_has_a_remark() -> None:
-    paste = read(HUMAN.replace("No symbols", "Corrupt symbols"), MOST)
+    paste = parse_report(HUMAN.replace("No symbols", "Corrupt symbols"), MOST)
     assert paste.modules == ()
     assert "-m" in paste.remarks[0]
 
@@ -137,7 +137,7 @@ DUMP: dict[str, Any] = {
 
 @pytest.mark.parametrize("document", [DUMP, {"json_dump": DUMP, "uuid": "1"}])
 def test_read_socorro_crash_gives_its_frames(document: dict[str, Any]) -> None:
-    paste = read(json.dumps(document), MOST)
+    paste = parse_report(json.dumps(document), MOST)
     assert (paste.kind, paste.reason) == ("crash report", "SIGSEGV at 0x0")
     assert paste.threads[0].name == "Thread 0 main"
     assert paste.threads[0].crashed
@@ -164,7 +164,7 @@ def test_read_crash_ping_gives_its_frames() -> None:
             {"frames": [{"module_index": 0, "ip": "0x401205", "trust": "context"}, {"ip": "0x405000"}]}
         ],
     }
-    paste = read(json.dumps({"payload": {"stackTraces": traces}}), MOST)
+    paste = parse_report(json.dumps({"payload": {"stackTraces": traces}}), MOST)
     assert (paste.kind, paste.modules, first(paste)) == (
         "crash ping",
         (APP,),
@@ -191,7 +191,7 @@ IPS = {
     "text", [json.dumps(IPS), json.dumps({"app_name": "shop"}) + "\n" + json.dumps(IPS, indent=2)]
 )
 def test_read_apple_json_gives_its_frames(text: str) -> None:
-    paste = read(text, MOST)
+    paste = parse_report(text, MOST)
     assert paste.modules == (ReportModule("shop", "3D3A1B2C0000111122223333444455550"),)
     assert first(paste) == (ReportFrame(0, 100), ReportFrame(0, 199, "main"))
     assert (paste.threads[0].crashed, paste.reason) == (True, "EXC_BAD_ACCESS")
@@ -215,7 +215,7 @@ Binary Images:
 
 
 def test_read_apple_text_gives_its_frames() -> None:
-    paste = read(APPLE.replace("0x104397fff", "0x104399fff"), MOST)
+    paste = parse_report(APPLE.replace("0x104397fff", "0x104399fff"), MOST)
     assert [thread.name for thread in paste.threads] == [
         "Thread 0 Dispatch queue: com.apple.main-thread",
         "Thread 1",
@@ -238,7 +238,7 @@ UNSTRIP = """\
 
 
 def test_read_gdb_backtrace_with_modules_gives_its_frames() -> None:
-    paste = read(GDB + UNSTRIP, MOST)
+    paste = parse_report(GDB + UNSTRIP, MOST)
     assert paste.modules == (APP, LIBC)
     assert first(paste) == (
         ReportFrame(0, 0x120A),
@@ -250,14 +250,14 @@ def test_read_gdb_backtrace_with_modules_gives_its_frames() -> None:
 
 def test_read_gdb_backtrace_alone_has_a_remark() -> None:
     shared = "0x00007ffff7fd0100  0x00007ffff7ff2684  Yes (*)     /lib64/ld-linux-x86-64.so.2\n"
-    paste = read(shared + GDB, MOST)
+    paste = parse_report(shared + GDB, MOST)
     assert paste.modules == ()
     assert "eu-unstrip" in paste.remarks[0]
 
 
 def test_read_gdb_threads_are_separate() -> None:
     text = "Thread 2 (Thread 0x7f (LWP 8)):\n" + GDB + "\nThread 1 (LWP 7):\n" + GDB
-    assert [thread.name for thread in read(text + UNSTRIP, MOST).threads] == ["Thread 2", "Thread 1"]
+    assert [thread.name for thread in parse_report(text + UNSTRIP, MOST).threads] == ["Thread 2", "Thread 1"]
 
 
 def test_elf_id_build_id_gives_the_debug_id_of_dump_syms() -> None:
@@ -276,18 +276,23 @@ def test_elf_id_build_id_gives_the_debug_id_of_dump_syms() -> None:
     ],
 )
 def test_read_offset_list_gives_its_frames(line: str) -> None:
-    assert (read(line, MOST).modules, first(read(line, MOST))) == ((XUL,), (ReportFrame(0, 0x1F4A),))
+    assert (parse_report(line, MOST).modules, first(parse_report(line, MOST))) == (
+        (XUL,),
+        (ReportFrame(0, 0x1F4A),),
+    )
 
 
 def test_read_offset_list_with_separate_ids_gives_its_frames() -> None:
-    paste = read("xul.pdb 44E4EC8C2F41492B9369D6B9A059577C2\nxul.pdb+0x10\nfoo.so + 0x20\n(inlined)\n", MOST)
+    paste = parse_report(
+        "xul.pdb 44E4EC8C2F41492B9369D6B9A059577C2\nxul.pdb+0x10\nfoo.so + 0x20\n(inlined)\n", MOST
+    )
     assert paste.modules == (XUL, ReportModule("foo.so", ""))
     assert first(paste) == (ReportFrame(0, 16), ReportFrame(1, 32), ReportFrame(None, 0, "(inlined)"))
     assert paste.remarks == ("No debug id for foo.so: write it once, as `foo.so ID`.",)
 
 
 def test_read_guid_without_age_has_age_0() -> None:
-    paste = read("shop 3D3A1B2C-0000-1111-2222-333344445555 0x10", MOST)
+    paste = parse_report("shop 3D3A1B2C-0000-1111-2222-333344445555 0x10", MOST)
     assert paste.modules == (ReportModule("shop", "3D3A1B2C0000111122223333444455550"),)
 
 
@@ -296,12 +301,12 @@ def test_read_guid_without_age_has_age_0() -> None:
 )
 def test_read_unknown_text_lists_the_known_kinds(text: str) -> None:
     with pytest.raises(InvalidInput, match="It can be a symbolication request"):
-        read(text, MOST)
+        parse_report(text, MOST)
 
 
 def test_read_too_many_frames_raises() -> None:
     with pytest.raises(TooLarge, match="Too many frames: 5, at most 4"):
-        read(MACHINE, 4)
+        parse_report(MACHINE, 4)
 
 
 NAMES = [
@@ -335,7 +340,7 @@ LINES = [line for text in (MACHINE, HUMAN, APPLE, GDB, UNSTRIP) for line in text
 def test_read_arbitrary_json_never_fails_otherwise(document: Any) -> None:
     """Check that the text is parsed, or refused with an expected error."""
     try:
-        paste = read(json.dumps(document), MOST)
+        paste = parse_report(json.dumps(document), MOST)
     except InvalidInput:
         return
     for thread in paste.threads:
@@ -345,6 +350,6 @@ def test_read_arbitrary_json_never_fails_otherwise(document: Any) -> None:
 @given(st.lists(st.sampled_from(LINES) | st.text(max_size=20), max_size=25))
 def test_read_arbitrary_text_never_fails_otherwise(lines: list[str]) -> None:
     try:
-        read("\n".join(lines), MOST)
+        parse_report("\n".join(lines), MOST)
     except InvalidInput:
         return

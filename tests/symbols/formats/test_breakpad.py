@@ -29,7 +29,7 @@ def test_identify_line_that_is_cut_short_does_not_count() -> None:
 
 
 def test_format_of_symbol_files_is_this() -> None:
-    found = format_of(FileType.BREAKPAD)
+    found = format_of(FileType.SYMBOL_FILE)
     assert isinstance(found, Breakpad)
 
 

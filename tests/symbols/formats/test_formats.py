@@ -50,7 +50,7 @@ def test_format_of_a_type_that_is_only_stored_is_none(monkeypatch: pytest.Monkey
 def test_identify_with_a_type_of_another_format_is_none() -> None:
     head = b"MODULE windows x86_64 44E4EC8C2F41492B9369D6B9A059577C2 xul.pdb\n"
     assert identify(head) is not None
-    assert identify(head, FileType.BREAKPAD) == identify(head)
+    assert identify(head, FileType.SYMBOL_FILE) == identify(head)
     assert identify(head, FileType.PDB) is None
 
 

@@ -75,6 +75,7 @@ def test_join_inline_records_are_unchanged() -> None:
         b"0000000000000010 4 1 0\n0000000000000014 4 2 0",
         b"fffffff0 100 1 0\nf0 4 2 0",
         b"what is this line\n14 4 2 0",
+        b"10 4 1 0\n10   ",
     ],
 )
 def test_join_unusual_block_is_unchanged(lines: bytes) -> None:

@@ -239,7 +239,7 @@ class TestBodies:
     def test_parse_completion_documented_spelling_is_accepted(self) -> None:
         body = b'{symbol_id:{"debugFile":"file_name","debugId":"123123123123123123123123abcdef"}}'
         module = ObjectId("file_name", "123123123123123123123123ABCDEF")
-        assert sym_upload.parse_completion(body) == NamedFile(module, FileType.BREAKPAD)
+        assert sym_upload.parse_completion(body) == NamedFile(module, FileType.SYMBOL_FILE)
 
     @pytest.mark.parametrize(
         ("body", "error", "text"),

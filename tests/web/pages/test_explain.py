@@ -18,7 +18,7 @@ from tecken.errors import AccessDenied, NotFound, Unavailable
 from tecken.jobs import sending
 from tecken.storage import services as storage_services
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles
-from tecken.storage.backends.uploaded_files import gzipped
+from tecken.storage.backends.uploaded_files import gzip_chunks
 from tecken.storage.search import SourceResult
 from tecken.store import services as store_services
 from tecken.store.memory import MemoryPageStore
@@ -143,7 +143,7 @@ def test_explain_last_search_shows_its_results(
     if text:
         give(tmp_path, text)
     work()
-    symbolication_services.removed(XUL)
+    symbolication_services.remove_derived(XUL)
     assert verdict in shown(client)
 
 
@@ -156,7 +156,7 @@ def test_explain_upstream_that_refuses_shows_the_reason(client: Client, tmp_path
 
 
 def test_explain_module_of_try_builds_names_how_to_ask_for_it(client: Client) -> None:
-    storage_services.try_files().put(symbol_file(XUL), gzipped([sym(XUL)]))
+    storage_services.try_files().put(symbol_file(XUL), gzip_chunks([sym(XUL)]))
     work()
     page = shown(client)
     assert "Only try builds have its symbols." in page
@@ -417,7 +417,7 @@ def test_explain_storage_down_shows_rest(client: Client, monkeypatch: pytest.Mon
     work()
     symbolication_services.conversion_tracker().forget(XUL)
     page_files, files = MemoryPageFiles(), MemoryFiles("bucket.example")
-    page_files.away = files.away = Unavailable("bucket.example is away")
+    page_files.outage = files.outage = Unavailable("bucket.example is away")
     monkeypatch.setattr(symbolication_services.explainer(), "_page_files", page_files)
     monkeypatch.setattr(storage_services.search(), "regular", files)
     page = shown(client)
