@@ -33,13 +33,15 @@ MAXIMA = {
     "participle_names": Limit(goal=0.03, bound=0.03),
     # An `__init__.py` with nothing but a docstring is documentation: every package has one, so that its
     # purpose stands next to the code. Neither of the next two figures counts it.
-    "modules": Limit(goal=200, bound=295),
+    # The goal of 200 modules was set for fewer formats and protocols. Raise the bound with a reason.
+    "modules": Limit(goal=200, bound=310),
     "short_modules": Limit(goal=0.12, bound=0.12),
     "classes_defined_twice": Limit(goal=15, bound=15),
-    "symbol_format_modules": Limit(goal=8, bound=16),
+    "symbol_format_modules": Limit(goal=8, bound=8),
     "contract_layers": Limit(goal=10, bound=10),
     "function_p90_lines": Limit(goal=20, bound=20),
-    "banned_words": Limit(goal=0, bound=39),
+    # Three examples of words to avoid, and a line that a start prints.
+    "banned_words": Limit(goal=0, bound=3),
 }
 MINIMA = {"comments_per_100_lines": Limit(goal=2.0, bound=2.0)}
 SOURCES = sorted((BASE_DIR / "tecken").rglob("*.py"))

@@ -118,7 +118,7 @@ def lookup_log() -> LookupLog:
 
 @per_process
 def presence_cache() -> presence.PresenceCache:
-    """Return the cache of which files exist. Call `forget_file` on it after a file is stored or deleted."""
+    """Return the presence cache. Call `forget_file` on it after a file is stored or deleted."""
     return presence.PresenceCache(cache_client(), cache_guard(), _presence_lifetimes)
 
 
