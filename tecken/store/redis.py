@@ -141,11 +141,13 @@ def _parse_marker(module: ObjectId, marker: bytes | None) -> Missing | None:
     try:
         fields = json.loads(marker)
         missing = Missing(fields["kind"], fields["reason"])
-        spelling = fields.get("spelling", module.debug_file)
+        spelling = fields.get("spelling")
     except (ValueError, TypeError, KeyError):
         return None
     is_valid = missing.kind in get_args(MissingKind) and isinstance(missing.reason, str)
-    return missing if is_valid and spelling == module.debug_file else None
+    # A marker without a spelling may be of a former version, in which it held for one spelling as well.
+    is_of_this = not missing.is_of_spelling(module) or spelling == module.debug_file
+    return missing if is_valid and is_of_this else None
 
 
 def _portions(pages: Mapping[PageKey, bytes]) -> Iterator[dict[str, bytes]]:

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from tecken.redisclient import client
+from tecken.store import keys
 from tecken.store.port import Missing, PageKey
 from tecken.store.redis import RedisPageStore
 from tecken.symbols.ids import ObjectId
@@ -101,6 +102,16 @@ def test_store_with_a_key_of_another_type_returns_nothing(
     page_store.put_pages({page: b"page"})
     assert page_store.headers([XUL]) == {XUL: b"header"}
     assert page_store.pages([page]) == {page: b"page"}
+
+
+def test_store_with_a_marker_of_a_former_version_returns_it_for_exact_names_only(
+    page_store: RedisPageStore, connection: redis.Redis
+) -> None:
+    """A former version had a key for each spelling, so that absence of `xul.pdb` hides no `XUL.pdb`."""
+    elf = ObjectId("libxul.so", "B" * 33)
+    for module in (XUL, elf):
+        connection.set(keys.missing(module), b'{"kind": "absent", "reason": "not there"}')
+    assert page_store.headers([XUL, elf]) == {elf: Missing("absent", "not there")}
 
 
 def test_store_evicts_single_pages(page_store: RedisPageStore, connection: redis.Redis) -> None:
