@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from contextlib import suppress
+from types import FrameType
 from typing import Any, Final
 
 import uvicorn
@@ -40,7 +43,17 @@ class FrontConfig(uvicorn.Config):
         if not self.loaded:
             self.load()
         avoid_preemption()
+        # uvicorn raises SIGTERM once more after its shutdown. The system's default would then end the process
+        # without its finalizers, one of which sends the usage of the last second. Tests serve from a thread,
+        # which cannot receive signals.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, exit_process)
         return super().get_loop_factory()
+
+
+def exit_process(_number: int, _frame: FrameType | None) -> None:
+    """End the process as Python does, with its finalizers."""
+    raise SystemExit
 
 
 def avoid_preemption() -> None:
