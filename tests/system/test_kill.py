@@ -150,7 +150,7 @@ def test_upload_killed_at_any_moment_is_completed_by_a_retry(
         for key, content in files.items():
             assert again.get(f"/{key}").content == content
     assert_symbolicated(site, files)
-    assert " 0 troubles" in site.manage("symbols", "fsck")
+    assert " 0 problems" in site.manage("symbols", "fsck")
     assert left_behind(home) == []
 
 
