@@ -18,6 +18,7 @@ from typing import Self
 import httpx
 import pytest
 
+from run import install
 from tests.support.redis_server import free_port
 from tests.system.site import ROOT
 
@@ -39,7 +40,7 @@ def copied(home: Path) -> Path:
     (venv / "bin").mkdir(parents=True)
     (venv / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     (venv / "bin" / "python").chmod(0o755)
-    (venv / "made-with").write_text(f"{sys.executable} {sys.version} in {home}")
+    (venv / "made-with").write_text(f"{install.BASE_PYTHON} {sys.version} in {home}")
     locked = (home / "requirements-run.txt").read_bytes()
     (venv / "installed-requirements-run.txt").write_text(hashlib.sha256(locked).hexdigest())
     return home
