@@ -44,7 +44,7 @@ class FrontConfig(uvicorn.Config):
             self.load()
         avoid_preemption()
         # uvicorn raises SIGTERM once more after its shutdown. The system's default would then end the process
-        # without its finalizers, one of which sends the usage of the last second. Tests serve from a thread,
+        # without its finalizers; one sends the usage of the last second. Tests serve from a thread,
         # which cannot receive signals.
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, exit_process)
