@@ -8,7 +8,7 @@ from tecken.storage.models import SymbolFile
 
 
 @admin.register(SymbolFile)
-class FileUploadAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class SymbolFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Admin page of stored files."""
 
     list_display = ("key", "kind", "format", "size", "try_symbols", "created_at", "completed_at")
