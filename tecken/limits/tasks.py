@@ -6,7 +6,7 @@ from celery import shared_task
 from django.conf import settings
 
 from tecken import redisclient
-from tecken.limits import daily
+from tecken.limits.models import roll_up_days, utc_today
 
 
 @shared_task(ignore_result=True)  # type: ignore[untyped-decorator]
@@ -18,4 +18,4 @@ def roll_up() -> None:
         connect_timeout=settings.REDIS_CONNECT_TIMEOUT_SECONDS,
     )
     with client:
-        daily.roll_up(client, daily.utc_today())
+        roll_up_days(client, utc_today())

@@ -15,10 +15,8 @@ from tecken.errors import InvalidInput, TooLarge, Unavailable
 from tecken.http import ratelimit
 from tecken.http.decorators import Grant
 from tecken.http.ratelimit import caller_of
-from tecken.limits import daily
 from tecken.limits import services as limits_services
-from tecken.limits.daily import DailyUsage
-from tecken.limits.models import Usage
+from tecken.limits.models import DailyUsage, Usage, read_days, utc_today
 from tecken.limits.port import Cost, Scope, Unit, Whose, Window
 from tecken.redisclient import services as redis_services
 from tecken.web.api.auth import TokenPermission, grant_of
@@ -81,7 +79,7 @@ def show_usage(request: HttpRequest, period: Query[UsagePeriod]) -> object:
 
     Each process sends its counts once a second.
     """
-    last = period.last or daily.utc_today()
+    last = period.last or utc_today()
     first = period.first or last - timedelta(30)
     if not timedelta(0) <= last - first <= timedelta(MAX_DAYS):
         raise InvalidInput(f"first and last: at most {MAX_DAYS} days, in this order")
@@ -94,7 +92,7 @@ def show_usage(request: HttpRequest, period: Query[UsagePeriod]) -> object:
 def _load_recent() -> list[DailyUsage] | None:
     """Return usage that is not in the database yet, or None if redis-cache does not respond."""
     try:
-        return daily.read_days(redis_services.counters_client())
+        return read_days(redis_services.counters_client())
     except redis.RedisError as error:
         logger.warning("Cannot read the usage of the latest hours: %s; it is left out", error)
         return None
