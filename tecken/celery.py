@@ -51,17 +51,7 @@ import tecken.monitoring.telemetry  # noqa: E402, F401
 
 app = Celery("tecken", task_cls="tecken.jobs.task:Job")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(
-    [
-        "tecken.download",
-        "tecken.monitoring.health",
-        "tecken.jobs",
-        "tecken.limits",
-        "tecken.runtimeconfig",
-        "tecken.symbolication",
-        "tecken.upload",
-    ]
-)
+app.autodiscover_tasks(["tecken", "tecken.symbolication"])
 app.steps["consumer"].add("tecken.jobs.consumer:Pause")
 app.steps["worker"].add("tecken.jobs.heartbeat:Heartbeat")
 # `current_app` is per thread. Without this, a web server's handler threads would send jobs with another app.

@@ -127,13 +127,13 @@ INSTALLED_APPS = [
     "tecken",
     "tecken.download",
     "tecken.limits",
-    "tecken.monitoring.preflight",
-    "tecken.runtimeconfig",
+    "tecken.apps.PreflightConfig",
+    "tecken.apps.RuntimeConfigConfig",
     "tecken.storage",
-    "tecken.accounts",
+    "tecken.apps.TokensConfig",
     "tecken.upload",
     "tecken.web",
-    "tecken.accounts.apps.SiteConfig",
+    "tecken.apps.SiteConfig",
 ]
 MIDDLEWARE = [
     "tecken.web.middleware.collapse_slashes",

@@ -14,7 +14,6 @@ from redis.lock import Lock
 from tecken.download import missing
 from tecken.download.missing import MissWriter
 from tecken.download.models import MissingSymbol
-from tecken.download.tasks import write_misses
 from tecken.redisclient import client as redis_client
 from tecken.redisclient import services as redis_services
 from tecken.redisclient.guard import RedisGuard
@@ -24,6 +23,7 @@ from tecken.storage import services as storage_services
 from tecken.storage.miss_counts import Miss, MissCounts
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
+from tecken.tasks import write_misses
 from tests.download.conftest import PACKED, PATH, XUL, Put
 from tests.support.options import Override
 from tests.support.redis_server import free_port

@@ -14,9 +14,9 @@ from tecken.errors import Unavailable
 from tecken.limits.models import DailyUsage, read_days, roll_up_days
 from tecken.limits.models import Usage as Stored
 from tecken.limits.port import Cost
-from tecken.limits.tasks import roll_up
 from tecken.limits.usage import PROCESSES, Field, MemoryLedger, RedisLedger, UsageCounter, start_sender
 from tecken.redisclient.guard import RedisGuard
+from tecken.tasks import roll_up
 from tests.support.quiet_usage import quiet_usage
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.sentinel import wait_until

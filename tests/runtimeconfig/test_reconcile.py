@@ -14,7 +14,7 @@ from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.backends.file import FileBackend
 from tecken.runtimeconfig.backends.memory import MemoryBackend
 from tecken.runtimeconfig.models import Change, Version
-from tecken.runtimeconfig.tasks import reconcile
+from tecken.tasks import reconcile
 from tests.runtimeconfig.backends import UnreachableBackend, close_connection, put, set_by_hand
 
 pytestmark = pytest.mark.django_db

@@ -26,10 +26,10 @@ from tecken.store import services as store_services
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, symbol_file
+from tecken.tasks import clean_uploads
 from tecken.upload.ingest import ingest_file, select_storage
 from tecken.upload.models import Upload
 from tecken.upload.retention import NEVER_COMPLETED, Removed, Retention
-from tecken.upload.tasks import clean
 from tests.support.options import Override
 from tests.support.redis_server import free_port
 
@@ -236,5 +236,5 @@ def test_cleanup_command_without_storage_fails(
 
 def test_clean_task_removes_old_files(uploads: Uploads) -> None:
     uploads(SYM, days_ago=800)
-    clean()
+    clean_uploads()
     assert SymbolFile.objects.count() == 0

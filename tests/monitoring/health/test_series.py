@@ -19,8 +19,8 @@ from tecken.monitoring.health.series import (
     load_samples,
     take_sample,
 )
-from tecken.monitoring.health.tasks import sample
 from tecken.redisclient import services as redis_services
+from tecken.tasks import sample
 from tests.jobs.traced import traced
 
 

@@ -5,8 +5,8 @@ import redis
 from django.conf import settings
 
 from tecken.monitoring.health.sizing import ENOUGH, EVERY_SECONDS, KEY, compute_sizing, load_sizing
-from tecken.monitoring.health.tasks import size_store
 from tecken.redisclient import services as redis_services
+from tecken.tasks import size_store
 from tests.support.asked import asked
 
 

@@ -9,7 +9,7 @@ import sys
 from django.conf import LazySettings
 from django.core import checks
 
-from tecken.monitoring.preflight.apps import check_settings
+from tecken.apps import check_settings
 from tecken.settings import BASE_DIR
 
 UNSET = {"REDIS_URL": "", "REDIS_STORE_URL": "", "SECRET_KEY": "k" * 8}

@@ -14,13 +14,13 @@ from pytest_django import DjangoAssertNumQueries, Settings
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import services
 from tecken.monitoring.health import series
-from tecken.monitoring.health.tasks import size_store
 from tecken.queues import HOUSEKEEPING
 from tecken.redisclient import services as redis_services
 from tecken.redisclient.guard import RedisGuard
 from tecken.store.hit_counts import HitCounts
 from tecken.store.port import PageKey
 from tecken.symbols.ids import ObjectId
+from tecken.tasks import size_store
 from tests.support.asked import asked
 from tests.support.redis_server import free_port
 

@@ -21,8 +21,8 @@ from tecken.store import services as store_services
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbols.ids import ObjectId
+from tecken.tasks import keep_upload
 from tecken.upload.models import Upload
-from tecken.upload.tasks import keep_upload
 from tecken.web.api import paging
 from tests.support.options import Override
 from tests.upload.uploaders import SYM, SYM_KEY, Makes

@@ -1,4 +1,4 @@
-"""Tokens on the pages of Django's admin."""
+"""Pages of Django's admin: tokens, stored files and uploads."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from tecken.accounts.models import Token
+from tecken.storage.models import SymbolFile
+from tecken.upload.models import Upload
 
 # The class is generic for the type checker only.
 if TYPE_CHECKING:
@@ -31,3 +33,26 @@ class TokenAdmin(ModelAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 - Django's signature
         """Return False: the key is shown once, which this form cannot do."""
         return False
+
+
+@admin.register(SymbolFile)
+class SymbolFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Admin page of stored files."""
+
+    list_display = ("key", "kind", "format", "size", "try_symbols", "created_at", "completed_at")
+    search_fields = ("key__startswith",)
+    raw_id_fields = ("upload", "replaced_by")
+    # Counting all rows takes seconds on a large table.
+    show_full_result_count = False
+
+
+@admin.register(Upload)
+class UploadAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Admin page of uploads."""
+
+    list_display = ("id", "filename", "user", "size", "try_symbols", "created_at", "completed_at")
+    list_filter = ("try_symbols", "protocol")
+    search_fields = ("filename__startswith",)
+    raw_id_fields = ("user",)
+    # Counting all rows takes seconds on a large table.
+    show_full_result_count = False
