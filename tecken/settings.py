@@ -210,11 +210,11 @@ AUTHENTICATION_BACKENDS = [
 AXES_VERBOSE = AXES_ENABLE_ADMIN = False
 AXES_HANDLER = "axes.handlers.cache.AxesCacheHandler"
 AXES_FAILURE_LIMIT = FAILED_LOGINS
-AXES_COOLOFF_TIME = "tecken.accounts.failures.login_pause"
+AXES_COOLOFF_TIME = "tecken.accounts.addresses.login_pause"
 AXES_LOCKOUT_CALLABLE = "tecken.web.error_pages.reject_login"
 # Only both together are locked out: otherwise anyone could lock out a user, or a whole company's address.
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_CLIENT_IP_CALLABLE = "tecken.accounts.client_address.address"
+AXES_CLIENT_IP_CALLABLE = "tecken.accounts.addresses.address"
 
 # mozilla-django-oidc reads these settings and the OIDC_* ones above. Without a client id it is off.
 

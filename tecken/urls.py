@@ -11,7 +11,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, include, path
 from dockerflow.django.views import lbheartbeat, version
 
-from tecken.accounts.login import Login
+from tecken.accounts.sessions import Login
 from tecken.monitoring.health import views as health
 from tecken.symbolication.api import views as symbolication
 from tecken.upload.protocols import archive, direct, sym_upload

@@ -12,7 +12,7 @@ from django.test import RequestFactory
 from pytest_django import Settings
 
 from tecken import services
-from tecken.accounts.failures import failed_tokens
+from tecken.accounts.addresses import failed_tokens
 from tecken.accounts.sessions import session_user
 from tecken.celery import app
 from tecken.errors import NotFound, Unavailable

@@ -12,8 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
 
 from tecken.accounts import tokens
-from tecken.accounts.client_address import address
-from tecken.accounts.failures import failed_tokens
+from tecken.accounts.addresses import address, failed_tokens
 from tecken.accounts.models import Token
 from tecken.accounts.sessions import session_user
 from tecken.errors import Forbidden, InvalidInput, TooLarge

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from django.http import HttpRequest, HttpResponse
 
-from tecken.accounts.caller import token_owners
-from tecken.accounts.client_address import address, network
+from tecken.accounts.addresses import address, network
+from tecken.accounts.tokens import token_owners
 from tecken.errors import RateLimited, Unavailable
 from tecken.http.responses import Reply, render_errors
 from tecken.limits import services as limits_services

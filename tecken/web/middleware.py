@@ -33,7 +33,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.html import escape
 from whitenoise.middleware import WhiteNoiseMiddleware
 
-from tecken.accounts.staff import is_staff, staff_cookie_middleware
+from tecken.accounts.sessions import is_staff, staff_cookie_middleware
 from tecken.errors import BadOption, Forbidden
 from tecken.http.decorators import authenticate, preflight
 from tecken.http.responses import render_errors

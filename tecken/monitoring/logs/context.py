@@ -19,7 +19,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from structlog.contextvars import bind_contextvars, get_contextvars, reset_contextvars
 
-from tecken.accounts.client_address import address
+from tecken.accounts.addresses import address
 from tecken.runtimeconfig.current import options
 
 PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:=+/-]{0,59}")

@@ -8,8 +8,8 @@ import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from tecken.accounts.caller import TokenOwner, TokenOwners, token_owners
 from tecken.accounts.models import Token
+from tecken.accounts.tokens import TokenOwner, TokenOwners, token_owners
 from tests.accounts.people import key
 
 pytestmark = pytest.mark.django_db

@@ -1,7 +1,9 @@
-"""Counts of failures per client address, in `caches["default"]`.
+"""Addresses of clients, behind proxies or not, and the failures that are counted for each.
 
-Without the cache every caller is admitted. A key has 256 random bits and cannot be guessed: the limit
-protects the database and the log, not the tokens.
+It imports no model: log lines use it before Django is set up.
+
+Failures are counted in `caches["default"]`. Without the cache every caller is admitted. A key has 256 random
+bits and cannot be guessed: the limit protects the database and the log, not the tokens.
 """
 
 from __future__ import annotations
@@ -9,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from ipaddress import AddressValueError, IPv6Address, IPv6Network
 from typing import NamedTuple, TypeVar
 
+from django.conf import settings
 from django.core.cache import BaseCache, cache
 from django.http import HttpRequest
 
@@ -19,6 +23,32 @@ from tecken.errors import LockedOut, Unavailable
 from tecken.redisclient import services as redis_services
 from tecken.redisclient.guard import RedisGuard
 from tecken.runtimeconfig.current import options
+
+
+def address(request: HttpRequest) -> str:
+    """Return the client's address.
+
+    Each trusted proxy appends the address that it received the request from. Earlier entries of the header
+    come from the client, who can write anything there.
+    """
+    proxies: int = settings.TRUSTED_PROXIES
+    parts = (part.strip() for part in request.headers.get("X-Forwarded-For", "").split(","))
+    addresses = [part for part in parts if part]
+    if proxies and addresses:
+        return addresses[-min(proxies, len(addresses))]
+    return str(request.META.get("REMOTE_ADDR", ""))
+
+
+def network(address: str) -> str:
+    """Return the network of one subscriber: the first 64 bits of an IPv6 address, a whole IPv4 address."""
+    if ":" not in address:
+        return address
+    try:
+        ip = IPv6Address(address.partition("%")[0])
+    except AddressValueError:
+        return address
+    return str(ip.ipv4_mapped or IPv6Network((ip, 64), strict=False))
+
 
 T = TypeVar("T")
 
