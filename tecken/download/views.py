@@ -17,8 +17,8 @@ from tecken.http.decorators import cors, get_only
 from tecken.http.ratelimit import rate_limited
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
-from tecken.storage.file_request import FileRequest
-from tecken.storage.miss_counts import Miss
+from tecken.storage.lookup_log import Miss
+from tecken.storage.port import FileRequest
 from tecken.storage.search import Found, OwnFile, UpstreamFile
 from tecken.symbols.ids import is_zero_debug_id
 from tecken.symbols.layouts import FileKey

@@ -1,9 +1,14 @@
-"""Log of lookups: the result of each source when a module was last searched for, on redis-cache."""
+"""Log of lookups, and counts of requested symbol files that no source has, on redis-cache.
+
+The log has the result of each source when a module was last searched for. Requests only count, in one round
+trip; `tecken.download.missing` moves the counts into the database.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, cast
 
@@ -12,7 +17,7 @@ import redis
 
 from tecken.errors import AccessDenied, NotFound, SourceDisabled, TeckenError, Unavailable
 from tecken.redisclient.guard import RedisGuard
-from tecken.storage import keys
+from tecken.storage.presence_cache import lookup_key
 from tecken.storage.search import SourceResult
 from tecken.store.port import Missing
 from tecken.symbols.ids import ObjectId
@@ -58,7 +63,7 @@ class LookupLog:
         ]
         raw = orjson.dumps([datetime.now(UTC).timestamp(), module.debug_file, *map(list, recorded)])
         try:
-            self._guard.call(self._client.set, keys.lookup(module), raw, ex=max(1, round(self._seconds())))
+            self._guard.call(self._client.set, lookup_key(module), raw, ex=max(1, round(self._seconds())))
         except Unavailable as error:
             # An error without a cause comes from the circuit breaker, which has logged the failure already.
             if error.__cause__:
@@ -67,7 +72,7 @@ class LookupLog:
 
     def last(self, module: ObjectId) -> LookupRecord | None:
         """Return the record of the last search. Raises Unavailable."""
-        raw = cast("bytes | None", self._guard.call(self._client.get, keys.lookup(module)))
+        raw = cast("bytes | None", self._guard.call(self._client.get, lookup_key(module)))
         return _parse(raw) if raw else None
 
     def absent(self, modules: Sequence[ObjectId], sources: Sequence[str]) -> dict[ObjectId, Missing]:
@@ -76,7 +81,7 @@ class LookupLog:
         Raises nothing, since a worker can search again.
         """
         try:
-            names = [*map(keys.lookup, modules)]
+            names = [*map(lookup_key, modules)]
             values = cast("list[bytes | None]", self._guard.call(self._client.mget, names))
         except Unavailable:
             return {}
@@ -91,7 +96,7 @@ class LookupLog:
 
     def forget(self, module: ObjectId) -> None:
         """Delete the record of a search from before the module's symbols changed. Raises Unavailable."""
-        self._guard.call(self._client.delete, keys.lookup(module))
+        self._guard.call(self._client.delete, lookup_key(module))
 
 
 def _parse(raw: bytes) -> LookupRecord:
@@ -115,3 +120,58 @@ def _kind(error: TeckenError | None) -> Kind:
         case Unavailable():
             return "unreachable"
     return "refused"
+
+
+COUNTS = "missing:counts"
+# Different files that are counted between two writes. With the longest names they are some 40 MB, which Redis
+# and the worker that moves them can spare; a further file is counted after the next write.
+MOST = 20_000
+# Characters of a name that is recorded. No file system has longer names, so no file has a longer one.
+LONGEST_NAME = 255
+# Modules of one request that are counted: a round trip with as many takes some milliseconds.
+MOST_AT_ONCE = 1000
+KEPT_SECONDS = 86_400
+# One script: the size of the hash is checked together with the increment, so that requests at the same time
+# do not pass the bound together.
+COUNT = """
+for i = 3, #ARGV do
+  if redis.call('HEXISTS', KEYS[1], ARGV[i]) == 1 or redis.call('HLEN', KEYS[1]) < tonumber(ARGV[1]) then
+    redis.call('HINCRBY', KEYS[1], ARGV[i], 1)
+  end
+end
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+"""
+
+
+class Miss(NamedTuple):
+    """Names of a missing file: debug file and id, code file and id. Either pair may be empty."""
+
+    debug_file: str
+    debug_id: str
+    code_file: str = ""
+    code_id: str = ""
+
+
+class MissCounts:
+    """Counter of misses. It raises nothing: a miss that is not counted is no reason to fail a request."""
+
+    def __init__(self, client: redis.Redis, guard: RedisGuard) -> None:
+        self._guard = guard
+        self._count = client.register_script(COUNT)
+
+    def count(self, misses: Sequence[Miss], *, by_symbolication: bool = False) -> None:
+        """Count each of `misses` once, in one round trip, but for those with a name that is too long."""
+        names = [
+            miss_field(miss, by_symbolication)
+            for miss in misses[:MOST_AT_ONCE]
+            if max(len(miss.debug_file), len(miss.code_file)) <= LONGEST_NAME
+        ]
+        if not names:
+            return
+        with suppress(Unavailable):
+            self._guard.call(self._count, [COUNTS], [MOST, KEPT_SECONDS, *names])
+
+
+def miss_field(miss: Miss, by_symbolication: bool) -> bytes:
+    """Return the name under which a miss is counted."""
+    return orjson.dumps([*miss, 1] if by_symbolication else [*miss])

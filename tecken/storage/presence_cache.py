@@ -1,4 +1,6 @@
-"""Cache of the presence of files, on redis-cache for all processes.
+"""Cache of the presence of files, on redis-cache for all processes, and the keys of all results of lookups.
+
+All keys expire: losing one costs a lookup, never a wrong result.
 
 A fact about a file is written only under a lease, which a process takes before it consults the storage:
 
@@ -15,15 +17,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 import orjson
 import redis
 
 from tecken.errors import Unavailable
 from tecken.redisclient.guard import RedisGuard
-from tecken.storage import keys
-from tecken.symbols.ids import is_windows_name
+from tecken.symbols.ids import ObjectId, is_windows_name
 from tecken.symbols.layouts import FileKey
 
 # Longer than any deadline of a storage.
@@ -64,7 +65,7 @@ class PresenceLifetimes(NamedTuple):
 
 
 class PresenceCache:
-    """Cache of facts under the names of `keys`. `lifetimes()` is called for each fact.
+    """Cache of facts under the names of the `_key` functions. `lifetimes()` is called for each fact.
 
     Reading, leasing and storing raise nothing: without redis-cache nothing is known.
     """
@@ -122,11 +123,11 @@ class PresenceCache:
         Call it after the file's rows are committed. Raises Unavailable: until `absent_seconds` have passed, a
         new file may be reported as absent.
         """
-        names = [keys.regular_file(key), keys.try_file(key), keys.upstream_file(key)]
+        names = [regular_file_key(key), try_file_key(key), upstream_file_key(key)]
         if code_file and code_id:
-            names += [keys.code_file(code_file, code_id, with_try=with_try) for with_try in (False, True)]
+            names += [code_file_key(code_file, code_id, with_try=with_try) for with_try in (False, True)]
         if is_windows_name(key.debug_file):
-            names += [keys.other_case(keys.regular_file(key)), keys.other_case(keys.try_file(key))]
+            names += [other_case_key(regular_file_key(key)), other_case_key(try_file_key(key))]
         self.forget(names)
 
 
@@ -140,3 +141,38 @@ def _fact(value: bytes | None) -> Fact | Unknown:
         return Unknown()
     fact: Fact = orjson.loads(value)
     return fact
+
+
+CASE: Final = "case:"
+OF_TRY: Final = "known:try:"
+
+
+def lookup_key(module: ObjectId) -> str:
+    """Return the key of the results of the last search for a module; see `lookup_log`."""
+    return f"cold:looked:{module.key}"
+
+
+def regular_file_key(key: FileKey) -> str:
+    """Return the key for whether a file is among the regular ones; see `presence_cache`."""
+    return f"known:regular:{key}"
+
+
+def try_file_key(key: FileKey) -> str:
+    """Return the key for whether a file is among those of try builds."""
+    return f"{OF_TRY}{key}"
+
+
+def upstream_file_key(key: FileKey) -> str:
+    """Return the key for which upstream has a file, if any."""
+    return f"known:upstream:{key}"
+
+
+def code_file_key(name: str, code_id: str, *, with_try: bool) -> str:
+    """Return the key for the module of a binary: its id in upper case, Windows names in lower case."""
+    spelling = name.lower() if is_windows_name(name) else name
+    return f"known:code:{'try' if with_try else 'regular'}:{spelling}/{code_id.upper()}"
+
+
+def other_case_key(name: str) -> str:
+    """Return the key for the stored file that differs in case only from the one with the key `name`."""
+    return f"{CASE}{name.lower()}"

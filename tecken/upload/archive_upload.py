@@ -18,7 +18,7 @@ from tecken.errors import Conflict, Forbidden, InvalidInput, NotFound, TeckenErr
 from tecken.jobs import sending
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
-from tecken.storage.backends.staging import Slot
+from tecken.storage.backends.files import Slot
 from tecken.storage.models import NAME_CHARACTERS
 from tecken.symbols.layouts import storage_path
 from tecken.upload.archive import (

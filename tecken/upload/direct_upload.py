@@ -21,7 +21,7 @@ from django.utils import timezone
 from tecken.errors import Forbidden, InvalidInput, NotFound
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
-from tecken.storage.backends.staging import Slot
+from tecken.storage.backends.files import Slot
 from tecken.storage.port import OwnFiles
 from tecken.symbols.decompression import decompress
 from tecken.symbols.layouts import FileKey, storage_path

@@ -25,7 +25,7 @@ from urllib.parse import unquote
 import httpx
 
 from tecken.errors import InvalidInput, TooLarge, Unavailable
-from tecken.storage.upstreams.deadline import DeadlineBackend
+from tecken.storage.upstreams.http import DeadlineBackend
 from tecken.upload.form import Archive, check_name
 
 IPV4_SPECIAL = tuple(

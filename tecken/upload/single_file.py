@@ -12,7 +12,7 @@ from django.utils import timezone
 from tecken.errors import Conflict, InvalidInput, Malformed, NotFound
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
-from tecken.storage.backends.staging import Slot
+from tecken.storage.backends.files import Slot
 from tecken.symbols.decompression import decompress
 from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import ObjectId, normal_debug_id

@@ -17,7 +17,7 @@ from tecken import services
 from tecken.download import urls
 from tecken.download.views import is_expected, is_ignored
 from tecken.storage import services as storage_services
-from tecken.storage.file_request import parse_names
+from tecken.storage.port import parse_names
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, symbol_file
 from tests.download.conftest import GZIP, PACKED, PATH, TEXT, XUL, Put

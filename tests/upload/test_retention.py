@@ -18,10 +18,10 @@ from tecken import services
 from tecken.download import retention as misses
 from tecken.download.models import MissingSymbol
 from tecken.errors import NotFound, Unavailable
-from tecken.storage import keys
 from tecken.storage import services as storage_services
-from tecken.storage.backends.staging import Slot
+from tecken.storage.backends.files import Slot
 from tecken.storage.models import SymbolFile
+from tecken.storage.presence_cache import regular_file_key
 from tecken.store import services as store_services
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
@@ -111,7 +111,7 @@ def test_retention_run_removes_try_and_regular_files_at_their_own_age(uploads: U
 def test_retention_run_removes_everything_derived_from_a_file(uploads: Uploads) -> None:
     uploads(SYM)
     symbolication_services.converter().convert(XUL)
-    name = keys.regular_file(SYM)
+    name = regular_file_key(SYM)
     known = storage_services.presence_cache()
     known.store(name, known.lease(name), ["there"])
     assert (has_page_file(), known.get([name])) == (True, [["there"]])

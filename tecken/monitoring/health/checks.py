@@ -27,7 +27,7 @@ from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.backend import Report
 from tecken.storage import services as storage_services
-from tecken.storage.disk_space import Space
+from tecken.storage.disk import Space
 from tecken.store import services as store_services
 from tecken.symbols.layouts import FileKey
 

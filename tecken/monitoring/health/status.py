@@ -16,7 +16,7 @@ from tecken.monitoring.health.snapshot import HealthSnapshot, is_production, tak
 from tecken.monitoring.preflight.rules import CACHE, STORE
 from tecken.queues import QUEUES
 from tecken.runtimeconfig import current
-from tecken.storage.disk_space import Space
+from tecken.storage.disk import Space
 
 Status = Literal["healthy", "degraded", "unhealthy"]
 Document = dict[str, Any]

@@ -19,7 +19,7 @@ from obstore.store import HTTPStore, LocalStore, MemoryStore, ObjectStore, from_
 
 from tecken.errors import AccessDenied, MalformedPageFile, NotFound, Throttled, TooLarge, Unavailable
 from tecken.redaction import redact_text, without_account
-from tecken.storage.backends.temporary_files import give_name, nameless, sweep
+from tecken.storage.disk import give_name, nameless, sweep
 from tecken.storage.port import TOO_MANY_REQUESTS, FetchLimits, is_refusal
 
 if TYPE_CHECKING:

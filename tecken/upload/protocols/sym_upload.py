@@ -24,7 +24,7 @@ from tecken.http.ratelimit import charge, rate_limited, upload_cost
 from tecken.http.responses import json_reply, render_errors
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
-from tecken.storage.backends.staging import Slot
+from tecken.storage.backends.files import Slot
 from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import symbol_file

@@ -14,7 +14,7 @@ import pytest
 
 from tecken.errors import AccessDenied, NotFound, Throttled, TooLarge, Unavailable
 from tecken.storage.backends.bucket import Bucket, bucket_for, merge_spans
-from tecken.storage.backends.temporary_files import STALE_SECONDS
+from tecken.storage.disk import STALE_SECONDS
 from tecken.storage.port import FetchLimits
 from tests.support.http_upstream import HttpUpstream, Reply
 from tests.support.s3_server import S3Bucket

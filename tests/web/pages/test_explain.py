@@ -17,8 +17,8 @@ from tecken.download.models import MissingSymbol
 from tecken.errors import AccessDenied, NotFound, Unavailable
 from tecken.jobs import sending
 from tecken.storage import services as storage_services
+from tecken.storage.backends.files import gzip_chunks
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles
-from tecken.storage.backends.uploaded_files import gzip_chunks
 from tecken.storage.search import SourceResult
 from tecken.store import services as store_services
 from tecken.store.memory import MemoryPageStore

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tecken.storage.backends.temporary_files import nameless
+from tecken.storage.disk import nameless
 
 
 def fail_to_open(monkeypatch: pytest.MonkeyPatch, number: int) -> None:

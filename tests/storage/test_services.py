@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from tecken.errors import NotFound, Unavailable
-from tecken.storage.factory import own_files_for, page_files_for, upstream_for, upstreams_for
 from tecken.storage.port import FetchLimits
 from tecken.storage.search import SourceChain
+from tecken.storage.services import own_files_for, page_files_for, upstream_for, upstreams_for
 from tecken.storage.upstreams.breakpad import BreakpadUpstream
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import symbol_file

@@ -1,17 +1,21 @@
-"""Uploaded files on object storage.
+"""Uploaded files, page files and staged files on object storage.
 
 Windows compares names without case, object storage does not. So a file of a Windows module whose name has
 capitals also has an object with its path in lower case, which holds the name as it was uploaded.
+
+Staged files are sent files that are not served until their upload is completed, checked and stored.
 
 A multipart upload whose process was killed stays invisible; let a lifecycle rule of the bucket remove it.
 """
 
 from __future__ import annotations
 
+import re
 import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
 
 from tecken.errors import InvalidInput, NotFound
 from tecken.storage.backends.bucket import Bucket
@@ -19,11 +23,16 @@ from tecken.storage.port import OwnFiles, Stored
 from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import (
+    PAGE_ROOTS,
     ROOT,
+    ROOTS,
     FileKey,
+    is_former_page_file,
     is_reserved,
     lower_case_path,
     needs_lower_case_path,
+    page_path,
+    parse_page_path,
     parse_storage_path,
     storage_path,
     symbol_file,
@@ -194,3 +203,87 @@ def _attributes(file_type: FileType) -> Attributes:
 
 def _stored(meta: ObjectMeta) -> Stored:
     return Stored(meta["size"], (meta["e_tag"] or "").removeprefix("W/").strip('"'), meta["last_modified"])
+
+
+class ObjectPageFiles:
+    """Page files in a bucket, under the paths of `tecken.symbols.layouts`; methods as in `PageFiles`."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+
+    def read(self, module: ObjectId, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return the bytes of each span of a page file."""
+        return self._bucket.ranges(page_path(module), spans)
+
+    def write(self, module: ObjectId, chunks: Iterable[bytes]) -> None:
+        """Store a page file, replacing an older one."""
+        self._bucket.put(page_path(module), chunks)
+
+    def delete(self, module: ObjectId) -> None:
+        """Delete a page file, if it exists."""
+        self._bucket.delete(page_path(module))
+
+    def entries(self) -> Iterator[tuple[ObjectId, datetime]]:
+        """Yield all modules with the times of their page files."""
+        for root in PAGE_ROOTS:
+            for path, meta in self._bucket.entries(root):
+                if (module := parse_page_path(path)) is not None:
+                    yield module, meta["last_modified"]
+
+    def former(self) -> Iterator[str]:
+        """Yield the paths of page files of a former release."""
+        for root in ROOTS:
+            yield from (path for path, _ in self._bucket.entries(root) if is_former_page_file(path))
+
+    def delete_former(self, path: str) -> None:
+        """Delete a page file of a former release."""
+        # The check protects uploaded files, which lie below the same root.
+        if is_former_page_file(path):
+            self._bucket.delete(path)
+
+
+STAGING_ROOT = "incoming"
+NAME = re.compile(rf"{STAGING_ROOT}/(\d+)\.(\d+)")
+
+
+class Slot(NamedTuple):
+    """Place of one file of one upload."""
+
+    upload: int
+    number: int
+
+    def __str__(self) -> str:
+        return f"{STAGING_ROOT}/{self.upload}.{self.number}"
+
+
+class Staging:
+    """Objects `incoming/<upload>.<number>`, beside the uploaded files of the same bucket."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+
+    def put(self, slot: Slot, chunks: Iterable[bytes]) -> None:
+        """Store a file, all of it or nothing, in place of an older one.
+
+        Raises Unavailable, and the errors of `chunks`.
+        """
+        self._bucket.put(str(slot), chunks)
+
+    @contextmanager
+    def read(self, slot: Slot) -> Iterator[Iterator[bytes]]:
+        """Read a file in chunks. Raises NotFound or Unavailable."""
+        yield self._bucket.chunks(self._bucket.get(str(slot)))
+
+    def signed_put(self, slot: Slot, seconds: float) -> str | None:
+        """Return a URL to which the file can be sent for `seconds`; None where the storage has no URLs."""
+        return self._bucket.sign("PUT", str(slot), seconds)
+
+    def delete(self, slot: Slot) -> None:
+        """Delete a file, if it exists. Raises Unavailable."""
+        self._bucket.delete(str(slot))
+
+    def entries(self) -> Iterator[tuple[Slot, datetime]]:
+        """Yield all files with the times at which they were written. Raises Unavailable."""
+        for name, meta in self._bucket.entries(STAGING_ROOT):
+            if match := NAME.fullmatch(name):
+                yield Slot(*map(int, match.groups())), meta["last_modified"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tecken.errors import Unavailable
-from tecken.storage.disk_space import READING_SECONDS, DiskSpace, Space, Volume, measure, reserve_of
+from tecken.storage.disk import READING_SECONDS, DiskSpace, Space, Volume, measure, reserve_of
 
 GIB = 1 << 30
 
