@@ -142,7 +142,7 @@ MIDDLEWARE = [
     "tecken.web.middleware.set_policy",
     "tecken.web.middleware.check_maintenance",
     "tecken.web.middleware.pin_options",
-    "tecken.http.compression.compression_middleware",
+    "tecken.http.responses.compression_middleware",
     "tecken.web.error_pages.render_for_browsers",
     "tecken.web.middleware.people_middleware",
 ]

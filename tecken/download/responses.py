@@ -14,8 +14,7 @@ from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, parse_http_date_safe
 
 from tecken.errors import InvalidInput, TeckenError, Unavailable
-from tecken.http.compression import accepts_gzip
-from tecken.http.responses import ByteRange, Unsatisfiable, error_reply, parse_range
+from tecken.http.responses import ByteRange, Unsatisfiable, accepts_gzip, error_reply, parse_range
 from tecken.storage.port import Upstream
 from tecken.storage.search import OwnFile
 from tecken.symbols.decompression import decompress
