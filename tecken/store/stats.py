@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 from redis import Redis
 
 from tecken.redisclient import nodes
-from tecken.store import keys
+from tecken.store.port import is_header_key, is_symbol_key
 
 KEYS_PER_SCAN = 1000
 PAGES_SAMPLED = 200
@@ -104,9 +104,9 @@ def _census(client: Redis, deadline: float) -> _Census:
     while True:
         cursor, names = client.scan(cursor, count=KEYS_PER_SCAN)
         seen += len(names)
-        symbols = [name for name in cast(list[bytes], names) if keys.is_symbol(name)]
-        modules += sum(map(keys.is_header, symbols))
-        pages += itertools.filterfalse(keys.is_header, symbols[: PAGES_SAMPLED - len(pages)])
+        symbols = [name for name in cast(list[bytes], names) if is_symbol_key(name)]
+        modules += sum(map(is_header_key, symbols))
+        pages += itertools.filterfalse(is_header_key, symbols[: PAGES_SAMPLED - len(pages)])
         if cursor == 0 or time.monotonic() >= deadline:
             return _Census(seen, modules, pages, cursor == 0)
 

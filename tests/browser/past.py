@@ -17,8 +17,7 @@ from tecken.monitoring.health import series, sizing
 from tecken.monitoring.health.series import Sample, ServerSample
 from tecken.queues import QUEUES
 from tecken.redisclient.guard import RedisGuard
-from tecken.store.access_counts import EVERY_SECONDS, AccessSample
-from tecken.store.hit_counts import SEND_SECONDS, HitCounts
+from tecken.store.access_counts import EVERY_SECONDS, SEND_SECONDS, AccessSample, HitCounts
 from tecken.store.port import PageKey
 from tecken.symbols.ids import ObjectId
 from tests.browser.site import DEVELOPER, GIVEN_UP, OPERATOR, SYM, WRITE_MISSES, BrowsedSite, archive_of

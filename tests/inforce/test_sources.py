@@ -20,7 +20,7 @@ from tecken.storage import presence_cache as cache_keys
 from tecken.storage import services as storage_services
 from tecken.storage.lookup_log import COUNTS
 from tecken.storage.upstreams.breakpad import BreakpadUpstream
-from tecken.store import keys as store_keys
+from tecken.store import port as store_keys
 from tecken.store import services as store_services
 from tecken.store.port import Missing
 from tecken.symbolication import services as symbolication_services
@@ -65,7 +65,7 @@ def prepared() -> Header | Missing:
 
 def remembered() -> int:
     """Seconds."""
-    return int(store_services.store_client().ttl(store_keys.missing(XUL)))
+    return int(store_services.store_client().ttl(store_keys.missing_key(XUL)))
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from tecken.storage.presence_cache import (
     upstream_file_key,
 )
 from tecken.storage.search import Search, SourceResult, SwitchableSource
-from tecken.store.memory import MemoryPageStore
+from tecken.store.page_store import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.queue import CeleryConversionQueue
 from tecken.symbolication.conversion.status import Ready

@@ -17,7 +17,7 @@ from tecken.monitoring.preflight.rules import CACHE, STORE
 from tecken.redisclient import nodes
 from tecken.redisclient import services as redis_services
 from tecken.store import services as store_services
-from tecken.store.hit_counts import busiest
+from tecken.store.access_counts import busiest
 
 SLOW_COMMANDS = 16
 BUSIEST_MODULES = 20

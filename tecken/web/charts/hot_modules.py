@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tecken.store.hit_counts import ModuleHits, PageRequests
+from tecken.store.access_counts import ModuleHits, PageRequests
 from tecken.store.miss_ratio import Entries
 from tecken.symbols.ids import ObjectId
 from tecken.web.charts.svg import Tile, treemap

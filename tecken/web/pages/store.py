@@ -23,7 +23,7 @@ from tecken.monitoring.health.snapshot import take_snapshot
 from tecken.monitoring.preflight.rules import STORE
 from tecken.redisclient import services as redis_services
 from tecken.store import services as store_services
-from tecken.store.hit_counts import ModuleHits, PageRequests, busiest, busiest_pages
+from tecken.store.access_counts import ModuleHits, PageRequests, busiest, busiest_pages
 from tecken.web.auth import need, page
 from tecken.web.charts.hot_modules import draw_modules, size_bars
 from tecken.web.charts.miss_ratio import draw_curve, sizing_rows

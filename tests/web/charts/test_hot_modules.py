@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tecken.store.hit_counts import ModuleHits, PageRequests
+from tecken.store.access_counts import ModuleHits, PageRequests
 from tecken.store.miss_ratio import Entries
 from tecken.symbols.ids import ObjectId
 from tecken.web.charts.hot_modules import HEIGHT, WIDTH, SizeBar, draw_modules, size_bars

@@ -21,7 +21,7 @@ from tecken.storage.backends.files import gzip_chunks
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles
 from tecken.storage.search import SourceResult
 from tecken.store import services as store_services
-from tecken.store.memory import MemoryPageStore
+from tecken.store.page_store import MemoryPageStore
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.conversion.status import Ready
 from tecken.symbols.ids import ObjectId

@@ -17,7 +17,7 @@ from tecken.monitoring.health import series
 from tecken.queues import HOUSEKEEPING
 from tecken.redisclient import services as redis_services
 from tecken.redisclient.guard import RedisGuard
-from tecken.store.hit_counts import HitCounts
+from tecken.store.access_counts import HitCounts
 from tecken.store.port import PageKey
 from tecken.symbols.ids import ObjectId
 from tecken.tasks import size_store

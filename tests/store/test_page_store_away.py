@@ -9,8 +9,8 @@ import redis
 
 from tecken.errors import StoreUnavailable
 from tecken.redisclient import client
+from tecken.store.page_store import RedisPageStore, store_guard
 from tecken.store.port import Missing, PageKey
-from tecken.store.redis import RedisPageStore, store_guard
 from tecken.symbols.ids import ObjectId
 from tests.support.clock import Clock
 from tests.support.redis_server import MUTE_AFTER, RedisServer

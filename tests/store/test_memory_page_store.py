@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tecken.store.memory import MemoryPageStore
+from tecken.store.page_store import MemoryPageStore
 from tecken.store.port import Missing, PageKey
 from tecken.symbols.ids import ObjectId
 from tests.support.clock import Clock

@@ -10,9 +10,8 @@ import pytest
 import redis
 
 from tecken.redisclient import client
-from tecken.store import keys
-from tecken.store.port import Missing, PageKey
-from tecken.store.redis import RedisPageStore
+from tecken.store.page_store import RedisPageStore
+from tecken.store.port import Missing, PageKey, missing_key
 from tecken.symbols.ids import ObjectId
 from tests.support.redis_server import RedisServer
 
@@ -110,7 +109,7 @@ def test_store_with_a_marker_of_a_former_version_returns_it_for_exact_names_only
     """A former version had a key for each spelling, so that absence of `xul.pdb` hides no `XUL.pdb`."""
     elf = ObjectId("libxul.so", "B" * 33)
     for module in (XUL, elf):
-        connection.set(keys.missing(module), b'{"kind": "absent", "reason": "not there"}')
+        connection.set(missing_key(module), b'{"kind": "absent", "reason": "not there"}')
     assert page_store.headers([XUL, elf]) == {elf: Missing("absent", "not there")}
 
 

@@ -1,20 +1,24 @@
-"""Page store on a Redis server or cluster that evicts keys (`maxmemory-policy allkeys-lru`)."""
+"""Page stores: on a Redis server or cluster that evicts keys (`maxmemory-policy allkeys-lru`), and in memory.
+
+The store in memory is for the demo mode and for tests.
+"""
 
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import cast, get_args
+from typing import NamedTuple, cast, get_args
 
+from cachetools import LRUCache, TLRUCache
 from redis import Redis, exceptions
 
 from tecken.errors import StoreUnavailable
 from tecken.redisclient import Cluster
 from tecken.redisclient.guard import RedisGuard
-from tecken.store import keys
-from tecken.store.port import Missing, MissingKind, PageKey
+from tecken.store.port import Missing, MissingKind, PageKey, header_key, missing_key, page_key
 from tecken.store.stats import StoreStats, read_stats
 from tecken.symbols.ids import ObjectId
 
@@ -62,7 +66,7 @@ class RedisPageStore:
 
     def headers(self, modules: Sequence[ObjectId]) -> dict[ObjectId, bytes | Missing]:
         """Return headers or missing markers. Unknown modules are left out."""
-        values = self._mget([*map(keys.header, modules), *map(keys.missing, modules)])
+        values = self._mget([*map(header_key, modules), *map(missing_key, modules)])
         found: dict[ObjectId, bytes | Missing] = {}
         n = len(modules)
         for module, header, marker in zip(modules, values[:n], values[n:], strict=True):
@@ -73,7 +77,7 @@ class RedisPageStore:
 
     def pages(self, wanted: Sequence[PageKey]) -> dict[PageKey, bytes]:
         """Return pages. Evicted pages are left out."""
-        values = self._mget([keys.page(key) for key in wanted])
+        values = self._mget([page_key(key) for key in wanted])
         return {key: value for key, value in zip(wanted, values, strict=True) if value is not None}
 
     def put_header(self, module: ObjectId, raw: bytes) -> None:
@@ -81,8 +85,8 @@ class RedisPageStore:
         # Without a transaction: the two keys may lie on different nodes of a cluster. The header is written
         # first, because a reader prefers it to a marker.
         with self._guarded(), self._client.pipeline(transaction=False) as pipeline:
-            pipeline.set(keys.header(module), raw)
-            pipeline.unlink(keys.missing(module))
+            pipeline.set(header_key(module), raw)
+            pipeline.unlink(missing_key(module))
             pipeline.execute()
 
     def put_pages(self, pages: Mapping[PageKey, bytes]) -> None:
@@ -94,18 +98,18 @@ class RedisPageStore:
     def put_missing(self, module: ObjectId, missing: Missing, seconds: int) -> None:
         """Store a missing marker for `seconds`."""
         with self._guarded():
-            self._client.set(keys.missing(module), _marker_text(module, missing), ex=seconds)
+            self._client.set(missing_key(module), _marker_text(module, missing), ex=seconds)
 
     def missing_seconds(self, module: ObjectId) -> float | None:
         """Return the seconds until a missing marker expires; None without one."""
         with self._guarded():
-            left = self._client.pttl(keys.missing(module))
+            left = self._client.pttl(missing_key(module))
         return left / 1000 if left >= 0 else None
 
     def forget(self, module: ObjectId) -> None:
         """Delete header and missing marker."""
         with self._guarded():
-            self._client.unlink(keys.header(module), keys.missing(module))
+            self._client.unlink(header_key(module), missing_key(module))
 
     def stats(self, scan_seconds: float = 1.0) -> StoreStats:
         """Return figures about the server, from a scan of its keys for at most `scan_seconds`.
@@ -155,10 +159,92 @@ def _portions(pages: Mapping[PageKey, bytes]) -> Iterator[dict[str, bytes]]:
     part: dict[str, bytes] = {}
     size = 0
     for key, raw in pages.items():
-        part[keys.page(key)] = raw
+        part[page_key(key)] = raw
         size += len(raw)
         if size >= BYTES_PER_MSET:
             yield part
             part, size = {}, 0
     if part:
         yield part
+
+
+MARKERS = 10_000
+
+
+class _Marker(NamedTuple):
+    missing: Missing
+    expires: float
+    spelling: str
+
+
+def _expires(_module: ObjectId, marker: _Marker, _now: float) -> float:
+    return marker.expires
+
+
+class MemoryPageStore:
+    """Store of at most `max_bytes` of headers and pages, and of MARKERS missing markers.
+
+    The least recently used ones are evicted. `clock` returns seconds. No method raises StoreUnavailable.
+    """
+
+    def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lock = threading.Lock()
+        self._clock = clock
+        self._values: LRUCache[ObjectId | PageKey, bytes] = LRUCache(max_bytes, getsizeof=len)
+        self._missing: TLRUCache[ObjectId, _Marker] = TLRUCache(MARKERS, ttu=_expires, timer=clock)
+
+    def headers(self, modules: Sequence[ObjectId]) -> dict[ObjectId, bytes | Missing]:
+        """Return headers or missing markers. Unknown modules are left out."""
+        with self._lock:
+            found = {module: self._find(module) for module in modules}
+        return {module: value for module, value in found.items() if value is not None}
+
+    def pages(self, wanted: Sequence[PageKey]) -> dict[PageKey, bytes]:
+        """Return pages. Evicted pages are left out."""
+        with self._lock:
+            return {key: self._values[key] for key in wanted if key in self._values}
+
+    def put_header(self, module: ObjectId, raw: bytes) -> None:
+        """Store a header, and delete the missing marker."""
+        with self._lock:
+            self._missing.pop(module, None)
+            self._keep(module, raw)
+
+    def put_pages(self, pages: Mapping[PageKey, bytes]) -> None:
+        """Store pages."""
+        with self._lock:
+            for key, raw in pages.items():
+                self._keep(key, raw)
+
+    def put_missing(self, module: ObjectId, missing: Missing, seconds: int) -> None:
+        """Store a missing marker for `seconds`."""
+        with self._lock:
+            self._missing[module] = _Marker(missing, self._clock() + seconds, module.debug_file)
+
+    def missing_seconds(self, module: ObjectId) -> float | None:
+        """Return the seconds until a missing marker expires; None without one."""
+        with self._lock:
+            marker = self._missing.get(module)
+            return marker.expires - self._clock() if marker else None
+
+    def forget(self, module: ObjectId) -> None:
+        """Delete header and missing marker."""
+        with self._lock:
+            self._values.pop(module, None)
+            self._missing.pop(module, None)
+
+    def _find(self, module: ObjectId) -> bytes | Missing | None:
+        raw = self._values.get(module)
+        if raw is not None:
+            return raw
+        marker = self._missing.get(module)
+        if marker is None:
+            return None
+        is_other = marker.missing.is_of_spelling(module) and marker.spelling != module.debug_file
+        return None if is_other else marker.missing
+
+    def _keep(self, key: ObjectId | PageKey, raw: bytes) -> None:
+        # The old value is removed first, also when the new one is too large: it must not stay in its place.
+        self._values.pop(key, None)
+        if len(raw) <= self._values.maxsize:
+            self._values[key] = raw
