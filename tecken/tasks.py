@@ -15,8 +15,7 @@ from django.utils import timezone
 from redis.exceptions import LockError
 
 from tecken import redisclient
-from tecken.download import retention
-from tecken.download.missing import MissWriter
+from tecken.download.missing import MissWriter, remove_excess, remove_old
 from tecken.errors import Unavailable, is_disk_full
 from tecken.jobs.records import records
 from tecken.jobs.task import pause
@@ -85,14 +84,14 @@ def write_misses() -> None:
         miss_writer().write()
     except LockError:
         return
-    retention.trim()
+    remove_excess()
 
 
 @shared_task(name="tecken.download.tasks.clean", ignore_result=True)  # type: ignore[untyped-decorator]
 def clean_missing() -> None:
     """Remove old and excess missing symbols. Safe to run twice."""
-    retention.clean(timezone.now())
-    retention.trim()
+    remove_old(timezone.now())
+    remove_excess()
 
 
 @shared_task(name="tecken.limits.tasks.roll_up", ignore_result=True)  # type: ignore[untyped-decorator]

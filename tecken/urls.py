@@ -12,6 +12,9 @@ from django.urls import URLPattern, URLResolver, include, path
 from dockerflow.django.views import lbheartbeat, version
 
 from tecken.accounts.sessions import Login
+from tecken.download import missing
+from tecken.download.protocols import PATTERNS
+from tecken.download.views import download
 from tecken.monitoring.health import views as health
 from tecken.symbolication.api import views as symbolication
 from tecken.upload.protocols import archive, direct, sym_upload
@@ -26,6 +29,12 @@ log_in: list[URLPattern | URLResolver] = (
     if settings.OIDC_RP_CLIENT_ID
     else [path("login/", Login.as_view(), name="login"), path("logout/", LogoutView.as_view(), name="logout")]
 )
+
+downloads: list[URLPattern | URLResolver] = [
+    path("missingsymbols.csv", missing.as_csv),
+    path("missingsymbols/", missing.as_json),
+    *(path(pattern, download(parse)) for pattern, parse in PATTERNS.items()),
+]
 
 urlpatterns: list[URLPattern | URLResolver] = [
     # Symbolication
@@ -58,6 +67,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # API and pages
     path("", include("tecken.web.api.urls")),
     path("", include("tecken.web.urls")),
-    # Downloads come last: their patterns match any three names.
-    path("", include("tecken.download.urls")),
+    # Downloads come last: the path of a file is any three names.
+    *downloads,
 ]

@@ -15,7 +15,7 @@ from pytest_django import Settings
 
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import services
-from tecken.download import retention as misses
+from tecken.download import missing as misses
 from tecken.download.models import MissingSymbol
 from tecken.errors import NotFound, Unavailable
 from tecken.storage import services as storage_services
@@ -207,8 +207,8 @@ def missing(name: str, days_ago: int) -> None:
 def test_clean_removes_old_missing_symbols() -> None:
     missing("old", 31)
     missing("new", 29)
-    assert misses.clean(timezone.now(), dry_run=True) == 1
-    assert misses.clean(timezone.now()) == 1
+    assert misses.remove_old(timezone.now(), dry_run=True) == 1
+    assert misses.remove_old(timezone.now()) == 1
     assert [row.debug_file for row in MissingSymbol.objects.all()] == ["new"]
 
 
