@@ -14,7 +14,7 @@ from kombu.transport import redis as transport
 from kombu.transport.virtual import Transport as PollingTransport
 from kombu.utils.scheduling import FairCycle
 
-from tecken.redisclient import memory
+from tecken.redisclient.pools import memory_pool
 
 POLL_SECONDS = 0.02
 
@@ -38,7 +38,7 @@ class MemoryChannel(transport.Channel):
 
     def _get_pool(self, asynchronous: bool = False) -> redis.ConnectionPool:  # noqa: ARG002 - as kombu calls it
         client = self.connection.client
-        return memory.pool(f"memory://{client.hostname}/{client.virtual_host}")
+        return memory_pool(f"memory://{client.hostname}/{client.virtual_host}")
 
 
 class MemoryTransport(transport.Transport):

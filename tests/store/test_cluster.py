@@ -9,7 +9,7 @@ import pytest
 from redis.crc import key_slot
 
 from tecken.errors import StoreUnavailable
-from tecken.redisclient import client, fanout
+from tecken.redisclient import client
 from tecken.store.page_store import RedisPageStore
 from tecken.store.port import Missing, PageKey, header_key, page_key
 from tecken.symbols.ids import ObjectId
@@ -66,7 +66,7 @@ def test_cluster_read_omits_keys_of_a_mute_node(cluster: RedisCluster) -> None:
 def test_cluster_write_to_a_mute_node_fails_and_reads_succeed(
     cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fanout, "PAUSE", 600.0)
+    monkeypatch.setattr("tecken.redisclient.cluster.PAUSE", 600.0)
     with connected(cluster, timeout=2) as store:
         fill(store)
         cluster.servers[0].pause()

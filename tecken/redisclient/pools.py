@@ -1,16 +1,47 @@
-"""Connections to the master that sentinels name."""
+"""Connection pools: those that a forked child can use, of the master that sentinels name, and in memory.
+
+Demo mode runs the same code on servers in the memory of this process as on real ones: keys, expiry, scripts,
+subscriptions. Only the page store has a second implementation for it, because these servers evict nothing.
+"""
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
+from threading import Lock, RLock
 from time import monotonic
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import redis
 from redis.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 
-from tecken.redisclient.pool import ForkSafe
 from tecken.redisclient.urls import Sentinels
+
+if TYPE_CHECKING:
+    from fakeredis import FakeServer
+
+
+class ForkSafe:
+    """Pool that survives a fork while another thread of the parent uses it.
+
+    In the child, redis-py notices that the process id has changed, and resets the pool under its lock. A
+    thread of the parent that held the lock during the fork does not exist in the child, which would wait for
+    ever. So the child gets a new lock.
+    """
+
+    pid: int
+
+    def reset(self) -> None:
+        """Drop all connections."""
+        # redis-py sets `pid` at the end of the first reset, so the first one has no `pid` yet.
+        if getattr(self, "pid", os.getpid()) != os.getpid():
+            self._lock = RLock()
+        super().reset()  # type: ignore[misc]
+
+
+class Pool(ForkSafe, redis.ConnectionPool):
+    """Pool of connections to one server."""
+
 
 # Least time between two queries of the sentinels, in seconds and as a multiple of the time that a query
 # takes.
@@ -92,3 +123,40 @@ def _manager(sentinels: Sentinels, options: dict[str, Any]) -> ExplainingSentine
     own: dict[str, Any] = {"retry": options["retry"], "protocol": options["protocol"], "ssl": sentinels.tls}
     own |= share | sentinels.own_account | _tls_options(sentinels)
     return ExplainingSentinel(list(sentinels.addresses), sentinel_kwargs=own)  # type: ignore[no-untyped-call]
+
+
+SCHEME = "memory"
+_servers: dict[str, FakeServer] = {}
+_creation_lock = Lock()
+
+
+def is_memory(url: str) -> bool:
+    """Return whether the URL names a server in memory."""
+    return url.startswith(f"{SCHEME}:")
+
+
+def memory_pool(url: str, **options: Any) -> redis.ConnectionPool:
+    """Return a pool for `memory://NAME[/NUMBER]`. One name is one server in the whole process."""
+    from fakeredis import FakeRedisConnection  # noqa: PLC0415 - 150 ms that only a demo needs
+
+    name, _, number = url.removeprefix(f"{SCHEME}://").partition("/")
+    # With an interval, each poll of a subscription would send a PING.
+    options |= {"health_check_interval": 0}
+    server = _memory_server(name, int(number or 0))
+    return redis.ConnectionPool(
+        connection_class=FakeRedisConnection, server=server, db=int(number or 0), **options
+    )
+
+
+def _memory_server(name: str, number: int) -> FakeServer:
+    """Return the server with its database `number`.
+
+    The lock covers the database, too: without it, two threads that create it at the same time could each
+    keep a different one.
+    """
+    from fakeredis import FakeServer  # noqa: PLC0415 - as above
+
+    with _creation_lock:
+        server = _servers.setdefault(name, FakeServer())
+        server.dbs[number]
+    return server
