@@ -13,7 +13,7 @@ from typing import Any
 import dj_database_url
 from environs import Env, validate
 
-from tecken.queues import CONVERT, HOUSEKEEPING, QUEUES, UPLOAD
+from tecken.jobs.keys import CONVERT, HOUSEKEEPING, QUEUES, UPLOAD
 from tecken.redisclient.urls import (
     broker_sentinel_options,
     broker_tls_options,
@@ -280,7 +280,7 @@ CACHES: dict[str, dict[str, Any]] = {
 # A job that is not acknowledged is delivered again, so every task must be safe to run twice. The visibility
 # timeout, which Celery reads in three places, is longer than a worker can hold a job: until its time has come
 # (tecken.jobs.task.LONGEST_PAUSE), until a process is free, and until it is done. Jobs of a worker that has
-# died are returned earlier (tecken.jobs.heartbeat). Without a socket timeout, a publish to a broker that does
+# died are returned earlier (tecken.jobs.worker). Without a socket timeout, a publish to a broker that does
 # not answer would wait for ever. It is longer than one second, because a worker's BRPOP takes that long.
 
 REDIS_QUEUE_URL = database_url(REDIS_URL, 1, REDIS_CA_FILE)
@@ -291,7 +291,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 # These are errors of a server that is full or has become a replica.
 CELERY_BROKER_CHANNEL_ERROR_RETRY = True
-CELERY_WORKER_CONSUMER = "tecken.jobs.consumer:Consumer"
+CELERY_WORKER_CONSUMER = "tecken.jobs.worker:Consumer"
 CELERY_TASK_SOFT_TIME_LIMIT = CONVERT_TIME_LIMIT_SECONDS
 CELERY_TASK_TIME_LIMIT = CONVERT_TIME_LIMIT_SECONDS + 30
 CELERY_VISIBILITY_TIMEOUT = 2 * CELERY_TASK_TIME_LIMIT + 660

@@ -12,10 +12,10 @@ from random import Random
 
 import redis
 
+from tecken.jobs.keys import QUEUES
 from tecken.jobs.records import Records
 from tecken.monitoring.health import series, sizing
 from tecken.monitoring.health.series import Sample, ServerSample
-from tecken.queues import QUEUES
 from tecken.redisclient.guard import RedisGuard
 from tecken.store.access_counts import EVERY_SECONDS, SEND_SECONDS, AccessSample, HitCounts
 from tecken.store.port import PageKey

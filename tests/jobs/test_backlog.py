@@ -7,9 +7,8 @@ import redis
 
 from tecken.celery import app
 from tecken.jobs import keys
-from tecken.jobs.backlog import Backlog, Queue, backlog
-from tecken.jobs.records import LONGEST_EXPIRY_SECONDS, DeadLetter, records
-from tecken.queues import QUEUES
+from tecken.jobs.keys import QUEUES
+from tecken.jobs.records import LONGEST_EXPIRY_SECONDS, Backlog, DeadLetter, Queue, backlog, records
 from tecken.redisclient import services as redis_services
 from tecken.tasks import canary, clean_records
 from tests.jobs.traced import traced

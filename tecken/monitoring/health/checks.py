@@ -18,7 +18,7 @@ from django.db import DatabaseError, connection
 from tecken import services
 from tecken.errors import AccessDenied, NotFound, Unavailable
 from tecken.jobs import sending
-from tecken.jobs.backlog import Backlog, backlog
+from tecken.jobs.records import Backlog, backlog
 from tecken.monitoring import degraded
 from tecken.monitoring.health.probes import Probe, ProbeRunner
 from tecken.monitoring.preflight.facts import Facts, fetch_facts, parse_info

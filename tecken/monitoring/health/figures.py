@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from tecken.jobs.backlog import Backlog
+from tecken.jobs.records import Backlog
 from tecken.metrics import Figure
 from tecken.monitoring import degraded
 from tecken.monitoring.health.snapshot import HealthSnapshot, take_snapshot

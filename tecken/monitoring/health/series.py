@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import redis
 
-from tecken.jobs.backlog import Queue, backlog
+from tecken.jobs.records import Queue, backlog
 from tecken.monitoring.preflight.facts import fetch_facts
 from tecken.redisclient import services as redis_services
 from tecken.store import services as store_services

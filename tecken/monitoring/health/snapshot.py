@@ -8,7 +8,7 @@ from typing import NamedTuple
 from django.conf import settings
 
 from tecken import services
-from tecken.jobs.backlog import Backlog
+from tecken.jobs.records import Backlog
 from tecken.monitoring.health.checks import Server, probe_runner
 from tecken.monitoring.health.probes import ProbeResult
 from tecken.monitoring.preflight.facts import Facts

@@ -8,13 +8,13 @@ from typing import Any, Literal
 from django.conf import settings
 from dockerflow.version import get_version
 
-from tecken.jobs.backlog import Backlog, Worker
+from tecken.jobs.keys import QUEUES
+from tecken.jobs.records import Backlog, Worker
 from tecken.monitoring import degraded
 from tecken.monitoring.degraded import LATE_SECONDS, PERIOD_SECONDS
 from tecken.monitoring.health.probes import ProbeResult
 from tecken.monitoring.health.snapshot import HealthSnapshot, is_production, take_snapshot
 from tecken.monitoring.preflight.rules import CACHE, STORE
-from tecken.queues import QUEUES
 from tecken.runtimeconfig import current
 from tecken.storage.disk import Space
 

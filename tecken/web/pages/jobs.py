@@ -20,9 +20,7 @@ from django.urls import path, reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from tecken.errors import InvalidInput, NotFound, Unavailable
-from tecken.jobs.backlog import backlog
-from tecken.jobs.dead_letters import send_again
-from tecken.jobs.records import DeadLetter, records
+from tecken.jobs.records import DeadLetter, backlog, records, send_again
 from tecken.redisclient import services as redis_services
 from tecken.web.auth import need, page
 from tecken.web.charts.queue import HOURS, load_charts, parse_hours

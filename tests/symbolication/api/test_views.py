@@ -19,8 +19,8 @@ from prometheus_client import REGISTRY
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import services
 from tecken.jobs import keys
+from tecken.jobs.keys import CONVERT
 from tecken.metrics import RENDERED
-from tecken.queues import CONVERT
 from tecken.redisclient import services as redis_services
 from tecken.storage import services as storage_services
 from tecken.storage.backends.files import gzip_chunks

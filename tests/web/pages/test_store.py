@@ -13,8 +13,8 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import services
+from tecken.jobs.keys import HOUSEKEEPING
 from tecken.monitoring.health import series
-from tecken.queues import HOUSEKEEPING
 from tecken.redisclient import services as redis_services
 from tecken.redisclient.guard import RedisGuard
 from tecken.store.access_counts import HitCounts
