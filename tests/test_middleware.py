@@ -20,8 +20,7 @@ from redis.connection import AbstractConnection
 
 from tecken.accounts.sessions import SALT, STAFF_COOKIE
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.backend import Change, ConfigBackend, Level
-from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
+from tecken.runtimeconfig.backend import Change, ConfigBackend, Level, Maintenance, format_maintenance
 from tecken.web import middleware
 from tests.accounts.people import key
 

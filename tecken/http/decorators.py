@@ -18,7 +18,7 @@ from tecken.accounts.sessions import session_user
 from tecken.errors import Forbidden, InvalidInput, TooLarge
 from tecken.http.responses import Reply, error_reply, render_errors
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.rollout import Subject
+from tecken.runtimeconfig.snapshot import Subject
 from tecken.symbols.decompression import decompress
 
 View = Callable[[HttpRequest], HttpResponse]

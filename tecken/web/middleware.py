@@ -40,8 +40,8 @@ from tecken.http.responses import render_errors
 from tecken.monitoring import degraded
 from tecken.monitoring.logs.context import choose_request_id, log_context, log_request
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance
-from tecken.runtimeconfig.rollout import Subject
+from tecken.runtimeconfig.backend import Maintenance
+from tecken.runtimeconfig.snapshot import Subject
 from tecken.web.auth import is_from_program
 from tecken.web.urls import PAGES
 

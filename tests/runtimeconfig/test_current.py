@@ -14,10 +14,10 @@ from pytest_django.fixtures import Settings
 from tecken.errors import BadOption
 from tecken.redisclient import client
 from tecken.runtimeconfig import current
+from tecken.runtimeconfig.backend import Maintenance, format_maintenance
 from tecken.runtimeconfig.backends import redis as keys
 from tecken.runtimeconfig.current import is_under_maintenance, on_change, options, overridden, pinned
-from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
-from tecken.runtimeconfig.rollout import Subject
+from tecken.runtimeconfig.snapshot import Subject
 from tests.runtimeconfig.watching import put, wait_until
 from tests.support.redis_server import RedisServer
 

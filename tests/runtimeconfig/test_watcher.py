@@ -13,9 +13,8 @@ from prometheus_client import REGISTRY
 
 from tecken.errors import Unavailable
 from tecken.redisclient import client
-from tecken.runtimeconfig.backend import Change, ConfigBackend, ConfigHead
+from tecken.runtimeconfig.backend import Change, ConfigBackend, ConfigHead, MemoryBackend
 from tecken.runtimeconfig.backends import redis as keys
-from tecken.runtimeconfig.backends.memory import MemoryBackend
 from tecken.runtimeconfig.backends.redis import RedisBackend
 from tecken.runtimeconfig.process import Process
 from tecken.runtimeconfig.watcher import Watcher, process_name

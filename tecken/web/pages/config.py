@@ -15,13 +15,12 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from tecken.errors import BadOption, Conflict, Unavailable
-from tecken.runtimeconfig import current, history, service
+from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.backend import Report
 from tecken.runtimeconfig.models import Change, Version
 from tecken.runtimeconfig.option import shorten
 from tecken.runtimeconfig.options import CATALOGUE
-from tecken.runtimeconfig.presentation import build_rows, find_unknown, list_processes
-from tecken.runtimeconfig.snapshot import Snapshot, find_problems
+from tecken.runtimeconfig.snapshot import Snapshot, build_rows, find_problems, find_unknown, list_processes
 from tecken.web.auth import need, page
 from tecken.web.formatting import escape_invisible
 from tecken.web.pages.config_form import WINDOW, Edits, build_fields, read_edits
@@ -58,7 +57,7 @@ def show_options(request: HttpRequest) -> HttpResponse:
 
 
 def _render_news(request: HttpRequest, known: str) -> HttpResponse:
-    newest = history.newest()
+    newest = service.newest()
     if str(newest.number) == known:
         return HttpResponse(status=HTTPStatus.NO_CONTENT)
     context = {
@@ -71,7 +70,7 @@ def _render_news(request: HttpRequest, known: str) -> HttpResponse:
 
 def _save(request: HttpRequest) -> HttpResponse:
     number, now = parse_version(request.POST.get("version", "")), timezone.now()
-    texts = history.find_texts(number) if number else {}
+    texts = service.find_texts(number) if number else {}
     form = {name: str(text) for name, text in request.POST.items()}
     # The form is compared with the version that it shows, not with the newest one. Otherwise a field that the
     # user left alone would undo the change that another user has made meanwhile.
@@ -102,7 +101,7 @@ def _render_form(
     conflict: str = "",
     is_comparison: bool = False,
 ) -> HttpResponse:
-    newest = history.newest()
+    newest = service.newest()
     snapshot = Snapshot(newest.number, newest.stamp, newest.values)
     window_problems = [problem for key, problem in edits.problems.items() if "@" in key or key == "window"]
     context = {
@@ -147,7 +146,7 @@ def user_of(request: HttpRequest) -> User:
     return request.user
 
 
-def author(request: HttpRequest, source: str) -> history.Author:
+def author(request: HttpRequest, source: str) -> service.Author:
     """Return the author of a change, with the reason in the form."""
     user = user_of(request)
     by, why = user.email or user.get_username(), request.POST.get("why", "").strip()

@@ -10,7 +10,7 @@ from django.urls import path
 from django.views.decorators.http import require_http_methods, require_safe
 
 from tecken.errors import Conflict, NotFound
-from tecken.runtimeconfig import history, service
+from tecken.runtimeconfig import service
 from tecken.runtimeconfig.models import Version
 from tecken.runtimeconfig.options import CATALOGUE
 from tecken.web.auth import need, page
@@ -29,7 +29,7 @@ def show_versions(request: HttpRequest) -> HttpResponse:
     # PostgreSQL refuses a NUL.
     option = request.GET.get("option", "").replace("\0", "")
     if option:
-        found = found.filter(pk__in=history.find_changes(option).values("version"))
+        found = found.filter(pk__in=service.find_changes(option).values("version"))
     before = parse_version(request.GET.get("before", ""))
     if before:
         found = found.filter(number__lt=before)
@@ -38,7 +38,7 @@ def show_versions(request: HttpRequest) -> HttpResponse:
         "tab": "history",
         "versions": [(version, _list_changes(version)) for version in rows[:VERSIONS_SHOWN]],
         "before": rows[VERSIONS_SHOWN - 1].number if len(rows) > VERSIONS_SHOWN else None,
-        "newest": history.newest().number,
+        "newest": service.newest().number,
         "may_change": user_of(request).has_perm(CHANGE),
         "option": option,
         "names": list(CATALOGUE),
@@ -72,8 +72,8 @@ def _render(
     version = Version.objects.filter(number=number).first()
     if version is None:
         raise NotFound(f"There is no version {number}")
-    newest = history.newest()
-    since = history.difference(newest.values, version.values)
+    newest = service.newest()
+    since = service.difference(newest.values, version.values)
     context = {
         "tab": "history",
         "version": version,

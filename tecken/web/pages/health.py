@@ -17,7 +17,7 @@ from tecken.monitoring.health.status import Document
 from tecken.monitoring.preflight.facts import Facts
 from tecken.monitoring.preflight.rules import CACHE, STORE
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.presentation import list_processes
+from tecken.runtimeconfig.snapshot import list_processes
 from tecken.web.auth import open_page
 from tecken.web.charts.queue import HOURS, load_charts, parse_hours
 from tecken.web.formatting import count, seconds, size

@@ -21,7 +21,7 @@ from tecken.monitoring.degraded import LATE_SECONDS, CanaryWatch
 from tecken.monitoring.health.checks import probe_runner
 from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
+from tecken.runtimeconfig.backend import Maintenance, format_maintenance
 from tests.support.small_disk import SmallDisk, small_disk
 
 pytestmark = pytest.mark.django_db

@@ -15,8 +15,7 @@ from django.test import Client
 from tecken.monitoring.health import series
 from tecken.monitoring.health.series import Sample, take_sample
 from tecken.redisclient import services as redis_services
-from tecken.runtimeconfig.backend import Report
-from tecken.runtimeconfig.backends.memory import MemoryBackend
+from tecken.runtimeconfig.backend import MemoryBackend, Report
 from tecken.web.charts.queue import draw_charts
 from tests.monitoring.health.conftest import move, patient, redis_cache, redis_store, worker
 from tests.support.redis_server import RedisServer

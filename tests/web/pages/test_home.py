@@ -20,7 +20,7 @@ from tecken.accounts.tokens import issue
 from tecken.monitoring.health.series import KEY
 from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
+from tecken.runtimeconfig.backend import Maintenance, format_maintenance
 from tecken.upload.models import Upload
 from tecken.web.charts.activity import load_activity
 from tests.web.api.people import person

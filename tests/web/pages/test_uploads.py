@@ -15,7 +15,7 @@ from pytest_django import Settings
 
 from tecken import services
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
+from tecken.runtimeconfig.backend import Maintenance, format_maintenance
 from tecken.storage.models import SymbolFile
 from tecken.store import services as store_services
 from tecken.store.port import Missing
