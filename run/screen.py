@@ -15,7 +15,7 @@ from typing import IO
 # Two files of this size: days of a site that one developer uses, and no full disk.
 LOG_BYTES = 8 * 1024 * 1024
 COLOURS = ("36", "33", "32", "35", "34")
-# The form of tecken/monitoring/logs/formats.py. The screen shows its own time.
+# The form of tecken/monitoring/logs.py. The screen shows its own time.
 LOGGED = re.compile(r"\d{4}-\S+Z (?P<level>[A-Z]+) \S+ \[v\d+\]: (?P<text>.*)")
 SHOWN_LEVELS = ("WARNING", "ERROR", "CRITICAL")
 # Lines that the preflight and Celery print when all is well.

@@ -46,7 +46,7 @@ def run_preflight(**_more: object) -> None:
 # were connected, so the preflight comes before all of them.
 import tecken.jobs.task  # noqa: E402
 import tecken.jobs.transport  # noqa: E402
-import tecken.monitoring.logs.context  # noqa: E402
+import tecken.monitoring.logs  # noqa: E402
 import tecken.monitoring.telemetry  # noqa: E402, F401
 
 app = Celery("tecken", task_cls="tecken.jobs.task:Job")

@@ -229,11 +229,11 @@ if OIDC_RP_CLIENT_ID:
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"ours": {"()": "tecken.monitoring.logs.formats.formatter"}},
+    "formatters": {"ours": {"()": "tecken.monitoring.logs.formatter"}},
     "filters": {
-        "only_tracebacks": {"()": "tecken.monitoring.logs.formats.OnlyTracebacks"},
-        "routine": {"()": "tecken.monitoring.logs.formats.Routine"},
-        "without_traceback": {"()": "tecken.monitoring.logs.formats.WithoutTraceback"},
+        "only_tracebacks": {"()": "tecken.monitoring.logs.OnlyTracebacks"},
+        "routine": {"()": "tecken.monitoring.logs.Routine"},
+        "without_traceback": {"()": "tecken.monitoring.logs.WithoutTraceback"},
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "ours"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tecken.monitoring.logs.masking import mask_secrets
+from tecken.monitoring.logs import mask_secrets
 from tecken.monitoring.preflight.inspect import format_address, mask_url
 from tecken.redaction import redact_text, redact_url, without_account
 from tecken.redisclient.urls import check_store_url

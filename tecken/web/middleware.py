@@ -38,7 +38,7 @@ from tecken.errors import BadOption, Forbidden
 from tecken.http.decorators import authenticate, preflight
 from tecken.http.responses import render_errors
 from tecken.monitoring import degraded
-from tecken.monitoring.logs.context import choose_request_id, log_context, log_request
+from tecken.monitoring.logs import choose_request_id, log_context, log_request
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.backend import Maintenance
 from tecken.runtimeconfig.snapshot import Subject

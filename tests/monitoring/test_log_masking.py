@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from django.conf import LazySettings
 
-from tecken.monitoring.logs import masking
-from tecken.monitoring.logs.masking import mask_deeply, mask_secrets
+from tecken.monitoring import logs
+from tecken.monitoring.logs import mask_deeply, mask_secrets
 from tecken.redaction import MASK
 
 TOKEN = "0123abcd" + "f" * 56
@@ -61,31 +61,31 @@ def test_mask_secrets_leaves_other_text(text: str) -> None:
 def test_mask_secrets_finds_values_of_settings_anywhere(settings: LazySettings) -> None:
     settings.SECRET_KEY = "a key of the site"
     settings.REDIS_URL = "redis://:p%40ssword-1@h"
-    masking._secrets_pattern.cache_clear()
+    logs._secrets_pattern.cache_clear()
     try:
         assert mask_secrets("[a key of the site]") == "[***]"
         assert mask_secrets("p@ssword-1 and p%40ssword-1") == "*** and ***"
     finally:
-        masking._secrets_pattern.cache_clear()
+        logs._secrets_pattern.cache_clear()
 
 
 def test_mask_secrets_finds_user_names_and_query_values_of_settings(settings: LazySettings) -> None:
     settings.REDIS_URL = "redis://hunter2hunter2@h"
     settings.STORAGE_URL = "s3://bucket?secret_access_key=hunter3hunter3"
-    masking._secrets_pattern.cache_clear()
+    logs._secrets_pattern.cache_clear()
     try:
         assert mask_secrets("[hunter2hunter2] [hunter3hunter3]") == "[***] [***]"
     finally:
-        masking._secrets_pattern.cache_clear()
+        logs._secrets_pattern.cache_clear()
 
 
 def test_mask_secrets_leaves_short_values_of_settings(settings: LazySettings) -> None:
     settings.DATABASE_URL = "postgres://tecken:tecken@db/tecken"
-    masking._secrets_pattern.cache_clear()
+    logs._secrets_pattern.cache_clear()
     try:
         assert mask_secrets("tecken.requests") == "tecken.requests"
     finally:
-        masking._secrets_pattern.cache_clear()
+        logs._secrets_pattern.cache_clear()
 
 
 def test_mask_deeply_masks_nested_values() -> None:

@@ -11,8 +11,7 @@ import orjson
 import pytest
 from django.test import Client
 
-from tecken.monitoring.logs.context import log_context
-from tecken.monitoring.logs.formats import OnlyTracebacks, Routine, formatter
+from tecken.monitoring.logs import OnlyTracebacks, Routine, formatter, log_context
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.backend import Change
 from tecken.settings import BASE_DIR

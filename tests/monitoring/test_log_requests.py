@@ -8,7 +8,7 @@ import pytest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import Client, RequestFactory
 
-from tecken.monitoring.logs.context import add_request_id, choose_request_id, current_request_id, log_context
+from tecken.monitoring.logs import add_request_id, choose_request_id, current_request_id, log_context
 from tecken.runtimeconfig import current
 from tecken.web import middleware
 
