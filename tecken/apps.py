@@ -13,7 +13,7 @@ from django.contrib.admin import apps as admin_apps
 from django.core import checks
 from django.db.models.signals import post_migrate
 
-from tecken.monitoring.preflight.site_settings import find_setting_problems
+from tecken.monitoring.preflight.rules import find_setting_problems
 
 
 class TokensConfig(AppConfig):

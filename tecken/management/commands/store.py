@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from tecken.management.text import size
 from tecken.monitoring.health.sizing import ENOUGH, ESTIMATES_OF_2014, RATIOS, Sizing, compute_sizing
-from tecken.monitoring.preflight.facts import fetch_facts
+from tecken.monitoring.preflight.rules import fetch_facts
 from tecken.redisclient import services as redis_services
 from tecken.store import services as store_services
 from tecken.store.stats import StoreStats, read_stats

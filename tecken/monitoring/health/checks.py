@@ -21,8 +21,8 @@ from tecken.jobs import sending
 from tecken.jobs.records import Backlog, backlog
 from tecken.monitoring import degraded
 from tecken.monitoring.health.probes import Probe, ProbeRunner
-from tecken.monitoring.preflight.facts import Facts, fetch_facts, parse_info
 from tecken.monitoring.preflight.inspect import why_no_writes
+from tecken.monitoring.preflight.rules import Facts, fetch_facts, parse_info
 from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.backend import Report

@@ -9,8 +9,7 @@ from tecken.jobs.records import Backlog
 from tecken.metrics import Figure
 from tecken.monitoring import degraded
 from tecken.monitoring.health.snapshot import HealthSnapshot, take_snapshot
-from tecken.monitoring.preflight.facts import Facts
-from tecken.monitoring.preflight.rules import CACHE, STORE
+from tecken.monitoring.preflight.rules import CACHE, STORE, Facts
 from tecken.runtimeconfig import current
 
 PARTS = (CACHE, STORE, "queue", "database", "storage")

@@ -12,8 +12,7 @@ import redis
 
 from tecken import services
 from tecken.monitoring.health.snapshot import HealthSnapshot, take_snapshot
-from tecken.monitoring.preflight.facts import Facts
-from tecken.monitoring.preflight.rules import CACHE, STORE
+from tecken.monitoring.preflight.rules import CACHE, STORE, Facts
 from tecken.redisclient import nodes
 from tecken.redisclient import services as redis_services
 from tecken.store import services as store_services

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import redis
 
 from tecken.jobs.records import Queue, backlog
-from tecken.monitoring.preflight.facts import fetch_facts
+from tecken.monitoring.preflight.rules import fetch_facts
 from tecken.redisclient import services as redis_services
 from tecken.store import services as store_services
 

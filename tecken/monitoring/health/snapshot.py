@@ -11,8 +11,7 @@ from tecken import services
 from tecken.jobs.records import Backlog
 from tecken.monitoring.health.checks import Server, probe_runner
 from tecken.monitoring.health.probes import ProbeResult
-from tecken.monitoring.preflight.facts import Facts
-from tecken.monitoring.preflight.rules import CACHE, STORE, Problem, find_problems
+from tecken.monitoring.preflight.rules import CACHE, STORE, Facts, Problem, find_problems
 from tecken.storage.disk import Space
 
 WATCHED: Mapping[str, Callable[[Facts], str]] = {

@@ -14,8 +14,7 @@ from tecken.monitoring.degraded import State
 from tecken.monitoring.health import status
 from tecken.monitoring.health.snapshot import HealthSnapshot, take_snapshot
 from tecken.monitoring.health.status import Document
-from tecken.monitoring.preflight.facts import Facts
-from tecken.monitoring.preflight.rules import CACHE, STORE
+from tecken.monitoring.preflight.rules import CACHE, STORE, Facts
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.snapshot import list_processes
 from tecken.web.auth import open_page
