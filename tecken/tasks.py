@@ -20,8 +20,7 @@ from tecken.errors import Unavailable, is_disk_full
 from tecken.jobs.records import records
 from tecken.jobs.task import pause
 from tecken.limits.models import roll_up_days, utc_today
-from tecken.monitoring.health.series import take_sample
-from tecken.monitoring.health.sizing import update_sizing
+from tecken.monitoring.health.measurements import take_sample, update_sizing
 from tecken.redisclient.services import cache_client
 from tecken.runtimeconfig import service
 from tecken.services import per_process

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import redis
 
 from tecken import services
-from tecken.monitoring.health.snapshot import HealthSnapshot, take_snapshot
+from tecken.monitoring.health.status import HealthSnapshot, take_snapshot
 from tecken.monitoring.preflight.rules import CACHE, STORE, Facts
 from tecken.redisclient import nodes
 from tecken.redisclient import services as redis_services

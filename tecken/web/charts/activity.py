@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import NamedTuple
 
-from tecken.monitoring.health.series import EVERY_SECONDS, Rate, compute_rates, load_samples
+from tecken.monitoring.health.measurements import EVERY_SECONDS, Rate, compute_rates, load_samples
 from tecken.redisclient import services as redis_services
 from tecken.web.charts.svg import Axis, ChartFrame, Point, round_axis
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from tecken.monitoring.health.sizing import ESTIMATES_OF_2014, RATIOS, Sizing
+from tecken.monitoring.health.measurements import ESTIMATES_OF_2014, RATIOS, Sizing
 from tecken.web.charts.svg import Axis, ChartFrame
 from tecken.web.charts.timeline import Tick
 from tecken.web.formatting import percent, size

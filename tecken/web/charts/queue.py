@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import redis
 
-from tecken.monitoring.health.series import EVERY_SECONDS, Sample, load_samples
+from tecken.monitoring.health.measurements import EVERY_SECONDS, Sample, load_samples
 from tecken.redisclient import services as redis_services
 from tecken.web.charts.timeline import MARKS, Reading, Timeline, draw_timeline
 from tecken.web.formatting import seconds

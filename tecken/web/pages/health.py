@@ -12,8 +12,7 @@ from django.views.decorators.http import require_safe
 
 from tecken.monitoring.degraded import State
 from tecken.monitoring.health import status
-from tecken.monitoring.health.snapshot import HealthSnapshot, take_snapshot
-from tecken.monitoring.health.status import Document
+from tecken.monitoring.health.status import Document, HealthSnapshot, take_snapshot
 from tecken.monitoring.preflight.rules import CACHE, STORE, Facts
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.snapshot import list_processes

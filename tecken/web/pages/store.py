@@ -16,10 +16,17 @@ from django.urls import path
 from django.views.decorators.http import require_http_methods
 
 from tecken.jobs import sending
+from tecken.monitoring.health.measurements import (
+    ENOUGH,
+    EVERY_SECONDS,
+    Sample,
+    Sizing,
+    compute_rates,
+    load_samples,
+    load_sizing,
+)
 from tecken.monitoring.health.panels import ServerPanel, load_panels
-from tecken.monitoring.health.series import EVERY_SECONDS, Sample, compute_rates, load_samples
-from tecken.monitoring.health.sizing import ENOUGH, Sizing, load_sizing
-from tecken.monitoring.health.snapshot import take_snapshot
+from tecken.monitoring.health.status import take_snapshot
 from tecken.monitoring.preflight.rules import STORE
 from tecken.redisclient import services as redis_services
 from tecken.store import services as store_services

@@ -8,7 +8,7 @@ from tecken.jobs import keys
 from tecken.jobs.records import records
 from tecken.limits import services as limits_services
 from tecken.limits.port import Cost
-from tecken.monitoring.health.series import (
+from tecken.monitoring.health.measurements import (
     EVERY_SECONDS,
     KEPT,
     KEY,

@@ -18,7 +18,7 @@ from tecken.jobs.keys import QUEUES
 from tecken.jobs.records import DeadLetter, records
 from tecken.monitoring import degraded
 from tecken.monitoring.degraded import LATE_SECONDS, CanaryWatch
-from tecken.monitoring.health.checks import probe_runner
+from tecken.monitoring.health.probes import probe_runner
 from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.backend import Maintenance, format_maintenance

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tecken.monitoring.health.sizing import Sizing
+from tecken.monitoring.health.measurements import Sizing
 from tecken.store.miss_ratio import Entries, MissRatioCurve
 from tecken.web.charts.miss_ratio import HEIGHT, WIDTH, draw_curve, sizing_rows
 

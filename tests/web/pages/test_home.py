@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from tecken import services
 from tecken.accounts.tokens import issue
-from tecken.monitoring.health.series import KEY
+from tecken.monitoring.health.measurements import KEY
 from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.backend import Maintenance, format_maintenance
