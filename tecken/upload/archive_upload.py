@@ -29,14 +29,7 @@ from tecken.upload.archive import (
     open_archive,
     read_member,
 )
-from tecken.upload.file_rows import (
-    RefusedFile,
-    StoredFile,
-    StoredRow,
-    record,
-    rows,
-    warn_of_native_files,
-)
+from tecken.upload.file_rows import RefusedFile, StoredFile, StoredRow, record, rows, warn_of_native_files
 from tecken.upload.form import CHUNK_BYTES, Archive
 from tecken.upload.ingest import ContextThreads, open_staged, select_storage, store_file
 from tecken.upload.models import Protocol, Upload

@@ -31,11 +31,11 @@ from tecken.upload.file_rows import (
     RefusedFile,
     StoredFile,
     StoredRow,
+    SymbolText,
     record,
     rows,
 )
 from tecken.upload.models import Upload
-from tecken.upload.usability import SymbolText
 
 CHUNK_BYTES = 1 << 20
 Read = Callable[[], Iterable[bytes]]

@@ -25,7 +25,7 @@ from tecken.symbolication.trace import Trace
 from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import ObjectId, is_zero_debug_id
 from tecken.symbols.pagefile.file import Header, Metadata
-from tecken.upload.usability import ZERO_ID
+from tecken.upload.file_rows import ZERO_ID
 
 SUFFIXES = tuple(FileType.SYMBOL_FILE.suffix + packed for packed in ("", ".gz", ".zst"))
 SUFFIX_LIST = "{}, {} or {}".format(*SUFFIXES)
