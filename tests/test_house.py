@@ -97,7 +97,7 @@ def test_environment_is_read_by_settings_only() -> None:
         "settings.py",
         *("wsgi.py", "celery.py"),  # name the settings module
         "front/__main__.py",  # starts processes and has no settings
-        "client/command.py",  # a program of its own
+        "client/__main__.py",  # a program of its own
     }
 
 

@@ -7,9 +7,8 @@ from zipfile import ZipFile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tecken.client.batch import Bar
 from tecken.client.files import SymbolFile, find
-from tecken.client.zipped import batches, pack
+from tecken.client.uploads import Bar, batches, pack
 from tests.client.conftest import MakeSym
 
 
