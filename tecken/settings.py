@@ -115,7 +115,7 @@ if DEMO_MODE:
     REDIS_URL, REDIS_STORE_URL = "memory://redis-cache", "memory://redis-store"
     RUNTIME_CONFIG_WATCHER = RUNTIME_CONFIG_WATCHER or "file"
     SECRET_KEY = SECRET_KEY or secrets.token_urlsafe(48)
-    CELERY_BROKER_TRANSPORT = "tecken.demo.queue:MemoryTransport"
+    CELERY_BROKER_TRANSPORT = "tecken.demo.site:MemoryTransport"
 
 INSTALLED_APPS = [
     "django.contrib.contenttypes",

@@ -119,7 +119,7 @@ def test_memory_subscriber_waits_for_its_timeout(client: redis.Redis) -> None:
 def queue(server: str) -> Iterator[Any]:
     untyped: Any = Connection
     with (
-        untyped(f"memory://{server}/1", transport="tecken.demo.queue:MemoryTransport") as connection,
+        untyped(f"memory://{server}/1", transport="tecken.demo.site:MemoryTransport") as connection,
         connection.SimpleQueue("jobs") as queue,
     ):
         yield queue

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from tecken.errors import Unavailable
-from tecken.management.times import format_time
+from tecken.management.text import format_time
 from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.backend import ConfigBackend, Report, Values
 from tecken.runtimeconfig.models import Change, Version

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from tecken.errors import TeckenError, Unavailable
 from tecken.management import configuration as text
-from tecken.management.times import FORMS, moment
+from tecken.management.text import FORMS, moment
 from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.option import to_text
 from tecken.runtimeconfig.options import find_option

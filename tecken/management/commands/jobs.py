@@ -17,7 +17,7 @@ from django.core.management.base import BaseCommand, CommandError
 import tecken.celery  # noqa: F401
 from tecken.errors import TeckenError
 from tecken.jobs.records import Backlog, DeadLetter, backlog, records, send_again
-from tecken.management.times import format_time
+from tecken.management.text import format_time
 from tecken.redisclient import services as redis_services
 
 

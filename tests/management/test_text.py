@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tecken.management.times import duration, format_time, moment
+from tecken.management.text import duration, format_time, moment
 
 NOW = datetime(2026, 11, 21, 22, 30, 15, 999, tzinfo=UTC)
 
