@@ -20,8 +20,7 @@ from tecken.storage.disk import DiskSpace, Volume
 from tecken.storage.lookup_log import LookupLog, Miss, MissCounts
 from tecken.storage.port import FetchLimits, OwnFiles, PageFiles, Stored, Upstream
 from tecken.storage.search import Off, Search, SourceChain, SwitchableSource
-from tecken.storage.upstreams import PROTOCOLS
-from tecken.storage.upstreams.breakpad import BucketUpstream
+from tecken.storage.upstreams import PROTOCOLS, BucketUpstream
 from tecken.storage.upstreams.http import HttpTransport
 from tecken.symbols.ids import ObjectId
 

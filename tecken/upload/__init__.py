@@ -1,8 +1,8 @@
 """Uploads of symbol files: three protocols, one way to store a file, and the removal of old files.
 
 The views in `protocols/` decode a request and hand its files over. `archive_upload` stores the members of a
-zip file, `direct_upload` stores files that the client sends one by one, `protocols/sym_upload` stores the file of
-Breakpad's client. All of them store each file with `ingest.store_file` and write its row with
+zip file, `direct_upload` stores files that the client sends one by one, `protocols/sym_upload` stores the
+file of Breakpad's client. All of them store each file with `ingest.store_file` and write its row with
 `file_rows.record`. `retention.Retention` removes old files.
 
 Main classes: `models.Upload` (one request of a client), `form.Archive` (a received zip file),

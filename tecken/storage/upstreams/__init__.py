@@ -28,8 +28,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tecken.storage.port import Upstream
-from tecken.storage.upstreams.breakpad import BreakpadUpstream
+from tecken.storage.upstreams.breakpad import BreakpadUpstream, BucketUpstream
 from tecken.storage.upstreams.http import HttpTransport
+
+__all__ = ["PROTOCOLS", "BucketUpstream"]
 
 # An upstream's URL such as `debuginfod+https://host/` has the key `debuginfod`, one without a `+` the key "".
 PROTOCOLS: Mapping[str, Callable[[HttpTransport], Upstream]] = {
