@@ -1,6 +1,6 @@
 """The URL table: every URL and the view that answers it.
 
-Pages are in `tecken.web.urls`, the endpoints of the API in `tecken.web.api.urls`.
+Pages are in `tecken.web.urls`, the endpoints of the API in `tecken.web.api.site`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("upload/sym_upload/v1/uploads:create", sym_upload.create),
     path("upload/sym_upload/v1/uploads/<int:number>:complete", sym_upload.complete),
     # API and pages
-    path("", include("tecken.web.api.urls")),
+    path("", include("tecken.web.api.site")),
     path("", include("tecken.web.urls")),
     # Downloads come last: the path of a file is any three names.
     *downloads,

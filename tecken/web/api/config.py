@@ -20,10 +20,8 @@ from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.models import Version
 from tecken.runtimeconfig.option import to_text
 from tecken.runtimeconfig.snapshot import Snapshot, build_rows, find_problems, find_unknown, list_processes
-from tecken.web.api.auth import TokenPermission, grant_of
-from tecken.web.api.description import error_responses
-from tecken.web.api.filters import check_storable
-from tecken.web.api.paging import Paged, Paging, load_page, sort_field
+from tecken.web.api.openapi import TokenPermission, error_responses, grant_of
+from tecken.web.lists import Paged, Paging, check_storable, load_page, sort_field
 
 CHANGE, VIEW = "runtimeconfig.change_option", "runtimeconfig.view_option"
 SORTS = ("id",)

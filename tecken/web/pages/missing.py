@@ -15,10 +15,9 @@ from django.views.decorators.http import require_safe
 from tecken.download.missing import harmless_cell
 from tecken.download.models import MissingSymbol
 from tecken.http.keyset import Order
-from tecken.web.api.filters import combine_filters
-from tecken.web.api.missing import FILTERS, MissingFilters
+from tecken.web.api.symbols import FILTERS, MissingFilters
 from tecken.web.auth import open_page
-from tecken.web.lists import ORDER_PARAMETERS, PageList, load_list
+from tecken.web.lists import ORDER_PARAMETERS, PageList, combine_filters, load_list
 from tecken.web.registration import SitePage
 
 SORTS = {"count": "Most requested", "last_seen": "Latest"}

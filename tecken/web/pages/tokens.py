@@ -31,8 +31,8 @@ from tecken.accounts.tokens import (
     tokens_of,
 )
 from tecken.errors import Forbidden, InvalidInput
-from tecken.web.api.paging import Paging, load_page
 from tecken.web.auth import need, page
+from tecken.web.lists import Paging, load_page
 from tecken.web.pages.config import user_of
 from tecken.web.registration import SitePage
 

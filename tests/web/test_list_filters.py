@@ -6,7 +6,7 @@ import pytest
 from django.db.models import Q
 
 from tecken.errors import InvalidInput
-from tecken.web.api import filters
+from tecken.web import lists
 
 MIB = 1024 * 1024
 
@@ -24,23 +24,23 @@ MIB = 1024 * 1024
     ],
 )
 def test_size_parses_units_and_operators(text: str, expected: dict[str, int]) -> None:
-    assert filters.size("size", text) == Q(Q(**expected))
+    assert lists.size("size", text) == Q(Q(**expected))
 
 
 def test_size_combines_all_parts() -> None:
-    assert filters.size("size", ">1kb,<=2kb") == Q(Q(size__gt=1024), Q(size__lte=2048))
+    assert lists.size("size", ">1kb,<=2kb") == Q(Q(size__gt=1024), Q(size__lte=2048))
 
 
 @pytest.mark.parametrize("text", ["big", "10 XB", ">=", "-1", "1,,2", "1e3", "٣", "1.5.5", "=>1", "1\n2"])
 def test_size_invalid_raises(text: str) -> None:
     with pytest.raises(InvalidInput, match=r"size: .* is not a size; sizes look like"):
-        filters.size("size", text)
+        lists.size("size", text)
 
 
 def test_number_parses_operators() -> None:
-    assert filters.number("count", ">=10") == Q(Q(count__gte=10))
+    assert lists.number("count", ">=10") == Q(Q(count__gte=10))
     with pytest.raises(InvalidInput, match="count: '1kb' is not a number"):
-        filters.number("count", "1kb")
+        lists.number("count", "1kb")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_number_parses_operators() -> None:
     ],
 )
 def test_parse_period_returns_day_or_moment(text: str, begin: datetime, end: datetime) -> None:
-    assert filters.parse_period("created_at", text, date(2026, 3, 1)) == (begin, end)
+    assert lists.parse_period("created_at", text, date(2026, 3, 1)) == (begin, end)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_parse_period_returns_day_or_moment(text: str, begin: datetime, end: dat
     ],
 )
 def test_moment_compares_periods(text: str, expected: dict[str, object]) -> None:
-    assert filters.moment("at", text) == Q(Q(**expected))
+    assert lists.moment("at", text) == Q(Q(**expected))
 
 
 @pytest.mark.parametrize(
@@ -85,19 +85,19 @@ def test_moment_compares_periods(text: str, expected: dict[str, object]) -> None
 )
 def test_moment_invalid_raises(text: str) -> None:
     with pytest.raises(InvalidInput, match=r"at: .* is not a date; dates look like"):
-        filters.moment("at", text)
+        lists.moment("at", text)
 
 
 def test_names_match_start_or_exactly() -> None:
-    assert filters.start("key", "v1/xul") == Q(key__startswith="v1/xul")
-    assert filters.exact("bucket_name", "ours") == Q(bucket_name="ours")
-    assert filters.exact("bucket_name", "!ours") == ~Q(bucket_name="ours")
+    assert lists.start("key", "v1/xul") == Q(key__startswith="v1/xul")
+    assert lists.exact("bucket_name", "ours") == Q(bucket_name="ours")
+    assert lists.exact("bucket_name", "!ours") == ~Q(bucket_name="ours")
 
 
 def test_identifier_matches_any_case() -> None:
-    assert filters.identifier("debug_id", "44e4F") == Q(debug_id__in=["44E4F", "44e4F", "44e4f"])
+    assert lists.identifier("debug_id", "44e4F") == Q(debug_id__in=["44E4F", "44e4F", "44e4f"])
 
 
 def test_combine_filters_without_values_matches_all() -> None:
     texts = {"size": None, "key": "", "unknown": "x"}
-    assert filters.combine_filters({"size": filters.size, "key": filters.start}, texts) == Q()
+    assert lists.combine_filters({"size": lists.size, "key": lists.start}, texts) == Q()
