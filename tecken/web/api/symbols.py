@@ -21,6 +21,7 @@ from tecken.symbols.ids import code_id, debug_ids_of_code_id
 from tecken.web import lists
 from tecken.web.api.openapi import TokenPermission
 from tecken.web.api.uploads import address_of
+from tecken.web.auth import VIEW_UPLOADS
 from tecken.web.lists import (
     Paged,
     Paging,
@@ -30,7 +31,6 @@ from tecken.web.lists import (
     load_page,
     sort_field,
 )
-from tecken.web.registration import VIEW_UPLOADS
 
 syminfo_router = Router(tags=["modules"])
 

@@ -20,8 +20,8 @@ from tecken.upload import archive_upload
 from tecken.upload.models import Protocol, Upload
 from tecken.web import lists
 from tecken.web.api.openapi import TokenPermission, error_responses, grant_of
+from tecken.web.auth import VIEW_UPLOADS
 from tecken.web.lists import Paged, Paging, load_page, sort_field
-from tecken.web.registration import VIEW_UPLOADS
 
 AUDITOR = "upload.view_all_uploads"
 SORTS = ("created_at", "size")

@@ -23,9 +23,8 @@ from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_safe
 
 from tecken.web.api.site import api
-from tecken.web.auth import open_page
+from tecken.web.auth import SitePage, open_page
 from tecken.web.pages.help import site_address
-from tecken.web.registration import SitePage
 
 JsonSchema = Mapping[str, Any]
 

@@ -16,10 +16,9 @@ from tecken.monitoring.health.status import Document, HealthSnapshot, take_snaps
 from tecken.monitoring.preflight.rules import CACHE, STORE, Facts
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.snapshot import list_processes
-from tecken.web.auth import open_page
-from tecken.web.charts.queue import HOURS, load_charts, parse_hours
+from tecken.web.auth import OPERATE, SitePage, open_page
+from tecken.web.charts.activity import HOURS, load_charts, parse_hours
 from tecken.web.formatting import count, seconds, size
-from tecken.web.registration import OPERATE, SitePage
 
 HEADLINES: Mapping[str, str] = {
     "healthy": "All is well",

@@ -19,8 +19,7 @@ from markdown_it.renderer import RendererProtocol
 from markdown_it.token import Token
 
 from tecken.errors import NotFound
-from tecken.web.auth import open_page
-from tecken.web.registration import SitePage
+from tecken.web.auth import SitePage, open_page
 
 # Address of the site in the documents.
 EXAMPLE = "https://symbols.example.com"

@@ -22,10 +22,9 @@ from django.views.decorators.http import require_http_methods, require_safe
 from tecken.errors import InvalidInput, NotFound, Unavailable
 from tecken.jobs.records import DeadLetter, backlog, records, send_again
 from tecken.redisclient import services as redis_services
-from tecken.web.auth import need, page
-from tecken.web.charts.queue import HOURS, load_charts, parse_hours
+from tecken.web.auth import OPERATE, SitePage, need, page
+from tecken.web.charts.activity import HOURS, load_charts, parse_hours
 from tecken.web.pages.config import CHANGE, VIEW, user_of
-from tecken.web.registration import OPERATE, SitePage
 
 logger = logging.getLogger(__name__)
 # Bounds the dead letters that one request reads.

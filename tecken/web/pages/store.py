@@ -31,13 +31,11 @@ from tecken.monitoring.preflight.rules import STORE
 from tecken.redisclient import services as redis_services
 from tecken.store import services as store_services
 from tecken.store.access_counts import ModuleHits, PageRequests, busiest, busiest_pages
-from tecken.web.auth import need, page
-from tecken.web.charts.hot_modules import draw_modules, size_bars
-from tecken.web.charts.miss_ratio import draw_curve, sizing_rows
-from tecken.web.charts.timeline import MARKS, Timeline, draw_timeline
+from tecken.web.auth import OPERATE, SitePage, need, page
+from tecken.web.charts.drawing import MARKS, Timeline, draw_timeline
+from tecken.web.charts.store import draw_curve, draw_modules, size_bars, sizing_rows
 from tecken.web.formatting import percent, size
 from tecken.web.pages.config import CHANGE, VIEW, user_of
-from tecken.web.registration import OPERATE, SitePage
 
 MAX_MODULES, MAX_PAGES, LISTED_PAGES = 40, 100, 20
 DEFAULT_HOURS = 24

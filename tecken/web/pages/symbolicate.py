@@ -26,9 +26,8 @@ from tecken.runtimeconfig.current import options
 from tecken.symbolication.api.views import parts
 from tecken.symbolication.crash_reports.parse import parse_report
 from tecken.symbolication.crash_reports.parsed_report import ParsedReport
-from tecken.web.auth import View, open_page, render_errors
+from tecken.web.auth import SitePage, View, open_page, render_errors
 from tecken.web.pages.symbolicated_report import SymbolicatedReport, format_text, symbolicate_report
-from tecken.web.registration import SitePage
 
 TEXT_PREFIX, INDEX_KEY = "shared:", "shared"
 LIFETIME_SECONDS = 30 * 86_400

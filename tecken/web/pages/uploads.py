@@ -39,10 +39,9 @@ from tecken.web.api.uploads import (
     find_upload,
     visible_uploads,
 )
-from tecken.web.auth import accept_streamed_form, need, page
+from tecken.web.auth import VIEW_UPLOADS, SitePage, accept_streamed_form, need, page
 from tecken.web.lists import load_list
 from tecken.web.pages.config import user_of
-from tecken.web.registration import VIEW_UPLOADS, SitePage
 
 # The client of an upload that is older and unfinished has given up, so its page is not refreshed.
 REFRESH_PERIOD = timedelta(hours=1)
