@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from run.screen import summarize
+from run.supervisor import summarize
 from tecken.settings import BASE_DIR
 
 START = "2026-11-28T16:58:42.178410Z"
