@@ -10,7 +10,7 @@ Main classes:
 * `access_counts.InstrumentedStore`: a page store whose accesses are sampled, for the miss-ratio curve
   (`miss_ratio`).
 * `access_counts.HitCounts`: hits and misses per module, and the most requested pages.
-* `stats.StoreStats`: number of modules, memory, evictions.
+* `page_store.StoreStats`: number of modules, memory, evictions.
 
 What must never happen:
 

@@ -14,7 +14,7 @@ from tecken.monitoring.health.measurements import ENOUGH, ESTIMATES_OF_2014, RAT
 from tecken.monitoring.preflight.rules import fetch_facts
 from tecken.redisclient import services as redis_services
 from tecken.store import services as store_services
-from tecken.store.stats import StoreStats, read_stats
+from tecken.store.page_store import StoreStats, read_stats
 
 SCAN_SECONDS = 2.0
 
