@@ -2,8 +2,8 @@
 
     install     make (any target): Python packages into .venv
     stack       make run: both Redis servers, a worker, beat, the web server
-    supervisor  Service, supervise: the processes of make run; Screen: their output, in a log file and in short
-                on the terminal
+    supervisor  Service, supervise: the processes of make run; Screen: their output, in a log file and in
+                short on the terminal
     tour        the first output of make run: a symbolicated stack, and where to look next
     web         make serve: the preflight, then the web server; production starts this, too
     admin       make admin: the account admin

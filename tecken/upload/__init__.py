@@ -16,5 +16,5 @@ What must never happen:
 * An archive is unpacked before its directory passes every limit, or a member yields more bytes than its entry
   declares. Otherwise a zip bomb could fill disk and memory.
 * A process that is killed leaves a spool file on disk. Spool files have no name, so the kernel frees them.
-* A download by URL connects to an address that was not checked (`fetch`).
+* A download by URL connects to an address that was not checked (`protocols/archive`).
 """
