@@ -33,8 +33,8 @@ from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from tecken.accounts.addresses import address
+from tecken.errors import MASK, redact_text
 from tecken.monitoring import degraded
-from tecken.redaction import MASK, redact_text
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.current import options
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from django.conf import LazySettings
 
+from tecken.errors import MASK
 from tecken.monitoring import logs
 from tecken.monitoring.logs import mask_deeply, mask_secrets
-from tecken.redaction import MASK
 
 TOKEN = "0123abcd" + "f" * 56
 LEAKS = [

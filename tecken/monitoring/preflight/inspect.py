@@ -20,8 +20,8 @@ from redis import exceptions
 from redis.sentinel import MasterNotFoundError
 
 from tecken import redisclient
+from tecken.errors import redact_url
 from tecken.monitoring.preflight.rules import Facts, Problem, fetch_facts
-from tecken.redaction import redact_url
 
 # Kind of error, id of the problem, its text, and whether it may pass by itself. The first match counts.
 REASONS: tuple[tuple[type[BaseException], str, str, bool], ...] = (

@@ -23,8 +23,15 @@ import httpcore
 import httpx
 import stamina
 
-from tecken.errors import AccessDenied, NotFound, TeckenError, Throttled, TooLarge, Unavailable
-from tecken.redaction import without_account
+from tecken.errors import (
+    AccessDenied,
+    NotFound,
+    TeckenError,
+    Throttled,
+    TooLarge,
+    Unavailable,
+    without_account,
+)
 from tecken.redisclient.guard import CircuitBreaker
 from tecken.storage.port import TOO_MANY_REQUESTS, FetchLimits, is_refusal
 
