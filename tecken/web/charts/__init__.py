@@ -2,8 +2,8 @@
 
 `drawing.py` has axes, frames, treemaps and `Timeline` (a value over time), and does not use Redis. The other
 modules read measurements, from samples that beat takes every 30 seconds or from counts of the store, and
-return named tuples that templates draw: `ActivityCharts` (home page), `QueueCharts` (jobs and health),
-`HotModule` (treemap of the store), `MissRatioChart` (hits by memory).
+return named tuples that templates draw: `ActivityCharts` (home page), `QueueCharts` (jobs and health). Those of
+the store are in its page.
 
 A chart needs no script, and each has a table with the same numbers, for screen readers and for print.
 

@@ -5,7 +5,7 @@ import pytest
 from tecken.store.access_counts import ModuleHits, PageRequests
 from tecken.store.miss_ratio import Entries
 from tecken.symbols.ids import ObjectId
-from tecken.web.charts.store import HEIGHT, WIDTH, SizeBar, draw_modules, size_bars
+from tecken.web.pages.store import HEIGHT, WIDTH, SizeBar, draw_modules, size_bars
 
 
 def row(name: str, hits: int, misses: int) -> ModuleHits:

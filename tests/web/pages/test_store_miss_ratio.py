@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from tecken.monitoring.health.measurements import Sizing
 from tecken.store.miss_ratio import Entries, MissRatioCurve
-from tecken.web.charts.store import HEIGHT, WIDTH, draw_curve, sizing_rows
+from tecken.web.pages.store import HEIGHT, WIDTH, draw_curve, sizing_rows
 
 MB, GB = 10**6, 10**9
 CURVE = MissRatioCurve((10 * MB, 100 * MB, GB, 3 * GB), (0.2, 0.6, 0.92, 0.97), 50_000, 5000)
