@@ -17,7 +17,7 @@ from tecken.monitoring.preflight.rules import CACHE, STORE, Facts
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.snapshot import list_processes
 from tecken.web.auth import OPERATE, SitePage, open_page
-from tecken.web.charts.activity import HOURS, load_charts, parse_hours
+from tecken.web.charts import HOURS, load_charts, parse_hours
 from tecken.web.formatting import count, seconds, size
 
 HEADLINES: Mapping[str, str] = {

@@ -23,7 +23,7 @@ from tecken.errors import InvalidInput, NotFound, Unavailable
 from tecken.jobs.records import DeadLetter, backlog, records, send_again
 from tecken.redisclient import services as redis_services
 from tecken.web.auth import OPERATE, SitePage, need, page
-from tecken.web.charts.activity import HOURS, load_charts, parse_hours
+from tecken.web.charts import HOURS, load_charts, parse_hours
 from tecken.web.pages.config import CHANGE, VIEW, user_of
 
 logger = logging.getLogger(__name__)

@@ -42,7 +42,7 @@ from tecken.store.access_counts import ModuleHits, PageRequests, busiest, busies
 from tecken.store.miss_ratio import Entries
 from tecken.symbols.ids import ObjectId
 from tecken.web.auth import OPERATE, SitePage, need, page
-from tecken.web.charts.drawing import MARKS, Axis, ChartFrame, Tick, Tile, Timeline, draw_timeline, treemap
+from tecken.web.charts import MARKS, Axis, ChartFrame, Tick, Tile, Timeline, draw_timeline, treemap
 from tecken.web.formatting import escape_invisible, explanation_address, percent, size
 from tecken.web.pages.config import CHANGE, VIEW, user_of
 

@@ -16,7 +16,7 @@ from tecken.monitoring.health import measurements
 from tecken.monitoring.health.measurements import Sample, take_sample
 from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig.backend import MemoryBackend, Report
-from tecken.web.charts.activity import draw_charts
+from tecken.web.charts import draw_charts
 from tests.monitoring.health.conftest import move, patient, redis_cache, redis_store, worker
 from tests.support.redis_server import RedisServer
 

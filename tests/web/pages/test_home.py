@@ -22,7 +22,7 @@ from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.backend import Maintenance, format_maintenance
 from tecken.upload.models import Upload
-from tecken.web.charts.activity import load_activity
+from tecken.web.charts import load_activity
 from tests.web.api.people import person
 
 HTML = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}

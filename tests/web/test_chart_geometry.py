@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tecken.web.charts.drawing import ChartFrame, round_axis, treemap
+from tecken.web.charts import ChartFrame, round_axis, treemap
 
 SIZES = st.lists(st.integers(0, 100_000), max_size=40)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tecken.web.charts.drawing import COLUMNS, HEIGHT, MARKS, WIDTH, Reading, Timeline, draw_timeline
+from tecken.web.charts import COLUMNS, HEIGHT, MARKS, WIDTH, Reading, Timeline, draw_timeline
 
 NOW = 1_800_000_000.0  # 08:00 UTC
 EVERY = 30.0
