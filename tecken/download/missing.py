@@ -28,7 +28,7 @@ from tecken.http.decorators import cors, get_only
 from tecken.http.keyset import Order, Position, page_after
 from tecken.http.responses import json_reply, render_errors
 from tecken.runtimeconfig.current import options
-from tecken.storage.lookup_log import COUNTS
+from tecken.storage.lookups import COUNTS
 
 TAKEN = "missing:taken"
 """Key of the counts from before a write began; each is deleted after it is written."""
@@ -47,7 +47,7 @@ SET count = download_missingsymbol.count + excluded.count,
 
 
 class MissWriter:
-    """Writer of the counts of `tecken.storage.lookup_log` into the database."""
+    """Writer of the counts of `tecken.storage.lookups` into the database."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -81,7 +81,7 @@ class MissWriter:
 
 
 def add(counts: Iterable[tuple[bytes, int]]) -> None:
-    """Write counts by field, as `tecken.storage.lookup_log.miss_field` makes it, in one transaction."""
+    """Write counts by field, as `tecken.storage.lookups.miss_field` makes it, in one transaction."""
     now = connection.ops.adapt_datetimefield_value(datetime.now(UTC))
     rows = [_row(orjson.loads(field), count, now) for field, count in counts]
     # Sorted, so that two writers lock the rows in the same order and cannot deadlock.

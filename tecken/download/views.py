@@ -26,7 +26,7 @@ from tecken.http.ratelimit import rate_limited
 from tecken.http.responses import ByteRange, Unsatisfiable, accepts_gzip, error_reply, parse_range
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
-from tecken.storage.lookup_log import Miss
+from tecken.storage.lookups import Miss
 from tecken.storage.port import FileRequest, Upstream
 from tecken.storage.search import Found, OwnFile, UpstreamFile
 from tecken.symbols.decompression import decompress

@@ -6,9 +6,8 @@
     backends/          uploaded files, page files and staging in a bucket, a directory or memory
     upstreams/         other symbol servers and buckets
     search.py          Search: the one order of all places
-    presence_cache.py  which files exist, on redis-cache
-    lookup_log.py      the result of each source when a module was last searched for, and counts of files that
-                       no place has, on redis-cache
+    lookups.py         which files exist, the result of each source when a module was last searched for, and
+                       counts of files that no place has, on redis-cache
     models.py          SymbolFile: a row for each stored file
     disk.py            free space, checked before anything large is accepted; files without a name
 

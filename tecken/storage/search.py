@@ -24,10 +24,10 @@ from typing import Any, NamedTuple, Protocol
 
 from tecken.errors import AccessDenied, NotFound, SourceDisabled, TeckenError, Throttled, Unavailable
 from tecken.storage.backends.files import OwnSymbols
-from tecken.storage.port import FileRequest, OwnFiles, Stored, SymbolSource, Upstream
-from tecken.storage.presence_cache import (
+from tecken.storage.lookups import (
     Fact,
     PresenceCache,
+    SourceResult,
     Unknown,
     code_file_key,
     other_case_key,
@@ -35,17 +35,9 @@ from tecken.storage.presence_cache import (
     try_file_key,
     upstream_file_key,
 )
+from tecken.storage.port import FileRequest, OwnFiles, Stored, SymbolSource, Upstream
 from tecken.symbols.ids import ObjectId, is_windows_name
 from tecken.symbols.layouts import FileKey, symbol_file
-
-
-class SourceResult(NamedTuple):
-    """The result of one source: `error` is None where it has the file."""
-
-    source: str
-    error: TeckenError | None
-    seconds: float
-
 
 Record = Callable[[ObjectId, Sequence[SourceResult]], None]
 """Receives the results of one search; raises nothing."""

@@ -13,11 +13,10 @@ from django.conf import settings
 from tecken.redisclient.services import cache_client, cache_guard
 from tecken.runtimeconfig.current import options
 from tecken.services import per_process
-from tecken.storage import presence_cache as presence
 from tecken.storage.backends.bucket import bucket_for
 from tecken.storage.backends.files import ObjectFiles, ObjectPageFiles, Staging, stored_symbols
 from tecken.storage.disk import DiskSpace, Volume
-from tecken.storage.lookup_log import LookupLog, Miss, MissCounts
+from tecken.storage.lookups import LookupLog, Miss, MissCounts, PresenceCache, PresenceLifetimes
 from tecken.storage.port import FetchLimits, OwnFiles, PageFiles, Stored, Upstream
 from tecken.storage.search import Off, Search, SourceChain, SwitchableSource
 from tecken.storage.upstreams import PROTOCOLS, BucketUpstream
@@ -146,14 +145,14 @@ def lookup_log() -> LookupLog:
 
 
 @per_process
-def presence_cache() -> presence.PresenceCache:
+def presence_cache() -> PresenceCache:
     """Return the presence cache. Call `forget_file` on it after a file is stored or deleted."""
-    return presence.PresenceCache(cache_client(), cache_guard(), _presence_lifetimes)
+    return PresenceCache(cache_client(), cache_guard(), _presence_lifetimes)
 
 
-def _presence_lifetimes() -> presence.PresenceLifetimes:
+def _presence_lifetimes() -> PresenceLifetimes:
     current = options()
-    return presence.PresenceLifetimes(
+    return PresenceLifetimes(
         current.download_known_seconds, current.absent_seconds, current.unreachable_seconds
     )
 

@@ -9,7 +9,7 @@ import redis
 from tecken.errors import Unavailable
 from tecken.redisclient import client
 from tecken.redisclient.guard import RedisGuard
-from tecken.storage.presence_cache import (
+from tecken.storage.lookups import (
     PresenceCache,
     PresenceLifetimes,
     Remembered,

@@ -11,18 +11,19 @@ from tecken.errors import NotFound, StoreUnavailable, Unavailable
 from tecken.redisclient import client
 from tecken.redisclient.guard import RedisGuard
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles, MemorySymbols
-from tecken.storage.lookup_log import LookupLog
-from tecken.storage.port import Stored
-from tecken.storage.presence_cache import (
+from tecken.storage.lookups import (
+    LookupLog,
     PresenceCache,
     PresenceLifetimes,
     Remembered,
+    SourceResult,
     Unknown,
     regular_file_key,
     try_file_key,
     upstream_file_key,
 )
-from tecken.storage.search import Search, SourceResult, SwitchableSource
+from tecken.storage.port import Stored
+from tecken.storage.search import Search, SwitchableSource
 from tecken.store.page_store import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.queue import CeleryConversionQueue

@@ -19,7 +19,7 @@ from tecken.jobs import sending
 from tecken.storage import services as storage_services
 from tecken.storage.backends.files import gzip_chunks
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles
-from tecken.storage.search import SourceResult
+from tecken.storage.lookups import SourceResult
 from tecken.store import services as store_services
 from tecken.store.page_store import MemoryPageStore
 from tecken.symbolication import services as symbolication_services
