@@ -1,4 +1,4 @@
-"""Results of lookups on redis-cache, for all processes: presence of files, a log of searches, counts of misses.
+"""Results of lookups on redis-cache, for all processes: presence of files, last searches, counts of misses.
 
 All keys expire: losing one costs a lookup, never a wrong result.
 

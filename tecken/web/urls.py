@@ -2,19 +2,7 @@
 
 from __future__ import annotations
 
-from tecken.web.pages import (
-    api_docs,
-    config,
-    health,
-    help,
-    home,
-    jobs,
-    missing,
-    store,
-    symbolicate,
-    tokens,
-    uploads,
-)
+from tecken.web.pages import config, docs, health, home, jobs, missing, store, symbolicate, tokens, uploads
 
 PAGES = (
     home.PAGE,
@@ -30,8 +18,8 @@ PAGES = (
     config.HISTORY_PAGE,
     config.MAINTENANCE_PAGE,
     health.PAGE,
-    api_docs.PAGE,
-    help.PAGE,
+    docs.API_PAGE,
+    docs.HELP_PAGE,
 )
 
 urlpatterns = [url for page in PAGES for url in page.urls]

@@ -1,4 +1,4 @@
-"""Pages of the configuration: the options, several of which can be changed at once, versions and maintenance.
+"""Pages of the configuration: the options, which can be changed together, versions and maintenance.
 
 The pages of the versions show who changed what, and the way back. The page of maintenance closes the site, or
 uploads only, and opens it again.

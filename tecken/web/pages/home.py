@@ -36,8 +36,8 @@ from tecken.symbols.pagefile.file import Header, Section
 from tecken.upload.models import Upload
 from tecken.web.auth import VIEW_UPLOADS, SitePage, is_from_program, open_page
 from tecken.web.charts import load_activity
+from tecken.web.pages.docs import site_address
 from tecken.web.pages.health import headline
-from tecken.web.pages.help import site_address
 from tecken.web.pages.uploads import state_of
 
 LATEST_UPLOADS = 5
