@@ -10,7 +10,6 @@ from __future__ import annotations
 
 CONVERT, UPLOAD, HOUSEKEEPING = QUEUES = ("convert", "upload", "housekeeping")
 
-
 # Workers take jobs of priority 0 first.
 PRIORITIES = (0, 3, 6, 9)
 

@@ -155,12 +155,12 @@ OF_TRY: Final = "known:try:"
 
 
 def lookup_key(module: ObjectId) -> str:
-    """Return the key of the results of the last search for a module; see `lookup_log`."""
+    """Return the key of the results of the last search for a module; see `LookupLog`."""
     return f"cold:looked:{module.key}"
 
 
 def regular_file_key(key: FileKey) -> str:
-    """Return the key for whether a file is among the regular ones; see `presence_cache`."""
+    """Return the key for whether a file is among the regular ones; see `PresenceCache`."""
     return f"known:regular:{key}"
 
 
