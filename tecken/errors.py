@@ -150,6 +150,8 @@ def is_disk_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in DISK_FULL
 
 
+# Redaction of URLs
+
 MASK = "***"
 IN_TEXT = re.compile(r"://[^\s'\"<>]++")
 

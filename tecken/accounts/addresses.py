@@ -50,6 +50,8 @@ def network(address: str) -> str:
     return str(ip.ipv4_mapped or IPv6Network((ip, 64), strict=False))
 
 
+# Failures
+
 T = TypeVar("T")
 
 

@@ -49,6 +49,8 @@ def is_login_possible() -> bool:
     return users.exists()
 
 
+# Sessions
+
 SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 
 
@@ -96,6 +98,8 @@ def _is_cross_site(request: HttpRequest) -> bool:
     origin = request.headers.get("Origin")
     return origin is not None and urlsplit(origin).netloc != request.get_host()
 
+
+# Cookie of staff
 
 STAFF_COOKIE = "staff"
 # Part of the data: a cookie outlives an upgrade.

@@ -210,6 +210,8 @@ def revoke(token: Token) -> None:
     token.save(update_fields=["expires_at"])
 
 
+# Owners of tokens
+
 OWNER_SECONDS = 30.0
 MAX_OWNERS = 10_000
 

@@ -95,6 +95,8 @@ def find_numbers(upload: Mapping[str, Any]) -> Iterable[int]:
         yield upload["id"]
 
 
+# Protocol v1
+
 # Limits of an archive with more than one file, unpacked. They bound the size of the temporary file.
 MAX_BYTES: Final = 1 << 30
 MAX_ARCHIVED_FILES: Final = 1000
@@ -174,6 +176,8 @@ def _read_outcome(files: Sequence[SymbolFile], upload: Mapping[str, Any], to_try
         uploads=tuple(find_numbers(upload)),
     )
 
+
+# Protocol v2
 
 PROTOCOL: Final = "http-put"
 MAX_FILES: Final = 1024

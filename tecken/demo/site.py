@@ -91,6 +91,8 @@ def _send_schedule(app: Celery) -> None:
         time.sleep(max(0, schedule.tick()))
 
 
+# Queue
+
 POLL_SECONDS = 0.02
 
 

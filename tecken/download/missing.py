@@ -142,6 +142,8 @@ def since(moment: datetime) -> QuerySet[MissingSymbol]:
     return MissingSymbol.objects.filter(last_seen__gte=moment).order_by(*NEWEST.terms)
 
 
+# Removal
+
 DELETED_AT_ONCE = 10_000
 
 
@@ -170,6 +172,8 @@ def remove_excess() -> int:
         removed += MissingSymbol.objects.filter(pk__in=batch).delete()[0]
     return removed
 
+
+# Endpoints
 
 METHODS = "GET, HEAD, OPTIONS"
 COLUMNS = ("debug_file", "debug_id", "code_file", "code_id")

@@ -111,6 +111,8 @@ def _miss(wanted: FileRequest) -> Miss:
     return Miss("", "", wanted.key.debug_file, wanted.given_id)
 
 
+# Responses
+
 # Larger bodies are streamed. A body in memory stays there until its client has read it, however slow it is.
 SMALL_BYTES = 64 << 10
 

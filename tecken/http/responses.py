@@ -160,6 +160,8 @@ def _whole_seconds(retry_after: float | None) -> int:
     return max(1, math.ceil(RETRY_AFTER_SECONDS if retry_after is None else retry_after))
 
 
+# Compression
+
 Handler = Callable[[HttpRequest], HttpResponseBase]
 Coding = Literal["zstd", "gzip"]
 

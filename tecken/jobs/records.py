@@ -130,6 +130,9 @@ def records() -> Records:
     return Records(redis_services.queue_client())
 
 
+# Dead letters
+
+
 def build_letter(message: Any, why: str) -> DeadLetter:
     """Return the dead letter of a message of kombu that is not a valid job."""
     headers = message.headers if isinstance(message.headers, dict) else {}
@@ -170,6 +173,8 @@ def send_again(letter: DeadLetter, records: Records) -> None:
         raise Unavailable("the queue does not answer") from error
     records.drop([letter.id])
 
+
+# Queues and workers
 
 ALIVE_SECONDS = 20.0
 """A worker without a heartbeat for longer counts as silent; it sends one every 5 seconds."""

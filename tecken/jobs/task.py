@@ -152,6 +152,9 @@ def pause(first: float, retries: int) -> float:
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads tries
 
 
+# Handlers of signals
+
+
 @celeryd_init.connect  # type: ignore[untyped-decorator]
 def set_kind(**_more: object) -> None:
     """Mark the process as a worker, before it forks its children."""

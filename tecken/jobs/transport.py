@@ -127,6 +127,9 @@ def _append(pipe: Any, queue: str) -> Any:
     return pipe
 
 
+# Transports
+
+
 class SafeQoS(redis.QoS):
     """Messages that a worker has, also while the server is full."""
 

@@ -135,6 +135,8 @@ class PausableRequest(Request):  # type: ignore[misc]
         return True
 
 
+# Heartbeat
+
 INTERVAL_SECONDS = 5.0
 LOST_SECONDS = 30.0
 """A job that no worker has recorded for longer is lost with its worker."""

@@ -37,6 +37,8 @@ class Usage(models.Model):
         return f"{self.day} {self.what}: {self.amount} {self.unit}"
 
 
+# Copy of the days on redis-cache
+
 # A batch may arrive late, so yesterday is kept as well.
 KEPT_DAYS = 2
 SCANNED = 1000

@@ -138,6 +138,8 @@ def applicable_limits(limits: Sequence[Limit], caller: Caller) -> list[Limit]:
     return [limit for limit in limits if limit.quantity and caller.id(limit.whose)]
 
 
+# Decisions and headers
+
 UNITS = {"requests": "", "frames": ';qu="frames"', "bytes": ';qu="content-bytes"'}
 
 
@@ -190,6 +192,8 @@ def check_size(cost: Cost, limits: Sequence[Limit]) -> None:
             raise TooLarge(f"{cost.of(limit.unit)} {limit.unit} at once are more than {limit}")
 
 
+# Keys
+
 RATE = "limits:rate:"
 QUOTA = "limits:quota:"
 
@@ -203,6 +207,8 @@ def member_of(limit: Limit, caller: Caller) -> str:
     """Return the part of a name that identifies the scope, the caller and the unit."""
     return f"{limit.scope}:{limit.whose}:{caller.id(limit.whose)}:{limit.unit}"
 
+
+# Texts
 
 SIZES = {f"{letter}iB": 1024**power for power, letter in enumerate("KMGT", 1)}
 SHAPE = re.compile(

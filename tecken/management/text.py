@@ -104,6 +104,8 @@ def size(count: float) -> str:
     return str(tqdm.format_sizeof(count, "B"))
 
 
+# Times and durations
+
 FORMS = "10m, 1h 30m, 23:00 or 2026-11-21T23:00:00Z"
 
 

@@ -117,6 +117,8 @@ def _fields(request: HttpRequest, response: HttpResponseBase, seconds: float) ->
     return {name: value for name, value in fields.items() if value is not None}
 
 
+# Forms of a line
+
 REQUEST_FIELDS = ("method", "path", "status", "seconds", "bytes", "address", "token")
 FIRST = ("time", "level", "logger", "event")
 # Fields with text of clients, servers and libraries.
@@ -221,6 +223,8 @@ def _format_line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
 
 RENDERERS: dict[str, Processor] = {"line": _format_line, "json": _format_json}
 
+
+# Secrets
 
 TOKEN_CHARACTERS = 64
 # A shorter secret would also be found in ordinary words.

@@ -269,6 +269,8 @@ def _put(replies: list[Any], places: Sequence[int], values: Sequence[Any]) -> No
         replies[place] = value
 
 
+# Client
+
 SCRIPTS = ("EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO")
 FOR_ONE_SERVER = re.compile(
     "(ACL|CLIENT|CLUSTER|COMMAND|CONFIG|DEBUG|INFO|LATENCY|MEMORY|PUBLISH|PUBSUB|SCAN|SCRIPT|SLOWLOG)( .*)?"

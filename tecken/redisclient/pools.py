@@ -43,6 +43,8 @@ class Pool(ForkSafe, redis.ConnectionPool):
     """Pool of connections to one server."""
 
 
+# Sentinel
+
 # Least time between two queries of the sentinels, in seconds and as a multiple of the time that a query
 # takes.
 ASK_SECONDS = 1.0
@@ -124,6 +126,8 @@ def _manager(sentinels: Sentinels, options: dict[str, Any]) -> ExplainingSentine
     own |= share | sentinels.own_account | _tls_options(sentinels)
     return ExplainingSentinel(list(sentinels.addresses), sentinel_kwargs=own)  # type: ignore[no-untyped-call]
 
+
+# Servers in memory
 
 SCHEME = "memory"
 _servers: dict[str, FakeServer] = {}

@@ -169,6 +169,9 @@ def parse_report(text: str | bytes) -> Report | None:
         return None
 
 
+# Maintenance
+
+
 class Maintenance(NamedTuple):
     """Details of maintenance; an empty message and None stand for the options. Instants are in UTC."""
 
@@ -221,6 +224,9 @@ def _parse_instant(text: Any) -> datetime | None:
         return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+# Backend for tests
 
 
 class MemoryBackend:

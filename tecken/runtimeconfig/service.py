@@ -137,6 +137,8 @@ def _describe_conflict(last: Version, expected: int | None = None) -> str:
     return f"{number}{author}: {entries}. Look again, then change."
 
 
+# Changes
+
 # Characters.
 LONGEST_REASON = 2000
 # After as many conflicts another process has reconciled.

@@ -93,6 +93,8 @@ def _parse_members(kind: Kind, members: list[str]) -> Rollout:
     return Rollout(kind, 0, frozenset(member.lstrip("0") or "0" for member in members))
 
 
+# Entries
+
 MIN = datetime.min.replace(tzinfo=UTC)
 MAX = datetime.max.replace(tzinfo=UTC)
 LONGEST_KEY = 200
@@ -155,6 +157,8 @@ def _parse_instant(key: str, text: str) -> datetime:
 def _format(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
+
+# Snapshots
 
 AGES = sorted({option.past for option in CATALOGUE.values() if option.past is not None})
 
@@ -262,6 +266,9 @@ def _is_past(name: str, age: float) -> bool:
 
 
 EMPTY = Snapshot(0, "", {})
+
+
+# Presentation
 
 
 class Scheduled(NamedTuple):

@@ -134,6 +134,8 @@ def find_existing(directory: Path) -> Path:
     return next((path for path in (directory, *directory.parents) if path.exists()), Path("/"))
 
 
+# Files without a name
+
 STAGED = re.compile(r".*#\d+", re.DOTALL)
 STALE_SECONDS = 3600
 NO_SUCH_THING = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)

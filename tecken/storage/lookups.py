@@ -150,6 +150,8 @@ def _fact(value: bytes | None) -> Fact | Unknown:
     return fact
 
 
+# Keys
+
 CASE: Final = "case:"
 OF_TRY: Final = "known:try:"
 
@@ -184,6 +186,8 @@ def other_case_key(name: str) -> str:
     """Return the key for the stored file that differs in case only from the one with the key `name`."""
     return f"{CASE}{name.lower()}"
 
+
+# Log of searches
 
 Kind = Literal["there", "absent", "denied", "off", "unreachable", "refused"]
 """A source that "denied" a file does not give it to us; a file that is too large was "refused"."""
@@ -291,6 +295,8 @@ def _kind(error: TeckenError | None) -> Kind:
             return "unreachable"
     return "refused"
 
+
+# Counts of misses
 
 COUNTS = "missing:counts"
 # Different files that are counted between two writes. With the longest names they are some 40 MB, which Redis

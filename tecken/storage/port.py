@@ -156,6 +156,8 @@ def is_refusal(status: int) -> bool:
     return 400 <= status < 500 and status not in _TEMPORARY
 
 
+# Requests
+
 # Digits of most debug ids. No code id has so many: it has at most 16 digits, or whole bytes.
 GUID_AND_AGE = 33
 

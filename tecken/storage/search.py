@@ -303,6 +303,8 @@ def _other_name(key: FileKey, _fact: list[Any]) -> OtherName:
     return OtherName(key)
 
 
+# Upstreams that can be disabled
+
 Off = Callable[[], Iterable[str]]
 """Returns URLs of disabled upstreams, or parts of them."""
 

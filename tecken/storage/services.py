@@ -54,6 +54,9 @@ def page_files_for(url: str, limits: Limits = PAGE_LIMITS) -> PageFiles:
     return ObjectPageFiles(bucket_for(url, limits))
 
 
+# Objects of this process
+
+
 def fetch_limits() -> FetchLimits:
     """Return the deadlines and the size limit of one fetch that are in force."""
     current = options()

@@ -142,6 +142,8 @@ def _page(name: bytes, asked: int) -> PageRequests:
     return PageRequests(ObjectId.from_key(module.decode()), int(page), asked)
 
 
+# Sample of accesses
+
 KEY = "store:accesses"
 # Sampled accesses of a chunk, 3 KB.
 CHUNK = 250

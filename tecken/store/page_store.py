@@ -178,6 +178,8 @@ def _portions(pages: Mapping[PageKey, bytes]) -> Iterator[dict[str, bytes]]:
         yield part
 
 
+# Store in memory
+
 MARKERS = 10_000
 
 
@@ -259,6 +261,8 @@ class MemoryPageStore:
         if len(raw) <= self._values.maxsize:
             self._values[key] = raw
 
+
+# Figures
 
 KEYS_PER_SCAN = 1000
 PAGES_SAMPLED = 200

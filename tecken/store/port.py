@@ -67,6 +67,9 @@ class PageStore(Protocol):
         """Delete header and missing marker. The pages are evicted in time."""
 
 
+# Keys
+
+
 def header_key(module: ObjectId) -> str:
     """Return the key of a header."""
     return f":1:symbol:{module.key}"

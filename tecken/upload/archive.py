@@ -247,6 +247,8 @@ def _merge_duplicates(members: Iterable[ArchiveMember]) -> list[ArchiveMember]:
     return list(merged.values())
 
 
+# Names of members
+
 UTF8_FLAG: Final = 0x800
 # Systems that made an entry. Unix and macOS write the bytes of the file name, mostly UTF-8.
 UNIX_SYSTEMS: Final = (3, 19)

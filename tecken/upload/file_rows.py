@@ -233,6 +233,8 @@ def _column(text: str) -> str:
     return text.replace("\0", "")
 
 
+# Reasons for warnings
+
 # The longest name from a file's own records in a warning.
 SHOWN_NAME_CHARACTERS: Final = 255
 NATIVE: Final = f"stored, but it will not symbolicate: upload its {FileType.SYMBOL_FILE.suffix} file too"

@@ -197,6 +197,8 @@ def _redirect_to_login(request: HttpRequest) -> HttpResponse:
     return render_problem(request, HTTPStatus.FORBIDDEN, SESSION_OVER, login=settings.LOGIN_URL)
 
 
+# Registration
+
 VIEW_UPLOADS = ("upload.upload_symbols", "upload.upload_try_symbols", "upload.view_all_uploads")
 OPERATE = ("runtimeconfig.view_option", "runtimeconfig.change_option")
 

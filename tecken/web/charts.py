@@ -115,6 +115,8 @@ def treemap(sizes: Sequence[int], width: float, height: float) -> list[Tile]:
     ]
 
 
+# Values over time
+
 # Seconds since 1970, and the value at that time.
 Reading = tuple[float, float | None]
 WIDTH, HEIGHT = 320, 110
@@ -214,6 +216,8 @@ def _tick_times(start: float, now: float, step: int) -> tuple[float, ...]:
     return tuple(float(at) for at in range(math.ceil(start / step) * step, int(now) + 1, step))
 
 
+# Activity
+
 HOUR = 3600
 SAMPLES = int(HOUR / EVERY_SECONDS) + 1
 # The table has every tenth rate, one for each five minutes.
@@ -292,6 +296,8 @@ def _table(measured: Sequence[Rate]) -> tuple[ActivityRow, ...]:
         for rate in list(measured)[::-1][::ROW_STEP]
     )
 
+
+# Queue
 
 HOURS = tuple(MARKS)
 # An axis ends at this many jobs or seconds at least: a single job should not look like a long queue.

@@ -166,6 +166,8 @@ def parse_period(field: str, text: str, today: date) -> tuple[datetime, datetime
         raise InvalidInput(f"{field}: {text!r} is not a date; dates look like {DATES}") from None
 
 
+# Paging
+
 PAGE_ROWS = 50
 # The database reads the rows of all pages before a numbered one, so deep pages are named by a row instead.
 DEEPEST_PAGE = 200
@@ -265,6 +267,8 @@ def _parse_position(model: type[Model], order: Order, cursor: str) -> Position:
         pass
     raise InvalidInput("after: not the `next` of a page of this list in this order")
 
+
+# Lists on pages
 
 S = TypeVar("S", bound=Schema)
 ORDER_PARAMETERS = ("sort", "reverse")

@@ -230,6 +230,9 @@ def _parse_offset(text: str) -> int:
         raise ArgumentTypeError(f"{text}: expected a number such as 0x1f or 31") from error
 
 
+# Check of storage
+
+
 class Problem(NamedTuple):
     """A difference, and the function that removes the wrong side of it."""
 

@@ -158,6 +158,8 @@ def _per(earlier: int | None, later: int | None, seconds: float) -> float | None
     return (later - earlier) / seconds
 
 
+# Size of the store
+
 SIZING_KEY = "store:curve"
 # The interval in CELERY_BEAT_SCHEDULE.
 SIZE_EVERY_SECONDS = 300.0

@@ -174,6 +174,8 @@ def _run(run: Callable[[], Any], at: float) -> ProbeResult:
         return ProbeResult(None, type(error).__name__, at)
 
 
+# Checks
+
 # The key has the form of Django's cache, version 1.
 HEARTBEAT_KEY, HEARTBEAT_EXPIRY = ":1:heartbeat", timedelta(seconds=1)
 MISSING_FILE = FileKey("health", "0" * 33, "health")

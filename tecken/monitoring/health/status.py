@@ -102,6 +102,8 @@ def is_production() -> bool:
     return bool(settings.ENVIRONMENT == "production")
 
 
+# Documents
+
 Status = Literal["healthy", "degraded", "unhealthy"]
 Document = dict[str, Any]
 

@@ -86,6 +86,8 @@ def exposition(_request: HttpRequest) -> HttpResponse:
     return HttpResponse(text, content_type=metrics.CONTENT_TYPE)
 
 
+# Values of /metrics
+
 PARTS = (CACHE, STORE, "queue", "database", "storage")
 
 

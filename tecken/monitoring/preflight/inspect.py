@@ -219,6 +219,8 @@ def _check_certificate(target: Target, connection: Any) -> Iterator[Problem]:
             yield Problem("W12", "warning", target.name, text)
 
 
+# Commands
+
 Command = tuple[str, ...]
 
 

@@ -102,6 +102,9 @@ def _same_server(is_production: bool) -> Problem:
     return Problem("E07", "error" if is_production else "warning", STORE, text)
 
 
+# Facts
+
+
 class Facts(NamedTuple):
     """State of a server at one time.
 
@@ -200,6 +203,8 @@ def _is_last_save_ok(info: Mapping[str, Any]) -> bool:
     fields = ("rdb_last_bgsave_status", "aof_last_write_status", "aof_last_bgrewrite_status")
     return all(info.get(name, "ok") == "ok" for name in fields)
 
+
+# Settings
 
 SITE = "site"
 VARIABLES = {CACHE: "REDIS_URL", STORE: "REDIS_STORE_URL"}

@@ -107,6 +107,9 @@ def _print(lines: Iterable[Line]) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
+# Verification
+
+
 def find_targets() -> list[Target]:
     """Return the servers whose URLs can be used, each with a client that its inspection closes."""
     targets = []
@@ -224,6 +227,8 @@ def _inspect_servers() -> dict[str, Inspection]:
         inspections = list(pool.map(lambda target: inspect_server(target, is_production), targets))
     return {target.name: inspection for target, inspection in zip(targets, inspections, strict=True)}
 
+
+# Report
 
 # The one check that does not need the server.
 URL = "E01"

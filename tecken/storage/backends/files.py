@@ -205,6 +205,9 @@ def _stored(meta: ObjectMeta) -> Stored:
     return Stored(meta["size"], (meta["e_tag"] or "").removeprefix("W/").strip('"'), meta["last_modified"])
 
 
+# Page files
+
+
 class ObjectPageFiles:
     """Page files in a bucket, under the paths of `tecken.symbols.layouts`; methods as in `PageFiles`."""
 
@@ -241,6 +244,8 @@ class ObjectPageFiles:
         if is_former_page_file(path):
             self._bucket.delete(path)
 
+
+# Staging
 
 STAGING_ROOT = "incoming"
 NAME = re.compile(rf"{STAGING_ROOT}/(\d+)\.(\d+)")

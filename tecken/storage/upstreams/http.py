@@ -109,6 +109,8 @@ class DeadlineBackend(httpcore.NetworkBackend):
         return transport
 
 
+# Transport
+
 USER_AGENT = "tecken/0.1.0"
 MOST_REDIRECTS = 5
 ATTEMPTS = 3

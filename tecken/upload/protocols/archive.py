@@ -91,6 +91,8 @@ def _accept(request: HttpRequest, upload: Upload) -> HttpResponse:
     return reply
 
 
+# Fetch by URL
+
 IPV4_SPECIAL = tuple(
     map(
         IPv4Network,

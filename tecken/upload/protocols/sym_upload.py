@@ -173,6 +173,8 @@ def format_json(**fields: object) -> bytes:
     return json.dumps(fields, separators=(", ", ": ")).encode()
 
 
+# Storage of the file
+
 LONGEST_RECORD: Final = 4096
 
 

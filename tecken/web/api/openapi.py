@@ -49,6 +49,8 @@ def grant_of(request: HttpRequest) -> Grant:
     return cast(Grant, request.auth)  # type: ignore[attr-defined]
 
 
+# Document
+
 Json = dict[str, Any]
 
 RETRY_AFTER: Json = {
@@ -154,6 +156,9 @@ def _response(status: HTTPStatus) -> Json:
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
     response = {"description": ERRORS[status], "content": content}
     return {**response, "headers": RETRY_AFTER} if status in RETRIED else response
+
+
+# Symbolication
 
 
 def _schema(name: str) -> Json:

@@ -117,6 +117,8 @@ def handle_exception(request: HttpRequest, error: Exception) -> HttpResponse:
     return error_reply(status, status.phrase)
 
 
+# URL table
+
 PUBLIC = ("show_syminfo",)
 patterns, application, namespace = api.urls
 

@@ -81,6 +81,8 @@ def _find_newest(names: Q) -> SymbolFile | None:
     return stored.order_by("try_symbols", "-created_at", "-pk").first()
 
 
+# Missing symbols
+
 SORTS = ("last_seen", "count")
 missing_router = Router(tags=["missing symbols"], auth=TokenPermission(*VIEW_UPLOADS))
 

@@ -181,6 +181,8 @@ def find_upload(grant: Grant, upload_id: int) -> Upload:
     return upload
 
 
+# Files
+
 FILE_SORTS = ("created_at", "size")
 FILE_FILTERS: dict[str, lists.Filter] = {
     "key": lists.start,

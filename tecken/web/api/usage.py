@@ -154,6 +154,8 @@ def _limit_states(request: HttpRequest) -> dict[str, object]:
     return {"limits": states, "decided_alone": decision.local}
 
 
+# Recent uploads
+
 DAYS = 30
 # A transaction that began before midnight may end after it, so a day is final an hour later.
 LATE_SECONDS = 3600

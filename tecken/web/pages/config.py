@@ -205,6 +205,8 @@ PAGE = SitePage(
 )
 
 
+# Versions
+
 VERSIONS_SHOWN = 25
 
 
@@ -283,6 +285,8 @@ HISTORY_PAGE = SitePage(
     ],
 )
 
+
+# Maintenance
 
 LEVELS: dict[str, Level] = {"full": "full", "uploads": "uploads"}
 TITLES = {"full": "The whole site", "uploads": "Uploads"}

@@ -175,6 +175,8 @@ HELP_PAGE = SitePage(
 )
 
 
+# API page
+
 JsonSchema = Mapping[str, Any]
 
 BOUNDS = {"minimum": "at least", "maximum": "at most", "minLength": "at least", "maxLength": "at most"}

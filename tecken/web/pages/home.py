@@ -152,6 +152,8 @@ def _load_account(user: User) -> Account:
 PAGE = SitePage(title="Home", urls=[path("", show_root, name="home")], is_in_menu=False)
 
 
+# Example
+
 # tests/data/samples: `make run` and the demo mode store it.
 SAMPLE = ObjectId.parse("libcrash-cpp.so", "273D63DBA9E83361F8EC5DEE35148BFF0")
 SAMPLE_OFFSET = 0x195D

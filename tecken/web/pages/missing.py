@@ -112,6 +112,8 @@ PAGE = SitePage(
 )
 
 
+# Explanations
+
 LOOK_AGAIN = (*VIEW_UPLOADS, "runtimeconfig.change_option")
 DOWNLOAD_PATH = re.compile(r"(?:.*/)?([^/]+)/([0-9A-Fa-f]{9,40})(?:/[^/]*)?")
 NEWEST_UPLOADS = 20

@@ -150,6 +150,8 @@ def _format_bytes(top: int) -> str:
     return f"{top} B" if top < 1024 else f"{top >> 10} KiB" if top < 1 << 20 else f"{top >> 20} MiB"
 
 
+# Hit ratio by memory
+
 # Powers of ten that the axis has below the largest size.
 DECADES = 3
 # Estimates that are so many times larger than the measured sizes are left out: they would squeeze the curve.
@@ -246,6 +248,8 @@ def _mark(frame: ChartFrame, bytes_: int, ratio: float) -> CurveMark:
     x, y = frame.place((max(frame.x.low, math.log10(bytes_)), ratio))
     return CurveMark(x, y, f"{percent(ratio)} with {size(bytes_)}")
 
+
+# Page
 
 MAX_MODULES, MAX_PAGES, LISTED_PAGES = 40, 100, 20
 DEFAULT_HOURS = 24

@@ -232,6 +232,8 @@ def _format_call(call: Call) -> str:
     return f"{call.function} [{call.at.file}:{call.at.line or 0}]" if call.at else call.function
 
 
+# Page
+
 TEXT_PREFIX, INDEX_KEY = "shared:", "shared"
 LIFETIME_SECONDS = 30 * 86_400
 # redis-cache evicts only keys with an expiry, so these two bound its memory: at most 64 MB.
