@@ -160,8 +160,10 @@ def test_on_change_of_an_unknown_option_raises() -> None:
 
 def test_maintenance_of_any_text_is_in_force() -> None:
     assert not is_under_maintenance()
+    assert not current.is_shut()
     current.backend().set_maintenance("full", "", None)
     assert is_under_maintenance()
+    assert current.is_shut()
     assert (current.maintenance(), current.uploads_closed()) == (Maintenance(), None)
     current.backend().set_maintenance("full", None, None)
     current.backend().set_maintenance("uploads", format_maintenance(Maintenance("Moving house", 90.0)), None)
