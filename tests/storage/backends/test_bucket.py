@@ -120,7 +120,7 @@ def test_get_status_429_is_throttled(
     monkeypatch.setenv("AWS_ENDPOINT_URL", upstream.url.rstrip("/"))
     upstream.script["/bucket/a"] = Reply(429)
     with pytest.raises(Throttled):
-        bucket_for("s3://bucket", QUICK).get("a")
+        bucket_for("s3://bucket", GENEROUS).get("a")
 
 
 @pytest.mark.parametrize("reply", [Reply(403), Reply(500), Reply(mute=True), Reply(hang_up=True)])
