@@ -169,7 +169,7 @@ Coding = Literal["zstd", "gzip"]
 SMALLEST_BYTES = 1400
 # `python -m bench.compression`: higher levels cost a multiple of the CPU for some percent of the bytes.
 ZSTD_LEVEL, GZIP_LEVEL = 3, 4
-TYPES = ("application/json", "text/html", "text/plain", "text/csv")
+COMPRESSED_TYPES = ("application/json", "text/html", "text/plain", "text/csv")
 WEIGHT = re.compile(r"\s*q=([01](?:\.\d{0,3})?)\s*")
 
 
@@ -200,7 +200,7 @@ def _is_worth_it(response: HttpResponse) -> bool:
     headers = response.headers
     return (
         len(response.content) >= SMALLEST_BYTES
-        and headers.get("Content-Type", "").startswith(TYPES)
+        and headers.get("Content-Type", "").startswith(COMPRESSED_TYPES)
         and "Content-Encoding" not in headers
         and "Content-Range" not in headers
         and "no-transform" not in headers.get("Cache-Control", "")

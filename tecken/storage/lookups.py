@@ -40,7 +40,7 @@ LEASE_SECONDS = 60
 LEASE = b"?"
 # One script: if the lease were compared in a command of its own, `forget` could come between the comparison
 # and the write, and the outdated fact would be stored.
-SETTLE = """
+SETTLE_SCRIPT = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 end
@@ -83,7 +83,7 @@ class PresenceCache:
         self._client = client
         self._guard = guard
         self._lifetimes = lifetimes
-        self._settle = client.register_script(SETTLE)
+        self._settle = client.register_script(SETTLE_SCRIPT)
 
     def get(self, names: Sequence[str]) -> list[Fact | Unknown]:
         """Return the facts under these names, in one round trip."""
@@ -232,7 +232,7 @@ class LookupLog:
     def note(self, module: ObjectId, results: Sequence[SourceResult]) -> None:
         """Record the results of a search, in one round trip. Raises nothing."""
         recorded = [
-            RecordedResult(source, _kind(error), str(error or ""), seconds)
+            RecordedResult(source, _result_kind(error), str(error or ""), seconds)
             for source, error, seconds in results
         ]
         raw = orjson.dumps([datetime.now(UTC).timestamp(), module.debug_file, *map(list, recorded)])
@@ -247,7 +247,7 @@ class LookupLog:
     def last(self, module: ObjectId) -> LookupRecord | None:
         """Return the record of the last search. Raises Unavailable."""
         raw = cast("bytes | None", self._guard.call(self._client.get, lookup_key(module)))
-        return _parse(raw) if raw else None
+        return _parse_record(raw) if raw else None
 
     def absent(self, modules: Sequence[ObjectId], sources: Sequence[str]) -> dict[ObjectId, Missing]:
         """Return the modules that each of `sources` has recently confirmed as absent, in one round trip.
@@ -259,7 +259,7 @@ class LookupLog:
             values = cast("list[bytes | None]", self._guard.call(self._client.mget, names))
         except Unavailable:
             return {}
-        records = {module: _parse(raw) for module, raw in zip(modules, values, strict=True) if raw}
+        records = {module: _parse_record(raw) for module, raw in zip(modules, values, strict=True) if raw}
         # Upstreams compare case, so the absence of one spelling says nothing about another one.
         return {
             module: Missing("absent", f"{module} is not in {', '.join(sources)}")
@@ -273,7 +273,7 @@ class LookupLog:
         self._guard.call(self._client.delete, lookup_key(module))
 
 
-def _parse(raw: bytes) -> LookupRecord:
+def _parse_record(raw: bytes) -> LookupRecord:
     at, *fields = orjson.loads(raw)
     # Records of a former release have no spelling.
     spelling = fields.pop(0) if fields and isinstance(fields[0], str) else ""
@@ -281,7 +281,7 @@ def _parse(raw: bytes) -> LookupRecord:
     return LookupRecord(datetime.fromtimestamp(at, UTC), spelling, results)
 
 
-def _kind(error: TeckenError | None) -> Kind:
+def _result_kind(error: TeckenError | None) -> Kind:
     match error:
         case None:
             return "there"
@@ -301,15 +301,15 @@ def _kind(error: TeckenError | None) -> Kind:
 COUNTS = "missing:counts"
 # Different files that are counted between two writes. With the longest names they are some 40 MB, which Redis
 # and the worker that moves them can spare; a further file is counted after the next write.
-MOST = 20_000
+MAX_COUNTED_FILES = 20_000
 # Characters of a name that is recorded. No file system has longer names, so no file has a longer one.
-LONGEST_NAME = 255
+LONGEST_COUNTED_NAME = 255
 # Modules of one request that are counted: a round trip with as many takes some milliseconds.
-MOST_AT_ONCE = 1000
-KEPT_SECONDS = 86_400
+MAX_COUNTED_AT_ONCE = 1000
+COUNTS_KEPT_SECONDS = 86_400
 # One script: the size of the hash is checked together with the increment, so that requests at the same time
 # do not pass the bound together.
-COUNT = """
+COUNT_SCRIPT = """
 for i = 3, #ARGV do
   if redis.call('HEXISTS', KEYS[1], ARGV[i]) == 1 or redis.call('HLEN', KEYS[1]) < tonumber(ARGV[1]) then
     redis.call('HINCRBY', KEYS[1], ARGV[i], 1)
@@ -333,19 +333,19 @@ class MissCounts:
 
     def __init__(self, client: redis.Redis, guard: RedisGuard) -> None:
         self._guard = guard
-        self._count = client.register_script(COUNT)
+        self._count = client.register_script(COUNT_SCRIPT)
 
     def count(self, misses: Sequence[Miss], *, by_symbolication: bool = False) -> None:
         """Count each of `misses` once, in one round trip, but for those with a name that is too long."""
         names = [
             miss_field(miss, by_symbolication)
-            for miss in misses[:MOST_AT_ONCE]
-            if max(len(miss.debug_file), len(miss.code_file)) <= LONGEST_NAME
+            for miss in misses[:MAX_COUNTED_AT_ONCE]
+            if max(len(miss.debug_file), len(miss.code_file)) <= LONGEST_COUNTED_NAME
         ]
         if not names:
             return
         with suppress(Unavailable):
-            self._guard.call(self._count, [COUNTS], [MOST, KEPT_SECONDS, *names])
+            self._guard.call(self._count, [COUNTS], [MAX_COUNTED_FILES, COUNTS_KEPT_SECONDS, *names])
 
 
 def miss_field(miss: Miss, by_symbolication: bool) -> bytes:

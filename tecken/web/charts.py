@@ -219,12 +219,10 @@ def _tick_times(start: float, now: float, step: int) -> tuple[float, ...]:
 # Activity
 
 HOUR = 3600
-SAMPLES = int(HOUR / EVERY_SECONDS) + 1
+ACTIVITY_SAMPLES = int(HOUR / EVERY_SECONDS) + 1
 # The table has every tenth rate, one for each five minutes.
 ROW_STEP = 10
 ACTIVITY_WIDTH, ACTIVITY_HEIGHT = 480.0, 90.0
-
-ActivityReading = tuple[float, float | None]
 
 
 class ActivityCurve(NamedTuple):
@@ -261,16 +259,16 @@ def load_activity() -> ActivityCharts | None:
     Raises:
         redis.RedisError: redis-cache, which has the samples, does not respond.
     """
-    measured = list(compute_rates(load_samples(redis_services.counters_client(), SAMPLES)))
+    measured = list(compute_rates(load_samples(redis_services.counters_client(), ACTIVITY_SAMPLES)))
     if not measured:
         return None
     end = measured[-1].at
-    requests = _draw([(rate.at, rate.requests) for rate in measured], end)
-    hits = _draw([(rate.at, rate.hit_ratio) for rate in measured], end, Axis(0, 1, ()))
-    return ActivityCharts(requests, hits, _table(measured))
+    requests = _draw_rates([(rate.at, rate.requests) for rate in measured], end)
+    hits = _draw_rates([(rate.at, rate.hit_ratio) for rate in measured], end, Axis(0, 1, ()))
+    return ActivityCharts(requests, hits, _rates_table(measured))
 
 
-def _draw(readings: Sequence[ActivityReading], end: float, y: Axis | None = None) -> ActivityCurve:
+def _draw_rates(readings: Sequence[Reading], end: float, y: Axis | None = None) -> ActivityCurve:
     known = [value for _at, value in readings if value is not None]
     y = y or round_axis(0, max(known, default=0))
     frame = ChartFrame(Axis(end - HOUR, end, ()), y, ACTIVITY_WIDTH, ACTIVITY_HEIGHT)
@@ -284,12 +282,12 @@ def _draw(readings: Sequence[ActivityReading], end: float, y: Axis | None = None
     )
 
 
-def _activity_stretches(readings: Sequence[ActivityReading]) -> list[list[Point]]:
+def _activity_stretches(readings: Sequence[Reading]) -> list[list[Point]]:
     runs = groupby(readings, key=lambda reading: reading[1] is not None)
     return [[(at, value or 0.0) for at, value in run] for is_known, run in runs if is_known]
 
 
-def _table(measured: Sequence[Rate]) -> tuple[ActivityRow, ...]:
+def _rates_table(measured: Sequence[Rate]) -> tuple[ActivityRow, ...]:
     """Return rows for the table, the latest first."""
     return tuple(
         ActivityRow(datetime.fromtimestamp(rate.at, UTC), rate.requests, rate.hit_ratio)
@@ -302,11 +300,11 @@ def _table(measured: Sequence[Rate]) -> tuple[ActivityRow, ...]:
 HOURS = tuple(MARKS)
 # An axis ends at this many jobs or seconds at least: a single job should not look like a long queue.
 MIN_JOBS, MIN_SECONDS = 4, 0.1
-ROWS = 12
+QUEUE_ROWS = 12
 
 
 class QueueRow(NamedTuple):
-    """Maximum of each value in one of ROWS periods, which began `at`. None: not known."""
+    """Maximum of each value in one of QUEUE_ROWS periods, which began `at`. None: not known."""
 
     at: datetime
     queued: float | None
@@ -326,23 +324,23 @@ def parse_hours(text: str) -> int:
     return int(text) if text in map(str, HOURS) else HOURS[0]
 
 
-def load_charts(hours: int) -> QueueCharts | None:
+def load_queue(hours: int) -> QueueCharts | None:
     """Return the charts, or None if redis-cache, which has the samples, does not respond."""
     try:
         taken = load_samples(redis_services.counters_client(), round(hours * 3600 / EVERY_SECONDS))
     except redis.RedisError:
         return None
-    return draw_charts(taken, hours, time.time())
+    return draw_queue(taken, hours, time.time())
 
 
-def draw_charts(taken: Sequence[Sample], hours: int, now: float) -> QueueCharts:
+def draw_queue(taken: Sequence[Sample], hours: int, now: float) -> QueueCharts:
     """Return the charts of these samples."""
     queued = [(sample.at, sample.queued) for sample in taken]
     canary = [(sample.at, sample.canary) for sample in taken]
     return QueueCharts(
         _draw_samples(queued, hours, now, _format_jobs, MIN_JOBS),
         _draw_samples(canary, hours, now, seconds, MIN_SECONDS),
-        list(_queue_table(queued, canary, hours * 3600 / ROWS, now)),
+        list(_queue_table(queued, canary, hours * 3600 / QUEUE_ROWS, now)),
     )
 
 
@@ -361,7 +359,7 @@ def _queue_table(
     queued: Sequence[Reading], canary: Sequence[Reading], period: float, now: float
 ) -> Iterator[QueueRow]:
     """Yield rows for the table, the latest first."""
-    for number in range(ROWS):
+    for number in range(QUEUE_ROWS):
         start = now - (number + 1) * period
         maxima = [_maximum(readings, start, start + period) for readings in (queued, canary)]
         yield QueueRow(datetime.fromtimestamp(start, UTC), *maxima)

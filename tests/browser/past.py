@@ -86,8 +86,8 @@ def servers(site: BrowsedSite) -> None:
         fill(store, random)
         counters.set(measurements.SIZING_KEY, json.dumps(measurements.compute_sizing(counters)))
         samples = [json.dumps(sample) for sample in a_day(random, time.time())]
-        counters.delete(measurements.KEY)
-        counters.rpush(measurements.KEY, *samples)
+        counters.delete(measurements.SERIES_KEY)
+        counters.rpush(measurements.SERIES_KEY, *samples)
         for number, name in enumerate(QUEUES):
             Records(queue).canary(name, 0.02 + number / 50)
 

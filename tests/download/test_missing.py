@@ -111,7 +111,7 @@ def test_more_than_a_batch(counts: Counts, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_there_is_a_limit_on_what_is_counted(counts: Counts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "MOST", 1)
+    monkeypatch.setattr(counting, "MAX_COUNTED_FILES", 1)
     for miss in (MISS, MISS._replace(debug_file="other"), MISS):
         counts.count(miss)
     counts.write()
@@ -120,7 +120,7 @@ def test_there_is_a_limit_on_what_is_counted(counts: Counts, monkeypatch: pytest
 
 def test_counts_that_nobody_writes_expire(counts: Counts) -> None:
     counts.count(MISS)
-    assert 0 < redis_services.cache_client().ttl(counting.COUNTS) <= counting.KEPT_SECONDS
+    assert 0 < redis_services.cache_client().ttl(counting.COUNTS) <= counting.COUNTS_KEPT_SECONDS
 
 
 def test_one_writes_at_a_time(counts: Counts) -> None:

@@ -21,7 +21,7 @@ from tecken.store import services as store_services
 from tecken.store.access_counts import read_chunks
 from tecken.store.miss_ratio import Entries, MissRatioCurve, curve, entries
 
-KEY = "health:series"
+SERIES_KEY = "health:series"
 # The interval in CELERY_BEAT_SCHEDULE.
 EVERY_SECONDS = 30.0
 # A day.
@@ -74,9 +74,9 @@ def take_sample() -> None:
     servers = _sample_server(redis_services.cache_client()), _sample_server(store_services.store_client())
     row = json.dumps([time.time(), *servers, _count_requests(), *_sample_queue()])
     with redis_services.counters_client().pipeline(transaction=False) as pipeline:
-        pipeline.rpush(KEY, row)
+        pipeline.rpush(SERIES_KEY, row)
         # The list has no expiry, so each sample drops the oldest one.
-        pipeline.ltrim(KEY, -KEPT, -1)
+        pipeline.ltrim(SERIES_KEY, -KEPT, -1)
         pipeline.execute()
 
 
@@ -120,7 +120,7 @@ def _fresh_canary(queue: Queue) -> float | None:
 
 def load_samples(client: redis.Redis, most: int = KEPT) -> list[Sample]:
     """Return the last `most` samples, oldest first. Raise redis.RedisError when they cannot be read."""
-    rows: list[bytes] = client.lrange(KEY, -most, -1)  # type: ignore[assignment]
+    rows: list[bytes] = client.lrange(SERIES_KEY, -most, -1)  # type: ignore[assignment]
     return [_parse_sample(*json.loads(row)) for row in rows]
 
 

@@ -248,7 +248,7 @@ class ObjectPageFiles:
 # Staging
 
 STAGING_ROOT = "incoming"
-NAME = re.compile(rf"{STAGING_ROOT}/(\d+)\.(\d+)")
+STAGED_NAME = re.compile(rf"{STAGING_ROOT}/(\d+)\.(\d+)")
 
 
 class Slot(NamedTuple):
@@ -290,5 +290,5 @@ class Staging:
     def entries(self) -> Iterator[tuple[Slot, datetime]]:
         """Yield all files with the times at which they were written. Raises Unavailable."""
         for name, meta in self._bucket.entries(STAGING_ROOT):
-            if match := NAME.fullmatch(name):
+            if match := STAGED_NAME.fullmatch(name):
                 yield Slot(*map(int, match.groups())), meta["last_modified"]

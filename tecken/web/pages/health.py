@@ -17,7 +17,7 @@ from tecken.monitoring.preflight.rules import CACHE, STORE, Facts
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.snapshot import list_processes
 from tecken.web.auth import OPERATE, SitePage, open_page
-from tecken.web.charts import HOURS, load_charts, parse_hours
+from tecken.web.charts import HOURS, load_queue, parse_hours
 from tecken.web.formatting import count, seconds, size
 
 HEADLINES: Mapping[str, str] = {
@@ -92,7 +92,7 @@ def show_health(request: HttpRequest) -> HttpResponse:
         "states": [(state, STATES[state]) for state in document["state"] if state in STATES],
         "parts": list(_parts(document)),
         # While redis-cache is down, loading the charts would cost another timeout.
-        "charts": None if document["redis"]["status"] != "connected" else load_charts(hours),
+        "charts": None if document["redis"]["status"] != "connected" else load_queue(hours),
         "hours": hours,
         "choices": HOURS,
     }

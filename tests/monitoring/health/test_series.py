@@ -11,7 +11,7 @@ from tecken.limits.port import Cost
 from tecken.monitoring.health.measurements import (
     EVERY_SECONDS,
     KEPT,
-    KEY,
+    SERIES_KEY,
     Rate,
     Sample,
     ServerSample,
@@ -60,9 +60,9 @@ def test_sample_has_the_wait_of_the_slowest_queue(counters: redis.Redis) -> None
 
 
 def test_samples_are_limited_to_a_day(counters: redis.Redis) -> None:
-    counters.rpush(KEY, *[b"[1, null, null, null, null]"] * (KEPT + 5))
+    counters.rpush(SERIES_KEY, *[b"[1, null, null, null, null]"] * (KEPT + 5))
     take_sample()
-    assert counters.llen(KEY) == KEPT
+    assert counters.llen(SERIES_KEY) == KEPT
     assert load_samples(counters, 2)[0] == Sample(1, None, None, None, None)
 
 

@@ -16,7 +16,7 @@ from tecken.monitoring.health import measurements
 from tecken.monitoring.health.measurements import Sample, take_sample
 from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig.backend import MemoryBackend, Report
-from tecken.web.charts import draw_charts
+from tecken.web.charts import draw_queue
 from tests.monitoring.health.conftest import move, patient, redis_cache, redis_store, worker
 from tests.support.redis_server import RedisServer
 
@@ -122,14 +122,14 @@ def test_a_row_has_the_most_of_its_time() -> None:
         Sample(3600 - 200, None, None, 0, 7, None),
         Sample(3600 - 400, None, None, 0, None, None),
     ]
-    first, second, *_ = draw_charts(taken, 1, 3600).rows
+    first, second, *_ = draw_queue(taken, 1, 3600).rows
     assert (first.queued, first.canary) == (7, 0.2)
     assert (second.queued, second.canary) == (None, None)
 
 
 def test_a_day_is_a_small_page(client: Client, viewer: User, worker: None) -> None:
     redis_services.counters_client().rpush(
-        measurements.KEY, *[_row(number) for number in range(measurements.KEPT)]
+        measurements.SERIES_KEY, *[_row(number) for number in range(measurements.KEPT)]
     )
     assert len(shown(client, "/health/?hours=24")) < 60_000
 

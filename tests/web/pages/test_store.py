@@ -53,7 +53,7 @@ def looked_for(module: ObjectId, pages: int, found: int) -> None:
 def sample(ago: float, store: list[int] | None, now: float | None = None) -> None:
     """Add what beat measured `ago` seconds before `now`."""
     taken = (time() if now is None else now) - ago
-    redis_services.counters_client().rpush(measurements.KEY, json.dumps([taken, None, store, 0, 0]))
+    redis_services.counters_client().rpush(measurements.SERIES_KEY, json.dumps([taken, None, store, 0, 0]))
 
 
 def test_store_unused_shows_text(client: Client, viewer: User) -> None:
@@ -167,7 +167,7 @@ def test_store_has_few_queries_and_bytes(
     taken: list[Any] = [
         [time() - 30 * n, None, [n, 100, 3, 9 * n, n, n], 0, 0] for n in range(measurements.KEPT)
     ]
-    redis_services.counters_client().rpush(measurements.KEY, *map(json.dumps, reversed(taken)))
+    redis_services.counters_client().rpush(measurements.SERIES_KEY, *map(json.dumps, reversed(taken)))
     with django_assert_max_num_queries(10):
         page = shown(client)
     assert len(page) < 100_000
