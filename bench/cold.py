@@ -1,6 +1,7 @@
 """The first answer for modules never seen, and its steps: a local HTTP upstream, queue, and worker.
 
     python -m bench.cold [--rounds 5] [--largest-mb 1000]
+    python -m bench.cold --kills 1000       no times: conversions are killed while requests wait for them
 
 Each round uses a copy of the module under another debug id, in a web process and a worker that run. The first
 round of a worker stands in a row of its own. The times, in ms since the request was sent, are those of
@@ -27,6 +28,7 @@ import redis
 
 from bench import rig
 from bench.front import cpu_seconds
+from tests.system.cold_kills import kill_conversions
 
 WORKER = [
     sys.executable,
@@ -105,11 +107,18 @@ class Site(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--data", type=Path, default=rig.DATA)
     parser.add_argument("--largest-mb", type=float, default=1000.0)
+    parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    if options.kills:
+        report_kills(options.kills, options.seed)
+        return
     modules = [module for module in rig.modules(options.data) if module.size <= options.largest_mb * 1e6]
     with site() as running:
         for module in reversed(modules):
@@ -157,6 +166,7 @@ def measured(running: Site, original: rig.Module, number: int) -> Steps:
     module = rig.clone(original, number + random.randrange(1 << 28), running.folder)
     body = rig.request(module.key, rig.frames(module.functions(), 40, random.Random(number)))
     cpu = cpu_seconds(running.worker)
+    Upstream.sent = float("nan")
     start = time.time()
     answer = rig.post(running.connection, body)
     answered = time.time()
@@ -179,6 +189,14 @@ def report(module: rig.Module, rounds: list[Steps]) -> None:
     first, *later = rounds
     rows = [row("first job", [first]), row("median", later)]
     rig.table(["ms", *STEPS, "worker CPU"], rows)
+
+
+def report_kills(kills: int, seed: int) -> None:
+    with TemporaryDirectory(prefix="bench-") as home:
+        outcome = kill_conversions(Path(home), kills, seed)
+    for name, counts in ("killed", outcome.killed), ("answers", outcome.answers):
+        print(f"{name}: {', '.join(f'{count} {what}' for what, count in sorted(counts.items()))}")
+    print(f"wrong or partial: {len(outcome.wrong)}", *outcome.wrong, sep="\n")
 
 
 def row(name: str, rounds: list[Steps]) -> list[str]:

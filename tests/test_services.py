@@ -97,7 +97,7 @@ def test_waiting_request_is_woken_by_the_worker() -> None:
 
 def test_warm_up_reaches_every_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that does not answer is left to the first job."""
-    reached = []
+    reached: list[ObjectId] = []
 
     def headers(_modules: object) -> dict[ObjectId, bytes]:
         raise StoreUnavailable("the symbol store is away")
