@@ -197,7 +197,7 @@ def report(module: rig.Module, rounds: list[Steps]) -> None:
 def report_kills(kills: int, seed: int) -> None:
     with TemporaryDirectory(prefix="bench-") as home:
         outcome = kill_conversions(Path(home), kills, seed)
-    for name, counts in ("killed", outcome.killed), ("answers", outcome.answers):
+    for name, counts in (("killed", outcome.killed), ("answers", outcome.answers)):
         print(f"{name}: {', '.join(f'{count} {what}' for what, count in sorted(counts.items()))}")
     print(f"wrong or partial: {len(outcome.wrong)}", *outcome.wrong, sep="\n")
 
