@@ -9,13 +9,17 @@ Source: see `tecken.symbols.formats.breakpad`.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, partial
+from itertools import chain
 from operator import add
 from typing import BinaryIO, Final, NamedTuple
 
 from tecken.symbols.decompression import decompress
 from tecken.symbols.formats.breakpad import Scanner, Table
+from tecken.symbols.lookup import Frame, PageLookup, frame, name
 from tecken.symbols.pagefile.bounds import (
     MAX_BLOCK,
     bounded_block,
@@ -27,7 +31,7 @@ from tecken.symbols.pagefile.bounds import (
 from tecken.symbols.pagefile.compression import compress, train
 from tecken.symbols.pagefile.file import Header, Metadata, PageWriter, Section
 from tecken.symbols.pagefile.line_runs import join
-from tecken.symbols.pagefile.page import encode
+from tecken.symbols.pagefile.page import Page, decode, encode
 from tecken.symbols.source_paths import clean
 
 __all__ = ["PageFileWriter", "decompress"]
@@ -60,6 +64,26 @@ class _Cut(NamedTuple):
     def first_key(self) -> int:
         return self.table.keys[self.begin]
 
+    def records_for(self, offset: int) -> _Cut:
+        """Return the records of a page of symbols that decide about an offset: enough for a `PageLookup`.
+
+        They are those from the last FUNC record up to the offset on, or the last PUBLIC record without one,
+        and all others at the same address.
+        """
+        keys, sizes = self.table.keys, self.table.sizes
+        last = bisect_right(keys, offset, self.begin, self.end) - 1
+        # A FUNC record has a size, a PUBLIC record has none.
+        function = next((i for i in range(last, self.begin - 1, -1) if sizes[i]), last)
+        begin = bisect_left(keys, keys[function], self.begin, function)
+        return self._replace(begin=begin, end=last + 1)
+
+
+class ScannedModule(NamedTuple):
+    """Facts about a module, spelt as in its text."""
+
+    debug_id: str
+    code_file: str
+
 
 class PageFileWriter:
     """Conversion of one module.
@@ -76,6 +100,8 @@ class PageFileWriter:
         self._chunks: list[bytes] = []
         self._chunk_bytes = 0
         self._dropped: Counter[str] = Counter()
+        self._is_scanned = False
+        self._cuts: list[_Cut] = []
         # One program has written the file, so its first INLINE record has the form of all others. None: no
         # INLINE record was found yet.
         self._has_old_calls: bool | None = None
@@ -98,6 +124,39 @@ class PageFileWriter:
                 self._scan(text[begin : begin + WINDOW])
             self._chunks, self._chunk_bytes = [text[end:]], len(text) - end
 
+    def finish_scan(self) -> ScannedModule:
+        """Find the records of all text that was fed, and return its module. Raises Malformed, TooLarge."""
+        self._scan(b"".join(self._chunks))
+        self._chunks = []
+        self._scanner.finish()
+        self._cuts = list(self._cut_tables())
+        self._is_scanned = True
+        module = self._scanner.module
+        assert module is not None
+        return ScannedModule(module.debug_id, module.code_file)
+
+    def frames_at(self, offsets: Iterable[int]) -> Iterator[tuple[int, Frame | None]]:
+        """Yield module offsets in ascending order, each with its frame; call it after `finish_scan`.
+
+        The frames are those of the finished page file. Only the records that they need are read.
+        Raises MalformedPageFile for a record that cannot be read.
+        """
+        cuts = [cut for cut in self._cuts if cut.section is Section.SYMBOLS]
+        first_keys = [cut.first_key for cut in cuts]
+        files = cache(partial(self._name, Section.FILES, self._scanner.files))
+        origins = cache(partial(self._name, Section.ORIGINS, self._scanner.origins))
+        current, finder = None, None
+        for offset in sorted(set(offsets)):
+            number = bisect_right(first_keys, offset) - 1
+            if number < 0:
+                yield offset, None
+                continue
+            records = cuts[number].records_for(offset)
+            if finder is None or records != current:
+                current, finder = records, PageLookup(self._decoded_page(records))
+            hit = finder.find(offset)
+            yield offset, hit and frame(hit, files, origins)
+
     def finish(self) -> Header:
         """Write the pages and return their header.
 
@@ -105,16 +164,14 @@ class PageFileWriter:
             Malformed: The text is not a symbol file.
             TooLarge: The pages take more than 4 GiB.
         """
-        self._scan(b"".join(self._chunks))
-        self._chunks = []
-        self._scanner.finish()
-        cuts = list(self._cuts())
-        dictionary = self._dictionary(cuts)
+        if not self._is_scanned:
+            self.finish_scan()
+        dictionary = self._dictionary()
         # The pages on which the dictionary was trained are made again, and their dropped records counted
         # again.
         self._dropped.clear()
-        compressed = compress(map(self._page, cuts), dictionary)
-        for cut, page in zip(cuts, compressed, strict=True):
+        compressed = compress(map(self._page, self._cuts), dictionary)
+        for cut, page in zip(self._cuts, compressed, strict=True):
             self._writer.add(cut.section, cut.first_key, page)
         return self._writer.header(self._metadata(), dictionary)
 
@@ -122,22 +179,35 @@ class PageFileWriter:
         self._spool.append(text)
         self._scanner.feed(text)
 
-    def _cuts(self) -> Iterator[_Cut]:
+    def _cut_tables(self) -> Iterator[_Cut]:
         tables = (self._scanner.symbols, self._scanner.files, self._scanner.origins)
         for section, table in zip(Section, tables, strict=True):
             for begin, end in table.cuts(PAGE_SIZE):
                 yield _Cut(section, table, begin, end)
 
+    def _decoded_page(self, cut: _Cut) -> Page:
+        return decode(self._page(cut))
+
+    def _name(self, section: Section, table: Table, number: int) -> str:
+        """Return the name of a number, "" for an unknown one, from a page that has nothing else."""
+        at = bisect_left(table.keys, number)
+        if at == len(table) or table.keys[at] != number:
+            return ""
+        return name(self._decoded_page(_Cut(section, table, at, at + 1)), number)
+
     def _page(self, cut: _Cut) -> bytes:
-        records = slice(cut.begin, cut.end)
-        texts = self._spool.texts(cut.table.starts[records], cut.table.lengths[records])
+        texts = self._texts(cut)
         if cut.section is Section.SYMBOLS:
             texts = join(list(map(self._symbol, texts)))
         elif cut.section is Section.FILES:
             texts = [_clean_path(bounded_name(text, self._dropped)) for text in texts]
         else:
             texts = [bounded_name(text, self._dropped) for text in texts]
-        return encode(cut.table.keys[records], texts)
+        return encode(cut.table.keys[cut.begin : cut.end], texts)
+
+    def _texts(self, cut: _Cut) -> list[bytes]:
+        records = slice(cut.begin, cut.end)
+        return self._spool.texts(cut.table.starts[records], cut.table.lengths[records])
 
     def _symbol(self, text: bytes) -> bytes:
         """Return a FUNC block or a PUBLIC line within the bounds."""
@@ -146,18 +216,34 @@ class PageFileWriter:
         if len(text) > MAX_BLOCK:
             return bounded_block(text, self._dropped)
         block = self._scanner.without_names(text)
-        if self._has_old_calls is None:
-            self._has_old_calls = has_old_calls(block)
+        if self._has_old_calls is None and has_old_calls(block) is not None:
+            self._has_old_calls = self._find_call_form()
         if self._has_old_calls:
             block = without_calls(block, self._dropped)
         return bounded_block(block, self._dropped)
 
-    def _dictionary(self, cuts: list[_Cut]) -> bytes:
-        size = self._scanner.length
-        if size < DICTIONARY_FROM:
+    def _find_call_form(self) -> bool:
+        """Return whether the first INLINE record, in the order in which `finish` makes pages, is an old one.
+
+        `frames_at` starts with any page, and the pages must not depend on the offsets that it was given.
+        """
+        for cut in chain(self._samples(), self._cuts):
+            for text in self._texts(cut) if cut.section is Section.SYMBOLS else ():
+                if len(text) <= MAX_BLOCK and not text.startswith(b"PUBLIC"):
+                    is_old = has_old_calls(self._scanner.without_names(text))
+                    if is_old is not None:
+                        return is_old
+        return False
+
+    def _dictionary(self) -> bytes:
+        if self._scanner.length < DICTIONARY_FROM:
             return b""
-        step = max(1, size // SAMPLE)
-        return train([self._page(cut) for cut in cuts[::step]], DICTIONARY_SIZE)
+        return train([self._page(cut) for cut in self._samples()], DICTIONARY_SIZE)
+
+    def _samples(self) -> list[_Cut]:
+        """Return the pages on which the dictionary is trained; none for a small module."""
+        size = self._scanner.length
+        return self._cuts[:: max(1, size // SAMPLE)] if size >= DICTIONARY_FROM else []
 
     def _metadata(self) -> Metadata:
         scanner = self._scanner
