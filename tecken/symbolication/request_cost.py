@@ -62,11 +62,11 @@ def log(version: str, cost: dict[str, Any]) -> None:
 
 def count(version: str, resolved: Sequence[Resolved], trace: Trace) -> None:
     """Add the request's frames, modules and pages to the metrics."""
-    FRAMES.labels(version).inc(sum(len(stack) for entry in resolved for stack in entry.job.stacks))
+    FRAMES.labels(version).inc(sum([len(stack) for entry in resolved for stack in entry.job.stacks]))
     RENDERED.labels(version).inc(trace.rendered)
-    outcomes = Counter(_outcome(module) for entry in resolved for module in entry.modules.values())
-    for outcome, modules in outcomes.items():
-        MODULES.labels(outcome).inc(modules)
+    for entry in resolved:
+        for module in entry.modules.values():
+            MODULES.labels(_outcome(module)).inc()
     for origin in ("process", "store", "page_file"):
         if pages := getattr(trace.pages, origin):
             PAGES.labels(origin).inc(pages)
