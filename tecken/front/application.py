@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from tecken.front.admission import refusal, rule_for
 from tecken.front.body import Body, Disconnected, Receive, SpoolBudget, SpoolFull, UnreadBody
-from tecken.front.bridge import Application, Environ, Scope, call, wsgi_environ
+from tecken.front.bridge import Application, Environ, Response, Scope, call, wsgi_environ
 from tecken.front.deadlines import DEADLINES, MEMORY_BYTES, Deadlines
 from tecken.front.dispatcher import Dispatcher
 from tecken.front.sending import Send, send_error, send_json, send_piece, send_slices, send_start, send_whole
@@ -33,10 +33,20 @@ RETRY_AFTER: Final = (b"retry-after", b"5")
 
 
 class Front:
-    """ASGI application that runs a WSGI application in threads."""
+    """ASGI application that runs a WSGI application in threads.
 
-    def __init__(self, application: Application, threads: int, deadlines: Deadlines = DEADLINES) -> None:
+    With a `shortcut`, requests with small bodies that it has a response for need no thread.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        threads: int,
+        deadlines: Deadlines = DEADLINES,
+        shortcut: Callable[[Scope, bytes], Response | None] | None = None,
+    ) -> None:
         self._call = partial(call, application)
+        self._shortcut = shortcut
         self._threads = threads
         self.deadlines = deadlines
         self._started: Dispatcher | None = None
@@ -59,7 +69,7 @@ class Front:
         if body is not None:
             with closing(body):
                 if await self._fill(body, receive, send):
-                    await self._respond(wsgi_environ(scope, body.file, body.size), receive, send)
+                    await self._answer(scope, body, receive, send)
 
     @property
     def _dispatcher(self) -> Dispatcher:
@@ -99,6 +109,15 @@ class Front:
             await send_error(send, 503, text, RETRY_AFTER)
             return False
         return True
+
+    async def _answer(self, scope: Scope, body: Body, receive: Receive, send: Send) -> None:
+        """Answer a request whose body has been read."""
+        if self._shortcut and body.content is not None:
+            response = self._shortcut(scope, body.content)
+            if response is not None:
+                await send_whole(send, response.status, response.headers, response.whole)
+                return
+        await self._respond(wsgi_environ(scope, body.file, body.size), receive, send)
 
     async def _respond(self, request: Environ, receive: Receive, send: Send) -> None:
         response = await self._dispatcher.run(self._call, request)

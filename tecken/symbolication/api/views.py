@@ -26,6 +26,9 @@ from tecken.symbolication.service import Parts, symbolicate
 
 YES = ("1", "true", "yes")
 
+public = cors("POST, OPTIONS")
+"""Decorator that lets pages of any site symbolicate."""
+
 
 @services.per_process
 def frames() -> FrameCache:
@@ -99,7 +102,7 @@ def charge_before_body(view: View) -> View:
 
 @csrf_exempt
 @count_requests(V5.name)
-@cors("POST, OPTIONS")
+@public
 @post_only
 @rate_limited("symbolicate", cost=None)
 @charge_before_body
@@ -111,7 +114,7 @@ def v5(request: HttpRequest, content: bytes) -> HttpResponse:
 
 @csrf_exempt
 @count_requests(V4.name)
-@cors("POST, OPTIONS")
+@public
 @post_only
 @rate_limited("symbolicate", cost=None)
 @charge_before_body
