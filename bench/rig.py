@@ -241,6 +241,12 @@ def cpu_seconds(pid: int) -> float:
     return sum(int(field[11]) + int(field[12]) for field in fields) / os.sysconf("SC_CLK_TCK")
 
 
+def run_milliseconds(pid: int) -> float:
+    """Return for how long the threads of a process and its descendants have run, in nanosecond steps."""
+    threads = (task for one in processes(pid) for task in Path(f"/proc/{one}/task").iterdir())
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in threads) / 1e6
+
+
 def post(connection: HTTPConnection, body: bytes) -> bytes:
     connection.request("POST", "/symbolicate/v5", body)
     response = connection.getresponse()
