@@ -155,7 +155,8 @@ class PageCache:
         return self._pages.size
 
 
-# Bytes of one entry apart from its text: the cache's dictionary, the key and the bytes object (measured: 240).
+# Bytes of one entry apart from its text: its place in the dictionary, its key and the bytes object (measured:
+# 240).
 _ENTRY_BYTES = 300
 
 

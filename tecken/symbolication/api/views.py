@@ -144,7 +144,7 @@ def _reply(request: HttpRequest, version: ApiVersion, jobs: Sequence[Job]) -> Ht
     frames = sum(len(stack) for job in jobs for stack in job.stacks)
     charge(request, "symbolicate", Cost(requests=0, frames=frames))
     limits_services.usage().count_version(version.name)
-    debug = request.headers.get("Debug", "").strip().lower() in YES
+    debug = request.META.get("HTTP_DEBUG", "").strip().lower() in YES
     return json_reply(symbolicate(parts(request), version, jobs, debug=debug, log=options().full_tracing))
 
 
