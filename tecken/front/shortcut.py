@@ -193,8 +193,11 @@ def _closing_headers(scheme: str) -> HeaderList:
     request = WSGIRequest({"REQUEST_METHOD": "POST", "wsgi.url_scheme": scheme, "wsgi.input": BytesIO()})
     if settings.SECURE_PROXY_SSL_HEADER:
         request.META[settings.SECURE_PROXY_SSL_HEADER[0]] = scheme
-    inner = XFrameOptionsMiddleware(set_policy(lambda _request: HttpResponse()))
-    response = SecurityMiddleware(inner).process_response(request, inner(request))
+    response = HttpResponse()
+    inner = set_policy(lambda _request: response)
+    inner(request)
+    XFrameOptionsMiddleware(inner).process_response(request, response)
+    SecurityMiddleware(inner).process_response(request, response)
     return _encode_headers(response, b"Content-Type")
 
 

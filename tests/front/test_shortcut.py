@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import re
 from collections.abc import Callable, Iterator
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from prometheus_client import REGISTRY
 
 from tecken import services
-from tecken.front.application import Front
+from tecken.front.application import TURNS, Front
 from tecken.front.bridge import Response, call, wsgi_environ
 from tecken.front.config import FrontConfig, server_config
 from tecken.front.deadlines import DEADLINES
@@ -30,6 +32,9 @@ from tecken.symbols.pagefile.file import Header
 from tests.front.server import serving
 from tests.support.options import Override
 from tests.symbolication.memory import CPP, RUST, SAMPLES, C
+
+# Django closes old connections at the start of a request.
+pytestmark = pytest.mark.django_db
 
 REQUEST_ID = "of-the-client"
 MODULES = [list(module[:2]) for module in (C, CPP, RUST)]
@@ -305,3 +310,24 @@ def test_site_has_the_shortcut_unless_it_is_traced(
     config.load()
     assert isinstance(config.loaded_app, Front)
     assert (config.loaded_app._shortcut is not None) == has_shortcut
+
+
+def test_front_answers_few_requests_in_one_pass_of_the_loop() -> None:
+    passes: list[int] = []
+    front = Front(WSGIHandler(), 2)
+
+    async def answer(number: int) -> None:
+        await front._wait_for_turn()
+        passes.append(number)
+
+    async def run() -> list[int]:
+        tasks = [asyncio.ensure_future(answer(number)) for number in range(2 * TURNS + 1)]
+        counts = []
+        while not all(task.done() for task in tasks):
+            await asyncio.sleep(0)
+            counts.append(len(passes))
+        return counts
+
+    counts = asyncio.run(run())
+    assert max(after - before for before, after in pairwise([0, *counts])) <= TURNS
+    assert passes == list(range(2 * TURNS + 1))
