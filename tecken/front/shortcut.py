@@ -72,7 +72,7 @@ ENDPOINTS: Final = {
 }
 
 
-class Memory:
+class CachedModules:
     """Module source and conversion queue of a request that may read the memory of this process only."""
 
     def headers(self, modules: Iterable[ObjectId], trace: Trace, most: int | None = None) -> Headers:  # noqa: ARG002
@@ -96,7 +96,7 @@ class Shortcut:
     """Function from a request to its response, or to None for a request that is left to Django."""
 
     def __init__(self) -> None:
-        self._memory = Memory()
+        self._cached = CachedModules()
         self._opening = _opening_headers()
         self._closing = {secure: _closing_headers("https" if secure else "http") for secure in (False, True)}
 
@@ -137,8 +137,8 @@ class Shortcut:
             raise LeftToDjango
         parts = views.parts()
         parts = parts._replace(
-            modules=self._memory,
-            cold=self._memory,
+            modules=self._cached,
+            cold=self._cached,
             max_answer_bytes=min(parts.max_answer_bytes, MAX_ANSWER_BYTES),
         )
         answer = symbolicate(parts, endpoint.version, jobs)
