@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -46,7 +46,7 @@ class Front:
         application: Application,
         threads: int,
         deadlines: Deadlines = DEADLINES,
-        shortcut: Callable[[Scope, bytes], Response | None] | None = None,
+        shortcut: Callable[[Scope, bytes], Awaitable[Response | None]] | None = None,
     ) -> None:
         self._call = partial(call, application)
         self._shortcut = shortcut
@@ -118,7 +118,7 @@ class Front:
         """Answer a request whose body has been read."""
         if self._shortcut and body.content is not None:
             await self._wait_for_turn()
-            response = self._shortcut(scope, body.content)
+            response = await self._shortcut(scope, body.content)
             if response is not None:
                 await send_whole(send, response.status, response.headers, response.whole)
                 return

@@ -12,7 +12,9 @@ anything else than memory, or has anything unusual, gets no answer here and is l
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from io import BytesIO
 from typing import Final, NamedTuple, NoReturn
@@ -30,7 +32,7 @@ from tecken.http.ratelimit import limits_in_force
 from tecken.http.responses import json_reply
 from tecken.limits import services as limits_services
 from tecken.limits.port import Cost
-from tecken.metrics import REQUESTS
+from tecken.metrics import REQUESTS, labelled
 from tecken.monitoring import degraded
 from tecken.monitoring.logs.context import choose_request_id
 from tecken.runtimeconfig import current
@@ -51,8 +53,14 @@ MAX_ANSWER_BYTES: Final = 1 << 20
 """Together they bound the time for which the event loop is busy with one request. A larger request gains
 little here: nearly all of its time is in its frames."""
 
+MIN_THREAD_BYTES: Final = 16 << 10
+"""Size from which an answer is compressed in a thread. Less takes no longer than the change of threads."""
+
 UNUSUAL: Final = frozenset({b"auth-token", b"content-encoding", b"cookie", b"debug", b"x-config-override"})
 """Headers of requests that are left to Django."""
+
+
+_compressors = ThreadPoolExecutor(2, "front-compress")
 
 
 class LeftToDjango(Exception):
@@ -100,7 +108,7 @@ class Shortcut:
         self._opening = _opening_headers()
         self._closing = {secure: _closing_headers("https" if secure else "http") for secure in (False, True)}
 
-    def __call__(self, scope: Scope, content: bytes) -> Response | None:
+    async def __call__(self, scope: Scope, content: bytes) -> Response | None:
         """Return the response to a request whose body is `content`."""
         headers = dict(scope["headers"])
         endpoint = ENDPOINTS.get(scope["raw_path"])
@@ -113,7 +121,7 @@ class Shortcut:
                 answer, version = self._symbolicate(endpoint, content), current.version()
         except (LeftToDjango, TeckenError):
             return None
-        coding, answer = _compress(headers, answer)
+        coding, answer = await _compress(headers, answer)
         identity = [
             (b"X-Request-Id", request_id.encode()),
             (b"X-Config-Version", b"%d" % version),
@@ -145,7 +153,7 @@ class Shortcut:
         name, usage = endpoint.version.name, limits_services.usage()
         usage.count("symbolicate", Cost(frames=frames))
         usage.count_version(name)
-        REQUESTS.labels(name, HTTPStatus.OK.value).inc()
+        labelled(REQUESTS, name, HTTPStatus.OK.value).inc()
         return answer
 
 
@@ -172,15 +180,23 @@ def _is_secure(scope: Scope, headers: dict[bytes, bytes]) -> bool:
     return False
 
 
-def _compress(headers: dict[bytes, bytes], answer: bytes) -> tuple[HeaderList, bytes]:
-    """Return the headers about the coding, and the encoded answer."""
+async def _compress(headers: dict[bytes, bytes], answer: bytes) -> tuple[HeaderList, bytes]:
+    """Return the headers about the coding, and the encoded answer.
+
+    The compressors work without Python's lock, so that other requests are served meanwhile.
+    """
     if len(answer) < compression.SMALLEST_BYTES:
         return [], answer
     vary = (b"Vary", b"Accept-Encoding")
     coding = compression.choose_coding(headers.get(b"accept-encoding", b"").decode("latin-1"))
     if coding is None:
         return [vary], answer
-    return [vary, (b"Content-Encoding", coding.encode())], compression.encode(answer, coding)
+    if len(answer) < MIN_THREAD_BYTES:
+        encoded = compression.encode(answer, coding)
+    else:
+        loop = asyncio.get_running_loop()
+        encoded = await loop.run_in_executor(_compressors, compression.encode, answer, coding)
+    return [vary, (b"Content-Encoding", coding.encode())], encoded
 
 
 def _opening_headers() -> HeaderList:

@@ -23,15 +23,15 @@ class Bounded(Generic[K, V]):
     def __init__(self, max_bytes: int, size_of: Callable[[V], int]) -> None:
         self._max_bytes = max_bytes
         self._size_of = size_of
-        # The least recently used entry comes first.
-        self._entries: OrderedDict[K, V] = OrderedDict()
+        # The least recently used entry comes first. A reader moves its entry to the end.
+        self.entries: OrderedDict[K, V] = OrderedDict()
         self.size = 0
 
     def get(self, key: K) -> V | None:
         """Return the value if it is cached."""
-        value = self._entries.get(key)
+        value = self.entries.get(key)
         if value is not None:
-            self._entries.move_to_end(key)
+            self.entries.move_to_end(key)
         return value
 
     def keep(self, key: K, value: V) -> None:
@@ -39,13 +39,13 @@ class Bounded(Generic[K, V]):
         size = self._size_of(value)
         if size <= self._max_bytes:
             self.drop(key)
-            self._entries[key] = value
+            self.entries[key] = value
             self.size += size
             self._shrink()
 
     def drop(self, key: K) -> None:
         """Remove a value."""
-        value = self._entries.pop(key, None)
+        value = self.entries.pop(key, None)
         if value is not None:
             self.size -= self._size_of(value)
 
@@ -56,7 +56,7 @@ class Bounded(Generic[K, V]):
 
     def _shrink(self) -> None:
         while self.size > self._max_bytes:
-            _key, value = self._entries.popitem(last=False)
+            _key, value = self.entries.popitem(last=False)
             self.size -= self._size_of(value)
 
 
@@ -174,13 +174,15 @@ class FrameCache:
     def get(self, version: str, generation: str, offsets: Iterable[int]) -> dict[int, bytes]:
         """Return the rendered frames of those offsets that are cached."""
         found = {}
-        # One lock for all offsets of a module, and the method looked up once: this loop runs for each
+        # One lock for all offsets of a module, and no call of a Python function: this loop runs for each
         # distinct frame of every request.
-        get = self._entries.get
+        get, move_to_end = self._entries.entries.get, self._entries.entries.move_to_end
         with self._lock:
             for offset in offsets:
-                rendered = get((version, generation, offset))
+                key = (version, generation, offset)
+                rendered = get(key)
                 if rendered is not None:
+                    move_to_end(key)
                     found[offset] = rendered
         return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import re
+import threading
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from itertools import pairwise
@@ -23,6 +24,7 @@ from tecken.front.bridge import Response, call, wsgi_environ
 from tecken.front.config import FrontConfig, server_config
 from tecken.front.deadlines import DEADLINES
 from tecken.front.shortcut import MAX_BODY_BYTES, MAX_FRAMES, Shortcut
+from tecken.http import compression
 from tecken.limits import services as limits_services
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.backend import Change
@@ -89,7 +91,7 @@ def django(scope: Scope, body: bytes) -> Response:
 
 
 def shortcut(scope: Scope, body: bytes) -> Response | None:
-    return Shortcut()(scope, body)
+    return asyncio.run(Shortcut()(scope, body))
 
 
 def assert_same(scope: Scope, body: bytes) -> Response:
@@ -139,6 +141,21 @@ def test_shortcut_chooses_an_id_for_a_request_without_one() -> None:
     response = shortcut(scope_of(x_request_id=""), encode(JOB))
     assert response is not None
     assert re.fullmatch("[0-9a-f]{16}", values_of(response)["X-Request-Id"])
+
+
+def test_shortcut_large_response_is_compressed_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+
+    def encode_and_note(content: bytes, coding: compression.Coding) -> bytes:
+        threads.append(threading.current_thread().name)
+        return encoded(content, coding)
+
+    encoded = compression.encode
+    monkeypatch.setattr(compression, "encode", encode_and_note)
+    for minimum in (1 << 20, 1):
+        monkeypatch.setattr("tecken.front.shortcut.MIN_THREAD_BYTES", minimum)
+        assert shortcut(scope_of(accept_encoding="gzip"), encode(JOB)) is not None
+    assert [name.startswith("front-compress") for name in threads] == [False, True]
 
 
 def test_shortcut_compressed_response_is_that_of_the_plain_one() -> None:
@@ -288,8 +305,8 @@ def test_front_sends_the_same_bytes_with_and_without_the_shortcut() -> None:
     request = "\r\n".join(lines).encode() + body
     used: list[Response | None] = []
 
-    def noted(scope: Any, content: bytes) -> Response | None:
-        used.append(shortcut(scope, content))
+    async def noted(scope: Any, content: bytes) -> Response | None:
+        used.append(await Shortcut()(scope, content))
         return used[-1]
 
     received = []

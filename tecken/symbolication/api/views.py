@@ -15,7 +15,7 @@ from tecken.http.ratelimit import caller_of, charge, charge_request, rate_limite
 from tecken.http.responses import error_reply, json_reply, render_errors
 from tecken.limits import services as limits_services
 from tecken.limits.port import Cost
-from tecken.metrics import REQUESTS
+from tecken.metrics import REQUESTS, labelled
 from tecken.runtimeconfig.current import on_change, options
 from tecken.storage import services as storage_services
 from tecken.symbolication import services as symbolication_services
@@ -78,7 +78,7 @@ def count_requests(version: str) -> Callable[[View], View]:
         @wraps(view)
         def inner(request: HttpRequest) -> HttpResponse:
             reply = view(request)
-            REQUESTS.labels(version, reply.status_code).inc()
+            labelled(REQUESTS, version, reply.status_code).inc()
             return reply
 
         return inner
