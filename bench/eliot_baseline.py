@@ -10,12 +10,17 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import django
 import orjson
 from symbolic.debuginfo import Archive
 from symbolic.symcache import SymCache
 
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
+
+
+# The front that serves it reads Django's settings.
+django.setup()
 
 
 def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -104,9 +104,9 @@ def report_throughput(environment: Mapping[str, str], script: Path, seconds: int
         for name, serve in servers.items():
             with serve(environment) as (port, pid):
                 wrk(port, script, 3)
-                spent = cpu_seconds(pid)
+                spent = rig.cpu_seconds(pid)
                 rate = wrk(port, script, seconds)
-                rates[name].append((rate, (cpu_seconds(pid) - spent) / (rate.per_second * seconds)))
+                rates[name].append((rate, (rig.cpu_seconds(pid) - spent) / (rate.per_second * seconds)))
     rows = []
     for name, some in rates.items():
         rate = Rate(*map(rig.median, zip(*(one for one, _ in some), strict=True)))
@@ -217,19 +217,9 @@ def slow_clients(kind: str, port: int, count: int, path: str) -> Iterator[Runnin
         process.wait()
 
 
-def processes(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(one for child in children for one in processes(int(child)))]
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = [Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split() for one in processes(pid)]
-    return sum(int(one[11]) + int(one[12]) for one in fields) / 100
-
-
 def memory(pid: int) -> int:
     """MiB that the processes have for themselves."""
-    return sum(anonymous(one) for one in processes(pid)) >> 10
+    return sum(anonymous(one) for one in rig.processes(pid)) >> 10
 
 
 def anonymous(pid: int) -> int:

@@ -6,13 +6,14 @@ import os
 import platform
 import random
 import re
+import shlex
 import socket
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from itertools import cycle
 from mmap import ACCESS_READ, mmap
@@ -192,7 +193,7 @@ def process(
     running = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=stderr)
     try:
         if port is not None:
-            wait_for(port)
+            wait_for(port, running)
         yield running.pid
     finally:
         stop(running)
@@ -207,17 +208,16 @@ def stop(running: subprocess.Popen[bytes]) -> None:
         running.wait()
 
 
-def wait_for(port: int) -> None:
+def wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
+    """Return when the server accepts connections. Exit if it has ended or takes too long."""
     deadline = time.monotonic() + STARTS_WITHIN
-    while True:
-        try:
+    while server.poll() is None and time.monotonic() < deadline:
+        with suppress(OSError):
             socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
             return
+        time.sleep(0.05)
+    status = "not ready in time" if server.poll() is None else f"ended with status {server.returncode}"
+    sys.exit(f"{shlex.join(map(str, server.args))}: {status}")  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -227,6 +227,24 @@ def web(environment: Mapping[str, str], cpus: str = "0", processes: int = 1) -> 
     ours = {**environment, "WEB_PORT": str(port), "WEB_PROCESSES": str(processes)}
     with process(["taskset", "-c", cpus, sys.executable, "-m", "run.web"], ours, port) as pid:
         yield port, pid
+
+
+def processes(pid: int) -> list[int]:
+    """Return a process and its descendants."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(process for child in children for process in processes(int(child)))]
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the user and system time of a process and its descendants."""
+    fields = [Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split() for one in processes(pid)]
+    return sum(int(field[11]) + int(field[12]) for field in fields) / os.sysconf("SC_CLK_TCK")
+
+
+def run_milliseconds(pid: int) -> float:
+    """Return for how long the threads of a process and its descendants have run, in nanosecond steps."""
+    threads = (task for one in processes(pid) for task in Path(f"/proc/{one}/task").iterdir())
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in threads) / 1e6
 
 
 def post(connection: HTTPConnection, body: bytes) -> bytes:

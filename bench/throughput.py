@@ -1,7 +1,7 @@
 """Requests a second over HTTP: 40 frames of the largest module, warm, one worker process on one core.
 
-Ours and the server that reads a SymCache per request take turns. --servers compares web servers instead.
-Needs wrk, which runs on the other cores.
+Ours and an application that reads a SymCache per request, behind the same front, take turns. --servers
+compares other web servers instead, if they are installed. Needs wrk, which runs on the other cores.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import NamedTuple
 import orjson
 
 from bench import rig
-from bench.eliot_baseline import make_symcache
 from tests.support.redis_server import free_port
 
 CPU = "0"
@@ -94,18 +93,22 @@ def main() -> None:
 
 
 def ours_and_baseline(environment: Mapping[str, str], module: rig.Module, folder: str) -> dict[str, Serving]:
+    from bench.eliot_baseline import make_symcache  # noqa: PLC0415 - sets Django up
+
     make_symcache(module.path, Path(folder))
     baseline = {**environment, "SYMCACHES": folder}
-    command = [*SERVERS["granian, 1 thread"], BASELINE]
     return {
-        "SymCache from disk per request": lambda: serve(command, baseline),
-        "tecken": lambda: ours(environment),
+        "SymCache from disk per request": lambda: front(BASELINE, baseline),
+        "tecken": lambda: front(OURS, environment),
     }
 
 
 @contextmanager
-def ours(environment: Mapping[str, str]) -> Iterator[int]:
-    with rig.web(environment, CPU) as (port, _):
+def front(application: str, environment: Mapping[str, str]) -> Iterator[int]:
+    port = free_port()
+    variables = {**environment, "WEB_PORT": str(port), "WEB_PROCESSES": "1"}
+    command = ["taskset", "-c", CPU, sys.executable, "-m", "tecken.front", application]
+    with rig.process(command, variables, port):
         yield port
 
 
@@ -113,7 +116,9 @@ def web_servers(environment: Mapping[str, str]) -> dict[str, Serving]:
     def serving(command: Sequence[str]) -> Serving:
         return lambda: serve([*command, OURS], environment)
 
-    return {name: serving(command) for name, command in SERVERS.items()}
+    return {
+        name: serving(command) for name, command in SERVERS.items() if (BIN / command[0]).exists()
+    } or sys.exit(f"none of the other web servers is installed in {BIN}")
 
 
 @contextmanager

@@ -1,15 +1,18 @@
 """The site as a WSGI application, for web processes that start after a preflight (`python -m run.web`).
 
-Importing this module sets Django up, starts the watcher of the runtime configuration, and builds the objects
-that a symbolication request needs. Other web servers import `tecken.wsgi`, which runs the preflight first.
+Importing this module sets Django up, starts the watcher of the runtime configuration, and loads what a
+symbolication request needs. Other web servers import `tecken.wsgi`, which runs the preflight first.
 """
 
 from __future__ import annotations
 
+import gc
+from contextlib import suppress
 from pathlib import Path
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+from django.urls import resolve
 
 # Its import sets the current app, with which Django's handlers send jobs.
 from tecken.celery import app
@@ -18,8 +21,36 @@ from tecken.monitoring import telemetry
 telemetry.start()
 application = get_wsgi_application()
 
-from tecken.runtimeconfig import current  # noqa: E402 - models can be imported only after Django's setup
+from tecken.errors import Unavailable  # noqa: E402 - models can be imported only after Django's setup
+from tecken.limits import services as limits_services  # noqa: E402
+from tecken.redisclient import services as redis_services  # noqa: E402
+from tecken.runtimeconfig import current  # noqa: E402
+from tecken.store import services as store_services  # noqa: E402
 from tecken.symbolication.api import views  # noqa: E402
+from tecken.symbols.ids import ObjectId  # noqa: E402
+
+UNKNOWN_MODULE = ObjectId("warm-up", "0" * 33)
+
+
+def warm_up() -> None:
+    """Build, import and connect what the first request would otherwise wait for.
+
+    A Redis server that does not answer is not waited for again: its guard refuses calls for a second.
+    """
+    views.parts()
+    limits_services.usage()
+    # The URL table imports every view.
+    resolve("/symbolicate/v5")
+    with suppress(Unavailable):
+        store_services.page_store().headers([UNKNOWN_MODULE])
+    with suppress(Unavailable):
+        redis_services.cache_guard().call(redis_services.cache_client().ping)
+    # The objects of the start stay until the end, so the collector need not look at them. A request makes
+    # some hundred objects and hardly a cycle: Python's own threshold of 700 would have it search in vain.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
 
 current.set_kind("web")
 if settings.DEMO_MODE:
@@ -28,5 +59,4 @@ if settings.DEMO_MODE:
     site.start(app, Path(settings.RUNTIME_CONFIG_FILE).parent)
 current.start()
 current.follow_log_level()
-# Build the objects now, so that no request waits for them.
-views.parts()
+warm_up()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from prometheus_client import (
@@ -190,6 +191,12 @@ METRICS = {metric.name: metric for metric in LIST}
 
 def _counter(name: str) -> Counter:
     return Counter(name, METRICS[name].text, METRICS[name].labels)
+
+
+@lru_cache(maxsize=1024)
+def labelled(counter: Counter, *labels: object) -> Counter:
+    """Return the counter of some labels. Finding it again takes a tenth of `Counter.labels`."""
+    return counter.labels(*labels)
 
 
 REQUESTS = _counter("tecken_symbolicate_requests_total")

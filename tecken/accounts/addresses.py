@@ -32,10 +32,11 @@ def address(request: HttpRequest) -> str:
     come from the client, who can write anything there.
     """
     proxies: int = settings.TRUSTED_PROXIES
-    parts = (part.strip() for part in request.headers.get("X-Forwarded-For", "").split(","))
-    addresses = [part for part in parts if part]
-    if proxies and addresses:
-        return addresses[-min(proxies, len(addresses))]
+    # `request.headers` would parse all headers of the request.
+    if proxies and (forwarded := request.META.get("HTTP_X_FORWARDED_FOR")):
+        addresses: list[str] = [part.strip() for part in forwarded.split(",") if part.strip()]
+        if addresses:
+            return addresses[-min(proxies, len(addresses))]
     return str(request.META.get("REMOTE_ADDR", ""))
 
 

@@ -7,6 +7,7 @@ response after the handler has returned it. Every wait for a client has a deadli
 
     protocol     DeadlineProtocol: one connection, uvicorn's HTTP/1.1 protocol with the deadlines
     application  Front: one request from its headers to the end of its response
+    shortcut     Shortcut: warm symbolication requests, answered by the event loop without Django
     admission    the check that a large body must pass before it is read: its limit, the caller's permission
     body         Body: a request body while it is read, in memory or in its spool file
     dispatcher   Dispatcher: the order of requests and the threads that run them

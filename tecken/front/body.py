@@ -78,6 +78,7 @@ class Body:
         self._spooled = 0
         self.size = 0
         self.file: BinaryIO = BytesIO()
+        self.content: bytes | None = None
 
     async def read(self, receive: Receive) -> None:
         """Fill `file` until the end of the body, or until the limit is passed.
@@ -97,7 +98,8 @@ class Body:
             await self._spool()
             self.file.seek(0)
         else:
-            self.file = BytesIO(b"".join(self._pieces))
+            self.content = b"".join(self._pieces)
+            self.file = BytesIO(self.content)
 
     async def _read_all(self, receive: Receive) -> None:
         more = True

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import uvicorn
 from django.conf import settings
+from django.core.handlers.wsgi import WSGIHandler
 
 from tecken.front.deadlines import DEADLINES, Deadlines
 
@@ -35,7 +36,13 @@ class FrontConfig(uvicorn.Config):
         # It imports models, so that it can be imported only after the application has set Django up.
         from tecken.front.application import Front  # noqa: PLC0415
 
-        if not isinstance(self.loaded_app, Front):
+        if isinstance(self.loaded_app, WSGIHandler):
+            from tecken.front.shortcut import Shortcut  # noqa: PLC0415 - as above
+
+            # A trace is made by Django's instrumentation, so every request has to go there.
+            shortcut = None if settings.OTEL_EXPORTER_OTLP_ENDPOINT else Shortcut()
+            self.loaded_app = Front(self.loaded_app, settings.WEB_THREADS, shortcut=shortcut)
+        elif not isinstance(self.loaded_app, Front):
             self.loaded_app = Front(self.loaded_app, settings.WEB_THREADS)
 
     def get_loop_factory(self) -> Callable[[], AbstractEventLoop] | None:

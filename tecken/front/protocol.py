@@ -42,6 +42,7 @@ class LingeringTransport:
         self._transport = transport
         self._protocol = protocol
         self.write = transport.write
+        self.writelines = transport.writelines
         self.is_closing = transport.is_closing
 
     def __getattr__(self, name: str) -> Any:
@@ -252,11 +253,10 @@ def respond(cycle: RequestResponseCycle, status: int, headers: Iterable[Header],
     for name, value in (*cycle.default_headers, *headers):
         parts += (name, b": ", value, b"\r\n")
     parts.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
-    if cycle.scope["method"] != "HEAD":
-        parts.append(body)
     cycle.response_started = cycle.response_complete = True
     cycle.waiting_for_100_continue = False
-    cycle.transport.write(b"".join(parts))
+    # uvloop sends both with one system call, without a copy of the body.
+    cycle.transport.writelines([b"".join(parts), b"" if cycle.scope["method"] == "HEAD" else body])
     cycle.message_event.set()
     if not cycle.keep_alive:
         cycle.transport.close()

@@ -200,7 +200,7 @@ def body(limit: Callable[[], int]) -> Callable[[Callable[..., HttpResponse]], Ca
         @accept_body(limit)
         @wraps(view)
         def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-            encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+            encoding = request.META.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
             # RFC 9110, section 8.4.1.3: x-gzip is the same as gzip.
             encoding = encoding.removeprefix("x-")
             if encoding not in ("identity", *ENCODINGS):

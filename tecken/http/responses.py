@@ -219,18 +219,21 @@ def _may_leak(request: HttpRequest, response: HttpResponse) -> bool:
 
 
 def _compress(response: HttpResponse, coding: Coding) -> None:
-    content = response.content
-    if coding == "zstd":
-        response.content = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(content)
-    else:
-        # Without a time stamp, equal contents have equal bytes.
-        response.content = gzip.compress(content, GZIP_LEVEL, mtime=0)
+    response.content = encode(response.content, coding)
     response.headers["Content-Encoding"] = coding
     response.headers["Content-Length"] = str(len(response.content))
     etag = response.headers.get("ETag", "")
     if etag.startswith('"'):
         # The bytes differ from those of the original, and have the same meaning: a weak validator.
         response.headers["ETag"] = f"W/{etag}"
+
+
+def encode(content: bytes, coding: Coding) -> bytes:
+    """Return the compressed content."""
+    if coding == "zstd":
+        return zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(content)
+    # Without a time stamp, equal contents have equal bytes.
+    return gzip.compress(content, GZIP_LEVEL, mtime=0)
 
 
 @lru_cache(maxsize=64)

@@ -17,6 +17,7 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from multiprocessing.util import Finalize
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -38,7 +39,7 @@ PROCESSES = "limits:processes"
 SECONDS = 1.0
 # A process that has sent no batch for longer does not count in the shares of a limit.
 GONE_SECONDS = 15
-REMEMBERED_SECONDS = 86_400
+DAY_SECONDS = REMEMBERED_SECONDS = 86_400
 
 Field = tuple[str, str]
 """Key, and the field in it; the field of a plain number is empty."""
@@ -113,7 +114,7 @@ class UsageCounter:
         owner = "" if token is None else str(token)
         with self._lock:
             _busy.add(self)
-            for unit, amount in cost._asdict().items():
+            for unit, amount in zip(Cost._fields, cost, strict=True):
                 if amount:
                     self._counts[key, f"{what}:{unit}:{owner}"] += amount
 
@@ -149,7 +150,13 @@ class UsageCounter:
         return self._unsent
 
     def _today(self) -> str:
-        return time.strftime("%Y%m%d", time.gmtime(self._clock()))
+        return _date(int(self._clock()) // DAY_SECONDS)
+
+
+@lru_cache(maxsize=2)
+def _date(day: int) -> str:
+    """Return the date of a day since the epoch."""
+    return time.strftime("%Y%m%d", time.gmtime(day * DAY_SECONDS))
 
 
 def start_sender(usage: UsageCounter, seconds: float = SECONDS) -> Thread:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
-from typing import NamedTuple, TypeVar
-
-from cachetools import LRUCache
+from typing import Generic, NamedTuple, TypeVar
 
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
@@ -18,18 +17,37 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Bounded(LRUCache[K, V]):
+class Bounded(Generic[K, V]):
     """LRU cache with a bound in bytes that may change while it is in use. Not thread-safe."""
 
-    def __init__(self, max_bytes: int, getsizeof: Callable[[V], float]) -> None:
-        super().__init__(math.inf, getsizeof)
+    def __init__(self, max_bytes: int, size_of: Callable[[V], int]) -> None:
         self._max_bytes = max_bytes
+        self._size_of = size_of
+        # The least recently used entry comes first. A reader moves its entry to the end.
+        self.entries: OrderedDict[K, V] = OrderedDict()
+        self.size = 0
+
+    def get(self, key: K) -> V | None:
+        """Return the value if it is cached."""
+        value = self.entries.get(key)
+        if value is not None:
+            self.entries.move_to_end(key)
+        return value
 
     def keep(self, key: K, value: V) -> None:
         """Store a value, unless it is larger than the bound."""
-        if self.getsizeof(value) <= self._max_bytes:
-            self[key] = value
+        size = self._size_of(value)
+        if size <= self._max_bytes:
+            self.drop(key)
+            self.entries[key] = value
+            self.size += size
             self._shrink()
+
+    def drop(self, key: K) -> None:
+        """Remove a value."""
+        value = self.entries.pop(key, None)
+        if value is not None:
+            self.size -= self._size_of(value)
 
     def resize(self, max_bytes: int) -> None:
         """Set the bound and evict what exceeds it."""
@@ -37,8 +55,9 @@ class Bounded(LRUCache[K, V]):
         self._shrink()
 
     def _shrink(self) -> None:
-        while self.currsize > self._max_bytes:
-            self.popitem()
+        while self.size > self._max_bytes:
+            _key, value = self.entries.popitem(last=False)
+            self.size -= self._size_of(value)
 
 
 class _Dated(NamedTuple):
@@ -84,7 +103,7 @@ class HeaderCache:
     def drop(self, module: ObjectId) -> None:
         """Remove a header."""
         with self._lock:
-            self._entries.pop(module, None)
+            self._entries.drop(module)
 
     def invalidate_all(self) -> None:
         """Stop trusting the headers that are cached now."""
@@ -98,7 +117,7 @@ class HeaderCache:
     @property
     def size(self) -> int:
         """Bytes held."""
-        return int(self._entries.currsize)
+        return self._entries.size
 
     def _is_trusted(self, entry: _Dated) -> bool:
         return self._trusted_from < entry.at and self._clock() < entry.at + self._seconds()
@@ -133,11 +152,11 @@ class PageCache:
     @property
     def size(self) -> int:
         """Bytes held."""
-        return int(self._pages.currsize)
+        return self._pages.size
 
 
-# Bytes of one entry apart from its text: three dictionaries of the LRU cache, the key and the bytes object
-# (measured).
+# Bytes of one entry apart from its text: its place in the dictionary, its key and the bytes object (measured:
+# 240).
 _ENTRY_BYTES = 300
 
 
@@ -155,13 +174,15 @@ class FrameCache:
     def get(self, version: str, generation: str, offsets: Iterable[int]) -> dict[int, bytes]:
         """Return the rendered frames of those offsets that are cached."""
         found = {}
-        # One lock for all offsets of a module, and the method looked up once: this loop runs for each
+        # One lock for all offsets of a module, and no call of a Python function: this loop runs for each
         # distinct frame of every request.
-        get = self._entries.get
+        get, move_to_end = self._entries.entries.get, self._entries.entries.move_to_end
         with self._lock:
             for offset in offsets:
-                rendered = get((version, generation, offset))
+                key = (version, generation, offset)
+                rendered = get(key)
                 if rendered is not None:
+                    move_to_end(key)
                     found[offset] = rendered
         return found
 
@@ -179,7 +200,7 @@ class FrameCache:
     @property
     def size(self) -> int:
         """Bytes held, never more than the bound."""
-        return int(self._entries.currsize)
+        return self._entries.size
 
 
 def _size(rendered: bytes) -> int:

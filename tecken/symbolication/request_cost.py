@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from tecken.metrics import FRAMES, MODULES, PAGES, RENDERED
+from tecken.metrics import FRAMES, MODULES, PAGES, RENDERED, labelled
 from tecken.symbolication.api.answer import JobModule, Resolved, key
 from tecken.symbolication.trace import Trace
 
@@ -62,14 +62,14 @@ def log(version: str, cost: dict[str, Any]) -> None:
 
 def count(version: str, resolved: Sequence[Resolved], trace: Trace) -> None:
     """Add the request's frames, modules and pages to the metrics."""
-    FRAMES.labels(version).inc(sum(len(stack) for entry in resolved for stack in entry.job.stacks))
-    RENDERED.labels(version).inc(trace.rendered)
-    outcomes = Counter(_outcome(module) for entry in resolved for module in entry.modules.values())
-    for outcome, modules in outcomes.items():
-        MODULES.labels(outcome).inc(modules)
+    labelled(FRAMES, version).inc(sum([len(stack) for entry in resolved for stack in entry.job.stacks]))
+    labelled(RENDERED, version).inc(trace.rendered)
+    for entry in resolved:
+        for module in entry.modules.values():
+            labelled(MODULES, _outcome(module)).inc()
     for origin in ("process", "store", "page_file"):
         if pages := getattr(trace.pages, origin):
-            PAGES.labels(origin).inc(pages)
+            labelled(PAGES, origin).inc(pages)
 
 
 def _outcome(module: JobModule) -> str:

@@ -85,14 +85,16 @@ def symbolicate(
     start = time.perf_counter()
     trace = Trace()
     resolved = resolve(parts, version, jobs, trace)
+    pieces = version.answer(resolved, parts.max_answer_bytes)
+    # Last: a request that fails before is not counted, and the front may have it answered by another way.
     request_cost.count(version.name, resolved, trace)
-    response = version.answer(resolved, parts.max_answer_bytes)
     if debug or log:
         cost = request_cost.debug(resolved, trace, time.perf_counter() - start)
-        response += b',"debug":' + orjson.dumps(cost) if debug else b""
+        if debug:
+            pieces += (b',"debug":', orjson.dumps(cost))
         if log:
             request_cost.log(version.name, cost)
-    return response + b"}"
+    return b"".join((*pieces, b"}"))
 
 
 def resolve(parts: Parts, version: ApiVersion, jobs: Sequence[Job], trace: Trace) -> list[Resolved]:

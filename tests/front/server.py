@@ -28,10 +28,11 @@ PATIENCE = 30.0  # seconds until a test gives up on a socket
 
 
 class Server:
-    """`port` answers with what `application`, a WSGI one, returns."""
+    """`port` answers with what `application`, a WSGI one or a Front, returns."""
 
     def __init__(self, application: Any, deadlines: Deadlines = SOON, threads: int = 2) -> None:
-        self.front = Front(application, threads, deadlines)
+        is_front = isinstance(application, Front)
+        self.front = application if is_front else Front(application, threads, deadlines)
         config = server_config(self.front, deadlines, loop="asyncio", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         self._socket = socket.create_server(("127.0.0.1", 0))

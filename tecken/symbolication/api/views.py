@@ -15,7 +15,7 @@ from tecken.http.ratelimit import caller_of, charge, charge_request, rate_limite
 from tecken.http.responses import error_reply, json_reply, render_errors
 from tecken.limits import services as limits_services
 from tecken.limits.port import Cost
-from tecken.metrics import REQUESTS
+from tecken.metrics import REQUESTS, labelled
 from tecken.runtimeconfig.current import on_change, options
 from tecken.storage import services as storage_services
 from tecken.symbolication import services as symbolication_services
@@ -25,6 +25,9 @@ from tecken.symbolication.memory_cache import FrameCache
 from tecken.symbolication.service import Parts, symbolicate
 
 YES = ("1", "true", "yes")
+
+public = cors("POST, OPTIONS")
+"""Decorator that lets pages of any site symbolicate."""
 
 
 @services.per_process
@@ -75,7 +78,7 @@ def count_requests(version: str) -> Callable[[View], View]:
         @wraps(view)
         def inner(request: HttpRequest) -> HttpResponse:
             reply = view(request)
-            REQUESTS.labels(version, reply.status_code).inc()
+            labelled(REQUESTS, version, reply.status_code).inc()
             return reply
 
         return inner
@@ -99,7 +102,7 @@ def charge_before_body(view: View) -> View:
 
 @csrf_exempt
 @count_requests(V5.name)
-@cors("POST, OPTIONS")
+@public
 @post_only
 @rate_limited("symbolicate", cost=None)
 @charge_before_body
@@ -111,7 +114,7 @@ def v5(request: HttpRequest, content: bytes) -> HttpResponse:
 
 @csrf_exempt
 @count_requests(V4.name)
-@cors("POST, OPTIONS")
+@public
 @post_only
 @rate_limited("symbolicate", cost=None)
 @charge_before_body
@@ -141,7 +144,7 @@ def _reply(request: HttpRequest, version: ApiVersion, jobs: Sequence[Job]) -> Ht
     frames = sum(len(stack) for job in jobs for stack in job.stacks)
     charge(request, "symbolicate", Cost(requests=0, frames=frames))
     limits_services.usage().count_version(version.name)
-    debug = request.headers.get("Debug", "").strip().lower() in YES
+    debug = request.META.get("HTTP_DEBUG", "").strip().lower() in YES
     return json_reply(symbolicate(parts(request), version, jobs, debug=debug, log=options().full_tracing))
 
 
