@@ -63,11 +63,11 @@ class Server(NamedTuple):
 
     def cpu(self) -> float:
         """Return the CPU seconds of all processes, with their children."""
-        return sum(_cpu(pid) for root in self.pids for pid in _tree(root))
+        return sum(map(rig.cpu_seconds, self.pids))
 
     def peak(self) -> float:
         """Return the sum of the largest resident sets, in MiB."""
-        return sum(_peak(pid) for root in self.pids for pid in _tree(root))
+        return sum(_peak(pid) for root in self.pids for pid in rig.processes(root))
 
 
 class Peer(Protocol):
@@ -223,7 +223,7 @@ def _program(
     pinned = ["taskset", "-c", cpus, *command]
     running = subprocess.Popen(pinned, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
     try:
-        rig.wait_for(port)
+        rig.wait_for(port, running)
         yield running.pid
     finally:
         running.send_signal(end)
@@ -253,23 +253,6 @@ def _wait_for_worker(environment: Mapping[str, str]) -> None:
                 raise RuntimeError("the worker did not start")
             time.sleep(0.05)
     time.sleep(1)  # until it reads its queues
-
-
-def _tree(pid: int) -> list[int]:
-    pids = [pid]
-    with suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                pids += _tree(int(child))
-    return pids
-
-
-def _cpu(pid: int) -> float:
-    """Return user and system seconds (proc_pid_stat(5))."""
-    with suppress(OSError):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return 0.0
 
 
 def _peak(pid: int) -> float:
