@@ -27,16 +27,15 @@ from django.middleware.security import SecurityMiddleware
 
 from tecken.errors import TeckenError
 from tecken.front.bridge import HeaderList, Response, Scope
-from tecken.http import compression
+from tecken.http import responses
 from tecken.http.ratelimit import limits_in_force
-from tecken.http.responses import json_reply
 from tecken.limits import services as limits_services
 from tecken.limits.port import Cost
 from tecken.metrics import REQUESTS, labelled
 from tecken.monitoring import degraded
-from tecken.monitoring.logs.context import choose_request_id
+from tecken.monitoring.logs import choose_request_id
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.rollout import Subject
+from tecken.runtimeconfig.snapshot import Subject
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.api import views
 from tecken.symbolication.api.answer import V4, V5, ApiVersion
@@ -185,23 +184,25 @@ async def _compress(headers: dict[bytes, bytes], answer: bytes) -> tuple[HeaderL
 
     The compressors work without Python's lock, so that other requests are served meanwhile.
     """
-    if len(answer) < compression.SMALLEST_BYTES:
+    if len(answer) < responses.SMALLEST_BYTES:
         return [], answer
     vary = (b"Vary", b"Accept-Encoding")
-    coding = compression.choose_coding(headers.get(b"accept-encoding", b"").decode("latin-1"))
+    coding = responses.choose_coding(headers.get(b"accept-encoding", b"").decode("latin-1"))
     if coding is None:
         return [vary], answer
     if len(answer) < MIN_THREAD_BYTES:
-        encoded = compression.encode(answer, coding)
+        encoded = responses.encode(answer, coding)
     else:
         loop = asyncio.get_running_loop()
-        encoded = await loop.run_in_executor(_compressors, compression.encode, answer, coding)
+        encoded = await loop.run_in_executor(_compressors, responses.encode, answer, coding)
     return [vary, (b"Content-Encoding", coding.encode())], encoded
 
 
 def _opening_headers() -> HeaderList:
     """Return the headers of the view, apart from Content-Length."""
-    return _encode_headers(views.public(lambda _request: json_reply(b""))(HttpRequest()), b"Content-Length")
+    return _encode_headers(
+        views.public(lambda _request: responses.json_reply(b""))(HttpRequest()), b"Content-Length"
+    )
 
 
 def _closing_headers(scheme: str) -> HeaderList:

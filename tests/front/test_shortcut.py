@@ -24,11 +24,10 @@ from tecken.front.bridge import Response, call, wsgi_environ
 from tecken.front.config import FrontConfig, server_config
 from tecken.front.deadlines import DEADLINES
 from tecken.front.shortcut import MAX_BODY_BYTES, MAX_FRAMES, Shortcut
-from tecken.http import compression
+from tecken.http import responses
 from tecken.limits import services as limits_services
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.backend import Change
-from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
+from tecken.runtimeconfig.backend import Change, Maintenance, format_maintenance
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.pagefile.file import Header
 from tests.front.server import serving
@@ -128,7 +127,7 @@ USUAL: list[dict[str, str]] = [
 def test_shortcut_warm_request_has_the_response_of_django(
     headers: dict[str, str], path: str, job: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tecken.monitoring.logs.context.urandom", lambda size: b"\xab" * size)
+    monkeypatch.setattr("tecken.monitoring.logs.urandom", lambda size: b"\xab" * size)
     assert_same(scope_of(path, **headers), encode(job))
 
 
@@ -146,12 +145,12 @@ def test_shortcut_chooses_an_id_for_a_request_without_one() -> None:
 def test_shortcut_large_response_is_compressed_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[str] = []
 
-    def encode_and_note(content: bytes, coding: compression.Coding) -> bytes:
+    def encode_and_note(content: bytes, coding: responses.Coding) -> bytes:
         threads.append(threading.current_thread().name)
         return encoded(content, coding)
 
-    encoded = compression.encode
-    monkeypatch.setattr(compression, "encode", encode_and_note)
+    encoded = responses.encode
+    monkeypatch.setattr(responses, "encode", encode_and_note)
     for minimum in (1 << 20, 1):
         monkeypatch.setattr("tecken.front.shortcut.MIN_THREAD_BYTES", minimum)
         assert shortcut(scope_of(accept_encoding="gzip"), encode(JOB)) is not None
