@@ -8,8 +8,7 @@ response after the handler has returned it. Every wait for a client has a deadli
     protocol     DeadlineProtocol: one connection, uvicorn's HTTP/1.1 protocol with the deadlines
     application  Front: one request from its headers to the end of its response
     shortcut     Shortcut: warm symbolication requests, answered by the event loop without Django
-    admission    the check that a large body must pass before it is read: its limit, the caller's permission
-    body         Body: a request body while it is read, in memory or in its spool file
+    body         Body: a request body while it is read; the check that a large one must pass before
     dispatcher   Dispatcher: the order of requests and the threads that run them
     bridge       ASGI scope -> WSGI environment -> Response
     sending      the bytes of a response, piece by piece

@@ -11,8 +11,16 @@ from functools import partial
 from io import BytesIO
 from typing import Any, Final
 
-from tecken.front.admission import refusal, rule_for
-from tecken.front.body import Body, Disconnected, Receive, SpoolBudget, SpoolFull, UnreadBody
+from tecken.front.body import (
+    Body,
+    Disconnected,
+    Receive,
+    SpoolBudget,
+    SpoolFull,
+    UnreadBody,
+    refusal,
+    rule_for,
+)
 from tecken.front.bridge import Application, Environ, Response, Scope, call, wsgi_environ
 from tecken.front.deadlines import DEADLINES, MEMORY_BYTES, Deadlines
 from tecken.front.dispatcher import Dispatcher

@@ -29,7 +29,6 @@ from tecken.errors import TeckenError
 from tecken.front.bridge import HeaderList, Response, Scope
 from tecken.http import responses
 from tecken.http.ratelimit import limits_in_force
-from tecken.http.responses import json_reply
 from tecken.limits import services as limits_services
 from tecken.limits.port import Cost
 from tecken.metrics import REQUESTS, labelled
@@ -201,7 +200,9 @@ async def _compress(headers: dict[bytes, bytes], answer: bytes) -> tuple[HeaderL
 
 def _opening_headers() -> HeaderList:
     """Return the headers of the view, apart from Content-Length."""
-    return _encode_headers(views.public(lambda _request: json_reply(b""))(HttpRequest()), b"Content-Length")
+    return _encode_headers(
+        views.public(lambda _request: responses.json_reply(b""))(HttpRequest()), b"Content-Length"
+    )
 
 
 def _closing_headers(scheme: str) -> HeaderList:
