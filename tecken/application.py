@@ -6,7 +6,6 @@ symbolication request needs. Other web servers import `tecken.wsgi`, which runs 
 
 from __future__ import annotations
 
-import gc
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,11 +44,6 @@ def warm_up() -> None:
         store_services.page_store().headers([UNKNOWN_MODULE])
     with suppress(Unavailable):
         redis_services.cache_guard().call(redis_services.cache_client().ping)
-    # The objects of the start stay until the end, so the collector need not look at them. A request makes
-    # some hundred objects and hardly a cycle: Python's own threshold of 700 would have it search in vain.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
 
 
 current.set_kind("web")
