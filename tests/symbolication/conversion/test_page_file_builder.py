@@ -36,7 +36,7 @@ def test_read_ahead_error_comes_after_the_chunks_before_it() -> None:
         yield from (b"1", b"2")
         raise Unavailable("the upstream does not answer")
 
-    taken = []
+    taken: list[bytes] = []
     with pytest.raises(Unavailable, match="the upstream"), read_ahead(failing()) as read:
         taken.extend(read)
     taken.clear()
