@@ -17,7 +17,7 @@ from tecken.redisclient.services import cache_client, cache_guard, queue_client
 from tecken.runtimeconfig.current import on_change, options
 from tecken.services import per_process
 from tecken.storage import services as storage_services
-from tecken.storage.backends.uploaded_files import OwnSymbols
+from tecken.storage.backends.files import OwnSymbols
 from tecken.storage.port import Stored, SymbolSource
 from tecken.store import services as store_services
 from tecken.store.port import Missing

@@ -18,7 +18,7 @@ from tecken.errors import (
     Unavailable,
 )
 from tecken.metrics import PREPARATION_SECONDS, PREPARATIONS
-from tecken.storage.backends.uploaded_files import gzip_chunks
+from tecken.storage.backends.files import gzip_chunks
 from tecken.storage.port import OwnFiles, PageFiles, SymbolSource
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.early import EarlyPublisher

@@ -13,8 +13,8 @@ import pytest
 
 from tecken.errors import TeckenError, Throttled, Unavailable
 from tecken.storage.backends.memory import MemoryPageFiles, MemorySymbols
-from tecken.storage.factory import upstream_for
-from tecken.store.memory import MemoryPageStore
+from tecken.storage.services import upstream_for
+from tecken.store.page_store import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.converter import LONGEST_UNREACHABLE, Converter, MissingLifetimes
 from tecken.symbolication.conversion.early import EarlyFrames, EarlyPublisher
