@@ -1,0 +1,19 @@
+//! Compiled form of Tecken's page files (docs/adr/0014-engine.md).
+//!
+//! This file is the glue between Python and the other modules, which are plain Rust. The Python form beside it
+//! gives the same results byte for byte; `tecken/symbols/engine.py` chooses one of the two.
+
+use pyo3::prelude::*;
+
+/// Number of the interface between this module and `tecken/symbols/engine.py`, which accepts one number only.
+const INTERFACE: u32 = 1;
+
+#[pymodule]
+mod tecken_engine {
+    use super::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("INTERFACE", INTERFACE)
+    }
+}
