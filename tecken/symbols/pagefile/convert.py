@@ -1,8 +1,8 @@
 """Conversion of the text of a Breakpad symbol file to pages.
 
-The text is not parsed but cut, at FUNC and PUBLIC records, into pages of about 16 KB. Each page is
-compressed on its own, with one dictionary for the module. Memory does not grow with the text, because the
-text is written to a spool file and only a few megabytes of pages are in memory at a time.
+The text is cut, at FUNC and PUBLIC records, into pages of about 8 KB, and the numbers of each FUNC block are
+packed. Each page is compressed on its own, with one dictionary for the module. Memory does not grow with the
+text, because the text is written to a spool file and only a few megabytes of pages are in memory at a time.
 
 Source: see `tecken.symbols.formats.breakpad`.
 """
@@ -27,12 +27,13 @@ from tecken.symbols.pagefile.bounds import (
 from tecken.symbols.pagefile.compression import compress, train
 from tecken.symbols.pagefile.file import Header, Metadata, PageWriter, Section
 from tecken.symbols.pagefile.line_runs import join
+from tecken.symbols.pagefile.packed import pack
 from tecken.symbols.pagefile.page import encode
 from tecken.symbols.source_paths import clean
 
 __all__ = ["PageFileWriter", "decompress"]
 
-PAGE_SIZE: Final = 16 << 10
+PAGE_SIZE: Final = 8 << 10
 
 # Bytes of text that are scanned, or read back, at once.
 WINDOW: Final = 1 << 20
@@ -124,7 +125,7 @@ class PageFileWriter:
 
     def _cuts(self) -> Iterator[_Cut]:
         tables = (self._scanner.symbols, self._scanner.files, self._scanner.origins)
-        for section, table in zip(Section, tables, strict=True):
+        for section, table in zip(Section, tables, strict=False):
             for begin, end in table.cuts(PAGE_SIZE):
                 yield _Cut(section, table, begin, end)
 
@@ -132,7 +133,7 @@ class PageFileWriter:
         records = slice(cut.begin, cut.end)
         texts = self._spool.texts(cut.table.starts[records], cut.table.lengths[records])
         if cut.section is Section.SYMBOLS:
-            texts = join(list(map(self._symbol, texts)))
+            texts = _pack(list(map(self._symbol, texts)))
         elif cut.section is Section.FILES:
             texts = [_clean_path(bounded_name(text, self._dropped)) for text in texts]
         else:
@@ -168,6 +169,13 @@ class PageFileWriter:
             sym_bytes=scanner.length,
             dropped=dict(scanner.dropped + self._dropped),
         )
+
+
+def _pack(symbols: list[bytes]) -> list[bytes]:
+    """Return symbols with packed FUNC blocks; the others are text with joined line records."""
+    packed = [pack(symbol) for symbol in symbols]
+    joined = iter(join([symbol for symbol, record in zip(symbols, packed, strict=True) if record is None]))
+    return [next(joined) if record is None else record for record in packed]
 
 
 def _clean_path(path: bytes) -> bytes:
