@@ -28,7 +28,8 @@ import orjson
 import zstandard
 
 from tecken.errors import MalformedPageFile, TooLarge
-from tecken.symbols.pagefile.page import U32, Page, decode, table, words
+from tecken.symbols import engine
+from tecken.symbols.pagefile.page import U32, KeptPage, PackedPage, Page, decode, table, words
 
 MAGIC: Final = b"TKNPAGES"
 
@@ -85,6 +86,7 @@ class Header:
         self._dictionary_at = PREFIX + 2 * U32 * pages + metadata
         self.metadata = _metadata(raw[self._dictionary_at - metadata : self._dictionary_at])
         self._lock = Lock()
+        self._made_reader: engine.Reader | None = None
 
     @classmethod
     def parse(cls, raw: bytes) -> Header:
@@ -121,6 +123,35 @@ class Header:
         """Return the byte range [start, end) of a page in the page file."""
         start = self._ends[page - 1] if page else 0
         return len(self.raw) + start, len(self.raw) + self._ends[page]
+
+    def load(self, page: int, packed: bytes) -> KeptPage:
+        """Check a page, and return it in the form in which a process keeps it. Raises MalformedPageFile."""
+        reader = self.reader
+        if reader is None:
+            return self.open(packed)
+        try:
+            if page in self.pages(Section.SYMBOLS):
+                reader.check(packed)
+                return PackedPage(packed)
+            return decode(reader.open(packed))
+        except engine.MALFORMED as error:
+            raise engine.malformed_page(error) from error
+
+    def unpack(self, page: KeptPage) -> Page:
+        """Return a page decoded."""
+        return self.open(page.raw) if isinstance(page, PackedPage) else page
+
+    @property
+    def reader(self) -> engine.Reader | None:
+        """The engine's reader of this header, None without the engine."""
+        return self._reader(engine.MODULE) if engine.MODULE else None
+
+    def _reader(self, module: engine.Engine) -> engine.Reader:
+        # Two threads may make one each at the same time; the last one is kept.
+        if self._made_reader is None:
+            pages = [len(self.pages(section)) for section in Section]
+            self._made_reader = module.Reader(self.raw, PREFIX, pages, self._dictionary_at)
+        return self._made_reader
 
     def open(self, page_bytes: bytes) -> Page:
         """Decompress and decode one page. Raises MalformedPageFile."""

@@ -23,6 +23,9 @@ U32 = 4
 # Bytes of a Page object and its two memoryviews.
 _OBJECT_BYTES = 400
 
+# Bytes of a PackedPage and of its entry in a cache (measured).
+_PACKED_BYTES = 300
+
 
 class Page:
     """Decoded page. It keeps its bytes and copies single texts out of them.
@@ -33,28 +36,50 @@ class Page:
     `keys` are module offsets of FUNC and PUBLIC records, or numbers of FILE or INLINE_ORIGIN records.
     """
 
-    __slots__ = ("_ends", "_raw", "_start", "keys")
+    __slots__ = ("_ends", "_start", "keys", "raw")
 
     def __init__(self, raw: bytes, keys: Sequence[int], ends: Sequence[int], start: int) -> None:
         self.keys = keys
         self._ends = ends
-        self._raw = raw
+        self.raw = raw
         self._start = start
 
     def text(self, i: int) -> bytes:
         """Return the i-th record's text: a whole FUNC block, one PUBLIC line, or one name."""
         begin = self._start + (self._ends[i - 1] if i else 0)
-        return self._raw[begin : self._start + self._ends[i]]
+        return self.raw[begin : self._start + self._ends[i]]
 
     def is_public(self, i: int) -> bool:
         """Return whether the i-th record is a PUBLIC record."""
         # startswith() with a position copies nothing; `text` would copy a FUNC block of up to 2 MiB.
-        return self._raw.startswith(b"PUBLIC", self._start + (self._ends[i - 1] if i else 0))
+        return self.raw.startswith(b"PUBLIC", self._start + (self._ends[i - 1] if i else 0))
 
     @property
     def size(self) -> int:
         """Bytes held in memory."""
-        return len(self._raw) + _OBJECT_BYTES
+        return len(self.raw) + _OBJECT_BYTES
+
+
+class PackedPage:
+    """Page of symbols that was checked and is kept compressed.
+
+    The engine decompresses a page in a few microseconds, so compressed pages cost little time, and five times
+    as many of them fit into the memory of a process.
+    """
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+
+    @property
+    def size(self) -> int:
+        """Bytes held in memory."""
+        return len(self.raw) + _PACKED_BYTES
+
+
+KeptPage = Page | PackedPage
+"""Page in the form in which a process keeps it."""
 
 
 def encode(keys: Sequence[int], texts: Sequence[bytes]) -> bytes:
