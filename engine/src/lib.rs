@@ -1,7 +1,17 @@
 //! Compiled form of Tecken's page files (docs/adr/0014-engine.md).
 //!
-//! This file is the glue between Python and the other modules, which are plain Rust. The Python form beside it
-//! gives the same results byte for byte; `tecken/symbols/engine.py` chooses one of the two.
+//! `reader.rs` and this file are the glue between Python and the other modules, which are plain Rust. The Python
+//! form beside it gives the same results byte for byte; `tecken/symbols/engine.py` chooses one of the two.
+
+mod block;
+mod errors;
+mod lookup;
+mod names;
+mod numbers;
+mod page;
+mod ranges;
+mod reader;
+mod render;
 
 use pyo3::prelude::*;
 
@@ -11,6 +21,9 @@ const INTERFACE: u32 = 1;
 #[pymodule]
 mod tecken_engine {
     use super::*;
+
+    #[pymodule_export]
+    use super::reader::{Malformed, Reader, Search};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -17,7 +17,7 @@ from tecken.symbolication.page_reader import PageBatch, PageFileReader
 from tecken.symbolication.trace import Trace
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header, decoded_bytes
-from tecken.symbols.pagefile.page import Page
+from tecken.symbols.pagefile.page import KeptPage
 
 
 class Pages(NamedTuple):
@@ -27,7 +27,7 @@ class Pages(NamedTuple):
     or `unreachable`.
     """
 
-    found: dict[tuple[str, int], Page]
+    found: dict[tuple[str, int], KeptPage]
     replaced: set[ObjectId]
     """Modules that have another page file than the header is from. Load the header again and retry once."""
     unreachable: dict[ObjectId, Missing]
@@ -144,16 +144,17 @@ class SymbolLoader:
         Raises:
             TooLarge: The pages from the store, or those from page files, take more than MAX_OPEN_BYTES.
         """
-        found: dict[tuple[str, int], Page] = {}
-        rest: Wanted = {}
-        for module, header, number in wanted:
-            page = self._pages.get((header.generation, number))
-            if page is None:
-                rest[PageKey(module, header.generation, number)] = header
-            else:
-                found[header.generation, number] = page
+        wanted = list(wanted)
+        found = self._pages.get_all([(header.generation, number) for _, header, number in wanted])
         trace.pages.process += len(found)
         answer = Pages(found, set(), {})
+        rest: Wanted = {}
+        if len(found) < len(wanted):
+            rest = {
+                PageKey(module, header.generation, number): header
+                for module, header, number in wanted
+                if (header.generation, number) not in found
+            }
         if rest:
             self._add_stored_pages(rest, answer, trace)
         if rest:
@@ -247,7 +248,7 @@ class SymbolLoader:
 
     def _open(self, key: PageKey, header: Header, raw: bytes, answer: Pages, trace: Trace) -> None:
         start = time.perf_counter()
-        page = header.open(raw)
+        page = header.load(key.page, raw)
         trace.add_parsing(key.module, time.perf_counter() - start)
         self._pages.put((key.generation, key.page), page)
         answer.found[key.generation, key.page] = page

@@ -4,32 +4,52 @@ from __future__ import annotations
 
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
-from typing import NamedTuple, TypeVar
-
-from cachetools import LRUCache
+from typing import Generic, NamedTuple, TypeVar
 
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
-from tecken.symbols.pagefile.page import Page
+from tecken.symbols.pagefile.page import KeptPage
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Bounded(LRUCache[K, V]):
+class Bounded(Generic[K, V]):
     """LRU cache with a bound in bytes that may change while it is in use. Not thread-safe."""
 
-    def __init__(self, max_bytes: int, getsizeof: Callable[[V], float]) -> None:
-        super().__init__(math.inf, getsizeof)
+    # An ordered dictionary and a sum: a request gets and stores each of its frames, and cachetools takes six
+    # times as long for that (bench/lookup.py --frame).
+
+    def __init__(self, max_bytes: int, size_of: Callable[[V], int]) -> None:
         self._max_bytes = max_bytes
+        self._size_of = size_of
+        self._values: OrderedDict[K, V] = OrderedDict()
+        self.size = 0
+
+    def get(self, key: K) -> V | None:
+        """Return a value and make it the most recently used one."""
+        value = self._values.get(key)
+        if value is not None:
+            self._values.move_to_end(key)
+        return value
 
     def keep(self, key: K, value: V) -> None:
         """Store a value, unless it is larger than the bound."""
-        if self.getsizeof(value) <= self._max_bytes:
-            self[key] = value
+        size = self._size_of(value)
+        if size <= self._max_bytes:
+            self.drop(key)
+            self._values[key] = value
+            self.size += size
             self._shrink()
+
+    def drop(self, key: K) -> None:
+        """Remove a value."""
+        value = self._values.pop(key, None)
+        if value is not None:
+            self.size -= self._size_of(value)
 
     def resize(self, max_bytes: int) -> None:
         """Set the bound and evict what exceeds it."""
@@ -37,8 +57,9 @@ class Bounded(LRUCache[K, V]):
         self._shrink()
 
     def _shrink(self) -> None:
-        while self.currsize > self._max_bytes:
-            self.popitem()
+        while self.size > self._max_bytes:
+            _, value = self._values.popitem(last=False)
+            self.size -= self._size_of(value)
 
 
 class _Dated(NamedTuple):
@@ -84,7 +105,7 @@ class HeaderCache:
     def drop(self, module: ObjectId) -> None:
         """Remove a header."""
         with self._lock:
-            self._entries.pop(module, None)
+            self._entries.drop(module)
 
     def invalidate_all(self) -> None:
         """Stop trusting the headers that are cached now."""
@@ -98,14 +119,14 @@ class HeaderCache:
     @property
     def size(self) -> int:
         """Bytes held."""
-        return int(self._entries.currsize)
+        return self._entries.size
 
     def _is_trusted(self, entry: _Dated) -> bool:
         return self._trusted_from < entry.at and self._clock() < entry.at + self._seconds()
 
 
 class PageCache:
-    """Cache of decoded pages by (generation, page number).
+    """Cache of pages by (generation, page number), in the form of `Header.load`.
 
     A generation is a hash of the content, so an entry is never invalidated; it is evicted when it is not
     used.
@@ -113,14 +134,20 @@ class PageCache:
 
     def __init__(self, max_bytes: int) -> None:
         self._lock = Lock()
-        self._pages: Bounded[tuple[str, int], Page] = Bounded(max_bytes, lambda page: page.size)
+        self._pages: Bounded[tuple[str, int], KeptPage] = Bounded(max_bytes, lambda page: page.size)
 
-    def get(self, key: tuple[str, int]) -> Page | None:
+    def get(self, key: tuple[str, int]) -> KeptPage | None:
         """Return the page if it is cached."""
         with self._lock:
             return self._pages.get(key)
 
-    def put(self, key: tuple[str, int], page: Page) -> None:
+    def get_all(self, keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], KeptPage]:
+        """Return those pages that are cached."""
+        get = self._pages.get
+        with self._lock:
+            return {key: page for key in keys if (page := get(key)) is not None}
+
+    def put(self, key: tuple[str, int], page: KeptPage) -> None:
         """Store a page."""
         with self._lock:
             self._pages.keep(key, page)
@@ -133,7 +160,7 @@ class PageCache:
     @property
     def size(self) -> int:
         """Bytes held."""
-        return int(self._pages.currsize)
+        return self._pages.size
 
 
 # Bytes of one entry apart from its text: three dictionaries of the LRU cache, the key and the bytes object
@@ -179,7 +206,7 @@ class FrameCache:
     @property
     def size(self) -> int:
         """Bytes held, never more than the bound."""
-        return int(self._entries.currsize)
+        return self._entries.size
 
 
 def _size(rendered: bytes) -> int:

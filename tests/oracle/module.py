@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from io import BytesIO
 
-from tecken.symbols.lookup import Frame, find, frame, name
+import orjson
+
+from tecken.symbols.lookup import Frame, Inline, find, frame, name
 from tecken.symbols.pagefile.convert import PageFileWriter
 from tecken.symbols.pagefile.file import Section
 from tecken.symbols.pagefile.page import Page
@@ -38,5 +40,30 @@ class PagedModule:
         return None if number is None else self._page(number)
 
     def _read(self, number: int) -> Page:
-        begin, end = self.header.span(number)
-        return self.header.open(self._file[begin:end])
+        return self.header.open(self.packed(number))
+
+    def packed(self, number: int) -> bytes:
+        return self._file[slice(*self.header.span(number))]
+
+
+class EngineModule(PagedModule):
+    """The same with the engine, whose rendered frames are parsed."""
+
+    def frame(self, offset: int) -> Frame | None:
+        assert self.header.reader
+        search = self.header.reader.search([offset])
+        search.find([self.packed(number) for number in search.pages], True, lambda: False)
+        names = [self._page(number).raw for number in search.name_pages]
+        frames, _ = search.render("v5", names, float("inf"), lambda: False)
+        found = orjson.loads(b"{" + frames[offset])
+        if "function" not in found:
+            return None
+        inlines = [
+            Inline(call["function"], call.get("file", ""), call.get("line", 0))
+            for call in found.get("inlines", [])
+        ]
+        entry = offset - int(found["function_offset"], 16)
+        place = found.get("file", ""), found.get("line", 0)
+        return Frame(
+            found["function"], entry, *place, tuple(inlines), int(found.get("function_size", "0"), 16)
+        )

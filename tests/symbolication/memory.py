@@ -13,7 +13,7 @@ from tecken.symbolication.loader import Pages
 from tecken.symbolication.trace import Trace
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
-from tecken.symbols.pagefile.page import Page
+from tecken.symbols.pagefile.page import KeptPage
 
 SAMPLES = Path(__file__).parent.parent / "data" / "samples"
 C = ObjectId("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
@@ -26,9 +26,9 @@ class PageFile(NamedTuple):
     header: Header
     raw: bytes
 
-    def page(self, number: int) -> Page:
+    def page(self, number: int) -> KeptPage:
         start, end = self.header.span(number)
-        return self.header.open(self.raw[start:end])
+        return self.header.load(number, self.raw[start:end])
 
 
 def sample(module: ObjectId) -> bytes:

@@ -23,6 +23,7 @@ from tests.symbolication.samples import MIB, header_of, of_version_1, page_file,
 XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 NSS = ObjectId("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
 TRUST = 30.0
+pytestmark = pytest.mark.usefixtures("each_form")
 
 
 class Rig:
@@ -65,7 +66,7 @@ def pages(library: SymbolLoader, found: Header, trace: Trace | None = None) -> P
 
 
 def symbol_text(answer: Pages, found: Header) -> bytes:
-    return answer.found[found.generation, page(found)].text(0)
+    return found.unpack(answer.found[found.generation, page(found)]).text(0)
 
 
 def test_headers_come_from_page_file_store_and_process(rig: Rig) -> None:

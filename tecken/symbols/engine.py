@@ -1,0 +1,100 @@
+"""The engine: a Rust module that searches pages and renders frames faster than the Python form does.
+
+This is the one place that imports it. `MODULE` is None where it is not built (`make engine`) or was built
+for another release; then `tecken.symbols.lookup` does the same in Python. Both forms give the same results
+byte for byte (tests/symbolication/test_engine.py, docs/adr/0014-engine.md).
+
+Source of the module: `engine/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Final, Protocol, cast
+
+from tecken.errors import MalformedPageFile
+
+# The interface of the module that this release uses: `INTERFACE` in engine/src/lib.rs.
+INTERFACE: Final = 1
+
+# Bytes of a record that an error shows.
+SHOWN_BYTES: Final = 80
+
+
+class Search(Protocol):
+    """Search for the offsets of one module, in two steps."""
+
+    pages: Sequence[int]
+    """Numbers of the pages that `find` needs."""
+    name_pages: Sequence[int]
+    """Numbers of the pages that `render` needs."""
+    rendered_bytes: int
+
+    def find(self, pages: Sequence[bytes], has_places: bool, is_late: Callable[[], bool]) -> bool:
+        """Look the offsets up in compressed pages. Return whether the deadline has ended the search."""
+        ...
+
+    def render(
+        self, version: str, names: Sequence[bytes], max_bytes: float, is_late: Callable[[], bool]
+    ) -> tuple[dict[int, bytes], bool]:
+        """Return the rendered frames by offset, and whether the deadline has ended the rendering.
+
+        It ends, too, once the frames have more than `max_bytes`. `names` are decoded pages.
+        """
+        ...
+
+
+class Reader(Protocol):
+    """Tables and dictionary of one header."""
+
+    def open(self, packed: bytes) -> bytes:
+        """Return one page, decompressed and checked."""
+        ...
+
+    def check(self, packed: bytes) -> None:
+        """Raise an error unless the bytes are one page."""
+        ...
+
+    def search(self, offsets: Sequence[int]) -> Search:
+        """Return a search for offsets below 2**32."""
+        ...
+
+
+class Engine(Protocol):
+    """The module."""
+
+    INTERFACE: int
+    # Error for a page that is not valid; its argument is a text, or the start of a record as bytes.
+    Malformed: type[Exception]
+
+    def Reader(self, raw: bytes, keys_at: int, pages: Sequence[int], dictionary_at: int) -> Reader:
+        """Return a reader of the pages of a header."""
+        ...
+
+
+def _load() -> Engine | None:
+    try:
+        module = cast(Engine, import_module("tecken_engine"))
+    except ImportError:
+        return None
+    return module if module.INTERFACE == INTERFACE else None
+
+
+MODULE: Engine | None = _load()
+
+# What the engine raises for a malformed page; nothing without the engine.
+MALFORMED: tuple[type[Exception], ...] = (MODULE.Malformed,) if MODULE else ()
+
+
+def malformed_page(error: Exception) -> MalformedPageFile:
+    """Return the error of the Python form for an error of the engine."""
+    (argument,) = error.args
+    if isinstance(argument, bytes):
+        return malformed_record(argument)
+    return MalformedPageFile(argument)
+
+
+def malformed_record(record: bytes) -> MalformedPageFile:
+    """Return the error for text that is neither a FUNC nor a PUBLIC record."""
+    return MalformedPageFile(f"not a FUNC or PUBLIC record: {record[:SHOWN_BYTES]!r}")
