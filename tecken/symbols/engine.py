@@ -1,8 +1,9 @@
-"""The engine: a Rust module that searches pages and renders frames faster than the Python form does.
+"""The engine: a Rust module that makes and searches pages, and renders frames, faster than the Python form.
 
 This is the one place that imports it. `MODULE` is None where it is not built (`make engine`) or was built
-for another release; then `tecken.symbols.lookup` does the same in Python. Both forms give the same results
-byte for byte (tests/symbolication/test_engine.py, docs/adr/0014-engine.md).
+for another release; then `tecken.symbols.pagefile` and `tecken.symbols.lookup` do the same in Python. Both
+forms give the same results byte for byte (tests/symbolication/test_engine.py,
+tests/symbols/pagefile/test_engine.py, docs/adr/0014-engine.md).
 
 Source of the module: `engine/`.
 """
@@ -16,7 +17,7 @@ from typing import Final, Protocol, cast
 from tecken.errors import MalformedPageFile
 
 # The interface of the module that this release uses: `INTERFACE` in engine/src/lib.rs.
-INTERFACE: Final = 1
+INTERFACE: Final = 2
 
 # Bytes of a record that an error shows.
 SHOWN_BYTES: Final = 80
@@ -61,12 +62,56 @@ class Reader(Protocol):
         ...
 
 
+class Cutter(Protocol):
+    """Text of one symbol file, which is fed, then cut into pages, then compressed; see `pagefile.cutter`."""
+
+    head: bytes | None
+    """Start of the text, up to a line end, with a newline before it. None before the first line."""
+    length: int
+    complete: bool
+    symbols: int
+    dropped: dict[str, int]
+    cuts: Sequence[tuple[int, int]]
+
+    def feed(self, chunk: bytes) -> None:
+        """Add text."""
+        ...
+
+    def cut(self) -> None:
+        """Scan the rest of the text and cut all of it."""
+        ...
+
+    def page(self, number: int) -> bytes:
+        """Return one page, not compressed."""
+        ...
+
+    def compress(
+        self, dictionary: bytes, threads: int, take: Callable[[int, bytes, Sequence[int]], None]
+    ) -> None:
+        """Call `take` with the first number, the compressed pages and their ends, for all pages in order."""
+        ...
+
+
 class Engine(Protocol):
     """The module."""
 
     INTERFACE: int
     # Error for a page that is not valid; its argument is a text, or the start of a record as bytes.
     Malformed: type[Exception]
+    # Error for text that is not converted; its arguments are whether it is too large, and why.
+    Refused: type[Exception]
+
+    def Cutter(self, descriptor: int | None, window: int, page_size: int, max_records: int) -> Cutter:
+        """Return a cutter with its spool in the file of a descriptor, or in memory."""
+        ...
+
+    def pack(self, block: bytes) -> bytes | None:
+        """Return the packed form of a FUNC block; see `pagefile.packed`."""
+        ...
+
+    def expand(self, record: bytes, address: int) -> bytes | None:
+        """Return the text of a packed FUNC block, None for a malformed one."""
+        ...
 
     def Reader(self, raw: bytes, keys_at: int, pages: Sequence[int], dictionary_at: int) -> Reader:
         """Return a reader of the pages of a header."""

@@ -224,7 +224,8 @@ def _read_lines(numbers: Iterator[int], count: int, end: int, places: _Places) -
 
 def _inline_texts(
     numbers: Iterator[int], count: int, lines: Sequence[_Line], address: int, places: _Places
-) -> Iterator[bytes]:
+) -> list[bytes]:
+    texts = []
     depth, origin, following, before = -1, 0, 0, address
     for _ in range(count):
         word = next(numbers)
@@ -249,7 +250,8 @@ def _inline_texts(
         if (depth | line | file | origin) >> _BITS:
             raise ValueError
         following = following if outer is None else outer
-        yield b"".join(text)
+        texts += text
+    return texts
 
 
 def _line_range(lines: Sequence[_Line], first: int, last: int) -> tuple[int, int]:
