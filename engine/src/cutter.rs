@@ -4,7 +4,7 @@ use std::io;
 use std::mem;
 
 use pyo3::create_exception;
-use pyo3::exceptions::{PyException, PyRuntimeError};
+use pyo3::exceptions::{PyException, PyMemoryError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -12,7 +12,7 @@ use crate::bounds::Dropped;
 use crate::compress::{Batch, compress_all};
 use crate::cut::{Pages, Room, Section};
 use crate::packed;
-use crate::scan::{Refusal, Scanner};
+use crate::scan::{Refusal, Scanner, check_margin};
 use crate::spool::Spool;
 
 create_exception!(
@@ -27,6 +27,7 @@ impl From<Refusal> for PyErr {
         match refusal {
             Refusal::Malformed(reason) => Refused::new_err((false, reason)),
             Refusal::TooLarge(reason) => Refused::new_err((true, reason)),
+            Refusal::Memory => PyMemoryError::new_err(()),
         }
     }
 }
@@ -157,6 +158,7 @@ impl Cutter {
     /// Call `take(first page, compressed pages, end of each)` for all pages in order. Raises OSError.
     fn compress(&mut self, py: Python<'_>, dictionary: &[u8], threads: usize, take: Bound<'_, PyAny>) -> PyResult<()> {
         let State::Cut(pages) = &self.state else { return Err(order()) };
+        check_margin()?;
         let take = take.unbind();
         let mut dropped = Dropped::default();
         py.detach(|| {

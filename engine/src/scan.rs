@@ -23,11 +23,32 @@ const MAX_DIGITS: usize = 32;
 /// Words of an INLINE record without a call file and with one range.
 const OLD_WORDS: usize = 6;
 
+/// Bytes of the shortest record.
+const LEAST_RECORD: usize = b"\nFILE 0".len();
+
 /// Why a text is not converted.
 #[derive(Debug)]
 pub enum Refusal {
     Malformed(String),
     TooLarge(String),
+    /// The process may not have as much memory.
+    Memory,
+}
+
+/// Bytes that steps with small allocations need together. An allocation that fails ends the process, so they begin
+/// only where as much is free.
+const MARGIN: usize = 16 << 20;
+
+/// Refuse to go on without a margin of memory.
+pub fn check_margin() -> Result<(), Refusal> {
+    Vec::<u8>::new().try_reserve_exact(MARGIN).map_err(|_| Refusal::Memory)
+}
+
+/// Return a vector with room for as many items.
+fn with_room<T>(count: usize) -> Result<Vec<T>, Refusal> {
+    let mut items = Vec::new();
+    items.try_reserve_exact(count).map_err(|_| Refusal::Memory)?;
+    Ok(items)
 }
 
 /// Records of one section: the key of each, its place in the text, and the bytes that a FUNC covers.
@@ -51,42 +72,54 @@ impl Table {
         self.sizes.push(size);
     }
 
+    /// Make room for more records, so that `append` allocates nothing.
+    fn reserve(&mut self, count: usize) -> Result<(), Refusal> {
+        let keys = self.keys.try_reserve(count);
+        let others = self.lengths.try_reserve(count).and(self.sizes.try_reserve(count));
+        keys.and(others).and(self.starts.try_reserve(count)).map_err(|_| Refusal::Memory)
+    }
+
     /// Sort by key; equal keys stay in the order of the file.
-    fn sort(&mut self) {
-        if !self.keys.is_sorted() {
-            let mut order: Vec<u32> = (0..self.len() as u32).collect();
-            order.sort_by_key(|i| self.keys[*i as usize]);
-            self.keep(&order);
+    fn sort(&mut self) -> Result<(), Refusal> {
+        if self.keys.is_sorted() {
+            return Ok(());
         }
+        let mut order: Vec<u64> = with_room(self.len())?;
+        // The position as lower half keeps the order of equal keys, without the memory of a stable sort.
+        order.extend(self.keys.iter().zip(0u64..).map(|(key, i)| u64::from(*key) << 32 | i));
+        order.sort_unstable();
+        let mut places = with_room(order.len())?;
+        places.extend(order.into_iter().map(|item| item as u32));
+        self.keep(&places)
     }
 
     /// Keep the first `count` of equal keys of a sorted table. Return how many records are left out.
-    fn keep_first(&mut self, count: usize) -> usize {
+    fn keep_first(&mut self, count: usize) -> Result<usize, Refusal> {
         let keys = &self.keys;
-        let is_kept = |i: usize| i < count || keys[i - count] != keys[i];
-        let order: Vec<u32> = (0..keys.len()).filter(|i| is_kept(*i)).map(|i| i as u32).collect();
-        let left_out = keys.len() - order.len();
-        if left_out > 0 {
-            self.keep(&order);
-        }
-        left_out
+        let kept = find_kept(keys.len(), |i| i < count || keys[i - count] != keys[i])?;
+        self.keep_some(kept)
     }
 
     /// Keep the last of equal keys; the table must be sorted.
-    fn keep_last(&mut self) {
+    fn keep_last(&mut self) -> Result<usize, Refusal> {
         let keys = &self.keys;
-        let is_kept = |i: usize| keys.get(i + 1) != Some(&keys[i]);
-        let order: Vec<u32> = (0..keys.len()).filter(|i| is_kept(*i)).map(|i| i as u32).collect();
-        if order.len() < keys.len() {
-            self.keep(&order);
-        }
+        let kept = find_kept(keys.len(), |i| keys.get(i + 1) != Some(&keys[i]))?;
+        self.keep_some(kept)
     }
 
-    fn keep(&mut self, order: &[u32]) {
-        self.keys = order.iter().map(|i| self.keys[*i as usize]).collect();
-        self.starts = order.iter().map(|i| self.starts[*i as usize]).collect();
-        self.lengths = order.iter().map(|i| self.lengths[*i as usize]).collect();
-        self.sizes = order.iter().map(|i| self.sizes[*i as usize]).collect();
+    fn keep_some(&mut self, kept: Option<Vec<u32>>) -> Result<usize, Refusal> {
+        let before = self.len();
+        if let Some(places) = kept {
+            self.keep(&places)?;
+        }
+        Ok(before - self.len())
+    }
+
+    fn keep(&mut self, places: &[u32]) -> Result<(), Refusal> {
+        pick(&mut self.keys, places)?;
+        pick(&mut self.starts, places)?;
+        pick(&mut self.lengths, places)?;
+        pick(&mut self.sizes, places)
     }
 
     /// Return the range of records of each page, which has `page_size` bytes of text or a little more.
@@ -128,6 +161,24 @@ impl Table {
         }
         self.len()
     }
+}
+
+/// Return the places that are kept; None where all are.
+fn find_kept(count: usize, is_kept: impl Fn(usize) -> bool) -> Result<Option<Vec<u32>>, Refusal> {
+    if (0..count).all(&is_kept) {
+        return Ok(None);
+    }
+    let mut places = with_room(count)?;
+    places.extend((0..count).filter(|i| is_kept(*i)).map(|i| i as u32));
+    Ok(Some(places))
+}
+
+/// Replace a column by its items at some places.
+fn pick<T: Copy>(column: &mut Vec<T>, places: &[u32]) -> Result<(), Refusal> {
+    let mut picked = with_room(places.len())?;
+    picked.extend(places.iter().map(|i| column[*i as usize]));
+    *column = picked;
+    Ok(())
 }
 
 /// Search in text that is given piece by piece; offsets count from the start of the text.
@@ -184,7 +235,7 @@ impl Scanner {
             let reason = format!("symbol file has a line of more than {MAX_LINE} bytes");
             return Err(Refusal::Malformed(reason));
         }
-        self.scan(&text, last_newline);
+        self.scan(&text, last_newline)?;
         text.drain(..last_newline);
         self.tail = text;
         self.refuse_too_many()
@@ -194,18 +245,18 @@ impl Scanner {
     pub fn finish(&mut self) -> Result<(), Refusal> {
         let tail = std::mem::take(&mut self.tail);
         let last_line_ended = tail == b"\n";
-        self.scan(&tail, tail.len());
+        self.scan(&tail, tail.len())?;
         self.refuse_too_many()?;
         if self.end.is_none() {
             self.close(self.length().saturating_sub(u64::from(last_line_ended)));
         }
-        self.symbols.sort();
-        let left_out = self.symbols.keep_first(MAX_EQUAL);
+        self.symbols.sort()?;
+        let left_out = self.symbols.keep_first(MAX_EQUAL)?;
         let reason = || format!("symbol after the first {MAX_EQUAL} of one address");
         self.dropped.add(left_out as u64, reason);
         for names in [&mut self.files, &mut self.origins] {
-            names.sort();
-            names.keep_last();
+            names.sort()?;
+            names.keep_last()?;
         }
         Ok(())
     }
@@ -220,8 +271,12 @@ impl Scanner {
     }
 
     /// Add the records of the text up to `end`: complete lines, each with the newline before it.
-    fn scan(&mut self, text: &[u8], end: usize) {
+    fn scan(&mut self, text: &[u8], end: usize) -> Result<(), Refusal> {
         let text = &text[..end];
+        check_margin()?;
+        for table in [&mut self.symbols, &mut self.files, &mut self.origins] {
+            table.reserve(end / LEAST_RECORD + 1)?;
+        }
         if self.head.is_none() && !is_blank(text) {
             self.head = Some(text.to_vec());
         }
@@ -242,6 +297,7 @@ impl Scanner {
             }
         }
         self.base += end as u64;
+        Ok(())
     }
 
     /// Add the record of a line. Return whether it is a STACK record, which ends the scan.

@@ -14,7 +14,7 @@ HEAD = b"MODULE Linux x86_64 DADBB96C91ED58F912FB09F7F2655E6F0 crash-c\n"
 FUNCTIONS = [f"FUNC {number:x}0 10 0 function_{number}\n".encode() for number in range(0x1000, 0x9000)]
 
 
-@pytest.mark.parametrize("leave", [0, 64 << 10, 1056 << 10, 1152 << 10])
+@pytest.mark.parametrize("leave", [0, 64 << 10, 996 << 10, 1020 << 10])
 def test_builder_full_disk_raises_unavailable_at_any_write(tmp_path: Path, leave: int) -> None:
     """Fill the disk at the first write, in the middle, or when the last buffers are written."""
     with small_disk(tmp_path / "small") as disk:
