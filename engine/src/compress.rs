@@ -33,10 +33,10 @@ impl Compressor {
             CParameter::WindowLog(17),
             CParameter::ChainLog(14),
             CParameter::HashLog(15),
-            CParameter::SearchLog(2),
+            CParameter::SearchLog(3),
             CParameter::MinMatch(5),
             CParameter::TargetLength(16),
-            CParameter::Strategy(Strategy::ZSTD_lazy2),
+            CParameter::Strategy(Strategy::ZSTD_lazy),
             CParameter::DictIdFlag(false),
         ] {
             context.set_parameter(parameter).map_err(error)?;

@@ -79,7 +79,7 @@ impl Cutter {
     /// Take the descriptor of a spool file (None: memory), and the bytes that are scanned at once and that a page has.
     #[new]
     fn new(descriptor: Option<i32>, window: usize, page_size: u64, max_records: usize) -> PyResult<Self> {
-        let spool = descriptor.map_or(Ok(Spool::Memory(Vec::new())), Spool::of_descriptor)?;
+        let spool = descriptor.map_or(Ok(Spool::in_memory()), Spool::of_descriptor)?;
         let state = State::Scanning { scanner: Scanner::new(max_records), spool, text: Vec::new() };
         Ok(Cutter { state, window: window.max(1), page_size, dropped: Dropped::default() })
     }

@@ -216,7 +216,8 @@ def test_converter_first_stack_record_makes_it_complete(tmp_path: Path) -> None:
         converter.feed(b"more")
         assert fed < len(text)
         spool.flush()
-        assert (tmp_path / "spool").stat().st_size == cutter.WINDOW
+        # The engine keeps as much in memory.
+        assert (tmp_path / "spool").stat().st_size == (0 if engine.MODULE else cutter.WINDOW)
         assert converter.finish().metadata.sym_bytes == text.index(b"\nSTACK")
 
 
