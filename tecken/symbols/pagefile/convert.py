@@ -8,13 +8,17 @@ memory at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import BinaryIO, Final
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, lru_cache, partial
+from typing import BinaryIO, Final, NamedTuple
 
 from tecken.symbols.decompression import decompress
+from tecken.symbols.lookup import Frame, PageLookup, frame, name
 from tecken.symbols.pagefile.compression import train
 from tecken.symbols.pagefile.cutter import Cutter, make_cutter
 from tecken.symbols.pagefile.file import Header, Metadata, PageWriter, Section
+from tecken.symbols.pagefile.page import Page, decode
 
 __all__ = ["PageFileWriter", "decompress"]
 
@@ -25,6 +29,16 @@ DICTIONARY_FROM: Final = 8 << 20
 
 # Bytes of text on which the dictionary is trained.
 SAMPLE: Final = 2 << 20
+
+# Decoded pages that `frames_at` keeps: some hundred kilobytes.
+PAGES_KEPT: Final = 64
+
+
+class ScannedModule(NamedTuple):
+    """Facts about a module, spelt as in its text."""
+
+    debug_id: str
+    code_file: str
 
 
 class PageFileWriter:
@@ -40,7 +54,7 @@ class PageFileWriter:
     ) -> None:
         self._cutter = make(spool)
         self._writer = PageWriter(pages)
-        self._is_cut = False
+        self._is_scanned = False
 
     @property
     def complete(self) -> bool:
@@ -51,16 +65,36 @@ class PageFileWriter:
         """Add unpacked text. Raises Malformed, and TooLarge for millions of records."""
         self._cutter.feed(chunk)
 
-    def cut(self) -> None:
-        """Cut the text that was fed into pages.
+    def finish_scan(self) -> ScannedModule:
+        """Find the records of all text that was fed, and return its module.
 
         Raises:
             Malformed: The text is not a symbol file.
             TooLarge: The text has millions of records of one kind.
         """
-        if not self._is_cut:
-            self._cutter.cut()
-            self._is_cut = True
+        self._cutter.cut()
+        self._is_scanned = True
+        module = self._cutter.module
+        assert module is not None
+        return ScannedModule(module.debug_id, module.code_file)
+
+    def frames_at(self, offsets: Iterable[int]) -> Iterator[tuple[int, Frame | None]]:
+        """Yield module offsets in ascending order, each with its frame; call it after `finish_scan`.
+
+        The frames are those of the finished page file. Only the pages that they need are made, and nothing is
+        written. Raises MalformedPageFile for a record that cannot be read.
+        """
+        pages = ScannedPages(self._cutter)
+        finder, current = None, None
+        for offset in sorted(set(offsets)):
+            number = pages.find(Section.SYMBOLS, offset)
+            if number is None:
+                yield offset, None
+                continue
+            if finder is None or number != current:
+                finder, current = PageLookup(pages.page(number)), number
+            hit = finder.find(offset)
+            yield offset, hit and frame(hit, pages.file_name, pages.origin_name)
 
     def finish(self) -> Header:
         """Write the pages and return their header.
@@ -69,7 +103,8 @@ class PageFileWriter:
             Malformed: The text is not a symbol file.
             TooLarge: The text has millions of records, or the pages take more than 4 GiB.
         """
-        self.cut()
+        if not self._is_scanned:
+            self.finish_scan()
         cuts = self._cutter.cuts
         dictionary = self._dictionary(len(cuts))
 
@@ -98,3 +133,31 @@ class PageFileWriter:
             sym_bytes=cutter.length,
             dropped=cutter.dropped,
         )
+
+
+class ScannedPages:
+    """Pages of a scanned text by key, made when they are needed."""
+
+    def __init__(self, cutter: Cutter) -> None:
+        self._cutter = cutter
+        self._starts: dict[Section, int] = {}
+        self._first_keys: dict[Section, list[int]] = {section: [] for section in Section}
+        for number, (section, first_key) in enumerate(cutter.cuts):
+            self._starts.setdefault(Section(section), number)
+            self._first_keys[Section(section)].append(first_key)
+        # The names of one frame after another are often on the same pages.
+        self.page = lru_cache(PAGES_KEPT)(self._page)
+        self.file_name = cache(partial(self._name, Section.FILES))
+        self.origin_name = cache(partial(self._name, Section.ORIGINS))
+
+    def find(self, section: Section, key: int) -> int | None:
+        """Return the number of the only page that may cover `key`; None before the section's first key."""
+        place = bisect_right(self._first_keys[section], key) - 1
+        return None if place < 0 else self._starts[section] + place
+
+    def _page(self, number: int) -> Page:
+        return decode(self._cutter.page(number))
+
+    def _name(self, section: Section, number: int) -> str:
+        page = self.find(section, number)
+        return "" if page is None else name(self.page(page), number)

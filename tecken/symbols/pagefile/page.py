@@ -23,6 +23,7 @@ from struct import Struct
 from typing import Final, Literal
 
 from tecken.errors import MalformedPageFile
+from tecken.symbols import engine
 from tecken.symbols.pagefile.packed import PACKED, expand
 
 # Bytes of a number.
@@ -59,7 +60,7 @@ class Page:
     def text(self, i: int) -> bytes:
         """Return the i-th symbol's text: a whole FUNC block, or one PUBLIC line. Raises MalformedPageFile."""
         record = self.record(i)
-        return expand(record, self.keys[i]) if record.startswith(PACKED) else record
+        return _expand(record, self.keys[i]) if record.startswith(PACKED) else record
 
     def record(self, i: int) -> bytes:
         """Return the i-th record as it is kept: a name, STACK records, or a symbol that may be packed."""
@@ -93,6 +94,12 @@ class PackedPage:
     def size(self) -> int:
         """Bytes held in memory."""
         return len(self.raw) + _PACKED_BYTES
+
+
+def _expand(record: bytes, address: int) -> bytes:
+    # A large block takes milliseconds in Python.
+    text = engine.MODULE.expand(record, address) if engine.MODULE else None
+    return expand(record, address) if text is None else text
 
 
 KeptPage = Page | PackedPage
