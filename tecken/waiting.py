@@ -1,4 +1,4 @@
-"""Sleep that frees the handler's place.
+"""Waits that free the handler's place.
 
 A web process runs a limited number of handlers at a time. A handler that waits for a worker uses no CPU, so
 the front admits another request meanwhile. Without this, a few requests for cold modules would occupy every
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class _ThisThread(threading.local):
@@ -26,14 +27,27 @@ def set_parking(park: Callable[[int], object]) -> None:
     _this_thread.park = park
 
 
-def sleep(seconds: float) -> None:
-    """Sleep as `time.sleep` does, without counting as a running handler."""
+@contextmanager
+def _parked() -> Iterator[None]:
+    """Do not count the calling thread as a running handler."""
     park = _this_thread.park
     if park is None:
-        time.sleep(seconds)
+        yield
         return
     park(1)
     try:
-        time.sleep(seconds)
+        yield
     finally:
         park(-1)
+
+
+def sleep(seconds: float) -> None:
+    """Sleep as `time.sleep` does, without counting as a running handler."""
+    with _parked():
+        time.sleep(seconds)
+
+
+def wait(event: threading.Event, seconds: float) -> bool:
+    """Wait for an event as `Event.wait` does, without counting as a running handler."""
+    with _parked():
+        return event.wait(seconds)

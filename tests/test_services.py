@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from tecken import services
 from tecken.celery import app
-from tecken.errors import NotFound, Unavailable
+from tecken.errors import NotFound, StoreUnavailable, Unavailable
 from tecken.jobs import sending
 from tecken.redisclient import services as redis_services
 from tecken.storage import services as storage_services
@@ -32,6 +32,7 @@ from tests.symbolication.samples import sym
 
 SAMPLES = Path(__file__).parent / "data" / "samples"
 CRASH_C = ObjectId("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
+IN_CRASH_C = 0x1180  # an offset in one of its functions
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +66,46 @@ def test_convert_task_converts_a_module_and_wakes_waiting_requests() -> None:
     prepare("crash-c", CRASH_C.debug_id.lower())
     assert symbolication_services.conversion_tracker().get([CRASH_C]) == [Ready()]
     assert isinstance(symbolication_services.symbol_loader().headers([CRASH_C], Trace())[CRASH_C], Header)
+
+
+def test_convert_task_answers_waiting_requests_before_the_page_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    tracker, page_files = symbolication_services.conversion_tracker(), storage_services.page_files()
+    write, early = page_files.write, []
+
+    def record(module: ObjectId, chunks: Iterable[bytes]) -> None:
+        early.append(tracker.frames({CRASH_C: [IN_CRASH_C, 1]}))
+        write(module, chunks)
+
+    monkeypatch.setattr(page_files, "write", record)
+    tracker.claim([CRASH_C], "one", ClientPlaces(most=1, first=1), {CRASH_C: [IN_CRASH_C, 1]})
+    prepare(*CRASH_C)
+    (frames,) = (found[CRASH_C].frames for found in early)
+    assert frames[1] is None
+    assert frames[IN_CRASH_C]
+    assert tracker.frames({CRASH_C: [IN_CRASH_C]}) == {}
+
+
+def test_waiting_request_is_woken_by_the_worker() -> None:
+    """The pause between two polls is longer than the test, so that only a message can end it."""
+    symbolication_services.symbol_loader()
+    until_it_listens()
+    signals = symbolication_services.result_signals()
+    with signals.watch([CRASH_C]) as event:
+        prepare(*CRASH_C)
+        assert event.wait(30)
+
+
+def test_warm_up_reaches_every_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that does not answer is left to the first job."""
+    reached: list[ObjectId] = []
+
+    def headers(_modules: object) -> dict[ObjectId, bytes]:
+        raise StoreUnavailable("the symbol store is away")
+
+    monkeypatch.setattr(store_services.page_store(), "headers", headers)
+    monkeypatch.setattr(storage_services, "own_stamp", reached.append)
+    symbolication_services.warm_up().join(30)
+    assert reached == [symbolication_services.WARM_UP]
 
 
 @pytest.mark.parametrize("answered", ["missing", "other symbols"])

@@ -66,8 +66,14 @@ class Invalidatable(Protocol):
         ...
 
 
+def _ignore_result(_key: str) -> None:
+    pass
+
+
 class InvalidationSubscriber:
     """Subscriber that passes invalidations to a cache, in a daemon thread.
+
+    It also passes the keys of modules that have something new for waiting requests to `on_result`.
 
     The thread holds a weak reference and ends when the cache is gone. Threads do not survive a fork, so a
     child process builds a cache and an InvalidationSubscriber of its own; a shared one would leave the child
@@ -80,8 +86,10 @@ class InvalidationSubscriber:
         target: Invalidatable,
         silence: float = SILENCE_SECONDS,
         sleep: Callable[[float], None] = time.sleep,
+        on_result: Callable[[str], None] = _ignore_result,
     ) -> None:
         self._client = client
+        self._on_result = on_result
         self._target = weakref.ref(target)
         self._silence = silence
         self._sleep = sleep
@@ -110,6 +118,8 @@ class InvalidationSubscriber:
         # would wait for ever and the process would miss every invalidation.
         is_silent = False
         with self._client.pubsub() as channel:  # type: ignore[no-untyped-call]
+            # In this order: both are subscribed when the cache stops trusting its entries.
+            channel.subscribe(keys.ANSWERED)
             channel.subscribe(keys.REPLACED)
             while self._target():
                 message = channel.get_message(timeout=self._silence)
@@ -123,7 +133,10 @@ class InvalidationSubscriber:
 
     def _handle(self, message: dict[str, Any]) -> None:
         target = self._target()
-        if target and message["type"] == "subscribe":
+        if message["channel"] == keys.ANSWERED.encode():
+            if message["type"] == "message":
+                self._on_result(message["data"].decode(errors="replace"))
+        elif target and message["type"] == "subscribe":
             # Messages published before this moment were not received, so no entry can be trusted.
             target.invalidate_all()
             self._pause = FIRST_PAUSE

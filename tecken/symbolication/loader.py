@@ -6,12 +6,14 @@ The rest of the package depends on `ModuleSource` and `ConversionQueue`; tests i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from tecken.errors import MalformedPageFile, StoreUnavailable, TooLarge, Unavailable
 from tecken.store.port import Missing, PageKey, PageStore
+from tecken.symbolication.conversion.early import EarlyFrames
+from tecken.symbolication.conversion.status import NO_OFFSETS, Offsets
 from tecken.symbolication.memory_cache import HeaderCache, PageCache
 from tecken.symbolication.page_reader import PageBatch, PageFileReader
 from tecken.symbolication.trace import Trace
@@ -59,11 +61,16 @@ class ConversionQueue(Protocol):
     """Conversion of cold modules."""
 
     def convert_and_wait(
-        self, modules: Sequence[ObjectId], deadline: float, client: str = ""
-    ) -> dict[ObjectId, Missing | Unavailable]:
+        self,
+        modules: Sequence[ObjectId],
+        deadline: float,
+        client: str = "",
+        offsets: Offsets = NO_OFFSETS,
+    ) -> Mapping[ObjectId, Missing | Unavailable | EarlyFrames]:
         """Have modules converted and wait for them until `deadline`, a moment of `time.monotonic()`.
 
         `client` names the client that shares workers with others; modules of one client wait for each other.
+        The result of a module may be the frames of all its `offsets`, before its header exists.
 
         A module that is not in the result is ready: load its header again. Pending means that it was not
         ready in time; its conversion continues.

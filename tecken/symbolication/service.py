@@ -20,7 +20,8 @@ from tecken.store.port import Missing
 from tecken.symbolication import request_cost
 from tecken.symbolication.api.answer import ApiVersion, Failure, JobModule, Resolved, check_answer
 from tecken.symbolication.api.schema import UNKNOWN_MODULE, Job, parse_key
-from tecken.symbolication.frame_lookup import EngineTerms, ModuleSearch, Terms, look_up
+from tecken.symbolication.conversion.early import EarlyFrames
+from tecken.symbolication.frame_lookup import OFFSET_END, EngineTerms, ModuleSearch, Terms, look_up
 from tecken.symbolication.loader import ConversionQueue, ModuleSource
 from tecken.symbolication.memory_cache import FrameCache
 from tecken.symbolication.trace import Trace
@@ -29,8 +30,8 @@ from tecken.symbols.ids import ObjectId
 from tecken.symbols.lookup import Frame
 from tecken.symbols.pagefile.file import Header
 
-Outcome: TypeAlias = Header | Missing | Unavailable
-"""Result of loading a module's header."""
+Outcome: TypeAlias = Header | EarlyFrames | Missing | Unavailable
+"""Result of loading a module's header; a module that was cold may have frames before it has a header."""
 
 MISSING_NAMES = {"absent": None, "malformed": "Malformed", "unreachable": "CouldNotAsk"}
 """Names of missing markers in `module_errors`."""
@@ -188,6 +189,8 @@ class _Request:
         if isinstance(key, BadModule):
             return JobModule(self._render_plain(offsets), False, _failure(key))
         outcome = self._outcomes[key]
+        if isinstance(outcome, EarlyFrames):
+            return JobModule(self._fragments[key], True, code_file=outcome.code_file)
         if isinstance(outcome, Header):
             fragments, code_file = self._fragments[key], outcome.metadata.code_file
             if key in self._late:
@@ -210,8 +213,9 @@ class _Request:
 
     def _convert(self, cold: Sequence[ObjectId]) -> dict[ObjectId, Outcome]:
         parts = self._parts
+        offsets = {module: _possible(self._wanted[module]) for module in cold}
         outcomes: dict[ObjectId, Outcome] = {
-            **parts.cold.convert_and_wait(cold, self._deadline, parts.client)
+            **parts.cold.convert_and_wait(cold, self._deadline, parts.client, offsets)
         }
         ready = [module for module in cold if module not in outcomes]
         if ready:
@@ -226,7 +230,9 @@ class _Request:
         # is rendered (bench/throughput.py).
         for module in modules:
             header, offsets = self._outcomes[module], self._wanted[module]
-            if isinstance(header, Header):
+            if isinstance(header, EarlyFrames):
+                self._fragments[module] = self._render_early(header, offsets)
+            elif isinstance(header, Header):
                 cached = self._parts.frames.get(self._version.name, header.generation, offsets)
                 self._fragments[module] = cached
                 if len(cached) < len(offsets):
@@ -260,6 +266,12 @@ class _Request:
             self._count_rendered,
         ).search
 
+    def _render_early(self, early: EarlyFrames, offsets: Iterable[int]) -> dict[int, bytes]:
+        """Render early frames. They have no generation, so they are not cached."""
+        rendered = {offset: self._render_frame(offset, early.frames.get(offset)) for offset in offsets}
+        self._trace.rendered += len(rendered)
+        return rendered
+
     def _render_frame(self, offset: int, frame: Frame | None) -> bytes:
         """Render a frame. Raises TooLarge once the new frames alone are larger than a response may be."""
         fragment = self._version.fragment(offset, frame)
@@ -282,6 +294,11 @@ class _Request:
             waits = [error.retry_after for error in errors if error.retry_after is not None]
             text = f"None of {len(errors)} modules could be asked for: {errors[0]}"
             raise Unavailable(text, min(waits, default=None))
+
+
+def _possible(offsets: Iterable[int]) -> list[int]:
+    """Return the offsets that a symbol file can have."""
+    return [offset for offset in offsets if 0 <= offset < OFFSET_END]
 
 
 def _references(job: Job) -> dict[int, _Reference]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from celery import Task, shared_task
+from celery.signals import worker_process_init
 
 from tecken.jobs.task import pause
 from tecken.store.port import Missing
@@ -14,6 +15,12 @@ from tecken.symbols.pagefile.file import Header
 # lives; a retry before that would read the marker and not try.
 FIRST_PAUSE = 15.0
 TRIES_AGAIN = 6
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def warm_up(**_more: object) -> None:
+    """Prepare a process of the worker for its first job."""
+    symbolication_services.warm_up()
 
 
 @shared_task(name=symbolication_services.PREPARE_TASK, acks_late=True, ignore_result=True)  # type: ignore[untyped-decorator]

@@ -77,6 +77,17 @@ def test_parked_job_takes_no_thread_from_others() -> None:
     run(1, scenario)
 
 
+def test_parked_job_that_waits_for_an_event_takes_no_thread_from_others() -> None:
+    woken = threading.Event()
+
+    async def scenario(dispatcher: Dispatcher) -> None:
+        waits = [dispatcher.run(waiting.wait, woken, PATIENCE) for _ in range(20)]
+        *results, _ = await asyncio.gather(*waits, dispatcher.run(woken.set))
+        assert results == [True] * 20
+
+    run(1, scenario)
+
+
 def test_cancelled_wait_leaves_the_dispatcher_usable() -> None:
     opened = threading.Event()
 

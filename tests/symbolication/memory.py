@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from tecken.errors import Unavailable
 from tecken.store.port import Missing
+from tecken.symbolication.conversion.early import EarlyFrames
 from tecken.symbolication.conversion.page_file_builder import Conversion
+from tecken.symbolication.conversion.status import NO_OFFSETS, Offsets
 from tecken.symbolication.loader import Pages
 from tecken.symbolication.trace import Trace
 from tecken.symbols.ids import ObjectId
@@ -88,15 +90,18 @@ class MemoryConversionQueue:
     def __init__(self, modules: MemoryModules) -> None:
         self.modules = modules
         self.brings: dict[ObjectId, PageFile] = {}
-        self.answers: dict[ObjectId, Missing | Unavailable] = {}
+        self.answers: dict[ObjectId, Missing | Unavailable | EarlyFrames] = {}
         self.deadlines: list[float] = []
+        self.offsets: list[Offsets] = []
 
     def convert_and_wait(
         self,
         modules: Sequence[ObjectId],
         deadline: float,
         client: str = "",
-    ) -> dict[ObjectId, Missing | Unavailable]:
+        offsets: Offsets = NO_OFFSETS,
+    ) -> dict[ObjectId, Missing | Unavailable | EarlyFrames]:
         self.deadlines.append(deadline)
+        self.offsets.append(offsets)
         self.modules.files |= {module: self.brings[module] for module in modules if module in self.brings}
         return {module: self.answers[module] for module in modules if module in self.answers}

@@ -160,3 +160,14 @@ def test_subscriber_forked_child_has_its_own() -> None:
     ran = subprocess.run(program, env=os.environ, capture_output=True, text=True, timeout=60, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert sorted(ran.stdout.splitlines()) == ["child invalidated", "parent invalidated"]
+
+
+def test_subscriber_passes_results_to_those_who_wait(server: RedisServer) -> None:
+    cache, results = RecordingCache(), SimpleQueue[str]()
+    InvalidationSubscriber(client(server.url), cache, SILENCE, on_result=results.put).start()
+    assert cache.next() == DOUBT
+    with client(server.url) as publisher:
+        publisher.publish(keys.ANSWERED, ODD.key)
+        publisher.publish(keys.REPLACED, XUL.key)
+    assert results.get(timeout=30) == ODD.key
+    assert cache.next() == XUL

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,9 +12,11 @@ from tecken.errors import Pending, Throttled, TooLarge, Unavailable
 from tecken.store.port import Missing
 from tecken.symbolication.api.answer import V4, V5, ApiVersion
 from tecken.symbolication.api.schema import Job, RequestLimits, Spelling, v5_jobs
+from tecken.symbolication.conversion.early import EarlyFrames
 from tecken.symbolication.memory_cache import FrameCache
 from tecken.symbolication.service import Parts, symbolicate
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.pagefile.convert import PageFileWriter
 from tests.symbolication.memory import (
     CPP,
     RUST,
@@ -434,3 +437,42 @@ def test_symbolicate_two_spellings_of_a_windows_module_are_one_module_with_two_k
     first, second = functions(result)
     assert first is not None
     assert first == second
+
+
+def early_frames(module: ObjectId, offsets: Sequence[int]) -> EarlyFrames:
+    writer = PageFileWriter(io.BytesIO(), io.BytesIO())
+    writer.feed(sample(module))
+    code_file = writer.finish_scan().code_file
+    return EarlyFrames(code_file, dict(writer.frames_at(offsets)))
+
+
+@pytest.mark.parametrize("version", [V4(), V5()], ids=["v4", "v5"])
+def test_symbolicate_early_frames_give_the_answer_of_the_page_file(version: ApiVersion) -> None:
+    warm, cold = Server(), Server()
+    offsets = range(0x1000, 0x2400, 3)
+    for module in (CPP, RUST):
+        del cold.modules.files[module]
+        cold.cold.answers[module] = early_frames(module, offsets)
+    unlikely = [-1, 2**32, 2**64]
+    stack = [[index, offset] for index in (0, 1, 2) for offset in (*offsets, *unlikely)]
+    job = job_of([CPP, C, RUST], [stack])
+    assert cold.ask(job, version=version) == warm.ask(job, version=version)
+    assert {frozenset(wanted) for wanted in cold.cold.offsets[0].values()} == {frozenset(offsets)}
+    assert cold.cold.offsets[0].keys() == {CPP, RUST}
+
+
+def test_symbolicate_early_frames_are_not_cached(server: Server) -> None:
+    del server.modules.files[C]
+    server.cold.answers[C] = early_frames(C, [IN_C])
+    assert server.v5([C], [0, IN_C])["found_modules"] == {str(C): True}
+    assert server.parts.frames.size == 0
+    server.v5([C], [0, IN_C])
+    assert len(server.cold.deadlines) == 2
+
+
+def test_symbolicate_early_frames_larger_than_an_answer_raise(server: Server) -> None:
+    del server.modules.files[C]
+    server.cold.answers[C] = early_frames(C, [IN_C])
+    server.parts = server.parts._replace(max_answer_bytes=40)
+    with pytest.raises(TooLarge):
+        server.v5([C], [0, IN_C])

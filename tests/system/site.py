@@ -151,7 +151,7 @@ class Site:
             return False
 
 
-def end(process: subprocess.Popen[bytes] | None) -> None:
+def end(process: subprocess.Popen[Any] | None) -> None:
     if process is not None and process.poll() is None:
         process.terminate()
         try:
@@ -160,7 +160,7 @@ def end(process: subprocess.Popen[bytes] | None) -> None:
             _kill(process)
 
 
-def _kill(process: subprocess.Popen[bytes] | None) -> None:
+def _kill(process: subprocess.Popen[Any] | None) -> None:
     assert process
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()

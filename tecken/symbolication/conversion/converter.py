@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 from tecken.errors import (
@@ -20,12 +21,14 @@ from tecken.metrics import PREPARATION_SECONDS, PREPARATIONS
 from tecken.storage.backends.uploaded_files import gzip_chunks
 from tecken.storage.port import OwnFiles, PageFiles, SymbolSource
 from tecken.store.port import Missing, PageStore
+from tecken.symbolication.conversion.early import EarlyPublisher
 from tecken.symbolication.conversion.lock import ConversionLock
 from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbolication.conversion.status import ConversionTracker
 from tecken.symbolication.page_reader import read_header
 from tecken.symbols.ids import ObjectId, normal_debug_id
 from tecken.symbols.layouts import FileKey, symbol_file
+from tecken.symbols.pagefile.convert import PageFileWriter, ScannedModule
 from tecken.symbols.pagefile.file import Header
 
 logger = logging.getLogger(__name__)
@@ -57,6 +60,10 @@ class Converter:
     what the conversion has written, or the conversion notices the upload, removes it itself and starts over.
     If the stamp were compared before the page file is written, an upload in between would leave the page
     file of the former symbols in storage for ever.
+
+    With `early`, the requests that wait get their frames as soon as the text is scanned. Early frames follow
+    the same rule, and one more: `early` refuses those of symbols that an upload has replaced since the text
+    was opened.
     """
 
     def __init__(
@@ -69,7 +76,9 @@ class Converter:
         lock: ConversionLock,
         conversion: Conversion,
         lifetimes: Callable[[], MissingLifetimes],
+        early: EarlyPublisher | None = None,
     ) -> None:
+        self._early = early
         self._source = source
         self._stamp = stamp
         self._page_files = page_files
@@ -109,7 +118,7 @@ class Converter:
         """Convert a module until no upload has replaced its symbol file meanwhile; see the class."""
         for _ in range(TRIES):
             stamp = self._stamp(module)
-            result = self._convert_or_mark(module)
+            result = self._convert_or_mark(module, stamp)
             # After everything is written, and never before.
             if self._stamp(module) == stamp:
                 return result
@@ -118,9 +127,9 @@ class Converter:
                 self._store.forget(module)
         raise Unavailable(f"{module} is being uploaded again and again")
 
-    def _convert_or_mark(self, module: ObjectId) -> Header | Missing:
+    def _convert_or_mark(self, module: ObjectId, stamp: object) -> Header | Missing:
         try:
-            return self._put(module, self._convert(module))
+            return self._put(module, self._convert(module, stamp))
         except SourceDisabled as error:
             # A short lifetime, because an operator may enable the source at any moment.
             return self._mark(module, Missing("absent", str(error)), self._lifetimes().unreachable)
@@ -129,13 +138,34 @@ class Converter:
         except (Malformed, TooLarge) as error:
             return self.give_up(module, str(error))
 
-    def _convert(self, module: ObjectId) -> Header:
+    def _convert(self, module: ObjectId, stamp: object) -> Header:
+        revision = self._early.revision(module) if self._early else None
+        on_scan = partial(self._handle_scan, module, stamp, revision)
         with PREPARATION_SECONDS.time(), self._source.open(module) as chunks:
-            with self._conversion.of(chunks) as converted:
-                _check_debug_id(module, converted.header)
+            with self._conversion.of(chunks, on_scan) as converted:
                 self._page_files.write(module, converted.chunks())
             PREPARATIONS.labels(result="ready").inc()
             return converted.header
+
+    def _handle_scan(
+        self,
+        module: ObjectId,
+        stamp: object,
+        revision: str | None,
+        writer: PageFileWriter,
+        scanned: ScannedModule,
+    ) -> None:
+        """Publish early frames. Raises Malformed for symbols of another build."""
+        _check_debug_id(module, scanned.debug_id)
+        if not self._early or not self._early.publish(module, revision, writer, scanned.code_file):
+            return
+        if not self._has_stamp(module, stamp):
+            self._early.withdraw(module)
+
+    def _has_stamp(self, module: ObjectId, stamp: object) -> bool:
+        with suppress(Unavailable):
+            return self._stamp(module) == stamp
+        return False
 
     def _put(self, module: ObjectId, header: Header) -> Header:
         with suppress(StoreUnavailable):
@@ -155,11 +185,11 @@ class Converter:
         return missing
 
 
-def _check_debug_id(module: ObjectId, header: Header) -> None:
+def _check_debug_id(module: ObjectId, debug_id: str) -> None:
     """Raise Malformed for symbols of another build. A renamed debug file is accepted."""
-    debug_id = normal_debug_id(header.metadata.debug_id)
-    if debug_id != module.debug_id:
-        raise Malformed(f"the symbol file is of another build: its MODULE record says {debug_id}")
+    normal = normal_debug_id(debug_id)
+    if normal != module.debug_id:
+        raise Malformed(f"the symbol file is of another build: its MODULE record says {normal}")
 
 
 class Importer:

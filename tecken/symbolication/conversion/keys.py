@@ -12,6 +12,9 @@ from tecken.symbols.ids import ObjectId
 REPLACED: Final = "modules:replaced"
 """Channel of invalidations: the key of a module whose symbols have changed."""
 
+ANSWERED: Final = "modules:answered"
+"""Channel of results: the key of a module for which waiting requests find something new."""
+
 
 def claim(module: ObjectId) -> str:
     """Return the key of the claim, which exists while a job for the module is in the queue or being done.
@@ -39,3 +42,23 @@ def answer(module: ObjectId) -> str:
 def attempts(module: ObjectId) -> str:
     """Return the key that counts conversions that began and did not end."""
     return f"cold:attempts:{module.key}"
+
+
+def wanted(module: ObjectId) -> str:
+    """Return the key of the set of offsets that requests wait for."""
+    return f"cold:wanted:{module.key}"
+
+
+def scanned(module: ObjectId) -> str:
+    """Return the key that exists while early frames are published; its value is the module's code file."""
+    return f"cold:scanned:{module.key}"
+
+
+def frames(module: ObjectId) -> str:
+    """Return the key of the hash of early frames by offset."""
+    return f"cold:frames:{module.key}"
+
+
+def revision(module: ObjectId) -> str:
+    """Return the key that counts changes of the module's symbols."""
+    return f"cold:revision:{module.key}"

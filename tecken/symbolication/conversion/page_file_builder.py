@@ -12,7 +12,7 @@ from tempfile import TemporaryFile
 from typing import BinaryIO, NamedTuple, cast
 
 from tecken.errors import TooLarge, Unavailable
-from tecken.symbols.pagefile.convert import PageFileWriter, decompress
+from tecken.symbols.pagefile.convert import PageFileWriter, ScannedModule, decompress
 from tecken.symbols.pagefile.file import Header
 
 # Memory of this process in pages; the first number is its address space (proc_pid_statm(5)).
@@ -50,6 +50,14 @@ COPY_BYTES = 1024 * 1024
 MAX_MEMORY_BYTES = 1024 * 1024 * 1024
 
 
+OnScan = Callable[[PageFileWriter, ScannedModule], None]
+"""Called between the scan of a text and the construction of its pages."""
+
+
+def _ignore_scan(_writer: PageFileWriter, _module: ScannedModule) -> None:
+    pass
+
+
 class Converted(NamedTuple):
     """Result of a conversion: the header, and a temporary file with the compressed pages."""
 
@@ -82,8 +90,10 @@ class Conversion:
         return decompress(chunks, self._max_bytes())
 
     @contextmanager
-    def of(self, chunks: Iterable[bytes]) -> Iterator[Converted]:
+    def of(self, chunks: Iterable[bytes], on_scan: OnScan = _ignore_scan) -> Iterator[Converted]:
         """Convert a symbol file and give its page file for the time of the context.
+
+        `on_scan` is called when the text is scanned; an exception of it ends the conversion.
 
         Raises:
             Malformed: It is not a symbol file.
@@ -91,12 +101,14 @@ class Conversion:
             Unavailable: The disk is full.
         """
         with self._open_temporary_file() as spool, self._open_temporary_file() as pages:
-            yield Converted(self._convert(chunks, spool, pages), pages)
+            yield Converted(self._convert(chunks, PageFileWriter(spool, pages), pages, on_scan), pages)
 
-    def _convert(self, chunks: Iterable[bytes], spool: BinaryIO, pages: BinaryIO) -> Header:
+    def _convert(
+        self, chunks: Iterable[bytes], writer: PageFileWriter, pages: BinaryIO, on_scan: OnScan
+    ) -> Header:
         try:
             with added_memory(self._max_memory):
-                return _write_pages(self.text(chunks), spool, pages)
+                return _write_pages(self.text(chunks), writer, pages, on_scan)
         except MemoryError:
             limit = (self._max_memory or 0) >> 20
             raise TooLarge(f"symbol file needs more than {limit} MiB of memory to be converted") from None
@@ -113,17 +125,17 @@ class Conversion:
                 file.close()
 
 
-def _write_pages(text: Iterable[bytes], spool: BinaryIO, pages: BinaryIO) -> Header:
-    """Write the pages of a symbol file to `pages` and return their header."""
-    converter = PageFileWriter(spool, pages)
+def _write_pages(text: Iterable[bytes], writer: PageFileWriter, pages: BinaryIO, on_scan: OnScan) -> Header:
+    """Write the pages of a symbol file and return their header."""
     for chunk in text:
         with _disk_errors():
-            converter.feed(chunk)
+            writer.feed(chunk)
         # The rest is call frame information, which is not even fetched.
-        if converter.complete:
+        if writer.complete:
             break
     with _disk_errors():
-        header = converter.finish()
+        on_scan(writer, writer.finish_scan())
+        header = writer.finish()
         # Without it, a full disk would fail only when the pages are read, as an unhandled OSError.
         pages.flush()
     return header

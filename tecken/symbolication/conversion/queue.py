@@ -7,18 +7,29 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
+from threading import Event
 from typing import Protocol
 
 from tecken.errors import Pending, Unavailable
 from tecken.store.port import Missing
-from tecken.symbolication.conversion.status import ClientPlaces, ConversionTracker, Ready, State
+from tecken.symbolication.conversion.early import MAX_OFFSETS, EarlyFrames
+from tecken.symbolication.conversion.signals import ResultSignals
+from tecken.symbolication.conversion.status import (
+    NO_OFFSETS,
+    ClientPlaces,
+    ConversionTracker,
+    Offsets,
+    Ready,
+    State,
+)
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 
-# Seconds between two polls. Each pause is half as long again as the one before.
+# Seconds between two polls, where no message of a worker ends the pause. Each pause is half as long again as
+# the one before.
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 0.25
 
@@ -32,7 +43,7 @@ MAX_ATTEMPTS = 3
 # costs redis-cache no more per poll than a usual one.
 POLLED = 128
 
-Answers = dict[ObjectId, Missing | Unavailable]
+Answers = dict[ObjectId, Missing | Unavailable | EarlyFrames]
 
 
 class Send(Protocol):
@@ -49,16 +60,30 @@ def _no_absent(_modules: Sequence[ObjectId]) -> Mapping[ObjectId, Missing]:
 
 @dataclass
 class _Wait:
-    """Modules of one request that have no result yet, in its order, and the results of the others."""
+    """Modules of one request that have no result yet, in its order, and the results of the others.
+
+    `wanting` has the modules whose offsets workers know, `read` those whose early frames were read.
+    """
 
     states: dict[ObjectId, State]
     results: Answers
     client: str
+    offsets: Offsets
     has_claimed: bool = False
+    wanting: set[ObjectId] = field(default_factory=set)
+    read: set[ObjectId] = field(default_factory=set)
+
+    def offsets_of(self, modules: Iterable[ObjectId]) -> Offsets:
+        """Return the offsets of modules, without those that have too many for early frames."""
+        return {
+            module: self.offsets[module]
+            for module in modules
+            if 0 < len(self.offsets.get(module, ())) <= MAX_OFFSETS
+        }
 
 
 class CeleryConversionQueue:
-    """Client of the workers: claims modules, sends their jobs, and polls for the results.
+    """Client of the workers: claims modules, sends their jobs, and waits for the results.
 
     Of all requests that wait for a module, only the one that claims it sends a job. A claim expires, so a
     lost job is sent again: the next poll finds the module idle and claims it.
@@ -69,13 +94,18 @@ class CeleryConversionQueue:
     request, whose job precedes all others: a small request does not wait for a large one, not even for one
     of the same client.
 
+    A request that has offsets tells the workers which ones. When early frames have all of them, they are the
+    result. Otherwise the request waits for the page file.
+
     Args:
         tracker: The shared state of conversions.
         send: Puts the jobs of several modules into the queue in one round trip.
         places: Returns how many modules of one client workers may have at a time.
         absent: Returns the modules that are known to be absent and need no job.
+        signals: Ends the pause between two polls when a module has something new.
         clock: Seconds; replaced in tests.
-        sleep: Replaced in tests, and by a sleep that ends when the process stops.
+        wait: Waits for an event, at most for some seconds, and returns whether it is set.
+        sleep: Sleeps for some seconds.
     """
 
     def __init__(
@@ -84,38 +114,61 @@ class CeleryConversionQueue:
         send: Send,
         places: Callable[[], int],
         absent: Callable[[Sequence[ObjectId]], Mapping[ObjectId, Missing]] = _no_absent,
+        signals: ResultSignals | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
+        wait: Callable[[Event, float], bool] = Event.wait,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._tracker = tracker
         self._send = send
         self._places = places
         self._absent = absent
+        self._signals = signals or ResultSignals()
         self._clock = clock
+        self._wait = wait
         self._sleep = sleep
 
-    def convert_and_wait(self, modules: Sequence[ObjectId], deadline: float, client: str = "") -> Answers:
+    def convert_and_wait(
+        self,
+        modules: Sequence[ObjectId],
+        deadline: float,
+        client: str = "",
+        offsets: Offsets = NO_OFFSETS,
+    ) -> Answers:
         """Have modules converted and wait for them; see `loader.ConversionQueue`.
 
         Polls once even after the deadline.
         """
         results: Answers = {**self._absent(modules)}
-        wait = _Wait({module: "idle" for module in modules if module not in results}, results, client)
-        pause = FIRST_PAUSE
+        states: dict[ObjectId, State] = {module: "idle" for module in modules if module not in results}
+        wait = _Wait(states, results, client, offsets)
         try:
-            while True:
-                before = len(wait.states)
-                self._poll(wait)
-                left = deadline - self._clock()
-                if not wait.states or left <= 0:
-                    break
-                pause = FIRST_PAUSE if len(wait.states) < before else min(pause * 1.5, LONGEST_PAUSE)
-                # Spread, so that requests that started together do not poll together.
-                self._sleep(min(left, pause * random.uniform(0.8, 1.2)))  # noqa: S311
+            with self._signals.watch(states) as signal:
+                self._poll_until(wait, signal, deadline)
         except Unavailable as error:
             return results | dict.fromkeys(wait.states, error)
         return results | {module: _pending(module, state) for module, state in wait.states.items()}
+
+    def _poll_until(self, wait: _Wait, signal: Event, deadline: float) -> None:
+        """Poll until every module has a result, or until the deadline."""
+        pause = FIRST_PAUSE
+        while True:
+            before = len(wait.states)
+            # Before the poll: a message that arrives during the poll may be about what was just read.
+            signal.clear()
+            self._poll(wait)
+            left = deadline - self._clock()
+            if not wait.states or left <= 0:
+                return
+            pause = FIRST_PAUSE if len(wait.states) < before else min(pause * 1.5, LONGEST_PAUSE)
+            # Spread, so that requests that started together do not poll together.
+            is_signaled = self._wait(signal, min(left, pause * random.uniform(0.8, 1.2)))  # noqa: S311
+            # A poll of many modules is expensive, and their messages come one by one. So they are collected
+            # for as long as a pause of polls without messages would be.
+            others = min(len(wait.states), POLLED) - 1
+            if is_signaled and others:
+                self._sleep(min(left, FIRST_PAUSE * others / POLLED))
 
     def _poll(self, wait: _Wait) -> None:
         """Move modules with a result from `wait.states` to `wait.results`, and claim idle ones."""
@@ -128,17 +181,39 @@ class CeleryConversionQueue:
                 del wait.states[module]
             if isinstance(state, Missing):
                 wait.results[module] = state
+        self._read_early_frames(modules, wait)
         idle = [module for module in modules if wait.states.get(module) == "idle"]
         if idle:
             self._claim(idle, wait)
+        self._want(modules, wait)
+
+    def _read_early_frames(self, modules: Sequence[ObjectId], wait: _Wait) -> None:
+        """Move modules all of whose offsets have early frames to `wait.results`; each is tried once."""
+        scanned = [module for module in modules if wait.states.get(module) == "scanned"]
+        offsets = wait.offsets_of(module for module in scanned if module not in wait.read)
+        if not offsets:
+            return
+        wait.read |= offsets.keys()
+        for module, early in self._tracker.frames(offsets).items():
+            del wait.states[module]
+            wait.results[module] = early
+
+    def _want(self, modules: Sequence[ObjectId], wait: _Wait) -> None:
+        """Add the offsets of modules that another request has claimed."""
+        begun = [module for module in modules if wait.states.get(module) in ("asked", "started")]
+        offsets = wait.offsets_of(module for module in begun if module not in wait.wanting)
+        if offsets:
+            wait.wanting |= offsets.keys()
+            self._tracker.want(offsets)
 
     def _claim(self, modules: Sequence[ObjectId], wait: _Wait) -> None:
         first = self._places()
         most = max(1, first // 2)
         places = ClientPlaces(most, most if wait.has_claimed else first)
-        claimed = self._tracker.claim(modules, wait.client, places)
+        claimed = self._tracker.claim(modules, wait.client, places, wait.offsets_of(modules))
         if not claimed:
             return
+        wait.wanting.update(claimed)
         try:
             self._send(claimed, first=not wait.has_claimed)
         except Unavailable:
@@ -152,6 +227,7 @@ class CeleryConversionQueue:
 def _pending(module: ObjectId, state: State) -> Pending:
     reason = {
         "started": "conversion is going on",
+        "scanned": "conversion is going on",
         "asked": "no worker has taken it up yet",
     }.get(str(state), "workers are busy with other modules of the same client")
     return Pending(f"{module}: {reason}", RETRY_AFTER)
@@ -176,7 +252,13 @@ class InlineConversionQueue:
         self._converter = converter
         self._clock = clock
 
-    def convert_and_wait(self, modules: Sequence[ObjectId], deadline: float, client: str = "") -> Answers:  # noqa: ARG002
+    def convert_and_wait(
+        self,
+        modules: Sequence[ObjectId],
+        deadline: float,
+        client: str = "",  # noqa: ARG002
+        offsets: Offsets = NO_OFFSETS,  # noqa: ARG002
+    ) -> dict[ObjectId, Missing | Unavailable]:
         """Convert modules; see `loader.ConversionQueue`."""
         results = {module: self._convert(module, deadline) for module in modules}
         return {module: result for module, result in results.items() if not isinstance(result, Header)}

@@ -1,14 +1,19 @@
 """State of conversions on redis-cache, shared by the requests that wait and the workers.
 
     idle ── claim ──> asked ── a worker has the lock ──> started ── finish ──> answered ── expiry ──> idle
+                                                            └── scanned ──┘
 
-A poll reads three small keys per module, whatever the size of its header. They distinguish "no worker has
-started" from "a worker converts it". They also carry the result while the store is unavailable.
+A poll reads four small keys per module, whatever the size of its header. They distinguish "no worker has
+started" from "a worker converts it". They also carry the result while the store is unavailable. In the state
+"scanned", early frames can be read (see `early`). Each change for which requests wait is also published on a
+channel, so that they need not poll often.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
 
 import orjson
@@ -17,6 +22,7 @@ import redis
 from tecken.redisclient.guard import RedisGuard
 from tecken.store.port import Missing
 from tecken.symbolication.conversion import keys
+from tecken.symbolication.conversion.early import MAX_OFFSETS, EarlyFrames, EarlyTracker, dump, load
 from tecken.symbols.ids import ObjectId
 
 # Seconds until another request may claim the module and send another job, in case the job was lost.
@@ -25,6 +31,12 @@ ASKED_SECONDS = 60
 # Seconds for which a result is kept: longer than the longest pause between two polls.
 ANSWER_SECONDS = 5
 ATTEMPTS_SECONDS = 3600
+
+# Seconds for which early frames are kept when a worker ends before the page file is complete.
+FRAMES_SECONDS = 10
+
+# Longer than a conversion, which must find out whether the symbols have changed since it began.
+REVISION_SECONDS = 3600
 
 # The modules that a client has claimed are members of a sorted set; the score is the time at which the place
 # expires. A module's own key holds the name of that set, so that a worker, which does not have the client's
@@ -63,6 +75,34 @@ for i, key in ipairs(KEYS) do
   end
 end
 """
+# Adds the offsets that a request waits for. KEYS: claim, lock and set of each module. Only modules that have
+# a claim or a lock get a set, so that their number is bounded.
+WANT = """
+local most, seconds = tonumber(ARGV[1]), ARGV[2]
+for i = 1, #KEYS, 3 do
+  local offsets = cjson.decode(ARGV[2 + (i + 2) / 3])
+  local room = math.min(most - redis.call('SCARD', KEYS[i + 2]), #offsets)
+  if room > 0 and redis.call('EXISTS', KEYS[i], KEYS[i + 1]) > 0 then
+    redis.call('SADD', KEYS[i + 2], unpack(offsets, 1, room))
+    redis.call('EXPIRE', KEYS[i + 2], seconds)
+  end
+end
+"""
+# Publishes early frames unless an upload has replaced the symbols since the conversion read the revision. In
+# two commands, the frames of former symbols could be published after the upload has removed all others.
+PUBLISH = """
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then
+  return 0
+end
+redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
+redis.call('DEL', KEYS[3])
+for i = 6, #ARGV, 2 do
+  redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1])
+end
+redis.call('EXPIRE', KEYS[3], ARGV[3])
+redis.call('PUBLISH', ARGV[4], ARGV[5])
+return 1
+"""
 
 
 class Ready(NamedTuple):
@@ -79,22 +119,40 @@ class ClientPlaces(NamedTuple):
     first: int
 
 
-State = Literal["idle", "asked", "started"] | Ready | Missing
+State = Literal["idle", "asked", "started", "scanned"] | Ready | Missing
+Offsets = Mapping[ObjectId, Collection[int]]
+"""Offsets, below 2**32, that a request needs of each module."""
+
+NO_OFFSETS: Offsets = MappingProxyType({})
 
 
-class ConversionTracker(Protocol):
+class ConversionTracker(EarlyTracker, Protocol):
     """State of conversions. Every method may raise Unavailable, after one short deadline."""
 
     def get(self, modules: Sequence[ObjectId]) -> list[State]:
         """Return the state of each module."""
         ...
 
-    def claim(self, modules: Sequence[ObjectId], client: str, places: ClientPlaces) -> list[ObjectId]:
+    def claim(
+        self,
+        modules: Sequence[ObjectId],
+        client: str,
+        places: ClientPlaces,
+        offsets: Offsets = NO_OFFSETS,
+    ) -> list[ObjectId]:
         """Claim idle modules in their order, as far as the client has places, and return the claimed ones.
 
         The caller sends their jobs. A place is free again when the module has a result or after
-        ASKED_SECONDS.
+        ASKED_SECONDS. The offsets of claimed modules are added to the wanted ones.
         """
+        ...
+
+    def want(self, offsets: Offsets) -> None:
+        """Add offsets of claimed modules to the wanted ones, at most MAX_OFFSETS of each module."""
+        ...
+
+    def frames(self, offsets: Offsets) -> dict[ObjectId, EarlyFrames]:
+        """Return the early frames of the modules all of whose offsets have one."""
         ...
 
     def release(self, modules: Iterable[ObjectId]) -> None:
@@ -110,7 +168,7 @@ class ConversionTracker(Protocol):
         ...
 
     def forget(self, module: ObjectId) -> None:
-        """Remove the result and the attempts of a module whose symbols have changed."""
+        """Remove result, early frames and attempts of a module whose symbols have changed."""
         ...
 
 
@@ -123,16 +181,69 @@ class RedisConversionTracker:
 
     def get(self, modules: Sequence[ObjectId]) -> list[State]:
         """Return the state of each module, in one round trip."""
-        names = [key(module) for module in modules for key in (keys.answer, keys.lock, keys.claim)]
+        kinds = (keys.answer, keys.lock, keys.claim, keys.scanned)
+        names = [key(module) for module in modules for key in kinds]
         (values,) = self._run(lambda pipe: pipe.mget(names))
-        return [_state(module, *values[3 * i : 3 * i + 3]) for i, module in enumerate(modules)]
+        return [_state(module, *values[4 * i : 4 * i + 4]) for i, module in enumerate(modules)]
 
-    def claim(self, modules: Sequence[ObjectId], client: str, places: ClientPlaces) -> list[ObjectId]:
+    def claim(
+        self,
+        modules: Sequence[ObjectId],
+        client: str,
+        places: ClientPlaces,
+        offsets: Offsets = NO_OFFSETS,
+    ) -> list[ObjectId]:
         """Claim idle modules as far as the client has places, and return the claimed ones."""
         names = [keys.client(client), *map(keys.claim, modules)]
         arguments = [*places, ASKED_SECONDS, *(module.key for module in modules)]
-        (claimed,) = self._run(lambda pipe: pipe.eval(ASK, len(names), *names, *arguments))
-        return [modules[i] for i in claimed]
+
+        def commands(pipe: Any) -> None:
+            pipe.eval(ASK, len(names), *names, *arguments)
+            if offsets:
+                _want(pipe, offsets)
+
+        return [modules[i] for i in self._run(commands)[0]]
+
+    def want(self, offsets: Offsets) -> None:
+        """Add offsets of claimed modules to the wanted ones."""
+        self._run(lambda pipe: _want(pipe, offsets))
+
+    def wanted(self, module: ObjectId) -> set[int]:
+        """Return the wanted offsets."""
+        (offsets,) = self._run(lambda pipe: pipe.smembers(keys.wanted(module)))
+        return set(map(int, offsets))
+
+    def revision(self, module: ObjectId) -> str:
+        """Return the number of changes, "" for none."""
+        (revision,) = self._run(lambda pipe: pipe.get(keys.revision(module)))
+        return (revision or b"").decode()
+
+    def publish_frames(self, module: ObjectId, revision: str, early: EarlyFrames) -> bool:
+        """Publish frames, unless the symbols have changed since `revision`, and wake those who wait."""
+        names = [keys.revision(module), keys.scanned(module), keys.frames(module)]
+        fields = chain.from_iterable((offset, dump(frame)) for offset, frame in early.frames.items())
+        arguments = [revision, early.code_file, FRAMES_SECONDS, keys.ANSWERED, module.key, *fields]
+        (is_published,) = self._run(lambda pipe: pipe.eval(PUBLISH, len(names), *names, *arguments))
+        return bool(is_published)
+
+    def withdraw_frames(self, module: ObjectId) -> None:
+        """Remove the frames."""
+        self._run(lambda pipe: pipe.delete(keys.scanned(module), keys.frames(module)))
+
+    def frames(self, offsets: Offsets) -> dict[ObjectId, EarlyFrames]:
+        """Return the early frames of the modules all of whose offsets have one."""
+
+        def commands(pipe: Any) -> None:
+            for module, wanted in offsets.items():
+                pipe.get(keys.scanned(module))
+                pipe.hmget(keys.frames(module), list(wanted))
+
+        replies = iter(self._run(commands))
+        return {
+            module: EarlyFrames(code_file.decode(), dict(zip(wanted, map(load, raw), strict=True)))
+            for (module, wanted), code_file, raw in zip(offsets.items(), replies, replies, strict=True)
+            if code_file is not None and None not in raw
+        }
 
     def release(self, modules: Iterable[ObjectId]) -> None:
         """Release claims and their places."""
@@ -161,14 +272,23 @@ class RedisConversionTracker:
         def commands(pipe: Any) -> None:
             pipe.set(keys.answer(module), _dump_answer(module, answer), ex=ANSWER_SECONDS)
             pipe.eval(FREE, 1, keys.claim(module), module.key)
+            pipe.delete(keys.wanted(module), keys.scanned(module), keys.frames(module))
             if ended:
                 pipe.delete(keys.attempts(module))
+            pipe.publish(keys.ANSWERED, module.key)
 
         self._run(commands)
 
     def forget(self, module: ObjectId) -> None:
-        """Remove the result and the attempts."""
-        self._run(lambda pipe: pipe.delete(keys.answer(module), keys.attempts(module)))
+        """Remove everything that was found in the former symbols, and count the change."""
+        kinds = (keys.answer, keys.attempts, keys.scanned, keys.frames)
+
+        def commands(pipe: Any) -> None:
+            pipe.delete(*(key(module) for key in kinds))
+            pipe.incr(keys.revision(module))
+            pipe.expire(keys.revision(module), REVISION_SECONDS)
+
+        self._run(commands)
 
     def _run(self, commands: Any) -> list[Any]:
         """Return the replies of one transaction, which is one round trip."""
@@ -183,7 +303,15 @@ def _dump_answer(module: ObjectId, answer: Ready | Missing) -> bytes:
     return orjson.dumps([*answer, *spelling])
 
 
-def _state(module: ObjectId, answer: bytes | None, lock: bytes | None, claim: bytes | None) -> State:
+def _want(pipe: Any, offsets: Offsets) -> None:
+    names = [key(module) for module in offsets for key in (keys.claim, keys.lock, keys.wanted)]
+    lists = [orjson.dumps(list(wanted)) for wanted in offsets.values()]
+    pipe.eval(WANT, len(names), *names, MAX_OFFSETS, ASKED_SECONDS, *lists)
+
+
+def _state(
+    module: ObjectId, answer: bytes | None, lock: bytes | None, claim: bytes | None, scanned: bytes | None
+) -> State:
     """Return the state of a module.
 
     The absence of another spelling does not count: upstreams compare case.
@@ -196,6 +324,8 @@ def _state(module: ObjectId, answer: bytes | None, lock: bytes | None, claim: by
         kind, reason, *spelling = fields
         if spelling in ([], [module.debug_file]):
             return Missing(kind, reason)
+    if scanned is not None:
+        return "scanned"
     if lock:
         return "started"
     return "asked" if claim else "idle"

@@ -129,13 +129,13 @@ def state_of(explanation: Explanation) -> State | None:
 
 def is_looking(explanation: Explanation) -> bool:
     """Return whether a worker is converting the module, or a job for it is queued."""
-    return state_of(explanation) in ("asked", "started")
+    return state_of(explanation) in ("asked", "started", "scanned")
 
 
 def decide(explanation: Explanation, sources: Sequence[SourceState]) -> Conclusion:
     """Return the conclusion from the newest of: the conversion's state, stored symbols, the sources."""
     state = state_of(explanation)
-    if state == "started":
+    if state in ("started", "scanned"):
         return Conclusion("", "A worker is looking for it now.")
     if state == "asked":
         return Conclusion("", "A job to look for it is queued.", "No worker has started it yet.")

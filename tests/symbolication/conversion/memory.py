@@ -9,7 +9,8 @@ from threading import Lock
 
 from tecken.errors import StoreUnavailable, Unavailable
 from tecken.store.port import Missing, PageKey
-from tecken.symbolication.conversion.status import ClientPlaces, Ready, State
+from tecken.symbolication.conversion.early import MAX_OFFSETS, EarlyFrames
+from tecken.symbolication.conversion.status import NO_OFFSETS, ClientPlaces, Offsets, Ready, State
 from tecken.symbols.ids import ObjectId
 
 
@@ -30,13 +31,22 @@ class MemoryConversionTracker:
         self.states: dict[ObjectId, State] = {}
         self.attempts: Counter[ObjectId] = Counter()
         self.clients: defaultdict[str, set[ObjectId]] = defaultdict(set)
+        self.offsets: defaultdict[ObjectId, set[int]] = defaultdict(set)
+        self.early: dict[ObjectId, EarlyFrames] = {}
+        self.revisions: Counter[ObjectId] = Counter()
         self.away: Unavailable | None = None
 
     def get(self, modules: Sequence[ObjectId]) -> list[State]:
         self._answer()
         return [self.states.get(module, "idle") for module in modules]
 
-    def claim(self, modules: Sequence[ObjectId], client: str, places: ClientPlaces) -> list[ObjectId]:
+    def claim(
+        self,
+        modules: Sequence[ObjectId],
+        client: str,
+        places: ClientPlaces,
+        offsets: Offsets = NO_OFFSETS,
+    ) -> list[ObjectId]:
         self._answer()
         fresh: list[ObjectId] = []
         for module in modules:
@@ -46,7 +56,44 @@ class MemoryConversionTracker:
                 self.states[module] = "asked"
                 self.clients[client].add(module)
                 fresh.append(module)
+        self.want(offsets)
         return fresh
+
+    def want(self, offsets: Offsets) -> None:
+        self._answer()
+        for module, wanted in offsets.items():
+            if self.states.get(module) in ("asked", "started", "scanned"):
+                room = MAX_OFFSETS - len(self.offsets[module])
+                self.offsets[module].update(list(wanted)[:room])
+
+    def wanted(self, module: ObjectId) -> set[int]:
+        self._answer()
+        return set(self.offsets[module])
+
+    def revision(self, module: ObjectId) -> str:
+        self._answer()
+        return str(self.revisions[module])
+
+    def publish_frames(self, module: ObjectId, revision: str, early: EarlyFrames) -> bool:
+        self._answer()
+        if str(self.revisions[module]) != revision:
+            return False
+        self.states[module] = "scanned"
+        self.early[module] = early
+        return True
+
+    def withdraw_frames(self, module: ObjectId) -> None:
+        self._answer()
+        if self.early.pop(module, None):
+            self.states[module] = "started"
+
+    def frames(self, offsets: Offsets) -> dict[ObjectId, EarlyFrames]:
+        self._answer()
+        return {
+            module: EarlyFrames(early.code_file, {offset: early.frames[offset] for offset in wanted})
+            for module, wanted in offsets.items()
+            if (early := self.early.get(module)) and early.frames.keys() >= set(wanted)
+        }
 
     def release(self, modules: Iterable[ObjectId]) -> None:
         self._answer()
@@ -62,12 +109,16 @@ class MemoryConversionTracker:
     def finish(self, module: ObjectId, answer: Ready | Missing, *, ended: bool) -> None:
         self._answer()
         self.states[module] = answer
+        self.early.pop(module, None)
+        self.offsets.pop(module, None)
         self._free(module)
         if ended:
             del self.attempts[module]
 
     def forget(self, module: ObjectId) -> None:
         self._answer()
+        self.revisions[module] += 1
+        self.withdraw_frames(module)
         if isinstance(self.states.get(module), Ready | Missing):
             del self.states[module]
         self.attempts.pop(module, None)

@@ -17,12 +17,17 @@ from tecken.storage.factory import upstream_for
 from tecken.store.memory import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.converter import LONGEST_UNREACHABLE, Converter, MissingLifetimes
+from tecken.symbolication.conversion.early import EarlyFrames, EarlyPublisher
 from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import symbol_file
 from tecken.symbols.pagefile.file import Header
 from tests.support.clock import Clock
-from tests.symbolication.conversion.memory import MemoryConversionLock, StoreIsAway
+from tests.symbolication.conversion.memory import (
+    MemoryConversionLock,
+    MemoryConversionTracker,
+    StoreIsAway,
+)
 from tests.symbolication.samples import MIB, header_of, of_version_1, page_file, sym
 
 XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
@@ -37,16 +42,22 @@ class Rig:
         self.page_files = MemoryPageFiles()
         self.store = MemoryPageStore(MIB, self.clock)
         self.spool_dir = spool_dir
+        self.tracker = MemoryConversionTracker()
+        self.tracker.states[XUL] = "started"
+
+    def stamp(self, module: ObjectId) -> object:
+        return self.uploads[module]
 
     def prepare(self, module: ObjectId = XUL, store: PageStore | None = None) -> Header | Missing:
         converter = Converter(
             source=self.source,
-            stamp=self.uploads.__getitem__,
+            stamp=self.stamp,
             page_files=self.page_files,
             store=store or self.store,
             lock=MemoryConversionLock(),
             conversion=Conversion(lambda: MIB, str(self.spool_dir)),
             lifetimes=lambda: LIFETIMES,
+            early=EarlyPublisher(self.tracker),
         )
         return converter.convert(module)
 
@@ -300,3 +311,98 @@ def test_prepare_absent_in_one_spelling_looks_for_another_one(rig: Rig, tmp_path
     assert isinstance(rig.prepare(right), Header)
     assert isinstance(rig.prepare(wrong), Header)
     assert list(rig.page_files.files) == [right]
+
+
+# Early frames
+
+
+class Recording(MemoryConversionTracker):
+    """Tracker that records at each publication what storage and store have."""
+
+    def __init__(self, rig: Rig) -> None:
+        super().__init__()
+        self._rig = rig
+        self.states[XUL] = "started"
+        self.kept: list[object] = []
+
+    def publish_frames(self, module: ObjectId, revision: str, early: EarlyFrames) -> bool:
+        self.kept.append((dict(self._rig.page_files.files), self._rig.store.headers([module])))
+        return super().publish_frames(module, revision, early)
+
+
+def test_prepare_wanted_offsets_are_published_before_anything_is_kept(rig: Rig) -> None:
+    rig.tracker = tracker = Recording(rig)
+    tracker.want({XUL: [0x1000]})
+    assert isinstance(rig.prepare(), Header)
+    assert tracker.kept == [({}, {})]
+    frame = tracker.early[XUL].frames[0x1000]
+    assert frame
+    assert frame.function == "work0"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        sym(ObjectId("xul.pdb", "0" * 33)),
+        b"<html>",
+        gzip.compress(sym(XUL))[:-12],
+        sym(XUL, functions=40_000),
+    ],
+    ids=["another build", "no symbols", "truncated", "too large"],
+)
+def test_prepare_malformed_file_publishes_no_frames(rig: Rig, text: bytes) -> None:
+    rig.source.files[XUL] = text
+    rig.tracker.want({XUL: [0x1000]})
+    assert missing(rig.prepare()).kind == "malformed"
+    assert rig.tracker.early == {}
+
+
+def test_prepare_upload_before_the_frames_leaves_only_new_ones(rig: Rig) -> None:
+    """The upload stores its file and removes what was published while the former text is read."""
+
+    class Replaced(MemorySymbols):
+        @contextmanager
+        def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
+            with super().open(module) as chunks:
+                text = b"".join(chunks)
+                if not rig.uploads[module]:
+                    self.files[module] = sym(XUL, name="newer")
+                    rig.uploads[module] += 1
+                    rig.tracker.forget(module)
+                yield iter([text])
+
+    rig.tracker = tracker = Recording(rig)
+    rig.source = Replaced({XUL: sym(XUL)})
+    tracker.want({XUL: [0x1000]})
+    assert isinstance(rig.prepare(), Header)
+    frame = tracker.early[XUL].frames[0x1000]
+    assert frame
+    assert frame.function == "newer0"
+    assert rig.page_files.files == {XUL: page_file(sym(XUL, name="newer"))}
+
+
+@pytest.mark.parametrize("stamp", [1, Unavailable("storage is away")], ids=["changed", "unknown"])
+def test_prepare_other_stamp_after_the_frames_withdraws_them(
+    rig: Rig, stamp: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis-cache did not hear of the upload, so only the stamp of the stored file shows it."""
+    stamps = [0, stamp, 1, 1]
+    withdrawn = []
+
+    def next_stamp(_module: ObjectId) -> object:
+        value = stamps.pop(0) if stamps else 1
+        if isinstance(value, Unavailable):
+            raise value
+        return value
+
+    class Watching(MemoryConversionTracker):
+        def withdraw_frames(self, module: ObjectId) -> None:
+            withdrawn.append(module)
+            super().withdraw_frames(module)
+
+    rig.tracker = Watching()
+    rig.tracker.states[XUL] = "started"
+    rig.tracker.want({XUL: [0x1000]})
+    monkeypatch.setattr(rig, "stamp", next_stamp)
+    rig.prepare()
+    assert withdrawn[0] == XUL

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import Event
 
 import pytest
 
 from tecken.errors import Pending, Unavailable
 from tecken.store.port import Missing
+from tecken.symbolication.conversion.early import MAX_OFFSETS, EarlyFrames
 from tecken.symbolication.conversion.queue import (
     MAX_ATTEMPTS,
+    Answers,
     CeleryConversionQueue,
     ConversionWorker,
     InlineConversionQueue,
 )
-from tecken.symbolication.conversion.status import Ready
+from tecken.symbolication.conversion.signals import ResultSignals
+from tecken.symbolication.conversion.status import Ready, State
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 from tests.support.clock import Clock
@@ -35,6 +39,9 @@ class Queue:
         self.absent: dict[ObjectId, Missing] = {}
         self.on_sleep: Callable[[float], None] = lambda waited: None
         self.broken: Unavailable | None = None
+        self.offsets: list[int] = []
+        self.signals = ResultSignals()
+        self.step = 1.0
         self._began = self.clock.now
 
     def send(self, modules: Sequence[ObjectId], *, first: bool) -> None:
@@ -50,16 +57,28 @@ class Queue:
 
     def convert_and_wait(
         self, *modules: ObjectId, seconds: float = 10.0, client: str = "one", places: int = 100
-    ) -> dict[ObjectId, Missing | Unavailable]:
-        cold = CeleryConversionQueue(
+    ) -> Answers:
+        offsets = dict.fromkeys(modules, self.offsets) if self.offsets else {}
+        return self.cold(places).convert_and_wait(modules, self.clock.now + seconds, client, offsets)
+
+    def cold(self, places: int = 100) -> CeleryConversionQueue:
+        return CeleryConversionQueue(
             self.tracker,
             self.send,
             lambda: places,
             lambda _: self.absent,
+            self.signals,
             clock=self.clock,
+            wait=self.wait,
             sleep=self.sleep,
         )
-        return cold.convert_and_wait(modules, self.clock.now + seconds, client)
+
+    def wait(self, event: Event, seconds: float) -> bool:
+        """Wait in small steps, since a message may come at any moment."""
+        end = self.clock.now + seconds
+        while self.clock.now < end and not event.is_set():
+            self.sleep(max(1e-6, min(self.step, end - self.clock.now)))
+        return event.is_set()
 
 
 @pytest.fixture
@@ -265,3 +284,94 @@ def test_worker_ended_attempts_are_not_counted(queue: Queue) -> None:
     for _ in range(2 * MAX_ATTEMPTS):
         worker.work(XUL)
     assert queue.tracker.states == {XUL: ABSENT}
+
+
+# Early frames, and messages
+
+
+def publish(queue: Queue, early: EarlyFrames) -> None:
+    assert queue.tracker.publish_frames(XUL, queue.tracker.revision(XUL), early)
+
+
+def test_bring_offsets_reach_the_worker_that_answers_them(queue: Queue) -> None:
+    early = EarlyFrames("xul.dll", {5: None, 6: None})
+
+    def work(waited: float) -> None:
+        if queue.tracker.wanted(XUL) == {5, 6} and not queue.tracker.early:
+            publish(queue, early)
+
+    queue.offsets, queue.on_sleep = [5, 6], work
+    assert queue.convert_and_wait(XUL) == {XUL: early}
+    assert queue.clock.now < 1001
+
+
+def test_bring_module_that_another_request_claimed_gets_its_offsets_too(queue: Queue) -> None:
+    queue.convert_and_wait(XUL, seconds=0.0)
+    queue.offsets = [7]
+    assert isinstance(queue.convert_and_wait(XUL, seconds=1.0)[XUL], Pending)
+    assert queue.tracker.wanted(XUL) == {7}
+    assert queue.sent == [XUL]
+
+
+def test_bring_early_frames_without_an_offset_wait_for_the_page_file(queue: Queue) -> None:
+    def work(waited: float) -> None:
+        if not queue.tracker.early:
+            publish(queue, EarlyFrames("", {5: None}))
+        elif waited > 1:
+            queue.tracker.finish(XUL, Ready(), ended=False)
+
+    queue.offsets, queue.on_sleep = [5, 6], work
+    assert queue.convert_and_wait(XUL) == {}
+    assert 1001 < queue.clock.now < 1002
+
+
+def test_bring_scanned_module_is_pending_at_the_deadline(queue: Queue) -> None:
+    queue.offsets, queue.on_sleep = [6], lambda _: publish(queue, EarlyFrames("", {5: None}))
+    answer = queue.convert_and_wait(XUL)
+    assert isinstance(answer[XUL], Pending)
+    assert "conversion is going on" in str(answer[XUL])
+
+
+def test_bring_more_offsets_than_early_frames_can_have_sends_none(queue: Queue) -> None:
+    queue.offsets = list(range(MAX_OFFSETS + 1))
+    queue.convert_and_wait(XUL, seconds=1.0)
+    assert queue.tracker.wanted(XUL) == set()
+
+
+def test_bring_message_ends_the_pause(queue: Queue) -> None:
+    def work(waited: float) -> None:
+        if waited > 5 and queue.tracker.states[XUL] == "asked":
+            queue.tracker.states[XUL] = Ready()
+            queue.signals.notify(XUL.key)
+
+    queue.on_sleep, queue.step = work, 0.001
+    assert queue.convert_and_wait(XUL) == {}
+    assert 1005 < queue.clock.now < 1005.003
+
+
+def test_bring_messages_of_many_modules_are_collected(queue: Queue) -> None:
+    """A poll of many modules is not repeated for each message: a second of them costs less than 50 polls."""
+    polled = 0
+    get = queue.tracker.get
+
+    def counted(modules: Sequence[ObjectId]) -> list[State]:
+        nonlocal polled
+        polled += len(modules)
+        return get(modules)
+
+    def work(waited: float) -> None:
+        module = queue.sent[int(waited * 1000) % len(queue.sent)]
+        queue.tracker.states[module] = Ready()
+        queue.signals.notify(module.key)
+
+    queue.tracker.get = counted  # type: ignore[method-assign]
+    queue.on_sleep, queue.step = work, 0.001
+    queue.convert_and_wait(*many(128), seconds=1.0, places=256)
+    assert polled < 50 * 128
+
+
+def test_bring_leaves_no_event_behind(queue: Queue) -> None:
+    queue.convert_and_wait(XUL, NSS, seconds=0.5)
+    queue.tracker.away = Unavailable("redis-cache does not answer")
+    queue.convert_and_wait(XUL, NSS, seconds=0.5)
+    assert queue.signals.watched == 0

@@ -7,6 +7,7 @@ from tecken.errors import Unavailable
 from tecken.redisclient.guard import RedisGuard
 from tecken.store.port import Missing
 from tecken.symbolication.conversion import keys
+from tecken.symbolication.conversion.early import MAX_OFFSETS, EarlyFrames
 from tecken.symbolication.conversion.status import (
     ClientPlaces,
     ConversionTracker,
@@ -14,6 +15,7 @@ from tecken.symbolication.conversion.status import (
     RedisConversionTracker,
 )
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.lookup import Frame, Inline
 from tests.support.clock import Clock
 from tests.support.redis_server import MUTE_AFTER, RedisServer
 from tests.symbolication.conversion.memory import MemoryConversionTracker
@@ -182,3 +184,108 @@ def test_forget_another_spelling_ends_an_answer(cache_client: redis.Redis) -> No
     tracker.finish(FOO, ABSENT, ended=True)
     tracker.forget(LOWER)
     assert tracker.get([FOO]) == ["idle"]
+
+
+# Early frames
+
+EARLY = EarlyFrames(
+    "xul.dll",
+    {
+        5: Frame("f", 4, "a.c", 7, (Inline("naïve()", "é.c", 8), Inline("h", "", 0)), 16),
+        6: None,
+        2**32 - 1: Frame("last", 2**32 - 16, "", 0),
+    },
+)
+
+
+def test_claim_keeps_the_offsets_of_claimed_modules(tracker: ConversionTracker) -> None:
+    places = ClientPlaces(most=1, first=1)
+    assert tracker.claim([XUL, NSS], "client", places, {XUL: [5, 2**32 - 1], NSS: [1]}) == [XUL]
+    assert tracker.wanted(XUL) == {5, 2**32 - 1}
+    assert tracker.wanted(NSS) == set()
+
+
+def test_want_adds_offsets_up_to_the_bound(tracker: ConversionTracker) -> None:
+    tracker.claim([XUL], "client", MANY, {XUL: [5, 6]})
+    tracker.want({XUL: [6, 7], NSS: [1]})
+    assert tracker.wanted(XUL) == {5, 6, 7}
+    assert tracker.wanted(NSS) == set()
+    tracker.want({XUL: range(100, 100 + 2 * MAX_OFFSETS)})
+    assert len(tracker.wanted(XUL)) == MAX_OFFSETS
+    tracker.want({XUL: [8]})
+    assert 8 not in tracker.wanted(XUL)
+
+
+def test_want_module_that_is_converted_without_a_claim_keeps_offsets(cache_client: redis.Redis) -> None:
+    tracker = redis_board(cache_client)
+    cache_client.set(keys.lock(XUL), "worker", ex=30)
+    tracker.want({XUL: [5]})
+    assert tracker.wanted(XUL) == {5}
+
+
+def test_frames_published_are_read_until_the_conversion_ends(tracker: ConversionTracker) -> None:
+    tracker.claim([XUL], "client", MANY)
+    assert tracker.frames({XUL: [5]}) == {}
+    assert tracker.publish_frames(XUL, tracker.revision(XUL), EARLY)
+    assert tracker.get([XUL, NSS]) == ["scanned", "idle"]
+    assert tracker.frames({XUL: [6, 5, 2**32 - 1]}) == {XUL: EARLY}
+    tracker.finish(XUL, Ready(), ended=False)
+    assert tracker.get([XUL]) == [Ready()]
+    assert tracker.frames({XUL: [5]}) == {}
+    assert tracker.wanted(XUL) == set()
+
+
+def test_frames_with_an_offset_missing_are_not_returned(tracker: ConversionTracker) -> None:
+    tracker.publish_frames(XUL, tracker.revision(XUL), EARLY)
+    tracker.publish_frames(NSS, tracker.revision(NSS), EARLY)
+    found = tracker.frames({XUL: [5, 7], NSS: [6]})
+    assert found == {NSS: EarlyFrames("xul.dll", {6: None})}
+
+
+def test_frames_of_former_symbols_are_removed_and_refused(tracker: ConversionTracker) -> None:
+    """Whichever comes first, an upload or the frames of the symbols before it."""
+    tracker.claim([XUL], "client", MANY)
+    before = tracker.revision(XUL)
+    assert tracker.publish_frames(XUL, before, EARLY)
+    tracker.forget(XUL)
+    assert tracker.frames({XUL: [5]}) == {}
+    assert not tracker.publish_frames(XUL, before, EARLY)
+    assert tracker.frames({XUL: [5]}) == {}
+    assert tracker.publish_frames(XUL, tracker.revision(XUL), EARLY)
+
+
+def test_frames_withdrawn_are_not_read(tracker: ConversionTracker) -> None:
+    tracker.claim([XUL], "client", MANY)
+    tracker.publish_frames(XUL, tracker.revision(XUL), EARLY)
+    tracker.withdraw_frames(XUL)
+    assert tracker.frames({XUL: [5]}) == {}
+
+
+def test_frames_replace_earlier_ones(cache_client: redis.Redis) -> None:
+    tracker = redis_board(cache_client)
+    tracker.publish_frames(XUL, "", EARLY)
+    tracker.publish_frames(XUL, "", EarlyFrames("", {9: None}))
+    assert tracker.frames({XUL: [5]}) == {}
+    assert tracker.frames({XUL: [9]}) == {XUL: EarlyFrames("", {9: None})}
+
+
+def test_frames_keys_all_expire(cache_client: redis.Redis) -> None:
+    tracker = redis_board(cache_client)
+    tracker.claim([XUL], "client", MANY, {XUL: [5]})
+    tracker.publish_frames(XUL, "", EARLY)
+    tracker.forget(NSS)
+    names = cache_client.keys("cold:*")
+    kinds = {bytes(name).split(b":")[1] for name in names}  # type: ignore[arg-type]
+    assert kinds == {b"asked", b"client", b"wanted", b"scanned", b"frames", b"revision"}
+    assert all(cache_client.ttl(name) > 0 for name in names)
+
+
+def test_frames_and_results_are_announced(cache_client: redis.Redis) -> None:
+    tracker = redis_board(cache_client)
+    with cache_client.pubsub() as channel:  # type: ignore[no-untyped-call]
+        channel.subscribe(keys.ANSWERED)
+        assert channel.get_message(timeout=10)["type"] == "subscribe"
+        tracker.publish_frames(XUL, "", EARLY)
+        tracker.finish(NSS, ABSENT, ended=True)
+        messages = [channel.get_message(timeout=10)["data"].decode() for _ in range(2)]
+    assert messages == [XUL.key, NSS.key]

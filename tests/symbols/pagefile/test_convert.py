@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from tecken.errors import Malformed, TooLarge
 from tecken.symbols import engine
 from tecken.symbols.formats import breakpad
+from tecken.symbols.lookup import Frame, find, frame, name
 from tecken.symbols.pagefile import bounds, convert, cutter
 from tecken.symbols.pagefile.convert import PageFileWriter
 from tecken.symbols.pagefile.file import Metadata, Section
@@ -35,11 +38,15 @@ Records = list[tuple[int, bytes]]
 
 
 class Converted:
-    def __init__(self, *chunks: bytes) -> None:
+    def __init__(self, *chunks: bytes, offsets: Iterable[int] | None = None) -> None:
         pages = io.BytesIO()
         converter = PageFileWriter(io.BytesIO(), pages)
         for chunk in chunks:
             converter.feed(chunk)
+        self.frames: dict[int, Frame | None] = {}
+        if offsets is not None:
+            converter.finish_scan()
+            self.frames = dict(converter.frames_at(offsets))
         self.complete = converter.complete
         self.header = converter.finish()
         self.file = self.header.raw + pages.getvalue()
@@ -520,3 +527,64 @@ def test_converter_arbitrary_text_is_converted_or_malformed(text: bytes) -> None
         return
     for section in Section:
         assert all(len(block) <= len(text) for _, block in module.records(section))
+
+
+# Frames of the scanned text, before the pages are written
+
+
+def frames_of(file: Converted, offsets: Iterable[int]) -> dict[int, Frame | None]:
+    """Return the frames that lookups in the finished page file give."""
+
+    def file_name(number: int) -> str:
+        page = file.header.page_for(Section.FILES, number)
+        return "" if page is None else name(file.page(page), number)
+
+    def origin_name(number: int) -> str:
+        page = file.header.page_for(Section.ORIGINS, number)
+        return "" if page is None else name(file.page(page), number)
+
+    frames = {}
+    for offset in offsets:
+        page = file.header.page_for(Section.SYMBOLS, offset)
+        hit = None if page is None else find(file.page(page), offset)
+        frames[offset] = hit and frame(hit, file_name, origin_name)
+    return frames
+
+
+@given(sym_files(), st.sets(st.integers(0, 300), max_size=40), st.integers(0, 200))
+@settings(max_examples=200)
+def test_converter_frames_before_the_pages_are_those_of_the_page_file(
+    sym: bytes, offsets: set[int], page_size: int
+) -> None:
+    with mock.patch.object(cutter, "PAGE_SIZE", page_size):
+        file, early = Converted(sym), Converted(sym, offsets=offsets)
+    assert early.frames == frames_of(file, offsets)
+    assert list(early.frames) == sorted(offsets)
+    assert early.file == file.file
+
+
+@pytest.mark.parametrize("dictionary_from", [0, 1 << 30])
+def test_converter_early_frames_do_not_change_the_form_of_calls(
+    monkeypatch: pytest.MonkeyPatch, dictionary_from: int
+) -> None:
+    """The first INLINE record decides whether all of them are read, whichever is looked up first."""
+    monkeypatch.setattr(cutter, "PAGE_SIZE", 1)
+    monkeypatch.setattr(convert, "DICTIONARY_FROM", dictionary_from)
+    old = b"FUNC 10 10 0 f\nINLINE 0 5 1 10 4\n10 4 7 7\n"
+    new = b"FUNC 20 10 0 g\nINLINE 0 5 7 1 20 4\n20 4 8 7\n"
+    for text in (MODULE + FILES + old + new, MODULE + FILES + old.replace(b"1 10", b"7 1 10") + new):
+        file, early = Converted(text), Converted(text, offsets=[0x21])
+        assert early.frames == frames_of(file, [0x21])
+        assert early.file == file.file
+
+
+def test_converter_early_frames_of_a_large_module_are_those_of_its_page_file() -> None:
+    functions = b"".join(
+        b"FUNC %x 10 0 f%d\nINLINE 0 %d 7 9 %x 4\n%x 10 %d 2\n" % (16 * n, n, n, 16 * n, 16 * n, n)
+        for n in range(200_000)
+    )
+    offsets = [0, 3_199_999, 1_600_002, 3_200_000]
+    text = MODULE + FILES + functions
+    file, early = Converted(text), Converted(text, offsets=offsets)
+    assert early.frames == frames_of(file, offsets)
+    assert early.file == file.file

@@ -1,0 +1,18 @@
+"""kill -9 at random moments of conversions, under requests: no wrong and no partial answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.system.cold_kills import kill_conversions
+
+SEED = 20261129
+KILLS = 24
+
+
+def test_conversion_killed_at_any_moment_gives_no_wrong_answer(tmp_path: Path) -> None:
+    """`python -m bench.cold --kills 1000` is the long form."""
+    outcome = kill_conversions(tmp_path, KILLS, SEED)
+    assert outcome.wrong == []
+    assert outcome.killed.total() >= KILLS
+    assert outcome.answers["complete"] >= KILLS
