@@ -22,7 +22,7 @@ impl<'a> PageLookup<'a> {
     }
 
     /// Return the hit at an offset of this page; None where no symbol covers it.
-    pub fn find(&mut self, offset: u32, has_places: bool) -> Result<Option<Hit>, MalformedPage> {
+    pub fn find(&mut self, offset: u32, has_places: bool) -> Result<Option<Hit<'a>>, MalformedPage> {
         let offset = i128::from(offset);
         // Records up to the offset; the last of them is the symbol.
         let symbols = self.page.keys.bisect_right(offset, 0, self.page.keys.len());
@@ -59,7 +59,7 @@ impl<'a> PageLookup<'a> {
     }
 
     /// Return the PUBLIC record at the address of `symbol`: of several, the first from `begin` on.
-    fn public(&self, begin: usize, symbol: usize) -> Result<Hit, MalformedPage> {
+    fn public(&self, begin: usize, symbol: usize) -> Result<Hit<'a>, MalformedPage> {
         let keys = self.page.keys;
         Hit::public(self.page.text(keys.bisect_left(keys.get(symbol), begin, symbol)))
     }

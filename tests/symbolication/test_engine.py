@@ -34,20 +34,20 @@ def converted(sym: bytes) -> PageFile:
     return PageFile(header, header.raw + pages.getvalue())
 
 
-def never() -> bool:
-    return False
+def now() -> float:
+    return 0.0
 
 
 def searches(
-    version: ApiVersion, is_late: Callable[[], bool] = never
+    version: ApiVersion, clock: Callable[[], float] = now, end: float = 0.0
 ) -> list[Callable[[Header, Set[int]], ModuleSearch[bytes]]]:
     def plain(offset: int) -> bytes:
         return version.fragment(offset, None)
 
     compiled = EngineTerms(
-        version.name, is_late, version.has_places, plain, lambda: float("inf"), lambda _: None
+        version.name, version.has_places, clock, end, plain, lambda: float("inf"), lambda _: None
     )
-    return [Terms(version.fragment, is_late, version.has_places).search, compiled.search]
+    return [Terms(version.fragment, lambda: clock() > end, version.has_places).search, compiled.search]
 
 
 def frames(
@@ -201,7 +201,7 @@ def test_engine_deadline_ends_both_forms_at_the_same_frame(steps: int) -> None:
     for version in VERSIONS:
         for search_number in range(2):
             calls = iter(range(99))
-            search = searches(version, lambda calls=calls: next(calls) >= steps)[search_number]  # type: ignore[misc]
+            search = searches(version, lambda calls=calls: next(calls), steps - 1)[search_number]  # type: ignore[misc]
             it = search(file.header, offsets)
             is_late = it.find([file.page(number) for number in it.pages])
             results.append((is_late, it.render([file.page(number) for number in it.name_pages])))
@@ -212,7 +212,7 @@ def test_engine_deadline_ends_both_forms_at_the_same_frame(steps: int) -> None:
 def test_engine_frames_over_the_bound_end_the_rendering() -> None:
     file = converted(sample(C))
     sizes: list[int] = []
-    terms = EngineTerms("v5", never, True, lambda _: b"", lambda: 300.0, sizes.append)
+    terms = EngineTerms("v5", True, now, 0.0, lambda _: b"", lambda: 300.0, sizes.append)
     it = terms.search(file.header, frozenset(range(4613, 4700)))
     it.find([file.page(number) for number in it.pages])
     found, _ = it.render([file.page(number) for number in it.name_pages])

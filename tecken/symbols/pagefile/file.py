@@ -124,22 +124,22 @@ class Header:
         start = self._ends[page - 1] if page else 0
         return len(self.raw) + start, len(self.raw) + self._ends[page]
 
-    def load(self, page: int, packed: bytes) -> KeptPage:
+    def load(self, packed: bytes) -> KeptPage:
         """Check a page, and return it in the form in which a process keeps it. Raises MalformedPageFile."""
         reader = self.reader
         if reader is None:
             return self.open(packed)
         try:
-            if page in self.pages(Section.SYMBOLS):
-                reader.check(packed)
-                return PackedPage(packed)
-            return decode(reader.open(packed))
+            return PackedPage(reader.load(packed))
         except engine.MALFORMED as error:
             raise engine.malformed_page(error) from error
 
     def unpack(self, page: KeptPage) -> Page:
         """Return a page decoded."""
-        return self.open(page.raw) if isinstance(page, PackedPage) else page
+        if isinstance(page, Page):
+            return page
+        assert self.reader
+        return decode(self.reader.unpack(page.kept))
 
     @property
     def reader(self) -> engine.Reader | None:

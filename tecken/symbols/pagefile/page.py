@@ -36,46 +36,46 @@ class Page:
     `keys` are module offsets of FUNC and PUBLIC records, or numbers of FILE or INLINE_ORIGIN records.
     """
 
-    __slots__ = ("_ends", "_start", "keys", "raw")
+    __slots__ = ("_ends", "_raw", "_start", "keys")
 
     def __init__(self, raw: bytes, keys: Sequence[int], ends: Sequence[int], start: int) -> None:
         self.keys = keys
         self._ends = ends
-        self.raw = raw
+        self._raw = raw
         self._start = start
 
     def text(self, i: int) -> bytes:
         """Return the i-th record's text: a whole FUNC block, one PUBLIC line, or one name."""
         begin = self._start + (self._ends[i - 1] if i else 0)
-        return self.raw[begin : self._start + self._ends[i]]
+        return self._raw[begin : self._start + self._ends[i]]
 
     def is_public(self, i: int) -> bool:
         """Return whether the i-th record is a PUBLIC record."""
         # startswith() with a position copies nothing; `text` would copy a FUNC block of up to 2 MiB.
-        return self.raw.startswith(b"PUBLIC", self._start + (self._ends[i - 1] if i else 0))
+        return self._raw.startswith(b"PUBLIC", self._start + (self._ends[i - 1] if i else 0))
 
     @property
     def size(self) -> int:
         """Bytes held in memory."""
-        return len(self.raw) + _OBJECT_BYTES
+        return len(self._raw) + _OBJECT_BYTES
 
 
 class PackedPage:
-    """Page of symbols that was checked and is kept compressed.
+    """Page that was checked and is kept compressed, in a form of the engine.
 
-    The engine decompresses a page in a few microseconds, so compressed pages cost little time, and five times
-    as many of them fit into the memory of a process.
+    The engine decompresses a page in a few microseconds, so compressed pages cost little time, and three
+    times as many of them fit into the memory of a process.
     """
 
-    __slots__ = ("raw",)
+    __slots__ = ("kept",)
 
-    def __init__(self, raw: bytes) -> None:
-        self.raw = raw
+    def __init__(self, kept: bytes) -> None:
+        self.kept = kept
 
     @property
     def size(self) -> int:
         """Bytes held in memory."""
-        return len(self.raw) + _PACKED_BYTES
+        return len(self.kept) + _PACKED_BYTES
 
 
 KeptPage = Page | PackedPage
