@@ -22,7 +22,7 @@ from tecken.symbols import engine
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.lookup import Frame, Hit, PageLookup, frame, name
 from tecken.symbols.pagefile.file import Header, Section
-from tecken.symbols.pagefile.page import KeptPage, PackedPage, Page
+from tecken.symbols.pagefile.page import KeptPage, Page
 
 Wanted = Mapping[ObjectId, tuple[Header, Set[int]]]
 T = TypeVar("T")
@@ -274,7 +274,7 @@ class EngineSearch:
 
 
 def _packed(pages: Iterable[KeptPage]) -> list[bytes]:
-    return [page.kept for page in pages if isinstance(page, PackedPage)]
+    return [page for page in pages if isinstance(page, bytes)]
 
 
 def _symbol_page(header: Header, offset: int) -> int | None:

@@ -29,7 +29,7 @@ import zstandard
 
 from tecken.errors import MalformedPageFile, TooLarge
 from tecken.symbols import engine
-from tecken.symbols.pagefile.page import U32, KeptPage, PackedPage, Page, decode, table, words
+from tecken.symbols.pagefile.page import U32, KeptPage, Page, decode, table, words
 
 MAGIC: Final = b"TKNPAGES"
 
@@ -130,7 +130,7 @@ class Header:
         if reader is None:
             return self.open(packed)
         try:
-            return PackedPage(reader.load(packed))
+            return reader.load(packed)
         except engine.MALFORMED as error:
             raise engine.malformed_page(error) from error
 
@@ -139,7 +139,7 @@ class Header:
         if isinstance(page, Page):
             return page
         assert self.reader
-        return decode(self.reader.unpack(page.kept))
+        return decode(self.reader.unpack(page))
 
     @property
     def reader(self) -> engine.Reader | None:

@@ -23,7 +23,7 @@ U32 = 4
 # Bytes of a Page object and its two memoryviews.
 _OBJECT_BYTES = 400
 
-# Bytes of a PackedPage and of its entry in a cache (measured).
+# Bytes of a compressed page apart from its content, with its entry in a cache (measured).
 _PACKED_BYTES = 300
 
 
@@ -60,26 +60,17 @@ class Page:
         return len(self._raw) + _OBJECT_BYTES
 
 
-class PackedPage:
-    """Page that was checked and is kept compressed, in a form of the engine.
+KeptPage = Page | bytes
+"""Page in the form in which a process keeps it: decoded, or bytes of the engine's `Reader.load`.
 
-    The engine decompresses a page in a few microseconds, so compressed pages cost little time, and three
-    times as many of them fit into the memory of a process.
-    """
-
-    __slots__ = ("kept",)
-
-    def __init__(self, kept: bytes) -> None:
-        self.kept = kept
-
-    @property
-    def size(self) -> int:
-        """Bytes held in memory."""
-        return len(self.kept) + _PACKED_BYTES
+The engine decompresses a page in a few microseconds, so its form costs little time, and three times as many
+pages fit into the memory of a process.
+"""
 
 
-KeptPage = Page | PackedPage
-"""Page in the form in which a process keeps it."""
+def kept_bytes(page: KeptPage) -> int:
+    """Return the bytes of a page held in memory."""
+    return len(page) + _PACKED_BYTES if isinstance(page, bytes) else page.size
 
 
 def encode(keys: Sequence[int], texts: Sequence[bytes]) -> bytes:
