@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use memchr::{memchr, memrchr};
+use memchr::{memchr, memmem, memrchr};
 
 use crate::errors::MalformedPage;
-use crate::numbers::{decimal, fields, hexadecimal, long_hexadecimal, trim};
-use crate::ranges::{NOWHERE, ParsedBlock, Range, Site, records, site_of, split_depth};
+use crate::numbers::{DIGITS, decimal, fields, hexadecimal, long_hexadecimal, trim};
+use crate::ranges::{NOWHERE, ParsedBlock, Range, Site, site_of, split_depth};
 
 pub const ADDRESS_SPACE: i128 = 1 << 32;
 
@@ -20,14 +20,13 @@ const MAX_RUN_TEXT: usize = 1024;
 /// The longest block whose line records are searched as text.
 const MAX_SEARCHED_TEXT: usize = 128 << 10;
 
-/// Bytes of a record that an error shows.
-const SHOWN: usize = 80;
+const INLINE: &[u8] = b"\nINLINE ";
 
 /// Function at an offset and the calls inlined there, with names by number (see `func_record.Hit`).
 #[derive(Clone, Debug)]
-pub struct Hit {
+pub struct Hit<'a> {
     /// Name as it is in the page; empty for an unknown one.
-    pub function: Vec<u8>,
+    pub function: &'a [u8],
     pub entry: i128,
     pub size: i128,
     /// Place of the offset, then the place of each call, the deepest first.
@@ -35,13 +34,13 @@ pub struct Hit {
     pub origins: Vec<i128>,
 }
 
-impl Hit {
+impl<'a> Hit<'a> {
     /// Return a function without names of files and inlined calls.
-    fn of_function(function: &[u8], entry: i128, size: i128) -> Self {
-        Hit { function: function.to_vec(), entry, size, sites: vec![NOWHERE], origins: Vec::new() }
+    fn of_function(function: &'a [u8], entry: i128, size: i128) -> Self {
+        Hit { function, entry, size, sites: vec![NOWHERE], origins: Vec::new() }
     }
 
-    pub fn public(record: &[u8]) -> Result<Self, MalformedPage> {
+    pub fn public(record: &'a [u8]) -> Result<Self, MalformedPage> {
         let head = head(record, 1)?;
         Ok(Hit::of_function(head.name, head.address, 0))
     }
@@ -55,7 +54,7 @@ struct Head<'a> {
 }
 
 fn head(record: &[u8], numbers: usize) -> Result<Head<'_>, MalformedPage> {
-    let malformed = || MalformedPage::Record(record.get(..SHOWN).unwrap_or(record).to_vec());
+    let malformed = || MalformedPage::record(record);
     let mut words = fields(record);
     words.next();
     let after_kind = words.clone();
@@ -96,12 +95,12 @@ impl<'a> Block<'a> {
     }
 
     /// Return the function alone.
-    pub fn without_places(&self) -> Hit {
+    pub fn without_places(&self) -> Hit<'a> {
         Hit::of_function(self.function, self.start, self.end - self.start)
     }
 
     /// Return the hit of an offset in the block; None in a gap after an inlined call.
-    pub fn locate(&mut self, offset: i128) -> Option<Hit> {
+    pub fn locate(&mut self, offset: i128) -> Option<Hit<'a>> {
         self.lookups = self.lookups.saturating_add(1);
         let is_first = self.lookups <= TEXT_LOOKUPS;
         let mut calls = if is_first { self.calls_at(offset) } else { self.parsed().calls_at(offset) };
@@ -116,7 +115,7 @@ impl<'a> Block<'a> {
         sites.push(site);
         sites.extend(calls.iter().rev().map(|call| call.site));
         let origins = calls.iter().rev().map(|call| call.origin).collect();
-        Some(Hit { function: self.function.to_vec(), entry: self.start, size: self.end - self.start, sites, origins })
+        Some(Hit { function: self.function, entry: self.start, size: self.end - self.start, sites, origins })
     }
 
     /// Return the last boundary up to `offset`. A PUBLIC record before it is hidden.
@@ -133,12 +132,22 @@ impl<'a> Block<'a> {
     fn calls_at(&self, offset: i128) -> Vec<Range> {
         // The last record of each depth that covers the offset.
         let mut by_depth: BTreeMap<i64, Range> = BTreeMap::new();
-        let mut calls = Vec::new();
-        for record in inline_records(self.text) {
-            if let Some((depth, call)) = self.covering(record, offset) {
+        let plain = u64::try_from(offset).ok().zip(u64::try_from(self.start).ok());
+        let mut rest = self.text;
+        while let Some(at) = next_inline(rest) {
+            rest = rest.get(at..).unwrap_or_default();
+            let (end, may_cover) = match plain {
+                Some((offset, start)) => scan_plain(rest, offset, start),
+                None => (0, true),
+            };
+            let end = end + memchr(b'\n', rest.get(end..).unwrap_or_default()).unwrap_or(rest.len() - end);
+            let (record, after) = rest.split_at(end);
+            if may_cover && let Some((depth, call)) = self.covering(record, offset) {
                 by_depth.insert(depth, call);
             }
+            rest = after;
         }
+        let mut calls = Vec::new();
         for depth in 0.. {
             match by_depth.remove(&depth) {
                 Some(call) => calls.push(call),
@@ -230,7 +239,46 @@ fn first_number(record: &[u8]) -> Option<i128> {
     long_hexadecimal(trim(field))
 }
 
-/// Return the INLINE records of a block without their first word.
-fn inline_records(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    records(text).filter_map(|record| record.strip_prefix(b"INLINE "))
+/// Return where the next INLINE record of a text begins, after its first word. The text begins before a newline.
+fn next_inline(text: &[u8]) -> Option<usize> {
+    // Most INLINE records follow on each other, and no record of another kind has an "I" in real files.
+    if text.starts_with(INLINE) {
+        return Some(INLINE.len());
+    }
+    memmem::find(text, INLINE).map(|at| at + INLINE.len())
+}
+
+/// Read an INLINE record whose fields have single spaces between them, and return how far it was read, and whether
+/// one of its ranges may cover `offset`.
+///
+/// The record ends after that place, too, for one in another form, which may cover the offset.
+fn scan_plain(record: &[u8], offset: u64, first: u64) -> (usize, bool) {
+    let mut bytes = record.iter().enumerate();
+    // Depth, line, file, origin.
+    for _ in 0..4 {
+        match bytes.find(|(_, byte)| **byte == b' ' || **byte == b'\n') {
+            Some((_, b' ')) => {}
+            _ => return (0, true),
+        }
+    }
+    let (mut start, mut number, mut digits, mut is_size) = (0u64, 0u64, 0u32, false);
+    for (i, byte) in bytes {
+        let digit = DIGITS[*byte as usize];
+        if digit != 0xff {
+            number = number << 4 | u64::from(digit);
+            digits += 1;
+            continue;
+        }
+        if digits == 0 || digits > 15 || !matches!(*byte, b' ' | b'\n') {
+            return (i, true);
+        }
+        if is_size && first <= start && start <= offset && offset < start + number {
+            return (i, true);
+        }
+        if *byte == b'\n' {
+            return (i, false);
+        }
+        (start, number, digits, is_size) = (number, 0, 0, !is_size);
+    }
+    (record.len(), true)
 }

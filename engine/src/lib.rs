@@ -26,7 +26,7 @@ mod text;
 use pyo3::prelude::*;
 
 /// Number of the interface between this module and `tecken/symbols/engine.py`, which accepts one number only.
-const INTERFACE: u32 = 2;
+const INTERFACE: u32 = 3;
 
 #[pymodule]
 mod tecken_engine {

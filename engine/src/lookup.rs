@@ -1,13 +1,25 @@
 //! Search of one page for the symbol at an offset (see `lookup.PageLookup`).
 #![forbid(unsafe_code)]
 
+use std::cell::OnceCell;
+
 use crate::block::{Block, Hit};
 use crate::errors::MalformedPage;
+use crate::packed::{PACKED, expand};
 use crate::page::Page;
+
+/// Text of each packed block of a page that was looked at, None for a malformed one.
+pub type Texts = [OnceCell<Option<Vec<u8>>>];
+
+/// Return room for the texts of a page, which live as long as the lookups in it.
+pub fn room(page: Page<'_>) -> Vec<OnceCell<Option<Vec<u8>>>> {
+    vec![OnceCell::new(); page.keys.len()]
+}
 
 /// Search in one page; ascending offsets are fastest.
 pub struct PageLookup<'a> {
     page: Page<'a>,
+    texts: &'a Texts,
     /// Records up to the last symbol that was visited, and the last FUNC record among them.
     visited: usize,
     function: Option<usize>,
@@ -17,12 +29,12 @@ pub struct PageLookup<'a> {
 }
 
 impl<'a> PageLookup<'a> {
-    pub fn new(page: Page<'a>) -> Self {
-        PageLookup { page, visited: 0, function: None, blocks: Vec::new(), blocks_at: None }
+    pub fn new(page: Page<'a>, texts: &'a Texts) -> Self {
+        PageLookup { page, texts, visited: 0, function: None, blocks: Vec::new(), blocks_at: None }
     }
 
     /// Return the hit at an offset of this page; None where no symbol covers it.
-    pub fn find(&mut self, offset: u32, has_places: bool) -> Result<Option<Hit>, MalformedPage> {
+    pub fn find(&mut self, offset: u32, has_places: bool) -> Result<Option<Hit<'a>>, MalformedPage> {
         let offset = i128::from(offset);
         // Records up to the offset; the last of them is the symbol.
         let symbols = self.page.keys.bisect_right(offset, 0, self.page.keys.len());
@@ -59,7 +71,7 @@ impl<'a> PageLookup<'a> {
     }
 
     /// Return the PUBLIC record at the address of `symbol`: of several, the first from `begin` on.
-    fn public(&self, begin: usize, symbol: usize) -> Result<Hit, MalformedPage> {
+    fn public(&self, begin: usize, symbol: usize) -> Result<Hit<'a>, MalformedPage> {
         let keys = self.page.keys;
         Hit::public(self.page.text(keys.bisect_left(keys.get(symbol), begin, symbol)))
     }
@@ -72,13 +84,27 @@ impl<'a> PageLookup<'a> {
         let address = page.keys.get(function);
         self.blocks_at = None;
         self.blocks.clear();
-        self.blocks.push(Block::new(page.text(function))?);
+        let block = self.block(function)?;
+        self.blocks.push(block);
         let equal = (0..function).rev().take_while(|i| page.keys.get(*i) == address);
         for i in equal.filter(|i| !page.is_public(*i)) {
-            self.blocks.push(Block::new(page.text(i))?);
+            let block = self.block(i)?;
+            self.blocks.push(block);
         }
         self.blocks_at = Some(function);
         Ok(())
+    }
+}
+
+impl<'a> PageLookup<'a> {
+    fn block(&self, i: usize) -> Result<Block<'a>, MalformedPage> {
+        let record = self.page.text(i);
+        if record.first() != Some(&PACKED) {
+            return Block::new(record);
+        }
+        let address = u64::from(self.page.keys.get(i));
+        let text = self.texts.get(i).and_then(|text| text.get_or_init(|| expand(record, address)).as_deref());
+        Block::new(text.ok_or_else(|| MalformedPage::record(record))?)
     }
 }
 

@@ -1,19 +1,16 @@
 //! Lookup as Python sees it: one `Reader` for each header, one `Search` for each module of a request.
 
-use std::collections::BTreeMap;
-
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use zstd_safe::DDict;
 
-use crate::block::Hit;
 use crate::errors::MalformedPage;
-use crate::lookup::PageLookup;
-use crate::names::text_of;
-use crate::page::{Page, Words, decompress};
-use crate::render::{Names, Version, fragment};
+use crate::lookup::{self, PageLookup};
+use crate::names::Names;
+use crate::page::{Page, Words, decompress, keep, unpack, with_whole_numbers};
+use crate::render::{Symbol, Version, fragment};
 
 create_exception!(
     tecken_engine,
@@ -41,14 +38,21 @@ pub struct Reader {
     /// Ends of the sections, counted in pages: symbols, files, origins.
     bounds: [usize; 3],
     dictionary: Option<DDict<'static>>,
+    version: u16,
 }
 
 #[pymethods]
 impl Reader {
-    /// Take the header `raw`, the place of its first keys, the number of pages in each section, and the place of its
-    /// dictionary.
+    /// Take the header `raw`, its version, the place of its first keys, the number of pages in each section, and the
+    /// place of its dictionary.
     #[new]
-    fn new(raw: Bound<'_, PyBytes>, keys_at: usize, pages: [usize; 3], dictionary_at: usize) -> PyResult<Self> {
+    fn new(
+        raw: Bound<'_, PyBytes>,
+        version: u16,
+        keys_at: usize,
+        pages: [usize; 3],
+        dictionary_at: usize,
+    ) -> PyResult<Self> {
         let bytes = raw.as_bytes();
         let total = pages.iter().try_fold(0usize, |total, count| total.checked_add(*count));
         let end = total.and_then(|total| total.checked_mul(4)).and_then(|size| size.checked_add(keys_at));
@@ -59,23 +63,25 @@ impl Reader {
         let no_memory = || PyValueError::new_err("no memory for the dictionary");
         let dictionary = dictionary.map(|it| DDict::try_create(it).ok_or_else(no_memory)).transpose()?;
         let bounds = [pages[0], pages[0] + pages[1], pages[0] + pages[1] + pages[2]];
-        Ok(Reader { raw: raw.unbind(), keys_at, bounds, dictionary })
+        Ok(Reader { raw: raw.unbind(), keys_at, bounds, dictionary, version })
     }
 
-    /// Return one page, decompressed and checked. Raises Malformed.
-    fn open<'py>(&self, py: Python<'py>, packed: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    /// Return one page, decompressed and checked, in the form in which a process keeps it. Raises Malformed.
+    fn load<'py>(&self, py: Python<'py>, packed: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
         let mut raw = Vec::new();
         decompress(packed, self.dictionary.as_ref(), &mut raw)?;
+        if self.version != 2 {
+            raw = with_whole_numbers(&raw)?;
+        }
         Page::decode(&raw)?;
+        Ok(PyBytes::new(py, &keep(&raw)))
+    }
+
+    /// Return the bytes of a page that `load` returned, in the layout of version 2.
+    fn unpack<'py>(&self, py: Python<'py>, kept: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let mut raw = Vec::new();
+        unpack(kept, &mut raw)?;
         Ok(PyBytes::new(py, &raw))
-    }
-
-    /// Raise Malformed unless the bytes are one page.
-    fn check(&self, packed: &[u8]) -> PyResult<()> {
-        let mut raw = Vec::new();
-        decompress(packed, self.dictionary.as_ref(), &mut raw)?;
-        Page::decode(&raw)?;
-        Ok(())
     }
 
     /// Return a search for offsets below 2**32.
@@ -86,7 +92,15 @@ impl Reader {
         let places: Vec<_> = offsets.iter().map(|offset| (*offset, reader.symbol_page(raw, *offset))).collect();
         let mut pages: Vec<usize> = places.iter().filter_map(|(_, page)| *page).collect();
         pages.dedup();
-        Search { reader: slf.unbind(), places, pages, hits: Vec::new(), name_pages: Vec::new(), rendered_bytes: 0 }
+        Search {
+            reader: slf.unbind(),
+            places,
+            pages,
+            symbols: Vec::new(),
+            names: Names::default(),
+            name_pages: Vec::new(),
+            rendered_bytes: 0,
+        }
     }
 }
 
@@ -112,6 +126,18 @@ impl Reader {
     }
 }
 
+/// Moment at which a search ends, on Python's clock.
+struct Deadline<'a, 'py> {
+    clock: &'a Bound<'py, PyAny>,
+    end: f64,
+}
+
+impl Deadline<'_, '_> {
+    fn has_passed(&self) -> PyResult<bool> {
+        Ok(self.clock.call0()?.extract::<f64>()? > self.end)
+    }
+}
+
 /// Search for the offsets of one module, in two steps: `find`, then `render`.
 #[pyclass]
 pub struct Search {
@@ -120,7 +146,8 @@ pub struct Search {
     /// Numbers of the pages that `find` needs.
     #[pyo3(get)]
     pages: Vec<usize>,
-    hits: Vec<(u32, Option<Hit>)>,
+    symbols: Vec<(u32, Option<Symbol>)>,
+    names: Names,
     /// Numbers of the pages that `render` needs.
     #[pyo3(get)]
     name_pages: Vec<usize>,
@@ -131,70 +158,54 @@ pub struct Search {
 
 #[pymethods]
 impl Search {
-    /// Look the offsets up in compressed pages, which are in the order of `pages`.
+    /// Look the offsets up in pages as `Reader.load` returns them, in the order of `pages`.
     ///
-    /// Return whether `is_late()` has ended the search. Raises Malformed.
+    /// Return whether the search ended because `clock()` passed `end`. Raises Malformed.
     fn find(
         &mut self,
         py: Python<'_>,
         pages: Vec<Bound<'_, PyBytes>>,
         has_places: bool,
-        is_late: &Bound<'_, PyAny>,
+        clock: &Bound<'_, PyAny>,
+        end: f64,
     ) -> PyResult<bool> {
-        let reader = self.reader.bind(py).get();
-        let mut raw = Vec::new();
-        let mut rest = self.places.as_slice();
-        let mut late = false;
-        while let Some((_, page)) = rest.first() {
-            let (places, others) = rest.split_at(rest.iter().take_while(|(_, other)| other == page).count());
-            rest = others;
-            match page {
-                None => self.hits.extend(places.iter().map(|(offset, _)| (*offset, None))),
-                Some(number) => {
-                    let place = self.pages.binary_search(number).ok();
-                    let packed = place.and_then(|i| pages.get(i));
-                    let packed = packed.ok_or_else(|| PyValueError::new_err("a page is missing"))?;
-                    decompress(packed.as_bytes(), reader.dictionary.as_ref(), &mut raw)?;
-                    let mut lookup = PageLookup::new(Page::decode(&raw)?);
-                    for (offset, _) in places {
-                        late = is_late.call0()?.is_truthy()?;
-                        if late {
-                            break;
-                        }
-                        self.hits.push((*offset, lookup.find(*offset, has_places)?));
-                    }
-                }
-            }
-            if late {
-                break;
-            }
-        }
-        self.name_pages = find_name_pages(reader, reader.raw.as_bytes(py), &self.hits);
-        Ok(late)
+        let reader = self.reader.clone_ref(py);
+        let places = std::mem::take(&mut self.places);
+        let mut finder = Finder { reader: reader.get(), header: reader.get().raw.as_bytes(py), search: self, has_places };
+        let is_late = finder.run(&places, &pages, &Deadline { clock, end })?;
+        self.name_pages = self.names.pages();
+        Ok(is_late)
     }
 
-    /// Return the rendered frame of each offset. `names` are decoded pages in the order of `name_pages`.
+    /// Return the rendered frame of each offset. `names` are pages in the order of `name_pages`.
     ///
-    /// Also returns whether `is_late()` has ended the rendering, as the bound `max_bytes` does for all frames.
+    /// Also returns whether the rendering ended because `clock()` passed `end`. It ends, too, when the frames have
+    /// more than `max_bytes`.
     fn render<'py>(
         &mut self,
         py: Python<'py>,
         version: &str,
         names: Vec<Bound<'_, PyBytes>>,
         max_bytes: f64,
-        is_late: &Bound<'_, PyAny>,
+        clock: &Bound<'_, PyAny>,
+        end: f64,
     ) -> PyResult<(Bound<'py, PyDict>, bool)> {
         let version = if version == "v4" { Version::V4 } else { Version::V5 };
-        let reader = self.reader.bind(py).get();
-        let names = NamePages::new(reader, reader.raw.as_bytes(py), &self.name_pages, &names)?;
+        let deadline = Deadline { clock, end };
         let frames = PyDict::new(py);
+        // Each name is in a frame, so names of more bytes than the frames may have end the rendering, too.
+        self.rendered_bytes = self.read_names(&names, max_bytes)?;
+        if self.rendered_bytes as f64 > max_bytes {
+            return Ok((frames, false));
+        }
+        self.rendered_bytes = 0;
         let mut out = Vec::new();
-        for (offset, hit) in &self.hits {
-            if is_late.call0()?.is_truthy()? {
+        for (offset, symbol) in &self.symbols {
+            if deadline.has_passed()? {
                 return Ok((frames, true));
             }
             out.clear();
-            fragment(&mut out, version, *offset, hit.as_ref(), &names);
+            fragment(&mut out, version, *offset, symbol.as_ref(), &self.names);
             self.rendered_bytes += out.len();
             frames.set_item(offset, PyBytes::new(py, &out))?;
             if self.rendered_bytes as f64 > max_bytes {
@@ -205,49 +216,90 @@ impl Search {
     }
 }
 
-/// Return the numbers of the pages with the names of all hits, in order.
-fn find_name_pages(reader: &Reader, raw: &[u8], hits: &[(u32, Option<Hit>)]) -> Vec<usize> {
-    let mut pages = Vec::new();
-    for hit in hits.iter().filter_map(|(_, hit)| hit.as_ref()) {
-        pages.extend(hit.sites.iter().filter_map(|site| reader.file_page(raw, site.file)));
-        pages.extend(hit.origins.iter().filter_map(|origin| reader.origin_page(raw, *origin)));
-        if pages.len() > 4096 {
-            pages.sort_unstable();
-            pages.dedup();
-        }
-    }
-    pages.sort_unstable();
-    pages.dedup();
-    pages
-}
-
-/// Pages of names by number.
-struct NamePages<'a> {
-    reader: &'a Reader,
-    raw: &'a [u8],
-    pages: BTreeMap<usize, Page<'a>>,
-}
-
-impl<'a> NamePages<'a> {
-    fn new(reader: &'a Reader, raw: &'a [u8], numbers: &[usize], pages: &'a [Bound<'_, PyBytes>]) -> PyResult<Self> {
-        if pages.len() != numbers.len() {
+impl Search {
+    /// Read the names that the frames need, until they have more than `max_bytes`. Return their bytes.
+    fn read_names(&mut self, pages: &[Bound<'_, PyBytes>], max_bytes: f64) -> PyResult<usize> {
+        if pages.len() != self.name_pages.len() {
             return Err(PyValueError::new_err("a page is missing"));
         }
-        let decoded = numbers.iter().zip(pages).map(|(number, page)| Ok((*number, Page::decode(page.as_bytes())?)));
-        Ok(NamePages { reader, raw, pages: decoded.collect::<Result<_, MalformedPage>>()? })
-    }
-
-    fn text(&self, page: Option<usize>, number: i128) -> &[u8] {
-        page.and_then(|page| self.pages.get(&page)).map_or(&[], |page| text_of(*page, number))
+        let (mut raw, mut size) = (Vec::new(), 0);
+        for (number, page) in self.name_pages.iter().zip(pages) {
+            unpack(page.as_bytes(), &mut raw)?;
+            size = self.names.read(*number, Page::decode(&raw)?);
+            if size as f64 > max_bytes {
+                break;
+            }
+        }
+        Ok(size)
     }
 }
 
-impl Names for NamePages<'_> {
-    fn file(&self, number: i128) -> &[u8] {
-        self.text(self.reader.file_page(self.raw, number), number)
+/// One call of `Search.find`.
+struct Finder<'a> {
+    reader: &'a Reader,
+    header: &'a [u8],
+    search: &'a mut Search,
+    has_places: bool,
+}
+
+impl Finder<'_> {
+    /// Look up all places, page by page, and return whether the deadline has ended that.
+    fn run(
+        &mut self,
+        mut places: &[(u32, Option<usize>)],
+        pages: &[Bound<'_, PyBytes>],
+        deadline: &Deadline<'_, '_>,
+    ) -> PyResult<bool> {
+        let (mut raw, mut kept) = (Vec::new(), pages.iter());
+        while let Some((_, page)) = places.first() {
+            let (some, others) = places.split_at(places.iter().take_while(|(_, other)| other == page).count());
+            places = others;
+            let is_late = match page {
+                None => self.skip(some, deadline)?,
+                Some(_) => {
+                    let page = kept.next().ok_or_else(|| PyValueError::new_err("a page is missing"))?;
+                    unpack(page.as_bytes(), &mut raw)?;
+                    self.look_up(some, Page::decode(&raw)?, deadline)?
+                }
+            };
+            if is_late {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
-    fn origin(&self, number: i128) -> &[u8] {
-        self.text(self.reader.origin_page(self.raw, number), number)
+    /// Note offsets before the first symbol of the module.
+    fn skip(&mut self, places: &[(u32, Option<usize>)], deadline: &Deadline<'_, '_>) -> PyResult<bool> {
+        for (offset, _) in places {
+            if deadline.has_passed()? {
+                return Ok(true);
+            }
+            self.search.symbols.push((*offset, None));
+        }
+        Ok(false)
+    }
+
+    fn look_up(
+        &mut self,
+        places: &[(u32, Option<usize>)],
+        page: Page<'_>,
+        deadline: &Deadline<'_, '_>,
+    ) -> PyResult<bool> {
+        let (reader, header) = (self.reader, self.header);
+        let file = |names: &mut Names, number| names.want(reader.file_page(header, number), number);
+        let origin = |names: &mut Names, number| names.want(reader.origin_page(header, number), number);
+        let texts = lookup::room(page);
+        let mut lookup = PageLookup::new(page, &texts);
+        for (offset, _) in places {
+            // A single offset in the largest block allowed takes some milliseconds.
+            if deadline.has_passed()? {
+                return Ok(true);
+            }
+            let hit = lookup.find(*offset, self.has_places)?;
+            let symbol = hit.map(|hit| Symbol::new(&hit, &mut self.search.names, file, origin));
+            self.search.symbols.push((*offset, symbol));
+        }
+        Ok(false)
     }
 }

@@ -88,15 +88,16 @@ class Terms(NamedTuple, Generic[T]):
 
 
 class EngineTerms(NamedTuple):
-    """Rendering of frames by the engine, and the deadline of a lookup.
+    """Rendering of frames by the engine, and the deadline: the moment when `clock()` passes `end`.
 
     `max_bytes` returns how many bytes of frames may be rendered at most. `count` is called with the size of
     each module's frames, and what it raises ends the lookup. `render_plain` renders a frame without a symbol.
     """
 
     version: str
-    is_late: Callable[[], bool]
     has_places: bool
+    clock: Callable[[], float]
+    end: float
     render_plain: Callable[[int], bytes]
     max_bytes: Callable[[], float]
     count: Callable[[int], None]
@@ -254,22 +255,26 @@ class EngineSearch:
 
     def find(self, pages: Sequence[KeptPage]) -> bool:
         """Look the offsets up, and return whether the deadline has ended that."""
+        terms = self._terms
         try:
-            return self._search.find(
-                [page.raw for page in pages], self._terms.has_places, self._terms.is_late
-            )
+            return self._search.find(_packed(pages), terms.has_places, terms.clock, terms.end)
         except engine.MALFORMED as error:
             raise engine.malformed_page(error) from error
 
     def render(self, pages: Sequence[KeptPage]) -> tuple[dict[int, bytes], bool]:
         """Return the rendered frames by offset, and whether the deadline has ended that."""
         terms = self._terms
-        names = [page.raw for page in pages]
-        frames, is_late = self._search.render(terms.version, names, terms.max_bytes(), terms.is_late)
+        frames, is_late = self._search.render(
+            terms.version, _packed(pages), terms.max_bytes(), terms.clock, terms.end
+        )
         terms.count(self._search.rendered_bytes)
         for offset in self._outside:
             frames[offset] = terms.render_plain(offset)
         return frames, is_late
+
+
+def _packed(pages: Iterable[KeptPage]) -> list[bytes]:
+    return [page for page in pages if isinstance(page, bytes)]
 
 
 def _symbol_page(header: Header, offset: int) -> int | None:

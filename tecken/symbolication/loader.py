@@ -255,7 +255,7 @@ class SymbolLoader:
 
     def _open(self, key: PageKey, header: Header, raw: bytes, answer: Pages, trace: Trace) -> None:
         start = time.perf_counter()
-        page = header.load(key.page, raw)
+        page = header.load(raw)
         trace.add_parsing(key.module, time.perf_counter() - start)
         self._pages.put((key.generation, key.page), page)
         answer.found[key.generation, key.page] = page

@@ -11,7 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
-from tecken.symbols.pagefile.page import KeptPage
+from tecken.symbols.pagefile.page import KeptPage, kept_bytes
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -31,19 +31,36 @@ class Bounded(Generic[K, V]):
 
     def get(self, key: K) -> V | None:
         """Return a value and make it the most recently used one."""
-        value = self._values.get(key)
-        if value is not None:
-            self._values.move_to_end(key)
-        return value
+        return self.get_all((key,)).get(key)
+
+    def get_all(self, keys: Iterable[K]) -> dict[K, V]:
+        """Return the values that are stored and make them the most recently used ones."""
+        found = {}
+        # Methods looked up once: this loop runs for each distinct frame of every request.
+        get, touch = self._values.get, self._values.move_to_end
+        for key in keys:
+            value = get(key)
+            if value is not None:
+                touch(key)
+                found[key] = value
+        return found
 
     def keep(self, key: K, value: V) -> None:
         """Store a value, unless it is larger than the bound."""
-        size = self._size_of(value)
-        if size <= self._max_bytes:
-            self.drop(key)
-            self._values[key] = value
-            self.size += size
-            self._shrink()
+        self.keep_all({key: value})
+
+    def keep_all(self, items: Mapping[K, V]) -> None:
+        """Store values, except those that are larger than the bound."""
+        values, size_of, bound = self._values, self._size_of, self._max_bytes
+        for key, value in items.items():
+            size = size_of(value)
+            if size <= bound:
+                if key in values:
+                    self.drop(key)
+                values[key] = value
+                self.size += size
+                if self.size > bound:
+                    self._shrink()
 
     def drop(self, key: K) -> None:
         """Remove a value."""
@@ -134,7 +151,7 @@ class PageCache:
 
     def __init__(self, max_bytes: int) -> None:
         self._lock = Lock()
-        self._pages: Bounded[tuple[str, int], KeptPage] = Bounded(max_bytes, lambda page: page.size)
+        self._pages: Bounded[tuple[str, int], KeptPage] = Bounded(max_bytes, kept_bytes)
 
     def get(self, key: tuple[str, int]) -> KeptPage | None:
         """Return the page if it is cached."""
@@ -143,9 +160,8 @@ class PageCache:
 
     def get_all(self, keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], KeptPage]:
         """Return those pages that are cached."""
-        get = self._pages.get
         with self._lock:
-            return {key: page for key in keys if (page := get(key)) is not None}
+            return self._pages.get_all(keys)
 
     def put(self, key: tuple[str, int], page: KeptPage) -> None:
         """Store a page."""
@@ -181,22 +197,16 @@ class FrameCache:
 
     def get(self, version: str, generation: str, offsets: Iterable[int]) -> dict[int, bytes]:
         """Return the rendered frames of those offsets that are cached."""
-        found = {}
-        # One lock for all offsets of a module, and the method looked up once: this loop runs for each
-        # distinct frame of every request.
-        get = self._entries.get
+        keys = [(version, generation, offset) for offset in offsets]
         with self._lock:
-            for offset in offsets:
-                rendered = get((version, generation, offset))
-                if rendered is not None:
-                    found[offset] = rendered
-        return found
+            found = self._entries.get_all(keys)
+        return {offset: rendered for (_, _, offset), rendered in found.items()}
 
     def put(self, version: str, generation: str, frames: Mapping[int, bytes]) -> None:
         """Store rendered frames by offset."""
+        entries = {(version, generation, offset): rendered for offset, rendered in frames.items()}
         with self._lock:
-            for offset, rendered in frames.items():
-                self._entries.keep((version, generation, offset), rendered)
+            self._entries.keep_all(entries)
 
     def resize(self, max_bytes: int) -> None:
         """Set the bound in bytes."""

@@ -251,16 +251,13 @@ class _Request:
     def _search(self, end: float) -> Callable[[Header, Set[int]], ModuleSearch[bytes]]:
         """Return what searches a module until `end`: the engine, or Python where that is not built."""
         clock, version = self._parts.clock, self._version
-
-        def is_late() -> bool:
-            return clock() > end
-
         if engine.MODULE is None:
-            return Terms(self._render_frame, is_late, version.has_places).search
+            return Terms(self._render_frame, lambda: clock() > end, version.has_places).search
         return EngineTerms(
             version.name,
-            is_late,
             version.has_places,
+            clock,
+            end,
             lambda offset: self._render_frame(offset, None),
             lambda: self._parts.max_answer_bytes - self._rendered_bytes,
             self._count_rendered,

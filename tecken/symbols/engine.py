@@ -17,7 +17,7 @@ from typing import Final, Protocol, cast
 from tecken.errors import MalformedPageFile
 
 # The interface of the module that this release uses: `INTERFACE` in engine/src/lib.rs.
-INTERFACE: Final = 2
+INTERFACE: Final = 3
 
 # Bytes of a record that an error shows.
 SHOWN_BYTES: Final = 80
@@ -32,16 +32,16 @@ class Search(Protocol):
     """Numbers of the pages that `render` needs."""
     rendered_bytes: int
 
-    def find(self, pages: Sequence[bytes], has_places: bool, is_late: Callable[[], bool]) -> bool:
-        """Look the offsets up in compressed pages. Return whether the deadline has ended the search."""
+    def find(self, pages: Sequence[bytes], has_places: bool, clock: Callable[[], float], end: float) -> bool:
+        """Look the offsets up in pages of `Reader.load`. Return whether `clock()` has passed `end` before."""
         ...
 
     def render(
-        self, version: str, names: Sequence[bytes], max_bytes: float, is_late: Callable[[], bool]
+        self, version: str, names: Sequence[bytes], max_bytes: float, clock: Callable[[], float], end: float
     ) -> tuple[dict[int, bytes], bool]:
-        """Return the rendered frames by offset, and whether the deadline has ended the rendering.
+        """Return the rendered frames by offset, and whether `clock()` has passed `end` before.
 
-        It ends, too, once the frames have more than `max_bytes`. `names` are decoded pages.
+        The rendering ends, too, once the frames have more than `max_bytes`.
         """
         ...
 
@@ -49,12 +49,12 @@ class Search(Protocol):
 class Reader(Protocol):
     """Tables and dictionary of one header."""
 
-    def open(self, packed: bytes) -> bytes:
-        """Return one page, decompressed and checked."""
+    def load(self, packed: bytes) -> bytes:
+        """Check a page, and return it in the form in which a process keeps it."""
         ...
 
-    def check(self, packed: bytes) -> None:
-        """Raise an error unless the bytes are one page."""
+    def unpack(self, kept: bytes) -> bytes:
+        """Return the bytes of a page that `load` returned."""
         ...
 
     def search(self, offsets: Sequence[int]) -> Search:
@@ -113,7 +113,9 @@ class Engine(Protocol):
         """Return the text of a packed FUNC block, None for a malformed one."""
         ...
 
-    def Reader(self, raw: bytes, keys_at: int, pages: Sequence[int], dictionary_at: int) -> Reader:
+    def Reader(
+        self, raw: bytes, version: int, keys_at: int, pages: Sequence[int], dictionary_at: int
+    ) -> Reader:
         """Return a reader of the pages of a header."""
         ...
 

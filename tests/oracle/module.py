@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from io import BytesIO
 
@@ -40,9 +41,9 @@ class PagedModule:
         return None if number is None else self._page(number)
 
     def _read(self, number: int) -> Page:
-        return self.header.open(self.packed(number))
+        return self.header.open(self._packed(number))
 
-    def packed(self, number: int) -> bytes:
+    def _packed(self, number: int) -> bytes:
         return self._file[slice(*self.header.span(number))]
 
 
@@ -52,9 +53,9 @@ class EngineModule(PagedModule):
     def frame(self, offset: int) -> Frame | None:
         assert self.header.reader
         search = self.header.reader.search([offset])
-        search.find([self.packed(number) for number in search.pages], True, lambda: False)
-        names = [self._page(number).raw for number in search.name_pages]
-        frames, _ = search.render("v5", names, float("inf"), lambda: False)
+        now = (lambda: 0.0), 0.0
+        search.find(self._kept(search.pages), True, *now)
+        frames, _ = search.render("v5", self._kept(search.name_pages), float("inf"), *now)
         found = orjson.loads(b"{" + frames[offset])
         if "function" not in found:
             return None
@@ -67,3 +68,7 @@ class EngineModule(PagedModule):
         return Frame(
             found["function"], entry, *place, tuple(inlines), int(found.get("function_size", "0"), 16)
         )
+
+    def _kept(self, pages: Iterable[int]) -> list[bytes]:
+        assert self.header.reader
+        return [self.header.reader.load(self._packed(number)) for number in pages]

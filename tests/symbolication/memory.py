@@ -30,7 +30,7 @@ class PageFile(NamedTuple):
 
     def page(self, number: int) -> KeptPage:
         start, end = self.header.span(number)
-        return self.header.load(number, self.raw[start:end])
+        return self.header.load(self.raw[start:end])
 
 
 def sample(module: ObjectId) -> bytes:

@@ -16,6 +16,7 @@ from tecken.symbolication.frame_lookup import EngineTerms, ModuleSearch, Terms
 from tecken.symbols import engine
 from tecken.symbols.pagefile.convert import PageFileWriter
 from tecken.symbols.pagefile.file import Header, Metadata, PageWriter, Section
+from tecken.symbols.pagefile.packed import pack
 from tecken.symbols.pagefile.page import encode
 from tests.symbolication.memory import CPP, RUST, C, PageFile, sample
 from tests.symbols.generate import sym_files
@@ -34,20 +35,20 @@ def converted(sym: bytes) -> PageFile:
     return PageFile(header, header.raw + pages.getvalue())
 
 
-def never() -> bool:
-    return False
+def now() -> float:
+    return 0.0
 
 
 def searches(
-    version: ApiVersion, is_late: Callable[[], bool] = never
+    version: ApiVersion, clock: Callable[[], float] = now, end: float = 0.0
 ) -> list[Callable[[Header, Set[int]], ModuleSearch[bytes]]]:
     def plain(offset: int) -> bytes:
         return version.fragment(offset, None)
 
     compiled = EngineTerms(
-        version.name, is_late, version.has_places, plain, lambda: float("inf"), lambda _: None
+        version.name, version.has_places, clock, end, plain, lambda: float("inf"), lambda _: None
     )
-    return [Terms(version.fragment, is_late, version.has_places).search, compiled.search]
+    return [Terms(version.fragment, lambda: clock() > end, version.has_places).search, compiled.search]
 
 
 def frames(
@@ -162,9 +163,11 @@ SYMBOL = st.one_of(
 
 @st.composite
 def raw_pages(draw: Callable[..., bytes], text: st.SearchStrategy[bytes]) -> bytes:
-    """Generate pages, with keys in order or not, whose texts contradict the keys; some are damaged."""
-    keys = sorted(draw(KEYS)) if draw(st.booleans()) else draw(KEYS)
-    raw = bytearray(encode(list(keys), [draw(text) for _ in keys]))
+    """Generate pages whose texts contradict the keys; some are damaged."""
+    keys = sorted(draw(KEYS))
+    texts = [draw(text) for _ in keys]
+    # Some blocks are packed.
+    raw = bytearray(encode(keys, [pack(text) or text for text in texts] if draw(st.booleans()) else texts))
     for _ in range(draw(st.sampled_from((0, 0, 0, 0, 1, 3)))):  # type: ignore[arg-type]
         raw[draw(st.integers(0, len(raw) - 1))] = draw(st.integers(0, 255))  # type: ignore[index, call-overload]
     return bytes(raw)
@@ -201,7 +204,7 @@ def test_engine_deadline_ends_both_forms_at_the_same_frame(steps: int) -> None:
     for version in VERSIONS:
         for search_number in range(2):
             calls = iter(range(99))
-            search = searches(version, lambda calls=calls: next(calls) >= steps)[search_number]  # type: ignore[misc]
+            search = searches(version, lambda calls=calls: next(calls), steps - 1)[search_number]  # type: ignore[misc]
             it = search(file.header, offsets)
             is_late = it.find([file.page(number) for number in it.pages])
             results.append((is_late, it.render([file.page(number) for number in it.name_pages])))
@@ -212,7 +215,7 @@ def test_engine_deadline_ends_both_forms_at_the_same_frame(steps: int) -> None:
 def test_engine_frames_over_the_bound_end_the_rendering() -> None:
     file = converted(sample(C))
     sizes: list[int] = []
-    terms = EngineTerms("v5", never, True, lambda _: b"", lambda: 300.0, sizes.append)
+    terms = EngineTerms("v5", True, now, 0.0, lambda _: b"", lambda: 300.0, sizes.append)
     it = terms.search(file.header, frozenset(range(4613, 4700)))
     it.find([file.page(number) for number in it.pages])
     found, _ = it.render([file.page(number) for number in it.name_pages])

@@ -29,16 +29,7 @@ import zstandard
 
 from tecken.errors import MalformedPageFile, TooLarge
 from tecken.symbols import engine
-from tecken.symbols.pagefile.page import (
-    U32,
-    KeptPage,
-    PackedPage,
-    Page,
-    decode,
-    decode_version_2,
-    table,
-    words,
-)
+from tecken.symbols.pagefile.page import U32, KeptPage, Page, decode, decode_version_2, table, words
 
 MAGIC: Final = b"TKNPAGES"
 
@@ -96,6 +87,7 @@ class Header:
         if self.version == FORMAT_VERSION:
             tables += U32
             sections.append(int.from_bytes(raw[PREFIX:tables], "little"))
+        self._tables_at = tables
         self._bounds: tuple[int, ...] = (0, *accumulate(sections))
         ends = tables + U32 * self.page_count
         facts = ends + U32 * self.page_count
@@ -150,34 +142,35 @@ class Header:
         start = self._ends[page - 1] if page else 0
         return len(self.raw) + start, len(self.raw) + self._ends[page]
 
-    def load(self, page: int, packed: bytes) -> KeptPage:
+    def load(self, packed: bytes) -> KeptPage:
         """Check a page, and return it in the form in which a process keeps it. Raises MalformedPageFile."""
         reader = self.reader
         if reader is None:
             return self.open(packed)
         try:
-            if page in self.pages(Section.SYMBOLS):
-                reader.check(packed)
-                return PackedPage(packed)
-            return decode(reader.open(packed))
+            return reader.load(packed)
         except engine.MALFORMED as error:
             raise engine.malformed_page(error) from error
 
     def unpack(self, page: KeptPage) -> Page:
         """Return a page decoded."""
-        return self.open(page.raw) if isinstance(page, PackedPage) else page
+        if isinstance(page, Page):
+            return page
+        assert self.reader
+        return decode_version_2(self.reader.unpack(page))
 
     @property
     def reader(self) -> engine.Reader | None:
         """The engine's reader of this header, None without the engine."""
-        # The engine reads pages of version 2 only, so far.
-        return self._reader(engine.MODULE) if engine.MODULE and not self.is_current else None
+        return self._reader(engine.MODULE) if engine.MODULE else None
 
     def _reader(self, module: engine.Engine) -> engine.Reader:
         # Two threads may make one each at the same time; the last one is kept.
         if self._made_reader is None:
             pages = [len(self.pages(section)) for section in list(Section)[:3]]
-            self._made_reader = module.Reader(self.raw, PREFIX, pages, self._dictionary_at)
+            self._made_reader = module.Reader(
+                self.raw, self.version, self._tables_at, pages, self._dictionary_at
+            )
         return self._made_reader
 
     def open(self, page_bytes: bytes) -> Page:

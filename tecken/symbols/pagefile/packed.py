@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise
 from typing import Final
 
-from tecken.errors import MalformedPageFile
+from tecken.symbols import engine
 from tecken.symbols.pagefile.bounds import MAX_BLOCK
 from tecken.symbols.pagefile.line_runs import RUN
 
@@ -185,7 +185,7 @@ def expand(record: bytes, address: int) -> bytes:
     try:
         return _expand(record, address)
     except (StopIteration, IndexError, ValueError) as error:
-        raise MalformedPageFile(f"packed FUNC block cannot be read: {record[:80]!r}") from error
+        raise engine.malformed_record(record) from error
 
 
 def _expand(record: bytes, address: int) -> bytes:

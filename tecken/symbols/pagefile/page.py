@@ -35,7 +35,7 @@ _OBJECT_BYTES = 500
 _PREFIX: Final = Struct("<IIBB")
 _CODES: Final[dict[int, Literal["B", "H", "I"]]] = {1: "B", 2: "H", 4: "I"}
 
-# Bytes of a PackedPage and of its entry in a cache (measured).
+# Bytes of a compressed page apart from its content, with its entry in a cache (measured).
 _PACKED_BYTES = 300
 
 
@@ -49,12 +49,12 @@ class Page:
     of STACK records.
     """
 
-    __slots__ = ("_ends", "_start", "keys", "raw")
+    __slots__ = ("_ends", "_raw", "_start", "keys")
 
     def __init__(self, raw: bytes, keys: Sequence[int], ends: Sequence[int], start: int) -> None:
         self.keys = keys
         self._ends = ends
-        self.raw = raw
+        self._raw = raw
         self._start = start
 
     def text(self, i: int) -> bytes:
@@ -65,35 +65,25 @@ class Page:
     def record(self, i: int) -> bytes:
         """Return the i-th record as it is kept: a name, STACK records, or a symbol that may be packed."""
         begin = self._start + (self._ends[i - 1] if i else 0)
-        return self.raw[begin : self._start + self._ends[i]]
+        return self._raw[begin : self._start + self._ends[i]]
 
     def is_public(self, i: int) -> bool:
         """Return whether the i-th record is a PUBLIC record."""
         # startswith() with a position copies nothing; `text` would copy a FUNC block of up to 2 MiB.
-        return self.raw.startswith(b"PUBLIC", self._start + (self._ends[i - 1] if i else 0))
+        return self._raw.startswith(b"PUBLIC", self._start + (self._ends[i - 1] if i else 0))
 
     @property
     def size(self) -> int:
         """Bytes held in memory."""
-        return len(self.raw) + 2 * U32 * len(self.keys) + _OBJECT_BYTES
+        return len(self._raw) + 2 * U32 * len(self.keys) + _OBJECT_BYTES
 
 
-class PackedPage:
-    """Page of symbols that was checked and is kept compressed.
+KeptPage = Page | bytes
+"""Page in the form in which a process keeps it: decoded, or bytes of the engine's `Reader.load`.
 
-    The engine decompresses a page in a few microseconds, so compressed pages cost little time, and five times
-    as many of them fit into the memory of a process.
-    """
-
-    __slots__ = ("raw",)
-
-    def __init__(self, raw: bytes) -> None:
-        self.raw = raw
-
-    @property
-    def size(self) -> int:
-        """Bytes held in memory."""
-        return len(self.raw) + _PACKED_BYTES
+The engine decompresses a page in a few microseconds, so its form costs little time, and three times as many
+pages fit into the memory of a process.
+"""
 
 
 def _expand(record: bytes, address: int) -> bytes:
@@ -102,8 +92,9 @@ def _expand(record: bytes, address: int) -> bytes:
     return expand(record, address) if text is None else text
 
 
-KeptPage = Page | PackedPage
-"""Page in the form in which a process keeps it."""
+def kept_bytes(page: KeptPage) -> int:
+    """Return the bytes of a page held in memory."""
+    return len(page) + _PACKED_BYTES if isinstance(page, bytes) else page.size
 
 
 def encode(keys: Sequence[int], texts: Sequence[bytes]) -> bytes:
