@@ -88,6 +88,10 @@ Headers = dict[ObjectId, Header | Missing]
 Wanted = dict[PageKey, Header]
 
 
+def _ignore_old(_modules: Sequence[ObjectId]) -> None:
+    pass
+
+
 def _ignore_lookup(_wanted: Collection[PageKey], _found: Collection[PageKey]) -> None:
     pass
 
@@ -107,6 +111,8 @@ class SymbolLoader:
         headers: HeaderCache,
         pages: PageCache,
         note_lookup: Callable[[Collection[PageKey], Collection[PageKey]], None] = _ignore_lookup,
+        *,
+        renew: Callable[[Sequence[ObjectId]], None] = _ignore_old,
     ) -> None:
         """Initialize the loader.
 
@@ -116,9 +122,12 @@ class SymbolLoader:
             headers: This process's cache of headers.
             pages: This process's cache of pages.
             note_lookup: Called with the keys of each lookup in the store and with those that were found.
+            renew: Called with modules whose page files have an older format version, when their headers are
+                loaded. It returns at once and raises nothing.
         """
         self._store = store
         self._note_lookup = note_lookup
+        self._renew = renew
         self._reader = reader
         self._headers = headers
         self._pages = pages
@@ -188,6 +197,7 @@ class SymbolLoader:
             with suppress(MalformedPageFile):
                 found[module] = entry if isinstance(entry, Missing) else self._parse(module, entry, trace)
         trace.headers.store += len(found)
+        self._renew_old(found)
         return found
 
     def _headers_from_page_files(self, modules: Sequence[ObjectId], trace: Trace) -> Headers:
@@ -200,7 +210,13 @@ class SymbolLoader:
                     found[module] = self._parse(module, raw, trace)
                     self._store.put_header(module, raw)
         trace.headers.page_file += len(found)
+        self._renew_old(found)
         return found
+
+    def _renew_old(self, headers: Headers) -> None:
+        old = [module for module, it in headers.items() if isinstance(it, Header) and not it.is_current]
+        if old:
+            self._renew(old)
 
     def _parse(self, module: ObjectId, raw: bytes, trace: Trace) -> Header:
         start = time.perf_counter()
