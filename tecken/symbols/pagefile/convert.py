@@ -15,7 +15,8 @@ from typing import BinaryIO, Final, NamedTuple
 
 from tecken.symbols.decompression import decompress
 from tecken.symbols.lookup import Frame, PageLookup, frame, name
-from tecken.symbols.pagefile.compression import train
+from tecken.symbols.pagefile.cfi import CfiScanner
+from tecken.symbols.pagefile.compression import compress, train
 from tecken.symbols.pagefile.cutter import Cutter, make_cutter
 from tecken.symbols.pagefile.file import Header, Metadata, PageWriter, Section
 from tecken.symbols.pagefile.page import Page, decode
@@ -47,23 +48,34 @@ class PageFileWriter:
     `spool` is a seekable file that the caller creates and removes; the pages are written to `pages`. The
     page file is `header.raw` followed by the content of `pages`. The same text gives the same pages, whatever
     the chunks in which it is fed, and whatever cutter `make` returns.
+
+    With `cfi`, another spool file, the page file has the module's call frame information. Nothing reads that
+    so far, and it is up to half of a symbol file, so usually it is left out and not even fetched.
     """
 
     def __init__(
-        self, spool: BinaryIO, pages: BinaryIO, make: Callable[[BinaryIO], Cutter] = make_cutter
+        self,
+        spool: BinaryIO,
+        pages: BinaryIO,
+        make: Callable[[BinaryIO], Cutter] = make_cutter,
+        *,
+        cfi: BinaryIO | None = None,
     ) -> None:
         self._cutter = make(spool)
+        self._cfi = CfiScanner(cfi) if cfi else None
         self._writer = PageWriter(pages)
         self._is_scanned = False
 
     @property
     def complete(self) -> bool:
-        """Whether a STACK record was found: it and the rest of the text are not needed."""
-        return self._cutter.complete
+        """Whether the rest of the text is not needed: it begins with the first STACK record."""
+        return self._cutter.complete and self._cfi is None
 
     def feed(self, chunk: bytes) -> None:
         """Add unpacked text. Raises Malformed, and TooLarge for millions of records."""
         self._cutter.feed(chunk)
+        if self._cfi:
+            self._cfi.feed(chunk)
 
     def finish_scan(self) -> ScannedModule:
         """Find the records of all text that was fed, and return its module.
@@ -115,7 +127,21 @@ class PageFileWriter:
                 start = end
 
         self._cutter.compress(dictionary, take)
+        self._add_cfi(dictionary)
         return self._writer.header(self._metadata(), dictionary)
+
+    def _add_cfi(self, dictionary: bytes) -> None:
+        if self._cfi:
+            self._cfi.finish()
+            first_keys: list[int] = []
+
+            def pages(cfi: CfiScanner) -> Iterator[bytes]:
+                for first_key, page in cfi.pages():
+                    first_keys.append(first_key)
+                    yield page
+
+            for i, page in enumerate(compress(pages(self._cfi), dictionary)):
+                self._writer.add(Section.CFI, first_keys[i], page)
 
     def _dictionary(self, pages: int) -> bytes:
         size = self._cutter.length
@@ -131,7 +157,7 @@ class PageFileWriter:
             **cutter.module._asdict(),
             symbols=cutter.symbols,
             sym_bytes=cutter.length,
-            dropped=cutter.dropped,
+            dropped=cutter.dropped | (self._cfi.dropped if self._cfi else {}),
         )
 
 
