@@ -305,7 +305,7 @@ impl Scanner {
         if let Some(rest) = line.strip_prefix(b"INLINE ") {
             if self.has_old_calls.is_none() {
                 let words = 1 + count_fields(rest);
-                self.has_old_calls = Some(words >= OLD_WORDS && words % 2 == 0);
+                self.has_old_calls = Some(words >= OLD_WORDS && words & 1 == 0);
             }
         } else if let Some(rest) = line.strip_prefix(b"INLINE_ORIGIN ") {
             self.add_name(line, rest, start, false);

@@ -29,7 +29,7 @@ DICTIONARY_SIZE: Final = 64 << 10
 DICTIONARY_FROM: Final = 8 << 20
 
 # Bytes of text on which the dictionary is trained.
-SAMPLE: Final = 2 << 20
+SAMPLE: Final = 4 << 20
 
 # Decoded pages that `frames_at` keeps: some hundred kilobytes.
 PAGES_KEPT: Final = 64
