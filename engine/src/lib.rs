@@ -4,6 +4,7 @@
 //! form beside it gives the same results byte for byte; `tecken/symbols/engine.py` chooses one of the two.
 
 mod block;
+mod cache;
 mod errors;
 mod lookup;
 mod names;
@@ -23,7 +24,7 @@ mod tecken_engine {
     use super::*;
 
     #[pymodule_export]
-    use super::reader::{Malformed, Reader, Search};
+    use super::reader::{Malformed, PageCache, Reader, Search};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -150,7 +150,9 @@ class Header:
         # Two threads may make one each at the same time; the last one is kept.
         if self._made_reader is None:
             pages = [len(self.pages(section)) for section in Section]
-            self._made_reader = module.Reader(self.raw, PREFIX, pages, self._dictionary_at)
+            self._made_reader = module.Reader(
+                self.raw, int(self.generation, 16), PREFIX, pages, self._dictionary_at
+            )
         return self._made_reader
 
     def open(self, page_bytes: bytes) -> Page:
