@@ -3,8 +3,8 @@
     python -m bench.packing FILE.sym
 
 For each form: what is kept (pages, header tables and dictionary) of the symbol file, the bytes of a page
-before compression, the CPU time of compression in one thread, and the time to decompress a page. All forms are
-made from the same records, with the parameters of `pagefile.compression`.
+before compression, the CPU time of compression in one thread, and the time to decompress a page. All forms
+are made from the same records, with the parameters of `pagefile.compression`.
 """
 
 from __future__ import annotations
@@ -121,7 +121,8 @@ def main() -> None:
     print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB")
     print("".join(name.rjust(12) for name in COLUMNS))
     for row in rows(path):
-        numbers = f"{row.page_size >> 10:10} K{row.dictionary / 1024:10.0f} K{row.kept:12.2f}{row.pages:12}"
+        sizes = f"{row.page_size >> 10:10} K{row.dictionary / 1024:10.0f} K"
+        numbers = f"{sizes}{row.kept:12.2f}{row.pages:12}"
         print(
             f"{row.form:>12}{numbers}{row.page_bytes:12.0f}{row.compress_seconds:12.2f}{row.open_seconds * 1e6:12.1f}"
         )

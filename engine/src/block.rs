@@ -131,7 +131,7 @@ impl<'a> Block<'a> {
     /// Return the inlined calls that cover `offset`, outermost first, from the text.
     fn calls_at(&self, offset: i128) -> Vec<Range> {
         // The last record of each depth that covers the offset.
-        let mut by_depth: BTreeMap<i64, Range> = BTreeMap::new();
+        let mut by_depth = ByDepth::default();
         let plain = u64::try_from(offset).ok().zip(u64::try_from(self.start).ok());
         let mut rest = self.text;
         while let Some(at) = next_inline(rest) {
@@ -147,14 +147,7 @@ impl<'a> Block<'a> {
             }
             rest = after;
         }
-        let mut calls = Vec::new();
-        for depth in 0.. {
-            match by_depth.remove(&depth) {
-                Some(call) => calls.push(call),
-                None => break,
-            }
-        }
-        calls
+        by_depth.chain()
     }
 
     /// Return the depth of an INLINE record, and its first range that covers `offset`.
@@ -237,6 +230,34 @@ impl<'a> Block<'a> {
 fn first_number(record: &[u8]) -> Option<i128> {
     let field = record.get(..memchr(b' ', record).unwrap_or(record.len()))?;
     long_hexadecimal(trim(field))
+}
+
+/// Depths that take no memory of their own.
+const USUAL_DEPTHS: usize = 8;
+
+/// Call of each depth.
+#[derive(Default)]
+struct ByDepth {
+    usual: [Option<Range>; USUAL_DEPTHS],
+    deep: BTreeMap<i64, Range>,
+}
+
+impl ByDepth {
+    fn insert(&mut self, depth: i64, call: Range) {
+        match usize::try_from(depth).ok().and_then(|depth| self.usual.get_mut(depth)) {
+            Some(place) => *place = Some(call),
+            None => {
+                self.deep.insert(depth, call);
+            }
+        }
+    }
+
+    /// Return the calls of all depths from 0 on, up to the first depth without one.
+    fn chain(&self) -> Vec<Range> {
+        let usual = self.usual.iter().map(Option::as_ref);
+        let deep = (USUAL_DEPTHS as i64..).map(|depth| self.deep.get(&depth));
+        usual.chain(deep).map_while(|call| call.copied()).collect()
+    }
 }
 
 /// Return where the next INLINE record of a text begins, after its first word. The text begins before a newline.

@@ -5,6 +5,7 @@
 
 mod block;
 mod bounds;
+mod cache;
 mod compress;
 mod cut;
 mod cutter;
@@ -35,7 +36,7 @@ mod tecken_engine {
     #[pymodule_export]
     use super::cutter::{Cutter, Refused, expand, pack};
     #[pymodule_export]
-    use super::reader::{Malformed, Reader, Search};
+    use super::reader::{Malformed, PageCache, Reader, Search};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -4,8 +4,16 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Write;
+use std::sync::Arc;
 
 use crate::page::Page;
+
+/// Section of a page file with names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum NameSection {
+    Files = 1,
+    Origins = 2,
+}
 
 /// Place of a name in `Names`.
 pub type NameId = u32;
@@ -17,21 +25,34 @@ pub const NO_NAME: NameId = 0;
 #[derive(Default)]
 pub struct Names {
     ids: HashMap<(usize, i128), NameId>,
+    count: NameId,
     /// Page and number of each name, from id 1 on.
     wanted: Vec<(usize, i128, NameId)>,
+    /// Names that the process keeps.
+    kept: Vec<(NameId, Arc<[u8]>)>,
     escaped: Vec<u8>,
     /// Start and end of each name in `escaped`.
     places: Vec<(usize, usize)>,
 }
 
 impl Names {
-    /// Return the id of a number, whose name is in a page.
-    pub fn want(&mut self, page: Option<usize>, number: i128) -> NameId {
+    /// Return the id of a number, whose name is in a page. `kept` returns the names that the process keeps.
+    pub fn want(
+        &mut self,
+        page: Option<usize>,
+        number: i128,
+        kept: &mut impl FnMut(usize, i128) -> Option<Arc<[u8]>>,
+    ) -> NameId {
         let Some(page) = page else { return NO_NAME };
-        let next = self.wanted.len() as NameId + 1;
+        let next = self.count + 1;
         let id = *self.ids.entry((page, number)).or_insert(next);
-        if id == next {
-            self.wanted.push((page, number, id));
+        if id != next {
+            return id;
+        }
+        self.count = next;
+        match kept(page, number) {
+            Some(name) => self.kept.push((id, name)),
+            None => self.wanted.push((page, number, id)),
         }
         id
     }
@@ -42,22 +63,39 @@ impl Names {
         self.wanted.sort_unstable();
         let mut pages: Vec<usize> = self.wanted.iter().map(|(page, _, _)| *page).collect();
         pages.dedup();
-        self.places = vec![(0, 0); self.wanted.len() + 1];
+        self.places = vec![(0, 0); self.count as usize + 1];
+        for (id, name) in std::mem::take(&mut self.kept) {
+            let start = self.escaped.len();
+            self.escaped.extend_from_slice(&name);
+            self.set_place(id, start);
+        }
         pages
     }
 
-    /// Read the names in a page. Return the bytes of all names so far.
-    pub fn read(&mut self, number: usize, page: Page<'_>) -> usize {
+    /// Read the names in a page and call `keep` with each. Return the bytes of all names so far.
+    pub fn read(&mut self, number: usize, page: Page<'_>, mut keep: impl FnMut(i128, &[u8])) -> usize {
         let begin = self.wanted.partition_point(|(other, _, _)| *other < number);
         let wanted = self.wanted.get(begin..).unwrap_or_default();
-        for (_, key, id) in wanted.iter().take_while(|(other, _, _)| *other == number) {
+        let count = wanted.iter().take_while(|(other, _, _)| *other == number).count();
+        for i in begin..begin + count {
+            let Some((_, key, id)) = self.wanted.get(i).copied() else { break };
             let start = self.escaped.len();
-            push_escaped(&mut self.escaped, strip(&decode(text_of(page, *key))));
-            if let Some(place) = self.places.get_mut(*id as usize) {
-                *place = (start, self.escaped.len());
-            }
+            push_escaped(&mut self.escaped, strip(&decode(text_of(page, key))));
+            keep(key, self.escaped.get(start..).unwrap_or_default());
+            self.set_place(id, start);
         }
+        self.size()
+    }
+
+    /// Return the bytes of all names so far.
+    pub fn size(&self) -> usize {
         self.escaped.len()
+    }
+
+    fn set_place(&mut self, id: NameId, start: usize) {
+        if let Some(place) = self.places.get_mut(id as usize) {
+            *place = (start, self.escaped.len());
+        }
     }
 
     /// Return a name as the inside of a JSON string, empty for an unknown one.

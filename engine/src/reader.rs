@@ -1,16 +1,20 @@
 //! Lookup as Python sees it: one `Reader` for each header, one `Search` for each module of a request.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use zstd_safe::DDict;
 
+use crate::block::Hit;
+use crate::cache::Cache;
 use crate::errors::MalformedPage;
 use crate::lookup::{self, PageLookup};
-use crate::names::Names;
+use crate::names::{NameSection, Names};
 use crate::page::{Page, Words, decompress, keep, unpack, with_whole_numbers};
-use crate::render::{Symbol, Version, fragment};
+use crate::render::{Symbols, Version};
 
 create_exception!(
     tecken_engine,
@@ -30,9 +34,50 @@ impl From<MalformedPage> for PyErr {
     }
 }
 
+/// Pages and names that a process keeps.
+#[pyclass(frozen)]
+pub struct PageCache(Mutex<Cache>);
+
+impl PageCache {
+    /// Return the cache, which no thread holds while it runs Python code.
+    fn lock(&self) -> MutexGuard<'_, Cache> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl PageCache {
+    #[new]
+    fn new(max_bytes: usize) -> Self {
+        PageCache(Mutex::new(Cache::new(max_bytes)))
+    }
+
+    /// Return a page if it is cached.
+    fn get<'py>(&self, py: Python<'py>, generation: u64, page: u32) -> Option<Bound<'py, PyBytes>> {
+        let kept = self.lock().page((generation, page));
+        kept.map(|page| PyBytes::new(py, &page))
+    }
+
+    fn put(&self, generation: u64, page: u32, kept: &[u8]) {
+        self.lock().put_page((generation, page), kept);
+    }
+
+    /// Set the bound in bytes.
+    fn resize(&self, max_bytes: usize) {
+        self.lock().resize(max_bytes);
+    }
+
+    /// Bytes held.
+    #[getter]
+    fn size(&self) -> usize {
+        self.lock().size()
+    }
+}
+
 /// Tables and dictionary of a header.
 #[pyclass(frozen)]
 pub struct Reader {
+    generation: u64,
     raw: Py<PyBytes>,
     keys_at: usize,
     /// Ends of the sections, counted in pages: symbols, files, origins.
@@ -43,12 +88,13 @@ pub struct Reader {
 
 #[pymethods]
 impl Reader {
-    /// Take the header `raw`, its version, the place of its first keys, the number of pages in each section, and the
-    /// place of its dictionary.
+    /// Take the header `raw`, its version and generation, the place of its first keys, the number of pages in each
+    /// section, and the place of its dictionary.
     #[new]
     fn new(
         raw: Bound<'_, PyBytes>,
         version: u16,
+        generation: u64,
         keys_at: usize,
         pages: [usize; 3],
         dictionary_at: usize,
@@ -63,7 +109,7 @@ impl Reader {
         let no_memory = || PyValueError::new_err("no memory for the dictionary");
         let dictionary = dictionary.map(|it| DDict::try_create(it).ok_or_else(no_memory)).transpose()?;
         let bounds = [pages[0], pages[0] + pages[1], pages[0] + pages[1] + pages[2]];
-        Ok(Reader { raw: raw.unbind(), keys_at, bounds, dictionary, version })
+        Ok(Reader { version, generation, raw: raw.unbind(), keys_at, bounds, dictionary })
     }
 
     /// Return one page, decompressed and checked, in the form in which a process keeps it. Raises Malformed.
@@ -84,20 +130,27 @@ impl Reader {
         Ok(PyBytes::new(py, &raw))
     }
 
-    /// Return a search for offsets below 2**32.
-    fn search(slf: Bound<'_, Self>, mut offsets: Vec<u32>) -> Search {
+    /// Return a search for offsets below 2**32, which takes pages and names from a cache.
+    #[pyo3(signature = (offsets, cache))]
+    fn search(slf: Bound<'_, Self>, mut offsets: Vec<u32>, cache: Option<Py<PageCache>>) -> Search {
         offsets.sort_unstable();
         let reader = slf.get();
         let raw = reader.raw.as_bytes(slf.py());
-        let places: Vec<_> = offsets.iter().map(|offset| (*offset, reader.symbol_page(raw, *offset))).collect();
+        let places: Vec<_> =
+            offsets.iter().map(|offset| (*offset, reader.page_for(raw, 0, i128::from(*offset)))).collect();
         let mut pages: Vec<usize> = places.iter().filter_map(|(_, page)| *page).collect();
         pages.dedup();
+        let loaded = Loaded::new(reader.generation, pages, cache.as_ref().map(|cache| cache.get()));
         Search {
+            pages: loaded.missing(),
+            cached_pages: loaded.found(),
             reader: slf.unbind(),
+            cache,
             places,
-            pages,
-            symbols: Vec::new(),
+            loaded,
+            symbols: Symbols::default(),
             names: Names::default(),
+            loaded_names: Loaded::default(),
             name_pages: Vec::new(),
             rendered_bytes: 0,
         }
@@ -105,10 +158,6 @@ impl Reader {
 }
 
 impl Reader {
-    fn symbol_page(&self, raw: &[u8], offset: u32) -> Option<usize> {
-        self.page_for(raw, 0, i128::from(offset))
-    }
-
     /// Return the only page of a section that may cover `key` (see `Header.page_for`).
     fn page_for(&self, raw: &[u8], section: usize, key: i128) -> Option<usize> {
         let begin = if section == 0 { 0 } else { self.bounds[section - 1] };
@@ -117,12 +166,51 @@ impl Reader {
         (page >= begin).then_some(page)
     }
 
-    fn file_page(&self, raw: &[u8], number: i128) -> Option<usize> {
-        if number < 0 { None } else { self.page_for(raw, 1, number) }
+    /// Return the page with the name of a number.
+    fn name_page(&self, raw: &[u8], section: NameSection, number: i128) -> Option<usize> {
+        if number < 0 { None } else { self.page_for(raw, section as usize, number) }
+    }
+}
+
+/// Pages that a step of a search needs, in order, and those that the process keeps.
+#[derive(Default)]
+struct Loaded(Vec<(usize, Option<Arc<[u8]>>)>);
+
+impl Loaded {
+    fn new(generation: u64, pages: Vec<usize>, cache: Option<&PageCache>) -> Self {
+        let mut cache = cache.map(PageCache::lock);
+        let mut find = |page| cache.as_mut().and_then(|cache| cache.page((generation, page as u32)));
+        Loaded(pages.into_iter().map(|page| (page, find(page))).collect())
     }
 
-    fn origin_page(&self, raw: &[u8], number: i128) -> Option<usize> {
-        self.page_for(raw, 2, number)
+    fn missing(&self) -> Vec<usize> {
+        self.0.iter().filter(|(_, page)| page.is_none()).map(|(number, _)| *number).collect()
+    }
+
+    fn found(&self) -> usize {
+        self.0.iter().filter(|(_, page)| page.is_some()).count()
+    }
+
+    /// Call `take` with the number and content of each page; `others` are the missing ones. It returns whether to stop.
+    fn each(
+        &self,
+        others: &[Bound<'_, PyBytes>],
+        mut take: impl FnMut(usize, Page<'_>) -> PyResult<bool>,
+    ) -> PyResult<()> {
+        let (mut raw, mut others) = (Vec::new(), others.iter());
+        for (number, page) in &self.0 {
+            match page {
+                Some(page) => unpack(page, &mut raw)?,
+                None => {
+                    let page = others.next().ok_or_else(|| PyValueError::new_err("a page is missing"))?;
+                    unpack(page.as_bytes(), &mut raw)?;
+                }
+            }
+            if take(*number, Page::decode(&raw)?)? {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -142,15 +230,22 @@ impl Deadline<'_, '_> {
 #[pyclass]
 pub struct Search {
     reader: Py<Reader>,
+    cache: Option<Py<PageCache>>,
+    /// Offsets in order, and their pages; None before the first symbol.
     places: Vec<(u32, Option<usize>)>,
-    /// Numbers of the pages that `find` needs.
+    loaded: Loaded,
+    /// Numbers of the pages that `find` needs and the cache has not.
     #[pyo3(get)]
     pages: Vec<usize>,
-    symbols: Vec<(u32, Option<Symbol>)>,
+    symbols: Symbols,
     names: Names,
-    /// Numbers of the pages that `render` needs.
+    loaded_names: Loaded,
+    /// Numbers of the pages that `render` needs and the cache has not.
     #[pyo3(get)]
     name_pages: Vec<usize>,
+    /// Number of pages that the cache has.
+    #[pyo3(get)]
+    cached_pages: usize,
     /// Bytes of the frames that were rendered.
     #[pyo3(get)]
     rendered_bytes: usize,
@@ -169,11 +264,22 @@ impl Search {
         clock: &Bound<'_, PyAny>,
         end: f64,
     ) -> PyResult<bool> {
-        let reader = self.reader.clone_ref(py);
-        let places = std::mem::take(&mut self.places);
-        let mut finder = Finder { reader: reader.get(), header: reader.get().raw.as_bytes(py), search: self, has_places };
-        let is_late = finder.run(&places, &pages, &Deadline { clock, end })?;
-        self.name_pages = self.names.pages();
+        let (reader, cache) = (self.reader.get(), self.cache.as_ref().map(|cache| cache.get()));
+        let loaded = std::mem::take(&mut self.loaded);
+        let mut finder = Finder {
+            reader,
+            header: reader.raw.as_bytes(py),
+            cache,
+            places: &self.places,
+            symbols: &mut self.symbols,
+            names: &mut self.names,
+            has_places,
+            deadline: Deadline { clock, end },
+        };
+        let is_late = finder.run(&loaded, &pages)?;
+        self.loaded_names = Loaded::new(reader.generation, self.names.pages(), cache);
+        self.name_pages = self.loaded_names.missing();
+        self.cached_pages += self.loaded_names.found();
         Ok(is_late)
     }
 
@@ -200,12 +306,12 @@ impl Search {
         }
         self.rendered_bytes = 0;
         let mut out = Vec::new();
-        for (offset, symbol) in &self.symbols {
+        for i in 0..self.symbols.len() {
             if deadline.has_passed()? {
                 return Ok((frames, true));
             }
             out.clear();
-            fragment(&mut out, version, *offset, symbol.as_ref(), &self.names);
+            let offset = self.symbols.render(i, version, &self.names, &mut out);
             self.rendered_bytes += out.len();
             frames.set_item(offset, PyBytes::new(py, &out))?;
             if self.rendered_bytes as f64 > max_bytes {
@@ -219,87 +325,94 @@ impl Search {
 impl Search {
     /// Read the names that the frames need, until they have more than `max_bytes`. Return their bytes.
     fn read_names(&mut self, pages: &[Bound<'_, PyBytes>], max_bytes: f64) -> PyResult<usize> {
-        if pages.len() != self.name_pages.len() {
-            return Err(PyValueError::new_err("a page is missing"));
-        }
-        let (mut raw, mut size) = (Vec::new(), 0);
-        for (number, page) in self.name_pages.iter().zip(pages) {
-            unpack(page.as_bytes(), &mut raw)?;
-            size = self.names.read(*number, Page::decode(&raw)?);
-            if size as f64 > max_bytes {
-                break;
-            }
-        }
-        Ok(size)
+        let generation = self.reader.get().generation;
+        let cache = self.cache.as_ref().map(|cache| cache.get());
+        let names = &mut self.names;
+        self.loaded_names.each(pages, |number, page| {
+            let mut cache = cache.map(PageCache::lock);
+            let size = names.read(number, page, |key, name| {
+                if let (Some(cache), Ok(key)) = (cache.as_mut(), u32::try_from(key)) {
+                    cache.put_name((generation, number as u32, key), name);
+                }
+            });
+            Ok(size as f64 > max_bytes)
+        })?;
+        Ok(self.names.size())
     }
 }
 
 /// One call of `Search.find`.
-struct Finder<'a> {
+struct Finder<'a, 'py> {
     reader: &'a Reader,
     header: &'a [u8],
-    search: &'a mut Search,
+    cache: Option<&'a PageCache>,
+    places: &'a [(u32, Option<usize>)],
+    symbols: &'a mut Symbols,
+    names: &'a mut Names,
     has_places: bool,
+    deadline: Deadline<'a, 'py>,
 }
 
-impl Finder<'_> {
+impl Finder<'_, '_> {
     /// Look up all places, page by page, and return whether the deadline has ended that.
-    fn run(
-        &mut self,
-        mut places: &[(u32, Option<usize>)],
-        pages: &[Bound<'_, PyBytes>],
-        deadline: &Deadline<'_, '_>,
-    ) -> PyResult<bool> {
-        let (mut raw, mut kept) = (Vec::new(), pages.iter());
-        while let Some((_, page)) = places.first() {
-            let (some, others) = places.split_at(places.iter().take_while(|(_, other)| other == page).count());
-            places = others;
-            let is_late = match page {
-                None => self.skip(some, deadline)?,
-                Some(_) => {
-                    let page = kept.next().ok_or_else(|| PyValueError::new_err("a page is missing"))?;
-                    unpack(page.as_bytes(), &mut raw)?;
-                    self.look_up(some, Page::decode(&raw)?, deadline)?
-                }
-            };
-            if is_late {
+    fn run(&mut self, loaded: &Loaded, others: &[Bound<'_, PyBytes>]) -> PyResult<bool> {
+        // Offsets before the first symbol come first.
+        let mut is_late = self.skip()?;
+        if !is_late {
+            loaded.each(others, |number, page| {
+                is_late = self.look_up(number, page)?;
+                Ok(is_late)
+            })?;
+        }
+        Ok(is_late)
+    }
+
+    fn skip(&mut self) -> PyResult<bool> {
+        for (offset, _) in self.take_places(None) {
+            if self.deadline.has_passed()? {
                 return Ok(true);
             }
+            self.symbols.push_none(*offset);
         }
         Ok(false)
     }
 
-    /// Note offsets before the first symbol of the module.
-    fn skip(&mut self, places: &[(u32, Option<usize>)], deadline: &Deadline<'_, '_>) -> PyResult<bool> {
-        for (offset, _) in places {
-            if deadline.has_passed()? {
-                return Ok(true);
-            }
-            self.search.symbols.push((*offset, None));
-        }
-        Ok(false)
-    }
-
-    fn look_up(
-        &mut self,
-        places: &[(u32, Option<usize>)],
-        page: Page<'_>,
-        deadline: &Deadline<'_, '_>,
-    ) -> PyResult<bool> {
-        let (reader, header) = (self.reader, self.header);
-        let file = |names: &mut Names, number| names.want(reader.file_page(header, number), number);
-        let origin = |names: &mut Names, number| names.want(reader.origin_page(header, number), number);
+    fn look_up(&mut self, number: usize, page: Page<'_>) -> PyResult<bool> {
         let texts = lookup::room(page);
         let mut lookup = PageLookup::new(page, &texts);
-        for (offset, _) in places {
+        for (offset, _) in self.take_places(Some(number)) {
             // A single offset in the largest block allowed takes some milliseconds.
-            if deadline.has_passed()? {
+            if self.deadline.has_passed()? {
                 return Ok(true);
             }
-            let hit = lookup.find(*offset, self.has_places)?;
-            let symbol = hit.map(|hit| Symbol::new(&hit, &mut self.search.names, file, origin));
-            self.search.symbols.push((*offset, symbol));
+            match lookup.find(*offset, self.has_places)? {
+                Some(hit) => self.note(*offset, &hit),
+                None => self.symbols.push_none(*offset),
+            }
         }
         Ok(false)
+    }
+
+    /// Return the places on the next page, and leave the others.
+    fn take_places<'b>(&mut self, page: Option<usize>) -> &'b [(u32, Option<usize>)]
+    where
+        Self: 'b,
+    {
+        let count = self.places.iter().take_while(|(_, other)| *other == page).count();
+        let (places, others) = self.places.split_at(count);
+        self.places = others;
+        places
+    }
+
+    fn note(&mut self, offset: u32, hit: &Hit<'_>) {
+        let (reader, header, names) = (self.reader, self.header, &mut *self.names);
+        let mut cache = self.cache.map(PageCache::lock);
+        let mut kept = |page: usize, number: i128| {
+            let key = (reader.generation, page as u32, u32::try_from(number).ok()?);
+            cache.as_mut()?.name(key)
+        };
+        self.symbols.push(offset, hit, |section, number| {
+            names.want(reader.name_page(header, section, number), number, &mut kept)
+        });
     }
 }

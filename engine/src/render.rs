@@ -4,7 +4,7 @@
 use std::io::Write;
 
 use crate::block::Hit;
-use crate::names::{NameId, Names, decode, push_escaped};
+use crate::names::{NO_NAME, NameId, NameSection, Names, decode, push_escaped};
 
 /// Version of the API.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -16,85 +16,114 @@ pub enum Version {
 /// Name of a function or an inlined call without one.
 const UNKNOWN: &[u8] = b"<unknown>";
 
-/// A hit apart from its page: the function as the inside of a JSON string, and names by id.
-pub struct Symbol {
-    function: Vec<u8>,
+/// A hit apart from its page. Its parts are in `Symbols`.
+struct Symbol {
+    offset: u32,
+    is_found: bool,
     entry: i128,
     size: i128,
-    /// File and line of the offset, then of each call, the deepest first.
-    places: Vec<(NameId, u32)>,
-    origins: Vec<NameId>,
+    /// Start and end of the function's name, the inside of a JSON string.
+    function: (usize, usize),
+    /// Start and end of the places: that of the offset, then that of each call, the deepest first.
+    places: (usize, usize),
 }
 
-impl Symbol {
-    /// Return the symbol of a hit. The functions return the id of a number.
-    pub fn new(
-        hit: &Hit<'_>,
-        names: &mut Names,
-        file: impl Fn(&mut Names, i128) -> NameId,
-        origin: impl Fn(&mut Names, i128) -> NameId,
-    ) -> Self {
-        let mut function = Vec::with_capacity(hit.function.len().max(UNKNOWN.len()));
+/// File, line, and name of the call that is at this place.
+type Place = (NameId, u32, NameId);
+
+/// Hits of a search, with names by id. One memory for all: a small one for each would take as long as a lookup.
+#[derive(Default)]
+pub struct Symbols {
+    symbols: Vec<Symbol>,
+    texts: Vec<u8>,
+    places: Vec<Place>,
+}
+
+impl Symbols {
+    /// Add an offset without a symbol.
+    pub fn push_none(&mut self, offset: u32) {
+        self.symbols.push(Symbol { offset, is_found: false, entry: 0, size: 0, function: (0, 0), places: (0, 0) });
+    }
+
+    /// Add a hit. `name` returns the id of a number.
+    pub fn push(&mut self, offset: u32, hit: &Hit<'_>, mut name: impl FnMut(NameSection, i128) -> NameId) {
+        let (text, place) = (self.texts.len(), self.places.len());
         if hit.function.is_empty() {
-            function.extend_from_slice(UNKNOWN);
+            self.texts.extend_from_slice(UNKNOWN);
         } else {
-            push_escaped(&mut function, &decode(hit.function));
+            push_escaped(&mut self.texts, &decode(hit.function));
         }
-        Symbol {
-            function,
+        let mut origins = hit.origins.iter();
+        for site in &hit.sites {
+            let file = name(NameSection::Files, site.file);
+            let origin = origins.next().map_or(NO_NAME, |number| name(NameSection::Origins, *number));
+            self.places.push((file, site.line, origin));
+        }
+        self.symbols.push(Symbol {
+            offset,
+            is_found: true,
             entry: hit.entry,
             size: hit.size,
-            places: hit.sites.iter().map(|site| (file(names, site.file), site.line)).collect(),
-            origins: hit.origins.iter().map(|number| origin(names, *number)).collect(),
+            function: (text, self.texts.len()),
+            places: (place, self.places.len()),
+        });
+    }
+
+    /// Return the number of hits.
+    pub fn len(&self) -> usize {
+        self.symbols.len()
+    }
+
+    /// Append the fragment of the i-th hit to `out`, and return its offset.
+    pub fn render(&self, i: usize, version: Version, names: &Names, out: &mut Vec<u8>) -> u32 {
+        let Some(symbol) = self.symbols.get(i) else { return 0 };
+        let function = self.texts.get(symbol.function.0..symbol.function.1).unwrap_or_default();
+        let places = self.places.get(symbol.places.0..symbol.places.1).unwrap_or_default();
+        match (version, symbol.is_found) {
+            (Version::V4, false) => push_hex(out, b"\"", i128::from(symbol.offset)),
+            (Version::V4, true) => {
+                out.push(b'"');
+                out.extend_from_slice(function);
+            }
+            (Version::V5, false) => {
+                push_hex(out, b"\"module_offset\":\"", i128::from(symbol.offset));
+                out.extend_from_slice(b"\"}");
+            }
+            (Version::V5, true) => push_symbol(out, symbol, function, places, names),
         }
+        symbol.offset
     }
 }
 
-/// Append the fragment of a frame to `out`; None is a frame without symbols.
-pub fn fragment(out: &mut Vec<u8>, version: Version, offset: u32, symbol: Option<&Symbol>, names: &Names) {
-    let offset = i128::from(offset);
-    match (version, symbol) {
-        (Version::V4, None) => push_hex(out, b"\"", offset),
-        (Version::V4, Some(symbol)) => {
-            out.push(b'"');
-            out.extend_from_slice(&symbol.function);
-        }
-        (Version::V5, None) => {
-            push_hex(out, b"\"module_offset\":\"", offset);
-            out.extend_from_slice(b"\"}");
-        }
-        (Version::V5, Some(symbol)) => push_symbol(out, offset, symbol, names),
-    }
-}
-
-fn push_symbol(out: &mut Vec<u8>, offset: i128, symbol: &Symbol, names: &Names) {
+fn push_symbol(out: &mut Vec<u8>, symbol: &Symbol, function: &[u8], places: &[Place], names: &Names) {
+    let offset = i128::from(symbol.offset);
     push_hex(out, b"\"module_offset\":\"", offset);
     out.extend_from_slice(b"\",\"function\":\"");
-    out.extend_from_slice(&symbol.function);
+    out.extend_from_slice(function);
     push_hex(out, b"\",\"function_offset\":\"", offset - symbol.entry);
     if symbol.size != 0 {
         push_hex(out, b"\",\"function_size\":\"", symbol.size);
     }
     out.push(b'"');
     // The outermost place is that of the frame; the others are those of the inlined calls, the deepest first.
-    if let Some((place, inner)) = symbol.places.split_last() {
+    if let Some((place, inner)) = places.split_last() {
         push_place(out, *place, names);
-        push_inlines(out, inner, &symbol.origins, names);
+        push_inlines(out, inner, names);
     }
     out.push(b'}');
 }
 
-fn push_inlines(out: &mut Vec<u8>, places: &[(NameId, u32)], origins: &[NameId], names: &Names) {
+fn push_inlines(out: &mut Vec<u8>, places: &[Place], names: &Names) {
     if places.is_empty() {
         return;
     }
     out.extend_from_slice(b",\"inlines\":[");
-    for (i, (place, origin)) in places.iter().zip(origins).enumerate() {
+    for (i, place) in places.iter().enumerate() {
         if i != 0 {
             out.push(b',');
         }
         out.extend_from_slice(b"{\"function\":\"");
-        let name = names.get(*origin);
+        let name = names.get(place.2);
         out.extend_from_slice(if name.is_empty() { UNKNOWN } else { name });
         out.push(b'"');
         push_place(out, *place, names);
@@ -103,7 +132,7 @@ fn push_inlines(out: &mut Vec<u8>, places: &[(NameId, u32)], origins: &[NameId],
     out.push(b']');
 }
 
-fn push_place(out: &mut Vec<u8>, (file, line): (NameId, u32), names: &Names) {
+fn push_place(out: &mut Vec<u8>, (file, line, _): Place, names: &Names) {
     let file = names.get(file);
     if file.is_empty() {
         return;

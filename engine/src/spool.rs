@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 
 /// Bytes at the start of the text that stay in memory. Most modules have no more, and a file costs as much as the scan.
-const IN_MEMORY: usize = 16 << 20;
+const IN_MEMORY: usize = 8 << 20;
 
 /// Place of the text: its start in memory, and the rest in a file.
 pub struct Spool {

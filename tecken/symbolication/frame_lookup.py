@@ -57,6 +57,11 @@ class ModuleSearch(Protocol[T]):
         """Numbers of the pages that `render` needs."""
         ...
 
+    @property
+    def cached_pages(self) -> int:
+        """Number of pages that the search has found by itself."""
+        ...
+
     def find(self, pages: Sequence[KeptPage]) -> bool:
         """Look the offsets up, and return whether the deadline has ended that. Raises MalformedPageFile.
 
@@ -101,6 +106,7 @@ class EngineTerms(NamedTuple):
     render_plain: Callable[[int], bytes]
     max_bytes: Callable[[], float]
     count: Callable[[int], None]
+    cache: engine.PageCache | None = None
 
     def search(self, header: Header, offsets: Set[int]) -> EngineSearch:
         """Return a search for the offsets of one module."""
@@ -128,6 +134,7 @@ def look_up(
             rendered, is_late = it.render(lookup.pages(headers[module], it.name_pages))
             frames[module] = rendered
             lookup.note_late(module, is_late)
+            trace.pages.process += it.cached_pages
     trace.rendered += sum(map(len, frames.values()))
     return LookupResult(frames, lookup.failed, lookup.replaced, lookup.late)
 
@@ -175,6 +182,8 @@ class _Lookup:
 
 class TextSearch(Generic[T]):
     """Search in Python."""
+
+    cached_pages = 0
 
     def __init__(self, header: Header, offsets: Set[int], terms: Terms[T]) -> None:
         self._header = header
@@ -241,17 +250,22 @@ class EngineSearch:
         self._terms = terms
         self._outside = [offset for offset in offsets if not 0 <= offset < OFFSET_END]
         inside = offsets.difference(self._outside) if self._outside else offsets
-        self._search = header.reader.search(list(inside))
+        self._search = header.reader.search(list(inside), terms.cache)
 
     @property
     def pages(self) -> Sequence[int]:
-        """Numbers of the pages with the offsets."""
+        """Numbers of the pages with the offsets that are not in the engine's cache."""
         return self._search.pages
 
     @property
     def name_pages(self) -> Sequence[int]:
-        """Numbers of the pages with the names of all files and inlined functions in the hits."""
+        """Numbers of the pages with names in the hits that are not in the engine's cache."""
         return self._search.name_pages
+
+    @property
+    def cached_pages(self) -> int:
+        """Number of pages that the engine's cache had."""
+        return self._search.cached_pages
 
     def find(self, pages: Sequence[KeptPage]) -> bool:
         """Look the offsets up, and return whether the deadline has ended that."""

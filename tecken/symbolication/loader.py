@@ -17,6 +17,7 @@ from tecken.symbolication.conversion.status import NO_OFFSETS, Offsets
 from tecken.symbolication.memory_cache import HeaderCache, PageCache
 from tecken.symbolication.page_reader import PageBatch, PageFileReader
 from tecken.symbolication.trace import Trace
+from tecken.symbols import engine
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header, decoded_bytes
 from tecken.symbols.pagefile.page import KeptPage
@@ -54,6 +55,11 @@ class ModuleSource(Protocol):
 
         Raises TooLarge when they are too large together.
         """
+        ...
+
+    @property
+    def engine_cache(self) -> engine.PageCache | None:
+        """Cache of the engine, whose pages `pages` need not return; None without one."""
         ...
 
 
@@ -176,6 +182,11 @@ class SymbolLoader:
         if rest:
             self._add_pages_of_files(rest, answer, trace)
         return answer
+
+    @property
+    def engine_cache(self) -> engine.PageCache | None:
+        """The engine's cache of pages, None without the engine."""
+        return self._pages.of_engine
 
     def drop(self, module: ObjectId) -> None:
         """Drop the header of a module whose symbols have changed; the next request loads it again."""

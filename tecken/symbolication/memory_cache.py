@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 from typing import Generic, NamedTuple, TypeVar
 
+from tecken.symbols import engine
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 from tecken.symbols.pagefile.page import KeptPage, kept_bytes
@@ -146,37 +147,45 @@ class PageCache:
     """Cache of pages by (generation, page number), in the form of `Header.load`.
 
     A generation is a hash of the content, so an entry is never invalidated; it is evicted when it is not
-    used.
+    used. With the engine, its cache has the pages, and searches take them from there.
     """
 
     def __init__(self, max_bytes: int) -> None:
+        self.of_engine = engine.MODULE and engine.MODULE.PageCache(max_bytes)
         self._lock = Lock()
         self._pages: Bounded[tuple[str, int], KeptPage] = Bounded(max_bytes, kept_bytes)
 
     def get(self, key: tuple[str, int]) -> KeptPage | None:
         """Return the page if it is cached."""
-        with self._lock:
-            return self._pages.get(key)
+        return self.get_all([key]).get(key)
 
     def get_all(self, keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], KeptPage]:
         """Return those pages that are cached."""
+        if self.of_engine:
+            kept = {key: self.of_engine.get(int(key[0], 16), key[1]) for key in keys}
+            return {key: page for key, page in kept.items() if page is not None}
         with self._lock:
             return self._pages.get_all(keys)
 
     def put(self, key: tuple[str, int], page: KeptPage) -> None:
         """Store a page."""
+        if self.of_engine and isinstance(page, bytes):
+            self.of_engine.put(int(key[0], 16), key[1], page)
+            return
         with self._lock:
             self._pages.keep(key, page)
 
     def resize(self, max_bytes: int) -> None:
         """Set the bound in bytes."""
+        if self.of_engine:
+            self.of_engine.resize(max_bytes)
         with self._lock:
             self._pages.resize(max_bytes)
 
     @property
     def size(self) -> int:
         """Bytes held."""
-        return self._pages.size
+        return self.of_engine.size if self.of_engine else self._pages.size
 
 
 # Bytes of one entry apart from its text: three dictionaries of the LRU cache, the key and the bytes object

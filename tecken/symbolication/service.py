@@ -261,6 +261,7 @@ class _Request:
             lambda offset: self._render_frame(offset, None),
             lambda: self._parts.max_answer_bytes - self._rendered_bytes,
             self._count_rendered,
+            self._parts.modules.engine_cache,
         ).search
 
     def _render_early(self, early: EarlyFrames, offsets: Iterable[int]) -> dict[int, bytes]:

@@ -23,13 +23,33 @@ INTERFACE: Final = 3
 SHOWN_BYTES: Final = 80
 
 
+class PageCache(Protocol):
+    """Cache of pages by generation and number, and of names in them; bounded in bytes."""
+
+    size: int
+
+    def get(self, generation: int, page: int) -> bytes | None:
+        """Return a page of `Reader.load` if it is cached."""
+        ...
+
+    def put(self, generation: int, page: int, kept: bytes) -> None:
+        """Store a page of `Reader.load`."""
+        ...
+
+    def resize(self, max_bytes: int) -> None:
+        """Set the bound in bytes."""
+        ...
+
+
 class Search(Protocol):
-    """Search for the offsets of one module, in two steps."""
+    """Search for the offsets of one module, in two steps. It takes pages from the cache by itself."""
 
     pages: Sequence[int]
-    """Numbers of the pages that `find` needs."""
+    """Numbers of the other pages that `find` needs."""
     name_pages: Sequence[int]
-    """Numbers of the pages that `render` needs."""
+    """Numbers of the other pages that `render` needs."""
+    cached_pages: int
+    """Number of pages that the cache had."""
     rendered_bytes: int
 
     def find(self, pages: Sequence[bytes], has_places: bool, clock: Callable[[], float], end: float) -> bool:
@@ -57,7 +77,7 @@ class Reader(Protocol):
         """Return the bytes of a page that `load` returned."""
         ...
 
-    def search(self, offsets: Sequence[int]) -> Search:
+    def search(self, offsets: Sequence[int], cache: PageCache | None) -> Search:
         """Return a search for offsets below 2**32."""
         ...
 
@@ -113,10 +133,20 @@ class Engine(Protocol):
         """Return the text of a packed FUNC block, None for a malformed one."""
         ...
 
-    def Reader(
-        self, raw: bytes, version: int, keys_at: int, pages: Sequence[int], dictionary_at: int
+    def Reader(  # noqa: PLR0917 - the parts of a header
+        self,
+        raw: bytes,
+        version: int,
+        generation: int,
+        keys_at: int,
+        pages: Sequence[int],
+        dictionary_at: int,
     ) -> Reader:
         """Return a reader of the pages of a header."""
+        ...
+
+    def PageCache(self, max_bytes: int) -> PageCache:
+        """Return an empty cache."""
         ...
 
 

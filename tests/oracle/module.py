@@ -52,7 +52,7 @@ class EngineModule(PagedModule):
 
     def frame(self, offset: int) -> Frame | None:
         assert self.header.reader
-        search = self.header.reader.search([offset])
+        search = self.header.reader.search([offset], None)
         now = (lambda: 0.0), 0.0
         search.find(self._kept(search.pages), True, *now)
         frames, _ = search.render("v5", self._kept(search.name_pages), float("inf"), *now)

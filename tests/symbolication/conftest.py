@@ -23,3 +23,9 @@ def each_form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(engine, "MODULE", None)
     elif engine.MODULE is None:
         pytest.skip("the engine is not built: make engine")
+
+
+@pytest.fixture
+def python_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a test in Python."""
+    monkeypatch.setattr(engine, "MODULE", None)

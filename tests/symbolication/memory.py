@@ -13,6 +13,7 @@ from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbolication.conversion.status import NO_OFFSETS, Offsets
 from tecken.symbolication.loader import Pages
 from tecken.symbolication.trace import Trace
+from tecken.symbols import engine
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 from tecken.symbols.pagefile.page import KeptPage
@@ -51,6 +52,7 @@ class MemoryModules:
         self.unreadable: dict[ObjectId, Missing] = {}
         self.replacements: dict[ObjectId, list[PageFile]] = {}
         self.trips: list[str] = []
+        self.engine_cache: engine.PageCache | None = None
 
     def headers(
         self,

@@ -168,8 +168,9 @@ class Header:
         # Two threads may make one each at the same time; the last one is kept.
         if self._made_reader is None:
             pages = [len(self.pages(section)) for section in list(Section)[:3]]
+            generation = int(self.generation, 16)
             self._made_reader = module.Reader(
-                self.raw, self.version, self._tables_at, pages, self._dictionary_at
+                self.raw, self.version, generation, self._tables_at, pages, self._dictionary_at
             )
         return self._made_reader
 

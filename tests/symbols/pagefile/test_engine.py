@@ -23,7 +23,7 @@ from tests.symbols.pagefile.test_packed import address_of, blocks
 MODULE = b"MODULE Linux x86_64 A1B2C3D4E5F60718293A4B5C6D7E8F900 libx.so\n"
 
 # Bytes of text that the engine does not write to its spool file.
-IN_MEMORY = 16 << 20
+IN_MEMORY = 8 << 20
 
 pytestmark = pytest.mark.skipif(engine.MODULE is None, reason="the engine is not built (make engine)")
 
@@ -186,13 +186,13 @@ def test_engine_large_module_gives_the_same_dictionary_and_pages() -> None:
     functions = (
         b"FUNC %x 40 0 name::of<%d>(int)\nINLINE 0 %d 3 %d %x 9\n%s"
         % (64 * i, i, i % 99, i % 7, 64 * i, lines(64 * i))
-        for i in range(52_000)
+        for i in range(26_000)
     )
     names = b"".join(b"FILE %d src/./%d.c\nINLINE_ORIGIN %d name%d\n" % (i, i, i, i) for i in range(9))
     text = MODULE + names + b"".join(functions)
     assert len(text) > IN_MEMORY
     _, metadata, _, dictionary = check_same(text)
-    assert metadata.symbols == 52_000
+    assert metadata.symbols == 26_000
     assert dictionary
 
 
