@@ -123,9 +123,8 @@ def main() -> None:
     for row in rows(path):
         sizes = f"{row.page_size >> 10:10} K{row.dictionary / 1024:10.0f} K"
         numbers = f"{sizes}{row.kept:12.2f}{row.pages:12}"
-        print(
-            f"{row.form:>12}{numbers}{row.page_bytes:12.0f}{row.compress_seconds:12.2f}{row.open_seconds * 1e6:12.1f}"
-        )
+        times = f"{row.compress_seconds:12.2f}{row.open_seconds * 1e6:12.1f}"
+        print(f"{row.form:>12}{numbers}{row.page_bytes:12.0f}{times}")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from threading import Event
 from time import monotonic, sleep
 from typing import Any, NamedTuple
 
@@ -121,10 +122,14 @@ class Module(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """`killed` counts kills by what the conversion had published, `answers` responses by what they had."""
+    """`killed` counts kills by what the conversion had published, `answers` responses by what they had.
+
+    `deleted` counts deleted keys by their pattern, `wrong` has responses that are neither right nor refusals.
+    """
 
     killed: Counter[str]
     answers: Counter[str]
+    deleted: Counter[str]
     wrong: list[str]
 
 
@@ -132,12 +137,17 @@ class Killer:
     """Rounds of one site. Each has a new module, clients that wait for it, and killed conversions."""
 
     def __init__(
-        self, site: KillableSite, converter: subprocess.Popen[str], cache: redis.Redis, random: Random
+        self,
+        site: KillableSite,
+        converter: subprocess.Popen[str],
+        servers: tuple[redis.Redis, redis.Redis],
+        random: Random,
     ) -> None:
         self._site, self._converter, self._random = site, converter, random
-        self._cache = cache
+        self._servers = servers
+        self._cache, _ = servers
         self._phases = 0.5, 0.5
-        self.outcome = Outcome(Counter(), Counter(), [])
+        self.outcome = Outcome(Counter(), Counter(), Counter(), [])
 
     @property
     def kills(self) -> int:
@@ -157,9 +167,11 @@ class Killer:
                 self._phases = monotonic() - began, monotonic() - scanned
                 client.result(PATIENCE)
 
-    def round(self) -> None:
-        module = self._new_module()
-        with ThreadPoolExecutor(CLIENTS) as pool:
+    def round(self, *, deletes_keys: bool = False) -> None:
+        module, over = self._new_module(), Event()
+        with ThreadPoolExecutor(CLIENTS + 1) as pool:
+            if deletes_keys:
+                pool.submit(self._delete_keys, over, Random(self._random.random()))
             clients = [pool.submit(self._ask, module, self._random.random()) for _ in range(CLIENTS)]
             for _ in range(KILLS_PER_MODULE):
                 self._kill(module)
@@ -167,6 +179,15 @@ class Killer:
             self._end()
             for client in clients:
                 client.result(PATIENCE)
+            over.set()
+
+    def _delete_keys(self, over: Event, random: Random) -> None:
+        """Delete one key after the other: of the store, and of conversions on redis-cache."""
+        while not over.wait(random.uniform(0, 0.02)):
+            server, pattern = random.choice(list(zip(self._servers, ("cold:*", "*"), strict=True)))
+            names = server.keys(pattern)
+            if names:
+                self.outcome.deleted[pattern] += server.delete(random.choice(names))
 
     def _kill(self, module: Module) -> None:
         """Kill a conversion at any moment, or at one of its second phase."""
@@ -238,15 +259,16 @@ class Killer:
         return True
 
 
-def kill_conversions(home: Path, kills: int, seed: int) -> Outcome:
+def kill_conversions(home: Path, kills: int, seed: int, *, deletes_keys: bool = False) -> Outcome:
     """Kill so many conversions, and return what the clients got."""
     with (
         KillableSite(home) as site,
         site.converter() as converter,
         redis.Redis.from_url(site.cache.url) as cache,
+        redis.Redis.from_url(site.store.url) as store,
     ):
-        killer = Killer(site, converter, cache, Random(seed))
+        killer = Killer(site, converter, (cache, store), Random(seed))
         killer.calibrate()
         while killer.kills < kills and not killer.outcome.wrong:
-            killer.round()
+            killer.round(deletes_keys=deletes_keys)
         return killer.outcome

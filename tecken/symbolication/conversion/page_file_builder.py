@@ -5,10 +5,13 @@ from __future__ import annotations
 import resource
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from queue import SimpleQueue
 from tempfile import TemporaryFile
+from threading import Event, Semaphore, Thread
 from typing import BinaryIO, NamedTuple, cast
 
 from tecken.errors import TooLarge, Unavailable
@@ -42,6 +45,9 @@ def added_memory(limit: int | None) -> Iterator[None]:
 
 
 COPY_BYTES = 1024 * 1024
+
+# Chunks of a text in memory that are not scanned yet.
+READ_AHEAD = 8
 
 # Address space that one conversion may add to a worker. The most expensive file that the bounds of
 # `tecken.symbols` allow takes less than 400 MiB (three kinds of records, 4 million of each, none in order); a
@@ -127,18 +133,59 @@ class Conversion:
 
 def _write_pages(text: Iterable[bytes], writer: PageFileWriter, pages: BinaryIO, on_scan: OnScan) -> Header:
     """Write the pages of a symbol file and return their header."""
-    for chunk in text:
-        with _disk_errors():
-            writer.feed(chunk)
-        # The rest is call frame information, which is not even fetched.
-        if writer.complete:
-            break
+    with read_ahead(text) as chunks:
+        for chunk in chunks:
+            with _disk_errors():
+                writer.feed(chunk)
+            # The rest is call frame information, which is not even fetched.
+            if writer.complete:
+                break
     with _disk_errors():
         on_scan(writer, writer.finish_scan())
         header = writer.finish()
         # Without it, a full disk would fail only when the pages are read, as an unhandled OSError.
         pages.flush()
     return header
+
+
+@contextmanager
+def read_ahead(chunks: Iterable[bytes]) -> Iterator[Iterator[bytes]]:
+    """Give the same chunks, which a thread reads, a few of them in advance.
+
+    To receive and unpack a text takes about as long as to scan it. An error of the source is raised in the
+    place of its chunk. At the end of the context the thread stops, after the chunk that it is reading.
+    """
+    items: SimpleQueue[bytes | BaseException | None] = SimpleQueue()
+    room = Semaphore(READ_AHEAD)
+    over = Event()
+
+    def read() -> None:
+        try:
+            for chunk in chunks:
+                items.put(chunk)
+                room.acquire()
+                if over.is_set():
+                    return
+            items.put(None)
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that converts
+            items.put(error)
+
+    def taken() -> Iterator[bytes]:
+        while (item := items.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+            room.release()
+
+    # Its log lines belong to the same job.
+    thread = Thread(target=copy_context().run, args=[read], name="read ahead", daemon=True)
+    thread.start()
+    try:
+        yield taken()
+    finally:
+        over.set()
+        room.release()
+        thread.join()
 
 
 @contextmanager

@@ -1,13 +1,14 @@
-"""Conversions on a full disk."""
+"""Conversions on a full disk, and chunks that are read ahead."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tecken.errors import Unavailable
-from tecken.symbolication.conversion.page_file_builder import Conversion
+from tecken.symbolication.conversion.page_file_builder import READ_AHEAD, Conversion, read_ahead
 from tecken.symbols import engine
 from tests.support.small_disk import small_disk
 
@@ -37,3 +38,37 @@ def check_full_disk(tmp_path: Path, leave: int) -> None:
         disk.fill(leave)
         with pytest.raises(Unavailable, match="no room to convert in"), conversion.of([HEAD, *FUNCTIONS]):
             pass
+
+
+def test_read_ahead_gives_the_same_chunks() -> None:
+    chunks = [b"%d" % number for number in range(100)]
+    with read_ahead(chunks) as read:
+        assert list(read) == chunks
+
+
+def test_read_ahead_error_comes_after_the_chunks_before_it() -> None:
+    def failing() -> Iterator[bytes]:
+        yield from (b"1", b"2")
+        raise Unavailable("the upstream does not answer")
+
+    taken: list[bytes] = []
+    with pytest.raises(Unavailable, match="the upstream"), read_ahead(failing()) as read:
+        taken.extend(read)
+    taken.clear()
+    with read_ahead(failing()) as read:
+        taken += [next(read), next(read)]
+    assert taken == [b"1", b"2"]
+
+
+def test_read_ahead_ended_early_stops_reading() -> None:
+    produced = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal produced
+        while True:
+            produced += 1
+            yield b"more"
+
+    with read_ahead(endless()) as read:
+        assert next(read) == b"more"
+    assert produced <= READ_AHEAD + 3

@@ -23,6 +23,7 @@ from tecken.storage.search import SourceResult
 from tecken.store import services as store_services
 from tecken.store.memory import MemoryPageStore
 from tecken.symbolication import services as symbolication_services
+from tecken.symbolication.conversion.early import EarlyFrames
 from tecken.symbolication.conversion.status import Ready
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import symbol_file
@@ -191,6 +192,13 @@ def test_look_again_queues_job_and_shows_result(
 def test_explain_started_job_shows_it(client: Client) -> None:
     with symbolication_services.conversion_lock().hold(XUL):
         assert "A worker is looking for it now." in shown(client)
+
+
+def test_explain_scanned_module_shows_its_job(client: Client) -> None:
+    symbolication_services.conversion_tracker().publish_frames(XUL, "", EarlyFrames("", {1: None}))
+    page = shown(client)
+    assert "A worker is looking for it now." in page
+    assert f'hx-get="{PAGE}"' in page
 
 
 @pytest.mark.parametrize(
