@@ -77,7 +77,9 @@ pub fn compress_all<E: From<io::Error>>(
             let (sender, receiver) = sync_channel(1);
             receivers.push(receiver);
             let own = batches.iter().skip(first).step_by(threads);
-            thread::Builder::new().stack_size(1 << 20).spawn_scoped(scope, move || work(pages, dictionary, own, &sender))?;
+            thread::Builder::new()
+                .stack_size(1 << 20)
+                .spawn_scoped(scope, move || work(pages, dictionary, own, &sender))?;
         }
         for (batch, i) in batches.iter().zip((0..threads).cycle()) {
             // A thread that panicked has dropped its sender.

@@ -201,7 +201,13 @@ fn number(section: Section) -> u8 {
     }
 }
 
-fn feed(scanner: &mut Scanner, spool: &mut Spool, text: &mut Vec<u8>, chunk: &[u8], window: usize) -> Result<(), Failure> {
+fn feed(
+    scanner: &mut Scanner,
+    spool: &mut Spool,
+    text: &mut Vec<u8>,
+    chunk: &[u8],
+    window: usize,
+) -> Result<(), Failure> {
     if scanner.end.is_some() {
         return Ok(());
     }

@@ -131,8 +131,7 @@ impl Table {
             let mut reach = (begin..end).map(|i| self.reach(i)).max().unwrap_or(0);
             let mut added = 0;
             while end < self.len() && added < MAX_PAGE {
-                if self.keys[end] != self.keys[end - 1]
-                    && (self.sizes[end] != 0 || u64::from(self.keys[end]) >= reach)
+                if self.keys[end] != self.keys[end - 1] && (self.sizes[end] != 0 || u64::from(self.keys[end]) >= reach)
                 {
                     break;
                 }
