@@ -10,7 +10,7 @@ PARALLEL_SITES := -n logical --dist loadgroup
 export PORT COMMIT
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve worker beat test test-system test-browser test-postgres test-s3 test-often mutants check format admin manage redis-cache-cli redis-store-cli docker-build docker-test lock clean python
+.PHONY: help run serve worker beat test test-system test-browser test-postgres test-s3 test-often mutants check format admin manage redis-cache-cli redis-store-cli docker-build docker-test lock engine clean python
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,10 @@ format: python ## format and fix what ruff can fix
 	@$(PYTHON) run/install.py dev
 	@$(VENV)/ruff format .
 	@$(VENV)/ruff check --fix .
+
+engine: python ## build the optional Rust engine into the environment that is there (needs cargo)
+	@[ -x $(VENV)/python ] || $(PYTHON) run/install.py run
+	@$(VENV)/python -m run.engine
 
 admin: python ## create the account admin of make run, or reset its password
 	@$(PYTHON) run/install.py run

@@ -22,7 +22,8 @@ from typing import BinaryIO
 from symbolic.debuginfo import Archive
 from symbolic.symcache import SymCache
 
-from tecken.symbols.pagefile.convert import WINDOW, PageFileWriter
+from tecken.symbols.pagefile.convert import PageFileWriter
+from tecken.symbols.pagefile.cutter import WINDOW
 
 COLUMNS = ("wall s", "cpu s", "peak MB", "output MB", "of .sym %")
 

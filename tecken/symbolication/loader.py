@@ -17,9 +17,10 @@ from tecken.symbolication.conversion.status import NO_OFFSETS, Offsets
 from tecken.symbolication.memory_cache import HeaderCache, PageCache
 from tecken.symbolication.page_reader import PageBatch, PageFileReader
 from tecken.symbolication.trace import Trace
+from tecken.symbols import engine
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header, decoded_bytes
-from tecken.symbols.pagefile.page import Page
+from tecken.symbols.pagefile.page import KeptPage
 
 
 class Pages(NamedTuple):
@@ -29,7 +30,7 @@ class Pages(NamedTuple):
     or `unreachable`.
     """
 
-    found: dict[tuple[str, int], Page]
+    found: dict[tuple[str, int], KeptPage]
     replaced: set[ObjectId]
     """Modules that have another page file than the header is from. Load the header again and retry once."""
     unreachable: dict[ObjectId, Missing]
@@ -54,6 +55,11 @@ class ModuleSource(Protocol):
 
         Raises TooLarge when they are too large together.
         """
+        ...
+
+    @property
+    def engine_cache(self) -> engine.PageCache | None:
+        """Cache of the engine, whose pages `pages` need not return; None without one."""
         ...
 
 
@@ -88,6 +94,10 @@ Headers = dict[ObjectId, Header | Missing]
 Wanted = dict[PageKey, Header]
 
 
+def _ignore_old(_modules: Sequence[ObjectId]) -> None:
+    pass
+
+
 def _ignore_lookup(_wanted: Collection[PageKey], _found: Collection[PageKey]) -> None:
     pass
 
@@ -107,6 +117,8 @@ class SymbolLoader:
         headers: HeaderCache,
         pages: PageCache,
         note_lookup: Callable[[Collection[PageKey], Collection[PageKey]], None] = _ignore_lookup,
+        *,
+        renew: Callable[[Sequence[ObjectId]], None] = _ignore_old,
     ) -> None:
         """Initialize the loader.
 
@@ -116,9 +128,12 @@ class SymbolLoader:
             headers: This process's cache of headers.
             pages: This process's cache of pages.
             note_lookup: Called with the keys of each lookup in the store and with those that were found.
+            renew: Called with modules whose page files have an older format version, when their headers are
+                loaded. It returns at once and raises nothing.
         """
         self._store = store
         self._note_lookup = note_lookup
+        self._renew = renew
         self._reader = reader
         self._headers = headers
         self._pages = pages
@@ -151,21 +166,27 @@ class SymbolLoader:
         Raises:
             TooLarge: The pages from the store, or those from page files, take more than MAX_OPEN_BYTES.
         """
-        found: dict[tuple[str, int], Page] = {}
-        rest: Wanted = {}
-        for module, header, number in wanted:
-            page = self._pages.get((header.generation, number))
-            if page is None:
-                rest[PageKey(module, header.generation, number)] = header
-            else:
-                found[header.generation, number] = page
+        wanted = list(wanted)
+        found = self._pages.get_all([(header.generation, number) for _, header, number in wanted])
         trace.pages.process += len(found)
         answer = Pages(found, set(), {})
+        rest: Wanted = {}
+        if len(found) < len(wanted):
+            rest = {
+                PageKey(module, header.generation, number): header
+                for module, header, number in wanted
+                if (header.generation, number) not in found
+            }
         if rest:
             self._add_stored_pages(rest, answer, trace)
         if rest:
             self._add_pages_of_files(rest, answer, trace)
         return answer
+
+    @property
+    def engine_cache(self) -> engine.PageCache | None:
+        """The engine's cache of pages, None without the engine."""
+        return self._pages.of_engine
 
     def drop(self, module: ObjectId) -> None:
         """Drop the header of a module whose symbols have changed; the next request loads it again."""
@@ -187,6 +208,7 @@ class SymbolLoader:
             with suppress(MalformedPageFile):
                 found[module] = entry if isinstance(entry, Missing) else self._parse(module, entry, trace)
         trace.headers.store += len(found)
+        self._renew_old(found)
         return found
 
     def _headers_from_page_files(self, modules: Sequence[ObjectId], trace: Trace) -> Headers:
@@ -199,7 +221,13 @@ class SymbolLoader:
                     found[module] = self._parse(module, raw, trace)
                     self._store.put_header(module, raw)
         trace.headers.page_file += len(found)
+        self._renew_old(found)
         return found
+
+    def _renew_old(self, headers: Headers) -> None:
+        old = [module for module, it in headers.items() if isinstance(it, Header) and not it.is_current]
+        if old:
+            self._renew(old)
 
     def _parse(self, module: ObjectId, raw: bytes, trace: Trace) -> Header:
         start = time.perf_counter()
@@ -254,7 +282,7 @@ class SymbolLoader:
 
     def _open(self, key: PageKey, header: Header, raw: bytes, answer: Pages, trace: Trace) -> None:
         start = time.perf_counter()
-        page = header.open(raw)
+        page = header.load(raw)
         trace.add_parsing(key.module, time.perf_counter() - start)
         self._pages.put((key.generation, key.page), page)
         answer.found[key.generation, key.page] = page

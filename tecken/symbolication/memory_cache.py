@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 from typing import Generic, NamedTuple, TypeVar
 
+from tecken.symbols import engine
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
-from tecken.symbols.pagefile.page import Page
+from tecken.symbols.pagefile.page import KeptPage, kept_bytes
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -19,6 +20,9 @@ V = TypeVar("V")
 
 class Bounded(Generic[K, V]):
     """LRU cache with a bound in bytes that may change while it is in use. Not thread-safe."""
+
+    # An ordered dictionary and a sum: a request gets and stores each of its frames, and cachetools takes six
+    # times as long for that (bench/lookup.py --frame).
 
     def __init__(self, max_bytes: int, size_of: Callable[[V], int]) -> None:
         self._max_bytes = max_bytes
@@ -28,7 +32,7 @@ class Bounded(Generic[K, V]):
         self.size = 0
 
     def get(self, key: K) -> V | None:
-        """Return the value if it is cached."""
+        """Return a value and make it the most recently used one."""
         value = self.entries.get(key)
         if value is not None:
             self.entries.move_to_end(key)
@@ -36,12 +40,20 @@ class Bounded(Generic[K, V]):
 
     def keep(self, key: K, value: V) -> None:
         """Store a value, unless it is larger than the bound."""
-        size = self._size_of(value)
-        if size <= self._max_bytes:
-            self.drop(key)
-            self.entries[key] = value
-            self.size += size
-            self._shrink()
+        self.keep_all({key: value})
+
+    def keep_all(self, items: Mapping[K, V]) -> None:
+        """Store values, except those that are larger than the bound."""
+        entries, size_of, bound = self.entries, self._size_of, self._max_bytes
+        for key, value in items.items():
+            size = size_of(value)
+            if size <= bound:
+                if key in entries:
+                    self.drop(key)
+                entries[key] = value
+                self.size += size
+                if self.size > bound:
+                    self._shrink()
 
     def drop(self, key: K) -> None:
         """Remove a value."""
@@ -124,35 +136,50 @@ class HeaderCache:
 
 
 class PageCache:
-    """Cache of decoded pages by (generation, page number).
+    """Cache of pages by (generation, page number), in the form of `Header.load`.
 
     A generation is a hash of the content, so an entry is never invalidated; it is evicted when it is not
-    used.
+    used. With the engine, its cache has the pages, and searches take them from there.
     """
 
     def __init__(self, max_bytes: int) -> None:
+        self.of_engine = engine.MODULE and engine.MODULE.PageCache(max_bytes)
         self._lock = Lock()
-        self._pages: Bounded[tuple[str, int], Page] = Bounded(max_bytes, lambda page: page.size)
+        self._pages: Bounded[tuple[str, int], KeptPage] = Bounded(max_bytes, kept_bytes)
 
-    def get(self, key: tuple[str, int]) -> Page | None:
+    def get(self, key: tuple[str, int]) -> KeptPage | None:
         """Return the page if it is cached."""
-        with self._lock:
-            return self._pages.get(key)
+        return self.get_all([key]).get(key)
 
-    def put(self, key: tuple[str, int], page: Page) -> None:
+    def get_all(self, keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], KeptPage]:
+        """Return those pages that are cached."""
+        kept: dict[tuple[str, int], KeptPage | None]
+        if self.of_engine:
+            kept = {key: self.of_engine.get(int(key[0], 16), key[1]) for key in keys}
+        else:
+            with self._lock:
+                kept = {key: self._pages.get(key) for key in keys}
+        return {key: page for key, page in kept.items() if page is not None}
+
+    def put(self, key: tuple[str, int], page: KeptPage) -> None:
         """Store a page."""
+        if self.of_engine and isinstance(page, bytes):
+            self.of_engine.put(int(key[0], 16), key[1], page)
+            return
         with self._lock:
             self._pages.keep(key, page)
 
     def resize(self, max_bytes: int) -> None:
         """Set the bound in bytes."""
+        if self.of_engine:
+            self.of_engine.resize(max_bytes)
         with self._lock:
             self._pages.resize(max_bytes)
 
     @property
     def size(self) -> int:
         """Bytes held."""
-        return self._pages.size
+        return self.of_engine.size if self.of_engine else self._pages.size
 
 
 # Bytes of one entry apart from its text: its place in the dictionary, its key and the bytes object (measured:
@@ -188,9 +215,9 @@ class FrameCache:
 
     def put(self, version: str, generation: str, frames: Mapping[int, bytes]) -> None:
         """Store rendered frames by offset."""
+        entries = {(version, generation, offset): rendered for offset, rendered in frames.items()}
         with self._lock:
-            for offset, rendered in frames.items():
-                self._entries.keep((version, generation, offset), rendered)
+            self._entries.keep_all(entries)
 
     def resize(self, max_bytes: int) -> None:
         """Set the bound in bytes."""

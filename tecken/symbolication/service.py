@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import NamedTuple, TypeAlias
 
 import orjson
@@ -21,10 +21,11 @@ from tecken.symbolication import request_cost
 from tecken.symbolication.api.answer import ApiVersion, Failure, JobModule, Resolved, check_answer
 from tecken.symbolication.api.schema import UNKNOWN_MODULE, Job, parse_key
 from tecken.symbolication.conversion.early import EarlyFrames
-from tecken.symbolication.frame_lookup import OFFSET_END, Terms, look_up
+from tecken.symbolication.frame_lookup import OFFSET_END, EngineTerms, ModuleSearch, Terms, look_up
 from tecken.symbolication.loader import ConversionQueue, ModuleSource
 from tecken.symbolication.memory_cache import FrameCache
 from tecken.symbolication.trace import Trace
+from tecken.symbols import engine
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.lookup import Frame
 from tecken.symbols.pagefile.file import Header
@@ -241,14 +242,29 @@ class _Request:
         if not new:
             return set()
         end = self._parts.clock() + max(self._parts.seconds, LOOKUP_SECONDS)
-        terms = Terms(self._render_frame, lambda: self._parts.clock() > end, self._version.has_places)
-        lookup = look_up(self._parts.modules, new, self._trace, terms)
+        lookup = look_up(self._parts.modules, new, self._trace, self._search(end))
         for module, frames in lookup.frames.items():
             self._parts.frames.put(self._version.name, new[module][0].generation, frames)
             self._fragments[module] |= frames
         self._outcomes |= lookup.failed
         self._late |= lookup.late
         return lookup.replaced
+
+    def _search(self, end: float) -> Callable[[Header, Set[int]], ModuleSearch[bytes]]:
+        """Return what searches a module until `end`: the engine, or Python where that is not built."""
+        clock, version = self._parts.clock, self._version
+        if engine.MODULE is None:
+            return Terms(self._render_frame, lambda: clock() > end, version.has_places).search
+        return EngineTerms(
+            version.name,
+            version.has_places,
+            clock,
+            end,
+            lambda offset: self._render_frame(offset, None),
+            lambda: self._parts.max_answer_bytes - self._rendered_bytes,
+            self._count_rendered,
+            self._parts.modules.engine_cache,
+        ).search
 
     def _render_early(self, early: EarlyFrames, offsets: Iterable[int]) -> dict[int, bytes]:
         """Render early frames. They have no generation, so they are not cached."""
@@ -258,12 +274,15 @@ class _Request:
 
     def _render_frame(self, offset: int, frame: Frame | None) -> bytes:
         """Render a frame. Raises TooLarge once the new frames alone are larger than a response may be."""
+        fragment = self._version.fragment(offset, frame)
+        self._count_rendered(len(fragment))
+        return fragment
+
+    def _count_rendered(self, size: int) -> None:
         # Checked while frames are rendered: a request with many frames of long inlined calls would otherwise
         # fill the process's memory before the size of its response is known.
-        fragment = self._version.fragment(offset, frame)
-        self._rendered_bytes += len(fragment)
+        self._rendered_bytes += size
         check_answer(self._rendered_bytes, self._parts.max_answer_bytes)
-        return fragment
 
     def raise_if_all_failed(self) -> None:
         """Raise Unavailable if modules were looked up and none of them has a definite result.

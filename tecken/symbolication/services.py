@@ -29,6 +29,7 @@ from tecken.symbolication.conversion.queue import (
     CeleryConversionQueue,
     ConversionWorker,
     InlineConversionQueue,
+    PageFileRenewal,
 )
 from tecken.symbolication.conversion.signals import ResultSignals
 from tecken.symbolication.conversion.status import RedisConversionTracker
@@ -74,6 +75,7 @@ def symbol_loader() -> SymbolLoader:
         header_cache(),
         page_cache(),
         store_services.hit_counts().note,
+        renew=page_file_renewal().renew,
     )
     on_change("process_header_bytes", lambda size: header_cache().resize(size))
     on_change("process_page_bytes", lambda size: page_cache().resize(size))
@@ -85,6 +87,12 @@ def symbol_loader() -> SymbolLoader:
 def result_signals() -> ResultSignals:
     """Return the wake-ups of the requests that wait for modules; the loader's subscriber sends them."""
     return ResultSignals()
+
+
+@per_process
+def page_file_renewal() -> PageFileRenewal:
+    """Return the renewal of page files of an older format version."""
+    return PageFileRenewal(conversion_tracker().claim_renewals, send_renewals)
 
 
 @per_process
@@ -341,6 +349,11 @@ def send_prepares(modules: Sequence[ObjectId], *, first: bool) -> None:
 def send_convert(module: ObjectId) -> None:
     """Send a job ahead of demand, behind every job that a request waits for. Raises Unavailable."""
     sending.send(CONVERT_TASK, _arguments(module), priority=LAST)
+
+
+def send_renewals(modules: Sequence[ObjectId]) -> None:
+    """Send a job for each module, behind every job that a request waits for. Raises Unavailable."""
+    sending.send_all([JobRequest(CONVERT_TASK, _arguments(module), priority=LAST) for module in modules])
 
 
 def _arguments(module: ObjectId) -> list[str]:

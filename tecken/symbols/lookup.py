@@ -146,7 +146,7 @@ def name(page: Page, number: int) -> str:
     at = bisect_right(page.keys, number) - 1
     if at < 0 or page.keys[at] != number:
         return ""
-    return page.text(at).decode(errors="replace").strip()
+    return page.record(at).decode(errors="replace").strip()
 
 
 def _public(text: bytes) -> Hit:

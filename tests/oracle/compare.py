@@ -23,9 +23,11 @@ class Difference(NamedTuple):
     theirs: Frame | None
 
 
-def differences(sym: bytes, offsets: Iterable[int] | None = None) -> Iterator[Difference]:
+def differences(
+    sym: bytes, offsets: Iterable[int] | None = None, form: type[PagedModule] = PagedModule
+) -> Iterator[Difference]:
     """Yield where the answers differ; the library has no sizes of functions."""
-    ours, theirs = PagedModule(sym), Oracle(sym)
+    ours, theirs = form(sym), Oracle(sym)
     for offset in interesting(sym) if offsets is None else offsets:
         frame = ours.frame(offset)
         difference = Difference(offset, frame and frame._replace(size=0), theirs.frame(offset))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from io import BytesIO
 
-from tecken.symbols.lookup import Frame, find, frame, name
+import orjson
+
+from tecken.symbols.lookup import Frame, Inline, find, frame, name
 from tecken.symbols.pagefile.convert import PageFileWriter
 from tecken.symbols.pagefile.file import Section
 from tecken.symbols.pagefile.page import Page
@@ -38,5 +41,34 @@ class PagedModule:
         return None if number is None else self._page(number)
 
     def _read(self, number: int) -> Page:
-        begin, end = self.header.span(number)
-        return self.header.open(self._file[begin:end])
+        return self.header.open(self._packed(number))
+
+    def _packed(self, number: int) -> bytes:
+        return self._file[slice(*self.header.span(number))]
+
+
+class EngineModule(PagedModule):
+    """The same with the engine, whose rendered frames are parsed."""
+
+    def frame(self, offset: int) -> Frame | None:
+        assert self.header.reader
+        search = self.header.reader.search([offset], None)
+        now = (lambda: 0.0), 0.0
+        search.find(self._kept(search.pages), True, *now)
+        frames, _ = search.render("v5", self._kept(search.name_pages), float("inf"), *now)
+        found = orjson.loads(b"{" + frames[offset])
+        if "function" not in found:
+            return None
+        inlines = [
+            Inline(call["function"], call.get("file", ""), call.get("line", 0))
+            for call in found.get("inlines", [])
+        ]
+        entry = offset - int(found["function_offset"], 16)
+        place = found.get("file", ""), found.get("line", 0)
+        return Frame(
+            found["function"], entry, *place, tuple(inlines), int(found.get("function_size", "0"), 16)
+        )
+
+    def _kept(self, pages: Iterable[int]) -> list[bytes]:
+        assert self.header.reader
+        return [self.header.reader.load(self._packed(number)) for number in pages]

@@ -13,9 +13,10 @@ from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbolication.conversion.status import NO_OFFSETS, Offsets
 from tecken.symbolication.loader import Pages
 from tecken.symbolication.trace import Trace
+from tecken.symbols import engine
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
-from tecken.symbols.pagefile.page import Page
+from tecken.symbols.pagefile.page import KeptPage
 
 SAMPLES = Path(__file__).parent.parent / "data" / "samples"
 C = ObjectId("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
@@ -28,9 +29,9 @@ class PageFile(NamedTuple):
     header: Header
     raw: bytes
 
-    def page(self, number: int) -> Page:
+    def page(self, number: int) -> KeptPage:
         start, end = self.header.span(number)
-        return self.header.open(self.raw[start:end])
+        return self.header.load(self.raw[start:end])
 
 
 def sample(module: ObjectId) -> bytes:
@@ -51,6 +52,7 @@ class MemoryModules:
         self.unreadable: dict[ObjectId, Missing] = {}
         self.replacements: dict[ObjectId, list[PageFile]] = {}
         self.trips: list[str] = []
+        self.engine_cache: engine.PageCache | None = None
 
     def headers(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
+from tests.symbols.version_2 import as_version_2
 
 MIB = 1024 * 1024
 
@@ -22,6 +23,14 @@ def sym(module: ObjectId, functions: int = 3, name: str = "work") -> bytes:
 def page_file(text: bytes) -> bytes:
     with Conversion(lambda: MIB).of([text]) as made:
         return b"".join(made.chunks())
+
+
+def page_file_of_version_2(text: bytes) -> bytes:
+    """Return the page file of a symbol file as the release before the present one made it."""
+    with Conversion(lambda: MIB).of([text]) as made:
+        made.pages.seek(0)
+        header, pages = as_version_2(made.header, made.pages.read())
+        return header.raw + pages
 
 
 def of_version_1(file: bytes) -> bytes:

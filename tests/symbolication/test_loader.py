@@ -18,11 +18,12 @@ from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header, Section
 from tests.support.clock import Clock
 from tests.symbolication.conversion.memory import StoreIsAway
-from tests.symbolication.samples import MIB, header_of, of_version_1, page_file, sym
+from tests.symbolication.samples import MIB, header_of, of_version_1, page_file, page_file_of_version_2, sym
 
 XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 NSS = ObjectId("nss3.pdb", "1D4DEFAC0A6B42CC8B2D8F0B2C4D0DB71")
 TRUST = 30.0
+pytestmark = pytest.mark.usefixtures("each_form")
 
 
 class Rig:
@@ -65,7 +66,7 @@ def pages(library: SymbolLoader, found: Header, trace: Trace | None = None) -> P
 
 
 def symbol_text(answer: Pages, found: Header) -> bytes:
-    return answer.found[found.generation, page(found)].text(0)
+    return found.unpack(answer.found[found.generation, page(found)]).text(0)
 
 
 def test_headers_come_from_page_file_store_and_process(rig: Rig) -> None:
@@ -130,6 +131,23 @@ def test_headers_version_1_entries_are_cold(rig: Rig) -> None:
     rig.page_files.files[XUL] = of_version_1(old)
     rig.store.put_header(XUL, of_version_1(header_of(XUL).raw))
     assert rig.process().headers([XUL], Trace()) == {}
+
+
+def test_headers_version_2_page_file_answers_and_is_renewed(rig: Rig) -> None:
+    rig.page_files.files[XUL] = page_file_of_version_2(sym(XUL))
+    rig.keep(NSS)
+    renewed: list[ObjectId] = []
+    for _ in range(2):
+        # The first process reads the page files, the second one the store.
+        reader = PageFileReader(rig.page_files)
+        headers = HeaderCache(MIB, lambda: TRUST, rig.clock)
+        loader = SymbolLoader(rig.store, reader, headers, PageCache(MIB), renew=renewed.extend)
+        loader.headers([XUL, NSS], Trace())
+        found = header(loader)
+        pages = loader.pages([(XUL, found, page(found))], Trace())
+        (kept,) = pages.found.values()
+        assert found.unpack(kept).text(0) == b"FUNC 1000 10 0 work0\n1000 10 1 0"
+    assert renewed == [XUL, XUL]
 
 
 def test_headers_missing_marker_is_returned(rig: Rig) -> None:

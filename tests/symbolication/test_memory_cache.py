@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Sequence
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tecken.errors import MalformedPageFile
 from tecken.symbolication.memory_cache import HeaderCache, PageCache
+from tecken.symbols import engine
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.page import decode, encode
 from tests.support.clock import Clock
@@ -89,6 +95,7 @@ def test_header_cache_too_large_header_is_returned_and_not_stored() -> None:
     assert cache.get(XUL) is None
 
 
+@pytest.mark.usefixtures("python_form")
 def test_page_cache_stays_within_its_bound() -> None:
     page = decode(encode([1], [b"x" * 100]))
     cache = PageCache(2 * page.size)
@@ -98,6 +105,7 @@ def test_page_cache_stays_within_its_bound() -> None:
     assert cache.size == 2 * page.size
 
 
+@pytest.mark.usefixtures("python_form")
 def test_page_cache_too_large_page_evicts_nothing() -> None:
     small, large = decode(encode([1], [b"x"])), decode(encode([1], [b"x" * 10_000]))
     cache = PageCache(small.size)
@@ -107,6 +115,7 @@ def test_page_cache_too_large_page_evicts_nothing() -> None:
     assert cache.get(("generation", 1)) is None
 
 
+@pytest.mark.usefixtures("python_form")
 def test_page_cache_smaller_bound_evicts_at_once() -> None:
     page = decode(encode([1], [b"x" * 100]))
     cache = PageCache(3 * page.size)
@@ -130,3 +139,34 @@ def test_header_cache_larger_bound_keeps_more() -> None:
     cache.resize(MIB)
     cache.put(XUL, header_of(XUL).raw)
     assert cache.get(XUL) is not None
+
+
+NEEDS_ENGINE = pytest.mark.skipif(engine.MODULE is None, reason="the engine is not built: make engine")
+# Bytes of an entry of the engine's cache apart from its page: ENTRY_BYTES in engine/src/cache.rs.
+ENTRY_BYTES = 100
+ACTIONS = st.tuples(
+    st.sampled_from(("put", "put", "get", "resize")), st.integers(0, 5), st.sampled_from((0, 50, 200, 900))
+)
+
+
+@NEEDS_ENGINE
+@given(st.lists(ACTIONS, max_size=60))
+def test_engine_page_cache_evicts_the_least_recently_used(actions: Sequence[tuple[str, int, int]]) -> None:
+    cache, model, bound = PageCache(1600), OrderedDict[int, bytes](), 1400
+    for action, number, size in actions:
+        key = ("%016x" % (number % 2), number)
+        if action == "put":
+            cache.put(key, bytes(size))
+            model.pop(number, None)
+            if size + ENTRY_BYTES <= bound:
+                model[number] = bytes(size)
+        elif action == "get":
+            assert cache.get(key) == model.get(number)
+            if number in model:
+                model.move_to_end(number)
+        else:
+            cache.resize(2 * size)
+            bound = 2 * size - 2 * size // 8
+        while sum(len(page) + ENTRY_BYTES for page in model.values()) > bound:
+            model.popitem(last=False)
+        assert cache.size == sum(len(page) + ENTRY_BYTES for page in model.values())

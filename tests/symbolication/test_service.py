@@ -28,6 +28,8 @@ from tests.symbolication.memory import (
     sample,
 )
 
+pytestmark = pytest.mark.usefixtures("each_form")
+
 # Offset inside a function of the C sample.
 IN_C = 4613
 LIBC = ObjectId("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")

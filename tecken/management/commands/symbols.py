@@ -209,7 +209,9 @@ def _convert(module: ObjectId) -> Missing | Unavailable | None:
 
 def _find_symbol(module: ObjectId, header: Header, offset: int) -> Iterator[str]:
     terms = Terms(lambda _, frame: frame, lambda: False)
-    result = look_up(symbolication_services.symbol_loader(), {module: (header, {offset})}, Trace(), terms)
+    result = look_up(
+        symbolication_services.symbol_loader(), {module: (header, {offset})}, Trace(), terms.search
+    )
     if module not in result.frames:
         raise CommandError(f"{module}: {result.failed.get(module, 'its symbols have just been replaced')}")
     return symbol_lines(offset, result.frames[module][offset])

@@ -95,7 +95,10 @@ class Converter:
         """
         with self._lock.hold(module):
             try:
-                return self._find_result(module) or self._convert_current(module)
+                found = self._find_result(module)
+                if isinstance(found, Header) and not found.is_current:
+                    return self._renew(module, found)
+                return found or self._convert_current(module, self._convert_or_mark)
             except Unavailable as error:
                 return self._mark_unreachable(module, error)
 
@@ -114,11 +117,21 @@ class Converter:
             return self._put(module, Header.parse(read_header(self._page_files, module)))
         return None
 
-    def _convert_current(self, module: ObjectId) -> Header | Missing:
+    def _renew(self, module: ObjectId, old: Header) -> Header | Missing:
+        """Replace a page file of an older format version. Without its symbol file, the old one stays."""
+        try:
+            return self._convert_current(module, self._convert)
+        except (NotFound, SourceDisabled, Malformed, TooLarge, Unavailable) as error:
+            logger.info("%s: cannot convert it again: %s; its old page file stays", module, error)
+            return old
+
+    def _convert_current(
+        self, module: ObjectId, convert: Callable[[ObjectId, object], Header | Missing]
+    ) -> Header | Missing:
         """Convert a module until no upload has replaced its symbol file meanwhile; see the class."""
         for _ in range(TRIES):
             stamp = self._stamp(module)
-            result = self._convert_or_mark(module, stamp)
+            result = convert(module, stamp)
             # After everything is written, and never before.
             if self._stamp(module) == stamp:
                 return result
@@ -129,7 +142,7 @@ class Converter:
 
     def _convert_or_mark(self, module: ObjectId, stamp: object) -> Header | Missing:
         try:
-            return self._put(module, self._convert(module, stamp))
+            return self._convert(module, stamp)
         except SourceDisabled as error:
             # A short lifetime, because an operator may enable the source at any moment.
             return self._mark(module, Missing("absent", str(error)), self._lifetimes().unreachable)
@@ -145,7 +158,7 @@ class Converter:
             with self._conversion.of(chunks, on_scan) as converted:
                 self._page_files.write(module, converted.chunks())
             PREPARATIONS.labels(result="ready").inc()
-            return converted.header
+            return self._put(module, converted.header)
 
     def _handle_scan(
         self,

@@ -62,3 +62,8 @@ def frames(module: ObjectId) -> str:
 def revision(module: ObjectId) -> str:
     """Return the key that counts changes of the module's symbols."""
     return f"cold:revision:{module.key}"
+
+
+def renewal(module: ObjectId) -> str:
+    """Return the key that exists while a job that renews the module's page file need not be sent again."""
+    return f"cold:renewal:{module.key}"

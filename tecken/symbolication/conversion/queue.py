@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,6 +43,11 @@ MAX_ATTEMPTS = 3
 # Modules in one poll. Enough to keep a client's places in use, and so few that a request with many modules
 # costs redis-cache no more per poll than a usual one.
 POLLED = 128
+
+# Page files that one request has renewed: they cost it two round trips.
+RENEWED = 64
+
+logger = logging.getLogger(__name__)
 
 Answers = dict[ObjectId, Missing | Unavailable | EarlyFrames]
 
@@ -231,6 +237,34 @@ def _pending(module: ObjectId, state: State) -> Pending:
         "asked": "no worker has taken it up yet",
     }.get(str(state), "workers are busy with other modules of the same client")
     return Pending(f"{module}: {reason}", RETRY_AFTER)
+
+
+class PageFileRenewal:
+    """Renewal of page files of an older format version, in the background.
+
+    Their modules keep answering meanwhile. A job is sent once a day for a module: one whose symbol file was
+    deleted keeps its old page file, and each process that loads its header would otherwise send another job.
+
+    Args:
+        claim: Returns the modules for which no job was sent lately, and notes that one is sent now.
+        send: Sends jobs behind all others.
+    """
+
+    def __init__(
+        self,
+        claim: Callable[[Sequence[ObjectId]], Sequence[ObjectId]],
+        send: Callable[[Sequence[ObjectId]], None],
+    ) -> None:
+        self._claim = claim
+        self._send = send
+
+    def renew(self, modules: Sequence[ObjectId]) -> None:
+        """Send jobs for some of the modules. Raises nothing: the rest follows when they are loaded again."""
+        try:
+            if claimed := self._claim(modules[:RENEWED]):
+                self._send(claimed)
+        except Unavailable as error:
+            logger.info("Cannot queue the renewal of page files: %s; it is tried again tomorrow", error)
 
 
 class ModuleConverter(Protocol):

@@ -32,6 +32,9 @@ ASKED_SECONDS = 60
 ANSWER_SECONDS = 5
 ATTEMPTS_SECONDS = 3600
 
+# Seconds between two jobs that renew the page file of one module.
+RENEWAL_SECONDS = 24 * 3600
+
 # Seconds for which early frames are kept when a worker ends before the page file is complete.
 FRAMES_SECONDS = 10
 
@@ -289,6 +292,16 @@ class RedisConversionTracker:
             pipe.expire(keys.revision(module), REVISION_SECONDS)
 
         self._run(commands)
+
+    def claim_renewals(self, modules: Sequence[ObjectId]) -> list[ObjectId]:
+        """Return the modules whose page files no job has renewed for RENEWAL_SECONDS, and claim them."""
+
+        def commands(pipe: Any) -> None:
+            for module in modules:
+                pipe.set(keys.renewal(module), b"", nx=True, ex=RENEWAL_SECONDS)
+
+        claimed = self._run(commands)
+        return [module for module, is_new in zip(modules, claimed, strict=True) if is_new]
 
     def _run(self, commands: Any) -> list[Any]:
         """Return the replies of one transaction, which is one round trip."""

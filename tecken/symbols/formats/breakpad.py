@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import accumulate, islice
 from operator import add, eq, gt
@@ -36,6 +36,9 @@ MAX_NUMBERS: Final = 256
 # Records that are sorted as Python's own integers, which take 80 bytes each meanwhile.
 SORTED_AT_ONCE: Final = 1 << 20
 _DIGIT_BITS: Final = 16
+
+# Words of an INLINE record without a call file and with one range.
+OLD_WORDS: Final = 6
 
 _ADDRESS: Final = rb"[ \t]*(?:m[ \t]+)?([0-9a-fA-F]{1,32})[ \t]+"
 _NAMED: Final = rb"[ \t]*([0-9]{1,32})(?![^ \t\r\n])[ \t]*(.*)"
@@ -193,6 +196,8 @@ class Scanner:
         self.module: ModuleRecord | None = None
         # Whether FILE or INLINE_ORIGIN records lie among the FUNC blocks.
         self.mixed = False
+        # Whether the first INLINE record has no call file; None before it.
+        self.has_old_calls: bool | None = None
         # Start of the first STACK record.
         self.end: int | None = None
         # Line that has not ended yet, with the newline before it, and its start in the text.
@@ -228,10 +233,7 @@ class Scanner:
         self._refuse_too_many()
         if self.end is None:
             self._close(self._base - last_line_ended)
-        if self.module is None:
-            raise Malformed("symbol file is empty")
-        if not self.symbols:
-            self._refuse_unusable()
+        refuse_unusable(self.module, len(self.symbols), self.dropped, has_stack=self.end is not None)
         self.symbols.sort()
         if left_out := self.symbols.keep_first(MAX_EQUAL):
             self.dropped[f"symbol after the first {MAX_EQUAL} of one address"] += left_out
@@ -243,15 +245,6 @@ class Scanner:
         if max(map(len, (self.symbols, self.files, self.origins))) > MAX_RECORDS:
             raise TooLarge(f"symbol file has more than {MAX_RECORDS} records of one kind")
 
-    def _refuse_unusable(self) -> None:
-        """Raise Malformed with the cause, except for a file with STACK records alone: unwinders use it."""
-        reasons = (reason for reason in self.dropped if reason.startswith(("FUNC", "PUBLIC")))
-        causes = "; ".join(dict.fromkeys(_CAUSES.get(reason, reason) for reason in reasons))
-        if causes:
-            raise Malformed(f"symbol file has no FUNC or PUBLIC record that can be used: {causes}")
-        if self.end is None:
-            raise Malformed("symbol file has no FUNC and no PUBLIC record")
-
     def without_names(self, block: bytes) -> bytes:
         """Return a FUNC block without the FILE and INLINE_ORIGIN records inside it, which do not end it."""
         return _NAMES.sub(b"", block) if self.mixed else block
@@ -259,8 +252,10 @@ class Scanner:
     def _scan(self, text: bytes, end: int) -> None:
         """Add the records of the text up to `end`: complete lines, each with the newline before it."""
         if self.module is None and text[:end].strip():
-            self.module = _parse_module(text[:end])
+            self.module = parse_head(text[:end])
         if self.end is None:
+            if self.has_old_calls is None:
+                self.has_old_calls = _has_old_calls(text, end)
             # One regular expression finds all records, and the lines in between, which are most of the text,
             # are skipped in C (bench/convert.py).
             for match in _RECORD.finditer(text, 0, end):
@@ -323,14 +318,50 @@ class Scanner:
         self._open = None
 
 
+def refuse_unusable(
+    module: ModuleRecord | None, symbols: int, dropped: Mapping[str, int], *, has_stack: bool
+) -> None:
+    """Raise Malformed for a file that has no symbol to use, with the cause.
+
+    A file with STACK records alone is accepted: unwinders use it.
+    """
+    if module is None:
+        raise Malformed("symbol file is empty")
+    if symbols:
+        return
+    reasons = (reason for reason in dropped if reason.startswith(("FUNC", "PUBLIC")))
+    causes = "; ".join(dict.fromkeys(_CAUSES.get(reason, reason) for reason in reasons))
+    if causes:
+        raise Malformed(f"symbol file has no FUNC or PUBLIC record that can be used: {causes}")
+    if not has_stack:
+        raise Malformed("symbol file has no FUNC and no PUBLIC record")
+
+
+def _has_old_calls(text: bytes, end: int) -> bool | None:
+    """Return whether the first INLINE record has no call file; None without one.
+
+    Early versions of dump_syms left the call file out. With it, a record has an odd number of words:
+    `INLINE`, four numbers, and two for each range.
+    """
+    start = text.find(b"\nINLINE ", 0, end)
+    # Nothing counts from the first STACK record on.
+    if start < 0 or text.find(b"\nSTACK ", 0, start + 1) >= 0:
+        return None
+    words = len(text[start + 1 : end].partition(b"\n")[0].split())
+    return words >= OLD_WORDS and words % 2 == 0
+
+
 def parse_module(head: bytes) -> ModuleRecord:
     """Return the module in the first bytes of a symbol file. Raises Malformed."""
     # The last line may be cut short, so it does not count.
-    return _parse_module(b"\n" + head[: head.rfind(b"\n") + 1])
+    return parse_head(b"\n" + head[: head.rfind(b"\n") + 1])
 
 
-def _parse_module(text: bytes) -> ModuleRecord:
-    """Return the module in the first lines: MODULE, and the INFO records right after it."""
+def parse_head(text: bytes) -> ModuleRecord:
+    """Return the module in the first lines: MODULE, and the INFO records right after it. Raises Malformed.
+
+    A newline precedes each line.
+    """
     first = _MODULE.match(text)
     if not first:
         if not text.strip():

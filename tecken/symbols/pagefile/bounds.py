@@ -28,9 +28,6 @@ MAX_NAME_BYTES: Final = 8 << 10
 # FUNC and PUBLIC records at one address. Writers merge them: the largest number seen in the same files is 1.
 MAX_EQUAL: Final = 256
 
-# Words of an INLINE record without a call file and with one range.
-OLD_WORDS: Final = 6
-
 _INLINE: Final = re.compile(rb"\nINLINE ([^ \n]*)[^\n]*")
 
 # A call of MAX_DEPTH counts only inside calls of each lower depth, and a record has at least _LEAST_DEEP
@@ -73,19 +70,6 @@ def bounded_name(name: bytes, dropped: Counter[str]) -> bytes:
     while end and name[end] & 0xC0 == 0x80:
         end -= 1
     return name[:end]
-
-
-def has_old_calls(block: bytes) -> bool | None:
-    """Return whether the first INLINE record has no call file; None for a block without INLINE records.
-
-    Early versions of dump_syms left the call file out. With it, a record has an odd number of words:
-    `INLINE`, four numbers, and two for each range.
-    """
-    start = block.find(b"\nINLINE ")
-    if start < 0:
-        return None
-    words = len(block[start + 1 :].partition(b"\n")[0].split())
-    return words >= OLD_WORDS and words % 2 == 0
 
 
 def without_calls(block: bytes, dropped: Counter[str]) -> bytes:

@@ -14,16 +14,16 @@ import zstandard
 BATCH: Final = 1 << 20
 THREADS: Final = min(4, os.cpu_count() or 1)
 
-# Tables for pages of 16 KB: those of zstd's levels are for larger inputs. The dictionary's id is left out: it
+# Tables for small pages: those of zstd's levels are for larger inputs. The dictionary's id is left out: it
 # is the same for all pages of a module and would cost each page up to four bytes.
 PARAMETERS: Final = zstandard.ZstdCompressionParameters(
     window_log=17,
     chain_log=14,
     hash_log=15,
-    search_log=2,
+    search_log=3,
     min_match=5,
     target_length=16,
-    strategy=zstandard.STRATEGY_LAZY2,
+    strategy=zstandard.STRATEGY_LAZY,
     write_dict_id=False,
 )
 Piece = bytes | bytearray | memoryview

@@ -1,81 +1,38 @@
 """Conversion of the text of a Breakpad symbol file to pages.
 
-The text is not parsed but cut, at FUNC and PUBLIC records, into pages of about 16 KB. Each page is
-compressed on its own, with one dictionary for the module. Memory does not grow with the text, because the
-text is written to a spool file and only a few megabytes of pages are in memory at a time.
-
-Source: see `tecken.symbols.formats.breakpad`.
+The text is cut, at FUNC and PUBLIC records, into pages of about 8 KB, and the numbers of each FUNC block are
+packed (`cutter`). Each page is compressed on its own, with one dictionary for the module. Memory does not
+grow with the text, because the text is written to a spool file and only a few megabytes of pages are in
+memory at a time.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cache, partial
-from itertools import chain
-from operator import add
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, lru_cache, partial
 from typing import BinaryIO, Final, NamedTuple
 
 from tecken.symbols.decompression import decompress
-from tecken.symbols.formats.breakpad import Scanner, Table
 from tecken.symbols.lookup import Frame, PageLookup, frame, name
-from tecken.symbols.pagefile.bounds import (
-    MAX_BLOCK,
-    bounded_block,
-    bounded_head,
-    bounded_name,
-    has_old_calls,
-    without_calls,
-)
+from tecken.symbols.pagefile.cfi import CfiScanner
 from tecken.symbols.pagefile.compression import compress, train
+from tecken.symbols.pagefile.cutter import Cutter, make_cutter
 from tecken.symbols.pagefile.file import Header, Metadata, PageWriter, Section
-from tecken.symbols.pagefile.line_runs import join
-from tecken.symbols.pagefile.page import Page, decode, encode
-from tecken.symbols.source_paths import clean
+from tecken.symbols.pagefile.page import Page, decode
 
 __all__ = ["PageFileWriter", "decompress"]
 
-PAGE_SIZE: Final = 16 << 10
-
-# Bytes of text that are scanned, or read back, at once.
-WINDOW: Final = 1 << 20
-
-# Bytes between two texts that are cheaper to read than to skip.
-GAP: Final = 64
 DICTIONARY_SIZE: Final = 64 << 10
 
 # Bytes of text. In a smaller module, a dictionary takes more than it saves.
 DICTIONARY_FROM: Final = 8 << 20
 
 # Bytes of text on which the dictionary is trained.
-SAMPLE: Final = 2 << 20
+SAMPLE: Final = 4 << 20
 
-
-class _Cut(NamedTuple):
-    """Records of one page: those from `begin` to `end` of a table."""
-
-    section: Section
-    table: Table
-    begin: int
-    end: int
-
-    @property
-    def first_key(self) -> int:
-        return self.table.keys[self.begin]
-
-    def records_for(self, offset: int) -> _Cut:
-        """Return the records of a page of symbols that decide about an offset: enough for a `PageLookup`.
-
-        They are those from the last FUNC record up to the offset on, or the last PUBLIC record without one,
-        and all others at the same address.
-        """
-        keys, sizes = self.table.keys, self.table.sizes
-        last = bisect_right(keys, offset, self.begin, self.end) - 1
-        # A FUNC record has a size, a PUBLIC record has none.
-        function = next((i for i in range(last, self.begin - 1, -1) if sizes[i]), last)
-        begin = bisect_left(keys, keys[function], self.begin, function)
-        return self._replace(begin=begin, end=last + 1)
+# Decoded pages that `frames_at` keeps: some hundred kilobytes.
+PAGES_KEPT: Final = 64
 
 
 class ScannedModule(NamedTuple):
@@ -89,209 +46,144 @@ class PageFileWriter:
     """Conversion of one module.
 
     `spool` is a seekable file that the caller creates and removes; the pages are written to `pages`. The
-    page file is `header.raw` followed by the content of `pages`. The same text gives the same bytes,
-    whatever the chunks in which it is fed.
+    page file is `header.raw` followed by the content of `pages`. The same text gives the same pages, whatever
+    the chunks in which it is fed, and whatever cutter `make` returns.
+
+    With `cfi`, another spool file, the page file has the module's call frame information. Nothing reads that
+    so far, and it is up to half of a symbol file, so usually it is left out and not even fetched.
     """
 
-    def __init__(self, spool: BinaryIO, pages: BinaryIO) -> None:
-        self._spool = _Spool(spool)
+    def __init__(
+        self,
+        spool: BinaryIO,
+        pages: BinaryIO,
+        make: Callable[[BinaryIO], Cutter] = make_cutter,
+        *,
+        cfi: BinaryIO | None = None,
+    ) -> None:
+        self._cutter = make(spool)
+        self._cfi = CfiScanner(cfi) if cfi else None
         self._writer = PageWriter(pages)
-        self._scanner = Scanner()
-        self._chunks: list[bytes] = []
-        self._chunk_bytes = 0
-        self._dropped: Counter[str] = Counter()
         self._is_scanned = False
-        self._cuts: list[_Cut] = []
-        # One program has written the file, so its first INLINE record has the form of all others. None: no
-        # INLINE record was found yet.
-        self._has_old_calls: bool | None = None
 
     @property
     def complete(self) -> bool:
-        """Whether a STACK record was found: it and the rest of the text are not needed."""
-        return self._scanner.end is not None
+        """Whether the rest of the text is not needed: it begins with the first STACK record."""
+        return self._cutter.complete and self._cfi is None
 
     def feed(self, chunk: bytes) -> None:
         """Add unpacked text. Raises Malformed, and TooLarge for millions of records."""
-        self._chunks.append(chunk)
-        self._chunk_bytes += len(chunk)
-        # Windows of one size: the scanner's regular expressions then run on long texts, and the result does
-        # not depend on the chunks of the source.
-        if self._chunk_bytes >= WINDOW and not self.complete:
-            text = b"".join(self._chunks)
-            end = len(text) - len(text) % WINDOW
-            for begin in range(0, end, WINDOW):
-                self._scan(text[begin : begin + WINDOW])
-            self._chunks, self._chunk_bytes = [text[end:]], len(text) - end
+        self._cutter.feed(chunk)
+        if self._cfi:
+            self._cfi.feed(chunk)
 
     def finish_scan(self) -> ScannedModule:
-        """Find the records of all text that was fed, and return its module. Raises Malformed, TooLarge."""
-        self._scan(b"".join(self._chunks))
-        self._chunks = []
-        self._scanner.finish()
-        self._cuts = list(self._cut_tables())
+        """Find the records of all text that was fed, and return its module.
+
+        Raises:
+            Malformed: The text is not a symbol file.
+            TooLarge: The text has millions of records of one kind.
+        """
+        self._cutter.cut()
         self._is_scanned = True
-        module = self._scanner.module
+        module = self._cutter.module
         assert module is not None
         return ScannedModule(module.debug_id, module.code_file)
 
     def frames_at(self, offsets: Iterable[int]) -> Iterator[tuple[int, Frame | None]]:
         """Yield module offsets in ascending order, each with its frame; call it after `finish_scan`.
 
-        The frames are those of the finished page file. Only the records that they need are read.
-        Raises MalformedPageFile for a record that cannot be read.
+        The frames are those of the finished page file. Only the pages that they need are made, and nothing is
+        written. Raises MalformedPageFile for a record that cannot be read.
         """
-        cuts = [cut for cut in self._cuts if cut.section is Section.SYMBOLS]
-        first_keys = [cut.first_key for cut in cuts]
-        files = cache(partial(self._name, Section.FILES, self._scanner.files))
-        origins = cache(partial(self._name, Section.ORIGINS, self._scanner.origins))
-        current, finder = None, None
+        pages = ScannedPages(self._cutter)
+        finder, current = None, None
         for offset in sorted(set(offsets)):
-            number = bisect_right(first_keys, offset) - 1
-            if number < 0:
+            number = pages.find(Section.SYMBOLS, offset)
+            if number is None:
                 yield offset, None
                 continue
-            records = cuts[number].records_for(offset)
-            if finder is None or records != current:
-                current, finder = records, PageLookup(self._decoded_page(records))
+            if finder is None or number != current:
+                finder, current = PageLookup(pages.page(number)), number
             hit = finder.find(offset)
-            yield offset, hit and frame(hit, files, origins)
+            yield offset, hit and frame(hit, pages.file_name, pages.origin_name)
 
     def finish(self) -> Header:
         """Write the pages and return their header.
 
         Raises:
             Malformed: The text is not a symbol file.
-            TooLarge: The pages take more than 4 GiB.
+            TooLarge: The text has millions of records, or the pages take more than 4 GiB.
         """
         if not self._is_scanned:
             self.finish_scan()
-        dictionary = self._dictionary()
-        # The pages on which the dictionary was trained are made again, and their dropped records counted
-        # again.
-        self._dropped.clear()
-        compressed = compress(map(self._page, self._cuts), dictionary)
-        for cut, page in zip(self._cuts, compressed, strict=True):
-            self._writer.add(cut.section, cut.first_key, page)
+        cuts = self._cutter.cuts
+        dictionary = self._dictionary(len(cuts))
+
+        def take(number: int, pages: bytes, ends: Sequence[int]) -> None:
+            start, view = 0, memoryview(pages)
+            for (section, first_key), end in zip(cuts[number:], ends, strict=False):
+                self._writer.add(Section(section), first_key, view[start:end])
+                start = end
+
+        self._cutter.compress(dictionary, take)
+        self._add_cfi(dictionary)
         return self._writer.header(self._metadata(), dictionary)
 
-    def _scan(self, text: bytes) -> None:
-        self._spool.append(text)
-        self._scanner.feed(text)
+    def _add_cfi(self, dictionary: bytes) -> None:
+        if self._cfi:
+            self._cfi.finish()
+            first_keys: list[int] = []
 
-    def _cut_tables(self) -> Iterator[_Cut]:
-        tables = (self._scanner.symbols, self._scanner.files, self._scanner.origins)
-        for section, table in zip(Section, tables, strict=True):
-            for begin, end in table.cuts(PAGE_SIZE):
-                yield _Cut(section, table, begin, end)
+            def pages(cfi: CfiScanner) -> Iterator[bytes]:
+                for first_key, page in cfi.pages():
+                    first_keys.append(first_key)
+                    yield page
 
-    def _decoded_page(self, cut: _Cut) -> Page:
-        return decode(self._page(cut))
+            for i, page in enumerate(compress(pages(self._cfi), dictionary)):
+                self._writer.add(Section.CFI, first_keys[i], page)
 
-    def _name(self, section: Section, table: Table, number: int) -> str:
-        """Return the name of a number, "" for an unknown one, from a page that has nothing else."""
-        at = bisect_left(table.keys, number)
-        if at == len(table) or table.keys[at] != number:
-            return ""
-        return name(self._decoded_page(_Cut(section, table, at, at + 1)), number)
-
-    def _page(self, cut: _Cut) -> bytes:
-        texts = self._texts(cut)
-        if cut.section is Section.SYMBOLS:
-            texts = join(list(map(self._symbol, texts)))
-        elif cut.section is Section.FILES:
-            texts = [_clean_path(bounded_name(text, self._dropped)) for text in texts]
-        else:
-            texts = [bounded_name(text, self._dropped) for text in texts]
-        return encode(cut.table.keys[cut.begin : cut.end], texts)
-
-    def _texts(self, cut: _Cut) -> list[bytes]:
-        records = slice(cut.begin, cut.end)
-        return self._spool.texts(cut.table.starts[records], cut.table.lengths[records])
-
-    def _symbol(self, text: bytes) -> bytes:
-        """Return a FUNC block or a PUBLIC line within the bounds."""
-        if text.startswith(b"PUBLIC"):
-            return bounded_head(text, self._dropped)
-        if len(text) > MAX_BLOCK:
-            return bounded_block(text, self._dropped)
-        block = self._scanner.without_names(text)
-        if self._has_old_calls is None and has_old_calls(block) is not None:
-            self._has_old_calls = self._find_call_form()
-        if self._has_old_calls:
-            block = without_calls(block, self._dropped)
-        return bounded_block(block, self._dropped)
-
-    def _find_call_form(self) -> bool:
-        """Return whether the first INLINE record, in the order in which `finish` makes pages, is an old one.
-
-        `frames_at` starts with any page, and the pages must not depend on the offsets that it was given.
-        """
-        for cut in chain(self._samples(), self._cuts):
-            for text in self._texts(cut) if cut.section is Section.SYMBOLS else ():
-                if len(text) <= MAX_BLOCK and not text.startswith(b"PUBLIC"):
-                    is_old = has_old_calls(self._scanner.without_names(text))
-                    if is_old is not None:
-                        return is_old
-        return False
-
-    def _dictionary(self) -> bytes:
-        if self._scanner.length < DICTIONARY_FROM:
+    def _dictionary(self, pages: int) -> bytes:
+        size = self._cutter.length
+        if size < DICTIONARY_FROM:
             return b""
-        return train([self._page(cut) for cut in self._samples()], DICTIONARY_SIZE)
-
-    def _samples(self) -> list[_Cut]:
-        """Return the pages on which the dictionary is trained; none for a small module."""
-        size = self._scanner.length
-        return self._cuts[:: max(1, size // SAMPLE)] if size >= DICTIONARY_FROM else []
+        step = max(1, size // SAMPLE)
+        return train([self._cutter.page(number) for number in range(0, pages, step)], DICTIONARY_SIZE)
 
     def _metadata(self) -> Metadata:
-        scanner = self._scanner
-        assert scanner.module is not None
+        cutter = self._cutter
+        assert cutter.module is not None
         return Metadata(
-            **scanner.module._asdict(),
-            symbols=len(scanner.symbols),
-            sym_bytes=scanner.length,
-            dropped=dict(scanner.dropped + self._dropped),
+            **cutter.module._asdict(),
+            symbols=cutter.symbols,
+            sym_bytes=cutter.length,
+            dropped=cutter.dropped | (self._cfi.dropped if self._cfi else {}),
         )
 
 
-def _clean_path(path: bytes) -> bytes:
-    """Return a source path in the form of responses, so that lookups do not have to clean it."""
-    text = path.decode(errors="surrogateescape").strip()
-    cleaned = clean(text)
-    return path if cleaned == text else cleaned.encode(errors="surrogateescape")
+class ScannedPages:
+    """Pages of a scanned text by key, made when they are needed."""
 
+    def __init__(self, cutter: Cutter) -> None:
+        self._cutter = cutter
+        self._starts: dict[Section, int] = {}
+        self._first_keys: dict[Section, list[int]] = {section: [] for section in Section}
+        for number, (section, first_key) in enumerate(cutter.cuts):
+            self._starts.setdefault(Section(section), number)
+            self._first_keys[Section(section)].append(first_key)
+        # The names of one frame after another are often on the same pages.
+        self.page = lru_cache(PAGES_KEPT)(self._page)
+        self.file_name = cache(partial(self._name, Section.FILES))
+        self.origin_name = cache(partial(self._name, Section.ORIGINS))
 
-class _Spool:
-    """Temporary file for the text, written once and then read mostly in order."""
+    def find(self, section: Section, key: int) -> int | None:
+        """Return the number of the only page that may cover `key`; None before the section's first key."""
+        place = bisect_right(self._first_keys[section], key) - 1
+        return None if place < 0 else self._starts[section] + place
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        # Text that was read ahead, and its place in the file.
-        self._buffer = b""
-        self._buffer_start = 0
-        self._last_end = 0
+    def _page(self, number: int) -> Page:
+        return decode(self._cutter.page(number))
 
-    def append(self, text: bytes) -> None:
-        self._file.write(text)
-
-    def texts(self, starts: Sequence[int], lengths: Sequence[int]) -> list[bytes]:
-        low, high = min(starts), max(map(add, starts, lengths))
-        if high - low > sum(lengths) + GAP * len(starts):
-            return [self._read(start, start + length) for start, length in zip(starts, lengths, strict=True)]
-        text = self._read(low, high)
-        return [text[s - low : s - low + n] for s, n in zip(starts, lengths, strict=True)]
-
-    def _read(self, start: int, end: int) -> bytes:
-        is_next = 0 <= start - self._last_end <= GAP
-        self._last_end = end
-        if not self._buffer_start <= start <= end <= self._buffer_start + len(self._buffer):
-            self._file.seek(start)
-            # Reads ahead only where records follow on each other. In a file with records in random order,
-            # each record would otherwise cost a read of a whole window.
-            if not is_next:
-                return self._file.read(end - start)
-            self._buffer = self._file.read(max(WINDOW, end - start))
-            self._buffer_start = start
-        return self._buffer[start - self._buffer_start : end - self._buffer_start]
+    def _name(self, section: Section, number: int) -> str:
+        page = self.find(section, number)
+        return "" if page is None else name(self.page(page), number)

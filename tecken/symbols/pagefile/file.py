@@ -1,13 +1,14 @@
 """The page file of one module: a header, then compressed pages one after the other.
 
 All integers are little-endian. `n` is the number of pages; pages are numbered through the whole file, those
-of SYMBOLS first, then FILES, then ORIGINS.
+of SYMBOLS first, then FILES, ORIGINS and CFI.
 
     magic 8s | format version u16 | codec u16 | header bytes u32 | pages u32[3] | metadata bytes u32
-    | dictionary bytes u32 | generation 8s | first key u32[n] | end u32[n] | metadata (JSON) | dictionary
+    | dictionary bytes u32 | generation 8s | CFI pages u32 | first key u32[n] | end u32[n] | metadata (JSON)
+    | dictionary
 
 `end` counts from the end of the header. The header alone shows which page covers a key, and which bytes of
-the page file that page is.
+the page file that page is. Version 2 has no CFI pages, and not their number.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import hashlib
 import struct
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
 from contextlib import suppress
 from enum import IntEnum
 from functools import cached_property
@@ -28,17 +28,20 @@ import orjson
 import zstandard
 
 from tecken.errors import MalformedPageFile, TooLarge
-from tecken.symbols.pagefile.page import U32, Page, decode, table, words
+from tecken.symbols import engine
+from tecken.symbols.pagefile.page import U32, KeptPage, Page, decode, decode_version_2, table, words
 
 MAGIC: Final = b"TKNPAGES"
 
-# Version 2 has symbols within the limits of `bounds` and cleaned source paths. A page file of another version
-# counts as absent and is made again from its symbol file on demand.
-FORMAT_VERSION: Final = 2
+# Version 2 has symbols within the limits of `bounds` and cleaned source paths; version 3 has packed FUNC
+# blocks and STACK records. A page file of an older READABLE version answers requests until it is made again
+# from its symbol file; one of any other version counts as absent.
+FORMAT_VERSION: Final = 3
+READABLE: Final = (2, 3)
 CODEC_ZSTD: Final = 1
 
-# Conversion makes pages of about 16 KB; one with two FUNC blocks of the largest size at one address has 4.3
-# MiB.
+# Conversion makes pages of about 8 KB of text. One with two FUNC blocks of the largest size at one address
+# has 4.3 MiB.
 MAX_PAGE_BYTES: Final = 8 << 20
 _PREFIX: Final = struct.Struct("<8sHHI3III8s")
 PREFIX: Final = _PREFIX.size
@@ -50,6 +53,7 @@ class Section(IntEnum):
     SYMBOLS = 0
     FILES = 1
     ORIGINS = 2
+    CFI = 3
 
 
 class Metadata(NamedTuple):
@@ -75,27 +79,41 @@ class Metadata(NamedTuple):
 class Header:
     """The immutable header of a page file; its tables are read in place."""
 
-    def __init__(self, raw: bytes, sections: Sequence[int], metadata: int, generation: bytes) -> None:
+    def __init__(self, raw: bytes) -> None:
+        _, self.version, _, size, *rest = _PREFIX.unpack_from(raw)
+        sections: list[int] = rest[:3]
+        metadata, dictionary, generation = rest[3:]
+        tables = PREFIX
+        if self.version == FORMAT_VERSION:
+            tables += U32
+            sections.append(int.from_bytes(raw[PREFIX:tables], "little"))
+        self._tables_at = tables
+        self._bounds: tuple[int, ...] = (0, *accumulate(sections))
+        ends = tables + U32 * self.page_count
+        facts = ends + U32 * self.page_count
+        self._dictionary_at: int = facts + metadata
+        if self._dictionary_at + dictionary != size:
+            raise MalformedPageFile("header parts do not add up")
         self.raw = raw
-        self.generation = generation.hex()
-        self._bounds = (0, *accumulate(sections))
-        pages = self._bounds[-1]
-        self._first_keys = table(memoryview(raw)[PREFIX : PREFIX + U32 * pages])
-        self._ends = table(memoryview(raw)[PREFIX + U32 * pages : PREFIX + 2 * U32 * pages])
-        self._dictionary_at = PREFIX + 2 * U32 * pages + metadata
-        self.metadata = _metadata(raw[self._dictionary_at - metadata : self._dictionary_at])
+        self.generation: str = generation.hex()
+        self._first_keys = table(memoryview(raw)[tables:ends])
+        self._ends = table(memoryview(raw)[ends:facts])
+        self.metadata = _metadata(raw[facts : self._dictionary_at])
         self._lock = Lock()
+        self._made_reader: engine.Reader | None = None
 
     @classmethod
     def parse(cls, raw: bytes) -> Header:
-        """Return the header in `raw`. Raises MalformedPageFile unless it is one header of this version."""
+        """Return the header in `raw`. Raises MalformedPageFile unless it is one of a READABLE version."""
         size = header_bytes(raw)
         if len(raw) != size:
             raise MalformedPageFile(f"header has {len(raw)} bytes and says {size}")
-        _, _, _, _, symbols, files, origins, metadata, dictionary, generation = _PREFIX.unpack_from(raw)
-        if PREFIX + 2 * U32 * (symbols + files + origins) + metadata + dictionary != size:
-            raise MalformedPageFile("header parts do not add up")
-        return cls(raw, (symbols, files, origins), metadata, generation)
+        return cls(raw)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the page file has the present format version; else it should be made again."""
+        return bool(self.version == FORMAT_VERSION)
 
     @property
     def size(self) -> int:
@@ -109,6 +127,8 @@ class Header:
 
     def pages(self, section: Section) -> range:
         """Return the numbers of a section's pages."""
+        if section + 1 >= len(self._bounds):
+            return range(0)
         return range(self._bounds[section], self._bounds[section + 1])
 
     def page_for(self, section: Section, key: int) -> int | None:
@@ -122,6 +142,38 @@ class Header:
         start = self._ends[page - 1] if page else 0
         return len(self.raw) + start, len(self.raw) + self._ends[page]
 
+    def load(self, packed: bytes) -> KeptPage:
+        """Check a page, and return it in the form in which a process keeps it. Raises MalformedPageFile."""
+        reader = self.reader
+        if reader is None:
+            return self.open(packed)
+        try:
+            return reader.load(packed)
+        except engine.MALFORMED as error:
+            raise engine.malformed_page(error) from error
+
+    def unpack(self, page: KeptPage) -> Page:
+        """Return a page decoded."""
+        if isinstance(page, Page):
+            return page
+        assert self.reader
+        return decode_version_2(self.reader.unpack(page))
+
+    @property
+    def reader(self) -> engine.Reader | None:
+        """The engine's reader of this header, None without the engine."""
+        return self._reader(engine.MODULE) if engine.MODULE else None
+
+    def _reader(self, module: engine.Engine) -> engine.Reader:
+        # Two threads may make one each at the same time; the last one is kept.
+        if self._made_reader is None:
+            pages = [len(self.pages(section)) for section in list(Section)[:3]]
+            generation = int(self.generation, 16)
+            self._made_reader = module.Reader(
+                self.raw, self.version, generation, self._tables_at, pages, self._dictionary_at
+            )
+        return self._made_reader
+
     def open(self, page_bytes: bytes) -> Page:
         """Decompress and decode one page. Raises MalformedPageFile."""
         try:
@@ -133,12 +185,17 @@ class Header:
                 raw = self._decompressor.decompress(page_bytes)
         except zstandard.ZstdError as error:
             raise MalformedPageFile(f"page cannot be decompressed: {error}") from error
-        return decode(raw)
+        return decode(raw) if self.is_current else decode_version_2(raw)
+
+    @property
+    def dictionary(self) -> bytes:
+        """Dictionary of the pages; empty for pages without one."""
+        return self.raw[self._dictionary_at :]
 
     @cached_property
     def _decompressor(self) -> zstandard.ZstdDecompressor:
-        dictionary = self.raw[self._dictionary_at :]
-        return zstandard.ZstdDecompressor(zstandard.ZstdCompressionDict(dictionary) if dictionary else None)
+        trained = zstandard.ZstdCompressionDict(self.dictionary) if self.dictionary else None
+        return zstandard.ZstdDecompressor(trained)
 
 
 def _metadata(raw: bytes) -> Metadata:
@@ -155,7 +212,7 @@ def header_bytes(prefix: bytes) -> int:
     magic, version, codec, size, *_ = _PREFIX.unpack_from(prefix)
     if magic != MAGIC:
         raise MalformedPageFile("not a page file")
-    if version != FORMAT_VERSION or codec != CODEC_ZSTD:
+    if version not in READABLE or codec != CODEC_ZSTD:
         raise MalformedPageFile(f"page file has unknown format version {version} or codec {codec}")
     return int(size)
 
@@ -183,7 +240,7 @@ class PageWriter:
         self._written = 0
         self._first_keys = array("I")
         self._ends = array("I")
-        self._sections = [0, 0, 0]
+        self._sections = [0] * len(Section)
         self._hash = hashlib.sha256()
 
     def add(self, section: Section, first_key: int, page: bytes | memoryview) -> None:
@@ -204,7 +261,8 @@ class PageWriter:
         tables = words(self._first_keys) + words(self._ends)
         self._hash.update(tables + facts + dictionary)
         generation = self._hash.digest()[:8]
-        size = PREFIX + len(tables) + len(facts) + len(dictionary)
-        sizes = (size, *self._sections, len(facts), len(dictionary))
+        *sections, cfi = self._sections
+        size = PREFIX + U32 + len(tables) + len(facts) + len(dictionary)
+        sizes = (size, *sections, len(facts), len(dictionary))
         prefix = _PREFIX.pack(MAGIC, FORMAT_VERSION, CODEC_ZSTD, *sizes, generation)
-        return Header.parse(prefix + tables + facts + dictionary)
+        return Header.parse(prefix + words([cfi]) + tables + facts + dictionary)

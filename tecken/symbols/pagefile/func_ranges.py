@@ -13,6 +13,10 @@ from heapq import heappop, heappush
 from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
+# Longest field that counts as a number in a line or INLINE record. Without a bound, adding up the sizes of a
+# run would take time in proportion to the square of its length.
+MAX_FIELD: Final = 24
+
 # The largest line number that is shown. Symbol files have 32 bits for it, and JSON numbers have 64.
 MAX_LINE_NUMBER: Final = (1 << 32) - 1
 
@@ -85,13 +89,15 @@ def _pieces(ranges: Sequence[Range]) -> Iterator[tuple[int, Range]]:
 
 def site_of(file: bytes, line: bytes) -> SourcePlace:
     """Return the place in two fields. A line below 0 or above 32 bits is unknown. Raises ValueError."""
+    if len(line) > MAX_FIELD or len(file) > MAX_FIELD:
+        raise ValueError("a number is too long")
     number = int(line)
     return SourcePlace(int(file), number if 0 < number <= MAX_LINE_NUMBER else 0)
 
 
 def line_ranges(fields: Sequence[bytes]) -> Iterator[Range]:
     """Yield the line records in the fields of a run (see `line_runs`), none when it is something else."""
-    if len(fields) % 3 != 1:
+    if len(fields) % 3 != 1 or max(map(len, fields)) > MAX_FIELD:
         return
     try:
         end = int(fields[0], 16)
@@ -110,17 +116,23 @@ def inline_ranges(record: bytes) -> Iterator[Range]:
     depth, _, rest = record.partition(b"\n")[0].partition(b" ")
     fields = rest.split()
     try:
-        number, origin, site = int(depth), int(fields[2]), site_of(fields[1], fields[0])
+        number, origin, site = _short(depth, 10), _short(fields[2], 10), site_of(fields[1], fields[0])
     except (ValueError, IndexError):
         return
     if depth != b"%d" % number:
         return
     for address, size in zip(fields[3::2], fields[4::2], strict=False):
         try:
-            start = int(address, 16)
-            yield Range(start, start + int(size, 16), site, origin, number)
+            start = _short(address, 16)
+            yield Range(start, start + _short(size, 16), site, origin, number)
         except ValueError:
             continue
+
+
+def _short(field: bytes, base: int) -> int:
+    if len(field) > MAX_FIELD:
+        raise ValueError("a number is too long")
+    return int(field, base)
 
 
 class ParsedBlock:

@@ -21,8 +21,15 @@ from collections import defaultdict
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from tecken.errors import MalformedPageFile
-from tecken.symbols.pagefile.func_ranges import NOWHERE, ParsedBlock, Range, SourcePlace, site_of
+from tecken.symbols.engine import malformed_record
+from tecken.symbols.pagefile.func_ranges import (
+    MAX_FIELD,
+    NOWHERE,
+    ParsedBlock,
+    Range,
+    SourcePlace,
+    site_of,
+)
 
 __all__ = ["NOWHERE", "UNKNOWN", "Block", "Hit", "SourcePlace", "head"]
 
@@ -121,7 +128,9 @@ class Block:
         of one width compare like their text; upper case and leading zeros only make the text smaller.
         """
         digits = b"%x" % offset
-        return digits if len(digits) == len(b"%x" % self.start) else b"g"
+        # Python's numbers may have underscores, which are larger than digits.
+        is_plain = self._text.find(b"_", self._text.find(b"\n") + 1) < 0
+        return digits if is_plain and len(digits) == len(b"%x" % self.start) else b"g"
 
     def _covering(self, records: list[bytes], offset: int, bound: bytes) -> Range | None:
         """Return the last range that covers `offset`, of INLINE records of one depth without their depth."""
@@ -132,7 +141,7 @@ class Block:
                 try:
                     if fields[i] <= bound and (start := int(fields[i], 16)) <= offset:
                         end = start + int(fields[i + 1], 16)
-                        if offset < end and start >= self.start:
+                        if offset < end and start >= self.start and _are_short(*fields[i : i + 2], fields[2]):
                             return Range(start, end, site_of(fields[1], fields[0]), int(fields[2]))
                 except ValueError:
                     pass
@@ -153,6 +162,8 @@ class Block:
         """Return the place of `offset` in a run of line records."""
         fields = run.split()
         try:
+            if max(map(len, fields)) > MAX_FIELD:
+                return None
             end = int(fields[0], 16)
             for i in range(1, len(fields) - 2, 3):
                 start, end = end, end + int(fields[i], 16)
@@ -187,16 +198,23 @@ class Block:
         return found
 
 
+def _are_short(*fields: bytes) -> bool:
+    return max(map(len, fields)) <= MAX_FIELD
+
+
 def head(record: bytes, numbers: int) -> tuple[list[int], str]:
     """Return the first hexadecimal numbers of a FUNC or PUBLIC record, and its name.
 
-    Raises MalformedPageFile when there are fewer numbers.
+    Raises MalformedPageFile when there are fewer numbers, or the first one is no module offset.
     """
     fields = record.split(None, numbers + 2)
     if fields[1:2] == [b"m"]:
         fields = record.split(None, numbers + 3)[1:]
     name = fields[numbers + 2].strip() if len(fields) > numbers + 2 else b""
     try:
-        return [int(fields[i], 16) for i in range(1, numbers + 1)], name.decode(errors="replace") or UNKNOWN
+        values = [int(fields[i], 16) for i in range(1, numbers + 1)]
     except (ValueError, IndexError):
-        raise MalformedPageFile(f"not a FUNC or PUBLIC record: {record[:80]!r}") from None
+        raise malformed_record(record) from None
+    if not 0 <= values[0] < ADDRESS_SPACE:
+        raise malformed_record(record)
+    return values, name.decode(errors="replace") or UNKNOWN

@@ -28,7 +28,7 @@ from tests.symbolication.conversion.memory import (
     MemoryConversionTracker,
     StoreIsAway,
 )
-from tests.symbolication.samples import MIB, header_of, of_version_1, page_file, sym
+from tests.symbolication.samples import MIB, header_of, of_version_1, page_file, page_file_of_version_2, sym
 
 XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 LIFETIMES = MissingLifetimes(absent=600, malformed=86_400, unreachable=5)
@@ -108,6 +108,29 @@ def test_prepare_page_file_of_other_version_converts_again(rig: Rig) -> None:
     rig.page_files.files[XUL] = b"page file of another version" * 10
     assert isinstance(rig.prepare(), Header)
     assert rig.page_files.files == {XUL: page_file(sym(XUL))}
+
+
+def test_prepare_version_2_page_file_is_replaced(rig: Rig) -> None:
+    rig.page_files.files[XUL] = page_file_of_version_2(sym(XUL))
+    answer = rig.prepare()
+    assert isinstance(answer, Header)
+    assert answer.is_current
+    assert rig.page_files.files == {XUL: page_file(sym(XUL))}
+    assert rig.store.headers([XUL]) == {XUL: answer.raw}
+
+
+@pytest.mark.parametrize("reason", ["absent", "malformed", "unreachable"])
+def test_prepare_version_2_page_file_without_symbol_file_stays(rig: Rig, reason: str) -> None:
+    old = rig.page_files.files[XUL] = page_file_of_version_2(sym(XUL))
+    if reason == "absent":
+        del rig.source.files[XUL]
+    else:
+        rig.source.files[XUL] = b"<html>" if reason == "malformed" else Unavailable("no connection")
+    answer = rig.prepare()
+    assert isinstance(answer, Header)
+    assert not answer.is_current
+    assert rig.page_files.files == {XUL: old}
+    assert rig.store.headers([XUL]) == {XUL: answer.raw}
 
 
 def test_prepare_version_1_entries_converts_again(rig: Rig) -> None:

@@ -14,6 +14,7 @@ from tecken.symbolication.conversion.queue import (
     CeleryConversionQueue,
     ConversionWorker,
     InlineConversionQueue,
+    PageFileRenewal,
 )
 from tecken.symbolication.conversion.signals import ResultSignals
 from tecken.symbolication.conversion.status import Ready, State
@@ -375,3 +376,17 @@ def test_bring_leaves_no_event_behind(queue: Queue) -> None:
     queue.tracker.away = Unavailable("redis-cache does not answer")
     queue.convert_and_wait(XUL, NSS, seconds=0.5)
     assert queue.signals.watched == 0
+
+
+def test_renewal_sends_jobs_for_claimed_modules_only() -> None:
+    sent: list[ObjectId] = []
+    PageFileRenewal(lambda modules: modules[1:], sent.extend).renew([XUL, NSS])
+    PageFileRenewal(lambda _: [], sent.extend).renew([XUL])
+    assert sent == [NSS]
+
+
+def test_renewal_without_redis_raises_nothing() -> None:
+    def fail(_modules: Sequence[ObjectId]) -> Sequence[ObjectId]:
+        raise Unavailable("redis-cache does not respond")
+
+    PageFileRenewal(fail, lambda _: None).renew([XUL])

@@ -9,6 +9,7 @@ from tecken.store.port import Missing
 from tecken.symbolication.conversion import keys
 from tecken.symbolication.conversion.early import MAX_OFFSETS, EarlyFrames
 from tecken.symbolication.conversion.status import (
+    RENEWAL_SECONDS,
     ClientPlaces,
     ConversionTracker,
     Ready,
@@ -289,3 +290,10 @@ def test_frames_and_results_are_announced(cache_client: redis.Redis) -> None:
         tracker.finish(NSS, ABSENT, ended=True)
         messages = [channel.get_message(timeout=10)["data"].decode() for _ in range(2)]
     assert messages == [XUL.key, NSS.key]
+
+
+def test_renewals_are_claimed_once_and_expire(cache_client: redis.Redis) -> None:
+    tracker = redis_board(cache_client)
+    assert tracker.claim_renewals([XUL]) == [XUL]
+    assert tracker.claim_renewals([XUL, NSS]) == [NSS]
+    assert 0 < cache_client.ttl(keys.renewal(XUL)) <= RENEWAL_SECONDS

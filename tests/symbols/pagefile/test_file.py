@@ -20,6 +20,7 @@ from tecken.symbols.pagefile.file import (
     header_bytes,
 )
 from tecken.symbols.pagefile.page import encode
+from tests.symbols.version_2 import as_version_2
 
 METADATA = Metadata(
     "xul.pdb", "A1", "xul.dll", "C1", "windows", "x86_64", "gen", 3, 99, {"FUNC unreadable": 1}
@@ -53,7 +54,7 @@ def test_header_written_parts_are_parsed() -> None:
     assert again.metadata == METADATA
     assert again.generation == header.generation
     assert again.page_count == 3
-    assert list(map(again.pages, Section)) == [range(2), range(2, 2), range(2, 3)]
+    assert list(map(again.pages, Section)) == [range(2), range(2, 2), range(2, 3), range(3, 3)]
     assert again.size >= len(header.raw)
 
 
@@ -81,6 +82,19 @@ def test_generation_differs_with_the_content() -> None:
     assert written()[0].generation == written()[0].generation
     assert written()[0].generation != written(last=b"j")[0].generation
     assert len(written()[0].generation) == 16
+
+
+def test_header_of_version_2_opens_its_pages() -> None:
+    header, file = written(b"")
+    old, pages = as_version_2(header, file[len(header.raw) :])
+    again = Header.parse(old.raw)
+    assert (again.version, again.is_current, header.is_current) == (2, False, True)
+    assert list(map(again.pages, Section)) == [range(2), range(2, 2), range(2, 3), range(0)]
+    assert again.metadata == METADATA
+    old_file = old.raw + pages
+    texts = [again.open(old_file[slice(*again.span(number))]).text(0) for number in range(3)]
+    assert texts == [b"f", b"g", b"i"]
+    assert again.page_for(Section.CFI, 5) is None
 
 
 @pytest.mark.parametrize("cut", [0, 1, PREFIX - 1, PREFIX, -1])

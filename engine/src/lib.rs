@@ -1,0 +1,45 @@
+//! Compiled form of Tecken's page files (docs/adr/0014-engine.md).
+//!
+//! `reader.rs`, `cutter.rs` and this file are the glue between Python and the other modules, which are plain Rust. The
+//! Python form beside it gives the same results byte for byte; `tecken/symbols/engine.py` chooses one of the two.
+
+mod block;
+mod bounds;
+mod cache;
+mod compress;
+mod cut;
+mod cutter;
+mod errors;
+mod lookup;
+mod names;
+mod numbers;
+mod packed;
+mod page;
+mod paths;
+mod ranges;
+mod reader;
+mod render;
+mod runs;
+mod scan;
+mod spool;
+mod text;
+
+use pyo3::prelude::*;
+
+/// Number of the interface between this module and `tecken/symbols/engine.py`, which accepts one number only.
+const INTERFACE: u32 = 3;
+
+#[pymodule]
+mod tecken_engine {
+    use super::*;
+
+    #[pymodule_export]
+    use super::cutter::{Cutter, Refused, expand, pack};
+    #[pymodule_export]
+    use super::reader::{Malformed, PageCache, Reader, Search};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("INTERFACE", INTERFACE)
+    }
+}
