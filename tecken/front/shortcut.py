@@ -98,6 +98,11 @@ class CachedModules:
 
     convert_and_wait = pages
 
+    @property
+    def engine_cache(self) -> NoReturn:
+        """Raise LeftToDjango: the engine could find a new frame in its cache, but in unbounded time."""
+        raise LeftToDjango
+
 
 class Shortcut:
     """Function from a request to its response, or to None for a request that is left to Django."""
