@@ -7,16 +7,15 @@ import pytest
 
 from tecken.errors import Pending, Unavailable
 from tecken.store.port import Missing
-from tecken.symbolication.conversion.early import MAX_OFFSETS, EarlyFrames
 from tecken.symbolication.conversion.queue import (
     MAX_ATTEMPTS,
     Answers,
     CeleryConversionQueue,
     ConversionWorker,
     InlineConversionQueue,
+    ResultSignals,
 )
-from tecken.symbolication.conversion.signals import ResultSignals
-from tecken.symbolication.conversion.status import Ready, State
+from tecken.symbolication.conversion.status import MAX_OFFSETS, EarlyFrames, Ready, State
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 from tests.support.clock import Clock
