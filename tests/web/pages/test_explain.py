@@ -23,8 +23,7 @@ from tecken.storage.lookups import SourceResult
 from tecken.store import services as store_services
 from tecken.store.page_store import MemoryPageStore
 from tecken.symbolication import services as symbolication_services
-from tecken.symbolication.conversion.early import EarlyFrames
-from tecken.symbolication.conversion.status import Ready
+from tecken.symbolication.conversion.status import EarlyFrames, Ready
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import symbol_file
 from tests.support.options import Override
