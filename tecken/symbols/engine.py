@@ -22,7 +22,7 @@ INTERFACE: Final = 1
 SHOWN_BYTES: Final = 80
 
 
-class PageCache(Protocol):
+class EngineCache(Protocol):
     """Cache of pages by generation and number, and of names in them; bounded in bytes."""
 
     size: int
@@ -40,7 +40,7 @@ class PageCache(Protocol):
         ...
 
 
-class Search(Protocol):
+class CompiledSearch(Protocol):
     """Search for the offsets of one module, in two steps. It takes pages from the cache by itself."""
 
     pages: Sequence[int]
@@ -76,7 +76,7 @@ class Reader(Protocol):
         """Return the bytes of a page that `load` returned."""
         ...
 
-    def search(self, offsets: Sequence[int], cache: PageCache | None) -> Search:
+    def search(self, offsets: Sequence[int], cache: EngineCache | None) -> CompiledSearch:
         """Return a search for offsets below 2**32."""
         ...
 
@@ -94,7 +94,7 @@ class Engine(Protocol):
         """Return a reader of the pages of a header."""
         ...
 
-    def PageCache(self, max_bytes: int) -> PageCache:
+    def PageCache(self, max_bytes: int) -> EngineCache:
         """Return an empty cache."""
         ...
 
