@@ -12,6 +12,7 @@ use crate::bounds::Dropped;
 use crate::compress::{Batch, compress_all};
 use crate::cut::{Pages, Room, Section};
 use crate::packed;
+use crate::reader::without_panic;
 use crate::scan::{Refusal, Scanner, check_margin};
 use crate::spool::Spool;
 
@@ -88,13 +89,13 @@ impl Cutter {
     fn feed(&mut self, py: Python<'_>, chunk: &[u8]) -> PyResult<()> {
         let window = self.window;
         let State::Scanning { scanner, spool, text } = &mut self.state else { return Err(order()) };
-        Ok(py.detach(|| feed(scanner, spool, text, chunk, window))?)
+        without_panic(|| Ok(py.detach(|| feed(scanner, spool, text, chunk, window))?))
     }
 
     /// Scan the rest of the text and cut all of it. Raises Refused, OSError.
     fn cut(&mut self, py: Python<'_>) -> PyResult<()> {
         let State::Scanning { scanner, spool, text } = &mut self.state else { return Err(order()) };
-        py.detach(|| end_scan(scanner, spool, text))?;
+        without_panic(|| Ok(py.detach(|| end_scan(scanner, spool, text))?))?;
         // The scan may fail, after which the head is still read.
         if let State::Scanning { scanner, spool, .. } = mem::replace(&mut self.state, State::Failed) {
             let page_size = self.page_size;
@@ -151,7 +152,7 @@ impl Cutter {
         let pages = self.pages()?;
         let cut = pages.cuts.get(i).ok_or_else(order)?;
         let mut room = Room::default();
-        pages.build(cut, &mut room, &mut Dropped::default())?;
+        without_panic(|| Ok(pages.build(cut, &mut room, &mut Dropped::default())?))?;
         Ok(PyBytes::new(py, &room.page))
     }
 
@@ -161,10 +162,12 @@ impl Cutter {
         check_margin()?;
         let take = take.unbind();
         let mut dropped = Dropped::default();
-        py.detach(|| {
-            compress_all(pages, dictionary, threads, |range, Batch { bytes, ends, dropped: lost }| {
-                dropped.merge(lost);
-                Python::attach(|py| take.call1(py, (range.start, PyBytes::new(py, &bytes), ends)).map(drop))
+        without_panic(|| {
+            py.detach(|| {
+                compress_all(pages, dictionary, threads, |range, Batch { bytes, ends, dropped: lost }| {
+                    dropped.merge(lost);
+                    Python::attach(|py| take.call1(py, (range.start, PyBytes::new(py, &bytes), ends)).map(drop))
+                })
             })
         })?;
         self.dropped = dropped;

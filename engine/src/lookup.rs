@@ -114,7 +114,8 @@ impl<'a> PageLookup<'a> {
 fn chosen<'b, 'a>(blocks: &'b mut [Block<'a>], offset: i128) -> Option<&'b mut Block<'a>> {
     let covers = |block: &Block<'_>| offset < block.end;
     let count = blocks.iter().filter(|block| covers(block)).count();
-    let with_lines = if count > 1 { blocks.iter_mut().position(|block| covers(block) && block.has_lines()) } else { None };
+    let with_lines =
+        if count > 1 { blocks.iter_mut().position(|block| covers(block) && block.has_lines()) } else { None };
     let place = with_lines.or_else(|| blocks.iter().rposition(covers))?;
     blocks.get_mut(place)
 }

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BinaryHeap};
 
-use crate::numbers::{Fields, decimal, fields, hexadecimal};
 use crate::numbers::MAX_FIELD;
+use crate::numbers::{Fields, decimal, fields, hexadecimal};
 
 /// Largest line number that is shown.
 const MAX_LINE_NUMBER: i128 = (1 << 32) - 1;
@@ -114,11 +114,8 @@ struct Cover {
 impl Cover {
     fn new(ranges: &[Range]) -> Self {
         let is_in_order = ranges.windows(2).all(|pair| pair[0].end <= pair[1].start);
-        let pieces = if is_in_order {
-            ranges.iter().map(|range| (range.start, *range)).collect()
-        } else {
-            pieces(ranges)
-        };
+        let pieces =
+            if is_in_order { ranges.iter().map(|range| (range.start, *range)).collect() } else { pieces(ranges) };
         Cover { pieces }
     }
 

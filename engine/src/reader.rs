@@ -1,9 +1,10 @@
 //! Lookup as Python sees it: one `Reader` for each header, one `Search` for each module of a request.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::create_exception;
-use pyo3::exceptions::{PyException, PyValueError};
+use pyo3::exceptions::{PyException, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use zstd_safe::DDict;
@@ -32,6 +33,12 @@ impl From<MalformedPage> for PyErr {
             }
         }
     }
+}
+
+/// Turn a panic into a RuntimeError: pyo3's own exception for it is none that a server expects.
+pub fn without_panic<T>(call: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    let failed = |_| Err(PyRuntimeError::new_err("the engine failed; the process's error output has the reason"));
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(failed)
 }
 
 /// Pages and names that a process keeps.
@@ -114,13 +121,15 @@ impl Reader {
 
     /// Return one page, decompressed and checked, in the form in which a process keeps it. Raises Malformed.
     fn load<'py>(&self, py: Python<'py>, packed: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-        let mut raw = Vec::new();
-        decompress(packed, self.dictionary.as_ref(), &mut raw)?;
-        if self.version != 2 {
-            raw = with_whole_numbers(&raw)?;
-        }
-        Page::decode(&raw)?;
-        Ok(PyBytes::new(py, &keep(&raw)))
+        without_panic(|| {
+            let mut raw = Vec::new();
+            decompress(packed, self.dictionary.as_ref(), &mut raw)?;
+            if self.version != 2 {
+                raw = with_whole_numbers(&raw)?;
+            }
+            Page::decode(&raw)?;
+            Ok(PyBytes::new(py, &keep(&raw)))
+        })
     }
 
     /// Return the bytes of a page that `load` returned, in the layout of version 2.
@@ -264,23 +273,7 @@ impl Search {
         clock: &Bound<'_, PyAny>,
         end: f64,
     ) -> PyResult<bool> {
-        let (reader, cache) = (self.reader.get(), self.cache.as_ref().map(|cache| cache.get()));
-        let loaded = std::mem::take(&mut self.loaded);
-        let mut finder = Finder {
-            reader,
-            header: reader.raw.as_bytes(py),
-            cache,
-            places: &self.places,
-            symbols: &mut self.symbols,
-            names: &mut self.names,
-            has_places,
-            deadline: Deadline { clock, end },
-        };
-        let is_late = finder.run(&loaded, &pages)?;
-        self.loaded_names = Loaded::new(reader.generation, self.names.pages(), cache);
-        self.name_pages = self.loaded_names.missing();
-        self.cached_pages += self.loaded_names.found();
-        Ok(is_late)
+        without_panic(|| self.find_all(py, &pages, has_places, Deadline { clock, end }))
     }
 
     /// Return the rendered frame of each offset. `names` are pages in the order of `name_pages`.
@@ -297,10 +290,48 @@ impl Search {
         end: f64,
     ) -> PyResult<(Bound<'py, PyDict>, bool)> {
         let version = if version == "v4" { Version::V4 } else { Version::V5 };
-        let deadline = Deadline { clock, end };
+        without_panic(|| self.render_all(py, version, &names, max_bytes, &Deadline { clock, end }))
+    }
+}
+
+impl Search {
+    fn find_all(
+        &mut self,
+        py: Python<'_>,
+        pages: &[Bound<'_, PyBytes>],
+        has_places: bool,
+        deadline: Deadline<'_, '_>,
+    ) -> PyResult<bool> {
+        let (reader, cache) = (self.reader.get(), self.cache.as_ref().map(|cache| cache.get()));
+        let loaded = std::mem::take(&mut self.loaded);
+        let mut finder = Finder {
+            reader,
+            header: reader.raw.as_bytes(py),
+            cache,
+            places: &self.places,
+            symbols: &mut self.symbols,
+            names: &mut self.names,
+            has_places,
+            deadline,
+        };
+        let is_late = finder.run(&loaded, pages)?;
+        self.loaded_names = Loaded::new(reader.generation, self.names.pages(), cache);
+        self.name_pages = self.loaded_names.missing();
+        self.cached_pages += self.loaded_names.found();
+        Ok(is_late)
+    }
+
+    fn render_all<'py>(
+        &mut self,
+        py: Python<'py>,
+        version: Version,
+        names: &[Bound<'_, PyBytes>],
+        max_bytes: f64,
+        deadline: &Deadline<'_, '_>,
+    ) -> PyResult<(Bound<'py, PyDict>, bool)> {
         let frames = PyDict::new(py);
         // Each name is in a frame, so names of more bytes than the frames may have end the rendering, too.
-        self.rendered_bytes = self.read_names(&names, max_bytes)?;
+        self.rendered_bytes = self.read_names(names, max_bytes)?;
         if self.rendered_bytes as f64 > max_bytes {
             return Ok((frames, false));
         }
@@ -320,9 +351,7 @@ impl Search {
         }
         Ok((frames, false))
     }
-}
 
-impl Search {
     /// Read the names that the frames need, until they have more than `max_bytes`. Return their bytes.
     fn read_names(&mut self, pages: &[Bound<'_, PyBytes>], max_bytes: f64) -> PyResult<usize> {
         let generation = self.reader.get().generation;

@@ -31,7 +31,11 @@ impl Spool {
     pub fn append(&mut self, text: &[u8]) -> io::Result<()> {
         let room = if self.rest.is_some() { IN_MEMORY - self.start.len() } else { text.len() };
         let (first, second) = text.split_at(room.min(text.len()));
-        self.start.try_reserve(first.len()).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        if first.len() > self.start.capacity() - self.start.len() {
+            // All at once: a vector that doubles leaves its former places to the allocator.
+            let wanted = if self.start.is_empty() { first.len() } else { IN_MEMORY.max(first.len()) };
+            self.start.try_reserve_exact(wanted).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        }
         self.start.extend_from_slice(first);
         self.rest.as_mut().map_or(Ok(()), |file| file.write_all(second))
     }

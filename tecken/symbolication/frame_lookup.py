@@ -95,8 +95,9 @@ class Terms(NamedTuple, Generic[T]):
 class EngineTerms(NamedTuple):
     """Rendering of frames by the engine, and the deadline: the moment when `clock()` passes `end`.
 
-    `max_bytes` returns how many bytes of frames may be rendered at most. `count` is called with the size of
-    each module's frames, and what it raises ends the lookup. `render_plain` renders a frame without a symbol.
+    `max_bytes` returns how many bytes of frames may be rendered at most. `add_bytes` is called with the size
+    of each module's frames, and what it raises ends the lookup. `render_plain` renders a frame without a
+    symbol.
     """
 
     version: str
@@ -105,8 +106,8 @@ class EngineTerms(NamedTuple):
     end: float
     render_plain: Callable[[int], bytes]
     max_bytes: Callable[[], float]
-    count: Callable[[int], None]
-    cache: engine.PageCache | None = None
+    add_bytes: Callable[[int], None]
+    cache: engine.EngineCache | None = None
 
     def search(self, header: Header, offsets: Set[int]) -> EngineSearch:
         """Return a search for the offsets of one module."""
@@ -249,7 +250,7 @@ class EngineSearch:
         assert header.reader
         self._terms = terms
         self._outside = [offset for offset in offsets if not 0 <= offset < OFFSET_END]
-        inside = offsets.difference(self._outside) if self._outside else offsets
+        inside = offsets - set(self._outside) if self._outside else offsets
         self._search = header.reader.search(list(inside), terms.cache)
 
     @property
@@ -281,7 +282,7 @@ class EngineSearch:
         frames, is_late = self._search.render(
             terms.version, _packed(pages), terms.max_bytes(), terms.clock, terms.end
         )
-        terms.count(self._search.rendered_bytes)
+        terms.add_bytes(self._search.rendered_bytes)
         for offset in self._outside:
             frames[offset] = terms.render_plain(offset)
         return frames, is_late

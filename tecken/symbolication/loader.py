@@ -57,7 +57,7 @@ class ModuleSource(Protocol):
         ...
 
     @property
-    def engine_cache(self) -> engine.PageCache | None:
+    def engine_cache(self) -> engine.EngineCache | None:
         """Cache of the engine, whose pages `pages` need not return; None without one."""
         ...
 
@@ -183,7 +183,7 @@ class SymbolLoader:
         return answer
 
     @property
-    def engine_cache(self) -> engine.PageCache | None:
+    def engine_cache(self) -> engine.EngineCache | None:
         """The engine's cache of pages, None without the engine."""
         return self._pages.of_engine
 

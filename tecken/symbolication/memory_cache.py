@@ -143,7 +143,7 @@ class PageCache:
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self.of_engine = engine.MODULE and engine.MODULE.PageCache(max_bytes)
+        self.of_engine = engine.MODULE.PageCache(max_bytes) if engine.MODULE else None
         self._lock = Lock()
         self._pages: Bounded[tuple[str, int], KeptPage] = Bounded(max_bytes, kept_bytes)
 

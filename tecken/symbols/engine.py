@@ -23,7 +23,7 @@ INTERFACE: Final = 3
 SHOWN_BYTES: Final = 80
 
 
-class PageCache(Protocol):
+class EngineCache(Protocol):
     """Cache of pages by generation and number, and of names in them; bounded in bytes."""
 
     size: int
@@ -41,7 +41,7 @@ class PageCache(Protocol):
         ...
 
 
-class Search(Protocol):
+class CompiledSearch(Protocol):
     """Search for the offsets of one module, in two steps. It takes pages from the cache by itself."""
 
     pages: Sequence[int]
@@ -77,12 +77,12 @@ class Reader(Protocol):
         """Return the bytes of a page that `load` returned."""
         ...
 
-    def search(self, offsets: Sequence[int], cache: PageCache | None) -> Search:
+    def search(self, offsets: Sequence[int], cache: EngineCache | None) -> CompiledSearch:
         """Return a search for offsets below 2**32."""
         ...
 
 
-class Cutter(Protocol):
+class NativeCutter(Protocol):
     """Text of one symbol file, which is fed, then cut into pages, then compressed; see `pagefile.cutter`."""
 
     head: bytes | None
@@ -121,7 +121,7 @@ class Engine(Protocol):
     # Error for text that is not converted; its arguments are whether it is too large, and why.
     Refused: type[Exception]
 
-    def Cutter(self, descriptor: int | None, window: int, page_size: int, max_records: int) -> Cutter:
+    def Cutter(self, descriptor: int | None, window: int, page_size: int, max_records: int) -> NativeCutter:
         """Return a cutter with its spool in the file of a descriptor, or in memory."""
         ...
 
@@ -145,7 +145,7 @@ class Engine(Protocol):
         """Return a reader of the pages of a header."""
         ...
 
-    def PageCache(self, max_bytes: int) -> PageCache:
+    def PageCache(self, max_bytes: int) -> EngineCache:
         """Return an empty cache."""
         ...
 

@@ -30,7 +30,7 @@ def differences(
     ours, theirs = form(sym), Oracle(sym)
     for offset in interesting(sym) if offsets is None else offsets:
         frame = ours.frame(offset)
-        difference = Difference(offset, frame and frame._replace(size=0), theirs.frame(offset))
+        difference = Difference(offset, frame and frame._replace(size=0), ours.visible(theirs.frame(offset)))
         if difference.ours != difference.theirs:
             yield difference
 

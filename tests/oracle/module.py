@@ -28,6 +28,10 @@ class PagedModule:
         hit = find(page, offset) if page else None
         return frame(hit, self._file_name, self._origin_name) if hit else None
 
+    def visible(self, frame: Frame | None) -> Frame | None:
+        """Return the part of a frame that `frame` can return."""
+        return frame
+
     def _file_name(self, number: int) -> str:
         page = self._page_of(Section.FILES, number)
         return name(page, number) if page else ""
@@ -68,6 +72,13 @@ class EngineModule(PagedModule):
         return Frame(
             found["function"], entry, *place, tuple(inlines), int(found.get("function_size", "0"), 16)
         )
+
+    def visible(self, frame: Frame | None) -> Frame | None:
+        """Return a frame without lines of unknown files, which responses do not have."""
+        if frame is None:
+            return None
+        inlines = tuple(call if call.file else call._replace(line=0) for call in frame.inlines)
+        return frame._replace(line=frame.line if frame.file else 0, inlines=inlines)
 
     def _kept(self, pages: Iterable[int]) -> list[bytes]:
         assert self.header.reader

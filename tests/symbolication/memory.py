@@ -51,7 +51,7 @@ class MemoryModules:
         self.unreadable: dict[ObjectId, Missing] = {}
         self.replacements: dict[ObjectId, list[PageFile]] = {}
         self.trips: list[str] = []
-        self.engine_cache: engine.PageCache | None = None
+        self.engine_cache: engine.EngineCache | None = None
 
     def headers(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
 from io import BytesIO
+from itertools import count
 
 import pytest
 import zstandard
@@ -14,12 +15,13 @@ from tecken.errors import Malformed, MalformedPageFile
 from tecken.symbolication.api.answer import V4, V5, ApiVersion
 from tecken.symbolication.frame_lookup import EngineTerms, ModuleSearch, Terms
 from tecken.symbols import engine
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.convert import PageFileWriter
 from tecken.symbols.pagefile.file import Header, Metadata, PageWriter, Section
 from tecken.symbols.pagefile.packed import pack
 from tecken.symbols.pagefile.page import encode
 from tests.symbolication.memory import CPP, RUST, C, PageFile, sample
-from tests.symbols.generate import sym_files
+from tests.symbols.generate import Draw, sym_files
 
 pytestmark = pytest.mark.skipif(engine.MODULE is None, reason="the engine is not built: make engine")
 VERSIONS = (V4(), V5())
@@ -77,8 +79,8 @@ def test_engine_well_formed_files_give_the_same_frames(sym: bytes) -> None:
 
 
 @pytest.mark.parametrize("module", [C, CPP, RUST])
-def test_engine_real_modules_give_the_same_frames(module: object) -> None:
-    file = converted(sample(module))  # type: ignore[arg-type]
+def test_engine_real_modules_give_the_same_frames(module: ObjectId) -> None:
+    file = converted(sample(module))
     assert_same(file, frozenset(range(0x2800)))
     for offset in range(0x1000, 0x1800):
         assert_same(file, frozenset([offset]))
@@ -115,11 +117,9 @@ RECORD = st.one_of(
 NEWLINE = st.sampled_from((b"\n", b"\n", b"\n", b"\r\n", b"\n\n", b"\x0b", b" "))
 
 
-@st.composite
-def texts(draw: Callable[[st.SearchStrategy[bytes]], bytes], count: int = 12) -> bytes:
+def texts(count: int = 12) -> st.SearchStrategy[bytes]:
     """Generate records of any kind."""
-    number = draw(st.integers(0, count))  # type: ignore[arg-type]
-    return b"".join(draw(RECORD) + draw(NEWLINE) for _ in range(number))  # type: ignore[arg-type]
+    return st.lists(st.tuples(RECORD, NEWLINE).map(b"".join), max_size=count).map(b"".join)
 
 
 HEAD = b"MODULE Linux x86_64 4FB5EFB2CE6C9F4C7A94D6E3A8C5FFA50 a.out\n"
@@ -162,14 +162,14 @@ SYMBOL = st.one_of(
 
 
 @st.composite
-def raw_pages(draw: Callable[..., bytes], text: st.SearchStrategy[bytes]) -> bytes:
+def raw_pages(draw: Draw, text: st.SearchStrategy[bytes]) -> bytes:
     """Generate pages whose texts contradict the keys; some are damaged."""
     keys = sorted(draw(KEYS))
     texts = [draw(text) for _ in keys]
     # Some blocks are packed.
     raw = bytearray(encode(keys, [pack(text) or text for text in texts] if draw(st.booleans()) else texts))
-    for _ in range(draw(st.sampled_from((0, 0, 0, 0, 1, 3)))):  # type: ignore[arg-type]
-        raw[draw(st.integers(0, len(raw) - 1))] = draw(st.integers(0, 255))  # type: ignore[index, call-overload]
+    for _ in range(draw(st.sampled_from((0, 0, 0, 0, 1, 3)))):
+        raw[draw(st.integers(0, len(raw) - 1))] = draw(st.integers(0, 255))
     return bytes(raw)
 
 
@@ -196,20 +196,19 @@ def test_engine_bytes_after_a_page_are_ignored_in_both_forms() -> None:
         assert_same(page_file([(Section.SYMBOLS, 0, packed + tail)]))
 
 
-@pytest.mark.parametrize("steps", range(12))
-def test_engine_deadline_ends_both_forms_at_the_same_frame(steps: int) -> None:
+def results_within(steps: int, version: ApiVersion, form: int) -> object:
+    """Return the results of a search whose clock passes the deadline after `steps` readings."""
     file = converted(sample(C))
-    offsets = frozenset(range(4613, 4618))
-    results = []
-    for version in VERSIONS:
-        for search_number in range(2):
-            calls = iter(range(99))
-            search = searches(version, lambda calls=calls: next(calls), steps - 1)[search_number]  # type: ignore[misc]
-            it = search(file.header, offsets)
-            is_late = it.find([file.page(number) for number in it.pages])
-            results.append((is_late, it.render([file.page(number) for number in it.name_pages])))
-    assert results[0] == results[1]
-    assert results[2] == results[3]
+    clock = count()
+    it = searches(version, lambda: next(clock), steps - 1)[form](file.header, frozenset(range(4613, 4618)))
+    is_late = it.find([file.page(number) for number in it.pages])
+    return is_late, it.render([file.page(number) for number in it.name_pages])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("steps", range(12))
+def test_engine_deadline_ends_both_forms_at_the_same_frame(steps: int, version: ApiVersion) -> None:
+    assert results_within(steps, version, 0) == results_within(steps, version, 1)
 
 
 def test_engine_frames_over_the_bound_end_the_rendering() -> None:

@@ -14,20 +14,19 @@ the difference of its address and its rules.
 
 A record that is not written as writers do has whole lines, which begin with `STACK `.
 
-Source: Breakpad, docs/symbol_files.md.
+Source: that of `tecken.symbols.formats`.
 """
 
 from __future__ import annotations
 
 import re
+from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from typing import BinaryIO, Final, NamedTuple
 
 from tecken.errors import MalformedPageFile
-from tecken.symbols.formats import breakpad
-from tecken.symbols.formats.breakpad import Table
 from tecken.symbols.pagefile.page import Page, encode
 
 # Bytes of text of a page. Rules repeat, so a large page compresses much better, and a lookup reads few lines.
@@ -35,6 +34,9 @@ PAGE_SIZE: Final = 16 << 10
 
 # Bytes of one packed record. The largest seen in ceph-osd, libjvm, libpython and a Rust program has 18,514.
 MAX_RECORD: Final = 256 << 10
+
+# Records of one module. Each takes 16 bytes of memory, and 80 more while they are sorted.
+MAX_RECORDS: Final = 2 << 20
 
 _NUMBER: Final = rb"(?:0|[1-9a-f][0-9a-f]{0,7})"
 _START: Final = re.compile(
@@ -60,7 +62,10 @@ class CfiScanner:
 
     def __init__(self, spool: BinaryIO) -> None:
         self._spool = spool
-        self._table = Table()
+        # Key and place of each record.
+        self._keys = array("I")
+        self._starts = array("Q")
+        self._lengths = array("I")
         self._tail = b"\n"
         # Record that has not ended yet, with its address.
         self._record: list[bytes] = []
@@ -77,17 +82,26 @@ class CfiScanner:
         self._tail = text[end : end + 2 * MAX_RECORD]
 
     def finish(self) -> None:
-        """Scan the rest, and sort the records by address."""
+        """Scan the rest of the text."""
         self._scan(self._tail)
         self._close()
-        self._table.sort()
 
     def pages(self) -> Iterator[tuple[int, bytes]]:
         """Yield first key and bytes of each page, not compressed; call it after `finish`."""
-        table = self._table
-        for begin, end in table.cuts(PAGE_SIZE):
-            texts = [self._read(table.starts[i], table.lengths[i]) for i in range(begin, end)]
-            yield table.keys[begin], encode(table.keys[begin:end], texts)
+        records, size = [], 0
+        order = sorted(range(len(self._keys)), key=self._keys.__getitem__)
+        for i in order:
+            records.append(i)
+            size += self._lengths[i]
+            if size >= PAGE_SIZE:
+                yield self._page(records)
+                records, size = [], 0
+        if records:
+            yield self._page(records)
+
+    def _page(self, records: list[int]) -> tuple[int, bytes]:
+        keys = [self._keys[i] for i in records]
+        return keys[0], encode(keys, [self._read(self._starts[i], self._lengths[i]) for i in records])
 
     def _scan(self, text: bytes) -> None:
         """Add the records of complete lines, each with the newline before it."""
@@ -119,10 +133,12 @@ class CfiScanner:
             return
         if len(text) > MAX_RECORD:
             self.dropped[f"STACK record of more than {MAX_RECORD} bytes"] += 1
-        elif len(self._table) >= breakpad.MAX_RECORDS:
-            self.dropped[f"STACK record after the first {breakpad.MAX_RECORDS}"] += 1
+        elif len(self._keys) >= MAX_RECORDS:
+            self.dropped[f"STACK record after the first {MAX_RECORDS}"] += 1
         else:
-            self._table.append(self._address, self._bytes, len(text))
+            self._keys.append(self._address)
+            self._starts.append(self._bytes)
+            self._lengths.append(len(text))
             self._bytes += self._spool.write(text)
 
     def _read(self, start: int, length: int) -> bytes:

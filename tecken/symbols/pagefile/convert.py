@@ -1,4 +1,4 @@
-"""Conversion of the text of a Breakpad symbol file to pages.
+"""Conversion of the text of a symbol file to pages.
 
 The text is cut, at FUNC and PUBLIC records, into pages of about 8 KB, and the numbers of each FUNC block are
 packed (`cutter`). Each page is compressed on its own, with one dictionary for the module. Memory does not

@@ -240,7 +240,7 @@ def _read_example(debug_file: str, debug_id: str) -> Example | None:
         return None
     page = (module, header, header.pages(Section.SYMBOLS).start)
     pages = symbolication_services.symbol_loader().pages([page], Trace()).found
-    return next((Example(debug_file, debug_id, page.keys[0]) for page in pages.values()), None)
+    return next((Example(debug_file, debug_id, header.unpack(page).keys[0]) for page in pages.values()), None)
 
 
 def _load_header(module: ObjectId) -> object:

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tecken.errors import MalformedPageFile
-from tecken.symbols.formats import breakpad
 from tecken.symbols.pagefile import cfi
 from tecken.symbols.pagefile.cfi import CfiRecord, expand, find, pack
 from tecken.symbols.pagefile.convert import PageFileWriter
@@ -84,7 +83,7 @@ def test_cfi_unusable_record_is_dropped_and_counted(text: bytes, reason: str) ->
 
 
 def test_cfi_too_many_records_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(breakpad, "MAX_RECORDS", 2)
+    monkeypatch.setattr(cfi, "MAX_RECORDS", 2)
     header = Converted(MODULE + (INIT + b"\n") * 5).header
     assert header.metadata.dropped == {"STACK record after the first 2": 3}
 
