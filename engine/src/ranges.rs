@@ -1,6 +1,7 @@
 //! Parsed form of a FUNC block (see `pagefile/func_ranges.py`).
 #![forbid(unsafe_code)]
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::numbers::MAX_FIELD;
@@ -113,9 +114,11 @@ struct Cover {
 
 impl Cover {
     fn new(ranges: &[Range]) -> Self {
-        let is_in_order = ranges.windows(2).all(|pair| pair[0].end <= pair[1].start);
-        let pieces =
-            if is_in_order { ranges.iter().map(|range| (range.start, *range)).collect() } else { pieces(ranges) };
+        let pieces = if are_in_order(ranges) {
+            ranges.iter().map(|range| (range.start, *range)).collect()
+        } else {
+            pieces(ranges)
+        };
         Cover { pieces }
     }
 
@@ -123,6 +126,11 @@ impl Cover {
         let piece = self.pieces.partition_point(|(start, _)| *start <= offset).checked_sub(1)?;
         self.pieces.get(piece).map(|(_, range)| range).filter(|range| offset < range.end)
     }
+}
+
+/// Return whether ranges are sorted and do not overlap.
+fn are_in_order(ranges: &[Range]) -> bool {
+    ranges.windows(2).all(|pair| pair[0].end <= pair[1].start)
 }
 
 /// Return the start of each piece and the range that counts in it, in order.
@@ -154,9 +162,11 @@ fn pieces(ranges: &[Range]) -> Vec<(i128, Range)> {
 pub struct ParsedBlock {
     start: i128,
     pub lines: Vec<Range>,
-    line_cover: Cover,
+    /// Index of lines that overlap; others are their own index.
+    line_cover: Option<Cover>,
     inlines: Vec<Range>,
-    depths: Vec<Cover>,
+    /// Index of each depth. Offsets in gaps, for which most blocks are parsed, do not need it.
+    depths: OnceCell<Vec<Cover>>,
     outer: Vec<Range>,
     /// Largest end of the outer calls up to each one.
     outer_ends: Vec<i128>,
@@ -179,8 +189,8 @@ impl ParsedBlock {
             .collect();
         ParsedBlock {
             start,
-            line_cover: Cover::new(&lines),
-            depths: depths(&inlines),
+            line_cover: (!are_in_order(&lines)).then(|| Cover::new(&lines)),
+            depths: OnceCell::new(),
             calls_have_content: have_content(&inlines, &lines),
             lines,
             inlines,
@@ -192,12 +202,19 @@ impl ParsedBlock {
 
     /// Return the line record that covers `offset`; of several, the one that starts last.
     pub fn line_at(&self, offset: i128) -> Option<&Range> {
-        self.line_cover.at(offset)
+        match &self.line_cover {
+            Some(cover) => cover.at(offset),
+            None => last_up_to(&self.lines, offset).and_then(|i| self.lines.get(i)).filter(|line| offset < line.end),
+        }
     }
 
     /// Return the inlined calls that cover `offset`, outermost first, up to a depth without one.
     pub fn calls_at(&self, offset: i128) -> Vec<Range> {
-        self.depths.iter().map_while(|cover| cover.at(offset).copied()).collect()
+        self.depths().iter().map_while(|cover| cover.at(offset).copied()).collect()
+    }
+
+    fn depths(&self) -> &[Cover] {
+        self.depths.get_or_init(|| depths(&self.inlines))
     }
 
     /// Return the place of an offset that neither a line nor an inlined call covers; None where it is unknown.
@@ -242,7 +259,7 @@ impl ParsedBlock {
     }
 
     fn is_in_call(&self, offset: i128) -> bool {
-        self.depths.first().is_some_and(|cover| cover.at(offset).is_some())
+        self.depths().first().is_some_and(|cover| cover.at(offset).is_some())
     }
 }
 
