@@ -42,8 +42,8 @@ def _lines(block: bytes) -> tuple[int, int]:
     if begin in (0, len(block)):
         return 0, 0
     count = block.count(b"\n", begin) + 1
-    # A line with spaces side by side has fewer fields, which would shift those of all lines after it, even into
-    # the next block.
+    # A line with spaces side by side has fewer fields, which would shift those of all lines after it, even
+    # into the next block.
     has_fields = block.count(b" ", begin) == 3 * count and len(block[begin:].split()) == 4 * count
     return (begin, count) if has_fields else (0, 0)
 
