@@ -84,7 +84,7 @@ admin: python ## create the account admin of make run, or reset its password
 
 manage: python ## run a management command (ARGS="symbols show FILE/ID")
 	@$(PYTHON) run/install.py run
-	@$(VENV)/python -m run.manage $(ARGS)
+	@$(VENV)/python -m run.checkout $(ARGS)
 
 redis-cache-cli: python ## open a command line on redis-cache (ARGS="info memory", or on stdin)
 	@set -f; $(PYTHON) run/redis_cli.py cache $(ARGS)

@@ -17,8 +17,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tecken.redisclient import client
+from tecken.store.page_store import RedisPageStore
 from tecken.store.port import PageKey
-from tecken.store.redis import RedisPageStore
 from tecken.symbols.ids import ObjectId
 from tests.support.cluster import RedisCluster
 from tests.support.redis_server import RedisServer

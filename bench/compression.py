@@ -78,9 +78,7 @@ def requests(module: rig.Module) -> None:
     from django.core.handlers.wsgi import WSGIHandler  # noqa: PLC0415
     from django.test import RequestFactory, override_settings  # noqa: PLC0415
 
-    without = [
-        name for name in settings.MIDDLEWARE if name != "tecken.http.compression.compression_middleware"
-    ]
+    without = [name for name in settings.MIDDLEWARE if name != "tecken.http.responses.compression_middleware"]
     with override_settings(MIDDLEWARE=without):
         bare = WSGIHandler()
     ours = WSGIHandler()

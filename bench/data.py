@@ -1,7 +1,8 @@
 """Fetch real modules and dump their symbols into bench/data, for the other scripts here.
 
-C++ (ceph-osd, over 150 MB of symbols, and libjvm), C (libpython) and Rust (dump_syms itself). Needs a Debian
-machine with readelf and cargo, 6 GB of disk and ten minutes. Packages are unpacked, nothing is installed.
+C++ (ceph-osd, over 150 MB of symbols, libjvm, and the small libstdc++), C (libpython) and Rust (dump_syms
+itself). Needs a Debian machine with readelf and cargo, 6 GB of disk and ten minutes. Packages are unpacked,
+nothing is installed.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ MODULES = (
     Module("sid", ("ceph-osd", "ceph-osd-dbg"), "usr/bin/ceph-osd"),  # older suites have less than 150 MB
     Module("bookworm", ("openjdk-17-jre-headless", "openjdk-17-dbg"), "usr/lib/jvm/*/lib/server/libjvm.so"),
     Module("bookworm", ("libpython3.11-dbg",), "usr/lib/*/libpython3.11d.so.1.0"),
+    Module("bookworm", ("libstdc++6-12-dbg",), "usr/lib/*/debug/libstdc++.so.6.0.*[0-9]"),
 )
 
 

@@ -235,7 +235,7 @@ def part(choices: atheris.FuzzedDataProvider) -> bytes:
 
 def names() -> Callable[[bytes], None]:
     from tecken.errors import InvalidInput  # noqa: PLC0415
-    from tecken.upload.member_names import file_key  # noqa: PLC0415
+    from tecken.upload.archive import file_key  # noqa: PLC0415
 
     def check(data: bytes) -> None:
         made = data[:1] > b"\x40"

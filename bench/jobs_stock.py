@@ -17,7 +17,7 @@ __all__ = ["app"]
 STOCK = "kombu.transport.redis:Transport"
 
 TRANSPORT_ALIASES.update(redis=STOCK, rediss=STOCK)
-app.steps["worker"].discard("tecken.jobs.heartbeat:Heartbeat")
+app.steps["worker"].discard("tecken.jobs.worker:Heartbeat")
 app.conf.broker_transport_options = {
     **app.conf.broker_transport_options,
     "visibility_timeout": float(os.environ["JOBS_VISIBILITY_TIMEOUT"]),

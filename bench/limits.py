@@ -23,8 +23,8 @@ import redis
 from bench import rig
 from bench.throughput import Rate, measured, wrk_script
 from tecken.errors import RateLimited
+from tecken.limits.limiter import RedisLimiter
 from tecken.limits.port import Caller, Cost, Limit
-from tecken.limits.redis import RedisLimiter
 from tecken.redisclient.guard import RedisGuard
 from tests.support.redis_server import RedisServer
 

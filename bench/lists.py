@@ -178,7 +178,7 @@ def deep() -> dict[str, tuple[str, dict[str, object]]]:
     from tecken.download.models import MissingSymbol  # noqa: PLC0415
     from tecken.http.keyset import Order  # noqa: PLC0415
     from tecken.upload.models import Upload  # noqa: PLC0415
-    from tecken.web.api.paging import make_cursor  # noqa: PLC0415
+    from tecken.web.lists import make_cursor  # noqa: PLC0415
 
     asked: dict[str, tuple[str, dict[str, object]]] = {}
     for model, column, path in (

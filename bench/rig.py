@@ -221,10 +221,10 @@ def wait_for(port: int) -> None:
 
 
 @contextmanager
-def web(environment: Mapping[str, str], cpus: str = "0") -> Iterator[tuple[int, int]]:
-    """Our web server with one worker process on these CPUs; the answer is its port and process id."""
+def web(environment: Mapping[str, str], cpus: str = "0", processes: int = 1) -> Iterator[tuple[int, int]]:
+    """Run our web server on these CPUs, and yield its port and process id."""
     port = free_port()
-    ours = {**environment, "WEB_PORT": str(port), "WEB_PROCESSES": "1"}
+    ours = {**environment, "WEB_PORT": str(port), "WEB_PROCESSES": str(processes)}
     with process(["taskset", "-c", cpus, sys.executable, "-m", "run.web"], ours, port) as pid:
         yield port, pid
 

@@ -2,15 +2,15 @@
 
     install     make (any target): Python packages into .venv
     stack       make run: both Redis servers, a worker, beat, the web server
-    supervisor  Service, supervise: the processes of make run
-    screen      Screen: their output, in a log file and in short on the terminal
+    supervisor  Service, supervise: the processes of make run; Screen: their output, in a log file and in
+                short on the terminal
     tour        the first output of make run: a symbolicated stack, and where to look next
     web         make serve: the preflight, then the web server; production starts this, too
     admin       make admin: the account admin
-    manage      make manage: management commands for the servers of make run
     redis_cli   make redis-cache-cli, make redis-store-cli
     lock        make lock: pins the packages
-    checkout    paths, the state of make run, and version.json
+    checkout    paths, the state of make run, and version.json; make manage: management commands for the
+                servers of make run
 
 `install` and `redis_cli` run before any package is installed, so they and `checkout` may import the standard
 library only. An account with a printed password must never be created in production (`admin`).

@@ -40,7 +40,7 @@ def prepare() -> None:
     set_up()
     from django.core.management import call_command  # noqa: PLC0415 - after django.setup
 
-    from tecken.accounts.login import is_login_possible  # noqa: PLC0415
+    from tecken.accounts.sessions import is_login_possible  # noqa: PLC0415
 
     call_command("migrate", verbosity=0)
     if is_for_developers() and not is_login_possible():

@@ -1,4 +1,7 @@
-"""Paths of this checkout, version.json, and the state that `make run` leaves in .run for other commands."""
+"""Paths of this checkout, version.json, and the state that `make run` leaves in .run for other commands.
+
+`python -m run.checkout ...` runs a management command for the servers of `make run`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import fcntl
 import json
 import os
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,3 +83,8 @@ def find_commit() -> str:
         ).strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    os.execve(sys.executable, [sys.executable, "manage.py", *sys.argv[1:]], environment(read_state()))

@@ -96,7 +96,7 @@ def serve(env: dict[str, str], password: str) -> int:
     """Run all processes until a signal. Return the exit status."""
     metrics = HOME / "metrics"
     remove_stale_metrics(metrics)
-    # The screen can shorten only lines of this format (run/screen.py), so it overrides .env.
+    # The screen can shorten only lines of this format (run/supervisor.py), so it overrides .env.
     env = {**env, "PROMETHEUS_MULTIPROC_DIR": str(metrics), "LOG_FORMAT": "line"}
     servers = [
         Command("redis-cache", redis_command(IMAGES / "redis-cache", env["REDIS_URL"]), env, quiet=True),

@@ -44,25 +44,15 @@ def run_preflight(**_more: object) -> None:
 
 # These modules connect receivers and register transports. Celery calls receivers in the order in which they
 # were connected, so the preflight comes before all of them.
-import tecken.jobs.signals  # noqa: E402
+import tecken.jobs.task  # noqa: E402
 import tecken.jobs.transport  # noqa: E402
-import tecken.monitoring.logs.context  # noqa: E402
+import tecken.monitoring.logs  # noqa: E402
 import tecken.monitoring.telemetry  # noqa: E402, F401
 
 app = Celery("tecken", task_cls="tecken.jobs.task:Job")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(
-    [
-        "tecken.download",
-        "tecken.monitoring.health",
-        "tecken.jobs",
-        "tecken.limits",
-        "tecken.runtimeconfig",
-        "tecken.symbolication",
-        "tecken.upload",
-    ]
-)
-app.steps["consumer"].add("tecken.jobs.consumer:Pause")
-app.steps["worker"].add("tecken.jobs.heartbeat:Heartbeat")
+app.autodiscover_tasks(["tecken", "tecken.symbolication"])
+app.steps["consumer"].add("tecken.jobs.worker:Pause")
+app.steps["worker"].add("tecken.jobs.worker:Heartbeat")
 # `current_app` is per thread. Without this, a web server's handler threads would send jobs with another app.
 app.set_default()

@@ -13,7 +13,7 @@ from typing import Any
 import dj_database_url
 from environs import Env, validate
 
-from tecken.queues import CONVERT, HOUSEKEEPING, QUEUES, UPLOAD
+from tecken.jobs.keys import CONVERT, HOUSEKEEPING, QUEUES, UPLOAD
 from tecken.redisclient.urls import (
     broker_sentinel_options,
     broker_tls_options,
@@ -115,7 +115,7 @@ if DEMO_MODE:
     REDIS_URL, REDIS_STORE_URL = "memory://redis-cache", "memory://redis-store"
     RUNTIME_CONFIG_WATCHER = RUNTIME_CONFIG_WATCHER or "file"
     SECRET_KEY = SECRET_KEY or secrets.token_urlsafe(48)
-    CELERY_BROKER_TRANSPORT = "tecken.demo.queue:MemoryTransport"
+    CELERY_BROKER_TRANSPORT = "tecken.demo.site:MemoryTransport"
 
 INSTALLED_APPS = [
     "django.contrib.contenttypes",
@@ -127,13 +127,13 @@ INSTALLED_APPS = [
     "tecken",
     "tecken.download",
     "tecken.limits",
-    "tecken.monitoring.preflight",
-    "tecken.runtimeconfig",
+    "tecken.apps.PreflightConfig",
+    "tecken.apps.RuntimeConfigConfig",
     "tecken.storage",
-    "tecken.accounts",
+    "tecken.apps.TokensConfig",
     "tecken.upload",
     "tecken.web",
-    "tecken.accounts.apps.SiteConfig",
+    "tecken.apps.SiteConfig",
 ]
 MIDDLEWARE = [
     "tecken.web.middleware.collapse_slashes",
@@ -142,7 +142,7 @@ MIDDLEWARE = [
     "tecken.web.middleware.set_policy",
     "tecken.web.middleware.check_maintenance",
     "tecken.web.middleware.pin_options",
-    "tecken.http.compression.compression_middleware",
+    "tecken.http.responses.compression_middleware",
     "tecken.web.error_pages.render_for_browsers",
     "tecken.web.middleware.people_middleware",
 ]
@@ -210,11 +210,11 @@ AUTHENTICATION_BACKENDS = [
 AXES_VERBOSE = AXES_ENABLE_ADMIN = False
 AXES_HANDLER = "axes.handlers.cache.AxesCacheHandler"
 AXES_FAILURE_LIMIT = FAILED_LOGINS
-AXES_COOLOFF_TIME = "tecken.accounts.failures.login_pause"
+AXES_COOLOFF_TIME = "tecken.accounts.addresses.login_pause"
 AXES_LOCKOUT_CALLABLE = "tecken.web.error_pages.reject_login"
 # Only both together are locked out: otherwise anyone could lock out a user, or a whole company's address.
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_CLIENT_IP_CALLABLE = "tecken.accounts.client_address.address"
+AXES_CLIENT_IP_CALLABLE = "tecken.accounts.addresses.address"
 
 # mozilla-django-oidc reads these settings and the OIDC_* ones above. Without a client id it is off.
 
@@ -229,11 +229,11 @@ if OIDC_RP_CLIENT_ID:
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"ours": {"()": "tecken.monitoring.logs.formats.formatter"}},
+    "formatters": {"ours": {"()": "tecken.monitoring.logs.formatter"}},
     "filters": {
-        "only_tracebacks": {"()": "tecken.monitoring.logs.formats.OnlyTracebacks"},
-        "routine": {"()": "tecken.monitoring.logs.formats.Routine"},
-        "without_traceback": {"()": "tecken.monitoring.logs.formats.WithoutTraceback"},
+        "only_tracebacks": {"()": "tecken.monitoring.logs.OnlyTracebacks"},
+        "routine": {"()": "tecken.monitoring.logs.Routine"},
+        "without_traceback": {"()": "tecken.monitoring.logs.WithoutTraceback"},
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "ours"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
@@ -280,7 +280,7 @@ CACHES: dict[str, dict[str, Any]] = {
 # A job that is not acknowledged is delivered again, so every task must be safe to run twice. The visibility
 # timeout, which Celery reads in three places, is longer than a worker can hold a job: until its time has come
 # (tecken.jobs.task.LONGEST_PAUSE), until a process is free, and until it is done. Jobs of a worker that has
-# died are returned earlier (tecken.jobs.heartbeat). Without a socket timeout, a publish to a broker that does
+# died are returned earlier (tecken.jobs.worker). Without a socket timeout, a publish to a broker that does
 # not answer would wait for ever. It is longer than one second, because a worker's BRPOP takes that long.
 
 REDIS_QUEUE_URL = database_url(REDIS_URL, 1, REDIS_CA_FILE)
@@ -291,7 +291,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 # These are errors of a server that is full or has become a replica.
 CELERY_BROKER_CHANNEL_ERROR_RETRY = True
-CELERY_WORKER_CONSUMER = "tecken.jobs.consumer:Consumer"
+CELERY_WORKER_CONSUMER = "tecken.jobs.worker:Consumer"
 CELERY_TASK_SOFT_TIME_LIMIT = CONVERT_TIME_LIMIT_SECONDS
 CELERY_TASK_TIME_LIMIT = CONVERT_TIME_LIMIT_SECONDS + 30
 CELERY_VISIBILITY_TIMEOUT = 2 * CELERY_TASK_TIME_LIMIT + 660

@@ -1,6 +1,6 @@
 """The URL table: every URL and the view that answers it.
 
-Pages are in `tecken.web.urls`, the endpoints of the API in `tecken.web.api.urls`.
+Pages are in `tecken.web.urls`, the endpoints of the API in `tecken.web.api.site`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, include, path
 from dockerflow.django.views import lbheartbeat, version
 
-from tecken.accounts.login import Login
+from tecken.accounts.sessions import Login
+from tecken.download import missing
+from tecken.download.protocols import PATTERNS
+from tecken.download.views import download
 from tecken.monitoring.health import views as health
 from tecken.symbolication.api import views as symbolication
 from tecken.upload.protocols import archive, direct, sym_upload
@@ -26,6 +29,12 @@ log_in: list[URLPattern | URLResolver] = (
     if settings.OIDC_RP_CLIENT_ID
     else [path("login/", Login.as_view(), name="login"), path("logout/", LogoutView.as_view(), name="logout")]
 )
+
+downloads: list[URLPattern | URLResolver] = [
+    path("missingsymbols.csv", missing.as_csv),
+    path("missingsymbols/", missing.as_json),
+    *(path(pattern, download(parse)) for pattern, parse in PATTERNS.items()),
+]
 
 urlpatterns: list[URLPattern | URLResolver] = [
     # Symbolication
@@ -56,8 +65,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("upload/sym_upload/v1/uploads:create", sym_upload.create),
     path("upload/sym_upload/v1/uploads/<int:number>:complete", sym_upload.complete),
     # API and pages
-    path("", include("tecken.web.api.urls")),
+    path("", include("tecken.web.api.site")),
     path("", include("tecken.web.urls")),
-    # Downloads come last: their patterns match any three names.
-    path("", include("tecken.download.urls")),
+    # Downloads come last: the path of a file is any three names.
+    *downloads,
 ]

@@ -22,7 +22,7 @@ from tecken import redisclient
 from tecken.demo.site import WARNINGS
 from tecken.redisclient.guard import RedisGuard
 from tecken.settings import BASE_DIR
-from tecken.storage.presence_cache import PresenceCache, PresenceLifetimes, Unknown
+from tecken.storage.lookups import PresenceCache, PresenceLifetimes, Unknown
 from tecken.symbolication.conversion.status import ClientPlaces, RedisConversionTracker
 from tecken.symbolication.invalidation import InvalidationPublisher, InvalidationSubscriber
 from tecken.symbols.ids import ObjectId
@@ -119,7 +119,7 @@ def test_memory_subscriber_waits_for_its_timeout(client: redis.Redis) -> None:
 def queue(server: str) -> Iterator[Any]:
     untyped: Any = Connection
     with (
-        untyped(f"memory://{server}/1", transport="tecken.demo.queue:MemoryTransport") as connection,
+        untyped(f"memory://{server}/1", transport="tecken.demo.site:MemoryTransport") as connection,
         connection.SimpleQueue("jobs") as queue,
     ):
         yield queue

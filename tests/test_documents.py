@@ -54,11 +54,8 @@ def test_links_of_a_document_lead_to_existing_headings(document: Path) -> None:
 @pytest.fixture(scope="module")
 def files() -> list[str]:
     """Paths of all files that documents may name."""
-    return [
-        f"/{path.relative_to(BASE_DIR).as_posix()}"
-        for folder in FOLDERS
-        for path in (BASE_DIR / folder).rglob("*.*")
-    ]
+    inside = (path for folder in FOLDERS for path in (BASE_DIR / folder).rglob("*.*"))
+    return [f"/{path.relative_to(BASE_DIR).as_posix()}" for path in (*BASE_DIR.glob("*.py"), *inside)]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(BASE_DIR).as_posix())

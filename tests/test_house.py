@@ -34,7 +34,7 @@ MAXIMA = {
     # An `__init__.py` with nothing but a docstring is documentation: every package has one, so that its
     # purpose stands next to the code. Neither of the next two figures counts it.
     # The goal of 200 modules was set for fewer formats and protocols. Raise the bound with a reason.
-    "modules": Limit(goal=200, bound=310),
+    "modules": Limit(goal=200, bound=200),
     "short_modules": Limit(goal=0.12, bound=0.12),
     "classes_defined_twice": Limit(goal=15, bound=15),
     "symbol_format_modules": Limit(goal=8, bound=8),
@@ -97,7 +97,7 @@ def test_environment_is_read_by_settings_only() -> None:
         "settings.py",
         *("wsgi.py", "celery.py"),  # name the settings module
         "front/__main__.py",  # starts processes and has no settings
-        "client/command.py",  # a program of its own
+        "client/__main__.py",  # a program of its own
     }
 
 

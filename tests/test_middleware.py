@@ -18,10 +18,9 @@ from django.test.utils import CaptureQueriesContext
 from django_redis import get_redis_connection
 from redis.connection import AbstractConnection
 
-from tecken.accounts.staff import COOKIE, SALT
+from tecken.accounts.sessions import SALT, STAFF_COOKIE
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.backend import Change, ConfigBackend, Level
-from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
+from tecken.runtimeconfig.backend import Change, ConfigBackend, Level, Maintenance, format_maintenance
 from tecken.web import middleware
 from tests.accounts.people import key
 
@@ -232,9 +231,9 @@ def test_maintenance_rejects_forged_cookie(
     old = signing.dumps(1, salt=SALT)
     monkeypatch.undo()
     for value in (old, signing.dumps(1), signing.dumps(1, key="another", salt=SALT), "1"):
-        client.cookies[COOKIE] = value
+        client.cookies[STAFF_COOKIE] = value
         assert client.get("/").status_code == 503
-    client.cookies[COOKIE] = signing.dumps(1, salt=SALT)
+    client.cookies[STAFF_COOKIE] = signing.dumps(1, salt=SALT)
     assert client.get("/").status_code == 200
 
 

@@ -12,7 +12,7 @@ from django.test import RequestFactory
 from pytest_django import Settings
 
 from tecken import services
-from tecken.accounts.failures import failed_tokens
+from tecken.accounts.addresses import failed_tokens
 from tecken.accounts.sessions import session_user
 from tecken.celery import app
 from tecken.errors import NotFound, Unavailable
@@ -23,7 +23,7 @@ from tecken.redisclient import services as redis_services
 from tecken.redisclient.guard import RedisGuard
 from tecken.runtimeconfig import current
 from tecken.storage import services as storage_services
-from tecken.storage.miss_counts import Miss
+from tecken.storage.lookups import Miss
 from tecken.store import services as store_services
 from tecken.store.port import PageKey
 from tecken.symbolication import services as symbolication_services

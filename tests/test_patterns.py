@@ -21,7 +21,7 @@ BUDGET = 400
 PATTERNS, UNREADABLE = every_pattern()
 MADE_AT_RUN_TIME = {
     # Alternatives of literal texts.
-    Unreadable("tecken.monitoring.logs.masking", "'|'.join(map(re.escape, found))"),
+    Unreadable("tecken.monitoring.logs", "'|'.join(map(re.escape, found))"),
 }
 
 

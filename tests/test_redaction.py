@@ -6,9 +6,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tecken.monitoring.logs.masking import mask_secrets
+from tecken.errors import redact_text, redact_url, without_account
+from tecken.monitoring.logs import mask_secrets
 from tecken.monitoring.preflight.inspect import format_address, mask_url
-from tecken.redaction import redact_text, redact_url, without_account
 from tecken.redisclient.urls import check_store_url
 
 SECRETS = st.text("s3cR€t:@/?#%&=+,;~._- ", min_size=4, max_size=20).map(lambda text: f"hunter2{text}hunter2")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from run.screen import summarize
+from run.supervisor import summarize
 from tecken.settings import BASE_DIR
 
 START = "2026-11-28T16:58:42.178410Z"
@@ -14,7 +14,7 @@ START = "2026-11-28T16:58:42.178410Z"
     ("line", "shown"),
     [
         (
-            f"{START} WARNING tecken.jobs.heartbeat [v0]: No heartbeat state=stale",
+            f"{START} WARNING tecken.jobs.worker [v0]: No heartbeat state=stale",
             "WARNING No heartbeat state=stale",
         ),
         (f"{START} INFO celery.beat [v12]: beat: Starting...", None),

@@ -15,7 +15,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
+from tecken.runtimeconfig.backend import Maintenance, format_maintenance
 from tecken.settings import BASE_DIR
 from tecken.web import middleware
 from tests.accounts.people import key

@@ -16,7 +16,7 @@ from tecken.errors import NotFound, StoreUnavailable, Unavailable
 from tecken.jobs import sending
 from tecken.redisclient import services as redis_services
 from tecken.storage import services as storage_services
-from tecken.storage.backends.uploaded_files import gzip_chunks
+from tecken.storage.backends.files import gzip_chunks
 from tecken.store import services as store_services
 from tecken.store.port import Missing
 from tecken.symbolication import services as symbolication_services

@@ -7,14 +7,13 @@ Main modules:
 
 * `tokens`: issues tokens, finds the token of a header, and returns what it permits now.
 * `sessions`: the user of a session cookie.
-* `staff`: the signed cookie of staff.
-* `caller`: the address behind trusted proxies, and the owner of a token for counting only.
-* `failures`: bounds the attempts with unknown tokens.
+* `tokens.TokenOwners`: the owner of a token, for counting only.
+* `addresses`: the address behind trusted proxies; bounds the attempts with unknown tokens.
 
 What must never happen:
 
 * A key is stored, logged or shown a second time. The database has its digest only.
 * A token permits more than its owner may do at that moment.
 * A client chooses its own address. Only entries of trusted proxies count.
-* The owner that `caller` returns decides about access. It may be 30 seconds old.
+* The owner that `token_owners` returns decides about access. It may be 30 seconds old.
 """

@@ -1,6 +1,6 @@
 """Users of an OpenID provider.
 
-This module is apart from `login`, because its library is imported only on sites that have a provider.
+This module is apart from `sessions`, because its library is imported only on sites that have a provider.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""API tokens and the permissions that they carry: creation, lookup, effective permissions, revocation."""
+"""API tokens and the permissions that they carry: creation, lookup, effective permissions, revocation.
+
+`TokenOwners` serves to count requests for the owner of a token; the token is not checked there.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,21 @@ from datetime import timedelta
 from hashlib import sha256
 from hmac import compare_digest
 from secrets import token_hex
+from threading import Lock
+from typing import NamedTuple
 
+from cachetools import TTLCache
 from django.contrib.auth.models import Group, Permission, User
 from django.db import DatabaseError, transaction
 from django.db.models import F, Q, QuerySet, Value
 from django.db.models.functions import Concat
 from django.utils import timezone
 
+from tecken import services
 from tecken.accounts.models import Token
 from tecken.errors import Forbidden, InvalidInput, NotFound
 
+logger = logging.getLogger(__name__)
 GROUPS = {
     "Uploaders": ("upload.upload_symbols", "upload.upload_try_symbols", "tokens.manage_tokens"),
     "Upload Auditors": ("upload.view_all_uploads", "tokens.manage_tokens"),
@@ -57,9 +65,6 @@ ONE_OF = {"upload.upload_symbols", "upload.upload_try_symbols"}
 
 class UnknownToken(Forbidden):
     """Token that does not exist."""
-
-
-logger = logging.getLogger(__name__)
 
 
 def issue(user: User, permissions: Collection[Permission], days: float, notes: str = "") -> tuple[Token, str]:
@@ -203,3 +208,62 @@ def revoke(token: Token) -> None:
     """End a token now. Its row stays; a token that has ended keeps its time."""
     token.expires_at = min(token.expires_at, timezone.now())
     token.save(update_fields=["expires_at"])
+
+
+# Owners of tokens
+
+OWNER_SECONDS = 30.0
+MAX_OWNERS = 10_000
+
+
+class TokenOwner(NamedTuple):
+    """Numbers of a token and of its owner."""
+
+    token: int
+    user: str
+
+
+class TokenOwners:
+    """Cache of the owners of tokens.
+
+    It queries the database once in SECONDS for each token, and remembers unknown tokens as well. Otherwise a
+    client with an unknown token would cost one query per request.
+    """
+
+    def __init__(self) -> None:
+        self._owners: TTLCache[str, TokenOwner | None] = TTLCache(MAX_OWNERS, OWNER_SECONDS)
+        self._lock = Lock()
+
+    def find(self, key: str) -> TokenOwner | None:
+        """Return the owner of a key; None for an unknown key, and while the database does not answer."""
+        try:
+            name = digest(key_of(key))
+        except Forbidden:
+            return None
+        with self._lock:
+            if name in self._owners:
+                return self._owners[name]
+        # The query runs outside the lock: a slow database must not stop requests with cached owners.
+        try:
+            owner = _find_owner(key)
+        except DatabaseError as error:
+            logger.warning("Cannot find the owner of a token: %s; it counts for its address", error)
+            return None
+        with self._lock:
+            self._owners[name] = owner
+        return owner
+
+
+def _find_owner(key: str) -> TokenOwner | None:
+    try:
+        token = find(key)
+    except Forbidden:
+        return None
+    record_use(token)
+    return TokenOwner(token.pk, str(token.user_id))
+
+
+@services.per_process
+def token_owners() -> TokenOwners:
+    """Return the cache of this process."""
+    return TokenOwners()

@@ -22,7 +22,7 @@ from typing import Any, Final, Self
 import httpx
 import stamina
 
-from tecken.redaction import redact_url
+from tecken.errors import redact_url
 
 # The pauses between them are 1, 2, 4 ... seconds: two minutes in all.
 ATTEMPTS: Final = 8

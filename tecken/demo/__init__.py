@@ -1,7 +1,7 @@
 """Demo mode: the whole site in one process, with Redis in memory. It serves to try the site, never to run it.
 
-    site   what the web process does in addition: migrate, load the samples, run jobs and beat in threads
-    queue  the Celery transport on Redis servers in memory (`tecken.redisclient.memory`)
+    site   what the web process does in addition: migrate, load the samples, run jobs and beat in threads; the
+           Celery transport on Redis servers in memory (`tecken.redisclient.pools`)
     alone  the claim on the demo's directory, which keeps it to one process
 
 What a demo has in memory is invisible to every other process. So a second process, or a child that is forked

@@ -1,6 +1,9 @@
 """Additional work of a demo's web process: the database, the samples, and threads for jobs and beat.
 
 The threads have no limits of time and memory: only a process of its own could be ended when it exceeds them.
+
+The Celery transport is on a Redis server in memory. Queues, priorities and unacknowledged jobs are the same
+as on a real server. There are no sockets to wait on, so the transport polls every POLL_SECONDS.
 """
 
 from __future__ import annotations
@@ -12,19 +15,25 @@ import sys
 import time
 from io import StringIO
 from pathlib import Path
+from queue import Empty
 from threading import Thread
+from typing import Any
 
+import redis
 from celery import Celery
 from celery.beat import Scheduler
 from celery.worker import WorkController
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.http import HttpRequest
+from kombu.transport import redis as transport
+from kombu.transport.virtual import Transport as PollingTransport
+from kombu.utils.scheduling import FairCycle
 
 from tecken.demo import alone
+from tecken.redisclient.pools import memory_pool
 
 logger = logging.getLogger(__name__)
-
 CONCURRENT_JOBS = 2
 WARNINGS = ("Using in-memory counters (DEMO_MODE)", "Using in-memory queue (DEMO_MODE)")
 
@@ -80,3 +89,42 @@ def _send_schedule(app: Celery) -> None:
     schedule = Scheduler(app)
     while True:
         time.sleep(max(0, schedule.tick()))
+
+
+# Queue
+
+POLL_SECONDS = 0.02
+
+
+class ChannelCycle(FairCycle):
+    """Round robin over the channels, with the methods of kombu's socket poller, which do nothing here."""
+
+    _in_protected_read = False
+
+    def add(self, channel: Any) -> None:
+        """Do nothing."""
+
+    def discard(self, channel: Any) -> None:
+        """Do nothing."""
+
+    def _on_connection_disconnect(self, connection: Any) -> None: ...
+
+
+class MemoryChannel(transport.Channel):
+    """Channel whose connections lead to a server in memory."""
+
+    def _get_pool(self, asynchronous: bool = False) -> redis.ConnectionPool:  # noqa: ARG002 - as kombu calls it
+        client = self.connection.client
+        return memory_pool(f"memory://{client.hostname}/{client.virtual_host}")
+
+
+class MemoryTransport(transport.Transport):
+    """Transport that polls its channels instead of sockets."""
+
+    Channel = MemoryChannel
+    implements = PollingTransport.implements
+
+    def __init__(self, client: Any, **options: Any) -> None:
+        super().__init__(client, **options)  # type: ignore[no-untyped-call]
+        self.polling_interval = POLL_SECONDS  # type: ignore[assignment]
+        self.cycle = ChannelCycle(self._drain_channel, self.channels, Empty)  # type: ignore[no-untyped-call]

@@ -1,10 +1,15 @@
-"""Counts of missing symbol files, moved from redis-cache into the database in batches."""
+"""Missing symbols: their counts, the removal of old ones, and the endpoints that list them (docs/api.md).
+
+Counts are moved from redis-cache into the database in batches. Old rows are removed, and the least requested
+beyond a number.
+"""
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -12,12 +17,18 @@ import orjson
 import redis
 from django.db import connection, transaction
 from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils import timezone
 from redis.lock import Lock
 
 from tecken.download.models import MissingSymbol
 from tecken.errors import InvalidInput
+from tecken.http.decorators import cors, get_only
 from tecken.http.keyset import Order, Position, page_after
-from tecken.storage.miss_counts import COUNTS
+from tecken.http.responses import json_reply, render_errors
+from tecken.runtimeconfig.current import options
+from tecken.storage.lookups import COUNTS
 
 TAKEN = "missing:taken"
 """Key of the counts from before a write began; each is deleted after it is written."""
@@ -36,7 +47,7 @@ SET count = download_missingsymbol.count + excluded.count,
 
 
 class MissWriter:
-    """Writer of the counts of `tecken.storage.miss_counts` into the database."""
+    """Writer of the counts of `tecken.storage.lookups` into the database."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -70,7 +81,7 @@ class MissWriter:
 
 
 def add(counts: Iterable[tuple[bytes, int]]) -> None:
-    """Write counts by field, as `tecken.storage.miss_counts.field` makes it, in one transaction."""
+    """Write counts by field, as `tecken.storage.lookups.miss_field` makes it, in one transaction."""
     now = connection.ops.adapt_datetimefield_value(datetime.now(UTC))
     rows = [_row(orjson.loads(field), count, now) for field, count in counts]
     # Sorted, so that two writers lock the rows in the same order and cannot deadlock.
@@ -129,3 +140,91 @@ def position_of(cursor: str) -> Position:
 def since(moment: datetime) -> QuerySet[MissingSymbol]:
     """Return the rows that were requested after a moment, newest first."""
     return MissingSymbol.objects.filter(last_seen__gte=moment).order_by(*NEWEST.terms)
+
+
+# Removal
+
+DELETED_AT_ONCE = 10_000
+
+
+def remove_old(now: datetime, *, dry_run: bool = False) -> int:
+    """Remove files that have not been requested for `keep_missing_days`, and return their number."""
+    old = MissingSymbol.objects.filter(last_seen__lt=now - timedelta(days=options().keep_missing_days))
+    if dry_run:
+        return old.count()
+    removed = 0
+    # In batches, because one DELETE of all rows would block other writers for as long as it runs.
+    while batch := list(old.order_by("last_seen").values_list("pk", flat=True)[:DELETED_AT_ONCE]):
+        removed += old.filter(pk__in=batch).delete()[0]
+    return removed
+
+
+def remove_excess() -> int:
+    """Remove the least requested files beyond `keep_missing_rows`, the oldest first; return their number."""
+    # Anyone can request any name, so without a bound strangers could fill the database.
+    excess = MissingSymbol.objects.count() - options().keep_missing_rows
+    least = MissingSymbol.objects.order_by("count", "id")
+    removed = 0
+    while removed < excess:
+        batch = list(least.values_list("pk", flat=True)[: min(DELETED_AT_ONCE, excess - removed)])
+        if not batch:
+            break
+        removed += MissingSymbol.objects.filter(pk__in=batch).delete()[0]
+    return removed
+
+
+# Endpoints
+
+METHODS = "GET, HEAD, OPTIONS"
+COLUMNS = ("debug_file", "debug_id", "code_file", "code_id")
+ROWS_AT_ONCE = 2_000
+
+
+class CsvLine:
+    """File for csv.writer, whose `writerow` returns the result of `write`: the line itself."""
+
+    def write(self, line: str) -> str:
+        """Return the line."""
+        return line
+
+
+@cors(METHODS)
+@render_errors
+@get_only
+def as_csv(request: HttpRequest) -> HttpResponseBase:
+    """Return the symbols that were requested since yesterday, or with `?today=1` since midnight, as CSV."""
+    headers = {"Content-Type": "text/csv; charset=utf-8"}
+    if request.method == "HEAD":
+        return HttpResponse(headers=headers)
+    return StreamingHttpResponse(_lines(_from(request.GET.get("today", ""))), headers=headers)
+
+
+@cors(METHODS)
+@render_errors
+@get_only
+def as_json(request: HttpRequest) -> HttpResponse:
+    """Return one page of missing symbols as JSON, with the URL of the next page."""
+    rows, following = page(request.GET.get("after"))
+    url = f"/missingsymbols/?after={following}" if following else None
+    return json_reply(orjson.dumps({"missing_symbols": [_document(row) for row in rows], "next": url}))
+
+
+def _from(today: str) -> datetime:
+    """Return midnight in UTC, of today or of yesterday."""
+    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    # Yesterday is included, so that a client that reads the list once a day at any hour misses none.
+    return midnight if today else midnight - timedelta(days=1)
+
+
+def _lines(moment: datetime) -> Iterator[str]:
+    writer = csv.writer(CsvLine())
+    yield writer.writerow(COLUMNS)
+    rows = since(moment).values_list(*COLUMNS)
+    for names in rows.iterator(ROWS_AT_ONCE):
+        yield writer.writerow(map(harmless_cell, names))
+
+
+def _document(row: MissingSymbol) -> dict[str, object]:
+    names = {column: getattr(row, column) for column in COLUMNS}
+    counts = {"count": row.count, "symbolications": row.symbolications}
+    return {**names, **counts, "last_seen": row.last_seen}

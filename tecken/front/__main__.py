@@ -21,7 +21,7 @@ from tecken.front.config import server_config
 LOGGING: Final[dict[str, Any]] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"ours": {"()": "tecken.monitoring.logs.formats.formatter"}},
+    "formatters": {"ours": {"()": "tecken.monitoring.logs.formatter"}},
     "filters": {"restarts": {"()": "tecken.front.__main__.Restarts"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "ours", "filters": ["restarts"]}},
     "root": {"handlers": ["stderr"], "level": "INFO"},

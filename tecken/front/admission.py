@@ -20,7 +20,7 @@ from django.urls import Resolver404, resolve
 from tecken.errors import TeckenError, Unavailable
 from tecken.front.bridge import Environ
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.rollout import Subject
+from tecken.runtimeconfig.snapshot import Subject
 from tecken.storage import services as storage_services
 from tecken.web.middleware import SLASHES
 

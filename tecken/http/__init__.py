@@ -4,8 +4,8 @@ Modules:
 
 * `decorators`: CORS, method, permission and body of a view, each as a decorator.
 * `ratelimit`: charges a request to its caller; `tecken.limits` decides.
-* `responses`: JSON replies, the one table from errors to statuses, and byte ranges.
-* `compression`: the middleware that compresses responses.
+* `responses`: JSON replies, the one table from errors to statuses, byte ranges, and the middleware that
+  compresses responses.
 * `keyset`: pages of a list that cost the same at any depth.
 
 What must never happen:

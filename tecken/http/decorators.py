@@ -12,14 +12,13 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
 
 from tecken.accounts import tokens
-from tecken.accounts.client_address import address
-from tecken.accounts.failures import failed_tokens
+from tecken.accounts.addresses import address, failed_tokens
 from tecken.accounts.models import Token
 from tecken.accounts.sessions import session_user
 from tecken.errors import Forbidden, InvalidInput, TooLarge
 from tecken.http.responses import Reply, error_reply, render_errors
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.rollout import Subject
+from tecken.runtimeconfig.snapshot import Subject
 from tecken.symbols.decompression import decompress
 
 View = Callable[[HttpRequest], HttpResponse]

@@ -9,14 +9,24 @@ from typing import NamedTuple
 
 from django.http import HttpRequest, HttpResponse
 
-from tecken.accounts.caller import token_owners
-from tecken.accounts.client_address import address, network
+from tecken.accounts.addresses import address, network
+from tecken.accounts.tokens import token_owners
 from tecken.errors import RateLimited, Unavailable
 from tecken.http.responses import Reply, render_errors
 from tecken.limits import services as limits_services
-from tecken.limits import text
-from tecken.limits.decision import Evaluation, enforce, policy_header, status_header
-from tecken.limits.port import Caller, Cost, Decision, Limit, Scope, Without
+from tecken.limits.port import (
+    Caller,
+    Cost,
+    Decision,
+    Evaluation,
+    Limit,
+    Scope,
+    Without,
+    enforce,
+    parse_limit,
+    policy_header,
+    status_header,
+)
 from tecken.metrics import LIMIT_DECISIONS
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
@@ -154,4 +164,4 @@ def limits_in_force(scope: Scope) -> tuple[Limit, ...]:
 
 @lru_cache(maxsize=64)
 def _parse_limits(scope: Scope, texts: tuple[str, ...], without: Without) -> tuple[Limit, ...]:
-    return tuple(text.limit(item, scope, without) for item in texts)
+    return tuple(parse_limit(item, scope, without) for item in texts)

@@ -1,9 +1,14 @@
-"""Keys of the queue's database (1 of redis-cache): kombu's, and ours, which begin with `jobs:`.
+"""Names of the job queues, and keys of their database (1 of redis-cache).
 
-No key of ours that must not be lost has an expiry, since the server may evict a key that has one.
+Keys are kombu's, and ours, which begin with `jobs:`.
+
+The settings route jobs to the queues, so that nothing of Django is imported here. No key of ours that must
+not be lost has an expiry, since the server may evict a key that has one.
 """
 
 from __future__ import annotations
+
+CONVERT, UPLOAD, HOUSEKEEPING = QUEUES = ("convert", "upload", "housekeeping")
 
 # Workers take jobs of priority 0 first.
 PRIORITIES = (0, 3, 6, 9)

@@ -6,11 +6,11 @@ closed, or divided among the processes, as its option says.
 
 Main classes:
 
-* `port.Limiter`: charges and refunds. `redis.RedisLimiter` is for a fleet, `memory.MemoryLimiter` for one
-  process.
+* `port.Limiter`: charges and refunds. `limiter.RedisLimiter` is for a fleet,
+  `limiter.MemoryLimiter` for one process.
 * `usage.UsageCounter`: counts requests, frames and bytes in memory, and sends them to redis-cache each
   second.
-* `daily`: writes the usage of each day to the database.
+* `models.roll_up_days`: writes the usage of each day to the database.
 
 What must never happen:
 

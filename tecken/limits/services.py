@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from tecken.limits.memory import MemoryLimiter
+from tecken.limits.limiter import MemoryLimiter, RedisLimiter
 from tecken.limits.port import Limiter
-from tecken.limits.redis import RedisLimiter
 from tecken.limits.usage import RedisLedger, UsageCounter, start_sender
 from tecken.redisclient.services import cache_guard, counters_client
 from tecken.services import per_process

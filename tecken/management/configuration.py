@@ -10,15 +10,13 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from tecken.errors import Unavailable
-from tecken.management.times import format_time
-from tecken.runtimeconfig import current, history
+from tecken.management.text import format_time
+from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.backend import ConfigBackend, Report, Values
-from tecken.runtimeconfig.history import database, difference, find_version, newest
 from tecken.runtimeconfig.models import Change, Version
 from tecken.runtimeconfig.options import CATALOGUE, find_option
-from tecken.runtimeconfig.presentation import OptionRow, build_rows, find_unknown
-from tecken.runtimeconfig.schedule import Entry
-from tecken.runtimeconfig.snapshot import Snapshot
+from tecken.runtimeconfig.service import database, difference, find_version, newest
+from tecken.runtimeconfig.snapshot import Entry, OptionRow, Snapshot, build_rows, find_unknown
 
 POLL_SECONDS = 1.0
 PAUSE_SECONDS = 1.0
@@ -70,7 +68,7 @@ def _read_recorded(warnings: list[str], *, is_required: bool) -> tuple[Version, 
     try:
         with database():
             last = newest()
-            newest_first = history.find_changes().filter(entry__in=list(last.values))
+            newest_first = service.find_changes().filter(entry__in=list(last.values))
             setters: dict[str, Change] = {}
             for change in newest_first:
                 setters.setdefault(change.entry, change)

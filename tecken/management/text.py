@@ -1,12 +1,15 @@
-"""Stacks, frames and headers as lines for people."""
+"""Text that operators read and write: stacks and headers as lines, times and durations. Times are in UTC."""
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from tqdm import tqdm
 
+from tecken.runtimeconfig.option import parse_seconds
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.lookup import Frame, Inline
 from tecken.symbols.pagefile.file import Header
@@ -99,3 +102,63 @@ def _at(call: Frame | Inline) -> str:
 def size(count: float) -> str:
     """Return a number of bytes in units, such as 1.23MB for 1234567."""
     return str(tqdm.format_sizeof(count, "B"))
+
+
+# Times and durations
+
+FORMS = "10m, 1h 30m, 23:00 or 2026-11-21T23:00:00Z"
+
+
+def duration(text: str) -> float:
+    """Return the seconds of a duration such as `30`, `90s` or `10m`.
+
+    Raises:
+        ArgumentTypeError: The text is no duration.
+    """
+    seconds = parse_seconds(text.strip())
+    try:
+        return float(seconds if isinstance(seconds, float) else text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} should be a duration such as 30s or 10m") from None
+
+
+def moment(text: str, after: datetime) -> datetime:
+    """Return a point in time: the next such time of day, a duration from `after`, or a date with a time.
+
+    Raises:
+        ArgumentTypeError: The text is none of these.
+    """
+    text = text.strip()
+    for parse in (_parse_duration, _parse_time_of_day, _parse_instant):
+        try:
+            return parse(text, after).replace(microsecond=0)
+        except (ValueError, OverflowError):
+            continue
+    raise ArgumentTypeError(f"{text!r} should be a time (UTC) such as {FORMS}")
+
+
+def format_time(moment: datetime | None) -> str:
+    """Return a time for people, or a dash."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else "-"
+
+
+def _parse_duration(text: str, after: datetime) -> datetime:
+    seconds = parse_seconds(text)
+    if isinstance(seconds, float):
+        return after + timedelta(seconds=seconds)
+    raise ValueError(text)
+
+
+def _parse_time_of_day(text: str, after: datetime) -> datetime:
+    time_of_day = time.fromisoformat(text)
+    if ":" not in text:
+        raise ValueError(text)
+    today = datetime.combine(after.astimezone(UTC), time_of_day, time_of_day.tzinfo or UTC).astimezone(UTC)
+    while today <= after:
+        today += timedelta(days=1)
+    return today
+
+
+def _parse_instant(text: str, _after: datetime) -> datetime:
+    parsed = datetime.fromisoformat(text)
+    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)

@@ -14,8 +14,8 @@ from django.conf import settings
 from structlog.contextvars import get_contextvars
 
 from tecken import metrics
-from tecken.monitoring.logs import context
-from tecken.monitoring.logs.masking import mask_deeply
+from tecken.monitoring import logs
+from tecken.monitoring.logs import mask_deeply
 
 logger = logging.getLogger(__name__)
 EXPORT_SECONDS = 5.0
@@ -58,7 +58,7 @@ def report_errors() -> None:
         auto_session_tracking=False,
     )
     # The line of a failed request: its cause has a line of its own.
-    ignore_logger(context.logger.name)
+    ignore_logger(logs.logger.name)
 
 
 def _mask_event(event: Any, _hint: object) -> Any:

@@ -9,7 +9,7 @@ Main names:
 
 * `client`: creates a client from a URL. `Pools` does so for django-redis.
 * `guard.RedisGuard`: the one guard of a server, with a `breaker.CircuitBreaker`, for all its clients.
-* `Cluster` and `fanout.ClusterPool`: a cluster whose nodes are read side by side, within one timeout.
+* `Cluster` and `cluster.ClusterPool`: a cluster whose nodes are read side by side, within one timeout.
 * `MasterPool`: connections to the master that sentinels name.
 * `services`: the clients and the guard of redis-cache in this process.
 
@@ -29,11 +29,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tecken.redisclient import memory
-from tecken.redisclient.cluster import Cluster
-from tecken.redisclient.fanout import ClusterPool
-from tecken.redisclient.pool import Pool
-from tecken.redisclient.sentinel import MasterPool
+from tecken.redisclient.cluster import Cluster, ClusterPool
+from tecken.redisclient.pools import MasterPool, Pool, is_memory, memory_pool
 from tecken.redisclient.urls import seeds, sentinels
 
 __all__ = ["Cluster", "MasterPool", "Pools", "client", "client_of", "nodes", "seeds", "sentinels"]
@@ -55,8 +52,8 @@ class Pools:
             "health_check_interval": HEALTH_CHECK_SECONDS,
             "protocol": 2,
         }
-        if memory.is_memory(url):
-            return memory.pool(url, **(ours | options))
+        if is_memory(url):
+            return memory_pool(url, **(ours | options))
         if master := sentinels(url):
             return MasterPool.of(master, ours | options)
         if first := seeds(url):

@@ -19,15 +19,12 @@ from typing import Any, NamedTuple
 from django.conf import settings
 
 from tecken import redisclient
-from tecken.runtimeconfig.backend import ConfigBackend
+from tecken.runtimeconfig.backend import ConfigBackend, Maintenance, MemoryBackend
 from tecken.runtimeconfig.backends.file import FileBackend
-from tecken.runtimeconfig.backends.memory import MemoryBackend
 from tecken.runtimeconfig.backends.redis import RedisBackend
-from tecken.runtimeconfig.maintenance import Maintenance
 from tecken.runtimeconfig.options import Options
 from tecken.runtimeconfig.process import ForkLock, Pin, Process
-from tecken.runtimeconfig.rollout import Subject
-from tecken.runtimeconfig.snapshot import Snapshot, check_all
+from tecken.runtimeconfig.snapshot import Snapshot, Subject, check_all
 from tecken.runtimeconfig.watcher import Watcher, process_name
 
 RECONCILE_FORK_SECONDS = 5.0

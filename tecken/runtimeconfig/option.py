@@ -15,8 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple, NoReturn, cast, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from tecken.errors import BadOption
-from tecken.limits import text as limit_text
-from tecken.limits.port import Unit
+from tecken.limits.port import Unit, check_texts
 
 UNITS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86_400)}
 # Possessive quantifiers never backtrack, so that the time to match grows linearly with the text.
@@ -60,7 +59,7 @@ def parse_limits(text: object, units: Collection[Unit]) -> object:
     """Return the limits in `600 requests/minute per address, 20 GiB/month per user`. Raises ValueError."""
     limits = parse_names(text)
     if isinstance(limits, list) and all(isinstance(limit, str) for limit in limits):
-        limit_text.check(limits, units)
+        check_texts(limits, units)
     return limits
 
 

@@ -12,11 +12,9 @@ from typing import Any, NamedTuple
 
 from tecken import metrics
 from tecken.errors import BadOption
-from tecken.runtimeconfig.backend import ConfigHead, Values
-from tecken.runtimeconfig.maintenance import Maintenance, parse_maintenance
+from tecken.runtimeconfig.backend import ConfigHead, Maintenance, Values, parse_maintenance
 from tecken.runtimeconfig.options import Options, find_option
-from tecken.runtimeconfig.rollout import Subject
-from tecken.runtimeconfig.snapshot import EMPTY, Snapshot
+from tecken.runtimeconfig.snapshot import EMPTY, Snapshot, Subject
 
 
 class ForkLock:

@@ -1,29 +1,144 @@
 """Changes of the runtime configuration, for the command line, the API, the page and the watchers.
 
-The database is written first: its versions are the order of all changes. The backend, which every process
-reads, then gets the newest one. `reconcile` repairs what was lost in between, and adopts changes by hand.
+The database is written first: its versions, with their authors, are the order of all changes, and have
+precedence over the backend. The backend, which every process reads, then gets the newest one. `reconcile`
+repairs what was lost in between, and adopts changes by hand.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import NamedTuple, Unpack
+from typing import Any, NamedTuple, Required, TypedDict, Unpack
+from uuid import uuid4
 
-from tecken.errors import Conflict, InvalidInput, Unavailable
-from tecken.runtimeconfig import current, history
-from tecken.runtimeconfig.backend import Change, Level, Values
+from django.contrib.auth.models import User
+from django.db import Error, IntegrityError, connection, transaction
+from django.db.models import Q, QuerySet
+
+from tecken.errors import Conflict, InvalidInput, NotFound, Unavailable
+from tecken.runtimeconfig import current
+from tecken.runtimeconfig.backend import Change, Level, Maintenance, Values, format_maintenance
 from tecken.runtimeconfig.backends.file import FileBackend
-from tecken.runtimeconfig.history import Author, Difference, Texts, database, difference, merge
-from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
+from tecken.runtimeconfig.models import Change as RecordedChange
 from tecken.runtimeconfig.models import Version
 from tecken.runtimeconfig.option import replace_unstorable, shorten
-from tecken.runtimeconfig.schedule import parse_entry
-from tecken.runtimeconfig.snapshot import Snapshot, check_all
+from tecken.runtimeconfig.snapshot import Snapshot, check_all, parse_entry
 
 logger = logging.getLogger(__name__)
+Texts = Mapping[str, str]
+TextsChange = Callable[[Texts], Texts]
+# Old and new text by entry.
+Difference = dict[str, tuple[str | None, str | None]]
+
+
+class Author(TypedDict, total=False):
+    """Origin of a version."""
+
+    by: Required[str]
+    user: User | None
+    why: str
+    source: str
+
+
+@contextmanager
+def database() -> Iterator[None]:
+    """Raise Unavailable when the database does not answer, and close a connection that was opened inside.
+
+    Watcher threads live as long as the process; each would otherwise keep a connection for ever.
+    """
+    was_open = connection.connection is not None
+    try:
+        yield
+    except Error as error:
+        raise Unavailable("the database does not answer, or `migrate` was not run") from error
+    finally:
+        if not was_open:
+            connection.close()
+
+
+def difference(old: Texts, new: Texts) -> Difference:
+    """Return the entries that differ. None: not set."""
+    entries = sorted({*old, *new})
+    return {entry: (old.get(entry), new.get(entry)) for entry in entries if old.get(entry) != new.get(entry)}
+
+
+def merge(texts: Texts, changes: Mapping[str, str | None]) -> Texts:
+    """Return the texts after changes; None unsets an entry."""
+    return {key: text for key, text in {**texts, **changes}.items() if text is not None}
+
+
+def newest() -> Version:
+    """Return the newest version; number 0 without values when there is none yet."""
+    return Version.objects.first() or Version(number=0)
+
+
+def find_texts(number: int) -> dict[str, str]:
+    """Return the texts of a version; 0 is the state before the first one. Raises NotFound."""
+    version = Version.objects.filter(number=number).first()
+    if version is None and number != 0:
+        raise NotFound(f"there is no version {number}; the newest is {newest().number}")
+    return dict(version.values) if version else {}
+
+
+def find_version(number: int, stamp: str) -> Version | None:
+    """Return the version with this stamp; without a stamp the newest one below `number`, or number 0."""
+    if stamp:
+        return Version.objects.filter(number=number, stamp=stamp).first()
+    return Version.objects.filter(number__lt=number).first() or Version(number=0)
+
+
+def find_changes(option: str | None = None) -> QuerySet[RecordedChange]:
+    """Return changes, newest first: all of them, or those of an option and its windows."""
+    changes = RecordedChange.objects.select_related("version", "version__user")
+    return changes.filter(Q(entry=option) | Q(entry__startswith=f"{option}@")) if option else changes
+
+
+def append(
+    author: Author, change: TextsChange, *, expected: int | None = None, **identity: Any
+) -> tuple[Version, Difference]:
+    """Add a version with `change` of the newest texts, unless nothing changes and it needs no `identity`.
+
+    `identity`: its number and stamp. Raises Conflict when `expected` is not the newest version, or another
+    writer was faster: the unique number lets only one of two concurrent transactions commit.
+    """
+    try:
+        # Durable: the version is committed on return, before the backend distributes it. An outer transaction
+        # that is rolled back later would leave processes with a version that never existed.
+        with transaction.atomic(durable=True):
+            last = newest()
+            if expected not in (None, last.number):
+                raise Conflict(_describe_conflict(last, expected))
+            changed = difference(last.values, change(last.values))
+            return (_insert(author, last, changed, identity) if changed or identity else last), changed
+    except IntegrityError:
+        raise Conflict(_describe_conflict(newest())) from None
+
+
+def _insert(author: Author, last: Version, changed: Difference, identity: dict[str, Any]) -> Version:
+    values = merge(last.values, {entry: new for entry, (_old, new) in changed.items()})
+    identity = {"number": last.number + 1, "stamp": uuid4().hex} | identity
+    # The unique number makes one of two concurrent writers fail, and nothing has to be locked.
+    version = Version.objects.create(values=dict(sorted(values.items())), **author, **identity)
+    RecordedChange.objects.bulk_create(
+        RecordedChange(version=version, entry=entry, old=old, new=new)
+        for entry, (old, new) in changed.items()
+    )
+    return version
+
+
+def _describe_conflict(last: Version, expected: int | None = None) -> str:
+    entries = ", ".join(last.changes.values_list("entry", flat=True)) if last.pk else "nothing yet"
+    number = f"the newest version is {last.number}" + ("" if expected is None else f", not {expected}")
+    author = f", by {last.by} ({last.source}) at {last.at:%Y-%m-%d %H:%M:%S} UTC" if last.pk else ""
+    return f"{number}{author}: {entries}. Look again, then change."
+
+
+# Changes
+
 # Characters.
 LONGEST_REASON = 2000
 # After as many conflicts another process has reconciled.
@@ -69,7 +184,7 @@ def change(
     with database():
         _try_to_synchronize()
         # Changes by hand were recorded above, so that this one is compared with the values in force.
-        check_all(changes, existing=history.newest().values)
+        check_all(changes, existing=newest().values)
         return _record(author, lambda texts: merge(texts, _normalize(texts, changes)), expected)
 
 
@@ -90,7 +205,7 @@ def rollback(number: int, *, expected: int | None = None, **author: Unpack[Autho
     author["why"] = author.get("why") or f"back to version {number}"
     author.setdefault("source", "rollback")
     with database():
-        texts = history.find_texts(number)
+        texts = find_texts(number)
         bad = Snapshot(number, "", texts).bad
         usable = {key: text for key, text in texts.items() if key not in bad}
         return replace(usable, expected=expected, **author)
@@ -145,14 +260,14 @@ def end_maintenance(level: Level) -> None:
     logger.warning("Maintenance (%s) ended", level)
 
 
-def _record(author: Author, change: history.TextsChange, expected: int | None) -> Outcome:
+def _record(author: Author, change: TextsChange, expected: int | None) -> Outcome:
     reason = author.get("why", "")
     # Subscribers get the reason with each change, so it is short.
     if len(reason) > LONGEST_REASON:
         raise InvalidInput(f"a reason should have at most {LONGEST_REASON} characters, not {len(reason)}")
     if reason != replace_unstorable(reason):
         raise InvalidInput(f"the reason {shorten(reason)!r} has characters that a database cannot store")
-    version, changed = history.append(author, change, expected=expected)
+    version, changed = append(author, change, expected=expected)
     sent_at = time.monotonic()
     return Outcome(version.number, version.stamp, changed, _try_to_synchronize(), sent_at)
 
@@ -189,10 +304,10 @@ def _synchronize() -> None:
 def _synchronize_once() -> None:
     # The backend is read before the database. In the other order a version that is recorded between the two
     # reads would appear as one that the database has lost.
-    found, last = current.backend().read(), history.newest()
+    found, last = current.backend().read(), newest()
     if (found.version, found.stamp) == (last.number, last.stamp) and found.texts == last.values:
         return
-    base = history.find_version(found.version, found.stamp)
+    base = find_version(found.version, found.stamp)
     if base is None and found.version > last.number:
         _recover(found, last)
         return
@@ -213,7 +328,7 @@ def _adopt(by_hand: Difference, found: Values, last: Version) -> Version:
     is_file = isinstance(current.backend(), FileBackend)
     by, source = ("an editor", "file") if is_file else ("redis-cli", "redis")
     author = Author(by=by, why=_explain("changed by hand", changes), source=source)
-    version, changed = history.append(author, lambda texts: merge(texts, changes), expected=last.number)
+    version, changed = append(author, lambda texts: merge(texts, changes), expected=last.number)
     if changed:
         logger.warning("Version %d recorded: %s changed by hand", version.number, ", ".join(changed))
     return version
@@ -223,7 +338,7 @@ def _recover(found: Values, last: Version) -> None:
     """Record a version that the database has lost, under its own number and stamp."""
     texts = _storable(found.texts)
     author = Author(by="unknown", why=_explain("the database had lost it", texts), source="redis")
-    history.append(author, lambda _: texts, expected=last.number, number=found.version, stamp=found.stamp)
+    append(author, lambda _: texts, expected=last.number, number=found.version, stamp=found.stamp)
     logger.warning("Version %d was missing in the database; it is recorded again", found.version)
 
 

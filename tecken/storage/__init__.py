@@ -1,17 +1,15 @@
 """Places where symbol files are, and what is known about them.
 
-    port.py            SymbolSource, Upstream, OwnFiles, PageFiles: the interfaces; FetchLimits
-    factory.py         storages and upstreams from the URLs of the settings
+    port.py            SymbolSource, Upstream, OwnFiles, PageFiles: the interfaces; FetchLimits; FileRequest:
+                       one requested file, whatever protocol it was requested with
+    services.py        storages and upstreams from the URLs of the settings
     backends/          uploaded files, page files and staging in a bucket, a directory or memory
     upstreams/         other symbol servers and buckets
-    file_request.py    FileRequest: one requested file, whatever protocol it was requested with
     search.py          Search: the one order of all places
-    presence_cache.py  which files exist, on redis-cache
-    lookup_log.py      the result of each source when a module was last searched for, on redis-cache
+    lookups.py         which files exist, the result of each source when a module was last searched for, and
+                       counts of files that no place has, on redis-cache
     models.py          SymbolFile: a row for each stored file
-    codes.py           the module of a binary, by code file and code id
-    miss_counts.py     counts of files that no place has
-    disk_space.py      free space, checked before anything large is accepted
+    disk.py            free space, checked before anything large is accepted; files without a name
 
 A request for a file: a download protocol makes a FileRequest from the URL. `Search.find` reads what the
 presence cache has about each place, in one round trip. Places that it does not have are consulted in order

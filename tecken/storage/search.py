@@ -23,23 +23,21 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from tecken.errors import AccessDenied, NotFound, SourceDisabled, TeckenError, Throttled, Unavailable
-from tecken.storage import keys
-from tecken.storage.backends.uploaded_files import OwnSymbols
-from tecken.storage.file_request import FileRequest
-from tecken.storage.port import OwnFiles, Stored, SymbolSource
-from tecken.storage.presence_cache import Fact, PresenceCache, Unknown
-from tecken.storage.upstreams.switched import SwitchableSource
+from tecken.storage.backends.files import OwnSymbols
+from tecken.storage.lookups import (
+    Fact,
+    PresenceCache,
+    SourceResult,
+    Unknown,
+    code_file_key,
+    other_case_key,
+    regular_file_key,
+    try_file_key,
+    upstream_file_key,
+)
+from tecken.storage.port import FileRequest, OwnFiles, Stored, SymbolSource, Upstream
 from tecken.symbols.ids import ObjectId, is_windows_name
 from tecken.symbols.layouts import FileKey, symbol_file
-
-
-class SourceResult(NamedTuple):
-    """The result of one source: `error` is None where it has the file."""
-
-    source: str
-    error: TeckenError | None
-    seconds: float
-
 
 Record = Callable[[ObjectId, Sequence[SourceResult]], None]
 """Receives the results of one search; raises nothing."""
@@ -217,28 +215,28 @@ class Search:
 
     def _places(self, request: FileRequest) -> Iterator[SearchPlace]:
         """Yield the places where the file may be, in the order of the module's docstring."""
-        yield from _named(request, self.regular, keys.regular_file)
+        yield from _named(request, self.regular, regular_file_key)
         if request.may_be_code_id:
             yield self._by_code_id(request)
-        yield from _renamed(request, self.regular, keys.regular_file)
+        yield from _renamed(request, self.regular, regular_file_key)
         if self.upstreams and request.is_symbol_file:
             yield self._upstream_place(request)
         if request.with_try:
-            yield from _named(request, self.try_files, keys.try_file)
-            yield from _renamed(request, self.try_files, keys.try_file)
+            yield from _named(request, self.try_files, try_file_key)
+            yield from _renamed(request, self.try_files, try_file_key)
 
     def _by_code_id(self, request: FileRequest) -> SearchPlace:
         names = request.key.debug_file, request.given_id
         with_try = request.with_try
         return SearchPlace(
-            keys.code_file(*names, with_try=with_try),
+            code_file_key(*names, with_try=with_try),
             lambda: _module_names(self._find_by_code_id(*names, with_try=with_try)),
             lambda fact: OtherName(symbol_file(ObjectId(*fact))),
         )
 
     def _upstream_place(self, request: FileRequest) -> SearchPlace:
         return SearchPlace(
-            keys.upstream_file(request.key),
+            upstream_file_key(request.key),
             lambda: [self._upstream_symbols.locate(request.module)],
             lambda fact: UpstreamFile(fact[0], request.key),
         )
@@ -285,7 +283,7 @@ def _renamed(request: FileRequest, files: OwnFiles, presence_key: PresenceKey) -
         yield SearchPlace(presence_key(key), partial(_stat, files, key), partial(_other_name, key))
     if is_windows_name(request.key.debug_file):
         yield SearchPlace(
-            keys.other_case(presence_key(request.key)),
+            other_case_key(presence_key(request.key)),
             lambda: list(files.other_case(request.key)),
             lambda fact: OtherName(FileKey(*fact)),
         )
@@ -303,3 +301,37 @@ def _own_file(files: OwnFiles, key: FileKey, fact: list[Any]) -> OwnFile:
 
 def _other_name(key: FileKey, _fact: list[Any]) -> OtherName:
     return OtherName(key)
+
+
+# Upstreams that can be disabled
+
+Off = Callable[[], Iterable[str]]
+"""Returns URLs of disabled upstreams, or parts of them."""
+
+
+class SwitchableSource:
+    """An upstream that raises SourceDisabled while one of the texts of `off()` is in its URL or name."""
+
+    def __init__(self, upstream: Upstream, url: str, off: Off) -> None:
+        self.upstream = upstream
+        self.name = upstream.name
+        self._url = url
+        self._off = off
+
+    @property
+    def is_off(self) -> bool:
+        """Return whether the upstream is disabled now."""
+        return any(text in self._url or text in self.name for text in self._off() if text)
+
+    @contextmanager
+    def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
+        """Fetch the symbol file of a module, as `SymbolSource.open` does. Raises SourceDisabled."""
+        # An error and not an empty result: the file may exist, so its absence must not be cached for long.
+        if self.is_off:
+            raise SourceDisabled(f"{self.name} is switched off")
+        with self.upstream.open(module) as chunks:
+            yield chunks
+
+    def public_url(self, module: ObjectId) -> str | None:
+        """Return the URL of a symbol file, as `Upstream.public_url` does, disabled or not."""
+        return self.upstream.public_url(module)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
 from urllib.parse import unquote, urlsplit
@@ -12,18 +13,48 @@ from django.conf import settings
 from tecken.redisclient.services import cache_client, cache_guard
 from tecken.runtimeconfig.current import options
 from tecken.services import per_process
-from tecken.storage import presence_cache as presence
 from tecken.storage.backends.bucket import bucket_for
-from tecken.storage.backends.staging import Staging
-from tecken.storage.backends.uploaded_files import stored_symbols
-from tecken.storage.disk_space import DiskSpace, Volume
-from tecken.storage.factory import own_files_for, page_files_for, upstreams_for
-from tecken.storage.lookup_log import LookupLog
-from tecken.storage.miss_counts import Miss, MissCounts
-from tecken.storage.port import FetchLimits, OwnFiles, PageFiles, Stored
-from tecken.storage.search import Search, SourceChain
-from tecken.storage.upstreams.switched import SwitchableSource
+from tecken.storage.backends.files import ObjectFiles, ObjectPageFiles, Staging, stored_symbols
+from tecken.storage.disk import DiskSpace, Volume
+from tecken.storage.lookups import LookupLog, Miss, MissCounts, PresenceCache, PresenceLifetimes
+from tecken.storage.port import FetchLimits, OwnFiles, PageFiles, Stored, Upstream
+from tecken.storage.search import Off, Search, SourceChain, SwitchableSource
+from tecken.storage.upstreams import PROTOCOLS, BucketUpstream
+from tecken.storage.upstreams.http import HttpTransport
 from tecken.symbols.ids import ObjectId
+
+Limits = Callable[[], FetchLimits]
+# A person waits for pages, so these deadlines are short.
+PAGE_LIMITS: Limits = partial(FetchLimits, timeout=3.0, deadline=10.0)
+
+
+def upstream_for(url: str, limits: Limits = FetchLimits) -> Upstream:
+    """Return the upstream that an entry of SYMBOL_SOURCES names.
+
+    Raises ValueError, without credentials in its text, for a URL that names none.
+    """
+    protocol, plus, scheme = urlsplit(url).scheme.rpartition("+")
+    if scheme in ("http", "https") and protocol in PROTOCOLS:
+        return PROTOCOLS[protocol](HttpTransport(url[len(protocol + plus) :], limits))
+    return BucketUpstream(bucket_for(url, limits, create=False), limits)
+
+
+def upstreams_for(urls: Iterable[str], limits: Limits, off: Off) -> tuple[SwitchableSource, ...]:
+    """Return upstreams that can be disabled, in order. Raises ValueError as `upstream_for` does."""
+    return tuple(SwitchableSource(upstream_for(url, limits), url, off) for url in urls)
+
+
+def own_files_for(url: str, limits: Limits = FetchLimits) -> OwnFiles:
+    """Return our storage of uploaded files. Raises ValueError as `upstream_for` does."""
+    return ObjectFiles(bucket_for(url, limits))
+
+
+def page_files_for(url: str, limits: Limits = PAGE_LIMITS) -> PageFiles:
+    """Return our storage of page files. Raises ValueError as `upstream_for` does."""
+    return ObjectPageFiles(bucket_for(url, limits))
+
+
+# Objects of this process
 
 
 def fetch_limits() -> FetchLimits:
@@ -117,14 +148,14 @@ def lookup_log() -> LookupLog:
 
 
 @per_process
-def presence_cache() -> presence.PresenceCache:
+def presence_cache() -> PresenceCache:
     """Return the presence cache. Call `forget_file` on it after a file is stored or deleted."""
-    return presence.PresenceCache(cache_client(), cache_guard(), _presence_lifetimes)
+    return PresenceCache(cache_client(), cache_guard(), _presence_lifetimes)
 
 
-def _presence_lifetimes() -> presence.PresenceLifetimes:
+def _presence_lifetimes() -> PresenceLifetimes:
     current = options()
-    return presence.PresenceLifetimes(
+    return PresenceLifetimes(
         current.download_known_seconds, current.absent_seconds, current.unreachable_seconds
     )
 

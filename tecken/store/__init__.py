@@ -5,12 +5,12 @@ file. Its figures are kept on redis-cache, because on redis-store they would pus
 
 Main classes:
 
-* `port.PageStore`: reads and writes headers, pages and missing markers. `redis.RedisPageStore` is for
-  redis-store or a cluster, `memory.MemoryPageStore` for the demo mode and tests.
+* `port.PageStore`: reads and writes headers, pages and missing markers. `page_store.RedisPageStore` is
+  for redis-store or a cluster, `page_store.MemoryPageStore` for the demo mode and tests.
 * `access_counts.InstrumentedStore`: a page store whose accesses are sampled, for the miss-ratio curve
   (`miss_ratio`).
-* `hit_counts.HitCounts`: hits and misses per module, and the most requested pages.
-* `stats.StoreStats`: number of modules, memory, evictions.
+* `access_counts.HitCounts`: hits and misses per module, and the most requested pages.
+* `page_store.StoreStats`: number of modules, memory, evictions.
 
 What must never happen:
 

@@ -1,4 +1,7 @@
-"""Interface of page stores, which move bytes and do not read them."""
+"""Interface of page stores, which move bytes and do not read them, and the names of all keys.
+
+All spellings of a module's name share the keys. django-redis writes `:1:` before a key of version 1.
+"""
 
 from __future__ import annotations
 
@@ -62,3 +65,35 @@ class PageStore(Protocol):
 
     def forget(self, module: ObjectId) -> None:
         """Delete header and missing marker. The pages are evicted in time."""
+
+
+# Keys
+
+
+def header_key(module: ObjectId) -> str:
+    """Return the key of a header."""
+    return f":1:symbol:{module.key}"
+
+
+def page_key(key: PageKey) -> str:
+    """Return the key of a page."""
+    return f":1:symbol:{key.module.key}/{key.generation}/{key.page}"
+
+
+def missing_key(module: ObjectId) -> str:
+    """Return the key of a missing marker."""
+    return f":1:missing:{module.key}"
+
+
+def is_symbol_key(key: bytes) -> bool:
+    """Return whether a key is that of a header or a page."""
+    return key.startswith(b":1:symbol:")
+
+
+def is_header_key(key: bytes) -> bool:
+    """Return whether a key of a symbol is that of a header.
+
+    The key of a page has a generation and a number besides. Neither a debug file nor an id has a slash. The
+    key of a module of try builds begins with a scope.
+    """
+    return key.count(b"/") in (1, 2)

@@ -9,12 +9,10 @@ from django.core.cache import caches
 from tecken.redisclient.guard import RedisGuard
 from tecken.redisclient.services import cache_client, cache_guard, counters_client
 from tecken.services import per_process
-from tecken.store.access_counts import AccessSample, InstrumentedStore
-from tecken.store.hit_counts import HitCounts
-from tecken.store.memory import MemoryPageStore
+from tecken.store.access_counts import AccessSample, HitCounts, InstrumentedStore
+from tecken.store.page_store import MemoryPageStore, RedisPageStore
+from tecken.store.page_store import store_guard as build_store_guard
 from tecken.store.port import PageStore
-from tecken.store.redis import RedisPageStore
-from tecken.store.redis import store_guard as build_store_guard
 
 DEMO_STORE_BYTES = 128 * 1024 * 1024
 

@@ -10,11 +10,17 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from tecken.errors import MalformedPageFile, NotFound, Pending, StoreUnavailable, Unavailable
-from tecken.storage import keys
-from tecken.storage.backends.uploaded_files import stored_symbols
-from tecken.storage.lookup_log import LookupLog, LookupRecord
+from tecken.storage.backends.files import stored_symbols
+from tecken.storage.lookups import (
+    LookupLog,
+    LookupRecord,
+    PresenceCache,
+    Remembered,
+    regular_file_key,
+    try_file_key,
+    upstream_file_key,
+)
 from tecken.storage.port import PageFiles, Stored
-from tecken.storage.presence_cache import PresenceCache, Remembered
 from tecken.storage.search import Search
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.status import ConversionTracker, State
@@ -170,5 +176,5 @@ def _call(call: Callable[[], T]) -> T | Unavailable:
 
 def _presence_keys(module: ObjectId) -> list[str]:
     """Return the keys of the module's symbol file in the presence cache."""
-    kinds: tuple[Callable[[FileKey], str], ...] = (keys.regular_file, keys.try_file, keys.upstream_file)
+    kinds: tuple[Callable[[FileKey], str], ...] = (regular_file_key, try_file_key, upstream_file_key)
     return [key(symbol_file(module)) for key in kinds]

@@ -12,8 +12,7 @@ from typing import NamedTuple, Protocol
 
 from tecken.errors import MalformedPageFile, StoreUnavailable, TooLarge, Unavailable
 from tecken.store.port import Missing, PageKey, PageStore
-from tecken.symbolication.conversion.early import EarlyFrames
-from tecken.symbolication.conversion.status import NO_OFFSETS, Offsets
+from tecken.symbolication.conversion.status import NO_OFFSETS, EarlyFrames, Offsets
 from tecken.symbolication.memory_cache import HeaderCache, PageCache
 from tecken.symbolication.page_reader import PageBatch, PageFileReader
 from tecken.symbolication.trace import Trace

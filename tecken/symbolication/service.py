@@ -20,7 +20,7 @@ from tecken.store.port import Missing
 from tecken.symbolication import request_cost
 from tecken.symbolication.api.answer import ApiVersion, Failure, JobModule, Resolved, check_answer
 from tecken.symbolication.api.schema import UNKNOWN_MODULE, Job, parse_key
-from tecken.symbolication.conversion.early import EarlyFrames
+from tecken.symbolication.conversion.status import EarlyFrames
 from tecken.symbolication.frame_lookup import OFFSET_END, EngineTerms, ModuleSearch, Terms, look_up
 from tecken.symbolication.loader import ConversionQueue, ModuleSource
 from tecken.symbolication.memory_cache import FrameCache

@@ -17,12 +17,17 @@ from tecken.redisclient.services import cache_client, cache_guard, queue_client
 from tecken.runtimeconfig.current import on_change, options
 from tecken.services import per_process
 from tecken.storage import services as storage_services
-from tecken.storage.backends.uploaded_files import OwnSymbols
+from tecken.storage.backends.files import OwnSymbols
 from tecken.storage.port import Stored, SymbolSource
 from tecken.store import services as store_services
 from tecken.store.port import Missing
-from tecken.symbolication.conversion.converter import Converter, Importer, MissingLifetimes, ModuleInvalidator
-from tecken.symbolication.conversion.early import EarlyPublisher
+from tecken.symbolication.conversion.converter import (
+    Converter,
+    EarlyPublisher,
+    Importer,
+    MissingLifetimes,
+    ModuleInvalidator,
+)
 from tecken.symbolication.conversion.lock import RedisConversionLock
 from tecken.symbolication.conversion.page_file_builder import MAX_MEMORY_BYTES, Conversion
 from tecken.symbolication.conversion.queue import (
@@ -30,8 +35,8 @@ from tecken.symbolication.conversion.queue import (
     ConversionWorker,
     InlineConversionQueue,
     PageFileRenewal,
+    ResultSignals,
 )
-from tecken.symbolication.conversion.signals import ResultSignals
 from tecken.symbolication.conversion.status import RedisConversionTracker
 from tecken.symbolication.explain import Explainer
 from tecken.symbolication.invalidation import InvalidationPublisher, InvalidationSubscriber

@@ -1,13 +1,13 @@
 """Uploads of symbol files: three protocols, one way to store a file, and the removal of old files.
 
 The views in `protocols/` decode a request and hand its files over. `archive_upload` stores the members of a
-zip file, `direct_upload` stores files that the client sends one by one, `single_file` stores the file of
-Breakpad's `sym_upload`. All of them store each file with `ingest.store_file` and write its row with
+zip file, `direct_upload` stores files that the client sends one by one, `protocols/sym_upload` stores the
+file of Breakpad's client. All of them store each file with `ingest.store_file` and write its row with
 `file_rows.record`. `retention.Retention` removes old files.
 
 Main classes: `models.Upload` (one request of a client), `form.Archive` (a received zip file),
 `archive.ArchiveMember`, `file_rows.StoredFile` and `RefusedFile` (the result for one file),
-`usability.SymbolText` (why a stored file will not symbolicate).
+`SymbolText` (why a stored file will not symbolicate).
 
 What must never happen:
 
@@ -16,5 +16,5 @@ What must never happen:
 * An archive is unpacked before its directory passes every limit, or a member yields more bytes than its entry
   declares. Otherwise a zip bomb could fill disk and memory.
 * A process that is killed leaves a spool file on disk. Spool files have no name, so the kernel frees them.
-* A download by URL connects to an address that was not checked (`fetch`).
+* A download by URL connects to an address that was not checked (`protocols/archive`).
 """

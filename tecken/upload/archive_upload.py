@@ -18,7 +18,7 @@ from tecken.errors import Conflict, Forbidden, InvalidInput, NotFound, TeckenErr
 from tecken.jobs import sending
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
-from tecken.storage.backends.staging import Slot
+from tecken.storage.backends.files import Slot
 from tecken.storage.models import NAME_CHARACTERS
 from tecken.symbols.layouts import storage_path
 from tecken.upload.archive import (
@@ -29,14 +29,7 @@ from tecken.upload.archive import (
     open_archive,
     read_member,
 )
-from tecken.upload.file_rows import (
-    RefusedFile,
-    StoredFile,
-    StoredRow,
-    record,
-    rows,
-    warn_of_native_files,
-)
+from tecken.upload.file_rows import RefusedFile, StoredFile, StoredRow, record, rows, warn_of_native_files
 from tecken.upload.form import CHUNK_BYTES, Archive
 from tecken.upload.ingest import ContextThreads, open_staged, select_storage, store_file
 from tecken.upload.models import Protocol, Upload

@@ -21,21 +21,14 @@ from django.utils import timezone
 from tecken.errors import Forbidden, InvalidInput, NotFound
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
-from tecken.storage.backends.staging import Slot
+from tecken.storage.backends.files import Slot
 from tecken.storage.port import OwnFiles
 from tecken.symbols.decompression import decompress
 from tecken.symbols.layouts import FileKey, storage_path
+from tecken.upload.archive import file_key
 from tecken.upload.archive_upload import raise_if_all_refused
-from tecken.upload.file_rows import (
-    RefusedFile,
-    StoredFile,
-    StoredRow,
-    record,
-    rows,
-    warn_of_native_files,
-)
+from tecken.upload.file_rows import RefusedFile, StoredFile, StoredRow, record, rows, warn_of_native_files
 from tecken.upload.ingest import ContextThreads, open_staged, read_chunks, select_storage, store_file
-from tecken.upload.member_names import file_key
 from tecken.upload.models import Announcement, Protocol, Upload
 
 MD5: Final = re.compile(r"[0-9a-f]{32}")

@@ -20,8 +20,7 @@ from django.conf import settings
 from tecken.errors import Conflict, InvalidInput, NotFound
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
-from tecken.storage.backends.staging import Slot
-from tecken.storage.backends.uploaded_files import gzip_chunks
+from tecken.storage.backends.files import Slot, gzip_chunks
 from tecken.storage.port import OwnFiles, Stored
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.decompression import decompress
@@ -32,11 +31,11 @@ from tecken.upload.file_rows import (
     RefusedFile,
     StoredFile,
     StoredRow,
+    SymbolText,
     record,
     rows,
 )
 from tecken.upload.models import Upload
-from tecken.upload.usability import SymbolText
 
 CHUNK_BYTES = 1 << 20
 Read = Callable[[], Iterable[bytes]]

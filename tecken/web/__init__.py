@@ -1,9 +1,9 @@
 """Web interface: pages for people, the JSON API, and the middleware of all requests.
 
-* `pages/` has a module for each page, which declares its addresses and menu entry as a `SitePage`
-  (`registration.py`). `urls.py` collects them; the menu and the maintenance middleware read that collection.
+* `pages/` has the pages. Each declares its addresses and menu entry as a `SitePage` (`auth.py`). `urls.py`
+  collects them; the menu and the maintenance middleware read that collection.
 * `api/` has the operations below `/api/`, and their OpenAPI document.
-* `charts/` computes the SVG charts of the pages, which need no script.
+* `charts.py` computes the SVG charts of the pages, which need no script.
 * `auth.py` guards views: log-in, permissions, form tokens, errors as pages.
 * `middleware.py` runs before all views: path spelling, security headers, maintenance, runtime options.
 * `error_pages.py` turns the JSON errors of other packages into pages for browsers.

@@ -14,7 +14,7 @@ from django.http.response import HttpResponseBase
 from django.urls import NoReverseMatch, reverse
 from redis.exceptions import RedisError
 
-from tecken.accounts.failures import login_pause
+from tecken.accounts.addresses import login_pause
 from tecken.accounts.sessions import SAFE
 from tecken.errors import Unavailable
 from tecken.http.responses import error_reply, reply_to

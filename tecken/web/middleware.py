@@ -33,15 +33,15 @@ from django.utils.cache import patch_vary_headers
 from django.utils.html import escape
 from whitenoise.middleware import WhiteNoiseMiddleware
 
-from tecken.accounts.staff import is_staff, staff_cookie_middleware
+from tecken.accounts.sessions import is_staff, staff_cookie_middleware
 from tecken.errors import BadOption, Forbidden
 from tecken.http.decorators import authenticate, preflight
 from tecken.http.responses import render_errors
 from tecken.monitoring import degraded
-from tecken.monitoring.logs.context import choose_request_id, log_context, log_request
+from tecken.monitoring.logs import choose_request_id, log_context, log_request
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance
-from tecken.runtimeconfig.rollout import Subject
+from tecken.runtimeconfig.backend import Maintenance
+from tecken.runtimeconfig.snapshot import Subject
 from tecken.web.auth import is_from_program
 from tecken.web.urls import PAGES
 

@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from tecken.web.pages import (
-    api_docs,
-    config,
-    config_history,
-    explain,
-    health,
-    help,
-    home,
-    jobs,
-    maintenance,
-    missing,
-    store,
-    symbolicate,
-    tokens,
-    uploads,
-)
+from tecken.web.pages import config, docs, health, home, jobs, missing, store, symbolicate, tokens, uploads
 
 PAGES = (
     home.PAGE,
     symbolicate.PAGE,
-    explain.PAGE,
+    missing.EXPLAIN_PAGE,
     missing.PAGE,
     uploads.PAGE,
     uploads.FILES_PAGE,
@@ -30,11 +15,11 @@ PAGES = (
     store.PAGE,
     jobs.PAGE,
     config.PAGE,
-    config_history.PAGE,
-    maintenance.PAGE,
+    config.HISTORY_PAGE,
+    config.MAINTENANCE_PAGE,
     health.PAGE,
-    api_docs.PAGE,
-    help.PAGE,
+    docs.API_PAGE,
+    docs.HELP_PAGE,
 )
 
 urlpatterns = [url for page in PAGES for url in page.urls]

@@ -9,8 +9,15 @@ from django.test import RequestFactory
 from django_redis import get_redis_connection
 from django_redis.cache import RedisCache
 
-from tecken.accounts.client_address import address, network
-from tecken.accounts.failures import FailureCounts, FailureLimit, failed_tokens, login_pause, token_limit
+from tecken.accounts.addresses import (
+    FailureCounts,
+    FailureLimit,
+    address,
+    failed_tokens,
+    login_pause,
+    network,
+    token_limit,
+)
 from tecken.errors import LockedOut, Unavailable
 from tecken.redisclient.guard import RedisGuard
 from tests.support.options import Override

@@ -8,7 +8,7 @@ from django.core import signing
 from django.test import Client, RequestFactory
 from pytest_django import Settings
 
-from tecken.accounts.staff import COOKIE, SALT, is_staff
+from tecken.accounts.sessions import SALT, STAFF_COOKIE, is_staff
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clear_redis_cache")]
 
@@ -29,18 +29,18 @@ def browser(person: User) -> Client:
 
 def passes(value: str) -> bool:
     request = RequestFactory().get("/")
-    request.COOKIES[COOKIE] = value
+    request.COOKIES[STAFF_COOKIE] = value
     return is_staff(request)
 
 
 def test_page_for_staff_sets_the_cookie(browser: Client) -> None:
-    assert passes(browser.cookies[COOKIE].value)
+    assert passes(browser.cookies[STAFF_COOKIE].value)
 
 
 @pytest.mark.parametrize("secure", [True, False])
 def test_staff_cookie_is_http_only_and_same_site(browser: Client, settings: Settings, secure: bool) -> None:
     settings.SECURE_COOKIES = secure
-    cookie: Any = browser.get("/admin/").cookies[COOKIE]
+    cookie: Any = browser.get("/admin/").cookies[STAFF_COOKIE]
     assert cookie["httponly"]
     assert cookie["samesite"] == "Lax"
     assert bool(cookie["secure"]) == secure
@@ -49,20 +49,20 @@ def test_staff_cookie_is_http_only_and_same_site(browser: Client, settings: Sett
 
 def test_logout_deletes_the_staff_cookie(browser: Client) -> None:
     browser.post("/admin/logout/")
-    assert browser.cookies[COOKIE].value == ""
+    assert browser.cookies[STAFF_COOKIE].value == ""
 
 
 def test_page_for_a_former_staff_member_deletes_the_cookie(browser: Client, person: User) -> None:
     User.objects.filter(pk=person.pk).update(is_staff=False)
     browser.get("/admin/")
-    assert browser.cookies[COOKIE].value == ""
+    assert browser.cookies[STAFF_COOKIE].value == ""
 
 
 def test_page_for_other_users_sets_no_staff_cookie(client: Client) -> None:
     client.force_login(User.objects.create_user("ada"))
     client.get("/admin/")
     client.get("/static/admin/css/base.css").close()
-    assert COOKIE not in client.cookies
+    assert STAFF_COOKIE not in client.cookies
 
 
 def test_forged_staff_cookie_is_invalid() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import reverse
 
-from tecken.web.pages.help import topics
+from tecken.web.pages.docs import topics
 from tecken.web.urls import urlpatterns
 from tests.browser.site import BrowsedSite
 

@@ -12,13 +12,12 @@ from random import Random
 
 import redis
 
+from tecken.jobs.keys import QUEUES
 from tecken.jobs.records import Records
-from tecken.monitoring.health import series, sizing
-from tecken.monitoring.health.series import Sample, ServerSample
-from tecken.queues import QUEUES
+from tecken.monitoring.health import measurements
+from tecken.monitoring.health.measurements import Sample, ServerSample
 from tecken.redisclient.guard import RedisGuard
-from tecken.store.access_counts import EVERY_SECONDS, AccessSample
-from tecken.store.hit_counts import SEND_SECONDS, HitCounts
+from tecken.store.access_counts import EVERY_SECONDS, SEND_SECONDS, AccessSample, HitCounts
 from tecken.store.port import PageKey
 from tecken.symbols.ids import ObjectId
 from tests.browser.site import DEVELOPER, GIVEN_UP, OPERATOR, SYM, WRITE_MISSES, BrowsedSite, archive_of
@@ -85,26 +84,28 @@ def servers(site: BrowsedSite) -> None:
     ):
         use(cache, counters, random)
         fill(store, random)
-        counters.set(sizing.KEY, json.dumps(sizing.compute_sizing(counters)))
+        counters.set(measurements.SIZING_KEY, json.dumps(measurements.compute_sizing(counters)))
         samples = [json.dumps(sample) for sample in a_day(random, time.time())]
-        counters.delete(series.KEY)
-        counters.rpush(series.KEY, *samples)
+        counters.delete(measurements.SERIES_KEY)
+        counters.rpush(measurements.SERIES_KEY, *samples)
         for number, name in enumerate(QUEUES):
             Records(queue).canary(name, 0.02 + number / 50)
 
 
 def a_day(random: Random, now: float) -> Iterator[Sample]:
     """Busy in the evening; a release at noon that the store has not seen, and a burst of uploads now."""
-    times = [now - DAY + number * series.EVERY_SECONDS for number in range(1, series.KEPT + 1)]
+    times = [now - DAY + number * measurements.EVERY_SECONDS for number in range(1, measurements.KEPT + 1)]
     rates = [_rate(at, random) for at in times]
     ratios = [0.955 - 0.25 * _after(at - times[0], 9 * 3600, 2400) + random.gauss(0, 0.004) for at in times]
-    asked = [int(rate * 28 * series.EVERY_SECONDS) for rate in rates]
+    asked = [int(rate * 28 * measurements.EVERY_SECONDS) for rate in rates]
     hits = accumulate(int(number * ratio) for number, ratio in zip(asked, ratios, strict=True))
     misses = accumulate(int(number * (1 - ratio)) for number, ratio in zip(asked, ratios, strict=True))
     evicted = accumulate(int(number * (1 - ratio) * 0.6) for number, ratio in zip(asked, ratios, strict=True))
     requests = 0
     for at, rate, *told in zip(times, rates, hits, misses, evicted, strict=True):
-        requests = 0 if at % DAY < series.EVERY_SECONDS else requests + int(rate * series.EVERY_SECONDS)
+        requests = (
+            0 if at % DAY < measurements.EVERY_SECONDS else requests + int(rate * measurements.EVERY_SECONDS)
+        )
         burst = _after(at - times[0], 23.4 * 3600, 400)
         queued = int(60 * burst + (random.randrange(2, 9) if random.random() < 0.03 else 0))
         store = ServerSample(int(MAXMEMORY * (0.93 + 0.05 * math.sin(at / 9000))), MAXMEMORY, 14, *told)

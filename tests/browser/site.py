@@ -31,7 +31,7 @@ GIVEN_UP = DeadLetter(
     sent=time() - 4010,
     starts=3,
     retries=2,
-    trace='Traceback (most recent call last):\n  File "tecken/upload/tasks.py", line 40, in keep_upload',
+    trace='Traceback (most recent call last):\n  File "tecken/tasks.py", line 40, in keep_upload',
 )
 PEOPLE = f"""
 from django.contrib.auth.models import User

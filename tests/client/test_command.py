@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import stamina
 
-from tecken.client.command import DONE, SOME_FAILED, TEMPORARY, USAGE, main
+from tecken.client.__main__ import DONE, SOME_FAILED, TEMPORARY, USAGE, main
 from tecken.settings import BASE_DIR
 from tests.client.conftest import MakeSym
 from tests.client.server import Reply, SymbolServer
@@ -373,7 +373,7 @@ def test_command_dry_run_sends_no_request(server: SymbolServer, sym: Path, capsy
 
 def test_command_imports_neither_django_nor_redis() -> None:
     names = "{'django', 'redis', 'celery', 'obstore'} & set(sys.modules)"
-    code = f"import sys, tecken.client.command; print(sorted({names}))"
+    code = f"import sys, tecken.client.__main__; print(sorted({names}))"
     told = subprocess.run(
         [sys.executable, "-c", code], cwd=BASE_DIR, capture_output=True, text=True, check=True
     )

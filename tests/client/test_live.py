@@ -12,7 +12,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from tecken import services
 from tecken.accounts import tokens
-from tecken.client.command import DONE, USAGE, main
+from tecken.client.__main__ import DONE, USAGE, main
 from tecken.storage import services as storage_services
 from tecken.storage.port import OwnFiles
 from tecken.symbols.decompression import decompress

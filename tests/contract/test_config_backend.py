@@ -14,9 +14,17 @@ import redis
 
 from tecken.errors import Conflict
 from tecken.redisclient import client
-from tecken.runtimeconfig.backend import Change, ConfigBackend, ConfigHead, Hint, Level, Report, Values
+from tecken.runtimeconfig.backend import (
+    Change,
+    ConfigBackend,
+    ConfigHead,
+    Hint,
+    Level,
+    MemoryBackend,
+    Report,
+    Values,
+)
 from tecken.runtimeconfig.backends.file import FileBackend
-from tecken.runtimeconfig.backends.memory import MemoryBackend
 from tecken.runtimeconfig.backends.redis import RedisBackend
 
 JOBS = {"symbolicate_max_jobs": "20"}

@@ -12,10 +12,10 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tecken.errors import InvalidInput, NotFound, Unavailable
+from tecken.storage.backends.files import OwnSymbols, find_symbols, gzip_chunks
 from tecken.storage.backends.memory import MemoryFiles
-from tecken.storage.backends.uploaded_files import OwnSymbols, find_symbols, gzip_chunks
-from tecken.storage.factory import own_files_for, page_files_for
 from tecken.storage.port import OwnFiles
+from tecken.storage.services import own_files_for, page_files_for
 from tecken.symbols.decompression import decompress
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, symbol_file

@@ -9,8 +9,8 @@ import pytest
 
 from tecken.errors import MalformedPageFile, NotFound
 from tecken.storage.backends.memory import MemoryPageFiles
-from tecken.storage.factory import page_files_for
 from tecken.storage.port import PageFiles
+from tecken.storage.services import page_files_for
 from tecken.symbols.ids import ObjectId
 from tests.support.s3_server import S3Bucket
 from tests.support.symbol_names import ODD_NAMES

@@ -12,9 +12,8 @@ import redis
 from tecken.redisclient import client
 from tecken.redisclient.guard import RedisGuard
 from tecken.store.access_counts import AccessSample, InstrumentedStore
-from tecken.store.memory import MemoryPageStore
+from tecken.store.page_store import MemoryPageStore, RedisPageStore
 from tecken.store.port import Missing, MissingKind, PageKey, PageStore
-from tecken.store.redis import RedisPageStore
 from tecken.symbols.ids import ObjectId
 from tests.conftest import IMAGES
 from tests.support.cluster import RedisCluster

@@ -11,8 +11,8 @@ import pytest
 
 from tecken.errors import NotFound, TooLarge
 from tecken.storage.backends.bucket import bucket_for
-from tecken.storage.backends.staging import Slot, Staging
-from tecken.storage.factory import own_files_for
+from tecken.storage.backends.files import Slot, Staging
+from tecken.storage.services import own_files_for
 
 pytest_plugins = ["tests.support.upstreams"]
 

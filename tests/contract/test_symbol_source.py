@@ -12,11 +12,10 @@ import pytest
 
 from tecken.errors import NotFound, TooLarge
 from tecken.storage.backends.bucket import bucket_for
+from tecken.storage.backends.files import OwnSymbols
 from tecken.storage.backends.memory import MemoryFiles, MemorySymbols
-from tecken.storage.backends.uploaded_files import OwnSymbols
 from tecken.storage.port import FetchLimits, SymbolSource
-from tecken.storage.upstreams.breakpad import BreakpadUpstream
-from tecken.storage.upstreams.bucket import BucketUpstream
+from tecken.storage.upstreams.breakpad import BreakpadUpstream, BucketUpstream
 from tecken.storage.upstreams.http import HttpTransport
 from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import ObjectId

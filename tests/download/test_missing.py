@@ -14,16 +14,16 @@ from redis.lock import Lock
 from tecken.download import missing
 from tecken.download.missing import MissWriter
 from tecken.download.models import MissingSymbol
-from tecken.download.tasks import write_misses
 from tecken.redisclient import client as redis_client
 from tecken.redisclient import services as redis_services
 from tecken.redisclient.guard import RedisGuard
 from tecken.settings import BASE_DIR
-from tecken.storage import miss_counts as counting
+from tecken.storage import lookups as counting
 from tecken.storage import services as storage_services
-from tecken.storage.miss_counts import Miss, MissCounts
+from tecken.storage.lookups import Miss, MissCounts
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
+from tecken.tasks import write_misses
 from tests.download.conftest import PACKED, PATH, XUL, Put
 from tests.support.options import Override
 from tests.support.redis_server import free_port
@@ -111,7 +111,7 @@ def test_more_than_a_batch(counts: Counts, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_there_is_a_limit_on_what_is_counted(counts: Counts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "MOST", 1)
+    monkeypatch.setattr(counting, "MAX_COUNTED_FILES", 1)
     for miss in (MISS, MISS._replace(debug_file="other"), MISS):
         counts.count(miss)
     counts.write()
@@ -120,7 +120,7 @@ def test_there_is_a_limit_on_what_is_counted(counts: Counts, monkeypatch: pytest
 
 def test_counts_that_nobody_writes_expire(counts: Counts) -> None:
     counts.count(MISS)
-    assert 0 < redis_services.cache_client().ttl(counting.COUNTS) <= counting.KEPT_SECONDS
+    assert 0 < redis_services.cache_client().ttl(counting.COUNTS) <= counting.COUNTS_KEPT_SECONDS
 
 
 def test_one_writes_at_a_time(counts: Counts) -> None:

@@ -13,11 +13,10 @@ from django.urls import URLPattern, URLResolver, get_resolver, resolve
 from django.urls.resolvers import RoutePattern
 from pytest_django import Settings
 
-from tecken import services
-from tecken.download import urls
+from tecken import services, urls
 from tecken.download.views import is_expected, is_ignored
 from tecken.storage import services as storage_services
-from tecken.storage.file_request import parse_names
+from tecken.storage.port import parse_names
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, symbol_file
 from tests.download.conftest import GZIP, PACKED, PATH, TEXT, XUL, Put
@@ -426,7 +425,7 @@ def test_a_broken_file_of_ours_is_our_mistake(client: Client, put: Put) -> None:
 # Other features' paths ----------------------------------------------------------------------------------
 
 
-OURS = [pattern.callback for pattern in urls.urlpatterns]
+OURS = [pattern.callback for pattern in urls.downloads if isinstance(pattern, URLPattern)]
 EXAMPLES = {"int": "1", "uuid": "0a0a0a0a-0a0a-0a0a-0a0a-0a0a0a0a0a0a"}
 
 
@@ -454,9 +453,8 @@ def test_no_path_of_another_feature_is_taken_for_a_file() -> None:
 
 
 def test_ours_is_the_last() -> None:
-    last = get_resolver().url_patterns[-1]
-    assert isinstance(last, URLResolver)
-    assert last.urlconf_module is urls
+    assert get_resolver().url_patterns[-len(urls.downloads) :] == urls.downloads
+    assert len(OURS) == len(urls.downloads) > 2
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import zstandard
 from django.http import HttpResponse, StreamingHttpResponse
 from django.test import Client, RequestFactory
 
-from tecken.http.compression import SMALLEST_BYTES, accepts_gzip, choose_coding, compression_middleware
+from tecken.http.responses import SMALLEST_BYTES, accepts_gzip, choose_coding, compression_middleware
 from tests.web.api.people import key_of, person
 
 TEXT = b'{"name": "value"}' * 1000

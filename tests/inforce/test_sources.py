@@ -16,11 +16,10 @@ from tecken import services
 from tecken.errors import NotFound, SourceDisabled, Unavailable
 from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig.current import overridden
-from tecken.storage import keys as cache_keys
 from tecken.storage import services as storage_services
-from tecken.storage.miss_counts import COUNTS
+from tecken.storage.lookups import COUNTS, upstream_file_key
 from tecken.storage.upstreams.breakpad import BreakpadUpstream
-from tecken.store import keys as store_keys
+from tecken.store import port as store_keys
 from tecken.store import services as store_services
 from tecken.store.port import Missing
 from tecken.symbolication import services as symbolication_services
@@ -65,7 +64,7 @@ def prepared() -> Header | Missing:
 
 def remembered() -> int:
     """Seconds."""
-    return int(store_services.store_client().ttl(store_keys.missing(XUL)))
+    return int(store_services.store_client().ttl(store_keys.missing_key(XUL)))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +85,7 @@ def test_how_long_a_no_is_remembered(web: HttpUpstream, option: str, reply: Repl
 
 def known_for() -> int:
     """Seconds."""
-    return int(redis_services.cache_client().ttl(cache_keys.upstream_file(KEY)))
+    return int(redis_services.cache_client().ttl(upstream_file_key(KEY)))
 
 
 @pytest.mark.django_db

@@ -16,7 +16,7 @@ from pytest_django import Settings
 
 from tecken import services
 from tecken.celery import app
-from tecken.download import retention as of_misses
+from tecken.download import missing as of_misses
 from tecken.download.models import MissingSymbol
 from tecken.runtimeconfig.current import overridden
 from tecken.storage import services as storage_services
@@ -157,8 +157,8 @@ def test_how_long_missing_symbols_are_kept() -> None:
         digest="0" * 32, debug_file="a", debug_id="B", count=1, last_seen=now - timedelta(days=10)
     )
     with overridden(keep_missing_days=5):
-        assert of_misses.clean(now, dry_run=True) == 1
-    assert of_misses.clean(now, dry_run=True) == 0
+        assert of_misses.remove_old(now, dry_run=True) == 1
+    assert of_misses.remove_old(now, dry_run=True) == 0
 
 
 def test_failed_tokens(builder: Uploader) -> None:

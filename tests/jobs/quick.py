@@ -11,11 +11,11 @@ from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from django_redis import get_redis_connection
 
-from tecken.jobs import heartbeat
+from tecken.jobs import worker
 from tests.jobs.marks import DONE, wait_for_word
 
-heartbeat.INTERVAL_SECONDS = 0.5
-heartbeat.LOST_SECONDS = 4.0
+worker.INTERVAL_SECONDS = 0.5
+worker.LOST_SECONDS = 4.0
 
 
 def say(what: object) -> None:

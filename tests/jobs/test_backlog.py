@@ -7,11 +7,10 @@ import redis
 
 from tecken.celery import app
 from tecken.jobs import keys
-from tecken.jobs.backlog import Backlog, Queue, backlog
-from tecken.jobs.records import LONGEST_EXPIRY_SECONDS, DeadLetter, records
-from tecken.jobs.tasks import canary, clean
-from tecken.queues import QUEUES
+from tecken.jobs.keys import QUEUES
+from tecken.jobs.records import LONGEST_EXPIRY_SECONDS, Backlog, DeadLetter, Queue, backlog, records
 from tecken.redisclient import services as redis_services
+from tecken.tasks import canary, clean_records
 from tests.jobs.traced import traced
 from tests.support.redis_server import free_port
 
@@ -72,7 +71,7 @@ def test_depth_with_deleted_scheduled_messages_is_not_negative() -> None:
 def test_clean_removes_expired_scheduled_jobs() -> None:
     send_scheduled("old", "new")
     redis_services.queue_client().zincrby(keys.SCHEDULED, -LONGEST_EXPIRY_SECONDS - 60, "old")
-    clean()
+    clean_records()
     assert redis_services.queue_client().zrange(keys.SCHEDULED, 0, -1) == [b"new"]
     longest = max(entry["options"]["expires"] for entry in app.conf.beat_schedule.values())
     assert longest <= LONGEST_EXPIRY_SECONDS

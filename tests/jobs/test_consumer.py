@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tecken.queues import QUEUES
+from tecken.jobs.keys import QUEUES
 from tests.jobs.worker import LATE, Worker, working
 from tests.support.sentinel import wait_until
 

@@ -10,9 +10,9 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from tecken.jobs import beat, heartbeat
+from tecken.jobs import beat, worker
+from tecken.jobs.keys import QUEUES
 from tecken.jobs.task import FULL_DISK_PAUSE, TRIES_WITH_FULL_DISK, pause
-from tecken.queues import QUEUES
 from tecken.settings import BASE_DIR
 from tecken.symbolication.tasks import FIRST_PAUSE, TRIES_AGAIN
 
@@ -22,7 +22,7 @@ FLAT = " ".join(TEXT.split())
 
 def test_document_has_the_numbers_of_the_code() -> None:
     for phrase in (
-        f"A job that no worker has recorded for {heartbeat.LOST_SECONDS:.0f} s returns to its queue",
+        f"A job that no worker has recorded for {worker.LOST_SECONDS:.0f} s returns to its queue",
         f"a lock ({beat.LEASE_SECONDS:.0f} s, renewed every {beat.RENEW_SECONDS:.0f} s)",
         f"({settings.CELERY_VISIBILITY_TIMEOUT // 60} minutes:".replace("(", "(here "),
         f"into each queue every {settings.CELERY_BEAT_SCHEDULE['canary-convert']['schedule']:.0f} s",
@@ -33,7 +33,7 @@ def test_document_has_the_numbers_of_the_code() -> None:
     ):
         assert phrase in FLAT
     assert settings.CELERY_TASK_TIME_LIMIT - settings.CELERY_TASK_SOFT_TIME_LIMIT == 30
-    assert (heartbeat.INTERVAL_SECONDS, TRIES_AGAIN) == (5, 6)
+    assert (worker.INTERVAL_SECONDS, TRIES_AGAIN) == (5, 6)
     assert 7 <= pause(FIRST_PAUSE, 0) <= 15
     assert 4 * 60 <= pause(FIRST_PAUSE, TRIES_AGAIN - 1) <= 8 * 60
     assert (FULL_DISK_PAUSE, TRIES_WITH_FULL_DISK) == (FIRST_PAUSE, TRIES_AGAIN)

@@ -5,8 +5,8 @@ import redis
 
 from tecken.celery import app
 from tecken.jobs import keys
-from tecken.jobs.backlog import ALIVE_SECONDS, backlog
-from tecken.jobs.heartbeat import (
+from tecken.jobs.records import ALIVE_SECONDS, backlog
+from tecken.jobs.worker import (
     INTERVAL_SECONDS,
     LOST_SECONDS,
     REMOVE_SECONDS,

@@ -13,9 +13,9 @@ from tecken.celery import app
 from tecken.jobs import keys
 from tecken.jobs.records import START_KEPT_DAYS, DeadLetter, records
 from tecken.jobs.task import LONGEST_PAUSE, TRIES_WITH_FULL_DISK, pause
-from tecken.jobs.tasks import clean
 from tecken.redisclient import services as redis_services
 from tecken.settings import CELERY_VISIBILITY_TIMEOUT
+from tecken.tasks import clean_records
 from tests.jobs.traced import traced
 from tests.support.options import Override
 from tests.support.queue_away import queue_away
@@ -145,7 +145,7 @@ def test_clean_removes_old_starts() -> None:
     records().begin("lost")
     records().begin("new")
     redis_services.queue_client().zincrby(keys.STARTED, -86_400.0 * START_KEPT_DAYS - 60, "lost")
-    clean()
+    clean_records()
     assert redis_services.queue_client().hkeys(keys.STARTS) == [b"new"]
 
 

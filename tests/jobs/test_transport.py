@@ -7,8 +7,8 @@ from kombu.connection import Connection
 from redis import Redis
 
 from tecken.celery import app
-from tecken.jobs import keys, reliable_fetch, sending, transport
-from tecken.queues import CONVERT, UPLOAD
+from tecken.jobs import keys, sending, transport
+from tecken.jobs.keys import CONVERT, UPLOAD
 from tecken.redisclient import services as redis_services
 from tests.support.redis_server import RedisServer
 
@@ -54,11 +54,11 @@ def test_send_all_uses_one_batch_and_rings_each_bell_once() -> None:
     assert client.llen(keys.waiting(CONVERT, sending.LAST)) == 3
     assert client.llen(UPLOAD) == 1
     for queue in (CONVERT, UPLOAD):
-        assert client.llen(reliable_fetch.bell(queue)) == 1
-        assert 0 < client.ttl(reliable_fetch.bell(queue)) <= reliable_fetch.BELL_EXPIRES_SECONDS
+        assert client.llen(transport.bell(queue)) == 1
+        assert 0 < client.ttl(transport.bell(queue)) <= transport.BELL_EXPIRES_SECONDS
 
 
 @pytest.mark.usefixtures("clear_redis_cache")
 def test_send_task_without_batch_rings_the_bell() -> None:
     app.send_task("any", [1], queue=CONVERT)
-    assert redis_services.queue_client().llen(reliable_fetch.bell(CONVERT)) == 1
+    assert redis_services.queue_client().llen(transport.bell(CONVERT)) == 1

@@ -18,8 +18,8 @@ from tecken.celery import app
 from tecken.jobs.records import records
 from tecken.redisclient import services as redis_services
 from tecken.symbolication.tasks import convert, prepare
+from tecken.tasks import keep_upload
 from tecken.upload.models import Upload
-from tecken.upload.tasks import keep_upload
 from tests.jobs.traced import traced
 from tests.support.quiet_usage import quiet_usage
 from tests.upload.uploaders import SAMPLES, SYM, SYM_KEY, Makes

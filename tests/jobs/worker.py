@@ -14,7 +14,7 @@ from typing import Any
 import redis
 from celery import Celery
 
-from tecken.queues import HOUSEKEEPING, QUEUES
+from tecken.jobs.keys import HOUSEKEEPING, QUEUES
 from tests.jobs.marks import DONE
 from tests.support.redis_server import RedisServer
 from tests.support.sentinel import wait_until

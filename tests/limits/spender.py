@@ -10,8 +10,8 @@ import sys
 import redis
 
 from tecken.errors import RateLimited
+from tecken.limits.limiter import RedisLimiter
 from tecken.limits.port import Caller, Cost, Limit
-from tecken.limits.redis import RedisLimiter
 from tecken.redisclient.guard import RedisGuard
 
 CALLER = Caller("192.0.2.1", 7, "3")

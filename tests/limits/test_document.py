@@ -6,9 +6,7 @@ import re
 
 import orjson
 
-from tecken.limits.decision import policy_header, status_header
-from tecken.limits.port import LimitStatus
-from tecken.limits.text import limit
+from tecken.limits.port import LimitStatus, parse_limit, policy_header, status_header
 from tecken.runtimeconfig.options import CATALOGUE, find_option
 from tecken.settings import BASE_DIR
 from tecken.web.api.usage import UsageResponse
@@ -35,8 +33,8 @@ def test_documented_options_have_their_defaults() -> None:
 
 def test_documented_headers_are_those_of_the_site() -> None:
     statuses = [
-        LimitStatus(limit("600 requests/minute per address"), 599, 0.1),
-        LimitStatus(limit("2000000 frames/day per token"), 1_999_960, 61_234.5),
+        LimitStatus(parse_limit("600 requests/minute per address"), 599, 0.1),
+        LimitStatus(parse_limit("2000000 frames/day per token"), 1_999_960, 61_234.5),
     ]
     assert f"RateLimit-Policy: {policy_header(statuses)}\nRateLimit: {status_header(statuses)}\n" in TEXT
 

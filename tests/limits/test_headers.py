@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from tecken.limits.decision import policy_header, status_header
-from tecken.limits.port import Limit, LimitStatus
+from tecken.limits.port import Limit, LimitStatus, policy_header, status_header
 
 STANDINGS = [
     LimitStatus(Limit("symbolicate", 600, "requests", "minute", "address"), 599, 0.1),

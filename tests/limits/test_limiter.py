@@ -12,11 +12,8 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from tecken.errors import RateLimited, TooLarge
-from tecken.limits import keys
-from tecken.limits.decision import Evaluation
-from tecken.limits.memory import MemoryLimiter
-from tecken.limits.port import Caller, Cost, Decision, Limit, Limiter
-from tecken.limits.redis import RedisLimiter
+from tecken.limits.limiter import MemoryLimiter, RedisLimiter
+from tecken.limits.port import Caller, Cost, Decision, Evaluation, Limit, Limiter, key_of
 from tecken.redisclient.guard import RedisGuard
 from tests.support.redis_server import RedisServer
 
@@ -140,7 +137,7 @@ def test_limiter_keys_have_the_documented_names(client: redis.Redis) -> None:
     limiter.charge(ANYBODY, Cost(), [RATE])
     at = limiter.charge(ADA, Cost(1, 10, 100), EVERY).at
     day = datetime.fromtimestamp(at / 1e6, UTC)
-    rates = {keys.key(RATE, ANYBODY), keys.key(FRAMES, ADA)}
+    rates = {key_of(RATE, ANYBODY), key_of(FRAMES, ADA)}
     quotas = {f"limits:quota:day:{day:%Y%m%d}", f"limits:quota:month:{day:%Y%m}"}
     assert {name.decode() for name in client.scan_iter()} == rates | quotas
     assert rates == {

@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tecken.errors import BadOption
-from tecken.limits.port import Limit
-from tecken.limits.text import limit
+from tecken.limits.port import Limit, parse_limit
 from tecken.runtimeconfig.options import find_option
 
 MIB = 1024 * 1024
@@ -21,7 +20,7 @@ MIB = 1024 * 1024
     ],
 )
 def test_limit_of_a_valid_text_is_parsed(text: str, expected: Limit) -> None:
-    assert limit(text) == expected
+    assert parse_limit(text) == expected
 
 
 WRONG = {

@@ -11,13 +11,12 @@ from celery import current_app
 from django.conf import settings
 
 from tecken.errors import Unavailable
-from tecken.limits import daily
-from tecken.limits.daily import DailyUsage
+from tecken.limits.models import DailyUsage, read_days, roll_up_days
 from tecken.limits.models import Usage as Stored
 from tecken.limits.port import Cost
-from tecken.limits.tasks import roll_up
 from tecken.limits.usage import PROCESSES, Field, MemoryLedger, RedisLedger, UsageCounter, start_sender
 from tecken.redisclient.guard import RedisGuard
+from tecken.tasks import roll_up
 from tests.support.quiet_usage import quiet_usage
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.sentinel import wait_until
@@ -135,9 +134,9 @@ def test_roll_up_run_twice_has_the_same_rows(client: redis.Redis) -> None:
         (DAY, "v5", "requests", 0, 3),
     ]
     for _ in range(3):
-        assert daily.roll_up(client, DAY) == 3
+        assert roll_up_days(client, DAY) == 3
     assert rows() == expected
-    assert daily.read_days(client) == [DailyUsage(*row) for row in expected]
+    assert read_days(client) == [DailyUsage(*row) for row in expected]
 
 
 @pytest.mark.django_db
@@ -145,9 +144,9 @@ def test_roll_up_deletes_days_that_are_over(client: redis.Redis) -> None:
     client.hset(KEY, "api:requests:", 1)
     for name in ("day:20261120", "day:20261122", "month:202610", "month:202611"):
         client.hset(f"limits:quota:{name}", "api:user:3:requests", 1)
-    daily.roll_up(client, date(2026, 11, 23))
+    roll_up_days(client, date(2026, 11, 23))
     assert client.exists(KEY)  # a batch may still come
-    daily.roll_up(client, date(2026, 11, 24))
+    roll_up_days(client, date(2026, 11, 24))
     assert {name.decode() for name in client.scan_iter()} == {
         "limits:quota:day:20261122",
         "limits:quota:month:202611",
@@ -158,9 +157,9 @@ def test_roll_up_deletes_days_that_are_over(client: redis.Redis) -> None:
 @pytest.mark.django_db
 def test_roll_up_after_redis_was_emptied_keeps_the_amounts(client: redis.Redis) -> None:
     client.hset(KEY, "api:requests:", 10)
-    daily.roll_up(client, DAY)
+    roll_up_days(client, DAY)
     client.hset(KEY, "api:requests:", 4)
-    daily.roll_up(client, DAY)
+    roll_up_days(client, DAY)
     assert rows() == [(DAY, "api", "requests", 0, 10)]
     client.hset(KEY, "api:requests:", 12)
     roll_up()

@@ -18,8 +18,8 @@ from django.test import Client, RequestFactory
 from prometheus_client import REGISTRY
 
 from tecken import services
-from tecken.accounts.caller import token_owners
 from tecken.accounts.models import Token
+from tecken.accounts.tokens import token_owners
 from tecken.http.decorators import stream_body
 from tecken.http.ratelimit import caller_of, charge, rate_limited, upload_cost
 from tecken.limits import services as limits_services

@@ -9,8 +9,8 @@ import redis
 
 from tecken import redisclient
 from tecken.errors import RateLimited, Unavailable
+from tecken.limits.limiter import LOCAL_SECONDS, RedisLimiter
 from tecken.limits.port import Caller, Cost, Limit, Without
-from tecken.limits.redis import LOCAL_SECONDS, RedisLimiter
 from tecken.redisclient.guard import RedisGuard
 from tests.support.clock import Clock
 from tests.support.redis_server import MUTE_AFTER, RedisServer, free_port

@@ -15,8 +15,7 @@ from django.utils import timezone
 
 from tecken.management.configuration import watch_lines
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.backend import Report
-from tecken.runtimeconfig.backends.memory import MemoryBackend
+from tecken.runtimeconfig.backend import MemoryBackend, Report
 from tecken.runtimeconfig.models import Version
 from tecken.runtimeconfig.options import CATALOGUE
 from tests.runtimeconfig.backends import UnreachableBackend, set_by_hand

@@ -13,8 +13,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.backends.memory import MemoryBackend
-from tecken.runtimeconfig.maintenance import parse_maintenance
+from tecken.runtimeconfig.backend import MemoryBackend, parse_maintenance
 from tecken.settings import BASE_DIR
 from tests.runtimeconfig.backends import UnreachableBackend
 from tests.support.redis_server import free_port

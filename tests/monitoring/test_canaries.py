@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from tecken.jobs.keys import QUEUES
 from tecken.monitoring.degraded import LATE_SECONDS, PERIOD_SECONDS, CanaryWatch
-from tecken.queues import QUEUES
 from tecken.settings import CELERY_BEAT_SCHEDULE
 from tests.support.clock import Clock
 

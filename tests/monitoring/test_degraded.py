@@ -14,7 +14,7 @@ from tecken.limits.port import Caller, Cost, Limit
 from tecken.monitoring import degraded
 from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
+from tecken.runtimeconfig.backend import Maintenance, format_maintenance
 from tecken.store import services as store_services
 from tecken.symbols.ids import ObjectId
 from tests.support.redis_server import free_port

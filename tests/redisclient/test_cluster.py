@@ -9,7 +9,7 @@ import pytest
 import redis
 from redis.crc import key_slot
 
-from tecken.redisclient import Cluster, client, fanout, nodes
+from tecken.redisclient import Cluster, client, nodes
 from tests.redisclient.conftest import connect
 from tests.support.cluster import RedisCluster
 from tests.support.redis_server import RedisServer, free_port
@@ -23,7 +23,7 @@ MUTE_SECONDS = 2.0  # enough for a node that is not
 @pytest.fixture
 def patient(shared: RedisCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisCluster]:
     """Nodes that are away stay so for clients that meet it."""
-    monkeypatch.setattr(fanout, "PAUSE", 600.0)
+    monkeypatch.setattr("tecken.redisclient.cluster.PAUSE", 600.0)
     yield shared
     for server in shared.servers:
         server.resume()

@@ -8,8 +8,7 @@ from typing import NoReturn
 from django.db import connections
 
 from tecken.errors import Unavailable
-from tecken.runtimeconfig.backend import Change
-from tecken.runtimeconfig.backends.memory import MemoryBackend
+from tecken.runtimeconfig.backend import Change, MemoryBackend
 
 
 class UnreachableBackend(MemoryBackend):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.backends.memory import MemoryBackend
+from tecken.runtimeconfig.backend import MemoryBackend
 
 
 @pytest.fixture

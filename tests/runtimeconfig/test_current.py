@@ -14,10 +14,10 @@ from pytest_django.fixtures import Settings
 from tecken.errors import BadOption
 from tecken.redisclient import client
 from tecken.runtimeconfig import current
+from tecken.runtimeconfig.backend import Maintenance, format_maintenance
 from tecken.runtimeconfig.backends import redis as keys
 from tecken.runtimeconfig.current import is_under_maintenance, on_change, options, overridden, pinned
-from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
-from tecken.runtimeconfig.rollout import Subject
+from tecken.runtimeconfig.snapshot import Subject
 from tests.runtimeconfig.watching import put, wait_until
 from tests.support.redis_server import RedisServer
 
@@ -160,8 +160,10 @@ def test_on_change_of_an_unknown_option_raises() -> None:
 
 def test_maintenance_of_any_text_is_in_force() -> None:
     assert not is_under_maintenance()
+    assert not current.is_shut()
     current.backend().set_maintenance("full", "", None)
     assert is_under_maintenance()
+    assert current.is_shut()
     assert (current.maintenance(), current.uploads_closed()) == (Maintenance(), None)
     current.backend().set_maintenance("full", None, None)
     current.backend().set_maintenance("uploads", format_maintenance(Maintenance("Moving house", 90.0)), None)

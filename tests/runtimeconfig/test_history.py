@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from tecken.errors import NotFound
-from tecken.runtimeconfig import history, service
-from tecken.runtimeconfig.backends.memory import MemoryBackend
-from tecken.runtimeconfig.history import difference
+from tecken.runtimeconfig import service
+from tecken.runtimeconfig.backend import MemoryBackend
+from tecken.runtimeconfig.service import difference
 
 pytestmark = pytest.mark.django_db
 WINDOW = "symbolicate_max_jobs@2026-11-21T22:00:00Z/"
@@ -22,7 +22,7 @@ def three_versions(backend: MemoryBackend) -> None:
 
 
 def test_find_changes_lists_the_newest_first() -> None:
-    rows = [(one.version.number, one.entry, one.old, one.new) for one in history.find_changes()]
+    rows = [(one.version.number, one.entry, one.old, one.new) for one in service.find_changes()]
     assert rows == [
         (3, "log_level", "DEBUG", None),
         (2, "symbolicate_max_frames", None, "5"),
@@ -33,31 +33,31 @@ def test_find_changes_lists_the_newest_first() -> None:
 
 
 def test_find_changes_of_an_option_includes_its_windows() -> None:
-    entries = [change.entry for change in history.find_changes("symbolicate_max_jobs")]
+    entries = [change.entry for change in service.find_changes("symbolicate_max_jobs")]
     assert entries == [WINDOW, "symbolicate_max_jobs"]
-    assert not history.find_changes("symbolicate").exists()
+    assert not service.find_changes("symbolicate").exists()
 
 
 def test_find_texts_returns_all_texts_of_a_version() -> None:
-    assert history.find_texts(0) == {}
-    assert history.find_texts(1) == {"log_level": "DEBUG", "symbolicate_max_jobs": "20"}
-    assert history.find_texts(3) == {
+    assert service.find_texts(0) == {}
+    assert service.find_texts(1) == {"log_level": "DEBUG", "symbolicate_max_jobs": "20"}
+    assert service.find_texts(3) == {
         "symbolicate_max_frames": "5",
         "symbolicate_max_jobs": "20",
         WINDOW: "30",
     }
     with pytest.raises(NotFound, match="no version 4; the newest is 3"):
-        history.find_texts(4)
+        service.find_texts(4)
 
 
 def test_difference_of_two_versions_in_any_order() -> None:
-    assert history.difference(history.find_texts(1), history.find_texts(3)) == {
+    assert service.difference(service.find_texts(1), service.find_texts(3)) == {
         "log_level": ("DEBUG", None),
         "symbolicate_max_frames": (None, "5"),
         WINDOW: (None, "30"),
     }
-    assert history.difference(history.find_texts(3), history.find_texts(1))["log_level"] == (None, "DEBUG")
-    assert history.difference(history.find_texts(2), history.find_texts(2)) == {}
+    assert service.difference(service.find_texts(3), service.find_texts(1))["log_level"] == (None, "DEBUG")
+    assert service.difference(service.find_texts(2), service.find_texts(2)) == {}
 
 
 def test_difference_distinguishes_empty_from_unset() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance, parse_maintenance
+from tecken.runtimeconfig.backend import Maintenance, format_maintenance, parse_maintenance
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 MOMENTS = st.none() | st.datetimes(timezones=st.just(UTC))

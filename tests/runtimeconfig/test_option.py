@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from tecken.errors import BadOption
 from tecken.runtimeconfig.option import (
+    LONGEST_QUOTE,
     LONGEST_TEXT,
     Bytes,
     Names,
@@ -17,6 +18,7 @@ from tecken.runtimeconfig.option import (
     Seconds,
     build_catalogue,
     group,
+    shorten,
     to_text,
 )
 from tests.runtimeconfig.texts import refusal
@@ -217,3 +219,10 @@ def test_to_text_of_json_is_parsed(name: str, given: Any, value: object) -> None
 )
 def test_to_text_of_another_json_type_is_refused(name: str, given: Any) -> None:
     assert json.dumps(given) in bad(name, to_text(given))
+
+
+@pytest.mark.parametrize("length", [LONGEST_QUOTE, LONGEST_QUOTE + 1, 10 * LONGEST_QUOTE])
+def test_shorten_has_at_most_the_longest_quote(length: int) -> None:
+    text = shorten("x" * length)
+    assert len(text) == LONGEST_QUOTE
+    assert text.endswith("...") == (length > LONGEST_QUOTE)

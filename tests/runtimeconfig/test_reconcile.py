@@ -11,10 +11,10 @@ from django.db import OperationalError, ProgrammingError, connection, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tecken.runtimeconfig import current, service
+from tecken.runtimeconfig.backend import MemoryBackend
 from tecken.runtimeconfig.backends.file import FileBackend
-from tecken.runtimeconfig.backends.memory import MemoryBackend
 from tecken.runtimeconfig.models import Change, Version
-from tecken.runtimeconfig.tasks import reconcile
+from tecken.tasks import reconcile
 from tests.runtimeconfig.backends import UnreachableBackend, close_connection, put, set_by_hand
 
 pytestmark = pytest.mark.django_db

@@ -34,3 +34,28 @@ def test_reconciler_failures_double_the_pause(monkeypatch: pytest.MonkeyPatch) -
     for now[0] in (1000.0, 1000.4, 1001.0, 1001.9, 1003.0, 1004.9, 1007.0):
         run(reconciler)
     assert attempts == [1000.0, 1001.0, 1003.0, 1007.0]
+
+
+def test_reconciler_without_a_request_does_not_run() -> None:
+    runs: list[int] = []
+    run(Reconciler(lambda: runs.append(1)))
+    assert runs == []
+
+
+def test_reconciler_requested_while_it_runs_does_not_run_twice_at_once() -> None:
+    begun, may_end, runs = threading.Semaphore(0), threading.Event(), []
+
+    def reconcile() -> None:
+        runs.append(1)
+        begun.release()
+        assert may_end.wait(30)
+
+    reconciler = Reconciler(reconcile)
+    reconciler.request()
+    reconciler.run()
+    assert begun.acquire(timeout=30)
+    reconciler.request()
+    reconciler.run()
+    may_end.set()
+    run(reconciler)
+    assert runs == [1]

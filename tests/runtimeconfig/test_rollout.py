@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tecken.errors import BadOption
-from tecken.runtimeconfig.rollout import Rollout, Subject, parse_rollout, position
+from tecken.runtimeconfig.snapshot import Rollout, Subject, parse_rollout, position
 from tests.runtimeconfig.texts import refusal
 
 ALICE = Subject("r1", "alice@example.com", 12)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tecken.errors import BadOption
-from tecken.runtimeconfig.schedule import LONGEST_KEY, Entry, parse_entry
+from tecken.runtimeconfig.snapshot import LONGEST_KEY, Entry, parse_entry
 from tests.runtimeconfig.texts import refusal
 
 TEN = datetime(2026, 11, 21, 22, tzinfo=UTC)

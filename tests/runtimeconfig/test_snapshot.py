@@ -8,9 +8,15 @@ from hypothesis import strategies as st
 
 from tecken.errors import BadOption
 from tecken.runtimeconfig.options import CATALOGUE, Options
-from tecken.runtimeconfig.rollout import Subject, parse_rollout
-from tecken.runtimeconfig.schedule import Entry
-from tecken.runtimeconfig.snapshot import EMPTY, Snapshot, check_all, parse_setting
+from tecken.runtimeconfig.snapshot import (
+    EMPTY,
+    Entry,
+    Snapshot,
+    Subject,
+    check_all,
+    parse_rollout,
+    parse_setting,
+)
 from tests.runtimeconfig.texts import NOW, refusal, texts_of
 
 JOBS = "symbolicate_max_jobs"

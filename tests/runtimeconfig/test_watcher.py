@@ -13,9 +13,8 @@ from prometheus_client import REGISTRY
 
 from tecken.errors import Unavailable
 from tecken.redisclient import client
-from tecken.runtimeconfig.backend import Change, ConfigBackend, ConfigHead
+from tecken.runtimeconfig.backend import Change, ConfigBackend, ConfigHead, MemoryBackend, Values
 from tecken.runtimeconfig.backends import redis as keys
-from tecken.runtimeconfig.backends.memory import MemoryBackend
 from tecken.runtimeconfig.backends.redis import RedisBackend
 from tecken.runtimeconfig.process import Process
 from tecken.runtimeconfig.watcher import Watcher, process_name
@@ -487,6 +486,30 @@ def test_watcher_writes_during_a_poll_are_applied_in_order(
         backend.write(change, {"symbolicate_max_jobs": str(100 + number)}, expected=number - 1)
     wait_until(lambda: jobs(process) == 400)
     assert seen == sorted(seen)
+
+
+class Messages:
+    """Subscription with messages that have arrived already."""
+
+    def __init__(self, *messages: Values) -> None:
+        self._messages = list(messages)
+
+    def next(self, seconds: float) -> Values | None:
+        assert seconds == 0.0
+        return self._messages.pop(0) if self._messages else None
+
+
+def test_watcher_poll_that_overtakes_a_message_does_not_read(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, missed = MemoryBackend(), counted("missed_hints")
+    watcher = Watcher(backend, process, NEVER, lambda: None, lambda: "web")
+    put(backend, 1, symbolicate_max_jobs="20")
+    arrived = backend.read()
+    monkeypatch.setattr(backend, "read", lambda: pytest.fail("the message had the values"))
+    assert watcher.poll(Messages(arrived))
+    assert (process.snapshot.version, jobs(process)) == (1, 20)
+    assert counted("missed_hints") == missed
 
 
 def test_watcher_of_a_server_that_takes_writes_again_reconciles(

@@ -12,8 +12,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from tecken.runtimeconfig import history
-from tecken.runtimeconfig.backends.memory import MemoryBackend
+from tecken.runtimeconfig import service
+from tecken.runtimeconfig.backend import MemoryBackend
 from tests.runtimeconfig.wrong import WRONG, said_of
 from tests.web.api.people import key_of, person
 
@@ -54,5 +54,5 @@ def test_invalid_value_has_the_same_error_in_every_interface(
     way: Callable[[str, str], str], name: str, text: str, backend: MemoryBackend
 ) -> None:
     assert said_of(name, text) in way(name, text)
-    assert history.newest().number == 0
+    assert service.newest().number == 0
     assert backend.read().texts == {}

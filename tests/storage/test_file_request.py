@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tecken.errors import BadModule
-from tecken.storage.file_request import parse_names
+from tecken.storage.port import parse_names
 from tecken.symbols.layouts import FileKey
 
 ID = "44E4EC8C2F41492B9369D6B9A059577C2"

@@ -10,9 +10,7 @@ import redis
 from tecken.errors import AccessDenied, NotFound, SourceDisabled, TeckenError, TooLarge, Unavailable
 from tecken.redisclient import client
 from tecken.redisclient.guard import RedisGuard
-from tecken.storage import keys
-from tecken.storage.lookup_log import LookupLog, RecordedResult
-from tecken.storage.search import SourceResult
+from tecken.storage.lookups import LookupLog, RecordedResult, SourceResult, lookup_key
 from tecken.symbols.ids import ObjectId
 from tests.support.redis_server import free_port
 
@@ -55,13 +53,13 @@ def test_lookup_log_last_returns_the_result_of_each_source(
         RecordedResult("third", "refused", "of 9 GB", 0.25),
         RecordedResult("fourth", "there", "", 2.0),
     )
-    assert 0 < connection.ttl(keys.lookup(XUL)) <= 600
+    assert 0 < connection.ttl(lookup_key(XUL)) <= 600
 
 
 def test_lookup_log_value_of_another_type_is_could_not_ask(
     journal: LookupLog, connection: redis.Redis
 ) -> None:
-    connection.hset(keys.lookup(XUL), "a", "b")
+    connection.hset(lookup_key(XUL), "a", "b")
     with pytest.raises(Unavailable, match="answered with"):
         journal.last(XUL)
 
@@ -129,7 +127,7 @@ def test_absent_in_one_spelling_says_nothing_of_another(journal: LookupLog) -> N
 
 def test_last_of_a_look_without_a_spelling_is_read(journal: LookupLog, connection: redis.Redis) -> None:
     """A former release wrote such."""
-    connection.set(keys.lookup(XUL), b'[1790000000.0,["ours","absent","not there",0.5]]')
+    connection.set(lookup_key(XUL), b'[1790000000.0,["ours","absent","not there",0.5]]')
     look = journal.last(XUL)
     assert look is not None
     assert look.results == (RecordedResult("ours", "absent", "not there", 0.5),)

@@ -9,13 +9,22 @@ import redis
 from tecken.errors import Unavailable
 from tecken.redisclient import client
 from tecken.redisclient.guard import RedisGuard
-from tecken.storage import keys
-from tecken.storage.presence_cache import PresenceCache, PresenceLifetimes, Remembered, Unknown
+from tecken.storage.lookups import (
+    PresenceCache,
+    PresenceLifetimes,
+    Remembered,
+    Unknown,
+    code_file_key,
+    other_case_key,
+    regular_file_key,
+    try_file_key,
+    upstream_file_key,
+)
 from tecken.symbols.layouts import FileKey
 from tests.support.redis_server import free_port
 
 KEY = FileKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2", "xul.sym")
-NAME = keys.regular_file(KEY)
+NAME = regular_file_key(KEY)
 LIFETIMES = PresenceLifetimes(there=100, absent=10, doubtful=1)
 
 
@@ -71,7 +80,7 @@ def test_presence_cache_second_lease_is_unknown(known: PresenceCache) -> None:
 
 
 def test_presence_cache_remembered_has_result_and_remaining_seconds(known: PresenceCache) -> None:
-    other = keys.try_file(KEY)
+    other = try_file_key(KEY)
     known.store(NAME, known.lease(NAME), [1])
     known.lease(other)
     there, leased = known.describe([NAME, other])
@@ -82,8 +91,8 @@ def test_presence_cache_remembered_has_result_and_remaining_seconds(known: Prese
 
 
 def test_presence_cache_changed_removes_all_entries_of_a_file(known: PresenceCache) -> None:
-    code = [keys.code_file("xul.dll", "5AB380779000", with_try=each) for each in (False, True)]
-    names = [NAME, keys.try_file(KEY), keys.upstream_file(KEY), *code]
+    code = [code_file_key("xul.dll", "5AB380779000", with_try=each) for each in (False, True)]
+    names = [NAME, try_file_key(KEY), upstream_file_key(KEY), *code]
     for name in names:
         known.store(name, known.lease(name), None)
     known.forget_file(KEY, "xul.dll", "5ab380779000")
@@ -95,7 +104,7 @@ def test_presence_cache_changed_removes_the_other_case_of_windows_names(
     known: PresenceCache, debug_file: str, is_forgotten: bool
 ) -> None:
     key = KEY._replace(debug_file=debug_file)
-    names = [keys.other_case(keys.regular_file(key)), keys.other_case(keys.try_file(key))]
+    names = [other_case_key(regular_file_key(key)), other_case_key(try_file_key(key))]
     for name in names:
         known.store(name, known.lease(name), None)
     known.forget_file(key)

@@ -12,10 +12,9 @@ from tecken.errors import NotFound, SourceDisabled, Throttled, Unavailable
 from tecken.redisclient import client
 from tecken.redisclient.guard import RedisGuard
 from tecken.storage.backends.memory import MemoryFiles, MemorySymbols
-from tecken.storage.file_request import FileRequest, parse_names
-from tecken.storage.presence_cache import PresenceCache, PresenceLifetimes
-from tecken.storage.search import Found, OtherName, OwnFile, Search, UpstreamFile
-from tecken.storage.upstreams.switched import SwitchableSource
+from tecken.storage.lookups import PresenceCache, PresenceLifetimes
+from tecken.storage.port import FileRequest, parse_names
+from tecken.storage.search import Found, OtherName, OwnFile, Search, SwitchableSource, UpstreamFile
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, symbol_file
 

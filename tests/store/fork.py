@@ -6,8 +6,8 @@ import os
 import sys
 
 from tecken.redisclient import client, nodes
+from tecken.store.page_store import RedisPageStore
 from tecken.store.port import PageKey
-from tecken.store.redis import RedisPageStore
 from tecken.symbols.ids import ObjectId
 
 connection = client(sys.argv[1], timeout=5, connect_timeout=5)

@@ -17,8 +17,8 @@ from tecken.store.access_counts import (
     InstrumentedStore,
     read_chunks,
 )
-from tecken.store.memory import MemoryPageStore
 from tecken.store.miss_ratio import PLACES, hash_name
+from tecken.store.page_store import MemoryPageStore
 from tecken.store.port import Missing, PageKey
 from tecken.symbols.ids import ObjectId
 from tests.support.clock import Clock

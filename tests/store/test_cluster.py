@@ -9,10 +9,9 @@ import pytest
 from redis.crc import key_slot
 
 from tecken.errors import StoreUnavailable
-from tecken.redisclient import client, fanout
-from tecken.store import keys
-from tecken.store.port import Missing, PageKey
-from tecken.store.redis import RedisPageStore
+from tecken.redisclient import client
+from tecken.store.page_store import RedisPageStore
+from tecken.store.port import Missing, PageKey, header_key, page_key
 from tecken.symbols.ids import ObjectId
 from tests.store.conftest import STORE_CONF
 from tests.support.cluster import RedisCluster
@@ -60,14 +59,14 @@ def test_cluster_read_omits_keys_of_a_mute_node(cluster: RedisCluster) -> None:
         cluster.servers[0].pause()
         headers, pages = store.headers(MODULES), store.pages(list(PAGES))
         cluster.servers[0].resume()
-    assert headers == {module: b"header" for module in MODULES if not on_first(keys.header(module))}
-    assert pages == {key: raw for key, raw in PAGES.items() if not on_first(keys.page(key))}
+    assert headers == {module: b"header" for module in MODULES if not on_first(header_key(module))}
+    assert pages == {key: raw for key, raw in PAGES.items() if not on_first(page_key(key))}
 
 
 def test_cluster_write_to_a_mute_node_fails_and_reads_succeed(
     cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fanout, "PAUSE", 600.0)
+    monkeypatch.setattr("tecken.redisclient.cluster.PAUSE", 600.0)
     with connected(cluster, timeout=2) as store:
         fill(store)
         cluster.servers[0].pause()

@@ -7,7 +7,7 @@ import redis
 
 from tecken import redisclient
 from tecken.redisclient.guard import RedisGuard
-from tecken.store.hit_counts import (
+from tecken.store.access_counts import (
     HOUR_SECONDS,
     MOST,
     SEND_SECONDS,

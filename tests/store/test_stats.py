@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import redis
 
+from tecken.store.page_store import RedisPageStore
 from tecken.store.port import Missing, PageKey
-from tecken.store.redis import RedisPageStore
 from tecken.symbols.ids import ObjectId
 
 

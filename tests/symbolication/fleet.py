@@ -11,8 +11,8 @@ from pathlib import Path
 from tecken import redisclient
 from tecken.errors import NotFound
 from tecken.redisclient.guard import RedisGuard
-from tecken.storage.factory import page_files_for
-from tecken.store.redis import RedisPageStore
+from tecken.storage.services import page_files_for
+from tecken.store.page_store import RedisPageStore
 from tecken.symbolication.conversion.converter import Converter, MissingLifetimes
 from tecken.symbolication.conversion.lock import RedisConversionLock
 from tecken.symbolication.conversion.page_file_builder import Conversion

@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 from tecken.errors import Unavailable
 from tecken.store.port import Missing
-from tecken.symbolication.conversion.early import EarlyFrames
 from tecken.symbolication.conversion.page_file_builder import Conversion
-from tecken.symbolication.conversion.status import NO_OFFSETS, Offsets
+from tecken.symbolication.conversion.status import NO_OFFSETS, EarlyFrames, Offsets
 from tecken.symbolication.loader import Pages
 from tecken.symbolication.trace import Trace
 from tecken.symbols import engine

@@ -10,14 +10,21 @@ import redis
 from tecken.errors import NotFound, StoreUnavailable, Unavailable
 from tecken.redisclient import client
 from tecken.redisclient.guard import RedisGuard
-from tecken.storage import keys
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles, MemorySymbols
-from tecken.storage.lookup_log import LookupLog
+from tecken.storage.lookups import (
+    LookupLog,
+    PresenceCache,
+    PresenceLifetimes,
+    Remembered,
+    SourceResult,
+    Unknown,
+    regular_file_key,
+    try_file_key,
+    upstream_file_key,
+)
 from tecken.storage.port import Stored
-from tecken.storage.presence_cache import PresenceCache, PresenceLifetimes, Remembered, Unknown
-from tecken.storage.search import Search, SourceResult
-from tecken.storage.upstreams.switched import SwitchableSource
-from tecken.store.memory import MemoryPageStore
+from tecken.storage.search import Search, SwitchableSource
+from tecken.store.page_store import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.queue import CeleryConversionQueue
 from tecken.symbolication.conversion.status import Ready
@@ -115,7 +122,7 @@ def test_explain_version_1_entries_are_not_shown(rig: Rig) -> None:
 def test_explain_absent_module_shows_marker_and_search(rig: Rig) -> None:
     rig.store.put_missing(XUL, ABSENT, 600)
     rig.journal.note(XUL, [SourceResult(URL, NotFound("404"), 0.5)])
-    name = keys.upstream_file(symbol_file(XUL))
+    name = upstream_file_key(symbol_file(XUL))
     rig.known.store(name, rig.known.lease(name), None)
     explanation = rig.explainer().explain(XUL)
     assert isinstance(explanation.store, Marked)
@@ -154,7 +161,7 @@ def test_explain_slow_part_is_reported(rig: Rig) -> None:
 
 
 def test_look_again_removes_markers_and_sends_one_job(rig: Rig) -> None:
-    names = [each(symbol_file(XUL)) for each in (keys.regular_file, keys.try_file, keys.upstream_file)]
+    names = [each(symbol_file(XUL)) for each in (regular_file_key, try_file_key, upstream_file_key)]
     for name in names:
         rig.known.store(name, rig.known.lease(name), None)
     rig.store.put_missing(XUL, ABSENT, 600)

@@ -7,7 +7,7 @@ import pytest
 
 from tecken.errors import TooLarge, Unavailable
 from tecken.storage.backends.memory import MemoryPageFiles
-from tecken.store.memory import MemoryPageStore
+from tecken.store.page_store import MemoryPageStore
 from tecken.store.port import Missing, PageKey, PageStore
 from tecken.symbolication import loader as library_module
 from tecken.symbolication.loader import Pages, SymbolLoader

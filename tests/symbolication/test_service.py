@@ -12,7 +12,7 @@ from tecken.errors import Pending, Throttled, TooLarge, Unavailable
 from tecken.store.port import Missing
 from tecken.symbolication.api.answer import V4, V5, ApiVersion
 from tecken.symbolication.api.schema import Job, RequestLimits, Spelling, v5_jobs
-from tecken.symbolication.conversion.early import EarlyFrames
+from tecken.symbolication.conversion.status import EarlyFrames
 from tecken.symbolication.memory_cache import FrameCache
 from tecken.symbolication.service import Parts, symbolicate
 from tecken.symbols.ids import ObjectId

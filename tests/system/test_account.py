@@ -9,7 +9,7 @@ from zipfile import ZipFile
 import httpx
 import redis
 
-from tecken.monitoring.preflight import commands
+from tecken.monitoring.preflight import inspect
 from tests.support.redis_server import RedisServer
 from tests.system.site import IMAGES, Site
 
@@ -19,9 +19,9 @@ LIMITED = {"limit_symbolicate": "1000000 requests/minute per address"}
 REQUEST = {"memoryMap": [["crash-c", SYM.parent.name]], "stacks": [[[0, 0x1180]]]}
 
 
-def account(server: RedisServer, *asked: tuple[commands.Command, ...]) -> str:
+def account(server: RedisServer, *asked: tuple[inspect.Command, ...]) -> str:
     with redis.Redis.from_url(server.url) as client:
-        client.execute_command("ACL", "SETUSER", "ted", "on", ">s3cret", *commands.acl_rules(*asked))
+        client.execute_command("ACL", "SETUSER", "ted", "on", ">s3cret", *inspect.acl_rules(*asked))
     return server.url.replace("//", "//ted:s3cret@")
 
 
@@ -59,8 +59,8 @@ def test_redis_account_with_checked_commands_only_runs_the_site(tmp_path: Path) 
         RedisServer(IMAGES / "redis-cache" / "redis.conf") as cache,
         RedisServer(IMAGES / "redis" / "redis.conf") as store,
     ):
-        cache_url = account(cache, commands.CACHE, commands.CACHE_OUTSIDE)
-        store_url = account(store, commands.STORE)
+        cache_url = account(cache, inspect.CACHE, inspect.CACHE_OUTSIDE)
+        store_url = account(store, inspect.STORE)
         with Site(tmp_path, LIMITED, REDIS_URL=cache_url, REDIS_STORE_URL=store_url) as site:
             use(site)
         assert denied(cache) == []

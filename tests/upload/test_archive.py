@@ -12,8 +12,7 @@ import pytest
 
 from tecken.errors import InvalidInput, TooLarge
 from tecken.symbols.layouts import FileKey
-from tecken.upload.archive import ArchiveLimits, Listing, list_members, open_archive, read_member
-from tecken.upload.member_names import file_key
+from tecken.upload.archive import ArchiveLimits, Listing, file_key, list_members, open_archive, read_member
 from tests.support.symbol_names import ODD_NAMES
 from tests.upload.zips import corrupted, encrypted, overlapping, without_utf8_flag, zipped, zipped_as
 

@@ -16,8 +16,8 @@ from django.test import Client
 
 from tecken.errors import InvalidInput, TooLarge, Unavailable
 from tecken.upload import archive_upload
-from tecken.upload.fetch import DownloadRules, fetch_archive, resolve_public_address
 from tecken.upload.models import Upload
+from tecken.upload.protocols.archive import DownloadRules, fetch_archive, resolve_public_address
 from tests.support.http_upstream import HttpUpstream, Reply
 from tests.upload.uploaders import SYM, SYM_KEY, Makes
 from tests.upload.zips import zipped

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from tecken.storage import services as storage_services
-from tecken.storage.backends.uploaded_files import gzip_chunks
+from tecken.storage.backends.files import gzip_chunks
 from tecken.storage.models import SymbolFile
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey

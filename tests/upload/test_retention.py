@@ -15,21 +15,21 @@ from pytest_django import Settings
 
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import services
-from tecken.download import retention as misses
+from tecken.download import missing as misses
 from tecken.download.models import MissingSymbol
 from tecken.errors import NotFound, Unavailable
-from tecken.storage import keys
 from tecken.storage import services as storage_services
-from tecken.storage.backends.staging import Slot
+from tecken.storage.backends.files import Slot
+from tecken.storage.lookups import regular_file_key
 from tecken.storage.models import SymbolFile
 from tecken.store import services as store_services
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, symbol_file
+from tecken.tasks import clean_uploads
 from tecken.upload.ingest import ingest_file, select_storage
 from tecken.upload.models import Upload
 from tecken.upload.retention import NEVER_COMPLETED, Removed, Retention
-from tecken.upload.tasks import clean
 from tests.support.options import Override
 from tests.support.redis_server import free_port
 
@@ -111,7 +111,7 @@ def test_retention_run_removes_try_and_regular_files_at_their_own_age(uploads: U
 def test_retention_run_removes_everything_derived_from_a_file(uploads: Uploads) -> None:
     uploads(SYM)
     symbolication_services.converter().convert(XUL)
-    name = keys.regular_file(SYM)
+    name = regular_file_key(SYM)
     known = storage_services.presence_cache()
     known.store(name, known.lease(name), ["there"])
     assert (has_page_file(), known.get([name])) == (True, [["there"]])
@@ -207,8 +207,8 @@ def missing(name: str, days_ago: int) -> None:
 def test_clean_removes_old_missing_symbols() -> None:
     missing("old", 31)
     missing("new", 29)
-    assert misses.clean(timezone.now(), dry_run=True) == 1
-    assert misses.clean(timezone.now()) == 1
+    assert misses.remove_old(timezone.now(), dry_run=True) == 1
+    assert misses.remove_old(timezone.now()) == 1
     assert [row.debug_file for row in MissingSymbol.objects.all()] == ["new"]
 
 
@@ -236,5 +236,5 @@ def test_cleanup_command_without_storage_fails(
 
 def test_clean_task_removes_old_files(uploads: Uploads) -> None:
     uploads(SYM, days_ago=800)
-    clean()
+    clean_uploads()
     assert SymbolFile.objects.count() == 0

@@ -26,11 +26,11 @@ from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey
 from tecken.symbols.pagefile.file import Header
+from tecken.tasks import keep_upload
 from tecken.upload import archive_upload
 from tecken.upload.form import Spool
 from tecken.upload.ingest import ingest_file
 from tecken.upload.models import Upload
-from tecken.upload.tasks import keep_upload
 from tests.support.options import Override
 from tests.support.redis_server import free_port
 from tests.support.s3_server import S3Bucket

@@ -13,8 +13,8 @@ from tecken.symbols.filetypes import FileType
 from tecken.symbols.formats.base import Kind, ObjectInfo
 from tecken.symbols.formats.breakpad import SymbolCheck
 from tecken.symbols.layouts import FileKey
+from tecken.upload.file_rows import NATIVE, SymbolText
 from tecken.upload.models import Upload
-from tecken.upload.usability import NATIVE, SymbolText
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, Uploader
 from tests.upload.zips import zipped
 

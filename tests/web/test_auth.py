@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import OperationalError, connection
 from django.test import Client, override_settings
 
-from tecken.runtimeconfig import history, service
+from tecken.runtimeconfig import service
 from tests.web.api.people import person
 from tests.web.forms import form_of
 
@@ -39,7 +39,7 @@ def test_form_after_session_end_is_not_redirected(client: Client, url: str) -> N
     reply = client.post(url, {"symbolicate_max_jobs": "40"})
     assert reply.status_code == 403
     assert "Your session has ended, and nothing was changed." in reply.content.decode()
-    assert history.find_texts(2) == {"symbolicate_max_jobs": "30"}
+    assert service.find_texts(2) == {"symbolicate_max_jobs": "30"}
 
 
 @pytest.mark.parametrize("url", PAGES)
@@ -79,7 +79,7 @@ def test_form_of_this_site_is_accepted(operator: User) -> None:
     client.force_login(operator)
     form = form_of(client.get("/config/").content.decode(), "symbolicate_max_jobs")
     reply = client.post(form.action, form.fields | {"symbolicate_max_jobs": "40"})
-    assert (reply.status_code, history.find_texts(3)) == (302, {"symbolicate_max_jobs": "40"})
+    assert (reply.status_code, service.find_texts(3)) == (302, {"symbolicate_max_jobs": "40"})
 
 
 @pytest.mark.parametrize("url", [*PAGES, "/config/versions/77/"])

@@ -8,8 +8,8 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.urls import URLPattern, path
 
+from tecken.web.auth import SitePage
 from tecken.web.middleware import OPEN_PREFIXES, is_for_people
-from tecken.web.registration import SitePage
 from tecken.web.urls import PAGES, urlpatterns
 
 

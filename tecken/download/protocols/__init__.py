@@ -8,7 +8,7 @@ How to add a protocol (here: SymSrv):
 1. `protocols/symsrv.py` with a mapping PATTERNS: from a URL pattern of Django, without the leading slash, to
    a function that takes the query and the names of the pattern and returns a FileRequest. Names are as the
    client wrote them; the function raises BadModule, a 400, for those that no file can have. `parse_names` of
-   `tecken.storage.file_request` checks and normalises three of them, and `FileType.file_name` makes the name
+   `tecken.storage.port` checks and normalises three of them, and `FileType.file_name` makes the name
    of an object's file where the URL has none.
 2. One line in PATTERNS below, before that of `tecken`: the first pattern that matches is used, and Tecken's
    match any three names. So a prefix such as `symsrv/` hides the modules that have it as their debug file.
@@ -26,7 +26,7 @@ from collections.abc import Callable, Mapping
 from django.urls import register_converter
 
 from tecken.download.protocols import tecken
-from tecken.storage.file_request import FileRequest
+from tecken.storage.port import FileRequest
 
 
 class Hex:

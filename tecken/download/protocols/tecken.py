@@ -11,7 +11,7 @@ from functools import partial
 from django.http import QueryDict
 
 from tecken.errors import BadModule
-from tecken.storage.file_request import FileRequest, parse_names
+from tecken.storage.port import FileRequest, parse_names
 from tecken.symbols.ids import code_id as normal_code_id
 from tecken.symbols.ids import file_name as valid_name
 

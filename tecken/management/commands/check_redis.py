@@ -8,8 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from tecken.monitoring.preflight.report import build_report
-from tecken.monitoring.preflight.verify import run_preflight
+from tecken.monitoring.preflight.startup import build_report, run_preflight
 
 MARKS = {"ok": "✓", "warning": "⚠", "error": "❌", "unknown": "-"}
 

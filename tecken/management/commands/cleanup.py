@@ -7,7 +7,7 @@ from argparse import ArgumentParser
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from tecken.download import retention as misses
+from tecken.download import missing as missing_symbols
 from tecken.errors import Unavailable
 from tecken.upload.retention import Retention
 
@@ -30,7 +30,7 @@ class Command(BaseCommand):
             removed = Retention(now, dry_run=dry_run).run()
         except Unavailable as error:
             raise CommandError(f"{error}; the next run continues from here") from error
-        missing = misses.clean(now, dry_run=dry_run)
+        missing = missing_symbols.remove_old(now, dry_run=dry_run)
         verb = "would be removed" if dry_run else "removed"
         self.stdout.write(
             f"{verb}: {removed.files:,} files of {removed.bytes:,} bytes, "

@@ -17,8 +17,8 @@ from django.utils import timezone
 
 from tecken.errors import TeckenError, Unavailable
 from tecken.management import configuration as text
-from tecken.management.times import FORMS, moment
-from tecken.runtimeconfig import current, history, service
+from tecken.management.text import FORMS, moment
+from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.option import to_text
 from tecken.runtimeconfig.options import find_option
 from tecken.runtimeconfig.snapshot import check_all
@@ -97,22 +97,22 @@ A change is validated, recorded in the database as a version, and sent to every 
     def _unset(self, *, names: list[str], **options: Any) -> None:
         # Record changes that were made by hand a moment ago, so that they can be unset, too.
         service.reconcile()
-        with history.database():
-            existing = history.newest().values
+        with service.database():
+            existing = service.newest().values
         keys = [key for name in names for key in text.find_entries(name, existing)]
         self._change(dict.fromkeys(keys), **options)
 
     def _history(self, *, name: str | None, limit: int, **_options: Any) -> None:
-        with history.database():
-            changes = list(history.find_changes(name)[:limit])
+        with service.database():
+            changes = list(service.find_changes(name)[:limit])
         if name and not changes:
             find_option(name)
         self._print(text.history_lines(changes))
 
     def _diff(self, *, a: int, b: int | None, **_options: Any) -> None:
-        with history.database():
-            last = history.newest().values if b is None else history.find_texts(b)
-            changed = history.difference(history.find_texts(a), last)
+        with service.database():
+            last = service.newest().values if b is None else service.find_texts(b)
+            changed = service.difference(service.find_texts(a), last)
         self._print(text.format_change(key, old, new) for key, (old, new) in changed.items())
 
     def _rollback(self, *, version: int, why: str, expected: int | None, **_options: Any) -> None:
@@ -131,8 +131,8 @@ A change is validated, recorded in the database as a version, and sent to every 
             self._show(service.replace(texts, by=text.operator(), why=why, expected=expected))
             return
         check_all(texts)
-        with history.database():
-            changed = history.difference(history.newest().values, texts)
+        with service.database():
+            changed = service.difference(service.newest().values, texts)
         lines = [f"would change {text.format_change(key, old, new)}" for key, (old, new) in changed.items()]
         self._print(lines or ["nothing to change"])
 

@@ -16,10 +16,8 @@ from django.core.management.base import BaseCommand, CommandError
 # Its import sets the current app, with which jobs are sent.
 import tecken.celery  # noqa: F401
 from tecken.errors import TeckenError
-from tecken.jobs.backlog import Backlog, backlog
-from tecken.jobs.dead_letters import send_again
-from tecken.jobs.records import DeadLetter, records
-from tecken.management.times import format_time
+from tecken.jobs.records import Backlog, DeadLetter, backlog, records, send_again
+from tecken.management.text import format_time
 from tecken.redisclient import services as redis_services
 
 

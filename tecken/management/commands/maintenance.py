@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from tecken.errors import TeckenError
 from tecken.management.configuration import operator
-from tecken.management.times import FORMS, duration, format_time, moment
+from tecken.management.text import FORMS, duration, format_time, moment
 from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.backend import ConfigHead, Level
 

@@ -10,11 +10,11 @@ import redis
 from django.core.management.base import BaseCommand, CommandError
 
 from tecken.management.text import size
-from tecken.monitoring.health.sizing import ENOUGH, ESTIMATES_OF_2014, RATIOS, Sizing, compute_sizing
-from tecken.monitoring.preflight.facts import fetch_facts
+from tecken.monitoring.health.measurements import ENOUGH, ESTIMATES_OF_2014, RATIOS, Sizing, compute_sizing
+from tecken.monitoring.preflight.rules import fetch_facts
 from tecken.redisclient import services as redis_services
 from tecken.store import services as store_services
-from tecken.store.stats import StoreStats, read_stats
+from tecken.store.page_store import StoreStats, read_stats
 
 SCAN_SECONDS = 2.0
 

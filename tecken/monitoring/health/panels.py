@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 import redis
 
 from tecken import services
-from tecken.monitoring.health.snapshot import HealthSnapshot, take_snapshot
-from tecken.monitoring.preflight.facts import Facts
-from tecken.monitoring.preflight.rules import CACHE, STORE
+from tecken.monitoring.health.status import HealthSnapshot, take_snapshot
+from tecken.monitoring.preflight.rules import CACHE, STORE, Facts
 from tecken.redisclient import nodes
 from tecken.redisclient import services as redis_services
 from tecken.store import services as store_services
-from tecken.store.hit_counts import busiest
+from tecken.store.access_counts import busiest
 
 SLOW_COMMANDS = 16
 BUSIEST_MODULES = 20

@@ -17,9 +17,17 @@ import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError
 from obstore.store import HTTPStore, LocalStore, MemoryStore, ObjectStore, from_url
 
-from tecken.errors import AccessDenied, MalformedPageFile, NotFound, Throttled, TooLarge, Unavailable
-from tecken.redaction import redact_text, without_account
-from tecken.storage.backends.temporary_files import give_name, nameless, sweep
+from tecken.errors import (
+    AccessDenied,
+    MalformedPageFile,
+    NotFound,
+    Throttled,
+    TooLarge,
+    Unavailable,
+    redact_text,
+    without_account,
+)
+from tecken.storage.disk import give_name, nameless, sweep
 from tecken.storage.port import TOO_MANY_REQUESTS, FetchLimits, is_refusal
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from hashlib import sha256
 from urllib.parse import quote
 
 from tecken.errors import InvalidInput, MalformedPageFile, NotFound, TeckenError, Unavailable
-from tecken.storage.backends.uploaded_files import check_span, refuse_name
+from tecken.storage.backends.files import check_span, refuse_name
 from tecken.storage.port import Stored
 from tecken.symbols.ids import ObjectId, is_windows_name
 from tecken.symbols.layouts import FileKey

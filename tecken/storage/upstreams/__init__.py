@@ -1,12 +1,12 @@
 """Upstreams: other symbol servers and buckets, searched for files that are not in our own storage.
 
-Each entry of SYMBOL_SOURCES is one upstream. `tecken.storage.factory.upstream_for` makes it from its URL,
+Each entry of SYMBOL_SOURCES is one upstream. `tecken.storage.services.upstream_for` makes it from its URL,
 `tecken.storage.search` decides when it is searched.
 
-    http.py       HttpTransport: deadlines, retries, throttling, redirects, circuit breaker, size limit
-    deadline.py   DeadlineBackend: one deadline for a whole HTTP exchange
-    breakpad.py   BreakpadUpstream: which path of an HTTP server has a symbol file
-    bucket.py     BucketUpstream: the same paths in a bucket or directory
+    http.py       HttpTransport: deadlines, retries, throttling, redirects, circuit breaker, size limit;
+                  DeadlineBackend: one deadline for a whole HTTP exchange
+    breakpad.py   BreakpadUpstream: which path of an HTTP server has a symbol file; BucketUpstream: the same
+                  paths in a bucket or directory
 
 How to add an upstream protocol (here: debuginfod):
 
@@ -28,8 +28,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tecken.storage.port import Upstream
-from tecken.storage.upstreams.breakpad import BreakpadUpstream
+from tecken.storage.upstreams.breakpad import BreakpadUpstream, BucketUpstream
 from tecken.storage.upstreams.http import HttpTransport
+
+__all__ = ["PROTOCOLS", "BucketUpstream"]
 
 # An upstream's URL such as `debuginfod+https://host/` has the key `debuginfod`, one without a `+` the key "".
 PROTOCOLS: Mapping[str, Callable[[HttpTransport], Upstream]] = {

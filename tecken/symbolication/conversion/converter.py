@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -18,16 +19,16 @@ from tecken.errors import (
     Unavailable,
 )
 from tecken.metrics import PREPARATION_SECONDS, PREPARATIONS
-from tecken.storage.backends.uploaded_files import gzip_chunks
+from tecken.storage.backends.files import gzip_chunks
 from tecken.storage.port import OwnFiles, PageFiles, SymbolSource
 from tecken.store.port import Missing, PageStore
-from tecken.symbolication.conversion.early import EarlyPublisher
 from tecken.symbolication.conversion.lock import ConversionLock
 from tecken.symbolication.conversion.page_file_builder import Conversion
-from tecken.symbolication.conversion.status import ConversionTracker
+from tecken.symbolication.conversion.status import ConversionTracker, EarlyFrames, dump_frame
 from tecken.symbolication.page_reader import read_header
 from tecken.symbols.ids import ObjectId, normal_debug_id
 from tecken.symbols.layouts import FileKey, symbol_file
+from tecken.symbols.lookup import Frame
 from tecken.symbols.pagefile.convert import PageFileWriter, ScannedModule
 from tecken.symbols.pagefile.file import Header
 
@@ -46,6 +47,59 @@ class MissingLifetimes(NamedTuple):
     absent: float
     malformed: float
     unreachable: float
+
+
+# Bounds of one module's early frames, beside MAX_OFFSETS. Offsets beyond them wait for the page file. A
+# single offset in the largest block that is allowed takes half a second.
+MAX_BYTES = 1 << 20
+MAX_SECONDS = 1.0
+
+
+class EarlyPublisher:
+    """Publisher of early frames. Its methods raise nothing: without early frames, requests wait longer."""
+
+    def __init__(self, tracker: ConversionTracker, clock: Callable[[], float] = time.monotonic) -> None:
+        self._tracker = tracker
+        self._clock = clock
+
+    def revision(self, module: ObjectId) -> str | None:
+        """Return the revision of the module's symbols, or None. Call it before their text is opened."""
+        try:
+            return self._tracker.revision(module)
+        except Unavailable:
+            return None
+
+    def publish(self, module: ObjectId, revision: str | None, writer: PageFileWriter, code_file: str) -> bool:
+        """Publish the frames that requests wait for, from a scanned text. Return whether there are any."""
+        try:
+            offsets = self._tracker.wanted(module) if revision is not None else None
+            if not offsets or revision is None:
+                return False
+            early = EarlyFrames(code_file, self._look_up(writer, offsets))
+            return self._tracker.publish_frames(module, revision, early)
+        except (Unavailable, MalformedPageFile) as error:
+            logger.info("%s: cannot publish early frames: %s; requests wait for the page file", module, error)
+            return False
+
+    def withdraw(self, module: ObjectId) -> None:
+        """Remove the frames of symbols that were replaced."""
+        try:
+            self._tracker.withdraw_frames(module)
+        except Unavailable as error:
+            logger.warning("%s: cannot remove early frames: %s; they will expire", module, error)
+
+    def _look_up(self, writer: PageFileWriter, offsets: set[int]) -> dict[int, Frame | None]:
+        end = self._clock() + MAX_SECONDS
+        found: dict[int, Frame | None] = {}
+        size = 0
+        for offset, frame in writer.frames_at(offsets):
+            size += len(dump_frame(frame))
+            if size > MAX_BYTES:
+                break
+            found[offset] = frame
+            if self._clock() > end:
+                break
+        return found
 
 
 class Converter:

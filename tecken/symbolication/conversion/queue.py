@@ -8,20 +8,22 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from threading import Event
+from threading import Event, Lock
 from typing import Protocol
 
 from tecken.errors import Pending, Unavailable
 from tecken.store.port import Missing
-from tecken.symbolication.conversion.early import MAX_OFFSETS, EarlyFrames
-from tecken.symbolication.conversion.signals import ResultSignals
 from tecken.symbolication.conversion.status import (
+    MAX_OFFSETS,
     NO_OFFSETS,
     ClientPlaces,
     ConversionTracker,
+    EarlyFrames,
     Offsets,
     Ready,
     State,
@@ -50,6 +52,47 @@ RENEWED = 64
 logger = logging.getLogger(__name__)
 
 Answers = dict[ObjectId, Missing | Unavailable | EarlyFrames]
+
+
+class ResultSignals:
+    """Wake-ups of the requests of one process that wait for modules: an event each, by the modules' keys.
+
+    A worker publishes that a module has something new, the process's subscriber receives the message
+    (`symbolication.invalidation`), and the requests that wait for the module poll at once. A lost message
+    costs the pause until the next poll.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._events: defaultdict[str, set[Event]] = defaultdict(set)
+
+    @property
+    def watched(self) -> int:
+        """Number of modules that requests of this process wait for."""
+        return len(self._events)
+
+    @contextmanager
+    def watch(self, modules: Iterable[ObjectId]) -> Iterator[Event]:
+        """Give an event that is set whenever one of the modules has something new."""
+        event = Event()
+        keys = {module.key for module in modules}
+        with self._lock:
+            for key in keys:
+                self._events[key].add(event)
+        try:
+            yield event
+        finally:
+            with self._lock:
+                for key in keys:
+                    self._events[key].discard(event)
+                    if not self._events[key]:
+                        del self._events[key]
+
+    def notify(self, key: str) -> None:
+        """Wake the requests that wait for the module with this key."""
+        with self._lock:
+            for event in self._events.get(key, ()):
+                event.set()
 
 
 class Send(Protocol):

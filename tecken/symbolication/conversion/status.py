@@ -5,8 +5,13 @@
 
 A poll reads four small keys per module, whatever the size of its header. They distinguish "no worker has
 started" from "a worker converts it". They also carry the result while the store is unavailable. In the state
-"scanned", early frames can be read (see `early`). Each change for which requests wait is also published on a
+"scanned", early frames can be read. Each change for which requests wait is also published on a
 channel, so that they need not poll often.
+
+Early frames answer requests before the page file of their module is complete. When the text is scanned, the
+worker looks up the offsets that requests wait for in its own tables and publishes the frames; then it makes
+the page file. Early frames exist on redis-cache only, for some seconds, so a worker that is killed between
+the two phases leaves nothing that looks like a page file.
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import orjson
 import redis
@@ -22,8 +27,8 @@ import redis
 from tecken.redisclient.guard import RedisGuard
 from tecken.store.port import Missing
 from tecken.symbolication.conversion import keys
-from tecken.symbolication.conversion.early import MAX_OFFSETS, EarlyFrames, EarlyTracker, dump, load
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.lookup import Frame, Inline
 
 # Seconds until another request may claim the module and send another job, in case the job was lost.
 ASKED_SECONDS = 60
@@ -34,6 +39,9 @@ ATTEMPTS_SECONDS = 3600
 
 # Seconds between two jobs that renew the page file of one module.
 RENEWAL_SECONDS = 24 * 3600
+
+# Bound of one module's early frames. Offsets beyond it wait for the page file.
+MAX_OFFSETS: Final = 1024
 
 # Seconds for which early frames are kept when a worker ends before the page file is complete.
 FRAMES_SECONDS = 10
@@ -122,6 +130,13 @@ class ClientPlaces(NamedTuple):
     first: int
 
 
+class EarlyFrames(NamedTuple):
+    """Frames by offset, None where no symbol is, and the code file of their module."""
+
+    code_file: str
+    frames: Mapping[int, Frame | None]
+
+
 State = Literal["idle", "asked", "started", "scanned"] | Ready | Missing
 Offsets = Mapping[ObjectId, Collection[int]]
 """Offsets, below 2**32, that a request needs of each module."""
@@ -129,7 +144,7 @@ Offsets = Mapping[ObjectId, Collection[int]]
 NO_OFFSETS: Offsets = MappingProxyType({})
 
 
-class ConversionTracker(EarlyTracker, Protocol):
+class ConversionTracker(Protocol):
     """State of conversions. Every method may raise Unavailable, after one short deadline."""
 
     def get(self, modules: Sequence[ObjectId]) -> list[State]:
@@ -156,6 +171,22 @@ class ConversionTracker(EarlyTracker, Protocol):
 
     def frames(self, offsets: Offsets) -> dict[ObjectId, EarlyFrames]:
         """Return the early frames of the modules all of whose offsets have one."""
+        ...
+
+    def wanted(self, module: ObjectId) -> set[int]:
+        """Return the offsets that requests wait for."""
+        ...
+
+    def revision(self, module: ObjectId) -> str:
+        """Return a text that differs after each change of the module's symbols."""
+        ...
+
+    def publish_frames(self, module: ObjectId, revision: str, early: EarlyFrames) -> bool:
+        """Publish frames and return True, unless the symbols have changed since `revision`."""
+        ...
+
+    def withdraw_frames(self, module: ObjectId) -> None:
+        """Remove the frames."""
         ...
 
     def release(self, modules: Iterable[ObjectId]) -> None:
@@ -224,7 +255,7 @@ class RedisConversionTracker:
     def publish_frames(self, module: ObjectId, revision: str, early: EarlyFrames) -> bool:
         """Publish frames, unless the symbols have changed since `revision`, and wake those who wait."""
         names = [keys.revision(module), keys.scanned(module), keys.frames(module)]
-        fields = chain.from_iterable((offset, dump(frame)) for offset, frame in early.frames.items())
+        fields = chain.from_iterable((offset, dump_frame(frame)) for offset, frame in early.frames.items())
         arguments = [revision, early.code_file, FRAMES_SECONDS, keys.ANSWERED, module.key, *fields]
         (is_published,) = self._run(lambda pipe: pipe.eval(PUBLISH, len(names), *names, *arguments))
         return bool(is_published)
@@ -243,7 +274,7 @@ class RedisConversionTracker:
 
         replies = iter(self._run(commands))
         return {
-            module: EarlyFrames(code_file.decode(), dict(zip(wanted, map(load, raw), strict=True)))
+            module: EarlyFrames(code_file.decode(), dict(zip(wanted, map(load_frame, raw), strict=True)))
             for (module, wanted), code_file, raw in zip(offsets.items(), replies, replies, strict=True)
             if code_file is not None and None not in raw
         }
@@ -309,6 +340,23 @@ class RedisConversionTracker:
             commands(pipe)
             values: list[Any] = pipe.execute()
         return values
+
+
+def dump_frame(frame: Frame | None) -> bytes:
+    """Return the JSON of a frame."""
+    if frame is None:
+        return b"null"
+    # orjson refuses named tuples.
+    return orjson.dumps((*frame[:4], [tuple(call) for call in frame.inlines], frame.size))
+
+
+def load_frame(raw: bytes) -> Frame | None:
+    """Return the frame in its JSON."""
+    fields = orjson.loads(raw)
+    if fields is None:
+        return None
+    function, entry, file, line, inlines, size = fields
+    return Frame(function, entry, file, line, tuple(Inline(*call) for call in inlines), size)
 
 
 def _dump_answer(module: ObjectId, answer: Ready | Missing) -> bytes:

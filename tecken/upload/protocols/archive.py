@@ -1,23 +1,42 @@
-"""`POST /upload/`: a zip archive in a form, or the URL of one."""
+"""`POST /upload/`: a zip archive in a form, or by a URL, which is fetched from the public internet only.
+
+Without the address check an uploader could read servers of our own network through a URL (server-side request
+forgery).
+
+Sources: the IANA registries of special-purpose addresses for IPv4 and IPv6 (RFC 6890), and of IPv6 global
+unicast assignments. Python's `is_global` follows them, but differently in each supported version, and it
+classifies the networks below as public.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import posixpath
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from tempfile import TemporaryFile
+from typing import BinaryIO, NamedTuple, cast
+from urllib.parse import unquote
 
+import httpx
 import orjson
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
+from tecken.errors import InvalidInput, TooLarge, Unavailable
 from tecken.http.decorators import Grant, accept_body, post_only, require_permission
 from tecken.http.ratelimit import charge, rate_limited, upload_cost
 from tecken.http.responses import json_reply, render_errors
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
+from tecken.storage.upstreams.http import DeadlineBackend
 from tecken.upload import archive_upload
-from tecken.upload.fetch import DownloadRules, fetch_archive
-from tecken.upload.form import Archive, max_form_bytes, receive_archive
+from tecken.upload.form import Archive, check_name, max_form_bytes, receive_archive
 from tecken.upload.models import Upload
 from tecken.upload.protocols.direct import UPLOADERS, upload_fields, writes_try
 
@@ -70,3 +89,192 @@ def _accept(request: HttpRequest, upload: Upload) -> HttpResponse:
     reply = json_reply(orjson.dumps({"upload": upload_fields(upload), "url": url}), HTTPStatus.ACCEPTED)
     reply["Location"] = url
     return reply
+
+
+# Fetch by URL
+
+IPV4_SPECIAL = tuple(
+    map(
+        IPv4Network,
+        (
+            "192.0.0.0/24",  # protocol assignments, and the anycast addresses among them
+            "192.31.196.0/24",  # AS112
+            "192.52.193.0/24",  # AMT
+            "192.88.99.0/24",  # 6to4 relays, deprecated
+            "192.175.48.0/24",  # AS112
+        ),
+    )
+)
+# All IPv6 addresses that are assigned to hosts of the internet. Outside are ::a.b.c.d (IPv4-compatible,
+# deprecated), 64:ff9b:1::/48 (translation inside a network), 5f00::/16 (segment routing), and private
+# networks.
+IPV6_GLOBAL = IPv6Network("2000::/3")
+IPV6_SPECIAL = tuple(
+    map(
+        IPv6Network,
+        (
+            "2001::/23",  # protocol assignments: Teredo, which wraps an IPv4 address, ORCHID, benchmarks
+            "2001:db8::/32",  # documentation
+            "2002::/16",  # 6to4, which wraps an IPv4 address
+            "2620:4f:8000::/48",  # AS112
+            "3fff::/20",  # documentation
+        ),
+    )
+)
+NAT64 = IPv6Network("64:ff9b::/96")
+
+
+def is_public(text: str) -> bool:
+    """Return whether an address leads to the same host from everywhere."""
+    # An address with a zone is valid on one link only.
+    if "%" in text:
+        return False
+    address = ip_address(text)
+    if isinstance(address, IPv4Address):
+        return _is_public_v4(address)
+    # These IPv6 addresses lead to the IPv4 address inside them.
+    inner = address.ipv4_mapped or (IPv4Address(address.packed[-4:]) if address in NAT64 else None)
+    return _is_public_v4(inner) if inner else _is_public_v6(address)
+
+
+def _is_public_v4(address: IPv4Address) -> bool:
+    special = address.is_multicast or address.is_reserved or any(address in net for net in IPV4_SPECIAL)
+    return address.is_global and not special
+
+
+def _is_public_v6(address: IPv6Address) -> bool:
+    special = any(address in net for net in IPV6_SPECIAL)
+    return address in IPV6_GLOBAL and address.is_global and not special
+
+
+MAX_REDIRECTS = 5
+HEADERS = {"Accept-Encoding": "identity", "User-Agent": "tecken/0.1.0"}
+LIMITS = httpx.Limits(max_connections=1, max_keepalive_connections=0)
+
+
+class DownloadRules(NamedTuple):
+    """Allowed domains, limit in bytes, and seconds for each read (`timeout`) and in total (`deadline`)."""
+
+    domains: Sequence[str]
+    limit: int
+    timeout: float
+    deadline: float
+    spool_dir: str | None = None
+
+
+def resolve_public_address(host: str, port: int) -> str:
+    """Return an address of a host whose addresses are all public. Raise InvalidInput or Unavailable.
+
+    The caller connects to this address and does not resolve the name again. Otherwise a name server could
+    return another address between the check and the connection (DNS rebinding).
+    """
+    try:
+        addresses = [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    except (OSError, UnicodeError) as error:
+        raise Unavailable(f"{host} cannot be resolved: {error}") from None
+    if not addresses or not all(map(is_public, addresses)):
+        raise InvalidInput(f"Not an allowed domain ('{host}') to download from.")
+    return addresses[0]
+
+
+@contextmanager
+def fetch_archive(
+    url: str,
+    rules: DownloadRules,
+    resolve: Callable[[str, int], str] = resolve_public_address,
+    trust: ssl.SSLContext | None = None,
+) -> Iterator[Archive]:
+    """Download an archive to a file without a name.
+
+    Args:
+        url: The HTTPS URL of the archive.
+        rules: The allowed domains and the limits.
+        resolve: A function that returns the address of a host and port; tests replace it.
+        trust: The TLS context; tests replace it.
+
+    Raises:
+        InvalidInput: The URL or a redirect is not allowed.
+        Unavailable: The server did not answer.
+        TooLarge: The archive exceeds the limit.
+    """
+    name = posixpath.basename(unquote(_parse_url(url, rules.domains).path))
+    check_name(name)
+    backend = DeadlineBackend()
+    transport = httpx.HTTPTransport(limits=LIMITS, verify=trust or ssl.create_default_context())
+    # httpcore accepts a network backend, but httpx has no parameter for it.
+    transport._pool._network_backend = backend
+    client = httpx.Client(transport=transport, headers=HEADERS, timeout=rules.timeout, trust_env=False)
+    with (
+        client,
+        backend.until(time.monotonic() + rules.deadline),
+        cast(BinaryIO, TemporaryFile(dir=rules.spool_dir)) as file,
+    ):
+        visited = [url]
+        try:
+            digest = _follow(client, visited, rules, resolve, file)
+        except httpx.HTTPError as error:
+            raise Unavailable(f"{url} cannot be downloaded: {error}") from error
+        size = file.tell()
+        file.seek(0)
+        yield Archive(name, file, size, digest, url, tuple(visited[1:]))
+
+
+def _follow(
+    client: httpx.Client,
+    visited: list[str],
+    rules: DownloadRules,
+    resolve: Callable[[str, int], str],
+    file: BinaryIO,
+) -> str:
+    """Follow redirects, add each URL to `visited`, write the body to `file` and return its SHA-256."""
+    while len(visited) <= MAX_REDIRECTS + 1:
+        request = _build_request(client, visited[-1], rules.domains, resolve)
+        response = client.send(request, stream=True)
+        try:
+            if not response.has_redirect_location:
+                return _save_body(response, visited[0], rules.limit, file)
+            visited.append(str(httpx.URL(visited[-1]).join(response.headers["Location"])))
+        except (httpx.InvalidURL, UnicodeError):
+            raise InvalidInput("Insecure URL") from None
+        finally:
+            response.close()
+    raise InvalidInput(f"Too many redirects trying to open {visited[0]}")
+
+
+def _build_request(
+    client: httpx.Client, text: str, domains: Sequence[str], resolve: Callable[[str, int], str]
+) -> httpx.Request:
+    """Return a request to the checked address, with the host's name in the header and in TLS."""
+    url = _parse_url(text, domains)
+    host = url.raw_host.decode()
+    return client.build_request(
+        "GET",
+        url.copy_with(host=resolve(host, url.port or 443)),
+        headers={"Host": url.netloc.decode()},
+        extensions={"sni_hostname": host},
+    )
+
+
+def _parse_url(text: str, domains: Sequence[str]) -> httpx.URL:
+    try:
+        url = httpx.URL(text)
+    except (httpx.InvalidURL, UnicodeError):
+        raise InvalidInput("Insecure URL") from None
+    if url.scheme != "https" or not url.host or url.userinfo:
+        raise InvalidInput("Insecure URL")
+    if url.host.lower() not in domains:
+        raise InvalidInput(f"Not an allowed domain ('{url.host}') to download from.")
+    return url
+
+
+def _save_body(response: httpx.Response, url: str, limit: int, file: BinaryIO) -> str:
+    if response.status_code != httpx.codes.OK:
+        raise InvalidInput(f"non-200 status code when retrieving {url}")
+    digest, total = hashlib.sha256(), 0
+    for chunk in response.iter_raw():
+        total += len(chunk)
+        if total > limit:
+            raise TooLarge(f"The archive is larger than {limit} bytes")
+        digest.update(chunk)
+        file.write(chunk)
+    return digest.hexdigest()

@@ -25,7 +25,7 @@ from tecken.http.responses import error_reply, json_reply, render_errors
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
-from tecken.storage.backends.staging import Slot
+from tecken.storage.backends.files import Slot
 from tecken.upload import direct_upload
 from tecken.upload.direct_upload import AnnouncedFile, UploadAction
 from tecken.upload.models import Protocol, Upload

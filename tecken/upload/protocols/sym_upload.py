@@ -1,7 +1,7 @@
 """Breakpad's `sym_upload`. The client cannot send headers, so the token may be in the URL's `?key=`.
 
 Protocol v1 is one form. In protocol v2 the client requests the status of a module and a URL, sends the file
-to the URL and completes the upload.
+to the URL and completes the upload. It sends the file's name in the form or afterwards.
 
 Source: Breakpad, docs/sym_upload_v2_protocol.md and src/common/linux/symbol_collector_client.cc.
 """
@@ -10,31 +10,33 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from functools import wraps
-from typing import Final
+from functools import partial, wraps
+from typing import Final, NamedTuple
 
+from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 
-from tecken.errors import InvalidInput, NotFound, TooLarge
+from tecken.errors import Conflict, InvalidInput, Malformed, NotFound, TooLarge
 from tecken.http.decorators import Grant, accept_body, body, post_only, require_permission
 from tecken.http.ratelimit import charge, rate_limited, upload_cost
 from tecken.http.responses import json_reply, render_errors
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
-from tecken.storage.backends.staging import Slot
+from tecken.storage import services as storage_services
+from tecken.storage.backends.files import Slot
+from tecken.symbols.decompression import decompress
 from tecken.symbols.filetypes import FileType
-from tecken.symbols.ids import ObjectId
-from tecken.symbols.layouts import symbol_file
-from tecken.upload import single_file
-from tecken.upload.file_rows import Outcome
+from tecken.symbols.ids import ObjectId, normal_debug_id
+from tecken.symbols.layouts import FileKey, file_of, symbol_file
+from tecken.upload.file_rows import Outcome, warn_of_native_files
 from tecken.upload.form import Spool
-from tecken.upload.ingest import select_storage
+from tecken.upload.ingest import ingest_file, open_staged, read_chunks, select_storage
 from tecken.upload.models import Protocol, Upload
 from tecken.upload.protocols.direct import UPLOADERS, build_own_url, find_upload, writes_try
-from tecken.upload.single_file import NamedFile
 
 MAX_COMPLETION_BYTES = 64 << 10
 FIELDS_BYTES = 64 << 10
@@ -96,7 +98,7 @@ def status(request: HttpRequest, debug_file: str, debug_id: str) -> HttpResponse
 def create(request: HttpRequest) -> HttpResponse:
     """Create an upload and return its URL."""
     grant: Grant = request.auth  # type: ignore[attr-defined]
-    upload = single_file.begin(grant.user, writes_try(grant))
+    upload = begin_file(grant.user, writes_try(grant))
     # Not a URL of the bucket: the client sends a chunked body, which S3 refuses.
     url = build_own_url(request, Slot(upload.pk, 0), options().symbol_max_bytes)
     return json_reply(format_json(uploadUrl=url, uploadKey=str(upload.pk)))
@@ -110,7 +112,7 @@ def complete(request: HttpRequest, content: bytes, number: int) -> HttpResponse:
     """Store the file that was sent to an upload's URL."""
     upload = find_upload(request, number, Protocol.SYM_UPLOAD)
     # The size is counted here, because the PUT had no token.
-    outcome = single_file.complete(
+    outcome = complete_file(
         upload,
         parse_completion(content),
         lambda size: charge(request, "upload", Cost(0, 0, size)),
@@ -140,8 +142,8 @@ def send(request: HttpRequest) -> HttpResponse:
         if not isinstance(file, UploadedFile):
             raise InvalidInput("The form has no file symbol_file")
         named = parse_form(request.POST)
-        upload = single_file.begin(grant.user, writes_try(grant), file.name or "")
-        return _format_result(single_file.ingest_sent(upload, named, file.chunks), upload)
+        upload = begin_file(grant.user, writes_try(grant), file.name or "")
+        return _format_result(ingest_sent(upload, named, file.chunks), upload)
 
 
 def parse_form(fields: Mapping[str, str]) -> NamedFile:
@@ -169,3 +171,94 @@ def parse_completion(body: bytes) -> NamedFile:
 def format_json(**fields: object) -> bytes:
     """Return JSON with a space after each colon, which the client's regular expressions require."""
     return json.dumps(fields, separators=(", ", ": ")).encode()
+
+
+# Storage of the file
+
+LONGEST_RECORD: Final = 4096
+
+
+class NamedFile(NamedTuple):
+    """Object and type that a client declares for its file."""
+
+    module: ObjectId
+    file_type: FileType
+
+    @property
+    def key(self) -> FileKey:
+        """Return the key under which the file is stored."""
+        return file_of(self.module, self.file_type)
+
+
+def begin_file(user: User, try_symbols: bool, filename: str = "") -> Upload:
+    """Create an upload of one file."""
+    return Upload.objects.create(
+        user=user,
+        protocol=Protocol.SYM_UPLOAD,
+        filename=filename,
+        bucket_name=select_storage(try_symbols).name,
+        try_symbols=try_symbols,
+        members_total=1,
+    )
+
+
+def ingest_sent(upload: Upload, file: NamedFile, read: Callable[[], Iterable[bytes]]) -> Outcome:
+    """Store a file and complete its upload. `read` returns the sent bytes and may be called three times."""
+    content = partial(_read_content, read, file)
+    # Read once before it is stored: a file whose MODULE record names another module must not replace the
+    # stored one.
+    try:
+        upload.size = sum(map(len, content()))
+        outcome = ingest_file(upload, file.key, content, upload.size)
+        warn_of_native_files(upload)
+    except (InvalidInput, Conflict) as error:
+        upload.error = str(error)
+        upload.save(update_fields=["error"])
+        raise
+    upload.error, upload.completed_at = "", timezone.now()
+    upload.save(update_fields=["size", "error", "completed_at"])
+    return outcome
+
+
+def complete_file(upload: Upload, file: NamedFile, charge: Callable[[int], None]) -> Outcome:
+    """Store the staged file of an upload. A repeated call returns the same result.
+
+    `charge` is called with the file's size in bytes before the file is stored. If it raises an error, the
+    file stays in staging and can be completed later.
+    """
+    slot = Slot(upload.pk, 0)
+    if upload.completed_at:
+        outcome: Outcome = "skipped" if upload.skipped_keys else "stored"
+    else:
+        outcome = _ingest_staged(upload, file, slot, charge)
+    # Also after an earlier call: that one may have been killed before it deleted the staged file.
+    storage_services.staging().delete(slot)
+    return outcome
+
+
+def _ingest_staged(upload: Upload, file: NamedFile, slot: Slot, charge: Callable[[int], None]) -> Outcome:
+    try:
+        with open_staged(slot) as spool:
+            charge(spool.tell())
+            return ingest_sent(upload, file, partial(read_chunks, spool))
+    except NotFound:
+        raise InvalidInput("The file was not sent") from None
+
+
+def _read_content(read: Callable[[], Iterable[bytes]], file: NamedFile) -> Iterator[bytes]:
+    if file.file_type is FileType.SYMBOL_FILE:
+        return check_module_record(decompress(read(), options().symbol_max_bytes), file)
+    return iter(read())
+
+
+def check_module_record(text: Iterable[bytes], file: NamedFile) -> Iterator[bytes]:
+    """Yield the text of a symbol file. Raise Malformed when its MODULE record has another debug id."""
+    chunks = iter(text)
+    start = b""
+    while b"\n" not in start and len(start) < LONGEST_RECORD and (chunk := next(chunks, None)) is not None:
+        start += chunk
+    record = start.partition(b"\n")[0].decode(errors="replace").split()
+    if record[:1] != ["MODULE"] or list(map(normal_debug_id, record[3:4])) != [file.module.debug_id]:
+        raise Malformed(f"The file does not begin with the MODULE record of debug id {file.module.debug_id}")
+    yield start
+    yield from chunks

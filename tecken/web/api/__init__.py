@@ -1,9 +1,9 @@
 """JSON API below `/api/`: tokens, uploads, files, missing symbols, usage, configuration and Redis.
 
-It uses django-ninja. A module has the operations of one tag: schemas, a `router`, filters and columns.
-`site.py` assembles them and turns errors into `{"error": "..."}`; `urls.py` adds rate limits. Callers send a
-token in `Auth-Token` or are logged in (`TokenPermission`). Lists share `filters.py` (text to query) and
-`paging.py` (pages by number or after a row). `description.py` completes the OpenAPI document.
+It uses django-ninja. A module has the operations of one or two tags: schemas, a router, filters and columns.
+`site.py` assembles them, turns errors into `{"error": "..."}` and adds rate limits. Callers send a token in
+`Auth-Token` or are logged in (`TokenPermission`). Lists share `tecken.web.lists`: filters (text to query) and
+paging (by number or after a row). `openapi.py` completes the OpenAPI document.
 
 Fields, paths and parameters are a contract with clients, which docs/api.md describes. Names of schema classes
 are component names of the document and may change.

@@ -16,15 +16,12 @@ from pydantic import AwareDatetime, JsonValue
 
 from tecken.errors import BadOption, InvalidInput, NotFound
 from tecken.http.responses import error_reply
-from tecken.runtimeconfig import current, history, service
+from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.models import Version
 from tecken.runtimeconfig.option import to_text
-from tecken.runtimeconfig.presentation import build_rows, find_unknown, list_processes
-from tecken.runtimeconfig.snapshot import Snapshot, find_problems
-from tecken.web.api.auth import TokenPermission, grant_of
-from tecken.web.api.description import error_responses
-from tecken.web.api.filters import check_storable
-from tecken.web.api.paging import Paged, Paging, load_page, sort_field
+from tecken.runtimeconfig.snapshot import Snapshot, build_rows, find_problems, find_unknown, list_processes
+from tecken.web.api.openapi import TokenPermission, error_responses, grant_of
+from tecken.web.lists import Paged, Paging, check_storable, load_page, sort_field
 
 CHANGE, VIEW = "runtimeconfig.change_option", "runtimeconfig.view_option"
 SORTS = ("id",)
@@ -156,7 +153,7 @@ class WholeVersion(Schema):
     @staticmethod
     def resolve_since(version: Version) -> dict[str, dict[str, str | None]]:
         """Return the value of `since`."""
-        since = history.difference(version.values, history.newest().values)
+        since = service.difference(version.values, service.newest().values)
         return _differences((key, *texts) for key, texts in since.items())
 
 
@@ -253,7 +250,7 @@ def change_configuration(request: HttpRequest, payload: Changes) -> object:
 @router.get("history/", response=History, summary="Who changed what")
 def list_history(request: HttpRequest, paging: Query[HistoryPaging], option: str | None = None) -> object:
     """Return a page of the changes of all options, or of one."""
-    changes = history.find_changes(None if option is None else check_storable("option", option))
+    changes = service.find_changes(None if option is None else check_storable("option", option))
     return load_page(changes, paging, SORTS).to_response("changes")
 
 
@@ -321,7 +318,7 @@ def show_processes(request: HttpRequest) -> object:
 
 
 def _newest() -> Snapshot:
-    version = history.newest()
+    version = service.newest()
     return Snapshot(version.number, version.stamp, version.values)
 
 
@@ -329,7 +326,7 @@ def _differences(changes: Iterable[tuple[str, str | None, str | None]]) -> dict[
     return {entry: {"old": old, "new": new} for entry, old, new in changes}
 
 
-def _author(request: HttpRequest, source: str, why: str = "") -> history.Author:
+def _author(request: HttpRequest, source: str, why: str = "") -> service.Author:
     user = grant_of(request).user
     return {"by": user.email or user.get_username(), "user": user, "why": why, "source": source}
 

@@ -10,8 +10,8 @@ from ninja import Field, Router, Schema
 
 from tecken.errors import Forbidden
 from tecken.monitoring.health.panels import load_busiest_modules, load_panels
-from tecken.monitoring.health.snapshot import take_snapshot
-from tecken.web.api.auth import TokenPermission, grant_of
+from tecken.monitoring.health.status import take_snapshot
+from tecken.web.api.openapi import TokenPermission, grant_of
 
 VIEW = "runtimeconfig.view_option"
 

@@ -1,22 +1,32 @@
-"""Assembly of the API: its routers, and its errors as JSON."""
+"""Assembly of the API: its routers, its errors as JSON, and its URL table.
+
+The URL table is django-ninja's, with rate limits, HEAD, and JSON for a wrong method.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path
 from django.views.decorators.vary import vary_on_headers
+from django.views.generic import RedirectView
 from ninja.errors import HttpError, ValidationError
 from ninja.parser import Parser
 
 from tecken.errors import TeckenError, TooLarge
+from tecken.http.decorators import cors
+from tecken.http.ratelimit import rate_limited
 from tecken.http.responses import error_reply, not_found, reply_to
-from tecken.web.api import config, files, missing, redis, stats, syminfo, tokens, uploads, usage
-from tecken.web.api.description import DescribedAPI
+from tecken.web.api import config, redis, symbols, tokens, uploads, usage
+from tecken.web.api.openapi import DescribedAPI
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +50,7 @@ api = DescribedAPI(
     version="1",
     description="Tokens, uploads, files, missing symbols, configuration and state of a symbols server.",
     urls_namespace="api",
-    # tecken.web.pages.api_docs has the page.
+    # tecken.web.pages.docs has the page.
     docs_url=None,
     parser=ObjectParser(),
 )
@@ -49,12 +59,12 @@ api.add_decorator(vary_on_headers("Auth-Token", "Cookie"), mode="view")
 for prefix, router in {
     "tokens/": tokens.router,
     "uploads/": uploads.router,
-    "uploads/files/": files.router,
-    "downloads/missing/": missing.router,
-    "stats/": stats.router,
+    "uploads/files/": uploads.files_router,
+    "downloads/missing/": symbols.missing_router,
+    "stats/": usage.stats_router,
     "config/": config.router,
     "redis/": redis.router,
-    "syminfo/": syminfo.router,
+    "syminfo/": symbols.syminfo_router,
     "usage/": usage.router,
 }.items():
     api.add_router(prefix, router)
@@ -105,3 +115,61 @@ def handle_exception(request: HttpRequest, error: Exception) -> HttpResponse:
     logger.error("%s %s failed", request.method, request.path, exc_info=error)
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     return error_reply(status, status.phrase)
+
+
+# URL table
+
+PUBLIC = ("show_syminfo",)
+patterns, application, namespace = api.urls
+
+
+def _convert_405(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Return the view with a JSON error for a method that the URL does not have."""
+
+    @wraps(view)
+    def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        response = view(request, *args, **kwargs)
+        if response.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
+            return response
+        methods = sorted(response["Allow"].split(", "))
+        error = error_reply(response.status_code, f"Must use HTTP {' or '.join(methods)}")
+        error["Allow"] = ", ".join(methods)
+        return error
+
+    return inner
+
+
+def _add_head(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Return the view with HEAD, for which the web server leaves out the body of GET.
+
+    django-ninja runs an operation for its own methods only. HEAD is no operation of its own, because the
+    OpenAPI document would list each one twice.
+    """
+
+    @wraps(view)
+    def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        if request.method != "HEAD":
+            return view(request, *args, **kwargs)
+        request.method = "GET"
+        try:
+            return view(request, *args, **kwargs)
+        finally:
+            request.method = "HEAD"
+
+    return inner
+
+
+def _wrap(name: str | None, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponseBase]:
+    """Return the view of an operation with its rate limit, and for public ones with CORS headers."""
+    if name == "api-root":
+        return RedirectView.as_view(url="/api/docs")
+    limited_view = rate_limited("api")(_convert_405(_add_head(view)))
+    return cors("GET, OPTIONS")(limited_view) if name in PUBLIC else limited_view
+
+
+# django-ninja has no decorator that also surrounds the check of the method, so its patterns are changed.
+for pattern in patterns:
+    assert isinstance(pattern, URLPattern)
+    pattern.callback = _wrap(pattern.name, pattern.callback)
+
+urlpatterns = [path("api/", (patterns, application, namespace))]

@@ -25,7 +25,7 @@ from tecken.accounts.tokens import (
     token_of,
     tokens_of,
 )
-from tecken.web.api.auth import TokenPermission, grant_of
+from tecken.web.api.openapi import TokenPermission, grant_of
 
 router = Router(tags=["tokens"], auth=TokenPermission(MANAGE))
 

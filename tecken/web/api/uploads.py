@@ -1,10 +1,11 @@
-"""Operations for uploads: the caller's own, or those of all users for an auditor."""
+"""Operations for uploads and their files: the caller's own, or those of all users for an auditor."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
@@ -14,13 +15,13 @@ from ninja import Field, Query, Router, Schema
 from tecken.errors import NotFound
 from tecken.http.decorators import Grant
 from tecken.storage.models import SymbolFile
+from tecken.symbols.layouts import below_root
 from tecken.upload import archive_upload
 from tecken.upload.models import Protocol, Upload
-from tecken.web.api import filters
-from tecken.web.api.auth import TokenPermission, grant_of
-from tecken.web.api.description import error_responses
-from tecken.web.api.paging import Paged, Paging, load_page, sort_field
-from tecken.web.registration import VIEW_UPLOADS
+from tecken.web import lists
+from tecken.web.api.openapi import TokenPermission, error_responses, grant_of
+from tecken.web.auth import VIEW_UPLOADS
+from tecken.web.lists import Paged, Paging, load_page, sort_field
 
 AUDITOR = "upload.view_all_uploads"
 SORTS = ("created_at", "size")
@@ -41,13 +42,13 @@ def match_user(field: str, text: str) -> Q:
     return Q(**{f"{field}__in": list(users.values_list("pk", flat=True))})
 
 
-FILTERS: dict[str, filters.Filter] = {
-    "size": filters.size,
-    "created_at": filters.moment,
-    "completed_at": filters.moment,
-    "filename": filters.start,
-    "bucket_name": filters.exact,
-    "try_symbols": filters.exact,
+FILTERS: dict[str, lists.Filter] = {
+    "size": lists.size,
+    "created_at": lists.moment,
+    "completed_at": lists.moment,
+    "filename": lists.start,
+    "bucket_name": lists.exact,
+    "try_symbols": lists.exact,
     "user": match_user,
 }
 
@@ -139,7 +140,7 @@ class UploadDetails(ListedUpload):
 @router.get("", response=UploadList, summary="List uploads")
 def list_uploads(request: HttpRequest, paging: Query[UploadPaging], values: Query[UploadFilters]) -> object:
     """Return a page of the uploads that the caller may see."""
-    uploads = visible_to(grant_of(request)).filter(filters.combine_filters(FILTERS, values.dict()))
+    uploads = visible_uploads(grant_of(request)).filter(lists.combine_filters(FILTERS, values.dict()))
     rows = uploads.defer(*LONG_COLUMNS).select_related("user")
     return load_page(rows, paging, SORTS).to_response("uploads")
 
@@ -163,7 +164,7 @@ def cancel_upload(request: HttpRequest, upload_id: int) -> object:
     return upload
 
 
-def visible_to(grant: Grant) -> QuerySet[Upload]:
+def visible_uploads(grant: Grant) -> QuerySet[Upload]:
     """Return the uploads that the caller may see."""
     return Upload.objects.all() if AUDITOR in grant.permissions else Upload.objects.filter(user=grant.user)
 
@@ -174,7 +175,128 @@ def find_upload(grant: Grant, upload_id: int) -> Upload:
     Raises:
         NotFound: There is none of this id, or it is another user's, whose existence must not be revealed.
     """
-    upload = visible_to(grant).select_related("user").filter(pk=upload_id).first()
+    upload = visible_uploads(grant).select_related("user").filter(pk=upload_id).first()
     if upload is None:
         raise NotFound("Upload not found")
     return upload
+
+
+# Files
+
+FILE_SORTS = ("created_at", "size")
+FILE_FILTERS: dict[str, lists.Filter] = {
+    "key": lists.start,
+    "debug_file": lists.exact,
+    "debug_id": lists.debug_identifier,
+    "code_file": lists.exact,
+    "code_id": lists.identifier,
+    "size": lists.size,
+    "created_at": lists.moment,
+    "completed_at": lists.moment,
+    "bucket_name": lists.exact,
+    "try_symbols": lists.exact,
+    "upload": lists.number,
+}
+
+files_router = Router(tags=["files"], auth=TokenPermission(*VIEW_UPLOADS))
+
+
+class FilePaging(Paging):
+    """Paging of files."""
+
+    sort: str | None = sort_field(FILE_SORTS)
+
+
+class FileFilters(Schema):
+    """Filters of files."""
+
+    key: str | None = Field(None, description="beginning of the key", examples=["v1/xul.pdb/"])
+    debug_file: str | None = None
+    debug_id: str | None = None
+    code_file: str | None = None
+    code_id: str | None = None
+    size: str | None = Field(None, description="bytes, as stored", examples=[">=10MB"])
+    created_at: str | None = Field(None, examples=[">=yesterday"])
+    completed_at: str | None = Field(None, examples=["null"])
+    bucket_name: str | None = Field(None, description="`!name` for all others")
+    try_symbols: bool | None = None
+    upload: int | None = Field(None, description="the id of an upload")
+
+
+class ListedFile(Schema):
+    """File of an upload."""
+
+    id: int
+    upload_id: int | None
+    key: str
+    bucket_name: str
+    debug_file: str
+    debug_id: str
+    code_file: str
+    code_id: str
+    generator: str
+    size: int = Field(description="bytes, as stored")
+    original_size: int = Field(description="bytes, unpacked")
+    content_hash: str = Field(description="SHA-256 of the unpacked bytes")
+    compressed: bool
+    update: bool = Field(description="whether it replaced other content")
+    replaced_by_id: int | None = Field(description="id of the upload that replaced it with other content")
+    try_symbols: bool
+    url: str = Field(description="path of the download")
+    created_at: datetime
+    completed_at: datetime | None
+
+    @staticmethod
+    def resolve_url(file: SymbolFile) -> str:
+        """Return the value of `url`."""
+        return address_of(file)
+
+
+class FileList(Paged):
+    """Page of files."""
+
+    files: list[ListedFile]
+
+
+class FileDetails(ListedFile):
+    """File with its upload."""
+
+    upload: ListedUpload | None
+
+
+# Programs are generated from the names of operations, so these do not follow the module.
+@files_router.get("", response=FileList, summary="List files", operation_id="tecken_web_api_files_list_files")
+def list_files(request: HttpRequest, paging: Query[FilePaging], values: Query[FileFilters]) -> object:
+    """Return a page of the files that the caller may see."""
+    files = visible_files(grant_of(request)).filter(lists.combine_filters(FILE_FILTERS, values.dict()))
+    return load_page(files, paging, FILE_SORTS).to_response("files")
+
+
+@files_router.get(
+    "file/{int:file_id}",
+    response=FileDetails,
+    summary="Show a file and its upload",
+    operation_id="tecken_web_api_files_show_file",
+)
+def show_file(request: HttpRequest, file_id: int) -> object:
+    """Return one file. A file of another user counts as absent."""
+    files = visible_files(grant_of(request)).select_related("upload__user")
+    file = files.filter(pk=file_id).first()
+    if file is None:
+        raise NotFound("File not found")
+    return file
+
+
+def visible_files(grant: Grant) -> QuerySet[SymbolFile]:
+    """Return the files that the caller may see."""
+    return (
+        SymbolFile.objects.all()
+        if AUDITOR in grant.permissions
+        else SymbolFile.objects.filter(upload__user=grant.user)
+    )
+
+
+def address_of(file: SymbolFile) -> str:
+    """Return the path at which the file can be downloaded."""
+    below = below_root(file.key)
+    return f"/{'try/' if file.try_symbols else ''}{quote(below)}"

@@ -1,34 +1,45 @@
-"""Operation that shows daily usage, and the state of the caller's limits."""
+"""Operations that show daily usage, the state of the caller's limits, and counts of recent uploads.
+
+Counts of past days are kept in the general cache.
+"""
 
 from __future__ import annotations
 
 import logging
-from datetime import date, timedelta
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
 
 import redis
-from django.db.models import Q
+from django.core.cache import cache
+from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models.functions import TruncDate
 from django.http import HttpRequest
+from django.utils import timezone
+from django_redis.exceptions import ConnectionInterrupted
 from ninja import Field, Query, Router, Schema
+from redis.exceptions import RedisError
 
 from tecken.accounts.models import Token
 from tecken.errors import InvalidInput, TooLarge, Unavailable
 from tecken.http import ratelimit
 from tecken.http.decorators import Grant
 from tecken.http.ratelimit import caller_of
-from tecken.limits import daily
 from tecken.limits import services as limits_services
-from tecken.limits.daily import DailyUsage
-from tecken.limits.models import Usage
+from tecken.limits.models import DailyUsage, Usage, read_days, utc_today
 from tecken.limits.port import Cost, Scope, Unit, Whose, Window
 from tecken.redisclient import services as redis_services
-from tecken.web.api.auth import TokenPermission, grant_of
+from tecken.storage.models import SymbolFile
+from tecken.upload.models import Upload
+from tecken.web.api import uploads
+from tecken.web.api.openapi import TokenPermission, grant_of
 
+logger = logging.getLogger(__name__)
 VIEW = "limits.view_usage"
 SCOPES: tuple[Scope, ...] = ("symbolicate", "download", "upload", "api")
 # Bounds the rows of a response: each day has several for each token.
 MAX_DAYS = 366
 
-logger = logging.getLogger(__name__)
 router = Router(tags=["usage"], auth=TokenPermission())
 
 
@@ -81,7 +92,7 @@ def show_usage(request: HttpRequest, period: Query[UsagePeriod]) -> object:
 
     Each process sends its counts once a second.
     """
-    last = period.last or daily.utc_today()
+    last = period.last or utc_today()
     first = period.first or last - timedelta(30)
     if not timedelta(0) <= last - first <= timedelta(MAX_DAYS):
         raise InvalidInput(f"first and last: at most {MAX_DAYS} days, in this order")
@@ -94,7 +105,7 @@ def show_usage(request: HttpRequest, period: Query[UsagePeriod]) -> object:
 def _load_recent() -> list[DailyUsage] | None:
     """Return usage that is not in the database yet, or None if redis-cache does not respond."""
     try:
-        return daily.read_days(redis_services.counters_client())
+        return read_days(redis_services.counters_client())
     except redis.RedisError as error:
         logger.warning("Cannot read the usage of the latest hours: %s; it is left out", error)
         return None
@@ -141,3 +152,134 @@ def _limit_states(request: HttpRequest) -> dict[str, object]:
         for limit, remaining, reset in decision.statuses
     ]
     return {"limits": states, "decided_alone": decision.local}
+
+
+# Recent uploads
+
+DAYS = 30
+# A transaction that began before midnight may end after it, so a day is final an hour later.
+LATE_SECONDS = 3600
+CACHED_SECONDS = 40 * 86_400
+CACHE_ERRORS = (ConnectionInterrupted, RedisError)
+
+stats_router = Router(tags=["stats"], auth=TokenPermission())
+
+
+class DayCount(NamedTuple):
+    """Rows of a day and the sum of their sizes."""
+
+    rows: int
+    size: int
+
+
+class UploadAmount(Schema):
+    """Number and size of uploads or files."""
+
+    count: int
+    total_size: int = Field(description="bytes")
+
+
+class RecentAmounts(Schema):
+    """Amounts of recent periods."""
+
+    today: UploadAmount
+    yesterday: UploadAmount
+    last_30_days: UploadAmount
+
+
+class TokenCounts(Schema):
+    """Numbers of tokens."""
+
+    all: int
+    expired: int
+
+
+class Stats(Schema):
+    """Recent uploads and files, and the caller's tokens."""
+
+    uploads: RecentAmounts
+    files: RecentAmounts
+    tokens: TokenCounts = Field(description="the caller's own")
+
+
+class StatsResponse(Schema):
+    """Response of the operation."""
+
+    stats: Stats
+
+
+# Programs are generated from the names of operations, so these do not follow the module.
+@stats_router.get(
+    "",
+    response=StatsResponse,
+    summary="Count uploads of today, yesterday and the last 30 days",
+    operation_id="tecken_web_api_stats_show_stats",
+)
+def show_stats(request: HttpRequest) -> object:
+    """Return the caller's own uploads, or those of all users for an auditor. Days are those of UTC."""
+    grant = grant_of(request)
+    owner = "all" if uploads.AUDITOR in grant.permissions else str(grant.user.pk)
+    tokens = Token.objects.filter(user=grant.user)
+    expired = Count("pk", filter=Q(expires_at__lt=timezone.now()))
+    return {
+        "stats": {
+            "uploads": _recent_amounts(uploads.visible_uploads(grant), owner),
+            "files": _recent_amounts(uploads.visible_files(grant), owner),
+            "tokens": tokens.aggregate(all=Count("pk"), expired=expired),
+        }
+    }
+
+
+def _recent_amounts(rows: QuerySet[Upload] | QuerySet[SymbolFile], owner: str) -> dict[str, object]:
+    now = timezone.now().astimezone(UTC)
+    days = [now.date() - timedelta(days=n) for n in range(DAYS)]
+    per_day = _count_days(rows, f"stats:{rows.model.__name__}:{owner}", days, now)
+    return {
+        "today": _total(per_day[:1]),
+        "yesterday": _total(per_day[1:2]),
+        "last_30_days": _total(per_day),
+    }
+
+
+def _total(amounts: list[DayCount]) -> dict[str, int]:
+    return {"count": sum(n.rows for n in amounts), "total_size": sum(n.size for n in amounts)}
+
+
+def _count_days(
+    rows: QuerySet[Upload] | QuerySet[SymbolFile], name: str, days: list[date], now: datetime
+) -> list[DayCount]:
+    cached = _read_cache(f"{name}:{day}" for day in days)
+    counts = {day: DayCount(*cached[key]) for day in days if (key := f"{name}:{day}") in cached}
+    if missing := [day for day in days if day not in counts]:
+        # One query counts all days from the first one that is not cached.
+        counted = _count_since(rows, min(missing))
+        fresh = {day: counted.get(day, DayCount(0, 0)) for day in missing}
+        # The count of a day that is not over would be wrong for as long as it is cached.
+        last_final = (now - timedelta(seconds=LATE_SECONDS)).date()
+        _write_cache({f"{name}:{day}": list(amount) for day, amount in fresh.items() if day < last_final})
+        counts |= fresh
+    return [counts[day] for day in days]
+
+
+def _count_since(rows: QuerySet[Upload] | QuerySet[SymbolFile], first: date) -> dict[date, DayCount]:
+    since = rows.filter(created_at__gte=datetime.combine(first, time(), UTC)).order_by()
+    per_day = since.annotate(day=TruncDate("created_at", tzinfo=UTC)).values("day")
+    amounts = per_day.annotate(count=Count("pk"), total_size=Sum("size")).values_list(
+        "day", "count", "total_size"
+    )
+    return {day: DayCount(count, total_size) for day, count, total_size in amounts}
+
+
+def _read_cache(names: Iterable[str]) -> dict[str, list[int]]:
+    try:
+        return cache.get_many(list(names))
+    except CACHE_ERRORS as error:
+        logger.warning("Cannot read counts of past days from the cache: %s; counting all days", error)
+        return {}
+
+
+def _write_cache(amounts: dict[str, list[int]]) -> None:
+    try:
+        cache.set_many(amounts, CACHED_SECONDS)
+    except CACHE_ERRORS as error:
+        logger.warning("Cannot cache counts of past days: %s; the next request counts them again", error)

@@ -1,7 +1,7 @@
-"""Pages of the site: one module for each, with its views, its registration and its presentation.
+"""Pages of the site: a module for each or for a few, with views, registrations and presentation.
 
 A module has one or more views, which check the request, call another package and render a template. Below
-them a `SitePage` (`tecken.web.registration`) names the page's addresses, its place in the menu and the users
+them a `SitePage` (`tecken.web.auth`) names the page's addresses, its place in the menu and the users
 who find it there. `tecken.web.urls` collects these pages.
 
 Views are guarded by `page(...)`, or by `open_page` where no log-in is needed (`tecken.web.auth`). The guards

@@ -1,4 +1,8 @@
-"""Page of the options, on which several can be changed at once."""
+"""Pages of the configuration: the options, which can be changed together, versions and maintenance.
+
+The pages of the versions show who changed what, and the way back. The page of maintenance closes the site, or
+uploads only, and opens it again.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +16,18 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
-from tecken.errors import BadOption, Conflict, Unavailable
-from tecken.runtimeconfig import current, history, service
-from tecken.runtimeconfig.backend import Report
+from tecken.errors import BadOption, Conflict, InvalidInput, NotFound, Unavailable
+from tecken.runtimeconfig import current, service
+from tecken.runtimeconfig.backend import Level, Report
 from tecken.runtimeconfig.models import Change, Version
 from tecken.runtimeconfig.option import shorten
-from tecken.runtimeconfig.options import CATALOGUE
-from tecken.runtimeconfig.presentation import build_rows, find_unknown, list_processes
-from tecken.runtimeconfig.snapshot import Snapshot, find_problems
-from tecken.web.auth import need, page
+from tecken.runtimeconfig.options import CATALOGUE, find_option
+from tecken.runtimeconfig.snapshot import Snapshot, build_rows, find_problems, find_unknown, list_processes
+from tecken.web.auth import SitePage, need, page
 from tecken.web.formatting import escape_invisible
-from tecken.web.pages.config_form import WINDOW, Edits, build_fields, read_edits
-from tecken.web.registration import SitePage
+from tecken.web.pages.config_form import WINDOW, Edits, build_fields, parse_instant, read_edits
 
 CHANGE, VIEW = "runtimeconfig.change_option", "runtimeconfig.view_option"
 # Time for all processes to apply a change. One that takes longer is stuck.
@@ -58,7 +60,7 @@ def show_options(request: HttpRequest) -> HttpResponse:
 
 
 def _render_news(request: HttpRequest, known: str) -> HttpResponse:
-    newest = history.newest()
+    newest = service.newest()
     if str(newest.number) == known:
         return HttpResponse(status=HTTPStatus.NO_CONTENT)
     context = {
@@ -71,7 +73,7 @@ def _render_news(request: HttpRequest, known: str) -> HttpResponse:
 
 def _save(request: HttpRequest) -> HttpResponse:
     number, now = parse_version(request.POST.get("version", "")), timezone.now()
-    texts = history.find_texts(number) if number else {}
+    texts = service.find_texts(number) if number else {}
     form = {name: str(text) for name, text in request.POST.items()}
     # The form is compared with the version that it shows, not with the newest one. Otherwise a field that the
     # user left alone would undo the change that another user has made meanwhile.
@@ -102,7 +104,7 @@ def _render_form(
     conflict: str = "",
     is_comparison: bool = False,
 ) -> HttpResponse:
-    newest = history.newest()
+    newest = service.newest()
     snapshot = Snapshot(newest.number, newest.stamp, newest.values)
     window_problems = [problem for key, problem in edits.problems.items() if "@" in key or key == "window"]
     context = {
@@ -147,7 +149,7 @@ def user_of(request: HttpRequest) -> User:
     return request.user
 
 
-def author(request: HttpRequest, source: str) -> history.Author:
+def author(request: HttpRequest, source: str) -> service.Author:
     """Return the author of a change, with the reason in the form."""
     user = user_of(request)
     by, why = user.email or user.get_username(), request.POST.get("why", "").strip()
@@ -200,4 +202,150 @@ PAGE = SitePage(
     urls=[path("config/", show_options, name="config")],
     permissions=(VIEW, CHANGE),
     is_open_under_maintenance=True,
+)
+
+
+# Versions
+
+VERSIONS_SHOWN = 25
+
+
+@page(CHANGE, VIEW)
+@require_safe
+def show_versions(request: HttpRequest) -> HttpResponse:
+    """List versions, newest first: those of `?option=`, and those before `?before=`."""
+    found = Version.objects.order_by("-number").prefetch_related("changes")
+    # PostgreSQL refuses a NUL.
+    option = request.GET.get("option", "").replace("\0", "")
+    if option:
+        found = found.filter(pk__in=service.find_changes(option).values("version"))
+    before = parse_version(request.GET.get("before", ""))
+    if before:
+        found = found.filter(number__lt=before)
+    rows = list(found[: VERSIONS_SHOWN + 1])
+    context = {
+        "tab": "history",
+        "versions": [(version, _list_changes(version)) for version in rows[:VERSIONS_SHOWN]],
+        "before": rows[VERSIONS_SHOWN - 1].number if len(rows) > VERSIONS_SHOWN else None,
+        "newest": service.newest().number,
+        "may_change": user_of(request).has_perm(CHANGE),
+        "option": option,
+        "names": list(CATALOGUE),
+    }
+    return render(request, "config/history.html", context)
+
+
+@page(CHANGE, VIEW)
+@require_http_methods(["GET", "HEAD", "POST"])
+def show_version(request: HttpRequest, number: int) -> HttpResponse:
+    """Show a version and what changed since; roll back to it."""
+    if request.method != "POST":
+        return _render_versions(request, number)
+    need(user_of(request), CHANGE)
+    try:
+        expected = parse_version(request.POST.get("version", ""))
+        outcome = service.rollback(number, expected=expected, **author(request, "rollback"))
+    except Conflict as error:
+        return _render_versions(request, number, HTTPStatus.CONFLICT, str(error))
+    show_outcome(request, outcome)
+    return redirect("config")
+
+
+def _list_changes(version: Version) -> list[tuple[str, str | None, str | None]]:
+    return [(change.entry, change.old, change.new) for change in version.changes.all()]
+
+
+def _render_versions(
+    request: HttpRequest, number: int, status: HTTPStatus = HTTPStatus.OK, conflict: str = ""
+) -> HttpResponse:
+    version = Version.objects.filter(number=number).first()
+    if version is None:
+        raise NotFound(f"There is no version {number}")
+    newest = service.newest()
+    since = service.difference(newest.values, version.values)
+    context = {
+        "tab": "history",
+        "version": version,
+        "changed": _list_changes(version),
+        "newest": newest,
+        "since": [(key, present, former) for key, (present, former) in since.items()],
+        "conflict": conflict,
+        "why": request.POST.get("why", ""),
+        "may_change": user_of(request).has_perm(CHANGE),
+    }
+    return render(request, "config/version.html", context, status=status)
+
+
+HISTORY_PAGE = SitePage(
+    title="History of the configuration",
+    part_of=PAGE,
+    urls=[
+        path("config/history/", show_versions, name="config-history"),
+        path("config/versions/<int:number>/", show_version, name="config-version"),
+    ],
+)
+
+
+# Maintenance
+
+LEVELS: dict[str, Level] = {"full": "full", "uploads": "uploads"}
+TITLES = {"full": "The whole site", "uploads": "Uploads"}
+FIELDS = ("level", "message", "retry_after", "until")
+
+
+@page(CHANGE, VIEW)
+@require_http_methods(["GET", "HEAD", "POST"])
+def show_maintenance(request: HttpRequest) -> HttpResponse:
+    """Show both levels, or begin or end one."""
+    if request.method != "POST":
+        return _render_maintenance(request)
+    need(user_of(request), CHANGE)
+    level = LEVELS.get(request.POST.get("level", ""))
+    if level is None:
+        raise InvalidInput("level: should be full or uploads")
+    if request.POST.get("action") == "end":
+        service.end_maintenance(level)
+        messages.success(request, "The site is open." if level == "full" else "Uploads are open.")
+        return redirect("maintenance")
+    try:
+        _begin(request, level)
+    except InvalidInput as error:
+        return _render_maintenance(request, str(error), HTTPStatus.BAD_REQUEST)
+    text = "The site is under maintenance" if level == "full" else "Uploads are closed"
+    messages.warning(request, f"{text}: every process applies this within a second.")
+    return redirect("maintenance")
+
+
+def _begin(request: HttpRequest, level: Level) -> None:
+    _level, message, retry_after, until = (request.POST.get(name, "").strip() for name in FIELDS)
+    service.begin_maintenance(
+        level,
+        find_option("maintenance_message").parse(message) if message else "",
+        find_option("maintenance_retry_after_seconds").parse(retry_after) if retry_after else None,
+        parse_instant(until),
+        author(request, "page")["by"],
+    )
+
+
+def _render_maintenance(
+    request: HttpRequest, problem: str = "", status: HTTPStatus = HTTPStatus.OK
+) -> HttpResponse:
+    levels, options = current.backend().head().levels, current.options()
+    retry_after = find_option("maintenance_retry_after_seconds")
+    context = {
+        "tab": "maintenance",
+        "levels": [(level, TITLES[level], state) for level, state in levels.items()],
+        "problem": problem,
+        "sent": {name: request.POST.get(name, "") for name in FIELDS},
+        "message": options.maintenance_message,
+        "retry_after": retry_after.format(options.maintenance_retry_after_seconds),
+        "may_change": user_of(request).has_perm(CHANGE),
+    }
+    return render(request, "config/maintenance.html", context, status=status)
+
+
+MAINTENANCE_PAGE = SitePage(
+    title="Maintenance",
+    part_of=PAGE,
+    urls=[path("config/maintenance/", show_maintenance, name="maintenance")],
 )

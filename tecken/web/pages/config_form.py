@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 from tecken.errors import InvalidInput
 from tecken.runtimeconfig.models import Change
-from tecken.runtimeconfig.presentation import OptionRow
-from tecken.runtimeconfig.schedule import Entry
+from tecken.runtimeconfig.snapshot import Entry, OptionRow
 
 SEVERAL_LINES = ("str", "names")
 WINDOW = ("window-option", "window-text", "window-from", "window-until")

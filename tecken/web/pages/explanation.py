@@ -9,9 +9,8 @@ from typing import Literal, NamedTuple
 from django.db.models import QuerySet
 
 from tecken.errors import Unavailable
-from tecken.storage.lookup_log import Kind, LookupRecord, RecordedResult
+from tecken.storage.lookups import Fact, Kind, LookupRecord, RecordedResult, Remembered, Unknown
 from tecken.storage.models import SymbolFile
-from tecken.storage.presence_cache import Fact, Remembered, Unknown
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.status import State
 from tecken.symbolication.explain import Cached, Explanation, Marked, OwnStorage, UpstreamResult

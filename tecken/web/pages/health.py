@@ -12,16 +12,13 @@ from django.views.decorators.http import require_safe
 
 from tecken.monitoring.degraded import State
 from tecken.monitoring.health import status
-from tecken.monitoring.health.snapshot import HealthSnapshot, take_snapshot
-from tecken.monitoring.health.status import Document
-from tecken.monitoring.preflight.facts import Facts
-from tecken.monitoring.preflight.rules import CACHE, STORE
+from tecken.monitoring.health.status import Document, HealthSnapshot, take_snapshot
+from tecken.monitoring.preflight.rules import CACHE, STORE, Facts
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.presentation import list_processes
-from tecken.web.auth import open_page
-from tecken.web.charts.queue import HOURS, load_charts, parse_hours
+from tecken.runtimeconfig.snapshot import list_processes
+from tecken.web.auth import OPERATE, SitePage, open_page
+from tecken.web.charts import HOURS, load_queue, parse_hours
 from tecken.web.formatting import count, seconds, size
-from tecken.web.registration import OPERATE, SitePage
 
 HEADLINES: Mapping[str, str] = {
     "healthy": "All is well",
@@ -95,7 +92,7 @@ def show_health(request: HttpRequest) -> HttpResponse:
         "states": [(state, STATES[state]) for state in document["state"] if state in STATES],
         "parts": list(_parts(document)),
         # While redis-cache is down, loading the charts would cost another timeout.
-        "charts": None if document["redis"]["status"] != "connected" else load_charts(hours),
+        "charts": None if document["redis"]["status"] != "connected" else load_queue(hours),
         "hours": hours,
         "choices": HOURS,
     }

@@ -20,14 +20,11 @@ from django.urls import path, reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from tecken.errors import InvalidInput, NotFound, Unavailable
-from tecken.jobs.backlog import backlog
-from tecken.jobs.dead_letters import send_again
-from tecken.jobs.records import DeadLetter, records
+from tecken.jobs.records import DeadLetter, backlog, records, send_again
 from tecken.redisclient import services as redis_services
-from tecken.web.auth import need, page
-from tecken.web.charts.queue import HOURS, load_charts, parse_hours
+from tecken.web.auth import OPERATE, SitePage, need, page
+from tecken.web.charts import HOURS, load_queue, parse_hours
 from tecken.web.pages.config import CHANGE, VIEW, user_of
-from tecken.web.registration import OPERATE, SitePage
 
 logger = logging.getLogger(__name__)
 # Bounds the dead letters that one request reads.
@@ -93,7 +90,7 @@ def _load_context(request: HttpRequest, hours: int) -> dict[str, Any]:
     letter_page = Paginator(matching, PAGE_LETTERS).get_page(request.GET.get("page"))
     return {
         "backlog": state,
-        "charts": load_charts(hours),
+        "charts": load_queue(hours),
         "task": task,
         "tasks": sorted(Counter(letter.task for letter in letters).items()),
         "letter_page": letter_page,

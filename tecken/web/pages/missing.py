@@ -1,25 +1,48 @@
-"""Page of missing symbols: requested symbol files that no source has."""
+"""Pages of missing symbols: requested files that no source has, and why a module's symbols are missing.
+
+The latter have a button to look for the symbols again.
+"""
 
 from __future__ import annotations
 
 import csv
+import re
 from http import HTTPStatus
 from typing import NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
+from django.contrib.auth.models import AnonymousUser, User
+from django.db import DatabaseError
+from django.db.models import Max, Sum
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import path
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from tecken.download.missing import harmless_cell
 from tecken.download.models import MissingSymbol
+from tecken.errors import BadModule, InvalidInput, NotFound
 from tecken.http.keyset import Order
-from tecken.web.api.filters import combine_filters
-from tecken.web.api.missing import FILTERS, MissingFilters
-from tecken.web.auth import open_page
-from tecken.web.lists import ORDER_PARAMETERS, PageList, load_list
-from tecken.web.registration import SitePage
+from tecken.http.ratelimit import charge
+from tecken.limits.port import Cost
+from tecken.storage.models import SymbolFile, module_of
+from tecken.symbolication import services as symbolication_services
+from tecken.symbols.ids import ObjectId, code_id, file_name
+from tecken.symbols.pagefile.file import Header
+from tecken.web.api.symbols import FILTERS, MissingFilters
+from tecken.web.api.uploads import AUDITOR
+from tecken.web.auth import OPERATE, VIEW_UPLOADS, SitePage, open_page, page
+from tecken.web.formatting import explanation_address
+from tecken.web.lists import ORDER_PARAMETERS, PageList, combine_filters, load_list
+from tecken.web.pages.explanation import (
+    NearMisses,
+    decide,
+    failed_parts,
+    find_near_misses,
+    is_looking,
+    list_remembered,
+    list_sources,
+)
 
 SORTS = {"count": "Most requested", "last_seen": "Latest"}
 # Filters that are visible at first; the others are behind "More".
@@ -86,4 +109,177 @@ PAGE = SitePage(
     title="Missing",
     about="See the most requested missing modules.",
     urls=[path("missing/", show_missing, name="missing")],
+)
+
+
+# Explanations
+
+LOOK_AGAIN = (*VIEW_UPLOADS, "runtimeconfig.change_option")
+DOWNLOAD_PATH = re.compile(r"(?:.*/)?([^/]+)/([0-9A-Fa-f]{9,40})(?:/[^/]*)?")
+NEWEST_UPLOADS = 20
+Reader = User | AnonymousUser
+
+
+class ModuleRecords(NamedTuple):
+    """Uploads and requests of a module in the database; None if the database does not respond."""
+
+    files: list[SymbolFile] | None
+    requests: dict[str, object] | None
+
+
+@open_page
+@require_safe
+def show_form(request: HttpRequest) -> HttpResponse:
+    """Show the form, or redirect to the page of the module that its fields name."""
+    given = {name: request.GET.get(name, "").strip() for name in ("file", "id", "code_file", "code_id")}
+    try:
+        if given["code_file"] or given["code_id"]:
+            return redirect(module_address(_find_by_code(given["code_file"], given["code_id"])))
+        if given["file"] or given["id"]:
+            return redirect(module_address(_parse_module(given["file"], given["id"])))
+    except NotFound as error:
+        return _render_form(request, given, HTTPStatus.NOT_FOUND, str(error))
+    except InvalidInput as error:
+        return _render_form(request, given, HTTPStatus.BAD_REQUEST, str(error))
+    return _render_form(request, given)
+
+
+def _render_form(
+    request: HttpRequest, given: dict[str, str], status: HTTPStatus = HTTPStatus.OK, problem: str = ""
+) -> HttpResponse:
+    near = _find_builds(request, given) if problem and given["file"] else None
+    context = {"given": given, "problem": problem, "near": near, "name": given["file"]}
+    return render(request, "explain/form.html", context, status=status)
+
+
+def _find_builds(request: HttpRequest, given: dict[str, str]) -> NearMisses | None:
+    """Return the stored builds of a debug file whose id is wrong or was left out.
+
+    Raises:
+        RateLimited: The caller has made too many requests. Database queries make this page worth a limit.
+    """
+    charge(request, "api", Cost())
+    try:
+        return _load_near_misses(file_name(given["file"]), "", request.user)
+    except BadModule:
+        return None
+
+
+def _parse_module(file: str, some_id: str) -> ObjectId:
+    """Return the module that two fields name.
+
+    The first field alone may have both names, as a download path or separated by white space. The id may be a
+    GUID with braces and dashes.
+    """
+    if not some_id:
+        match = DOWNLOAD_PATH.fullmatch(unquote(file))
+        words = file.rsplit(None, 1)
+        file, some_id = match.groups() if match else words if len(words) > 1 else (file, "")
+    return ObjectId.parse(file, re.sub(r"[{}-]", "", some_id))
+
+
+def _find_by_code(file: str, some_id: str) -> ObjectId:
+    """Return the module with this code file and code id.
+
+    Raises:
+        NotFound: No uploaded file has these names.
+        Unavailable: The database does not respond.
+    """
+    return module_of(file_name(file, "code file name"), code_id(some_id), with_try=True)
+
+
+def module_address(module: ObjectId) -> str:
+    """Return the address of the page that explains a module."""
+    return explanation_address(module.debug_file, module.debug_id)
+
+
+@open_page
+@require_http_methods(["GET", "HEAD", "POST"])
+def show_module(request: HttpRequest, debug_file: str, debug_id: str) -> HttpResponse:
+    """Explain a module, or look for its symbols again."""
+    module = ObjectId.parse(debug_file, debug_id)
+    if request.method == "POST":
+        return _look_again(request, module)
+    # Each view of this page searches the storage, so it counts against the caller's limit.
+    charge(request, "api", Cost())
+    return _render_module(request, module)
+
+
+@page(*LOOK_AGAIN)
+def _look_again(request: HttpRequest, module: ObjectId) -> HttpResponse:  # noqa: ARG001 - `page` passes it
+    symbolication_services.explainer().look_again(module)
+    return redirect(module_address(module))
+
+
+def _render_module(request: HttpRequest, module: ObjectId) -> HttpResponse:
+    user, explanation = request.user, symbolication_services.explainer().explain(module)
+    # Addresses of storages and texts of errors are for users who operate the site or upload to it.
+    shows_names = _has_any(user, *LOOK_AGAIN, *OPERATE)
+    sources = list(list_sources(explanation, shows_names=shows_names))
+    conclusion, records = decide(explanation, sources), _load_records(module, user)
+    is_found = conclusion.kind == "success"
+    header = explanation.page_file if isinstance(explanation.page_file, Header) else None
+    context = {
+        "module": module,
+        "key": explanation.key,
+        "conclusion": conclusion,
+        "looking": is_looking(explanation),
+        "sources": sources,
+        "remembered": list(list_remembered(explanation, shows_names=shows_names)),
+        "failed_parts": failed_parts(explanation, shows_names=shows_names),
+        "about": header.metadata if header else None,
+        "database": records,
+        "near": None if is_found else _load_near_misses(module.debug_file, module.debug_id, user),
+        "newest": records.files[0] if records.files else None,
+        "may_look": _has_any(user, *LOOK_AGAIN),
+        "sees_uploads": _has_any(user, *VIEW_UPLOADS),
+        "sees_all": user.has_perm(AUDITOR),
+    }
+    return render(request, "explain/module.html", context)
+
+
+def _has_any(user: Reader, *permissions: str) -> bool:
+    return any(map(user.has_perm, permissions))
+
+
+def _load_records(module: ObjectId, user: Reader) -> ModuleRecords:
+    try:
+        return ModuleRecords(_load_uploads(module, user), _count_requests(module))
+    except DatabaseError:
+        return ModuleRecords(None, None)
+
+
+def _load_near_misses(debug_file: str, debug_id: str, user: Reader) -> NearMisses | None:
+    """Return near misses, or None if the database does not respond."""
+    try:
+        return find_near_misses(debug_file, debug_id, shows_ids=_has_any(user, *LOOK_AGAIN, *OPERATE))
+    except DatabaseError:
+        return None
+
+
+def _load_uploads(module: ObjectId, user: Reader) -> list[SymbolFile]:
+    """Return the module's newest files: the user's own, or those of all users for an auditor."""
+    files = SymbolFile.objects.filter(debug_file=module.debug_file, debug_id=module.debug_id)
+    if not user.has_perm(AUDITOR):
+        if not isinstance(user, User):
+            return []
+        files = files.filter(upload__user=user)
+    return list(files.select_related("upload__user").order_by("-id")[:NEWEST_UPLOADS])
+
+
+def _count_requests(module: ObjectId) -> dict[str, object]:
+    """Return how often the module was requested and missing, and the time of the last such request."""
+    rows = MissingSymbol.objects.filter(debug_id=module.debug_id, debug_file=module.debug_file)
+    return rows.aggregate(
+        count=Sum("count"), symbolications=Sum("symbolications"), last_seen=Max("last_seen")
+    )
+
+
+EXPLAIN_PAGE = SitePage(
+    title="Explain",
+    about="See why a module has no symbols.",
+    urls=[
+        path("explain/", show_form, name="explain"),
+        path("explain/<str:debug_file>/<str:debug_id>/", show_module, name="explained"),
+    ],
 )

@@ -31,10 +31,9 @@ from tecken.accounts.tokens import (
     tokens_of,
 )
 from tecken.errors import Forbidden, InvalidInput
-from tecken.web.api.paging import Paging, load_page
-from tecken.web.auth import need, page
+from tecken.web.auth import SitePage, need, page
+from tecken.web.lists import Paging, load_page
 from tecken.web.pages.config import user_of
-from tecken.web.registration import SitePage
 
 # The page highlights tokens that expire within this time.
 EXPIRES_SOON = timedelta(days=14)

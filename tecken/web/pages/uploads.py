@@ -29,7 +29,7 @@ from tecken.upload import archive_upload
 from tecken.upload.models import Upload
 from tecken.upload.protocols.archive import upload_archive
 from tecken.upload.protocols.direct import REGULAR, UPLOADERS
-from tecken.web.api import files as files_api
+from tecken.web.api import uploads as files_api
 from tecken.web.api.uploads import (
     AUDITOR,
     FILTERS,
@@ -37,12 +37,11 @@ from tecken.web.api.uploads import (
     SORTS,
     UploadFilters,
     find_upload,
-    visible_to,
+    visible_uploads,
 )
-from tecken.web.auth import accept_streamed_form, need, page
+from tecken.web.auth import VIEW_UPLOADS, SitePage, accept_streamed_form, need, page
 from tecken.web.lists import load_list
 from tecken.web.pages.config import user_of
-from tecken.web.registration import VIEW_UPLOADS, SitePage
 
 # The client of an upload that is older and unfinished has given up, so its page is not refreshed.
 REFRESH_PERIOD = timedelta(hours=1)
@@ -93,11 +92,11 @@ def show_upload(request: HttpRequest, number: int) -> HttpResponse:
 @require_safe
 def show_files(request: HttpRequest) -> HttpResponse:
     """Show the list of files of all uploads that the user may see."""
-    files = files_api.visible_to(_grant_of(request))
-    file_list = load_list(request, files, files_api.FileFilters, files_api.FILTERS, files_api.SORTS)
+    files = files_api.visible_files(_grant_of(request))
+    file_list = load_list(request, files, files_api.FileFilters, files_api.FILE_FILTERS, files_api.FILE_SORTS)
     context = {
         "list": file_list,
-        "more": any(name in file_list.query for name in files_api.FILTERS if name not in BASIC_FILTERS),
+        "more": any(name in file_list.query for name in files_api.FILE_FILTERS if name not in BASIC_FILTERS),
     }
     status = HTTPStatus.BAD_REQUEST if file_list.problem else HTTPStatus.OK
     return render(request, "files/list.html", context, status=status)
@@ -168,7 +167,7 @@ def _cancel(request: HttpRequest, upload: Upload) -> HttpResponse:
 def _render_list(request: HttpRequest, status: HTTPStatus = HTTPStatus.OK, problem: str = "") -> HttpResponse:
     grant, user = _grant_of(request), user_of(request)
     has_warnings = ExpressionWrapper(~Q(warnings=[]), BooleanField())
-    rows = visible_to(grant).defer(*LONG_COLUMNS).select_related("user").annotate(warned=has_warnings)
+    rows = visible_uploads(grant).defer(*LONG_COLUMNS).select_related("user").annotate(warned=has_warnings)
     upload_list = load_list(request, rows, UploadFilters, FILTERS, SORTS)
     if upload_list.problem and status == HTTPStatus.OK:
         status = HTTPStatus.BAD_REQUEST

@@ -14,7 +14,7 @@ from tecken.download.models import MissingSymbol
 from tecken.storage.models import SymbolFile
 from tecken.symbols.layouts import below_root
 from tecken.web import formatting
-from tecken.web.api.files import address_of
+from tecken.web.api.uploads import address_of
 from tecken.web.urls import PAGES
 
 register = template.Library()

@@ -9,7 +9,7 @@ from pytest_django import Settings
 
 from tecken import services
 from tecken.jobs import keys
-from tecken.queues import QUEUES
+from tecken.jobs.keys import QUEUES
 from tecken.redisclient import services as redis_services
 from tests.support.redis_server import RedisServer
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from tecken.monitoring.health.panels import LONGEST_SECONDS, History
-from tecken.monitoring.preflight.facts import Facts, parse_info
+from tecken.monitoring.preflight.rules import Facts, parse_info
 
 START = parse_info({"run_id": "a", "total_commands_processed": 100})
 

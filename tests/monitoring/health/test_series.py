@@ -8,10 +8,10 @@ from tecken.jobs import keys
 from tecken.jobs.records import records
 from tecken.limits import services as limits_services
 from tecken.limits.port import Cost
-from tecken.monitoring.health.series import (
+from tecken.monitoring.health.measurements import (
     EVERY_SECONDS,
     KEPT,
-    KEY,
+    SERIES_KEY,
     Rate,
     Sample,
     ServerSample,
@@ -19,8 +19,8 @@ from tecken.monitoring.health.series import (
     load_samples,
     take_sample,
 )
-from tecken.monitoring.health.tasks import sample
 from tecken.redisclient import services as redis_services
+from tecken.tasks import sample
 from tests.jobs.traced import traced
 
 
@@ -60,9 +60,9 @@ def test_sample_has_the_wait_of_the_slowest_queue(counters: redis.Redis) -> None
 
 
 def test_samples_are_limited_to_a_day(counters: redis.Redis) -> None:
-    counters.rpush(KEY, *[b"[1, null, null, null, null]"] * (KEPT + 5))
+    counters.rpush(SERIES_KEY, *[b"[1, null, null, null, null]"] * (KEPT + 5))
     take_sample()
-    assert counters.llen(KEY) == KEPT
+    assert counters.llen(SERIES_KEY) == KEPT
     assert load_samples(counters, 2)[0] == Sample(1, None, None, None, None)
 
 

@@ -4,9 +4,15 @@ import pytest
 import redis
 from django.conf import settings
 
-from tecken.monitoring.health.sizing import ENOUGH, EVERY_SECONDS, KEY, compute_sizing, load_sizing
-from tecken.monitoring.health.tasks import size_store
+from tecken.monitoring.health.measurements import (
+    ENOUGH,
+    SIZE_EVERY_SECONDS,
+    SIZING_KEY,
+    compute_sizing,
+    load_sizing,
+)
 from tecken.redisclient import services as redis_services
+from tecken.tasks import size_store
 from tests.support.asked import asked
 
 
@@ -25,7 +31,7 @@ def test_size_store_job_stores_the_sizing(counters: redis.Redis) -> None:
     assert sizing._replace(at=0) == compute_sizing(counters)._replace(at=0)
     assert sizing.needs == (100_000, 100_000, 100_000)
     assert (sizing.entries.keys, sizing.entries.size) == (100, 100_000)
-    assert 0 < counters.ttl(KEY) <= 86_400
+    assert 0 < counters.ttl(SIZING_KEY) <= 86_400
 
 
 def test_sizing_of_few_accesses_is_not_enough(counters: redis.Redis) -> None:
@@ -38,4 +44,4 @@ def test_sizing_of_few_accesses_is_not_enough(counters: redis.Redis) -> None:
 
 
 def test_sizing_interval_is_that_of_the_schedule() -> None:
-    assert settings.CELERY_BEAT_SCHEDULE["size-store"]["schedule"] == EVERY_SECONDS
+    assert settings.CELERY_BEAT_SCHEDULE["size-store"]["schedule"] == SIZE_EVERY_SECONDS

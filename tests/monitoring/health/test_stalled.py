@@ -14,14 +14,14 @@ from pytest_django import Settings
 
 from tecken import services
 from tecken.jobs import keys
+from tecken.jobs.keys import QUEUES
 from tecken.jobs.records import DeadLetter, records
 from tecken.monitoring import degraded
 from tecken.monitoring.degraded import LATE_SECONDS, CanaryWatch
-from tecken.monitoring.health.checks import probe_runner
-from tecken.queues import QUEUES
+from tecken.monitoring.health.probes import probe_runner
 from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
+from tecken.runtimeconfig.backend import Maintenance, format_maintenance
 from tests.support.small_disk import SmallDisk, small_disk
 
 pytestmark = pytest.mark.django_db

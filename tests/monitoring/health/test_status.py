@@ -15,9 +15,9 @@ from kombu.connection import Connection
 from pytest_django import Settings
 
 from tecken import services
-from tecken.queues import QUEUES
+from tecken.jobs.keys import QUEUES
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
+from tecken.runtimeconfig.backend import Maintenance, format_maintenance
 from tests.monitoring.health.conftest import Move
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.sentinel import wait_until

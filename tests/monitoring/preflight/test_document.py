@@ -15,7 +15,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tecken import redisclient
-from tecken.monitoring.preflight import commands
+from tecken.monitoring.preflight import inspect
 from tecken.monitoring.preflight.inspect import Target, inspect_server
 from tecken.monitoring.preflight.rules import CACHE, STORE
 from tecken.settings import BASE_DIR
@@ -56,8 +56,8 @@ def test_redis_details_have_the_documented_keys() -> None:
     assert set(keys(shown)) <= set(keys(operator.get("/admin/health/redis").json()))
 
 
-@pytest.mark.parametrize(("name", "needed"), [(CACHE, commands.CACHE), (STORE, commands.STORE)])
-def test_documented_account_is_sufficient(name: str, needed: tuple[commands.Command, ...]) -> None:
+@pytest.mark.parametrize(("name", "needed"), [(CACHE, inspect.CACHE), (STORE, inspect.STORE)])
+def test_documented_account_is_sufficient(name: str, needed: tuple[inspect.Command, ...]) -> None:
     line = block("text", "ACL SETUSER").strip()
     with RedisServer() as server, redis.Redis.from_url(server.url) as operator:
         operator.execute_command(*line.split())

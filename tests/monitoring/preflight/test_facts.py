@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tecken.monitoring.preflight.facts import Facts, fetch_facts, merge_facts, parse_info
+from tecken.monitoring.preflight.rules import Facts, fetch_facts, merge_facts, parse_info
 from tecken.redisclient import client
 from tests.conftest import IMAGES
 from tests.support.cluster import RedisCluster

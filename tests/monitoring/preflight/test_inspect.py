@@ -8,13 +8,13 @@ import pytest
 import redis
 
 from tecken import redisclient
-from tecken.monitoring.preflight import commands
+from tecken.monitoring.preflight import inspect
 from tecken.monitoring.preflight.inspect import Inspection, Target, inspect_server
 from tecken.monitoring.preflight.rules import CACHE
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.scripted_server import ScriptedServer
 
-OUTSIDE = [tuple(word.format("tecken:config") for word in command) for command in commands.CACHE_OUTSIDE]
+OUTSIDE = [tuple(word.format("tecken:config") for word in command) for command in inspect.CACHE_OUTSIDE]
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def operator(server: RedisServer) -> Iterator[redis.Redis]:
 
 def inspect_url(url: str, production: bool = False) -> Inspection:
     client = redisclient.client(url, timeout=1, connect_timeout=1)
-    return inspect_server(Target(CACHE, url, client, commands.CACHE, OUTSIDE), production)
+    return inspect_server(Target(CACHE, url, client, inspect.CACHE, OUTSIDE), production)
 
 
 def as_user(server: RedisServer, user: str) -> str:
@@ -61,7 +61,7 @@ def test_inspection_changes_nothing(server: RedisServer, operator: redis.Redis) 
 
 
 def test_inspection_with_the_least_account_has_no_problem(server: RedisServer, operator: redis.Redis) -> None:
-    allow(operator, *commands.acl_rules(commands.CACHE, commands.CACHE_OUTSIDE))
+    allow(operator, *inspect.acl_rules(inspect.CACHE, inspect.CACHE_OUTSIDE))
     inspection = inspect_url(as_user(server, "ted"))
     assert problems(inspection) == []
     assert inspection.facts

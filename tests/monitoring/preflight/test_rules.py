@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from tecken.monitoring.preflight.facts import Facts, parse_info
-from tecken.monitoring.preflight.rules import find_problems
+from tecken.monitoring.preflight.rules import Facts, find_problems, parse_info
 
 CACHE = Facts(
     run_id="a",

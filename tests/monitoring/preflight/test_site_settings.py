@@ -8,7 +8,7 @@ import secrets
 import pytest
 from django.conf import LazySettings
 
-from tecken.monitoring.preflight.site_settings import MIN_KEY_CHARACTERS, find_setting_problems, find_weakness
+from tecken.monitoring.preflight.rules import MIN_KEY_CHARACTERS, find_setting_problems, find_weakness
 from tecken.settings import BASE_DIR
 
 # Made once with the documented command: a random one would give each process of the tests other names.

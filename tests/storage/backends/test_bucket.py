@@ -14,7 +14,7 @@ import pytest
 
 from tecken.errors import AccessDenied, NotFound, Throttled, TooLarge, Unavailable
 from tecken.storage.backends.bucket import Bucket, bucket_for, merge_spans
-from tecken.storage.backends.temporary_files import STALE_SECONDS
+from tecken.storage.disk import STALE_SECONDS
 from tecken.storage.port import FetchLimits
 from tests.support.http_upstream import HttpUpstream, Reply
 from tests.support.s3_server import S3Bucket
@@ -120,7 +120,7 @@ def test_get_status_429_is_throttled(
     monkeypatch.setenv("AWS_ENDPOINT_URL", upstream.url.rstrip("/"))
     upstream.script["/bucket/a"] = Reply(429)
     with pytest.raises(Throttled):
-        bucket_for("s3://bucket", QUICK).get("a")
+        bucket_for("s3://bucket", GENEROUS).get("a")
 
 
 @pytest.mark.parametrize("reply", [Reply(403), Reply(500), Reply(mute=True), Reply(hang_up=True)])

@@ -19,11 +19,11 @@ from prometheus_client import REGISTRY
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import services
 from tecken.jobs import keys
+from tecken.jobs.keys import CONVERT
 from tecken.metrics import RENDERED
-from tecken.queues import CONVERT
 from tecken.redisclient import services as redis_services
 from tecken.storage import services as storage_services
-from tecken.storage.backends.uploaded_files import gzip_chunks
+from tecken.storage.backends.files import gzip_chunks
 from tecken.store.port import Missing
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.api import views

@@ -9,8 +9,15 @@ from threading import Lock
 
 from tecken.errors import StoreUnavailable, Unavailable
 from tecken.store.port import Missing, PageKey
-from tecken.symbolication.conversion.early import MAX_OFFSETS, EarlyFrames
-from tecken.symbolication.conversion.status import NO_OFFSETS, ClientPlaces, Offsets, Ready, State
+from tecken.symbolication.conversion.status import (
+    MAX_OFFSETS,
+    NO_OFFSETS,
+    ClientPlaces,
+    EarlyFrames,
+    Offsets,
+    Ready,
+    State,
+)
 from tecken.symbols.ids import ObjectId
 
 

@@ -13,12 +13,17 @@ import pytest
 
 from tecken.errors import TeckenError, Throttled, Unavailable
 from tecken.storage.backends.memory import MemoryPageFiles, MemorySymbols
-from tecken.storage.factory import upstream_for
-from tecken.store.memory import MemoryPageStore
+from tecken.storage.services import upstream_for
+from tecken.store.page_store import MemoryPageStore
 from tecken.store.port import Missing, PageStore
-from tecken.symbolication.conversion.converter import LONGEST_UNREACHABLE, Converter, MissingLifetimes
-from tecken.symbolication.conversion.early import EarlyFrames, EarlyPublisher
+from tecken.symbolication.conversion.converter import (
+    LONGEST_UNREACHABLE,
+    Converter,
+    EarlyPublisher,
+    MissingLifetimes,
+)
 from tecken.symbolication.conversion.page_file_builder import Conversion
+from tecken.symbolication.conversion.status import EarlyFrames
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import symbol_file
 from tecken.symbols.pagefile.file import Header

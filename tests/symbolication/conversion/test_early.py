@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from tecken.errors import MalformedPageFile, Unavailable
-from tecken.symbolication.conversion import early
-from tecken.symbolication.conversion.early import EarlyFrames, EarlyPublisher, dump, load
+from tecken.symbolication.conversion import converter
+from tecken.symbolication.conversion.converter import EarlyPublisher
+from tecken.symbolication.conversion.status import EarlyFrames, dump_frame, load_frame
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.lookup import Frame, Inline
 from tecken.symbols.pagefile.convert import PageFileWriter
@@ -44,7 +45,7 @@ def published(tracker: MemoryConversionTracker, clock: Clock | None = None) -> E
     "frame", [None, FIRST, Frame("é", 0, "", 0, (Inline("a", "b", 1), Inline("c", "", 0)), 2**32 - 1)]
 )
 def test_dump_frame_is_loaded_unchanged(frame: Frame | None) -> None:
-    assert load(dump(frame)) == frame
+    assert load_frame(dump_frame(frame)) == frame
 
 
 def test_publish_wanted_offsets_has_their_frames(tracker: MemoryConversionTracker) -> None:
@@ -63,7 +64,7 @@ def test_publish_without_wanted_offsets_publishes_nothing(tracker: MemoryConvers
 def test_publish_frames_are_bounded_in_bytes(
     tracker: MemoryConversionTracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(early, "MAX_BYTES", 70)
+    monkeypatch.setattr(converter, "MAX_BYTES", 70)
     frames = published(tracker)
     assert frames
     assert list(frames.frames) == [1, 0x1000]

@@ -8,7 +8,7 @@ import zstandard
 
 from tecken.errors import BadModule, Malformed, TooLarge, Unavailable
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles
-from tecken.store.memory import MemoryPageStore
+from tecken.store.page_store import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.converter import Importer
 from tecken.symbolication.conversion.page_file_builder import Conversion

@@ -7,7 +7,6 @@ import pytest
 
 from tecken.errors import Pending, Unavailable
 from tecken.store.port import Missing
-from tecken.symbolication.conversion.early import MAX_OFFSETS, EarlyFrames
 from tecken.symbolication.conversion.queue import (
     MAX_ATTEMPTS,
     Answers,
@@ -15,9 +14,9 @@ from tecken.symbolication.conversion.queue import (
     ConversionWorker,
     InlineConversionQueue,
     PageFileRenewal,
+    ResultSignals,
 )
-from tecken.symbolication.conversion.signals import ResultSignals
-from tecken.symbolication.conversion.status import Ready, State
+from tecken.symbolication.conversion.status import MAX_OFFSETS, EarlyFrames, Ready, State
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 from tests.support.clock import Clock

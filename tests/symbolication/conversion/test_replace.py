@@ -4,7 +4,7 @@ import pytest
 
 from tecken.errors import Unavailable
 from tecken.storage.backends.memory import MemoryPageFiles
-from tecken.store.memory import MemoryPageStore
+from tecken.store.page_store import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.converter import ModuleInvalidator
 from tecken.symbolication.conversion.status import Ready

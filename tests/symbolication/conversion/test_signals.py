@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tecken.symbolication.conversion.signals import ResultSignals
+from tecken.symbolication.conversion.queue import ResultSignals
 from tecken.symbols.ids import ObjectId
 
 XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")

@@ -7,11 +7,12 @@ from tecken.errors import Unavailable
 from tecken.redisclient.guard import RedisGuard
 from tecken.store.port import Missing
 from tecken.symbolication.conversion import keys
-from tecken.symbolication.conversion.early import MAX_OFFSETS, EarlyFrames
 from tecken.symbolication.conversion.status import (
+    MAX_OFFSETS,
     RENEWAL_SECONDS,
     ClientPlaces,
     ConversionTracker,
+    EarlyFrames,
     Ready,
     RedisConversionTracker,
 )

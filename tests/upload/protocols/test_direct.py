@@ -16,7 +16,7 @@ from pytest_django import Settings
 from tecken import services
 from tecken.errors import NotFound
 from tecken.storage import services as storage_services
-from tecken.storage.backends.staging import Slot
+from tecken.storage.backends.files import Slot
 from tecken.storage.models import SymbolFile
 from tecken.symbols.layouts import FileKey
 from tecken.upload.models import Announcement, Upload

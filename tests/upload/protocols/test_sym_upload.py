@@ -21,7 +21,7 @@ from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey
 from tecken.upload.models import Upload
 from tecken.upload.protocols import sym_upload
-from tecken.upload.single_file import NamedFile
+from tecken.upload.protocols.sym_upload import NamedFile
 from tests.support.options import Override
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, stored
 

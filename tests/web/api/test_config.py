@@ -10,8 +10,7 @@ from django.test import Client
 
 from tecken.errors import Unavailable
 from tecken.runtimeconfig import current, service
-from tecken.runtimeconfig.backend import Report, Values
-from tecken.runtimeconfig.backends.memory import MemoryBackend
+from tecken.runtimeconfig.backend import MemoryBackend, Report, Values
 from tecken.runtimeconfig.options import CATALOGUE
 from tecken.runtimeconfig.snapshot import parse_setting
 from tests.web.api.people import key_of, person

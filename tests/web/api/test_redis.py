@@ -14,8 +14,8 @@ from tecken import services
 from tecken.redisclient import services as redis_services
 from tecken.redisclient.guard import RedisGuard
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
-from tecken.store.hit_counts import HitCounts
+from tecken.runtimeconfig.backend import Maintenance, format_maintenance
+from tecken.store.access_counts import HitCounts
 from tecken.store.port import PageKey
 from tecken.symbols.ids import ObjectId
 from tests.accounts.people import key, user

@@ -114,7 +114,7 @@ def test_schemas_have_unique_names() -> None:
     kinds: list[type[Schema]] = [Schema]
     for kind in kinds:
         kinds.extend(kind.__subclasses__())
-    names = [kind.__name__ for kind in kinds if kind.__module__.startswith("tecken.web.api.")]
+    names = [kind.__name__ for kind in kinds if kind.__module__.startswith("tecken.web.")]
     assert names
     assert sorted(names) == sorted(set(names))
 

@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from tecken.upload.models import Upload
-from tecken.web.api.paging import DEEPEST_PAGE, MAX_COUNTED, PAGE_ROWS
+from tecken.web.lists import DEEPEST_PAGE, MAX_COUNTED, PAGE_ROWS
 from tests.web.api.people import key_of, person
 from tests.web.api.rows import file_of, upload_of
 

@@ -11,8 +11,7 @@ from django.test import Client
 
 from tecken import services
 from tecken.accounts.models import Token
-from tecken.limits.daily import utc_today
-from tecken.limits.models import Usage
+from tecken.limits.models import Usage, utc_today
 from tecken.redisclient import services as redis_services
 from tests.support.options import Override
 from tests.support.quiet_usage import quiet_usage

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils.html import escape
 
 from tecken.accounts.tokens import TOKEN_PERMISSIONS
-from tecken.web.pages.api_docs import Description, Operation
+from tecken.web.pages.docs import Description, Operation
 from tests.web.api.people import key_of, person
 
 

@@ -12,9 +12,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tecken.errors import BadOption, Unavailable
-from tecken.runtimeconfig import current, history, service
-from tecken.runtimeconfig.backend import Change, Report, Values
-from tecken.runtimeconfig.backends.memory import MemoryBackend
+from tecken.runtimeconfig import current, service
+from tecken.runtimeconfig.backend import Change, MemoryBackend, Report, Values
 from tecken.runtimeconfig.models import Version
 from tecken.runtimeconfig.options import CATALOGUE
 from tecken.runtimeconfig.snapshot import parse_setting
@@ -104,7 +103,7 @@ def test_what_nobody_touched_stays_as_it_is(client: Client, operator: User, text
 
 def test_a_message_may_have_lines(client: Client, operator: User) -> None:
     sent(client, opened(client), maintenance_message="one\r\ntwo")
-    assert history.find_texts(1) == {"maintenance_message": "one\ntwo"}
+    assert service.find_texts(1) == {"maintenance_message": "one\ntwo"}
 
 
 def test_how_far_it_has_come_is_told(client: Client, operator: User, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +172,7 @@ def test_a_conflict_shows_both(client: Client, operator: User) -> None:
     again = form_of(page, "symbolicate_max_jobs")
     assert again.fields["log_level"] == "DEBUG", "what the other changed and I did not"
     assert sent(client, again).status_code == 302
-    assert history.find_texts(2) == {"symbolicate_max_jobs": "30", "log_level": "DEBUG"}
+    assert service.find_texts(2) == {"symbolicate_max_jobs": "30", "log_level": "DEBUG"}
 
 
 def test_a_value_for_a_while(client: Client, operator: User) -> None:
@@ -185,11 +184,11 @@ def test_a_value_for_a_while(client: Client, operator: User) -> None:
     }
     assert client.post("/config/", opened(client).fields | window).status_code == 302
     key = "symbolicate_max_jobs@2030-01-01T22:00:00Z/2030-01-01T23:00:00Z"
-    assert history.find_texts(1) == {key: "2"}
+    assert service.find_texts(1) == {key: "2"}
     page = client.get("/config/").content.decode()
     assert "2 from 2030-01-01 22:00:00 until 2030-01-01 23:00:00" in section(page, "symbolicate_max_jobs")
     client.post("/config/", opened(client).fields | {f"unset:{key}": "on"})
-    assert history.find_texts(2) == {}
+    assert service.find_texts(2) == {}
 
 
 def test_from_now_on(client: Client, operator: User) -> None:
@@ -232,7 +231,7 @@ def test_what_nobody_knows_any_more_can_be_removed(client: Client, operator: Use
     Version.objects.create(number=1, stamp="a", by="redis-cli", source="redis", values={"gone": HOSTILE})
     assert "\\u202egnp.exe" in client.get("/config/").content.decode()
     client.post("/config/", opened(client).fields | {"unset:gone": "on"})
-    assert history.find_texts(2) == {}
+    assert service.find_texts(2) == {}
 
 
 def test_a_bad_text_of_redis_is_shown_with_its_reason(client: Client, operator: User) -> None:
@@ -242,7 +241,7 @@ def test_a_bad_text_of_redis_is_shown_with_its_reason(client: Client, operator: 
     assert "symbolicate_max_jobs should be a whole number" in section(page, "symbolicate_max_jobs")
     assert form_of(page, "log_level").fields["log_level"] == "LOUD"
     assert sent(client, form_of(page, "log_level"), symbolicate_max_frames="10").status_code == 302
-    assert history.find_texts(2) == texts | {"symbolicate_max_frames": "10"}
+    assert service.find_texts(2) == texts | {"symbolicate_max_frames": "10"}
 
 
 def test_hostile_texts_do_no_harm(client: Client, operator: User) -> None:
@@ -279,7 +278,7 @@ def test_a_version_that_nobody_read(client: Client, operator: User, version: str
     change(symbolicate_max_jobs="20")
     reply = sent(client, opened(client), symbolicate_max_jobs="30", version=version)
     assert reply.status_code in (404, 409)
-    assert history.find_texts(1) == {"symbolicate_max_jobs": "20"}
+    assert service.find_texts(1) == {"symbolicate_max_jobs": "20"}
 
 
 @pytest.mark.parametrize("field", ["maintenance_message", "why"])
@@ -302,7 +301,7 @@ def test_redis_away(client: Client, operator: User, monkeypatch: pytest.MonkeyPa
     ).content.decode()
     assert "recorded, but Redis does not answer" in page
     assert "it is unknown which processes have applied it" in page
-    assert history.find_texts(1) == {"log_level": "DEBUG"}
+    assert service.find_texts(1) == {"log_level": "DEBUG"}
 
 
 def test_an_open_form_is_told_of_another_version(client: Client, viewer: User) -> None:
@@ -334,4 +333,4 @@ def test_the_new_ones_beside_mine(client: Client, operator: User) -> None:
     assert mine.fields.items() >= {"log_level": "DEBUG", "why": "my reason"}.items()
     assert Version.objects.count() == 1, "nothing was saved"
     assert sent(client, mine).status_code == 302
-    assert history.find_texts(2) == {"symbolicate_max_jobs": "30", "log_level": "DEBUG"}
+    assert service.find_texts(2) == {"symbolicate_max_jobs": "30", "log_level": "DEBUG"}

@@ -17,14 +17,13 @@ from tecken.download.models import MissingSymbol
 from tecken.errors import AccessDenied, NotFound, Unavailable
 from tecken.jobs import sending
 from tecken.storage import services as storage_services
+from tecken.storage.backends.files import gzip_chunks
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles
-from tecken.storage.backends.uploaded_files import gzip_chunks
-from tecken.storage.search import SourceResult
+from tecken.storage.lookups import SourceResult
 from tecken.store import services as store_services
-from tecken.store.memory import MemoryPageStore
+from tecken.store.page_store import MemoryPageStore
 from tecken.symbolication import services as symbolication_services
-from tecken.symbolication.conversion.early import EarlyFrames
-from tecken.symbolication.conversion.status import Ready
+from tecken.symbolication.conversion.status import EarlyFrames, Ready
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import symbol_file
 from tests.support.options import Override

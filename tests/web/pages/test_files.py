@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tecken.web.api import paging
+from tecken.web import lists
 from tests.web.api.people import person
 from tests.web.api.rows import file_of, upload_of
 from tests.web.conftest import logged_in
@@ -74,16 +74,16 @@ def test_files_has_pages_at_any_depth(
 ) -> None:
     monkeypatch.setattr("tecken.web.lists.DEEPEST_PAGE", 2)
     upload = upload_of(builder)
-    for number in range(3 * paging.PAGE_ROWS + 1):
+    for number in range(3 * lists.PAGE_ROWS + 1):
         file_of(upload, name=f"m{number}")
     query, seen = "", set[str]()
     for _ in range(4):
         with django_assert_max_num_queries(10):
             page = shown(client, query)
         assert len(page) < 150_000
-        seen |= {f"m{n}" for n in range(3 * paging.PAGE_ROWS + 1) if f'href="/m{n}.pdb/' in page}
+        seen |= {f"m{n}" for n in range(3 * lists.PAGE_ROWS + 1) if f'href="/m{n}.pdb/' in page}
         query = page.partition(' rel="next"')[0].rpartition('href="')[2].rstrip('"').replace("&amp;", "&")
-    assert len(seen) == 3 * paging.PAGE_ROWS + 1
+    assert len(seen) == 3 * lists.PAGE_ROWS + 1
 
 
 def test_files_escapes_names(client: Client, builder: User) -> None:

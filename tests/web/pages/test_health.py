@@ -12,12 +12,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tecken.monitoring.health import series
-from tecken.monitoring.health.series import Sample, take_sample
+from tecken.monitoring.health import measurements
+from tecken.monitoring.health.measurements import Sample, take_sample
 from tecken.redisclient import services as redis_services
-from tecken.runtimeconfig.backend import Report
-from tecken.runtimeconfig.backends.memory import MemoryBackend
-from tecken.web.charts.queue import draw_charts
+from tecken.runtimeconfig.backend import MemoryBackend, Report
+from tecken.web.charts import draw_queue
 from tests.monitoring.health.conftest import move, patient, redis_cache, redis_store, worker
 from tests.support.redis_server import RedisServer
 
@@ -123,16 +122,18 @@ def test_a_row_has_the_most_of_its_time() -> None:
         Sample(3600 - 200, None, None, 0, 7, None),
         Sample(3600 - 400, None, None, 0, None, None),
     ]
-    first, second, *_ = draw_charts(taken, 1, 3600).rows
+    first, second, *_ = draw_queue(taken, 1, 3600).rows
     assert (first.queued, first.canary) == (7, 0.2)
     assert (second.queued, second.canary) == (None, None)
 
 
 def test_a_day_is_a_small_page(client: Client, viewer: User, worker: None) -> None:
-    redis_services.counters_client().rpush(series.KEY, *[_row(number) for number in range(series.KEPT)])
+    redis_services.counters_client().rpush(
+        measurements.SERIES_KEY, *[_row(number) for number in range(measurements.KEPT)]
+    )
     assert len(shown(client, "/health/?hours=24")) < 60_000
 
 
 def _row(number: int) -> str:
-    at = time.time() - (series.KEPT - number) * series.EVERY_SECONDS
+    at = time.time() - (measurements.KEPT - number) * measurements.EVERY_SECONDS
     return f"[{at}, null, null, 1, {number % 1000}, {number % 7}]"

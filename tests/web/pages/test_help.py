@@ -13,7 +13,7 @@ from django.urls import Resolver404, resolve
 from django.utils.html import escape
 
 from tecken.settings import BASE_DIR
-from tecken.web.pages.help import EXAMPLE, NAMES, topics
+from tecken.web.pages.docs import EXAMPLE, NAMES, topics
 from tests.web.api.people import key_of, person
 
 HELP = BASE_DIR / "docs" / "help"

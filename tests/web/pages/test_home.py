@@ -17,12 +17,12 @@ from django.utils import timezone
 
 from tecken import services
 from tecken.accounts.tokens import issue
-from tecken.monitoring.health.series import KEY
+from tecken.monitoring.health.measurements import SERIES_KEY
 from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
+from tecken.runtimeconfig.backend import Maintenance, format_maintenance
 from tecken.upload.models import Upload
-from tecken.web.charts.activity import load_activity
+from tecken.web.charts import load_activity
 from tests.web.api.people import person
 
 HTML = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -47,7 +47,9 @@ def home(client: Client) -> str:
 def took(seconds: float, hits: int, misses: int, requests: int | None) -> None:
     """A sample of that many seconds ago."""
     store = [100, 1000, 3, hits, misses, 0]
-    redis_services.counters_client().rpush(KEY, json.dumps([time.time() - seconds, None, store, requests, 0]))
+    redis_services.counters_client().rpush(
+        SERIES_KEY, json.dumps([time.time() - seconds, None, store, requests, 0])
+    )
 
 
 def test_home_for_programs_is_unchanged(client: Client) -> None:

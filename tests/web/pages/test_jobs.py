@@ -14,8 +14,7 @@ from django.test import Client
 
 import tecken.celery  # noqa: F401 - jobs are sent by the current app
 from tecken.jobs import keys
-from tecken.jobs.backlog import backlog
-from tecken.jobs.records import DeadLetter, records
+from tecken.jobs.records import DeadLetter, backlog, records
 from tecken.redisclient import services as redis_services
 from tecken.web.pages import jobs
 from tests.monitoring.health.conftest import patient, worker

@@ -10,9 +10,7 @@ from django.test import Client
 
 from tecken.errors import Unavailable
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.backend import ConfigHead
-from tecken.runtimeconfig.backends.memory import MemoryBackend
-from tecken.runtimeconfig.maintenance import parse_maintenance
+from tecken.runtimeconfig.backend import ConfigHead, MemoryBackend, parse_maintenance
 from tests.web.forms import form_of
 
 pytestmark = pytest.mark.django_db

@@ -13,7 +13,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from tecken.download.models import MissingSymbol
-from tecken.web.api import paging
+from tecken.web import lists
 
 ID = "44E4EC8C2F41492B9369D6B9A059577C2"
 pytestmark = pytest.mark.django_db
@@ -73,7 +73,7 @@ def test_missing_by_code_id_links_explanation(client: Client) -> None:
 
 
 def test_missing_has_pages(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paging, "PAGE_ROWS", 2)
+    monkeypatch.setattr(lists, "PAGE_ROWS", 2)
     for number in range(3):
         missing(f"{number}.pdb", number)
     assert "?page=2" in shown(client)

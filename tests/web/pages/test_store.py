@@ -13,14 +13,14 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import services
-from tecken.monitoring.health import series
-from tecken.monitoring.health.tasks import size_store
-from tecken.queues import HOUSEKEEPING
+from tecken.jobs.keys import HOUSEKEEPING
+from tecken.monitoring.health import measurements
 from tecken.redisclient import services as redis_services
 from tecken.redisclient.guard import RedisGuard
-from tecken.store.hit_counts import HitCounts
+from tecken.store.access_counts import HitCounts
 from tecken.store.port import PageKey
 from tecken.symbols.ids import ObjectId
+from tecken.tasks import size_store
 from tests.support.asked import asked
 from tests.support.redis_server import free_port
 
@@ -53,7 +53,7 @@ def looked_for(module: ObjectId, pages: int, found: int) -> None:
 def sample(ago: float, store: list[int] | None, now: float | None = None) -> None:
     """Add what beat measured `ago` seconds before `now`."""
     taken = (time() if now is None else now) - ago
-    redis_services.counters_client().rpush(series.KEY, json.dumps([taken, None, store, 0, 0]))
+    redis_services.counters_client().rpush(measurements.SERIES_KEY, json.dumps([taken, None, store, 0, 0]))
 
 
 def test_store_unused_shows_text(client: Client, viewer: User) -> None:
@@ -164,8 +164,10 @@ def test_store_has_few_queries_and_bytes(
     size_store()
     for number in range(60):
         looked_for(ObjectId(f"module{number}.pdb", "A" * 33), 30, 20)
-    taken: list[Any] = [[time() - 30 * n, None, [n, 100, 3, 9 * n, n, n], 0, 0] for n in range(series.KEPT)]
-    redis_services.counters_client().rpush(series.KEY, *map(json.dumps, reversed(taken)))
+    taken: list[Any] = [
+        [time() - 30 * n, None, [n, 100, 3, 9 * n, n, n], 0, 0] for n in range(measurements.KEPT)
+    ]
+    redis_services.counters_client().rpush(measurements.SERIES_KEY, *map(json.dumps, reversed(taken)))
     with django_assert_max_num_queries(10):
         page = shown(client)
     assert len(page) < 100_000

@@ -15,8 +15,7 @@ from tecken.redisclient import services as redis_services
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
 from tecken.web.pages import symbolicate
-from tecken.web.pages.symbolicate import MAX_CHARACTERS
-from tecken.web.pages.symbolicated_report import SourceLine, find_source
+from tecken.web.pages.symbolicate import MAX_CHARACTERS, SourceLine, find_source
 from tests.support.options import Override
 
 SAMPLES = Path(__file__).parents[2] / "data" / "samples"

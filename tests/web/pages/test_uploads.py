@@ -15,15 +15,15 @@ from pytest_django import Settings
 
 from tecken import services
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.maintenance import Maintenance, format_maintenance
+from tecken.runtimeconfig.backend import Maintenance, format_maintenance
 from tecken.storage.models import SymbolFile
 from tecken.store import services as store_services
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbols.ids import ObjectId
+from tecken.tasks import keep_upload
 from tecken.upload.models import Upload
-from tecken.upload.tasks import keep_upload
-from tecken.web.api import paging
+from tecken.web import lists
 from tests.support.options import Override
 from tests.upload.uploaders import SYM, SYM_KEY, Makes
 from tests.upload.zips import zipped
@@ -93,7 +93,7 @@ def test_uploads_of_all_for_auditor_without_form(client: Client) -> None:
 def test_uploads_keeps_filters_in_form_and_links(
     client: Client, builder: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for _ in range(paging.PAGE_ROWS + 1):
+    for _ in range(lists.PAGE_ROWS + 1):
         upload_of(builder, filename="nightly.zip", try_symbols=True)
     page = shown(client, "/uploads/?filename=night&try_symbols=true&unknown=1")
     assert 'name="filename" value="night"' in page

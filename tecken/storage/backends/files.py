@@ -1,0 +1,294 @@
+"""Uploaded files, page files and staged files on object storage.
+
+Windows compares names without case, object storage does not. So a file of a Windows module whose name has
+capitals also has an object with its path in lower case, which holds the name as it was uploaded.
+
+Staged files are sent files that are not served until their upload is completed, checked and stored.
+
+A multipart upload whose process was killed stays invisible; let a lifecycle rule of the bucket remove it.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from tecken.errors import InvalidInput, NotFound
+from tecken.storage.backends.bucket import Bucket
+from tecken.storage.port import OwnFiles, Stored
+from tecken.symbols.filetypes import FileType
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import (
+    PAGE_ROOTS,
+    ROOT,
+    ROOTS,
+    FileKey,
+    is_former_page_file,
+    is_reserved,
+    lower_case_path,
+    needs_lower_case_path,
+    page_path,
+    parse_page_path,
+    parse_storage_path,
+    storage_path,
+    symbol_file,
+)
+
+if TYPE_CHECKING:
+    from obstore import Attributes, ObjectMeta
+
+# gzip, because every client that is redirected to the object can decode it.
+GZIP_LEVEL = 4
+# zlib's number for the largest window with a gzip wrapper.
+GZIP_WINDOW = 31
+
+
+class ObjectFiles:
+    """Uploaded files in a bucket; see `OwnFiles` for the methods."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.name = bucket.name
+        self._bucket = bucket
+
+    def stat(self, key: FileKey) -> Stored:
+        """Return size, etag and time of a file."""
+        return _stored(self._bucket.head(_path(key, NotFound)))
+
+    @contextmanager
+    def read(self, key: FileKey, start: int = 0, end: int | None = None) -> Iterator[Iterator[bytes]]:
+        """Read a part of a file."""
+        check_span(start, end)
+        yield self._bucket.chunks(self._bucket.get(_path(key, NotFound), start, end))
+
+    def put(self, key: FileKey, chunks: Iterable[bytes]) -> Stored:
+        """Store a file and, where its name needs one, its lower-case path."""
+        path = _path(key, InvalidInput)
+        if needs_lower_case_path(key):
+            # The lower-case path comes first: when it cannot be written, the file is not stored, and the
+            # client sends it again. In the other order, a stored file could not be found in lower case.
+            self._bucket.put(lower_case_path(key), [str(key).encode()])
+        self._bucket.put(path, chunks, _attributes(key.file_type))
+        return _stored(self._bucket.head(path))
+
+    def other_case(self, key: FileKey) -> FileKey:
+        """Return the key that was put last and differs in case only."""
+        _path(key, NotFound)
+        other = self._last_spelling(key) or key.in_lower_case
+        if other == key:
+            raise NotFound(f"{self.name} has {key} in no other case")
+        self.stat(other)
+        return other
+
+    def delete(self, key: FileKey) -> None:
+        """Delete a file, if it exists, and its lower-case path."""
+        with suppress(NotFound):
+            self._bucket.delete(_path(key, NotFound))
+            if needs_lower_case_path(key) and self._last_spelling(key) == key:
+                self._bucket.delete(lower_case_path(key))
+
+    def _last_spelling(self, key: FileKey) -> FileKey | None:
+        try:
+            index = self._bucket.get(lower_case_path(key))
+            return FileKey(*b"".join(self._bucket.chunks(index)).decode().split("/"))
+        except NotFound:
+            return None
+
+    def signed_get(self, key: FileKey, seconds: float) -> str | None:
+        """Return a URL for reading; None where the storage has no URLs."""
+        return self._bucket.sign("GET", _path(key, NotFound), seconds)
+
+    def signed_put(self, key: FileKey, seconds: float) -> str | None:
+        """Return a URL for writing; None where the storage has no URLs."""
+        return self._bucket.sign("PUT", _path(key, InvalidInput), seconds)
+
+    def keys(self) -> Iterator[FileKey]:
+        """Yield all keys."""
+        return (key for key, _ in self.entries())
+
+    def entries(self) -> Iterator[tuple[FileKey, Stored]]:
+        """Yield all files with their `stat`."""
+        for path, meta in self._bucket.entries(ROOT):
+            with suppress(ValueError):
+                yield parse_storage_path(path), _stored(meta)
+
+
+class OwnSymbols:
+    """Symbol source of the uploaded files."""
+
+    def __init__(self, files: OwnFiles) -> None:
+        self.name = files.name
+        self._files = files
+
+    @contextmanager
+    def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
+        """Read the symbol file of a module, as `SymbolSource.open` does."""
+        key = find_symbols(self._files, module)[0] if module.ignores_case else symbol_file(module)
+        with self._files.read(key) as chunks:
+            yield chunks
+
+
+def find_symbols(files: OwnFiles, module: ObjectId) -> tuple[FileKey, Stored]:
+    """Return the symbol file that was stored last under any spelling of the module's name.
+
+    Raises NotFound and Unavailable.
+    """
+    requested = symbol_file(module)
+    if not module.ignores_case:
+        return requested, files.stat(requested)
+    # All spellings share one page file, so each must lead to the same symbol file. Otherwise a request in one
+    # spelling would bring back symbols that an upload in another one has replaced.
+    found = [(key, stored) for key in _spellings(files, requested) if (stored := _stat(files, key))]
+    if not found:
+        raise NotFound(f"{files.name} has {requested} in no case")
+    return max(found, key=lambda item: (item[1].modified, item[0]))
+
+
+def _spellings(files: OwnFiles, key: FileKey) -> Collection[FileKey]:
+    spellings = {key, key.in_lower_case}
+    with suppress(NotFound):
+        spellings.add(files.other_case(key))
+    return spellings
+
+
+def _stat(files: OwnFiles, key: FileKey) -> Stored | None:
+    try:
+        return files.stat(key)
+    except NotFound:
+        return None
+
+
+def stored_symbols(files: OwnFiles, module: ObjectId) -> Stored | None:
+    """Return size, etag and time of the module's symbol file; None where it is absent. Raises Unavailable."""
+    try:
+        return find_symbols(files, module)[1]
+    except NotFound:
+        return None
+
+
+def check_span(start: int, end: int | None) -> None:
+    """Raise ValueError unless the span has at least one byte."""
+    if not 0 <= start < (start + 1 if end is None else end):
+        raise ValueError(f"no bytes from {start} to {end}")
+
+
+def refuse_name(key: FileKey, error: type[NotFound | InvalidInput]) -> None:
+    """Raise `error` for a name that no storage of ours can have."""
+    if any("/" in part or part in ("", ".", "..") for part in key) or is_reserved(key.file_name):
+        raise error(f"no file can have the name {key}")
+
+
+def gzip_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the gzip form in which `put` expects a file that is stored compressed."""
+    compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_WINDOW)
+    for chunk in chunks:
+        # Most calls return nothing, because zlib collects input; an empty chunk would only cost a write.
+        if packed := compressor.compress(chunk):
+            yield packed
+    yield compressor.flush()
+
+
+def _path(key: FileKey, error: type[NotFound | InvalidInput]) -> str:
+    refuse_name(key, error)
+    return storage_path(key)
+
+
+def _attributes(file_type: FileType) -> Attributes:
+    encoding: Attributes = {"Content-Encoding": file_type.encoding} if file_type.is_compressed else {}
+    return {"Content-Type": file_type.content_type, **encoding}
+
+
+def _stored(meta: ObjectMeta) -> Stored:
+    return Stored(meta["size"], (meta["e_tag"] or "").removeprefix("W/").strip('"'), meta["last_modified"])
+
+
+# Page files
+
+
+class ObjectPageFiles:
+    """Page files in a bucket, under the paths of `tecken.symbols.layouts`; methods as in `PageFiles`."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+
+    def read(self, module: ObjectId, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return the bytes of each span of a page file."""
+        return self._bucket.ranges(page_path(module), spans)
+
+    def write(self, module: ObjectId, chunks: Iterable[bytes]) -> None:
+        """Store a page file, replacing an older one."""
+        self._bucket.put(page_path(module), chunks)
+
+    def delete(self, module: ObjectId) -> None:
+        """Delete a page file, if it exists."""
+        self._bucket.delete(page_path(module))
+
+    def entries(self) -> Iterator[tuple[ObjectId, datetime]]:
+        """Yield all modules with the times of their page files."""
+        for root in PAGE_ROOTS:
+            for path, meta in self._bucket.entries(root):
+                if (module := parse_page_path(path)) is not None:
+                    yield module, meta["last_modified"]
+
+    def former(self) -> Iterator[str]:
+        """Yield the paths of page files of a former release."""
+        for root in ROOTS:
+            yield from (path for path, _ in self._bucket.entries(root) if is_former_page_file(path))
+
+    def delete_former(self, path: str) -> None:
+        """Delete a page file of a former release."""
+        # The check protects uploaded files, which lie below the same root.
+        if is_former_page_file(path):
+            self._bucket.delete(path)
+
+
+# Staging
+
+STAGING_ROOT = "incoming"
+STAGED_NAME = re.compile(rf"{STAGING_ROOT}/(\d+)\.(\d+)")
+
+
+class Slot(NamedTuple):
+    """Place of one file of one upload."""
+
+    upload: int
+    number: int
+
+    def __str__(self) -> str:
+        return f"{STAGING_ROOT}/{self.upload}.{self.number}"
+
+
+class Staging:
+    """Objects `incoming/<upload>.<number>`, beside the uploaded files of the same bucket."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+
+    def put(self, slot: Slot, chunks: Iterable[bytes]) -> None:
+        """Store a file, all of it or nothing, in place of an older one.
+
+        Raises Unavailable, and the errors of `chunks`.
+        """
+        self._bucket.put(str(slot), chunks)
+
+    @contextmanager
+    def read(self, slot: Slot) -> Iterator[Iterator[bytes]]:
+        """Read a file in chunks. Raises NotFound or Unavailable."""
+        yield self._bucket.chunks(self._bucket.get(str(slot)))
+
+    def signed_put(self, slot: Slot, seconds: float) -> str | None:
+        """Return a URL to which the file can be sent for `seconds`; None where the storage has no URLs."""
+        return self._bucket.sign("PUT", str(slot), seconds)
+
+    def delete(self, slot: Slot) -> None:
+        """Delete a file, if it exists. Raises Unavailable."""
+        self._bucket.delete(str(slot))
+
+    def entries(self) -> Iterator[tuple[Slot, datetime]]:
+        """Yield all files with the times at which they were written. Raises Unavailable."""
+        for name, meta in self._bucket.entries(STAGING_ROOT):
+            if match := STAGED_NAME.fullmatch(name):
+                yield Slot(*map(int, match.groups())), meta["last_modified"]

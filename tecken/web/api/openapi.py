@@ -1,0 +1,280 @@
+"""OpenAPI document: django-ninja's, with symbolication, authentication and the errors of each operation.
+
+Operations are authenticated by token or session. The views of symbolication do not use django-ninja, because
+they get the most requests, so their description is written here.
+
+https://spec.openapis.org/oas/v3.1.0
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from http import HTTPStatus
+from typing import Any, cast
+
+from django.http import HttpRequest
+from ninja import NinjaAPI
+from ninja.openapi.schema import OpenAPISchema
+from ninja.security import APIKeyHeader
+
+from tecken.errors import Forbidden
+from tecken.http.decorators import Grant, authenticate
+
+
+class TokenPermission(APIKeyHeader):
+    """Requirement of one of these permissions, or of any valid token or session if none is given."""
+
+    param_name = "Auth-Token"
+
+    def __init__(self, *permissions: str) -> None:
+        super().__init__()
+        self.permissions = permissions
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> Grant:  # noqa: ARG002 - granted() reads it
+        """Return the grant of the request.
+
+        Raises:
+            Forbidden: The token is not valid, or has none of the permissions.
+        """
+        # The header is not read from `key`: the guard of all views also accepts a session, and counts unknown
+        # tokens.
+        grant = authenticate(request)
+        if self.permissions and not grant.permissions.intersection(self.permissions):
+            raise Forbidden(f"This needs the permission {' or '.join(self.permissions)}")
+        return grant
+
+
+def grant_of(request: HttpRequest) -> Grant:
+    """Return the grant that `TokenPermission` has found."""
+    return cast(Grant, request.auth)  # type: ignore[attr-defined]
+
+
+# Document
+
+Json = dict[str, Any]
+
+RETRY_AFTER: Json = {
+    "Retry-After": {
+        "description": "seconds until the request can succeed",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
+ERROR: Json = {
+    "title": "Error",
+    "type": "object",
+    "properties": {"error": {"type": "string", "description": "description of the error"}},
+    "required": ["error"],
+}
+NOT_FOUND: Json = {
+    "title": "NotFound",
+    "type": "object",
+    "properties": {**ERROR["properties"], "path": {"type": "string", "description": "the path of the URL"}},
+    "required": ["error", "path"],
+}
+ERRORS = {
+    HTTPStatus.BAD_REQUEST: "A parameter or the body is wrong; the text names it",
+    HTTPStatus.FORBIDDEN: "No token, an unknown one, or one without the permission",
+    HTTPStatus.NOT_FOUND: "The caller has nothing of this name or number",
+    HTTPStatus.CONFLICT: "A newer version exists; nothing was changed",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large",
+    HTTPStatus.TOO_MANY_REQUESTS: "A limit is exceeded",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The site is under maintenance, or a server behind it does not answer",
+}
+RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def error_responses(*statuses: HTTPStatus) -> Json:
+    """Return the `openapi_extra` of an operation with errors that do not follow from its parameters."""
+    return {"responses": {int(status): _reference(status) for status in statuses}}
+
+
+class DescribedAPI(NinjaAPI):
+    """API whose OpenAPI document is valid and has the errors of each operation."""
+
+    def get_openapi_schema(
+        self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
+    ) -> OpenAPISchema:
+        """Return the OpenAPI document."""
+        document = super().get_openapi_schema(path_prefix=path_prefix, path_params=path_params)
+        # A copy, because the errors are added to it each time that the document is made.
+        document["paths"] = {**deepcopy(PATHS), **document["paths"]}
+        for path, methods in document["paths"].items():
+            for operation in methods.values():
+                _complete(path, operation)
+        document["components"]["schemas"] |= {**SCHEMAS, "Error": ERROR, "NotFound": NOT_FOUND}
+        document["components"]["responses"] = {_name(status): _response(status) for status in ERRORS}
+        return document
+
+
+def _complete(path: str, operation: Json) -> None:
+    """Add the errors to an operation."""
+    for parameter in operation["parameters"]:
+        _correct(parameter)
+    added = {int(status): _reference(status) for status in _error_statuses(path, operation)}
+    operation["responses"] = {**operation["responses"], **added}
+
+
+def _correct(parameter: Json) -> None:
+    """Remove the parts of a parameter that OpenAPI 3.1 forbids.
+
+    Examples of a parameter are a mapping there; django-ninja writes a list. And a query has no null: a
+    parameter without a value is left out.
+    """
+    parameter.pop("examples", None)
+    schema = parameter["schema"]
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) == 1:
+        del schema["anyOf"]
+        schema |= kinds[0]
+
+
+def _error_statuses(path: str, operation: Json) -> list[HTTPStatus]:
+    """Return the errors that follow from the parameters of an operation."""
+    statuses = list(RETRIED)
+    if operation["parameters"] or "requestBody" in operation:
+        statuses.append(HTTPStatus.BAD_REQUEST)
+    if "security" in operation:
+        statuses.append(HTTPStatus.FORBIDDEN)
+    if "{" in path:
+        statuses.append(HTTPStatus.NOT_FOUND)
+    if "requestBody" in operation:
+        statuses.append(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    return sorted(statuses)
+
+
+def _name(status: HTTPStatus) -> str:
+    return status.phrase.title().replace(" ", "")
+
+
+def _reference(status: HTTPStatus) -> Json:
+    return {"$ref": f"#/components/responses/{_name(status)}"}
+
+
+def _response(status: HTTPStatus) -> Json:
+    schema = "NotFound" if status == HTTPStatus.NOT_FOUND else "Error"
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    response = {"description": ERRORS[status], "content": content}
+    return {**response, "headers": RETRY_AFTER} if status in RETRIED else response
+
+
+# Symbolication
+
+
+def _schema(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _array(items: Json) -> Json:
+    return {"type": "array", "items": items}
+
+
+def _pair(first: Json, second: Json) -> Json:
+    return {"type": "array", "prefixItems": [first, second], "minItems": 2, "maxItems": 2}
+
+
+def _object(title: str, required: Json, optional: Json | None = None) -> Json:
+    """Return the schema of an object with required and optional properties."""
+    properties = {**required, **(optional or {})}
+    return {"title": title, "type": "object", "required": list(required), "properties": properties}
+
+
+STRING: Json = {"type": "string"}
+INTEGER_64: Json = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
+NAME: Json = {"description": "a text; an empty one, or another type, is not looked up"}
+JOB: Json = {
+    "memoryMap": {
+        "type": "array",
+        "description": "a debug file and a debug id for each module",
+        "items": _pair(NAME, NAME),
+        "examples": [[["crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0"]]],
+    },
+    "stacks": {
+        "type": "array",
+        "description": "lists of frames: the index of a module in memoryMap, or -1, and an offset",
+        "items": _array(_pair({"type": "integer", "minimum": -1}, INTEGER_64)),
+        "examples": [[[[0, 4613]]]],
+    },
+}
+PLACE: Json = {
+    "file": {**STRING, "description": "absent if it is not known"},
+    "line": {"type": "integer", "minimum": 1, "description": "absent if it is not known"},
+}
+FRAME: Json = {
+    "frame": {"type": "integer", "minimum": 0, "description": "its number in the stack"},
+    "module": STRING,
+    "module_offset": {**STRING, "description": "hexadecimal, such as 0x1205"},
+}
+SYMBOL: Json = {
+    "function": {**STRING, "description": "absent if no symbol covers the offset"},
+    "function_offset": {**STRING, "description": "from its first instruction"},
+    **PLACE,
+    "inlines": {
+        **_array(_schema("Inline")),
+        "description": "inlined calls at this offset, the deepest first",
+    },
+}
+FOUND: Json = {
+    "type": ["boolean", "null"],
+    "description": "true: symbols were used; false: there are none; null: no stack refers to it",
+}
+MODULE_ERROR: Json = {
+    "type": "object",
+    "required": ["name", "message"],
+    "properties": {"name": STRING, "message": STRING},
+}
+MODULE_ERRORS: Json = {
+    "type": "object",
+    "description": "why a module is false for another reason than missing symbols",
+    "additionalProperties": _array(MODULE_ERROR),
+}
+FOUND_MODULES: Json = {"type": "object", "additionalProperties": FOUND}
+SCHEMAS: Json = {
+    schema["title"]: schema
+    for schema in (
+        _object("Job", JOB),
+        _object("Jobs", {"jobs": {"type": "array", "minItems": 1, "items": _schema("Job")}}),
+        _object("JobV4", {**JOB, "version": {"type": "integer", "const": 4}}),
+        _object("Inline", {"function": STRING}, PLACE),
+        _object("Frame", FRAME, SYMBOL),
+        _object(
+            "JobResult",
+            {
+                "stacks": _array(_array(_schema("Frame"))),
+                "found_modules": FOUND_MODULES,
+                "module_errors": MODULE_ERRORS,
+            },
+        ),
+        _object("Symbolicated", {"results": _array(_schema("JobResult"))}),
+        _object(
+            "SymbolicatedV4",
+            {
+                "symbolicatedStacks": _array(_array(STRING)),
+                "knownModules": _array(FOUND),
+                "module_errors": MODULE_ERRORS,
+            },
+        ),
+    )
+}
+
+
+def _operation(version: str, summary: str, body: Json, response: str) -> Json:
+    return {
+        "operationId": f"symbolicate_{version}",
+        "summary": summary,
+        "tags": ["symbolication"],
+        "parameters": [],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": {
+            200: {"description": "OK", "content": {"application/json": {"schema": _schema(response)}}}
+        },
+    }
+
+
+V5_BODY = {"anyOf": [_schema("Job"), _schema("Jobs")]}
+PATHS: Json = {
+    "/symbolicate/v5": {
+        "post": _operation("v5", "Find functions, files, lines and inlined calls", V5_BODY, "Symbolicated")
+    },
+    "/symbolicate/v4": {"post": _operation("v4", "Find functions", _schema("JobV4"), "SymbolicatedV4")},
+}
