@@ -84,6 +84,11 @@ def test_join_unusual_block_is_unchanged(lines: bytes) -> None:
     assert join([usual, HEAD + b"\n" + lines, usual]) == [shorter, HEAD + b"\n" + lines, shorter]
 
 
+def test_join_missing_and_surplus_fields_do_not_meet_in_the_next_block() -> None:
+    blocks = [b"FUNC 10 8 0 f\n10 5  7", b"FUNC 20 8 0 g\n2\r0 5 1 7"]
+    assert join(blocks) == blocks
+
+
 LINES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 0x2000), st.integers(-1, 9), st.integers(0, 9)))
 
 
