@@ -4,7 +4,7 @@
 
 For each form: what is kept (pages, header tables and dictionary) of the symbol file, the bytes of a page
 before compression, the CPU time of compression in one thread, and the time to decompress a page. All forms
-are made from the same records, with the parameters of `pagefile.compression`.
+are made from the same records, with the parameters of `pagefile.cutter`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ from unittest import mock
 
 import zstandard
 
-from tecken.symbols.pagefile import compression, cutter
-from tecken.symbols.pagefile.compression import train
+from tecken.symbols.pagefile import cutter
 from tecken.symbols.pagefile.convert import SAMPLE
-from tecken.symbols.pagefile.cutter import WINDOW, make_cutter
+from tecken.symbols.pagefile.cutter import WINDOW, make_cutter, train
 from tecken.symbols.pagefile.file import Section
 from tecken.symbols.pagefile.page import decode, words
 
@@ -78,7 +77,7 @@ def measure(form: str, page_size: int, pages: Sequence[bytes], size: int, file_b
     step = max(1, sum(map(len, pages)) // SAMPLE)
     dictionary = train(list(pages[::step]), size) if size else b""
     trained = zstandard.ZstdCompressionDict(dictionary) if dictionary else None
-    compressor = zstandard.ZstdCompressor(compression_params=compression.PARAMETERS, dict_data=trained)
+    compressor = zstandard.ZstdCompressor(compression_params=cutter.PARAMETERS, dict_data=trained)
     start = time.process_time()
     compressed = [compressor.compress(page) for page in pages]
     compress_seconds = time.process_time() - start

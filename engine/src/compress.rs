@@ -1,4 +1,4 @@
-//! Compression of pages on several cores, in order (see `pagefile/compression.py`).
+//! Compression of pages on several cores, in order (see `pagefile/cutter.py`).
 #![forbid(unsafe_code)]
 
 use std::io;

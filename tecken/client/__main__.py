@@ -16,7 +16,7 @@ from tqdm import tqdm
 from tecken.client.files import NATIVE, Found, SymbolFile, find
 from tecken.client.site import QUICK, Failed, RequestRefused, Site, TryLater, own_version
 from tecken.client.uploads import Outcome, send_archives, send_direct
-from tecken.symbols.filetypes import FileType
+from tecken.symbols.layouts import FileType
 
 DONE: Final = 0
 SOME_FAILED: Final = 1

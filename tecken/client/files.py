@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tecken.errors import InvalidInput, Malformed
-from tecken.symbols.filetypes import FileType
 from tecken.symbols.formats import parse_module
 from tecken.symbols.ids import ObjectId
-from tecken.symbols.layouts import symbol_file
+from tecken.symbols.layouts import FileType, symbol_file
 
 HEAD_BYTES: Final = 64 << 10
 # Suffixes of native files: plain, as CAB files (symstore /compress), and as build systems pack them.

@@ -11,20 +11,26 @@ from functools import partial
 from io import BytesIO
 from typing import Any, Final
 
-from tecken.front.body import (
+from tecken.front.bodies import (
     Body,
     Disconnected,
     Receive,
+    Send,
     SpoolBudget,
     SpoolFull,
     UnreadBody,
     refusal,
     rule_for,
+    send_error,
+    send_json,
+    send_piece,
+    send_slices,
+    send_start,
+    send_whole,
 )
 from tecken.front.bridge import Application, Environ, Response, Scope, call, wsgi_environ
 from tecken.front.deadlines import DEADLINES, MEMORY_BYTES, Deadlines
 from tecken.front.dispatcher import Dispatcher
-from tecken.front.sending import Send, send_error, send_json, send_piece, send_slices, send_start, send_whole
 from tecken.http.decorators import REFUSAL
 
 logger = logging.getLogger(__name__)

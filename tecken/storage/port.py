@@ -11,9 +11,8 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from tecken.errors import BadModule
-from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import ObjectId, code_id, debug_ids_of_code_id, file_name, normal_debug_id
-from tecken.symbols.layouts import FileKey
+from tecken.symbols.layouts import FileKey, FileType
 
 
 class SymbolSource(Protocol):

@@ -17,14 +17,13 @@ import orjson
 
 from tecken.errors import BadModule, Pending, Unavailable
 from tecken.store.port import Missing
-from tecken.symbolication import request_cost
 from tecken.symbolication.api.answer import ApiVersion, Failure, JobModule, Resolved, check_answer
 from tecken.symbolication.api.schema import UNKNOWN_MODULE, Job, parse_key
 from tecken.symbolication.conversion.status import EarlyFrames
 from tecken.symbolication.frame_lookup import OFFSET_END, EngineTerms, ModuleSearch, Terms, look_up
 from tecken.symbolication.loader import ConversionQueue, ModuleSource
 from tecken.symbolication.memory_cache import FrameCache
-from tecken.symbolication.trace import Trace
+from tecken.symbolication.trace import Trace, count_request, describe_cost, log_cost
 from tecken.symbols import engine
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.lookup import Frame
@@ -88,13 +87,13 @@ def symbolicate(
     resolved = resolve(parts, version, jobs, trace)
     pieces = version.answer(resolved, parts.max_answer_bytes)
     # Last: a request that fails before is not counted, and the front may have it answered by another way.
-    request_cost.count(version.name, resolved, trace)
+    count_request(version.name, resolved, trace)
     if debug or log:
-        cost = request_cost.debug(resolved, trace, time.perf_counter() - start)
+        cost = describe_cost(resolved, trace, time.perf_counter() - start)
         if debug:
             pieces += (b',"debug":', orjson.dumps(cost))
         if log:
-            request_cost.log(version.name, cost)
+            log_cost(version.name, cost)
     return b"".join((*pieces, b"}"))
 
 

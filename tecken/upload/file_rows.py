@@ -19,11 +19,10 @@ from tecken.errors import BadModule, Unavailable
 from tecken.storage import services as storage_services
 from tecken.storage.models import NAME_CHARACTERS, UNKNOWN_FORMAT, Kind, SymbolFile
 from tecken.storage.port import Stored
-from tecken.symbols.filetypes import FileType
 from tecken.symbols.formats import HEAD_BYTES, format_of, recognise
 from tecken.symbols.formats.base import Format, ObjectInfo, UsabilityCheck
 from tecken.symbols.ids import build_id_of, code_id, is_windows_name, is_zero_debug_id, normal_debug_id
-from tecken.symbols.layouts import FileKey, parse_storage_path, storage_path
+from tecken.symbols.layouts import FileKey, FileType, parse_storage_path, storage_path
 from tecken.upload.models import Upload
 
 logger = logging.getLogger(__name__)

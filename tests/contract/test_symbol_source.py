@@ -17,9 +17,8 @@ from tecken.storage.backends.memory import MemoryFiles, MemorySymbols
 from tecken.storage.port import FetchLimits, SymbolSource
 from tecken.storage.upstreams.breakpad import BreakpadUpstream, BucketUpstream
 from tecken.storage.upstreams.http import HttpTransport
-from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import ObjectId
-from tecken.symbols.layouts import symbol_file
+from tecken.symbols.layouts import FileType, symbol_file
 from tests.support.http_upstream import HttpUpstream, Reply
 from tests.support.symbol_names import ODD_NAMES
 

@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from tecken.front.application import Front
-from tecken.front.body import Body, SpoolBudget, SpoolFull, rule_for
+from tecken.front.bodies import Body, SpoolBudget, SpoolFull, rule_for
 from tecken.front.config import server_config
 from tecken.front.deadlines import MEMORY_BYTES
 from tests.front.applications import Large, echo

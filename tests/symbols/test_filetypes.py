@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tecken.symbols.filetypes import FileType
+from tecken.symbols.layouts import FileType
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tecken.errors import BadModule
-from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import (
     FileKey,
+    FileType,
     below_root,
     file_of,
     is_former_page_file,

@@ -9,10 +9,9 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from tecken.symbols import formats
-from tecken.symbols.filetypes import FileType
 from tecken.symbols.formats.base import Kind, ObjectInfo
 from tecken.symbols.formats.breakpad import SymbolCheck
-from tecken.symbols.layouts import FileKey
+from tecken.symbols.layouts import FileKey, FileType
 from tecken.upload.file_rows import NATIVE, SymbolText
 from tecken.upload.models import Upload
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, Uploader

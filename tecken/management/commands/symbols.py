@@ -32,9 +32,8 @@ from tecken.store.port import Missing
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.frame_lookup import Terms, look_up
 from tecken.symbolication.trace import Trace
-from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import ObjectId, is_zero_debug_id
-from tecken.symbols.layouts import FileKey, object_of, parse_storage_path
+from tecken.symbols.layouts import FileKey, FileType, object_of, parse_storage_path
 from tecken.symbols.pagefile.file import Header, Metadata
 from tecken.upload.file_rows import ZERO_ID
 

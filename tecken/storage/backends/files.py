@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from tecken.errors import InvalidInput, NotFound
 from tecken.storage.backends.bucket import Bucket
 from tecken.storage.port import OwnFiles, Stored
-from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import (
     PAGE_ROOTS,
     ROOT,
     ROOTS,
     FileKey,
+    FileType,
     is_former_page_file,
     is_reserved,
     lower_case_path,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from tecken.errors import InvalidInput, TooLarge
-from tecken.symbolication.crash_reports import debuggers, json_reports, stackwalk
+from tecken.symbolication.crash_reports import json_reports, text_reports
 from tecken.symbolication.crash_reports.parsed_report import (
     ModuleTable,
     ParsedReport,
@@ -65,10 +65,10 @@ def _debug_id(text: str) -> str:
 # In this order: the list comes last, because it accepts almost every line.
 PARSERS: tuple[Callable[[str], ParsedReport | None], ...] = (
     json_reports.report,
-    stackwalk.machine,
-    stackwalk.human,
-    debuggers.mac,
-    debuggers.gdb,
+    text_reports.machine,
+    text_reports.human,
+    text_reports.mac,
+    text_reports.gdb,
     offset_list,
 )
 KNOWN = (

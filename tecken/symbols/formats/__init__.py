@@ -14,7 +14,7 @@ To add a format:
 3. `tests/symbols/formats/test_x.py`. `test_formats.py` runs its checks over every registered format.
 4. A row in the table "File formats" of `docs/upload.md`.
 
-The types of its files are in `tecken.symbols.filetypes` already, and their paths follow from them
+The types of its files are in `tecken.symbols.layouts` already, and their paths follow from them
 (`layouts.file_of`); files without a suffix of their own are `FileType.OTHER`. Several formats may share a
 type. Uploads then record kind, format, code file, code id, build id, architecture and generator of such
 files. The debug file and the debug id of a row are those of the path, and an upload warns if the file has
@@ -25,9 +25,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from tecken.symbols.filetypes import FileType
 from tecken.symbols.formats.base import Format, ObjectInfo
 from tecken.symbols.formats.breakpad import Breakpad, parse_module
+from tecken.symbols.layouts import FileType
 
 __all__ = ["FORMATS", "HEAD_BYTES", "format_of", "identify", "parse_module"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from tecken.symbols.filetypes import FileType
+from tecken.symbols.layouts import FileType
 
 
 class Kind(Enum):

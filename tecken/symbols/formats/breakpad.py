@@ -17,9 +17,9 @@ from operator import add, eq, gt
 from typing import Final, NamedTuple
 
 from tecken.errors import Malformed, TooLarge
-from tecken.symbols.filetypes import FileType
 from tecken.symbols.formats.base import Kind, ObjectInfo
 from tecken.symbols.ids import MAX_NAME
+from tecken.symbols.layouts import FileType
 from tecken.symbols.pagefile.bounds import MAX_BLOCK, MAX_EQUAL, MAX_NAME_BYTES
 
 MAX_LINE: Final = 4 << 20

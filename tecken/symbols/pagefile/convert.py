@@ -16,8 +16,7 @@ from typing import BinaryIO, Final, NamedTuple
 from tecken.symbols.decompression import decompress
 from tecken.symbols.lookup import Frame, PageLookup, frame, name
 from tecken.symbols.pagefile.cfi import CfiScanner
-from tecken.symbols.pagefile.compression import compress, train
-from tecken.symbols.pagefile.cutter import Cutter, make_cutter
+from tecken.symbols.pagefile.cutter import Cutter, compress, make_cutter, train
 from tecken.symbols.pagefile.file import Header, Metadata, PageWriter, Section
 from tecken.symbols.pagefile.page import Page, decode
 

@@ -29,9 +29,8 @@ from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.backends.files import Slot
 from tecken.symbols.decompression import decompress
-from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import ObjectId, normal_debug_id
-from tecken.symbols.layouts import FileKey, file_of, symbol_file
+from tecken.symbols.layouts import FileKey, FileType, file_of, symbol_file
 from tecken.upload.file_rows import Outcome, warn_of_native_files
 from tecken.upload.form import Spool
 from tecken.upload.ingest import ingest_file, open_staged, read_chunks, select_storage

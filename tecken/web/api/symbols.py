@@ -16,8 +16,8 @@ from ninja import Field, Query, Router, Schema
 from tecken.download.models import INDEXED_CHARACTERS, MissingSymbol
 from tecken.errors import BadModule, NotFound
 from tecken.storage.models import SymbolFile, match_name
-from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import code_id, debug_ids_of_code_id
+from tecken.symbols.layouts import FileType
 from tecken.web import lists
 from tecken.web.api.openapi import TokenPermission
 from tecken.web.api.uploads import address_of

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tecken.errors import InvalidInput, TooLarge
-from tecken.symbolication.crash_reports.debuggers import elf_id
 from tecken.symbolication.crash_reports.parse import parse_report
 from tecken.symbolication.crash_reports.parsed_report import ParsedReport, ReportFrame, ReportModule
+from tecken.symbolication.crash_reports.text_reports import elf_id
 
 XUL = ReportModule("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 APP = ReportModule("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from tecken.symbols.filetypes import FileType
 from tecken.symbols.formats import format_of, identify
 from tecken.symbols.formats.base import Kind, ObjectInfo
 from tecken.symbols.formats.breakpad import LINE_BYTES, Breakpad, SymbolCheck
+from tecken.symbols.layouts import FileType
 
 ID = "44E4EC8C2F41492B9369D6B9A059577C2"
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tecken.symbols import formats
-from tecken.symbols.filetypes import FileType
 from tecken.symbols.formats import FORMATS, HEAD_BYTES, format_of, identify
 from tecken.symbols.formats.base import Format
 from tecken.symbols.formats.breakpad import Breakpad
+from tecken.symbols.layouts import FileType
 
 HEADS = (
     *(b"", b"\0" * 100, b"\x7fELF\x02\x01\x01", b"MZ\x90\0", b"Microsoft C/C++ MSF 7.00\r\n\x1aDS\0\0\0"),

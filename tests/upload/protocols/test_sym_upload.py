@@ -16,9 +16,8 @@ from django.test import Client
 from tecken.errors import BadModule, InvalidInput
 from tecken.storage import services as storage_services
 from tecken.storage.models import SymbolFile
-from tecken.symbols.filetypes import FileType
 from tecken.symbols.ids import ObjectId
-from tecken.symbols.layouts import FileKey
+from tecken.symbols.layouts import FileKey, FileType
 from tecken.upload.models import Upload
 from tecken.upload.protocols import sym_upload
 from tecken.upload.protocols.sym_upload import NamedFile

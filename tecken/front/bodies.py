@@ -1,9 +1,4 @@
-"""Request bodies: admitted by the headers alone, and read from the client without a thread.
-
-The decorators of a view (`tecken.http.decorators`) set two attributes on it. `body_limit()` returns the size
-of the largest body that it accepts, in bytes. `admit(request)` raises when the caller may not send a body at
-all; without it, every caller may.
-"""
+"""Bodies of requests and responses: admitted, read with bounds, and sent as the client takes them."""
 
 from __future__ import annotations
 
@@ -13,17 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from io import BytesIO
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO, Final, NamedTuple, cast
+from typing import IO, Any, BinaryIO, Final, NamedTuple, cast
 
+import orjson
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIRequest
 from django.db import DatabaseError, close_old_connections
 from django.http import HttpRequest
 from django.urls import Resolver404, resolve
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from tecken.errors import TeckenError, Unavailable
-from tecken.front.bridge import Environ
-from tecken.front.deadlines import MEMORY_BYTES, SPOOL_BYTES
+from tecken.front.bridge import Environ, HeaderList
+from tecken.front.deadlines import CHUNK_BYTES, MEMORY_BYTES, SPOOL_BYTES
+from tecken.front.protocol import respond
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.snapshot import Subject
 from tecken.storage import services as storage_services
@@ -199,3 +197,103 @@ def _with(
 
 def _form_limit() -> int:
     return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+LARGE_BYTES: Final = 1 << 20
+"""Size up to which the rest of a response stays in memory while its client is slow."""
+
+SLOW_SECONDS: Final = 1.0
+"""A client that has taken nothing for this long is slow: the rest of its response moves to a file."""
+
+BODILESS: Final = frozenset({204, 304})
+
+
+async def send_start(send: Send, status: int, headers: HeaderList) -> None:
+    """Send the status and the headers."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+async def send_piece(send: Send, piece: bytes | memoryview, *, more: bool) -> None:
+    """Send a part of the body. `more` is False for the last one."""
+    await send({"type": "http.response.body", "body": piece, "more_body": more})
+
+
+async def send_json(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+    """Send a whole response with a JSON body."""
+    await send_start(send, status, with_length([(b"content-type", b"application/json"), *headers], len(body)))
+    await send_piece(send, body, more=False)
+
+
+async def send_error(send: Send, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
+    """Send an error in the form that all errors of the site have."""
+    await send_json(send, status, orjson.dumps({"error": text}), *headers)
+
+
+async def send_whole(send: Send, status: int, headers: HeaderList, bodies: list[bytes]) -> None:
+    """Send a body from memory, the only item of `bodies`. It is removed from the list to be freed early."""
+    body = bodies.pop()
+    headers = headers if status in BODILESS else with_length(headers, len(body))
+    if len(body) <= CHUNK_BYTES:
+        await _send_small(send, status, headers, body)
+        return
+    await send_start(send, status, headers)
+    at = await _send_while_quick(send, body)
+    # A thousand slow clients with a large response each would fill the memory, so the rest moves to a file.
+    if at < len(body):
+        with TemporaryFile(dir=settings.SPOOL_DIR) as rest:
+            await _in_disk_thread(_write, rest, memoryview(body)[at:])
+            del body
+            while piece := await _in_disk_thread(rest.read, CHUNK_BYTES):
+                await send_piece(send, piece, more=True)
+    await send_piece(send, b"", more=False)
+
+
+async def _send_small(send: Send, status: int, headers: HeaderList, body: bytes) -> None:
+    cycle = getattr(send, "__self__", None)
+    if isinstance(cycle, RequestResponseCycle):
+        if cycle.flow.write_paused:
+            await cycle.flow.drain()
+        respond(cycle, status, headers, body)
+    else:
+        await send_start(send, status, headers)
+        await send_piece(send, body, more=False)
+
+
+async def send_slices(send: Send, body: bytes) -> None:
+    """Send one part of a longer body in slices. uvicorn's `send` waits until the transport has room again."""
+    for at in range(0, len(body), CHUNK_BYTES):
+        await send_piece(send, memoryview(body)[at : at + CHUNK_BYTES], more=True)
+
+
+async def _send_while_quick(send: Send, body: bytes) -> int:
+    """Send until the end, or until the client is slow and much is left. Return the number of bytes sent."""
+    for at in range(0, len(body), CHUNK_BYTES):
+        piece = memoryview(body)[at : at + CHUNK_BYTES]
+        if len(body) - at < LARGE_BYTES:
+            await send_piece(send, piece, more=True)
+            continue
+        try:
+            # `send` first waits for room and then writes, so a cancelled one has written nothing.
+            async with asyncio.timeout(SLOW_SECONDS):
+                await send_piece(send, piece, more=True)
+        except TimeoutError:
+            return at
+    return len(body)
+
+
+def _write(file: IO[bytes], rest: memoryview) -> None:
+    file.write(rest)
+    file.seek(0)
+
+
+async def _in_disk_thread(function: Callable[..., Any], *arguments: object) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(disk_threads, function, *arguments)
+
+
+def with_length(headers: HeaderList, length: int) -> HeaderList:
+    """Return the headers with a Content-Length, that of the handler if it has set one."""
+    if any(name.lower() == b"content-length" for name, _ in headers):
+        return headers
+    return [*headers, (b"content-length", b"%d" % length)]
