@@ -43,12 +43,13 @@ _BLOCK: Final = re.compile(
     + rb"((?:\n%b %b %b %b)*)" % (_HEX, _HEX, _DECIMAL, _DECIMAL)
 )
 _RETURN: Final = re.compile(rb"\r(?=\n|\Z)")
-_VARINT: Final = re.compile(rb"[\x80-\xff]*[\x00-\x7f]")
+# Of at most ten bytes, which is enough for 64 bits. Without a bound, a long number would take time in
+# proportion to the square of its length.
+_VARINT: Final = re.compile(rb"[\x80-\xff]{0,9}[\x00-\x7f]")
 _HEAD: Final = re.compile(rb"\x01(%b)(%b)([^\n]*)\n" % ((_VARINT.pattern,) * 2))
 _BITS: Final = 32
 _U32: Final = 1 << _BITS
 _U64: Final = 1 << 64
-MAX_VARINT: Final = 10
 _Line = tuple[int, int, int, int]
 """Start, size, line and file of a line record."""
 
@@ -288,14 +289,15 @@ def _numbers(packed: bytes) -> list[int]:
     # Nearly all bytes are numbers by themselves; re.findall() and bytes.isascii() run in C.
     if packed.isascii():
         return list(packed)
-    if packed[-1] >= 0x80:
+    varints = _VARINT.findall(packed)
+    if sum(map(len, varints)) != len(packed):
         raise ValueError
-    return [varint[0] if len(varint) == 1 else _number(varint) for varint in _VARINT.findall(packed)]
+    return [varint[0] if len(varint) == 1 else _number(varint) for varint in varints]
 
 
 def _number(varint: bytes) -> int:
     number = sum((byte & 0x7F) << 7 * i for i, byte in enumerate(varint))
-    if len(varint) > MAX_VARINT or number >= _U64:
+    if number >= _U64:
         raise ValueError
     return number
 

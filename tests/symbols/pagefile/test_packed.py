@@ -131,6 +131,7 @@ MALFORMED = {
     "missing line": b"\x01\x40\x00f\n\x01\x00",
     "rest": b"\x01\x40\x00f\n\x00\x00\x00",
     "cut number": b"\x01\x40\x00f\n\x00\x80",
+    "number of a megabyte": b"\x01\x40\x00f\n" + b"\x80" * (1 << 20) + b"\x00",
     "long number": b"\x01\x40\x00f\n\x00" + b"\x80" * 10 + b"\x00",
     "large number": b"\x01\x40\x00f\n\x00" + b"\xff" * 9 + b"\x02",
     "large size": b"\x01\x80\x80\x80\x80\x10\x00f\n\x00\x00",
