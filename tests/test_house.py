@@ -34,8 +34,7 @@ MAXIMA = {
     # An `__init__.py` with nothing but a docstring is documentation: every package has one, so that its
     # purpose stands next to the code. Neither of the next two figures counts it.
     # The goal of 200 modules was set for fewer formats and protocols. Raise the bound with a reason.
-    # 205: the engine, and its cutter, packed blocks and call frame information of page file version 3.
-    "modules": Limit(goal=200, bound=205),
+    "modules": Limit(goal=200, bound=200),
     "short_modules": Limit(goal=0.12, bound=0.12),
     "classes_defined_twice": Limit(goal=15, bound=15),
     "symbol_format_modules": Limit(goal=8, bound=8),
