@@ -30,7 +30,7 @@ from tests.support.redis_server import free_port
 CLIENT_CPU = "1"
 FRAMES = 40
 WARM_BODIES, SPREAD_BODIES = 20, 2000
-CACHE_BYTES = 64 << 20
+CACHE_BYTES = 64 << 20  # of each process cache
 SCRIPT = """
 local bodies, n, requests = {%s}, 0, {}
 init = function()
@@ -78,9 +78,9 @@ def main() -> None:
     with rig.redis_pair() as environment, TemporaryDirectory(prefix="peers-") as folder:
         rig.configure(
             environment,
-            process_header_bytes=CACHE_BYTES // 4,
-            process_page_bytes=CACHE_BYTES // 2,
-            process_frame_bytes=CACHE_BYTES // 4,
+            process_header_bytes=CACHE_BYTES,
+            process_page_bytes=CACHE_BYTES,
+            process_frame_bytes=CACHE_BYTES,
         )
         rig.enter(environment)
         for module in (large, small):

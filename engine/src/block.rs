@@ -7,12 +7,13 @@ use memchr::{memchr, memmem, memrchr};
 
 use crate::errors::MalformedPage;
 use crate::numbers::{DIGITS, decimal, fields, hexadecimal, long_hexadecimal, trim};
+use crate::packed::{self, Calls};
 use crate::ranges::{NOWHERE, ParsedBlock, Range, Site, site_of, split_depth};
 
 pub const ADDRESS_SPACE: i128 = 1 << 32;
 
 /// Lookups in one block that read its text.
-const TEXT_LOOKUPS: u32 = 4;
+pub const TEXT_LOOKUPS: u32 = 4;
 
 /// Longest run of line records that is searched as text.
 const MAX_RUN_TEXT: usize = 1024;
@@ -40,9 +41,68 @@ impl<'a> Hit<'a> {
         Hit { function, entry, size, sites: vec![NOWHERE], origins: Vec::new() }
     }
 
+    /// Return the hit of a place and of the calls around it, outermost first.
+    fn new(function: &'a [u8], entry: i128, size: i128, site: Site, calls: &[Range]) -> Self {
+        let mut sites = Vec::with_capacity(1 + calls.len());
+        sites.push(site);
+        sites.extend(calls.iter().rev().map(|call| call.site));
+        let origins = calls.iter().rev().map(|call| call.origin).collect();
+        Hit { function, entry, size, sites, origins }
+    }
+
+    /// Return the hit of an offset in a packed block whose line records are in order.
+    ///
+    /// `Err` where that does not decide: for a malformed block, or an offset without a line record.
+    pub fn of_packed(record: &'a [u8], address: u32, offset: u32, has_places: bool) -> Result<Option<Self>, Undecided> {
+        let mut calls = CoveringCalls { offset: offset.into(), first: address.into(), ..Default::default() };
+        let found = packed::search(record, address.into(), offset.into(), &mut calls).ok_or(Undecided)?;
+        let start = i128::from(address);
+        let end = (start + i128::from(found.size)).min(ADDRESS_SPACE);
+        if i128::from(offset) >= end {
+            return Ok(None);
+        }
+        let line = found.line.ok_or(Undecided)?;
+        let function = trim(found.name);
+        if !has_places {
+            return Ok(Some(Hit::of_function(function, start, end - start)));
+        }
+        let site = Site { file: line.file.into(), line: line.line as u32 };
+        Ok(Some(Hit::new(function, start, end - start, site, &calls.by_depth.chain())))
+    }
+
     pub fn public(record: &'a [u8]) -> Result<Self, MalformedPage> {
         let head = head(record, 1)?;
         Ok(Hit::of_function(head.name, head.address, 0))
+    }
+}
+
+/// Mark of a packed block that has to be searched as text.
+pub struct Undecided;
+
+/// The last call of each depth that covers an offset.
+#[derive(Default)]
+struct CoveringCalls {
+    offset: u64,
+    first: u64,
+    by_depth: ByDepth,
+    /// The call whose ranges come next; None after one of them has covered the offset.
+    call: Option<Range>,
+}
+
+impl Calls for CoveringCalls {
+    fn call(&mut self, depth: u64, line: u64, file: u64, origin: u64) {
+        let site = Site { file: file.into(), line: line as u32 };
+        self.call = Some(Range { start: 0, end: 0, site, origin: origin.into(), depth: depth as i64 });
+    }
+
+    fn range(&mut self, start: u64, size: u64) {
+        if self.first <= start
+            && start <= self.offset
+            && self.offset - start < size
+            && let Some(call) = self.call.take()
+        {
+            self.by_depth.insert(call.depth, Range { start: start.into(), end: (start + size).into(), ..call });
+        }
     }
 }
 
@@ -111,11 +171,7 @@ impl<'a> Block<'a> {
                 None => self.parsed().site_in_gap(offset)?,
             },
         };
-        let mut sites = Vec::with_capacity(1 + calls.len());
-        sites.push(site);
-        sites.extend(calls.iter().rev().map(|call| call.site));
-        let origins = calls.iter().rev().map(|call| call.origin).collect();
-        Some(Hit { function: self.function, entry: self.start, size: self.end - self.start, sites, origins })
+        Some(Hit::new(self.function, self.start, self.end - self.start, site, &calls))
     }
 
     /// Return the last boundary up to `offset`. A PUBLIC record before it is hidden.

@@ -3,7 +3,7 @@
 
 use std::cell::OnceCell;
 
-use crate::block::{Block, Hit};
+use crate::block::{Block, Hit, TEXT_LOOKUPS};
 use crate::errors::MalformedPage;
 use crate::packed::{PACKED, expand};
 use crate::page::Page;
@@ -26,22 +26,41 @@ pub struct PageLookup<'a> {
     /// Blocks of the FUNC records at one address, the last one first, and the number of the last one.
     blocks: Vec<Block<'a>>,
     blocks_at: Option<usize>,
+    /// Last packed block that was searched as it is, and how often.
+    packed_at: Option<usize>,
+    packed_lookups: u32,
 }
 
 impl<'a> PageLookup<'a> {
     pub fn new(page: Page<'a>, texts: &'a Texts) -> Self {
-        PageLookup { page, texts, visited: 0, function: None, blocks: Vec::new(), blocks_at: None }
+        PageLookup {
+            page,
+            texts,
+            visited: 0,
+            function: None,
+            blocks: Vec::new(),
+            blocks_at: None,
+            packed_at: None,
+            packed_lookups: 0,
+        }
     }
 
     /// Return the hit at an offset of this page; None where no symbol covers it.
-    pub fn find(&mut self, offset: u32, has_places: bool) -> Result<Option<Hit<'a>>, MalformedPage> {
-        let offset = i128::from(offset);
+    pub fn find(&mut self, module_offset: u32, has_places: bool) -> Result<Option<Hit<'a>>, MalformedPage> {
+        let offset = i128::from(module_offset);
         // Records up to the offset; the last of them is the symbol.
         let symbols = self.page.keys.bisect_right(offset, 0, self.page.keys.len());
         let function = self.function_before(symbols);
         let begin = function.map_or(0, |function| function + 1);
         let public = if begin < symbols { Some(self.public(begin, symbols - 1)?) } else { None };
         let Some(function) = function else { return Ok(public) };
+        if public.is_none()
+            && self.may_search_packed(function)
+            && let Ok(hit) =
+                Hit::of_packed(self.page.text(function), self.page.keys.get(function), module_offset, has_places)
+        {
+            return Ok(hit);
+        }
         self.load_blocks(function)?;
         let Some(block) = chosen(&mut self.blocks, offset) else {
             let end = self.blocks.iter().map(|block| block.end).max();
@@ -74,6 +93,21 @@ impl<'a> PageLookup<'a> {
     fn public(&self, begin: usize, symbol: usize) -> Result<Hit<'a>, MalformedPage> {
         let keys = self.page.keys;
         Hit::public(self.page.text(keys.bisect_left(keys.get(symbol), begin, symbol)))
+    }
+
+    /// Return whether a packed block is searched without its text: the first few times, and where it is the only
+    /// block at its address.
+    fn may_search_packed(&mut self, function: usize) -> bool {
+        let keys = self.page.keys;
+        let is_alone = function == 0 || keys.get(function - 1) != keys.get(function);
+        if !is_alone || self.blocks_at == Some(function) || self.page.text(function).first() != Some(&PACKED) {
+            return false;
+        }
+        if self.packed_at != Some(function) {
+            (self.packed_at, self.packed_lookups) = (Some(function), 0);
+        }
+        self.packed_lookups = self.packed_lookups.saturating_add(1);
+        self.packed_lookups <= TEXT_LOOKUPS
     }
 
     fn load_blocks(&mut self, function: usize) -> Result<(), MalformedPage> {

@@ -336,8 +336,15 @@ impl Varints<'_> {
     }
 }
 
-/// Return the text of a packed FUNC block, with joined line records; None for a malformed one.
-pub fn expand(record: &[u8], address: u64) -> Option<Vec<u8>> {
+/// Head of a packed block, and the numbers after it.
+struct Opened<'a> {
+    size: u64,
+    parameters: u64,
+    name: &'a [u8],
+    numbers: Varints<'a>,
+}
+
+fn open(record: &[u8]) -> Option<Opened<'_>> {
     if record.len() > MAX_BLOCK {
         return None;
     }
@@ -349,6 +356,18 @@ pub fn expand(record: &[u8], address: u64) -> Option<Vec<u8>> {
     let name_end = memchr(b'\n', numbers.rest)?;
     let (name, rest) = numbers.rest.split_at(name_end);
     numbers.rest = &rest[1..];
+    Some(Opened { size, parameters, name, numbers })
+}
+
+/// Receiver of inlined calls: each call, then each of its ranges.
+pub trait Calls {
+    fn call(&mut self, depth: u64, line: u64, file: u64, origin: u64);
+    fn range(&mut self, start: u64, size: u64);
+}
+
+/// Return the text of a packed FUNC block, with joined line records; None for a malformed one.
+pub fn expand(record: &[u8], address: u64) -> Option<Vec<u8>> {
+    let Opened { size, parameters, name, mut numbers } = open(record)?;
     let mut text = Vec::with_capacity(8 * record.len());
     text.extend_from_slice(if parameters & 1 == 1 { b"FUNC m " } else { b"FUNC " });
     put_hex(&mut text, address);
@@ -361,9 +380,40 @@ pub fn expand(record: &[u8], address: u64) -> Option<Vec<u8>> {
     let (line_count, inline_count) = (numbers.next()?, numbers.next()?);
     let mut places = Places::default();
     let lines = read_lines(&mut numbers, line_count, address, &mut places)?;
-    expand_inlines(&mut numbers, inline_count, &lines, address, &mut places, &mut text)?;
+    read_inlines(&mut numbers, inline_count, &lines, address, &mut places, &mut text)?;
     expand_lines(&lines, &mut text);
     numbers.rest.is_empty().then_some(text)
+}
+
+/// What a packed block has about one offset.
+pub struct Searched<'a> {
+    pub name: &'a [u8],
+    pub size: u64,
+    /// Line record of the offset; None without one, and for records that are not in order.
+    pub line: Option<Line>,
+}
+
+/// Read a packed block and pass its inlined calls to `calls`; None for a malformed one.
+pub fn search<'a>(record: &'a [u8], address: u64, offset: u64, calls: &mut impl Calls) -> Option<Searched<'a>> {
+    let Opened { size, name, mut numbers, .. } = open(record)?;
+    let (line_count, inline_count) = (numbers.next()?, numbers.next()?);
+    let mut places = Places::default();
+    let lines = read_lines(&mut numbers, line_count, address, &mut places)?;
+    read_inlines(&mut numbers, inline_count, &lines, address, &mut places, calls)?;
+    numbers.rest.is_empty().then(|| Searched { name, size, line: line_at(&lines, address, offset) })
+}
+
+/// Return the line record that covers `offset`; None unless all records ascend from `address` without overlap.
+fn line_at(lines: &[Line], address: u64, offset: u64) -> Option<Line> {
+    let mut end = address;
+    for line in lines {
+        if line.start < end || line.size == 0 {
+            return None;
+        }
+        end = line.end();
+    }
+    let before = lines.partition_point(|line| line.start <= offset);
+    lines.get(before.checked_sub(1)?).copied().filter(|line| offset < line.end())
 }
 
 fn read_lines(numbers: &mut Varints<'_>, count: u64, address: u64, places: &mut Places) -> Option<Vec<Line>> {
@@ -384,13 +434,13 @@ fn read_lines(numbers: &mut Varints<'_>, count: u64, address: u64, places: &mut 
     Some(lines)
 }
 
-fn expand_inlines(
+fn read_inlines(
     numbers: &mut Varints<'_>,
     count: u64,
     lines: &[Line],
     address: u64,
     places: &mut Places,
-    text: &mut Vec<u8>,
+    calls: &mut impl Calls,
 ) -> Option<()> {
     let (mut depth, mut origin, mut following, mut before) = (-1i64, 0u64, 0u64, address);
     for _ in 0..count {
@@ -400,13 +450,7 @@ fn expand_inlines(
         let slot = numbers.next()?;
         let (file, line) = places.decode(slot, numbers)?;
         origin = moved(origin, numbers.next()?)?;
-        text.extend_from_slice(b"\nINLINE ");
-        for (i, number) in [depth as u64, line, file, origin].into_iter().enumerate() {
-            if i > 0 {
-                text.push(b' ');
-            }
-            put_decimal(text, number);
-        }
+        calls.call(depth as u64, line, file, origin);
         let mut outer = None;
         for _ in 0..ranges {
             let (word, length) = (numbers.next()?, numbers.next()?);
@@ -423,15 +467,31 @@ fn expand_inlines(
             if size > u64::from(u32::MAX) {
                 return None;
             }
-            text.push(b' ');
-            put_hex(text, start);
-            text.push(b' ');
-            put_hex(text, size);
+            calls.range(start, size);
             before = start;
         }
         following = outer.unwrap_or(following);
     }
     Some(())
+}
+
+impl Calls for Vec<u8> {
+    fn call(&mut self, depth: u64, line: u64, file: u64, origin: u64) {
+        self.extend_from_slice(b"\nINLINE ");
+        for (i, number) in [depth, line, file, origin].into_iter().enumerate() {
+            if i > 0 {
+                self.push(b' ');
+            }
+            put_decimal(self, number);
+        }
+    }
+
+    fn range(&mut self, start: u64, size: u64) {
+        self.push(b' ');
+        put_hex(self, start);
+        self.push(b' ');
+        put_hex(self, size);
+    }
 }
 
 fn expand_lines(lines: &[Line], text: &mut Vec<u8>) {
