@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from run.tour import WIDTH, fitted, place
+from run.tour import WIDTH, describe_place, fit
 
 PICTURE = Path(__file__).parent.parent / "docs" / "pictures" / "answer.svg"
 ROW, LETTER, LEFT, TOP = 19, 7.8, 24, 64
@@ -41,9 +41,9 @@ def main() -> None:
 def rows_of(frame: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
     """Frame number, name, place, colour of the name."""
     for call in frame.get("inlines", ()):
-        yield "", fitted(call["function"]).strip(), place(call), INLINED
-    name = fitted(frame.get("function", frame["module_offset"])).strip()
-    yield str(frame["frame"]), name, place(frame), FRAME
+        yield "", fit(call["function"]).strip(), describe_place(call), INLINED
+    name = fit(frame.get("function", frame["module_offset"])).strip()
+    yield str(frame["frame"]), name, describe_place(frame), FRAME
 
 
 def drawn(y: int, number: str, name: str, where: str, colour: str) -> Iterator[str]:

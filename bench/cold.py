@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import redis
 
 from bench import rig
-from bench.front import cpu_seconds
+from bench.rig import cpu_seconds
 from tests.system.cold_kills import kill_conversions
 
 WORKER = [
@@ -91,7 +91,7 @@ class Monitor:
         Thread(target=self._run, args=[url], daemon=True).start()
 
     def _run(self, url: str) -> None:
-        with suppress(redis.ConnectionError), redis.Redis.from_url(url).monitor() as monitor:
+        with suppress(redis.ConnectionError), redis.Redis.from_url(url).monitor() as monitor:  # type: ignore[no-untyped-call]
             for command in monitor.listen():
                 self.commands.append((command["time"], command["command"]))
 

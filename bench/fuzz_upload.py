@@ -227,7 +227,8 @@ def part(choices: atheris.FuzzedDataProvider) -> bytes:
     )
     lines = b'--%s\r\nContent-Disposition: form-data; name="%s"%s%s' % (BOUNDARY, name, file, more)
     content = choices.ConsumeBytes(choices.ConsumeIntInRange(0, 300)) * choices.ConsumeIntInRange(1, 400)
-    return lines + b"\r\n\r\n" + content + b"\r\n"
+    part: bytes = lines + b"\r\n\r\n" + content + b"\r\n"
+    return part
 
 
 # Promises

@@ -9,7 +9,7 @@ from pathlib import Path
 from celery import shared_task
 
 
-@shared_task(name="numbered")
+@shared_task(name="numbered")  # type: ignore[untyped-decorator]
 def numbered(number: int, seconds: float) -> None:
     """Append a line when the job starts and when it ends; a kill cannot remove a line."""
     _record("started", number)

@@ -103,7 +103,8 @@ def throttled(url: str, key: str, quantity: int = 10**9) -> Callable[[], Any]:
         quota=per_hour(quantity, burst=quantity),
         store=RedisStore(server=url),
     )
-    return one.limit
+    limit: Callable[[], Any] = one.limit
+    return limit
 
 
 def timed(decide: Decide, calls: int) -> tuple[float, float]:

@@ -58,7 +58,7 @@ SELECT md5(n::text), 'lib' || n %% 50000 || '.so', upper(md5(n::text)) || '0',
   now() - random() * interval '30 days'
 FROM generate_series(1, %(rows)s) n
 """
-ASKED = {
+ASKED: dict[str, tuple[str, dict[str, object]]] = {
     "uploads, all": ("/api/uploads/", {}),
     "uploads, page 200": ("/api/uploads/", {"page": 200}),
     "uploads, largest": ("/api/uploads/", {"sort": "size", "reverse": "true"}),

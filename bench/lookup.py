@@ -83,7 +83,7 @@ def measured(content: bytes) -> dict[str, float]:
 
 def measure_new_frames(count: int, page_size: int | None, *, by_size: bool) -> None:
     from tecken.symbols import engine  # noqa: PLC0415
-    from tecken.symbols.pagefile import convert  # noqa: PLC0415
+    from tecken.symbols.pagefile import cutter  # noqa: PLC0415
 
     module, chance = rig.modules()[0], random.Random(2)
     functions = module.functions()
@@ -91,7 +91,7 @@ def measure_new_frames(count: int, page_size: int | None, *, by_size: bool) -> N
         rig.request(module.key, rig.frames(functions, count, chance, by_size=by_size))
         for _ in range(NEW_BODIES)
     ]
-    convert.PAGE_SIZE = page_size or convert.PAGE_SIZE  # type: ignore[misc]
+    cutter.PAGE_SIZE = page_size or cutter.PAGE_SIZE  # type: ignore[misc]
     source = Source(module)
     forms = {"Python": None, "engine": engine.MODULE}
     milliseconds: dict[str, list[float]] = {name: [] for name in forms}
@@ -103,9 +103,7 @@ def measure_new_frames(count: int, page_size: int | None, *, by_size: bool) -> N
             values, sizes[name] = source.new_frames(bodies)
             milliseconds[name].append(rig.median(values))
     print(f"{module.path.name}, {module.size / 1e6:.0f} MB, {len(bodies)} bodies of {count} new frames")
-    print(
-        f"pages of {convert.PAGE_SIZE >> 10} KB: {100 * source.size / module.size:.1f} % of the symbol file"
-    )
+    print(f"pages of {cutter.PAGE_SIZE >> 10} KB: {100 * source.size / module.size:.1f} % of the symbol file")
     rows = [
         [name, f"{min(each):.3f}", f"{1000 * min(each) / count:.1f}", f"{sizes[name] / 1e6:.0f}"]
         for name, each in milliseconds.items()

@@ -102,7 +102,7 @@ def commands(asked: Counter[str]) -> Iterator[None]:
 
     def sending(self: Any, *arguments: Any, **more: Any) -> Any:
         asked["redis"] += threading.get_ident() == here
-        return send(self, *arguments, **more)
+        return send(self, *arguments, **more)  # type: ignore[no-untyped-call]
 
     redis.Connection.send_packed_command = sending  # type: ignore[method-assign]
     try:

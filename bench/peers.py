@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from bench import rig
 from bench.peer_servers import Peer, Server, present_peers
@@ -109,6 +109,9 @@ def _label(module: rig.Module) -> str:
     return f"{module.key[0]}, {module.size / 1e6:.0f} MB"
 
 
+F = TypeVar("F", Load, First)
+
+
 class _Run:
     def __init__(
         self, peers: Sequence[Peer], homes: Mapping[str, Path], rounds: int, seconds: int, folder: Path
@@ -171,8 +174,8 @@ class _Run:
         ]
         _print(title, ["server", "first answer s", "CPU s until then"], rows)
 
-    def _medians(self, measure: Callable[[Peer], Load | First], kind: type) -> Iterator[tuple[str, object]]:
-        seen: dict[str, list[Load | First]] = {peer.name: [] for peer in self._peers}
+    def _medians(self, measure: Callable[[Peer], F], kind: type[F]) -> Iterator[tuple[str, F]]:
+        seen: dict[str, list[F]] = {peer.name: [] for peer in self._peers}
         for _ in range(self._rounds):
             for peer in self._peers:
                 seen[peer.name].append(measure(peer))

@@ -25,6 +25,8 @@ from itertools import cycle, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import redis
+
 from bench import rig
 from bench.throughput import wrk, wrk_script
 
@@ -138,9 +140,8 @@ def from_store(fleet: Sequence[rig.Member]) -> float:
 
 
 def store_info(name: str) -> int:
-    from tecken.redisclient import services as redis_services  # noqa: PLC0415
-
-    return int(redis_services.store_client().info("memory")[name])
+    with redis.Redis.from_url(os.environ["REDIS_STORE_URL"]) as client:
+        return int(client.info("memory")[name])
 
 
 def by_file() -> None:

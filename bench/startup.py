@@ -80,7 +80,7 @@ def row(name: str, settings: Mapping[str, str]) -> float:
         f"| {name} | {statistics.median(looks) * 1000:.0f} ms | {max(looks) * 1000:.0f} ms"
         f" | {statistics.median(processes) * 1000:.0f} ms |"
     )
-    return max(looks)
+    return float(max(looks))
 
 
 def main() -> int:

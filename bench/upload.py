@@ -37,7 +37,6 @@ MB = 10**6
 FILES, FILE_BYTES = 100, 6 * MB
 FRESH_BYTES = 10 * MB
 UPLOADS = 100
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Sym(NamedTuple):
@@ -147,9 +146,9 @@ def one_zip(rounds: int) -> None:
         for number in range(rounds):
             syms = list(slices(FILE_BYTES, FILES, number + 1))
             archive, size = packed(syms), sum(len(sym.text) for sym in syms)
-            cpu, start = cpu_seconds(worker), time.perf_counter()
+            cpu, start = rig.cpu_seconds(worker), time.perf_counter()
             ours.send(archive)
-            wall, cpu = time.perf_counter() - start, cpu_seconds(worker) - cpu
+            wall, cpu = time.perf_counter() - start, rig.cpu_seconds(worker) - cpu
             figures = (size / MB, len(archive) / MB, wall, cpu, size / MB / wall, size / MB / cpu)
             rows.append([*(f"{figure:,.1f}" for figure in figures), f"{peak_mib(worker):,.0f}"])
             del syms, archive
@@ -249,11 +248,6 @@ def wait_for_missing(ours: Site, sym: Sym) -> None:
 def only_child(pid: int) -> int:
     (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return int(child)
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def peak_mib(pid: int) -> float:
