@@ -68,7 +68,9 @@ def by_modules() -> None:
         fleet: list[rig.Member] = []
         template = small_module()
         for count in MODULES:
-            fleet += [convert_small(template, number, Path(folder)) for number in range(len(fleet), count)]
+            fleet += [
+                convert_small(template, number + 1, Path(folder)) for number in range(len(fleet), count)
+            ]
             rows.append((f"{count:,}", *(f"{value:.0f}" for value in spread_over(fleet))))
     report("modules in use", rows, ["modules", "first requests, CPU us", "again, CPU us"])
 
@@ -90,6 +92,7 @@ def by_frames() -> None:
     """Print the CPU per frame by the number of frames in a request."""
     rows: list[Row] = []
     module = rig.modules()[0]
+    functions = module.functions()
     with rig.redis_pair() as environment:
         rig.configure(environment, symbolicate_max_frames=max(FRAME_COUNTS), symbolicate_deadline_seconds=120)
         rig.enter(environment)
@@ -98,10 +101,7 @@ def by_frames() -> None:
         for count in FRAME_COUNTS:
             chance = random.Random(count)
             requests = max(3, 2_000 // count)
-            bodies = [
-                rig.request(module.key, rig.frames(module.functions(), count, chance))
-                for _ in range(requests)
-            ]
+            bodies = [rig.request(module.key, rig.frames(functions, count, chance)) for _ in range(requests)]
             first, again = cpu_of(bodies), cpu_of(bodies)
             rows.append((f"{count:,}", f"{first / count:.1f}", f"{again / count:.2f}"))
     report("frames in a request", rows, ["frames", "new frames, CPU us each", "again, CPU us each"])
@@ -211,7 +211,8 @@ def by_processes() -> None:
         rig.enter(environment)
         rig.convert(module)
         chance = random.Random(1)
-        bodies = [rig.request(module.key, rig.frames(module.functions(), FRAMES, chance)) for _ in range(20)]
+        functions = module.functions()
+        bodies = [rig.request(module.key, rig.frames(functions, FRAMES, chance)) for _ in range(20)]
         script = wrk_script(bodies, Path(folder))
         for count in range(1, (os.cpu_count() or 1) + 1):
             with rig.web(environment, f"0-{count - 1}", count) as (port, _):
