@@ -76,7 +76,9 @@ class Options(BaseModel):
     )
 
     process_header_bytes: Bytes = memory(64 * MIB, "Headers of modules.", ge=1, le=TIB)
-    process_page_bytes: Bytes = memory(64 * MIB, "Decoded pages.", ge=1, le=TIB)
+    process_page_bytes: Bytes = memory(
+        64 * MIB, "Pages, packed with the engine and decoded without it.", ge=1, le=TIB
+    )
     process_frame_bytes: Bytes = memory(64 * MIB, "Rendered frames.", ge=1, le=TIB)
     process_header_seconds: Seconds = memory(
         30.0, "How long a header is used before it is checked again.", ge=0, le=86_400
