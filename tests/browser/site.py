@@ -40,7 +40,7 @@ User.objects.create_superuser({OPERATOR!r}, {OPERATOR!r}, {PASSWORD!r})
 developer = User.objects.create_user({DEVELOPER!r}, {DEVELOPER!r}, {PASSWORD!r}, is_staff=True)
 developer.user_permissions.set(find_permissions(["upload.upload_symbols", "tokens.manage_tokens"]))
 """
-WRITE_MISSES = "from tecken.download.tasks import write_misses; write_misses()"
+WRITE_MISSES = "from tecken.tasks import write_misses; write_misses()"
 
 
 class BrowsedSite(Site):
