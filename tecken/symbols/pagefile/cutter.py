@@ -106,7 +106,9 @@ def make_cutter(spool: BinaryIO) -> Cutter:
         except OSError:
             # A system without /dev/fd.
             pass
-    return PythonCutter(spool)
+    # Packed blocks take a third less room, but Python needs eight times as long to make them, and longer to
+    # look an offset up in one than in text. Both kinds of blocks are read everywhere.
+    return PythonCutter(spool, packs=False)
 
 
 class EngineCutter:
@@ -192,10 +194,11 @@ class _Cut(NamedTuple):
 
 
 class PythonCutter:
-    """Cutter in Python."""
+    """Cutter in Python. Without `packs`, FUNC blocks stay text with joined line records."""
 
-    def __init__(self, spool: BinaryIO) -> None:
+    def __init__(self, spool: BinaryIO, *, packs: bool = True) -> None:
         self._spool = _Spool(spool)
+        self._packs = packs
         self._scanner = Scanner()
         self._chunks: list[bytes] = []
         self._chunk_bytes = 0
@@ -280,7 +283,8 @@ class PythonCutter:
         records = slice(cut.begin, cut.end)
         texts = self._spool.texts(cut.table.starts[records], cut.table.lengths[records])
         if cut.section is Section.SYMBOLS:
-            texts = _pack([self._symbol(text, dropped) for text in texts])
+            symbols = [self._symbol(text, dropped) for text in texts]
+            texts = _pack(symbols) if self._packs else join(symbols)
         elif cut.section is Section.FILES:
             texts = [_clean_path(bounded_name(text, dropped)) for text in texts]
         else:
