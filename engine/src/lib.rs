@@ -1,7 +1,7 @@
 //! Compiled form of Tecken's page files (docs/adr/0014-engine.md).
 //!
 //! `reader.rs`, `cutter.rs` and this file are the glue between Python and the other modules, which are plain Rust. The
-//! Python form beside it gives the same results byte for byte; `tecken/symbols/engine.py` chooses one of the two.
+//! Python form beside it gives the same results, but does not pack blocks; `tecken/symbols/engine.py` chooses one.
 
 mod block;
 mod bounds;

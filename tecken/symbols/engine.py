@@ -2,8 +2,8 @@
 
 This is the one place that imports it. `MODULE` is None where it is not built (`make engine`) or was built
 for another release; then `tecken.symbols.pagefile` and `tecken.symbols.lookup` do the same in Python. Both
-forms give the same results byte for byte (tests/symbolication/test_engine.py,
-tests/symbols/pagefile/test_engine.py, docs/adr/0014-engine.md).
+forms render the same bytes and cut pages at the same places; only the engine packs FUNC blocks in them
+(tests/symbolication/test_engine.py, tests/symbols/pagefile/test_engine.py, docs/adr/0014-engine.md).
 
 Source of the module: `engine/`.
 """

@@ -18,10 +18,10 @@ from tecken.symbols import engine
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.convert import PageFileWriter
 from tecken.symbols.pagefile.file import Header, Metadata, PageWriter, Section
-from tecken.symbols.pagefile.packed import pack
 from tecken.symbols.pagefile.page import encode
 from tests.symbolication.memory import CPP, RUST, C, PageFile, sample
 from tests.symbols.generate import Draw, sym_files
+from tests.symbols.packing import pack
 
 pytestmark = pytest.mark.skipif(engine.MODULE is None, reason="the engine is not built: make engine")
 VERSIONS = (V4(), V5())

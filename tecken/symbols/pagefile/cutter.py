@@ -1,6 +1,7 @@
 """Cutting of the text of a symbol file into pages: in Python, or with the engine.
 
-Both forms make the same pages and raise the same errors. A cutter is fed, cuts once, and then makes pages.
+Both cut at the same places and raise the same errors; the engine also packs FUNC blocks (`packed`). A cutter
+is fed, cuts once, and then makes pages.
 
 Source: see `tecken.symbols.formats.breakpad`.
 """
@@ -31,7 +32,6 @@ from tecken.symbols.pagefile.bounds import (
 )
 from tecken.symbols.pagefile.file import Section
 from tecken.symbols.pagefile.line_runs import join
-from tecken.symbols.pagefile.packed import pack
 from tecken.symbols.pagefile.page import encode
 from tecken.symbols.source_paths import clean
 
@@ -106,9 +106,7 @@ def make_cutter(spool: BinaryIO) -> Cutter:
         except OSError:
             # A system without /dev/fd.
             pass
-    # Packed blocks take a third less room, but Python needs eight times as long to make them, and longer to
-    # look an offset up in one than in text. Both kinds of blocks are read everywhere.
-    return PythonCutter(spool, packs=False)
+    return PythonCutter(spool)
 
 
 class EngineCutter:
@@ -194,11 +192,10 @@ class _Cut(NamedTuple):
 
 
 class PythonCutter:
-    """Cutter in Python. Without `packs`, FUNC blocks stay text with joined line records."""
+    """Cutter in Python. FUNC blocks stay text, with joined line records."""
 
-    def __init__(self, spool: BinaryIO, *, packs: bool = True) -> None:
+    def __init__(self, spool: BinaryIO) -> None:
         self._spool = _Spool(spool)
-        self._packs = packs
         self._scanner = Scanner()
         self._chunks: list[bytes] = []
         self._chunk_bytes = 0
@@ -283,13 +280,16 @@ class PythonCutter:
         records = slice(cut.begin, cut.end)
         texts = self._spool.texts(cut.table.starts[records], cut.table.lengths[records])
         if cut.section is Section.SYMBOLS:
-            symbols = [self._symbol(text, dropped) for text in texts]
-            texts = _pack(symbols) if self._packs else join(symbols)
+            texts = self._write_symbols([self._symbol(text, dropped) for text in texts])
         elif cut.section is Section.FILES:
             texts = [_clean_path(bounded_name(text, dropped)) for text in texts]
         else:
             texts = [bounded_name(text, dropped) for text in texts]
         return encode(cut.table.keys[records], texts)
+
+    def _write_symbols(self, symbols: list[bytes]) -> list[bytes]:
+        """Return FUNC blocks and PUBLIC lines in the form that pages have."""
+        return join(symbols)
 
     def _symbol(self, text: bytes, dropped: Counter[str]) -> bytes:
         """Return a FUNC block or a PUBLIC line within the bounds."""
@@ -302,13 +302,6 @@ class PythonCutter:
         if self._scanner.has_old_calls:
             block = without_calls(block, dropped)
         return bounded_block(block, dropped)
-
-
-def _pack(symbols: list[bytes]) -> list[bytes]:
-    """Return symbols with packed FUNC blocks; the others are text with joined line records."""
-    packed = [pack(symbol) for symbol in symbols]
-    joined = iter(join([symbol for symbol, record in zip(symbols, packed, strict=True) if record is None]))
-    return [next(joined) if record is None else record for record in packed]
 
 
 def _clean_path(path: bytes) -> bytes:

@@ -16,13 +16,15 @@ Each number is a varint (LEB128); a difference that may be negative is zigzag-co
 the record in its page. The next line of a range is the one after the range before it, or the first one of the
 inlined call before it. Text never begins with 0x01, so a page may have both forms: a block with anything
 unusual in it stays text.
+
+The engine packs blocks (engine/src/packed.rs). Without it all blocks stay text: Python would need longer to
+pack them than for the rest of a conversion. tests/symbols/packing.py describes the packed form in Python.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, pairwise
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from tecken.symbols import engine
@@ -34,15 +36,6 @@ PACKED: Final = b"\1"
 # Files that are remembered while a block is packed or expanded. More cost time and save nothing.
 SLOTS: Final = 14
 
-_HEX: Final = rb"(?:0|[1-9a-f][0-9a-f]{0,7})"
-_DECIMAL: Final = rb"(?:0|[1-9][0-9]{0,8})"
-_NUMBER: Final = rb"%b %b %b " % ((_DECIMAL,) * 3)
-_BLOCK: Final = re.compile(
-    rb"FUNC (m )?(%b) (%b) (%b) ([^\n]*)" % ((_HEX,) * 3)
-    + rb"((?:\nINLINE %b%b(?: %b %b)+)*)" % (_NUMBER, _DECIMAL, _HEX, _HEX)
-    + rb"((?:\n%b %b %b %b)*)" % (_HEX, _HEX, _DECIMAL, _DECIMAL)
-)
-_RETURN: Final = re.compile(rb"\r(?=\n|\Z)")
 # Of at most ten bytes, which is enough for 64 bits. Without a bound, a long number would take time in
 # proportion to the square of its length.
 _VARINT: Final = re.compile(rb"[\x80-\xff]{0,9}[\x00-\x7f]")
@@ -65,17 +58,6 @@ class _Places:
         self._files: list[int] = []
         self._lines: list[int] = []
 
-    def encode(self, file: int, line: int) -> tuple[int, tuple[int, ...]]:
-        """Return the slot of a place and the numbers that follow it."""
-        try:
-            slot = self._files.index(file)
-        except ValueError:
-            self._insert(file, line)
-            return SLOTS, (file, line)
-        last = self._lines[slot]
-        self._move(slot, line)
-        return slot, (_zigzag(line - last),)
-
     def decode(self, slot: int, numbers: Iterator[int]) -> tuple[int, int]:
         """Return the file and line of a place. Raises IndexError for a slot without a file."""
         if slot == SLOTS:
@@ -96,89 +78,6 @@ class _Places:
             self._files.insert(0, self._files.pop(slot))
             self._lines.insert(0, self._lines.pop(slot))
         self._lines[0] = line
-
-
-def pack(block: bytes) -> bytes | None:
-    """Return the packed form of a FUNC block; None for one that is not written as writers do."""
-    if b"\r" in block:
-        block = _RETURN.sub(b"", block)
-    match = _BLOCK.fullmatch(block)
-    if not match:
-        return None
-    multiple, address, size, parameters, name, inlines, lines = match.groups()
-    head = (int(size, 16), int(parameters, 16) << 1 | bool(multiple))
-    start = int(address, 16)
-    records = [_fields(line) for line in lines.split(b"\n")[1:]]
-    if any(start + size >= _U32 for start, size, _, _ in records):
-        return None
-    calls = inlines.split(b"\nINLINE ")[1:]
-    places = _Places()
-    numbers = [len(records), len(calls)]
-    numbers += _line_numbers(records, start, places)
-    numbers += _inline_numbers(calls, _Lines(records, start), places)
-    return b"".join((PACKED, _varints(head), name, b"\n", _varints(numbers)))
-
-
-def _fields(line: bytes) -> _Line:
-    """Return start, size, line and file of a line record."""
-    start, size, number, file = line.split()
-    return int(start, 16), int(size, 16), int(number), int(file)
-
-
-def _line_numbers(records: Sequence[_Line], end: int, places: _Places) -> Iterator[int]:
-    for start, size, line, file in records:
-        slot, place = places.encode(file, line)
-        if start == end:
-            yield slot << 1
-        else:
-            yield slot << 1 | 1
-            yield _zigzag(start - end)
-        yield size
-        yield from place
-        end = start + size
-
-
-class _Lines:
-    """Line records by start and by end, for ranges of inlined calls.
-
-    Without ascending records no range refers to lines, so that a start means one record.
-    """
-
-    def __init__(self, records: Sequence[_Line], address: int) -> None:
-        starts = [record[0] for record in records]
-        ends = [record[0] + record[1] for record in records]
-        is_ordered = all(a < b for a, b in chain(pairwise(starts), pairwise(ends)))
-        self.by_start = dict(zip(starts, range(len(starts)), strict=True)) if is_ordered else {}
-        self.by_end = dict(zip(ends, range(len(ends)), strict=True)) if is_ordered else {}
-        self.address = address
-
-
-def _inline_numbers(calls: Sequence[bytes], lines: _Lines, places: _Places) -> Iterator[int]:
-    depth, origin, following, before = -1, 0, 0, lines.address
-    for call in calls:
-        fields = call.split()
-        ranges = len(fields) // 2 - 2
-        yield _zigzag(int(fields[0]) - depth) << 1 | (ranges > 1)
-        if ranges > 1:
-            yield ranges
-        slot, place = places.encode(int(fields[2]), int(fields[1]))
-        yield slot
-        yield from place
-        yield _zigzag(int(fields[3]) - origin)
-        depth, origin, outer = int(fields[0]), int(fields[3]), None
-        for i in range(4, len(fields), 2):
-            start, size = int(fields[i], 16), int(fields[i + 1], 16)
-            first, last = lines.by_start.get(start), lines.by_end.get(start + size)
-            if first is not None and last is not None and first <= last:
-                yield _zigzag(first - following) << 1
-                yield last - first
-                following = last + 1
-                outer = first if outer is None else outer
-            else:
-                yield _zigzag(start - before) << 1 | 1
-                yield size
-            before = start
-        following = following if outer is None else outer
 
 
 def expand(record: bytes, address: int) -> bytes:
@@ -272,18 +171,6 @@ def _line_texts(lines: Sequence[_Line]) -> Iterator[bytes]:
         end = start + size
 
 
-def _varints(numbers: Iterable[int]) -> bytes:
-    """Return numbers as varints."""
-    packed = bytearray()
-    for number in numbers:
-        rest = number
-        while rest >= 0x80:
-            packed.append(rest & 0x7F | 0x80)
-            rest >>= 7
-        packed.append(rest)
-    return bytes(packed)
-
-
 def _numbers(packed: bytes) -> list[int]:
     """Return the numbers of varints. Raises ValueError."""
     # Nearly all bytes are numbers by themselves; re.findall() and bytes.isascii() run in C.
@@ -300,10 +187,6 @@ def _number(varint: bytes) -> int:
     if number >= _U64:
         raise ValueError
     return number
-
-
-def _zigzag(number: int) -> int:
-    return number << 1 if number >= 0 else (-number << 1) - 1
 
 
 def _signed(number: int) -> int:

@@ -1,4 +1,4 @@
-"""The engine makes the same page files as the Python form, from any text, and raises the same errors."""
+"""The engine makes page files like the Python form, with packed blocks, and raises the same errors."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from tecken.errors import Malformed, MalformedPageFile, TooLarge
 from tecken.symbols import engine
 from tecken.symbols.pagefile import cutter, packed
 from tecken.symbols.pagefile.convert import PageFileWriter
-from tecken.symbols.pagefile.cutter import Cutter, EngineCutter, PythonCutter
+from tecken.symbols.pagefile.cutter import Cutter, EngineCutter
 from tecken.symbols.pagefile.file import Section
 from tests.symbols.generate import sym_files
+from tests.symbols.packing import PackingCutter, pack
 from tests.symbols.pagefile.test_packed import address_of, blocks
 
 MODULE = b"MODULE Linux x86_64 A1B2C3D4E5F60718293A4B5C6D7E8F900 libx.so\n"
@@ -65,7 +66,7 @@ def split(text: bytes, sizes: Sequence[int]) -> list[bytes]:
 
 def check_same(text: bytes, sizes: Sequence[int] = (1 << 30,)) -> Any:
     chunks = split(text, sizes)
-    expected = converted(chunks, PythonCutter, io.BytesIO())
+    expected = converted(chunks, PackingCutter, io.BytesIO())
     assert converted(chunks, with_engine, io.BytesIO()) == expected
     with tempfile.TemporaryFile() as spool:
         assert converted(chunks, with_engine, spool) == expected
@@ -157,7 +158,7 @@ def test_engine_small_windows_and_pages_give_the_same_pages(
 @settings(deadline=None, max_examples=300)
 def test_engine_packs_and_expands_blocks_as_python_does(block: bytes) -> None:
     assert engine.MODULE
-    record = packed.pack(block)
+    record = pack(block)
     assert record is not None
     assert engine.MODULE.pack(block) == record
     address = address_of(block)
@@ -168,7 +169,7 @@ def test_engine_packs_and_expands_blocks_as_python_does(block: bytes) -> None:
 @settings(deadline=None, max_examples=500)
 def test_engine_expands_damaged_records_as_python_does(block: bytes, data: st.DataObject) -> None:
     assert engine.MODULE
-    record = bytearray(packed.pack(block) or b"")
+    record = bytearray(pack(block) or b"")
     for _ in range(data.draw(st.integers(1, 3))):
         record[data.draw(st.integers(1, len(record) - 1))] = data.draw(st.integers(0, 255))
     damaged = bytes(record[: data.draw(st.integers(1, len(record)))])

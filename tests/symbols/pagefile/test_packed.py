@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from tecken.errors import MalformedPageFile
 from tecken.symbols.pagefile.bounds import MAX_BLOCK
 from tecken.symbols.pagefile.line_runs import join
-from tecken.symbols.pagefile.packed import SLOTS, expand, pack
+from tecken.symbols.pagefile.packed import SLOTS, expand
 from tests.symbols.generate import sym_files
+from tests.symbols.packing import pack
 
 HEAD = b"FUNC 1000 40 0 f(int)"
 LAYOUT = b"\n".join(

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tecken.errors import MalformedPageFile
-from tecken.symbols.pagefile.packed import pack
 from tecken.symbols.pagefile.page import decode, decode_version_2, encode, table, words
+from tests.symbols.packing import pack
 from tests.symbols.version_2 import encode_version_2
 
 KEYS = st.integers(0, 2**32 - 1)
