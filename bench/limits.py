@@ -166,8 +166,8 @@ def requests(seconds: int, rounds: int) -> None:
         rig.convert(module)
         plain = wrk_script(bodies, Path(folder))
         shown = Path(folder) / "shown.lua"
-        header = f'{{["Auth-Token"] = "{key}"}}'
-        shown.write_text(plain.read_text().replace('"/symbolicate/v5", nil', f'"/symbolicate/v5", {header}'))
+        token_header = f'{{["Auth-Token"] = "{key}", ["Content-Type"]'
+        shown.write_text(plain.read_text().replace('{["Content-Type"]', token_header))
         ways = {
             "no limit": ("", plain),
             "two rates of an address": (BY_ADDRESS, plain),

@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -19,21 +18,10 @@ from urllib.request import urlopen
 import redis
 
 from bench import rig
+from bench.cold import WORKER
 from tests.support.redis_server import free_port
 
 WARM_CPU, ALL_CPUS = "0", "0-3"
-WORKER = [
-    sys.executable,
-    "-m",
-    "celery",
-    "-A",
-    "tecken",
-    "worker",
-    "--concurrency",
-    "1",
-    "--loglevel",
-    "ERROR",
-]
 QUEUE_DATABASE, WORKERS_KEY = 1, "jobs:workers"
 PROFILE = {
     "meta": {

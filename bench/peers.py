@@ -9,11 +9,9 @@ server.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,30 +23,12 @@ from typing import NamedTuple, TypeVar
 
 from bench import rig
 from bench.peer_servers import Peer, Server, present_peers
+from bench.throughput import wrk, wrk_script
 from tests.support.redis_server import free_port
 
-CLIENT_CPU = "1"
 FRAMES = 40
 WARM_BODIES, SPREAD_BODIES = 20, 2000
 CACHE_BYTES = 64 << 20  # of each process cache
-SCRIPT = """
-local bodies, n, requests = {%s}, 0, {}
-init = function()
-  for i, body in ipairs(bodies) do
-    requests[i] = wrk.format("POST", "%s", {["Content-Type"] = "application/json"}, body)
-  end
-end
-request = function()
-  n = n %% #requests + 1
-  return requests[n]
-end
-done = function(summary, latency)
-  local e = summary.errors
-  io.write(string.format('\\n{"requests": %%d, "seconds": %%f, "p50": %%f, "p99": %%f, "errors": %%d}\\n',
-    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
-    e.connect + e.read + e.write + e.status + e.timeout))
-end
-"""
 
 
 class Load(NamedTuple):
@@ -184,31 +164,14 @@ class _Run:
 
 
 def _load(server: Server, bodies: Sequence[bytes], folder: Path, seconds: int, connections: int) -> Load:
-    script = folder / "requests.lua"
-    script.write_text(SCRIPT % (",".join(f"[==[{body.decode()}]==]" for body in bodies), server.path))
     # Every body is answered at least once before the measurement.
     connection = HTTPConnection("127.0.0.1", server.port, timeout=120)
     for body in bodies:
         _post(connection, server, body)
     before = server.cpu()
-    command = [
-        "taskset",
-        "-c",
-        CLIENT_CPU,
-        "wrk",
-        "-t1",
-        f"-c{connections}",
-        f"-d{seconds}s",
-        "--timeout",
-        "60s",
-    ]
-    address = f"http://127.0.0.1:{server.port}"
-    output = subprocess.check_output([*command, "--latency", "-s", str(script), address], text=True)
-    result = json.loads(output.splitlines()[-1])
-    if result["errors"]:
-        raise RuntimeError(output)
-    cpu = 1e3 * (server.cpu() - before) / result["requests"]
-    return Load(result["requests"] / result["seconds"], cpu, result["p50"], result["p99"], server.peak())
+    rate = wrk(server.port, wrk_script(bodies, folder, server.path), seconds, connections)
+    cpu = 1e3 * (server.cpu() - before) / (rate.per_second * seconds)
+    return Load(rate.per_second, cpu, rate.p50, rate.p99, server.peak())
 
 
 def _first(server: Server, body: bytes) -> First:

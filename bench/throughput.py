@@ -44,10 +44,15 @@ SERVERS: dict[str, list[str]] = {
     "waitress": ["waitress-serve", "--listen", "127.0.0.1:{port}"],
 }
 SCRIPT = """
-local bodies, n = {%s}, 0
+local bodies, n, requests = {%s}, 0, {}
+init = function()
+  for i, body in ipairs(bodies) do
+    requests[i] = wrk.format("POST", "%s", {["Content-Type"] = "application/json"}, body)
+  end
+end
 request = function()
-  n = n %% #bodies + 1
-  return wrk.format("POST", "/symbolicate/v5", nil, bodies[n])
+  n = n %% #requests + 1
+  return requests[n]
 end
 done = function(summary, latency)
   local e = summary.errors
@@ -129,9 +134,10 @@ def serve(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[in
         yield port
 
 
-def wrk_script(bodies: Sequence[bytes], folder: Path) -> Path:
+def wrk_script(bodies: Sequence[bytes], folder: Path, address: str = "/symbolicate/v5") -> Path:
     path = folder / "requests.lua"
-    path.write_text(SCRIPT % ",".join(f"[==[{body.decode()}]==]" for body in bodies))
+    texts = ",".join(f"[==[{body.decode()}]==]" for body in bodies)
+    path.write_text(SCRIPT % (texts, address))
     return path
 
 
@@ -141,9 +147,10 @@ def measured(serving: Serving, script: Path, seconds: int) -> Rate:
         return wrk(port, script, seconds)
 
 
-def wrk(port: int, script: Path, seconds: int) -> Rate:
-    command = ["taskset", "-c", "1-3", "wrk", "-t1", "-c8", f"-d{seconds}s", "--timeout", "20s", "--latency"]
-    out = subprocess.check_output([*command, "-s", str(script), f"http://127.0.0.1:{port}"], text=True)
+def wrk(port: int, script: Path, seconds: int, connections: int = 8) -> Rate:
+    command = ["taskset", "-c", "1-3", "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s"]
+    command += ["--latency", "-s", str(script), f"http://127.0.0.1:{port}"]
+    out = subprocess.check_output(command, text=True)
     said = orjson.loads(out.splitlines()[-1])
     if said["errors"]:
         raise RuntimeError(out)
