@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from contextlib import suppress
+from collections import deque
 from pathlib import Path
 from random import SystemRandom
 from time import monotonic
@@ -21,7 +21,12 @@ SERVERS_PORTS = range(10_000, 32_000)
 CHANCE = SystemRandom()  # pytest-randomly seeds the common one, in all processes alike
 MUTE_AFTER = 1.0
 """Seconds until a test gives up a paused server; a healthy one answers before on a busy machine, too."""
+RESERVED_PORTS = 64
+"""Latest ports of this process that are reserved; the tests of older ones have ended."""
 STARTS_WITHIN = 30.0  # seconds, also for one that has to load an append-only file
+
+
+_reservations: deque[socket.socket] = deque()
 
 
 def server_binary() -> str:
@@ -34,12 +39,27 @@ def server_binary() -> str:
 
 
 def free_port() -> int:
-    """Below those that kernels give to clients: one of them could take it before a server does."""
+    """Return a port without a listener, which no process of this machine receives from here for a while.
+
+    It is below those that kernels give to clients: one of them could take it before a server does.
+    """
+    # A server starts seconds after its port is chosen, and some stop and start again. Without a reservation,
+    # a second test process chooses the same port meanwhile. A UDP socket of the same number reserves it: no
+    # server of the tests uses UDP, and the kernel ends the reservation with this process.
     while True:
         port = CHANCE.choice(SERVERS_PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+        reservation = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            reservation.bind(("127.0.0.1", port))
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            reservation.close()
+            continue
+        _reservations.append(reservation)
+        if len(_reservations) > RESERVED_PORTS:
+            _reservations.popleft().close()
+        return port
 
 
 class RedisServer(PrivateServer):
