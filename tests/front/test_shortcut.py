@@ -276,16 +276,18 @@ def counts() -> dict[str, float]:
 
 @pytest.mark.parametrize("path", ["/symbolicate/v5", "/symbolicate/v4"])
 def test_shortcut_counts_what_django_counts(path: str) -> None:
-    def added(answer: Callable[[Scope, bytes], object]) -> tuple[dict[str, float], dict[Any, int]]:
+    def count(answer: Callable[[Scope, bytes], object]) -> tuple[dict[str, float], dict[Any, int]]:
         before, usage = counts(), limits_services.usage()
-        usage._counts.clear()
-        answer(scope_of(path), encode(JOB))
-        after = counts()
+        # No flush: the thread that sends the counts each second would take them away.
+        with usage._flush_lock:
+            usage._counts.clear()
+            answer(scope_of(path), encode(JOB))
+            after, added = counts(), dict(usage._counts)
         changed = {name: value - before.get(name, 0) for name, value in after.items()}
-        return {name: value for name, value in changed.items() if value}, dict(usage._counts)
+        return {name: value for name, value in changed.items() if value}, added
 
-    metrics, usage = added(shortcut)
-    assert (metrics, usage) == added(django)
+    metrics, usage = count(shortcut)
+    assert (metrics, usage) == count(django)
     assert usage
     assert any("requests" in name for name in metrics)
 
