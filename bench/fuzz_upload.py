@@ -11,6 +11,7 @@ Needs `pip install atheris`. What it finds belongs into tests/upload/test_fuzz_f
 from __future__ import annotations
 
 import argparse
+import gzip
 import os
 import struct
 import subprocess
@@ -254,7 +255,16 @@ def names() -> Callable[[bytes], None]:
 
 def archive() -> Callable[[bytes], None]:
     from tecken.errors import InvalidInput  # noqa: PLC0415
-    from tecken.upload.archive import ArchiveLimits, list_members, open_archive, read_member  # noqa: PLC0415
+    from tecken.upload.archive import (  # noqa: PLC0415
+        ArchiveLimits,
+        ArchiveMember,
+        NotReusable,
+        is_reusable,
+        list_members,
+        open_archive,
+        read_gzip,
+        read_member,
+    )
 
     limits = ArchiveLimits(unpacked=1 << 20, member=1 << 19, members=5, ratio=50)
 
@@ -265,8 +275,22 @@ def archive() -> Callable[[bytes], None]:
             assert len(keys) == len(set(keys)) <= limits.members
             assert len(keys) + len(found.ignored) >= 1
             for member in found.members:
-                size = sum(map(len, read_member(archive, member)))
-                assert size <= member.info.file_size <= limits.member
+                assert member.info.file_size <= limits.member
+                check_member(archive, member)
+
+    def check_member(archive: zipfile.ZipFile, member: ArchiveMember) -> None:
+        """Check that a file that is stored as it was packed has the bytes that are unpacked otherwise."""
+        packed, unpacked = b"", BytesIO()
+        if is_reusable(member.info):
+            with suppress(NotReusable):
+                packed = b"".join(read_gzip(archive, member, unpacked.write))
+        try:
+            text = b"".join(read_member(archive, member))
+        except InvalidInput:
+            assert not packed
+        else:
+            assert len(text) <= member.info.file_size
+            assert not packed or gzip.decompress(packed) == text == unpacked.getvalue()
 
     return check
 

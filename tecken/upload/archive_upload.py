@@ -25,8 +25,10 @@ from tecken.upload.archive import (
     ArchiveLimits,
     ArchiveMember,
     Listing,
+    is_reusable,
     list_members,
     open_archive,
+    read_gzip,
     read_member,
 )
 from tecken.upload.file_rows import RefusedFile, StoredFile, StoredRow, record, rows, warn_of_native_files
@@ -192,9 +194,13 @@ def _store_members(
 def _store_member(
     upload: Upload, archive: ZipFile, member: ArchiveMember, known: dict[str, list[StoredRow]]
 ) -> StoredFile | RefusedFile:
-    read = partial(read_member, archive, member)
     return store_file(
-        upload, member.key, read, member.info.file_size, known.get(storage_path(member.key), ())
+        upload,
+        member.key,
+        partial(read_member, archive, member),
+        member.info.file_size,
+        known.get(storage_path(member.key), ()),
+        read_gzip=partial(read_gzip, archive, member) if is_reusable(member.info) else None,
     )
 
 

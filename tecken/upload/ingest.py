@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from tempfile import TemporaryFile
 from typing import BinaryIO, ParamSpec, TypeVar
@@ -25,6 +25,7 @@ from tecken.storage.port import OwnFiles, Stored
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.decompression import decompress
 from tecken.symbols.layouts import FileKey, object_of, storage_path
+from tecken.upload.archive import NotReusable
 from tecken.upload.file_rows import (
     FileContent,
     Outcome,
@@ -39,6 +40,7 @@ from tecken.upload.models import Upload
 
 CHUNK_BYTES = 1 << 20
 Read = Callable[[], Iterable[bytes]]
+ReadGzip = Callable[[Callable[[bytes], object]], Iterable[bytes]]
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -106,11 +108,26 @@ def ingest_file(upload: Upload, key: FileKey, read: Read, size: int) -> Outcome:
 
 
 def store_file(
-    upload: Upload, key: FileKey, read: Read, size: int, known: Collection[StoredRow]
+    upload: Upload,
+    key: FileKey,
+    read: Read,
+    size: int,
+    known: Collection[StoredRow],
+    *,
+    read_gzip: ReadGzip | None = None,
 ) -> StoredFile | RefusedFile:
     """Store a file without writing its row. Raise as `ingest_file` does, except Conflict.
 
     It does not use the database, so any thread may call it.
+
+    Args:
+        upload: The upload that the file belongs to.
+        key: The key under which the file is stored.
+        read: A function that returns the unpacked bytes. It may be called twice.
+        size: The number of unpacked bytes.
+        known: The rows of the key.
+        read_gzip: A function that returns the file as gzip, for a file that its client has compressed. It
+            passes the unpacked bytes to its argument. If it raises NotReusable, `read` is used.
     """
     files = select_storage(upload.try_symbols)
     former = _stat(files, key)
@@ -124,12 +141,22 @@ def store_file(
             return StoredFile(key, "skipped", former, same.content, same.text, is_adopted=not current_rows)
         if reason := _find_refusal(upload, current_rows[-1] if current_rows else None):
             return RefusedFile(key, reason)
-    # The bytes are hashed while they are stored, so that a file of gigabytes is read once.
-    inspector = _ContentInspector(key)
-    chunks = inspector.inspect(read())
-    stored = files.put(key, gzip_chunks(chunks) if key.file_type.is_compressed else chunks)
+    stored, inspector = _put(files, key, read, read_gzip)
     _remove_derived(files, key)
     return StoredFile(key, "stored", stored, inspector.content, inspector.text, update=former is not None)
+
+
+def _put(
+    files: OwnFiles, key: FileKey, read: Read, read_gzip: ReadGzip | None
+) -> tuple[Stored, _ContentInspector]:
+    """Store a file. Its bytes are inspected meanwhile, so that a file of gigabytes is read once."""
+    if read_gzip and key.file_type.is_compressed:
+        with suppress(NotReusable):
+            inspector = _ContentInspector(key)
+            return files.put(key, read_gzip(inspector.feed)), inspector
+    inspector = _ContentInspector(key)
+    chunks = inspector.inspect(read())
+    return files.put(key, gzip_chunks(chunks) if key.file_type.is_compressed else chunks), inspector
 
 
 def _remove_derived(files: OwnFiles, key: FileKey) -> None:
@@ -148,11 +175,14 @@ class _ContentInspector:
         self._size = 0
         self._digest = hashlib.sha256()
 
+    def feed(self, chunk: bytes) -> None:
+        self._digest.update(chunk)
+        self._size += len(chunk)
+        self.text.feed(chunk)
+
     def inspect(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
-            self._digest.update(chunk)
-            self._size += len(chunk)
-            self.text.feed(chunk)
+            self.feed(chunk)
             yield chunk
 
     @property

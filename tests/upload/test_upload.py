@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import zipfile
+import zlib
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from tests.support.options import Override
 from tests.support.redis_server import free_port
 from tests.support.s3_server import S3Bucket
 from tests.upload.uploaders import SYM, SYM_KEY, Makes, Uploader, stored
-from tests.upload.zips import corrupted, zipped
+from tests.upload.zips import corrupted, deflated, packed_as, zipped
 
 pytest_plugins = ["tests.support.upstreams", "tests.upload.site"]
 pytestmark = pytest.mark.django_db
@@ -227,6 +228,51 @@ def test_upload_with_a_broken_member_stores_the_others(builder: Uploader) -> Non
     upload = Upload.objects.get()
     assert upload.error == reply.json()["error"]
     assert (upload.completed_at, upload.members_done) == (None, 0)
+    assert list(storage_services.own_files().keys()) == []
+
+
+def read_stored(key: FileKey) -> bytes:
+    """Return the bytes in the storage."""
+    with storage_services.own_files().read(key) as chunks:
+        return b"".join(chunks)
+
+
+def test_upload_compressed_member_is_stored_as_its_client_compressed_it(builder: Uploader) -> None:
+    text, stream = SYM + bytes(len(SYM)), deflated(SYM + bytes(len(SYM)))
+    assert send(builder, packed_as(str(SYM_KEY), stream, text)).status_code == 201
+    there = read_stored(SYM_KEY)
+    assert (gzip.decompress(there), there[10:-8]) == (text, stream)
+    row = SymbolFile.objects.get()
+    assert (row.size, row.original_size) == (len(there), len(text))
+    assert row.content_hash == sha256(text).hexdigest()
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_upload_member_that_is_hardly_compressed_is_compressed(builder: Uploader, compression: int) -> None:
+    text = SYM + bytes(1 << 20)
+    level_0 = zlib.compressobj(0, wbits=-15)
+    stream = level_0.compress(text) + level_0.flush()
+    is_deflated = compression == zipfile.ZIP_DEFLATED
+    archive = (
+        packed_as(str(SYM_KEY), stream, text) if is_deflated else zipped({str(SYM_KEY): text}, compression)
+    )
+    assert send(builder, archive).status_code == 201
+    assert stored(SYM_KEY) == text
+    assert SymbolFile.objects.get().size < len(text) // 10
+
+
+def test_upload_member_with_more_bytes_than_its_stream_is_stored(builder: Uploader) -> None:
+    """The stored file cannot have the stream as it is: readers of gzip refuse the bytes after it."""
+    text = SYM + bytes(len(SYM))
+    archive = packed_as(str(SYM_KEY), deflated(text) + b"more", text)
+    assert send(builder, archive).status_code == 201
+    assert stored(SYM_KEY) == text
+    assert SymbolFile.objects.get().content_hash == sha256(text).hexdigest()
+
+
+def test_upload_member_with_another_checksum_is_refused(builder: Uploader) -> None:
+    reply = send(builder, corrupted(zipped({str(SYM_KEY): SYM + bytes(len(SYM))})))
+    assert reply.json() == {"error": f"{SYM_KEY} cannot be unpacked: Bad CRC-32 for file '{SYM_KEY}'"}
     assert list(storage_services.own_files().keys()) == []
 
 

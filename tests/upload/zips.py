@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 
 DIRECTORY_ENTRY = b"PK\x01\x02"
@@ -62,3 +63,22 @@ def overlapping(archive: bytes) -> bytes:
     """Let the second of two members start where the first one does."""
     at = archive.rindex(DIRECTORY_ENTRY) + 42
     return archive[:at] + bytes(4) + archive[at + 4 :]
+
+
+def deflated(content: bytes) -> bytes:
+    """Return the raw deflate stream of these bytes."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return packer.compress(content) + packer.flush()
+
+
+def packed_as(name: str, stream: bytes, content: bytes, size: int | None = None) -> bytes:
+    """Return an archive whose only member has any bytes as its deflate stream.
+
+    The checksum is that of `content`, and the size, too, unless another one is given.
+    """
+    raw, crc, size = name.encode(), zlib.crc32(content), len(content) if size is None else size
+    fields = struct.pack("<5H3L2H", 20, 0, zipfile.ZIP_DEFLATED, 0, 33, crc, len(stream), size, len(raw), 0)
+    entry = DIRECTORY_ENTRY + struct.pack("<H", 20) + fields + struct.pack("<3H2L", 0, 0, 0, 0, 0) + raw
+    local = LOCAL_HEADER + fields + raw + stream
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(entry), len(local), 0)
+    return local + entry + end
