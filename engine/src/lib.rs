@@ -1,6 +1,6 @@
 //! Compiled form of Tecken's page files (docs/adr/0014-engine.md).
 //!
-//! `reader.rs`, `cutter.rs` and this file are the glue between Python and the other modules, which are plain Rust. The
+//! `reader.rs`, `frames.rs`, `cutter.rs` and this file are the glue between Python and the other modules, which are plain Rust. The
 //! Python form beside it gives the same results, but does not pack blocks; `tecken/symbols/engine.py` chooses one.
 
 mod block;
@@ -10,6 +10,7 @@ mod compress;
 mod cut;
 mod cutter;
 mod errors;
+mod frames;
 mod lookup;
 mod names;
 mod numbers;
@@ -23,11 +24,12 @@ mod runs;
 mod scan;
 mod spool;
 mod text;
+mod tiers;
 
 use pyo3::prelude::*;
 
 /// Number of the interface between this module and `tecken/symbols/engine.py`, which accepts one number only.
-const INTERFACE: u32 = 3;
+const INTERFACE: u32 = 4;
 
 #[pymodule]
 mod tecken_engine {
@@ -35,6 +37,8 @@ mod tecken_engine {
 
     #[pymodule_export]
     use super::cutter::{Cutter, Refused, expand, pack};
+    #[pymodule_export]
+    use super::frames::{FrameCache, Frames, join_stack};
     #[pymodule_export]
     use super::reader::{Malformed, PageCache, Reader, Search};
 

@@ -43,25 +43,6 @@ pub fn decompress(packed: &[u8], dictionary: Option<&DDict<'static>>, out: &mut 
     Ok(())
 }
 
-/// Return a page in the form in which a process keeps it: LZ4, which is decompressed four times as fast as zstd.
-pub fn keep(raw: &[u8]) -> Vec<u8> {
-    lz4_flex::block::compress_prepend_size(raw)
-}
-
-/// Decompress a page that `keep` returned into `out`, which is replaced.
-pub fn unpack(kept: &[u8], out: &mut Vec<u8>) -> Result<(), MalformedPage> {
-    let not_ours = || MalformedPage::text("page is not in the form of this process");
-    let (size, packed) = lz4_flex::block::uncompressed_size(kept).map_err(|_| not_ours())?;
-    if size as u64 > MAX_PAGE_BYTES {
-        return Err(not_ours());
-    }
-    out.resize(size, 0);
-    match lz4_flex::block::decompress_into(packed, out) {
-        Ok(written) if written == size => Ok(()),
-        _ => Err(not_ours()),
-    }
-}
-
 /// Return a page of version 3 in the layout of version 2, in which each key and end can be read alone.
 pub fn with_whole_numbers(raw: &[u8]) -> Result<Vec<u8>, MalformedPage> {
     let Some((prefix, rest)) = raw.split_first_chunk::<10>() else {

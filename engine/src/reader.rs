@@ -1,21 +1,23 @@
 //! Lookup as Python sees it: one `Reader` for each header, one `Search` for each module of a request.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyBytes;
 use zstd_safe::DDict;
 
 use crate::block::Hit;
 use crate::cache::Cache;
 use crate::errors::MalformedPage;
+use crate::frames::Frames;
 use crate::lookup::{self, PageLookup};
 use crate::names::{NameSection, Names};
-use crate::page::{Page, Words, decompress, keep, unpack, with_whole_numbers};
+use crate::page::{Page, Words, decompress, with_whole_numbers};
 use crate::render::{Symbols, Version};
+use crate::tiers::Kept;
 
 create_exception!(
     tecken_engine,
@@ -62,7 +64,7 @@ impl PageCache {
     /// Return a page if it is cached.
     fn get<'py>(&self, py: Python<'py>, generation: u64, page: u32) -> Option<Bound<'py, PyBytes>> {
         let kept = self.lock().page((generation, page));
-        kept.map(|page| PyBytes::new(py, &page))
+        kept.map(|page| PyBytes::new(py, page.open(&mut Vec::new())))
     }
 
     fn put(&self, generation: u64, page: u32, kept: &[u8]) {
@@ -119,7 +121,7 @@ impl Reader {
         Ok(Reader { version, generation, raw: raw.unbind(), keys_at, bounds, dictionary })
     }
 
-    /// Return one page, decompressed and checked, in the form in which a process keeps it. Raises Malformed.
+    /// Return one page, decompressed and checked, in the layout of version 2. Raises Malformed.
     fn load<'py>(&self, py: Python<'py>, packed: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
         without_panic(|| {
             let mut raw = Vec::new();
@@ -128,15 +130,8 @@ impl Reader {
                 raw = with_whole_numbers(&raw)?;
             }
             Page::decode(&raw)?;
-            Ok(PyBytes::new(py, &keep(&raw)))
+            Ok(PyBytes::new(py, &raw))
         })
-    }
-
-    /// Return the bytes of a page that `load` returned, in the layout of version 2.
-    fn unpack<'py>(&self, py: Python<'py>, kept: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-        let mut raw = Vec::new();
-        unpack(kept, &mut raw)?;
-        Ok(PyBytes::new(py, &raw))
     }
 
     /// Return a search for offsets below 2**32, which takes pages and names from a cache.
@@ -183,7 +178,7 @@ impl Reader {
 
 /// Pages that a step of a search needs, in order, and those that the process keeps.
 #[derive(Default)]
-struct Loaded(Vec<(usize, Option<Arc<[u8]>>)>);
+struct Loaded(Vec<(usize, Option<Kept>)>);
 
 impl Loaded {
     fn new(generation: u64, pages: Vec<usize>, cache: Option<&PageCache>) -> Self {
@@ -208,14 +203,11 @@ impl Loaded {
     ) -> PyResult<()> {
         let (mut raw, mut others) = (Vec::new(), others.iter());
         for (number, page) in &self.0 {
-            match page {
-                Some(page) => unpack(page, &mut raw)?,
-                None => {
-                    let page = others.next().ok_or_else(|| PyValueError::new_err("a page is missing"))?;
-                    unpack(page.as_bytes(), &mut raw)?;
-                }
-            }
-            if take(*number, Page::decode(&raw)?)? {
+            let page = match page {
+                Some(page) => page.open(&mut raw),
+                None => others.next().ok_or_else(|| PyValueError::new_err("a page is missing"))?.as_bytes(),
+            };
+            if take(*number, Page::decode(page)?)? {
                 break;
             }
         }
@@ -280,17 +272,16 @@ impl Search {
     ///
     /// Also returns whether the rendering ended because `clock()` passed `end`. It ends, too, when the frames have
     /// more than `max_bytes`.
-    fn render<'py>(
+    fn render(
         &mut self,
-        py: Python<'py>,
         version: &str,
         names: Vec<Bound<'_, PyBytes>>,
         max_bytes: f64,
         clock: &Bound<'_, PyAny>,
         end: f64,
-    ) -> PyResult<(Bound<'py, PyDict>, bool)> {
-        let version = if version == "v4" { Version::V4 } else { Version::V5 };
-        without_panic(|| self.render_all(py, version, &names, max_bytes, &Deadline { clock, end }))
+    ) -> PyResult<(Frames, bool)> {
+        let version = Version::named(version);
+        without_panic(|| self.render_all(version, &names, max_bytes, &Deadline { clock, end }))
     }
 }
 
@@ -321,35 +312,35 @@ impl Search {
         Ok(is_late)
     }
 
-    fn render_all<'py>(
+    fn render_all(
         &mut self,
-        py: Python<'py>,
         version: Version,
         names: &[Bound<'_, PyBytes>],
         max_bytes: f64,
         deadline: &Deadline<'_, '_>,
-    ) -> PyResult<(Bound<'py, PyDict>, bool)> {
-        let frames = PyDict::new(py);
+    ) -> PyResult<(Frames, bool)> {
+        let mut frames = Vec::with_capacity(self.symbols.len());
         // Each name is in a frame, so names of more bytes than the frames may have end the rendering, too.
         self.rendered_bytes = self.read_names(names, max_bytes)?;
         if self.rendered_bytes as f64 > max_bytes {
-            return Ok((frames, false));
+            return Ok((Frames::new(frames), false));
         }
         self.rendered_bytes = 0;
         let mut out = Vec::new();
         for i in 0..self.symbols.len() {
             if deadline.has_passed()? {
-                return Ok((frames, true));
+                return Ok((Frames::new(frames), true));
             }
             out.clear();
+            // Offsets are in ascending order, as those of a search are.
             let offset = self.symbols.render(i, version, &self.names, &mut out);
             self.rendered_bytes += out.len();
-            frames.set_item(offset, PyBytes::new(py, &out))?;
+            frames.push((offset, Kept::new(&out)));
             if self.rendered_bytes as f64 > max_bytes {
                 break;
             }
         }
-        Ok((frames, false))
+        Ok((Frames::new(frames), false))
     }
 
     /// Read the names that the frames need, until they have more than `max_bytes`. Return their bytes.

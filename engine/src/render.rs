@@ -13,6 +13,13 @@ pub enum Version {
     V5,
 }
 
+impl Version {
+    /// Return the version of a name, the current one for an unknown name.
+    pub fn named(name: &str) -> Self {
+        if name == "v4" { Version::V4 } else { Version::V5 }
+    }
+}
+
 /// Name of a function or an inlined call without one.
 const UNKNOWN: &[u8] = b"<unknown>";
 
@@ -159,7 +166,8 @@ fn push_hex(out: &mut Vec<u8>, start: &[u8], number: i128) {
     }
 }
 
-fn push_digits<const BASE: u32>(out: &mut Vec<u8>, mut number: u32) {
+/// Append a number's digits.
+pub fn push_digits<const BASE: u32>(out: &mut Vec<u8>, mut number: u32) {
     let mut digits = [0; 10];
     let mut begin = digits.len();
     for place in digits.iter_mut().rev() {

@@ -77,7 +77,7 @@ class Options(BaseModel):
 
     process_header_bytes: Bytes = memory(64 * MIB, "Headers of modules.", ge=1, le=TIB)
     process_page_bytes: Bytes = memory(
-        64 * MIB, "Pages, packed with the engine and decoded without it.", ge=1, le=TIB
+        64 * MIB, "Pages; the engine packs those that were not used lately.", ge=1, le=TIB
     )
     process_frame_bytes: Bytes = memory(64 * MIB, "Rendered frames.", ge=1, le=TIB)
     process_header_seconds: Seconds = memory(

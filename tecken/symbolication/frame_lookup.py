@@ -21,14 +21,12 @@ from tecken.symbolication.trace import Trace
 from tecken.symbols import engine
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.lookup import Frame, Hit, PageLookup, frame, name
-from tecken.symbols.pagefile.file import Header, Section
+from tecken.symbols.pagefile.file import OFFSET_END, Header, Section
 from tecken.symbols.pagefile.page import KeptPage, Page
 
 Wanted = Mapping[ObjectId, tuple[Header, Set[int]]]
 T = TypeVar("T")
-
-OFFSET_END = 2**32
-"""First offset that no symbol file can have: page files have keys of 32 bits."""
+T_co = TypeVar("T_co", covariant=True)
 
 
 class LookupResult(NamedTuple, Generic[T]):
@@ -38,13 +36,13 @@ class LookupResult(NamedTuple, Generic[T]):
     frames that were looked up in time.
     """
 
-    frames: dict[ObjectId, dict[int, T]]
+    frames: dict[ObjectId, Mapping[int, T]]
     failed: dict[ObjectId, Missing]
     replaced: set[ObjectId]
     late: set[ObjectId]
 
 
-class ModuleSearch(Protocol[T]):
+class ModuleSearch(Protocol[T_co]):
     """Search for the offsets of one module, in two steps that each need pages."""
 
     @property
@@ -69,7 +67,7 @@ class ModuleSearch(Protocol[T]):
         """
         ...
 
-    def render(self, pages: Sequence[KeptPage]) -> tuple[dict[int, T], bool]:
+    def render(self, pages: Sequence[KeptPage]) -> tuple[Mapping[int, T_co], bool]:
         """Return the rendered frames by offset, and whether the deadline has ended that."""
         ...
 
@@ -129,7 +127,7 @@ def look_up(
         if not lookup.has_pages(module):
             del searches[module]
     lookup.load((module, headers[module], page) for module, it in searches.items() for page in it.name_pages)
-    frames: dict[ObjectId, dict[int, T]] = {}
+    frames: dict[ObjectId, Mapping[int, T]] = {}
     for module, it in searches.items():
         if lookup.has_pages(module):
             rendered, is_late = it.render(lookup.pages(headers[module], it.name_pages))
@@ -276,16 +274,16 @@ class EngineSearch:
         except engine.MALFORMED as error:
             raise engine.malformed_page(error) from error
 
-    def render(self, pages: Sequence[KeptPage]) -> tuple[dict[int, bytes], bool]:
+    def render(self, pages: Sequence[KeptPage]) -> tuple[Mapping[int, bytes], bool]:
         """Return the rendered frames by offset, and whether the deadline has ended that."""
         terms = self._terms
         frames, is_late = self._search.render(
             terms.version, _packed(pages), terms.max_bytes(), terms.clock, terms.end
         )
         terms.add_bytes(self._search.rendered_bytes)
-        for offset in self._outside:
-            frames[offset] = terms.render_plain(offset)
-        return frames, is_late
+        if not self._outside:
+            return frames, is_late
+        return {**frames, **{offset: terms.render_plain(offset) for offset in self._outside}}, is_late
 
 
 def _packed(pages: Iterable[KeptPage]) -> list[bytes]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from threading import Lock
 from typing import Generic, NamedTuple, TypeVar
 
 from tecken.symbols import engine
 from tecken.symbols.ids import ObjectId
-from tecken.symbols.pagefile.file import Header
+from tecken.symbols.pagefile.file import OFFSET_END, Header
 from tecken.symbols.pagefile.page import KeptPage, kept_bytes
 
 K = TypeVar("K")
@@ -139,7 +139,8 @@ class PageCache:
     """Cache of pages by (generation, page number), in the form of `Header.load`.
 
     A generation is a hash of the content, so an entry is never invalidated; it is evicted when it is not
-    used. With the engine, its cache has the pages, and searches take them from there.
+    used. With the engine, its cache has the pages, and searches take them from there. It packs those that
+    were not used lately before it evicts them.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -191,15 +192,19 @@ class FrameCache:
     """Cache of JSON bytes by (version, generation, offset).
 
     A generation is a hash of the symbols, so an entry is never invalidated; it is evicted when it is not
-    used.
+    used. With the engine, its cache has the frames, which are then `EngineFrames`, apart from those of
+    offsets that no symbol file can have. It packs frames before it evicts them, as it does with pages.
     """
 
     def __init__(self, max_bytes: int) -> None:
+        self._of_engine = engine.MODULE.FrameCache(max_bytes) if engine.MODULE else None
         self._lock = Lock()
         self._entries: Bounded[tuple[str, str, int], bytes] = Bounded(max_bytes, _size)
 
-    def get(self, version: str, generation: str, offsets: Iterable[int]) -> dict[int, bytes]:
+    def get(self, version: str, generation: str, offsets: Collection[int]) -> Mapping[int, bytes]:
         """Return the rendered frames of those offsets that are cached."""
+        if self._of_engine:
+            return self._of_engine.get(version, int(generation, 16), offsets)
         found = {}
         # One lock for all offsets of a module, and no call of a Python function: this loop runs for each
         # distinct frame of every request.
@@ -215,19 +220,40 @@ class FrameCache:
 
     def put(self, version: str, generation: str, frames: Mapping[int, bytes]) -> None:
         """Store rendered frames by offset."""
+        if self._of_engine:
+            self._of_engine.put(version, int(generation, 16), _engine_frames(frames))
+            return
         entries = {(version, generation, offset): rendered for offset, rendered in frames.items()}
         with self._lock:
             self._entries.keep_all(entries)
 
     def resize(self, max_bytes: int) -> None:
         """Set the bound in bytes."""
+        if self._of_engine:
+            self._of_engine.resize(max_bytes)
         with self._lock:
             self._entries.resize(max_bytes)
 
     @property
     def size(self) -> int:
         """Bytes held, never more than the bound."""
-        return self._entries.size
+        return self._of_engine.size if self._of_engine else self._entries.size
+
+
+def merge_frames(frames: Mapping[int, bytes], others: Mapping[int, bytes]) -> Mapping[int, bytes]:
+    """Return the frames of both, in the memory of the engine if both are there."""
+    if not frames:
+        return others
+    if engine.are_engine_frames(frames) and engine.are_engine_frames(others):
+        return frames | others
+    return {**frames, **others}
+
+
+def _engine_frames(frames: Mapping[int, bytes]) -> engine.EngineFrames:
+    assert engine.MODULE
+    if engine.are_engine_frames(frames):
+        return frames
+    return engine.MODULE.Frames.of({offset: it for offset, it in frames.items() if 0 <= offset < OFFSET_END})
 
 
 def _size(rendered: bytes) -> int:

@@ -20,14 +20,14 @@ from tecken.store.port import Missing
 from tecken.symbolication.api.answer import ApiVersion, Failure, JobModule, Resolved, check_answer
 from tecken.symbolication.api.schema import UNKNOWN_MODULE, Job, parse_key
 from tecken.symbolication.conversion.status import EarlyFrames
-from tecken.symbolication.frame_lookup import OFFSET_END, EngineTerms, ModuleSearch, Terms, look_up
+from tecken.symbolication.frame_lookup import EngineTerms, ModuleSearch, Terms, look_up
 from tecken.symbolication.loader import ConversionQueue, ModuleSource
-from tecken.symbolication.memory_cache import FrameCache
+from tecken.symbolication.memory_cache import FrameCache, merge_frames
 from tecken.symbolication.trace import Trace, count_request, describe_cost, log_cost
 from tecken.symbols import engine
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.lookup import Frame
-from tecken.symbols.pagefile.file import Header
+from tecken.symbols.pagefile.file import OFFSET_END, Header
 
 Outcome: TypeAlias = Header | EarlyFrames | Missing | Unavailable
 """Result of loading a module's header; a module that was cold may have frames before it has a header."""
@@ -38,13 +38,17 @@ MISSING_NAMES = {"absent": None, "malformed": "Malformed", "unreachable": "Could
 LATE = Pending("its frames were not all looked up before the deadline; try again")
 
 LOOKUP_SECONDS = 5.0
-"""Minimum time for the lookup of offsets, also where `Parts.seconds` is 0 and no request waits."""
+"""Usual minimum time for the lookup of offsets, also where `Parts.seconds` is 0 and no request waits."""
 
 TRIES = 2
 """Number of times that one request loads a module whose page file is replaced meanwhile."""
 
 
 def _ignore_absent(_modules: Sequence[ObjectId]) -> None:
+    pass
+
+
+def _ignore_late() -> None:
     pass
 
 
@@ -69,6 +73,10 @@ class Parts(NamedTuple):
     note_absent: Callable[[Sequence[ObjectId]], None] = _ignore_absent
     """Called once per request with the modules that no source has. Must not raise."""
     max_answer_bytes: float = math.inf
+    lookup_seconds: float = LOOKUP_SECONDS
+    """Minimum time for the lookup of offsets."""
+    note_late: Callable[[], None] = _ignore_late
+    """Called when the time for the lookup has ended it. What it raises ends the request."""
 
 
 def symbolicate(
@@ -138,7 +146,7 @@ class _Request:
         self._trace = trace
         self._wanted = wanted
         self._outcomes: dict[ObjectId, Outcome] = {}
-        self._fragments: dict[ObjectId, dict[int, bytes]] = {}
+        self._fragments: dict[ObjectId, Mapping[int, bytes]] = {}
         # Counted from the start of the request, so that slow reads of headers do not extend the time in which
         # the client waits.
         self._deadline = parts.clock() + parts.seconds
@@ -195,7 +203,7 @@ class _Request:
         if isinstance(outcome, Header):
             fragments, code_file = self._fragments[key], outcome.metadata.code_file
             if key in self._late:
-                fragments = self._render_plain(offsets - fragments.keys()) | fragments
+                fragments = {**self._render_plain(offsets.difference(fragments)), **fragments}
                 return JobModule(fragments, False, _failure(LATE), code_file)
             return JobModule(fragments, True, code_file=code_file)
         return JobModule(self._render_plain(offsets), False, _failure(outcome))
@@ -240,13 +248,15 @@ class _Request:
                     new[module] = header, offsets.difference(cached)
         if not new:
             return set()
-        end = self._parts.clock() + max(self._parts.seconds, LOOKUP_SECONDS)
+        end = self._parts.clock() + max(self._parts.seconds, self._parts.lookup_seconds)
         lookup = look_up(self._parts.modules, new, self._trace, self._search(end))
         for module, frames in lookup.frames.items():
             self._parts.frames.put(self._version.name, new[module][0].generation, frames)
-            self._fragments[module] |= frames
+            self._fragments[module] = merge_frames(self._fragments[module], frames)
         self._outcomes |= lookup.failed
-        self._late |= lookup.late
+        if lookup.late:
+            self._parts.note_late()
+            self._late |= lookup.late
         return lookup.replaced
 
     def _search(self, end: float) -> Callable[[Header, Set[int]], ModuleSearch[bytes]]:

@@ -10,14 +10,15 @@ Source of the module: `engine/`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
-from typing import Final, Protocol, cast
+from typing import Final, Protocol, TypeGuard, cast
 
 from tecken.errors import MalformedPageFile
 
 # The interface of the module that this release uses: `INTERFACE` in engine/src/lib.rs.
-INTERFACE: Final = 3
+INTERFACE: Final = 4
 
 # Bytes of a record that an error shows.
 SHOWN_BYTES: Final = 80
@@ -34,6 +35,42 @@ class EngineCache(Protocol):
 
     def put(self, generation: int, page: int, kept: bytes) -> None:
         """Store a page of `Reader.load`."""
+        ...
+
+    def resize(self, max_bytes: int) -> None:
+        """Set the bound in bytes."""
+        ...
+
+
+class EngineFrames(Mapping[int, bytes]):
+    """Rendered frames of one module by offset, in the memory of the engine.
+
+    The engine's class is no subclass of this one, which only describes it.
+    """
+
+    largest: int
+    """Bytes of the largest frame."""
+
+    @staticmethod
+    def of(frames: Mapping[int, bytes]) -> EngineFrames:
+        """Return the same frames; their offsets are below 2**32."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def __or__(self, other: EngineFrames) -> EngineFrames: ...
+
+
+class EngineFrameCache(Protocol):
+    """Cache of rendered frames by version, generation and offset; bounded in bytes."""
+
+    size: int
+
+    def get(self, version: str, generation: int, offsets: Iterable[int]) -> EngineFrames:
+        """Return the frames of those offsets that are cached."""
+        ...
+
+    def put(self, version: str, generation: int, frames: EngineFrames) -> None:
+        """Store frames."""
         ...
 
     def resize(self, max_bytes: int) -> None:
@@ -58,7 +95,7 @@ class CompiledSearch(Protocol):
 
     def render(
         self, version: str, names: Sequence[bytes], max_bytes: float, clock: Callable[[], float], end: float
-    ) -> tuple[dict[int, bytes], bool]:
+    ) -> tuple[EngineFrames, bool]:
         """Return the rendered frames by offset, and whether `clock()` has passed `end` before.
 
         The rendering ends, too, once the frames have more than `max_bytes`.
@@ -70,11 +107,7 @@ class Reader(Protocol):
     """Tables and dictionary of one header."""
 
     def load(self, packed: bytes) -> bytes:
-        """Check a page, and return it in the form in which a process keeps it."""
-        ...
-
-    def unpack(self, kept: bytes) -> bytes:
-        """Return the bytes of a page that `load` returned."""
+        """Check a page, and return it in the layout of version 2."""
         ...
 
     def search(self, offsets: Sequence[int], cache: EngineCache | None) -> CompiledSearch:
@@ -149,6 +182,25 @@ class Engine(Protocol):
         """Return an empty cache."""
         ...
 
+    Frames: type[EngineFrames]
+
+    def FrameCache(self, max_bytes: int) -> EngineFrameCache:
+        """Return an empty cache."""
+        ...
+
+    def join_stack(
+        self,
+        stack: list[list[int]],
+        labels: dict[int, bytes],
+        fragments: dict[int, Mapping[int, bytes]],
+    ) -> bytes:
+        """Return the JSON of a stack's frames in version 5.
+
+        `labels` and `fragments` have each module's name, with a comma, and its frames: EngineFrames or a
+        dictionary.
+        """
+        ...
+
 
 def _load() -> Engine | None:
     try:
@@ -162,6 +214,11 @@ MODULE: Engine | None = _load()
 
 # What the engine raises for a malformed page; nothing without the engine.
 MALFORMED: tuple[type[Exception], ...] = (MODULE.Malformed,) if MODULE else ()
+
+
+def are_engine_frames(frames: Mapping[int, bytes]) -> TypeGuard[EngineFrames]:
+    """Return whether frames are in the memory of the engine."""
+    return MODULE is not None and isinstance(frames, MODULE.Frames)
 
 
 def malformed_page(error: Exception) -> MalformedPageFile:

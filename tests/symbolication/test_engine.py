@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from io import BytesIO
 from itertools import count
 
@@ -55,7 +55,7 @@ def searches(
 
 def frames(
     file: PageFile, offsets: Set[int], search: Callable[[Header, Set[int]], ModuleSearch[bytes]]
-) -> dict[int, bytes] | str:
+) -> Mapping[int, bytes] | str:
     """Return the rendered frames, or the error of a malformed page."""
     it = search(file.header, offsets)
     try:

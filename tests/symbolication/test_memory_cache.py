@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -142,31 +143,100 @@ def test_header_cache_larger_bound_keeps_more() -> None:
 
 
 NEEDS_ENGINE = pytest.mark.skipif(engine.MODULE is None, reason="the engine is not built: make engine")
-# Bytes of an entry of the engine's cache apart from its page: ENTRY_BYTES in engine/src/cache.rs.
-ENTRY_BYTES = 100
+# Bytes of an entry of the engine's caches apart from its content: ENTRY_BYTES in engine/src/tiers.rs.
+ENTRY_BYTES = 160
 ACTIONS = st.tuples(
     st.sampled_from(("put", "put", "get", "resize")), st.integers(0, 5), st.sampled_from((0, 50, 200, 900))
 )
 
 
+class TierModel:
+    """Model of the engine's cache for content that LZ4 does not make smaller."""
+
+    def __init__(self, bound: int) -> None:
+        self.bound = bound
+        self.hot, self.cold = OrderedDict[int, bytes](), OrderedDict[int, bytes]()
+
+    def put(self, number: int, content: bytes) -> None:
+        self.hot.pop(number, None)
+        self.cold.pop(number, None)
+        if len(content) + ENTRY_BYTES <= self.bound:
+            self.hot[number] = content
+            self.shrink()
+
+    def get(self, number: int) -> bytes | None:
+        for tier in (self.hot, self.cold):
+            if number in tier:
+                tier.move_to_end(number)
+                return tier[number]
+        return None
+
+    def resize(self, bound: int) -> None:
+        self.bound = bound
+        while self.size // 4 > bound:
+            (self.cold or self.hot).popitem(last=False)
+        self.shrink()
+
+    def shrink(self) -> None:
+        while self.size > self.bound:
+            if self.cold and entry_bytes(self.hot) <= self.bound // 4:
+                self.cold.popitem(last=False)
+            else:
+                number, content = self.hot.popitem(last=False)
+                self.cold[number] = content
+
+    @property
+    def size(self) -> int:
+        return entry_bytes(self.hot) + entry_bytes(self.cold)
+
+
+def entry_bytes(tier: Mapping[int, bytes]) -> int:
+    return sum(len(content) + ENTRY_BYTES for content in tier.values())
+
+
 @NEEDS_ENGINE
 @given(st.lists(ACTIONS, max_size=60))
 def test_engine_page_cache_evicts_the_least_recently_used(actions: Sequence[tuple[str, int, int]]) -> None:
-    cache, model, bound = PageCache(1600), OrderedDict[int, bytes](), 1400
+    cache, model = PageCache(2400), TierModel(2100)
     for action, number, size in actions:
         key = ("%016x" % (number % 2), number)
         if action == "put":
-            cache.put(key, bytes(size))
-            model.pop(number, None)
-            if size + ENTRY_BYTES <= bound:
-                model[number] = bytes(size)
+            content = Random(number + size).randbytes(size)
+            cache.put(key, content)
+            model.put(number, content)
         elif action == "get":
             assert cache.get(key) == model.get(number)
-            if number in model:
-                model.move_to_end(number)
         else:
             cache.resize(2 * size)
-            bound = 2 * size - 2 * size // 8
-        while sum(len(page) + ENTRY_BYTES for page in model.values()) > bound:
-            model.popitem(last=False)
-        assert cache.size == sum(len(page) + ENTRY_BYTES for page in model.values())
+            model.resize(2 * size - 2 * size // 8)
+        assert cache.size == model.size
+    for number in range(6):
+        assert cache.get(("%016x" % (number % 2), number)) == model.get(number)
+
+
+@NEEDS_ENGINE
+@given(st.lists(ACTIONS, max_size=60))
+def test_engine_page_cache_packed_page_is_returned_whole(actions: Sequence[tuple[str, int, int]]) -> None:
+    cache, bound = PageCache(2400), 2400
+    contents: dict[int, bytes] = {}
+    for action, number, size in actions:
+        key = ("0" * 16, number)
+        if action == "put":
+            contents[number] = b"%d" % number * size
+            cache.put(key, contents[number])
+        elif action == "get":
+            assert cache.get(key) in {contents.get(number), None}
+        else:
+            bound = 2 * size
+            cache.resize(bound)
+        assert cache.size <= bound
+
+
+@NEEDS_ENGINE
+def test_engine_page_cache_holds_more_pages_than_its_bytes() -> None:
+    cache = PageCache(80_000)
+    pages = {number: b"%d" % number * 4000 for number in range(10, 40)}
+    for number, page in pages.items():
+        cache.put(("0" * 16, number), page)
+    assert sum(map(len, pages.values())) > 80_000 >= cache.size
+    assert all(cache.get(("0" * 16, number)) == page for number, page in pages.items())

@@ -16,6 +16,7 @@ import orjson
 
 from tecken.errors import TooLarge
 from tecken.symbolication.api.schema import Job, Spelling
+from tecken.symbols import engine
 from tecken.symbols.ids import MAX_NAME
 from tecken.symbols.lookup import Frame, Inline
 
@@ -119,8 +120,11 @@ class V5:
         pieces = []
         for number, stack in enumerate(resolved.job.stacks):
             pieces.append(b",[" if number else b"[")
-            for start, (index, offset) in zip(_frame_starts(len(stack)), stack, strict=False):
-                pieces += (start, labels[index], fragments[index][offset])
+            if engine.MODULE:
+                pieces.append(engine.MODULE.join_stack(stack, labels, fragments))
+            else:
+                for start, (index, offset) in zip(_frame_starts(len(stack)), stack, strict=False):
+                    pieces += (start, labels[index], fragments[index][offset])
             pieces.append(b"]")
         return pieces
 
@@ -191,13 +195,16 @@ def _check_stacks(
 
 def _upper_bound(resolved: Resolved, labels: Labels, frame_bytes: int) -> int:
     largest = max(
-        (
-            len(labels[index]) + max(map(len, module.fragments.values()), default=0)
-            for index, module in resolved.modules.items()
-        ),
+        (len(labels[index]) + _largest(module.fragments) for index, module in resolved.modules.items()),
         default=0,
     )
     return sum(map(len, resolved.job.stacks)) * (largest + frame_bytes)
+
+
+def _largest(fragments: Mapping[int, bytes]) -> int:
+    if engine.are_engine_frames(fragments):
+        return fragments.largest
+    return max(map(len, fragments.values()), default=0)
 
 
 def _stack_bytes(resolved: Resolved, labels: Labels, frame_bytes: int) -> int:

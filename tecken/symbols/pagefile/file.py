@@ -43,6 +43,10 @@ CODEC_ZSTD: Final = 1
 # Conversion makes pages of about 8 KB of text. One with two FUNC blocks of the largest size at one address
 # has 4.3 MiB.
 MAX_PAGE_BYTES: Final = 8 << 20
+
+OFFSET_END: Final = 2**32
+"""First offset that no symbol file can have: page files have keys of 32 bits."""
+
 _PREFIX: Final = struct.Struct("<8sHHI3III8s")
 PREFIX: Final = _PREFIX.size
 
@@ -156,8 +160,7 @@ class Header:
         """Return a page decoded."""
         if isinstance(page, Page):
             return page
-        assert self.reader
-        return decode_version_2(self.reader.unpack(page))
+        return decode_version_2(page)
 
     @property
     def reader(self) -> engine.Reader | None:

@@ -81,8 +81,8 @@ class Page:
 KeptPage = Page | bytes
 """Page in the form in which a process keeps it: decoded, or bytes of the engine's `Reader.load`.
 
-The engine decompresses a page in a few microseconds, so its form costs little time, and three times as many
-pages fit into the memory of a process.
+Those are the page in the layout of version 2. The engine reads it without decoding it first, so its cache
+may pack what was not used lately.
 """
 
 

@@ -75,7 +75,7 @@ def test_every_option_is_there_with_its_default(client: Client, viewer: dict[str
         "bounds": dict(CATALOGUE["process_page_bytes"].bounds),
         "allowed": CATALOGUE["process_page_bytes"].allowed,
         "choices": [],
-        "help": "Pages, packed with the engine and decoded without it.",
+        "help": "Pages; the engine packs those that were not used lately.",
         "bad": "",
         "scheduled": [],
     }
