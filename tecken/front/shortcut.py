@@ -1,9 +1,10 @@
 """Answers to warm symbolication requests, from memory and without Django.
 
-When this process has every frame of a request rendered already, the way through Django's handler takes
-longer than the answer itself. So the event loop answers such a request at once, with the functions that the
-view, its decorators and the middleware call. It needs no thread, because it reads memory only and is bounded
-by MAX_BODY_BYTES, MAX_FRAMES and MAX_ANSWER_BYTES.
+When this process has everything that a request needs, the way through Django's handler takes longer than the
+answer itself. So the event loop answers such a request at once, with the functions that the view, its
+decorators and the middleware call. It needs no thread, because it reads memory only and is bounded by
+MAX_BODY_BYTES, MAX_FRAMES and MAX_ANSWER_BYTES. Frames that are not rendered yet are searched in the pages of
+the engine's cache for SEARCH_SECONDS.
 
 The view (`tecken.symbolication.api.views`) remains the implementation of the endpoint. A request that needs
 anything else than memory, or has anything unusual, gets no answer here and is left to it, errors included.
@@ -40,10 +41,12 @@ from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.api import views
 from tecken.symbolication.api.answer import V4, V5, ApiVersion
 from tecken.symbolication.api.schema import Job, RequestLimits, v4_job, v5_jobs
-from tecken.symbolication.loader import Headers
+from tecken.symbolication.loader import Headers, Pages
 from tecken.symbolication.service import symbolicate
 from tecken.symbolication.trace import Trace
+from tecken.symbols import engine
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.pagefile.file import Header
 from tecken.web.middleware import set_policy
 
 MAX_BODY_BYTES: Final = 16 << 10
@@ -51,6 +54,10 @@ MAX_FRAMES: Final = 250
 MAX_ANSWER_BYTES: Final = 1 << 20
 """Together they bound the time for which the event loop is busy with one request. A larger request gains
 little here: nearly all of its time is in its frames."""
+
+SEARCH_SECONDS: Final = 0.005
+"""Time for the search of frames that are not rendered: those of MAX_FRAMES usual functions. A larger function
+may take some milliseconds alone, after which the request is left to Django."""
 
 MIN_THREAD_BYTES: Final = 16 << 10
 """Size from which an answer is compressed in a thread. Less takes no longer than the change of threads."""
@@ -92,16 +99,20 @@ class CachedModules:
             found[module] = header
         return {**found}
 
-    def pages(self, *_arguments: object) -> NoReturn:
-        """Raise LeftToDjango: a frame is not rendered yet."""
-        raise LeftToDjango
+    def pages(self, wanted: Iterable[tuple[ObjectId, Header, int]], trace: Trace) -> Pages:  # noqa: ARG002
+        """Return no pages. Raises LeftToDjango if any are wanted: the engine's cache does not have them."""
+        if any(True for _ in wanted):
+            raise LeftToDjango
+        return Pages({}, set(), {})
 
-    convert_and_wait = pages
+    def convert_and_wait(self, *_arguments: object) -> NoReturn:
+        """Raise LeftToDjango: a module is cold."""
+        raise LeftToDjango
 
     @property
-    def engine_cache(self) -> NoReturn:
-        """Raise LeftToDjango: the engine could find a new frame in its cache, but in unbounded time."""
-        raise LeftToDjango
+    def engine_cache(self) -> engine.EngineCache | None:
+        """The engine's cache of pages, None without the engine."""
+        return symbolication_services.page_cache().of_engine
 
 
 class Shortcut:
@@ -151,6 +162,9 @@ class Shortcut:
         parts = parts._replace(
             modules=self._cached,
             cold=self._cached,
+            seconds=0.0,
+            lookup_seconds=SEARCH_SECONDS,
+            note_late=_leave,
             max_answer_bytes=min(parts.max_answer_bytes, MAX_ANSWER_BYTES),
         )
         answer = symbolicate(parts, endpoint.version, jobs)
@@ -159,6 +173,10 @@ class Shortcut:
         usage.count_version(name)
         labelled(REQUESTS, name, HTTPStatus.OK.value).inc()
         return answer
+
+
+def _leave() -> NoReturn:
+    raise LeftToDjango
 
 
 def _is_usual(scope: Scope, headers: dict[bytes, bytes]) -> bool:

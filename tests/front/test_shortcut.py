@@ -29,6 +29,8 @@ from tecken.limits import services as limits_services
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.backend import Change, Maintenance, format_maintenance
 from tecken.symbolication import services as symbolication_services
+from tecken.symbolication.api import views
+from tecken.symbols import engine
 from tecken.symbols.pagefile.file import Header
 from tests.front.server import serving
 from tests.support.options import Override
@@ -191,15 +193,41 @@ def test_shortcut_unusual_request_is_left_to_django(scope: Scope) -> None:
         b"[]",
         encode({"memoryMap": MODULES, "stacks": "x"}),
         encode({"memoryMap": MODULES, "stacks": [[[9, 1]]]}),
-        encode({"memoryMap": MODULES, "stacks": [[[0, 0x9999]]]}),
         encode({"memoryMap": [["unknown.so", "AB" * 16 + "0"]], "stacks": [[[0, 1]]]}),
         encode({"memoryMap": MODULES[:1], "stacks": [[[0, 0x1000]] * (MAX_FRAMES + 1)]}),
         encode(JOB) + b" " * MAX_BODY_BYTES,
     ],
-    ids=["empty", "cut", "list", "stacks", "index", "not rendered", "unknown module", "frames", "bytes"],
+    ids=["empty", "cut", "list", "stacks", "index", "unknown module", "frames", "bytes"],
 )
 def test_shortcut_other_body_is_left_to_django(body: bytes) -> None:
     assert shortcut(scope_of(), body) is None
+
+
+NEEDS_ENGINE = pytest.mark.skipif(engine.MODULE is None, reason="the engine is not built: make engine")
+NEW = encode({"memoryMap": MODULES, "stacks": [[[0, 0x1001], [0, 2**40], [0, 0x1000], [1, 0x1003]]]})
+
+
+@NEEDS_ENGINE
+@pytest.mark.parametrize("path", ["/symbolicate/v5", "/symbolicate/v4"])
+def test_shortcut_new_frames_of_cached_pages_have_the_response_of_django(path: str) -> None:
+    response, rendered = shortcut(scope_of(path), NEW), views.frames().size
+    assert response is not None
+    views.frames().resize(0)
+    views.frames().resize(1 << 20)
+    assert response.whole == django(scope_of(path), NEW).whole
+    assert rendered > 0
+
+
+def test_shortcut_new_frames_are_left_to_django_without_their_pages() -> None:
+    symbolication_services.page_cache().resize(0)
+    assert shortcut(scope_of(), NEW) is None
+
+
+@NEEDS_ENGINE
+def test_shortcut_search_that_takes_too_long_is_left_to_django(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tecken.front.shortcut.SEARCH_SECONDS", -1.0)
+    assert shortcut(scope_of(), NEW) is None
+    assert_same(scope_of(), encode(JOB))
 
 
 @pytest.mark.parametrize(
