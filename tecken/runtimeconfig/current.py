@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -101,11 +101,9 @@ def is_shut() -> bool:
     return _runtime.process.maintenance is not None
 
 
-@contextmanager
-def pinned(subject: Subject | None = None) -> Iterator[None]:
+def pinned(subject: Subject | None = None) -> AbstractContextManager[None]:
     """Keep one version until the end; inside another pin, keep the version of that one."""
-    with _pinned_to(_pin.get() or _started_process().pin(), subject):
-        yield
+    return _pinned_to(_pin.get() or _started_process().pin(), subject)
 
 
 def repin(subject: Subject) -> None:
