@@ -28,6 +28,8 @@ from tests.support.redis_server import free_port
 
 FRAMES = 40
 WARM_BODIES, SPREAD_BODIES = 20, 2000
+# So many frames do not fit into the cache of frames, so that each of them is new.
+NEW_BODIES = 8000
 CACHE_BYTES = 64 << 20  # of each process cache
 
 
@@ -77,7 +79,8 @@ def main() -> None:
                 run.report_load(f"warm, {_label(module)}", module, WARM_BODIES, 8)
             run.report_load(f"warm, 64 connections, {_label(large)}", large, WARM_BODIES, 64)
         if "spread" in wanted:
-            run.report_load(f"{SPREAD_BODIES:,} bodies, {_label(large)}", large, SPREAD_BODIES, 8)
+            for count in (SPREAD_BODIES, NEW_BODIES):
+                run.report_load(f"{count:,} bodies, {_label(large)}", large, count, 8)
         if "fresh" in wanted:
             run.report_fresh(f"fresh process, everything kept, {_label(large)}", large)
         if "cold" in wanted:
