@@ -30,6 +30,7 @@ from tecken.runtimeconfig import current
 from tecken.runtimeconfig.backend import Change, Maintenance, format_maintenance
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.api import views
+from tecken.symbolication.invalidation import InvalidationSubscriber
 from tecken.symbols import engine
 from tecken.symbols.pagefile.file import Header
 from tests.front.server import serving
@@ -49,9 +50,17 @@ Scope = dict[str, Any]
 
 @pytest.fixture(autouse=True)
 def _warm(
-    tmp_path: Path, settings: pytest_django.Settings, runtime_options: Override, clear_redis_store: None
+    tmp_path: Path,
+    settings: pytest_django.Settings,
+    runtime_options: Override,
+    clear_redis_store: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[None]:
     """Symbols of three modules, and in this process the frames of both jobs."""
+    # Its first message would make the headers untrusted at some moment of a test.
+    monkeypatch.setattr(InvalidationSubscriber, "start", lambda _self: None)
+    # A busy machine may take longer than the usual time.
+    monkeypatch.setattr("tecken.front.shortcut.SEARCH_SECONDS", 60.0)
     settings.STORAGE_URL = f"file://{tmp_path}"
     settings.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
     runtime_options(symbolicate_deadline_seconds=0)
