@@ -6,7 +6,6 @@ symbolication request needs. Other web servers import `tecken.wsgi`, which runs 
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
 from django.conf import settings
@@ -20,30 +19,19 @@ from tecken.monitoring import telemetry
 telemetry.start()
 application = get_wsgi_application()
 
-from tecken.errors import Unavailable  # noqa: E402 - models can be imported only after Django's setup
-from tecken.limits import services as limits_services  # noqa: E402
-from tecken.redisclient import services as redis_services  # noqa: E402
+from tecken.limits import services as limits_services  # noqa: E402 - Django's setup comes before models
 from tecken.runtimeconfig import current  # noqa: E402
-from tecken.store import services as store_services  # noqa: E402
 from tecken.symbolication.api import views  # noqa: E402
-from tecken.symbols.ids import ObjectId  # noqa: E402
-
-UNKNOWN_MODULE = ObjectId("warm-up", "0" * 33)
+from tecken.symbolication.warm_up import warm_up_web_process  # noqa: E402
 
 
 def warm_up() -> None:
-    """Build, import and connect what the first request would otherwise wait for.
-
-    A Redis server that does not answer is not waited for again: its guard refuses calls for a second.
-    """
+    """Build, import and connect what the first request would otherwise wait for."""
     views.parts()
     limits_services.usage()
     # The URL table imports every view.
     resolve("/symbolicate/v5")
-    with suppress(Unavailable):
-        store_services.page_store().headers([UNKNOWN_MODULE])
-    with suppress(Unavailable):
-        redis_services.cache_guard().call(redis_services.cache_client().ping)
+    warm_up_web_process()
 
 
 current.set_kind("web")

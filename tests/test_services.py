@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from tecken import services
 from tecken.celery import app
-from tecken.errors import NotFound, StoreUnavailable, Unavailable
+from tecken.errors import NotFound, Unavailable
 from tecken.jobs import sending
 from tecken.redisclient import services as redis_services
 from tecken.storage import services as storage_services
@@ -93,19 +93,6 @@ def test_waiting_request_is_woken_by_the_worker() -> None:
     with signals.watch([CRASH_C]) as event:
         prepare(*CRASH_C)
         assert event.wait(30)
-
-
-def test_warm_up_reaches_every_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that does not answer is left to the first job."""
-    reached: list[ObjectId] = []
-
-    def headers(_modules: object) -> dict[ObjectId, bytes]:
-        raise StoreUnavailable("the symbol store is away")
-
-    monkeypatch.setattr(store_services.page_store(), "headers", headers)
-    monkeypatch.setattr(storage_services, "own_stamp", reached.append)
-    symbolication_services.warm_up().join(30)
-    assert reached == [symbolication_services.WARM_UP]
 
 
 @pytest.mark.parametrize("answered", ["missing", "other symbols"])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
-from threading import Thread
 
 from django.conf import settings
 
@@ -13,7 +11,7 @@ from tecken import waiting
 from tecken.errors import Unavailable
 from tecken.jobs import sending
 from tecken.jobs.sending import FIRST, LAST, NEXT, JobRequest
-from tecken.redisclient.services import cache_client, cache_guard, queue_client
+from tecken.redisclient.services import cache_client, cache_guard
 from tecken.runtimeconfig.current import on_change, options
 from tecken.services import per_process
 from tecken.storage import services as storage_services
@@ -50,9 +48,6 @@ PREPARE_TASK = "tecken.symbolicate.tasks.prepare"
 CONVERT_TASK = "tecken.symbolicate.tasks.convert"
 # A request waits for seconds, so an older job has no request that waits for it.
 TASK_EXPIRES_SECONDS = 600
-
-# Not a module: the name of a request that opens a connection.
-WARM_UP = ObjectId("warm-up", "0" * 33)
 
 
 # Loading of symbols
@@ -232,31 +227,6 @@ def _build_worker(source: SymbolSource, stamp: Callable[[ObjectId], Stored | Non
     tracker = conversion_tracker()
     converter = _build_converter(source, stamp, worker_page_file_builder(), EarlyPublisher(tracker))
     return ConversionWorker(tracker, converter)
-
-
-def warm_up() -> Thread:
-    """Build what a worker's process needs for a conversion, and open its connections in the returned thread.
-
-    Otherwise the first job of each process takes 0.1 s longer. Celery ends a process that takes four seconds
-    to start, so the servers are not waited for.
-    """
-    worker()
-    try_worker()
-    thread = Thread(target=_connect, name="warm-up", daemon=True)
-    thread.start()
-    return thread
-
-
-def _connect() -> None:
-    """Make one request to each server."""
-    clients = (cache_client(), queue_client())
-    requests: list[Callable[[], object]] = [partial(cache_guard().call, client.ping) for client in clients]
-    requests.append(lambda: store_services.page_store().headers([WARM_UP]))
-    requests.append(lambda: storage_services.own_stamp(WARM_UP))
-    for request in requests:
-        # A job reports the server that does not answer.
-        with suppress(Unavailable):
-            request()
 
 
 def worker_of(module: ObjectId) -> ConversionWorker:

@@ -8,6 +8,7 @@ from celery.signals import worker_process_init
 from tecken.jobs.task import pause
 from tecken.store.port import Missing
 from tecken.symbolication import services as symbolication_services
+from tecken.symbolication.warm_up import warm_up_worker_process
 from tecken.symbols.ids import TRY, ObjectId
 from tecken.symbols.pagefile.file import Header
 
@@ -20,7 +21,7 @@ TRIES_AGAIN = 6
 @worker_process_init.connect  # type: ignore[untyped-decorator]
 def warm_up(**_more: object) -> None:
     """Prepare a process of the worker for its first job."""
-    symbolication_services.warm_up()
+    warm_up_worker_process()
 
 
 @shared_task(name=symbolication_services.PREPARE_TASK, acks_late=True, ignore_result=True)  # type: ignore[untyped-decorator]
