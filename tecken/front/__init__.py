@@ -6,7 +6,7 @@ response after the handler has returned it. Every wait for a client has a deadli
 (`deadlines`); a client that misses one is disconnected.
 
     protocol     DeadlineProtocol: one connection, uvicorn's HTTP/1.1 protocol with the deadlines
-    application  Front: one request from its headers to the end of its response
+    application  Front: one request from its headers to the end of its response; warm_up
     shortcut     Shortcut: warm symbolication requests, answered by the event loop without Django
     body         Body: a request body while it is read; the check that a large one must pass before
     dispatcher   Dispatcher: the order of requests and the threads that run them

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from io import BytesIO
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+import orjson
+from uvicorn.config import Config
+from uvicorn.server import ServerState
 
 from tecken.front.bodies import (
     Body,
@@ -31,9 +36,14 @@ from tecken.front.bodies import (
 from tecken.front.bridge import Application, Environ, Response, Scope, call, wsgi_environ
 from tecken.front.deadlines import DEADLINES, MEMORY_BYTES, Deadlines
 from tecken.front.dispatcher import Dispatcher
+from tecken.front.protocol import DeadlineProtocol
 from tecken.http.decorators import REFUSAL
+from tecken.runtimeconfig.current import options
+from tecken.symbolication.warm_up import MODULE, WARM_UP_SECONDS, symbolicate
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LIVE_PATH: Final = "/health/live"
 """The event loop answers it itself, so that busy handler threads do not make a live process look dead."""
@@ -52,7 +62,8 @@ RETRY_AFTER: Final = (b"retry-after", b"5")
 class Front:
     """ASGI application that runs a WSGI application in threads.
 
-    With a `shortcut`, requests with small bodies that it has a response for need no thread.
+    With a `shortcut`, requests with small bodies that it has a response for need no thread. `on_start` is run
+    before the port opens.
     """
 
     def __init__(
@@ -61,9 +72,11 @@ class Front:
         threads: int,
         deadlines: Deadlines = DEADLINES,
         shortcut: Callable[[Scope, bytes], Awaitable[Response | None]] | None = None,
+        on_start: Callable[[Front], Awaitable[None]] | None = None,
     ) -> None:
         self._call = partial(call, application)
         self._shortcut = shortcut
+        self._on_start = on_start
         self._turns = TURNS
         self._threads = threads
         self.deadlines = deadlines
@@ -72,7 +85,10 @@ class Front:
         self._budget = SpoolBudget()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request, or follow the start and the end of the process."""
+        if scope["type"] == "lifespan":
+            await self._follow_process(receive, send)
+            return
         if scope["path"] == LIVE_PATH and scope["method"] in ("GET", "HEAD"):
             await send_json(send, 200, b'{"status": "alive"}')
             return
@@ -88,6 +104,18 @@ class Front:
             with closing(body):
                 if await self._fill(body, receive, send):
                     await self._answer(scope, body, receive, send)
+
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Return what `function` returns in a handler thread, raise what it raises."""
+        return await self._dispatcher.run(function, *arguments)
+
+    async def _follow_process(self, receive: Receive, send: Send) -> None:
+        await receive()
+        if self._on_start:
+            await self._on_start(self)
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
 
     @property
     def _dispatcher(self) -> Dispatcher:
@@ -199,3 +227,62 @@ def _declared_length(scope: Scope) -> int | None:
         elif name == b"content-length" and length is not None:
             length = int(value)
     return length
+
+
+# Made-up requests before the port opens. None of them is counted or logged: the one that passes Django is for
+# a page that nothing counts, and the symbolication is not that of the view.
+
+ROUNDS: Final = 8
+"""Python specialises the code of a function when it has run some times."""
+
+BODY: Final = orjson.dumps({"memoryMap": [list(MODULE)], "stacks": [[[0, 0]]]})
+SCOPE: Final[Scope] = {
+    "method": "POST",
+    "raw_path": b"/symbolicate/v5",
+    "scheme": "https",
+    "query_string": b"",
+    # As behind a proxy that ends TLS, so that the request is not left to a redirect to HTTPS.
+    "headers": [(b"x-forwarded-proto", b"https")],
+}
+HEAD: Final = (b"GET /__lbheartbeat__ HTTP/1.1", b"Host: localhost", b"X-Forwarded-Proto: https")
+REQUEST: Final = b"\r\n".join((*HEAD, b"Connection: close", b"", b""))
+
+
+class UnsweptProtocol(DeadlineProtocol):
+    """Connection that no sweep follows: that of the process is for the connections of its server."""
+
+    def start_sweeping(self) -> None:
+        """Do nothing."""
+
+
+async def warm_up(config: Config, front: Front) -> None:
+    """Run made-up requests, for WARM_UP_SECONDS at most. Raises nothing."""
+    try:
+        async with asyncio.timeout(WARM_UP_SECONDS):
+            for _ in range(ROUNDS):
+                await _run_requests(config, front)
+    except Exception as error:  # noqa: BLE001 - a process must start without it
+        logger.debug("Cannot prepare the front: %r; its first request takes longer", error)
+
+
+async def _run_requests(config: Config, front: Front) -> None:
+    # The first request for symbols finds the handler thread started, with its memory, and all code run.
+    await front.run(symbolicate)
+    # No frame of the module is cached, so the shortcut gives no answer and counts nothing.
+    if front._shortcut:
+        await front._shortcut(SCOPE, BODY)
+    # The first request finds the parser and the middleware run. It is logged only if all requests are.
+    if not options().log_requests:
+        await _exchange(config)
+
+
+async def _exchange(config: Config) -> None:
+    """Send a request over a pair of sockets, and read its response."""
+    loop = asyncio.get_running_loop()
+    server, client = socket.socketpair()
+    client.setblocking(False)
+    with client:
+        await loop.connect_accepted_socket(lambda: UnsweptProtocol(config, ServerState(), {}, loop), server)
+        await loop.sock_sendall(client, REQUEST)
+        while await loop.sock_recv(client, 1 << 16):
+            pass

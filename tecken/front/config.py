@@ -8,6 +8,7 @@ import threading
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 from typing import Any, Final
 
@@ -34,14 +35,19 @@ class FrontConfig(uvicorn.Config):
         """Import the application, and put a WSGI application behind a `Front`."""
         super().load()
         # It imports models, so that it can be imported only after the application has set Django up.
-        from tecken.front.application import Front  # noqa: PLC0415
+        from tecken.front.application import Front, warm_up  # noqa: PLC0415
 
         if isinstance(self.loaded_app, WSGIHandler):
             from tecken.front.shortcut import Shortcut  # noqa: PLC0415 - as above
 
-            # A trace is made by Django's instrumentation, so every request has to go there.
-            shortcut = None if settings.OTEL_EXPORTER_OTLP_ENDPOINT else Shortcut()
-            self.loaded_app = Front(self.loaded_app, settings.WEB_THREADS, shortcut=shortcut)
+            # A trace is made by Django's instrumentation, so every request has to go there, and made-up ones
+            # would have traces.
+            shortcut, on_start = (
+                (None, None) if settings.OTEL_EXPORTER_OTLP_ENDPOINT else (Shortcut(), partial(warm_up, self))
+            )
+            self.loaded_app = Front(
+                self.loaded_app, settings.WEB_THREADS, shortcut=shortcut, on_start=on_start
+            )
         elif not isinstance(self.loaded_app, Front):
             self.loaded_app = Front(self.loaded_app, settings.WEB_THREADS)
 
@@ -82,7 +88,7 @@ def server_config(app: Any, deadlines: Deadlines = DEADLINES, **more: Any) -> Fr
         app,
         http="tecken.front.protocol:DeadlineProtocol",
         interface="asgi3",
-        lifespan="off",
+        lifespan="on",
         ws="none",
         # The site has its own logs (monitoring.logs) and finds client addresses (accounts.client_address).
         log_config=None,

@@ -92,6 +92,10 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().connection_made(LingeringTransport(transport, self))  # type: ignore[arg-type]
         if len(self.connections) > MAX_CONNECTIONS:
             self._make_room()
+        self.start_sweeping()
+
+    def start_sweeping(self) -> None:
+        """Have the deadlines of all connections of the server enforced, from the first connection on."""
         _start_sweeping(self.loop, self.connections)
 
     def data_received(self, data: bytes) -> None:
