@@ -53,7 +53,10 @@ def pytest_configure(config: pytest.Config) -> None:
         SECRET_KEY="tests",
         REDIS_URL=cache.url,
         REDIS_STORE_URL=store.url,
-        HEALTH_CHECK_SECONDS="30",  # a busy machine makes nothing late
+        # A busy machine makes nothing late.
+        HEALTH_CHECK_SECONDS="30",
+        REDIS_TIMEOUT_SECONDS="5",
+        REDIS_CONNECT_TIMEOUT_SECONDS="5",
     )
     django.setup()  # pytest-django would only do so if the settings had been known earlier
     # Without it Celery sends to the broker of its own default, and a refused job opens redis-cache's breaker.
