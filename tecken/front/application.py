@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -113,6 +114,10 @@ class Front:
         await receive()
         if self._on_start:
             await self._on_start(self)
+        # A full garbage collection looks at every object for 50 ms, in which no request is answered. It need
+        # not look at those of the start, which stay until the end.
+        gc.collect()
+        gc.freeze()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
