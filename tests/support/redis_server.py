@@ -115,9 +115,9 @@ class RedisServer(PrivateServer):
             "bind": "127.0.0.1",
             "dir": self._home.name,
             "daemonize": "no",
-            "logfile": '""',
-            "pidfile": '""',
-            **({} if self._conf else {"save": '""'}),
+            "logfile": "",
+            "pidfile": "",
+            **({} if self._conf else {"save": ""}),
         }
         pairs = {**ours, **{name.replace("_", "-"): value for name, value in self._directives.items()}}
         return [server_binary(), *self._conf, *(word for k, v in pairs.items() for word in (f"--{k}", v))]
