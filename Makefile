@@ -74,7 +74,7 @@ format: python ## format and fix what ruff can fix
 	@$(VENV)/ruff format .
 	@$(VENV)/ruff check --fix .
 
-engine: python ## build the optional Rust engine into the environment that is there (needs cargo)
+engine: python ## build the optional Rust engine and tecken-dump into the environment that is there (needs cargo)
 	@[ -x $(VENV)/python ] || $(PYTHON) run/install.py run
 	@$(VENV)/python -m run.engine
 

@@ -1,0 +1,70 @@
+//! Command line.
+
+use std::path::PathBuf;
+
+use lexopt::prelude::{Long, Short, Value, ValueExt};
+
+/// Text of `--help`.
+pub const USAGE: &str = "\
+usage: tecken-dump [OPTION]... FILE
+
+Write the text of a Breakpad symbol file for a native debug file.
+
+  --arch ARCH                program of a fat file (x86_64, arm64, ...), default: the first one
+  --name NAME                name in the MODULE record, default: the base name of FILE
+  --supplementary DWZ_FILE   file with what dwz moved out of FILE
+  --package DWP_FILE         file with the split units of FILE
+  --cfi EXECUTABLE           executable with the unwind information of FILE
+  --help, --version
+
+Exit status: 0, or 2 with one line on standard error for a file that is malformed or has no symbols.";
+
+/// Files and names that the command line gives.
+#[derive(Debug, Default)]
+pub struct Options {
+    pub file: PathBuf,
+    pub arch: Option<String>,
+    pub name: Option<String>,
+    pub supplementary: Option<PathBuf>,
+    pub package: Option<PathBuf>,
+    pub executable: Option<PathBuf>,
+}
+
+/// What the command line asks for.
+pub enum Request {
+    Dump(Options),
+    Help,
+    Version,
+}
+
+impl Request {
+    /// Parse the command line of this process.
+    pub fn parse() -> Result<Self, lexopt::Error> {
+        let mut options = Options::default();
+        let mut file = None;
+        let mut parser = lexopt::Parser::from_env();
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Long("arch") => options.arch = Some(parser.value()?.string()?),
+                Long("name") => options.name = Some(parser.value()?.string()?),
+                Long("supplementary") => options.supplementary = Some(parser.value()?.into()),
+                Long("package") => options.package = Some(parser.value()?.into()),
+                Long("cfi") => options.executable = Some(parser.value()?.into()),
+                Long("help") | Short('h') => return Ok(Request::Help),
+                Long("version") => return Ok(Request::Version),
+                Value(path) if file.is_none() => file = Some(path.into()),
+                other => return Err(other.unexpected()),
+            }
+        }
+        options.file = file.ok_or("FILE is missing")?;
+        Ok(Request::Dump(options))
+    }
+}
+
+impl Options {
+    /// Return the name for the MODULE record.
+    pub fn module_name(&self) -> String {
+        let base = || self.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.name.clone().unwrap_or_else(base)
+    }
+}
