@@ -94,6 +94,11 @@ class FileType(Enum):
         return TEXT if self is FileType.SYMBOL_FILE else BINARY
 
 
+NATIVE_TYPES: Final = tuple(file_type for file_type in FileType if not file_type.is_compressed)
+"""Types of all files but symbol files. Their names say little: Python's modules are `.so` files on macOS too,
+and `.debug` files have the format of their executable."""
+
+
 # Breakpad: upstreams, downloads, members of archives.
 
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
-from typing import Any, Final, Literal, NamedTuple
+from io import BytesIO
+from typing import Any, BinaryIO, Final, Literal, NamedTuple
 
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from tecken.errors import BadModule, Unavailable
+from tecken.errors import BadModule, Malformed, Unavailable
 from tecken.storage import services as storage_services
 from tecken.storage.models import NAME_CHARACTERS, UNKNOWN_FORMAT, Kind, SymbolFile
 from tecken.storage.port import Stored
-from tecken.symbols.formats import HEAD_BYTES, format_of, recognise
+from tecken.symbols.formats import HEAD_BYTES, FileReader, format_of, recognise
 from tecken.symbols.formats.base import Format, ObjectInfo, UsabilityCheck
 from tecken.symbols.ids import build_id_of, code_id, is_windows_name, is_zero_debug_id, normal_debug_id
 from tecken.symbols.layouts import FileKey, FileType, parse_storage_path, storage_path
@@ -241,20 +242,33 @@ ZERO_ID: Final = "its debug id is all zeros, which names no build: it is never l
 
 
 class SymbolText:
-    """Head of a file that is being stored under `key`, and whether the file has a usable record."""
+    """Head of a file that is being stored under `key`, and whether the file has a usable record.
+
+    A native file is identified by its tables, which may lie anywhere in it, so `identify` follows when it is
+    stored.
+    """
 
     def __init__(self, key: FileKey) -> None:
         self._key = key
         self._head = b""
         self._format = format_of(key.file_type)
         self._check = self._format.usability_check() if self._format else None
+        self._native: tuple[Format, tuple[ObjectInfo, ...]] | None = None
+        self._fault = ""
 
     def feed(self, chunk: bytes) -> None:
         """Inspect the next bytes of the file."""
-        if self._format and len(self._head) < HEAD_BYTES:
-            self._head += chunk[: HEAD_BYTES - len(self._head)]
         if self._check:
+            if len(self._head) < HEAD_BYTES:
+                self._head += chunk[: HEAD_BYTES - len(self._head)]
             self._check.feed(chunk)
+
+    def identify(self, file: BinaryIO, size: int) -> None:
+        """Find the objects of a native file of `size` bytes."""
+        try:
+            self._native = recognise(FileReader(file, size), self._key.file_type)
+        except Malformed as error:
+            self._fault = str(error)
 
     def info(self) -> ObjectInfo | None:
         """Return the identification in the file; None if its format is unknown."""
@@ -262,12 +276,23 @@ class SymbolText:
         return found[1] if found else None
 
     def _recognise(self) -> tuple[Format, ObjectInfo] | None:
-        return recognise(self._head, self._key.file_type)
+        found = self._native
+        if self._check:
+            found = recognise(FileReader(BytesIO(self._head), len(self._head)), self._key.file_type)
+        return (found[0], self._own_object(found[1])) if found else None
+
+    def _own_object(self, objects: tuple[ObjectInfo, ...]) -> ObjectInfo:
+        """Return the object of this key; a file with programs for several processors has one for each."""
+        debug_id = self._key.debug_id
+        own = (info for info in objects if debug_id in map(normal_debug_id, (info.debug_id, info.code_id)))
+        return next(own, objects[0])
 
     def warnings(self) -> Iterator[str]:
         """Yield each reason why the file will not symbolicate, or only in part."""
         if is_zero_debug_id(self._key.debug_id):
             yield ZERO_ID
+        if self._fault:
+            yield f"it cannot be identified: {self._fault}"
         if self._format is None:
             return
         # Several formats may share a type of file, so the first one of the type need not be the file's own.

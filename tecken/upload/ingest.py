@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
+from functools import partial
 from tempfile import TemporaryFile
 from typing import BinaryIO, ParamSpec, TypeVar
 
@@ -129,6 +130,28 @@ def store_file(
         read_gzip: A function that returns the file as gzip, for a file that its client has compressed. It
             passes the unpacked bytes to its argument. If it raises NotReusable, `read` is used.
     """
+    if key.file_type.is_compressed:
+        return _store(upload, key, read, size, known, read_gzip=read_gzip)
+    # A native file is identified by its tables, which lie anywhere in it.
+    with TemporaryFile(dir=settings.SPOOL_DIR) as spool:
+        for chunk in read():
+            spool.write(chunk)
+        end = spool.tell()
+        outcome = _store(upload, key, partial(read_chunks, spool), size, known)
+        if isinstance(outcome, StoredFile):
+            outcome.text.identify(spool, end)
+        return outcome
+
+
+def _store(
+    upload: Upload,
+    key: FileKey,
+    read: Read,
+    size: int,
+    known: Collection[StoredRow],
+    *,
+    read_gzip: ReadGzip | None = None,
+) -> StoredFile | RefusedFile:
     files = select_storage(upload.try_symbols)
     former = _stat(files, key)
     if former:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from tecken.storage.models import UNKNOWN_FORMAT, SymbolFile
 from tecken.symbols import formats
+from tecken.symbols.formats import FileReader
 from tecken.symbols.formats.base import Kind, ObjectInfo
 from tecken.symbols.formats.breakpad import SymbolCheck
 from tecken.symbols.layouts import FileKey, FileType
@@ -29,6 +32,8 @@ def warnings(content: bytes, key: FileKey = KEY, piece: int = 1 << 20) -> list[s
     text = SymbolText(key)
     for start in range(0, len(content), piece):
         text.feed(content[start : start + piece])
+    if not key.file_type.is_compressed:
+        text.identify(io.BytesIO(content), len(content))
     return list(text.warnings())
 
 
@@ -120,8 +125,8 @@ class Toy:
         self.identity = f"{name} header"
         self._info = info
 
-    def identify(self, head: bytes) -> ObjectInfo | None:
-        return self._info if head.startswith(self.name.encode()) else None
+    def identify(self, file: FileReader) -> tuple[ObjectInfo, ...]:
+        return (self._info,) if file.head.startswith(self.name.encode()) else ()
 
     def usability_check(self) -> None:
         return None
@@ -208,15 +213,15 @@ def test_upload_native_file_alone_warns_that_it_will_not_symbolicate(
 ) -> None:
     key = FileKey("x.so", ID, name)
     expected = [{"key": f"v1/{key}", "message": NATIVE}]
-    assert send(builder, key, b"\x7fELF") == expected
-    assert by_zip(builder, key, b"\x7fELF") == expected
-    assert builder.client.get(f"/{key}").content == b"\x7fELF"
+    assert send(builder, key, b"of no format") == expected
+    assert by_zip(builder, key, b"of no format") == expected
+    assert builder.client.get(f"/{key}").content == b"of no format"
 
 
 @pytest.mark.django_db
 def test_upload_native_file_with_its_symbol_file_has_no_warning(builder: Uploader) -> None:
     native = FileKey("crash-c", SYM_KEY.debug_id, "crash-c")
-    file = io.BytesIO(zipped({str(native): b"\x7fELF" * 1000, str(SYM_KEY): SYM}))
+    file = io.BytesIO(zipped({str(native): b"of no format" * 1000, str(SYM_KEY): SYM}))
     file.name = "any"
     assert builder.client.post("/upload/", {"a.zip": file}).json()["upload"]["warnings"] == []
 
@@ -225,3 +230,57 @@ def test_upload_native_file_with_its_symbol_file_has_no_warning(builder: Uploade
 def test_upload_warning_of_a_name_with_nul_can_be_stored(builder: Uploader) -> None:
     (warning,) = by_zip(builder, KEY, USABLE.replace(b"x.so", b"y\0.so"))
     assert "names 'y\\x00.so'" in warning["message"]
+
+
+def native_file(name: str) -> bytes:
+    return (Path(__file__).parents[1] / "data" / "native" / name).read_bytes()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("send", [by_zip, by_direct])
+@pytest.mark.parametrize(
+    ("key", "name", "columns"),
+    [
+        (
+            FileKey("libnative.so", "52F29A25810178511980D12EF214D9FA0", "libnative.so.debug"),
+            "libnative.so.debug",
+            ("debug", "elf", "x86_64", "259af252018151781980d12ef214d9fab5fe9d52"),
+        ),
+        (
+            FileKey("native.dll", "CF9A71C03000", "native.dll"),
+            "native.exe",
+            ("executable", "pe", "x86_64", ""),
+        ),
+        (
+            FileKey("native.pdb", "00AA3880D78BE4BB4C4C44205044422E1", "native.pdb"),
+            "native.pdb",
+            ("debug", "pdb", "x86_64", ""),
+        ),
+        (
+            FileKey("native", "4C4C440055553144A1A3693FB126F9380", "native.dylib"),
+            "fat.dylib",
+            ("executable", "macho", "arm64", ""),
+        ),
+    ],
+)
+def test_upload_native_file_is_identified_by_its_content(
+    builder: Uploader, send: Any, key: FileKey, name: str, columns: tuple[str, ...]
+) -> None:
+    assert send(builder, key, native_file(name)) == [{"key": f"v1/{key}", "message": NATIVE}]
+    row = SymbolFile.objects.get()
+    assert (row.kind, row.format, row.arch, row.build_id) == columns
+
+
+@pytest.mark.django_db
+def test_upload_native_file_of_another_build_has_a_warning(builder: Uploader) -> None:
+    key = FileKey("libnative.so", "A" * 33, "libnative.so")
+    warning, _ = by_zip(builder, key, native_file("libnative.so"))
+    assert "its build id is of another build, 52F29A25810178511980D12EF214D9FA0" in warning["message"]
+
+
+@pytest.mark.django_db
+def test_upload_native_file_that_is_cut_short_has_a_warning(builder: Uploader) -> None:
+    key = FileKey("libnative.so", "A" * 33, "libnative.so")
+    warning, _ = by_zip(builder, key, native_file("libnative.so")[:-100])
+    assert warning["message"].startswith("it cannot be identified: the file ends before")
+    assert SymbolFile.objects.get().format == UNKNOWN_FORMAT

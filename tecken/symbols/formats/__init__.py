@@ -1,15 +1,15 @@
 """Formats of the files that belong to an object, and the registry of those that can be read.
 
-`identify(head)` returns an `ObjectInfo` for the first bytes of any file. A format is a module with a class
-that has the interface `base.Format`, and a line in `FORMATS`. Only conversion knows a format by name: it cuts
-the text of symbol files into pages (`tecken.symbols.pagefile.convert`).
+`identify(file)` returns the objects of any file. A format is a module with a class that has the interface
+`base.Format`, and a line in `FORMATS`. Only conversion knows a format by name: it cuts the text of symbol
+files into pages (`tecken.symbols.pagefile.convert`).
 
 To add a format:
 
-1. `tecken/symbols/formats/x.py`: a class `X` with `name`, `file_types`, `identity`, `identify(head)` and
-   `usability_check()`. `identify` gets the bytes of any upload: for a file of another format it must return
-   None and raise nothing, and it costs no more than one look at the head. `usability_check` returns None as
-   long as files of the format are not converted.
+1. `tecken/symbols/formats/x.py`: a class `X` with `name`, `file_types`, `identity`, `identify(file)` and
+   `usability_check()`. `identify` gets any upload: for a file of another format it returns nothing, raises
+   nothing, and reads no more than the head. Its other reads are bounded by `reader.FileReader`.
+   `usability_check` returns None as long as files of the format are not converted.
 2. A line in `FORMATS` below. The first format that recognises a file wins: strict ones stand before lax ones.
 3. `tests/symbols/formats/test_x.py`. `test_formats.py` runs its checks over every registered format.
 4. A row in the table "File formats" of `docs/upload.md`.
@@ -19,6 +19,8 @@ The types of its files are in `tecken.symbols.layouts` already, and their paths 
 type. Uploads then record kind, format, code file, code id, build id, architecture and generator of such
 files. The debug file and the debug id of a row are those of the path, and an upload warns if the file has
 others.
+
+What must never happen: nothing but the file's own numbers bounds what is read, or how many steps are run.
 """
 
 from __future__ import annotations
@@ -27,14 +29,18 @@ from typing import Final
 
 from tecken.symbols.formats.base import Format, ObjectInfo
 from tecken.symbols.formats.breakpad import Breakpad, parse_module
+from tecken.symbols.formats.elf import Elf
+from tecken.symbols.formats.macho import MachO
+from tecken.symbols.formats.pdb import Pdb
+from tecken.symbols.formats.pe import Pe
+from tecken.symbols.formats.portable_pdb import PortablePdb
+from tecken.symbols.formats.reader import HEAD_BYTES, FileReader
+from tecken.symbols.formats.wasm import Wasm
 from tecken.symbols.layouts import FileType
 
-__all__ = ["FORMATS", "HEAD_BYTES", "format_of", "identify", "parse_module"]
+__all__ = ["FORMATS", "HEAD_BYTES", "FileReader", "format_of", "identify", "parse_module"]
 
-FORMATS: Final[tuple[Format, ...]] = (Breakpad(),)
-
-HEAD_BYTES: Final = 16 << 10
-"""Bytes from the start of a file that a format receives to identify it."""
+FORMATS: Final[tuple[Format, ...]] = (Breakpad(), Elf(), Pe(), Pdb(), PortablePdb(), MachO(), Wasm())
 
 
 def format_of(file_type: FileType) -> Format | None:
@@ -42,16 +48,18 @@ def format_of(file_type: FileType) -> Format | None:
     return next((entry for entry in FORMATS if file_type in entry.file_types), None)
 
 
-def recognise(head: bytes, file_type: FileType | None = None) -> tuple[Format, ObjectInfo] | None:
-    """Return the format of a file's first bytes, and what they say about its object; None if no format does.
+def recognise(
+    file: FileReader, file_type: FileType | None = None
+) -> tuple[Format, tuple[ObjectInfo, ...]] | None:
+    """Return a file's format and its objects; None if no format recognises it. Raises Malformed.
 
     With a `file_type` only the formats are tried that files of this type can be in.
     """
     formats = (entry for entry in FORMATS if file_type is None or file_type in entry.file_types)
-    return next(((entry, info) for entry in formats if (info := entry.identify(head)) is not None), None)
+    return next(((entry, objects) for entry in formats if (objects := entry.identify(file))), None)
 
 
-def identify(head: bytes, file_type: FileType | None = None) -> ObjectInfo | None:
-    """Return what the first bytes of a file say about its object, as `recognise` does."""
-    found = recognise(head, file_type)
-    return found[1] if found else None
+def identify(file: FileReader, file_type: FileType | None = None) -> tuple[ObjectInfo, ...]:
+    """Return the objects of a file; none if no format recognises it. Raises Malformed."""
+    found = recognise(file, file_type)
+    return found[1] if found else ()

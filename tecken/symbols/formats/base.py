@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from tecken.symbols.formats.reader import FileReader
 from tecken.symbols.layouts import FileType
+
+_GUID_BYTES = 16
 
 
 class Kind(Enum):
@@ -22,7 +26,7 @@ class Kind(Enum):
 
 
 class ObjectInfo(NamedTuple):
-    """Object that a file belongs to, according to the first bytes of the file.
+    """Object that a file belongs to, according to the file itself.
 
     Names and ids are spelt as in the file, and "" where it has none; `tecken.symbols.ids` normalises them.
     """
@@ -36,6 +40,19 @@ class ObjectInfo(NamedTuple):
     code_id: str = ""
     build_id: str = ""
     generator: str = ""
+
+
+def debug_id_of(identifier: bytes, age: int = 0, *, is_little_endian: bool = True) -> str:
+    """Return the debug id of a GUID, build id or UUID, as symbol files have it; "" for an empty one.
+
+    Of a longer identifier the first 16 bytes count, and a shorter one is filled with zeros. Its first three
+    numbers are read in the byte order of the file.
+    """
+    if not identifier:
+        return ""
+    guid = identifier[:_GUID_BYTES].ljust(_GUID_BYTES, b"\0")
+    value = uuid.UUID(bytes_le=guid) if is_little_endian else uuid.UUID(bytes=guid)
+    return f"{value.hex.upper()}{age:X}"
 
 
 class UsabilityCheck(Protocol):
@@ -62,8 +79,12 @@ class Format(Protocol):
     identity: str
     """Name in warnings of the part of a file that identifies its object."""
 
-    def identify(self, head: bytes) -> ObjectInfo | None:
-        """Return the object in the first `HEAD_BYTES` of a file; None when they are of another format."""
+    def identify(self, file: FileReader) -> tuple[ObjectInfo, ...]:
+        """Return the objects of a file; none of a file of another format.
+
+        Raises:
+            Malformed: The file begins like one of this format, and its object cannot be read.
+        """
         ...
 
     def usability_check(self) -> UsabilityCheck | None:

@@ -11,13 +11,13 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from itertools import accumulate, islice
 from operator import add, eq, gt
 from typing import Final, NamedTuple
 
 from tecken.errors import Malformed, TooLarge
 from tecken.symbols.formats.base import Kind, ObjectInfo
+from tecken.symbols.formats.reader import FileReader
 from tecken.symbols.ids import MAX_NAME
 from tecken.symbols.layouts import FileType
 from tecken.symbols.pagefile.bounds import MAX_BLOCK, MAX_EQUAL, MAX_NAME_BYTES
@@ -398,11 +398,14 @@ class Breakpad:
     file_types: tuple[FileType, ...] = (FileType.SYMBOL_FILE,)
     identity = "MODULE record"
 
-    def identify(self, head: bytes) -> ObjectInfo | None:
-        """Return the object in the MODULE and INFO records; None without them."""
-        with suppress(Malformed):
-            module = parse_module(head)
-            return ObjectInfo(
+    def identify(self, file: FileReader) -> tuple[ObjectInfo, ...]:
+        """Return the object in the MODULE and INFO records; none without them."""
+        try:
+            module = parse_module(file.head)
+        except Malformed:
+            return ()
+        return (
+            ObjectInfo(
                 Kind.DEBUG,
                 self.name,
                 module.arch,
@@ -412,8 +415,8 @@ class Breakpad:
                 module.code_id,
                 module.code_id if module.os.lower() in _ELF_SYSTEMS else "",
                 module.generator,
-            )
-        return None
+            ),
+        )
 
     def usability_check(self) -> SymbolCheck:
         """Return a check of one symbol file."""

@@ -150,48 +150,48 @@ FUNC 3f d 0 start
 FILES = {
     "libnative.so": (
         "Linux x86_64",
-        "2E81A45D6D4EDE36065A7F5FD0A8D8960",
-        "5DA4812E4E6D36DE065A7F5FD0A8D896F3365E98",
+        "52F29A25810178511980D12EF214D9FA0",
+        "259AF252018151781980D12EF214D9FAB5FE9D52",
         X86_64_ELF,
     ),
     "compressed.so": (
         "Linux x86_64",
-        "8371F748C0842546E6A0981DCFC7649B0",
-        "48F7718384C04625E6A0981DCFC7649BEB0D5441",
+        "15006341770B2C05AD1CBCBE0BE1A2280",
+        "416300150B77052CAD1CBCBE0BE1A228B4E06FA8",
         X86_64_ELF,
     ),
     "arm64.so": (
         "Linux arm64",
-        "84F54DB75998710F930B063D3612E7B20",
-        "B74DF58498590F71930B063D3612E7B2365C59AA",
+        "AC426426A5937F549C52D921EC419F570",
+        "266442AC93A5547F9C52D921EC419F575D44820B",
         ARM64_ELF,
     ),
     "big-endian.so": (
         "Linux ppc",
-        "86F98B2ABBC57F97BCD7C153FBFEF2CB0",
-        "86F98B2ABBC57F97BCD7C153FBFEF2CBF3D28484",
+        "4D7679F218E5C12FDFB30D76596D8D190",
+        "4D7679F218E5C12FDFB30D76596D8D1980471EA9",
         BIG_ENDIAN_ELF,
     ),
     "stripped.so": (
         "Linux x86_64",
-        "2E81A45D6D4EDE36065A7F5FD0A8D8960",
-        "5DA4812E4E6D36DE065A7F5FD0A8D896F3365E98",
+        "52F29A25810178511980D12EF214D9FA0",
+        "259AF252018151781980D12EF214D9FAB5FE9D52",
         SYMBOL_TABLE,
     ),
     "symbols.debug": (
         "Linux x86_64",
-        "2E81A45D6D4EDE36065A7F5FD0A8D8960",
-        "5DA4812E4E6D36DE065A7F5FD0A8D896F3365E98",
+        "52F29A25810178511980D12EF214D9FA0",
+        "259AF252018151781980D12EF214D9FAB5FE9D52",
         SYMBOL_TABLE,
     ),
     "fat.dwarf": (
         "mac x86_64",
-        "4C4C44C255553144A1AB8C8FCF2330F60",
-        "4C4C44C255553144A1AB8C8FCF2330F6",
+        "4C4C44CC55553144A19875D9B8EAD5440",
+        "4C4C44CC55553144A19875D9B8EAD544",
         X86_64_MACHO,
     ),
-    "native.pdb": ("windows x86_64", "14B0CA7FA17EC8D04C4C44205044422E1", "", PDB),
-    "mingw.exe": ("windows x86_64", "53B37B49DF390F564C4C44205044422E1", "6B0B98C69000 mingw.exe", MINGW),
+    "native.pdb": ("windows x86_64", "00AA3880D78BE4BB4C4C44205044422E1", "", PDB),
+    "mingw.exe": ("windows x86_64", "5D7B1532156764824C4C44205044422E1", "6B0BAF299000 mingw.exe", MINGW),
     "native.wasm": (
         "wasm wasm32",
         "000102030405060708090A0B0C0D0E0F0",
@@ -311,7 +311,7 @@ def test_dump_of_file_without_build_id_has_the_id_of_its_code() -> None:
 
 def test_dump_with_arch_has_the_program_for_it() -> None:
     first, *records = dump("--arch", "arm64", native("fat.dwarf")).splitlines()
-    assert first == "MODULE mac arm64 4C4C446955553144A1D628E8CCF1CA380 fat.dwarf"
+    assert first == "MODULE mac arm64 4C4C440055553144A1A3693FB126F9380 fat.dwarf"
     assert any(record.endswith(" steps") for record in records)
 
 
@@ -323,7 +323,7 @@ def test_dump_with_arch_of_no_program_is_refused() -> None:
 
 def test_dump_with_name_has_it_in_the_module_record() -> None:
     first = dump("--name", "my program", native("libnative.so.debug")).splitlines()[0]
-    assert first == "MODULE Linux x86_64 2E81A45D6D4EDE36065A7F5FD0A8D8960 my program"
+    assert first == "MODULE Linux x86_64 52F29A25810178511980D12EF214D9FA0 my program"
 
 
 def test_dump_with_executable_has_its_unwind_information() -> None:
@@ -333,13 +333,13 @@ def test_dump_with_executable_has_its_unwind_information() -> None:
 
 def test_dump_of_pdb_with_executable_has_its_code_id() -> None:
     lines = dump("--cfi", native("native.exe"), native("native.pdb")).splitlines()
-    assert lines[1] == "INFO CODE_ID 26E673553000 native.exe"
+    assert lines[1] == "INFO CODE_ID CF9A71C03000 native.exe"
 
 
 def test_dump_with_executable_of_another_module_is_refused() -> None:
     result = run("--cfi", native("compressed.so"), native("symbols.debug"))
     assert result.returncode == MALFORMED
-    other, own = "8371F748C0842546E6A0981DCFC7649B0", "2E81A45D6D4EDE36065A7F5FD0A8D8960"
+    other, own = "15006341770B2C05AD1CBCBE0BE1A2280", "52F29A25810178511980D12EF214D9FA0"
     assert result.stderr == f"the executable has the debug id {other}, not {own}\n"
 
 
