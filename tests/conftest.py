@@ -95,6 +95,12 @@ def same_process_for_each_test() -> Iterator[None]:
     redis_cache().breaker.record_answer()
 
 
+@pytest.fixture(autouse=True)
+def without_native_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Native files are converted in their own tests alone: to find one reads the database."""
+    monkeypatch.setattr("tecken.storage.services.find_program", lambda: None)
+
+
 @pytest.fixture
 def runtime_options() -> Iterator[Override]:
     """`runtime_options(symbolicate_max_jobs=2)`: in force in all threads, until the test ends."""

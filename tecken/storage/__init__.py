@@ -8,6 +8,8 @@
     search.py          Search: the one order of all places
     lookups.py         which files exist, the result of each source when a module was last searched for, and
                        counts of files that no place has, on redis-cache
+    native.py          NativeSymbols: symbols of uploaded native files, found by their ids
+    dump.py            the child process that writes a native file's symbols as text
     models.py          SymbolFile: a row for each stored file
     disk.py            free space, checked before anything large is accepted; files without a name
 
@@ -16,5 +18,6 @@ presence cache has about each place, in one round trip. Places that it does not 
 until one has the file, and each result is stored. The view then sends the file or a redirect to it.
 
 What must never happen: a place that did not respond is reported or cached as one that does not have the file,
-a presence entry from before an upload is stored after it, or two modules decide about the order of places.
+a presence entry from before an upload is stored after it, two modules decide about the order of places, or a
+process of ours does more with a native file than identify it.
 """

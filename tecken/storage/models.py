@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Final, Self
 
 from django.db import DatabaseError, models
 from django.db.models import Q, Value
@@ -34,12 +34,21 @@ class Kind(models.TextChoices):
     UNKNOWN = "unknown"
 
 
+# The best kind first. A common file has no functions of its own.
+CONVERTIBLE_KINDS: Final = (Kind.DEBUG, Kind.SYMBOL_TABLE, Kind.EXECUTABLE)
+CONVERTIBLE_FORMATS: Final = ("elf", "macho", "pdb", "pe", "wasm")
+
+
 class SymbolFileQuerySet(models.QuerySet["SymbolFile"]):
     """Queries that several packages make."""
 
     def identifying(self) -> Self:
         """Keep stored files whose debug id names a build: ids of zeros are shared by many."""
         return self.filter(completed_at__isnull=False).exclude(debug_id__startswith="0" * GUID_DIGITS)
+
+    def convertible(self) -> Self:
+        """Keep native files that have functions, and whose format `tecken-dump` reads."""
+        return self.filter(kind__in=CONVERTIBLE_KINDS, format__in=CONVERTIBLE_FORMATS)
 
 
 def match_name(field: str, name: str) -> Q:

@@ -1,7 +1,7 @@
 """The one order in which places are searched for a file.
 
     1. regular files of our own storage: under the requested names, then by code id or build id and in
-       another case
+       another case; for conversion also native files of the same id
     2. upstreams, in the order of SYMBOL_SOURCES
     3. try files, in the same ways as regular ones, only when the request includes them
 
@@ -168,12 +168,15 @@ class Search:
         upstreams: Sequence[SwitchableSource],
         presence: PresenceCache,
         find_by_code_id: FindByCodeId,
+        native: SymbolSource | None = None,
         record: Record = _discard,
     ) -> None:
         self.regular = regular
         self.try_files = try_files
+        self.native = native
         self.upstreams = tuple(upstreams)
-        self.symbols = SourceChain([OwnSymbols(regular), *upstreams], record)
+        converted = [native] if native else []
+        self.symbols = SourceChain([OwnSymbols(regular), *converted, *upstreams], record)
         self._upstream_symbols = SourceChain(upstreams)
         self._presence = presence
         self._find_by_code_id = find_by_code_id

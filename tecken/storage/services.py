@@ -16,6 +16,7 @@ from tecken.services import per_process
 from tecken.storage.backends.bucket import bucket_for
 from tecken.storage.backends.files import ObjectFiles, ObjectPageFiles, Staging, stored_symbols
 from tecken.storage.disk import DiskSpace, Volume
+from tecken.storage.dump import find_program
 from tecken.storage.lookups import LookupLog, Miss, MissCounts, PresenceCache, PresenceLifetimes
 from tecken.storage.port import FetchLimits, OwnFiles, PageFiles, Stored, Upstream
 from tecken.storage.search import Off, Search, SourceChain, SwitchableSource
@@ -125,15 +126,23 @@ def search() -> Search:
     """Return every place where files may be, in the order in which they are searched."""
     # Models can be imported only after Django has loaded its applications, and log lines import this earlier.
     from tecken.storage.models import module_of  # noqa: PLC0415
+    from tecken.storage.native import NativeSymbols  # noqa: PLC0415
 
+    program = find_program()
     return Search(
         regular=own_files(),
         try_files=try_files(),
         upstreams=upstreams(),
         presence=presence_cache(),
         find_by_code_id=module_of,
+        native=NativeSymbols(own_files(), program) if program else None,
         record=lookup_log().note,
     )
+
+
+def converts_native_files() -> bool:
+    """Return whether native files of regular builds are converted."""
+    return search().native is not None
 
 
 def symbol_search() -> SourceChain:
@@ -160,9 +169,15 @@ def _presence_lifetimes() -> PresenceLifetimes:
     )
 
 
-def own_stamp(module: ObjectId) -> Stored | None:
-    """Return size and etag of the module's regular symbol file; None without one."""
-    return stored_symbols(own_files(), module)
+def own_stamp(module: ObjectId) -> Stored | str | None:
+    """Return size and etag of the module's regular symbol file, else the stamp of its native file."""
+    return stored_symbols(own_files(), module) or _native_stamp(module)
+
+
+def _native_stamp(module: ObjectId) -> str | None:
+    from tecken.storage.native import native_stamp  # noqa: PLC0415 - as in `search`
+
+    return native_stamp(module) if search().native else None
 
 
 def try_stamp(module: ObjectId) -> Stored | None:

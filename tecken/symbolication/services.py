@@ -16,7 +16,7 @@ from tecken.runtimeconfig.current import on_change, options
 from tecken.services import per_process
 from tecken.storage import services as storage_services
 from tecken.storage.backends.files import OwnSymbols
-from tecken.storage.port import Stored, SymbolSource
+from tecken.storage.port import SymbolSource
 from tecken.store import services as store_services
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.converter import (
@@ -141,7 +141,7 @@ def try_converter() -> Converter:
 
 def _build_converter(
     source: SymbolSource,
-    stamp: Callable[[ObjectId], Stored | None],
+    stamp: Callable[[ObjectId], object],
     builder: Conversion,
     early: EarlyPublisher | None = None,
 ) -> Converter:
@@ -223,7 +223,7 @@ def try_worker() -> ConversionWorker:
     return _build_worker(_try_symbols(), storage_services.try_stamp)
 
 
-def _build_worker(source: SymbolSource, stamp: Callable[[ObjectId], Stored | None]) -> ConversionWorker:
+def _build_worker(source: SymbolSource, stamp: Callable[[ObjectId], object]) -> ConversionWorker:
     tracker = conversion_tracker()
     converter = _build_converter(source, stamp, worker_page_file_builder(), EarlyPublisher(tracker))
     return ConversionWorker(tracker, converter)

@@ -20,9 +20,17 @@ from tecken.errors import BadModule, Malformed, Unavailable
 from tecken.storage import services as storage_services
 from tecken.storage.models import NAME_CHARACTERS, UNKNOWN_FORMAT, Kind, SymbolFile
 from tecken.storage.port import Stored
+from tecken.symbolication import services as symbolication_services
 from tecken.symbols.formats import HEAD_BYTES, FileReader, format_of, recognise
 from tecken.symbols.formats.base import Format, ObjectInfo, UsabilityCheck
-from tecken.symbols.ids import build_id_of, code_id, is_windows_name, is_zero_debug_id, normal_debug_id
+from tecken.symbols.ids import (
+    ObjectId,
+    build_id_of,
+    code_id,
+    is_windows_name,
+    is_zero_debug_id,
+    normal_debug_id,
+)
 from tecken.symbols.layouts import FileKey, FileType, parse_storage_path, storage_path
 from tecken.upload.models import Upload
 
@@ -100,6 +108,9 @@ def record(upload: Upload, file: StoredFile | RefusedFile) -> None:
         Upload.objects.filter(pk=upload.pk).update(members_done=F("members_done") + 1)
     if isinstance(file, RefusedFile):
         return
+    if not file.key.file_type.is_compressed and file.outcome == "stored":
+        # The conversion finds a native file by its row, so this follows the row.
+        _invalidate(upload, file)
     try:
         storage_services.presence_cache().forget_file(file.key, *_code(file.text.info()))
     except Unavailable as error:
@@ -110,15 +121,28 @@ def record(upload: Upload, file: StoredFile | RefusedFile) -> None:
         )
 
 
+def _invalidate(upload: Upload, file: StoredFile) -> None:
+    """Remove page file and cached results of the module's former files. Raises Unavailable."""
+    info = file.text.info()
+    with suppress(BadModule):
+        module = ObjectId.parse(file.key.debug_file, info.debug_id if info else file.key.debug_id)
+        symbolication_services.invalidate_module(module.in_try() if upload.try_symbols else module)
+
+
 def warn(upload: Upload, warnings: Iterable[dict[str, Any]]) -> None:
     """Add warnings to an upload, which the caller saves."""
     upload.warnings = [*upload.warnings, *warnings]
 
 
 def warn_of_native_files(upload: Upload) -> None:
-    """Add a warning for each native file whose module has no symbol file. Safe to repeat."""
+    """Add a warning for each native file that is not converted and whose module has no symbol file.
+
+    Safe to repeat.
+    """
     paths = [*upload.files.values_list("key", flat=True), *upload.skipped_keys]
-    native = [key for key in (parse_storage_path(text) for text in paths) if not key.file_type.is_compressed]
+    converted = set(_converted_paths(upload, paths))
+    keys = [parse_storage_path(path) for path in paths if path not in converted]
+    native = [key for key in keys if not key.file_type.is_compressed]
     if not native:
         return
     symbolicated = _modules_with_symbols(upload, {key.debug_id for key in native})
@@ -128,6 +152,14 @@ def warn_of_native_files(upload: Upload) -> None:
         if not has_symbols and (storage_path(key), NATIVE) not in known:
             warn(upload, [{"key": storage_path(key), "message": NATIVE}])
     upload.save(update_fields=["warnings"])
+
+
+def _converted_paths(upload: Upload, paths: Collection[str]) -> Iterable[str]:
+    """Return those of native files that are converted here."""
+    if not storage_services.converts_native_files():
+        return []
+    rows = SymbolFile.objects.filter(key__in=paths, bucket_name=upload.bucket_name)
+    return rows.convertible().values_list("key", flat=True)
 
 
 def _modules_with_symbols(upload: Upload, ids: Collection[str]) -> set[tuple[str, str]]:

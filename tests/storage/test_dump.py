@@ -1,0 +1,83 @@
+"""Limits of the child process that reads native files, with small programs in place of `tecken-dump`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import pytest
+
+from tecken.errors import Malformed
+from tecken.storage.dump import DumpLimits, dump
+
+LIMITS = DumpLimits(memory_bytes=1 << 30, cpu_seconds=2, seconds=30)
+
+
+def make_program(tmp_path: Path, code: str) -> Path:
+    program = tmp_path / "program"
+    program.write_text(f"#!{sys.executable}\nimport os, sys, time\n{code}\n")
+    program.chmod(0o700)
+    return program
+
+
+def run(tmp_path: Path, code: str, limits: DumpLimits = LIMITS, arch: str = "") -> bytes:
+    program = make_program(tmp_path, code)
+    with TemporaryFile() as file:
+        file.write(b"content")
+        file.flush()
+        return b"".join(dump(program, file, "it's a name", arch, limits))
+
+
+def test_dump_passes_the_file_and_the_name(tmp_path: Path) -> None:
+    code = "print(sys.argv[1:-1], open(sys.argv[-1]).read(), os.getcwd())"
+    text = run(tmp_path, code, arch="arm64").decode()
+    assert text == "[\"--name=it's a name\", '--arch=arm64'] content /\n"
+
+
+def test_dump_long_text_is_complete(tmp_path: Path) -> None:
+    assert run(tmp_path, "sys.stdout.write('x' * 5_000_000)") == b"x" * 5_000_000
+
+
+def test_dump_gives_the_program_no_environment(tmp_path: Path) -> None:
+    assert b"SECRET" not in run(tmp_path, "print(os.environ)")
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("print('a warning\\nno symbols', file=sys.stderr); sys.exit(2)", "^no symbols$"),
+        ("sys.exit(2)", "no symbols that can be read"),
+        ("sys.exit(1)", "ended with status 1"),
+        ("os.kill(os.getpid(), 11)", "ended with signal 11"),
+        ("b = bytearray(2 << 30)", "ended with status 1"),
+        ("while True: pass", "ended with signal"),
+    ],
+)
+def test_dump_that_fails_is_malformed_with_the_reason(tmp_path: Path, code: str, reason: str) -> None:
+    with pytest.raises(Malformed, match=reason):
+        run(tmp_path, code)
+
+
+def test_dump_program_that_hangs_is_ended(tmp_path: Path) -> None:
+    with pytest.raises(Malformed, match="ended with signal 9"):
+        run(tmp_path, "print('MODULE', flush=True); time.sleep(600)", LIMITS._replace(seconds=0.5))
+
+
+def test_dump_program_that_closes_its_output_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tecken.storage.dump.END_SECONDS", 0.1)
+    with pytest.raises(Malformed, match="ended with signal 9"):
+        run(tmp_path, "os.close(1); time.sleep(600)")
+
+
+def test_dump_that_is_abandoned_leaves_no_process(tmp_path: Path) -> None:
+    code = "print(os.getpid(), ' ' * 1_000_000, flush=True); time.sleep(600)"
+    with TemporaryFile() as file:
+        text = dump(make_program(tmp_path, code), file, "name", "", LIMITS)
+        number = int(next(text).split()[0])
+        text.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(number, 0)
