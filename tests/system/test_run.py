@@ -65,6 +65,8 @@ class Terminal:
         self._process, self._terminal = pty.fork()
         if not self._process:
             os.chdir(checkout)
+            # As in a person's shell. A background process ignores the signal, and so would make.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.execvpe("make", make("run", f"PORT={port}"), environment())
 
     def __enter__(self) -> Self:
