@@ -115,6 +115,9 @@ class SymbolFile(models.Model):
         indexes = (
             models.Index(fields=["key"], opclasses=BEGINNING, name="file_by_key"),
             models.Index(fields=["debug_file", "debug_id"], name="file_by_debug_id"),
+            # Native files are found by their ids alone.
+            models.Index(fields=["debug_id"], name="file_by_debug_id_alone"),
+            models.Index(fields=["build_id"], opclasses=BEGINNING, name="file_by_build_id"),
             models.Index(fields=["code_file", "code_id"], name="file_by_code_id"),
             models.Index(Lower("code_file"), "code_id", name="file_by_code_id_in_any_case"),
             models.Index(fields=["try_symbols", "created_at"], name="file_by_age"),

@@ -17,7 +17,7 @@ from tecken.errors import NotFound, Unavailable
 from tecken.storage.dump import DumpLimits, dump
 from tecken.storage.models import CONVERTIBLE_KINDS, SymbolFile
 from tecken.storage.port import OwnFiles
-from tecken.symbols.ids import GUID_DIGITS, ObjectId
+from tecken.symbols.ids import GUID_DIGITS, SHORTEST_BUILD_ID, ObjectId, is_zero_debug_id
 from tecken.symbols.layouts import FileKey, parse_storage_path
 
 
@@ -62,11 +62,14 @@ def native_stamp(module: ObjectId) -> str:
 def _has_id(debug_id: str) -> Q:
     """Return the condition for a debug id in the path, or for the build id from which it is derived."""
     by_path = Q(debug_id=debug_id)
-    if len(debug_id) != GUID_DIGITS + 1 or not debug_id.endswith("0"):
+    is_of_build_id = len(debug_id) == GUID_DIGITS + 1 and debug_id.endswith("0")
+    if not is_of_build_id or is_zero_debug_id(debug_id):
         return by_path
     build_id = uuid.UUID(hex=debug_id[:GUID_DIGITS]).bytes_le.hex()
-    # Build ids of fewer bytes are filled with zeros.
-    return by_path | Q(build_id__startswith=build_id) | Q(build_id=build_id.rstrip("0"))
+    # A build id of fewer bytes is filled with zeros.
+    lengths = range(SHORTEST_BUILD_ID, GUID_DIGITS, 2)
+    shorter = [build_id[:length] for length in lengths if not build_id[length:].strip("0")]
+    return by_path | Q(build_id__startswith=build_id) | Q(build_id__in=shorter)
 
 
 class NativeSymbols:

@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
+from tecken.errors import NotFound
 from tecken.storage import services as storage_services
 from tecken.storage.dump import find_program
+from tecken.storage.models import SymbolFile
+from tecken.storage.native import find_native_file
 from tecken.symbolication import services as symbolication_services
-from tecken.symbols.ids import ObjectId
+from tecken.symbols.ids import ObjectId, debug_ids_of_code_id
 from tecken.symbols.layouts import FileKey
 from tests.upload.uploaders import Makes, Uploader
 from tests.upload.zips import zipped
@@ -121,3 +125,25 @@ def test_stamp_of_another_native_file_differs(builder: Uploader) -> None:
     first = storage_services.own_stamp(module)
     send(builder, FileKey("libnative.so", ELF_ID, "libnative.so.debug"), "libnative.so.debug")
     assert "" != first != storage_services.own_stamp(module)
+
+
+@pytest.mark.parametrize("debug_id", ["0" * 33, "0" * 32 + "A", "B" * 33])
+def test_find_native_file_with_another_id_raises_not_found(builder: Uploader, debug_id: str) -> None:
+    """The row of a PDB has no build id, and a debug id of zeros must not be taken for that."""
+    send(builder, FileKey("native.pdb", WINDOWS_ID, "native.pdb"), "native.pdb")
+    with pytest.raises(NotFound):
+        find_native_file(ObjectId("native.pdb", debug_id))
+
+
+@pytest.mark.parametrize("build_id", ["0102030405060708", "01020304050607080900"])
+def test_find_native_file_with_a_short_build_id_is_found(builder: Uploader, build_id: str) -> None:
+    SymbolFile.objects.create(
+        key=f"v1/x/{build_id}/x",
+        debug_id=build_id,
+        build_id=build_id,
+        kind="debug",
+        format="elf",
+        completed_at=timezone.now(),
+    )
+    (debug_id,) = debug_ids_of_code_id(build_id)
+    assert str(find_native_file(ObjectId("x", debug_id)).key) == f"x/{build_id}/x"
