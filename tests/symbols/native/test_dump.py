@@ -203,10 +203,7 @@ FILES = {
 
 def native(name: str) -> Path:
     """Return the path of a file of `tests/data/make_native.py`."""
-    path = DATA / name
-    if not path.exists():
-        pytest.skip(f"tests/data/native/{name} is missing")
-    return path
+    return DATA / name
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
