@@ -173,7 +173,7 @@ def _put(
     files: OwnFiles, key: FileKey, read: Read, read_gzip: ReadGzip | None
 ) -> tuple[Stored, _ContentInspector]:
     """Store a file. Its bytes are inspected meanwhile, so that a file of gigabytes is read once."""
-    if read_gzip and key.file_type.is_compressed:
+    if read_gzip:
         with suppress(NotReusable):
             inspector = _ContentInspector(key)
             return files.put(key, read_gzip(inspector.feed)), inspector
