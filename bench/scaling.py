@@ -3,11 +3,12 @@
     modules    CPU of a request of 40 frames, by the number of modules that requests are spread over
     frames     CPU per frame, by the number of frames in one request
     store      CPU of a request whose pages come from the store, by the bytes that the store has
-    file       CPU of a conversion per MB, peak memory, and CPU of a request, by the size of the symbol file
+    file       CPU and peak memory of a conversion, and CPU of a request, by the size of the symbol file
     processes  requests per second, by the number of web processes
 
 Each runs in a process of its own; all but the last use Django's test client, without a network. Files of a
-given size have the records of the largest real module again and again, at other addresses.
+given size have the records of the largest real module that is not larger, again and again, at other
+addresses.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from itertools import cycle, islice
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import ParamSpec, TypeVar
 
 import redis
 
@@ -41,6 +45,8 @@ REQUESTS = 200
 ADDRESSES = re.compile(rb"^(FUNC (?:m )?|INLINE \d+ \d+ \d+ \d+ |)([0-9a-f]+)(?= )", re.MULTILINE)
 
 Row = tuple[object, ...]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def main() -> None:
@@ -148,26 +154,39 @@ def by_file() -> None:
     """Print the cost of a conversion by the size of the symbol file."""
     rows = []
     with TemporaryDirectory() as folder, rig.redis_pair(SYMBOL_SOURCES=f"file://{folder}/") as environment:
-        rig.enter(environment)
         for megabytes in FILE_MB:
-            module = grown_module(rig.modules()[0], megabytes, Path(folder))
-            rows.append(convert_and_look_up(module))
+            # In processes of their own: the memory that one of them needs is not that of another.
+            module = in_process(grown_module, original_of(megabytes), megabytes, Path(folder))
+            rows.append(in_process(convert_and_look_up, environment, module))
             module.path.unlink()
-    report(
-        "size of the symbol file", rows, ["MB", "conversion, CPU ms per MB", "peak MiB", "request, CPU us"]
-    )
+    head = ["MB", "conversion, CPU s", "CPU ms per MB", "peak MiB", "request, CPU us"]
+    report("size of the symbol file", rows, head)
 
 
-def convert_and_look_up(module: rig.Module) -> Row:
+def original_of(megabytes: int) -> rig.Module:
+    """Return the largest real module of at most that size, whose names alone are not too large."""
+    modules = rig.modules()
+    return next((module for module in modules if module.size <= megabytes * 1e6), modules[-1])
+
+
+def in_process(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Return what a function returns in a new process."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(function, *arguments, **named).result()
+
+
+def convert_and_look_up(environment: Mapping[str, str], module: rig.Module) -> Row:
+    rig.enter(environment)
     before = time.process_time()
     rig.convert(module)
     cpu = time.process_time() - before
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     functions, chance = module.functions(), random.Random(3)
     bodies = [rig.request(module.key, rig.frames(functions, FRAMES, chance)) for _ in range(20)]
     cpu_of(bodies[:1])  # loads the header
     megabytes = module.size / 1e6
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return f"{megabytes:,.0f}", f"{1e3 * cpu / megabytes:.1f}", f"{peak:.0f}", f"{cpu_of(bodies):.0f}"
+    costs = f"{cpu:.2f}", f"{1e3 * cpu / megabytes:.1f}", f"{peak:.0f}", f"{cpu_of(bodies):.0f}"
+    return f"{megabytes:,.0f}", *costs
 
 
 def grown_module(original: rig.Module, megabytes: int, folder: Path) -> rig.Module:

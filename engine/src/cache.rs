@@ -78,8 +78,8 @@ impl Cache {
         self.pages.get(key)
     }
 
-    pub fn put_page(&mut self, key: PageKey, page: &[u8]) {
-        self.pages.put(key, Kept::new(page));
+    pub fn put_page(&mut self, key: PageKey, page: Kept) {
+        self.pages.put(key, page);
     }
 
     pub fn name(&mut self, key: NameKey) -> Option<Arc<[u8]>> {

@@ -29,7 +29,7 @@ mod tiers;
 use pyo3::prelude::*;
 
 /// Number of the interface between this module and `tecken/symbols/engine.py`, which accepts one number only.
-const INTERFACE: u32 = 4;
+const INTERFACE: u32 = 5;
 
 #[pymodule]
 mod tecken_engine {
@@ -40,7 +40,7 @@ mod tecken_engine {
     #[pymodule_export]
     use super::frames::{FrameCache, Frames, join_stack};
     #[pymodule_export]
-    use super::reader::{Malformed, PageCache, Reader, Search};
+    use super::reader::{LoadedPage, Malformed, PageCache, Reader, Search};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

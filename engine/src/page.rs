@@ -43,8 +43,8 @@ pub fn decompress(packed: &[u8], dictionary: Option<&DDict<'static>>, out: &mut 
     Ok(())
 }
 
-/// Return a page of version 3 in the layout of version 2, in which each key and end can be read alone.
-pub fn with_whole_numbers(raw: &[u8]) -> Result<Vec<u8>, MalformedPage> {
+/// Write a page of version 3 to `out`, which is replaced, in the layout of version 2: each key and end can be read alone.
+pub fn with_whole_numbers(raw: &[u8], out: &mut Vec<u8>) -> Result<(), MalformedPage> {
     let Some((prefix, rest)) = raw.split_first_chunk::<10>() else {
         return Err(MalformedPage::text("page is too short"));
     };
@@ -58,18 +58,19 @@ pub fn with_whole_numbers(raw: &[u8]) -> Result<Vec<u8>, MalformedPage> {
     let no_room = || MalformedPage::text(&format!("page of {} bytes cannot hold {records} records", raw.len()));
     let (deltas, rest) = rest.split_at_checked(key_width * records.saturating_sub(1)).ok_or_else(no_room)?;
     let (lengths, texts) = rest.split_at_checked(length_width * records).ok_or_else(no_room)?;
-    let mut out = Vec::with_capacity(4 + 8 * records + texts.len());
+    out.clear();
+    out.reserve(4 + 8 * records + texts.len());
     out.extend_from_slice(&count.to_le_bytes());
     if records > 0 {
         out.extend_from_slice(&first.to_le_bytes());
     }
-    add_sums(first, deltas, key_width, &mut out)?;
-    let end = add_sums(0, lengths, length_width, &mut out)?;
+    add_sums(first, deltas, key_width, out)?;
+    let end = add_sums(0, lengths, length_width, out)?;
     if end as usize != texts.len() {
         return Err(MalformedPage::text("page text is not as long as its records say"));
     }
     out.extend_from_slice(texts);
-    Ok(out)
+    Ok(())
 }
 
 /// Append the sums of numbers of some width, each with those before it and `sum`. Return the last one.

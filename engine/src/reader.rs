@@ -62,13 +62,16 @@ impl PageCache {
     }
 
     /// Return a page if it is cached.
-    fn get<'py>(&self, py: Python<'py>, generation: u64, page: u32) -> Option<Bound<'py, PyBytes>> {
-        let kept = self.lock().page((generation, page));
-        kept.map(|page| PyBytes::new(py, page.open(&mut Vec::new())))
+    fn get(&self, generation: u64, page: u32) -> Option<LoadedPage> {
+        self.lock().page((generation, page)).map(LoadedPage)
     }
 
-    fn put(&self, generation: u64, page: u32, kept: &[u8]) {
-        self.lock().put_page((generation, page), kept);
+    /// Store pages by number.
+    fn put(&self, generation: u64, pages: Vec<(u32, Bound<'_, LoadedPage>)>) {
+        let mut cache = self.lock();
+        for (number, page) in pages {
+            cache.put_page((generation, number), page.get().0.clone());
+        }
     }
 
     /// Set the bound in bytes.
@@ -80,6 +83,18 @@ impl PageCache {
     #[getter]
     fn size(&self) -> usize {
         self.lock().size()
+    }
+}
+
+/// Page that was decompressed and checked. Copies in caches share its memory.
+#[pyclass(frozen)]
+pub struct LoadedPage(Kept);
+
+#[pymethods]
+impl LoadedPage {
+    /// Return the page in the layout of version 2.
+    fn __bytes__<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.0.open(&mut Vec::new()))
     }
 }
 
@@ -121,17 +136,11 @@ impl Reader {
         Ok(Reader { version, generation, raw: raw.unbind(), keys_at, bounds, dictionary })
     }
 
-    /// Return one page, decompressed and checked, in the layout of version 2. Raises Malformed.
-    fn load<'py>(&self, py: Python<'py>, packed: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-        without_panic(|| {
-            let mut raw = Vec::new();
-            decompress(packed, self.dictionary.as_ref(), &mut raw)?;
-            if self.version != 2 {
-                raw = with_whole_numbers(&raw)?;
-            }
-            Page::decode(&raw)?;
-            Ok(PyBytes::new(py, &raw))
-        })
+    /// Return pages, decompressed and checked. Raises Malformed if any of them is not valid.
+    fn load(&self, py: Python<'_>, packed: Vec<Bound<'_, PyBytes>>) -> PyResult<Vec<LoadedPage>> {
+        let packed: Vec<&[u8]> = packed.iter().map(|page| page.as_bytes()).collect();
+        // Without Python's lock: those of a large request take a tenth of a second.
+        without_panic(|| Ok(py.detach(|| self.load_all(&packed))?))
     }
 
     /// Return a search for offsets below 2**32, which takes pages and names from a cache.
@@ -162,6 +171,20 @@ impl Reader {
 }
 
 impl Reader {
+    fn load_all(&self, packed: &[&[u8]]) -> Result<Vec<LoadedPage>, MalformedPage> {
+        let (mut raw, mut whole) = (Vec::new(), Vec::new());
+        let mut load = |page: &&[u8]| {
+            decompress(page, self.dictionary.as_ref(), &mut raw)?;
+            if self.version != 2 {
+                with_whole_numbers(&raw, &mut whole)?;
+                std::mem::swap(&mut raw, &mut whole);
+            }
+            Page::decode(&raw)?;
+            Ok(LoadedPage(Kept::new(&raw)))
+        };
+        packed.iter().map(&mut load).collect()
+    }
+
     /// Return the only page of a section that may cover `key` (see `Header.page_for`).
     fn page_for(&self, raw: &[u8], section: usize, key: i128) -> Option<usize> {
         let begin = if section == 0 { 0 } else { self.bounds[section - 1] };
@@ -198,16 +221,16 @@ impl Loaded {
     /// Call `take` with the number and content of each page; `others` are the missing ones. It returns whether to stop.
     fn each(
         &self,
-        others: &[Bound<'_, PyBytes>],
+        others: &[Bound<'_, LoadedPage>],
         mut take: impl FnMut(usize, Page<'_>) -> PyResult<bool>,
     ) -> PyResult<()> {
         let (mut raw, mut others) = (Vec::new(), others.iter());
         for (number, page) in &self.0 {
             let page = match page {
-                Some(page) => page.open(&mut raw),
-                None => others.next().ok_or_else(|| PyValueError::new_err("a page is missing"))?.as_bytes(),
+                Some(page) => page,
+                None => &others.next().ok_or_else(|| PyValueError::new_err("a page is missing"))?.get().0,
             };
-            if take(*number, Page::decode(page)?)? {
+            if take(*number, Page::decode(page.open(&mut raw))?)? {
                 break;
             }
         }
@@ -254,13 +277,13 @@ pub struct Search {
 
 #[pymethods]
 impl Search {
-    /// Look the offsets up in pages as `Reader.load` returns them, in the order of `pages`.
+    /// Look the offsets up in pages of `Reader.load`, in the order of `pages`.
     ///
     /// Return whether the search ended because `clock()` passed `end`. Raises Malformed.
     fn find(
         &mut self,
         py: Python<'_>,
-        pages: Vec<Bound<'_, PyBytes>>,
+        pages: Vec<Bound<'_, LoadedPage>>,
         has_places: bool,
         clock: &Bound<'_, PyAny>,
         end: f64,
@@ -275,7 +298,7 @@ impl Search {
     fn render(
         &mut self,
         version: &str,
-        names: Vec<Bound<'_, PyBytes>>,
+        names: Vec<Bound<'_, LoadedPage>>,
         max_bytes: f64,
         clock: &Bound<'_, PyAny>,
         end: f64,
@@ -289,7 +312,7 @@ impl Search {
     fn find_all(
         &mut self,
         py: Python<'_>,
-        pages: &[Bound<'_, PyBytes>],
+        pages: &[Bound<'_, LoadedPage>],
         has_places: bool,
         deadline: Deadline<'_, '_>,
     ) -> PyResult<bool> {
@@ -315,7 +338,7 @@ impl Search {
     fn render_all(
         &mut self,
         version: Version,
-        names: &[Bound<'_, PyBytes>],
+        names: &[Bound<'_, LoadedPage>],
         max_bytes: f64,
         deadline: &Deadline<'_, '_>,
     ) -> PyResult<(Frames, bool)> {
@@ -344,7 +367,7 @@ impl Search {
     }
 
     /// Read the names that the frames need, until they have more than `max_bytes`. Return their bytes.
-    fn read_names(&mut self, pages: &[Bound<'_, PyBytes>], max_bytes: f64) -> PyResult<usize> {
+    fn read_names(&mut self, pages: &[Bound<'_, LoadedPage>], max_bytes: f64) -> PyResult<usize> {
         let generation = self.reader.get().generation;
         let cache = self.cache.as_ref().map(|cache| cache.get());
         let names = &mut self.names;
@@ -375,7 +398,7 @@ struct Finder<'a, 'py> {
 
 impl Finder<'_, '_> {
     /// Look up all places, page by page, and return whether the deadline has ended that.
-    fn run(&mut self, loaded: &Loaded, others: &[Bound<'_, PyBytes>]) -> PyResult<bool> {
+    fn run(&mut self, loaded: &Loaded, others: &[Bound<'_, LoadedPage>]) -> PyResult<bool> {
         // Offsets before the first symbol come first.
         let mut is_late = self.skip()?;
         if !is_late {

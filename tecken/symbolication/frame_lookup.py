@@ -270,7 +270,7 @@ class EngineSearch:
         """Look the offsets up, and return whether the deadline has ended that."""
         terms = self._terms
         try:
-            return self._search.find(_packed(pages), terms.has_places, terms.clock, terms.end)
+            return self._search.find(_loaded(pages), terms.has_places, terms.clock, terms.end)
         except engine.MALFORMED as error:
             raise engine.malformed_page(error) from error
 
@@ -278,7 +278,7 @@ class EngineSearch:
         """Return the rendered frames by offset, and whether the deadline has ended that."""
         terms = self._terms
         frames, is_late = self._search.render(
-            terms.version, _packed(pages), terms.max_bytes(), terms.clock, terms.end
+            terms.version, _loaded(pages), terms.max_bytes(), terms.clock, terms.end
         )
         terms.add_bytes(self._search.rendered_bytes)
         if not self._outside:
@@ -286,8 +286,8 @@ class EngineSearch:
         return {**frames, **{offset: terms.render_plain(offset) for offset in self._outside}}, is_late
 
 
-def _packed(pages: Iterable[KeptPage]) -> list[bytes]:
-    return [page for page in pages if isinstance(page, bytes)]
+def _loaded(pages: Iterable[KeptPage]) -> list[engine.LoadedPage]:
+    return [page for page in pages if not isinstance(page, Page)]
 
 
 def _symbol_page(header: Header, offset: int) -> int | None:

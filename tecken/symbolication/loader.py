@@ -244,11 +244,13 @@ class SymbolLoader:
         self._note_lookup(rest, stored)
         # Compressed pages state their size, so a request that is too large ends before any page is unpacked.
         _check_size(stored.values())
-        for key, raw in stored.items():
-            with suppress(MalformedPageFile):
-                self._open(key, rest[key], raw, answer, trace)
-                del rest[key]
-                trace.pages.store += 1
+        for batch in _batches({key: rest[key] for key in stored}):
+            keys = batch.keys()
+            # If one of them is malformed, all of them are read from the page file.
+            if self._open(batch, [stored[key] for key in keys], answer, trace):
+                trace.pages.store += len(keys)
+                for key in keys:
+                    del rest[key]
 
     def _add_pages_of_files(self, rest: Wanted, answer: Pages, trace: Trace) -> None:
         """Add the pages in `rest` to `answer`, from page files, and store them."""
@@ -260,7 +262,7 @@ class SymbolLoader:
         for batch, pages in zip(batches, results, strict=True):
             if isinstance(pages, Unavailable):
                 answer.unreachable[batch.module] = Missing("unreachable", str(pages))
-            elif pages is None or not self._open_all(batch, pages, answer, trace):
+            elif pages is None or not self._open(batch, pages, answer, trace):
                 self._forget(batch.module)
                 answer.replaced.add(batch.module)
             else:
@@ -270,21 +272,18 @@ class SymbolLoader:
             if loaded:
                 self._store.put_pages(loaded)
 
-    def _open_all(self, batch: PageBatch, pages: Sequence[bytes], answer: Pages, trace: Trace) -> bool:
-        """Open pages and return whether all of them are valid."""
+    def _open(self, batch: PageBatch, pages: Sequence[bytes], answer: Pages, trace: Trace) -> bool:
+        """Open pages, and return whether all of them are valid; else none of them is kept."""
+        start = time.perf_counter()
         try:
-            for key, raw in zip(batch.keys(), pages, strict=True):
-                self._open(key, batch.header, raw, answer, trace)
+            opened = dict(zip(batch.pages, batch.header.load(pages), strict=True))
         except MalformedPageFile:
             return False
+        trace.add_parsing(batch.module, time.perf_counter() - start)
+        generation = batch.header.generation
+        self._pages.put(generation, opened)
+        answer.found.update({(generation, number): page for number, page in opened.items()})
         return True
-
-    def _open(self, key: PageKey, header: Header, raw: bytes, answer: Pages, trace: Trace) -> None:
-        start = time.perf_counter()
-        page = header.load(raw)
-        trace.add_parsing(key.module, time.perf_counter() - start)
-        self._pages.put((key.generation, key.page), page)
-        answer.found[key.generation, key.page] = page
 
     def _forget(self, module: ObjectId) -> None:
         """Drop the header of a replaced page file, here and in the store."""

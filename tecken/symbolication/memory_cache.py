@@ -12,7 +12,7 @@ from typing import Generic, NamedTuple, TypeVar
 from tecken.symbols import engine
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import OFFSET_END, Header
-from tecken.symbols.pagefile.page import KeptPage, kept_bytes
+from tecken.symbols.pagefile.page import KeptPage, Page
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -146,7 +146,7 @@ class PageCache:
     def __init__(self, max_bytes: int) -> None:
         self.of_engine = engine.MODULE.PageCache(max_bytes) if engine.MODULE else None
         self._lock = Lock()
-        self._pages: Bounded[tuple[str, int], KeptPage] = Bounded(max_bytes, kept_bytes)
+        self._pages: Bounded[tuple[str, int], Page] = Bounded(max_bytes, lambda page: page.size)
 
     def get(self, key: tuple[str, int]) -> KeptPage | None:
         """Return the page if it is cached."""
@@ -162,13 +162,16 @@ class PageCache:
                 kept = {key: self._pages.get(key) for key in keys}
         return {key: page for key, page in kept.items() if page is not None}
 
-    def put(self, key: tuple[str, int], page: KeptPage) -> None:
-        """Store a page."""
-        if self.of_engine and isinstance(page, bytes):
-            self.of_engine.put(int(key[0], 16), key[1], page)
+    def put(self, generation: str, pages: Mapping[int, KeptPage]) -> None:
+        """Store pages of one page file by number."""
+        if self.of_engine:
+            loaded = [(number, page) for number, page in pages.items() if not isinstance(page, Page)]
+            self.of_engine.put(int(generation, 16), loaded)
             return
         with self._lock:
-            self._pages.keep(key, page)
+            for number, page in pages.items():
+                if isinstance(page, Page):
+                    self._pages.keep((generation, number), page)
 
     def resize(self, max_bytes: int) -> None:
         """Set the bound in bytes."""

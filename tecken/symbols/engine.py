@@ -18,10 +18,18 @@ from typing import Final, Protocol, TypeGuard, cast
 from tecken.errors import MalformedPageFile
 
 # The interface of the module that this release uses: `INTERFACE` in engine/src/lib.rs.
-INTERFACE: Final = 4
+INTERFACE: Final = 5
 
 # Bytes of a record that an error shows.
 SHOWN_BYTES: Final = 80
+
+
+class LoadedPage(Protocol):
+    """Page that was decompressed and checked, in the memory of the engine."""
+
+    def __bytes__(self) -> bytes:
+        """Return the page in the layout of version 2."""
+        ...
 
 
 class EngineCache(Protocol):
@@ -29,12 +37,12 @@ class EngineCache(Protocol):
 
     size: int
 
-    def get(self, generation: int, page: int) -> bytes | None:
-        """Return a page of `Reader.load` if it is cached."""
+    def get(self, generation: int, page: int) -> LoadedPage | None:
+        """Return a page if it is cached."""
         ...
 
-    def put(self, generation: int, page: int, kept: bytes) -> None:
-        """Store a page of `Reader.load`."""
+    def put(self, generation: int, pages: Sequence[tuple[int, LoadedPage]]) -> None:
+        """Store pages by number."""
         ...
 
     def resize(self, max_bytes: int) -> None:
@@ -89,12 +97,19 @@ class CompiledSearch(Protocol):
     """Number of pages that the cache had."""
     rendered_bytes: int
 
-    def find(self, pages: Sequence[bytes], has_places: bool, clock: Callable[[], float], end: float) -> bool:
+    def find(
+        self, pages: Sequence[LoadedPage], has_places: bool, clock: Callable[[], float], end: float
+    ) -> bool:
         """Look the offsets up in pages of `Reader.load`. Return whether `clock()` has passed `end` before."""
         ...
 
     def render(
-        self, version: str, names: Sequence[bytes], max_bytes: float, clock: Callable[[], float], end: float
+        self,
+        version: str,
+        names: Sequence[LoadedPage],
+        max_bytes: float,
+        clock: Callable[[], float],
+        end: float,
     ) -> tuple[EngineFrames, bool]:
         """Return the rendered frames by offset, and whether `clock()` has passed `end` before.
 
@@ -106,8 +121,8 @@ class CompiledSearch(Protocol):
 class Reader(Protocol):
     """Tables and dictionary of one header."""
 
-    def load(self, packed: bytes) -> bytes:
-        """Check a page, and return it in the layout of version 2."""
+    def load(self, packed: Sequence[bytes]) -> list[LoadedPage]:
+        """Check pages, and return them decompressed."""
         ...
 
     def search(self, offsets: Sequence[int], cache: EngineCache | None) -> CompiledSearch:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Final, Self
 
 from tecken.errors import BadModule
@@ -95,7 +96,7 @@ class ObjectId(tuple[str, ...]):
         """Return whether other spellings of the debug file name the same object."""
         return is_windows_name(self[0])
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Text that equal ids share, and no others, for the keys of caches and for messages."""
         text = f"{self[0]}/{self[1]}"

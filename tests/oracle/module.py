@@ -8,6 +8,7 @@ from io import BytesIO
 
 import orjson
 
+from tecken.symbols import engine
 from tecken.symbols.lookup import Frame, Inline, find, frame, name
 from tecken.symbols.pagefile.convert import PageFileWriter
 from tecken.symbols.pagefile.file import Section
@@ -80,6 +81,6 @@ class EngineModule(PagedModule):
         inlines = tuple(call if call.file else call._replace(line=0) for call in frame.inlines)
         return frame._replace(line=frame.line if frame.file else 0, inlines=inlines)
 
-    def _kept(self, pages: Iterable[int]) -> list[bytes]:
+    def _kept(self, pages: Iterable[int]) -> list[engine.LoadedPage]:
         assert self.header.reader
-        return [self.header.reader.load(self._packed(number)) for number in pages]
+        return self.header.reader.load([self._packed(number) for number in pages])

@@ -30,7 +30,8 @@ class PageFile(NamedTuple):
 
     def page(self, number: int) -> KeptPage:
         start, end = self.header.span(number)
-        return self.header.load(self.raw[start:end])
+        (page,) = self.header.load([self.raw[start:end]])
+        return page
 
 
 def sample(module: ObjectId) -> bytes:

@@ -190,6 +190,26 @@ def test_engine_arbitrary_bytes_as_a_page_give_the_same_error(raw: bytes, is_pac
     assert_same(page_file([(Section.SYMBOLS, 0, packed), (Section.FILES, 0, packed)]))
 
 
+def test_engine_pages_loaded_together_are_those_loaded_alone() -> None:
+    file = converted(sample(CPP))
+    packed = [file.raw[slice(*file.header.span(number))] for number in range(file.header.page_count)]
+    together = file.header.load(packed)
+    assert len(packed) > 1
+    for number, page in enumerate(together):
+        loaded, decoded = file.header.unpack(page), file.header.open(packed[number])
+        assert list(loaded.keys) == list(decoded.keys)
+        assert [*map(loaded.record, range(len(loaded.keys)))] == [
+            *map(decoded.record, range(len(decoded.keys)))
+        ]
+
+
+def test_engine_one_malformed_page_refuses_all_that_are_loaded_with_it() -> None:
+    file = converted(sample(C))
+    packed = [file.raw[slice(*file.header.span(number))] for number in range(file.header.page_count)]
+    with pytest.raises(MalformedPageFile):
+        file.header.load([*packed, b"damaged"])
+
+
 def test_engine_bytes_after_a_page_are_ignored_in_both_forms() -> None:
     packed = zstandard.compress(encode([0], [b"FUNC 0 8 0 f"]))
     for tail in (b"tail", packed):

@@ -256,6 +256,22 @@ def test_pages_damaged_in_the_store_come_from_the_page_file(rig: Rig) -> None:
     assert rig.store.pages([key])[key] != b"damaged"
 
 
+def test_pages_beside_a_damaged_one_come_from_the_page_file(rig: Rig) -> None:
+    rig.keep(XUL, functions=2000)
+    found = header(rig.process())
+    wanted = [(XUL, found, number) for number in found.pages(Section.SYMBOLS)[:3]]
+    whole = rig.process().pages(wanted, Trace())
+    rig.store.put_pages({PageKey(XUL, found.generation, 1): b"damaged"})
+    trace = Trace()
+    repaired = rig.process().pages(wanted, trace)
+    assert trace.pages == Tiers(page_file=3)
+    texts = [
+        [found.unpack(pages.found[found.generation, number]).text(0) for number in range(3)]
+        for pages in (whole, repaired)
+    ]
+    assert texts[0] == texts[1]
+
+
 def test_headers_with_another_debug_file_are_accepted(rig: Rig) -> None:
     rig.page_files.files[NSS] = rig.page_files.files[XUL]
     library = rig.process()
@@ -280,10 +296,10 @@ def test_headers_over_the_bound_are_unreachable(rig: Rig) -> None:
 def test_pages_over_the_memory_bound_raise(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     filed = rig.process()
     found = header(filed)
-    monkeypatch.setattr(library_module, "MAX_OPEN_BYTES", 50)
-    with pytest.raises(TooLarge, match="more than 50 bytes"):
-        pages(filed, found)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(library_module, "MAX_OPEN_BYTES", 50)
+        with pytest.raises(TooLarge, match="more than 50 bytes"):
+            pages(filed, found)
     pages(filed, found)
     monkeypatch.setattr(library_module, "MAX_OPEN_BYTES", 50)
     assert symbol_text(pages(filed, found), found)

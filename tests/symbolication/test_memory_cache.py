@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +13,7 @@ from tecken.errors import MalformedPageFile
 from tecken.symbolication.memory_cache import HeaderCache, PageCache
 from tecken.symbols import engine
 from tecken.symbols.ids import ObjectId
-from tecken.symbols.pagefile.page import decode, encode
+from tecken.symbols.pagefile.page import Page, decode, encode
 from tests.support.clock import Clock
 from tests.symbolication.samples import MIB, header_of
 
@@ -101,7 +102,7 @@ def test_page_cache_stays_within_its_bound() -> None:
     page = decode(encode([1], [b"x" * 100]))
     cache = PageCache(2 * page.size)
     for number in range(3):
-        cache.put(("generation", number), page)
+        cache.put("generation", {number: page})
     assert [cache.get(("generation", number)) for number in range(3)] == [None, page, page]
     assert cache.size == 2 * page.size
 
@@ -110,8 +111,7 @@ def test_page_cache_stays_within_its_bound() -> None:
 def test_page_cache_too_large_page_evicts_nothing() -> None:
     small, large = decode(encode([1], [b"x"])), decode(encode([1], [b"x" * 10_000]))
     cache = PageCache(small.size)
-    cache.put(("generation", 0), small)
-    cache.put(("generation", 1), large)
+    cache.put("generation", {0: small, 1: large})
     assert cache.get(("generation", 0)) is small
     assert cache.get(("generation", 1)) is None
 
@@ -121,12 +121,12 @@ def test_page_cache_smaller_bound_evicts_at_once() -> None:
     page = decode(encode([1], [b"x" * 100]))
     cache = PageCache(3 * page.size)
     for number in range(3):
-        cache.put(("generation", number), page)
+        cache.put("generation", {number: page})
     cache.get(("generation", 0))
     cache.resize(2 * page.size)
     assert [cache.get(("generation", number)) for number in range(3)] == [page, None, page]
     cache.resize(3 * page.size)
-    cache.put(("generation", 1), page)
+    cache.put("generation", {1: page})
     assert cache.size == 3 * page.size
     cache.resize(0)
     assert cache.size == 0
@@ -194,24 +194,37 @@ def entry_bytes(tier: Mapping[int, bytes]) -> int:
     return sum(len(content) + ENTRY_BYTES for content in tier.values())
 
 
+def loaded(text: bytes) -> engine.LoadedPage:
+    """Return a page of one record as the engine keeps it."""
+    (page,) = header_of(XUL).load([zstandard.compress(encode([1], [text]))])
+    assert not isinstance(page, Page)
+    return page
+
+
+def content(cache: PageCache, key: tuple[str, int]) -> bytes | None:
+    page = cache.get(key)
+    assert not isinstance(page, Page)
+    return None if page is None else bytes(page)
+
+
 @NEEDS_ENGINE
 @given(st.lists(ACTIONS, max_size=60))
 def test_engine_page_cache_evicts_the_least_recently_used(actions: Sequence[tuple[str, int, int]]) -> None:
     cache, model = PageCache(2400), TierModel(2100)
     for action, number, size in actions:
-        key = ("%016x" % (number % 2), number)
+        generation = "%016x" % (number % 2)
         if action == "put":
-            content = Random(number + size).randbytes(size)
-            cache.put(key, content)
-            model.put(number, content)
+            page = loaded(Random(number + size).randbytes(size))
+            cache.put(generation, {number: page})
+            model.put(number, bytes(page))
         elif action == "get":
-            assert cache.get(key) == model.get(number)
+            assert content(cache, (generation, number)) == model.get(number)
         else:
             cache.resize(2 * size)
             model.resize(2 * size - 2 * size // 8)
         assert cache.size == model.size
     for number in range(6):
-        assert cache.get(("%016x" % (number % 2), number)) == model.get(number)
+        assert content(cache, ("%016x" % (number % 2), number)) == model.get(number)
 
 
 @NEEDS_ENGINE
@@ -220,12 +233,12 @@ def test_engine_page_cache_packed_page_is_returned_whole(actions: Sequence[tuple
     cache, bound = PageCache(2400), 2400
     contents: dict[int, bytes] = {}
     for action, number, size in actions:
-        key = ("0" * 16, number)
         if action == "put":
-            contents[number] = b"%d" % number * size
-            cache.put(key, contents[number])
+            page = loaded(b"%d" % number * size)
+            contents[number] = bytes(page)
+            cache.put("0" * 16, {number: page})
         elif action == "get":
-            assert cache.get(key) in {contents.get(number), None}
+            assert content(cache, ("0" * 16, number)) in {contents.get(number), None}
         else:
             bound = 2 * size
             cache.resize(bound)
@@ -235,8 +248,8 @@ def test_engine_page_cache_packed_page_is_returned_whole(actions: Sequence[tuple
 @NEEDS_ENGINE
 def test_engine_page_cache_holds_more_pages_than_its_bytes() -> None:
     cache = PageCache(80_000)
-    pages = {number: b"%d" % number * 4000 for number in range(10, 40)}
-    for number, page in pages.items():
-        cache.put(("0" * 16, number), page)
-    assert sum(map(len, pages.values())) > 80_000 >= cache.size
-    assert all(cache.get(("0" * 16, number)) == page for number, page in pages.items())
+    pages = {number: loaded(b"%d" % number * 4000) for number in range(10, 40)}
+    cache.put("0" * 16, pages)
+    contents = {number: bytes(page) for number, page in pages.items()}
+    assert sum(map(len, contents.values())) > 80_000 >= cache.size
+    assert all(content(cache, ("0" * 16, number)) == it for number, it in contents.items())

@@ -17,6 +17,7 @@ import hashlib
 import struct
 from array import array
 from bisect import bisect_right
+from collections.abc import Sequence
 from contextlib import suppress
 from enum import IntEnum
 from functools import cached_property
@@ -146,11 +147,11 @@ class Header:
         start = self._ends[page - 1] if page else 0
         return len(self.raw) + start, len(self.raw) + self._ends[page]
 
-    def load(self, packed: bytes) -> KeptPage:
-        """Check a page, and return it in the form in which a process keeps it. Raises MalformedPageFile."""
+    def load(self, packed: Sequence[bytes]) -> Sequence[KeptPage]:
+        """Check pages, and return them as a process keeps them. Raises MalformedPageFile."""
         reader = self.reader
         if reader is None:
-            return self.open(packed)
+            return [self.open(page) for page in packed]
         try:
             return reader.load(packed)
         except engine.MALFORMED as error:
@@ -160,7 +161,7 @@ class Header:
         """Return a page decoded."""
         if isinstance(page, Page):
             return page
-        return decode_version_2(page)
+        return decode_version_2(bytes(page))
 
     @property
     def reader(self) -> engine.Reader | None:

@@ -35,9 +35,6 @@ _OBJECT_BYTES = 500
 _PREFIX: Final = Struct("<IIBB")
 _CODES: Final[dict[int, Literal["B", "H", "I"]]] = {1: "B", 2: "H", 4: "I"}
 
-# Bytes of a compressed page apart from its content, with its entry in a cache (measured).
-_PACKED_BYTES = 300
-
 
 class Page:
     """Decoded page. It keeps its bytes and copies single texts out of them.
@@ -78,11 +75,10 @@ class Page:
         return len(self._raw) + 2 * U32 * len(self.keys) + _OBJECT_BYTES
 
 
-KeptPage = Page | bytes
-"""Page in the form in which a process keeps it: decoded, or bytes of the engine's `Reader.load`.
+KeptPage = Page | engine.LoadedPage
+"""Page in the form in which a process keeps it: decoded, or in the memory of the engine.
 
-Those are the page in the layout of version 2. The engine reads it without decoding it first, so its cache
-may pack what was not used lately.
+The engine reads it without decoding it first, so its cache may pack what was not used lately.
 """
 
 
@@ -90,11 +86,6 @@ def _expand(record: bytes, address: int) -> bytes:
     # A large block takes milliseconds in Python.
     text = engine.MODULE.expand(record, address) if engine.MODULE else None
     return expand(record, address) if text is None else text
-
-
-def kept_bytes(page: KeptPage) -> int:
-    """Return the bytes of a page held in memory."""
-    return len(page) + _PACKED_BYTES if isinstance(page, bytes) else page.size
 
 
 def encode(keys: Sequence[int], texts: Sequence[bytes]) -> bytes:
