@@ -16,7 +16,7 @@ from tecken.services import per_process
 from tecken.storage.backends.bucket import bucket_for
 from tecken.storage.backends.files import ObjectFiles, ObjectPageFiles, Staging, stored_symbols
 from tecken.storage.disk import DiskSpace, Volume
-from tecken.storage.dump import find_program
+from tecken.storage.dump import find_engine
 from tecken.storage.lookups import LookupLog, Miss, MissCounts, PresenceCache, PresenceLifetimes
 from tecken.storage.port import FetchLimits, OwnFiles, PageFiles, Stored, Upstream
 from tecken.storage.search import Off, Search, SourceChain, SwitchableSource
@@ -128,14 +128,14 @@ def search() -> Search:
     from tecken.storage.models import module_of  # noqa: PLC0415
     from tecken.storage.native import NativeSymbols  # noqa: PLC0415
 
-    program = find_program()
+    engine = find_engine()
     return Search(
         regular=own_files(),
         try_files=try_files(),
         upstreams=upstreams(),
         presence=presence_cache(),
         find_by_code_id=module_of,
-        native=NativeSymbols(own_files(), program) if program else None,
+        native=NativeSymbols(own_files(), engine) if engine else None,
         record=lookup_log().note,
     )
 
