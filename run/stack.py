@@ -38,6 +38,7 @@ def main() -> int:
         servers = choose_servers(find_port())
         env = environment(servers)
         print("Starting two Redis servers, a worker, beat and the web server ...", flush=True)
+        print(describe_engine(), end="", flush=True)
         password = prepare(env)
         STATE.write_text(json.dumps(servers))
         try:
@@ -59,6 +60,15 @@ def find_port() -> int:
     except OSError as error:
         sys.exit(f"Port {port} of 127.0.0.1 is not free ({error.strerror}); try: make run PORT={port + 1}")
     return port
+
+
+def describe_engine() -> str:
+    """Return a line about the engine for native files, if it is the slower one; else nothing."""
+    if (Path(sys.executable).parent / "tecken-dump").exists():
+        return ""
+    return (
+        "Native files are converted in Python; make engine builds a faster, more exact engine (needs cargo)\n"
+    )
 
 
 def choose_servers(port: int) -> dict[str, str]:

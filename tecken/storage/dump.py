@@ -8,6 +8,7 @@ own with limits: a file that crashes it, or that needs too much, costs nothing b
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,6 +28,8 @@ PYTHON_PACKAGE: Final = "tecken.dump"
 PYTHON_LIBRARY: Final = "symbolic"
 CHUNK_BYTES: Final = 256 << 10
 MAX_REASON_BYTES: Final = 500
+# From the engine whose symbols are less exact to the one whose symbols are better.
+TITLES: Final = (PYTHON_LIBRARY, RUST_PROGRAM)
 # Exit status of the program for a file that it refuses, with the reason as the last line on stderr.
 REFUSED: Final = 2
 # Blocks of 512 bytes that it may write to a file, which are its messages.
@@ -70,6 +73,22 @@ class Engine(NamedTuple):
 def find_engine() -> Engine | None:
     """Return the program beside this interpreter, or the package where it is not built; None without both."""
     return find_rust_engine() or find_python_engine()
+
+
+def is_outdated(made_by: str, in_use: str) -> bool:
+    """Return whether symbols that one engine made get better with another; both as in `Engine.version`.
+
+    Any other generator, such as that of an uploaded symbol file, is never outdated.
+    """
+    former, present = _rank(made_by), _rank(in_use)
+    return former is not None and present is not None and former < present
+
+
+def _rank(engine: str) -> tuple[int, list[int]] | None:
+    title, _, version = engine.partition(" ")
+    if title not in TITLES:
+        return None
+    return TITLES.index(title), [int(number) for number in re.findall(r"\d+", version)]
 
 
 def find_rust_engine() -> Engine | None:
