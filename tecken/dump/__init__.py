@@ -1,4 +1,4 @@
-"""`python -m tecken.dump`: the same as the program `tecken-dump` of `engine/dump`, for machines with only Python.
+"""`python -m tecken.dump`: the program `tecken-dump` of `engine/dump` again, for machines with only Python.
 
 It has its command line, exit statuses and output, and runs in the same child process with the same limits
 (`tecken.storage.dump`). The library `symbolic` reads the file and `pycxxfilt` demangles names; both are

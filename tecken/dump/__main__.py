@@ -35,10 +35,13 @@ def main() -> int:
     options = make_parser().parse_args()
     try:
         write(options, sys.stdout.buffer)
-    except (Malformed, symbolic.SymbolicError, LookupError, OSError, ValueError) as error:
+    except (Malformed, symbolic.SymbolicError, OSError) as error:
         return refuse(str(error))
     except MemoryError:
         return refuse("the file needs more memory than it may have")
+    # The file is the only input, so that each other error is one of a parser about it.
+    except Exception as error:  # noqa: BLE001
+        return refuse(f"a parser stopped: {error!r}")
     return 0
 
 

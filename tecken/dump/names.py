@@ -36,6 +36,8 @@ _VOID: Final = re.compile(r"\(void\)")
 _PART: Final = re.compile(rb"(?:[.](?:cold|part|constprop|isra|lto_priv|llvm)(?:[.]\d+)?)+$")
 # Names with spaces or brackets that are one part of a name.
 _LAMBDA: Final = re.compile(r"'lambda(\d*)'\(")
+# An operator that ends with `<` has a space before the arguments of its template.
+_OPEN_OPERATOR: Final = re.compile(r"operator(<<(?=<)|<(?=<[^<(=]))")
 _LITERAL: Final = re.compile(r"(?<![\w.])(-?\d+)(ull|ul|ll|u|l)\b")
 _LITERAL_TYPES: Final = {
     **{"u": "unsigned int", "l": "long", "ul": "unsigned long"},
@@ -129,6 +131,7 @@ def _respell(readable: str, mangled: str) -> str:
     """Return a name with the spelling of the older demangler that `dump_syms` uses."""
     readable = _UNNAMED.sub(lambda match: f"{{unnamed type#{_ordinal(match[1])}}}", readable)
     readable = _LITERAL.sub(lambda match: f"({_LITERAL_TYPES[match[2]]}){match[1]}", readable)
+    readable = _OPEN_OPERATOR.sub(r"operator\1 ", readable)
     readable = _VECTOR.sub(r" __vector(\1)", readable)
     if readable.startswith(_THUNK) and (offset := _THUNK_OFFSET.match(mangled)):
         function = readable.removeprefix(_THUNK)

@@ -37,7 +37,9 @@ class Module(NamedTuple):
 
     def belongs_with(self, other: Module) -> bool:
         """Return whether another file can belong to the module; one without an id can belong to each."""
-        return not self.debug_id.strip("0") or not other.debug_id.strip("0") or self.debug_id == other.debug_id
+        return (
+            not self.debug_id.strip("0") or not other.debug_id.strip("0") or self.debug_id == other.debug_id
+        )
 
 
 class NativeFile:

@@ -75,10 +75,9 @@ class SymCache:
     """Tables of one SymCache. Raises Malformed for another layout."""
 
     def __init__(self, content: bytes) -> None:
-        try:
-            magic, version, *_, files, functions, locations, ranges, strings = _HEADER.unpack_from(content)
-        except ValueError as error:
-            raise Malformed(str(error)) from error
+        if len(content) < _HEADER.size:
+            raise Malformed("the SymCache is cut")
+        magic, version, *_, files, functions, locations, ranges, strings = _HEADER.unpack_from(content)
         if magic != MAGIC or version not in VERSIONS:
             raise Malformed(f"a SymCache of version {version} cannot be read")
         self._content = content
