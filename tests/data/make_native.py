@@ -53,7 +53,7 @@ def make_elf() -> None:
 
 
 def make_mini() -> None:
-    """Put a symbol that is in no other table into a packed file in a section, as Fedora's executables have it."""
+    """Put a symbol that is in no other table into a packed file in a section, as Fedora does it."""
     run("objcopy", "--add-symbol", "hidden=.text:0x10,function,local", "symbols.so", "mini")
     run("objcopy", "--only-keep-debug", "mini", "mini.debug")
     run("xz", "--keep", "mini.debug")

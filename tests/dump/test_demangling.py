@@ -6,35 +6,26 @@ import pytest
 
 from tecken.dump import demangling
 from tecken.dump.demangling import Demangler, demangle_all
-
-DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-
-def unfolding(steps: int) -> bytes:
-    """Return a name each part of which has the one before it twice."""
-    name, last = "_Z1f1AIiiE", "S0_"
-    for step in range(steps):
-        name += f"S_I{last}{last}E"
-        last = f"S{DIGITS[step + 1]}_"
-    return name.encode()
+from tests.support.broken_files import unfolding_name
 
 
 def test_demangle_name_that_ends_the_process_stays_and_the_others_do_not() -> None:
-    explosive = unfolding(26)
-    assert 270 <= len(explosive) <= 300
+    explosive = unfolding_name(26).encode()
     names = [b"_Z%df%bv" % (len(str(i)) + 1, str(i).encode()) for i in range(20)]
     readable = demangle_all([*names, explosive])
     assert readable == {name: b"f%d()" % i for i, name in enumerate(names)}
 
 
 def test_demangle_name_that_becomes_long_stays_as_it_is() -> None:
-    assert demangle_all([unfolding(12)]) == {unfolding(12): unfolding(12)}
+    assert demangle_all([unfolding_name(12).encode()]) == {
+        unfolding_name(12).encode(): unfolding_name(12).encode()
+    }
 
 
 def test_demangle_after_many_ends_leaves_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demangling, "MAX_ENDS", 1)
     with Demangler() as demangler:
-        assert demangler.demangle([unfolding(26)]) == {}
+        assert demangler.demangle([unfolding_name(26).encode()]) == {}
         assert demangler.demangle([b"_Z1fv"]) == {}
 
 

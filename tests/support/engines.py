@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from tecken.storage.dump import Engine, find_python_engine, find_rust_engine
@@ -9,9 +11,15 @@ from tecken.storage.dump import Engine, find_python_engine, find_rust_engine
 ENGINES = ("tecken-dump", "symbolic")
 
 
+def find_engines(titles: Iterable[str]) -> list[Engine]:
+    """Return the engines among those named that are installed."""
+    found = {"tecken-dump": find_rust_engine(), "symbolic": find_python_engine()}
+    return [engine for title in titles if (engine := found[title])]
+
+
 def engine_for(title: str) -> Engine:
     """Return an engine, or skip the test where it is not built."""
-    engine = find_rust_engine() if title == "tecken-dump" else find_python_engine()
-    if engine is None:
+    engines = find_engines([title])
+    if not engines:
         pytest.skip(f"{title} is not built (make engine)")
-    return engine
+    return engines[0]

@@ -45,7 +45,7 @@ class Site:
             f"print({text!r} + 'FUNC 1320 28 0 {function}')\nsys.exit({status})\n"
         )
         program.chmod(0o700)
-        engine = Engine(version.split()[0], (str(program),), {})
+        engine = Engine(version.split(maxsplit=1)[0], (str(program),), {})
         self._monkeypatch.setattr(storage_services, "find_engine", lambda: engine)
         storage_services.search.cache_clear()
         symbolication_services.converter.cache_clear()

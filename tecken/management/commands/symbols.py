@@ -93,8 +93,8 @@ class Command(BaseCommand):
         reconvert = commands.add_parser(
             "reconvert",
             help="convert native files again that an older engine has converted",
-            description="Convert modules again whose page file was made from a native file by an older engine,"
-            " or by the one in Python while tecken-dump is in use. Requests are answered as before meanwhile.",
+            description="Convert modules again whose page file was made from a native file by an older "
+            "engine, or by the one in Python while tecken-dump is in use. Requests are answered meanwhile.",
         )
         only = "only these modules, default: all"
         reconvert.add_argument("modules", metavar="FILE/ID", nargs="*", type=_parse_module, help=only)
