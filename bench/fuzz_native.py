@@ -18,7 +18,7 @@ from tempfile import TemporaryFile
 
 from bench import rig
 from tecken.errors import Malformed
-from tecken.storage.dump import DumpLimits, Engine, dump
+from tecken.storage.dump import DumpEngine, DumpLimits, dump
 from tests.support.broken_files import elf_with, mutants, unfolding_name
 from tests.support.engines import ENGINES, find_engines
 
@@ -44,7 +44,7 @@ def main() -> None:
         sys.exit("a file was neither converted nor refused with a reason")
 
 
-def run(engine: Engine, title: str, files: Iterable[tuple[str, bytes]]) -> list[object]:
+def run(engine: DumpEngine, title: str, files: Iterable[tuple[str, bytes]]) -> list[object]:
     """Convert files. Return a row of the table; its last cell is None if a file has no result."""
     results: Counter[str] = Counter()
     slowest = 0.0
@@ -60,7 +60,7 @@ def run(engine: Engine, title: str, files: Iterable[tuple[str, bytes]]) -> list[
     return [engine.title, title, *counts, None if results["nothing"] else f"{slowest:.1f}"]
 
 
-def convert(engine: Engine, content: bytes) -> tuple[str, str]:
+def convert(engine: DumpEngine, content: bytes) -> tuple[str, str]:
     """Return what became of a file, and why."""
     with TemporaryFile() as file:
         file.write(content)

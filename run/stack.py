@@ -13,6 +13,7 @@ from pathlib import Path
 from run.checkout import HOME, LOG, ROOT, STATE, claim, environment, read_state
 from run.supervisor import Command, supervise
 from run.web import remove_stale_metrics
+from tecken.storage.dump import find_rust_engine
 from tests.support.redis_server import free_port, server_binary
 
 # On a temporary machine root is often the only user.
@@ -64,11 +65,9 @@ def find_port() -> int:
 
 def describe_engine() -> str:
     """Return a line about the engine for native files, if it is the slower one; else nothing."""
-    if (Path(sys.executable).parent / "tecken-dump").exists():
+    if find_rust_engine():
         return ""
-    return (
-        "Native files are converted in Python; make engine builds a faster, more exact engine (needs cargo)\n"
-    )
+    return "Native files are converted in Python; make engine builds a faster engine (needs cargo)\n"
 
 
 def choose_servers(port: int) -> dict[str, str]:

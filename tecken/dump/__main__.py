@@ -9,10 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO, Final, NoReturn
 
-import symbolic
+from symbolic.exceptions import SymbolicError
 
 from tecken.dump.demangling import demangle_all
-from tecken.dump.objects import Module, NativeFile
+from tecken.dump.objects import Module, NativeObject
 from tecken.dump.symcache import SymCache
 from tecken.dump.text import SymbolWriter
 from tecken.errors import Malformed
@@ -35,7 +35,7 @@ def main() -> int:
     options = make_parser().parse_args()
     try:
         write(options, sys.stdout.buffer)
-    except (Malformed, symbolic.SymbolicError, OSError) as error:
+    except (Malformed, SymbolicError, OSError) as error:
         return refuse(str(error))
     except MemoryError:
         return refuse("the file needs more memory than it may have")
@@ -47,7 +47,7 @@ def main() -> int:
 
 def make_parser() -> Parser:
     """Return the parser of the command line."""
-    parser = Parser(prog=PROGRAM, description="Write the text of a Breakpad symbol file for a native file.")
+    parser = Parser(prog=PROGRAM, description="Write the text of a symbol file for a native file.")
     parser.add_argument("file", metavar="FILE", type=Path)
     parser.add_argument("--arch", help="program of a fat file (x86_64, arm64, ...), default: the first one")
     parser.add_argument("--name", help="name in the MODULE record, default: the base name of FILE")
@@ -72,8 +72,8 @@ def refuse(reason: str) -> int:
 
 def write(options: argparse.Namespace, out: BinaryIO) -> None:
     """Write the symbol file. Raises Malformed, and other errors that `main` handles."""
-    file = NativeFile(options.file, options.arch)
-    executable = NativeFile(options.cfi, options.arch) if options.cfi else None
+    file = NativeObject(options.file, options.arch)
+    executable = NativeObject(options.cfi, options.arch) if options.cfi else None
     module = complete(file.module, executable)
     cache = file.symcache()
     stack = file.stack_records() + (executable.stack_records() if executable else b"")
@@ -86,7 +86,7 @@ def write(options: argparse.Namespace, out: BinaryIO) -> None:
     out.flush()
 
 
-def complete(module: Module, executable: NativeFile | None) -> Module:
+def complete(module: Module, executable: NativeObject | None) -> Module:
     """Return the module with the code id of its executable, if it has none itself."""
     if executable is None:
         return module
@@ -96,9 +96,9 @@ def complete(module: Module, executable: NativeFile | None) -> Module:
     return module if module.code_id else module._replace(code_id=other.code_id, code_file=other.code_file)
 
 
-def find_mini_symbols(file: NativeFile) -> list[tuple[int, bytes]]:
+def find_mini_symbols(file: NativeObject) -> list[tuple[int, bytes]]:
     """Return the symbols of MiniDebugInfo; none if it cannot be read."""
-    with suppress(symbolic.SymbolicError, Malformed, LookupError):
+    with suppress(SymbolicError, Malformed, LookupError):
         return list(file.mini_symbols())
     return []
 

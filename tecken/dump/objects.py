@@ -6,9 +6,10 @@ import lzma
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-import symbolic
+from symbolic.debuginfo import Archive
+from symbolic.exceptions import SymbolicError
 
 from tecken.dump.symcache import SymCache
 from tecken.errors import Malformed
@@ -42,7 +43,7 @@ class Module(NamedTuple):
         )
 
 
-class NativeFile:
+class NativeObject:
     """One object of a native file; of a file for several processors that for `arch`, or the first one.
 
     Raises Malformed, and errors of `symbolic`, for a file that cannot be read.
@@ -50,7 +51,7 @@ class NativeFile:
 
     def __init__(self, path: Path, arch: str | None) -> None:
         self._path = path
-        self._archive = symbolic.Archive.open(str(path))
+        self._archive = Archive.open(str(path))
         with path.open("rb") as file:
             objects = identify(FileReader(file, file.seek(0, 2)))
         index = _find(objects, arch)
@@ -70,7 +71,7 @@ class NativeFile:
 
     def symcache(self) -> SymCache:
         """Return the functions of the object."""
-        cache = SymCache(self._object.make_symcache().open_stream().read())
+        cache = SymCache(_read(self._object.make_symcache()))
         if not self._is_linked and cache.function_count and "debug" in self._object.features:
             raise Malformed("symbolic cannot read the debug information of a file that is not linked")
         return cache
@@ -89,8 +90,8 @@ class NativeFile:
         if not is_useful:
             return b""
         try:
-            records: bytes = self._object.make_cficache().open_stream().read()
-        except symbolic.SymbolicError:
+            records = _read(self._object.make_cficache())
+        except SymbolicError:
             return b""
         # Those of a PE file begin with a MODULE record of their own.
         return records.partition(b"\n")[2] if records.startswith(b"MODULE ") else records
@@ -100,8 +101,9 @@ class NativeFile:
         content = self._mini_content()
         if content is None:
             return
-        inner = next(symbolic.Archive.from_bytes(content).iter_objects())
-        cache = SymCache(inner.make_symcache().open_stream().read())
+        # Objects borrow their bytes from the archive.
+        archive = Archive.from_bytes(content)
+        cache = SymCache(_read(next(archive.iter_objects()).make_symcache()))
         for function in cache.functions():
             yield function.start, cache.function_name(function.number)
 
@@ -118,6 +120,12 @@ class NativeFile:
     @property
     def _is_linked(self) -> bool:
         return bool(self._object.kind != "rel")
+
+
+def _read(cache: Any) -> bytes:
+    """Return the bytes of a SymCache or a CfiCache, whose methods have no types."""
+    content: bytes = cache.open_stream().read()
+    return content
 
 
 def _find(objects: tuple[ObjectInfo, ...], arch: str | None) -> int:

@@ -1,4 +1,4 @@
-"""Writer of the text of a symbol file (Breakpad, docs/symbol_files.md) from the tables of `symbolic`."""
+"""Writer of the text of a symbol file from the tables of `symbolic`."""
 
 from __future__ import annotations
 

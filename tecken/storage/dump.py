@@ -47,7 +47,7 @@ class DumpLimits(NamedTuple):
     seconds: float = 900.0
 
 
-class Engine(NamedTuple):
+class DumpEngine(NamedTuple):
     """Program that writes the text: its title in messages, the start of its command, and its environment."""
 
     title: str
@@ -70,13 +70,13 @@ class Engine(NamedTuple):
         return done.stdout.strip()
 
 
-def find_engine() -> Engine | None:
+def find_engine() -> DumpEngine | None:
     """Return the program beside this interpreter, or the package where it is not built; None without both."""
     return find_rust_engine() or find_python_engine()
 
 
 def is_outdated(made_by: str, in_use: str) -> bool:
-    """Return whether symbols that one engine made get better with another; both as in `Engine.version`.
+    """Return whether symbols that one engine made get better with another; both as in `DumpEngine.version`.
 
     Any other generator, such as that of an uploaded symbol file, is never outdated.
     """
@@ -91,22 +91,22 @@ def _rank(engine: str) -> tuple[int, list[int]] | None:
     return TITLES.index(title), [int(number) for number in re.findall(r"\d+", version)]
 
 
-def find_rust_engine() -> Engine | None:
+def find_rust_engine() -> DumpEngine | None:
     """Return the program beside this interpreter; None if it is not built."""
     path = Path(sys.executable).parent / RUST_PROGRAM
-    return Engine(RUST_PROGRAM, (str(path),), {}) if path.is_file() else None
+    return DumpEngine(RUST_PROGRAM, (str(path),), {}) if path.is_file() else None
 
 
-def find_python_engine() -> Engine | None:
+def find_python_engine() -> DumpEngine | None:
     """Return the package; None if its library is not installed."""
     if find_spec(PYTHON_LIBRARY) is None:
         return None
     command = (sys.executable, "-P", "-m", PYTHON_PACKAGE)
     # The child process has no other environment, and another working directory.
-    return Engine(PYTHON_LIBRARY, command, {"PYTHONPATH": str(Path(__file__).parents[2])})
+    return DumpEngine(PYTHON_LIBRARY, command, {"PYTHONPATH": str(Path(__file__).parents[2])})
 
 
-def dump(engine: Engine, file: BinaryIO, name: str, arch: str, limits: DumpLimits) -> Generator[bytes]:
+def dump(engine: DumpEngine, file: BinaryIO, name: str, arch: str, limits: DumpLimits) -> Generator[bytes]:
     """Yield the text of a symbol file for the native file `file`, whose module is called `name`.
 
     Of a file for several processors, the part for `arch` is read; "" for all other files.
@@ -171,7 +171,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _raise_for_status(engine: Engine, status: int, reasons: BinaryIO) -> None:
+def _raise_for_status(engine: DumpEngine, status: int, reasons: BinaryIO) -> None:
     if status == 0:
         return
     if status == REFUSED:

@@ -13,7 +13,7 @@ from django.db import DatabaseError
 from django.db.models import Case, Q, Value, When
 
 from tecken.errors import NotFound, Unavailable
-from tecken.storage.dump import DumpLimits, Engine, dump
+from tecken.storage.dump import DumpEngine, DumpLimits, dump
 from tecken.storage.models import CONVERTIBLE_KINDS, SymbolFile
 from tecken.storage.port import OwnFiles
 from tecken.symbols.ids import GUID_DIGITS, SHORTEST_BUILD_ID, ObjectId, is_zero_debug_id
@@ -76,7 +76,7 @@ class NativeSymbols:
 
     name = "native files"
 
-    def __init__(self, files: OwnFiles, engine: Engine) -> None:
+    def __init__(self, files: OwnFiles, engine: DumpEngine) -> None:
         self._files = files
         self._engine = engine
 

@@ -27,8 +27,8 @@ def make(ranges: Sequence[tuple[int, Location]], calls: Sequence[Location] = ())
     locations = [*calls, *(location for _, location in ranges)]
     counts = (len(files), len(functions), len(locations), len(ranges), len(strings))
     header = pack("<4sI32s6I16x", b"SYMC", 9, b"", 0, *counts)
-    tables = (files, functions, locations, [(start,) for start, _ in ranges])
-    return SymCache(header + b"".join(map(table, tables)) + strings)
+    tables = (table(files), table(functions), table(locations), table([(start,) for start, _ in ranges]))
+    return SymCache(header + b"".join(tables) + strings)
 
 
 def test_functions_of_neighbours_with_one_line_have_one_record() -> None:

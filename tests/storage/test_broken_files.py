@@ -7,7 +7,7 @@ from tempfile import TemporaryFile
 import pytest
 
 from tecken.errors import Malformed
-from tecken.storage.dump import DumpLimits, Engine, dump
+from tecken.storage.dump import DumpEngine, DumpLimits, dump
 from tests.support.broken_files import elf_with, mutants, unfolding_name
 from tests.support.engines import ENGINES, engine_for
 
@@ -17,18 +17,18 @@ LIMITS = DumpLimits(memory_bytes=2 << 30, cpu_seconds=60, seconds=300)
 
 
 @pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> Engine:
+def engine(request: pytest.FixtureRequest) -> DumpEngine:
     return engine_for(request.param)
 
 
-def convert(engine: Engine, content: bytes) -> bytes:
+def convert(engine: DumpEngine, content: bytes) -> bytes:
     with TemporaryFile() as file:
         file.write(content)
         file.flush()
         return b"".join(dump(engine, file, "name", "", LIMITS))
 
 
-def test_dump_of_broken_files_is_text_or_a_reason(engine: Engine) -> None:
+def test_dump_of_broken_files_is_text_or_a_reason(engine: DumpEngine) -> None:
     results = []
     for _, content in mutants(COUNTS[engine.title], seed=20261129):
         try:
@@ -38,7 +38,7 @@ def test_dump_of_broken_files_is_text_or_a_reason(engine: Engine) -> None:
     assert results == [True] * COUNTS[engine.title]
 
 
-def test_dump_of_names_that_end_demanglers_has_the_others_demangled(engine: Engine) -> None:
+def test_dump_of_names_that_end_demanglers_has_the_others_demangled(engine: DumpEngine) -> None:
     explosive = unfolding_name(26)
     assert 270 <= len(explosive) <= 280
     text = convert(engine, elf_with(["_Z5firstv", explosive, "_Z4lastv"])).decode()
@@ -49,7 +49,7 @@ def test_dump_of_names_that_end_demanglers_has_the_others_demangled(engine: Engi
     ]
 
 
-def test_dump_of_long_names_keeps_them(engine: Engine, request: pytest.FixtureRequest) -> None:
+def test_dump_of_long_names_keeps_them(engine: DumpEngine, request: pytest.FixtureRequest) -> None:
     if engine.title == "tecken-dump":
         reason = "the symbol is left out (docs/formats.md)"
         request.applymarker(pytest.mark.xfail(reason=reason, strict=True))

@@ -11,17 +11,24 @@ from tempfile import TemporaryFile
 import pytest
 
 from tecken.errors import Malformed
-from tecken.storage.dump import DumpLimits, Engine, dump, find_engine, find_python_engine, find_rust_engine
+from tecken.storage.dump import (
+    DumpEngine,
+    DumpLimits,
+    dump,
+    find_engine,
+    find_python_engine,
+    find_rust_engine,
+)
 
 LIBRARY = Path(__file__).parents[1] / "data" / "native" / "libnative.so"
 LIMITS = DumpLimits(memory_bytes=1 << 30, cpu_seconds=2, seconds=30)
 
 
-def make_program(tmp_path: Path, code: str) -> Engine:
+def make_program(tmp_path: Path, code: str) -> DumpEngine:
     program = tmp_path / "program"
     program.write_text(f"#!{sys.executable}\nimport os, sys, time\n{code}\n")
     program.chmod(0o700)
-    return Engine("program", (str(program),), {})
+    return DumpEngine("program", (str(program),), {})
 
 
 def run(tmp_path: Path, code: str, limits: DumpLimits = LIMITS, arch: str = "") -> bytes:
@@ -89,7 +96,7 @@ def test_engine_is_the_program_where_it_is_built(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     assert find_engine() == find_python_engine()
     (tmp_path / "tecken-dump").touch()
-    assert find_engine() == find_rust_engine() == Engine("tecken-dump", (f"{tmp_path}/tecken-dump",), {})
+    assert find_engine() == find_rust_engine() == DumpEngine("tecken-dump", (f"{tmp_path}/tecken-dump",), {})
 
 
 def test_engine_in_python_needs_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,18 +6,18 @@ from collections.abc import Iterable
 
 import pytest
 
-from tecken.storage.dump import Engine, find_python_engine, find_rust_engine
+from tecken.storage.dump import DumpEngine, find_python_engine, find_rust_engine
 
 ENGINES = ("tecken-dump", "symbolic")
 
 
-def find_engines(titles: Iterable[str]) -> list[Engine]:
+def find_engines(titles: Iterable[str]) -> list[DumpEngine]:
     """Return the engines among those named that are installed."""
     found = {"tecken-dump": find_rust_engine(), "symbolic": find_python_engine()}
     return [engine for title in titles if (engine := found[title])]
 
 
-def engine_for(title: str) -> Engine:
+def engine_for(title: str) -> DumpEngine:
     """Return an engine, or skip the test where it is not built."""
     engines = find_engines([title])
     if not engines:

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from tecken.storage import services as storage_services
-from tecken.storage.dump import Engine, is_outdated
+from tecken.storage.dump import DumpEngine, is_outdated
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey
@@ -45,7 +45,7 @@ class Site:
             f"print({text!r} + 'FUNC 1320 28 0 {function}')\nsys.exit({status})\n"
         )
         program.chmod(0o700)
-        engine = Engine(version.split(maxsplit=1)[0], (str(program),), {})
+        engine = DumpEngine(version.split(maxsplit=1)[0], (str(program),), {})
         self._monkeypatch.setattr(storage_services, "find_engine", lambda: engine)
         storage_services.search.cache_clear()
         symbolication_services.converter.cache_clear()

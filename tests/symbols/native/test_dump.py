@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tecken.storage.dump import Engine
+from tecken.storage.dump import DumpEngine
 from tests.support.engines import ENGINES, engine_for
 
 DATA = Path(__file__).parents[2] / "data" / "native"
@@ -21,7 +21,7 @@ LACKS = {
 # The same for the engine in Rust (docs/formats.md, "What tecken-dump lacks").
 RUST_LACKS = {"test_dump_of_packed_symbols_has_them_after_the_others": "MiniDebugInfo"}
 # The engine of the present test.
-ENGINE: list[Engine] = []
+ENGINE: list[DumpEngine] = []
 
 MALFORMED, WRONG_USAGE = 2, 64
 
