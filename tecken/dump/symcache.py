@@ -132,12 +132,12 @@ class SymCache:
             file, line, function, parent = self._locations[at : at + _LOCATION_COLUMNS]
             if function == NONE:
                 continue
-            context = self._context(function, parent)
+            context = self._contexts.get((function, parent)) or self._find_context(function, parent)
             if collector is None or collector.number != context.root:
                 if collector is not None:
                     yield collector.function()
                 collector = FunctionCollector(context.root, start)
-            collector.add(start, end, Line(start, end, *_place(file, line)), context.calls)
+            collector.add(start, end, _place(file, line), context.calls)
         if collector is not None:
             yield collector.function()
 
@@ -149,27 +149,25 @@ class SymCache:
             if end > start:
                 yield start, end, self._first + number
 
-    def _context(self, function: int, parent: int) -> _Context:
-        key = function, parent
-        found = self._contexts.get(key)
-        if found is None:
-            if len(self._contexts) >= _MAX_CONTEXTS:
-                self._contexts.clear()
-            found = self._contexts[key] = self._find_context(function, parent)
-        return found
-
     def _find_context(self, function: int, parent: int) -> _Context:
-        sites: list[tuple[int, int, int]] = []
-        while parent != NONE:
+        """Return the context of a function at a place, which is that of its caller and one call more."""
+        if len(self._contexts) >= _MAX_CONTEXTS:
+            self._contexts.clear()
+        inside: list[tuple[int, int]] = []
+        found = None
+        while parent != NONE and not (found := self._contexts.get((function, parent))):
+            inside.append((function, parent))
             at = parent * _LOCATION_COLUMNS
-            file, line, caller, parent = self._locations[at : at + _LOCATION_COLUMNS]
-            sites.append((*_place(file, line), function))
-            function = caller
-            if len(sites) > MAX_DEPTH:
+            function, parent = self._locations[at + 2 : at + _LOCATION_COLUMNS]
+            if len(inside) > MAX_DEPTH:
                 raise Malformed("a call is inlined into itself")
-        sites.reverse()
-        calls = (InlinedCall(depth, line, file, callee) for depth, (file, line, callee) in enumerate(sites))
-        return _Context(function, tuple(calls))
+        context = found or _Context(function, ())
+        for key in reversed(inside):
+            at = key[1] * _LOCATION_COLUMNS
+            file, line = _place(*self._locations[at : at + 2])
+            call = InlinedCall(len(context.calls), line, file, key[0])
+            context = self._contexts[key] = _Context(context.root, (*context.calls, call))
+        return context
 
     def _text(self, offset: int) -> bytes:
         """Return the text at an offset; its length is before it, as a LEB128 number."""
@@ -193,29 +191,37 @@ class FunctionCollector:
         self._start = start
         self._end = start
         self._lines: list[Line] = []
-        self._calls: dict[InlinedCall, list[list[int]]] = {}
+        self._parts: dict[InlinedCall, list[list[int]]] = {}
+        # Calls around the last ranges, and where these begin.
+        self._calls: tuple[InlinedCall, ...] = ()
+        self._calls_start = start
 
-    def add(self, start: int, end: int, line: Line, calls: tuple[InlinedCall, ...]) -> None:
-        """Add the next range."""
-        self._add_line(line)
-        for call in calls:
-            parts = self._calls.setdefault(call, [])
+    def add(self, start: int, end: int, place: tuple[int, int], calls: tuple[InlinedCall, ...]) -> None:
+        """Add the next range, with its file and line and the calls around it."""
+        last = self._lines[-1] if self._lines else None
+        if last and last.end == start and (last.file, last.line) == place:
+            self._lines[-1] = Line(last.start, end, *place)
+        else:
+            self._lines.append(Line(start, end, *place))
+        # Neighbours share the same object, so that most ranges only move the end.
+        if calls is not self._calls or start != self._end:
+            self._end_calls()
+            self._calls, self._calls_start = calls, start
+        self._end = end
+
+    def _end_calls(self) -> None:
+        start, end = self._calls_start, self._end
+        for call in self._calls:
+            parts = self._parts.setdefault(call, [])
             if parts and parts[-1][1] == start:
                 parts[-1][1] = end
             else:
                 parts.append([start, end])
-        self._end = end
-
-    def _add_line(self, line: Line) -> None:
-        last = self._lines[-1] if self._lines else None
-        if last and (last.end, last.file, last.line) == (line.start, line.file, line.line):
-            self._lines[-1] = last._replace(end=line.end)
-        else:
-            self._lines.append(line)
 
     def function(self) -> CachedFunction:
         """Return the function, with the calls in the order of depth and address."""
-        calls = sorted(self._calls.items(), key=lambda item: (item[0].depth, item[1][0][0]))
+        self._end_calls()
+        calls = sorted(self._parts.items(), key=lambda item: (item[0].depth, item[1][0][0]))
         return CachedFunction(self.number, self._start, self._end, self._lines, dict(calls))
 
 
