@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Final
 
 from tecken.dump import names
@@ -92,10 +93,11 @@ class Demangler:
 def _start() -> subprocess.Popen[bytes]:
     # Its messages about a name that ends it are of no use.
     return subprocess.Popen(
-        [sys.executable, "-m", "tecken.dump.demangling"],
+        [sys.executable, "-P", "-m", "tecken.dump.demangling"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        env={"PYTHONPATH": str(Path(__file__).parents[2])},
     )
 
 
