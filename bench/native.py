@@ -1,4 +1,4 @@
-"""Compare the inline chains of native files with llvm-symbolizer, and measure the dump.
+"""Compare the inline chains of native files with llvm-symbolizer, and measure the engines that are installed.
 
 For random addresses of `.text`, the symbol file of each dumper must give the same number of frames, and the
 same line and base name of the file in each, or nothing where llvm-symbolizer gives nothing. Names are not
@@ -16,18 +16,18 @@ import os
 import random
 import re
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from bench import rig
 from tecken.symbols.lookup import Frame
 from tecken.symbols.pagefile.convert import PageFileWriter
+from tests.support.engines import ENGINES, find_engines
 
 SHOWN = 3
 CHUNK = 1 << 20
@@ -41,6 +41,7 @@ class Dumper(NamedTuple):
 
     name: str
     command: tuple[str, ...]
+    environment: Mapping[str, str] | None = None
 
 
 class Dump(NamedTuple):
@@ -66,21 +67,17 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1000, help="addresses for each seed")
     parser.add_argument("--symbolizer", default="llvm-symbolizer-19")
     parser.add_argument("--pdb-frames", help="program of engine/dump/examples, for PDB files")
+    parser.add_argument("--engine", choices=ENGINES, nargs="+", default=ENGINES)
     parser.add_argument("--dump-syms", help="Mozilla's dump_syms, measured too")
     parser.add_argument("--show", action="store_true", help="print examples of differences")
     options = parser.parse_args()
-    dumpers = [Dumper("tecken-dump", (dump_program(),))]
+    dumpers = [
+        Dumper(engine.title, engine.command, engine.environment) for engine in find_engines(options.engine)
+    ]
     if options.dump_syms:
         dumpers.append(Dumper("dump_syms", (options.dump_syms, "--inlines")))
     rows = [row for file in options.files for row in compare(file, dumpers, options)]
     rig.table(["file", "dumper", "right", "differences", "CPU s", "peak MB", "text MB"], rows)
-
-
-def dump_program() -> str:
-    """Return the path of tecken-dump, beside this interpreter or on the path."""
-    beside = Path(sys.executable).parent / "tecken-dump"
-    program = str(beside) if beside.exists() else shutil.which("tecken-dump")
-    return program or sys.exit("tecken-dump is not installed; run `make engine`")
 
 
 def compare(file: Path, dumpers: Sequence[Dumper], options: argparse.Namespace) -> list[list[object]]:
@@ -157,7 +154,9 @@ def llvm_chain(symbols: Sequence[dict[str, str]]) -> Chain:
 def run_dumper(dumper: Dumper, file: Path, output: Path) -> Dump:
     """Dump a file, in a process of its own that is measured."""
     with output.open("wb") as out:
-        process = subprocess.Popen((*dumper.command, file), stdout=out, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            (*dumper.command, file), stdout=out, stderr=subprocess.DEVNULL, env=dumper.environment
+        )
         _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"{dumper.name} failed with status {status} for {file}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from run.checkout import HOME, LOG, ROOT, STATE, claim, environment, read_state
 from run.supervisor import Command, supervise
 from run.web import remove_stale_metrics
+from tecken.storage.dump import find_rust_engine
 from tests.support.redis_server import free_port, server_binary
 
 # On a temporary machine root is often the only user.
@@ -38,6 +39,7 @@ def main() -> int:
         servers = choose_servers(find_port())
         env = environment(servers)
         print("Starting two Redis servers, a worker, beat and the web server ...", flush=True)
+        print(describe_engine(), end="", flush=True)
         password = prepare(env)
         STATE.write_text(json.dumps(servers))
         try:
@@ -59,6 +61,13 @@ def find_port() -> int:
     except OSError as error:
         sys.exit(f"Port {port} of 127.0.0.1 is not free ({error.strerror}); try: make run PORT={port + 1}")
     return port
+
+
+def describe_engine() -> str:
+    """Return a line about the engine for native files, if it is the slower one; else nothing."""
+    if find_rust_engine():
+        return ""
+    return "Native files are converted in Python; make engine builds a faster engine (needs cargo)\n"
 
 
 def choose_servers(port: int) -> dict[str, str]:

@@ -5,6 +5,7 @@ The packages form layers, which `pyproject.toml` lists and `lint-imports` enforc
     redisclient                        clients of both Redis servers
     symbols, limits                    formats, ids and page files; rate limits and quotas
     store, runtimeconfig               pages on redis-store; options that change at run time
+    dump                               the engine for native files in Python, in child processes
     storage, jobs, accounts            files and upstreams; the queue; tokens and users
     http                               decorators, errors and responses of views
     symbolication, download            the two services for clients

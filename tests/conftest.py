@@ -101,7 +101,7 @@ def same_process_for_each_test() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def without_native_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Native files are converted in their own tests alone: to find one reads the database."""
-    monkeypatch.setattr("tecken.storage.services.find_program", lambda: None)
+    monkeypatch.setattr("tecken.storage.services.find_engine", lambda: None)
 
 
 @pytest.fixture

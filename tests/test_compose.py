@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -31,3 +32,9 @@ def test_beat_is_a_service_of_its_own() -> None:
     commands = {name: service.get("command", "") for name, service in services("docker-compose.yml").items()}
     assert " beat " in commands["beat"]
     assert "--beat" not in commands["worker"]
+
+
+def test_image_needs_no_other_base_than_that_of_the_site() -> None:
+    text = (BASE_DIR / "docker" / "Dockerfile").read_text()
+    stages = dict(re.findall(r"^FROM (\S+) AS (\w+)$", text, re.MULTILINE))
+    assert stages.keys() - set(stages.values()) == {"python:3.13-slim"}

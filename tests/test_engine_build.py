@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from run import engine
+from run import engine, stack
 
 
 def test_engine_build_without_cargo_says_that_it_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,3 +49,14 @@ def test_engine_build_installs_the_module_and_the_program(
     assert "--workspace" in commands[0]
     assert (tmp_path / "tecken_engine.abi3.so").read_bytes().startswith(b"libtecken_engine")
     assert os.access(tmp_path / "tecken-dump", os.X_OK)
+
+
+def test_make_run_mentions_make_engine_only_where_it_is_not_built(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    line = stack.describe_engine()
+    assert "make engine" in line
+    assert line.count("\n") == 1
+    (tmp_path / "tecken-dump").touch()
+    assert stack.describe_engine() == ""

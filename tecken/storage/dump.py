@@ -1,17 +1,20 @@
-"""Text of a symbol file for a native file, written by `tecken-dump` in a child process.
+"""Text of a symbol file for a native file, written by an engine in a child process.
 
-`tecken-dump` (`engine/dump`, `make engine`) parses what clients send, so it has a process of its own with
-limits: a file that crashes it, or that needs too much, costs nothing but that process.
+The engine is the program `tecken-dump` (`engine/dump`, `make engine`), or where it is not built the package
+`tecken.dump`, which is the same program in Python. It parses what clients send, so it has a process of its
+own with limits: a file that crashes it, or that needs too much, costs nothing but that process.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Timer
@@ -19,15 +22,21 @@ from typing import BinaryIO, Final, NamedTuple
 
 from tecken.errors import Malformed
 
-PROGRAM: Final = "tecken-dump"
+RUST_PROGRAM: Final = "tecken-dump"
+PYTHON_PACKAGE: Final = "tecken.dump"
+# Library that the package needs. It is never imported here.
+PYTHON_LIBRARY: Final = "symbolic"
 CHUNK_BYTES: Final = 256 << 10
 MAX_REASON_BYTES: Final = 500
+# From the engine whose symbols are less exact to the one whose symbols are better.
+TITLES: Final = (PYTHON_LIBRARY, RUST_PROGRAM)
 # Exit status of the program for a file that it refuses, with the reason as the last line on stderr.
 REFUSED: Final = 2
 # Blocks of 512 bytes that it may write to a file, which are its messages.
 MAX_FILE_BLOCKS: Final = 128
 # Time for a program that has closed its output to end.
 END_SECONDS: Final = 10.0
+VERSION_SECONDS: Final = 60.0
 
 
 class DumpLimits(NamedTuple):
@@ -38,22 +47,75 @@ class DumpLimits(NamedTuple):
     seconds: float = 900.0
 
 
-def find_program() -> Path | None:
+class DumpEngine(NamedTuple):
+    """Program that writes the text: its title in messages, the start of its command, and its environment."""
+
+    title: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+
+    def version(self) -> str:
+        """Return the name and version that its page files have as their generator, such as `symbolic 13.9.0`.
+
+        Raises OSError or SubprocessError if the program does not work.
+        """
+        done = subprocess.run(  # noqa: S603 - our own program, without arguments from outside
+            (*self.command, "--version"),
+            env=dict(self.environment),
+            capture_output=True,
+            text=True,
+            timeout=VERSION_SECONDS,
+            check=True,
+        )
+        return done.stdout.strip()
+
+
+def find_engine() -> DumpEngine | None:
+    """Return the program beside this interpreter, or the package where it is not built; None without both."""
+    return find_rust_engine() or find_python_engine()
+
+
+def is_outdated(made_by: str, in_use: str) -> bool:
+    """Return whether symbols that one engine made get better with another; both as in `DumpEngine.version`.
+
+    Any other generator, such as that of an uploaded symbol file, is never outdated.
+    """
+    former, present = _rank(made_by), _rank(in_use)
+    return former is not None and present is not None and former < present
+
+
+def _rank(engine: str) -> tuple[int, list[int]] | None:
+    title, _, version = engine.partition(" ")
+    if title not in TITLES:
+        return None
+    return TITLES.index(title), [int(number) for number in re.findall(r"\d+", version)]
+
+
+def find_rust_engine() -> DumpEngine | None:
     """Return the program beside this interpreter; None if it is not built."""
-    path = Path(sys.executable).parent / PROGRAM
-    return path if path.is_file() else None
+    path = Path(sys.executable).parent / RUST_PROGRAM
+    return DumpEngine(RUST_PROGRAM, (str(path),), {}) if path.is_file() else None
 
 
-def dump(program: Path, file: BinaryIO, name: str, arch: str, limits: DumpLimits) -> Generator[bytes]:
+def find_python_engine() -> DumpEngine | None:
+    """Return the package; None if its library is not installed."""
+    if find_spec(PYTHON_LIBRARY) is None:
+        return None
+    command = (sys.executable, "-P", "-m", PYTHON_PACKAGE)
+    # The child process has no other environment, and another working directory.
+    return DumpEngine(PYTHON_LIBRARY, command, {"PYTHONPATH": str(Path(__file__).parents[2])})
+
+
+def dump(engine: DumpEngine, file: BinaryIO, name: str, arch: str, limits: DumpLimits) -> Generator[bytes]:
     """Yield the text of a symbol file for the native file `file`, whose module is called `name`.
 
     Of a file for several processors, the part for `arch` is read; "" for all other files.
 
-    Raises Malformed for a file that the program refuses, or for which it exceeds a limit. The child process
+    Raises Malformed for a file that the engine refuses, or for which it exceeds a limit. The child process
     has ended when the iterator is exhausted or closed.
     """
     options = [f"--name={name}", *([f"--arch={arch}"] if arch else [])]
-    command = _limited([str(program), *options, f"/dev/fd/{file.fileno()}"], limits)
+    command = _limited([*engine.command, *options, f"/dev/fd/{file.fileno()}"], limits)
     with TemporaryFile() as reasons:
         # The name comes from clients; the shell receives it as an argument of its own.
         process = subprocess.Popen(  # noqa: S603
@@ -63,7 +125,7 @@ def dump(program: Path, file: BinaryIO, name: str, arch: str, limits: DumpLimits
             stderr=reasons,
             pass_fds=[file.fileno()],
             cwd="/",
-            env={},
+            env=dict(engine.environment),
             start_new_session=True,
         )
         # The reader may wait in `read` for as long as the program writes nothing, so another thread ends it.
@@ -73,7 +135,7 @@ def dump(program: Path, file: BinaryIO, name: str, arch: str, limits: DumpLimits
             assert process.stdout
             while chunk := process.stdout.read(CHUNK_BYTES):
                 yield chunk
-            _raise_for_status(_wait(process), reasons)
+            _raise_for_status(engine, _wait(process), reasons)
         finally:
             timer.cancel()
             _kill(process)
@@ -109,13 +171,13 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _raise_for_status(status: int, reasons: BinaryIO) -> None:
+def _raise_for_status(engine: DumpEngine, status: int, reasons: BinaryIO) -> None:
     if status == 0:
         return
     if status == REFUSED:
         raise Malformed(_last_line(reasons) or "the file has no symbols that can be read")
     ended = f"signal {-status}" if status < 0 else f"status {status}"
-    raise Malformed(f"the file cannot be converted: {PROGRAM} ended with {ended}")
+    raise Malformed(f"the file cannot be converted: {engine.title} ended with {ended}")
 
 
 def _last_line(reasons: BinaryIO) -> str:

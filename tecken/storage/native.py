@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from tempfile import TemporaryFile
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from django.db import DatabaseError
 from django.db.models import Case, Q, Value, When
 
 from tecken.errors import NotFound, Unavailable
-from tecken.storage.dump import DumpLimits, dump
+from tecken.storage.dump import DumpEngine, DumpLimits, dump
 from tecken.storage.models import CONVERTIBLE_KINDS, SymbolFile
 from tecken.storage.port import OwnFiles
 from tecken.symbols.ids import GUID_DIGITS, SHORTEST_BUILD_ID, ObjectId, is_zero_debug_id
@@ -73,13 +72,13 @@ def _has_id(debug_id: str) -> Q:
 
 
 class NativeSymbols:
-    """Symbol source that writes the text of uploaded native files with the program `tecken-dump`."""
+    """Symbol source that writes the text of uploaded native files with an engine."""
 
     name = "native files"
 
-    def __init__(self, files: OwnFiles, program: Path) -> None:
+    def __init__(self, files: OwnFiles, engine: DumpEngine) -> None:
         self._files = files
-        self._program = program
+        self._engine = engine
 
     @contextmanager
     def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
@@ -90,7 +89,7 @@ class NativeSymbols:
                 for chunk in chunks:
                     file.write(chunk)
             file.flush()
-            text = dump(self._program, file, module.debug_file, native.arch, DumpLimits())
+            text = dump(self._engine, file, module.debug_file, native.arch, DumpLimits())
             try:
                 yield text
             finally:

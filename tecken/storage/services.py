@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from subprocess import SubprocessError
 from tempfile import gettempdir
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 
+from tecken.errors import NotFound, Unavailable
 from tecken.redisclient.services import cache_client, cache_guard
 from tecken.runtimeconfig.current import options
 from tecken.services import per_process
 from tecken.storage.backends.bucket import bucket_for
 from tecken.storage.backends.files import ObjectFiles, ObjectPageFiles, Staging, stored_symbols
 from tecken.storage.disk import DiskSpace, Volume
-from tecken.storage.dump import find_program
+from tecken.storage.dump import find_engine
 from tecken.storage.lookups import LookupLog, Miss, MissCounts, PresenceCache, PresenceLifetimes
 from tecken.storage.port import FetchLimits, OwnFiles, PageFiles, Stored, Upstream
 from tecken.storage.search import Off, Search, SourceChain, SwitchableSource
@@ -128,14 +130,14 @@ def search() -> Search:
     from tecken.storage.models import module_of  # noqa: PLC0415
     from tecken.storage.native import NativeSymbols  # noqa: PLC0415
 
-    program = find_program()
+    engine = find_engine()
     return Search(
         regular=own_files(),
         try_files=try_files(),
         upstreams=upstreams(),
         presence=presence_cache(),
         find_by_code_id=module_of,
-        native=NativeSymbols(own_files(), program) if program else None,
+        native=NativeSymbols(own_files(), engine) if engine else None,
         record=lookup_log().note,
     )
 
@@ -143,6 +145,33 @@ def search() -> Search:
 def converts_native_files() -> bool:
     """Return whether native files of regular builds are converted."""
     return search().native is not None
+
+
+def engine_version() -> str:
+    """Return the name and version of the engine for native files. Raises Unavailable without one."""
+    engine = find_engine()
+    if engine is None:
+        raise Unavailable("no engine for native files is installed")
+    try:
+        return engine.version()
+    except (OSError, SubprocessError) as error:
+        raise Unavailable(f"the engine for native files does not work: {error}") from error
+
+
+def is_native(module: ObjectId) -> bool:
+    """Return whether a regular module's symbols come from a native file in our own storage.
+
+    Raises Unavailable if storage or database do not respond.
+    """
+    from tecken.storage.native import find_native_file  # noqa: PLC0415 - as in `search`
+
+    if module.is_try or stored_symbols(own_files(), module):
+        return False
+    try:
+        find_native_file(module)
+    except NotFound:
+        return False
+    return True
 
 
 def symbol_search() -> SourceChain:

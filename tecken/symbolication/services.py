@@ -35,6 +35,7 @@ from tecken.symbolication.conversion.queue import (
     PageFileRenewal,
     ResultSignals,
 )
+from tecken.symbolication.conversion.reconversion import OutdatedModules
 from tecken.symbolication.conversion.status import RedisConversionTracker
 from tecken.symbolication.explain import Explainer
 from tecken.symbolication.invalidation import InvalidationPublisher, InvalidationSubscriber
@@ -286,6 +287,24 @@ def _build_invalidator(send: Callable[[ObjectId], None]) -> ModuleInvalidator:
         publish=invalidation_publisher().publish,
         send=send,
     )
+
+
+def outdated_modules() -> OutdatedModules:
+    """Return the search for modules that the engine in use would convert better than the one before.
+
+    Raises Unavailable if there is no engine, or if it does not work.
+    """
+    version = storage_services.engine_version()
+    return OutdatedModules(storage_services.page_files(), version, storage_services.is_native)
+
+
+def reconvert_module(module: ObjectId) -> None:
+    """Convert a module again, with the engine in use, and notify every process.
+
+    Raises the errors of `Converter.reconvert`; the old page file stays then.
+    """
+    converter().reconvert(module)
+    invalidation_publisher().publish(module)
 
 
 # Explanations

@@ -45,10 +45,20 @@ def make_elf() -> None:
     run("objcopy", "--strip-all", "libnative.so", "stripped.so")
     run("objcopy", "--strip-debug", "libnative.so", "symbols.so")
     run("objcopy", "--only-keep-debug", "symbols.so", "symbols.debug")
+    make_mini()
     make_common(linux)
     run(*COMPILE, "--target=x86_64-linux-gnu", "-gsplit-dwarf", "-fPIC", "-c", "-o", "split.o", str(SOURCE))
     run("llvm-dwp-14", "split.dwo", "-o", "split.dwp")
     remove("split.o", "split.dwo")
+
+
+def make_mini() -> None:
+    """Put a symbol that is in no other table into a packed file in a section, as Fedora does it."""
+    run("objcopy", "--add-symbol", "hidden=.text:0x10,function,local", "symbols.so", "mini")
+    run("objcopy", "--only-keep-debug", "mini", "mini.debug")
+    run("xz", "--keep", "mini.debug")
+    run("objcopy", "--add-section", ".gnu_debugdata=mini.debug.xz", "stripped.so", "mini.so")
+    remove("mini", "mini.debug", "mini.debug.xz")
 
 
 def make_common(linux: tuple[str, ...]) -> None:

@@ -1,8 +1,9 @@
-"""Limits of the child process that reads native files, with small programs in place of `tecken-dump`."""
+"""Limits of the child process that reads native files, with small programs in place of an engine."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -10,24 +11,32 @@ from tempfile import TemporaryFile
 import pytest
 
 from tecken.errors import Malformed
-from tecken.storage.dump import DumpLimits, dump
+from tecken.storage.dump import (
+    DumpEngine,
+    DumpLimits,
+    dump,
+    find_engine,
+    find_python_engine,
+    find_rust_engine,
+)
 
+LIBRARY = Path(__file__).parents[1] / "data" / "native" / "libnative.so"
 LIMITS = DumpLimits(memory_bytes=1 << 30, cpu_seconds=2, seconds=30)
 
 
-def make_program(tmp_path: Path, code: str) -> Path:
+def make_program(tmp_path: Path, code: str) -> DumpEngine:
     program = tmp_path / "program"
     program.write_text(f"#!{sys.executable}\nimport os, sys, time\n{code}\n")
     program.chmod(0o700)
-    return program
+    return DumpEngine("program", (str(program),), {})
 
 
 def run(tmp_path: Path, code: str, limits: DumpLimits = LIMITS, arch: str = "") -> bytes:
-    program = make_program(tmp_path, code)
+    engine = make_program(tmp_path, code)
     with TemporaryFile() as file:
         file.write(b"content")
         file.flush()
-        return b"".join(dump(program, file, "it's a name", arch, limits))
+        return b"".join(dump(engine, file, "it's a name", arch, limits))
 
 
 def test_dump_passes_the_file_and_the_name(tmp_path: Path) -> None:
@@ -81,3 +90,29 @@ def test_dump_that_is_abandoned_leaves_no_process(tmp_path: Path) -> None:
         text.close()
     with pytest.raises(ProcessLookupError):
         os.kill(number, 0)
+
+
+def test_engine_is_the_program_where_it_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert find_engine() == find_python_engine()
+    (tmp_path / "tecken-dump").touch()
+    assert find_engine() == find_rust_engine() == DumpEngine("tecken-dump", (f"{tmp_path}/tecken-dump",), {})
+
+
+def test_engine_in_python_needs_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tecken.storage.dump.PYTHON_LIBRARY", "a_library_that_nobody_has")
+    assert find_python_engine() is None
+
+
+def test_engine_in_python_has_the_version_of_its_library() -> None:
+    engine = find_python_engine()
+    assert engine
+    assert re.fullmatch(r"symbolic \d+\.\d+\.\d+", engine.version())
+
+
+def test_engine_in_python_fits_into_little_memory() -> None:
+    engine = find_python_engine()
+    assert engine
+    with LIBRARY.open("rb") as file:
+        text = b"".join(dump(engine, file, "name", "", DumpLimits(memory_bytes=256 << 20)))
+    assert text.startswith(b"MODULE Linux x86_64 ")

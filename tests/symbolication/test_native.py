@@ -11,20 +11,17 @@ from django.utils import timezone
 
 from tecken.errors import NotFound
 from tecken.storage import services as storage_services
-from tecken.storage.dump import find_program
 from tecken.storage.models import SymbolFile
 from tecken.storage.native import find_native_file
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId, debug_ids_of_code_id
 from tecken.symbols.layouts import FileKey
+from tests.support.engines import ENGINES, engine_for
 from tests.upload.uploaders import Makes, Uploader
 from tests.upload.zips import zipped
 
 pytest_plugins = ["tests.upload.site"]
-pytestmark = [
-    pytest.mark.django_db,
-    pytest.mark.skipif(find_program() is None, reason="the engine is not built (make engine)"),
-]
+pytestmark = pytest.mark.django_db
 
 DATA = Path(__file__).parents[1] / "data" / "native"
 ELF_ID = "52F29A25810178511980D12EF214D9FA0"
@@ -33,10 +30,11 @@ WINDOWS_ID = "00AA3880D78BE4BB4C4C44205044422E1"
 ARM_ID = "4C4C440055553144A1A3693FB126F9380"
 
 
-@pytest.fixture
-def builder(uploader: Makes, monkeypatch: pytest.MonkeyPatch) -> Uploader:
-    """On a site that converts native files."""
-    monkeypatch.setattr(storage_services, "find_program", find_program)
+@pytest.fixture(params=ENGINES)
+def builder(uploader: Makes, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Uploader:
+    """On a site that converts native files, with each engine."""
+    engine = engine_for(request.param)
+    monkeypatch.setattr(storage_services, "find_engine", lambda: engine)
     return uploader()
 
 

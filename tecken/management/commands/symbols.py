@@ -1,4 +1,4 @@
-"""Command `symbols`: add, show and check stored symbols.
+"""Command `symbols`: add, show, check and reconvert stored symbols.
 
 The check: storage, database and page files agree. It can repair differences. An upload stores a file,
 invalidates the symbols of the previous one and writes its row last (`tecken.upload.ingest`). So a file
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import datetime
 from functools import partial
@@ -30,6 +30,7 @@ from tecken.storage.models import SymbolFile
 from tecken.storage.port import OwnFiles, Stored
 from tecken.store.port import Missing
 from tecken.symbolication import services as symbolication_services
+from tecken.symbolication.conversion.reconversion import OutdatedModule
 from tecken.symbolication.frame_lookup import Terms, look_up
 from tecken.symbolication.trace import Trace
 from tecken.symbols.ids import ObjectId, is_zero_debug_id
@@ -44,9 +45,9 @@ TRIES = 2
 
 
 class Command(BaseCommand):
-    """Subcommands add, show and fsck."""
+    """Subcommands add, show, fsck and reconvert."""
 
-    help = "Add symbol files to the storage, show a module, or check what is stored."
+    help = "Add symbol files to the storage, show a module, check what is stored, or convert it again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the arguments of the command."""
@@ -86,12 +87,27 @@ class Command(BaseCommand):
             help="remove such rows and page files, so that files are uploaded and converted again",
         )
 
+        self._add_reconvert(commands)
+
+    def _add_reconvert(self, commands: Any) -> None:
+        reconvert = commands.add_parser(
+            "reconvert",
+            help="convert native files again that an older engine has converted",
+            description="Convert modules again whose page file was made from a native file by an older "
+            "engine, or by the one in Python while tecken-dump is in use. Requests are answered meanwhile.",
+        )
+        only = "only these modules, default: all"
+        reconvert.add_argument("modules", metavar="FILE/ID", nargs="*", type=_parse_module, help=only)
+        reconvert.add_argument("--dry-run", action="store_true", help="list the modules and convert nothing")
+
     def handle(self, *, command: str, **options: Any) -> None:
         """Run a subcommand."""
         if command == "add":
             self._add(options["paths"])
         elif command == "fsck":
             self._fsck(repair=options["repair"])
+        elif command == "reconvert":
+            self._reconvert(options["modules"], dry_run=options["dry_run"])
         else:
             self._show(options["module"], options["offset"])
 
@@ -139,6 +155,37 @@ class Command(BaseCommand):
         if problems and not repair:
             raise CommandError(summary)
         self.stdout.write(f"{summary}{', repaired' if problems else ''}")
+
+    def _reconvert(self, modules: Sequence[ObjectId], *, dry_run: bool) -> None:
+        outdated = failed = 0
+        try:
+            for found in _find_outdated(modules):
+                outdated += 1
+                with tqdm.external_write_mode():
+                    self.stdout.write(f"{found.module}: made by {found.made_by}")
+                    failed += not dry_run and not self._reconvert_one(found.module)
+        except Unavailable as error:
+            raise CommandError(str(error)) from error
+        if failed:
+            raise CommandError(f"{outdated - failed} converted again, {failed} failed")
+        self.stdout.write(f"{outdated} {'would be converted' if dry_run else 'converted'} again")
+
+    def _reconvert_one(self, module: ObjectId) -> bool:
+        """Convert a module again. Return whether that succeeded; if not, its old page file stays."""
+        try:
+            symbolication_services.reconvert_module(module)
+        except TeckenError as error:
+            self.stderr.write(f"{module} stays as it is: {error}")
+            return False
+        return True
+
+
+def _find_outdated(modules: Sequence[ObjectId]) -> Iterator[OutdatedModule]:
+    """Yield the outdated ones of the modules given, or of all; show the progress. Raises Unavailable."""
+    search = symbolication_services.outdated_modules()
+    chosen = modules or search.all()
+    results = tqdm(search.among(chosen), total=len(chosen), unit=" modules", leave=False, disable=None)
+    yield from filter(None, results)
 
 
 def _find_warnings(metadata: Metadata) -> Iterator[str]:

@@ -156,6 +156,14 @@ class Converter:
             except Unavailable as error:
                 return self._mark_unreachable(module, error)
 
+    def reconvert(self, module: ObjectId) -> Header | Missing:
+        """Convert a module that has a page file, which stays when that fails, and return its new header.
+
+        Raises NotFound, SourceDisabled, Malformed, TooLarge or Unavailable.
+        """
+        with self._lock.hold(module):
+            return self._convert_current(module, self._convert)
+
     def give_up(self, module: ObjectId, reason: str) -> Missing:
         """Mark the module as malformed."""
         return self._mark(module, Missing("malformed", reason), self._lifetimes().malformed)

@@ -25,9 +25,10 @@ _MAX_NUMBER_BYTES: Final = 5
 
 
 class WasmSection(NamedTuple):
-    """Section: its number, its name if it is a custom one, and the first bytes of its content."""
+    """Section: its number and place, its name if it is a custom one, and the first bytes of its content."""
 
     number: int
+    offset: int
     name: str
     content: bytes
 
@@ -76,6 +77,11 @@ def parse_build_id(content: bytes) -> bytes:
     return content[:MAX_BUILD_ID]
 
 
+def find_code(file: FileReader) -> int:
+    """Return the offset of the code in a file, 0 for a file without code. Raises Malformed."""
+    return next((section.offset for section in _sections(file) if section.number == _CODE), 0)
+
+
 def _sections(file: FileReader) -> Iterator[WasmSection]:
     position = len(MAGIC)
     for _ in range(MAX_SECTIONS):
@@ -88,11 +94,10 @@ def _sections(file: FileReader) -> Iterator[WasmSection]:
         if head[0] == _CUSTOM:
             content = file.read_most(body, min(size, NAMED_BYTES))
             length, begin = _number(content, 0)
-            yield WasmSection(
-                _CUSTOM, content[begin : begin + length].decode(errors="replace"), content[begin + length :]
-            )
+            name = content[begin : begin + length].decode(errors="replace")
+            yield WasmSection(_CUSTOM, body, name, content[begin + length :])
         else:
-            yield WasmSection(head[0], "", b"")
+            yield WasmSection(head[0], body, "", b"")
     raise Malformed(f"the module has more than {MAX_SECTIONS} sections")
 
 

@@ -211,7 +211,11 @@ def _conclude_unknown(explanation: Explanation, sources: Sequence[SourceState]) 
 def _describe(header: Header) -> str:
     pages, symbols = header.page_count, header.metadata.symbols
     paged = f"{count(pages)} page{'s' if pages != 1 else ''}"
-    return f"{count(symbols)} symbol{'s' if symbols != 1 else ''} in {paged}, {size(_file_size(header))}."
+    # Of a native file, the generator is the engine that has converted it.
+    generator = header.metadata.generator
+    written = f" Its symbol file was written by {generator}." if generator else ""
+    counted = f"{count(symbols)} symbol{'s' if symbols != 1 else ''} in {paged}"
+    return f"{counted}, {size(_file_size(header))}.{written}"
 
 
 def _file_size(header: Header) -> int:

@@ -29,6 +29,7 @@ OBJECTS = {
     "libnative.so": [(DEBUG, "elf", "x86_64", "", *ELF)],
     "libnative.so.debug": [(DEBUG, "elf", "x86_64", "", *ELF)],
     "stripped.so": [(EXECUTABLE, "elf", "x86_64", "", *ELF)],
+    "mini.so": [(EXECUTABLE, "elf", "x86_64", "", *ELF)],
     "symbols.so": [(EXECUTABLE, "elf", "x86_64", "", *ELF)],
     "symbols.debug": [(Kind.SYMBOL_TABLE, "elf", "x86_64", "", *ELF)],
     "arm64.exe": [

@@ -115,6 +115,14 @@ def test_explain_module_of_upstream_shows_it(client: Client, tmp_path: Path) -> 
     assert '<span class="yes"><bdi>There</bdi></span>' in page
 
 
+def test_explain_symbols_show_the_generator_or_engine(client: Client, tmp_path: Path) -> None:
+    assert "was written by" not in shown(client)
+    head, _, rest = sym(XUL).partition(b"\n")
+    give(tmp_path, b"\n".join((head, b"INFO GENERATOR symbolic 13.9.0", rest)))
+    work()
+    assert "Its symbol file was written by symbolic 13.9.0." in shown(client)
+
+
 def test_explain_malformed_file_shows_reason(client: Client, tmp_path: Path) -> None:
     give(tmp_path, sym(ObjectId("xul.pdb", "F" * 33)))
     work()
