@@ -108,6 +108,11 @@ def debug_identifier(field: str, text: str) -> Q:
     return identifier(field, text) | Q(**{field: normal_debug_id(text)})
 
 
+def build_identifier(field: str, text: str) -> Q:
+    """Match a build id, or its beginning, in any case: people know it in parts, such as `fb/66b3...`."""
+    return start(field, text.replace("/", "").lower())
+
+
 def _compare(field: str, text: str, value: Callable[[str, str], int]) -> Q:
     sign, operand = _split_operator(text)
     return Q(**{f"{field}__{LOOKUPS[sign]}": value(field, operand)})

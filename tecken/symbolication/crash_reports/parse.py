@@ -1,7 +1,8 @@
 """Recognition of crash reports, and the parser of lists of module, id and offset.
 
 A line of a list is `xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2+0x1f4a`, the same with spaces, commas or bars,
-or `xul.pdb+0x1f4a` if another line has the id: `xul.pdb 44E4EC8C2F41492B9369D6B9A059577C2`.
+or `xul.pdb+0x1f4a` if another line has the id: `xul.pdb 44E4EC8C2F41492B9369D6B9A059577C2`. The id may be a
+build id. Lines of glibc's backtrace_symbols(3), `./app(+0x1200)[0x55d0c8d5c200]`, need such a line as well.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from tecken.errors import InvalidInput, TooLarge
 from tecken.symbolication.crash_reports import json_reports, text_reports
 from tecken.symbolication.crash_reports.parsed_report import (
+    PER_CALLER,
     ModuleTable,
     ParsedReport,
     ReportFrame,
@@ -25,6 +27,10 @@ OFFSET = r"(0[xX][0-9A-Fa-f]{1,16})"
 NUMBER = r"\s*(?:#?\d{1,9}[:.)]?\s+)?"
 WHOLE = re.compile(rf"{NUMBER}{NAME}{BETWEEN}{ID}[\s|,+:]+{OFFSET}\s*")
 NAMED = re.compile(rf"{NUMBER}{NAME}\s*\+\s*{OFFSET}\s*")
+# All addresses are those to which calls return. With the name of a function before the plus, the offset is
+# not one into the module.
+GLIBC = re.compile(r"([^\s(]{1,4096})\(\+(0x[0-9a-f]{1,16})\) ?\[0x[0-9a-f]{1,16}\]\s*")
+BUILD_ID_DIGITS = 40
 DECLARED = re.compile(rf"\s*{NAME}{BETWEEN}{ID}\s*")
 
 
@@ -48,16 +54,23 @@ def _frames(lines: list[str], ids: dict[str, str], modules: ModuleTable) -> Iter
         if match := WHOLE.fullmatch(line):
             yield ReportFrame(modules.number(ReportModule(match[1], _debug_id(match[2]))), int(match[3], 16))
         elif match := NAMED.fullmatch(line):
-            yield ReportFrame(
-                modules.number(ReportModule(match[1], ids.get(match[1], ""))), int(match[2], 16)
-            )
+            yield ReportFrame(_number(modules, match[1], ids), int(match[2], 16))
+        elif match := GLIBC.fullmatch(line):
+            offset = max(0, int(match[2], 16) - PER_CALLER)
+            yield ReportFrame(_number(modules, match[1].rpartition("/")[2], ids), offset)
         elif not DECLARED.fullmatch(line):
             yield ReportFrame(None, 0, line.strip())
 
 
+def _number(modules: ModuleTable, name: str, ids: dict[str, str]) -> int:
+    return modules.number(ReportModule(name, ids.get(name, "")))
+
+
 def _debug_id(text: str) -> str:
-    """Return the debug id in any of its spellings."""
+    """Return the debug id in any of its spellings, also for a build id of 20 bytes."""
     digits = re.sub(r"[^0-9A-Fa-f]", "", text).upper()
+    if len(digits) == BUILD_ID_DIGITS:
+        return text_reports.elf_id(digits)
     # A GUID without an age; the age is nearly always 0.
     return f"{digits}0" if len(digits) == 32 else digits
 
@@ -74,7 +87,7 @@ PARSERS: tuple[Callable[[str], ParsedReport | None], ...] = (
 KNOWN = (
     "a symbolication request (v4 or v5), what minidump_stackwalk prints (also with -m or --json), "
     "a Socorro or Firefox crash as JSON, an Apple crash report, a gdb backtrace with `eu-unstrip -n`, "
-    "or lines of `module id +0xoffset`"
+    "glibc's backtrace with a line of `module build-id`, or lines of `module id +0xoffset`"
 )
 
 

@@ -14,7 +14,7 @@ from ninja import Field, Query, Router, Schema
 
 from tecken.errors import NotFound
 from tecken.http.decorators import Grant
-from tecken.storage.models import SymbolFile
+from tecken.storage.models import Kind, SymbolFile
 from tecken.symbols.layouts import below_root
 from tecken.upload import archive_upload
 from tecken.upload.models import Protocol, Upload
@@ -101,7 +101,23 @@ class UploadList(Paged):
     uploads: list[ListedUpload]
 
 
-class UploadedFile(Schema):
+class FileObject(Schema):
+    """Part of a file's description that names the object it belongs to.
+
+    Ids are in the spelling of the storage; `build_id` is in lower case.
+    """
+
+    kind: Kind = Field(description="what the file has of its object")
+    format: str = Field(description="`unknown` if no format recognises it")
+    arch: str = Field(description="architecture, as the file spells it")
+    debug_file: str
+    debug_id: str
+    code_file: str
+    code_id: str
+    build_id: str = Field(description="of ELF files; empty for all others")
+
+
+class UploadedFile(FileObject):
     """File in the details of its upload."""
 
     id: int
@@ -190,6 +206,7 @@ FILE_FILTERS: dict[str, lists.Filter] = {
     "debug_id": lists.debug_identifier,
     "code_file": lists.exact,
     "code_id": lists.identifier,
+    "build_id": lists.build_identifier,
     "size": lists.size,
     "created_at": lists.moment,
     "completed_at": lists.moment,
@@ -215,6 +232,7 @@ class FileFilters(Schema):
     debug_id: str | None = None
     code_file: str | None = None
     code_id: str | None = None
+    build_id: str | None = Field(None, description="its beginning is enough")
     size: str | None = Field(None, description="bytes, as stored", examples=[">=10MB"])
     created_at: str | None = Field(None, examples=[">=yesterday"])
     completed_at: str | None = Field(None, examples=["null"])
@@ -223,17 +241,13 @@ class FileFilters(Schema):
     upload: int | None = Field(None, description="the id of an upload")
 
 
-class ListedFile(Schema):
+class ListedFile(FileObject):
     """File of an upload."""
 
     id: int
     upload_id: int | None
     key: str
     bucket_name: str
-    debug_file: str
-    debug_id: str
-    code_file: str
-    code_id: str
     generator: str
     size: int = Field(description="bytes, as stored")
     original_size: int = Field(description="bytes, unpacked")

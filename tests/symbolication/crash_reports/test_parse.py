@@ -13,7 +13,9 @@ from tecken.symbolication.crash_reports.parsed_report import ParsedReport, Repor
 from tecken.symbolication.crash_reports.text_reports import elf_id
 
 XUL = ReportModule("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
+# Both ids are those of a sample in tests/data/samples.
 APP = ReportModule("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
+BUILD_ID = "6cb9dbdaed91f95812fb09f7f2655e6f992e626c"
 LIBC = ReportModule("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")
 MOST = 1000
 
@@ -261,8 +263,7 @@ def test_read_gdb_threads_are_separate() -> None:
 
 
 def test_elf_id_build_id_gives_the_debug_id_of_dump_syms() -> None:
-    # Both ids are those of a sample in tests/data/samples.
-    assert elf_id("6cb9dbdaed91f95812fb09f7f2655e6f992e626c") == APP.debug_id
+    assert elf_id(BUILD_ID) == APP.debug_id
 
 
 @pytest.mark.parametrize(
@@ -289,6 +290,16 @@ def test_read_offset_list_with_separate_ids_gives_its_frames() -> None:
     assert paste.modules == (XUL, ReportModule("foo.so", ""))
     assert first(paste) == (ReportFrame(0, 16), ReportFrame(1, 32), ReportFrame(None, 0, "(inlined)"))
     assert paste.remarks == ("No debug id for foo.so: write it once, as `foo.so ID`.",)
+
+
+def test_read_glibc_backtrace_with_build_id_gives_its_frames() -> None:
+    given = "/lib/libc.so.6(__libc_start_main+0x85) [0x7fad3b061305]"
+    text = f"crash-c {BUILD_ID}\n./build/crash-c(+0x11db)[0x564d4ae661db]\n{given}\n"
+    paste = parse_report(text, MOST)
+    assert paste.modules == (APP,)
+    # The offset behind a function's name is one into the function.
+    assert first(paste) == (ReportFrame(0, 0x11DA), ReportFrame(None, 0, given))
+    assert paste.remarks == ()
 
 
 def test_read_guid_without_age_has_age_0() -> None:

@@ -46,6 +46,36 @@ def test_files_filters_and_sorts_select_rows(client: Client) -> None:
     assert listed(client, key, sort="size", reverse="true") == [xul.pk, nss.pk]
 
 
+ELF = {
+    "kind": "debug",
+    "format": "elf",
+    "arch": "x86_64",
+    "build_id": "fb66b3a04d8a2f46f6a9b6b1b0d0dfc1cb0ad3c0",
+    "compressed": False,
+}
+
+
+@pytest.mark.parametrize("text", [ELF["build_id"], "FB66B3", "fb/66b3a0"])
+def test_files_are_found_by_part_of_their_build_id(client: Client, text: str) -> None:
+    key = key_of(person("audit@example.com", "upload.view_all_uploads"))
+    native = file_of(None, "ceph-osd", **ELF)
+    file_of(None)
+    assert listed(client, key, build_id=text) == [native.pk]
+
+
+def test_files_and_uploads_show_format_kind_and_ids(client: Client) -> None:
+    builder = person("build@example.com", "upload.upload_symbols")
+    upload = upload_of(builder)
+    file = file_of(upload, "ceph-osd", **ELF)
+    headers = {"Auth-Token": key_of(builder)}
+    expected = {name: ELF[name] for name in ("kind", "format", "arch", "build_id")}
+    expected |= {"debug_id": file.debug_id, "code_id": file.code_id, "code_file": "ceph-osd.dll"}
+    [row] = client.get(f"/api/uploads/upload/{upload.pk}", headers=headers).json()["file_uploads"]
+    details = client.get(f"/api/uploads/files/file/{file.pk}", headers=headers).json()
+    assert {name: row[name] for name in expected} == expected
+    assert {name: details[name] for name in expected} == expected
+
+
 def test_file_details_have_upload(client: Client) -> None:
     builder = person("build@example.com", "upload.upload_try_symbols")
     upload = upload_of(builder)

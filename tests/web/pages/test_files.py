@@ -61,6 +61,22 @@ def test_files_filters_select_rows(client: Client, builder: User) -> None:
     assert "2 files" in shown(client, f"?upload={upload.pk}")
 
 
+def test_files_and_uploads_show_format_kind_and_ids(client: Client, builder: User) -> None:
+    upload = upload_of(builder)
+    file_of(upload, name="xul")
+    native = {"kind": "debug", "format": "elf", "arch": "<aarch64>", "build_id": "fb66b3a04d8a"}
+    file_of(upload, name="ceph", **native)
+    for page in (shown(client), client.get(f"/uploads/{upload.pk}/").content.decode()):
+        assert "<bdi>elf</bdi>, debug" in page
+        assert "&lt;aarch64&gt;" in page
+        assert "build id <bdi>fb66b3a04d8a</bdi>" in page
+        assert "code id <bdi>5C2E3F4A1000</bdi> of <bdi>xul.dll</bdi>" in page
+    found = shown(client, "?build_id=FB66")
+    assert "ceph.pdb" in found
+    assert "xul.sym" not in found
+    assert "<details open>" in found
+
+
 @pytest.mark.parametrize("query", ["?upload=x", "?size=big", "?key=%00", "?after=x"])
 def test_files_invalid_filter_is_400(client: Client, builder: User, query: str) -> None:
     assert 'class="note error"' in shown(client, query, 400)

@@ -1,0 +1,106 @@
+"""The commands of docs/tutorials.md, on a site of its own."""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.system.site import ROOT, Site
+
+pytestmark = pytest.mark.xdist_group("tutorials")  # all tests share a site
+
+DOCUMENT = (ROOT / "docs" / "tutorials.md").read_text()
+NEEDED = {
+    "C": ("cc", "objcopy", "readelf"),
+    "C++": ("c++", "objcopy", "readelf"),
+    "Rust": ("rustc", "objcopy", "readelf"),
+    "Go": ("go", "objcopy", "readelf"),
+    "Windows": ("clang", "lld-link"),
+}
+CONVERTED_WITHIN = 60.0  # seconds
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, dict[str, str]]]:
+    """A site, and the environment of a client of it."""
+    home = tmp_path_factory.mktemp("site")
+    programs = home / "bin"
+    programs.mkdir()
+    program = programs / "tecken-upload"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m tecken.client "$@"\n')
+    program.chmod(0o755)
+    with Site(home) as site:
+        permission = ("--permission", "upload.upload_symbols", "--create-user")
+        token = site.manage("createtoken", "ci@example.com", *permission).strip()
+        paths = f"{programs}:{os.environ['PATH']}"
+        yield site, {**os.environ, "TECKEN_URL": site.url, "TECKEN_TOKEN": token, "PATH": paths}
+
+
+@pytest.mark.parametrize("language", NEEDED)
+def test_tutorial_commands_symbolicate_the_stack(
+    site: tuple[Site, dict[str, str]], language: str, tmp_path: Path
+) -> None:
+    if lacking := [program for program in NEEDED[language] if not shutil.which(program)]:
+        pytest.skip(f"{', '.join(lacking)} is not installed")
+    running, environment = site
+    section = DOCUMENT.split(f"\n## {language}\n")[1].split("\n## ")[0]
+    name, source = re.findall(r"^`(crash\.\w+)`:\n\n```\w+\n(.*?)```", section, re.DOTALL | re.MULTILINE)[0]
+    (tmp_path / name).write_text(source)
+    for command, expected in commands(section):
+        run(command, expected, tmp_path, environment)
+    (expected,) = re.findall(r"```text\n(.*?)```", section, re.DOTALL)
+    pattern = "*" + "*".join(f"{line}\n" for line in expected.splitlines()) + "*"
+    text = symbolicate(running, (tmp_path / "report.txt").read_text(), expected.count("\n"))
+    assert fnmatchcase(text, pattern.replace("[", "[[]")), text
+
+
+def commands(section: str) -> Iterator[tuple[str, str]]:
+    """Yield each command with its output, in which `*` stands for anything."""
+    for block in re.findall(r"```console\n(.*?)```", section, re.DOTALL):
+        yield from re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
+
+
+def run(command: str, expected: str, folder: Path, environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    # The program itself ends with an error, after it has printed its stack.
+    assert done.returncode == 0 or command.startswith("./crash"), (command, done.stderr)
+    assert not expected or fnmatchcase(done.stdout, expected), (command, done.stdout)
+
+
+def symbolicate(site: Site, text: str, calls: int) -> str:
+    """Paste a report until its module is converted, and return the page's plain text."""
+    deadline = time.monotonic() + CONVERTED_WITHIN
+    with httpx.Client(base_url=site.url, timeout=60) as browser:
+        browser.get("/symbolicate/")
+        form = {"text": text, "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
+        while True:
+            page = browser.post("/symbolicate/", data=form)
+            assert page.status_code == 200, page.text
+            plain = plain_text(page.text)
+            if plain.count("!") >= calls or time.monotonic() > deadline:
+                return plain
+            time.sleep(0.5)
+
+
+def plain_text(page: str) -> str:
+    (text,) = re.findall(r'<textarea id="plain"[^>]*>\n(.*?)</textarea>', page, re.DOTALL)
+    return html.unescape(text)
