@@ -10,7 +10,8 @@
                        counts of files that no place has, on redis-cache
     native.py          NativeSymbols: symbols of uploaded native files, found by their ids
     dump.py            the child process that writes a native file's symbols as text
-    models.py          SymbolFile: a row for each stored file
+    models.py          SymbolFile: a row for each stored file; Blob: a row for content of native files
+    blob_rows.py       references to content, and the order in which it is stored and deleted
     disk.py            free space, checked before anything large is accepted; files without a name
 
 A request for a file: a download protocol makes a FileRequest from the URL. `Search.find` reads what the
@@ -18,6 +19,6 @@ presence cache has about each place, in one round trip. Places that it does not 
 until one has the file, and each result is stored. The view then sends the file or a redirect to it.
 
 What must never happen: a place that did not respond is reported or cached as one that does not have the file,
-a presence entry from before an upload is stored after it, two modules decide about the order of places, or a
-process of ours does more with a native file than identify it.
+a presence entry from before an upload is stored after it, two modules decide about the order of places,
+content is deleted to which a row refers, or a process of ours does more with a native file than identify it.
 """

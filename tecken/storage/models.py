@@ -1,11 +1,11 @@
-"""Rows of the files that our storage has."""
+"""Rows of the files that our storage has, and of content that several of them share."""
 
 from __future__ import annotations
 
 from typing import Final, Self
 
 from django.db import DatabaseError, models
-from django.db.models import Q, Value
+from django.db.models import Exists, OuterRef, Q, Value
 from django.db.models.functions import Lower
 from django.utils import timezone
 
@@ -88,6 +88,14 @@ class SymbolFile(models.Model):
         max_length=NAME_CHARACTERS, blank=True, default="", db_default="", help_text="as the file spells it"
     )
     generator = models.CharField(max_length=NAME_CHARACTERS, blank=True)
+    blob = models.ForeignKey(
+        "Blob",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="files",
+        help_text="content that equal files share",
+    )
     size = models.BigIntegerField(default=0, help_text="bytes, as stored")
     original_size = models.BigIntegerField(default=0, help_text="bytes, as uploaded and unpacked")
     content_hash = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the unpacked bytes")
@@ -127,6 +135,33 @@ class SymbolFile(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class Blob(models.Model):
+    """Content that is stored once for all files with the same bytes; the row of each file refers to it.
+
+    `tecken.storage.blob_rows` has the only functions that create, lock and delete these rows.
+    """
+
+    bucket_name = models.CharField(max_length=NAME_CHARACTERS)
+    sha256 = models.CharField(max_length=64)
+    size = models.BigIntegerField(help_text="bytes, unpacked")
+    stored_size = models.BigIntegerField(default=0, help_text="bytes, as stored: compressed if they differ")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["bucket_name", "sha256"], name="blob_once_per_bucket"),
+        )
+
+    def __str__(self) -> str:
+        return self.sha256
+
+
+def takes_space() -> Q:
+    """Return a condition for rows: of files that share content, only the first one takes space."""
+    earlier = SymbolFile.objects.filter(blob=OuterRef("blob"), pk__lt=OuterRef("pk"))
+    return ~Q(Exists(earlier))
 
 
 def module_of(code_file: str, code_id: str, *, with_try: bool) -> ObjectId:

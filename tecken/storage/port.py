@@ -39,12 +39,23 @@ class Upstream(SymbolSource, Protocol):
         ...
 
 
+class FileContent(NamedTuple):
+    """Size in bytes and SHA-256 (lower-case hex) of an unpacked file."""
+
+    size: int
+    digest: str
+
+
 class Stored(NamedTuple):
-    """Facts about a stored file: its size in bytes as stored, and an etag that differs for other bytes."""
+    """Facts about a stored file: the bytes that `read` returns, and an etag that differs for other bytes.
+
+    `blob` is the SHA-256 of content that is stored once for all equal files; empty for other files.
+    """
 
     size: int
     etag: str
     modified: datetime
+    blob: str = ""
 
 
 class OwnFiles(Protocol):
@@ -64,7 +75,7 @@ class OwnFiles(Protocol):
     def read(
         self, key: FileKey, start: int = 0, end: int | None = None
     ) -> AbstractContextManager[Iterator[bytes]]:
-        """Read the bytes from `start` to `end` as stored, in chunks of any size.
+        """Read the bytes from `start` to `end` in the form of the file's type, in chunks of any size.
 
         An `end` past the end of the file is the end of the file. Entering raises NotFound, or ValueError
         unless 0 <= start < end. It raises Unavailable when the file ends before `start`: the file must have
@@ -79,20 +90,24 @@ class OwnFiles(Protocol):
         """
         ...
 
-    def put(self, key: FileKey, chunks: Iterable[bytes]) -> Stored:
+    def put(self, key: FileKey, chunks: Iterable[bytes], content: FileContent | None = None) -> Stored:
         """Store a file in the form of its type: as gzip when the type is compressed.
 
-        The file is visible only when it is complete; it replaces an older one. Raises InvalidInput, and the
-        errors of `chunks`.
+        The file is visible only when it is complete; it replaces an older one. With `content`, which
+        describes what `chunks` yield, the chunks of content that is stored already are not read. Raises
+        InvalidInput, and the errors of `chunks`.
         """
         ...
 
     def delete(self, key: FileKey) -> None:
-        """Delete a file, if it exists."""
+        """Delete a file, if it exists. Content that other files may have, too, stays."""
         ...
 
     def signed_get(self, key: FileKey, seconds: float) -> str | None:
-        """Return a URL from which anyone can read the file, there or not; None where there are no URLs."""
+        """Return a URL from which anyone can read the file, there or not.
+
+        None where there are no URLs, and for a file that is stored in another form than `read` returns.
+        """
         ...
 
     def signed_put(self, key: FileKey, seconds: float) -> str | None:

@@ -20,7 +20,7 @@ from tecken.storage.backends.files import ObjectFiles, ObjectPageFiles, Staging,
 from tecken.storage.disk import DiskSpace, Volume
 from tecken.storage.dump import find_engine
 from tecken.storage.lookups import LookupLog, Miss, MissCounts, PresenceCache, PresenceLifetimes
-from tecken.storage.port import FetchLimits, OwnFiles, PageFiles, Stored, Upstream
+from tecken.storage.port import FetchLimits, PageFiles, Stored, Upstream
 from tecken.storage.search import Off, Search, SourceChain, SwitchableSource
 from tecken.storage.upstreams import PROTOCOLS, BucketUpstream
 from tecken.storage.upstreams.http import HttpTransport
@@ -47,7 +47,7 @@ def upstreams_for(urls: Iterable[str], limits: Limits, off: Off) -> tuple[Switch
     return tuple(SwitchableSource(upstream_for(url, limits), url, off) for url in urls)
 
 
-def own_files_for(url: str, limits: Limits = FetchLimits) -> OwnFiles:
+def own_files_for(url: str, limits: Limits = FetchLimits) -> ObjectFiles:
     """Return our storage of uploaded files. Raises ValueError as `upstream_for` does."""
     return ObjectFiles(bucket_for(url, limits))
 
@@ -74,16 +74,21 @@ def upstreams_off() -> tuple[str, ...]:
 
 
 @per_process
-def own_files() -> OwnFiles:
+def own_files() -> ObjectFiles:
     """Return the storage of regular uploads."""
     return own_files_for(settings.STORAGE_URL, fetch_limits)
 
 
 @per_process
-def try_files() -> OwnFiles:
+def try_files() -> ObjectFiles:
     """Return the storage of uploads from try builds."""
     url = settings.TRY_STORAGE_URL or f"{settings.STORAGE_URL.rstrip('/')}/try"
     return own_files_for(url, fetch_limits)
+
+
+def select_files(try_symbols: bool) -> ObjectFiles:
+    """Return the storage of regular files or of try symbols."""
+    return try_files() if try_symbols else own_files()
 
 
 @per_process

@@ -10,6 +10,8 @@ A layout maps `(ObjectId, FileType)` to a path, and back:
 |----------|-----------------------------------|-----------------------------------------------------|
 | breakpad | `xul.pdb/44E4...7C2/xul.sym`      | upstreams, URLs of downloads, members of archives   |
 | tecken   | `v1/` and the same                | uploaded files; `lc/` has an index of Windows names |
+|          | `rf/` and the same                | native files: a reference to their content          |
+|          | `blob/85/8561...` (SHA-256)       | content of native files, once for all equal files   |
 | pages    | `pages/` or `try/pages/`, and the | page files                                          |
 |          | folded `xul.pdb/44E4...7C2`       |                                                     |
 
@@ -198,6 +200,34 @@ def needs_lower_case_path(key: FileKey) -> bool:
     """Return whether other spellings of a file's name find it only by its lower-case path."""
     names = key.debug_file + key.file_name
     return is_windows_name(key.debug_file) and names != names.lower()
+
+
+# As long as ROOT, for the same reason. Native files that a former release stored have no reference, but their
+# content under the path below ROOT.
+REFERENCES: Final = "rf"
+BLOBS: Final = "blob"
+_BLOB_PATH: Final = re.compile(rf"{BLOBS}/([0-9a-f]{{2}})/(\1[0-9a-f]{{62}})")
+
+
+def reference_path(key: FileKey) -> str:
+    """Return the path of the reference from a native file's name to its content."""
+    return f"{REFERENCES}/{key}"
+
+
+def parse_reference_path(path: str) -> FileKey:
+    """Return the key of a native file. Raise ValueError for a path that has none."""
+    return parse_storage_path(path.replace(REFERENCES, ROOT, 1))
+
+
+def blob_path(digest: str) -> str:
+    """Return the path of the content with this SHA-256, in lower-case hex."""
+    return f"{BLOBS}/{digest[:2]}/{digest}"
+
+
+def parse_blob_path(path: str) -> str | None:
+    """Return the SHA-256 of the content at a path; None for any other path."""
+    match = _BLOB_PATH.fullmatch(path)
+    return match[2] if match else None
 
 
 # Page files: one for every spelling of an object's name, and outside of the roots that uploads have.

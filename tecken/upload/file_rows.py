@@ -17,9 +17,10 @@ from django.db.models import F
 from django.utils import timezone
 
 from tecken.errors import BadModule, Malformed, Unavailable
+from tecken.storage import blob_rows
 from tecken.storage import services as storage_services
 from tecken.storage.models import NAME_CHARACTERS, UNKNOWN_FORMAT, Kind, SymbolFile
-from tecken.storage.port import Stored
+from tecken.storage.port import FileContent, Stored
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.formats import HEAD_BYTES, FileReader, format_of, recognise
 from tecken.symbols.formats.base import Format, ObjectInfo, UsabilityCheck
@@ -36,13 +37,6 @@ from tecken.upload.models import Upload
 
 logger = logging.getLogger(__name__)
 Outcome = Literal["stored", "skipped"]
-
-
-class FileContent(NamedTuple):
-    """Size in bytes and SHA-256 of an unpacked file."""
-
-    size: int
-    digest: str
 
 
 class StoredRow(NamedTuple):
@@ -209,7 +203,10 @@ def _mark_replaced(upload: Upload, file: StoredFile) -> None:
 def _columns(upload: Upload, file: StoredFile) -> dict[str, object]:
     info = file.text.info()
     code_file, code = _code(info)
+    files = storage_services.select_files(upload.try_symbols)
+    blob = blob_rows.refer(files, file.stored) if file.stored.blob else None
     return {
+        "blob": blob,
         "bucket_name": upload.bucket_name,
         "debug_file": file.key.debug_file,
         "debug_id": file.key.debug_id,
@@ -217,7 +214,7 @@ def _columns(upload: Upload, file: StoredFile) -> dict[str, object]:
         "code_id": code,
         **_object_columns(file.key, info, code),
         "generator": _column(info.generator[:NAME_CHARACTERS]) if info else "",
-        "size": file.stored.size,
+        "size": blob.stored_size if blob else file.stored.size,
         "original_size": file.content.size,
         "content_hash": file.content.digest,
         "etag": file.stored.etag,

@@ -3,6 +3,9 @@
 The order of writes is: store the file, remove everything that was derived from the former file, write the
 row. A row therefore means that all three steps are done. If the process is killed in between, the next upload
 of the same file finds no row with the object's etag and repeats the remaining steps.
+
+A native file consists of content, which equal files share, and a reference to it; `tecken.storage.blob_rows`
+has the order of their writes.
 """
 
 from __future__ import annotations
@@ -21,14 +24,13 @@ from django.conf import settings
 from tecken.errors import Conflict, InvalidInput, NotFound
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
-from tecken.storage.backends.files import Slot, gzip_chunks
-from tecken.storage.port import OwnFiles, Stored
+from tecken.storage.backends.files import ObjectFiles, Slot, gzip_chunks
+from tecken.storage.port import FileContent, OwnFiles, Stored
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.decompression import decompress
 from tecken.symbols.layouts import FileKey, object_of, storage_path
 from tecken.upload.archive import NotReusable
 from tecken.upload.file_rows import (
-    FileContent,
     Outcome,
     RefusedFile,
     StoredFile,
@@ -60,9 +62,9 @@ class ContextThreads(ThreadPoolExecutor):
         return super().submit(lambda: context.run(fn, *args, **kwargs))
 
 
-def select_storage(try_symbols: bool) -> OwnFiles:
+def select_storage(try_symbols: bool) -> ObjectFiles:
     """Return the storage of regular files or of try symbols."""
-    return storage_services.try_files() if try_symbols else storage_services.own_files()
+    return storage_services.select_files(try_symbols)
 
 
 @contextmanager
@@ -132,15 +134,13 @@ def store_file(
     """
     if key.file_type.is_compressed:
         return _store(upload, key, read, size, known, read_gzip=read_gzip)
-    # A native file is identified by its tables, which lie anywhere in it.
+    # A native file is identified by its tables, which lie anywhere in it, and stored under its hash.
     with TemporaryFile(dir=settings.SPOOL_DIR) as spool:
-        for chunk in read():
+        inspector = _ContentInspector(key)
+        for chunk in inspector.inspect(read()):
             spool.write(chunk)
-        end = spool.tell()
-        outcome = _store(upload, key, partial(read_chunks, spool), size, known)
-        if isinstance(outcome, StoredFile):
-            outcome.text.identify(spool, end)
-        return outcome
+        inspector.text.identify(spool, spool.tell())
+        return _store(upload, key, partial(read_chunks, spool), size, known, inspector=inspector)
 
 
 def _store(
@@ -151,35 +151,40 @@ def _store(
     known: Collection[StoredRow],
     *,
     read_gzip: ReadGzip | None = None,
+    inspector: _ContentInspector | None = None,
 ) -> StoredFile | RefusedFile:
+    """Store a file as `store_file` does. `inspector` has read its bytes already."""
     files = select_storage(upload.try_symbols)
     former = _stat(files, key)
     if former:
         # Rows with another etag describe content that was replaced since.
         current_rows = [row for row in known if row.etag == former.etag]
         contents = {row.content for row in current_rows} or _read_stored_content(files, key, former, size)
-        if same := _read_if_same(key, read, size, contents):
+        sent = inspector or _read_if_size(key, read, size, contents)
+        if sent and contents == {sent.content}:
             if not current_rows:
                 _remove_derived(files, key)
-            return StoredFile(key, "skipped", former, same.content, same.text, is_adopted=not current_rows)
+            return StoredFile(key, "skipped", former, sent.content, sent.text, is_adopted=not current_rows)
         if reason := _find_refusal(upload, current_rows[-1] if current_rows else None):
             return RefusedFile(key, reason)
-    stored, inspector = _put(files, key, read, read_gzip)
+    if inspector:
+        stored, sent = files.put(key, read(), inspector.content), inspector
+    else:
+        stored, sent = _put(files, key, read, read_gzip)
     _remove_derived(files, key)
-    return StoredFile(key, "stored", stored, inspector.content, inspector.text, update=former is not None)
+    return StoredFile(key, "stored", stored, sent.content, sent.text, update=former is not None)
 
 
 def _put(
     files: OwnFiles, key: FileKey, read: Read, read_gzip: ReadGzip | None
 ) -> tuple[Stored, _ContentInspector]:
-    """Store a file. Its bytes are inspected meanwhile, so that a file of gigabytes is read once."""
+    """Store a symbol file. Its bytes are inspected meanwhile, so that a file of gigabytes is read once."""
     if read_gzip:
         with suppress(NotReusable):
             inspector = _ContentInspector(key)
             return files.put(key, read_gzip(inspector.feed)), inspector
     inspector = _ContentInspector(key)
-    chunks = inspector.inspect(read())
-    return files.put(key, gzip_chunks(chunks) if key.file_type.is_compressed else chunks), inspector
+    return files.put(key, gzip_chunks(inspector.inspect(read()))), inspector
 
 
 def _remove_derived(files: OwnFiles, key: FileKey) -> None:
@@ -213,17 +218,17 @@ class _ContentInspector:
         return FileContent(self._size, self._digest.hexdigest())
 
 
-def _read_if_same(
+def _read_if_size(
     key: FileKey, read: Read, size: int, contents: Collection[FileContent]
 ) -> _ContentInspector | None:
-    """Inspect the sent bytes and return the result if they equal the stored bytes."""
+    """Inspect the sent bytes and return the result if the stored bytes are as many."""
     # Bytes of another size need not be read.
     if {content.size for content in contents} != {size}:
         return None
     inspector = _ContentInspector(key)
     for _ in inspector.inspect(read()):
         pass
-    return inspector if contents == {inspector.content} else None
+    return inspector
 
 
 def _read_stored_content(files: OwnFiles, key: FileKey, stored: Stored, size: int) -> set[FileContent]:
@@ -231,6 +236,8 @@ def _read_stored_content(files: OwnFiles, key: FileKey, stored: Stored, size: in
 
     Such a file was added by a command, or by an upload that was killed before it wrote the row.
     """
+    if stored.blob:
+        return {FileContent(stored.size, stored.blob)}
     if not key.file_type.is_compressed and stored.size != size:
         return set()
     inspector = _ContentInspector(key)

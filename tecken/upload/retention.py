@@ -6,8 +6,10 @@ A row with `completed_at` means that its object exists. Each file is therefore r
 2. Its object is deleted, unless it was stored again in the meantime.
 3. Its page file and header are deleted, and all processes discard their copies.
 4. Its rows are deleted.
+5. When all files are done, content of native files to which no row refers any more is deleted.
 
-A run that is killed in between leaves rows without `completed_at`. The next run finds and finishes them.
+A run that is killed in between leaves rows without `completed_at`, or content without rows. The next run
+finds and finishes them.
 """
 
 from __future__ import annotations
@@ -16,12 +18,14 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from tecken.errors import NotFound
 from tecken.runtimeconfig.current import options
+from tecken.storage import blob_rows
 from tecken.storage import services as storage_services
+from tecken.storage.backends.files import ObjectFiles
 from tecken.storage.models import SymbolFile
 from tecken.storage.port import OwnFiles
 from tecken.symbolication import services as symbolication_services
@@ -55,13 +59,17 @@ class Retention:
     def run(self) -> Removed:
         """Remove old uploads and return their numbers. Raise Unavailable when a server does not answer."""
         config = options()
+        old_rows = Q()
         for try_symbols, days in ((True, config.keep_try_days), (False, config.keep_regular_days)):
             before = self._now - timedelta(days=days)
-            old = SymbolFile.objects.filter(try_symbols=try_symbols, created_at__lt=before)
-            for rows in _read_batches(old):
+            is_old = Q(try_symbols=try_symbols, created_at__lt=before)
+            old_rows |= is_old
+            for rows in _read_batches(SymbolFile.objects.filter(is_old)):
                 self._remove_files(select_storage(try_symbols), rows, before)
             uploads = Upload.objects.filter(try_symbols=try_symbols, created_at__lt=before)
             self._remove_uploads(uploads, young=Q(created_at__gte=before))
+        for try_symbols in (True, False):
+            self._remove_content(select_storage(try_symbols), old_rows)
         self._cancel_unfinished(self._now - timedelta(days=config.keep_unfinished_days))
         return self._removed
 
@@ -74,7 +82,8 @@ class Retention:
         newest = {row.key: row for row in rows if row.bucket_name == files.name}
         renewed = _find_renewed(files, newest, before)
         expired = [row for key, row in newest.items() if key not in renewed]
-        self._count(rows=len(rows), files=len(expired), bytes=sum(row.size for row in expired))
+        own_bytes = sum(row.size for row in expired if row.blob_id is None)
+        self._count(rows=len(rows), files=len(expired), bytes=own_bytes)
         if self._dry_run:
             return
         # All old rows of a file, not only those of this batch: each of them would describe a deleted object.
@@ -83,6 +92,16 @@ class Retention:
         with ContextThreads(DELETERS) as pool:
             list(pool.map(lambda row: _remove_object(files, row, before), expired))
         SymbolFile.objects.filter(pk__in=[row.pk for row in rows]).delete()
+
+    def _remove_content(self, files: ObjectFiles, old_rows: Q) -> None:
+        """Delete content to which no file refers. A dry run counts what only old files refer to."""
+        if self._dry_run:
+            sizes = blob_rows.unreferenced(files, except_by=old_rows).aggregate(size=Sum("stored_size"))
+            self._count(bytes=sizes["size"] or 0)
+            return
+        for digest, size in list(blob_rows.unreferenced(files).values_list("sha256", "stored_size")):
+            if blob_rows.delete_if_unreferenced(files, digest):
+                self._count(bytes=size)
 
     def _remove_uploads(self, uploads: QuerySet[Upload], young: Q) -> None:
         """Delete uploads without files. A dry run counts those whose files would all be removed."""

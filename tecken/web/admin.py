@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from tecken.accounts.models import Token
-from tecken.storage.models import SymbolFile
+from tecken.storage.models import Blob, SymbolFile
 from tecken.upload.models import Upload
 
 # The class is generic for the type checker only.
@@ -41,9 +41,30 @@ class SymbolFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     list_display = ("key", "kind", "format", "size", "try_symbols", "created_at", "completed_at")
     search_fields = ("key__startswith",)
-    raw_id_fields = ("upload", "replaced_by")
+    raw_id_fields = ("upload", "replaced_by", "blob")
     # Counting all rows takes seconds on a large table.
     show_full_result_count = False
+
+
+@admin.register(Blob)
+class BlobAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Admin page of content that files share; only uploads and the cleanup change it."""
+
+    list_display = ("sha256", "bucket_name", "size", "stored_size", "created_at")
+    search_fields = ("sha256__startswith",)
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 - Django's signature
+        """Return False: a row without its object has no content."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:  # noqa: ARG002 - as above
+        """Return False, for the same reason."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:  # noqa: ARG002 - as above
+        """Return False: the object would stay."""
+        return False
 
 
 @admin.register(Upload)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -309,6 +310,18 @@ def test_files_signed_url_sends_content_encoding(s3: OwnFiles) -> None:
     with urlopen(url, timeout=10) as answer:
         assert answer.headers["Content-Encoding"] == "gzip"
         assert answer.headers["Content-Type"] == "text/plain"
+
+
+def test_files_signed_url_of_a_native_file_sends_its_bytes_unless_they_are_compressed(s3: OwnFiles) -> None:
+    noise = random.Random(1).randbytes(100_000)
+    s3.put(DLL, [noise])
+    url = s3.signed_get(DLL, 60)
+    assert url
+    with urlopen(url, timeout=10) as answer:
+        assert answer.read() == noise
+        assert answer.headers["Content-Encoding"] is None
+    s3.put(DLL, [CONTENT])
+    assert s3.signed_get(DLL, 60) is None
 
 
 Ask = Callable[[OwnFiles], object]

@@ -24,6 +24,7 @@ from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from tecken.errors import BadModule, NotFound, TeckenError, Unavailable
+from tecken.management.blob_check import BlobCheck
 from tecken.management.text import header_lines, symbol_lines
 from tecken.storage import services as storage_services
 from tecken.storage.models import SymbolFile
@@ -78,13 +79,19 @@ class Command(BaseCommand):
         fsck = commands.add_parser(
             "fsck",
             help="check that storage, database and page files agree",
-            description="Report rows whose file is missing or is another one, and page files that are older"
-            " than their symbol file or have none. Uploads may continue at the same time.",
+            description="Report rows whose file is missing or is another one, page files that are older"
+            " than their symbol file or have none, and content of native files that is missing, damaged or"
+            " of no file. Uploads may continue at the same time.",
         )
         fsck.add_argument(
             "--repair",
             action="store_true",
             help="remove such rows and page files, so that files are uploaded and converted again",
+        )
+        fsck.add_argument(
+            "--content",
+            action="store_true",
+            help="also read the content of all native files, and compare it with its hash",
         )
 
         self._add_reconvert(commands)
@@ -105,7 +112,7 @@ class Command(BaseCommand):
         if command == "add":
             self._add(options["paths"])
         elif command == "fsck":
-            self._fsck(repair=options["repair"])
+            self._fsck(repair=options["repair"], content=options["content"])
         elif command == "reconvert":
             self._reconvert(options["modules"], dry_run=options["dry_run"])
         else:
@@ -140,9 +147,9 @@ class Command(BaseCommand):
         for line in lines:
             self.stdout.write(line)
 
-    def _fsck(self, *, repair: bool) -> None:
+    def _fsck(self, *, repair: bool, content: bool) -> None:
         try:
-            check = Fsck(upstreams=bool(settings.SYMBOL_SOURCES))
+            check = Fsck(upstreams=bool(settings.SYMBOL_SOURCES), content=content)
             problems = list(check.find_problems())
             for problem in problems:
                 self.stdout.write(problem.text)
@@ -295,8 +302,9 @@ class Fsck:
     stored before them, and a row that seems wrong is compared again with the present file.
     """
 
-    def __init__(self, *, upstreams: bool) -> None:
+    def __init__(self, *, upstreams: bool, content: bool = False) -> None:
         self._upstreams = upstreams
+        self._content = content
         self.page_files = dict(storage_services.page_files().entries())
         self.former = list(storage_services.page_files().former())
         self.files = {
@@ -309,6 +317,9 @@ class Fsck:
         """Yield every difference."""
         for files, stored in self.files.values():
             yield from _find_row_problems(files, stored)
+            # After the rows: with the last row of a file, its content becomes one of no file.
+            for text, repair in BlobCheck(files, stored, read=self._content).find_problems():
+                yield Problem(f"{files.name}/{text}", repair)
         for module, written in self.page_files.items():
             yield from self._find_page_problems(module, written)
         for path in self.former:
@@ -350,7 +361,9 @@ def _find_row_problems(files: OwnFiles, stored: dict[FileKey, Stored]) -> Iterat
 
 
 def _differs(row: SymbolFile, stored: Stored | None) -> bool:
-    return stored is None or (stored.size, stored.etag) != (row.size, row.etag)
+    # The size of a row is that of the stored form, which only the file's content has.
+    size = row.original_size if row.blob_id else row.size
+    return stored is None or (stored.size, stored.etag) != (size, row.etag)
 
 
 def _stat(files: OwnFiles, key: FileKey) -> Stored | None:

@@ -178,7 +178,8 @@ def _run(run: Callable[[], Any], at: float) -> ProbeResult:
 
 # The key has the form of Django's cache, version 1.
 HEARTBEAT_KEY, HEARTBEAT_EXPIRY = ":1:heartbeat", timedelta(seconds=1)
-MISSING_FILE = FileKey("health", "0" * 33, "health")
+# A symbol file: a native one would be looked for in two places.
+MISSING_FILE = FileKey("health", "0" * 33, "health.sym")
 # Each request costs money where storage is rented.
 STORAGE_INTERVAL_SECONDS = 10.0
 # One late result is normal on a busy machine, so the previous result is used for this long.

@@ -88,7 +88,7 @@ class Bucket:
 
         Raises NotFound or Unavailable.
         """
-        self._refuse_long(key, NotFound)
+        self.refuse_long(key, NotFound)
         options: GetOptions = {}
         if start or end is not None:
             options["range"] = {"offset": start} if end is None else (start, end)
@@ -97,7 +97,7 @@ class Bucket:
 
     def head(self, key: str) -> ObjectMeta:
         """Return the size, etag and time of an object. Raises NotFound or Unavailable."""
-        self._refuse_long(key, NotFound)
+        self.refuse_long(key, NotFound)
         with self._errors_of(key, reading=True):
             try:
                 return obstore.head(self._store, self._path(key))
@@ -118,7 +118,7 @@ class Bucket:
         """
         if any(not 0 <= start < end for start, end in spans):
             raise MalformedPageFile(f"{self.name}: no such span in {key}")
-        self._refuse_long(key, NotFound)
+        self.refuse_long(key, NotFound)
         runs = merge_spans(spans, MERGE_GAP)
         starts, ends = [start for start, _ in runs], [end for _, end in runs]
         try:
@@ -138,7 +138,7 @@ class Bucket:
         Raises Unavailable or TooLarge.
         """
         # Refused before any chunk is read: the storage would refuse the name only after the whole upload.
-        self._refuse_long(key, TooLarge)
+        self.refuse_long(key, TooLarge)
         if self._directory and self._put_file(self._directory / key, chunks):
             return
         with self._errors_of(key, writing=True):
@@ -171,7 +171,7 @@ class Bucket:
     def delete(self, key: str) -> None:
         """Delete an object, if it exists. Raises Unavailable."""
         try:
-            self._refuse_long(key, NotFound)
+            self.refuse_long(key, NotFound)
             with self._errors_of(key):
                 obstore.delete(self._store, self._path(key))
         except NotFound:
@@ -197,7 +197,8 @@ class Bucket:
     def _path(self, key: str) -> str:
         return f"{self._directory}/{key}".lstrip("/") if self._directory else key
 
-    def _refuse_long(self, key: str, error: type[NotFound | TooLarge]) -> None:
+    def refuse_long(self, key: str, error: type[NotFound | TooLarge]) -> None:
+        """Raise `error` for a key that the storage cannot have."""
         parts = key.split("/") if self.is_local else [key]
         longest = LONGEST_SEGMENT if self.is_local else LONGEST_KEY
         if any(len(part.encode()) > longest for part in parts):

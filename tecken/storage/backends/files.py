@@ -3,6 +3,9 @@
 Windows compares names without case, object storage does not. So a file of a Windows module whose name has
 capitals also has an object with its path in lower case, which holds the name as it was uploaded.
 
+A native file is a reference under its path and content that equal files share (`blobs`). Native files that a
+former release stored have their content under their path.
+
 Staged files are sent files that are not served until their upload is completed, checked and stored.
 
 A multipart upload whose process was killed stays invisible; let a lifecycle rule of the bucket remove it.
@@ -13,16 +16,27 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from tecken.errors import InvalidInput, NotFound
+from tecken.errors import InvalidInput, Malformed, NotFound, TooLarge
+from tecken.storage.backends.blobs import (
+    REFERENCE_BYTES,
+    Blobs,
+    parse_reference,
+    spool,
+    stored_meta,
+    write_reference,
+)
 from tecken.storage.backends.bucket import Bucket
-from tecken.storage.port import OwnFiles, Stored
+from tecken.storage.port import FileContent, OwnFiles, Stored
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import (
     PAGE_ROOTS,
+    REFERENCES,
     ROOT,
     ROOTS,
     FileKey,
@@ -33,18 +47,23 @@ from tecken.symbols.layouts import (
     needs_lower_case_path,
     page_path,
     parse_page_path,
+    parse_reference_path,
     parse_storage_path,
+    reference_path,
     storage_path,
     symbol_file,
 )
 
 if TYPE_CHECKING:
-    from obstore import Attributes, ObjectMeta
+    from obstore import Attributes
 
 # gzip, because every client that is redirected to the object can decode it.
 GZIP_LEVEL = 4
 # zlib's number for the largest window with a gzip wrapper.
 GZIP_WINDOW = 31
+# References that are read side by side when all of them are listed, and how many at once.
+REFERENCE_READERS = 8
+REFERENCE_BATCH = 256
 
 
 class ObjectFiles:
@@ -53,26 +72,70 @@ class ObjectFiles:
     def __init__(self, bucket: Bucket) -> None:
         self.name = bucket.name
         self._bucket = bucket
+        self.blobs = Blobs(bucket)
 
     def stat(self, key: FileKey) -> Stored:
         """Return size, etag and time of a file."""
-        return _stored(self._bucket.head(_path(key, NotFound)))
+        path = _path(key, NotFound)
+        found = self._find_reference(key)
+        if found is None:
+            return stored_meta(self._bucket.head(path))
+        content, written = found
+        # A reference may be left of content that was deleted.
+        self.blobs.stat(content.digest)
+        return _reference_stat(content, written)
 
     @contextmanager
     def read(self, key: FileKey, start: int = 0, end: int | None = None) -> Iterator[Iterator[bytes]]:
         """Read a part of a file."""
         check_span(start, end)
-        yield self._bucket.chunks(self._bucket.get(_path(key, NotFound), start, end))
+        path = _path(key, NotFound)
+        if found := self._find_reference(key):
+            with self.blobs.read(found[0], start, end) as chunks:
+                yield chunks
+        else:
+            yield self._bucket.chunks(self._bucket.get(path, start, end))
 
-    def put(self, key: FileKey, chunks: Iterable[bytes]) -> Stored:
+    def _find_reference(self, key: FileKey) -> tuple[FileContent, Stored] | None:
+        """Return the content to which a key refers and the reference's own facts; None without one."""
+        if key.file_type.is_compressed:
+            return None
+        with suppress(NotFound, Malformed):
+            found = self._bucket.get(reference_path(key))
+            if found.meta["size"] == REFERENCE_BYTES:
+                return parse_reference(b"".join(self._bucket.chunks(found))), stored_meta(found.meta)
+        return None
+
+    def put(self, key: FileKey, chunks: Iterable[bytes], content: FileContent | None = None) -> Stored:
         """Store a file and, where its name needs one, its lower-case path."""
         path = _path(key, InvalidInput)
+        if key.file_type.is_compressed:
+            self._put_lower_case_path(key)
+            self._bucket.put(path, chunks, _attributes(key.file_type))
+            return stored_meta(self._bucket.head(path))
+        self._bucket.refuse_long(path, TooLarge)
+        if content is not None:
+            return self._put_native(key, chunks, content)
+        with spool(chunks) as (spooled, copy):
+            return self._put_native(key, copy, spooled)
+
+    def _put_native(self, key: FileKey, chunks: Iterable[bytes], content: FileContent) -> Stored:
+        # The content comes before the reference, which would otherwise lead to nothing. A process that is
+        # killed in between leaves content without a reference: an upload of the same file finds it, and
+        # `symbols fsck` reports it.
+        self.blobs.put(content, chunks)
+        self._put_lower_case_path(key)
+        self._bucket.put(reference_path(key), [write_reference(content)])
+        # The file of a former release under the same name. The reference is found first, so a process that is
+        # killed here leaves a file that nothing reads.
+        self._bucket.delete(storage_path(key))
+        return _reference_stat(content, stored_meta(self._bucket.head(reference_path(key))))
+
+    def _put_lower_case_path(self, key: FileKey) -> None:
+        # It comes before the file: when it cannot be written, the file is not stored, and the client sends it
+        # again. In the other order, a stored file could not be found in lower case.
         if needs_lower_case_path(key):
-            # The lower-case path comes first: when it cannot be written, the file is not stored, and the
-            # client sends it again. In the other order, a stored file could not be found in lower case.
             self._bucket.put(lower_case_path(key), [str(key).encode()])
-        self._bucket.put(path, chunks, _attributes(key.file_type))
-        return _stored(self._bucket.head(path))
 
     def other_case(self, key: FileKey) -> FileKey:
         """Return the key that was put last and differs in case only."""
@@ -86,7 +149,10 @@ class ObjectFiles:
     def delete(self, key: FileKey) -> None:
         """Delete a file, if it exists, and its lower-case path."""
         with suppress(NotFound):
-            self._bucket.delete(_path(key, NotFound))
+            path = _path(key, NotFound)
+            if not key.file_type.is_compressed:
+                self._bucket.delete(reference_path(key))
+            self._bucket.delete(path)
             if needs_lower_case_path(key) and self._last_spelling(key) == key:
                 self._bucket.delete(lower_case_path(key))
 
@@ -98,11 +164,14 @@ class ObjectFiles:
             return None
 
     def signed_get(self, key: FileKey, seconds: float) -> str | None:
-        """Return a URL for reading; None where the storage has no URLs."""
-        return self._bucket.sign("GET", _path(key, NotFound), seconds)
+        """Return a URL for reading; None where the storage has no URLs, and for compressed content."""
+        url = self._bucket.sign("GET", _path(key, NotFound), seconds)
+        if url and (found := self._find_reference(key)):
+            return self.blobs.signed_get(found[0], seconds)
+        return url
 
     def signed_put(self, key: FileKey, seconds: float) -> str | None:
-        """Return a URL for writing; None where the storage has no URLs."""
+        """Return a URL for writing; None where the storage has no URLs. A native file stays plain there."""
         return self._bucket.sign("PUT", _path(key, InvalidInput), seconds)
 
     def keys(self) -> Iterator[FileKey]:
@@ -110,10 +179,32 @@ class ObjectFiles:
         return (key for key, _ in self.entries())
 
     def entries(self) -> Iterator[tuple[FileKey, Stored]]:
-        """Yield all files with their `stat`."""
+        """Yield all files with their `stat`, also those whose content was deleted.
+
+        Each reference is read, so this costs a request for each native file.
+        """
+        native = set()
+        for key, stored in self._references():
+            native.add(key)
+            yield key, stored
         for path, meta in self._bucket.entries(ROOT):
             with suppress(ValueError):
-                yield parse_storage_path(path), _stored(meta)
+                if (key := parse_storage_path(path)) not in native:
+                    yield key, stored_meta(meta)
+
+    def _references(self) -> Iterator[tuple[FileKey, Stored]]:
+        paths = (path for path, _ in self._bucket.entries(REFERENCES))
+        with ThreadPoolExecutor(REFERENCE_READERS) as pool:
+            while batch := list(islice(paths, REFERENCE_BATCH)):
+                yield from chain.from_iterable(pool.map(self._read_entry, batch))
+
+    def _read_entry(self, path: str) -> list[tuple[FileKey, Stored]]:
+        """Return the entry of a reference; none if it was deleted since it was listed."""
+        with suppress(ValueError):
+            key = parse_reference_path(path)
+            if found := self._find_reference(key):
+                return [(key, _reference_stat(*found))]
+        return []
 
 
 class OwnSymbols:
@@ -201,8 +292,8 @@ def _attributes(file_type: FileType) -> Attributes:
     return {"Content-Type": file_type.content_type, **encoding}
 
 
-def _stored(meta: ObjectMeta) -> Stored:
-    return Stored(meta["size"], (meta["e_tag"] or "").removeprefix("W/").strip('"'), meta["last_modified"])
+def _reference_stat(content: FileContent, reference: Stored) -> Stored:
+    return Stored(content.size, content.digest, reference.modified, content.digest)
 
 
 # Page files

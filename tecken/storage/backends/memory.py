@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from tecken.errors import InvalidInput, MalformedPageFile, NotFound, TeckenError, Unavailable
 from tecken.storage.backends.files import check_span, refuse_name
-from tecken.storage.port import Stored
+from tecken.storage.port import FileContent, Stored
 from tecken.symbols.ids import ObjectId, is_windows_name
 from tecken.symbols.layouts import FileKey
 
@@ -74,7 +74,12 @@ class MemoryFiles:
                 return other
         raise NotFound(f"{self.name} has {key} in no other case")
 
-    def put(self, key: FileKey, chunks: Iterable[bytes]) -> Stored:
+    def put(
+        self,
+        key: FileKey,
+        chunks: Iterable[bytes],
+        content: FileContent | None = None,  # noqa: ARG002
+    ) -> Stored:
         """Store a file."""
         self._raise_outage()
         refuse_name(key, InvalidInput)

@@ -29,7 +29,7 @@ from tecken.limits import services as limits_services
 from tecken.limits.models import DailyUsage, Usage, read_days, utc_today
 from tecken.limits.port import Cost, Scope, Unit, Whose, Window
 from tecken.redisclient import services as redis_services
-from tecken.storage.models import SymbolFile
+from tecken.storage.models import SymbolFile, takes_space
 from tecken.upload.models import Upload
 from tecken.web.api import uploads
 from tecken.web.api.openapi import TokenPermission, grant_of
@@ -176,7 +176,7 @@ class UploadAmount(Schema):
     """Number and size of uploads or files."""
 
     count: int
-    total_size: int = Field(description="bytes")
+    total_size: int = Field(description="bytes; of files that share content, only the first one counts")
 
 
 class RecentAmounts(Schema):
@@ -264,9 +264,8 @@ def _count_days(
 def _count_since(rows: QuerySet[Upload] | QuerySet[SymbolFile], first: date) -> dict[date, DayCount]:
     since = rows.filter(created_at__gte=datetime.combine(first, time(), UTC)).order_by()
     per_day = since.annotate(day=TruncDate("created_at", tzinfo=UTC)).values("day")
-    amounts = per_day.annotate(count=Count("pk"), total_size=Sum("size")).values_list(
-        "day", "count", "total_size"
-    )
+    size = Sum("size", filter=takes_space() if rows.model is SymbolFile else None, default=0)
+    amounts = per_day.annotate(count=Count("pk"), total_size=size).values_list("day", "count", "total_size")
     return {day: DayCount(count, total_size) for day, count, total_size in amounts}
 
 

@@ -7,6 +7,7 @@ from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
+from tecken.storage.models import Blob
 from tests.web.api.people import key_of, person
 from tests.web.api.rows import file_of, upload_of
 
@@ -40,6 +41,15 @@ def test_stats_of_others_are_for_auditors(client: Client) -> None:
     assert own["tokens"] == {"all": 1, "expired": 0}
     everybodys = stats(client, key_of(person("audit@example.com", "upload.view_all_uploads")))
     assert everybodys["uploads"]["today"] == {"count": 2, "total_size": 15}
+
+
+def test_stats_content_of_several_files_counts_once(client: Client) -> None:
+    builder = person("build@example.com", "upload.upload_symbols")
+    blob = Blob.objects.create(bucket_name="ours", sha256="a" * 64, size=1000, stored_size=300)
+    for name in ("one", "two"):
+        file_of(upload_of(builder), name, size=300, blob=blob)
+    file_of(upload_of(builder), size=7)
+    assert stats(client, key_of(builder))["files"]["today"] == {"count": 3, "total_size": 307}
 
 
 def test_stats_cache_past_days_only(client: Client) -> None:
