@@ -10,11 +10,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Timer
+from types import MappingProxyType
 from typing import BinaryIO, Final, NamedTuple
 
 from tecken.errors import Malformed
@@ -44,16 +45,26 @@ def find_program() -> Path | None:
     return path if path.is_file() else None
 
 
-def dump(program: Path, file: BinaryIO, name: str, arch: str, limits: DumpLimits) -> Generator[bytes]:
+def dump(
+    program: Path,
+    file: BinaryIO,
+    name: str,
+    arch: str,
+    limits: DumpLimits,
+    *,
+    others: Mapping[str, BinaryIO] = MappingProxyType({}),
+) -> Generator[bytes]:
     """Yield the text of a symbol file for the native file `file`, whose module is called `name`.
 
-    Of a file for several processors, the part for `arch` is read; "" for all other files.
+    Of a file for several processors, the part for `arch` is read; "" for all other files. `others` are the
+    other files of the module by option of the program: `cfi`, `supplementary`, `package`.
 
     Raises Malformed for a file that the program refuses, or for which it exceeds a limit. The child process
     has ended when the iterator is exhausted or closed.
     """
     options = [f"--name={name}", *([f"--arch={arch}"] if arch else [])]
-    command = _limited([str(program), *options, f"/dev/fd/{file.fileno()}"], limits)
+    options += [f"--{option}={_path(other)}" for option, other in others.items()]
+    command = _limited([str(program), *options, _path(file)], limits)
     with TemporaryFile() as reasons:
         # The name comes from clients; the shell receives it as an argument of its own.
         process = subprocess.Popen(  # noqa: S603
@@ -61,7 +72,7 @@ def dump(program: Path, file: BinaryIO, name: str, arch: str, limits: DumpLimits
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=reasons,
-            pass_fds=[file.fileno()],
+            pass_fds=[file.fileno(), *(other.fileno() for other in others.values())],
             cwd="/",
             env={},
             start_new_session=True,
@@ -80,6 +91,11 @@ def dump(program: Path, file: BinaryIO, name: str, arch: str, limits: DumpLimits
             process.wait()
             assert process.stdout
             process.stdout.close()
+
+
+def _path(file: BinaryIO) -> str:
+    """Return the path under which the program opens a file that has no name."""
+    return f"/dev/fd/{file.fileno()}"
 
 
 def _limited(command: Sequence[str], limits: DumpLimits) -> list[str]:

@@ -18,11 +18,12 @@ from tecken.storage.backends.files import ObjectFiles, ObjectPageFiles, Staging,
 from tecken.storage.disk import DiskSpace, Volume
 from tecken.storage.dump import find_program
 from tecken.storage.lookups import LookupLog, Miss, MissCounts, PresenceCache, PresenceLifetimes
-from tecken.storage.port import FetchLimits, OwnFiles, PageFiles, Stored, Upstream
+from tecken.storage.port import FetchLimits, NativeStamp, OwnFiles, PageFiles, Stored, Upstream
 from tecken.storage.search import Off, Search, SourceChain, SwitchableSource
 from tecken.storage.upstreams import PROTOCOLS, BucketUpstream
 from tecken.storage.upstreams.http import HttpTransport
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import TEXTS
 
 Limits = Callable[[], FetchLimits]
 # A person waits for pages, so these deadlines are short.
@@ -52,7 +53,12 @@ def own_files_for(url: str, limits: Limits = FetchLimits) -> OwnFiles:
 
 def page_files_for(url: str, limits: Limits = PAGE_LIMITS) -> PageFiles:
     """Return our storage of page files. Raises ValueError as `upstream_for` does."""
-    return ObjectPageFiles(bucket_for(url, limits))
+    return ObjectPageFiles(bucket_for(url, limits), texts_for(url, limits))
+
+
+def texts_for(url: str, limits: Limits = FetchLimits) -> OwnFiles:
+    """Return our storage of the texts of native files. Raises ValueError as `upstream_for` does."""
+    return own_files_for(f"{url.rstrip('/')}/{TEXTS}", limits)
 
 
 # Objects of this process
@@ -82,6 +88,12 @@ def try_files() -> OwnFiles:
     """Return the storage of uploads from try builds."""
     url = settings.TRY_STORAGE_URL or f"{settings.STORAGE_URL.rstrip('/')}/try"
     return own_files_for(url, fetch_limits)
+
+
+@per_process
+def native_texts() -> OwnFiles:
+    """Return the storage of the texts of native files."""
+    return texts_for(settings.STORAGE_URL, fetch_limits)
 
 
 @per_process
@@ -135,7 +147,8 @@ def search() -> Search:
         upstreams=upstreams(),
         presence=presence_cache(),
         find_by_code_id=module_of,
-        native=NativeSymbols(own_files(), program) if program else None,
+        native=NativeSymbols(own_files(), program, lambda: options().symbol_max_bytes) if program else None,
+        texts=native_texts(),
         record=lookup_log().note,
     )
 
@@ -169,12 +182,12 @@ def _presence_lifetimes() -> PresenceLifetimes:
     )
 
 
-def own_stamp(module: ObjectId) -> Stored | str | None:
-    """Return size and etag of the module's regular symbol file, else the stamp of its native file."""
+def own_stamp(module: ObjectId) -> Stored | NativeStamp | None:
+    """Return size and etag of the module's regular symbol file, else the stamp of its native files."""
     return stored_symbols(own_files(), module) or _native_stamp(module)
 
 
-def _native_stamp(module: ObjectId) -> str | None:
+def _native_stamp(module: ObjectId) -> NativeStamp | None:
     from tecken.storage.native import native_stamp  # noqa: PLC0415 - as in `search`
 
     return native_stamp(module) if search().native else None
