@@ -17,6 +17,7 @@ from tecken.download.protocols import PATTERNS
 from tecken.download.views import download
 from tecken.monitoring.health import views as health
 from tecken.symbolication.api import views as symbolication
+from tecken.symbolication.services import convert_for_download
 from tecken.upload.protocols import archive, direct, sym_upload
 
 handler400 = "tecken.web.error_pages.bad_request"
@@ -33,7 +34,7 @@ log_in: list[URLPattern | URLResolver] = (
 downloads: list[URLPattern | URLResolver] = [
     path("missingsymbols.csv", missing.as_csv),
     path("missingsymbols/", missing.as_json),
-    *(path(pattern, download(parse)) for pattern, parse in PATTERNS.items()),
+    *(path(pattern, download(parse, convert_for_download)) for pattern, parse in PATTERNS.items()),
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [

@@ -22,18 +22,19 @@ from django.views.decorators.csrf import csrf_exempt
 
 from tecken.errors import InvalidInput, NotFound, TeckenError, Unavailable
 from tecken.http.decorators import cors, get_only
-from tecken.http.ratelimit import rate_limited
+from tecken.http.ratelimit import caller_of, rate_limited
 from tecken.http.responses import ByteRange, Unsatisfiable, accepts_gzip, error_reply, parse_range
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.lookups import Miss
 from tecken.storage.port import FileRequest, Upstream
-from tecken.storage.search import Found, OwnFile, UpstreamFile
+from tecken.storage.search import Found, OwnFile, TextPending, UpstreamFile
 from tecken.symbols.decompression import decompress
 from tecken.symbols.ids import ObjectId, is_zero_debug_id
 from tecken.symbols.layouts import FileKey
 
 Parse = Callable[..., FileRequest]
+Convert = Callable[[ObjectId, str], object]
 # Debuggers request this file from every server; Microsoft's symbol stores have it in place of another file.
 FILE_POINTER = "file.ptr"
 NOT_FOUND = "Symbol Not Found"
@@ -45,14 +46,17 @@ READABLE = (
 )
 
 
-def download(parse: Parse) -> Callable[..., HttpResponseBase]:
-    """Return the view of one URL pattern; `parse` turns the query and the names of the URL into a request."""
+def download(parse: Parse, convert: Convert) -> Callable[..., HttpResponseBase]:
+    """Return the view of one URL pattern; `parse` turns the query and the names of the URL into a request.
+
+    `convert` has a module converted for a client that waits. It raises Unavailable, also when it is late.
+    """
 
     @csrf_exempt
     @cors(METHODS, expose=READABLE)
     def view(request: HttpRequest, **names: str) -> HttpResponseBase:
         began = time.perf_counter()
-        response = _respond(request, parse, **names)
+        response = _respond(request, parse, convert, **names)
         if request.headers.get("Debug", "").strip().lower() in YES:
             response["Debug-Time"] = f"{time.perf_counter() - began:.6f}"
         return response
@@ -62,12 +66,12 @@ def download(parse: Parse) -> Callable[..., HttpResponseBase]:
 
 @rate_limited("download")
 @get_only
-def _respond(request: HttpRequest, parse: Parse, **names: str) -> HttpResponseBase:
+def _respond(request: HttpRequest, parse: Parse, convert: Convert, **names: str) -> HttpResponseBase:
     wanted = parse(request.GET, **names)
     if is_ignored(wanted.key):
         raise NotFound(IGNORED)
     try:
-        return _serve(request, wanted)
+        return _serve(request, wanted, convert)
     except NotFound:
         if wanted.is_symbols and not storage_services.search().has_disabled_upstream:
             storage_services.miss_counts().count([_miss(wanted)])
@@ -85,13 +89,30 @@ def is_expected(key: FileKey, endings: Iterable[str]) -> bool:
     return key.file_name.lower().endswith(tuple(endings))
 
 
-def _serve(request: HttpRequest, wanted: FileRequest) -> HttpResponseBase:
+def _serve(request: HttpRequest, wanted: FileRequest, convert: Convert) -> HttpResponseBase:
     # The presence cache may be outdated. When the file is not in its place any more, all places are searched.
-    found = storage_services.search().find(wanted, fresh="_refresh" in request.GET)
+    found = _find(request, wanted, convert, fresh="_refresh" in request.GET)
     try:
         return _send_found(request, wanted, found)
     except (NotFound, Unavailable):
-        return _send_found(request, wanted, storage_services.search().find(wanted, fresh=True))
+        return _send_found(request, wanted, _find(request, wanted, convert, fresh=True))
+
+
+def _find(request: HttpRequest, wanted: FileRequest, convert: Convert, *, fresh: bool) -> Found:
+    """Return where the file is, after the conversion of native files that have no text yet.
+
+    Stackwalkers know 200 and 404 and remember a 404, so this waits as long as a symbolication does.
+    """
+    search = storage_services.search()
+    try:
+        return search.find(wanted, fresh=fresh)
+    except TextPending as pending:
+        caller = caller_of(request)
+        convert(pending.module, f"user {caller.user}" if caller.user else caller.address)
+    try:
+        return search.find(wanted, fresh=fresh)
+    except TextPending as pending:
+        raise NotFound(f"the native files of {pending.module} cannot be converted") from None
 
 
 def _send_found(request: HttpRequest, wanted: FileRequest, found: Found) -> HttpResponseBase:

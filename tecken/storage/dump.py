@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Timer
+from types import MappingProxyType
 from typing import BinaryIO, Final, NamedTuple
 
 from tecken.errors import Malformed
@@ -106,16 +107,26 @@ def find_python_engine() -> DumpEngine | None:
     return DumpEngine(PYTHON_LIBRARY, command, {"PYTHONPATH": str(Path(__file__).parents[2])})
 
 
-def dump(engine: DumpEngine, file: BinaryIO, name: str, arch: str, limits: DumpLimits) -> Generator[bytes]:
+def dump(
+    engine: DumpEngine,
+    file: BinaryIO,
+    name: str,
+    arch: str,
+    limits: DumpLimits,
+    *,
+    others: Mapping[str, BinaryIO] = MappingProxyType({}),
+) -> Generator[bytes]:
     """Yield the text of a symbol file for the native file `file`, whose module is called `name`.
 
-    Of a file for several processors, the part for `arch` is read; "" for all other files.
+    Of a file for several processors, the part for `arch` is read; "" for all other files. `others` are the
+    other files of the module by option of the program: `cfi`, `supplementary`, `package`.
 
     Raises Malformed for a file that the engine refuses, or for which it exceeds a limit. The child process
     has ended when the iterator is exhausted or closed.
     """
     options = [f"--name={name}", *([f"--arch={arch}"] if arch else [])]
-    command = _limited([*engine.command, *options, f"/dev/fd/{file.fileno()}"], limits)
+    options += [f"--{option}={_path(other)}" for option, other in others.items()]
+    command = _limited([*engine.command, *options, _path(file)], limits)
     with TemporaryFile() as reasons:
         # The name comes from clients; the shell receives it as an argument of its own.
         process = subprocess.Popen(  # noqa: S603
@@ -123,7 +134,7 @@ def dump(engine: DumpEngine, file: BinaryIO, name: str, arch: str, limits: DumpL
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=reasons,
-            pass_fds=[file.fileno()],
+            pass_fds=[file.fileno(), *(other.fileno() for other in others.values())],
             cwd="/",
             env=dict(engine.environment),
             start_new_session=True,
@@ -142,6 +153,11 @@ def dump(engine: DumpEngine, file: BinaryIO, name: str, arch: str, limits: DumpL
             process.wait()
             assert process.stdout
             process.stdout.close()
+
+
+def _path(file: BinaryIO) -> str:
+    """Return the path under which the program opens a file that has no name."""
+    return f"/dev/fd/{file.fileno()}"
 
 
 def _limited(command: Sequence[str], limits: DumpLimits) -> list[str]:

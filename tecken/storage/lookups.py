@@ -19,9 +19,10 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import product
 from typing import Any, Final, Literal, NamedTuple, cast
 
 import orjson
@@ -30,8 +31,8 @@ import redis
 from tecken.errors import AccessDenied, NotFound, SourceDisabled, TeckenError, Unavailable
 from tecken.redisclient.guard import RedisGuard
 from tecken.store.port import Missing
-from tecken.symbols.ids import ObjectId, is_windows_name
-from tecken.symbols.layouts import FileKey
+from tecken.symbols.ids import GUID_DIGITS, ObjectId, is_windows_name
+from tecken.symbols.layouts import FileKey, FileType
 
 logger = logging.getLogger(__name__)
 # Longer than any deadline of a storage.
@@ -124,6 +125,14 @@ class PresenceCache:
         """Remove facts and leases. Raises Unavailable."""
         self._guard.call(self._client.delete, *names)
 
+    def forget_native(self, ids: Iterable[str], code_file: str) -> None:
+        """Remove everything about native files with these ids, as `forget_file` does. Raises Unavailable."""
+        # A debug id with the age 0 may be requested without it.
+        spellings = {spelling for some_id in ids for spelling in (some_id, some_id.removesuffix("0"))}
+        pairs = product(spellings, FileType)
+        if names := [native_file_key(code_file, some_id, file_type) for some_id, file_type in pairs]:
+            self.forget(names)
+
     def forget_file(self, key: FileKey, code_file: str = "", code_id: str = "") -> None:
         """Remove everything about a file that was stored or deleted, regular or of a try build.
 
@@ -161,6 +170,11 @@ def lookup_key(module: ObjectId) -> str:
     return f"cold:looked:{module.key}"
 
 
+def absent_names_key(debug_id: str) -> str:
+    """Return the key of the names under which modules with an id were searched and not found."""
+    return f"cold:absent:{debug_id}"
+
+
 def regular_file_key(key: FileKey) -> str:
     """Return the key for whether a file is among the regular ones; see `PresenceCache`."""
     return f"known:regular:{key}"
@@ -182,12 +196,21 @@ def code_file_key(name: str, code_id: str, *, with_try: bool) -> str:
     return f"known:code:{'try' if with_try else 'regular'}:{spelling}/{code_id.upper()}"
 
 
+def native_file_key(name: str, some_id: str, file_type: FileType) -> str:
+    """Return the key for the native file of an id. Only short ids, of PE files, need the name besides."""
+    place = some_id if len(some_id) >= GUID_DIGITS else f"{name.lower()}/{some_id}"
+    return f"known:native:{file_type.name}:{place}"
+
+
 def other_case_key(name: str) -> str:
     """Return the key for the stored file that differs in case only from the one with the key `name`."""
     return f"{CASE}{name.lower()}"
 
 
 # Log of searches
+
+# Names of one id that an upload makes known again. Clients may request any number of names.
+MAX_ABSENT_NAMES: Final = 256
 
 Kind = Literal["there", "absent", "denied", "off", "unreachable", "refused"]
 """A source that "denied" a file does not give it to us; a file that is too large was "refused"."""
@@ -236,8 +259,14 @@ class LookupLog:
             for source, error, seconds in results
         ]
         raw = orjson.dumps([datetime.now(UTC).timestamp(), module.debug_file, *map(list, recorded)])
+        seconds = max(1, round(self._seconds()))
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.set(lookup_key(module), raw, ex=seconds)
+        if all(result.error for result in results):
+            pipeline.sadd(absent_names_key(module.debug_id), str(module))
+            pipeline.expire(absent_names_key(module.debug_id), seconds)
         try:
-            self._guard.call(self._client.set, lookup_key(module), raw, ex=max(1, round(self._seconds())))
+            self._guard.call(pipeline.execute)
         except Unavailable as error:
             # An error without a cause comes from the circuit breaker, which has logged the failure already.
             if error.__cause__:
@@ -267,6 +296,17 @@ class LookupLog:
             if record.spelling == module.debug_file
             and [result.source for result in record.results if result.kind in NEGATIVE] == [*sources]
         }
+
+    def absent_names(self, debug_ids: Collection[str]) -> set[ObjectId]:
+        """Return modules with these ids that no source had lately, some of them if they are very many.
+
+        Raises Unavailable.
+        """
+        with self._client.pipeline(transaction=False) as pipeline:
+            for debug_id in debug_ids:
+                pipeline.srandmember(absent_names_key(debug_id), MAX_ABSENT_NAMES)
+            names = self._guard.call(pipeline.execute)
+        return {ObjectId.from_key(name.decode()) for found in names for name in found}
 
     def forget(self, module: ObjectId) -> None:
         """Delete the record of a search from before the module's symbols changed. Raises Unavailable."""

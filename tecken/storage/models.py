@@ -46,6 +46,11 @@ class SymbolFileQuerySet(models.QuerySet["SymbolFile"]):
         """Keep stored files whose debug id names a build: ids of zeros are shared by many."""
         return self.filter(completed_at__isnull=False).exclude(debug_id__startswith="0" * GUID_DIGITS)
 
+    def native(self) -> Self:
+        """Keep stored native files of regular builds that are found by the id of their module."""
+        stored = self.filter(completed_at__isnull=False, try_symbols=False, replaced_by=None)
+        return stored.filter(format__in=CONVERTIBLE_FORMATS).exclude(native_id="")
+
     def convertible(self) -> Self:
         """Keep native files that have functions, and whose format `tecken-dump` reads."""
         return self.filter(kind__in=CONVERTIBLE_KINDS, format__in=CONVERTIBLE_FORMATS)
@@ -87,6 +92,18 @@ class SymbolFile(models.Model):
     arch = models.CharField(
         max_length=NAME_CHARACTERS, blank=True, default="", db_default="", help_text="as the file spells it"
     )
+    native_id = models.CharField(
+        max_length=128,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="debug id of a native file's module: the file's own, else that of its path",
+    )
+    common_id = models.CharField(
+        max_length=128, blank=True, default="", db_default="", help_text="build id of its common file (dwz)"
+    )
+    has_code = models.BooleanField(default=False, db_default=False, help_text="of a native file")
+    has_unwinding = models.BooleanField(default=False, db_default=False, help_text="of a native file")
     generator = models.CharField(max_length=NAME_CHARACTERS, blank=True)
     blob = models.ForeignKey(
         "Blob",
@@ -125,6 +142,8 @@ class SymbolFile(models.Model):
             models.Index(fields=["debug_file", "debug_id"], name="file_by_debug_id"),
             # Native files are found by their ids alone.
             models.Index(fields=["debug_id"], name="file_by_debug_id_alone"),
+            models.Index(fields=["native_id"], name="file_by_native_id"),
+            models.Index(fields=["common_id"], name="file_by_common_id"),
             models.Index(fields=["build_id"], opclasses=BEGINNING, name="file_by_build_id"),
             models.Index(fields=["code_file", "code_id"], name="file_by_code_id"),
             models.Index(Lower("code_file"), "code_id", name="file_by_code_id_in_any_case"),
@@ -164,12 +183,33 @@ def takes_space() -> Q:
     return ~Q(Exists(earlier))
 
 
+class NativeName(models.Model):
+    """Name under which symbols of native files were requested, and so have a page file.
+
+    `native_id` is that of the files. `debug_id` is the requested id, maybe a build id or a code id.
+    """
+
+    native_id = models.CharField(max_length=128)
+    debug_file = models.CharField(max_length=NAME_CHARACTERS)
+    debug_id = models.CharField(max_length=128)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["native_id", "debug_file", "debug_id"], name="native_name_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.debug_file}/{self.debug_id}"
+
+
 def module_of(code_file: str, code_id: str, *, with_try: bool) -> ObjectId:
     """Return the newest module of a binary, a regular one before one of a try build.
 
     The id is in upper case. Raises NotFound, or Unavailable when the database does not respond.
     """
     rows = SymbolFile.objects.identifying().filter(match_name("code_file", code_file), code_id=code_id)
+    # Native files have a place of their own in a search, and their paths may have other ids.
+    rows = rows.filter(native_id="")
     if not with_try:
         rows = rows.filter(try_symbols=False)
     try:

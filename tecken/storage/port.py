@@ -58,6 +58,28 @@ class Stored(NamedTuple):
     blob: str = ""
 
 
+class NativeStamp(NamedTuple):
+    """Native files of a module, each by its path and etag, and the debug id that they share."""
+
+    native_id: str
+    files: tuple[tuple[str, str], ...]
+
+
+class NativeSource(SymbolSource, Protocol):
+    """Source of symbols of uploaded native files, which are found by their ids under any name.
+
+    The methods raise NotFound and Unavailable.
+    """
+
+    def native_id(self, module: ObjectId) -> str:
+        """Return the debug id of a module's native files, also by their build id or code id."""
+        ...
+
+    def key(self, module: ObjectId, file_type: FileType) -> FileKey:
+        """Return where the file is stored that was requested as a type of file."""
+        ...
+
+
 class OwnFiles(Protocol):
     """Files of any kind that were uploaded to us: the regular ones, or those of try builds.
 
@@ -140,7 +162,7 @@ class PageFiles(Protocol):
         """
 
     def delete(self, module: ObjectId) -> None:
-        """Delete a page file, if it exists. Raises Unavailable."""
+        """Delete a page file, if it exists, and the text of native files beside it. Raises Unavailable."""
 
     def entries(self) -> Iterator[tuple[ObjectId, datetime]]:
         """Yield each module with the time of its page file, in no order. Raises Unavailable."""

@@ -1,9 +1,12 @@
 """The one order in which places are searched for a file.
 
     1. regular files of our own storage: under the requested names, then by code id or build id and in
-       another case; for conversion also native files of the same id
+       another case, then native files by the ids in them, whatever their name
     2. upstreams, in the order of SYMBOL_SOURCES
     3. try files, in the same ways as regular ones, only when the request includes them
+
+The symbol file of native files is the text that their conversion has stored. While it is not converted, the
+search ends with TextPending.
 
 `Search` has the places of one process. Conversion reads the symbol file of a module from `Search.symbols`,
 the chain of places 1 and 2. Downloads call `Search.find`, which consults the presence cache first.
@@ -22,7 +25,15 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-from tecken.errors import AccessDenied, NotFound, SourceDisabled, TeckenError, Throttled, Unavailable
+from tecken.errors import (
+    AccessDenied,
+    NotFound,
+    Pending,
+    SourceDisabled,
+    TeckenError,
+    Throttled,
+    Unavailable,
+)
 from tecken.storage.backends.files import OwnSymbols
 from tecken.storage.lookups import (
     Fact,
@@ -30,12 +41,13 @@ from tecken.storage.lookups import (
     SourceResult,
     Unknown,
     code_file_key,
+    native_file_key,
     other_case_key,
     regular_file_key,
     try_file_key,
     upstream_file_key,
 )
-from tecken.storage.port import FileRequest, OwnFiles, Stored, SymbolSource, Upstream
+from tecken.storage.port import FileRequest, NativeSource, OwnFiles, Stored, SymbolSource, Upstream
 from tecken.symbols.ids import ObjectId, is_windows_name
 from tecken.symbols.layouts import FileKey, symbol_file
 
@@ -113,6 +125,14 @@ def combined(errors: Sequence[Unavailable]) -> Unavailable:
     return kind("; ".join(map(str, errors)), retry_after=min(waits, default=None))
 
 
+class TextPending(Pending):
+    """Text of native files that are not converted. `module` is the one to convert."""
+
+    def __init__(self, module: ObjectId) -> None:
+        super().__init__(f"{module} is not converted yet")
+        self.module = module
+
+
 class OwnFile(NamedTuple):
     """A file in our own storage: regular or of a try build."""
 
@@ -168,12 +188,15 @@ class Search:
         upstreams: Sequence[SwitchableSource],
         presence: PresenceCache,
         find_by_code_id: FindByCodeId,
-        native: SymbolSource | None = None,
+        native: NativeSource | None = None,
+        texts: OwnFiles | None = None,
         record: Record = _discard,
     ) -> None:
+        """Initialize the search. `texts` has the texts of native files by `ObjectId.without_name`."""
         self.regular = regular
         self.try_files = try_files
         self.native = native
+        self._texts = texts
         self.upstreams = tuple(upstreams)
         converted = [native] if native else []
         self.symbols = SourceChain([OwnSymbols(regular), *converted, *upstreams], record)
@@ -199,13 +222,15 @@ class Search:
         """Return the first place that has the file, after one round trip when all places are cached.
 
         `fresh` consults every place again. Raises NotFound only when every place has confirmed it, otherwise
-        Unavailable.
+        Unavailable. Raises TextPending at once: the text comes before those of the places that follow.
         """
         places = list(self._places(request))
         unavailable: list[Unavailable] = []
         for place, cached in zip(places, self._cached(places, fresh=fresh), strict=True):
             try:
                 fact = self._locate(place) if isinstance(cached, Unknown) else cached
+            except TextPending:
+                raise
             except Unavailable as error:
                 unavailable.append(error)
                 continue
@@ -222,6 +247,8 @@ class Search:
         if request.may_be_code_id:
             yield self._by_code_id(request)
         yield from _renamed(request, self.regular, regular_file_key)
+        if self.native and self._texts:
+            yield self._native_place(request, self.native, self._texts)
         if self.upstreams and request.is_symbol_file:
             yield self._upstream_place(request)
         if request.with_try:
@@ -235,6 +262,16 @@ class Search:
             code_file_key(*names, with_try=with_try),
             lambda: _module_names(self._find_by_code_id(*names, with_try=with_try)),
             lambda fact: OtherName(symbol_file(ObjectId(*fact))),
+        )
+
+    def _native_place(self, request: FileRequest, native: NativeSource, texts: OwnFiles) -> SearchPlace:
+        file_type = request.key.file_type
+        module = ObjectId(request.key.debug_file, request.given_id)
+        key = native_file_key(module.debug_file, module.debug_id, file_type)
+        if request.is_symbols:
+            return SearchPlace(key, partial(_find_text, native, texts, module), partial(_text, texts))
+        return SearchPlace(
+            key, lambda: list(native.key(module, file_type)), lambda fact: OtherName(FileKey(*fact))
         )
 
     def _upstream_place(self, request: FileRequest) -> SearchPlace:
@@ -300,6 +337,20 @@ def _stat(files: OwnFiles, key: FileKey) -> list[Any]:
 def _own_file(files: OwnFiles, key: FileKey, fact: list[Any]) -> OwnFile:
     size, etag, modified = fact
     return OwnFile(files, key, Stored(size, etag, datetime.fromtimestamp(modified, UTC)))
+
+
+def _find_text(native: NativeSource, texts: OwnFiles, module: ObjectId) -> list[Any]:
+    native_id = native.native_id(module)
+    nameless = ObjectId.without_name(native_id)
+    try:
+        return [native_id, *_stat(texts, symbol_file(nameless))]
+    except NotFound:
+        raise TextPending(nameless) from None
+
+
+def _text(texts: OwnFiles, fact: list[Any]) -> OwnFile:
+    native_id, *stored = fact
+    return _own_file(texts, symbol_file(ObjectId.without_name(native_id)), stored)
 
 
 def _other_name(key: FileKey, _fact: list[Any]) -> OtherName:

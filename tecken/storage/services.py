@@ -20,11 +20,12 @@ from tecken.storage.backends.files import ObjectFiles, ObjectPageFiles, Staging,
 from tecken.storage.disk import DiskSpace, Volume
 from tecken.storage.dump import find_engine
 from tecken.storage.lookups import LookupLog, Miss, MissCounts, PresenceCache, PresenceLifetimes
-from tecken.storage.port import FetchLimits, PageFiles, Stored, Upstream
+from tecken.storage.port import FetchLimits, NativeStamp, OwnFiles, PageFiles, Stored, Upstream
 from tecken.storage.search import Off, Search, SourceChain, SwitchableSource
 from tecken.storage.upstreams import PROTOCOLS, BucketUpstream
 from tecken.storage.upstreams.http import HttpTransport
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import TEXTS
 
 Limits = Callable[[], FetchLimits]
 # A person waits for pages, so these deadlines are short.
@@ -54,7 +55,12 @@ def own_files_for(url: str, limits: Limits = FetchLimits) -> ObjectFiles:
 
 def page_files_for(url: str, limits: Limits = PAGE_LIMITS) -> PageFiles:
     """Return our storage of page files. Raises ValueError as `upstream_for` does."""
-    return ObjectPageFiles(bucket_for(url, limits))
+    return ObjectPageFiles(bucket_for(url, limits), texts_for(url, limits))
+
+
+def texts_for(url: str, limits: Limits = FetchLimits) -> OwnFiles:
+    """Return our storage of the texts of native files. Raises ValueError as `upstream_for` does."""
+    return own_files_for(f"{url.rstrip('/')}/{TEXTS}", limits)
 
 
 # Objects of this process
@@ -89,6 +95,12 @@ def try_files() -> ObjectFiles:
 def select_files(try_symbols: bool) -> ObjectFiles:
     """Return the storage of regular files or of try symbols."""
     return try_files() if try_symbols else own_files()
+
+
+@per_process
+def native_texts() -> OwnFiles:
+    """Return the storage of the texts of native files."""
+    return texts_for(settings.STORAGE_URL, fetch_limits)
 
 
 @per_process
@@ -142,7 +154,8 @@ def search() -> Search:
         upstreams=upstreams(),
         presence=presence_cache(),
         find_by_code_id=module_of,
-        native=NativeSymbols(own_files(), engine) if engine else None,
+        native=NativeSymbols(own_files(), engine, lambda: options().symbol_max_bytes) if engine else None,
+        texts=native_texts(),
         record=lookup_log().note,
     )
 
@@ -203,12 +216,12 @@ def _presence_lifetimes() -> PresenceLifetimes:
     )
 
 
-def own_stamp(module: ObjectId) -> Stored | str | None:
-    """Return size and etag of the module's regular symbol file, else the stamp of its native file."""
+def own_stamp(module: ObjectId) -> Stored | NativeStamp | None:
+    """Return size and etag of the module's regular symbol file, else the stamp of its native files."""
     return stored_symbols(own_files(), module) or _native_stamp(module)
 
 
-def _native_stamp(module: ObjectId) -> str | None:
+def _native_stamp(module: ObjectId) -> NativeStamp | None:
     from tecken.storage.native import native_stamp  # noqa: PLC0415 - as in `search`
 
     return native_stamp(module) if search().native else None

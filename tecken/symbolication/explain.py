@@ -55,6 +55,13 @@ class Marked(NamedTuple):
     seconds: float | None
 
 
+class Native(NamedTuple):
+    """Paths of a module's native files in our storage, and a sentence for each file that is missing."""
+
+    paths: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
 class Cached(NamedTuple):
     """State on redis-cache: the conversion, the last search, and the presence cache for downloads."""
 
@@ -71,6 +78,7 @@ class Explanation(NamedTuple):
     key: FileKey
     regular: OwnStorage
     of_try: OwnStorage
+    native: Native | Unavailable | None
     upstreams: tuple[UpstreamResult, ...]
     page_file: Header | Unavailable | None
     store: int | Marked | Unavailable | None
@@ -119,6 +127,8 @@ class Explainer:
             symbol_file(module),
             OwnStorage(self._search.regular.name, self._wait(regular, deadline)),
             OwnStorage(self._search.try_files.name, self._wait(of_try, deadline)),
+            # In this thread, which has a connection to the database.
+            _call(partial(_find_native, module)) if self._search.native else None,
             tuple(UpstreamResult(upstream.name, upstream.is_off) for upstream in self._search.upstreams),
             self._wait(page_file, deadline),
             self._wait(store, deadline),
@@ -164,6 +174,18 @@ class Explainer:
         except TimeoutError:
             future.cancel()
             return Unavailable(f"no answer in {self._seconds:g} s")
+
+
+def _find_native(module: ObjectId) -> Native | None:
+    """Return the native files of a module. Raises Unavailable."""
+    # Models can be imported only after Django has loaded its applications.
+    from tecken.storage.native import find_parents_if_any  # noqa: PLC0415
+
+    parents = find_parents_if_any(module)
+    if parents is None:
+        return None
+    files = (parents.main, *parents.others.values())
+    return Native(tuple(str(file.key) for file in files), tuple(parents.missing()))
 
 
 def _call(call: Callable[[], T]) -> T | Unavailable:

@@ -59,6 +59,9 @@ def read_pages(page_files: PageFiles, module: ObjectId, header: Header, pages: S
         NotFound: The page file was deleted or replaced.
         Unavailable: The storage does not respond.
     """
+    if native_id := header.metadata.native_id:
+        # The page file of a name of native files is a copy of this header, without the pages.
+        module = ObjectId.without_name(native_id)
     found = page_files.read(module, [header.span(page) for page in pages])
     # The generation is checked after the pages are read. Checked before, a page file that is replaced between
     # the two reads would give pages of the new file for the old header.

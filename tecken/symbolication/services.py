@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 
 from django.conf import settings
@@ -25,6 +26,7 @@ from tecken.symbolication.conversion.converter import (
     Importer,
     MissingLifetimes,
     ModuleInvalidator,
+    NativeModules,
 )
 from tecken.symbolication.conversion.lock import RedisConversionLock
 from tecken.symbolication.conversion.page_file_builder import MAX_MEMORY_BYTES, Conversion
@@ -154,8 +156,16 @@ def _build_converter(
         lock=conversion_lock(),
         conversion=builder,
         lifetimes=_missing_lifetimes,
+        native=_native_modules(),
         early=early,
     )
+
+
+def _native_modules() -> NativeModules:
+    # Models can be imported only after Django has loaded its applications.
+    from tecken.storage.native import register_name  # noqa: PLC0415
+
+    return NativeModules(storage_services.native_texts(), register_name)
 
 
 def _try_symbols() -> OwnSymbols:
@@ -266,6 +276,43 @@ def invalidate_module(module: ObjectId) -> None:
 def remove_derived(module: ObjectId) -> None:
     """Remove everything derived from a symbol file that was deleted."""
     _lazy_invalidator().invalidate(module)
+
+
+def invalidate_native(
+    native_ids: Collection[str], other_ids: Iterable[str] = (), *, converts: bool = True
+) -> None:
+    """Remove everything derived from native files of these debug ids, under every name.
+
+    Call it after the rows of the changed files are written. Names are those that have a page file, and those
+    for which the last search found nothing, maybe by one of `other_ids`: the build id or code id.
+
+    Raises:
+        Unavailable: A page file may still exist; see `ModuleInvalidator.invalidate`.
+    """
+    from tecken.storage.native import registered_names  # noqa: PLC0415 - as in `_native_modules`
+
+    searched: set[ObjectId] = set()
+    with suppress(Unavailable):
+        searched = storage_services.lookup_log().absent_names([*native_ids, *other_ids])
+    nameless = set(map(ObjectId.without_name, native_ids))
+    # Those of the ids first: see `Converter`.
+    for module in nameless:
+        (invalidate_module if converts else remove_derived)(module)
+    for module in (registered_names(native_ids) | searched) - nameless:
+        with suppress(Unavailable):
+            storage_services.lookup_log().forget(module)
+        remove_derived(module)
+
+
+def convert_for_download(module: ObjectId, client: str) -> None:
+    """Have a module converted for a client that waits for its text.
+
+    Raises Unavailable, also when it is late.
+    """
+    deadline = time.monotonic() + options().symbolicate_deadline_seconds
+    outcome = conversion_queue().convert_and_wait([module], deadline, client).get(module)
+    if isinstance(outcome, Unavailable):
+        raise outcome
 
 
 @per_process

@@ -70,6 +70,11 @@ class ObjectId(tuple[str, ...]):
         return cls(debug_file, normal_debug_id(debug_id))
 
     @classmethod
+    def without_name(cls, debug_id: str) -> Self:
+        """Return the object that stands for all names of a debug id, as the native files of a build do."""
+        return cls(debug_id, debug_id)
+
+    @classmethod
     def from_key(cls, text: str) -> Self:
         """Return the object whose `key` or `str` is `text`; neither of its names has a slash."""
         names, _, debug_id = text.rpartition("/")

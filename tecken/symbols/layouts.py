@@ -14,6 +14,7 @@ A layout maps `(ObjectId, FileType)` to a path, and back:
 |          | `blob/85/8561...` (SHA-256)       | content of native files, once for all equal files   |
 | pages    | `pages/` or `try/pages/`, and the | page files                                          |
 |          | folded `xul.pdb/44E4...7C2`       |                                                     |
+| texts    | `texts/`, and that of tecken      | texts of native files, by id alone                  |
 
 A new layout (symstore, ssqp, debuginfod, unified) gets a section here with two functions: one from an object
 and a file type to a path, one back, and a row in the table.
@@ -155,6 +156,7 @@ def object_of(key: FileKey) -> ObjectId | None:
 
 ROOT: Final = "v1"
 ROOTS: Final = (ROOT, f"{TRY}/{ROOT}")
+TEXTS: Final = "texts"
 # As long as ROOT, so that both objects of a file have names that the storage allows.
 LOWER_CASE: Final = "lc"
 # Page files once had this suffix, beside symbol files. A local storage keeps `#<number>` for itself.

@@ -19,7 +19,7 @@ from django.utils import timezone
 from tecken.errors import BadModule, Malformed, Unavailable
 from tecken.storage import blob_rows
 from tecken.storage import services as storage_services
-from tecken.storage.models import NAME_CHARACTERS, UNKNOWN_FORMAT, Kind, SymbolFile
+from tecken.storage.models import CONVERTIBLE_FORMATS, NAME_CHARACTERS, UNKNOWN_FORMAT, Kind, SymbolFile
 from tecken.storage.port import FileContent, Stored
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.formats import HEAD_BYTES, FileReader, format_of, recognise
@@ -28,6 +28,7 @@ from tecken.symbols.ids import (
     ObjectId,
     build_id_of,
     code_id,
+    debug_ids_of_code_id,
     is_windows_name,
     is_zero_debug_id,
     normal_debug_id,
@@ -102,11 +103,12 @@ def record(upload: Upload, file: StoredFile | RefusedFile) -> None:
         Upload.objects.filter(pk=upload.pk).update(members_done=F("members_done") + 1)
     if isinstance(file, RefusedFile):
         return
-    if not file.key.file_type.is_compressed and file.outcome == "stored":
+    if file.outcome == "stored" or file.is_adopted:
         # The conversion finds a native file by its row, so this follows the row.
-        _invalidate(upload, file)
+        for row in SymbolFile.objects.native().filter(key=key).order_by("-pk")[:1]:
+            remove_derived_of_native(row)
     try:
-        storage_services.presence_cache().forget_file(file.key, *_code(file.text.info()))
+        storage_services.presence_cache().forget_file(file.key, *_code(file.key, file.text.info()))
     except Unavailable as error:
         logger.warning(
             "Cannot remove %s from the presence cache: %s; downloads may answer 404 for a while",
@@ -115,12 +117,20 @@ def record(upload: Upload, file: StoredFile | RefusedFile) -> None:
         )
 
 
-def _invalidate(upload: Upload, file: StoredFile) -> None:
-    """Remove page file and cached results of the module's former files. Raises Unavailable."""
-    info = file.text.info()
-    with suppress(BadModule):
-        module = ObjectId.parse(file.key.debug_file, info.debug_id if info else file.key.debug_id)
-        symbolication_services.invalidate_module(module.in_try() if upload.try_symbols else module)
+def remove_derived_of_native(row: SymbolFile, *, converts: bool = True) -> None:
+    """Remove everything that was made from the files of a native file's modules.
+
+    With `converts` the modules may be converted ahead of demand. Raises Unavailable.
+    """
+    from tecken.storage.native import find_affected  # noqa: PLC0415 - as in `tecken.storage.services`
+
+    native_ids = set() if row.try_symbols else find_affected(row.native_id, row.kind, row.build_id)
+    other_ids = {some_id.upper() for some_id in (row.build_id, row.code_id) if some_id}
+    if not native_ids:
+        return
+    symbolication_services.invalidate_native(native_ids, other_ids, converts=converts)
+    with suppress(Unavailable):
+        storage_services.presence_cache().forget_native({*native_ids, *other_ids}, row.code_file)
 
 
 def warn(upload: Upload, warnings: Iterable[dict[str, Any]]) -> None:
@@ -152,8 +162,8 @@ def _converted_paths(upload: Upload, paths: Collection[str]) -> Iterable[str]:
     """Return those of native files that are converted here."""
     if not storage_services.converts_native_files():
         return []
-    rows = SymbolFile.objects.filter(key__in=paths, bucket_name=upload.bucket_name)
-    return rows.convertible().values_list("key", flat=True)
+    rows = SymbolFile.objects.native().filter(key__in=paths, bucket_name=upload.bucket_name)
+    return rows.values_list("key", flat=True)
 
 
 def _modules_with_symbols(upload: Upload, ids: Collection[str]) -> set[tuple[str, str]]:
@@ -202,7 +212,7 @@ def _mark_replaced(upload: Upload, file: StoredFile) -> None:
 
 def _columns(upload: Upload, file: StoredFile) -> dict[str, object]:
     info = file.text.info()
-    code_file, code = _code(info)
+    code_file, code = _code(file.key, info)
     files = storage_services.select_files(upload.try_symbols)
     blob = blob_rows.refer(files, file.stored) if file.stored.blob else None
     return {
@@ -213,6 +223,7 @@ def _columns(upload: Upload, file: StoredFile) -> dict[str, object]:
         "code_file": code_file,
         "code_id": code,
         **_object_columns(file.key, info, code),
+        **_native_columns(file.key, info),
         "generator": _column(info.generator[:NAME_CHARACTERS]) if info else "",
         "size": blob.stored_size if blob else file.stored.size,
         "original_size": file.content.size,
@@ -240,6 +251,28 @@ def _object_columns(key: FileKey, info: ObjectInfo | None, code: str) -> dict[st
     }
 
 
+def _native_columns(key: FileKey, info: ObjectInfo | None) -> dict[str, object]:
+    """Return the columns by which a native file belongs to modules."""
+    if info is None or info.format not in CONVERTIBLE_FORMATS:
+        return {}
+    return {
+        "native_id": _native_id(key, info),
+        "common_id": info.common_id,
+        "has_code": info.has_code,
+        "has_unwinding": info.has_unwinding,
+    }
+
+
+def _native_id(key: FileKey, info: ObjectInfo) -> str:
+    """Return the debug id in a native file, else that of its path; "" for one that names no module."""
+    by_path = debug_ids_of_code_id(key.debug_id)[:1] if info.format == "elf" else ()
+    debug_id = next(filter(None, (info.debug_id, *by_path, key.debug_id)))
+    with suppress(BadModule):
+        if not is_zero_debug_id(debug_id):
+            return ObjectId.parse(key.debug_file, debug_id).debug_id
+    return ""
+
+
 def _build_id(info: ObjectInfo) -> str:
     """Return the build id in lower case; empty when the file has none, or one that is not hex."""
     with suppress(BadModule):
@@ -247,11 +280,13 @@ def _build_id(info: ObjectInfo) -> str:
     return ""
 
 
-def _code(info: ObjectInfo | None) -> tuple[str, str]:
+def _code(key: FileKey, info: ObjectInfo | None) -> tuple[str, str]:
     """Return code file and code id, each empty when the file does not have it."""
     if info is None:
         return "", ""
-    file = _column(info.code_file) if len(info.code_file) <= NAME_CHARACTERS else ""
+    # PE files do not have their own name, and are requested by it and their code id.
+    name = key.file_name if info.format == "pe" else info.code_file
+    file = _column(name) if len(name) <= NAME_CHARACTERS else ""
     with suppress(BadModule):
         return file, code_id(info.code_id)
     return file, ""
@@ -354,10 +389,12 @@ class SymbolText:
         name, some_id = (
             (info.code_file, info.code_id) if is_below_code_id else (info.debug_file, info.debug_id)
         )
+        is_found_by_id = info.format in CONVERTIBLE_FORMATS
         if some_id and normal_debug_id(some_id) != key.debug_id:
             other = some_id[:SHOWN_NAME_CHARACTERS]
-            yield f"its {identity} is of another build, {other}: it will not symbolicate"
-        if name and _differ(name, key.debug_file):
+            effect = "only requests for that id find it" if is_found_by_id else "it will not symbolicate"
+            yield f"its {identity} is of another build, {other}: {effect}"
+        if name and _differ(name, key.debug_file) and not is_found_by_id:
             other = repr(name[:SHOWN_NAME_CHARACTERS])
             yield f"its {identity} names {other}: only requests for {key.debug_file} find it"
 

@@ -30,6 +30,7 @@ from tecken.storage.models import SymbolFile
 from tecken.storage.port import OwnFiles
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.layouts import FileKey, object_of, parse_storage_path
+from tecken.upload.file_rows import remove_derived_of_native
 from tecken.upload.ingest import ContextThreads, select_storage
 from tecken.upload.models import Upload
 
@@ -91,6 +92,9 @@ class Retention:
         completed.filter(created_at__lt=before).update(completed_at=None)
         with ContextThreads(DELETERS) as pool:
             list(pool.map(lambda row: _remove_object(files, row, before), expired))
+        # Their modules are made again from the files that are left.
+        for row in expired:
+            remove_derived_of_native(row, converts=False)
         SymbolFile.objects.filter(pk__in=[row.pk for row in rows]).delete()
 
     def _remove_content(self, files: ObjectFiles, old_rows: Q) -> None:

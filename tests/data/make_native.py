@@ -46,10 +46,16 @@ def make_elf() -> None:
     run("objcopy", "--strip-debug", "libnative.so", "symbols.so")
     run("objcopy", "--only-keep-debug", "symbols.so", "symbols.debug")
     make_mini()
+    run(*linux, build_id, "-fasynchronous-unwind-tables", "-o", "frames", str(SOURCE))
+    run("objcopy", "--only-keep-debug", "frames", "frames.debug")
+    run("objcopy", "--strip-all", "frames", "frames.so")
+    remove("frames")
     make_common(linux)
     run(*COMPILE, "--target=x86_64-linux-gnu", "-gsplit-dwarf", "-fPIC", "-c", "-o", "split.o", str(SOURCE))
     run("llvm-dwp-14", "split.dwo", "-o", "split.dwp")
     remove("split.o", "split.dwo")
+    run(*linux, build_id, "-gsplit-dwarf", "-o", "split.so", str(SOURCE))
+    remove("split.dwo")
 
 
 def make_mini() -> None:
@@ -66,7 +72,7 @@ def make_common(linux: tuple[str, ...]) -> None:
     for name in ("one.so", "two.so"):
         run(*linux, "-gdwarf-4", "-Wl,--build-id=sha1", f"-DNAME={name[:3]}", "-o", name, str(SOURCE))
     run("dwz", "-m", "common.debug", "-M", "/usr/lib/debug/.dwz/common.debug", "one.so", "two.so")
-    remove("one.so", "two.so")
+    remove("two.so")
 
 
 def make_windows() -> None:
@@ -89,6 +95,10 @@ def make_windows() -> None:
         )
         remove(f"{name}.obj")
     remove("arm64.pdb")
+    unwind = (*COMPILE, "-funwind-tables", "--target=x86_64-pc-windows-msvc", "-gcodeview", "-c")
+    run(*unwind, "-o", "unwind.obj", str(SOURCE.with_name("unwind.c")))
+    run(*link, "/out:unwind.exe", "/pdb:unwind.pdb", "/pdbaltpath:C:\\build\\unwind.pdb", "unwind.obj")
+    remove("unwind.obj")
     mingw = (*COMPILE, "--target=x86_64-w64-mingw32", "-nostdlib", "-fuse-ld=lld-14")
     run(*mingw, "-Wl,--entry=start", "-Wl,--build-id", "-o", "mingw.exe", str(SOURCE))
 

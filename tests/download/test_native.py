@@ -1,76 +1,149 @@
-"""Downloads of native files, whose content is stored compressed."""
+"""Downloads of native files, and of the `.sym` files that are made from them, by their ids."""
 
 from __future__ import annotations
 
-from hashlib import sha256
+from gzip import decompress
+from typing import Any
 
 import pytest
-from django.test import Client
+from django.test import RequestFactory
 
+from tecken.download.protocols.tecken import parse
+from tecken.download.views import download
 from tecken.storage import services as storage_services
+from tecken.symbolication import services as symbolication_services
+from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey
-from tests.download.conftest import Put
+from tests.support.options import Override
+from tests.upload.natives import (
+    DATA,
+    FRAMES_BUILD_ID,
+    FRAMES_ID,
+    UNWIND_ID,
+    convert,
+    debian,
+    send,
+    send_bytes,
+)
+from tests.upload.uploaders import Uploader
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
-DLL = FileKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2", "xul.dll")
-OTHER = FileKey("XUL.pdb", "A" * 33, "Xul.dll")
-CONTENT = b"".join(b"function %d\n" % number for number in range(200_000))
-ETAG = f'"{sha256(CONTENT).hexdigest()}"'
+pytest_plugins = ["tests.upload.site"]
+pytestmark = pytest.mark.django_db
 
-
-def body(reply: object) -> bytes:
-    return b"".join(reply)  # type: ignore[call-overload, no-any-return]
-
-
-@pytest.fixture(autouse=True)
-def stored(put: Put) -> None:
-    put(DLL, CONTENT)
-    ((_, blob),) = storage_services.own_files().blobs.entries()
-    assert blob.size < len(CONTENT) / 2
-
-
-def test_native_file_is_sent_as_it_was_uploaded(client: Client) -> None:
-    reply = client.get(f"/{DLL}", headers={"Accept-Encoding": "gzip, zstd"})
-    assert (reply.status_code, body(reply)) == (200, CONTENT)
-    assert (reply["Content-Length"], reply["ETag"]) == (str(len(CONTENT)), ETAG)
-    assert "Content-Encoding" not in reply
+DEBUG = (debian(FRAMES_BUILD_ID), "frames.debug")
+SYM = f"/frames.so/{FRAMES_ID}/frames.so.sym"
 
 
-def test_native_file_head_has_the_same_headers(client: Client) -> None:
-    reply = client.head(f"/{DLL}")
-    assert (reply.status_code, body(reply)) == (200, b"")
-    assert (reply["Content-Length"], reply["ETag"], reply["Accept-Ranges"]) == (
-        str(len(CONTENT)),
-        ETAG,
-        "bytes",
-    )
+def convert_here(module: ObjectId, _client: str) -> None:
+    """Convert in this process, in place of a worker."""
+    convert(module)
+
+
+def get(path: str, method: str = "GET") -> Any:
+    """Request a file of a site whose workers convert at once."""
+    request = RequestFactory().generic(method, path, headers={"Accept-Encoding": "gzip"})
+    debug_file, debug_id, file_name = path.strip("/").split("/")
+    names = {"debug_file": debug_file, "debug_id": debug_id, "file_name": file_name}
+    return download(parse, convert_here)(request, **names)
+
+
+def body(response: Any) -> bytes:
+    return b"".join(response.streaming_content) if response.streaming else response.content
 
 
 @pytest.mark.parametrize(
-    ("header", "start", "end"),
+    "path",
     [
-        ("bytes=0-0", 0, 1),
-        ("bytes=1500000-1500099", 1_500_000, 1_500_100),
-        ("bytes=-7", len(CONTENT) - 7, len(CONTENT)),
+        SYM,
+        f"/another/{FRAMES_ID.lower()}/another.sym",
+        f"/frames.so/{FRAMES_ID[:-1]}/frames.so.sym",
+        f"/frames.so/{FRAMES_BUILD_ID}/frames.so.sym",
     ],
 )
-def test_native_file_range_is_of_its_own_bytes(client: Client, header: str, start: int, end: int) -> None:
-    reply = client.get(f"/{DLL}", headers={"Range": header, "If-Range": ETAG})
-    assert (reply.status_code, body(reply)) == (206, CONTENT[start:end])
-    assert reply["Content-Range"] == f"bytes {start}-{end - 1}/{len(CONTENT)}"
+def test_symbol_file_of_native_files_is_complete_under_any_name(native_builder: Uploader, path: str) -> None:
+    send(native_builder, *DEBUG)
+    send(native_builder, FileKey("frames.so", FRAMES_ID, "frames.so"), "frames.so")
+    response = get(path)
+    assert (response.status_code, response["Content-Encoding"]) == (200, "gzip")
+    lines = decompress(body(response)).decode().splitlines()
+    assert lines[0] == f"MODULE Linux x86_64 {FRAMES_ID} frames.so"
+    assert {line.partition(" ")[0] for line in lines} >= {"FILE", "FUNC", "STACK", "13d0"}
+    assert get(path, "HEAD")["Content-Length"] == response["Content-Length"]
 
 
-def test_native_file_of_the_same_etag_is_not_sent(client: Client) -> None:
-    assert client.get(f"/{DLL}", headers={"If-None-Match": ETAG}).status_code == 304
+def test_symbol_file_of_a_pdb_is_found_by_code_file_and_code_id(native_builder: Uploader) -> None:
+    send(native_builder, FileKey("unwind.pdb", UNWIND_ID, "unwind.pdb"), "unwind.pdb")
+    send(native_builder, FileKey("unwind.exe", "CD6F5F244000", "unwind.exe"), "unwind.exe")
+    response = get("/unwind.exe/cd6f5f244000/unwind.sym")
+    lines = decompress(body(response)).decode().splitlines()
+    assert lines[0] == f"MODULE windows x86_64 {UNWIND_ID} unwind.pdb"
+    assert get("/other.exe/CD6F5F244000/other.sym").status_code == 404
 
 
-def test_native_file_in_other_case_is_found(client: Client, put: Put) -> None:
-    put(OTHER, CONTENT)
-    reply = client.get(f"/{OTHER.in_lower_case}")
-    assert (reply.status_code, reply["Location"]) == (302, f"/{OTHER}")
-    assert body(client.get(f"/{OTHER}")) == CONTENT
+def test_symbol_file_is_requested_without_a_worker_answers_503(
+    native_builder: Uploader, runtime_options: Override
+) -> None:
+    send(native_builder, *DEBUG)
+    runtime_options(symbolicate_deadline_seconds=0.1)
+    response = native_builder.client.get(SYM)
+    assert response.status_code == 503
+    assert int(response["Retry-After"]) > 0
 
 
-def test_native_file_whose_content_is_gone_is_not_found(client: Client) -> None:
-    storage_services.own_files().blobs.delete(sha256(CONTENT).hexdigest())
-    assert client.get(f"/{DLL}").status_code == 404
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_symbol_file_is_there_although_it_was_remembered_as_missing(
+    native_builder: Uploader, method: str
+) -> None:
+    assert get(SYM).status_code == 404
+    assert get(f"/frames.so/{FRAMES_BUILD_ID}/frames.so.sym").status_code == 404
+    send(native_builder, *DEBUG)
+    assert get(SYM, method).status_code == 200
+    assert get(f"/frames.so/{FRAMES_BUILD_ID}/frames.so.sym").status_code == 200
+
+
+def test_symbol_file_is_another_one_after_another_upload(native_builder: Uploader) -> None:
+    send(native_builder, *DEBUG)
+    assert b"STACK" not in decompress(body(get(SYM)))
+    send(native_builder, FileKey("frames.so", FRAMES_ID, "frames.so"), "frames.so")
+    assert b"STACK" in decompress(body(get(SYM)))
+
+
+def test_symbol_file_of_a_file_that_cannot_be_converted_is_not_found(native_builder: Uploader) -> None:
+    content = (DATA / "frames.debug").read_bytes()
+    send_bytes(native_builder, DEBUG[0], content.replace(b".debug_info", b".debug_inf0", 1)[:-40])
+    assert get(SYM).status_code == 404
+
+
+def test_symbol_file_disappears_with_its_page_file(native_builder: Uploader) -> None:
+    send(native_builder, *DEBUG)
+    assert get(SYM).status_code == 200
+    symbolication_services.remove_derived(ObjectId.without_name(FRAMES_ID))
+    assert [*storage_services.native_texts().entries()] == []
+    # It is made again.
+    assert get(SYM).status_code == 200
+
+
+def test_uploaded_symbol_file_comes_before_that_of_native_files(native_builder: Uploader) -> None:
+    send(native_builder, *DEBUG)
+    own = f"MODULE Linux x86_64 {FRAMES_ID} frames.so\nFUNC 13c0 28 0 own\n".encode()
+    send_bytes(native_builder, FileKey("frames.so", FRAMES_ID, "frames.so.sym"), own)
+    assert decompress(body(get(SYM))) == own
+
+
+@pytest.mark.parametrize(
+    ("path", "stored"),
+    [
+        (f"/frames.so/{FRAMES_ID}/frames.so.debug", str(DEBUG[0]).replace(FRAMES_BUILD_ID, "BUILD")),
+        (f"/frames.so/{FRAMES_BUILD_ID}/frames.so", f"stripped/{FRAMES_ID}/stripped"),
+    ],
+)
+def test_native_file_under_another_name_is_a_redirect(
+    native_builder: Uploader, path: str, stored: str
+) -> None:
+    assert get(path).status_code == 404
+    send(native_builder, *DEBUG)
+    send(native_builder, FileKey("stripped", FRAMES_ID, "stripped"), "frames.so")
+    response = get(path)
+    assert response.status_code == 302
+    assert response["Location"] == f"/{stored}".replace("BUILD", FRAMES_BUILD_ID.upper())
+    assert get(f"/frames.so/{FRAMES_ID}/frames.pdb").status_code == 404

@@ -45,6 +45,16 @@ def test_dump_passes_the_file_and_the_name(tmp_path: Path) -> None:
     assert text == "[\"--name=it's a name\", '--arch=arm64'] content /\n"
 
 
+def test_dump_passes_the_other_files_by_option(tmp_path: Path) -> None:
+    code = "print(sys.argv[2].split('=')[0], open(sys.argv[2].split('=')[1]).read())"
+    with TemporaryFile() as file, TemporaryFile() as executable:
+        executable.write(b"executable")
+        executable.flush()
+        program = make_program(tmp_path, code)
+        text = b"".join(dump(program, file, "name", "", LIMITS, others={"cfi": executable}))
+    assert text == b"--cfi executable\n"
+
+
 def test_dump_long_text_is_complete(tmp_path: Path) -> None:
     assert run(tmp_path, "sys.stdout.write('x' * 5_000_000)") == b"x" * 5_000_000
 

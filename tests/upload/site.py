@@ -13,6 +13,8 @@ from pytest_django import Settings
 import tecken.celery  # noqa: F401 - tasks are sent by the current app
 from tecken import services
 from tecken.accounts import tokens
+from tecken.storage import services as storage_services
+from tecken.storage.dump import find_engine
 from tests.upload.uploaders import Makes, Uploader
 
 
@@ -30,3 +32,10 @@ def uploader(tmp_path: Path, settings: Settings, clear_redis_store: None) -> Ite
 
     yield make
     services.discard_all()
+
+
+@pytest.fixture
+def native_builder(uploader: Makes, monkeypatch: pytest.MonkeyPatch) -> Uploader:
+    """On a site that converts native files with the best engine that is there."""
+    monkeypatch.setattr(storage_services, "find_engine", find_engine)
+    return uploader()

@@ -300,10 +300,14 @@ def _reference_stat(content: FileContent, reference: Stored) -> Stored:
 
 
 class ObjectPageFiles:
-    """Page files in a bucket, under the paths of `tecken.symbols.layouts`; methods as in `PageFiles`."""
+    """Page files in a bucket, under the paths of `tecken.symbols.layouts`; methods as in `PageFiles`.
 
-    def __init__(self, bucket: Bucket) -> None:
+    `texts` has the texts of native files, which disappear with their page files.
+    """
+
+    def __init__(self, bucket: Bucket, texts: OwnFiles) -> None:
         self._bucket = bucket
+        self._texts = texts
 
     def read(self, module: ObjectId, spans: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return the bytes of each span of a page file."""
@@ -314,8 +318,10 @@ class ObjectPageFiles:
         self._bucket.put(page_path(module), chunks)
 
     def delete(self, module: ObjectId) -> None:
-        """Delete a page file, if it exists."""
+        """Delete a page file, if it exists, and its text."""
         self._bucket.delete(page_path(module))
+        if module == ObjectId.without_name(module.debug_id):
+            self._texts.delete(symbol_file(module))
 
     def entries(self) -> Iterator[tuple[ObjectId, datetime]]:
         """Yield all modules with the times of their page files."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -20,13 +20,13 @@ from tecken.errors import (
 )
 from tecken.metrics import PREPARATION_SECONDS, PREPARATIONS
 from tecken.storage.backends.files import gzip_chunks
-from tecken.storage.port import OwnFiles, PageFiles, SymbolSource
+from tecken.storage.port import NativeStamp, OwnFiles, PageFiles, SymbolSource
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.lock import ConversionLock
-from tecken.symbolication.conversion.page_file_builder import Conversion
+from tecken.symbolication.conversion.page_file_builder import Conversion, Converted, NativeOutput, OnScan
 from tecken.symbolication.conversion.status import ConversionTracker, EarlyFrames, dump_frame
 from tecken.symbolication.page_reader import read_header
-from tecken.symbols.ids import ObjectId, normal_debug_id
+from tecken.symbols.ids import ObjectId, is_zero_debug_id, normal_debug_id
 from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.symbols.lookup import Frame
 from tecken.symbols.pagefile.convert import PageFileWriter, ScannedModule
@@ -102,6 +102,16 @@ class EarlyPublisher:
         return found
 
 
+class NativeModules(NamedTuple):
+    """Storage of the texts of native files, and the function that notes a name before it gets a page file.
+
+    `register(module, native_id)` returns the names that are not noted any more. It raises Unavailable.
+    """
+
+    texts: OwnFiles
+    register: Callable[[ObjectId, str], Iterable[ObjectId]]
+
+
 class Converter:
     """Converter of modules on demand.
 
@@ -114,6 +124,9 @@ class Converter:
     what the conversion has written, or the conversion notices the upload, removes it itself and starts over.
     If the stamp were compared before the page file is written, an upload in between would leave the page
     file of the former symbols in storage for ever.
+
+    All names of a module of native files share the page file and the text of `ObjectId.without_name`: clients
+    may request any name, and a conversion takes seconds. The page file of a name is a copy of that header.
 
     With `early`, the requests that wait get their frames as soon as the text is scanned. Early frames follow
     the same rule, and one more: `early` refuses those of symbols that an upload has replaced since the text
@@ -130,9 +143,11 @@ class Converter:
         lock: ConversionLock,
         conversion: Conversion,
         lifetimes: Callable[[], MissingLifetimes],
+        native: NativeModules | None = None,
         early: EarlyPublisher | None = None,
     ) -> None:
         self._early = early
+        self._native = native
         self._source = source
         self._stamp = stamp
         self._page_files = page_files
@@ -202,9 +217,11 @@ class Converter:
                 self._store.forget(module)
         raise Unavailable(f"{module} is being uploaded again and again")
 
-    def _convert_or_mark(self, module: ObjectId, stamp: object) -> Header | Missing:
+    def _convert_or_mark(
+        self, module: ObjectId, stamp: object, requested: ObjectId | None = None
+    ) -> Header | Missing:
         try:
-            return self._convert(module, stamp)
+            return self._convert(module, stamp, requested)
         except SourceDisabled as error:
             # A short lifetime, because an operator may enable the source at any moment.
             return self._mark(module, Missing("absent", str(error)), self._lifetimes().unreachable)
@@ -213,14 +230,54 @@ class Converter:
         except (Malformed, TooLarge) as error:
             return self.give_up(module, str(error))
 
-    def _convert(self, module: ObjectId, stamp: object) -> Header:
-        revision = self._early.revision(module) if self._early else None
-        on_scan = partial(self._handle_scan, module, stamp, revision)
+    def _convert(
+        self, module: ObjectId, stamp: object, requested: ObjectId | None = None
+    ) -> Header | Missing:
+        """Convert a module. Requests wait for its early frames as those of `requested`."""
+        native_id = stamp.native_id if isinstance(stamp, NativeStamp) and self._native else ""
+        if self._native and native_id and module != ObjectId.without_name(native_id):
+            return self._convert_native(module, native_id, self._native)
+        requested = requested or module
+        revision = self._early.revision(requested) if self._early else None
+        on_scan = partial(self._handle_scan, module, stamp, revision, requested=requested)
         with PREPARATION_SECONDS.time(), self._source.open(module) as chunks:
-            with self._conversion.of(chunks, on_scan) as converted:
+            with self._build(module, stamp, chunks, on_scan) as converted:
                 self._page_files.write(module, converted.chunks())
             PREPARATIONS.labels(result="ready").inc()
             return self._put(module, converted.header)
+
+    def _build(
+        self, module: ObjectId, stamp: object, chunks: Iterable[bytes], on_scan: OnScan
+    ) -> AbstractContextManager[Converted]:
+        if isinstance(stamp, NativeStamp) and self._native:
+            put = partial(self._native.texts.put, symbol_file(module))
+            return self._conversion.of_native(chunks, on_scan, NativeOutput(stamp.native_id, put))
+        return self._conversion.of(chunks, on_scan)
+
+    def _convert_native(self, module: ObjectId, native_id: str, native: NativeModules) -> Header | Missing:
+        """Convert the native files of a debug id, unless that is done, and give their header to a name."""
+        nameless = ObjectId.without_name(native_id)
+        # Before anything is read: an upload of another file then removes this name, too.
+        for other in native.register(module, native_id):
+            self._page_files.delete(other)
+            with suppress(StoreUnavailable):
+                self._store.forget(other)
+        convert = partial(self._convert_or_mark, requested=module)
+        for _ in range(TRIES):
+            with self._lock.hold(nameless):
+                found = self._find_result(nameless)
+                is_current = isinstance(found, Missing) or (found and found.is_current)
+                result = found if is_current and found else self._convert_current(nameless, convert)
+            if isinstance(result, Missing):
+                return self._mark(module, result, getattr(self._lifetimes(), result.kind))
+            self._page_files.write(module, [result.raw])
+            # Uploads remove the page file of the id before those of its names. So if the former is still the
+            # same, they will remove the latter.
+            again = self._find_result(nameless)
+            if isinstance(again, Header) and again.raw == result.raw:
+                return self._put(module, result)
+            self._page_files.delete(module)
+        raise Unavailable(f"{module} is being uploaded again and again")
 
     def _handle_scan(
         self,
@@ -229,13 +286,17 @@ class Converter:
         revision: str | None,
         writer: PageFileWriter,
         scanned: ScannedModule,
+        *,
+        requested: ObjectId,
     ) -> None:
         """Publish early frames. Raises Malformed for symbols of another build."""
-        _check_debug_id(module, scanned.debug_id)
-        if not self._early or not self._early.publish(module, revision, writer, scanned.code_file):
+        # Native files without an id have the one of their path.
+        if not (isinstance(stamp, NativeStamp) and is_zero_debug_id(scanned.debug_id)):
+            _check_debug_id(module, scanned.debug_id)
+        if not self._early or not self._early.publish(requested, revision, writer, scanned.code_file):
             return
         if not self._has_stamp(module, stamp):
-            self._early.withdraw(module)
+            self._early.withdraw(requested)
 
     def _has_stamp(self, module: ObjectId, stamp: object) -> bool:
         with suppress(Unavailable):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from contextvars import copy_context
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import Context, copy_context
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -15,6 +16,7 @@ from threading import Event, Semaphore, Thread
 from typing import BinaryIO, NamedTuple, cast
 
 from tecken.errors import TooLarge, Unavailable
+from tecken.storage.backends.files import gzip_chunks
 from tecken.symbols.pagefile.convert import PageFileWriter, ScannedModule, decompress
 from tecken.symbols.pagefile.file import Header
 
@@ -76,12 +78,19 @@ class Converted(NamedTuple):
         return chain([self.header.raw], iter(partial(self.pages.read, COPY_BYTES), b""))
 
 
+class NativeOutput(NamedTuple):
+    """Debug id of native files, and the function that stores their text, which it gets as gzip."""
+
+    native_id: str
+    put_text: Callable[[Iterable[bytes]], object]
+
+
 class Conversion:
     """Builder of page files in this process.
 
-    `max_bytes()` limits one symbol file, unpacked, and so each of two temporary files in `spool_dir`. They
-    have no name, so that a killed process leaves none behind. `max_memory` limits the address space that a
-    conversion adds to the process, which must then convert one file at a time.
+    `max_bytes()` limits one symbol file, unpacked, and so each of two temporary files in `spool_dir`, or four
+    for native files. They have no name, so that a killed process leaves none behind. `max_memory` limits the
+    address space that a conversion adds to the process, which must then convert one file at a time.
     """
 
     def __init__(
@@ -109,12 +118,35 @@ class Conversion:
         with self._open_temporary_file() as spool, self._open_temporary_file() as pages:
             yield Converted(self._convert(chunks, PageFileWriter(spool, pages), pages, on_scan), pages)
 
+    @contextmanager
+    def of_native(
+        self, chunks: Iterable[bytes], on_scan: OnScan, output: NativeOutput
+    ) -> Iterator[Converted]:
+        """Convert the text of native files as `of` does, with call frame information, and store the text.
+
+        The text is compressed while the pages are made, so that neither the requests that wait for early
+        frames nor those that wait for the page file wait for that, too. It is stored before the context is
+        given: a page file without its text would never get one.
+        """
+        with ExitStack() as opened:
+            spool, pages, cfi, text = (opened.enter_context(self._open_temporary_file()) for _ in range(4))
+            writer = PageFileWriter(spool, pages, cfi=cfi, native_id=output.native_id)
+            put = partial(_put_text, copy_context(), output.put_text, text)
+            header = self._convert(_copied(chunks, text), writer, pages, on_scan, put)
+            yield Converted(header, pages)
+
     def _convert(
-        self, chunks: Iterable[bytes], writer: PageFileWriter, pages: BinaryIO, on_scan: OnScan
+        self,
+        chunks: Iterable[bytes],
+        writer: PageFileWriter,
+        pages: BinaryIO,
+        on_scan: OnScan,
+        put_text: Callable[[], object] | None = None,
     ) -> Header:
         try:
             with added_memory(self._max_memory):
-                return _write_pages(self.text(chunks), writer, pages, on_scan)
+                _scan(self.text(chunks), writer, on_scan)
+                return _write_pages(writer, pages, put_text)
         except MemoryError:
             limit = (self._max_memory or 0) >> 20
             raise TooLarge(f"symbol file needs more than {limit} MiB of memory to be converted") from None
@@ -131,21 +163,50 @@ class Conversion:
                 file.close()
 
 
-def _write_pages(text: Iterable[bytes], writer: PageFileWriter, pages: BinaryIO, on_scan: OnScan) -> Header:
-    """Write the pages of a symbol file and return their header."""
+def _scan(text: Iterable[bytes], writer: PageFileWriter, on_scan: OnScan) -> None:
+    """Read a symbol file, and call `on_scan` when its symbols are complete."""
+    is_scanned = False
     with read_ahead(text) as chunks:
         for chunk in chunks:
             with _disk_errors():
                 writer.feed(chunk)
+                if writer.has_all_symbols and not is_scanned:
+                    on_scan(writer, writer.finish_scan())
+                    is_scanned = True
             # The rest is call frame information, which is not even fetched.
             if writer.complete:
                 break
     with _disk_errors():
-        on_scan(writer, writer.finish_scan())
-        header = writer.finish()
-        # Without it, a full disk would fail only when the pages are read, as an unhandled OSError.
-        pages.flush()
+        if not is_scanned:
+            on_scan(writer, writer.finish_scan())
+
+
+def _write_pages(writer: PageFileWriter, pages: BinaryIO, put_text: Callable[[], object] | None) -> Header:
+    """Write the pages of a symbol file and return their header. Meanwhile a thread calls `put_text`."""
+    with ThreadPoolExecutor(1, thread_name_prefix="text") as pool:
+        text = pool.submit(put_text) if put_text else None
+        with _disk_errors():
+            header = writer.finish()
+            # Without it, a full disk would fail only when the pages are read, as an unhandled OSError.
+            pages.flush()
+        if text:
+            text.result()
     return header
+
+
+def _copied(chunks: Iterable[bytes], copy: BinaryIO) -> Iterator[bytes]:
+    """Yield the chunks, and write them to a file."""
+    for chunk in chunks:
+        with _disk_errors():
+            copy.write(chunk)
+        yield chunk
+
+
+def _put_text(context: Context, put: Callable[[Iterable[bytes]], object], text: BinaryIO) -> None:
+    """Store a text as gzip, in the context of the conversion: log lines belong to the same job."""
+    with _disk_errors():
+        text.seek(0)
+        context.run(put, gzip_chunks(iter(partial(text.read, COPY_BYTES), b"")))
 
 
 @contextmanager

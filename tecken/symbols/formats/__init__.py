@@ -18,7 +18,7 @@ The types of its files are in `tecken.symbols.layouts` already, and their paths 
 (`layouts.file_of`); files without a suffix of their own are `FileType.OTHER`. Several formats may share a
 type. Uploads then record kind, format, code file, code id, build id, architecture and generator of such
 files. The debug file and the debug id of a row are those of the path, and an upload warns if the file has
-others.
+others. Native files are found by the debug id in the file (`native_id`).
 
 What must never happen: nothing but the file's own numbers bounds what is read, or how many steps are run.
 """

@@ -40,6 +40,11 @@ class ObjectInfo(NamedTuple):
     code_id: str = ""
     build_id: str = ""
     generator: str = ""
+    common_id: str = ""
+    """Build id of the file with the parts that this one shares with others (dwz)."""
+    has_code: bool = False
+    has_unwinding: bool = False
+    """Whether the file has unwind information, which is usually beside the code."""
 
 
 def debug_id_of(identifier: bytes, age: int = 0, *, is_little_endian: bool = True) -> str:

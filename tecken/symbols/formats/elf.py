@@ -27,6 +27,7 @@ BUILD_ID_TYPE: Final = 3
 MAX_BUILD_ID: Final = 64
 MAX_NOTES_BYTES: Final = 1 << 20
 MAX_NAMES_BYTES: Final = 4 << 20
+MAX_LINK_BYTES: Final = 4096 + MAX_BUILD_ID
 HASHED_CODE_BYTES: Final = 4096
 
 # Values of the fields e_ident, e_shnum, e_phnum, sh_type and p_type.
@@ -106,6 +107,11 @@ class ElfFile:
         """Build id of the first GNU note; empty without one."""
         return next((note for notes in self._notes() if (note := self._find_build_id(*notes))), b"")
 
+    @property
+    def common_id(self) -> bytes:
+        """Build id of the common file of dwz: what follows the name in its link; empty without a link."""
+        return self.content(".gnu_debugaltlink", MAX_LINK_BYTES).partition(b"\0")[2][:MAX_BUILD_ID]
+
     @cached_property
     def _section_rows(self) -> list[tuple[int, ...]]:
         header, layout = self.header, Struct(self._order + ("IIQQQQIIQQ" if self._is_64 else "10I"))
@@ -180,6 +186,9 @@ class Elf:
                 debug_id=debug_id_of(elf.build_id or hash_code(elf), is_little_endian=elf.is_little_endian),
                 code_id=build_id,
                 build_id=build_id,
+                common_id=elf.common_id.hex(),
+                has_code=elf.has(".text"),
+                has_unwinding=elf.has(".eh_frame", ".debug_frame", ".zdebug_frame"),
             ),
         )
 

@@ -83,6 +83,8 @@ class MachO:
             debug_file="",
             debug_id=debug_id_of(uuid, is_little_endian=False),
             code_id=uuid.hex(),
+            has_code=file_type != _DSYM,
+            has_unwinding=file_type != _DSYM,
         )
 
 

@@ -90,6 +90,8 @@ class Pdb:
                 debug_file="",
                 # The linker raises the age in the DBI stream, and writes that one into the executable.
                 debug_id=debug_id_of(bytes(guid), int(dbi[2]) if dbi else int(age)),
+                # That of other processors is in the executable.
+                has_unwinding=bool(dbi) and MACHINES.get(machine) == "x86",
             ),
         )
 

@@ -159,6 +159,8 @@ class Pe:
                 codeview.debug_file,
                 codeview.debug_id,
                 code_id=pe.code_id,
+                has_code=True,
+                has_unwinding=True,
             ),
         )
 

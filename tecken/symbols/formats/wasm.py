@@ -61,6 +61,7 @@ class Wasm:
                 debug_id=debug_id_of(build_id, is_little_endian=False),
                 code_id=build_id.hex(),
                 build_id=build_id.hex(),
+                has_code=has_code,
             ),
         )
 

@@ -49,7 +49,8 @@ class PageFileWriter:
     the chunks in which it is fed, and whatever cutter `make` returns.
 
     With `cfi`, another spool file, the page file has the module's call frame information. Nothing reads that
-    so far, and it is up to half of a symbol file, so usually it is left out and not even fetched.
+    so far, and it is up to half of a symbol file, so it is left out of symbol files and not even fetched.
+    `native_id` is that of `Metadata`.
     """
 
     def __init__(
@@ -59,7 +60,9 @@ class PageFileWriter:
         make: Callable[[BinaryIO], Cutter] = make_cutter,
         *,
         cfi: BinaryIO | None = None,
+        native_id: str = "",
     ) -> None:
+        self._native_id = native_id
         self._cutter = make(spool)
         self._cfi = CfiScanner(cfi) if cfi else None
         self._writer = PageWriter(pages)
@@ -67,12 +70,21 @@ class PageFileWriter:
 
     @property
     def complete(self) -> bool:
-        """Whether the rest of the text is not needed: it begins with the first STACK record."""
-        return self._cutter.complete and self._cfi is None
+        """Whether the rest of the text is not needed."""
+        return self.has_all_symbols and self._cfi is None
+
+    @property
+    def has_all_symbols(self) -> bool:
+        """Whether the rest of the text has no symbols: it begins with the first STACK record."""
+        return self._cutter.complete
 
     def feed(self, chunk: bytes) -> None:
-        """Add unpacked text. Raises Malformed, and TooLarge for millions of records."""
-        self._cutter.feed(chunk)
+        """Add unpacked text; after `finish_scan` only its call frame information.
+
+        Raises Malformed, and TooLarge for millions of records.
+        """
+        if not self._is_scanned:
+            self._cutter.feed(chunk)
         if self._cfi:
             self._cfi.feed(chunk)
 
@@ -157,6 +169,7 @@ class PageFileWriter:
             symbols=cutter.symbols,
             sym_bytes=cutter.length,
             dropped=cutter.dropped | (self._cfi.dropped if self._cfi else {}),
+            native_id=self._native_id,
         )
 
 

@@ -67,6 +67,9 @@ class Metadata(NamedTuple):
     `sym_bytes` is the length of the text up to the first STACK record. `symbols` is the number of FUNC and
     PUBLIC records in the page file, `dropped` the number of those left out, by reason. `code_file`,
     `code_id` and `generator` are empty where the symbol file does not have them.
+
+    With a `native_id` the page file is that of native files with this debug id, under any name. It has the
+    pages, and the page files of the names are copies of this header.
     """
 
     debug_file: str
@@ -79,6 +82,7 @@ class Metadata(NamedTuple):
     symbols: int
     sym_bytes: int
     dropped: dict[str, int]
+    native_id: str = ""
 
 
 class Header:

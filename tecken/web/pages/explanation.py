@@ -13,7 +13,7 @@ from tecken.storage.lookups import Fact, Kind, LookupRecord, RecordedResult, Rem
 from tecken.storage.models import SymbolFile
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.status import State
-from tecken.symbolication.explain import Cached, Explanation, Marked, OwnStorage, UpstreamResult
+from tecken.symbolication.explain import Cached, Explanation, Marked, Native, OwnStorage, UpstreamResult
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 from tecken.web.formatting import count, size
@@ -24,6 +24,7 @@ MAX_ROWS = 100
 MAX_NEAR_MISSES = 5
 
 TRY_FILES = "Uploaded files of try builds"
+NATIVE_FILES = "Uploaded native files"
 NOT_SEARCHED = "Not searched: an earlier source had the file"
 NO_RECENT_SEARCH = "Not searched recently"
 SEARCHES_AGAIN = "The next request searches all sources again."
@@ -226,6 +227,8 @@ def _file_size(header: Header) -> int:
 def list_sources(explanation: Explanation, *, shows_names: bool) -> Iterator[SourceState]:
     """Yield the result of each source in the order of the search, with `shows_names` its address too."""
     yield _storage_state("Uploaded files", explanation.regular, shows_names)
+    if native := native_state(explanation.native, shows_names=shows_names):
+        yield native
     yield _storage_state(TRY_FILES, explanation.of_try, shows_names)
     for upstream in explanation.upstreams:
         yield _upstream_state(upstream, explanation.cache, shows_names)
@@ -239,6 +242,17 @@ def _storage_state(title: str, storage: OwnStorage, shows_names: bool) -> Source
     if storage.now is None:
         return SourceState(title, name, "absent", "Not there", None, None)
     return SourceState(title, name, "there", f"There, {size(storage.now.size)}", None, None)
+
+
+def native_state(native: Native | Unavailable | None, *, shows_names: bool) -> SourceState | None:
+    """Return the state of native files, which are a source only where they are converted and known."""
+    if native is None:
+        return None
+    if isinstance(native, Unavailable):
+        return SourceState(NATIVE_FILES, "", "unreachable", UNREACHABLE, None, None)
+    result = " ".join(["There.", *native.missing])
+    name = ", ".join(native.paths) if shows_names else ""
+    return SourceState(NATIVE_FILES, name, "there", result, None, None)
 
 
 def _upstream_state(upstream: UpstreamResult, cache: Cached | Unavailable, shows_names: bool) -> SourceState:

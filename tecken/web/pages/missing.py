@@ -26,6 +26,7 @@ from tecken.http.keyset import Order
 from tecken.http.ratelimit import charge
 from tecken.limits.port import Cost
 from tecken.storage.models import SymbolFile, module_of
+from tecken.storage.native import find_parents_if_any
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId, code_id, file_name
 from tecken.symbols.pagefile.file import Header
@@ -185,7 +186,14 @@ def _find_by_code(file: str, some_id: str) -> ObjectId:
         NotFound: No uploaded file has these names.
         Unavailable: The database does not respond.
     """
-    return module_of(file_name(file, "code file name"), code_id(some_id), with_try=True)
+    name, normal_id = file_name(file, "code file name"), code_id(some_id)
+    try:
+        return module_of(name, normal_id, with_try=True)
+    except NotFound:
+        parents = find_parents_if_any(ObjectId(name, normal_id))
+        if parents is None:
+            raise
+        return ObjectId(name, parents.native_id)
 
 
 def module_address(module: ObjectId) -> str:

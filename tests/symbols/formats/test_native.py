@@ -77,6 +77,26 @@ OBJECTS = {
     ],
     "fat.dwarf": [(DEBUG, "macho", "x86_64", "", *INTEL), (DEBUG, "macho", "arm64", "", *ARM)],
     "fat.dylib": [(EXECUTABLE, "macho", "x86_64", "", *INTEL), (EXECUTABLE, "macho", "arm64", "", *ARM)],
+    "frames.debug": [
+        (
+            DEBUG,
+            "elf",
+            "x86_64",
+            "",
+            "00747021EE352852259B8189628EB7AC0",
+            "2170740035ee5228259b8189628eb7ac26e4b705",
+        )
+    ],
+    "frames.so": [
+        (
+            EXECUTABLE,
+            "elf",
+            "x86_64",
+            "",
+            "00747021EE352852259B8189628EB7AC0",
+            "2170740035ee5228259b8189628eb7ac26e4b705",
+        )
+    ],
     "intel.dwarf": [(DEBUG, "macho", "x86_64", "", *INTEL)],
     "intel.dylib": [(EXECUTABLE, "macho", "x86_64", "", *INTEL)],
     "mingw.exe": [(DEBUG, "pe", "x86_64", "", "5D7B1532156764824C4C44205044422E1", "6B0BAF299000")],
@@ -85,7 +105,31 @@ OBJECTS = {
     "native.wasm": [
         (DEBUG, "wasm", "wasm32", "", "000102030405060708090A0B0C0D0E0F0", "000102030405060708090a0b0c0d0e0f")
     ],
+    "one.so": [
+        (
+            DEBUG,
+            "elf",
+            "x86_64",
+            "",
+            "CD2BC788CE6AD6FB9EA0CC8FF84688EE0",
+            "88c72bcd6acefbd69ea0cc8ff84688eea520f814",
+        )
+    ],
     "split.dwp": [(Kind.COMMON, "elf", "x86_64", "", "", "")],
+    "split.so": [
+        (
+            DEBUG,
+            "elf",
+            "x86_64",
+            "",
+            "A7D4C92647A4DDA8653DC282A3A68E820",
+            "26c9d4a7a447a8dd653dc282a3a68e82115d1b15",
+        )
+    ],
+    "unwind.exe": [
+        (EXECUTABLE, "pe", "x86_64", "unwind.pdb", "063FF3CBB9F855154C4C44205044422E1", "CD6F5F244000")
+    ],
+    "unwind.pdb": [(DEBUG, "pdb", "x86_64", "", "063FF3CBB9F855154C4C44205044422E1", "")],
     "without-id.so": [(DEBUG, "elf", "x86_64", "", "00CAFFFBF55BF30E426CE4810F44F9830", "")],
     "without-id.wasm": [(DEBUG, "wasm", "wasm32", "", "", "")],
 }
@@ -101,6 +145,34 @@ def identify_bytes(content: bytes) -> list[tuple[object, ...]]:
 @pytest.mark.parametrize(("name", "expected"), OBJECTS.items())
 def test_identify_native_file_is_its_objects(name: str, expected: list[tuple[object, ...]]) -> None:
     assert identify_bytes((NATIVE / name).read_bytes()) == expected
+
+
+def test_identify_dwz_file_has_the_build_id_of_its_common_file() -> None:
+    (info,) = identify(reader((NATIVE / "one.so").read_bytes()))
+    (common,) = identify(reader((NATIVE / "common.debug").read_bytes()))
+    assert info.common_id == common.build_id != ""
+
+
+@pytest.mark.parametrize(
+    ("name", "has_code", "has_unwinding"),
+    [
+        ("frames.so", True, True),
+        ("frames.debug", False, False),
+        # It has the section `.debug_frame`, which is for debuggers.
+        ("libnative.so.debug", False, True),
+        ("stripped.so", True, False),
+        ("native.exe", True, True),
+        ("native.pdb", False, False),
+        ("intel.dylib", True, True),
+        ("intel.dwarf", False, False),
+        ("native.wasm", True, False),
+    ],
+)
+def test_identify_tells_files_with_code_and_unwind_information(
+    name: str, has_code: bool, has_unwinding: bool
+) -> None:
+    (info,) = identify(reader((NATIVE / name).read_bytes()))
+    assert (info.has_code, info.has_unwinding) == (has_code, has_unwinding)
 
 
 def test_identify_covers_every_native_file() -> None:

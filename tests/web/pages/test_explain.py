@@ -24,8 +24,10 @@ from tecken.store import services as store_services
 from tecken.store.page_store import MemoryPageStore
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.conversion.status import EarlyFrames, Ready
+from tecken.symbolication.explain import Native
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import symbol_file
+from tecken.web.pages.explanation import native_state
 from tests.support.options import Override
 from tests.support.redis_server import free_port
 from tests.symbolication.conversion.memory import StoreIsAway
@@ -468,3 +470,15 @@ def test_explain_over_limit_is_429(client: Client, runtime_options: Override, pa
     runtime_options(limit_api=("1 requests/hour per address",))
     assert client.get(path).status_code in (200, 400)
     assert client.get(path).status_code == 429
+
+
+def test_page_shows_native_files_and_what_is_missing() -> None:
+    native = Native(("frames.so/ID/frames.so",), ("There is no unwind information.",))
+    source = native_state(native, shows_names=True)
+    assert source is not None
+    assert (source.found, source.name) == (True, "frames.so/ID/frames.so")
+    assert source.result == "There. There is no unwind information."
+    hidden = native_state(native, shows_names=False)
+    assert hidden is not None
+    assert hidden.name == ""
+    assert native_state(None, shows_names=True) is None
