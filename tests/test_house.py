@@ -34,8 +34,9 @@ MAXIMA = {
     # An `__init__.py` with nothing but a docstring is documentation: every package has one, so that its
     # purpose stands next to the code. Neither of the next two figures counts it.
     # The goal of 200 modules was set for fewer formats and protocols: each native format has one of its own.
+    # So has each kind of archive that can be uploaded.
     # Raise the bound with a reason.
-    "modules": Limit(goal=200, bound=210),
+    "modules": Limit(goal=200, bound=216),
     "short_modules": Limit(goal=0.12, bound=0.12),
     "classes_defined_twice": Limit(goal=15, bound=15),
     "symbol_format_modules": Limit(goal=8, bound=8),
