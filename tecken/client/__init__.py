@@ -1,6 +1,7 @@
 """The program `tecken-upload`, which sends the symbol files of a build to a server.
 
     __main__  the command: arguments, output and exit status
+    modules   ids and contents of files, which of them belong together, and what is missing
     files     the symbol files below the given paths, and their keys
     site      Site: HTTP to the server and its storage, with retries
     uploads   upload protocol v2: each file to a URL that the server names, and v1: zip archives; Bar and

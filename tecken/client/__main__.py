@@ -13,17 +13,23 @@ from typing import Any, Final
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 from tqdm import tqdm
 
-from tecken.client.files import NATIVE, Found, SymbolFile, find
+from tecken.client.files import Found, SymbolFile, find
+from tecken.client.modules import Finding, check, describe
 from tecken.client.site import QUICK, Failed, RequestRefused, Site, TryLater, own_version
 from tecken.client.uploads import Outcome, send_archives, send_direct
 from tecken.symbols.layouts import FileType
 
+CHECK: Final = "check"
 DONE: Final = 0
 SOME_FAILED: Final = 1
 USAGE: Final = 2
 # EX_TEMPFAIL of sysexits.h.
 TEMPORARY: Final = 75
 EPILOG: Final = """\
+Native files (ELF, PE, PDB, Mach-O, dSYM, WebAssembly) are found by their content, whatever their names, and
+are stored below the ids in them. `tecken-upload check PATH...` shows these ids, and which files will not
+symbolicate and why, without a server.
+
 The token needs the permission upload.upload_symbols or upload.upload_try_symbols. Give it in TECKEN_TOKEN or
 in a file: every user of the machine can see the arguments of a command.
 
@@ -33,12 +39,26 @@ exit status:
    2  wrong usage, nothing to upload, or the server does not take this token
   75  the server is unreachable or busy: run the same command again, it sends only what is missing
 """
+CHECK_EPILOG: Final = """\
+Nothing is sent, and no server is needed. Give executables and their debug files together: they are paired by
+their ids, and ELF files also by their debug links.
+
+exit status:
+   0  every file will symbolicate
+   1  some files will not, or cannot be read; the reason is shown for each
+   2  wrong usage, or there is no symbol file
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Find and send the files. Return the exit status."""
-    options = _options(arguments)
+    """Find and send the files, or check them. Return the exit status."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == [CHECK]:
+        return _check(given[1:])
+    options = _options(given)
     found = find(options.paths, options.extensions)
+    for note in [*found.notes, *_describe_problems(found)]:
+        _print_error(f"warning: {note}")
     for problem in found.problems:
         _print_error(problem)
     if not found.files:
@@ -48,6 +68,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _print(*(f"{file.key}\t{file.size}\t{file.path}" for file in found.files))
         return SOME_FAILED if found.problems else DONE
     return _upload(found, options)
+
+
+def _describe_problems(found: Found) -> list[str]:
+    """Return a line for each file that is sent and will not symbolicate."""
+    sent = [finding for finding in check(found.modules) if finding.module.ids]
+    return [f"{finding.module.path}: {problem}" for finding in sent for problem in finding.problems]
+
+
+def _check(arguments: Sequence[str]) -> int:
+    """Show the ids of the files, and which of them will not symbolicate. Return the exit status."""
+    options = _check_parser().parse_args(arguments)
+    if missing := [str(path) for path in options.paths if not path.exists()]:
+        _print_error(f"no such file or directory: {', '.join(missing)}")
+        return USAGE
+    found = find(options.paths)
+    findings = sorted(check(found.modules), key=lambda finding: finding.module.path)
+    for finding in findings:
+        _print(*_format_finding(finding))
+    for line in [*found.notes, *found.problems]:
+        _print_error(line)
+    if not findings and not found.problems:
+        _print_error("no symbol files found")
+        return USAGE
+    failed = sum(bool(finding.problems) for finding in findings)
+    _print(f"{len(findings)} files: {len(findings) - failed} will symbolicate, {failed} will not")
+    return SOME_FAILED if failed or found.problems else DONE
+
+
+def _format_finding(finding: Finding) -> list[str]:
+    module = finding.module
+    lines = [str(module.path), *(f"  {line}" for line in describe(module))]
+    lines += [f"  stored as {key}" for key in module.keys]
+    lines += [f"  note: {remark}" for remark in finding.remarks]
+    verdicts = [f"  will not symbolicate: {problem}" for problem in finding.problems]
+    return lines + (verdicts or ["  will symbolicate"])
 
 
 def _upload(found: Found, options: argparse.Namespace) -> int:
@@ -143,6 +198,7 @@ def _token(options: argparse.Namespace) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "tecken-upload",
+        usage="%(prog)s [options] PATH...\n       %(prog)s check PATH...",
         description="Send a build's symbol files to a Tecken server.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -169,10 +225,23 @@ def _parser() -> argparse.ArgumentParser:
         "--extensions",
         type=lambda text: text.split(","),
         metavar=".A,.B",
-        help=f"native files to take from directories in addition to {FileType.SYMBOL_FILE.suffix} (default: "
-        f"{','.join(NATIVE)}, and in symbol stores every file that begins like a native one)",
+        help="take only native files with these endings from directories (default: all that begin like a "
+        f"native file). {FileType.SYMBOL_FILE.suffix} files are always taken",
     )
     add("--dry-run", action="store_true", help="list the files that would be sent: key, bytes, path")
+    return parser
+
+
+def _check_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        f"tecken-upload {CHECK}",
+        description="Show the ids of symbol files and native files, and which of them will not symbolicate.",
+        epilog=CHECK_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="a file, or a directory to search"
+    )
     return parser
 
 

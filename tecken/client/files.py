@@ -1,9 +1,9 @@
 """Symbol files below the given paths, and the key of each on the server.
 
 A key is `<debug file>/<DEBUG ID>/<file name>`. The key of a symbol file comes from its MODULE record. Native
-files (ELF files, PDBs, ...) have to lie in a symbol store, `<debug or code file>/<ID>/<file name>`, as
-`symstore` and `dump_syms --store` write it. There they need no particular suffix (`libz.so.1.2`, `firefox`),
-because their first bytes identify them.
+files (ELF files, PDBs, ...) are found by their first bytes, whatever their names (`libz.so.1.2`, `firefox`),
+and their keys come from the ids in them. A file in a symbol store, `<debug or code file>/<ID>/<file name>`,
+as `symstore` and `dump_syms --store` write it, has the key of its path.
 """
 
 from __future__ import annotations
@@ -14,8 +14,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from tqdm import tqdm
+
+from tecken.client.modules import NO_FORMAT, NO_ID, Module, follow_debug_links, read_all
 from tecken.errors import InvalidInput, Malformed
 from tecken.symbols.formats import parse_module
+from tecken.symbols.formats.base import Kind
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileType, symbol_file
 
@@ -25,18 +29,18 @@ NATIVE: Final = (
     *(".pdb", ".dll", ".exe", ".pd_", ".dl_", ".ex_"),
     *(".so", ".debug", ".dbg", ".dbg.gz", ".dylib", ".dSYM.tar.bz2"),
 )
-# First bytes of ELF, PE, PDB and Mach-O files; the last in both byte orders, and of universal binaries.
+# First bytes of ELF, PE, PDB, Portable PDB, WebAssembly and Mach-O files; the last in both byte orders, and
+# of fat files.
 MAGIC: Final = (
-    *(b"\x7fELF", b"MZ", b"Microsoft C/C++ MSF 7.00"),
-    *(
-        b"\xfe\xed\xfa\xce",
-        b"\xfe\xed\xfa\xcf",
-        b"\xce\xfa\xed\xfe",
-        b"\xcf\xfa\xed\xfe",
-        b"\xca\xfe\xba\xbe",
-    ),
+    *(b"\x7fELF", b"MZ", b"Microsoft C/C++ MSF 7.00", b"BSJB", b"\0asm"),
+    *(b"\xfe\xed\xfa\xce", b"\xfe\xed\xfa\xcf", b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe"),
+    *(b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf"),
 )
 LONGEST_MAGIC: Final = max(map(len, MAGIC))
+LOWER_NATIVE: Final = tuple(suffix.lower() for suffix in NATIVE)
+# Suffixes of files that a linker has not made yet; they have no id.
+OBJECT_FILES: Final = (".o", ".obj", ".lo")
+RANKS: Final = tuple(Kind)
 
 
 class SymbolFile(NamedTuple):
@@ -48,74 +52,130 @@ class SymbolFile(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Files to send, and a line for each that cannot be sent."""
+    """Files to send, a line for each that cannot be sent, and what was read of the files.
+
+    `notes` are lines about files in directories that are no modules, or that have no id.
+    """
 
     files: list[SymbolFile]
     problems: list[str]
+    notes: list[str]
+    modules: list[Module]
 
 
 def find(paths: Iterable[Path], extensions: Sequence[str] | None = None) -> Found:
-    """Return the given files, and below the given directories the symbol files and those with an extension.
+    """Return the given files, and below the given directories the symbol files and the native files.
 
-    Without `extensions` these are NATIVE, and in symbol stores every file that begins like a native one. Of
-    two files with one key the first is used; the other is a problem unless both have the same bytes.
+    With `extensions` native files are only those with one of these endings. Of two files with one key that
+    are not in a symbol store the one with more information is used, and the other one is noted. Otherwise the
+    first is used, and the other one is a problem unless both have the same bytes.
     """
+    found = Found([], [], [], [])
     by_key: dict[str, SymbolFile] = {}
-    problems = []
-    native = NATIVE if extensions is None else extensions
-    endings = tuple(ending.lower() for ending in (*FileType.SYMBOL_FILE.suffixes, *native))
-    for path in (path for root in paths for path in _walk(root, endings, by_magic=extensions is None)):
+    roots = list(paths)
+    with_key, flat = [], []
+    for path in tqdm(_walk(roots, extensions), desc="searching", unit=" files", disable=None, leave=False):
         try:
-            file = _identify(path)
-            _check_same(by_key.setdefault(file.key, file), file)
+            if key := _key(path):
+                _add(SymbolFile(key, path, _size(path)), by_key)
+                with_key.append(path)
+            else:
+                flat.append(path)
         except (InvalidInput, OSError) as error:
-            problems.append(f"{path}: {_reason(error)}")
-    return Found(list(by_key.values()), problems)
+            found.problems.append(f"{path}: {_reason(error)}")
+    found.modules.extend(module for _, module in read_all(with_key) if isinstance(module, Module))
+    _add_flat(flat, roots, by_key, found)
+    found.files.extend(by_key.values())
+    return found
 
 
-def _walk(root: Path, endings: tuple[str, ...], *, by_magic: bool) -> Iterator[Path]:
+def _add_flat(
+    paths: Iterable[Path], roots: Sequence[Path], by_key: dict[str, SymbolFile], found: Found
+) -> None:
+    """Add native files that are not in a symbol store, with the keys of their ids."""
+    modules = []
+    for path, module in read_all(paths):
+        if isinstance(module, Module):
+            modules.append(module)
+        elif path in roots:
+            found.problems.append(f"{path}: {module}")
+        elif module is not NO_FORMAT or path.name.lower().endswith(LOWER_NATIVE):
+            found.notes.append(f"{path}: {module}")
+    modules = [module for module in follow_debug_links(modules) if module.keys or not _is_object_file(module)]
+    found.modules.extend(modules)
+    for module in sorted(modules, key=lambda module: RANKS.index(module.objects[0].kind)):
+        if not module.keys:
+            lines = found.problems if module.path in roots else found.notes
+            lines.append(f"{module.path}: {NO_ID.format(module.identity)}")
+        for key in map(str, module.keys):
+            try:
+                _add(SymbolFile(key, module.path, module.size), by_key)
+            except (InvalidInput, OSError) as error:
+                found.notes.append(f"{module.path}: {_reason(error)}")
+
+
+def _is_object_file(module: Module) -> bool:
+    return module.path.name.lower().endswith(OBJECT_FILES)
+
+
+def _walk(roots: Iterable[Path], extensions: Sequence[str] | None) -> Iterator[Path]:
     """Yield the files in the order of their names, so that two runs do the same."""
-    if not root.is_dir():
-        yield root
-        return
-    for folder, subfolders, names in os.walk(root):
-        subfolders.sort()
-        for path in (Path(folder, name) for name in sorted(names)):
-            has_ending = path.name.lower().endswith(endings)
-            if (has_ending or (by_magic and _is_stored_native(path))) and path.is_file():
-                yield path
+    endings = (
+        FileType.SYMBOL_FILE.suffixes if extensions is None else (*FileType.SYMBOL_FILE.suffixes, *extensions)
+    )
+    lower = tuple(ending.lower() for ending in endings)
+    for root in roots:
+        if not root.is_dir():
+            yield root
+            continue
+        for folder, subfolders, names in os.walk(root):
+            subfolders.sort()
+            for path in (Path(folder, name) for name in sorted(names)):
+                is_searched = path.name.lower().endswith(lower) or (extensions is None and _is_native(path))
+                if is_searched and path.is_file():
+                    yield path
 
 
-def _is_stored_native(path: Path) -> bool:
-    """Return whether a file lies in a symbol store and begins like a native file."""
+def _is_native(path: Path) -> bool:
+    """Return whether a file begins like a native one, or lies in a symbol store and is named like one."""
+    name = path.name.lower()
+    # Libraries have links with other names beside them, which would be sent as well.
+    if name.endswith(OBJECT_FILES) or (path.is_symlink() and not _store_key(path)):
+        return False
+    if name.endswith(LOWER_NATIVE):
+        return True
     try:
-        _key_from_path(path)
         with path.open("rb") as file:
             return file.read(LONGEST_MAGIC).startswith(MAGIC)
-    except (Malformed, OSError):
+    except OSError:
         return False
 
 
-def _identify(path: Path) -> SymbolFile:
+def _size(path: Path) -> int:
     size = path.stat().st_size
     if not size:
         raise Malformed("is empty")
-    return SymbolFile(_key(path), path, size)
+    return size
 
 
 def _key(path: Path) -> str:
+    """Return the key of a symbol file, or of a file in a symbol store; nothing for any other file."""
     if FileType.of_name(path.name) is FileType.SYMBOL_FILE:
-        module = _read_module(path)
-        return str(symbol_file(module))
-    return _key_from_path(path)
+        return str(symbol_file(_read_module(path)))
+    return _store_key(path)
 
 
-def _key_from_path(path: Path) -> str:
+def _store_key(path: Path) -> str:
+    """Return the key of a path in a symbol store; nothing for any other path."""
     *_, name, debug_id, file_name = ("", "", *path.absolute().parts)
     try:
         return f"{ObjectId.parse(name, debug_id)}/{file_name}"
     except InvalidInput:
-        raise Malformed(f"does not lie in a symbol store, <file>/<ID>/{path.name}") from None
+        return ""
+
+
+def _add(file: SymbolFile, by_key: dict[str, SymbolFile]) -> None:
+    _check_same(by_key.setdefault(file.key, file), file)
 
 
 def _read_module(path: Path) -> ObjectId:

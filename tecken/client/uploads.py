@@ -168,10 +168,12 @@ def _read_outcome(files: Sequence[SymbolFile], upload: Mapping[str, Any], to_try
         return Outcome(problems=(STORED_AS_REGULAR,))
     before, ignored = upload.get("skipped_keys") or [], upload.get("ignored_keys") or []
     refused, warnings = split_warnings(upload)
+    # Newer servers have a warning with the reason for each ignored file.
+    silent = [key for key in ignored if not any(line.startswith(f"{key}: ") for line in refused)]
     return Outcome(
-        stored=len(files) - len(before) - len(ignored) - len(refused),
+        stored=len(files) - len(before) - len(silent) - len(refused),
         there_before=len(before),
-        problems=(*(f"{key}: the server ignores such files" for key in ignored), *refused),
+        problems=(*(f"{key}: the server ignores such files" for key in silent), *refused),
         warnings=warnings,
         uploads=tuple(find_numbers(upload)),
     )

@@ -1,7 +1,8 @@
-"""Decompression of symbol files: gzip (RFC 1952), zstd (RFC 8878) or plain, by their magic numbers."""
+"""Decompression of files: gzip (RFC 1952), zstd (RFC 8878), xz or plain, by their magic numbers."""
 
 from __future__ import annotations
 
+import lzma
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
@@ -30,18 +31,33 @@ def _zstd() -> _Decompressor:
     return zstandard.ZstdDecompressor().decompressobj()
 
 
+# The largest preset of xz needs 65 MiB; a file may declare one of 4 GiB.
+XZ_MEMORY_BYTES: Final = 128 << 20
+
+
+def _xz() -> _Decompressor:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, XZ_MEMORY_BYTES)
+
+
 # Magic number: name, decompressor, and the number of bytes to give it at once. A decompressor returns all
 # text of its input in one object, so the input is bounded: even the densest one gives no more than 32 MB of
-# text (deflate makes at most 1,032 bytes of one byte, a zstd block of 4 bytes 128 KB).
+# text (deflate makes at most 1,032 bytes of one byte, a zstd block of 4 bytes 128 KB, xz 7,000 bytes of
+# one).
 _FORMATS: Final[dict[bytes, tuple[str, Callable[[], _Decompressor], int]]] = {
     b"\x1f\x8b": ("gzip", _gzip, 32 << 10),
     b"\x28\xb5\x2f\xfd": ("zstd", _zstd, 1 << 10),
+    b"\xfd7zXZ\0": ("xz", _xz, 1 << 10),
 }
 _LONGEST_MAGIC: Final = max(map(len, _FORMATS))
 
 
+def is_compressed(head: bytes) -> bool:
+    """Return whether a file with these first bytes is gzip, zstd or xz."""
+    return head.startswith(tuple(_FORMATS))
+
+
 def decompress(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
-    """Yield the text in `chunks`, which are plain, gzip or zstd, in bounded memory.
+    """Yield the text in `chunks`, which are plain, gzip, zstd or xz, in bounded memory.
 
     Raises:
         TooLarge: The text is longer than `limit` bytes; raised as soon as it is.
@@ -84,7 +100,7 @@ def _decompress(pieces: Iterable[bytes], name: str, make: Callable[[], _Decompre
                     current = make()
                 yield current.decompress(data)
                 data = current.unused_data if current.eof else b""
-    except (zlib.error, zstandard.ZstdError) as error:
+    except (zlib.error, zstandard.ZstdError, lzma.LZMAError) as error:
         raise Malformed(f"broken {name} data: {error}") from error
     if not current.eof:
         raise Malformed(f"{name} data ends early")

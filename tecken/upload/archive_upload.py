@@ -1,13 +1,13 @@
-"""Uploads of a zip archive, whose members are stored in parallel."""
+"""Uploads of an archive or of a single file. Members are stored in parallel."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
-from typing import BinaryIO, Final
-from zipfile import ZipFile
+from typing import BinaryIO, Final, TypeVar
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -21,21 +21,23 @@ from tecken.storage import services as storage_services
 from tecken.storage.backends.files import Slot
 from tecken.storage.models import NAME_CHARACTERS
 from tecken.symbols.layouts import storage_path
-from tecken.upload.archive import (
-    ArchiveLimits,
-    ArchiveMember,
-    Listing,
-    is_reusable,
-    list_members,
-    open_archive,
-    read_gzip,
-    read_member,
+from tecken.upload.archive import PATTERN, ArchiveLimits, IgnoredFile, KeyedMember, Listing, list_members
+from tecken.upload.containers import Unpacking, open_archive
+from tecken.upload.file_rows import (
+    RefusedFile,
+    StoredFile,
+    StoredRow,
+    record_ignored,
+    rows,
+    warn_of_native_files,
 )
-from tecken.upload.file_rows import RefusedFile, StoredFile, StoredRow, record, rows, warn_of_native_files
 from tecken.upload.form import CHUNK_BYTES, Archive
-from tecken.upload.ingest import ContextThreads, open_staged, select_storage, store_file
+from tecken.upload.ingest import ContextThreads, open_staged, record_file, select_storage, store_file
 from tecken.upload.models import Protocol, Upload
+from tecken.upload.placement import NO_FORMAT, merge_placed, place
 
+T = TypeVar("T")
+R = TypeVar("R")
 TASK: Final = "tecken.upload.tasks.keep_upload"
 
 
@@ -49,11 +51,28 @@ def upload_threads() -> ContextThreads:
     return ContextThreads(settings.UPLOAD_THREADS, "upload")
 
 
-def begin(user: User, try_symbols: bool, archive: Archive) -> Upload:
-    """Create the upload of an archive. Raise InvalidInput or TooLarge for an archive that is not allowed."""
-    # The archive is checked before the row is written, so a refused archive leaves nothing in the database.
-    with open_archive(archive.file, options().upload_max_members) as opened:
-        listing = _list_members(opened)
+@contextmanager
+def open_listed(file: BinaryIO, name: str) -> Iterator[Listing]:
+    """Open an archive, or a single file, and list its members, which can be read until the end of the block.
+
+    Raises:
+        InvalidInput: The archive is not allowed, or the file is of no known kind.
+        TooLarge: The archive exceeds a limit.
+        Unavailable: The disk has no room for what a compressed archive unpacks to.
+    """
+    config = options()
+    limits = ArchiveLimits(
+        config.upload_max_unpacked_bytes,
+        config.symbol_max_bytes,
+        config.upload_max_members,
+        config.upload_max_ratio,
+    )
+    with open_archive(file, name, Unpacking(limits, storage_services.disk_space().check)) as opened:
+        yield list_members(opened, limits, config.upload_forbidden_snippets)
+
+
+def begin(user: User, try_symbols: bool, archive: Archive, listing: Listing) -> Upload:
+    """Create the upload of an archive. A refused archive has no listing, so it leaves nothing behind."""
     return Upload.objects.create(
         user=user,
         filename=archive.name[:NAME_CHARACTERS],
@@ -64,28 +83,28 @@ def begin(user: User, try_symbols: bool, archive: Archive) -> Upload:
         content_hash=archive.digest,
         download_url=archive.download_url,
         redirect_urls=list(archive.redirect_urls),
-        ignored_keys=listing.ignored,
-        members_total=len(listing.members),
+        ignored_keys=[file.name for file in listing.ignored],
+        members_total=len(listing.members) + len(listing.flat),
     )
 
 
-def ingest_all(upload: Upload, file: BinaryIO) -> None:
+def ingest_all(upload: Upload, listing: Listing) -> None:
     """Store each member that an earlier run has not stored, and complete the upload.
 
     Members that were stored before an error stay stored.
 
     Raises:
-        InvalidInput: A member is broken.
+        InvalidInput: A member is broken, or no member can be stored.
         Cancelled: The user cancelled the upload.
         Conflict: Every member was refused.
         Unavailable: Storage did not answer.
     """
     try:
-        with open_archive(file, options().upload_max_members) as archive:
-            remaining = _find_remaining(upload, _list_members(archive).members)
-            for outcome in _store_members(upload, archive, remaining):
-                record(upload, outcome)
-                _raise_if_cancelled(upload)
+        members = _find_keys(upload, listing)
+        keys = {member.key for member in members}
+        for outcome in _store_members(upload, _find_remaining(upload, members)):
+            record_file(upload, outcome, keys)
+            _raise_if_cancelled(upload)
         raise_if_all_refused(upload)
         warn_of_native_files(upload)
     except TeckenError as error:
@@ -114,20 +133,29 @@ def ingest_staged(upload: Upload) -> None:
     """
     if upload.completed_at is None and upload.cancelled_at is None:
         try:
-            with open_staged(_slot(upload)) as file:
-                ingest_all(upload, file)
+            with open_staged(_slot(upload)) as file, open_listed(file, upload.filename) as listing:
+                ingest_all(upload, listing)
         except (InvalidInput, NotFound, Conflict) as error:
             _update(upload, error=str(error))
     storage_services.staging().delete(_slot(upload))
 
 
 def raise_if_all_refused(upload: Upload) -> None:
-    """Raise Conflict when `upload_replace` refused every file of an upload."""
+    """Raise an error when an upload has stored nothing.
+
+    Raises:
+        Conflict: `upload_replace` refused every file.
+        InvalidInput: No file can be stored.
+    """
     refused = [warning for warning in upload.warnings if warning.get("stored") is False]
-    if refused and not upload.skipped_keys and not upload.files.exists():
-        raise Conflict(
-            f"None of {len(refused)} files is stored; {refused[0]['key']}: {refused[0]['message']}"
-        )
+    if not refused or upload.skipped_keys or upload.files.exists():
+        return
+    first = f"{refused[0]['key']}: {refused[0]['message']}"
+    if any(warning["key"] not in upload.ignored_keys for warning in refused):
+        raise Conflict(f"None of {len(refused)} files is stored; {first}")
+    if refused[0]["message"].endswith(NO_FORMAT):
+        raise InvalidInput(f"{PATTERN.format(refused[0]['key'])}. Files in other paths need a known format")
+    raise InvalidInput(f"No file can be stored. {first}")
 
 
 def cancel(upload: Upload, user: User) -> None:
@@ -151,56 +179,68 @@ def _slot(upload: Upload) -> Slot:
     return Slot(upload.pk, 0)
 
 
-def _list_members(archive: ZipFile) -> Listing:
-    config = options()
-    limits = ArchiveLimits(
-        config.upload_max_unpacked_bytes,
-        config.symbol_max_bytes,
-        config.upload_max_members,
-        config.upload_max_ratio,
-    )
-    return list_members(archive.infolist(), limits, config.upload_forbidden_snippets)
+def _find_keys(upload: Upload, listing: Listing) -> list[KeyedMember]:
+    """Return all files to store with their keys, and record those that cannot be stored."""
+    placed, ignored = [], list(listing.ignored)
+    for flat, placement in _run_in_threads(place, listing.flat):
+        _raise_if_cancelled(upload)
+        if isinstance(placement, str):
+            ignored.append(IgnoredFile(flat.member.name, placement))
+        else:
+            placed.append((flat, placement))
+    # The threads end in any order, and the first of several equal files is stored.
+    placed.sort(key=lambda pair: pair[0].member.name)
+    members, duplicates = merge_placed(listing.members, placed)
+    record_ignored(upload, sorted([*ignored, *duplicates]))
+    _update(upload, members_total=len(members))
+    return members
 
 
-def _find_remaining(upload: Upload, members: Iterable[ArchiveMember]) -> list[ArchiveMember]:
+def _find_remaining(upload: Upload, members: Iterable[KeyedMember]) -> list[KeyedMember]:
     """Return the members that an earlier, interrupted run has not stored."""
     done = {*upload.skipped_keys, *upload.files.values_list("key", flat=True)}
     return [member for member in members if storage_path(member.key) not in done]
 
 
-def _store_members(
-    upload: Upload, archive: ZipFile, members: list[ArchiveMember]
-) -> Iterator[StoredFile | RefusedFile]:
+def _store_members(upload: Upload, members: Sequence[KeyedMember]) -> Iterator[StoredFile | RefusedFile]:
     """Store members in parallel and yield each result as soon as it is there."""
     known = rows(upload, (member.key for member in members))
     # Large members start first, so that none of them runs alone at the end.
-    waiting = iter(sorted(members, key=lambda member: member.info.file_size, reverse=True))
-    running: set[Future[StoredFile | RefusedFile]] = set()
+    ordered = sorted(members, key=lambda entry: entry.member.size, reverse=True)
+    for _, outcome in _run_in_threads(partial(_store_member, upload, known), ordered):
+        yield outcome
+
+
+def _run_in_threads(function: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
+    """Yield each item with its result, as soon as it is there."""
+    waiting = iter(items)
+    running: dict[Future[R], T] = {}
     try:
         while True:
             # No more than the threads can run: after an error or a cancellation nothing is left in the pool's
             # queue.
-            for member in islice(waiting, settings.UPLOAD_THREADS - len(running)):
-                running.add(upload_threads().submit(_store_member, upload, archive, member, known))
+            for item in islice(waiting, settings.UPLOAD_THREADS - len(running)):
+                running[upload_threads().submit(function, item)] = item
             if not running:
                 return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(future), future.result()
     finally:
         # Running tasks read the archive, which the caller closes next.
         wait(running)
 
 
 def _store_member(
-    upload: Upload, archive: ZipFile, member: ArchiveMember, known: dict[str, list[StoredRow]]
+    upload: Upload, known: dict[str, list[StoredRow]], entry: KeyedMember
 ) -> StoredFile | RefusedFile:
+    member = entry.member
     return store_file(
         upload,
-        member.key,
-        partial(read_member, archive, member),
-        member.info.file_size,
-        known.get(storage_path(member.key), ()),
-        read_gzip=partial(read_gzip, archive, member) if is_reusable(member.info) else None,
+        entry.key,
+        member.read,
+        member.size,
+        known.get(storage_path(entry.key), ()),
+        read_gzip=member.read_gzip if member.is_reusable else None,
     )
 
 

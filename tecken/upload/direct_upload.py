@@ -27,8 +27,15 @@ from tecken.symbols.decompression import decompress
 from tecken.symbols.layouts import FileKey, storage_path
 from tecken.upload.archive import file_key
 from tecken.upload.archive_upload import raise_if_all_refused
-from tecken.upload.file_rows import RefusedFile, StoredFile, StoredRow, record, rows, warn_of_native_files
-from tecken.upload.ingest import ContextThreads, open_staged, read_chunks, select_storage, store_file
+from tecken.upload.file_rows import RefusedFile, StoredFile, StoredRow, rows, warn_of_native_files
+from tecken.upload.ingest import (
+    ContextThreads,
+    open_staged,
+    read_chunks,
+    record_file,
+    select_storage,
+    store_file,
+)
 from tecken.upload.models import Announcement, Protocol, Upload
 
 MD5: Final = re.compile(r"[0-9a-f]{32}")
@@ -238,7 +245,7 @@ def _ingest_files(upload: Upload, files: Sequence[ExpectedFile]) -> dict[str, st
             if isinstance(outcome, str):
                 problems[str(file.key)] = outcome
             else:
-                record(upload, outcome)
+                record_file(upload, outcome, [file.key for file in files])
     return problems
 
 

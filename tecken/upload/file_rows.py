@@ -34,6 +34,7 @@ from tecken.symbols.ids import (
     normal_debug_id,
 )
 from tecken.symbols.layouts import FileKey, FileType, parse_storage_path, storage_path
+from tecken.upload.archive import IgnoredFile
 from tecken.upload.models import Upload
 
 logger = logging.getLogger(__name__)
@@ -92,6 +93,7 @@ def rows(upload: Upload, keys: Iterable[FileKey]) -> dict[str, list[StoredRow]]:
 def record(upload: Upload, file: StoredFile | RefusedFile) -> None:
     """Write the row and the warnings of a file, and remove its entries from the presence cache."""
     key = storage_path(file.key)
+    former = {name: getattr(upload, name) for name in ("skipped_keys", "warnings")}
     # One transaction: a row without its warnings or its count in `members_done` would never be corrected.
     with transaction.atomic():
         if isinstance(file, RefusedFile):
@@ -99,7 +101,9 @@ def record(upload: Upload, file: StoredFile | RefusedFile) -> None:
         else:
             _write_row(upload, file)
             warn(upload, ({"key": key, "message": text} for text in file.text.warnings()))
-        upload.save(update_fields=["skipped_keys", "warnings"])
+        # Thousands of files may have a warning, so a list that has not changed is not written again.
+        if changed := [name for name, texts in former.items() if len(getattr(upload, name)) != len(texts)]:
+            upload.save(update_fields=changed)
         Upload.objects.filter(pk=upload.pk).update(members_done=F("members_done") + 1)
     if isinstance(file, RefusedFile):
         return
@@ -136,6 +140,23 @@ def remove_derived_of_native(row: SymbolFile, *, converts: bool = True) -> None:
 def warn(upload: Upload, warnings: Iterable[dict[str, Any]]) -> None:
     """Add warnings to an upload, which the caller saves."""
     upload.warnings = [*upload.warnings, *warnings]
+
+
+def record_ignored(upload: Upload, ignored: Iterable[IgnoredFile]) -> None:
+    """Set the ignored files of an upload, with a warning for each that has a reason. Safe to repeat."""
+    files = list(ignored)
+    known = {(warning["key"], warning["message"]) for warning in upload.warnings}
+    upload.ignored_keys = [file.name for file in files]
+    reasons = ((file.name, f"not stored: {file.reason}") for file in files if file.reason)
+    warn(
+        upload,
+        (
+            {"key": name, "message": text, "stored": False}
+            for name, text in reasons
+            if (name, text) not in known
+        ),
+    )
+    upload.save(update_fields=["ignored_keys", "warnings"])
 
 
 def warn_of_native_files(upload: Upload) -> None:
@@ -344,6 +365,15 @@ class SymbolText:
         if self._check:
             found = recognise(FileReader(BytesIO(self._head), len(self._head)), self._key.file_type)
         return (found[0], self._own_object(found[1])) if found else None
+
+    def other_keys(self) -> list[FileKey]:
+        """Return the keys of the file's other objects, if one of its objects is that of its key."""
+        objects = self._native[1] if self._native else ()
+        ids = dict.fromkeys(normal_debug_id(info.debug_id) for info in objects if info.debug_id)
+        if self._key.debug_id not in ids:
+            return []
+        others = [some_id for some_id in ids if some_id != self._key.debug_id]
+        return [self._key._replace(debug_id=some_id) for some_id in others]
 
     def _own_object(self, objects: tuple[ObjectInfo, ...]) -> ObjectInfo:
         """Return the object of this key; a file with programs for several processors has one for each."""

@@ -1,4 +1,4 @@
-"""Forms with an archive, which is written to a file without a name: a killed process leaves nothing."""
+"""Files in forms and bodies, written to files without a name, so that a killed process leaves nothing."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tecken.errors import InvalidInput, TooLarge, UnknownEncoding
 from tecken.http.decorators import stream_body
 from tecken.runtimeconfig.current import options
 from tecken.symbols.decompression import decompress
+from tecken.upload.containers import check_name
 
 NO_FILE = "Must be multipart form data with at least one file"
 # Django's parser copies each chunk several times. Chunks of 1 MiB took half as much CPU time again, because
@@ -28,12 +29,14 @@ CHUNK_BYTES = 256 << 10
 # The limit of a form without a file.
 FIELDS_BYTES = 64 << 10
 ENCODINGS = ("identity", "gzip", "x-gzip", "zstd")
-# The field of an HTML form, which cannot have the name of the chosen file.
-OWN_NAME = "archive"
+# Fields that do not have the name of their file: those of an HTML form, and of `curl -F file=@x`.
+OWN_NAMES = ("archive", "file")
+# A body of any other type is the file itself, unless it is a form.
+NO_FILE_TYPES = ("", "application/json")
 
 
 class Archive(NamedTuple):
-    """Received zip file with its size in bytes and SHA-256. The code that opened `file` closes it."""
+    """Received file with its size in bytes and SHA-256. The code that opened `file` closes it."""
 
     name: str
     file: BinaryIO
@@ -91,22 +94,15 @@ class NoFiles(FileUploadHandler):
 
 
 class OneArchive(Spool):
-    """Upload handler that refuses a second file or another extension before the first byte is written."""
+    """Upload handler that refuses a second file, or an unknown kind, before the first byte is written."""
 
     def new_file(self, field_name: str, file_name: str, *args: Any, **kwargs: Any) -> None:
         """Open the file. Raise InvalidInput."""
-        name = file_name if field_name == OWN_NAME else field_name
+        name = file_name if field_name in OWN_NAMES else field_name
         if hasattr(self, "file"):
             raise InvalidInput(f"One archive in each upload: there is {self.field_name} and {name}")
         check_name(name)
         super().new_file(name, file_name, *args, **kwargs)
-
-
-def check_name(name: str) -> None:
-    """Raise InvalidInput unless the name is that of a zip file."""
-    extension = PurePosixPath(name).suffix
-    if extension.lower() != ".zip":
-        raise InvalidInput(f'Unrecognized archive file extension "{extension}"')
 
 
 def max_form_bytes() -> int:
@@ -116,16 +112,35 @@ def max_form_bytes() -> int:
 
 @contextmanager
 def receive_archive(request: HttpRequest) -> Iterator[Archive | str]:
-    """Return the archive of a form, or the URL in its field `url`. Raise InvalidInput or TooLarge."""
-    kind = request.content_type
+    """Return the file in a body or form, or the URL in its field `url`. Raise InvalidInput or TooLarge."""
+    kind = request.content_type or ""
     if kind == "application/x-www-form-urlencoded":
         fields = QueryDict(b"".join(_read_body(request, FIELDS_BYTES)))
         yield _get_url(fields)
     elif kind == "multipart/form-data":
         with _parse_multipart(request) as archive_or_url:
             yield archive_or_url
-    else:
+    elif kind in NO_FILE_TYPES:
         raise InvalidInput(NO_FILE)
+    else:
+        with _spool_body(request) as archive:
+            yield archive
+
+
+@contextmanager
+def _spool_body(request: HttpRequest) -> Iterator[Archive]:
+    """Write a body that is the file itself. The query has the name, which a symbol file does not need."""
+    name = PurePosixPath(request.GET.get("name", "").replace("\\", "/")).name
+    check_name(name)
+    digest = hashlib.sha256()
+    with TemporaryFile(dir=settings.SPOOL_DIR) as file:
+        for chunk in _read_body(request, options().upload_max_bytes):
+            file.write(chunk)
+            digest.update(chunk)
+        size = file.tell()
+        if not size:
+            raise InvalidInput(NO_FILE)
+        yield Archive(name, cast(BinaryIO, file), size, digest.hexdigest())
 
 
 @contextmanager

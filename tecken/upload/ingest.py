@@ -20,6 +20,7 @@ from tempfile import TemporaryFile
 from typing import BinaryIO, ParamSpec, TypeVar
 
 from django.conf import settings
+from django.db.models import F
 
 from tecken.errors import Conflict, InvalidInput, NotFound
 from tecken.runtimeconfig.current import options
@@ -104,10 +105,38 @@ def ingest_file(upload: Upload, key: FileKey, read: Read, size: int) -> Outcome:
         Unavailable: The storage did not answer.
     """
     outcome = store_file(upload, key, read, size, rows(upload, [key]).get(storage_path(key), ()))
-    record(upload, outcome)
+    record_file(upload, outcome)
     if isinstance(outcome, RefusedFile):
         raise Conflict(outcome.reason)
     return outcome.outcome
+
+
+def record_file(
+    upload: Upload, outcome: StoredFile | RefusedFile, expected: Collection[FileKey] = ()
+) -> None:
+    """Write the row of a file, and before it store and record the file for its other objects.
+
+    A fat file has an object for each processor, and each is found by the id in its key. `expected` are keys
+    that get a file of their own.
+    """
+    if isinstance(outcome, StoredFile):
+        # Before the row: an upload that is tried again leaves out files that have one.
+        for key in outcome.text.other_keys():
+            if key not in expected:
+                _store_copy(upload, key, outcome)
+    record(upload, outcome)
+
+
+def _store_copy(upload: Upload, key: FileKey, original: StoredFile) -> None:
+    known = rows(upload, [key]).get(storage_path(key), ())
+    copy = store_file(upload, key, partial(_read_stored, upload, original.key), original.content.size, known)
+    Upload.objects.filter(pk=upload.pk).update(members_total=F("members_total") + 1)
+    record(upload, copy)
+
+
+def _read_stored(upload: Upload, key: FileKey) -> Iterator[bytes]:
+    with select_storage(upload.try_symbols).read(key) as chunks:
+        yield from chunks
 
 
 def store_file(

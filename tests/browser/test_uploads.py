@@ -16,7 +16,7 @@ from tests.browser.site import DEVELOPER, SYM, archive_of
 SLOW = 100_000  # bytes a second
 BIG = 2_000_000  # bytes
 ZIP = "application/zip"
-FIELD = "A zip of symbol files"
+FIELD = "An archive"
 PART_SENT = re.compile(r"\d+ KB of 2\.0 MB sent")
 DROP = """([name, base64]) => {
   const bytes = Uint8Array.from(atob(base64), (one) => one.charCodeAt(0));
@@ -112,7 +112,7 @@ def test_what_is_wrong_is_told(tab_of: Open) -> None:
     page = tab.page
     mine = send(page, "names.zip", archive_of({"what is this": ""}))
     expect(mine).to_contain_text("Unrecognized file pattern")
-    expect(send(page, "text.txt", b"no zip")).to_contain_text("not a .zip file")
+    expect(send(page, "text.txt", b"no zip")).to_contain_text("Unrecognized archive file extension")
 
 
 def test_without_scripts(tab_of: Open, tmp_path: Path) -> None:

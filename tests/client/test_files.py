@@ -1,14 +1,33 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from tecken.client.files import find
+from tecken.client import files as client_files
+from tecken.client.files import Found, SymbolFile
 from tests.client.conftest import MakeSym
 from tests.support.symbol_names import ODD_NAMES
 
 ID = "A" * 33
+DATA = Path(__file__).parents[1] / "data" / "native"
+ELF_ID = "52F29A25810178511980D12EF214D9FA0"
+WINDOWS_ID = "00AA3880D78BE4BB4C4C44205044422E1"
+
+
+class Result(NamedTuple):
+    files: list[SymbolFile]
+    problems: list[str]
+
+
+def find(paths: list[Path], extensions: list[str] | None = None) -> Result:
+    return Result(*search(paths, extensions)[:2])
+
+
+def search(paths: list[Path], extensions: list[str] | None = None) -> Found:
+    return client_files.find(paths, extensions)
 
 
 def write(path: Path, content: bytes = b"native") -> Path:
@@ -94,11 +113,67 @@ def test_find_native_file_in_a_symbol_store_has_its_key(name: str, tmp_path: Pat
     assert [file.key for file in find([tmp_path]).files] == [f"xul.dll/60B9D9C91D4F000/{name}"]
 
 
-def test_find_native_file_outside_a_symbol_store_is_a_problem(tmp_path: Path) -> None:
-    write(tmp_path / "bin" / "tool.exe")
-    files, (problem,) = find([tmp_path])
-    assert files == []
-    assert "symbol store" in problem
+def copy(name: str, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(DATA / name, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "keys"),
+    [
+        ("libnative.so", "bin/tool", [f"tool/{ELF_ID}/tool"]),
+        ("libnative.so.debug", "x.so.1.debug", [f"x.so.1/{ELF_ID}/x.so.1.debug"]),
+        ("native.pdb", "out/native.pdb", [f"native.pdb/{WINDOWS_ID}/native.pdb"]),
+        ("intel.dwarf", "x.dSYM/Contents/Resources/DWARF/x", ["x/4C4C44CC55553144A19875D9B8EAD5440/x.dSYM"]),
+    ],
+)
+def test_find_native_file_outside_a_symbol_store_has_the_key_of_its_id(
+    name: str, place: str, keys: list[str], tmp_path: Path
+) -> None:
+    path = copy(name, tmp_path / place)
+    found = search([tmp_path])
+    assert [(file.key, file.path) for file in found.files] == [(key, path) for key in keys]
+    assert (found.problems, found.notes) == ([], [])
+
+
+def test_find_pe_file_has_the_keys_of_its_debug_id_and_code_id(tmp_path: Path) -> None:
+    copy("native.exe", tmp_path / "native.exe")
+    first, second = (file.key for file in find([tmp_path]).files)
+    assert first == f"native.pdb/{WINDOWS_ID}/native.exe"
+    assert second.split("/")[::2] == ["native.exe", "native.exe"]
+
+
+def test_find_file_that_is_no_module_is_a_note_in_a_directory_and_else_a_problem(tmp_path: Path) -> None:
+    path = write(tmp_path / "bin" / "tool.exe")
+    found = search([tmp_path])
+    assert (found.files, found.problems) == ([], [])
+    assert found.notes == [f"{path}: is no symbol file of a known format"]
+    assert find([path]) == ([], found.notes)
+
+
+def test_find_file_without_an_id_is_a_note_and_an_object_file_is_skipped(tmp_path: Path) -> None:
+    path = copy("without-id.wasm", tmp_path / "app.wasm")
+    write(tmp_path / "x.o", b"\x7fELF")
+    assert search([tmp_path]).notes == [
+        f"{path}: has no build_id section: nothing can find its symbols, so build it with one"
+    ]
+
+
+def test_find_link_to_a_library_is_not_followed(tmp_path: Path) -> None:
+    path = copy("libnative.so", tmp_path / "libx.so.1")
+    (tmp_path / "libx.so").symlink_to(path)
+    assert [file.path for file in find([tmp_path]).files] == [path]
+    assert [file.path.name for file in find([tmp_path / "libx.so"]).files] == ["libx.so"]
+
+
+def test_find_stripped_copy_gives_way_to_the_file_with_debug_information(tmp_path: Path) -> None:
+    copy("stripped.so", tmp_path / "a" / "x.so")
+    full = copy("libnative.so", tmp_path / "b" / "x.so")
+    found = search([tmp_path])
+    assert [file.path for file in found.files] == [full]
+    assert found.problems == []
+    assert "is not" in found.notes[0]
 
 
 def test_find_relative_path_uses_the_directories_above(
@@ -112,8 +187,8 @@ def test_find_relative_path_uses_the_directories_above(
 def test_find_with_extensions_leaves_out_native_files(make_sym: MakeSym, tmp_path: Path) -> None:
     make_sym("x.sym")
     write(tmp_path / "bin" / "tool.exe")
-    assert find([tmp_path], extensions=[".so"]) == find([tmp_path], extensions=[])
-    assert len(find([tmp_path], extensions=[]).files) == 1
+    assert find([tmp_path], [".so"]) == find([tmp_path], [])
+    assert len(find([tmp_path], []).files) == 1
 
 
 @pytest.mark.parametrize("name", ["libz.so.1.2", "firefox", "xul.dll.1"])
@@ -129,8 +204,8 @@ def test_find_native_file_in_a_store_is_identified_by_its_first_bytes(
 
 
 def test_find_other_files_without_a_known_suffix_are_skipped(tmp_path: Path) -> None:
-    """An executable outside a symbol store has no id; a text inside one is none that was built."""
-    (tmp_path / "firefox").write_bytes(b"\x7fELF")
+    """A text inside a symbol store is none that was built."""
+    (tmp_path / "firefox").write_bytes(b"text")
     note = tmp_path / "store" / ID / "notes"
     note.parent.mkdir(parents=True)
     note.write_bytes(b"text")

@@ -20,6 +20,7 @@ from tecken.symbols.layouts import FileKey
 from tecken.upload.models import Upload
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
+NATIVE = SAMPLES.parent / "native"
 SYMS = sorted(SAMPLES.glob("*/*/*.sym"))
 Output = pytest.CaptureFixture[str]
 
@@ -93,3 +94,13 @@ def test_upload_with_a_try_token_stores_try_symbols(version: str, monkeypatch: p
 def test_upload_with_an_unknown_token_is_refused(token: str, capsys: Output) -> None:
     assert main([str(SAMPLES), "--token", token]) == USAGE
     assert "403 API Token not matched" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_upload_native_files_are_stored_below_the_ids_in_them(version: str, tmp_path: Path) -> None:
+    content = (NATIVE / "libnative.so").read_bytes()
+    (tmp_path / "tool").write_bytes(content)
+    (tmp_path / "notes").write_text("no module")
+    assert main([str(tmp_path), "--protocol", version]) == DONE
+    assert stored(storage_services.own_files()) == {"tool/52F29A25810178511980D12EF214D9FA0/tool": content}

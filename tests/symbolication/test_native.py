@@ -39,7 +39,6 @@ def native_builder(
     return uploader()
 
 
-
 @pytest.mark.parametrize(
     ("key", "name", "module", "offset", "line"),
     [

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import tracemalloc
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 import zstandard
@@ -16,6 +18,7 @@ WAYS: dict[str, Callable[[bytes], bytes]] = {
     "plain": bytes,
     "gzip": gzip.compress,
     "zstd": zstandard.compress,
+    "xz": partial(lzma.compress, preset=0),
 }
 COMPRESSED = {name: way for name, way in WAYS.items() if name != "plain"}
 every_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
@@ -56,7 +59,7 @@ def test_decoded_truncated_data_is_malformed(way: Callable[[bytes], bytes]) -> N
 def test_decoded_broken_data_is_malformed(way: Callable[[bytes], bytes]) -> None:
     data = way(b"some text " * 99)
     with pytest.raises(Malformed, match="broken"):
-        list(decompress([data[:4] + b"\xff" * 30 + data[34:]], LIMIT))
+        list(decompress([data[:8] + b"\xff" * 30 + data[38:]], LIMIT))
 
 
 @compressed
@@ -75,6 +78,12 @@ def test_decoded_bomb_takes_bounded_memory(way: Callable[[bytes], bytes]) -> Non
     finally:
         tracemalloc.stop()
     assert peak < 150 << 20
+
+
+def test_decoded_xz_file_that_needs_much_memory_is_malformed() -> None:
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 256 << 20}]
+    with pytest.raises(Malformed, match="broken xz data"):
+        list(decompress([lzma.compress(b"text", filters=filters)], LIMIT))
 
 
 @pytest.mark.parametrize("chunks", [[], [b""], [b"", b""]])

@@ -12,7 +12,8 @@ import pytest
 
 from tecken.errors import InvalidInput, TooLarge
 from tecken.symbols.layouts import FileKey
-from tecken.upload.archive import ArchiveLimits, Listing, file_key, list_members, open_archive, read_member
+from tecken.upload.archive import ArchiveLimits, Listing, file_key, list_members
+from tecken.upload.zip_archive import open_zip
 from tests.support.symbol_names import ODD_NAMES
 from tests.upload.zips import corrupted, encrypted, overlapping, without_utf8_flag, zipped, zipped_as
 
@@ -22,8 +23,8 @@ KEY = FileKey("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2", "xul.sym")
 
 
 def list_archive(archive: bytes, limits: ArchiveLimits = LIMITS) -> Listing:
-    with open_archive(io.BytesIO(archive), limits.members) as opened:
-        return list_members(opened.infolist(), limits, ["qcom/proprietary"])
+    with open_zip(io.BytesIO(archive), limits) as opened:
+        return list_members(opened, limits, ["qcom/proprietary"])
 
 
 def twice(first: bytes, second: bytes, other_name: str = NAME) -> bytes:
@@ -44,7 +45,7 @@ def test_file_key_odd_name_is_accepted(name: str) -> None:
 def test_list_members_files_other_than_symbols_are_ignored() -> None:
     ignored = ["firefox-57.0a1-symbols.txt", ".DS_Store", "xul.pdb/.DS_Store"]
     found = list_archive(zipped({NAME: b"x", "xul.pdb/": b"", **dict.fromkeys(ignored, b"y")}))
-    assert found.ignored == ignored
+    assert [file.name for file in found.ignored] == ignored
     assert [member.key for member in found.members] == [KEY]
 
 
@@ -55,17 +56,31 @@ def test_list_members_files_other_than_symbols_are_ignored() -> None:
         "a/b/xul.pdb/ABCDEF012/xul.sym",
         "xul.pdb/nothex/xul.sym",
         "xul.pdb//xul.sym",
+        "xul.pdb/ABCDEF012/xul\x1b.sym",
+        "xul.pdb/firefox-symbols.txt",
+        ".build-id/fb/66b3.debug",
+        "lib/db/libx.so",
+    ],
+)
+def test_list_members_other_path_than_that_of_a_store_is_flat(name: str) -> None:
+    listing = list_archive(zipped({name: b"x"}))
+    assert (listing.members, listing.ignored) == ([], [])
+    ((parts, member),) = listing.flat
+    assert (list(parts), member.name) == (name.split("/"), name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
         "/pdb/ABCDEF012/xul.sym",
         "/ABCDEF012/xul.sym",
         "../ABCDEF012/xul.sym",
         "xul.pdb/ABCDEF012/..",
         "xul.pdb/ABCDEF012/..\\..\\xul.sym",
         "C:\\xul.pdb\\ABCDEF012\\xul.sym",
-        "xul.pdb/ABCDEF012/xul\x1b.sym",
-        "xul.pdb/firefox-symbols.txt",
     ],
 )
-def test_list_members_other_path_pattern_is_refused(name: str) -> None:
+def test_list_members_path_out_of_the_archive_is_refused(name: str) -> None:
     text = (
         "Unrecognized file pattern. Should only be <module>/<hex>/<file> or <name>-symbols.txt "
         "and nothing else. "
@@ -73,6 +88,20 @@ def test_list_members_other_path_pattern_is_refused(name: str) -> None:
     )
     with pytest.raises(InvalidInput, match=f"^{re.escape(text)}$"):
         list_archive(zipped({name: b"x"}))
+
+
+@pytest.mark.parametrize("top", ["", "build/"])
+def test_list_members_description_of_a_dsym_bundle_is_ignored(top: str) -> None:
+    symbols = f"{top}x.dSYM/Contents/Resources/DWARF/x"
+    others = [f"{top}x.dSYM/Contents/Info.plist", f"{top}x.dSYM/Contents/Resources/Relocations/x.yml"]
+    listing = list_archive(zipped(dict.fromkeys([symbols, *others], b"x")))
+    assert [entry.member.name for entry in listing.flat] == [symbols]
+    assert listing.ignored == [(name, "") for name in others]
+
+
+def test_list_members_packed_dsym_of_a_store_is_a_member() -> None:
+    name = "XUL.dSYM/44E4EC8C2F41492B9369D6B9A059577C0/XUL.dSYM.tar.bz2"
+    assert [str(entry.key) for entry in list_archive(zipped({name: b"x"})).members] == [name]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +139,7 @@ def test_list_members_regular_file_of_any_mode_is_a_member(mode: int) -> None:
 def test_member_name_without_utf8_flag_is_read_by_its_system(system: int, raw: bytes, expected: str) -> None:
     (member,) = list_archive(without_utf8_flag(raw, system)).members
     assert member.key.debug_file == expected
-    assert member.name.startswith(expected)
+    assert member.member.name.startswith(expected)
 
 
 @pytest.mark.parametrize(("checksum_of", "expected"), [(b"gr__e.so", "größe.so"), (b"other", "gr__e.so")])
@@ -151,13 +180,13 @@ def test_list_members_files_of_archivers_and_symbol_stores_are_ignored() -> None
         found = list_archive(
             zipped({top + NAME: b"x", **dict.fromkeys(names, b"y")}), LIMITS._replace(members=20)
         )
-        assert found.ignored == names
+        assert [file.name for file in found.ignored] == names
         assert [member.key for member in found.members] == [KEY]
 
 
-def test_list_members_two_top_directories_are_refused() -> None:
-    with pytest.raises(InvalidInput, match=r"First unrecognized pattern was a/xul\.pdb/"):
-        list_archive(zipped({f"a/{NAME}": b"x", f"b/{NAME}": b"x"}))
+def test_list_members_two_top_directories_are_flat() -> None:
+    names = [f"a/{NAME}", f"b/{NAME}"]
+    assert [entry.member.name for entry in list_archive(zipped(dict.fromkeys(names, b"x"))).flat] == names
 
 
 @pytest.mark.parametrize(
@@ -184,7 +213,7 @@ def test_list_members_name_with_nul_is_refused() -> None:
 
 
 @pytest.mark.parametrize("archive", [b"", b"not a zip", zipped({NAME: b"x" * 9})[:-30]])
-def test_open_archive_other_file_than_zip_is_refused(archive: bytes) -> None:
+def test_open_zip_other_file_than_zip_is_refused(archive: bytes) -> None:
     with pytest.raises(InvalidInput, match=r"^File is not a zip file$"):
         list_archive(archive)
 
@@ -252,21 +281,22 @@ def test_list_members_archive_over_a_limit_is_refused(limit: dict[str, int], tex
         list_archive(archive, within._replace(**limit))
 
 
-def test_open_archive_directory_over_the_limit_is_not_read() -> None:
+def test_open_zip_directory_over_the_limit_is_not_read() -> None:
     names = {f"m/{number:032x}/m.sym": b"" for number in range(6000)}
     with pytest.raises(TooLarge, match="directory"):
         list_archive(zipped(names, zipfile.ZIP_STORED))
 
 
-def test_read_member_yields_the_bytes_that_were_packed() -> None:
-    with open_archive(io.BytesIO(zipped({NAME: b"x" * 3_000_000})), 10) as archive:
-        (member,) = list_members(archive.infolist(), LIMITS._replace(ratio=2000)).members
-        assert b"".join(read_member(archive, member)) == b"x" * 3_000_000
+def test_zip_member_read_yields_the_bytes_that_were_packed() -> None:
+    limits = LIMITS._replace(ratio=2000)
+    with open_zip(io.BytesIO(zipped({NAME: b"x" * 3_000_000})), limits) as archive:
+        (entry,) = list_members(archive, limits).members
+        assert b"".join(entry.member.read()) == b"x" * 3_000_000
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
-def test_read_member_broken_member_raises_with_its_name(compression: int) -> None:
-    with open_archive(io.BytesIO(corrupted(zipped({NAME: b"x" * 99}, compression))), 10) as archive:
-        (member,) = list_members(archive.infolist(), LIMITS).members
+def test_zip_member_read_broken_member_raises_with_its_name(compression: int) -> None:
+    with open_zip(io.BytesIO(corrupted(zipped({NAME: b"x" * 99}, compression))), LIMITS) as archive:
+        (entry,) = list_members(archive, LIMITS).members
         with pytest.raises(InvalidInput, match=f"^{NAME} cannot be unpacked: Bad CRC-32"):
-            list(read_member(archive, member))
+            list(entry.member.read())

@@ -11,18 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tecken.upload.archive import (
-    PIECE_BYTES,
-    TEXT_BYTES,
-    ArchiveLimits,
-    ArchiveMember,
-    NotReusable,
-    is_reusable,
-    list_members,
-    open_archive,
-    read_gzip,
-    read_member,
-)
+from tecken.upload.archive import ArchiveLimits, Member, NotReusable, list_members
+from tecken.upload.zip_archive import PIECE_BYTES, TEXT_BYTES, open_zip
 from tests.upload.zips import DIRECTORY_ENTRY, corrupted, deflated, packed_as, zipped
 
 LIMITS = ArchiveLimits(unpacked=50 << 20, member=50 << 20, members=10, ratio=2000)
@@ -32,17 +22,17 @@ STREAM = deflated(TEXT)
 
 
 @contextmanager
-def opened(archive: bytes) -> Iterator[tuple[zipfile.ZipFile, ArchiveMember]]:
-    with open_archive(io.BytesIO(archive), LIMITS.members) as zipped_file:
-        (member,) = list_members(zipped_file.infolist(), LIMITS).members
-        yield zipped_file, member
+def opened(archive: bytes) -> Iterator[Member]:
+    with open_zip(io.BytesIO(archive), LIMITS) as zipped_file:
+        (entry,) = list_members(zipped_file, LIMITS).members
+        yield entry.member
 
 
 def read_both(archive: bytes) -> tuple[bytes, list[bytes]]:
     """Return the gzip file and the unpacked pieces."""
     pieces: list[bytes] = []
-    with opened(archive) as (zipped_file, member):
-        return b"".join(read_gzip(zipped_file, member, pieces.append)), pieces
+    with opened(archive) as member:
+        return b"".join(member.read_gzip(pieces.append)), pieces
 
 
 def test_read_gzip_member_has_the_stream_of_the_archive() -> None:
@@ -81,10 +71,10 @@ def test_read_gzip_other_stream_than_declared_is_not_reusable(stream: bytes, siz
 def test_read_gzip_stream_longer_than_declared_is_not_unpacked() -> None:
     pieces: list[bytes] = []
     with (
-        opened(packed_as(NAME, deflated(bytes(40 << 20)), b"", 4000)) as (archive, member),
+        opened(packed_as(NAME, deflated(bytes(40 << 20)), b"", 4000)) as member,
         pytest.raises(NotReusable, match="longer"),
     ):
-        list(read_gzip(archive, member, pieces.append))
+        list(member.read_gzip(pieces.append))
     assert pieces == []
 
 
@@ -112,14 +102,14 @@ SMALL = packed_as(NAME, deflated(TEXT[:2000]), TEXT[:2000])
 
 @given(st.dictionaries(st.integers(0, len(SMALL)), st.integers(0, 255), max_size=3))
 @example({})
-def test_read_gzip_changed_archive_has_the_bytes_of_read_member_or_none(changes: dict[int, int]) -> None:
+def test_read_gzip_changed_archive_has_the_bytes_of_read_or_none(changes: dict[int, int]) -> None:
     archive = changed(SMALL, changes)
     try:
         packed, pieces = read_both(archive)
     except NotReusable:
         return
-    with opened(archive) as (zipped_file, member):
-        text = b"".join(read_member(zipped_file, member))
+    with opened(archive) as member:
+        text = b"".join(member.read())
     assert gzip.decompress(packed) == text == b"".join(pieces)
 
 
@@ -134,5 +124,5 @@ def test_read_gzip_changed_archive_has_the_bytes_of_read_member_or_none(changes:
     ],
 )
 def test_is_reusable_member_that_is_hardly_compressed_is_not(archive: bytes, is_kept: bool) -> None:
-    with opened(archive) as (_, member):
-        assert is_reusable(member.info) is is_kept
+    with opened(archive) as member:
+        assert member.is_reusable is is_kept

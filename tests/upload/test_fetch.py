@@ -193,7 +193,10 @@ def test_resolve_public_address_public_address_is_returned(address: str) -> None
 def test_upload_from_a_url_is_downloadable_byte_for_byte(site: Site, uploader: Makes) -> None:
     site.upstream.script["/symbols.zip"] = Reply(body=zipped({str(SYM_KEY): SYM}))
     rules = DownloadRules(HOSTS, 1 << 20, timeout=10, deadline=20)
-    with fetch_archive(site.url("/symbols.zip"), rules, site.address, site.trust) as archive:
-        archive_upload.ingest_all(archive_upload.begin(uploader().user, False, archive), archive.file)
+    with (
+        fetch_archive(site.url("/symbols.zip"), rules, site.address, site.trust) as archive,
+        archive_upload.open_listed(archive.file, archive.name) as listing,
+    ):
+        archive_upload.ingest_all(archive_upload.begin(uploader().user, False, archive, listing), listing)
     assert Upload.objects.get().download_url == site.url("/symbols.zip")
     assert Client().get(f"/{SYM_KEY}").getvalue() == SYM

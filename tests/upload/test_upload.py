@@ -199,8 +199,10 @@ def test_upload_of_a_missing_module_is_visible_in_this_process_at_once(builder: 
     ("archive", "name", "status", "text"),
     [
         (BOTH, "symbols.rar", 400, 'Unrecognized archive file extension ".rar"'),
-        (BOTH, "symbols", 400, 'Unrecognized archive file extension ""'),
+        (b"no zip", "notes.txt", 400, 'Unrecognized archive file extension ".txt"'),
         (b"no zip", "symbols.zip", 400, "File is not a zip file"),
+        (b"no zip", "symbols", 400, "File is neither an archive"),
+        (b"no zip", "libx.so", 400, "nor a symbol file of a known format"),
         (b"", "symbols.zip", 400, "File is not a zip file"),
         (
             zipped({"vendor/qcom/proprietary/x": b""}),
@@ -385,7 +387,7 @@ def test_upload_from_a_forbidden_url_is_refused(builder: Uploader, as_form: bool
         400,
         "Not an allowed domain ('other.example') to download from.",
     )
-    assert ask("https://queue.example/a.tar") == (400, 'Unrecognized archive file extension ".tar"')
+    assert ask("https://queue.example/a.rar") == (400, 'Unrecognized archive file extension ".rar"')
 
 
 def test_upload_archive_over_the_limit_is_413(builder: Uploader, runtime_options: Override) -> None:
@@ -454,8 +456,11 @@ def test_ingest_all_cancelled_meanwhile_raises(builder: Uploader) -> None:
     send(builder, query="?async=1")
     upload = Upload.objects.get()
     Upload.objects.update(cancelled_at=timezone.now())
-    with pytest.raises(archive_upload.Cancelled, match="The upload was cancelled"):
-        archive_upload.ingest_all(upload, io.BytesIO(BOTH))
+    with (
+        archive_upload.open_listed(io.BytesIO(BOTH), "symbols.zip") as listing,
+        pytest.raises(archive_upload.Cancelled, match="The upload was cancelled"),
+    ):
+        archive_upload.ingest_all(upload, listing)
     assert Upload.objects.get().completed_at is None
 
 

@@ -30,10 +30,11 @@ MAX_NAMES_BYTES: Final = 4 << 20
 MAX_LINK_BYTES: Final = 4096 + MAX_BUILD_ID
 HASHED_CODE_BYTES: Final = 4096
 
-# Values of the fields e_ident, e_shnum, e_phnum, sh_type and p_type.
+# Values of the fields e_ident, e_shnum, e_phnum, sh_type, e_type and p_type.
 _IS_64, _IS_LITTLE = 2, 1
 _EXTENDED: Final = 0xFFFF
 _CODE, _STRINGS, _NOTES, _WITHOUT_BYTES = 1, 3, 7, 8
+_OBJECT_FILE: Final = 1
 _NOTE_SEGMENT: Final = 4
 
 
@@ -47,8 +48,9 @@ class ElfSection(NamedTuple):
 
 
 class ElfHeader(NamedTuple):
-    """Places of the two tables, and the number and size of their rows."""
+    """Type of the file, places of the two tables, and the number and size of their rows."""
 
+    type: int
     machine: int
     segments_offset: int
     sections_offset: int
@@ -78,7 +80,7 @@ class ElfFile:
         """ElfHeader of the file."""
         layout = "HH4xQQQ4xHHHHHH" if self._is_64 else "HH4xIII4xHHHHHH"
         fields = self._file.fields(Struct(self._order + layout), 16)
-        return ElfHeader(fields[1], *fields[3:5], *fields[6:])
+        return ElfHeader(*fields[:2], *fields[3:5], *fields[6:])
 
     @cached_property
     def sections(self) -> dict[str, ElfSection]:
@@ -214,9 +216,12 @@ def kind_of(elf: ElfFile) -> Kind:
 
 
 def hash_code(elf: ElfFile) -> bytes:
-    """Return the XOR of the 16-byte words at the start of `.text`; empty for a file without code."""
+    """Return the XOR of the 16-byte words at the start of `.text`; empty for a file without code.
+
+    An object file that is not linked yet is no module, and has no id.
+    """
     section = elf.sections.get(".text")
-    if section is None or section.type != _CODE:
+    if section is None or section.type != _CODE or elf.header.type == _OBJECT_FILE:
         return b""
     code = elf.content(".text", HASHED_CODE_BYTES)
     result = 0

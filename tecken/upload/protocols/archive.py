@@ -1,4 +1,4 @@
-"""`POST /upload/`: a zip archive in a form, or by a URL, which is fetched from the public internet only.
+"""`POST /upload/`: a file in a form or body, or by a URL, which is fetched from the public internet only.
 
 Without the address check an uploader could read servers of our own network through a URL (server-side request
 forgery).
@@ -36,7 +36,8 @@ from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
 from tecken.storage.upstreams.http import DeadlineBackend
 from tecken.upload import archive_upload
-from tecken.upload.form import Archive, check_name, max_form_bytes, receive_archive
+from tecken.upload.containers import check_name
+from tecken.upload.form import Archive, max_form_bytes, receive_archive
 from tecken.upload.models import Upload
 from tecken.upload.protocols.direct import UPLOADERS, upload_fields, writes_try
 
@@ -51,12 +52,12 @@ PROGRESS = "/api/uploads/upload/{}"
 def upload_archive(request: HttpRequest) -> HttpResponse:
     """Store the members of an archive: 201. With `?async=1` leave them to a worker: 202."""
     grant: Grant = request.auth  # type: ignore[attr-defined]
-    with _get_archive(request) as archive:
-        upload = archive_upload.begin(grant.user, writes_try(grant), archive)
+    with _get_archive(request) as archive, archive_upload.open_listed(archive.file, archive.name) as listing:
+        upload = archive_upload.begin(grant.user, writes_try(grant), archive, listing)
         if request.GET.get("async", "").lower() in ("1", "true", "yes"):
             archive_upload.stage(upload, archive.file)
             return _accept(request, upload)
-        archive_upload.ingest_all(upload, archive.file)
+        archive_upload.ingest_all(upload, listing)
     return json_reply(orjson.dumps({"upload": upload_fields(upload)}), HTTPStatus.CREATED)
 
 

@@ -159,7 +159,8 @@ def parse_completion(body: bytes) -> NamedFile:
     fields = {
         name.replace("_", "").lower(): value for name, value in FIELD.findall(body.decode(errors="replace"))
     }
-    name = fields.get("symboluploadtype", SYMBOL_FILE_TYPE)
+    # The client sends the type as its user has written it.
+    name = fields.get("symboluploadtype", SYMBOL_FILE_TYPE).upper()
     if name not in TYPES:
         raise InvalidInput(f"symbol_upload_type must be one of {', '.join(TYPES)}")
     if not {"debugfile", "debugid"} <= fields.keys():

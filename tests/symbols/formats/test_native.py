@@ -175,6 +175,13 @@ def test_identify_tells_files_with_code_and_unwind_information(
     assert (info.has_code, info.has_unwinding) == (has_code, has_unwinding)
 
 
+def test_identify_elf_object_file_without_a_build_id_has_no_id() -> None:
+    """It has code like a module, and is none before it is linked."""
+    content = (NATIVE / "without-id.so").read_bytes()
+    assert identify_bytes(content)[0][4] != ""
+    assert identify_bytes(content[:16] + b"\1\0" + content[18:])[0][4] == ""
+
+
 def test_identify_covers_every_native_file() -> None:
     assert {path.name for path in NATIVE.iterdir()} == OBJECTS.keys()
 

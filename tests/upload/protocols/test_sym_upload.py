@@ -5,8 +5,10 @@ The requests were recorded from the program itself; docs/upload.md describes how
 
 from __future__ import annotations
 
+import json
 import re
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -177,7 +179,25 @@ def found(pattern: str, reply: Any) -> str:
     return match[1]
 
 
+FAT_ID = "4C4C440055553144A1A3693FB126F9380"
+OTHER_ID = "4C4C44CC55553144A19875D9B8EAD5440"
+
+
 class TestProtocol2:
+    @pytest.mark.parametrize("kind", ["DSYM", "dsym"])
+    def test_complete_fat_file_is_stored_below_the_id_of_each_object(self, key: str, kind: str) -> None:
+        """As the client of macOS writes the body, which is JSON there."""
+        program = Client2(key)
+        url, upload = program.create()
+        content = (Path(__file__).parents[2] / "data" / "native" / "fat.dwarf").read_bytes()
+        program.put(url, content)
+        body = {"symbol_id": {"debug_file": "x", "debug_id": FAT_ID}, "symbol_upload_type": kind}
+        path = f"/upload/sym_upload/v1/uploads/{upload}:complete?key={key}"
+        reply = program.client.post(path, json.dumps(body, indent=2).replace(":", " :"), "application/json")
+        assert found('"result": "([^"]+)"', reply) == "OK"
+        for debug_id in (FAT_ID, OTHER_ID):
+            assert stored(FileKey("x", debug_id, "x.dSYM")) == content
+
     def test_sym_upload_v2_stores_a_missing_module(self, key: str) -> None:
         program = Client2(key)
         assert program.status() == "MISSING"

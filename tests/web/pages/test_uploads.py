@@ -260,8 +260,8 @@ def test_form_without_script_uploads_archive(client: Client, uploader: Makes) ->
     ("content", "name", "text"),
     [
         (b"no zip", "a.zip", "File is not a zip file"),
-        (ARCHIVE, "a.tar", 'Unrecognized archive file extension ".tar"'),
-        (zipped({"odd": b""}), "a.zip", "Unrecognized file pattern."),
+        (ARCHIVE, "a.rar", 'Unrecognized archive file extension ".rar"'),
+        (zipped({"/odd": b""}), "a.zip", "Unrecognized file pattern."),
     ],
 )
 def test_form_refused_shows_error(

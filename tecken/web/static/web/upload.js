@@ -1,5 +1,5 @@
 "use strict";
-// Uploads by hand: archives are sent one after the other, with the progress of their bytes; then the progress of
+// Uploads by hand: files are sent one after the other, with the progress of their bytes; then the progress of
 // their files is polled.
 
 const form = document.getElementById("send");
@@ -58,7 +58,6 @@ if (form) {
     // Resolves when the bytes are sent or the upload has failed.
     send() {
       if (this.isOver) return undefined;
-      if (!this.file.name.toLowerCase().endsWith(".zip")) return this.fail("not a .zip file");
       if (this.file.size > Number(form.dataset.most)) return this.fail(`larger than ${size(Number(form.dataset.most))}`);
       const body = new FormData();
       body.append(this.file.name, this.file);

@@ -1,0 +1,79 @@
+"""Keys of native files, from the object in the content and the path: uploads and `tecken-upload` share them.
+
+| file | key |
+|---|---|
+| symbol file | that of its MODULE record |
+| executable or library | `<name>/<DEBUG ID>/<name>` |
+| PE file | `<PDB's name>/<DEBUG ID>/<name>` for symbolication, and `<name>/<CODE ID>/<name>` for debuggers |
+| PDB | `<name>/<DEBUG ID>/<name>` |
+| debug file of an ELF file | `<name without .debug>/<DEBUG ID>/<name>` |
+| `.build-id/fb/66b3.debug` | `fb66b3/<DEBUG ID>/fb66b3.debug` |
+| `X.dSYM/Contents/Resources/DWARF/X` | `X/<DEBUG ID>/X.dSYM` |
+
+
+Sources: GNU gdb, "Debugging Information in Separate Files"; Apple, "Building your app to include debugging
+information" (dSYM bundles).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Final
+
+from tecken.symbols.formats.base import ObjectInfo
+from tecken.symbols.ids import ObjectId, file_name, is_zero_debug_id, normal_debug_id
+from tecken.symbols.layouts import FileKey, FileType
+
+ELF, PE = "elf", "pe"
+DEBUG_SUFFIX: Final = re.compile(r"\.(debug|dbg)$", re.IGNORECASE)
+BUILD_ID_DIRECTORY: Final = ".build-id"
+# Debian's older packages have the debug file of /usr/bin/x as /usr/lib/debug/usr/bin/x.
+DEBUG_DIRECTORY: Final = ("lib", "debug")
+# A dSYM bundle has one file with symbols in this directory; the others describe it.
+BUNDLE_SUFFIX: Final = ".dsym"
+BUNDLE_SYMBOLS: Final = ("contents", "resources", "dwarf")
+
+
+def keys_of_native(info: ObjectInfo, parts: Sequence[str]) -> Iterator[FileKey]:
+    """Yield the keys of a native file with this object; none for a file without an id.
+
+    `parts` are those of the file's path. Raises BadModule for a name or an id that no key can have.
+    """
+    name, stored_name = _names(info, parts)
+    if info.debug_id and not is_zero_debug_id(normal_debug_id(info.debug_id)):
+        module = ObjectId.parse(info.debug_file or name, info.debug_id)
+        yield FileKey(module.debug_file, module.debug_id, file_name(stored_name))
+    if info.format == PE and info.code_id:
+        yield FileKey(file_name(name), normal_debug_id(info.code_id), file_name(stored_name))
+
+
+def _names(info: ObjectInfo, parts: Sequence[str]) -> tuple[str, str]:
+    """Return the name of the debug file, and the name of the stored file."""
+    name = parts[-1]
+    if is_bundle_symbols(parts):
+        return name, FileType.DSYM.file_name(name)
+    if tuple(parts[-3:-2]) == (BUILD_ID_DIRECTORY,):
+        name = parts[-2] + name
+    elif info.format == ELF and _is_below_debug_directory(parts) and not DEBUG_SUFFIX.search(name):
+        name = FileType.DEBUG_ONLY.file_name(name)
+    return DEBUG_SUFFIX.sub("", name) or name, name
+
+
+def _is_below_debug_directory(parts: Sequence[str]) -> bool:
+    return DEBUG_DIRECTORY in pairwise(parts)
+
+
+def is_bundle_symbols(parts: Sequence[str]) -> bool:
+    """Return whether a path is that of the symbols in a dSYM bundle, `X.dSYM/Contents/Resources/DWARF/X`."""
+    return tuple(part.lower() for part in parts[-4:-1]) == BUNDLE_SYMBOLS
+
+
+def describes_bundle(directories: Sequence[str]) -> bool:
+    """Return whether files in a directory of a dSYM bundle only describe it; the parts are in lower case."""
+    for place, directory in enumerate(directories):
+        inside = tuple(directories[place + 1 :])
+        if directory.endswith(BUNDLE_SUFFIX) and inside[:1] == BUNDLE_SYMBOLS[:1]:
+            return inside != BUNDLE_SYMBOLS
+    return False
