@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 
-from tecken.errors import NotFound, Unavailable
+from tecken.errors import Unavailable
 from tecken.redisclient.services import cache_client, cache_guard
 from tecken.runtimeconfig.current import options
 from tecken.services import per_process
@@ -181,15 +181,11 @@ def is_native(module: ObjectId) -> bool:
 
     Raises Unavailable if storage or database do not respond.
     """
-    from tecken.storage.native import find_native_file  # noqa: PLC0415 - as in `search`
+    from tecken.storage.native import find_parents_if_any  # noqa: PLC0415 - as in `search`
 
     if module.is_try or stored_symbols(own_files(), module):
         return False
-    try:
-        find_native_file(module)
-    except NotFound:
-        return False
-    return True
+    return find_parents_if_any(module) is not None
 
 
 def symbol_search() -> SourceChain:

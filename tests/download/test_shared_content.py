@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import sha256
 
 import pytest
@@ -18,8 +19,8 @@ CONTENT = b"".join(b"function %d\n" % number for number in range(200_000))
 ETAG = f'"{sha256(CONTENT).hexdigest()}"'
 
 
-def body(reply: object) -> bytes:
-    return b"".join(reply)  # type: ignore[call-overload, no-any-return]
+def body(reply: Iterable[bytes]) -> bytes:
+    return b"".join(reply)
 
 
 @pytest.fixture(autouse=True)

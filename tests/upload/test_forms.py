@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tecken.storage.models import SymbolFile
-from tecken.storage.native import find_native_file
+from tecken.storage.native import find_parents
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey
 from tecken.tasks import keep_upload
@@ -219,7 +219,7 @@ def test_upload_fat_file_is_found_by_the_id_of_each_object(builder: Uploader, na
     answer = upload(builder, tarred({name: native("fat.dylib")}))
     for debug_id in (INTEL_ID, ARM_ID):
         assert stored(FileKey("native", debug_id, "native")) == native("fat.dylib")
-        assert find_native_file(ObjectId("native", debug_id)).key.debug_id == debug_id
+        assert find_parents(ObjectId("native", debug_id)).main.key.debug_id == debug_id
     assert sorted(SymbolFile.objects.values_list("arch", flat=True)) == ["arm64", "x86_64"]
     assert (answer["members_total"], answer["members_done"]) == (2, 2)
 

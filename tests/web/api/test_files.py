@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.test import Client
 from django.utils import timezone
@@ -46,7 +48,7 @@ def test_files_filters_and_sorts_select_rows(client: Client) -> None:
     assert listed(client, key, sort="size", reverse="true") == [xul.pk, nss.pk]
 
 
-ELF = {
+ELF: dict[str, Any] = {
     "kind": "debug",
     "format": "elf",
     "arch": "x86_64",

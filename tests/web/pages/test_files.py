@@ -64,7 +64,12 @@ def test_files_filters_select_rows(client: Client, builder: User) -> None:
 def test_files_and_uploads_show_format_kind_and_ids(client: Client, builder: User) -> None:
     upload = upload_of(builder)
     file_of(upload, name="xul")
-    native = {"kind": "debug", "format": "elf", "arch": "<aarch64>", "build_id": "fb66b3a04d8a"}
+    native: dict[str, Any] = {
+        "kind": "debug",
+        "format": "elf",
+        "arch": "<aarch64>",
+        "build_id": "fb66b3a04d8a",
+    }
     file_of(upload, name="ceph", **native)
     for page in (shown(client), client.get(f"/uploads/{upload.pk}/").content.decode()):
         assert "<bdi>elf</bdi>, debug" in page
