@@ -96,3 +96,30 @@ def test_migrate_granted_permissions_of_files_are_kept(before: Any) -> None:
     granted = User.objects.get(username="admin").get_all_permissions()
     assert granted == {"storage.view_symbolfile", "upload.view_all_uploads", "upload.upload_symbols"}
     assert not Permission.objects.filter(codename__contains="fileupload").exists()
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"format": "elf", "debug_id": OF_BUILD_ID, "build_id": BUILD_ID.lower()}, OF_BUILD_ID),
+        # A debug file of Debian, which lies below its build id.
+        ({"format": "elf", "debug_id": BUILD_ID}, OF_BUILD_ID),
+        ({"format": "pdb", "debug_id": OTHER}, OTHER),
+        # Below its code id, and its debug id is only in the file.
+        ({"format": "pe", "debug_id": "5AB38077A0000000"}, ""),
+        ({"format": "macho", "debug_id": "0" * 33}, ""),
+        ({"format": "breakpad", "debug_id": OTHER}, ""),
+    ],
+)
+@pytest.mark.django_db(transaction=True)
+def test_migrate_row_of_a_native_file_gets_the_debug_id_of_its_module(
+    columns: dict[str, str], expected: str
+) -> None:
+    executor = MigrationExecutor(connection)
+    former = [("storage", "0006_native_ids")]
+    executor.migrate(former)
+    model = executor.loader.project_state(former).apps.get_model("storage", "SymbolFile")
+    added = model.objects.create(key="v1/a/b/c", kind="executable", **columns).pk
+    migrate()
+    row = SymbolFile.objects.get(pk=added)
+    assert (row.native_id, row.has_code) == (expected, columns["format"] != "breakpad")

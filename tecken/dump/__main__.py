@@ -12,7 +12,7 @@ from typing import BinaryIO, Final, NoReturn
 from symbolic.exceptions import SymbolicError
 
 from tecken.dump.demangling import demangle_all
-from tecken.dump.objects import Module, NativeObject
+from tecken.dump.objects import ModuleIdentity, NativeObject
 from tecken.dump.symcache import SymCache
 from tecken.dump.text import SymbolWriter
 from tecken.errors import Malformed
@@ -86,7 +86,7 @@ def write(options: argparse.Namespace, out: BinaryIO) -> None:
     out.flush()
 
 
-def complete(module: Module, executable: NativeObject | None) -> Module:
+def complete(module: ModuleIdentity, executable: NativeObject | None) -> ModuleIdentity:
     """Return the module with the code id of its executable, if it has none itself."""
     if executable is None:
         return module
@@ -103,7 +103,7 @@ def find_mini_symbols(file: NativeObject) -> list[tuple[int, bytes]]:
     return []
 
 
-def write_module(out: BinaryIO, module: Module, name: str) -> None:
+def write_module(out: BinaryIO, module: ModuleIdentity, name: str) -> None:
     """Write the records that a symbol file begins with."""
     lines = [f"MODULE {module.os} {module.arch} {module.debug_id} {name}"]
     if module.code_id:

@@ -27,7 +27,7 @@ MINI_MEMORY_BYTES: Final = 128 << 20
 NO_ID: Final = "0" * 33
 
 
-class Module(NamedTuple):
+class ModuleIdentity(NamedTuple):
     """Identity of a module, as in the first records of its symbol file."""
 
     os: str
@@ -36,7 +36,7 @@ class Module(NamedTuple):
     code_id: str
     code_file: str
 
-    def belongs_with(self, other: Module) -> bool:
+    def belongs_with(self, other: ModuleIdentity) -> bool:
         """Return whether another file can belong to the module; one without an id can belong to each."""
         return (
             not self.debug_id.strip("0") or not other.debug_id.strip("0") or self.debug_id == other.debug_id
@@ -59,7 +59,7 @@ class NativeObject:
         self._object = list(self._archive.iter_objects())[index]
 
     @property
-    def module(self) -> Module:
+    def module(self) -> ModuleIdentity:
         """Identity of the object."""
         info = self._info
         system = SYSTEMS[info.format]
@@ -67,7 +67,7 @@ class NativeObject:
         code_id = info.code_id if system == "windows" else info.code_id.upper()
         code_file = self._path.name if info.format == "pe" else ""
         arch = "unknown" if " " in info.arch else info.arch
-        return Module(system, arch, info.debug_id or NO_ID, code_id, code_file)
+        return ModuleIdentity(system, arch, info.debug_id or NO_ID, code_id, code_file)
 
     def symcache(self) -> SymCache:
         """Return the functions of the object."""

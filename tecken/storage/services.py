@@ -176,16 +176,17 @@ def engine_version() -> str:
         raise Unavailable(f"the engine for native files does not work: {error}") from error
 
 
-def is_native(module: ObjectId) -> bool:
-    """Return whether a regular module's symbols come from a native file in our own storage.
+def find_native_module(module: ObjectId) -> ObjectId | None:
+    """Return the module without a name whose native files have a regular module's symbols; None without any.
 
     Raises Unavailable if storage or database do not respond.
     """
     from tecken.storage.native import find_parents_if_any  # noqa: PLC0415 - as in `search`
 
     if module.is_try or stored_symbols(own_files(), module):
-        return False
-    return find_parents_if_any(module) is not None
+        return None
+    parents = find_parents_if_any(module)
+    return ObjectId.without_name(parents.native_id) if parents else None
 
 
 def symbol_search() -> SourceChain:

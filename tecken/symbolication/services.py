@@ -342,16 +342,21 @@ def outdated_modules() -> OutdatedModules:
     Raises Unavailable if there is no engine, or if it does not work.
     """
     version = storage_services.engine_version()
-    return OutdatedModules(storage_services.page_files(), version, storage_services.is_native)
+    return OutdatedModules(storage_services.page_files(), version, storage_services.find_native_module)
 
 
 def reconvert_module(module: ObjectId) -> None:
-    """Convert a module again, with the engine in use, and notify every process.
+    """Convert a module without a name again, with the engine in use, and remove what its names derived.
 
-    Raises the errors of `Converter.reconvert`; the old page file stays then.
+    Raises the errors of `Converter.reconvert`; the old page files stay then.
     """
+    from tecken.storage.native import registered_names  # noqa: PLC0415 - as in `_native_modules`
+
     converter().reconvert(module)
     invalidation_publisher().publish(module)
+    # The next request for a name copies the header of the new page file.
+    for name in registered_names([module.debug_id]) - {module}:
+        remove_derived(name)
 
 
 # Explanations

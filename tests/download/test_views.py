@@ -362,17 +362,18 @@ def test_a_debug_file_may_be_called_try(client: Client, put: Put) -> None:
 def test_storage_is_asked_once(client: Client, put: Put, storage: Path) -> None:
     put(PDB, CABINET)
     assert client.head(f"/{PDB}").status_code == 200
-    (storage / "v1" / str(PDB)).unlink()
+    (storage / "rf" / str(PDB)).unlink()
     assert client.head(f"/{PDB}").status_code == 200
     assert client.head(f"/{PDB}?_refresh").status_code == 404
 
 
-def test_what_is_known_may_not_be_true_any_more(client: Client, put: Put, storage: Path) -> None:
+@pytest.mark.usefixtures("storage")
+def test_what_is_known_may_not_be_true_any_more(client: Client, put: Put) -> None:
     put(PDB, CABINET)
     assert client.get(f"/{PDB}").status_code == 200
-    (storage / "v1" / str(PDB)).write_bytes(b"other")
+    storage_services.own_files().put(PDB, [b"other"])
     assert client.get(f"/{PDB}").content == b"other"
-    (storage / "v1" / str(PDB)).unlink()
+    storage_services.own_files().delete(PDB)
     assert client.get(f"/{PDB}").status_code == 404
 
 

@@ -79,7 +79,7 @@ def test_reconvert_module_of_an_older_engine_has_the_symbols_of_the_new_one(site
     assert site.function() == "old"
     site.use_engine(version, "new")
     assert site.function() == "old"
-    assert reconvert() == [f"{MODULE}: made by {OLD}", "1 converted again"]
+    assert reconvert() == [f"{MODULE.debug_id}: made by {OLD}", "1 converted again"]
     assert site.function() == "new"
     assert reconvert() == ["0 converted again"]
 
@@ -87,7 +87,7 @@ def test_reconvert_module_of_an_older_engine_has_the_symbols_of_the_new_one(site
 def test_reconvert_dry_run_changes_nothing(site: Site) -> None:
     assert site.function() == "old"
     site.use_engine(NEW, "new")
-    assert reconvert("--dry-run") == [f"{MODULE}: made by {OLD}", "1 would be converted again"]
+    assert reconvert("--dry-run") == [f"{MODULE.debug_id}: made by {OLD}", "1 would be converted again"]
     assert site.function() == "old"
 
 

@@ -170,7 +170,7 @@ class Command(BaseCommand):
             for found in _find_outdated(modules):
                 outdated += 1
                 with tqdm.external_write_mode():
-                    self.stdout.write(f"{found.module}: made by {found.made_by}")
+                    self.stdout.write(f"{found.module.debug_id}: made by {found.made_by}")
                     failed += not dry_run and not self._reconvert_one(found.module)
         except Unavailable as error:
             raise CommandError(str(error)) from error
@@ -183,7 +183,7 @@ class Command(BaseCommand):
         try:
             symbolication_services.reconvert_module(module)
         except TeckenError as error:
-            self.stderr.write(f"{module} stays as it is: {error}")
+            self.stderr.write(f"{module.debug_id} stays as it is: {error}")
             return False
         return True
 

@@ -41,7 +41,8 @@ from tecken.runtimeconfig.backend import Report
 from tecken.storage import services as storage_services
 from tecken.storage.disk import Space
 from tecken.store import services as store_services
-from tecken.symbols.layouts import FileKey
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import symbol_file
 
 logger = logging.getLogger(__name__)
 FRESH_SECONDS = 1.0
@@ -179,7 +180,7 @@ def _run(run: Callable[[], Any], at: float) -> ProbeResult:
 # The key has the form of Django's cache, version 1.
 HEARTBEAT_KEY, HEARTBEAT_EXPIRY = ":1:heartbeat", timedelta(seconds=1)
 # A symbol file: a native one would be looked for in two places.
-MISSING_FILE = FileKey("health", "0" * 33, "health.sym")
+MISSING_FILE = symbol_file(ObjectId("health", "0" * 33))
 # Each request costs money where storage is rented.
 STORAGE_INTERVAL_SECONDS = 10.0
 # One late result is normal on a busy machine, so the previous result is used for this long.

@@ -15,7 +15,7 @@ from tecken.symbols.pagefile.file import Header
 
 
 class OutdatedModule(NamedTuple):
-    """Module, and the engine that made its page file, with its version."""
+    """Module without a name (`ObjectId.without_name`), and the engine that made its page file."""
 
     module: ObjectId
     made_by: str
@@ -24,27 +24,29 @@ class OutdatedModule(NamedTuple):
 class OutdatedModules:
     """Modules that another engine would convert better.
 
-    `is_native` returns whether a module's symbols come from a native file in our own storage: the text of an
-    upstream or of an upload may have been written by an engine, too, and would be converted to the same.
+    `find_native` returns the module without a name whose native files in our own storage have a module's
+    symbols, or None: the text of an upstream or of an upload may have been written by an engine, too, and
+    would be converted to the same.
     """
 
     def __init__(
-        self, page_files: PageFiles, engine_version: str, is_native: Callable[[ObjectId], bool]
+        self, page_files: PageFiles, engine_version: str, find_native: Callable[[ObjectId], ObjectId | None]
     ) -> None:
         self._page_files = page_files
         self._engine_version = engine_version
-        self._is_native = is_native
+        self._find_native = find_native
 
     def all(self) -> list[ObjectId]:
-        """Return all modules that have a page file. Raises Unavailable."""
-        return sorted(module for module, _ in self._page_files.entries())
+        """Return all modules without a name that have a page file. Raises Unavailable."""
+        modules = sorted(module for module, _ in self._page_files.entries())
+        return [module for module in modules if module == ObjectId.without_name(module.debug_id)]
 
     def among(self, modules: Iterable[ObjectId]) -> Iterator[OutdatedModule | None]:
         """Yield each module that is outdated, and None for each other one. Raises Unavailable."""
         for module in modules:
             made_by = self._made_by(module)
-            is_one = is_outdated(made_by, self._engine_version) and self._is_native(module)
-            yield OutdatedModule(module, made_by) if is_one else None
+            native = self._find_native(module) if is_outdated(made_by, self._engine_version) else None
+            yield OutdatedModule(native, made_by) if native else None
 
     def _made_by(self, module: ObjectId) -> str:
         """Return the generator of a module's page file; empty without a page file."""
