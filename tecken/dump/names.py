@@ -27,13 +27,13 @@ _RUST_ESCAPE: Final = re.compile(r"\$(\w+)\$|\.\.")
 _RUST_SIGNS: Final = {"SP": "@", "BP": "*", "RF": "&", "LT": "<", "GT": ">", "LP": "(", "RP": ")", "C": ","}
 # Functions that compilers make: their names begin with words, and they have no type.
 _SPECIAL: Final = re.compile(r"_+(?:ZT|ZG)")
-_CLONE: Final = re.compile(r"(?: \([.][^()]*\)| \[clone [^]]*\])+$")
-_CONVENTION: Final = re.compile(r"(?:^|.* )__(?:cdecl|thiscall|stdcall|fastcall|vectorcall|clrcall) ")
+_CLONES: Final = {")": " (.", "]": " [clone "}
+_CONVENTION: Final = re.compile(r"__(?:cdecl|thiscall|stdcall|fastcall|vectorcall|clrcall) ")
 _CLASS_WORD: Final = re.compile(r"\b(?:class|struct|union|enum) ")
 _ACCESS: Final = re.compile(r"(?:\[thunk\]: |public: |protected: |private: |static |virtual )+")
 _VOID: Final = re.compile(r"\(void\)")
 # Part of a function that the compiler moved or copied; debug information has the name without it.
-_PART: Final = re.compile(rb"(?:[.](?:cold|part|constprop|isra|lto_priv|llvm)(?:[.]\d+)?)+$")
+_PARTS: Final = (b"cold", b"part", b"constprop", b"isra", b"lto_priv", b"llvm")
 # Names with spaces or brackets that are one part of a name.
 _LAMBDA: Final = re.compile(r"'lambda(\d*)'\(")
 # An operator that ends with `<` has a space before the arguments of its template.
@@ -61,7 +61,16 @@ def is_mangled(name: bytes) -> bool:
 
 def strip_part(name: bytes) -> bytes:
     """Return the name of the function that a part of it has, such as `main` for `main.cold`."""
-    return name if is_mangled(name) else _PART.sub(b"", name)
+    if is_mangled(name):
+        return name
+    words = name.split(b".")
+    # A number may follow the word, as in `main.part.0`.
+    while len(words) > 1:
+        has_number = len(words) > 2 and words[-1].isdigit()
+        if words[-2 if has_number else -1] not in _PARTS:
+            break
+        del words[-2 if has_number else -1 :]
+    return b".".join(words)
 
 
 def demangle(name: str) -> str:
@@ -121,7 +130,7 @@ def _demangle_itanium(name: str) -> str | None:
         return None
     readable = readable.split("@@")[0]
     # A part that the compiler moved or copied has the name of its function.
-    readable = _CLONE.sub("", readable)
+    readable = strip_clones(readable)
     if not _SPECIAL.match(name):
         readable = strip_return_type(readable)
     return _respell(rename_lambdas(readable), name)
@@ -144,8 +153,27 @@ def _demangle_msvc(name: str) -> str | None:
     if not readable:
         return None
     readable = _CLASS_WORD.sub("", _ACCESS.sub("", readable))
-    readable = _CONVENTION.sub("", readable, count=1)
-    return _VOID.sub("()", readable)
+    return _VOID.sub("()", strip_convention(readable))
+
+
+def strip_convention(readable: str) -> str:
+    """Return a readable name of Windows from behind its calling convention."""
+    end = 0
+    for match in _CONVENTION.finditer(readable):
+        if match.start() == 0 or readable[match.start() - 1] == " ":
+            end = match.end()
+    return readable[end:]
+
+
+def strip_clones(readable: str) -> str:
+    """Return a readable name without the marks of copies, ` (.cold)` or ` [clone .isra.0]`, at its end."""
+    while opening := _CLONES.get(readable[-1:]):
+        start = readable.rfind(opening)
+        inside = readable[start + len(opening) : -1]
+        if start < 0 or any(bracket in inside for bracket in "()]"):
+            break
+        readable = readable[:start]
+    return readable
 
 
 def strip_return_type(readable: str) -> str:

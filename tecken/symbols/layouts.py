@@ -208,7 +208,7 @@ def needs_lower_case_path(key: FileKey) -> bool:
 # content under the path below ROOT.
 REFERENCES: Final = "rf"
 BLOBS: Final = "blob"
-_BLOB_PATH: Final = re.compile(rf"{BLOBS}/([0-9a-f]{{2}})/(\1[0-9a-f]{{62}})")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def reference_path(key: FileKey) -> str:
@@ -228,8 +228,8 @@ def blob_path(digest: str) -> str:
 
 def parse_blob_path(path: str) -> str | None:
     """Return the SHA-256 of the content at a path; None for any other path."""
-    match = _BLOB_PATH.fullmatch(path)
-    return match[2] if match else None
+    digest = path.rpartition("/")[2]
+    return digest if _DIGEST.fullmatch(digest) and path == blob_path(digest) else None
 
 
 # Page files: one for every spelling of an object's name, and outside of the roots that uploads have.

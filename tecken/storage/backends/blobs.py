@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 CHUNK_BYTES: Final = 1 << 20
 # One line: magic and version, SHA-256, bytes. All references have the same length.
 REFERENCE_BYTES: Final = 100
-_REFERENCE: Final = re.compile(rb"tecken-blob 1 ([0-9a-f]{64}) (\d{20})\n")
+_MAGIC: Final = [b"tecken-blob", b"1"]
+_DIGEST: Final = re.compile(rb"[0-9a-f]{64}")
+_SIZE: Final = re.compile(rb"\d{20}\n")
 
 
 def write_reference(content: FileContent) -> bytes:
@@ -39,10 +41,10 @@ def write_reference(content: FileContent) -> bytes:
 
 def parse_reference(text: bytes) -> FileContent:
     """Return the content to which a reference leads. Raises Malformed for another or an unknown version."""
-    match = _REFERENCE.fullmatch(text)
-    if match is None:
+    *magic, digest, size = text.split(b" ") if text.count(b" ") == 3 else (b"", b"")
+    if magic != _MAGIC or not (_DIGEST.fullmatch(digest) and _SIZE.fullmatch(size)):
         raise Malformed("no reference of a known version")
-    return FileContent(int(match[2]), match[1].decode())
+    return FileContent(int(size), digest.decode())
 
 
 class Blobs:
