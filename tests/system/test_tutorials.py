@@ -62,13 +62,18 @@ def test_tutorial_commands_symbolicate_the_stack(
     (expected,) = re.findall(r"```text\n(.*?)```", section, re.DOTALL)
     pattern = "*" + "*".join(f"{line}\n" for line in expected.splitlines()) + "*"
     text = symbolicate(running, (tmp_path / "report.txt").read_text(), expected.count("\n"))
-    assert fnmatchcase(text, pattern.replace("[", "[[]")), text
+    assert is_like(text, pattern), text
 
 
 def commands(section: str) -> Iterator[tuple[str, str]]:
     """Yield each command with its output, in which `*` stands for anything."""
     for block in re.findall(r"```console\n(.*?)```", section, re.DOTALL):
         yield from re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
+
+
+def is_like(text: str, expected: str) -> bool:
+    """Return whether a text is the expected one, in which `*` stands for anything."""
+    return fnmatchcase(text, expected.replace("[", "[[]"))
 
 
 def run(command: str, expected: str, folder: Path, environment: dict[str, str]) -> None:
@@ -83,7 +88,7 @@ def run(command: str, expected: str, folder: Path, environment: dict[str, str]) 
     )
     # The program itself ends with an error, after it has printed its stack.
     assert done.returncode == 0 or command.startswith("./crash"), (command, done.stderr)
-    assert not expected or fnmatchcase(done.stdout, expected), (command, done.stdout)
+    assert not expected or is_like(done.stdout, expected), (command, done.stdout)
 
 
 def symbolicate(site: Site, text: str, calls: int) -> str:
