@@ -39,6 +39,7 @@ from tests.upload.natives import (
     convert,
     debian,
     frame,
+    needs_rust,
     send,
     send_bytes,
     warm_frame,
@@ -139,6 +140,7 @@ def test_symbol_file_of_a_name_leaves_the_other_names_as_they_are(native_builder
     assert frame(native_builder, other, 0x13D5)["line"] == 11
 
 
+@needs_rust
 def test_common_file_rebuilds_the_modules_that_refer_to_it(native_builder: Uploader) -> None:
     module = ObjectId("one.so", DWZ_ID)
     send(native_builder, FileKey("one.so", DWZ_ID, "one.so"), "one.so")
@@ -167,6 +169,7 @@ def test_module_of_a_code_id_is_that_of_the_debug_file(native_builder: Uploader)
         find_parents(ObjectId("another.exe", "CD6F5F244000"))
 
 
+@needs_rust
 def test_package_without_an_id_belongs_to_the_id_of_its_path(native_builder: Uploader) -> None:
     debug_id, build_id = "A7D4C92647A4DDA8653DC282A3A68E820", "26c9d4a7a447a8dd653dc282a3a68e82115d1b15"
     send(native_builder, FileKey("split.so", debug_id, "split.so"), "split.so")

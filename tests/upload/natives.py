@@ -17,7 +17,7 @@ from tecken.symbols.pagefile.file import Header
 from tests.upload.uploaders import Uploader
 from tests.upload.zips import zipped
 
-# The engine in Python does not read common files, packages and the code ids of executables.
+# The engine in Python does not read common files and packages.
 needs_rust = pytest.mark.skipif(find_rust_engine() is None, reason="the engine is not built (make engine)")
 
 DATA = Path(__file__).parents[1] / "data" / "native"
