@@ -28,7 +28,8 @@ NEEDED = {
     "Go": ("go", "objcopy", "readelf"),
     "Windows": ("clang", "lld-link"),
 }
-CONVERTED_WITHIN = 60.0  # seconds
+# Seconds. The first build of a machine compiles the standard library of Go.
+BUILT_WITHIN, CONVERTED_WITHIN = 300.0, 60.0
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def run(command: str, expected: str, folder: Path, environment: dict[str, str]) 
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=BUILT_WITHIN,
         check=False,
     )
     # The program itself ends with an error, after it has printed its stack.
