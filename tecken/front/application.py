@@ -113,8 +113,8 @@ class Front:
     async def _follow_process(self, receive: Receive, send: Send) -> None:
         await receive()
         # A full garbage collection looks at every object for 50 ms, in which no request is answered. It need
-        # not look at those of the start, which stay until the end. It comes first, because it leaves nothing
-        # else in the processor's caches, and made-up requests leave what the first request uses.
+        # not look at those of the start, which stay until the end. It comes first, so that the
+        # made-up requests are the last work before the first request.
         gc.collect()
         if self._on_start:
             await self._on_start(self)
