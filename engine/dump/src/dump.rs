@@ -36,6 +36,9 @@ fn write_object(options: &Options, image: &Image<'_>, executable: Option<&Image<
     let mut module = Module::of(image)?;
     complete(&mut module, executable)?;
     let written = write_symbols(options, image, &module)?;
+    if options.is_part() {
+        return finish_part(written);
+    }
     let stack = [Some(image), executable].into_iter().flatten().map(stack_records);
     finish(written, stack.collect::<Vec<_>>().concat())
 }
@@ -44,7 +47,10 @@ fn write_pdb(options: &Options, executable: Option<&Image<'_>>) -> Result<()> {
     let pdb = PdbFile::new(&options.file);
     let mut module = pdb.module()?;
     complete(&mut module, executable)?;
-    let written = pdb.write(output(), &module, &options.module_name())?;
+    let written = pdb.write(output(), &module, options)?;
+    if options.is_part() {
+        return finish_part(written);
+    }
     let mut stack = Vec::new();
     // The unwind information of other processors is in the executable alone.
     if module.arch == "x86" {
@@ -60,7 +66,7 @@ fn write_symbols(options: &Options, image: &Image<'_>, module: &Module) -> Resul
     let sections = read_sections(options, image)?;
     let mut writer = SymbolWriter::new(output(), image.base(), &symbols);
     writer.write_module(module, &options.module_name())?;
-    dwarf::write(&sections, &Code::new(image.code()), &mut writer)?;
+    dwarf::write(&sections, &Code::new(image.code()), options.part(image.base()), &mut writer)?;
     Ok(writer.finish()?)
 }
 
@@ -106,5 +112,10 @@ fn finish(mut written: Written<Output>, stack: Vec<u8>) -> Result<()> {
         return Err(Failure::new("the file has neither symbols nor unwind information"));
     }
     written.out.write_all(&stack)?;
+    Ok(written.out.flush()?)
+}
+
+/// End the output of a part, which has no unwind information and may have no symbols.
+fn finish_part(mut written: Written<Output>) -> Result<()> {
     Ok(written.out.flush()?)
 }

@@ -10,6 +10,7 @@ use crate::functions::FunctionReader;
 use crate::interner::Interner;
 use crate::lines::LineTable;
 use crate::names::EntryNames;
+use crate::part::Part;
 use crate::records::Batch;
 use crate::text::SymbolWriter;
 use crate::units::{DebugSections, Slice, Source, Units};
@@ -17,13 +18,22 @@ use crate::units::{DebugSections, Slice, Source, Units};
 /// Units that were read and not written yet. The reader waits when there are more.
 const WAITING: usize = 4;
 
-/// Write the symbols of all units, in the order of the file.
-pub fn write<'d>(sections: &'d DebugSections, code: &Code, writer: &mut SymbolWriter<'d, impl Write>) -> Result<()> {
+/// Write the symbols of all units, or of those that a part needs, in the order of the file.
+pub fn write<'d>(
+    sections: &'d DebugSections,
+    code: &Code,
+    part: Option<Part>,
+    writer: &mut SymbolWriter<'d, impl Write>,
+) -> Result<()> {
     let units = Units::load(sections)?;
+    let part = part.map(|part| units.choose(part, code));
+    if let Some(part) = &part {
+        writer.restrict(part);
+    }
     thread::scope(|scope| {
         let (sender, batches) = sync_channel(WAITING);
-        let units = &units;
-        scope.spawn(move || UnitReader::new(units, code).read_all(&sender));
+        let (units, part) = (&units, part.as_ref());
+        scope.spawn(move || UnitReader::new(units, code).read_all(part, &sender));
         Ok(batches.iter().try_for_each(|batch| writer.write_batch(batch))?)
     })
 }
@@ -41,8 +51,9 @@ impl<'u, 'd> UnitReader<'u, 'd> {
         UnitReader { units, code, names: EntryNames::new(units), files: Interner::default() }
     }
 
-    fn read_all(&mut self, batches: &SyncSender<Batch<'d>>) {
-        for source in self.units.sources() {
+    fn read_all(&mut self, part: Option<&Part>, batches: &SyncSender<Batch<'d>>) {
+        let is_needed = |source: &&Source| part.is_none_or(|part| part.has(source.lines));
+        for source in self.units.sources().iter().filter(is_needed) {
             let batch = self.read(*source).unwrap_or_default();
             // The writer ends early when its output is closed.
             if batches.send(batch).is_err() {

@@ -20,6 +20,7 @@ mod module;
 mod names;
 mod numbers;
 mod options;
+mod part;
 mod paths;
 mod pdb;
 mod ranges;

@@ -10,14 +10,16 @@ use std::io::Write;
 use std::path::Path;
 
 use pdb_addr2line::pdb::{
-    AddressMap, FallibleIterator, IdIndex, Inlinee, LineInfo, MachineType, ModuleInfo, PDB, PdbInternalSectionOffset,
-    SymbolData,
+    AddressMap, DebugInformation, FallibleIterator, IdIndex, Inlinee, LineInfo, MachineType, ModuleInfo, PDB,
+    PdbInternalSectionOffset, SymbolData,
 };
 use pdb_addr2line::{Context, ContextPdbData, Frame, Function as Found};
 
 use crate::failure::Result;
 use crate::interner::{Interner, Map};
 use crate::module::{Module, WINDOWS, debug_id};
+use crate::options::Options;
+use crate::part::Part;
 use crate::ranges::Range;
 use crate::records::{Batch, Call, Function, Line, TextId};
 use crate::symbols::{Symbol, SymbolTable};
@@ -49,18 +51,23 @@ impl<'p> PdbFile<'p> {
     }
 
     /// Write the symbols of the file, with the first records of its symbol file.
-    pub fn write<W: Write>(&self, out: W, module: &Module, name: &str) -> Result<Written<W>> {
+    pub fn write<W: Write>(&self, out: W, module: &Module, options: &Options) -> Result<Written<W>> {
         let data = ContextPdbData::try_from_pdb(self.open()?)?;
         let context = data.make_context()?;
         let (functions, publics): (Vec<Found>, Vec<Found>) =
             context.functions().partition(|function| function.end_rva.is_some());
         let table = SymbolTable::new(publics.into_iter().filter_map(public_symbol).collect());
         let mut writer = SymbolWriter::new(out, 0, &table);
-        writer.write_module(module, name)?;
-        let mut reader = FunctionReader::new(&context, self.boundaries()?);
+        writer.write_module(module, &options.module_name())?;
+        let part = options.part(0).map(|part| choose(part, &functions));
+        if let Some(part) = &part {
+            writer.restrict(part);
+        }
+        let mut reader = FunctionReader::new(&context, self.boundaries(part.as_ref())?);
         for (index, function) in functions.iter().enumerate() {
-            let next = functions.get(index + 1).map(|next| next.start_rva);
-            writer.write_batch(reader.read(function, next))?;
+            if part.as_ref().is_none_or(|part| part.has(index)) {
+                writer.write_batch(reader.read(function, start_of(&functions, index + 1)))?;
+            }
         }
         Ok(writer.finish()?)
     }
@@ -69,14 +76,18 @@ impl<'p> PdbFile<'p> {
         Ok(PDB::open(File::open(self.path)?)?)
     }
 
-    /// Return the addresses where a line or an inlined call begins or ends.
-    fn boundaries(&self) -> Result<BTreeSet<u32>> {
+    /// Return the addresses where a line or an inlined call begins or ends; of a part, those in its modules.
+    fn boundaries(&self, part: Option<&Part>) -> Result<BTreeSet<u32>> {
         let mut pdb = self.open()?;
         let addresses = pdb.address_map()?;
         let debug = pdb.debug_information()?;
         let mut boundaries = Boundaries { addresses: &addresses, found: BTreeSet::new() };
-        let mut modules = debug.modules()?;
-        while let Some(module) = modules.next()? {
+        let needed = part.map(|part| touched_modules(&debug, &addresses, part)).transpose()?;
+        let mut modules = debug.modules()?.enumerate();
+        while let Some((index, module)) = modules.next()? {
+            if needed.as_ref().is_some_and(|needed| !needed.contains(&index)) {
+                continue;
+            }
             if let Some(module) = pdb.module_info(&module)? {
                 // A module without lines still has its functions.
                 let _ = boundaries.add_module(&module);
@@ -129,6 +140,35 @@ impl Boundaries<'_, '_> {
             self.found.extend([start.0, start.0.saturating_add(line.length.unwrap_or(0))]);
         }
     }
+}
+
+/// Add the functions that a part needs to it, each as a unit of its own.
+fn choose(mut part: Part, functions: &[Found]) -> Part {
+    for (index, function) in functions.iter().enumerate() {
+        let end = start_of(functions, index + 1).unwrap_or(u32::MAX);
+        let end = function.end_rva.unwrap_or(function.start_rva).min(end);
+        part.add_range(index, Range { start: function.start_rva.into(), end: end.into() });
+    }
+    part.complete();
+    part
+}
+
+fn start_of(functions: &[Found], index: usize) -> Option<u32> {
+    functions.get(index).map(|function| function.start_rva)
+}
+
+/// Return the numbers of the modules with code at one of the addresses of a part.
+fn touched_modules(debug: &DebugInformation<'_>, addresses: &AddressMap<'_>, part: &Part) -> Result<BTreeSet<usize>> {
+    let mut touched = BTreeSet::new();
+    let mut contributions = debug.section_contributions()?;
+    while let Some(contribution) = contributions.next()? {
+        let Some(start) = contribution.offset.to_rva(addresses) else { continue };
+        let range = Range { start: start.0.into(), end: start.0.saturating_add(contribution.size).into() };
+        if part.touches(range) {
+            touched.insert(contribution.module);
+        }
+    }
+    Ok(touched)
 }
 
 fn public_symbol(function: Found) -> Option<Symbol<'static>> {

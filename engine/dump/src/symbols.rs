@@ -62,6 +62,12 @@ impl<'f> SymbolTable<'f> {
         mangled().find(|mangled| is_part(name, mangled)).or_else(|| mangled().next())
     }
 
+    /// Return the address of the last symbol up to an address.
+    pub fn last_before(&self, address: u64) -> Option<u64> {
+        let after = self.0.partition_point(|symbol| symbol.address <= address);
+        self.0.get(after.checked_sub(1)?).map(|symbol| symbol.address)
+    }
+
     /// Return the first name of an address.
     pub fn name_at(&self, address: u64) -> Option<&[u8]> {
         self.at(address).next().map(|symbol| symbol.name.as_ref())

@@ -1,12 +1,14 @@
 //! Writer of the text of a symbol file (Breakpad, docs/symbol_files.md).
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use crate::demangle::{cut, demangle, is_mangled};
 use crate::interner::Map;
 use crate::module::Module;
 use crate::numbers::{push_decimal, push_hex};
+use crate::part::Part;
 use crate::ranges::{Range, contains, join};
 use crate::records::{Batch, Function, Line, TextId};
 use crate::symbols::{Symbol, SymbolTable};
@@ -51,6 +53,8 @@ pub struct SymbolWriter<'d, W: Write> {
     /// Address that offsets count from.
     base: u64,
     symbols: &'d SymbolTable<'d>,
+    /// Addresses of the symbols to write; None for all.
+    wanted: Option<BTreeSet<u64>>,
     names: Texts<'d>,
     files: Texts<'d>,
     /// Ends of the functions that were written, by start.
@@ -69,6 +73,7 @@ impl<'d, W: Write> SymbolWriter<'d, W> {
             out,
             base,
             symbols,
+            wanted: None,
             names: Texts::default(),
             files: Texts::default(),
             functions: Map::default(),
@@ -76,6 +81,11 @@ impl<'d, W: Write> SymbolWriter<'d, W> {
             has_symbols: false,
             record: Vec::new(),
         }
+    }
+
+    /// Write only the symbols that a part of the module needs, beside its functions.
+    pub fn restrict(&mut self, part: &Part) {
+        self.wanted = Some(part.symbols(self.symbols));
     }
 
     /// Write the records that a symbol file begins with.
@@ -113,7 +123,10 @@ impl<'d, W: Write> SymbolWriter<'d, W> {
         let covered = join(self.functions.iter().map(|(start, end)| Range { start: *start, end: *end }).collect());
         let mut lines = std::mem::take(&mut self.rest);
         lines.sort_unstable_by_key(|line| line.range);
-        for symbol in self.symbols.iter().filter(|symbol| !contains(&covered, symbol.address)) {
+        let wanted = self.wanted.take();
+        let is_wanted = |address| wanted.as_ref().is_none_or(|wanted| wanted.contains(&address));
+        let is_missing = |symbol: &&Symbol<'_>| is_wanted(symbol.address) && !contains(&covered, symbol.address);
+        for symbol in self.symbols.iter().filter(is_missing) {
             let range = Range { start: symbol.address, end: symbol.address.saturating_add(symbol.size) };
             match lines_in(range, &lines).next() {
                 Some(_) => self.write_symbol(symbol, range, &lines)?,

@@ -4,11 +4,14 @@ use std::ops;
 
 use gimli::{
     AbbreviationsCacheStrategy, AttributeValue, Dwarf, DwarfPackageSections, DwarfSections, EndianSlice, RunTimeEndian,
-    Section, SectionId, Unit, UnitOffset, UnitRef, UnitSectionOffset,
+    Section, SectionId, Unit, UnitOffset, UnitRef, UnitSectionOffset, constants as dw,
 };
 
+use crate::code::Code;
 use crate::failure::{Failure, Result};
 use crate::image::Image;
+use crate::part::Part;
+use crate::ranges::Range;
 
 /// Part of a section.
 pub type Slice<'d> = EndianSlice<'d, RunTimeEndian>;
@@ -110,6 +113,20 @@ impl<'d> Units<'d> {
         &self.sources
     }
 
+    /// Add the units that a part needs to it, and those with an unknown place.
+    pub fn choose(&self, mut part: Part, code: &Code) -> Part {
+        for source in &self.sources {
+            let Some(unit) = self.get(source.lines) else { continue };
+            let mut ranges = live_ranges(unit, code).peekable();
+            if ranges.peek().is_none() && is_whole(unit) {
+                part.add(source.lines);
+            }
+            ranges.for_each(|range| part.add_range(source.lines, range));
+        }
+        part.complete();
+        part
+    }
+
     /// Return the unit with a number.
     pub fn get(&self, number: usize) -> Option<UnitRef<'_, Slice<'d>>> {
         let member = self.members.get(number)?;
@@ -180,4 +197,17 @@ impl<'d> Units<'d> {
         unit.copy_relocated_attributes(skeleton.unit);
         Some((dwarf, unit))
     }
+}
+
+/// Return the ranges of a unit that have code.
+fn live_ranges<'d>(unit: UnitRef<'_, Slice<'d>>, code: &Code) -> impl Iterator<Item = Range> {
+    let mut ranges = unit.unit_ranges().ok();
+    let next = move || ranges.as_mut()?.next().ok()?;
+    std::iter::from_fn(next).filter_map(|range| code.live(range.begin, range.end))
+}
+
+/// Return whether a unit is that of a source file, and not a part that others have in common.
+fn is_whole(unit: UnitRef<'_, Slice<'_>>) -> bool {
+    let entry = unit.entries_raw(None).and_then(|mut entries| entries.read_abbreviation());
+    entry.is_ok_and(|entry| entry.is_some_and(|entry| entry.tag() == dw::DW_TAG_compile_unit))
 }
