@@ -12,7 +12,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,6 +54,11 @@ class DumpEngine(NamedTuple):
     title: str
     command: tuple[str, ...]
     environment: Mapping[str, str]
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether it can write a part of a text, for some module offsets."""
+        return self.title == RUST_PROGRAM
 
     def version(self) -> str:
         """Return the name and version that its page files have as their generator, such as `symbolic 13.9.0`.
@@ -115,17 +120,21 @@ def dump(
     limits: DumpLimits,
     *,
     others: Mapping[str, BinaryIO] = MappingProxyType({}),
+    offsets: Iterable[int] = (),
 ) -> Generator[bytes]:
     """Yield the text of a symbol file for the native file `file`, whose module is called `name`.
 
     Of a file for several processors, the part for `arch` is read; "" for all other files. `others` are the
-    other files of the module by option of the program: `cfi`, `supplementary`, `package`.
+    other files of the module by option of the program: `cfi`, `supplementary`, `package`. With `offsets`, the
+    text has only the records that lookups of these module offsets need; the engine must have parts.
 
     Raises Malformed for a file that the engine refuses, or for which it exceeds a limit. The child process
     has ended when the iterator is exhausted or closed.
     """
     options = [f"--name={name}", *([f"--arch={arch}"] if arch else [])]
     options += [f"--{option}={_path(other)}" for option, other in others.items()]
+    if wanted := ",".join(f"{offset:x}" for offset in offsets):
+        options.append(f"--offsets={wanted}")
     command = _limited([*engine.command, *options, _path(file)], limits)
     with TemporaryFile() as reasons:
         # The name comes from clients; the shell receives it as an argument of its own.

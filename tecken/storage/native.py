@@ -20,6 +20,7 @@ import logging
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from tempfile import TemporaryFile
 from typing import BinaryIO, Final, NamedTuple
 
@@ -38,7 +39,7 @@ from tecken.storage.models import (
     SymbolFileQuerySet,
     match_name,
 )
-from tecken.storage.port import NativeStamp, OwnFiles
+from tecken.storage.port import NativeStamp, NativeText, OwnFiles
 from tecken.symbols.ids import ObjectId, debug_ids_of_code_id, is_zero_debug_id
 from tecken.symbols.layouts import FileKey, FileType, parse_storage_path
 
@@ -255,7 +256,7 @@ class NativeSymbols:
         return find_native_key(module, file_type)
 
     @contextmanager
-    def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
+    def open(self, module: ObjectId) -> Iterator[NativeText]:
         """Write the text of a module's native files, as `SymbolSource.open` does. Also raises Malformed."""
         parents = find_parents(module)
         with ExitStack() as opened:
@@ -268,7 +269,9 @@ class NativeSymbols:
                 with suppress(NotFound):
                     if room >= 0:
                         others[option] = opened.enter_context(self._copy(file))
-            yield opened.enter_context(closing(self._write_text(parents, main, others)))
+            whole = opened.enter_context(closing(self._write_text(parents, main, others)))
+            part = partial(self._dump, parents, main, others) if self._engine.has_parts else None
+            yield NativeText(whole, part)
 
     @contextmanager
     def _copy(self, file: NativeFile) -> Iterator[BinaryIO]:
@@ -290,10 +293,20 @@ class NativeSymbols:
                     raise
                 logger.warning("%s: %s; converting it without its other files", parents.main.key, error)
             else:
-                yield parents.add_code_file(first)
+                yield first
                 yield from text
                 return
         yield from self._dump(parents, main, {})
 
-    def _dump(self, parents: Parents, main: BinaryIO, others: dict[str, BinaryIO]) -> Generator[bytes]:
-        return dump(self._engine, main, parents.name, parents.main.arch, DumpLimits(), others=others)
+    def _dump(
+        self,
+        parents: Parents,
+        main: BinaryIO,
+        others: dict[str, BinaryIO],
+        offsets: Iterable[int] = (),
+    ) -> Generator[bytes]:
+        names = parents.name, parents.main.arch
+        text = dump(self._engine, main, *names, DumpLimits(), others=others, offsets=offsets)
+        with closing(text):
+            yield parents.add_code_file(next(text, b""))
+            yield from text

@@ -5,7 +5,7 @@ A file request is the same, whatever protocol it was requested with.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -56,6 +56,24 @@ class Stored(NamedTuple):
     etag: str
     modified: datetime
     blob: str = ""
+
+
+class NativeText(Iterator[bytes]):
+    """Text of native files, in chunks.
+
+    `part(offsets)` yields a text with the records that lookups of these module offsets need, in a fraction of
+    the time; it raises Malformed. It is None for an engine that can only write the whole text.
+    """
+
+    def __init__(
+        self, chunks: Iterator[bytes], part: Callable[[Iterable[int]], Generator[bytes]] | None
+    ) -> None:
+        self._chunks = chunks
+        self.part = part
+
+    def __next__(self) -> bytes:
+        """Return the next chunk."""
+        return next(self._chunks)
 
 
 class NativeStamp(NamedTuple):

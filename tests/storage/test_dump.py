@@ -55,6 +55,13 @@ def test_dump_passes_the_other_files_by_option(tmp_path: Path) -> None:
     assert text == b"--cfi executable\n"
 
 
+def test_dump_passes_offsets_in_hexadecimal(tmp_path: Path) -> None:
+    with TemporaryFile() as file:
+        program = make_program(tmp_path, "print(sys.argv[2])")
+        text = b"".join(dump(program, file, "name", "", LIMITS, offsets=[0x1F, 0x2A]))
+    assert text == b"--offsets=1f,2a\n"
+
+
 def test_dump_long_text_is_complete(tmp_path: Path) -> None:
     assert run(tmp_path, "sys.stdout.write('x' * 5_000_000)") == b"x" * 5_000_000
 

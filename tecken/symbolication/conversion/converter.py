@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from tecken.errors import (
 )
 from tecken.metrics import PREPARATION_SECONDS, PREPARATIONS
 from tecken.storage.backends.files import gzip_chunks
-from tecken.storage.port import NativeStamp, OwnFiles, PageFiles, SymbolSource
+from tecken.storage.port import NativeStamp, NativeText, OwnFiles, PageFiles, SymbolSource
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.lock import ConversionLock
 from tecken.symbolication.conversion.page_file_builder import Conversion, Converted, NativeOutput, OnScan
@@ -69,10 +69,27 @@ class EarlyPublisher:
         except Unavailable:
             return None
 
-    def publish(self, module: ObjectId, revision: str | None, writer: PageFileWriter, code_file: str) -> bool:
-        """Publish the frames that requests wait for, from a scanned text. Return whether there are any."""
+    def wanted(self, module: ObjectId) -> set[int]:
+        """Return the offsets that requests wait for."""
         try:
-            offsets = self._tracker.wanted(module) if revision is not None else None
+            return self._tracker.wanted(module)
+        except Unavailable:
+            return set()
+
+    def publish(
+        self,
+        module: ObjectId,
+        revision: str | None,
+        writer: PageFileWriter,
+        code_file: str,
+        offsets: set[int] | None = None,
+    ) -> bool:
+        """Publish the frames that requests wait for, from a scanned text. Return whether there are any.
+
+        A text that is only a part of the module's must have the records of `offsets`.
+        """
+        try:
+            offsets = self.wanted(module) if offsets is None else offsets
             if not offsets or revision is None:
                 return False
             early = EarlyFrames(code_file, self._look_up(writer, offsets))
@@ -241,10 +258,25 @@ class Converter:
         revision = self._early.revision(requested) if self._early else None
         on_scan = partial(self._handle_scan, module, stamp, revision, requested=requested)
         with PREPARATION_SECONDS.time(), self._source.open(module) as chunks:
+            if isinstance(chunks, NativeText):
+                self._publish_part(requested, chunks, on_scan)
             with self._build(module, stamp, chunks, on_scan) as converted:
                 self._page_files.write(module, converted.chunks())
             PREPARATIONS.labels(result="ready").inc()
             return self._put(module, converted.header)
+
+    def _publish_part(self, requested: ObjectId, text: NativeText, on_scan: Callable[..., None]) -> None:
+        """Publish early frames from a part of the text of native files: the whole one takes seconds."""
+        offsets = self._early.wanted(requested) if self._early and text.part else set()
+        if not offsets or not text.part:
+            return
+        try:
+            with closing(text.part(offsets)) as part:
+                self._conversion.scan(part, partial(on_scan, offsets=offsets))
+        except (Malformed, TooLarge, Unavailable) as error:
+            logger.info(
+                "%s: cannot look up frames early: %s; requests wait for all symbols", requested, error
+            )
 
     def _build(
         self, module: ObjectId, stamp: object, chunks: Iterable[bytes], on_scan: OnScan
@@ -288,12 +320,15 @@ class Converter:
         scanned: ScannedModule,
         *,
         requested: ObjectId,
+        offsets: set[int] | None = None,
     ) -> None:
         """Publish early frames. Raises Malformed for symbols of another build."""
         # Native files without an id have the one of their path.
         if not (isinstance(stamp, NativeStamp) and is_zero_debug_id(scanned.debug_id)):
             _check_debug_id(module, scanned.debug_id)
-        if not self._early or not self._early.publish(requested, revision, writer, scanned.code_file):
+        if not self._early:
+            return
+        if not self._early.publish(requested, revision, writer, scanned.code_file, offsets):
             return
         if not self._has_stamp(module, stamp):
             self._early.withdraw(requested)

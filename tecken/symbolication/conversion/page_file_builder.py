@@ -118,6 +118,11 @@ class Conversion:
         with self._open_temporary_file() as spool, self._open_temporary_file() as pages:
             yield Converted(self._convert(chunks, PageFileWriter(spool, pages), pages, on_scan), pages)
 
+    def scan(self, chunks: Iterable[bytes], on_scan: OnScan) -> None:
+        """Scan a symbol file without making its pages, and call `on_scan`. Raises what `of` raises."""
+        with self._open_temporary_file() as spool, self._open_temporary_file() as pages, self._limit_memory():
+            _scan(self.text(chunks), PageFileWriter(spool, pages), on_scan)
+
     @contextmanager
     def of_native(
         self, chunks: Iterable[bytes], on_scan: OnScan, output: NativeOutput
@@ -143,10 +148,15 @@ class Conversion:
         on_scan: OnScan,
         put_text: Callable[[], object] | None = None,
     ) -> Header:
+        with self._limit_memory():
+            _scan(self.text(chunks), writer, on_scan)
+            return _write_pages(writer, pages, put_text)
+
+    @contextmanager
+    def _limit_memory(self) -> Iterator[None]:
         try:
             with added_memory(self._max_memory):
-                _scan(self.text(chunks), writer, on_scan)
-                return _write_pages(writer, pages, put_text)
+                yield
         except MemoryError:
             limit = (self._max_memory or 0) >> 20
             raise TooLarge(f"symbol file needs more than {limit} MiB of memory to be converted") from None

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from gzip import decompress
 from pathlib import Path
 
 import pytest
 
-from tecken.errors import Unavailable
+from tecken.errors import Malformed, Unavailable
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles, MemorySymbols
-from tecken.storage.port import NativeStamp
+from tecken.storage.port import NativeStamp, NativeText, SymbolSource
 from tecken.store.page_store import MemoryPageStore
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.converter import Converter, EarlyPublisher, NativeModules
 from tecken.symbolication.conversion.page_file_builder import Conversion
+from tecken.symbolication.conversion.status import EarlyFrames
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import symbol_file
 from tecken.symbols.pagefile.file import Header, Section
@@ -62,13 +63,17 @@ class Rig:
         self.texts = MemoryFiles()
         self.tracker = MemoryConversionTracker()
         self.registered: list[ObjectId] = []
-        self.converter = Converter(
-            source=self.source,
+        self.spool_dir = spool_dir
+        self.converter = self.make_converter(self.source)
+
+    def make_converter(self, source: SymbolSource) -> Converter:
+        return Converter(
+            source=source,
             stamp=self.stamp,
             page_files=self.page_files,
             store=self.store,
             lock=MemoryConversionLock(),
-            conversion=Conversion(lambda: MIB, str(spool_dir)),
+            conversion=Conversion(lambda: MIB, str(self.spool_dir)),
             lifetimes=lambda: LIFETIMES,
             native=NativeModules(self.texts, self.register),
             early=EarlyPublisher(self.tracker),
@@ -114,6 +119,99 @@ def test_early_frames_are_those_of_the_requested_name(rig: Rig) -> None:
     frame = rig.tracker.early[XUL].frames[0x1000]
     assert frame is not None
     assert frame.function == "work0"
+
+
+class PartSymbols(CountedSymbols):
+    """Source of a text with parts. `log` has what was read, in order; `broken` is the error of each part."""
+
+    broken: Malformed | None = None
+
+    def __init__(self, files: dict[ObjectId, bytes], part: bytes) -> None:
+        super().__init__(files)
+        self.log: list[object] = []
+        self._part = part
+
+    @contextmanager
+    def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
+        with super().open(module) as chunks:
+            yield NativeText(self._read(chunks), self._read_part)
+
+    def _read(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        self.log.append("whole")
+        yield from chunks
+
+    def _read_part(self, offsets: Iterable[int]) -> Generator[bytes]:
+        self.log.append(set(offsets))
+        if self.broken:
+            raise self.broken
+        yield self._part
+
+
+@pytest.fixture
+def source() -> PartSymbols:
+    part = sym(NAMELESS).replace(b"work0", b"part0")
+    return PartSymbols({NAMELESS: sym(NAMELESS) + STACK}, part)
+
+
+@pytest.fixture
+def publications(monkeypatch: pytest.MonkeyPatch, rig: Rig) -> list[EarlyFrames]:
+    """Return a list that gets all early frames."""
+    found: list[EarlyFrames] = []
+    publish = rig.tracker.publish_frames
+
+    def record(module: ObjectId, revision: str, early: EarlyFrames) -> bool:
+        found.append(early)
+        return publish(module, revision, early)
+
+    monkeypatch.setattr(rig.tracker, "publish_frames", record)
+    return found
+
+
+def convert_waited_for(rig: Rig, source: PartSymbols) -> Header | Missing:
+    rig.converter = rig.make_converter(source)
+    rig.tracker.states[XUL] = "started"
+    rig.tracker.want({XUL: [0x1000]})
+    return rig.converter.convert(XUL)
+
+
+def functions(publications: list[EarlyFrames]) -> list[list[str]]:
+    return [[frame.function for frame in early.frames.values() if frame] for early in publications]
+
+
+def test_early_frames_of_a_part_come_before_the_whole_text_is_read(
+    rig: Rig, source: PartSymbols, publications: list[EarlyFrames]
+) -> None:
+    assert isinstance(convert_waited_for(rig, source), Header)
+    assert source.log == [{0x1000}, "whole"]
+    assert functions(publications) == [["part0"], ["work0"]]
+
+
+def test_part_answers_only_the_offsets_that_it_was_made_for(
+    rig: Rig, source: PartSymbols, publications: list[EarlyFrames], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that comes meanwhile could otherwise be told that there is no symbol."""
+
+    def read_part(offsets: Iterable[int]) -> Generator[bytes]:
+        rig.tracker.want({XUL: [0x1010]})
+        yield sym(NAMELESS)
+
+    monkeypatch.setattr(source, "_read_part", read_part)
+    convert_waited_for(rig, source)
+    assert [set(early.frames) for early in publications] == [{0x1000}, {0x1000, 0x1010}]
+
+
+def test_part_that_fails_leaves_the_frames_to_the_whole_text(
+    rig: Rig, source: PartSymbols, publications: list[EarlyFrames]
+) -> None:
+    source.broken = Malformed("ended with signal 9")
+    assert isinstance(convert_waited_for(rig, source), Header)
+    assert functions(publications) == [["work0"]]
+
+
+def test_part_is_not_made_when_nobody_waits(rig: Rig, source: PartSymbols) -> None:
+    rig.converter = rig.make_converter(source)
+    rig.converter.convert(XUL)
+    assert source.log == ["whole"]
 
 
 def test_name_never_keeps_the_header_of_replaced_files(rig: Rig) -> None:
