@@ -236,9 +236,9 @@ def processes(pid: int) -> list[int]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the user and system time of a process and its descendants."""
+    """Return the user and system time of a process and its descendants, also of those that have ended."""
     fields = [Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split() for one in processes(pid)]
-    return sum(int(field[11]) + int(field[12]) for field in fields) / os.sysconf("SC_CLK_TCK")
+    return sum(sum(map(int, field[11:15])) for field in fields) / os.sysconf("SC_CLK_TCK")
 
 
 def run_milliseconds(pid: int) -> float:
