@@ -8,8 +8,8 @@ use memchr::{memchr, memmem};
 use crate::numbers::trim;
 use crate::text::{count_fields, split_fields};
 
-pub const MAX_BLOCK: usize = 2 << 20;
-const MAX_WORDS: usize = 256 << 10;
+pub const MAX_BLOCK: usize = 4 << 20;
+const MAX_WORDS: usize = 1 << 20;
 const MAX_DEPTH: u64 = 256;
 pub const MAX_NAME_BYTES: usize = 8 << 10;
 pub const MAX_EQUAL: usize = 256;

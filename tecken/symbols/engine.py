@@ -18,7 +18,7 @@ from typing import Final, Protocol, TypeGuard, cast
 from tecken.errors import MalformedPageFile
 
 # The interface of the module that this release uses: `INTERFACE` in engine/src/lib.rs.
-INTERFACE: Final = 5
+INTERFACE: Final = 6
 
 # Bytes of a record that an error shows.
 SHOWN_BYTES: Final = 80

@@ -262,14 +262,14 @@ def test_converter_unusable_record_is_dropped_and_counted(record: bytes, reason:
 def test_converter_func_with_too_many_lines_keeps_its_name(lines: bytes) -> None:
     module = converted(b"FUNC 1 1 0 a\n" + lines + b"FUNC 2 1 0 b\n2 1 7 0\n")
     assert module.records(Section.SYMBOLS) == [(1, b"FUNC 1 1 0 a"), (2, b"FUNC 2 1 0 b\n2 1 7 0")]
-    assert module.dropped == {"lines of a FUNC of more than 2097152 bytes or 262144 words": 1}
+    assert module.dropped == {"lines of a FUNC of more than 4194304 bytes or 1048576 words": 1}
 
 
 def test_converter_func_with_too_many_names_among_its_lines_keeps_its_name() -> None:
     names = b"INLINE_ORIGIN 1 x\n" * (bounds.MAX_BLOCK // 17)
     module = converted(b"FUNC 1 1 0 a\n1 1 7 0\n" + names + b"FUNC 2 1 0 b\n")
     assert module.records(Section.SYMBOLS) == [(1, b"FUNC 1 1 0 a"), (2, b"FUNC 2 1 0 b")]
-    assert module.dropped == {"lines of a FUNC of more than 2097152 bytes or 262144 words": 1}
+    assert module.dropped == {"lines of a FUNC of more than 4194304 bytes or 1048576 words": 1}
 
 
 def test_converter_too_deep_inlined_calls_are_dropped() -> None:
