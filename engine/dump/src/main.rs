@@ -16,6 +16,7 @@ mod functions;
 mod image;
 mod interner;
 mod lines;
+mod mini;
 mod module;
 mod names;
 mod numbers;

@@ -2,10 +2,14 @@
 
 use std::borrow::Cow;
 
-use object::{Architecture, BinaryFormat, Export, ExportTarget, NameOrOrdinal, Object, ObjectSymbol, SymbolKind};
+use object::{
+    Architecture, BinaryFormat, Export, ExportTarget, NameOrOrdinal, Object, ObjectSymbol, ReadRef, SectionIndex,
+    SymbolKind,
+};
 
 use crate::demangle::is_mangled;
 use crate::image::Image;
+use crate::mini;
 
 /// Name of an address.
 pub struct Symbol<'f> {
@@ -15,6 +19,13 @@ pub struct Symbol<'f> {
     pub name: Cow<'f, [u8]>,
 }
 
+impl Symbol<'_> {
+    /// Return the same symbol with a copy of its name.
+    pub fn into_owned(self) -> Symbol<'static> {
+        Symbol { address: self.address, size: self.size, name: Cow::Owned(self.name.into_owned()) }
+    }
+}
+
 /// Names of code, by address.
 #[derive(Default)]
 pub struct SymbolTable<'f>(Vec<Symbol<'f>>);
@@ -22,25 +33,12 @@ pub struct SymbolTable<'f>(Vec<Symbol<'f>>);
 impl<'f> SymbolTable<'f> {
     /// Return the symbols of an object file.
     pub fn of(image: &Image<'f>) -> Self {
-        let object = &image.object;
-        let is_thumb = object.architecture() == Architecture::Arm;
-        let prefix: &[u8] = if object.format() == BinaryFormat::MachO { b"_" } else { b"" };
-        let mut symbols: Vec<Symbol<'f>> = object
-            .symbols()
-            .chain(object.dynamic_symbols())
-            .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.is_definition())
-            .filter_map(|symbol| {
-                let name = symbol.name_bytes().ok()?;
-                let name = Cow::Borrowed(name.strip_prefix(prefix).unwrap_or(name));
-                // The lowest bit tells Thumb code from ARM code.
-                let address = if is_thumb { symbol.address() & !1 } else { symbol.address() };
-                Some(Symbol {
-                    address: image.layout.address(symbol.section_index(), address),
-                    size: symbol.size(),
-                    name,
-                })
-            })
-            .collect();
+        let place = |(section, symbol): (_, Symbol<'f>)| {
+            let address = image.layout.address(section, symbol.address);
+            Symbol { address, ..symbol }
+        };
+        let mut symbols: Vec<Symbol<'f>> = code_symbols(&image.object).map(place).collect();
+        symbols.extend(mini::symbols(image));
         symbols.extend(exports(image));
         SymbolTable::new(symbols)
     }
@@ -82,6 +80,23 @@ impl<'f> SymbolTable<'f> {
     pub fn iter(&self) -> impl Iterator<Item = &Symbol<'f>> {
         self.0.chunk_by(|one, other| one.address == other.address).filter_map(|symbols| symbols.first())
     }
+}
+
+/// Return the names of code in an object file, each with the section that it is in.
+pub fn code_symbols<'d, R: ReadRef<'d>>(
+    object: &object::File<'d, R>,
+) -> impl Iterator<Item = (Option<SectionIndex>, Symbol<'d>)> {
+    let is_thumb = object.architecture() == Architecture::Arm;
+    let prefix: &[u8] = if object.format() == BinaryFormat::MachO { b"_" } else { b"" };
+    let symbols = object.symbols().chain(object.dynamic_symbols());
+    let code = symbols.filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.is_definition());
+    code.filter_map(move |symbol| {
+        let name = symbol.name_bytes().ok()?;
+        let name = Cow::Borrowed(name.strip_prefix(prefix).unwrap_or(name));
+        // The lowest bit tells Thumb code from ARM code.
+        let address = if is_thumb { symbol.address() & !1 } else { symbol.address() };
+        Some((symbol.section_index(), Symbol { address, size: symbol.size(), name }))
+    })
 }
 
 /// Return whether a mangled name has a name as one of its parts, which schemes write after their length.
