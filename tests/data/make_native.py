@@ -1,6 +1,7 @@
 """Build one small program as every format of native files.
 
-Needs clang and lld 14, binutils, dsymutil and dwz (Debian 12: `apt-get install clang-14 lld-14 llvm-14 dwz`).
+Needs clang and lld 14, binutils, dsymutil and dwz (Debian 12: `apt-get install clang-14 lld-14 llvm-14 dwz`),
+and pdbtool (`cargo install pdbtool --version 0.1.22`).
 """
 
 from __future__ import annotations
@@ -95,6 +96,7 @@ def make_windows() -> None:
         )
         remove(f"{name}.obj")
     remove("arm64.pdb")
+    run("pdbtool", "pdz-encode", "--compress-stream-dir", "native.pdb", "packed.pdb")
     unwind = (*COMPILE, "-funwind-tables", "--target=x86_64-pc-windows-msvc", "-gcodeview", "-c")
     run(*unwind, "-o", "unwind.obj", str(SOURCE.with_name("unwind.c")))
     run(*link, "/out:unwind.exe", "/pdb:unwind.pdb", "/pdbaltpath:C:\\build\\unwind.pdb", "unwind.obj")

@@ -1,6 +1,5 @@
 //! Dump of one file.
 
-use std::fs;
 use std::io::{BufWriter, StdoutLock, Write, stdout};
 
 use crate::cfi;
@@ -10,7 +9,7 @@ use crate::failure::{Failure, Result};
 use crate::image::{Image, NativeFile};
 use crate::module::Module;
 use crate::options::Options;
-use crate::pdb::{self, PdbFile};
+use crate::pdb::PdbFile;
 use crate::symbols::SymbolTable;
 use crate::text::{SymbolWriter, Written};
 use crate::units::DebugSections;
@@ -25,8 +24,8 @@ pub fn write(options: &Options) -> Result<()> {
     let file = NativeFile::open(&options.file)?;
     let executable = options.executable.as_deref().map(NativeFile::open).transpose()?;
     let executable = executable.as_ref().map(|file| file.image(options.arch.as_deref())).transpose()?;
-    if file.head(pdb::MAGIC.len() as u64) == pdb::MAGIC {
-        write_pdb(options, executable.as_ref())
+    if let Some(pdb) = PdbFile::open(&file, &options.file)? {
+        write_pdb(options, &pdb, executable.as_ref())
     } else {
         write_object(options, &file.image(options.arch.as_deref())?, executable.as_ref())
     }
@@ -43,8 +42,7 @@ fn write_object(options: &Options, image: &Image<'_>, executable: Option<&Image<
     finish(written, stack.collect::<Vec<_>>().concat())
 }
 
-fn write_pdb(options: &Options, executable: Option<&Image<'_>>) -> Result<()> {
-    let pdb = PdbFile::new(&options.file);
+fn write_pdb(options: &Options, pdb: &PdbFile<'_>, executable: Option<&Image<'_>>) -> Result<()> {
     let mut module = pdb.module()?;
     complete(&mut module, executable)?;
     let written = pdb.write(output(), &module, options)?;
@@ -54,7 +52,7 @@ fn write_pdb(options: &Options, executable: Option<&Image<'_>>) -> Result<()> {
     let mut stack = Vec::new();
     // The unwind information of other processors is in the executable alone.
     if module.arch == "x86" {
-        stack = cfi::read(&fs::read(&options.file)?).unwrap_or_default();
+        stack = cfi::read(&pdb.content()?).unwrap_or_default();
     }
     stack.extend(executable.map(stack_records).unwrap_or_default());
     finish(written, stack)

@@ -21,6 +21,7 @@ mod module;
 mod names;
 mod numbers;
 mod options;
+mod packed_pdb;
 mod part;
 mod paths;
 mod pdb;

@@ -5,9 +5,10 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Write;
+use std::fs::{self, File};
+use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use pdb_addr2line::pdb::{
     AddressMap, DebugInformation, FallibleIterator, IdIndex, Inlinee, LineInfo, MachineType, ModuleInfo, PDB,
@@ -16,9 +17,11 @@ use pdb_addr2line::pdb::{
 use pdb_addr2line::{Context, ContextPdbData, Frame, Function as Found};
 
 use crate::failure::Result;
+use crate::image::NativeFile;
 use crate::interner::{Interner, Map};
 use crate::module::{Module, WINDOWS, debug_id};
 use crate::options::Options;
+use crate::packed_pdb;
 use crate::part::Part;
 use crate::ranges::Range;
 use crate::records::{Batch, Call, Function, Line, TextId};
@@ -28,20 +31,60 @@ use crate::text::{SymbolWriter, Written};
 /// First bytes of a PDB file.
 pub const MAGIC: &[u8] = b"Microsoft C/C++ MSF 7.00\r\n\x1aDS\0\0\0";
 
-/// PDB file, opened.
+/// PDB file at a path, or the content of a compressed one.
 pub struct PdbFile<'p> {
     path: &'p Path,
+    unpacked: Option<Arc<[u8]>>,
+}
+
+/// Where a PDB file is read.
+#[derive(Debug)]
+enum Source {
+    File(File),
+    Memory(Cursor<Arc<[u8]>>),
+}
+
+impl Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Source::File(file) => file.read(buffer),
+            Source::Memory(content) => content.read(buffer),
+        }
+    }
+}
+
+impl Seek for Source {
+    fn seek(&mut self, place: SeekFrom) -> io::Result<u64> {
+        match self {
+            Source::File(file) => file.seek(place),
+            Source::Memory(content) => content.seek(place),
+        }
+    }
 }
 
 impl<'p> PdbFile<'p> {
-    /// Return the file at a path.
-    pub fn new(path: &'p Path) -> Self {
-        PdbFile { path }
+    /// Return the file at a path if it is a PDB file.
+    pub fn open(file: &NativeFile, path: &'p Path) -> Result<Option<Self>> {
+        if file.head(MAGIC.len() as u64) == MAGIC {
+            return Ok(Some(PdbFile { path, unpacked: None }));
+        }
+        if file.head(packed_pdb::MAGIC.len() as u64) == packed_pdb::MAGIC {
+            return Ok(Some(PdbFile { path, unpacked: Some(packed_pdb::unpack(path)?.into()) }));
+        }
+        Ok(None)
+    }
+
+    /// Return the bytes of the file, uncompressed.
+    pub fn content(&self) -> Result<Cow<'_, [u8]>> {
+        Ok(match &self.unpacked {
+            Some(content) => Cow::Borrowed(content),
+            None => Cow::Owned(fs::read(self.path)?),
+        })
     }
 
     /// Return the identity of the file.
     pub fn module(&self) -> Result<Module> {
-        let mut pdb = self.open()?;
+        let mut pdb = self.reader()?;
         let information = pdb.pdb_information()?;
         let debug = pdb.debug_information()?;
         let age = debug.age().unwrap_or(information.age);
@@ -52,7 +95,7 @@ impl<'p> PdbFile<'p> {
 
     /// Write the symbols of the file, with the first records of its symbol file.
     pub fn write<W: Write>(&self, out: W, module: &Module, options: &Options) -> Result<Written<W>> {
-        let data = ContextPdbData::try_from_pdb(self.open()?)?;
+        let data = ContextPdbData::try_from_pdb(self.reader()?)?;
         let context = data.make_context()?;
         let (functions, publics): (Vec<Found>, Vec<Found>) =
             context.functions().partition(|function| function.end_rva.is_some());
@@ -72,13 +115,17 @@ impl<'p> PdbFile<'p> {
         Ok(writer.finish()?)
     }
 
-    fn open(&self) -> Result<PDB<'static, File>> {
-        Ok(PDB::open(File::open(self.path)?)?)
+    fn reader(&self) -> Result<PDB<'static, Source>> {
+        let source = match &self.unpacked {
+            Some(content) => Source::Memory(Cursor::new(Arc::clone(content))),
+            None => Source::File(File::open(self.path)?),
+        };
+        Ok(PDB::open(source)?)
     }
 
     /// Return the addresses where a line or an inlined call begins or ends; of a part, those in its modules.
     fn boundaries(&self, part: Option<&Part>) -> Result<BTreeSet<u32>> {
-        let mut pdb = self.open()?;
+        let mut pdb = self.reader()?;
         let addresses = pdb.address_map()?;
         let debug = pdb.debug_information()?;
         let mut boundaries = Boundaries { addresses: &addresses, found: BTreeSet::new() };

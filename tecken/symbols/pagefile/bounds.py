@@ -13,9 +13,9 @@ from typing import Final
 
 from tecken.symbols.pagefile.func_record import head
 
-# Bytes and words of one FUNC block. The largest seen has 1.9 MB and 428,283 words: a function of ceph-osd that
-# makes a table of all options. The largest in libjvm, libpython, libstdc++ and a Rust program has 130,833.
-# A block of this size takes up to 0.1 s with the engine and 2 s without it, once for each request.
+# Bytes and words of one FUNC block. The largest seen has 1.9 MB and 428,283 words: a function of ceph-osd
+# that makes a table of all options. The largest in libjvm, libpython, libstdc++ and a Rust program has
+# 130,833. A block of this size takes up to 0.1 s with the engine and 2 s without it, once for each request.
 MAX_BLOCK: Final = 4 << 20
 MAX_WORDS: Final = 1 << 20
 

@@ -15,6 +15,7 @@ INLINES = DATA.with_name("inlines")
 # What the engine in Python does not read, by test (docs/formats.md, "What the engine in Python lacks").
 LACKS = {
     "test_dump_of_file_that_is_not_linked_counts_from_its_code": "Relocations",
+    "test_dump_of_compressed_pdb_is_that_of_the_plain_one": "Compressed PDB files",
     "test_dump_with_package_has_the_calls_of_split_units": "Split units",
     "test_dump_with_supplementary_file_has_the_names_in_it": "Common files",
 }
@@ -307,6 +308,10 @@ def test_dump_of_packed_symbols_has_them_beside_the_others() -> None:
     lines = dump(native("mini.so")).splitlines(keepends=True)
     symbols = [line for line in lines if line.startswith("PUBLIC ")]
     assert sorted(symbols) == sorted([*SYMBOL_TABLE.splitlines(keepends=True), "PUBLIC 1330 0 hidden\n"])
+
+
+def test_dump_of_compressed_pdb_is_that_of_the_plain_one() -> None:
+    assert dump("--name", "x", native("packed.pdb")) == dump("--name", "x", native("native.pdb"))
 
 
 def test_dump_of_pdb_for_x86_has_its_unwind_information() -> None:
