@@ -28,7 +28,7 @@ pub fn write<'d>(
     let units = Units::load(sections)?;
     let part = part.map(|part| units.choose(part, code));
     if let Some(part) = &part {
-        writer.restrict(part);
+        writer.restrict(part.clone());
     }
     thread::scope(|scope| {
         let (sender, batches) = sync_channel(WAITING);

@@ -9,6 +9,7 @@ use crate::symbols::SymbolTable;
 type Nearest = Option<(u64, usize)>;
 
 /// Choice of units by their ranges. Of PDB files, each function is a unit.
+#[derive(Clone)]
 pub struct Part {
     /// Addresses in question, in order.
     addresses: Vec<u64>,
@@ -19,9 +20,20 @@ pub struct Part {
 impl Part {
     /// Return a part for addresses in any order, without units.
     pub fn new(addresses: impl Iterator<Item = u64>) -> Self {
-        let addresses: Vec<u64> = addresses.collect::<BTreeSet<u64>>().into_iter().collect();
+        Part::of(addresses.collect::<BTreeSet<u64>>().into_iter().collect())
+    }
+
+    fn of(addresses: Vec<u64>) -> Self {
         let nearest = vec![None; addresses.len()];
         Part { addresses, nearest, units: BTreeSet::new() }
+    }
+
+    /// Return the choice among ranges, each a unit of its own, for the same addresses.
+    pub fn among(&self, ranges: impl Iterator<Item = Range>) -> Part {
+        let mut chosen = Part::of(self.addresses.clone());
+        ranges.enumerate().for_each(|(unit, range)| chosen.add_range(unit, range));
+        chosen.complete();
+        chosen
     }
 
     /// Add a unit whatever its ranges are.

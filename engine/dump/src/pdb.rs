@@ -104,7 +104,7 @@ impl<'p> PdbFile<'p> {
         writer.write_module(module, &options.module_name())?;
         let part = options.part(0).map(|part| choose(part, &functions));
         if let Some(part) = &part {
-            writer.restrict(part);
+            writer.restrict(part.clone());
         }
         let mut reader = FunctionReader::new(&context, self.boundaries(part.as_ref())?);
         for (index, function) in functions.iter().enumerate() {

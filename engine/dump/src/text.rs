@@ -1,7 +1,6 @@
 //! Writer of the text of a symbol file (Breakpad, docs/symbol_files.md).
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use crate::demangle::{cut, demangle, is_mangled};
@@ -53,8 +52,8 @@ pub struct SymbolWriter<'d, W: Write> {
     /// Address that offsets count from.
     base: u64,
     symbols: &'d SymbolTable<'d>,
-    /// Addresses of the symbols to write; None for all.
-    wanted: Option<BTreeSet<u64>>,
+    /// Part of the module to write; None for all of it.
+    part: Option<Part>,
     names: Texts<'d>,
     files: Texts<'d>,
     /// Ends of the functions that were written, by start.
@@ -73,7 +72,7 @@ impl<'d, W: Write> SymbolWriter<'d, W> {
             out,
             base,
             symbols,
-            wanted: None,
+            part: None,
             names: Texts::default(),
             files: Texts::default(),
             functions: Map::default(),
@@ -83,9 +82,9 @@ impl<'d, W: Write> SymbolWriter<'d, W> {
         }
     }
 
-    /// Write only the symbols that a part of the module needs, beside its functions.
-    pub fn restrict(&mut self, part: &Part) {
-        self.wanted = Some(part.symbols(self.symbols));
+    /// Write only the functions and symbols that a part of the module needs.
+    pub fn restrict(&mut self, part: Part) {
+        self.part = Some(part);
     }
 
     /// Write the records that a symbol file begins with.
@@ -103,9 +102,15 @@ impl<'d, W: Write> SymbolWriter<'d, W> {
         self.names.texts.extend(batch.names);
         self.files.texts.extend(batch.files);
         let ranges = || batch.functions.iter().flat_map(|function| function.ranges.iter().copied());
-        for function in &batch.functions {
-            for range in &function.ranges {
-                self.write_function(function, *range, &batch.lines)?;
+        let chosen = self.part.as_ref().map(|part| part.among(ranges()));
+        let functions =
+            batch.functions.iter().flat_map(|function| function.ranges.iter().map(move |range| (function, *range)));
+        for (number, (function, range)) in functions.enumerate() {
+            if chosen.as_ref().is_none_or(|chosen| chosen.has(number)) {
+                self.write_function(function, range, &batch.lines)?;
+            } else {
+                // It still hides symbols, and functions of later units.
+                self.begin(range);
             }
         }
         self.rest.extend(outside(&batch.lines, &join(ranges().collect())));
@@ -123,7 +128,7 @@ impl<'d, W: Write> SymbolWriter<'d, W> {
         let covered = join(self.functions.iter().map(|(start, end)| Range { start: *start, end: *end }).collect());
         let mut lines = std::mem::take(&mut self.rest);
         lines.sort_unstable_by_key(|line| line.range);
-        let wanted = self.wanted.take();
+        let wanted = self.part.as_ref().map(|part| part.symbols(self.symbols));
         let is_wanted = |address| wanted.as_ref().is_none_or(|wanted| wanted.contains(&address));
         let is_missing = |symbol: &&Symbol<'_>| is_wanted(symbol.address) && !contains(&covered, symbol.address);
         for symbol in self.symbols.iter().filter(is_missing) {
