@@ -102,6 +102,7 @@ OBJECTS = {
     "mingw.exe": [(DEBUG, "pe", "x86_64", "", "5D7B1532156764824C4C44205044422E1", "6B0BAF299000")],
     "native.exe": [(EXECUTABLE, "pe", "x86_64", "native.pdb", WINDOWS_ID, "CF9A71C03000")],
     "native.pdb": [(DEBUG, "pdb", "x86_64", "", WINDOWS_ID, "")],
+    "packed.pdb": [(DEBUG, "pdb", "x86_64", "", WINDOWS_ID, "")],
     "native.wasm": [
         (DEBUG, "wasm", "wasm32", "", "000102030405060708090A0B0C0D0E0F0", "000102030405060708090a0b0c0d0e0f")
     ],
