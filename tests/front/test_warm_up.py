@@ -31,11 +31,12 @@ def run(config: FrontConfig) -> None:
 
 
 def test_warm_up_leaves_no_trace(clear_redis_store: None, caplog: pytest.LogCaptureFixture) -> None:
-    before = counters()
+    # Requests of earlier tests are counted until they are written.
+    before, usage = counters(), dict(limits_services.usage()._counts)
     with caplog.at_level(logging.DEBUG, "tecken.front"):
         run(config())
     assert counters() == before
-    assert not limits_services.usage()._counts
+    assert dict(limits_services.usage()._counts) == usage
     assert not caplog.records
 
 

@@ -331,7 +331,8 @@ def test_watcher_message_that_is_not_newer_causes_a_poll(
         raw.publish(CHANNEL, message)
     put(backend, 9, symbolicate_max_jobs="30")
     wait_until(lambda: jobs(process) == 30)
-    assert counted("refresh", result="look") - looks == 4  # however many ask for it
+    # One look answers all messages that came before it: far fewer than one for each.
+    assert 4 <= counted("refresh", result="look") - looks < 20
     assert given == [20, 30]
 
 
